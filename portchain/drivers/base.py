@@ -1,0 +1,86 @@
+"""The common driver API: what the driver manager asks of whatever realises port chains.
+
+A driver is level-triggered: it is told *which* chains may have changed and gets their whole present state. Being told twice,
+or of several changes at once, must end in the same realisation.
+"""
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from portchain.model import ChainSnapshot, FlowClassifier, PortPair, PortPairGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a driver can carry out. A chain that needs more is refused before anything is written.
+
+    :param chain_correlations: values of ``chain_parameters.correlation``.
+    :param pair_correlations: values of ``service_function_parameters.correlation``; None is a function unaware of chains.
+    :param lb_fields: sets of load-balancing fields that can be honoured; the empty set is the whole 5-tuple.
+    :param symmetric: chains whose replies visit the same functions in reverse order.
+    :param n_tuple_mapping: functions that rewrite the 5-tuple.
+    :param l7_parameters: keys of a classifier's ``l7_parameters``.
+    :param ethertypes: values of a classifier's ``ethertype``.
+    """
+
+    chain_correlations: frozenset[str] = frozenset({"mpls"})
+    pair_correlations: frozenset[str | None] = frozenset({None})
+    lb_fields: frozenset[frozenset[str]] = frozenset({frozenset()})
+    symmetric: bool = False
+    n_tuple_mapping: bool = False
+    l7_parameters: frozenset[str] = frozenset()
+    ethertypes: frozenset[str] = frozenset({"IPv4"})
+
+
+class PortChainDriver(abc.ABC):
+    """Realises port chains in a network.
+
+    ``check_*`` methods run before anything is written and refuse by raising an exception of ``portchain.errors``; the
+    others run after the commit. An exception from those does not undo the change: the chain's status becomes ERROR with
+    the exception's text, and the manager tries again later.
+    """
+
+    name: str = ""
+    capabilities: Capabilities = Capabilities()
+
+    def initialize(self) -> None:
+        """Prepare the driver; called once in each server process, before the first request."""
+
+    def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
+        """Topics the driver wants to be served in the RPC server process, each with its endpoint objects."""
+        return ()
+
+    # What capabilities alone cannot express can be refused here.
+
+    def check_flow_classifier(self, classifier: FlowClassifier) -> None:
+        """Refuse a classifier the driver cannot match."""
+
+    def check_port_pair(self, pair: PortPair) -> None:
+        """Refuse a port pair the driver cannot reach."""
+
+    def check_port_pair_group(self, group: PortPairGroup) -> None:
+        """Refuse a group the driver cannot balance over."""
+
+    def check_port_chain(self, snapshot: ChainSnapshot) -> None:
+        """Refuse a chain the driver cannot realise."""
+
+    # After the commit.
+
+    @abc.abstractmethod
+    def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Realise a new chain."""
+
+    @abc.abstractmethod
+    def update_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Bring the realisation of a chain to its present state."""
+
+    @abc.abstractmethod
+    def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Remove the realisation of a chain that is no longer in the database; ``snapshot`` is its last state."""
+
+    def refresh_port_chains(self, context: Any, snapshots: Sequence[ChainSnapshot]) -> None:
+        """Bring several chains to their present state after something they share changed (a group, a pair, a port)."""
+        for snapshot in snapshots:
+            self.update_port_chain(context, snapshot)

@@ -1,0 +1,153 @@
+"""The vocabulary of port chains as plain, immutable values.
+
+Nothing here knows of OpenStack's libraries: rules, plans and flow tables are computed from these values alone. Identifiers
+are UUID strings in Neutron's notation; an empty string means "none" only where a field says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+PortRange = tuple[int, int]
+"""First and last transport port, both included."""
+
+
+class ChainStatus(StrEnum):
+    """What the owner of a chain sees of its realisation.
+
+    ``BUILD``: a host involved has yet to confirm. ``ACTIVE``: every host confirmed. ``DOWN``: the chain cannot carry traffic
+    because ports are not bound. ``ERROR``: a driver or a host failed; the reason says how.
+    """
+
+    BUILD = "BUILD"
+    ACTIVE = "ACTIVE"
+    DOWN = "DOWN"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A Neutron port, as far as steering needs it.
+
+    :param host: the compute host it is bound to; empty when it is not bound (no host, or binding failed).
+    :param plugged: false while Neutron reports the port DOWN, i.e. no virtual interface is there to send to.
+    """
+
+    id: str
+    network_id: str
+    project_id: str
+    mac_address: str
+    fixed_ips: tuple[str, ...] = ()
+    host: str = ""
+    plugged: bool = False
+    device_id: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowClassifier:
+    """Which packets enter a chain (RFC 7665, 4.4: service classification).
+
+    :param protocol: IP protocol number, None for any.
+    :param source_ports: source transport ports, None for any; ``destination_ports`` likewise.
+    :param source_prefix: CIDR, None for any; ``destination_prefix`` likewise.
+    :param logical_source_port: the Neutron port whose traffic is classified; None: every port of the owner's
+        on the networks of the chain that has an address in ``source_prefix``.
+    :param logical_destination_port: limits the destination to this Neutron port's addresses.
+    :param l7_parameters: as given by the user; not interpreted here.
+    """
+
+    id: str
+    project_id: str
+    name: str = ""
+    ethertype: str = "IPv4"
+    protocol: int | None = None
+    source_ports: PortRange | None = None
+    destination_ports: PortRange | None = None
+    source_prefix: str | None = None
+    destination_prefix: str | None = None
+    logical_source_port: str | None = None
+    logical_destination_port: str | None = None
+    l7_parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PortPair:
+    """One instance of a service function: what goes in at ``ingress`` comes out at ``egress`` (Neutron port ids).
+
+    :param correlation: None for a function that knows nothing of chains, else ``mpls`` or ``nsh``.
+    :param weight: share of new flows relative to the other pairs of its group; 0 takes none.
+    """
+
+    id: str
+    project_id: str
+    ingress: str
+    egress: str
+    name: str = ""
+    correlation: str | None = None
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PortPairGroup:
+    """Interchangeable instances of one service function: each flow visits one of them.
+
+    :param group_id: small integer, unique in the deployment.
+    :param lb_fields: packet fields that decide which pair a flow visits; empty for the whole 5-tuple.
+    :param ingress_n_tuple: header rewriting of the function, as stated by the user; ``egress_n_tuple`` likewise.
+    """
+
+    id: str
+    project_id: str
+    group_id: int
+    port_pairs: tuple[PortPair, ...] = ()
+    name: str = ""
+    lb_fields: tuple[str, ...] = ()
+    ingress_n_tuple: Mapping[str, object] = field(default_factory=dict)
+    egress_n_tuple: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PortChain:
+    """An ordered path through port pair groups for the traffic of its classifiers (RFC 7665: a service function chain).
+
+    :param chain_id: the service path identifier, 1..65535, unique in the deployment.
+    :param revision: grows by one with every change that could alter the chain's realisation.
+    """
+
+    id: str
+    project_id: str
+    chain_id: int
+    port_pair_groups: tuple[PortPairGroup, ...]
+    flow_classifiers: tuple[FlowClassifier, ...] = ()
+    name: str = ""
+    correlation: str = "mpls"
+    symmetric: bool = False
+    revision: int = 0
+
+    @property
+    def port_ids(self) -> frozenset[str]:
+        """Every Neutron port the chain names: function ports and logical source and destination ports."""
+        pairs = (pair for group in self.port_pair_groups for pair in group.port_pairs)
+        functions = {port for pair in pairs for port in (pair.ingress, pair.egress)}
+        ends = {
+            port
+            for classifier in self.flow_classifiers
+            for port in (classifier.logical_source_port, classifier.logical_destination_port)
+            if port is not None
+        }
+        return frozenset(functions | ends)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSnapshot:
+    """A chain with all that was true of its ports at one moment: the input of every driver.
+
+    :param ports: port id -> port, for the chain's function ports, logical ports and classified sources; a port
+        that no longer exists is absent.
+    :param sources: classifier id -> ids of the ports whose traffic it classifies.
+    """
+
+    chain: PortChain
+    ports: Mapping[str, Port]
+    sources: Mapping[str, tuple[str, ...]]

@@ -1,0 +1,1 @@
+"""From a host's plans to the flows of its switch: pure functions and values only."""

@@ -16,6 +16,8 @@ class Classifier:
     :param ethertype: ``IPv4`` or ``IPv6``.
     :param protocol: IP protocol number.
     :param source_prefixes: CIDRs of which one must hold; empty is "any". ``destination_prefixes`` likewise.
+    :param source_port_known: the user named the source port, so its addresses tell this chain's packets from others'
+        with the same header.
     """
 
     ethertype: str
@@ -24,6 +26,7 @@ class Classifier:
     destination_ports: PortRange | None = None
     source_prefixes: tuple[str, ...] = ()
     destination_prefixes: tuple[str, ...] = ()
+    source_port_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)

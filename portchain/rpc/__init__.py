@@ -1,0 +1,1 @@
+"""Between the Neutron server and the agents: the wire contract and its two ends."""

@@ -1,0 +1,190 @@
+"""The extension of Neutron's Open vSwitch agent: turns its events into work for the reconciler."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from neutron_lib import context as n_context
+from neutron_lib.agent import l2_extension
+from neutron_lib.plugins.ml2 import ovs_constants
+from oslo_config import cfg
+from oslo_log import log
+
+from portchain import conf
+from portchain.agent.reconciler import Reconciler
+from portchain.agent.switch import OpenVSwitch
+from portchain.dataplane.compile import Firewall
+from portchain.rpc import contract
+from portchain.rpc.agent import AgentEndpoint
+from portchain.rpc.server import ServerClient
+
+LOG = log.getLogger(__name__)
+
+_OVS_FIREWALLS = ("openvswitch", "neutron.agent.linux.openvswitch_firewall.OVSFirewallDriver")
+_RETRY_SECONDS = 5
+
+
+class PortChainAgentExtension(l2_extension.L2AgentExtension):
+    """Steers traffic through port chains on one compute host.
+
+    Two threads of its own: one talks to the server, so that a broker that is away does not delay the switch; the other works
+    on the switch, so that Neutron's agent is not held up.
+    """
+
+    def consume_api(self, agent_api: Any) -> None:
+        """Take the bridges the agent works on."""
+        self._agent_api = agent_api
+
+    def initialize(self, connection: Any, driver_type: str) -> None:
+        """Start working.
+
+        :raises ValueError: the agent is not an Open vSwitch agent.
+        """
+        if driver_type != ovs_constants.EXTENSION_DRIVER_TYPE:
+            raise ValueError(
+                f"port_chain is an extension of the Open vSwitch agent; this agent's type is {driver_type}"
+            )
+        conf.register_agent_opts(cfg.CONF)
+        self._host = cfg.CONF.host
+        self._reconciler = Reconciler(self._open_switch(), self._queue_reports)
+        self._server = ServerClient()
+        self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._reports: dict[str, contract.Report] = {}
+        self._reports_lock = threading.Lock()
+        self._talk = threading.Event()
+        connection.create_consumer(
+            contract.AGENT_TOPIC, [AgentEndpoint(self._host, self._receive)], fanout=False
+        )
+        for target in (self._work_on_switch, self._talk_to_server):
+            threading.Thread(
+                target=target, name=f"port_chain{target.__name__}", daemon=True
+            ).start()
+
+    def _open_switch(self) -> OpenVSwitch:
+        ovs = cfg.CONF.OVS
+        return OpenVSwitch(
+            host=self._host,
+            firewall=_firewall(),
+            int_br=self._agent_api.request_int_br(),
+            tun_br=self._agent_api.request_tun_br(),
+            patch_to_tun=ovs.int_peer_patch_port,
+            patch_to_int=ovs.tun_peer_patch_port,
+        )
+
+    # Neutron's events.
+
+    def handle_port(self, context: Any, data: dict[str, Any]) -> None:
+        """A port was plugged in or updated."""
+        self._work.put(lambda: self._reconciler.ports_changed([data["port_id"]]))
+
+    def delete_port(self, context: Any, data: dict[str, Any]) -> None:
+        """A port was unplugged or deleted."""
+        self._work.put(lambda: self._reconciler.ports_changed([data["port_id"]]))
+
+    def handle_switch_restart(self) -> None:
+        """The switch lost its rules: put ours back before the agent goes on to wire the ports."""
+        try:
+            self._reconciler.reconcile()
+        except Exception:
+            LOG.exception(
+                "Rules could not be restored after the restart of the switch; trying again"
+            )
+            self._work.put(self._reconciler.reconcile)
+
+    # The server's messages.
+
+    def _receive(self, update: contract.PlanUpdate) -> None:
+        self._work.put(lambda: self._reconciler.update(update))
+
+    def _queue_reports(self, reports: list[contract.Report]) -> None:
+        with self._reports_lock:
+            self._reports.update((report.chain_id, report) for report in reports)
+        self._talk.set()
+
+    # The threads.
+
+    def _work_on_switch(self) -> None:
+        """Do one thing after the other; when one fails, go on and compare everything with the switch soon."""
+        failed = False
+        while True:
+            try:
+                work = self._work.get(timeout=_RETRY_SECONDS if failed else None)
+            except queue.Empty:
+                work = self._reconciler.reconcile
+            try:
+                work()
+                failed = False
+            except Exception:
+                failed = True
+                LOG.exception(
+                    "Rules could not be applied; the switch is compared again in %s s",
+                    _RETRY_SECONDS,
+                )
+
+    def _talk_to_server(self) -> None:
+        """Bring reports to the server as they come, and ask now and then whether a message was lost."""
+        next_sync = _Timer(cfg.CONF.port_chain.sync_interval)
+        while True:
+            try:
+                self._send_reports()
+                if next_sync.due:
+                    self._synchronise()
+                    next_sync.restart()
+                wait = next_sync.left
+            except Exception as exc:
+                LOG.warning(
+                    "The Neutron server did not answer (%s); trying again in %s s",
+                    exc,
+                    _RETRY_SECONDS,
+                )
+                wait = _RETRY_SECONDS
+            self._talk.wait(wait)
+            self._talk.clear()
+
+    def _synchronise(self) -> None:
+        update = self._server.sync(
+            n_context.get_admin_context_without_session(), self._host, self._reconciler.known
+        )
+        self._work.put(lambda: self._repair(update))
+
+    def _repair(self, update: contract.PlanUpdate) -> None:
+        if self._reconciler.synchronise(update):
+            LOG.info("The switch was brought to the plans of its chains")
+
+    def _send_reports(self) -> None:
+        with self._reports_lock:
+            reports = list(self._reports.values())
+        if not reports:
+            return
+        self._server.report(n_context.get_admin_context_without_session(), self._host, reports)
+        with self._reports_lock:
+            for report in reports:
+                if self._reports.get(report.chain_id) == report:
+                    del self._reports[report.chain_id]
+
+
+class _Timer:
+    """Comes due after an interval, and at once the first time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._due_at = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        return self.left <= 0
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self._due_at - time.monotonic())
+
+    def restart(self) -> None:
+        self._due_at = time.monotonic() + self._seconds
+
+
+def _firewall() -> Firewall:
+    group = cfg.CONF.SECURITYGROUP
+    on_bridge = group.enable_security_group and group.firewall_driver in _OVS_FIREWALLS
+    return Firewall.OPENVSWITCH if on_bridge else Firewall.ELSEWHERE

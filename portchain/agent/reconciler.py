@@ -1,0 +1,223 @@
+"""Keeps a host's switch at what its plans say.
+
+Level-triggered: whatever happens only says "look again". The reconciler holds the plans, asks the compiler for the rules, and
+applies the difference to what it knows to be in the switch; now and then, and whenever it cannot be sure, it reads the
+switch and compares with that instead. A rule that is right is never touched.
+"""
+
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from oslo_log import log
+
+from portchain.dataplane import pipeline
+from portchain.dataplane.compile import Compiled, LocalSwitch, compile_chain, compile_guards
+from portchain.dataplane.diff import Batch, FlowConflictError, FlowLedger, diff
+from portchain.dataplane.flow import Flow
+from portchain.dataplane.plan import ChainPlan
+from portchain.rpc.contract import PlanUpdate, Report
+
+LOG = log.getLogger(__name__)
+
+_GUARDS = "guards"
+_TOMBSTONES = 10_000
+
+
+class Switch(Protocol):
+    """What the reconciler needs of a switch; see ``portchain.agent.switch.OpenVSwitch``."""
+
+    def inspect(self) -> LocalSwitch: ...
+
+    def dump(self) -> list[Flow]: ...
+
+    def apply(self, batch: Batch) -> None: ...
+
+
+class Reconciler:
+    """The plans of one host and the rules made of them. Thread-safe.
+
+    :param report: called with what became of chains, each time that changes; must not block.
+    """
+
+    def __init__(self, switch: Switch, report: Callable[[list[Report]], None]) -> None:
+        self._switch = switch
+        self._report = report
+        self._lock = threading.RLock()
+        self._plans: dict[str, ChainPlan] = {}
+        self._removed: OrderedDict[str, int] = OrderedDict()
+        self._chains_of_port: defaultdict[str, set[str]] = defaultdict(set)
+        self._ledger = FlowLedger()
+        self._reported: dict[str, Report] = {}
+        self._complete = False  # whether the plans are all of this host's: before that, what is missing must not be removed
+        self._in_sync = False  # whether the ledger is what the switch holds
+
+    @property
+    def known(self) -> dict[str, int]:
+        """Chain id -> revision of the plan held."""
+        with self._lock:
+            return {plan.id: plan.revision for plan in self._plans.values()}
+
+    def update(self, update: PlanUpdate) -> None:
+        """Take new plans and carry them out; before the first ``synchronise``, only remember them.
+
+        Repeated, late and reordered updates do no harm.
+
+        :raises Exception: the switch could not be brought to the plans; ``reconcile`` makes up for it.
+        """
+        with self._lock:
+            changed = [plan.id for plan in update.chains if self._accept(plan)]
+            changed += [
+                chain_id
+                for chain_id, revision in update.removed
+                if self._forget(chain_id, revision)
+            ]
+            if changed:
+                self._bring_about(changed)
+
+    def synchronise(self, update: PlanUpdate) -> bool:
+        """Take the server's answer to "what do I not know?", and compare everything with the switch.
+
+        :returns: whether anything had to be changed.
+        :raises Exception: as ``reconcile``.
+        """
+        with self._lock:
+            for plan in update.chains:
+                self._accept(plan)
+            for chain_id, revision in update.removed:
+                self._forget(chain_id, revision)
+            self._complete = True
+            return self.reconcile()
+
+    def ports_changed(self, port_ids: Iterable[str]) -> None:
+        """Look again at the chains that use these ports.
+
+        :raises Exception: as ``update``.
+        """
+        with self._lock:
+            chains = {
+                chain for port_id in port_ids for chain in self._chains_of_port.get(port_id, ())
+            }
+            if chains:
+                self._bring_about(chains)
+
+    def reconcile(self) -> bool:
+        """Compare all plans with what the switch really holds, and repair. Does nothing before the first ``synchronise``.
+
+        :returns: whether anything had to be changed.
+        :raises Exception: the switch does not answer or refused.
+        """
+        with self._lock:
+            if not self._complete:
+                return False
+            self._in_sync = False
+            local = self._switch.inspect()
+            gone = self._ledger.owners - self._plans.keys() - {_GUARDS}
+            reports = self._compile([*self._plans, *gone], local)[1]
+            batches = diff(self._ledger.flows, self._switch.dump())
+            self._apply(batches)
+            self._send(reports)
+            return bool(batches)
+
+    def _accept(self, plan: ChainPlan) -> bool:
+        known = self._plans.get(plan.id)
+        if known is not None and (known.revision > plan.revision or known == plan):
+            return False
+        if self._removed.get(plan.id, -1) >= plan.revision:
+            return False
+        self._index(known, plan)
+        self._plans[plan.id] = plan
+        self._removed.pop(plan.id, None)
+        return True
+
+    def _forget(self, chain_id: str, revision: int) -> bool:
+        known = self._plans.get(chain_id)
+        if known is not None and known.revision > revision:
+            return False
+        self._removed[chain_id] = max(revision, self._removed.pop(chain_id, revision))
+        while len(self._removed) > _TOMBSTONES:
+            self._removed.popitem(last=False)
+        self._index(known, None)
+        self._reported.pop(chain_id, None)
+        return self._plans.pop(chain_id, None) is not None
+
+    def _index(self, old: ChainPlan | None, new: ChainPlan | None) -> None:
+        for port_id in _ports_of(old):
+            self._chains_of_port[port_id].discard(old.id if old else "")
+            if not self._chains_of_port[port_id]:
+                del self._chains_of_port[port_id]
+        for port_id in _ports_of(new):
+            self._chains_of_port[port_id].add(new.id if new else "")
+
+    def _bring_about(self, chain_ids: Iterable[str]) -> None:
+        if not self._in_sync:
+            self.reconcile()
+            return
+        local = self._switch.inspect()
+        batches, reports = self._compile(chain_ids, local)
+        self._apply(batches)
+        self._send(reports)
+
+    def _compile(
+        self, chain_ids: Iterable[str], local: LocalSwitch
+    ) -> tuple[list[Batch], list[Report]]:
+        """Put the rules of these chains into the ledger."""
+        wanted: dict[str, Iterable[Flow]] = {}
+        reports = []
+        for chain_id in chain_ids:
+            plan = self._plans.get(chain_id)
+            if plan is None:
+                wanted[chain_id] = ()
+                continue
+            compiled = compile_chain(plan, local)
+            pipeline.check(compiled.flows)
+            wanted[chain_id] = compiled.flows
+            reports.append(_report_of(plan, compiled))
+        wanted[_GUARDS] = compile_guards(local) if self._plans else ()
+        return self._replace(wanted, reports)
+
+    def _replace(
+        self, wanted: dict[str, Iterable[Flow]], reports: list[Report]
+    ) -> tuple[list[Batch], list[Report]]:
+        while True:
+            try:
+                return self._ledger.replace(wanted), reports
+            except FlowConflictError as conflict:
+                # Whoever came later keeps its old rules and says so; the others are not held up by it.
+                LOG.error("Chain left as it was: %s", conflict)
+                del wanted[conflict.owner]
+                reports = [
+                    replace(report, error=str(conflict))
+                    if report.chain_id == conflict.owner
+                    else report
+                    for report in reports
+                ]
+
+    def _apply(self, batches: list[Batch]) -> None:
+        try:
+            for batch in batches:
+                self._switch.apply(batch)
+        except Exception:
+            self._in_sync = False
+            raise
+        self._in_sync = True
+
+    def _send(self, reports: list[Report]) -> None:
+        news = [report for report in reports if self._reported.get(report.chain_id) != report]
+        self._reported.update((report.chain_id, report) for report in news)
+        if news:
+            self._report(news)
+
+
+def _ports_of(plan: ChainPlan | None) -> set[str]:
+    if plan is None:
+        return set()
+    targets = (target for hop in plan.hops for target in hop.targets)
+    functions = {port for target in targets for port in (target.ingress_port, target.egress_port)}
+    return functions | {source.port_id for source in plan.sources}
+
+
+def _report_of(plan: ChainPlan, compiled: Compiled) -> Report:
+    return Report(plan.id, plan.revision, missing="; ".join(compiled.missing))

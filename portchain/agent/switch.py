@@ -1,0 +1,151 @@
+"""The host's Open vSwitch: the one module of the agent that reads OVSDB and speaks OpenFlow."""
+
+from typing import Any
+
+from neutron.agent.common import ovs_lib
+from neutron.agent.common import utils as agent_utils
+from neutron_lib.plugins.ml2 import ovs_constants
+from oslo_log import log
+
+from portchain.dataplane.compile import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.diff import Batch
+from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, parse_dump
+
+LOG = log.getLogger(__name__)
+
+# Bundles came with OpenFlow 1.4; Neutron's bridges speak it already.
+OPENFLOW = ovs_constants.OPENFLOW14
+_TUNNEL_TYPES = frozenset(ovs_constants.TUNNEL_NETWORK_TYPES)
+
+
+class OpenVSwitch:
+    """The integration bridge and the tunnel bridge that Neutron's agent has set up.
+
+    :param int_br: integration bridge as the agent extension API gives it. ``tun_br`` likewise, None without tunnels.
+    :param patch_to_tun: name of the port of br-int that leads to br-tun; ``patch_to_int`` the reverse.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        firewall: Firewall,
+        int_br: Any,
+        tun_br: Any | None,
+        patch_to_tun: str,
+        patch_to_int: str,
+    ) -> None:
+        self._host = host
+        self._firewall = firewall
+        self._bridges = {Bridge.INT: int_br}
+        if tun_br is not None:
+            self._bridges[Bridge.TUN] = tun_br
+        self._patch_to_tun = patch_to_tun
+        self._patch_to_int = patch_to_int
+        for bridge in self._bridges.values():
+            # Neutron's agent deletes rules with cookies that nobody reserved; ours outlive restarts by keeping one cookie.
+            bridge.set_agent_uuid_stamp(COOKIE)
+            bridge.use_at_least_protocol(OPENFLOW)
+
+    def inspect(self) -> LocalSwitch:
+        """Look up what is plugged in now.
+
+        :raises Exception: of ovsdbapp, when the database does not answer.
+        """
+        tunnels = self._interfaces(Bridge.TUN)
+        return LocalSwitch(
+            host=self._host,
+            firewall=self._firewall,
+            ports=self._vif_ports(),
+            patch_to_tun=self._ofport_of(self._interfaces(Bridge.INT), self._patch_to_tun),
+            patch_to_int=self._ofport_of(tunnels, self._patch_to_int),
+            tunnels={
+                row["options"]["remote_ip"]: row["ofport"]
+                for row in tunnels
+                if row["type"] in _TUNNEL_TYPES
+                and _is_plugged(row)
+                and "remote_ip" in row["options"]
+            },
+        )
+
+    def dump(self) -> list[Flow]:
+        """Read the rules that carry our cookie from all bridges.
+
+        :raises RuntimeError: the switch does not answer.
+        """
+        flows = []
+        for bridge in self._bridges:
+            text = self._ofctl(
+                bridge, "dump-flows", "--no-stats", "--no-names", f"cookie={COOKIE:#x}/-1"
+            )
+            flows += parse_dump(bridge, text)
+        return flows
+
+    def apply(self, batch: Batch) -> None:
+        """Carry out a batch as one bundle: all of it or, when this raises, nothing.
+
+        :raises RuntimeError: the switch refused or does not answer.
+        """
+        lines = [
+            f"add cookie={COOKIE:#x},{flow.match_text},actions={flow.actions}" for flow in batch.put
+        ]
+        lines += [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]
+        self._ofctl(batch.bridge, "add-flows", "--bundle", "-", stdin="\n".join(lines) + "\n")
+
+    def _ofctl(self, bridge: Bridge, command: str, *args: str, stdin: str | None = None) -> str:
+        # OVSBridge.run_ofctl logs failures and goes on; a rule that is not there must not pass for one that is.
+        options = [arg for arg in args if arg.startswith("--")]
+        operands = [arg for arg in args if not arg.startswith("--")]
+        name = self._bridges[bridge].br_name
+        argv = ["ovs-ofctl", *options, "-O", OPENFLOW, command, name, *operands]
+        return agent_utils.execute(
+            argv, run_as_root=True, process_input=stdin, privsep_exec=True, log_fail_as_error=False
+        )
+
+    def _vif_ports(self) -> dict[str, LocalPort]:
+        vlans = {
+            row["name"]: _vlan(row)
+            for row in self._rows(Bridge.INT, "Port", ["name", "tag", "other_config"])
+        }
+        ports = {}
+        for row in self._interfaces(Bridge.INT):
+            port_id = row["external_ids"].get("iface-id")
+            vlan = vlans.get(row["name"])
+            if port_id and vlan and _is_plugged(row):
+                ports[port_id] = LocalPort(row["ofport"], vlan)
+        return ports
+
+    def _interfaces(self, bridge: Bridge) -> list[dict[str, Any]]:
+        return self._rows(
+            bridge, "Interface", ["name", "type", "ofport", "options", "external_ids"]
+        )
+
+    def _rows(self, bridge: Bridge, table: str, columns: list[str]) -> list[dict[str, Any]]:
+        if bridge not in self._bridges:
+            return []
+        return self._bridges[bridge].get_ports_attributes(table, columns=columns, if_exists=True)
+
+    @staticmethod
+    def _ofport_of(rows: list[dict[str, Any]], name: str) -> int | None:
+        return next(
+            (row["ofport"] for row in rows if row["name"] == name and _is_plugged(row)), None
+        )
+
+
+def _is_plugged(row: dict[str, Any]) -> bool:
+    return (
+        isinstance(row["ofport"], int)
+        and row["ofport"] > 0
+        and row["ofport"] != ovs_lib.INVALID_OFPORT
+    )
+
+
+def _vlan(row: dict[str, Any]) -> int | None:
+    """The local VLAN of a port: Neutron writes it down in other_config before it sets the tag."""
+    text = row["other_config"].get("tag", "")
+    tag = int(text) if text.isdigit() else row["tag"]
+    return tag if isinstance(tag, int) and 0 < tag < ovs_constants.DEAD_VLAN_TAG else None
+
+
+def _match_text(key: FlowKey) -> str:
+    return Flow(key, "").match_text

@@ -1,0 +1,91 @@
+"""OpenFlow rules as comparable values, in the notation of ovs-ofctl(8).
+
+Open vSwitch prints a rule in one canonical form. The compiler writes exactly that form, so "is this rule in the switch?" is a
+comparison of values and no rule is ever rewritten for looking different. A test puts every kind of rule into a real
+switch and reads it back.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+# "portchn" in ASCII and the number of the rule layout. It never changes between starts: a restarted agent finds its rules.
+COOKIE = 0x706F7274_63686E01
+"""The cookie of every rule of ours, and the only sign of ownership: what carries it is ours, what does not is not."""
+
+_UNPRINTED_PREFIXES = ("cookie=", "duration=", "n_packets=", "n_bytes=", "idle_age=", "hard_age=")
+
+
+class Bridge(StrEnum):
+    """The Open vSwitch bridges of a compute host that take part in steering."""
+
+    INT = "br-int"
+    TUN = "br-tun"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowKey:
+    """What identifies a rule in a switch: adding another with the same key replaces it.
+
+    :param match: ``field=value`` or protocol words in canonical notation.
+    """
+
+    bridge: Bridge
+    table: int
+    priority: int
+    match: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """An OpenFlow rule.
+
+    :param actions: the actions in canonical notation, e.g. ``set_field:0x1->reg9,goto_table:152``.
+    """
+
+    key: FlowKey
+    actions: str
+
+    @property
+    def match_text(self) -> str:
+        """The match in the notation of ovs-ofctl; protocol words first because other fields depend on them."""
+        words = sorted(self.key.match, key=lambda word: ("=" in word, word))
+        return ",".join([f"table={self.key.table}", f"priority={self.key.priority}", *words])
+
+    def __str__(self) -> str:
+        return f"{self.key.bridge} {self.match_text},actions={self.actions}"
+
+
+def flow(
+    bridge: Bridge, table: int, priority: int, match: Iterable[str], actions: Iterable[str]
+) -> Flow:
+    """Build a rule from its parts; no actions means drop."""
+    return Flow(FlowKey(bridge, table, priority, frozenset(match)), ",".join(actions) or "drop")
+
+
+def parse_dump(bridge: Bridge, text: str) -> list[Flow]:
+    """Read what ``ovs-ofctl dump-flows`` printed.
+
+    :param text: one rule a line; other lines are passed over.
+    :raises ValueError: a rule whose parts cannot be told apart.
+    """
+    return [_parse_line(bridge, line) for line in text.splitlines() if " actions=" in line]
+
+
+def _parse_line(bridge: Bridge, line: str) -> Flow:
+    head, _, actions = line.strip().partition(" actions=")
+    words = [
+        word
+        for word in head.replace(", ", ",").split(",")
+        if not word.startswith(_UNPRINTED_PREFIXES)
+    ]
+    table, priority, match = 0, 32768, set()
+    for word in (word.strip() for word in words):
+        name, _, value = word.partition("=")
+        if name == "table":
+            table = int(value)
+        elif name == "priority":
+            priority = int(value)
+        elif word:
+            match.add(word)
+    return Flow(FlowKey(bridge, table, priority, frozenset(match)), actions.strip())

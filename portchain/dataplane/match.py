@@ -1,0 +1,103 @@
+"""Header fields of a classifier as OpenFlow matches.
+
+One classifier can need several matches: a port range becomes the fewest (value, mask) pairs that cover it and nothing else,
+and ranges or prefixes multiply.
+"""
+
+import ipaddress
+import itertools
+from collections.abc import Iterable, Iterator
+
+from portchain.dataplane.plan import Classifier, PortRange
+
+TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
+_PORT_BITS = 16
+_FULL_MASK = (1 << _PORT_BITS) - 1
+
+# How ovs-ofctl writes ethertype and protocol in one word.
+_WORDS = {
+    ("IPv4", None): "ip",
+    ("IPv4", ICMP): "icmp",
+    ("IPv4", TCP): "tcp",
+    ("IPv4", UDP): "udp",
+    ("IPv4", SCTP): "sctp",
+    ("IPv6", None): "ipv6",
+    ("IPv6", ICMPV6): "icmp6",
+    ("IPv6", TCP): "tcp6",
+    ("IPv6", UDP): "udp6",
+    ("IPv6", SCTP): "sctp6",
+}
+_ADDRESS_FIELDS = {"IPv4": ("nw_src", "nw_dst"), "IPv6": ("ipv6_src", "ipv6_dst")}
+
+
+def masked_ports(ports: PortRange) -> list[tuple[int, int]]:
+    """Cover a range of transport ports with masked values.
+
+    :param ports: first and last port, both included, 0..65535.
+    :returns: (value, mask) pairs that are disjoint and cover exactly the range, in ascending order.
+    """
+    first, last = ports
+    cover = []
+    while first <= last:
+        # The largest aligned block that starts here and does not pass the end.
+        size = first & -first if first else 1 << _PORT_BITS
+        while first + size - 1 > last:
+            size >>= 1
+        cover.append((first, _FULL_MASK & ~(size - 1)))
+        first += size
+    return cover
+
+
+def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> list[frozenset[str]]:
+    """Match the packets of a classifier.
+
+    :param sources: addresses the packet's source must be one of, as CIDRs inside the classifier's source prefixes;
+        empty: the classifier's own source prefixes.
+    :returns: one set of match words for each rule needed.
+    """
+    source_field, destination_field = _ADDRESS_FIELDS[classifier.ethertype]
+    choices = [
+        [_protocol_words(classifier)],
+        _prefix_words(source_field, tuple(sources) or classifier.source_prefixes),
+        _prefix_words(destination_field, classifier.destination_prefixes),
+        _port_words("tp_src", classifier.source_ports),
+        _port_words("tp_dst", classifier.destination_ports),
+    ]
+    return [frozenset(itertools.chain(*words)) for words in itertools.product(*choices)]
+
+
+def addresses_within(addresses: Iterable[str], classifier: Classifier) -> Iterator[str]:
+    """The addresses (as host CIDRs) of the classifier's family that one of its source prefixes covers."""
+    version = 4 if classifier.ethertype == "IPv4" else 6
+    prefixes = [ipaddress.ip_network(prefix, strict=False) for prefix in classifier.source_prefixes]
+    for text in addresses:
+        address = ipaddress.ip_address(text)
+        if address.version == version and (
+            not prefixes or any(address in prefix for prefix in prefixes)
+        ):
+            yield str(ipaddress.ip_network(address))
+
+
+def _protocol_words(classifier: Classifier) -> tuple[str, ...]:
+    word = _WORDS.get((classifier.ethertype, classifier.protocol))
+    if word is not None:
+        return (word,)
+    return (_WORDS[classifier.ethertype, None], f"nw_proto={classifier.protocol}")
+
+
+def _prefix_words(name: str, prefixes: Iterable[str]) -> list[tuple[str, ...]]:
+    networks = [ipaddress.ip_network(prefix, strict=False) for prefix in prefixes]
+    if not networks or any(network.prefixlen == 0 for network in networks):
+        return [()]
+    full = networks[0].max_prefixlen
+    return [(f"{name}={n.network_address if n.prefixlen == full else n}",) for n in networks]
+
+
+def _port_words(name: str, ports: PortRange | None) -> list[tuple[str, ...]]:
+    if ports is None or ports == (0, _FULL_MASK):
+        return [()]
+    return [(_port_word(name, value, mask),) for value, mask in masked_ports(ports)]
+
+
+def _port_word(name: str, value: int, mask: int) -> str:
+    return f"{name}={value}" if mask == _FULL_MASK else f"{name}={value:#x}/{mask:#x}"

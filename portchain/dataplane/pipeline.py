@@ -1,0 +1,206 @@
+"""The pipeline as data: where our rules stand, what they match and write, and where they may send a packet.
+
+Our tables hang beside Neutron's: hook rules in a few of Neutron's tables divert chain traffic, everything else falls through
+untouched. ``docs/pipeline.md`` walks through the tables; ``check`` raises for a rule that the declaration does not cover.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from portchain.dataplane.flow import Bridge, Flow
+
+# --- Registers of the integration bridge. Neutron uses reg0 to reg7.
+
+REG_STEP = "reg8"
+"""Where in which chain the packet is: hop index << 24 | path label."""
+
+REG_TARGET = "reg9"
+"""Before BALANCE the hash slot (7 bits), after it the first 32 bits of the chosen pair's id."""
+
+REG_SET = "reg10"
+"""The set of weighted pairs to balance over."""
+
+# Neutron's openvswitch firewall: the port a packet came from, and its network's local VLAN.
+REG_NEUTRON_PORT = "reg5"
+REG_NEUTRON_NET = "reg6"
+
+MAX_HOPS = 254  # The service index counts down from 255 and 0 is invalid (RFC 8300, 2.2).
+FIRST_SERVICE_INDEX = 255
+
+_FORWARD_LABEL = 0x10000
+
+
+def path_label(path_id: int) -> int:
+    """The MPLS label of a chain: clear of the reserved labels 0..15, and the chain's number in its last four hex digits.
+
+    :param path_id: 1..65535.
+    """
+    return _FORWARD_LABEL | path_id
+
+
+def step(path_id: int, hop: int) -> int:
+    """The content of ``REG_STEP``.
+
+    :param hop: index of the hop the packet is about to visit, from 0.
+    """
+    return hop << 24 | path_label(path_id)
+
+
+# --- Tables.
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One OpenFlow table.
+
+    :param matches: fields and protocol words our rules may match there.
+    :param writes: fields and registers our rules may write there.
+    :param successors: names of the tables our rules may go on to.
+    :param outputs: whether our rules may send the packet out.
+    :param neutron: whether the table is Neutron's and our rules are guests in it.
+    """
+
+    name: str
+    bridge: Bridge
+    number: int
+    matches: frozenset[str]
+    writes: frozenset[str] = frozenset()
+    successors: frozenset[str] = frozenset()
+    outputs: bool = False
+    neutron: bool = False
+
+
+_CLASSIFIED = frozenset(
+    "in_port dl_dst ip ipv6 tcp tcp6 udp udp6 sctp sctp6 icmp icmp6"
+    " nw_proto nw_src nw_dst ipv6_src ipv6_dst tp_src tp_dst".split()
+)
+_HOOK_WRITES = frozenset({REG_STEP})
+
+
+def _set(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+TABLES = {
+    table.name: table
+    for table in (
+        # Guests in Neutron's tables, br-int.
+        Table(
+            "LOCAL_SWITCHING",
+            Bridge.INT,
+            0,
+            _CLASSIFIED | _set("mpls", "vlan_tci", "mpls_label"),
+            _set(REG_STEP, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET),
+            _set("HOP", "FORWARD", "TRANSIENT", "ACCEPT_OR_INGRESS"),
+            neutron=True,
+        ),
+        Table("TRANSIENT", Bridge.INT, 60, _CLASSIFIED, _HOOK_WRITES, _set("HOP"), neutron=True),
+        Table(
+            "ACCEPT_OR_INGRESS",
+            Bridge.INT,
+            73,
+            _CLASSIFIED | _set("ct_state"),
+            _HOOK_WRITES,
+            _set("HOP"),
+            neutron=True,
+        ),
+        Table(
+            "ACCEPTED_EGRESS", Bridge.INT, 94, _CLASSIFIED, _HOOK_WRITES, _set("HOP"), neutron=True
+        ),
+        # Our own, br-int.
+        Table(
+            "HOP",
+            Bridge.INT,
+            150,
+            _set(REG_STEP),
+            _set(REG_TARGET, REG_SET),
+            _set("BALANCE", "FORWARD"),
+        ),
+        Table(
+            "BALANCE", Bridge.INT, 151, _set(REG_SET, REG_TARGET), _set(REG_TARGET), _set("FORWARD")
+        ),
+        Table(
+            "FORWARD",
+            Bridge.INT,
+            152,
+            _set(REG_STEP, REG_TARGET),
+            _set("eth_dst", "eth_src", "mpls_label", "mpls_ttl"),
+            outputs=True,
+        ),
+        # Guests in Neutron's tables, br-tun.
+        Table(
+            "TUNNEL_SWITCHING",
+            Bridge.TUN,
+            0,
+            _set("in_port", "mpls", "vlan_tci", "mpls_label", "dl_dst", "tun_id"),
+            _set("tun_id"),
+            outputs=True,
+            neutron=True,
+        ),
+    )
+}
+
+_BY_PLACE = {(table.bridge, table.number): table for table in TABLES.values()}
+
+
+# --- Priorities: higher than Neutron's rules beside them, lower than its rule that drops the dead VLAN (65535).
+
+
+class Priority:
+    """Priorities of our rules, by what they do."""
+
+    CLASSIFY_NEW = 321  # the first packet of a tracked connection is committed on its way
+    CLASSIFY = 320
+    RETURN_EXACT = 311  # from a function, source address known to belong to the chain's source port
+    RETURN = 310
+    ARRIVE = 301
+    STRAY = 300  # chain frames nobody here waits for
+    STEP = 10
+
+
+# --- Checking.
+
+_SET_FIELD = re.compile(r"set_field:[^,]*->(\w+)")
+_GOTO = re.compile(r"goto_table:(\d+)")
+_MULTIPATH = re.compile(r"multipath\([^)]*NXM_NX_(REG\d+)")
+_OUTPUT = re.compile(r"(?:^|,)(?:output:\d+|in_port)(?:,|$)", re.ASCII)
+
+
+class UndeclaredFlowError(ValueError):
+    """A rule does something its table's declaration does not say."""
+
+
+def check(flows: Iterable[Flow]) -> None:
+    """Hold rules against the declaration.
+
+    :raises UndeclaredFlowError: naming the rule and what is undeclared.
+    """
+    for flow in flows:
+        _check(flow)
+
+
+def _check(flow: Flow) -> None:
+    table = _BY_PLACE.get((flow.key.bridge, flow.key.table))
+    if table is None:
+        raise UndeclaredFlowError(f"no such table: {flow}")
+    written = set(_SET_FIELD.findall(flow.actions))
+    written |= {register.lower() for register in _MULTIPATH.findall(flow.actions)}
+    successors = {
+        _BY_PLACE[table.bridge, int(number)].name for number in _GOTO.findall(flow.actions)
+    }
+    found = (
+        ("match", {word.partition("=")[0] for word in flow.key.match}, table.matches),
+        ("write", written, table.writes),
+        ("successor", successors, table.successors),
+        (
+            "output",
+            {"output"} if _OUTPUT.search(flow.actions) else set(),
+            {"output"} if table.outputs else set(),
+        ),
+    )
+    for kind, used, declared in found:
+        if not used <= declared:
+            raise UndeclaredFlowError(
+                f"{kind} {sorted(used - declared)} is not declared for {table.name}: {flow}"
+            )

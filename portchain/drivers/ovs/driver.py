@@ -1,0 +1,131 @@
+"""The Open vSwitch driver: plan, write down who has to confirm, tell the hosts."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from neutron_lib import constants as n_const
+from neutron_lib.plugins import directory
+
+from portchain import errors
+from portchain.dataplane.compile import HASH_FIELDS
+from portchain.dataplane.pipeline import MAX_HOPS
+from portchain.db import realisation, repository
+from portchain.drivers.base import Capabilities, PortChainDriver
+from portchain.drivers.ovs.plan import Planned, plan_chain
+from portchain.model import ChainSnapshot
+from portchain.rpc import contract
+from portchain.rpc.agent import AgentClient
+from portchain.rpc.server import ServerEndpoint
+
+DELETED = 2**62
+"""Revision as of which a host has no part in a chain that is deleted: later than any plan of it."""
+
+
+class OvsDriver(PortChainDriver):
+    """Realises chains on the hosts of Neutron's Open vSwitch agents that load the ``port_chain`` extension."""
+
+    name = "ovs"
+    capabilities = Capabilities(
+        lb_fields=frozenset(HASH_FIELDS), ethertypes=frozenset({"IPv4", "IPv6"})
+    )
+
+    def initialize(self) -> None:
+        """Connect to the message bus."""
+        self._agents = AgentClient()
+
+    def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
+        """What agents call."""
+        return ((contract.SERVER_TOPIC, [ServerEndpoint(self._sync, self._take_reports)]),)
+
+    def check_port_chain(self, snapshot: ChainSnapshot) -> None:
+        """Refuse more hops than a service index can count."""
+        if len(snapshot.chain.port_pair_groups) > MAX_HOPS:
+            raise errors.InvalidInput(
+                attribute="port_pair_groups",
+                rule=f"the ovs driver carries at most {MAX_HOPS} groups in a chain",
+            )
+
+    def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Tell every host of a new chain."""
+        self.refresh_port_chains(context, [snapshot])
+
+    def update_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Tell every host that takes part now or did before."""
+        self.refresh_port_chains(context, [snapshot])
+
+    def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Tell every host that took part that the chain is gone."""
+        planned = plan_chain(snapshot, {})
+        gone = contract.PlanUpdate(removed=((snapshot.chain.id, DELETED),))
+        self._agents.apply(context, dict.fromkeys(planned.plan.hosts, gone))
+
+    def refresh_port_chains(self, context: Any, snapshots: Sequence[ChainSnapshot]) -> None:
+        """Plan chains anew and send each host what changed for it, in one message."""
+        planned = self._plan(context, snapshots)
+        before = realisation.hosts(context, [plan.plan.id for plan in planned])
+        for item in planned:
+            realisation.begin(
+                context, item.plan.id, item.plan.revision, item.plan.hosts, item.obstacle
+            )
+        self._agents.apply(context, updates_by_host(planned, before))
+
+    def _plan(self, context: Any, snapshots: Iterable[ChainSnapshot]) -> list[Planned]:
+        snapshots = list(snapshots)
+        hosts = {
+            port.host for snapshot in snapshots for port in snapshot.ports.values() if port.host
+        }
+        tunnel_ips = self._tunnel_ips(context, hosts)
+        return [plan_chain(snapshot, tunnel_ips) for snapshot in snapshots]
+
+    @staticmethod
+    def _tunnel_ips(context: Any, hosts: Collection[str]) -> dict[str, str]:
+        if not hosts:
+            return {}
+        filters = {"agent_type": [n_const.AGENT_TYPE_OVS], "host": sorted(hosts)}
+        agents = directory.get_plugin().get_agents(context.elevated(), filters=filters)
+        return {
+            agent["host"]: agent["configurations"].get("tunneling_ip") or "" for agent in agents
+        }
+
+    # What agents ask and tell.
+
+    def _sync(self, context: Any, host: str, known: Mapping[str, int]) -> contract.PlanUpdate:
+        expected = realisation.expected_on(context, host)
+        unknown = [
+            chain_id for chain_id, revision in expected.items() if known.get(chain_id) != revision
+        ]
+        planned = self._plan(context, repository.snapshots(context, unknown))
+        return contract.PlanUpdate(
+            chains=tuple(item.plan for item in planned if host in item.plan.hosts),
+            removed=tuple(
+                (chain_id, revision)
+                for chain_id, revision in known.items()
+                if chain_id not in expected
+            ),
+        )
+
+    def _take_reports(self, context: Any, host: str, reports: Sequence[contract.Report]) -> None:
+        realisation.confirm(context, host, reports)
+
+
+def updates_by_host(
+    planned: Iterable[Planned], before: Mapping[str, Collection[str]]
+) -> dict[str, contract.PlanUpdate]:
+    """Sort plans by the hosts that must hear of them.
+
+    :param before: chain id -> hosts that took part until now.
+    :returns: host -> its one update.
+    """
+    chains = defaultdict(list)
+    removed = defaultdict(list)
+    for item in planned:
+        plan = item.plan
+        for host in plan.hosts:
+            chains[host].append(plan)
+        for host in set(before.get(plan.id, ())) - plan.hosts:
+            removed[host].append((plan.id, plan.revision))
+    return {
+        host: contract.PlanUpdate(tuple(chains[host]), tuple(removed[host]))
+        for host in chains.keys() | removed.keys()
+    }

@@ -1,0 +1,255 @@
+"""What crosses the message bus: topics, versions, and plans as JSON-able dictionaries.
+
+Version history of the messages (a receiver takes any minor version of its own major one and passes over keys it does not
+know, so either side may be one release ahead):
+
+* 1.0: ``apply`` to agents; ``sync`` and ``report`` to the server.
+
+Everything received is checked before use: rules for the switch are made of these values.
+"""
+
+import ipaddress
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from portchain.dataplane.plan import ChainPlan, Classifier, Hop, PortRange, Source, Target
+
+AGENT_TOPIC = "port_chain-agent"
+SERVER_TOPIC = "port_chain-server"
+VERSION = "1.0"
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
+_MAX_PORT, _MAX_PATH_ID, _MAX_PROTOCOL = 65535, 65535, 255
+_MAX_TEXT = 4095
+
+T = TypeVar("T")
+
+
+class ContractError(ValueError):
+    """A message does not follow the contract; the text names the place."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanUpdate:
+    """The chains of one host that changed.
+
+    :param chains: plans that replace the host's own.
+    :param removed: chain id -> revision as of which the host has no part in the chain any more.
+    """
+
+    chains: tuple[ChainPlan, ...] = ()
+    removed: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a host made of a chain.
+
+    :param revision: the plan it speaks of.
+    :param error: why the host cannot carry out the plan; empty if it can.
+    :param missing: what the host waits for before its part of the chain is complete, e.g. a port to be plugged in.
+    """
+
+    chain_id: str
+    revision: int
+    error: str = ""
+    missing: str = ""
+
+
+def encode_update(update: PlanUpdate) -> dict[str, Any]:
+    """Turn an update into what ``decode_update`` reads."""
+    return {
+        "chains": [asdict(chain) for chain in update.chains],
+        "removed": [
+            {"id": chain_id, "revision": revision} for chain_id, revision in update.removed
+        ],
+    }
+
+
+def decode_update(message: Any) -> PlanUpdate:
+    """Read an update.
+
+    :raises ContractError: if a part is missing or is not what it should be.
+    """
+    body = _mapping(message, "update")
+    return PlanUpdate(
+        chains=_each(body, "chains", _chain),
+        removed=_each(body, "removed", lambda item: (_uuid(item, "id"), _int(item, "revision", 0))),
+    )
+
+
+def encode_reports(reports: Iterable[Report]) -> list[dict[str, Any]]:
+    """Turn reports into what ``decode_reports`` reads."""
+    return [asdict(report) for report in reports]
+
+
+def decode_reports(message: Any) -> tuple[Report, ...]:
+    """Read reports.
+
+    :raises ContractError: if a part is missing or is not what it should be.
+    """
+    return _each(
+        {"reports": message},
+        "reports",
+        lambda item: Report(
+            _uuid(item, "chain_id"),
+            _int(item, "revision", 0),
+            _text(item, "error"),
+            _text(item, "missing"),
+        ),
+    )
+
+
+def decode_known(message: Any) -> dict[str, int]:
+    """Read which chains a host has, as chain id -> revision.
+
+    :raises ContractError: if it is anything else.
+    """
+    known = _mapping(message, "known")
+    return {_uuid({"id": chain_id}, "id"): _int(known, chain_id, 0) for chain_id in known}
+
+
+def _chain(item: Mapping[str, Any]) -> ChainPlan:
+    classifiers = _each(item, "classifiers", _classifier)
+    return ChainPlan(
+        id=_uuid(item, "id"),
+        path_id=_int(item, "path_id", 1, _MAX_PATH_ID),
+        revision=_int(item, "revision", 0),
+        classifiers=classifiers,
+        sources=_each(item, "sources", lambda source: _source(source, len(classifiers))),
+        hops=_each(item, "hops", _hop),
+    )
+
+
+def _classifier(item: Mapping[str, Any]) -> Classifier:
+    ethertype = _text(item, "ethertype")
+    if ethertype not in ("IPv4", "IPv6"):
+        raise ContractError(f"ethertype: {ethertype!r} is neither IPv4 nor IPv6")
+    family = 4 if ethertype == "IPv4" else 6
+    return Classifier(
+        ethertype=ethertype,
+        protocol=None if item.get("protocol") is None else _int(item, "protocol", 0, _MAX_PROTOCOL),
+        source_ports=_ports(item, "source_ports"),
+        destination_ports=_ports(item, "destination_ports"),
+        source_prefixes=_prefixes(item, "source_prefixes", family),
+        destination_prefixes=_prefixes(item, "destination_prefixes", family),
+        source_port_known=bool(item.get("source_port_known", False)),
+    )
+
+
+def _source(item: Mapping[str, Any], classifiers: int) -> Source:
+    return Source(
+        classifier=_int(item, "classifier", 0, classifiers - 1),
+        port_id=_uuid(item, "port_id"),
+        host=_text(item, "host"),
+        addresses=tuple(_address(address, "addresses") for address in _list(item, "addresses")),
+    )
+
+
+def _hop(item: Mapping[str, Any]) -> Hop:
+    return Hop(
+        group_id=_int(item, "group_id", 0),
+        targets=_each(item, "targets", _target),
+        lb_fields=tuple(
+            _text({"lb_fields": name}, "lb_fields") for name in _list(item, "lb_fields")
+        ),
+    )
+
+
+def _target(item: Mapping[str, Any]) -> Target:
+    mac = _text(item, "ingress_mac")
+    if not _MAC.fullmatch(mac):
+        raise ContractError(f"ingress_mac: {mac!r} is no MAC address")
+    tunnel_ip = _text(item, "tunnel_ip")
+    return Target(
+        pair_id=_uuid(item, "pair_id"),
+        host=_text(item, "host"),
+        tunnel_ip=_address(tunnel_ip, "tunnel_ip") if tunnel_ip else "",
+        ingress_port=_uuid(item, "ingress_port"),
+        ingress_mac=mac,
+        egress_port=_uuid(item, "egress_port"),
+        weight=_int(item, "weight", 0),
+    )
+
+
+# --- Values.
+
+
+def _mapping(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ContractError(f"{name}: expected a dictionary, got {type(value).__name__}")
+    return value
+
+
+def _list(item: Mapping[str, Any], name: str) -> list[Any]:
+    value = item.get(name, [])
+    if not isinstance(value, list | tuple):
+        raise ContractError(f"{name}: expected a list, got {type(value).__name__}")
+    return list(value)
+
+
+def _each(
+    item: Mapping[str, Any], name: str, read: Callable[[Mapping[str, Any]], T]
+) -> tuple[T, ...]:
+    return tuple(read(_mapping(element, name)) for element in _list(item, name))
+
+
+def _text(item: Mapping[str, Any], name: str) -> str:
+    value = item.get(name, "")
+    if not isinstance(value, str):
+        raise ContractError(f"{name}: expected text, got {type(value).__name__}")
+    return value[:_MAX_TEXT]
+
+
+def _int(item: Mapping[str, Any], name: str, low: int, high: int | None = None) -> int:
+    value = item.get(name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ContractError(f"{name}: expected an integer, got {value!r}")
+    if value < low or (high is not None and value > high):
+        raise ContractError(f"{name}: {value} is not in {low}..{'' if high is None else high}")
+    return value
+
+
+def _uuid(item: Mapping[str, Any], name: str) -> str:
+    try:
+        return str(uuid.UUID(_text(item, name)))
+    except ValueError as exc:
+        raise ContractError(f"{name}: {item.get(name)!r} is no UUID") from exc
+
+
+def _address(value: Any, name: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value if isinstance(value, str) else ""))
+    except ValueError as exc:
+        raise ContractError(f"{name}: {value!r} is no IP address") from exc
+
+
+def _prefixes(item: Mapping[str, Any], name: str, family: int) -> tuple[str, ...]:
+    return tuple(_prefix(value, name, family) for value in _list(item, name))
+
+
+def _prefix(value: Any, name: str, family: int) -> str:
+    try:
+        network = ipaddress.ip_network(value if isinstance(value, str) else "", strict=False)
+    except ValueError as exc:
+        raise ContractError(f"{name}: {value!r} is no prefix") from exc
+    if network.version != family:
+        raise ContractError(f"{name}: {value} is not IPv{family}")
+    return str(network)
+
+
+def _ports(item: Mapping[str, Any], name: str) -> PortRange | None:
+    value = item.get(name)
+    if value is None:
+        return None
+    ends = _list(item, name)
+    if (
+        len(ends) != 2
+        or not all(type(end) is int and 0 <= end <= _MAX_PORT for end in ends)
+        or ends[0] > ends[1]
+    ):
+        raise ContractError(f"{name}: {value!r} is no range of ports")
+    return (ends[0], ends[1])

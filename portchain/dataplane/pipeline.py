@@ -71,9 +71,21 @@ class Table:
     neutron: bool = False
 
 
+_HEADERS = {
+    "ip",
+    "ipv6",
+    "tcp",
+    "tcp6",
+    "udp",
+    "udp6",
+    "sctp",
+    "sctp6",
+    "icmp",
+    "icmp6",
+    "nw_proto",
+}
 _CLASSIFIED = frozenset(
-    "in_port dl_dst ip ipv6 tcp tcp6 udp udp6 sctp sctp6 icmp icmp6"
-    " nw_proto nw_src nw_dst ipv6_src ipv6_dst tp_src tp_dst".split()
+    {"in_port", "dl_dst", "nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst"} | _HEADERS
 )
 _HOOK_WRITES = frozenset({REG_STEP})
 

@@ -1,0 +1,249 @@
+"""The compiler's rules in a real Open vSwitch: they load, read back as written, and packets follow them."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import ARP, Ether
+
+from portchain.dataplane.compile import (
+    Firewall,
+    LocalPort,
+    LocalSwitch,
+    compile_chain,
+    compile_guards,
+)
+from portchain.dataplane.diff import diff
+from portchain.dataplane.flow import COOKIE, Bridge
+from portchain.dataplane.plan import Source
+from tests.functional.vswitch import Host, Vswitch
+from tests.plans import TUNNEL_IPS, chain, classifier, ident, mac, target
+
+VM_MAC, DST_MAC = mac("vm"), mac("dst")
+
+
+class Fabric:
+    """Two hosts, h1 and h2, joined by a link in the place of a tunnel."""
+
+    def __init__(self, vswitch: Vswitch, firewall: Firewall = Firewall.OPENVSWITCH) -> None:
+        self.vswitch = vswitch
+        self.hosts = {name: Host(vswitch, name) for name in ("h1", "h2")}
+        self._ports: dict[str, dict[str, LocalPort]] = {"h1": {}, "h2": {}}
+        self._firewall = firewall
+        vswitch.add_patch("h1-tun", "h1-peer", 2, "h2-peer")
+        vswitch.add_patch("h2-tun", "h2-peer", 2, "h1-peer")
+
+    def plug(self, host: str, *names: str) -> None:
+        for name in names:
+            ofport = 11 + len(self._ports[host])
+            self.vswitch.add_port(f"{host}-int", name, ofport)
+            self._ports[host][ident(name)] = LocalPort(ofport, 1)
+
+    def local(self, host: str) -> LocalSwitch:
+        peer = {"h1": "h2", "h2": "h1"}[host]
+        return LocalSwitch(host, self._firewall, self._ports[host], 1, 1, {TUNNEL_IPS[peer]: 2})
+
+    def desired(self, host, *plans):
+        flows = {f for plan in plans for f in compile_chain(plan, self.local(host)).flows}
+        return flows | (compile_guards(self.local(host)) if plans else set())
+
+    def program(self, *plans):
+        for name, host in self.hosts.items():
+            for batch in diff(self.desired(name, *plans), host.dump()):
+                host.apply(batch)
+
+
+@pytest.fixture
+def fabric(vswitch):
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", "dst", "a-in", "a-out")
+    fabric.plug("h2", "b-in", "b-out", "c-in", "c-out")
+    return fabric
+
+
+def tcp(sport=23, dport=100, src="10.0.0.10", dst="10.0.0.20", eth_dst=DST_MAC, eth_src=VM_MAC):
+    return (
+        Ether(src=eth_src, dst=eth_dst)
+        / IP(src=src, dst=dst)
+        / TCP(sport=sport, dport=dport)
+        / "payload"
+    )
+
+
+def handed_back(frame, name):
+    """What an l3 function re-emits: same packet, its own source address, the destination it resolved, TTL - 1."""
+    frame = frame.copy()
+    frame.src, frame.dst = mac(f"{name}-out"), DST_MAC
+    frame.ttl -= 1
+    del frame[IP].chksum
+    return frame
+
+
+VARIANTS = {
+    "spec": {},
+    "ranges": {"classifiers": (classifier(source_ports=(1000, 3333), destination_ports=(0, 99)),)},
+    "any": {"classifiers": (classifier(protocol=None, source_ports=None, destination_ports=None, source_prefixes=()),)},
+    "icmp": {"classifiers": (classifier(protocol=1, source_ports=None, destination_ports=None),)},
+    "gre": {"classifiers": (classifier(protocol=47, source_ports=None, destination_ports=None),)},
+    "zero": {"classifiers": (classifier(protocol=0, source_ports=None, destination_ports=None),)},
+    "sctp": {"classifiers": (classifier(protocol=132),)},
+    "udp": {"classifiers": (classifier(protocol=17, source_prefixes=("10.0.0.0/24", "10.1.0.0/16")),)},
+    "ipv6": {
+        "classifiers": (
+            classifier(ethertype="IPv6", source_prefixes=("2001:db8::/64",), destination_prefixes=("2001:db8::20/128",)),
+        )
+    },
+    "icmp6": {
+        "classifiers": (
+            classifier(
+                ethertype="IPv6", protocol=58, source_ports=None, destination_ports=None,
+                source_prefixes=(), destination_prefixes=(),
+            ),
+        )
+    },
+    "known source": {"classifiers": (classifier(source_prefixes=("10.0.0.0/24",), source_port_known=True),)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("firewall", list(Firewall))
+def test_rules_read_back_as_they_were_written(vswitch, firewall):
+    fabric = Fabric(vswitch, firewall)
+    fabric.plug("h1", "vm", "dst", "a-in", "a-out")
+    fabric.plug("h2", "b-in", "b-out", "c-in", "c-out")
+    hops = [target("a", "h1")], [target("b", "h2"), target("c", "h2", weight=3)]
+    for variant, changes in VARIANTS.items():
+        plans = [chain(*hops, **changes), chain(*reversed(hops), name="pc2", path_id=0xFFFF)]
+        plans[1] = replace(plans[1], classifiers=(classifier(protocol=17),))
+        fabric.program(*plans)
+        for name, host in fabric.hosts.items():
+            assert diff(fabric.desired(name, *plans), host.dump()) == [], f"{variant} on {name}"
+    fabric.program()
+    assert [host.dump() for host in fabric.hosts.values()] == [[], []]
+
+
+def test_a_packet_visits_every_hop_in_order_across_hosts(fabric, vswitch):
+    fabric.program(chain([target("b", "h2")], [target("a", "h1")], [target("c", "h2")]))
+    sent = tcp()
+    vswitch.send("vm", sent)
+    (at_b,) = vswitch.received("b-in", 1)
+    expected = sent.copy()
+    expected.dst = mac("b-in")
+    assert bytes(at_b) == bytes(expected), (
+        "only the destination address changes, and no chain header is left"
+    )
+    vswitch.send("b-out", handed_back(at_b, "b"))
+    (at_a,) = vswitch.received("a-in", 1)
+    vswitch.send("a-out", handed_back(at_a, "a"))
+    (at_c,) = vswitch.received("c-in", 1)
+    assert at_c.ttl == sent.ttl - 2
+    assert vswitch.received("dst", 0) == []
+
+
+def test_after_the_last_hop_a_packet_reaches_its_destination_once(fabric, vswitch):
+    fabric.program(chain([target("a", "h1")]))
+    # The destination is known to the bridge as it is to every learning switch: it has spoken.
+    vswitch.send("dst", Ether(src=DST_MAC, dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.20"))
+    vswitch.send("vm", tcp())
+    (at_a,) = vswitch.received("a-in", 2)[1:]  # the first frame is the ARP request
+    vswitch.send("a-out", handed_back(at_a, "a"))
+    (at_dst,) = vswitch.received("dst", 1)
+    assert bytes(at_dst[IP].payload) == bytes(tcp()[IP].payload)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        tcp(sport=24),
+        tcp(dport=101),
+        tcp(src="10.0.0.11"),
+        tcp(dst="10.0.0.21"),
+        Ether(src=VM_MAC, dst=DST_MAC)
+        / IP(src="10.0.0.10", dst="10.0.0.20")
+        / UDP(sport=23, dport=100),
+        Ether(src=VM_MAC, dst=DST_MAC) / IP(src="10.0.0.10", dst="10.0.0.20") / ICMP(),
+        Ether(src=VM_MAC, dst=DST_MAC)
+        / IPv6(src="2001:db8::1", dst="2001:db8::2")
+        / TCP(sport=23, dport=100),
+        Ether(src=VM_MAC, dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.10", pdst="10.0.0.20"),
+        tcp(eth_dst="ff:ff:ff:ff:ff:ff"),
+    ],
+    ids=lambda frame: frame.summary(),
+)
+def test_other_traffic_takes_no_detour(fabric, vswitch, frame):
+    fabric.program(chain([target("b", "h2")]))
+    vswitch.send("vm", frame)
+    (at_dst,) = vswitch.received("dst", 1)
+    assert bytes(at_dst) == bytes(frame)
+    assert vswitch.received("b-in", 0) == []
+
+
+def test_flows_spread_over_the_pairs_and_stay_with_theirs(fabric, vswitch):
+    plan = chain(
+        [target("a", "h1"), target("b", "h2")], classifiers=(classifier(source_ports=None),)
+    )
+    fabric.program(plan)
+    frames = [tcp(sport=port) for port in range(2000, 2064)]
+    vswitch.send("vm", *frames, *frames)
+    arrived = {name: Counter(f.sport for f in vswitch.received(f"{name}-in", 2)) for name in "ab"}
+    # Frames are handled in order: once all 128 are accounted for, nothing is on its way any more.
+    assert sum(map(sum, (c.values() for c in arrived.values()))) == 128
+    assert set(arrived["a"]).isdisjoint(arrived["b"])
+    assert set((arrived["a"] + arrived["b"]).values()) == {2}
+    assert min(len(arrived["a"]), len(arrived["b"])) >= 16
+
+
+def test_a_chain_that_nobody_can_serve_holds_its_traffic_back(fabric, vswitch):
+    fabric.program(chain([]))
+    vswitch.send("vm", tcp(), tcp(sport=24))
+    (passed,) = vswitch.received("dst", 1)
+    assert passed.sport == 24
+
+
+def test_a_host_that_does_not_know_the_chain_drops_its_frames(fabric, vswitch):
+    plan = chain([target("b", "h2")])
+    h1, h2 = fabric.hosts.values()
+    fabric.program(plan)
+    stale = compile_chain(plan, fabric.local("h2")).flows
+    for batch in diff([], stale):  # the guards stay
+        h2.apply(batch)
+    vswitch.send("vm", tcp(), tcp(sport=24))
+    vswitch.received("dst", 1)
+    for port in ("b-in", "b-out", "c-in", "c-out"):
+        assert vswitch.received(port, 0) == []
+
+
+def test_mpls_of_a_tenant_is_not_taken_for_ours(fabric, vswitch):
+    fabric.program(chain([target("b", "h2")]))
+    forged = (
+        Ether(src=VM_MAC, dst=mac("b-in"), type=0x8847) / bytes.fromhex("100011ff") / bytes(tcp())
+    )
+    vswitch.send("vm", forged, tcp(sport=24))
+    assert [bytes(f)[12:14] for f in vswitch.received("dst", 2)] == [b"\x88\x47", b"\x08\x00"]
+    assert vswitch.received("b-in", 0) == []
+
+
+def test_damage_is_repaired_and_foreign_rules_stay(fabric):
+    plan = chain([target("a", "h1"), target("b", "h2")])
+    fabric.program(plan)
+    h1 = fabric.hosts["h1"]
+    whole = set(h1.dump())
+    foreign = "cookie=0x7,table=150,priority=77,reg8=0x9,actions=drop"
+    h1.ofctl(Bridge.INT, "add-flow", foreign)
+    owned = f"cookie={COOKIE:#x}/-1"
+    h1.ofctl(Bridge.INT, "del-flows", f"{owned},table=151")
+    h1.ofctl(Bridge.INT, "mod-flows", f"{owned},table=150,actions=drop")
+    h1.ofctl(Bridge.INT, "add-flow", f"cookie={COOKIE:#x},table=99,actions=drop")
+    assert set(h1.dump()) != whole
+    fabric.program(plan)
+    assert set(h1.dump()) == whole
+    assert "reg8=0x9" in h1.ofctl(Bridge.INT, "dump-flows", "table=150")
+    fabric.program()
+    assert h1.dump() == []
+    assert h1.all_rules() == {Bridge.INT: len(h1.neutron_flows) + 1, Bridge.TUN: 0}
+
+
+def test_sources_elsewhere_do_not_classify_here(fabric):
+    plan = chain([target("b", "h2")], sources=(Source(0, ident("vm"), "h1"),))
+    assert not [f for f in fabric.desired("h2", plan) if f.key.table in (60, 73, 94)]

@@ -1,0 +1,198 @@
+"""A real ovs-vswitchd with its userspace datapath, whose ports a test feeds and listens to.
+
+Ports are of the type "dummy": frames go in by ovs-appctl and come out into a pcap file each. No privileges, no interfaces of
+the machine.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from scapy.packet import Packet
+from scapy.utils import rdpcap
+
+from portchain.dataplane.diff import Batch
+from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, parse_dump
+
+SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+DEADLINE = 20
+
+
+class Vswitch:
+    """One ovs-vswitchd and its database.
+
+    :param folder: where it keeps its files; short, because paths of UNIX sockets are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._env = {
+            **os.environ,
+            **{f"OVS_{kind}DIR": str(folder) for kind in ("RUN", "LOG", "DB")},
+        }
+
+    def run(self, *argv: str, stdin: str | None = None) -> str:
+        """Run a tool of Open vSwitch against this instance.
+
+        :raises AssertionError: it failed; with what it said.
+        """
+        done = subprocess.run(
+            argv, env=self._env, input=stdin, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{' '.join(argv)}\n{stdin or ''}\n{done.stderr}"
+        return done.stdout
+
+    def start(self) -> None:
+        """Start database and switch; returns when both answer."""
+        database = f"unix:{self.folder}/db.sock"
+        self.run("ovsdb-tool", "create", f"{self.folder}/conf.db", SCHEMA)
+        self.run(
+            "ovsdb-server",
+            f"{self.folder}/conf.db",
+            f"--remote=p{database}",
+            *self._daemon("ovsdb-server"),
+        )
+        self.run("ovs-vsctl", "--no-wait", "init")
+        self.run("ovs-vswitchd", database, "--enable-dummy", *self._daemon("ovs-vswitchd"))
+
+    def stop(self) -> None:
+        """Stop both, by pid."""
+        for name in ("ovs-vswitchd", "ovsdb-server"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                os.kill(int((self.folder / f"{name}.pid").read_text()), signal.SIGKILL)
+
+    def _daemon(self, name: str) -> list[str]:
+        return [
+            "--detach",
+            f"--pidfile={self.folder}/{name}.pid",
+            f"--log-file={self.folder}/{name}.log",
+            "--no-chdir",
+        ]
+
+    def add_bridge(self, name: str) -> None:
+        """Add a bridge that forwards nothing by itself."""
+        self.run(
+            "ovs-vsctl", "add-br", name, "--", "set", "bridge", name,
+            "datapath_type=dummy", "fail_mode=secure", "protocols=OpenFlow10,OpenFlow13,OpenFlow14",
+        )  # fmt: skip
+
+    def add_port(self, bridge: str, name: str, ofport: int) -> None:
+        """Add a port whose frames can be sent and received by the test; like Neutron's, an access port of a VLAN."""
+        pcap = self.folder / f"{name}.pcap"
+        self.run(
+            "ovs-vsctl", "add-port", bridge, name, "tag=1", "--", "set", "interface", name,
+            "type=dummy", f"ofport_request={ofport}", f"options:tx_pcap={pcap}",
+        )  # fmt: skip
+
+    def add_patch(self, bridge: str, name: str, ofport: int, peer: str) -> None:
+        """Add one end of a link between two bridges."""
+        self.run(
+            "ovs-vsctl", "add-port", bridge, name, "--", "set", "interface", name,
+            "type=patch", f"ofport_request={ofport}", f"options:peer={peer}",
+        )  # fmt: skip
+
+    def send(self, port: str, *frames: Packet) -> None:
+        """Feed frames into a port."""
+        for frame in frames:
+            self.run("ovs-appctl", "netdev-dummy/receive", port, bytes(frame).hex())
+
+    def received(self, port: str, count: int) -> list[Packet]:
+        """The frames that came out of a port since the last call with a non-empty result.
+
+        :param count: wait until there are so many; 0 returns at once what is there.
+        :raises AssertionError: fewer came in time.
+        """
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            frames = list(rdpcap(str(self.folder / f"{port}.pcap")))
+            if len(frames) >= count:
+                return frames
+            assert time.monotonic() < deadline, (
+                f"{len(frames)} of {count} frames came out of {port}"
+            )
+            time.sleep(0.02)
+
+
+class Host:
+    """The two bridges of a compute host inside a ``Vswitch``; implements ``portchain.agent.reconciler.Switch``.
+
+    Neutron's part is what the tests need of it: everything is switched normally after the firewall's tables.
+    """
+
+    def __init__(self, vswitch: Vswitch, name: str) -> None:
+        self.vswitch = vswitch
+        self.name = name
+        self._names = {Bridge.INT: f"{name}-int", Bridge.TUN: f"{name}-tun"}
+        for bridge in self._names.values():
+            vswitch.add_bridge(bridge)
+        vswitch.add_patch(self._names[Bridge.INT], f"{name}-to-tun", 1, f"{name}-to-int")
+        vswitch.add_patch(self._names[Bridge.TUN], f"{name}-to-int", 1, f"{name}-to-tun")
+        self.neutron_flows = [
+            "table=0,priority=0,actions=goto_table:60",
+            "table=60,priority=1,actions=goto_table:73",
+            "table=73,priority=1,actions=goto_table:94",
+            "table=94,priority=1,actions=NORMAL",
+        ]
+        for rule in self.neutron_flows:
+            self.ofctl(Bridge.INT, "add-flow", rule)
+
+    def ofctl(self, bridge: Bridge, command: str, *args: str, stdin: str | None = None) -> str:
+        """Run ovs-ofctl on one of the bridges."""
+        options = [arg for arg in args if arg.startswith("--")]
+        operands = [arg for arg in args if not arg.startswith("--")]
+        return self.vswitch.run(
+            "ovs-ofctl",
+            *options,
+            "-OOpenFlow14",
+            command,
+            self._names[bridge],
+            *operands,
+            stdin=stdin,
+        )
+
+    def dump(self) -> list[Flow]:
+        """Our rules on both bridges."""
+        owned = f"cookie={COOKIE:#x}/-1"
+        return [
+            rule
+            for bridge in Bridge
+            for rule in parse_dump(
+                bridge, self.ofctl(bridge, "dump-flows", "--no-stats", "--no-names", owned)
+            )
+        ]
+
+    def all_rules(self) -> Mapping[Bridge, int]:
+        """How many rules there are, whoever's they are."""
+        return {b: len(parse_dump(b, self.ofctl(b, "dump-flows", "--no-stats"))) for b in Bridge}
+
+    def apply(self, batch: Batch) -> None:
+        """Carry out a batch as one bundle."""
+        lines = [
+            f"add cookie={COOKIE:#x},{rule.match_text},actions={rule.actions}" for rule in batch.put
+        ]
+        lines += [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]
+        self.ofctl(batch.bridge, "add-flows", "--bundle", "-", stdin="\n".join(lines) + "\n")
+
+
+def _match_text(key: FlowKey) -> str:
+    return Flow(key, "").match_text
+
+
+@contextlib.contextmanager
+def running_vswitch() -> Iterator[Vswitch]:
+    """A switch that is gone when the block ends; its logs stay if the block failed."""
+    folder = Path(tempfile.mkdtemp(prefix="vswitch-"))
+    vswitch = Vswitch(folder)
+    try:
+        vswitch.start()
+        yield vswitch
+    except BaseException:
+        print(f"logs and captures of the switch: {folder}")
+        raise
+    finally:
+        vswitch.stop()

@@ -1,0 +1,76 @@
+"""Plans and switches for tests, with readable identifiers."""
+
+import uuid
+
+from portchain.dataplane.compile import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Source, Target
+
+HOSTS = ("h1", "h2", "h3")
+TUNNEL_IPS = {host: f"192.0.2.{number}" for number, host in enumerate(HOSTS, 1)}
+
+
+def ident(name: str) -> str:
+    """A UUID that is always the same for a name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
+
+
+def mac(name: str) -> str:
+    """A unicast MAC address that is always the same for a name."""
+    return "fa:16:3e:" + ":".join(
+        f"{byte:02x}" for byte in uuid.uuid5(uuid.NAMESPACE_DNS, name).bytes[:3]
+    )
+
+
+def target(name: str, host: str, weight: int = 1) -> Target:
+    """A pair called ``name`` with ports ``name-in`` and ``name-out`` on a host."""
+    return Target(
+        pair_id=ident(name),
+        host=host,
+        tunnel_ip=TUNNEL_IPS[host],
+        ingress_port=ident(f"{name}-in"),
+        ingress_mac=mac(f"{name}-in"),
+        egress_port=ident(f"{name}-out"),
+        weight=weight,
+    )
+
+
+def classifier(**changes: object) -> Classifier:
+    """The classifier of the specification: TCP 23 -> 100 between two prefixes."""
+    fields: dict[str, object] = {
+        "ethertype": "IPv4",
+        "protocol": 6,
+        "source_ports": (23, 23),
+        "destination_ports": (100, 100),
+        "source_prefixes": ("10.0.0.10/32",),
+        "destination_prefixes": ("10.0.0.20/32",),
+    }
+    return Classifier(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def chain(
+    *hops: list[Target], name: str = "pc1", path_id: int = 1, revision: int = 1, **changes: object
+) -> ChainPlan:
+    """A chain through these hops whose source port ``vm`` is on host h1."""
+    fields: dict[str, object] = {
+        "classifiers": (classifier(),),
+        "sources": (Source(0, ident("vm"), "h1", ("10.0.0.10",)),),
+    }
+    return ChainPlan(
+        id=ident(name),
+        path_id=path_id,
+        revision=revision,
+        hops=tuple(Hop(number, tuple(targets)) for number, targets in enumerate(hops, 1)),
+        **{**fields, **changes},  # type: ignore[arg-type]
+    )
+
+
+def switch(host: str, *port_names: str, firewall: Firewall = Firewall.OPENVSWITCH) -> LocalSwitch:
+    """A host's switch with these ports plugged in as OpenFlow ports 11, 12, ...; the tunnels are 101, 102, ..."""
+    return LocalSwitch(
+        host=host,
+        firewall=firewall,
+        ports={ident(name): LocalPort(ofport, 1) for ofport, name in enumerate(port_names, 11)},
+        patch_to_tun=1,
+        patch_to_int=1,
+        tunnels={ip: 100 + n for n, (peer, ip) in enumerate(TUNNEL_IPS.items(), 1) if peer != host},
+    )

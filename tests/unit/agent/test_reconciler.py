@@ -1,0 +1,217 @@
+"""The reconciler against a switch in memory that can lose rules and fail; the real switch has its own tests."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from portchain.agent.reconciler import Reconciler
+from portchain.dataplane.compile import LocalSwitch, compile_chain, compile_guards
+from portchain.rpc.contract import PlanUpdate
+from tests.plans import chain, classifier, ident, switch, target
+
+PORTS = ("vm", "a-in", "a-out", "b-in", "b-out")
+
+
+class MemorySwitch:
+    def __init__(self) -> None:
+        self.local: LocalSwitch = switch("h1", *PORTS)
+        self.rules = {}
+        self.broken = False
+        self.changes = 0
+
+    def inspect(self):
+        return self.local
+
+    def dump(self):
+        self._answer()
+        return list(self.rules.values())
+
+    def apply(self, batch):
+        self._answer()
+        self.changes += len(batch.put) + len(batch.remove)
+        for key in batch.remove:
+            self.rules.pop(key, None)
+        self.rules |= {flow.key: flow for flow in batch.put}
+
+    def _answer(self):
+        if self.broken:
+            raise RuntimeError("ovs-vswitchd is not there")
+
+    def should_hold(self, *plans):
+        flows = {flow for plan in plans for flow in compile_chain(plan, self.local).flows}
+        flows |= compile_guards(self.local) if plans else set()
+        return set(self.rules.values()) == flows
+
+
+def plan(number, revision, hops=1):
+    targets = [target("a", "h1")], [target("b", "h1")]
+    own = classifier(source_ports=(number, number))
+    return chain(
+        *targets[:hops], name=f"pc{number}", path_id=number, revision=revision, classifiers=(own,)
+    )
+
+
+@pytest.fixture
+def memory():
+    return MemorySwitch()
+
+
+@pytest.fixture
+def reports():
+    return []
+
+
+@pytest.fixture
+def reconciler(memory, reports):
+    return Reconciler(memory, reports.extend)
+
+
+def test_nothing_is_removed_before_the_server_said_what_there_is(memory, reconciler):
+    old = compile_chain(plan(1, 1), memory.local).flows
+    memory.rules = {flow.key: flow for flow in old}
+    reconciler.update(PlanUpdate((plan(2, 1),)))
+    reconciler.reconcile()
+    reconciler.ports_changed([ident("vm")])
+    assert set(memory.rules.values()) == old
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    assert memory.should_hold(plan(1, 1), plan(2, 1)), (
+        "what came before the answer is not forgotten"
+    )
+
+
+def test_a_restarted_agent_touches_nothing_that_is_right(memory, reconciler):
+    reconciler.synchronise(PlanUpdate((plan(1, 1), plan(2, 1))))
+    memory.changes = 0
+    restarted = Reconciler(memory, lambda _: None)
+    assert restarted.synchronise(PlanUpdate((plan(1, 1), plan(2, 1)))) is False
+    assert memory.changes == 0
+
+
+def test_one_change_costs_what_one_chain_has(memory, reconciler):
+    reconciler.synchronise(PlanUpdate(tuple(plan(n, 1) for n in range(1, 30))))
+    memory.changes = 0
+    reconciler.update(PlanUpdate((plan(99, 1),)))
+    alone = compile_chain(plan(99, 1), memory.local).flows
+    assert memory.changes == len(alone)
+
+
+@pytest.mark.parametrize("late", [plan(1, 1), plan(1, 2, hops=1)], ids=["older", "the same number"])
+def test_a_late_message_does_not_bring_back_what_was(memory, reconciler, late):
+    reconciler.synchronise(PlanUpdate((plan(1, 3, hops=2),)))
+    reconciler.update(PlanUpdate((late,)))
+    assert memory.should_hold(plan(1, 3, hops=2))
+    reconciler.update(PlanUpdate(removed=((plan(1, 0).id, 2),)))
+    assert memory.should_hold(plan(1, 3, hops=2))
+    reconciler.update(PlanUpdate(removed=((plan(1, 0).id, 3),)))
+    reconciler.update(PlanUpdate((plan(1, 3, hops=2),)))
+    assert memory.should_hold()
+
+
+def test_a_port_that_comes_later_completes_the_chain(memory, reconciler, reports):
+    memory.local = switch("h1", "vm")
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    assert ident("a-in") in reports[-1].missing
+    memory.local = switch("h1", *PORTS)
+    reconciler.ports_changed([ident("a-in")])
+    assert memory.should_hold(plan(1, 1))
+    assert (reports[-1].missing, reports[-1].error) == ("", "")
+
+
+def test_a_port_of_no_chain_costs_nothing(memory, reconciler):
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    memory.broken = True
+    reconciler.ports_changed([ident("stranger")])
+
+
+def test_what_could_not_be_applied_is_made_up_for(memory, reconciler, reports):
+    reconciler.synchronise(PlanUpdate())
+    memory.broken = True
+    with pytest.raises(RuntimeError):
+        reconciler.update(PlanUpdate((plan(1, 1),)))
+    assert reports == [], "no host confirms what it could not do"
+    memory.broken = False
+    reconciler.reconcile()
+    assert memory.should_hold(plan(1, 1))
+    assert [report.revision for report in reports] == [1]
+
+
+def test_chains_that_contradict_each_other_do_not_hold_up_others(memory, reconciler, reports):
+    one, rival = plan(1, 1), replace(plan(2, 1), classifiers=plan(1, 1).classifiers)
+    reconciler.synchronise(PlanUpdate((one,)))
+    reconciler.update(PlanUpdate((rival, plan(3, 1))))
+    assert memory.should_hold(one, plan(3, 1))
+    errors = {report.chain_id: report.error for report in reports}
+    assert one.id in errors[rival.id]
+    assert errors[plan(3, 1).id] == ""
+
+
+class Life(RuleBasedStateMachine):
+    """Messages in any order, damage and failures: once the switch answers, it ends at the latest plans."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = MemorySwitch()
+        self.reconciler = Reconciler(self.memory, lambda _: None)
+        self.latest = {}
+        self.sent = []
+        self.reconciler.synchronise(PlanUpdate())
+
+    def attempt(self, work):
+        try:
+            work()
+        except RuntimeError:
+            assert self.memory.broken
+
+    @rule(number=st.integers(1, 3), hops=st.integers(1, 2), deliver=st.booleans())
+    def change(self, number, hops, deliver):
+        revision = (
+            self.latest[number].revision + 1 if self.latest.get(number) else len(self.sent) * 10 + 1
+        )
+        update = PlanUpdate((plan(number, revision, hops),))
+        self.latest[number] = update.chains[0]
+        self.sent.append(update)
+        if deliver:
+            self.attempt(lambda: self.reconciler.update(update))
+
+    @rule(number=st.integers(1, 3))
+    def remove(self, number):
+        if known := self.latest.pop(number, None):
+            self.attempt(
+                lambda: self.reconciler.update(PlanUpdate(removed=((known.id, known.revision),)))
+            )
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def repeat(self, data):
+        update = data.draw(st.sampled_from(self.sent))
+        if self.latest.get(update.chains[0].path_id) is not None:
+            self.attempt(lambda: self.reconciler.update(update))
+
+    @rule(broken=st.booleans())
+    def fail(self, broken):
+        self.memory.broken = broken
+
+    @rule(data=st.data())
+    def lose_a_rule(self, data):
+        if self.memory.rules:
+            del self.memory.rules[data.draw(st.sampled_from(sorted(self.memory.rules, key=str)))]
+
+    @rule()
+    def synchronise(self):
+        self.memory.broken = False
+        known = self.reconciler.known
+        latest = {p.id: p for p in self.latest.values()}
+        removed = tuple((i, revision) for i, revision in known.items() if i not in latest)
+        self.reconciler.synchronise(PlanUpdate(tuple(latest.values()), removed))
+        assert self.memory.should_hold(*latest.values())
+
+    @invariant()
+    def only_ours(self):
+        assert len(self.memory.rules) < 500
+
+
+Life.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestLife = Life.TestCase

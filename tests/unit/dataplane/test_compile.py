@@ -1,0 +1,140 @@
+"""What the compiler makes of chains: by table names and meaning; test_golden.py has whole tables."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portchain.dataplane import pipeline
+from portchain.dataplane.compile import Firewall, compile_chain, compile_guards, target_number
+from portchain.dataplane.flow import Bridge
+from portchain.dataplane.pipeline import TABLES
+from portchain.dataplane.plan import Source
+from tests.plans import HOSTS, chain, classifier, ident, switch, target
+
+
+def rules(compiled, table):
+    place = TABLES[table]
+    return [
+        f for f in compiled.flows if (f.key.bridge, f.key.table) == (place.bridge, place.number)
+    ]
+
+
+def actions(compiled, table):
+    return {f.actions for f in rules(compiled, table)}
+
+
+def test_a_host_without_a_part_has_no_rules():
+    compiled = compile_chain(chain([target("a", "h2")]), switch("h3"))
+    assert compiled.flows == frozenset()
+    assert compiled.missing == ()
+
+
+def test_the_source_host_classifies_behind_the_firewall():
+    compiled = compile_chain(chain([target("a", "h2")]), switch("h1", "vm"))
+    assert not rules(compiled, "LOCAL_SWITCHING"), "table 0 is before the source's security group"
+    assert {len(rules(compiled, table)) for table in ("ACCEPT_OR_INGRESS", "ACCEPTED_EGRESS")} == {
+        2,
+        1,
+    }
+    new = [f for f in rules(compiled, "ACCEPT_OR_INGRESS") if "ct_state=+new-est" in f.key.match]
+    assert [f.actions.startswith("ct(commit,zone=NXM_NX_REG6[0..15]),") for f in new] == [True]
+
+
+def test_without_a_firewall_on_the_bridge_it_classifies_before_normal():
+    compiled = compile_chain(
+        chain([target("a", "h2")]), switch("h1", "vm", firewall=Firewall.ELSEWHERE)
+    )
+    assert len(rules(compiled, "TRANSIENT")) == 1
+    assert not rules(compiled, "ACCEPT_OR_INGRESS")
+
+
+def test_a_chain_without_a_pair_that_takes_traffic_drops_it_at_the_source():
+    for hop in ([], [target("a", "h1", weight=0)]):
+        compiled = compile_chain(chain(hop), switch("h1", "vm", "a-in", "a-out"))
+        assert actions(compiled, "HOP") == {"drop"}
+        assert len(rules(compiled, "ACCEPT_OR_INGRESS")) == 2
+
+
+def test_a_single_pair_needs_no_hash():
+    compiled = compile_chain(chain([target("a", "h2")]), switch("h1", "vm"))
+    assert actions(compiled, "HOP") == {
+        f"set_field:{target_number(ident('a')):#x}->reg9,goto_table:152"
+    }
+    assert not rules(compiled, "BALANCE")
+
+
+def test_two_chains_over_one_group_share_its_slots():
+    pairs = [target("a", "h2"), target("b", "h3")]
+    one = compile_chain(chain(pairs), switch("h1", "vm"))
+    other = compile_chain(chain(pairs, name="pc2", path_id=2), switch("h1", "vm"))
+    assert set(rules(one, "BALANCE")) == set(rules(other, "BALANCE"))
+    assert not set(rules(one, "HOP")) & set(rules(other, "HOP"))
+
+
+def test_what_a_host_lacks_is_named():
+    compiled = compile_chain(chain([target("a", "h1")], [target("b", "h2")]), switch("h1"))
+    assert {ident(name) for name in ("vm", "a-in", "a-out")} <= set(
+        " ".join(compiled.missing).split()
+    )
+
+
+def test_known_sources_tell_chains_with_one_header_apart():
+    plan = chain(
+        [target("a", "h1")], classifiers=(classifier(source_prefixes=(), source_port_known=True),)
+    )
+    compiled = compile_chain(plan, switch("h1", "vm", "a-in", "a-out"))
+    exact = [
+        f
+        for f in rules(compiled, "LOCAL_SWITCHING")
+        if f.key.priority == pipeline.Priority.RETURN_EXACT
+    ]
+    assert ["nw_src=10.0.0.10" in f.key.match for f in exact] == [True]
+
+
+def test_the_last_function_hands_over_behind_the_egress_checks():
+    compiled = compile_chain(chain([target("a", "h1")]), switch("h1", "vm", "a-in", "a-out"))
+    returned = [f for f in rules(compiled, "LOCAL_SWITCHING") if "in_port=13" in f.key.match]
+    assert {f.actions for f in returned} == {
+        "set_field:0xd->reg5,set_field:0x1->reg6,goto_table:73"
+    }
+
+
+def test_chain_frames_that_nobody_waits_for_are_dropped():
+    guards = compile_guards(switch("h1"))
+    assert {
+        (f.key.bridge, f.actions) for f in guards if f.key.priority == pipeline.Priority.STRAY
+    } == {
+        (Bridge.INT, "drop"),
+        (Bridge.TUN, "drop"),
+    }
+
+
+def test_an_undeclared_rule_raises():
+    good = next(iter(compile_chain(chain([target("a", "h2")]), switch("h1", "vm")).flows))
+    bad = type(good)(good.key, "set_field:1->reg0,goto_table:150")
+    with pytest.raises(pipeline.UndeclaredFlowError, match="reg0"):
+        pipeline.check([bad])
+
+
+names = st.sampled_from("abcdef")
+hops = st.lists(st.lists(st.tuples(names, st.integers(0, 3)), max_size=4), min_size=1, max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(hops, st.data())
+def test_any_chain_compiles_to_declared_rules_without_ambiguity(shape, data):
+    used = set()
+    built = []
+    for hop in shape:
+        fresh = {name: weight for name, weight in hop if name not in used}
+        used |= fresh.keys()
+        built.append([target(n, data.draw(st.sampled_from(HOSTS)), w) for n, w in fresh.items()])
+    sources = tuple(Source(0, ident(f"vm{host}"), host, ("10.0.0.10",)) for host in HOSTS)
+    plan = chain(*built, sources=sources)
+    for host in HOSTS:
+        here = [f"{t}-{side}" for t in "abcdef" for side in ("in", "out")]
+        compiled = compile_chain(plan, switch(host, f"vm{host}", *here))
+        pipeline.check(compiled.flows | compile_guards(switch(host)))
+        keys = [f.key for f in compiled.flows]
+        assert len(keys) == len(set(keys))
+        assert compiled.missing == ()

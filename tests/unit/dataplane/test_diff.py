@@ -1,0 +1,86 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portchain.dataplane.diff import FlowConflictError, FlowLedger, diff
+from portchain.dataplane.flow import Bridge, flow
+
+flows = st.builds(
+    flow,
+    st.sampled_from(Bridge),
+    st.integers(0, 2),
+    st.integers(1, 2),
+    st.sets(st.sampled_from(["ip", "in_port=1", "reg8=0x1"]), max_size=2),
+    st.lists(st.sampled_from(["drop", "output:1", "goto_table:9"]), min_size=1, max_size=1),
+)
+flow_sets = st.lists(flows, max_size=6, unique_by=lambda f: f.key)
+
+
+def run(actual, batches):
+    """What a switch that held ``actual`` holds after the batches."""
+    table = {f.key: f for f in actual}
+    for batch in batches:
+        for rule in batch.put:
+            assert rule.key.bridge is batch.bridge
+            table[rule.key] = rule
+        for key in batch.remove:
+            assert key.bridge is batch.bridge
+            del table[key]
+    return set(table.values())
+
+
+@given(flow_sets, flow_sets)
+def test_diff_turns_actual_into_desired(desired, actual):
+    assert run(actual, diff(desired, actual)) == set(desired)
+
+
+@given(flow_sets)
+def test_what_is_right_is_not_touched(desired):
+    assert diff(desired, desired) == []
+
+
+@given(flow_sets, flow_sets)
+def test_the_tunnels_are_ready_before_and_kept_until_after(desired, actual):
+    places = [("put" if batch.put else "remove", batch.bridge) for batch in diff(desired, actual)]
+    if ("put", Bridge.TUN) in places:
+        assert places[0] == ("put", Bridge.TUN)
+    if ("remove", Bridge.TUN) in places:
+        assert places[-1] == ("remove", Bridge.TUN)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), flow_sets, max_size=3), max_size=6))
+def test_a_ledger_holds_what_its_owners_want(steps):
+    ledger, wanted, held = FlowLedger(), {}, set()
+    for step in steps:
+        try:
+            batches = ledger.replace(step)
+        except FlowConflictError:
+            union = {}
+            merged = {**wanted, **step}
+            assert any(
+                union.setdefault(rule.key, rule) != rule
+                for rules in merged.values()
+                for rule in rules
+            ), "refused without a conflict"
+            continue
+        wanted |= step
+        held = run(held, batches)
+        assert held == {rule for rules in wanted.values() for rule in rules} == set(ledger.flows)
+        assert ledger.owners == {owner for owner, rules in wanted.items() if rules}
+
+
+def test_a_shared_rule_stays_until_its_last_owner_goes():
+    ledger, shared = FlowLedger(), flow(Bridge.INT, 1, 1, ["ip"], ["drop"])
+    assert len(ledger.replace({"a": [shared]})) == 1
+    assert ledger.replace({"b": [shared]}) == []
+    assert ledger.replace({"a": []}) == []
+    assert [batch.remove for batch in ledger.replace({"b": []})] == [(shared.key,)]
+
+
+def test_a_conflict_names_both_sides_and_changes_nothing():
+    ledger = FlowLedger()
+    ledger.replace({"a": [flow(Bridge.INT, 1, 1, ["ip"], ["drop"])]})
+    with pytest.raises(FlowConflictError, match="b and a disagree") as caught:
+        ledger.replace({"b": [flow(Bridge.INT, 1, 1, ["ip"], ["output:1"])]})
+    assert (caught.value.owner, caught.value.rival) == ("b", "a")
+    assert ledger.owners == {"a"}

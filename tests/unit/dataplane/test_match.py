@@ -1,0 +1,77 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portchain.dataplane.match import addresses_within, classifier_matches, masked_ports
+from portchain.dataplane.plan import Classifier
+from tests.plans import classifier
+
+ports = st.integers(0, 65535)
+
+
+@given(st.tuples(ports, ports).map(lambda ends: (min(ends), max(ends))))
+def test_masked_ports_cover_the_range_and_nothing_else(ends):
+    cover = masked_ports(ends)
+    covered = sorted(
+        itertools.chain.from_iterable(
+            range(value, value + (0x10000 - mask)) for value, mask in cover
+        )
+    )
+    assert covered == list(range(ends[0], ends[1] + 1))
+    assert all(value & mask == value for value, mask in cover)
+    assert len(cover) <= 30  # the worst case for 16 bits
+
+
+def test_masked_ports_are_few():
+    assert masked_ports((0, 65535)) == [(0, 0)]
+    assert masked_ports((1024, 65535)) == [(1024 << n, 0x10000 - (1024 << n)) for n in range(6)]
+    assert masked_ports((23, 23)) == [(23, 0xFFFF)]
+
+
+def test_the_classifier_of_the_specification_is_one_match():
+    assert classifier_matches(classifier()) == [
+        frozenset({"tcp", "nw_src=10.0.0.10", "nw_dst=10.0.0.20", "tp_src=23", "tp_dst=100"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"ethertype": "IPv4"}, {"ip"}),
+        ({"ethertype": "IPv6"}, {"ipv6"}),
+        ({"ethertype": "IPv4", "protocol": 1}, {"icmp"}),
+        ({"ethertype": "IPv6", "protocol": 58}, {"icmp6"}),
+        ({"ethertype": "IPv4", "protocol": 47}, {"ip", "nw_proto=47"}),
+        ({"ethertype": "IPv6", "protocol": 17, "source_ports": (53, 53)}, {"udp6", "tp_src=53"}),
+        ({"ethertype": "IPv4", "source_prefixes": ("10.0.0.0/24",)}, {"ip", "nw_src=10.0.0.0/24"}),
+        (
+            {"ethertype": "IPv6", "destination_prefixes": ("2001:db8::/64",)},
+            {"ipv6", "ipv6_dst=2001:db8::/64"},
+        ),
+        ({"ethertype": "IPv4", "source_prefixes": ("0.0.0.0/0",)}, {"ip"}),
+    ],
+)
+def test_one_match(fields, expected):
+    assert classifier_matches(Classifier(**fields)) == [frozenset(expected)]
+
+
+def test_ranges_multiply():
+    matches = classifier_matches(classifier(source_ports=(1, 2), destination_ports=(8, 11)))
+    assert {
+        (w for w in match if w.startswith("tp_")) and frozenset(w for w in match if "tp_" in w)
+        for match in matches
+    } == {
+        frozenset({"tp_src=1", "tp_dst=0x8/0xfffc"}),
+        frozenset({"tp_src=2", "tp_dst=0x8/0xfffc"}),
+    }
+
+
+def test_known_sources_replace_the_prefix():
+    narrow = classifier(source_prefixes=("10.0.0.0/24",))
+    known = list(addresses_within(("10.0.0.7", "10.9.9.9", "2001:db8::7"), narrow))
+    assert known == ["10.0.0.7/32"]
+    assert {
+        word for match in classifier_matches(narrow, known) for word in match if "nw_src" in word
+    } == {"nw_src=10.0.0.7"}

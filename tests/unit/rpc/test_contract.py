@@ -1,0 +1,123 @@
+import copy
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Source, Target
+from portchain.rpc import contract
+from portchain.rpc.contract import ContractError, PlanUpdate, Report
+from tests.plans import chain, ident, target
+
+uuids = st.uuids().map(str)
+texts = st.text("abc.-_", max_size=10)
+macs = st.binary(min_size=6, max_size=6).map(lambda raw: ":".join(f"{byte:02x}" for byte in raw))
+addresses = st.ip_addresses().map(str)
+ranges = st.none() | st.tuples(st.integers(0, 100), st.integers(100, 65535))
+classifiers = st.builds(
+    Classifier,
+    ethertype=st.just("IPv4"),
+    protocol=st.none() | st.integers(0, 255),
+    source_ports=ranges,
+    destination_ports=ranges,
+    source_prefixes=st.lists(st.ip_addresses(v=4).map(lambda ip: f"{ip}/32"), max_size=2).map(
+        tuple
+    ),
+    source_port_known=st.booleans(),
+)
+sources = st.builds(Source, st.just(0), uuids, texts, st.lists(addresses, max_size=2).map(tuple))
+targets = st.builds(
+    Target, uuids, texts, addresses | st.just(""), uuids, macs, uuids, st.integers(0, 99)
+)
+hops = st.builds(
+    Hop, st.integers(0, 99), st.lists(targets, max_size=2).map(tuple), st.just(("ip_src",))
+)
+plans = st.builds(
+    ChainPlan,
+    uuids,
+    st.integers(1, 65535),
+    st.integers(0, 2**63),
+    st.lists(classifiers, min_size=1, max_size=2).map(tuple),
+    st.lists(sources, max_size=2).map(tuple),
+    st.lists(hops, max_size=2).map(tuple),
+)
+updates = st.builds(
+    PlanUpdate,
+    st.lists(plans, max_size=2).map(tuple),
+    st.lists(st.tuples(uuids, st.integers(0, 2**63)), max_size=2).map(tuple),
+)
+
+
+def over_the_wire(message):
+    return json.loads(json.dumps(message))
+
+
+@given(updates)
+def test_updates_arrive_as_they_were_sent(update):
+    assert contract.decode_update(over_the_wire(contract.encode_update(update))) == update
+
+
+@given(st.lists(st.builds(Report, uuids, st.integers(0, 9), texts, texts)).map(tuple))
+def test_reports_arrive_as_they_were_sent(reports):
+    assert contract.decode_reports(over_the_wire(contract.encode_reports(reports))) == reports
+
+
+def message():
+    update = PlanUpdate((chain([target("a", "h1")]),), ((ident("pc2"), 3),))
+    return over_the_wire(contract.encode_update(update))
+
+
+def paths(value, path=()):
+    """The way to every value inside a message."""
+    yield path
+    children = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    for key, child in children:
+        yield from paths(child, (*path, key))
+
+
+@pytest.mark.parametrize("path", [p for p in paths(message()) if p], ids=str)
+@given(
+    rubbish=st.sampled_from(
+        [None, -1, 1 << 70, 1.5, "x,actions=normal", "\n", [], ["\n"], [{}], {}, {"x": 1}, True]
+    )
+)
+def test_rubbish_anywhere_is_refused_or_harmless(path, rubbish):
+    damaged = copy.deepcopy(message())
+    place = damaged
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = rubbish
+    try:
+        update = contract.decode_update(damaged)
+    except ContractError:
+        return
+    free_text = {source.host for plan in update.chains for source in plan.sources}
+    free_text |= {t.host for plan in update.chains for hop in plan.hops for t in hop.targets}
+    free_text |= {name for plan in update.chains for hop in plan.hops for name in hop.lb_fields}
+    for value in ("actions", "\n"):
+        assert value not in json.dumps(contract.encode_update(update)) or any(
+            value in text for text in free_text
+        )
+
+
+def test_a_newer_sender_may_say_more():
+    newer = message()
+    newer["hints"] = {"x": 1}
+    newer["chains"][0]["colour"] = "blue"
+    newer["chains"][0]["hops"][0]["targets"][0]["speed"] = 9
+    assert contract.decode_update(newer) == contract.decode_update(message())
+
+
+@pytest.mark.parametrize(
+    "known", [None, [], {"no uuid": 1}, {ident("pc1"): "1"}, {ident("pc1"): -1}]
+)
+def test_what_a_host_knows_is_checked(known):
+    with pytest.raises(ContractError):
+        contract.decode_known(known)

@@ -1,0 +1,36 @@
+# Everything starts here: `make` alone lists what there is.
+.DEFAULT_GOAL := help
+VENV := .venv/bin
+LAB := $(VENV)/portchain-lab
+NAME ?= demo
+ARGS ?=
+
+.PHONY: help setup demo demo-down lab shell lint test bench
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install Debian packages and .venv (does nothing when nothing is missing)
+	@tools/install
+
+demo: setup ## start the lab and run the specification's workflow in it
+	@$(LAB) demo --name $(NAME) $(ARGS)
+
+demo-down: ## stop and remove the lab
+	@$(LAB) down --name $(NAME)
+
+lab: setup ## start a fresh lab without the demo (NAME=..., ARGS="--hosts 2 --firewall noop")
+	@$(LAB) up --name $(NAME) $(ARGS)
+
+shell: ## a shell with openstack, beside the lab's servers
+	@$(LAB) shell --name $(NAME)
+
+lint: setup ## style, types and import rules
+	@PATH="$(CURDIR)/$(VENV):$$PATH"; ruff check . && ruff format --check . && mypy && lint-imports
+
+test: setup ## everything that has to hold (ARGS=tests/unit runs a part)
+	@tools/check $(ARGS)
+
+bench: setup ## measure (see bench/)
+	@$(VENV)/pip install -q -c constraints.txt -e '.[bench]'
+	@$(VENV)/python -m bench $(ARGS)

@@ -1,0 +1,198 @@
+"""The command ``portchain-lab``."""
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from portchain.lab import clients, layout, netns
+from portchain.lab.errors import LabError
+from portchain.lab.lab import Lab
+
+console = Console(highlight=False, soft_wrap=True)
+
+_RC = """\
+[ -f /etc/bash.bashrc ] && . /etc/bash.bashrc
+PS1='(lab {name}, $OS_CLOUD) \\w\\$ '
+as-admin() {{ OS_CLOUD=admin; }}
+as-demo() {{ OS_CLOUD=demo; }}
+echo 'openstack is ready: you are the user "demo"; as-admin and as-demo switch, exit leaves.'
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, described."""
+    top = argparse.ArgumentParser(
+        prog="portchain-lab",
+        description="An OpenStack network with port chains on this machine: real servers, "
+        "with namespaces as hosts and as virtual machines.",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.add_argument("--name", default="demo", help="which lab (default: %(default)s)")
+        return made
+
+    for made in (
+        add("up", "Bring a lab up; one of the same name is removed first."),
+        add("demo", "Run the specification's workflow in the lab, bringing it up if need be."),
+    ):
+        made.add_argument(
+            "--hosts", type=int, default=3, help="compute hosts (default: %(default)s)"
+        )
+        made.add_argument(
+            "--firewall",
+            choices=layout.FIREWALLS,
+            default="openvswitch",
+            help="the agents' firewall driver (default: %(default)s)",
+        )
+    add("down", "End and remove a lab, half-built ones included.")
+    add("status", "Show what runs.")
+    add("shell", "Open a shell beside the servers, with openstack ready to use.")
+    run = add("exec", "Run a command in a part of the lab.")
+    run.add_argument("part", help="ctl, net, h1, h2, ... or vm-NAME")
+    run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run")
+    logs = add("logs", "Show the end of a program's log, or list the logs.")
+    logs.add_argument("program", nargs="?", help="such as neutron-api or agent@h1")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
+    for program in ("restart", "kill", "start"):
+        add(program, f"{program.capitalize()} one program of the lab.").add_argument(
+            "program", help="such as neutron-api or agent@h1"
+        )
+    return top
+
+
+def up(arguments: argparse.Namespace) -> Lab:
+    """Bring a lab up and show progress."""
+    lab = Lab(layout.Layout(arguments.name, arguments.hosts, arguments.firewall))
+    began = time.monotonic()
+    with console.status(f"bringing up lab {arguments.name!r}"):
+        lab.up(lambda step: console.print(f"  [green]✓[/] {step}"))
+    console.print(f"[bold]lab {arguments.name!r} is up[/] after {time.monotonic() - began:.0f} s")
+    return lab
+
+
+def _up(arguments: argparse.Namespace) -> None:
+    name = "" if arguments.name == "demo" else f" --name {arguments.name}"
+    up(arguments)
+    console.print(f"use it: portchain-lab shell{name}    stop it: portchain-lab down{name}")
+
+
+def _down(arguments: argparse.Namespace) -> None:
+    Lab(layout.Layout(arguments.name)).down()
+    console.print(f"lab {arguments.name!r} is down")
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    lab = Lab.open(arguments.name)
+    table = Table("program", "process", "state", title=f"lab {arguments.name}")
+    for name, pid, running in lab.status():
+        state = "[green]runs[/]" if running else "[red]does not run[/]"
+        table.add_row(name, str(pid or "-"), state)
+    console.print(table)
+    prefix = lab.layout.prefix
+    spaces = [name.removeprefix(prefix) for name in netns.with_prefix(prefix)]
+    console.print("parts:", " ".join(spaces))
+    console.print("files:", str(lab.layout.directory))
+
+
+def _shell(arguments: argparse.Namespace) -> None:
+    lab = Lab.open(arguments.name)
+    rc = lab.layout.directory / "bashrc"
+    rc.write_text(_RC.format(name=arguments.name))
+    _become(lab, lab.layout.controller, ["bash", "--rcfile", str(rc), "-i"])
+
+
+def _exec(arguments: argparse.Namespace) -> None:
+    lab = Lab.open(arguments.name)
+    argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
+    namespace = lab.layout.namespace(arguments.part)
+    if not netns.exists(namespace) or not argv:
+        msg = f"no part {arguments.part!r}, or no command: portchain-lab status shows the parts"
+        raise LabError(msg)
+    _become(lab, namespace, argv, arguments.part)
+
+
+def _become(lab: Lab, namespace: str, argv: Sequence[str], part: str = "ctl") -> None:
+    """Replace this program by a command in a namespace, with the clients' environment."""
+    environment = clients.environment(lab.layout, "demo")
+    if part in lab.hosts:
+        environment["OVS_RUNDIR"] = str(lab.layout.host_directory(part))
+        environment["OVS_DB_SOCK"] = f"{lab.layout.host_directory(part)}/db.sock"
+    whole = netns.command(namespace, argv)
+    os.execvpe(whole[0], whole, environment)  # noqa: S606  # that is the purpose
+
+
+def _logs(arguments: argparse.Namespace) -> None:
+    lab = Lab.open(arguments.name)
+    if not arguments.program:
+        for path in sorted(lab.layout.logs.glob("*.log")):
+            console.print(str(path))
+        return
+    path = lab.managed(arguments.program).service.log
+    argv = ["tail", "-n", "60", *(["-F"] if arguments.follow else []), str(path)]
+    os.execvp("tail", argv)  # noqa: S606
+
+
+def _restart(arguments: argparse.Namespace) -> None:
+    Lab.open(arguments.name).restart(arguments.program)
+    console.print(f"{arguments.program} is ready")
+
+
+def _start(arguments: argparse.Namespace) -> None:
+    Lab.open(arguments.name).start(arguments.program)
+    console.print(f"{arguments.program} is ready")
+
+
+def _kill(arguments: argparse.Namespace) -> None:
+    Lab.open(arguments.name).kill(arguments.program)
+    console.print(
+        f"{arguments.program} is dead; portchain-lab start {shlex.quote(arguments.program)}"
+    )
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    raise LabError("the demo is not written yet")
+
+
+COMMANDS = {
+    "up": _up,
+    "down": _down,
+    "status": _status,
+    "shell": _shell,
+    "exec": _exec,
+    "logs": _logs,
+    "restart": _restart,
+    "start": _start,
+    "kill": _kill,
+    "demo": _demo,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of ``portchain-lab``.
+
+    :returns: 0, or 1 after an error that is printed.
+    """
+    arguments = parser().parse_args(argv)
+    if os.geteuid() != 0:
+        console.print("[red]portchain-lab makes network namespaces: run it as root[/]")
+        return 1
+    try:
+        COMMANDS[arguments.command](arguments)
+    except LabError as error:
+        console.print(f"[red]{error}[/]", markup=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""The real clients, pointed at a lab: openstacksdk from any process, ``openstack`` in the
+controller's namespace.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import openstack
+import openstack.connection
+import requests
+from keystoneauth1 import identity, session
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
+
+from portchain.lab import layout, netns, probes
+from portchain.lab.errors import LabError
+
+Report = Callable[[str], None]
+"""Is told what is done, for people who wait."""
+
+API_TIMEOUT = 120.0
+
+
+def _connection_class(namespace: str) -> type[HTTPConnection]:
+    class NamespaceConnection(HTTPConnection):
+        """An HTTP connection whose socket is in the namespace."""
+
+        def _new_conn(self) -> Any:
+            return probes.connect(namespace, self.host, self.port or 80, API_TIMEOUT)
+
+    return NamespaceConnection
+
+
+class NamespaceAdapter(HTTPAdapter):
+    """Lets requests reach servers in a network namespace from a process outside of it."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Called by requests: makes the pool, with our kind of connection in it."""
+        super().init_poolmanager(*args, **kwargs)
+
+        class NamespacePool(HTTPConnectionPool):
+            ConnectionCls = _connection_class(self._namespace)
+
+        self.poolmanager.pool_classes_by_scheme = {"http": NamespacePool}
+
+
+def http_session(lab: layout.Layout) -> requests.Session:
+    """A requests session that reaches the lab's servers from outside."""
+    made = requests.Session()
+    made.trust_env = False  # no proxy on the way
+    made.mount("http://", NamespaceAdapter(lab.controller))
+    return made
+
+
+def connect(lab: layout.Layout, user: str) -> openstack.connection.Connection:
+    """An openstacksdk connection that works from outside the lab's namespaces.
+
+    :param user: ``demo`` or ``admin``.
+    """
+    auth = identity.V3Password(
+        auth_url=layout.KEYSTONE_URL,
+        username=user,
+        password=layout.PASSWORD,
+        project_name=user,
+        user_domain_name="Default",
+        project_domain_name="Default",
+    )
+    keystone = session.Session(auth=auth, session=http_session(lab), timeout=API_TIMEOUT)
+    return openstack.connection.Connection(session=keystone, region_name=layout.REGION)
+
+
+def environment(lab: layout.Layout, user: str) -> dict[str, str]:
+    """Environment in which ``openstack`` speaks to the lab as this user."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+    return {
+        **plain,
+        "OS_CLIENT_CONFIG_FILE": f"{lab.directory}/clouds.yaml",
+        "OS_CLOUD": user,
+        "PATH": f"{lab.software.bin}:{plain.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}",
+    }
+
+
+def openstack_argv(lab: layout.Layout, *arguments: str) -> list[str]:
+    """The command line of ``openstack`` inside the controller's namespace."""
+    return netns.command(lab.controller, [lab.software.command("openstack"), *arguments])
+
+
+def run_openstack(lab: layout.Layout, user: str, *arguments: str) -> str:
+    """Run the real client and return what it printed.
+
+    :raises LabError: if it fails, with its message.
+    """
+    done = subprocess.run(
+        openstack_argv(lab, *arguments),
+        env=environment(lab, user),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        msg = f"openstack {' '.join(arguments)}: {done.stderr.strip()}"
+        raise LabError(msg)
+    return done.stdout

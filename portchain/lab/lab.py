@@ -1,0 +1,326 @@
+"""The lab as one object: up, down, and its programs by name."""
+
+import fcntl
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import openstack.connection
+
+from portchain.lab import clients, configs, database, layout, netns, network, processes, services
+from portchain.lab.clients import Report
+from portchain.lab.errors import LabError
+from portchain.lab.services import Managed
+from portchain.lab.waiting import wait_for
+
+CONTROLLER_SERVICES: dict[str, Callable[[layout.Layout], Managed]] = {
+    "mariadb": services.mariadb,
+    "epmd": services.epmd,
+    "rabbitmq": services.rabbitmq,
+    "keystone": services.keystone,
+    "neutron-api": services.neutron_api,
+    "neutron-rpc-server": services.neutron_rpc_server,
+    "neutron-periodic": services.neutron_periodic,
+}
+HOST_SERVICES: dict[str, Callable[[layout.Layout, str], Managed]] = {
+    "ovsdb-server": services.ovsdb_server,
+    "ovs-vswitchd": services.ovs_vswitchd,
+    "agent": services.agent,
+}
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+class Lab:
+    """A running lab, or one that is about to run.
+
+    Make one with a ``Layout`` and call ``up``, or get one that runs with ``Lab.open``.
+    """
+
+    def __init__(self, lab: layout.Layout) -> None:
+        self.layout = lab
+        self.ledger = processes.Ledger(lab.directory / "processes")
+
+    @classmethod
+    def open(cls, name: str = "demo") -> "Lab":
+        """The lab of this name that was brought up before, maybe by another process.
+
+        :raises LabError: if there is none, or only half of one.
+        """
+        try:
+            known = json.loads((layout.ROOT / name / "lab.json").read_text())
+        except FileNotFoundError:
+            msg = f"there is no lab {name!r}: portchain-lab up --name {name}"
+            raise LabError(msg) from None
+        known["software"] = layout.Software.from_json(known["software"])
+        return cls(layout.Layout(**known))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names of the compute hosts."""
+        return self.layout.host_names
+
+    # Up and down.
+
+    def up(self, report: Report = _silent) -> "Lab":
+        """Bring the lab up; what is left of an earlier one of the same name is removed first.
+
+        :param report: is told of each step.
+        """
+        with self._lock():
+            self._remove()
+            self._write_files()
+            network.build(self.layout)
+            report("network")
+            self._start_all(report)
+            (self.layout.directory / "lab.json").write_text(json.dumps(asdict(self.layout)))
+        return self
+
+    def down(self) -> None:
+        """End every process of the lab and remove its namespaces and files; twice is as good as
+        once.
+        """
+        with self._lock():
+            self._remove()
+
+    def is_up(self) -> bool:
+        """Whether the lab is complete and each of its programs runs."""
+        complete = (self.layout.directory / "lab.json").exists()
+        return complete and all(running for _, _, running in self.status())
+
+    def _remove(self) -> None:
+        processes.kill_all(netns.with_prefix(self.layout.prefix))
+        network.destroy(self.layout)
+        shutil.rmtree(self.layout.directory, ignore_errors=True)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        layout.ROOT.mkdir(parents=True, exist_ok=True)
+        with (layout.ROOT / f"{self.layout.name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                msg = f"lab {self.layout.name!r} is being brought up or down by another process"
+                raise LabError(msg) from None
+            yield
+
+    def _write_files(self) -> None:
+        lab = self.layout
+        lab.scratch.mkdir(parents=True, exist_ok=True)
+        for directory in ("log", "rabbitmq", "neutron/lock", *lab.host_names):
+            (lab.directory / directory).mkdir(parents=True, exist_ok=True)
+        files = {
+            "rabbitmq/rabbitmq.conf": configs.rabbitmq(),
+            "rabbitmq/enabled_plugins": "[].\n",
+            "keystone.conf": configs.keystone(str(lab.directory)),
+            "neutron.conf": configs.neutron(lab),
+            "ml2_conf.ini": configs.ml2(),
+            "policy.yaml": "{}\n",
+            "clouds.yaml": configs.clouds(),
+            "openrc-demo": configs.openrc("demo"),
+            "openrc-admin": configs.openrc("admin"),
+            **{f"{host}/agent.conf": configs.agent(lab, host) for host in lab.host_names},
+        }
+        for name, text in files.items():
+            (lab.directory / name).write_text(text)
+        # The cookie of the broker's runtime: only its owner may read it.
+        cookie = lab.directory / "rabbitmq" / ".erlang.cookie"
+        cookie.write_text(layout.PASSWORD)
+        cookie.chmod(0o400)
+        paste = lab.software.bin + "/../etc/neutron/api-paste.ini"
+        shutil.copy(paste, lab.directory / "api-paste.ini")
+
+    def _start_all(self, report: Report) -> None:
+        began = time.monotonic()
+
+        def said(name: str) -> None:
+            report(f"{name} ({time.monotonic() - began:.1f} s)")
+
+        def start(name: str) -> None:
+            self.start(name)
+            said(name)
+
+        def broker() -> None:
+            start("epmd")
+            start("rabbitmq")
+
+        def databases() -> None:
+            database.install(self.layout, self.ledger, report)
+            start("mariadb")
+            start("keystone")
+
+        def switch(host: str) -> None:
+            self._create_switch_database(host)
+            start(f"ovsdb-server@{host}")
+            start(f"ovs-vswitchd@{host}")
+
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            first = [pool.submit(broker), pool.submit(databases)]
+            first += [pool.submit(switch, host) for host in self.hosts]
+            _finish(first)
+            second = [
+                "neutron-rpc-server",
+                "neutron-api",
+                *(f"agent@{host}" for host in self.hosts),
+            ]
+            _finish([pool.submit(start, name) for name in [*second, "neutron-periodic"]])
+        wait_for(self._agents_alive, 60, "every agent alive in Neutron", interval=0.3)
+        said("agents known to Neutron")
+
+    def _create_switch_database(self, host: str) -> None:
+        path = self.layout.host_directory(host) / "conf.db"
+        schema = "/usr/share/openvswitch/vswitch.ovsschema"
+        subprocess.run(["ovsdb-tool", "create", str(path), schema], check=True, capture_output=True)
+
+    def _agents_alive(self) -> bool:
+        agents = {agent.host for agent in self.sdk("admin").network.agents() if agent.is_alive}
+        return agents >= set(self.hosts)
+
+    # Programs by name.
+
+    def managed(self, name: str) -> Managed:
+        """A program by its name: ``neutron-api``, or with the host: ``agent@h1``.
+
+        :raises LabError: if there is no such program in this lab.
+        """
+        program, _, host = name.partition("@")
+        if not host and program in CONTROLLER_SERVICES:
+            return CONTROLLER_SERVICES[program](self.layout)
+        if host in self.hosts and program in HOST_SERVICES:
+            return HOST_SERVICES[program](self.layout, host)
+        msg = f"no program {name!r}: one of {', '.join(self.programs())}"
+        raise LabError(msg)
+
+    def programs(self) -> list[str]:
+        """Names of all of the lab's programs."""
+        return [
+            *CONTROLLER_SERVICES,
+            *(f"{name}@{host}" for host in self.hosts for name in HOST_SERVICES),
+        ]
+
+    def start(self, name: str, wait: bool = True) -> None:
+        """Start a program that does not run, and wait until it is ready.
+
+        :raises DeadlineError: if it does not become ready.
+        """
+        managed = self.managed(name)
+        record = processes.start(managed.service, self.ledger)
+
+        def ready() -> bool:
+            if not processes.alive(record):
+                msg = f"{name} ended: see {managed.service.log}"
+                raise LabError(msg)
+            return managed.ready()
+
+        program, _, host = name.partition("@")
+        if program == "ovs-vswitchd":
+            self._prepare_switch(host, ready)
+        elif wait:
+            wait_for(ready, managed.deadline, f"{name} ready (see {managed.service.log})")
+
+    def _prepare_switch(self, host: str, ready: Callable[[], bool]) -> None:
+        """What a distribution's start scripts do around the switch: its bridge to the underlay and
+        the address on it.
+        """
+        directory = self.layout.host_directory(host)
+        leg, bridge = network.UNDERLAY_LEG, network.UNDERLAY_BRIDGE
+        self.vsctl(
+            host,
+            *f"--may-exist add-br {bridge} -- set bridge {bridge} datapath_type=netdev".split(),
+            *f"-- --may-exist add-port {bridge} {leg}".split(),
+            *f"-- set interface {bridge} mtu_request={layout.UNDERLAY_MTU}".split(),
+            *f"-- set open_vswitch . external_ids:system-id={host}".split(),
+        )
+        wait_for(ready, 30, f"ovs-vswitchd of {host} (see {directory})")
+        network.configure_tunnel_end(self.layout, host)
+
+    def kill(self, program: str, host: str = "") -> None:
+        """End a program with SIGKILL, all of its processes at once; ``start`` it afterwards."""
+        self._stop(_full_name(program, host), patience=0)
+
+    def stop(self, program: str, host: str = "") -> None:
+        """End a program as a service manager does: SIGTERM first."""
+        name = _full_name(program, host)
+        self._stop(name, self.managed(name).service.stop_wait)
+
+    def restart(self, program: str, host: str = "", wait: bool = True) -> None:
+        """Stop and start a program.
+
+        :param wait: until it is ready.
+        """
+        self.stop(program, host)
+        self.start(_full_name(program, host), wait)
+
+    def _stop(self, name: str, patience: float) -> None:
+        self.managed(name)
+        record = self.ledger.read(name)
+        if record:
+            processes.stop(record, self.ledger, patience)
+
+    def status(self) -> list[tuple[str, int | None, bool]]:
+        """Each program's name, process id if it was started, and whether it runs."""
+        rows = []
+        for name in self.programs():
+            record = self.ledger.read(name)
+            rows.append(
+                (name, record.pid if record else None, bool(record and processes.alive(record)))
+            )
+        return rows
+
+    # Clients and switches.
+
+    def sdk(self, user: str = "demo") -> openstack.connection.Connection:
+        """An openstacksdk connection as ``demo`` or ``admin``, usable outside the namespaces."""
+        return clients.connect(self.layout, user)
+
+    def openstack(self, *arguments: str, user: str = "demo") -> str:
+        """Run the real ``openstack`` command; returns what it printed.
+
+        :raises LabError: if it fails, with its message.
+        """
+        return clients.run_openstack(self.layout, user, *arguments)
+
+    def openstack_json(self, *arguments: str, user: str = "demo") -> Any:
+        """Run the real ``openstack`` command with JSON output, parsed."""
+        return json.loads(self.openstack(*arguments, "-f", "json", user=user))
+
+    def vsctl(self, host: str, *arguments: str) -> str:
+        """Run ovs-vsctl on a host's switch database."""
+        database = f"unix:{self.layout.host_directory(host)}/db.sock"
+        return _output(["ovs-vsctl", "--timeout=10", "--no-wait", f"--db={database}", *arguments])
+
+    def ofctl(self, host: str, command: str, bridge: str = "br-int", *arguments: str) -> str:
+        """Run ovs-ofctl on a host's bridge, such as ``lab.ofctl("h1", "dump-flows")``."""
+        target = f"unix:{self.layout.host_directory(host)}/{bridge}.mgmt"
+        version = "OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15"
+        return _output(["ovs-ofctl", "-O", version, command, target, *arguments])
+
+    def appctl(self, host: str, *arguments: str) -> str:
+        """Run ovs-appctl on a host's switch."""
+        target = f"{self.layout.host_directory(host)}/vswitchd.ctl"
+        return _output(["ovs-appctl", f"--target={target}", *arguments])
+
+
+def _full_name(program: str, host: str) -> str:
+    return f"{program}@{host}" if host else program
+
+
+def _finish(jobs: Sequence[Future[None]]) -> None:
+    for job in jobs:
+        job.result()
+
+
+def _output(argv: list[str]) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        msg = f"{' '.join(argv)}: {done.stderr.strip()}"
+        raise LabError(msg)
+    return done.stdout

@@ -1,0 +1,184 @@
+"""Where everything of a lab is: names, directories, addresses. Nothing here acts.
+
+Every lab uses the same addresses: they live in the lab's own namespaces, where no other lab sees
+them.
+"""
+
+import hashlib
+import importlib.util
+import os
+import re
+import sys
+import sysconfig
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from portchain.lab.errors import LabError
+
+ROOT = Path(os.environ.get("PORTCHAIN_LAB_ROOT", "/var/lib/portchain-lab"))
+CACHE = Path(os.environ.get("PORTCHAIN_LAB_CACHE", "/var/cache/portchain-lab"))
+
+CONTROLLER_IP = "10.101.0.2"
+MANAGEMENT_PREFIX = 24
+UNDERLAY_MTU = 9000
+# Leaves tenants 1500 bytes (VXLAN takes 50) and the wire has room for the chain header on top.
+PHYSNET_MTU = 1550
+
+KEYSTONE_PORT = 5000
+NEUTRON_PORT = 9696
+RABBIT_PORT = 5672
+OVSDB_PORT = 6640
+KEYSTONE_URL = f"http://{CONTROLLER_IP}:{KEYSTONE_PORT}/v3"
+NEUTRON_URL = f"http://{CONTROLLER_IP}:{NEUTRON_PORT}"
+REGION = "RegionOne"
+# Nothing outside the lab's namespaces can reach what these protect.
+PASSWORD = "portchain"  # noqa: S105
+MAX_HOSTS = 50
+
+FIREWALLS = ("openvswitch", "noop")
+
+
+def importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Software:
+    """What the lab runs: a virtual environment, and what Neutron loads from it.
+
+    :param bin: directory with ``neutron-rpc-server``, ``uwsgi`` and the other commands.
+    :param service_plugins: values of Neutron's ``service_plugins``.
+    :param agent_extensions: values of the agent's ``extensions``.
+    :param neutron_options: more text for neutron.conf.
+    :param agent_options: more text for the agent's configuration.
+    """
+
+    bin: str
+    service_plugins: tuple[str, ...] = ()
+    agent_extensions: tuple[str, ...] = ()
+    neutron_options: str = ""
+    agent_options: str = ""
+
+    @classmethod
+    def installed(cls) -> "Software":
+        """What this Python environment holds, port chains included as far as they are there."""
+        server = importable("portchain.plugin")
+        agent = importable("portchain.agent.extension")
+        return cls(
+            bin=str(Path(sys.executable).parent),
+            service_plugins=("port_chain",) if server else (),
+            agent_extensions=("port_chain",) if agent else (),
+        )
+
+    @classmethod
+    def from_json(cls, known: dict[str, Any]) -> "Software":
+        """The value that was written as JSON."""
+        lists = ("service_plugins", "agent_extensions")
+        return cls(**{**known, **{name: tuple(known[name]) for name in lists}})
+
+    @property
+    def site_packages(self) -> Path:
+        """Where the environment's distributions are."""
+        if Path(sys.executable).parent == Path(self.bin):
+            return Path(sysconfig.get_path("purelib"))
+        return next((Path(self.bin).parent / "lib").glob("python3*/site-packages"))
+
+    def command(self, name: str) -> str:
+        """Path of one of the environment's commands."""
+        return str(Path(self.bin) / name)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One lab, as a value.
+
+    :param name: up to 10 lower-case letters and digits.
+    :param hosts: number of compute hosts.
+    :param firewall: the agents' firewall driver, one of ``FIREWALLS``.
+    """
+
+    name: str = "demo"
+    hosts: int = 3
+    firewall: str = "openvswitch"
+    software: Software = field(default_factory=Software.installed)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9]{1,10}", self.name):
+            msg = f"lab name {self.name!r}: 1 to 10 lower-case letters and digits, please"
+            raise LabError(msg)
+        if not 1 <= self.hosts <= MAX_HOSTS:
+            msg = f"{self.hosts} hosts: 1 to {MAX_HOSTS}, please"
+            raise LabError(msg)
+        if self.firewall not in FIREWALLS:
+            msg = f"firewall {self.firewall!r}: one of {', '.join(FIREWALLS)}, please"
+            raise LabError(msg)
+
+    @property
+    def directory(self) -> Path:
+        """Everything the lab writes, logs included."""
+        return ROOT / self.name
+
+    @property
+    def logs(self) -> Path:
+        """One file per server and agent."""
+        return self.directory / "log"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary files of the servers."""
+        return self.directory / "scratch"
+
+    @property
+    def prefix(self) -> str:
+        """What the names of all of the lab's namespaces begin with."""
+        return f"pc-{self.name}-"
+
+    def namespace(self, part: str) -> str:
+        """Name of one of the lab's namespaces: ``ctl``, ``net``, a host, or ``vm-...``."""
+        return self.prefix + part
+
+    @property
+    def controller(self) -> str:
+        """Namespace of the servers."""
+        return self.namespace("ctl")
+
+    @property
+    def fabric(self) -> str:
+        """Namespace of the two physical switches: management and underlay."""
+        return self.namespace("net")
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The compute hosts, as Neutron names them."""
+        return tuple(f"h{number}" for number in range(1, self.hosts + 1))
+
+    def host_directory(self, host: str) -> Path:
+        """A host's switch database, sockets and agent configuration."""
+        return self.directory / host
+
+    def management_ip(self, host: str) -> str:
+        """A host's address towards the servers."""
+        return f"10.101.0.{10 + int(host[1:])}"
+
+    def tunnel_ip(self, host: str) -> str:
+        """A host's VXLAN tunnel end point."""
+        return f"10.102.0.{10 + int(host[1:])}"
+
+
+def tap_name(port_id: str) -> str:
+    """Name of the host's end of a virtual interface, as Nova forms it."""
+    return f"tap{port_id}"[:14]
+
+
+def vm_part(name: str) -> str:
+    """The part of a virtual machine's namespace name after the lab's prefix; long names are
+    shortened by a hash.
+    """
+    plain = f"vm-{name}"
+    if re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):
+        return plain
+    return "vm-" + hashlib.sha256(name.encode()).hexdigest()[:16]

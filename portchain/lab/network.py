@@ -1,0 +1,96 @@
+"""The lab's wires: two switches in a namespace of their own, the controller and the hosts plugged
+into them.
+
+Management carries API, messages and database; the underlay carries the tunnels. The underlay leg of
+a host is a port of its Open vSwitch bridge ``br-phy``, because only a bridge's own port can be a
+tunnel end of the userspace datapath.
+"""
+
+from collections.abc import Iterable
+
+from portchain.lab import layout, netns
+
+UNDERLAY_LEG = "under0"
+UNDERLAY_BRIDGE = "br-phy"
+
+
+def build(lab: layout.Layout) -> None:
+    """Make the namespaces and the wires between them."""
+    netns.create([lab.fabric, lab.controller, *map(lab.namespace, lab.host_names)])
+    netns.ip(
+        "link add mgmt type bridge",
+        "link set mgmt up",
+        "link add underlay type bridge",
+        f"link set underlay mtu {layout.UNDERLAY_MTU} up",
+        namespace=lab.fabric,
+    )
+    _wire(lab, lab.controller, "eth0", "mgmt", port="ctl")
+    netns.ip(
+        f"addr add {layout.CONTROLLER_IP}/{layout.MANAGEMENT_PREFIX} dev eth0",
+        namespace=lab.controller,
+    )
+    for host in lab.host_names:
+        space = lab.namespace(host)
+        _wire(lab, space, "mgmt0", "mgmt", port=host)
+        _wire(lab, space, UNDERLAY_LEG, "underlay", port=f"{host}u", mtu=layout.UNDERLAY_MTU)
+        netns.ip(
+            f"addr add {lab.management_ip(host)}/{layout.MANAGEMENT_PREFIX} dev mgmt0",
+            namespace=space,
+        )
+    _offloads_off(lab)
+
+
+def _wire(
+    lab: layout.Layout, space: str, leg: str, switch: str, *, port: str, mtu: int = 1500
+) -> None:
+    """Connect an interface of a namespace to a port of one of the switches."""
+    netns.ip(
+        f"link add {port} mtu {mtu} type veth peer name {leg} mtu {mtu} netns {space}",
+        f"link set {port} master {switch} up",
+        namespace=lab.fabric,
+    )
+    netns.ip(f"link set {leg} up", namespace=space)
+
+
+def _offloads_off(lab: layout.Layout) -> None:
+    """Make the kernel fill in checksums: Open vSwitch's userspace datapath forwards what it gets,
+    unfinished or not.
+    """
+    for host in lab.host_names:
+        disable_offloads(lab.namespace(host), [UNDERLAY_LEG])
+        disable_offloads(lab.fabric, [f"{host}u"])
+
+
+def disable_offloads(namespace: str, devices: Iterable[str]) -> None:
+    """Turn checksum and segmentation offloads of interfaces off."""
+    for device in devices:
+        netns.run(
+            namespace,
+            "ethtool",
+            "-K",
+            device,
+            "tx",
+            "off",
+            "tso",
+            "off",
+            "gso",
+            "off",
+            "gro",
+            "off",
+        )
+
+
+def configure_tunnel_end(lab: layout.Layout, host: str) -> None:
+    """Give ``br-phy`` the tunnel address, as a distribution's network scripts do after each start
+    of the switch.
+    """
+    netns.ip(
+        f"addr replace {lab.tunnel_ip(host)}/24 dev {UNDERLAY_BRIDGE}",
+        f"link set {UNDERLAY_BRIDGE} up",
+        namespace=lab.namespace(host),
+    )
+
+
+def destroy(lab: layout.Layout) -> None:
+    """Remove the lab's namespaces with all that is in them."""
+    netns.delete(netns.with_prefix(lab.prefix))

@@ -203,7 +203,7 @@ def test_a_chain_that_nobody_can_serve_holds_its_traffic_back(fabric, vswitch):
 
 def test_a_host_that_does_not_know_the_chain_drops_its_frames(fabric, vswitch):
     plan = chain([target("b", "h2")])
-    h1, h2 = fabric.hosts.values()
+    h2 = fabric.hosts["h2"]
     fabric.program(plan)
     stale = compile_chain(plan, fabric.local("h2")).flows
     for batch in diff([], stale):  # the guards stay

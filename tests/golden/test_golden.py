@@ -1,0 +1,72 @@
+"""Whole flow tables of the specification's workflow, with names instead of numbers.
+
+A change of the compiler shows here as a change of text. After checking that it is meant, write the files anew with
+``GOLDEN_UPDATE=1 python -m pytest tests/golden``.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from portchain.dataplane import pipeline
+from portchain.dataplane.compile import Firewall, compile_chain, compile_guards, target_number
+from tests.plans import TUNNEL_IPS, chain, ident, mac, switch, target
+
+FOLDER = Path(__file__).parent
+PAIRS = {"pp1": "h1", "pp2": "h2", "pp3": "h3"}
+PORTS = {
+    host: [
+        *(["vm"] if host == "h1" else []),
+        *(f"{p}-{s}" for p, at in PAIRS.items() if at == host for s in ("in", "out")),
+    ]
+    for host in TUNNEL_IPS
+}
+
+
+def specification():
+    """PG1 = {PP1, PP2}, PG2 = {PP3}, and FC1."""
+    return chain([target("pp1", "h1"), target("pp2", "h2")], [target("pp3", "h3")])
+
+
+def readable(flows, host):
+    """Rules as sorted lines, with tables, ports, pairs and addresses by name; slots are counted."""
+    names = {str(table.number): table.name for table in pipeline.TABLES.values()}
+    replacements = {mac(f"{p}-in"): f"<{p}-in>" for p in PAIRS} | {
+        f"{target_number(ident(p)):#x}": f"<{p}>" for p in PAIRS
+    }
+    lines = []
+    for rule in flows:
+        text = f"{rule.key.bridge} {_by_place(rule)} {rule.key.priority} {','.join(sorted(rule.key.match))} => {rule.actions}"
+        text = re.sub(r"goto_table:(\d+)", lambda m: f"goto {names[m[1]]}", text)
+        for number, name in enumerate(PORTS[host], 11):
+            text = re.sub(rf"in_port={number}\b", f"in_port=<{name}>", text)
+            text = re.sub(rf"output:{number}\b", f"output <{name}>", text)
+        for before, after in replacements.items():
+            text = text.replace(before, after)
+        if rule.key.table == pipeline.TABLES["BALANCE"].number:
+            text = re.sub(r",reg9=\w+ =>", ",reg9=<slot> =>", text)
+        lines.append(text)
+    return "".join(f"{lines.count(line):>3} x {line}\n" for line in sorted(set(lines)))
+
+
+def _by_place(rule):
+    return next(
+        t.name
+        for t in pipeline.TABLES.values()
+        if (t.bridge, t.number) == (rule.key.bridge, rule.key.table)
+    )
+
+
+@pytest.mark.parametrize("firewall", list(Firewall))
+@pytest.mark.parametrize("host", list(PORTS))
+def test_specification(host, firewall):
+    local = switch(host, *PORTS[host], firewall=firewall)
+    compiled = compile_chain(specification(), local)
+    text = readable(compiled.flows | compile_guards(local), host)
+    golden = FOLDER / f"specification-{firewall}-{host}.txt"
+    if os.environ.get("GOLDEN_UPDATE"):
+        golden.write_text(text)
+    assert compiled.missing == ()
+    assert text == golden.read_text()

@@ -64,12 +64,14 @@ def chain(
     )
 
 
-def switch(host: str, *port_names: str, firewall: Firewall = Firewall.OPENVSWITCH) -> LocalSwitch:
+def switch(
+    host: str, *port_names: str, firewall: Firewall = Firewall.OPENVSWITCH, first: int = 11
+) -> LocalSwitch:
     """A host's switch with these ports plugged in as OpenFlow ports 11, 12, ...; the tunnels are 101, 102, ..."""
     return LocalSwitch(
         host=host,
         firewall=firewall,
-        ports={ident(name): LocalPort(ofport, 1) for ofport, name in enumerate(port_names, 11)},
+        ports={ident(name): LocalPort(ofport, 1) for ofport, name in enumerate(port_names, first)},
         patch_to_tun=1,
         patch_to_int=1,
         tunnels={ip: 100 + n for n, (peer, ip) in enumerate(TUNNEL_IPS.items(), 1) if peer != host},

@@ -23,7 +23,7 @@ from portchain.rpc.server import ServerClient
 LOG = log.getLogger(__name__)
 
 _OVS_FIREWALLS = ("openvswitch", "neutron.agent.linux.openvswitch_firewall.OVSFirewallDriver")
-_RETRY_SECONDS = 5
+_RETRY_SECONDS = 2
 
 
 class PortChainAgentExtension(l2_extension.L2AgentExtension):
@@ -76,8 +76,15 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
     # Neutron's events.
 
     def handle_port(self, context: Any, data: dict[str, Any]) -> None:
-        """A port was plugged in or updated."""
-        self._work.put(lambda: self._reconciler.ports_changed([data["port_id"]]))
+        """A port was plugged in or updated.
+
+        Done at once: the agent lets the port's traffic pass when this returns, and nothing may go around a chain.
+        """
+        try:
+            self._reconciler.ports_changed([data["port_id"]])
+        except Exception:
+            LOG.exception("Rules for port %s could not be applied; trying again", data["port_id"])
+            self._work.put(self._reconciler.reconcile)
 
     def delete_port(self, context: Any, data: dict[str, Any]) -> None:
         """A port was unplugged or deleted."""
@@ -109,10 +116,11 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         """Do one thing after the other; when one fails, go on and compare everything with the switch soon."""
         failed = False
         while True:
+            waiting = self._reconciler.is_waiting
             try:
-                work = self._work.get(timeout=_RETRY_SECONDS if failed else None)
+                work = self._work.get(timeout=_RETRY_SECONDS if failed or waiting else None)
             except queue.Empty:
-                work = self._reconciler.reconcile
+                work = self._reconciler.reconcile if failed else self._reconciler.look_for_missing
             try:
                 work()
                 failed = False

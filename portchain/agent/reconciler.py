@@ -51,6 +51,7 @@ class Reconciler:
         self._chains_of_port: defaultdict[str, set[str]] = defaultdict(set)
         self._ledger = FlowLedger()
         self._reported: dict[str, Report] = {}
+        self._waiting: set[str] = set()  # chains that lack something on this host
         self._complete = False  # whether the plans are all of this host's: before that, what is missing must not be removed
         self._in_sync = False  # whether the ledger is what the switch holds
 
@@ -59,6 +60,12 @@ class Reconciler:
         """Chain id -> revision of the plan held."""
         with self._lock:
             return {plan.id: plan.revision for plan in self._plans.values()}
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a chain lacks something that may come without an event, e.g. a tunnel."""
+        with self._lock:
+            return bool(self._waiting)
 
     def update(self, update: PlanUpdate) -> None:
         """Take new plans and carry them out; before the first ``synchronise``, only remember them.
@@ -102,6 +109,15 @@ class Reconciler:
             }
             if chains:
                 self._bring_about(chains)
+
+    def look_for_missing(self) -> None:
+        """Look again at the chains that lack something.
+
+        :raises Exception: as ``update``.
+        """
+        with self._lock:
+            if self._waiting:
+                self._bring_about(set(self._waiting))
 
     def reconcile(self) -> bool:
         """Compare all plans with what the switch really holds, and repair. Does nothing before the first ``synchronise``.
@@ -168,10 +184,13 @@ class Reconciler:
         reports = []
         for chain_id in chain_ids:
             plan = self._plans.get(chain_id)
+            self._waiting.discard(chain_id)
             if plan is None:
                 wanted[chain_id] = ()
                 continue
             compiled = compile_chain(plan, local)
+            if compiled.missing:
+                self._waiting.add(chain_id)
             pipeline.check(compiled.flows)
             wanted[chain_id] = compiled.flows
             reports.append(_report_of(plan, compiled))

@@ -157,7 +157,9 @@ class _ChainOnHost:
 
     def _classify(self) -> Iterator[Flow]:
         for source in self.plan.sources:
-            if source.host != self.switch.host or (port := self._port(source.port_id)) is None:
+            # A source that is not plugged in sends nothing: the chain is complete without it, and classifies as it comes.
+            port = self.switch.ports.get(source.port_id)
+            if source.host != self.switch.host or port is None:
                 continue
             enter = (_set_field(step(self.plan.path_id, 0), REG_STEP), _goto("HOP"))
             for words in classifier_matches(self.plan.classifiers[source.classifier]):

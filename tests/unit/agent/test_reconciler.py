@@ -120,6 +120,28 @@ def test_a_port_that_comes_later_completes_the_chain(memory, reconciler, reports
     assert (reports[-1].missing, reports[-1].error) == ("", "")
 
 
+def test_a_source_that_is_not_plugged_in_is_not_waited_for(memory, reconciler, reports):
+    memory.local = switch("h1", *PORTS[1:], first=12)
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    assert (reports[-1].missing, reports[-1].error) == ("", "")
+    memory.local = switch("h1", *PORTS)
+    reconciler.ports_changed([ident("vm")])
+    assert memory.should_hold(plan(1, 1))
+
+
+def test_a_tunnel_that_comes_without_an_event_is_found(memory, reconciler, reports):
+    remote = replace(plan(1, 1), hops=chain([target("c", "h2")]).hops)
+    complete, memory.local = memory.local, replace(memory.local, tunnels={})
+    reconciler.synchronise(PlanUpdate((remote,)))
+    assert "tunnel" in reports[-1].missing
+    assert reconciler.is_waiting
+    memory.local = complete
+    reconciler.look_for_missing()
+    assert not reconciler.is_waiting
+    assert memory.should_hold(remote)
+    assert reports[-1].missing == ""
+
+
 def test_a_port_of_no_chain_costs_nothing(memory, reconciler):
     reconciler.synchronise(PlanUpdate((plan(1, 1),)))
     memory.broken = True

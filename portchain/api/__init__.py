@@ -1,0 +1,1 @@
+"""Attribute maps and extension descriptors of the Port Chain API, and nothing else."""

@@ -1,0 +1,100 @@
+"""The API definitions of neutron-lib, completed where they fall short, and the one of our own.
+
+neutron-lib's maps are global; what is changed here is a copy.
+"""
+
+import copy
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from neutron_lib.api.definitions import flowclassifier, sfc
+
+from portchain.api import converters
+
+AttributeMap = dict[str, dict[str, Any]]
+
+API_PREFIX: str = sfc.API_PREFIX
+LB_FIELDS = r"^(eth|ip|tcp|udp)_(src|dst)$"
+
+
+def _copy(module: ModuleType, resources: dict[str, AttributeMap]) -> SimpleNamespace:
+    """Return an API definition like ``module`` with other attribute maps."""
+    public = {name: getattr(module, name) for name in dir(module) if name.isupper()}
+    return SimpleNamespace(**public | {"RESOURCE_ATTRIBUTE_MAP": resources})
+
+
+def _fill_partial_dict(attributes: AttributeMap, name: str) -> None:
+    """Make absent and partial values of a dict attribute complete before they are validated."""
+    attribute = attributes[name]
+    attribute.pop("dict_populate_defaults", None)
+    attribute["default"] = None
+    attribute["convert_to"] = converters.fill_defaults(attribute["validate"]["type:dict"])
+
+
+def _searchable(attributes: AttributeMap) -> None:
+    """Let lists be filtered by what a column or a relation can answer, and sorted by what a column
+    can.
+
+    neutron-lib marks dicts, by which nothing can be filtered, and leaves out ids and every
+    attribute of classifiers.
+    """
+    for attribute in attributes.values():
+        rules = attribute.get("validate", {})
+        is_dict = "type:dict" in rules
+        is_list = any("list" in rule for rule in rules)
+        attribute["is_filter"] = not is_dict
+        attribute["is_sort_key"] = not is_dict and not is_list
+
+
+def _sfc() -> SimpleNamespace:
+    resources: dict[str, AttributeMap] = copy.deepcopy(sfc.RESOURCE_ATTRIBUTE_MAP)
+    groups = resources[sfc.PORT_PAIR_GROUPS]
+    parameters = groups["port_pair_group_parameters"]["validate"]["type:dict"]
+    # The published pattern lacks its opening parenthesis and the end of the word.
+    parameters["lb_fields"]["type:list_of_regex_or_none"] = LB_FIELDS
+    for tuple_spec in parameters["ppg_n_tuple_mapping"]["type:dict"].values():
+        # Each key may be left out; saying so here keeps the answer what the user sent.
+        for rules in tuple_spec["type:dict"].values():
+            rules.pop("default", None)
+    _fill_partial_dict(groups, "port_pair_group_parameters")
+    _fill_partial_dict(resources[sfc.PORT_PAIRS], "service_function_parameters")
+    _fill_partial_dict(resources[sfc.PORT_CHAINS], "chain_parameters")
+    # A chain without groups is refused as any other missing attribute, not as "None is not a list".
+    resources[sfc.PORT_CHAINS]["port_pair_groups"].pop("default")
+    for attributes in resources.values():
+        _searchable(attributes)
+    return _copy(sfc, resources)
+
+
+def _flow_classifier() -> SimpleNamespace:
+    resources: dict[str, AttributeMap] = copy.deepcopy(flowclassifier.RESOURCE_ATTRIBUTE_MAP)
+    attributes = resources[flowclassifier.COLLECTION_NAME]
+    attributes["protocol"]["convert_to"] = converters.to_protocol
+    _searchable(attributes)
+    return _copy(flowclassifier, resources)
+
+
+def _port_chain_status() -> SimpleNamespace:
+    shown = {
+        "allow_post": False,
+        "allow_put": False,
+        "is_visible": True,
+        # Both are derived from what the hosts report; no column holds them.
+        "is_filter": False,
+        "is_sort_key": False,
+    }
+    return SimpleNamespace(
+        ALIAS="port-chain-status",
+        NAME="Port Chain Status",
+        DESCRIPTION="Shows whether the hosts involved have realised a port chain",
+        UPDATED_TIMESTAMP="2026-11-22T00:00:00-00:00",
+        RESOURCE_ATTRIBUTE_MAP={sfc.PORT_CHAINS: {"status": shown, "status_reason": dict(shown)}},
+        SUB_RESOURCE_ATTRIBUTE_MAP={},
+        REQUIRED_EXTENSIONS=[sfc.ALIAS],
+        OPTIONAL_EXTENSIONS=[],
+    )
+
+
+SFC = _sfc()
+FLOW_CLASSIFIER = _flow_classifier()
+PORT_CHAIN_STATUS = _port_chain_status()

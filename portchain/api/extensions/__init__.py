@@ -1,0 +1,1 @@
+"""Extension descriptors: Neutron loads every module here and takes the class named like it."""

@@ -1,0 +1,87 @@
+"""Configuration options of the server and of the agent extension."""
+
+from oslo_config import cfg
+
+PLUGIN_TYPE = "PORT_CHAIN"
+"""The type under which Neutron's plugin directory knows the service plugin."""
+
+GROUP = "port_chain"
+"""The section of the options below, in the server's and in the agent's configuration."""
+
+SERVER_OPTS: list[cfg.Opt] = [
+    cfg.ListOpt(
+        "drivers",
+        default=["ovs"],
+        help="Drivers that realise port chains, by their names in the entry point namespace "
+        "portchain.drivers. A chain is accepted only if each of them supports it.",
+    ),
+    cfg.IntOpt(
+        "repair_interval",
+        default=10,
+        min=1,
+        help="Seconds between two searches for port chains whose realisation failed or was "
+        "interrupted, e.g. because a server process ended between storing a change and passing "
+        "it on.",
+    ),
+    cfg.IntOpt(
+        "repair_after",
+        default=10,
+        min=0,
+        help="Seconds a port chain must have waited for its realisation before the search takes "
+        "it up; a request that is still being carried out should be done by then.",
+    ),
+]
+
+AGENT_OPTS: list[cfg.Opt] = [
+    cfg.IntOpt(
+        "sync_interval",
+        default=30,
+        min=1,
+        help="Seconds between two comparisons of what the agent has realised with what the server "
+        "expects on its host. Changes arrive at once without them; they make up for lost messages.",
+    ),
+]
+
+QUOTA_OPTS: list[cfg.Opt] = [
+    cfg.IntOpt(
+        "quota_port_chain",
+        default=10,
+        help="Number of port chains allowed per project. A negative value means unlimited.",
+    ),
+    cfg.IntOpt(
+        "quota_port_pair_group",
+        default=10,
+        help="Number of port pair groups allowed per project. A negative value means unlimited.",
+    ),
+    cfg.IntOpt(
+        "quota_port_pair",
+        default=100,
+        help="Number of port pairs allowed per project. A negative value means unlimited.",
+    ),
+    cfg.IntOpt(
+        "quota_flow_classifier",
+        default=100,
+        help="Number of flow classifiers allowed per project. A negative value means unlimited.",
+    ),
+]
+
+
+def register_server_opts(conf: cfg.ConfigOpts = cfg.CONF) -> None:
+    """Make the server's options known; harmless when repeated."""
+    conf.register_opts(SERVER_OPTS, GROUP)
+    conf.register_opts(QUOTA_OPTS, "QUOTAS")
+
+
+def register_agent_opts(conf: cfg.ConfigOpts = cfg.CONF) -> None:
+    """Make the agent extension's options known; harmless when repeated."""
+    conf.register_opts(AGENT_OPTS, GROUP)
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the server's options for oslo-config-generator."""
+    return [(GROUP, SERVER_OPTS), ("quotas", QUOTA_OPTS)]
+
+
+def list_agent_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the agent extension's options for oslo-config-generator."""
+    return [(GROUP, AGENT_OPTS)]

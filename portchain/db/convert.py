@@ -1,0 +1,145 @@
+"""Rows <-> model <-> what the API shows; plain functions, no query."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from portchain import model, rules
+from portchain.api.converters import from_protocol
+from portchain.db import models, status
+
+# Rows -> model
+
+
+def classifier(row: Any) -> model.FlowClassifier:
+    """Return the model of a classifier's row, or of anything else with its attributes."""
+    return model.FlowClassifier(
+        id=row.id,
+        project_id=row.project_id,
+        name=row.name,
+        ethertype=row.ethertype,
+        protocol=row.protocol,
+        source_ports=rules.port_range(row.source_port_range_min, row.source_port_range_max),
+        destination_ports=rules.port_range(
+            row.destination_port_range_min, row.destination_port_range_max
+        ),
+        source_prefix=row.source_ip_prefix,
+        destination_prefix=row.destination_ip_prefix,
+        logical_source_port=row.logical_source_port,
+        logical_destination_port=row.logical_destination_port,
+        l7_parameters=dict(row.l7_parameters),
+    )
+
+
+def pair(row: models.PortPair) -> model.PortPair:
+    """Return the model of a pair's row."""
+    return model.PortPair(
+        id=row.id,
+        project_id=row.project_id,
+        ingress=row.ingress,
+        egress=row.egress,
+        name=row.name,
+        correlation=row.correlation,
+        weight=row.weight,
+    )
+
+
+def group(row: models.PortPairGroup, pairs: Mapping[str, model.PortPair]) -> model.PortPairGroup:
+    """Return the model of a group's row; ``pairs`` holds at least its members."""
+    return model.PortPairGroup(
+        id=row.id,
+        project_id=row.project_id,
+        group_id=row.group_id,
+        port_pairs=tuple(pairs[member.pair_id] for member in row.members),
+        name=row.name,
+        lb_fields=tuple(row.lb_fields),
+        ingress_n_tuple=dict(row.ingress_n_tuple),
+        egress_n_tuple=dict(row.egress_n_tuple),
+    )
+
+
+def chain(
+    row: models.PortChain,
+    groups: Mapping[str, model.PortPairGroup],
+    classifiers: Mapping[str, model.FlowClassifier],
+) -> model.PortChain:
+    """Return the model of a chain's row; the mappings hold at least its groups and classifiers."""
+    return model.PortChain(
+        id=row.id,
+        project_id=row.project_id,
+        chain_id=row.chain_id,
+        port_pair_groups=tuple(groups[link.group_id] for link in row.groups),
+        flow_classifiers=tuple(classifiers[link.classifier_id] for link in row.classifiers),
+        name=row.name,
+        correlation=row.correlation,
+        symmetric=row.symmetric,
+        revision=row.revision,
+    )
+
+
+# Rows -> API
+
+
+def _common(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "project_id": row.project_id,
+        "name": row.name,
+        "description": row.description,
+    }
+
+
+CLASSIFIER_COLUMNS = (
+    "ethertype",
+    "source_port_range_min",
+    "source_port_range_max",
+    "destination_port_range_min",
+    "destination_port_range_max",
+    "source_ip_prefix",
+    "destination_ip_prefix",
+    "logical_source_port",
+    "logical_destination_port",
+)
+
+
+def show_flow_classifier(row: models.FlowClassifier) -> dict[str, Any]:
+    """Return what the API shows of a classifier."""
+    columns = {name: getattr(row, name) for name in CLASSIFIER_COLUMNS}
+    protocol = from_protocol(row.protocol)
+    return _common(row) | columns | {"protocol": protocol, "l7_parameters": row.l7_parameters}
+
+
+def show_port_pair(row: models.PortPair) -> dict[str, Any]:
+    """Return what the API shows of a pair."""
+    return _common(row) | {
+        "ingress": row.ingress,
+        "egress": row.egress,
+        "service_function_parameters": {"correlation": row.correlation, "weight": row.weight},
+    }
+
+
+def show_port_pair_group(row: models.PortPairGroup) -> dict[str, Any]:
+    """Return what the API shows of a group."""
+    return _common(row) | {
+        "group_id": row.group_id,
+        "port_pairs": [member.pair_id for member in row.members],
+        "port_pair_group_parameters": {
+            "lb_fields": list(row.lb_fields),
+            "ppg_n_tuple_mapping": {
+                "ingress_n_tuple": dict(row.ingress_n_tuple),
+                "egress_n_tuple": dict(row.egress_n_tuple),
+            },
+        },
+    }
+
+
+def show_port_chain(row: models.PortChain) -> dict[str, Any]:
+    """Return what the API shows of a chain."""
+    state, reason = status.derive(status.facts(row))
+    return _common(row) | {
+        "chain_id": row.chain_id,
+        "port_pair_groups": [link.group_id for link in row.groups],
+        "flow_classifiers": [link.classifier_id for link in row.classifiers],
+        "chain_parameters": {"correlation": row.correlation, "symmetric": row.symmetric},
+        "status": str(state),
+        "status_reason": reason,
+    }

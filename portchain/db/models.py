@@ -1,0 +1,156 @@
+"""Tables: what users asked for, allocated numbers, and how far each chain is realised.
+
+Paths, next hops and flows are not here: they are computed from these rows. All names begin with
+``portchain_``.
+"""
+
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2  # noqa: F401 - the ports that our foreign keys refer to
+from neutron_lib.db import constants as size
+from neutron_lib.db import model_base
+from oslo_db.sqlalchemy import types
+from sqlalchemy import orm
+from sqlalchemy.orm import Mapped, mapped_column
+
+
+def _reference(target: str, ondelete: str, **options: Any) -> Any:
+    """Return a column that holds the UUID of a row in another table."""
+    key = sa.ForeignKey(target, ondelete=ondelete)
+    return mapped_column(sa.String(size.UUID_FIELD_SIZE), key, **options)
+
+
+class _Named:
+    """Columns of everything a user creates."""
+
+    id: Mapped[str] = mapped_column(sa.String(size.UUID_FIELD_SIZE), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(size.NAME_FIELD_SIZE), default="")
+    description: Mapped[str] = mapped_column(sa.String(size.DESCRIPTION_FIELD_SIZE), default="")
+
+
+class FlowClassifier(_Named, model_base.HasProject, model_base.BASEV2):
+    """A flow classifier; ``protocol`` is the number."""
+
+    __tablename__ = "portchain_flow_classifiers"
+
+    ethertype: Mapped[str] = mapped_column(sa.String(8))
+    protocol: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
+    source_port_range_min: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
+    source_port_range_max: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
+    destination_port_range_min: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
+    destination_port_range_max: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
+    source_ip_prefix: Mapped[str | None] = mapped_column(sa.String(64), nullable=True)
+    destination_ip_prefix: Mapped[str | None] = mapped_column(sa.String(64), nullable=True)
+    logical_source_port: Mapped[str | None] = _reference("ports.id", "RESTRICT", nullable=True)
+    logical_destination_port: Mapped[str | None] = _reference("ports.id", "RESTRICT", nullable=True)
+    l7_parameters: Mapped[dict[str, Any]] = mapped_column(types.JsonEncodedDict)
+
+
+class PortPair(_Named, model_base.HasProject, model_base.BASEV2):
+    """A port pair."""
+
+    __tablename__ = "portchain_port_pairs"
+    __table_args__ = (
+        sa.UniqueConstraint("ingress", "egress", name="uniq_portchain_pairs0ingress0egress"),
+        model_base.BASEV2.__table_args__,
+    )
+
+    ingress: Mapped[str] = _reference("ports.id", "RESTRICT")
+    egress: Mapped[str] = _reference("ports.id", "RESTRICT", index=True)
+    correlation: Mapped[str | None] = mapped_column(sa.String(8), nullable=True)
+    weight: Mapped[int] = mapped_column(sa.Integer)
+
+
+class PortPairGroup(_Named, model_base.HasProject, model_base.BASEV2):
+    """A port pair group; ``group_id`` is its number in the deployment."""
+
+    __tablename__ = "portchain_port_pair_groups"
+
+    group_id: Mapped[int] = mapped_column(sa.Integer, unique=True)
+    lb_fields: Mapped[list[str]] = mapped_column(types.JsonEncodedList)
+    ingress_n_tuple: Mapped[dict[str, Any]] = mapped_column(types.JsonEncodedDict)
+    egress_n_tuple: Mapped[dict[str, Any]] = mapped_column(types.JsonEncodedDict)
+
+    members: Mapped[list["GroupPair"]] = orm.relationship(
+        lazy="selectin", order_by="GroupPair.position", passive_deletes="all"
+    )
+
+
+class GroupPair(model_base.BASEV2):
+    """Membership of a pair in a group; the primary key lets a pair be in one group only."""
+
+    __tablename__ = "portchain_group_pairs"
+
+    pair_id: Mapped[str] = _reference("portchain_port_pairs.id", "RESTRICT", primary_key=True)
+    group_id: Mapped[str] = _reference("portchain_port_pair_groups.id", "CASCADE")
+    position: Mapped[int] = mapped_column(sa.Integer)
+
+
+class PortChain(_Named, model_base.HasProject, model_base.BASEV2):
+    """A port chain, and how far its realisation is.
+
+    ``revision`` grows with every change that could alter the realisation; ``realised_revision`` is
+    the one that all drivers have accepted. ``touched_at`` (UTC) is when either last changed or was
+    last tried.
+    """
+
+    __tablename__ = "portchain_port_chains"
+
+    chain_id: Mapped[int] = mapped_column(sa.Integer, unique=True)
+    correlation: Mapped[str] = mapped_column(sa.String(8))
+    symmetric: Mapped[bool] = mapped_column(sa.Boolean)
+    revision: Mapped[int] = mapped_column(sa.Integer)
+    realised_revision: Mapped[int] = mapped_column(sa.Integer)
+    down_reason: Mapped[str] = mapped_column(sa.Text)
+    failure: Mapped[str] = mapped_column(sa.Text)
+    touched_at: Mapped[datetime.datetime] = mapped_column(sa.DateTime)
+
+    groups: Mapped[list["ChainGroup"]] = orm.relationship(
+        lazy="selectin", order_by="ChainGroup.position", passive_deletes="all"
+    )
+    classifiers: Mapped[list["ChainClassifier"]] = orm.relationship(
+        lazy="selectin", order_by="ChainClassifier.position", passive_deletes="all"
+    )
+    hosts: Mapped[list["ChainHost"]] = orm.relationship(
+        lazy="selectin", order_by="ChainHost.host", passive_deletes="all"
+    )
+
+
+class ChainGroup(model_base.BASEV2):
+    """The group at one position of a chain."""
+
+    __tablename__ = "portchain_chain_groups"
+    __table_args__ = (
+        sa.UniqueConstraint("chain_id", "group_id", name="uniq_portchain_chain_groups0chain0group"),
+        model_base.BASEV2.__table_args__,
+    )
+
+    chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE", primary_key=True)
+    position: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=False)
+    group_id: Mapped[str] = _reference("portchain_port_pair_groups.id", "RESTRICT", index=True)
+
+
+class ChainClassifier(model_base.BASEV2):
+    """A classifier of a chain; the primary key lets a classifier be in one chain only."""
+
+    __tablename__ = "portchain_chain_classifiers"
+
+    classifier_id: Mapped[str] = _reference(
+        "portchain_flow_classifiers.id", "RESTRICT", primary_key=True
+    )
+    chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE")
+    position: Mapped[int] = mapped_column(sa.Integer)
+
+
+class ChainHost(model_base.BASEV2):
+    """What a host is to do for a chain and what it has done."""
+
+    __tablename__ = "portchain_chain_hosts"
+
+    chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE", primary_key=True)
+    host: Mapped[str] = mapped_column(sa.String(255), primary_key=True, index=True)
+    wanted_revision: Mapped[int] = mapped_column(sa.Integer)
+    applied_revision: Mapped[int] = mapped_column(sa.Integer)
+    error: Mapped[str] = mapped_column(sa.Text)

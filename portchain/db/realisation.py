@@ -1,0 +1,185 @@
+"""How far chains are realised: what each host was told and what it confirmed.
+
+Every function runs in a transaction of its own (or in the caller's), in a constant number of
+queries, and may be called twice, late or out of order: what is older than what is stored is
+ignored.
+"""
+
+import datetime
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron_lib.db import api as db_api
+from oslo_utils import timeutils
+
+from portchain.db.models import ChainHost, PortChain
+
+
+@db_api.retry_if_session_inactive()
+def begin(
+    context: Any, chain_id: str, revision: int, hosts: Iterable[str], down_reason: str = ""
+) -> bool:
+    """Note what is being told to hosts about a chain.
+
+    Hosts no longer involved are forgotten; those still involved keep what they confirmed, and their
+    errors until they report again.
+
+    :param revision: the chain's revision the hosts are told about.
+    :param down_reason: why the chain cannot carry traffic even then, empty if it can.
+    :return: False if a newer revision has been noted already or the chain is gone; nothing is
+        written then.
+    """
+    wanted = set(hosts)
+    with db_api.CONTEXT_WRITER.using(context):
+        session = context.session
+        updated = session.execute(
+            sa.update(PortChain)
+            .where(PortChain.id == chain_id, PortChain.realised_revision <= revision)
+            .values(
+                realised_revision=revision, down_reason=down_reason, touched_at=timeutils.utcnow()
+            )
+            .execution_options(synchronize_session=False)
+        )
+        if not updated.rowcount:
+            return False
+        of_chain = ChainHost.chain_id == chain_id
+        known = set(session.scalars(sa.select(ChainHost.host).where(of_chain)))
+        session.execute(sa.delete(ChainHost).where(of_chain, ChainHost.host.not_in(wanted)))
+        session.execute(sa.update(ChainHost).where(of_chain).values(wanted_revision=revision))
+        _add_hosts(session, chain_id, revision, wanted - known)
+    return True
+
+
+def _add_hosts(session: Any, chain_id: str, revision: int, hosts: set[str]) -> None:
+    rows = [
+        {
+            "chain_id": chain_id,
+            "host": host,
+            "wanted_revision": revision,
+            "applied_revision": 0,
+            "error": "",
+        }
+        for host in sorted(hosts)
+    ]
+    if rows:
+        session.execute(sa.insert(ChainHost), rows)
+
+
+@db_api.retry_if_session_inactive()
+def confirm(context: Any, host: str, reports: Sequence[tuple[str, int, str]]) -> None:
+    """Note what a host has done.
+
+    :param reports: of each chain, its id, the revision applied, and the error if it could not be
+        (else empty). Chains unknown or not wanted on the host are ignored, and so are revisions
+        older than one reported before.
+    """
+    if not reports:
+        return
+    with db_api.CONTEXT_WRITER.using(context):
+        session = context.session
+        ids = [chain_id for chain_id, _, _ in reports]
+        rows = session.scalars(
+            sa.select(ChainHost).where(ChainHost.host == host, ChainHost.chain_id.in_(ids))
+        )
+        known = {row.chain_id: row for row in rows}
+        for chain_id, revision, error in reports:
+            row = known.get(chain_id)
+            if row is not None and revision >= row.applied_revision:
+                # An error leaves the chain unapplied, so that the status stays ERROR, not BUILD,
+                # until it is.
+                row.error = error
+                if not error:
+                    row.applied_revision = revision
+
+
+@db_api.retry_if_session_inactive()
+def fail(context: Any, chain_id: str, reason: str) -> None:
+    """Note that a driver could not carry out a chain; it is tried again later."""
+    fail_all(context, [chain_id], reason)
+
+
+@db_api.retry_if_session_inactive()
+def fail_all(context: Any, chain_ids: Iterable[str], reason: str) -> None:
+    """Note that a driver could not carry out chains; they are tried again later."""
+    with db_api.CONTEXT_WRITER.using(context):
+        context.session.execute(
+            sa.update(PortChain)
+            .where(PortChain.id.in_(list(chain_ids)))
+            .values(failure=reason, touched_at=timeutils.utcnow())
+            .execution_options(synchronize_session=False)
+        )
+
+
+@db_api.retry_if_session_inactive()
+def settle(context: Any, revisions: Iterable[tuple[str, int]]) -> None:
+    """Note that all drivers have accepted these revisions of chains.
+
+    :param revisions: pairs of chain id and revision.
+    """
+    wanted: dict[int, list[str]] = defaultdict(list)
+    for chain_id, revision in revisions:
+        wanted[revision].append(chain_id)
+    if not wanted:
+        return
+    accepted = sa.or_(
+        *(
+            sa.and_(PortChain.id.in_(ids), PortChain.revision >= revision)
+            for revision, ids in wanted.items()
+        )
+    )
+    now_realised = sa.case(
+        *((PortChain.id.in_(ids), revision) for revision, ids in wanted.items()), else_=0
+    )
+    with db_api.CONTEXT_WRITER.using(context):
+        context.session.execute(
+            sa.update(PortChain)
+            .where(accepted, PortChain.realised_revision <= now_realised)
+            .values(realised_revision=now_realised, failure="", touched_at=timeutils.utcnow())
+            .execution_options(synchronize_session=False)
+        )
+
+
+def hosts(context: Any, chain_ids: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return the hosts that were last told about each chain; chains with none are left out."""
+    found: dict[str, set[str]] = defaultdict(set)
+    with db_api.CONTEXT_READER.using(context):
+        for chain_id, host in context.session.execute(
+            sa.select(ChainHost.chain_id, ChainHost.host).where(
+                ChainHost.chain_id.in_(list(chain_ids))
+            )
+        ):
+            found[chain_id].add(host)
+    return {chain_id: frozenset(names) for chain_id, names in found.items()}
+
+
+def expected_on(context: Any, host: str) -> dict[str, int]:
+    """Return the revision of each chain that a host should have."""
+    query = sa.select(ChainHost.chain_id, ChainHost.wanted_revision).where(ChainHost.host == host)
+    with db_api.CONTEXT_READER.using(context):
+        return dict(context.session.execute(query).all())
+
+
+def unrealised(context: Any, limit: int, older_than: float = 0) -> list[str]:
+    """Return chains that drivers have not accepted in their present revision, the longest untouched
+    first.
+
+    :param limit: at most so many.
+    :param older_than: seconds since a chain was changed or last tried.
+    """
+    before = timeutils.utcnow() - datetime.timedelta(seconds=older_than)
+    with db_api.CONTEXT_READER.using(context):
+        return list(
+            context.session.scalars(
+                sa.select(PortChain.id)
+                .where(
+                    sa.or_(
+                        PortChain.realised_revision < PortChain.revision, PortChain.failure != ""
+                    ),
+                    PortChain.touched_at <= before,
+                )
+                .order_by(PortChain.touched_at)
+                .limit(limit)
+            )
+        )

@@ -1,0 +1,252 @@
+"""Rows -> model: what rules, drivers and call-backs have to see of the database.
+
+Every function runs a number of queries that does not depend on how many chains, groups or ports
+there are.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.plugins.ml2 import models as ml2
+from neutron_lib import constants
+from neutron_lib.api.definitions import portbindings
+from neutron_lib.db import api as db_api
+
+from portchain import model
+from portchain.db import convert, models
+
+_NOT_BOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
+
+
+@db_api.retry_if_session_inactive()
+def snapshots(context: Any, chain_ids: Iterable[str]) -> list[model.ChainSnapshot]:
+    """Return chains with everything that is true of their ports, as of one moment.
+
+    :param chain_ids: those that no longer exist are left out.
+    """
+    with db_api.CONTEXT_READER.using(context):
+        chains = load_chains(context.session, chain_ids)
+        ports = _ports(context.session, {port for chain in chains for port in chain.port_ids})
+        candidates = _possible_sources(context.session, chains, ports)
+    return [_snapshot(chain, ports, candidates) for chain in chains]
+
+
+def load_chains(session: Any, chain_ids: Iterable[str]) -> list[model.PortChain]:
+    """Return chains with their groups, pairs and classifiers, by their ids."""
+    rows = session.scalars(
+        sa.select(models.PortChain).where(models.PortChain.id.in_(list(chain_ids)))
+    ).all()
+    groups = load_groups(session, {link.group_id for row in rows for link in row.groups})
+    classifiers = load_classifiers(
+        session, {link.classifier_id for row in rows for link in row.classifiers}
+    )
+    return [convert.chain(row, groups, classifiers) for row in rows]
+
+
+def load_groups(session: Any, group_ids: Iterable[str]) -> dict[str, model.PortPairGroup]:
+    """Return groups with their pairs, by id."""
+    rows = session.scalars(
+        sa.select(models.PortPairGroup).where(models.PortPairGroup.id.in_(list(group_ids)))
+    ).all()
+    pairs = load_pairs(session, {member.pair_id for row in rows for member in row.members})
+    return {row.id: convert.group(row, pairs) for row in rows}
+
+
+def load_pairs(session: Any, pair_ids: Iterable[str]) -> dict[str, model.PortPair]:
+    """Return pairs by id."""
+    rows = session.scalars(sa.select(models.PortPair).where(models.PortPair.id.in_(list(pair_ids))))
+    return {row.id: convert.pair(row) for row in rows}
+
+
+def load_classifiers(session: Any, ids: Iterable[str]) -> dict[str, model.FlowClassifier]:
+    """Return classifiers by id."""
+    rows = session.scalars(
+        sa.select(models.FlowClassifier).where(models.FlowClassifier.id.in_(list(ids)))
+    )
+    return {row.id: convert.classifier(row) for row in rows}
+
+
+def chains_using_ports(context: Any, ports: Mapping[str, str]) -> set[str]:
+    """Return the ids of the chains that a change of these ports could concern; one query.
+
+    :param ports: port id -> network id. A chain is concerned if a port is one of its functions' or
+        of its logical source or destination ports, or if the chain classifies what ports on that
+        port's network send.
+    """
+    with db_api.CONTEXT_READER.using(context):
+        query = sa.union(
+            _chains_by_function(models.PortPair.ingress.in_(ports)),
+            _chains_by_function(models.PortPair.egress.in_(ports)),
+            _chains_by_classifier(models.FlowClassifier.logical_source_port.in_(ports)),
+            _chains_by_classifier(models.FlowClassifier.logical_destination_port.in_(ports)),
+            _chains_by_network(set(ports.values())),
+        )
+        return set(context.session.scalars(query))
+
+
+def _chains_by_function(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return (
+        sa.select(models.ChainGroup.chain_id)
+        .join(models.GroupPair, models.GroupPair.group_id == models.ChainGroup.group_id)
+        .join(models.PortPair, models.PortPair.id == models.GroupPair.pair_id)
+        .where(condition)
+    )
+
+
+def _chains_by_classifier(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return (
+        sa.select(models.ChainClassifier.chain_id)
+        .join(
+            models.FlowClassifier,
+            models.FlowClassifier.id == models.ChainClassifier.classifier_id,
+        )
+        .where(condition)
+    )
+
+
+def _chains_by_network(networks: set[str]) -> sa.Select[Any]:
+    """Select chains with functions on the networks and a classifier that names no source port."""
+    sourceless = _chains_by_classifier(models.FlowClassifier.logical_source_port.is_(None))
+    return (
+        _chains_by_function(models_v2.Port.network_id.in_(networks))
+        .join(
+            models_v2.Port,
+            sa.or_(
+                models_v2.Port.id == models.PortPair.ingress,
+                models_v2.Port.id == models.PortPair.egress,
+            ),
+        )
+        .where(models.ChainGroup.chain_id.in_(sourceless))
+    )
+
+
+# Ports
+
+
+def _port_query() -> sa.Select[Any]:
+    """Select what the model needs of ports; ORM rows of Neutron's would load ten relations with
+    each.
+    """
+    port, binding = models_v2.Port, ml2.PortBinding
+    return sa.select(
+        port.id,
+        port.network_id,
+        port.project_id,
+        port.mac_address,
+        port.status,
+        port.device_id,
+        port.name,
+        binding.host,
+        binding.vif_type,
+    ).join(
+        binding,
+        # While an instance migrates there is a second, inactive binding.
+        sa.and_(binding.port_id == port.id, binding.status == constants.ACTIVE),
+        isouter=True,
+    )
+
+
+def _load_ports(session: Any, query: sa.Select[Any]) -> dict[str, model.Port]:
+    rows = session.execute(query).all()
+    addresses: dict[str, list[str]] = defaultdict(list)
+    allocation = models_v2.IPAllocation
+    for port_id, address in session.execute(
+        sa.select(allocation.port_id, allocation.ip_address)
+        .where(allocation.port_id.in_([row.id for row in rows]))
+        .order_by(allocation.ip_address)
+    ):
+        addresses[port_id].append(address)
+    return {row.id: _port(row, addresses[row.id]) for row in rows}
+
+
+def _port(row: Any, addresses: Sequence[str]) -> model.Port:
+    return model.Port(
+        id=row.id,
+        network_id=row.network_id,
+        project_id=row.project_id,
+        mac_address=row.mac_address,
+        fixed_ips=tuple(addresses),
+        host="" if row.vif_type in _NOT_BOUND else (row.host or ""),
+        plugged=row.status != constants.PORT_STATUS_DOWN,
+        device_id=row.device_id,
+        name=row.name or "",
+    )
+
+
+def _ports(session: Any, port_ids: Iterable[str]) -> dict[str, model.Port]:
+    return _load_ports(session, _port_query().where(models_v2.Port.id.in_(list(port_ids))))
+
+
+def _possible_sources(
+    session: Any, chains: Sequence[model.PortChain], ports: Mapping[str, model.Port]
+) -> dict[str, model.Port]:
+    """Return every port that a classifier without logical source port could stand for."""
+    open_ended = [chain for chain in chains if _has_open_classifier(chain)]
+    networks = {network for chain in open_ended for network in _networks(chain, ports)}
+    if not networks:
+        return {}
+    port = models_v2.Port
+    return _load_ports(
+        session,
+        _port_query()
+        .where(port.network_id.in_(networks))
+        .where(port.project_id.in_({chain.project_id for chain in open_ended}))
+        # Routers, DHCP and the like serve the network; they are not whose traffic a chain is for.
+        .where(~port.device_owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX)),
+    )
+
+
+def _has_open_classifier(chain: model.PortChain) -> bool:
+    return any(fc.logical_source_port is None for fc in chain.flow_classifiers)
+
+
+def _function_ports(chain: model.PortChain) -> set[str]:
+    pairs = (pair for group in chain.port_pair_groups for pair in group.port_pairs)
+    return {port for pair in pairs for port in (pair.ingress, pair.egress)}
+
+
+def _networks(chain: model.PortChain, ports: Mapping[str, model.Port]) -> set[str]:
+    return {ports[port].network_id for port in _function_ports(chain) if port in ports}
+
+
+def _snapshot(
+    chain: model.PortChain,
+    ports: Mapping[str, model.Port],
+    candidates: Mapping[str, model.Port],
+) -> model.ChainSnapshot:
+    own = _function_ports(chain)
+    networks = _networks(chain, ports)
+    eligible = [
+        port
+        for port in candidates.values()
+        if port.id not in own
+        and port.network_id in networks
+        and port.project_id == chain.project_id
+    ]
+    sources = {fc.id: _sources(fc, eligible) for fc in chain.flow_classifiers}
+    named = {port for ids in sources.values() for port in ids} | chain.port_ids
+    known = {**candidates, **ports}
+    return model.ChainSnapshot(
+        chain=chain,
+        ports={port: known[port] for port in sorted(named) if port in known},
+        sources=sources,
+    )
+
+
+def _sources(classifier: model.FlowClassifier, eligible: Sequence[model.Port]) -> tuple[str, ...]:
+    """Return the ports whose traffic a classifier matches."""
+    if classifier.logical_source_port is not None:
+        return (classifier.logical_source_port,)
+    everything = "0.0.0.0/0" if classifier.ethertype == constants.IPv4 else "::/0"
+    prefix = ip_network(classifier.source_prefix or everything)
+    return tuple(
+        sorted(
+            port.id
+            for port in eligible
+            if any(ip_address(address) in prefix for address in port.fixed_ips)
+        )
+    )

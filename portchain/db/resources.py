@@ -1,0 +1,390 @@
+"""What users create, list, change and delete: requests <-> rows.
+
+Functions that write expect to be called inside a transaction.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+from neutron_lib import exceptions as lib
+from neutron_lib.db import model_query
+from neutron_lib.db import utils as db_utils
+from oslo_utils import timeutils, uuidutils
+
+from portchain import errors, model
+from portchain.db import convert, ids, models
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One of the four resources: its table, what the API shows of a row, and the error if there is
+    none.
+    """
+
+    model: Any
+    show: Callable[[Any], dict[str, Any]]
+    not_found: type[lib.NotFound]
+
+
+FLOW_CLASSIFIER = Resource(
+    models.FlowClassifier, convert.show_flow_classifier, errors.FlowClassifierNotFound
+)
+PORT_PAIR = Resource(models.PortPair, convert.show_port_pair, errors.PortPairNotFound)
+PORT_PAIR_GROUP = Resource(
+    models.PortPairGroup, convert.show_port_pair_group, errors.PortPairGroupNotFound
+)
+PORT_CHAIN = Resource(models.PortChain, convert.show_port_chain, errors.PortChainNotFound)
+
+
+# Reading
+
+
+def find(context: Any, resource: Resource, wanted: Iterable[str]) -> dict[str, Any]:
+    """Return rows by id, as far as the caller may see them.
+
+    :raises NotFound: one of them does not exist or belongs to another project.
+    """
+    names = list(wanted)
+    if not names:
+        return {}
+    query = model_query.query_with_hooks(context, resource.model)
+    rows = {row.id: row for row in query.filter(resource.model.id.in_(names))}
+    for name in names:
+        if name not in rows:
+            raise resource.not_found(id=name)
+    return rows
+
+
+def find_one(context: Any, resource: Resource, wanted: str) -> Any:
+    """Return the row with an id, if the caller may see it.
+
+    :raises NotFound: it does not exist or belongs to another project.
+    """
+    return find(context, resource, [wanted])[wanted]
+
+
+def show(resource: Resource, row: Any, fields: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return what the API shows of a row."""
+    return db_utils.resource_fields(resource.show(row), fields)
+
+
+def show_many(
+    context: Any,
+    resource: Resource,
+    *,
+    filters: Mapping[str, Any] | None = None,
+    fields: Sequence[str] | None = None,
+    sorts: Sequence[tuple[str, bool]] | None = None,
+    limit: int | None = None,
+    marker: str | None = None,
+    page_reverse: bool = False,
+) -> list[dict[str, Any]]:
+    """Return what the API shows of a page of the rows the caller may see; arguments as Neutron's
+    lists have them.
+    """
+    return model_query.get_collection(
+        context,
+        resource.model,
+        lambda row, wanted: show(resource, row, wanted),
+        filters=filters,
+        fields=fields,
+        sorts=list(sorts) if sorts else None,
+        limit=limit,
+        marker_obj=find_one(context, resource, marker) if limit and marker else None,
+        page_reverse=page_reverse,
+    )
+
+
+def _by_member(relation: Any, column: Any, key: str) -> Callable[[Any, Mapping[str, Any]], Any]:
+    """Return a filter that keeps the rows of which a list attribute contains one of the ids asked
+    for.
+    """
+
+    def apply(query: Any, filters: Mapping[str, Any]) -> Any:
+        wanted = filters.get(key)
+        if not wanted:
+            return query
+        # Neutron hands over the values as the attribute's converter returned them.
+        flat = [one for value in wanted for one in (value if isinstance(value, list) else [value])]
+        return query.filter(relation.any(column.in_(flat)))
+
+    return apply
+
+
+_MEMBER_FILTERS = (
+    (
+        models.PortPairGroup,
+        "port_pairs",
+        _by_member(models.PortPairGroup.members, models.GroupPair.pair_id, "port_pairs"),
+    ),
+    (
+        models.PortChain,
+        "port_pair_groups",
+        _by_member(models.PortChain.groups, models.ChainGroup.group_id, "port_pair_groups"),
+    ),
+    (
+        models.PortChain,
+        "flow_classifiers",
+        _by_member(
+            models.PortChain.classifiers, models.ChainClassifier.classifier_id, "flow_classifiers"
+        ),
+    ),
+)
+for _model, _key, _filter in _MEMBER_FILTERS:
+    model_query.register_hook(_model, f"portchain_{_key}", None, None, result_filters=_filter)
+
+
+def similar_classifiers(
+    session: Any, classifiers: Sequence[model.FlowClassifier], chained: bool = False
+) -> list[model.FlowClassifier]:
+    """Return the classifiers that could overlap with some, as far as SQL can tell.
+
+    :param chained: only those in a chain, and with the chain's owner for theirs.
+    """
+    if not classifiers:
+        return []
+    table = models.FlowClassifier
+    owner = models.PortChain.project_id if chained else table.project_id
+    query = sa.select(table, owner.label("owner")).where(
+        sa.or_(*(_may_overlap(table, owner, classifier) for classifier in classifiers))
+    )
+    if chained:
+        link = models.ChainClassifier
+        query = query.join(link, link.classifier_id == table.id).join(
+            models.PortChain, models.PortChain.id == link.chain_id
+        )
+    return [
+        replace(convert.classifier(row), project_id=an_owner)
+        for row, an_owner in session.execute(query)
+    ]
+
+
+def _may_overlap(
+    table: Any, owner: Any, classifier: model.FlowClassifier
+) -> sa.ColumnElement[bool]:
+    """Return the part of `portchain.rules.overlap` that an index can help with."""
+    source = classifier.logical_source_port
+    same_owner = owner == classifier.project_id
+    if source is None:
+        sources = same_owner
+    else:
+        sources = sa.or_(
+            table.logical_source_port == source,
+            sa.and_(table.logical_source_port.is_(None), same_owner),
+        )
+    return sa.and_(table.ethertype == classifier.ethertype, sources)
+
+
+def find_pair(session: Any, ingress: str, egress: str) -> models.PortPair | None:
+    """Return the pair of two ports, whoever owns it."""
+    table = models.PortPair
+    return session.scalars(
+        sa.select(table).where(table.ingress == ingress, table.egress == egress)
+    ).first()
+
+
+def groups_of_pairs(session: Any, pair_ids: Iterable[str]) -> dict[str, str]:
+    """Return the group each pair is in; pairs in none are left out."""
+    link = models.GroupPair
+    query = sa.select(link.pair_id, link.group_id).where(link.pair_id.in_(list(pair_ids)))
+    return dict(session.execute(query).all())
+
+
+def chains_of_classifiers(session: Any, classifier_ids: Iterable[str]) -> dict[str, str]:
+    """Return the chain each classifier is in; classifiers in none are left out."""
+    link = models.ChainClassifier
+    query = sa.select(link.classifier_id, link.chain_id).where(
+        link.classifier_id.in_(list(classifier_ids))
+    )
+    return dict(session.execute(query).all())
+
+
+def chain_id_taken(session: Any, chain_id: int) -> bool:
+    """Tell whether a chain has this number."""
+    table = models.PortChain
+    return session.scalar(sa.select(table.id).where(table.chain_id == chain_id)) is not None
+
+
+def chains_of_group(session: Any, group_id: str) -> list[str]:
+    """Return the chains a group is in."""
+    link = models.ChainGroup
+    return list(session.scalars(sa.select(link.chain_id).where(link.group_id == group_id)))
+
+
+def users_of_port(session: Any, port_id: str) -> str | None:
+    """Return a description of what needs a Neutron port, None if nothing does."""
+    pair, fc = models.PortPair, models.FlowClassifier
+    query = sa.union_all(
+        sa.select(sa.literal("port pair").label("kind"), pair.id, pair.name).where(
+            sa.or_(pair.ingress == port_id, pair.egress == port_id)
+        ),
+        sa.select(sa.literal("flow classifier").label("kind"), fc.id, fc.name).where(
+            sa.or_(fc.logical_source_port == port_id, fc.logical_destination_port == port_id)
+        ),
+    )
+    found = [
+        f"{kind} {name} ({an_id})" if name else f"{kind} {an_id}"
+        for kind, an_id, name in session.execute(query)
+    ]
+    return ", ".join(found) or None
+
+
+# Writing
+
+
+def new_id() -> str:
+    """Return an id for a new row."""
+    return uuidutils.generate_uuid()
+
+
+def _named(an_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": an_id,
+        "project_id": data["project_id"],
+        "name": data["name"],
+        "description": data["description"],
+    }
+
+
+def set_names(row: Any, data: Mapping[str, Any]) -> None:
+    """Change name and description, if the request has them."""
+    for key in ("name", "description"):
+        if key in data:
+            setattr(row, key, data[key])
+
+
+def new_flow_classifier(data: Mapping[str, Any]) -> models.FlowClassifier:
+    """Return the row of a new classifier, not yet in the session."""
+    columns = {name: data[name] for name in convert.CLASSIFIER_COLUMNS}
+    return models.FlowClassifier(
+        **_named(new_id(), data),
+        **columns,
+        protocol=data["protocol"],
+        l7_parameters=_given(data["l7_parameters"]),
+    )
+
+
+def add_port_pair(session: Any, pair: model.PortPair, description: str) -> None:
+    """Add a pair."""
+    session.add(
+        models.PortPair(
+            id=pair.id,
+            project_id=pair.project_id,
+            name=pair.name,
+            description=description,
+            ingress=pair.ingress,
+            egress=pair.egress,
+            correlation=pair.correlation,
+            weight=pair.weight,
+        )
+    )
+    session.flush()
+
+
+def add_port_pair_group(session: Any, data: Mapping[str, Any]) -> models.PortPairGroup:
+    """Add a group, still without pairs."""
+    parameters = data["port_pair_group_parameters"]
+    mapping = parameters["ppg_n_tuple_mapping"]
+    row = models.PortPairGroup(
+        **_named(new_id(), data),
+        group_id=ids.pick(session, models.PortPairGroup.group_id),
+        lb_fields=list(parameters["lb_fields"] or ()),
+        ingress_n_tuple=_given(mapping["ingress_n_tuple"]),
+        egress_n_tuple=_given(mapping["egress_n_tuple"]),
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _given(n_tuple: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in n_tuple.items() if value is not None}
+
+
+def add_port_chain(session: Any, data: Mapping[str, Any]) -> models.PortChain:
+    """Add a chain with its groups and classifiers."""
+    row = models.PortChain(
+        **_named(new_id(), data),
+        chain_id=data["chain_id"] or ids.pick(session, models.PortChain.chain_id),
+        correlation=data["chain_parameters"]["correlation"],
+        symmetric=data["chain_parameters"]["symmetric"],
+        revision=1,
+        realised_revision=0,
+        down_reason="",
+        failure="",
+        touched_at=timeutils.utcnow(),
+    )
+    session.add(row)
+    session.flush()
+    set_groups(session, row, data["port_pair_groups"])
+    set_classifiers(session, row, data["flow_classifiers"])
+    return row
+
+
+def set_pairs(session: Any, row: models.PortPairGroup, pair_ids: Sequence[str]) -> None:
+    """Replace the pairs of a group."""
+    _replace(
+        session, row, models.GroupPair, owner="group_id", member="pair_id", member_ids=pair_ids
+    )
+
+
+def set_groups(session: Any, row: models.PortChain, group_ids: Sequence[str]) -> None:
+    """Replace the groups of a chain."""
+    _replace(
+        session, row, models.ChainGroup, owner="chain_id", member="group_id", member_ids=group_ids
+    )
+
+
+def set_classifiers(session: Any, row: models.PortChain, classifier_ids: Sequence[str]) -> None:
+    """Replace the classifiers of a chain."""
+    _replace(
+        session,
+        row,
+        models.ChainClassifier,
+        owner="chain_id",
+        member="classifier_id",
+        member_ids=classifier_ids,
+    )
+
+
+def _replace(
+    session: Any, row: Any, link: Any, *, owner: str, member: str, member_ids: Sequence[str]
+) -> None:
+    """Replace the links of a row: two statements, however many there are."""
+    session.execute(
+        sa.delete(link)
+        .where(getattr(link, owner) == row.id)
+        .execution_options(synchronize_session=False)
+    )
+    if member_ids:
+        session.execute(
+            sa.insert(link),
+            [
+                {owner: row.id, member: member_id, "position": position}
+                for position, member_id in enumerate(member_ids)
+            ],
+        )
+    session.expire(row)
+
+
+def bump(session: Any, chain_ids: Iterable[str]) -> None:
+    """Note that the realisation of chains has to change: one statement, atomic against other
+    servers.
+    """
+    session.execute(
+        sa.update(models.PortChain)
+        .where(models.PortChain.id.in_(list(chain_ids)))
+        .values(revision=models.PortChain.revision + 1, touched_at=timeutils.utcnow())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def remove(session: Any, resource: Resource, an_id: str) -> None:
+    """Delete a row, and its links to others by the database's own cascade."""
+    session.execute(
+        sa.delete(resource.model)
+        .where(resource.model.id == an_id)
+        .execution_options(synchronize_session=False)
+    )

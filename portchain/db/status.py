@@ -1,0 +1,56 @@
+"""The status of a chain, derived from what is known of its realisation. Pure but for the row it can
+be read from.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from portchain.model import ChainStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a chain's status depends on.
+
+    :param failure: why a driver failed, empty if none did.
+    :param down_reason: why the chain cannot carry traffic even if every host did its part, empty if
+        it can.
+    :param errors: host -> why it failed.
+    :param pending: hosts that have not confirmed what they were told last.
+    """
+
+    revision: int
+    realised_revision: int
+    failure: str = ""
+    down_reason: str = ""
+    errors: tuple[tuple[str, str], ...] = ()
+    pending: tuple[str, ...] = ()
+
+
+def facts(row: Any) -> Facts:
+    """Return the facts in a chain's row and its hosts' rows."""
+    return Facts(
+        revision=row.revision,
+        realised_revision=row.realised_revision,
+        failure=row.failure,
+        down_reason=row.down_reason,
+        errors=tuple((host.host, host.error) for host in row.hosts if host.error),
+        pending=tuple(
+            host.host for host in row.hosts if host.applied_revision < host.wanted_revision
+        ),
+    )
+
+
+def derive(known: Facts) -> tuple[ChainStatus, str]:
+    """Return a chain's status and, unless it is ACTIVE, the reason."""
+    if known.failure:
+        return ChainStatus.ERROR, known.failure
+    if known.errors:
+        return ChainStatus.ERROR, "; ".join(f"{host}: {error}" for host, error in known.errors)
+    if known.down_reason:
+        return ChainStatus.DOWN, known.down_reason
+    if known.realised_revision < known.revision:
+        return ChainStatus.BUILD, "waiting for the drivers"
+    if known.pending:
+        return ChainStatus.BUILD, f"waiting for {', '.join(known.pending)}"
+    return ChainStatus.ACTIVE, ""

@@ -1,0 +1,92 @@
+"""The server side's exceptions, each on a base of neutron-lib that gives it its HTTP status."""
+
+from neutron_lib import exceptions as lib
+
+from portchain.rules import Kind, Violation
+
+
+class InvalidRequest(lib.BadRequest):
+    """400: an attribute breaks a rule."""
+
+    message = "Invalid input for %(attribute)s. Reason: %(rule)s."
+
+
+class NotSupported(lib.BadRequest):
+    """400: a driver that is loaded cannot do what an attribute asks for."""
+
+    message = "Invalid input for %(attribute)s. Reason: %(rule)s."
+
+
+class RuleConflict(lib.Conflict):
+    """409: an attribute names something that another resource has taken."""
+
+    message = "Unable to complete the request for %(attribute)s. Reason: %(rule)s."
+
+
+class FlowClassifierNotFound(lib.NotFound):
+    """404."""
+
+    message = "Flow classifier %(id)s could not be found."
+
+
+class PortPairNotFound(lib.NotFound):
+    """404."""
+
+    message = "Port pair %(id)s could not be found."
+
+
+class PortPairGroupNotFound(lib.NotFound):
+    """404."""
+
+    message = "Port pair group %(id)s could not be found."
+
+
+class PortChainNotFound(lib.NotFound):
+    """404."""
+
+    message = "Port chain %(id)s could not be found."
+
+
+class ResourceInUse(lib.InUse):
+    """409: a resource cannot go while another one needs it."""
+
+    message = "%(resource)s %(id)s is in use by %(user)s."
+
+
+class PortInUse(lib.InUse):
+    """409: a Neutron port cannot go while a pair or a classifier names it."""
+
+    message = "Port %(id)s is in use by %(user)s."
+
+
+class NoFreeId(lib.Conflict):
+    """409: every number of the range is taken."""
+
+    message = "No %(attribute)s is free: all of %(first)d-%(last)d are taken."
+
+
+class ChangedMeanwhile(lib.Conflict):
+    """409: something the request names was deleted, or taken into use, while it ran."""
+
+    message = (
+        "A resource that the request names was changed by another request at the same time. "
+        "Look again and repeat."
+    )
+
+
+class DriverNotLoaded(lib.NeutronException):
+    """A configured driver cannot be loaded; the service plugin does not start."""
+
+    message = "[port_chain] drivers: cannot load '%(name)s': %(reason)s. Available: %(available)s."
+
+
+_BY_KIND: dict[Kind, type[lib.NeutronException]] = {
+    Kind.INVALID: InvalidRequest,
+    Kind.UNSUPPORTED: NotSupported,
+    Kind.CONFLICT: RuleConflict,
+}
+
+
+def from_violation(violation: Violation) -> lib.NeutronException:
+    """Return the API's exception for a broken rule."""
+    return _BY_KIND[violation.kind](attribute=violation.attribute, rule=violation.rule)

@@ -1,0 +1,352 @@
+"""The Neutron service plugin: validate, write in one transaction, then have the drivers realise it.
+
+A request passes ``create_port_chain`` here, `portchain.operations` (rules, rows and the drivers'
+checks in one transaction), the driver manager and the drivers, in this order.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from neutron import worker
+from neutron.api import extensions as api_extensions
+from neutron.quota import resource_registry
+from neutron_lib import context as neutron_context
+from neutron_lib import rpc
+from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.db import api as db_api
+from neutron_lib.services import base as service_base
+from oslo_config import cfg
+from oslo_db import exception as db_exc
+from oslo_log import log as logging
+
+from portchain import conf, errors, operations, port_events, rules
+from portchain.api import definitions
+from portchain.api import extensions as our_extensions
+from portchain.db import models, realisation, repository
+from portchain.db import resources as db
+from portchain.drivers import manager
+
+LOG = logging.getLogger(__name__)
+
+_REPAIRED_AT_ONCE = 100
+Body = Mapping[str, Any]
+Shown = dict[str, Any]
+
+
+@contextmanager
+def _transaction(context: Any) -> Iterator[None]:
+    """Run a block in one transaction; what is wrong with the request is raised as the API's
+    exceptions.
+    """
+    try:
+        with db_api.CONTEXT_WRITER.using(context):
+            yield
+    except rules.Violation as violation:
+        raise errors.from_violation(violation) from violation
+    except db_exc.DBReferenceError as error:
+        raise errors.ChangedMeanwhile from error
+
+
+@registry.has_registry_receivers
+class PortChainPlugin(service_base.ServicePluginBase):
+    """Port pairs, port pair groups, port chains and flow classifiers."""
+
+    supported_extension_aliases = (
+        definitions.SFC.ALIAS,
+        definitions.FLOW_CLASSIFIER.ALIAS,
+        definitions.PORT_CHAIN_STATUS.ALIAS,
+    )
+    path_prefix = definitions.API_PREFIX
+
+    # Neutron looks these names up: the database sorts and pages.
+    __native_pagination_support = True
+    __native_sorting_support = True
+
+    @resource_registry.tracked_resources(
+        flow_classifier=models.FlowClassifier,
+        port_pair=models.PortPair,
+        port_pair_group=models.PortPairGroup,
+        port_chain=models.PortChain,
+    )
+    def __init__(self) -> None:
+        """Load the drivers and make the API known to Neutron.
+
+        :raises DriverNotLoaded: a configured driver cannot be loaded.
+        """
+        super().__init__()
+        conf.register_server_opts()
+        api_extensions.append_api_extensions_path(list(our_extensions.__path__))
+        options = cfg.CONF[conf.GROUP]
+        self.drivers = manager.DriverManager(manager.load(options.drivers))
+        self.add_worker(
+            worker.PeriodicWorker(
+                self.repair,
+                options.repair_interval,
+                options.repair_interval,
+                desc="port chain repair",
+            )
+        )
+
+    @classmethod
+    def get_plugin_type(cls) -> str:
+        """Return the type by which the plugin directory knows this plugin."""
+        return conf.PLUGIN_TYPE
+
+    def get_plugin_description(self) -> str:
+        """Return a line for lists of plugins."""
+        return "Port chains: service function chaining by Neutron ports"
+
+    def start_rpc_listeners(self) -> list[Any]:
+        """Serve the drivers' RPC topics; Neutron calls it in the RPC server process."""
+        connection = rpc.Connection()
+        for topic, endpoints in self.drivers.rpc_endpoints():
+            connection.create_consumer(topic, list(endpoints), fanout=False)
+        return list(connection.consume_in_threads())
+
+    def repair(self) -> None:
+        """Have chains realised whose realisation failed or was interrupted; called at intervals."""
+        context = neutron_context.get_admin_context()
+        try:
+            waiting = realisation.unrealised(
+                context, _REPAIRED_AT_ONCE, cfg.CONF[conf.GROUP].repair_after
+            )
+            self.drivers.update_port_chain(context, waiting)
+        except Exception:
+            # The boundary of a loop that an exception would end for good.
+            LOG.exception("Cannot look for port chains to repair")
+
+    # Flow classifiers
+
+    def create_flow_classifier_bulk(self, context: Any, flow_classifiers: Body) -> list[Shown]:
+        """Create several flow classifiers, all or none."""
+        items = _items(flow_classifiers, "flow_classifier")
+        return self._create(context, db.FLOW_CLASSIFIER, operations.create_flow_classifier, items)
+
+    def create_flow_classifier(self, context: Any, flow_classifier: Body) -> Shown:
+        """Create a flow classifier."""
+        return self.create_flow_classifier_bulk(context, _bulk(flow_classifier))[0]
+
+    @db_api.retry_if_session_inactive()
+    def update_flow_classifier(self, context: Any, id: str, flow_classifier: Body) -> Shown:
+        """Change the name or description of a flow classifier."""
+        with _transaction(context):
+            return operations.update_names(
+                context, db.FLOW_CLASSIFIER, id, flow_classifier["flow_classifier"]
+            )
+
+    @db_api.retry_if_session_inactive()
+    def delete_flow_classifier(self, context: Any, id: str) -> None:
+        """Delete a flow classifier."""
+        with _transaction(context):
+            operations.delete_flow_classifier(context, id)
+
+    def get_flow_classifier(self, context: Any, id: str, fields: Any = None) -> Shown:
+        """Show a flow classifier."""
+        return _show(context, db.FLOW_CLASSIFIER, [id], fields)[0]
+
+    def get_flow_classifiers(self, context: Any, **page: Any) -> list[Shown]:
+        """List flow classifiers."""
+        return _list(context, db.FLOW_CLASSIFIER, page)
+
+    # Port pairs
+
+    def create_port_pair_bulk(self, context: Any, port_pairs: Body) -> list[Shown]:
+        """Create several port pairs, all or none."""
+        items = _items(port_pairs, "port_pair")
+        return self._create(context, db.PORT_PAIR, operations.create_port_pair, items)
+
+    def create_port_pair(self, context: Any, port_pair: Body) -> Shown:
+        """Create a port pair."""
+        return self.create_port_pair_bulk(context, _bulk(port_pair))[0]
+
+    @db_api.retry_if_session_inactive()
+    def update_port_pair(self, context: Any, id: str, port_pair: Body) -> Shown:
+        """Change the name or description of a port pair."""
+        with _transaction(context):
+            return operations.update_names(context, db.PORT_PAIR, id, port_pair["port_pair"])
+
+    @db_api.retry_if_session_inactive()
+    def delete_port_pair(self, context: Any, id: str) -> None:
+        """Delete a port pair."""
+        with _transaction(context):
+            operations.delete_port_pair(context, id)
+
+    def get_port_pair(self, context: Any, id: str, fields: Any = None) -> Shown:
+        """Show a port pair."""
+        return _show(context, db.PORT_PAIR, [id], fields)[0]
+
+    def get_port_pairs(self, context: Any, **page: Any) -> list[Shown]:
+        """List port pairs."""
+        return _list(context, db.PORT_PAIR, page)
+
+    # Port pair groups
+
+    def create_port_pair_group_bulk(self, context: Any, port_pair_groups: Body) -> list[Shown]:
+        """Create several port pair groups, all or none."""
+        items = _items(port_pair_groups, "port_pair_group")
+        return self._create(context, db.PORT_PAIR_GROUP, operations.create_port_pair_group, items)
+
+    def create_port_pair_group(self, context: Any, port_pair_group: Body) -> Shown:
+        """Create a port pair group."""
+        return self.create_port_pair_group_bulk(context, _bulk(port_pair_group))[0]
+
+    def update_port_pair_group(self, context: Any, id: str, port_pair_group: Body) -> Shown:
+        """Change a port pair group; the chains it is in follow."""
+        chains = self._update_port_pair_group(context, id, port_pair_group["port_pair_group"])
+        self.drivers.refresh_port_chains(context, chains)
+        return self.get_port_pair_group(context, id)
+
+    @db_api.retry_if_session_inactive()
+    def _update_port_pair_group(self, context: Any, an_id: str, data: Body) -> list[str]:
+        with _transaction(context):
+            return operations.update_port_pair_group(context, self.drivers.check, an_id, data)
+
+    @db_api.retry_if_session_inactive()
+    def delete_port_pair_group(self, context: Any, id: str) -> None:
+        """Delete a port pair group."""
+        with _transaction(context):
+            operations.delete_port_pair_group(context, id)
+
+    def get_port_pair_group(self, context: Any, id: str, fields: Any = None) -> Shown:
+        """Show a port pair group."""
+        return _show(context, db.PORT_PAIR_GROUP, [id], fields)[0]
+
+    def get_port_pair_groups(self, context: Any, **page: Any) -> list[Shown]:
+        """List port pair groups."""
+        return _list(context, db.PORT_PAIR_GROUP, page)
+
+    # Port chains
+
+    def create_port_chain_bulk(self, context: Any, port_chains: Body) -> list[Shown]:
+        """Create several port chains, all or none, and have them realised."""
+        items = _items(port_chains, "port_chain")
+        ids = self._write(context, operations.create_port_chain, items)
+        self.drivers.create_port_chain(context, ids)
+        return _show(context, db.PORT_CHAIN, ids)
+
+    def create_port_chain(self, context: Any, port_chain: Body) -> Shown:
+        """Create a port chain and have it realised."""
+        return self.create_port_chain_bulk(context, _bulk(port_chain))[0]
+
+    def update_port_chain(self, context: Any, id: str, port_chain: Body) -> Shown:
+        """Change a port chain and its realisation."""
+        if self._update_port_chain(context, id, port_chain["port_chain"]):
+            self.drivers.update_port_chain(context, [id])
+        return self.get_port_chain(context, id)
+
+    @db_api.retry_if_session_inactive()
+    def _update_port_chain(self, context: Any, an_id: str, data: Body) -> bool:
+        with _transaction(context):
+            return operations.update_port_chain(context, self.drivers.check, an_id, data)
+
+    def delete_port_chain(self, context: Any, id: str) -> None:
+        """Delete a port chain and its realisation."""
+        self.drivers.delete_port_chain(context, self._delete_port_chain(context, id))
+
+    @db_api.retry_if_session_inactive()
+    def _delete_port_chain(self, context: Any, an_id: str) -> Any:
+        with _transaction(context):
+            return operations.delete_port_chain(context, an_id)
+
+    def get_port_chain(self, context: Any, id: str, fields: Any = None) -> Shown:
+        """Show a port chain."""
+        return _show(context, db.PORT_CHAIN, [id], fields)[0]
+
+    def get_port_chains(self, context: Any, **page: Any) -> list[Shown]:
+        """List port chains."""
+        return _list(context, db.PORT_CHAIN, page)
+
+    # Common to the four
+
+    def _create(
+        self,
+        context: Any,
+        resource: db.Resource,
+        create: Callable[[Any, operations.Check, Body], str],
+        items: Sequence[Body],
+    ) -> list[Shown]:
+        return _show(context, resource, self._write(context, create, items))
+
+    @db_api.retry_if_session_inactive()
+    def _write(
+        self,
+        context: Any,
+        create: Callable[[Any, operations.Check, Body], str],
+        items: Sequence[Body],
+    ) -> list[str]:
+        """Add resources in one transaction; return their ids."""
+        with _transaction(context):
+            return [create(context, self.drivers.check, data) for data in items]
+
+    # Changes of Neutron ports. Exceptions of the call-backs after a change are logged by the
+    # registry and stop nothing.
+
+    @registry.receives(resources.PORT, [events.BEFORE_DELETE])
+    def _keep_ports_in_use(
+        self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload
+    ) -> None:
+        """Refuse the deletion of a port that a pair or a classifier names."""
+        with db_api.CONTEXT_READER.using(payload.context):
+            user = db.users_of_port(payload.context.session, payload.resource_id)
+        if user:
+            raise errors.PortInUse(id=payload.resource_id, user=user)
+
+    @registry.receives(resources.PORT, [events.AFTER_CREATE, events.AFTER_DELETE])
+    def _port_came_or_went(
+        self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload
+    ) -> None:
+        """Follow ports that classifiers stand for without naming them."""
+        port = payload.latest_state
+        if port and not port_events.serves_network(port):
+            self._follow_ports({port["id"]: port["network_id"]})
+
+    @registry.receives(resources.PORT, [events.AFTER_UPDATE])
+    def _port_changed(
+        self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload
+    ) -> None:
+        """Follow a port that was bound, moved, unplugged or readdressed."""
+        before, after = payload.states[0], payload.latest_state
+        if port_events.concerns_chains(before, after):
+            self._follow_ports({after["id"]: after["network_id"]})
+
+    def _follow_ports(self, ports: Mapping[str, str]) -> None:
+        # The event's own context may carry a caller who must not see the chains, or a session at
+        # its end.
+        context = neutron_context.get_admin_context()
+        self.drivers.refresh_port_chains(context, self._note_port_changes(context, ports))
+
+    @db_api.retry_if_session_inactive()
+    def _note_port_changes(self, context: Any, ports: Mapping[str, str]) -> Iterable[str]:
+        """Give the chains that use ports a new revision; return them."""
+        chains = repository.chains_using_ports(context, ports)
+        if chains:
+            with db_api.CONTEXT_WRITER.using(context):
+                db.bump(context.session, chains)
+        return sorted(chains)
+
+
+def _bulk(body: Body) -> dict[str, list[Body]]:
+    """Return the body of one resource as that of several."""
+    return {"items": [body]}
+
+
+def _items(body: Body, resource: str) -> list[Body]:
+    """Return the attributes of every resource in the body of a bulk request."""
+    (items,) = body.values()
+    return [item[resource] for item in items]
+
+
+@db_api.retry_if_session_inactive()
+def _show(
+    context: Any, resource: db.Resource, ids: Sequence[str], fields: Any = None
+) -> list[Shown]:
+    with db_api.CONTEXT_READER.using(context):
+        rows = db.find(context, resource, ids)
+        return [db.show(resource, rows[an_id], fields) for an_id in ids]
+
+
+@db_api.retry_if_session_inactive()
+def _list(context: Any, resource: db.Resource, page: Mapping[str, Any]) -> list[Shown]:
+    with db_api.CONTEXT_READER.using(context):
+        return db.show_many(context, resource, **page)

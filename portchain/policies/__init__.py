@@ -1,0 +1,34 @@
+"""Default policies: members of a project manage its resources, readers see them."""
+
+from neutron_lib.policy import rules as personas
+from oslo_policy import policy
+
+_RESOURCES = {
+    "flow_classifier": "flow classifier",
+    "port_pair": "port pair",
+    "port_pair_group": "port pair group",
+    "port_chain": "port chain",
+}
+_ACTIONS = {
+    "create": ("Create a {}", personas.ADMIN_OR_PROJECT_MEMBER, (("POST", ""),)),
+    "get": ("Get a {}", personas.ADMIN_OR_PROJECT_READER, (("GET", ""), ("GET", "/{id}"))),
+    "update": ("Update a {}", personas.ADMIN_OR_PROJECT_MEMBER, (("PUT", "/{id}"),)),
+    "delete": ("Delete a {}", personas.ADMIN_OR_PROJECT_MEMBER, (("DELETE", "/{id}"),)),
+}
+
+
+def list_rules() -> list[policy.DocumentedRuleDefault]:
+    """Return the rules for Neutron's policy engine and for oslo.policy's generators."""
+    return [
+        policy.DocumentedRuleDefault(
+            name=f"{action}_{resource}",
+            check_str=check,
+            scope_types=["project"],
+            description=description.format(words),
+            operations=[
+                {"method": method, "path": f"/sfc/{resource}s{path}"} for method, path in paths
+            ],
+        )
+        for resource, words in _RESOURCES.items()
+        for action, (description, check, paths) in _ACTIONS.items()
+    ]

@@ -1,0 +1,39 @@
+"""Which changes of Neutron ports matter to port chains. Pure functions over port dicts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from neutron_lib import constants
+from neutron_lib.api.definitions import portbindings
+
+_NOT_BOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
+
+
+def concerns_chains(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Tell whether a change of a port could alter the realisation of a chain.
+
+    A port is ACTIVE, becomes BUILD and then ACTIVE again whenever its agent restarts; that alters
+    nothing.
+    """
+    return _essence(before) != _essence(after)
+
+
+def _essence(port: Mapping[str, Any]) -> tuple[Any, ...]:
+    bound = port.get(portbindings.VIF_TYPE) not in _NOT_BOUND
+    return (
+        port.get(portbindings.HOST_ID) if bound else None,
+        port.get(portbindings.VIF_TYPE) if bound else None,
+        port.get("mac_address"),
+        sorted(ip["ip_address"] for ip in port.get("fixed_ips") or ()),
+        port.get("device_id"),
+        port.get("project_id"),
+        port.get("status") == constants.PORT_STATUS_DOWN,
+    )
+
+
+def serves_network(port: Mapping[str, Any]) -> bool:
+    """Tell whether a port belongs to a router, DHCP server or the like; no chain takes traffic from
+    those.
+    """
+    owner: str = port.get("device_owner") or ""
+    return owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX)

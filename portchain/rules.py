@@ -1,0 +1,239 @@
+"""What users may ask for: pure validation over the model.
+
+Every function either returns or raises `Violation`, which names the attribute of the request and
+the rule it breaks. Nothing is read or written here; callers load what a rule has to see.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TypeVar
+
+from portchain.model import FlowClassifier, Port, PortChain, PortPair, PortPairGroup, PortRange
+
+TCP, UDP, SCTP = 6, 17, 132
+PROTOCOLS_WITH_PORTS = frozenset({TCP, UDP, SCTP})
+MAX_TRANSPORT_PORT = 65535
+MAX_WEIGHT = 65535  # the width of a bucket's weight in OpenFlow
+
+_T = TypeVar("_T")
+_Network = IPv4Network | IPv6Network
+
+
+class Kind(StrEnum):
+    """What sort of rule was broken; it decides the type and the HTTP status of the answer."""
+
+    INVALID = "invalid"
+    CONFLICT = "conflict"
+    UNSUPPORTED = "unsupported"
+
+
+class Violation(Exception):  # noqa: N818 - it is raised on users' mistakes, not on errors of ours
+    """A request breaks a rule.
+
+    :param attribute: the attribute of the request at fault, in the API's notation.
+    :param rule: the rule, as a sentence for the user.
+    """
+
+    def __init__(self, attribute: str, rule: str, kind: Kind = Kind.INVALID) -> None:
+        super().__init__(f"{attribute}: {rule}")
+        self.attribute = attribute
+        self.rule = rule
+        self.kind = kind
+
+
+# Flow classifiers
+
+
+def port_range(low: int | None, high: int | None) -> PortRange | None:
+    """Return the range two optional bounds describe: a missing bound is open, two missing ones are
+    any port.
+    """
+    if low is None and high is None:
+        return None
+    return (0 if low is None else low, MAX_TRANSPORT_PORT if high is None else high)
+
+
+def check_flow_classifier(classifier: FlowClassifier) -> None:
+    """Check the attributes of a classifier against each other.
+
+    :raises Violation: reversed port range, ports without a protocol that has them, a prefix of the
+        wrong address family or with bits set beyond its length.
+    """
+    _check_ports("source", classifier.source_ports, classifier.protocol)
+    _check_ports("destination", classifier.destination_ports, classifier.protocol)
+    _check_prefix("source_ip_prefix", classifier.source_prefix, classifier.ethertype)
+    _check_prefix("destination_ip_prefix", classifier.destination_prefix, classifier.ethertype)
+
+
+def _check_ports(side: str, ports: PortRange | None, protocol: int | None) -> None:
+    if ports is None:
+        return
+    low, high = ports
+    if low > high:
+        raise Violation(
+            f"{side}_port_range_min", f"{low} is greater than {side}_port_range_max, {high}"
+        )
+    if protocol not in PROTOCOLS_WITH_PORTS:
+        raise Violation(f"{side}_port_range_min", "a port range needs protocol tcp, udp or sctp")
+
+
+def _check_prefix(attribute: str, prefix: str | None, ethertype: str) -> None:
+    if prefix is None:
+        return
+    try:
+        network = ip_network(prefix)
+    except ValueError as error:  # the text says whether it is no prefix or has host bits set
+        raise Violation(attribute, str(error)) from error
+    if f"IPv{network.version}" != ethertype:
+        raise Violation(attribute, f"{prefix} is not a prefix of ethertype {ethertype}")
+
+
+def overlap(one: FlowClassifier, other: FlowClassifier) -> bool:
+    """Tell whether a packet can exist that both classifiers match.
+
+    A classifier without a logical source port classifies what its owner's ports send, so it never
+    meets one of another owner; two logical source ports that differ never meet either.
+    """
+    return (
+        one.ethertype == other.ethertype
+        and _sources_meet(one, other)
+        and _same_or_any(one.logical_destination_port, other.logical_destination_port)
+        and _same_or_any(one.protocol, other.protocol)
+        and _ranges_meet(one.source_ports, other.source_ports)
+        and _ranges_meet(one.destination_ports, other.destination_ports)
+        and _prefixes_meet(one.source_prefix, other.source_prefix)
+        and _prefixes_meet(one.destination_prefix, other.destination_prefix)
+    )
+
+
+def check_overlap(
+    classifier: FlowClassifier, others: Iterable[FlowClassifier], attribute: str = "flow_classifier"
+) -> None:
+    """Refuse a classifier that could match a packet another one matches.
+
+    :raises Violation: naming the other classifier, unless it belongs to another project.
+    """
+    for other in others:
+        if other.id != classifier.id and overlap(classifier, other):
+            if other.project_id == classifier.project_id:
+                who = f"flow classifier {label(other)}"
+            else:
+                who = "a flow classifier of another project"
+            raise Violation(
+                attribute,
+                f"{label(classifier)} overlaps with {who}: a packet that both match could enter "
+                "only one of their chains",
+            )
+
+
+def _sources_meet(one: FlowClassifier, other: FlowClassifier) -> bool:
+    if one.logical_source_port is None or other.logical_source_port is None:
+        return one.project_id == other.project_id
+    return one.logical_source_port == other.logical_source_port
+
+
+def _same_or_any(one: _T | None, other: _T | None) -> bool:
+    return one is None or other is None or one == other
+
+
+def _ranges_meet(one: PortRange | None, other: PortRange | None) -> bool:
+    return one is None or other is None or (one[0] <= other[1] and other[0] <= one[1])
+
+
+def _prefixes_meet(one: str | None, other: str | None) -> bool:
+    if one is None or other is None:
+        return True
+    first: _Network = ip_network(one)
+    second: _Network = ip_network(other)
+    # Two prefixes are disjoint unless one contains the other.
+    return first.network_address in second or second.network_address in first
+
+
+# Port pairs
+
+
+def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
+    """Check that the two ports can be the two sides of one service function.
+
+    :raises Violation: no device behind a port, two different devices, weight out of range.
+    """
+    for side, port in (("ingress", ingress), ("egress", egress)):
+        if not port.device_id:
+            raise Violation(
+                side, f"port {label(port)} has no device_id: attach it to an instance first"
+            )
+    if ingress.device_id != egress.device_id:
+        raise Violation(
+            "egress",
+            f"port {label(egress)} has device_id {egress.device_id}, the ingress port has "
+            f"{ingress.device_id}; both must belong to the same device",
+        )
+    if not 0 <= pair.weight <= MAX_WEIGHT:
+        raise Violation("service_function_parameters", f"weight must be between 0 and {MAX_WEIGHT}")
+
+
+# Port pair groups
+
+
+def check_port_pair_group(group: PortPairGroup) -> None:
+    """Check that the pairs of a group are interchangeable.
+
+    :raises Violation: pairs of different correlation.
+    """
+    correlations = {pair.correlation for pair in group.port_pairs}
+    if len(correlations) > 1:
+        kinds = ", ".join(sorted(str(kind).lower() for kind in correlations))
+        raise Violation(
+            "port_pairs",
+            "all port pairs of a group must have the same service_function_parameters "
+            f"correlation; these have {kinds}",
+        )
+
+
+# Port chains
+
+
+def check_port_chain(chain: PortChain) -> None:
+    """Check a chain with its groups and classifiers in place.
+
+    :raises Violation: no group, a group twice, pairs whose correlation does not fit the chain's.
+    """
+    if not chain.port_pair_groups:
+        raise Violation("port_pair_groups", "a chain needs at least one port pair group")
+    repeated = first_repeated([group.id for group in chain.port_pair_groups])
+    if repeated:
+        raise Violation("port_pair_groups", f"{repeated} is there more than once")
+    for group in chain.port_pair_groups:
+        check_correlation(chain, group)
+
+
+def check_correlation(
+    chain: PortChain, group: PortPairGroup, attribute: str = "port_pair_groups"
+) -> None:
+    """Check that the functions of a group understand the chain's header, or see none.
+
+    :raises Violation: a pair wants another header than the chain uses.
+    """
+    for pair in group.port_pairs:
+        if pair.correlation not in (None, chain.correlation):
+            raise Violation(
+                attribute,
+                f"port pair {label(pair)} of group {label(group)} has correlation "
+                f"{pair.correlation}, port chain {label(chain)} has {chain.correlation}",
+            )
+
+
+def first_repeated(ids: Sequence[str]) -> str | None:
+    """Return the first id that stands in the list a second time, None if there is none."""
+    seen: set[str] = set()
+    for an_id in ids:
+        if an_id in seen:
+            return an_id
+        seen.add(an_id)
+    return None
+
+
+def label(thing: FlowClassifier | Port | PortPair | PortPairGroup | PortChain) -> str:
+    """Return the text by which a user recognises a resource: its name, if any, and its id."""
+    return f"{thing.name} ({thing.id})" if thing.name else thing.id

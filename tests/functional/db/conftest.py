@@ -1,0 +1,99 @@
+"""A MariaDB server of the tests' own, with Neutron's schema and ours in it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pymysql
+import pytest
+
+DATABASE = "neutron"
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class MariaDb:
+    """A running server.
+
+    :param socket: the Unix socket it listens on; it has no other.
+    """
+
+    socket: Path
+
+    def url(self, database: str) -> str:
+        """Return the URL of a database, for SQLAlchemy."""
+        return f"mysql+pymysql://root@localhost/{database}?unix_socket={self.socket}"
+
+    def execute(self, statement: str) -> None:
+        """Run a statement outside any database."""
+        with pymysql.connect(unix_socket=str(self.socket), user="root") as connection:
+            connection.cursor().execute(statement)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """Start a server on a Unix socket; stop it at the end, also after a failure."""
+    if not shutil.which("mariadbd"):
+        pytest.skip("mariadbd is not installed")
+    # Not pytest's own directory: the path of a Unix socket has room for 107 characters.
+    with tempfile.TemporaryDirectory(prefix="pc-db-") as name:
+        directory = Path(name)
+        data, socket = directory / "data", directory / "socket"
+        user = "root" if os.getuid() == 0 else str(os.getuid())
+        common = ["--no-defaults", f"--datadir={data}", f"--user={user}"]
+        subprocess.run(
+            ["mariadb-install-db", *common, "--auth-root-authentication-method=normal"],
+            check=True,
+            capture_output=True,
+        )
+        options = [f"--socket={socket}", "--skip-networking", "--innodb-flush-log-at-trx-commit=0"]
+        with (directory / "log").open("wb") as log:
+            server = subprocess.Popen(["mariadbd", *common, *options], stdout=log, stderr=log)
+        try:
+            _wait(server, socket, directory / "log")
+            yield MariaDb(socket)
+        finally:
+            server.send_signal(signal.SIGKILL)
+            server.wait()
+
+
+def _wait(server: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
+    """Wait until the server answers."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            pymysql.connect(unix_socket=str(socket), user="root").close()
+            return
+        except pymysql.OperationalError as error:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"mariadbd did not start: {log.read_text()}") from error
+        time.sleep(0.05)
+
+
+def manage(url: str, *arguments: str) -> str:
+    """Run neutron-db-manage on a database; return what it prints."""
+    command = Path(sys.executable).with_name("neutron-db-manage")
+    done = subprocess.run(
+        [command, "--database-connection", url, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def migrated(mariadb: MariaDb) -> str:
+    """Return the URL of a database that went through all migrations, Neutron's and ours."""
+    mariadb.execute(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
+    url = mariadb.url(DATABASE)
+    manage(url, "upgrade", "heads")
+    return url

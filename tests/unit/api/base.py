@@ -1,0 +1,233 @@
+"""Base of tests that send requests to Neutron's real WSGI application, with ML2 and SQLite."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+import webtest
+from neutron import manager, tests
+from neutron.api import extensions
+from neutron.conf.plugins.ml2 import config as ml2_config
+from neutron.conf.plugins.ml2.drivers import driver_type
+from neutron.tests.common import helpers
+from neutron.tests.unit import testlib_api
+from neutron_lib import context as neutron_context
+from neutron_lib.api.definitions import portbindings
+from neutron_lib.db import api as db_api
+from neutron_lib.plugins import directory
+from oslo_config import cfg
+from oslo_service import wsgi
+from oslo_utils import uuidutils
+
+from portchain import conf
+from portchain.db import models
+from portchain.plugin import PortChainPlugin
+
+PASTE_INI = Path(tests.__file__).parent / "etc" / "api-paste.ini"
+PROJECT, OTHER_PROJECT = uuidutils.generate_uuid(), uuidutils.generate_uuid()
+HOST = "compute-1"
+
+
+class Caller:
+    """WSGI middleware that takes who is calling from headers, as Keystone's would from a token."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        environ["neutron.context"] = neutron_context.Context(
+            user_id="user",
+            project_id=environ["HTTP_X_PROJECT_ID"],
+            roles=environ["HTTP_X_ROLES"].split(","),
+        )
+        return self._application(environ, start_response)
+
+
+class ApiTestCase(testlib_api.SqlTestCase):
+    """A Neutron with ML2 (Open vSwitch mechanism) and port chains; methods send requests."""
+
+    drivers = ("noop",)
+    agent_hosts = (HOST,)
+
+    def setUp(self) -> None:
+        self.setup_coreplugin("ml2", load_plugins=False)
+        super().setUp()
+        self.addCleanup(extensions.PluginAwareExtensionManager.clear_instance)
+        conf.register_server_opts()
+        cfg.CONF.set_override("auth_strategy", "noauth")
+        cfg.CONF.set_override("api_paste_config", str(PASTE_INI))
+        cfg.CONF.set_override("service_plugins", ["port_chain"])
+        cfg.CONF.set_override("drivers", list(self.drivers), conf.GROUP)
+        ml2_config.register_ml2_plugin_opts()
+        driver_type.register_ml2_drivers_vxlan_opts()
+        cfg.CONF.set_override("mechanism_drivers", ["openvswitch"], "ml2")
+        cfg.CONF.set_override("project_network_types", ["vxlan"], "ml2")
+        cfg.CONF.set_override("vni_ranges", ["1:1000"], "ml2_type_vxlan")
+        self.app = webtest.TestApp(Caller(wsgi.Loader(cfg.CONF).load_app("neutron")))
+        self.context = neutron_context.get_admin_context()
+        plugin = directory.get_plugin(conf.PLUGIN_TYPE)
+        assert isinstance(plugin, PortChainPlugin)
+        self.plugin = plugin
+        for host in self.agent_hosts:
+            helpers.register_ovs_agent(host, tunneling_ip="192.0.2.1", tunnel_types=["vxlan"])
+        assert manager.NeutronManager.has_instance()
+
+    # Requests
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        project: str = PROJECT,
+        roles: str = "member,reader",
+    ) -> Any:
+        """Send a request; return its response, whatever the status."""
+        return self.app.request(
+            f"/v2.0{path}",
+            method=method,
+            body=b"" if body is None else json.dumps(body).encode(),
+            headers={
+                "X-Project-Id": project,
+                "X-Roles": roles,
+                "Content-Type": "application/json",
+            },
+            expect_errors=True,
+        )
+
+    def create(
+        self,
+        resource: str,
+        *,
+        expect: int = 201,
+        as_: dict[str, str] | None = None,
+        **attributes: Any,
+    ) -> Any:
+        """Create a resource of ours; return what the API shows, or the error."""
+        response = self.call("POST", f"/sfc/{resource}s", {resource: attributes}, **(as_ or {}))
+        return self._result(response, resource, expect)
+
+    def update(
+        self,
+        resource: str,
+        an_id: str,
+        *,
+        expect: int = 200,
+        as_: dict[str, str] | None = None,
+        **attributes: Any,
+    ) -> Any:
+        response = self.call(
+            "PUT", f"/sfc/{resource}s/{an_id}", {resource: attributes}, **(as_ or {})
+        )
+        return self._result(response, resource, expect)
+
+    def show(self, resource: str, an_id: str, *, expect: int = 200, **as_: str) -> Any:
+        return self._result(self.call("GET", f"/sfc/{resource}s/{an_id}", **as_), resource, expect)
+
+    def list_all(self, resource: str, query: str = "", *, expect: int = 200, **as_: str) -> Any:
+        response = self.call("GET", f"/sfc/{resource}s?{query}", **as_)
+        return self._result(response, f"{resource}s", expect)
+
+    def delete(self, resource: str, an_id: str, *, expect: int = 204, **as_: str) -> Any:
+        response = self.call("DELETE", f"/sfc/{resource}s/{an_id}", **as_)
+        return self._result(response, resource, expect)
+
+    def _result(self, response: Any, key: str, expect: int) -> Any:
+        assert response.status_int == expect, f"{response.status}: {response.text}"
+        if expect >= 400:
+            return response.json["NeutronError"]
+        return response.json[key] if response.body else None
+
+    # Things of Neutron's that chains need
+
+    def network(self, cidr: str = "10.0.0.0/24", **as_: str) -> str:
+        """Create a network with a subnet; return its id."""
+        network = self.call("POST", "/networks", {"network": {"name": "net"}}, **as_)
+        an_id: str = network.json["network"]["id"]
+        version = 6 if ":" in cidr else 4
+        body = {"subnet": {"network_id": an_id, "cidr": cidr, "ip_version": version}}
+        assert self.call("POST", "/subnets", body, **as_).status_int == 201
+        return an_id
+
+    def port(self, network: str, device: str = "", name: str = "", **as_: str) -> str:
+        """Create a port; return its id."""
+        body = {"port": {"network_id": network, "device_id": device, "name": name}}
+        response = self.call("POST", "/ports", body, **as_)
+        assert response.status_int == 201, response.text
+        an_id: str = response.json["port"]["id"]
+        return an_id
+
+    def pair(self, network: str, device: str = "vm", **attributes: Any) -> Any:
+        """Create a pair of two new ports of a device."""
+        return self.create(
+            "port_pair",
+            ingress=self.port(network, device),
+            egress=self.port(network, device),
+            **attributes,
+        )
+
+    def group(self, network: str, pairs: int = 1, **attributes: Any) -> Any:
+        """Create a group of new pairs."""
+        ids = [self.pair(network, f"vm{number}")["id"] for number in range(pairs)]
+        return self.create("port_pair_group", port_pairs=ids, **attributes)
+
+    def classifier(self, source_port: str, number: int = 80, **attributes: Any) -> Any:
+        """Create a classifier of what a port sends to one TCP port."""
+        return self.create(
+            "flow_classifier",
+            logical_source_port=source_port,
+            protocol="tcp",
+            destination_port_range_min=number,
+            destination_port_range_max=number,
+            **attributes,
+        )
+
+    def chain(self, network: str, groups: int = 1, **attributes: Any) -> Any:
+        """Create a chain of new groups with one classifier."""
+        source = self.port(network, "client")
+        return self.create(
+            "port_chain",
+            port_pair_groups=[self.group(network)["id"] for _ in range(groups)],
+            flow_classifiers=[self.classifier(source)["id"]],
+            **attributes,
+        )
+
+    def bind(self, port: str, host: str = HOST, status: str = "ACTIVE") -> None:
+        """Bind a port to a host and plug it in, the way Nova and the agent do."""
+        body = {"port": {portbindings.HOST_ID: host}}
+        response = self.call("PUT", f"/ports/{port}", body, roles="admin")
+        assert response.status_int == 200, response.text
+        directory.get_plugin().update_port_status(self.context, port, status, host)
+
+    # The database
+
+    @contextlib.contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """Collect the SQL statements that run meanwhile."""
+        seen: list[str] = []
+
+        def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            if not statement.startswith(("SAVEPOINT", "RELEASE", "PRAGMA")):
+                seen.append(statement)
+
+        sa.event.listen(self.engine, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            sa.event.remove(self.engine, "before_cursor_execute", note)
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return the content of all our tables, to see whether anything was written."""
+        tables = models.PortChain.metadata.tables
+        with db_api.CONTEXT_READER.using(self.context):
+            return {
+                name: sorted(
+                    tuple(map(str, row)) for row in self.context.session.execute(sa.select(table))
+                )
+                for name, table in tables.items()
+                if name.startswith("portchain_")
+            }

@@ -198,9 +198,7 @@ def _check(flow: Flow) -> None:
         raise UndeclaredFlowError(f"no such table: {flow}")
     written = set(_SET_FIELD.findall(flow.actions))
     written |= {register.lower() for register in _MULTIPATH.findall(flow.actions)}
-    successors = {
-        _BY_PLACE[table.bridge, int(number)].name for number in _GOTO.findall(flow.actions)
-    }
+    successors = {_name(table.bridge, int(number)) for number in _GOTO.findall(flow.actions)}
     found = (
         ("match", {word.partition("=")[0] for word in flow.key.match}, table.matches),
         ("write", written, table.writes),
@@ -216,3 +214,8 @@ def _check(flow: Flow) -> None:
             raise UndeclaredFlowError(
                 f"{kind} {sorted(used - declared)} is not declared for {table.name}: {flow}"
             )
+
+
+def _name(bridge: Bridge, number: int) -> str:
+    table = _BY_PLACE.get((bridge, number))
+    return table.name if table else f"table {number}"

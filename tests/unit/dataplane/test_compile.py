@@ -108,10 +108,12 @@ def test_chain_frames_that_nobody_waits_for_are_dropped():
 
 
 def test_an_undeclared_rule_raises():
-    good = next(iter(compile_chain(chain([target("a", "h2")]), switch("h1", "vm")).flows))
+    (good,) = rules(compile_chain(chain([target("a", "h2")]), switch("h1", "vm")), "HOP")
     bad = type(good)(good.key, "set_field:1->reg0,goto_table:150")
     with pytest.raises(pipeline.UndeclaredFlowError, match="reg0"):
         pipeline.check([bad])
+    with pytest.raises(pipeline.UndeclaredFlowError, match="table 77"):
+        pipeline.check([type(good)(good.key, "goto_table:77")])
 
 
 names = st.sampled_from("abcdef")

@@ -5,7 +5,7 @@ from neutron_lib import exceptions as lib
 from portchain.rules import Kind, Violation
 
 
-class InvalidRequest(lib.BadRequest):
+class InvalidInput(lib.BadRequest):
     """400: an attribute breaks a rule."""
 
     message = "Invalid input for %(attribute)s. Reason: %(rule)s."
@@ -81,7 +81,7 @@ class DriverNotLoaded(lib.NeutronException):
 
 
 _BY_KIND: dict[Kind, type[lib.NeutronException]] = {
-    Kind.INVALID: InvalidRequest,
+    Kind.INVALID: InvalidInput,
     Kind.UNSUPPORTED: NotSupported,
     Kind.CONFLICT: RuleConflict,
 }

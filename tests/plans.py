@@ -67,7 +67,9 @@ def chain(
 def switch(
     host: str, *port_names: str, firewall: Firewall = Firewall.OPENVSWITCH, first: int = 11
 ) -> LocalSwitch:
-    """A host's switch with these ports plugged in as OpenFlow ports 11, 12, ...; the tunnels are 101, 102, ..."""
+    """A host's switch with these ports plugged in as OpenFlow ports 11, 12, ...; the tunnels are
+    101, 102, ...
+    """
     return LocalSwitch(
         host=host,
         firewall=firewall,

@@ -145,7 +145,7 @@ class ChainClassifier(model_base.BASEV2):
 
 
 class ChainHost(model_base.BASEV2):
-    """What a host is to do for a chain and what it has done."""
+    """What a host is to do for a chain, what it has done, why it cannot and what it waits for."""
 
     __tablename__ = "portchain_chain_hosts"
 
@@ -154,3 +154,4 @@ class ChainHost(model_base.BASEV2):
     wanted_revision: Mapped[int] = mapped_column(sa.Integer)
     applied_revision: Mapped[int] = mapped_column(sa.Integer)
     error: Mapped[str] = mapped_column(sa.Text)
+    missing: Mapped[str] = mapped_column(sa.Text)

@@ -15,6 +15,7 @@ from neutron_lib.db import api as db_api
 from oslo_utils import timeutils
 
 from portchain.db.models import ChainHost, PortChain
+from portchain.rpc.contract import Report
 
 
 @db_api.retry_if_session_inactive()
@@ -60,6 +61,7 @@ def _add_hosts(session: Any, chain_id: str, revision: int, hosts: set[str]) -> N
             "wanted_revision": revision,
             "applied_revision": 0,
             "error": "",
+            "missing": "",
         }
         for host in sorted(hosts)
     ]
@@ -68,30 +70,25 @@ def _add_hosts(session: Any, chain_id: str, revision: int, hosts: set[str]) -> N
 
 
 @db_api.retry_if_session_inactive()
-def confirm(context: Any, host: str, reports: Sequence[tuple[str, int, str]]) -> None:
-    """Note what a host has done.
+def confirm(context: Any, host: str, reports: Sequence[Report]) -> None:
+    """Note what a host says it has done.
 
-    :param reports: of each chain, its id, the revision applied, and the error if it could not be
-        (else empty). Chains unknown or not wanted on the host are ignored, and so are revisions
-        older than one reported before.
+    :param reports: at most one per chain. Chains unknown or not wanted on the host are ignored, and
+        so are revisions older than one applied before.
     """
     if not reports:
         return
+    ids = [report.chain_id for report in reports]
+    query = sa.select(ChainHost).where(ChainHost.host == host, ChainHost.chain_id.in_(ids))
     with db_api.CONTEXT_WRITER.using(context):
-        session = context.session
-        ids = [chain_id for chain_id, _, _ in reports]
-        rows = session.scalars(
-            sa.select(ChainHost).where(ChainHost.host == host, ChainHost.chain_id.in_(ids))
-        )
-        known = {row.chain_id: row for row in rows}
-        for chain_id, revision, error in reports:
-            row = known.get(chain_id)
-            if row is not None and revision >= row.applied_revision:
-                # An error leaves the chain unapplied, so that the status stays ERROR, not BUILD,
-                # until it is.
-                row.error = error
-                if not error:
-                    row.applied_revision = revision
+        rows = {row.chain_id: row for row in context.session.scalars(query)}
+        for report in reports:
+            row = rows.get(report.chain_id)
+            if row is None or report.revision < row.applied_revision:
+                continue
+            row.error, row.missing = report.error, report.missing
+            if not report.error and not report.missing:
+                row.applied_revision = report.revision
 
 
 @db_api.retry_if_session_inactive()

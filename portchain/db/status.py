@@ -16,7 +16,8 @@ class Facts:
     :param down_reason: why the chain cannot carry traffic even if every host did its part, empty if
         it can.
     :param errors: host -> why it failed.
-    :param pending: hosts that have not confirmed what they were told last.
+    :param pending: host that has not confirmed what it was told last -> what it waits for, if it
+        said so.
     """
 
     revision: int
@@ -24,7 +25,7 @@ class Facts:
     failure: str = ""
     down_reason: str = ""
     errors: tuple[tuple[str, str], ...] = ()
-    pending: tuple[str, ...] = ()
+    pending: tuple[tuple[str, str], ...] = ()
 
 
 def facts(row: Any) -> Facts:
@@ -36,7 +37,9 @@ def facts(row: Any) -> Facts:
         down_reason=row.down_reason,
         errors=tuple((host.host, host.error) for host in row.hosts if host.error),
         pending=tuple(
-            host.host for host in row.hosts if host.applied_revision < host.wanted_revision
+            (host.host, host.missing)
+            for host in row.hosts
+            if host.missing or host.applied_revision < host.wanted_revision
         ),
     )
 
@@ -52,5 +55,6 @@ def derive(known: Facts) -> tuple[ChainStatus, str]:
     if known.realised_revision < known.revision:
         return ChainStatus.BUILD, "waiting for the drivers"
     if known.pending:
-        return ChainStatus.BUILD, f"waiting for {', '.join(known.pending)}"
+        waits = (f"{host} ({missing})" if missing else host for host, missing in known.pending)
+        return ChainStatus.BUILD, f"waiting for {', '.join(waits)}"
     return ChainStatus.ACTIVE, ""

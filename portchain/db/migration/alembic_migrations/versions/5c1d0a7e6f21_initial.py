@@ -113,4 +113,5 @@ def _create_links() -> None:
         sa.Column("wanted_revision", sa.Integer, nullable=False),
         sa.Column("applied_revision", sa.Integer, nullable=False),
         sa.Column("error", sa.Text, nullable=False),
+        sa.Column("missing", sa.Text, nullable=False),
     )

@@ -140,6 +140,21 @@ class PortChain:
 
 
 @dataclass(frozen=True, slots=True)
+class HostReport:
+    """What a host made of a chain.
+
+    :param revision: of the chain, as the host was told of it.
+    :param error: why the host cannot do its part; empty if it can.
+    :param missing: what the host waits for to complete its part, e.g. a port to be plugged in; empty if nothing.
+    """
+
+    chain_id: str
+    revision: int
+    error: str = ""
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ChainSnapshot:
     """A chain with all that was true of its ports at one moment: the input of every driver.
 

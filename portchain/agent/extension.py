@@ -16,6 +16,7 @@ from portchain import conf
 from portchain.agent.reconciler import Reconciler
 from portchain.agent.switch import OpenVSwitch
 from portchain.dataplane.compile import Firewall
+from portchain.model import HostReport
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentEndpoint
 from portchain.rpc.server import ServerClient
@@ -51,7 +52,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         self._reconciler = Reconciler(self._open_switch(), self._queue_reports)
         self._server = ServerClient()
         self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self._reports: dict[str, contract.Report] = {}
+        self._reports: dict[str, HostReport] = {}
         self._reports_lock = threading.Lock()
         self._talk = threading.Event()
         connection.create_consumer(
@@ -105,7 +106,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
     def _receive(self, update: contract.PlanUpdate) -> None:
         self._work.put(lambda: self._reconciler.update(update))
 
-    def _queue_reports(self, reports: list[contract.Report]) -> None:
+    def _queue_reports(self, reports: list[HostReport]) -> None:
         with self._reports_lock:
             self._reports.update((report.chain_id, report) for report in reports)
         self._talk.set()

@@ -18,7 +18,8 @@ from portchain.dataplane.compile import Compiled, LocalSwitch, compile_chain, co
 from portchain.dataplane.diff import Batch, FlowConflictError, FlowLedger, diff
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.plan import ChainPlan
-from portchain.rpc.contract import PlanUpdate, Report
+from portchain.model import HostReport
+from portchain.rpc.contract import PlanUpdate
 
 LOG = log.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Reconciler:
     :param report: called with what became of chains, each time that changes; must not block.
     """
 
-    def __init__(self, switch: Switch, report: Callable[[list[Report]], None]) -> None:
+    def __init__(self, switch: Switch, report: Callable[[list[HostReport]], None]) -> None:
         self._switch = switch
         self._report = report
         self._lock = threading.RLock()
@@ -50,7 +51,7 @@ class Reconciler:
         self._removed: OrderedDict[str, int] = OrderedDict()
         self._chains_of_port: defaultdict[str, set[str]] = defaultdict(set)
         self._ledger = FlowLedger()
-        self._reported: dict[str, Report] = {}
+        self._reported: dict[str, HostReport] = {}
         self._waiting: set[str] = set()  # chains that lack something on this host
         self._complete = False  # whether the plans are all of this host's: before that, what is missing must not be removed
         self._in_sync = False  # whether the ledger is what the switch holds
@@ -178,7 +179,7 @@ class Reconciler:
 
     def _compile(
         self, chain_ids: Iterable[str], local: LocalSwitch
-    ) -> tuple[list[Batch], list[Report]]:
+    ) -> tuple[list[Batch], list[HostReport]]:
         """Put the rules of these chains into the ledger."""
         wanted: dict[str, Iterable[Flow]] = {}
         reports = []
@@ -198,8 +199,8 @@ class Reconciler:
         return self._replace(wanted, reports)
 
     def _replace(
-        self, wanted: dict[str, Iterable[Flow]], reports: list[Report]
-    ) -> tuple[list[Batch], list[Report]]:
+        self, wanted: dict[str, Iterable[Flow]], reports: list[HostReport]
+    ) -> tuple[list[Batch], list[HostReport]]:
         while True:
             try:
                 return self._ledger.replace(wanted), reports
@@ -223,7 +224,7 @@ class Reconciler:
             raise
         self._in_sync = True
 
-    def _send(self, reports: list[Report]) -> None:
+    def _send(self, reports: list[HostReport]) -> None:
         news = [report for report in reports if self._reported.get(report.chain_id) != report]
         self._reported.update((report.chain_id, report) for report in news)
         if news:
@@ -238,5 +239,5 @@ def _ports_of(plan: ChainPlan | None) -> set[str]:
     return functions | {source.port_id for source in plan.sources}
 
 
-def _report_of(plan: ChainPlan, compiled: Compiled) -> Report:
-    return Report(plan.id, plan.revision, missing="; ".join(compiled.missing))
+def _report_of(plan: ChainPlan, compiled: Compiled) -> HostReport:
+    return HostReport(plan.id, plan.revision, missing="; ".join(compiled.missing))

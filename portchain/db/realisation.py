@@ -15,7 +15,7 @@ from neutron_lib.db import api as db_api
 from oslo_utils import timeutils
 
 from portchain.db.models import ChainHost, PortChain
-from portchain.rpc.contract import Report
+from portchain.model import HostReport
 
 
 @db_api.retry_if_session_inactive()
@@ -70,7 +70,7 @@ def _add_hosts(session: Any, chain_id: str, revision: int, hosts: set[str]) -> N
 
 
 @db_api.retry_if_session_inactive()
-def confirm(context: Any, host: str, reports: Sequence[Report]) -> None:
+def confirm(context: Any, host: str, reports: Sequence[HostReport]) -> None:
     """Note what a host says it has done.
 
     :param reports: at most one per chain. Chains unknown or not wanted on the host are ignored, and

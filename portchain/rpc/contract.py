@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from portchain.dataplane.plan import ChainPlan, Classifier, Hop, PortRange, Source, Target
+from portchain.model import HostReport
 
 AGENT_TOPIC = "port_chain-agent"
 SERVER_TOPIC = "port_chain-server"
@@ -44,21 +45,6 @@ class PlanUpdate:
     removed: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a host made of a chain.
-
-    :param revision: the plan it speaks of.
-    :param error: why the host cannot carry out the plan; empty if it can.
-    :param missing: what the host waits for before its part of the chain is complete, e.g. a port to be plugged in.
-    """
-
-    chain_id: str
-    revision: int
-    error: str = ""
-    missing: str = ""
-
-
 def encode_update(update: PlanUpdate) -> dict[str, Any]:
     """Turn an update into what ``decode_update`` reads."""
     return {
@@ -81,12 +67,12 @@ def decode_update(message: Any) -> PlanUpdate:
     )
 
 
-def encode_reports(reports: Iterable[Report]) -> list[dict[str, Any]]:
+def encode_reports(reports: Iterable[HostReport]) -> list[dict[str, Any]]:
     """Turn reports into what ``decode_reports`` reads."""
     return [asdict(report) for report in reports]
 
 
-def decode_reports(message: Any) -> tuple[Report, ...]:
+def decode_reports(message: Any) -> tuple[HostReport, ...]:
     """Read reports.
 
     :raises ContractError: if a part is missing or is not what it should be.
@@ -94,7 +80,7 @@ def decode_reports(message: Any) -> tuple[Report, ...]:
     return _each(
         {"reports": message},
         "reports",
-        lambda item: Report(
+        lambda item: HostReport(
             _uuid(item, "chain_id"),
             _int(item, "revision", 0),
             _text(item, "error"),

@@ -6,6 +6,7 @@ from typing import Any
 import oslo_messaging
 from neutron_lib import rpc as n_rpc
 
+from portchain.model import HostReport
 from portchain.rpc import contract
 
 
@@ -26,7 +27,7 @@ class ServerClient:
         answer = self._client.prepare().call(context, "sync", host=host, known=dict(known))
         return contract.decode_update(answer)
 
-    def report(self, context: Any, host: str, reports: Sequence[contract.Report]) -> None:
+    def report(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
         """Tell what became of plans; returns when the server has written it down.
 
         :raises Exception: of oslo.messaging, when no server answers.
@@ -48,7 +49,7 @@ class ServerEndpoint:
     def __init__(
         self,
         sync: Callable[[Any, str, Mapping[str, int]], contract.PlanUpdate],
-        report: Callable[[Any, str, Sequence[contract.Report]], None],
+        report: Callable[[Any, str, Sequence[HostReport]], None],
     ) -> None:
         self._sync = sync
         self._report = report

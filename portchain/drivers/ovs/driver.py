@@ -13,7 +13,7 @@ from portchain.dataplane.pipeline import MAX_HOPS
 from portchain.db import realisation, repository
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.ovs.plan import Planned, plan_chain
-from portchain.model import ChainSnapshot
+from portchain.model import ChainSnapshot, HostReport
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.server import ServerEndpoint
@@ -41,7 +41,7 @@ class OvsDriver(PortChainDriver):
     def check_port_chain(self, snapshot: ChainSnapshot) -> None:
         """Refuse more hops than a service index can count."""
         if len(snapshot.chain.port_pair_groups) > MAX_HOPS:
-            raise errors.InvalidInput(
+            raise errors.NotSupported(
                 attribute="port_pair_groups",
                 rule=f"the ovs driver carries at most {MAX_HOPS} groups in a chain",
             )
@@ -105,7 +105,7 @@ class OvsDriver(PortChainDriver):
             ),
         )
 
-    def _take_reports(self, context: Any, host: str, reports: Sequence[contract.Report]) -> None:
+    def _take_reports(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
         realisation.confirm(context, host, reports)
 
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Source, Target
+from portchain.model import HostReport
 from portchain.rpc import contract
-from portchain.rpc.contract import ContractError, PlanUpdate, Report
+from portchain.rpc.contract import ContractError, PlanUpdate
 from tests.plans import chain, ident, target
 
 uuids = st.uuids().map(str)
@@ -58,7 +59,7 @@ def test_updates_arrive_as_they_were_sent(update):
     assert contract.decode_update(over_the_wire(contract.encode_update(update))) == update
 
 
-@given(st.lists(st.builds(Report, uuids, st.integers(0, 9), texts, texts)).map(tuple))
+@given(st.lists(st.builds(HostReport, uuids, st.integers(0, 9), texts, texts)).map(tuple))
 def test_reports_arrive_as_they_were_sent(reports):
     assert contract.decode_reports(over_the_wire(contract.encode_reports(reports))) == reports
 

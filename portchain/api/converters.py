@@ -33,7 +33,7 @@ def to_protocol(value: Any) -> int | None:
         number = -1
     if not 0 <= number <= 255:
         raise lib.InvalidInput(
-            error_message=f"protocol: {value!r} is neither the name of an IP protocol nor 0..255"
+            error_message=f"{value!r} is neither the name of an IP protocol nor 0..255"
         )
     return number
 
@@ -41,6 +41,18 @@ def to_protocol(value: Any) -> int | None:
 def from_protocol(number: int | None) -> str | None:
     """Convert a protocol's number to its name, or to a string of digits if it has none."""
     return None if number is None else _NAMES.get(number, str(number))
+
+
+def named(attribute: str, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a converter whose refusals say which attribute is meant; neutron-lib's do not."""
+
+    def converted(value: Any) -> Any:
+        try:
+            return convert(value)
+        except lib.InvalidInput as error:
+            raise lib.InvalidInput(error_message=f"{attribute}: {error}") from error
+
+    return converted
 
 
 def fill_defaults(spec: Mapping[str, Mapping[str, Any]]) -> Callable[[Any], Any]:

@@ -46,6 +46,23 @@ def _searchable(attributes: AttributeMap) -> None:
         attribute["is_sort_key"] = not is_dict and not is_list
 
 
+def _name_converters(attribute: str, rules: dict[str, Any]) -> None:
+    """Make the converters of an attribute, and of the keys of a dict attribute, name it."""
+    if "convert_to" in rules:
+        rules["convert_to"] = converters.named(attribute, rules["convert_to"])
+    keys = rules.get("validate", rules).get("type:dict") or {}
+    for key_rules in keys.values():
+        _name_converters(attribute, key_rules)
+
+
+def _complete(resources: dict[str, AttributeMap]) -> None:
+    """Apply what all attribute maps need."""
+    for attributes in resources.values():
+        _searchable(attributes)
+        for name, rules in attributes.items():
+            _name_converters(name, rules)
+
+
 def _sfc() -> SimpleNamespace:
     resources: dict[str, AttributeMap] = copy.deepcopy(sfc.RESOURCE_ATTRIBUTE_MAP)
     groups = resources[sfc.PORT_PAIR_GROUPS]
@@ -61,8 +78,7 @@ def _sfc() -> SimpleNamespace:
     _fill_partial_dict(resources[sfc.PORT_CHAINS], "chain_parameters")
     # A chain without groups is refused as any other missing attribute, not as "None is not a list".
     resources[sfc.PORT_CHAINS]["port_pair_groups"].pop("default")
-    for attributes in resources.values():
-        _searchable(attributes)
+    _complete(resources)
     return _copy(sfc, resources)
 
 
@@ -70,7 +86,7 @@ def _flow_classifier() -> SimpleNamespace:
     resources: dict[str, AttributeMap] = copy.deepcopy(flowclassifier.RESOURCE_ATTRIBUTE_MAP)
     attributes = resources[flowclassifier.COLLECTION_NAME]
     attributes["protocol"]["convert_to"] = converters.to_protocol
-    _searchable(attributes)
+    _complete(resources)
     return _copy(flowclassifier, resources)
 
 

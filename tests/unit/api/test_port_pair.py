@@ -1,0 +1,126 @@
+"""Port pairs through the API."""
+
+from typing import Any
+
+from oslo_utils import uuidutils
+
+from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
+
+DEFAULT_PARAMETERS = {"correlation": None, "weight": 1}
+
+
+class PortPairTest(ApiTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.net = self.network()
+        self.ingress = self.port(self.net, "vm1", "p1")
+        self.egress = self.port(self.net, "vm1", "p2")
+
+    def refused(self, attribute: str, expect: int = 400, **attributes: Any) -> None:
+        before = self.rows()
+        ports = {"ingress": self.ingress, "egress": self.egress}
+        error = self.create("port_pair", expect=expect, **(ports | attributes))
+        assert attribute in error["message"], error
+        assert self.rows() == before
+
+    def test_created_with_defaults(self) -> None:
+        shown = self.create("port_pair", name="PP1", ingress=self.ingress, egress=self.egress)
+        assert shown["service_function_parameters"] == DEFAULT_PARAMETERS
+        assert self.show("port_pair", shown["id"]) == shown
+
+    def test_partial_parameters_are_completed(self) -> None:
+        for number, (given, shown) in enumerate(
+            (
+                ({}, {}),
+                (None, {}),
+                ({"weight": 0}, {"weight": 0}),
+                ({"weight": "3"}, {"weight": 3}),
+                ({"correlation": "mpls"}, {"correlation": "mpls"}),
+                ({"correlation": "nsh", "weight": 2}, {"correlation": "nsh", "weight": 2}),
+            )
+        ):
+            pair = self.pair(self.net, f"vm{number}", service_function_parameters=given)
+            assert pair["service_function_parameters"] == DEFAULT_PARAMETERS | shown
+
+    def test_wrong_parameters(self) -> None:
+        for wrong in (
+            {"weight": -1},
+            {"weight": "heavy"},
+            {"weight": None},
+            {"weight": 2**70},
+            {"correlation": "vlan"},
+            {"colour": "red"},
+            "mpls",
+            ["mpls"],
+            3,
+        ):
+            self.refused("service_function_parameters", service_function_parameters=wrong)
+
+    def test_ports_must_exist_and_be_visible(self) -> None:
+        foreign = self.port(self.network(project=OTHER_PROJECT), "vm1", project=OTHER_PROJECT)
+        for unknown in (uuidutils.generate_uuid(), foreign):
+            self.refused(unknown, expect=404, ingress=unknown)
+            self.refused(unknown, expect=404, egress=unknown)
+        self.refused("ingress", ingress="p1")
+
+    def test_both_ports_are_needed(self) -> None:
+        self.create("port_pair", expect=400, ingress=self.ingress)
+        self.create("port_pair", expect=400, egress=self.egress)
+
+    def test_ports_must_be_of_one_device(self) -> None:
+        self.refused("egress", egress=self.port(self.net, "vm2"))
+
+    def test_ports_must_be_of_some_device(self) -> None:
+        loose = [self.port(self.net) for _ in range(2)]
+        self.refused("ingress", ingress=loose[0], egress=loose[1])
+        self.refused("egress", egress=loose[1])
+
+    def test_same_ports_twice(self) -> None:
+        first = self.create("port_pair", ingress=self.ingress, egress=self.egress)
+        self.refused(first["id"])
+        # The other direction is another function, and one port can be both sides of a third.
+        self.create("port_pair", ingress=self.egress, egress=self.ingress)
+        self.create("port_pair", ingress=self.ingress, egress=self.ingress)
+
+    def test_only_name_and_description_change(self) -> None:
+        shown = self.create("port_pair", ingress=self.ingress, egress=self.egress)
+        changed = self.update("port_pair", shown["id"], name="new", description="text")
+        assert changed == shown | {"name": "new", "description": "text"}
+        for name in ("ingress", "egress", "service_function_parameters"):
+            assert name in str(
+                self.update("port_pair", shown["id"], expect=400, **{name: shown[name]})
+            )
+
+    def test_deleted_unless_in_a_group(self) -> None:
+        group = self.group(self.net)
+        (pair,) = group["port_pairs"]
+        assert group["id"] in self.delete("port_pair", pair, expect=409)["message"]
+        self.update("port_pair_group", group["id"], port_pairs=[])
+        self.delete("port_pair", pair)
+        self.show("port_pair", pair, expect=404)
+        self.delete("port_pair", pair, expect=404)
+
+
+class PortInUseTest(ApiTestCase):
+    """Neutron's own ports cannot vanish under pairs and classifiers."""
+
+    def test_port_of_a_pair_cannot_be_deleted(self) -> None:
+        pair = self.pair(self.network(), name="PP1")
+        for side in ("ingress", "egress"):
+            response = self.call("DELETE", f"/ports/{pair[side]}")
+            assert response.status_int == 409
+            assert f"port pair PP1 ({pair['id']})" in response.json["NeutronError"]["message"]
+        self.delete("port_pair", pair["id"])
+        assert self.call("DELETE", f"/ports/{pair['ingress']}").status_int == 204
+
+    def test_port_of_a_classifier_cannot_be_deleted(self) -> None:
+        port = self.port(self.network())
+        classifier = self.classifier(port, name="FC1")
+        response = self.call("DELETE", f"/ports/{port}")
+        assert response.status_int == 409
+        assert classifier["id"] in response.json["NeutronError"]["message"]
+
+    def test_other_ports_can_be_deleted(self) -> None:
+        network = self.network()
+        self.pair(network)
+        assert self.call("DELETE", f"/ports/{self.port(network)}").status_int == 204

@@ -1,0 +1,151 @@
+"""Port pair groups through the API."""
+
+from typing import Any
+
+from oslo_utils import uuidutils
+
+from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
+
+NO_TUPLES: dict[str, Any] = {"ingress_n_tuple": {}, "egress_n_tuple": {}}
+DEFAULT_PARAMETERS = {"lb_fields": [], "ppg_n_tuple_mapping": NO_TUPLES}
+
+
+class PortPairGroupTest(ApiTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.net = self.network()
+
+    def refused(self, attribute: str, expect: int = 400, **attributes: Any) -> None:
+        before = self.rows()
+        error = self.create("port_pair_group", expect=expect, **attributes)
+        assert attribute in error["message"], error
+        assert self.rows() == before
+
+    def test_created_with_defaults(self) -> None:
+        shown = self.create("port_pair_group", name="PG1")
+        assert shown["port_pairs"] == []
+        assert shown["port_pair_group_parameters"] == DEFAULT_PARAMETERS
+        assert 1 <= shown["group_id"] <= 65535
+        assert self.show("port_pair_group", shown["id"]) == shown
+
+    def test_pairs_keep_their_order(self) -> None:
+        pairs = [self.pair(self.net, f"vm{number}")["id"] for number in range(5)]
+        shown = self.create("port_pair_group", port_pairs=pairs)
+        assert shown["port_pairs"] == pairs
+        pairs.reverse()
+        assert self.update("port_pair_group", shown["id"], port_pairs=pairs)["port_pairs"] == pairs
+
+    def test_partial_parameters_are_completed(self) -> None:
+        tuples = {"ingress_n_tuple": {"source_ip_prefix": "10.0.0.0/8"}}
+        for given, shown in (
+            ({}, {}),
+            (None, {}),
+            ({"lb_fields": ["ip_src", "tcp_dst"]}, {"lb_fields": ["ip_src", "tcp_dst"]}),
+            ({"lb_fields": None}, {}),
+            ({"ppg_n_tuple_mapping": {}}, {}),
+            ({"ppg_n_tuple_mapping": None}, {}),
+            ({"ppg_n_tuple_mapping": tuples}, {"ppg_n_tuple_mapping": NO_TUPLES | tuples}),
+        ):
+            group = self.create("port_pair_group", port_pair_group_parameters=given)
+            assert group["port_pair_group_parameters"] == DEFAULT_PARAMETERS | shown
+            self.delete("port_pair_group", group["id"])
+
+    def test_wrong_parameters(self) -> None:
+        for wrong in (
+            {"lb_fields": ["ip_source"]},
+            {"lb_fields": ["ip_srcx"]},
+            {"lb_fields": ["xip_src"]},
+            {"lb_fields": "ip_src"},
+            {"lb_fields": [1]},
+            {"ppg_n_tuple_mapping": {"ingress_n_tuple": {"colour": "red"}}},
+            {"ppg_n_tuple_mapping": {"ingress_n_tuple": {"source_ip_prefix": "red"}}},
+            {"ppg_n_tuple_mapping": {"ingress_n_tuple": "red"}},
+            {"ppg_n_tuple_mapping": "red"},
+            {"colour": "red"},
+            "ip_src",
+            ["ip_src"],
+        ):
+            self.refused("port_pair_group_parameters", port_pair_group_parameters=wrong)
+
+    def test_pairs_must_exist_and_be_visible(self) -> None:
+        network = self.network(project=OTHER_PROJECT)
+        ports = [self.port(network, "vm", project=OTHER_PROJECT) for _ in range(2)]
+        foreign = self.create(
+            "port_pair", as_={"project": OTHER_PROJECT}, ingress=ports[0], egress=ports[1]
+        )
+        for unknown in (uuidutils.generate_uuid(), foreign["id"]):
+            self.refused(unknown, expect=404, port_pairs=[unknown])
+        for wrong in (["PP1"], "PP1", [[]], [{}], [None], 3):
+            self.refused("port_pairs", port_pairs=wrong)
+
+    def test_a_pair_stands_in_the_list_once(self) -> None:
+        pair = self.pair(self.net)["id"]
+        self.refused("port_pairs", port_pairs=[pair, pair])
+
+    def test_a_pair_is_in_one_group_only(self) -> None:
+        first = self.group(self.net)
+        (pair,) = first["port_pairs"]
+        self.refused(first["id"], expect=409, port_pairs=[pair])
+        other = self.create("port_pair_group")
+        error = self.update("port_pair_group", other["id"], expect=409, port_pairs=[pair])
+        assert "port_pairs" in error["message"]
+        assert self.show("port_pair_group", other["id"]) == other
+
+    def test_pairs_must_have_the_same_correlation(self) -> None:
+        plain = self.pair(self.net, "vm1")["id"]
+        aware = self.pair(self.net, "vm2", service_function_parameters={"correlation": "mpls"})[
+            "id"
+        ]
+        self.refused("correlation", port_pairs=[plain, aware])
+        group = self.create("port_pair_group", port_pairs=[plain])
+        error = self.update("port_pair_group", group["id"], expect=400, port_pairs=[plain, aware])
+        assert "port_pairs" in error["message"]
+        assert self.show("port_pair_group", group["id"]) == group
+
+    def test_update(self) -> None:
+        group = self.group(self.net, pairs=2)
+        more = self.pair(self.net, "vm9")["id"]
+        wanted = [more, group["port_pairs"][0]]
+        changed = self.update("port_pair_group", group["id"], name="new", port_pairs=wanted)
+        assert changed == group | {"name": "new", "port_pairs": wanted}
+        for name in ("group_id", "port_pair_group_parameters"):
+            assert name in str(
+                self.update("port_pair_group", group["id"], expect=400, **{name: group[name]})
+            )
+
+    def test_update_of_a_group_in_chains_gives_them_one_refresh(self) -> None:
+        group = self.group(self.net)
+        chains = [
+            self.create(
+                "port_chain",
+                port_pair_groups=[group["id"]],
+                flow_classifiers=[self.classifier(self.port(self.net))["id"]],
+            )
+            for _ in range(3)
+        ]
+        self.update("port_pair_group", group["id"], port_pairs=[])
+        assert [self.show("port_chain", chain["id"]) for chain in chains] == chains
+
+    def test_pairs_must_fit_the_chains_that_use_the_group(self) -> None:
+        group = self.create("port_pair_group")
+        self.create(
+            "port_chain",
+            port_pair_groups=[group["id"]],
+            chain_parameters={"correlation": "nsh"},
+        )
+        aware = self.pair(self.net, service_function_parameters={"correlation": "mpls"})["id"]
+        before = self.rows()
+        error = self.update("port_pair_group", group["id"], expect=400, port_pairs=[aware])
+        assert "port_pairs" in error["message"]
+        assert self.rows() == before
+
+    def test_deleted_unless_in_a_chain(self) -> None:
+        chain = self.chain(self.net)
+        (group,) = chain["port_pair_groups"]
+        assert chain["id"] in self.delete("port_pair_group", group, expect=409)["message"]
+        self.delete("port_chain", chain["id"])
+        pairs = self.show("port_pair_group", group)["port_pairs"]
+        self.delete("port_pair_group", group)
+        self.show("port_pair_group", group, expect=404)
+        # Its pairs are free again.
+        self.create("port_pair_group", port_pairs=pairs)

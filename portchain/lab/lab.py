@@ -13,7 +13,17 @@ from typing import Any
 
 import openstack.connection
 
-from portchain.lab import clients, configs, database, layout, netns, network, processes, services
+from portchain.lab import (
+    clients,
+    configs,
+    database,
+    layout,
+    machines,
+    netns,
+    network,
+    processes,
+    services,
+)
 from portchain.lab.clients import Report
 from portchain.lab.errors import LabError
 from portchain.lab.services import Managed
@@ -48,6 +58,7 @@ class Lab:
     def __init__(self, lab: layout.Layout) -> None:
         self.layout = lab
         self.ledger = processes.Ledger(lab.directory / "processes")
+        self.vms = machines.Machines(lab, lambda: self.sdk("admin"))
 
     @classmethod
     def open(cls, name: str = "demo") -> "Lab":

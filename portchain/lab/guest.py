@@ -1,0 +1,93 @@
+"""What happens inside a virtual machine: addresses, and routing for service functions."""
+
+import ipaddress
+from collections.abc import Sequence
+from pathlib import Path
+
+from portchain.lab import netns
+from portchain.lab.vif import Nic
+
+PLAIN = "plain"
+L3 = "l3"
+KINDS = (PLAIN, L3)
+
+_SYSCTL = Path("/proc/sys/net")
+
+
+def _write(values: dict[str, str]) -> None:
+    """Set kernel parameters of the calling thread's namespace."""
+    for name, value in values.items():
+        (_SYSCTL / name).write_text(value)
+
+
+def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
+    """Configure all interfaces of a machine; may be repeated, after one came or went.
+
+    :param kind: ``plain`` is an ordinary end point; ``l3`` routes from each NIC to the next one.
+    """
+    netns.call(namespace, lambda: _write(_parameters(nics, kind)))
+    for nic in nics:
+        netns.ip(
+            f"link set {nic.device} up",
+            *(f"addr replace {address} dev {nic.device}" for address in nic.addresses),
+            namespace=namespace,
+        )
+    netns.ip("rule flush", "-6 rule flush", *_KERNEL_RULES, namespace=namespace, force=True)
+    netns.ip(*routing(nics, kind), namespace=namespace)
+
+
+_KERNEL_RULES = tuple(
+    f"{family}rule add lookup {table} prio {priority}"
+    for family in ("", "-6 ")
+    for table, priority in (("local", 0), ("main", 32766), ("default", 32767))
+)
+
+
+def _parameters(nics: Sequence[Nic], kind: str) -> dict[str, str]:
+    """Kernel parameters, by path below /proc/sys/net."""
+    forward = "1" if kind == L3 else "0"
+    values = {"ipv4/ip_forward": forward, "ipv6/conf/all/forwarding": forward}
+    for device in ("all", "default", *(nic.device for nic in nics)):
+        values |= {
+            # Packets of others come in: their senders are not to be found behind this interface,
+            # and must not be told of a shorter way.
+            f"ipv4/conf/{device}/rp_filter": "0",
+            f"ipv4/conf/{device}/send_redirects": "0",
+            # Two interfaces in one network: each speaks for its own address only.
+            f"ipv4/conf/{device}/arp_ignore": "1",
+            f"ipv4/conf/{device}/arp_announce": "2",
+            f"ipv6/conf/{device}/accept_dad": "0",
+        }
+    return values
+
+
+def routing(nics: Sequence[Nic], kind: str) -> list[str]:
+    """ip(8) commands for policy routing: what a NIC takes in leaves by the next one.
+
+    The machine's own packets leave by the NIC whose address they carry.
+    """
+    lines = []
+    for index, nic in enumerate(nics):
+        onward = nics[(index + 1) % len(nics)]
+        lines += _rules(nic, nic, 100 + index, own=True)
+        if kind == L3:
+            lines += _rules(nic, onward, 200 + index, own=False)
+    return lines
+
+
+def _rules(nic: Nic, leave_by: Nic, table: int, own: bool) -> list[str]:
+    lines = []
+    for address in leave_by.addresses:
+        interface = ipaddress.ip_interface(address)
+        family = "-6 " if interface.version == 6 else ""
+        lines.append(
+            f"{family}route replace {interface.network} dev {leave_by.device} table {table}"
+        )
+        if not own:
+            lines.append(f"{family}rule add iif {nic.device} lookup {table} prio {table}")
+        else:
+            lines.append(f"{family}rule add from {interface.ip} lookup {table} prio {table}")
+        if leave_by.gateway and ipaddress.ip_address(leave_by.gateway).version == interface.version:
+            via = f"default via {leave_by.gateway} dev {leave_by.device}"
+            lines.append(f"{family}route replace {via} table {table}")
+    return lines

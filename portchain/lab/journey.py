@@ -1,0 +1,208 @@
+"""From captures to paths: which ports did each packet of each connection really pass, in which
+order?
+
+Pure functions over what ``capture`` recorded.
+"""
+
+import hashlib
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
+
+from portchain.lab.capture import Seen
+
+TCP_SYN, TCP_ACK = 0x02, 0x10
+Path = tuple[str, ...]
+"""Labels of the ports a packet was seen at, in order."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Flow:
+    """The 5-tuple of a packet; for ICMP echo, both ports are the identifier."""
+
+    protocol: str
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+
+    @property
+    def reverse(self) -> "Flow":
+        """The 5-tuple of the answers."""
+        return Flow(
+            self.protocol,
+            self.destination,
+            self.destination_port,
+            self.source,
+            self.source_port,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.protocol} {self.source}:{self.source_port} -> "
+            f"{self.destination}:{self.destination_port}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A packet at a port.
+
+    :param identity: what forwarding does not change: the same for one packet at every port.
+    :param opens: whether the packet opens a TCP connection.
+    """
+
+    time_ns: int
+    port: str
+    outgoing: bool
+    flow: Flow
+    identity: bytes
+    opens: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One packet and where it was.
+
+    :param ports: every sighting's port in order; a port twice means that it was there twice.
+    """
+
+    start_ns: int
+    flow: Flow
+    ports: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One connection: packets of a 5-tuple, for TCP from one SYN to the next.
+
+    :param number: of the connections with this 5-tuple, counted from 0.
+    :param paths: how many packets took each path, the client's packets.
+    :param replies: likewise for the packets of the other direction.
+    """
+
+    flow: Flow
+    number: int
+    start_ns: int
+    paths: Counter[Path]
+    replies: Counter[Path]
+
+    @property
+    def path(self) -> Path | None:
+        """The path of all of the client's packets, None if they took several."""
+        return next(iter(self.paths)) if len(self.paths) == 1 else None
+
+
+def sightings(seen: Iterable[Seen], overheard: bool = False) -> list[Sighting]:
+    """The IP packets among the frames, in the order of time.
+
+    :param overheard: include unicast frames to other MAC addresses. They are what a switch floods;
+        a bridging function, though, gets nothing else.
+    """
+    found = [
+        sighting
+        for one in seen
+        if (one.addressed or one.outgoing or overheard) and (sighting := _sighting(one))
+    ]
+    return sorted(found, key=lambda sighting: sighting.time_ns)
+
+
+def _sighting(seen: Seen) -> Sighting | None:
+    packet = Ether(seen.frame)
+    network = packet.getlayer(IP) or packet.getlayer(IPv6)
+    if network is None:
+        return None
+    flow = _flow(network)
+    opens = TCP in network and network[TCP].flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+    return Sighting(seen.time_ns, seen.port, seen.outgoing, flow, _identity(network), bool(opens))
+
+
+def _flow(network: Packet) -> Flow:
+    source, destination = str(network.src), str(network.dst)
+    for layer, name in ((TCP, "tcp"), (UDP, "udp")):
+        if layer in network:
+            ports = network[layer]
+            return Flow(name, source, int(ports.sport), destination, int(ports.dport))
+    if ICMP in network:
+        number = int(network[ICMP].id or 0)
+        return Flow("icmp", source, number, destination, number)
+    number = int(network.nh if IPv6 in network else network.proto)
+    return Flow(f"ip-{number}", source, 0, destination, 0)
+
+
+def _identity(network: Packet) -> bytes:
+    """Digest of all that routers leave alone: addresses, IP identification and what IP carries."""
+    number = 0 if IPv6 in network else int(network.id)
+    head = f"{network.src} {network.dst} {number} ".encode()
+    return hashlib.sha256(head + bytes(network.payload)).digest()
+
+
+def walks(found: Sequence[Sighting]) -> list[Walk]:
+    """Follow each packet from its first sighting to its last."""
+    packets: dict[bytes, list[Sighting]] = {}
+    for sighting in found:
+        packets.setdefault(sighting.identity, []).append(sighting)
+    return [
+        Walk(steps[0].time_ns, steps[0].flow, tuple(step.port for step in steps))
+        for steps in packets.values()
+    ]
+
+
+def connections(found: Sequence[Sighting]) -> list[Connection]:
+    """Group packets to connections, in the order of their beginnings.
+
+    A TCP connection begins with a SYN that was not seen before, so a 5-tuple that is used again
+    gives another connection. The side that sent first is the client.
+    """
+    starts: dict[Flow, list[int]] = {}
+    known: set[bytes] = set()
+    for sighting in found:
+        fresh = sighting.identity not in known
+        known.add(sighting.identity)
+        if sighting.flow.reverse in starts:
+            continue
+        begun = starts.setdefault(sighting.flow, [])
+        if not begun or (sighting.opens and fresh):
+            begun.append(sighting.time_ns)
+    result = {
+        (flow, number): Connection(flow, number, start, Counter(), Counter())
+        for flow, times in starts.items()
+        for number, start in enumerate(times)
+    }
+    for walk in walks(found):
+        answer = walk.flow not in starts
+        flow = walk.flow.reverse if answer else walk.flow
+        number = max(0, sum(start <= walk.start_ns for start in starts[flow]) - 1)
+        connection = result[flow, number]
+        (connection.replies if answer else connection.paths)[walk.ports] += 1
+    return sorted(result.values(), key=lambda connection: connection.start_ns)
+
+
+def select(
+    found: Iterable[Connection],
+    protocol: str | None = None,
+    source: str | None = None,
+    destination: str | None = None,
+    destination_port: int | None = None,
+) -> list[Connection]:
+    """The connections with these properties; None is any. Addresses may be prefixes in CIDR
+    notation.
+    """
+
+    def within(address: str, prefix: str | None) -> bool:
+        return prefix is None or ipaddress.ip_address(address) in ipaddress.ip_network(prefix)
+
+    return [
+        connection
+        for connection in found
+        if protocol in (None, connection.flow.protocol)
+        and within(connection.flow.source, source)
+        and within(connection.flow.destination, destination)
+        and destination_port in (None, connection.flow.destination_port)
+    ]

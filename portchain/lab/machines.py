@@ -1,0 +1,234 @@
+"""Virtual machines, as Nova would run them: namespaces whose interfaces are Neutron ports."""
+
+import json
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import openstack.connection
+
+from portchain.lab import guest, layout, netns, processes, vif
+from portchain.lab.errors import LabError
+from portchain.lab.vif import Nic
+from portchain.lab.waiting import wait_for
+
+DEVICE_OWNER = "compute:nova"
+ACTIVE_DEADLINE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A virtual machine at one moment; attaching and moving give a new value.
+
+    :param namespace: the network namespace that plays the machine.
+    :param kind: ``plain`` or ``l3``, see ``guest``.
+    """
+
+    name: str
+    id: str
+    host: str
+    namespace: str
+    kind: str
+    nics: tuple[Nic, ...] = ()
+
+    @property
+    def ip(self) -> str:
+        """Address of the first interface."""
+        return self.nics[0].ip
+
+    def nic(self, port: str) -> Nic:
+        """The interface of a Neutron port, by the port's name or id.
+
+        :raises LabError: if the machine has none such.
+        """
+        for nic in self.nics:
+            if port in (nic.port_id, nic.port_name):
+                return nic
+        msg = f"{self.name} has no port {port}"
+        raise LabError(msg)
+
+
+class Machines:
+    """The lab's virtual machines.
+
+    :param connect: gives an administrator's SDK connection: Nova, too, binds ports as a service.
+    """
+
+    def __init__(
+        self, lab: layout.Layout, connect: Callable[[], openstack.connection.Connection]
+    ) -> None:
+        self._lab = lab
+        self._connect = connect
+        self._directory = lab.directory / "machines"
+        self._cloud: openstack.connection.Connection | None = None
+
+    @property
+    def _network(self) -> Any:
+        self._cloud = self._cloud or self._connect()
+        return self._cloud.network
+
+    def all(self) -> list[Machine]:
+        """The machines there are, by name."""
+        return [self.get(path.stem) for path in sorted(self._directory.glob("*.json"))]
+
+    def get(self, name: str) -> Machine:
+        """A machine by its name.
+
+        :raises LabError: if there is none.
+        """
+        try:
+            known = json.loads((self._directory / f"{name}.json").read_text())
+        except FileNotFoundError:
+            msg = f"no virtual machine {name!r}"
+            raise LabError(msg) from None
+        nics = tuple(
+            Nic(**{**nic, "addresses": tuple(nic["addresses"])}) for nic in known.pop("nics")
+        )
+        return Machine(**known, nics=nics)
+
+    def boot(
+        self, name: str, host: str, ports: Sequence[str], kind: str = guest.PLAIN, wait: bool = True
+    ) -> Machine:
+        """Start a machine with existing Neutron ports.
+
+        :param ports: ids of the ports, in the order of its interfaces.
+        :param kind: ``plain``, or ``l3`` for a routing service function.
+        :param wait: until Neutron reports every port ACTIVE.
+        """
+        if kind not in guest.KINDS:
+            msg = f"kind {kind!r}: one of {', '.join(guest.KINDS)}"
+            raise LabError(msg)
+        namespace = self._lab.namespace(layout.vm_part(name))
+        netns.create([namespace])
+        machine = Machine(name, str(uuid.uuid4()), host, namespace, kind)
+        self._save(machine)
+        machine = self._attach(machine, ports)
+        if wait:
+            self.wait_active([machine])
+        return machine
+
+    def attach(self, machine: Machine, port: str, wait: bool = True) -> Machine:
+        """Add an interface to a running machine (``nova interface-attach``)."""
+        machine = self._attach(machine, [port])
+        if wait:
+            self.wait_active([machine])
+        return machine
+
+    def detach(self, machine: Machine, port: str) -> Machine:
+        """Take an interface away from a running machine (``nova interface-detach``)."""
+        nic = machine.nic(port)
+        vif.unplug(self._lab, machine.host, machine.name, machine.id, nic)
+        self._unbind(nic)
+        rest = tuple(other for other in machine.nics if other != nic)
+        machine = replace(machine, nics=rest)
+        guest.configure(machine.namespace, rest, machine.kind)
+        self._save(machine)
+        return machine
+
+    def move(self, machine: Machine, host: str, wait: bool = True) -> Machine:
+        """Take a machine to another host: unplug, bind its ports there, plug."""
+        for nic in machine.nics:
+            vif.unplug(self._lab, machine.host, machine.name, machine.id, nic)
+        moved = replace(machine, host=host)
+        for nic in moved.nics:
+            self._network.update_port(nic.port_id, binding_host_id=host)
+            vif.plug(self._lab, host, moved.name, moved.id, nic)
+        guest.configure(moved.namespace, moved.nics, moved.kind)
+        self._save(moved)
+        if wait:
+            self.wait_active([moved])
+        return moved
+
+    def delete(self, machine: Machine) -> None:
+        """End a machine; its ports stay, unbound."""
+        processes.kill_all([machine.namespace])
+        for nic in machine.nics:
+            vif.unplug(self._lab, machine.host, machine.name, machine.id, nic)
+            self._unbind(nic)
+        netns.delete([machine.namespace])
+        (self._directory / f"{machine.name}.json").unlink(missing_ok=True)
+
+    def delete_all(self) -> None:
+        """End every machine."""
+        for machine in self.all():
+            self.delete(machine)
+
+    def wait_active(self, machines: Iterable[Machine], deadline: float = ACTIVE_DEADLINE) -> None:
+        """Wait until Neutron reports every port of the machines ACTIVE.
+
+        :param deadline: seconds.
+        """
+        for machine in machines:
+            for nic in machine.nics:
+                what = f"port {nic.label} of {machine.name} ACTIVE"
+                wait_for(partial(self._is_active, nic.port_id), deadline, what, interval=0.3)
+
+    def _is_active(self, port: str) -> bool:
+        return bool(self._network.get_port(port).status == "ACTIVE")
+
+    def ping(self, machine: Machine, address: str, count: int = 1, deadline: int = 10) -> bool:
+        """Whether ``count`` echo replies come back within ``deadline`` seconds.
+
+        Echo requests are repeated every 0.2 s until enough replies came: the first may be lost to
+        address resolution.
+        """
+        argv = ("ping", "-n", "-q", "-i", "0.2", "-c", str(count), "-w", str(deadline), address)
+        done = subprocess.run(
+            netns.command(machine.namespace, argv), capture_output=True, check=False
+        )
+        return done.returncode == 0
+
+    def _attach(self, machine: Machine, ports: Sequence[str]) -> Machine:
+        for port_id in ports:
+            port = self._network.update_port(
+                port_id,
+                device_id=machine.id,
+                device_owner=DEVICE_OWNER,
+                binding_host_id=machine.host,
+            )
+            nic = self._describe(port, f"eth{self._free_index(machine)}")
+            vif.plug(self._lab, machine.host, machine.name, machine.id, nic)
+            machine = replace(machine, nics=(*machine.nics, nic))
+            self._save(machine)
+        guest.configure(machine.namespace, machine.nics, machine.kind)
+        return machine
+
+    @staticmethod
+    def _free_index(machine: Machine) -> int:
+        taken = {nic.device for nic in machine.nics}
+        return next(index for index in range(100) if f"eth{index}" not in taken)
+
+    def _describe(self, port: Any, device: str) -> Nic:
+        addresses, gateway = [], ""
+        for fixed in port.fixed_ips:
+            subnet = self._network.get_subnet(fixed["subnet_id"])
+            addresses.append(f"{fixed['ip_address']}/{subnet.cidr.partition('/')[2]}")
+            gateway = gateway or subnet.gateway_ip or ""
+        return Nic(
+            device=device,
+            port_id=port.id,
+            port_name=port.name,
+            network_id=port.network_id,
+            mac_address=port.mac_address,
+            addresses=tuple(addresses),
+            gateway=gateway,
+            mtu=self._network.get_network(port.network_id).mtu,
+        )
+
+    def _unbind(self, nic: Nic) -> None:
+        """Give a port back, as Nova does with ports it did not make; a deleted port is no error."""
+        if self._network.find_port(nic.port_id):
+            self._network.update_port(
+                nic.port_id, device_id="", device_owner="", binding_host_id=""
+            )
+
+    def _save(self, machine: Machine) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path = self._directory / f"{machine.name}.json"
+        draft = path.with_suffix(".new")
+        draft.write_text(json.dumps(asdict(machine)))
+        shutil.move(draft, path)

@@ -1,0 +1,129 @@
+"""Virtual interfaces: plugged into a host's switch by os-vif, as nova-compute does it.
+
+The difference to Nova is what hangs on the interface: the other end of a veth pair in a namespace
+instead of a hypervisor's tap device.
+"""
+
+import uuid
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import vif_plug_ovs.ovs
+from os_vif import objects
+from oslo_config import cfg
+from ovsdbapp.backend.ovs_idl.connection import Connection
+from vif_plug_ovs import privsep
+from vif_plug_ovs.ovsdb import impl_idl
+
+from portchain.lab import layout, netns, network
+
+INTEGRATION_BRIDGE = "br-int"
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """A network interface of a virtual machine.
+
+    :param device: its name inside the machine, such as ``eth0``.
+    :param addresses: with prefix length, such as ``10.0.0.5/24``.
+    :param gateway: of the first subnet, empty if it has none.
+    :param mtu: of the network, in bytes.
+    """
+
+    device: str
+    port_id: str
+    port_name: str
+    network_id: str
+    mac_address: str
+    addresses: tuple[str, ...]
+    gateway: str
+    mtu: int
+
+    @property
+    def label(self) -> str:
+        """What people call it: the Neutron port's name, else its id."""
+        return self.port_name or self.port_id
+
+    @property
+    def ip(self) -> str:
+        """The first address, without prefix length."""
+        return self.addresses[0].partition("/")[0]
+
+
+def _plugin(lab: layout.Layout, host: str) -> Any:
+    """os-vif's Open vSwitch plug-in, connected to one host's database."""
+    return _connected(f"unix:{lab.host_directory(host)}/db.sock", lab.directory.stat().st_ino)
+
+
+@cache
+def _connected(connection: str, lab_inode: int) -> Any:
+    """One plug-in per database; a lab that was brought up anew has another directory and gets a new
+    one.
+    """
+    objects.register_all()
+    # This process is privileged already: no helper in between.
+    privsep.vif_plug.set_client_mode(False)
+    conf = cfg.ConfigOpts()
+    conf.register_opts(vif_plug_ovs.ovs.OvsPlugin.CONFIG_OPTS, group="vif_plug_ovs")
+    conf.set_override("ovsdb_connection", connection, group="vif_plug_ovs")
+    plugin = vif_plug_ovs.ovs.OvsPlugin(conf.vif_plug_ovs)
+    # ovsdbapp keeps one connection per class: a class of its own for each host. Made here, its
+    # thread stays in this process's own namespace.
+    backend = type("HostBackend", (impl_idl.NeutronOvsdbIdl,), {"_ovsdb_connection": None})
+    plugin.ovsdb._ovsdb = backend(Connection(impl_idl.idl_factory(plugin.ovsdb), timeout=30))
+    return plugin
+
+
+def _describe(nic: Nic, machine: str, machine_id: str) -> tuple[Any, Any]:
+    """The interface in os-vif's words."""
+    vif = objects.vif.VIFOpenVSwitch(
+        id=str(uuid.UUID(nic.port_id)),
+        address=nic.mac_address,
+        vif_name=layout.tap_name(nic.port_id),
+        bridge_name=INTEGRATION_BRIDGE,
+        network=objects.network.Network(
+            id=nic.network_id, bridge=INTEGRATION_BRIDGE, mtu=nic.mtu, subnets=_no_subnets()
+        ),
+        port_profile=objects.vif.VIFPortProfileOpenVSwitch(
+            interface_id=nic.port_id, datapath_type="netdev", create_port=True
+        ),
+        plugin="ovs",
+        active=True,
+        has_traffic_filtering=True,
+    )
+    return vif, objects.instance_info.InstanceInfo(uuid=machine_id, name=machine)
+
+
+def _no_subnets() -> Any:
+    return objects.subnet.SubnetList(objects=[])
+
+
+def plug(lab: layout.Layout, host: str, machine: str, machine_id: str, nic: Nic) -> None:
+    """Make the interface and plug its outer end into the host's integration bridge.
+
+    :param machine: name of the virtual machine; its namespace exists.
+    :param machine_id: its UUID, which the Neutron port has as ``device_id``.
+    """
+    inside, outside = lab.namespace(layout.vm_part(machine)), lab.namespace(host)
+    tap = layout.tap_name(nic.port_id)
+    netns.ip(
+        f"link add {tap} mtu {nic.mtu} type veth peer name {nic.device} "
+        f"address {nic.mac_address} mtu {nic.mtu} netns {inside}",
+        f"link set {tap} up",
+        namespace=outside,
+    )
+    network.disable_offloads(outside, [tap])
+    network.disable_offloads(inside, [nic.device])
+    plugin = _plugin(lab, host)
+    vif, instance = _describe(nic, machine, machine_id)
+    netns.call(outside, lambda: plugin.plug(vif, instance))
+
+
+def unplug(lab: layout.Layout, host: str, machine: str, machine_id: str, nic: Nic) -> None:
+    """Take the interface out of the switch and remove it, both ends."""
+    plugin = _plugin(lab, host)
+    vif, instance = _describe(nic, machine, machine_id)
+    netns.call(lab.namespace(host), lambda: plugin.unplug(vif, instance))
+    tap = layout.tap_name(nic.port_id)
+    netns.ip(f"link del {tap}", namespace=lab.namespace(host), force=True)

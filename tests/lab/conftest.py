@@ -1,0 +1,64 @@
+"""One lab for all tests that need a whole system, and evidence of what went wrong in it."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from portchain.lab import capture, evidence
+from portchain.lab.lab import Lab
+from portchain.lab.layout import Layout
+from portchain.lab.machines import Machine
+
+NAME = os.environ.get("PORTCHAIN_TEST_LAB", "test")
+EVIDENCE = Path("evidence")
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A lab of three hosts. With PORTCHAIN_KEEP_LAB=1 it stays, and the next run uses it again."""
+    keep = os.environ.get("PORTCHAIN_KEEP_LAB") == "1"
+    made = Lab(Layout(NAME))
+    if not (keep and made.is_up()):
+        made.up(lambda step: print(f"lab: {step}", flush=True))
+    yield made
+    if not keep:
+        made.down()
+
+
+@dataclass
+class Captures:
+    """Captures of one test, kept as evidence if it fails."""
+
+    all: list[capture.Capture] = field(default_factory=list)
+
+    def __call__(self, *machines: Machine) -> capture.Capture:
+        """A capture at all interfaces of these machines; use it as a context manager."""
+        made = capture.Capture(machines)
+        self.all.append(made)
+        return made
+
+
+@pytest.fixture
+def captures() -> Captures:
+    """Makes captures."""
+    return Captures()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    """Keep evidence while the failed test's machines are still there."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    running = getattr(item, "funcargs", {}).get("lab")
+    if call.when == "teardown" or not report.failed or running is None:
+        return
+    made = getattr(item, "funcargs", {}).get("captures") or Captures()
+    seen = [one for each in made.all for one in each.seen]
+    place = evidence.keep(running, EVIDENCE / re.sub(r"[^\w.-]+", "_", item.name), seen)
+    report.sections.append(("evidence", str(place.resolve())))

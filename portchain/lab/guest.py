@@ -36,10 +36,11 @@ def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
     netns.ip(*routing(nics, kind), namespace=namespace)
 
 
+# What is left of the kernel's own rules after a flush is the one for local addresses.
 _KERNEL_RULES = tuple(
     f"{family}rule add lookup {table} prio {priority}"
     for family in ("", "-6 ")
-    for table, priority in (("local", 0), ("main", 32766), ("default", 32767))
+    for table, priority in (("main", 32766), ("default", 32767))
 )
 
 
@@ -69,7 +70,8 @@ def routing(nics: Sequence[Nic], kind: str) -> list[str]:
     lines = []
     for index, nic in enumerate(nics):
         onward = nics[(index + 1) % len(nics)]
-        lines += _rules(nic, nic, 100 + index, own=True)
+        if len(nics) > 1:
+            lines += _rules(nic, nic, 100 + index, own=True)
         if kind == L3:
             lines += _rules(nic, onward, 200 + index, own=False)
     return lines

@@ -58,7 +58,9 @@ def start_time(pid: int) -> int | None:
         return None
     # The command's name, in parentheses, may hold blanks and parentheses itself.
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    # While other threads are still on their way out, so are the files and ports they share.
+    gone = fields[0] in "ZX" and int(fields[17]) <= 1
+    return None if gone else int(fields[19])
 
 
 def alive(record: Record) -> bool:

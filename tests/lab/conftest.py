@@ -49,9 +49,7 @@ def captures() -> Captures:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Keep evidence while the failed test's machines are still there."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]

@@ -1,10 +1,12 @@
-"""The lab without chains: an OpenStack network that works, and goes on working when parts of it restart."""
+"""The lab without chains: an OpenStack network that works, and goes on working when parts of it
+restart.
+"""
 
 from collections.abc import Iterator
 
 import pytest
 
-from portchain.lab import journey, traffic
+from portchain.lab import journey, netns, traffic
 from portchain.lab.lab import CONTROLLER_SERVICES, HOST_SERVICES, Lab
 from portchain.lab.machines import Machine
 from portchain.lab.waiting import wait_for
@@ -52,8 +54,6 @@ def test_a_routing_function_passes_packets_from_one_nic_to_the_other(
     lab: Lab, machines: dict[str, Machine], captures: Captures
 ) -> None:
     a, b, function = machines["a"], machines["b"], machines["f"]
-    from portchain.lab import netns
-
     netns.ip(f"route add {b.ip}/32 via {function.ip} dev eth0", namespace=a.namespace)
     try:
         with captures(a, b, function) as capture, traffic.TcpServer(b, 200):
@@ -75,9 +75,7 @@ def test_a_stream_loses_nothing(lab: Lab, machines: dict[str, Machine]) -> None:
     assert stream.result.duplicates == 0
 
 
-def test_a_machine_moves_and_gets_another_interface(
-    lab: Lab, machines: dict[str, Machine]
-) -> None:
+def test_a_machine_moves_and_gets_another_interface(lab: Lab, machines: dict[str, Machine]) -> None:
     network = lab.sdk("demo").network
     a, b = machines["a"], machines["b"]
     net_id = b.nics[0].network_id
@@ -98,7 +96,7 @@ def test_a_machine_moves_and_gets_another_interface(
 @pytest.mark.parametrize("program", sorted(set(CONTROLLER_SERVICES) - {"epmd"}))
 def test_a_server_restarts(lab: Lab, machines: dict[str, Machine], program: str) -> None:
     lab.kill(program)
-    assert not dict((name, runs) for name, _, runs in lab.status())[program]
+    assert not {name: runs for name, _, runs in lab.status()}[program]
     lab.start(program)
     _new_port_works(lab, machines)
 
@@ -114,7 +112,9 @@ def test_a_host_program_restarts(lab: Lab, machines: dict[str, Machine], program
 
 
 def _new_port_works(lab: Lab, machines: dict[str, Machine]) -> None:
-    """API, database, broker, RPC server and agent together bring a port to ACTIVE, and packets pass."""
+    """API, database, broker, RPC server and agent together bring a port to ACTIVE, and packets
+    pass.
+    """
     network = lab.sdk("demo").network
     port = network.create_port(network_id=machines["b"].nics[0].network_id, name="new")
     machine = lab.vms.boot("new", "h2", [port.id])

@@ -1,0 +1,1 @@
+"""How portchain behaves as chains become many, beside networking-sfc in the same lab."""

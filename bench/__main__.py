@@ -1,0 +1,121 @@
+"""``python -m bench``: measure, print tables, write a file and a picture."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import plot, report, results
+from bench.environments import IMPLEMENTATIONS, REPOSITORY
+from bench.errors import BenchError
+from bench.points import Measured, Point
+from bench.results import Result
+from bench.run import Plan, run
+from portchain.lab import layout
+from portchain.lab.errors import LabError
+
+console = Console(highlight=False)
+WIDTH = 150
+
+
+def chain_counts(text: str) -> tuple[int, ...]:
+    """Numbers of chains from text such as ``0,50,200``, growing.
+
+    :raises argparse.ArgumentTypeError: if it is anything else.
+    """
+    try:
+        counts = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        counts = []
+    if not counts or counts[0] < 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: numbers such as 0,50,200, please")
+    return tuple(counts)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, described."""
+    made = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    names = [implementation.name for implementation in IMPLEMENTATIONS]
+    made.add_argument(
+        "--chains",
+        type=chain_counts,
+        default=(0, 50, 200),
+        help="numbers of chains to measure with (default: 0,50,200)",
+    )
+    made.add_argument("--repeat", type=int, default=15, help="default: %(default)s")
+    made.add_argument("--quick", action="store_true", help="0 and 10 chains, three times each")
+    made.add_argument("--only", choices=names, help="leave the other implementation out")
+    made.add_argument("--hosts", type=int, default=2, help="default: %(default)s")
+    made.add_argument("--firewall", choices=layout.FIREWALLS, default="openvswitch")
+    made.add_argument(
+        "--output", type=Path, default=REPOSITORY / "bench" / "results", metavar="DIRECTORY"
+    )
+    made.add_argument("--show", type=Path, metavar="FILE", help="only show an earlier result")
+    made.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    return made
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """What the command line asks for."""
+    if arguments.quick:
+        return Plan((0, 10), 3, 1, 12, arguments.hosts, arguments.firewall)
+    return Plan(arguments.chains, arguments.repeat, 3, 35, arguments.hosts, arguments.firewall)
+
+
+def show(result: Result, markdown: bool = False) -> None:
+    """Print the tables, as wide as they are."""
+    out = Console(highlight=False, width=max(console.width, WIDTH))
+    out.print(f"began {result.began}Z: {result.about}", soft_wrap=True)
+    for title, table in report.tables(Measured(result.points), markdown):
+        out.print(f"\n[bold]{title}[/]" if not markdown else f"\n### {title}")
+        out.print(table)
+
+
+def _measure(arguments: argparse.Namespace) -> Result:
+    plan = plan_of(arguments)
+    chosen = [one for one in IMPLEMENTATIONS if arguments.only in (None, one.name)]
+    about = {
+        "machine": results.machine(),
+        "versions": {one.name: one.version for one in chosen},
+        "chains": list(plan.chains),
+        "repeat": plan.repeat,
+        "hosts": plan.hosts,
+        "firewall": plan.firewall,
+    }
+    points: list[Point] = []
+    began = results.now()
+    for implementation in chosen:
+        run(implementation, plan, points, console)
+    return Result(began, about, points)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point.
+
+    :returns: 0, or 1 after an error that is printed.
+    """
+    arguments = parser().parse_args(argv)
+    if arguments.show:
+        show(Result.read(arguments.show), arguments.markdown)
+        return 0
+    if os.geteuid() != 0:
+        console.print("[red]the lab makes network namespaces: run this as root[/]")
+        return 1
+    try:
+        result = _measure(arguments)
+    except (BenchError, LabError) as error:
+        console.print(f"[red]{error}[/]", soft_wrap=True)
+        return 1
+    show(result, arguments.markdown)
+    written = result.write(arguments.output)
+    picture = written.with_suffix(".png")
+    plot.draw(Measured(result.points), picture)
+    console.print(f"written: {written} and {picture.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

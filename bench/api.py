@@ -1,0 +1,52 @@
+"""The port chain API over HTTP, without a client library between the clock and the server."""
+
+import time
+from typing import Any
+
+from bench.errors import BenchError
+from portchain.lab import clients, layout
+from portchain.lab.lab import Lab
+
+TIMEOUT = 120.0
+Shown = dict[str, Any]
+
+
+class Api:
+    """Requests of an ordinary project's member.
+
+    :param user: ``demo`` or ``admin``.
+    """
+
+    def __init__(self, lab: Lab, user: str = "demo") -> None:
+        self._session = clients.http_session(lab.layout)
+        self._session.headers["X-Auth-Token"] = str(lab.sdk(user).auth_token)
+        self.seconds = 0.0
+        """How long the last request took, from sending to the whole answer."""
+        self.answered_at = 0.0
+        """When its answer was complete, as ``time.time`` counts."""
+
+    def create(self, resource: str, **attributes: Any) -> Shown:
+        """Create a resource such as ``port_chain`` and return what the API shows of it."""
+        return self._send("POST", f"{resource}s", {resource: attributes})[resource]
+
+    def update(self, resource: str, an_id: str, **attributes: Any) -> Shown:
+        """Change a resource."""
+        return self._send("PUT", f"{resource}s/{an_id}", {resource: attributes})[resource]
+
+    def delete(self, resource: str, an_id: str) -> None:
+        """Delete a resource."""
+        self._send("DELETE", f"{resource}s/{an_id}")
+
+    def list(self, resource: str) -> list[Shown]:
+        """All resources of a kind that the user may see."""
+        return self._send("GET", f"{resource}s")[f"{resource}s"]
+
+    def _send(self, method: str, path: str, body: Any = None) -> Any:
+        url = f"{layout.NEUTRON_URL}/v2.0/sfc/{path}"
+        began = time.perf_counter()
+        answer = self._session.request(method, url, json=body, timeout=TIMEOUT)
+        self.seconds = time.perf_counter() - began
+        self.answered_at = time.time()
+        if answer.status_code >= 400:
+            raise BenchError(f"{method} {path}: {answer.status_code} {answer.text}")
+        return answer.json() if answer.content else None

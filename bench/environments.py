@@ -1,0 +1,91 @@
+"""What is measured: the same lab twice, with different software in it."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.points import NETWORKING_SFC, PORTCHAIN
+from portchain.lab.clients import Report
+from portchain.lab.layout import Software
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NETWORKING_SFC_VERSION = "23.0.0"
+NETWORKING_SFC_HOME = REPOSITORY / ".cache" / "networking-sfc"
+# The servers that a lab starts from the environment, besides networking-sfc itself.
+NETWORKING_SFC_NEEDS = (
+    f"networking-sfc=={NETWORKING_SFC_VERSION}",
+    "keystone>=30.0,<31",
+    "neutron>=29.0.0,<30",
+    "pymysql>=1.1",
+    "uwsgi>=2.0.27",
+)
+# Both name their quotas alike, and both default to ten chains.
+QUOTAS = """
+[quotas]
+quota_flow_classifier = -1
+quota_port_pair = -1
+quota_port_pair_group = -1
+quota_port_chain = -1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """One of the things to compare.
+
+    :param version: of its distribution.
+    :param software: prepares the environment if need be and says what the lab runs from it.
+    """
+
+    name: str
+    version: str
+    software: Callable[[Report], Software]
+
+
+def _portchain(_: Report) -> Software:
+    software = Software.installed()
+    if not (software.service_plugins and software.agent_extensions):
+        raise BenchError("portchain's server or agent side is not importable")
+    return replace(software, neutron_options=software.neutron_options + QUOTAS)
+
+
+def _networking_sfc(report: Report) -> Software:
+    _install_networking_sfc(report)
+    return Software(
+        bin=str(NETWORKING_SFC_HOME / "bin"),
+        service_plugins=("flow_classifier", "sfc"),
+        agent_extensions=("sfc",),
+        neutron_options=f"[sfc]\ndrivers = ovs\n[flowclassifier]\ndrivers = ovs\n{QUOTAS}",
+    )
+
+
+def _install_networking_sfc(report: Report) -> None:
+    """Make its virtual environment, with the versions that portchain is tested with, too."""
+    constraints = REPOSITORY / "constraints.txt"
+    wanted = "\n".join((sys.version, *NETWORKING_SFC_NEEDS, constraints.read_text()))
+    digest = hashlib.sha256(wanted.encode()).hexdigest()
+    stamp = NETWORKING_SFC_HOME / ".complete"
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    report(f"installing networking-sfc {NETWORKING_SFC_VERSION} and Neutron beside it (once)")
+    _run(sys.executable, "-m", "venv", "--clear", str(NETWORKING_SFC_HOME))
+    pip = (str(NETWORKING_SFC_HOME / "bin" / "pip"), "install", "-q", "--progress-bar=off")
+    _run(*pip, "--disable-pip-version-check", "-c", str(constraints), *NETWORKING_SFC_NEEDS)
+    stamp.write_text(digest)
+
+
+def _run(*argv: str) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchError(f"{' '.join(argv)} failed:\n{done.stderr[-2000:]}")
+
+
+IMPLEMENTATIONS = (
+    Implementation(PORTCHAIN, metadata.version("neutron-portchain"), _portchain),
+    Implementation(NETWORKING_SFC, NETWORKING_SFC_VERSION, _networking_sfc),
+)

@@ -1,0 +1,51 @@
+"""The picture: latency and memory over the number of chains."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # draws into files; needs no display
+
+from matplotlib import pyplot  # the line above has to come first
+
+from bench.points import NETWORKING_SFC, PORTCHAIN, Measured
+
+LATENCIES = ("port_chain create", "port_chain update", "port_chain delete", "port_pair create")
+STYLES = {PORTCHAIN: "-", NETWORKING_SFC: "--"}
+
+
+def draw(measured: Measured, path: Path) -> None:
+    """Write a PNG with two panels: latency of some requests, memory of the programs.
+
+    A colour is a subject, a line style an implementation.
+    """
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5.5), layout="constrained")
+    _panel(left, measured, "latency", LATENCIES)
+    left.set(title="Time from a request to its answer (bars: 95th percentile)", ylabel="ms")
+    _panel(right, measured, "memory", tuple(measured.subjects("memory")))
+    right.set(title="Resident memory of a process", ylabel="MiB")
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _panel(axes: Any, measured: Measured, metric: str, subjects: tuple[str, ...]) -> None:
+    for name in measured.implementations:
+        for index, subject in enumerate(subjects):
+            points = [measured.get(metric, subject, name, chains) for chains in measured.chains]
+            line = [point for point in points if point]
+            axes.errorbar(
+                [point.chains for point in line],
+                [point.median for point in line],
+                yerr=[[0.0] * len(line), [point.p95 - point.median for point in line]],
+                color=f"C{index}",
+                linestyle=STYLES.get(name, ":"),
+                marker="o",
+                capsize=3,
+                label=f"{name}: {subject.replace('_', ' ')}",
+            )
+    axes.set_xlabel("port chains present")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    if subjects:
+        axes.legend(fontsize="small")

@@ -1,0 +1,166 @@
+"""What the lab holds while it is measured: machines, service functions, and many chains."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice, permutations
+from typing import Any
+
+from bench.api import Api, Shown
+from bench.errors import BenchError
+from portchain.lab.clients import Report
+from portchain.lab.guest import L3
+from portchain.lab.lab import Lab
+from portchain.lab.machines import Machine
+
+CIDR = "10.50.0.0/20"
+# UDP destination ports: each chain of the population has one of its own; so have the measurements.
+POPULATION_PORTS = 10000
+CYCLE_PORTS = (20000, 20001)
+PACKET_PORT = 30000
+
+
+def functions_for(chains: int) -> int:
+    """How many service functions give so many chains, each through two of them in another order."""
+    count = 2
+    while count * (count - 1) < chains:
+        count += 1
+    return count
+
+
+def pairs_of_functions(count: int) -> Iterator[tuple[int, int]]:
+    """Every ordered selection of two of ``count`` functions."""
+    return ((first, second) for first, second in permutations(range(count), 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A service function: a routing machine with two ports."""
+
+    machine: Machine
+    ingress: str
+    egress: str
+
+
+class Scene:
+    """One network: a source, a destination, functions for the population and two spare ones.
+
+    Source and destination are on different hosts, and the functions are spread over all hosts.
+    """
+
+    def __init__(self, lab: Lab, api: Api, max_chains: int, report: Report) -> None:
+        self.lab = lab
+        self.api = api
+        self._network = self._make_network()
+        self._count = functions_for(max_chains)
+        self._names = 0
+        hosts = lab.hosts
+        report("source and destination")
+        self.source = self._boot("src", hosts[0], 1, kind="plain")
+        self.destination = self._boot("dst", hosts[-1], 1, kind="plain")
+        self.spare = [self._function(f"spare{n}", hosts[-1 - n % len(hosts)]) for n in range(2)]
+        self._groups: list[str] = []
+        for number in range(self._count):
+            report(f"service function {number + 1} of {self._count}")
+            function = self._function(f"f{number}", hosts[number % len(hosts)])
+            self._groups.append(self._group(function))
+        lab.vms.wait_active(lab.vms.all())
+        self._chains: list[str] = []
+
+    @property
+    def chains(self) -> int:
+        """How many chains the population has."""
+        return len(self._chains)
+
+    def populate(self, chains: int, progress: Callable[[], None]) -> None:
+        """Create chains until there are so many, each through two functions of its own order.
+
+        :param progress: is called after each.
+        :raises BenchError: if the implementation says that one of them does not work.
+        """
+        orders = islice(pairs_of_functions(self._count), len(self._chains), chains)
+        for number, order in enumerate(orders, start=len(self._chains)):
+            classifier = self.classifier(POPULATION_PORTS + number)
+            groups = [self._groups[index] for index in order]
+            chain = self.chain(groups, [classifier["id"]])
+            self._chains.append(chain["id"])
+            progress()
+
+    def check(self) -> None:
+        """Make sure that all chains are there and in order, as far as the API tells.
+
+        :raises BenchError: otherwise.
+        """
+        found = self.api.list("port_chain")
+        bad = [chain for chain in found if chain.get("status", "ACTIVE") != "ACTIVE"]
+        if bad or len(found) != len(self._chains):
+            raise BenchError(f"{len(found)} chains of {len(self._chains)}, not in order: {bad[:3]}")
+
+    # What measurements create, with all attributes they need.
+
+    def classifier(self, port: int) -> Shown:
+        """Create a classifier of UDP datagrams from the source to a port of the destination."""
+        return self.api.create(
+            "flow_classifier",
+            name=self.name("fc"),
+            ethertype="IPv4",
+            protocol="udp",
+            source_ip_prefix=f"{self.source.ip}/32",
+            destination_ip_prefix=f"{self.destination.ip}/32",
+            destination_port_range_min=port,
+            destination_port_range_max=port,
+            logical_source_port=self.source.nics[0].port_id,
+        )
+
+    def pair(self, function: Function) -> Shown:
+        """Create the port pair of a function."""
+        return self.api.create(
+            "port_pair",
+            name=self.name("pp"),
+            ingress=function.ingress,
+            egress=function.egress,
+        )
+
+    def group(self, pairs: list[str]) -> Shown:
+        """Create a port pair group."""
+        return self.api.create("port_pair_group", name=self.name("pg"), port_pairs=pairs)
+
+    def chain(self, groups: list[str], classifiers: list[str]) -> Shown:
+        """Create a port chain."""
+        return self.api.create(
+            "port_chain",
+            name=self.name("pc"),
+            port_pair_groups=groups,
+            flow_classifiers=classifiers,
+        )
+
+    def name(self, kind: str) -> str:
+        """A name that was not used before."""
+        self._names += 1
+        return f"{kind}{self._names}"
+
+    # How the scene is made.
+
+    def _make_network(self) -> Any:
+        network = self.lab.sdk().network
+        made = network.create_network(name="bench")
+        network.create_subnet(
+            network_id=made.id, ip_version=4, cidr=CIDR, enable_dhcp=False, name="bench"
+        )
+        return made
+
+    def _boot(self, name: str, host: str, ports: int, kind: str) -> Machine:
+        network = self.lab.sdk().network
+        ids = [
+            network.create_port(network_id=self._network.id, name=f"{name}-{index}").id
+            for index in range(ports)
+        ]
+        return self.lab.vms.boot(name, host, ids, kind, wait=False)
+
+    def _function(self, name: str, host: str) -> Function:
+        machine = self._boot(name, host, 2, L3)
+        ingress, egress = (nic.port_id for nic in machine.nics)
+        return Function(machine, ingress, egress)
+
+    def _group(self, function: Function) -> str:
+        pair = self.pair(function)
+        return str(self.group([pair["id"]])["id"])

@@ -1,0 +1,96 @@
+"""SQL statements of the API workers, from the database server's own log.
+
+The log says which connection a statement came by, and the kernel which process holds the
+connection: so what other programs ask in the meantime is not counted.
+"""
+
+import re
+from types import TracebackType
+from typing import Any
+
+import pymysql
+
+from portchain.lab import netns, processes, services
+from portchain.lab.lab import Lab
+
+# Connection checks and the ends of transactions are no work of a request's own.
+_COUNTED = re.compile(r"\s*(SELECT\s+(?!1\s*$)|INSERT|UPDATE|DELETE|REPLACE)", re.IGNORECASE)
+
+
+def counted(statement: str) -> bool:
+    """Whether a statement reads or writes rows."""
+    return _COUNTED.match(statement) is not None
+
+
+def ports_by_process(listing: str) -> dict[int, int]:
+    """Local port -> process, from what ``ss -Htnp`` prints of connections to the database."""
+    found = {}
+    for line in listing.splitlines():
+        ends = re.findall(r":(\d+)(?=\s)", line)
+        owner = re.search(r"pid=(\d+)", line)
+        if ends and owner:
+            found[int(ends[0])] = int(owner[1])
+    return found
+
+
+class SqlLog:
+    """Records what is sent to the database while it is entered."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._connection = pymysql.connect(
+            unix_socket=str(services.mariadb_socket(lab.layout)), user="root", autocommit=True
+        )
+
+    def __enter__(self) -> "SqlLog":
+        self._ask("SET GLOBAL log_output = 'TABLE'")
+        self._ask("SET GLOBAL general_log = 'ON'")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ask("SET GLOBAL general_log = 'OFF'")
+        self._connection.close()
+
+    def forget(self) -> None:
+        """Empty the log."""
+        self._ask("TRUNCATE mysql.general_log")
+
+    def statements(self, program: str = "neutron-api") -> list[str]:
+        """What a program has asked since the log was emptied, in order."""
+        threads = self._threads(program)
+        logged = self._ask(
+            "SELECT thread_id, argument FROM mysql.general_log WHERE command_type = 'Query'"
+        )
+        texts = [_text(argument) for thread, argument in logged if thread in threads]
+        return [text for text in texts if counted(text)]
+
+    def _threads(self, program: str) -> set[int]:
+        """The database server's numbers of the program's connections."""
+        listing = netns.run(
+            self._lab.layout.controller,
+            *("ss", "-Htnp", "state", "established", "dport = :3306"),
+        )
+        record = self._lab.ledger.read(program)
+        assert record
+        own = set(processes.group(record))
+        ports = {port for port, pid in ports_by_process(listing).items() if pid in own}
+        rows = self._ask("SELECT id, host FROM information_schema.processlist")
+        return {
+            number
+            for number, host in rows
+            if host.rpartition(":")[2].isdigit() and int(host.rpartition(":")[2]) in ports
+        }
+
+    def _ask(self, statement: str) -> list[Any]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

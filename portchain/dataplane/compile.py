@@ -178,6 +178,9 @@ class _ChainOnHost:
         yield _rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY, match, *enter)
         # Replies of connections that others opened come here without passing ACCEPT_OR_INGRESS.
         yield _rule("ACCEPTED_EGRESS", Priority.CLASSIFY, match, *enter)
+        # While the firewall has not taken charge of the port (its rules are lost when the switch restarts), packets would be
+        # switched normally from here; below its rule, above NORMAL.
+        yield _rule("TRANSIENT", Priority.CLASSIFY_UNGUARDED, match, *enter)
 
     def _choose(self, index: int, hop: Hop) -> Iterator[Flow]:
         match = (f"{REG_STEP}={step(self.plan.path_id, index):#x}",)

@@ -156,7 +156,7 @@ TABLES = {
 _BY_PLACE = {(table.bridge, table.number): table for table in TABLES.values()}
 
 
-# --- Priorities: higher than Neutron's rules beside them, lower than its rule that drops the dead VLAN (65535).
+# --- Priorities: but for one, higher than Neutron's rules beside them, lower than its rule that drops the dead VLAN (65535).
 
 
 class Priority:
@@ -164,6 +164,9 @@ class Priority:
 
     CLASSIFY_NEW = 321  # the first packet of a tracked connection is committed on its way
     CLASSIFY = 320
+    CLASSIFY_UNGUARDED = (
+        50  # below the firewall's rule for a port in table 60 (100), above NORMAL (1)
+    )
     RETURN_EXACT = 311  # from a function, source address known to belong to the chain's source port
     RETURN = 310
     ARRIVE = 301

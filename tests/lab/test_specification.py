@@ -1,0 +1,263 @@
+"""The specification's workflow with real servers and real packets, and what must hold around it."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from portchain.lab import journey, traffic
+from portchain.lab.capture import Seen
+from portchain.lab.lab import Lab
+from portchain.lab.waiting import wait_for
+from tests.lab.conftest import Captures
+from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, VIA_PP3, Workflow
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab) -> Iterator[Workflow]:
+    workflow = Workflow(lab, Captures())
+    workflow.boot()
+    yield workflow
+    workflow.clean_up()
+
+
+@pytest.fixture
+def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
+    """Pairs and groups are there, chains are the test's own; afterwards no host has a rule of ours."""
+    booted.captures = captures
+    booted.pairs_and_groups()
+    yield booted
+    booted.delete_chains()
+    booted.wait_no_rules()
+
+
+def test_each_connection_passes_one_pair_of_pg1_and_then_pp3(workflow: Workflow) -> None:
+    chain = workflow.chain(workflow.classifier())
+    workflow.wait_status(chain)
+    paths = workflow.paths(source_port=23, count=100)
+    assert len(paths) == 1, "one 5-tuple stays with one pair"
+    assert paths <= CHAINED
+
+
+def test_many_flows_are_balanced_over_both_pairs(workflow: Workflow) -> None:
+    many = workflow.classifier(source_port_range_min=None, source_port_range_max=None)
+    workflow.wait_status(workflow.chain(many))
+    assert workflow.paths(count=60) == CHAINED
+
+
+def test_other_traffic_takes_no_detour(workflow: Workflow) -> None:
+    workflow.wait_status(workflow.chain(workflow.classifier()))
+    assert workflow.paths(source_port=24) == DIRECT
+    assert workflow.paths(port=101, source_port=23) == DIRECT
+    assert workflow.lab.vms.ping(workflow.machines["src"], workflow.address("dst"))
+
+
+def test_after_the_deletion_nothing_is_left_and_connections_go_direct(workflow: Workflow) -> None:
+    before = workflow.rules()
+    assert not any(before.values())
+    chain = workflow.chain(workflow.classifier())
+    workflow.wait_status(chain)
+    assert all(workflow.rules().values())
+    workflow.delete("port_chain", chain)
+    workflow.wait_no_rules()
+    assert workflow.paths(source_port=23) == DIRECT
+
+
+def test_two_chains_share_groups_and_do_not_notice_each_other(workflow: Workflow) -> None:
+    one = workflow.chain(workflow.classifier())
+    rules = workflow.rules
+    workflow.wait_status(one)
+    alone = rules()
+    second = workflow.classifier(
+        "FC2", destination_port_range_min=200, destination_port_range_max=299, source_port_range_min=None,
+        source_port_range_max=None,
+    )  # fmt: skip
+    other = workflow.chain(second, name="PC2")
+    workflow.wait_status(other)
+    assert workflow.paths(port=250, count=20) <= CHAINED
+    assert workflow.paths(source_port=23, count=5) <= CHAINED
+    workflow.delete("port_chain", other)
+    wait_for(lambda: _counts(rules()) == _counts(alone), 30, "rules of the first chain only")
+    assert workflow.paths(source_port=23, count=5) <= CHAINED
+    assert workflow.paths(port=250) == DIRECT
+
+
+def _counts(rules: dict[str, list[str]]) -> dict[str, int]:
+    return {host: len(lines) for host, lines in rules.items()}
+
+
+def test_the_chain_follows_its_groups(workflow: Workflow) -> None:
+    many = workflow.classifier(source_port_range_min=None, source_port_range_max=None)
+    chain = workflow.chain(many)
+    workflow.wait_status(chain)
+    workflow.update(
+        "port_pair_group", workflow.groups["PG1"], port_pairs=[workflow.pairs["PP1"]["id"]]
+    )
+    workflow.wait_status(chain)
+    assert workflow.paths(count=20) == {("src", *VIA_PP1, *VIA_PP3, "dst")}
+    workflow.update(
+        "port_chain",
+        chain,
+        port_pair_groups=[workflow.groups["PG2"]["id"], workflow.groups["PG1"]["id"]],
+    )
+    workflow.wait_status(chain)
+    assert workflow.paths(count=5) == {("src", *VIA_PP3, *VIA_PP1, "dst")}
+    workflow.update("port_chain", chain, flow_classifiers=[])
+    workflow.wait_status(chain)
+    assert workflow.paths(count=3) == DIRECT
+
+
+def test_a_function_that_is_away_is_not_skipped_and_is_used_again(workflow: Workflow) -> None:
+    chain = workflow.chain(workflow.classifier())
+    workflow.wait_status(chain)
+    function = workflow.machines["sf3"]
+    workflow.lab.vms.delete(function)
+    del workflow.machines["sf3"]
+    reason = workflow.wait_status(chain, "DOWN")
+    assert "PG2" in reason
+    assert "p5" in reason
+    assert workflow.held_back(source_port=23)
+    assert workflow.paths(source_port=24) == DIRECT
+    workflow.start("sf3", "h2", "p5", "p6", kind="l3")
+    workflow.wait_status(chain)
+    assert workflow.paths(source_port=23, count=3) <= CHAINED
+    workflow.machines["sf3"] = workflow.lab.vms.move(workflow.machines["sf3"], "h3")
+    workflow.wait_status(chain)
+    assert workflow.paths(source_port=23, count=3) <= CHAINED
+
+
+def test_one_of_two_pairs_goes_away_and_the_other_takes_all(workflow: Workflow) -> None:
+    many = workflow.classifier(source_port_range_min=None, source_port_range_max=None)
+    chain = workflow.chain(many)
+    workflow.wait_status(chain)
+    workflow.machines["sf2"] = workflow.lab.vms.detach(workflow.machines["sf2"], "p4")
+    only_pp1 = {("src", *VIA_PP1, *VIA_PP3, "dst")}
+    wait_for(lambda: len(workflow.rules()["h2"]) == 0, 30, "h2 has no part in the chain")
+    workflow.wait_status(chain)
+    assert workflow.paths(count=20) == only_pp1
+    workflow.machines["sf2"] = workflow.lab.vms.attach(
+        workflow.machines["sf2"], workflow.ports["p4"].id
+    )
+    wait_for(lambda: len(workflow.rules()["h2"]) > 0, 30, "h2 takes part again")
+    workflow.wait_status(chain)
+    assert workflow.paths(count=40) == CHAINED
+
+
+def test_a_source_that_comes_later_is_classified_from_its_first_packet(workflow: Workflow) -> None:
+    """The specification's classifier names no port: one that appears in its prefix is meant as well."""
+    chain = workflow.chain(workflow.classifier(source_ip_prefix="10.30.0.0/24", source_port_range_min=None,
+                                               source_port_range_max=None))  # fmt: skip
+    workflow.wait_status(chain)
+    workflow.make_ports("late")
+    workflow.start("late", "h2", "late")
+    try:
+        workflow.lab.vms.wait_active([workflow.machines["late"]])
+        workflow.wait_status(chain)
+        late, dst = workflow.machines["late"], workflow.machines["dst"]
+        with workflow.captures(*workflow.machines.values()) as capture, traffic.TcpServer(dst, 100):
+            assert all(attempt.ok for attempt in traffic.tcp_connections(late, dst, 100, 3))
+        assert _paths(capture.seen, 100) <= {("late", *path[1:]) for path in CHAINED}
+    finally:
+        workflow.lab.vms.delete(workflow.machines.pop("late"))
+        workflow.cloud.delete_port(workflow.ports.pop("late"))
+
+
+def test_a_packet_that_the_security_group_drops_is_not_carried(workflow: Workflow) -> None:
+    workflow.wait_status(workflow.chain(workflow.classifier()))
+    assert workflow.paths(source_port=23) <= CHAINED
+    cloud, port = workflow.cloud, workflow.ports["src"]
+    closed = cloud.create_security_group(name="closed")
+    for rule in closed.security_group_rules:
+        cloud.delete_security_group_rule(rule["id"])
+    groups = cloud.get_port(port.id).security_group_ids
+    try:
+        cloud.update_port(port.id, security_group_ids=[closed.id])
+        wait_for(
+            lambda: workflow.held_back(source_port=23), 30, "the security group to take effect"
+        )
+        functions = [workflow.machines[name] for name in ("sf1", "sf2", "sf3")]
+        with workflow.captures(*functions) as capture:
+            assert workflow.held_back(source_port=23)
+        assert _paths(capture.seen, 100) == set()
+    finally:
+        cloud.update_port(port.id, security_group_ids=groups)
+        cloud.delete_security_group(closed.id)
+    wait_for(lambda: not workflow.held_back(source_port=23), 30, "the security group to be gone")
+    assert workflow.paths(source_port=23) <= CHAINED
+
+
+def test_damaged_rules_are_repaired(workflow: Workflow) -> None:
+    chain = workflow.chain(workflow.classifier())
+    workflow.wait_status(chain)
+    before = _counts(workflow.rules())
+    workflow.lab.ofctl("h1", "del-flows", "br-int", "table=152")
+    assert _counts(workflow.rules()) != before
+    wait_for(lambda: _counts(workflow.rules()) == before, 90, "repair")
+    assert workflow.paths(source_port=23) <= CHAINED
+
+
+def test_a_port_in_use_cannot_be_deleted(workflow: Workflow) -> None:
+    answer = workflow.cloud.delete(f"/ports/{workflow.ports['p1'].id}")
+    assert answer.status_code == 409
+    assert "PP1" in answer.text
+
+
+def test_the_real_client_works_with_names(workflow: Workflow) -> None:
+    run = workflow.lab.openstack
+    workflow.delete_chains()
+    src, dst = workflow.address("src"), workflow.address("dst")
+    run("sfc", "flow", "classifier", "create", "FC1", "--ethertype", "IPv4", "--protocol", "tcp",
+        "--source-ip-prefix", f"{src}/32", "--destination-ip-prefix", f"{dst}/32",
+        "--source-port", "23:23", "--destination-port", "100:100")  # fmt: skip
+    for number, (ingress, egress) in enumerate([("p1", "p2"), ("p3", "p4"), ("p5", "p6")], 1):
+        run(
+            "sfc", "port", "pair", "create", f"PP{number}", "--ingress", ingress, "--egress", egress
+        )
+    run("sfc", "port", "pair", "group", "create", "PG1", "--port-pair", "PP1", "--port-pair", "PP2")
+    run("sfc", "port", "pair", "group", "create", "PG2", "--port-pair", "PP3")
+    run("sfc", "port", "chain", "create", "PC1", "--port-pair-group", "PG1", "--port-pair-group", "PG2",
+        "--flow-classifier", "FC1")  # fmt: skip
+    chain = workflow.cloud.get("/sfc/port_chains?name=PC1").json()["port_chains"][0]
+    workflow.wait_status(chain)
+    assert workflow.paths(source_port=23, count=3) <= CHAINED
+    run("sfc", "port", "chain", "unset", "PC1", "--flow-classifier", "FC1")
+    run(
+        "sfc",
+        "port",
+        "chain",
+        "set",
+        "PC1",
+        "--description",
+        "through the client",
+        "--flow-classifier",
+        "FC1",
+    )
+    run("sfc", "port", "pair", "group", "unset", "PG1", "--port-pair", "PP2")
+    run("sfc", "port", "pair", "group", "set", "PG1", "--port-pair", "PP2")
+    for words, name in [
+        ("port pair", "PP1"),
+        ("port pair group", "PG1"),
+        ("flow classifier", "FC1"),
+    ]:
+        run("sfc", *words.split(), "set", name, "--description", "seen")
+        shown = json.loads(run("sfc", *words.split(), "show", name, "-f", "json"))
+        assert "seen" in shown.values()
+        assert name in run("sfc", *words.split(), "list")
+    assert "through the client" in run("sfc", "port", "chain", "show", "PC1")
+    assert "PC1" in run("sfc", "port", "chain", "list")
+    workflow.wait_status(chain)
+    assert workflow.paths(source_port=23, count=3) <= CHAINED
+    for words, *names in [
+        ("port chain", "PC1"),
+        ("port pair group", "PG1", "PG2"),
+        ("port pair", "PP1", "PP2", "PP3"),
+        ("flow classifier", "FC1"),
+    ]:
+        run("sfc", *words.split(), "delete", *names)
+        assert run("sfc", *words.split(), "list", "-f", "value").strip() == ""
+
+
+def _paths(seen: list[Seen], port: int) -> set[Any]:
+    found = journey.connections(journey.sightings(seen))
+    return {one.path for one in journey.select(found, protocol="tcp", destination_port=port)}

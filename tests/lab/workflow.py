@@ -1,0 +1,200 @@
+"""The specification's workflow on the lab, through the SDK: net1, p1 to p6, three functions, FC1, PP1 to PP3, PG1, PG2, PC1."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from portchain.dataplane.flow import COOKIE
+from portchain.lab import journey, traffic
+from portchain.lab.lab import Lab
+from portchain.lab.machines import Machine
+from portchain.lab.waiting import wait_for
+from tests.lab.conftest import Captures
+
+DEADLINE = 60
+FUNCTIONS = {"sf1": ("h1", "p1", "p2"), "sf2": ("h2", "p3", "p4"), "sf3": ("h3", "p5", "p6")}
+VIA_PP1, VIA_PP2, VIA_PP3 = ("p1", "p2"), ("p3", "p4"), ("p5", "p6")
+CHAINED = {("src", *first, *VIA_PP3, "dst") for first in (VIA_PP1, VIA_PP2)}
+DIRECT = {("src", "dst")}
+ANSWERED = {("dst", "src")}
+
+
+@dataclass
+class Workflow:
+    """One network with its machines and chains."""
+
+    lab: Lab
+    captures: Captures
+    machines: dict[str, Machine] = field(default_factory=dict)
+    ports: dict[str, Any] = field(default_factory=dict)
+    made: list[tuple[str, str]] = field(default_factory=list)
+    pc1: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cloud = self.lab.sdk("demo").network
+
+    # Neutron's part.
+
+    def boot(self, functions: Iterable[str] = FUNCTIONS) -> None:
+        """Make network and ports and start the machines, all with Neutron's default port security."""
+        self.net = self.cloud.create_network(name="net1")
+        self.cloud.create_subnet(network_id=self.net.id, ip_version=4, cidr="10.30.0.0/24")
+        self.make_ports("src", "dst", "p1", "p2", "p3", "p4", "p5", "p6")
+        self.start("src", "h1", "src")
+        self.start("dst", "h3", "dst")
+        for name in functions:
+            host, *ports = FUNCTIONS[name]
+            self.start(name, host, *ports, kind="l3")
+        self.lab.vms.wait_active(self.machines.values())
+
+    def make_ports(self, *names: str) -> None:
+        for name in names:
+            self.ports[name] = self.cloud.create_port(network_id=self.net.id, name=name)
+
+    def start(self, name: str, host: str, *ports: str, kind: str = "plain") -> None:
+        ids = [self.ports[port].id for port in ports]
+        self.machines[name] = self.lab.vms.boot(name, host, ids, kind=kind, wait=False)
+
+    def address(self, port: str) -> str:
+        return str(self.ports[port].fixed_ips[0]["ip_address"])
+
+    def clean_up(self) -> None:
+        """Delete all of it, chains first."""
+        self.delete_chains()
+        self.lab.vms.delete_all()
+        for port in self.ports.values():
+            self.cloud.delete_port(port)
+        self.cloud.delete_network(self.net)
+
+    # Chains.
+
+    def create(self, kind: str, **body: Any) -> Any:
+        """Create a resource, remembered for the clean-up; returns its body."""
+        answer = self.cloud.post(f"/sfc/{kind}s", json={kind: body})
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()[kind]
+        self.made.append((kind, made["id"]))
+        return made
+
+    def update(self, kind: str, made: dict[str, Any], **body: Any) -> Any:
+        answer = self.cloud.put(f"/sfc/{kind}s/{made['id']}", json={kind: body})
+        assert answer.status_code == 200, answer.text
+        return answer.json()[kind]
+
+    def delete(self, kind: str, made: dict[str, Any]) -> None:
+        answer = self.cloud.delete(f"/sfc/{kind}s/{made['id']}")
+        assert answer.status_code == 204, answer.text
+        self.made.remove((kind, made["id"]))
+
+    def delete_chains(self) -> None:
+        order = ["port_chain", "port_pair_group", "port_pair", "flow_classifier"]
+        for kind, an_id in sorted(self.made, key=lambda item: order.index(item[0])):
+            self.cloud.delete(f"/sfc/{kind}s/{an_id}")
+        self.made.clear()
+
+    def classifier(self, name: str = "FC1", **changes: Any) -> Any:
+        """FC1 of the specification: TCP 23 -> 100 between the prefixes of the two end points."""
+        body = {
+            "ethertype": "IPv4",
+            "protocol": "tcp",
+            "source_ip_prefix": f"{self.address('src')}/32",
+            "destination_ip_prefix": f"{self.address('dst')}/32",
+            "source_port_range_min": 23,
+            "source_port_range_max": 23,
+            "destination_port_range_min": 100,
+            "destination_port_range_max": 100,
+        }
+        body |= changes
+        return self.create(
+            "flow_classifier", name=name, **{k: v for k, v in body.items() if v is not None}
+        )
+
+    def pairs_and_groups(self) -> None:
+        """PP1 to PP3, PG1 = {PP1, PP2} and PG2 = {PP3}."""
+        self.pairs = {
+            f"PP{n}": self.create(
+                "port_pair", name=f"PP{n}", ingress=self.ports[a].id, egress=self.ports[b].id
+            )
+            for n, (a, b) in enumerate([VIA_PP1, VIA_PP2, VIA_PP3], 1)
+        }
+        ids = {name: pair["id"] for name, pair in self.pairs.items()}
+        self.groups = {
+            "PG1": self.create("port_pair_group", name="PG1", port_pairs=[ids["PP1"], ids["PP2"]]),
+            "PG2": self.create("port_pair_group", name="PG2", port_pairs=[ids["PP3"]]),
+        }
+
+    def chain(
+        self, *classifiers: Any, name: str = "PC1", groups: Iterable[str] = ("PG1", "PG2")
+    ) -> Any:
+        return self.create(
+            "port_chain",
+            name=name,
+            port_pair_groups=[self.groups[group]["id"] for group in groups],
+            flow_classifiers=[classifier["id"] for classifier in classifiers],
+        )
+
+    def status(self, chain: dict[str, Any]) -> tuple[str, str]:
+        body = self.cloud.get(f"/sfc/port_chains/{chain['id']}").json()["port_chain"]
+        return body["status"], body["status_reason"]
+
+    def wait_status(self, chain: dict[str, Any], status: str = "ACTIVE") -> str:
+        """Wait for a status; returns its reason."""
+        wait_for(lambda: self.status(chain)[0] == status, DEADLINE, f"{chain['name']} {status}")
+        return self.status(chain)[1]
+
+    # Packets.
+
+    def connect(
+        self, port: int = 100, count: int = 1, source_port: int = 0
+    ) -> list[journey.Connection]:
+        """TCP connections from ``src`` to ``dst``; every one must succeed. Returns what the captures saw of them."""
+        source, destination = self.machines["src"], self.machines["dst"]
+        with (
+            self.captures(*self.machines.values()) as capture,
+            traffic.TcpServer(destination, port),
+        ):
+            attempts = traffic.tcp_connections(source, destination, port, count, source_port)
+        assert [attempt.error for attempt in attempts if not attempt.ok] == []
+        found = journey.connections(journey.sightings(capture.seen))
+        seen = journey.select(found, protocol="tcp", destination_port=port)
+        assert len(seen) == count
+        assert {path for one in seen for path in one.replies} == ANSWERED
+        return seen
+
+    def paths(self, **how: Any) -> set[Any]:
+        """The paths of all packets of such connections; None stands for a connection that took several."""
+        return {connection.path for connection in self.connect(**how)}
+
+    def held_back(self, port: int = 100, source_port: int = 0) -> bool:
+        """Whether a connection cannot be made, and not one packet gets to the destination."""
+        source, destination = self.machines["src"], self.machines["dst"]
+        with (
+            self.captures(*self.machines.values()) as capture,
+            traffic.TcpServer(destination, port),
+        ):
+            attempt = traffic.tcp_connect(
+                source, destination, port, source_port=source_port, timeout=1.5
+            )
+        walks = journey.walks(journey.sightings(capture.seen))
+        arrived = [
+            walk for walk in walks if walk.flow.destination_port == port and "dst" in walk.ports
+        ]
+        return not attempt.ok and not arrived
+
+    # Hosts.
+
+    def rules(self) -> dict[str, list[str]]:
+        """Our rules on each host's two bridges, and every OpenFlow group."""
+        found = {}
+        for host in self.lab.hosts:
+            lines = []
+            for bridge in ("br-int", "br-tun"):
+                for command in ("dump-flows", "dump-groups"):
+                    lines += self.lab.ofctl(host, command, bridge).splitlines()
+            found[host] = [
+                line for line in lines if f"cookie={COOKIE:#x}" in line or "group_id" in line
+            ]
+        return found
+
+    def wait_no_rules(self) -> None:
+        wait_for(lambda: not any(self.rules().values()), DEADLINE, "no rules of ours on any host")

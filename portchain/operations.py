@@ -13,7 +13,7 @@ from neutron_lib import exceptions as lib
 from neutron_lib.plugins import directory
 
 from portchain import errors, model, rules
-from portchain.db import convert, repository
+from portchain.db import changes, convert, repository
 from portchain.db import resources as db
 from portchain.drivers.capabilities import Subject
 
@@ -25,7 +25,7 @@ Data = Mapping[str, Any]
 
 def create_flow_classifier(context: Any, check: Check, data: Data) -> str:
     """Add a flow classifier; return its id."""
-    row = db.new_flow_classifier(data)
+    row = changes.new_flow_classifier(data)
     classifier = convert.classifier(row)
     rules.check_flow_classifier(classifier)
     ends = (classifier.logical_source_port, classifier.logical_destination_port)
@@ -39,10 +39,10 @@ def create_flow_classifier(context: Any, check: Check, data: Data) -> str:
 
 def delete_flow_classifier(context: Any, an_id: str) -> None:
     """Delete a flow classifier that is in no chain."""
-    db.find_one(context, db.FLOW_CLASSIFIER, an_id)
+    db.require(context, db.FLOW_CLASSIFIER, [an_id])
     chain = db.chains_of_classifiers(context.session, [an_id]).get(an_id)
     _refuse_if_used("Flow classifier", an_id, [f"port chain {chain}"] if chain else [])
-    db.remove(context.session, db.FLOW_CLASSIFIER, an_id)
+    changes.remove(context.session, db.FLOW_CLASSIFIER, an_id)
 
 
 # Port pairs
@@ -51,7 +51,7 @@ def delete_flow_classifier(context: Any, an_id: str) -> None:
 def create_port_pair(context: Any, check: Check, data: Data) -> str:
     """Add a port pair; return its id."""
     pair = model.PortPair(
-        id=db.new_id(),
+        id=changes.new_id(),
         project_id=data["project_id"],
         ingress=data["ingress"],
         egress=data["egress"],
@@ -65,16 +65,16 @@ def create_port_pair(context: Any, check: Check, data: Data) -> str:
     if existing is not None:
         raise rules.Violation("ingress", f"port pair {existing.id} has the same ingress and egress")
     check(pair)
-    db.add_port_pair(context.session, pair, data["description"])
+    changes.add_port_pair(context.session, pair, data["description"])
     return pair.id
 
 
 def delete_port_pair(context: Any, an_id: str) -> None:
     """Delete a port pair that is in no group."""
-    db.find_one(context, db.PORT_PAIR, an_id)
+    db.require(context, db.PORT_PAIR, [an_id])
     group = db.groups_of_pairs(context.session, [an_id]).get(an_id)
     _refuse_if_used("Port pair", an_id, [f"port pair group {group}"] if group else [])
-    db.remove(context.session, db.PORT_PAIR, an_id)
+    changes.remove(context.session, db.PORT_PAIR, an_id)
 
 
 # Port pair groups
@@ -82,9 +82,8 @@ def delete_port_pair(context: Any, an_id: str) -> None:
 
 def create_port_pair_group(context: Any, check: Check, data: Data) -> str:
     """Add a port pair group; return its id."""
-    row = db.add_port_pair_group(context.session, data)
-    _check_new_pairs(context, row.id, data["port_pairs"])
-    db.set_pairs(context.session, row, data["port_pairs"])
+    _check_new_pairs(context, data["port_pairs"])
+    row = changes.add_port_pair_group(context.session, data)
     group = repository.load_groups(context.session, [row.id])[row.id]
     rules.check_port_pair_group(group)
     check(group)
@@ -95,12 +94,12 @@ def update_port_pair_group(context: Any, check: Check, an_id: str, data: Data) -
     """Change a port pair group; return the ids of the chains that have to be realised anew."""
     session = context.session
     row = db.find_one(context, db.PORT_PAIR_GROUP, an_id)
-    db.set_names(row, data)
+    changes.set_names(row, data)
     wanted, present = data.get("port_pairs"), [member.pair_id for member in row.members]
     if wanted is None or wanted == present:
         return []
-    _check_new_pairs(context, an_id, [pair for pair in wanted if pair not in present])
-    db.set_pairs(session, row, wanted)
+    _check_new_pairs(context, [pair for pair in wanted if pair not in present])
+    changes.set_pairs(session, row, wanted)
     group = repository.load_groups(session, [an_id])[an_id]
     rules.check_port_pair_group(group)
     check(group)
@@ -108,28 +107,27 @@ def update_port_pair_group(context: Any, check: Check, an_id: str, data: Data) -
     for snapshot in repository.snapshots(context, chains) if chains else ():
         rules.check_correlation(snapshot.chain, group, "port_pairs")
         check(snapshot)
-    db.bump(session, chains)
+    changes.bump(session, chains)
     return chains
 
 
-def _check_new_pairs(context: Any, group_id: str, pair_ids: Sequence[str]) -> None:
+def _check_new_pairs(context: Any, pair_ids: Sequence[str]) -> None:
     """Check that pairs exist and are free to be put into a group."""
-    db.find(context, db.PORT_PAIR, pair_ids)
+    db.require(context, db.PORT_PAIR, pair_ids)
     for pair, group in db.groups_of_pairs(context.session, pair_ids).items():
-        if group != group_id:
-            raise rules.Violation(
-                "port_pairs",
-                f"port pair {pair} is in port pair group {group}; a pair can be in one group only",
-                rules.Kind.CONFLICT,
-            )
+        raise rules.Violation(
+            "port_pairs",
+            f"port pair {pair} is in port pair group {group}; a pair can be in one group only",
+            rules.Kind.CONFLICT,
+        )
 
 
 def delete_port_pair_group(context: Any, an_id: str) -> None:
     """Delete a port pair group that is in no chain."""
-    db.find_one(context, db.PORT_PAIR_GROUP, an_id)
+    db.require(context, db.PORT_PAIR_GROUP, [an_id])
     chains = db.chains_of_group(context.session, an_id)
     _refuse_if_used("Port pair group", an_id, [f"port chain {chain}" for chain in sorted(chains)])
-    db.remove(context.session, db.PORT_PAIR_GROUP, an_id)
+    changes.remove(context.session, db.PORT_PAIR_GROUP, an_id)
 
 
 # Port chains
@@ -139,9 +137,9 @@ def create_port_chain(context: Any, check: Check, data: Data) -> str:
     """Add a port chain; return its id."""
     session = context.session
     _check_chain_id(session, data["chain_id"])
-    db.find(context, db.PORT_PAIR_GROUP, data["port_pair_groups"])
+    db.require(context, db.PORT_PAIR_GROUP, data["port_pair_groups"])
     _check_new_classifiers(context, data["flow_classifiers"])
-    row = db.add_port_chain(session, data)
+    row = changes.add_port_chain(session, data)
     _check_chain(context, check, row.id)
     return row.id
 
@@ -150,7 +148,7 @@ def update_port_chain(context: Any, check: Check, an_id: str, data: Data) -> boo
     """Change a port chain; return whether it has to be realised anew."""
     session = context.session
     row = db.find_one(context, db.PORT_CHAIN, an_id)
-    db.set_names(row, data)
+    changes.set_names(row, data)
     session.flush()
     groups = [link.group_id for link in row.groups]
     classifiers = [link.classifier_id for link in row.classifiers]
@@ -158,22 +156,22 @@ def update_port_chain(context: Any, check: Check, an_id: str, data: Data) -> boo
     new_classifiers = data.get("flow_classifiers", classifiers)
     if new_groups == groups and new_classifiers == classifiers:
         return False
-    db.find(context, db.PORT_PAIR_GROUP, [one for one in new_groups if one not in groups])
+    db.require(context, db.PORT_PAIR_GROUP, [one for one in new_groups if one not in groups])
     _check_new_classifiers(context, [one for one in new_classifiers if one not in classifiers])
     if new_groups != groups:
-        db.set_groups(session, row, new_groups)
+        changes.set_groups(session, row, new_groups)
     if new_classifiers != classifiers:
-        db.set_classifiers(session, row, new_classifiers)
+        changes.set_classifiers(session, row, new_classifiers)
     _check_chain(context, check, an_id)
-    db.bump(session, [an_id])
+    changes.bump(session, [an_id])
     return True
 
 
 def delete_port_chain(context: Any, an_id: str) -> model.ChainSnapshot:
     """Delete a port chain; return its last state."""
-    db.find_one(context, db.PORT_CHAIN, an_id)
+    db.require(context, db.PORT_CHAIN, [an_id])
     (snapshot,) = repository.snapshots(context, [an_id])
-    db.remove(context.session, db.PORT_CHAIN, an_id)
+    changes.remove(context.session, db.PORT_CHAIN, an_id)
     return snapshot
 
 
@@ -184,7 +182,7 @@ def _check_chain_id(session: Any, chain_id: int) -> None:
 
 def _check_new_classifiers(context: Any, ids: Sequence[str]) -> None:
     """Check that classifiers exist and are free to be put into a chain."""
-    db.find(context, db.FLOW_CLASSIFIER, ids)
+    db.require(context, db.FLOW_CLASSIFIER, ids)
     for classifier, chain in db.chains_of_classifiers(context.session, ids).items():
         raise rules.Violation(
             "flow_classifiers",
@@ -214,7 +212,7 @@ def _check_chain(context: Any, check: Check, an_id: str) -> None:
 def update_names(context: Any, resource: db.Resource, an_id: str, data: Data) -> dict[str, Any]:
     """Change name and description, which only people read; return what the API shows."""
     row = db.find_one(context, resource, an_id)
-    db.set_names(row, data)
+    changes.set_names(row, data)
     context.session.flush()
     return db.show(resource, row)
 

@@ -23,7 +23,7 @@ from oslo_log import log as logging
 from portchain import conf, errors, operations, port_events, rules
 from portchain.api import definitions
 from portchain.api import extensions as our_extensions
-from portchain.db import models, realisation, repository
+from portchain.db import changes, models, realisation, repository
 from portchain.db import resources as db
 from portchain.drivers import manager
 
@@ -76,6 +76,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         """
         super().__init__()
         conf.register_server_opts()
+        db.register_filters()
         api_extensions.append_api_extensions_path(list(our_extensions.__path__))
         options = cfg.CONF[conf.GROUP]
         self.drivers = manager.DriverManager(manager.load(options.drivers))
@@ -322,7 +323,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         chains = repository.chains_using_ports(context, ports)
         if chains:
             with db_api.CONTEXT_WRITER.using(context):
-                db.bump(context.session, chains)
+                changes.bump(context.session, chains)
         return sorted(chains)
 
 

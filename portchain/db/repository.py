@@ -15,6 +15,7 @@ from neutron.plugins.ml2 import models as ml2
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.db import api as db_api
+from sqlalchemy import orm
 
 from portchain import model
 from portchain.db import convert, models
@@ -38,7 +39,9 @@ def snapshots(context: Any, chain_ids: Iterable[str]) -> list[model.ChainSnapsho
 def load_chains(session: Any, chain_ids: Iterable[str]) -> list[model.PortChain]:
     """Return chains with their groups, pairs and classifiers, by their ids."""
     rows = session.scalars(
-        sa.select(models.PortChain).where(models.PortChain.id.in_(list(chain_ids)))
+        sa.select(models.PortChain)
+        .where(models.PortChain.id.in_(list(chain_ids)))
+        .options(orm.lazyload(models.PortChain.hosts))
     ).all()
     groups = load_groups(session, {link.group_id for row in rows for link in row.groups})
     classifiers = load_classifiers(

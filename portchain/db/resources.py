@@ -1,9 +1,6 @@
-"""What users create, list, change and delete: requests <-> rows.
+"""Looks up what users have created: for lists, for answers and for rules."""
 
-Functions that write expect to be called inside a transaction.
-"""
-
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +8,9 @@ import sqlalchemy as sa
 from neutron_lib import exceptions as lib
 from neutron_lib.db import model_query
 from neutron_lib.db import utils as db_utils
-from oslo_utils import timeutils, uuidutils
 
 from portchain import errors, model
-from portchain.db import convert, ids, models
+from portchain.db import convert, models
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +37,34 @@ PORT_CHAIN = Resource(models.PortChain, convert.show_port_chain, errors.PortChai
 # Reading
 
 
+def require(context: Any, resource: Resource, wanted: Iterable[str]) -> None:
+    """Check that rows exist and the caller may see them.
+
+    :raises NotFound: one of them does not exist or belongs to another project.
+    """
+    names = list(wanted)
+    if names:
+        query = model_query.query_with_hooks(context, resource.model, field="id")
+        found = {row.id for row in query.filter(resource.model.id.in_(names))}
+        _raise_if_missing(resource, names, found)
+
+
 def find(context: Any, resource: Resource, wanted: Iterable[str]) -> dict[str, Any]:
     """Return rows by id, as far as the caller may see them.
 
     :raises NotFound: one of them does not exist or belongs to another project.
     """
     names = list(wanted)
-    if not names:
-        return {}
     query = model_query.query_with_hooks(context, resource.model)
     rows = {row.id: row for row in query.filter(resource.model.id.in_(names))}
-    for name in names:
-        if name not in rows:
-            raise resource.not_found(id=name)
+    _raise_if_missing(resource, names, rows)
     return rows
+
+
+def _raise_if_missing(resource: Resource, wanted: Iterable[str], found: Container[str]) -> None:
+    for name in wanted:
+        if name not in found:
+            raise resource.not_found(id=name)
 
 
 def find_one(context: Any, resource: Resource, wanted: str) -> Any:
@@ -132,8 +142,12 @@ _MEMBER_FILTERS = (
         ),
     ),
 )
-for _model, _key, _filter in _MEMBER_FILTERS:
-    model_query.register_hook(_model, f"portchain_{_key}", None, None, result_filters=_filter)
+
+
+def register_filters() -> None:
+    """Make lists heed filters by members; harmless when repeated."""
+    for table, key, apply in _MEMBER_FILTERS:
+        model_query.register_hook(table, f"portchain_{key}", None, None, result_filters=apply)
 
 
 def similar_classifiers(
@@ -229,162 +243,3 @@ def users_of_port(session: Any, port_id: str) -> str | None:
         for kind, an_id, name in session.execute(query)
     ]
     return ", ".join(found) or None
-
-
-# Writing
-
-
-def new_id() -> str:
-    """Return an id for a new row."""
-    return uuidutils.generate_uuid()
-
-
-def _named(an_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "id": an_id,
-        "project_id": data["project_id"],
-        "name": data["name"],
-        "description": data["description"],
-    }
-
-
-def set_names(row: Any, data: Mapping[str, Any]) -> None:
-    """Change name and description, if the request has them."""
-    for key in ("name", "description"):
-        if key in data:
-            setattr(row, key, data[key])
-
-
-def new_flow_classifier(data: Mapping[str, Any]) -> models.FlowClassifier:
-    """Return the row of a new classifier, not yet in the session."""
-    columns = {name: data[name] for name in convert.CLASSIFIER_COLUMNS}
-    return models.FlowClassifier(
-        **_named(new_id(), data),
-        **columns,
-        protocol=data["protocol"],
-        l7_parameters=_given(data["l7_parameters"]),
-    )
-
-
-def add_port_pair(session: Any, pair: model.PortPair, description: str) -> None:
-    """Add a pair."""
-    session.add(
-        models.PortPair(
-            id=pair.id,
-            project_id=pair.project_id,
-            name=pair.name,
-            description=description,
-            ingress=pair.ingress,
-            egress=pair.egress,
-            correlation=pair.correlation,
-            weight=pair.weight,
-        )
-    )
-    session.flush()
-
-
-def add_port_pair_group(session: Any, data: Mapping[str, Any]) -> models.PortPairGroup:
-    """Add a group, still without pairs."""
-    parameters = data["port_pair_group_parameters"]
-    mapping = parameters["ppg_n_tuple_mapping"]
-    row = models.PortPairGroup(
-        **_named(new_id(), data),
-        group_id=ids.pick(session, models.PortPairGroup.group_id),
-        lb_fields=list(parameters["lb_fields"] or ()),
-        ingress_n_tuple=_given(mapping["ingress_n_tuple"]),
-        egress_n_tuple=_given(mapping["egress_n_tuple"]),
-    )
-    session.add(row)
-    session.flush()
-    return row
-
-
-def _given(n_tuple: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in n_tuple.items() if value is not None}
-
-
-def add_port_chain(session: Any, data: Mapping[str, Any]) -> models.PortChain:
-    """Add a chain with its groups and classifiers."""
-    row = models.PortChain(
-        **_named(new_id(), data),
-        chain_id=data["chain_id"] or ids.pick(session, models.PortChain.chain_id),
-        correlation=data["chain_parameters"]["correlation"],
-        symmetric=data["chain_parameters"]["symmetric"],
-        revision=1,
-        realised_revision=0,
-        down_reason="",
-        failure="",
-        touched_at=timeutils.utcnow(),
-    )
-    session.add(row)
-    session.flush()
-    set_groups(session, row, data["port_pair_groups"])
-    set_classifiers(session, row, data["flow_classifiers"])
-    return row
-
-
-def set_pairs(session: Any, row: models.PortPairGroup, pair_ids: Sequence[str]) -> None:
-    """Replace the pairs of a group."""
-    _replace(
-        session, row, models.GroupPair, owner="group_id", member="pair_id", member_ids=pair_ids
-    )
-
-
-def set_groups(session: Any, row: models.PortChain, group_ids: Sequence[str]) -> None:
-    """Replace the groups of a chain."""
-    _replace(
-        session, row, models.ChainGroup, owner="chain_id", member="group_id", member_ids=group_ids
-    )
-
-
-def set_classifiers(session: Any, row: models.PortChain, classifier_ids: Sequence[str]) -> None:
-    """Replace the classifiers of a chain."""
-    _replace(
-        session,
-        row,
-        models.ChainClassifier,
-        owner="chain_id",
-        member="classifier_id",
-        member_ids=classifier_ids,
-    )
-
-
-def _replace(
-    session: Any, row: Any, link: Any, *, owner: str, member: str, member_ids: Sequence[str]
-) -> None:
-    """Replace the links of a row: two statements, however many there are."""
-    session.execute(
-        sa.delete(link)
-        .where(getattr(link, owner) == row.id)
-        .execution_options(synchronize_session=False)
-    )
-    if member_ids:
-        session.execute(
-            sa.insert(link),
-            [
-                {owner: row.id, member: member_id, "position": position}
-                for position, member_id in enumerate(member_ids)
-            ],
-        )
-    session.expire(row)
-
-
-def bump(session: Any, chain_ids: Iterable[str]) -> None:
-    """Note that the realisation of chains has to change: one statement, atomic against other
-    servers.
-    """
-    session.execute(
-        sa.update(models.PortChain)
-        .where(models.PortChain.id.in_(list(chain_ids)))
-        .values(revision=models.PortChain.revision + 1, touched_at=timeutils.utcnow())
-        .execution_options(synchronize_session=False)
-    )
-
-
-def remove(session: Any, resource: Resource, an_id: str) -> None:
-    """Delete a row, and its links to others by the database's own cascade."""
-    session.execute(
-        sa.delete(resource.model)
-        .where(resource.model.id == an_id)
-        .execution_options(synchronize_session=False)
-    )

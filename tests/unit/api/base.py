@@ -153,9 +153,11 @@ class ApiTestCase(testlib_api.SqlTestCase):
         assert self.call("POST", "/subnets", body, **as_).status_int == 201
         return an_id
 
-    def port(self, network: str, device: str = "", name: str = "", **as_: str) -> str:
+    def port(self, network: str, device: str = "", name: str = "", ip: str = "", **as_: str) -> str:
         """Create a port; return its id."""
-        body = {"port": {"network_id": network, "device_id": device, "name": name}}
+        body: dict[str, Any] = {"port": {"network_id": network, "device_id": device, "name": name}}
+        if ip:
+            body["port"]["fixed_ips"] = [{"ip_address": ip}]
         response = self.call("POST", "/ports", body, **as_)
         assert response.status_int == 201, response.text
         an_id: str = response.json["port"]["id"]
@@ -211,7 +213,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
         seen: list[str] = []
 
         def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            if not statement.startswith(("SAVEPOINT", "RELEASE", "PRAGMA")):
+            if not statement.startswith(("SAVEPOINT", "RELEASE", "PRAGMA", "BEGIN")):
                 seen.append(statement)
 
         sa.event.listen(self.engine, "before_cursor_execute", note)

@@ -1,0 +1,175 @@
+"""Writes what users ask for; every function expects to be called inside a transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_utils import timeutils, uuidutils
+
+from portchain import model
+from portchain.db import convert, ids, models
+from portchain.db.resources import Resource
+
+
+def new_id() -> str:
+    """Return an id for a new row."""
+    return uuidutils.generate_uuid()
+
+
+def _named(an_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": an_id,
+        "project_id": data["project_id"],
+        "name": data["name"],
+        "description": data["description"],
+    }
+
+
+def set_names(row: Any, data: Mapping[str, Any]) -> None:
+    """Change name and description, if the request has them."""
+    for key in ("name", "description"):
+        if key in data:
+            setattr(row, key, data[key])
+
+
+def new_flow_classifier(data: Mapping[str, Any]) -> models.FlowClassifier:
+    """Return the row of a new classifier, not yet in the session."""
+    columns = {name: data[name] for name in convert.CLASSIFIER_COLUMNS}
+    return models.FlowClassifier(
+        **_named(new_id(), data),
+        **columns,
+        protocol=data["protocol"],
+        l7_parameters=_given(data["l7_parameters"]),
+    )
+
+
+def add_port_pair(session: Any, pair: model.PortPair, description: str) -> None:
+    """Add a pair."""
+    session.add(
+        models.PortPair(
+            id=pair.id,
+            project_id=pair.project_id,
+            name=pair.name,
+            description=description,
+            ingress=pair.ingress,
+            egress=pair.egress,
+            correlation=pair.correlation,
+            weight=pair.weight,
+        )
+    )
+    session.flush()
+
+
+def add_port_pair_group(session: Any, data: Mapping[str, Any]) -> models.PortPairGroup:
+    """Add a group with its pairs."""
+    parameters = data["port_pair_group_parameters"]
+    mapping = parameters["ppg_n_tuple_mapping"]
+    row = models.PortPairGroup(
+        **_named(new_id(), data),
+        group_id=ids.pick(session, models.PortPairGroup.group_id),
+        lb_fields=list(parameters["lb_fields"] or ()),
+        ingress_n_tuple=_given(mapping["ingress_n_tuple"]),
+        egress_n_tuple=_given(mapping["egress_n_tuple"]),
+    )
+    session.add(row)
+    session.flush()
+    _link(session, _PAIRS, row, data["port_pairs"])
+    return row
+
+
+def _given(n_tuple: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in n_tuple.items() if value is not None}
+
+
+def add_port_chain(session: Any, data: Mapping[str, Any]) -> models.PortChain:
+    """Add a chain with its groups and classifiers."""
+    row = models.PortChain(
+        **_named(new_id(), data),
+        chain_id=data["chain_id"] or ids.pick(session, models.PortChain.chain_id),
+        correlation=data["chain_parameters"]["correlation"],
+        symmetric=data["chain_parameters"]["symmetric"],
+        revision=1,
+        realised_revision=0,
+        down_reason="",
+        failure="",
+        touched_at=timeutils.utcnow(),
+    )
+    session.add(row)
+    session.flush()
+    _link(session, _GROUPS, row, data["port_pair_groups"])
+    _link(session, _CLASSIFIERS, row, data["flow_classifiers"])
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class _Links:
+    """A table that links an owner to its members in order, and the owner's relation to it."""
+
+    table: Any
+    owner: str
+    member: str
+    relation: str
+
+
+_PAIRS = _Links(models.GroupPair, "group_id", "pair_id", "members")
+_GROUPS = _Links(models.ChainGroup, "chain_id", "group_id", "groups")
+_CLASSIFIERS = _Links(models.ChainClassifier, "chain_id", "classifier_id", "classifiers")
+
+
+def set_pairs(session: Any, row: models.PortPairGroup, pair_ids: Sequence[str]) -> None:
+    """Replace the pairs of a group."""
+    _unlink(session, _PAIRS, row)
+    _link(session, _PAIRS, row, pair_ids)
+
+
+def set_groups(session: Any, row: models.PortChain, group_ids: Sequence[str]) -> None:
+    """Replace the groups of a chain."""
+    _unlink(session, _GROUPS, row)
+    _link(session, _GROUPS, row, group_ids)
+
+
+def set_classifiers(session: Any, row: models.PortChain, classifier_ids: Sequence[str]) -> None:
+    """Replace the classifiers of a chain."""
+    _unlink(session, _CLASSIFIERS, row)
+    _link(session, _CLASSIFIERS, row, classifier_ids)
+
+
+def _unlink(session: Any, links: _Links, row: Any) -> None:
+    session.execute(
+        sa.delete(links.table)
+        .where(getattr(links.table, links.owner) == row.id)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _link(session: Any, links: _Links, row: Any, member_ids: Sequence[str]) -> None:
+    """Give a row its members, in one statement however many there are."""
+    values = [
+        {links.owner: row.id, links.member: member_id, "position": position}
+        for position, member_id in enumerate(member_ids)
+    ]
+    if values:
+        session.execute(sa.insert(links.table), values)
+    session.expire(row, [links.relation])
+
+
+def bump(session: Any, chain_ids: Iterable[str]) -> None:
+    """Note that the realisation of chains has to change: one statement, atomic against other
+    servers.
+    """
+    session.execute(
+        sa.update(models.PortChain)
+        .where(models.PortChain.id.in_(list(chain_ids)))
+        .values(revision=models.PortChain.revision + 1, touched_at=timeutils.utcnow())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def remove(session: Any, resource: Resource, an_id: str) -> None:
+    """Delete a row, and its links to others by the database's own cascade."""
+    session.execute(
+        sa.delete(resource.model)
+        .where(resource.model.id == an_id)
+        .execution_options(synchronize_session=False)
+    )

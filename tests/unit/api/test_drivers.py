@@ -1,0 +1,268 @@
+"""Drivers that refuse, that fail and that are asked and told in the right order."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from portchain import errors
+from portchain.drivers.base import Capabilities, PortChainDriver
+from portchain.drivers.manager import DriverManager
+from portchain.drivers.noop import NoopDriver
+from portchain.model import ChainSnapshot
+from tests.unit.api.base import ApiTestCase
+
+
+class Fragile(PortChainDriver):
+    """A driver that writes down what it is told, and fails while it is told to."""
+
+    name = "fragile"
+    capabilities = NoopDriver.capabilities
+
+    def __init__(self) -> None:
+        self.failing = False
+        self.told: list[tuple[str, list[ChainSnapshot]]] = []
+
+    def _note(self, what: str, snapshots: Sequence[ChainSnapshot]) -> None:
+        self.told.append((what, list(snapshots)))
+        if self.failing:
+            raise ConnectionError("the controller does not answer")
+
+    def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        self._note("create", [snapshot])
+
+    def update_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        self._note("update", [snapshot])
+
+    def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        self._note("delete", [snapshot])
+
+    def refresh_port_chains(self, context: Any, snapshots: Sequence[ChainSnapshot]) -> None:
+        self._note("refresh", snapshots)
+
+
+class Picky(Fragile):
+    """A driver that refuses in each of its checks."""
+
+    name = "picky"
+
+    def _refuse(self, subject: Any) -> None:
+        raise errors.NotSupported(attribute="everything", rule="picky wants nothing")
+
+    check_flow_classifier = check_port_pair = check_port_pair_group = check_port_chain = _refuse
+
+
+class Poor(Fragile):
+    """A driver that can do the least a driver can."""
+
+    name = "poor"
+    capabilities = Capabilities()
+
+
+class DriverTestCase(ApiTestCase):
+    """Drivers stand beside noop; each test says which."""
+
+    def use(self, *drivers: PortChainDriver) -> None:
+        self.plugin.drivers = DriverManager({driver.name: driver for driver in drivers})
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.net = self.network()
+
+
+class ToldTest(DriverTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.fragile = Fragile()
+        self.use(NoopDriver(), self.fragile)
+
+    def told(self) -> list[str]:
+        return [what for what, _ in self.fragile.told]
+
+    def test_a_chains_life(self) -> None:
+        chain = self.chain(self.net, groups=2)
+        self.update("port_chain", chain["id"], flow_classifiers=[])
+        self.delete("port_chain", chain["id"])
+        assert self.told() == ["create", "update", "delete"]
+        created, updated, deleted = (snapshots[0] for _, snapshots in self.fragile.told)
+        assert (created.chain.revision, updated.chain.revision) == (1, 2)
+        assert [group.id for group in created.chain.port_pair_groups] == chain["port_pair_groups"]
+        assert created.ports.keys() == created.chain.port_ids
+        assert deleted == updated
+
+    def test_names_are_nobodys_business(self) -> None:
+        chain = self.chain(self.net)
+        self.update(
+            "port_chain", chain["id"], name="new", port_pair_groups=chain["port_pair_groups"]
+        )
+        self.update("port_pair_group", chain["port_pair_groups"][0], name="new")
+        assert self.told() == ["create"]
+
+    def test_a_shared_group_means_one_call_with_all_its_chains(self) -> None:
+        group = self.group(self.net)["id"]
+        chains = [self.create("port_chain", port_pair_groups=[group])["id"] for _ in range(3)]
+        self.chain(self.net)
+        self.fragile.told.clear()
+        self.update("port_pair_group", group, port_pairs=[])
+        ((what, snapshots),) = self.fragile.told
+        assert what == "refresh"
+        assert sorted(snapshot.chain.id for snapshot in snapshots) == sorted(chains)
+        assert {snapshot.chain.revision for snapshot in snapshots} == {2}
+        assert all(not snapshot.chain.port_pair_groups[0].port_pairs for snapshot in snapshots)
+
+
+class RefusingTest(DriverTestCase):
+    def refused(self, request: Callable[[], Any], *words: str) -> None:
+        before = self.rows()
+        message = request()["message"]
+        assert all(word in message for word in words), message
+        assert self.rows() == before
+
+    def test_checks_run_before_anything_is_written(self) -> None:
+        parts = self.chain(self.net)
+        ports = [self.port(self.net, "vm") for _ in range(2)]
+        picky = Picky()
+        self.use(NoopDriver(), picky)
+        wanted: dict[str, dict[str, Any]] = {
+            "flow_classifier": {"protocol": "udp"},
+            "port_pair": {"ingress": ports[0], "egress": ports[1]},
+            "port_pair_group": {},
+            "port_chain": {"port_pair_groups": parts["port_pair_groups"]},
+        }
+        for resource, attributes in wanted.items():
+            self.refused(
+                lambda resource=resource, attributes=attributes: self.create(
+                    resource, expect=400, **attributes
+                ),
+                "picky",
+            )
+        self.refused(
+            lambda: self.update("port_chain", parts["id"], expect=400, flow_classifiers=[]),
+            "picky",
+        )
+        self.refused(
+            lambda: self.update(
+                "port_pair_group", parts["port_pair_groups"][0], expect=400, port_pairs=[]
+            ),
+            "picky",
+        )
+        assert picky.told == []
+
+    def test_capabilities_are_compared_and_the_driver_is_named(self) -> None:
+        group = self.group(self.net)["id"]
+        ports = [self.port(self.net, "vm") for _ in range(2)]
+        self.use(NoopDriver(), Poor())
+        tuples = {"ppg_n_tuple_mapping": {"ingress_n_tuple": {"source_ip_prefix": "10.0.0.0/8"}}}
+        for resource, attribute, value, words in (
+            ("flow_classifier", "ethertype", "IPv6", ("ethertype", "IPv6")),
+            (
+                "flow_classifier",
+                "l7_parameters",
+                {"logical_source_network": self.net},
+                ("l7_parameters", "logical_source_network"),
+            ),
+            ("port_pair", "service_function_parameters", {"correlation": "mpls"}, ("mpls",)),
+            (
+                "port_pair_group",
+                "port_pair_group_parameters",
+                {"lb_fields": ["ip_src"]},
+                ("ip_src",),
+            ),
+            ("port_pair_group", "port_pair_group_parameters", tuples, ("n_tuple",)),
+            ("port_chain", "chain_parameters", {"symmetric": True}, ("symmetric",)),
+            ("port_chain", "chain_parameters", {"correlation": "nsh"}, ("nsh",)),
+        ):
+            rest: dict[str, Any] = {
+                "port_pair": {"ingress": ports[0], "egress": ports[1]},
+                "port_chain": {"port_pair_groups": [group]},
+            }.get(resource, {})
+            self.refused(
+                lambda resource=resource, attribute=attribute, value=value, rest=rest: self.create(
+                    resource, expect=400, **{attribute: value}, **rest
+                ),
+                attribute,
+                "poor",
+                *words,
+            )
+        self.create("port_chain", port_pair_groups=[group])
+
+    def test_parts_older_than_the_driver_are_checked_with_the_chain(self) -> None:
+        group = self.create(
+            "port_pair_group", port_pair_group_parameters={"lb_fields": ["eth_src"]}
+        )["id"]
+        self.use(Poor())
+        self.refused(
+            lambda: self.create("port_chain", expect=400, port_pair_groups=[group]),
+            "lb_fields",
+            "poor",
+        )
+
+
+class FailingTest(DriverTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.fragile = Fragile()
+        self.use(NoopDriver(), self.fragile)
+
+    def assert_error_then_repair(self, chain_id: str) -> None:
+        shown = self.show("port_chain", chain_id)
+        assert shown["status"] == "ERROR"
+        assert "fragile" in shown["status_reason"]
+        assert "the controller does not answer" in shown["status_reason"]
+        self.plugin.repair()
+        assert self.show("port_chain", chain_id)["status"] == "ERROR"
+        self.fragile.failing = False
+        self.plugin.repair()
+        shown = self.show("port_chain", chain_id)
+        assert (shown["status"], shown["status_reason"]) == ("ACTIVE", "")
+        count = len(self.fragile.told)
+        self.plugin.repair()
+        assert len(self.fragile.told) == count, "what is realised is left alone"
+
+    def setup_repair_at_once(self) -> None:
+        self.config(group="port_chain", repair_after=0)
+
+    def test_create(self) -> None:
+        self.setup_repair_at_once()
+        self.fragile.failing = True
+        chain = self.chain(self.net)
+        assert chain["status"] == "ERROR"
+        self.assert_error_then_repair(chain["id"])
+
+    def test_update(self) -> None:
+        self.setup_repair_at_once()
+        chain = self.chain(self.net)
+        self.fragile.failing = True
+        assert self.update("port_chain", chain["id"], flow_classifiers=[])["status"] == "ERROR"
+        self.assert_error_then_repair(chain["id"])
+        assert self.fragile.told[-1][1][0].chain.flow_classifiers == ()
+
+    def test_refresh(self) -> None:
+        self.setup_repair_at_once()
+        chain = self.chain(self.net)
+        self.fragile.failing = True
+        self.update("port_pair_group", chain["port_pair_groups"][0], port_pairs=[])
+        self.assert_error_then_repair(chain["id"])
+
+    def test_delete(self) -> None:
+        chain = self.chain(self.net)
+        self.fragile.failing = True
+        self.delete("port_chain", chain["id"])
+        self.show("port_chain", chain["id"], expect=404)
+
+    def test_interrupted_before_drivers_were_told(self) -> None:
+        """As if the server process had ended between the commit and the drivers."""
+        self.setup_repair_at_once()
+        self.use()
+        self.plugin.drivers.create_port_chain = lambda context, chain_ids: None  # type: ignore[method-assign]
+        chain = self.chain(self.net)
+        assert chain["status"] == "BUILD"
+        self.use(self.fragile)
+        self.plugin.repair()
+        assert [what for what, _ in self.fragile.told] == ["update"]
+        assert self.show("port_chain", chain["id"])["status"] == "ACTIVE"
+
+    def test_repair_leaves_requests_in_progress_alone(self) -> None:
+        self.fragile.failing = True
+        self.chain(self.net)
+        count = len(self.fragile.told)
+        self.plugin.repair()
+        assert len(self.fragile.told) == count

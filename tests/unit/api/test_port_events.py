@@ -1,0 +1,154 @@
+"""Chains follow the ports they use."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from neutron_lib.plugins import directory
+
+from portchain.db import repository
+from portchain.drivers.manager import DriverManager
+from portchain.model import ChainSnapshot
+from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
+from tests.unit.api.test_drivers import Fragile
+
+FIRST, SECOND = "compute-1", "compute-2"
+
+
+class PortEventsTest(ApiTestCase):
+    agent_hosts = (FIRST, SECOND)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.driver = Fragile()
+        self.plugin.drivers = DriverManager({"fragile": self.driver})
+        self.net = self.network()
+        self.client = self.port(self.net, "client")
+        self.vm_pair = self.pair(self.net)
+        self.group_id = self.create("port_pair_group", port_pairs=[self.vm_pair["id"]])["id"]
+
+    def make_chain(self, **classifier: Any) -> str:
+        fc = self.create("flow_classifier", **classifier)["id"]
+        chain: str = self.create(
+            "port_chain", port_pair_groups=[self.group_id], flow_classifiers=[fc]
+        )["id"]
+        self.driver.told.clear()
+        return chain
+
+    def told(self) -> list[Sequence[ChainSnapshot]]:
+        """Return what the driver was told since it was asked last."""
+        told = [snapshots for _, snapshots in self.driver.told]
+        self.driver.told.clear()
+        return told
+
+    def set_status(self, port: str, status: str, host: str = FIRST) -> None:
+        directory.get_plugin().update_port_status(self.context, port, status, host)
+
+    def test_function_port_is_bound_plugged_moved_and_unplugged(self) -> None:
+        chain = self.make_chain(logical_source_port=self.client)
+        port = self.vm_pair["ingress"]
+        self.bind(port, FIRST, status="BUILD")
+        last = self.told()[-1][0]
+        assert (last.ports[port].host, last.ports[port].plugged) == (FIRST, True)
+        self.set_status(port, "ACTIVE")
+        assert self.told() == [], "BUILD to ACTIVE alters nothing"
+        self.bind(port, SECOND)
+        last = self.told()[-1][0]
+        assert last.ports[port].host == SECOND
+        self.set_status(port, "DOWN", SECOND)
+        last = self.told()[-1][0]
+        assert not last.ports[port].plugged
+        assert last.chain.id == chain
+
+    def test_restart_of_an_agent_alters_nothing(self) -> None:
+        self.make_chain(logical_source_port=self.client)
+        for port in (self.vm_pair["ingress"], self.vm_pair["egress"], self.client):
+            self.bind(port)
+        self.driver.told.clear()
+        for status in ("BUILD", "ACTIVE"):
+            for port in (self.vm_pair["ingress"], self.vm_pair["egress"], self.client):
+                self.set_status(port, status)
+        assert self.told() == []
+
+    def test_source_port_is_followed(self) -> None:
+        chain = self.make_chain(logical_source_port=self.client)
+        self.bind(self.client)
+        last = self.told()[-1][0]
+        assert last.ports[self.client].host == FIRST
+        assert last.chain.id == chain
+
+    def test_destination_port_is_followed(self) -> None:
+        server = self.port(self.net, "server")
+        self.make_chain(logical_source_port=self.client, logical_destination_port=server)
+        body = {"port": {"fixed_ips": [{"ip_address": "10.0.0.77"}]}}
+        assert self.call("PUT", f"/ports/{server}", body).status_int == 200
+        (snapshots,) = self.told()
+        assert snapshots[0].ports[server].fixed_ips == ("10.0.0.77",)
+
+    def test_names_of_ports_alter_nothing(self) -> None:
+        self.make_chain(logical_source_port=self.client)
+        self.call("PUT", f"/ports/{self.vm_pair['ingress']}", {"port": {"name": "new"}})
+        assert self.told() == []
+
+    def test_other_ports_alter_nothing(self) -> None:
+        self.make_chain(logical_source_port=self.client)
+        other = self.port(self.net, "other")
+        self.bind(other)
+        assert self.call("DELETE", f"/ports/{other}").status_int == 204
+        assert self.told() == []
+
+    def test_ports_that_a_classifier_means_without_naming_them(self) -> None:
+        self.make_chain(source_ip_prefix="10.0.0.0/24")
+        before = self.snapshot()
+        assert self.client in self.sources(before)
+        late = self.port(self.net, "late")
+        (snapshots,) = self.told()
+        assert late in self.sources(snapshots[0])
+        self.bind(late)
+        assert self.told()[-1][0].ports[late].host == FIRST
+        assert self.call("DELETE", f"/ports/{late}").status_int == 204
+        assert self.told() == [[self.snapshot()]]
+
+    def test_whose_traffic_a_classifier_means(self) -> None:
+        other_net = self.network("10.5.0.0/24")
+        elsewhere = self.port(other_net, "client")
+        foreign = self.port(self.net, "client", project=OTHER_PROJECT, roles="admin")
+        inside = self.port(self.net, "client", ip="10.0.0.100")
+        outside = self.port(self.net, "client", ip="10.0.0.200")
+        dhcp = self.call(
+            "POST",
+            "/ports",
+            {"port": {"network_id": self.net, "device_owner": "network:dhcp"}},
+            roles="admin",
+        ).json["port"]["id"]
+        self.make_chain(source_ip_prefix="10.0.0.0/25")
+        sources = self.sources(self.snapshot())
+        assert inside in sources
+        for port in (elsewhere, foreign, outside, dhcp, *self.functions()):
+            assert port not in sources
+
+    def test_failed_binding_is_no_host(self) -> None:
+        self.make_chain(logical_source_port=self.client)
+        self.call(
+            "PUT", f"/ports/{self.client}", {"port": {"binding:host_id": "none"}}, roles="admin"
+        )
+        assert self.snapshot().ports[self.client].host == ""
+
+    def test_trouble_of_ours_does_not_stop_neutron(self) -> None:
+        self.make_chain(logical_source_port=self.client)
+        self.driver.failing = True
+        self.bind(self.client)
+        port = self.call("GET", f"/ports/{self.client}").json["port"]
+        assert port["status"] == "ACTIVE"
+
+    def functions(self) -> list[str]:
+        return [self.vm_pair["ingress"], self.vm_pair["egress"]]
+
+    def snapshot(self) -> ChainSnapshot:
+        (chain,) = self.list_all("port_chain")
+        (snapshot,) = repository.snapshots(self.context, [chain["id"]])
+        return snapshot
+
+    @staticmethod
+    def sources(snapshot: ChainSnapshot) -> tuple[str, ...]:
+        (ports,) = snapshot.sources.values()
+        return ports

@@ -1,0 +1,110 @@
+"""The number of SQL statements of a request does not depend on what is there already."""
+
+from collections.abc import Callable
+from typing import Any
+
+from oslo_config import cfg
+
+from tests.unit.api.base import HOST, ApiTestCase
+
+MANY = 30
+
+
+class QueryCountTest(ApiTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        for quota in ("port_chain", "port_pair_group", "port_pair", "flow_classifier", "port"):
+            cfg.CONF.set_override(f"quota_{quota}", -1, "QUOTAS")
+        self.net = self.network()
+
+    def fill(self, chains: int) -> None:
+        for _ in range(chains):
+            self.chain(self.net)
+
+    def measure(self, request: Callable[[], Any]) -> tuple[int, Any]:
+        """Return how many statements a request runs, and its result."""
+        with self.statements() as seen:
+            result = request()
+        return len(seen), result
+
+    def requests(self) -> dict[str, int]:
+        """Send each request once; return how many statements each ran."""
+        counts: dict[str, int] = {}
+
+        def run(label: str, request: Callable[[], Any]) -> Any:
+            counts[label], result = self.measure(request)
+            return result
+
+        ports = [self.port(self.net, "vm") for _ in range(4)]
+        client = self.port(self.net, "client")
+        pair = run(
+            "create port pair",
+            lambda: self.create("port_pair", ingress=ports[0], egress=ports[1]),
+        )["id"]
+        other = self.create("port_pair", ingress=ports[2], egress=ports[3])["id"]
+        group = run(
+            "create port pair group", lambda: self.create("port_pair_group", port_pairs=[pair])
+        )["id"]
+        classifier = run("create flow classifier", lambda: self.classifier(client))["id"]
+        chain = run(
+            "create port chain",
+            lambda: self.create(
+                "port_chain", port_pair_groups=[group], flow_classifiers=[classifier]
+            ),
+        )["id"]
+        run("show port chain", lambda: self.show("port_chain", chain))
+        run("rename port chain", lambda: self.update("port_chain", chain, name="new"))
+        run("update port pair", lambda: self.update("port_pair", pair, name="new"))
+        run(
+            "update port pair group",
+            lambda: self.update("port_pair_group", group, port_pairs=[pair, other]),
+        )
+        run(
+            "update port chain",
+            lambda: self.update("port_chain", chain, flow_classifiers=[]),
+        )
+        for resource in ("port_chain", "port_pair_group", "port_pair", "flow_classifier"):
+            run(f"list {resource}", lambda resource=resource: self.list_all(resource))
+        run("delete port chain", lambda: self.delete("port_chain", chain))
+        run("delete flow classifier", lambda: self.delete("flow_classifier", classifier))
+        run("delete port pair group", lambda: self.delete("port_pair_group", group))
+        run("delete port pair", lambda: self.delete("port_pair", pair))
+        return counts
+
+    def test_requests(self) -> None:
+        self.fill(1)
+        self.requests()  # what the process does once, e.g. for quotas, is done
+        few = self.requests()
+        self.fill(MANY - 1)
+        many = self.requests()
+        print("\nSQL statements per request, with 1 and with", MANY, "chains present")
+        for label, count in few.items():
+            print(f"  {label:24} {count:3} {many[label]:3}")
+        assert many == few
+
+    def test_port_that_no_chain_cares_about(self) -> None:
+        """The price every port in the deployment pays: one statement."""
+        port = self.port(self.network("10.9.0.0/24"), "vm")
+        self.bind(port)
+        follow = self.plugin._follow_ports
+        with self.statements() as seen:
+            follow({port: self.net})
+        assert len(seen) == 1, seen
+        self.fill(MANY)
+        with self.statements() as seen:
+            follow({port: self.network("10.8.0.0/24")})
+        assert len([one for one in seen if "portchain_" in one]) == 1, seen
+
+    def test_port_that_a_chain_follows(self) -> None:
+        def moves() -> int:
+            chain = self.chain(self.net)
+            group = self.show("port_pair_group", chain["port_pair_groups"][0])
+            port = self.show("port_pair", group["port_pairs"][0])["ingress"]
+            with self.statements() as seen:
+                self.bind(port, HOST)
+            return len([one for one in seen if "portchain_" in one])
+
+        few = moves()
+        assert few > 0
+        self.fill(MANY)
+        assert moves() == few

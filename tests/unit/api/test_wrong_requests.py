@@ -1,0 +1,145 @@
+"""Whatever a request holds, the answer is never the server's error, and a refusal writes nothing."""
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from oslo_config import cfg
+from oslo_utils import uuidutils
+
+from portchain.api import definitions
+from tests.unit.api.base import ApiTestCase
+
+ATTRIBUTES = {
+    collection[:-1]: attributes
+    for definition in (definitions.SFC, definitions.FLOW_CLASSIFIER)
+    for collection, attributes in definition.RESOURCE_ATTRIBUTE_MAP.items()
+}
+UNKNOWN = uuidutils.generate_uuid()
+WORDS = (
+    "",
+    " ",
+    "x" * 256,
+    "x" * 70000,
+    "\N{GRINNING FACE}",
+    "\x00",
+    "'; DROP TABLE ports; --",
+    "%s%n",
+    "10.0.0.1/8",
+    "10.0.0.0/8",
+    "::/0",
+    "0/0",
+    "1:2",
+    "-1",
+    "0x10",
+    "tcp",
+    "TCP",
+    "IPv6",
+    "true",
+    UNKNOWN,
+    UNKNOWN.upper(),
+    UNKNOWN.replace("-", ""),
+)
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from((-1, 0, 1, 65535, 65536, 2**31, 2**63, 2**70, 0.5, -0.0, 1e308)),
+    st.integers(),
+    st.text(max_size=8),
+    st.sampled_from(WORDS),
+)
+KEYS = ("correlation", "weight", "symmetric", "lb_fields", "ppg_n_tuple_mapping", "ingress_n_tuple")
+junk = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+SETTINGS = settings(
+    max_examples=250,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+class WrongRequestTest(ApiTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        for quota in ("port_chain", "port_pair_group", "port_pair", "flow_classifier"):
+            cfg.CONF.set_override(f"quota_{quota}", -1, "QUOTAS")
+        self.net = self.network()
+        self.parts = self.chain(self.net)
+        self.ports = [self.port(self.net, "vm") for _ in range(2)]
+
+    def right(self, resource: str) -> dict[str, Any]:
+        """Return attributes with which a resource could be created."""
+        return {
+            "flow_classifier": {"protocol": "tcp", "logical_source_port": self.ports[0]},
+            "port_pair": {"ingress": self.ports[0], "egress": self.ports[1]},
+            "port_pair_group": {"port_pairs": []},
+            "port_chain": {"port_pair_groups": self.parts["port_pair_groups"]},
+        }[resource]
+
+    def send(self, method: str, path: str, body: Any) -> None:
+        before = self.rows()
+        response = self.call(method, path, body)
+        assert response.status_int < 500, (path, body, response.text)
+        if response.status_int >= 400:
+            assert response.json["NeutronError"]["message"], (path, body)
+            assert self.rows() == before, (path, body)
+        elif method == "POST":
+            for collection, shown in response.json.items():
+                for one in shown if isinstance(shown, list) else [shown]:
+                    self.delete(collection.removesuffix("s"), one["id"])
+
+    def fuzz(self, resource: str) -> None:
+        names = st.sampled_from(sorted(ATTRIBUTES[resource]))
+
+        @SETTINGS
+        @given(st.dictionaries(names, junk, min_size=1, max_size=2), st.booleans())
+        def run(wrong: dict[str, Any], change: bool) -> None:
+            body = {resource: wrong if change else self.right(resource) | wrong}
+            if change:
+                target = {
+                    "port_chain": self.parts["id"],
+                    "port_pair_group": self.parts["port_pair_groups"][0],
+                    "flow_classifier": self.parts["flow_classifiers"][0],
+                }.get(resource, UNKNOWN)
+                self.send("PUT", f"/sfc/{resource}s/{target}", body)
+            else:
+                self.send("POST", f"/sfc/{resource}s", body)
+
+        run()
+
+    def test_flow_classifier(self) -> None:
+        self.fuzz("flow_classifier")
+
+    def test_port_pair(self) -> None:
+        self.fuzz("port_pair")
+
+    def test_port_pair_group(self) -> None:
+        self.fuzz("port_pair_group")
+
+    def test_port_chain(self) -> None:
+        self.fuzz("port_chain")
+
+    def test_bodies(self) -> None:
+        @SETTINGS
+        @given(st.sampled_from(sorted(ATTRIBUTES)), junk, st.booleans())
+        def run(resource: str, wrong: Any, bulk: bool) -> None:
+            key = f"{resource}s" if bulk else resource
+            self.send("POST", f"/sfc/{resource}s", {key: wrong})
+            self.send("POST", f"/sfc/{resource}s", wrong)
+
+        run()
+
+    def test_long_lists(self) -> None:
+        ids = [uuidutils.generate_uuid() for _ in range(5000)]
+        for resource, name in (
+            ("port_chain", "port_pair_groups"),
+            ("port_pair_group", "port_pairs"),
+        ):
+            error = self.create(resource, expect=404, **{name: ids})
+            assert ids[0] in error["message"]

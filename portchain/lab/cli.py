@@ -5,12 +5,14 @@ import os
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from portchain.lab import clients, layout, netns
+from portchain.lab.demo import Demo
 from portchain.lab.errors import LabError
 from portchain.lab.lab import Lab
 
@@ -56,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     add("status", "Show what runs.")
     add("shell", "Open a shell beside the servers, with openstack ready to use.")
     run = add("exec", "Run a command in a part of the lab.")
-    run.add_argument("part", help="ctl, net, h1, h2, ... or vm-NAME")
+    run.add_argument("part", help="ctl, net, a host such as h1, or a virtual machine")
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run")
     logs = add("logs", "Show the end of a program's log, or list the logs.")
     logs.add_argument("program", nargs="?", help="such as neutron-api or agent@h1")
@@ -112,8 +114,9 @@ def _shell(arguments: argparse.Namespace) -> None:
 def _exec(arguments: argparse.Namespace) -> None:
     lab = Lab.open(arguments.name)
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
-    namespace = lab.layout.namespace(arguments.part)
-    if not netns.exists(namespace) or not argv:
+    parts = (arguments.part, layout.vm_part(arguments.part))
+    namespace = next(filter(netns.exists, map(lab.layout.namespace, parts)), "")
+    if not namespace or not argv:
         msg = f"no part {arguments.part!r}, or no command: portchain-lab status shows the parts"
         raise LabError(msg)
     _become(lab, namespace, argv, arguments.part)
@@ -158,7 +161,29 @@ def _kill(arguments: argparse.Namespace) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    raise LabError("the demo is not written yet")
+    wanted = layout.Layout(arguments.name, arguments.hosts, arguments.firewall)
+    lab = Lab(wanted)
+    if (
+        not lab.is_up()
+        or Lab.open(arguments.name).layout != wanted
+        or Demo(lab, console).was_interrupted
+    ):
+        lab = up(arguments)
+    if not Demo(lab, console).run():
+        raise LabError("some packets went where the specification does not send them: see above")
+    command = f"{sys.argv[0]} {{}} --name {arguments.name}".format
+    console.print(
+        f"""
+[bold green]Every packet took the path that the specification gives it.[/]
+
+The lab goes on running. Next you can try:
+  {command("shell")}                then  openstack sfc port chain show PC1
+  {command("exec")} vm1 -- tcpdump -ni eth0      what the first function sees
+  {command("exec")} h1 -- ovs-ofctl -O OpenFlow13 --names dump-flows br-int
+  {command("status")}               which servers run, and where their files are
+Stop it with:
+  {command("down")}"""
+    )
 
 
 COMMANDS = {
@@ -181,6 +206,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: 0, or 1 after an error that is printed.
     """
     arguments = parser().parse_args(argv)
+    if not sys.warnoptions:
+        # What the libraries want to tell their own developers.
+        warnings.simplefilter("ignore")
     if os.geteuid() != 0:
         console.print("[red]portchain-lab makes network namespaces: run it as root[/]")
         return 1

@@ -83,6 +83,7 @@ def environment(lab: layout.Layout, user: str) -> dict[str, str]:
         **plain,
         "OS_CLIENT_CONFIG_FILE": f"{lab.directory}/clouds.yaml",
         "OS_CLOUD": user,
+        "PYTHONWARNINGS": "ignore",
         "PATH": f"{lab.software.bin}:{plain.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}",
     }
 

@@ -103,9 +103,9 @@ class Machines:
             msg = f"kind {kind!r}: one of {', '.join(guest.KINDS)}"
             raise LabError(msg)
         namespace = self._lab.namespace(layout.vm_part(name))
-        netns.create([namespace])
         machine = Machine(name, str(uuid.uuid4()), host, namespace, kind)
         self._save(machine)
+        netns.create([namespace])
         machine = self._attach(machine, ports)
         if wait:
             self.wait_active([machine])
@@ -191,9 +191,10 @@ class Machines:
                 binding_host_id=machine.host,
             )
             nic = self._describe(port, f"eth{self._free_index(machine)}")
-            vif.plug(self._lab, machine.host, machine.name, machine.id, nic)
             machine = replace(machine, nics=(*machine.nics, nic))
+            # Before plugging: should this process die in between, delete() knows what to unplug.
             self._save(machine)
+            vif.plug(self._lab, machine.host, machine.name, machine.id, nic)
         guest.configure(machine.namespace, machine.nics, machine.kind)
         return machine
 

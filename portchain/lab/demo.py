@@ -1,0 +1,299 @@
+"""The specification's workflow, through the real client, down to the packets."""
+
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from portchain.lab import capture, guest, journey, traffic
+from portchain.lab.errors import LabError
+from portchain.lab.journey import Connection, Path
+from portchain.lab.lab import Lab
+from portchain.lab.machines import Machine
+from portchain.lab.waiting import wait_for
+
+CIDR = "10.1.0.0/24"
+PORTS = ("source", "destination", "p1", "p2", "p3", "p4", "p5", "p6")
+PAIRS = {"PP1": ("p1", "p2"), "PP2": ("p3", "p4"), "PP3": ("p5", "p6")}
+GROUPS = {"PG1": ("PP1", "PP2"), "PG2": ("PP3",)}
+ACTIVE_DEADLINE = 60.0
+# Destination ports: the specification's, one of a wider classifier, one outside of both.
+CHAINED, WIDE, OUTSIDE = 100, 200, 300
+CONNECTIONS = {CHAINED: 100, WIDE: 60, OUTSIDE: 20}
+DIRECT: Path = ("source", "destination")
+EXPECTED = {pair: ("source", *PAIRS[pair], *PAIRS["PP3"], "destination") for pair in GROUPS["PG1"]}
+
+# What is worth showing of what the client answers.
+SHOWN = (
+    "name",
+    "mtu",
+    "cidr",
+    "fixed_ips",
+    "mac_address",
+    "protocol",
+    "source_ip",
+    "source_port_range_min",
+    "destination_ip",
+    "destination_port_range_min",
+    "ingress_logical_port",
+    "egress_logical_port",
+    "port_pair",
+    "port_pair_groups",
+    "flow_classifiers",
+    "chain_parameters",
+    "status",
+)
+
+
+class Demo:
+    """One run of the demo in a lab that is up."""
+
+    def __init__(self, lab: Lab, console: Console) -> None:
+        self._lab = lab
+        self._console = console
+        self._network = lab.sdk("demo").network
+        self._names: dict[str, str] = {}
+        self._unfinished = lab.layout.directory / "demo-runs"
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether an earlier run did not come to its end: nobody knows what it left."""
+        return self._unfinished.exists()
+
+    def run(self) -> bool:
+        """Run all of it.
+
+        :returns: whether every packet went where the specification sends it.
+        """
+        self._unfinished.touch()
+        self._clean()
+        source, destination = self._machines()
+        self._chain(source, destination)
+        found = self._traffic(source, destination)
+        faults = self._report(found)
+        self._unfinished.unlink()
+        for fault in faults:
+            self._console.print(f"[red]✗ {escape(fault)}[/]")
+        return not faults
+
+    # Steps.
+
+    def _clean(self) -> None:
+        """Remove what an earlier run made."""
+        network = self._network
+        removed: list[tuple[Callable[[], Iterable[Any]], Callable[[Any], Any]]] = [
+            (network.sfc_port_chains, network.delete_sfc_port_chain),
+            (network.sfc_port_pair_groups, network.delete_sfc_port_pair_group),
+            (network.sfc_port_pairs, network.delete_sfc_port_pair),
+            (network.sfc_flow_classifiers, network.delete_sfc_flow_classifier),
+        ]
+        for present, delete in removed:
+            for item in list(present()):
+                delete(item)
+        self._lab.vms.delete_all()
+        for port in list(network.ports()):
+            network.delete_port(port)
+        for net in list(network.networks()):
+            network.delete_network(net)
+
+    def _machines(self) -> tuple[Machine, Machine]:
+        """The network, its ports, and five virtual machines on all hosts."""
+        self._say("1. A network, the ports p1 to p6, and two ports for the end points")
+        self._client("network create net1")
+        self._client(f"subnet create --network net1 --subnet-range {CIDR} subnet1")
+        self._clients(f"port create --network net1 {port}" for port in PORTS)
+
+        self._say(
+            "2. Three service VMs and two end points, on different hosts (the lab plays Nova)"
+        )
+        ids = {port.name: port.id for port in self._network.ports()}
+        hosts = self._lab.hosts
+        made = [
+            self._boot("source", hosts[0], ["source"], ids),
+            self._boot("destination", hosts[-1], ["destination"], ids),
+            self._boot("vm1", hosts[0], ["p1", "p2"], ids, guest.L3),
+            self._boot("vm2", hosts[1 % len(hosts)], ["p3", "p4"], ids, guest.L3),
+        ]
+        late = self._boot("vm3", hosts[-1], ["p5"], ids, guest.L3)
+        self._console.print("  nova interface-attach --port-id p6 vm3")
+        made.append(self._lab.vms.attach(late, ids["p6"], wait=False))
+        self._lab.vms.wait_active(made)
+        self._console.print("  [green]✓[/] every port is ACTIVE")
+        return made[0], made[1]
+
+    def _boot(
+        self, name: str, host: str, ports: list[str], ids: dict[str, str], kind: str = guest.PLAIN
+    ) -> Machine:
+        nics = " ".join(f"--nic port-id={port}" for port in ports)
+        self._console.print(f"  nova boot {nics} {name}   [dim]on host {host}[/]")
+        return self._lab.vms.boot(name, host, [ids[port] for port in ports], kind, wait=False)
+
+    def _chain(self, source: Machine, destination: Machine) -> None:
+        """Classifiers, pairs, groups, chain; until every host has confirmed."""
+        ends = f"--source-ip-prefix {source.ip}/32 --destination-ip-prefix {destination.ip}/32"
+        classifier = f"sfc flow classifier create --ethertype IPv4 {ends} --protocol tcp"
+        self._say("3. Flow classifiers: the specification's FC1, and FC2 for any source port")
+        self._clients(
+            [
+                f"{classifier} --source-port 23:23 --destination-port {CHAINED}:{CHAINED} FC1",
+                f"{classifier} --destination-port {WIDE}:{WIDE} FC2",
+            ]
+        )
+        self._say("4. Port pairs, port pair groups, port chain")
+        self._clients(
+            f"sfc port pair create --ingress {ingress} --egress {egress} {pair}"
+            for pair, (ingress, egress) in PAIRS.items()
+        )
+        self._clients(
+            f"sfc port pair group create {' '.join(f'--port-pair {pair}' for pair in pairs)} {group}"
+            for group, pairs in GROUPS.items()
+        )
+        self._client(
+            "sfc port chain create --port-pair-group PG1 --port-pair-group PG2 "
+            "--flow-classifier FC1 --flow-classifier FC2 PC1"
+        )
+        wait_for(self._active, ACTIVE_DEADLINE, "PC1 ACTIVE")
+        self._console.print("  [green]✓[/] PC1 is ACTIVE: every host has confirmed its flows")
+
+    def _active(self) -> bool:
+        """Whether PC1 is ACTIVE; read as JSON, since the client does not know the attribute."""
+        chain = self._network.get("/sfc/port_chains?name=PC1").json()["port_chains"][0]
+        if chain["status"] == "ERROR":
+            msg = f"PC1 is in ERROR: {chain['status_reason']}"
+            raise LabError(msg)
+        return bool(chain["status"] == "ACTIVE")
+
+    def _traffic(self, source: Machine, destination: Machine) -> list[Connection]:
+        """TCP connections with a capture at every port of every machine."""
+        self._say("5. TCP connections from source to destination, captured at every port")
+        machines = self._lab.vms.all()
+        servers = [traffic.TcpServer(destination, port) for port in CONNECTIONS]
+        with capture.Capture(machines) as captured, servers[0], servers[1], servers[2]:
+            attempts = {
+                port: traffic.tcp_connections(
+                    source, destination, port, count, 23 if port == CHAINED else 0
+                )
+                for port, count in CONNECTIONS.items()
+            }
+        for port, tried in attempts.items():
+            worked = sum(attempt.ok for attempt in tried)
+            origin = "23 every time" if port == CHAINED else "chosen by the kernel"
+            self._console.print(
+                f"  to port {port}: {worked} of {len(tried)} connections answered "
+                f"[dim](source port {origin})[/]"
+            )
+        found = journey.connections(journey.sightings(captured.seen))
+        return journey.select(found, protocol="tcp", source=source.ip, destination=destination.ip)
+
+    # What came of it.
+
+    def _report(self, found: Sequence[Connection]) -> list[str]:
+        """Print the paths, and return what is wrong with them."""
+        self._say("6. The paths that the packets really took")
+        table = Table("to port", "connections", "packets", "path, port by port", box=None)
+        for port in CONNECTIONS:
+            for path, connections, packets in paths_to(found, port):
+                table.add_row(str(port), str(connections), str(packets), " → ".join(path))
+        self._console.print(table)
+        balance = Counter(
+            pair
+            for connection in found
+            for pair, path in EXPECTED.items()
+            if connection.flow.destination_port == WIDE and connection.path == path
+        )
+        shares = ", ".join(f"{pair} {balance[pair]}" for pair in GROUPS["PG1"])
+        self._console.print(f"  FC2's connections were balanced over PG1: {shares}")
+        self._console.print(
+            "  FC1's are one and the same 5-tuple, so one pair of PG1 has them all; "
+            "answers go direct: PC1 is not symmetric."
+        )
+        return faults(found)
+
+    # Output and input.
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"\n[bold]{text}[/]")
+
+    def _clients(self, commands: Iterable[str]) -> None:
+        """Run commands that do not need each other, two at a time; show them in order."""
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            pending = [(line, pool.submit(self._ask, line)) for line in commands]
+            for line, answer in pending:
+                self._show(line, answer.result())
+
+    def _client(self, command: str) -> None:
+        self._clients([command])
+
+    def _ask(self, command: str) -> dict[str, Any]:
+        answer = self._lab.openstack_json(*shlex.split(command))
+        return {key.lower().replace(" ", "_"): value for key, value in answer.items()}
+
+    def _show(self, command: str, answer: dict[str, Any]) -> None:
+        self._names[answer["id"]] = answer["name"]
+        facts = [
+            f"{key}={shorten(answer[key], self._names)}"
+            for key in SHOWN
+            if answer.get(key) not in (None, "")
+        ]
+        self._console.print(f"  [cyan]$ openstack {escape(command)}[/]")
+        self._console.print(f"    [dim]{escape('  '.join(facts))}[/]")
+
+
+def shorten(value: Any, names: Mapping[str, str]) -> str:
+    """A value of the client's answer on one line, with names for ids and without what hardly
+    matters.
+    """
+    if isinstance(value, list):
+        return ",".join(shorten(item, names) for item in value)
+    if isinstance(value, dict):
+        pairs = [f"{key}:{shorten(item, names)}" for key, item in value.items()]
+        return str(value.get("ip_address") or ",".join(pairs))
+    return names.get(value, str(value))
+
+
+def paths_to(found: Iterable[Connection], port: int) -> list[tuple[Path, int, int]]:
+    """The client packets' paths to a destination port, each with its connections and packets."""
+    connections: Counter[Path] = Counter()
+    packets: Counter[Path] = Counter()
+    for connection in found:
+        if connection.flow.destination_port == port:
+            connections.update(connection.paths.keys())
+            packets.update(connection.paths)
+    return [(path, number, packets[path]) for path, number in connections.most_common()]
+
+
+def faults(found: Sequence[Connection]) -> list[str]:
+    """What the captures show that the specification does not want; empty if all is well."""
+    wrong = []
+    for port, count in CONNECTIONS.items():
+        mine = [one for one in found if one.flow.destination_port == port]
+        if len(mine) != count:
+            wrong.append(f"port {port}: {len(mine)} connections seen instead of {count}")
+        allowed = {DIRECT} if port == OUTSIDE else set(EXPECTED.values())
+        wrong += [
+            f"{one.flow}: {packets} packets went {' → '.join(path)}"
+            for one in mine
+            for path, packets in one.paths.items()
+            if path not in allowed
+        ]
+        wrong += [
+            f"{one.flow}: its packets took {len(one.paths)} paths" for one in mine if not one.path
+        ]
+        wrong += [
+            f"{one.flow}: answers went {' → '.join(path)}"
+            for one in mine
+            for path in one.replies
+            if path != tuple(reversed(DIRECT))
+        ]
+    wide = {one.path for one in found if one.flow.destination_port == WIDE}
+    wrong += [
+        f"{pair} got none of FC2's connections"
+        for pair, path in EXPECTED.items()
+        if path not in wide
+    ]
+    return wrong

@@ -165,6 +165,16 @@ class Workflow:
         """The paths of all packets of such connections; None stands for a connection that took several."""
         return {connection.path for connection in self.connect(**how)}
 
+    def warm_up(self, port: int = 100, source_port: int = 0) -> None:
+        """One connection whose packets do not count: Neutron's switches learn anew where a machine is that was plugged in
+        elsewhere, and its first ARP answer may go to the old place.
+        """
+        with traffic.TcpServer(self.machines["dst"], port):
+            (attempt,) = traffic.tcp_connections(
+                self.machines["src"], self.machines["dst"], port, 1, source_port
+            )
+        assert attempt.ok, attempt.error
+
     def held_back(self, port: int = 100, source_port: int = 0) -> bool:
         """Whether a connection cannot be made, and not one packet gets to the destination."""
         source, destination = self.machines["src"], self.machines["dst"]

@@ -1,5 +1,7 @@
 """The server side's exceptions, each on a base of neutron-lib that gives it its HTTP status."""
 
+import re
+
 from neutron_lib import exceptions as lib
 
 from portchain.rules import Kind, Violation
@@ -74,6 +76,12 @@ class ChangedMeanwhile(lib.Conflict):
     )
 
 
+class NotStorable(lib.BadRequest):
+    """400: the database's character set or ranges are narrower than the API's."""
+
+    message = "Invalid input for %(attribute)s. Reason: the database cannot store its value."
+
+
 class DriverNotLoaded(lib.NeutronException):
     """A configured driver cannot be loaded; the service plugin does not start."""
 
@@ -90,3 +98,11 @@ _BY_KIND: dict[Kind, type[lib.NeutronException]] = {
 def from_violation(violation: Violation) -> lib.NeutronException:
     """Return the API's exception for a broken rule."""
     return _BY_KIND[violation.kind](attribute=violation.attribute, rule=violation.rule)
+
+
+def from_data_error(error: Exception) -> NotStorable:
+    """Return the API's exception for a value the database refuses; its message ends with the
+    column.
+    """
+    column = re.search(r"for column .*?(\w+)[`'\"]? at row", str(error))
+    return NotStorable(attribute=column.group(1) if column else "an attribute")

@@ -19,6 +19,7 @@ from neutron_lib.services import base as service_base
 from oslo_config import cfg
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
+from sqlalchemy import exc as sa_exc
 
 from portchain import conf, errors, operations, port_events, rules
 from portchain.api import definitions
@@ -46,6 +47,10 @@ def _transaction(context: Any) -> Iterator[None]:
         raise errors.from_violation(violation) from violation
     except db_exc.DBReferenceError as error:
         raise errors.ChangedMeanwhile from error
+    except db_exc.DBError as error:
+        if isinstance(error.inner_exception, sa_exc.DataError):
+            raise errors.from_data_error(error) from error
+        raise
 
 
 @registry.has_registry_receivers
@@ -59,7 +64,8 @@ class PortChainPlugin(service_base.ServicePluginBase):
     )
     path_prefix = definitions.API_PREFIX
 
-    # Neutron looks these names up: the database sorts and pages.
+    # Neutron looks these names up: bulk requests are one transaction, the database sorts and pages.
+    __native_bulk_support = True
     __native_pagination_support = True
     __native_sorting_support = True
 

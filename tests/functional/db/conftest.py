@@ -14,7 +14,6 @@ from pathlib import Path
 import pymysql
 import pytest
 
-DATABASE = "neutron"
 START_SECONDS = 60
 
 
@@ -90,10 +89,20 @@ def manage(url: str, *arguments: str) -> str:
     return done.stdout
 
 
+def _migrate(mariadb: MariaDb, name: str, charset: str) -> str:
+    mariadb.execute(f"CREATE DATABASE {name} CHARACTER SET {charset}")
+    url = mariadb.url(name)
+    manage(url, "upgrade", "heads")
+    return url
+
+
 @pytest.fixture(scope="session")
 def migrated(mariadb: MariaDb) -> str:
     """Return the URL of a database that went through all migrations, Neutron's and ours."""
-    mariadb.execute(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
-    url = mariadb.url(DATABASE)
-    manage(url, "upgrade", "heads")
-    return url
+    return _migrate(mariadb, "neutron", "utf8mb4")
+
+
+@pytest.fixture(scope="session")
+def narrow(mariadb: MariaDb) -> str:
+    """Return the URL of such a database with the character set that old deployments have."""
+    return _migrate(mariadb, "neutron_narrow", "utf8mb3")

@@ -172,4 +172,7 @@ class BulkTest(ApiTestCase):
             expect=400,
         )
         assert self.rows() == before
+        # Not created and taken back: no driver has ever heard of it.
+        self.bulk("flow_classifier", {"protocol": "tcp"}, {"protocol": "tcp"}, expect=400)
+        assert self.rows() == before
         assert self.bulk("flow_classifier", {"protocol": "tcp"}, {"protocol": "udp"})

@@ -18,6 +18,7 @@ from tests.lab.workflow import CHAINED, DEADLINE, Workflow
 PORT = 7000
 AGENTS = ["agent@h1", "agent@h2", "agent@h3"]
 SWITCHES = ["ovs-vswitchd@h1", "ovs-vswitchd@h2", "ovs-vswitchd@h3"]
+RESTART_NOTICED = "OVS is restarted"
 SERVERS = sorted(set(CONTROLLER_SERVICES) - {"epmd"})
 
 
@@ -154,9 +155,19 @@ def _a_change_is_carried_out(workflow: Workflow) -> None:
 
 @pytest.mark.parametrize("program", SWITCHES)
 def test_a_switch_restarts_and_the_chain_comes_back(workflow: Workflow, program: str) -> None:
+    lab, host = workflow.lab, program.partition("@")[2]
+    rules = len(workflow.rules()[host])
+    log = lab.layout.logs / f"agent@{host}.log"
+    noticed = log.read_text().count(RESTART_NOTICED)
     with Traffic(workflow) as stream:
-        workflow.lab.restart(program)
+        lab.restart(program)
+        wait_for(
+            lambda: log.read_text().count(RESTART_NOTICED) > noticed,
+            DEADLINE,
+            "the agent to notice",
+        )
+        wait_for(lambda: len(workflow.rules()[host]) == rules, DEADLINE, "the rules to be back")
         stream.wait_for_more()
-    assert stream.result.received
-    wait_for(lambda: workflow.status(workflow.pc1)[0] == "ACTIVE", DEADLINE, "PC1 ACTIVE")
+    assert not stream.around
+    workflow.warm_up(source_port=23)
     assert workflow.paths(source_port=23, count=5) <= CHAINED

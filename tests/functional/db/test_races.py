@@ -1,0 +1,171 @@
+"""Servers that do the same thing at the same time, on a real MariaDB."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from neutron_lib import context as neutron_context
+from neutron_lib import exceptions as lib
+from neutron_lib.db import api as db_api
+from oslo_config import cfg
+
+from portchain import errors
+from portchain.db import ids, realisation
+from portchain.db import resources as db
+from tests.functional.db.test_api import OnMariaDb
+from tests.unit.api.base import PROJECT, ApiTestCase
+
+WORKERS = 8
+
+
+@pytest.fixture(autouse=True, scope="class")
+def _url(request: pytest.FixtureRequest, migrated: str) -> None:
+    request.cls.url = migrated
+
+
+@pytest.fixture(autouse=True)
+def _few_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few numbers that workers often pick the same."""
+    monkeypatch.setattr(ids, "LAST", 40)
+
+
+class RaceTest(OnMariaDb, ApiTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        for quota in ("port_chain", "port_pair_group", "port_pair", "flow_classifier"):
+            cfg.CONF.set_override(f"quota_{quota}", -1, "QUOTAS")
+        self.net = self.network()
+
+    def at_once(self, *works: Callable[[Any], Any]) -> list[Any]:
+        """Do things at the same time, each with a context of its own; return results or errors."""
+        barrier = Barrier(len(works))
+
+        def run(work: Callable[[Any], Any]) -> Any:
+            barrier.wait()
+            try:
+                return work(neutron_context.Context("user", PROJECT, roles=["member"]))
+            except lib.NeutronException as error:
+                return error
+
+        with ThreadPoolExecutor(len(works)) as pool:
+            return list(pool.map(run, works))
+
+    def new_group(self, context: Any, **attributes: Any) -> Any:
+        tuples: dict[str, Any] = {"ingress_n_tuple": {}, "egress_n_tuple": {}}
+        parameters = {"lb_fields": [], "ppg_n_tuple_mapping": tuples}
+        body = {
+            "name": "",
+            "description": "",
+            "project_id": PROJECT,
+            "port_pairs": [],
+            "port_pair_group_parameters": parameters,
+        }
+        return self.plugin.create_port_pair_group(context, {"port_pair_group": body | attributes})
+
+    def new_chain(self, context: Any, groups: list[str], **attributes: Any) -> Any:
+        body = {
+            "name": "",
+            "description": "",
+            "project_id": PROJECT,
+            "chain_id": 0,
+            "port_pair_groups": groups,
+            "flow_classifiers": [],
+            "chain_parameters": {"correlation": "mpls", "symmetric": False},
+        }
+        return self.plugin.create_port_chain(context, {"port_chain": body | attributes})
+
+    def test_every_number_is_given_to_one_and_then_none_is_left(self) -> None:
+        per_worker = ids.LAST // WORKERS
+        results = self.at_once(
+            *[lambda context: [self.new_group(context) for _ in range(per_worker)]] * WORKERS
+        )
+        numbers = [group["group_id"] for groups in results for group in groups]
+        assert sorted(numbers) == list(range(ids.FIRST, ids.LAST + 1))
+        with pytest.raises(errors.NoFreeId):
+            self.new_group(self.context)
+
+    def test_chains_get_different_numbers(self) -> None:
+        group = self.create("port_pair_group")["id"]
+        results = self.at_once(*[lambda context: self.new_chain(context, [group])] * WORKERS)
+        assert len({chain["chain_id"] for chain in results}) == WORKERS
+
+    def test_one_number_chosen_by_two(self) -> None:
+        group = self.create("port_pair_group")["id"]
+        results = self.at_once(
+            *[lambda context: self.new_chain(context, [group], chain_id=7)] * WORKERS
+        )
+        assert self.outcome(results) == {"made": 1, "InvalidInput": WORKERS - 1}
+
+    def test_one_pair_for_two_groups(self) -> None:
+        pair = self.pair(self.net)["id"]
+        results = self.at_once(
+            *[lambda context: self.new_group(context, port_pairs=[pair])] * WORKERS
+        )
+        assert self.outcome(results) == {"made": 1, "RuleConflict": WORKERS - 1}
+        assert len(self.list_all("port_pair_group")) == 1
+
+    def test_one_classifier_for_two_chains(self) -> None:
+        group = self.create("port_pair_group")["id"]
+        classifier = self.create("flow_classifier")["id"]
+        results = self.at_once(
+            *[lambda context: self.new_chain(context, [group], flow_classifiers=[classifier])]
+            * WORKERS
+        )
+        assert self.outcome(results) == {"made": 1, "RuleConflict": WORKERS - 1}
+
+    def test_group_deleted_while_a_chain_takes_it(self) -> None:
+        for _ in range(5):
+            group = self.create("port_pair_group")["id"]
+            made, deleted = self.at_once(
+                lambda context, group=group: self.new_chain(context, [group]),
+                lambda context, group=group: self.plugin.delete_port_pair_group(context, group),
+            )
+            # Either the chain is there and the group is kept, or the other way round.
+            if isinstance(made, dict):
+                assert isinstance(deleted, lib.InUse | lib.Conflict), deleted
+                self.delete("port_chain", made["id"])
+                self.delete("port_pair_group", group)
+            else:
+                assert isinstance(made, lib.NotFound | lib.Conflict), made
+                self.show("port_pair_group", group, expect=404)
+
+    def test_revisions_are_not_lost(self) -> None:
+        group = self.create("port_pair_group")["id"]
+        chain = self.new_chain(self.context, [group])["id"]
+        pairs = [self.pair(self.net, f"vm{n}")["id"] for n in range(WORKERS)]
+        results = self.at_once(
+            *[
+                lambda context, pair=pair: self.plugin.update_port_pair_group(
+                    context, group, {"port_pair_group": {"port_pairs": [pair]}}
+                )
+                for pair in pairs
+            ]
+        )
+        assert all(isinstance(result, dict) for result in results), results
+        shown = self.show("port_chain", chain)
+        assert shown["status"] == "ACTIVE"
+        with db_api.CONTEXT_READER.using(self.context):
+            row = db.find_one(self.context, db.PORT_CHAIN, chain)
+        assert row.revision == row.realised_revision == 1 + WORKERS
+
+    def test_begin_at_once_on_new_hosts(self) -> None:
+        group = self.create("port_pair_group")["id"]
+        chain = self.new_chain(self.context, [group])["id"]
+        self.at_once(
+            *[
+                lambda context, n=n: realisation.begin(context, chain, 2 + n, [f"h{n}", "all"])
+                for n in range(WORKERS)
+            ]
+        )
+        last = WORKERS - 1
+        assert realisation.hosts(self.context, [chain]) == {chain: frozenset({f"h{last}", "all"})}
+        assert realisation.expected_on(self.context, "all") == {chain: 2 + last}
+
+    @staticmethod
+    def outcome(results: list[Any]) -> Counter[str]:
+        return Counter(
+            "made" if isinstance(result, dict) else type(result).__name__ for result in results
+        )

@@ -1,0 +1,121 @@
+"""What hosts are told and confirm, in every order in which it can happen."""
+
+from portchain.db import realisation
+from portchain.model import HostReport
+from tests.unit.api.base import ApiTestCase
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+class RealisationTest(ApiTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.id = self.create(
+            "port_chain", port_pair_groups=[self.create("port_pair_group")["id"]]
+        )["id"]
+
+    def begin(self, revision: int, *hosts: str, down: str = "") -> bool:
+        return realisation.begin(self.context, self.id, revision, hosts, down)
+
+    def confirm(self, host: str, revision: int, error: str = "", missing: str = "") -> None:
+        report = HostReport(self.id, revision, error, missing)
+        realisation.confirm(self.context, host, [report])
+
+    def status(self) -> tuple[str, str]:
+        chain = self.show("port_chain", self.id)
+        return chain["status"], chain["status_reason"]
+
+    def test_active_when_every_host_has_confirmed(self) -> None:
+        assert self.begin(1, "h1", "h2")
+        assert self.status() == ("BUILD", "waiting for h1, h2")
+        self.confirm("h1", 1)
+        assert self.status() == ("BUILD", "waiting for h2")
+        self.confirm("h2", 1)
+        assert self.status() == ("ACTIVE", "")
+
+    def test_a_new_revision_has_to_be_confirmed_again(self) -> None:
+        self.begin(1, "h1")
+        self.confirm("h1", 1)
+        self.begin(2, "h1", "h2")
+        self.confirm("h2", 2)
+        self.confirm("h1", 1)
+        assert self.status() == ("BUILD", "waiting for h1")
+        self.confirm("h1", 2)
+        assert self.status() == ("ACTIVE", "")
+
+    def test_old_news_is_ignored(self) -> None:
+        assert self.begin(3, "h3")
+        assert not self.begin(2, "h2", down="old")
+        assert realisation.hosts(self.context, [self.id]) == {self.id: frozenset({"h3"})}
+        self.confirm("h3", 3)
+        self.confirm("h3", 2, error="old")
+        assert self.status() == ("ACTIVE", "")
+
+    def test_hosts_no_longer_involved_are_forgotten(self) -> None:
+        self.begin(1, "h1", "h2")
+        self.confirm("h1", 1, error="broken")
+        self.begin(2, "h2")
+        self.confirm("h2", 2)
+        self.confirm("h1", 1, error="still broken")
+        assert self.status() == ("ACTIVE", "")
+        self.begin(3)
+        assert self.status() == ("ACTIVE", "")
+        assert realisation.hosts(self.context, [self.id]) == {}
+
+    def test_errors_and_what_is_missing(self) -> None:
+        self.begin(1, "h1")
+        self.confirm("h1", 1, error="no such bridge")
+        assert self.status() == ("ERROR", "h1: no such bridge")
+        self.confirm("h1", 1, missing="port p1 is not plugged in")
+        assert self.status() == ("BUILD", "waiting for h1 (port p1 is not plugged in)")
+        self.confirm("h1", 1)
+        assert self.status() == ("ACTIVE", "")
+        # What was complete can lose a part again.
+        self.confirm("h1", 1, missing="port p1 is gone")
+        assert self.status() == ("BUILD", "waiting for h1 (port p1 is gone)")
+
+    def test_down(self) -> None:
+        self.begin(1, "h1", down="p1 is not bound")
+        self.confirm("h1", 1)
+        assert self.status() == ("DOWN", "p1 is not bound")
+        self.begin(2, "h1")
+        self.confirm("h1", 2)
+        assert self.status() == ("ACTIVE", "")
+
+    def test_chains_that_are_gone(self) -> None:
+        self.begin(1, "h1")
+        self.delete("port_chain", self.id)
+        assert realisation.expected_on(self.context, "h1") == {}
+        self.confirm("h1", 1)
+        assert not self.begin(2, "h1")
+        realisation.fail(self.context, self.id, "too late")
+        realisation.settle(self.context, [(self.id, 2)])
+        assert self.list_all("port_chain") == []
+
+    def test_what_a_host_should_have(self) -> None:
+        self.begin(4, "h1")
+        assert realisation.expected_on(self.context, "h1") == {self.id: 4}
+        assert realisation.expected_on(self.context, "h2") == {}
+
+    def test_reports_of_many_chains_take_as_many_statements_as_of_one(self) -> None:
+        group = self.create("port_pair_group")["id"]
+        chains = [self.create("port_chain", port_pair_groups=[group])["id"] for _ in range(9)]
+        for chain in chains:
+            realisation.begin(self.context, chain, 1, ["h1"])
+        counts = []
+        for some in (chains[:1], chains[1:]):
+            with self.statements() as seen:
+                realisation.confirm(
+                    self.context, "h1", [HostReport(chain, 1) for chain in (*some, NOBODY)]
+                )
+            counts.append(len(seen))
+        assert counts[0] == counts[1]
+        assert {self.show("port_chain", chain)["status"] for chain in chains} == {"ACTIVE"}
+
+    def test_unrealised(self) -> None:
+        assert realisation.unrealised(self.context, 10) == []
+        realisation.fail(self.context, self.id, "driver x: no")
+        assert realisation.unrealised(self.context, 10) == [self.id]
+        assert realisation.unrealised(self.context, 10, older_than=60) == []
+        realisation.settle(self.context, [(self.id, 1)])
+        assert realisation.unrealised(self.context, 10) == []

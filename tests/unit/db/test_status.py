@@ -1,0 +1,47 @@
+"""The status of a chain, fact by fact."""
+
+from dataclasses import replace
+
+import pytest
+
+from portchain.db.status import Facts, derive
+from portchain.model import ChainStatus
+
+FINE = Facts(revision=3, realised_revision=3)
+
+
+@pytest.mark.parametrize(
+    ("facts", "status", "reason"),
+    [
+        (FINE, ChainStatus.ACTIVE, ""),
+        (replace(FINE, realised_revision=2), ChainStatus.BUILD, "waiting for the drivers"),
+        (replace(FINE, pending=(("h1", ""),)), ChainStatus.BUILD, "waiting for h1"),
+        (
+            replace(FINE, pending=(("h1", "port p1"), ("h2", ""))),
+            ChainStatus.BUILD,
+            "waiting for h1 (port p1), h2",
+        ),
+        (replace(FINE, down_reason="p1 is unbound"), ChainStatus.DOWN, "p1 is unbound"),
+        (replace(FINE, errors=(("h1", "no bridge"),)), ChainStatus.ERROR, "h1: no bridge"),
+        (replace(FINE, failure="driver x: no"), ChainStatus.ERROR, "driver x: no"),
+    ],
+)
+def test_each_fact(facts: Facts, status: ChainStatus, reason: str) -> None:
+    assert derive(facts) == (status, reason)
+
+
+def test_the_worst_fact_counts() -> None:
+    everything = Facts(
+        revision=3,
+        realised_revision=2,
+        failure="failure",
+        down_reason="down",
+        errors=(("h1", "error"),),
+        pending=(("h2", ""),),
+    )
+    assert derive(everything) == (ChainStatus.ERROR, "failure")
+    less = replace(everything, failure="")
+    assert derive(less) == (ChainStatus.ERROR, "h1: error")
+    less = replace(less, errors=())
+    assert derive(less) == (ChainStatus.DOWN, "down")
+    assert derive(replace(less, down_reason=""))[0] == ChainStatus.BUILD

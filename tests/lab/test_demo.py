@@ -1,0 +1,73 @@
+"""The demo as a person runs it: interrupted, run again, stopped. In a lab of its own, beside the others."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from portchain.lab import layout, netns
+from portchain.lab.layout import Layout
+from portchain.lab.waiting import wait_for
+
+NAME = "demotest"
+COMMAND = str(Path(sys.executable).parent / "portchain-lab")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Iterator[Path]:
+    """Where the demo's output goes; the demo's lab is gone afterwards."""
+    yield tmp_path / "output"
+    subprocess.run([COMMAND, "down", "--name", NAME], check=True)
+
+
+def start(output: Path) -> "subprocess.Popen[bytes]":
+    with output.open("wb") as file:
+        return subprocess.Popen(
+            [COMMAND, "demo", "--name", NAME],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "COLUMNS": "200"},
+        )
+
+
+def kill_after(output: Path, words: str) -> None:
+    """Start the demo and kill it as soon as it has printed these words."""
+    process = start(output)
+    try:
+        wait_for(lambda: words in output.read_text(), 240, f"the demo to say {words!r}")
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def leftovers() -> list[str]:
+    """Processes that have to do with the demo's lab, wherever they run, and its namespaces."""
+    directory = str(Layout(NAME).directory)
+    found = netns.with_prefix(Layout(NAME).prefix)
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if directory in entry.read_text():
+                found.append(entry.read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.timeout(900)
+def test_the_demo_survives_being_killed_and_leaves_nothing_behind(output: Path) -> None:
+    kill_after(output, "rabbitmq")  # the lab is half up
+    kill_after(output, "nova boot")  # the workflow is half done
+    finished = start(output)
+    assert finished.wait(timeout=400) == 0, output.read_text()
+    said = output.read_text()
+    assert "100 of 100 connections answered" in said
+    for pair in ("p1 → p2", "p3 → p4"):
+        assert f"source → {pair} → p5 → p6 → destination" in said
+
+    subprocess.run([COMMAND, "down", "--name", NAME], check=True)
+    assert leftovers() == []
+    assert not (layout.ROOT / NAME).exists()

@@ -78,7 +78,7 @@ notify_nova_on_port_data_changes = false
 agent_down_time = 20
 rpc_workers = 1
 rpc_state_report_workers = 0
-rpc_response_timeout = 20
+rpc_response_timeout = 10
 api_workers = 2
 use_stderr = true
 [database]
@@ -139,7 +139,7 @@ def agent(lab: layout.Layout, host: str) -> str:
 host = {host}
 transport_url = {_RABBIT_URL}
 state_path = {directory}/agent
-rpc_response_timeout = 20
+rpc_response_timeout = 10
 use_stderr = true
 [agent]
 # Everything runs as root: nothing stands between the agent and the commands.
@@ -150,6 +150,7 @@ extensions = {",".join(lab.software.agent_extensions)}
 [ovs]
 local_ip = {lab.tunnel_ip(host)}
 datapath_type = netdev
+ovsdb_monitor_respawn_interval = 2
 ovsdb_connection = tcp:127.0.0.1:{layout.OVSDB_PORT}
 [securitygroup]
 firewall_driver = {lab.firewall}

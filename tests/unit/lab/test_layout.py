@@ -1,0 +1,92 @@
+"""Names, addresses and texts that only have to be computed."""
+
+import pytest
+
+from portchain.lab import configs, guest
+from portchain.lab.errors import LabError
+from portchain.lab.layout import Layout, Software, tap_name, vm_part
+from portchain.lab.vif import Nic
+
+SOFTWARE = Software("/opt/x/bin", ("port_chain",), ("port_chain",))
+
+
+def nic(device: str, address: str, gateway: str = "") -> Nic:
+    return Nic(device, "id", "name", "net", "fa:16:3e:00:00:01", (address,), gateway, 1500)
+
+
+@pytest.mark.parametrize("name", ["", "UPPER", "a-b", "elevenchars", "a/b"])
+def test_names_that_would_not_fit_into_interface_names_are_refused(name: str) -> None:
+    with pytest.raises(LabError, match="lab name"):
+        Layout(name, software=SOFTWARE)
+
+
+def test_no_namespace_belongs_to_two_labs() -> None:
+    one, other = Layout("a", software=SOFTWARE), Layout("ab", software=SOFTWARE)
+    spaces = [other.controller, other.fabric, *map(other.namespace, other.host_names)]
+    assert not any(space.startswith(one.prefix) for space in spaces)
+
+
+def test_hosts_have_addresses_of_their_own() -> None:
+    lab = Layout("a", hosts=50, software=SOFTWARE)
+    assert len({lab.tunnel_ip(host) for host in lab.host_names}) == 50
+    assert len({lab.management_ip(host) for host in lab.host_names}) == 50
+
+
+def test_a_tap_device_is_named_as_nova_names_it() -> None:
+    assert tap_name("03f08f24-698d-49ac-892d-1ed9986b22f1") == "tap03f08f24-69"
+
+
+def test_unusual_machine_names_still_make_namespace_names() -> None:
+    assert vm_part("vm1") == "vm-vm1"
+    assert "/" not in vm_part("a/b")
+    assert vm_part("a/b") != vm_part("a:b")
+
+
+def test_software_survives_json() -> None:
+    as_json = {
+        "bin": "/x",
+        "service_plugins": ["a"],
+        "agent_extensions": [],
+        "neutron_options": "",
+        "agent_options": "",
+    }
+    assert Software.from_json(as_json) == Software("/x", ("a",))
+
+
+def test_plain_neutron_is_configured_without_port_chains() -> None:
+    lab = Layout("a", software=Software("/x"))
+    assert "service_plugins = \n" in configs.neutron(lab)
+    assert "port_chain" not in configs.agent(lab, "h1")
+
+
+def test_the_agent_gets_its_own_host_and_tunnel_end() -> None:
+    text = configs.agent(Layout("a", software=SOFTWARE), "h2")
+    assert "host = h2\n" in text
+    assert "local_ip = 10.102.0.12\n" in text
+    assert "extensions = port_chain\n" in text
+
+
+def test_a_plain_machine_needs_no_policy_routing() -> None:
+    assert guest.routing([nic("eth0", "10.0.0.5/24")], guest.PLAIN) == []
+
+
+def test_a_routing_function_sends_what_one_nic_gets_out_by_the_other() -> None:
+    nics = [nic("eth0", "10.0.0.5/24", "10.0.0.1"), nic("eth1", "10.0.0.6/24", "10.0.0.1")]
+    lines = guest.routing(nics, guest.L3)
+    assert "rule add iif eth0 lookup 200 prio 200" in lines
+    assert "route replace 10.0.0.0/24 dev eth1 table 200" in lines
+    assert "rule add iif eth1 lookup 201 prio 201" in lines
+    assert "route replace 10.0.0.0/24 dev eth0 table 201" in lines
+    assert "rule add from 10.0.0.6 lookup 101 prio 101" in lines
+
+
+def test_a_routing_function_with_one_nic_sends_packets_back_out_of_it() -> None:
+    lines = guest.routing([nic("eth0", "10.0.0.5/24")], guest.L3)
+    assert "route replace 10.0.0.0/24 dev eth0 table 200" in lines
+    assert not any("from" in line for line in lines)
+
+
+def test_ipv6_addresses_get_ipv6_routes() -> None:
+    lines = guest.routing([nic("eth0", "2001:db8::5/64", "10.0.0.1")], guest.L3)
+    assert "-6 route replace 2001:db8::/64 dev eth0 table 200" in lines
+    assert not any("default" in line for line in lines)

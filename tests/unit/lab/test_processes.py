@@ -1,0 +1,51 @@
+"""Processes are known by id and start time, and killed with all that belongs to them."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from portchain.lab.errors import DeadlineError
+from portchain.lab.processes import Ledger, Record, alive, log_since_start, start_time
+from portchain.lab.waiting import wait_for
+
+
+def test_a_record_matches_only_the_process_it_was_made_of() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=-1)
+    born = start_time(process.pid)
+    assert born is not None
+    record = Record("x", "", process.pid, born)
+    assert alive(record)
+    assert not alive(Record("x", "", process.pid, born + 1))
+
+    os.kill(process.pid, signal.SIGKILL)
+    wait_for(lambda: not alive(record), 5, "the process to be gone")
+    process.returncode = 0  # it was reaped by alive()
+    assert start_time(process.pid) is None
+
+
+def test_the_ledger_keeps_records_and_ignores_broken_files(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "processes")
+    record = Record("agent@h1", "pc-x-h1", 42, 4711)
+    ledger.write(record)
+    (tmp_path / "processes" / "broken.json").write_text("{")
+
+    assert ledger.all() == [record]
+    ledger.drop("agent@h1")
+    ledger.drop("agent@h1")
+    assert ledger.all() == []
+
+
+def test_only_what_was_said_since_the_last_start_counts(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("---- started: a\nready\n---- started: a\nstarting\n")
+    assert "ready" not in log_since_start(log)
+    assert "starting" in log_since_start(log)
+
+
+def test_waiting_ends_at_the_deadline_and_says_for_what() -> None:
+    with pytest.raises(DeadlineError, match="pigs to fly"):
+        wait_for(lambda: False, 0.05, "pigs to fly", interval=0.01)

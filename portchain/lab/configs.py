@@ -145,12 +145,12 @@ use_stderr = true
 # Everything runs as root: nothing stands between the agent and the commands.
 root_helper = env
 report_interval = 5
+ovsdb_monitor_respawn_interval = 2
 tunnel_types = vxlan
 extensions = {",".join(lab.software.agent_extensions)}
 [ovs]
 local_ip = {lab.tunnel_ip(host)}
 datapath_type = netdev
-ovsdb_monitor_respawn_interval = 2
 ovsdb_connection = tcp:127.0.0.1:{layout.OVSDB_PORT}
 [securitygroup]
 firewall_driver = {lab.firewall}

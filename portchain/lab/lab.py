@@ -241,7 +241,6 @@ class Lab:
         """What a distribution's start scripts do around the switch: its bridge to the underlay and
         the address on it.
         """
-        directory = self.layout.host_directory(host)
         leg, bridge = network.UNDERLAY_LEG, network.UNDERLAY_BRIDGE
         self.vsctl(
             host,
@@ -249,8 +248,9 @@ class Lab:
             *f"-- --may-exist add-port {bridge} {leg}".split(),
             *f"-- set interface {bridge} mtu_request={layout.UNDERLAY_MTU}".split(),
             *f"-- set open_vswitch . external_ids:system-id={host}".split(),
+            applied=True,
         )
-        wait_for(ready, 30, f"ovs-vswitchd of {host} (see {directory})")
+        wait_for(ready, 30, f"ovs-vswitchd of {host} (see {self.layout.logs})")
         network.configure_tunnel_end(self.layout, host)
 
     def kill(self, program: str, host: str = "") -> None:
@@ -303,10 +303,14 @@ class Lab:
         """Run the real ``openstack`` command with JSON output, parsed."""
         return json.loads(self.openstack(*arguments, "-f", "json", user=user))
 
-    def vsctl(self, host: str, *arguments: str) -> str:
-        """Run ovs-vsctl on a host's switch database."""
+    def vsctl(self, host: str, *arguments: str, applied: bool = False) -> str:
+        """Run ovs-vsctl on a host's switch database.
+
+        :param applied: wait until the switch has applied the change.
+        """
         database = f"unix:{self.layout.host_directory(host)}/db.sock"
-        return _output(["ovs-vsctl", "--timeout=10", "--no-wait", f"--db={database}", *arguments])
+        options = ["--timeout=30", *([] if applied else ["--no-wait"]), f"--db={database}"]
+        return _output(["ovs-vsctl", *options, *arguments])
 
     def ofctl(self, host: str, command: str, bridge: str = "br-int", *arguments: str) -> str:
         """Run ovs-ofctl on a host's bridge, such as ``lab.ofctl("h1", "dump-flows")``."""

@@ -21,7 +21,7 @@ CIDR = "10.1.0.0/24"
 PORTS = ("source", "destination", "p1", "p2", "p3", "p4", "p5", "p6")
 PAIRS = {"PP1": ("p1", "p2"), "PP2": ("p3", "p4"), "PP3": ("p5", "p6")}
 GROUPS = {"PG1": ("PP1", "PP2"), "PG2": ("PP3",)}
-ACTIVE_DEADLINE = 60.0
+ACTIVE_DEADLINE = 240.0
 # Destination ports: the specification's, one of a wider classifier, one outside of both.
 CHAINED, WIDE, OUTSIDE = 100, 200, 300
 CONNECTIONS = {CHAINED: 100, WIDE: 60, OUTSIDE: 20}

@@ -183,7 +183,7 @@ class Lab:
                 *(f"agent@{host}" for host in self.hosts),
             ]
             _finish([pool.submit(start, name) for name in [*second, "neutron-periodic"]])
-        wait_for(self._agents_alive, 60, "every agent alive in Neutron", interval=0.3)
+        wait_for(self._agents_alive, 240, "every agent alive in Neutron", interval=0.3)
         said("agents known to Neutron")
 
     def _create_switch_database(self, host: str) -> None:

@@ -17,7 +17,7 @@ from portchain.lab.vif import Nic
 from portchain.lab.waiting import wait_for
 
 DEVICE_OWNER = "compute:nova"
-ACTIVE_DEADLINE = 60.0
+ACTIVE_DEADLINE = 240.0
 
 
 @dataclass(frozen=True, slots=True)

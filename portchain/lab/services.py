@@ -38,7 +38,7 @@ class Managed:
 
     service: Service
     ready: Callable[[], bool]
-    deadline: float = 60.0
+    deadline: float = 240.0
 
 
 def _log(lab: layout.Layout, name: str) -> Path:

@@ -11,7 +11,7 @@ from portchain.lab.machines import Machine
 from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
 
-DEADLINE = 60
+DEADLINE = 180
 FUNCTIONS = {"sf1": ("h1", "p1", "p2"), "sf2": ("h2", "p3", "p4"), "sf3": ("h3", "p5", "p6")}
 VIA_PP1, VIA_PP2, VIA_PP3 = ("p1", "p2"), ("p3", "p4"), ("p5", "p6")
 CHAINED = {("src", *first, *VIA_PP3, "dst") for first in (VIA_PP1, VIA_PP2)}

@@ -127,7 +127,8 @@ def _demo(arguments: argparse.Namespace) -> None:
         lab = up(arguments)
     if not Demo(lab, console).run():
         raise LabError("some packets went where the specification does not send them: see above")
-    command = f"{sys.argv[0]} {{}} --name {arguments.name}".format
+    option = "" if arguments.name == "demo" else f" --name {arguments.name}"
+    command = f"{sys.argv[0]} {{}}{option}".format
     console.print(
         f"""
 [bold green]Every packet took the path that the specification gives it.[/]

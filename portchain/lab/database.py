@@ -138,7 +138,6 @@ def _migrate_neutron(lab: layout.Layout) -> None:
         "neutron-db-manage",
         f"--config-file={lab.directory}/neutron.conf",
         f"--config-file={lab.directory}/ml2_conf.ini",
-        *([] if layout.importable("portchain.db.migration") else ["--subproject=neutron"]),
         "upgrade",
         "heads",
     )

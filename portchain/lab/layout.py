@@ -5,7 +5,6 @@ them.
 """
 
 import hashlib
-import importlib.util
 import os
 import re
 import sys
@@ -39,13 +38,6 @@ MAX_HOSTS = 50
 FIREWALLS = ("openvswitch", "noop")
 
 
-def importable(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
-
-
 @dataclass(frozen=True, slots=True)
 class Software:
     """What the lab runs: a virtual environment, and what Neutron loads from it.
@@ -65,14 +57,8 @@ class Software:
 
     @classmethod
     def installed(cls) -> "Software":
-        """What this Python environment holds, port chains included as far as they are there."""
-        server = importable("portchain.plugin")
-        agent = importable("portchain.agent.extension")
-        return cls(
-            bin=str(Path(sys.executable).parent),
-            service_plugins=("port_chain",) if server else (),
-            agent_extensions=("port_chain",) if agent else (),
-        )
+        """This very Python environment, with port chains."""
+        return cls(str(Path(sys.executable).parent), ("port_chain",), ("port_chain",))
 
     @classmethod
     def from_json(cls, known: dict[str, Any]) -> "Software":

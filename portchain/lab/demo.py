@@ -74,12 +74,18 @@ class Demo:
         self._clean()
         source, destination = self._machines()
         self._chain(source, destination)
-        found = self._traffic(source, destination)
-        faults = self._report(found)
+        seen = self._traffic(source, destination)
+        connections = journey.connections(journey.sightings(seen))
+        found = journey.select(connections, "tcp", source.ip, destination.ip)
+        self._report(found)
+        wrong = faults(found) + [
+            f"port {one.port}: a frame with a header that no machine should see"
+            for one in journey.foreign(seen)
+        ]
         self._unfinished.unlink()
-        for fault in faults:
+        for fault in wrong:
             self._console.print(f"[red]✗ {escape(fault)}[/]")
-        return not faults
+        return not wrong
 
     # Steps.
 
@@ -168,7 +174,7 @@ class Demo:
             raise LabError(msg)
         return bool(chain["status"] == "ACTIVE")
 
-    def _traffic(self, source: Machine, destination: Machine) -> list[Connection]:
+    def _traffic(self, source: Machine, destination: Machine) -> list[capture.Seen]:
         """TCP connections with a capture at every port of every machine."""
         self._say("5. TCP connections from source to destination, captured at every port")
         machines = self._lab.vms.all()
@@ -187,13 +193,12 @@ class Demo:
                 f"  to port {port}: {worked} of {len(tried)} connections answered "
                 f"[dim](source port {origin})[/]"
             )
-        found = journey.connections(journey.sightings(captured.seen))
-        return journey.select(found, protocol="tcp", source=source.ip, destination=destination.ip)
+        return captured.seen
 
     # What came of it.
 
-    def _report(self, found: Sequence[Connection]) -> list[str]:
-        """Print the paths, and return what is wrong with them."""
+    def _report(self, found: Sequence[Connection]) -> None:
+        """Print the paths and how the connections were balanced."""
         self._say("6. The paths that the packets really took")
         table = Table("to port", "connections", "packets", "path, port by port", box=None)
         for port in CONNECTIONS:
@@ -212,7 +217,6 @@ class Demo:
             "  FC1's are one and the same 5-tuple, so one pair of PG1 has them all; "
             "answers go direct: PC1 is not symmetric."
         )
-        return faults(found)
 
     # Output and input.
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from scapy.data import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
@@ -17,6 +18,7 @@ from scapy.packet import Packet
 
 from portchain.lab.capture import Seen
 
+ETHERTYPES = {ETH_P_IP, ETH_P_IPV6, ETH_P_ARP}
 TCP_SYN, TCP_ACK = 0x02, 0x10
 Path = tuple[str, ...]
 """Labels of the ports a packet was seen at, in order."""
@@ -111,6 +113,13 @@ def sightings(seen: Iterable[Seen], overheard: bool = False) -> list[Sighting]:
         if (one.addressed or one.outgoing or overheard) and (sighting := _sighting(one))
     ]
     return sorted(found, key=lambda sighting: sighting.time_ns)
+
+
+def foreign(seen: Iterable[Seen]) -> list[Seen]:
+    """Frames that neither carry IP nor resolve addresses: at a machine's port, a chain header that
+    leaked.
+    """
+    return [one for one in seen if Ether(one.frame).type not in ETHERTYPES]
 
 
 def _sighting(seen: Seen) -> Sighting | None:

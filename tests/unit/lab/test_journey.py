@@ -87,6 +87,18 @@ def test_what_only_passes_by_is_left_out_unless_asked_for() -> None:
     assert [one.port for one in journey.sightings(flooded, overheard=True)] == ["p9"]
 
 
+def test_a_leaked_chain_header_is_foreign() -> None:
+    inside = bytes(tcp("S", 1, 1))
+    leaked = Seen(0, "p1", False, True, bytes(Ether(type=0x8847) / Raw(bytes(4) + inside)))
+    seen = [
+        leaked,
+        *along(tcp("S", 1, 1), CHAIN, 0),
+        Seen(0, "p1", True, True, bytes(Ether() / ARP())),
+    ]
+
+    assert journey.foreign(seen) == [leaked]
+
+
 def test_other_protocols_have_flows_too() -> None:
     packets = {
         "udp": IP(src=CLIENT, dst=SERVER) / UDP(sport=5, dport=6) / Raw(b"x"),

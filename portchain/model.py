@@ -25,6 +25,17 @@ class ChainStatus(StrEnum):
     ERROR = "ERROR"
 
 
+class FunctionKind(StrEnum):
+    """How a service function hands on a packet.
+
+    ``l3``: it routes; it gets the packet at its own MAC address and resolves the next one itself. ``l2``: it is a bump in the
+    wire; it gets the frame as the source sent it and hands on the same frame.
+    """
+
+    L3 = "l3"
+    L2 = "l2"
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """A Neutron port, as far as steering needs it.
@@ -77,6 +88,7 @@ class PortPair:
 
     :param correlation: None for a function that knows nothing of chains, else ``mpls`` or ``nsh``.
     :param weight: share of new flows relative to the other pairs of its group; 0 takes none.
+    :param kind: how the function hands on packets.
     """
 
     id: str
@@ -86,6 +98,7 @@ class PortPair:
     name: str = ""
     correlation: str | None = None
     weight: int = 1
+    kind: FunctionKind = FunctionKind.L3
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +174,10 @@ class ChainSnapshot:
     :param ports: port id -> port, for the chain's function ports, logical ports and classified sources; a port
         that no longer exists is absent.
     :param sources: classifier id -> ids of the ports whose traffic it classifies.
+    :param destinations: classifier id -> ids of the ports whose replies it classifies, for symmetric chains.
     """
 
     chain: PortChain
     ports: Mapping[str, Port]
     sources: Mapping[str, tuple[str, ...]]
+    destinations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

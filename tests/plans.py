@@ -2,8 +2,8 @@
 
 import uuid
 
-from portchain.dataplane.compile import Firewall, LocalPort, LocalSwitch
-from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Source, Target
+from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
 
 HOSTS = ("h1", "h2", "h3")
 TUNNEL_IPS = {host: f"192.0.2.{number}" for number, host in enumerate(HOSTS, 1)}
@@ -21,7 +21,7 @@ def mac(name: str) -> str:
     )
 
 
-def target(name: str, host: str, weight: int = 1) -> Target:
+def target(name: str, host: str, weight: int = 1, bridges: bool = False) -> Target:
     """A pair called ``name`` with ports ``name-in`` and ``name-out`` on a host."""
     return Target(
         pair_id=ident(name),
@@ -30,8 +30,15 @@ def target(name: str, host: str, weight: int = 1) -> Target:
         ingress_port=ident(f"{name}-in"),
         ingress_mac=mac(f"{name}-in"),
         egress_port=ident(f"{name}-out"),
+        egress_mac=mac(f"{name}-out"),
         weight=weight,
+        bridges=bridges,
     )
+
+
+def source(name: str = "vm", host: str = "h1", *addresses: str, number: int = 0) -> Source:
+    """A port whose traffic the classifier with this number takes."""
+    return Source(number, ident(name), host, TUNNEL_IPS[host], mac(name), addresses)
 
 
 def classifier(**changes: object) -> Classifier:
@@ -53,15 +60,13 @@ def chain(
     """A chain through these hops whose source port ``vm`` is on host h1."""
     fields: dict[str, object] = {
         "classifiers": (classifier(),),
-        "sources": (Source(0, ident("vm"), "h1", ("10.0.0.10",)),),
+        "sources": (source("vm", "h1", "10.0.0.10"),),
     }
-    return ChainPlan(
-        id=ident(name),
-        path_id=path_id,
-        revision=revision,
+    path = Path(
         hops=tuple(Hop(number, tuple(targets)) for number, targets in enumerate(hops, 1)),
         **{**fields, **changes},  # type: ignore[arg-type]
     )
+    return ChainPlan(ident(name), path_id, revision, (path,))
 
 
 def switch(

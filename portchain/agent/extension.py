@@ -15,7 +15,7 @@ from oslo_log import log
 from portchain import conf
 from portchain.agent.reconciler import Reconciler
 from portchain.agent.switch import OpenVSwitch
-from portchain.dataplane.compile import Firewall
+from portchain.dataplane.local import Firewall
 from portchain.model import HostReport
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentEndpoint

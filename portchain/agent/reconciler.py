@@ -14,9 +14,15 @@ from typing import Protocol
 from oslo_log import log
 
 from portchain.dataplane import pipeline
-from portchain.dataplane.compile import Compiled, LocalSwitch, compile_chain, compile_guards
+from portchain.dataplane.compile import (
+    Compiled,
+    UnsupportedPlanError,
+    compile_chain,
+    compile_guards,
+)
 from portchain.dataplane.diff import Batch, FlowConflictError, FlowLedger, diff
 from portchain.dataplane.flow import Flow
+from portchain.dataplane.local import LocalSwitch
 from portchain.dataplane.plan import ChainPlan
 from portchain.model import HostReport
 from portchain.rpc.contract import PlanUpdate
@@ -161,12 +167,14 @@ class Reconciler:
         return self._plans.pop(chain_id, None) is not None
 
     def _index(self, old: ChainPlan | None, new: ChainPlan | None) -> None:
-        for port_id in _ports_of(old):
-            self._chains_of_port[port_id].discard(old.id if old else "")
-            if not self._chains_of_port[port_id]:
-                del self._chains_of_port[port_id]
-        for port_id in _ports_of(new):
-            self._chains_of_port[port_id].add(new.id if new else "")
+        if old is not None:
+            for port_id in old.ports:
+                self._chains_of_port[port_id].discard(old.id)
+                if not self._chains_of_port[port_id]:
+                    del self._chains_of_port[port_id]
+        if new is not None:
+            for port_id in new.ports:
+                self._chains_of_port[port_id].add(new.id)
 
     def _bring_about(self, chain_ids: Iterable[str]) -> None:
         if not self._in_sync:
@@ -189,7 +197,11 @@ class Reconciler:
             if plan is None:
                 wanted[chain_id] = ()
                 continue
-            compiled = compile_chain(plan, local)
+            try:
+                compiled = compile_chain(plan, local)
+            except UnsupportedPlanError as exc:
+                reports.append(HostReport(plan.id, plan.revision, error=str(exc)))
+                continue
             if compiled.missing:
                 self._waiting.add(chain_id)
             pipeline.check(compiled.flows)
@@ -229,14 +241,6 @@ class Reconciler:
         self._reported.update((report.chain_id, report) for report in news)
         if news:
             self._report(news)
-
-
-def _ports_of(plan: ChainPlan | None) -> set[str]:
-    if plan is None:
-        return set()
-    targets = (target for hop in plan.hops for target in hop.targets)
-    functions = {port for target in targets for port in (target.ingress_port, target.egress_port)}
-    return functions | {source.port_id for source in plan.sources}
 
 
 def _report_of(plan: ChainPlan, compiled: Compiled) -> HostReport:

@@ -7,9 +7,9 @@ from neutron.agent.common import utils as agent_utils
 from neutron_lib.plugins.ml2 import ovs_constants
 from oslo_log import log
 
-from portchain.dataplane.compile import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, parse_dump
+from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
 
 LOG = log.getLogger(__name__)
 

@@ -9,66 +9,40 @@ Each chain is compiled by itself, so the work for one change does not depend on 
                                                   \\-> after the last hop: on to Neutron's tables and the destination
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from portchain.dataplane import balance
-from portchain.dataplane.flow import Flow, flow
+from portchain.dataplane.flow import Flow
+from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.match import addresses_within, classifier_matches
 from portchain.dataplane.pipeline import (
+    DONE,
     FIRST_SERVICE_INDEX,
     REG_NEUTRON_NET,
     REG_NEUTRON_PORT,
     REG_SET,
     REG_STEP,
     REG_TARGET,
-    TABLES,
     Priority,
     path_label,
     step,
 )
-from portchain.dataplane.plan import ChainPlan, Hop, Target
-
-
-class Firewall(StrEnum):
-    """Where on the integration bridge Neutron has finished checking what a port sends."""
-
-    OPENVSWITCH = "openvswitch"
-    """Security groups are flows on the bridge: the checks end in tables 73 and 94."""
-
-    ELSEWHERE = "elsewhere"
-    """No security groups (noop), or they are enforced before the bridge (iptables): table 60."""
-
-
-@dataclass(frozen=True, slots=True)
-class LocalPort:
-    """A Neutron port that is plugged into this host's integration bridge.
-
-    :param ofport: OpenFlow port number.
-    :param vlan: local VLAN of its network, 1..4094.
-    """
-
-    ofport: int
-    vlan: int
-
-
-@dataclass(frozen=True, slots=True)
-class LocalSwitch:
-    """What the compiler has to know of a host's switch.
-
-    :param host: the host's name in Neutron.
-    :param ports: Neutron port id -> where it is plugged in.
-    :param patch_to_tun: OpenFlow port of br-int that leads to br-tun; None without tunnels. ``patch_to_int`` the reverse.
-    :param tunnels: IP address of the remote end -> OpenFlow port of br-tun.
-    """
-
-    host: str
-    firewall: Firewall
-    ports: Mapping[str, LocalPort] = field(default_factory=dict)
-    patch_to_tun: int | None = None
-    patch_to_int: int | None = None
-    tunnels: Mapping[str, int] = field(default_factory=dict)
+from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
+from portchain.dataplane.write import (
+    CHAIN_MAC,
+    CHAIN_TUNNEL_ID,
+    HASH_FIELDS,
+    NO_VLAN,
+    UNICAST,
+    frame_match,
+    goto,
+    mac_text,
+    rule,
+    set_field,
+    tunnel_id_match,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,29 +56,29 @@ class Compiled:
     missing: tuple[str, ...] = ()
 
 
-UNICAST = "dl_dst=00:00:00:00:00:00/01:00:00:00:00:00"
-"""ARP, DHCP discovery, neighbour discovery and multicast stay out of chains: they are about the link, not along a path."""
-
-NO_VLAN = "vlan_tci=0x0000/0x1fff"
-"""Frames between br-int and br-tun carry a VLAN tag unless they are ours, so a virtual machine cannot forge one."""
-
-CHAIN_TUNNEL_ID = 0
-"""Tunnel id of chain frames. Neutron numbers networks from 1, so no tenant's frame can carry it (docs/decisions/0002)."""
-
-CHAIN_MAC = "0e:70:6f:72:74:63"
-"""Source address of the outer Ethernet header between hosts: locally administered, nobody's."""
-
 _TRACKED_NEW = "ct_state=+new-est"
+
+# The traffic class of a chain frame says what for it comes: the next function, or back to its origin after the last.
+_ONWARD, _BACK = 0, 1
+
+
+class UnsupportedPlanError(ValueError):
+    """A plan asks for what this version cannot carry out: the server is ahead."""
 
 
 def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     """Compute the rules with which this host takes its part in a chain.
 
     :returns: rules for both bridges; only what ``plan.hosts`` says this host is needed for.
+    :raises UnsupportedPlanError: saying what is not supported.
     """
-    build = _ChainOnHost(plan, switch)
-    flows = frozenset(build.flows())
-    return Compiled(flows, tuple(sorted(build.missing)))
+    flows: set[Flow] = set()
+    missing: set[str] = set()
+    for path in plan.paths:
+        build = _PathOnHost(path, path_label(plan.path_id, path.reverse), switch)
+        flows.update(build.flows())
+        missing |= build.missing
+    return Compiled(frozenset(flows), tuple(sorted(missing)))
 
 
 def compile_guards(switch: LocalSwitch) -> frozenset[Flow]:
@@ -112,29 +86,30 @@ def compile_guards(switch: LocalSwitch) -> frozenset[Flow]:
     flows = set()
     if switch.patch_to_tun is not None:
         match = (f"in_port={switch.patch_to_tun}", "mpls", NO_VLAN)
-        flows.add(_rule("LOCAL_SWITCHING", Priority.STRAY, match))
+        flows.add(rule("LOCAL_SWITCHING", Priority.STRAY, match))
     if switch.patch_to_int is not None:
         match = (f"in_port={switch.patch_to_int}", "mpls", NO_VLAN)
-        flows.add(_rule("TUNNEL_SWITCHING", Priority.STRAY, match))
+        flows.add(rule("TUNNEL_SWITCHING", Priority.STRAY, match))
         for ofport in switch.tunnels.values():
-            match = (f"in_port={ofport}", "mpls", _tunnel_id_match())
+            match = (f"in_port={ofport}", "mpls", tunnel_id_match())
             flows.add(
-                _rule("TUNNEL_SWITCHING", Priority.ARRIVE, match, f"output:{switch.patch_to_int}")
+                rule("TUNNEL_SWITCHING", Priority.ARRIVE, match, f"output:{switch.patch_to_int}")
             )
     return frozenset(flows)
 
 
-class _ChainOnHost:
-    """The parts of one compilation share the plan, the switch and a list of what was missing."""
+class _PathOnHost:
+    """The parts of one compilation share the path, the switch and a list of what was missing."""
 
-    def __init__(self, plan: ChainPlan, switch: LocalSwitch) -> None:
-        self.plan = plan
+    def __init__(self, path: Path, label: int, switch: LocalSwitch) -> None:
+        self.path = path
+        self.label = label
         self.switch = switch
         self.missing: set[str] = set()
 
     def flows(self) -> Iterator[Flow]:
         yield from self._classify()
-        for index, hop in enumerate(self.plan.hops):
+        for index, hop in enumerate(self.path.hops):
             if self._sends_into(index):
                 yield from self._choose(index, hop)
             for target in _distinct(hop.targets):
@@ -143,10 +118,11 @@ class _ChainOnHost:
                     yield from self._return(index, target)
                 elif self._sends_into(index):
                     yield from self._send(index, target)
+        yield from self._rejoin()
 
     def _sends_into(self, index: int) -> bool:
         """Whether packets about to visit hop ``index`` can be on this host: from a source, or from the hop before."""
-        senders = self.plan.sources if index == 0 else self.plan.hops[index - 1].targets
+        senders = self.path.sources if index == 0 else self.path.hops[index - 1].targets
         return any(sender.host == self.switch.host for sender in senders)
 
     def _port(self, port_id: str) -> LocalPort | None:
@@ -155,158 +131,236 @@ class _ChainOnHost:
             self.missing.add(f"port {port_id} is not plugged in on host {self.switch.host}")
         return port
 
+    # Into the chain.
+
     def _classify(self) -> Iterator[Flow]:
-        for source in self.plan.sources:
+        for source in self.path.sources:
             # A source that is not plugged in sends nothing: the chain is complete without it, and classifies as it comes.
             port = self.switch.ports.get(source.port_id)
             if source.host != self.switch.host or port is None:
                 continue
-            enter = (_set_field(step(self.plan.path_id, 0), REG_STEP), _goto("HOP"))
-            for words in classifier_matches(self.plan.classifiers[source.classifier]):
-                yield from self._hook(words | {f"in_port={port.ofport}", UNICAST}, enter)
+            enter = (set_field(step(self.label, 0), REG_STEP), goto("HOP"))
+            for words in classifier_matches(self.path.classifiers[source.classifier]):
+                match = words | {f"in_port={port.ofport}", UNICAST, f"{REG_STEP}=0"}
+                yield from self._hook(match, enter)
 
     def _hook(self, match: frozenset[str], enter: tuple[str, ...]) -> Iterator[Flow]:
         """Divert packets where Neutron has finished checking what the port sends, not before."""
         if self.switch.firewall is not Firewall.OPENVSWITCH:
-            yield _rule("TRANSIENT", Priority.CLASSIFY, match, *enter)
+            yield rule("TRANSIENT", Priority.CLASSIFY, match, *enter)
             return
         # The firewall commits a new connection in the rules that we overtake here; its replies need that entry.
         commit = f"ct(commit,zone=NXM_NX_{REG_NEUTRON_NET.upper()}[0..15])"
-        yield _rule(
-            "ACCEPT_OR_INGRESS", Priority.CLASSIFY_NEW, match | {_TRACKED_NEW}, commit, *enter
-        )
-        yield _rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY, match, *enter)
+        new = match | {_TRACKED_NEW}
+        yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY_NEW, new, commit, *enter)
+        yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY, match, *enter)
         # Replies of connections that others opened come here without passing ACCEPT_OR_INGRESS.
-        yield _rule("ACCEPTED_EGRESS", Priority.CLASSIFY, match, *enter)
+        yield rule("ACCEPTED_EGRESS", Priority.CLASSIFY, match, *enter)
         # While the firewall has not taken charge of the port (its rules are lost when the switch restarts), packets would be
         # switched normally from here; below its rule, above NORMAL.
-        yield _rule("TRANSIENT", Priority.CLASSIFY_UNGUARDED, match, *enter)
+        yield rule("TRANSIENT", Priority.CLASSIFY_UNGUARDED, match, *enter)
+
+    # To a function.
 
     def _choose(self, index: int, hop: Hop) -> Iterator[Flow]:
-        match = (f"{REG_STEP}={step(self.plan.path_id, index):#x}",)
+        match = (f"{REG_STEP}={step(self.label, index):#x}",)
         weights = {target.pair_id: target.weight for target in _distinct(hop.targets)}
         slots = balance.deal_slots(weights)
         if len(set(slots)) <= 1:
             # Nobody to visit: drop, because a packet that skipped the function would be worse than a lost one.
-            chosen = (
-                (_set_field(target_number(slots[0]), REG_TARGET), _goto("FORWARD")) if slots else ()
-            )
-            yield _rule("HOP", Priority.STEP, match, *chosen)
+            number = (set_field(target_number(slots[0]), REG_TARGET),) if slots else ()
+            yield rule("HOP", Priority.STEP, match, *number, *((goto("FORWARD"),) if slots else ()))
             return
-        number = balance.set_number(weights)
+        set_number = balance.set_number(weights)
+        if (fields := HASH_FIELDS.get(frozenset(hop.lb_fields))) is None:
+            msg = f"this agent cannot balance by {', '.join(hop.lb_fields)}"
+            raise UnsupportedPlanError(msg)
         spread = (
-            f"multipath({_hash_fields(hop)},0,modulo_n,{balance.SLOTS},0,"
+            f"multipath({fields},0,modulo_n,{balance.SLOTS},0,"
             f"NXM_NX_{REG_TARGET.upper()}[0..{balance.SLOTS.bit_length() - 2}])"
         )
-        yield _rule(
-            "HOP", Priority.STEP, match, _set_field(number, REG_SET), spread, _goto("BALANCE")
-        )
+        into_set = set_field(set_number, REG_SET)
+        yield rule("HOP", Priority.STEP, match, into_set, spread, goto("BALANCE"))
         for slot, pair in enumerate(slots):
-            words = (f"{REG_SET}={number:#x}", f"{REG_TARGET}={hex(slot) if slot else 0}")
-            yield _rule(
-                "BALANCE",
-                Priority.STEP,
-                words,
-                _set_field(target_number(pair), REG_TARGET),
-                _goto("FORWARD"),
-            )
+            words = (f"{REG_SET}={set_number:#x}", f"{REG_TARGET}={hex(slot) if slot else 0}")
+            number = (set_field(target_number(pair), REG_TARGET),)
+            yield rule("BALANCE", Priority.STEP, words, *number, goto("FORWARD"))
 
     def _forward_match(self, index: int, target: Target) -> tuple[str, ...]:
         return (
-            f"{REG_STEP}={step(self.plan.path_id, index):#x}",
+            f"{REG_STEP}={step(self.label, index):#x}",
             f"{REG_TARGET}={target_number(target.pair_id):#x}",
         )
 
     def _deliver(self, index: int, target: Target) -> Iterator[Flow]:
-        if (ingress := self._port(target.ingress_port)) is None or self._port(
-            target.egress_port
-        ) is None:
+        ingress, egress = self._port(target.ingress_port), self._port(target.egress_port)
+        if ingress is None or egress is None:
             return
-        yield _rule(
-            "FORWARD",
-            Priority.STEP,
-            self._forward_match(index, target),
-            f"set_field:{target.ingress_mac}->eth_dst",
-            f"output:{ingress.ofport}",
+        # A function that bridges gets the frame as the source sent it.
+        readdress = () if target.bridges else (f"set_field:{target.ingress_mac}->eth_dst",)
+        match = self._forward_match(index, target)
+        yield rule("FORWARD", Priority.STEP, match, *readdress, f"output:{ingress.ofport}")
+        yield from self._arrive(
+            target.ingress_mac,
+            _ONWARD,
+            set_field(step(self.label, index), REG_STEP),
+            set_field(target_number(target.pair_id), REG_TARGET),
+            goto("FORWARD"),
         )
+
+    # Between hosts.
+
+    def _arrive(self, mac: str, mark: int, *then: str) -> Iterator[Flow]:
         if self.switch.patch_to_tun is not None:
-            match = (f"in_port={self.switch.patch_to_tun}", *_frame_match(self.plan, target))
-            yield _rule(
-                "LOCAL_SWITCHING",
-                Priority.ARRIVE,
-                match,
-                "decap()",
-                "decap(packet_type(ns=0,type=0))",
-                _set_field(step(self.plan.path_id, index), REG_STEP),
-                _set_field(target_number(target.pair_id), REG_TARGET),
-                _goto("FORWARD"),
+            match = (
+                f"in_port={self.switch.patch_to_tun}",
+                *frame_match(self.label, mac),
+                f"mpls_tc={mark}",
             )
+            taken_off = ("decap()", "decap(packet_type(ns=0,type=0))")
+            yield rule("LOCAL_SWITCHING", Priority.ARRIVE, match, *taken_off, *then)
 
     def _send(self, index: int, target: Target) -> Iterator[Flow]:
-        tunnel = self.switch.tunnels.get(target.tunnel_ip)
-        if tunnel is None or self.switch.patch_to_tun is None or self.switch.patch_to_int is None:
-            self.missing.add(
-                f"no tunnel from host {self.switch.host} to {target.host} ({target.tunnel_ip or 'no address'})"
-            )
+        table, match = "FORWARD", self._forward_match(index, target)
+        yield from self._tunnel(
+            table, match, target, mac=target.ingress_mac, index=index, mark=_ONWARD
+        )
+
+    def _tunnel(
+        self,
+        table: str,
+        match: tuple[str, ...],
+        to: Source | Target,
+        *,
+        mac: str,
+        index: int,
+        mark: int,
+    ) -> Iterator[Flow]:
+        """Send packets that ``match`` in ``table`` to another host, for the port with address ``mac``."""
+        tunnel = self.switch.tunnels.get(to.tunnel_ip)
+        here = (self.switch.patch_to_tun, self.switch.patch_to_int)
+        if tunnel is None or None in here:
+            where = f"{to.host} ({to.tunnel_ip or 'which has no tunnel address'})"
+            self.missing.add(f"no tunnel from host {self.switch.host} to {where}")
             return
-        yield _rule(
-            "FORWARD",
+        yield rule(
+            table,
             Priority.STEP,
-            self._forward_match(index, target),
+            match,
             "encap(mpls)",
-            f"set_field:{path_label(self.plan.path_id)}->mpls_label",
+            f"set_field:{self.label}->mpls_label",
+            f"set_field:{mark}->mpls_tc",
             f"set_field:{FIRST_SERVICE_INDEX - index}->mpls_ttl",
             "encap(ethernet)",
-            f"set_field:{target.ingress_mac}->eth_dst",
+            f"set_field:{mac}->eth_dst",
             f"set_field:{CHAIN_MAC}->eth_src",
             f"output:{self.switch.patch_to_tun}",
         )
-        match = (f"in_port={self.switch.patch_to_int}", *_frame_match(self.plan, target))
-        yield _rule(
-            "TUNNEL_SWITCHING",
-            Priority.ARRIVE,
-            match,
-            f"set_field:{CHAIN_TUNNEL_ID}->tun_id",
-            f"output:{tunnel}",
-        )
+        frames = (f"in_port={self.switch.patch_to_int}", *frame_match(self.label, mac))
+        by = (f"set_field:{CHAIN_TUNNEL_ID}->tun_id", f"output:{tunnel}")
+        yield rule("TUNNEL_SWITCHING", Priority.ARRIVE, frames, *by)
+
+    # From a function.
 
     def _return(self, index: int, target: Target) -> Iterator[Flow]:
         """What the function sends back goes to the next hop, or after the last on to its destination."""
         if (egress := self._port(target.egress_port)) is None:
             return
-        is_last = index + 1 == len(self.plan.hops)
-        onward = self._leave(egress) if is_last else self._enter_next(index)
-        for number, classifier in enumerate(self.plan.classifiers):
-            known = [
-                address
-                for source in self.plan.sources
-                if source.classifier == number
-                for address in addresses_within(source.addresses, classifier)
-            ]
-            came_from = frozenset({f"in_port={egress.ofport}", UNICAST})
-            if known and classifier.source_port_known:
-                for words in classifier_matches(classifier, known):
-                    yield _rule(
-                        "LOCAL_SWITCHING", Priority.RETURN_EXACT, words | came_from, *onward
-                    )
-            for words in classifier_matches(classifier):
-                yield _rule("LOCAL_SWITCHING", Priority.RETURN, words | came_from, *onward)
+        onward = self._onward(index, target, egress)
+        came_from = frozenset({f"in_port={egress.ofport}", UNICAST})
+        for number, classifier in enumerate(self.path.classifiers):
+            for priority, words in self._returned(number, classifier):
+                yield rule("LOCAL_SWITCHING", priority, words | came_from, *onward)
+        if target.bridges:
+            for port_id, mac in (
+                (target.ingress_port, target.ingress_mac),
+                (target.egress_port, target.egress_mac),
+            ):
+                if (port := self._port(port_id)) is not None:
+                    yield from _only_own_frames(port, mac)
 
-    def _enter_next(self, index: int) -> tuple[str, ...]:
-        return (_set_field(step(self.plan.path_id, index + 1), REG_STEP), _goto("HOP"))
+    def _returned(
+        self, number: int, classifier: Classifier
+    ) -> Iterator[tuple[int, frozenset[str]]]:
+        known = [
+            address
+            for source in self.path.sources
+            if source.classifier == number
+            for address in addresses_within(source.addresses, classifier)
+        ]
+        if known and classifier.source_port_known:
+            for words in classifier_matches(classifier, known):
+                yield Priority.RETURN_EXACT, words
+        for words in classifier_matches(classifier):
+            yield Priority.RETURN, words
 
-    def _leave(self, egress: LocalPort) -> tuple[str, ...]:
+    def _onward(self, index: int, target: Target, egress: LocalPort) -> tuple[str, ...]:
+        if index + 1 < len(self.path.hops):
+            return (set_field(step(self.label, index + 1), REG_STEP), goto("HOP"))
+        if not target.bridges:
+            return self._leave(egress)
+        return (set_field(step(self.label, index + 1), REG_STEP), goto("REJOIN"))
+
+    def _leave(self, port: LocalPort) -> tuple[str, ...]:
         """Rejoin Neutron's tables behind the egress checks: the chain vouches for what the function sends in its course.
 
-        The function's port is not tracked: conntrack sees one direction only and would call the second packet invalid.
+        The port is not tracked: conntrack sees one direction only and would call the second packet invalid.
         """
         if self.switch.firewall is not Firewall.OPENVSWITCH:
-            return (_goto("TRANSIENT"),)
+            return (set_field(DONE, REG_STEP), goto("TRANSIENT"))
         return (
-            _set_field(egress.ofport, REG_NEUTRON_PORT),
-            _set_field(egress.vlan, REG_NEUTRON_NET),
-            _goto("ACCEPT_OR_INGRESS"),
+            set_field(DONE, REG_STEP),
+            set_field(port.ofport, REG_NEUTRON_PORT),
+            set_field(port.vlan, REG_NEUTRON_NET),
+            goto("ACCEPT_OR_INGRESS"),
         )
+
+    def _rejoin(self) -> Iterator[Flow]:
+        """A frame that still has the address of its origin goes on from there.
+
+        Elsewhere, every learning switch on its way would take the function's place for the origin's.
+        """
+        end = len(self.path.hops)
+        if not self.path.hops or not any(target.bridges for target in self.path.hops[-1].targets):
+            return
+        ends_here = any(target.host == self.switch.host for target in self.path.hops[-1].targets)
+        for port_id, mac, origin in map(_place, self.path.origins):
+            match = (f"{REG_STEP}={step(self.label, end):#x}", f"dl_src={mac}")
+            if origin.host == self.switch.host:
+                port = self.switch.ports.get(port_id)
+                if port is None:
+                    continue
+                onward = [
+                    re.sub(r"goto_table:(\d+)", r"resubmit(,\1)", action)
+                    for action in self._leave(port)
+                ]
+                yield rule(
+                    "REJOIN", Priority.STEP, match, f"set_field:{port.ofport}->in_port", *onward
+                )
+                at_end = set_field(step(self.label, end), REG_STEP)
+                yield from self._arrive(mac, _BACK, at_end, goto("REJOIN"))
+            elif ends_here:
+                yield from self._tunnel("REJOIN", match, origin, mac=mac, index=end, mark=_BACK)
+
+
+def _place(origin: Source | Target) -> tuple[str, str, Source | Target]:
+    """The port and MAC address that an origin's frames come from."""
+    if isinstance(origin, Source):
+        return origin.port_id, origin.mac, origin
+    return origin.egress_port, origin.egress_mac, origin
+
+
+def _only_own_frames(port: LocalPort, mac: str) -> Iterator[Flow]:
+    """Drop what a bridging function's port sends for others outside chains, e.g. broadcasts that it bridges in a circle.
+
+    "Not this address" is 48 rules, one for each bit that differs; what has the port's own address is none of our business.
+    """
+    own = int(mac.replace(":", ""), 16)
+    for bit in range(48):
+        mask = 1 << bit
+        other = ~own & mask
+        word = f"dl_src={mac_text(other)}/{mac_text(mask)}"
+        yield rule("LOCAL_SWITCHING", Priority.FOREIGN_SOURCE, (f"in_port={port.ofport}", word))
 
 
 def target_number(pair_id: str) -> int:
@@ -321,45 +375,3 @@ def _distinct(targets: tuple[Target, ...]) -> Iterator[Target]:
         if (number := target_number(target.pair_id)) not in seen:
             seen.add(number)
             yield target
-
-
-# lb_fields the switch can hash by alone; the empty set is the whole 5-tuple, the same for both directions of a flow.
-HASH_FIELDS = {
-    frozenset[str](): "symmetric_l3l4+udp",
-    frozenset({"eth_src"}): "eth_src",
-    frozenset({"ip_src"}): "nw_src",
-    frozenset({"ip_dst"}): "nw_dst",
-}
-
-
-def _hash_fields(hop: Hop) -> str:
-    return HASH_FIELDS[frozenset(hop.lb_fields)]
-
-
-def _frame_match(plan: ChainPlan, target: Target) -> tuple[str, ...]:
-    """A chain frame between hosts: the label says the chain, the outer destination the function."""
-    return (
-        "mpls",
-        NO_VLAN,
-        f"mpls_label={path_label(plan.path_id)}",
-        f"dl_dst={target.ingress_mac}",
-    )
-
-
-def _tunnel_id_match() -> str:
-    return f"tun_id={CHAIN_TUNNEL_ID:#x}" if CHAIN_TUNNEL_ID else "tun_id=0"
-
-
-def _set_field(value: int, register: str) -> str:
-    return f"set_field:{value:#x}->{register}" if value else f"set_field:0->{register}"
-
-
-def _goto(name: str) -> str:
-    return f"goto_table:{TABLES[name].number}"
-
-
-def _rule(
-    table_name: str, priority: int, match: frozenset[str] | tuple[str, ...], *actions: str
-) -> Flow:
-    table = TABLES[table_name]
-    return flow(table.bridge, table.number, priority, match, actions)

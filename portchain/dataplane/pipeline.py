@@ -28,23 +28,27 @@ REG_NEUTRON_NET = "reg6"
 MAX_HOPS = 254  # The service index counts down from 255 and 0 is invalid (RFC 8300, 2.2).
 FIRST_SERVICE_INDEX = 255
 
-_FORWARD_LABEL = 0x10000
+_FORWARD_LABEL, _REVERSE_LABEL = 0x10000, 0x20000
+
+DONE = 0xFF000000
+"""In ``REG_STEP``: the packet has left its chain and must not be classified again."""
 
 
-def path_label(path_id: int) -> int:
-    """The MPLS label of a chain: clear of the reserved labels 0..15, and the chain's number in its last four hex digits.
+def path_label(path_id: int, reverse: bool = False) -> int:
+    """The MPLS label of one direction of a chain: clear of the reserved labels 0..15, and the chain's number in its last
+    four hex digits.
 
     :param path_id: 1..65535.
     """
-    return _FORWARD_LABEL | path_id
+    return (_REVERSE_LABEL if reverse else _FORWARD_LABEL) | path_id
 
 
-def step(path_id: int, hop: int) -> int:
+def step(label: int, hop: int) -> int:
     """The content of ``REG_STEP``.
 
-    :param hop: index of the hop the packet is about to visit, from 0.
+    :param hop: index of the hop the packet is about to visit, from 0; the number of hops when it has visited all.
     """
-    return hop << 24 | path_label(path_id)
+    return hop << 24 | label
 
 
 # --- Tables.
@@ -88,6 +92,8 @@ _CLASSIFIED = frozenset(
     {"in_port", "dl_dst", "nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst"} | _HEADERS
 )
 _HOOK_WRITES = frozenset({REG_STEP})
+_HOOK_MATCHES = _CLASSIFIED | {REG_STEP}
+_FRAME_WRITES = frozenset({"eth_dst", "eth_src", "mpls_label", "mpls_tc", "mpls_ttl"})
 
 
 def _set(*names: str) -> frozenset[str]:
@@ -102,23 +108,29 @@ TABLES = {
             "LOCAL_SWITCHING",
             Bridge.INT,
             0,
-            _CLASSIFIED | _set("mpls", "vlan_tci", "mpls_label"),
+            _CLASSIFIED | _set("dl_src", "mpls", "vlan_tci", "mpls_label", "mpls_tc"),
             _set(REG_STEP, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET),
-            _set("HOP", "FORWARD", "TRANSIENT", "ACCEPT_OR_INGRESS"),
+            _set("HOP", "FORWARD", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
             neutron=True,
         ),
-        Table("TRANSIENT", Bridge.INT, 60, _CLASSIFIED, _HOOK_WRITES, _set("HOP"), neutron=True),
+        Table("TRANSIENT", Bridge.INT, 60, _HOOK_MATCHES, _HOOK_WRITES, _set("HOP"), neutron=True),
         Table(
             "ACCEPT_OR_INGRESS",
             Bridge.INT,
             73,
-            _CLASSIFIED | _set("ct_state"),
+            _HOOK_MATCHES | _set("ct_state"),
             _HOOK_WRITES,
             _set("HOP"),
             neutron=True,
         ),
         Table(
-            "ACCEPTED_EGRESS", Bridge.INT, 94, _CLASSIFIED, _HOOK_WRITES, _set("HOP"), neutron=True
+            "ACCEPTED_EGRESS",
+            Bridge.INT,
+            94,
+            _HOOK_MATCHES,
+            _HOOK_WRITES,
+            _set("HOP"),
+            neutron=True,
         ),
         # Our own, br-int.
         Table(
@@ -137,7 +149,16 @@ TABLES = {
             Bridge.INT,
             152,
             _set(REG_STEP, REG_TARGET),
-            _set("eth_dst", "eth_src", "mpls_label", "mpls_ttl"),
+            _FRAME_WRITES,
+            outputs=True,
+        ),
+        Table(
+            "REJOIN",
+            Bridge.INT,
+            153,
+            _set(REG_STEP, "dl_src"),
+            _FRAME_WRITES | {REG_STEP, REG_NEUTRON_PORT, REG_NEUTRON_NET, "in_port"},
+            _set("TRANSIENT", "ACCEPT_OR_INGRESS"),
             outputs=True,
         ),
         # Guests in Neutron's tables, br-tun.
@@ -171,13 +192,14 @@ class Priority:
     RETURN = 310
     ARRIVE = 301
     STRAY = 300  # chain frames nobody here waits for
+    FOREIGN_SOURCE = 299  # a bridging function's port sends what is neither its own nor a chain's
     STEP = 10
 
 
 # --- Checking.
 
 _SET_FIELD = re.compile(r"set_field:[^,]*->(\w+)")
-_GOTO = re.compile(r"goto_table:(\d+)")
+_GOTO = re.compile(r"(?:goto_table:|resubmit\(,)(\d+)")
 _MULTIPATH = re.compile(r"multipath\([^)]*NXM_NX_(REG\d+)")
 _OUTPUT = re.compile(r"(?:^|,)(?:output:\d+|in_port)(?:,|$)", re.ASCII)
 

@@ -33,14 +33,17 @@ class Classifier:
 class Source:
     """A port whose egress traffic is classified.
 
-    :param classifier: index into ``ChainPlan.classifiers``.
-    :param host: where the port is bound.
+    :param classifier: index into ``Path.classifiers``.
+    :param host: where the port is bound. ``tunnel_ip``: tunnel end point of that host, empty if it has none.
+    :param mac: the port's MAC address, ``xx:xx:xx:xx:xx:xx``.
     :param addresses: the port's fixed IPs.
     """
 
     classifier: int
     port_id: str
     host: str
+    tunnel_ip: str
+    mac: str
     addresses: tuple[str, ...] = ()
 
 
@@ -50,7 +53,8 @@ class Target:
 
     :param host: where both of its ports are bound.
     :param tunnel_ip: tunnel end point of that host, empty if it has none.
-    :param ingress_mac: MAC address of the ingress port, ``xx:xx:xx:xx:xx:xx``.
+    :param ingress_mac: MAC address of the ingress port, ``xx:xx:xx:xx:xx:xx``. ``egress_mac`` likewise.
+    :param bridges: the function hands on frames as they are (``l2``); otherwise it routes (``l3``).
     """
 
     pair_id: str
@@ -59,7 +63,9 @@ class Target:
     ingress_port: str
     ingress_mac: str
     egress_port: str
+    egress_mac: str
     weight: int = 1
+    bridges: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +82,59 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class Path:
+    """One direction of a chain.
+
+    :param reverse: whether it is the way of the replies.
+    """
+
+    classifiers: tuple[Classifier, ...]
+    sources: tuple[Source, ...]
+    hops: tuple[Hop, ...]
+    reverse: bool = False
+
+    @property
+    def origins(self) -> tuple[Source | Target, ...]:
+        """Those whose frames the last hop hands back, and from whose place they go on to the destination.
+
+        Functions that bridge leave a frame's source address as it is. So what the last hop hands back is a frame of the last
+        function that routes or, if there is none, of the source itself.
+        """
+        for hop in reversed(self.hops):
+            routers = tuple(target for target in hop.targets if not target.bridges)
+            if routers:
+                return routers
+        return self.sources
+
+
+@dataclass(frozen=True, slots=True)
 class ChainPlan:
     """A chain as every host that takes part in it sees it.
 
     :param path_id: the chain's number in the deployment, 1..65535.
     :param revision: a plan replaces any other of the same chain with a lower revision.
+    :param paths: one for each direction that is steered.
     """
 
     id: str
     path_id: int
     revision: int
-    classifiers: tuple[Classifier, ...]
-    sources: tuple[Source, ...]
-    hops: tuple[Hop, ...]
+    paths: tuple[Path, ...]
 
     @property
     def hosts(self) -> frozenset[str]:
         """The hosts that take part: those of the classified sources and of the targets."""
-        ends = {source.host for source in self.sources}
-        functions = {target.host for hop in self.hops for target in hop.targets}
+        ends = {source.host for path in self.paths for source in path.sources}
+        functions = {
+            target.host for path in self.paths for hop in path.hops for target in hop.targets
+        }
         return frozenset(ends | functions)
+
+    @property
+    def ports(self) -> frozenset[str]:
+        """The Neutron ports the chain's rules name."""
+        targets = [target for path in self.paths for hop in path.hops for target in hop.targets]
+        sources = {source.port_id for path in self.paths for source in path.sources}
+        return frozenset(
+            sources | {t.ingress_port for t in targets} | {t.egress_port for t in targets}
+        )

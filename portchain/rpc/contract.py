@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from portchain.dataplane.plan import ChainPlan, Classifier, Hop, PortRange, Source, Target
+from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, PortRange, Source, Target
 from portchain.model import HostReport
 
 AGENT_TOPIC = "port_chain-agent"
@@ -99,14 +99,21 @@ def decode_known(message: Any) -> dict[str, int]:
 
 
 def _chain(item: Mapping[str, Any]) -> ChainPlan:
-    classifiers = _each(item, "classifiers", _classifier)
     return ChainPlan(
         id=_uuid(item, "id"),
         path_id=_int(item, "path_id", 1, _MAX_PATH_ID),
         revision=_int(item, "revision", 0),
+        paths=_each(item, "paths", _path),
+    )
+
+
+def _path(item: Mapping[str, Any]) -> Path:
+    classifiers = _each(item, "classifiers", _classifier)
+    return Path(
         classifiers=classifiers,
         sources=_each(item, "sources", lambda source: _source(source, len(classifiers))),
         hops=_each(item, "hops", _hop),
+        reverse=bool(item.get("reverse", False)),
     )
 
 
@@ -131,6 +138,8 @@ def _source(item: Mapping[str, Any], classifiers: int) -> Source:
         classifier=_int(item, "classifier", 0, classifiers - 1),
         port_id=_uuid(item, "port_id"),
         host=_text(item, "host"),
+        tunnel_ip=_tunnel_ip(item),
+        mac=_mac(item, "mac"),
         addresses=tuple(_address(address, "addresses") for address in _list(item, "addresses")),
     )
 
@@ -146,18 +155,16 @@ def _hop(item: Mapping[str, Any]) -> Hop:
 
 
 def _target(item: Mapping[str, Any]) -> Target:
-    mac = _text(item, "ingress_mac")
-    if not _MAC.fullmatch(mac):
-        raise ContractError(f"ingress_mac: {mac!r} is no MAC address")
-    tunnel_ip = _text(item, "tunnel_ip")
     return Target(
         pair_id=_uuid(item, "pair_id"),
         host=_text(item, "host"),
-        tunnel_ip=_address(tunnel_ip, "tunnel_ip") if tunnel_ip else "",
+        tunnel_ip=_tunnel_ip(item),
         ingress_port=_uuid(item, "ingress_port"),
-        ingress_mac=mac,
+        ingress_mac=_mac(item, "ingress_mac"),
         egress_port=_uuid(item, "egress_port"),
+        egress_mac=_mac(item, "egress_mac"),
         weight=_int(item, "weight", 0),
+        bridges=bool(item.get("bridges", False)),
     )
 
 
@@ -204,6 +211,18 @@ def _uuid(item: Mapping[str, Any], name: str) -> str:
         return str(uuid.UUID(_text(item, name)))
     except ValueError as exc:
         raise ContractError(f"{name}: {item.get(name)!r} is no UUID") from exc
+
+
+def _mac(item: Mapping[str, Any], name: str) -> str:
+    mac = _text(item, name)
+    if not _MAC.fullmatch(mac):
+        raise ContractError(f"{name}: {mac!r} is no MAC address")
+    return mac
+
+
+def _tunnel_ip(item: Mapping[str, Any]) -> str:
+    text = _text(item, "tunnel_ip")
+    return _address(text, "tunnel_ip") if text else ""
 
 
 def _address(value: Any, name: str) -> str:

@@ -8,8 +8,8 @@ from neutron_lib import constants as n_const
 from neutron_lib.plugins import directory
 
 from portchain import errors
-from portchain.dataplane.compile import HASH_FIELDS
 from portchain.dataplane.pipeline import MAX_HOPS
+from portchain.dataplane.write import HASH_FIELDS
 from portchain.db import realisation, repository
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.ovs.plan import Planned, plan_chain

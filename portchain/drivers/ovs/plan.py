@@ -1,10 +1,17 @@
 """From a chain's snapshot to what the hosts have to know: a pure function."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Source, Target
-from portchain.model import ChainSnapshot, FlowClassifier, Port, PortPair, PortPairGroup
+from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
+from portchain.model import (
+    ChainSnapshot,
+    FlowClassifier,
+    FunctionKind,
+    Port,
+    PortPair,
+    PortPairGroup,
+)
 
 NO_LONGER_EXISTS = "no longer exists"
 
@@ -27,22 +34,61 @@ def plan_chain(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Planne
     :param tunnel_ips: host -> address of its tunnel end point; hosts without tunnels may be absent.
     """
     chain = snapshot.chain
-    sources = tuple(_sources(snapshot))
-    hops = tuple(
-        Hop(group.group_id, tuple(_targets(group, snapshot.ports, tunnel_ips)), group.lb_fields)
-        for group in chain.port_pair_groups
-    )
-    plan = ChainPlan(
-        id=chain.id,
-        path_id=chain.chain_id,
-        revision=chain.revision,
-        classifiers=tuple(
-            _classifier(classifier, snapshot.ports) for classifier in chain.flow_classifiers
+    forward = _forward(snapshot, tunnel_ips)
+    paths = (forward, _reverse(snapshot, forward, tunnel_ips)) if chain.symmetric else (forward,)
+    plan = ChainPlan(chain.id, chain.chain_id, chain.revision, paths)
+    return Planned(plan, "; ".join(_obstacles(snapshot, forward)))
+
+
+def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
+    chain, ports = snapshot.chain, snapshot.ports
+    return Path(
+        classifiers=tuple(_classifier(classifier, ports) for classifier in chain.flow_classifiers),
+        sources=tuple(_ends(snapshot, snapshot.sources, tunnel_ips)),
+        hops=tuple(
+            Hop(group.group_id, tuple(_targets(group, ports, tunnel_ips)), group.lb_fields)
+            for group in chain.port_pair_groups
         ),
-        sources=sources,
-        hops=hops,
     )
-    return Planned(plan, "; ".join(_obstacles(snapshot, plan)))
+
+
+def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, str]) -> Path:
+    """The way of the replies: the same pairs in reverse order, each entered where it was left."""
+    return Path(
+        classifiers=tuple(
+            replace(
+                classifier,
+                source_ports=classifier.destination_ports,
+                destination_ports=classifier.source_ports,
+                source_prefixes=classifier.destination_prefixes,
+                destination_prefixes=classifier.source_prefixes,
+                source_port_known=origin.logical_destination_port is not None,
+            )
+            for classifier, origin in zip(
+                forward.classifiers, snapshot.chain.flow_classifiers, strict=True
+            )
+        ),
+        sources=tuple(_ends(snapshot, snapshot.destinations, tunnel_ips)),
+        hops=tuple(_turned(hop) for hop in reversed(forward.hops)),
+        reverse=True,
+    )
+
+
+_OTHER_SIDE = {"ip_src": "ip_dst", "ip_dst": "ip_src"}
+
+
+def _turned(hop: Hop) -> Hop:
+    targets = tuple(
+        replace(
+            target,
+            ingress_port=target.egress_port,
+            ingress_mac=target.egress_mac,
+            egress_port=target.ingress_port,
+            egress_mac=target.ingress_mac,
+        )
+        for target in hop.targets
+    )
+    return Hop(hop.group_id, targets, tuple(_OTHER_SIDE.get(name, name) for name in hop.lb_fields))
 
 
 def _classifier(classifier: FlowClassifier, ports: Mapping[str, Port]) -> Classifier:
@@ -65,12 +111,19 @@ def _destinations(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tupl
     return tuple(f"{ip}/{128 if ':' in ip else 32}" for ip in port.fixed_ips) if port else ()
 
 
-def _sources(snapshot: ChainSnapshot) -> Iterator[Source]:
+def _ends(
+    snapshot: ChainSnapshot,
+    port_ids: Mapping[str, tuple[str, ...]],
+    tunnel_ips: Mapping[str, str],
+) -> Iterator[Source]:
     for number, classifier in enumerate(snapshot.chain.flow_classifiers):
-        for port_id in snapshot.sources.get(classifier.id, ()):
+        for port_id in port_ids.get(classifier.id, ()):
             port = snapshot.ports.get(port_id)
             if port is not None and port.host:
-                yield Source(number, port_id, port.host, port.fixed_ips)
+                tunnel_ip = tunnel_ips.get(port.host, "")
+                yield Source(
+                    number, port_id, port.host, tunnel_ip, port.mac_address, port.fixed_ips
+                )
 
 
 def _targets(
@@ -87,7 +140,9 @@ def _targets(
             ingress_port=pair.ingress,
             ingress_mac=ingress.mac_address,
             egress_port=pair.egress,
+            egress_mac=ports[pair.egress].mac_address,
             weight=pair.weight,
+            bridges=pair.kind is FunctionKind.L2,
         )
 
 
@@ -107,13 +162,13 @@ def _why_unusable(pair: PortPair, ports: Mapping[str, Port]) -> str:
     return ""
 
 
-def _obstacles(snapshot: ChainSnapshot, plan: ChainPlan) -> Iterator[str]:
-    for group, hop in zip(snapshot.chain.port_pair_groups, plan.hops, strict=True):
+def _obstacles(snapshot: ChainSnapshot, path: Path) -> Iterator[str]:
+    for group, hop in zip(snapshot.chain.port_pair_groups, path.hops, strict=True):
         if not any(target.weight for target in hop.targets):
             reasons = "; ".join(
                 f"{pair.name or pair.id}: {_why_unusable(pair, snapshot.ports) or 'its weight is 0'}"
                 for pair in group.port_pairs
             )
             yield f"Port pair group {group.name or group.id} has no pair that takes traffic ({reasons or 'it is empty'})"
-    if plan.classifiers and not plan.sources:
+    if path.classifiers and not path.sources:
         yield "No port whose traffic the flow classifiers name is bound to a host"

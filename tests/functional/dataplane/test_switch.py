@@ -8,18 +8,12 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 
-from portchain.dataplane.compile import (
-    Firewall,
-    LocalPort,
-    LocalSwitch,
-    compile_chain,
-    compile_guards,
-)
+from portchain.dataplane.compile import compile_chain, compile_guards
 from portchain.dataplane.diff import diff
 from portchain.dataplane.flow import COOKIE, Bridge
-from portchain.dataplane.plan import Source
+from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
 from tests.functional.vswitch import Host, Vswitch
-from tests.plans import TUNNEL_IPS, chain, classifier, ident, mac, target
+from tests.plans import TUNNEL_IPS, chain, classifier, ident, mac, source, target
 
 VM_MAC, DST_MAC = mac("vm"), mac("dst")
 
@@ -113,9 +107,16 @@ def test_rules_read_back_as_they_were_written(vswitch, firewall):
     fabric.plug("h1", "vm", "dst", "a-in", "a-out")
     fabric.plug("h2", "b-in", "b-out", "c-in", "c-out")
     hops = [target("a", "h1")], [target("b", "h2"), target("c", "h2", weight=3)]
+    bridging = [[replace(t, bridges=True) for t in hop] for hop in hops]
     for variant, changes in VARIANTS.items():
-        plans = [chain(*hops, **changes), chain(*reversed(hops), name="pc2", path_id=0xFFFF)]
-        plans[1] = replace(plans[1], classifiers=(classifier(protocol=17),))
+        datagrams = {"classifiers": (classifier(protocol=17, source_ports=(24, 24)),)}
+        plans = [
+            chain(*hops, **changes),
+            chain(*reversed(hops), name="pc2", path_id=0xFFFF, **datagrams),
+            chain(
+                *bridging, name="pc3", path_id=3, classifiers=(classifier(source_ports=(25, 25)),)
+            ),
+        ]
         fabric.program(*plans)
         for name, host in fabric.hosts.items():
             assert diff(fabric.desired(name, *plans), host.dump()) == [], f"{variant} on {name}"
@@ -245,5 +246,73 @@ def test_damage_is_repaired_and_foreign_rules_stay(fabric):
 
 
 def test_sources_elsewhere_do_not_classify_here(fabric):
-    plan = chain([target("b", "h2")], sources=(Source(0, ident("vm"), "h1"),))
+    plan = chain([target("b", "h2")], sources=(source("vm", "h1"),))
     assert not [f for f in fabric.desired("h2", plan) if f.key.table in (60, 73, 94)]
+
+
+# Functions that bridge.
+
+
+def l2_chain(*hops):
+    return chain(*[[target(name, host, bridges=True) for name, host in hop] for hop in hops])
+
+
+def test_a_bridging_function_gets_the_frame_as_it_was_sent(fabric, vswitch):
+    fabric.program(l2_chain([("b", "h2")], [("a", "h1")]))
+    vswitch.send("vm", tcp())
+    (at_b,) = vswitch.received("b-in", 1)
+    assert bytes(at_b) == bytes(tcp())
+    vswitch.send("b-out", at_b)
+    (at_a,) = vswitch.received("a-in", 1)
+    assert bytes(at_a) == bytes(tcp())
+
+
+@pytest.mark.parametrize("last", ["a", "b"])
+def test_after_bridging_functions_a_frame_goes_on_from_its_source(fabric, vswitch, last):
+    where = {"a": "h1", "b": "h2"}
+    first = "ab".replace(last, "")
+    fabric.program(l2_chain([(first, where[first])], [(last, where[last])]))
+    for name, port in ((VM_MAC, "vm"), (DST_MAC, "dst")):
+        vswitch.send(port, Ether(src=name, dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.1"))
+    before = len(vswitch.received("dst", 1))
+    vswitch.send("vm", tcp())
+    at_first = vswitch.received(f"{first}-in", 1)[-1]
+    vswitch.send(f"{first}-out", tcp())
+    vswitch.received(f"{last}-in", 1)
+    vswitch.send(f"{last}-out", tcp())
+    arrived = vswitch.received("dst", before + 1)[before:]
+    assert [bytes(frame) for frame in arrived] == [bytes(tcp())]
+    assert bytes(at_first)[:12] != b""
+    # No switch has learnt the source's address at a function's place.
+    learnt = vswitch.run("ovs-appctl", "fdb/show", "h1-int") + vswitch.run(
+        "ovs-appctl", "fdb/show", "h2-int"
+    )
+    places = {line.split()[0] for line in learnt.splitlines() if VM_MAC in line}
+    assert places <= {"11", "1"}, "the source's own port on h1, the way to br-tun on h2"
+
+
+def test_what_a_bridging_function_bridges_besides_does_not_circle(fabric, vswitch):
+    fabric.program(l2_chain([("a", "h1")]))
+    broadcast = Ether(src=VM_MAC, dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.10", pdst="10.0.0.20")
+    vswitch.send("a-out", broadcast)
+    vswitch.send("a-in", broadcast)
+    own = Ether(src=mac("a-out"), dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.99")
+    vswitch.send("a-out", own)
+    assert [bytes(frame) for frame in vswitch.received("dst", 1)] == [bytes(own)]
+
+
+def test_a_frame_of_a_routing_function_goes_on_from_that_function(fabric, vswitch):
+    fabric.program(chain([target("a", "h1")], [target("b", "h2", bridges=True)]))
+    vswitch.send("vm", tcp())
+    (at_a,) = vswitch.received("a-in", 1)
+    routed = handed_back(at_a, "a")
+    vswitch.send("a-out", routed)
+    (at_b,) = vswitch.received("b-in", 1)
+    assert bytes(at_b) == bytes(routed)
+    vswitch.send("b-out", at_b)
+    assert [bytes(frame) for frame in vswitch.received("dst", 1)] == [bytes(routed)]
+    assert "14" in {
+        line.split()[0]
+        for line in vswitch.run("ovs-appctl", "fdb/show", "h1-int").splitlines()
+        if mac("a-out") in line
+    }

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from portchain.agent.reconciler import Reconciler
-from portchain.dataplane.compile import LocalSwitch, compile_chain, compile_guards
+from portchain.dataplane.compile import compile_chain, compile_guards
+from portchain.dataplane.local import LocalSwitch
+from portchain.dataplane.plan import Hop
 from portchain.rpc.contract import PlanUpdate
 from tests.plans import chain, classifier, ident, switch, target
 
@@ -130,7 +132,7 @@ def test_a_source_that_is_not_plugged_in_is_not_waited_for(memory, reconciler, r
 
 
 def test_a_tunnel_that_comes_without_an_event_is_found(memory, reconciler, reports):
-    remote = replace(plan(1, 1), hops=chain([target("c", "h2")]).hops)
+    remote = chain([target("c", "h2")])
     complete, memory.local = memory.local, replace(memory.local, tunnels={})
     reconciler.synchronise(PlanUpdate((remote,)))
     assert "tunnel" in reports[-1].missing
@@ -161,13 +163,23 @@ def test_what_could_not_be_applied_is_made_up_for(memory, reconciler, reports):
 
 
 def test_chains_that_contradict_each_other_do_not_hold_up_others(memory, reconciler, reports):
-    one, rival = plan(1, 1), replace(plan(2, 1), classifiers=plan(1, 1).classifiers)
+    one = plan(1, 1)
+    rival = replace(plan(2, 1), paths=one.paths)
     reconciler.synchronise(PlanUpdate((one,)))
     reconciler.update(PlanUpdate((rival, plan(3, 1))))
     assert memory.should_hold(one, plan(3, 1))
     errors = {report.chain_id: report.error for report in reports}
     assert one.id in errors[rival.id]
     assert errors[plan(3, 1).id] == ""
+
+
+def test_a_plan_beyond_this_agent_is_reported_and_holds_up_nobody(memory, reconciler, reports):
+    hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("tcp_src",))
+    newer = replace(plan(2, 1), paths=(replace(plan(2, 1).paths[0], hops=(hop,)),))
+    reconciler.synchronise(PlanUpdate((newer, plan(1, 1))))
+    assert memory.should_hold(plan(1, 1))
+    errors = {report.chain_id: report.error for report in reports}
+    assert "tcp_src" in errors[newer.id]
 
 
 class Life(RuleBasedStateMachine):

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portchain.dataplane import pipeline
-from portchain.dataplane.compile import Firewall, compile_chain, compile_guards, target_number
+from portchain.dataplane.compile import compile_chain, compile_guards, target_number
 from portchain.dataplane.flow import Bridge
+from portchain.dataplane.local import Firewall
 from portchain.dataplane.pipeline import TABLES
-from portchain.dataplane.plan import Source
-from tests.plans import HOSTS, chain, classifier, ident, switch, target
+from tests.plans import HOSTS, chain, classifier, ident, source, switch, target
 
 
 def rules(compiled, table):
@@ -93,7 +93,7 @@ def test_the_last_function_hands_over_behind_the_egress_checks():
     compiled = compile_chain(chain([target("a", "h1")]), switch("h1", "vm", "a-in", "a-out"))
     returned = [f for f in rules(compiled, "LOCAL_SWITCHING") if "in_port=13" in f.key.match]
     assert {f.actions for f in returned} == {
-        "set_field:0xd->reg5,set_field:0x1->reg6,goto_table:73"
+        "set_field:0xff000000->reg8,set_field:0xd->reg5,set_field:0x1->reg6,goto_table:73"
     }
 
 
@@ -117,7 +117,11 @@ def test_an_undeclared_rule_raises():
 
 
 names = st.sampled_from("abcdef")
-hops = st.lists(st.lists(st.tuples(names, st.integers(0, 3)), max_size=4), min_size=1, max_size=4)
+hops = st.lists(
+    st.tuples(st.booleans(), st.lists(st.tuples(names, st.integers(0, 3)), max_size=4)),
+    min_size=1,
+    max_size=4,
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -125,11 +129,16 @@ hops = st.lists(st.lists(st.tuples(names, st.integers(0, 3)), max_size=4), min_s
 def test_any_chain_compiles_to_declared_rules_without_ambiguity(shape, data):
     used = set()
     built = []
-    for hop in shape:
+    for bridges, hop in shape:
         fresh = {name: weight for name, weight in hop if name not in used}
         used |= fresh.keys()
-        built.append([target(n, data.draw(st.sampled_from(HOSTS)), w) for n, w in fresh.items()])
-    sources = tuple(Source(0, ident(f"vm{host}"), host, ("10.0.0.10",)) for host in HOSTS)
+        built.append(
+            [
+                target(n, data.draw(st.sampled_from(HOSTS)), w, bridges=bridges)
+                for n, w in fresh.items()
+            ]
+        )
+    sources = tuple(source(f"vm{host}", host, "10.0.0.10") for host in HOSTS)
     plan = chain(*built, sources=sources)
     for host in HOSTS:
         here = [f"{t}-{side}" for t in "abcdef" for side in ("in", "out")]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Source, Target
+from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
 from portchain.model import HostReport
 from portchain.rpc import contract
 from portchain.rpc.contract import ContractError, PlanUpdate
@@ -27,21 +27,29 @@ classifiers = st.builds(
     ),
     source_port_known=st.booleans(),
 )
-sources = st.builds(Source, st.just(0), uuids, texts, st.lists(addresses, max_size=2).map(tuple))
+tunnel_ips = addresses | st.just("")
+sources = st.builds(
+    Source, st.just(0), uuids, texts, tunnel_ips, macs, st.lists(addresses, max_size=2).map(tuple)
+)
 targets = st.builds(
-    Target, uuids, texts, addresses | st.just(""), uuids, macs, uuids, st.integers(0, 99)
+    Target, uuids, texts, tunnel_ips, uuids, macs, uuids, macs, st.integers(0, 99), st.booleans()
 )
 hops = st.builds(
     Hop, st.integers(0, 99), st.lists(targets, max_size=2).map(tuple), st.just(("ip_src",))
+)
+paths_of_chains = st.builds(
+    Path,
+    st.lists(classifiers, min_size=1, max_size=2).map(tuple),
+    st.lists(sources, max_size=2).map(tuple),
+    st.lists(hops, max_size=2).map(tuple),
+    st.booleans(),
 )
 plans = st.builds(
     ChainPlan,
     uuids,
     st.integers(1, 65535),
     st.integers(0, 2**63),
-    st.lists(classifiers, min_size=1, max_size=2).map(tuple),
-    st.lists(sources, max_size=2).map(tuple),
-    st.lists(hops, max_size=2).map(tuple),
+    st.lists(paths_of_chains, max_size=2).map(tuple),
 )
 updates = st.builds(
     PlanUpdate,
@@ -99,9 +107,9 @@ def test_rubbish_anywhere_is_refused_or_harmless(path, rubbish):
         update = contract.decode_update(damaged)
     except ContractError:
         return
-    free_text = {source.host for plan in update.chains for source in plan.sources}
-    free_text |= {t.host for plan in update.chains for hop in plan.hops for t in hop.targets}
-    free_text |= {name for plan in update.chains for hop in plan.hops for name in hop.lb_fields}
+    free_text = {host for plan in update.chains for host in plan.hosts}
+    hops = [hop for plan in update.chains for way in plan.paths for hop in way.hops]
+    free_text |= {name for hop in hops for name in hop.lb_fields}
     for value in ("actions", "\n"):
         assert value not in json.dumps(contract.encode_update(update)) or any(
             value in text for text in free_text
@@ -112,7 +120,7 @@ def test_a_newer_sender_may_say_more():
     newer = message()
     newer["hints"] = {"x": 1}
     newer["chains"][0]["colour"] = "blue"
-    newer["chains"][0]["hops"][0]["targets"][0]["speed"] = 9
+    newer["chains"][0]["paths"][0]["hops"][0]["targets"][0]["speed"] = 9
     assert contract.decode_update(newer) == contract.decode_update(message())
 
 

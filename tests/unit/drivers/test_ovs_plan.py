@@ -1,0 +1,178 @@
+"""From snapshots to plans: which ports count, who takes part, and why a chain cannot carry traffic."""
+
+from dataclasses import replace
+
+import pytest
+
+from portchain.drivers.ovs.driver import updates_by_host
+from portchain.drivers.ovs.plan import Planned, plan_chain
+from portchain.model import (
+    ChainSnapshot,
+    FlowClassifier,
+    FunctionKind,
+    Port,
+    PortChain,
+    PortPair,
+    PortPairGroup,
+)
+from tests.plans import TUNNEL_IPS, ident, mac
+
+
+def port(name, host, address, **changes):
+    made = Port(
+        ident(name),
+        ident("net1"),
+        ident("project"),
+        mac(name),
+        (address,),
+        host,
+        plugged=True,
+        name=name,
+    )
+    return replace(made, **changes)
+
+
+def pair(name, **changes):
+    return PortPair(
+        ident(name), ident("project"), ident(f"{name}-in"), ident(f"{name}-out"), name, **changes
+    )
+
+
+def snapshot(symmetric=False, **port_changes):
+    ports = [
+        port("src", "h1", "10.0.0.10"),
+        port("dst", "h3", "10.0.0.20"),
+        *(
+            port(f"pp{n}-{side}", f"h{n}", f"10.0.0.{n}{i}")
+            for n in (1, 2, 3)
+            for i, side in enumerate(("in", "out"))
+        ),
+    ]
+    ports = [replace(one, **port_changes.get(one.name.replace("-", "_"), {})) for one in ports]
+    groups = (
+        PortPairGroup(ident("pg1"), ident("project"), 1, (pair("pp1"), pair("pp2")), "PG1"),
+        PortPairGroup(ident("pg2"), ident("project"), 2, (pair("pp3"),), "PG2"),
+    )
+    classifier = FlowClassifier(
+        ident("fc1"), ident("project"), protocol=6, source_ports=(23, 23), destination_ports=(100, 100),
+        source_prefix="10.0.0.0/28", destination_prefix="10.0.0.20/32",
+    )  # fmt: skip
+    chain = PortChain(
+        ident("pc1"),
+        ident("project"),
+        7,
+        groups,
+        (classifier,),
+        "PC1",
+        symmetric=symmetric,
+        revision=3,
+    )
+    return ChainSnapshot(
+        chain,
+        {one.id: one for one in ports if one.host != "gone"},
+        {classifier.id: (ident("src"),)},
+        {classifier.id: (ident("dst"),)},
+    )
+
+
+def plan(*args, **kwargs):
+    return plan_chain(snapshot(*args, **kwargs), TUNNEL_IPS)
+
+
+def test_the_specification():
+    planned = plan()
+    (path,) = planned.plan.paths
+    assert (planned.plan.path_id, planned.plan.revision, planned.obstacle) == (7, 3, "")
+    assert [[(t.pair_id, t.host, t.tunnel_ip) for t in hop.targets] for hop in path.hops] == [
+        sorted((ident(f"pp{n}"), f"h{n}", f"192.0.2.{n}") for n in (1, 2)),
+        [(ident("pp3"), "h3", "192.0.2.3")],
+    ]
+    assert [(s.port_id, s.host, s.addresses) for s in path.sources] == [
+        (ident("src"), "h1", ("10.0.0.10",))
+    ]
+    assert planned.plan.hosts == {"h1", "h2", "h3"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"pp3_in": {"host": ""}}, "its ingress port pp3-in is not bound"),
+        ({"pp3_out": {"plugged": False}}, "its egress port pp3-out is DOWN on host h3"),
+        ({"pp3_out": {"host": "h1"}}, "its ports are on different hosts (h3, h1)"),
+        ({"pp3_in": {"host": "gone"}}, "no longer exists"),
+    ],
+)
+def test_a_group_without_a_usable_pair_is_an_obstacle_and_stays_in_the_plan(changes, reason):
+    planned = plan(**changes)
+    assert "PG2" in planned.obstacle
+    assert reason in planned.obstacle
+    assert planned.plan.paths[0].hops[1].targets == ()
+    assert "h1" in planned.plan.hosts, "the source's host holds the traffic back"
+
+
+def test_one_pair_less_is_no_obstacle():
+    planned = plan(pp1_in={"host": ""})
+    assert planned.obstacle == ""
+    assert [t.pair_id for t in planned.plan.paths[0].hops[0].targets] == [ident("pp2")]
+
+
+def test_without_a_bound_source_nothing_can_be_carried():
+    assert "No port whose traffic" in plan(src={"host": ""}).obstacle
+
+
+def test_a_source_that_is_not_plugged_in_yet_is_planned():
+    assert plan(src={"plugged": False}).obstacle == ""
+
+
+def test_a_logical_destination_port_stands_for_its_addresses():
+    known = snapshot()
+    (classifier,) = known.chain.flow_classifiers
+    named = replace(classifier, destination_prefix=None, logical_destination_port=ident("dst"))
+    known = replace(known, chain=replace(known.chain, flow_classifiers=(named,)))
+    assert plan_chain(known, TUNNEL_IPS).plan.paths[0].classifiers[0].destination_prefixes == (
+        "10.0.0.20/32",
+    )
+
+
+def test_replies_take_the_same_pairs_backwards():
+    forward, reverse = plan(symmetric=True).plan.paths
+    assert reverse.reverse
+    assert [s.port_id for s in reverse.sources] == [ident("dst")]
+    (there,), (back,) = forward.classifiers, reverse.classifiers
+    assert (back.source_ports, back.destination_ports) == (
+        there.destination_ports,
+        there.source_ports,
+    )
+    assert (back.source_prefixes, back.destination_prefixes) == (
+        there.destination_prefixes,
+        there.source_prefixes,
+    )
+    assert [hop.group_id for hop in reverse.hops] == [2, 1]
+    for hop, turned in zip(forward.hops, reversed(reverse.hops), strict=True):
+        for target, other in zip(hop.targets, turned.targets, strict=True):
+            assert (target.pair_id, target.ingress_port, target.egress_mac) == (
+                other.pair_id, other.egress_port, other.ingress_mac,
+            )  # fmt: skip
+
+
+def test_bridging_functions_are_marked():
+    known = snapshot()
+    group = replace(
+        known.chain.port_pair_groups[1], port_pairs=(pair("pp3", kind=FunctionKind.L2),)
+    )
+    known = replace(
+        known, chain=replace(known.chain, port_pair_groups=(known.chain.port_pair_groups[0], group))
+    )
+    path = plan_chain(known, TUNNEL_IPS).plan.paths[0]
+    assert [[t.bridges for t in hop.targets] for hop in path.hops] == [[False, False], [True]]
+    assert {origin.pair_id for origin in path.origins} == {ident("pp1"), ident("pp2")}
+
+
+def test_each_host_gets_one_update_and_those_left_are_told():
+    one = plan(pp2_in={"host": ""})
+    other = Planned(replace(one.plan, id=ident("pc2")))
+    updates = updates_by_host([one, other], {one.plan.id: {"h1", "h2"}, other.plan.id: {"h1"}})
+    assert set(updates) == {"h1", "h2", "h3"}
+    assert updates["h1"].chains == (one.plan, other.plan)
+    assert updates["h2"].chains == ()
+    assert updates["h2"].removed == ((one.plan.id, 3),)

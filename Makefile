@@ -32,5 +32,4 @@ test: setup ## everything that has to hold (ARGS=tests/unit runs a part)
 	@tools/check $(ARGS)
 
 bench: setup ## measure (see bench/)
-	@$(VENV)/pip install -q -c constraints.txt -e '.[bench]'
 	@$(VENV)/python -m bench $(ARGS)

@@ -21,7 +21,7 @@ from oslo_db import exception as db_exc
 from oslo_log import log as logging
 from sqlalchemy import exc as sa_exc
 
-from portchain import conf, errors, operations, port_events, rules
+from portchain import conf, errors, model, operations, port_events, rules
 from portchain.api import definitions
 from portchain.api import extensions as our_extensions
 from portchain.db import changes, models, realisation, repository
@@ -306,7 +306,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         """Follow ports that classifiers stand for without naming them."""
         port = payload.latest_state
         if port and not port_events.serves_network(port):
-            self._follow_ports({port["id"]: port["network_id"]})
+            self._follow_port(port_events.changed(port))
 
     @registry.receives(resources.PORT, [events.AFTER_UPDATE])
     def _port_changed(
@@ -315,18 +315,18 @@ class PortChainPlugin(service_base.ServicePluginBase):
         """Follow a port that was bound, moved, unplugged or readdressed."""
         before, after = payload.states[0], payload.latest_state
         if port_events.concerns_chains(before, after):
-            self._follow_ports({after["id"]: after["network_id"]})
+            self._follow_port(port_events.changed(before, after))
 
-    def _follow_ports(self, ports: Mapping[str, str]) -> None:
+    def _follow_port(self, port: model.Port) -> None:
         # The event's own context may carry a caller who must not see the chains, or a session at
         # its end.
         context = neutron_context.get_admin_context()
-        self.drivers.refresh_port_chains(context, self._note_port_changes(context, ports))
+        self.drivers.refresh_port_chains(context, self._note_port_change(context, port))
 
     @db_api.retry_if_session_inactive()
-    def _note_port_changes(self, context: Any, ports: Mapping[str, str]) -> Iterable[str]:
-        """Give the chains that use ports a new revision; return them."""
-        chains = repository.chains_using_ports(context, ports)
+    def _note_port_change(self, context: Any, port: model.Port) -> Iterable[str]:
+        """Give the chains that use a port a new revision; return them."""
+        chains = repository.chains_using_port(context, port)
         if chains:
             with db_api.CONTEXT_WRITER.using(context):
                 changes.bump(context.session, chains)

@@ -6,6 +6,8 @@ from typing import Any
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
 
+from portchain import model
+
 _NOT_BOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
 
 
@@ -28,6 +30,19 @@ def _essence(port: Mapping[str, Any]) -> tuple[Any, ...]:
         port.get("device_id"),
         port.get("project_id"),
         port.get("status") == constants.PORT_STATUS_DOWN,
+    )
+
+
+def changed(*states: Mapping[str, Any]) -> model.Port:
+    """Return a port with every address it has in any of its states, before and after a change."""
+    port = states[-1]
+    addresses = {ip["ip_address"] for state in states for ip in state.get("fixed_ips") or ()}
+    return model.Port(
+        id=port["id"],
+        network_id=port["network_id"],
+        project_id=port["project_id"],
+        mac_address=port["mac_address"],
+        fixed_ips=tuple(sorted(addresses)),
     )
 
 

@@ -73,58 +73,82 @@ def load_classifiers(session: Any, ids: Iterable[str]) -> dict[str, model.FlowCl
     return {row.id: convert.classifier(row) for row in rows}
 
 
-def chains_using_ports(context: Any, ports: Mapping[str, str]) -> set[str]:
-    """Return the ids of the chains that a change of these ports could concern; one query.
+def chains_using_port(context: Any, port: model.Port) -> set[str]:
+    """Return the ids of the chains that a change of a port could concern, in one query.
 
-    :param ports: port id -> network id. A chain is concerned if a port is one of its functions' or
-        of its logical source or destination ports, or if the chain classifies what ports on that
-        port's network send.
+    These are the chains whose functions or logical source and destination ports include it, and
+    those with a classifier that stands for it without naming it.
+
+    :param port: only its id, network, owner and addresses matter; the addresses are those before
+        the change and those after.
     """
+    pair, classifier = models.PortPair, models.FlowClassifier
+    query = sa.union(
+        _naming(_chains_of_pairs().where(pair.ingress == port.id)),
+        _naming(_chains_of_pairs().where(pair.egress == port.id)),
+        _naming(_chains_of_classifiers().where(classifier.logical_source_port == port.id)),
+        _naming(_chains_of_classifiers().where(classifier.logical_destination_port == port.id)),
+        _open_chains(pair.ingress, port),
+        _open_chains(pair.egress, port),
+    )
     with db_api.CONTEXT_READER.using(context):
-        query = sa.union(
-            _chains_by_function(models.PortPair.ingress.in_(ports)),
-            _chains_by_function(models.PortPair.egress.in_(ports)),
-            _chains_by_classifier(models.FlowClassifier.logical_source_port.in_(ports)),
-            _chains_by_classifier(models.FlowClassifier.logical_destination_port.in_(ports)),
-            _chains_by_network(set(ports.values())),
-        )
-        return set(context.session.scalars(query))
+        rows = context.session.execute(query).all()
+    return {
+        row.chain_id
+        for row in rows
+        if row.ethertype is None or _in_prefix(port, row.ethertype, row.source_prefix)
+    }
 
 
-def _chains_by_function(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+def _chains_of_pairs() -> sa.Select[Any]:
     return (
         sa.select(models.ChainGroup.chain_id)
         .join(models.GroupPair, models.GroupPair.group_id == models.ChainGroup.group_id)
         .join(models.PortPair, models.PortPair.id == models.GroupPair.pair_id)
-        .where(condition)
     )
 
 
-def _chains_by_classifier(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+def _chains_of_classifiers() -> sa.Select[Any]:
+    link = models.ChainClassifier
+    return sa.select(link.chain_id).join(
+        models.FlowClassifier, models.FlowClassifier.id == link.classifier_id
+    )
+
+
+def _naming(chains: sa.Select[Any]) -> sa.Select[Any]:
+    """Give chains that name a port the columns of those that do not."""
+    return chains.add_columns(sa.null().label("ethertype"), sa.null().label("source_prefix"))
+
+
+def _open_chains(side: Any, port: model.Port) -> sa.Select[Any]:
+    """Select the owner's chains with functions on a port's network, by their open classifiers.
+
+    :param side: the column of pairs that holds the function's port.
+    """
+    function, classifier, link = models_v2.Port, models.FlowClassifier, models.ChainClassifier
     return (
-        sa.select(models.ChainClassifier.chain_id)
-        .join(
-            models.FlowClassifier,
-            models.FlowClassifier.id == models.ChainClassifier.classifier_id,
+        _chains_of_pairs()
+        .add_columns(
+            classifier.ethertype.label("ethertype"),
+            classifier.source_ip_prefix.label("source_prefix"),
         )
-        .where(condition)
+        .join(function, function.id == side)
+        .join(models.PortChain, models.PortChain.id == models.ChainGroup.chain_id)
+        .join(link, link.chain_id == models.ChainGroup.chain_id)
+        .join(classifier, classifier.id == link.classifier_id)
+        .where(
+            classifier.logical_source_port.is_(None),
+            function.network_id == port.network_id,
+            models.PortChain.project_id == port.project_id,
+        )
     )
 
 
-def _chains_by_network(networks: set[str]) -> sa.Select[Any]:
-    """Select chains with functions on the networks and a classifier that names no source port."""
-    sourceless = _chains_by_classifier(models.FlowClassifier.logical_source_port.is_(None))
-    return (
-        _chains_by_function(models_v2.Port.network_id.in_(networks))
-        .join(
-            models_v2.Port,
-            sa.or_(
-                models_v2.Port.id == models.PortPair.ingress,
-                models_v2.Port.id == models.PortPair.egress,
-            ),
-        )
-        .where(models.ChainGroup.chain_id.in_(sourceless))
-    )
+def _in_prefix(port: model.Port, ethertype: str, prefix: str | None) -> bool:
+    """Tell whether a port has an address in a classifier's source prefix."""
+    everything = "0.0.0.0/0" if ethertype == constants.IPv4 else "::/0"
+    network = ip_network(prefix or everything)
+    return any(ip_address(address) in network for address in port.fixed_ips)
 
 
 # Ports
@@ -244,12 +268,10 @@ def _sources(classifier: model.FlowClassifier, eligible: Sequence[model.Port]) -
     """Return the ports whose traffic a classifier matches."""
     if classifier.logical_source_port is not None:
         return (classifier.logical_source_port,)
-    everything = "0.0.0.0/0" if classifier.ethertype == constants.IPv4 else "::/0"
-    prefix = ip_network(classifier.source_prefix or everything)
     return tuple(
         sorted(
             port.id
             for port in eligible
-            if any(ip_address(address) in prefix for address in port.fixed_ips)
+            if _in_prefix(port, classifier.ethertype, classifier.source_prefix)
         )
     )

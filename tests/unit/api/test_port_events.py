@@ -108,6 +108,25 @@ class PortEventsTest(ApiTestCase):
         assert self.call("DELETE", f"/ports/{late}").status_int == 204
         assert self.told() == [[self.snapshot()]]
 
+    def test_ports_that_an_open_classifier_does_not_mean_alter_nothing(self) -> None:
+        self.make_chain(source_ip_prefix="10.0.0.0/25")
+        self.port(self.net, "client", ip="10.0.0.200")
+        self.port(self.net, "client", ip="10.0.0.100", project=OTHER_PROJECT, roles="admin")
+        self.port(self.network("10.0.0.0/24"), "client", ip="10.0.0.100")
+        assert self.told() == []
+        self.port(self.net, "client", ip="10.0.0.101")
+        assert len(self.told()) == 1
+
+    def test_port_that_leaves_or_enters_the_prefix(self) -> None:
+        self.make_chain(source_ip_prefix="10.0.0.0/25")
+        port = self.port(self.net, "client", ip="10.0.0.101")
+        self.told()
+        for address, meant in (("10.0.0.201", False), ("10.0.0.102", True)):
+            body = {"port": {"fixed_ips": [{"ip_address": address}]}}
+            assert self.call("PUT", f"/ports/{port}", body).status_int == 200
+            ((snapshot,),) = self.told()
+            assert (port in self.sources(snapshot)) == meant
+
     def test_whose_traffic_a_classifier_means(self) -> None:
         other_net = self.network("10.5.0.0/24")
         elsewhere = self.port(other_net, "client")

@@ -5,6 +5,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from portchain.db import repository
 from tests.unit.api.base import HOST, ApiTestCase
 
 MANY = 30
@@ -83,17 +84,24 @@ class QueryCountTest(ApiTestCase):
         assert many == few
 
     def test_port_that_no_chain_cares_about(self) -> None:
-        """The price every port in the deployment pays: one statement."""
+        """The price every port of the deployment pays: one statement."""
         port = self.port(self.network("10.9.0.0/24"), "vm")
-        self.bind(port)
-        follow = self.plugin._follow_ports
-        with self.statements() as seen:
-            follow({port: self.net})
-        assert len(seen) == 1, seen
-        self.fill(MANY)
-        with self.statements() as seen:
-            follow({port: self.network("10.8.0.0/24")})
-        assert len([one for one in seen if "portchain_" in one]) == 1, seen
+        for present in (0, MANY):
+            self.fill(present)
+            with self.statements() as seen:
+                self.bind(port, HOST, status="ACTIVE" if present else "DOWN")
+            ours = [statement for statement in seen if "portchain_" in statement]
+            assert len(ours) == 1, ours
+
+    def test_snapshots(self) -> None:
+        """The lists of ports in the plans of many chains cost what those of one cost."""
+        self.fill(10)
+        ids = [chain["id"] for chain in self.list_all("port_chain")]
+        counts = [
+            self.measure(lambda ids=some: repository.snapshots(self.context, ids))[0]
+            for some in (ids[:1], ids)
+        ]
+        assert counts[0] == counts[1]
 
     def test_port_that_a_chain_follows(self) -> None:
         def moves() -> int:

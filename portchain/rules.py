@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from portchain.model import FlowClassifier, Port, PortChain, PortPair, PortPairGroup, PortRange
 
-TCP, UDP, SCTP = 6, 17, 132
+ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 PROTOCOLS_WITH_PORTS = frozenset({TCP, UDP, SCTP})
 MAX_TRANSPORT_PORT = 65535
 MAX_WEIGHT = 65535  # the width of a bucket's weight in OpenFlow
@@ -52,6 +52,11 @@ def port_range(low: int | None, high: int | None) -> PortRange | None:
     if low is None and high is None:
         return None
     return (0 if low is None else low, MAX_TRANSPORT_PORT if high is None else high)
+
+
+def protocol_of(ethertype: str, protocol: int | None) -> int | None:
+    """Return the protocol a user means: ICMP is another one in IPv6, but has the same name."""
+    return ICMPV6 if (ethertype, protocol) == ("IPv6", ICMP) else protocol
 
 
 def check_flow_classifier(classifier: FlowClassifier) -> None:

@@ -104,7 +104,10 @@ def _port_chain_status() -> SimpleNamespace:
         NAME="Port Chain Status",
         DESCRIPTION="Shows whether the hosts involved have realised a port chain",
         UPDATED_TIMESTAMP="2026-11-22T00:00:00-00:00",
-        RESOURCE_ATTRIBUTE_MAP={sfc.PORT_CHAINS: {"status": shown, "status_reason": dict(shown)}},
+        RESOURCE_ATTRIBUTE_MAP={
+            # The reason may name hosts: whoever runs the cloud decides by policy who sees it.
+            sfc.PORT_CHAINS: {"status": shown, "status_reason": shown | {"enforce_policy": True}}
+        },
         SUB_RESOURCE_ATTRIBUTE_MAP={},
         REQUIRED_EXTENSIONS=[sfc.ALIAS],
         OPTIONAL_EXTENSIONS=[],

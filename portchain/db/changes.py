@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_utils import timeutils, uuidutils
 
-from portchain import model
+from portchain import model, rules
 from portchain.db import convert, ids, models
 from portchain.db.resources import Resource
 
@@ -39,7 +39,7 @@ def new_flow_classifier(data: Mapping[str, Any]) -> models.FlowClassifier:
     return models.FlowClassifier(
         **_named(new_id(), data),
         **columns,
-        protocol=data["protocol"],
+        protocol=rules.protocol_of(data["ethertype"], data["protocol"]),
         l7_parameters=_given(data["l7_parameters"]),
     )
 

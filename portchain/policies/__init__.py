@@ -19,6 +19,22 @@ _ACTIONS = {
 
 def list_rules() -> list[policy.DocumentedRuleDefault]:
     """Return the rules for Neutron's policy engine and for oslo.policy's generators."""
+    return [*_resource_rules(), _STATUS_REASON]
+
+
+_STATUS_REASON = policy.DocumentedRuleDefault(
+    name="get_port_chain:status_reason",
+    check_str=personas.ADMIN_OR_PROJECT_READER,
+    scope_types=["project"],
+    description="See why a port chain is not active; the text may name hosts",
+    operations=[
+        {"method": "GET", "path": "/sfc/port_chains"},
+        {"method": "GET", "path": "/sfc/port_chains/{id}"},
+    ],
+)
+
+
+def _resource_rules() -> list[policy.DocumentedRuleDefault]:
     return [
         policy.DocumentedRuleDefault(
             name=f"{action}_{resource}",

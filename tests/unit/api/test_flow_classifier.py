@@ -67,6 +67,12 @@ class FlowClassifierTest(ApiTestCase):
             )
             assert shown["protocol"] == name
 
+    def test_icmp_means_that_of_the_address_family(self) -> None:
+        shown = self.create("flow_classifier", ethertype="IPv6", protocol="icmp")
+        assert shown["protocol"] == "ipv6-icmp"
+        (found,) = self.list_all("flow_classifier", "protocol=ipv6-icmp")
+        assert found == shown
+
     def test_protocol_must_exist(self) -> None:
         for wrong in ("tcpp", 256, -1, "", True, {}, []):
             self.refused("protocol", protocol=wrong)

@@ -1,7 +1,9 @@
 """What all Neutron lists can do, who may do what, quotas and bulk requests."""
 
+from neutron import policy
 from neutron.quota import resource_registry
 from oslo_config import cfg
+from oslo_policy import policy as oslo_policy
 from oslo_utils import uuidutils
 
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
@@ -119,6 +121,16 @@ class PolicyTest(ApiTestCase):
         assert self.list_all("port_chain", **admin) == [chain]
         group = self.create("port_pair_group", as_=admin, project_id=chain["project_id"])
         assert self.show("port_pair_group", group["id"])["tenant_id"] == chain["project_id"]
+
+    def test_operators_decide_who_sees_reasons(self) -> None:
+        chain = self.chain(self.network())
+        assert "status_reason" in self.show("port_chain", chain["id"])
+        rule = {"get_port_chain:status_reason": "role:admin"}
+        policy._ENFORCER.set_rules(oslo_policy.Rules.from_dict(rule), overwrite=False)
+        for shown in (self.show("port_chain", chain["id"]), *self.list_all("port_chain")):
+            assert "status_reason" not in shown
+            assert shown["status"] == "ACTIVE"
+        assert "status_reason" in self.show("port_chain", chain["id"], roles="admin")
 
     def test_members_cannot_create_for_others(self) -> None:
         self.create("port_pair_group", expect=400, project_id=OTHER_PROJECT)

@@ -1,0 +1,37 @@
+"""What operators generate: sample configuration and sample policy."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from portchain import conf, policies
+
+RESOURCES = ("flow_classifier", "port_pair", "port_pair_group", "port_chain")
+
+
+def generate(command: str, *arguments: str) -> str:
+    """Run one of oslo's generators as installed beside this Python."""
+    path = Path(sys.executable).with_name(command)
+    return subprocess.run([path, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def test_sample_configuration_explains_every_option() -> None:
+    sample = generate(
+        "oslo-config-generator",
+        "--namespace=neutron.portchain",
+        "--namespace=neutron.portchain.agent",
+    )
+    for option in (*conf.SERVER_OPTS, *conf.AGENT_OPTS, *conf.QUOTA_OPTS):
+        assert f"#{option.name} = " in sample
+        assert option.help
+    assert "[port_chain]" in sample
+    assert "#drivers = ovs" in sample
+
+
+def test_sample_policy_has_a_rule_for_every_request() -> None:
+    sample = generate("oslopolicy-sample-generator", "--namespace=neutron-portchain")
+    wanted = {
+        f"{action}_{name}" for name in RESOURCES for action in ("create", "get", "update", "delete")
+    }
+    assert wanted <= {rule.name for rule in policies.list_rules()}
+    assert all(f'"{name}": ' in sample for name in wanted)

@@ -21,7 +21,6 @@ import pymysql
 import portchain
 from portchain.lab import clients, layout, processes, services
 from portchain.lab.errors import LabError
-from portchain.lab.waiting import wait_for
 
 KEYS = ("fernet-keys", "credential-keys")
 KEPT = 3
@@ -108,7 +107,7 @@ def _prepare(lab: layout.Layout, ledger: processes.Ledger, prepared: Path) -> No
     server = services.mariadb(lab, data)
     record = processes.start(server.service, ledger)
     try:
-        wait_for(server.ready, server.deadline, "the database server")
+        services.wait_ready(server, record)
         _create_databases(services.mariadb_socket(lab))
         with ThreadPoolExecutor() as pool:
             jobs = [pool.submit(_migrate_neutron, lab), pool.submit(_fill_keystone, lab, ledger)]
@@ -166,7 +165,7 @@ def _fill_keystone(lab: layout.Layout, ledger: processes.Ledger) -> None:
     server = services.keystone(lab)
     record = processes.start(server.service, ledger)
     try:
-        wait_for(server.ready, server.deadline, "Keystone")
+        services.wait_ready(server, record)
         _create_identities(clients.connect(lab, "admin"))
     finally:
         processes.stop(record, ledger, server.service.stop_wait)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import openstack.connection
@@ -225,17 +226,11 @@ class Lab:
         managed = self.managed(name)
         record = processes.start(managed.service, self.ledger)
 
-        def ready() -> bool:
-            if not processes.alive(record):
-                msg = f"{name} ended: see {managed.service.log}"
-                raise LabError(msg)
-            return managed.ready()
-
         program, _, host = name.partition("@")
         if program == "ovs-vswitchd":
-            self._prepare_switch(host, ready)
+            self._prepare_switch(host, partial(services.is_ready, managed, record))
         elif wait:
-            wait_for(ready, managed.deadline, f"{name} ready (see {managed.service.log})")
+            services.wait_ready(managed, record)
 
     def _prepare_switch(self, host: str, ready: Callable[[], bool]) -> None:
         """What a distribution's start scripts do around the switch: its bridge to the underlay and

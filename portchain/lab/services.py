@@ -3,10 +3,13 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from portchain.lab import layout, probes
-from portchain.lab.processes import Service, log_since_start
+from portchain.lab.errors import LabError
+from portchain.lab.processes import Record, Service, alive, log_since_start
+from portchain.lab.waiting import wait_for
 
 API_WORKERS = 2
 RABBIT_BIN = "/usr/lib/rabbitmq/bin/rabbitmq-server"
@@ -39,6 +42,27 @@ class Managed:
     service: Service
     ready: Callable[[], bool]
     deadline: float = 240.0
+
+
+def is_ready(managed: Managed, record: Record) -> bool:
+    """Whether a program that was started does its work.
+
+    :raises LabError: it has ended; says where its log is.
+    """
+    if not alive(record):
+        msg = f"{managed.service.name} ended: see {managed.service.log}"
+        raise LabError(msg)
+    return managed.ready()
+
+
+def wait_ready(managed: Managed, record: Record) -> None:
+    """Wait until a program that was started does its work.
+
+    :raises LabError: it ended.
+    :raises DeadlineError: it takes longer than its deadline.
+    """
+    what = f"{managed.service.name} ready (see {managed.service.log})"
+    wait_for(partial(is_ready, managed, record), managed.deadline, what)
 
 
 def _log(lab: layout.Layout, name: str) -> Path:

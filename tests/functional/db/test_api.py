@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from neutron_lib import fixture as lib_fixture
 from oslo_db.sqlalchemy import enginefacade
 
-from tests.unit.api import test_port_chain, test_port_events, test_wrong_requests
+from tests.unit.api import test_drivers, test_port_chain, test_port_events, test_wrong_requests
 from tests.unit.api.base import ApiTestCase
+from tests.unit.db import test_realisation
 
 
 class _Database(lib_fixture.SqlFixture):
@@ -52,6 +53,14 @@ class PortChainOnMariaDbTest(OnMariaDb, test_port_chain.PortChainTest):
 
 class PortEventsOnMariaDbTest(OnMariaDb, test_port_events.PortEventsTest):
     """The same events and snapshots as on SQLite."""
+
+
+class RealisationOnMariaDbTest(OnMariaDb, test_realisation.RealisationTest):
+    """The same status after the same reports as on SQLite."""
+
+
+class FailingOnMariaDbTest(OnMariaDb, test_drivers.FailingTest):
+    """The same repair as on SQLite."""
 
 
 class WrongRequestOnMariaDbTest(OnMariaDb, test_wrong_requests.WrongRequestTest):

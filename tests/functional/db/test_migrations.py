@@ -53,3 +53,11 @@ def test_head_files_and_branches_are_in_order(migrated: str) -> None:
     manage(migrated, "--subproject", "neutron-portchain", "has_offline_migrations")
     current = manage(migrated, "--subproject", "neutron-portchain", "current")
     assert current.count("(head)") == 2, current
+
+
+def test_migrations_can_be_printed_as_sql() -> None:
+    sql = manage(
+        "mysql+pymysql://user@nowhere/neutron",
+        *("--subproject", "neutron-portchain", "upgrade", "heads", "--sql"),
+    )
+    assert sql.count("CREATE TABLE portchain_") == 8

@@ -6,7 +6,7 @@ from typing import Any
 from neutron_lib import constants
 from neutron_lib import exceptions as lib
 
-ANY = None
+_LARGEST = 2**63 - 1  # databases count no further
 _PREFERRED_NAMES = ("tcp", "udp", "icmp", "sctp", constants.PROTO_NAME_IPV6_ICMP)
 _NAMES: Mapping[int, str] = {
     int(number): name
@@ -24,7 +24,7 @@ def to_protocol(value: Any) -> int | None:
     :raises InvalidInput: neither a known name nor 0..255.
     """
     if value is None:
-        return ANY
+        return None
     if isinstance(value, str) and value.lower() in constants.IP_PROTOCOL_MAP:
         return int(constants.IP_PROTOCOL_MAP[value.lower()])
     try:
@@ -44,15 +44,36 @@ def from_protocol(number: int | None) -> str | None:
 
 
 def named(attribute: str, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a converter whose refusals say which attribute is meant; neutron-lib's do not."""
+    """Return a converter that refuses what it cannot convert and says which attribute is meant.
+
+    neutron-lib's converters do not say it, and some fail on values that only JSON has, such as
+    1e999.
+    """
 
     def converted(value: Any) -> Any:
         try:
-            return convert(value)
-        except lib.InvalidInput as error:
+            result = convert(value)
+        except (lib.InvalidInput, OverflowError) as error:
             raise lib.InvalidInput(error_message=f"{attribute}: {error}") from error
+        if isinstance(result, int) and abs(result) > _LARGEST:
+            raise lib.InvalidInput(error_message=f"{attribute}: {result} is out of range")
+        return result
 
     return converted
+
+
+def to_text(value: Any) -> Any:
+    """Make text of None, and refuse text that UTF-8 cannot hold: JSON can have halves of
+    characters.
+
+    :raises InvalidInput: there is such a half in the text.
+    """
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise lib.InvalidInput(error_message="the text is not valid Unicode") from error
+    return "" if value is None else value
 
 
 def fill_defaults(spec: Mapping[str, Mapping[str, Any]]) -> Callable[[Any], Any]:

@@ -59,6 +59,9 @@ def _complete(resources: dict[str, AttributeMap]) -> None:
     """Apply what all attribute maps need."""
     for attributes in resources.values():
         _searchable(attributes)
+        description = attributes["description"]
+        description["default"] = ""
+        description["convert_to"] = converters.to_text
         for name, rules in attributes.items():
             _name_converters(name, rules)
 

@@ -12,6 +12,8 @@ from neutron_lib.db import utils as db_utils
 from portchain import errors, model
 from portchain.db import convert, models
 
+_LARGEST_PAGE = 2**31 - 1  # a larger number would not fit into the query
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -94,6 +96,7 @@ def show_many(
     """Return what the API shows of a page of the rows the caller may see; arguments as Neutron's
     lists have them.
     """
+    limit = min(limit, _LARGEST_PAGE) if limit else limit
     return model_query.get_collection(
         context,
         resource.model,

@@ -47,6 +47,10 @@ class FlowClassifierTest(ApiTestCase):
         assert DEFAULTS.items() <= shown.items()
         assert self.show("flow_classifier", shown["id"]) == shown
 
+    def test_none_is_as_good_as_nothing(self) -> None:
+        nothing = dict.fromkeys(DEFAULTS)
+        assert DEFAULTS.items() <= self.create("flow_classifier", **nothing).items()
+
     def test_the_specifications_classifier(self) -> None:
         shown = self.create("flow_classifier", **SPECIFICATION)
         assert SPECIFICATION.items() <= shown.items()

@@ -1,5 +1,6 @@
 """Whatever a request holds, the answer is never the server's error, and a refusal writes nothing."""
 
+import math
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -23,6 +24,7 @@ WORDS = (
     "x" * 70000,
     "\N{GRINNING FACE}",
     "\x00",
+    "\ud800",
     "'; DROP TABLE ports; --",
     "%s%n",
     "10.0.0.1/8",
@@ -43,7 +45,9 @@ WORDS = (
 scalars = st.one_of(
     st.none(),
     st.booleans(),
-    st.sampled_from((-1, 0, 1, 65535, 65536, 2**31, 2**63, 2**70, 0.5, -0.0, 1e308)),
+    st.sampled_from(
+        (-1, 0, 1, 65535, 65536, 2**31, 2**63, 2**70, 0.5, -0.0, 1e308, math.inf, math.nan)
+    ),
     st.integers(),
     st.text(max_size=8),
     st.sampled_from(WORDS),
@@ -134,6 +138,24 @@ class WrongRequestTest(ApiTestCase):
             self.send("POST", f"/sfc/{resource}s", wrong)
 
         run()
+
+    def test_queries(self) -> None:
+        huge = "9" * 30
+        for query, status in (
+            (f"limit={huge}", 200),
+            ("limit=-1", 400),
+            ("limit=many", 400),
+            (f"chain_id={huge}", 400),
+            ("chain_id=-1", 200),
+            ("name=%00", 200),
+            ("name=%F0%9F%98%80", 200),
+            ("id=%F0%9F%98%80", 200),
+            ("name=" + "x" * 5000, 200),
+            ("sort_key=name", 400),
+            ("sort_key=name&sort_dir=up", 400),
+            ("fields=nothing", 200),
+        ):
+            assert self.call("GET", f"/sfc/port_chains?{query}").status_int == status, query
 
     def test_long_lists(self) -> None:
         ids = [uuidutils.generate_uuid() for _ in range(5000)]

@@ -5,6 +5,7 @@ from typing import Any
 
 from neutron_lib.plugins import directory
 
+from portchain import port_events
 from portchain.db import repository
 from portchain.drivers.manager import DriverManager
 from portchain.model import ChainSnapshot
@@ -144,6 +145,35 @@ class PortEventsTest(ApiTestCase):
         assert inside in sources
         for port in (elsewhere, foreign, outside, dhcp, *self.functions()):
             assert port not in sources
+
+    def test_a_change_is_passed_on_exactly_to_the_chains_that_see_the_port(self) -> None:
+        """What the look-up of chains finds and what snapshots hold is one relation, seen from both
+        ends.
+        """
+        other = self.network("10.7.0.0/24")
+        server = self.port(other, "server")
+        clients = [self.port(net, "client") for net in (self.net, other) for _ in range(2)]
+        self.port(other, "client", project=OTHER_PROJECT, roles="admin")
+        more = self.group(other, pairs=2)["id"]
+        for groups, attributes in (
+            ([self.group_id], {"protocol": "tcp", "logical_source_port": clients[0]}),
+            ([self.group_id, more], {"protocol": "udp", "source_ip_prefix": "10.7.0.0/24"}),
+            ([more], {"protocol": "icmp", "logical_destination_port": server}),
+            ([more], {"protocol": "sctp", "source_ip_prefix": "192.0.2.0/24"}),
+            ([self.create("port_pair_group")["id"]], {"protocol": "gre"}),
+        ):
+            fc = self.create("flow_classifier", **attributes)["id"]
+            self.create("port_chain", port_pair_groups=groups, flow_classifiers=[fc])
+        ids = [chain["id"] for chain in self.list_all("port_chain")]
+        seen_by: dict[str, set[str]] = {}
+        for snapshot in repository.snapshots(self.context, ids):
+            for port in snapshot.ports:
+                seen_by.setdefault(port, set()).add(snapshot.chain.id)
+        ports = self.call("GET", "/ports", roles="admin").json["ports"]
+        assert len(ports) > len(seen_by) > 0
+        for port in ports:
+            found = repository.chains_using_port(self.context, port_events.changed(port))
+            assert found == seen_by.get(port["id"], set()), port
 
     def test_failed_binding_is_no_host(self) -> None:
         self.make_chain(logical_source_port=self.client)

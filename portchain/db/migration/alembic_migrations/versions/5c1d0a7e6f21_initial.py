@@ -35,11 +35,12 @@ def _create(name: str, *items: Any) -> None:
 
 def upgrade() -> None:
     """Create what users make, then how it hangs together."""
-    _create_resources()
+    _create_parts()
+    _create_chains()
     _create_links()
 
 
-def _create_resources() -> None:
+def _create_parts() -> None:
     _create(
         "portchain_flow_classifiers",
         *_named(),
@@ -72,6 +73,9 @@ def _create_resources() -> None:
         sa.Column("ingress_n_tuple", sa.Text, nullable=False),
         sa.Column("egress_n_tuple", sa.Text, nullable=False),
     )
+
+
+def _create_chains() -> None:
     _create(
         "portchain_port_chains",
         *_named(),

@@ -1,5 +1,6 @@
-"""A whole OpenStack network on one machine: real servers, real agents, network namespaces as hosts
-and as virtual machines.
+"""A whole OpenStack network on one machine.
+
+Servers, agents and switches are real; hosts and virtual machines are network namespaces.
 """
 
 import warnings

@@ -1,5 +1,6 @@
-"""The real clients, pointed at a lab: openstacksdk from any process, ``openstack`` in the
-controller's namespace.
+"""The real clients, pointed at a lab.
+
+openstacksdk works from any process, ``openstack`` runs in the controller's namespace.
 """
 
 import os

@@ -21,7 +21,7 @@ def _database_url(name: str) -> str:
 
 
 def rabbitmq() -> str:
-    """rabbitmq.conf"""
+    """The broker's rabbitmq.conf."""
     return f"""\
 listeners.tcp.1 = {CONTROLLER_IP}:{layout.RABBIT_PORT}
 default_user = openstack
@@ -36,7 +36,7 @@ log.file = false
 
 
 def keystone(directory: str) -> str:
-    """keystone.conf
+    """Keystone's keystone.conf.
 
     :param directory: where the token and credential keys are.
     """
@@ -108,7 +108,7 @@ quota_port = -1
 
 
 def ml2() -> str:
-    """ml2_conf.ini"""
+    """Neutron's ml2_conf.ini."""
     return """\
 [ml2]
 type_drivers = vxlan,vlan,flat,local

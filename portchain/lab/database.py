@@ -172,9 +172,7 @@ def _fill_keystone(lab: layout.Layout, ledger: processes.Ledger) -> None:
 
 
 def _create_identities(cloud: Any) -> None:
-    """Neutron's own user, the catalogue entry of Neutron, and an ordinary project with an ordinary
-    user.
-    """
+    """Neutron's user and its entry in the catalogue, and an ordinary project with a user."""
     identity = cloud.identity
     roles = {role.name: role for role in identity.roles()}
     for project, user, granted in (

@@ -249,9 +249,7 @@ class Demo:
 
 
 def shorten(value: Any, names: Mapping[str, str]) -> str:
-    """A value of the client's answer on one line, with names for ids and without what hardly
-    matters.
-    """
+    """A value of the client's answer on one line, with names instead of ids."""
     if isinstance(value, list):
         return ",".join(shorten(item, names) for item in value)
     if isinstance(value, dict):

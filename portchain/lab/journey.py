@@ -1,5 +1,4 @@
-"""From captures to paths: which ports did each packet of each connection really pass, in which
-order?
+"""From captures to paths: the ports that each packet of each connection really passed.
 
 Pure functions over what ``capture`` recorded.
 """
@@ -116,9 +115,7 @@ def sightings(seen: Iterable[Seen], overheard: bool = False) -> list[Sighting]:
 
 
 def foreign(seen: Iterable[Seen]) -> list[Seen]:
-    """Frames that neither carry IP nor resolve addresses: at a machine's port, a chain header that
-    leaked.
-    """
+    """Frames that neither carry IP nor resolve addresses, such as a chain header that leaked."""
     return [one for one in seen if Ether(one.frame).type not in ETHERTYPES]
 
 
@@ -200,8 +197,9 @@ def select(
     destination: str | None = None,
     destination_port: int | None = None,
 ) -> list[Connection]:
-    """The connections with these properties; None is any. Addresses may be prefixes in CIDR
-    notation.
+    """The connections with these properties; None is any.
+
+    Addresses may be prefixes in CIDR notation.
     """
 
     def within(address: str, prefix: str | None) -> bool:

@@ -97,9 +97,7 @@ class Lab:
         return self
 
     def down(self) -> None:
-        """End every process of the lab and remove its namespaces and files; twice is as good as
-        once.
-        """
+        """End the lab's processes, remove its namespaces and files; twice is as good as once."""
         with self._lock():
             self._remove()
 
@@ -233,9 +231,7 @@ class Lab:
             services.wait_ready(managed, record)
 
     def _prepare_switch(self, host: str, ready: Callable[[], bool]) -> None:
-        """What a distribution's start scripts do around the switch: its bridge to the underlay and
-        the address on it.
-        """
+        """Make the bridge to the underlay and its address, as a distribution's scripts do."""
         leg, bridge = network.UNDERLAY_LEG, network.UNDERLAY_BRIDGE
         self.vsctl(
             host,

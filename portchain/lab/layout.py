@@ -161,8 +161,9 @@ def tap_name(port_id: str) -> str:
 
 
 def vm_part(name: str) -> str:
-    """The part of a virtual machine's namespace name after the lab's prefix; long names are
-    shortened by a hash.
+    """What follows the lab's prefix in the name of a virtual machine's namespace.
+
+    A hash replaces names that are long or have unusual characters.
     """
     plain = f"vm-{name}"
     if re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):

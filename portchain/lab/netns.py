@@ -96,9 +96,7 @@ def run(namespace: str, *argv: str) -> str:
 
 
 def enter(namespace: str) -> None:
-    """Move the calling thread into the namespace. There is no way back: use it in threads that end
-    soon.
-    """
+    """Move the calling thread into the namespace, for good: use it in threads that end soon."""
     fd = os.open(NETNS_DIR / namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if _libc.setns(fd, CLONE_NEWNET) != 0:
@@ -109,9 +107,7 @@ def enter(namespace: str) -> None:
 
 
 def call(namespace: str, function: Callable[[], T]) -> T:
-    """Call ``function`` in a thread of its own inside the namespace; its result or its exception
-    comes back.
-    """
+    """Call ``function`` inside the namespace, in a thread; its result or exception comes back."""
     results: list[T] = []
     errors: list[BaseException] = []
 

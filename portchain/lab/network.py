@@ -1,5 +1,4 @@
-"""The lab's wires: two switches in a namespace of their own, the controller and the hosts plugged
-into them.
+"""The lab's wires: two switches, and the controller and the hosts plugged into them.
 
 Management carries API, messages and database; the underlay carries the tunnels. The underlay leg of
 a host is a port of its Open vSwitch bridge ``br-phy``, because only a bridge's own port can be a
@@ -53,9 +52,7 @@ def _wire(
 
 
 def _offloads_off(lab: layout.Layout) -> None:
-    """Make the kernel fill in checksums: Open vSwitch's userspace datapath forwards what it gets,
-    unfinished or not.
-    """
+    """Make the kernel fill in checksums: a userspace switch forwards packets as it gets them."""
     for host in lab.host_names:
         disable_offloads(lab.namespace(host), [UNDERLAY_LEG])
         disable_offloads(lab.fabric, [f"{host}u"])
@@ -81,9 +78,7 @@ def disable_offloads(namespace: str, devices: Iterable[str]) -> None:
 
 
 def configure_tunnel_end(lab: layout.Layout, host: str) -> None:
-    """Give ``br-phy`` the tunnel address, as a distribution's network scripts do after each start
-    of the switch.
-    """
+    """Give ``br-phy`` the tunnel's address; needed again after each start of the switch."""
     netns.ip(
         f"addr replace {lab.tunnel_ip(host)}/24 dev {UNDERLAY_BRIDGE}",
         f"link set {UNDERLAY_BRIDGE} up",

@@ -40,8 +40,9 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A process that was started: its id, its start time in clock ticks since the machine's boot,
-    its namespace.
+    """A process that was started.
+
+    :param start_time: clock ticks since the machine's boot.
     """
 
     name: str
@@ -141,9 +142,7 @@ def log_since_start(log: Path) -> str:
 
 
 def group(record: Record) -> list[int]:
-    """The service's processes: those of its group that run in its namespace, its leader dead or
-    alive.
-    """
+    """The service's processes: its group within its namespace, the leader dead or alive."""
     members = []
     for pid in netns.pids(record.namespace):
         with contextlib.suppress(ProcessLookupError):

@@ -40,8 +40,7 @@ class Attempt:
 
 
 class TcpServer:
-    """Answers each connection's question with the same bytes and closes it; runs while inside the
-    context.
+    """Answers each connection with what it sent and closes it; runs inside its context.
 
     The server closes first: its end keeps the waiting state, so a client can use its port again at
     once.

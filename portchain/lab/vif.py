@@ -58,9 +58,7 @@ def _plugin(lab: layout.Layout, host: str) -> Any:
 
 @cache
 def _connected(connection: str, lab_inode: int) -> Any:
-    """One plug-in per database; a lab that was brought up anew has another directory and gets a new
-    one.
-    """
+    """One plug-in per database; a lab that is brought up anew, in another directory, gets its own."""
     objects.register_all()
     # This process is privileged already: no helper in between.
     privsep.vif_plug.set_client_mode(False)

@@ -58,6 +58,7 @@ def create_port_pair(context: Any, check: Check, data: Data) -> str:
         name=data["name"],
         correlation=data["service_function_parameters"]["correlation"],
         weight=data["service_function_parameters"]["weight"],
+        kind=model.FunctionKind(data["function_kind"]),
     )
     ports = visible_ports(context, [pair.ingress, pair.egress])
     rules.check_port_pair(pair, ports[pair.ingress], ports[pair.egress])

@@ -61,6 +61,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         definitions.SFC.ALIAS,
         definitions.FLOW_CLASSIFIER.ALIAS,
         definitions.PORT_CHAIN_STATUS.ALIAS,
+        definitions.PORT_PAIR_FUNCTION_KIND.ALIAS,
     )
     path_prefix = definitions.API_PREFIX
 

@@ -184,8 +184,10 @@ def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
 def check_port_pair_group(group: PortPairGroup) -> None:
     """Check that the pairs of a group are interchangeable.
 
-    :raises Violation: pairs of different correlation.
+    :raises Violation: pairs of different correlation or kind.
     """
+    if len({pair.kind for pair in group.port_pairs}) > 1:
+        raise Violation("port_pairs", "all port pairs of a group must have the same function_kind")
     correlations = {pair.correlation for pair in group.port_pairs}
     if len(correlations) > 1:
         kinds = ", ".join(sorted(str(kind).lower() for kind in correlations))

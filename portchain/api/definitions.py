@@ -10,6 +10,7 @@ from typing import Any
 from neutron_lib.api.definitions import flowclassifier, sfc
 
 from portchain.api import converters
+from portchain.model import FunctionKind
 
 AttributeMap = dict[str, dict[str, Any]]
 
@@ -117,6 +118,30 @@ def _port_chain_status() -> SimpleNamespace:
     )
 
 
+def _port_pair_function_kind() -> SimpleNamespace:
+    kind = {
+        "allow_post": True,
+        "allow_put": False,
+        "is_visible": True,
+        "default": FunctionKind.L3.value,
+        "default_overrides_none": True,
+        "validate": {"type:values": [kind.value for kind in FunctionKind]},
+        "is_filter": False,
+        "is_sort_key": False,
+    }
+    return SimpleNamespace(
+        ALIAS="port-pair-function-kind",
+        NAME="Port Pair Function Kind",
+        DESCRIPTION="States how the service function of a port pair hands on packets",
+        UPDATED_TIMESTAMP="2026-11-22T00:00:00-00:00",
+        RESOURCE_ATTRIBUTE_MAP={sfc.PORT_PAIRS: {"function_kind": kind}},
+        SUB_RESOURCE_ATTRIBUTE_MAP={},
+        REQUIRED_EXTENSIONS=[sfc.ALIAS],
+        OPTIONAL_EXTENSIONS=[],
+    )
+
+
 SFC = _sfc()
 FLOW_CLASSIFIER = _flow_classifier()
 PORT_CHAIN_STATUS = _port_chain_status()
+PORT_PAIR_FUNCTION_KIND = _port_pair_function_kind()

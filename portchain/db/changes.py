@@ -56,6 +56,7 @@ def add_port_pair(session: Any, pair: model.PortPair, description: str) -> None:
             egress=pair.egress,
             correlation=pair.correlation,
             weight=pair.weight,
+            kind=pair.kind,
         )
     )
     session.flush()

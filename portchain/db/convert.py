@@ -40,6 +40,7 @@ def pair(row: models.PortPair) -> model.PortPair:
         name=row.name,
         correlation=row.correlation,
         weight=row.weight,
+        kind=model.FunctionKind(row.kind),
     )
 
 
@@ -114,6 +115,7 @@ def show_port_pair(row: models.PortPair) -> dict[str, Any]:
         "ingress": row.ingress,
         "egress": row.egress,
         "service_function_parameters": {"correlation": row.correlation, "weight": row.weight},
+        "function_kind": row.kind,
     }
 
 

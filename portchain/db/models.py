@@ -61,6 +61,7 @@ class PortPair(_Named, model_base.HasProject, model_base.BASEV2):
     egress: Mapped[str] = _reference("ports.id", "RESTRICT", index=True)
     correlation: Mapped[str | None] = mapped_column(sa.String(8), nullable=True)
     weight: Mapped[int] = mapped_column(sa.Integer)
+    kind: Mapped[str] = mapped_column(sa.String(8))
 
 
 class PortPairGroup(_Named, model_base.HasProject, model_base.BASEV2):

@@ -90,13 +90,15 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
         _naming(_chains_of_classifiers().where(classifier.logical_destination_port == port.id)),
         _open_chains(pair.ingress, port),
         _open_chains(pair.egress, port),
+        _open_chains(pair.ingress, port, replies=True),
+        _open_chains(pair.egress, port, replies=True),
     )
     with db_api.CONTEXT_READER.using(context):
         rows = context.session.execute(query).all()
     return {
         row.chain_id
         for row in rows
-        if row.ethertype is None or _in_prefix(port, row.ethertype, row.source_prefix)
+        if row.ethertype is None or _in_prefix(port, row.ethertype, row.prefix)
     }
 
 
@@ -117,27 +119,32 @@ def _chains_of_classifiers() -> sa.Select[Any]:
 
 def _naming(chains: sa.Select[Any]) -> sa.Select[Any]:
     """Give chains that name a port the columns of those that do not."""
-    return chains.add_columns(sa.null().label("ethertype"), sa.null().label("source_prefix"))
+    return chains.add_columns(sa.null().label("ethertype"), sa.null().label("prefix"))
 
 
-def _open_chains(side: Any, port: model.Port) -> sa.Select[Any]:
+def _open_chains(side: Any, port: model.Port, replies: bool = False) -> sa.Select[Any]:
     """Select the owner's chains with functions on a port's network, by their open classifiers.
 
     :param side: the column of pairs that holds the function's port.
+    :param replies: symmetric chains, by the classifiers whose destination is open.
     """
     function, classifier, link = models_v2.Port, models.FlowClassifier, models.ChainClassifier
+    named = classifier.logical_destination_port if replies else classifier.logical_source_port
+    prefix = classifier.destination_ip_prefix if replies else classifier.source_ip_prefix
+    symmetric = [models.PortChain.symmetric.is_(True)] if replies else []
     return (
         _chains_of_pairs()
         .add_columns(
             classifier.ethertype.label("ethertype"),
-            classifier.source_ip_prefix.label("source_prefix"),
+            prefix.label("prefix"),
         )
         .join(function, function.id == side)
         .join(models.PortChain, models.PortChain.id == models.ChainGroup.chain_id)
         .join(link, link.chain_id == models.ChainGroup.chain_id)
         .join(classifier, classifier.id == link.classifier_id)
         .where(
-            classifier.logical_source_port.is_(None),
+            *symmetric,
+            named.is_(None),
             function.network_id == port.network_id,
             models.PortChain.project_id == port.project_id,
         )
@@ -145,7 +152,7 @@ def _open_chains(side: Any, port: model.Port) -> sa.Select[Any]:
 
 
 def _in_prefix(port: model.Port, ethertype: str, prefix: str | None) -> bool:
-    """Tell whether a port has an address in a classifier's source prefix."""
+    """Tell whether a port has an address in one of a classifier's prefixes; None is any."""
     everything = "0.0.0.0/0" if ethertype == constants.IPv4 else "::/0"
     network = ip_network(prefix or everything)
     return any(ip_address(address) in network for address in port.fixed_ips)
@@ -211,7 +218,9 @@ def _ports(session: Any, port_ids: Iterable[str]) -> dict[str, model.Port]:
 def _possible_sources(
     session: Any, chains: Sequence[model.PortChain], ports: Mapping[str, model.Port]
 ) -> dict[str, model.Port]:
-    """Return every port that a classifier without logical source port could stand for."""
+    """Return every port that a classifier which does not name its source, or in a symmetric chain
+    its destination, could stand for.
+    """
     open_ended = [chain for chain in chains if _has_open_classifier(chain)]
     networks = {network for chain in open_ended for network in _networks(chain, ports)}
     if not networks:
@@ -228,7 +237,10 @@ def _possible_sources(
 
 
 def _has_open_classifier(chain: model.PortChain) -> bool:
-    return any(fc.logical_source_port is None for fc in chain.flow_classifiers)
+    return any(
+        fc.logical_source_port is None or (chain.symmetric and fc.logical_destination_port is None)
+        for fc in chain.flow_classifiers
+    )
 
 
 def _function_ports(chain: model.PortChain) -> set[str]:
@@ -255,12 +267,16 @@ def _snapshot(
         and port.project_id == chain.project_id
     ]
     sources = {fc.id: _sources(fc, eligible) for fc in chain.flow_classifiers}
-    named = {port for ids in sources.values() for port in ids} | chain.port_ids
+    replying = chain.flow_classifiers if chain.symmetric else ()
+    destinations = {fc.id: _destinations(fc, eligible) for fc in replying}
+    ends = (*sources.values(), *destinations.values())
+    named = {port for ids in ends for port in ids} | chain.port_ids
     known = {**candidates, **ports}
     return model.ChainSnapshot(
         chain=chain,
         ports={port: known[port] for port in sorted(named) if port in known},
         sources=sources,
+        destinations=destinations,
     )
 
 
@@ -268,10 +284,19 @@ def _sources(classifier: model.FlowClassifier, eligible: Sequence[model.Port]) -
     """Return the ports whose traffic a classifier matches."""
     if classifier.logical_source_port is not None:
         return (classifier.logical_source_port,)
-    return tuple(
-        sorted(
-            port.id
-            for port in eligible
-            if _in_prefix(port, classifier.ethertype, classifier.source_prefix)
-        )
-    )
+    return _with_address(eligible, classifier.ethertype, classifier.source_prefix)
+
+
+def _destinations(
+    classifier: model.FlowClassifier, eligible: Sequence[model.Port]
+) -> tuple[str, ...]:
+    """Return the ports whose replies belong to a classifier's traffic."""
+    if classifier.logical_destination_port is not None:
+        return (classifier.logical_destination_port,)
+    return _with_address(eligible, classifier.ethertype, classifier.destination_prefix)
+
+
+def _with_address(
+    ports: Sequence[model.Port], ethertype: str, prefix: str | None
+) -> tuple[str, ...]:
+    return tuple(sorted(port.id for port in ports if _in_prefix(port, ethertype, prefix)))

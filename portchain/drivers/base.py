@@ -22,6 +22,7 @@ class Capabilities:
     :param symmetric: chains whose replies visit the same functions in reverse order.
     :param n_tuple_mapping: functions that rewrite the 5-tuple.
     :param l7_parameters: keys of a classifier's ``l7_parameters``.
+    :param function_kinds: how functions may hand on packets (``model.FunctionKind``).
     :param ethertypes: values of a classifier's ``ethertype``.
     """
 
@@ -31,6 +32,7 @@ class Capabilities:
     symmetric: bool = False
     n_tuple_mapping: bool = False
     l7_parameters: frozenset[str] = frozenset()
+    function_kinds: frozenset[str] = frozenset({"l3"})
     ethertypes: frozenset[str] = frozenset({"IPv4"})
 
 

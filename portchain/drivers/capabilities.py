@@ -30,6 +30,8 @@ def _missing(subject: Subject, capabilities: Capabilities) -> Iterator[tuple[str
         case PortPair():
             if subject.correlation not in capabilities.pair_correlations:
                 yield "service_function_parameters", f"correlation {subject.correlation}"
+            if subject.kind not in capabilities.function_kinds:
+                yield "function_kind", subject.kind
         case PortPairGroup():
             yield from _group(subject, capabilities)
         case ChainSnapshot():

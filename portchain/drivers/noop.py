@@ -25,6 +25,7 @@ class NoopDriver(PortChainDriver):
         ),
         symmetric=True,
         n_tuple_mapping=True,
+        function_kinds=frozenset({"l3", "l2"}),
         l7_parameters=frozenset({"logical_source_network", "logical_destination_network"}),
         ethertypes=frozenset({"IPv4", "IPv6"}),
     )

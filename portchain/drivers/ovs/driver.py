@@ -13,7 +13,7 @@ from portchain.dataplane.write import HASH_FIELDS
 from portchain.db import realisation, repository
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.ovs.plan import Planned, plan_chain
-from portchain.model import ChainSnapshot, HostReport
+from portchain.model import ChainSnapshot, FunctionKind, HostReport
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.server import ServerEndpoint
@@ -27,7 +27,10 @@ class OvsDriver(PortChainDriver):
 
     name = "ovs"
     capabilities = Capabilities(
-        lb_fields=frozenset(HASH_FIELDS), ethertypes=frozenset({"IPv4", "IPv6"})
+        lb_fields=frozenset(HASH_FIELDS),
+        symmetric=True,
+        function_kinds=frozenset(FunctionKind),
+        ethertypes=frozenset({"IPv4", "IPv6"}),
     )
 
     def initialize(self) -> None:
@@ -39,11 +42,21 @@ class OvsDriver(PortChainDriver):
         return ((contract.SERVER_TOPIC, [ServerEndpoint(self._sync, self._take_reports)]),)
 
     def check_port_chain(self, snapshot: ChainSnapshot) -> None:
-        """Refuse more hops than a service index can count."""
-        if len(snapshot.chain.port_pair_groups) > MAX_HOPS:
+        """Refuse what the switches cannot keep: more hops than a service index counts, and replies that would be balanced
+        by an address that they do not carry.
+        """
+        chain = snapshot.chain
+        if len(chain.port_pair_groups) > MAX_HOPS:
             raise errors.NotSupported(
                 attribute="port_pair_groups",
                 rule=f"the ovs driver carries at most {MAX_HOPS} groups in a chain",
+            )
+        by_frame = [group for group in chain.port_pair_groups if "eth_src" in group.lb_fields]
+        if chain.symmetric and by_frame:
+            raise errors.NotSupported(
+                attribute="chain_parameters",
+                rule="the ovs driver cannot find the pair of a reply in port pair group "
+                f"{by_frame[0].name or by_frame[0].id}, which balances by eth_src",
             )
 
     def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:

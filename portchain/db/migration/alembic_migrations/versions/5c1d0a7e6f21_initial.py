@@ -63,6 +63,7 @@ def _create_parts() -> None:
         _reference("egress", "ports.id", "RESTRICT", index=True),
         sa.Column("correlation", sa.String(8)),
         sa.Column("weight", sa.Integer, nullable=False),
+        sa.Column("kind", sa.String(8), nullable=False),
         sa.UniqueConstraint("ingress", "egress", name="uniq_portchain_pairs0ingress0egress"),
     )
     _create(

@@ -1,24 +1,26 @@
 """``python -m bench``: measure, print tables, write a file and a picture."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
-from bench import plot, report, results
-from bench.environments import IMPLEMENTATIONS, REPOSITORY
+from bench import report, results
+from bench.environments import IMPLEMENTATIONS, REPOSITORY, Implementation
 from bench.errors import BenchError
-from bench.points import Measured, Point
+from bench.points import Measured
 from bench.results import Result
 from bench.run import Plan, run
 from portchain.lab import layout
 from portchain.lab.errors import LabError
 
 console = Console(highlight=False)
-WIDTH = 150
+WIDTH = 160
 
 
 def chain_counts(text: str) -> tuple[int, ...]:
@@ -45,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         default=(0, 50, 200),
         help="numbers of chains to measure with (default: 0,50,200)",
     )
-    made.add_argument("--repeat", type=int, default=15, help="default: %(default)s")
+    made.add_argument("--repeat", type=int, default=10, help="default: %(default)s")
     made.add_argument("--quick", action="store_true", help="0 and 10 chains, three times each")
     made.add_argument("--only", choices=names, help="leave the other implementation out")
     made.add_argument("--hosts", type=int, default=2, help="default: %(default)s")
@@ -62,40 +64,49 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     """What the command line asks for."""
     if arguments.quick:
         return Plan((0, 10), 3, 1, 12, arguments.hosts, arguments.firewall)
-    return Plan(arguments.chains, arguments.repeat, 3, 35, arguments.hosts, arguments.firewall)
+    return Plan(arguments.chains, arguments.repeat, 2, 35, arguments.hosts, arguments.firewall)
 
 
 def show(result: Result, markdown: bool = False) -> None:
     """Print the tables, as wide as they are."""
-    out = Console(highlight=False, width=max(console.width, WIDTH))
+    out = Console(highlight=False, width=max(console.width, WIDTH * 2 if markdown else WIDTH))
     out.print(f"began {result.began}Z: {result.about}", soft_wrap=True)
     for title, table in report.tables(Measured(result.points), markdown):
         out.print(f"\n[bold]{title}[/]" if not markdown else f"\n### {title}")
         out.print(table)
 
 
-def _measure(arguments: argparse.Namespace) -> Result:
-    plan = plan_of(arguments)
-    chosen = [one for one in IMPLEMENTATIONS if arguments.only in (None, one.name)]
-    about = {
-        "machine": results.machine(),
-        "versions": {one.name: one.version for one in chosen},
-        "chains": list(plan.chains),
-        "repeat": plan.repeat,
-        "hosts": plan.hosts,
-        "firewall": plan.firewall,
-    }
-    points: list[Point] = []
-    began = results.now()
+def measure(chosen: Sequence[Implementation], plan: Plan, result: Result) -> bool:
+    """Measure implementations, one after the other.
+
+    :param result: what was measured is added to its points at once.
+    :returns: whether all went well; what did not is printed.
+    """
+    well = True
     for implementation in chosen:
-        run(implementation, plan, points, console)
-    return Result(began, about, points)
+        try:
+            run(implementation, plan, result.points, console)
+        except (BenchError, LabError) as error:
+            console.print(f"[red]{implementation.name}: {error}[/]", soft_wrap=True)
+            well = False
+    return well
+
+
+def keep(result: Result, directory: Path) -> None:
+    """Write the file and the picture."""
+    # Drawing is an extra of its own, and the tests of the rest do without it.
+    from bench import plot  # noqa: PLC0415
+
+    written = result.write(directory)
+    picture = written.with_suffix(".png")
+    plot.draw(Measured(result.points), picture)
+    console.print(f"written: {written} and {picture.name}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point.
 
-    :returns: 0, or 1 after an error that is printed.
+    :returns: 0, or 1 after an error that is printed; what was measured is kept in any case.
     """
     arguments = parser().parse_args(argv)
     if arguments.show:
@@ -104,17 +115,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.geteuid() != 0:
         console.print("[red]the lab makes network namespaces: run this as root[/]")
         return 1
+    # A lab that is gone does not answer any more: no news.
+    logging.getLogger("ovsdbapp").setLevel(logging.ERROR)
+    plan = plan_of(arguments)
+    chosen = [one for one in IMPLEMENTATIONS if arguments.only in (None, one.name)]
+    versions = {one.name: one.version for one in chosen}
+    about = {"machine": results.machine(), "versions": versions, "plan": asdict(plan)}
+    result = Result(results.now(), about, [])
     try:
-        result = _measure(arguments)
-    except (BenchError, LabError) as error:
-        console.print(f"[red]{error}[/]", soft_wrap=True)
-        return 1
-    show(result, arguments.markdown)
-    written = result.write(arguments.output)
-    picture = written.with_suffix(".png")
-    plot.draw(Measured(result.points), picture)
-    console.print(f"written: {written} and {picture.name}")
-    return 0
+        well = measure(chosen, plan, result)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        if result.points:
+            show(result, arguments.markdown)
+            keep(result, arguments.output)
+    return 0 if well else 1
 
 
 if __name__ == "__main__":

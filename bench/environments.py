@@ -72,11 +72,11 @@ def _install_networking_sfc(report: Report) -> None:
     stamp = NETWORKING_SFC_HOME / ".complete"
     if stamp.exists() and stamp.read_text() == digest:
         return
-    report(f"installing networking-sfc {NETWORKING_SFC_VERSION} and Neutron beside it (once)")
     _run(sys.executable, "-m", "venv", "--clear", str(NETWORKING_SFC_HOME))
     pip = (str(NETWORKING_SFC_HOME / "bin" / "pip"), "install", "-q", "--progress-bar=off")
     _run(*pip, "--disable-pip-version-check", "-c", str(constraints), *NETWORKING_SFC_NEEDS)
     stamp.write_text(digest)
+    report(f"installed networking-sfc {NETWORKING_SFC_VERSION} and Neutron beside it")
 
 
 def _run(*argv: str) -> None:

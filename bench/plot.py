@@ -20,11 +20,13 @@ def draw(measured: Measured, path: Path) -> None:
 
     A colour is a subject, a line style an implementation.
     """
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5.5), layout="constrained")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 6), layout="constrained")
     _panel(left, measured, "latency", LATENCIES)
     left.set(title="Time from a request to its answer (bars: 95th percentile)", ylabel="ms")
+    left.set_yscale("log")
     _panel(right, measured, "memory", tuple(measured.subjects("memory")))
-    right.set(title="Resident memory of a process", ylabel="MiB")
+    right.set(title="Resident memory", ylabel="MiB")
+    right.set_ylim(bottom=0)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
@@ -42,10 +44,11 @@ def _panel(axes: Any, measured: Measured, metric: str, subjects: tuple[str, ...]
                 linestyle=STYLES.get(name, ":"),
                 marker="o",
                 capsize=3,
+                elinewidth=0.6,
                 label=f"{name}: {subject.replace('_', ' ')}",
             )
     axes.set_xlabel("port chains present")
-    axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     if subjects:
-        axes.legend(fontsize="small")
+        columns = len(measured.implementations)
+        axes.legend(fontsize="small", ncols=columns, loc="upper center", bbox_to_anchor=(0.5, -0.1))

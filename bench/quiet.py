@@ -6,7 +6,7 @@ from bench.cpu import Meter
 from portchain.lab.lab import Lab
 from portchain.lab.waiting import wait_for
 
-WINDOW = 0.3
+WINDOW = 0.15
 BUSY = 0.2
 """Cores' worth of work that the periodic tasks of an idle lab stay below."""
 WINDOWS = 2

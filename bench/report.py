@@ -21,9 +21,12 @@ def _title(metric: str) -> str:
 
 
 def _table(measured: Measured, metric: str, markdown: bool) -> Table:
-    table = Table("", box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
+    table = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
+    table.add_column("", no_wrap=True)
     for heading in headings(measured):
-        table.add_column(heading, justify="right", no_wrap=True)
+        # A heading of one line is what Markdown has.
+        text = heading if markdown else heading.replace(" ", "\n")
+        table.add_column(text, justify="right", no_wrap=True)
     for subject in measured.subjects(metric):
         table.add_row(subject.replace("_", " "), *cells(measured, metric, subject))
     return table

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -25,15 +25,15 @@ class Result:
 
     began: str
     about: Mapping[str, Any]
-    points: Sequence[Point]
+    points: list[Point]
 
     def write(self, directory: Path) -> Path:
-        """Write the result under its date and time, and return the file."""
+        """Write the result under its date and time, a point a line, and return the file."""
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{self.began.replace(':', '')}.json"
-        points = [point.to_json() for point in self.points]
-        known = {"began": self.began, "about": self.about, "points": points}
-        path.write_text(json.dumps(known, indent=1) + "\n")
+        head = json.dumps({"began": self.began, "about": self.about}, indent=1)
+        points = ",\n".join("  " + json.dumps(point.to_json()) for point in self.points)
+        path.write_text(f'{head.removesuffix("}").rstrip()},\n "points": [\n{points}\n ]\n}}\n')
         return path
 
     @classmethod

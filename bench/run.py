@@ -1,8 +1,10 @@
 """One implementation from its lab's beginning to its end."""
 
 import contextlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -46,7 +48,8 @@ def run(implementation: Implementation, plan: Plan, points: list[Point], console
         console.print(f"  [green]✓[/] {step}")
 
     console.rule(f"{implementation.name} {implementation.version}")
-    software = implementation.software(report)
+    with console.status("preparing the environment"):
+        software = implementation.software(report)
     lab = Lab(layout.Layout("bench", plan.hosts, plan.firewall, software))
     # uWSGI finds distributions in the directory it is started in: here, it would find portchain.
     layout.ROOT.mkdir(parents=True, exist_ok=True)
@@ -60,31 +63,53 @@ def run(implementation: Implementation, plan: Plan, points: list[Point], console
 
 
 def _measure(lab: Lab, name: str, plan: Plan, points: list[Point], console: Console) -> None:
+    began = time.monotonic()
+
+    def report(step: str) -> None:
+        console.print(f"  [green]✓[/] {step} ({time.monotonic() - began:.0f} s)")
+
     with console.status("service functions") as status:
         scene = Scene(lab, Api(lab), max(plan.chains), status.update)
-    recorder = measure.Recorder(name, points)
-    with _progress(console) as progress:
-
-        def bar(text: str, total: int) -> "_Bar":
-            return _Bar(progress, text, total)
-
+    report("machines and service functions")
+    with console.status("warming up"):
         measure.warm_up(scene, WARM_UP)
         known = measure.background(scene, plan.listen)
-        for chains in plan.chains:
-            scene.populate(chains, bar(f"up to {chains} chains", chains - scene.chains))
-            values = measure.resident_memory(scene)
-            scene.check()
-            recorder.add("memory", chains, values)
-            step = bar(f"{chains} chains: latency", plan.repeat)
-            elapsed, busy = measure.latency(scene, plan.repeat, step)
-            recorder.add("latency", chains, elapsed)
-            recorder.add("cpu", chains, busy)
-            step = bar(f"{chains} chains: first packet", plan.repeat)
-            recorder.add("first packet", chains, measure.first_packet(scene, plan.repeat, step))
-            step = bar(f"{chains} chains: statements and messages", plan.count)
-            statements, messages = measure.counts(scene, plan.count, known, step)
-            recorder.add("sql", chains, statements)
-            recorder.add("rpc", chains, messages)
+    report("warm")
+    all_of_it = _Measurements(scene, plan, known, measure.Recorder(name, points))
+    for chains in plan.chains:
+        with _progress(console) as progress:
+            all_of_it.make(chains, partial(_Bar, progress))
+        report(f"measured with {chains} chains")
+
+
+@dataclass(frozen=True, slots=True)
+class _Measurements:
+    """Everything there is to measure.
+
+    :param known: RPC methods that are not to be counted.
+    """
+
+    scene: Scene
+    plan: Plan
+    known: set[str]
+    recorder: measure.Recorder
+
+    def make(self, chains: int, bar: Callable[[str, int], "_Bar"]) -> None:
+        """Make all measurements with so many chains."""
+        scene, repeat, count, add = self.scene, self.plan.repeat, self.plan.count, self.recorder.add
+        scene.populate(chains, bar(f"up to {chains} chains", chains - scene.chains))
+        values = measure.resident_memory(scene)
+        scene.check()
+        add("memory", chains, values)
+        elapsed, busy = measure.latency(scene, repeat, bar("latency", repeat))
+        add("latency", chains, elapsed)
+        add("cpu", chains, busy)
+        first = measure.first_packet(scene, repeat, bar("first packet", repeat))
+        add("first packet", chains, first)
+        step = bar("statements and messages", count)
+        statements, messages = measure.counts(scene, count, self.known, step)
+        add("sql", chains, statements)
+        add("rpc", chains, messages)
 
 
 class _Bar:

@@ -77,11 +77,16 @@ class OvsDriver(PortChainDriver):
         """Plan chains anew and send each host what changed for it, in one message."""
         planned = self._plan(context, snapshots)
         before = realisation.hosts(context, [plan.plan.id for plan in planned])
-        for item in planned:
-            realisation.begin(
+        # What another server has replaced or deleted meanwhile must not reach a host any more: one
+        # that takes no part in the newer plan would hear of that only at its next sync.
+        current = [
+            item
+            for item in planned
+            if realisation.begin(
                 context, item.plan.id, item.plan.revision, item.plan.hosts, item.obstacle
             )
-        self._agents.apply(context, updates_by_host(planned, before))
+        ]
+        self._agents.apply(context, updates_by_host(current, before))
 
     def _plan(self, context: Any, snapshots: Iterable[ChainSnapshot]) -> list[Planned]:
         snapshots = list(snapshots)

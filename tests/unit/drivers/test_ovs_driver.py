@@ -1,0 +1,172 @@
+"""The Open vSwitch driver from the request to the messages on the bus, and back to the status."""
+
+from queue import Queue
+from typing import Any
+
+import oslo_messaging
+from neutron_lib import rpc
+from neutron_lib.plugins import directory
+
+from portchain.db import realisation, repository
+from portchain.drivers.ovs.driver import OvsDriver
+from portchain.model import HostReport
+from portchain.rpc import contract
+from portchain.rpc.agent import AgentClient, AgentEndpoint
+from tests.unit.api.base import ApiTestCase
+
+HOSTS = ("compute-1", "compute-2", "compute-3")
+FIRST, SECOND, THIRD = HOSTS
+END = contract.PlanUpdate(removed=(("00000000-0000-0000-0000-000000000000", 0),))
+SECONDS = 10
+
+
+class OvsDriverTest(ApiTestCase):
+    drivers = ("ovs",)
+    agent_hosts = HOSTS
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.bus = {host: self.listen(host) for host in HOSTS}
+        self.net = self.network()
+        self.client = self.port(self.net, "client")
+        self.bind(self.client, FIRST)
+        self.vm_pair = self.pair(self.net)
+        for side in ("ingress", "egress"):
+            self.bind(self.vm_pair[side], SECOND)
+        self.group_id = self.create("port_pair_group", port_pairs=[self.vm_pair["id"]])["id"]
+
+    def listen(self, host: str) -> "Queue[contract.PlanUpdate]":
+        """Receive what is sent to a host, as its agent would."""
+        received: Queue[contract.PlanUpdate] = Queue()
+        target = oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=host)
+        server = rpc.get_server(target, [AgentEndpoint(host, received.put)])
+        # One thread, so that messages keep their order.
+        server.start(override_pool_size=1)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.stop)
+        return received
+
+    def sent(self) -> dict[str, list[contract.PlanUpdate]]:
+        """Return every message sent since the last call, by host."""
+        # Messages to a host keep their order: when the last one has arrived, all have.
+        AgentClient().apply(self.context, dict.fromkeys(HOSTS, END))
+        result: dict[str, list[contract.PlanUpdate]] = {}
+        for host in HOSTS:
+            while (update := self.bus[host].get(timeout=SECONDS)) != END:
+                result.setdefault(host, []).append(update)
+        return result
+
+    def make_chain(self, number: int = 80) -> str:
+        fc = self.classifier(self.client, number)["id"]
+        chain: str = self.create(
+            "port_chain", port_pair_groups=[self.group_id], flow_classifiers=[fc]
+        )["id"]
+        return chain
+
+    def status(self, chain: str) -> tuple[str, str]:
+        shown = self.show("port_chain", chain)
+        return shown["status"], shown["status_reason"]
+
+    def endpoint(self) -> Any:
+        ((topic, (endpoint,)),) = self.plugin.drivers.rpc_endpoints()
+        assert topic == contract.SERVER_TOPIC
+        return endpoint
+
+    def confirm(self, chain: str, *hosts: str, error: str = "") -> None:
+        for host in hosts:
+            revision = realisation.expected_on(self.context, host)[chain]
+            reports = contract.encode_reports([HostReport(chain, revision, error)])
+            self.endpoint().report(self.context, host=host, reports=reports)
+
+    def test_created_chain_is_one_message_to_each_host_that_takes_part(self) -> None:
+        chain = self.make_chain()
+        sent = self.sent()
+        assert sent.keys() == {FIRST, SECOND}
+        for updates in sent.values():
+            ((plan,),) = (update.chains for update in updates)
+            assert plan.id == chain
+            (path,) = plan.paths
+            assert {source.host for source in path.sources} == {FIRST}
+            assert [target.host for hop in path.hops for target in hop.targets] == [SECOND]
+
+    def test_status_follows_the_hosts(self) -> None:
+        chain = self.make_chain()
+        assert self.status(chain) == ("BUILD", f"waiting for {FIRST}, {SECOND}")
+        self.confirm(chain, FIRST)
+        assert self.status(chain) == ("BUILD", f"waiting for {SECOND}")
+        self.confirm(chain, SECOND, error="no bridge")
+        assert self.status(chain) == ("ERROR", f"{SECOND}: no bridge")
+        self.confirm(chain, SECOND)
+        assert self.status(chain) == ("ACTIVE", "")
+
+    def test_chain_is_down_while_its_functions_are(self) -> None:
+        chain = self.make_chain()
+        directory.get_plugin().update_port_status(
+            self.context, self.vm_pair["ingress"], "DOWN", SECOND
+        )
+        assert self.status(chain)[0] == "DOWN"
+        directory.get_plugin().update_port_status(
+            self.context, self.vm_pair["ingress"], "ACTIVE", SECOND
+        )
+        self.confirm(chain, FIRST, SECOND)
+        assert self.status(chain) == ("ACTIVE", "")
+
+    def test_source_that_moves(self) -> None:
+        chain = self.make_chain()
+        self.sent()
+        self.bind(self.client, THIRD)
+        sent = self.sent()
+        assert (chain, 2) in sent[FIRST][-1].removed
+        assert sent[THIRD][-1].chains == sent[SECOND][-1].chains
+        assert sent[THIRD][-1].chains[0].id == chain
+
+    def test_group_of_many_chains_is_one_message_to_each_host(self) -> None:
+        chains = {self.make_chain(number) for number in (1, 2, 3)}
+        self.sent()
+        more = self.pair(self.net, "vm2")
+        for side in ("ingress", "egress"):
+            self.bind(more[side], THIRD)
+        assert self.sent() == {}
+        self.update("port_pair_group", self.group_id, port_pairs=[self.vm_pair["id"], more["id"]])
+        sent = self.sent()
+        assert sent.keys() == set(HOSTS)
+        for updates in sent.values():
+            (update,) = updates
+            assert {plan.id for plan in update.chains} == chains
+
+    def test_deleted_chain(self) -> None:
+        chain = self.make_chain()
+        self.sent()
+        self.delete("port_chain", chain)
+        sent = self.sent()
+        assert sent.keys() == {FIRST, SECOND}
+        assert all(update.removed[0][0] == chain for (update,) in sent.values())
+
+    def test_late_worker_sends_nothing(self) -> None:
+        """A server that was slow to send what another has replaced, or deleted, meanwhile."""
+        chain = self.make_chain()
+        (old,) = repository.snapshots(self.context, [chain])
+        self.update("port_chain", chain, flow_classifiers=[])
+        self.sent()
+        OvsDriver.update_port_chain(self.driver(), self.context, old)
+        assert self.sent() == {}
+        (last,) = repository.snapshots(self.context, [chain])
+        self.delete("port_chain", chain)
+        self.sent()
+        OvsDriver.update_port_chain(self.driver(), self.context, last)
+        assert self.sent() == {}
+
+    def driver(self) -> OvsDriver:
+        (driver,) = self.plugin.drivers._drivers.values()
+        assert isinstance(driver, OvsDriver)
+        return driver
+
+    def test_sync_tells_a_host_what_it_lacks_and_what_it_has_too_much(self) -> None:
+        chain = self.make_chain()
+        unknown = "00000000-0000-0000-0000-000000000001"
+        answer = self.endpoint().sync(self.context, host=SECOND, known={unknown: 5})
+        update = contract.decode_update(answer)
+        assert [plan.id for plan in update.chains] == [chain]
+        assert update.removed == ((unknown, 5),)
+        answer = self.endpoint().sync(self.context, host=SECOND, known={chain: 1})
+        assert contract.decode_update(answer) == contract.PlanUpdate()

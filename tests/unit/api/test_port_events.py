@@ -164,6 +164,18 @@ class PortEventsTest(ApiTestCase):
         ):
             fc = self.create("flow_classifier", **attributes)["id"]
             self.create("port_chain", port_pair_groups=groups, flow_classifiers=[fc])
+        for protocol, attributes in (
+            ("ah", {"logical_source_port": clients[1]}),
+            ("esp", {"logical_destination_port": server}),
+            ("egp", {"destination_ip_prefix": "10.7.0.0/24"}),
+        ):
+            fc = self.create("flow_classifier", protocol=protocol, **attributes)["id"]
+            self.create(
+                "port_chain",
+                port_pair_groups=[more],
+                flow_classifiers=[fc],
+                chain_parameters={"symmetric": True},
+            )
         ids = [chain["id"] for chain in self.list_all("port_chain")]
         seen_by: dict[str, set[str]] = {}
         for snapshot in repository.snapshots(self.context, ids):

@@ -56,6 +56,19 @@ class PortPairTest(ApiTestCase):
         ):
             self.refused("service_function_parameters", service_function_parameters=wrong)
 
+    def test_kind_of_function(self) -> None:
+        assert self.call("GET", "/extensions/port-pair-function-kind").status_int == 200
+        for number, (given, shown) in enumerate(
+            (({}, "l3"), ({"function_kind": None}, "l3"), ({"function_kind": "l2"}, "l2"))
+        ):
+            pair = self.pair(self.net, f"kind{number}", **given)
+            assert pair["function_kind"] == shown
+            assert self.show("port_pair", pair["id"]) == pair
+            error = self.update("port_pair", pair["id"], expect=400, function_kind="l3")
+            assert "function_kind" in str(error)
+        for wrong in ("L7", "", 2, ["l2"], {}):
+            self.refused("function_kind", function_kind=wrong)
+
     def test_ports_must_exist_and_be_visible(self) -> None:
         foreign = self.port(self.network(project=OTHER_PROJECT), "vm1", project=OTHER_PROJECT)
         for unknown in (uuidutils.generate_uuid(), foreign):

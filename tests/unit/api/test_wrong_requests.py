@@ -11,11 +11,15 @@ from oslo_utils import uuidutils
 from portchain.api import definitions
 from tests.unit.api.base import ApiTestCase
 
-ATTRIBUTES = {
-    collection[:-1]: attributes
-    for definition in (definitions.SFC, definitions.FLOW_CLASSIFIER)
-    for collection, attributes in definition.RESOURCE_ATTRIBUTE_MAP.items()
-}
+ATTRIBUTES: dict[str, set[str]] = {}
+for _definition in (
+    definitions.SFC,
+    definitions.FLOW_CLASSIFIER,
+    definitions.PORT_CHAIN_STATUS,
+    definitions.PORT_PAIR_FUNCTION_KIND,
+):
+    for _collection, _attributes in _definition.RESOURCE_ATTRIBUTE_MAP.items():
+        ATTRIBUTES.setdefault(_collection[:-1], set()).update(_attributes)
 UNKNOWN = uuidutils.generate_uuid()
 WORDS = (
     "",

@@ -66,7 +66,7 @@ junk = st.recursive(
     max_leaves=6,
 )
 SETTINGS = settings(
-    max_examples=250,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -16,13 +16,14 @@ from portchain.lab.layout import Software
 REPOSITORY = Path(__file__).resolve().parents[1]
 NETWORKING_SFC_VERSION = "23.0.0"
 NETWORKING_SFC_HOME = REPOSITORY / ".cache" / "networking-sfc"
+UWSGI = "uwsgi>=2.0.27"
 # The servers that a lab starts from the environment, besides networking-sfc itself.
 NETWORKING_SFC_NEEDS = (
     f"networking-sfc=={NETWORKING_SFC_VERSION}",
     "keystone>=30.0,<31",
     "neutron>=29.0.0,<30",
     "pymysql>=1.1",
-    "uwsgi>=2.0.27",
+    UWSGI,
 )
 # Both name their quotas alike, and both default to ten chains.
 QUOTAS = """
@@ -67,14 +68,18 @@ def _networking_sfc(report: Report) -> Software:
 def _install_networking_sfc(report: Report) -> None:
     """Make its virtual environment, with the versions that portchain is tested with, too."""
     constraints = REPOSITORY / "constraints.txt"
-    wanted = "\n".join((sys.version, *NETWORKING_SFC_NEEDS, constraints.read_text()))
+    recipe = Path(__file__).read_text()
+    wanted = "\n".join((sys.version, recipe, constraints.read_text()))
     digest = hashlib.sha256(wanted.encode()).hexdigest()
     stamp = NETWORKING_SFC_HOME / ".complete"
     if stamp.exists() and stamp.read_text() == digest:
         return
     _run(sys.executable, "-m", "venv", "--clear", str(NETWORKING_SFC_HOME))
-    pip = (str(NETWORKING_SFC_HOME / "bin" / "pip"), "install", "-q", "--progress-bar=off")
-    _run(*pip, "--disable-pip-version-check", "-c", str(constraints), *NETWORKING_SFC_NEEDS)
+    pip = [str(NETWORKING_SFC_HOME / "bin" / "pip"), "install", "-q", "--progress-bar=off"]
+    pip += ["--disable-pip-version-check", "-c", str(constraints)]
+    # uWSGI is compiled against the very interpreter it runs in: no wheel kept from another one.
+    _run(*pip, "--no-cache-dir", "--use-pep517", UWSGI)
+    _run(*pip, *NETWORKING_SFC_NEEDS)
     stamp.write_text(digest)
     report(f"installed networking-sfc {NETWORKING_SFC_VERSION} and Neutron beside it")
 

@@ -38,7 +38,6 @@ from portchain.dataplane.write import (
     UNICAST,
     frame_match,
     goto,
-    mac_text,
     rule,
     set_field,
     tunnel_id_match,
@@ -272,12 +271,12 @@ class _PathOnHost:
             for priority, words in self._returned(number, classifier):
                 yield rule("LOCAL_SWITCHING", priority, words | came_from, *onward)
         if target.bridges:
-            for port_id, mac in (
-                (target.ingress_port, target.ingress_mac),
-                (target.egress_port, target.egress_mac),
-            ):
+            # Both ends of a bridge in one network make a circle: what it bridges besides the chain, e.g. broadcasts, and what
+            # it sends itself would go round for ever.
+            for port_id in (target.ingress_port, target.egress_port):
                 if (port := self._port(port_id)) is not None:
-                    yield from _only_own_frames(port, mac)
+                    match = (f"in_port={port.ofport}",)
+                    yield rule("LOCAL_SWITCHING", Priority.NOT_OF_A_CHAIN, match)
 
     def _returned(
         self, number: int, classifier: Classifier
@@ -348,19 +347,6 @@ def _place(origin: Source | Target) -> tuple[str, str, Source | Target]:
     if isinstance(origin, Source):
         return origin.port_id, origin.mac, origin
     return origin.egress_port, origin.egress_mac, origin
-
-
-def _only_own_frames(port: LocalPort, mac: str) -> Iterator[Flow]:
-    """Drop what a bridging function's port sends for others outside chains, e.g. broadcasts that it bridges in a circle.
-
-    "Not this address" is 48 rules, one for each bit that differs; what has the port's own address is none of our business.
-    """
-    own = int(mac.replace(":", ""), 16)
-    for bit in range(48):
-        mask = 1 << bit
-        other = ~own & mask
-        word = f"dl_src={mac_text(other)}/{mac_text(mask)}"
-        yield rule("LOCAL_SWITCHING", Priority.FOREIGN_SOURCE, (f"in_port={port.ofport}", word))
 
 
 def target_number(pair_id: str) -> int:

@@ -108,7 +108,7 @@ TABLES = {
             "LOCAL_SWITCHING",
             Bridge.INT,
             0,
-            _CLASSIFIED | _set("dl_src", "mpls", "vlan_tci", "mpls_label", "mpls_tc"),
+            _CLASSIFIED | _set("mpls", "vlan_tci", "mpls_label", "mpls_tc"),
             _set(REG_STEP, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET),
             _set("HOP", "FORWARD", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
             neutron=True,
@@ -192,7 +192,7 @@ class Priority:
     RETURN = 310
     ARRIVE = 301
     STRAY = 300  # chain frames nobody here waits for
-    FOREIGN_SOURCE = 299  # a bridging function's port sends what is neither its own nor a chain's
+    NOT_OF_A_CHAIN = 299  # from a function that bridges
     STEP = 10
 
 

@@ -46,8 +46,3 @@ def rule(
 ) -> Flow:
     table = TABLES[table_name]
     return flow(table.bridge, table.number, priority, match, actions)
-
-
-def mac_text(value: int) -> str:
-    digits = f"{value:012x}"
-    return ":".join(digits[at : at + 2] for at in range(0, 12, 2))

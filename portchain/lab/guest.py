@@ -9,7 +9,8 @@ from portchain.lab.vif import Nic
 
 PLAIN = "plain"
 L3 = "l3"
-KINDS = (PLAIN, L3)
+L2 = "l2"
+KINDS = (PLAIN, L3, L2)
 
 _SYSCTL = Path("/proc/sys/net")
 
@@ -23,8 +24,12 @@ def _write(values: dict[str, str]) -> None:
 def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
     """Configure all interfaces of a machine; may be repeated, after one came or went.
 
-    :param kind: ``plain`` is an ordinary end point; ``l3`` routes from each NIC to the next one.
+    :param kind: ``plain`` is an ordinary end point; ``l3`` routes from each NIC to the next one; ``l2`` bridges all NICs
+        and has no addresses.
     """
+    if kind == L2:
+        _bridge(namespace, nics)
+        return
     netns.call(namespace, lambda: _write(_parameters(nics, kind)))
     for nic in nics:
         netns.ip(
@@ -34,6 +39,27 @@ def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
         )
     netns.ip("rule flush", "-6 rule flush", *_KERNEL_RULES, namespace=namespace, force=True)
     netns.ip(*routing(nics, kind), namespace=namespace)
+
+
+def _bridge(namespace: str, nics: Sequence[Nic]) -> None:
+    """Hand on every frame from each NIC to the other.
+
+    Without learning: the same address comes in at both sides, once each way.
+    """
+    # A bump in the wire says nothing itself: its words would come back in at its other end.
+    netns.call(
+        namespace,
+        lambda: _write({"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"}),
+    )
+    netns.ip("link add br0 type bridge", namespace=namespace, force=True)
+    netns.ip("link set br0 up", namespace=namespace)
+    for nic in nics:
+        netns.ip(
+            f"link set {nic.device} master br0",
+            f"link set {nic.device} type bridge_slave learning off",
+            f"link set {nic.device} up",
+            namespace=namespace,
+        )
 
 
 # What is left of the kernel's own rules after a flush is the one for local addresses.

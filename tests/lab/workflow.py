@@ -1,6 +1,6 @@
 """The specification's workflow on the lab, through the SDK: net1, p1 to p6, three functions, FC1, PP1 to PP3, PG1, PG2, PC1."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,13 +29,14 @@ class Workflow:
     ports: dict[str, Any] = field(default_factory=dict)
     made: list[tuple[str, str]] = field(default_factory=list)
     pc1: dict[str, Any] = field(default_factory=dict)
+    kind: str = "l3"
 
     def __post_init__(self) -> None:
         self.cloud = self.lab.sdk("demo").network
 
     # Neutron's part.
 
-    def boot(self, functions: Iterable[str] = FUNCTIONS) -> None:
+    def boot(self, functions: Iterable[str] = FUNCTIONS, kind: str = "l3") -> None:
         """Make network and ports and start the machines, all with Neutron's default port security."""
         self.net = self.cloud.create_network(name="net1")
         self.cloud.create_subnet(network_id=self.net.id, ip_version=4, cidr="10.30.0.0/24")
@@ -44,7 +45,7 @@ class Workflow:
         self.start("dst", "h3", "dst")
         for name in functions:
             host, *ports = FUNCTIONS[name]
-            self.start(name, host, *ports, kind="l3")
+            self.start(name, host, *ports, kind=kind)
         self.lab.vms.wait_active(self.machines.values())
 
     def make_ports(self, *names: str) -> None:
@@ -109,11 +110,15 @@ class Workflow:
             "flow_classifier", name=name, **{k: v for k, v in body.items() if v is not None}
         )
 
-    def pairs_and_groups(self) -> None:
+    def pairs_and_groups(self, kind: str = "l3") -> None:
         """PP1 to PP3, PG1 = {PP1, PP2} and PG2 = {PP3}."""
         self.pairs = {
             f"PP{n}": self.create(
-                "port_pair", name=f"PP{n}", ingress=self.ports[a].id, egress=self.ports[b].id
+                "port_pair",
+                name=f"PP{n}",
+                ingress=self.ports[a].id,
+                egress=self.ports[b].id,
+                function_kind=kind,
             )
             for n, (a, b) in enumerate([VIA_PP1, VIA_PP2, VIA_PP3], 1)
         }
@@ -124,13 +129,18 @@ class Workflow:
         }
 
     def chain(
-        self, *classifiers: Any, name: str = "PC1", groups: Iterable[str] = ("PG1", "PG2")
+        self,
+        *classifiers: Any,
+        name: str = "PC1",
+        groups: Iterable[str] = ("PG1", "PG2"),
+        **attributes: Any,
     ) -> Any:
         return self.create(
             "port_chain",
             name=name,
             port_pair_groups=[self.groups[group]["id"] for group in groups],
             flow_classifiers=[classifier["id"] for classifier in classifiers],
+            **attributes,
         )
 
     def status(self, chain: dict[str, Any]) -> tuple[str, str]:
@@ -145,9 +155,19 @@ class Workflow:
     # Packets.
 
     def connect(
-        self, port: int = 100, count: int = 1, source_port: int = 0
+        self,
+        port: int = 100,
+        count: int = 1,
+        source_port: int = 0,
+        *,
+        answered: Collection[Any] = ANSWERED,
+        overheard: bool = False,
     ) -> list[journey.Connection]:
-        """TCP connections from ``src`` to ``dst``; every one must succeed. Returns what the captures saw of them."""
+        """TCP connections from ``src`` to ``dst``; every one must succeed. Returns what the captures saw of them.
+
+        :param answered: paths that replies may take.
+        :param overheard: see ``journey.sightings``; functions that bridge get nothing else.
+        """
         source, destination = self.machines["src"], self.machines["dst"]
         with (
             self.captures(*self.machines.values()) as capture,
@@ -155,10 +175,10 @@ class Workflow:
         ):
             attempts = traffic.tcp_connections(source, destination, port, count, source_port)
         assert [attempt.error for attempt in attempts if not attempt.ok] == []
-        found = journey.connections(journey.sightings(capture.seen))
+        found = journey.connections(journey.sightings(capture.seen, overheard))
         seen = journey.select(found, protocol="tcp", destination_port=port)
         assert len(seen) == count
-        assert {path for one in seen for path in one.replies} == ANSWERED
+        assert {path for one in seen for path in one.replies} <= set(answered)
         return seen
 
     def paths(self, **how: Any) -> set[Any]:
@@ -205,6 +225,16 @@ class Workflow:
                 line for line in lines if f"cookie={COOKIE:#x}" in line or "group_id" in line
             ]
         return found
+
+    def ofport(self, host: str, port: str) -> str:
+        """OpenFlow number of a machine's port on a host's integration bridge."""
+        owner = f"external_ids:iface-id={self.ports[port].id}"
+        vsctl = self.lab.vsctl
+        name = vsctl(host, "--bare", "--columns=name", "find", "interface", owner).strip()
+        return vsctl(host, "get", "interface", name, "ofport").strip()
+
+    def patch_to_tun(self, host: str) -> str:
+        return self.lab.vsctl(host, "get", "interface", "patch-tun", "ofport").strip()
 
     def wait_no_rules(self) -> None:
         wait_for(lambda: not any(self.rules().values()), DEADLINE, "no rules of ours on any host")

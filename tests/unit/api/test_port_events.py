@@ -109,6 +109,34 @@ class PortEventsTest(ApiTestCase):
         assert self.call("DELETE", f"/ports/{late}").status_int == 204
         assert self.told() == [[self.snapshot()]]
 
+    def test_a_symmetric_chain_follows_the_ports_whose_replies_it_takes(self) -> None:
+        # Its address was Neutron's choice and might be one of the servers'.
+        self.call("DELETE", f"/ports/{self.client}")
+        self.client = self.port(self.net, "client", ip="10.0.0.99")
+        classifier = self.create(
+            "flow_classifier",
+            logical_source_port=self.client,
+            destination_ip_prefix="10.0.0.128/25",
+        )["id"]
+        self.create(
+            "port_chain",
+            port_pair_groups=[self.group_id],
+            flow_classifiers=[classifier],
+            chain_parameters={"symmetric": True},
+        )
+        self.driver.told.clear()
+        self.port(self.net, "elsewhere", ip="10.0.0.100")
+        assert self.told() == []
+        server = self.port(self.net, "server", ip="10.0.0.200")
+        (snapshots,) = self.told()
+        assert snapshots[0].destinations == {classifier: (server,)}
+        assert snapshots[0].sources == {classifier: (self.client,)}
+        self.bind(server)
+        assert self.told()[-1][0].ports[server].host == FIRST
+        assert self.call("DELETE", f"/ports/{server}").status_int == 204
+        (snapshots,) = self.told()
+        assert snapshots[0].destinations == {classifier: ()}
+
     def test_ports_that_an_open_classifier_does_not_mean_alter_nothing(self) -> None:
         self.make_chain(source_ip_prefix="10.0.0.0/25")
         self.port(self.net, "client", ip="10.0.0.200")

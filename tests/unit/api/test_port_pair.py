@@ -42,6 +42,29 @@ class PortPairTest(ApiTestCase):
             pair = self.pair(self.net, f"vm{number}", service_function_parameters=given)
             assert pair["service_function_parameters"] == DEFAULT_PARAMETERS | shown
 
+    def test_a_function_routes_unless_said_otherwise(self) -> None:
+        for number, (given, shown) in enumerate(
+            (({}, "l3"), ({"function_kind": "l3"}, "l3"), ({"function_kind": "l2"}, "l2"))
+        ):
+            pair = self.pair(self.net, f"vm{number}", **given)
+            assert pair["function_kind"] == shown
+            assert self.show("port_pair", pair["id"])["function_kind"] == shown
+        self.update("port_pair", pair["id"], expect=400, function_kind="l3")
+
+    def test_wrong_function_kind(self) -> None:
+        for wrong in ("l4", "", 2, ["l2"], {"l2": True}):
+            self.refused("function_kind", function_kind=wrong)
+
+    def test_functions_of_a_group_are_of_one_kind(self) -> None:
+        kinds = [
+            self.pair(self.net, f"vm{kind}", function_kind=kind)["id"] for kind in ("l2", "l3")
+        ]
+        before = self.rows()
+        error = self.create("port_pair_group", expect=400, port_pairs=kinds)
+        assert "port_pairs" in error["message"]
+        assert "function_kind" in error["message"]
+        assert self.rows() == before
+
     def test_wrong_parameters(self) -> None:
         for wrong in (
             {"weight": -1},

@@ -180,6 +180,35 @@ def test_other_traffic_takes_no_detour(fabric, vswitch, frame):
     assert vswitch.received("b-in", 0) == []
 
 
+@pytest.mark.parametrize("bridges", [False, True], ids=["l3", "l2"])
+def test_ipv6_passes_between_hosts_unchanged(fabric, vswitch, bridges):
+    ipv6 = classifier(
+        ethertype="IPv6",
+        source_ports=None,
+        source_prefixes=("2001:db8::/64",),
+        destination_prefixes=(),
+    )
+    fabric.program(
+        chain([target("b", "h2", bridges=bridges)], [target("a", "h1")], classifiers=(ipv6,))
+    )
+    sent = (
+        Ether(src=VM_MAC, dst=DST_MAC)
+        / IPv6(src="2001:db8::1", dst="2001:db8:1::2")
+        / TCP(dport=100)
+    )
+    vswitch.send("vm", sent)
+    (at_b,) = vswitch.received("b-in", 1)
+    expected = sent.copy()
+    expected.dst = DST_MAC if bridges else mac("b-in")
+    assert bytes(at_b) == bytes(expected)
+    vswitch.send("b-out", at_b)
+    (at_a,) = vswitch.received("a-in", 1)
+    assert bytes(at_a[IPv6]) == bytes(sent[IPv6])
+    assert [frame.type for frame in vswitch.received("dst", 1)] == [0x0800], (
+        "IPv4 is not classified"
+    )
+
+
 def test_flows_spread_over_the_pairs_and_stay_with_theirs(fabric, vswitch):
     plan = chain(
         [target("a", "h1"), target("b", "h2")], classifiers=(classifier(source_ports=None),)

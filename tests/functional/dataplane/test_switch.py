@@ -204,6 +204,7 @@ def test_ipv6_passes_between_hosts_unchanged(fabric, vswitch, bridges):
     vswitch.send("b-out", at_b)
     (at_a,) = vswitch.received("a-in", 1)
     assert bytes(at_a[IPv6]) == bytes(sent[IPv6])
+    vswitch.send("vm", tcp())
     assert [frame.type for frame in vswitch.received("dst", 1)] == [0x0800], (
         "IPv4 is not classified"
     )

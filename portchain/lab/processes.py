@@ -123,6 +123,8 @@ def start(service: Service, ledger: Ledger) -> Record:
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **service.env},
+            # Not the caller's folder: uWSGI would look for Python packages in it.
+            cwd="/",
             # A group of its own, which outlives this program and can be told from others.
             start_new_session=True,
         )

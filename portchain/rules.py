@@ -211,6 +211,12 @@ def check_port_chain(chain: PortChain) -> None:
     repeated = first_repeated([group.id for group in chain.port_pair_groups])
     if repeated:
         raise Violation("port_pair_groups", f"{repeated} is there more than once")
+    pairs = [pair for group in chain.port_pair_groups for pair in group.port_pairs]
+    for side in ("ingress", "egress"):
+        # What such a port gets or sends could belong to either hop.
+        twice = first_repeated([getattr(pair, side) for pair in pairs])
+        if twice:
+            raise Violation("port_pair_groups", f"port {twice} is the {side} of two of the pairs")
     for group in chain.port_pair_groups:
         check_correlation(chain, group)
 

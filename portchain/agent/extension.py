@@ -115,18 +115,15 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
 
     def _work_on_switch(self) -> None:
         """Do one thing after the other; when one fails, go on and compare everything with the switch soon."""
-        failed = False
         while True:
-            waiting = self._reconciler.is_waiting
+            failed, waiting = not self._reconciler.is_in_sync, self._reconciler.is_waiting
             try:
                 work = self._work.get(timeout=_RETRY_SECONDS if failed or waiting else None)
             except queue.Empty:
                 work = self._reconciler.reconcile if failed else self._reconciler.look_for_missing
             try:
                 work()
-                failed = False
             except Exception:
-                failed = True
                 LOG.exception(
                     "Rules could not be applied; the switch is compared again in %s s",
                     _RETRY_SECONDS,

@@ -74,6 +74,12 @@ class Reconciler:
         with self._lock:
             return bool(self._waiting)
 
+    @property
+    def is_in_sync(self) -> bool:
+        """Whether the switch holds what the plans say, as far as known; true before the first ``synchronise``."""
+        with self._lock:
+            return self._in_sync or not self._complete
+
     def update(self, update: PlanUpdate) -> None:
         """Take new plans and carry them out; before the first ``synchronise``, only remember them.
 
@@ -180,6 +186,7 @@ class Reconciler:
         if not self._in_sync:
             self.reconcile()
             return
+        self._in_sync = False  # until all of it has worked
         local = self._switch.inspect()
         batches, reports = self._compile(chain_ids, local)
         self._apply(batches)

@@ -86,10 +86,10 @@ class OpenVSwitch:
 
         :raises RuntimeError: the switch refused or does not answer.
         """
-        lines = [
+        lines = [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]
+        lines += [
             f"add cookie={COOKIE:#x},{flow.match_text},actions={flow.actions}" for flow in batch.put
         ]
-        lines += [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]
         self._ofctl(batch.bridge, "add-flows", "--bundle", "-", stdin="\n".join(lines) + "\n")
 
     def _ofctl(self, bridge: Bridge, command: str, *args: str, stdin: str | None = None) -> str:

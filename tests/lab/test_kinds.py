@@ -1,4 +1,4 @@
-"""Functions that route and functions that bridge, one way and both ways."""
+"""Functions that route, one way and both ways."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ SYMMETRIC = {"chain_parameters": {"symmetric": True}}
 BACK = {tuple(reversed(path)) for path in CHAINED}
 
 
-@pytest.fixture(scope="module", params=["l3", "l2"])
+@pytest.fixture(scope="module", params=["l3"])
 def booted(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Workflow]:
     workflow = Workflow(lab, Captures())
     workflow.boot(kind=request.param)

@@ -29,7 +29,8 @@ class OvsDriver(PortChainDriver):
     capabilities = Capabilities(
         lb_fields=frozenset(HASH_FIELDS),
         symmetric=True,
-        function_kinds=frozenset(FunctionKind),
+        # Bridging functions are compiled, but not offered: docs/decisions/0008.
+        function_kinds=frozenset({FunctionKind.L3}),
         ethertypes=frozenset({"IPv4", "IPv6"}),
     )
 

@@ -61,7 +61,7 @@ def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, st
                 source_ports=classifier.destination_ports,
                 destination_ports=classifier.source_ports,
                 source_prefixes=classifier.destination_prefixes,
-                destination_prefixes=classifier.source_prefixes,
+                destination_prefixes=_origins(origin, snapshot.ports),
                 source_port_known=origin.logical_destination_port is not None,
             )
             for classifier, origin in zip(
@@ -107,8 +107,25 @@ def _destinations(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tupl
     """The destination prefix, or the destination port's addresses if the user named one."""
     if classifier.logical_destination_port is None:
         return (classifier.destination_prefix,) if classifier.destination_prefix else ()
-    port = ports.get(classifier.logical_destination_port)
-    return tuple(f"{ip}/{128 if ':' in ip else 32}" for ip in port.fixed_ips) if port else ()
+    return _addresses(classifier, ports.get(classifier.logical_destination_port))
+
+
+def _origins(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tuple[str, ...]:
+    """Where replies go to: the source port's addresses if the user named one, else the source prefix."""
+    if classifier.logical_source_port is None:
+        return (classifier.source_prefix,) if classifier.source_prefix else ()
+    return _addresses(classifier, ports.get(classifier.logical_source_port))
+
+
+def _addresses(classifier: FlowClassifier, port: Port | None) -> tuple[str, ...]:
+    """A named port's addresses of the classifier's family, as prefixes.
+
+    None at all must not become "any": then one that no packet carries.
+    """
+    is_ipv6 = classifier.ethertype == "IPv6"
+    own = [ip for ip in (port.fixed_ips if port else ()) if (":" in ip) is is_ipv6]
+    bits, nobody = (128, "::/128") if is_ipv6 else (32, "255.255.255.255/32")
+    return tuple(f"{ip}/{bits}" for ip in own) or (nobody,)
 
 
 def _ends(

@@ -15,6 +15,7 @@ from portchain.model import (
     PortPair,
     PortPairGroup,
 )
+from portchain.rpc import contract
 from tests.plans import TUNNEL_IPS, ident, mac
 
 
@@ -132,6 +133,34 @@ def test_a_logical_destination_port_stands_for_its_addresses():
     assert plan_chain(known, TUNNEL_IPS).plan.paths[0].classifiers[0].destination_prefixes == (
         "10.0.0.20/32",
     )
+
+
+@pytest.mark.parametrize(
+    ("fixed_ips", "expected"),
+    [
+        (("10.0.0.20", "2001:db8::20"), ("10.0.0.20/32",)),
+        (("2001:db8::20",), ("255.255.255.255/32",)),
+        ((), ("255.255.255.255/32",)),
+    ],
+    ids=["two families", "the other family", "no address"],
+)
+def test_a_named_port_means_its_addresses_of_the_family_and_never_any(fixed_ips, expected):
+    known = snapshot(symmetric=True, dst={"fixed_ips": fixed_ips}, src={"fixed_ips": fixed_ips})
+    (classifier,) = known.chain.flow_classifiers
+    named = replace(
+        classifier,
+        source_prefix=None,
+        destination_prefix=None,
+        logical_source_port=ident("src"),
+        logical_destination_port=ident("dst"),
+    )
+    known = replace(known, chain=replace(known.chain, flow_classifiers=(named,)))
+    planned = plan_chain(known, TUNNEL_IPS).plan
+    forward, reverse = planned.paths
+    assert forward.classifiers[0].destination_prefixes == expected
+    assert reverse.classifiers[0].destination_prefixes == expected
+    update = contract.PlanUpdate((planned,))
+    assert contract.decode_update(contract.encode_update(update)) == update
 
 
 def test_replies_take_the_same_pairs_backwards():

@@ -148,3 +148,11 @@ def test_what_the_least_driver_cannot_do(attribute: str, subject: capabilities.S
 @pytest.mark.parametrize("subject", [CLASSIFIER, PAIR, GROUP, _SNAPSHOT])
 def test_what_every_driver_can_do(subject: capabilities.Subject) -> None:
     capabilities.check(subject, Capabilities(), "poor")
+
+
+@pytest.mark.parametrize("side", ["ingress", "egress"])
+def test_a_port_cannot_be_on_the_same_side_of_two_hops(side: str) -> None:
+    one = PortPair("1", "project", "a", "b")
+    other = replace(PortPair("2", "project", "c", "d"), **{side: getattr(one, side)})
+    groups = tuple(PortPairGroup(pair.id, "project", 1, (pair,)) for pair in (one, other))
+    broken("port_pair_groups", rules.check_port_chain, PortChain("3", "project", 1, groups))

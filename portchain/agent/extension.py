@@ -133,21 +133,24 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         """Bring reports to the server as they come, and ask now and then whether a message was lost."""
         next_sync = _Timer(cfg.CONF.port_chain.sync_interval)
         while True:
-            try:
-                self._send_reports()
-                if next_sync.due:
-                    self._synchronise()
-                    next_sync.restart()
-                wait = next_sync.left
-            except Exception as exc:
-                LOG.warning(
-                    "The Neutron server did not answer (%s); trying again in %s s",
-                    exc,
-                    _RETRY_SECONDS,
-                )
-                wait = _RETRY_SECONDS
-            self._talk.wait(wait)
+            # Each by itself: a report that the server refuses must not keep this host from what it should do.
+            reported = self._attempt(self._send_reports)
+            if next_sync.due and self._attempt(self._synchronise):
+                next_sync.restart()
+            self._talk.wait(next_sync.left if reported and not next_sync.due else _RETRY_SECONDS)
             self._talk.clear()
+
+    @staticmethod
+    def _attempt(conversation: Callable[[], None]) -> bool:
+        """Hold a conversation with the server; returns whether it came to its end."""
+        try:
+            conversation()
+        except Exception as exc:
+            LOG.warning(
+                "The Neutron server did not answer (%s); trying again in %s s", exc, _RETRY_SECONDS
+            )
+            return False
+        return True
 
     def _synchronise(self) -> None:
         update = self._server.sync(

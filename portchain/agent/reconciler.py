@@ -19,6 +19,7 @@ from portchain.dataplane.compile import (
     UnsupportedPlanError,
     compile_chain,
     compile_guards,
+    compile_held,
 )
 from portchain.dataplane.diff import Batch, FlowConflictError, FlowLedger, diff
 from portchain.dataplane.flow import Flow
@@ -59,6 +60,9 @@ class Reconciler:
         self._ledger = FlowLedger()
         self._reported: dict[str, HostReport] = {}
         self._waiting: set[str] = set()  # chains that lack something on this host
+        self._failed: set[str] = (
+            set()
+        )  # chains that this host cannot carry; tried again with every change
         self._complete = False  # whether the plans are all of this host's: before that, what is missing must not be removed
         self._in_sync = False  # whether the ledger is what the switch holds
 
@@ -96,6 +100,7 @@ class Reconciler:
             ]
             if changed:
                 self._bring_about(changed)
+            self._send(update.refused)
 
     def synchronise(self, update: PlanUpdate) -> bool:
         """Take the server's answer to "what do I not know?", and compare everything with the switch.
@@ -109,7 +114,9 @@ class Reconciler:
             for chain_id, revision in update.removed:
                 self._forget(chain_id, revision)
             self._complete = True
-            return self.reconcile()
+            changed = self.reconcile()
+            self._send(update.refused)
+            return changed
 
     def ports_changed(self, port_ids: Iterable[str]) -> None:
         """Look again at the chains that use these ports.
@@ -188,7 +195,7 @@ class Reconciler:
             return
         self._in_sync = False  # until all of it has worked
         local = self._switch.inspect()
-        batches, reports = self._compile(chain_ids, local)
+        batches, reports = self._compile(dict.fromkeys([*chain_ids, *self._failed]), local)
         self._apply(batches)
         self._send(reports)
 
@@ -201,32 +208,52 @@ class Reconciler:
         for chain_id in chain_ids:
             plan = self._plans.get(chain_id)
             self._waiting.discard(chain_id)
+            self._failed.discard(chain_id)
             if plan is None:
                 wanted[chain_id] = ()
                 continue
             try:
                 compiled = compile_chain(plan, local)
-            except UnsupportedPlanError as exc:
-                reports.append(HostReport(plan.id, plan.revision, error=str(exc)))
+                pipeline.check(compiled.flows)
+            except Exception as exc:  # whatever is wrong with one chain must not stop the others
+                if not isinstance(exc, UnsupportedPlanError):
+                    LOG.exception("Chain %s cannot be compiled", plan.id)
+                reports.append(HostReport(plan.id, plan.revision, error=str(exc) or repr(exc)))
+                self._hold_back(plan, local, wanted)
                 continue
             if compiled.missing:
                 self._waiting.add(chain_id)
-            pipeline.check(compiled.flows)
             wanted[chain_id] = compiled.flows
             reports.append(_report_of(plan, compiled))
         wanted[_GUARDS] = compile_guards(local) if self._plans else ()
-        return self._replace(wanted, reports)
+        return self._replace(wanted, reports, local)
+
+    def _hold_back(
+        self, plan: ChainPlan, local: LocalSwitch, wanted: dict[str, Iterable[Flow]]
+    ) -> None:
+        """Keep the traffic of a chain that failed from going around: by the rules it has, or by ones that drop it."""
+        self._failed.add(plan.id)
+        wanted.pop(plan.id, None)
+        if plan.id in self._ledger.owners:
+            return
+        try:
+            wanted[plan.id] = compile_held(plan, local).flows
+        except Exception:
+            LOG.exception("The traffic of chain %s cannot be held back", plan.id)
 
     def _replace(
-        self, wanted: dict[str, Iterable[Flow]], reports: list[HostReport]
+        self, wanted: dict[str, Iterable[Flow]], reports: list[HostReport], local: LocalSwitch
     ) -> tuple[list[Batch], list[HostReport]]:
         while True:
             try:
                 return self._ledger.replace(wanted), reports
             except FlowConflictError as conflict:
-                # Whoever came later keeps its old rules and says so; the others are not held up by it.
-                LOG.error("Chain left as it was: %s", conflict)
-                del wanted[conflict.owner]
+                # Whoever came later does without its new rules and says so; the others are not held up by it.
+                LOG.error("Chain not carried out: %s", conflict)
+                if conflict.owner in self._plans and conflict.owner not in self._failed:
+                    self._hold_back(self._plans[conflict.owner], local, wanted)
+                else:
+                    del wanted[conflict.owner]
                 reports = [
                     replace(report, error=str(conflict))
                     if report.chain_id == conflict.owner
@@ -243,7 +270,7 @@ class Reconciler:
             raise
         self._in_sync = True
 
-    def _send(self, reports: list[HostReport]) -> None:
+    def _send(self, reports: Iterable[HostReport]) -> None:
         news = [report for report in reports if self._reported.get(report.chain_id) != report]
         self._reported.update((report.chain_id, report) for report in news)
         if news:

@@ -80,6 +80,18 @@ def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     return Compiled(frozenset(flows), tuple(sorted(missing)))
 
 
+def compile_held(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
+    """Compute rules that hold back the traffic of a chain that this host cannot carry: it is classified and goes nowhere.
+
+    A packet that skipped its functions would be worse than a lost one.
+    """
+    flows: set[Flow] = set()
+    for path in plan.paths:
+        label = path_label(plan.path_id, path.reverse)
+        flows.update(_PathOnHost(path, label, switch).classify())
+    return Compiled(frozenset(flows))
+
+
 def compile_guards(switch: LocalSwitch) -> frozenset[Flow]:
     """The rules a host needs once, as soon as it has any chain: chain frames go to our rules or nowhere."""
     flows = set()
@@ -107,7 +119,7 @@ class _PathOnHost:
         self.missing: set[str] = set()
 
     def flows(self) -> Iterator[Flow]:
-        yield from self._classify()
+        yield from self.classify()
         for index, hop in enumerate(self.path.hops):
             if self._sends_into(index):
                 yield from self._choose(index, hop)
@@ -132,7 +144,8 @@ class _PathOnHost:
 
     # Into the chain.
 
-    def _classify(self) -> Iterator[Flow]:
+    def classify(self) -> Iterator[Flow]:
+        """Divert what the plan's sources on this host send to the first hop."""
         for source in self.path.sources:
             # A source that is not plugged in sends nothing: the chain is complete without it, and classifies as it comes.
             port = self.switch.ports.get(source.port_id)

@@ -79,9 +79,10 @@ class FlowLedger:
 
         :param wanted: owner -> all rules it now wants; none to forget the owner.
         :returns: the changes that follow from it, in the order in which to apply them.
-        :raises FlowConflictError: two owners want rules with one key and different actions; nothing is changed then.
+        :raises FlowConflictError: two owners, or one with itself, want rules with one key and different actions; nothing is
+            changed then.
         """
-        flows_of = {owner: {flow.key: flow for flow in flows} for owner, flows in wanted.items()}
+        flows_of = {owner: _by_key(owner, flows) for owner, flows in wanted.items()}
         self._refuse_conflicts(flows_of)
         touched: dict[FlowKey, Flow | None] = {}
         for owner, flows in flows_of.items():
@@ -122,6 +123,14 @@ class FlowLedger:
             self._of_owner[owner] = flows
 
 
+def _by_key(owner: str, flows: Iterable[Flow]) -> dict[FlowKey, Flow]:
+    found: dict[FlowKey, Flow] = {}
+    for flow in flows:
+        if found.setdefault(flow.key, flow) != flow:
+            raise FlowConflictError(owner, owner, flow)
+    return found
+
+
 class FlowConflictError(ValueError):
     """Two owners want the same match at the same place to do different things.
 
@@ -129,6 +138,7 @@ class FlowConflictError(ValueError):
     """
 
     def __init__(self, owner: str, rival: str, flow: Flow) -> None:
-        super().__init__(f"{owner} and {rival} disagree about {flow}")
+        who = f"{owner} contradicts itself" if owner == rival else f"{owner} and {rival} disagree"
+        super().__init__(f"{who} about {flow}")
         self.owner = owner
         self.rival = rival

@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from portchain.dataplane.pipeline import MAX_HOPS
 from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, PortRange, Source, Target
 from portchain.model import HostReport
+from portchain.rules import MAX_WEIGHT
 
 AGENT_TOPIC = "port_chain-agent"
 SERVER_TOPIC = "port_chain-server"
@@ -39,10 +41,12 @@ class PlanUpdate:
 
     :param chains: plans that replace the host's own.
     :param removed: chain id -> revision as of which the host has no part in the chain any more.
+    :param refused: plans that the receiver cannot read, with the reason; never sent.
     """
 
     chains: tuple[ChainPlan, ...] = ()
     removed: tuple[tuple[str, int], ...] = ()
+    refused: tuple[HostReport, ...] = ()
 
 
 def encode_update(update: PlanUpdate) -> dict[str, Any]:
@@ -56,13 +60,15 @@ def encode_update(update: PlanUpdate) -> dict[str, Any]:
 
 
 def decode_update(message: Any) -> PlanUpdate:
-    """Read an update.
+    """Read an update. A plan that cannot be read is among the refused ones and does not hold up the others.
 
-    :raises ContractError: if a part is missing or is not what it should be.
+    :raises ContractError: if it cannot be said which chains the update is about.
     """
     body = _mapping(message, "update")
+    read = _each(body, "chains", _chain_or_refusal)
     return PlanUpdate(
-        chains=_each(body, "chains", _chain),
+        chains=tuple(chain for chain in read if isinstance(chain, ChainPlan)),
+        refused=tuple(report for report in read if isinstance(report, HostReport)),
         removed=_each(body, "removed", lambda item: (_uuid(item, "id"), _int(item, "revision", 0))),
     )
 
@@ -98,6 +104,14 @@ def decode_known(message: Any) -> dict[str, int]:
     return {_uuid({"id": chain_id}, "id"): _int(known, chain_id, 0) for chain_id in known}
 
 
+def _chain_or_refusal(item: Mapping[str, Any]) -> ChainPlan | HostReport:
+    chain_id, revision = _uuid(item, "id"), _int(item, "revision", 0)
+    try:
+        return _chain(item)
+    except ContractError as exc:
+        return HostReport(chain_id, revision, error=f"this agent cannot read the plan: {exc}")
+
+
 def _chain(item: Mapping[str, Any]) -> ChainPlan:
     return ChainPlan(
         id=_uuid(item, "id"),
@@ -112,7 +126,7 @@ def _path(item: Mapping[str, Any]) -> Path:
     return Path(
         classifiers=classifiers,
         sources=_each(item, "sources", lambda source: _source(source, len(classifiers))),
-        hops=_each(item, "hops", _hop),
+        hops=_hops(item),
         reverse=bool(item.get("reverse", False)),
     )
 
@@ -144,6 +158,13 @@ def _source(item: Mapping[str, Any], classifiers: int) -> Source:
     )
 
 
+def _hops(item: Mapping[str, Any]) -> tuple[Hop, ...]:
+    hops = _each(item, "hops", _hop)
+    if len(hops) > MAX_HOPS:
+        raise ContractError(f"hops: {len(hops)} of them, and {MAX_HOPS} is the most")
+    return hops
+
+
 def _hop(item: Mapping[str, Any]) -> Hop:
     return Hop(
         group_id=_int(item, "group_id", 0),
@@ -163,7 +184,7 @@ def _target(item: Mapping[str, Any]) -> Target:
         ingress_mac=_mac(item, "ingress_mac"),
         egress_port=_uuid(item, "egress_port"),
         egress_mac=_mac(item, "egress_mac"),
-        weight=_int(item, "weight", 0),
+        weight=_int(item, "weight", 0, MAX_WEIGHT),
         bridges=bool(item.get("bridges", False)),
     )
 

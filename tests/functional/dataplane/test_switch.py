@@ -8,7 +8,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 
-from portchain.dataplane.compile import compile_chain, compile_guards
+from portchain.dataplane.compile import compile_chain, compile_guards, compile_held
 from portchain.dataplane.diff import diff
 from portchain.dataplane.flow import COOKIE, Bridge
 from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
@@ -230,6 +230,16 @@ def test_a_chain_that_nobody_can_serve_holds_its_traffic_back(fabric, vswitch):
     vswitch.send("vm", tcp(), tcp(sport=24))
     (passed,) = vswitch.received("dst", 1)
     assert passed.sport == 24
+
+
+def test_a_chain_that_its_host_cannot_carry_holds_its_traffic_back(fabric, vswitch):
+    host, plan = fabric.hosts["h1"], chain([target("a", "h1")])
+    for batch in diff(compile_held(plan, fabric.local("h1")).flows, host.dump()):
+        host.apply(batch)
+    vswitch.send("vm", tcp(), tcp(dport=101))
+    (at_dst,) = vswitch.received("dst", 1)
+    assert at_dst.dport == 101, "in order, so the first one has been dropped by now"
+    assert vswitch.received("a-in", 1) == [at_dst], "flooded, not steered"
 
 
 def test_a_host_that_does_not_know_the_chain_drops_its_frames(fabric, vswitch):

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from portchain.agent.reconciler import Reconciler
-from portchain.dataplane.compile import compile_chain, compile_guards
+from portchain.dataplane.compile import compile_chain, compile_guards, compile_held
 from portchain.dataplane.local import LocalSwitch
+from portchain.dataplane.pipeline import TABLES
 from portchain.dataplane.plan import Hop
+from portchain.model import HostReport
 from portchain.rpc.contract import PlanUpdate
-from tests.plans import chain, classifier, ident, switch, target
+from tests.plans import chain, classifier, ident, source, switch, target
 
 PORTS = ("vm", "a-in", "a-out", "b-in", "b-out")
 
@@ -173,11 +175,79 @@ def test_chains_that_contradict_each_other_do_not_hold_up_others(memory, reconci
     assert errors[plan(3, 1).id] == ""
 
 
+def test_what_cannot_be_carried_is_held_back_not_let_around(memory, reconciler, reports):
+    hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("tcp_src",))
+    newer = replace(plan(1, 1), paths=(replace(plan(1, 1).paths[0], hops=(hop,)),))
+    reconciler.synchronise(PlanUpdate((newer,)))
+    held = compile_held(newer, memory.local).flows | compile_guards(memory.local)
+    assert set(memory.rules.values()) == held
+    assert {flow.key.table for flow in held} & {TABLES["HOP"].number} == set(), (
+        "nowhere to go on to"
+    )
+    assert any("goto_table" in flow.actions for flow in held), "but classified"
+    reconciler.update(PlanUpdate((plan(1, 2),)))
+    assert memory.should_hold(plan(1, 2))
+    reconciler.update(PlanUpdate((replace(newer, revision=3),)))
+    assert memory.should_hold(plan(1, 2)), "what worked stays rather than nothing"
+
+
+def test_a_later_chain_that_shares_functions_but_not_the_way_is_held_back(
+    memory, reconciler, reports
+):
+    one = chain([target("a", "h1")], [target("b", "h1")], name="pc1", path_id=1)
+    elsewhere = (source("vm2"),)
+    rival = chain([target("a", "h1")], [target("b", "h1")], name="pc2", path_id=2)
+    rival = replace(rival, paths=(replace(rival.paths[0], sources=elsewhere),))
+    memory.local = switch("h1", *PORTS, "vm2")
+    reconciler.synchronise(PlanUpdate((one, rival)))
+    held = compile_held(rival, memory.local).flows
+    assert held
+    assert held < set(memory.rules.values())
+    assert "disagree" in reports[-1].error
+    reconciler.update(PlanUpdate(removed=((one.id, 9),)))
+    assert memory.should_hold(rival), "the other chain is gone"
+    assert reports[-1].error == ""
+
+
+def test_a_chain_that_contradicts_itself_says_so(memory, reconciler, reports):
+    circle = chain(
+        [target("a", "h1")], [target("b", "h1")], [target("a", "h1")], name="pc1", path_id=1
+    )
+    reconciler.synchronise(PlanUpdate((circle, plan(2, 1))))
+    errors = {report.chain_id: report.error for report in reports}
+    assert "contradicts itself" in errors[circle.id]
+    assert compile_held(circle, memory.local).flows < set(memory.rules.values())
+    assert compile_chain(plan(2, 1), memory.local).flows < set(memory.rules.values())
+
+
+def test_a_plan_that_could_not_be_read_is_reported_once_and_what_works_stays(
+    memory, reconciler, reports
+):
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    unread = HostReport(plan(1, 2).id, 2, error="this agent cannot read the plan: colour")
+    for _ in range(2):
+        reconciler.update(PlanUpdate((plan(2, 1),), refused=(unread,)))
+    assert memory.should_hold(plan(1, 1), plan(2, 1))
+    assert [report for report in reports if report.error] == [unread]
+
+
+def test_a_failure_of_the_compiler_holds_up_nobody(memory, reconciler, reports, monkeypatch):
+    def fails_for_one(flows):
+        if any("0x10002" in flow.actions for flow in flows):
+            raise ValueError("a rule beyond the declaration")
+
+    monkeypatch.setattr("portchain.dataplane.pipeline.check", fails_for_one)
+    reconciler.synchronise(PlanUpdate((plan(2, 1), plan(1, 1))))
+    errors = {report.chain_id: report.error for report in reports}
+    assert errors == {plan(2, 1).id: "a rule beyond the declaration", plan(1, 1).id: ""}
+    assert compile_chain(plan(1, 1), memory.local).flows < set(memory.rules.values())
+
+
 def test_a_plan_beyond_this_agent_is_reported_and_holds_up_nobody(memory, reconciler, reports):
     hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("tcp_src",))
     newer = replace(plan(2, 1), paths=(replace(plan(2, 1).paths[0], hops=(hop,)),))
     reconciler.synchronise(PlanUpdate((newer, plan(1, 1))))
-    assert memory.should_hold(plan(1, 1))
+    assert compile_chain(plan(1, 1), memory.local).flows < set(memory.rules.values())
     errors = {report.chain_id: report.error for report in reports}
     assert "tcp_src" in errors[newer.id]
 

@@ -1,5 +1,6 @@
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -114,6 +115,36 @@ def test_rubbish_anywhere_is_refused_or_harmless(path, rubbish):
         assert value not in json.dumps(contract.encode_update(update)) or any(
             value in text for text in free_text
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [("path_id", 0, "path_id: 0 is not in 1..65535"), ("paths", "x", "paths: expected a list")],
+)
+def test_one_bad_plan_does_not_hold_up_the_others(name, value, says):
+    several = contract.encode_update(
+        PlanUpdate(
+            (chain([target("a", "h1")], name="bad"), chain([target("a", "h1")], name="good"))
+        )
+    )
+    several["chains"][0][name] = value
+    update = contract.decode_update(over_the_wire(several))
+    assert [plan.id for plan in update.chains] == [ident("good")]
+    (refused,) = update.refused
+    assert (refused.chain_id, refused.revision) == (ident("bad"), 1)
+    assert says in refused.error
+
+
+@pytest.mark.parametrize(
+    "change", [{"weight": 1 << 16}, {"hops": 255}], ids=["weight", "number of hops"]
+)
+def test_numbers_have_bounds(change):
+    path = chain([target("a", "h1", weight=change.get("weight", 1))]).paths[0]
+    plan = chain(*[[target("a", "h1")]] * change.get("hops", 1))
+    plan = plan if "hops" in change else replace(plan, paths=(path,))
+    update = contract.decode_update(over_the_wire(contract.encode_update(PlanUpdate((plan,)))))
+    assert update.chains == ()
+    assert len(update.refused) == 1
 
 
 def test_a_newer_sender_may_say_more():

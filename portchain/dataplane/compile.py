@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from portchain.dataplane import balance
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
-from portchain.dataplane.match import addresses_within, classifier_matches
+from portchain.dataplane.match import (
+    NEIGHBOUR_DISCOVERY,
+    addresses_within,
+    classifier_matches,
+    takes_neighbour_discovery,
+)
 from portchain.dataplane.pipeline import (
     DONE,
     FIRST_SERVICE_INDEX,
@@ -25,6 +30,7 @@ from portchain.dataplane.pipeline import (
     REG_SET,
     REG_STEP,
     REG_TARGET,
+    TABLES,
     Priority,
     path_label,
     step,
@@ -88,7 +94,9 @@ def compile_held(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     flows: set[Flow] = set()
     for path in plan.paths:
         label = path_label(plan.path_id, path.reverse)
-        flows.update(_PathOnHost(path, label, switch).classify())
+        build = _PathOnHost(path, label, switch)
+        flows.update(build.classify())
+        flows.update(build.neighbours())
     return Compiled(frozenset(flows))
 
 
@@ -130,6 +138,7 @@ class _PathOnHost:
                 elif self._sends_into(index):
                     yield from self._send(index, target)
         yield from self._rejoin()
+        yield from self.neighbours()
 
     def _sends_into(self, index: int) -> bool:
         """Whether packets about to visit hop ``index`` can be on this host: from a source, or from the hop before."""
@@ -279,7 +288,7 @@ class _PathOnHost:
         if (egress := self._port(target.egress_port)) is None:
             return
         onward = self._onward(index, target, egress)
-        came_from = frozenset({f"in_port={egress.ofport}", UNICAST})
+        came_from = frozenset({f"in_port={egress.ofport}", UNICAST, f"{REG_STEP}=0"})
         for number, classifier in enumerate(self.path.classifiers):
             for priority, words in self._returned(number, classifier):
                 yield rule("LOCAL_SWITCHING", priority, words | came_from, *onward)
@@ -326,6 +335,16 @@ class _PathOnHost:
             set_field(port.vlan, REG_NEUTRON_NET),
             goto("ACCEPT_OR_INGRESS"),
         )
+
+    def neighbours(self) -> Iterator[Flow]:
+        """Keep unicast neighbour discovery out: it is about the link too, and a classifier cannot say "all but these"."""
+        if any(takes_neighbour_discovery(classifier) for classifier in self.path.classifiers):
+            for icmp_type in NEIGHBOUR_DISCOVERY:
+                match = ("icmp6", f"icmp_type={icmp_type}", f"{REG_STEP}=0")
+                again = f"resubmit(,{TABLES['LOCAL_SWITCHING'].number})"
+                yield rule(
+                    "LOCAL_SWITCHING", Priority.LINK, match, set_field(DONE, REG_STEP), again
+                )
 
     def _rejoin(self) -> Iterator[Flow]:
         """A frame that still has the address of its origin goes on from there.

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator
 from portchain.dataplane.plan import Classifier, PortRange
 
 TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
+NEIGHBOUR_DISCOVERY = range(133, 138)
+"""ICMPv6 types of router and neighbour solicitation and advertisement, and redirect (RFC 4861, section 4)."""
+
 _PORT_BITS = 16
 _FULL_MASK = (1 << _PORT_BITS) - 1
 
@@ -64,6 +67,11 @@ def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> l
         _port_words("tp_dst", classifier.destination_ports),
     ]
     return [frozenset(itertools.chain(*words)) for words in itertools.product(*choices)]
+
+
+def takes_neighbour_discovery(classifier: Classifier) -> bool:
+    """Whether the classifier's header fields cover messages of neighbour discovery."""
+    return classifier.ethertype == "IPv6" and classifier.protocol in (None, ICMPV6)
 
 
 def addresses_within(addresses: Iterable[str], classifier: Classifier) -> Iterator[str]:

@@ -108,9 +108,9 @@ TABLES = {
             "LOCAL_SWITCHING",
             Bridge.INT,
             0,
-            _CLASSIFIED | _set("mpls", "vlan_tci", "mpls_label", "mpls_tc"),
+            _HOOK_MATCHES | _set("mpls", "vlan_tci", "mpls_label", "mpls_tc", "icmp_type"),
             _set(REG_STEP, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET),
-            _set("HOP", "FORWARD", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
+            _set("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
             neutron=True,
         ),
         Table("TRANSIENT", Bridge.INT, 60, _HOOK_MATCHES, _HOOK_WRITES, _set("HOP"), neutron=True),
@@ -188,6 +188,7 @@ class Priority:
     CLASSIFY_UNGUARDED = (
         50  # below the firewall's rule for a port in table 60 (100), above NORMAL (1)
     )
+    LINK = 330  # neighbour discovery stays out of chains
     RETURN_EXACT = 311  # from a function, source address known to belong to the chain's source port
     RETURN = 310
     ARRIVE = 301

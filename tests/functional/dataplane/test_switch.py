@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Ether
 
 from portchain.dataplane.compile import compile_chain, compile_guards, compile_held
@@ -208,6 +208,35 @@ def test_ipv6_passes_between_hosts_unchanged(fabric, vswitch, bridges):
     assert [frame.type for frame in vswitch.received("dst", 1)] == [0x0800], (
         "IPv4 is not classified"
     )
+
+
+def neighbour_message(eth_src, eth_dst):
+    solicited = IPv6(src="2001:db8::10", dst="2001:db8::20", hlim=255)
+    return Ether(src=eth_src, dst=eth_dst) / solicited / ICMPv6ND_NS(tgt="2001:db8::20")
+
+
+@pytest.mark.parametrize("protocol", [None, 58])
+@pytest.mark.parametrize("held", [False, True])
+def test_unicast_neighbour_discovery_takes_no_detour(fabric, vswitch, protocol, held):
+    everything = classifier(
+        ethertype="IPv6", protocol=protocol, source_ports=None, destination_ports=None,
+        source_prefixes=(), destination_prefixes=(),
+    )  # fmt: skip
+    plan = chain([target("a", "h1")], [target("c", "h2")], classifiers=(everything,))
+    if held:
+        for batch in diff(compile_held(plan, fabric.local("h1")).flows, []):
+            fabric.hosts["h1"].apply(batch)
+    else:
+        fabric.program(plan)
+    for port, address in (("vm", VM_MAC), ("a-out", mac("a-out"))):
+        message = neighbour_message(address, DST_MAC)
+        ping = Ether(src=address, dst=DST_MAC) / IPv6(src="2001:db8::10", dst="2001:db8::20")
+        ping /= ICMPv6EchoRequest()
+        vswitch.send(port, message, ping)
+        arrived = [bytes(frame) for frame in vswitch.received("dst", 1)]
+        assert arrived.count(bytes(message)) == 1
+        if port == "vm" or not held:
+            assert bytes(ping) not in arrived
 
 
 def test_flows_spread_over_the_pairs_and_stay_with_theirs(fabric, vswitch):

@@ -14,6 +14,7 @@ from portchain.lab.layout import Layout
 from portchain.lab.machines import Machine
 
 NAME = os.environ.get("PORTCHAIN_TEST_LAB", "test")
+FIREWALL = os.environ.get("PORTCHAIN_TEST_FIREWALL", "openvswitch")
 EVIDENCE = Path("evidence")
 
 
@@ -21,8 +22,10 @@ EVIDENCE = Path("evidence")
 def lab() -> Iterator[Lab]:
     """A lab of three hosts. With PORTCHAIN_KEEP_LAB=1 it stays, and the next run uses it again."""
     keep = os.environ.get("PORTCHAIN_KEEP_LAB") == "1"
-    made = Lab(Layout(NAME))
-    if not (keep and made.is_up()):
+    made = Lab(Layout(NAME, firewall=FIREWALL))
+    if keep and made.is_up():
+        made = Lab.open(NAME)
+    else:
         made.up(lambda step: print(f"lab: {step}", flush=True))
     yield made
     if not keep:

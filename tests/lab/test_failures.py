@@ -5,7 +5,6 @@ What is counted are datagrams of a steady stream: lost ones, and ones that got t
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -26,7 +25,6 @@ SERVERS = sorted(set(CONTROLLER_SERVICES) - {"epmd"})
 def booted(lab: Lab) -> Iterator[Workflow]:
     workflow = Workflow(lab, Captures())
     workflow.boot()
-    rule = _let_in_by_address(workflow)
     workflow.pairs_and_groups()
     datagrams = workflow.classifier(
         "datagrams", protocol="udp", source_port_range_min=None, source_port_range_max=None,
@@ -37,22 +35,6 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     yield workflow
     workflow.clean_up()
     workflow.wait_no_rules()
-    workflow.cloud.delete_security_group_rule(rule)
-
-
-def _let_in_by_address(workflow: Workflow) -> Any:
-    """Allow what comes to the machines by prefix instead of by group.
-
-    Neutron's openvswitch firewall loses some packets to a port when its agent restarts if a rule names a remote group, with or
-    without chains (docs/operations.md); here only the chain is in question.
-    """
-    (group,) = workflow.cloud.security_groups(name="default", project_id=workflow.net.project_id)
-    return workflow.cloud.create_security_group_rule(
-        security_group_id=group.id,
-        direction="ingress",
-        ethertype="IPv4",
-        remote_ip_prefix="10.30.0.0/24",
-    )
 
 
 @pytest.fixture

@@ -29,10 +29,6 @@ def frame_match(label: int, mac: str) -> tuple[str, ...]:
     return ("mpls", NO_VLAN, f"mpls_label={label}", f"dl_dst={mac}")
 
 
-def tunnel_id_match() -> str:
-    return f"tun_id={CHAIN_TUNNEL_ID:#x}" if CHAIN_TUNNEL_ID else "tun_id=0"
-
-
 def set_field(value: int, register: str) -> str:
     return f"set_field:{value:#x}->{register}" if value else f"set_field:0->{register}"
 

@@ -1,0 +1,23 @@
+"""A host's plans and what is plugged in there -> the rules of its switch, one module for each stage of a packet's way.
+
+``docs/pipeline.md`` has it with pictures::
+
+    source port -> Neutron's egress checks -> [classify] -> HOP -> BALANCE -> FORWARD -> function's ingress port
+                                                             ^   (choose)     (forward) \\-> [transport] -> FORWARD
+                    function's egress port -> [leave] -------/
+                                                 \\-> after the last hop: on to Neutron's tables and the destination
+
+``chain`` puts the stages together; ``here`` is what they share.
+"""
+
+from portchain.dataplane.compile.chain import compile_chain, compile_guards, compile_held
+from portchain.dataplane.compile.here import Compiled, UnsupportedPlanError, target_number
+
+__all__ = [
+    "Compiled",
+    "UnsupportedPlanError",
+    "compile_chain",
+    "compile_guards",
+    "compile_held",
+    "target_number",
+]

@@ -1,0 +1,62 @@
+"""Into the chain: what sources send is diverted to the first hop, where Neutron has checked it."""
+
+from collections.abc import Iterator
+
+from portchain.dataplane.compile.here import PathHere
+from portchain.dataplane.flow import Flow
+from portchain.dataplane.local import Firewall
+from portchain.dataplane.match import (
+    NEIGHBOUR_DISCOVERY,
+    classifier_matches,
+    takes_neighbour_discovery,
+)
+from portchain.dataplane.pipeline import (
+    DONE,
+    REG_NEUTRON_NET,
+    REG_STEP,
+    TABLES,
+    Priority,
+    step,
+)
+from portchain.dataplane.write import UNICAST, goto, rule, set_field
+
+_TRACKED_NEW = "ct_state=+new-est"
+
+
+def classify(here: PathHere) -> Iterator[Flow]:
+    """Divert what the plan's sources on this host send to the first hop."""
+    for source in here.path.sources:
+        # A source that is not plugged in sends nothing: the chain is complete without it, and classifies as it comes.
+        port = here.switch.ports.get(source.port_id)
+        if source.host != here.switch.host or port is None:
+            continue
+        enter = (set_field(step(here.label, 0), REG_STEP), goto("HOP"))
+        for words in classifier_matches(here.path.classifiers[source.classifier]):
+            match = words | {f"in_port={port.ofport}", UNICAST, f"{REG_STEP}=0"}
+            yield from _hook(here.switch.firewall, match, enter)
+
+
+def _hook(firewall: Firewall, match: frozenset[str], enter: tuple[str, ...]) -> Iterator[Flow]:
+    """Divert packets where Neutron has finished checking what the port sends, not before."""
+    if firewall is not Firewall.OPENVSWITCH:
+        yield rule("TRANSIENT", Priority.CLASSIFY, match, *enter)
+        return
+    # The firewall commits a new connection in the rules that we overtake here; its replies need that entry.
+    commit = f"ct(commit,zone=NXM_NX_{REG_NEUTRON_NET.upper()}[0..15])"
+    new = match | {_TRACKED_NEW}
+    yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY_NEW, new, commit, *enter)
+    yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY, match, *enter)
+    # Replies of connections that others opened come here without passing ACCEPT_OR_INGRESS.
+    yield rule("ACCEPTED_EGRESS", Priority.CLASSIFY, match, *enter)
+    # While the firewall has not taken charge of the port (its rules are lost when the switch restarts), packets would be
+    # switched normally from here; below its rule, above NORMAL.
+    yield rule("TRANSIENT", Priority.CLASSIFY_UNGUARDED, match, *enter)
+
+
+def keep_out_neighbours(here: PathHere) -> Iterator[Flow]:
+    """Keep unicast neighbour discovery out: it is about the link too, and a classifier cannot say "all but these"."""
+    if any(takes_neighbour_discovery(classifier) for classifier in here.path.classifiers):
+        for icmp_type in NEIGHBOUR_DISCOVERY:
+            match = ("icmp6", f"icmp_type={icmp_type}", f"{REG_STEP}=0")
+            again = f"resubmit(,{TABLES['LOCAL_SWITCHING'].number})"
+            yield rule("LOCAL_SWITCHING", Priority.LINK, match, set_field(DONE, REG_STEP), again)

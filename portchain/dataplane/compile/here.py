@@ -1,0 +1,72 @@
+"""One path of a chain on one host: what the stages of a compilation share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from portchain.dataplane.flow import Flow
+from portchain.dataplane.local import LocalPort, LocalSwitch
+from portchain.dataplane.pipeline import REG_STEP, REG_TARGET, step
+from portchain.dataplane.plan import Path, Target
+
+
+class UnsupportedPlanError(ValueError):
+    """A plan asks for what this version cannot carry out: the server is ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The rules of a chain on one host.
+
+    :param missing: what the host lacks at the moment to carry its part of the chain; empty when all is there.
+    """
+
+    flows: frozenset[Flow]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PathHere:
+    """A path as one host sees it.
+
+    :param label: of the path, as ``pipeline.path_label`` makes it.
+    :param missing: filled while compiling with what the host lacks.
+    """
+
+    path: Path
+    label: int
+    switch: LocalSwitch
+    missing: set[str] = field(default_factory=set)
+
+    def sends_into(self, index: int) -> bool:
+        """Whether packets about to visit hop ``index`` can be on this host: from a source, or from the hop before."""
+        senders = self.path.sources if index == 0 else self.path.hops[index - 1].targets
+        return any(sender.host == self.switch.host for sender in senders)
+
+    def port(self, port_id: str) -> LocalPort | None:
+        """Where a port is plugged in; noted as missing if it is not."""
+        port = self.switch.ports.get(port_id)
+        if port is None:
+            self.missing.add(f"port {port_id} is not plugged in on host {self.switch.host}")
+        return port
+
+    def at_step(self, index: int) -> str:
+        """Match packets that are about to visit hop ``index``."""
+        return f"{REG_STEP}={step(self.label, index):#x}"
+
+    def chosen(self, index: int, target: Target) -> tuple[str, str]:
+        """Match packets that are to visit ``target`` at hop ``index``."""
+        return (self.at_step(index), f"{REG_TARGET}={target_number(target.pair_id):#x}")
+
+
+def target_number(pair_id: str) -> int:
+    """The first 32 bits of a pair's id, which name it in registers: easy to find again in a dump."""
+    return int(pair_id.replace("-", "")[:8], 16)
+
+
+def distinct(targets: tuple[Target, ...]) -> Iterator[Target]:
+    """The targets whose numbers differ from all before them; two in four billion share one, and then the first serves."""
+    seen = set()
+    for target in sorted(targets, key=lambda target: target.pair_id):
+        if (number := target_number(target.pair_id)) not in seen:
+            seen.add(number)
+            yield target

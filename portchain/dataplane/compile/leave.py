@@ -1,0 +1,113 @@
+"""From a function: on to the next hop or, after the last, back into Neutron's tables."""
+
+import re
+from collections.abc import Iterator
+
+from portchain.dataplane.compile import transport
+from portchain.dataplane.compile.here import PathHere
+from portchain.dataplane.flow import Flow
+from portchain.dataplane.local import Firewall, LocalPort
+from portchain.dataplane.match import addresses_within, classifier_matches
+from portchain.dataplane.pipeline import (
+    DONE,
+    REG_NEUTRON_NET,
+    REG_NEUTRON_PORT,
+    REG_STEP,
+    Priority,
+    step,
+)
+from portchain.dataplane.plan import Classifier, Source, Target
+from portchain.dataplane.write import UNICAST, goto, rule, set_field
+
+
+def leave(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
+    """What the function sends back goes to the next hop, or after the last on to its destination."""
+    if (egress := here.port(target.egress_port)) is None:
+        return
+    onward = _onward(here, index, target, egress)
+    came_from = frozenset({f"in_port={egress.ofport}", UNICAST, f"{REG_STEP}=0"})
+    for number, classifier in enumerate(here.path.classifiers):
+        for priority, words in _returned(here, number, classifier):
+            yield rule("LOCAL_SWITCHING", priority, words | came_from, *onward)
+    if target.bridges:
+        # Both ends of a bridge in one network make a circle: what it bridges besides the chain, e.g. broadcasts, and what
+        # it sends itself would go round for ever.
+        for port_id in (target.ingress_port, target.egress_port):
+            if (port := here.port(port_id)) is not None:
+                match = (f"in_port={port.ofport}",)
+                yield rule("LOCAL_SWITCHING", Priority.NOT_OF_A_CHAIN, match)
+
+
+def _returned(
+    here: PathHere, number: int, classifier: Classifier
+) -> Iterator[tuple[int, frozenset[str]]]:
+    known = [
+        address
+        for source in here.path.sources
+        if source.classifier == number
+        for address in addresses_within(source.addresses, classifier)
+    ]
+    if known and classifier.source_port_known:
+        for words in classifier_matches(classifier, known):
+            yield Priority.RETURN_EXACT, words
+    for words in classifier_matches(classifier):
+        yield Priority.RETURN, words
+
+
+def _onward(here: PathHere, index: int, target: Target, egress: LocalPort) -> tuple[str, ...]:
+    if index + 1 < len(here.path.hops):
+        return (set_field(step(here.label, index + 1), REG_STEP), goto("HOP"))
+    if not target.bridges:
+        return _into_neutron(here, egress)
+    return (set_field(step(here.label, index + 1), REG_STEP), goto("REJOIN"))
+
+
+def _into_neutron(here: PathHere, port: LocalPort) -> tuple[str, ...]:
+    """Rejoin Neutron's tables behind the egress checks: the chain vouches for what the function sends in its course.
+
+    The port is not tracked: conntrack sees one direction only and would call the second packet invalid.
+    """
+    if here.switch.firewall is not Firewall.OPENVSWITCH:
+        return (set_field(DONE, REG_STEP), goto("TRANSIENT"))
+    return (
+        set_field(DONE, REG_STEP),
+        set_field(port.ofport, REG_NEUTRON_PORT),
+        set_field(port.vlan, REG_NEUTRON_NET),
+        goto("ACCEPT_OR_INGRESS"),
+    )
+
+
+def rejoin(here: PathHere) -> Iterator[Flow]:
+    """A frame that still has the address of its origin goes on from there (docs/decisions/0008).
+
+    Elsewhere, every learning switch on its way would take the function's place for the origin's.
+    """
+    hops, host = here.path.hops, here.switch.host
+    if not hops or not any(target.bridges for target in hops[-1].targets):
+        return
+    end = len(hops)
+    ends_here = any(target.host == host for target in hops[-1].targets)
+    for port_id, mac, origin in map(_place, here.path.origins):
+        match = (here.at_step(end), f"dl_src={mac}")
+        if origin.host == host:
+            port = here.switch.ports.get(port_id)
+            if port is None:
+                continue
+            onward = [
+                re.sub(r"goto_table:(\d+)", r"resubmit(,\1)", action)
+                for action in _into_neutron(here, port)
+            ]
+            yield rule("REJOIN", Priority.STEP, match, f"set_field:{port.ofport}->in_port", *onward)
+            at_end = set_field(step(here.label, end), REG_STEP)
+            yield from transport.arrive(here, mac, transport.BACK, at_end, goto("REJOIN"))
+        elif ends_here:
+            yield from transport.carry(
+                here, "REJOIN", match, origin, mac=mac, index=end, mark=transport.BACK
+            )
+
+
+def _place(origin: Source | Target) -> tuple[str, str, Source | Target]:
+    """The port and MAC address that an origin's frames come from."""
+    if isinstance(origin, Source):
+        return origin.port_id, origin.mac, origin
+    return origin.egress_port, origin.egress_mac, origin

@@ -1,6 +1,7 @@
 """Base of tests that send requests to Neutron's real WSGI application, with ML2 and SQLite."""
 
 import contextlib
+import ipaddress
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,11 +146,20 @@ class ApiTestCase(testlib_api.SqlTestCase):
     # Things of Neutron's that chains need
 
     def network(self, cidr: str = "10.0.0.0/24", **as_: str) -> str:
-        """Create a network with a subnet; return its id."""
+        """Create a network with a subnet; return its id.
+
+        Neutron hands out IPv4 addresses from .2 to .69 at random; the others are the tests'.
+        """
         network = self.call("POST", "/networks", {"network": {"name": "net"}}, **as_)
         an_id: str = network.json["network"]["id"]
         version = 6 if ":" in cidr else 4
-        body = {"subnet": {"network_id": an_id, "cidr": cidr, "ip_version": version}}
+        body: dict[str, dict[str, Any]] = {
+            "subnet": {"network_id": an_id, "cidr": cidr, "ip_version": version}
+        }
+        if version == 4:
+            first = ipaddress.ip_network(cidr)[0]
+            pool = {"start": str(first + 2), "end": str(first + 69)}
+            body["subnet"]["allocation_pools"] = [pool]
         assert self.call("POST", "/subnets", body, **as_).status_int == 201
         return an_id
 

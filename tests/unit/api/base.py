@@ -148,18 +148,21 @@ class ApiTestCase(testlib_api.SqlTestCase):
     def network(self, cidr: str = "10.0.0.0/24", **as_: str) -> str:
         """Create a network with a subnet; return its id.
 
-        Neutron hands out IPv4 addresses from .2 to .69 at random; the others are the tests'.
+        Neutron hands out IPv4 addresses at random, but those from .70 to .119 and from .200 to .209 are for tests to ask for.
         """
         network = self.call("POST", "/networks", {"network": {"name": "net"}}, **as_)
         an_id: str = network.json["network"]["id"]
-        version = 6 if ":" in cidr else 4
-        body: dict[str, dict[str, Any]] = {
-            "subnet": {"network_id": an_id, "cidr": cidr, "ip_version": version}
-        }
-        if version == 4:
-            first = ipaddress.ip_network(cidr)[0]
-            pool = {"start": str(first + 2), "end": str(first + 69)}
-            body["subnet"]["allocation_pools"] = [pool]
+        subnet: dict[str, Any] = {"network_id": an_id, "cidr": cidr, "ip_version": 6}
+        if ":" not in cidr:
+            base = ipaddress.ip_network(cidr)[0]
+            subnet |= {
+                "ip_version": 4,
+                "allocation_pools": [
+                    {"start": str(base + first), "end": str(base + last)}
+                    for first, last in ((2, 69), (120, 199), (210, 254))
+                ],
+            }
+        body = {"subnet": subnet}
         assert self.call("POST", "/subnets", body, **as_).status_int == 201
         return an_id
 

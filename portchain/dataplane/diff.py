@@ -1,5 +1,6 @@
 """From the rules a switch should have and the ones it has to the operations that make it so, in a safe order."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -35,22 +36,22 @@ def diff(desired: Iterable[Flow], actual: Iterable[Flow]) -> list[Batch]:
 def order(put: Collection[Flow], remove: Collection[FlowKey]) -> list[Batch]:
     """Arrange changes make-before-break: the way between hosts first, then what sends onto it, then the clean-up.
 
-    A bundle is atomic on one bridge only, so br-tun gets its new rules before and loses its old ones after br-int changes.
+    A bundle is atomic on one bridge only, so the bridges towards other hosts get their new rules before and lose their old
+    ones after br-int changes.
     """
+    added: defaultdict[Bridge, list[Flow]] = defaultdict(list)
+    gone: defaultdict[Bridge, list[FlowKey]] = defaultdict(list)
+    for flow in put:
+        added[flow.key.bridge].append(flow)
+    for key in remove:
+        gone[key.bridge].append(key)
+    outer = sorted((added.keys() | gone.keys()) - {Bridge.INT}, key=str)
     batches = (
-        Batch(Bridge.TUN, put=_of(Bridge.TUN, put)),
-        Batch(
-            Bridge.INT,
-            put=_of(Bridge.INT, put),
-            remove=tuple(key for key in remove if key.bridge is Bridge.INT),
-        ),
-        Batch(Bridge.TUN, remove=tuple(key for key in remove if key.bridge is Bridge.TUN)),
+        *(Batch(bridge, put=tuple(added[bridge])) for bridge in outer),
+        Batch(Bridge.INT, put=tuple(added[Bridge.INT]), remove=tuple(gone[Bridge.INT])),
+        *(Batch(bridge, remove=tuple(gone[bridge])) for bridge in outer),
     )
     return [batch for batch in batches if batch.put or batch.remove]
-
-
-def _of(bridge: Bridge, flows: Iterable[Flow]) -> tuple[Flow, ...]:
-    return tuple(flow for flow in flows if flow.key.bridge is bridge)
 
 
 class FlowLedger:

@@ -8,6 +8,7 @@ switch and reads it back.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 # "portchn" in ASCII and the number of the rule layout. It never changes between starts: a restarted agent finds its rules.
 COOKIE = 0x706F7274_63686E01
@@ -16,11 +17,38 @@ COOKIE = 0x706F7274_63686E01
 _UNPRINTED_PREFIXES = ("cookie=", "duration=", "n_packets=", "n_bytes=", "idle_age=", "hard_age=")
 
 
-class Bridge(StrEnum):
-    """The Open vSwitch bridges of a compute host that take part in steering."""
+class BridgeKind(StrEnum):
+    """What a bridge is for in Neutron's wiring of a compute host."""
 
     INT = "br-int"
     TUN = "br-tun"
+    PHYSICAL = "physical"
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """An Open vSwitch bridge of a compute host that takes part in steering.
+
+    :param physical_network: for a physical bridge the network it leads to; a host has one bridge for each.
+    """
+
+    kind: BridgeKind
+    physical_network: str = ""
+
+    INT: ClassVar["Bridge"]
+    TUN: ClassVar["Bridge"]
+
+    @classmethod
+    def physical(cls, physical_network: str) -> "Bridge":
+        """The bridge that leads to a physical network."""
+        return cls(BridgeKind.PHYSICAL, physical_network)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.physical_network}".strip()
+
+
+Bridge.INT = Bridge(BridgeKind.INT)
+Bridge.TUN = Bridge(BridgeKind.TUN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,17 @@ class LocalPort:
 
 
 @dataclass(frozen=True, slots=True)
+class PhysicalBridge:
+    """The bridge of a host that leads to a physical network.
+
+    :param patch_to_physical: OpenFlow port of br-int that leads to it. ``patch_to_int`` the reverse.
+    """
+
+    patch_to_physical: int
+    patch_to_int: int
+
+
+@dataclass(frozen=True, slots=True)
 class LocalSwitch:
     """What the compiler has to know of a host's switch.
 
@@ -35,6 +46,7 @@ class LocalSwitch:
     :param ports: Neutron port id -> where it is plugged in.
     :param patch_to_tun: OpenFlow port of br-int that leads to br-tun; None without tunnels. ``patch_to_int`` the reverse.
     :param tunnels: IP address of the remote end -> OpenFlow port of br-tun.
+    :param physical: physical network -> its bridge.
     """
 
     host: str
@@ -43,3 +55,4 @@ class LocalSwitch:
     patch_to_tun: int | None = None
     patch_to_int: int | None = None
     tunnels: Mapping[str, int] = field(default_factory=dict)
+    physical: Mapping[str, PhysicalBridge] = field(default_factory=dict)

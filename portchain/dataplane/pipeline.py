@@ -58,6 +58,7 @@ def step(label: int, hop: int) -> int:
 class Table:
     """One OpenFlow table.
 
+    :param bridge: for a physical bridge without its network's name: it is declared for all of them.
     :param matches: fields and protocol words our rules may match there.
     :param writes: fields and registers our rules may write there.
     :param successors: names of the tables our rules may go on to.
@@ -108,7 +109,8 @@ TABLES = {
             "LOCAL_SWITCHING",
             Bridge.INT,
             0,
-            _HOOK_MATCHES | _set("mpls", "vlan_tci", "mpls_label", "mpls_tc", "icmp_type"),
+            _HOOK_MATCHES
+            | _set("mpls", "vlan_tci", "dl_vlan", "dl_src", "mpls_label", "mpls_tc", "icmp_type"),
             _set(REG_STEP, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET),
             _set("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
             neutron=True,
@@ -171,10 +173,20 @@ TABLES = {
             outputs=True,
             neutron=True,
         ),
+        # Guests in Neutron's tables, physical bridges.
+        Table(
+            "PHYSICAL_SWITCHING",
+            Bridge.physical(""),
+            0,
+            _set("in_port", "mpls", "vlan_tci", "dl_vlan", "mpls_label", "dl_dst", "dl_src"),
+            _set("vlan_vid"),
+            outputs=True,
+            neutron=True,
+        ),
     )
 }
 
-_BY_PLACE = {(table.bridge, table.number): table for table in TABLES.values()}
+_BY_PLACE = {(table.bridge.kind, table.number): table for table in TABLES.values()}
 
 
 # --- Priorities: but for one, higher than Neutron's rules beside them, lower than its rule that drops the dead VLAN (65535).
@@ -192,7 +204,8 @@ class Priority:
     RETURN_EXACT = 311  # from a function, source address known to belong to the chain's source port
     RETURN = 310
     ARRIVE = 301
-    STRAY = 300  # chain frames nobody here waits for
+    STRAY = 300  # chain frames nobody here waits for, and what pretends to be one
+    FROM_TUNNEL = 299  # chain frames from any tunnel: below what says more of br-int's own
     NOT_OF_A_CHAIN = 299  # from a function that bridges
     STEP = 10
 
@@ -202,7 +215,7 @@ class Priority:
 _SET_FIELD = re.compile(r"set_field:[^,]*->(\w+)")
 _GOTO = re.compile(r"(?:goto_table:|resubmit\(,)(\d+)")
 _MULTIPATH = re.compile(r"multipath\([^)]*NXM_NX_(REG\d+)")
-_OUTPUT = re.compile(r"(?:^|,)(?:output:\d+|in_port)(?:,|$)", re.ASCII)
+_OUTPUT = re.compile(r"(?:^|,)(?:output:\d+|in_port|NORMAL)(?:,|$)", re.ASCII)
 
 
 class UndeclaredFlowError(ValueError):
@@ -219,7 +232,7 @@ def check(flows: Iterable[Flow]) -> None:
 
 
 def _check(flow: Flow) -> None:
-    table = _BY_PLACE.get((flow.key.bridge, flow.key.table))
+    table = _BY_PLACE.get((flow.key.bridge.kind, flow.key.table))
     if table is None:
         raise UndeclaredFlowError(f"no such table: {flow}")
     written = set(_SET_FIELD.findall(flow.actions))
@@ -243,5 +256,5 @@ def _check(flow: Flow) -> None:
 
 
 def _name(bridge: Bridge, number: int) -> str:
-    table = _BY_PLACE.get((bridge, number))
+    table = _BY_PLACE.get((bridge.kind, number))
     return table.name if table else f"table {number}"

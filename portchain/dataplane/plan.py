@@ -30,6 +30,17 @@ class Classifier:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """Where on a physical network a port is.
+
+    :param vlan: 1..4094; None where frames are untagged.
+    """
+
+    physical_network: str
+    vlan: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A port whose egress traffic is classified.
 
@@ -37,6 +48,7 @@ class Source:
     :param host: where the port is bound. ``tunnel_ip``: tunnel end point of that host, empty if it has none.
     :param mac: the port's MAC address, ``xx:xx:xx:xx:xx:xx``.
     :param addresses: the port's fixed IPs.
+    :param segment: the port's own; None if its network is no provider network.
     """
 
     classifier: int
@@ -45,6 +57,7 @@ class Source:
     tunnel_ip: str
     mac: str
     addresses: tuple[str, ...] = ()
+    segment: Segment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,7 @@ class Target:
     :param tunnel_ip: tunnel end point of that host, empty if it has none.
     :param ingress_mac: MAC address of the ingress port, ``xx:xx:xx:xx:xx:xx``. ``egress_mac`` likewise.
     :param bridges: the function hands on frames as they are (``l2``); otherwise it routes (``l3``).
+    :param ingress_segment: the ingress port's; None if its network is no provider network. ``egress_segment`` likewise.
     """
 
     pair_id: str
@@ -66,6 +80,8 @@ class Target:
     egress_mac: str
     weight: int = 1
     bridges: bool = False
+    ingress_segment: Segment | None = None
+    egress_segment: Segment | None = None
 
 
 @dataclass(frozen=True, slots=True)

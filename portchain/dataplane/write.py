@@ -1,6 +1,8 @@
 """The words rules are written in: constants and small helpers of the compiler."""
 
-from portchain.dataplane.flow import Flow, flow
+import hashlib
+
+from portchain.dataplane.flow import Bridge, Flow, flow
 from portchain.dataplane.pipeline import TABLES
 
 UNICAST = "dl_dst=00:00:00:00:00:00/01:00:00:00:00:00"
@@ -13,7 +15,10 @@ CHAIN_TUNNEL_ID = 0
 """Tunnel id of chain frames. Neutron numbers networks from 1, so no tenant's frame can carry it (docs/decisions/0002)."""
 
 CHAIN_MAC = "0e:70:6f:72:74:63"
-"""Source address of the outer Ethernet header between hosts: locally administered, nobody's."""
+"""Source address of the outer Ethernet header in tunnels: locally administered, nobody's."""
+
+WIRE_MACS = "dl_src=0e:00:00:00:00:00/ff:00:00:00:00:00"
+"""Frames with a source address as ``wire_mac`` makes them."""
 
 # lb_fields the switch can hash by alone; the empty set is the whole 5-tuple, the same for both directions of a flow.
 HASH_FIELDS = {
@@ -29,6 +34,15 @@ def frame_match(label: int, mac: str) -> tuple[str, ...]:
     return ("mpls", NO_VLAN, f"mpls_label={label}", f"dl_dst={mac}")
 
 
+def wire_mac(chain_id: str, host: str) -> str:
+    """Source address of the outer Ethernet header on a physical network (docs/decisions/0009).
+
+    It is a host's own, so that physical switches learn what is true, and who does not know the chain's id cannot guess it.
+    """
+    digest = hashlib.blake2b(f"{chain_id}/{host}".encode(), digest_size=5).digest()
+    return ":".join(f"{byte:02x}" for byte in b"\x0e" + digest)
+
+
 def set_field(value: int, register: str) -> str:
     return f"set_field:{value:#x}->{register}" if value else f"set_field:0->{register}"
 
@@ -38,7 +52,15 @@ def goto(name: str) -> str:
 
 
 def rule(
-    table_name: str, priority: int, match: frozenset[str] | tuple[str, ...], *actions: str
+    table_name: str,
+    priority: int,
+    match: frozenset[str] | tuple[str, ...],
+    *actions: str,
+    bridge: Bridge | None = None,
 ) -> Flow:
+    """Write a rule.
+
+    :param bridge: which of several, where the declaration leaves it open.
+    """
     table = TABLES[table_name]
-    return flow(table.bridge, table.number, priority, match, actions)
+    return flow(bridge or table.bridge, table.number, priority, match, actions)

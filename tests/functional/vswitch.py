@@ -18,6 +18,7 @@ from scapy.utils import rdpcap
 
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, parse_dump
+from portchain.dataplane.local import PhysicalBridge
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 DEADLINE = 20
@@ -81,11 +82,14 @@ class Vswitch:
             "datapath_type=dummy", "fail_mode=secure", "protocols=OpenFlow10,OpenFlow13,OpenFlow14",
         )  # fmt: skip
 
-    def add_port(self, bridge: str, name: str, ofport: int) -> None:
-        """Add a port whose frames can be sent and received by the test; like Neutron's, an access port of a VLAN."""
+    def add_port(self, bridge: str, name: str, ofport: int, *columns: str) -> None:
+        """Add a port whose frames can be sent and received by the test; like Neutron's, an access port of a VLAN.
+
+        :param columns: settings of the port in the place of that.
+        """
         pcap = self.folder / f"{name}.pcap"
         self.run(
-            "ovs-vsctl", "add-port", bridge, name, "tag=1", "--", "set", "interface", name,
+            "ovs-vsctl", "add-port", bridge, name, *(columns or ["tag=1"]), "--", "set", "interface", name,
             "type=dummy", f"ofport_request={ofport}", f"options:tx_pcap={pcap}",
         )  # fmt: skip
 
@@ -141,6 +145,33 @@ class Host:
         for rule in self.neutron_flows:
             self.ofctl(Bridge.INT, "add-flow", rule)
 
+    def add_physical_bridge(self, name: str, vlan: int | None, local_vlan: int) -> PhysicalBridge:
+        """Add the bridge to a physical network that carries one Neutron network, wired as Neutron's agent wires it.
+
+        :param vlan: of the network on the wire, None for untagged frames.
+        """
+        bridge = Bridge.physical(name)
+        self._names[bridge] = f"{self.name}-{name}"
+        self.vswitch.add_bridge(self._names[bridge])
+        to_physical, to_int = f"{self.name}-int-{name}", f"{self.name}-phy-{name}"
+        self.vswitch.add_patch(self._names[Bridge.INT], to_physical, 2, to_int)
+        self.vswitch.add_patch(self._names[bridge], to_int, 1, to_physical)
+        tag = "pop_vlan" if vlan is None else f"mod_vlan_vid:{vlan}"
+        for rule in (
+            "priority=0,actions=NORMAL",
+            f"priority=4,in_port=1,dl_vlan={local_vlan},actions={tag},NORMAL",
+            "priority=2,in_port=1,actions=drop",
+        ):
+            self.ofctl(bridge, "add-flow", rule)
+        here = "vlan_tci=0x0000/0x1fff" if vlan is None else f"dl_vlan={vlan}"
+        retag = "push_vlan:0x8100," if vlan is None else ""
+        for rule in (
+            f"priority=3,in_port=2,{here},actions={retag}set_field:{0x1000 | local_vlan}->vlan_vid,goto_table:60",
+            "priority=2,in_port=2,actions=drop",
+        ):
+            self.ofctl(Bridge.INT, "add-flow", rule)
+        return PhysicalBridge(2, 1)
+
     def ofctl(self, bridge: Bridge, command: str, *args: str, stdin: str | None = None) -> str:
         """Run ovs-ofctl on one of the bridges."""
         options = [arg for arg in args if arg.startswith("--")]
@@ -160,7 +191,7 @@ class Host:
         owned = f"cookie={COOKIE:#x}/-1"
         return [
             rule
-            for bridge in Bridge
+            for bridge in self._names
             for rule in parse_dump(
                 bridge, self.ofctl(bridge, "dump-flows", "--no-stats", "--no-names", owned)
             )
@@ -168,7 +199,9 @@ class Host:
 
     def all_rules(self) -> Mapping[Bridge, int]:
         """How many rules there are, whoever's they are."""
-        return {b: len(parse_dump(b, self.ofctl(b, "dump-flows", "--no-stats"))) for b in Bridge}
+        return {
+            b: len(parse_dump(b, self.ofctl(b, "dump-flows", "--no-stats"))) for b in self._names
+        }
 
     def apply(self, batch: Batch) -> None:
         """Carry out a batch as one bundle."""

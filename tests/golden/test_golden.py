@@ -56,7 +56,7 @@ def _by_place(rule):
     return next(
         t.name
         for t in pipeline.TABLES.values()
-        if (t.bridge, t.number) == (rule.key.bridge, rule.key.table)
+        if (t.bridge.kind, t.number) == (rule.key.bridge.kind, rule.key.table)
     )
 
 

@@ -49,7 +49,7 @@ def compile_guards(switch: LocalSwitch) -> frozenset[Flow]:
 
 def _paths_here(plan: ChainPlan, switch: LocalSwitch) -> Iterator[PathHere]:
     for path in plan.paths:
-        yield PathHere(path, path_label(plan.path_id, path.reverse), switch)
+        yield PathHere(path, plan.id, path_label(plan.path_id, path.reverse), switch)
 
 
 def _stages(here: PathHere) -> Iterator[Flow]:

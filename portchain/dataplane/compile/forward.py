@@ -21,11 +21,13 @@ def deliver(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
     yield rule("FORWARD", Priority.STEP, match, *readdress, f"output:{ingress.ofport}")
     yield from transport.arrive(
         here,
-        target.ingress_mac,
-        transport.ONWARD,
+        target,
         set_field(step(here.label, index), REG_STEP),
         set_field(target_number(target.pair_id), REG_TARGET),
         goto("FORWARD"),
+        mac=target.ingress_mac,
+        index=index,
+        mark=transport.ONWARD,
     )
 
 

@@ -99,7 +99,9 @@ def rejoin(here: PathHere) -> Iterator[Flow]:
             ]
             yield rule("REJOIN", Priority.STEP, match, f"set_field:{port.ofport}->in_port", *onward)
             at_end = set_field(step(here.label, end), REG_STEP)
-            yield from transport.arrive(here, mac, transport.BACK, at_end, goto("REJOIN"))
+            yield from transport.arrive(
+                here, origin, at_end, goto("REJOIN"), mac=mac, index=end, mark=transport.BACK
+            )
         elif ends_here:
             yield from transport.carry(
                 here, "REJOIN", match, origin, mac=mac, index=end, mark=transport.BACK

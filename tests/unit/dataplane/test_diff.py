@@ -5,9 +5,11 @@ from hypothesis import strategies as st
 from portchain.dataplane.diff import FlowConflictError, FlowLedger, diff
 from portchain.dataplane.flow import Bridge, flow
 
+OUTER = (Bridge.TUN, Bridge.physical("a"), Bridge.physical("b"))
+
 flows = st.builds(
     flow,
-    st.sampled_from(Bridge),
+    st.sampled_from([Bridge.INT, *OUTER]),
     st.integers(0, 2),
     st.integers(1, 2),
     st.sets(st.sampled_from(["ip", "in_port=1", "reg8=0x1"]), max_size=2),
@@ -21,10 +23,10 @@ def run(actual, batches):
     table = {f.key: f for f in actual}
     for batch in batches:
         for rule in batch.put:
-            assert rule.key.bridge is batch.bridge
+            assert rule.key.bridge == batch.bridge
             table[rule.key] = rule
         for key in batch.remove:
-            assert key.bridge is batch.bridge
+            assert key.bridge == batch.bridge
             del table[key]
     return set(table.values())
 
@@ -40,12 +42,12 @@ def test_what_is_right_is_not_touched(desired):
 
 
 @given(flow_sets, flow_sets)
-def test_the_tunnels_are_ready_before_and_kept_until_after(desired, actual):
+def test_the_ways_out_are_ready_before_and_kept_until_after(desired, actual):
     places = [("put" if batch.put else "remove", batch.bridge) for batch in diff(desired, actual)]
-    if ("put", Bridge.TUN) in places:
-        assert places[0] == ("put", Bridge.TUN)
-    if ("remove", Bridge.TUN) in places:
-        assert places[-1] == ("remove", Bridge.TUN)
+    order = [("put", True), ("any", False), ("remove", True)]
+    stages = [order.index((what if b in OUTER else "any", b in OUTER)) for what, b in places]
+    assert stages == sorted(stages)
+    assert len(places) == len(set(places)), "one bundle a bridge and stage"
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), flow_sets, max_size=3), max_size=6))

@@ -37,11 +37,26 @@ class FunctionKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """What carries a network between hosts, in Neutron's terms.
+
+    :param network_type: ``vxlan``, ``vlan``, ``flat``, ...
+    :param physical_network: None for tunnels. ``segmentation_id``: None for flat networks.
+    """
+
+    network_type: str
+    physical_network: str | None = None
+    segmentation_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
     """A Neutron port, as far as steering needs it.
 
     :param host: the compute host it is bound to; empty when it is not bound (no host, or binding failed).
     :param plugged: false while Neutron reports the port DOWN, i.e. no virtual interface is there to send to.
+    :param segment: the port is bound to; None while it is not bound.
+    :param mtu: of the port's network, in bytes; 0 if it is not known.
     """
 
     id: str
@@ -53,6 +68,8 @@ class Port:
     plugged: bool = False
     device_id: str = ""
     name: str = ""
+    segment: Segment | None = None
+    mtu: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,12 +64,14 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
             ).start()
 
     def _open_switch(self) -> OpenVSwitch:
-        ovs = cfg.CONF.OVS
+        ovs, api = cfg.CONF.OVS, self._agent_api
+        bridges = {name: api.request_physical_br(name) for name in api.bridge_mappings}
         return OpenVSwitch(
             host=self._host,
             firewall=_firewall(),
-            int_br=self._agent_api.request_int_br(),
-            tun_br=self._agent_api.request_tun_br(),
+            int_br=api.request_int_br(),
+            tun_br=api.request_tun_br(),
+            physical_brs={name: bridge for name, bridge in bridges.items() if bridge is not None},
             patch_to_tun=ovs.int_peer_patch_port,
             patch_to_int=ovs.tun_peer_patch_port,
         )

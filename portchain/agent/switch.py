@@ -1,27 +1,33 @@
 """The host's Open vSwitch: the one module of the agent that reads OVSDB and speaks OpenFlow."""
 
+import ipaddress
+from collections.abc import Mapping
 from typing import Any
 
 from neutron.agent.common import ovs_lib
 from neutron.agent.common import utils as agent_utils
+from neutron_lib import constants as n_const
+from neutron_lib.plugins import utils as plugin_utils
 from neutron_lib.plugins.ml2 import ovs_constants
 from oslo_log import log
 
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, parse_dump
-from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch, PhysicalBridge
 
 LOG = log.getLogger(__name__)
 
 # Bundles came with OpenFlow 1.4; Neutron's bridges speak it already.
 OPENFLOW = ovs_constants.OPENFLOW14
-_TUNNEL_TYPES = frozenset(ovs_constants.TUNNEL_NETWORK_TYPES)
+# GRE over IPv6 has a type of its own in the switch.
+_TUNNEL_TYPES = frozenset({*ovs_constants.TUNNEL_NETWORK_TYPES, n_const.TYPE_GRE_IP6})
 
 
 class OpenVSwitch:
-    """The integration bridge and the tunnel bridge that Neutron's agent has set up.
+    """The bridges that Neutron's agent has set up.
 
     :param int_br: integration bridge as the agent extension API gives it. ``tun_br`` likewise, None without tunnels.
+    :param physical_brs: physical network -> its bridge, likewise.
     :param patch_to_tun: name of the port of br-int that leads to br-tun; ``patch_to_int`` the reverse.
     """
 
@@ -32,6 +38,7 @@ class OpenVSwitch:
         firewall: Firewall,
         int_br: Any,
         tun_br: Any | None,
+        physical_brs: Mapping[str, Any],
         patch_to_tun: str,
         patch_to_int: str,
     ) -> None:
@@ -40,6 +47,8 @@ class OpenVSwitch:
         self._bridges = {Bridge.INT: int_br}
         if tun_br is not None:
             self._bridges[Bridge.TUN] = tun_br
+        self._physical = {name: Bridge.physical(name) for name in physical_brs}
+        self._bridges |= {self._physical[name]: bridge for name, bridge in physical_brs.items()}
         self._patch_to_tun = patch_to_tun
         self._patch_to_int = patch_to_int
         for bridge in self._bridges.values():
@@ -52,20 +61,15 @@ class OpenVSwitch:
 
         :raises Exception: of ovsdbapp, when the database does not answer.
         """
-        tunnels = self._interfaces(Bridge.TUN)
+        integration, tunnels = self._interfaces(Bridge.INT), self._interfaces(Bridge.TUN)
         return LocalSwitch(
             host=self._host,
             firewall=self._firewall,
-            ports=self._vif_ports(),
-            patch_to_tun=self._ofport_of(self._interfaces(Bridge.INT), self._patch_to_tun),
-            patch_to_int=self._ofport_of(tunnels, self._patch_to_int),
-            tunnels={
-                row["options"]["remote_ip"]: row["ofport"]
-                for row in tunnels
-                if row["type"] in _TUNNEL_TYPES
-                and _is_plugged(row)
-                and "remote_ip" in row["options"]
-            },
+            ports=self._vif_ports(integration),
+            patch_to_tun=_ofport_of(integration, self._patch_to_tun),
+            patch_to_int=_ofport_of(tunnels, self._patch_to_int),
+            tunnels=_tunnels(tunnels),
+            physical=self._physical_bridges(integration),
         )
 
     def dump(self) -> list[Flow]:
@@ -102,13 +106,25 @@ class OpenVSwitch:
             argv, run_as_root=True, process_input=stdin, privsep_exec=True, log_fail_as_error=False
         )
 
-    def _vif_ports(self) -> dict[str, LocalPort]:
+    def _physical_bridges(self, integration: list[dict[str, Any]]) -> dict[str, PhysicalBridge]:
+        found = {}
+        for name, bridge in self._physical.items():
+            own = self._bridges[bridge].br_name
+            here = _patch_name(own, ovs_constants.PEER_INTEGRATION_PREFIX)
+            there = _patch_name(own, ovs_constants.PEER_PHYSICAL_PREFIX)
+            to_physical = _ofport_of(integration, here)
+            to_int = _ofport_of(self._interfaces(bridge), there)
+            if to_physical is not None and to_int is not None:
+                found[name] = PhysicalBridge(to_physical, to_int)
+        return found
+
+    def _vif_ports(self, integration: list[dict[str, Any]]) -> dict[str, LocalPort]:
         vlans = {
             row["name"]: _vlan(row)
             for row in self._rows(Bridge.INT, "Port", ["name", "tag", "other_config"])
         }
         ports = {}
-        for row in self._interfaces(Bridge.INT):
+        for row in integration:
             port_id = row["external_ids"].get("iface-id")
             vlan = vlans.get(row["name"])
             if port_id and vlan and _is_plugged(row):
@@ -125,11 +141,27 @@ class OpenVSwitch:
             return []
         return self._bridges[bridge].get_ports_attributes(table, columns=columns, if_exists=True)
 
-    @staticmethod
-    def _ofport_of(rows: list[dict[str, Any]], name: str) -> int | None:
-        return next(
-            (row["ofport"] for row in rows if row["name"] == name and _is_plugged(row)), None
-        )
+
+def _ofport_of(rows: list[dict[str, Any]], name: str) -> int | None:
+    return next((row["ofport"] for row in rows if row["name"] == name and _is_plugged(row)), None)
+
+
+def _patch_name(bridge: str, prefix: str) -> str:
+    """Name of one end of the link between br-int and a physical bridge, as Neutron's agent forms it."""
+    return str(plugin_utils.get_interface_name(bridge, prefix=prefix))
+
+
+def _tunnels(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Remote address -> port. Of tunnels of several types to one host always the same one serves."""
+    usable = [
+        row
+        for row in rows
+        if row["type"] in _TUNNEL_TYPES and _is_plugged(row) and "remote_ip" in row["options"]
+    ]
+    return {
+        str(ipaddress.ip_address(row["options"]["remote_ip"])): row["ofport"]
+        for row in sorted(usable, key=lambda row: str(row["name"]))
+    }
 
 
 def _is_plugged(row: dict[str, Any]) -> bool:

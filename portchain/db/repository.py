@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from neutron.db.models import segment as segment_models
 from neutron.plugins.ml2 import models as ml2
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
@@ -165,8 +166,8 @@ def _port_query() -> sa.Select[Any]:
     """Select what the model needs of ports; ORM rows of Neutron's would load ten relations with
     each.
     """
-    port, binding = models_v2.Port, ml2.PortBinding
-    return sa.select(
+    port, binding, network = models_v2.Port, ml2.PortBinding, models_v2.Network
+    query = sa.select(
         port.id,
         port.network_id,
         port.project_id,
@@ -176,7 +177,9 @@ def _port_query() -> sa.Select[Any]:
         port.name,
         binding.host,
         binding.vif_type,
-    ).join(
+        network.mtu,
+    )
+    return query.join(network, network.id == port.network_id).join(
         binding,
         # While an instance migrates there is a second, inactive binding.
         sa.and_(binding.port_id == port.id, binding.status == constants.ACTIVE),
@@ -194,10 +197,35 @@ def _load_ports(session: Any, query: sa.Select[Any]) -> dict[str, model.Port]:
         .order_by(allocation.ip_address)
     ):
         addresses[port_id].append(address)
-    return {row.id: _port(row, addresses[row.id]) for row in rows}
+    segments = _segments(session, [row.id for row in rows])
+    return {row.id: _port(row, addresses[row.id], segments.get((row.id, row.host))) for row in rows}
 
 
-def _port(row: Any, addresses: Sequence[str]) -> model.Port:
+def _segments(session: Any, port_ids: Sequence[str]) -> dict[tuple[str, str], model.Segment]:
+    """Return the segments that ports are bound to, by port and host."""
+    level, segment = ml2.PortBindingLevel, segment_models.NetworkSegment
+    rows = session.execute(
+        sa.select(
+            level.port_id,
+            level.host,
+            segment.network_type,
+            segment.physical_network,
+            segment.segmentation_id,
+        )
+        .join(segment, segment.id == level.segment_id)
+        .where(level.port_id.in_(port_ids))
+        # With hierarchical binding the last level is the one of the host's switch.
+        .order_by(level.level)
+    )
+    return {
+        (row.port_id, row.host): model.Segment(
+            row.network_type, row.physical_network, row.segmentation_id
+        )
+        for row in rows
+    }
+
+
+def _port(row: Any, addresses: Sequence[str], segment: model.Segment | None) -> model.Port:
     return model.Port(
         id=row.id,
         network_id=row.network_id,
@@ -208,6 +236,8 @@ def _port(row: Any, addresses: Sequence[str]) -> model.Port:
         plugged=row.status != constants.PORT_STATUS_DOWN,
         device_id=row.device_id,
         name=row.name or "",
+        segment=segment,
+        mtu=row.mtu or 0,
     )
 
 

@@ -16,7 +16,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from portchain.dataplane.pipeline import MAX_HOPS
-from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, PortRange, Source, Target
+from portchain.dataplane.plan import (
+    ChainPlan,
+    Classifier,
+    Hop,
+    Path,
+    PortRange,
+    Segment,
+    Source,
+    Target,
+)
 from portchain.model import HostReport
 from portchain.rules import MAX_WEIGHT
 
@@ -25,7 +34,7 @@ SERVER_TOPIC = "port_chain-server"
 VERSION = "1.0"
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
-_MAX_PORT, _MAX_PATH_ID, _MAX_PROTOCOL = 65535, 65535, 255
+_MAX_PORT, _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 65535, 255, 4094
 _MAX_TEXT = 4095
 
 T = TypeVar("T")
@@ -155,6 +164,7 @@ def _source(item: Mapping[str, Any], classifiers: int) -> Source:
         tunnel_ip=_tunnel_ip(item),
         mac=_mac(item, "mac"),
         addresses=tuple(_address(address, "addresses") for address in _list(item, "addresses")),
+        segment=_segment(item, "segment"),
     )
 
 
@@ -186,7 +196,18 @@ def _target(item: Mapping[str, Any]) -> Target:
         egress_mac=_mac(item, "egress_mac"),
         weight=_int(item, "weight", 0, MAX_WEIGHT),
         bridges=bool(item.get("bridges", False)),
+        ingress_segment=_segment(item, "ingress_segment"),
+        egress_segment=_segment(item, "egress_segment"),
     )
+
+
+def _segment(item: Mapping[str, Any], name: str) -> Segment | None:
+    if item.get(name) is None:
+        return None
+    segment = _mapping(item[name], name)
+    untagged = segment.get("vlan") is None
+    vlan = None if untagged else _int(segment, "vlan", 1, _MAX_VLAN)
+    return Segment(_text(segment, "physical_network"), vlan)
 
 
 # --- Values.

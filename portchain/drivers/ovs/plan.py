@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
+from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Segment, Source, Target
 from portchain.model import (
     ChainSnapshot,
     FlowClassifier,
@@ -85,6 +85,8 @@ def _turned(hop: Hop) -> Hop:
             ingress_mac=target.egress_mac,
             egress_port=target.ingress_port,
             egress_mac=target.ingress_mac,
+            ingress_segment=target.egress_segment,
+            egress_segment=target.ingress_segment,
         )
         for target in hop.targets
     )
@@ -139,7 +141,13 @@ def _ends(
             if port is not None and port.host:
                 tunnel_ip = tunnel_ips.get(port.host, "")
                 yield Source(
-                    number, port_id, port.host, tunnel_ip, port.mac_address, port.fixed_ips
+                    number,
+                    port_id,
+                    port.host,
+                    tunnel_ip,
+                    port.mac_address,
+                    port.fixed_ips,
+                    _segment(port),
                 )
 
 
@@ -149,7 +157,7 @@ def _targets(
     for pair in sorted(group.port_pairs, key=lambda pair: pair.id):
         if _why_unusable(pair, ports):
             continue
-        ingress = ports[pair.ingress]
+        ingress, egress = ports[pair.ingress], ports[pair.egress]
         yield Target(
             pair_id=pair.id,
             host=ingress.host,
@@ -157,10 +165,19 @@ def _targets(
             ingress_port=pair.ingress,
             ingress_mac=ingress.mac_address,
             egress_port=pair.egress,
-            egress_mac=ports[pair.egress].mac_address,
+            egress_mac=egress.mac_address,
             weight=pair.weight,
             bridges=pair.kind is FunctionKind.L2,
+            ingress_segment=_segment(ingress),
+            egress_segment=_segment(egress),
         )
+
+
+def _segment(port: Port) -> Segment | None:
+    """Where a port is on a physical network; None if it is on a tunnel network or one that ends at its host."""
+    if port.segment is None or port.segment.physical_network is None:
+        return None
+    return Segment(port.segment.physical_network, port.segment.segmentation_id)
 
 
 def _why_unusable(pair: PortPair, ports: Mapping[str, Port]) -> str:

@@ -1,5 +1,7 @@
 """What the compiler makes of chains: by table names and meaning; test_golden.py has whole tables."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from portchain.dataplane.compile import compile_chain, compile_guards, target_nu
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.local import Firewall
 from portchain.dataplane.pipeline import TABLES
+from portchain.dataplane.plan import Segment
 from tests.plans import HOSTS, chain, classifier, ident, source, switch, target
 
 
@@ -105,6 +108,19 @@ def test_chain_frames_that_nobody_waits_for_are_dropped():
         (Bridge.INT, "drop"),
         (Bridge.TUN, "drop"),
     }
+
+
+@pytest.mark.parametrize(
+    ("segment", "reason"),
+    [
+        (None, "the port there is not on a VLAN or flat network"),
+        (Segment("physnet1", 100), "h1 has no bridge for physical network physnet1"),
+    ],
+)
+def test_without_any_way_to_a_host_the_chain_says_why(segment, reason):
+    there = replace(target("a", "h2"), ingress_segment=segment)
+    compiled = compile_chain(chain([there]), replace(switch("h1", "vm"), tunnels={}))
+    assert compiled.missing == (f"no tunnel from host h1 to h2 (192.0.2.2), and {reason}",)
 
 
 def test_an_undeclared_rule_raises():

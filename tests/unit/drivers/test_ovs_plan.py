@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from portchain.dataplane import plan as plans
 from portchain.drivers.ovs.driver import updates_by_host
 from portchain.drivers.ovs.plan import Planned, plan_chain
 from portchain.model import (
@@ -14,6 +15,7 @@ from portchain.model import (
     PortChain,
     PortPair,
     PortPairGroup,
+    Segment,
 )
 from portchain.rpc import contract
 from tests.plans import TUNNEL_IPS, ident, mac
@@ -195,6 +197,23 @@ def test_bridging_functions_are_marked():
     path = plan_chain(known, TUNNEL_IPS).plan.paths[0]
     assert [[t.bridges for t in hop.targets] for hop in path.hops] == [[False, False], [True]]
     assert {origin.pair_id for origin in path.origins} == {ident("pp1"), ident("pp2")}
+
+
+def test_ports_on_provider_networks_say_where():
+    vlan, flat = Segment("vlan", "physnet1", 100), Segment("flat", "physnet2")
+    known = plan(
+        symmetric=True,
+        src={"segment": vlan},
+        pp3_in={"segment": vlan},
+        pp3_out={"segment": flat},
+        pp1_in={"segment": Segment("vxlan", None, 17)},
+    )
+    forward, reverse = known.plan.paths
+    assert forward.sources[0].segment == plans.Segment("physnet1", 100)
+    (pp3,), (turned,) = forward.hops[1].targets, reverse.hops[0].targets
+    assert pp3.ingress_segment == turned.egress_segment == plans.Segment("physnet1", 100)
+    assert pp3.egress_segment == turned.ingress_segment == plans.Segment("physnet2", None)
+    assert {t.ingress_segment for t in forward.hops[0].targets} == {None}
 
 
 def test_each_host_gets_one_update_and_those_left_are_told():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
+from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Segment, Source, Target
 from portchain.model import HostReport
 from portchain.rpc import contract
 from portchain.rpc.contract import ContractError, PlanUpdate
@@ -29,11 +29,30 @@ classifiers = st.builds(
     source_port_known=st.booleans(),
 )
 tunnel_ips = addresses | st.just("")
+segments = st.none() | st.builds(Segment, texts, st.none() | st.integers(1, 4094))
 sources = st.builds(
-    Source, st.just(0), uuids, texts, tunnel_ips, macs, st.lists(addresses, max_size=2).map(tuple)
+    Source,
+    st.just(0),
+    uuids,
+    texts,
+    tunnel_ips,
+    macs,
+    st.lists(addresses, max_size=2).map(tuple),
+    segments,
 )
 targets = st.builds(
-    Target, uuids, texts, tunnel_ips, uuids, macs, uuids, macs, st.integers(0, 99), st.booleans()
+    Target,
+    uuids,
+    texts,
+    tunnel_ips,
+    uuids,
+    macs,
+    uuids,
+    macs,
+    st.integers(0, 99),
+    st.booleans(),
+    segments,
+    segments,
 )
 hops = st.builds(
     Hop, st.integers(0, 99), st.lists(targets, max_size=2).map(tuple), st.just(("ip_src",))

@@ -50,7 +50,7 @@ def run(implementation: Implementation, plan: Plan, points: list[Point], console
     console.rule(f"{implementation.name} {implementation.version}")
     with console.status("preparing the environment"):
         software = implementation.software(report)
-    lab = Lab(layout.Layout("bench", plan.hosts, plan.firewall, software))
+    lab = Lab(layout.Layout("bench", plan.hosts, plan.firewall, software=software))
     # uWSGI finds distributions in the directory it is started in: here, it would find portchain.
     layout.ROOT.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(layout.ROOT):

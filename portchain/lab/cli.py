@@ -38,6 +38,20 @@ def parser() -> argparse.ArgumentParser:
             default="openvswitch",
             help="the agents' firewall driver (default: %(default)s)",
         )
+        made.add_argument(
+            "--network",
+            choices=layout.NETWORKS,
+            default="vxlan",
+            help="what carries tenants' networks between the hosts (default: %(default)s)",
+        )
+        made.add_argument(
+            "--l2-population",
+            action="store_true",
+            help="Neutron tells the hosts where addresses are, and they make only the tunnels they need",
+        )
+        made.add_argument(
+            "--ipv6-underlay", action="store_true", help="tunnels run over IPv6 instead of IPv4"
+        )
     add("down", "End and remove a lab, half-built ones included.")
     add("status", "Show what runs.")
     add("shell", "Open a shell beside the servers, with openstack ready to use.")

@@ -26,9 +26,20 @@ echo 'openstack is ready: you are the user "demo"; as-admin and as-demo switch, 
 """
 
 
+def _layout(arguments: argparse.Namespace) -> layout.Layout:
+    return layout.Layout(
+        arguments.name,
+        arguments.hosts,
+        arguments.firewall,
+        arguments.network,
+        arguments.l2_population,
+        arguments.ipv6_underlay,
+    )
+
+
 def up(arguments: argparse.Namespace) -> Lab:
     """Bring a lab up and show progress."""
-    lab = Lab(layout.Layout(arguments.name, arguments.hosts, arguments.firewall))
+    lab = Lab(_layout(arguments))
     began = time.monotonic()
     with console.status(f"bringing up lab {arguments.name!r}"):
         lab.up(lambda step: console.print(f"  [green]✓[/] {step}"))
@@ -117,7 +128,7 @@ def _kill(arguments: argparse.Namespace) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    wanted = layout.Layout(arguments.name, arguments.hosts, arguments.firewall)
+    wanted = _layout(arguments)
     lab = Lab(wanted)
     if (
         not lab.is_up()

@@ -2,6 +2,7 @@
 
 from portchain.lab import layout
 from portchain.lab.layout import CONTROLLER_IP, PASSWORD
+from portchain.lab.network import UNDERLAY_BRIDGE
 
 _RABBIT_URL = f"rabbit://openstack:{PASSWORD}@{CONTROLLER_IP}:{layout.RABBIT_PORT}/"
 
@@ -71,7 +72,7 @@ transport_url = {_RABBIT_URL}
 auth_strategy = keystone
 api_paste_config = {lab.directory}/api-paste.ini
 state_path = {lab.directory}/neutron
-global_physnet_mtu = {layout.PHYSNET_MTU}
+global_physnet_mtu = {lab.physnet_mtu}
 dhcp_agent_notification = false
 notify_nova_on_port_status_changes = false
 notify_nova_on_port_data_changes = false
@@ -107,16 +108,26 @@ quota_port = -1
 """
 
 
-def ml2() -> str:
+def ml2(lab: layout.Layout) -> str:
     """Neutron's ml2_conf.ini."""
-    return """\
+    # Tenants cannot make flat networks: each needs a physical network of its own.
+    for_tenants = "" if lab.network == "flat" else lab.network
+    drivers = "openvswitch,l2population" if lab.l2_population else "openvswitch"
+    return f"""\
 [ml2]
-type_drivers = vxlan,vlan,flat,local
-tenant_network_types = vxlan
-mechanism_drivers = openvswitch
+type_drivers = vxlan,gre,geneve,vlan,flat,local
+tenant_network_types = {for_tenants}
+mechanism_drivers = {drivers}
 extension_drivers = port_security
+overlay_ip_version = {6 if lab.ipv6_underlay else 4}
 [ml2_type_vxlan]
 vni_ranges = 1:10000
+[ml2_type_geneve]
+vni_ranges = 1:10000
+[ml2_type_gre]
+tunnel_id_ranges = 1:10000
+[ml2_type_vlan]
+network_vlan_ranges = {layout.PHYSICAL_NETWORK}:100:199
 [securitygroup]
 enable_security_group = true
 """
@@ -133,6 +144,7 @@ def agent(lab: layout.Layout, host: str) -> str:
         "privsep_namespace",
         "privsep_ovs_vsctl",
     )
+    mapping = f"{layout.PHYSICAL_NETWORK}:{UNDERLAY_BRIDGE}"
     privsep = "\n".join(f"[{section}]\nhelper_command = {helper}" for section in sections)
     return f"""\
 [DEFAULT]
@@ -146,10 +158,12 @@ use_stderr = true
 root_helper = env
 report_interval = 5
 ovsdb_monitor_respawn_interval = 2
-tunnel_types = vxlan
+tunnel_types = {lab.network if lab.has_tunnels else ""}
+l2_population = {lab.l2_population}
 extensions = {",".join(lab.software.agent_extensions)}
 [ovs]
 local_ip = {lab.tunnel_ip(host)}
+bridge_mappings = {"" if lab.has_tunnels else mapping}
 datapath_type = netdev
 ovsdb_connection = tcp:127.0.0.1:{layout.OVSDB_PORT}
 [securitygroup]

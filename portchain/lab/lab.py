@@ -132,7 +132,7 @@ class Lab:
             "rabbitmq/enabled_plugins": "[].\n",
             "keystone.conf": configs.keystone(str(lab.directory)),
             "neutron.conf": configs.neutron(lab),
-            "ml2_conf.ini": configs.ml2(),
+            "ml2_conf.ini": configs.ml2(lab),
             "policy.yaml": "{}\n",
             "clouds.yaml": configs.clouds(),
             "openrc-demo": configs.openrc("demo"),

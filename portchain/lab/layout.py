@@ -21,8 +21,8 @@ CACHE = Path(os.environ.get("PORTCHAIN_LAB_CACHE", "/var/cache/portchain-lab"))
 CONTROLLER_IP = "10.101.0.2"
 MANAGEMENT_PREFIX = 24
 UNDERLAY_MTU = 9000
-# Leaves tenants 1500 bytes (VXLAN takes 50) and the wire has room for the chain header on top.
-PHYSNET_MTU = 1550
+TENANT_MTU = 1500
+PHYSICAL_NETWORK = "physnet1"
 
 KEYSTONE_PORT = 5000
 NEUTRON_PORT = 9696
@@ -36,6 +36,9 @@ PASSWORD = "portchain"  # noqa: S105
 MAX_HOSTS = 50
 
 FIREWALLS = ("openvswitch", "noop")
+# What carries tenants' networks, with the bytes that Neutron takes off for it over IPv4.
+NETWORKS = {"vxlan": 50, "gre": 42, "geneve": 50, "vlan": 0, "flat": 0}
+IPV6_OVERHEAD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +88,17 @@ class Layout:
     :param name: up to 10 lower-case letters and digits.
     :param hosts: number of compute hosts.
     :param firewall: the agents' firewall driver, one of ``FIREWALLS``.
+    :param network: what carries tenants' networks between hosts, one of ``NETWORKS``.
+    :param l2_population: hosts learn from Neutron where addresses are, and make only the tunnels that they need.
+    :param ipv6_underlay: tunnels run over IPv6.
     """
 
     name: str = "demo"
     hosts: int = 3
     firewall: str = "openvswitch"
+    network: str = "vxlan"
+    l2_population: bool = False
+    ipv6_underlay: bool = False
     software: Software = field(default_factory=Software.installed)
 
     def __post_init__(self) -> None:
@@ -101,6 +110,12 @@ class Layout:
             raise LabError(msg)
         if self.firewall not in FIREWALLS:
             msg = f"firewall {self.firewall!r}: one of {', '.join(FIREWALLS)}, please"
+            raise LabError(msg)
+        if self.network not in NETWORKS:
+            msg = f"network {self.network!r}: one of {', '.join(NETWORKS)}, please"
+            raise LabError(msg)
+        if not self.has_tunnels and (self.l2_population or self.ipv6_underlay):
+            msg = f"network {self.network!r} has no tunnels, for l2 population or over IPv6"
             raise LabError(msg)
 
     @property
@@ -151,8 +166,20 @@ class Layout:
         return f"10.101.0.{10 + int(host[1:])}"
 
     def tunnel_ip(self, host: str) -> str:
-        """A host's VXLAN tunnel end point."""
-        return f"10.102.0.{10 + int(host[1:])}"
+        """A host's tunnel end point."""
+        number = 10 + int(host[1:])
+        return f"fd00:102::{number:x}" if self.ipv6_underlay else f"10.102.0.{number}"
+
+    @property
+    def has_tunnels(self) -> bool:
+        """Whether tunnels carry tenants' networks; else the wire between the hosts does."""
+        return self.network not in ("vlan", "flat")
+
+    @property
+    def physnet_mtu(self) -> int:
+        """What Neutron is told of the underlay: just enough for ``TENANT_MTU``. The wire has room for more."""
+        overhead = NETWORKS[self.network] + (IPV6_OVERHEAD if self.ipv6_underlay else 0)
+        return TENANT_MTU + overhead
 
 
 def tap_name(port_id: str) -> str:

@@ -79,8 +79,10 @@ def disable_offloads(namespace: str, devices: Iterable[str]) -> None:
 
 def configure_tunnel_end(lab: layout.Layout, host: str) -> None:
     """Give ``br-phy`` the tunnel's address; needed again after each start of the switch."""
+    # Without looking for duplicates, an IPv6 address is usable at once.
+    prefix, options = (64, " nodad") if lab.ipv6_underlay else (24, "")
     netns.ip(
-        f"addr replace {lab.tunnel_ip(host)}/24 dev {UNDERLAY_BRIDGE}",
+        f"addr replace {lab.tunnel_ip(host)}/{prefix} dev {UNDERLAY_BRIDGE}{options}",
         f"link set {UNDERLAY_BRIDGE} up",
         namespace=lab.namespace(host),
     )

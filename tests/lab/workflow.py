@@ -7,6 +7,7 @@ from typing import Any
 from portchain.dataplane.flow import COOKIE
 from portchain.lab import journey, traffic
 from portchain.lab.lab import Lab
+from portchain.lab.layout import PHYSICAL_NETWORK
 from portchain.lab.machines import Machine
 from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
@@ -44,7 +45,7 @@ class Workflow:
         tells the hosts of its members up to seconds late, again and again while machines come and go (docs/operations.md):
         what it drops meanwhile says nothing about a chain. The demo runs with that rule.
         """
-        self.net = self.cloud.create_network(name="net1")
+        self.net = self.make_network()
         self.cloud.create_subnet(network_id=self.net.id, ip_version=4, cidr=SUBNET)
         (group,) = self.cloud.security_groups(name="default", project_id=self.net.project_id)
         self.let_in = self.cloud.create_security_group_rule(
@@ -60,6 +61,17 @@ class Workflow:
             host, *ports = FUNCTIONS[name]
             self.start(name, host, *ports, kind=kind)
         self.lab.vms.wait_active(self.machines.values())
+
+    def make_network(self) -> Any:
+        if self.lab.layout.network != "flat":
+            return self.cloud.create_network(name="net1")
+        # Only the administrator can, for the project.
+        return self.lab.sdk("admin").network.create_network(
+            name="net1",
+            project_id=self.lab.sdk("demo").current_project_id,
+            provider_network_type="flat",
+            provider_physical_network=PHYSICAL_NETWORK,
+        )
 
     def make_ports(self, *names: str) -> None:
         for name in names:
@@ -237,7 +249,8 @@ class Workflow:
         found = {}
         for host in self.lab.hosts:
             lines = []
-            for bridge in ("br-int", "br-tun"):
+            bridges = self.lab.vsctl(host, "list-br").split()
+            for bridge in bridges:
                 for command in ("dump-flows", "dump-groups"):
                     lines += self.lab.ofctl(host, command, bridge).splitlines()
             found[host] = [

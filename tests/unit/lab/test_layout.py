@@ -1,5 +1,7 @@
 """Names, addresses and texts that only have to be computed."""
 
+from typing import Any
+
 import pytest
 
 from portchain.lab import configs, guest
@@ -90,3 +92,30 @@ def test_ipv6_addresses_get_ipv6_routes() -> None:
     lines = guest.routing([nic("eth0", "2001:db8::5/64", "10.0.0.1")], guest.L3)
     assert "-6 route replace 2001:db8::/64 dev eth0 table 200" in lines
     assert not any("default" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "mtu", "tunnels"),
+    [
+        ({}, 1550, "vxlan"),
+        ({"network": "gre"}, 1542, "gre"),
+        ({"network": "vlan"}, 1500, ""),
+        ({"ipv6_underlay": True, "l2_population": True}, 1570, "vxlan"),
+    ],
+)
+def test_tenants_have_1500_bytes_over_every_way(
+    chosen: dict[str, Any], mtu: int, tunnels: str
+) -> None:
+    lab = Layout("a", software=SOFTWARE, **chosen)
+    assert f"global_physnet_mtu = {mtu}\n" in configs.neutron(lab)
+    agent = configs.agent(lab, "h1")
+    assert f"tunnel_types = {tunnels}\n" in agent
+    assert f"local_ip = {'fd00:102::b' if lab.ipv6_underlay else '10.102.0.11'}\n" in agent
+    assert ("bridge_mappings = physnet1:br-phy\n" in agent) is (tunnels == "")
+    assert ("l2population" in configs.ml2(lab)) is lab.l2_population
+
+
+@pytest.mark.parametrize("chosen", [{"network": "ipx"}, {"network": "flat", "ipv6_underlay": True}])
+def test_networks_that_cannot_be_are_refused(chosen: dict[str, Any]) -> None:
+    with pytest.raises(LabError, match="network"):
+        Layout("a", software=SOFTWARE, **chosen)

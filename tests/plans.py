@@ -21,7 +21,9 @@ def mac(name: str) -> str:
     )
 
 
-def target(name: str, host: str, weight: int = 1, bridges: bool = False) -> Target:
+def target(
+    name: str, host: str, weight: int = 1, bridges: bool = False, encapsulation: str = ""
+) -> Target:
     """A pair called ``name`` with ports ``name-in`` and ``name-out`` on a host."""
     return Target(
         pair_id=ident(name),
@@ -33,6 +35,7 @@ def target(name: str, host: str, weight: int = 1, bridges: bool = False) -> Targ
         egress_mac=mac(f"{name}-out"),
         weight=weight,
         bridges=bridges,
+        encapsulation=encapsulation,
     )
 
 

@@ -27,8 +27,10 @@ REG_NEUTRON_NET = "reg6"
 
 MAX_HOPS = 254  # The service index counts down from 255 and 0 is invalid (RFC 8300, 2.2).
 FIRST_SERVICE_INDEX = 255
+FIRST_NSH_TTL = 63  # Each forwarder takes one off and 0 is dropped (RFC 8300, 2.2).
+MAX_NSH_HOPS = FIRST_NSH_TTL
 
-_FORWARD_LABEL, _REVERSE_LABEL = 0x10000, 0x20000
+_FORWARD_LABEL, _REVERSE_LABEL, _IPV6_LABEL = 0x10000, 0x20000, 0x40000
 
 DONE = 0xFF000000
 """In ``REG_STEP``: the packet has left its chain and must not be classified again."""
@@ -41,6 +43,13 @@ def path_label(path_id: int, reverse: bool = False) -> int:
     :param path_id: 1..65535.
     """
     return (_REVERSE_LABEL if reverse else _FORWARD_LABEL) | path_id
+
+
+def function_label(label: int, ethertype: str) -> int:
+    """The label of a path towards functions that understand MPLS: unlike between hosts there is an IP packet right behind it,
+    and only the label can say of which family.
+    """
+    return label | (_IPV6_LABEL if ethertype == "IPv6" else 0)
 
 
 def step(label: int, hop: int) -> int:
@@ -94,6 +103,12 @@ _CLASSIFIED = frozenset(
 )
 _HOOK_WRITES = frozenset({REG_STEP})
 _HOOK_MATCHES = _CLASSIFIED | {REG_STEP}
+_NSH_WRITES = frozenset({"nsh_spi", "nsh_si", "nsh_ttl"})
+_FRAME_MATCHES = frozenset(
+    {"mpls", "vlan_tci", "dl_vlan", "dl_src"}
+    | {"mpls_label", "mpls_tc", "mpls_ttl", "mpls_bos"}
+    | {"dl_type", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si", "nsh_ttl"}
+)
 _FRAME_WRITES = frozenset({"eth_dst", "eth_src", "mpls_label", "mpls_tc", "mpls_ttl"})
 
 
@@ -109,9 +124,8 @@ TABLES = {
             "LOCAL_SWITCHING",
             Bridge.INT,
             0,
-            _HOOK_MATCHES
-            | _set("mpls", "vlan_tci", "dl_vlan", "dl_src", "mpls_label", "mpls_tc", "icmp_type"),
-            _set(REG_STEP, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET),
+            _HOOK_MATCHES | _FRAME_MATCHES | {"icmp_type"},
+            _set(REG_STEP, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
             _set("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
             neutron=True,
         ),
@@ -150,8 +164,8 @@ TABLES = {
             "FORWARD",
             Bridge.INT,
             152,
-            _set(REG_STEP, REG_TARGET),
-            _FRAME_WRITES,
+            _set(REG_STEP, REG_TARGET, "ip", "ipv6"),
+            _FRAME_WRITES | _NSH_WRITES,
             outputs=True,
         ),
         Table(
@@ -201,6 +215,7 @@ class Priority:
         50  # below the firewall's rule for a port in table 60 (100), above NORMAL (1)
     )
     LINK = 330  # neighbour discovery stays out of chains
+    EXPIRED = 312  # from a function, with a header whose time to live is over
     RETURN_EXACT = 311  # from a function, source address known to belong to the chain's source port
     RETURN = 310
     ARRIVE = 301
@@ -213,6 +228,7 @@ class Priority:
 # --- Checking.
 
 _SET_FIELD = re.compile(r"set_field:[^,]*->(\w+)")
+_MOVE = re.compile(r"move:\w+\[\]->NXM_OF_(\w+)\[\]")
 _GOTO = re.compile(r"(?:goto_table:|resubmit\(,)(\d+)")
 _MULTIPATH = re.compile(r"multipath\([^)]*NXM_NX_(REG\d+)")
 _OUTPUT = re.compile(r"(?:^|,)(?:output:\d+|in_port|NORMAL)(?:,|$)", re.ASCII)
@@ -237,6 +253,7 @@ def _check(flow: Flow) -> None:
         raise UndeclaredFlowError(f"no such table: {flow}")
     written = set(_SET_FIELD.findall(flow.actions))
     written |= {register.lower() for register in _MULTIPATH.findall(flow.actions)}
+    written |= {field.lower() for field in _MOVE.findall(flow.actions)}
     successors = {_name(table.bridge, int(number)) for number in _GOTO.findall(flow.actions)}
     found = (
         ("match", {word.partition("=")[0] for word in flow.key.match}, table.matches),

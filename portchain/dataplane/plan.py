@@ -5,6 +5,7 @@ predecessor ends in the same flows.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 PortRange = tuple[int, int]
 
@@ -60,6 +61,13 @@ class Source:
     segment: Segment | None = None
 
 
+class Encapsulation(StrEnum):
+    """The chain headers that functions can understand."""
+
+    MPLS = "mpls"
+    NSH = "nsh"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A port pair that can take traffic of a hop.
@@ -69,6 +77,8 @@ class Target:
     :param ingress_mac: MAC address of the ingress port, ``xx:xx:xx:xx:xx:xx``. ``egress_mac`` likewise.
     :param bridges: the function hands on frames as they are (``l2``); otherwise it routes (``l3``).
     :param ingress_segment: the ingress port's; None if its network is no provider network. ``egress_segment`` likewise.
+    :param encapsulation: the header with which the function gets packets and hands them back, a value of ``Encapsulation``;
+        empty for one that knows nothing of chains.
     """
 
     pair_id: str
@@ -82,6 +92,12 @@ class Target:
     bridges: bool = False
     ingress_segment: Segment | None = None
     egress_segment: Segment | None = None
+    encapsulation: str = ""
+
+    @property
+    def keeps_addresses(self) -> bool:
+        """Whether the function hands back frames with the source address that they came with."""
+        return self.bridges or self.encapsulation == Encapsulation.NSH
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +129,11 @@ class Path:
     def origins(self) -> tuple[Source | Target, ...]:
         """Those whose frames the last hop hands back, and from whose place they go on to the destination.
 
-        Functions that bridge leave a frame's source address as it is. So what the last hop hands back is a frame of the last
-        function that routes or, if there is none, of the source itself.
+        Functions that bridge, or get the frame inside NSH, leave its source address as it is. So what the last hop hands back
+        is a frame of the last function that routes or, if there is none, of the source itself.
         """
         for hop in reversed(self.hops):
-            routers = tuple(target for target in hop.targets if not target.bridges)
+            routers = tuple(target for target in hop.targets if not target.keeps_addresses)
             if routers:
                 return routers
         return self.sources

@@ -4,6 +4,8 @@ Version history of the messages (a receiver takes any minor version of its own m
 know, so either side may be one release ahead):
 
 * 1.0: ``apply`` to agents; ``sync`` and ``report`` to the server.
+* 1.1: a hop whose functions understand chain headers has its targets in ``aware_targets``. An agent of 1.0 finds none in such
+  a hop and holds its traffic back; it would have given the functions packets without their header.
 
 Everything received is checked before use: rules for the switch are made of these values.
 """
@@ -34,6 +36,7 @@ SERVER_TOPIC = "port_chain-server"
 VERSION = "1.0"
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
+_WORD = re.compile(r"[a-z0-9]{0,15}", re.ASCII)
 _MAX_PORT, _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 65535, 255, 4094
 _MAX_TEXT = 4095
 
@@ -61,11 +64,20 @@ class PlanUpdate:
 def encode_update(update: PlanUpdate) -> dict[str, Any]:
     """Turn an update into what ``decode_update`` reads."""
     return {
-        "chains": [asdict(chain) for chain in update.chains],
+        "chains": [_encode_chain(chain) for chain in update.chains],
         "removed": [
             {"id": chain_id, "revision": revision} for chain_id, revision in update.removed
         ],
     }
+
+
+def _encode_chain(chain: ChainPlan) -> dict[str, Any]:
+    item = asdict(chain)
+    for path in item["paths"]:
+        for hop in path["hops"]:
+            if any(target["encapsulation"] for target in hop["targets"]):
+                hop["aware_targets"], hop["targets"] = hop["targets"], ()
+    return item
 
 
 def decode_update(message: Any) -> PlanUpdate:
@@ -178,7 +190,7 @@ def _hops(item: Mapping[str, Any]) -> tuple[Hop, ...]:
 def _hop(item: Mapping[str, Any]) -> Hop:
     return Hop(
         group_id=_int(item, "group_id", 0),
-        targets=_each(item, "targets", _target),
+        targets=_each(item, "targets", _target) + _each(item, "aware_targets", _target),
         lb_fields=tuple(
             _text({"lb_fields": name}, "lb_fields") for name in _list(item, "lb_fields")
         ),
@@ -198,6 +210,7 @@ def _target(item: Mapping[str, Any]) -> Target:
         bridges=bool(item.get("bridges", False)),
         ingress_segment=_segment(item, "ingress_segment"),
         egress_segment=_segment(item, "egress_segment"),
+        encapsulation=_word(item, "encapsulation"),
     )
 
 
@@ -237,6 +250,13 @@ def _text(item: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise ContractError(f"{name}: expected text, got {type(value).__name__}")
     return value[:_MAX_TEXT]
+
+
+def _word(item: Mapping[str, Any], name: str) -> str:
+    word = _text(item, name)
+    if not _WORD.fullmatch(word):
+        raise ContractError(f"{name}: {word!r} is no word")
+    return word
 
 
 def _int(item: Mapping[str, Any], name: str, low: int, high: int | None = None) -> int:

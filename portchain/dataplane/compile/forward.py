@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from portchain.dataplane.compile import transport
+from portchain.dataplane.compile import aware, transport
 from portchain.dataplane.compile.here import PathHere, target_number
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.pipeline import REG_STEP, REG_TARGET, Priority, step
@@ -15,10 +15,10 @@ def deliver(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
     ingress, egress = here.port(target.ingress_port), here.port(target.egress_port)
     if ingress is None or egress is None:
         return
-    # A function that bridges gets the frame as the source sent it.
-    readdress = () if target.bridges else (f"set_field:{target.ingress_mac}->eth_dst",)
-    match = here.chosen(index, target)
-    yield rule("FORWARD", Priority.STEP, match, *readdress, f"output:{ingress.ofport}")
+    chosen = here.chosen(index, target)
+    for words, actions in aware.give(here, index, target):
+        match = (*chosen, *words)
+        yield rule("FORWARD", Priority.STEP, match, *actions, f"output:{ingress.ofport}")
     yield from transport.arrive(
         here,
         target,

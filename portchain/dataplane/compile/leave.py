@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from portchain.dataplane.compile import transport
+from portchain.dataplane.compile import aware, transport
 from portchain.dataplane.compile.here import PathHere
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.local import Firewall, LocalPort
@@ -25,6 +25,9 @@ def leave(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
     if (egress := here.port(target.egress_port)) is None:
         return
     onward = _onward(here, index, target, egress)
+    if target.encapsulation:
+        yield from aware.take_back(here, index, target, egress, onward)
+        return
     came_from = frozenset({f"in_port={egress.ofport}", UNICAST, f"{REG_STEP}=0"})
     for number, classifier in enumerate(here.path.classifiers):
         for priority, words in _returned(here, number, classifier):
@@ -57,7 +60,7 @@ def _returned(
 def _onward(here: PathHere, index: int, target: Target, egress: LocalPort) -> tuple[str, ...]:
     if index + 1 < len(here.path.hops):
         return (set_field(step(here.label, index + 1), REG_STEP), goto("HOP"))
-    if not target.bridges:
+    if not target.keeps_addresses:
         return _into_neutron(here, egress)
     return (set_field(step(here.label, index + 1), REG_STEP), goto("REJOIN"))
 
@@ -83,7 +86,7 @@ def rejoin(here: PathHere) -> Iterator[Flow]:
     Elsewhere, every learning switch on its way would take the function's place for the origin's.
     """
     hops, host = here.path.hops, here.switch.host
-    if not hops or not any(target.bridges for target in hops[-1].targets):
+    if not hops or not any(target.keeps_addresses for target in hops[-1].targets):
         return
     end = len(hops)
     ends_here = any(target.host == host for target in hops[-1].targets)

@@ -8,12 +8,13 @@ from neutron_lib import constants as n_const
 from neutron_lib.plugins import directory
 
 from portchain import errors
-from portchain.dataplane.pipeline import MAX_HOPS
+from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
+from portchain.dataplane.plan import Encapsulation
 from portchain.dataplane.write import HASH_FIELDS
 from portchain.db import realisation, repository
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.ovs.plan import Planned, plan_chain
-from portchain.model import ChainSnapshot, FunctionKind, HostReport
+from portchain.model import ChainSnapshot, FunctionKind, HostReport, PortPair
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.server import ServerEndpoint
@@ -42,15 +43,24 @@ class OvsDriver(PortChainDriver):
         """What agents call."""
         return ((contract.SERVER_TOPIC, [ServerEndpoint(self._sync, self._take_reports)]),)
 
+    def check_port_pair(self, pair: PortPair) -> None:
+        """Refuse what contradicts itself: a header is addressed to its function, which a function that bridges is not."""
+        if pair.correlation is not None and pair.kind is FunctionKind.L2:
+            raise errors.NotSupported(
+                attribute="function_kind",
+                rule=f"the ovs driver gives functions of the kind {pair.kind} no {pair.correlation} header",
+            )
+
     def check_port_chain(self, snapshot: ChainSnapshot) -> None:
         """Refuse what the switches cannot keep: more hops than a service index counts, and replies that would be balanced
         by an address that they do not carry.
         """
         chain = snapshot.chain
-        if len(chain.port_pair_groups) > MAX_HOPS:
+        most = MAX_NSH_HOPS if chain.correlation == Encapsulation.NSH else MAX_HOPS
+        if len(chain.port_pair_groups) > most:
             raise errors.NotSupported(
                 attribute="port_pair_groups",
-                rule=f"the ovs driver carries at most {MAX_HOPS} groups in a chain",
+                rule=f"the ovs driver carries at most {most} groups in a chain with correlation {chain.correlation}",
             )
         by_frame = [group for group in chain.port_pair_groups if "eth_src" in group.lb_fields]
         if chain.symmetric and by_frame:

@@ -170,6 +170,7 @@ def _targets(
             bridges=pair.kind is FunctionKind.L2,
             ingress_segment=_segment(ingress),
             egress_segment=_segment(egress),
+            encapsulation=pair.correlation or "",
         )
 
 

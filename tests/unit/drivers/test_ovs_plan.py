@@ -216,6 +216,17 @@ def test_ports_on_provider_networks_say_where():
     assert {t.ingress_segment for t in forward.hops[0].targets} == {None}
 
 
+def test_functions_that_understand_chains_are_marked():
+    with_header = snapshot()
+    pg1, pg2 = with_header.chain.port_pair_groups
+    pg2 = replace(pg2, port_pairs=(pair("pp3", correlation="nsh"),))
+    with_header = replace(
+        with_header, chain=replace(with_header.chain, port_pair_groups=(pg1, pg2))
+    )
+    (path,) = plan_chain(with_header, TUNNEL_IPS).plan.paths
+    assert [[t.encapsulation for t in hop.targets] for hop in path.hops] == [["", ""], ["nsh"]]
+
+
 def test_each_host_gets_one_update_and_those_left_are_told():
     one = plan(pp2_in={"host": ""})
     other = Planned(replace(one.plan, id=ident("pc2")))

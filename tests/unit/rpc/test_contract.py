@@ -53,6 +53,7 @@ targets = st.builds(
     st.booleans(),
     segments,
     segments,
+    st.sampled_from(["", "mpls", "nsh", "srv6"]),
 )
 hops = st.builds(
     Hop, st.integers(0, 99), st.lists(targets, max_size=2).map(tuple), st.just(("ip_src",))
@@ -95,6 +96,14 @@ def test_reports_arrive_as_they_were_sent(reports):
 def message():
     update = PlanUpdate((chain([target("a", "h1")]),), ((ident("pc2"), 3),))
     return over_the_wire(contract.encode_update(update))
+
+
+def test_an_agent_that_knows_no_chain_headers_finds_nobody_to_send_to():
+    plan = chain([target("a", "h1"), target("b", "h2", encapsulation="mpls")], [target("c", "h1")])
+    sent = over_the_wire(contract.encode_update(PlanUpdate((plan,))))
+    aware, plain = sent["chains"][0]["paths"][0]["hops"]
+    assert (aware["targets"], len(plain["targets"])) == ([], 1)
+    assert contract.decode_update(sent).chains == (plan,)
 
 
 def paths(value, path=()):

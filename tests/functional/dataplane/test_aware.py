@@ -1,0 +1,300 @@
+"""Functions that understand chains: what they get, what counts of what they hand back, in a real Open vSwitch."""
+
+import pytest
+from scapy.contrib.mpls import MPLS
+from scapy.contrib.nsh import NSH
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Raw
+
+from portchain.dataplane.compile.here import UnsupportedPlanError
+from portchain.dataplane.diff import diff
+from portchain.dataplane.local import Firewall
+from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, Fabric, handed_back, tcp
+from tests.plans import chain, classifier, mac, source, target
+
+MPLS_TYPE, NSH_TYPE = 0x8847, 0x894F
+FORWARDER_MAC = "0e:70:6f:72:74:63"
+IPV6 = classifier(
+    ethertype="IPv6", source_prefixes=("2001:db8::/64",), destination_prefixes=("2001:db8::/64",)
+)
+
+BOTH_FAMILIES = {
+    "classifiers": (classifier(), IPV6),
+    "sources": (source("vm", "h1"), source("vm", "h1", number=1)),
+}
+
+
+@pytest.fixture
+def fabric(vswitch):
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", "dst", "a-in", "a-out")
+    # The link between the hosts carries nothing but chain frames: what goes on at h2 finds a destination there.
+    fabric.plug("h2", "b-in", "b-out", "c-in", "c-out", "dst2")
+    return fabric
+
+
+def aware(name, host, encapsulation):
+    return target(name, host, encapsulation=encapsulation)
+
+
+def tcp6():
+    return (
+        Ether(src=VM_MAC, dst=DST_MAC)
+        / IPv6(src="2001:db8::1", dst="2001:db8::2")
+        / TCP(sport=23, dport=100)
+        / "payload"
+    )
+
+
+def announce_destination(vswitch):
+    """The destination speaks once, so that switches know its place."""
+    for port in ("dst", "dst2"):
+        vswitch.send(port, Ether(src=DST_MAC, dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.20"))
+
+
+def steered(vswitch, port, ethertype, count=1):
+    """The frames with a chain header that came out of a port."""
+    return [f for f in received(vswitch, port, count, ethertype) if f.type == ethertype]
+
+
+def received(vswitch, port, count, ethertype):
+    """Wait for frames of an ethertype; others, such as flooded ones, may be among them."""
+    total = count
+    while True:
+        frames = vswitch.received(port, total)
+        if sum(f.type == ethertype for f in frames) >= count:
+            return frames
+        total = len(frames) + 1
+
+
+def mpls_answer(frame, name, **changes):
+    """What an MPLS-aware function hands back: to the frame's sender, one service index further."""
+    label = frame[MPLS].copy()
+    label.ttl -= 1
+    for field, value in changes.items():
+        setattr(label, field, value)
+    return Ether(src=mac(f"{name}-out"), dst=frame.src, type=MPLS_TYPE) / label
+
+
+def nsh_answer(frame, name, **changes):
+    header = frame[NSH].copy()
+    header.si -= 1
+    for field, value in changes.items():
+        setattr(header, field, value)
+    return Ether(src=mac(f"{name}-out"), dst=frame.src, type=NSH_TYPE) / header
+
+
+ANSWERS = {"mpls": mpls_answer, "nsh": nsh_answer}
+TYPES = {"mpls": MPLS_TYPE, "nsh": NSH_TYPE}
+
+
+@pytest.mark.parametrize("firewall", list(Firewall))
+@pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
+def test_rules_read_back_as_they_were_written(vswitch, firewall, encapsulation):
+    fabric = Fabric(vswitch, firewall)
+    fabric.plug("h1", "vm", "a-in", "a-out")
+    fabric.plug("h2", "b-in", "b-out", "c-in", "c-out")
+    plan = chain(
+        [aware("a", "h1", encapsulation)],
+        [aware("b", "h2", encapsulation), aware("c", "h2", encapsulation)],
+        **BOTH_FAMILIES,
+    )
+    fabric.program(plan)
+    for name, host in fabric.hosts.items():
+        assert diff(fabric.desired(name, plan), host.dump()) == [], name
+
+
+@pytest.mark.parametrize("host", ["h1", "h2"])
+def test_an_mpls_aware_function_gets_the_packet_behind_its_label(fabric, vswitch, host):
+    name = {"h1": "a", "h2": "b"}[host]
+    fabric.program(chain([aware(name, host, "mpls")], path_id=0x1234, **BOTH_FAMILIES))
+    vswitch.send("vm", tcp(), tcp6())
+    four, six = steered(vswitch, f"{name}-in", MPLS_TYPE, 2)
+    for frame, label, inside in ((four, 0x11234, tcp()), (six, 0x51234, tcp6())):
+        assert (frame.dst, frame.src) == (mac(f"{name}-in"), DST_MAC)
+        header = frame[MPLS]
+        assert (header.label, header.cos, header.s, header.ttl) == (label, 0, 1, 255)
+        assert bytes(header.payload) == bytes(inside.payload)
+
+
+@pytest.mark.parametrize("host", ["h1", "h2"])
+def test_an_nsh_aware_function_gets_the_frame_behind_its_header(fabric, vswitch, host):
+    name = {"h1": "a", "h2": "b"}[host]
+    fabric.program(chain([aware(name, host, "nsh")], path_id=0x1234))
+    vswitch.send("vm", tcp())
+    (frame,) = steered(vswitch, f"{name}-in", NSH_TYPE)
+    assert (frame.dst, frame.src) == (mac(f"{name}-in"), FORWARDER_MAC)
+    header = frame[NSH]
+    assert (header.spi, header.si, header.ttl) == (0x11234, 255, 63)
+    assert (header.mdtype, header.length, header.nextproto) == (1, 6, 3)
+    assert (header.ver, header.oam, header.context_header) == (0, 0, bytes(16))
+    assert bytes(header.payload) == bytes(tcp())
+
+
+@pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
+@pytest.mark.parametrize("where", [("a", "b"), ("b", "a"), ("b", "c"), ("c", "b")])
+def test_packets_cross_aware_functions_in_a_row(fabric, vswitch, where, encapsulation):
+    hosts = {"a": "h1", "b": "h2", "c": "h2"}
+    fabric.program(chain(*[[aware(name, hosts[name], encapsulation)] for name in where]))
+    announce_destination(vswitch)
+    vswitch.send("vm", tcp())
+    for index, name in enumerate(where):
+        (frame,) = steered(vswitch, f"{name}-in", TYPES[encapsulation])
+        header = frame[{"mpls": MPLS, "nsh": NSH}[encapsulation]]
+        assert (header.ttl if encapsulation == "mpls" else header.si) == 255 - index
+        assert encapsulation == "mpls" or header.ttl == 63 - index
+        vswitch.send(f"{name}-out", ANSWERS[encapsulation](frame, name))
+    ends_at_h2 = encapsulation == "mpls" and hosts[where[-1]] == "h2"
+    (at_dst,) = received(vswitch, "dst2" if ends_at_h2 else "dst", 1, 0x0800)
+    assert bytes(at_dst[IP]) == bytes(tcp()[IP]), "no header left, TTL of the packet unchanged"
+    assert at_dst.dst == DST_MAC
+    assert at_dst.src == (mac(f"{where[-1]}-out") if encapsulation == "mpls" else VM_MAC)
+
+
+@pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
+def test_between_plain_functions(fabric, vswitch, encapsulation):
+    fabric.program(
+        chain([target("a", "h1")], [aware("b", "h2", encapsulation)], [target("c", "h2")])
+    )
+    announce_destination(vswitch)
+    vswitch.send("vm", tcp())
+    at_a = received(vswitch, "a-in", 1, 0x0800)[-1]
+    vswitch.send("a-out", handed_back(at_a, "a"))
+    (at_b,) = steered(vswitch, "b-in", TYPES[encapsulation])
+    vswitch.send("b-out", ANSWERS[encapsulation](at_b, "b"))
+    (at_c,) = [f for f in received(vswitch, "c-in", 1, 0x0800) if IP in f]
+    assert at_c.dst == mac("c-in")
+    assert at_c.type == 0x0800
+    vswitch.send("c-out", handed_back(at_c, "c"))
+    (at_dst,) = received(vswitch, "dst2", 1, 0x0800)
+    assert at_dst[TCP].dport == 100
+    assert at_dst[IP].ttl == tcp()[IP].ttl - 2
+
+
+@pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
+def test_an_aware_function_may_change_what_is_behind_the_header(fabric, vswitch, encapsulation):
+    fabric.program(chain([aware("b", "h2", encapsulation)], [target("a", "h1")]))
+    vswitch.send("vm", tcp())
+    (frame,) = steered(vswitch, "b-in", TYPES[encapsulation])
+    other = Ether(src=VM_MAC, dst=DST_MAC) / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(dport=7)
+    answer = ANSWERS[encapsulation](frame, "b")
+    layer = answer[{"mpls": MPLS, "nsh": NSH}[encapsulation]]
+    layer.remove_payload()
+    layer.add_payload(other[IP] if encapsulation == "mpls" else other)
+    vswitch.send("b-out", answer)
+    (at_a,) = [f for f in received(vswitch, "a-in", 1, 0x0800) if UDP in f]
+    assert bytes(at_a[IP]) == bytes(other[IP])
+    assert at_a.dst == mac("a-in")
+
+
+WRONG = {
+    "mpls": [
+        {"ttl": 255}, {"ttl": 253}, {"ttl": 0}, {"label": 0x10002}, {"label": 0x20001}, {"label": 0x50001}, {"s": 0},
+    ],
+    "nsh": [
+        {"si": 255}, {"si": 253}, {"si": 0}, {"spi": 0x10002}, {"spi": 0x20001}, {"ttl": 0}, {"nextproto": 1}, {"mdtype": 2},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
+def test_wrong_headers_are_dropped(fabric, vswitch, encapsulation):
+    one = chain([aware("a", "h1", encapsulation)], [target("b", "h2")])
+    # A chain that the function has no part in, with everything that a wrong label could hit.
+    other = chain(
+        [aware("c", "h2", encapsulation)],
+        name="pc2",
+        path_id=2,
+        classifiers=(classifier(source_ports=(24, 24)),),
+    )
+    fabric.program(one, other)
+    announce_destination(vswitch)
+    vswitch.send("vm", tcp())
+    (frame,) = steered(vswitch, "a-in", TYPES[encapsulation])
+    # In order: when the right one has arrived, the wrong ones are gone.
+    for number, wrong in enumerate([*WRONG[encapsulation], {}]):
+        answer = ANSWERS[encapsulation](frame, "a", **wrong)
+        answer[IP].id = number
+        vswitch.send("a-out", answer)
+    arrived = [f[IP].id for f in vswitch.received("b-in", 1) if IP in f]
+    assert arrived == [len(WRONG[encapsulation])]
+    for port in ("dst", "dst2", "vm", "c-in", "c-out", "b-out"):
+        assert not [f for f in vswitch.received(port, 0) if ARP not in f], port
+    assert len(steered(vswitch, "a-in", TYPES[encapsulation])) == 1
+
+
+@pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
+def test_a_port_outside_of_the_chain_cannot_inject(fabric, vswitch, encapsulation):
+    fabric.program(chain([aware("a", "h1", encapsulation)], [target("b", "h2")]))
+    announce_destination(vswitch)
+    vswitch.send("vm", tcp())
+    (frame,) = steered(vswitch, "a-in", TYPES[encapsulation])
+    for port in ("vm", "dst", "a-in"):
+        vswitch.send(port, ANSWERS[encapsulation](frame, "a"))
+    vswitch.send("a-out", ANSWERS[encapsulation](frame, "a"))
+    assert len([f for f in vswitch.received("b-in", 1) if IP in f]) == 1
+
+
+@pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
+def test_what_an_aware_function_sends_without_header_is_its_own(fabric, vswitch, encapsulation):
+    fabric.program(chain([aware("a", "h1", encapsulation)], [target("b", "h2")]))
+    announce_destination(vswitch)
+    vswitch.send("a-out", tcp(eth_src=mac("a-out")))
+    (at_dst,) = received(vswitch, "dst", 1, 0x0800)
+    assert bytes(at_dst) == bytes(tcp(eth_src=mac("a-out")))
+    assert not [f for f in vswitch.received("b-in", 0) if TCP in f]
+
+
+@pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
+def test_flows_spread_over_aware_pairs_behind_another(fabric, vswitch, encapsulation):
+    pairs = [aware("b", "h2", encapsulation), aware("c", "h2", encapsulation)]
+    fabric.program(
+        chain(
+            [aware("a", "h1", encapsulation)], pairs, classifiers=(classifier(source_ports=None),)
+        )
+    )
+    vswitch.send("vm", *[tcp(sport=port) for port in range(2000, 2032)])
+    frames = steered(vswitch, "a-in", TYPES[encapsulation], 32)
+    vswitch.send("a-out", *[ANSWERS[encapsulation](frame, "a") for frame in frames])
+    found = {}
+    for name in "bc":
+        found[name] = {f[TCP].sport for f in steered(vswitch, f"{name}-in", TYPES[encapsulation])}
+    assert len(found["b"] | found["c"]) == 32
+    assert not found["b"] & found["c"]
+    assert min(map(len, found.values())) >= 8
+
+
+def test_one_function_serves_several_chains(fabric, vswitch):
+    plans = [
+        chain(
+            [aware("b", "h2", "mpls")],
+            [target(last, where)],
+            name=f"pc{number}",
+            path_id=number,
+            classifiers=(classifier(source_ports=(22 + number, 22 + number)),),
+        )
+        for number, last, where in ((1, "a", "h1"), (2, "c", "h2"))
+    ]
+    fabric.program(*plans)
+    vswitch.send("vm", tcp(sport=23), tcp(sport=24))
+    frames = steered(vswitch, "b-in", MPLS_TYPE, 2)
+    for frame in frames:
+        answer = mpls_answer(frame, "b")
+        answer[MPLS].remove_payload()
+        answer = answer / (
+            IP(src="192.0.2.1", dst="192.0.2.2") / Raw(bytes([frame[MPLS].label & 3]))
+        )
+        vswitch.send("b-out", answer)
+    for name, number in (("a", 1), ("c", 2)):
+        (frame,) = [f for f in vswitch.received(f"{name}-in", 1) if IP in f]
+        assert bytes(frame[IP].payload)[:1] == bytes([number])
+
+
+@pytest.mark.parametrize(
+    "wrong", [target("b", "h2", bridges=True, encapsulation="mpls"), aware("b", "h2", "srv6")]
+)
+def test_what_this_agent_cannot_do_is_said(fabric, wrong):
+    with pytest.raises(UnsupportedPlanError):
+        fabric.desired("h2", chain([wrong]))

@@ -30,6 +30,15 @@ SERVER_OPTS: list[cfg.Opt] = [
         help="Seconds a port chain must have waited for its realisation before the search takes "
         "it up; a request that is still being carried out should be done by then.",
     ),
+    cfg.IntOpt(
+        "underlay_mtu",
+        default=0,
+        min=0,
+        help="MTU of the networks between the hosts, in bytes, if it is larger than what "
+        "global_physnet_mtu, path_mtu and physical_network_mtus say. Chain frames are 18 bytes "
+        "longer than others; a chain whose frames do not fit says so in its status_reason. 0: as "
+        "those options say.",
+    ),
 ]
 
 AGENT_OPTS: list[cfg.Opt] = [

@@ -15,6 +15,8 @@ from oslo_db.sqlalchemy import types
 from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, mapped_column
 
+CAUTION_SIZE = 1000
+
 
 def _reference(target: str, ondelete: str, **options: Any) -> Any:
     """Return a column that holds the UUID of a row in another table."""
@@ -105,6 +107,7 @@ class PortChain(_Named, model_base.HasProject, model_base.BASEV2):
     revision: Mapped[int] = mapped_column(sa.Integer)
     realised_revision: Mapped[int] = mapped_column(sa.Integer)
     down_reason: Mapped[str] = mapped_column(sa.Text)
+    caution: Mapped[str] = mapped_column(sa.String(CAUTION_SIZE), default="", server_default="")
     failure: Mapped[str] = mapped_column(sa.Text)
     touched_at: Mapped[datetime.datetime] = mapped_column(sa.DateTime)
 

@@ -14,13 +14,19 @@ import sqlalchemy as sa
 from neutron_lib.db import api as db_api
 from oslo_utils import timeutils
 
-from portchain.db.models import ChainHost, PortChain
+from portchain.db.models import CAUTION_SIZE, ChainHost, PortChain
 from portchain.model import HostReport
 
 
 @db_api.retry_if_session_inactive()
 def begin(
-    context: Any, chain_id: str, revision: int, hosts: Iterable[str], down_reason: str = ""
+    context: Any,
+    chain_id: str,
+    revision: int,
+    hosts: Iterable[str],
+    *,
+    down_reason: str = "",
+    caution: str = "",
 ) -> bool:
     """Note what is being told to hosts about a chain.
 
@@ -29,6 +35,7 @@ def begin(
 
     :param revision: the chain's revision the hosts are told about.
     :param down_reason: why the chain cannot carry traffic even then, empty if it can.
+    :param caution: what is amiss although it can, empty if nothing is.
     :return: False if a newer revision has been noted already or the chain is gone; nothing is
         written then.
     """
@@ -39,7 +46,10 @@ def begin(
             sa.update(PortChain)
             .where(PortChain.id == chain_id, PortChain.realised_revision <= revision)
             .values(
-                realised_revision=revision, down_reason=down_reason, touched_at=timeutils.utcnow()
+                realised_revision=revision,
+                down_reason=down_reason,
+                caution=caution[:CAUTION_SIZE],
+                touched_at=timeutils.utcnow(),
             )
             .execution_options(synchronize_session=False)
         )

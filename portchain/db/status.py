@@ -15,6 +15,7 @@ class Facts:
     :param failure: why a driver failed, empty if none did.
     :param down_reason: why the chain cannot carry traffic even if every host did its part, empty if
         it can.
+    :param caution: what is amiss although the chain carries traffic, empty if nothing is.
     :param errors: host -> why it failed.
     :param pending: host that has not confirmed what it was told last -> what it waits for, if it
         said so.
@@ -24,6 +25,7 @@ class Facts:
     realised_revision: int
     failure: str = ""
     down_reason: str = ""
+    caution: str = ""
     errors: tuple[tuple[str, str], ...] = ()
     pending: tuple[tuple[str, str], ...] = ()
 
@@ -35,6 +37,7 @@ def facts(row: Any) -> Facts:
         realised_revision=row.realised_revision,
         failure=row.failure,
         down_reason=row.down_reason,
+        caution=row.caution,
         errors=tuple((host.host, host.error) for host in row.hosts if host.error),
         pending=tuple(
             (host.host, host.missing)
@@ -45,7 +48,7 @@ def facts(row: Any) -> Facts:
 
 
 def derive(known: Facts) -> tuple[ChainStatus, str]:
-    """Return a chain's status and, unless it is ACTIVE, the reason."""
+    """Return a chain's status and the reason; while it is ACTIVE, what is amiss all the same."""
     if known.failure:
         return ChainStatus.ERROR, known.failure
     if known.errors:
@@ -57,4 +60,4 @@ def derive(known: Facts) -> tuple[ChainStatus, str]:
     if known.pending:
         waits = (f"{host} ({missing})" if missing else host for host, missing in known.pending)
         return ChainStatus.BUILD, f"waiting for {', '.join(waits)}"
-    return ChainStatus.ACTIVE, ""
+    return ChainStatus.ACTIVE, known.caution

@@ -82,6 +82,8 @@ rpc_state_report_workers = 0
 rpc_response_timeout = 10
 api_workers = 2
 use_stderr = true
+[port_chain]
+underlay_mtu = {layout.UNDERLAY_MTU}
 [database]
 connection = {_database_url("neutron")}
 max_retries = -1

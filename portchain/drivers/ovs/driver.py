@@ -2,17 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from neutron_lib import constants as n_const
 from neutron_lib.plugins import directory
+from oslo_config import cfg
 
 from portchain import errors
+from portchain.conf import GROUP
 from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
 from portchain.dataplane.plan import Encapsulation
 from portchain.dataplane.write import HASH_FIELDS
 from portchain.db import realisation, repository
 from portchain.drivers.base import Capabilities, PortChainDriver
+from portchain.drivers.ovs.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.drivers.ovs.plan import Planned, plan_chain
 from portchain.model import ChainSnapshot, FunctionKind, HostReport, PortPair
 from portchain.rpc import contract
@@ -94,7 +98,12 @@ class OvsDriver(PortChainDriver):
             item
             for item in planned
             if realisation.begin(
-                context, item.plan.id, item.plan.revision, item.plan.hosts, item.obstacle
+                context,
+                item.plan.id,
+                item.plan.revision,
+                item.plan.hosts,
+                down_reason=item.obstacle,
+                caution=item.caution,
             )
         ]
         self._agents.apply(context, updates_by_host(current, before))
@@ -104,17 +113,22 @@ class OvsDriver(PortChainDriver):
         hosts = {
             port.host for snapshot in snapshots for port in snapshot.ports.values() if port.host
         }
-        tunnel_ips = self._tunnel_ips(context, hosts)
-        return [plan_chain(snapshot, tunnel_ips) for snapshot in snapshots]
+        ends, underlay = self._tunnel_ends(context, hosts), underlay_of(cfg.CONF)
+        return [_plan_one(snapshot, ends, underlay) for snapshot in snapshots]
 
     @staticmethod
-    def _tunnel_ips(context: Any, hosts: Collection[str]) -> dict[str, str]:
+    def _tunnel_ends(context: Any, hosts: Collection[str]) -> dict[str, TunnelEnd]:
         if not hosts:
             return {}
         filters = {"agent_type": [n_const.AGENT_TYPE_OVS], "host": sorted(hosts)}
         agents = directory.get_plugin().get_agents(context.elevated(), filters=filters)
+        stated = {agent["host"]: agent["configurations"] for agent in agents}
         return {
-            agent["host"]: agent["configurations"].get("tunneling_ip") or "" for agent in agents
+            host: TunnelEnd(
+                configured.get("tunneling_ip") or "",
+                frozenset(configured.get("tunnel_types") or ()),
+            )
+            for host, configured in stated.items()
         }
 
     # What agents ask and tell.
@@ -136,6 +150,29 @@ class OvsDriver(PortChainDriver):
 
     def _take_reports(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
         realisation.confirm(context, host, reports)
+
+
+def _plan_one(
+    snapshot: ChainSnapshot, ends: Mapping[str, TunnelEnd], underlay: Underlay
+) -> Planned:
+    planned = plan_chain(snapshot, {host: end.address for host, end in ends.items()})
+    mtus = {port.id: port.mtu for port in snapshot.ports.values()}
+    return replace(planned, caution=why_too_long(planned.plan, mtus, ends, underlay))
+
+
+def underlay_of(options: cfg.ConfigOpts) -> Underlay:
+    """What the server's options say of the underlay, read as ML2 reads them for the MTUs of networks."""
+    if stated := options[GROUP].underlay_mtu:
+        return Underlay(stated, {}, stated)
+    whole, path = options.global_physnet_mtu, options.ml2.path_mtu
+    own = options.ml2.physical_network_mtus
+    physical = {name: _least(whole, int(mtu)) for name, mtu in own.items()}
+    return Underlay(_least(whole, path), physical, whole)
+
+
+def _least(*mtus: int) -> int:
+    """The smallest of those that are known."""
+    return min((mtu for mtu in mtus if mtu > 0), default=0)
 
 
 def updates_by_host(

@@ -22,10 +22,12 @@ class Planned:
 
     :param obstacle: empty if every hop has a pair that takes traffic and some source is bound. A chain with an obstacle
         is planned all the same: its traffic must be held back, not let around the functions.
+    :param caution: what is amiss although it carries traffic; empty if nothing is.
     """
 
     plan: ChainPlan
     obstacle: str = ""
+    caution: str = ""
 
 
 def plan_chain(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Planned:

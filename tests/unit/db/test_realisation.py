@@ -15,7 +15,7 @@ class RealisationTest(ApiTestCase):
         )["id"]
 
     def begin(self, revision: int, *hosts: str, down: str = "") -> bool:
-        return realisation.begin(self.context, self.id, revision, hosts, down)
+        return realisation.begin(self.context, self.id, revision, hosts, down_reason=down)
 
     def confirm(self, host: str, revision: int, error: str = "", missing: str = "") -> None:
         report = HostReport(self.id, revision, error, missing)

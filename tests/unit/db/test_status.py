@@ -21,6 +21,12 @@ FINE = Facts(revision=3, realised_revision=3)
             ChainStatus.BUILD,
             "waiting for h1 (port p1), h2",
         ),
+        (replace(FINE, caution="long packets"), ChainStatus.ACTIVE, "long packets"),
+        (
+            replace(FINE, caution="long packets", pending=(("h1", ""),)),
+            ChainStatus.BUILD,
+            "waiting for h1",
+        ),
         (replace(FINE, down_reason="p1 is unbound"), ChainStatus.DOWN, "p1 is unbound"),
         (replace(FINE, errors=(("h1", "no bridge"),)), ChainStatus.ERROR, "h1: no bridge"),
         (replace(FINE, failure="driver x: no"), ChainStatus.ERROR, "driver x: no"),

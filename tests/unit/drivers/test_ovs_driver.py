@@ -6,7 +6,9 @@ from typing import Any
 import oslo_messaging
 from neutron_lib import rpc
 from neutron_lib.plugins import directory
+from oslo_config import cfg
 
+from portchain import conf
 from portchain.db import realisation, repository
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.model import HostReport
@@ -26,6 +28,7 @@ class OvsDriverTest(ApiTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        cfg.CONF.set_override("underlay_mtu", 9000, conf.GROUP)
         self.bus = {host: self.listen(host) for host in HOSTS}
         self.net = self.network()
         self.client = self.port(self.net, "client")
@@ -97,6 +100,21 @@ class OvsDriverTest(ApiTestCase):
         self.confirm(chain, SECOND, error="no bridge")
         assert self.status(chain) == ("ERROR", f"{SECOND}: no bridge")
         self.confirm(chain, SECOND)
+        assert self.status(chain) == ("ACTIVE", "")
+
+    def test_chain_whose_frames_do_not_fit_is_active_and_says_so(self) -> None:
+        cfg.CONF.set_override("underlay_mtu", 0, conf.GROUP)
+        chain = self.make_chain()
+        self.confirm(chain, FIRST, SECOND)
+        assert self.status(chain) == (
+            "ACTIVE",
+            f"packets longer than 1432 bytes do not fit between hosts {FIRST} and {SECOND}: there the networks' MTU of "
+            "1450 needs an underlay with 1518, and Neutron is told of 1500",
+        )
+        cfg.CONF.set_override("underlay_mtu", 1518, conf.GROUP)
+        self.update("port_pair_group", self.group_id, port_pairs=[])
+        self.update("port_pair_group", self.group_id, port_pairs=[self.vm_pair["id"]])
+        self.confirm(chain, FIRST, SECOND)
         assert self.status(chain) == ("ACTIVE", "")
 
     def test_chain_is_down_while_its_functions_are(self) -> None:

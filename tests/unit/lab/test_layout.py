@@ -108,6 +108,7 @@ def test_tenants_have_1500_bytes_over_every_way(
 ) -> None:
     lab = Layout("a", software=SOFTWARE, **chosen)
     assert f"global_physnet_mtu = {mtu}\n" in configs.neutron(lab)
+    assert "underlay_mtu = 9000\n" in configs.neutron(lab)
     agent = configs.agent(lab, "h1")
     assert f"tunnel_types = {tunnels}\n" in agent
     assert f"local_ip = {'fd00:102::b' if lab.ipv6_underlay else '10.102.0.11'}\n" in agent

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
-from portchain.dataplane.flow import Bridge, Flow, FlowKey
+from portchain.dataplane.flow import DROP, Bridge, Flow, FlowKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class FlowLedger:
 
     def __init__(self) -> None:
         self._flows: dict[FlowKey, Flow] = {}
-        self._owners: dict[FlowKey, set[str]] = {}
+        self._wants: dict[FlowKey, dict[str, Flow]] = {}
+        self._contested: set[FlowKey] = set()
         self._of_owner: dict[str, dict[FlowKey, Flow]] = {}
 
     @property
@@ -80,48 +82,66 @@ class FlowLedger:
 
         :param wanted: owner -> all rules it now wants; none to forget the owner.
         :returns: the changes that follow from it, in the order in which to apply them.
-        :raises FlowConflictError: two owners, or one with itself, want rules with one key and different actions; nothing is
-            changed then.
+        :raises FlowConflictError: two owners, or one with itself, want rules with one key and different actions, and not both
+            of them are contestable; nothing is changed then.
         """
         flows_of = {owner: _by_key(owner, flows) for owner, flows in wanted.items()}
-        self._refuse_conflicts(flows_of)
-        touched: dict[FlowKey, Flow | None] = {}
-        for owner, flows in flows_of.items():
-            for key in self._of_owner.get(owner, {}).keys() | flows.keys():
-                touched.setdefault(key, self._flows.get(key))
+        asked = self._refuse_conflicts(flows_of)
+        given_up = {key for owner in flows_of for key in self._of_owner.get(owner, ())}
         for owner, flows in flows_of.items():
             self._set_owner(owner, flows)
-        put = [
-            self._flows[key]
-            for key, before in touched.items()
-            if key in self._flows and self._flows[key] != before
-        ]
-        remove = [
-            key for key, before in touched.items() if before is not None and key not in self._flows
-        ]
+        put, remove = [], []
+        for key in given_up | asked.keys():
+            before, after = self._flows.get(key), self._settle(key, asked.get(key, {}).values())
+            if after is not None and after != before:
+                self._flows[key] = after
+                put.append(after)
+            elif after is None and before is not None:
+                del self._flows[key]
+                remove.append(key)
         return order(put, remove)
 
-    def _refuse_conflicts(self, flows_of: Mapping[str, Mapping[FlowKey, Flow]]) -> None:
-        new: dict[FlowKey, tuple[str, Flow]] = {}
+    def _refuse_conflicts(
+        self, flows_of: Mapping[str, Mapping[FlowKey, Flow]]
+    ) -> Mapping[FlowKey, Mapping[str, Flow]]:
+        """Return who of these owners wants what, by key."""
+        asked: defaultdict[FlowKey, dict[str, Flow]] = defaultdict(dict)
         for owner, flows in flows_of.items():
             for key, flow in flows.items():
-                rival, present = new.setdefault(key, (owner, flow))
-                if present != flow:
-                    raise FlowConflictError(owner, rival, flow)
-                staying = self._owners.get(key, set()) - flows_of.keys()
-                if staying and self._flows[key] != flow:
-                    raise FlowConflictError(owner, min(staying), flow)
+                # One speaks for all who want a key: they agree, or all of them are contestable.
+                staying = (
+                    item for item in self._wants.get(key, {}).items() if item[0] not in flows_of
+                )
+                for rival, other in (*islice(staying, 1), *islice(asked[key].items(), 1)):
+                    if other != flow and not (flow.contestable and other.contestable):
+                        raise FlowConflictError(owner, rival, flow)
+                asked[key][owner] = flow
+        return asked
 
     def _set_owner(self, owner: str, flows: dict[FlowKey, Flow]) -> None:
         for key in self._of_owner.pop(owner, {}).keys() - flows.keys():
-            self._owners[key].discard(owner)
-            if not self._owners[key]:
-                del self._owners[key], self._flows[key]
+            del self._wants[key][owner]
+            if not self._wants[key]:
+                del self._wants[key]
         for key, flow in flows.items():
-            self._flows[key] = flow
-            self._owners.setdefault(key, set()).add(owner)
+            self._wants.setdefault(key, {})[owner] = flow
         if flows:
             self._of_owner[owner] = flows
+
+    def _settle(self, key: FlowKey, news: Collection[Flow]) -> Flow | None:
+        """The rule for a key that some may want: theirs if they agree, else one that drops; None if nobody wants any."""
+        wants, present = self._wants.get(key), self._flows.get(key)
+        if wants is None:
+            self._contested.discard(key)
+            return None
+        if present and key not in self._contested and all(flow == present for flow in news):
+            return present
+        first, *others = wants.values()
+        if all(other == first for other in others):
+            self._contested.discard(key)
+            return first
+        self._contested.add(key)
+        return Flow(key, DROP)
 
 
 def _by_key(owner: str, flows: Iterable[Flow]) -> dict[FlowKey, Flow]:

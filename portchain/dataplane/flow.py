@@ -6,13 +6,15 @@ switch and reads it back.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
 # "portchn" in ASCII and the number of the rule layout. It never changes between starts: a restarted agent finds its rules.
 COOKIE = 0x706F7274_63686E01
 """The cookie of every rule of ours, and the only sign of ownership: what carries it is ours, what does not is not."""
+
+DROP = "drop"
 
 _UNPRINTED_PREFIXES = ("cookie=", "duration=", "n_packets=", "n_bytes=", "idle_age=", "hard_age=")
 
@@ -69,10 +71,13 @@ class Flow:
     """An OpenFlow rule.
 
     :param actions: the actions in canonical notation, e.g. ``set_field:0x1->reg9,goto_table:152``.
+    :param contestable: whether others may want the same match to do something else; then nobody's packets are told apart by it,
+        and what matches it is dropped.
     """
 
     key: FlowKey
     actions: str
+    contestable: bool = field(default=False, compare=False)
 
     @property
     def match_text(self) -> str:
@@ -85,10 +90,16 @@ class Flow:
 
 
 def flow(
-    bridge: Bridge, table: int, priority: int, match: Iterable[str], actions: Iterable[str]
+    bridge: Bridge,
+    table: int,
+    priority: int,
+    match: Iterable[str],
+    actions: Iterable[str],
+    contestable: bool = False,
 ) -> Flow:
     """Build a rule from its parts; no actions means drop."""
-    return Flow(FlowKey(bridge, table, priority, frozenset(match)), ",".join(actions) or "drop")
+    key = FlowKey(bridge, table, priority, frozenset(match))
+    return Flow(key, ",".join(actions) or DROP, contestable)
 
 
 def parse_dump(bridge: Bridge, text: str) -> list[Flow]:

@@ -57,10 +57,12 @@ def rule(
     match: frozenset[str] | tuple[str, ...],
     *actions: str,
     bridge: Bridge | None = None,
+    contestable: bool = False,
 ) -> Flow:
     """Write a rule.
 
     :param bridge: which of several, where the declaration leaves it open.
+    :param contestable: as in ``Flow``.
     """
     table = TABLES[table_name]
-    return flow(bridge or table.bridge, table.number, priority, match, actions)
+    return flow(bridge or table.bridge, table.number, priority, match, actions, contestable)

@@ -9,7 +9,7 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Ether
 
 from portchain.dataplane.compile import compile_chain, compile_guards, compile_held
-from portchain.dataplane.diff import diff
+from portchain.dataplane.diff import FlowLedger, diff
 from portchain.dataplane.flow import COOKIE, Bridge
 from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
 from tests.functional.vswitch import Host, Vswitch
@@ -40,8 +40,9 @@ class Fabric:
         return LocalSwitch(host, self._firewall, self._ports[host], 1, 1, {TUNNEL_IPS[peer]: 2})
 
     def desired(self, host, *plans):
-        flows = {f for plan in plans for f in compile_chain(plan, self.local(host)).flows}
-        return flows | (compile_guards(self.local(host)) if plans else set())
+        local, ledger = self.local(host), FlowLedger()
+        ledger.replace({plan.id: compile_chain(plan, local).flows for plan in plans})
+        return set(ledger.flows) | (compile_guards(local) if plans else set())
 
     def program(self, *plans):
         for name, host in self.hosts.items():
@@ -252,6 +253,24 @@ def test_flows_spread_over_the_pairs_and_stay_with_theirs(fabric, vswitch):
     assert set(arrived["a"]).isdisjoint(arrived["b"])
     assert set((arrived["a"] + arrived["b"]).values()) == {2}
     assert min(len(arrived["a"]), len(arrived["b"])) >= 16
+
+
+def test_chains_of_different_sources_share_a_function_and_have_the_same_header(fabric, vswitch):
+    fabric.plug("h1", "vm2")
+    header = (classifier(source_prefixes=("10.0.0.0/24",), source_port_known=True),)
+    one = chain([target("a", "h1")], [target("b", "h2")], classifiers=header)
+    two = chain(
+        [target("a", "h1")], [target("c", "h2")], name="pc2", path_id=2, classifiers=header,
+        sources=(source("vm2", "h1", "10.0.0.11"),),
+    )  # fmt: skip
+    fabric.program(one, two)
+    for address in ("10.0.0.10", "10.0.0.11", "10.0.0.99"):
+        vswitch.send("a-out", handed_back(tcp(src=address), "a"))
+    vswitch.send("a-out", tcp(dport=101))
+    vswitch.received("dst", 1)  # in order: by now the others have been where they were sent
+    assert [f[IP].src for f in vswitch.received("b-in", 1)] == ["10.0.0.10"]
+    assert [f[IP].src for f in vswitch.received("c-in", 1)] == ["10.0.0.11"]
+    assert [f.dport for f in vswitch.received("dst", 1)] == [101], "nobody's packet goes nowhere"
 
 
 def test_a_chain_that_nobody_can_serve_holds_its_traffic_back(fabric, vswitch):

@@ -1,9 +1,12 @@
+from collections import defaultdict
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from portchain.dataplane.diff import FlowConflictError, FlowLedger, diff
-from portchain.dataplane.flow import Bridge, flow
+from portchain.dataplane.flow import Bridge, Flow, flow
 
 OUTER = (Bridge.TUN, Bridge.physical("a"), Bridge.physical("b"))
 
@@ -15,6 +18,7 @@ flows = st.builds(
     st.sets(st.sampled_from(["ip", "in_port=1", "reg8=0x1"]), max_size=2),
     st.lists(st.sampled_from(["drop", "output:1", "goto_table:9"]), min_size=1, max_size=1),
 )
+contestable_flows = st.builds(replace, flows, contestable=st.just(True))
 flow_sets = st.lists(flows, max_size=6, unique_by=lambda f: f.key)
 
 
@@ -69,6 +73,39 @@ def test_a_ledger_holds_what_its_owners_want(steps):
         held = run(held, batches)
         assert held == {rule for rules in wanted.values() for rule in rules} == set(ledger.flows)
         assert ledger.owners == {owner for owner, rules in wanted.items() if rules}
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from("abc"),
+            st.lists(contestable_flows, max_size=6, unique_by=lambda f: f.key),
+            max_size=3,
+        ),
+        max_size=6,
+    )
+)
+def test_what_contestable_rules_disagree_about_is_dropped(steps):
+    ledger, wanted, held = FlowLedger(), {}, set()
+    for step in steps:
+        batches = ledger.replace(step)
+        wanted |= step
+        held = run(held, batches)
+        actions = defaultdict(set)
+        for rule in (rule for rules in wanted.values() for rule in rules):
+            actions[rule.key].add(rule.actions)
+        agreed = {
+            Flow(key, *(said if len(said) == 1 else {"drop"})) for key, said in actions.items()
+        }
+        assert held == agreed == set(ledger.flows)
+
+
+def test_a_contestable_rule_yields_to_no_other():
+    ledger = FlowLedger()
+    mine = replace(flow(Bridge.INT, 1, 1, ["ip"], ["output:1"]), contestable=True)
+    ledger.replace({"a": [mine]})
+    with pytest.raises(FlowConflictError):
+        ledger.replace({"b": [flow(Bridge.INT, 1, 1, ["ip"], ["output:2"])]})
 
 
 def test_a_shared_rule_stays_until_its_last_owner_goes():

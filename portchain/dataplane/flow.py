@@ -95,6 +95,7 @@ def flow(
     priority: int,
     match: Iterable[str],
     actions: Iterable[str],
+    *,
     contestable: bool = False,
 ) -> Flow:
     """Build a rule from its parts; no actions means drop."""

@@ -65,4 +65,5 @@ def rule(
     :param contestable: as in ``Flow``.
     """
     table = TABLES[table_name]
-    return flow(bridge or table.bridge, table.number, priority, match, actions, contestable)
+    where = (bridge or table.bridge, table.number, priority)
+    return flow(*where, match, actions, contestable=contestable)

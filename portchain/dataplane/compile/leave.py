@@ -33,8 +33,9 @@ def leave(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
         for priority, words in _returned(here, number, classifier):
             # Chains with different source ports may have the same header in common; then only addresses tell them apart.
             contestable = classifier.source_port_known and priority == Priority.RETURN
-            match = words | came_from
-            yield rule("LOCAL_SWITCHING", priority, match, *onward, contestable=contestable)
+            yield rule(
+                "LOCAL_SWITCHING", priority, words | came_from, *onward, contestable=contestable
+            )
     if target.bridges:
         # Both ends of a bridge in one network make a circle: what it bridges besides the chain, e.g. broadcasts, and what
         # it sends itself would go round for ever.

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from portchain.lab import layout
+from portchain.lab import layout, wording
 from portchain.lab.errors import LabError
 
 
@@ -25,10 +25,14 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("--name", default="demo", help="which lab (default: %(default)s)")
         return made
 
-    for made in (
-        add("up", "Bring a lab up; one of the same name is removed first."),
-        add("demo", "Run the specification's workflow in the lab, bringing it up if need be."),
-    ):
+    demo = add("demo", "Run the specification's workflow in the lab, bringing it up if need be.")
+    demo.add_argument(
+        "--client",
+        choices=wording.WORDINGS,
+        default="openstack",
+        help="whose commands are run; neutron: as the specification writes them (default: %(default)s)",
+    )
+    for made in (add("up", "Bring a lab up; one of the same name is removed first."), demo):
         made.add_argument(
             "--hosts", type=int, default=3, help="compute hosts (default: %(default)s)"
         )

@@ -1,6 +1,6 @@
 """The real clients, pointed at a lab.
 
-openstacksdk works from any process, ``openstack`` runs in the controller's namespace.
+openstacksdk works from any process; ``openstack`` and ``neutron`` run in the controller's namespace.
 """
 
 import os
@@ -78,7 +78,7 @@ def connect(lab: layout.Layout, user: str) -> openstack.connection.Connection:
 
 
 def environment(lab: layout.Layout, user: str) -> dict[str, str]:
-    """Environment in which ``openstack`` speaks to the lab as this user."""
+    """Environment in which the clients speak to the lab as this user."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
     return {
         **plain,
@@ -89,18 +89,19 @@ def environment(lab: layout.Layout, user: str) -> dict[str, str]:
     }
 
 
-def openstack_argv(lab: layout.Layout, *arguments: str) -> list[str]:
-    """The command line of ``openstack`` inside the controller's namespace."""
-    return netns.command(lab.controller, [lab.software.command("openstack"), *arguments])
+def argv(lab: layout.Layout, program: str, *arguments: str) -> list[str]:
+    """The command line of a client inside the controller's namespace."""
+    return netns.command(lab.controller, [lab.software.command(program), *arguments])
 
 
-def run_openstack(lab: layout.Layout, user: str, *arguments: str) -> str:
-    """Run the real client and return what it printed.
+def run(lab: layout.Layout, user: str, program: str, *arguments: str) -> str:
+    """Run a real client and return what it printed.
 
+    :param program: ``openstack`` or ``neutron``.
     :raises LabError: if it fails, with its message.
     """
     done = subprocess.run(
-        openstack_argv(lab, *arguments),
+        argv(lab, program, *arguments),
         env=environment(lab, user),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -108,6 +109,6 @@ def run_openstack(lab: layout.Layout, user: str, *arguments: str) -> str:
         check=False,
     )
     if done.returncode != 0:
-        msg = f"openstack {' '.join(arguments)}: {done.stderr.strip()}"
+        msg = f"{program} {' '.join(arguments)}: {done.stderr.strip()}"
         raise LabError(msg)
     return done.stdout

@@ -22,7 +22,7 @@ _RC = """\
 PS1='(lab {name}, $OS_CLOUD) \\w\\$ '
 as-admin() {{ OS_CLOUD=admin; }}
 as-demo() {{ OS_CLOUD=demo; }}
-echo 'openstack is ready: you are the user "demo"; as-admin and as-demo switch, exit leaves.'
+echo 'openstack and neutron are ready: you are the user "demo"; as-admin and as-demo switch, exit leaves.'
 """
 
 
@@ -136,7 +136,7 @@ def _demo(arguments: argparse.Namespace) -> None:
         or Demo(lab, console).was_interrupted
     ):
         lab = up(arguments)
-    if not Demo(lab, console).run():
+    if not Demo(lab, console, arguments.client).run():
         raise LabError("some packets went where the specification does not send them: see above")
     option = "" if arguments.name == "demo" else f" --name {arguments.name}"
     command = f"{sys.argv[0]} {{}}{option}".format

@@ -1,5 +1,6 @@
-"""The specification's workflow, through the real client, down to the packets."""
+"""The specification's workflow, through a real client, down to the packets."""
 
+import json
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from portchain.lab.journey import Connection, Path
 from portchain.lab.lab import Lab
 from portchain.lab.machines import Machine
 from portchain.lab.waiting import wait_for
+from portchain.lab.wording import WORDINGS, Match
 
 CIDR = "10.1.0.0/24"
 PORTS = ("source", "destination", "p1", "p2", "p3", "p4", "p5", "p6")
@@ -28,7 +30,7 @@ CONNECTIONS = {CHAINED: 100, WIDE: 60, OUTSIDE: 20}
 DIRECT: Path = ("source", "destination")
 EXPECTED = {pair: ("source", *PAIRS[pair], *PAIRS["PP3"], "destination") for pair in GROUPS["PG1"]}
 
-# What is worth showing of what the client answers.
+# What is worth showing of what the clients answer, in the words of either.
 SHOWN = (
     "name",
     "mtu",
@@ -37,12 +39,17 @@ SHOWN = (
     "mac_address",
     "protocol",
     "source_ip",
+    "source_ip_prefix",
     "source_port_range_min",
     "destination_ip",
+    "destination_ip_prefix",
     "destination_port_range_min",
     "ingress_logical_port",
     "egress_logical_port",
+    "ingress",
+    "egress",
     "port_pair",
+    "port_pairs",
     "port_pair_groups",
     "flow_classifiers",
     "chain_parameters",
@@ -51,10 +58,14 @@ SHOWN = (
 
 
 class Demo:
-    """One run of the demo in a lab that is up."""
+    """One run of the demo in a lab that is up.
 
-    def __init__(self, lab: Lab, console: Console) -> None:
+    :param client: whose commands are run, one of ``WORDINGS``.
+    """
+
+    def __init__(self, lab: Lab, console: Console, client: str = "openstack") -> None:
         self._lab = lab
+        self._words = WORDINGS[client]
         self._console = console
         self._network = lab.sdk("demo").network
         self._names: dict[str, str] = {}
@@ -110,9 +121,9 @@ class Demo:
     def _machines(self) -> tuple[Machine, Machine]:
         """The network, its ports, and five virtual machines on all hosts."""
         self._say("1. A network, the ports p1 to p6, and two ports for the end points")
-        self._client("network create net1")
-        self._client(f"subnet create --network net1 --subnet-range {CIDR} subnet1")
-        self._clients(f"port create --network net1 {port}" for port in PORTS)
+        self._client("openstack network create net1")
+        self._client(f"openstack subnet create --network net1 --subnet-range {CIDR} subnet1")
+        self._clients(self._words.port(port) for port in PORTS)
 
         self._say(
             "2. Three service VMs and two end points, on different hosts (the lab plays Nova)"
@@ -141,28 +152,19 @@ class Demo:
 
     def _chain(self, source: Machine, destination: Machine) -> None:
         """Classifiers, pairs, groups, chain; until every host has confirmed."""
-        ends = f"--source-ip-prefix {source.ip}/32 --destination-ip-prefix {destination.ip}/32"
-        classifier = f"sfc flow classifier create --ethertype IPv4 {ends} --protocol tcp"
+        words = self._words
+        ends = (f"{source.ip}/32", f"{destination.ip}/32")
         self._say("3. Flow classifiers: the specification's FC1, and FC2 for any source port")
         self._clients(
             [
-                f"{classifier} --source-port 23:23 --destination-port {CHAINED}:{CHAINED} FC1",
-                f"{classifier} --destination-port {WIDE}:{WIDE} FC2",
+                words.classifier("FC1", Match(*ends, f"{CHAINED}:{CHAINED}", "23:23")),
+                words.classifier("FC2", Match(*ends, f"{WIDE}:{WIDE}")),
             ]
         )
         self._say("4. Port pairs, port pair groups, port chain")
-        self._clients(
-            f"sfc port pair create --ingress {ingress} --egress {egress} {pair}"
-            for pair, (ingress, egress) in PAIRS.items()
-        )
-        self._clients(
-            f"sfc port pair group create {' '.join(f'--port-pair {pair}' for pair in pairs)} {group}"
-            for group, pairs in GROUPS.items()
-        )
-        self._client(
-            "sfc port chain create --port-pair-group PG1 --port-pair-group PG2 "
-            "--flow-classifier FC1 --flow-classifier FC2 PC1"
-        )
+        self._clients(words.pair(pair, *ports) for pair, ports in PAIRS.items())
+        self._clients(words.group(group, pairs) for group, pairs in GROUPS.items())
+        self._client(words.chain("PC1", list(GROUPS), ["FC1", "FC2"]))
         wait_for(self._active, ACTIVE_DEADLINE, "PC1 ACTIVE")
         self._console.print("  [green]✓[/] PC1 is ACTIVE: every host has confirmed its flows")
 
@@ -234,7 +236,7 @@ class Demo:
         self._clients([command])
 
     def _ask(self, command: str) -> dict[str, Any]:
-        answer = self._lab.openstack_json(*shlex.split(command))
+        answer = json.loads(self._lab.run_client(*shlex.split(command), "-f", "json"))
         return {key.lower().replace(" ", "_"): value for key, value in answer.items()}
 
     def _show(self, command: str, answer: dict[str, Any]) -> None:
@@ -244,7 +246,7 @@ class Demo:
             for key in SHOWN
             if answer.get(key) not in (None, "")
         ]
-        self._console.print(f"  [cyan]$ openstack {escape(command)}[/]")
+        self._console.print(f"  [cyan]$ {escape(command)}[/]")
         self._console.print(f"    [dim]{escape('  '.join(facts))}[/]")
 
 

@@ -283,12 +283,19 @@ class Lab:
         """An openstacksdk connection as ``demo`` or ``admin``, usable outside the namespaces."""
         return clients.connect(self.layout, user)
 
+    def run_client(self, program: str, *arguments: str, user: str = "demo") -> str:
+        """Run a real client, ``openstack`` or ``neutron``; returns what it printed.
+
+        :raises LabError: if it fails, with its message.
+        """
+        return clients.run(self.layout, user, program, *arguments)
+
     def openstack(self, *arguments: str, user: str = "demo") -> str:
         """Run the real ``openstack`` command; returns what it printed.
 
         :raises LabError: if it fails, with its message.
         """
-        return clients.run_openstack(self.layout, user, *arguments)
+        return self.run_client("openstack", *arguments, user=user)
 
     def openstack_json(self, *arguments: str, user: str = "demo") -> Any:
         """Run the real ``openstack`` command with JSON output, parsed."""

@@ -268,7 +268,7 @@ NAMES = {
 def _client(lab: Lab, *commands: str) -> str:
     """Run commands in one real ``openstack`` process, which reads them as if they were typed; returns what it said."""
     done = subprocess.run(
-        clients.openstack_argv(lab.layout),
+        clients.argv(lab.layout, "openstack"),
         env=clients.environment(lab.layout, "demo"),
         input="\n".join(commands) + "\n",
         capture_output=True,

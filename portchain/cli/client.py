@@ -1,0 +1,84 @@
+"""Requests about resources, as dicts with all that the server says.
+
+openstacksdk's own resources leave out attributes that they do not know.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from keystoneauth1 import exceptions as keystone
+from openstack import exceptions
+
+from portchain.cli.kinds import REFERRED, Kind
+
+Shown = dict[str, Any]
+
+
+class ClientError(Exception):
+    """What went wrong, in words for the user."""
+
+
+class Client:
+    """The network service.
+
+    :param network: openstacksdk's proxy of it.
+    """
+
+    def __init__(self, network: Any) -> None:
+        self._network = network
+
+    def create(self, kind: Kind, attributes: Shown) -> Shown:
+        """Create a resource; return what the server shows of it."""
+        return self._send("POST", kind.path, json={kind.name: attributes})[kind.name]
+
+    def update(self, kind: Kind, an_id: str, attributes: Shown) -> Shown:
+        """Change a resource; return what the server shows of it."""
+        return self._send("PUT", f"{kind.path}/{an_id}", json={kind.name: attributes})[kind.name]
+
+    def delete(self, kind: Kind, an_id: str) -> None:
+        """Delete a resource."""
+        self._send("DELETE", f"{kind.path}/{an_id}")
+
+    def show(self, kind: Kind, name_or_id: str) -> Shown:
+        """Return a resource.
+
+        :raises ClientError: there is none of this name or id, or several.
+        """
+        for key in ("id", "name"):
+            found = list(self.list(kind, **{key: name_or_id}))
+            if len(found) > 1:
+                ids = ", ".join(one["id"] for one in found)
+                raise ClientError(
+                    f"{len(found)} {kind.words}s are named {name_or_id!r}: use an id, one of {ids}"
+                )
+            if found:
+                return found[0]
+        raise ClientError(f"there is no {kind.words} with the name or id {name_or_id!r}")
+
+    def find(self, kind: str, name_or_id: str) -> str:
+        """Return the id of a resource.
+
+        :raises ClientError: there is none of this name or id, or several.
+        """
+        return str(self.show(REFERRED[kind], name_or_id)["id"])
+
+    def list(self, kind: Kind, **query: str) -> Iterator[Shown]:
+        """Return the resources with these attributes, asking for as many pages as the server makes of them."""
+        page = self._send("GET", kind.path, params=query)
+        while True:
+            yield from page[kind.plural]
+            links = page.get(f"{kind.plural}_links", ())
+            following = next((link["href"] for link in links if link["rel"] == "next"), None)
+            if following is None:
+                return
+            page = self._send("GET", following)
+
+    def _send(self, method: str, path: str, **request: Any) -> Any:
+        try:
+            answer = self._network.request(path, method, **request)
+            exceptions.raise_from_response(answer)
+        except exceptions.HttpException as error:
+            raise ClientError(f"{error.details or error} (HTTP {error.status_code})") from error
+        except (keystone.ClientException, exceptions.SDKException) as error:
+            raise ClientError(str(error)) from error
+        return answer.json() if answer.content else None

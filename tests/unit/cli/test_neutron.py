@@ -1,0 +1,192 @@
+"""From the command line of ``neutron`` to the bodies that are sent, and what it says when it cannot."""
+
+import json
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from portchain.cli import neutron
+from portchain.cli.client import Client, ClientError
+from portchain.cli.kinds import KINDS, PORT_PAIR
+
+SPECIFICATION = {
+    "port-create --name p1 net1": {"network_id": "id-of-net1", "name": "p1"},
+    # The prefixes of the published text have lost their values.
+    "flow-classifier-create --ethertype IPv4 --source-ip-prefix --destination-ip-prefix "
+    "--protocol tcp --source-port 23:23 --destination-port 100:100 FC1": {
+        "name": "FC1",
+        "ethertype": "IPv4",
+        "protocol": "tcp",
+        "source_port_range_min": 23,
+        "source_port_range_max": 23,
+        "destination_port_range_min": 100,
+        "destination_port_range_max": 100,
+    },
+    "port-pair-create --ingress=p1 --egress=p2 PP1": {
+        "name": "PP1",
+        "ingress": "id-of-p1",
+        "egress": "id-of-p2",
+    },
+    "port-pair-group-create --port-pair PP1 --port-pair PP2 PG1": {
+        "name": "PG1",
+        "port_pairs": ["id-of-PP1", "id-of-PP2"],
+    },
+    "port-chain-create --port-pair-group PG1 --port-pair-group PG2 --flow-classifier FC1 PC1": {
+        "name": "PC1",
+        "port_pair_groups": ["id-of-PG1", "id-of-PG2"],
+        "flow_classifiers": ["id-of-FC1"],
+    },
+}
+OTHERS = {
+    "flow-classifier-create --source-ip-prefix 10.0.0.0/24 --source-port 5 "
+    "--logical-source-port p1 FC": {
+        "name": "FC",
+        "source_ip_prefix": "10.0.0.0/24",
+        "source_port_range_min": 5,
+        "source_port_range_max": 5,
+        "logical_source_port": "id-of-p1",
+    },
+    "port-pair-create --ingress p1 --egress p1 --function-kind l2 "
+    "--service-function-parameters correlation=None,weight=3 PP": {
+        "name": "PP",
+        "ingress": "id-of-p1",
+        "egress": "id-of-p1",
+        "function_kind": "l2",
+        "service_function_parameters": {"correlation": None, "weight": 3},
+    },
+    "port-pair-group-create --enable-tap --port-pair-group-parameters lb-fields=ip_src&ip_dst PG": {
+        "name": "PG",
+        "tap_enabled": True,
+        "port_pair_group_parameters": {"lb_fields": ["ip_src", "ip_dst"]},
+    },
+    "port-chain-create --port-pair-group PG --chain-parameters symmetric=true,correlation=mpls PC": {
+        "name": "PC",
+        "port_pair_groups": ["id-of-PG"],
+        "chain_parameters": {"symmetric": True, "correlation": "mpls"},
+    },
+    "port-chain-update --flow-classifier FC2 --flow-classifier FC3 --name new PC": {
+        "name": "new",
+        "flow_classifiers": ["id-of-FC2", "id-of-FC3"],
+    },
+    "port-chain-update PC --no-flow-classifier": {"flow_classifiers": []},
+    "port-pair-update PP --description text": {"description": "text"},
+}
+
+
+class Recording(Client):
+    """Finds whatever is asked for, and remembers what would be sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def find(self, kind: str, name_or_id: str) -> str:
+        return f"id-of-{name_or_id}"
+
+    def _send(self, method: str, path: str, **request: Any) -> Any:
+        (body,) = request["json"].values()
+        self.sent.append(body)
+        return {next(iter(request["json"])): {"id": "1", **body}}
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
+    """Runs a command line; ``recording`` has what it sends."""
+    monkeypatch.setattr(neutron.NeutronShell, "client", recording := Recording())
+
+    def run(line: str) -> int:
+        run.sent = recording.sent  # type: ignore[attr-defined]
+        return neutron.main(shlex.split(line))
+
+    return run
+
+
+@pytest.mark.parametrize(("line", "body"), [*SPECIFICATION.items(), *OTHERS.items()])
+def test_a_command_line_gives_this_body(shell: Any, line: str, body: dict[str, Any]) -> None:
+    assert shell(line) == 0
+    assert shell.sent == [body]
+
+
+def test_output_formats_are_cliffs(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    shell("port-pair-group-create --port-pair PP1 PG1 -f json")
+    assert json.loads(capsys.readouterr().out)["port_pairs"] == ["id-of-PP1"]
+    shell("port-pair-group-create --port-pair PP1 --port-pair PP2 PG1 -f value -c port_pairs")
+    assert "id-of-PP2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("flow-classifier-create --source-port a:b FC", "--source-port"),
+        ("port-pair-create --ingress p1 PP", "--egress"),
+        ("port-pair-create --ingress p1 --egress p2 --function-kind l4 PP", "--function-kind"),
+        (
+            "port-pair-create --ingress p1 --egress p2 --service-function-parameters weight=x PP",
+            "weight",
+        ),
+        ("port-chain-create --port-pair-group PG --chain-parameters tunnel=mpls PC", "tunnel=mpls"),
+        ("port-chain-create --port-pair-group PG --chain-parameters symmetric=2 PC", "symmetric"),
+        ("port-chain-create PC", "--port-pair-group"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    shell: Any, capsys: pytest.CaptureFixture[str], line: str, says: str
+) -> None:
+    with pytest.raises(SystemExit):
+        shell(line)
+    assert says in capsys.readouterr().err
+    assert shell.sent == []
+
+
+def test_an_update_without_options_says_so(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shell("port-chain-update PC") != 0
+    assert "nothing to change" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [kind.command for kind in KINDS.values()])
+@pytest.mark.parametrize("verb", ["create", "list", "show", "update", "delete"])
+def test_every_command_explains_itself(
+    shell: Any, capsys: pytest.CaptureFixture[str], kind: str, verb: str
+) -> None:
+    assert shell(f"{kind}-{verb} --help") == 0
+    assert f"usage: neutron {kind}-{verb}" in capsys.readouterr().out
+
+
+def test_without_credentials_it_says_which(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OS_CLOUD", raising=False)
+    monkeypatch.delenv("OS_AUTH_URL", raising=False)
+    assert neutron.main(["port-chain-list"]) != 0
+    assert "OS_CLOUD or OS_AUTH_URL" in capsys.readouterr().err
+
+
+class Pages(Client):
+    """A server that has three pairs, two of one name, and sends one a page."""
+
+    def __init__(self) -> None:
+        self.pairs = [{"id": str(n), "name": name} for n, name in enumerate(("a", "b", "b"))]
+
+    def _send(self, method: str, path: str, **request: Any) -> Any:
+        number = int(path.partition("page=")[2] or 0)
+        query = request.get("params", {})
+        found = [one for one in self.pairs if query.items() <= one.items()]
+        more = number + 1 < len(found) and not query
+        links = [{"rel": "next", "href": f"http://server?page={number + 1}"}] if more else []
+        page = found if query else found[number : number + 1]
+        return {"port_pairs": page, "port_pairs_links": links}
+
+
+def test_lists_go_on_to_the_last_page() -> None:
+    assert [one["id"] for one in Pages().list(PORT_PAIR)] == ["0", "1", "2"]
+
+
+def test_a_name_that_several_have_is_refused_with_their_ids() -> None:
+    client = Pages()
+    assert client.find("port_pair", "a") == "0"
+    assert client.find("port_pair", "2") == "2"
+    with pytest.raises(ClientError, match="one of 1, 2"):
+        client.find("port_pair", "b")
+    with pytest.raises(ClientError, match="no port pair with the name or id 'c'"):
+        client.find("port_pair", "c")

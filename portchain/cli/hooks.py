@@ -1,0 +1,152 @@
+"""What the ``openstack sfc`` commands of python-neutronclient show and take besides, as hooks of cliff.
+
+A hook adds to a command that another package brings; it does not stand in for it, so it does not matter which of the two is
+found first (decision 26). With a server that lacks an attribute the commands are as without the hooks.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+from cliff import hooks
+from openstack.network.v2.sfc_port_pair import SfcPortPair
+
+from portchain.cli.client import Client, Shown
+from portchain.cli.kinds import PORT_CHAIN, PORT_PAIR, Kind
+from portchain.model import FunctionKind
+
+_ID = "ID"
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What is shown besides.
+
+    :param heads: attributes, with the heads of their columns.
+    :param long: those of them that only long lists have.
+    """
+
+    kind: Kind
+    heads: dict[str, str]
+    long: tuple[str, ...]
+
+
+_CHAIN = _Columns(
+    PORT_CHAIN, {"status": "Status", "status_reason": "Status Reason"}, ("status_reason",)
+)
+_PAIR = _Columns(PORT_PAIR, {"function_kind": "Function Kind"}, ("function_kind",))
+
+
+class _Hook(hooks.CommandHook):
+    """A hook that does nothing yet."""
+
+    adds: ClassVar[_Columns]
+
+    def get_parser(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        """Called by cliff: options may be added here."""
+        return parser
+
+    def get_epilog(self) -> str | None:
+        """Called by cliff: more text at the end of the help."""
+        heads = ", ".join(self.adds.heads.values())
+        return f"neutron-portchain adds: {heads}."
+
+    def before(self, parsed_args: argparse.Namespace) -> argparse.Namespace:
+        """Called by cliff before the command is carried out."""
+        return parsed_args
+
+    @property
+    def _network(self) -> Any:
+        return self.cmd.app.client_manager.network  # type: ignore[attr-defined]  # of OpenStack's client
+
+
+class _OneHook(_Hook):
+    """Adds attributes to a command that shows one resource."""
+
+    def after(self, parsed_args: argparse.Namespace, return_code: Any) -> Any:
+        """Called by cliff with the columns and values; returns more of them."""
+        heads, values = return_code
+        an_id = dict(zip(heads, values, strict=True))[_ID]
+        (shown,) = Client(self._network).list(self.adds.kind, id=an_id)
+        more = {head: shown[name] for name, head in self.adds.heads.items() if name in shown}
+        return (*heads, *more), (*values, *more.values())
+
+
+class _ListHook(_Hook):
+    """Adds attributes to a list: with one more request, however long it is."""
+
+    def after(self, parsed_args: argparse.Namespace, return_code: Any) -> Any:
+        """Called by cliff with the columns and rows; returns wider ones."""
+        heads, rows = return_code
+        shown = {one["id"]: one for one in Client(self._network).list(self.adds.kind)}
+        present = {name for one in shown.values() for name in one}
+        more = {
+            name: head
+            for name, head in self.adds.heads.items()
+            if name in present and (parsed_args.long or name not in self.adds.long)
+        }
+        return (*heads, *more.values()), self._widen(heads, rows, shown, list(more))
+
+    @staticmethod
+    def _widen(
+        heads: Sequence[str], rows: Any, shown: dict[str, Shown], more: Sequence[str]
+    ) -> Iterator[tuple[Any, ...]]:
+        place = list(heads).index(_ID)
+        for row in rows:
+            # Deleted between the two requests: the columns stay empty.
+            one = shown.get(row[place], {})
+            yield (*row, *(one.get(name, "") for name in more))
+
+
+class OnePortChain(_OneHook):
+    """``sfc port chain show`` and ``create``."""
+
+    adds = _CHAIN
+
+
+class PortChains(_ListHook):
+    """``sfc port chain list``."""
+
+    adds = _CHAIN
+
+
+class OnePortPair(_OneHook):
+    """``sfc port pair show``."""
+
+    adds = _PAIR
+
+
+class PortPairs(_ListHook):
+    """``sfc port pair list``."""
+
+    adds = _PAIR
+
+
+class NewPortPair(OnePortPair):
+    """``sfc port pair create``."""
+
+    def get_parser(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        """Add the option."""
+        parser.add_argument(
+            "--function-kind",
+            choices=[kind.value for kind in FunctionKind],
+            help="How the service function hands on packets; default: l3, it routes.",
+        )
+        return parser
+
+    def before(self, parsed_args: argparse.Namespace) -> argparse.Namespace:
+        """Have the request that follows carry the option."""
+        own = vars(self._network)
+        own.pop("create_sfc_port_pair", None)  # what an earlier command of this process left
+        if parsed_args.function_kind:
+            own["create_sfc_port_pair"] = partial(
+                _create_pair, self._network, function_kind=parsed_args.function_kind
+            )
+        return parsed_args
+
+
+def _create_pair(network: Any, **attributes: Any) -> SfcPortPair:
+    """Stand in for the method of openstacksdk, which drops attributes that it does not know."""
+    return SfcPortPair.existing(**Client(network).create(PORT_PAIR, attributes))

@@ -154,7 +154,7 @@ class Scene:
             network.create_port(network_id=self._network.id, name=f"{name}-{index}").id
             for index in range(ports)
         ]
-        return self.lab.vms.boot(name, host, ids, kind, wait=False)
+        return self.lab.vms.boot(name, host, ids, kind=kind, wait=False)
 
     def _function(self, name: str, host: str) -> Function:
         machine = self._boot(name, host, 2, L3)

@@ -232,7 +232,12 @@ def visible_ports(context: Any, port_ids: Iterable[str]) -> dict[str, model.Port
     for port_id in wanted:
         if port_id not in ports:
             raise lib.PortNotFound(port_id=port_id)
-    return ports
+    # Neutron gives a trunk's subports no device of their own.
+    alone = [port_id for port_id in wanted if not ports[port_id].device_id]
+    devices = repository.devices_of_subports(context.session, alone) if alone else {}
+    return ports | {
+        an_id: replace(ports[an_id], device_id=device) for an_id, device in devices.items()
+    }
 
 
 def _refuse_if_used(kind: str, an_id: str, users: Sequence[str]) -> None:

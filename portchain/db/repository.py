@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import segment as segment_models
 from neutron.plugins.ml2 import models as ml2
+from neutron.services.trunk import models as trunk_models
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.db import api as db_api
@@ -243,6 +244,20 @@ def _port(row: Any, addresses: Sequence[str], segment: model.Segment | None) -> 
 
 def _ports(session: Any, port_ids: Iterable[str]) -> dict[str, model.Port]:
     return _load_ports(session, _port_query().where(models_v2.Port.id.in_(list(port_ids))))
+
+
+def devices_of_subports(session: Any, port_ids: Iterable[str]) -> dict[str, str]:
+    """Return the device of each port that is a trunk's subport, which is that of the trunk's parent port; other ports are left
+    out.
+    """
+    subport, trunk, parent = trunk_models.SubPort, trunk_models.Trunk, models_v2.Port
+    query = (
+        sa.select(subport.port_id, parent.device_id)
+        .join(trunk, trunk.id == subport.trunk_id)
+        .join(parent, parent.id == trunk.port_id)
+        .where(subport.port_id.in_(list(port_ids)))
+    )
+    return dict(session.execute(query).all())
 
 
 def _possible_sources(

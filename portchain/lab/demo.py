@@ -148,7 +148,7 @@ class Demo:
     ) -> Machine:
         nics = " ".join(f"--nic port-id={port}" for port in ports)
         self._console.print(f"  nova boot {nics} {name}   [dim]on host {host}[/]")
-        return self._lab.vms.boot(name, host, [ids[port] for port in ports], kind, wait=False)
+        return self._lab.vms.boot(name, host, [ids[port] for port in ports], kind=kind, wait=False)
 
     def _chain(self, source: Machine, destination: Machine) -> None:
         """Classifiers, pairs, groups, chain; until every host has confirmed."""

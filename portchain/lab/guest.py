@@ -30,6 +30,14 @@ def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
     if kind == L2:
         _bridge(namespace, nics)
         return
+    for nic in nics:
+        if nic.vlan is not None:
+            netns.ip(
+                f"link add link {nic.parent} name {nic.device} address {nic.mac_address} "
+                f"type vlan id {nic.vlan}",
+                namespace=namespace,
+                force=True,
+            )
     netns.call(namespace, lambda: _write(_parameters(nics, kind)))
     for nic in nics:
         netns.ip(
@@ -38,7 +46,7 @@ def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
             namespace=namespace,
         )
     netns.ip("rule flush", "-6 rule flush", *_KERNEL_RULES, namespace=namespace, force=True)
-    netns.ip(*routing(nics, kind), namespace=namespace)
+    netns.ip(*default_route(nics), *routing(nics, kind), namespace=namespace)
 
 
 def _bridge(namespace: str, nics: Sequence[Nic]) -> None:
@@ -86,6 +94,17 @@ def _parameters(nics: Sequence[Nic], kind: str) -> dict[str, str]:
             f"ipv6/conf/{device}/accept_dad": "0",
         }
     return values
+
+
+def default_route(nics: Sequence[Nic]) -> list[str]:
+    """ip(8) commands for the way to other networks, as DHCP would tell it: by the first gateway that there is."""
+    for nic in nics:
+        if nic.gateway and nic.gateway not in {
+            address.partition("/")[0] for address in nic.addresses
+        }:
+            family = "-6 " if ":" in nic.gateway else ""
+            return [f"{family}route replace default via {nic.gateway} dev {nic.device}"]
+    return []
 
 
 def routing(nics: Sequence[Nic], kind: str) -> list[str]:

@@ -61,7 +61,7 @@ class Software:
     @classmethod
     def installed(cls) -> "Software":
         """This very Python environment, with port chains."""
-        return cls(str(Path(sys.executable).parent), ("port_chain",), ("port_chain",))
+        return cls(str(Path(sys.executable).parent), ("trunk", "port_chain"), ("port_chain",))
 
     @classmethod
     def from_json(cls, known: dict[str, Any]) -> "Software":

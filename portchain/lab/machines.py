@@ -26,6 +26,7 @@ class Machine:
 
     :param namespace: the network namespace that plays the machine.
     :param kind: ``plain`` or ``l3``, see ``guest``.
+    :param owner: what its ports have as ``device_owner``.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Machine:
     namespace: str
     kind: str
     nics: tuple[Nic, ...] = ()
+    owner: str = DEVICE_OWNER
 
     @property
     def ip(self) -> str:
@@ -91,19 +93,27 @@ class Machines:
         return Machine(**known, nics=nics)
 
     def boot(
-        self, name: str, host: str, ports: Sequence[str], kind: str = guest.PLAIN, wait: bool = True
+        self,
+        name: str,
+        host: str,
+        ports: Sequence[str],
+        *,
+        kind: str = guest.PLAIN,
+        wait: bool = True,
+        owner: str = DEVICE_OWNER,
     ) -> Machine:
         """Start a machine with existing Neutron ports.
 
         :param ports: ids of the ports, in the order of its interfaces.
         :param kind: ``plain``, or ``l3`` for a routing service function.
         :param wait: until Neutron reports every port ACTIVE.
+        :param owner: ``device_owner`` of its ports; Nova's, or e.g. ``network:router_interface``.
         """
         if kind not in guest.KINDS:
             msg = f"kind {kind!r}: one of {', '.join(guest.KINDS)}"
             raise LabError(msg)
         namespace = self._lab.namespace(layout.vm_part(name))
-        machine = Machine(name, str(uuid.uuid4()), host, namespace, kind)
+        machine = Machine(name, str(uuid.uuid4()), host, namespace, kind, owner=owner)
         self._save(machine)
         netns.create([namespace])
         machine = self._attach(machine, ports)
@@ -116,6 +126,19 @@ class Machines:
         machine = self._attach(machine, [port])
         if wait:
             self.wait_active([machine])
+        return machine
+
+    def attach_subport(self, machine: Machine, parent: str, port: str, vlan: int) -> Machine:
+        """Let a running machine use a port of a trunk whose parent port it has.
+
+        :param parent: name or id of the parent port. ``port``: id of the subport.
+        :param vlan: the subport's segmentation id.
+        """
+        device = f"{machine.nic(parent).device}.{vlan}"
+        nic = replace(self._describe(self._network.get_port(port), device), vlan=vlan)
+        machine = replace(machine, nics=(*machine.nics, nic))
+        self._save(machine)
+        guest.configure(machine.namespace, machine.nics, machine.kind)
         return machine
 
     def detach(self, machine: Machine, port: str) -> Machine:
@@ -135,7 +158,8 @@ class Machines:
             vif.unplug(self._lab, machine.host, machine.name, machine.id, nic)
         moved = replace(machine, host=host)
         for nic in moved.nics:
-            self._network.update_port(nic.port_id, binding_host_id=host)
+            if nic.vlan is None:
+                self._network.update_port(nic.port_id, binding_host_id=host)
             vif.plug(self._lab, host, moved.name, moved.id, nic)
         guest.configure(moved.namespace, moved.nics, moved.kind)
         self._save(moved)
@@ -187,7 +211,7 @@ class Machines:
             port = self._network.update_port(
                 port_id,
                 device_id=machine.id,
-                device_owner=DEVICE_OWNER,
+                device_owner=machine.owner,
                 binding_host_id=machine.host,
             )
             nic = self._describe(port, f"eth{self._free_index(machine)}")
@@ -218,11 +242,13 @@ class Machines:
             addresses=tuple(addresses),
             gateway=gateway,
             mtu=self._network.get_network(port.network_id).mtu,
+            bridge=(port.binding_vif_details or {}).get("bridge_name", vif.INTEGRATION_BRIDGE),
         )
 
     def _unbind(self, nic: Nic) -> None:
         """Give a port back, as Nova does with ports it did not make; a deleted port is no error."""
-        if self._network.find_port(nic.port_id):
+        # A trunk's subports are bound and unbound with their parent.
+        if nic.vlan is None and self._network.find_port(nic.port_id):
             self._network.update_port(
                 nic.port_id, device_id="", device_owner="", binding_host_id=""
             )

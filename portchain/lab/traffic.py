@@ -86,10 +86,13 @@ def tcp_connect(
     source_port: int = 0,
     number: int = 0,
     timeout: float = 5.0,
+    source_address: str = "",
+    address: str = "",
 ) -> Attempt:
     """Open a connection, ask, get the answer, close.
 
     :param source_port: 0 lets the kernel choose.
+    :param source_address: one of the source's, its first if empty. ``address``: likewise of the destination.
     :param number: is what is asked; the answer has to be the same.
     :param timeout: seconds for connecting and for each read.
     """
@@ -99,9 +102,9 @@ def tcp_connect(
         sock.settimeout(timeout)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind((source.ip, source_port))
+            sock.bind((source_address or source.ip, source_port))
             source_port = sock.getsockname()[1]
-            sock.connect((destination.ip, port))
+            sock.connect((address or destination.ip, port))
             question = _SEQUENCE.pack(number)
             sock.sendall(question)
             answer = _read_all(sock)

@@ -29,6 +29,8 @@ class Nic:
     :param addresses: with prefix length, such as ``10.0.0.5/24``.
     :param gateway: of the first subnet, empty if it has none.
     :param mtu: of the network, in bytes.
+    :param bridge: that its outer end is plugged into: br-int or, for the parent port of a trunk, the trunk's own.
+    :param vlan: tag of a trunk's subport, which has no outer end of its own; None for all others.
     """
 
     device: str
@@ -39,6 +41,13 @@ class Nic:
     addresses: tuple[str, ...]
     gateway: str
     mtu: int
+    bridge: str = INTEGRATION_BRIDGE
+    vlan: int | None = None
+
+    @property
+    def parent(self) -> str:
+        """The interface that a subport's frames go through."""
+        return self.device.partition(".")[0]
 
     @property
     def label(self) -> str:
@@ -79,9 +88,9 @@ def _describe(nic: Nic, machine: str, machine_id: str) -> tuple[Any, Any]:
         id=str(uuid.UUID(nic.port_id)),
         address=nic.mac_address,
         vif_name=layout.tap_name(nic.port_id),
-        bridge_name=INTEGRATION_BRIDGE,
+        bridge_name=nic.bridge,
         network=objects.network.Network(
-            id=nic.network_id, bridge=INTEGRATION_BRIDGE, mtu=nic.mtu, subnets=_no_subnets()
+            id=nic.network_id, bridge=nic.bridge, mtu=nic.mtu, subnets=_no_subnets()
         ),
         port_profile=objects.vif.VIFPortProfileOpenVSwitch(
             interface_id=nic.port_id, datapath_type="netdev", create_port=True
@@ -103,6 +112,8 @@ def plug(lab: layout.Layout, host: str, machine: str, machine_id: str, nic: Nic)
     :param machine: name of the virtual machine; its namespace exists.
     :param machine_id: its UUID, which the Neutron port has as ``device_id``.
     """
+    if nic.vlan is not None:
+        return  # the trunk's parent port is plugged for it, and Neutron's agent does the rest
     inside, outside = lab.namespace(layout.vm_part(machine)), lab.namespace(host)
     tap = layout.tap_name(nic.port_id)
     netns.ip(
@@ -120,6 +131,8 @@ def plug(lab: layout.Layout, host: str, machine: str, machine_id: str, nic: Nic)
 
 def unplug(lab: layout.Layout, host: str, machine: str, machine_id: str, nic: Nic) -> None:
     """Take the interface out of the switch and remove it, both ends."""
+    if nic.vlan is not None:
+        return
     plugin = _plugin(lab, host)
     vif, instance = _describe(nic, machine, machine_id)
     netns.call(lab.namespace(host), lambda: plugin.unplug(vif, instance))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from neutron.objects import trunk
 from oslo_utils import uuidutils
 
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
@@ -27,6 +28,26 @@ class PortPairTest(ApiTestCase):
         shown = self.create("port_pair", name="PP1", ingress=self.ingress, egress=self.egress)
         assert shown["service_function_parameters"] == DEFAULT_PARAMETERS
         assert self.show("port_pair", shown["id"]) == shown
+
+    def test_subports_of_trunks_belong_to_the_device_of_the_parent(self) -> None:
+        parents = [self.port(self.net, device) for device in ("vm3", "vm3", "vm4", "")]
+        subports = [self._subport_of(parent) for parent in parents]
+        self.create("port_pair", ingress=subports[0], egress=subports[1])
+        self.refused("egress", ingress=subports[0], egress=subports[2])
+        self.refused("ingress", ingress=subports[3], egress=subports[3])
+
+    def _subport_of(self, parent: str) -> str:
+        port = self.port(self.net)
+        made = trunk.Trunk(self.context, id=uuidutils.generate_uuid(), port_id=parent)
+        made.create()
+        trunk.SubPort(
+            self.context,
+            trunk_id=made.id,
+            port_id=port,
+            segmentation_type="vlan",
+            segmentation_id=100,
+        ).create()
+        return port
 
     def test_partial_parameters_are_completed(self) -> None:
         for number, (given, shown) in enumerate(

@@ -72,6 +72,15 @@ def test_a_plain_machine_needs_no_policy_routing() -> None:
     assert guest.routing([nic("eth0", "10.0.0.5/24")], guest.PLAIN) == []
 
 
+def test_a_machine_knows_the_way_to_other_networks_unless_it_is_the_gateway() -> None:
+    gateway = "10.0.0.1"
+    assert guest.default_route([nic("eth0", "10.0.0.5/24", gateway)]) == [
+        "route replace default via 10.0.0.1 dev eth0"
+    ]
+    assert guest.default_route([nic("eth0", "10.0.0.1/24", gateway)]) == []
+    assert guest.default_route([nic("eth0", "10.0.0.5/24")]) == []
+
+
 def test_a_routing_function_sends_what_one_nic_gets_out_by_the_other() -> None:
     nics = [nic("eth0", "10.0.0.5/24", "10.0.0.1"), nic("eth1", "10.0.0.6/24", "10.0.0.1")]
     lines = guest.routing(nics, guest.L3)

@@ -1,0 +1,195 @@
+"""Sources, destinations and functions that are not two machines and some more in one network."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from portchain.lab import journey, netns, traffic
+from portchain.lab.lab import Lab
+from portchain.lab.machines import Machine
+from tests.lab.conftest import Captures
+from tests.lab.workflow import Workflow
+
+ROUTER = "network:router_interface"
+PORT = 100
+
+
+class Place(Workflow):
+    """Networks and machines of one test, made as it needs them; ``net1`` and its machines are not used."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.nets: dict[str, Any] = {}
+        self.trunks: list[Any] = []
+
+    def network(self, name: str, *prefixes: str, gateways: tuple[str, ...] = ()) -> None:
+        """A network without port security, in which machines can forward for others."""
+        self.nets[name] = self.cloud.create_network(name=name, port_security_enabled=False)
+        for index, prefix in enumerate(prefixes):
+            gateway = gateways[index] if index < len(gateways) else None
+            self.cloud.create_subnet(
+                network_id=self.nets[name].id,
+                ip_version=6 if ":" in prefix else 4,
+                cidr=prefix,
+                gateway_ip=gateway,
+            )
+
+    def port(self, name: str, network: str, *addresses: str) -> None:
+        fixed = {"fixed_ips": [{"ip_address": address} for address in addresses]}
+        self.ports[name] = self.cloud.create_port(
+            network_id=self.nets[network].id, name=name, **(fixed if addresses else {})
+        )
+
+    def machine(self, name: str, host: str, *ports: str, **how: Any) -> Machine:
+        ids = [self.ports[port].id for port in ports]
+        made = self.lab.vms.boot(name, host, ids, wait=False, **how)
+        self.machines[name] = made
+        return made
+
+    def trunk(self, parent: str, **subports: int) -> None:
+        self.trunks.append(
+            self.cloud.create_trunk(
+                name=parent,
+                port_id=self.ports[parent].id,
+                sub_ports=[
+                    {
+                        "port_id": self.ports[name].id,
+                        "segmentation_type": "vlan",
+                        "segmentation_id": vlan,
+                    }
+                    for name, vlan in subports.items()
+                ],
+            )
+        )
+
+    def use_trunk(self, machine: str, parent: str, **subports: int) -> None:
+        for name, vlan in subports.items():
+            self.machines[machine] = self.lab.vms.attach_subport(
+                self.machines[machine], parent, self.ports[name].id, vlan
+            )
+
+    def ready(self) -> None:
+        self.lab.vms.wait_active(self.machines.values())
+
+    def group(self, name: str, ingress: str, egress: str) -> dict[str, Any]:
+        ports = {"ingress": self.ports[ingress].id, "egress": self.ports[egress].id}
+        pair = self.create("port_pair", name=name, **ports)
+        made: dict[str, Any] = self.create("port_pair_group", name=name, port_pairs=[pair["id"]])
+        return made
+
+    def steer(self, groups: list[dict[str, Any]], **classifier: Any) -> dict[str, Any]:
+        body = {
+            "protocol": "tcp",
+            "destination_port_range_min": PORT,
+            "destination_port_range_max": PORT,
+        }
+        made = self.create("flow_classifier", name="FC", **body, **classifier)
+        chain: dict[str, Any] = self.create(
+            "port_chain",
+            name="PC",
+            port_pair_groups=[group["id"] for group in groups],
+            flow_classifiers=[made["id"]],
+        )
+        self.wait_status(chain)
+        return chain
+
+    def way(self, source: str, destination: str, to: str, port: int = PORT, **how: Any) -> set[Any]:
+        """The ways of TCP connections between two machines, which all have to succeed; parent ports of trunks are left out."""
+        watched = [
+            replace(one, nics=tuple(nic for nic in one.nics if not self._is_parent(one, nic)))
+            for one in self.machines.values()
+        ]
+        server = traffic.TcpServer(self.machines[destination], port)
+        with self.captures(*watched) as capture, server:
+            attempts = [
+                traffic.tcp_connect(
+                    self.machines[source], self.machines[destination], port, address=to, **how
+                )
+                for _ in range(5)
+            ]
+        assert [attempt.error for attempt in attempts if not attempt.ok] == []
+        found = journey.connections(journey.sightings(capture.seen))
+        return {one.path for one in journey.select(found, protocol="tcp", destination_port=port)}
+
+    @staticmethod
+    def _is_parent(machine: Machine, nic: Any) -> bool:
+        return any(other.vlan is not None and other.parent == nic.device for other in machine.nics)
+
+    def end(self) -> None:
+        self.delete_chains()
+        self.lab.vms.delete_all()
+        for trunk in self.trunks:
+            self.cloud.delete_trunk(trunk)
+        for port in self.ports.values():
+            self.cloud.delete_port(port)
+        for net in self.nets.values():
+            self.cloud.delete_network(net)
+        self.wait_no_rules()
+
+
+@pytest.fixture
+def place(lab: Lab, captures: Captures) -> Iterator[Place]:
+    made = Place(lab, captures)
+    yield made
+    made.end()
+
+
+def test_functions_in_another_network_than_the_source(place: Place) -> None:
+    """Their last port is in the destination's network, where packets go on."""
+    place.network("left", "10.40.0.0/24")
+    place.network("right", "10.41.0.0/24")
+    place.port("src", "left", "10.40.0.10", "10.40.0.11")
+    place.port("dst", "left", "10.40.0.20")
+    place.port("in1", "right")
+    place.port("out1", "right")
+    place.port("in2", "right")
+    place.port("out2", "left")
+    source = place.machine("src", "h1", "src")
+    place.machine("dst", "h3", "dst")
+    place.machine("f1", "h2", "in1", "out1", kind="l3")
+    place.machine("f2", "h3", "in2", "out2", kind="l3")
+    place.ready()
+    # The first function has no way to the destination's network but through the chain: where it sends to does not matter.
+    first = place.machines["f1"]
+    netns.ip(
+        f"route add 10.40.0.0/24 via {place.machines['f2'].nic('in2').ip} dev eth1 table 200",
+        namespace=first.namespace,
+    )
+    place.steer(
+        [place.group("G1", "in1", "out1"), place.group("G2", "in2", "out2")],
+        logical_source_port=place.ports["src"].id,
+    )
+    through = {("src", "in1", "out1", "in2", "out2", "dst")}
+    for address in ("10.40.0.10", "10.40.0.11"):
+        assert place.way("src", "dst", "10.40.0.20", source_address=address) == through
+    assert place.way("src", "dst", "10.40.0.20", port=101) == {("src", "dst")}
+    assert source.nics[0].addresses[1].startswith("10.40.0.11")
+
+
+def test_a_destination_behind_a_router_and_traffic_that_a_router_sends(place: Place) -> None:
+    """Out: the chain ends at the router. In: the router's port is the source."""
+    place.network("inside", "10.42.0.0/24", gateways=("10.42.0.1",))
+    place.network("outside", "10.43.0.0/24", gateways=("10.43.0.1",))
+    place.port("vm", "inside", "10.42.0.10")
+    place.port("gate-in", "inside", "10.42.0.1")
+    place.port("gate-out", "outside", "10.43.0.1")
+    place.port("far", "outside", "10.43.0.20")
+    place.port("f-in", "inside")
+    place.port("f-out", "inside")
+    place.machine("vm", "h1", "vm")
+    place.machine("router", "h2", "gate-in", "gate-out", kind="l3", owner=ROUTER)
+    place.machine("far", "h3", "far")
+    place.machine("f", "h3", "f-in", "f-out", kind="l3")
+    place.ready()
+    group = place.group("G", "f-in", "f-out")
+    place.steer([group], source_ip_prefix="10.42.0.10/32", destination_ip_prefix="10.43.0.0/24")
+    out = ("vm", "f-in", "f-out", "gate-in", "gate-out", "far")
+    assert place.way("vm", "far", "10.43.0.20") == {out}
+    place.steer(
+        [group], source_ip_prefix="10.43.0.0/24", logical_source_port=place.ports["gate-in"].id
+    )
+    into = ("far", "gate-out", "gate-in", "f-in", "f-out", "vm")
+    assert place.way("far", "vm", "10.42.0.10") == {into}
+    assert place.way("far", "vm", "10.42.0.10", port=101) == {("far", "gate-out", "gate-in", "vm")}

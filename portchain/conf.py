@@ -53,6 +53,12 @@ AGENT_OPTS: list[cfg.Opt] = [
 
 QUOTA_OPTS: list[cfg.Opt] = [
     cfg.IntOpt(
+        "quota_service_graph",
+        default=10,
+        deprecated_name="quota_service_graphs",
+        help="Number of service graphs allowed per project. A negative value means unlimited.",
+    ),
+    cfg.IntOpt(
         "quota_port_chain",
         default=10,
         help="Number of port chains allowed per project. A negative value means unlimited.",

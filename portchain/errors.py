@@ -49,6 +49,12 @@ class PortChainNotFound(lib.NotFound):
     message = "Port chain %(id)s could not be found."
 
 
+class ServiceGraphNotFound(lib.NotFound):
+    """404."""
+
+    message = "Service graph %(id)s could not be found."
+
+
 class ResourceInUse(lib.InUse):
     """409: a resource cannot go while another one needs it."""
 

@@ -125,6 +125,7 @@ class PortPairGroup:
     :param group_id: small integer, unique in the deployment.
     :param lb_fields: packet fields that decide which pair a flow visits; empty for the whole 5-tuple.
     :param ingress_n_tuple: header rewriting of the function, as stated by the user; ``egress_n_tuple`` likewise.
+    :param tap_enabled: the function is a passive observer: it gets a copy of each packet, and hands none on.
     """
 
     id: str
@@ -135,6 +136,12 @@ class PortPairGroup:
     lb_fields: tuple[str, ...] = ()
     ingress_n_tuple: Mapping[str, object] = field(default_factory=dict)
     egress_n_tuple: Mapping[str, object] = field(default_factory=dict)
+    tap_enabled: bool = False
+
+    @property
+    def port_ids(self) -> frozenset[str]:
+        """The Neutron ports of the group's functions."""
+        return frozenset(port for pair in self.port_pairs for port in (pair.ingress, pair.egress))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,15 +165,38 @@ class PortChain:
     @property
     def port_ids(self) -> frozenset[str]:
         """Every Neutron port the chain names: function ports and logical source and destination ports."""
-        pairs = (pair for group in self.port_pair_groups for pair in group.port_pairs)
-        functions = {port for pair in pairs for port in (pair.ingress, pair.egress)}
-        ends = {
-            port
-            for classifier in self.flow_classifiers
-            for port in (classifier.logical_source_port, classifier.logical_destination_port)
-            if port is not None
-        }
-        return frozenset(functions | ends)
+        sources = {classifier.logical_source_port for classifier in self.flow_classifiers}
+        ends = {port for port in sources if port is not None} | self.logical_destinations
+        return self.function_ports | ends
+
+    @property
+    def function_ports(self) -> frozenset[str]:
+        """The Neutron ports of all functions."""
+        return frozenset(port for group in self.port_pair_groups for port in group.port_ids)
+
+    @property
+    def logical_destinations(self) -> frozenset[str]:
+        """The Neutron ports that classifiers name as destinations."""
+        ports = {classifier.logical_destination_port for classifier in self.flow_classifiers}
+        return frozenset(port for port in ports if port is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceGraph:
+    """Chains linked to each other: what leaves one is classified again, for those that follow it (RFC 7665, 4.8).
+
+    :param branches: source chain -> the chains of which one may take what has passed through it (ids).
+    """
+
+    id: str
+    project_id: str
+    branches: Mapping[str, tuple[str, ...]]
+    name: str = ""
+
+    @property
+    def chain_ids(self) -> frozenset[str]:
+        """Every chain of the graph."""
+        return frozenset(self.branches) | {one for many in self.branches.values() for one in many}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +219,19 @@ class ChainSnapshot:
     """A chain with all that was true of its ports at one moment: the input of every driver.
 
     :param ports: port id -> port, for the chain's function ports, logical ports and classified sources; a port
-        that no longer exists is absent.
-    :param sources: classifier id -> ids of the ports whose traffic it classifies.
+        that no longer exists is absent. Of the chains before it, the ports of their last groups; of those after it, the
+        logical destination ports.
+    :param sources: classifier id -> ids of the ports whose traffic it classifies; none if there are predecessors.
     :param destinations: classifier id -> ids of the ports whose replies it classifies, for symmetric chains.
+    :param predecessors: chains of the service graph whose traffic this chain takes when it leaves them, by its own
+        classifiers but for their logical source ports. A chain with predecessors takes no other traffic.
+    :param successors: chains of the service graph that take this chain's traffic when it leaves it. At most one of them
+        matches a packet; one that none matches goes to its destination.
     """
 
     chain: PortChain
     ports: Mapping[str, Port]
     sources: Mapping[str, tuple[str, ...]]
     destinations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    predecessors: tuple[PortChain, ...] = ()
+    successors: tuple[PortChain, ...] = ()

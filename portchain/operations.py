@@ -1,12 +1,11 @@
 """What a request does inside its transaction: load what the rules have to see, apply them, ask the
 drivers, write.
 
-The functions are named like the plugin's. Each runs a constant number of queries. `Check` is the
-driver manager's: it raises if a driver cannot do what is about to be written.
+The functions are named like the plugin's. Each runs a constant number of queries.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from neutron_lib import exceptions as lib
@@ -16,39 +15,58 @@ from portchain import errors, model, rules
 from portchain.db import changes, convert, repository
 from portchain.db import resources as db
 from portchain.drivers.capabilities import Subject
+from portchain.drivers.manager import Due
 
-Check = Callable[[Subject], None]
 Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a request works with inside its transaction.
+
+    :param check: asks the drivers; it raises if one cannot do what is about to be written.
+    :param due: what the drivers have to be told after the commit.
+    """
+
+    context: Any
+    check: Callable[[Subject], None]
+    due: Due = field(default_factory=Due)
+
+    @property
+    def session(self) -> Any:
+        """The database session of the transaction."""
+        return self.context.session
+
 
 # Flow classifiers
 
 
-def create_flow_classifier(context: Any, check: Check, data: Data) -> str:
+def create_flow_classifier(request: Request, data: Data) -> str:
     """Add a flow classifier; return its id."""
     row = changes.new_flow_classifier(data)
     classifier = convert.classifier(row)
     rules.check_flow_classifier(classifier)
     ends = (classifier.logical_source_port, classifier.logical_destination_port)
-    visible_ports(context, [port for port in ends if port is not None])
-    rules.check_overlap(classifier, db.similar_classifiers(context.session, [classifier]))
-    check(classifier)
-    context.session.add(row)
-    context.session.flush()
+    visible_ports(request, [port for port in ends if port is not None])
+    rules.check_overlap(classifier, db.similar_classifiers(request.session, [classifier]))
+    request.check(classifier)
+    request.session.add(row)
+    request.session.flush()
     return row.id
 
 
-def delete_flow_classifier(context: Any, an_id: str) -> None:
+def delete_flow_classifier(request: Request, an_id: str) -> None:
     """Delete a flow classifier that is in no chain."""
-    db.require(context, db.FLOW_CLASSIFIER, [an_id])
-    chain = db.chains_of_classifiers(context.session, [an_id]).get(an_id)
+    db.require(request.context, db.FLOW_CLASSIFIER, [an_id])
+    chain = db.chains_of_classifiers(request.session, [an_id]).get(an_id)
     _refuse_if_used("Flow classifier", an_id, [f"port chain {chain}"] if chain else [])
-    changes.remove(context.session, db.FLOW_CLASSIFIER, an_id)
+    changes.remove(request.session, db.FLOW_CLASSIFIER, an_id)
 
 
 # Port pairs
 
 
-def create_port_pair(context: Any, check: Check, data: Data) -> str:
+def create_port_pair(request: Request, data: Data) -> str:
     """Add a port pair; return its id."""
     pair = model.PortPair(
         id=changes.new_id(),
@@ -60,62 +78,78 @@ def create_port_pair(context: Any, check: Check, data: Data) -> str:
         weight=data["service_function_parameters"]["weight"],
         kind=model.FunctionKind(data["function_kind"]),
     )
-    ports = visible_ports(context, [pair.ingress, pair.egress])
+    ports = visible_ports(request, [pair.ingress, pair.egress])
     rules.check_port_pair(pair, ports[pair.ingress], ports[pair.egress])
-    existing = db.find_pair(context.session, pair.ingress, pair.egress)
+    existing = db.find_pair(request.session, pair.ingress, pair.egress)
     if existing is not None:
         raise rules.Violation("ingress", f"port pair {existing.id} has the same ingress and egress")
-    check(pair)
-    changes.add_port_pair(context.session, pair, data["description"])
+    request.check(pair)
+    changes.add_port_pair(request.session, pair, data["description"])
     return pair.id
 
 
-def delete_port_pair(context: Any, an_id: str) -> None:
+def delete_port_pair(request: Request, an_id: str) -> None:
     """Delete a port pair that is in no group."""
-    db.require(context, db.PORT_PAIR, [an_id])
-    group = db.groups_of_pairs(context.session, [an_id]).get(an_id)
+    db.require(request.context, db.PORT_PAIR, [an_id])
+    group = db.groups_of_pairs(request.session, [an_id]).get(an_id)
     _refuse_if_used("Port pair", an_id, [f"port pair group {group}"] if group else [])
-    changes.remove(context.session, db.PORT_PAIR, an_id)
+    changes.remove(request.session, db.PORT_PAIR, an_id)
 
 
 # Port pair groups
 
 
-def create_port_pair_group(context: Any, check: Check, data: Data) -> str:
+def create_port_pair_group(request: Request, data: Data) -> str:
     """Add a port pair group; return its id."""
-    _check_new_pairs(context, data["port_pairs"])
-    row = changes.add_port_pair_group(context.session, data)
-    group = repository.load_groups(context.session, [row.id])[row.id]
+    _check_new_pairs(request, data["port_pairs"])
+    row = changes.add_port_pair_group(request.session, data)
+    group = repository.load_groups(request.session, [row.id])[row.id]
     rules.check_port_pair_group(group)
-    check(group)
+    request.check(group)
     return group.id
 
 
-def update_port_pair_group(context: Any, check: Check, an_id: str, data: Data) -> list[str]:
-    """Change a port pair group; return the ids of the chains that have to be realised anew."""
-    session = context.session
-    row = db.find_one(context, db.PORT_PAIR_GROUP, an_id)
+def update_port_pair_group(request: Request, an_id: str, data: Data) -> None:
+    """Change a port pair group; the chains it is in follow."""
+    session = request.session
+    row = db.find_one(request.context, db.PORT_PAIR_GROUP, an_id)
     changes.set_names(row, data)
     wanted, present = data.get("port_pairs"), [member.pair_id for member in row.members]
     if wanted is None or wanted == present:
-        return []
-    _check_new_pairs(context, [pair for pair in wanted if pair not in present])
+        return
+    _check_new_pairs(request, [pair for pair in wanted if pair not in present])
     changes.set_pairs(session, row, wanted)
     group = repository.load_groups(session, [an_id])[an_id]
     rules.check_port_pair_group(group)
-    check(group)
+    request.check(group)
     chains = db.chains_of_group(session, an_id)
-    for snapshot in repository.snapshots(context, chains) if chains else ():
-        rules.check_correlation(snapshot.chain, group, "port_pairs")
-        check(snapshot)
-    changes.bump(session, chains)
-    return chains
+    if chains:
+        _realise_anew(request, _check_chains(request, chains, group))
 
 
-def _check_new_pairs(context: Any, pair_ids: Sequence[str]) -> None:
+def _check_chains(request: Request, chains: Sequence[str], group: model.PortPairGroup) -> list[str]:
+    """Check the chains a group is in; return them, and those that begin where it ends."""
+    affected = []
+    for snapshot in repository.snapshots(request.context, db.with_graphs(request.session, chains)):
+        if snapshot.chain.id in chains:
+            rules.check_correlation(snapshot.chain, group, "port_pairs")
+        elif all(one.port_pair_groups[-1].id != group.id for one in snapshot.predecessors):
+            continue
+        request.check(snapshot)
+        affected.append(snapshot.chain.id)
+    return affected
+
+
+def _realise_anew(request: Request, chains: Sequence[str]) -> None:
+    """Note that chains have changed, or what they share with others."""
+    changes.bump(request.session, chains)
+    request.due.refreshed.extend(chains)
+
+
+def _check_new_pairs(request: Request, pair_ids: Sequence[str]) -> None:
     """Check that pairs exist and are free to be put into a group."""
-    db.require(context, db.PORT_PAIR, pair_ids)
-    for pair, group in db.groups_of_pairs(context.session, pair_ids).items():
+    db.require(request.context, db.PORT_PAIR, pair_ids)
+    for pair, group in db.groups_of_pairs(request.session, pair_ids).items():
         raise rules.Violation(
             "port_pairs",
             f"port pair {pair} is in port pair group {group}; a pair can be in one group only",
@@ -123,32 +157,33 @@ def _check_new_pairs(context: Any, pair_ids: Sequence[str]) -> None:
         )
 
 
-def delete_port_pair_group(context: Any, an_id: str) -> None:
+def delete_port_pair_group(request: Request, an_id: str) -> None:
     """Delete a port pair group that is in no chain."""
-    db.require(context, db.PORT_PAIR_GROUP, [an_id])
-    chains = db.chains_of_group(context.session, an_id)
+    db.require(request.context, db.PORT_PAIR_GROUP, [an_id])
+    chains = db.chains_of_group(request.session, an_id)
     _refuse_if_used("Port pair group", an_id, [f"port chain {chain}" for chain in sorted(chains)])
-    changes.remove(context.session, db.PORT_PAIR_GROUP, an_id)
+    changes.remove(request.session, db.PORT_PAIR_GROUP, an_id)
 
 
 # Port chains
 
 
-def create_port_chain(context: Any, check: Check, data: Data) -> str:
+def create_port_chain(request: Request, data: Data) -> str:
     """Add a port chain; return its id."""
-    session = context.session
+    session = request.session
     _check_chain_id(session, data["chain_id"])
-    db.require(context, db.PORT_PAIR_GROUP, data["port_pair_groups"])
-    _check_new_classifiers(context, data["flow_classifiers"])
+    db.require(request.context, db.PORT_PAIR_GROUP, data["port_pair_groups"])
+    _check_new_classifiers(request, data["flow_classifiers"])
     row = changes.add_port_chain(session, data)
-    _check_chain(context, check, row.id)
+    _check_chain(request, row.id)
+    request.due.created.append(row.id)
     return row.id
 
 
-def update_port_chain(context: Any, check: Check, an_id: str, data: Data) -> bool:
-    """Change a port chain; return whether it has to be realised anew."""
-    session = context.session
-    row = db.find_one(context, db.PORT_CHAIN, an_id)
+def update_port_chain(request: Request, an_id: str, data: Data) -> None:
+    """Change a port chain; its neighbours in a graph follow."""
+    session = request.session
+    row = db.find_one(request.context, db.PORT_CHAIN, an_id)
     changes.set_names(row, data)
     session.flush()
     groups = [link.group_id for link in row.groups]
@@ -156,24 +191,27 @@ def update_port_chain(context: Any, check: Check, an_id: str, data: Data) -> boo
     new_groups = data.get("port_pair_groups", groups)
     new_classifiers = data.get("flow_classifiers", classifiers)
     if new_groups == groups and new_classifiers == classifiers:
-        return False
-    db.require(context, db.PORT_PAIR_GROUP, [one for one in new_groups if one not in groups])
-    _check_new_classifiers(context, [one for one in new_classifiers if one not in classifiers])
+        return
+    added = [one for one in new_groups if one not in groups]
+    db.require(request.context, db.PORT_PAIR_GROUP, added)
+    _check_new_classifiers(request, [one for one in new_classifiers if one not in classifiers])
     if new_groups != groups:
         changes.set_groups(session, row, new_groups)
     if new_classifiers != classifiers:
         changes.set_classifiers(session, row, new_classifiers)
-    _check_chain(context, check, an_id)
-    changes.bump(session, [an_id])
-    return True
+    neighbours = _check_chain(request, an_id)
+    changes.bump(session, [an_id, *neighbours])
+    request.due.updated.append(an_id)
+    request.due.refreshed.extend(neighbours)
 
 
-def delete_port_chain(context: Any, an_id: str) -> model.ChainSnapshot:
-    """Delete a port chain; return its last state."""
-    db.require(context, db.PORT_CHAIN, [an_id])
-    (snapshot,) = repository.snapshots(context, [an_id])
-    changes.remove(context.session, db.PORT_CHAIN, an_id)
-    return snapshot
+def delete_port_chain(request: Request, an_id: str) -> None:
+    """Delete a port chain that is in no graph."""
+    db.require(request.context, db.PORT_CHAIN, [an_id])
+    graph = db.graphs_of_chains(request.session, [an_id]).get(an_id)
+    _refuse_if_used("Port chain", an_id, [f"service graph {graph}"] if graph else [])
+    request.due.deleted.extend(repository.snapshots(request.context, [an_id]))
+    changes.remove(request.session, db.PORT_CHAIN, an_id)
 
 
 def _check_chain_id(session: Any, chain_id: int) -> None:
@@ -181,10 +219,10 @@ def _check_chain_id(session: Any, chain_id: int) -> None:
         raise rules.Violation("chain_id", f"{chain_id} is taken; 0 lets the server choose one")
 
 
-def _check_new_classifiers(context: Any, ids: Sequence[str]) -> None:
+def _check_new_classifiers(request: Request, ids: Sequence[str]) -> None:
     """Check that classifiers exist and are free to be put into a chain."""
-    db.require(context, db.FLOW_CLASSIFIER, ids)
-    for classifier, chain in db.chains_of_classifiers(context.session, ids).items():
+    db.require(request.context, db.FLOW_CLASSIFIER, ids)
+    for classifier, chain in db.chains_of_classifiers(request.session, ids).items():
         raise rules.Violation(
             "flow_classifiers",
             f"flow classifier {classifier} is in port chain {chain}; it can be in one only",
@@ -192,33 +230,85 @@ def _check_new_classifiers(context: Any, ids: Sequence[str]) -> None:
         )
 
 
-def _check_chain(context: Any, check: Check, an_id: str) -> None:
-    """Check a chain as it stands in the transaction."""
-    (snapshot,) = repository.snapshots(context, [an_id])
-    chain = snapshot.chain
+def _check_chain(request: Request, an_id: str) -> list[str]:
+    """Check a chain as it stands in the transaction, with the graph it is in.
+
+    :returns: the chains next to it in the graph.
+    """
+    linked = repository.snapshots(request.context, db.with_graphs(request.session, [an_id]))
+    chain = next(snapshot.chain for snapshot in linked if snapshot.chain.id == an_id)
     rules.check_port_chain(chain)
     # In a chain, a classifier stands for ports of the chain's owner, whoever owns the classifier.
     # The check when it was created also cannot see one that another server is creating at the same
     # time.
     effective = [replace(fc, project_id=chain.project_id) for fc in chain.flow_classifiers]
-    others = db.similar_classifiers(context.session, effective, chained=True)
+    others = db.similar_classifiers(request.session, effective, chained=True)
     for classifier in effective:
         rules.check_overlap(classifier, others, "flow_classifiers")
-    check(snapshot)
+    _check_links(request, linked, "flow_classifiers")
+    return [
+        snapshot.chain.id
+        for snapshot in linked
+        if an_id in {one.id for one in (*snapshot.predecessors, *snapshot.successors)}
+    ]
+
+
+# Service graphs
+
+
+def create_service_graph(request: Request, data: Data) -> str:
+    """Add a service graph; return its id."""
+    graph = model.ServiceGraph(
+        id=changes.new_id(),
+        project_id=data["project_id"],
+        branches={source: tuple(after) for source, after in data["port_chains"].items()},
+        name=data["name"],
+    )
+    rules.check_service_graph(graph)
+    chains = sorted(graph.chain_ids)
+    db.require(request.context, db.PORT_CHAIN, chains)
+    for chain, other in db.graphs_of_chains(request.session, chains).items():
+        raise rules.Violation(
+            "port_chains",
+            f"port chain {chain} is in service graph {other}; a chain can be in one graph only",
+            rules.Kind.CONFLICT,
+        )
+    changes.add_service_graph(request.session, graph, data["description"])
+    _realise_anew(request, chains)
+    _check_links(request, repository.snapshots(request.context, chains), "port_chains")
+    return graph.id
+
+
+def delete_service_graph(request: Request, an_id: str) -> None:
+    """Delete a service graph; its chains are on their own again."""
+    links = db.find_one(request.context, db.SERVICE_GRAPH, an_id).branches
+    chains = sorted({one for link in links for one in (link.source_id, link.destination_id)})
+    changes.remove(request.session, db.SERVICE_GRAPH, an_id)
+    _realise_anew(request, chains)
+
+
+def _check_links(
+    request: Request, snapshots: Iterable[model.ChainSnapshot], attribute: str
+) -> None:
+    """Check chains with those that follow them."""
+    for snapshot in snapshots:
+        rules.check_branch(snapshot.chain, snapshot.successors, attribute)
+        request.check(snapshot)
 
 
 # Common
 
 
-def update_names(context: Any, resource: db.Resource, an_id: str, data: Data) -> dict[str, Any]:
-    """Change name and description, which only people read; return what the API shows."""
-    row = db.find_one(context, resource, an_id)
-    changes.set_names(row, data)
-    context.session.flush()
-    return db.show(resource, row)
+def update_names(resource: db.Resource) -> Callable[[Request, str, Data], None]:
+    """Return the operation that changes name and description, which only people read."""
+
+    def update(request: Request, an_id: str, data: Data) -> None:
+        changes.set_names(db.find_one(request.context, resource, an_id), data)
+
+    return update
 
 
-def visible_ports(context: Any, port_ids: Iterable[str]) -> dict[str, model.Port]:
+def visible_ports(request: Request, port_ids: Iterable[str]) -> dict[str, model.Port]:
     """Return ports by id, as far as the caller may see them.
 
     :raises PortNotFound: one of them does not exist or is not visible.
@@ -227,7 +317,7 @@ def visible_ports(context: Any, port_ids: Iterable[str]) -> dict[str, model.Port
     if not wanted:
         return {}
     fields = ["id", "network_id", "project_id", "mac_address", "device_id", "name"]
-    found = directory.get_plugin().get_ports(context, filters={"id": wanted}, fields=fields)
+    found = directory.get_plugin().get_ports(request.context, filters={"id": wanted}, fields=fields)
     ports = {port["id"]: model.Port(**{name: port[name] for name in fields}) for port in found}
     for port_id in wanted:
         if port_id not in ports:

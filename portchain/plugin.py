@@ -1,12 +1,12 @@
 """The Neutron service plugin: validate, write in one transaction, then have the drivers realise it.
 
-A request passes ``create_port_chain`` here, `portchain.operations` (rules, rows and the drivers'
-checks in one transaction), the driver manager and the drivers, in this order.
+A request passes ``create_port_chain`` here, ``create_port_chain`` of `portchain.operations` (rules,
+rows and the drivers' checks in one transaction), the driver manager and the drivers, in this order.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from neutron import worker
 from neutron.api import extensions as api_extensions
@@ -33,6 +33,7 @@ LOG = logging.getLogger(__name__)
 _REPAIRED_AT_ONCE = 100
 Body = Mapping[str, Any]
 Shown = dict[str, Any]
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -55,13 +56,15 @@ def _transaction(context: Any) -> Iterator[None]:
 
 @registry.has_registry_receivers
 class PortChainPlugin(service_base.ServicePluginBase):
-    """Port pairs, port pair groups, port chains and flow classifiers."""
+    """Flow classifiers, port pairs, port pair groups, port chains and service graphs."""
 
     supported_extension_aliases = (
         definitions.SFC.ALIAS,
         definitions.FLOW_CLASSIFIER.ALIAS,
         definitions.PORT_CHAIN_STATUS.ALIAS,
         definitions.PORT_PAIR_FUNCTION_KIND.ALIAS,
+        definitions.SERVICE_GRAPH.ALIAS,
+        definitions.TAP.ALIAS,
     )
     path_prefix = definitions.API_PREFIX
 
@@ -75,6 +78,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         port_pair=models.PortPair,
         port_pair_group=models.PortPairGroup,
         port_chain=models.PortChain,
+        service_graph=models.ServiceGraph,
     )
     def __init__(self) -> None:
         """Load the drivers and make the API known to Neutron.
@@ -128,26 +132,27 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def create_flow_classifier_bulk(self, context: Any, flow_classifiers: Body) -> list[Shown]:
         """Create several flow classifiers, all or none."""
-        items = _items(flow_classifiers, "flow_classifier")
-        return self._create(context, db.FLOW_CLASSIFIER, operations.create_flow_classifier, items)
+        return self._create(
+            context, db.FLOW_CLASSIFIER, operations.create_flow_classifier, flow_classifiers
+        )
 
     def create_flow_classifier(self, context: Any, flow_classifier: Body) -> Shown:
         """Create a flow classifier."""
         return self.create_flow_classifier_bulk(context, _bulk(flow_classifier))[0]
 
-    @db_api.retry_if_session_inactive()
     def update_flow_classifier(self, context: Any, id: str, flow_classifier: Body) -> Shown:
         """Change the name or description of a flow classifier."""
-        with _transaction(context):
-            return operations.update_names(
-                context, db.FLOW_CLASSIFIER, id, flow_classifier["flow_classifier"]
-            )
+        return self._update(
+            context,
+            db.FLOW_CLASSIFIER,
+            operations.update_names(db.FLOW_CLASSIFIER),
+            id,
+            flow_classifier,
+        )
 
-    @db_api.retry_if_session_inactive()
     def delete_flow_classifier(self, context: Any, id: str) -> None:
         """Delete a flow classifier."""
-        with _transaction(context):
-            operations.delete_flow_classifier(context, id)
+        self._write(context, operations.delete_flow_classifier, id)
 
     def get_flow_classifier(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a flow classifier."""
@@ -161,24 +166,21 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def create_port_pair_bulk(self, context: Any, port_pairs: Body) -> list[Shown]:
         """Create several port pairs, all or none."""
-        items = _items(port_pairs, "port_pair")
-        return self._create(context, db.PORT_PAIR, operations.create_port_pair, items)
+        return self._create(context, db.PORT_PAIR, operations.create_port_pair, port_pairs)
 
     def create_port_pair(self, context: Any, port_pair: Body) -> Shown:
         """Create a port pair."""
         return self.create_port_pair_bulk(context, _bulk(port_pair))[0]
 
-    @db_api.retry_if_session_inactive()
     def update_port_pair(self, context: Any, id: str, port_pair: Body) -> Shown:
         """Change the name or description of a port pair."""
-        with _transaction(context):
-            return operations.update_names(context, db.PORT_PAIR, id, port_pair["port_pair"])
+        return self._update(
+            context, db.PORT_PAIR, operations.update_names(db.PORT_PAIR), id, port_pair
+        )
 
-    @db_api.retry_if_session_inactive()
     def delete_port_pair(self, context: Any, id: str) -> None:
         """Delete a port pair."""
-        with _transaction(context):
-            operations.delete_port_pair(context, id)
+        self._write(context, operations.delete_port_pair, id)
 
     def get_port_pair(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a port pair."""
@@ -192,8 +194,9 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def create_port_pair_group_bulk(self, context: Any, port_pair_groups: Body) -> list[Shown]:
         """Create several port pair groups, all or none."""
-        items = _items(port_pair_groups, "port_pair_group")
-        return self._create(context, db.PORT_PAIR_GROUP, operations.create_port_pair_group, items)
+        return self._create(
+            context, db.PORT_PAIR_GROUP, operations.create_port_pair_group, port_pair_groups
+        )
 
     def create_port_pair_group(self, context: Any, port_pair_group: Body) -> Shown:
         """Create a port pair group."""
@@ -201,20 +204,13 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def update_port_pair_group(self, context: Any, id: str, port_pair_group: Body) -> Shown:
         """Change a port pair group; the chains it is in follow."""
-        chains = self._update_port_pair_group(context, id, port_pair_group["port_pair_group"])
-        self.drivers.refresh_port_chains(context, chains)
-        return self.get_port_pair_group(context, id)
+        return self._update(
+            context, db.PORT_PAIR_GROUP, operations.update_port_pair_group, id, port_pair_group
+        )
 
-    @db_api.retry_if_session_inactive()
-    def _update_port_pair_group(self, context: Any, an_id: str, data: Body) -> list[str]:
-        with _transaction(context):
-            return operations.update_port_pair_group(context, self.drivers.check, an_id, data)
-
-    @db_api.retry_if_session_inactive()
     def delete_port_pair_group(self, context: Any, id: str) -> None:
         """Delete a port pair group."""
-        with _transaction(context):
-            operations.delete_port_pair_group(context, id)
+        self._write(context, operations.delete_port_pair_group, id)
 
     def get_port_pair_group(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a port pair group."""
@@ -228,34 +224,19 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def create_port_chain_bulk(self, context: Any, port_chains: Body) -> list[Shown]:
         """Create several port chains, all or none, and have them realised."""
-        items = _items(port_chains, "port_chain")
-        ids = self._write(context, operations.create_port_chain, items)
-        self.drivers.create_port_chain(context, ids)
-        return _show(context, db.PORT_CHAIN, ids)
+        return self._create(context, db.PORT_CHAIN, operations.create_port_chain, port_chains)
 
     def create_port_chain(self, context: Any, port_chain: Body) -> Shown:
-        """Create a port chain and have it realised."""
+        """Create a port chain."""
         return self.create_port_chain_bulk(context, _bulk(port_chain))[0]
 
     def update_port_chain(self, context: Any, id: str, port_chain: Body) -> Shown:
         """Change a port chain and its realisation."""
-        if self._update_port_chain(context, id, port_chain["port_chain"]):
-            self.drivers.update_port_chain(context, [id])
-        return self.get_port_chain(context, id)
-
-    @db_api.retry_if_session_inactive()
-    def _update_port_chain(self, context: Any, an_id: str, data: Body) -> bool:
-        with _transaction(context):
-            return operations.update_port_chain(context, self.drivers.check, an_id, data)
+        return self._update(context, db.PORT_CHAIN, operations.update_port_chain, id, port_chain)
 
     def delete_port_chain(self, context: Any, id: str) -> None:
         """Delete a port chain and its realisation."""
-        self.drivers.delete_port_chain(context, self._delete_port_chain(context, id))
-
-    @db_api.retry_if_session_inactive()
-    def _delete_port_chain(self, context: Any, an_id: str) -> Any:
-        with _transaction(context):
-            return operations.delete_port_chain(context, an_id)
+        self._write(context, operations.delete_port_chain, id)
 
     def get_port_chain(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a port chain."""
@@ -265,27 +246,75 @@ class PortChainPlugin(service_base.ServicePluginBase):
         """List port chains."""
         return _list(context, db.PORT_CHAIN, page)
 
-    # Common to the four
+    # Service graphs
+
+    def create_service_graph_bulk(self, context: Any, service_graphs: Body) -> list[Shown]:
+        """Create several service graphs, all or none; their chains follow."""
+        return self._create(
+            context, db.SERVICE_GRAPH, operations.create_service_graph, service_graphs
+        )
+
+    def create_service_graph(self, context: Any, service_graph: Body) -> Shown:
+        """Create a service graph."""
+        return self.create_service_graph_bulk(context, _bulk(service_graph))[0]
+
+    def update_service_graph(self, context: Any, id: str, service_graph: Body) -> Shown:
+        """Change the name or description of a service graph."""
+        return self._update(
+            context, db.SERVICE_GRAPH, operations.update_names(db.SERVICE_GRAPH), id, service_graph
+        )
+
+    def delete_service_graph(self, context: Any, id: str) -> None:
+        """Delete a service graph; its chains follow."""
+        self._write(context, operations.delete_service_graph, id)
+
+    def get_service_graph(self, context: Any, id: str, fields: Any = None) -> Shown:
+        """Show a service graph."""
+        return _show(context, db.SERVICE_GRAPH, [id], fields)[0]
+
+    def get_service_graphs(self, context: Any, **page: Any) -> list[Shown]:
+        """List service graphs."""
+        return _list(context, db.SERVICE_GRAPH, page)
+
+    # Common to them
 
     def _create(
         self,
         context: Any,
         resource: db.Resource,
-        create: Callable[[Any, operations.Check, Body], str],
-        items: Sequence[Body],
+        create: Callable[[operations.Request, Body], str],
+        body: Body,
     ) -> list[Shown]:
-        return _show(context, resource, self._write(context, create, items))
+        def create_all(request: operations.Request, items: Sequence[Body]) -> list[str]:
+            return [create(request, data) for data in items]
 
-    @db_api.retry_if_session_inactive()
-    def _write(
+        ids = self._write(context, create_all, _items(body, resource.name))
+        return _show(context, resource, ids)
+
+    def _update(
         self,
         context: Any,
-        create: Callable[[Any, operations.Check, Body], str],
-        items: Sequence[Body],
-    ) -> list[str]:
-        """Add resources in one transaction; return their ids."""
+        resource: db.Resource,
+        update: Callable[[operations.Request, str, Body], None],
+        an_id: str,
+        body: Body,
+    ) -> Shown:
+        self._write(context, update, an_id, body[resource.name])
+        return _show(context, resource, [an_id])[0]
+
+    def _write(self, context: Any, operation: Callable[..., _T], *arguments: Any) -> _T:
+        """Run an operation in one transaction, then tell the drivers what it has changed."""
+        result, due = self._commit(context, operation, *arguments)
+        self.drivers.tell(context, due)
+        return result
+
+    @db_api.retry_if_session_inactive()
+    def _commit(
+        self, context: Any, operation: Callable[..., _T], *arguments: Any
+    ) -> tuple[_T, manager.Due]:
+        request = operations.Request(context, self.drivers.check)
         with _transaction(context):
-            return [create(context, self.drivers.check, data) for data in items]
+            return operation(request, *arguments), request.due
 
     # Changes of Neutron ports. Exceptions of the call-backs after a change are logged by the
     # registry and stop nothing.

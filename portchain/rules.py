@@ -5,11 +5,22 @@ the rule it breaks. Nothing is read or written here; callers load what a rule ha
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from itertools import combinations, pairwise, product
 from typing import TypeVar
 
-from portchain.model import FlowClassifier, Port, PortChain, PortPair, PortPairGroup, PortRange
+from portchain.model import (
+    FlowClassifier,
+    Port,
+    PortChain,
+    PortPair,
+    PortPairGroup,
+    PortRange,
+    ServiceGraph,
+)
 
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 PROTOCOLS_WITH_PORTS = frozenset({TCP, UDP, SCTP})
@@ -182,10 +193,15 @@ def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
 
 
 def check_port_pair_group(group: PortPairGroup) -> None:
-    """Check that the pairs of a group are interchangeable.
+    """Check that the pairs of a group are interchangeable, and only one where that means nothing.
 
-    :raises Violation: pairs of different correlation or kind.
+    :raises Violation: pairs of different correlation or kind, several pairs in a tap group.
     """
+    if group.tap_enabled and len(group.port_pairs) > 1:
+        raise Violation(
+            "port_pairs",
+            "a group with tap_enabled takes one port pair: a copy of each packet goes to one observer",
+        )
     if len({pair.kind for pair in group.port_pairs}) > 1:
         raise Violation("port_pairs", "all port pairs of a group must have the same function_kind")
     correlations = {pair.correlation for pair in group.port_pairs}
@@ -204,13 +220,21 @@ def check_port_pair_group(group: PortPairGroup) -> None:
 def check_port_chain(chain: PortChain) -> None:
     """Check a chain with its groups and classifiers in place.
 
-    :raises Violation: no group, a group twice, pairs whose correlation does not fit the chain's.
+    :raises Violation: no group, a group twice, two tap groups in a row, pairs whose correlation does
+        not fit the chain's.
     """
     if not chain.port_pair_groups:
         raise Violation("port_pair_groups", "a chain needs at least one port pair group")
     repeated = first_repeated([group.id for group in chain.port_pair_groups])
     if repeated:
         raise Violation("port_pair_groups", f"{repeated} is there more than once")
+    for one, other in pairwise(chain.port_pair_groups):
+        if one.tap_enabled and other.tap_enabled:
+            raise Violation(
+                "port_pair_groups",
+                f"{label(one)} and {label(other)} both have tap_enabled; two such groups cannot "
+                "follow each other",
+            )
     pairs = [pair for group in chain.port_pair_groups for pair in group.port_pairs]
     for side in ("ingress", "egress"):
         # What such a port gets or sends could belong to either hop.
@@ -235,6 +259,63 @@ def check_correlation(
                 f"port pair {label(pair)} of group {label(group)} has correlation "
                 f"{pair.correlation}, port chain {label(chain)} has {chain.correlation}",
             )
+
+
+# Service graphs
+
+
+def check_service_graph(graph: ServiceGraph) -> None:
+    """Check how the chains of a graph follow each other.
+
+    :raises Violation: no branching point, one without destinations or with one twice, or a loop.
+    """
+    if not graph.branches:
+        raise Violation("port_chains", "a service graph needs at least one branching point")
+    for source, destinations in graph.branches.items():
+        if not destinations:
+            raise Violation("port_chains", f"no chain follows {source}; leave it out")
+        repeated = first_repeated(destinations)
+        if repeated:
+            raise Violation("port_chains", f"{repeated} follows {source} more than once")
+    try:
+        TopologicalSorter(graph.branches).prepare()
+    except CycleError as error:
+        loop = " -> ".join(reversed(error.args[1]))
+        raise Violation("port_chains", f"there is a loop: {loop}") from error
+
+
+def check_branch(
+    source: PortChain, destinations: Sequence[PortChain], attribute: str = "port_chains"
+) -> None:
+    """Check that what leaves a chain can be handed to those that follow it.
+
+    The packet alone decides: nobody knows any more which port has sent it.
+
+    :raises Violation: another correlation, or a packet could enter two of the destinations.
+    """
+    for destination in destinations:
+        if destination.correlation != source.correlation:
+            raise Violation(
+                attribute,
+                f"chain {label(destination)} has correlation {destination.correlation}, "
+                f"{label(source)} before it has {source.correlation}",
+            )
+    for one, other in combinations(destinations, 2):
+        for first, second in product(one.flow_classifiers, other.flow_classifiers):
+            if overlap(_from_any_port(first), _from_any_port(second)):
+                raise Violation(
+                    attribute,
+                    f"a packet that leaves {label(source)} could enter {label(one)} by flow "
+                    f"classifier {label(first)} and {label(other)} by {label(second)}; logical "
+                    "source ports do not count there",
+                )
+
+
+def _from_any_port(classifier: FlowClassifier) -> FlowClassifier:
+    return replace(classifier, logical_source_port=None, project_id="")
+
+
+# Common
 
 
 def first_repeated(ids: Sequence[str]) -> str | None:

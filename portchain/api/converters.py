@@ -5,6 +5,7 @@ from typing import Any
 
 from neutron_lib import constants
 from neutron_lib import exceptions as lib
+from oslo_utils import uuidutils
 
 _LARGEST = 2**63 - 1  # databases count no further
 _PREFERRED_NAMES = ("tcp", "udp", "icmp", "sctp", constants.PROTO_NAME_IPV6_ICMP)
@@ -74,6 +75,22 @@ def to_text(value: Any) -> Any:
         except UnicodeEncodeError as error:
             raise lib.InvalidInput(error_message="the text is not valid Unicode") from error
     return "" if value is None else value
+
+
+def to_branches(value: Any) -> Any:
+    """Check the branching points of a service graph: chains, each with those that follow it.
+
+    :raises InvalidInput: no dict, a key is no UUID, or a value no list of UUIDs.
+    """
+    if not isinstance(value, dict):
+        raise lib.InvalidInput(error_message=f"{value!r} is not a dict")
+    for source, destinations in value.items():
+        if not isinstance(destinations, list):
+            raise lib.InvalidInput(error_message=f"what stands for {source!r} is not a list")
+        for chain in (source, *destinations):
+            if not isinstance(chain, str) or not uuidutils.is_uuid_like(chain):
+                raise lib.InvalidInput(error_message=f"{chain!r} is not a UUID")
+    return value
 
 
 def fill_defaults(spec: Mapping[str, Mapping[str, Any]]) -> Callable[[Any], Any]:

@@ -7,6 +7,7 @@ import copy
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from neutron_lib.api import converters as lib_converters
 from neutron_lib.api.definitions import flowclassifier, sfc
 
 from portchain.api import converters
@@ -141,7 +142,58 @@ def _port_pair_function_kind() -> SimpleNamespace:
     )
 
 
+def _tap() -> SimpleNamespace:
+    enabled = {
+        "allow_post": True,
+        "allow_put": False,
+        "is_visible": True,
+        "default": False,
+        "default_overrides_none": True,
+        "convert_to": converters.named("tap_enabled", lib_converters.convert_to_boolean),
+        "is_filter": True,
+        "is_sort_key": True,
+    }
+    return SimpleNamespace(
+        ALIAS="networking-sfc-tap",
+        NAME="Passive Tap Functions",
+        DESCRIPTION="Lets a port pair group observe a chain's traffic without handing it on",
+        UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
+        RESOURCE_ATTRIBUTE_MAP={sfc.PORT_PAIR_GROUPS: {"tap_enabled": enabled}},
+        SUB_RESOURCE_ATTRIBUTE_MAP={},
+        REQUIRED_EXTENSIONS=[sfc.ALIAS],
+        OPTIONAL_EXTENSIONS=[],
+    )
+
+
+def _service_graph() -> SimpleNamespace:
+    attributes = {
+        name: copy.deepcopy(sfc.RESOURCE_ATTRIBUTE_MAP[sfc.PORT_CHAINS][name])
+        for name in ("id", "name", "description", "tenant_id")
+    }
+    attributes["port_chains"] = {
+        "allow_post": True,
+        "allow_put": False,
+        "is_visible": True,
+        "validate": {"type:dict": None},
+        "convert_to": converters.to_branches,
+    }
+    resources = {"service_graphs": attributes}
+    _complete(resources)
+    return SimpleNamespace(
+        ALIAS="service_graph",
+        NAME="Service Graph",
+        DESCRIPTION="Links port chains: what leaves one is classified again for others",
+        UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
+        RESOURCE_ATTRIBUTE_MAP=resources,
+        SUB_RESOURCE_ATTRIBUTE_MAP={},
+        REQUIRED_EXTENSIONS=[sfc.ALIAS],
+        OPTIONAL_EXTENSIONS=[],
+    )
+
+
 SFC = _sfc()
 FLOW_CLASSIFIER = _flow_classifier()
 PORT_CHAIN_STATUS = _port_chain_status()
 PORT_PAIR_FUNCTION_KIND = _port_pair_function_kind()
+SERVICE_GRAPH = _service_graph()
+TAP = _tap()

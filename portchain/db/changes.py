@@ -72,6 +72,7 @@ def add_port_pair_group(session: Any, data: Mapping[str, Any]) -> models.PortPai
         lb_fields=list(parameters["lb_fields"] or ()),
         ingress_n_tuple=_given(mapping["ingress_n_tuple"]),
         egress_n_tuple=_given(mapping["egress_n_tuple"]),
+        tap_enabled=data["tap_enabled"],
     )
     session.add(row)
     session.flush()
@@ -101,6 +102,30 @@ def add_port_chain(session: Any, data: Mapping[str, Any]) -> models.PortChain:
     _link(session, _GROUPS, row, data["port_pair_groups"])
     _link(session, _CLASSIFIERS, row, data["flow_classifiers"])
     return row
+
+
+def add_service_graph(session: Any, graph: model.ServiceGraph, description: str) -> None:
+    """Add a graph with its chains and branches."""
+    session.add(
+        models.ServiceGraph(
+            id=graph.id, project_id=graph.project_id, name=graph.name, description=description
+        )
+    )
+    session.flush()
+    chains = [{"chain_id": one, "graph_id": graph.id} for one in sorted(graph.chain_ids)]
+    session.execute(sa.insert(models.GraphChain), chains)
+    branches = [
+        {"source_id": source, "destination_id": destination}
+        for source, destinations in graph.branches.items()
+        for destination in destinations
+    ]
+    session.execute(
+        sa.insert(models.GraphBranch),
+        [
+            branch | {"graph_id": graph.id, "position": position}
+            for position, branch in enumerate(branches)
+        ],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ def group(row: models.PortPairGroup, pairs: Mapping[str, model.PortPair]) -> mod
         lb_fields=tuple(row.lb_fields),
         ingress_n_tuple=dict(row.ingress_n_tuple),
         egress_n_tuple=dict(row.egress_n_tuple),
+        tap_enabled=row.tap_enabled,
     )
 
 
@@ -75,6 +76,14 @@ def chain(
         symmetric=row.symmetric,
         revision=row.revision,
     )
+
+
+def branches(row: models.ServiceGraph) -> dict[str, tuple[str, ...]]:
+    """Return how the chains of a graph's row follow each other, as the model has it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for branch in row.branches:
+        found[branch.source_id] = (*found.get(branch.source_id, ()), branch.destination_id)
+    return found
 
 
 # Rows -> API
@@ -131,6 +140,7 @@ def show_port_pair_group(row: models.PortPairGroup) -> dict[str, Any]:
                 "egress_n_tuple": dict(row.egress_n_tuple),
             },
         },
+        "tap_enabled": row.tap_enabled,
     }
 
 
@@ -144,4 +154,11 @@ def show_port_chain(row: models.PortChain) -> dict[str, Any]:
         "chain_parameters": {"correlation": row.correlation, "symmetric": row.symmetric},
         "status": str(state),
         "status_reason": reason,
+    }
+
+
+def show_service_graph(row: models.ServiceGraph) -> dict[str, Any]:
+    """Return what the API shows of a graph."""
+    return _common(row) | {
+        "port_chains": {source: list(after) for source, after in branches(row).items()}
     }

@@ -75,6 +75,9 @@ class PortPairGroup(_Named, model_base.HasProject, model_base.BASEV2):
     lb_fields: Mapped[list[str]] = mapped_column(types.JsonEncodedList)
     ingress_n_tuple: Mapped[dict[str, Any]] = mapped_column(types.JsonEncodedDict)
     egress_n_tuple: Mapped[dict[str, Any]] = mapped_column(types.JsonEncodedDict)
+    tap_enabled: Mapped[bool] = mapped_column(
+        sa.Boolean, default=False, server_default=sa.sql.false()
+    )
 
     members: Mapped[list["GroupPair"]] = orm.relationship(
         lazy="selectin", order_by="GroupPair.position", passive_deletes="all"
@@ -159,3 +162,35 @@ class ChainHost(model_base.BASEV2):
     applied_revision: Mapped[int] = mapped_column(sa.Integer)
     error: Mapped[str] = mapped_column(sa.Text)
     missing: Mapped[str] = mapped_column(sa.Text)
+
+
+class ServiceGraph(_Named, model_base.HasProject, model_base.BASEV2):
+    """A service graph."""
+
+    __tablename__ = "portchain_service_graphs"
+
+    branches: Mapped[list["GraphBranch"]] = orm.relationship(
+        lazy="selectin", order_by="GraphBranch.position", passive_deletes="all"
+    )
+
+
+class GraphChain(model_base.BASEV2):
+    """Membership of a chain in a graph; the primary key lets a chain be in one graph only."""
+
+    __tablename__ = "portchain_graph_chains"
+
+    chain_id: Mapped[str] = _reference("portchain_port_chains.id", "RESTRICT", primary_key=True)
+    graph_id: Mapped[str] = _reference("portchain_service_graphs.id", "CASCADE")
+
+
+class GraphBranch(model_base.BASEV2):
+    """One chain of a graph that follows another."""
+
+    __tablename__ = "portchain_graph_branches"
+
+    source_id: Mapped[str] = _reference("portchain_port_chains.id", "RESTRICT", primary_key=True)
+    destination_id: Mapped[str] = _reference(
+        "portchain_port_chains.id", "RESTRICT", primary_key=True, index=True
+    )
+    graph_id: Mapped[str] = _reference("portchain_service_graphs.id", "CASCADE")
+    position: Mapped[int] = mapped_column(sa.Integer)

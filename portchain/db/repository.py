@@ -5,7 +5,8 @@ there are.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -31,11 +32,54 @@ def snapshots(context: Any, chain_ids: Iterable[str]) -> list[model.ChainSnapsho
 
     :param chain_ids: those that no longer exist are left out.
     """
+    wanted = set(chain_ids)
     with db_api.CONTEXT_READER.using(context):
-        chains = load_chains(context.session, chain_ids)
-        ports = _ports(context.session, {port for chain in chains for port in chain.port_ids})
-        candidates = _possible_sources(context.session, chains, ports)
-    return [_snapshot(chain, ports, candidates) for chain in chains]
+        session = context.session
+        links = _links(session, wanted)
+        loaded = load_chains(session, wanted | {chain for link in links for chain in link})
+        chains = [chain for chain in loaded if chain.id in wanted]
+        graphs = _Graphs({chain.id: chain for chain in loaded}, links)
+        ports = _ports(session, {port for chain in chains for port in graphs.ports(chain)})
+        candidates = _possible_sources(session, chains, ports)
+    return [_snapshot(chain, graphs, ports, candidates) for chain in chains]
+
+
+def _links(session: Any, chain_ids: Collection[str]) -> list[tuple[str, str]]:
+    """Return how chains follow others and others follow them: sources and destinations in order."""
+    branch = models.GraphBranch
+    ids = list(chain_ids)
+    rows = session.execute(
+        sa.select(branch.source_id, branch.destination_id)
+        .where(sa.or_(branch.source_id.in_(ids), branch.destination_id.in_(ids)))
+        .order_by(branch.position)
+    )
+    return [(row.source_id, row.destination_id) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class _Graphs:
+    """What precedes and what follows each chain.
+
+    :param chains: by id, those that `links` names included.
+    :param links: source and destination.
+    """
+
+    chains: Mapping[str, model.PortChain]
+    links: Sequence[tuple[str, str]]
+
+    def before(self, chain: model.PortChain) -> tuple[model.PortChain, ...]:
+        return tuple(self.chains[source] for source, after in self.links if after == chain.id)
+
+    def after(self, chain: model.PortChain) -> tuple[model.PortChain, ...]:
+        return tuple(self.chains[after] for source, after in self.links if source == chain.id)
+
+    def ports(self, chain: model.PortChain) -> frozenset[str]:
+        """Return every port a chain's snapshot has to know by name; `chains_using_port` is the same
+        relation, seen from the port.
+        """
+        last_hops = (one.port_pair_groups[-1].port_ids for one in self.before(chain))
+        destinations = (one.logical_destinations for one in self.after(chain))
+        return chain.port_ids.union(*last_hops, *destinations)
 
 
 def load_chains(session: Any, chain_ids: Iterable[str]) -> list[model.PortChain]:
@@ -78,14 +122,17 @@ def load_classifiers(session: Any, ids: Iterable[str]) -> dict[str, model.FlowCl
 def chains_using_port(context: Any, port: model.Port) -> set[str]:
     """Return the ids of the chains that a change of a port could concern, in one query.
 
-    These are the chains whose functions or logical source and destination ports include it, and
-    those with a classifier that stands for it without naming it.
+    These are the chains whose functions or logical source and destination ports include it, those
+    with a classifier that stands for it without naming it, and those that follow or precede a chain
+    in a graph as far as it is where they meet.
 
     :param port: only its id, network, owner and addresses matter; the addresses are those before
         the change and those after.
     """
     pair, classifier = models.PortPair, models.FlowClassifier
     query = sa.union(
+        _naming(_chains_after().where(sa.or_(pair.ingress == port.id, pair.egress == port.id))),
+        _naming(_chains_before().where(classifier.logical_destination_port == port.id)),
         _naming(_chains_of_pairs().where(pair.ingress == port.id)),
         _naming(_chains_of_pairs().where(pair.egress == port.id)),
         _naming(_chains_of_classifiers().where(classifier.logical_source_port == port.id)),
@@ -119,6 +166,29 @@ def _chains_of_classifiers() -> sa.Select[Any]:
     )
 
 
+def _chains_after() -> sa.Select[Any]:
+    """Select the chains that follow others, by the pairs of the others' last groups."""
+    here, later = models.ChainGroup, orm.aliased(models.ChainGroup)
+    is_last = ~sa.exists().where(later.chain_id == here.chain_id, later.position > here.position)
+    return (
+        sa.select(models.GraphBranch.destination_id.label("chain_id"))
+        .join(here, here.chain_id == models.GraphBranch.source_id)
+        .join(models.GroupPair, models.GroupPair.group_id == here.group_id)
+        .join(models.PortPair, models.PortPair.id == models.GroupPair.pair_id)
+        .where(is_last)
+    )
+
+
+def _chains_before() -> sa.Select[Any]:
+    """Select the chains that others follow, by the others' classifiers."""
+    link = models.ChainClassifier
+    return (
+        sa.select(models.GraphBranch.source_id.label("chain_id"))
+        .join(link, link.chain_id == models.GraphBranch.destination_id)
+        .join(models.FlowClassifier, models.FlowClassifier.id == link.classifier_id)
+    )
+
+
 def _naming(chains: sa.Select[Any]) -> sa.Select[Any]:
     """Give chains that name a port the columns of those that do not."""
     return chains.add_columns(sa.null().label("ethertype"), sa.null().label("prefix"))
@@ -133,7 +203,9 @@ def _open_chains(side: Any, port: model.Port, replies: bool = False) -> sa.Selec
     function, classifier, link = models_v2.Port, models.FlowClassifier, models.ChainClassifier
     named = classifier.logical_destination_port if replies else classifier.logical_source_port
     prefix = classifier.destination_ip_prefix if replies else classifier.source_ip_prefix
-    symmetric = [models.PortChain.symmetric.is_(True)] if replies else []
+    follows = models.GraphBranch.destination_id == models.ChainGroup.chain_id
+    # A chain that follows others takes traffic from them only.
+    concerned = models.PortChain.symmetric.is_(True) if replies else ~sa.exists().where(follows)
     return (
         _chains_of_pairs()
         .add_columns(
@@ -145,7 +217,7 @@ def _open_chains(side: Any, port: model.Port, replies: bool = False) -> sa.Selec
         .join(link, link.chain_id == models.ChainGroup.chain_id)
         .join(classifier, classifier.id == link.classifier_id)
         .where(
-            *symmetric,
+            concerned,
             named.is_(None),
             function.network_id == port.network_id,
             models.PortChain.project_id == port.project_id,
@@ -288,40 +360,38 @@ def _has_open_classifier(chain: model.PortChain) -> bool:
     )
 
 
-def _function_ports(chain: model.PortChain) -> set[str]:
-    pairs = (pair for group in chain.port_pair_groups for pair in group.port_pairs)
-    return {port for pair in pairs for port in (pair.ingress, pair.egress)}
-
-
 def _networks(chain: model.PortChain, ports: Mapping[str, model.Port]) -> set[str]:
-    return {ports[port].network_id for port in _function_ports(chain) if port in ports}
+    return {ports[port].network_id for port in chain.function_ports if port in ports}
 
 
 def _snapshot(
     chain: model.PortChain,
+    graphs: _Graphs,
     ports: Mapping[str, model.Port],
     candidates: Mapping[str, model.Port],
 ) -> model.ChainSnapshot:
-    own = _function_ports(chain)
+    before = graphs.before(chain)
     networks = _networks(chain, ports)
     eligible = [
         port
         for port in candidates.values()
-        if port.id not in own
+        if port.id not in chain.function_ports
         and port.network_id in networks
         and port.project_id == chain.project_id
     ]
-    sources = {fc.id: _sources(fc, eligible) for fc in chain.flow_classifiers}
+    sources = {fc.id: () if before else _sources(fc, eligible) for fc in chain.flow_classifiers}
     replying = chain.flow_classifiers if chain.symmetric else ()
     destinations = {fc.id: _destinations(fc, eligible) for fc in replying}
     ends = (*sources.values(), *destinations.values())
-    named = {port for ids in ends for port in ids} | chain.port_ids
+    named = {port for ids in ends for port in ids} | graphs.ports(chain)
     known = {**candidates, **ports}
     return model.ChainSnapshot(
         chain=chain,
         ports={port: known[port] for port in sorted(named) if port in known},
         sources=sources,
         destinations=destinations,
+        predecessors=before,
+        successors=graphs.after(chain),
     )
 
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from neutron_lib import exceptions as lib
 from neutron_lib.db import model_query
 from neutron_lib.db import utils as db_utils
+from sqlalchemy import orm
 
 from portchain import errors, model
 from portchain.db import convert, models
@@ -17,23 +18,35 @@ _LARGEST_PAGE = 2**31 - 1  # a larger number would not fit into the query
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One of the four resources: its table, what the API shows of a row, and the error if there is
+    """One of the resources: its name in requests, its table, what the API shows of a row, and the error if there is
     none.
     """
 
+    name: str
     model: Any
     show: Callable[[Any], dict[str, Any]]
     not_found: type[lib.NotFound]
 
 
 FLOW_CLASSIFIER = Resource(
-    models.FlowClassifier, convert.show_flow_classifier, errors.FlowClassifierNotFound
+    "flow_classifier",
+    models.FlowClassifier,
+    convert.show_flow_classifier,
+    errors.FlowClassifierNotFound,
 )
-PORT_PAIR = Resource(models.PortPair, convert.show_port_pair, errors.PortPairNotFound)
+PORT_PAIR = Resource("port_pair", models.PortPair, convert.show_port_pair, errors.PortPairNotFound)
 PORT_PAIR_GROUP = Resource(
-    models.PortPairGroup, convert.show_port_pair_group, errors.PortPairGroupNotFound
+    "port_pair_group",
+    models.PortPairGroup,
+    convert.show_port_pair_group,
+    errors.PortPairGroupNotFound,
 )
-PORT_CHAIN = Resource(models.PortChain, convert.show_port_chain, errors.PortChainNotFound)
+PORT_CHAIN = Resource(
+    "port_chain", models.PortChain, convert.show_port_chain, errors.PortChainNotFound
+)
+SERVICE_GRAPH = Resource(
+    "service_graph", models.ServiceGraph, convert.show_service_graph, errors.ServiceGraphNotFound
+)
 
 
 # Reading
@@ -228,6 +241,25 @@ def chains_of_group(session: Any, group_id: str) -> list[str]:
     """Return the chains a group is in."""
     link = models.ChainGroup
     return list(session.scalars(sa.select(link.chain_id).where(link.group_id == group_id)))
+
+
+def graphs_of_chains(session: Any, chain_ids: Iterable[str]) -> dict[str, str]:
+    """Return the graph each chain is in; chains in none are left out."""
+    link = models.GraphChain
+    query = sa.select(link.chain_id, link.graph_id).where(link.chain_id.in_(list(chain_ids)))
+    return dict(session.execute(query).all())
+
+
+def with_graphs(session: Any, chain_ids: Iterable[str]) -> set[str]:
+    """Return chains, and all others of the graphs they are in."""
+    own, other = models.GraphChain, orm.aliased(models.GraphChain)
+    given = list(chain_ids)
+    query = (
+        sa.select(other.chain_id)
+        .join(own, own.graph_id == other.graph_id)
+        .where(own.chain_id.in_(given))
+    )
+    return {*given, *session.scalars(query)}
 
 
 def users_of_port(session: Any, port_id: str) -> str | None:

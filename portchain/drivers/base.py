@@ -24,6 +24,8 @@ class Capabilities:
     :param l7_parameters: keys of a classifier's ``l7_parameters``.
     :param function_kinds: how functions may hand on packets (``model.FunctionKind``).
     :param ethertypes: values of a classifier's ``ethertype``.
+    :param service_graphs: chains that take over the traffic of others.
+    :param tap: groups whose function gets copies and hands nothing on.
     """
 
     chain_correlations: frozenset[str] = frozenset({"mpls"})
@@ -34,6 +36,8 @@ class Capabilities:
     l7_parameters: frozenset[str] = frozenset()
     function_kinds: frozenset[str] = frozenset({"l3"})
     ethertypes: frozenset[str] = frozenset({"IPv4"})
+    service_graphs: bool = False
+    tap: bool = False
 
 
 class PortChainDriver(abc.ABC):

@@ -52,6 +52,8 @@ def _group(group: PortPairGroup, capabilities: Capabilities) -> Iterator[tuple[s
         yield "port_pair_group_parameters", f"lb_fields {', '.join(group.lb_fields)}"
     if not capabilities.n_tuple_mapping and (group.ingress_n_tuple or group.egress_n_tuple):
         yield "port_pair_group_parameters", "ppg_n_tuple_mapping"
+    if group.tap_enabled and not capabilities.tap:
+        yield "tap_enabled", "true"
 
 
 def _chain(snapshot: ChainSnapshot, capabilities: Capabilities) -> Iterator[tuple[str, str]]:
@@ -60,6 +62,8 @@ def _chain(snapshot: ChainSnapshot, capabilities: Capabilities) -> Iterator[tupl
         yield "chain_parameters", f"correlation {chain.correlation}"
     if chain.symmetric and not capabilities.symmetric:
         yield "chain_parameters", "symmetric true"
+    if (snapshot.predecessors or snapshot.successors) and not capabilities.service_graphs:
+        yield "port_chains", "a service graph"
     # The parts may be older than the drivers that are configured now.
     pairs = [pair for group in chain.port_pair_groups for pair in group.port_pairs]
     parts: tuple[Subject, ...] = (*chain.flow_classifiers, *chain.port_pair_groups, *pairs)

@@ -1,6 +1,7 @@
 """Loads the configured drivers, asks them before a change is written and tells them after it is."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import methodcaller
 from typing import Any
 
@@ -59,6 +60,21 @@ def load(names: Sequence[str]) -> dict[str, PortChainDriver]:
     return drivers
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What the drivers have to be told once a transaction is committed.
+
+    :param created: ids of new chains. ``updated``: of chains that were changed themselves.
+    :param refreshed: ids of chains that share what was changed.
+    :param deleted: last states of chains that are gone.
+    """
+
+    created: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    refreshed: list[str] = field(default_factory=list)
+    deleted: list[ChainSnapshot] = field(default_factory=list)
+
+
 class DriverManager:
     """All drivers as one."""
 
@@ -88,6 +104,14 @@ class DriverManager:
 
     # After the commit. Nothing here raises: the change is made and stays, whatever becomes of its
     # realisation.
+
+    def tell(self, context: Any, due: Due) -> None:
+        """Tell the drivers what a transaction has changed."""
+        self.create_port_chain(context, due.created)
+        self.update_port_chain(context, due.updated)
+        self.refresh_port_chains(context, due.refreshed)
+        for snapshot in due.deleted:
+            self.delete_port_chain(context, snapshot)
 
     def create_port_chain(self, context: Any, chain_ids: Iterable[str]) -> None:
         """Have new chains realised."""

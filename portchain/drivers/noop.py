@@ -28,6 +28,8 @@ class NoopDriver(PortChainDriver):
         function_kinds=frozenset({"l3", "l2"}),
         l7_parameters=frozenset({"logical_source_network", "logical_destination_network"}),
         ethertypes=frozenset({"IPv4", "IPv6"}),
+        service_graphs=True,
+        tap=True,
     )
 
     def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:

@@ -8,6 +8,7 @@ _RESOURCES = {
     "port_pair": "port pair",
     "port_pair_group": "port pair group",
     "port_chain": "port chain",
+    "service_graph": "service graph",
 }
 _ACTIONS = {
     "create": ("Create a {}", personas.ADMIN_OR_PROJECT_MEMBER, (("POST", ""),)),

@@ -62,6 +62,7 @@ class RaceTest(OnMariaDb, ApiTestCase):
             "project_id": PROJECT,
             "port_pairs": [],
             "port_pair_group_parameters": parameters,
+            "tap_enabled": False,
         }
         return self.plugin.create_port_pair_group(context, {"port_pair_group": body | attributes})
 

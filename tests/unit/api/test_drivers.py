@@ -167,6 +167,7 @@ class RefusingTest(DriverTestCase):
                 ("ip_src",),
             ),
             ("port_pair_group", "port_pair_group_parameters", tuples, ("n_tuple",)),
+            ("port_pair_group", "tap_enabled", True, ("tap_enabled",)),
             ("port_chain", "chain_parameters", {"symmetric": True}, ("symmetric",)),
             ("port_chain", "chain_parameters", {"correlation": "nsh"}, ("nsh",)),
         ):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from portchain import conf, policies
 
-RESOURCES = ("flow_classifier", "port_pair", "port_pair_group", "port_chain")
+RESOURCES = ("flow_classifier", "port_pair", "port_pair_group", "port_chain", "service_graph")
 
 
 def generate(command: str, *arguments: str) -> str:

@@ -8,7 +8,7 @@ from oslo_utils import uuidutils
 
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
 
-RESOURCES = ("flow_classifier", "port_pair", "port_pair_group", "port_chain")
+RESOURCES = ("flow_classifier", "port_pair", "port_pair_group", "port_chain", "service_graph")
 
 
 class ListTest(ApiTestCase):
@@ -24,7 +24,14 @@ class ListTest(ApiTestCase):
         return [group["name"] for group in self.list_all("port_pair_group", query)]
 
     def test_extensions_are_announced(self) -> None:
-        for alias in ("sfc", "flow_classifier", "port-chain-status"):
+        for alias in (
+            "sfc",
+            "service_graph",
+            "flow_classifier",
+            "networking-sfc-tap",
+            "port-chain-status",
+            "port-pair-function-kind",
+        ):
             assert self.call("GET", f"/extensions/{alias}").status_int == 200
 
     def test_filter_by_column(self) -> None:
@@ -140,6 +147,7 @@ class QuotaTest(ApiTestCase):
     def test_defaults(self) -> None:
         expected = {
             "port_chain": 10,
+            "service_graph": 10,
             "port_pair_group": 10,
             "port_pair": 100,
             "flow_classifier": 100,

@@ -72,6 +72,14 @@ class PortChainTest(ApiTestCase):
         group = self.group(self.net)["id"]
         self.refused("port_pair_groups", port_pair_groups=[group, group])
 
+    def test_two_taps_do_not_follow_each_other(self) -> None:
+        taps = [self.group(self.net, tap_enabled=True)["id"] for _ in range(2)]
+        between = self.group(self.net)["id"]
+        self.refused("port_pair_groups", port_pair_groups=taps)
+        chain = self.create("port_chain", port_pair_groups=[taps[0], between, taps[1]])
+        error = self.update("port_chain", chain["id"], expect=400, port_pair_groups=taps)
+        assert "tap_enabled" in error["message"]
+
     def test_groups_and_classifiers_must_exist_and_be_visible(self) -> None:
         group = self.group(self.net)["id"]
         as_other = {"project": OTHER_PROJECT}

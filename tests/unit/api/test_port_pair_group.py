@@ -25,6 +25,7 @@ class PortPairGroupTest(ApiTestCase):
         shown = self.create("port_pair_group", name="PG1")
         assert shown["port_pairs"] == []
         assert shown["port_pair_group_parameters"] == DEFAULT_PARAMETERS
+        assert shown["tap_enabled"] is False
         assert 1 <= shown["group_id"] <= 65535
         assert self.show("port_pair_group", shown["id"]) == shown
 
@@ -108,7 +109,7 @@ class PortPairGroupTest(ApiTestCase):
         wanted = [more, group["port_pairs"][0]]
         changed = self.update("port_pair_group", group["id"], name="new", port_pairs=wanted)
         assert changed == group | {"name": "new", "port_pairs": wanted}
-        for name in ("group_id", "port_pair_group_parameters"):
+        for name in ("group_id", "port_pair_group_parameters", "tap_enabled"):
             assert name in str(
                 self.update("port_pair_group", group["id"], expect=400, **{name: group[name]})
             )
@@ -138,6 +139,23 @@ class PortPairGroupTest(ApiTestCase):
         error = self.update("port_pair_group", group["id"], expect=400, port_pairs=[aware])
         assert "port_pairs" in error["message"]
         assert self.rows() == before
+
+    def test_tap(self) -> None:
+        for given, shown in ((True, True), ("true", True), (0, False), (None, False)):
+            group = self.create("port_pair_group", tap_enabled=given)
+            assert group["tap_enabled"] is shown
+        found = self.list_all("port_pair_group", "tap_enabled=true")
+        assert [group["tap_enabled"] for group in found] == [True, True]
+        for wrong in ("perhaps", 2, [], {}):
+            self.refused("tap_enabled", tap_enabled=wrong)
+
+    def test_a_tap_group_takes_one_pair(self) -> None:
+        pairs = [self.pair(self.net, f"vm{number}")["id"] for number in range(2)]
+        self.refused("port_pairs", port_pairs=pairs, tap_enabled=True)
+        group = self.create("port_pair_group", port_pairs=pairs[:1], tap_enabled=True)
+        error = self.update("port_pair_group", group["id"], expect=400, port_pairs=pairs)
+        assert "port_pairs" in error["message"]
+        assert self.show("port_pair_group", group["id"]) == group
 
     def test_deleted_unless_in_a_chain(self) -> None:
         chain = self.chain(self.net)

@@ -1,0 +1,248 @@
+"""Service graphs through the API."""
+
+from typing import Any
+
+from oslo_config import cfg
+from oslo_utils import uuidutils
+
+from portchain.db import repository
+from portchain.drivers.noop import NoopDriver
+from tests.unit.api.base import OTHER_PROJECT
+from tests.unit.api.test_drivers import DriverTestCase, Fragile, Poor
+
+
+class ServiceGraphTest(DriverTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.driver = Fragile()
+        self.use(NoopDriver(), self.driver)
+        cfg.CONF.set_override("quota_port_pair_group", -1, "QUOTAS")
+        self.client = self.port(self.net, "client")
+
+    def chains(self, *numbers: int, **attributes: Any) -> list[str]:
+        """Create chains of one function each, for one destination port each; return their ids."""
+        made = []
+        for number in numbers:
+            classifier = self.classifier(self.client, number)["id"]
+            group = self.group(self.net)["id"]
+            chain = self.create(
+                "port_chain",
+                port_pair_groups=[group],
+                flow_classifiers=[classifier],
+                **attributes,
+            )
+            made.append(chain["id"])
+        self.driver.told.clear()
+        return made
+
+    def graph(self, port_chains: dict[str, list[str]], **attributes: Any) -> Any:
+        return self.create("service_graph", port_chains=port_chains, **attributes)
+
+    def refused(self, *words: str, expect: int = 400, **attributes: Any) -> None:
+        before = self.rows()
+        message = self.create("service_graph", expect=expect, **attributes)["message"]
+        assert all(word in message for word in words), message
+        assert self.rows() == before
+
+    def test_branch_and_join(self) -> None:
+        one, two, three, four = self.chains(1, 2, 3, 4)
+        wanted = {one: [three, two], two: [four], three: [four]}
+        graph = self.graph(wanted, name="SG1", description="text")
+        assert graph["port_chains"] == wanted
+        assert (graph["name"], graph["description"]) == ("SG1", "text")
+        assert self.show("service_graph", graph["id"]) == graph
+        assert self.list_all("service_graph", "name=SG1") == [graph]
+
+    def test_only_names_change(self) -> None:
+        one, two = self.chains(1, 2)
+        graph = self.graph({one: [two]})
+        self.driver.told.clear()
+        changed = self.update("service_graph", graph["id"], name="new", description="text")
+        assert changed == graph | {"name": "new", "description": "text"}
+        assert "port_chains" in str(
+            self.update("service_graph", graph["id"], expect=400, port_chains={two: [one]})
+        )
+        assert self.driver.told == []
+
+    def test_loops(self) -> None:
+        one, two, three = self.chains(1, 2, 3)
+        for loop in (
+            {one: [one]},
+            {one: [two], two: [one]},
+            {one: [two], two: [three], three: [two]},
+        ):
+            self.refused("port_chains", "loop", two if len(loop) > 1 else one, port_chains=loop)
+
+    def test_duplicates_and_gaps(self) -> None:
+        one, two = self.chains(1, 2)
+        self.refused("port_chains", two, "more than once", port_chains={one: [two, two]})
+        self.refused("port_chains", one, port_chains={one: []})
+        self.refused("port_chains", port_chains={})
+        self.refused("port_chains")
+
+    def test_wrong_values(self) -> None:
+        one, two = self.chains(1, 2)
+        for wrong in (
+            None,
+            "all",
+            [one, two],
+            {one: two},
+            {one: {two: []}},
+            {one: None},
+            {one: [None]},
+            {one: [[two]]},
+            {one: ["two"]},
+            {"one": [two]},
+            {"": [two]},
+            3,
+        ):
+            self.refused("port_chains", port_chains=wrong)
+
+    def test_chains_must_exist_and_be_visible(self) -> None:
+        (one,) = self.chains(1)
+        as_other = {"project": OTHER_PROJECT}
+        group = self.create("port_pair_group", as_=as_other)["id"]
+        foreign = self.create("port_chain", as_=as_other, port_pair_groups=[group])["id"]
+        for unknown in (uuidutils.generate_uuid(), foreign):
+            self.refused(unknown, expect=404, port_chains={one: [unknown]})
+            self.refused(unknown, expect=404, port_chains={unknown: [one]})
+
+    def test_a_chain_is_in_one_graph_only(self) -> None:
+        one, two, three = self.chains(1, 2, 3)
+        graph = self.graph({one: [two]})
+        for wrong in ({two: [three]}, {three: [one]}):
+            self.refused("port_chains", graph["id"], expect=409, port_chains=wrong)
+
+    def test_chains_have_one_correlation(self) -> None:
+        (one,) = self.chains(1)
+        (two,) = self.chains(2, chain_parameters={"correlation": "nsh"})
+        self.refused("port_chains", "correlation", port_chains={one: [two]})
+
+    def test_a_packet_finds_one_way_at_a_branching_point(self) -> None:
+        """Two machines may have the same rule, but behind a function nobody knows who has sent."""
+        one, two = self.chains(1, 2)
+        other = self.classifier(self.port(self.net, "other"), 2)["id"]
+        group = self.group(self.net)["id"]
+        three = self.create("port_chain", port_pair_groups=[group], flow_classifiers=[other])["id"]
+        self.refused("port_chains", two, three, other, port_chains={one: [two, three]})
+        # One after the other is no branch.
+        self.graph({one: [two], two: [three]})
+
+    def test_chains_in_a_graph_are_kept(self) -> None:
+        one, two = self.chains(1, 2)
+        graph = self.graph({one: [two]})["id"]
+        for chain in (one, two):
+            assert graph in self.delete("port_chain", chain, expect=409)["message"]
+        self.delete("service_graph", graph)
+        self.show("service_graph", graph, expect=404)
+        self.delete("port_chain", one)
+        self.delete("port_chain", two)
+
+    def test_changes_of_chains_are_checked_against_the_graph(self) -> None:
+        one, two, three = self.chains(1, 2, 3)
+        self.graph({one: [two, three]})
+        like_two = self.classifier(self.port(self.net, "other"), 2)["id"]
+        before = self.rows()
+        message = self.update("port_chain", three, expect=400, flow_classifiers=[like_two])
+        assert "flow_classifiers" in message["message"]
+        assert two in message["message"]
+        assert self.rows() == before
+
+    # What drivers hear of it
+
+    def told(self) -> dict[str, Any]:
+        """Return what the driver was told since the last time, by chain."""
+        told = {one.chain.id: one for _, snapshots in self.driver.told for one in snapshots}
+        self.driver.told.clear()
+        return told
+
+    @staticmethod
+    def around(snapshot: Any) -> tuple[list[str], list[str]]:
+        return tuple([c.id for c in some] for some in (snapshot.predecessors, snapshot.successors))  # type: ignore[return-value]
+
+    def test_snapshots_say_what_precedes_and_what_follows(self) -> None:
+        one, two, three = self.chains(1, 2, 3)
+        graph = self.graph({one: [two, three]})["id"]
+        ((what, snapshots),) = self.driver.told
+        assert what == "refresh"
+        told = self.told()
+        assert {an_id: self.around(told[an_id]) for an_id in told} == {
+            one: ([], [two, three]),
+            two: ([one], []),
+            three: ([one], []),
+        }
+        assert {one.chain.revision for one in snapshots} == {2}
+        # A chain that follows another takes nothing from ports, whatever its classifiers name.
+        (classifier,) = told[two].chain.flow_classifiers
+        assert told[two].sources == {classifier.id: ()}
+        assert told[one].chain.port_pair_groups[-1].port_ids <= told[two].ports.keys()
+        self.delete("service_graph", graph)
+        told = self.told()
+        assert {an_id: self.around(told[an_id]) for an_id in told} == {
+            an_id: ([], []) for an_id in (one, two, three)
+        }
+        assert told[two].sources == {classifier.id: (self.client,)}
+
+    def test_neighbours_follow_a_chain(self) -> None:
+        one, two, three, four = self.chains(1, 2, 3, 4)
+        self.graph({one: [two], two: [three, four]})
+        self.told()
+        self.update("port_chain", one, flow_classifiers=[])
+        assert self.told().keys() == {one, two}
+        self.update("port_chain", two, flow_classifiers=[])
+        assert self.told().keys() == {one, two, three, four}
+        (group,) = self.show("port_chain", one)["port_pair_groups"]
+        self.update("port_pair_group", group, port_pairs=[])
+        assert self.told().keys() == {one, two}
+        first = self.group(self.net)["id"]
+        self.update("port_chain", one, port_pair_groups=[first, group])
+        self.told()
+        self.update("port_pair_group", first, port_pairs=[])
+        assert self.told().keys() == {one}
+        for chain in (one, two, three, four):
+            assert self.show("port_chain", chain)["status"] == "ACTIVE"
+
+    def test_ports_where_chains_meet_are_followed(self) -> None:
+        server = self.port(self.net, "server")
+        first, last = self.group(self.net)["id"], self.group(self.net)["id"]
+        one = self.create(
+            "port_chain",
+            port_pair_groups=[first, last],
+            flow_classifiers=[self.create("flow_classifier", protocol="udp")["id"]],
+        )["id"]
+        classifiers = [
+            self.create("flow_classifier", protocol="tcp", **ends)["id"]
+            for ends in (
+                {"logical_source_port": self.client, "logical_destination_port": server},
+                {"logical_source_port": server},
+            )
+        ]
+        two = self.create(
+            "port_chain",
+            port_pair_groups=[self.group(self.net)["id"]],
+            flow_classifiers=classifiers,
+        )["id"]
+        self.create("port_chain", port_pair_groups=[first], flow_classifiers=[])
+        self.graph({one: [two]})
+        self.told()
+        chains = [chain["id"] for chain in self.list_all("port_chain")]
+        seen_by: dict[str, set[str]] = {}
+        for snapshot in repository.snapshots(self.context, chains):
+            for port in snapshot.ports:
+                seen_by.setdefault(port, set()).add(snapshot.chain.id)
+        assert {one, two} in seen_by.values()
+        for port in self.call("GET", "/ports", roles="admin").json["ports"]:
+            self.bind(port["id"])
+            assert self.told().keys() == seen_by.get(port["id"], set()), port
+
+    def test_drivers_that_know_no_graphs(self) -> None:
+        one, two = self.chains(1, 2)
+        self.use(NoopDriver(), Poor())
+        self.refused("port_chains", "poor", port_chains={one: [two]})
+
+    def test_over_quota(self) -> None:
+        cfg.CONF.set_override("quota_service_graph", 1, "QUOTAS")
+        one, two, three, four = self.chains(1, 2, 3, 4)
+        self.graph({one: [two]})
+        error = self.create("service_graph", expect=409, port_chains={three: [four]})
+        assert error["type"] == "OverQuota"

@@ -324,7 +324,7 @@ def visible_ports(request: Request, port_ids: Iterable[str]) -> dict[str, model.
             raise lib.PortNotFound(port_id=port_id)
     # Neutron gives a trunk's subports no device of their own.
     alone = [port_id for port_id in wanted if not ports[port_id].device_id]
-    devices = repository.devices_of_subports(context.session, alone) if alone else {}
+    devices = repository.devices_of_subports(request.session, alone) if alone else {}
     return ports | {
         an_id: replace(ports[an_id], device_id=device) for an_id, device in devices.items()
     }

@@ -22,7 +22,7 @@ from portchain.dataplane.compile import (
     compile_held,
 )
 from portchain.dataplane.diff import Batch, FlowConflictError, FlowLedger, diff
-from portchain.dataplane.flow import Flow
+from portchain.dataplane.flow import Entry
 from portchain.dataplane.local import LocalSwitch
 from portchain.dataplane.plan import ChainPlan
 from portchain.model import HostReport
@@ -39,7 +39,7 @@ class Switch(Protocol):
 
     def inspect(self) -> LocalSwitch: ...
 
-    def dump(self) -> list[Flow]: ...
+    def dump(self) -> list[Entry]: ...
 
     def apply(self, batch: Batch) -> None: ...
 
@@ -203,7 +203,7 @@ class Reconciler:
         self, chain_ids: Iterable[str], local: LocalSwitch
     ) -> tuple[list[Batch], list[HostReport]]:
         """Put the rules of these chains into the ledger."""
-        wanted: dict[str, Iterable[Flow]] = {}
+        wanted: dict[str, Iterable[Entry]] = {}
         reports = []
         for chain_id in chain_ids:
             plan = self._plans.get(chain_id)
@@ -223,13 +223,13 @@ class Reconciler:
                 continue
             if compiled.missing:
                 self._waiting.add(chain_id)
-            wanted[chain_id] = compiled.flows
+            wanted[chain_id] = compiled.entries
             reports.append(_report_of(plan, compiled))
         wanted[_GUARDS] = compile_guards(local) if self._plans else ()
         return self._replace(wanted, reports, local)
 
     def _hold_back(
-        self, plan: ChainPlan, local: LocalSwitch, wanted: dict[str, Iterable[Flow]]
+        self, plan: ChainPlan, local: LocalSwitch, wanted: dict[str, Iterable[Entry]]
     ) -> None:
         """Keep the traffic of a chain that failed from going around: by the rules it has, or by ones that drop it."""
         self._failed.add(plan.id)
@@ -242,7 +242,7 @@ class Reconciler:
             LOG.exception("The traffic of chain %s cannot be held back", plan.id)
 
     def _replace(
-        self, wanted: dict[str, Iterable[Flow]], reports: list[HostReport], local: LocalSwitch
+        self, wanted: dict[str, Iterable[Entry]], reports: list[HostReport], local: LocalSwitch
     ) -> tuple[list[Batch], list[HostReport]]:
         while True:
             try:

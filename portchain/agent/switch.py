@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from neutron.agent.common import ovs_lib
@@ -11,14 +12,17 @@ from neutron_lib.plugins import utils as plugin_utils
 from neutron_lib.plugins.ml2 import ovs_constants
 from oslo_log import log
 
+from portchain.agent.floods import Floods
 from portchain.dataplane.diff import Batch
-from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, parse_dump
+from portchain.dataplane.flow import COOKIE, Bridge, Entry, Flow, FlowKey, parse_dump
 from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch, PhysicalBridge
 
 LOG = log.getLogger(__name__)
 
 # Bundles came with OpenFlow 1.4; Neutron's bridges speak it already.
 OPENFLOW = ovs_constants.OPENFLOW14
+# Later versions know no "no-flood" of a port: with one of them ovs-ofctl changes nothing and says nothing.
+_OPENFLOW_OF_FLOODS = ovs_constants.OPENFLOW10
 # GRE over IPv6 has a type of its own in the switch.
 _TUNNEL_TYPES = frozenset({*ovs_constants.TUNNEL_NETWORK_TYPES, n_const.TYPE_GRE_IP6})
 
@@ -51,10 +55,12 @@ class OpenVSwitch:
         self._bridges |= {self._physical[name]: bridge for name, bridge in physical_brs.items()}
         self._patch_to_tun = patch_to_tun
         self._patch_to_int = patch_to_int
+        self._floods = Floods(int_br, partial(self._ofctl, Bridge.INT, version=_OPENFLOW_OF_FLOODS))
         for bridge in self._bridges.values():
             # Neutron's agent deletes rules with cookies that nobody reserved; ours outlive restarts by keeping one cookie.
             bridge.set_agent_uuid_stamp(COOKIE)
             bridge.use_at_least_protocol(OPENFLOW)
+        int_br.add_protocols(_OPENFLOW_OF_FLOODS)
 
     def inspect(self) -> LocalSwitch:
         """Look up what is plugged in now.
@@ -72,36 +78,48 @@ class OpenVSwitch:
             physical=self._physical_bridges(integration),
         )
 
-    def dump(self) -> list[Flow]:
-        """Read the rules that carry our cookie from all bridges.
+    def dump(self) -> list[Entry]:
+        """Read what is ours: the rules that carry our cookie, from all bridges, and the settings of ports.
 
         :raises RuntimeError: the switch does not answer.
         """
-        flows = []
+        found: list[Entry] = [*self._floods.kept_out()]
         for bridge in self._bridges:
             text = self._ofctl(
                 bridge, "dump-flows", "--no-stats", "--no-names", f"cookie={COOKIE:#x}/-1"
             )
-            flows += parse_dump(bridge, text)
-        return flows
+            found += parse_dump(bridge, text)
+        return found
 
     def apply(self, batch: Batch) -> None:
-        """Carry out a batch as one bundle: all of it or, when this raises, nothing.
+        """Carry out a batch. Its rules go as one bundle: all of them or, when this raises, none.
 
         :raises RuntimeError: the switch refused or does not answer.
         """
+        if batch.shield:
+            self._floods.keep_out(batch.shield)
+        if batch.expose:
+            self._floods.let_in(batch.expose)
         lines = [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]
         lines += [
             f"add cookie={COOKIE:#x},{flow.match_text},actions={flow.actions}" for flow in batch.put
         ]
-        self._ofctl(batch.bridge, "add-flows", "--bundle", "-", stdin="\n".join(lines) + "\n")
+        if lines:
+            self._ofctl(batch.bridge, "add-flows", "--bundle", "-", stdin="\n".join(lines) + "\n")
 
-    def _ofctl(self, bridge: Bridge, command: str, *args: str, stdin: str | None = None) -> str:
+    def _ofctl(
+        self,
+        bridge: Bridge,
+        command: str,
+        *args: str,
+        stdin: str | None = None,
+        version: str = OPENFLOW,
+    ) -> str:
         # OVSBridge.run_ofctl logs failures and goes on; a rule that is not there must not pass for one that is.
         options = [arg for arg in args if arg.startswith("--")]
         operands = [arg for arg in args if not arg.startswith("--")]
         name = self._bridges[bridge].br_name
-        argv = ["ovs-ofctl", *options, "-O", OPENFLOW, command, name, *operands]
+        argv = ["ovs-ofctl", *options, "-O", version, command, name, *operands]
         return agent_utils.execute(
             argv, run_as_root=True, process_input=stdin, privsep_exec=True, log_fail_as_error=False
         )
@@ -128,12 +146,12 @@ class OpenVSwitch:
             port_id = row["external_ids"].get("iface-id")
             vlan = vlans.get(row["name"])
             if port_id and vlan and _is_plugged(row):
-                ports[port_id] = LocalPort(row["ofport"], vlan)
+                ports[port_id] = LocalPort(row["ofport"], vlan, str(row["_uuid"]))
         return ports
 
     def _interfaces(self, bridge: Bridge) -> list[dict[str, Any]]:
         return self._rows(
-            bridge, "Interface", ["name", "type", "ofport", "options", "external_ids"]
+            bridge, "Interface", ["_uuid", "name", "type", "ofport", "options", "external_ids"]
         )
 
     def _rows(self, bridge: Bridge, table: str, columns: list[str]) -> list[dict[str, Any]]:

@@ -1,75 +1,82 @@
-"""From the rules a switch should have and the ones it has to the operations that make it so, in a safe order."""
+"""From what a switch should hold and what it holds to the operations that make it so, in a safe order."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from portchain.dataplane.flow import DROP, Bridge, Flow, FlowKey
+from portchain.dataplane.flow import DROP, Bridge, Entry, EntryKey, Flow, FlowKey, NoFlood
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Changes of one bridge that take effect together, as one OpenFlow bundle.
+    """Changes of one bridge; those of rules take effect together, as one OpenFlow bundle.
 
     :param put: rules to add; one with the key of an existing rule replaces it without a gap.
     :param remove: keys of rules to delete.
+    :param shield: ports that are not to be flooded to any more. ``expose`` the reverse.
     """
 
     bridge: Bridge
     put: tuple[Flow, ...] = ()
     remove: tuple[FlowKey, ...] = ()
+    shield: tuple[NoFlood, ...] = ()
+    expose: tuple[NoFlood, ...] = ()
 
 
-def diff(desired: Iterable[Flow], actual: Iterable[Flow]) -> list[Batch]:
-    """Compute what turns the actual rules into the desired ones.
+def diff(desired: Iterable[Entry], actual: Iterable[Entry]) -> list[Batch]:
+    """Compute what turns the actual content of a switch into the desired one.
 
-    :param actual: the rules in the switch that carry our cookie.
+    :param actual: what is ours in the switch.
     :returns: batches in the order in which to apply them; none if nothing differs.
     """
-    wanted = {flow.key: flow for flow in desired}
-    present = {flow.key: flow for flow in actual}
-    put = [flow for key, flow in wanted.items() if present.get(key) != flow]
+    wanted = {entry.key: entry for entry in desired}
+    present = {entry.key: entry for entry in actual}
+    put = [entry for key, entry in wanted.items() if present.get(key) != entry]
     remove = [key for key in present if key not in wanted]
     return order(put, remove)
 
 
-def order(put: Collection[Flow], remove: Collection[FlowKey]) -> list[Batch]:
+def order(put: Collection[Entry], remove: Collection[EntryKey]) -> list[Batch]:
     """Arrange changes make-before-break: the way between hosts first, then what sends onto it, then the clean-up.
 
     A bundle is atomic on one bridge only, so the bridges towards other hosts get their new rules before and lose their old
-    ones after br-int changes.
+    ones after br-int changes. Ports are shielded from floods as long as any rule sends something there.
     """
     added: defaultdict[Bridge, list[Flow]] = defaultdict(list)
     gone: defaultdict[Bridge, list[FlowKey]] = defaultdict(list)
-    for flow in put:
-        added[flow.key.bridge].append(flow)
+    for entry in put:
+        if isinstance(entry, Flow):
+            added[entry.key.bridge].append(entry)
     for key in remove:
-        gone[key.bridge].append(key)
+        if isinstance(key, FlowKey):
+            gone[key.bridge].append(key)
     outer = sorted((added.keys() | gone.keys()) - {Bridge.INT}, key=str)
     batches = (
+        Batch(Bridge.INT, shield=tuple(entry for entry in put if isinstance(entry, NoFlood))),
         *(Batch(bridge, put=tuple(added[bridge])) for bridge in outer),
         Batch(Bridge.INT, put=tuple(added[Bridge.INT]), remove=tuple(gone[Bridge.INT])),
         *(Batch(bridge, remove=tuple(gone[bridge])) for bridge in outer),
+        Batch(Bridge.INT, expose=tuple(key for key in remove if isinstance(key, NoFlood))),
     )
-    return [batch for batch in batches if batch.put or batch.remove]
+    return [batch for batch in batches if batch != Batch(batch.bridge)]
 
 
 class FlowLedger:
-    """The desired rules of a host and who wants them: rules may be shared, and go when the last owner goes.
+    """What a host's switch is to hold, and who wants it: entries may be shared, and go when the last owner goes.
 
     Replacing one owner's rules costs what that owner has, whatever else is in the ledger.
     """
 
     def __init__(self) -> None:
-        self._flows: dict[FlowKey, Flow] = {}
-        self._wants: dict[FlowKey, dict[str, Flow]] = {}
-        self._contested: set[FlowKey] = set()
-        self._of_owner: dict[str, dict[FlowKey, Flow]] = {}
+        self._flows: dict[EntryKey, Entry] = {}
+        self._wants: dict[EntryKey, dict[str, Entry]] = {}
+        self._contested: set[EntryKey] = set()
+        self._of_owner: dict[str, dict[EntryKey, Entry]] = {}
 
     @property
-    def flows(self) -> Collection[Flow]:
-        """All desired rules."""
+    def flows(self) -> Collection[Entry]:
+        """All that is wanted."""
         return self._flows.values()
 
     @property
@@ -77,10 +84,10 @@ class FlowLedger:
         """Those who want at least one rule."""
         return frozenset(self._of_owner)
 
-    def replace(self, wanted: Mapping[str, Iterable[Flow]]) -> list[Batch]:
-        """Set the rules of some owners.
+    def replace(self, wanted: Mapping[str, Iterable[Entry]]) -> list[Batch]:
+        """Set what some owners want.
 
-        :param wanted: owner -> all rules it now wants; none to forget the owner.
+        :param wanted: owner -> all that it now wants; none to forget the owner.
         :returns: the changes that follow from it, in the order in which to apply them.
         :raises FlowConflictError: two owners, or one with itself, want rules with one key and different actions, and not both
             of them are contestable; nothing is changed then.
@@ -102,10 +109,10 @@ class FlowLedger:
         return order(put, remove)
 
     def _refuse_conflicts(
-        self, flows_of: Mapping[str, Mapping[FlowKey, Flow]]
-    ) -> Mapping[FlowKey, Mapping[str, Flow]]:
+        self, flows_of: Mapping[str, Mapping[EntryKey, Entry]]
+    ) -> Mapping[EntryKey, Mapping[str, Entry]]:
         """Return who of these owners wants what, by key."""
-        asked: defaultdict[FlowKey, dict[str, Flow]] = defaultdict(dict)
+        asked: defaultdict[EntryKey, dict[str, Entry]] = defaultdict(dict)
         for owner, flows in flows_of.items():
             for key, flow in flows.items():
                 # One speaks for all who want a key: they agree, or all of them are contestable.
@@ -118,7 +125,7 @@ class FlowLedger:
                 asked[key][owner] = flow
         return asked
 
-    def _set_owner(self, owner: str, flows: dict[FlowKey, Flow]) -> None:
+    def _set_owner(self, owner: str, flows: dict[EntryKey, Entry]) -> None:
         for key in self._of_owner.pop(owner, {}).keys() - flows.keys():
             del self._wants[key][owner]
             if not self._wants[key]:
@@ -128,7 +135,7 @@ class FlowLedger:
         if flows:
             self._of_owner[owner] = flows
 
-    def _settle(self, key: FlowKey, news: Collection[Flow]) -> Flow | None:
+    def _settle(self, key: EntryKey, news: Collection[Entry]) -> Entry | None:
         """The rule for a key that some may want: theirs if they agree, else one that drops; None if nobody wants any."""
         wants, present = self._wants.get(key), self._flows.get(key)
         if wants is None:
@@ -137,15 +144,15 @@ class FlowLedger:
         if present and key not in self._contested and all(flow == present for flow in news):
             return present
         first, *others = wants.values()
-        if all(other == first for other in others):
+        if not isinstance(key, FlowKey) or all(other == first for other in others):
             self._contested.discard(key)
             return first
         self._contested.add(key)
         return Flow(key, DROP)
 
 
-def _by_key(owner: str, flows: Iterable[Flow]) -> dict[FlowKey, Flow]:
-    found: dict[FlowKey, Flow] = {}
+def _by_key(owner: str, flows: Iterable[Entry]) -> dict[EntryKey, Entry]:
+    found: dict[EntryKey, Entry] = {}
     for flow in flows:
         if found.setdefault(flow.key, flow) != flow:
             raise FlowConflictError(owner, owner, flow)
@@ -158,8 +165,8 @@ class FlowConflictError(ValueError):
     :ivar owner: who came second. ``rival``: who holds the rule.
     """
 
-    def __init__(self, owner: str, rival: str, flow: Flow) -> None:
+    def __init__(self, owner: str, rival: str, entry: Entry) -> None:
         who = f"{owner} contradicts itself" if owner == rival else f"{owner} and {rival} disagree"
-        super().__init__(f"{who} about {flow}")
+        super().__init__(f"{who} about {entry}")
         self.owner = owner
         self.rival = rival

@@ -1,4 +1,4 @@
-"""OpenFlow rules as comparable values, in the notation of ovs-ofctl(8).
+"""What we put into a switch, as comparable values: OpenFlow rules in the notation of ovs-ofctl(8), and settings of ports.
 
 Open vSwitch prints a rule in one canonical form. The compiler writes exactly that form, so "is this rule in the switch?" is a
 comparison of values and no rule is ever rewritten for looking different. A test puts every kind of rule into a real
@@ -87,6 +87,33 @@ class Flow:
 
     def __str__(self) -> str:
         return f"{self.key.bridge} {self.match_text},actions={self.actions}"
+
+
+@dataclass(frozen=True, slots=True)
+class NoFlood:
+    """A port of br-int that the switch's NORMAL action does not flood to (docs/decisions/0012).
+
+    :param ofport: OpenFlow port number.
+    :param record: as in ``local.LocalPort``: the setting does not outlive the port.
+    """
+
+    ofport: int
+    record: str = ""
+    contestable: ClassVar[bool] = False
+
+    @property
+    def key(self) -> "NoFlood":
+        """What identifies it, which is all of it."""
+        return self
+
+    def __str__(self) -> str:
+        return f"{Bridge.INT} port {self.ofport} no-flood"
+
+
+Entry = Flow | NoFlood
+"""What a switch is to hold for us; each kind has a ``key``."""
+
+EntryKey = FlowKey | NoFlood
 
 
 def flow(

@@ -21,10 +21,12 @@ class LocalPort:
 
     :param ofport: OpenFlow port number.
     :param vlan: local VLAN of its network, 1..4094.
+    :param record: what the switch's database calls it; another one each time that the port is plugged in.
     """
 
     ofport: int
     vlan: int
+    record: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -310,10 +310,19 @@ class Lab:
         options = ["--timeout=30", *([] if applied else ["--no-wait"]), f"--db={database}"]
         return _output(["ovs-vsctl", *options, *arguments])
 
-    def ofctl(self, host: str, command: str, bridge: str = "br-int", *arguments: str) -> str:
-        """Run ovs-ofctl on a host's bridge, such as ``lab.ofctl("h1", "dump-flows")``."""
+    def ofctl(
+        self,
+        host: str,
+        command: str,
+        bridge: str = "br-int",
+        *arguments: str,
+        version: str = "OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15",
+    ) -> str:
+        """Run ovs-ofctl on a host's bridge, such as ``lab.ofctl("h1", "dump-flows")``.
+
+        :param version: of OpenFlow; of several, the latest that the bridge speaks.
+        """
         target = f"unix:{self.layout.host_directory(host)}/{bridge}.mgmt"
-        version = "OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15"
         return _output(["ovs-ofctl", "-O", version, command, target, *arguments])
 
     def appctl(self, host: str, *arguments: str) -> str:

@@ -6,6 +6,7 @@ the machine.
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -17,7 +18,7 @@ from scapy.packet import Packet
 from scapy.utils import rdpcap
 
 from portchain.dataplane.diff import Batch
-from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, parse_dump
+from portchain.dataplane.flow import COOKIE, Bridge, Entry, Flow, FlowKey, NoFlood, parse_dump
 from portchain.dataplane.local import PhysicalBridge
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -172,23 +173,39 @@ class Host:
             self.ofctl(Bridge.INT, "add-flow", rule)
         return PhysicalBridge(2, 1)
 
-    def ofctl(self, bridge: Bridge, command: str, *args: str, stdin: str | None = None) -> str:
+    def ofctl(
+        self,
+        bridge: Bridge,
+        command: str,
+        *args: str,
+        stdin: str | None = None,
+        version: str = "OpenFlow14",
+    ) -> str:
         """Run ovs-ofctl on one of the bridges."""
         options = [arg for arg in args if arg.startswith("--")]
         operands = [arg for arg in args if not arg.startswith("--")]
         return self.vswitch.run(
             "ovs-ofctl",
             *options,
-            "-OOpenFlow14",
+            f"-O{version}",
             command,
             self._names[bridge],
             *operands,
             stdin=stdin,
         )
 
-    def dump(self) -> list[Flow]:
-        """Our rules on both bridges."""
+    def dump(self) -> list[Entry]:
+        """What is ours on both bridges; nobody else sets a port to no-flood here."""
         owned = f"cookie={COOKIE:#x}/-1"
+        return [*self.no_flood(), *self._rules(owned)]
+
+    def no_flood(self) -> list[NoFlood]:
+        """The ports of the integration bridge that are not flooded to."""
+        text = self.ofctl(Bridge.INT, "dump-ports-desc", version="OpenFlow10")
+        ports = re.findall(r"^ (\d+)\(.*\n +config: +(.*)$", text, re.MULTILINE)
+        return [NoFlood(int(number)) for number, config in ports if "NO_FLOOD" in config]
+
+    def _rules(self, owned: str) -> list[Flow]:
         return [
             rule
             for bridge in self._names
@@ -204,7 +221,10 @@ class Host:
         }
 
     def apply(self, batch: Batch) -> None:
-        """Carry out a batch as one bundle."""
+        """Carry out a batch."""
+        for ports, setting in ((batch.shield, "no-flood"), (batch.expose, "flood")):
+            for port in ports:
+                self.ofctl(Bridge.INT, "mod-port", str(port.ofport), setting, version="OpenFlow10")
         lines = [
             f"add cookie={COOKIE:#x},{rule.match_text},actions={rule.actions}" for rule in batch.put
         ]

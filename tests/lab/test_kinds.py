@@ -1,24 +1,38 @@
-"""Functions that route, one way and both ways."""
+"""Functions of every kind, one way and both ways."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from scapy.layers.l2 import Ether
 
+from portchain.lab import journey
 from portchain.lab.lab import Lab
 from tests.lab.conftest import Captures
-from tests.lab.workflow import CHAINED, DIRECT, Workflow
+from tests.lab.workflow import CHAINED, DIRECT, FUNCTIONS, Workflow
 
 SYMMETRIC = {"chain_parameters": {"symmetric": True}}
+HEADERS = {"mpls": 0x8847, "nsh": 0x894F}
 BACK = {tuple(reversed(path)) for path in CHAINED}
 
 
-@pytest.fixture(scope="module", params=["l3"])
+# Of the functions of PG1 and of PG2: each kind with itself, and with others before and behind it.
+KINDS = [
+    ("l3", "l3"),
+    ("l2", "l2"),
+    ("mpls", "mpls"),
+    ("nsh", "nsh"),
+    ("l3", "nsh"),
+    ("mpls", "l2"),
+]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids="-".join)
 def booted(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Workflow]:
-    workflow = Workflow(lab, Captures())
-    workflow.boot(kind=request.param)
-    workflow.pairs_and_groups(kind=request.param)
-    workflow.kind = request.param
+    first, second = request.param
+    workflow = Workflow(lab, Captures(), kinds={"sf1": first, "sf2": first, "sf3": second})
+    workflow.boot()
+    workflow.pairs_and_groups()
     yield workflow
     workflow.clean_up()
     workflow.wait_no_rules()
@@ -35,20 +49,34 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
         booted.delete(kind, {"id": an_id})
 
 
+def chain(workflow: Workflow, **parameters: Any) -> None:
+    """PC1 for all source ports, with the chain header that its functions understand."""
+    headers = {"mpls", "nsh"} & set(workflow.kinds.values())
+    header = {"correlation": headers.pop()} if headers else {}
+    made = workflow.chain(many(workflow), chain_parameters=parameters | header)
+    workflow.wait_status(made)
+
+
+def overheard(workflow: Workflow) -> bool:
+    """Whether a function gets frames that are addressed to others."""
+    return "l2" in workflow.kinds.values()
+
+
 def many(workflow: Workflow) -> Any:
     return workflow.classifier(source_port_range_min=None, source_port_range_max=None)
 
 
 def test_one_way(workflow: Workflow) -> None:
-    workflow.wait_status(workflow.chain(many(workflow)))
-    overheard = workflow.kind == "l2"
-    assert {c.path for c in workflow.connect(count=40, overheard=overheard)} == CHAINED
-    assert {c.path for c in workflow.connect(port=101, overheard=overheard)} == DIRECT
+    chain(workflow)
+    connections = workflow.connect(count=40, overheard=overheard(workflow))
+    assert {connection.path for connection in connections} == CHAINED
+    direct = workflow.connect(port=101, overheard=overheard(workflow))
+    assert {connection.path for connection in direct} == DIRECT
 
 
 def test_both_ways_visit_the_same_pairs(workflow: Workflow) -> None:
-    workflow.wait_status(workflow.chain(many(workflow), **SYMMETRIC))
-    connections = workflow.connect(count=40, answered=BACK, overheard=workflow.kind == "l2")
+    chain(workflow, symmetric=True)
+    connections = workflow.connect(count=40, answered=BACK, overheard=overheard(workflow))
     assert {connection.path for connection in connections} == CHAINED
     for connection in connections:
         assert connection.path is not None
@@ -56,9 +84,8 @@ def test_both_ways_visit_the_same_pairs(workflow: Workflow) -> None:
 
 
 def test_no_switch_learns_an_address_at_a_functions_place(workflow: Workflow) -> None:
-    workflow.wait_status(workflow.chain(many(workflow), **SYMMETRIC))
-    overheard = workflow.kind == "l2"
-    workflow.connect(count=20, answered=BACK, overheard=overheard)
+    chain(workflow, symmetric=True)
+    workflow.connect(count=20, answered=BACK, overheard=overheard(workflow))
     for end, home in (("src", "h1"), ("dst", "h3")):
         address = workflow.ports[end].mac_address
         for host in workflow.lab.hosts:
@@ -66,4 +93,20 @@ def test_no_switch_learns_an_address_at_a_functions_place(workflow: Workflow) ->
             places = {line.split()[0] for line in table if address in line}
             own = workflow.ofport(host, end) if host == home else workflow.patch_to_tun(host)
             assert places <= {own}, f"{end} on {host}"
-    assert {c.path for c in workflow.connect(port=101, count=5, overheard=overheard)} == DIRECT
+    direct = workflow.connect(port=101, count=5, overheard=overheard(workflow))
+    assert {connection.path for connection in direct} == DIRECT
+
+
+def test_chain_headers_reach_nothing_but_functions_that_understand_them(workflow: Workflow) -> None:
+    chain(workflow, symmetric=True)
+    workflow.connect(count=20, answered=BACK, overheard=overheard(workflow))
+    seen = {
+        one.port: Ether(one.frame).type for one in journey.foreign(workflow.captures.all[-1].seen)
+    }
+    understood = {
+        port: HEADERS[kind]
+        for function, kind in workflow.kinds.items()
+        for port in FUNCTIONS[function][1:]
+        if kind in HEADERS
+    }
+    assert seen == understood

@@ -1,6 +1,6 @@
 """The specification's workflow on the lab, through the SDK: net1, p1 to p6, three functions, FC1, PP1 to PP3, PG1, PG2, PC1."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +21,19 @@ DIRECT = {("src", "dst")}
 ANSWERED = {("dst", "src")}
 
 
+# How the API says what kind a function is of, where it is not the default.
+PAIR_ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "l2": {"function_kind": "l2"},
+    **{name: {"service_function_parameters": {"correlation": name}} for name in ("mpls", "nsh")},
+}
+
+
 @dataclass
 class Workflow:
-    """One network with its machines and chains."""
+    """One network with its machines and chains.
+
+    :param kinds: of the functions that are not of the kind ``l3``, by name.
+    """
 
     lab: Lab
     captures: Captures
@@ -31,14 +41,14 @@ class Workflow:
     ports: dict[str, Any] = field(default_factory=dict)
     made: list[tuple[str, str]] = field(default_factory=list)
     pc1: dict[str, Any] = field(default_factory=dict)
-    kind: str = "l3"
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cloud = self.lab.sdk("demo").network
 
     # Neutron's part.
 
-    def boot(self, functions: Iterable[str] = FUNCTIONS, kind: str = "l3") -> None:
+    def boot(self, functions: Iterable[str] = FUNCTIONS) -> None:
         """Make network and ports and start the machines, all with Neutron's default port security.
 
         Their security group lets in what comes from the subnet. The default group's own rule names a remote group, and Neutron
@@ -59,7 +69,7 @@ class Workflow:
         self.start("dst", "h3", "dst")
         for name in functions:
             host, *ports = FUNCTIONS[name]
-            self.start(name, host, *ports, kind=kind)
+            self.start(name, host, *ports, kind=self.kinds.get(name, "l3"))
         self.lab.vms.wait_active(self.machines.values())
 
     def make_network(self) -> Any:
@@ -136,7 +146,7 @@ class Workflow:
             "flow_classifier", name=name, **{k: v for k, v in body.items() if v is not None}
         )
 
-    def pairs_and_groups(self, kind: str = "l3") -> None:
+    def pairs_and_groups(self) -> None:
         """PP1 to PP3, PG1 = {PP1, PP2} and PG2 = {PP3}."""
         self.pairs = {
             f"PP{n}": self.create(
@@ -144,9 +154,9 @@ class Workflow:
                 name=f"PP{n}",
                 ingress=self.ports[a].id,
                 egress=self.ports[b].id,
-                function_kind=kind,
+                **PAIR_ATTRIBUTES.get(self.kinds.get(function, "l3"), {}),
             )
-            for n, (a, b) in enumerate([VIA_PP1, VIA_PP2, VIA_PP3], 1)
+            for n, (function, (_, a, b)) in enumerate(FUNCTIONS.items(), 1)
         }
         ids = {name: pair["id"] for name, pair in self.pairs.items()}
         self.groups = {

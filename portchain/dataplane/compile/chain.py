@@ -8,7 +8,7 @@ from portchain.dataplane.compile.classify import classify, keep_out_neighbours
 from portchain.dataplane.compile.forward import deliver, send
 from portchain.dataplane.compile.here import Compiled, PathHere, distinct
 from portchain.dataplane.compile.leave import leave, rejoin
-from portchain.dataplane.flow import Flow
+from portchain.dataplane.flow import Flow, NoFlood
 from portchain.dataplane.local import LocalSwitch
 from portchain.dataplane.pipeline import path_label
 from portchain.dataplane.plan import ChainPlan
@@ -23,11 +23,13 @@ def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     :raises UnsupportedPlanError: saying what is not supported.
     """
     flows: set[Flow] = set()
+    no_flood: set[NoFlood] = set()
     missing: set[str] = set()
     for here in _paths_here(plan, switch):
         flows.update(_stages(here))
+        no_flood |= here.no_flood
         missing |= here.missing
-    return Compiled(frozenset(flows), tuple(sorted(missing)))
+    return Compiled(frozenset(flows), frozenset(no_flood), tuple(sorted(missing)))
 
 
 def compile_held(plan: ChainPlan, switch: LocalSwitch) -> Compiled:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from portchain.dataplane.flow import Flow
+from portchain.dataplane.flow import Entry, Flow, NoFlood
 from portchain.dataplane.local import LocalPort, LocalSwitch
 from portchain.dataplane.pipeline import REG_STEP, REG_TARGET, step
 from portchain.dataplane.plan import Path, Target
@@ -15,13 +15,20 @@ class UnsupportedPlanError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The rules of a chain on one host.
+    """What a chain needs in the switch of one host.
 
+    :param no_flood: ports that must not be flooded to.
     :param missing: what the host lacks at the moment to carry its part of the chain; empty when all is there.
     """
 
     flows: frozenset[Flow]
+    no_flood: frozenset[NoFlood] = frozenset()
     missing: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> frozenset[Entry]:
+        """All that the switch is to hold."""
+        return self.flows | self.no_flood
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class PathHere:
     """A path as one host sees it.
 
     :param label: of the path, as ``pipeline.path_label`` makes it.
-    :param missing: filled while compiling with what the host lacks.
+    :param missing: filled while compiling with what the host lacks; ``no_flood`` with the ports that must not be flooded to.
     """
 
     path: Path
@@ -37,6 +44,7 @@ class PathHere:
     label: int
     switch: LocalSwitch
     missing: set[str] = field(default_factory=set)
+    no_flood: set[NoFlood] = field(default_factory=set)
 
     def sends_into(self, index: int) -> bool:
         """Whether packets about to visit hop ``index`` can be on this host: from a source, or from the hop before."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from portchain.dataplane.compile import aware, transport
 from portchain.dataplane.compile.here import PathHere
-from portchain.dataplane.flow import Flow
+from portchain.dataplane.flow import Flow, NoFlood
 from portchain.dataplane.local import Firewall, LocalPort
 from portchain.dataplane.match import addresses_within, classifier_matches
 from portchain.dataplane.pipeline import (
@@ -38,11 +38,13 @@ def leave(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
             )
     if target.bridges:
         # Both ends of a bridge in one network make a circle: what it bridges besides the chain, e.g. broadcasts, and what
-        # it sends itself would go round for ever.
+        # it sends itself would go round for ever. Nothing but the chain's frames gets in, either: what has been through the
+        # function once and is flooded would come out as if the chain had sent it there.
         for port_id in (target.ingress_port, target.egress_port):
             if (port := here.port(port_id)) is not None:
                 match = (f"in_port={port.ofport}",)
                 yield rule("LOCAL_SWITCHING", Priority.NOT_OF_A_CHAIN, match)
+                here.no_flood.add(NoFlood(port.ofport, port.record))
 
 
 def _returned(

@@ -34,8 +34,7 @@ class OvsDriver(PortChainDriver):
     capabilities = Capabilities(
         lb_fields=frozenset(HASH_FIELDS),
         symmetric=True,
-        # Bridging functions are compiled, but not offered: docs/decisions/0008.
-        function_kinds=frozenset({FunctionKind.L3}),
+        function_kinds=frozenset(FunctionKind),
         ethertypes=frozenset({"IPv4", "IPv6"}),
     )
 

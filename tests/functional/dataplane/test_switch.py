@@ -41,7 +41,7 @@ class Fabric:
 
     def desired(self, host, *plans):
         local, ledger = self.local(host), FlowLedger()
-        ledger.replace({plan.id: compile_chain(plan, local).flows for plan in plans})
+        ledger.replace({plan.id: compile_chain(plan, local).entries for plan in plans})
         return set(ledger.flows) | (compile_guards(local) if plans else set())
 
     def program(self, *plans):
@@ -335,7 +335,8 @@ def test_damage_is_repaired_and_foreign_rules_stay(fabric):
 
 def test_sources_elsewhere_do_not_classify_here(fabric):
     plan = chain([target("b", "h2")], sources=(source("vm", "h1"),))
-    assert not [f for f in fabric.desired("h2", plan) if f.key.table in (60, 73, 94)]
+    compiled = compile_chain(plan, fabric.local("h2"))
+    assert not [f for f in compiled.flows if f.key.table in (60, 73, 94)]
 
 
 # Functions that bridge.
@@ -387,6 +388,35 @@ def test_what_a_bridging_function_sends_besides_does_not_circle(fabric, vswitch)
         vswitch.send(port, broadcast)
     vswitch.send("vm", tcp(sport=24))
     assert [frame[TCP].sport for frame in vswitch.received("dst", 1)] == [24]
+
+
+def test_floods_do_not_get_into_a_bridging_function(fabric, vswitch):
+    fabric.plug("h1", "d-in", "d-out")
+    other = {"classifiers": (classifier(source_ports=(99, 99)),)}
+    fabric.program(
+        l2_chain([("a", "h1")]), chain([target("d", "h1")], name="pc2", path_id=2, **other)
+    )
+    unknown, broadcast = tcp(sport=24), tcp(sport=24, eth_dst="ff:ff:ff:ff:ff:ff")
+    vswitch.send("vm", unknown, broadcast)
+    for open_to_floods in ("dst", "d-in"):
+        assert len(vswitch.received(open_to_floods, 2)) == 2
+    vswitch.send("vm", tcp())
+    assert [f[TCP].sport for f in vswitch.received("a-in", 1)] == [23], "the chain's frame alone"
+    assert vswitch.received("a-out", 0) == []
+    vswitch.send("a-out", tcp())
+    assert [f[TCP].sport for f in vswitch.received("dst", 3)] == [24, 24, 23]
+    assert len(vswitch.received("a-in", 1)) == 1, "not again after the chain"
+
+
+def test_ports_are_flooded_to_again_when_no_chain_needs_otherwise(fabric, vswitch):
+    h1, plans = fabric.hosts["h1"], [l2_chain([("a", "h1")]), l2_chain([("b", "h2")])]
+    fabric.program(plans[0])
+    kept = h1.no_flood()
+    assert [port.ofport for port in kept] == [13, 14]
+    fabric.program(plans[1])
+    assert h1.no_flood() == []
+    vswitch.send("vm", tcp(sport=24))
+    assert len(vswitch.received("a-in", 1)) == 1
 
 
 def test_a_frame_of_a_routing_function_goes_on_from_that_function(fabric, vswitch):

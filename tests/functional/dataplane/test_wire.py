@@ -59,7 +59,7 @@ class Wire:
     def desired(self, host, *plans):
         compiled = [compile_chain(plan, self.local(host)) for plan in plans]
         assert [c.missing for c in compiled] == [()] * len(plans)
-        return {f for c in compiled for f in c.flows} | (compile_guards(self.local(host)) if plans else set())  # fmt: skip
+        return {e for c in compiled for e in c.entries} | (compile_guards(self.local(host)) if plans else set())  # fmt: skip
 
     def program(self, *plans, hosts=("h1", "h2")):
         for name in hosts:

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portchain.dataplane.diff import FlowConflictError, FlowLedger, diff
-from portchain.dataplane.flow import Bridge, Flow, flow
+from portchain.dataplane.flow import Bridge, Flow, NoFlood, flow
 
 OUTER = (Bridge.TUN, Bridge.physical("a"), Bridge.physical("b"))
 
-flows = st.builds(
+rules = st.builds(
     flow,
     st.sampled_from([Bridge.INT, *OUTER]),
     st.integers(0, 2),
@@ -18,7 +18,8 @@ flows = st.builds(
     st.sets(st.sampled_from(["ip", "in_port=1", "reg8=0x1"]), max_size=2),
     st.lists(st.sampled_from(["drop", "output:1", "goto_table:9"]), min_size=1, max_size=1),
 )
-contestable_flows = st.builds(replace, flows, contestable=st.just(True))
+contestable_flows = st.builds(replace, rules, contestable=st.just(True))
+flows = rules | st.builds(NoFlood, st.integers(1, 3), st.sampled_from(["a", "b"]))
 flow_sets = st.lists(flows, max_size=6, unique_by=lambda f: f.key)
 
 
@@ -26,6 +27,10 @@ def run(actual, batches):
     """What a switch that held ``actual`` holds after the batches."""
     table = {f.key: f for f in actual}
     for batch in batches:
+        assert batch.bridge == Bridge.INT or not batch.shield + batch.expose
+        table |= {port: port for port in batch.shield}
+        for port in batch.expose:
+            del table[port]
         for rule in batch.put:
             assert rule.key.bridge == batch.bridge
             table[rule.key] = rule
@@ -47,11 +52,22 @@ def test_what_is_right_is_not_touched(desired):
 
 @given(flow_sets, flow_sets)
 def test_the_ways_out_are_ready_before_and_kept_until_after(desired, actual):
-    places = [("put" if batch.put else "remove", batch.bridge) for batch in diff(desired, actual)]
+    places = [
+        ("put" if batch.put else "remove", batch.bridge)
+        for batch in diff(desired, actual)
+        if batch.put or batch.remove
+    ]
     order = [("put", True), ("any", False), ("remove", True)]
     stages = [order.index((what if b in OUTER else "any", b in OUTER)) for what, b in places]
     assert stages == sorted(stages)
     assert len(places) == len(set(places)), "one bundle a bridge and stage"
+
+
+@given(flow_sets, flow_sets)
+def test_ports_are_shielded_before_and_exposed_after_anything_is_sent_there(desired, actual):
+    batches = diff(desired, actual)
+    assert not any(batch.shield for batch in batches[1:])
+    assert not any(batch.expose for batch in batches[:-1])
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), flow_sets, max_size=3), max_size=6))

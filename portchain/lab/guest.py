@@ -1,16 +1,17 @@
 """What happens inside a virtual machine: addresses, and routing for service functions."""
 
 import ipaddress
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from portchain.lab import netns
+from portchain.lab import function, netns
 from portchain.lab.vif import Nic
 
 PLAIN = "plain"
 L3 = "l3"
 L2 = "l2"
-KINDS = (PLAIN, L3, L2)
+KINDS = (PLAIN, L3, L2, *function.KINDS)
 
 _SYSCTL = Path("/proc/sys/net")
 
@@ -25,7 +26,7 @@ def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
     """Configure all interfaces of a machine; may be repeated, after one came or went.
 
     :param kind: ``plain`` is an ordinary end point; ``l3`` routes from each NIC to the next one; ``l2`` bridges all NICs
-        and has no addresses.
+        and has no addresses. For those of ``function`` it is an end point, too: ``program`` does the rest.
     """
     if kind == L2:
         _bridge(namespace, nics)
@@ -47,6 +48,13 @@ def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
         )
     netns.ip("rule flush", "-6 rule flush", *_KERNEL_RULES, namespace=namespace, force=True)
     netns.ip(*default_route(nics), *routing(nics, kind), namespace=namespace)
+
+
+def program(nics: Sequence[Nic], kind: str) -> tuple[str, ...]:
+    """The command line of the program that plays a function of this kind; none where the kernel does."""
+    if kind not in function.KINDS or not nics:
+        return ()
+    return (sys.executable, "-m", function.__name__, kind, *(nic.device for nic in nics))
 
 
 def _bridge(namespace: str, nics: Sequence[Nic]) -> None:

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+# Importing them is what lets scapy look behind chain headers.
+from scapy.contrib import mpls, nsh  # noqa: F401
 from scapy.data import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6

@@ -7,17 +7,19 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import openstack.connection
 
-from portchain.lab import guest, layout, netns, processes, vif
+from portchain.lab import function, guest, layout, netns, processes, vif
 from portchain.lab.errors import LabError
 from portchain.lab.vif import Nic
 from portchain.lab.waiting import wait_for
 
 DEVICE_OWNER = "compute:nova"
 ACTIVE_DEADLINE = 240.0
+FUNCTION_DEADLINE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Machine:
     """A virtual machine at one moment; attaching and moving give a new value.
 
     :param namespace: the network namespace that plays the machine.
-    :param kind: ``plain`` or ``l3``, see ``guest``.
+    :param kind: one of ``guest.KINDS``.
     :param owner: what its ports have as ``device_owner``.
     """
 
@@ -66,6 +68,7 @@ class Machines:
         self._lab = lab
         self._connect = connect
         self._directory = lab.directory / "machines"
+        self._functions = processes.Ledger(lab.directory / "functions")
         self._cloud: openstack.connection.Connection | None = None
 
     @property
@@ -105,7 +108,7 @@ class Machines:
         """Start a machine with existing Neutron ports.
 
         :param ports: ids of the ports, in the order of its interfaces.
-        :param kind: ``plain``, or ``l3`` for a routing service function.
+        :param kind: one of ``guest.KINDS``, such as ``l3`` for a routing service function.
         :param wait: until Neutron reports every port ACTIVE.
         :param owner: ``device_owner`` of its ports; Nova's, or e.g. ``network:router_interface``.
         """
@@ -138,7 +141,7 @@ class Machines:
         nic = replace(self._describe(self._network.get_port(port), device), vlan=vlan)
         machine = replace(machine, nics=(*machine.nics, nic))
         self._save(machine)
-        guest.configure(machine.namespace, machine.nics, machine.kind)
+        self._configure(machine)
         return machine
 
     def detach(self, machine: Machine, port: str) -> Machine:
@@ -148,7 +151,7 @@ class Machines:
         self._unbind(nic)
         rest = tuple(other for other in machine.nics if other != nic)
         machine = replace(machine, nics=rest)
-        guest.configure(machine.namespace, rest, machine.kind)
+        self._configure(machine)
         self._save(machine)
         return machine
 
@@ -161,7 +164,7 @@ class Machines:
             if nic.vlan is None:
                 self._network.update_port(nic.port_id, binding_host_id=host)
             vif.plug(self._lab, host, moved.name, moved.id, nic)
-        guest.configure(moved.namespace, moved.nics, moved.kind)
+        self._configure(moved)
         self._save(moved)
         if wait:
             self.wait_active([moved])
@@ -173,6 +176,7 @@ class Machines:
         for nic in machine.nics:
             vif.unplug(self._lab, machine.host, machine.name, machine.id, nic)
             self._unbind(nic)
+        self._functions.drop(_function(machine))
         netns.delete([machine.namespace])
         (self._directory / f"{machine.name}.json").unlink(missing_ok=True)
 
@@ -219,8 +223,20 @@ class Machines:
             # Before plugging: should this process die in between, delete() knows what to unplug.
             self._save(machine)
             vif.plug(self._lab, machine.host, machine.name, machine.id, nic)
-        guest.configure(machine.namespace, machine.nics, machine.kind)
+        self._configure(machine)
         return machine
+
+    def _configure(self, machine: Machine) -> None:
+        """Set up what is inside the machine, which has new interfaces."""
+        guest.configure(machine.namespace, machine.nics, machine.kind)
+        name = _function(machine)
+        if known := self._functions.read(name):
+            processes.stop(known, self._functions)
+        if argv := guest.program(machine.nics, machine.kind):
+            log = self._lab.logs / f"{name}.log"
+            service = processes.Service(name, machine.namespace, argv, log)
+            record = processes.start(service, self._functions)
+            wait_for(partial(_is_ready, record, log), FUNCTION_DEADLINE, f"{name} ready: see {log}")
 
     @staticmethod
     def _free_index(machine: Machine) -> int:
@@ -259,3 +275,19 @@ class Machines:
         draft = path.with_suffix(".new")
         draft.write_text(json.dumps(asdict(machine)))
         shutil.move(draft, path)
+
+
+def _function(machine: Machine) -> str:
+    return f"function@{machine.name}"
+
+
+def _is_ready(record: processes.Record, log: Path) -> bool:
+    """Whether a function's program says so.
+
+    :raises LabError: it has ended.
+    """
+    said = processes.log_since_start(log)
+    if not processes.alive(record):
+        msg = f"{record.name} ended: {said}"
+        raise LabError(msg)
+    return function.READY in said.split()

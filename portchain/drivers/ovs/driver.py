@@ -32,6 +32,8 @@ class OvsDriver(PortChainDriver):
 
     name = "ovs"
     capabilities = Capabilities(
+        chain_correlations=frozenset(Encapsulation),
+        pair_correlations=frozenset({None, *Encapsulation}),
         lb_fields=frozenset(HASH_FIELDS),
         symmetric=True,
         function_kinds=frozenset(FunctionKind),

@@ -1,0 +1,53 @@
+"""What the lab's programs for service functions make of a frame, by what scapy reads in it."""
+
+import pytest
+from scapy.contrib.mpls import MPLS
+from scapy.contrib.nsh import NSH
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
+
+from portchain.lab import function, guest, journey
+from portchain.lab.capture import Seen
+from portchain.lab.vif import Nic
+
+HERE, THERE, OWN = "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03"
+PACKET = IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=5, dport=7) / b"data"
+FRAMES = {
+    "mpls": Ether(src=THERE, dst=HERE) / MPLS(label=0x11234, cos=0, s=1, ttl=254) / PACKET,
+    "nsh": Ether(src=THERE, dst=HERE)
+    / NSH(mdtype=1, nextproto=3, ttl=62, spi=0x11234, si=254)
+    / Ether(src=OWN, dst=THERE)
+    / PACKET,
+}
+
+
+def answer(kind: str) -> Packet:
+    own = bytes.fromhex(OWN.replace(":", ""))
+    return Ether(function.KINDS[kind].answer(bytes(FRAMES[kind]), own))
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_one_index_further_and_back_to_the_sender(kind: str) -> None:
+    expected = Ether(bytes(FRAMES[kind]))
+    expected.src, expected.dst = OWN, THERE
+    if kind == "mpls":
+        expected[MPLS].ttl = 253
+    else:
+        expected[NSH].si = 253
+    assert bytes(answer(kind)) == bytes(expected)
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_a_packet_is_followed_behind_its_chain_header(kind: str) -> None:
+    plain = bytes(Ether(src=OWN, dst=HERE) / PACKET)
+    frames = (plain, bytes(FRAMES[kind]), bytes(answer(kind)))
+    seen = [Seen(n, port, False, True, f) for n, (port, f) in enumerate(zip("abc", frames, strict=True))]  # fmt: skip
+    (walk,) = journey.walks(journey.sightings(seen))
+    assert walk.ports == ("a", "b", "c")
+
+
+def test_a_machine_runs_a_program_for_the_kinds_that_need_one() -> None:
+    nics = [Nic(device, "", "", "", HERE, (), "", 1450) for device in ("eth0", "eth1")]
+    assert guest.program(nics, "l3") == guest.program([], "nsh") == ()
+    assert guest.program(nics, "nsh")[2:] == ("portchain.lab.function", "nsh", "eth0", "eth1")

@@ -126,7 +126,10 @@ TABLES = {
             0,
             _HOOK_MATCHES | _FRAME_MATCHES | {"icmp_type"},
             _set(REG_STEP, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
-            _set("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
+            _set(
+                *("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "BRANCH"),
+                *("TRANSIENT", "ACCEPT_OR_INGRESS"),
+            ),
             neutron=True,
         ),
         Table("TRANSIENT", Bridge.INT, 60, _HOOK_MATCHES, _HOOK_WRITES, _set("HOP"), neutron=True),
@@ -177,6 +180,14 @@ TABLES = {
             _set("TRANSIENT", "ACCEPT_OR_INGRESS"),
             outputs=True,
         ),
+        Table(
+            "BRANCH",
+            Bridge.INT,
+            149,
+            _HOOK_MATCHES,
+            _set(REG_STEP, REG_NEUTRON_PORT, REG_NEUTRON_NET),
+            _set("HOP", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
+        ),
         # Guests in Neutron's tables, br-tun.
         Table(
             "TUNNEL_SWITCHING",
@@ -223,6 +234,9 @@ class Priority:
     FROM_TUNNEL = 299  # chain frames from any tunnel: below what says more of br-int's own
     NOT_OF_A_CHAIN = 299  # from a function that bridges
     STEP = 10
+    BRANCH = (
+        20  # into a chain that follows in a service graph; below it, the way of what none takes
+    )
 
 
 # --- Checking.

@@ -114,16 +114,40 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """Where another chain ends whose traffic is classified again for this one (a service graph's edge).
+
+    :param path_id: of the chain before, as in ``ChainPlan``. ``hops``: how many it has.
+    :param senders: the ports that its last functions send from.
+    :param origins: the ports whose addresses its frames have there, see ``Path.origins``.
+    """
+
+    path_id: int
+    hops: int
+    senders: tuple[Source, ...]
+    origins: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
     """One direction of a chain.
 
     :param reverse: whether it is the way of the replies.
+    :param entries: the chains before it in a service graph; with any, there are no sources.
+    :param branches: whether chains follow it in a service graph, so that its packets are classified again where it ends.
     """
 
     classifiers: tuple[Classifier, ...]
     sources: tuple[Source, ...]
     hops: tuple[Hop, ...]
     reverse: bool = False
+    entries: tuple[Entry, ...] = ()
+    branches: bool = False
+
+    @property
+    def senders(self) -> tuple[Source, ...]:
+        """The ports from which packets get to the first hop."""
+        return (*self.sources, *(sender for entry in self.entries for sender in entry.senders))
 
     @property
     def origins(self) -> tuple[Source | Target, ...]:
@@ -136,7 +160,7 @@ class Path:
             routers = tuple(target for target in hop.targets if not target.keeps_addresses)
             if routers:
                 return routers
-        return self.sources
+        return (*self.sources, *(origin for entry in self.entries for origin in entry.origins))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +179,8 @@ class ChainPlan:
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The hosts that take part: those of the classified sources and of the targets."""
-        ends = {source.host for path in self.paths for source in path.sources}
+        """The hosts that take part: those of the classified sources, of the targets and of frames' origins."""
+        ends = {end.host for path in self.paths for end in (*path.senders, *path.origins)}
         functions = {
             target.host for path in self.paths for hop in path.hops for target in hop.targets
         }
@@ -166,7 +190,7 @@ class ChainPlan:
     def ports(self) -> frozenset[str]:
         """The Neutron ports the chain's rules name."""
         targets = [target for path in self.paths for hop in path.hops for target in hop.targets]
-        sources = {source.port_id for path in self.paths for source in path.sources}
+        sources = {sender.port_id for path in self.paths for sender in path.senders}
         return frozenset(
             sources | {t.ingress_port for t in targets} | {t.egress_port for t in targets}
         )

@@ -6,6 +6,8 @@ know, so either side may be one release ahead):
 * 1.0: ``apply`` to agents; ``sync`` and ``report`` to the server.
 * 1.1: a hop whose functions understand chain headers has its targets in ``aware_targets``. An agent of 1.0 finds none in such
   a hop and holds its traffic back; it would have given the functions packets without their header.
+* 1.2: a path in a service graph has its hops in ``graph_hops``. An older agent finds none and holds its traffic back; it would
+  have let it go on where the next chain begins.
 
 Everything received is checked before use: rules for the switch are made of these values.
 """
@@ -21,6 +23,7 @@ from portchain.dataplane.pipeline import MAX_HOPS
 from portchain.dataplane.plan import (
     ChainPlan,
     Classifier,
+    Entry,
     Hop,
     Path,
     PortRange,
@@ -77,6 +80,8 @@ def _encode_chain(chain: ChainPlan) -> dict[str, Any]:
         for hop in path["hops"]:
             if any(target["encapsulation"] for target in hop["targets"]):
                 hop["aware_targets"], hop["targets"] = hop["targets"], ()
+        if path["entries"] or path["branches"]:
+            path["graph_hops"], path["hops"] = path["hops"], ()
     return item
 
 
@@ -147,8 +152,19 @@ def _path(item: Mapping[str, Any]) -> Path:
     return Path(
         classifiers=classifiers,
         sources=_each(item, "sources", lambda source: _source(source, len(classifiers))),
-        hops=_hops(item),
+        hops=_hops(item, "hops") or _hops(item, "graph_hops"),
         reverse=bool(item.get("reverse", False)),
+        entries=_each(item, "entries", _entry),
+        branches=bool(item.get("branches", False)),
+    )
+
+
+def _entry(item: Mapping[str, Any]) -> Entry:
+    return Entry(
+        path_id=_int(item, "path_id", 1, _MAX_PATH_ID),
+        hops=_int(item, "hops", 1, MAX_HOPS),
+        senders=_each(item, "senders", lambda sender: _source(sender, 1)),
+        origins=_each(item, "origins", lambda origin: _source(origin, 1)),
     )
 
 
@@ -180,10 +196,10 @@ def _source(item: Mapping[str, Any], classifiers: int) -> Source:
     )
 
 
-def _hops(item: Mapping[str, Any]) -> tuple[Hop, ...]:
-    hops = _each(item, "hops", _hop)
+def _hops(item: Mapping[str, Any], name: str) -> tuple[Hop, ...]:
+    hops = _each(item, name, _hop)
     if len(hops) > MAX_HOPS:
-        raise ContractError(f"hops: {len(hops)} of them, and {MAX_HOPS} is the most")
+        raise ContractError(f"{name}: {len(hops)} of them, and {MAX_HOPS} is the most")
     return hops
 
 

@@ -124,7 +124,7 @@ class Workflow:
         self.made.remove((kind, made["id"]))
 
     def delete_chains(self) -> None:
-        order = ["port_chain", "port_pair_group", "port_pair", "flow_classifier"]
+        order = ["service_graph", "port_chain", "port_pair_group", "port_pair", "flow_classifier"]
         for kind, an_id in sorted(self.made, key=lambda item: order.index(item[0])):
             self.cloud.delete(f"/sfc/{kind}s/{an_id}")
         self.made.clear()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from portchain.dataplane.compile import transport
 from portchain.dataplane.compile.choose import choose
-from portchain.dataplane.compile.classify import classify, keep_out_neighbours
+from portchain.dataplane.compile.classify import classify, keep_out_neighbours, take_over
 from portchain.dataplane.compile.forward import deliver, send
 from portchain.dataplane.compile.here import Compiled, PathHere, distinct
 from portchain.dataplane.compile.leave import leave, rejoin
@@ -40,6 +40,7 @@ def compile_held(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     flows: set[Flow] = set()
     for here in _paths_here(plan, switch):
         flows.update(classify(here))
+        flows.update(take_over(here))
         flows.update(keep_out_neighbours(here))
     return Compiled(frozenset(flows))
 
@@ -56,6 +57,7 @@ def _paths_here(plan: ChainPlan, switch: LocalSwitch) -> Iterator[PathHere]:
 
 def _stages(here: PathHere) -> Iterator[Flow]:
     yield from classify(here)
+    yield from take_over(here)
     for index, hop in enumerate(here.path.hops):
         if here.sends_into(index):
             yield from choose(here, index, hop)

@@ -16,6 +16,7 @@ from portchain.dataplane.pipeline import (
     REG_STEP,
     TABLES,
     Priority,
+    path_label,
     step,
 )
 from portchain.dataplane.write import UNICAST, goto, rule, set_field
@@ -34,6 +35,21 @@ def classify(here: PathHere) -> Iterator[Flow]:
         for words in classifier_matches(here.path.classifiers[source.classifier]):
             match = words | {f"in_port={port.ofport}", UNICAST, f"{REG_STEP}=0"}
             yield from _hook(here.switch.firewall, match, enter)
+
+
+def take_over(here: PathHere) -> Iterator[Flow]:
+    """Divert to the first hop what leaves the chains before this one in a service graph and is for this one.
+
+    Where a chain ends depends on nothing but its last functions, so the classifiers' source ports do not count here.
+    """
+    for entry in here.path.entries:
+        if here.switch.host not in {sender.host for sender in entry.senders}:
+            continue
+        at_end = f"{REG_STEP}={step(path_label(entry.path_id), entry.hops):#x}"
+        for classifier in here.path.classifiers:
+            for words in classifier_matches(classifier):
+                enter = (set_field(step(here.label, 0), REG_STEP), goto("HOP"))
+                yield rule("BRANCH", Priority.BRANCH, words | {at_end}, *enter)
 
 
 def _hook(firewall: Firewall, match: frozenset[str], enter: tuple[str, ...]) -> Iterator[Flow]:

@@ -47,12 +47,12 @@ class PathHere:
     no_flood: set[NoFlood] = field(default_factory=set)
 
     def sends_into(self, index: int) -> bool:
-        """Whether packets about to visit hop ``index`` can be on this host: from a source, or from the hop before."""
+        """Whether packets about to visit hop ``index`` can be on this host: from the path's senders, or from the hop before."""
         return self.switch.host in self.senders(index)
 
     def senders(self, index: int) -> frozenset[str]:
         """The hosts on which packets about to visit hop ``index``, or the end of the path, can be."""
-        senders = self.path.sources if index == 0 else self.path.hops[index - 1].targets
+        senders = self.path.senders if index == 0 else self.path.hops[index - 1].targets
         return frozenset(sender.host for sender in senders)
 
     def port(self, port_id: str) -> LocalPort | None:

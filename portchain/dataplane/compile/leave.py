@@ -25,6 +25,10 @@ def leave(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
     if (egress := here.port(target.egress_port)) is None:
         return
     onward = _onward(here, index, target, egress)
+    if here.path.branches and index + 1 == len(here.path.hops):
+        at_end = (here.at_step(index + 1), f"in_port={egress.ofport}")
+        yield rule("BRANCH", Priority.STEP, at_end, *_back(onward))
+        onward = (set_field(step(here.label, index + 1), REG_STEP), goto("BRANCH"))
     if target.encapsulation:
         yield from aware.take_back(here, index, target, egress, onward)
         return
@@ -86,6 +90,11 @@ def _into_neutron(here: PathHere, port: LocalPort) -> tuple[str, ...]:
     )
 
 
+def _back(actions: tuple[str, ...]) -> tuple[str, ...]:
+    """The same from one of our tables: only a resubmit goes back to a table with a smaller number."""
+    return tuple(re.sub(r"goto_table:(\d+)", r"resubmit(,\1)", action) for action in actions)
+
+
 def rejoin(here: PathHere) -> Iterator[Flow]:
     """A frame that still has the address of its origin goes on from there (docs/decisions/0008).
 
@@ -102,11 +111,9 @@ def rejoin(here: PathHere) -> Iterator[Flow]:
             port = here.switch.ports.get(port_id)
             if port is None:
                 continue
-            onward = [
-                re.sub(r"goto_table:(\d+)", r"resubmit(,\1)", action)
-                for action in _into_neutron(here, port)
-            ]
-            yield rule("REJOIN", Priority.STEP, match, f"set_field:{port.ofport}->in_port", *onward)
+            from_port = f"set_field:{port.ofport}->in_port"
+            onward = _back(_into_neutron(here, port))
+            yield rule("REJOIN", Priority.STEP, match, from_port, *onward)
             at_end = set_field(step(here.label, end), REG_STEP)
             yield from transport.arrive(
                 here, origin, at_end, goto("REJOIN"), mac=mac, index=end, mark=transport.BACK

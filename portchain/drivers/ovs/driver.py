@@ -18,10 +18,11 @@ from portchain.db import realisation, repository
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.ovs.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.drivers.ovs.plan import Planned, plan_chain
-from portchain.model import ChainSnapshot, FunctionKind, HostReport, PortPair
+from portchain.model import ChainSnapshot, FunctionKind, HostReport, PortPair, PortPairGroup
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.server import ServerEndpoint
+from portchain.rules import label
 
 DELETED = 2**62
 """Revision as of which a host has no part in a chain that is deleted: later than any plan of it."""
@@ -38,6 +39,7 @@ class OvsDriver(PortChainDriver):
         symmetric=True,
         function_kinds=frozenset(FunctionKind),
         ethertypes=frozenset({"IPv4", "IPv6"}),
+        service_graphs=True,
     )
 
     def initialize(self) -> None:
@@ -74,6 +76,7 @@ class OvsDriver(PortChainDriver):
                 rule="the ovs driver cannot find the pair of a reply in port pair group "
                 f"{by_frame[0].name or by_frame[0].id}, which balances by eth_src",
             )
+        _check_graph(snapshot)
 
     def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         """Tell every host of a new chain."""
@@ -151,6 +154,34 @@ class OvsDriver(PortChainDriver):
 
     def _take_reports(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
         realisation.confirm(context, host, reports)
+
+
+def _check_graph(snapshot: ChainSnapshot) -> None:
+    """Refuse what cannot be kept where chains follow each other: replies, which would have to find back through all chains,
+    and frames of which the chain before does not say where they come from.
+    """
+    chain = snapshot.chain
+    if chain.symmetric and (snapshot.predecessors or snapshot.successors):
+        raise errors.NotSupported(
+            attribute="port_chains",
+            rule=f"the ovs driver does not carry symmetric port chains in service graphs, and {label(chain)} is one",
+        )
+    if not all(map(_keeps_addresses, chain.port_pair_groups)):
+        return
+    for before in snapshot.predecessors:
+        if _keeps_addresses(before.port_pair_groups[-1]):
+            raise errors.NotSupported(
+                attribute="port_chains",
+                rule=f"the functions of port chain {label(chain)} leave addresses as they are, and so do the last ones of "
+                f"{label(before)} before it; the ovs driver needs one that routes in between",
+            )
+
+
+def _keeps_addresses(group: PortPairGroup) -> bool:
+    return any(
+        pair.kind is FunctionKind.L2 or pair.correlation == Encapsulation.NSH
+        for pair in group.port_pairs
+    )
 
 
 def _plan_one(

@@ -98,7 +98,7 @@ def _steps(
     path: Path,
 ) -> Iterator[tuple[tuple[Source | Target, ...], set[tuple[str, Segment | None]]]]:
     """Who hands frames to which hosts, with the segment of the port there."""
-    senders: tuple[Source | Target, ...] = path.sources
+    senders: tuple[Source | Target, ...] = path.senders
     for hop in path.hops:
         yield senders, {(target.host, target.ingress_segment) for target in hop.targets}
         senders = hop.targets

@@ -3,12 +3,22 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Segment, Source, Target
+from portchain.dataplane.plan import (
+    ChainPlan,
+    Classifier,
+    Entry,
+    Hop,
+    Path,
+    Segment,
+    Source,
+    Target,
+)
 from portchain.model import (
     ChainSnapshot,
     FlowClassifier,
     FunctionKind,
     Port,
+    PortChain,
     PortPair,
     PortPairGroup,
 )
@@ -51,6 +61,33 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
             Hop(group.group_id, tuple(_targets(group, ports, tunnel_ips)), group.lb_fields)
             for group in chain.port_pair_groups
         ),
+        entries=tuple(_entry(before, ports, tunnel_ips) for before in snapshot.predecessors),
+        branches=bool(snapshot.successors),
+    )
+
+
+def _entry(before: PortChain, ports: Mapping[str, Port], tunnel_ips: Mapping[str, str]) -> Entry:
+    """Where a chain ends that comes before in a service graph."""
+    last = tuple(_targets(before.port_pair_groups[-1], ports, tunnel_ips))
+    places = {target.pair_id: _egress(target, ports) for target in last}
+    routers = (target for target in last if not target.keeps_addresses)
+    return Entry(
+        path_id=before.chain_id,
+        hops=len(before.port_pair_groups),
+        senders=tuple(places.values()),
+        origins=tuple(places[target.pair_id] for target in routers),
+    )
+
+
+def _egress(target: Target, ports: Mapping[str, Port]) -> Source:
+    return Source(
+        classifier=0,
+        port_id=target.egress_port,
+        host=target.host,
+        tunnel_ip=target.tunnel_ip,
+        mac=target.egress_mac,
+        addresses=ports[target.egress_port].fixed_ips,
+        segment=target.egress_segment,
     )
 
 
@@ -207,5 +244,8 @@ def _obstacles(snapshot: ChainSnapshot, path: Path) -> Iterator[str]:
                 for pair in group.port_pairs
             )
             yield f"Port pair group {group.name or group.id} has no pair that takes traffic ({reasons or 'it is empty'})"
-    if path.classifiers and not path.sources:
+    for before, entry in zip(snapshot.predecessors, path.entries, strict=True):
+        if not entry.senders:
+            yield f"No function of the last group of {before.name or before.id}, the port chain before, is bound to a host"
+    if path.classifiers and not path.sources and not path.entries:
         yield "No port whose traffic the flow classifiers name is bound to a host"

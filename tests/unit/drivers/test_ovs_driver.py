@@ -9,6 +9,7 @@ from neutron_lib.plugins import directory
 from oslo_config import cfg
 
 from portchain import conf
+from portchain.dataplane.plan import ChainPlan
 from portchain.db import realisation, repository
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.model import HostReport
@@ -188,3 +189,47 @@ class OvsDriverTest(ApiTestCase):
         assert update.removed == ((unknown, 5),)
         answer = self.endpoint().sync(self.context, host=SECOND, known={chain: 1})
         assert contract.decode_update(answer) == contract.PlanUpdate()
+
+    def test_a_service_graph_tells_the_hosts_of_both_chains(self) -> None:
+        first, second = self.linked_chains()
+        self.sent()
+        graph = self.create("service_graph", port_chains={first: [second]})
+        sent = self.sent()
+        assert sent.keys() == {FIRST, SECOND}
+        plans = {plan.id: plan for plan in self.chains_in(sent[SECOND])}
+        assert plans[first].paths[0].branches
+        (entry,) = plans[second].paths[0].entries
+        assert entry.path_id == plans[first].path_id & 0xFFFF
+        assert not plans[second].paths[0].sources
+        self.delete("service_graph", graph["id"])
+        plans = {plan.id: plan for plan in self.chains_in(self.sent()[SECOND])}
+        assert not plans[first].paths[0].branches
+        assert not plans[second].paths[0].entries
+
+    def test_symmetric_chains_in_a_service_graph_are_refused(self) -> None:
+        first, second = self.linked_chains(chain_parameters={"symmetric": True})
+        before = self.rows()
+        error = self.create("service_graph", expect=400, port_chains={first: [second]})
+        assert "symmetric" in error["message"]
+        assert self.rows() == before
+
+    def linked_chains(self, **attributes: Any) -> tuple[str, str]:
+        """Two chains of which the second may follow the first, with functions on the same host."""
+        pair = self.pair(self.net, "vm2")
+        for side in ("ingress", "egress"):
+            self.bind(pair[side], SECOND)
+        other = self.create("port_pair_group", port_pairs=[pair["id"]])["id"]
+        ids = [
+            self.create(
+                "port_chain",
+                port_pair_groups=[group],
+                flow_classifiers=[self.classifier(self.client, number)["id"]],
+                **attributes,
+            )["id"]
+            for number, group in ((80, self.group_id), (81, other))
+        ]
+        return ids[0], ids[1]
+
+    @staticmethod
+    def chains_in(updates: list[contract.PlanUpdate]) -> list[ChainPlan]:
+        return [plan for update in updates for plan in update.chains]

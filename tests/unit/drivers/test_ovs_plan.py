@@ -235,3 +235,58 @@ def test_each_host_gets_one_update_and_those_left_are_told():
     assert updates["h1"].chains == (one.plan, other.plan)
     assert updates["h2"].chains == ()
     assert updates["h2"].removed == ((one.plan.id, 3),)
+
+
+def after(before: ChainSnapshot, **port_changes) -> ChainSnapshot:
+    """A chain through PG3, which takes what leaves another one."""
+    ports = [port(f"pp4-{side}", "h2", f"10.0.0.4{i}") for i, side in enumerate(("in", "out"))]
+    known = {**before.ports, **{one.id: one for one in ports}}
+    for name, changes in port_changes.items():
+        known[ident(name)] = replace(known[ident(name)], **changes)
+    group = PortPairGroup(ident("pg3"), ident("project"), 3, (pair("pp4"),), "PG3")
+    taken = replace(before.chain.flow_classifiers[0], id=ident("fc2"), source_ports=None)
+    chain = PortChain(ident("pc2"), ident("project"), 8, (group,), (taken,), "PC2", revision=1)
+    return ChainSnapshot(chain, known, {taken.id: ()}, predecessors=(before.chain,))
+
+
+def test_chains_of_a_service_graph_know_where_they_meet():
+    first = snapshot()
+    second = after(first)
+    one = plan_chain(replace(first, successors=(second.chain,)), TUNNEL_IPS).plan
+    assert [path.branches for path in one.paths] == [True]
+    planned = plan_chain(second, TUNNEL_IPS)
+    (path,) = planned.plan.paths
+    (entry,) = path.entries
+    assert planned.obstacle == ""
+    assert (entry.path_id, entry.hops) == (7, 2)
+    assert [(s.port_id, s.host, s.mac) for s in entry.senders] == [
+        (ident("pp3-out"), "h3", mac("pp3-out"))
+    ]
+    assert path.origins == path.hops[0].targets, "its own function routes"
+    assert planned.plan.hosts == {"h2", "h3"}
+    assert ident("pp3-out") in planned.plan.ports, "a change of this port concerns the chain"
+
+
+def test_frames_that_pass_a_chain_unchanged_come_from_the_last_function_before_it():
+    second = after(snapshot())
+    (group,) = second.chain.port_pair_groups
+    bridge = replace(group.port_pairs[0], kind=FunctionKind.L2)
+    chain = replace(second.chain, port_pair_groups=(replace(group, port_pairs=(bridge,)),))
+    (path,) = plan_chain(replace(second, chain=chain), TUNNEL_IPS).plan.paths
+    assert [origin.port_id for origin in path.origins] == [ident("pp3-out")]
+
+
+def test_a_chain_says_when_the_one_before_it_has_no_function_left():
+    planned = plan_chain(after(snapshot(), **{"pp3-out": {"host": ""}}), TUNNEL_IPS)
+    assert "PC1, the port chain before" in planned.obstacle
+    assert planned.plan.hosts == {"h2"}
+
+
+def test_an_agent_that_knows_no_service_graphs_lets_nothing_around_their_functions():
+    first = snapshot()
+    second = after(first)
+    for one in (replace(first, successors=(second.chain,)), second):
+        update = contract.PlanUpdate((plan_chain(one, TUNNEL_IPS).plan,))
+        message = contract.encode_update(update)
+        assert contract.decode_update(message) == update
+        assert [path["hops"] for path in message["chains"][0]["paths"]] == [()]

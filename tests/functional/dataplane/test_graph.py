@@ -1,0 +1,139 @@
+"""Chains that follow each other: what leaves one is classified again, in a real switch."""
+
+from dataclasses import replace
+
+import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
+
+from portchain.dataplane.plan import ChainPlan, Encapsulation, Entry
+from tests.functional.dataplane.test_switch import DST_MAC, Fabric, handed_back, tcp
+from tests.functional.vswitch import Vswitch
+from tests.plans import chain, classifier, mac, source, target
+
+MANY = {"source_ports": None, "source_prefixes": ()}
+
+
+def first(*last, **kind) -> ChainPlan:
+    """Takes 100 to 102 through ``a`` on h1, and through ``last`` where there is one."""
+    plan = chain(
+        [target("a", "h1", **kind)],
+        *last,
+        classifiers=(classifier(destination_ports=(100, 102), **MANY),),
+    )
+    return replace(plan, paths=(replace(plan.paths[0], branches=True),))
+
+
+def follower(name: str, number: int, port: int, *hops, after: ChainPlan, **entry) -> ChainPlan:
+    (path,) = after.paths
+    places = tuple(
+        replace(source("x", last.host), port_id=last.egress_port, mac=last.egress_mac)
+        for last in path.hops[-1].targets
+    )
+    ends = {"senders": places, "origins": places} | entry
+    before = Entry(path_id=after.path_id, hops=len(path.hops), **ends)
+    plan = chain(
+        *hops,
+        name=name,
+        path_id=number,
+        sources=(),
+        classifiers=(classifier(destination_ports=(port, port), **MANY),),
+    )
+    return replace(plan, paths=(replace(plan.paths[0], entries=(before,)),))
+
+
+@pytest.fixture
+def fabric(vswitch: Vswitch) -> Fabric:
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", "dst", "a-in", "a-out", "d-in", "d-out")
+    fabric.plug("h2", "b-in", "b-out", "c-in", "c-out")
+    return fabric
+
+
+def through(vswitch: Vswitch, port: str, name: str) -> None:
+    """Let an l3 function hand back the one packet with this destination port that it has got."""
+    (frame,) = [f for f in vswitch.received(f"{name}-in", 1) if TCP in f and f.dport == port]
+    vswitch.send(f"{name}-out", handed_back(frame, name))
+
+
+def arrived(vswitch: Vswitch, port: str, *numbers: int) -> list[Packet]:
+    """What has come out of a port, once packets with all of these destination ports have."""
+    frames: list[Packet] = []
+    while not set(numbers) <= {frame.dport for frame in frames}:
+        frames = vswitch.received(port, len(frames) + 1)
+    return frames
+
+
+@pytest.mark.parametrize("hosts", [("h1", "h1"), ("h1", "h2"), ("h2", "h1")])
+def test_what_leaves_a_chain_is_classified_for_those_after_it(vswitch, hosts):
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", "dst-h1")
+    fabric.plug("h2", "dst-h2")
+    for name, host in zip("abc", (*hosts, "h2"), strict=True):
+        fabric.plug(host, f"{name}-in", f"{name}-out")
+    one = chain(
+        [target("a", hosts[0])], classifiers=(classifier(destination_ports=(100, 102), **MANY),)
+    )
+    one = replace(one, paths=(replace(one.paths[0], branches=True),))
+    two = follower("pc2", 2, 100, [target("b", hosts[1])], after=one)
+    three = follower("pc3", 3, 101, [target("c", "h2")], after=one)
+    fabric.program(one, two, three)
+    for port in (100, 101, 102):
+        vswitch.send("vm", tcp(dport=port))
+        through(vswitch, port, "a")
+    through(vswitch, 100, "b")
+    through(vswitch, 101, "c")
+    # Each goes on where its last function is; what no chain takes, behind the first one.
+    for port, host, name in ((102, hosts[0], "a"), (100, hosts[1], "b"), (101, "h2", "c")):
+        (frame,) = [f for f in arrived(vswitch, f"dst-{host}", port) if f.dport == port]
+        assert frame.src == mac(f"{name}-out")
+    fabric.program()
+    assert [host.dump() for host in fabric.hosts.values()] == [[], []]
+
+
+def test_a_chain_that_nobody_can_serve_holds_back_what_it_takes_over(fabric, vswitch):
+    one = first()
+    fabric.program(one, follower("pc2", 2, 100, [], after=one))
+    for port in (100, 101):
+        vswitch.send("vm", tcp(dport=port))
+        through(vswitch, port, "a")
+    assert [f.dport for f in vswitch.received("dst", 1)] == [101]
+
+
+def test_nothing_but_what_left_the_chain_before_is_taken_over(fabric, vswitch):
+    one = first()
+    fabric.program(one, follower("pc2", 2, 100, [target("b", "h2")], after=one))
+    beside = tcp(dport=100, dst="10.0.0.99")
+    vswitch.send("vm", beside)
+    assert [bytes(f) for f in vswitch.received("dst", 1)] == [bytes(beside)]
+    assert vswitch.received("b-in", 0) == []
+
+
+def test_after_functions_that_know_chains_packets_are_classified_without_their_header(
+    fabric, vswitch
+):
+    one = first(encapsulation=Encapsulation.MPLS)
+    fabric.program(one, follower("pc2", 2, 100, [target("b", "h2"), target("c", "h2")], after=one))
+    vswitch.send("vm", tcp(dport=100))
+    (frame,) = vswitch.received("a-in", 1)
+    raw = bytearray(bytes(frame))
+    raw[6:12], raw[0:6] = bytes.fromhex(mac("a-out").replace(":", "")), raw[6:12]
+    raw[17] -= 1  # the label's time to live is the service index
+    vswitch.send("a-out", Ether(bytes(raw)))
+    chosen: list[Packet] = []
+    while not chosen:
+        chosen = [*vswitch.received("b-in", 0), *vswitch.received("c-in", 0)]
+    assert [(f[IP].src, f.dport) for f in chosen] == [("10.0.0.10", 100)]
+
+
+def test_a_frame_goes_on_from_the_last_function_that_routes_in_the_chain_before(fabric, vswitch):
+    one = first()
+    two = follower("pc2", 2, 100, [target("b", "h2", bridges=True)], after=one)
+    fabric.program(one, two)
+    vswitch.send("vm", tcp(dport=100))
+    through(vswitch, 100, "a")
+    (at_b,) = vswitch.received("b-in", 1)
+    assert (at_b.src, at_b.dst) == (mac("a-out"), DST_MAC)
+    vswitch.send("b-out", at_b)
+    assert [bytes(f) for f in vswitch.received("dst", 1)] == [bytes(at_b)]

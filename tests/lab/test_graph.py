@@ -1,0 +1,73 @@
+"""A service graph: what leaves one chain is classified again for the chains after it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from portchain.lab.lab import Lab
+from tests.lab.conftest import Captures
+from tests.lab.workflow import DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
+
+ANY_SOURCE = {"source_port_range_min": None, "source_port_range_max": None}
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab) -> Iterator[Workflow]:
+    workflow = Workflow(lab, Captures())
+    workflow.boot()
+    yield workflow
+    workflow.clean_up()
+    workflow.wait_no_rules()
+
+
+@pytest.fixture
+def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
+    booted.captures = captures
+    assert booted.lab.vms.ping(booted.machines["src"], booted.address("dst"))
+    yield booted
+    booted.delete_chains()
+
+
+def through(
+    flow: Workflow, name: str, ports: tuple[str, str], source: str, first: int, last: int
+) -> Any:
+    """A chain through one function for what a port sends to a range of destination ports."""
+    ingress, egress = (flow.ports[port].id for port in ports)
+    pair = flow.create("port_pair", name=name, ingress=ingress, egress=egress)
+    group = flow.create("port_pair_group", name=name, port_pairs=[pair["id"]])
+    classifier = flow.classifier(
+        name,
+        **ANY_SOURCE,
+        logical_source_port=flow.ports[source].id,
+        destination_port_range_min=first,
+        destination_port_range_max=last,
+    )
+    flow.groups = {name: group}
+    return flow.chain(classifier, name=name, groups=[name])
+
+
+def test_a_branch(workflow: Workflow) -> None:
+    """All goes through the first function, and from its port on some through the second, some through the third one."""
+    first = through(workflow, "C1", VIA_PP1, "src", 100, 102)
+    second = through(workflow, "C2", VIA_PP2, "p2", 101, 101)
+    third = through(workflow, "C3", VIA_PP3, "p2", 102, 103)
+    chains = (first, second, third)
+    for chain in chains:
+        workflow.wait_status(chain)
+    workflow.warm_up(port=101)
+    assert workflow.paths(port=101) == {("src", *VIA_PP1, "dst")}, "not linked yet"
+    follow = {first["id"]: [second["id"], third["id"]]}
+    graph = workflow.create("service_graph", name="SG", port_chains=follow)
+    for chain in chains:
+        workflow.wait_status(chain)
+    for port in (100, 101, 102):
+        workflow.warm_up(port=port)
+    assert workflow.paths(port=100) == {("src", *VIA_PP1, "dst")}
+    assert workflow.paths(port=101) == {("src", *VIA_PP1, *VIA_PP2, "dst")}
+    assert workflow.paths(port=102) == {("src", *VIA_PP1, *VIA_PP3, "dst")}
+    assert workflow.paths(port=103) == DIRECT, "did not come through the first chain"
+    workflow.delete("service_graph", graph)
+    for chain in chains:
+        workflow.wait_status(chain)
+    assert workflow.paths(port=102) == {("src", *VIA_PP1, "dst")}

@@ -10,8 +10,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-READY = "ready"
-"""Printed when every interface is listened to."""
+from portchain.lab.processes import READY
 
 _MAC_BYTES, _HEADER_BYTES = 6, 14
 _LONGEST = 65536

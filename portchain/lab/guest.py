@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from portchain.lab import function, netns
+from portchain.lab import function, netns, tagger
 from portchain.lab.vif import Nic
 
 PLAIN = "plain"
@@ -26,19 +26,15 @@ def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
     """Configure all interfaces of a machine; may be repeated, after one came or went.
 
     :param kind: ``plain`` is an ordinary end point; ``l3`` routes from each NIC to the next one; ``l2`` bridges all NICs
-        and has no addresses. For those of ``function`` it is an end point, too: ``program`` does the rest.
+        and has no addresses. For those of ``function`` it is an end point, too: ``programs`` do the rest.
     """
     if kind == L2:
         _bridge(namespace, nics)
         return
     for nic in nics:
         if nic.vlan is not None:
-            netns.ip(
-                f"link add link {nic.parent} name {nic.device} address {nic.mac_address} "
-                f"type vlan id {nic.vlan}",
-                namespace=namespace,
-                force=True,
-            )
+            netns.ip(f"tuntap add {nic.device} mode tap", namespace=namespace, force=True)
+            netns.ip(f"link set {nic.device} address {nic.mac_address}", namespace=namespace)
     netns.call(namespace, lambda: _write(_parameters(nics, kind)))
     for nic in nics:
         netns.ip(
@@ -50,11 +46,19 @@ def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
     netns.ip(*default_route(nics), *routing(nics, kind), namespace=namespace)
 
 
-def program(nics: Sequence[Nic], kind: str) -> tuple[str, ...]:
-    """The command line of the program that plays a function of this kind; none where the kernel does."""
-    if kind not in function.KINDS or not nics:
-        return ()
-    return (sys.executable, "-m", function.__name__, kind, *(nic.device for nic in nics))
+def programs(nics: Sequence[Nic], kind: str) -> dict[str, tuple[str, ...]]:
+    """The command lines of what has to run in a machine, by name: what plays its function, where the kernel does not, and what
+    tags the frames of a trunk's subports.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    subports = [nic for nic in nics if nic.vlan is not None]
+    for parent in {nic.parent for nic in subports}:
+        own = (f"{nic.device}={nic.vlan}" for nic in subports if nic.parent == parent)
+        found[f"tagger-{parent}"] = (sys.executable, "-m", tagger.__name__, parent, *own)
+    if kind in function.KINDS and nics:
+        devices = (nic.device for nic in nics)
+        found["function"] = (sys.executable, "-m", function.__name__, kind, *devices)
+    return found
 
 
 def _bridge(namespace: str, nics: Sequence[Nic]) -> None:

@@ -12,14 +12,14 @@ from typing import Any
 
 import openstack.connection
 
-from portchain.lab import function, guest, layout, netns, processes, vif
+from portchain.lab import guest, layout, netns, processes, vif
 from portchain.lab.errors import LabError
 from portchain.lab.vif import Nic
 from portchain.lab.waiting import wait_for
 
 DEVICE_OWNER = "compute:nova"
 ACTIVE_DEADLINE = 240.0
-FUNCTION_DEADLINE = 60.0
+PROGRAM_DEADLINE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Machines:
         self._lab = lab
         self._connect = connect
         self._directory = lab.directory / "machines"
-        self._functions = processes.Ledger(lab.directory / "functions")
+        self._programs = processes.Ledger(lab.directory / "programs")
         self._cloud: openstack.connection.Connection | None = None
 
     @property
@@ -176,7 +176,8 @@ class Machines:
         for nic in machine.nics:
             vif.unplug(self._lab, machine.host, machine.name, machine.id, nic)
             self._unbind(nic)
-        self._functions.drop(_function(machine))
+        for name in guest.programs(machine.nics, machine.kind):
+            self._programs.drop(_program(name, machine))
         netns.delete([machine.namespace])
         (self._directory / f"{machine.name}.json").unlink(missing_ok=True)
 
@@ -229,14 +230,16 @@ class Machines:
     def _configure(self, machine: Machine) -> None:
         """Set up what is inside the machine, which has new interfaces."""
         guest.configure(machine.namespace, machine.nics, machine.kind)
-        name = _function(machine)
-        if known := self._functions.read(name):
-            processes.stop(known, self._functions)
-        if argv := guest.program(machine.nics, machine.kind):
-            log = self._lab.logs / f"{name}.log"
-            service = processes.Service(name, machine.namespace, argv, log)
-            record = processes.start(service, self._functions)
-            wait_for(partial(_is_ready, record, log), FUNCTION_DEADLINE, f"{name} ready: see {log}")
+        for program, argv in guest.programs(machine.nics, machine.kind).items():
+            self._start(_program(program, machine), machine.namespace, argv)
+
+    def _start(self, name: str, namespace: str, argv: tuple[str, ...]) -> None:
+        """Start a program of a machine anew, and wait until it is ready."""
+        if known := self._programs.read(name):
+            processes.stop(known, self._programs)
+        log = self._lab.logs / f"{name}.log"
+        record = processes.start(processes.Service(name, namespace, argv, log), self._programs)
+        wait_for(partial(_is_ready, record, log), PROGRAM_DEADLINE, f"{name} ready: see {log}")
 
     @staticmethod
     def _free_index(machine: Machine) -> int:
@@ -277,12 +280,12 @@ class Machines:
         shutil.move(draft, path)
 
 
-def _function(machine: Machine) -> str:
-    return f"function@{machine.name}"
+def _program(name: str, machine: Machine) -> str:
+    return f"{name}@{machine.name}"
 
 
 def _is_ready(record: processes.Record, log: Path) -> bool:
-    """Whether a function's program says so.
+    """Whether a program in a machine says so.
 
     :raises LabError: it has ended.
     """
@@ -290,4 +293,4 @@ def _is_ready(record: processes.Record, log: Path) -> bool:
     if not processes.alive(record):
         msg = f"{record.name} ended: {said}"
         raise LabError(msg)
-    return function.READY in said.split()
+    return processes.READY in said.split()

@@ -16,6 +16,9 @@ from portchain.lab import netns
 from portchain.lab.errors import DeadlineError, LabError
 from portchain.lab.waiting import wait_for
 
+READY = "ready"
+"""What programs of ours print when they have begun to work."""
+
 KILL_WAIT = 10.0
 # Begins a line in the log at each start: what a program says now can be told from what it said
 # before.

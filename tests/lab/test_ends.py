@@ -193,3 +193,29 @@ def test_a_destination_behind_a_router_and_traffic_that_a_router_sends(place: Pl
     into = ("far", "gate-out", "gate-in", "f-in", "f-out", "vm")
     assert place.way("far", "vm", "10.42.0.10") == {into}
     assert place.way("far", "vm", "10.42.0.10", port=101) == {("far", "gate-out", "gate-in", "vm")}
+
+
+def test_subports_of_trunks_are_sources_and_functions(place: Place) -> None:
+    place.network("trunks", "10.44.0.0/24")
+    place.network("net", "10.45.0.0/24")
+    for parent in ("parent1", "parent2"):
+        place.port(parent, "trunks")
+    for name in ("src", "dst", "in", "out"):
+        place.port(name, "net")
+    place.trunk("parent1", src=101)
+    place.trunk("parent2", **{"in": 201, "out": 202})
+    place.machine("vm", "h1", "parent1")
+    place.machine("f", "h2", "parent2", kind="l3")
+    place.machine("dst", "h3", "dst")
+    place.use_trunk("vm", "parent1", src=101)
+    place.use_trunk("f", "parent2", **{"in": 201, "out": 202})
+    place.ready()
+    destination, own = place.machines["dst"].ip, place.machines["vm"].nic("src").ip
+    assert place.way("vm", "dst", destination, source_address=own) == {("src", "dst")}
+    place.steer(
+        [place.group("G", "in", "out")],
+        source_ip_prefix=f"{own}/32",
+    )
+    through = {("src", "in", "out", "dst")}
+    assert place.way("vm", "dst", destination, source_address=own) == through
+    assert place.way("vm", "dst", destination, port=101, source_address=own) == {("src", "dst")}

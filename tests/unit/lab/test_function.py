@@ -49,5 +49,8 @@ def test_a_packet_is_followed_behind_its_chain_header(kind: str) -> None:
 
 def test_a_machine_runs_a_program_for_the_kinds_that_need_one() -> None:
     nics = [Nic(device, "", "", "", HERE, (), "", 1450) for device in ("eth0", "eth1")]
-    assert guest.program(nics, "l3") == guest.program([], "nsh") == ()
-    assert guest.program(nics, "nsh")[2:] == ("portchain.lab.function", "nsh", "eth0", "eth1")
+    assert guest.programs(nics, "l3") == guest.programs([], "nsh") == {}
+    assert guest.programs(nics, "nsh")["function"][2:] == (
+        *("portchain.lab.function", "nsh"),
+        *("eth0", "eth1"),
+    )

@@ -57,10 +57,10 @@ def create_flow_classifier(request: Request, data: Data) -> str:
 
 def delete_flow_classifier(request: Request, an_id: str) -> None:
     """Delete a flow classifier that is in no chain."""
-    db.require(request.context, db.FLOW_CLASSIFIER, [an_id])
+    row = db.find_one(request.context, db.FLOW_CLASSIFIER, an_id)
     chain = db.chains_of_classifiers(request.session, [an_id]).get(an_id)
     _refuse_if_used("Flow classifier", an_id, [f"port chain {chain}"] if chain else [])
-    changes.remove(request.session, db.FLOW_CLASSIFIER, an_id)
+    changes.remove(request.session, row)
 
 
 # Port pairs
@@ -90,10 +90,10 @@ def create_port_pair(request: Request, data: Data) -> str:
 
 def delete_port_pair(request: Request, an_id: str) -> None:
     """Delete a port pair that is in no group."""
-    db.require(request.context, db.PORT_PAIR, [an_id])
+    row = db.find_one(request.context, db.PORT_PAIR, an_id)
     group = db.groups_of_pairs(request.session, [an_id]).get(an_id)
     _refuse_if_used("Port pair", an_id, [f"port pair group {group}"] if group else [])
-    changes.remove(request.session, db.PORT_PAIR, an_id)
+    changes.remove(request.session, row)
 
 
 # Port pair groups
@@ -113,7 +113,7 @@ def update_port_pair_group(request: Request, an_id: str, data: Data) -> None:
     """Change a port pair group; the chains it is in follow."""
     session = request.session
     row = db.find_one(request.context, db.PORT_PAIR_GROUP, an_id)
-    changes.set_names(row, data)
+    changes.set_names(session, row, data)
     wanted, present = data.get("port_pairs"), [member.pair_id for member in row.members]
     if wanted is None or wanted == present:
         return
@@ -159,10 +159,10 @@ def _check_new_pairs(request: Request, pair_ids: Sequence[str]) -> None:
 
 def delete_port_pair_group(request: Request, an_id: str) -> None:
     """Delete a port pair group that is in no chain."""
-    db.require(request.context, db.PORT_PAIR_GROUP, [an_id])
+    row = db.find_one(request.context, db.PORT_PAIR_GROUP, an_id)
     chains = db.chains_of_group(request.session, an_id)
     _refuse_if_used("Port pair group", an_id, [f"port chain {chain}" for chain in sorted(chains)])
-    changes.remove(request.session, db.PORT_PAIR_GROUP, an_id)
+    changes.remove(request.session, row)
 
 
 # Port chains
@@ -184,8 +184,7 @@ def update_port_chain(request: Request, an_id: str, data: Data) -> None:
     """Change a port chain; its neighbours in a graph follow."""
     session = request.session
     row = db.find_one(request.context, db.PORT_CHAIN, an_id)
-    changes.set_names(row, data)
-    session.flush()
+    changes.set_names(session, row, data)
     groups = [link.group_id for link in row.groups]
     classifiers = [link.classifier_id for link in row.classifiers]
     new_groups = data.get("port_pair_groups", groups)
@@ -207,11 +206,11 @@ def update_port_chain(request: Request, an_id: str, data: Data) -> None:
 
 def delete_port_chain(request: Request, an_id: str) -> None:
     """Delete a port chain that is in no graph."""
-    db.require(request.context, db.PORT_CHAIN, [an_id])
+    row = db.find_one(request.context, db.PORT_CHAIN, an_id)
     graph = db.graphs_of_chains(request.session, [an_id]).get(an_id)
     _refuse_if_used("Port chain", an_id, [f"service graph {graph}"] if graph else [])
     request.due.deleted.extend(repository.snapshots(request.context, [an_id]))
-    changes.remove(request.session, db.PORT_CHAIN, an_id)
+    changes.remove(request.session, row)
 
 
 def _check_chain_id(session: Any, chain_id: int) -> None:
@@ -281,9 +280,9 @@ def create_service_graph(request: Request, data: Data) -> str:
 
 def delete_service_graph(request: Request, an_id: str) -> None:
     """Delete a service graph; its chains are on their own again."""
-    links = db.find_one(request.context, db.SERVICE_GRAPH, an_id).branches
-    chains = sorted({one for link in links for one in (link.source_id, link.destination_id)})
-    changes.remove(request.session, db.SERVICE_GRAPH, an_id)
+    row = db.find_one(request.context, db.SERVICE_GRAPH, an_id)
+    chains = sorted({one for link in row.branches for one in (link.source_id, link.destination_id)})
+    changes.remove(request.session, row)
     _realise_anew(request, chains)
 
 
@@ -303,7 +302,8 @@ def update_names(resource: db.Resource) -> Callable[[Request, str, Data], None]:
     """Return the operation that changes name and description, which only people read."""
 
     def update(request: Request, an_id: str, data: Data) -> None:
-        changes.set_names(db.find_one(request.context, resource, an_id), data)
+        row = db.find_one(request.context, resource, an_id)
+        changes.set_names(request.session, row, data)
 
     return update
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_utils import timeutils, uuidutils
+from sqlalchemy import orm
 
 from portchain import model, rules
 from portchain.db import convert, ids, models
-from portchain.db.resources import Resource
 
 
 def new_id() -> str:
@@ -26,11 +26,16 @@ def _named(an_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def set_names(row: Any, data: Mapping[str, Any]) -> None:
-    """Change name and description, if the request has them."""
+def set_names(session: Any, row: Any, data: Mapping[str, Any]) -> None:
+    """Change name and description, if the request has them.
+
+    They are flushed inside the transaction, where Neutron compares the revision that the request
+    may demand.
+    """
     for key in ("name", "description"):
         if key in data:
             setattr(row, key, data[key])
+    session.flush()
 
 
 def new_flow_classifier(data: Mapping[str, Any]) -> models.FlowClassifier:
@@ -145,28 +150,29 @@ _CLASSIFIERS = _Links(models.ChainClassifier, "chain_id", "classifier_id", "clas
 
 def set_pairs(session: Any, row: models.PortPairGroup, pair_ids: Sequence[str]) -> None:
     """Replace the pairs of a group."""
-    _unlink(session, _PAIRS, row)
-    _link(session, _PAIRS, row, pair_ids)
+    _replace(session, _PAIRS, row, pair_ids)
 
 
 def set_groups(session: Any, row: models.PortChain, group_ids: Sequence[str]) -> None:
     """Replace the groups of a chain."""
-    _unlink(session, _GROUPS, row)
-    _link(session, _GROUPS, row, group_ids)
+    _replace(session, _GROUPS, row, group_ids)
 
 
 def set_classifiers(session: Any, row: models.PortChain, classifier_ids: Sequence[str]) -> None:
     """Replace the classifiers of a chain."""
-    _unlink(session, _CLASSIFIERS, row)
-    _link(session, _CLASSIFIERS, row, classifier_ids)
+    _replace(session, _CLASSIFIERS, row, classifier_ids)
 
 
-def _unlink(session: Any, links: _Links, row: Any) -> None:
+def _replace(session: Any, links: _Links, row: Any, member_ids: Sequence[str]) -> None:
+    # Neutron counts a new revision of the owner, though none of its own columns changes.
+    orm.attributes.flag_modified(row, "name")
+    session.flush()
     session.execute(
         sa.delete(links.table)
         .where(getattr(links.table, links.owner) == row.id)
         .execution_options(synchronize_session=False)
     )
+    _link(session, links, row, member_ids)
 
 
 def _link(session: Any, links: _Links, row: Any, member_ids: Sequence[str]) -> None:
@@ -192,10 +198,7 @@ def bump(session: Any, chain_ids: Iterable[str]) -> None:
     )
 
 
-def remove(session: Any, resource: Resource, an_id: str) -> None:
+def remove(session: Any, row: Any) -> None:
     """Delete a row, and its links to others by the database's own cascade."""
-    session.execute(
-        sa.delete(resource.model)
-        .where(resource.model.id == an_id)
-        .execution_options(synchronize_session=False)
-    )
+    session.delete(row)
+    session.flush()

@@ -1,5 +1,6 @@
 """Rows <-> model <-> what the API shows; plain functions, no query."""
 
+import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,8 +95,16 @@ def _common(row: Any) -> dict[str, Any]:
         "id": row.id,
         "project_id": row.project_id,
         "name": row.name,
-        "description": row.description,
+        "description": row.description or "",
+        "revision_number": row.revision_number,
+        "created_at": _time(row.created_at),
+        "updated_at": _time(row.updated_at),
     }
+
+
+def _time(moment: datetime.datetime | None) -> str | None:
+    """Return a moment (UTC) as Neutron writes it; what is older than our use of it has none."""
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 CLASSIFIER_COLUMNS = (

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from neutron.db import models_v2  # noqa: F401 - the ports that our foreign keys refer to
 from neutron_lib.db import constants as size
-from neutron_lib.db import model_base
+from neutron_lib.db import model_base, standard_attr
 from oslo_db.sqlalchemy import types
 from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, mapped_column
@@ -24,18 +24,21 @@ def _reference(target: str, ondelete: str, **options: Any) -> Any:
     return mapped_column(sa.String(size.UUID_FIELD_SIZE), key, **options)
 
 
-class _Named:
-    """Columns of everything a user creates."""
+class _Named(model_base.HasProject):
+    """Columns of everything a user creates; its description, revision number and times are in
+    Neutron's table of standard attributes.
+    """
 
     id: Mapped[str] = mapped_column(sa.String(size.UUID_FIELD_SIZE), primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(size.NAME_FIELD_SIZE), default="")
-    description: Mapped[str] = mapped_column(sa.String(size.DESCRIPTION_FIELD_SIZE), default="")
 
 
-class FlowClassifier(_Named, model_base.HasProject, model_base.BASEV2):
+class FlowClassifier(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     """A flow classifier; ``protocol`` is the number."""
 
     __tablename__ = "portchain_flow_classifiers"
+    api_collections = ("flow_classifiers",)
+    collection_resource_map = {"flow_classifiers": "flow_classifier"}  # noqa: RUF012 - Neutron reads it
 
     ethertype: Mapped[str] = mapped_column(sa.String(8))
     protocol: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
@@ -50,10 +53,12 @@ class FlowClassifier(_Named, model_base.HasProject, model_base.BASEV2):
     l7_parameters: Mapped[dict[str, Any]] = mapped_column(types.JsonEncodedDict)
 
 
-class PortPair(_Named, model_base.HasProject, model_base.BASEV2):
+class PortPair(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     """A port pair."""
 
     __tablename__ = "portchain_port_pairs"
+    api_collections = ("port_pairs",)
+    collection_resource_map = {"port_pairs": "port_pair"}  # noqa: RUF012 - Neutron reads it
     __table_args__ = (
         sa.UniqueConstraint("ingress", "egress", name="uniq_portchain_pairs0ingress0egress"),
         model_base.BASEV2.__table_args__,
@@ -66,10 +71,12 @@ class PortPair(_Named, model_base.HasProject, model_base.BASEV2):
     kind: Mapped[str] = mapped_column(sa.String(8))
 
 
-class PortPairGroup(_Named, model_base.HasProject, model_base.BASEV2):
+class PortPairGroup(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     """A port pair group; ``group_id`` is its number in the deployment."""
 
     __tablename__ = "portchain_port_pair_groups"
+    api_collections = ("port_pair_groups",)
+    collection_resource_map = {"port_pair_groups": "port_pair_group"}  # noqa: RUF012 - Neutron reads it
 
     group_id: Mapped[int] = mapped_column(sa.Integer, unique=True)
     lb_fields: Mapped[list[str]] = mapped_column(types.JsonEncodedList)
@@ -94,7 +101,7 @@ class GroupPair(model_base.BASEV2):
     position: Mapped[int] = mapped_column(sa.Integer)
 
 
-class PortChain(_Named, model_base.HasProject, model_base.BASEV2):
+class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     """A port chain, and how far its realisation is.
 
     ``revision`` grows with every change that could alter the realisation; ``realised_revision`` is
@@ -103,6 +110,8 @@ class PortChain(_Named, model_base.HasProject, model_base.BASEV2):
     """
 
     __tablename__ = "portchain_port_chains"
+    api_collections = ("port_chains",)
+    collection_resource_map = {"port_chains": "port_chain"}  # noqa: RUF012 - Neutron reads it
 
     chain_id: Mapped[int] = mapped_column(sa.Integer, unique=True)
     correlation: Mapped[str] = mapped_column(sa.String(8))
@@ -164,10 +173,12 @@ class ChainHost(model_base.BASEV2):
     missing: Mapped[str] = mapped_column(sa.Text)
 
 
-class ServiceGraph(_Named, model_base.HasProject, model_base.BASEV2):
+class ServiceGraph(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     """A service graph."""
 
     __tablename__ = "portchain_service_graphs"
+    api_collections = ("service_graphs",)
+    collection_resource_map = {"service_graphs": "service_graph"}  # noqa: RUF012 - Neutron reads it
 
     branches: Mapped[list["GraphBranch"]] = orm.relationship(
         lazy="selectin", order_by="GraphBranch.position", passive_deletes="all"

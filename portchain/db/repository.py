@@ -87,7 +87,7 @@ def load_chains(session: Any, chain_ids: Iterable[str]) -> list[model.PortChain]
     rows = session.scalars(
         sa.select(models.PortChain)
         .where(models.PortChain.id.in_(list(chain_ids)))
-        .options(orm.lazyload(models.PortChain.hosts))
+        .options(orm.lazyload(models.PortChain.hosts), _bare(models.PortChain))
     ).all()
     groups = load_groups(session, {link.group_id for row in rows for link in row.groups})
     classifiers = load_classifiers(
@@ -99,7 +99,9 @@ def load_chains(session: Any, chain_ids: Iterable[str]) -> list[model.PortChain]
 def load_groups(session: Any, group_ids: Iterable[str]) -> dict[str, model.PortPairGroup]:
     """Return groups with their pairs, by id."""
     rows = session.scalars(
-        sa.select(models.PortPairGroup).where(models.PortPairGroup.id.in_(list(group_ids)))
+        sa.select(models.PortPairGroup)
+        .where(models.PortPairGroup.id.in_(list(group_ids)))
+        .options(_bare(models.PortPairGroup))
     ).all()
     pairs = load_pairs(session, {member.pair_id for row in rows for member in row.members})
     return {row.id: convert.group(row, pairs) for row in rows}
@@ -107,16 +109,27 @@ def load_groups(session: Any, group_ids: Iterable[str]) -> dict[str, model.PortP
 
 def load_pairs(session: Any, pair_ids: Iterable[str]) -> dict[str, model.PortPair]:
     """Return pairs by id."""
-    rows = session.scalars(sa.select(models.PortPair).where(models.PortPair.id.in_(list(pair_ids))))
+    rows = session.scalars(
+        sa.select(models.PortPair)
+        .where(models.PortPair.id.in_(list(pair_ids)))
+        .options(_bare(models.PortPair))
+    )
     return {row.id: convert.pair(row) for row in rows}
 
 
 def load_classifiers(session: Any, ids: Iterable[str]) -> dict[str, model.FlowClassifier]:
     """Return classifiers by id."""
     rows = session.scalars(
-        sa.select(models.FlowClassifier).where(models.FlowClassifier.id.in_(list(ids)))
+        sa.select(models.FlowClassifier)
+        .where(models.FlowClassifier.id.in_(list(ids)))
+        .options(_bare(models.FlowClassifier))
     )
     return {row.id: convert.classifier(row) for row in rows}
+
+
+def _bare(table: Any) -> Any:
+    """Leave out what only people read: Neutron's standard attributes."""
+    return orm.lazyload(table.standard_attr)
 
 
 def chains_using_port(context: Any, port: model.Port) -> set[str]:

@@ -8,7 +8,7 @@ from neutron.db.migration.models import head  # noqa: F401 - the tables ours ref
 from neutron_lib.db import model_base
 
 from portchain.db import models
-from tests.functional.db.conftest import manage
+from tests.functional.db.conftest import MariaDb, manage
 
 VERSION_TABLE = "alembic_version_portchain"
 
@@ -52,7 +52,37 @@ def test_head_files_and_branches_are_in_order(migrated: str) -> None:
     manage(migrated, "--subproject", "neutron-portchain", "check_migration")
     manage(migrated, "--subproject", "neutron-portchain", "has_offline_migrations")
     current = manage(migrated, "--subproject", "neutron-portchain", "current")
-    assert current.count("(head)") == 2, current
+    assert current.count("head)") == 2, current
+
+
+def test_rows_of_before_get_standard_attributes(mariadb: MariaDb) -> None:
+    mariadb.execute("CREATE DATABASE neutron_before CHARACTER SET utf8mb4")
+    url = mariadb.url("neutron_before")
+    manage(url, "--subproject", "neutron", "upgrade", "heads")
+    for revision in ("e47a19b05d63", "a4c82f1b96de"):
+        manage(url, "--subproject", "neutron-portchain", "upgrade", revision)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for number in range(3):
+            connection.exec_driver_sql(
+                "INSERT INTO portchain_port_pair_groups (id, project_id, name, description, "
+                "group_id, lb_fields, ingress_n_tuple, egress_n_tuple) "
+                f"VALUES ('group-{number}', 'p', '', 'text {number}', {number}, '[]', '{{}}', '{{}}')"
+            )
+            connection.exec_driver_sql(
+                "INSERT INTO portchain_service_graphs VALUES "
+                f"('graph-{number}', 'p', '', 'graph {number}')"
+            )
+    manage(url, "--subproject", "neutron-portchain", "upgrade", "heads")
+    with engine.connect() as connection:
+        for table, words in (("port_pair_groups", "text"), ("service_graphs", "graph")):
+            rows = connection.exec_driver_sql(
+                "SELECT t.id, s.description, s.resource_type, s.revision_number "
+                f"FROM portchain_{table} t JOIN standardattributes s ON s.id = t.standard_attr_id"
+            ).all()
+            assert [row[1:] for row in sorted(rows)] == [
+                (f"{words} {number}", f"portchain_{table}", 0) for number in range(3)
+            ]
 
 
 def test_migrations_can_be_printed_as_sql() -> None:

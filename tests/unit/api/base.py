@@ -3,7 +3,7 @@
 import contextlib
 import ipaddress
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
     """A Neutron with ML2 (Open vSwitch mechanism) and port chains; methods send requests."""
 
     drivers = ("noop",)
+    service_plugins: tuple[str, ...] = ("port_chain",)
     agent_hosts = (HOST,)
 
     def setUp(self) -> None:
@@ -60,7 +61,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
         conf.register_server_opts()
         cfg.CONF.set_override("auth_strategy", "noauth")
         cfg.CONF.set_override("api_paste_config", str(PASTE_INI))
-        cfg.CONF.set_override("service_plugins", ["port_chain"])
+        cfg.CONF.set_override("service_plugins", list(self.service_plugins))
         cfg.CONF.set_override("drivers", list(self.drivers), conf.GROUP)
         ml2_config.register_ml2_plugin_opts()
         driver_type.register_ml2_drivers_vxlan_opts()
@@ -86,6 +87,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
         *,
         project: str = PROJECT,
         roles: str = "member,reader",
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Send a request; return its response, whatever the status."""
         return self.app.request(
@@ -96,6 +98,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
                 "X-Project-Id": project,
                 "X-Roles": roles,
                 "Content-Type": "application/json",
+                **(headers or {}),
             },
             expect_errors=True,
         )

@@ -12,6 +12,13 @@ MANY = 30
 
 
 class QueryCountTest(ApiTestCase):
+    service_plugins = (
+        "port_chain",
+        "revisions",
+        "timestamp",
+        "tag",
+    )  # Neutron's defaults among them
+
     def setUp(self) -> None:
         super().setUp()
         for quota in ("port_chain", "port_pair_group", "port_pair", "flow_classifier", "port"):

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from portchain.model import (
     FlowClassifier,
+    FunctionKind,
     Port,
     PortChain,
     PortPair,
@@ -143,6 +144,19 @@ def check_overlap(
             )
 
 
+def turned(classifier: FlowClassifier) -> FlowClassifier:
+    """The classifier of the replies to what a classifier matches."""
+    return replace(
+        classifier,
+        source_ports=classifier.destination_ports,
+        destination_ports=classifier.source_ports,
+        source_prefix=classifier.destination_prefix,
+        destination_prefix=classifier.source_prefix,
+        logical_source_port=classifier.logical_destination_port,
+        logical_destination_port=classifier.logical_source_port,
+    )
+
+
 def _sources_meet(one: FlowClassifier, other: FlowClassifier) -> bool:
     if one.logical_source_port is None or other.logical_source_port is None:
         return one.project_id == other.project_id
@@ -172,7 +186,8 @@ def _prefixes_meet(one: str | None, other: str | None) -> bool:
 def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
     """Check that the two ports can be the two sides of one service function.
 
-    :raises Violation: no device behind a port, two different devices, weight out of range.
+    :raises Violation: no device behind a port, two different devices, one port for a function that bridges, weight out of
+        range.
     """
     for side, port in (("ingress", ingress), ("egress", egress)):
         if not port.device_id:
@@ -184,6 +199,11 @@ def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
             "egress",
             f"port {label(egress)} has device_id {egress.device_id}, the ingress port has "
             f"{ingress.device_id}; both must belong to the same device",
+        )
+    if pair.kind is FunctionKind.L2 and pair.ingress == pair.egress:
+        raise Violation(
+            "egress",
+            "it is the ingress port, too; a function of the kind l2 is a bump in the wire, which has two ends",
         )
     if not 0 <= pair.weight <= MAX_WEIGHT:
         raise Violation("service_function_parameters", f"weight must be between 0 and {MAX_WEIGHT}")

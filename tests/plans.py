@@ -1,6 +1,7 @@
 """Plans and switches for tests, with readable identifiers."""
 
 import uuid
+from dataclasses import replace
 
 from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
@@ -37,6 +38,11 @@ def target(
         bridges=bridges,
         encapsulation=encapsulation,
     )
+
+
+def single(target: Target) -> Target:
+    """The same function with one port for both."""
+    return replace(target, egress_port=target.ingress_port, egress_mac=target.ingress_mac)
 
 
 def source(name: str = "vm", host: str = "h1", *addresses: str, number: int = 0) -> Source:

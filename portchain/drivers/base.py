@@ -43,9 +43,9 @@ class Capabilities:
 class PortChainDriver(abc.ABC):
     """Realises port chains in a network.
 
-    ``check_*`` methods run before anything is written and refuse by raising an exception of ``portchain.errors``; the
-    others run after the commit. An exception from those does not undo the change: the chain's status becomes ERROR with
-    the exception's text, and the manager tries again later.
+    ``check_*`` methods run before anything is written and refuse by raising an exception of ``portchain.errors`` or a
+    ``rules.Violation``; the others run after the commit. An exception from those does not undo the change: the chain's status
+    becomes ERROR with the exception's text, and the manager tries again later.
     """
 
     name: str = ""

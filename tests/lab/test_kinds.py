@@ -9,28 +9,29 @@ from scapy.layers.l2 import Ether
 from portchain.lab import journey
 from portchain.lab.lab import Lab
 from tests.lab.conftest import Captures
-from tests.lab.workflow import CHAINED, DIRECT, FUNCTIONS, Workflow
+from tests.lab.workflow import DIRECT, Workflow
 
 SYMMETRIC = {"chain_parameters": {"symmetric": True}}
 HEADERS = {"mpls": 0x8847, "nsh": 0x894F}
-BACK = {tuple(reversed(path)) for path in CHAINED}
 
 
-# Of the functions of PG1 and of PG2: each kind with itself, and with others before and behind it.
+ONE_PORT = "-1"
+# Of the functions of PG1 and of PG2: each kind with itself, and with others before and behind it; some with one port.
 KINDS = [
-    ("l3", "l3"),
-    ("l2", "l2"),
-    ("mpls", "mpls"),
-    ("nsh", "nsh"),
-    ("l3", "nsh"),
-    ("mpls", "l2"),
-]
+    ("l3", "l3"), ("l2", "l2"), ("mpls", "mpls"), ("nsh", "nsh"), ("l3-1", "nsh"), ("mpls-1", "l2"), ("nsh-1", "l3-1"),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=KINDS, ids="-".join)
 def booted(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Workflow]:
     first, second = request.param
-    workflow = Workflow(lab, Captures(), kinds={"sf1": first, "sf2": first, "sf3": second})
+    wanted = {"sf1": first, "sf2": first, "sf3": second}
+    workflow = Workflow(
+        lab,
+        Captures(),
+        kinds={name: kind.removesuffix(ONE_PORT) for name, kind in wanted.items()},
+        one_port=[name for name, kind in wanted.items() if kind.endswith(ONE_PORT)],
+    )
     workflow.boot()
     workflow.pairs_and_groups()
     yield workflow
@@ -69,15 +70,17 @@ def many(workflow: Workflow) -> Any:
 def test_one_way(workflow: Workflow) -> None:
     chain(workflow)
     connections = workflow.connect(count=40, overheard=overheard(workflow))
-    assert {connection.path for connection in connections} == CHAINED
+    assert {connection.path for connection in connections} == workflow.chained
     direct = workflow.connect(port=101, overheard=overheard(workflow))
     assert {connection.path for connection in direct} == DIRECT
 
 
 def test_both_ways_visit_the_same_pairs(workflow: Workflow) -> None:
     chain(workflow, symmetric=True)
-    connections = workflow.connect(count=40, answered=BACK, overheard=overheard(workflow))
-    assert {connection.path for connection in connections} == CHAINED
+    connections = workflow.connect(
+        count=40, answered=workflow.answered, overheard=overheard(workflow)
+    )
+    assert {connection.path for connection in connections} == workflow.chained
     for connection in connections:
         assert connection.path is not None
         assert set(connection.replies) == {tuple(reversed(connection.path))}
@@ -85,7 +88,7 @@ def test_both_ways_visit_the_same_pairs(workflow: Workflow) -> None:
 
 def test_no_switch_learns_an_address_at_a_functions_place(workflow: Workflow) -> None:
     chain(workflow, symmetric=True)
-    workflow.connect(count=20, answered=BACK, overheard=overheard(workflow))
+    workflow.connect(count=20, answered=workflow.answered, overheard=overheard(workflow))
     for end, home in (("src", "h1"), ("dst", "h3")):
         address = workflow.ports[end].mac_address
         for host in workflow.lab.hosts:
@@ -99,14 +102,14 @@ def test_no_switch_learns_an_address_at_a_functions_place(workflow: Workflow) ->
 
 def test_chain_headers_reach_nothing_but_functions_that_understand_them(workflow: Workflow) -> None:
     chain(workflow, symmetric=True)
-    workflow.connect(count=20, answered=BACK, overheard=overheard(workflow))
+    workflow.connect(count=20, answered=workflow.answered, overheard=overheard(workflow))
     seen = {
         one.port: Ether(one.frame).type for one in journey.foreign(workflow.captures.all[-1].seen)
     }
     understood = {
         port: HEADERS[kind]
         for function, kind in workflow.kinds.items()
-        for port in FUNCTIONS[function][1:]
+        for port in workflow.way(function)
         if kind in HEADERS
     }
     assert seen == understood

@@ -10,8 +10,8 @@ from portchain.lab import traffic
 from portchain.lab.lab import Lab
 from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
-from tests.lab.test_kinds import BACK, SYMMETRIC
-from tests.lab.workflow import CHAINED, DEADLINE, FUNCTIONS, Workflow
+from tests.lab.test_kinds import SYMMETRIC
+from tests.lab.workflow import DEADLINE, FUNCTIONS, Workflow
 
 HOMES = {"src": "h1", "other": "h2", "dst": "h3"}
 MARK = "portchain-no-flood"
@@ -85,12 +85,12 @@ def test_direct_traffic_is_lossless_and_no_table_learns_a_functions_place(
     try:
         # Beside each other, for some seconds.
         for port in itertools.count(100):
-            connections += workflow.connect(port, 20, answered=BACK, overheard=True)
+            connections += workflow.connect(port, 20, answered=workflow.answered, overheard=True)
             if min(len(stream.result.received) for stream in running) >= MANY:
                 break
     finally:
         results = [stream.stop() for stream in running]
-    assert {connection.path for connection in connections} == CHAINED
+    assert {connection.path for connection in connections} == workflow.chained
     assert [(result.lost, result.duplicates) for result in results] == [([], 0)] * len(results)
     for end, home in HOMES.items():
         for host, table, place in learnt_places(workflow, end):

@@ -33,6 +33,7 @@ class Workflow:
     """One network with its machines and chains.
 
     :param kinds: of the functions that are not of the kind ``l3``, by name.
+    :param one_port: names of the functions whose first port is both ingress and egress.
     """
 
     lab: Lab
@@ -42,6 +43,7 @@ class Workflow:
     made: list[tuple[str, str]] = field(default_factory=list)
     pc1: dict[str, Any] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
+    one_port: Collection[str] = ()
 
     def __post_init__(self) -> None:
         self.cloud = self.lab.sdk("demo").network
@@ -68,7 +70,7 @@ class Workflow:
         self.start("src", "h1", "src")
         self.start("dst", "h3", "dst")
         for name in functions:
-            host, *ports = FUNCTIONS[name]
+            host, ports = FUNCTIONS[name][0], dict.fromkeys(self.way(name))
             self.start(name, host, *ports, kind=self.kinds.get(name, "l3"))
         self.lab.vms.wait_active(self.machines.values())
 
@@ -90,6 +92,21 @@ class Workflow:
     def start(self, name: str, host: str, *ports: str, kind: str = "plain") -> None:
         ids = [self.ports[port].id for port in ports]
         self.machines[name] = self.lab.vms.boot(name, host, ids, kind=kind, wait=False)
+
+    def way(self, function: str) -> tuple[str, str]:
+        """The ports at which a packet gets into a function and comes out again."""
+        _, ingress, egress = FUNCTIONS[function]
+        return (ingress, ingress if function in self.one_port else egress)
+
+    @property
+    def chained(self) -> set[tuple[str, ...]]:
+        """The paths through PC1."""
+        return {("src", *self.way(first), *self.way("sf3"), "dst") for first in ("sf1", "sf2")}
+
+    @property
+    def answered(self) -> set[tuple[str, ...]]:
+        """The paths of the replies of PC1, where it is symmetric."""
+        return {path[::-1] for path in self.chained}
 
     def address(self, port: str) -> str:
         return str(self.ports[port].fixed_ips[0]["ip_address"])
@@ -152,11 +169,11 @@ class Workflow:
             f"PP{n}": self.create(
                 "port_pair",
                 name=f"PP{n}",
-                ingress=self.ports[a].id,
-                egress=self.ports[b].id,
+                ingress=self.ports[self.way(function)[0]].id,
+                egress=self.ports[self.way(function)[1]].id,
                 **PAIR_ATTRIBUTES.get(self.kinds.get(function, "l3"), {}),
             )
-            for n, (function, (_, a, b)) in enumerate(FUNCTIONS.items(), 1)
+            for n, function in enumerate(FUNCTIONS, 1)
         }
         ids = {name: pair["id"] for name, pair in self.pairs.items()}
         self.groups = {

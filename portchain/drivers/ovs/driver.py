@@ -9,20 +9,18 @@ from neutron_lib import constants as n_const
 from neutron_lib.plugins import directory
 from oslo_config import cfg
 
-from portchain import errors
 from portchain.conf import GROUP
-from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
 from portchain.dataplane.plan import Encapsulation
 from portchain.dataplane.write import HASH_FIELDS
 from portchain.db import realisation, repository
 from portchain.drivers.base import Capabilities, PortChainDriver
+from portchain.drivers.ovs import limits
 from portchain.drivers.ovs.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.drivers.ovs.plan import Planned, plan_chain
-from portchain.model import ChainSnapshot, FunctionKind, HostReport, PortPair, PortPairGroup
+from portchain.model import ChainSnapshot, FunctionKind, HostReport, PortPair
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.server import ServerEndpoint
-from portchain.rules import label
 
 DELETED = 2**62
 """Revision as of which a host has no part in a chain that is deleted: later than any plan of it."""
@@ -51,32 +49,12 @@ class OvsDriver(PortChainDriver):
         return ((contract.SERVER_TOPIC, [ServerEndpoint(self._sync, self._take_reports)]),)
 
     def check_port_pair(self, pair: PortPair) -> None:
-        """Refuse what contradicts itself: a header is addressed to its function, which a function that bridges is not."""
-        if pair.correlation is not None and pair.kind is FunctionKind.L2:
-            raise errors.NotSupported(
-                attribute="function_kind",
-                rule=f"the ovs driver gives functions of the kind {pair.kind} no {pair.correlation} header",
-            )
+        """Refuse a pair that contradicts itself."""
+        limits.check_pair(pair)
 
     def check_port_chain(self, snapshot: ChainSnapshot) -> None:
-        """Refuse what the switches cannot keep: more hops than a service index counts, and replies that would be balanced
-        by an address that they do not carry.
-        """
-        chain = snapshot.chain
-        most = MAX_NSH_HOPS if chain.correlation == Encapsulation.NSH else MAX_HOPS
-        if len(chain.port_pair_groups) > most:
-            raise errors.NotSupported(
-                attribute="port_pair_groups",
-                rule=f"the ovs driver carries at most {most} groups in a chain with correlation {chain.correlation}",
-            )
-        by_frame = [group for group in chain.port_pair_groups if "eth_src" in group.lb_fields]
-        if chain.symmetric and by_frame:
-            raise errors.NotSupported(
-                attribute="chain_parameters",
-                rule="the ovs driver cannot find the pair of a reply in port pair group "
-                f"{by_frame[0].name or by_frame[0].id}, which balances by eth_src",
-            )
-        _check_graph(snapshot)
+        """Refuse a chain that the switches cannot keep."""
+        limits.check_chain(snapshot)
 
     def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         """Tell every host of a new chain."""
@@ -154,34 +132,6 @@ class OvsDriver(PortChainDriver):
 
     def _take_reports(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
         realisation.confirm(context, host, reports)
-
-
-def _check_graph(snapshot: ChainSnapshot) -> None:
-    """Refuse what cannot be kept where chains follow each other: replies, which would have to find back through all chains,
-    and frames of which the chain before does not say where they come from.
-    """
-    chain = snapshot.chain
-    if chain.symmetric and (snapshot.predecessors or snapshot.successors):
-        raise errors.NotSupported(
-            attribute="port_chains",
-            rule=f"the ovs driver does not carry symmetric port chains in service graphs, and {label(chain)} is one",
-        )
-    if not all(map(_keeps_addresses, chain.port_pair_groups)):
-        return
-    for before in snapshot.predecessors:
-        if _keeps_addresses(before.port_pair_groups[-1]):
-            raise errors.NotSupported(
-                attribute="port_chains",
-                rule=f"the functions of port chain {label(chain)} leave addresses as they are, and so do the last ones of "
-                f"{label(before)} before it; the ovs driver needs one that routes in between",
-            )
-
-
-def _keeps_addresses(group: PortPairGroup) -> bool:
-    return any(
-        pair.kind is FunctionKind.L2 or pair.correlation == Encapsulation.NSH
-        for pair in group.port_pairs
-    )
 
 
 def _plan_one(

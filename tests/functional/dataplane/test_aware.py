@@ -12,7 +12,7 @@ from portchain.dataplane.compile.here import UnsupportedPlanError
 from portchain.dataplane.diff import diff
 from portchain.dataplane.local import Firewall
 from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, Fabric, handed_back, tcp
-from tests.plans import chain, classifier, mac, source, target
+from tests.plans import chain, classifier, mac, single, source, target
 
 MPLS_TYPE, NSH_TYPE = 0x8847, 0x894F
 FORWARDER_MAC = "0e:70:6f:72:74:63"
@@ -187,6 +187,19 @@ def test_an_aware_function_may_change_what_is_behind_the_header(fabric, vswitch,
     (at_a,) = [f for f in received(vswitch, "a-in", 1, 0x0800) if UDP in f]
     assert bytes(at_a[IP]) == bytes(other[IP])
     assert at_a.dst == mac("a-in")
+
+
+@pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
+@pytest.mark.parametrize("host", ["h1", "h2"])
+def test_a_function_may_have_one_port(fabric, vswitch, host, encapsulation):
+    name = {"h1": "a", "h2": "b"}[host]
+    fabric.program(chain([single(aware(name, host, encapsulation))], [target("c", "h2")]))
+    vswitch.send("vm", tcp())
+    (frame,) = steered(vswitch, f"{name}-in", TYPES[encapsulation])
+    vswitch.send(f"{name}-in", ANSWERS[encapsulation](frame, name))
+    (at_c,) = [f for f in received(vswitch, "c-in", 1, 0x0800) if IP in f]
+    assert bytes(at_c[IP]) == bytes(tcp()[IP])
+    assert len(steered(vswitch, f"{name}-in", TYPES[encapsulation])) == 1
 
 
 WRONG = {

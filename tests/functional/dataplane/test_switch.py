@@ -13,7 +13,7 @@ from portchain.dataplane.diff import FlowLedger, diff
 from portchain.dataplane.flow import COOKIE, Bridge
 from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
 from tests.functional.vswitch import Host, Vswitch
-from tests.plans import TUNNEL_IPS, chain, classifier, ident, mac, source, target
+from tests.plans import TUNNEL_IPS, chain, classifier, ident, mac, single, source, target
 
 VM_MAC, DST_MAC = mac("vm"), mac("dst")
 
@@ -337,6 +337,51 @@ def test_sources_elsewhere_do_not_classify_here(fabric):
     plan = chain([target("b", "h2")], sources=(source("vm", "h1"),))
     compiled = compile_chain(plan, fabric.local("h2"))
     assert not [f for f in compiled.flows if f.key.table in (60, 73, 94)]
+
+
+# Functions with one port.
+
+
+def both_ways(*hops, **changes):
+    """A symmetric chain through these hops: its destination is on h1, too."""
+    forward = chain(*hops, **changes)
+    (path,) = forward.paths
+    reply = replace(
+        path,
+        classifiers=tuple(
+            replace(
+                c,
+                source_ports=c.destination_ports,
+                destination_ports=c.source_ports,
+                source_prefixes=c.destination_prefixes,
+                destination_prefixes=c.source_prefixes,
+            )
+            for c in path.classifiers
+        ),
+        sources=(source("dst", "h1", "10.0.0.20"),),
+        hops=path.hops[::-1],
+        reverse=True,
+    )
+    return replace(forward, paths=(path, reply))
+
+
+def test_a_function_with_one_port_serves_both_directions(fabric, vswitch):
+    fabric.program(both_ways([single(target("b", "h2"))], [single(target("a", "h1"))]))
+    there = tcp()
+    back = tcp(
+        sport=100, dport=23, src="10.0.0.20", dst="10.0.0.10", eth_src=DST_MAC, eth_dst=VM_MAC
+    )
+    for sent, start, order in ((there, "vm", "ba"), (back, "dst", "ab")):
+        vswitch.send(start, sent)
+        for name in order:
+            arrived = vswitch.received(f"{name}-in", 1)[-1]
+            assert arrived[TCP].dport == sent[TCP].dport
+            answer = arrived.copy()
+            answer.src, answer.dst = mac(f"{name}-in"), sent.dst
+            vswitch.send(f"{name}-in", answer)
+    # Nobody has spoken: what the last function hands on is flooded among the ports of its host.
+    assert [f[TCP].dport for f in vswitch.received("dst", 1)] == [100]
+    assert [f[TCP].dport for f in vswitch.received("c-in", 1)] == [23]
 
 
 # Functions that bridge.

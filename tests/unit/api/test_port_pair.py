@@ -113,6 +113,11 @@ class PortPairTest(ApiTestCase):
         for wrong in ("L7", "", 2, ["l2"], {}):
             self.refused("function_kind", function_kind=wrong)
 
+    def test_a_function_may_have_one_port_unless_it_bridges(self) -> None:
+        self.refused("egress", egress=self.ingress, function_kind="l2")
+        pair = self.create("port_pair", ingress=self.ingress, egress=self.ingress)
+        assert pair["ingress"] == pair["egress"] == self.ingress
+
     def test_ports_must_exist_and_be_visible(self) -> None:
         foreign = self.port(self.network(project=OTHER_PROJECT), "vm1", project=OTHER_PROJECT)
         for unknown in (uuidutils.generate_uuid(), foreign):

@@ -1,0 +1,110 @@
+"""What the switches cannot keep, and is refused before anything is written: pure functions of what is asked for."""
+
+import itertools
+from collections.abc import Iterator
+
+from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
+from portchain.dataplane.plan import Encapsulation
+from portchain.model import ChainSnapshot, FunctionKind, PortChain, PortPair, PortPairGroup
+from portchain.rules import Kind, Violation, label, overlap, turned
+
+Reasons = Iterator[tuple[str, str]]
+"""Attribute at fault and reason."""
+
+
+def check_pair(pair: PortPair) -> None:
+    """Refuse what contradicts itself: a header is addressed to its function, which a function that bridges is not.
+
+    :raises Violation: of kind unsupported.
+    """
+    if pair.correlation is not None and pair.kind is FunctionKind.L2:
+        raise Violation(
+            "function_kind",
+            f"the ovs driver gives functions of the kind {pair.kind} no {pair.correlation} header",
+            Kind.UNSUPPORTED,
+        )
+
+
+def check_chain(snapshot: ChainSnapshot) -> None:
+    """Refuse a chain that cannot be kept.
+
+    :raises Violation: of kind unsupported, for the first reason there is.
+    """
+    chain = snapshot.chain
+    for attribute, reason in itertools.chain(
+        _too_many_hops(chain),
+        _replies_without_a_pair(chain),
+        _directions_that_meet(chain),
+        _graphs(snapshot),
+    ):
+        raise Violation(attribute, reason, Kind.UNSUPPORTED)
+
+
+def _too_many_hops(chain: PortChain) -> Reasons:
+    """More than a service index counts."""
+    most = MAX_NSH_HOPS if chain.correlation == Encapsulation.NSH else MAX_HOPS
+    if len(chain.port_pair_groups) > most:
+        yield (
+            "port_pair_groups",
+            f"the ovs driver carries at most {most} groups in a chain with correlation {chain.correlation}",
+        )
+
+
+def _replies_without_a_pair(chain: PortChain) -> Reasons:
+    """Replies that would be balanced by an address that they do not carry."""
+    by_frame = [group for group in chain.port_pair_groups if "eth_src" in group.lb_fields]
+    if chain.symmetric and by_frame:
+        yield (
+            "chain_parameters",
+            f"the ovs driver cannot find the pair of a reply in port pair group {by_frame[0].name or by_frame[0].id}, which "
+            "balances by eth_src",
+        )
+
+
+def _directions_that_meet(chain: PortChain) -> Reasons:
+    """Replies that could be mistaken for requests where a function has one port for both and sees no header."""
+    single = [
+        pair
+        for group in chain.port_pair_groups
+        for pair in group.port_pairs
+        if pair.ingress == pair.egress and pair.correlation is None
+    ]
+    if not chain.symmetric or not single:
+        return
+    replies = [turned(classifier) for classifier in chain.flow_classifiers]
+    for request, reply in itertools.product(chain.flow_classifiers, replies):
+        if overlap(request, reply):
+            yield (
+                "chain_parameters",
+                f"port pair {label(single[0])} has one port for both directions of this symmetric chain, where the ovs driver "
+                f"cannot tell them apart: a packet that flow classifier {label(request)} matches could be a reply to what "
+                f"{label(reply)} matches",
+            )
+
+
+def _graphs(snapshot: ChainSnapshot) -> Reasons:
+    """What cannot be kept where chains follow each other: replies, which would have to find back through all chains, and
+    frames of which the chain before does not say where they come from.
+    """
+    chain = snapshot.chain
+    if chain.symmetric and (snapshot.predecessors or snapshot.successors):
+        yield (
+            "port_chains",
+            f"the ovs driver does not carry symmetric port chains in service graphs, and {label(chain)} is one",
+        )
+    if not all(map(_keeps_addresses, chain.port_pair_groups)):
+        return
+    for before in snapshot.predecessors:
+        if _keeps_addresses(before.port_pair_groups[-1]):
+            yield (
+                "port_chains",
+                f"the functions of port chain {label(chain)} leave addresses as they are, and so do the last ones of "
+                f"{label(before)} before it; the ovs driver needs one that routes in between",
+            )
+
+
+def _keeps_addresses(group: PortPairGroup) -> bool:
+    return any(
+        pair.kind is FunctionKind.L2 or pair.correlation == Encapsulation.NSH
+        for pair in group.port_pairs
+    )

@@ -1,0 +1,71 @@
+"""What the Open vSwitch driver refuses, each by the least that it cannot keep."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from portchain.drivers.ovs import limits
+from portchain.model import (
+    ChainSnapshot,
+    FlowClassifier,
+    FunctionKind,
+    PortChain,
+    PortPair,
+    PortPairGroup,
+)
+from portchain.rules import Kind, Violation
+
+TELNET = FlowClassifier(
+    "f", "alice", protocol=6, destination_ports=(23, 23),
+    source_prefix="10.0.0.0/24", destination_prefix="10.0.1.0/24",
+)  # fmt: skip
+PAIR = PortPair("pp", "alice", "p1", "p2")
+SINGLE = replace(PAIR, egress="p1")
+
+
+def chain(*pairs: PortPair, classifier: FlowClassifier = TELNET, **attributes: Any) -> PortChain:
+    groups = (PortPairGroup(f"g{n}", "alice", n, (pair,)) for n, pair in enumerate(pairs))
+    return PortChain("pc", "alice", 1, tuple(groups), (classifier,), **attributes)
+
+
+def refused(attribute: str, chain: PortChain, **graph: Any) -> None:
+    with pytest.raises(Violation) as refusal:
+        limits.check_chain(ChainSnapshot(chain, {}, {}, **graph))
+    assert (refusal.value.attribute, refusal.value.kind) == (attribute, Kind.UNSUPPORTED)
+
+
+def accepted(chain: PortChain) -> None:
+    limits.check_chain(ChainSnapshot(chain, {}, {}))
+
+
+def test_a_header_for_a_function_that_bridges() -> None:
+    with pytest.raises(Violation):
+        limits.check_pair(replace(PAIR, kind=FunctionKind.L2, correlation="mpls"))
+    limits.check_pair(replace(PAIR, kind=FunctionKind.L2))
+
+
+def test_directions_that_meet_at_a_port_that_serves_both() -> None:
+    anything = replace(TELNET, source_prefix=None, destination_ports=None)
+    refused("chain_parameters", chain(PAIR, SINGLE, classifier=anything, symmetric=True))
+    accepted(chain(PAIR, SINGLE, classifier=anything))
+    accepted(chain(PAIR, PAIR, classifier=anything, symmetric=True))
+    accepted(chain(PAIR, SINGLE, symmetric=True))
+    aware = replace(SINGLE, correlation="mpls")
+    accepted(chain(aware, classifier=anything, symmetric=True))
+
+
+def test_named_ends_tell_directions_apart() -> None:
+    named = replace(
+        TELNET, source_prefix=None, destination_prefix=None, destination_ports=None,
+        logical_source_port="a", logical_destination_port="b",
+    )  # fmt: skip
+    accepted(chain(SINGLE, classifier=named, symmetric=True))
+    half = replace(named, logical_destination_port=None)
+    refused("chain_parameters", chain(SINGLE, classifier=half, symmetric=True))
+
+
+def test_more_hops_than_the_headers_count() -> None:
+    accepted(chain(*[PAIR] * 63, correlation="nsh"))
+    refused("port_pair_groups", chain(*[PAIR] * 64, correlation="nsh"))
+    refused("port_pair_groups", chain(*[PAIR] * 255))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -93,8 +93,11 @@ class Lab:
             network.build(self.layout)
             report("network")
             self._start_all(report)
-            (self.layout.directory / "lab.json").write_text(json.dumps(asdict(self.layout)))
+            self._write_layout()
         return self
+
+    def _write_layout(self) -> None:
+        (self.layout.directory / "lab.json").write_text(json.dumps(asdict(self.layout)))
 
     def down(self) -> None:
         """End the lab's processes, remove its namespaces and files; twice is as good as once."""
@@ -276,6 +279,16 @@ class Lab:
                 (name, record.pid if record else None, bool(record and processes.alive(record)))
             )
         return rows
+
+    def set_firewall(self, firewall: str) -> None:
+        """Let the hosts' agents use another firewall driver, one of ``layout.FIREWALLS``; they are restarted for it."""
+        self.layout = replace(self.layout, firewall=firewall)
+        for host in self.hosts:
+            path = self.layout.host_directory(host) / "agent.conf"
+            path.write_text(configs.agent(self.layout, host))
+        self._write_layout()
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            _finish([pool.submit(self.restart, "agent", host) for host in self.hosts])
 
     # Clients and switches.
 

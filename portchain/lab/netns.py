@@ -25,12 +25,26 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def ip(*lines: str, namespace: str | None = None, force: bool = False) -> None:
-    """Run ip(8) commands, one per line, in one process.
+    """Run ip(8) commands, one per line, in one process for each address family.
 
+    :param lines: as ip(8) has them, with ``-6`` in front where the family cannot be told otherwise; those without come first.
     :param force: go on after a command that fails (for removing what may be gone already).
     :raises LabError: if a command fails, with ip's own words.
     """
     argv = ["ip", *(["-n", namespace] if namespace else []), *(["-force"] if force else [])]
+    # A batch is all of one family: its lines cannot say so themselves.
+    _batch(argv, [line for line in lines if not line.startswith(_IPV6)], force)
+    _batch(
+        [*argv, "-6"], [line.removeprefix(_IPV6) for line in lines if line.startswith(_IPV6)], force
+    )
+
+
+_IPV6 = "-6 "
+
+
+def _batch(argv: list[str], lines: list[str], force: bool) -> None:
+    if not lines:
+        return
     done = subprocess.run(
         [*argv, "-batch", "-"],
         input="\n".join(lines) + "\n",

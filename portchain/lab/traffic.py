@@ -46,10 +46,12 @@ class TcpServer:
     once.
     """
 
-    def __init__(self, machine: Machine, port: int) -> None:
-        self._socket = netns.make_socket(machine.namespace)
+    def __init__(self, machine: Machine, port: int, address: str = "") -> None:
+        """:param address: one of the machine's, its first if empty."""
+        address = address or machine.ip
+        self._socket = netns.make_socket(machine.namespace, _family(address))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((machine.ip, port))
+        self._socket.bind((address, port))
         self._socket.listen(512)
         self._thread = threading.Thread(target=self._serve, name=f"tcp-{port}", daemon=True)
 
@@ -98,13 +100,14 @@ def tcp_connect(
     """
     began = time.monotonic()
     error = ""
-    with netns.make_socket(source.namespace) as sock:
+    source_address, address = source_address or source.ip, address or destination.ip
+    with netns.make_socket(source.namespace, _family(address)) as sock:
         sock.settimeout(timeout)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            sock.bind((source_address or source.ip, source_port))
+            sock.bind((source_address, source_port))
             source_port = sock.getsockname()[1]
-            sock.connect((address or destination.ip, port))
+            sock.connect((address, port))
             question = _SEQUENCE.pack(number)
             sock.sendall(question)
             answer = _read_all(sock)
@@ -116,6 +119,10 @@ def tcp_connect(
         except (OSError, DeadlineError) as failure:
             error = str(failure)
     return Attempt(number, source_port, time.monotonic() - began, error)
+
+
+def _family(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def _state(sock: socket.socket) -> int:
@@ -130,14 +137,30 @@ def _read_all(sock: socket.socket) -> bytes:
 
 
 def tcp_connections(
-    source: Machine, destination: Machine, port: int, count: int, source_port: int = 0
+    source: Machine,
+    destination: Machine,
+    port: int,
+    count: int,
+    source_port: int = 0,
+    *,
+    source_address: str = "",
+    address: str = "",
 ) -> list[Attempt]:
     """Connections one after the other; the destination has to run a ``TcpServer``.
 
     :param source_port: the same for all, or 0 for one of the kernel's choice each.
+    :param source_address: as in ``tcp_connect``. ``address`` likewise.
     """
     return [
-        tcp_connect(source, destination, port, source_port=source_port, number=number)
+        tcp_connect(
+            source,
+            destination,
+            port,
+            source_port=source_port,
+            number=number,
+            source_address=source_address,
+            address=address,
+        )
         for number in range(count)
     ]
 

@@ -34,6 +34,8 @@ class Workflow:
 
     :param kinds: of the functions that are not of the kind ``l3``, by name.
     :param one_port: names of the functions whose first port is both ingress and egress.
+    :param hosts: of the machines that are not where the specification's workflow has them here, by name.
+    :param subnets: of the network.
     """
 
     lab: Lab
@@ -44,6 +46,8 @@ class Workflow:
     pc1: dict[str, Any] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
     one_port: Collection[str] = ()
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    subnets: tuple[str, ...] = (SUBNET,)
 
     def __post_init__(self) -> None:
         self.cloud = self.lab.sdk("demo").network
@@ -58,17 +62,25 @@ class Workflow:
         what it drops meanwhile says nothing about a chain. The demo runs with that rule.
         """
         self.net = self.make_network()
-        self.cloud.create_subnet(network_id=self.net.id, ip_version=4, cidr=SUBNET)
         (group,) = self.cloud.security_groups(name="default", project_id=self.net.project_id)
-        self.let_in = self.cloud.create_security_group_rule(
-            security_group_id=group.id,
-            direction="ingress",
-            ethertype="IPv4",
-            remote_ip_prefix=SUBNET,
-        )
+        self.let_in = []
+        for subnet in self.subnets:
+            version = 6 if ":" in subnet else 4
+            self.cloud.create_subnet(network_id=self.net.id, ip_version=version, cidr=subnet)
+            self.let_in.append(
+                self.cloud.create_security_group_rule(
+                    security_group_id=group.id,
+                    direction="ingress",
+                    ethertype=f"IPv{version}",
+                    remote_ip_prefix=subnet,
+                )
+            )
         self.make_ports("src", "dst", "p1", "p2", "p3", "p4", "p5", "p6")
         self.start("src", "h1", "src")
         self.start("dst", "h3", "dst")
+        self.start_functions(functions)
+
+    def start_functions(self, functions: Iterable[str] = FUNCTIONS) -> None:
         for name in functions:
             host, ports = FUNCTIONS[name][0], dict.fromkeys(self.way(name))
             self.start(name, host, *ports, kind=self.kinds.get(name, "l3"))
@@ -91,6 +103,7 @@ class Workflow:
 
     def start(self, name: str, host: str, *ports: str, kind: str = "plain") -> None:
         ids = [self.ports[port].id for port in ports]
+        host = self.hosts.get(name, host)
         self.machines[name] = self.lab.vms.boot(name, host, ids, kind=kind, wait=False)
 
     def way(self, function: str) -> tuple[str, str]:
@@ -108,8 +121,9 @@ class Workflow:
         """The paths of the replies of PC1, where it is symmetric."""
         return {path[::-1] for path in self.chained}
 
-    def address(self, port: str) -> str:
-        return str(self.ports[port].fixed_ips[0]["ip_address"])
+    def address(self, port: str, version: int = 4) -> str:
+        own = [str(fixed["ip_address"]) for fixed in self.ports[port].fixed_ips]
+        return next(address for address in own if (":" in address) is (version == 6))
 
     def clean_up(self) -> None:
         """Delete all of it, chains first."""
@@ -118,7 +132,8 @@ class Workflow:
         for port in self.ports.values():
             self.cloud.delete_port(port)
         self.cloud.delete_network(self.net)
-        self.cloud.delete_security_group_rule(self.let_in)
+        for rule in self.let_in:
+            self.cloud.delete_security_group_rule(rule)
 
     # Chains.
 
@@ -146,13 +161,14 @@ class Workflow:
             self.cloud.delete(f"/sfc/{kind}s/{an_id}")
         self.made.clear()
 
-    def classifier(self, name: str = "FC1", **changes: Any) -> Any:
+    def classifier(self, name: str = "FC1", version: int = 4, **changes: Any) -> Any:
         """FC1 of the specification: TCP 23 -> 100 between the prefixes of the two end points."""
+        bits = {4: 32, 6: 128}[version]
         body = {
-            "ethertype": "IPv4",
+            "ethertype": f"IPv{version}",
             "protocol": "tcp",
-            "source_ip_prefix": f"{self.address('src')}/32",
-            "destination_ip_prefix": f"{self.address('dst')}/32",
+            "source_ip_prefix": f"{self.address('src', version)}/{bits}",
+            "destination_ip_prefix": f"{self.address('dst', version)}/{bits}",
             "source_port_range_min": 23,
             "source_port_range_max": 23,
             "destination_port_range_min": 100,
@@ -213,6 +229,7 @@ class Workflow:
         count: int = 1,
         source_port: int = 0,
         *,
+        version: int = 4,
         answered: Collection[Any] = ANSWERED,
         overheard: bool = False,
     ) -> list[journey.Connection]:
@@ -222,11 +239,17 @@ class Workflow:
         :param overheard: see ``journey.sightings``; functions that bridge get nothing else.
         """
         source, destination = self.machines["src"], self.machines["dst"]
+        ends = {
+            "source_address": self.address("src", version),
+            "address": self.address("dst", version),
+        }
         with (
             self.captures(*self.machines.values()) as capture,
-            traffic.TcpServer(destination, port),
+            traffic.TcpServer(destination, port, ends["address"]),
         ):
-            attempts = traffic.tcp_connections(source, destination, port, count, source_port)
+            attempts = traffic.tcp_connections(
+                source, destination, port, count, source_port, **ends
+            )
         assert [attempt.error for attempt in attempts if not attempt.ok] == []
         found = journey.connections(journey.sightings(capture.seen, overheard))
         seen = journey.select(found, protocol="tcp", destination_port=port)
@@ -243,13 +266,16 @@ class Workflow:
             for connection in self.connect(**how)
         }
 
-    def warm_up(self, port: int = 100, source_port: int = 0) -> None:
+    def warm_up(self, port: int = 100, source_port: int = 0, version: int = 4) -> None:
         """One connection whose packets do not count: Neutron's switches learn anew where a machine is that was plugged in
         elsewhere, and its first ARP answer may go to the old place.
         """
-        with traffic.TcpServer(self.machines["dst"], port):
+        source, destination = self.address("src", version), self.address("dst", version)
+        with traffic.TcpServer(self.machines["dst"], port, destination):
             (attempt,) = traffic.tcp_connections(
-                self.machines["src"], self.machines["dst"], port, 1, source_port
+                *(self.machines["src"], self.machines["dst"], port, 1, source_port),
+                source_address=source,
+                address=destination,
             )
         assert attempt.ok, attempt.error
 

@@ -13,7 +13,8 @@ from portchain.lab.lab import Lab
 from portchain.lab.layout import Layout
 from portchain.lab.machines import Machine
 
-NAME = os.environ.get("PORTCHAIN_TEST_LAB", "test")
+# Each of several processes that share the tests has labs of its own.
+NAME = os.environ.get("PORTCHAIN_TEST_LAB", "test") + os.environ.get("PYTEST_XDIST_WORKER", "")
 FIREWALL = os.environ.get("PORTCHAIN_TEST_FIREWALL", "openvswitch")
 EVIDENCE = Path("evidence")
 

@@ -45,6 +45,11 @@ def single(target: Target) -> Target:
     return replace(target, egress_port=target.ingress_port, egress_mac=target.ingress_mac)
 
 
+def tap(target: Target) -> Hop:
+    """A hop whose target gets copies."""
+    return Hop(99, (target,), tap=True)
+
+
 def source(name: str = "vm", host: str = "h1", *addresses: str, number: int = 0) -> Source:
     """A port whose traffic the classifier with this number takes."""
     return Source(number, ident(name), host, TUNNEL_IPS[host], mac(name), addresses)
@@ -64,7 +69,11 @@ def classifier(**changes: object) -> Classifier:
 
 
 def chain(
-    *hops: list[Target], name: str = "pc1", path_id: int = 1, revision: int = 1, **changes: object
+    *hops: list[Target] | Hop,
+    name: str = "pc1",
+    path_id: int = 1,
+    revision: int = 1,
+    **changes: object,
 ) -> ChainPlan:
     """A chain through these hops whose source port ``vm`` is on host h1."""
     fields: dict[str, object] = {
@@ -72,7 +81,10 @@ def chain(
         "sources": (source("vm", "h1", "10.0.0.10"),),
     }
     path = Path(
-        hops=tuple(Hop(number, tuple(targets)) for number, targets in enumerate(hops, 1)),
+        hops=tuple(
+            hop if isinstance(hop, Hop) else Hop(number, tuple(hop))
+            for number, hop in enumerate(hops, 1)
+        ),
         **{**fields, **changes},  # type: ignore[arg-type]
     )
     return ChainPlan(ident(name), path_id, revision, (path,))

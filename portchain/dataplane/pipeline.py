@@ -127,19 +127,27 @@ TABLES = {
             _HOOK_MATCHES | _FRAME_MATCHES | {"icmp_type"},
             _set(REG_STEP, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
             _set(
-                *("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "BRANCH"),
+                *("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "BRANCH", "COPY"),
                 *("TRANSIENT", "ACCEPT_OR_INGRESS"),
             ),
             neutron=True,
         ),
-        Table("TRANSIENT", Bridge.INT, 60, _HOOK_MATCHES, _HOOK_WRITES, _set("HOP"), neutron=True),
+        Table(
+            "TRANSIENT",
+            Bridge.INT,
+            60,
+            _HOOK_MATCHES,
+            _HOOK_WRITES,
+            _set("HOP", "COPY", "TRANSIENT"),
+            neutron=True,
+        ),
         Table(
             "ACCEPT_OR_INGRESS",
             Bridge.INT,
             73,
             _HOOK_MATCHES | _set("ct_state"),
             _HOOK_WRITES,
-            _set("HOP"),
+            _set("HOP", "COPY", "ACCEPT_OR_INGRESS"),
             neutron=True,
         ),
         Table(
@@ -148,7 +156,7 @@ TABLES = {
             94,
             _HOOK_MATCHES,
             _HOOK_WRITES,
-            _set("HOP"),
+            _set("HOP", "COPY", "ACCEPTED_EGRESS"),
             neutron=True,
         ),
         # Our own, br-int.
@@ -186,7 +194,15 @@ TABLES = {
             149,
             _HOOK_MATCHES,
             _set(REG_STEP, REG_NEUTRON_PORT, REG_NEUTRON_NET),
-            _set("HOP", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
+            _set("HOP", "COPY", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
+        ),
+        Table(
+            "COPY",
+            Bridge.INT,
+            154,
+            _set(REG_STEP, "ip", "ipv6"),
+            _FRAME_WRITES | _NSH_WRITES,
+            outputs=True,
         ),
         # Guests in Neutron's tables, br-tun.
         Table(
@@ -245,7 +261,7 @@ _SET_FIELD = re.compile(r"set_field:[^,]*->(\w+)")
 _MOVE = re.compile(r"move:\w+\[\]->NXM_OF_(\w+)\[\]")
 _GOTO = re.compile(r"(?:goto_table:|resubmit\(,)(\d+)")
 _MULTIPATH = re.compile(r"multipath\([^)]*NXM_NX_(REG\d+)")
-_OUTPUT = re.compile(r"(?:^|,)(?:output:\d+|in_port|NORMAL)(?:,|$)", re.ASCII)
+_OUTPUT = re.compile(r"(?:^|[,(])(?:output:\d+|in_port|NORMAL)(?:[,)]|$)", re.ASCII)
 
 
 class UndeclaredFlowError(ValueError):

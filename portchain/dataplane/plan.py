@@ -106,11 +106,13 @@ class Hop:
 
     :param group_id: the port pair group's number in the deployment.
     :param lb_fields: as in ``model.PortPairGroup``.
+    :param tap: the target gets a copy and hands nothing on; the packet itself goes to the next hop, also without any target.
     """
 
     group_id: int
     targets: tuple[Target, ...]
     lb_fields: tuple[str, ...] = ()
+    tap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,17 @@ class Path:
         """The ports from which packets get to the first hop."""
         return (*self.sources, *(sender for entry in self.entries for sender in entry.senders))
 
+    def handed_on_by(self, index: int) -> tuple[Source | Target, ...]:
+        """Those who send packets into hop ``index``, or to the end of the path: taps hand nothing on."""
+        for hop in reversed(self.hops[:index]):
+            if not hop.tap:
+                return hop.targets
+        return self.senders
+
+    def ends_behind(self, index: int) -> bool:
+        """Whether what hop ``index`` hands on visits no further function."""
+        return all(hop.tap for hop in self.hops[index + 1 :])
+
     @property
     def origins(self) -> tuple[Source | Target, ...]:
         """Those whose frames the last hop hands back, and from whose place they go on to the destination.
@@ -158,7 +171,7 @@ class Path:
         """
         for hop in reversed(self.hops):
             routers = tuple(target for target in hop.targets if not target.keeps_addresses)
-            if routers:
+            if routers and not hop.tap:
                 return routers
         return (*self.sources, *(origin for entry in self.entries for origin in entry.origins))
 

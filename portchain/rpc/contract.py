@@ -8,6 +8,8 @@ know, so either side may be one release ahead):
   a hop and holds its traffic back; it would have given the functions packets without their header.
 * 1.2: a path in a service graph has its hops in ``graph_hops``. An older agent finds none and holds its traffic back; it would
   have let it go on where the next chain begins.
+* 1.3: a hop that gets copies (``tap``) has its targets in ``tap_targets``. An older agent finds none and holds its traffic
+  back; it would have waited for the tap to hand the packets on.
 
 Everything received is checked before use: rules for the switch are made of these values.
 """
@@ -42,6 +44,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _WORD = re.compile(r"[a-z0-9]{0,15}", re.ASCII)
 _MAX_PORT, _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 65535, 255, 4094
 _MAX_TEXT = 4095
+_TARGETS = ("targets", "aware_targets", "tap_targets")
 
 T = TypeVar("T")
 
@@ -78,7 +81,9 @@ def _encode_chain(chain: ChainPlan) -> dict[str, Any]:
     item = asdict(chain)
     for path in item["paths"]:
         for hop in path["hops"]:
-            if any(target["encapsulation"] for target in hop["targets"]):
+            if hop["tap"]:
+                hop["tap_targets"], hop["targets"] = hop["targets"], ()
+            elif any(target["encapsulation"] for target in hop["targets"]):
                 hop["aware_targets"], hop["targets"] = hop["targets"], ()
         if path["entries"] or path["branches"]:
             path["graph_hops"], path["hops"] = path["hops"], ()
@@ -206,7 +211,8 @@ def _hops(item: Mapping[str, Any], name: str) -> tuple[Hop, ...]:
 def _hop(item: Mapping[str, Any]) -> Hop:
     return Hop(
         group_id=_int(item, "group_id", 0),
-        targets=_each(item, "targets", _target) + _each(item, "aware_targets", _target),
+        targets=tuple(target for name in _TARGETS for target in _each(item, name, _target)),
+        tap=bool(item.get("tap", False)),
         lb_fields=tuple(
             _text({"lb_fields": name}, "lb_fields") for name in _list(item, "lb_fields")
         ),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from portchain.dataplane.compile import transport
 from portchain.dataplane.compile.choose import choose
 from portchain.dataplane.compile.classify import classify, keep_out_neighbours, take_over
-from portchain.dataplane.compile.forward import deliver, send
+from portchain.dataplane.compile.forward import copy, deliver, send
 from portchain.dataplane.compile.here import Compiled, PathHere, distinct
 from portchain.dataplane.compile.leave import leave, rejoin
 from portchain.dataplane.flow import Flow, NoFlood
@@ -59,13 +59,16 @@ def _stages(here: PathHere) -> Iterator[Flow]:
     yield from classify(here)
     yield from take_over(here)
     for index, hop in enumerate(here.path.hops):
-        if here.sends_into(index):
+        if here.sends_into(index) and not hop.tap:
             yield from choose(here, index, hop)
         for target in distinct(hop.targets):
+            if hop.tap and here.sends_into(index):
+                yield from copy(here, index, target)
             if target.host == here.switch.host:
                 yield from deliver(here, index, target)
-                yield from leave(here, index, target)
-            elif here.sends_into(index):
+                if not hop.tap:
+                    yield from leave(here, index, target)
+            elif not hop.tap and here.sends_into(index):
                 yield from send(here, index, target)
     yield from rejoin(here)
     yield from keep_out_neighbours(here)

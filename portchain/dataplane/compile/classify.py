@@ -19,7 +19,7 @@ from portchain.dataplane.pipeline import (
     path_label,
     step,
 )
-from portchain.dataplane.write import UNICAST, goto, rule, set_field
+from portchain.dataplane.write import UNICAST, rule, set_field
 
 _TRACKED_NEW = "ct_state=+new-est"
 
@@ -31,10 +31,8 @@ def classify(here: PathHere) -> Iterator[Flow]:
         port = here.switch.ports.get(source.port_id)
         if source.host != here.switch.host or port is None:
             continue
-        enter = (set_field(step(here.label, 0), REG_STEP), goto("HOP"))
         for words in classifier_matches(here.path.classifiers[source.classifier]):
-            match = words | {f"in_port={port.ofport}", UNICAST, f"{REG_STEP}=0"}
-            yield from _hook(here.switch.firewall, match, enter)
+            yield from _hook(here, words | {f"in_port={port.ofport}", UNICAST, f"{REG_STEP}=0"})
 
 
 def take_over(here: PathHere) -> Iterator[Flow]:
@@ -48,25 +46,31 @@ def take_over(here: PathHere) -> Iterator[Flow]:
         at_end = f"{REG_STEP}={step(path_label(entry.path_id), entry.hops):#x}"
         for classifier in here.path.classifiers:
             for words in classifier_matches(classifier):
-                enter = (set_field(step(here.label, 0), REG_STEP), goto("HOP"))
-                yield rule("BRANCH", Priority.BRANCH, words | {at_end}, *enter)
+                yield rule("BRANCH", Priority.BRANCH, words | {at_end}, *here.into(0))
 
 
-def _hook(firewall: Firewall, match: frozenset[str], enter: tuple[str, ...]) -> Iterator[Flow]:
+def _hook(here: PathHere, match: frozenset[str]) -> Iterator[Flow]:
     """Divert packets where Neutron has finished checking what the port sends, not before."""
-    if firewall is not Firewall.OPENVSWITCH:
-        yield rule("TRANSIENT", Priority.CLASSIFY, match, *enter)
+    if here.switch.firewall is not Firewall.OPENVSWITCH:
+        yield rule("TRANSIENT", Priority.CLASSIFY, match, *_enter(here, "TRANSIENT"))
         return
-    # The firewall commits a new connection in the rules that we overtake here; its replies need that entry.
-    commit = f"ct(commit,zone=NXM_NX_{REG_NEUTRON_NET.upper()}[0..15])"
-    new = match | {_TRACKED_NEW}
-    yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY_NEW, new, commit, *enter)
+    enter = _enter(here, "ACCEPT_OR_INGRESS")
+    if not here.path.ends_behind(-1):
+        # The firewall commits a new connection in the rules that we overtake here; its replies need that entry.
+        commit = f"ct(commit,zone=NXM_NX_{REG_NEUTRON_NET.upper()}[0..15])"
+        new = match | {_TRACKED_NEW}
+        yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY_NEW, new, commit, *enter)
     yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY, match, *enter)
     # Replies of connections that others opened come here without passing ACCEPT_OR_INGRESS.
-    yield rule("ACCEPTED_EGRESS", Priority.CLASSIFY, match, *enter)
+    yield rule("ACCEPTED_EGRESS", Priority.CLASSIFY, match, *_enter(here, "ACCEPTED_EGRESS"))
     # While the firewall has not taken charge of the port (its rules are lost when the switch restarts), packets would be
     # switched normally from here; below its rule, above NORMAL.
-    yield rule("TRANSIENT", Priority.CLASSIFY_UNGUARDED, match, *enter)
+    yield rule("TRANSIENT", Priority.CLASSIFY_UNGUARDED, match, *_enter(here, "TRANSIENT"))
+
+
+def _enter(here: PathHere, table: str) -> tuple[str, ...]:
+    """To the first hop. Where there are but taps, the packet goes on in Neutron's table as if nothing had been."""
+    return here.into(0, set_field(DONE, REG_STEP), f"resubmit(,{TABLES[table].number})")
 
 
 def keep_out_neighbours(here: PathHere) -> Iterator[Flow]:

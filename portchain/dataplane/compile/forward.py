@@ -12,8 +12,10 @@ from portchain.dataplane.write import goto, rule, set_field
 
 def deliver(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
     """Give packets that are to visit a function on this host to it, whichever host chose it."""
-    ingress, egress = here.port(target.ingress_port), here.port(target.egress_port)
-    if ingress is None or egress is None:
+    ingress = here.port(target.ingress_port)
+    # A function that cannot hand packets on gets none; a tap does not have to.
+    complete = here.path.hops[index].tap or here.port(target.egress_port) is not None
+    if ingress is None or not complete:
         return
     chosen = here.chosen(index, target)
     for words, actions in aware.give(here, index, target):
@@ -29,6 +31,32 @@ def deliver(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
         index=index,
         mark=transport.ONWARD,
     )
+
+
+def copy(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
+    """Give a tap, here or on another host, a copy of packets that pass it on this host.
+
+    All that is done to the copy stands inside of ``clone``: around a table that encapsulates, Open vSwitch 3.1 does not get the
+    packet back as it was (docs/decisions/0013).
+    """
+    match = (here.at_step(index),)
+    if target.weight == 0:
+        return
+    if target.host != here.switch.host:
+        yield from transport.carry(
+            here,
+            "COPY",
+            match,
+            target,
+            mac=target.ingress_mac,
+            index=index,
+            mark=transport.ONWARD,
+            clone=True,
+        )
+    elif (ingress := here.port(target.ingress_port)) is not None:
+        for words, actions in aware.give(here, index, target):
+            copied = ",".join((*actions, f"output:{ingress.ofport}"))
+            yield rule("COPY", Priority.STEP, (*match, *words), f"clone({copied})")
 
 
 def send(here: PathHere, index: int, target: Target) -> Iterator[Flow]:

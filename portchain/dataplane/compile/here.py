@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from portchain.dataplane.flow import Entry, Flow, NoFlood
 from portchain.dataplane.local import LocalPort, LocalSwitch
-from portchain.dataplane.pipeline import REG_STEP, REG_TARGET, step
+from portchain.dataplane.pipeline import REG_STEP, REG_TARGET, TABLES, step
 from portchain.dataplane.plan import Path, Target
+from portchain.dataplane.write import goto, set_field
 
 
 class UnsupportedPlanError(ValueError):
@@ -52,8 +53,25 @@ class PathHere:
 
     def senders(self, index: int) -> frozenset[str]:
         """The hosts on which packets about to visit hop ``index``, or the end of the path, can be."""
-        senders = self.path.senders if index == 0 else self.path.hops[index - 1].targets
-        return frozenset(sender.host for sender in senders)
+        return frozenset(sender.host for sender in self.path.handed_on_by(index))
+
+    @property
+    def end(self) -> int:
+        """The step of packets that have visited every hop."""
+        return len(self.path.hops)
+
+    def into(self, index: int, *at_end: str) -> tuple[str, ...]:
+        """What is done with packets that go on to hop ``index``: taps there get copies, the packets go to the next other hop.
+
+        :param at_end: what is done with them behind the last hop.
+        """
+        actions: list[str] = []
+        for number, hop in enumerate(self.path.hops[index:], index):
+            if not hop.tap:
+                return (*actions, set_field(step(self.label, number), REG_STEP), goto("HOP"))
+            copy = f"resubmit(,{TABLES['COPY'].number})"
+            actions += (set_field(step(self.label, number), REG_STEP), copy)
+        return (*actions, *at_end)
 
     def port(self, port_id: str) -> LocalPort | None:
         """Where a port is plugged in; noted as missing if it is not."""

@@ -24,11 +24,12 @@ def leave(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
     """What the function sends back goes to the next hop, or after the last on to its destination."""
     if (egress := here.port(target.egress_port)) is None:
         return
-    onward = _onward(here, index, target, egress)
-    if here.path.branches and index + 1 == len(here.path.hops):
-        at_end = (here.at_step(index + 1), f"in_port={egress.ofport}")
-        yield rule("BRANCH", Priority.STEP, at_end, *_back(onward))
-        onward = (set_field(step(here.label, index + 1), REG_STEP), goto("BRANCH"))
+    at_end = _at_end(here, target, egress)
+    if here.path.branches and here.path.ends_behind(index):
+        ended = (here.at_step(here.end), f"in_port={egress.ofport}")
+        yield rule("BRANCH", Priority.STEP, ended, *_back(at_end))
+        at_end = [set_field(step(here.label, here.end), REG_STEP), goto("BRANCH")]
+    onward = here.into(index + 1, *at_end)
     if target.encapsulation:
         yield from aware.take_back(here, index, target, egress, onward)
         return
@@ -67,32 +68,30 @@ def _returned(
         yield Priority.RETURN, words
 
 
-def _onward(here: PathHere, index: int, target: Target, egress: LocalPort) -> tuple[str, ...]:
-    if index + 1 < len(here.path.hops):
-        return (set_field(step(here.label, index + 1), REG_STEP), goto("HOP"))
+def _at_end(here: PathHere, target: Target, egress: LocalPort) -> list[str]:
     if not target.keeps_addresses:
         return _into_neutron(here, egress)
-    return (set_field(step(here.label, index + 1), REG_STEP), goto("REJOIN"))
+    return [set_field(step(here.label, here.end), REG_STEP), goto("REJOIN")]
 
 
-def _into_neutron(here: PathHere, port: LocalPort) -> tuple[str, ...]:
+def _into_neutron(here: PathHere, port: LocalPort) -> list[str]:
     """Rejoin Neutron's tables behind the egress checks: the chain vouches for what the function sends in its course.
 
     The port is not tracked: conntrack sees one direction only and would call the second packet invalid.
     """
     if here.switch.firewall is not Firewall.OPENVSWITCH:
-        return (set_field(DONE, REG_STEP), goto("TRANSIENT"))
-    return (
+        return [set_field(DONE, REG_STEP), goto("TRANSIENT")]
+    return [
         set_field(DONE, REG_STEP),
         set_field(port.ofport, REG_NEUTRON_PORT),
         set_field(port.vlan, REG_NEUTRON_NET),
         goto("ACCEPT_OR_INGRESS"),
-    )
+    ]
 
 
-def _back(actions: tuple[str, ...]) -> tuple[str, ...]:
+def _back(actions: list[str]) -> list[str]:
     """The same from one of our tables: only a resubmit goes back to a table with a smaller number."""
-    return tuple(re.sub(r"goto_table:(\d+)", r"resubmit(,\1)", action) for action in actions)
+    return [re.sub(r"goto_table:(\d+)", r"resubmit(,\1)", action) for action in actions]
 
 
 def rejoin(here: PathHere) -> Iterator[Flow]:
@@ -100,11 +99,11 @@ def rejoin(here: PathHere) -> Iterator[Flow]:
 
     Elsewhere, every learning switch on its way would take the function's place for the origin's.
     """
-    hops, host = here.path.hops, here.switch.host
-    if not hops or not any(target.keeps_addresses for target in hops[-1].targets):
+    end, host = here.end, here.switch.host
+    last = here.path.handed_on_by(end)
+    if not any(isinstance(one, Target) and one.keeps_addresses for one in last):
         return
-    end = len(hops)
-    ends_here = any(target.host == host for target in hops[-1].targets)
+    ends_here = host in here.senders(end)
     for port_id, mac, origin in map(_place, here.path.origins):
         match = (here.at_step(end), f"dl_src={mac}")
         if origin.host == host:

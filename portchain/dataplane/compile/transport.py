@@ -54,17 +54,18 @@ def carry(
     mac: str,
     index: int,
     mark: int,
+    clone: bool = False,
 ) -> Iterator[Flow]:
-    """Send packets that ``match`` in ``table`` to another host, for the port with address ``mac``."""
+    """Send packets that ``match`` in ``table`` to another host, for the port with address ``mac``.
+
+    :param clone: send copies, and leave the packets as they are.
+    """
     segment = _segment(to, mark)
     way = _through_tunnel(here, to) or _over_wire(here, segment)
     if way is None:
         here.missing.add(_why_no_way(here.switch, to, segment))
         return
-    yield rule(
-        table,
-        Priority.STEP,
-        match,
+    actions = (
         "encap(mpls)",
         f"set_field:{here.label}->mpls_label",
         f"set_field:{mark}->mpls_tc",
@@ -73,6 +74,9 @@ def carry(
         f"set_field:{mac}->eth_dst",
         f"set_field:{way.source_mac}->eth_src",
         f"output:{way.leave}",
+    )
+    yield rule(
+        table, Priority.STEP, match, *([f"clone({','.join(actions)})"] if clone else actions)
     )
     frames = (f"in_port={way.enter}", *frame_match(here.label, mac))
     yield rule(way.table, Priority.ARRIVE, frames, *way.onward, bridge=way.bridge)

@@ -38,6 +38,7 @@ class OvsDriver(PortChainDriver):
         function_kinds=frozenset(FunctionKind),
         ethertypes=frozenset({"IPv4", "IPv6"}),
         service_graphs=True,
+        tap=True,
     )
 
     def initialize(self) -> None:
@@ -139,7 +140,8 @@ def _plan_one(
 ) -> Planned:
     planned = plan_chain(snapshot, {host: end.address for host, end in ends.items()})
     mtus = {port.id: port.mtu for port in snapshot.ports.values()}
-    return replace(planned, caution=why_too_long(planned.plan, mtus, ends, underlay))
+    cautions = (planned.caution, why_too_long(planned.plan, mtus, ends, underlay))
+    return replace(planned, caution="; ".join(filter(None, cautions)))
 
 
 def underlay_of(options: cfg.ConfigOpts) -> Underlay:

@@ -66,6 +66,7 @@ def _directions_that_meet(chain: PortChain) -> Reasons:
     single = [
         pair
         for group in chain.port_pair_groups
+        if not group.tap_enabled
         for pair in group.port_pairs
         if pair.ingress == pair.egress and pair.correlation is None
     ]
@@ -92,15 +93,24 @@ def _graphs(snapshot: ChainSnapshot) -> Reasons:
             "port_chains",
             f"the ovs driver does not carry symmetric port chains in service graphs, and {label(chain)} is one",
         )
-    if not all(map(_keeps_addresses, chain.port_pair_groups)):
+    if (snapshot.predecessors or snapshot.successors) and not _functions(chain):
+        yield (
+            "port_chains",
+            f"the ovs driver carries no port chains with nothing but tap groups in service graphs, and {label(chain)} is one",
+        )
+    if not all(map(_keeps_addresses, _functions(chain))):
         return
     for before in snapshot.predecessors:
-        if _keeps_addresses(before.port_pair_groups[-1]):
+        if any(map(_keeps_addresses, _functions(before)[-1:])):
             yield (
                 "port_chains",
                 f"the functions of port chain {label(chain)} leave addresses as they are, and so do the last ones of "
                 f"{label(before)} before it; the ovs driver needs one that routes in between",
             )
+
+
+def _functions(chain: PortChain) -> list[PortPairGroup]:
+    return [group for group in chain.port_pair_groups if not group.tap_enabled]
 
 
 def _keeps_addresses(group: PortPairGroup) -> bool:

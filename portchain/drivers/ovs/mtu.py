@@ -101,7 +101,8 @@ def _steps(
     senders: tuple[Source | Target, ...] = path.senders
     for hop in path.hops:
         yield senders, {(target.host, target.ingress_segment) for target in hop.targets}
-        senders = hop.targets
+        if not hop.tap:
+            senders = hop.targets
     staying = tuple(s for s in senders if isinstance(s, Target) and s.keeps_addresses)
     yield staying, {(origin.host, _segment(origin)) for origin in path.origins}
 

@@ -49,7 +49,9 @@ def plan_chain(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Planne
     forward = _forward(snapshot, tunnel_ips)
     paths = (forward, _reverse(snapshot, forward, tunnel_ips)) if chain.symmetric else (forward,)
     plan = ChainPlan(chain.id, chain.chain_id, chain.revision, paths)
-    return Planned(plan, "; ".join(_obstacles(snapshot, forward)))
+    return Planned(
+        plan, "; ".join(_obstacles(snapshot, forward)), "; ".join(_cautions(snapshot, forward))
+    )
 
 
 def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
@@ -58,7 +60,12 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
         classifiers=tuple(_classifier(classifier, ports) for classifier in chain.flow_classifiers),
         sources=tuple(_ends(snapshot, snapshot.sources, tunnel_ips)),
         hops=tuple(
-            Hop(group.group_id, tuple(_targets(group, ports, tunnel_ips)), group.lb_fields)
+            Hop(
+                group.group_id,
+                tuple(_targets(group, ports, tunnel_ips)),
+                group.lb_fields,
+                tap=group.tap_enabled,
+            )
             for group in chain.port_pair_groups
         ),
         entries=tuple(_entry(before, ports, tunnel_ips) for before in snapshot.predecessors),
@@ -68,7 +75,8 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
 
 def _entry(before: PortChain, ports: Mapping[str, Port], tunnel_ips: Mapping[str, str]) -> Entry:
     """Where a chain ends that comes before in a service graph."""
-    last = tuple(_targets(before.port_pair_groups[-1], ports, tunnel_ips))
+    functions = [group for group in before.port_pair_groups if not group.tap_enabled]
+    last = tuple(_targets(functions[-1], ports, tunnel_ips))
     places = {target.pair_id: _egress(target, ports) for target in last}
     routers = (target for target in last if not target.keeps_addresses)
     return Entry(
@@ -129,7 +137,8 @@ def _turned(hop: Hop) -> Hop:
         )
         for target in hop.targets
     )
-    return Hop(hop.group_id, targets, tuple(_OTHER_SIDE.get(name, name) for name in hop.lb_fields))
+    lb_fields = tuple(_OTHER_SIDE.get(name, name) for name in hop.lb_fields)
+    return replace(hop, targets=targets, lb_fields=lb_fields)
 
 
 def _classifier(classifier: FlowClassifier, ports: Mapping[str, Port]) -> Classifier:
@@ -237,15 +246,34 @@ def _why_unusable(pair: PortPair, ports: Mapping[str, Port]) -> str:
 
 
 def _obstacles(snapshot: ChainSnapshot, path: Path) -> Iterator[str]:
-    for group, hop in zip(snapshot.chain.port_pair_groups, path.hops, strict=True):
-        if not any(target.weight for target in hop.targets):
-            reasons = "; ".join(
-                f"{pair.name or pair.id}: {_why_unusable(pair, snapshot.ports) or 'its weight is 0'}"
-                for pair in group.port_pairs
-            )
-            yield f"Port pair group {group.name or group.id} has no pair that takes traffic ({reasons or 'it is empty'})"
+    for group in _without_takers(snapshot, path, tap=False):
+        yield f"{_named(group)} has no pair that takes traffic ({_why_nobody(group, snapshot.ports)})"
     for before, entry in zip(snapshot.predecessors, path.entries, strict=True):
         if not entry.senders:
             yield f"No function of the last group of {before.name or before.id}, the port chain before, is bound to a host"
     if path.classifiers and not path.sources and not path.entries:
         yield "No port whose traffic the flow classifiers name is bound to a host"
+
+
+def _cautions(snapshot: ChainSnapshot, path: Path) -> Iterator[str]:
+    """A tap is passive: one that is away does not hold the traffic up."""
+    for group in _without_takers(snapshot, path, tap=True):
+        yield f"{_named(group)} gets no copies ({_why_nobody(group, snapshot.ports)})"
+
+
+def _without_takers(snapshot: ChainSnapshot, path: Path, tap: bool) -> Iterator[PortPairGroup]:
+    for group, hop in zip(snapshot.chain.port_pair_groups, path.hops, strict=True):
+        if hop.tap is tap and not any(target.weight for target in hop.targets):
+            yield group
+
+
+def _named(group: PortPairGroup) -> str:
+    return f"Port pair group {group.name or group.id}"
+
+
+def _why_nobody(group: PortPairGroup, ports: Mapping[str, Port]) -> str:
+    reasons = (
+        f"{pair.name or pair.id}: {_why_unusable(pair, ports) or 'its weight is 0'}"
+        for pair in group.port_pairs
+    )
+    return "; ".join(reasons) or "it is empty"

@@ -11,7 +11,7 @@ from portchain.dataplane.compile import compile_chain, compile_guards, target_nu
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.local import Firewall
 from portchain.dataplane.pipeline import TABLES
-from portchain.dataplane.plan import Segment
+from portchain.dataplane.plan import Hop, Segment
 from tests.plans import HOSTS, chain, classifier, ident, source, switch, target
 
 
@@ -134,7 +134,10 @@ def test_an_undeclared_rule_raises():
 
 names = st.sampled_from("abcdef")
 hops = st.lists(
-    st.tuples(st.booleans(), st.lists(st.tuples(names, st.integers(0, 3)), max_size=4)),
+    st.tuples(
+        st.sampled_from(["l3", "l2", "mpls", "nsh", "tap"]),
+        st.lists(st.tuples(names, st.integers(0, 3)), max_size=4),
+    ),
     min_size=1,
     max_size=4,
 )
@@ -145,15 +148,21 @@ hops = st.lists(
 def test_any_chain_compiles_to_declared_rules_without_ambiguity(shape, data):
     used = set()
     built = []
-    for bridges, hop in shape:
+    for kind, hop in shape:
         fresh = {name: weight for name, weight in hop if name not in used}
         used |= fresh.keys()
-        built.append(
-            [
-                target(n, data.draw(st.sampled_from(HOSTS)), w, bridges=bridges)
-                for n, w in fresh.items()
-            ]
+        targets = tuple(
+            target(
+                n,
+                data.draw(st.sampled_from(HOSTS)),
+                w,
+                bridges=kind == "l2",
+                encapsulation=kind if kind in ("mpls", "nsh") else "",
+            )
+            for n, w in fresh.items()
         )
+        tap = kind == "tap"
+        built.append(Hop(len(built), targets[:1] if tap else targets, tap=tap))
     sources = tuple(source(f"vm{host}", host, "10.0.0.10") for host in HOSTS)
     plan = chain(*built, sources=sources)
     for host in HOSTS:

@@ -69,3 +69,11 @@ def test_more_hops_than_the_headers_count() -> None:
     accepted(chain(*[PAIR] * 63, correlation="nsh"))
     refused("port_pair_groups", chain(*[PAIR] * 64, correlation="nsh"))
     refused("port_pair_groups", chain(*[PAIR] * 255))
+
+
+def test_nothing_but_taps_in_a_service_graph() -> None:
+    observed = chain(PAIR)
+    group = replace(observed.port_pair_groups[0], tap_enabled=True)
+    taps = replace(observed, port_pair_groups=(group,))
+    accepted(taps)
+    refused("port_chains", taps, predecessors=(observed,))

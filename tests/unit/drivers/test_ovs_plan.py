@@ -113,6 +113,36 @@ def test_a_group_without_a_usable_pair_is_an_obstacle_and_stays_in_the_plan(chan
     assert "h1" in planned.plan.hosts, "the source's host holds the traffic back"
 
 
+def tapped(**port_changes):
+    """The specification with PG2 as a tap."""
+    known = snapshot(symmetric=True, **port_changes)
+    first, second = known.chain.port_pair_groups
+    groups = (first, replace(second, tap_enabled=True))
+    return plan_chain(
+        replace(known, chain=replace(known.chain, port_pair_groups=groups)), TUNNEL_IPS
+    )
+
+
+def test_a_tap_hands_nothing_on_and_sees_both_directions():
+    forward, reverse = tapped().plan.paths
+    assert (
+        [hop.tap for hop in forward.hops]
+        == [hop.tap for hop in reverse.hops[::-1]]
+        == [False, True]
+    )
+    assert {t.pair_id for t in forward.handed_on_by(2)} == {ident("pp1"), ident("pp2")}
+    assert reverse.handed_on_by(1) == reverse.sources
+    assert reverse.hops[0].targets[0].ingress_port == ident("pp3-out")
+
+
+def test_a_tap_that_is_away_is_a_caution_and_no_obstacle():
+    assert (tapped().obstacle, tapped().caution) == ("", "")
+    planned = tapped(pp3_in={"plugged": False})
+    assert planned.obstacle == ""
+    assert "PG2 gets no copies" in planned.caution
+    assert "pp3-in is DOWN on host h3" in planned.caution
+
+
 def test_one_pair_less_is_no_obstacle():
     planned = plan(pp1_in={"host": ""})
     assert planned.obstacle == ""

@@ -10,7 +10,7 @@ from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Segment, 
 from portchain.model import HostReport
 from portchain.rpc import contract
 from portchain.rpc.contract import ContractError, PlanUpdate
-from tests.plans import chain, ident, target
+from tests.plans import chain, ident, tap, target
 
 uuids = st.uuids().map(str)
 texts = st.text("abc.-_", max_size=10)
@@ -56,7 +56,11 @@ targets = st.builds(
     st.sampled_from(["", "mpls", "nsh", "srv6"]),
 )
 hops = st.builds(
-    Hop, st.integers(0, 99), st.lists(targets, max_size=2).map(tuple), st.just(("ip_src",))
+    Hop,
+    st.integers(0, 99),
+    st.lists(targets, max_size=2).map(tuple),
+    st.just(("ip_src",)),
+    tap=st.booleans(),
 )
 paths_of_chains = st.builds(
     Path,
@@ -96,6 +100,15 @@ def test_reports_arrive_as_they_were_sent(reports):
 def message():
     update = PlanUpdate((chain([target("a", "h1")]),), ((ident("pc2"), 3),))
     return over_the_wire(contract.encode_update(update))
+
+
+def test_an_agent_that_knows_no_taps_finds_nobody_to_wait_for():
+    plan = chain(tap(target("a", "h1", encapsulation="mpls")), [target("c", "h1")])
+    sent = over_the_wire(contract.encode_update(PlanUpdate((plan,))))
+    copied, plain = sent["chains"][0]["paths"][0]["hops"]
+    assert (copied["targets"], len(plain["targets"])) == ([], 1)
+    assert "aware_targets" not in copied
+    assert contract.decode_update(sent).chains == (plan,)
 
 
 def test_an_agent_that_knows_no_chain_headers_finds_nobody_to_send_to():

@@ -37,6 +37,10 @@ class Request:
         """The database session of the transaction."""
         return self.context.session
 
+    def owns(self, port: model.Port) -> bool:
+        """Tell whether the caller may decide what becomes of a port's traffic."""
+        return self.context.is_admin or port.project_id == self.context.project_id
+
 
 # Flow classifiers
 
@@ -46,8 +50,11 @@ def create_flow_classifier(request: Request, data: Data) -> str:
     row = changes.new_flow_classifier(data)
     classifier = convert.classifier(row)
     rules.check_flow_classifier(classifier)
-    ends = (classifier.logical_source_port, classifier.logical_destination_port)
-    visible_ports(request, [port for port in ends if port is not None])
+    _usable_ports(
+        request,
+        logical_source_port=classifier.logical_source_port,
+        logical_destination_port=classifier.logical_destination_port,
+    )
     rules.check_overlap(classifier, db.similar_classifiers(request.session, [classifier]))
     request.check(classifier)
     request.session.add(row)
@@ -59,7 +66,7 @@ def delete_flow_classifier(request: Request, an_id: str) -> None:
     """Delete a flow classifier that is in no chain."""
     row = db.find_one(request.context, db.FLOW_CLASSIFIER, an_id)
     chain = db.chains_of_classifiers(request.session, [an_id]).get(an_id)
-    _refuse_if_used("Flow classifier", an_id, [f"port chain {chain}"] if chain else [])
+    _refuse_if_used(request, "Flow classifier", an_id, db.PORT_CHAIN, [chain] if chain else [])
     changes.remove(request.session, row)
 
 
@@ -78,11 +85,12 @@ def create_port_pair(request: Request, data: Data) -> str:
         weight=data["service_function_parameters"]["weight"],
         kind=model.FunctionKind(data["function_kind"]),
     )
-    ports = visible_ports(request, [pair.ingress, pair.egress])
+    ports = _usable_ports(request, ingress=pair.ingress, egress=pair.egress)
     rules.check_port_pair(pair, ports[pair.ingress], ports[pair.egress])
     existing = db.find_pair(request.session, pair.ingress, pair.egress)
     if existing is not None:
-        raise rules.Violation("ingress", f"port pair {existing.id} has the same ingress and egress")
+        who = _describe(request, db.PORT_PAIR, [existing])
+        raise rules.Violation("ingress", f"{who} has the same ingress and egress")
     request.check(pair)
     changes.add_port_pair(request.session, pair, data["description"])
     return pair.id
@@ -92,7 +100,7 @@ def delete_port_pair(request: Request, an_id: str) -> None:
     """Delete a port pair that is in no group."""
     row = db.find_one(request.context, db.PORT_PAIR, an_id)
     group = db.groups_of_pairs(request.session, [an_id]).get(an_id)
-    _refuse_if_used("Port pair", an_id, [f"port pair group {group}"] if group else [])
+    _refuse_if_used(request, "Port pair", an_id, db.PORT_PAIR_GROUP, [group] if group else [])
     changes.remove(request.session, row)
 
 
@@ -149,19 +157,15 @@ def _realise_anew(request: Request, chains: Sequence[str]) -> None:
 def _check_new_pairs(request: Request, pair_ids: Sequence[str]) -> None:
     """Check that pairs exist and are free to be put into a group."""
     db.require(request.context, db.PORT_PAIR, pair_ids)
-    for pair, group in db.groups_of_pairs(request.session, pair_ids).items():
-        raise rules.Violation(
-            "port_pairs",
-            f"port pair {pair} is in port pair group {group}; a pair can be in one group only",
-            rules.Kind.CONFLICT,
-        )
+    taken = db.groups_of_pairs(request.session, pair_ids)
+    _refuse_if_taken(request, "port pair", db.PORT_PAIR_GROUP, taken, "port_pairs")
 
 
 def delete_port_pair_group(request: Request, an_id: str) -> None:
     """Delete a port pair group that is in no chain."""
     row = db.find_one(request.context, db.PORT_PAIR_GROUP, an_id)
     chains = db.chains_of_group(request.session, an_id)
-    _refuse_if_used("Port pair group", an_id, [f"port chain {chain}" for chain in sorted(chains)])
+    _refuse_if_used(request, "Port pair group", an_id, db.PORT_CHAIN, chains)
     changes.remove(request.session, row)
 
 
@@ -208,7 +212,7 @@ def delete_port_chain(request: Request, an_id: str) -> None:
     """Delete a port chain that is in no graph."""
     row = db.find_one(request.context, db.PORT_CHAIN, an_id)
     graph = db.graphs_of_chains(request.session, [an_id]).get(an_id)
-    _refuse_if_used("Port chain", an_id, [f"service graph {graph}"] if graph else [])
+    _refuse_if_used(request, "Port chain", an_id, db.SERVICE_GRAPH, [graph] if graph else [])
     request.due.deleted.extend(repository.snapshots(request.context, [an_id]))
     changes.remove(request.session, row)
 
@@ -221,12 +225,8 @@ def _check_chain_id(session: Any, chain_id: int) -> None:
 def _check_new_classifiers(request: Request, ids: Sequence[str]) -> None:
     """Check that classifiers exist and are free to be put into a chain."""
     db.require(request.context, db.FLOW_CLASSIFIER, ids)
-    for classifier, chain in db.chains_of_classifiers(request.session, ids).items():
-        raise rules.Violation(
-            "flow_classifiers",
-            f"flow classifier {classifier} is in port chain {chain}; it can be in one only",
-            rules.Kind.CONFLICT,
-        )
+    taken = db.chains_of_classifiers(request.session, ids)
+    _refuse_if_taken(request, "flow classifier", db.PORT_CHAIN, taken, "flow_classifiers")
 
 
 def _check_chain(request: Request, an_id: str) -> list[str]:
@@ -266,12 +266,8 @@ def create_service_graph(request: Request, data: Data) -> str:
     rules.check_service_graph(graph)
     chains = sorted(graph.chain_ids)
     db.require(request.context, db.PORT_CHAIN, chains)
-    for chain, other in db.graphs_of_chains(request.session, chains).items():
-        raise rules.Violation(
-            "port_chains",
-            f"port chain {chain} is in service graph {other}; a chain can be in one graph only",
-            rules.Kind.CONFLICT,
-        )
+    taken = db.graphs_of_chains(request.session, chains)
+    _refuse_if_taken(request, "port chain", db.SERVICE_GRAPH, taken, "port_chains")
     changes.add_service_graph(request.session, graph, data["description"])
     _realise_anew(request, chains)
     _check_links(request, repository.snapshots(request.context, chains), "port_chains")
@@ -308,28 +304,57 @@ def update_names(resource: db.Resource) -> Callable[[Request, str, Data], None]:
     return update
 
 
-def visible_ports(request: Request, port_ids: Iterable[str]) -> dict[str, model.Port]:
-    """Return ports by id, as far as the caller may see them.
+def _usable_ports(request: Request, **wanted: str | None) -> dict[str, model.Port]:
+    """Return the ports that attributes name, by id.
 
+    :param wanted: attribute -> port id; None is no port.
     :raises PortNotFound: one of them does not exist or is not visible.
+    :raises Violation: it is visible, e.g. to the owner of its network, but somebody else's.
     """
-    wanted = list(dict.fromkeys(port_ids))
-    if not wanted:
+    named = {attribute: port_id for attribute, port_id in wanted.items() if port_id is not None}
+    if not named:
         return {}
+    ids = sorted(set(named.values()))
     fields = ["id", "network_id", "project_id", "mac_address", "device_id", "name"]
-    found = directory.get_plugin().get_ports(request.context, filters={"id": wanted}, fields=fields)
+    found = directory.get_plugin().get_ports(request.context, filters={"id": ids}, fields=fields)
     ports = {port["id"]: model.Port(**{name: port[name] for name in fields}) for port in found}
-    for port_id in wanted:
+    for attribute, port_id in named.items():
         if port_id not in ports:
             raise lib.PortNotFound(port_id=port_id)
+        if not request.owns(ports[port_id]):
+            raise rules.Violation(attribute, f"port {port_id} belongs to another project")
     # Neutron gives a trunk's subports no device of their own.
-    alone = [port_id for port_id in wanted if not ports[port_id].device_id]
+    alone = [port_id for port_id in ids if not ports[port_id].device_id]
     devices = repository.devices_of_subports(request.session, alone) if alone else {}
     return ports | {
         an_id: replace(ports[an_id], device_id=device) for an_id, device in devices.items()
     }
 
 
-def _refuse_if_used(kind: str, an_id: str, users: Sequence[str]) -> None:
+def _refuse_if_used(
+    request: Request, kind: str, an_id: str, by: db.Resource, users: Iterable[str]
+) -> None:
+    """Refuse what would take something away from its users."""
     if users:
-        raise errors.ResourceInUse(resource=kind, id=an_id, user=", ".join(users))
+        user = _describe(request, by, users)
+        raise errors.ResourceInUse(resource=kind, id=an_id, user=user)
+
+
+def _refuse_if_taken(
+    request: Request, kind: str, by: db.Resource, taken: Mapping[str, str], attribute: str
+) -> None:
+    """Refuse what can belong to one owner only and has one."""
+    for an_id, owner in taken.items():
+        raise rules.Violation(
+            attribute,
+            f"{kind} {an_id} is in {_describe(request, by, [owner])}; it can be in one only",
+            rules.Kind.CONFLICT,
+        )
+
+
+def _describe(request: Request, resource: db.Resource, ids: Iterable[str]) -> str:
+    """Name resources in a message; what the caller may not see has no name there."""
+    kind, wanted = resource.name.replace("_", " "), set(ids)
+    seen = db.visible(request.context, resource, wanted)
+    named = [f"{kind} {an_id}" for an_id in sorted(seen)]
+    return ", ".join([*named, *([f"a {kind} of another project"] if wanted - seen else [])])

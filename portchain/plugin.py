@@ -24,7 +24,7 @@ from sqlalchemy import exc as sa_exc
 from portchain import conf, errors, model, operations, port_events, rules
 from portchain.api import definitions
 from portchain.api import extensions as our_extensions
-from portchain.db import changes, models, realisation, repository
+from portchain.db import changes, models, realisation, repository, sharing
 from portchain.db import resources as db
 from portchain.drivers import manager
 
@@ -64,6 +64,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         definitions.PORT_CHAIN_STATUS.ALIAS,
         definitions.PORT_PAIR_FUNCTION_KIND.ALIAS,
         definitions.SERVICE_GRAPH.ALIAS,
+        definitions.SHARING.ALIAS,
         definitions.TAP.ALIAS,
     )
     path_prefix = definitions.API_PREFIX
@@ -88,6 +89,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         super().__init__()
         conf.register_server_opts()
         db.register_filters()
+        sharing.keep_policies_in_use()
         api_extensions.append_api_extensions_path(list(our_extensions.__path__))
         options = cfg.CONF[conf.GROUP]
         self.drivers = manager.DriverManager(manager.load(options.drivers))
@@ -325,7 +327,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     ) -> None:
         """Refuse the deletion of a port that a pair or a classifier names."""
         with db_api.CONTEXT_READER.using(payload.context):
-            user = db.users_of_port(payload.context.session, payload.resource_id)
+            user = db.users_of_port(payload.context, payload.resource_id)
         if user:
             raise errors.PortInUse(id=payload.resource_id, user=user)
 
@@ -380,7 +382,7 @@ def _show(
 ) -> list[Shown]:
     with db_api.CONTEXT_READER.using(context):
         rows = db.find(context, resource, ids)
-        return [db.show(resource, rows[an_id], fields) for an_id in ids]
+        return [db.show(context, resource, rows[an_id], fields) for an_id in ids]
 
 
 @db_api.retry_if_session_inactive()

@@ -260,7 +260,9 @@ def check_port_chain(chain: PortChain) -> None:
         # What such a port gets or sends could belong to either hop.
         twice = first_repeated([getattr(pair, side) for pair in pairs])
         if twice:
-            raise Violation("port_pair_groups", f"port {twice} is the {side} of two of the pairs")
+            own = all(pair.project_id == chain.project_id for pair in pairs)
+            which = f"port {twice}" if own else "a port"
+            raise Violation("port_pair_groups", f"{which} is the {side} of two of the pairs")
     for group in chain.port_pair_groups:
         check_correlation(chain, group)
 
@@ -273,12 +275,17 @@ def check_correlation(
     :raises Violation: a pair wants another header than the chain uses.
     """
     for pair in group.port_pairs:
-        if pair.correlation not in (None, chain.correlation):
-            raise Violation(
-                attribute,
-                f"port pair {label(pair)} of group {label(group)} has correlation "
-                f"{pair.correlation}, port chain {label(chain)} has {chain.correlation}",
-            )
+        if pair.correlation in (None, chain.correlation):
+            continue
+        # Whoever shares a group, and whoever uses it, know nothing of each other's other resources.
+        shared = group.project_id != chain.project_id
+        one = "a pair" if shared else f"port pair {label(pair)}"
+        other = "a port chain that uses it" if shared else f"port chain {label(chain)}"
+        raise Violation(
+            attribute,
+            f"{one} of group {label(group)} has correlation {pair.correlation}, {other} has "
+            f"{chain.correlation}",
+        )
 
 
 # Service graphs
@@ -311,13 +318,18 @@ def check_branch(
 
     The packet alone decides: nobody knows any more which port has sent it.
 
-    :raises Violation: another correlation, or a packet could enter two of the destinations.
+    :raises Violation: another correlation, or a packet could enter two of the destinations. Only
+        what belongs to the source's project has a name there.
     """
+
+    def named(thing: FlowClassifier | PortChain) -> str:
+        return label(thing) if thing.project_id == source.project_id else "of another project"
+
     for destination in destinations:
         if destination.correlation != source.correlation:
             raise Violation(
                 attribute,
-                f"chain {label(destination)} has correlation {destination.correlation}, "
+                f"chain {named(destination)} has correlation {destination.correlation}, "
                 f"{label(source)} before it has {source.correlation}",
             )
     for one, other in combinations(destinations, 2):
@@ -325,8 +337,8 @@ def check_branch(
             if overlap(_from_any_port(first), _from_any_port(second)):
                 raise Violation(
                     attribute,
-                    f"a packet that leaves {label(source)} could enter {label(one)} by flow "
-                    f"classifier {label(first)} and {label(other)} by {label(second)}; logical "
+                    f"a packet that leaves {label(source)} could enter port chain {named(one)} by flow "
+                    f"classifier {named(first)} and port chain {named(other)} by {named(second)}; logical "
                     "source ports do not count there",
                 )
 

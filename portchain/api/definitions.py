@@ -165,6 +165,28 @@ def _tap() -> SimpleNamespace:
     )
 
 
+def _sharing() -> SimpleNamespace:
+    shared = {
+        "allow_post": False,
+        "allow_put": False,
+        "is_visible": True,
+        "convert_to": converters.named("shared", lib_converters.convert_to_boolean),
+        "required_by_policy": True,
+        "is_filter": True,
+        "is_sort_key": False,
+    }
+    return SimpleNamespace(
+        ALIAS="port-pair-group-sharing",
+        NAME="Shared Port Pair Groups",
+        DESCRIPTION="Lets port pair groups be shared with projects by RBAC policies",
+        UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
+        RESOURCE_ATTRIBUTE_MAP={sfc.PORT_PAIR_GROUPS: {"shared": shared}},
+        SUB_RESOURCE_ATTRIBUTE_MAP={},
+        REQUIRED_EXTENSIONS=[sfc.ALIAS],
+        OPTIONAL_EXTENSIONS=["rbac-policies"],
+    )
+
+
 def _service_graph() -> SimpleNamespace:
     attributes = {
         name: copy.deepcopy(sfc.RESOURCE_ATTRIBUTE_MAP[sfc.PORT_CHAINS][name])
@@ -195,5 +217,6 @@ SFC = _sfc()
 FLOW_CLASSIFIER = _flow_classifier()
 PORT_CHAIN_STATUS = _port_chain_status()
 PORT_PAIR_FUNCTION_KIND = _port_pair_function_kind()
+SHARING = _sharing()
 SERVICE_GRAPH = _service_graph()
 TAP = _tap()

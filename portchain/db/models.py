@@ -8,7 +8,10 @@ import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from neutron.db import models_v2  # noqa: F401 - the ports that our foreign keys refer to
+from neutron.db import (
+    models_v2,  # noqa: F401 - the ports that our foreign keys refer to
+    rbac_db_models,
+)
 from neutron_lib.db import constants as size
 from neutron_lib.db import model_base, standard_attr
 from oslo_db.sqlalchemy import types
@@ -89,6 +92,23 @@ class PortPairGroup(standard_attr.HasStandardAttributes, _Named, model_base.BASE
     members: Mapped[list["GroupPair"]] = orm.relationship(
         lazy="selectin", order_by="GroupPair.position", passive_deletes="all"
     )
+    rbac_entries: Mapped[list["PortPairGroupRBAC"]] = orm.relationship(
+        lazy="selectin", passive_deletes="all"
+    )
+
+
+class PortPairGroupRBAC(rbac_db_models.RBACColumns, model_base.BASEV2):
+    """A project that a group is shared with, in the form Neutron's RBAC policies demand."""
+
+    __tablename__ = "portchain_port_pair_group_rbacs"
+    object_type = "port_pair_group"
+
+    object_id: Mapped[str] = _reference("portchain_port_pair_groups.id", "CASCADE")
+
+    @staticmethod
+    def get_valid_actions() -> tuple[str, ...]:
+        """Return the actions a policy can allow."""
+        return (rbac_db_models.ACCESS_SHARED,)
 
 
 class GroupPair(model_base.BASEV2):

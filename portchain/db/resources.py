@@ -11,7 +11,7 @@ from neutron_lib.db import utils as db_utils
 from sqlalchemy import orm
 
 from portchain import errors, model
-from portchain.db import convert, models
+from portchain.db import convert, models, sharing
 
 _LARGEST_PAGE = 2**31 - 1  # a larger number would not fit into the query
 
@@ -59,9 +59,13 @@ def require(context: Any, resource: Resource, wanted: Iterable[str]) -> None:
     """
     names = list(wanted)
     if names:
-        query = model_query.query_with_hooks(context, resource.model, field="id")
-        found = {row.id for row in query.filter(resource.model.id.in_(names))}
-        _raise_if_missing(resource, names, found)
+        _raise_if_missing(resource, names, visible(context, resource, names))
+
+
+def visible(context: Any, resource: Resource, wanted: Iterable[str]) -> set[str]:
+    """Return those of some ids that exist and that the caller may see."""
+    query = model_query.query_with_hooks(context, resource.model, field="id")
+    return {row.id for row in query.filter(resource.model.id.in_(list(wanted)))}
 
 
 def find(context: Any, resource: Resource, wanted: Iterable[str]) -> dict[str, Any]:
@@ -90,9 +94,14 @@ def find_one(context: Any, resource: Resource, wanted: str) -> Any:
     return find(context, resource, [wanted])[wanted]
 
 
-def show(resource: Resource, row: Any, fields: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return what the API shows of a row."""
-    return db_utils.resource_fields(resource.show(row), fields)
+def show(
+    context: Any, resource: Resource, row: Any, fields: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return what the API shows the caller of a row."""
+    shown = resource.show(row)
+    if resource is PORT_PAIR_GROUP:
+        shown["shared"] = sharing.shared_with(row, context.project_id)
+    return db_utils.resource_fields(shown, fields)
 
 
 def show_many(
@@ -113,7 +122,7 @@ def show_many(
     return model_query.get_collection(
         context,
         resource.model,
-        lambda row, wanted: show(resource, row, wanted),
+        lambda row, wanted: show(context, resource, row, wanted),
         filters=filters,
         fields=fields,
         sorts=list(sorts) if sorts else None,
@@ -207,12 +216,13 @@ def _may_overlap(
     return sa.and_(table.ethertype == classifier.ethertype, sources)
 
 
-def find_pair(session: Any, ingress: str, egress: str) -> models.PortPair | None:
-    """Return the pair of two ports, whoever owns it."""
+def find_pair(session: Any, ingress: str, egress: str) -> str | None:
+    """Return the id of the pair of two ports, whoever owns it."""
     table = models.PortPair
-    return session.scalars(
-        sa.select(table).where(table.ingress == ingress, table.egress == egress)
-    ).first()
+    found: str | None = session.scalar(
+        sa.select(table.id).where(table.ingress == ingress, table.egress == egress)
+    )
+    return found
 
 
 def groups_of_pairs(session: Any, pair_ids: Iterable[str]) -> dict[str, str]:
@@ -262,19 +272,24 @@ def with_graphs(session: Any, chain_ids: Iterable[str]) -> set[str]:
     return {*given, *session.scalars(query)}
 
 
-def users_of_port(session: Any, port_id: str) -> str | None:
-    """Return a description of what needs a Neutron port, None if nothing does."""
+def users_of_port(context: Any, port_id: str) -> str | None:
+    """Return a description of what needs a Neutron port, None if nothing does.
+
+    What belongs to other projects than the caller's has no name in it.
+    """
     pair, fc = models.PortPair, models.FlowClassifier
     query = sa.union_all(
-        sa.select(sa.literal("port pair").label("kind"), pair.id, pair.name).where(
+        sa.select(sa.literal("port pair").label("kind"), pair.id, pair.name, pair.project_id).where(
             sa.or_(pair.ingress == port_id, pair.egress == port_id)
         ),
-        sa.select(sa.literal("flow classifier").label("kind"), fc.id, fc.name).where(
+        sa.select(sa.literal("flow classifier").label("kind"), fc.id, fc.name, fc.project_id).where(
             sa.or_(fc.logical_source_port == port_id, fc.logical_destination_port == port_id)
         ),
     )
-    found = [
-        f"{kind} {name} ({an_id})" if name else f"{kind} {an_id}"
-        for kind, an_id, name in session.execute(query)
-    ]
-    return ", ".join(found) or None
+    found = []
+    for kind, an_id, name, owner in context.session.execute(query):
+        if not context.is_admin and owner != context.project_id:
+            found.append(f"a {kind} of another project")
+        else:
+            found.append(f"{kind} {name} ({an_id})" if name else f"{kind} {an_id}")
+    return ", ".join(sorted(set(found))) or None

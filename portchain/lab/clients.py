@@ -60,16 +60,17 @@ def http_session(lab: layout.Layout) -> requests.Session:
     return made
 
 
-def connect(lab: layout.Layout, user: str) -> openstack.connection.Connection:
+def connect(lab: layout.Layout, user: str, project: str = "") -> openstack.connection.Connection:
     """An openstacksdk connection that works from outside the lab's namespaces.
 
-    :param user: ``demo`` or ``admin``.
+    :param user: ``demo`` or ``admin``, or one that somebody has made with the lab's password.
+    :param project: the name of the user's project; the user's own name if it is empty.
     """
     auth = identity.V3Password(
         auth_url=layout.KEYSTONE_URL,
         username=user,
         password=layout.PASSWORD,
-        project_name=user,
+        project_name=project or user,
         user_domain_name="Default",
         project_domain_name="Default",
     )

@@ -18,9 +18,19 @@ _ACTIONS = {
 }
 
 
-def list_rules() -> list[policy.DocumentedRuleDefault]:
+def list_rules() -> list[policy.RuleDefault]:
     """Return the rules for Neutron's policy engine and for oslo.policy's generators."""
-    return [*_resource_rules(), _STATUS_REASON]
+    return [_SHARED, *_resource_rules(), _STATUS_REASON]
+
+
+_SHARED = policy.RuleDefault(
+    name="shared_port_pair_groups",
+    check_str="field:port_pair_groups:shared=True",
+    description="Port pair groups that an RBAC policy shares with the caller's project",
+)
+_OTHER_CHECKS = {
+    "get_port_pair_group": f"({personas.ADMIN_OR_PROJECT_READER}) or rule:{_SHARED.name}"
+}
 
 
 _STATUS_REASON = policy.DocumentedRuleDefault(
@@ -39,7 +49,7 @@ def _resource_rules() -> list[policy.DocumentedRuleDefault]:
     return [
         policy.DocumentedRuleDefault(
             name=f"{action}_{resource}",
-            check_str=check,
+            check_str=_OTHER_CHECKS.get(f"{action}_{resource}", check),
             scope_types=["project"],
             description=description.format(words),
             operations=[

@@ -247,7 +247,7 @@ def _why_unusable(pair: PortPair, ports: Mapping[str, Port]) -> str:
 
 def _obstacles(snapshot: ChainSnapshot, path: Path) -> Iterator[str]:
     for group in _without_takers(snapshot, path, tap=False):
-        yield f"{_named(group)} has no pair that takes traffic ({_why_nobody(group, snapshot.ports)})"
+        yield f"{_named(group)} has no pair that takes traffic{_why_nobody(snapshot, group)}"
     for before, entry in zip(snapshot.predecessors, path.entries, strict=True):
         if not entry.senders:
             yield f"No function of the last group of {before.name or before.id}, the port chain before, is bound to a host"
@@ -258,7 +258,7 @@ def _obstacles(snapshot: ChainSnapshot, path: Path) -> Iterator[str]:
 def _cautions(snapshot: ChainSnapshot, path: Path) -> Iterator[str]:
     """A tap is passive: one that is away does not hold the traffic up."""
     for group in _without_takers(snapshot, path, tap=True):
-        yield f"{_named(group)} gets no copies ({_why_nobody(group, snapshot.ports)})"
+        yield f"{_named(group)} gets no copies{_why_nobody(snapshot, group)}"
 
 
 def _without_takers(snapshot: ChainSnapshot, path: Path, tap: bool) -> Iterator[PortPairGroup]:
@@ -271,9 +271,12 @@ def _named(group: PortPairGroup) -> str:
     return f"Port pair group {group.name or group.id}"
 
 
-def _why_nobody(group: PortPairGroup, ports: Mapping[str, Port]) -> str:
+def _why_nobody(snapshot: ChainSnapshot, group: PortPairGroup) -> str:
+    """In brackets; empty for a group of another project: whom it is shared with sees no pairs, ports and hosts."""
+    if group.project_id != snapshot.chain.project_id:
+        return ""
     reasons = (
-        f"{pair.name or pair.id}: {_why_unusable(pair, ports) or 'its weight is 0'}"
+        f"{pair.name or pair.id}: {_why_unusable(pair, snapshot.ports) or 'its weight is 0'}"
         for pair in group.port_pairs
     )
-    return "; ".join(reasons) or "it is empty"
+    return f" ({'; '.join(reasons) or 'it is empty'})"

@@ -1,0 +1,159 @@
+"""Port pair groups that a provider shares with its tenants, and what nobody may see or use."""
+
+from typing import Any
+
+from oslo_utils import uuidutils
+
+from tests.unit.api.base import OTHER_PROJECT, PROJECT, ApiTestCase
+
+TENANT = {"project": OTHER_PROJECT}
+
+
+class SharingTest(ApiTestCase):
+    """PROJECT provides a group; OTHER_PROJECT borrows it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.net = self.network()
+        self.group_id = self.group(self.net, name="firewall")["id"]
+
+    def share(self, target: str = OTHER_PROJECT, *, expect: int = 201, **as_: str) -> str:
+        """Share the group; return the policy's id."""
+        policy = {
+            "object_type": "port_pair_group",
+            "object_id": self.group_id,
+            "action": "access_as_shared",
+            "target_tenant": target,
+        }
+        response = self.call("POST", "/rbac-policies", {"rbac_policy": policy}, **as_)
+        assert response.status_int == expect, response.text
+        return str(response.json.get("rbac_policy", {}).get("id", ""))
+
+    def revoke(self, policy: str, expect: int = 204) -> str:
+        response = self.call("DELETE", f"/rbac-policies/{policy}")
+        assert response.status_int == expect, response.text
+        return str(response.text)
+
+    def borrow(self, **attributes: Any) -> Any:
+        return self.create(
+            "port_chain", as_=TENANT, **{"port_pair_groups": [self.group_id]} | attributes
+        )
+
+    def test_only_whom_it_is_shared_with_sees_and_uses_it(self) -> None:
+        self.borrow(expect=404)
+        self.show("port_pair_group", self.group_id, expect=404, **TENANT)
+        self.share(uuidutils.generate_uuid())
+        self.borrow(expect=404)
+        assert self.list_all("port_pair_group", **TENANT) == []
+        self.share()
+        shown = self.show("port_pair_group", self.group_id, **TENANT)
+        assert (shown["name"], shown["shared"]) == ("firewall", True)
+        assert self.list_all("port_pair_group", **TENANT) == [shown]
+        assert self.list_all("port_pair_group", "shared=true", **TENANT) == [shown]
+        assert self.show("port_pair_group", self.group_id)["shared"] is False
+        assert self.borrow()["port_pair_groups"] == [self.group_id]
+
+    def test_everybody(self) -> None:
+        self.share("*", expect=403)  # Neutron's own rule: only an administrator may
+        self.share("*", roles="admin")
+        assert self.show("port_pair_group", self.group_id)["shared"] is True
+        self.borrow()
+
+    def test_the_borrower_changes_nothing(self) -> None:
+        self.share()
+        for change in ({"name": "mine"}, {"port_pairs": []}):
+            self.update("port_pair_group", self.group_id, expect=403, as_=TENANT, **change)
+        self.delete("port_pair_group", self.group_id, expect=403, **TENANT)
+        (pair,) = self.show("port_pair_group", self.group_id)["port_pairs"]
+        self.show("port_pair", pair, expect=404, **TENANT)
+        self.share(uuidutils.generate_uuid(), expect=400, **TENANT)
+
+    def test_what_is_used_stays_shared(self) -> None:
+        policy = self.share()
+        chain = self.borrow()["id"]
+        message = self.revoke(policy, expect=409)
+        assert chain not in message
+        self.delete("port_chain", chain, **TENANT)
+        self.revoke(policy)
+        self.borrow(expect=404)
+
+    def test_the_owners_own_use_does_not_keep_it_shared(self) -> None:
+        policy = self.share("*", roles="admin")
+        self.create("port_chain", port_pair_groups=[self.group_id])
+        response = self.call("DELETE", f"/rbac-policies/{policy}", roles="admin")
+        assert response.status_int == 204, response.text
+
+    def test_owners_and_borrowers_do_not_see_each_others_resources(self) -> None:
+        self.share()
+        chain = self.borrow(name="secret", chain_parameters={"correlation": "nsh"})
+        message = self.delete("port_pair_group", self.group_id, expect=409)["message"]
+        assert "a port chain of another project" in message
+        aware = self.pair(
+            self.net, "vm2", name="hidden", service_function_parameters={"correlation": "mpls"}
+        )["id"]
+        error = self.update("port_pair_group", self.group_id, expect=400, port_pairs=[aware])
+        for word in ("secret", chain["id"]):
+            assert word not in message + error["message"]
+        self.delete("port_chain", chain["id"], **TENANT)
+        self.update("port_pair_group", self.group_id, port_pairs=[aware])
+        error = self.borrow(expect=400, chain_parameters={"correlation": "nsh"})
+        assert "correlation" in error["message"]
+        for word in ("hidden", aware):
+            assert word not in error["message"]
+
+    def test_changes_reach_the_borrowers_chains(self) -> None:
+        self.share()
+        chain = self.borrow()["id"]
+        more = self.pair(self.net, "vm2")["id"]
+        self.update("port_pair_group", self.group_id, port_pairs=[more])
+        assert self.show("port_chain", chain, **TENANT)["status"] == "ACTIVE"
+
+
+class UsablePortsTest(ApiTestCase):
+    """What belongs to somebody else is not used, even where it can be seen."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.net = self.network()
+        policy = {
+            "object_type": "network",
+            "object_id": self.net,
+            "action": "access_as_shared",
+            "target_tenant": OTHER_PROJECT,
+        }
+        assert self.call("POST", "/rbac-policies", {"rbac_policy": policy}).status_int == 201
+        self.mine = self.port(self.net, "vm")
+        self.theirs = self.port(self.net, "vm", **TENANT)
+
+    def refused(self, resource: str, expect: int, **attributes: Any) -> str:
+        before = self.rows()
+        error = self.create(resource, expect=expect, **attributes)
+        assert self.rows() == before
+        return str(error["message"])
+
+    def test_ports_on_a_shared_network(self) -> None:
+        """Its owner sees all ports on it, the others only theirs."""
+        for attribute, wanted in (
+            ("egress", {"ingress": self.mine, "egress": self.theirs}),
+            ("ingress", {"ingress": self.theirs, "egress": self.mine}),
+        ):
+            assert attribute in self.refused("port_pair", 400, **wanted)
+            self.refused("port_pair", 404, as_=TENANT, **wanted)
+        for attribute in ("logical_source_port", "logical_destination_port"):
+            wanted = {attribute: self.theirs}
+            assert attribute in self.refused("flow_classifier", 400, **wanted)
+            self.refused("flow_classifier", 404, as_=TENANT, **{attribute: self.mine})
+        self.create("port_pair", ingress=self.mine, egress=self.mine)
+        self.create("port_pair", as_=TENANT, ingress=self.theirs, egress=self.theirs)
+
+    def test_who_needs_a_port(self) -> None:
+        admin = {"roles": "admin"}
+        pair = self.create(
+            "port_pair", as_=admin, name="secret", ingress=self.theirs, egress=self.theirs
+        )
+        assert pair["project_id"] == PROJECT
+        response = self.call("DELETE", f"/ports/{self.theirs}", **TENANT)
+        assert response.status_int == 409
+        assert "a port pair of another project" in response.text
+        assert "secret" not in response.text
+        assert pair["id"] not in response.text

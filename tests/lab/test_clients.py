@@ -42,7 +42,7 @@ def ports(lab: Lab) -> Iterator[Ports]:
         for name, machine in PORTS.items()
     }
     yield Ports({name: port.id for name, port in made.items()} | {"net1": net.id})
-    for kind in ("port_chain", "port_pair_group", "port_pair", "flow_classifier"):
+    for kind in ("service_graph", "port_chain", "port_pair_group", "port_pair", "flow_classifier"):
         for one in cloud.get(f"/sfc/{kind}s").json()[f"{kind}s"]:
             cloud.delete(f"/sfc/{kind}s/{one['id']}")
     for port in cloud.ports(network_id=net.id):
@@ -190,11 +190,11 @@ OPENSTACK: Steps = [
     ("sfc port pair group list --long", [{"Port Pair": ["PP1", "PP2"]}, {"Description": "last"}]),
     (
         "sfc port chain create PC1 --port-pair-group PG1 --flow-classifier FC1 "
-        "--description first --chain-parameters correlation=mpls,symmetric=true",
+        "--description first --chain-parameters correlation=mpls,symmetric=false",
         {
             "Port Pair Groups": ["PG1"],
             "Flow Classifiers": ["FC1"],
-            "Chain Parameters": {"correlation": "mpls", "symmetric": True},
+            "Chain Parameters": {"correlation": "mpls", "symmetric": False},
         },
     ),
     ("sfc port chain list", [{"Name": "PC1", "Status": "DOWN"}]),
@@ -210,7 +210,17 @@ OPENSTACK: Steps = [
     ("sfc port chain unset PC2 --all-flow-classifier", None),
     ("sfc port chain set PC2 --no-flow-classifier --flow-classifier FC1", None),
     ("sfc port chain show PC2", {"Flow Classifiers": ["FC1"]}),
-    ("sfc port chain delete PC2", None),
+    ("sfc port chain create PC3 --port-pair-group PG3", {"Port Pair Groups": ["PG3"]}),
+    (
+        "sfc service graph create SG1 --branching-point PC2:PC3 --description first",
+        {"Branching Points": {"PC2": ["PC3"]}, "Description": "first"},
+    ),
+    ("sfc service graph set SG1 --name SG2 --description other", None),
+    ("sfc service graph show SG2", {"Branching Points": {"PC2": ["PC3"]}, "Description": "other"}),
+    ("sfc service graph list", [{"Name": "SG2"}]),
+    ("sfc service graph list --long", [{"Description": "other"}]),
+    ("sfc service graph delete SG2", None),
+    ("sfc port chain delete PC2 PC3", None),
     ("sfc port chain list", []),
     ("sfc port pair group unset PG1 --all-port-pair", None),
     ("sfc port pair group show PG1", {"Port Pair": []}),
@@ -234,8 +244,7 @@ def test_every_command_of_openstack_sfc_is_in_the_table() -> None:
         for name in commands
         if any(line.startswith(f"{name} ") or line == name for line in lines)
     }
-    # The API has no service graphs yet.
-    assert commands - tried == {name for name in commands if "service graph" in name}
+    assert commands == tried
     assert len(commands) == 27
 
 
@@ -313,29 +322,40 @@ def test_neutron_says_what_is_wrong(lab: Lab, ports: Ports) -> None:
 # Libraries
 
 
+def attributes(
+    kind: str, network: Any, ids: Mapping[str, str], made: Mapping[str, str]
+) -> dict[str, Any]:
+    """What to create a resource with, made of those that were created before."""
+    if kind == "flow_classifier":
+        return {"protocol": "tcp", "logical_source_port": ids["p1"]}
+    if kind == "port_pair":
+        return {"ingress": ids["p1"], "egress": ids["p2"]}
+    if kind == "port_pair_group":
+        return {"port_pairs": [made["port_pair"]]}
+    if kind == "port_chain":
+        return {
+            "port_pair_groups": [made["port_pair_group"]],
+            "flow_classifiers": [made["flow_classifier"]],
+            "chain_parameters": {"symmetric": False},
+        }
+    group = network.create_sfc_port_pair_group(name="of another chain")
+    following = network.create_sfc_port_chain(port_pair_groups=[group.id])
+    return {"port_chains": {made["port_chain"]: [following.id]}}
+
+
+SDK_KINDS = ("flow_classifier", "port_pair", "port_pair_group", "port_chain", "service_graph")
+
+
 def test_openstacksdk(lab: Lab, ports: Ports) -> None:
     network = lab.sdk("demo").network
-    ids = ports.ids
-    made = {}
-    for kind, attributes in (
-        ("flow_classifier", lambda: {"protocol": "tcp", "logical_source_port": ids["p1"]}),
-        ("port_pair", lambda: {"ingress": ids["p1"], "egress": ids["p2"]}),
-        ("port_pair_group", lambda: {"port_pairs": [made["port_pair"]]}),
-        (
-            "port_chain",
-            lambda: {
-                "port_pair_groups": [made["port_pair_group"]],
-                "flow_classifiers": [made["flow_classifier"]],
-                "chain_parameters": {"symmetric": True},
-            },
-        ),
-    ):
+    made: dict[str, str] = {}
+    for kind in SDK_KINDS:
         call = {
             verb: getattr(network, f"{verb}_sfc_{kind}")
-            for verb in ("create", "find", "get", "update", "delete")
+            for verb in ("create", "find", "get", "update")
         }
         every = getattr(network, f"sfc_{kind}s")
-        given = attributes()
+        given = attributes(kind, network, ports.ids, made)
         created = call["create"](name=f"one {kind}", **given)
         made[kind] = created.id
         found = call["find"](f"one {kind}", ignore_missing=False)
@@ -347,7 +367,7 @@ def test_openstacksdk(lab: Lab, ports: Ports) -> None:
         assert list(every(name="other")) == []
         assert call["update"](created.id, description="changed").description == "changed"
         assert call["get"](created.id).description == "changed"
-    for kind in reversed(made):
+    for kind in reversed(SDK_KINDS):
         with pytest.raises(sdk_exceptions.NotFoundException):
             getattr(network, f"get_sfc_{kind}")("00000000-0000-0000-0000-000000000000")
         getattr(network, f"delete_sfc_{kind}")(made[kind], ignore_missing=False)

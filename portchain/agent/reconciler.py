@@ -7,7 +7,7 @@ switch and compares with that instead. A rule that is right is never touched.
 
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -40,6 +40,8 @@ class Switch(Protocol):
     def inspect(self) -> LocalSwitch: ...
 
     def dump(self) -> list[Entry]: ...
+
+    def bound(self, limits: Mapping[int, int]) -> None: ...
 
     def apply(self, batch: Batch) -> None: ...
 
@@ -265,6 +267,7 @@ class Reconciler:
         try:
             for batch in batches:
                 self._switch.apply(batch)
+            self._switch.bound(pipeline.LIMITS if self._plans else {})
         except Exception:
             self._in_sync = False
             raise

@@ -16,6 +16,7 @@ from portchain.agent.floods import Floods
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Entry, Flow, FlowKey, parse_dump
 from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch, PhysicalBridge
+from portchain.dataplane.pipeline import LIMITS, REG_STEP
 
 LOG = log.getLogger(__name__)
 
@@ -90,6 +91,34 @@ class OpenVSwitch:
             )
             found += parse_dump(bridge, text)
         return found
+
+    def bound(self, limits: Mapping[int, int]) -> None:
+        """Limit what tables of br-int can hold, so that what the switch learns cannot fill its memory.
+
+        A full table forgets first what would be forgotten next, of the hop that has learned most.
+
+        :param limits: table -> number of rules; tables that are not in it are not limited.
+        :raises Exception: of ovsdbapp, when the database refuses or does not answer.
+        """
+        bridge = self._bridges[Bridge.INT]
+        database, name = bridge.ovsdb, bridge.br_name
+        present = database.db_get("Bridge", name, "flow_tables").execute(check_error=True)
+        missing = limits.keys() - present.keys()
+        surplus = LIMITS.keys() & present.keys() - limits.keys()
+        with database.transaction(check_error=True) as change:
+            for number in missing:
+                row = change.add(
+                    database.db_create(
+                        "Flow_Table",
+                        name="port_chain",
+                        flow_limit=limits[number],
+                        overflow_policy="evict",
+                        groups=[f"NXM_NX_{REG_STEP.upper()}[]"],
+                    )
+                )
+                change.add(database.db_set("Bridge", name, ("flow_tables", {number: row})))
+            for number in surplus:
+                change.add(database.db_remove("Bridge", name, "flow_tables", number))
 
     def apply(self, batch: Batch) -> None:
         """Carry out a batch. Its rules go as one bundle: all of them or, when this raises, none.

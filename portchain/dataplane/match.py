@@ -60,7 +60,7 @@ def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> l
     """
     source_field, destination_field = _ADDRESS_FIELDS[classifier.ethertype]
     choices = [
-        [_protocol_words(classifier)],
+        [protocol_words(classifier.ethertype, classifier.protocol)],
         _prefix_words(source_field, tuple(sources) or classifier.source_prefixes),
         _prefix_words(destination_field, classifier.destination_prefixes),
         _port_words("tp_src", classifier.source_ports),
@@ -86,11 +86,10 @@ def addresses_within(addresses: Iterable[str], classifier: Classifier) -> Iterat
             yield str(ipaddress.ip_network(address))
 
 
-def _protocol_words(classifier: Classifier) -> tuple[str, ...]:
-    word = _WORDS.get((classifier.ethertype, classifier.protocol))
-    if word is not None:
-        return (word,)
-    return (_WORDS[classifier.ethertype, None], f"nw_proto={classifier.protocol}")
+def protocol_words(ethertype: str, protocol: int | None) -> tuple[str, ...]:
+    """Match packets of an ethertype and, unless it is None, an IP protocol."""
+    word = _WORDS.get((ethertype, protocol))
+    return (word,) if word is not None else (_WORDS[ethertype, None], f"nw_proto={protocol}")
 
 
 def _prefix_words(name: str, prefixes: Iterable[str]) -> list[tuple[str, ...]]:

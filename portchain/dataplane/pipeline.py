@@ -16,10 +16,17 @@ REG_STEP = "reg8"
 """Where in which chain the packet is: hop index << 24 | path label."""
 
 REG_TARGET = "reg9"
-"""Before BALANCE the hash slot (7 bits), after it the first 32 bits of the chosen pair's id."""
+"""The first 32 bits of the chosen pair's id; 0 while none is chosen."""
 
 REG_SET = "reg10"
-"""The set of weighted pairs to balance over."""
+"""The set of weighted pairs to balance over; 0 if the flow was remembered, and nothing is left to decide."""
+
+REG_SLOT = "reg11"
+"""The hash slot of the flow (7 bits)."""
+
+REG_DIGEST = "pkt_reg5"
+REG_DIGEST_HALVES = (REG_SET, REG_SLOT)
+"""Both in one register of 64 bits, before either is written: what several fields are hashed to, one beside the other."""
 
 # Neutron's openvswitch firewall: the port a packet came from, and its network's local VLAN.
 REG_NEUTRON_PORT = "reg5"
@@ -73,6 +80,8 @@ class Table:
     :param successors: names of the tables our rules may go on to.
     :param outputs: whether our rules may send the packet out.
     :param neutron: whether the table is Neutron's and our rules are guests in it.
+    :param teaches: names of the tables that our rules may make the switch learn entries in.
+    :param limit: how many rules the table may hold before it forgets learned ones; None for any number.
     """
 
     name: str
@@ -83,21 +92,13 @@ class Table:
     successors: frozenset[str] = frozenset()
     outputs: bool = False
     neutron: bool = False
+    teaches: frozenset[str] = frozenset()
+    limit: int | None = None
 
 
-_HEADERS = {
-    "ip",
-    "ipv6",
-    "tcp",
-    "tcp6",
-    "udp",
-    "udp6",
-    "sctp",
-    "sctp6",
-    "icmp",
-    "icmp6",
-    "nw_proto",
-}
+_HEADERS = frozenset(
+    {"ip", "ipv6", "nw_proto", "tcp", "tcp6", "udp", "udp6", "sctp", "sctp6", "icmp", "icmp6"}
+)
 _CLASSIFIED = frozenset(
     {"in_port", "dl_dst", "nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst"} | _HEADERS
 )
@@ -164,12 +165,18 @@ TABLES = {
             "HOP",
             Bridge.INT,
             150,
-            _set(REG_STEP),
-            _set(REG_TARGET, REG_SET),
-            _set("BALANCE", "FORWARD"),
+            _HEADERS | {REG_STEP},
+            # The source address is a place to hash in, and put back.
+            _set(REG_TARGET, REG_SET, REG_SLOT, REG_DIGEST, "eth_src"),
+            _set("RECALL", "BALANCE", "REMEMBER", "FORWARD"),
         ),
         Table(
-            "BALANCE", Bridge.INT, 151, _set(REG_SET, REG_TARGET), _set(REG_TARGET), _set("FORWARD")
+            "BALANCE",
+            Bridge.INT,
+            151,
+            _set(REG_SET, REG_TARGET, REG_SLOT),
+            _set(REG_TARGET),
+            _set("REMEMBER", "FORWARD"),
         ),
         Table(
             "FORWARD",
@@ -204,6 +211,21 @@ TABLES = {
             _FRAME_WRITES | _NSH_WRITES,
             outputs=True,
         ),
+        # The memory of flows, br-int: called by the tables above, and they go on where it returns.
+        Table(
+            "RECALL",
+            Bridge.INT,
+            155,
+            frozenset(),  # it holds nothing but what the switch learns
+            limit=1 << 16,
+        ),
+        Table(
+            "REMEMBER",
+            Bridge.INT,
+            156,
+            _HEADERS | {REG_STEP, REG_TARGET},
+            teaches=_set("RECALL"),
+        ),
         # Guests in Neutron's tables, br-tun.
         Table(
             "TUNNEL_SWITCHING",
@@ -227,6 +249,9 @@ TABLES = {
     )
 }
 
+LIMITS = {table.number: table.limit for table in TABLES.values() if table.limit is not None}
+"""How many rules tables of br-int may hold."""
+
 _BY_PLACE = {(table.bridge.kind, table.number): table for table in TABLES.values()}
 
 
@@ -249,6 +274,7 @@ class Priority:
     STRAY = 300  # chain frames nobody here waits for, and what pretends to be one
     FROM_TUNNEL = 299  # chain frames from any tunnel: below what says more of br-int's own
     NOT_OF_A_CHAIN = 299  # from a function that bridges
+    STEP_BY_PORTS = 11  # packets with the ports that lb_fields names
     STEP = 10
     BRANCH = (
         20  # into a chain that follows in a service graph; below it, the way of what none takes
@@ -257,10 +283,9 @@ class Priority:
 
 # --- Checking.
 
-_SET_FIELD = re.compile(r"set_field:[^,]*->(\w+)")
-_MOVE = re.compile(r"move:\w+\[\]->NXM_OF_(\w+)\[\]")
+_WRITE = re.compile(r"(?:->|pop:|multipath\((?:\w+,){5})(?:NXM_OF_|NXM_NX_|OXM_OF_)?(\w+)")
+_LEARN = re.compile(r"learn\(table=(\d+),[^)]*\)")
 _GOTO = re.compile(r"(?:goto_table:|resubmit\(,)(\d+)")
-_MULTIPATH = re.compile(r"multipath\([^)]*NXM_NX_(REG\d+)")
 _OUTPUT = re.compile(r"(?:^|[,(])(?:output:\d+|in_port|NORMAL)(?:[,)]|$)", re.ASCII)
 
 
@@ -281,14 +306,14 @@ def _check(flow: Flow) -> None:
     table = _BY_PLACE.get((flow.key.bridge.kind, flow.key.table))
     if table is None:
         raise UndeclaredFlowError(f"no such table: {flow}")
-    written = set(_SET_FIELD.findall(flow.actions))
-    written |= {register.lower() for register in _MULTIPATH.findall(flow.actions)}
-    written |= {field.lower() for field in _MOVE.findall(flow.actions)}
+    taught = {_name(table.bridge, int(number)) for number in _LEARN.findall(flow.actions)}
+    written = {name.lower() for name in _WRITE.findall(_LEARN.sub("", flow.actions))}
     successors = {_name(table.bridge, int(number)) for number in _GOTO.findall(flow.actions)}
     found = (
         ("match", {word.partition("=")[0] for word in flow.key.match}, table.matches),
         ("write", written, table.writes),
         ("successor", successors, table.successors),
+        ("learned table", taught, table.teaches),
         (
             "output",
             {"output"} if _OUTPUT.search(flow.actions) else set(),

@@ -20,14 +20,6 @@ CHAIN_MAC = "0e:70:6f:72:74:63"
 WIRE_MACS = "dl_src=0e:00:00:00:00:00/ff:00:00:00:00:00"
 """Frames with a source address as ``wire_mac`` makes them."""
 
-# lb_fields the switch can hash by alone; the empty set is the whole 5-tuple, the same for both directions of a flow.
-HASH_FIELDS = {
-    frozenset[str](): "symmetric_l3l4+udp",
-    frozenset({"eth_src"}): "eth_src",
-    frozenset({"ip_src"}): "nw_src",
-    frozenset({"ip_dst"}): "nw_dst",
-}
-
 
 def frame_match(label: int, mac: str) -> tuple[str, ...]:
     """A chain frame between hosts: the label says the chain, the outer destination the port."""
@@ -49,6 +41,11 @@ def set_field(value: int, register: str) -> str:
 
 def goto(name: str) -> str:
     return f"goto_table:{TABLES[name].number}"
+
+
+def call(name: str) -> str:
+    """Do what a table says and come back."""
+    return f"resubmit(,{TABLES[name].number})"
 
 
 def rule(

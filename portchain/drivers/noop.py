@@ -4,12 +4,9 @@ example of a driver.
 
 from typing import Any
 
+from portchain.dataplane.compile.spread import FIELD_SETS
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.model import ChainSnapshot
-
-_LB_FIELDS = tuple(
-    f"{layer}_{side}" for layer in ("eth", "ip", "tcp", "udp") for side in ("src", "dst")
-)
 
 
 class NoopDriver(PortChainDriver):
@@ -19,10 +16,7 @@ class NoopDriver(PortChainDriver):
     capabilities = Capabilities(
         chain_correlations=frozenset({"mpls", "nsh"}),
         pair_correlations=frozenset({None, "mpls", "nsh"}),
-        lb_fields=frozenset(
-            frozenset(field for bit, field in enumerate(_LB_FIELDS) if number >> bit & 1)
-            for number in range(2 ** len(_LB_FIELDS))
-        ),
+        lb_fields=FIELD_SETS,
         symmetric=True,
         n_tuple_mapping=True,
         function_kinds=frozenset({"l3", "l2"}),

@@ -1,11 +1,15 @@
 """Traffic between virtual machines, made by sockets that live in their namespaces."""
 
 import contextlib
+import fcntl
+import os
 import socket
 import struct
+import termios
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from types import TracebackType
 from typing import Self
@@ -129,6 +133,10 @@ def _state(sock: socket.socket) -> int:
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
 
+def _is_acknowledged(sock: socket.socket) -> bool:
+    return fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)) == bytes(4)
+
+
 def _read_all(sock: socket.socket) -> bytes:
     data = b""
     while part := sock.recv(1024):
@@ -163,6 +171,68 @@ def tcp_connections(
         )
         for number in range(count)
     ]
+
+
+class Conversations:
+    """TCP connections that stay open inside its context; every one can ask and be answered again and again.
+
+    :param timeout: seconds for opening a connection, and for each question and each answer.
+    """
+
+    def __init__(
+        self, source: Machine, destination: Machine, port: int, count: int, timeout: float = 10.0
+    ) -> None:
+        self._source, self._destination, self._port = source, destination, port
+        self._count, self._timeout = count, timeout
+        self._open = contextlib.ExitStack()
+        self._ends: list[tuple[socket.socket, socket.socket]] = []
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as opening:
+            listener = opening.enter_context(netns.make_socket(self._destination.namespace))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.settimeout(self._timeout)
+            listener.bind((self._destination.ip, self._port))
+            listener.listen(self._count)
+            for _ in range(self._count):
+                client = opening.enter_context(netns.make_socket(self._source.namespace))
+                client.settimeout(self._timeout)
+                client.bind((self._source.ip, 0))
+                client.connect((self._destination.ip, self._port))
+                server = opening.enter_context(listener.accept()[0])
+                server.settimeout(self._timeout)
+                self._ends.append((client, server))
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def exchange(self) -> list[str]:
+        """Ask and answer once on every connection, until all is acknowledged and nothing is on its way any more.
+
+        :returns: what went wrong, empty if nothing did.
+        """
+        errors = []
+        for client, server in self._ends:
+            question = os.urandom(16)
+            try:
+                client.sendall(question)
+                server.sendall(server.recv(len(question)))
+                if client.recv(len(question)) != question:
+                    errors.append("a wrong answer")
+                for end in (client, server):
+                    wait_for(
+                        partial(_is_acknowledged, end), self._timeout, "acknowledgement", 0.001
+                    )
+            except (OSError, DeadlineError) as failure:
+                errors.append(str(failure))
+        return errors
 
 
 @dataclass(slots=True)

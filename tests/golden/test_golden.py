@@ -41,13 +41,15 @@ def readable(flows, host):
     for rule in flows:
         text = f"{rule.key.bridge} {_by_place(rule)} {rule.key.priority} {','.join(sorted(rule.key.match))} => {rule.actions}"
         text = re.sub(r"goto_table:(\d+)", lambda m: f"goto {names[m[1]]}", text)
+        text = re.sub(r"resubmit\(,(\d+)\)", lambda m: f"call {names[m[1]]}", text)
+        text = re.sub(r"learn\(table=(\d+),", lambda m: f"learn in {names[m[1]]}(", text)
         for number, name in enumerate(PORTS[host], 11):
             text = re.sub(rf"in_port={number}\b", f"in_port=<{name}>", text)
             text = re.sub(rf"output:{number}\b", f"output <{name}>", text)
         for before, after in replacements.items():
             text = text.replace(before, after)
         if rule.key.table == pipeline.TABLES["BALANCE"].number:
-            text = re.sub(r",reg9=\w+ =>", ",reg9=<slot> =>", text)
+            text = re.sub(r"reg11=\w+", "reg11=<slot>", text)
         lines.append(text)
     return "".join(f"{lines.count(line):>3} x {line}\n" for line in sorted(set(lines)))
 

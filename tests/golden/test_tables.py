@@ -26,6 +26,7 @@ workflow where it has one, else of a chain with functions that bridge, of a serv
 [pipeline.md](pipeline.md) says what they are for. This page is made by `tests/golden/test_tables.py` of
 [`portchain/dataplane/pipeline.py`](../portchain/dataplane/pipeline.py) and of rules that the compiler makes.
 """
+LEARNED = {name for table in pipeline.TABLES.values() for name in table.teaches}
 BRIDGES = {
     BridgeKind.INT: "br-int",
     BridgeKind.TUN: "br-tun",
@@ -71,7 +72,7 @@ def page() -> str:
         place.setdefault(rule.key.priority, rule)
     parts = [HEAD]
     for table in pipeline.TABLES.values():
-        rules = found[table.bridge.kind, table.number]
+        rules = found.get((table.bridge.kind, table.number), {})
         parts.append(section(table, [rules[priority] for priority in sorted(rules, reverse=True)]))
     return "\n".join(parts)
 
@@ -86,10 +87,13 @@ def section(table: pipeline.Table, rules: list[Flow]) -> str:
         f"* writes {_words(table.writes)}",
         f"* leads to {_words(table.successors)}"
         + (", or out of the bridge" if table.outputs else ""),
-        "\n```",
-        *(str(rule).partition(" ")[2] for rule in rules),
-        "```\n",
     ]
+    if table.teaches:
+        lines.append(f"* makes the switch learn rules of {_words(table.teaches)}")
+    if table.name in LEARNED:
+        lines.append(f"* holds nothing but what the switch learns, at most {table.limit} rules\n")
+    else:
+        lines += ["\n```", *(str(rule).partition(" ")[2] for rule in rules), "```\n"]
     return "\n".join(lines)
 
 
@@ -106,4 +110,5 @@ def test_the_page_says_what_is() -> None:
 
 def test_every_table_has_an_example() -> None:
     used = {(rule.key.bridge.kind, rule.key.table) for rule in examples()}
-    assert used == {(table.bridge.kind, table.number) for table in pipeline.TABLES.values()}
+    ours = (table for table in pipeline.TABLES.values() if table.name not in LEARNED)
+    assert used == {(table.bridge.kind, table.number) for table in ours}

@@ -3,42 +3,80 @@
 from collections.abc import Iterator
 
 from portchain.dataplane import balance
+from portchain.dataplane.compile import spread
 from portchain.dataplane.compile.here import (
     PathHere,
     UnsupportedPlanError,
     distinct,
     target_number,
 )
+from portchain.dataplane.compile.remember import remember
 from portchain.dataplane.flow import Flow
-from portchain.dataplane.pipeline import REG_SET, REG_TARGET, Priority
+from portchain.dataplane.pipeline import REG_SET, REG_SLOT, REG_TARGET, Priority
 from portchain.dataplane.plan import Hop
-from portchain.dataplane.write import HASH_FIELDS, goto, rule, set_field
+from portchain.dataplane.write import call, goto, rule, set_field
 
 
 def choose(here: PathHere, index: int, hop: Hop) -> Iterator[Flow]:
     """Write the pair that a packet at hop ``index`` is to visit into ``REG_TARGET``.
 
+    A flow that is remembered goes where it went before. Any other is dealt a pair by its hash, and that is remembered.
+
     :raises UnsupportedPlanError: the plan balances by fields this agent does not know.
     """
-    match = (here.at_step(index),)
-    weights = {target.pair_id: target.weight for target in distinct(hop.targets)}
-    slots = balance.deal_slots(weights)
-    if len(set(slots)) <= 1:
-        # Nobody to visit: drop, because a packet that skipped the function would be worse than a lost one.
-        number = (set_field(target_number(slots[0]), REG_TARGET),) if slots else ()
-        yield rule("HOP", Priority.STEP, match, *number, *((goto("FORWARD"),) if slots else ()))
-        return
-    set_number = balance.set_number(weights)
-    if (fields := HASH_FIELDS.get(frozenset(hop.lb_fields))) is None:
+    if frozenset(hop.lb_fields) not in spread.FIELD_SETS:
         msg = f"this agent cannot balance by {', '.join(hop.lb_fields)}"
         raise UnsupportedPlanError(msg)
-    spread = (
-        f"multipath({fields},0,modulo_n,{balance.SLOTS},0,"
-        f"NXM_NX_{REG_TARGET.upper()}[0..{balance.SLOTS.bit_length() - 2}])"
-    )
-    into_set = set_field(set_number, REG_SET)
-    yield rule("HOP", Priority.STEP, match, into_set, spread, goto("BALANCE"))
-    for slot, pair in enumerate(slots):
-        words = (f"{REG_SET}={set_number:#x}", f"{REG_TARGET}={hex(slot) if slot else 0}")
-        number = (set_field(target_number(pair), REG_TARGET),)
-        yield rule("BALANCE", Priority.STEP, words, *number, goto("FORWARD"))
+    targets = tuple(distinct(hop.targets))
+    if not targets:
+        # Nobody to visit: drop, because a packet that skipped the function would be worse than a lost one.
+        yield rule("HOP", Priority.STEP, (here.at_step(index),))
+        return
+    weights = {target.pair_id: target.weight for target in targets}
+    slots = balance.deal_slots(weights)
+    set_number = balance.set_number(weights)
+    kinds = tuple(_kinds(here, hop))
+    yield from _ask_memory(here, index, hop, kinds, set_number, hashed=len(set(slots)) > 1)
+    yield from _deal(set_number, slots)
+    for target in targets:
+        for kind in kinds:
+            yield remember(here, index, target, kind, connection=not hop.lb_fields)
+
+
+def _kinds(here: PathHere, hop: Hop) -> Iterator[spread.FlowKind]:
+    path = here.path
+    if hop.lb_fields:
+        return spread.by_fields(path.classifiers, hop.lb_fields, reverse=path.reverse)
+    return spread.connections(path.classifiers)
+
+
+def _ask_memory(
+    here: PathHere,
+    index: int,
+    hop: Hop,
+    kinds: tuple[spread.FlowKind, ...],
+    set_number: int,
+    *,
+    hashed: bool,
+) -> Iterator[Flow]:
+    match = here.at_step(index)
+    then = (set_field(set_number, REG_SET), call("RECALL"), goto("BALANCE"))
+    if hashed and hop.lb_fields:
+        for kind in kinds:
+            hashing = spread.hash_fields(kind.fields)
+            yield rule("HOP", kind.priority, (match, *kind.match), *hashing, *then)
+        return
+    hashing = spread.hash_connection() if hashed else ()
+    yield rule("HOP", Priority.STEP, (match,), *hashing, *then)
+
+
+def _deal(set_number: int, slots: tuple[str, ...]) -> Iterator[Flow]:
+    """Deal a pair to flows that are not remembered: the same rules for all hops with this set of weighted pairs."""
+    undecided = (f"{REG_SET}={set_number:#x}", f"{REG_TARGET}=0")
+    hashed = len(set(slots)) > 1
+    for slot, pair in enumerate(slots if hashed else slots[:1]):
+        slot_word = (f"{REG_SLOT}={hex(slot) if slot else 0}",) if hashed else ()
+        target = set_field(target_number(pair), REG_TARGET)
+        match = (*undecided, *slot_word)
+        yield rule("BALANCE", Priority.STEP, match, target, call("REMEMBER"), goto("FORWARD"))
+    yield rule("BALANCE", Priority.STEP, (f"{REG_SET}=0",), goto("FORWARD"))

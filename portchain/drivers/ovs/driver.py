@@ -10,8 +10,8 @@ from neutron_lib.plugins import directory
 from oslo_config import cfg
 
 from portchain.conf import GROUP
+from portchain.dataplane.compile.spread import FIELD_SETS
 from portchain.dataplane.plan import Encapsulation
-from portchain.dataplane.write import HASH_FIELDS
 from portchain.db import realisation, repository
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.ovs import limits
@@ -33,7 +33,7 @@ class OvsDriver(PortChainDriver):
     capabilities = Capabilities(
         chain_correlations=frozenset(Encapsulation),
         pair_correlations=frozenset({None, *Encapsulation}),
-        lb_fields=frozenset(HASH_FIELDS),
+        lb_fields=FIELD_SETS,
         symmetric=True,
         function_kinds=frozenset(FunctionKind),
         ethertypes=frozenset({"IPv4", "IPv6"}),

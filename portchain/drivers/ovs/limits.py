@@ -52,12 +52,16 @@ def _too_many_hops(chain: PortChain) -> Reasons:
 
 def _replies_without_a_pair(chain: PortChain) -> Reasons:
     """Replies that would be balanced by an address that they do not carry."""
-    by_frame = [group for group in chain.port_pair_groups if "eth_src" in group.lb_fields]
+    by_frame = [
+        group
+        for group in chain.port_pair_groups
+        if not {"eth_src", "eth_dst"}.isdisjoint(group.lb_fields)
+    ]
     if chain.symmetric and by_frame:
         yield (
             "chain_parameters",
             f"the ovs driver cannot find the pair of a reply in port pair group {by_frame[0].name or by_frame[0].id}, which "
-            "balances by eth_src",
+            "balances by addresses of the frame",
         )
 
 

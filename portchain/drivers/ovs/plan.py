@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from portchain.dataplane.compile.spread import other_side
 from portchain.dataplane.plan import (
     ChainPlan,
     Classifier,
@@ -121,9 +122,6 @@ def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, st
     )
 
 
-_OTHER_SIDE = {"ip_src": "ip_dst", "ip_dst": "ip_src"}
-
-
 def _turned(hop: Hop) -> Hop:
     targets = tuple(
         replace(
@@ -137,8 +135,7 @@ def _turned(hop: Hop) -> Hop:
         )
         for target in hop.targets
     )
-    lb_fields = tuple(_OTHER_SIDE.get(name, name) for name in hop.lb_fields)
-    return replace(hop, targets=targets, lb_fields=lb_fields)
+    return replace(hop, targets=targets, lb_fields=tuple(map(other_side, hop.lb_fields)))
 
 
 def _classifier(classifier: FlowClassifier, ports: Mapping[str, Port]) -> Classifier:

@@ -25,6 +25,7 @@ class MemorySwitch:
         self.rules = {}
         self.broken = False
         self.changes = 0
+        self.limits = {}
 
     def inspect(self):
         return self.local
@@ -32,6 +33,10 @@ class MemorySwitch:
     def dump(self):
         self._answer()
         return list(self.rules.values())
+
+    def bound(self, limits):
+        self._answer()
+        self.limits = dict(limits)
 
     def apply(self, batch):
         self._answer()
@@ -99,7 +104,15 @@ def test_one_change_costs_what_one_chain_has(memory, reconciler):
     memory.changes = 0
     reconciler.update(PlanUpdate((plan(99, 1),)))
     alone = compile_chain(plan(99, 1), memory.local).flows
-    assert memory.changes == len(alone)
+    shared = compile_chain(plan(1, 1), memory.local).flows & alone
+    assert memory.changes == len(alone - shared)
+
+
+def test_tables_are_limited_while_there_are_chains(memory, reconciler):
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    assert memory.limits == {TABLES["RECALL"].number: TABLES["RECALL"].limit}
+    reconciler.update(PlanUpdate(removed=((plan(1, 1).id, 2),)))
+    assert memory.limits == {}
 
 
 @pytest.mark.parametrize("late", [plan(1, 1), plan(1, 2, hops=1)], ids=["older", "the same number"])
@@ -176,7 +189,7 @@ def test_chains_that_contradict_each_other_do_not_hold_up_others(memory, reconci
 
 
 def test_what_cannot_be_carried_is_held_back_not_let_around(memory, reconciler, reports):
-    hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("tcp_src",))
+    hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("ip_ttl",))
     newer = replace(plan(1, 1), paths=(replace(plan(1, 1).paths[0], hops=(hop,)),))
     reconciler.synchronise(PlanUpdate((newer,)))
     held = compile_held(newer, memory.local).flows | compile_guards(memory.local)
@@ -244,12 +257,12 @@ def test_a_failure_of_the_compiler_holds_up_nobody(memory, reconciler, reports, 
 
 
 def test_a_plan_beyond_this_agent_is_reported_and_holds_up_nobody(memory, reconciler, reports):
-    hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("tcp_src",))
+    hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("ip_ttl",))
     newer = replace(plan(2, 1), paths=(replace(plan(2, 1).paths[0], hops=(hop,)),))
     reconciler.synchronise(PlanUpdate((newer, plan(1, 1))))
     assert compile_chain(plan(1, 1), memory.local).flows < set(memory.rules.values())
     errors = {report.chain_id: report.error for report in reports}
-    assert "tcp_src" in errors[newer.id]
+    assert "ip_ttl" in errors[newer.id]
 
 
 class Life(RuleBasedStateMachine):

@@ -7,12 +7,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portchain.dataplane import pipeline
-from portchain.dataplane.compile import compile_chain, compile_guards, target_number
+from portchain.dataplane.compile import (
+    UnsupportedPlanError,
+    compile_chain,
+    compile_guards,
+    target_number,
+)
+from portchain.dataplane.compile.spread import FIELD_SETS
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.local import Firewall
 from portchain.dataplane.pipeline import TABLES
 from portchain.dataplane.plan import Hop, Segment
 from tests.plans import HOSTS, chain, classifier, ident, source, switch, target
+
+ANY_IPV4 = classifier(
+    protocol=None, source_ports=None, destination_ports=None,
+    source_prefixes=(), destination_prefixes=(),
+)  # fmt: skip
+ANY_IPV6 = replace(ANY_IPV4, ethertype="IPv6")
 
 
 def rules(compiled, table):
@@ -51,19 +63,72 @@ def test_without_a_firewall_on_the_bridge_it_classifies_before_normal():
     assert not rules(compiled, "ACCEPT_OR_INGRESS")
 
 
-def test_a_chain_without_a_pair_that_takes_traffic_drops_it_at_the_source():
-    for hop in ([], [target("a", "h1", weight=0)]):
-        compiled = compile_chain(chain(hop), switch("h1", "vm", "a-in", "a-out"))
-        assert actions(compiled, "HOP") == {"drop"}
-        assert len(rules(compiled, "ACCEPT_OR_INGRESS")) == 2
+def test_a_chain_without_a_pair_drops_its_traffic_at_the_source():
+    compiled = compile_chain(chain([]), switch("h1", "vm", "a-in", "a-out"))
+    assert actions(compiled, "HOP") == {"drop"}
+    assert len(rules(compiled, "ACCEPT_OR_INGRESS")) == 2
+
+
+def test_a_drained_pair_gets_only_what_is_remembered():
+    drained = chain([target("a", "h1", weight=0)])
+    compiled = compile_chain(drained, switch("h1", "vm", "a-in", "a-out"))
+    assert actions(compiled, "BALANCE") == {"goto_table:152"}, "and nobody's number is set"
+    assert len(rules(compiled, "REMEMBER")) == 1
+    assert len(rules(compiled, "FORWARD")) == 1
 
 
 def test_a_single_pair_needs_no_hash():
     compiled = compile_chain(chain([target("a", "h2")]), switch("h1", "vm"))
-    assert actions(compiled, "HOP") == {
-        f"set_field:{target_number(ident('a')):#x}->reg9,goto_table:152"
+    assert not any("multipath" in flow.actions for flow in compiled.flows)
+    assert actions(compiled, "BALANCE") == {
+        f"set_field:{target_number(ident('a')):#x}->reg9,resubmit(,156),goto_table:152",
+        "goto_table:152",
     }
-    assert not rules(compiled, "BALANCE")
+
+
+@pytest.mark.parametrize(
+    ("changes", "protocols"),
+    [
+        ({}, {"tcp"}),
+        ({"protocol": 1, "source_ports": None, "destination_ports": None}, set()),
+        ({"protocol": None, "source_ports": None, "destination_ports": None}, {"tcp", "udp", "sctp"}),
+        ({"ethertype": "IPv6", "source_prefixes": (), "destination_prefixes": ()}, {"tcp6"}),
+    ],
+)  # fmt: skip
+def test_the_connections_that_classifiers_can_carry_are_remembered(changes, protocols):
+    plan = chain([target("a", "h2"), target("b", "h3")], classifiers=(classifier(**changes),))
+    found = rules(compile_chain(plan, switch("h1", "vm")), "REMEMBER")
+    assert {word for flow in found for word in flow.key.match if "=" not in word} == protocols
+    assert len(found) == 2 * len(protocols), "for each pair"
+
+
+def test_what_is_learned_says_at_which_hop_it_is_of_which_pair():
+    found = rules(compile_chain(chain([target("a", "h2")]), switch("h1", "vm")), "REMEMBER")
+    number = target_number(ident("a"))
+    assert [f"cookie=0x10001{number:08x}," in flow.actions for flow in found] == [True]
+
+
+@pytest.mark.parametrize("fields", sorted(map(sorted, FIELD_SETS)))
+def test_any_fields_can_be_balanced_by(fields):
+    plan = chain([target("a", "h2"), target("b", "h3")], classifiers=(ANY_IPV4, ANY_IPV6))
+    (path,) = plan.paths
+    by_fields = replace(path, hops=(replace(path.hops[0], lb_fields=tuple(fields)),))
+    compiled = compile_chain(replace(plan, paths=(by_fields,)), switch("h1", "vm"))
+    pipeline.check(compiled.flows)
+    hashed = {flow.actions for flow in rules(compiled, "HOP")}
+    for name in fields:
+        learned = [flow for flow in rules(compiled, "REMEMBER") if name.upper() in flow.actions]
+        assert learned or name.startswith("ip"), name
+    ports = {name.partition("_")[0] for name in fields} & {"tcp", "udp"}
+    assert len(hashed) <= 1 + len(ports)
+
+
+def test_unknown_fields_are_refused():
+    plan = chain([target("a", "h2")])
+    (path,) = plan.paths
+    strange = replace(path, hops=(replace(path.hops[0], lb_fields=("ip_ttl",)),))
+    with pytest.raises(UnsupportedPlanError, match="ip_ttl"):
+        compile_chain(replace(plan, paths=(strange,)), switch("h1", "vm"))
 
 
 def test_two_chains_over_one_group_share_its_slots():
@@ -71,6 +136,7 @@ def test_two_chains_over_one_group_share_its_slots():
     one = compile_chain(chain(pairs), switch("h1", "vm"))
     other = compile_chain(chain(pairs, name="pc2", path_id=2), switch("h1", "vm"))
     assert set(rules(one, "BALANCE")) == set(rules(other, "BALANCE"))
+    assert not set(rules(one, "REMEMBER")) & set(rules(other, "REMEMBER"))
     assert not set(rules(one, "HOP")) & set(rules(other, "HOP"))
 
 

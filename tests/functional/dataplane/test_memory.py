@@ -1,0 +1,299 @@
+"""Flows stay with their pair while the group changes around them: in a real switch, with packets."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+
+from portchain.dataplane.balance import SLOTS
+from portchain.dataplane.compile.spread import other_side
+from portchain.dataplane.flow import Bridge
+from portchain.dataplane.pipeline import TABLES
+from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, Fabric
+from tests.plans import chain, classifier, source, target
+
+ANY_TCP = (classifier(source_ports=None),)
+ANY = (classifier(protocol=None, source_ports=None, destination_ports=None),)
+A, B, C = target("a", "h1"), target("b", "h2"), target("c", "h2")
+PORTS = range(2000, 2064)
+NEW = range(3000, 3064)
+
+
+@pytest.fixture
+def fabric(vswitch):
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", "dst", "a-in", "a-out")
+    fabric.plug("h2", "b-in", "b-out", "c-in", "c-out")
+    return fabric
+
+
+def grouped(*targets, **changes):
+    return chain(list(targets), **{"classifiers": ANY_TCP, **changes})
+
+
+def symmetric(*targets, lb_fields=()):
+    """A chain and the way of its replies, from everywhere in a prefix."""
+    there = grouped(
+        *targets, classifiers=(classifier(source_ports=None, source_prefixes=("10.0.0.0/24",)),)
+    ).paths[0]
+    (outward,) = there.classifiers
+    back = replace(
+        there,
+        classifiers=(
+            replace(
+                outward,
+                source_ports=outward.destination_ports, destination_ports=outward.source_ports,
+                source_prefixes=outward.destination_prefixes, destination_prefixes=outward.source_prefixes,
+            ),
+        ),
+        sources=(source("dst", "h1", "10.0.0.20"),),
+        hops=(
+            replace(
+                there.hops[0],
+                lb_fields=tuple(map(other_side, lb_fields)),
+                targets=tuple(
+                    replace(
+                        pair,
+                        ingress_port=pair.egress_port, ingress_mac=pair.egress_mac,
+                        egress_port=pair.ingress_port, egress_mac=pair.ingress_mac,
+                    )
+                    for pair in targets
+                ),
+            ),
+        ),
+        reverse=True,
+    )  # fmt: skip
+    there = replace(there, hops=(replace(there.hops[0], lb_fields=lb_fields),))
+    return replace(grouped(*targets), paths=(there, back))
+
+
+def reply(port, flags="A", dst="10.0.0.10"):
+    return (
+        Ether(src=DST_MAC, dst=VM_MAC)
+        / IP(src="10.0.0.20", dst=dst)
+        / TCP(sport=100, dport=port, flags=flags)
+    )
+
+
+def segment(port, flags="A", src="10.0.0.10"):
+    return (
+        Ether(src=VM_MAC, dst=DST_MAC)
+        / IP(src=src, dst="10.0.0.20")
+        / TCP(sport=port, dport=100, flags=flags)
+    )
+
+
+def visits(fabric, frames, port="vm", side="in", by=lambda frame: frame.sport):
+    """Send frames, and see which function each came to.
+
+    :returns: what ``by`` says of each frame -> name of the function.
+    """
+    names = ("a", "b", "c")
+    before = {name: len(fabric.vswitch.received(f"{name}-{side}", 0)) for name in names}
+    fabric.vswitch.send(port, *frames)
+    marker = Ether(src=VM_MAC, dst=DST_MAC, type=0x88B5) / b"handled in order"
+    fabric.vswitch.send("vm", marker)
+    seen = {}
+    for _ in range(200):
+        arrived = {
+            name: fabric.vswitch.received(f"{name}-{side}", 0)[before[name] :] for name in names
+        }
+        if sum(map(len, arrived.values())) >= len(frames):
+            break
+    for name, frames_there in arrived.items():
+        for frame in frames_there:
+            if frame.type != 0x88B5:
+                assert seen.setdefault(by(frame), name) == name, "one flow at two functions"
+    return seen
+
+
+def connect(fabric, ports):
+    """Open connections: where their first packets go, the others follow."""
+    opened = visits(fabric, [segment(port, "S") for port in ports])
+    assert visits(fabric, [segment(port) for port in ports]) == opened
+    assert opened.keys() == set(ports)
+    return opened
+
+
+def learned(fabric, host="h1"):
+    table = f"table={TABLES['RECALL'].number}"
+    text = fabric.hosts[host].ofctl(Bridge.INT, "dump-flows", "--no-stats", table)
+    return [line for line in text.splitlines() if "load:" in line]
+
+
+@pytest.mark.parametrize("flags", ["A", "PA", "FA", "R"])
+def test_established_connections_stay_when_a_pair_comes(fabric, flags):
+    fabric.program(grouped(A, B))
+    before = connect(fabric, PORTS)
+    fabric.program(grouped(A, B, C))
+    assert visits(fabric, [segment(port, flags) for port in PORTS]) == before
+    shares = Counter(connect(fabric, NEW).values())
+    assert min(shares[name] for name in "abc") >= len(NEW) / 8
+
+
+def test_the_connections_of_a_single_pair_stay_when_a_second_comes(fabric):
+    fabric.program(grouped(A))
+    assert set(connect(fabric, PORTS).values()) == {"a"}
+    fabric.program(grouped(A, B))
+    assert set(visits(fabric, [segment(port) for port in PORTS]).values()) == {"a"}
+    shares = Counter(connect(fabric, NEW).values())
+    assert min(shares[name] for name in "ab") >= len(NEW) / 4
+    fabric.program(grouped(A, B, C))
+    assert set(visits(fabric, [segment(port) for port in PORTS]).values()) == {"a"}
+
+
+def test_a_pair_that_goes_takes_only_its_own_connections_along(fabric):
+    fabric.program(grouped(A, B, C))
+    before = connect(fabric, PORTS)
+    fabric.program(grouped(A, B))
+    after = visits(fabric, [segment(port) for port in PORTS])
+    assert {port for port in PORTS if after[port] != before[port]} == {
+        port for port in PORTS if before[port] == "c"
+    }
+    fabric.program(grouped(A, B, C))
+    assert visits(fabric, [segment(port) for port in PORTS]) == after, "nor when it comes back"
+
+
+def test_a_drained_pair_keeps_its_connections_and_gets_no_others(fabric):
+    fabric.program(grouped(A, B))
+    before = connect(fabric, PORTS)
+    drained = replace(B, weight=0)
+    fabric.program(grouped(A, drained))
+    assert visits(fabric, [segment(port) for port in PORTS]) == before
+    assert set(connect(fabric, NEW).values()) == {"a"}
+
+
+def test_the_last_pair_can_be_drained(fabric):
+    fabric.program(grouped(A))
+    connect(fabric, PORTS)
+    fabric.program(grouped(replace(A, weight=0)))
+    assert set(visits(fabric, [segment(port) for port in PORTS]).values()) == {"a"}
+    assert visits(fabric, [segment(port, "S") for port in NEW[:1]]) == {}
+
+
+def test_weights_count_for_new_connections_alone(fabric):
+    fabric.program(grouped(A, B))
+    before = connect(fabric, PORTS)
+    fabric.program(grouped(replace(A, weight=1), replace(B, weight=50)))
+    assert visits(fabric, [segment(port) for port in PORTS]) == before
+    assert Counter(connect(fabric, NEW).values())["b"] > len(NEW) * 0.8
+
+
+def test_both_directions_keep_the_pair(fabric):
+    def replies(flags):
+        frames = [reply(port, flags) for port in PORTS]
+        return visits(fabric, frames, port="dst", side="out", by=lambda frame: frame.dport)
+
+    fabric.program(symmetric(A, B))
+    before = connect(fabric, PORTS)
+    assert replies("SA") == before
+    fabric.program(symmetric(A, B, C))
+    assert visits(fabric, [segment(port) for port in PORTS]) == before
+    assert replies("A") == before
+    fabric.program(symmetric(A, C))
+    moved = visits(fabric, [segment(port) for port in PORTS])
+    assert replies("A") == moved
+    assert all(moved[port] == "a" for port in PORTS if before[port] == "a")
+
+
+def test_what_is_learned_is_not_ours_to_repair_and_goes_with_the_chain(fabric):
+    fabric.program(grouped(A, B))
+    connect(fabric, PORTS)
+    host = fabric.hosts["h1"]
+    before, present = sorted(host.dump(), key=str), learned(fabric)
+    assert len(present) == len(PORTS)
+    fabric.program(grouped(A, B))  # an agent that starts again, or looks for damage
+    assert sorted(host.dump(), key=str) == before
+    assert learned(fabric) == present
+    fabric.program()
+    assert learned(fabric) == []
+    assert host.all_rules() == {Bridge.INT: len(host.neutron_flows), Bridge.TUN: 0}
+
+
+def test_two_chains_over_a_group_remember_for_themselves(fabric):
+    other = grouped(
+        A, B, name="pc2", path_id=2, classifiers=(classifier(protocol=17, source_ports=None),)
+    )
+    fabric.program(grouped(A, B), other)
+    before = connect(fabric, PORTS)
+    fabric.program(grouped(A, B, C))
+    assert visits(fabric, [segment(port) for port in PORTS]) == before
+    assert len(learned(fabric)) == len(PORTS)
+
+
+# lb_fields.
+
+
+def by(*lb_fields, targets=(A, B), **changes):
+    plan = grouped(*targets, **changes)
+    path = plan.paths[0]
+    return replace(plan, paths=(replace(path, hops=(replace(path.hops[0], lb_fields=lb_fields),)),))
+
+
+ADDRESSES = [f"10.0.0.{number}" for number in range(64, 128)]
+FROM_ANYWHERE = (
+    classifier(
+        protocol=None, source_ports=None, destination_ports=None, source_prefixes=("10.0.0.0/24",)
+    ),
+)
+
+
+def datagram(src, sport, eth_src=VM_MAC, dport=100):
+    return (
+        Ether(src=eth_src, dst=DST_MAC) / IP(src=src, dst="10.0.0.20") / UDP(sport=sport, dport=dport)
+    )  # fmt: skip
+
+
+def test_packets_with_the_same_fields_stay_together_and_with_their_pair(fabric):
+    def from_everyone(sport):
+        frames = [segment(sport, src=src) for src in ADDRESSES]
+        frames += [datagram(src, sport + 1) for src in ADDRESSES]
+        return visits(fabric, frames, by=lambda frame: frame[IP].src)
+
+    fabric.program(by("ip_src", targets=(A,), classifiers=FROM_ANYWHERE))
+    some = ADDRESSES[:8]
+    assert set(visits(fabric, [segment(1, src=src) for src in some], by=lambda f: f[IP].src).values()) == {"a"}  # fmt: skip
+    fabric.program(by("ip_src", classifiers=FROM_ANYWHERE))
+    before = from_everyone(2000)
+    assert {before[src] for src in some} == {"a"}
+    assert min(Counter(before.values())[name] for name in "ab") >= len(ADDRESSES) / 4
+    fabric.program(by("ip_src", targets=(A, B, C), classifiers=FROM_ANYWHERE))
+    assert from_everyone(3000) == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "same", "different"),
+    [
+        (("udp_src",), ["10.0.0.64", "10.0.0.65"], PORTS),
+        (("udp_src", "eth_src", "ip_dst"), ["10.0.0.64", "10.0.0.65"], PORTS),
+        (("udp_src", "udp_dst", "eth_src", "eth_dst", "ip_dst"), ["10.0.0.64", "10.0.0.65"], PORTS),
+    ],
+)
+def test_only_the_fields_that_are_named_decide(fabric, fields, same, different):
+    fabric.program(by(*fields, classifiers=FROM_ANYWHERE))
+    frames = [datagram(src, port) for port in different for src in same]
+    assert Counter(visits(fabric, frames).values()).keys() == {"a", "b"}
+    # What has no such ports is told apart by the other fields only.
+    tcp = [segment(port, src=src) for port in different for src in same]
+    assert len(set(visits(fabric, tcp).values())) == 1
+
+
+@pytest.mark.parametrize("fields", [("ip_src",), ("ip_src", "tcp_dst"), ("tcp_src", "ip_dst", "ip_src")])  # fmt: skip
+def test_replies_find_the_pair_of_their_fields(fabric, fields):
+    fabric.program(symmetric(A, B, lb_fields=fields))
+    there = visits(fabric, [segment(7, src=src) for src in ADDRESSES], by=lambda f: f[IP].src)
+    back = visits(
+        fabric, [reply(7, dst=src) for src in ADDRESSES], "dst", "out", by=lambda f: f[IP].dst
+    )
+    assert there == back
+    assert set(there.values()) == {"a", "b"}
+
+
+def test_the_slots_are_all_in_use(fabric):
+    assert SLOTS == 128
+    fabric.program(by("ip_src", "tcp_src", classifiers=FROM_ANYWHERE))
+    frames = [segment(port, src=src) for port in PORTS[:16] for src in ADDRESSES[:16]]
+    shares = Counter(visits(fabric, frames, by=lambda frame: (frame[IP].src, frame.sport)).values())
+    assert abs(shares["a"] - shares["b"]) < len(frames) / 3

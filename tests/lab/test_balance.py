@@ -1,0 +1,124 @@
+"""Real TCP connections, held open while the group that they pass through changes around them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from portchain.dataplane.pipeline import TABLES
+from portchain.lab import journey, traffic
+from portchain.lab.lab import Lab
+from tests.lab.conftest import Captures
+from tests.lab.workflow import VIA_PP1, VIA_PP2, Workflow
+
+PORT, COUNT = 100, 30
+SYMMETRIC = {"chain_parameters": {"symmetric": True}}
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab) -> Iterator[Workflow]:
+    workflow = Workflow(lab, Captures())
+    workflow.boot()
+    workflow.pairs_and_groups()
+    yield workflow
+    workflow.clean_up()
+    workflow.wait_no_rules()
+
+
+@pytest.fixture
+def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
+    booted.captures = captures
+    assert booted.lab.vms.ping(booted.machines["src"], booted.address("dst"))
+    kept = list(booted.made)
+    yield booted
+    for kind, an_id in reversed([item for item in booted.made if item not in kept]):
+        booted.delete(kind, {"id": an_id})
+    booted.wait_no_rules()
+
+
+Places = dict[journey.Flow, tuple[object, object]]
+
+
+def talk(workflow: Workflow, conversations: traffic.Conversations) -> Places:
+    """Ask and answer on every connection; returns the way of each and of its replies."""
+    with workflow.captures(*workflow.machines.values()) as capture:
+        assert conversations.exchange() == []
+    found = journey.connections(journey.sightings(capture.seen))
+    seen = journey.select(found, protocol="tcp", destination_port=PORT)
+    assert len(seen) == COUNT
+    return {one.flow: (one.path, frozenset(one.replies)) for one in seen}
+
+
+def regroup(workflow: Workflow, chain: dict[str, object], *pairs: str) -> None:
+    """Make PG1 of these pairs, and wait until all hosts know."""
+    ids = [workflow.pairs[name]["id"] for name in pairs]
+    workflow.update("port_pair_group", workflow.groups["PG1"], port_pairs=ids)
+    workflow.wait_status(chain)
+
+
+def open_chain(workflow: Workflow, *pairs: str) -> dict[str, object]:
+    many = workflow.classifier(source_port_range_min=None, source_port_range_max=None)
+    chain: dict[str, object] = workflow.chain(many, groups=["PG1"], **SYMMETRIC)
+    regroup(workflow, chain, *pairs)
+    return chain
+
+
+def through(*via: tuple[str, str]) -> set[tuple[object, object]]:
+    return {(("src", *pair, "dst"), frozenset({("dst", *reversed(pair), "src")})) for pair in via}
+
+
+def held(workflow: Workflow) -> traffic.Conversations:
+    machines = workflow.machines
+    return traffic.Conversations(machines["src"], machines["dst"], PORT, COUNT)
+
+
+def learned(workflow: Workflow) -> int:
+    table = f"table={TABLES['RECALL'].number}"
+    return sum(
+        "load:" in line
+        for host in workflow.lab.hosts
+        for line in workflow.lab.ofctl(host, "dump-flows", "br-int", table).splitlines()
+    )
+
+
+def test_established_connections_stay_when_pairs_come(workflow: Workflow) -> None:
+    chain = open_chain(workflow, "PP1")
+    with held(workflow) as conversations:
+        before = talk(workflow, conversations)
+        assert set(before.values()) == through(VIA_PP1)
+        regroup(workflow, chain, "PP1", "PP2")
+        assert talk(workflow, conversations) == before
+    with held(workflow) as conversations:
+        assert set(talk(workflow, conversations).values()) == through(VIA_PP1, VIA_PP2)
+
+
+def test_a_pair_that_goes_takes_only_its_own_connections_along(workflow: Workflow) -> None:
+    chain = open_chain(workflow, "PP1", "PP2")
+    with held(workflow) as conversations:
+        before = talk(workflow, conversations)
+        regroup(workflow, chain, "PP1")
+        # These functions keep no state, so the connections of the pair that went live on, too.
+        assert set(talk(workflow, conversations).values()) == through(VIA_PP1)
+        regroup(workflow, chain, "PP1", "PP2")
+        assert set(talk(workflow, conversations).values()) == through(VIA_PP1)
+    assert set(before.values()) == through(VIA_PP1, VIA_PP2)
+
+
+def test_what_is_remembered_outlives_the_agents_and_ends_with_the_chain(workflow: Workflow) -> None:
+    chain = open_chain(workflow, "PP1", "PP2")
+    with held(workflow) as conversations:
+        before = talk(workflow, conversations)
+        remembered = learned(workflow)
+        assert remembered >= 2 * COUNT
+        for host in workflow.lab.hosts:
+            workflow.lab.restart(f"agent@{host}")
+        assert learned(workflow) == remembered
+        assert talk(workflow, conversations) == before
+        workflow.delete("port_chain", chain)
+        workflow.wait_no_rules()
+        assert learned(workflow) == 0
+        assert set(talk(workflow, conversations).values()) == {
+            (("src", "dst"), frozenset({("dst", "src")}))
+        }
+    for host in workflow.lab.hosts:
+        limits = workflow.lab.vsctl(host, "get", "bridge", "br-int", "flow_tables").strip()
+        assert limits == "{}", "nothing of ours in the database either"

@@ -12,7 +12,7 @@ from neutron_lib import exceptions as lib
 from neutron_lib.plugins import directory
 
 from portchain import errors, model, rules
-from portchain.db import changes, convert, repository
+from portchain.db import changes, convert, repository, turns
 from portchain.db import resources as db
 from portchain.drivers.capabilities import Subject
 from portchain.drivers.manager import Due
@@ -47,6 +47,7 @@ class Request:
 
 def create_flow_classifier(request: Request, data: Data) -> str:
     """Add a flow classifier; return its id."""
+    turns.take(request.session, data["project_id"])
     row = changes.new_flow_classifier(data)
     classifier = convert.classifier(row)
     rules.check_flow_classifier(classifier)
@@ -120,6 +121,7 @@ def create_port_pair_group(request: Request, data: Data) -> str:
 def update_port_pair_group(request: Request, an_id: str, data: Data) -> None:
     """Change a port pair group; the chains it is in follow."""
     session = request.session
+    turns.take_for(session, db.PORT_PAIR_GROUP, an_id)
     row = db.find_one(request.context, db.PORT_PAIR_GROUP, an_id)
     changes.set_names(session, row, data)
     wanted, present = data.get("port_pairs"), [member.pair_id for member in row.members]
@@ -175,6 +177,7 @@ def delete_port_pair_group(request: Request, an_id: str) -> None:
 def create_port_chain(request: Request, data: Data) -> str:
     """Add a port chain; return its id."""
     session = request.session
+    turns.take(session, data["project_id"])
     _check_chain_id(session, data["chain_id"])
     db.require(request.context, db.PORT_PAIR_GROUP, data["port_pair_groups"])
     _check_new_classifiers(request, data["flow_classifiers"])
@@ -187,6 +190,7 @@ def create_port_chain(request: Request, data: Data) -> str:
 def update_port_chain(request: Request, an_id: str, data: Data) -> None:
     """Change a port chain; its neighbours in a graph follow."""
     session = request.session
+    turns.take_for(session, db.PORT_CHAIN, an_id)
     row = db.find_one(request.context, db.PORT_CHAIN, an_id)
     changes.set_names(session, row, data)
     groups = [link.group_id for link in row.groups]
@@ -257,6 +261,7 @@ def _check_chain(request: Request, an_id: str) -> list[str]:
 
 def create_service_graph(request: Request, data: Data) -> str:
     """Add a service graph; return its id."""
+    turns.take(request.session, data["project_id"])
     graph = model.ServiceGraph(
         id=changes.new_id(),
         project_id=data["project_id"],

@@ -225,3 +225,11 @@ class GraphBranch(model_base.BASEV2):
     )
     graph_id: Mapped[str] = _reference("portchain_service_graphs.id", "CASCADE")
     position: Mapped[int] = mapped_column(sa.Integer)
+
+
+class Turn(model_base.BASEV2):
+    """A project whose rules are being checked: a lock that requests on any server wait for."""
+
+    __tablename__ = "portchain_turns"
+
+    project_id: Mapped[str] = mapped_column(sa.String(size.PROJECT_ID_FIELD_SIZE), primary_key=True)

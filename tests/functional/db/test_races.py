@@ -7,6 +7,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from neutron_lib import context as neutron_context
 from neutron_lib import exceptions as lib
 from neutron_lib.db import api as db_api
@@ -44,9 +45,13 @@ class RaceTest(OnMariaDb, ApiTestCase):
         barrier = Barrier(len(works))
 
         def run(work: Callable[[Any], Any]) -> Any:
-            barrier.wait()
+            context = neutron_context.Context("user", PROJECT, roles=["member"])
+            # Each has a connection before the first begins; making one takes longer than the work.
+            with db_api.CONTEXT_READER.using(context):
+                context.session.execute(sa.text("SELECT 1"))
+                barrier.wait()
             try:
-                return work(neutron_context.Context("user", PROJECT, roles=["member"]))
+                return work(context)
             except lib.NeutronException as error:
                 return error
 
@@ -115,6 +120,38 @@ class RaceTest(OnMariaDb, ApiTestCase):
             *[lambda context: self.new_chain(context, [group], flow_classifiers=[classifier])]
             * WORKERS
         )
+        assert self.outcome(results) == {"made": 1, "RuleConflict": WORKERS - 1}
+
+    def new_classifier(self, context: Any) -> Any:
+        body = {
+            "name": "",
+            "description": "",
+            "project_id": PROJECT,
+            "ethertype": "IPv4",
+            "protocol": 6,
+            "l7_parameters": {},
+            **dict.fromkeys(
+                f"{side}_{what}"
+                for side in ("source", "destination")
+                for what in ("port_range_min", "port_range_max", "ip_prefix")
+            ),
+            "logical_source_port": None,
+            "logical_destination_port": None,
+        }
+        return self.plugin.create_flow_classifier(context, {"flow_classifier": body})
+
+    def test_classifiers_that_overlap(self) -> None:
+        results = self.at_once(*[self.new_classifier] * WORKERS)
+        assert self.outcome(results) == {"made": 1, "InvalidInput": WORKERS - 1}
+
+    def new_graph(self, context: Any, port_chains: dict[str, list[str]]) -> Any:
+        body = {"name": "", "description": "", "project_id": PROJECT, "port_chains": port_chains}
+        return self.plugin.create_service_graph(context, {"service_graph": body})
+
+    def test_one_chain_for_two_graphs(self) -> None:
+        group = self.create("port_pair_group")["id"]
+        one, two = (self.new_chain(self.context, [group])["id"] for _ in range(2))
+        results = self.at_once(*[lambda context: self.new_graph(context, {one: [two]})] * WORKERS)
         assert self.outcome(results) == {"made": 1, "RuleConflict": WORKERS - 1}
 
     def test_group_deleted_while_a_chain_takes_it(self) -> None:

@@ -55,7 +55,8 @@ def _portchain(_: Report) -> Software:
     return replace(software, neutron_options=software.neutron_options + QUOTAS)
 
 
-def _networking_sfc(report: Report) -> Software:
+def networking_sfc(report: Report) -> Software:
+    """Prepare networking-sfc's environment if need be, and say what a lab runs from it."""
     _install_networking_sfc(report)
     return Software(
         bin=str(NETWORKING_SFC_HOME / "bin"),
@@ -92,5 +93,5 @@ def _run(*argv: str) -> None:
 
 IMPLEMENTATIONS = (
     Implementation(PORTCHAIN, metadata.version("neutron-portchain"), _portchain),
-    Implementation(NETWORKING_SFC, NETWORKING_SFC_VERSION, _networking_sfc),
+    Implementation(NETWORKING_SFC, NETWORKING_SFC_VERSION, networking_sfc),
 )

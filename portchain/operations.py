@@ -77,7 +77,7 @@ def delete_flow_classifier(request: Request, an_id: str) -> None:
 def create_port_pair(request: Request, data: Data) -> str:
     """Add a port pair; return its id."""
     pair = model.PortPair(
-        id=changes.new_id(),
+        id=changes.id_of(data),
         project_id=data["project_id"],
         ingress=data["ingress"],
         egress=data["egress"],
@@ -263,7 +263,7 @@ def create_service_graph(request: Request, data: Data) -> str:
     """Add a service graph; return its id."""
     turns.take(request.session, data["project_id"])
     graph = model.ServiceGraph(
-        id=changes.new_id(),
+        id=changes.id_of(data),
         project_id=data["project_id"],
         branches={source: tuple(after) for source, after in data["port_chains"].items()},
         name=data["name"],

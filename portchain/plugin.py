@@ -58,15 +58,7 @@ def _transaction(context: Any) -> Iterator[None]:
 class PortChainPlugin(service_base.ServicePluginBase):
     """Flow classifiers, port pairs, port pair groups, port chains and service graphs."""
 
-    supported_extension_aliases = (
-        definitions.SFC.ALIAS,
-        definitions.FLOW_CLASSIFIER.ALIAS,
-        definitions.PORT_CHAIN_STATUS.ALIAS,
-        definitions.PORT_PAIR_FUNCTION_KIND.ALIAS,
-        definitions.SERVICE_GRAPH.ALIAS,
-        definitions.SHARING.ALIAS,
-        definitions.TAP.ALIAS,
-    )
+    supported_extension_aliases = tuple(one.ALIAS for one in definitions.ALL)
     path_prefix = definitions.API_PREFIX
 
     # Neutron looks these names up: bulk requests are one transaction, the database sorts and pages.

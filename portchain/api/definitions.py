@@ -220,3 +220,14 @@ PORT_PAIR_FUNCTION_KIND = _port_pair_function_kind()
 SHARING = _sharing()
 SERVICE_GRAPH = _service_graph()
 TAP = _tap()
+
+ALL = (
+    SFC,
+    FLOW_CLASSIFIER,
+    PORT_CHAIN_STATUS,
+    PORT_PAIR_FUNCTION_KIND,
+    SHARING,
+    SERVICE_GRAPH,
+    TAP,
+)
+"""Every extension that the service plugin offers."""

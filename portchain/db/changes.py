@@ -17,9 +17,15 @@ def new_id() -> str:
     return uuidutils.generate_uuid()
 
 
-def _named(an_id: str, data: Mapping[str, Any]) -> dict[str, Any]:
+def id_of(data: Mapping[str, Any]) -> str:
+    """Return the id for what is to be created: a new one, unless it had one elsewhere."""
+    # No request of a user gets here with an id.
+    return data.get("id") or new_id()
+
+
+def _named(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "id": an_id,
+        "id": id_of(data),
         "project_id": data["project_id"],
         "name": data["name"],
         "description": data["description"],
@@ -42,7 +48,7 @@ def new_flow_classifier(data: Mapping[str, Any]) -> models.FlowClassifier:
     """Return the row of a new classifier, not yet in the session."""
     columns = {name: data[name] for name in convert.CLASSIFIER_COLUMNS}
     return models.FlowClassifier(
-        **_named(new_id(), data),
+        **_named(data),
         **columns,
         protocol=rules.protocol_of(data["ethertype"], data["protocol"]),
         l7_parameters=_given(data["l7_parameters"]),
@@ -72,8 +78,8 @@ def add_port_pair_group(session: Any, data: Mapping[str, Any]) -> models.PortPai
     parameters = data["port_pair_group_parameters"]
     mapping = parameters["ppg_n_tuple_mapping"]
     row = models.PortPairGroup(
-        **_named(new_id(), data),
-        group_id=ids.pick(session, models.PortPairGroup.group_id),
+        **_named(data),
+        group_id=data.get("group_id") or ids.pick(session, models.PortPairGroup.group_id),
         lb_fields=list(parameters["lb_fields"] or ()),
         ingress_n_tuple=_given(mapping["ingress_n_tuple"]),
         egress_n_tuple=_given(mapping["egress_n_tuple"]),
@@ -92,7 +98,7 @@ def _given(n_tuple: Mapping[str, Any]) -> dict[str, Any]:
 def add_port_chain(session: Any, data: Mapping[str, Any]) -> models.PortChain:
     """Add a chain with its groups and classifiers."""
     row = models.PortChain(
-        **_named(new_id(), data),
+        **_named(data),
         chain_id=data["chain_id"] or ids.pick(session, models.PortChain.chain_id),
         correlation=data["chain_parameters"]["correlation"],
         symmetric=data["chain_parameters"]["symmetric"],

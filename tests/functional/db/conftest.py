@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pymysql
 import pytest
+from pymysql.constants import CLIENT
 
 START_SECONDS = 60
 
@@ -34,6 +35,20 @@ class MariaDb:
         """Run a statement outside any database."""
         with pymysql.connect(unix_socket=str(self.socket), user="root") as connection:
             connection.cursor().execute(statement)
+
+    def load(self, database: str, statements: str) -> None:
+        """Run statements, separated by semicolons, in a database."""
+        with pymysql.connect(
+            unix_socket=str(self.socket),
+            user="root",
+            database=database,
+            client_flag=CLIENT.MULTI_STATEMENTS,
+        ) as connection:
+            cursor = connection.cursor()
+            cursor.execute(statements)
+            while cursor.nextset():
+                pass
+            connection.commit()
 
 
 @pytest.fixture(scope="session")

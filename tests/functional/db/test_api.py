@@ -38,7 +38,11 @@ class OnMariaDb:
         facade = enginefacade.transaction_context()
         facade.configure(connection=self.url)
         self.engine = facade.writer.get_engine()
-        self.useFixture(_Database(self.engine))  # type: ignore[attr-defined]
+        self.useFixture(self._keep(self.engine))  # type: ignore[attr-defined]
+
+    def _keep(self, engine: sa.Engine) -> "_Database":
+        """Return what Neutron's tests do with the rows afterwards."""
+        return _Database(engine)
 
 
 @pytest.fixture(autouse=True, scope="class")

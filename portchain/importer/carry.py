@@ -1,0 +1,123 @@
+"""Carries resources over: each is completed and checked as a request of the API, and written, by the same code.
+
+All happens in the caller's transaction, each resource behind a savepoint of its own: one that is refused leaves nothing, and
+the next are tried all the same.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from neutron_lib import exceptions as lib
+from neutron_lib.api import attributes
+from oslo_db import exception as db_exc
+
+from portchain import operations, rules
+from portchain.api import definitions
+from portchain.db import resources as db
+from portchain.importer.translate import Body, Item
+from portchain.operations import Request
+
+_CREATE: Mapping[str, tuple[db.Resource, Callable[[Request, Body], str]]] = {
+    "flow_classifier": (db.FLOW_CLASSIFIER, operations.create_flow_classifier),
+    "port_pair": (db.PORT_PAIR, operations.create_port_pair),
+    "port_pair_group": (db.PORT_PAIR_GROUP, operations.create_port_pair_group),
+    "port_chain": (db.PORT_CHAIN, operations.create_port_chain),
+    "service_graph": (db.SERVICE_GRAPH, operations.create_service_graph),
+}
+KINDS = tuple(_CREATE)
+
+
+class Result(StrEnum):
+    """What became of a resource."""
+
+    CARRIED = "carried"
+    THERE = "there"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one resource, and why if it was refused."""
+
+    item: Item
+    result: Result
+    reason: str = ""
+
+
+def carry(
+    request: Request, items: Sequence[Item], progress: Callable[[int, int], None]
+) -> list[Outcome]:
+    """Create those of the resources that are not there yet.
+
+    :param request: an administrator's, inside a transaction.
+    :param items: each after those it needs.
+    :param progress: is told how many of how many are done.
+    """
+    there = {kind: _present(request, kind) for kind in KINDS}
+    refused: dict[tuple[str, str], Item] = {}
+    outcomes = []
+    for number, item in enumerate(items):
+        progress(number, len(items))
+        outcome = _carry_one(request, item, there[item.kind], refused)
+        if outcome.result is Result.REFUSED:
+            refused[item.kind, item.id] = item
+        outcomes.append(outcome)
+    progress(len(items), len(items))
+    return outcomes
+
+
+def _present(request: Request, kind: str) -> set[str]:
+    model = _CREATE[kind][0].model
+    return set(request.session.scalars(sa.select(model.id)))
+
+
+def _carry_one(
+    request: Request,
+    item: Item,
+    there: Collection[str],
+    refused: Mapping[tuple[str, str], Item],
+) -> Outcome:
+    if item.id in there:
+        return Outcome(item, Result.THERE)
+    lacking = [str(refused[need]) for need in item.needs if need in refused]
+    if lacking:
+        return Outcome(item, Result.REFUSED, f"it needs {', '.join(lacking)}")
+    try:
+        data = complete(item)
+        with request.session.begin_nested():
+            _CREATE[item.kind][1](request, data)
+    except db_exc.DBDuplicateEntry as error:
+        taken = ", ".join(error.columns) or "a value that has to be unique"
+        return Outcome(item, Result.REFUSED, f"{taken}: taken by another one")
+    except (rules.Violation, lib.NeutronException, db_exc.DBError) as error:
+        return Outcome(item, Result.REFUSED, str(error))
+    return Outcome(item, Result.CARRIED)
+
+
+def _attribute_maps() -> dict[str, attributes.AttributeInfo]:
+    """Return what our API says of the attributes of each kind, all extensions together."""
+    whole: dict[str, dict[str, Any]] = {f"{kind}s": {} for kind in KINDS}
+    for definition in definitions.ALL:
+        for plural, attribute_map in definition.RESOURCE_ATTRIBUTE_MAP.items():
+            whole[plural].update(attribute_map)
+    return {
+        plural.removesuffix("s"): attributes.AttributeInfo(one) for plural, one in whole.items()
+    }
+
+
+_ATTRIBUTES = _attribute_maps()
+
+
+def complete(item: Item) -> Body:
+    """Return what a request with this body gives to the operation that creates it.
+
+    :raises InvalidInput: an attribute is not what our API allows.
+    """
+    data = {**item.body, "tenant_id": item.kept["project_id"]}
+    info = _ATTRIBUTES[item.kind]
+    info.fill_post_defaults(data)
+    info.convert_values(data)
+    return data | item.kept

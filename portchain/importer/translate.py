@@ -1,0 +1,152 @@
+"""What the rows of networking-sfc mean in requests of our API; nothing here reads or writes."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from portchain.importer.legacy import Row, Tables
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One resource to carry over.
+
+    :param kind: as the API writes it, such as ``port_pair``.
+    :param body: as in a request that creates it.
+    :param kept: what such a request cannot say, but has to stay as it is: id, owner, numbers.
+    :param needs: resources it names, as kind and id.
+    """
+
+    kind: str
+    body: Body
+    kept: Body
+    needs: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return str(self.kept["id"])
+
+    def __str__(self) -> str:
+        name = self.body.get("name")
+        words = self.kind.replace("_", " ")
+        return f"{words} {name} ({self.id})" if name else f"{words} {self.id}"
+
+
+def items(tables: Tables) -> list[Item]:
+    """Return all that is to be carried over, each after what it needs."""
+    return [
+        *_classifiers(tables),
+        *_pairs(tables),
+        *_groups(tables),
+        *_chains(tables),
+        *_graphs(tables),
+    ]
+
+
+def _classifiers(tables: Tables) -> Iterable[Item]:
+    seven = _parameters(tables["sfc_flow_classifier_l7_parameters"], "classifier_id", str)
+    for row in tables["sfc_flow_classifiers"]:
+        columns = {key: value for key, value in row.items() if key not in _OWN}
+        body = columns | {"l7_parameters": seven.get(row["id"], {})}
+        yield Item("flow_classifier", _named(row) | body, _kept(row))
+
+
+def _pairs(tables: Tables) -> Iterable[Item]:
+    parameters = _parameters(tables["sfc_service_function_params"], "pair_id")
+    for row in tables["sfc_port_pairs"]:
+        body = {
+            "ingress": row["ingress"],
+            "egress": row["egress"],
+            "service_function_parameters": parameters.get(row["id"], {}),
+        }
+        yield Item("port_pair", _named(row) | body, _kept(row))
+
+
+def _groups(tables: Tables) -> Iterable[Item]:
+    members = _members(tables["sfc_port_pairs"], "portpairgroup_id", "id")
+    parameters = _parameters(tables["sfc_port_pair_group_params"], "pair_group_id")
+    for row in tables["sfc_port_pair_groups"]:
+        pairs = members.get(row["id"], [])
+        body = {
+            "port_pairs": pairs,
+            "port_pair_group_parameters": _without_none(parameters.get(row["id"], {})),
+            "tap_enabled": bool(row["tap_enabled"]),
+        }
+        kept = _kept(row) | {"group_id": row["group_id"]}
+        yield Item("port_pair_group", _named(row) | body, kept, _needs(port_pair=pairs))
+
+
+def _chains(tables: Tables) -> Iterable[Item]:
+    links = sorted(tables["sfc_chain_group_associations"], key=lambda row: row["position"] or 0)
+    groups_of = _members(links, "portchain_id", "portpairgroup_id")
+    classifiers_of = _members(
+        tables["sfc_chain_classifier_associations"], "portchain_id", "flowclassifier_id"
+    )
+    parameters = _parameters(tables["sfc_port_chain_parameters"], "chain_id")
+    for row in tables["sfc_port_chains"]:
+        groups, classifiers = groups_of.get(row["id"], []), classifiers_of.get(row["id"], [])
+        body = {
+            "port_pair_groups": groups,
+            "flow_classifiers": classifiers,
+            "chain_parameters": parameters.get(row["id"], {}),
+            "chain_id": row["chain_id"],
+        }
+        needs = _needs(port_pair_group=groups, flow_classifier=classifiers)
+        yield Item("port_chain", _named(row) | body, _kept(row), needs)
+
+
+def _graphs(tables: Tables) -> Iterable[Item]:
+    branches: dict[str, dict[str, list[str]]] = {}
+    for row in tables["sfc_service_graph_chain_associations"]:
+        of_graph = branches.setdefault(row["service_graph_id"], {})
+        of_graph.setdefault(row["src_chain"], []).append(row["dst_chain"])
+    for row in tables["sfc_service_graphs"]:
+        chains = branches.get(row["id"], {})
+        names = {one for source, after in chains.items() for one in (source, *after)}
+        body = _named(row) | {"port_chains": chains}
+        yield Item("service_graph", body, _kept(row), _needs(port_chain=sorted(names)))
+
+
+_OWN = ("id", "project_id", "name", "description")
+
+
+def _named(row: Row) -> Body:
+    return {"name": row["name"] or "", "description": row["description"] or ""}
+
+
+def _kept(row: Row) -> Body:
+    return {"id": row["id"], "project_id": row["project_id"]}
+
+
+def _needs(**ids: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((kind, an_id) for kind, wanted in ids.items() for an_id in wanted)
+
+
+def _members(rows: Iterable[Row], owner: str, member: str) -> dict[str, list[str]]:
+    """Return the members by owner, in the order of the rows."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row[owner] is not None:
+            found.setdefault(row[owner], []).append(row[member])
+    return found
+
+
+def _parameters(rows: Iterable[Row], owner: str, load: Any = json.loads) -> dict[str, Body]:
+    """Return the parameters by owner; values are stored as JSON, except those of layer 7."""
+    found: dict[str, Body] = {}
+    for row in rows:
+        found.setdefault(row[owner], {})[row["keyword"]] = load(row["value"])
+    return found
+
+
+def _without_none(parameters: Mapping[str, Any]) -> Body:
+    """Leave out what says nothing: networking-sfc stores every key of a mapping."""
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in parameters.items()
+        if value is not None
+    }

@@ -1,0 +1,1 @@
+"""A database that networking-sfc filled, and what its API said of it: see ``make``."""

@@ -1,0 +1,248 @@
+"""Make ``database.sql`` and ``answers.json``: networking-sfc in a lab, filled through its API.
+
+    python -m tests.functional.db.networking_sfc.make
+
+As root, some minutes. It brings up a lab with Neutron and networking-sfc (the environment of the benchmarks), creates chains of
+every sort in two projects, writes what the API shows of them, and dumps Neutron's database. Only needed when the import is to
+be tried on something else: both files are kept.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from bench.environments import networking_sfc
+from portchain.lab import guest
+from portchain.lab.lab import Lab
+from portchain.lab.layout import Layout
+from portchain.lab.machines import Machine
+from portchain.lab.services import mariadb_socket
+
+HERE = Path(__file__).parent
+DATABASE, ANSWERS = HERE / "database.sql", HERE / "answers.json"
+NAME = "legacy"
+FUNCTIONS = 6
+KINDS = ("flow_classifiers", "port_pairs", "port_pair_groups", "port_chains", "service_graphs")
+# Neutron's stock of numbers, thousands of rows.
+LEFT_OUT = (
+    "ml2_vlan_allocations",
+    "ml2_vxlan_allocations",
+    "ml2_gre_allocations",
+    "ml2_geneve_allocations",
+)
+
+Shown = dict[str, Any]
+
+
+class Filler:
+    """Creates resources as one user."""
+
+    def __init__(self, lab: Lab, user: str) -> None:
+        self.lab = lab
+        self.user = user
+        self.network = lab.sdk(user).network
+
+    def create(self, kind: str, name: str, **attributes: Any) -> str:
+        """Create a resource; return its id."""
+        answer = self.network.post(f"/sfc/{kind}s", json={kind: {"name": name, **attributes}})
+        if answer.status_code != 201:
+            raise SystemExit(f"{kind} {name}: {answer.status_code} {answer.text}")
+        return str(answer.json()[kind]["id"])
+
+    def boot(self, cidr: str) -> tuple[Machine, list[Machine]]:
+        """A network with a source and service functions, all on the one host."""
+        net = self.network.create_network(name="net1")
+        self.network.create_subnet(network_id=net.id, ip_version=4, cidr=cidr, enable_dhcp=False)
+
+        def machine(name: str, ports: int, kind: str) -> Machine:
+            made = [
+                self.network.create_port(network_id=net.id, name=f"{name}-{n}")
+                for n in range(ports)
+            ]
+            return self.lab.vms.boot(name, "h1", [port.id for port in made], kind=kind, wait=False)
+
+        source = machine(f"{self.user}-src", 2, guest.PLAIN)
+        functions = [machine(f"{self.user}-f{n}", 2, guest.L3) for n in range(FUNCTIONS)]
+        self.lab.vms.wait_active([source, *functions])
+        return source, functions
+
+
+def fill_demo(filler: Filler) -> None:
+    """A project with chains of every sort that the ovs driver of networking-sfc takes."""
+    source, functions = filler.boot("10.71.0.0/24")
+    ports = [nic.port_id for nic in source.nics]
+
+    def classifier(name: str, port: str = ports[0], **attributes: Any) -> str:
+        return filler.create("flow_classifier", name, logical_source_port=port, **attributes)
+
+    ends = {"source_ip_prefix": "10.71.0.0/24", "destination_ip_prefix": "10.71.0.9/32"}
+    web = classifier(
+        "web",
+        description="all that goes to the web",
+        protocol="tcp",
+        destination_port_range_min=80,
+        destination_port_range_max=443,
+        logical_destination_port=ports[1],
+        **ends,
+    )
+    dns = classifier(
+        "dns",
+        protocol="udp",
+        source_port_range_min=1024,
+        source_port_range_max=65535,
+        destination_port_range_min=53,
+        destination_port_range_max=53,
+    )
+    ping = classifier("ping", protocol="icmp", **ends)
+    six = classifier("six", ethertype="IPv6", protocol="tcp", destination_ip_prefix="2001:db8::/32")
+    other = classifier(
+        "other port",
+        port=ports[1],
+        protocol="tcp",
+        source_port_range_min=9000,
+        source_port_range_max=9001,
+        logical_destination_port=ports[0],
+        destination_port_range_min=9000,
+        destination_port_range_max=9001,
+    )
+    # It means the whole network, as networking-sfc takes it.
+    sloppy = classifier(
+        "sloppy",
+        protocol="tcp",
+        destination_port_range_min=8080,
+        destination_port_range_max=8080,
+        source_ip_prefix="10.71.0.7/24",
+    )
+    classifier("unused ✓", ethertype="IPv6", protocol="udp")
+
+    def pair(name: str, number: int, **parameters: Any) -> str:
+        ingress, egress = (nic.port_id for nic in functions[number].nics)
+        more = {"service_function_parameters": parameters} if parameters else {}
+        return filler.create("port_pair", name, ingress=ingress, egress=egress, **more)
+
+    firewalls = [pair("firewall 1", 0), pair("firewall 2", 1, correlation=None, weight=3)]
+    aware = pair("aware", 2, correlation="mpls")
+    nsh = pair("nsh", 3, correlation="nsh")
+    tap = pair("tap", 4)
+    # It takes half of the parameters, and then no group takes the pair.
+    half = functions[5].nics
+    filler.create(
+        "port_pair",
+        "half",
+        ingress=half[1].port_id,
+        egress=half[0].port_id,
+        service_function_parameters={"weight": 2},
+    )
+    port = functions[5].nics[0].port_id
+    one_armed = filler.create("port_pair", "one-armed", ingress=port, egress=port)
+
+    def group(name: str, *pairs: str, **attributes: Any) -> str:
+        return filler.create("port_pair_group", name, port_pairs=list(pairs), **attributes)
+
+    first = group(
+        "firewalls",
+        *firewalls,
+        description="two of them",
+        port_pair_group_parameters={"lb_fields": ["ip_src"]},
+    )
+    second = group("aware", aware)
+    third = group("nsh", nsh)
+    tapping = group("tap", tap, tap_enabled=True)
+    rewriting = group(
+        "rewriting",
+        one_armed,
+        port_pair_group_parameters={
+            "ppg_n_tuple_mapping": {
+                "ingress_n_tuple": {"source_ip_prefix": "10.71.0.0/24"},
+                "egress_n_tuple": {"source_ip_prefix": "10.71.1.0/24"},
+            }
+        },
+    )
+    group("empty")
+
+    def chain(name: str, groups: list[str], classifiers: list[str], **parameters: Any) -> str:
+        number = parameters.pop("chain_id", 0)
+        return filler.create(
+            "port_chain",
+            name,
+            port_pair_groups=groups,
+            flow_classifiers=classifiers,
+            chain_id=number,
+            **({"chain_parameters": parameters} if parameters else {}),
+        )
+
+    web_chain = chain("web", [second, first], [web], correlation="mpls", symmetric=True)
+    dns_chain = chain("dns", [first, second], [dns, six], chain_id=4711)
+    chain("ping", [first], [ping])
+    chain("nsh", [third], [other], correlation="nsh")
+    chain("tap", [tapping], [])
+    chain("rewriting", [rewriting], [])
+    chain("sloppy", [first, tapping], [sloppy])
+    filler.create("service_graph", "graph", port_chains={dns_chain: [web_chain]})
+
+
+def fill_admin(filler: Filler) -> None:
+    """Another project, with a plain chain of the same names."""
+    source, functions = filler.boot("10.72.0.0/24")
+    ingress, egress = (nic.port_id for nic in functions[0].nics)
+    pair = filler.create("port_pair", "firewall 1", ingress=ingress, egress=egress)
+    group = filler.create("port_pair_group", "firewalls", port_pairs=[pair])
+    classifier = filler.create(
+        "flow_classifier",
+        "web",
+        protocol="tcp",
+        destination_port_range_min=8443,
+        destination_port_range_max=8443,
+        logical_source_port=source.nics[0].port_id,
+    )
+    filler.create("port_chain", "web", port_pair_groups=[group], flow_classifiers=[classifier])
+
+
+def answers(lab: Lab) -> dict[str, list[Shown]]:
+    """What the API shows an administrator."""
+    network = lab.sdk("admin").network
+    return {
+        kind: sorted(network.get(f"/sfc/{kind}").json()[kind], key=lambda one: str(one["id"]))
+        for kind in KINDS
+    }
+
+
+def dump(lab: Lab) -> str:
+    """Neutron's database as SQL."""
+    socket = str(mariadb_socket(lab.layout))
+    connection = pymysql.connect(unix_socket=socket, user="root", database="neutron")
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SHOW TABLES")
+        tables = [str(row[0]) for row in cursor.fetchall()]
+        statements = ["SET foreign_key_checks = 0"]
+        for table in tables:
+            cursor.execute(f"SHOW CREATE TABLE `{table}`")
+            statements.append(str(cursor.fetchone()[1]))
+            cursor.execute(f"SELECT * FROM `{table}`")
+            marks = ", ".join(["%s"] * len(cursor.description))
+            statements += [
+                cursor.mogrify(f"INSERT INTO `{table}` VALUES ({marks})", row)
+                for row in cursor.fetchall()
+                if table not in LEFT_OUT
+            ]
+    return ";\n".join(statements) + ";\n"
+
+
+def main() -> None:
+    """Bring the lab up, fill, write, and take the lab down."""
+    lab = Lab(Layout(NAME, hosts=1, software=networking_sfc(print)))
+    lab.up(print)
+    try:
+        for user, fill in (("demo", fill_demo), ("admin", fill_admin)):
+            print(f"filling as {user}")
+            fill(Filler(lab, user))
+        ANSWERS.write_text(json.dumps(answers(lab), indent=1, sort_keys=True) + "\n")
+        DATABASE.write_text(dump(lab))
+    finally:
+        lab.down()
+
+
+if __name__ == "__main__":
+    main()

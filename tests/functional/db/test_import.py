@@ -1,0 +1,248 @@
+"""Moving in: portchain-import and the upgrade checks on a database that networking-sfc filled (``networking_sfc.make``)."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from portchain.importer import legacy
+from tests.functional.db.conftest import MariaDb, manage
+from tests.functional.db.networking_sfc import make
+from tests.functional.db.test_api import OnMariaDb, _Database
+from tests.unit.api.base import ApiTestCase
+
+ANSWERS: dict[str, list[dict[str, Any]]] = json.loads(make.ANSWERS.read_text())
+
+
+@dataclass
+class Cloud:
+    """Neutron's database after networking-sfc, and the commands of an operator.
+
+    :param config: Neutron's configuration file.
+    """
+
+    url: str
+    config: Path
+
+    def configured(self, drivers: str, service_plugins: str = "port_chain") -> "Cloud":
+        """Write the configuration."""
+        self.config.write_text(
+            f"[DEFAULT]\nservice_plugins = {service_plugins}\n[database]\nconnection = {self.url}\n"
+            f"[port_chain]\ndrivers = {drivers}\n"
+        )
+        return self
+
+    def run(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command that reads Neutron's configuration."""
+        path = Path(sys.executable).with_name(program)
+        return subprocess.run(
+            [path, f"--config-file={self.config}", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def import_(self, *arguments: str) -> tuple[int, str]:
+        """Run portchain-import; return its exit code and what it said."""
+        done = self.run("portchain-import", *arguments)
+        assert "Traceback" not in done.stderr, done.stderr[-3000:]
+        return done.returncode, done.stdout + done.stderr
+
+    def checks(self) -> str:
+        """Return what neutron-status says of port chains, in one line for each check."""
+        done = self.run("neutron-status", "upgrade", "check")
+        lines = [line.strip(" |") for line in done.stdout.splitlines()]
+        return " ".join(line for line in lines if line and not line.startswith("+"))
+
+    def ids(self) -> set[str]:
+        """Return the ids of all that is in our tables."""
+        with sa.create_engine(self.url).connect() as connection:
+            return {
+                an_id
+                for kind in make.KINDS
+                for an_id in connection.scalars(sa.text(f"SELECT id FROM portchain_{kind}"))
+            }
+
+    def legacy_checksums(self) -> dict[str, int]:
+        """Return checksums of networking-sfc's tables, its driver's included."""
+        with sa.create_engine(self.url).connect() as connection:
+            names = [n for n in sa.inspect(connection).get_table_names() if n.startswith("sfc_")]
+            assert set(legacy.COLUMNS) < set(names)
+            rows = connection.execute(sa.text(f"CHECKSUM TABLE {', '.join(names)}"))
+            return {row[0]: row[1] for row in rows}
+
+
+def _load(mariadb: MariaDb, name: str) -> str:
+    """Make a database as networking-sfc left it; return its URL."""
+    mariadb.execute(f"DROP DATABASE IF EXISTS {name}")
+    mariadb.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb3")
+    mariadb.load(name, make.DATABASE.read_text())
+    return mariadb.url(name)
+
+
+@pytest.fixture(scope="module")
+def legacy_url(mariadb: MariaDb) -> str:
+    """Such a database, with our migrations applied; tests leave its old tables alone."""
+    url = _load(mariadb, "legacy")
+    manage(url, "--subproject", "neutron-portchain", "upgrade", "heads")
+    return url
+
+
+@pytest.fixture
+def cloud(legacy_url: str, tmp_path: Path) -> Callable[[str], Cloud]:
+    """Make a configuration with these drivers, and empty our tables."""
+    with sa.create_engine(legacy_url).begin() as connection:
+        connection.execute(sa.text("SET foreign_key_checks = 0"))
+        for name in sa.inspect(connection).get_table_names():
+            if name.startswith("portchain_"):
+                connection.execute(sa.text(f"DELETE FROM {name}"))
+    return lambda drivers: Cloud(legacy_url, tmp_path / "neutron.conf").configured(drivers)
+
+
+def named(kind: str, name: str) -> str:
+    """Return the id of a resource of the demo project, by its name."""
+    (an_id,) = [one["id"] for one in ANSWERS[kind] if one["name"] == name]
+    return str(an_id)
+
+
+EVERYTHING = {one["id"] for kind in make.KINDS for one in ANSWERS[kind]}
+
+
+def test_a_trial_writes_nothing_and_says_what_is_refused_and_why(cloud: Any) -> None:
+    there = cloud("ovs")
+    before = there.legacy_checksums()
+    code, said = there.import_()
+    assert code == 2, said
+    sloppy = named("flow_classifiers", "sloppy")
+    assert f"refused: flow classifier sloppy ({sloppy}): source_ip_prefix" in said
+    assert "has host bits set" in said
+    # What needs it is not taken over without it.
+    line = f"refused: port chain sloppy ({named('port_chains', 'sloppy')}): it needs "
+    (needs,) = [one.removeprefix(line) for one in said.splitlines() if one.startswith(line)]
+    assert f"flow classifier sloppy ({sloppy})" in needs
+    assert "Nothing was written" in said
+    assert there.ids() == set()
+    assert there.legacy_checksums() == before
+
+
+def test_all_or_none_unless_told_otherwise(cloud: Any) -> None:
+    there = cloud("ovs")
+    code, said = there.import_("--apply")
+    assert code == 2
+    assert "Nothing was written" in said
+    assert there.ids() == set()
+    code, said = there.import_("--apply", "--partial")
+    assert code == 2
+    assert "Written." in said
+    taken = there.ids()
+    assert named("port_chains", "dns") in taken
+    assert not taken & {named("port_chains", "sloppy"), named("flow_classifiers", "sloppy")}
+
+
+def test_what_is_there_is_left_alone_and_a_second_run_does_nothing(cloud: Any) -> None:
+    there = cloud("noop")
+    before = there.legacy_checksums()
+    code, said = there.import_("--apply", "--partial")
+    assert "Written." in said
+    assert EVERYTHING - there.ids() == {
+        named("port_chains", "sloppy"),
+        named("flow_classifiers", "sloppy"),
+    }
+    name = "renamed since"
+    with sa.create_engine(there.url).begin() as connection:
+        connection.execute(sa.text(f"UPDATE portchain_port_chains SET name = '{name}'"))
+    code, again = there.import_("--apply", "--partial")
+    assert code == 2, again
+    assert "There is nothing to take over." in again
+    with sa.create_engine(there.url).connect() as connection:
+        assert set(connection.scalars(sa.text("SELECT name FROM portchain_port_chains"))) == {name}
+    assert there.legacy_checksums() == before
+
+
+def test_neutron_status_and_the_import_say_what_is_to_be_done(
+    mariadb: MariaDb, tmp_path: Path
+) -> None:
+    """From the database of a running networking-sfc to one that it has left."""
+    there = Cloud(_load(mariadb, "leaving"), tmp_path / "neutron.conf")
+    there.configured("ovs,nothing", service_plugins="sfc,flow_classifier")
+    said = there.checks()
+    for trouble in (
+        "networking-sfc is still configured",
+        "cannot load 'nothing'",
+        "run neutron-db-manage",
+        "(sfc_flow_classifiers 8, ",
+        "portchain-import",
+        "whose agent lacks the extension port_chain: h1",
+        "networking-sfc's extension still runs on h1",
+    ):
+        assert trouble in said, trouble
+    there.configured("ovs")
+    code, said = there.import_()
+    assert code == 1
+    assert "neutron-db-manage upgrade heads" in said
+    with sa.create_engine(there.url).begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version_sfc SET version_num = 'older' LIMIT 1"))
+    code, said = there.import_()
+    assert code == 1
+    assert "--subproject networking-sfc upgrade" in said
+
+    manage(there.url, "--subproject", "neutron-portchain", "upgrade", "heads")
+    with sa.create_engine(there.url).begin() as connection:
+        connection.execute(sa.text("SET foreign_key_checks = 0"))
+        for name in sa.inspect(connection).get_table_names():
+            if name.startswith("sfc_"):
+                connection.execute(sa.text(f"DROP TABLE {name}"))
+        extensions = json.dumps({"extensions": ["port_chain"]})
+        connection.execute(sa.text("UPDATE agents SET configurations = :e"), {"e": extensions})
+    said = there.checks()
+    assert "networking-sfc has no tables here" in said
+    for trouble in ("still", "cannot load", "neutron-db-manage", "portchain-import", "lacks"):
+        assert trouble not in said.partition("Port chains: packages")[2], trouble
+    code, said = there.import_()
+    assert code == 1
+    assert "no tables of networking-sfc" in said
+
+
+class _Kept(_Database):
+    """Leaves the rows where they are."""
+
+    def _delete_from_schema(self, engine: sa.Engine) -> None:
+        pass
+
+
+class ListsTest(OnMariaDb, ApiTestCase):
+    """After the import, our API shows what networking-sfc's showed."""
+
+    @pytest.fixture(autouse=True)
+    def _import(self, cloud: Any) -> None:
+        there = cloud("noop")
+        there.import_("--apply", "--partial")
+        self.url = there.url
+
+    def _keep(self, engine: sa.Engine) -> _Database:
+        return _Kept(engine)
+
+    def test_same_ids_and_same_attributes(self) -> None:
+        left_out = {named("port_chains", "sloppy"), named("flow_classifiers", "sloppy")}
+        for kind in make.KINDS:
+            shown = self.list_all(kind.removesuffix("s"), roles="admin,member,reader")
+            found = {one["id"]: one for one in shown}
+            assert set(found) == {one["id"] for one in ANSWERS[kind]} - left_out
+            for one in ANSWERS[kind]:
+                if one["id"] not in left_out:
+                    assert _same(one, found[one["id"]]), (one, found[one["id"]])
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Tell whether all that the old answer says is in the new one; null says nothing, and members have no order in the old."""
+    if isinstance(old, dict):
+        return all(value is None or _same(value, new.get(key)) for key, value in old.items())
+    if isinstance(old, list):
+        return sorted(old) == sorted(new)
+    return bool(old == new)

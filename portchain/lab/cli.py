@@ -45,8 +45,13 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument(
             "--network",
             choices=layout.NETWORKS,
-            default="vxlan",
-            help="what carries tenants' networks between the hosts (default: %(default)s)",
+            help="what carries tenants' networks between the hosts (default: vxlan, with OVN geneve)",
+        )
+        made.add_argument(
+            "--driver",
+            choices=layout.DRIVERS,
+            default="ovs",
+            help="who realises chains; with both, hosts are dealt to them in turn (default: %(default)s)",
         )
         made.add_argument(
             "--l2-population",

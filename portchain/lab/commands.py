@@ -31,9 +31,10 @@ def _layout(arguments: argparse.Namespace) -> layout.Layout:
         arguments.name,
         arguments.hosts,
         arguments.firewall,
-        arguments.network,
+        arguments.network or ("geneve" if "ovn" in arguments.driver else "vxlan"),
         arguments.l2_population,
         arguments.ipv6_underlay,
+        arguments.driver,
     )
 
 

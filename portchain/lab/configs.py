@@ -4,6 +4,8 @@ from portchain.lab import layout
 from portchain.lab.layout import CONTROLLER_IP, PASSWORD
 from portchain.lab.network import UNDERLAY_BRIDGE
 
+_MECHANISMS = {"ovs": "openvswitch", "ovn": "ovn"}
+"""Neutron's mechanism driver for the hosts of each of ours."""
 _RABBIT_URL = f"rabbit://openstack:{PASSWORD}@{CONTROLLER_IP}:{layout.RABBIT_PORT}/"
 
 # A restarted broker or server is noticed and used again within a few seconds.
@@ -83,6 +85,7 @@ rpc_response_timeout = 10
 api_workers = 2
 use_stderr = true
 [port_chain]
+drivers = {lab.driver}
 underlay_mtu = {layout.UNDERLAY_MTU}
 [database]
 connection = {_database_url("neutron")}
@@ -114,24 +117,33 @@ def ml2(lab: layout.Layout) -> str:
     """Neutron's ml2_conf.ini."""
     # Tenants cannot make flat networks: each needs a physical network of its own.
     for_tenants = "" if lab.network == "flat" else lab.network
-    drivers = "openvswitch,l2population" if lab.l2_population else "openvswitch"
+    mechanisms = [_MECHANISMS[driver] for driver in lab.drivers]
+    if lab.l2_population:
+        mechanisms.append("l2population")
     return f"""\
 [ml2]
 type_drivers = vxlan,gre,geneve,vlan,flat,local
 tenant_network_types = {for_tenants}
-mechanism_drivers = {drivers}
+mechanism_drivers = {",".join(mechanisms)}
 extension_drivers = port_security
 overlay_ip_version = {6 if lab.ipv6_underlay else 4}
 [ml2_type_vxlan]
 vni_ranges = 1:10000
 [ml2_type_geneve]
 vni_ranges = 1:10000
+max_header_size = {layout.NETWORKS["geneve"] - 20 + layout.OVN_OPTIONS}
 [ml2_type_gre]
 tunnel_id_ranges = 1:10000
 [ml2_type_vlan]
 network_vlan_ranges = {layout.PHYSICAL_NETWORK}:100:199
 [securitygroup]
 enable_security_group = true
+[ovn]
+ovn_nb_connection = tcp:{CONTROLLER_IP}:{layout.NORTHBOUND_PORT}
+ovn_sb_connection = tcp:{CONTROLLER_IP}:{layout.SOUTHBOUND_PORT}
+ovsdb_connection_timeout = 30
+ovsdb_retry_max_interval = 5
+ovn_metadata_enabled = false
 """
 
 

@@ -24,6 +24,7 @@ from portchain.lab.errors import LabError
 
 KEYS = ("fernet-keys", "credential-keys")
 KEPT = 3
+FOLDER = layout.CACHE / "databases"
 _RECIPE = 1
 
 
@@ -66,8 +67,8 @@ def install(lab: layout.Layout, ledger: processes.Ledger, report: clients.Report
     The controller's namespace has to be there, without a database server in it.
     """
     name = key(lab.software)
-    prepared = layout.CACHE / name
-    with _locked(layout.CACHE / f"{name}.lock"):
+    prepared = FOLDER / name
+    with _locked(FOLDER / f"{name}.lock"):
         if not prepared.exists():
             report("preparing the databases (once for these versions)")
             _prepare(lab, ledger, prepared)
@@ -83,7 +84,7 @@ def install(lab: layout.Layout, ledger: processes.Ledger, report: clients.Report
 def _prune(newest: Path) -> None:
     """Keep the few prepared sets that were used last."""
     sets = sorted(
-        (path for path in layout.CACHE.iterdir() if path.is_dir()),
+        (path for path in FOLDER.iterdir() if path.is_dir()),
         key=lambda path: path.stat().st_mtime,
     )
     for path in sets[:-KEPT]:

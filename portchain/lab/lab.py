@@ -22,6 +22,8 @@ from portchain.lab import (
     machines,
     netns,
     network,
+    newer,
+    ovn,
     processes,
     services,
 )
@@ -39,11 +41,21 @@ CONTROLLER_SERVICES: dict[str, Callable[[layout.Layout], Managed]] = {
     "neutron-rpc-server": services.neutron_rpc_server,
     "neutron-periodic": services.neutron_periodic,
 }
-HOST_SERVICES: dict[str, Callable[[layout.Layout, str], Managed]] = {
+OVN_SERVICES: dict[str, Callable[[layout.Layout], Managed]] = {
+    **{f"ovn-{name}": partial(ovn.database_server, name=name) for name in ovn.DATABASES},
+    "ovn-northd": ovn.northd,
+    "neutron-ovn-maintenance": ovn.maintenance,
+}
+HostServices = dict[str, Callable[[layout.Layout, str], Managed]]
+_SWITCH: HostServices = {
     "ovsdb-server": services.ovsdb_server,
     "ovs-vswitchd": services.ovs_vswitchd,
-    "agent": services.agent,
 }
+HOST_SERVICES: dict[str, HostServices] = {
+    "ovs": {**_SWITCH, "agent": services.agent},
+    "ovn": {**_SWITCH, "ovn-controller": ovn.controller},
+}
+"""By the driver that a host is for."""
 
 
 def _silent(_: str) -> None:
@@ -128,7 +140,7 @@ class Lab:
     def _write_files(self) -> None:
         lab = self.layout
         lab.scratch.mkdir(parents=True, exist_ok=True)
-        for directory in ("log", "rabbitmq", "neutron/lock", *lab.host_names):
+        for directory in ("log", "rabbitmq", "neutron/lock", "ovn", *lab.host_names):
             (lab.directory / directory).mkdir(parents=True, exist_ok=True)
         files = {
             "rabbitmq/rabbitmq.conf": configs.rabbitmq(),
@@ -175,23 +187,28 @@ class Lab:
             start(f"ovsdb-server@{host}")
             start(f"ovs-vswitchd@{host}")
 
+        def central() -> None:
+            ovn.create_databases(self.layout)
+            for name in ("ovn-nb", "ovn-sb", "ovn-northd"):
+                start(name)
+
         with ThreadPoolExecutor(max_workers=8) as pool:
             first = [pool.submit(broker), pool.submit(databases)]
             first += [pool.submit(switch, host) for host in self.hosts]
+            if self.layout.has_ovn:
+                first.append(pool.submit(central))
             _finish(first)
-            second = [
-                "neutron-rpc-server",
-                "neutron-api",
-                *(f"agent@{host}" for host in self.hosts),
-            ]
-            _finish([pool.submit(start, name) for name in [*second, "neutron-periodic"]])
+            rest = [name for name in self.programs() if not self.ledger.read(name)]
+            _finish([pool.submit(start, name) for name in rest])
         wait_for(self._agents_alive, 240, "every agent alive in Neutron", interval=0.3)
         said("agents known to Neutron")
 
     def _create_switch_database(self, host: str) -> None:
-        path = self.layout.host_directory(host) / "conf.db"
-        schema = "/usr/share/openvswitch/vswitch.ovsschema"
-        subprocess.run(["ovsdb-tool", "create", str(path), schema], check=True, capture_output=True)
+        path = str(self.layout.host_directory(host) / "conf.db")
+        if self.layout.driver_of(host) == "ovn":
+            newer.run("ovsdb-tool", "create", path, str(newer.SWITCH_SCHEMA))
+        else:
+            _output(["ovsdb-tool", "create", path, "/usr/share/openvswitch/vswitch.ovsschema"])
 
     def _agents_alive(self) -> bool:
         agents = {agent.host for agent in self.sdk("admin").network.agents() if agent.is_alive}
@@ -205,19 +222,26 @@ class Lab:
         :raises LabError: if there is no such program in this lab.
         """
         program, _, host = name.partition("@")
-        if not host and program in CONTROLLER_SERVICES:
-            return CONTROLLER_SERVICES[program](self.layout)
-        if host in self.hosts and program in HOST_SERVICES:
-            return HOST_SERVICES[program](self.layout, host)
+        if not host and program in self._central:
+            return self._central[program](self.layout)
+        if host in self.hosts and program in self._on(host):
+            return self._on(host)[program](self.layout, host)
         msg = f"no program {name!r}: one of {', '.join(self.programs())}"
         raise LabError(msg)
 
     def programs(self) -> list[str]:
         """Names of all of the lab's programs."""
         return [
-            *CONTROLLER_SERVICES,
-            *(f"{name}@{host}" for host in self.hosts for name in HOST_SERVICES),
+            *self._central,
+            *(f"{name}@{host}" for host in self.hosts for name in self._on(host)),
         ]
+
+    @property
+    def _central(self) -> dict[str, Callable[[layout.Layout], Managed]]:
+        return CONTROLLER_SERVICES | (OVN_SERVICES if self.layout.has_ovn else {})
+
+    def _on(self, host: str) -> HostServices:
+        return HOST_SERVICES[self.layout.driver_of(host)]
 
     def start(self, name: str, wait: bool = True) -> None:
         """Start a program that does not run, and wait until it is ready.
@@ -236,12 +260,14 @@ class Lab:
     def _prepare_switch(self, host: str, ready: Callable[[], bool]) -> None:
         """Make the bridge to the underlay and its address, as a distribution's scripts do."""
         leg, bridge = network.UNDERLAY_LEG, network.UNDERLAY_BRIDGE
+        is_chassis = self.layout.driver_of(host) == "ovn"
         self.vsctl(
             host,
             *f"--may-exist add-br {bridge} -- set bridge {bridge} datapath_type=netdev".split(),
             *f"-- --may-exist add-port {bridge} {leg}".split(),
             *f"-- set interface {bridge} mtu_request={layout.UNDERLAY_MTU}".split(),
             *f"-- set open_vswitch . external_ids:system-id={host}".split(),
+            *(ovn.chassis(self.layout, host) if is_chassis else ()),
             applied=True,
         )
         wait_for(ready, 30, f"ovs-vswitchd of {host} (see {self.layout.logs})")

@@ -28,6 +28,8 @@ KEYSTONE_PORT = 5000
 NEUTRON_PORT = 9696
 RABBIT_PORT = 5672
 OVSDB_PORT = 6640
+NORTHBOUND_PORT = 6641
+SOUTHBOUND_PORT = 6642
 KEYSTONE_URL = f"http://{CONTROLLER_IP}:{KEYSTONE_PORT}/v3"
 NEUTRON_URL = f"http://{CONTROLLER_IP}:{NEUTRON_PORT}"
 REGION = "RegionOne"
@@ -35,10 +37,12 @@ REGION = "RegionOne"
 PASSWORD = "portchain"  # noqa: S105
 MAX_HOSTS = 50
 
+DRIVERS = ("ovs", "ovn", "ovs,ovn")
 FIREWALLS = ("openvswitch", "noop")
 # What carries tenants' networks, with the bytes that Neutron takes off for it over IPv4.
 NETWORKS = {"vxlan": 50, "gre": 42, "geneve": 50, "vlan": 0, "flat": 0}
 IPV6_OVERHEAD = 20
+OVN_OPTIONS = 8  # more of a Geneve header, in which OVN carries its logical ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Layout:
     :param network: what carries tenants' networks between hosts, one of ``NETWORKS``.
     :param l2_population: hosts learn from Neutron where addresses are, and make only the tunnels that they need.
     :param ipv6_underlay: tunnels run over IPv6.
+    :param driver: who realises chains, one of ``DRIVERS``. With both, hosts are dealt to them in turn.
     """
 
     name: str = "demo"
@@ -99,6 +104,7 @@ class Layout:
     network: str = "vxlan"
     l2_population: bool = False
     ipv6_underlay: bool = False
+    driver: str = "ovs"
     software: Software = field(default_factory=Software.installed)
 
     def __post_init__(self) -> None:
@@ -117,6 +123,29 @@ class Layout:
         if not self.has_tunnels and (self.l2_population or self.ipv6_underlay):
             msg = f"network {self.network!r} has no tunnels, for l2 population or over IPv6"
             raise LabError(msg)
+
+        if self.driver not in DRIVERS:
+            msg = f"driver {self.driver!r}: one of {' '.join(DRIVERS)}, please"
+            raise LabError(msg)
+        if self.has_ovn and (self.network != "geneve" or self.l2_population):
+            msg = (
+                f"driver {self.driver!r}: OVN's hosts need network 'geneve', without l2 population"
+            )
+            raise LabError(msg)
+
+    @property
+    def drivers(self) -> tuple[str, ...]:
+        """The drivers of port chains that the server loads."""
+        return tuple(self.driver.split(","))
+
+    def driver_of(self, host: str) -> str:
+        """Which of the drivers a host is for: ``ovs`` runs Neutron's agent there, ``ovn`` ovn-controller."""
+        return self.drivers[(int(host[1:]) - 1) % len(self.drivers)]
+
+    @property
+    def has_ovn(self) -> bool:
+        """Whether any of the hosts is OVN's."""
+        return "ovn" in self.drivers
 
     @property
     def directory(self) -> Path:
@@ -179,7 +208,7 @@ class Layout:
     def physnet_mtu(self) -> int:
         """What Neutron is told of the underlay: just enough for ``TENANT_MTU``. The wire has room for more."""
         overhead = NETWORKS[self.network] + (IPV6_OVERHEAD if self.ipv6_underlay else 0)
-        return TENANT_MTU + overhead
+        return TENANT_MTU + overhead + (OVN_OPTIONS if self.has_ovn else 0)
 
 
 def tap_name(port_id: str) -> str:

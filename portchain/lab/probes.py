@@ -64,14 +64,14 @@ def mysql(path: Path) -> bool:
     return False
 
 
-def ovsdb(directory: Path) -> bool:
-    """Whether the switch database answers."""
-    return _succeeds("ovs-appctl", f"--target={directory}/ovsdb.ctl", "version")
+def control(socket: Path) -> bool:
+    """Whether a program answers at its control socket."""
+    return _succeeds("ovs-appctl", f"--target={socket}", "version")
 
 
 def switch(directory: Path) -> bool:
     """Whether the switch has taken over what the database holds."""
-    if not _succeeds("ovs-appctl", f"--target={directory}/vswitchd.ctl", "version"):
+    if not control(directory / "vswitchd.ctl"):
         return False
     query = ("--bare", "--columns=cur_cfg,next_cfg", "list", "Open_vSwitch")
     values = _output("ovs-vsctl", "--timeout=2", f"--db=unix:{directory}/db.sock", *query).split()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from portchain.lab import layout, probes
+from portchain.lab import layout, newer, probes
 from portchain.lab.errors import LabError
 from portchain.lab.processes import Record, Service, alive, log_since_start
 from portchain.lab.waiting import wait_for
@@ -65,7 +65,8 @@ def wait_ready(managed: Managed, record: Record) -> None:
     wait_for(partial(is_ready, managed, record), managed.deadline, what)
 
 
-def _log(lab: layout.Layout, name: str) -> Path:
+def log_file(lab: layout.Layout, name: str) -> Path:
+    """Where a program's output goes."""
     return lab.logs / f"{name}.log"
 
 
@@ -93,7 +94,7 @@ def mariadb(lab: layout.Layout, data: Path | None = None) -> Managed:
         "--innodb-flush-log-at-trx-commit=2",
         "--max-connections=500",
     )
-    service = Service(name, lab.controller, argv, _log(lab, name), stop_wait=15)
+    service = Service(name, lab.controller, argv, log_file(lab, name), stop_wait=15)
     return Managed(service, lambda: probes.mysql(socket))
 
 
@@ -105,7 +106,11 @@ def mariadb_socket(lab: layout.Layout) -> Path:
 def epmd(lab: layout.Layout) -> Managed:
     """Erlang's port mapper, on the controller's own loopback."""
     service = Service(
-        "epmd", lab.controller, ("epmd", "-address", "127.0.0.1"), _log(lab, "epmd"), stop_wait=0
+        "epmd",
+        lab.controller,
+        ("epmd", "-address", "127.0.0.1"),
+        log_file(lab, "epmd"),
+        stop_wait=0,
     )
     return Managed(service, lambda: probes.tcp(lab.controller, "127.0.0.1", 4369))
 
@@ -127,7 +132,7 @@ def rabbitmq(lab: layout.Layout) -> Managed:
         "ERL_EPMD_ADDRESS": "127.0.0.1",
     }
     service = Service(
-        "rabbitmq", lab.controller, (RABBIT_BIN,), _log(lab, "rabbitmq"), env, stop_wait=15
+        "rabbitmq", lab.controller, (RABBIT_BIN,), log_file(lab, "rabbitmq"), env, stop_wait=15
     )
     return Managed(
         service, lambda: probes.amqp(lab.controller, layout.CONTROLLER_IP, layout.RABBIT_PORT)
@@ -146,7 +151,7 @@ def _uwsgi(
         f"--procname-prefix={lab.name}-{name} ",
     )
     env |= {"TMPDIR": str(lab.scratch), "PATH": _path(lab)}
-    service = Service(name, lab.controller, argv, _log(lab, name), env)
+    service = Service(name, lab.controller, argv, log_file(lab, name), env)
     path = "/v3" if name == "keystone" else "/"
     return Managed(
         service, lambda: probes.http_ok(lab.controller, layout.CONTROLLER_IP, port, path)
@@ -174,18 +179,19 @@ def neutron_api(lab: layout.Layout) -> Managed:
     return _uwsgi(lab, "neutron-api", module=module, port=layout.NEUTRON_PORT, env=env)
 
 
-def _neutron_process(lab: layout.Layout, name: str, program: str) -> Service:
+def neutron_process(lab: layout.Layout, name: str, program: str) -> Service:
+    """One of Neutron's server programs, with the servers' configuration."""
     argv = (
         lab.software.command(program),
         f"--config-file={lab.directory}/neutron.conf",
         f"--config-file={lab.directory}/ml2_conf.ini",
     )
-    return Service(name, lab.controller, argv, _log(lab, name), {"PATH": _path(lab)})
+    return Service(name, lab.controller, argv, log_file(lab, name), {"PATH": _path(lab)})
 
 
 def neutron_rpc_server(lab: layout.Layout) -> Managed:
     """What the agents talk to."""
-    service = _neutron_process(lab, "neutron-rpc-server", "neutron-rpc-server")
+    service = neutron_process(lab, "neutron-rpc-server", "neutron-rpc-server")
     return Managed(
         service,
         lambda: probes.connected(lab.controller, layout.RABBIT_PORT, "neutron-rpc-server"),
@@ -194,17 +200,28 @@ def neutron_rpc_server(lab: layout.Layout) -> Managed:
 
 def neutron_periodic(lab: layout.Layout) -> Managed:
     """Neutron's housekeeping."""
-    service = _neutron_process(lab, "neutron-periodic", "neutron-periodic-workers")
+    service = neutron_process(lab, "neutron-periodic", "neutron-periodic-workers")
     return Managed(
         service, lambda: probes.titled(lab.controller, "neutron-server: services worker")
     )
+
+
+def _switch_program(
+    lab: layout.Layout, host: str, program: str, *arguments: str
+) -> tuple[str, ...]:
+    """The machine's own Open vSwitch, or the one that OVN belongs with."""
+    if lab.driver_of(host) == "ovn":
+        return newer.command(program, *arguments)
+    return (program, *arguments)
 
 
 def ovsdb_server(lab: layout.Layout, host: str) -> Managed:
     """A host's switch database."""
     directory = lab.host_directory(host)
     name = f"ovsdb-server@{host}"
-    argv = (
+    argv = _switch_program(
+        lab,
+        host,
         "ovsdb-server",
         f"{directory}/conf.db",
         f"--remote=punix:{directory}/db.sock",
@@ -214,16 +231,18 @@ def ovsdb_server(lab: layout.Layout, host: str) -> Managed:
         "-vconsole:info",
     )
     service = Service(
-        name, lab.namespace(host), argv, _log(lab, name), {"OVS_RUNDIR": str(directory)}
+        name, lab.namespace(host), argv, log_file(lab, name), {"OVS_RUNDIR": str(directory)}
     )
-    return Managed(service, lambda: probes.ovsdb(directory))
+    return Managed(service, lambda: probes.control(directory / "ovsdb.ctl"))
 
 
 def ovs_vswitchd(lab: layout.Layout, host: str) -> Managed:
     """A host's switch, userspace datapath."""
     directory = lab.host_directory(host)
     name = f"ovs-vswitchd@{host}"
-    argv = (
+    argv = _switch_program(
+        lab,
+        host,
         "ovs-vswitchd",
         f"unix:{directory}/db.sock",
         f"--unixctl={directory}/vswitchd.ctl",
@@ -231,7 +250,7 @@ def ovs_vswitchd(lab: layout.Layout, host: str) -> Managed:
         "-vconsole:info",
     )
     service = Service(
-        name, lab.namespace(host), argv, _log(lab, name), {"OVS_RUNDIR": str(directory)}
+        name, lab.namespace(host), argv, log_file(lab, name), {"OVS_RUNDIR": str(directory)}
     )
     return Managed(service, lambda: probes.switch(directory))
 
@@ -246,7 +265,7 @@ def agent(lab: layout.Layout, host: str) -> Managed:
     )
     env = {"OVS_RUNDIR": str(directory), "PATH": _path(lab)}
     # It has been seen to take more than a minute over SIGTERM.
-    service = Service(name, lab.namespace(host), argv, _log(lab, name), env, stop_wait=2)
+    service = Service(name, lab.namespace(host), argv, log_file(lab, name), env, stop_wait=2)
     return Managed(
         service, lambda: "Agent initialized successfully" in log_since_start(service.log)
     )

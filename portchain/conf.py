@@ -31,6 +31,21 @@ SERVER_OPTS: list[cfg.Opt] = [
         "it up; a request that is still being carried out should be done by then.",
     ),
     cfg.IntOpt(
+        "ovn_timeout",
+        default=10,
+        min=1,
+        help="Seconds the driver ovn waits for OVN's Northbound database before a chain counts as "
+        "failed; it is tried again later. Where the databases are and how they are spoken to "
+        "is said in the section ovn, which ML2/OVN reads as well.",
+    ),
+    cfg.IntOpt(
+        "ovn_sync_interval",
+        default=60,
+        min=1,
+        help="Seconds between two comparisons of all rows of the driver ovn with those that should "
+        "be there. Rows that somebody changes are repaired at once without them.",
+    ),
+    cfg.IntOpt(
         "underlay_mtu",
         default=0,
         min=0,

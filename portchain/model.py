@@ -57,6 +57,7 @@ class Port:
     :param plugged: false while Neutron reports the port DOWN, i.e. no virtual interface is there to send to.
     :param segment: the port is bound to; None while it is not bound.
     :param mtu: of the port's network, in bytes; 0 if it is not known.
+    :param mechanism: Neutron's mechanism driver that bound the port, such as ``openvswitch``; empty if it is not known.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Port:
     name: str = ""
     segment: Segment | None = None
     mtu: int = 0
+    mechanism: str = ""
 
 
 @dataclass(frozen=True, slots=True)

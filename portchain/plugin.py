@@ -93,6 +93,10 @@ class PortChainPlugin(service_base.ServicePluginBase):
                 desc="port chain repair",
             )
         )
+        for task in self.drivers.periodic_tasks():
+            self.add_worker(
+                worker.PeriodicWorker(task, task.interval, task.interval, desc=task.name)
+            )
 
     @classmethod
     def get_plugin_type(cls) -> str:

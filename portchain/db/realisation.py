@@ -8,6 +8,7 @@ ignored.
 import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -166,6 +167,31 @@ def expected_on(context: Any, host: str) -> dict[str, int]:
     query = sa.select(ChainHost.chain_id, ChainHost.wanted_revision).where(ChainHost.host == host)
     with db_api.CONTEXT_READER.using(context):
         return dict(context.session.execute(query).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """What a host has yet to confirm.
+
+    :param missing: what it said last that it waits for; empty if it said nothing.
+    """
+
+    host: str
+    chain_id: str
+    revision: int
+    missing: str
+
+
+def unconfirmed(context: Any, hosts: Iterable[str]) -> list[Unconfirmed]:
+    """Return what some hosts have yet to confirm of the chains in which they take part."""
+    query = sa.select(
+        ChainHost.host, ChainHost.chain_id, ChainHost.wanted_revision, ChainHost.missing
+    ).where(
+        ChainHost.host.in_(list(hosts)),
+        sa.or_(ChainHost.applied_revision < ChainHost.wanted_revision, ChainHost.missing != ""),
+    )
+    with db_api.CONTEXT_READER.using(context):
+        return [Unconfirmed(*row) for row in context.session.execute(query)]
 
 
 def unrealised(context: Any, limit: int, older_than: float = 0) -> list[str]:

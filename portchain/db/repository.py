@@ -82,6 +82,12 @@ class _Graphs:
         return chain.port_ids.union(*last_hops, *destinations)
 
 
+def chain_ids(context: Any) -> list[str]:
+    """Return the ids of all chains."""
+    with db_api.CONTEXT_READER.using(context):
+        return list(context.session.scalars(sa.select(models.PortChain.id)))
+
+
 def load_chains(session: Any, chain_ids: Iterable[str]) -> list[model.PortChain]:
     """Return chains with their groups, pairs and classifiers, by their ids."""
     rows = session.scalars(
@@ -283,17 +289,26 @@ def _load_ports(session: Any, query: sa.Select[Any]) -> dict[str, model.Port]:
         .order_by(allocation.ip_address)
     ):
         addresses[port_id].append(address)
-    segments = _segments(session, [row.id for row in rows])
-    return {row.id: _port(row, addresses[row.id], segments.get((row.id, row.host))) for row in rows}
+    bindings = _bindings(session, [row.id for row in rows])
+    unbound = (None, "")
+    return {
+        row.id: _port(row, addresses[row.id], *bindings.get((row.id, row.host), unbound))
+        for row in rows
+    }
 
 
-def _segments(session: Any, port_ids: Sequence[str]) -> dict[tuple[str, str], model.Segment]:
-    """Return the segments that ports are bound to, by port and host."""
+def _bindings(
+    session: Any, port_ids: Sequence[str]
+) -> dict[tuple[str, str], tuple[model.Segment, str]]:
+    """Return the segments that ports are bound to and the mechanism drivers that bound them, by
+    port and host.
+    """
     level, segment = ml2.PortBindingLevel, segment_models.NetworkSegment
     rows = session.execute(
         sa.select(
             level.port_id,
             level.host,
+            level.driver,
             segment.network_type,
             segment.physical_network,
             segment.segmentation_id,
@@ -304,14 +319,17 @@ def _segments(session: Any, port_ids: Sequence[str]) -> dict[tuple[str, str], mo
         .order_by(level.level)
     )
     return {
-        (row.port_id, row.host): model.Segment(
-            row.network_type, row.physical_network, row.segmentation_id
+        (row.port_id, row.host): (
+            model.Segment(row.network_type, row.physical_network, row.segmentation_id),
+            row.driver,
         )
         for row in rows
     }
 
 
-def _port(row: Any, addresses: Sequence[str], segment: model.Segment | None) -> model.Port:
+def _port(
+    row: Any, addresses: Sequence[str], segment: model.Segment | None, mechanism: str
+) -> model.Port:
     return model.Port(
         id=row.id,
         network_id=row.network_id,
@@ -323,6 +341,7 @@ def _port(row: Any, addresses: Sequence[str], segment: model.Segment | None) -> 
         device_id=row.device_id,
         name=row.name or "",
         segment=segment,
+        mechanism=mechanism,
         mtu=row.mtu or 0,
     )
 

@@ -5,11 +5,11 @@ or of several changes at once, must end in the same realisation.
 """
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from portchain.model import ChainSnapshot, FlowClassifier, PortPair, PortPairGroup
+from portchain.model import ChainSnapshot, FlowClassifier, Port, PortPair, PortPairGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Capabilities:
     :param pair_correlations: values of ``service_function_parameters.correlation``; None is a function unaware of chains.
     :param lb_fields: sets of load-balancing fields that can be honoured; the empty set is the whole 5-tuple.
     :param symmetric: chains whose replies visit the same functions in reverse order.
+    :param asymmetric: chains whose replies go straight back.
     :param n_tuple_mapping: functions that rewrite the 5-tuple.
     :param l7_parameters: keys of a classifier's ``l7_parameters``.
     :param function_kinds: how functions may hand on packets (``model.FunctionKind``).
@@ -32,12 +33,32 @@ class Capabilities:
     pair_correlations: frozenset[str | None] = frozenset({None})
     lb_fields: frozenset[frozenset[str]] = frozenset({frozenset()})
     symmetric: bool = False
+    asymmetric: bool = True
     n_tuple_mapping: bool = False
     l7_parameters: frozenset[str] = frozenset()
     function_kinds: frozenset[str] = frozenset({"l3"})
     ethertypes: frozenset[str] = frozenset({"IPv4"})
     service_graphs: bool = False
     tap: bool = False
+
+
+OwnChains = Callable[[Any, Collection[str] | None], Iterator[ChainSnapshot]]
+"""Called with a context and chain ids (None for all); yields the present state of those of the chains that are a driver's
+to realise.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicTask:
+    """Something a driver does at intervals, in the process of Neutron's periodic workers.
+
+    :param interval: seconds from the end of one run to the start of the next.
+    :param run: called with an administrator's context and the driver's chains.
+    """
+
+    name: str
+    interval: float
+    run: Callable[[Any, OwnChains], None]
 
 
 class PortChainDriver(abc.ABC):
@@ -57,6 +78,16 @@ class PortChainDriver(abc.ABC):
     def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
         """Topics the driver wants to be served in the RPC server process, each with its endpoint objects."""
         return ()
+
+    def periodic_tasks(self) -> Sequence[PeriodicTask]:
+        """What the driver wants to be called for again and again, e.g. to compare and repair."""
+        return ()
+
+    @abc.abstractmethod
+    def claims(self, port: Port) -> bool:
+        """Tell whether the switch behind a bound port is this driver's; a chain is realised by the one driver that claims
+        its ports.
+        """
 
     # What capabilities alone cannot express can be refused here.
 

@@ -62,6 +62,8 @@ def _chain(snapshot: ChainSnapshot, capabilities: Capabilities) -> Iterator[tupl
         yield "chain_parameters", f"correlation {chain.correlation}"
     if chain.symmetric and not capabilities.symmetric:
         yield "chain_parameters", "symmetric true"
+    if not chain.symmetric and not capabilities.asymmetric:
+        yield "chain_parameters", "symmetric false (replies always come back through the chain)"
     if (snapshot.predecessors or snapshot.successors) and not capabilities.service_graphs:
         yield "port_chains", "a service graph"
     # The parts may be older than the drivers that are configured now.

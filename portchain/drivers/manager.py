@@ -1,23 +1,31 @@
 """Loads the configured drivers, asks them before a change is written and tells them after it is."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import methodcaller
 from typing import Any
 
+from neutron_lib import exceptions as lib
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
 from stevedore import named
 
 from portchain import errors
 from portchain.db import realisation, repository
-from portchain.drivers import capabilities
+from portchain.drivers import capabilities, periodic
 from portchain.drivers.base import PortChainDriver
+from portchain.drivers.owner import owner_of
 from portchain.model import ChainSnapshot, FlowClassifier, PortPair, PortPairGroup
+from portchain.rules import Violation
 
 LOG = logging.getLogger(__name__)
 
 NAMESPACE = "portchain.drivers"
+
+_PAGE = 100
+_UNBOUND = "No port of the chain is bound to a host, so none of the drivers has anything to do yet"
 
 _CHECKS: Mapping[type, str] = {
     FlowClassifier: "check_flow_classifier",
@@ -92,15 +100,41 @@ class DriverManager:
         """Return the topics to be served in the RPC server process, with their endpoints."""
         return [pair for driver in self._drivers.values() for pair in driver.rpc_endpoints()]
 
-    def check(self, subject: capabilities.Subject) -> None:
-        """Ask every driver whether it can do what is about to be written.
+    def periodic_tasks(self) -> list[periodic.Runner]:
+        """Return what the drivers want to do again and again."""
+        return [
+            periodic.Runner(name, task, partial(self._own_chains, name))
+            for name, driver in self._drivers.items()
+            for task in driver.periodic_tasks()
+        ]
 
-        :raises Violation: a driver's capabilities do not include it.
+    def check(self, subject: capabilities.Subject) -> None:
+        """Ask whether what is about to be written can be carried out: a chain, the driver that owns
+        it; what may become part of any driver's chain, whether one of them can.
+
+        :raises Violation: no driver owns the chain, or the driver's capabilities do not include it.
         :raises NeutronException: a driver refuses it for a reason of its own.
         """
-        for name, driver in self._drivers.items():
-            capabilities.check(subject, driver.capabilities, name)
-            getattr(driver, _CHECKS[type(subject)])(subject)
+        if isinstance(subject, ChainSnapshot):
+            owner = owner_of(subject, self._drivers)
+            if owner is not None:
+                self._ask(owner, subject)
+                return
+        refusals: list[Exception] = []
+        for name in self._drivers:
+            try:
+                self._ask(name, subject)
+            except (Violation, lib.NeutronException) as refusal:
+                refusals.append(refusal)
+            else:
+                return
+        if refusals:
+            raise refusals[0]
+
+    def _ask(self, name: str, subject: capabilities.Subject) -> None:
+        driver = self._drivers[name]
+        capabilities.check(subject, driver.capabilities, name)
+        getattr(driver, _CHECKS[type(subject)])(subject)
 
     # After the commit. Nothing here raises: the change is made and stays, whatever becomes of its
     # realisation.
@@ -116,27 +150,29 @@ class DriverManager:
     def create_port_chain(self, context: Any, chain_ids: Iterable[str]) -> None:
         """Have new chains realised."""
         for snapshot in self._load(context, chain_ids):
-            tell = methodcaller("create_port_chain", context, snapshot)
-            self._realise(context, [snapshot], tell)
+            self._realise(context, [snapshot], methodcaller("create_port_chain", context, snapshot))
 
     def update_port_chain(self, context: Any, chain_ids: Iterable[str]) -> None:
         """Have chains realised in their present state, each by itself."""
         for snapshot in self._load(context, chain_ids):
-            tell = methodcaller("update_port_chain", context, snapshot)
-            self._realise(context, [snapshot], tell)
+            self._realise(context, [snapshot], methodcaller("update_port_chain", context, snapshot))
 
     def refresh_port_chains(self, context: Any, chain_ids: Iterable[str]) -> None:
-        """Have chains realised in their present state; each driver gets all of them in one call."""
+        """Have chains realised in their present state; each driver gets all of its own in one call."""
         snapshots = self._load(context, chain_ids)
         if snapshots:
-            tell = methodcaller("refresh_port_chains", context, snapshots)
-            self._realise(context, snapshots, tell)
+            self._realise(context, snapshots)
 
     def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         """Have the realisation of a chain removed that is no longer in the database."""
         # No row is left to keep a failure in. Drivers are level-triggered: what they have realised
         # is compared with what should be there sooner or later.
-        self._tell(methodcaller("delete_port_chain", context, snapshot))
+        try:
+            owner = owner_of(snapshot, self._drivers)
+        except Violation:
+            owner = None
+        for name in self._drivers if owner is None else [owner]:
+            self._tell(name, methodcaller("delete_port_chain", context, snapshot))
 
     def _load(self, context: Any, chain_ids: Iterable[str]) -> list[ChainSnapshot]:
         """Return the present state of chains.
@@ -151,30 +187,71 @@ class DriverManager:
             LOG.exception("Cannot load port chains %s; they wait for repair", ", ".join(wanted))
             return []
 
+    def _own_chains(
+        self, name: str, context: Any, chain_ids: Collection[str] | None
+    ) -> Iterator[ChainSnapshot]:
+        """Yield the chains that a driver owns, all or some, loaded a page at a time."""
+        ids = list(repository.chain_ids(context) if chain_ids is None else chain_ids)
+        for start in range(0, len(ids), _PAGE):
+            for snapshot in repository.snapshots(context, ids[start : start + _PAGE]):
+                try:
+                    if owner_of(snapshot, self._drivers) == name:
+                        yield snapshot
+                except Violation:
+                    continue
+
     def _realise(
-        self, context: Any, snapshots: Sequence[ChainSnapshot], tell: Callable[[Any], None]
+        self,
+        context: Any,
+        snapshots: Sequence[ChainSnapshot],
+        tell: Callable[[Any], None] | None = None,
     ) -> None:
-        """Tell the drivers about chains and keep the outcome, by which the chains count as realised
-        or are repaired.
+        """Tell the owners of chains about them and keep the outcome, by which the chains count as
+        realised or are repaired.
+
+        :param tell: calls a driver; without it, each owner is told to refresh all of its own.
         """
-        failures = self._tell(tell)
         try:
-            if failures:
-                realisation.fail_all(context, [s.chain.id for s in snapshots], "; ".join(failures))
-            else:
-                realisation.settle(context, [(s.chain.id, s.chain.revision) for s in snapshots])
+            for owner, own in self._by_owner(context, snapshots).items():
+                call = tell or methodcaller("refresh_port_chains", context, own)
+                failure = self._tell(owner, call) if owner else ""
+                if failure:
+                    realisation.fail_all(context, [s.chain.id for s in own], failure)
+                else:
+                    realisation.settle(context, [(s.chain.id, s.chain.revision) for s in own])
         except db_exc.DBError:
             LOG.exception("Cannot note the outcome of port chains; they wait for repair")
 
-    def _tell(self, call: Callable[[Any], None]) -> list[str]:
-        """Call every driver; return how those that failed did."""
-        failures = []
-        for name, driver in self._drivers.items():
+    def _by_owner(
+        self, context: Any, snapshots: Sequence[ChainSnapshot]
+    ) -> dict[str, list[ChainSnapshot]]:
+        """Sort chains by the drivers that own them now and can do them; note why others fail.
+
+        Ports may have been bound elsewhere since a chain was accepted, and other drivers be
+        configured. A chain that belongs to nobody until a port is bound is under the empty name.
+        """
+        found: dict[str, list[ChainSnapshot]] = defaultdict(list)
+        for snapshot in snapshots:
+            chain = snapshot.chain
             try:
-                call(driver)
-            except Exception as error:
-                # The boundary to code of others, after the change is made: nobody is left to answer
-                # to.
-                LOG.exception("Port chain driver %s failed", name)
-                failures.append(f"driver {name}: {error}")
-        return failures
+                owner = owner_of(snapshot, self._drivers)
+                if owner is None:
+                    realisation.begin(context, chain.id, chain.revision, (), down_reason=_UNBOUND)
+                else:
+                    self._ask(owner, snapshot)
+            except (Violation, lib.NeutronException) as refusal:
+                rule = refusal.rule if isinstance(refusal, Violation) else str(refusal)
+                realisation.fail_all(context, [chain.id], rule)
+            else:
+                found[owner or ""].append(snapshot)
+        return found
+
+    def _tell(self, name: str, call: Callable[[Any], None]) -> str:
+        """Call a driver; return how it failed, if it did."""
+        try:
+            call(self._drivers[name])
+        except Exception as error:
+            # The boundary to code of others, after the change is made: nobody is left to answer to.
+            LOG.exception("Port chain driver %s failed", name)
+            return f"driver {name}: {error}"
+        return ""

@@ -6,7 +6,7 @@ from typing import Any
 
 from portchain.dataplane.compile.spread import FIELD_SETS
 from portchain.drivers.base import Capabilities, PortChainDriver
-from portchain.model import ChainSnapshot
+from portchain.model import ChainSnapshot, Port
 
 
 class NoopDriver(PortChainDriver):
@@ -25,6 +25,10 @@ class NoopDriver(PortChainDriver):
         service_graphs=True,
         tap=True,
     )
+
+    def claims(self, port: Port) -> bool:
+        """Every port."""
+        return True
 
     def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         """Do nothing."""

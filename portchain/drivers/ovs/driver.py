@@ -17,7 +17,7 @@ from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.ovs import limits
 from portchain.drivers.ovs.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.drivers.ovs.plan import Planned, plan_chain
-from portchain.model import ChainSnapshot, FunctionKind, HostReport, PortPair
+from portchain.model import ChainSnapshot, FunctionKind, HostReport, Port, PortPair
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.server import ServerEndpoint
@@ -48,6 +48,10 @@ class OvsDriver(PortChainDriver):
     def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
         """What agents call."""
         return ((contract.SERVER_TOPIC, [ServerEndpoint(self._sync, self._take_reports)]),)
+
+    def claims(self, port: Port) -> bool:
+        """Ports of Neutron's Open vSwitch agents; while nobody knows who bound a port, it counts as theirs."""
+        return port.mechanism in ("openvswitch", "")
 
     def check_port_pair(self, pair: PortPair) -> None:
         """Refuse a pair that contradicts itself."""

@@ -7,7 +7,7 @@ from portchain import errors
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
-from portchain.model import ChainSnapshot
+from portchain.model import ChainSnapshot, Port
 from tests.unit.api.base import ApiTestCase
 
 
@@ -25,6 +25,9 @@ class Fragile(PortChainDriver):
         self.told.append((what, list(snapshots)))
         if self.failing:
             raise ConnectionError("the controller does not answer")
+
+    def claims(self, port: Port) -> bool:
+        return True
 
     def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         self._note("create", [snapshot])
@@ -58,7 +61,7 @@ class Poor(Fragile):
 
 
 class DriverTestCase(ApiTestCase):
-    """Drivers stand beside noop; each test says which."""
+    """Each test says which driver there is."""
 
     def use(self, *drivers: PortChainDriver) -> None:
         self.plugin.drivers = DriverManager({driver.name: driver for driver in drivers})
@@ -72,7 +75,7 @@ class ToldTest(DriverTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.fragile = Fragile()
-        self.use(NoopDriver(), self.fragile)
+        self.use(self.fragile)
 
     def told(self) -> list[str]:
         return [what for what, _ in self.fragile.told]
@@ -120,7 +123,7 @@ class RefusingTest(DriverTestCase):
         parts = self.chain(self.net)
         ports = [self.port(self.net, "vm") for _ in range(2)]
         picky = Picky()
-        self.use(NoopDriver(), picky)
+        self.use(picky)
         wanted: dict[str, dict[str, Any]] = {
             "flow_classifier": {"protocol": "udp"},
             "port_pair": {"ingress": ports[0], "egress": ports[1]},
@@ -149,7 +152,7 @@ class RefusingTest(DriverTestCase):
     def test_capabilities_are_compared_and_the_driver_is_named(self) -> None:
         group = self.group(self.net)["id"]
         ports = [self.port(self.net, "vm") for _ in range(2)]
-        self.use(NoopDriver(), Poor())
+        self.use(Poor())
         tuples = {"ppg_n_tuple_mapping": {"ingress_n_tuple": {"source_ip_prefix": "10.0.0.0/8"}}}
         for resource, attribute, value, words in (
             ("flow_classifier", "ethertype", "IPv6", ("ethertype", "IPv6")),
@@ -201,7 +204,7 @@ class FailingTest(DriverTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.fragile = Fragile()
-        self.use(NoopDriver(), self.fragile)
+        self.use(self.fragile)
 
     def assert_error_then_repair(self, chain_id: str) -> None:
         shown = self.show("port_chain", chain_id)

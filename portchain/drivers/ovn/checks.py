@@ -1,0 +1,72 @@
+"""What this very OVN cannot carry, read from its Northbound database before anything is written."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from portchain.drivers.ovn.commands import free_ids
+from portchain.drivers.ovn.northbound import CHAIN, Database
+from portchain.drivers.ovn.rows import ChainRows
+from portchain.model import ChainSnapshot
+from portchain.rules import Kind, Violation, label
+
+_GROUPS = "neutron:security_group_ids"
+
+
+def check_chain(database: Database, snapshot: ChainSnapshot, wanted: ChainRows) -> None:
+    """Refuse a chain for which OVN is too old, full, or otherwise not fit.
+
+    :param wanted: the rows that the chain would have.
+    :raises Violation: says what to do instead.
+    :raises NoFreeFunctionId: OVN has no more numbers for functions.
+    """
+    if not database.has("Network_Function_Group"):
+        raise Violation(
+            "port_chain",
+            "the driver ovn needs OVN 26.03 or newer on every host; the connected Northbound "
+            "database has no Network_Function_Group",
+            Kind.UNSUPPORTED,
+        )
+    for attribute, reason in _reasons(database, snapshot):
+        raise Violation(attribute, reason, Kind.UNSUPPORTED)
+    known = {row.name for row in database.rows("Network_Function")}
+    new = [function for function in wanted.functions if function.name not in known]
+    free_ids(database, "Network_Function", len(new))
+
+
+def _reasons(database: Database, snapshot: ChainSnapshot) -> Iterator[tuple[str, str]]:
+    chain = snapshot.chain
+    pairs = [pair for group in chain.port_pair_groups for pair in group.port_pairs]
+    for pair in pairs:
+        for port in (pair.ingress, pair.egress):
+            user = _chain_of(database, port)
+            if user not in ("", chain.id):
+                yield (
+                    "port_pair_groups",
+                    f"the driver ovn hands a function the packets of one chain, and port pair "
+                    f"{label(pair)} is in port chain {user}; add the flow classifier to that "
+                    "chain, or give this one a function of its own",
+                )
+    for ports in snapshot.sources.values():
+        for name in ports:
+            if name in snapshot.ports and _is_stateless(database, name):
+                yield (
+                    "flow_classifiers",
+                    f"the driver ovn needs the connections of port {label(snapshot.ports[name])} "
+                    "to be tracked, and its security group is stateless; use a stateful one",
+                )
+
+
+def _chain_of(database: Database, port: str) -> str:
+    row = database.named("Logical_Switch_Port", port)
+    return str(row.external_ids.get(CHAIN, "")) if row is not None else ""
+
+
+def _is_stateless(database: Database, port: str) -> bool:
+    row = database.named("Logical_Switch_Port", port)
+    groups = str(row.external_ids.get(_GROUPS, "")).split() if row is not None else ()
+    return any(_allows_without_state(database, group) for group in groups)
+
+
+def _allows_without_state(database: Database, group: str) -> bool:
+    row: Any = database.named("Port_Group", f"pg_{group.replace('-', '_')}")
+    return row is not None and any(acl.action == "allow-stateless" for acl in row.acls)

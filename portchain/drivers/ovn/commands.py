@@ -1,0 +1,317 @@
+"""Changes of the Northbound database, each in one transaction.
+
+A command looks at the rows that are there, as they are in the moment of the transaction, and makes
+them those that are wanted; what is right already is not written. ovsdbapp runs a command again if
+somebody else was faster.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ovsdbapp.backend.ovs_idl.command import BaseCommand
+
+from portchain.drivers.ovn.errors import NoFreeFunctionId, SwitchNotFound
+from portchain.drivers.ovn.northbound import (
+    CHAIN,
+    FUNCTIONS,
+    KEPT,
+    NETWORK,
+    REVISION,
+    SWITCHES,
+    WRITTEN,
+    Database,
+)
+from portchain.drivers.ovn.rows import Acl, ChainRows, Function, MovedPort, Patch, anchor_name
+
+FUNCTION_IDS = range(1, 256)
+_NETWORK_NAME = "neutron:network_name"
+_OUR_OPTIONS = ("lsp_learn_fdb", "is-nf")
+
+
+class SyncChain(BaseCommand):
+    """Make a chain's rows those that are wanted; no rows at all for a chain without any."""
+
+    def __init__(self, database: Database, wanted: ChainRows, gone: bool = False) -> None:
+        """Prepare the change.
+
+        :param gone: the chain is deleted, or another driver's: not even its anchor stays.
+        """
+        super().__init__(database)
+        self._wanted = wanted
+        self._gone = gone
+        self._owner = {CHAIN: wanted.chain_id}
+
+    def run_idl(self, txn: Any) -> None:
+        """Called by ovsdbapp, within its transaction."""
+        anchor = self.api.named("Port_Group", self._wanted.anchor)
+        if anchor is None and self._gone:
+            return
+        if not self._gone and _revision(anchor) > self._wanted.revision:
+            return
+        self._txn = txn
+        anchor = anchor or self._insert("Port_Group", name=self._wanted.anchor)
+        switches = self._switches(anchor)
+        self._ports(switches)
+        self._functions(anchor)
+        self._anchor(anchor)
+        for name, row in switches.items():
+            if name in self._wanted.switches:
+                self._acls(row, self._wanted.switches[name])
+            else:
+                row.delete()
+        if self._gone:
+            anchor.delete()
+
+    # Switches and ports.
+
+    def _switches(self, anchor: Any) -> dict[str, Any]:
+        """The chain's switches that are there, and those that are made here."""
+        names = [*_names(anchor, SWITCHES), *self._wanted.switches]
+        found = {name: self.api.named("Logical_Switch", name) for name in dict.fromkeys(names)}
+        return {
+            name: row or self._insert("Logical_Switch", name=name)
+            for name, row in found.items()
+            if row or name in self._wanted.switches
+        }
+
+    def _ports(self, switches: Mapping[str, Any]) -> None:
+        wanted: dict[str, Patch | MovedPort] = {
+            **{port.name: port for port in self._wanted.patches},
+            **{port.name: port for port in self._wanted.moved},
+        }
+        there = [port for row in switches.values() for port in _ports_of(row)]
+        there += [
+            peer
+            for port in there
+            if port.type == "switch"
+            and (peer := self.api.named("Logical_Switch_Port", _peer(port))) is not None
+        ]
+        place = self._places(switches, there)
+        for row in there:
+            if row.name not in wanted:
+                self._dismiss(row, place)
+        for port in wanted.values():
+            switch = switches.get(port.switch) or self._switch(port.switch)
+            if isinstance(port, Patch):
+                self._patch(port, switch, place)
+            else:
+                self._move(port, switch, place)
+
+    def _places(self, switches: Mapping[str, Any], there: Sequence[Any]) -> dict[Any, Any]:
+        """The switch of each of the chain's ports, by the port's UUID."""
+        homes = {port.switch for port in self._wanted.patches}
+        homes |= {port.home for port in self._wanted.moved}
+        homes |= {port.external_ids.get(NETWORK, "") for port in there}
+        rows = [*switches.values(), *(self.api.named("Logical_Switch", name) for name in homes)]
+        return {port.uuid: row for row in rows if row is not None for port in _ports_of(row)}
+
+    def _switch(self, name: str) -> Any:
+        row = self.api.named("Logical_Switch", name)
+        if row is None:
+            raise SwitchNotFound(what="switch", name=name)
+        return row
+
+    def _patch(self, port: Patch, switch: Any, place: dict[Any, Any]) -> None:
+        row = self.api.named("Logical_Switch_Port", port.name)
+        if row is None:
+            row = self._insert("Logical_Switch_Port", name=port.name)
+            row.external_ids = {**self._owner, NETWORK: port.switch}
+        _put(row, type="switch", addresses=list(port.addresses), options=dict(port.options))
+        _put(row, peer=[port.peer])
+        self._place(row, switch, place)
+
+    def _move(self, port: MovedPort, switch: Any, place: dict[Any, Any]) -> None:
+        """Take a function's port to its wire, and keep what Neutron wrote."""
+        row = self.api.named("Logical_Switch_Port", port.name)
+        if row is None:
+            raise SwitchNotFound(what="port", name=port.name)
+        ours: dict[str, list[str]] = {"addresses": list(port.addresses), "port_security": []}
+        marks = {**row.external_ids, **self._owner}
+        present = {column: sorted(getattr(row, column)) for column in ours}
+        if json.dumps(present) != marks.get(WRITTEN):
+            marks[KEPT] = json.dumps(present)
+        marks[WRITTEN] = json.dumps({column: sorted(value) for column, value in ours.items()})
+        options = {key: value for key, value in row.options.items() if key not in _OUR_OPTIONS}
+        _put(row, **ours, options={**options, **port.options}, external_ids=marks)
+        self._place(row, switch, place)
+
+    def _dismiss(self, row: Any, place: dict[Any, Any]) -> None:
+        """Remove a port of ours; give one of Neutron's back."""
+        if row.uuid in place:
+            place[row.uuid].delvalue("ports", row)
+        if row.type == "switch":
+            row.delete()
+            return
+        marks = dict(row.external_ids)
+        kept = json.loads(marks.pop(KEPT, "{}"))
+        home = self.api.named("Logical_Switch", marks.get(_NETWORK_NAME, ""))
+        for key in (CHAIN, WRITTEN):
+            marks.pop(key, None)
+        options = {key: value for key, value in row.options.items() if key not in _OUR_OPTIONS}
+        _put(row, **kept, options=options, external_ids=marks)
+        if home is not None:
+            home.addvalue("ports", row)
+
+    @staticmethod
+    def _place(row: Any, switch: Any, place: dict[Any, Any]) -> None:
+        before = place.get(row.uuid)
+        if before is not None and before.uuid == switch.uuid:
+            return
+        if before is not None:
+            before.delvalue("ports", row)
+        switch.addvalue("ports", row)
+        place[row.uuid] = switch
+
+    # Functions and classification.
+
+    def _functions(self, anchor: Any) -> None:
+        wanted = {function.name: function for function in self._wanted.functions}
+        for name in _names(anchor, FUNCTIONS):
+            if name not in wanted:
+                for table in ("Network_Function_Group", "Network_Function"):
+                    row = self.api.named(table, name)
+                    if row is not None:
+                        self._unused(row, anchor)
+        for function in wanted.values():
+            self._function(function)
+
+    def _unused(self, row: Any, anchor: Any) -> None:
+        """Remove a function; no ACL may name it any more."""
+        anchor.verify("acls")
+        for acl in list(getattr(anchor, "acls", ())):
+            if any(group.uuid == row.uuid for group in acl.network_function_group):
+                anchor.delvalue("acls", acl)
+                # The server counts references before it removes what nobody refers to.
+                acl.network_function_group = []
+        row.delete()
+
+    def _function(self, wanted: Function) -> None:
+        inport, outport = (self._port(name) for name in (wanted.inport, wanted.outport))
+        function = self.api.named("Network_Function", wanted.name)
+        if function is None:
+            function = self._insert("Network_Function", name=wanted.name)
+            function.id = free_ids(self.api, "Network_Function", 1)[0]
+        _put(function, inport=inport, outport=outport)
+        group = self.api.named("Network_Function_Group", wanted.name)
+        if group is None:
+            group = self._insert("Network_Function_Group", name=wanted.name)
+            group.id = free_ids(self.api, "Network_Function_Group", 1)[0]
+        _put(group, mode="inline", network_function=[function])
+
+    def _port(self, name: str) -> Any:
+        row = self.api.named("Logical_Switch_Port", name)
+        if row is None:
+            raise SwitchNotFound(what="port", name=name)
+        return row
+
+    def _anchor(self, anchor: Any) -> None:
+        marks = {
+            **self._owner,
+            REVISION: str(self._wanted.revision),
+            SWITCHES: " ".join(self._wanted.switches),
+            FUNCTIONS: " ".join(function.name for function in self._wanted.functions),
+        }
+        _put(anchor, external_ids=marks)
+        sources = [self.api.named("Logical_Switch_Port", name) for name in self._wanted.sources]
+        _put(anchor, ports=[row for row in sources if row is not None])
+        self._acls(anchor, self._wanted.classification)
+
+    def _acls(self, parent: Any, wanted: Iterable[Acl]) -> None:
+        missing = {_key(acl): acl for acl in wanted}
+        parent.verify("acls")
+        for row in getattr(parent, "acls", ()):
+            if missing.pop(_read(row), None) is None:
+                parent.delvalue("acls", row)
+        for acl in missing.values():
+            parent.addvalue("acls", self._acl(acl))
+
+    def _acl(self, wanted: Acl) -> Any:
+        row = self._txn.insert(self.api.idl.tables["ACL"])
+        row.direction, row.priority = wanted.direction, wanted.priority
+        row.match, row.action, row.options = wanted.match, wanted.action, dict(wanted.options)
+        if wanted.function:
+            row.network_function_group = [self.api.named("Network_Function_Group", wanted.function)]
+        return row
+
+    def _insert(self, table: str, name: str) -> Any:
+        row = self._txn.insert(self.api.idl.tables[table])
+        row.name = name
+        row.external_ids = dict(self._owner)
+        return row
+
+
+def removal(database: Database, chain_id: str) -> SyncChain:
+    """The change that removes a chain's rows and gives its functions' ports back."""
+    empty = ChainRows(chain_id, 0, anchor_name(chain_id))
+    return SyncChain(database, empty, gone=True)
+
+
+class CountUp(BaseCommand):
+    """Have every chassis say when it has caught up with what is in the database now.
+
+    The result is the number that they will show.
+    """
+
+    def run_idl(self, txn: Any) -> None:
+        """Called by ovsdbapp, within its transaction."""
+        (row,) = self.api.rows("NB_Global")
+        row.verify("nb_cfg")
+        row.nb_cfg = row.nb_cfg + 1
+        self.result = row.nb_cfg
+
+
+def free_ids(database: Database, table: str, needed: int) -> list[int]:
+    """Numbers that no row of the table has.
+
+    :raises NoFreeFunctionId: there are not so many.
+    """
+    taken = {row.id for row in database.rows(table) if hasattr(row, "id")}
+    free = [number for number in FUNCTION_IDS if number not in taken]
+    if len(free) < needed:
+        raise NoFreeFunctionId(most=len(FUNCTION_IDS), needed=needed - len(free))
+    return free[:needed]
+
+
+def _put(row: Any, **columns: Any) -> None:
+    """Write the columns that differ."""
+    for column, value in columns.items():
+        if _plain(getattr(row, column, None)) != _plain(value):
+            setattr(row, column, value)
+
+
+def _plain(value: Any) -> Any:
+    """A value that can be compared: rows by their UUIDs, sets without order."""
+    if isinstance(value, list | tuple):
+        return sorted((_plain(item) for item in value), key=str)
+    return getattr(value, "uuid", value)
+
+
+def _ports_of(switch: Any) -> list[Any]:
+    return list(getattr(switch, "ports", ()))
+
+
+def _peer(port: Any) -> str:
+    return str(next(iter(port.peer), ""))
+
+
+def _names(anchor: Any, key: str) -> list[str]:
+    return str(anchor.external_ids.get(key, "")).split()
+
+
+def _revision(anchor: Any | None) -> int:
+    return int(anchor.external_ids.get(REVISION, 0)) if anchor is not None else 0
+
+
+_Key = tuple[str, int, str, str, tuple[tuple[str, str], ...], str]
+
+
+def _key(acl: Acl) -> _Key:
+    options = tuple(sorted(acl.options.items()))
+    return acl.direction, acl.priority, acl.match, acl.action, options, acl.function
+
+
+def _read(row: Any) -> _Key:
+    options = tuple(sorted(row.options.items()))
+    function = next((group.name for group in row.network_function_group), "")
+    return row.direction, row.priority, row.match, row.action, options, function

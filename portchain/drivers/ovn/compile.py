@@ -1,0 +1,239 @@
+"""From a chain's snapshot to its Northbound rows: a pure function.
+
+A classified packet is redirected by an ACL of the source's port to a ``Network_Function``, whose
+two ports are not functions but patches: behind them lie the wires that lead from function to
+function. What is drawn here is drawn in docs/ovn.md.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from portchain.drivers.ovn import lanes as lanes_of
+from portchain.drivers.ovn import match, rows
+from portchain.drivers.ovn.lanes import Lane, Wire
+from portchain.drivers.ovn.rows import Acl, ChainRows, Function, MovedPort, Patch
+from portchain.model import ChainSnapshot, PortPair, PortPairGroup
+
+PRIORITY = 2000
+_ANYTHING = "unknown"
+# The two ends of a wire learn nothing of what passes: every address passes it in both directions.
+_NO_LEARNING = {"lsp_learn_fdb": "false"}
+# What floods a network must not enter a chain by the patch.
+_TOWARDS_NETWORK = {**_NO_LEARNING, "is-nf": "true", "receive_multicast": "false"}
+# A reply comes to the last function in the host of the source, out of the tunnel it has to take
+# back: hosts send something back by the tunnel it came from only for ports with this option.
+_LAST = {**_NO_LEARNING, "is-nf": "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A chain's rows, and why it cannot carry traffic at the moment; empty if it can."""
+
+    rows: ChainRows
+    obstacle: str = ""
+
+
+def compile_chain(snapshot: ChainSnapshot) -> Compiled:
+    """Compile a chain.
+
+    What cannot be compiled at all, for want of sources or pairs, has no rows: ``obstacle`` says why.
+    """
+    chain = snapshot.chain
+    lanes = lanes_of.deal(chain)
+    sources = _sources(snapshot)
+    obstacle = "; ".join(_obstacles(snapshot, sources))
+    networks = {snapshot.ports[port].network_id for port in sources}
+    anchor = rows.anchor_name(chain.id)
+    if not lanes or len(networks) != 1:
+        return Compiled(ChainRows(chain.id, chain.revision, anchor), obstacle)
+    return Compiled(_Compiler(snapshot, lanes, sources, *networks).rows(), obstacle)
+
+
+def _sources(snapshot: ChainSnapshot) -> tuple[str, ...]:
+    found = {port for ports in snapshot.sources.values() for port in ports}
+    return tuple(sorted(found & snapshot.ports.keys()))
+
+
+class _Compiler:
+    """What the parts of one chain's rows have in common."""
+
+    def __init__(
+        self, snapshot: ChainSnapshot, lanes: Sequence[Lane], sources: Sequence[str], network: str
+    ) -> None:
+        self._snapshot = snapshot
+        self._chain = snapshot.chain
+        self._all_lanes = tuple(lanes)
+        self._lanes = lanes_of.alive(lanes, usable_pairs(snapshot))
+        self._wires = lanes_of.wires(lanes)
+        self._pairs = {pair.id: pair for lane in lanes for pair in lane.pairs}
+        self._sources = tuple(sources)
+        self._network = rows.home_of(network)
+        by_address = any(group.lb_fields for group in self._chain.port_pair_groups)
+        self._spread = match.spread(self._chain.flow_classifiers, by_address)
+
+    def rows(self) -> ChainRows:
+        return ChainRows(
+            chain_id=self._chain.id,
+            revision=self._chain.revision,
+            anchor=rows.anchor_name(self._chain.id),
+            sources=self._sources,
+            switches={self._switch(wire): tuple(self._wire_acls(wire)) for wire in self._wires},
+            patches=tuple(self._patches()),
+            moved=tuple(self._moved()),
+            functions=tuple(self._functions()),
+            classification=tuple(self._classification()),
+        )
+
+    # Names.
+
+    def _switch(self, wire: Wire) -> str:
+        return f"pc-{self._chain.id}-{wire.name}"
+
+    def _patch(self, port: str, end: str) -> str:
+        """Name of a patch's end: the one on the ``wire``, or on the ``net``."""
+        return f"pc-{self._chain.id}-{port}-{end}"
+
+    def _function(self, first: PortPair, last: PortPair) -> str:
+        return f"pc-{self._chain.id}-{first.ingress}-{last.egress}"
+
+    # Ports.
+
+    def _patches(self) -> Iterator[Patch]:
+        for wire in self._wires:
+            if wire.egresses and wire.ingresses:
+                continue
+            net, inner = self._patch(wire.name, "net"), self._patch(wire.name, "wire")
+            yield Patch(net, self._network, inner, (), _TOWARDS_NETWORK)
+            yield Patch(inner, self._switch(wire), net, (_ANYTHING,), _NO_LEARNING)
+
+    def _moved(self) -> Iterator[MovedPort]:
+        answered = tuple(sorted({self._snapshot.ports[port].mac_address for port in self._sources}))
+        for wire in self._wires:
+            # Replies are sent straight to the last function; everything else floods its wire.
+            addresses = (_ANYTHING,) if wire.ingresses else (_ANYTHING, *answered)
+            options = _NO_LEARNING if wire.ingresses else _LAST
+            for name in wire.egresses + wire.ingresses:
+                port = self._snapshot.ports.get(name)
+                if port is not None:
+                    home = rows.home_of(port.network_id)
+                    yield MovedPort(name, self._switch(wire), home, addresses, options)
+
+    # What goes where.
+
+    def _wire_acls(self, wire: Wire) -> Iterator[Acl]:
+        """Frames pass from a port only to those that come next in one of its lanes."""
+        # The functions' own security groups have no say here, and nothing here needs a state.
+        yield Acl(rows.FROM_PORT, PRIORITY, "1", "allow-stateless")
+        yield Acl(rows.TO_PORT, PRIORITY, "1", "drop")
+        for from_port, to_port, buckets in self._hand_overs(wire):
+            terms = (match.from_ports([from_port]), match.to_port(to_port), buckets)
+            text = " && ".join(term for term in terms if term)
+            yield Acl(rows.TO_PORT, PRIORITY + 1, text, "allow-stateless")
+
+    def _hand_overs(self, wire: Wire) -> Iterator[tuple[str, str, str]]:
+        """From which port to which, and a match of the buckets if there are others for the port."""
+        if not (wire.egresses and wire.ingresses):
+            patch = self._patch(wire.name, "wire")
+            yield patch, wire.name, ""
+            yield wire.name, patch, ""
+            return
+        number = self._number(wire)
+        steps: dict[tuple[str, str], set[int]] = {}
+        through: dict[str, set[int]] = {}
+        for lane in self._lanes:
+            step = (lane.pairs[number].egress, lane.pairs[number + 1].ingress)
+            if step[0] in wire.egresses:
+                steps.setdefault(step, set()).update(lane.buckets)
+                for port in step:
+                    through.setdefault(port, set()).update(lane.buckets)
+        for (before, after), buckets in steps.items():
+            forward = "" if buckets == through[before] else self._spread.match(buckets)
+            back = "" if buckets == through[after] else self._spread.match(buckets, replies=True)
+            yield before, after, forward
+            yield after, before, back
+
+    def _number(self, wire: Wire) -> int:
+        """The group, counted from 0, whose functions' egresses are on a wire."""
+        return next(
+            number
+            for number, pairs in enumerate(zip(*(lane.pairs for lane in self._lanes), strict=True))
+            if any(pair.egress in wire.egresses for pair in pairs)
+        )
+
+    def _functions(self) -> Iterator[Function]:
+        # One for each pair of ends, however many lanes lie between them; they stay while a lane has
+        # no traffic, as the wires do.
+        ends = ((lane.pairs[0], lane.pairs[-1]) for lane in self._all_lanes)
+        for first, last in dict.fromkeys(ends):
+            yield Function(
+                self._function(first, last),
+                self._patch(first.ingress, "net"),
+                self._patch(last.egress, "net"),
+            )
+
+    def _classification(self) -> Iterator[Acl]:
+        buckets: dict[str, set[int]] = {}
+        for lane in self._lanes:
+            name = self._function(lane.pairs[0], lane.pairs[-1])
+            buckets.setdefault(name, set()).update(lane.buckets)
+        for classifier in self._chain.flow_classifiers:
+            own = [port for port in self._snapshot.sources[classifier.id] if port in self._sources]
+            if not own:
+                continue
+            everyone = set(own) == set(self._sources)
+            origin = f"inport == @{rows.anchor_name(self._chain.id)}"
+            destination = self._snapshot.ports.get(classifier.logical_destination_port or "")
+            terms = (
+                origin if everyone else match.from_ports(own),
+                match.classified(classifier, destination),
+            )
+            for function, some in buckets.items():
+                which = self._spread.match(some)
+                yield Acl(
+                    rows.FROM_PORT,
+                    PRIORITY,
+                    " && ".join((*terms, which) if which else terms),
+                    "allow-related",
+                    function,
+                    # Behind Neutron's own rules: what a security group drops does not get here.
+                    {"apply-after-lb": "true"},
+                )
+
+
+# Why not.
+
+
+def usable_pairs(snapshot: ChainSnapshot) -> frozenset[str]:
+    """Ids of the pairs that can take traffic."""
+    return frozenset(
+        pair.id
+        for group in snapshot.chain.port_pair_groups
+        for pair in group.port_pairs
+        if not _why_unusable(snapshot, pair)
+    )
+
+
+def _why_unusable(snapshot: ChainSnapshot, pair: PortPair) -> str:
+    for side, port_id in (("ingress", pair.ingress), ("egress", pair.egress)):
+        port = snapshot.ports.get(port_id)
+        if port is None:
+            return f"its {side} port {port_id} no longer exists"
+        if not port.host:
+            return f"its {side} port {port.name or port_id} is not bound to a host"
+        if not port.plugged:
+            return f"its {side} port {port.name or port_id} is DOWN on host {port.host}"
+    return "" if pair.weight else "its weight is 0"
+
+
+def _obstacles(snapshot: ChainSnapshot, sources: Sequence[str]) -> Iterator[str]:
+    for group in snapshot.chain.port_pair_groups:
+        reasons = [(pair, _why_unusable(snapshot, pair)) for pair in group.port_pairs]
+        if all(reason for _, reason in reasons):
+            text = "; ".join(f"{pair.name or pair.id}: {reason}" for pair, reason in reasons)
+            yield f"{_label(group)} has no pair that takes traffic ({text or 'it is empty'})"
+    if snapshot.chain.flow_classifiers and not any(snapshot.ports[port].host for port in sources):
+        yield "No port whose traffic the flow classifiers name is bound to a host"
+
+
+def _label(group: PortPairGroup) -> str:
+    return f"Port pair group {group.name or group.id}"

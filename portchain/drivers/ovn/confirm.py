@@ -1,0 +1,98 @@
+"""Who has carried out what: the hosts' chassis, by the number they show when they have caught up.
+
+A number is counted up when a chain's rows are there, and the host's chassis shows it when it has
+seen them. Ports that were moved are taken over anew in that moment, and other hosts have to learn
+where they are: a second number, counted up when the first is shown, says that they have. What is
+known is kept in memory alone: a process that starts anew counts again.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from portchain.db import realisation
+from portchain.db.realisation import Unconfirmed
+from portchain.drivers.ovn.commands import CountUp
+from portchain.drivers.ovn.northbound import REVISION, SWITCHES, Database
+from portchain.drivers.ovn.rows import anchor_name
+from portchain.model import HostReport
+
+_HOST = "neutron:host_id"
+_ROUNDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The number that confirms, and how often it was counted up for this."""
+
+    number: int
+    rounds: int
+
+
+_NEVER = _Asked(0, 0)
+
+
+class Confirmation:
+    """Asks the chassis and notes their answers."""
+
+    def __init__(self, northbound: Database, southbound: Database) -> None:
+        self._northbound = northbound
+        self._southbound = southbound
+        self._asked: dict[tuple[str, str, int], _Asked] = {}
+
+    def run(self, context: Any) -> None:
+        """Look once; nothing but one query of ours while all is confirmed.
+
+        :raises Unreachable: a database does not answer.
+        """
+        self._northbound.connect()
+        self._southbound.connect()
+        shown = self._shown()
+        waiting = [
+            item
+            for item in realisation.unconfirmed(context, shown)
+            if self._written(item.chain_id) >= item.revision
+        ]
+        keys = {(item.host, item.chain_id, item.revision): item for item in waiting}
+        self._asked = {key: asked for key, asked in self._asked.items() if key in keys}
+        shown_all = [key for key in keys if shown[key[0]] >= self._asked.get(key, _NEVER).number]
+        rounds = {key: self._asked.get(key, _NEVER).rounds for key in shown_all}
+        self._confirm(context, (keys[key] for key in shown_all if rounds[key] == _ROUNDS))
+        again = [key for key in shown_all if rounds[key] < _ROUNDS]
+        if again:
+            number = self._northbound.run(CountUp(self._northbound))
+            self._asked.update({key: _Asked(number, rounds[key] + 1) for key in again})
+
+    def _shown(self) -> dict[str, int]:
+        """The number each host's chassis shows."""
+        numbers = {row.name: row.nb_cfg for row in self._southbound.rows("Chassis_Private")}
+        return {row.hostname: numbers.get(row.name, 0) for row in self._southbound.rows("Chassis")}
+
+    def _written(self, chain_id: str) -> int:
+        """The revision of a chain in the Northbound database; -1 if it has no rows."""
+        anchor = self._northbound.named("Port_Group", anchor_name(chain_id))
+        return -1 if anchor is None else int(anchor.external_ids.get(REVISION, -1))
+
+    def _confirm(self, context: Any, done: Iterable[Unconfirmed]) -> None:
+        reports = defaultdict(list)
+        for item in done:
+            missing = self._missing(item)
+            if missing != item.missing or not missing:
+                reports[item.host].append(HostReport(item.chain_id, item.revision, missing=missing))
+        for host, its in reports.items():
+            realisation.confirm(context, host, its)
+
+    def _missing(self, item: Unconfirmed) -> str:
+        """Which of the chain's ports are not plugged in on the host; empty if all are."""
+        anchor = self._northbound.named("Port_Group", anchor_name(item.chain_id))
+        names = str(anchor.external_ids.get(SWITCHES, "")).split() if anchor is not None else []
+        switches = [self._northbound.named("Logical_Switch", name) for name in names]
+        ports = {port.uuid: port for row in switches if row is not None for port in row.ports}
+        ports |= {port.uuid: port for port in (anchor.ports if anchor is not None else ())}
+        down = sorted(
+            port.external_ids.get("neutron:port_name") or port.name
+            for port in ports.values()
+            if port.external_ids.get(_HOST) == item.host and port.up != [True]
+        )
+        return f"port {', '.join(down)} to be plugged in" if down else ""

@@ -1,0 +1,92 @@
+"""The OVN driver: compile, write down who has to confirm, write the Northbound rows."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from portchain.db import realisation
+from portchain.drivers.base import Capabilities, OwnChains, PeriodicTask, PortChainDriver
+from portchain.drivers.ovn import checks, northbound, refusals
+from portchain.drivers.ovn.commands import SyncChain, removal
+from portchain.drivers.ovn.compile import compile_chain
+from portchain.drivers.ovn.confirm import Confirmation
+from portchain.drivers.ovn.repair import Repair
+from portchain.model import ChainSnapshot, FunctionKind, Port, PortPair, PortPairGroup
+
+MECHANISM = "ovn"
+"""Name of Neutron's mechanism driver whose ports are ours."""
+
+
+class OvnDriver(PortChainDriver):
+    """Realises chains with rows of OVN's Northbound database, beside Neutron's mechanism driver ``ovn``."""
+
+    name = "ovn"
+    capabilities = Capabilities(
+        lb_fields=frozenset({frozenset(), frozenset({"ip_src"})}),
+        symmetric=True,
+        asymmetric=False,
+        function_kinds=frozenset({FunctionKind.L2}),
+        ethertypes=frozenset({"IPv4", "IPv6"}),
+    )
+
+    def initialize(self) -> None:
+        """Get ready to connect; each process connects when it first has to."""
+        self._northbound = northbound.northbound()
+        self._confirmation = Confirmation(self._northbound, northbound.southbound())
+        self._repair = Repair(self._northbound)
+
+    def claims(self, port: Port) -> bool:
+        """Ports that ML2/OVN has bound."""
+        return port.mechanism == MECHANISM
+
+    def periodic_tasks(self) -> Sequence[PeriodicTask]:
+        """Follow the chassis, repair what others changed, and look at everything now and then."""
+        return (
+            PeriodicTask("confirmation", 1, self._confirm),
+            PeriodicTask("repair", 1, self._repair.run),
+        )
+
+    # Before the commit.
+
+    def check_port_pair(self, pair: PortPair) -> None:
+        """Refuse a function with a single port."""
+        refusals.check_pair(pair)
+
+    def check_port_pair_group(self, group: PortPairGroup) -> None:
+        """Refuse too many pairs."""
+        refusals.check_group(group)
+
+    def check_port_chain(self, snapshot: ChainSnapshot) -> None:
+        """Refuse what OVN cannot express, and what this OVN has no room for."""
+        refusals.check_chain(snapshot)
+        self._northbound.connect()
+        checks.check_chain(self._northbound, snapshot, compile_chain(snapshot).rows)
+
+    # After the commit.
+
+    def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Write a new chain's rows."""
+        self._realise(context, [snapshot])
+
+    def update_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Make a chain's rows what they should be."""
+        self._realise(context, [snapshot])
+
+    def refresh_port_chains(self, context: Any, snapshots: Sequence[ChainSnapshot]) -> None:
+        """Make several chains' rows what they should be, a transaction each."""
+        self._realise(context, snapshots)
+
+    def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Remove a chain's rows and give its functions' ports back to their network."""
+        self._northbound.run(removal(self._northbound, snapshot.chain.id))
+
+    def _realise(self, context: Any, snapshots: Iterable[ChainSnapshot]) -> None:
+        self._northbound.connect()
+        for snapshot in snapshots:
+            compiled = compile_chain(northbound.as_seen(self._northbound, snapshot))
+            chain, obstacle = snapshot.chain, compiled.obstacle
+            hosts = {port.host for port in snapshot.ports.values() if port.host}
+            if realisation.begin(context, chain.id, chain.revision, hosts, down_reason=obstacle):
+                self._northbound.run(SyncChain(self._northbound, compiled.rows))
+
+    def _confirm(self, context: Any, _chains: OwnChains) -> None:
+        self._confirmation.run(context)

@@ -1,0 +1,27 @@
+"""What can go wrong between the driver and OVN."""
+
+from neutron_lib import exceptions as lib
+
+
+class Unreachable(lib.ServiceUnavailable):
+    """503: a database of OVN does not answer."""
+
+    message = "The driver ovn cannot reach the database %(schema)s at %(server)s: %(error)s."
+
+    def __init__(self, schema: str, server: str, error: object) -> None:
+        super().__init__(schema=schema, server=server, error=error)
+
+
+class NoFreeFunctionId(lib.Conflict):
+    """409: OVN numbers functions with 8 bits."""
+
+    message = (
+        "OVN has numbers for %(most)d network functions and this chain needs %(needed)d more than "
+        "are free: delete chains, or balance over fewer pairs of its first and its last group."
+    )
+
+
+class SwitchNotFound(lib.NeutronException):
+    """A network or a port that Neutron knows is not in the Northbound database (yet)."""
+
+    message = "OVN does not know %(what)s %(name)s yet."

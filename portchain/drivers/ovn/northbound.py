@@ -1,0 +1,215 @@
+"""The connection to OVN's databases, and what the driver reads from them.
+
+A connection of the driver's own, beside ML2/OVN's: it holds only the tables that chains need. Each
+process makes one when it first needs it.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import tenacity
+from neutron.conf.plugins.ml2.drivers.ovn import ovn_conf
+from oslo_config import cfg
+from ovs import stream
+from ovs.db import idl as ovs_idl
+from ovsdbapp.backend.ovs_idl import command, connection, idlutils, transaction
+
+from portchain.conf import GROUP
+from portchain.drivers.ovn.errors import Unreachable
+from portchain.model import ChainSnapshot
+
+CHAIN, REVISION = "portchain:chain", "portchain:revision"
+"""Keys of ``external_ids`` of every row that is a chain's."""
+SWITCHES, FUNCTIONS = "portchain:switches", "portchain:functions"
+"""Keys of an anchor's: names of the chain's other rows, each followed by a blank."""
+NETWORK = "portchain:network"
+"""Key of a patch's: name of the switch it is on."""
+KEPT, WRITTEN = "portchain:kept", "portchain:written"
+"""Keys of a moved port's: what Neutron wrote last into the columns that are ours meanwhile, and what we did, as JSON."""
+
+_ATTEMPTS = 3
+"""Two processes may add the same row at once: the one that comes late looks again."""
+
+_NORTHBOUND = {
+    "NB_Global": ("nb_cfg",),
+    "Logical_Switch": ("name", "ports", "acls", "external_ids"),
+    "Logical_Switch_Port": (
+        "name",
+        "type",
+        "peer",
+        "addresses",
+        "port_security",
+        "options",
+        "up",
+        "external_ids",
+    ),
+    "Port_Group": ("name", "ports", "acls", "external_ids"),
+    "ACL": ("direction", "priority", "match", "action", "options", "network_function_group"),
+    "Network_Function": ("name", "id", "inport", "outport", "external_ids"),
+    "Network_Function_Group": ("name", "id", "mode", "network_function", "external_ids"),
+}
+_SOUTHBOUND = {
+    "Chassis": ("name", "hostname"),
+    "Chassis_Private": ("name", "nb_cfg"),
+}
+
+
+class Database:
+    """One of OVN's databases, kept in memory and up to date by ovsdbapp's thread."""
+
+    def __init__(
+        self, schema: str, server: Callable[[], str], columns: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Prepare a database; nothing is connected yet.
+
+        :param server: gives the address, such as ``tcp:192.0.2.1:6641``.
+        :param columns: what to hold, as far as the server has it; tables with a name are indexed.
+        """
+        self._schema = schema
+        self._server = server
+        self._columns = columns
+        self._connection: Any = None
+        self._lock = threading.Lock()
+        self._touched: set[str] | None = None
+
+    @property
+    def idl(self) -> Any:
+        """The copy in memory; ovsdbapp's transactions ask for it."""
+        return self._connection.idl
+
+    def connect(self) -> None:
+        """Connect if need be; see that the server answers.
+
+        :raises Unreachable: it does not.
+        """
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._connected()
+            except Exception as error:
+                # Whatever ovsdbapp, ovs and the socket may raise.
+                raise Unreachable(self._schema, self._server(), error) from error
+        if not self.idl._session.is_connected():
+            raise Unreachable(self._schema, self._server(), "the connection is lost")
+
+    def _connected(self) -> Any:
+        helper = idlutils.get_schema_helper(self._server(), self._schema)
+        for table, columns in self._columns.items():
+            known = helper.schema_json["tables"].get(table, {"columns": ()})["columns"]
+            if known:
+                helper.register_columns(table, [name for name in columns if name in known])
+        copy = _Copy(self._server(), helper, self._note)
+        for table in copy.tables.values():
+            if "name" in table.columns:
+                table.rows.index_create("name").add_column("name")
+        made = connection.Connection(copy, timeout=cfg.CONF[GROUP].ovn_timeout)
+        made.start()
+        return made
+
+    def watch(self) -> None:
+        """From now on, note whose chains' rows anybody changes; harmless when repeated."""
+        if self._touched is None:
+            self._touched = set()
+
+    def touched(self) -> set[str]:
+        """Ids of the chains whose rows were changed since the last call."""
+        found = self._touched or set()
+        if found:
+            self._touched = set()
+        return found
+
+    def _note(self, row: Any) -> None:
+        """Called from ovsdbapp's thread with a row that came, went or changed."""
+        chain = getattr(row, "external_ids", {}).get(CHAIN)
+        if chain and self._touched is not None:
+            self._touched.add(chain)
+
+    def run(self, wanted: command.BaseCommand) -> Any:
+        """Run a command in a transaction of its own; return its result.
+
+        :raises Unreachable: the server does not answer.
+        :raises RuntimeError: it refuses the transaction, or does not answer in time.
+        """
+        self.connect()
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception_message(match=".*(constraint|integrity) violation"),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            wait=tenacity.wait_random(0, 1),
+            reraise=True,
+        ):
+            with attempt:
+                self._commit(wanted)
+        return wanted.result
+
+    def _commit(self, wanted: command.BaseCommand) -> None:
+        timeout = cfg.CONF[GROUP].ovn_timeout
+        with transaction.Transaction(self, self._connection, timeout, True, False) as open_one:
+            open_one.add(wanted)
+
+    def has(self, table: str) -> bool:
+        """Whether the server's schema has a table."""
+        return table in self.idl.tables
+
+    def rows(self, table: str) -> list[Any]:
+        """All rows of a table, as of now."""
+        with self._connection.lock:
+            return list(self.idl.tables[table].rows.values())
+
+    def named(self, table: str, name: str) -> Any | None:
+        """The row of a name, None if there is none."""
+        with self._connection.lock:
+            rows = self.idl.tables[table].rows
+            entry = rows.IndexEntry(name=name)
+            return next(iter(rows.indexes["name"].irange(entry, entry)), None)
+
+
+def as_seen(database: Database, snapshot: ChainSnapshot) -> ChainSnapshot:
+    """Return a chain with its ports plugged in or not as OVN sees it now.
+
+    Neutron hears of it later, and then one port after the other.
+    """
+    ports = {}
+    for name, port in snapshot.ports.items():
+        row = database.named("Logical_Switch_Port", name)
+        ports[name] = replace(port, plugged=row.up == [True]) if row is not None else port
+    return replace(snapshot, ports=ports)
+
+
+class _Copy(ovs_idl.Idl):
+    """The ovs library's copy of a database; it tells of changed rows."""
+
+    def __init__(self, server: str, helper: Any, note: Callable[[Any], None]) -> None:
+        self._note = note
+        super().__init__(server, helper)
+
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        """Called by the ovs library."""
+        self._note(row)
+
+
+def northbound() -> Database:
+    """The Northbound database that ML2/OVN is configured with."""
+    _use_certificates("nb")
+    return Database("OVN_Northbound", ovn_conf.get_ovn_nb_connection, _NORTHBOUND)
+
+
+def southbound() -> Database:
+    """The Southbound database that ML2/OVN is configured with."""
+    _use_certificates("sb")
+    return Database("OVN_Southbound", ovn_conf.get_ovn_sb_connection, _SOUTHBOUND)
+
+
+def _use_certificates(database: str) -> None:
+    """Tell the ovs library of the keys; it has one set for the whole process, as ML2/OVN has."""
+    ovn_conf.register_opts()
+    options = cfg.CONF.ovn
+    setters: Mapping[str, Callable[[str], None]] = {
+        "private_key": stream.Stream.ssl_set_private_key_file,
+        "certificate": stream.Stream.ssl_set_certificate_file,
+        "ca_cert": stream.Stream.ssl_set_ca_cert_file,
+    }
+    for name, use in setters.items():
+        if file := options[f"ovn_{database}_{name}"]:
+            use(file)

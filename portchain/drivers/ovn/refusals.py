@@ -1,0 +1,104 @@
+"""What OVN cannot carry, found out before anything is written: pure functions over a chain.
+
+Each refusal names what the user can do instead.
+"""
+
+from collections.abc import Iterator
+
+from portchain.drivers.ovn import lanes as lanes_of
+from portchain.model import ChainSnapshot, Port, PortPair, PortPairGroup
+from portchain.rules import Kind, Violation, label
+
+_NETWORK_TYPE = "geneve"
+
+
+def check_pair(pair: PortPair) -> None:
+    """Refuse a function with a single port.
+
+    :raises Violation: requests would pass it, replies would not find back.
+    """
+    if pair.ingress == pair.egress:
+        raise _refusal(
+            "egress",
+            "the driver ovn cannot hand packets to a function by one port in both directions; "
+            "give the function two ports",
+        )
+
+
+def check_group(group: PortPairGroup) -> None:
+    """Refuse more pairs than buckets.
+
+    :raises Violation: says how many there may be.
+    """
+    takers = [pair for pair in group.port_pairs if pair.weight > 0]
+    if len(takers) > lanes_of.BUCKETS:
+        raise _refusal(
+            "port_pairs",
+            f"the driver ovn balances over at most {lanes_of.BUCKETS} pairs of a group; "
+            "divide the traffic among several chains",
+        )
+
+
+def check_chain(snapshot: ChainSnapshot) -> None:
+    """Refuse what the composition of Northbound rows cannot express.
+
+    :raises Violation: for the first thing that is found.
+    """
+    for attribute, reason in _reasons(snapshot):
+        raise _refusal(attribute, reason)
+
+
+def _reasons(snapshot: ChainSnapshot) -> Iterator[tuple[str, str]]:
+    chain = snapshot.chain
+    for group in chain.port_pair_groups:
+        check_group(group)
+        for pair in group.port_pairs:
+            check_pair(pair)
+    if lanes_of.goes_in_circles(lanes_of.deal(chain)):
+        yield (
+            "port_pair_groups",
+            "the driver ovn can balance over the first and the last group of a chain, and over "
+            "groups with one and the same number of equal pairs; between groups with fewer pairs "
+            "it cannot: leave that group one pair, or make a chain of each of its pairs",
+        )
+    sources = [
+        snapshot.ports[port]
+        for ports in snapshot.sources.values()
+        for port in ports
+        if port in snapshot.ports
+    ]
+    networks = {port.network_id for port in sources}
+    if len(networks) > 1:
+        yield (
+            "flow_classifiers",
+            "the driver ovn takes the traffic of one chain from ports on one network, and these "
+            f"are on {len(networks)}; make a chain for each network",
+        )
+    functions = {port for group in chain.port_pair_groups for port in _ports(group)}
+    both = sorted(functions & {port.id for port in sources})
+    if both:
+        yield (
+            "flow_classifiers",
+            f"the driver ovn cannot take traffic from port {label(snapshot.ports[both[0]])}, "
+            "which belongs to a function of the same chain; classify the traffic of another port",
+        )
+    yield from _segments(sources)
+
+
+def _segments(sources: list[Port]) -> Iterator[tuple[str, str]]:
+    for port in sources:
+        if port.segment is not None and port.segment.network_type != _NETWORK_TYPE:
+            yield (
+                "flow_classifiers",
+                f"the driver ovn carries chains on {_NETWORK_TYPE} networks, and port "
+                f"{label(port)} is on one of type {port.segment.network_type}; use a network of "
+                f"type {_NETWORK_TYPE}, or hosts of the Open vSwitch agent and the driver ovs",
+            )
+
+
+def _ports(group: PortPairGroup) -> set[str]:
+    return {port for pair in group.port_pairs for port in (pair.ingress, pair.egress)}
+
+
+def _refusal(attribute: str, reason: str) -> Violation:
+    return Violation(attribute, reason, Kind.UNSUPPORTED)

@@ -1,0 +1,62 @@
+"""Keeps the Northbound rows right: what others changed is repaired at once, everything now and then.
+
+ML2/OVN writes whole columns of a function's port whenever Neutron's port changes, and its own sync
+tool and maintenance tasks may do more. Nothing is to be agreed with them: whatever they did is a
+difference between the rows that are there and those that are wanted.
+"""
+
+import time
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from portchain.conf import GROUP
+from portchain.drivers.base import OwnChains
+from portchain.drivers.ovn.commands import SyncChain, removal
+from portchain.drivers.ovn.compile import compile_chain
+from portchain.drivers.ovn.northbound import CHAIN, Database, as_seen
+
+LOG = logging.getLogger(__name__)
+
+
+class Repair:
+    """Compares and repairs, for the one process that has this to do."""
+
+    def __init__(self, northbound: Database) -> None:
+        self._northbound = northbound
+        self._next = 0.0
+
+    def run(self, context: Any, chains: OwnChains) -> None:
+        """Repair the chains whose rows were touched since the last time, or all if it is time.
+
+        :raises Unreachable: the database does not answer.
+        """
+        self._northbound.watch()
+        self._northbound.connect()
+        touched = self._northbound.touched()
+        if time.monotonic() >= self._next:
+            self._repair(context, chains, None, self._written())
+            self._next = time.monotonic() + cfg.CONF[GROUP].ovn_sync_interval
+        elif touched:
+            self._repair(context, chains, touched, touched)
+
+    def _repair(
+        self, context: Any, chains: OwnChains, some: set[str] | None, known: set[str]
+    ) -> None:
+        """Make the rows of chains right; remove those of chains that are not the driver's.
+
+        :param some: ids of the chains to look at; None for all.
+        :param known: ids of chains that may have rows.
+        """
+        for snapshot in chains(context, some):
+            known.discard(snapshot.chain.id)
+            rows = compile_chain(as_seen(self._northbound, snapshot)).rows
+            self._northbound.run(SyncChain(self._northbound, rows))
+        for chain_id in known:
+            self._northbound.run(removal(self._northbound, chain_id))
+
+    def _written(self) -> set[str]:
+        """Ids of all chains that have rows."""
+        rows = self._northbound.rows("Port_Group")
+        return {row.external_ids[CHAIN] for row in rows if CHAIN in row.external_ids}

@@ -1,0 +1,98 @@
+"""The Northbound rows of one chain, as values. Nothing here acts.
+
+Rows that OVN identifies by name are identified so here as well. All are the chain's own but two
+kinds: the ports of functions, which are Neutron's and are only moved, and the switch of the sources.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+FROM_PORT, TO_PORT = "from-lport", "to-lport"
+
+
+@dataclass(frozen=True, slots=True)
+class Acl:
+    """A row of the table ACL.
+
+    :param function: name of the ``Network_Function_Group`` that gets what matches; empty for none.
+    """
+
+    direction: str
+    priority: int
+    match: str
+    action: str
+    function: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A port of type ``switch``: one end of a wire between two switches.
+
+    :param switch: name of the switch it is on. ``peer``: name of the port at the other end.
+    :param addresses: of the row; ``unknown`` takes what no other port of its switch is known for.
+    """
+
+    name: str
+    switch: str
+    peer: str
+    addresses: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MovedPort:
+    """A port of a function, which Neutron has made: taken from its own switch to one of the chain's.
+
+    :param home: name of the switch on which it is without chains.
+    """
+
+    name: str
+    switch: str
+    home: str
+    addresses: tuple[str, ...]
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A ``Network_Function`` and the group of the same name that holds nothing else.
+
+    :param inport: where requests leave the sources' switch, and replies come back to it.
+    :param outport: where requests come back, and replies leave.
+    """
+
+    name: str
+    inport: str
+    outport: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainRows:
+    """Everything of one chain.
+
+    :param anchor: name of the chain's Port_Group, by which all the rest is found again.
+    :param sources: names of the ports whose traffic is classified.
+    :param switches: name -> its ACLs.
+    :param classification: ACLs of the anchor.
+    """
+
+    chain_id: str
+    revision: int
+    anchor: str
+    sources: tuple[str, ...] = ()
+    switches: Mapping[str, tuple[Acl, ...]] = field(default_factory=dict)
+    patches: tuple[Patch, ...] = ()
+    moved: tuple[MovedPort, ...] = ()
+    functions: tuple[Function, ...] = ()
+    classification: tuple[Acl, ...] = ()
+
+
+def anchor_name(chain_id: str) -> str:
+    """Name of a chain's Port_Group; matches refer to it, in which no hyphen may be."""
+    return f"pc_{chain_id.replace('-', '_')}"
+
+
+def home_of(network_id: str) -> str:
+    """Name of the switch that ML2/OVN makes for a network."""
+    return f"neutron-{network_id}"

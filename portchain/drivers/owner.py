@@ -1,0 +1,64 @@
+"""Which of several active drivers a chain belongs to: a pure function over the ports' bindings."""
+
+from collections.abc import Mapping
+
+from portchain.drivers.base import PortChainDriver
+from portchain.model import ChainSnapshot, Port
+from portchain.rules import Kind, Violation, label
+
+_ATTRIBUTE = "port_pair_groups"
+
+
+def owner_of(snapshot: ChainSnapshot, drivers: Mapping[str, PortChainDriver]) -> str | None:
+    """Return the name of the driver that claims every bound port of a chain.
+
+    :returns: the only driver there is while no port is bound; None if there are several then.
+    :raises Violation: a port is claimed by no driver or by two, or the ports by different ones.
+    """
+    first: tuple[str, Port] | None = None
+    for port in _concerned(snapshot):
+        name = _claimed(port, drivers)
+        if first is None:
+            first = (name, port)
+        elif name != first[0]:
+            raise _refusal(
+                f"the driver {first[0]} would have to carry the chain for port {label(first[1])} and "
+                f"the driver {name} for port {label(port)}, and one driver must do the whole; choose "
+                "functions and sources on hosts of the same kind, or make a chain for each kind"
+            )
+    if first is not None:
+        return first[0]
+    return next(iter(drivers)) if len(drivers) == 1 else None
+
+
+def _concerned(snapshot: ChainSnapshot) -> list[Port]:
+    """The bound ports where packets are classified, handed to functions or taken back."""
+    functions = {
+        port
+        for group in snapshot.chain.port_pair_groups
+        for pair in group.port_pairs
+        for port in (pair.ingress, pair.egress)
+    }
+    ends = (*snapshot.sources.values(), *snapshot.destinations.values())
+    names = functions | {port for ports in ends for port in ports}
+    return [port for name, port in snapshot.ports.items() if name in names and port.host]
+
+
+def _claimed(port: Port, drivers: Mapping[str, PortChainDriver]) -> str:
+    names = [name for name, driver in drivers.items() if driver.claims(port)]
+    if len(names) > 1:
+        raise _refusal(
+            f"port {label(port)} is claimed by the drivers {' and '.join(names)}; the operator has "
+            "to configure one of them alone"
+        )
+    if not names:
+        raise _refusal(
+            f"port {label(port)} on host {port.host} was bound by Neutron's mechanism driver "
+            f"{port.mechanism}, which none of the drivers {', '.join(drivers)} serves; use ports on "
+            "other hosts"
+        )
+    return names[0]
+
+
+def _refusal(rule: str) -> Violation:
+    return Violation(_ATTRIBUTE, rule, Kind.UNSUPPORTED)

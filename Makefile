@@ -3,6 +3,7 @@
 VENV := .venv/bin
 LAB := $(VENV)/portchain-lab
 NAME ?= demo
+DRIVER ?= ovs
 ARGS ?=
 
 .PHONY: help setup demo demo-down lab shell lint test bench
@@ -13,8 +14,8 @@ help: ## show this list
 setup: ## install Debian packages and .venv (does nothing when nothing is missing)
 	@tools/install
 
-demo: setup ## start the lab and run the specification's workflow in it
-	@$(LAB) demo --name $(NAME) $(ARGS)
+demo: setup ## start the lab and run the specification's workflow in it (DRIVER=ovn: on OVN)
+	@$(LAB) demo --name $(NAME) --driver $(DRIVER) $(ARGS)
 
 demo-down: ## stop and remove the lab
 	@$(LAB) down --name $(NAME)

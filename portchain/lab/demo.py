@@ -5,12 +5,15 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from portchain.drivers import manager
+from portchain.drivers.base import Capabilities
 from portchain.lab import capture, guest, journey, traffic
 from portchain.lab.errors import LabError
 from portchain.lab.journey import Connection, Path
@@ -57,6 +60,33 @@ SHOWN = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a driver can carry the workflow, by what it says of itself.
+
+    :param kind: of the functions. ``both_ways``: whether replies come back through them.
+    """
+
+    kind: str = guest.L3
+    both_ways: bool = False
+
+    @classmethod
+    def of(cls, capabilities: Capabilities) -> "Manner":
+        """As the specification has it, as far as the driver can do that."""
+        kind = guest.L3 if guest.L3 in capabilities.function_kinds else guest.L2
+        return cls(kind, both_ways=not capabilities.asymmetric)
+
+    @property
+    def of_pairs(self) -> tuple[str, ...]:
+        """Options of the command that creates a pair."""
+        return () if self.kind == guest.L3 else (f"--function-kind {self.kind}",)
+
+    @property
+    def of_chains(self) -> tuple[str, ...]:
+        """Options of the command that creates a chain."""
+        return ("--chain-parameters symmetric=true",) if self.both_ways else ()
+
+
 class Demo:
     """One run of the demo in a lab that is up.
 
@@ -68,6 +98,8 @@ class Demo:
         self._words = WORDINGS[client]
         self._console = console
         self._network = lab.sdk("demo").network
+        (driver,) = manager.load(lab.layout.drivers[:1]).values()
+        self._manner = Manner.of(driver.capabilities)
         self._names: dict[str, str] = {}
         self._unfinished = lab.layout.directory / "demo-runs"
 
@@ -86,10 +118,12 @@ class Demo:
         source, destination = self._machines()
         self._chain(source, destination)
         seen = self._traffic(source, destination)
-        connections = journey.connections(journey.sightings(seen))
+        # Functions that bridge get nothing but frames to others.
+        bridged = self._manner.kind == guest.L2
+        connections = journey.connections(journey.sightings(seen, overheard=bridged))
         found = journey.select(connections, "tcp", source.ip, destination.ip)
         self._report(found)
-        wrong = faults(found) + [
+        wrong = faults(found, self._manner.both_ways) + [
             f"port {one.port}: a frame with a header that no machine should see"
             for one in journey.foreign(seen)
         ]
@@ -133,10 +167,10 @@ class Demo:
         made = [
             self._boot("source", hosts[0], ["source"], ids),
             self._boot("destination", hosts[-1], ["destination"], ids),
-            self._boot("vm1", hosts[0], ["p1", "p2"], ids, guest.L3),
-            self._boot("vm2", hosts[1 % len(hosts)], ["p3", "p4"], ids, guest.L3),
+            self._boot("vm1", hosts[0], ["p1", "p2"], ids, self._manner.kind),
+            self._boot("vm2", hosts[1 % len(hosts)], ["p3", "p4"], ids, self._manner.kind),
         ]
-        late = self._boot("vm3", hosts[-1], ["p5"], ids, guest.L3)
+        late = self._boot("vm3", hosts[-1], ["p5"], ids, self._manner.kind)
         self._console.print("  nova interface-attach --port-id p6 vm3")
         made.append(self._lab.vms.attach(late, ids["p6"], wait=False))
         self._lab.vms.wait_active(made)
@@ -162,9 +196,10 @@ class Demo:
             ]
         )
         self._say("4. Port pairs, port pair groups, port chain")
-        self._clients(words.pair(pair, *ports) for pair, ports in PAIRS.items())
+        manner = self._manner
+        self._clients(words.pair(pair, *ports, manner.of_pairs) for pair, ports in PAIRS.items())
         self._clients(words.group(group, pairs) for group, pairs in GROUPS.items())
-        self._client(words.chain("PC1", list(GROUPS), ["FC1", "FC2"]))
+        self._client(words.chain("PC1", list(GROUPS), ["FC1", "FC2"], manner.of_chains))
         wait_for(self._active, ACTIVE_DEADLINE, "PC1 ACTIVE")
         self._console.print("  [green]✓[/] PC1 is ACTIVE: every host has confirmed its flows")
 
@@ -215,9 +250,14 @@ class Demo:
         )
         shares = ", ".join(f"{pair} {balance[pair]}" for pair in GROUPS["PG1"])
         self._console.print(f"  FC2's connections were balanced over PG1: {shares}")
+        answers = (
+            "come back by the same functions: PC1 is symmetric."
+            if self._manner.both_ways
+            else "go direct: PC1 is not symmetric."
+        )
         self._console.print(
             "  FC1's are one and the same 5-tuple, so one pair of PG1 has them all; "
-            "answers go direct: PC1 is not symmetric."
+            f"answers {answers}"
         )
 
     # Output and input.
@@ -271,8 +311,11 @@ def paths_to(found: Iterable[Connection], port: int) -> list[tuple[Path, int, in
     return [(path, number, packets[path]) for path, number in connections.most_common()]
 
 
-def faults(found: Sequence[Connection]) -> list[str]:
-    """What the captures show that the specification does not want; empty if all is well."""
+def faults(found: Sequence[Connection], both_ways: bool = False) -> list[str]:
+    """What the captures show that the specification does not want; empty if all is well.
+
+    :param both_ways: replies have to come back the way their requests went.
+    """
     wrong = []
     for port, count in CONNECTIONS.items():
         mine = [one for one in found if one.flow.destination_port == port]
@@ -292,7 +335,7 @@ def faults(found: Sequence[Connection]) -> list[str]:
             f"{one.flow}: answers went {' → '.join(path)}"
             for one in mine
             for path in one.replies
-            if path != tuple(reversed(DIRECT))
+            if path != tuple(reversed((one.path or ()) if both_ways else DIRECT))
         ]
     wide = {one.path for one in found if one.flow.destination_port == WIDE}
     wrong += [

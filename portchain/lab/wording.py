@@ -18,14 +18,15 @@ class Match:
 class Wording:
     """Makes the commands of one client.
 
-    :param port: of the name of a port on the network ``net1``. The others: of names, too.
+    :param port: of the name of a port on the network ``net1``. The others: of names, too; the last argument of ``pair`` and
+        ``chain`` are further options.
     """
 
     port: Callable[[str], str]
     classifier: Callable[[str, Match], str]
-    pair: Callable[[str, str, str], str]
+    pair: Callable[[str, str, str, Sequence[str]], str]
     group: Callable[[str, Sequence[str]], str]
-    chain: Callable[[str, Sequence[str], Sequence[str]], str]
+    chain: Callable[[str, Sequence[str], Sequence[str], Sequence[str]], str]
 
 
 def _match(match: Match) -> str:
@@ -45,32 +46,36 @@ def _chain(groups: Sequence[str], classifiers: Sequence[str]) -> str:
     return f"{_each('port-pair-group', groups)} {_each('flow-classifier', classifiers)}"
 
 
+def _command(*parts: str) -> str:
+    return " ".join(parts)
+
+
 WORDINGS = {
     "openstack": Wording(
         port=lambda name: f"openstack port create --network net1 {name}",
         classifier=lambda name, m: f"openstack sfc flow classifier create {_match(m)} {name}",
-        pair=lambda name, ingress, egress: (
-            f"openstack sfc port pair create --ingress {ingress} --egress {egress} {name}"
+        pair=lambda name, ingress, egress, more: _command(
+            f"openstack sfc port pair create --ingress {ingress} --egress {egress}", *more, name
         ),
         group=lambda name, pairs: (
             f"openstack sfc port pair group create {_each('port-pair', pairs)} {name}"
         ),
-        chain=lambda name, groups, classifiers: (
-            f"openstack sfc port chain create {_chain(groups, classifiers)} {name}"
+        chain=lambda name, groups, classifiers, more: _command(
+            f"openstack sfc port chain create {_chain(groups, classifiers)}", *more, name
         ),
     ),
     # As the specification writes them.
     "neutron": Wording(
         port=lambda name: f"neutron port-create --name {name} net1",
         classifier=lambda name, m: f"neutron flow-classifier-create {_match(m)} {name}",
-        pair=lambda name, ingress, egress: (
-            f"neutron port-pair-create --ingress={ingress} --egress={egress} {name}"
+        pair=lambda name, ingress, egress, more: _command(
+            f"neutron port-pair-create --ingress={ingress} --egress={egress}", *more, name
         ),
         group=lambda name, pairs: (
             f"neutron port-pair-group-create {_each('port-pair', pairs)} {name}"
         ),
-        chain=lambda name, groups, classifiers: (
-            f"neutron port-chain-create {_chain(groups, classifiers)} {name}"
+        chain=lambda name, groups, classifiers, more: _command(
+            f"neutron port-chain-create {_chain(groups, classifiers)}", *more, name
         ),
     ),
 }

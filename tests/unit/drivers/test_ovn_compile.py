@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portchain.drivers import capabilities
 from portchain.drivers.ovn import lanes as lanes_of
 from portchain.drivers.ovn import match, refusals
 from portchain.drivers.ovn.compile import compile_chain
+from portchain.drivers.ovn.driver import OvnDriver
 from portchain.drivers.ovn.lanes import BUCKETS
 from portchain.drivers.ovn.rows import ChainRows
 from portchain.model import PortPairGroup, Segment
@@ -281,3 +283,22 @@ def test_a_function_is_no_source_of_its_own_chain():
     own = replace(snapshot(), sources={ident("fc1"): (ident("pp1-in"),)})
     with pytest.raises(Violation, match="classify the traffic of another port"):
         refusals.check_chain(own)
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        (pair("pp1"), "l3 is not supported by the driver ovn"),
+        (replace(pair("pp1", kind="l2"), correlation="mpls"), "correlation mpls"),
+        (replace(group("pg1"), lb_fields=("tcp_src",)), "lb_fields tcp_src"),
+        (with_chain(snapshot(symmetric=True), port_pair_groups=()), ""),
+        (with_chain(snapshot(), port_pair_groups=()), "symmetric false"),
+        (with_chain(snapshot(symmetric=True), correlation="nsh"), "correlation nsh"),
+    ],
+)
+def test_what_the_driver_says_it_cannot_do(subject, words):
+    if not words:
+        capabilities.check(subject, OvnDriver.capabilities, "ovn")
+        return
+    with pytest.raises(Violation, match=words):
+        capabilities.check(subject, OvnDriver.capabilities, "ovn")

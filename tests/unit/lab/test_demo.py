@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
+from portchain.drivers.ovn.driver import OvnDriver
+from portchain.drivers.ovs.driver import OvsDriver
 from portchain.lab import demo
 from portchain.lab.journey import Connection, Flow, Path
 
@@ -77,3 +80,19 @@ def test_answers_are_shortened_for_people() -> None:
     assert demo.shorten([{"ip_address": "10.0.0.1", "subnet_id": "x"}], names) == "10.0.0.1"
     assert demo.shorten(["id1", "id2"], names) == "PP1,PP2"
     assert demo.shorten({"correlation": "mpls"}, names) == "correlation:mpls"
+
+
+def test_replies_of_a_symmetric_chain_have_to_come_back_by_the_functions() -> None:
+    def answered(one: Connection, path: Path) -> Connection:
+        return replace(one, replies=Counter({path: 1}))
+
+    back = [answered(one, tuple(reversed(one.path or ()))) for one in good()]
+    assert demo.faults(back, both_ways=True) == []
+    back[0] = answered(back[0], BACK)
+    (fault,) = demo.faults(back, both_ways=True)
+    assert "answers went destination → source" in fault
+
+
+def test_the_workflow_is_carried_as_a_driver_can() -> None:
+    assert demo.Manner.of(OvsDriver.capabilities) == demo.Manner("l3", both_ways=False)
+    assert demo.Manner.of(OvnDriver.capabilities) == demo.Manner("l2", both_ways=True)

@@ -1,0 +1,281 @@
+"""Chains on OVN: three chassis with ovn-controller, stock ML2/OVN, ovn-northd. A lab of its own."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from portchain.lab import journey, ovn
+from portchain.lab.lab import Lab
+from portchain.lab.layout import Layout
+from portchain.lab.waiting import wait_for
+from tests.lab.conftest import NAME, Captures
+from tests.lab.workflow import DEADLINE, DIRECT, FUNCTIONS, SUBNET, Workflow
+
+ANY_SOURCE_PORT = {"source_port_range_min": None, "source_port_range_max": None}
+BOTH_WAYS = {"symmetric": True}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """In the place of the session's; PORTCHAIN_KEEP_LAB=1 keeps it as well."""
+    keep = os.environ.get("PORTCHAIN_KEEP_LAB") == "1"
+    made = Lab(Layout(f"{NAME[:7]}ovn", network="geneve", driver="ovn"))
+    if not (keep and made.is_up()):
+        made.up(lambda step: print(f"lab: {step}", flush=True))
+    yield Lab.open(made.layout.name)
+    if not keep:
+        made.down()
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab) -> Iterator[Workflow]:
+    kinds = dict.fromkeys(FUNCTIONS, "l2")
+    flow = Workflow(lab, Captures(), kinds=kinds, subnets=(SUBNET, "2001:db8:30::/64"))
+    flow.boot()
+    flow.pairs_and_groups()
+    yield flow
+    flow.clean_up()
+
+
+@pytest.fixture
+def flow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
+    """The specification's groups, and no chain before and after the test."""
+    booted.captures = captures
+    yield booted
+    for kind, an_id in list(booted.made):
+        if kind == "port_chain":
+            booted.delete(kind, {"id": an_id})
+    for kind, an_id in list(booted.made):
+        if kind == "flow_classifier":
+            booted.delete(kind, {"id": an_id})
+    wait_for(lambda: not our_rows(booted.lab), DEADLINE, "no rows of ours")
+    wait_for(lambda: all_active(booted), DEADLINE, "every port ACTIVE again")
+    settle(booted.lab)
+
+
+def northbound(lab: Lab, table: str, *columns: str) -> list[dict[str, Any]]:
+    """Rows of a table, each with the columns asked for, as ovn-nbctl prints them."""
+    printed = json.loads(
+        ovn.control(
+            lab.layout, "nb", "--format=json", f"--columns={','.join(columns)}", "list", table
+        )
+    )
+    return [dict(zip(printed["headings"], row, strict=True)) for row in printed["data"]]
+
+
+def our_rows(lab: Lab) -> list[str]:
+    tables = ("Logical_Switch", "Logical_Switch_Port", "Port_Group", "Network_Function")
+    return [
+        f"{table} {row['name']}"
+        for table in tables
+        for row in northbound(lab, table, "name", "external_ids")
+        if "portchain:" in str(row["external_ids"])
+    ]
+
+
+def all_active(flow: Workflow) -> bool:
+    names = {port.id for port in flow.ports.values()}
+    return all(port.status == "ACTIVE" for port in flow.cloud.ports() if port.id in names)
+
+
+def settle(lab: Lab) -> None:
+    """Wait until every chassis has caught up with the Northbound database."""
+    ovn.control(lab.layout, "nb", "--wait=hv", "sync")
+
+
+def chained(flow: Workflow, *classifiers: Any, **attributes: Any) -> Any:
+    chain = flow.chain(*classifiers, chain_parameters=BOTH_WAYS, **attributes)
+    flow.wait_status(chain)
+    return chain
+
+
+def connect(flow: Workflow, **how: Any) -> list[journey.Connection]:
+    """Connections whose replies may take the chain; the path of the replies is checked against that of the requests."""
+    found = flow.connect(answered=flow.answered | {("dst", "src")}, overheard=True, **how)
+    for one in found:
+        assert one.path is not None, one.paths
+        assert set(one.replies) == {tuple(reversed(one.path))}, (one.path, one.replies)
+    return found
+
+
+def paths(flow: Workflow, **how: Any) -> set[Any]:
+    return {one.path for one in connect(flow, **how)}
+
+
+def test_machines_reach_each_other_without_chains(flow: Workflow) -> None:
+    for one in flow.machines.values():
+        for other in ("src", "dst"):
+            if one.name in ("src", "dst") and one.name != other:
+                assert flow.lab.vms.ping(one, flow.address(other))
+    assert paths(flow) == DIRECT
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_the_specification_both_ways(flow: Workflow, version: int) -> None:
+    chained(flow, flow.classifier(version=version, **ANY_SOURCE_PORT))
+    for port in (100, 101):
+        flow.warm_up(port=port, version=version)
+    assert paths(flow, count=40, version=version) == flow.chained
+    assert paths(flow, port=101, count=3, version=version) == DIRECT
+    seen = [one for each in flow.captures.all for one in each.seen]
+    assert journey.foreign(seen) == [], "functions get plain frames"
+
+
+def test_a_deleted_chain_gives_its_ports_back(flow: Workflow) -> None:
+    def as_neutron_wrote() -> dict[str, Any]:
+        columns = ("name", "addresses", "port_security", "options")
+        rows = northbound(flow.lab, "Logical_Switch_Port", *columns)
+        return {row.pop("name"): row for row in rows}
+
+    before = as_neutron_wrote()
+    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT))
+    flow.warm_up()
+    assert as_neutron_wrote() != before
+    flow.delete("port_chain", chain)
+    wait_for(lambda: not our_rows(flow.lab), DEADLINE, "no rows of ours")
+    assert as_neutron_wrote() == before
+    settle(flow.lab)
+    assert paths(flow, count=3) == DIRECT
+
+
+def test_security_groups_still_count(flow: Workflow) -> None:
+    """What the destination's group does not let in does not get in by way of the chain either."""
+    wide = {"destination_port_range_min": 100, "destination_port_range_max": 200}
+    chained(flow, flow.classifier(**ANY_SOURCE_PORT, **wide))
+    flow.warm_up()
+    with narrowed(flow):
+        wait_for(lambda: held_back(flow, 150), DEADLINE, "port 150 held back")
+        assert paths(flow, count=3) <= flow.chained
+
+
+def held_back(flow: Workflow, port: int) -> bool:
+    return flow.held_back(port=port)
+
+
+@contextmanager
+def narrowed(flow: Workflow) -> Iterator[None]:
+    """While it lasts, nothing is let in from the subnet but TCP to port 100."""
+    group = flow.let_in[0].security_group_id
+    rules = [
+        rule
+        for rule in flow.cloud.security_group_rules(security_group_id=group, direction="ingress")
+        if rule.ether_type == "IPv4"
+    ]
+    only = flow.cloud.create_security_group_rule(
+        security_group_id=group, direction="ingress", ethertype="IPv4", protocol="tcp",
+        port_range_min=100, port_range_max=100, remote_ip_prefix=SUBNET,
+    )  # fmt: skip
+    for rule in rules:
+        flow.cloud.delete_security_group_rule(rule)
+    try:
+        yield
+    finally:
+        flow.let_in[0] = flow.cloud.create_security_group_rule(
+            security_group_id=group, direction="ingress", ethertype="IPv4", remote_ip_prefix=SUBNET
+        )
+        flow.cloud.delete_security_group_rule(only)
+
+
+@pytest.mark.parametrize("port", ["p1", "p6"])
+def test_what_neutron_rewrites_is_repaired(flow: Workflow, port: str) -> None:
+    """Neutron writes whole columns of a port when anything of it changes."""
+    chained(flow, flow.classifier(**ANY_SOURCE_PORT))
+    flow.warm_up()
+    flow.cloud.update_port(flow.ports[port], description="seen by nobody", name=f"{port}-renamed")
+    flow.cloud.update_port(flow.ports[port], name=port)
+    wait_for(lambda: is_moved(flow, port), DEADLINE, f"{port} as the chain wants it")
+    wait_for(lambda: paths_or_none(flow, count=20) == flow.chained, DEADLINE, "the chain as before")
+
+
+def is_moved(flow: Workflow, port: str) -> bool:
+    rows = northbound(flow.lab, "Logical_Switch_Port", "name", "addresses", "port_security")
+    (row,) = [row for row in rows if row["name"] == flow.ports[port].id]
+    return "unknown" in str(row["addresses"]) and row["port_security"] == ["set", []]
+
+
+def test_rows_that_somebody_removed_come_back(flow: Workflow) -> None:
+    chained(flow, flow.classifier(**ANY_SOURCE_PORT))
+    flow.warm_up()
+    for row in northbound(flow.lab, "Logical_Switch", "name", "external_ids"):
+        if "portchain:" in str(row["external_ids"]):
+            ovn.control(flow.lab.layout, "nb", "--type=switch", "acl-del", row["name"])
+    for row in northbound(flow.lab, "Port_Group", "name", "external_ids"):
+        if "portchain:" in str(row["external_ids"]):
+            ovn.control(flow.lab.layout, "nb", "clear", "port_group", row["name"], "acls")
+    wait_for(lambda: paths_or_none(flow, count=20) == flow.chained, DEADLINE, "the chain repaired")
+
+
+def paths_or_none(flow: Workflow, **how: Any) -> Any:
+    settle(flow.lab)
+    try:
+        return paths(flow, **how)
+    except AssertionError:
+        return None
+
+
+def test_a_function_that_is_unplugged_leaves_its_traffic_to_the_other(flow: Workflow) -> None:
+    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT))
+    flow.warm_up()
+    lab = flow.lab
+    flow.machines["sf1"] = lab.vms.detach(flow.machines["sf1"], "p2")
+    only = {("src", "p3", "p4", "p5", "p6", "dst")}
+    wait_for(lambda: paths_or_none(flow, count=10) == only, DEADLINE, "all by way of PP2")
+    flow.machines["sf1"] = lab.vms.attach(flow.machines["sf1"], flow.ports["p2"].id)
+    flow.wait_status(chain)
+    wait_for(lambda: paths_or_none(flow, count=40) == flow.chained, DEADLINE, "both again")
+
+
+@pytest.mark.parametrize(
+    "program", ["ovn-controller@h1", "ovn-controller@h3", "ovn-northd", "ovn-nb"]
+)
+def test_a_program_that_is_killed(flow: Workflow, program: str) -> None:
+    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT))
+    flow.warm_up()
+    name, _, host = program.partition("@")
+    flow.lab.kill(name, host)
+    flow.lab.start(program)
+    settle(flow.lab)
+    wait_for(lambda: paths_or_none(flow, count=20) == flow.chained, DEADLINE, "the chain as before")
+    flow.update("port_chain", chain, flow_classifiers=[])
+    flow.wait_status(chain)
+    settle(flow.lab)
+    assert paths(flow, count=2) == DIRECT
+
+
+REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "asymmetric": ({"chain_parameters": {"symmetric": False}}, ("symmetric false", "driver ovn")),
+    "nsh": ({"chain_parameters": {"symmetric": True, "correlation": "nsh"}}, ("correlation nsh",)),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_ovn_cannot_carry_is_refused(flow: Workflow, case: str) -> None:
+    attributes, words = REFUSED[case]
+    message = refused(flow, flow_classifiers=[flow.classifier()["id"]], **attributes)
+    assert all(word in message for word in words), message
+
+
+def test_a_function_of_another_chain_is_refused(flow: Workflow) -> None:
+    first = chained(flow, flow.classifier(**ANY_SOURCE_PORT))
+    other = flow.classifier("FC2", destination_port_range_min=300, destination_port_range_max=300)
+    message = refused(flow, flow_classifiers=[other["id"]], chain_parameters=BOTH_WAYS)
+    assert first["id"] in message
+    assert "add the flow classifier to that chain" in message
+
+
+def refused(flow: Workflow, **attributes: Any) -> str:
+    """The answer to a chain that must not be made."""
+    groups = [group["id"] for group in flow.groups.values()]
+    body = {"port_chain": {"port_pair_groups": groups, **attributes}}
+    answer = flow.cloud.post("/sfc/port_chains", json=body)
+    assert answer.status_code == 400, answer.text
+    assert flow.cloud.get("/sfc/port_chains").json()["port_chains"] == [
+        chain
+        for chain in flow.cloud.get("/sfc/port_chains").json()["port_chains"]
+        if ("port_chain", chain["id"]) in flow.made
+    ]
+    return str(answer.json()["NeutronError"]["message"])

@@ -20,17 +20,22 @@ _ACTIONS = {
 
 def list_rules() -> list[policy.RuleDefault]:
     """Return the rules for Neutron's policy engine and for oslo.policy's generators."""
-    return [_SHARED, *_resource_rules(), _STATUS_REASON]
+    return [_shared(), *_resource_rules(), _STATUS_REASON]
 
 
-_SHARED = policy.RuleDefault(
-    name="shared_port_pair_groups",
-    check_str="field:port_pair_groups:shared=True",
-    description="Port pair groups that an RBAC policy shares with the caller's project",
-)
-_OTHER_CHECKS = {
-    "get_port_pair_group": f"({personas.ADMIN_OR_PROJECT_READER}) or rule:{_SHARED.name}"
-}
+_SHARED = "shared_port_pair_groups"
+_OTHER_CHECKS = {"get_port_pair_group": f"({personas.ADMIN_OR_PROJECT_READER}) or rule:{_SHARED}"}
+
+
+def _shared() -> policy.RuleDefault:
+    """Return the rule about a field; only once Neutron is loaded does its text mean anything, and it
+    is read when the rule is made.
+    """
+    return policy.RuleDefault(
+        name=_SHARED,
+        check_str="field:port_pair_groups:shared=True",
+        description="Port pair groups that an RBAC policy shares with the caller's project",
+    )
 
 
 _STATUS_REASON = policy.DocumentedRuleDefault(

@@ -215,13 +215,21 @@ def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
 def check_port_pair_group(group: PortPairGroup) -> None:
     """Check that the pairs of a group are interchangeable, and only one where that means nothing.
 
-    :raises Violation: pairs of different correlation or kind, several pairs in a tap group.
+    :raises Violation: pairs of different correlation or kind, several pairs in a tap group, a reversed port range.
     """
     if group.tap_enabled and len(group.port_pairs) > 1:
         raise Violation(
             "port_pairs",
             "a group with tap_enabled takes one port pair: a copy of each packet goes to one observer",
         )
+    for n_tuple in (group.ingress_n_tuple, group.egress_n_tuple):
+        for side in ("source", "destination"):
+            low, high = (n_tuple.get(f"{side}_port_range_{end}") for end in ("min", "max"))
+            if isinstance(low, int) and isinstance(high, int) and low > high:
+                raise Violation(
+                    "port_pair_group_parameters",
+                    f"{side}_port_range_min, {low}, is greater than {side}_port_range_max, {high}",
+                )
     if len({pair.kind for pair in group.port_pairs}) > 1:
         raise Violation("port_pairs", "all port pairs of a group must have the same function_kind")
     correlations = {pair.correlation for pair in group.port_pairs}

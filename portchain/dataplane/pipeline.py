@@ -270,6 +270,7 @@ class Priority:
     EXPIRED = 312  # from a function, with a header whose time to live is over
     RETURN_EXACT = 311  # from a function, source address known to belong to the chain's source port
     RETURN = 310
+    UNCHANGED = 309  # from a function that changes headers, with the header that went in
     ARRIVE = 301
     STRAY = 300  # chain frames nobody here waits for, and what pretends to be one
     FROM_TUNNEL = 299  # chain frames from any tunnel: below what says more of br-int's own

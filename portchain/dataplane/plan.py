@@ -106,6 +106,7 @@ class Hop:
 
     :param group_id: the port pair group's number in the deployment.
     :param lb_fields: as in ``model.PortPairGroup``.
+    :param headers: what packets look like behind the hop, one for each of the path's classifiers; empty: the same as before it.
     :param tap: the target gets a copy and hands nothing on; the packet itself goes to the next hop, also without any target.
     """
 
@@ -113,6 +114,7 @@ class Hop:
     targets: tuple[Target, ...]
     lb_fields: tuple[str, ...] = ()
     tap: bool = False
+    headers: tuple[Classifier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,11 @@ class Path:
             if not hop.tap:
                 return hop.targets
         return self.senders
+
+    def headers_behind(self, index: int) -> tuple[Classifier, ...]:
+        """What packets look like that hop ``index`` has handed on, one for each classifier."""
+        changed = (hop.headers for hop in reversed(self.hops[: index + 1]) if hop.headers)
+        return next(changed, self.classifiers)
 
     def ends_behind(self, index: int) -> bool:
         """Whether what hop ``index`` hands on visits no further function."""

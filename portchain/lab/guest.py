@@ -26,10 +26,12 @@ def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
     """Configure all interfaces of a machine; may be repeated, after one came or went.
 
     :param kind: ``plain`` is an ordinary end point; ``l3`` routes from each NIC to the next one; ``l2`` bridges all NICs
-        and has no addresses. For those of ``function`` it is an end point, too: ``programs`` do the rest.
+        and has no addresses. For those of ``function`` it is an end point, too, or has no addresses: ``programs`` do the rest.
     """
-    if kind == L2:
-        _bridge(namespace, nics)
+    if kind == L2 or (kind in function.KINDS and function.KINDS[kind].bump):
+        _silence(namespace, nics)
+        if kind == L2:
+            _bridge(namespace, nics)
         return
     for nic in nics:
         if nic.vlan is not None:
@@ -61,23 +63,26 @@ def programs(nics: Sequence[Nic], kind: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def _silence(namespace: str, nics: Sequence[Nic]) -> None:
+    """A bump in the wire says nothing itself: its words would come back in at its other end."""
+    netns.call(
+        namespace,
+        lambda: _write({"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"}),
+    )
+    netns.ip(*(f"link set {nic.device} up" for nic in nics), namespace=namespace)
+
+
 def _bridge(namespace: str, nics: Sequence[Nic]) -> None:
     """Hand on every frame from each NIC to the other.
 
     Without learning: the same address comes in at both sides, once each way.
     """
-    # A bump in the wire says nothing itself: its words would come back in at its other end.
-    netns.call(
-        namespace,
-        lambda: _write({"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"}),
-    )
     netns.ip("link add br0 type bridge", namespace=namespace, force=True)
     netns.ip("link set br0 up", namespace=namespace)
     for nic in nics:
         netns.ip(
             f"link set {nic.device} master br0",
             f"link set {nic.device} type bridge_slave learning off",
-            f"link set {nic.device} up",
             namespace=namespace,
         )
 

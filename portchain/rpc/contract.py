@@ -10,6 +10,8 @@ know, so either side may be one release ahead):
   have let it go on where the next chain begins.
 * 1.3: a hop that gets copies (``tap``) has its targets in ``tap_targets``. An older agent finds none and holds its traffic
   back; it would have waited for the tap to hand the packets on.
+* 1.4: a hop behind which packets look different (``headers``) has its targets in ``mapping_targets``. An older agent finds none
+  and holds its traffic back; it would not have known the packets again and would have let them go on.
 
 Everything received is checked before use: rules for the switch are made of these values.
 """
@@ -44,7 +46,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _WORD = re.compile(r"[a-z0-9]{0,15}", re.ASCII)
 _MAX_PORT, _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 65535, 255, 4094
 _MAX_TEXT = 4095
-_TARGETS = ("targets", "aware_targets", "tap_targets")
+_TARGETS = ("targets", "aware_targets", "tap_targets", "mapping_targets")
 
 T = TypeVar("T")
 
@@ -83,6 +85,8 @@ def _encode_chain(chain: ChainPlan) -> dict[str, Any]:
         for hop in path["hops"]:
             if hop["tap"]:
                 hop["tap_targets"], hop["targets"] = hop["targets"], ()
+            elif hop["headers"]:
+                hop["mapping_targets"], hop["targets"] = hop["targets"], ()
             elif any(target["encapsulation"] for target in hop["targets"]):
                 hop["aware_targets"], hop["targets"] = hop["targets"], ()
         if path["entries"] or path["branches"]:
@@ -157,7 +161,7 @@ def _path(item: Mapping[str, Any]) -> Path:
     return Path(
         classifiers=classifiers,
         sources=_each(item, "sources", lambda source: _source(source, len(classifiers))),
-        hops=_hops(item, "hops") or _hops(item, "graph_hops"),
+        hops=_hops(item, "hops", len(classifiers)) or _hops(item, "graph_hops", len(classifiers)),
         reverse=bool(item.get("reverse", False)),
         entries=_each(item, "entries", _entry),
         branches=bool(item.get("branches", False)),
@@ -201,10 +205,14 @@ def _source(item: Mapping[str, Any], classifiers: int) -> Source:
     )
 
 
-def _hops(item: Mapping[str, Any], name: str) -> tuple[Hop, ...]:
+def _hops(item: Mapping[str, Any], name: str, classifiers: int) -> tuple[Hop, ...]:
     hops = _each(item, name, _hop)
     if len(hops) > MAX_HOPS:
         raise ContractError(f"{name}: {len(hops)} of them, and {MAX_HOPS} is the most")
+    if any(len(hop.headers) not in (0, classifiers) for hop in hops):
+        raise ContractError(
+            f"{name}: a hop has headers for some of the {classifiers} classifiers only"
+        )
     return hops
 
 
@@ -213,6 +221,7 @@ def _hop(item: Mapping[str, Any]) -> Hop:
         group_id=_int(item, "group_id", 0),
         targets=tuple(target for name in _TARGETS for target in _each(item, name, _target)),
         tap=bool(item.get("tap", False)),
+        headers=_each(item, "headers", _classifier),
         lb_fields=tuple(
             _text({"lb_fields": name}, "lb_fields") for name in _list(item, "lb_fields")
         ),

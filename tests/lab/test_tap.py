@@ -18,9 +18,9 @@ AROUND = {("src", *via, "dst") for via in (VIA_PP1, VIA_PP2)}
 
 @pytest.fixture(scope="module")
 def booted(lab: Lab) -> Iterator[Workflow]:
-    workflow = Workflow(lab, Captures(), kinds={"sf3": "tap"})
+    workflow = Workflow(lab, Captures(), kinds={"sf3": "plain"})
     workflow.boot()
-    workflow.pairs_and_groups()
+    workflow.pairs_and_groups(tap_enabled=True)
     assert lab.vms.ping(workflow.machines["src"], workflow.address("dst"))
     yield workflow
     workflow.clean_up()

@@ -23,7 +23,7 @@ ANSWERED = {("dst", "src")}
 
 # How the API says what kind a function is of, where it is not the default.
 PAIR_ATTRIBUTES: dict[str, dict[str, Any]] = {
-    "l2": {"function_kind": "l2"},
+    **{name: {"function_kind": "l2"} for name in ("l2", "nat")},
     **{name: {"service_function_parameters": {"correlation": name}} for name in ("mpls", "nsh")},
 }
 
@@ -34,6 +34,7 @@ class Workflow:
 
     :param kinds: of the functions that are not of the kind ``l3``, by name.
     :param one_port: names of the functions whose first port is both ingress and egress.
+    :param fixed: addresses of ports that do not take any, by name.
     :param hosts: of the machines that are not where the specification's workflow has them here, by name.
     :param subnets: of the network.
     """
@@ -46,6 +47,7 @@ class Workflow:
     pc1: dict[str, Any] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
     one_port: Collection[str] = ()
+    fixed: Mapping[str, Collection[str]] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)
     subnets: tuple[str, ...] = (SUBNET,)
 
@@ -83,8 +85,7 @@ class Workflow:
     def start_functions(self, functions: Iterable[str] = FUNCTIONS) -> None:
         for name in functions:
             host, ports = FUNCTIONS[name][0], dict.fromkeys(self.way(name))
-            kind = self.kinds.get(name, "l3")
-            self.start(name, host, *ports, kind="plain" if kind == "tap" else kind)
+            self.start(name, host, *ports, kind=self.kinds.get(name, "l3"))
         self.lab.vms.wait_active(self.machines.values())
 
     def make_network(self) -> Any:
@@ -100,7 +101,10 @@ class Workflow:
 
     def make_ports(self, *names: str) -> None:
         for name in names:
-            self.ports[name] = self.cloud.create_port(network_id=self.net.id, name=name)
+            fixed = [{"ip_address": address} for address in self.fixed.get(name, ())]
+            self.ports[name] = self.cloud.create_port(
+                network_id=self.net.id, name=name, **({"fixed_ips": fixed} if fixed else {})
+            )
 
     def start(self, name: str, host: str, *ports: str, kind: str = "plain") -> None:
         ids = [self.ports[port].id for port in ports]
@@ -180,8 +184,11 @@ class Workflow:
             "flow_classifier", name=name, **{k: v for k, v in body.items() if v is not None}
         )
 
-    def pairs_and_groups(self) -> None:
-        """PP1 to PP3, PG1 = {PP1, PP2} and PG2 = {PP3}."""
+    def pairs_and_groups(self, **second: Any) -> None:
+        """PP1 to PP3, PG1 = {PP1, PP2} and PG2 = {PP3}.
+
+        :param second: more attributes of PG2.
+        """
         self.pairs = {
             f"PP{n}": self.create(
                 "port_pair",
@@ -195,12 +202,7 @@ class Workflow:
         ids = {name: pair["id"] for name, pair in self.pairs.items()}
         self.groups = {
             "PG1": self.create("port_pair_group", name="PG1", port_pairs=[ids["PP1"], ids["PP2"]]),
-            "PG2": self.create(
-                "port_pair_group",
-                name="PG2",
-                port_pairs=[ids["PP3"]],
-                **({"tap_enabled": True} if self.kinds.get("sf3") == "tap" else {}),
-            ),
+            "PG2": self.create("port_pair_group", name="PG2", port_pairs=[ids["PP3"]], **second),
         }
 
     def chain(

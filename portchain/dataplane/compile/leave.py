@@ -34,13 +34,18 @@ def leave(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
         yield from aware.take_back(here, index, target, egress, onward)
         return
     came_from = frozenset({f"in_port={egress.ofport}", UNICAST, f"{REG_STEP}=0"})
-    for number, classifier in enumerate(here.path.classifiers):
+    for number, classifier in enumerate(here.path.headers_behind(index)):
         for priority, words in _returned(here, number, classifier):
             # Chains with different source ports may have the same header in common; then only addresses tell them apart.
             contestable = classifier.source_port_known and priority == Priority.RETURN
             yield rule(
                 "LOCAL_SWITCHING", priority, words | came_from, *onward, contestable=contestable
             )
+    if here.path.hops[index].headers:
+        # What the function has not changed as stated is still the chain's, and must not go around the next ones.
+        for classifier in here.path.headers_behind(index - 1):
+            for words in classifier_matches(classifier):
+                yield rule("LOCAL_SWITCHING", Priority.UNCHANGED, words | came_from)
     if target.bridges:
         # Both ends of a bridge in one network make a circle: what it bridges besides the chain, e.g. broadcasts, and what
         # it sends itself would go round for ever. Nothing but the chain's frames gets in, either: what has been through the

@@ -39,6 +39,7 @@ class OvsDriver(PortChainDriver):
         ethertypes=frozenset({"IPv4", "IPv6"}),
         service_graphs=True,
         tap=True,
+        n_tuple_mapping=True,
     )
 
     def initialize(self) -> None:

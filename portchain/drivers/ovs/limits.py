@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Iterator
+from ipaddress import ip_network
 
 from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
 from portchain.dataplane.plan import Encapsulation
 from portchain.model import ChainSnapshot, FunctionKind, PortChain, PortPair, PortPairGroup
-from portchain.rules import Kind, Violation, label, overlap, turned
+from portchain.rules import PROTOCOLS_WITH_PORTS, Kind, Violation, label, overlap, turned
 
 Reasons = Iterator[tuple[str, str]]
 """Attribute at fault and reason."""
@@ -35,6 +36,8 @@ def check_chain(snapshot: ChainSnapshot) -> None:
         _too_many_hops(chain),
         _replies_without_a_pair(chain),
         _directions_that_meet(chain),
+        _mappings_out_of_place(chain),
+        _replies_that_miss(chain),
         _graphs(snapshot),
     ):
         raise Violation(attribute, reason, Kind.UNSUPPORTED)
@@ -84,6 +87,66 @@ def _directions_that_meet(chain: PortChain) -> Reasons:
                 f"port pair {label(single[0])} has one port for both directions of this symmetric chain, where the ovs driver "
                 f"cannot tell them apart: a packet that flow classifier {label(request)} matches could be a reply to what "
                 f"{label(reply)} matches",
+            )
+
+
+def _mappings_out_of_place(chain: PortChain) -> Reasons:
+    """Mappings to headers that the chain's packets cannot have, or of a function that hands nothing on."""
+    for group in chain.port_pair_groups:
+        mapping = {**group.ingress_n_tuple, **group.egress_n_tuple}
+        if group.tap_enabled and mapping:
+            yield (
+                "port_pair_groups",
+                f"{label(group)} has tap_enabled and a ppg_n_tuple_mapping; what a tap gets it hands to nobody",
+            )
+        with_ports = any("port" in key for key in mapping)
+        families = {
+            f"IPv{ip_network(str(value), strict=False).version}"
+            for key, value in mapping.items()
+            if key.endswith("_ip_prefix")
+        }
+        for classifier in chain.flow_classifiers:
+            if families - {classifier.ethertype}:
+                yield (
+                    "port_pair_groups",
+                    f"the ppg_n_tuple_mapping of {label(group)} has addresses of {', '.join(sorted(families))}, flow "
+                    f"classifier {label(classifier)} is for {classifier.ethertype}",
+                )
+            if with_ports and classifier.protocol not in PROTOCOLS_WITH_PORTS:
+                yield (
+                    "port_pair_groups",
+                    f"the ppg_n_tuple_mapping of {label(group)} has ports, which needs flow classifiers with protocol tcp, udp "
+                    f"or sctp; {label(classifier)} has not",
+                )
+
+
+def _replies_that_miss(chain: PortChain) -> Reasons:
+    """Replies that would not find back: to the pair that changed the header, or from a destination that only it knows."""
+    changing = [group for group in chain.port_pair_groups if group.egress_n_tuple]
+    if not chain.symmetric:
+        return
+    for group in changing:
+        if len(group.port_pairs) > 1:
+            yield (
+                "chain_parameters",
+                f"port pair group {label(group)} changes headers and has several pairs; the ovs driver cannot tell which of "
+                "them a reply has to go back to in a symmetric chain",
+            )
+        if "destination_ip_prefix" in group.egress_n_tuple:
+            yield (
+                "chain_parameters",
+                f"port pair group {label(group)} changes destination addresses; the ovs driver cannot tell whose replies "
+                "belong to a symmetric chain then",
+            )
+        if any(
+            p.ingress == p.egress and not p.correlation
+            for g in _functions(chain)
+            for p in g.port_pairs
+        ):
+            yield (
+                "chain_parameters",
+                f"port pair group {label(group)} changes headers, and a pair of this symmetric chain has one port for both "
+                "directions; the ovs driver cannot tell them apart there",
             )
 
 

@@ -1,7 +1,9 @@
 """From a chain's snapshot to what the hosts have to know: a pure function."""
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from portchain.dataplane.compile.spread import other_side
 from portchain.dataplane.plan import (
@@ -14,6 +16,7 @@ from portchain.dataplane.plan import (
     Source,
     Target,
 )
+from portchain.drivers.ovs import headers
 from portchain.model import (
     ChainSnapshot,
     FlowClassifier,
@@ -25,6 +28,8 @@ from portchain.model import (
 )
 
 NO_LONGER_EXISTS = "no longer exists"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,10 @@ def plan_chain(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Planne
 
 def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
     chain, ports = snapshot.chain, snapshot.ports
+    classifiers = tuple(_classifier(classifier, ports) for classifier in chain.flow_classifiers)
+    ways = [headers.along(header, chain.port_pair_groups) for header in classifiers]
     return Path(
-        classifiers=tuple(_classifier(classifier, ports) for classifier in chain.flow_classifiers),
+        classifiers=classifiers,
         sources=tuple(_ends(snapshot, snapshot.sources, tunnel_ips)),
         hops=tuple(
             Hop(
@@ -66,12 +73,21 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
                 tuple(_targets(group, ports, tunnel_ips)),
                 group.lb_fields,
                 tap=group.tap_enabled,
+                headers=changed,
             )
-            for group in chain.port_pair_groups
+            for group, changed in _with_changes(chain.port_pair_groups, ways)
         ),
         entries=tuple(_entry(before, ports, tunnel_ips) for before in snapshot.predecessors),
         branches=bool(snapshot.successors),
     )
+
+
+def _with_changes(
+    hops: Iterable[T], ways: Sequence[list[Classifier]]
+) -> Iterator[tuple[T, tuple[Classifier, ...]]]:
+    """Each hop with the headers that change there."""
+    changed = headers.changes(ways) if ways else itertools.repeat(())
+    return zip(hops, changed, strict=False)
 
 
 def _entry(before: PortChain, ports: Mapping[str, Port], tunnel_ips: Mapping[str, str]) -> Entry:
@@ -102,22 +118,23 @@ def _egress(target: Target, ports: Mapping[str, Port]) -> Source:
 
 def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, str]) -> Path:
     """The way of the replies: the same pairs in reverse order, each entered where it was left."""
+    groups = snapshot.chain.port_pair_groups
+    ways = []
+    for classifier, origin in zip(
+        forward.classifiers, snapshot.chain.flow_classifiers, strict=True
+    ):
+        known = origin.logical_destination_port is not None
+        sent = replace(
+            classifier, source_prefixes=_origins(origin, snapshot.ports), source_port_known=known
+        )
+        ways.append(headers.back(headers.along(sent, groups), groups))
     return Path(
-        classifiers=tuple(
-            replace(
-                classifier,
-                source_ports=classifier.destination_ports,
-                destination_ports=classifier.source_ports,
-                source_prefixes=classifier.destination_prefixes,
-                destination_prefixes=_origins(origin, snapshot.ports),
-                source_port_known=origin.logical_destination_port is not None,
-            )
-            for classifier, origin in zip(
-                forward.classifiers, snapshot.chain.flow_classifiers, strict=True
-            )
-        ),
+        classifiers=tuple(way[0] for way in ways),
         sources=tuple(_ends(snapshot, snapshot.destinations, tunnel_ips)),
-        hops=tuple(_turned(hop) for hop in reversed(forward.hops)),
+        hops=tuple(
+            replace(_turned(hop), headers=changed)
+            for hop, changed in _with_changes(reversed(forward.hops), ways)
+        ),
         reverse=True,
     )
 

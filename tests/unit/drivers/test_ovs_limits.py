@@ -77,3 +77,36 @@ def test_nothing_but_taps_in_a_service_graph() -> None:
     taps = replace(observed, port_pair_groups=(group,))
     accepted(taps)
     refused("port_chains", taps, predecessors=(observed,))
+
+
+def mapping(pairs: tuple[PortPair, ...] = (PAIR,), **egress: Any) -> PortPairGroup:
+    return PortPairGroup("nat", "alice", 9, pairs, "NAT", egress_n_tuple=egress)
+
+
+def with_group(group: PortPairGroup, *pairs: PortPair, **attributes: Any) -> PortChain:
+    made = chain(*pairs, **attributes)
+    return replace(made, port_pair_groups=(*made.port_pair_groups, group))
+
+
+def test_mappings_that_packets_of_the_chain_cannot_follow() -> None:
+    source = mapping(source_ip_prefix="10.0.0.99/32")
+    ports = mapping(source_port_range_min=5000)
+    accepted(with_group(source, PAIR))
+    accepted(with_group(ports, PAIR))
+    refused("port_pair_groups", with_group(mapping(source_ip_prefix="fd00::9/128"), PAIR))
+    ping = replace(TELNET, protocol=1, destination_ports=None)
+    refused("port_pair_groups", with_group(ports, PAIR, classifier=ping))
+    accepted(with_group(source, PAIR, classifier=ping))
+    refused("port_pair_groups", with_group(replace(source, tap_enabled=True), PAIR))
+
+
+def test_replies_that_would_not_find_back() -> None:
+    source = mapping(source_ip_prefix="10.0.0.99/32")
+    accepted(with_group(source, PAIR, symmetric=True))
+    several = replace(source, port_pairs=(PAIR, replace(PAIR, id="other")))
+    accepted(with_group(several, PAIR))
+    refused("chain_parameters", with_group(several, PAIR, symmetric=True))
+    destination = mapping(destination_ip_prefix="10.0.0.99/32")
+    accepted(with_group(destination, PAIR))
+    refused("chain_parameters", with_group(destination, PAIR, symmetric=True))
+    refused("chain_parameters", with_group(source, SINGLE, symmetric=True))

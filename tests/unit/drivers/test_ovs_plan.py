@@ -143,6 +143,21 @@ def test_a_tap_that_is_away_is_a_caution_and_no_obstacle():
     assert "pp3-in is DOWN on host h3" in planned.caution
 
 
+def test_headers_change_where_the_mapping_says_in_both_directions():
+    known = snapshot(symmetric=True)
+    first, second = known.chain.port_pair_groups
+    first = replace(first, egress_n_tuple={"source_ip_prefix": "10.0.0.99/32"})
+    chain = replace(known.chain, port_pair_groups=(first, second))
+    forward, reverse = plan_chain(replace(known, chain=chain), TUNNEL_IPS).plan.paths
+    assert forward.classifiers[0].source_prefixes == ("10.0.0.0/28",)
+    assert forward.hops[0].headers[0].source_prefixes == ("10.0.0.99/32",)
+    assert forward.hops[1].headers == ()
+    assert forward.headers_behind(1) == forward.hops[0].headers
+    assert reverse.classifiers[0].destination_prefixes == ("10.0.0.99/32",)
+    assert reverse.hops[0].headers == ()
+    assert reverse.hops[1].headers[0].destination_prefixes == ("10.0.0.0/28",)
+
+
 def test_one_pair_less_is_no_obstacle():
     planned = plan(pp1_in={"host": ""})
     assert planned.obstacle == ""

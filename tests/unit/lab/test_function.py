@@ -1,10 +1,12 @@
 """What the lab's programs for service functions make of a frame, by what scapy reads in it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scapy.contrib.mpls import MPLS
 from scapy.contrib.nsh import NSH
-from scapy.layers.inet import IP, UDP
-from scapy.layers.l2 import Ether
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 
 from portchain.lab import function, guest, journey
@@ -24,7 +26,7 @@ FRAMES = {
 
 def answer(kind: str) -> Packet:
     own = bytes.fromhex(OWN.replace(":", ""))
-    return Ether(function.KINDS[kind].answer(bytes(FRAMES[kind]), own))
+    return Ether(function.KINDS[kind].answer(bytes(FRAMES[kind]), own, 0))
 
 
 @pytest.mark.parametrize("kind", FRAMES)
@@ -45,6 +47,38 @@ def test_a_packet_is_followed_behind_its_chain_header(kind: str) -> None:
     seen = [Seen(n, port, False, True, f) for n, (port, f) in enumerate(zip("abc", frames, strict=True))]  # fmt: skip
     (walk,) = journey.walks(journey.sightings(seen))
     assert walk.ports == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    "packet", [TCP(sport=5, dport=7), UDP(sport=5, dport=7)], ids=["tcp", "udp"]
+)
+@given(st.integers(1, 254), st.integers(1, 254), st.binary(max_size=9))
+def test_nat_changes_one_address_and_nothing_else(
+    packet: Packet, one: int, other: int, data: bytes
+) -> None:
+    sent = (
+        Ether(src=OWN, dst=THERE) / IP(src=f"10.0.0.{one}", dst=f"10.0.0.{other}") / packet / data
+    )
+    for index, changes in (
+        (0, {"src": f"10.0.0.{one ^ 0x80}"}),
+        (1, {"dst": f"10.0.0.{other ^ 0x80}"}),
+    ):
+        expected = sent.copy()
+        for name, value in changes.items():
+            setattr(expected[IP], name, value)
+        found = Ether(function.nat(bytes(sent), b"", index))
+        assert [getattr(found[IP], name) for name in ("src", "dst")] == [
+            getattr(expected[IP], name) for name in ("src", "dst")
+        ]
+        valid = found.copy()
+        for layer in (IP, type(packet)):
+            del valid[layer].chksum
+        assert bytes(valid) == bytes(found) == bytes(expected)
+
+
+def test_nat_leaves_other_frames_alone() -> None:
+    for other in (Ether() / ARP(), Ether() / IP(proto=47) / b"x"):
+        assert function.nat(bytes(other), b"", 0) == bytes(other)
 
 
 def test_a_machine_runs_a_program_for_the_kinds_that_need_one() -> None:

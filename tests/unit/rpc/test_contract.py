@@ -102,6 +102,19 @@ def message():
     return over_the_wire(contract.encode_update(update))
 
 
+def test_an_agent_that_knows_no_mappings_finds_nobody_to_send_to():
+    (path,) = chain([target("a", "h1")], [target("c", "h1")]).paths
+    mapped = replace(path.hops[0], headers=path.classifiers)
+    plan = replace(chain([]), paths=(replace(path, hops=(mapped, path.hops[1])),))
+    sent = over_the_wire(contract.encode_update(PlanUpdate((plan,))))
+    first, plain = sent["chains"][0]["paths"][0]["hops"]
+    assert (first["targets"], len(plain["targets"])) == ([], 1)
+    assert contract.decode_update(sent).chains == (plan,)
+    first["headers"] *= 2
+    (refused,) = contract.decode_update(sent).refused
+    assert "headers" in refused.error
+
+
 def test_an_agent_that_knows_no_taps_finds_nobody_to_wait_for():
     plan = chain(tap(target("a", "h1", encapsulation="mpls")), [target("c", "h1")])
     sent = over_the_wire(contract.encode_update(PlanUpdate((plan,))))

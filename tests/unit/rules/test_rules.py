@@ -86,6 +86,22 @@ def test_pair() -> None:
         )
 
 
+def test_ports_of_a_mapping() -> None:
+    for name in ("ingress_n_tuple", "egress_n_tuple"):
+        right = {
+            "source_port_range_min": 5,
+            "source_port_range_max": 5,
+            "destination_port_range_min": 9,
+        }
+        rules.check_port_pair_group(replace(GROUP, **{name: right}))
+        wrong = {"destination_port_range_min": 6, "destination_port_range_max": 5}
+        broken(
+            "port_pair_group_parameters",
+            rules.check_port_pair_group,
+            replace(GROUP, **{name: wrong}),
+        )
+
+
 def test_group() -> None:
     rules.check_port_pair_group(replace(GROUP, port_pairs=()))
     aware = replace(PAIR, id="aware", correlation="mpls")

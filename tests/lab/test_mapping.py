@@ -1,0 +1,85 @@
+"""A function that translates addresses, and others behind it that know its packets again."""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from portchain.lab import function, journey, traffic
+from portchain.lab.lab import Lab
+from tests.lab.conftest import Captures
+from tests.lab.workflow import VIA_PP1, VIA_PP2, Workflow
+
+OWN = "10.30.0.21"
+TRANSLATED = str(ipaddress.ip_address(int(ipaddress.ip_address(OWN)) ^ function.TRANSLATED_BIT))
+MAPPING = {
+    "ingress_n_tuple": {"source_ip_prefix": f"{OWN}/32"},
+    "egress_n_tuple": {"source_ip_prefix": f"{TRANSLATED}/32"},
+}
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab) -> Iterator[Workflow]:
+    """The source has the address that its packets are given as well: replies to it find their way without a function."""
+    workflow = Workflow(lab, Captures(), kinds={"sf3": "nat"}, fixed={"src": (OWN, TRANSLATED)})
+    workflow.boot()
+    workflow.pairs_and_groups(port_pair_group_parameters={"ppg_n_tuple_mapping": MAPPING})
+    for address in (OWN, TRANSLATED):
+        assert lab.vms.ping(workflow.machines["dst"], address)
+    yield workflow
+    workflow.clean_up()
+    workflow.wait_no_rules()
+
+
+@pytest.fixture
+def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
+    booted.captures = captures
+    kept = list(booted.made)
+    yield booted
+    for kind, an_id in reversed([item for item in booted.made if item not in kept]):
+        booted.delete(kind, {"id": an_id})
+
+
+BEHIND = {("p6", *via, "dst") for via in (VIA_PP1, VIA_PP2)}
+BEFORE = {("src", *via, "p5") for via in (VIA_PP1, VIA_PP2)}
+
+
+@pytest.mark.parametrize(
+    ("groups", "before", "behind"),
+    [
+        (("PG2", "PG1"), {("src", "p5")}, BEHIND),
+        (("PG1", "PG2"), BEFORE, {("p6", "dst")}),
+    ],
+    ids=["before others", "behind others"],
+)
+def test_packets_are_known_again_both_ways(
+    workflow: Workflow,
+    groups: tuple[str, str],
+    before: set[journey.Path],
+    behind: set[journey.Path],
+) -> None:
+    classifier = workflow.classifier(
+        source_ip_prefix=f"{OWN}/32", source_port_range_min=None, source_port_range_max=None
+    )
+    workflow.wait_status(
+        workflow.chain(classifier, groups=groups, chain_parameters={"symmetric": True})
+    )
+    source, destination = workflow.machines["src"], workflow.machines["dst"]
+    with (
+        workflow.captures(*workflow.machines.values()) as capture,
+        traffic.TcpServer(destination, 100),
+    ):
+        attempts = traffic.tcp_connections(source, destination, 100, 30, source_address=OWN)
+    assert [attempt.error for attempt in attempts if not attempt.ok] == []
+    walks = journey.walks(journey.sightings(capture.seen, overheard=True))
+    ways = Counter(
+        (w.flow.source, w.flow.destination, w.ports) for w in walks if w.flow.protocol == "tcp"
+    )
+    server = destination.ip
+    assert set(ways) == {
+        *((OWN, server, way) for way in before),
+        *((TRANSLATED, server, way) for way in behind),
+        *((server, TRANSLATED, way[::-1]) for way in behind),
+        *((server, OWN, way[::-1]) for way in before),
+    }

@@ -13,7 +13,8 @@ SERVER_OPTS: list[cfg.Opt] = [
         "drivers",
         default=["ovs"],
         help="Drivers that realise port chains, by their names in the entry point namespace "
-        "portchain.drivers. A chain is accepted only if each of them supports it.",
+        "portchain.drivers. A chain is realised by the one that claims the ports it has, e.g. ovs "
+        "for those of Neutron's Open vSwitch agents and ovn for those of ML2/OVN.",
     ),
     cfg.IntOpt(
         "repair_interval",

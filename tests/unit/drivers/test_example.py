@@ -1,0 +1,96 @@
+"""The driver of docs/drivers.md: installed as a package of its own, loaded by its entry point, and made to work."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from portchain.db import realisation
+from portchain.drivers import manager
+from portchain.drivers.owner import owner_of
+from portchain.rules import Violation
+from tests.plans import ident
+from tests.unit.drivers.test_ovs_plan import snapshot
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "intent-driver"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the example and its metadata, as ``pip install --editable`` makes them, on the path of this process."""
+    target = tmp_path_factory.mktemp("example")
+    for file in (EXAMPLE / "pyproject.toml", EXAMPLE / "portchain_intent.py"):
+        (target / file.name).write_text(file.read_text())
+    argv = [sys.executable, "-c", "import setuptools; setuptools.setup()", "--quiet", "egg_info"]
+    subprocess.run(argv, check=True, cwd=target)
+    sys.path.insert(0, str(target))
+    yield target
+    sys.path.remove(str(target))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PORTCHAIN_INTENT_FOLDER", str(tmp_path))
+    # The database has its own tests.
+    monkeypatch.setattr(realisation, "begin", lambda *_args, **_kwargs: True)
+    return tmp_path
+
+
+@pytest.fixture
+def driver(installed: Path, folder: Path):
+    (made,) = manager.load(["intent"]).values()
+    made.initialize()
+    return made
+
+
+def bound(mechanism="intent"):
+    made = snapshot()
+    return replace(
+        made, ports={name: replace(port, mechanism=mechanism) for name, port in made.ports.items()}
+    )
+
+
+def intents(folder):
+    return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+def test_it_is_offered_beside_the_others(installed: Path) -> None:
+    assert list(manager.load(["intent", "ovs"])) == ["intent", "ovs"]
+
+
+def test_it_owns_the_chains_whose_ports_it_claims(driver) -> None:
+    drivers = {"intent": driver, **manager.load(["ovs"])}
+    assert owner_of(bound(), drivers) == "intent"
+    assert owner_of(bound("openvswitch"), drivers) == "ovs"
+
+
+def test_a_chains_life(driver, folder) -> None:
+    driver.create_port_chain(None, bound())
+    ((name, intent),) = intents(folder).items()
+    assert name == ident("pc1")
+    assert intent["classifiers"][0]["ports"] == [ident("src")]
+    assert [len(hop) for hop in intent["hops"]] == [2, 1]
+    for _ in range(2):
+        driver.delete_port_chain(None, bound())
+        assert intents(folder) == {}
+
+
+def test_what_was_missed_or_damaged_is_made_right(driver, folder) -> None:
+    (folder / "stray.json").write_text("{}")
+    (task,) = driver.periodic_tasks()
+    task.run(None, lambda _context, _ids: iter([bound()]))
+    assert intents(folder).keys() == {ident("pc1")}
+    (folder / f"{ident('pc1')}.json").write_text("{}")
+    task.run(None, lambda _context, _ids: iter([bound()]))
+    assert intents(folder)[ident("pc1")]["revision"] == 3
+
+
+def test_it_refuses_what_its_controller_cannot_carry(driver) -> None:
+    made = bound()
+    long = replace(made.chain, port_pair_groups=made.chain.port_pair_groups * 5)
+    with pytest.raises(Violation, match="divide the chain"):
+        driver.check_port_chain(replace(made, chain=long))

@@ -14,7 +14,7 @@ from cliff import hooks
 from openstack.network.v2.sfc_port_pair import SfcPortPair
 
 from portchain.cli.client import Client, Shown
-from portchain.cli.kinds import PORT_CHAIN, PORT_PAIR, Kind
+from portchain.cli.kinds import PORT_CHAIN, PORT_PAIR, PORT_PAIR_GROUP, Kind
 from portchain.model import FunctionKind
 
 _ID = "ID"
@@ -36,6 +36,7 @@ class _Columns:
 _CHAIN = _Columns(
     PORT_CHAIN, {"status": "Status", "status_reason": "Status Reason"}, ("status_reason",)
 )
+_GROUP = _Columns(PORT_PAIR_GROUP, {"shared": "Shared"}, ("shared",))
 _PAIR = _Columns(PORT_PAIR, {"function_kind": "Function Kind"}, ("function_kind",))
 
 
@@ -110,6 +111,18 @@ class PortChains(_ListHook):
     """``sfc port chain list``."""
 
     adds = _CHAIN
+
+
+class OnePortPairGroup(_OneHook):
+    """``sfc port pair group show`` and ``create``."""
+
+    adds = _GROUP
+
+
+class PortPairGroups(_ListHook):
+    """``sfc port pair group list``."""
+
+    adds = _GROUP
 
 
 class OnePortPair(_OneHook):

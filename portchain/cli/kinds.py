@@ -188,7 +188,14 @@ PORT_PAIR_GROUP = Kind(
         _DESCRIPTION,
     ),
     ("port_pairs",),
-    ("group_id", "port_pair_group_parameters", "project_id", "description"),
+    (
+        "group_id",
+        "port_pair_group_parameters",
+        "tap_enabled",
+        "shared",
+        "project_id",
+        "description",
+    ),
 )
 PORT_CHAIN = Kind(
     "port_chain",

@@ -53,14 +53,16 @@ def ports(lab: Lab) -> Iterator[Ports]:
 # Command lines
 
 
-def run(lab: Lab, program: str, commands: Sequence[str]) -> tuple[list[Any], str]:
+def run(
+    lab: Lab, program: str, commands: Sequence[str], user: str = "demo"
+) -> tuple[list[Any], str]:
     """Run commands in one process of a real client, which reads them as if they were typed.
 
     :returns: the JSON values that it printed, and what it said to standard error.
     """
     done = subprocess.run(
         clients.argv(lab.layout, program),
-        env=clients.environment(lab.layout, "demo"),
+        env=clients.environment(lab.layout, user),
         input="\n".join(commands) + "\n",
         capture_output=True,
         text=True,
@@ -178,7 +180,7 @@ OPENSTACK: Steps = [
             "Port Pair Group Parameters": {"lb_fields": ["ip_src"]},
         },
     ),
-    ("sfc port pair group create PG2", {"Port Pair": []}),
+    ("sfc port pair group create PG2 --disable-tap", {"Port Pair": [], "Tap Enabled": False}),
     ("sfc port pair group list", [{"Name": "PG1"}, {"Name": "PG2"}]),
     ("sfc port pair group set PG1 --port-pair PP2", None),
     ("sfc port pair group show PG1", {"Port Pair": ["PP1", "PP2"]}),
@@ -246,6 +248,37 @@ def test_every_command_of_openstack_sfc_is_in_the_table() -> None:
     }
     assert commands == tried
     assert len(commands) == 27
+
+
+def test_sharing_a_group(lab: Lab) -> None:
+    """Our own commands: an administrator's group is offered to a project, by the project's name."""
+    group, project = "offered", "demo"
+    (made, shared, shown), complaints = run(
+        lab,
+        "openstack",
+        [
+            f"sfc port pair group create {group} -f json",
+            f"sfc port pair group share {group} --project {project} -f json",
+            f"sfc port pair group show {group} -f json",
+        ],
+        "admin",
+    )
+    try:
+        assert complaints.strip() == ""
+        assert made["Shared"] is False
+        assert shared["Shared With"] == lab.sdk("demo").current_project_id
+        assert shown["Port Pair"] == []
+        seen, _ = run(lab, "openstack", ["sfc port pair group list --long -f json"])
+        assert part_of([[{"Name": group, "Shared": True}]], seen)
+        ended = [
+            f"sfc port pair group unshare {group} --project {project}",
+            f"sfc port pair group unshare {group} --project {project}",
+        ]
+        _, complaints = run(lab, "openstack", ended, "admin")
+        assert complaints.strip() == f"Port pair group {group} is not shared with {project}"
+        assert run(lab, "openstack", ["sfc port pair group list -f json"]) == ([[]], "")
+    finally:
+        run(lab, "openstack", [f"sfc port pair group delete {made['ID']}"], "admin")
 
 
 NEUTRON: Steps = [

@@ -15,6 +15,9 @@ OURS = {
     "port chain create": "Status, Status Reason",
     "port chain show": "Status, Status Reason",
     "port chain list": "Status, Status Reason",
+    "port pair group create": "Shared",
+    "port pair group show": "Shared",
+    "port pair group list": "Shared",
     "port pair create": "Function Kind",
     "port pair show": "Function Kind",
     "port pair list": "Function Kind",
@@ -31,6 +34,19 @@ def test_the_program_knows_them_and_complains_of_nothing(name: str, adds: str) -
     said = " ".join(done.stdout.split())
     assert f"neutron-portchain adds: {adds}." in said
     assert ("--function-kind {l3,l2}" in said) == (name == "port pair create")
+
+
+@pytest.mark.parametrize("verb", ["share", "unshare"])
+def test_the_program_has_our_own_commands(verb: str) -> None:
+    program = Path(sys.executable).with_name("openstack")
+    done = subprocess.run(
+        [program, "sfc", "port", "pair", "group", verb, "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--all-projects" in done.stdout
 
 
 class Server:

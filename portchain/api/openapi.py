@@ -66,7 +66,6 @@ _ERROR: Schema = {
 
 _REFUSALS = {
     "400": "An attribute breaks a rule; the message names both",
-    "401": "No valid token",
     "403": "The policy forbids it",
     "404": "It, or something that the request names, does not exist or is not visible",
     "409": "It is in use, something is taken, or the quota is reached",
@@ -95,7 +94,9 @@ def document() -> Schema:
             "responses": {
                 code: {"description": text, "content": _json(_reference("schemas", "error"))}
                 for code, text in _REFUSALS.items()
-            },
+            }
+            # Keystone's middleware answers before Neutron does, in a form of its own.
+            | {"401": {"description": "No valid token"}},
         },
         "paths": dict(
             path for name, attributes in resources.items() for path in _paths(name, attributes)
@@ -146,7 +147,7 @@ def _operation(
     done: Schema = {"description": summary}
     if answer is not None:
         done["content"] = _json(answer)
-    refusals = {code: _reference("responses", code) for code in _REFUSALS}
+    refusals = {code: _reference("responses", code) for code in sorted({*_REFUSALS, "401"})}
     operation: Schema = {"summary": summary, "responses": {str(status): done} | refusals}
     if body is not None:
         operation["requestBody"] = {"required": True, "content": _json(body)}

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from neutron.api.v2 import resource_helper
 from neutron_lib.api import extensions
 
-from portchain.api import definitions
-from portchain.conf import PLUGIN_TYPE
+from portchain.api import definitions, resources
 
 
 class Flowclassifier(extensions.APIExtensionDescriptor):
@@ -17,11 +15,4 @@ class Flowclassifier(extensions.APIExtensionDescriptor):
     @classmethod
     def get_resources(cls) -> list[Any]:
         """Return the resource with its controller and quota."""
-        resources = definitions.FLOW_CLASSIFIER.RESOURCE_ATTRIBUTE_MAP
-        return resource_helper.build_resource_info(
-            resource_helper.build_plural_mappings({}, resources),
-            resources,
-            PLUGIN_TYPE,
-            register_quota=True,
-            allow_bulk=True,
-        )
+        return resources.build(definitions.FLOW_CLASSIFIER)

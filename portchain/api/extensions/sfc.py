@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from neutron.api.v2 import resource_helper
 from neutron_lib.api import extensions
 
-from portchain.api import definitions
-from portchain.conf import PLUGIN_TYPE
+from portchain.api import definitions, resources
 
 
 class Sfc(extensions.APIExtensionDescriptor):
@@ -17,11 +15,4 @@ class Sfc(extensions.APIExtensionDescriptor):
     @classmethod
     def get_resources(cls) -> list[Any]:
         """Return the resources with their controllers and quotas."""
-        resources = definitions.SFC.RESOURCE_ATTRIBUTE_MAP
-        return resource_helper.build_resource_info(
-            resource_helper.build_plural_mappings({}, resources),
-            resources,
-            PLUGIN_TYPE,
-            register_quota=True,
-            allow_bulk=True,
-        )
+        return resources.build(definitions.SFC)

@@ -15,6 +15,9 @@ ATTRIBUTES: dict[str, set[str]] = {}
 for _definition in (
     definitions.SFC,
     definitions.FLOW_CLASSIFIER,
+    definitions.SERVICE_GRAPH,
+    definitions.SHARING,
+    definitions.TAP,
     definitions.PORT_CHAIN_STATUS,
     definitions.PORT_PAIR_FUNCTION_KIND,
 ):
@@ -79,6 +82,7 @@ class WrongRequestTest(ApiTestCase):
             cfg.CONF.set_override(f"quota_{quota}", -1, "QUOTAS")
         self.net = self.network()
         self.parts = self.chain(self.net)
+        self.after = self.chain(self.net)["id"]
         self.ports = [self.port(self.net, "vm") for _ in range(2)]
 
     def right(self, resource: str) -> dict[str, Any]:
@@ -88,6 +92,7 @@ class WrongRequestTest(ApiTestCase):
             "port_pair": {"ingress": self.ports[0], "egress": self.ports[1]},
             "port_pair_group": {"port_pairs": []},
             "port_chain": {"port_pair_groups": self.parts["port_pair_groups"]},
+            "service_graph": {"port_chains": {self.parts["id"]: [self.after]}},
         }[resource]
 
     def send(self, method: str, path: str, body: Any) -> None:
@@ -133,6 +138,9 @@ class WrongRequestTest(ApiTestCase):
     def test_port_chain(self) -> None:
         self.fuzz("port_chain")
 
+    def test_service_graph(self) -> None:
+        self.fuzz("service_graph")
+
     def test_bodies(self) -> None:
         @SETTINGS
         @given(st.sampled_from(sorted(ATTRIBUTES)), junk, st.booleans())
@@ -140,6 +148,7 @@ class WrongRequestTest(ApiTestCase):
             key = f"{resource}s" if bulk else resource
             self.send("POST", f"/sfc/{resource}s", {key: wrong})
             self.send("POST", f"/sfc/{resource}s", wrong)
+            self.send("PUT", f"/sfc/{resource}s/{UNKNOWN}", wrong)
 
         run()
 

@@ -1,0 +1,74 @@
+"""Requests made from the OpenAPI document, good and bad, against the running API."""
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from portchain.api import openapi
+from portchain.lab import clients, layout
+from portchain.lab.lab import Lab
+
+EXAMPLES = 40
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+)
+SCHEMA = schemathesis.openapi.from_dict(openapi.document())
+OPERATIONS = {operation.ok().label: operation.ok() for operation in SCHEMA.get_all_operations()}
+
+
+@pytest.fixture
+def existing(lab: Lab) -> Iterator[dict[str, str]]:
+    """Something there is of what can be made of nothing, by its plural; afterwards nothing is left."""
+    network = lab.sdk("demo").network
+    made = {}
+    for name, body in (("flow_classifier", {"protocol": "ah"}), ("port_pair_group", {})):
+        answer = network.post(f"/sfc/{name}s", json={name: body})
+        made[f"{name}s"] = answer.json()[name]["id"]
+    yield made
+    for plural in made:
+        for one in network.get(f"/sfc/{plural}").json()[plural]:
+            network.delete(f"/sfc/{plural}/{one['id']}")
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("label", sorted(OPERATIONS))
+def test_answers_are_as_described(
+    lab: Lab, existing: dict[str, str], label: str, mode: GenerationMode
+) -> None:
+    session, token = clients.http_session(lab.layout), lab.sdk("demo").auth_token
+    an_id = existing.get(label.split("/")[2], str(uuid.uuid4()))
+    answers: Counter[int] = Counter()
+
+    @given(case=OPERATIONS[label].as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def send(case: Any) -> None:
+        if "id" in case.path_parameters:
+            case.path_parameters["id"] = an_id
+        case.headers["X-Auth-Token"] = token
+        response = case.call(base_url=f"{layout.NEUTRON_URL}/v2.0", session=session)
+        answers[response.status_code] += 1
+        case.validate_response(response, checks=CHECKS)
+
+    send()
+    print(label, mode.value, dict(answers))

@@ -18,6 +18,7 @@ from portchain.drivers.ovn.northbound import (
     KEPT,
     NETWORK,
     REVISION,
+    SETTLED,
     SWITCHES,
     WRITTEN,
     Database,
@@ -26,6 +27,7 @@ from portchain.drivers.ovn.rows import Acl, ChainRows, Function, MovedPort, Patc
 
 FUNCTION_IDS = range(1, 256)
 _NETWORK_NAME = "neutron:network_name"
+_REVISIONS_OF_A_MOVE = 2
 _OUR_OPTIONS = ("lsp_learn_fdb", "is-nf")
 
 
@@ -132,6 +134,10 @@ class SyncChain(BaseCommand):
         if json.dumps(present) != marks.get(WRITTEN):
             marks[KEPT] = json.dumps(present)
         marks[WRITTEN] = json.dumps({column: sorted(value) for column, value in ours.items()})
+        before = place.get(row.uuid)
+        if (before is None or before.uuid != switch.uuid) and row.up == [True]:
+            # Its binding is made anew: Neutron will hear that it went down, and that it came up.
+            marks[SETTLED] = str(_neutrons_revision(row) + _REVISIONS_OF_A_MOVE)
         options = {key: value for key, value in row.options.items() if key not in _OUR_OPTIONS}
         _put(row, **ours, options={**options, **port.options}, external_ids=marks)
         self._place(row, switch, place)
@@ -146,7 +152,7 @@ class SyncChain(BaseCommand):
         marks = dict(row.external_ids)
         kept = json.loads(marks.pop(KEPT, "{}"))
         home = self.api.named("Logical_Switch", marks.get(_NETWORK_NAME, ""))
-        for key in (CHAIN, WRITTEN):
+        for key in (CHAIN, WRITTEN, SETTLED):
             marks.pop(key, None)
         options = {key: value for key, value in row.options.items() if key not in _OUR_OPTIONS}
         _put(row, **kept, options=options, external_ids=marks)
@@ -247,6 +253,24 @@ def removal(database: Database, chain_id: str) -> SyncChain:
     return SyncChain(database, empty, gone=True)
 
 
+class Reassert(BaseCommand):
+    """Write again what the chain needs in a moved port's columns, after Neutron wrote them; keep what it wrote."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        super().__init__(database)
+        self._name = name
+
+    def run_idl(self, txn: Any) -> None:
+        """Called by ovsdbapp, within its transaction."""
+        row = self.api.named("Logical_Switch_Port", self._name)
+        if row is None or not is_overwritten(row):
+            return
+        marks = dict(row.external_ids)
+        ours = json.loads(marks[WRITTEN])
+        marks[KEPT] = json.dumps({column: sorted(getattr(row, column)) for column in ours})
+        _put(row, **ours, external_ids=marks)
+
+
 class CountUp(BaseCommand):
     """Have every chassis say when it has caught up with what is in the database now.
 
@@ -259,6 +283,24 @@ class CountUp(BaseCommand):
         row.verify("nb_cfg")
         row.nb_cfg = row.nb_cfg + 1
         self.result = row.nb_cfg
+
+
+def is_overwritten(row: Any) -> bool:
+    """Tell whether a moved port's columns are no longer what was written for its chain."""
+    written = row.external_ids.get(WRITTEN)
+    if written is None:
+        return False
+    ours = json.loads(written)
+    return any(sorted(getattr(row, column)) != value for column, value in ours.items())
+
+
+def is_settled(row: Any) -> bool:
+    """Tell whether Neutron has taken note that a port was moved."""
+    return _neutrons_revision(row) >= int(row.external_ids.get(SETTLED, 0))
+
+
+def _neutrons_revision(row: Any) -> int:
+    return int(row.external_ids.get("neutron:revision_number", 0))
 
 
 def free_ids(database: Database, table: str, needed: int) -> list[int]:

@@ -2,10 +2,13 @@
 
 A number is counted up when a chain's rows are there, and the host's chassis shows it when it has
 seen them. Ports that were moved are taken over anew in that moment, and other hosts have to learn
-where they are: a second number, counted up when the first is shown, says that they have. What is
+where they are: a second number, counted up when the first is shown, says that they have. Neutron
+hears of it as well and writes the ports' rows twice more, each time for a moment as if they had not
+been moved: until it has, the chain is not confirmed. What is
 known is kept in memory alone: a process that starts anew counts again.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,13 +16,15 @@ from typing import Any
 
 from portchain.db import realisation
 from portchain.db.realisation import Unconfirmed
-from portchain.drivers.ovn.commands import CountUp
+from portchain.drivers.ovn.commands import CountUp, is_settled
 from portchain.drivers.ovn.northbound import REVISION, SWITCHES, Database
 from portchain.drivers.ovn.rows import anchor_name
 from portchain.model import HostReport
 
 _HOST = "neutron:host_id"
 _ROUNDS = 2
+_PATIENCE = 60
+"""Seconds after which a chain is confirmed although Neutron has not noted a move: packets do not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,17 @@ class _Asked:
 _NEVER = _Asked(0, 0)
 
 
+def _key(item: Unconfirmed) -> tuple[str, str, int]:
+    return item.host, item.chain_id, item.revision
+
+
 class Confirmation:
     """Asks the chassis and notes their answers."""
 
     def __init__(self, northbound: Database, southbound: Database) -> None:
         self._northbound = northbound
         self._southbound = southbound
+        self._since: dict[tuple[str, str, int], float] = {}
         self._asked: dict[tuple[str, str, int], _Asked] = {}
 
     def run(self, context: Any) -> None:
@@ -54,7 +64,9 @@ class Confirmation:
             for item in realisation.unconfirmed(context, shown)
             if self._written(item.chain_id) >= item.revision
         ]
-        keys = {(item.host, item.chain_id, item.revision): item for item in waiting}
+        keys = {_key(item): item for item in waiting}
+        now = time.monotonic()
+        self._since = {key: self._since.get(key, now) for key in keys}
         self._asked = {key: asked for key, asked in self._asked.items() if key in keys}
         shown_all = [key for key in keys if shown[key[0]] >= self._asked.get(key, _NEVER).number]
         rounds = {key: self._asked.get(key, _NEVER).rounds for key in shown_all}
@@ -95,4 +107,12 @@ class Confirmation:
             for port in ports.values()
             if port.external_ids.get(_HOST) == item.host and port.up != [True]
         )
-        return f"port {', '.join(down)} to be plugged in" if down else ""
+        if down:
+            return f"port {', '.join(down)} to be plugged in"
+        moving = sorted(
+            port.external_ids.get("neutron:port_name") or port.name
+            for port in ports.values()
+            if port.external_ids.get(_HOST) == item.host and not is_settled(port)
+        )
+        patient = time.monotonic() - self._since[_key(item)] < _PATIENCE
+        return f"Neutron to note where port {', '.join(moving)} is" if moving and patient else ""

@@ -28,6 +28,8 @@ NETWORK = "portchain:network"
 """Key of a patch's: name of the switch it is on."""
 KEPT, WRITTEN = "portchain:kept", "portchain:written"
 """Keys of a moved port's: what Neutron wrote last into the columns that are ours meanwhile, and what we did, as JSON."""
+SETTLED = "portchain:settled"
+"""Key of a moved port's: Neutron's revision of the port when it has taken note of the move."""
 
 _ATTEMPTS = 3
 """Two processes may add the same row at once: the one that comes late looks again."""
@@ -73,6 +75,7 @@ class Database:
         self._connection: Any = None
         self._lock = threading.Lock()
         self._touched: set[str] | None = None
+        self._overwritten: Callable[[str], None] | None = None
 
     @property
     def idl(self) -> Any:
@@ -108,10 +111,13 @@ class Database:
         made.start()
         return made
 
-    def watch(self) -> None:
-        """From now on, note whose chains' rows anybody changes; harmless when repeated."""
-        if self._touched is None:
-            self._touched = set()
+    def watch(self, overwritten: Callable[[str], None]) -> None:
+        """From now on, note whose chains' rows anybody changes.
+
+        :param overwritten: is called at once, from ovsdbapp's thread, with the name of each port of a chain that changed.
+        """
+        self._overwritten = overwritten
+        self._touched = set()
 
     def touched(self) -> set[str]:
         """Ids of the chains whose rows were changed since the last call."""
@@ -125,6 +131,8 @@ class Database:
         chain = getattr(row, "external_ids", {}).get(CHAIN)
         if chain and self._touched is not None:
             self._touched.add(chain)
+            if WRITTEN in row.external_ids and self._overwritten is not None:
+                self._overwritten(row.name)
 
     def run(self, wanted: command.BaseCommand) -> Any:
         """Run a command in a transaction of its own; return its result.

@@ -5,6 +5,8 @@ tool and maintenance tasks may do more. Nothing is to be agreed with them: whate
 difference between the rows that are there and those that are wanted.
 """
 
+import queue
+import threading
 import time
 from typing import Any
 
@@ -13,7 +15,7 @@ from oslo_log import log as logging
 
 from portchain.conf import GROUP
 from portchain.drivers.base import OwnChains
-from portchain.drivers.ovn.commands import SyncChain, removal
+from portchain.drivers.ovn.commands import Reassert, SyncChain, is_overwritten, removal
 from portchain.drivers.ovn.compile import compile_chain
 from portchain.drivers.ovn.northbound import CHAIN, Database, as_seen
 
@@ -26,13 +28,18 @@ class Repair:
     def __init__(self, northbound: Database) -> None:
         self._northbound = northbound
         self._next = 0.0
+        self._overwritten: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
 
     def run(self, context: Any, chains: OwnChains) -> None:
         """Repair the chains whose rows were touched since the last time, or all if it is time.
 
         :raises Unreachable: the database does not answer.
         """
-        self._northbound.watch()
+        if self._thread is None:
+            self._northbound.watch(self._overwritten.put)
+            self._thread = threading.Thread(target=self._reassert, daemon=True, name="reassert")
+            self._thread.start()
         self._northbound.connect()
         touched = self._northbound.touched()
         if time.monotonic() >= self._next:
@@ -40,6 +47,22 @@ class Repair:
             self._next = time.monotonic() + cfg.CONF[GROUP].ovn_sync_interval
         elif touched:
             self._repair(context, chains, touched, touched)
+
+    def _reassert(self) -> None:
+        """Write moved ports again as soon as Neutron has overwritten them: until then, their functions get nothing.
+
+        Nothing is looked up for this. What cannot be done now is done by ``run``.
+        """
+        while True:
+            name = self._overwritten.get()
+            try:
+                self._northbound.connect()
+                row = self._northbound.named("Logical_Switch_Port", name)
+                if row is not None and is_overwritten(row):
+                    self._northbound.run(Reassert(self._northbound, name))
+            except Exception:
+                # The boundary of a loop that an exception would end for good.
+                LOG.exception("Cannot restore the port %s of a chain now", name)
 
     def _repair(
         self, context: Any, chains: OwnChains, some: set[str] | None, known: set[str]

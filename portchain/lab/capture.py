@@ -9,6 +9,7 @@ import selectors
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,6 +89,17 @@ class Capture:
             self._thread.join()
             self._close()
         return self.seen
+
+    def settle(self, quiet: float = 0.3, patience: float = 2.0) -> None:
+        """Wait until nothing has come in for ``quiet`` seconds: the last packets of a connection are on their way when its ends
+        have closed it. Where there is always something, ``patience`` seconds are enough.
+        """
+        end = time.monotonic() + patience
+        count, since = -1, time.monotonic()
+        while (now := time.monotonic()) < min(since + quiet, end):
+            if len(self._seen) != count:
+                count, since = len(self._seen), now
+            time.sleep(0.02)
 
     @property
     def seen(self) -> list[Seen]:

@@ -71,6 +71,7 @@ def test_packets_are_known_again_both_ways(
         traffic.TcpServer(destination, 100),
     ):
         attempts = traffic.tcp_connections(source, destination, 100, 30, source_address=OWN)
+        capture.settle()
     assert [attempt.error for attempt in attempts if not attempt.ok] == []
     walks = journey.walks(journey.sightings(capture.seen, overheard=True))
     ways = Counter(

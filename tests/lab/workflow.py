@@ -258,6 +258,7 @@ class Workflow:
             attempts = traffic.tcp_connections(
                 source, destination, port, count, source_port, **ends
             )
+            capture.settle()
         assert [attempt.error for attempt in attempts if not attempt.ok] == []
         found = journey.connections(journey.sightings(capture.seen, overheard))
         seen = journey.select(found, protocol="tcp", destination_port=port)

@@ -1,16 +1,20 @@
-"""Whether the frames of a chain fit between its hosts: a pure function of its plan and of what Neutron knows of the underlay.
+"""Whether the frames of a chain fit between its hosts and through the ports of its functions.
 
-A frame that does not fit is lost without a word, and only the large packets of a connection are that long.
+A pure function of its plan and of what Neutron knows of the underlay. A frame that does not fit is lost without a word, and
+only the large packets of a connection are that long.
 """
 
 import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from portchain.dataplane.plan import ChainPlan, Path, Segment, Source, Target
+from portchain.dataplane.plan import ChainPlan, Encapsulation, Path, Segment, Source, Target
 
 HEADER = 18
 """Bytes of the chain header: an MPLS label, and the Ethernet header inside of it (docs/decisions/0001)."""
+
+# What functions get in front of the packet: a label; a service header and the inner Ethernet header (docs/functions.md).
+_FUNCTION_HEADERS: dict[str, int] = {Encapsulation.MPLS: 4, Encapsulation.NSH: 38}
 
 # What a tunnel adds to a packet beside the outer IP header: the inner Ethernet header, and the tunnel's own with its key or id.
 # They are those of Neutron's network MTUs, so that the two agree (neutron_lib.constants, *_ENCAP_*OVERHEAD).
@@ -49,11 +53,38 @@ class Underlay:
 def why_too_long(
     plan: ChainPlan, mtus: Mapping[str, int], ends: Mapping[str, TunnelEnd], underlay: Underlay
 ) -> str:
-    """Say which packets of a chain do not fit between which hosts; empty if all fit or nothing is known.
+    """Say which packets of a chain do not fit where; empty if all fit or nothing is known.
 
     :param mtus: port id -> MTU of its network, 0 if it is not known.
     :param ends: host -> its end of tunnels.
     """
+    reasons = (_between_hosts(plan, mtus, ends, underlay), _at_functions(plan, mtus))
+    return "; ".join(filter(None, reasons))
+
+
+def _at_functions(plan: ChainPlan, mtus: Mapping[str, int]) -> str:
+    """Functions that understand chains get packets with a header, through a port that is made for the packet alone."""
+    worst: tuple[int, str] = (0, "")
+    for path in plan.paths:
+        for index, hop in enumerate(path.hops):
+            longest = max(
+                (mtus.get(_sending_port(s), 0) for s in path.handed_on_by(index)), default=0
+            )
+            for target in hop.targets:
+                header = _FUNCTION_HEADERS.get(target.encapsulation, 0)
+                need, room = longest + header, mtus.get(target.ingress_port, 0)
+                if header and longest and room and need > room:
+                    reason = (
+                        f"packets longer than {room - header} bytes do not fit through port {target.ingress_port} with the "
+                        f"{target.encapsulation} header: its network's MTU of {room} had to be {need}"
+                    )
+                    worst = max(worst, (need - room, reason))
+    return worst[1]
+
+
+def _between_hosts(
+    plan: ChainPlan, mtus: Mapping[str, int], ends: Mapping[str, TunnelEnd], underlay: Underlay
+) -> str:
     nowhere = TunnelEnd()
     worst: tuple[int, str] = (0, "")
     for sender, mtu, receiver, segment in set(_crossings(plan, mtus)):

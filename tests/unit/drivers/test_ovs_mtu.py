@@ -51,6 +51,20 @@ def test_between_hosts_the_header_comes_on_top_of_what_neutron_takes_off(kind, a
     )
 
 
+@pytest.mark.parametrize(("encapsulation", "header"), [("mpls", 4), ("nsh", 38)])
+def test_a_function_with_a_header_needs_room_for_it_at_its_port(encapsulation, header):
+    plan = chain([target("a", "h1", encapsulation=encapsulation)], [target("b", "h1")])
+    same = dict.fromkeys(PORTS, 1500)
+    text = why_too_long(plan, same, ends(), Underlay())
+    assert text.startswith(
+        f"packets longer than {1500 - header} bytes do not fit through port {ident('a-in')} "
+    )
+    assert text.endswith(f"its network's MTU of 1500 had to be {1500 + header}")
+    roomy = same | {ident("a-in"): 1500 + header}
+    assert why_too_long(plan, roomy, ends(), Underlay()) == ""
+    assert why_too_long(plan, {}, ends(), Underlay()) == "", "nothing is known"
+
+
 def test_the_overheads_are_neutrons():
     for kind, header in (
         ("vxlan", constants.VXLAN_ENCAP_OVERHEAD),

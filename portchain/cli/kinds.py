@@ -177,8 +177,13 @@ PORT_PAIR_GROUP = Kind(
         Parameters(
             flag="--port-pair-group-parameters",
             attribute="port_pair_group_parameters",
-            keys={"lb_fields": options.words},
-            help="lb_fields: packet fields that decide which pair a flow visits, such as ip_src&ip_dst",
+            keys={
+                "lb_fields": options.words,
+                "ppg_n_tuple_mapping": options.n_tuple_mapping,
+            },
+            help="lb_fields: packet fields that decide which pair a flow visits, such as ip_src&ip_dst; "
+            "ppg_n_tuple_mapping: what the functions change in headers, such as "
+            "source_ip_prefix_ingress=10.0.0.0/24&source_ip_prefix_egress=10.1.0.0/24",
         ),
         Switch(
             flag="--enable-tap",

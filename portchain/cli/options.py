@@ -203,3 +203,18 @@ def word_or_none(text: str) -> str | None:
 def words(text: str) -> list[str]:
     """Read words between ``&`` signs."""
     return [word for word in text.split("&") if word]
+
+
+def n_tuple_mapping(text: str) -> dict[str, dict[str, Any]]:
+    """Read how a function changes headers: ``<field>_ingress=<value>&<field>_egress=<value>``, the fields named as in the API.
+
+    :raises ValueError: a part has another form.
+    """
+    mapping: dict[str, dict[str, Any]] = {"ingress_n_tuple": {}, "egress_n_tuple": {}}
+    for part in words(text):
+        name, equals, value = part.partition("=")
+        field_name, _, side = name.rpartition("_")
+        if not equals or not field_name or f"{side}_n_tuple" not in mapping:
+            raise ValueError(f"{part!r} is not <field>_ingress=<value> or <field>_egress=<value>")
+        mapping[f"{side}_n_tuple"][field_name] = int(value) if value.isdigit() else value
+    return mapping

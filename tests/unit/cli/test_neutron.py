@@ -66,6 +66,16 @@ OTHERS = {
         "port_pair_groups": ["id-of-PG"],
         "chain_parameters": {"symmetric": True, "correlation": "mpls"},
     },
+    "port-pair-group-create PG --port-pair-group-parameters "
+    "'ppg_n_tuple_mapping=source_ip_prefix_ingress=10.0.0.0/24&source_port_range_min_egress=5'": {
+        "name": "PG",
+        "port_pair_group_parameters": {
+            "ppg_n_tuple_mapping": {
+                "ingress_n_tuple": {"source_ip_prefix": "10.0.0.0/24"},
+                "egress_n_tuple": {"source_port_range_min": 5},
+            }
+        },
+    },
     "port-chain-update --flow-classifier FC2 --flow-classifier FC3 --name new PC": {
         "name": "new",
         "flow_classifiers": ["id-of-FC2", "id-of-FC3"],
@@ -128,6 +138,10 @@ def test_output_formats_are_cliffs(shell: Any, capsys: pytest.CaptureFixture[str
         ("port-chain-create --port-pair-group PG --chain-parameters tunnel=mpls PC", "tunnel=mpls"),
         ("port-chain-create --port-pair-group PG --chain-parameters symmetric=2 PC", "symmetric"),
         ("port-chain-create PC", "--port-pair-group"),
+        (
+            "port-pair-group-create PG --port-pair-group-parameters ppg_n_tuple_mapping=a_side=1",
+            "<field>_ingress=<value>",
+        ),
     ],
 )
 def test_a_wrong_option_is_named(

@@ -32,15 +32,16 @@ def owner_of(snapshot: ChainSnapshot, drivers: Mapping[str, PortChainDriver]) ->
 
 
 def _concerned(snapshot: ChainSnapshot) -> list[Port]:
-    """The bound ports where packets are classified, handed to functions or taken back."""
+    """The bound ports where packets are classified and handed to functions. Where they go to decides nothing: an open
+    destination may be any port of the network.
+    """
     functions = {
         port
         for group in snapshot.chain.port_pair_groups
         for pair in group.port_pairs
         for port in (pair.ingress, pair.egress)
     }
-    ends = (*snapshot.sources.values(), *snapshot.destinations.values())
-    names = functions | {port for ports in ends for port in ports}
+    names = functions | {port for ports in snapshot.sources.values() for port in ports}
     return [port for name, port in snapshot.ports.items() if name in names and port.host]
 
 

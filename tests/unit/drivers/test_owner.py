@@ -50,7 +50,7 @@ def test_while_nothing_is_bound_only_the_only_driver_owns_a_chain():
 def test_ports_that_are_not_bound_decide_nothing():
     made = bound()
     ports = dict(made.ports) | {
-        ident("dst"): replace(made.ports[ident("dst")], host="", mechanism="")
+        ident("src"): replace(made.ports[ident("src")], host="", mechanism="")
     }
     assert owner_of(replace(made, ports=ports), TWO) == "ovn"
 
@@ -74,3 +74,7 @@ def test_chains_without_one_owner_are_refused_with_the_reason(chain, drivers, wo
         owner_of(chain, drivers)
     assert refusal.value.kind is Kind.UNSUPPORTED
     assert all(word in refusal.value.rule for word in words), refusal.value.rule
+
+
+def test_where_packets_go_to_decides_nothing():
+    assert owner_of(bound(dst="openvswitch"), TWO) == "ovn"

@@ -8,6 +8,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 # Importing them is what lets scapy look behind chain headers.
 from scapy.contrib import mpls, nsh  # noqa: F401
@@ -59,6 +60,7 @@ class Sighting:
 
     :param identity: what forwarding does not change: the same for one packet at every port.
     :param opens: whether the packet opens a TCP connection.
+    :param hops_left: TTL or hop limit: one less behind each function that routes.
     """
 
     time_ns: int
@@ -67,6 +69,7 @@ class Sighting:
     flow: Flow
     identity: bytes
     opens: bool
+    hops_left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,11 @@ def _sighting(seen: Seen) -> Sighting | None:
         return None
     flow = _flow(network)
     opens = TCP in network and network[TCP].flags & (TCP_SYN | TCP_ACK) == TCP_SYN
-    return Sighting(seen.time_ns, seen.port, seen.outgoing, flow, _identity(network), bool(opens))
+    hops_left = network.ttl if IP in network else network.hlim
+    return Sighting(
+        *(seen.time_ns, seen.port, seen.outgoing, flow, _identity(network), bool(opens)),
+        hops_left=hops_left,
+    )
 
 
 def _flow(network: Packet) -> Flow:
@@ -157,9 +164,22 @@ def walks(found: Sequence[Sighting]) -> list[Walk]:
     for sighting in found:
         packets.setdefault(sighting.identity, []).append(sighting)
     return [
-        Walk(steps[0].time_ns, steps[0].flow, tuple(step.port for step in steps))
+        Walk(steps[0].time_ns, steps[0].flow, tuple(step.port for step in _in_order(steps)))
         for steps in packets.values()
     ]
+
+
+def _in_order(steps: Sequence[Sighting]) -> list[Sighting]:
+    """Put a packet's sightings, which are in the order of time, into the order in which they happened.
+
+    It is sent, got, sent, got, and so on, with ever fewer hops left. A clock that is set back by some microseconds lets a packet
+    seem to be somewhere before it was sent there. Only copies are got more often than sent.
+    """
+    far = sorted(steps, key=lambda step: -step.hops_left)
+    sent, got = ([step for step in far if step.outgoing is outgoing] for outgoing in (True, False))
+    if len(sent) - len(got) not in (0, 1):
+        return list(steps)
+    return [step for pair in zip_longest(sent, got) for step in pair if step is not None]
 
 
 def connections(found: Sequence[Sighting]) -> list[Connection]:

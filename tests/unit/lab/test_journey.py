@@ -1,6 +1,7 @@
 """From frames to paths, with frames that scapy made."""
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +62,15 @@ def test_a_connection_whose_packets_part_has_no_single_path() -> None:
 
     assert connection.path is None
     assert connection.paths == Counter({CHAIN: 1, ("src", "dst"): 1})
+
+
+def test_a_clock_that_is_set_back_does_not_turn_a_path_round() -> None:
+    seen = along(tcp("S", 1, 1), ("src", "p1", "p1", "dst"), 1_000_000)
+    seen[-1] = replace(seen[-1], time_ns=999_000)
+
+    (connection,) = journey.connections(journey.sightings(seen))
+
+    assert connection.path == ("src", "p1", "p1", "dst")
 
 
 def test_a_packet_that_arrives_twice_shows() -> None:

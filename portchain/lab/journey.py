@@ -172,8 +172,8 @@ def walks(found: Sequence[Sighting]) -> list[Walk]:
 def _in_order(steps: Sequence[Sighting]) -> list[Sighting]:
     """Put a packet's sightings, which are in the order of time, into the order in which they happened.
 
-    It is sent, got, sent, got, and so on, with ever fewer hops left. A clock that is set back by some microseconds lets a packet
-    seem to be somewhere before it was sent there. Only copies are got more often than sent.
+    It is sent, got, sent, got, and so on, with ever fewer hops left. A clock that is set back by some microseconds lets a
+    packet seem to be somewhere before it was sent there. Only copies are got more often than sent.
     """
     far = sorted(steps, key=lambda step: -step.hops_left)
     sent, got = ([step for step in far if step.outgoing is outgoing] for outgoing in (True, False))

@@ -1,0 +1,74 @@
+"""What becomes of chains when other things of Neutron's change or go, and the other way round."""
+
+from typing import Any
+from unittest import mock
+
+from portchain.db import repository
+from portchain.drivers.manager import DriverManager
+from tests.unit.api.base import HOST, ApiTestCase
+from tests.unit.api.test_drivers import Fragile
+
+ADMIN = {"roles": "admin"}
+
+
+class LifeCycleTest(ApiTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.driver = Fragile()
+        self.plugin.drivers = DriverManager({"fragile": self.driver})
+        self.net = self.network()
+        self.function = self.pair(self.net)
+        group = self.create("port_pair_group", port_pairs=[self.function["id"]])["id"]
+        self.client = self.port(self.net, "client")
+        classifier = self.classifier(self.client)["id"]
+        self.chain_id = self.create(
+            "port_chain", port_pair_groups=[group], flow_classifiers=[classifier]
+        )["id"]
+        self.driver.told.clear()
+
+    def change(self, port: str, **attributes: Any) -> None:
+        response = self.call("PUT", f"/ports/{port}", {"port": attributes}, **ADMIN)
+        assert response.status_int == 200, response.text
+
+    def last(self, port: str) -> Any:
+        """Return a port as the driver was told of it last."""
+        _, snapshots = self.driver.told[-1]
+        (snapshot,) = snapshots
+        assert snapshot.chain.id == self.chain_id
+        return snapshot.ports[port]
+
+    def test_networks_and_subnets_in_use_are_kept(self) -> None:
+        network = self.call("GET", f"/networks/{self.net}").json["network"]
+        for path in (f"/subnets/{network['subnets'][0]}", f"/networks/{self.net}"):
+            assert self.call("DELETE", path, **ADMIN).status_int == 409
+
+    def test_ports_in_use_are_kept_for_administrators_too(self) -> None:
+        for port in (self.client, self.function["ingress"], self.function["egress"]):
+            assert self.call("DELETE", f"/ports/{port}", **ADMIN).status_int == 409
+
+    def test_the_instance_is_deleted(self) -> None:
+        """Nova takes its name off the port and unbinds it; the port stays if Nova has not made it."""
+        port = self.function["ingress"]
+        self.bind(port)
+        assert self.last(port).host == HOST
+        self.change(port, **{"device_id": "", "device_owner": "", "binding:host_id": ""})
+        assert (self.last(port).host, self.last(port).device_id) == ("", "")
+        # The pair is as it was: the port can be given to the next instance.
+        self.change(port, **{"device_id": "next", "binding:host_id": HOST})
+        assert (self.last(port).host, self.last(port).device_id) == (HOST, "next")
+
+    def test_addresses_are_followed(self) -> None:
+        self.change(self.client, mac_address="02:00:00:00:00:77")
+        assert self.last(self.client).mac_address == "02:00:00:00:00:77"
+        self.change(self.client, fixed_ips=[{"ip_address": "10.0.0.77"}])
+        assert self.last(self.client).fixed_ips == ("10.0.0.77",)
+
+    def test_trouble_of_ours_stops_nothing_of_neutrons(self) -> None:
+        with mock.patch.object(repository, "chains_using_port", side_effect=RuntimeError("ours")):
+            other = self.port(self.net, "other")
+            self.change(other, name="new")
+            self.bind(self.client)
+            assert self.call("DELETE", f"/ports/{other}").status_int == 204
+        assert self.driver.told == []
+        self.bind(self.function["ingress"])
+        assert self.last(self.function["ingress"]).host == HOST

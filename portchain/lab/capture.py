@@ -1,8 +1,8 @@
 """Captures at virtual machines' interfaces: what went in, what came out, when.
 
-One packet socket per interface, all read by one thread of this process. Unlike a file of tcpdump's,
-this tells for each frame whether the machine sent it or got it, and stopping loses nothing that the
-kernel had seen before.
+One packet socket per machine, all read by one thread of this process. Unlike a file of tcpdump's,
+this tells for each frame whether the machine sent it or got it, stopping loses nothing that the
+kernel had seen before, and an interface that is unplugged and comes back is listened at again.
 """
 
 import selectors
@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -62,7 +62,8 @@ class Capture:
     """Records from ``start`` to ``stop``; as a context manager, while inside.
 
     :param machines: whose interfaces to listen at, all of them.
-    :raises LabError: from ``stop``, if the kernel had to drop frames: such a record proves nothing.
+    :raises LabError: from ``stop``, if the kernel had to drop frames or the capture did not last:
+        such a record proves nothing.
     """
 
     def __init__(self, machines: Iterable[Machine]) -> None:
@@ -71,23 +72,28 @@ class Capture:
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._read, name="capture", daemon=True)
         self._seen: list[Seen] = []
+        self._stopped = False
 
     def start(self) -> Self:
         """Begin; what happens after this returns is recorded."""
         for machine in self._machines:
-            for nic in machine.nics:
-                sock = _listen(machine.namespace, nic.device)
-                self._selector.register(sock, selectors.EVENT_READ, nic.label)
+            labels = {nic.device: nic.label for nic in machine.nics}
+            sock = _listen(machine.namespace)
+            self._selector.register(sock, selectors.EVENT_READ, labels)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._thread.start()
         return self
 
     def stop(self) -> list[Seen]:
         """End; returns all that was seen, in the order of time."""
-        if self._thread.is_alive():
+        if not self._stopped:
+            self._stopped = True
+            ended_early = not self._thread.is_alive()
             self._wake.send(b"x")
             self._thread.join()
             self._close()
+            if ended_early:
+                raise LabError("the capture ended by itself")
         return self.seen
 
     def settle(self, quiet: float = 0.3, patience: float = 2.0) -> None:
@@ -125,33 +131,36 @@ class Capture:
                     self._drain(key.fileobj, key.data)  # type: ignore[arg-type]  # registered above
             if any(key.data is None for key, _ in ready):
                 # Frames may have come in between: take what the kernel holds, from everywhere.
-                for sock, port in self._sockets():
-                    self._drain(sock, port)
+                for sock, labels in self._sockets():
+                    self._drain(sock, labels)
                 return
 
-    def _sockets(self) -> Iterator[tuple[socket.socket, str]]:
+    def _sockets(self) -> Iterator[tuple[socket.socket, dict[str, str]]]:
         for key in list(self._selector.get_map().values()):
             if key.data is not None:
                 yield key.fileobj, key.data  # type: ignore[misc]  # registered in start()
 
-    def _drain(self, sock: socket.socket, port: str) -> None:
+    def _drain(self, sock: socket.socket, labels: Mapping[str, str]) -> None:
         while True:
             try:
                 frame, ancillary, _, address = sock.recvmsg(_SNAPLEN, 256)
             except BlockingIOError:
                 return
-            kind = address[2]
+            device, kind = address[0], address[2]
+            if device not in labels:
+                continue
             self._seen.append(
                 replace(
                     _interpret(frame, ancillary),
-                    port=port,
+                    port=labels[device],
                     outgoing=kind == socket.PACKET_OUTGOING,
                     addressed=kind != socket.PACKET_OTHERHOST,
                 )
             )
 
     def _close(self) -> None:
-        dropped = {port: count for sock, port in self._sockets() if (count := _dropped(sock))}
+        lost = [(labels, _dropped(sock)) for sock, labels in self._sockets()]
+        dropped = {", ".join(labels.values()): count for labels, count in lost if count}
         for sock, _ in list(self._sockets()):
             sock.close()
         self._selector.close()
@@ -162,13 +171,14 @@ class Capture:
             raise LabError(msg)
 
 
-def _listen(namespace: str, device: str) -> socket.socket:
-    sock = netns.make_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW)
+def _listen(namespace: str) -> socket.socket:
+    """Listen at all interfaces of a namespace, those that come later included."""
+    everything = socket.htons(ETH_P_ALL)
+    sock = netns.make_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW, everything)
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _BUFFER)
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
-    sock.bind((device, ETH_P_ALL))
     return sock
 
 

@@ -65,6 +65,22 @@ AGENT_OPTS: list[cfg.Opt] = [
         help="Seconds between two comparisons of what the agent has realised with what the server "
         "expects on its host. Changes arrive at once without them; they make up for lost messages.",
     ),
+    cfg.FloatOpt(
+        "switch_timeout",
+        default=5.0,
+        min=0,
+        help="Seconds that a change of a chain waits until every host is prepared for it. After that, "
+        "this host sends packets by the new plan; those that it sends to hosts that are not prepared "
+        "are dropped.",
+    ),
+    cfg.FloatOpt(
+        "drain_time",
+        default=1.0,
+        min=0,
+        help="Seconds that a packet may take through a whole chain, the time in its functions included. "
+        "Rules of a chain's earlier plan stay that much longer than any host sends by it. Changing the "
+        "order of a chain's functions interrupts its traffic for this time.",
+    ),
 ]
 
 QUOTA_OPTS: list[cfg.Opt] = [

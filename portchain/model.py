@@ -152,6 +152,7 @@ class PortChain:
 
     :param chain_id: the service path identifier, 1..65535, unique in the deployment.
     :param revision: grows by one with every change that could alter the chain's realisation.
+    :param generation: grows by one with every change of which groups it leads through, or in which order.
     """
 
     id: str
@@ -163,6 +164,7 @@ class PortChain:
     correlation: str = "mpls"
     symmetric: bool = False
     revision: int = 0
+    generation: int = 0
 
     @property
     def port_ids(self) -> frozenset[str]:
@@ -208,12 +210,15 @@ class HostReport:
     :param revision: of the chain, as the host was told of it.
     :param error: why the host cannot do its part; empty if it can.
     :param missing: what the host waits for to complete its part, e.g. a port to be plugged in; empty if nothing.
+    :param prepared: the host takes what others send by this revision, but sends by an earlier one still: it waits until
+        all are prepared.
     """
 
     chain_id: str
     revision: int
     error: str = ""
     missing: str = ""
+    prepared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -345,6 +345,21 @@ class PortChainPlugin(service_base.ServicePluginBase):
         if port_events.concerns_chains(before, after):
             self._follow_port(port_events.changed(before, after))
 
+    @registry.receives(resources.AGENT, [events.AFTER_UPDATE])
+    def _agent_changed(
+        self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload
+    ) -> None:
+        """Follow a host whose tunnels end at another address or have other types; most reports say nothing new."""
+        before, after = payload.states[1], payload.desired_state
+        reported = after.get("configurations") or {}
+        if before is None or not port_events.has_other_tunnels(before.configurations, reported):
+            return
+        context = neutron_context.get_admin_context()
+        chains = sorted(realisation.chains_on(context, after["host"]))
+        with db_api.CONTEXT_WRITER.using(context):
+            changes.bump(context.session, chains)
+        self.drivers.refresh_port_chains(context, chains)
+
     def _follow_port(self, port: model.Port) -> None:
         # The event's own context may carry a caller who must not see the chains, or a session at
         # its end.

@@ -1,4 +1,4 @@
-"""Which changes of Neutron ports matter to port chains. Pure functions over port dicts."""
+"""Which changes of Neutron ports and agents matter to port chains. Pure functions over their dicts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +31,11 @@ def _essence(port: Mapping[str, Any]) -> tuple[Any, ...]:
         port.get("project_id"),
         port.get("status") == constants.PORT_STATUS_DOWN,
     )
+
+
+def has_other_tunnels(known: Mapping[str, Any], reported: Mapping[str, Any]) -> bool:
+    """Tell whether an agent has other tunnels than before, by its configurations then and now."""
+    return any(known.get(name) != reported.get(name) for name in ("tunneling_ip", "tunnel_types"))
 
 
 def changed(*states: Mapping[str, Any]) -> model.Port:

@@ -15,6 +15,7 @@ from oslo_log import log
 from portchain import conf
 from portchain.agent.reconciler import Reconciler
 from portchain.agent.switch import OpenVSwitch
+from portchain.dataplane.change import Patience
 from portchain.dataplane.local import Firewall
 from portchain.model import HostReport
 from portchain.rpc import contract
@@ -49,7 +50,11 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
             )
         conf.register_agent_opts(cfg.CONF)
         self._host = cfg.CONF.host
-        self._reconciler = Reconciler(self._open_switch(), self._queue_reports)
+        options = cfg.CONF[conf.GROUP]
+        patience = Patience(options.switch_timeout, options.drain_time)
+        self._reconciler = Reconciler(
+            self._open_switch(), self._host, self._queue_reports, patience
+        )
         self._server = ServerClient()
         self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._reports: dict[str, HostReport] = {}
@@ -118,18 +123,26 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
     def _work_on_switch(self) -> None:
         """Do one thing after the other; when one fails, go on and compare everything with the switch soon."""
         while True:
-            failed, waiting = not self._reconciler.is_in_sync, self._reconciler.is_waiting
             try:
-                work = self._work.get(timeout=_RETRY_SECONDS if failed or waiting else None)
-            except queue.Empty:
-                work = self._reconciler.reconcile if failed else self._reconciler.look_for_missing
-            try:
-                work()
+                self._next_work()()
             except Exception:
                 LOG.exception(
                     "Rules could not be applied; the switch is compared again in %s s",
                     _RETRY_SECONDS,
                 )
+
+    def _next_work(self) -> Callable[[], object]:
+        """Wait for something to do."""
+        reconciler = self._reconciler
+        failed, waiting = not reconciler.is_in_sync, reconciler.is_waiting
+        times = [reconciler.seconds_left, _RETRY_SECONDS if failed or waiting else None]
+        timeout = min((seconds for seconds in times if seconds is not None), default=None)
+        try:
+            return self._work.get(timeout=timeout)
+        except queue.Empty:
+            if reconciler.seconds_left == 0:
+                return reconciler.advance
+            return reconciler.reconcile if failed else reconciler.look_for_missing
 
     def _talk_to_server(self) -> None:
         """Bring reports to the server as they come, and ask now and then whether a message was lost."""

@@ -6,21 +6,17 @@ switch and compares with that instead. A rule that is right is never touched.
 """
 
 import threading
+import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 from oslo_log import log
 
-from portchain.dataplane import pipeline
-from portchain.dataplane.compile import (
-    Compiled,
-    UnsupportedPlanError,
-    compile_chain,
-    compile_guards,
-    compile_held,
-)
+from portchain.dataplane import change, pipeline
+from portchain.dataplane.change import NOTHING, Patience, Phase, Steering, compile_steering
+from portchain.dataplane.compile import UnsupportedPlanError, compile_guards, compile_held
 from portchain.dataplane.diff import Batch, FlowConflictError, FlowLedger, diff
 from portchain.dataplane.flow import Entry
 from portchain.dataplane.local import LocalSwitch
@@ -31,6 +27,7 @@ from portchain.rpc.contract import PlanUpdate
 LOG = log.getLogger(__name__)
 
 _GUARDS = "guards"
+_LEAVING = "/leaving"  # after a chain's id: owner of its rules for packets in flight, which give way to any other
 _TOMBSTONES = 10_000
 
 
@@ -50,13 +47,26 @@ class Reconciler:
     """The plans of one host and the rules made of them. Thread-safe.
 
     :param report: called with what became of chains, each time that changes; must not block.
+    :param patience: how long changes wait.
+    :param clock: seconds, never going back.
     """
 
-    def __init__(self, switch: Switch, report: Callable[[list[HostReport]], None]) -> None:
+    def __init__(
+        self,
+        switch: Switch,
+        host: str,
+        report: Callable[[list[HostReport]], None],
+        patience: Patience,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._switch = switch
+        self._host = host
         self._report = report
+        self._patience = patience
+        self._clock = clock
         self._lock = threading.RLock()
-        self._plans: dict[str, ChainPlan] = {}
+        self._chains: dict[str, Steering] = {}
+        self._under_way: set[str] = set()  # chains whose change is not at its end
         self._removed: OrderedDict[str, int] = OrderedDict()
         self._chains_of_port: defaultdict[str, set[str]] = defaultdict(set)
         self._ledger = FlowLedger()
@@ -72,7 +82,16 @@ class Reconciler:
     def known(self) -> dict[str, int]:
         """Chain id -> revision of the plan held."""
         with self._lock:
-            return {plan.id: plan.revision for plan in self._plans.values()}
+            plans = (now.plan for now in self._chains.values())
+            return {plan.id: plan.revision for plan in plans if plan is not None}
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until ``advance`` has something to do; None if nothing is under way."""
+        with self._lock:
+            times = [self._chains[chain_id].next_due for chain_id in self._under_way]
+            due = min((moment for moment in times if moment is not None), default=None)
+            return None if due is None else max(0.0, due - self._clock())
 
     @property
     def is_waiting(self) -> bool:
@@ -94,13 +113,7 @@ class Reconciler:
         :raises Exception: the switch could not be brought to the plans; ``reconcile`` makes up for it.
         """
         with self._lock:
-            changed = [plan.id for plan in update.chains if self._accept(plan)]
-            changed += [
-                chain_id
-                for chain_id, revision in update.removed
-                if self._forget(chain_id, revision)
-            ]
-            if changed:
+            if changed := self._take(update):
                 self._bring_about(changed)
             self._send(update.refused)
 
@@ -111,14 +124,29 @@ class Reconciler:
         :raises Exception: as ``reconcile``.
         """
         with self._lock:
-            for plan in update.chains:
-                self._accept(plan)
-            for chain_id, revision in update.removed:
-                self._forget(chain_id, revision)
+            self._take(update)
             self._complete = True
             changed = self.reconcile()
             self._send(update.refused)
             return changed
+
+    def advance(self) -> None:
+        """Go on with changes that have waited long enough.
+
+        :raises Exception: as ``update``.
+        """
+        with self._lock:
+            now = self._clock()
+            due = {
+                chain_id
+                for chain_id in self._under_way
+                if (moment := self._chains[chain_id].next_due) is not None and moment <= now
+            }
+            for chain_id in due:
+                then = change.advance(self._chains[chain_id], now, self._patience)
+                self._steer(chain_id, then)
+            if due:
+                self._bring_about(due)
 
     def ports_changed(self, port_ids: Iterable[str]) -> None:
         """Look again at the chains that use these ports.
@@ -152,44 +180,73 @@ class Reconciler:
                 return False
             self._in_sync = False
             local = self._switch.inspect()
-            gone = self._ledger.owners - self._plans.keys() - {_GUARDS}
-            reports = self._compile([*self._plans, *gone], local)[1]
+            gone = {owner.removesuffix(_LEAVING) for owner in self._ledger.owners} - {_GUARDS}
+            reports = self._compile(dict.fromkeys((*self._chains, *gone)), local)[1]
             batches = diff(self._ledger.flows, self._switch.dump())
             self._apply(batches)
             self._send(reports)
             return bool(batches)
 
-    def _accept(self, plan: ChainPlan) -> bool:
-        known = self._plans.get(plan.id)
-        if known is not None and (known.revision > plan.revision or known == plan):
+    def _take(self, update: PlanUpdate) -> list[str]:
+        """Note what an update says; returns the chains that it changes."""
+        changed = [plan.id for plan in update.chains if self._accept(plan, update.prepare)]
+        changed += [chain_id for chain_id, _ in filter(self._forget, update.removed)]
+        changed += [chain_id for chain_id, _ in filter(self._go_on, update.switch)]
+        return changed
+
+    def _accept(self, plan: ChainPlan, prepare: Collection[str]) -> bool:
+        now = self._chains.get(plan.id, NOTHING)
+        if now.plan is not None and (now.plan.revision > plan.revision or now.plan == plan):
             return False
         if self._removed.get(plan.id, -1) >= plan.revision:
             return False
-        self._index(known, plan)
-        self._plans[plan.id] = plan
+        # What the switch holds of a chain from before this agent started is not known: it goes to the end at once.
+        steps = self._complete and plan.id in prepare
+        moment, patience = self._clock(), self._patience
+        self._steer(
+            plan.id,
+            change.accept(now, plan, self._host, prepare=steps, time=moment, patience=patience),
+        )
         self._removed.pop(plan.id, None)
         return True
 
-    def _forget(self, chain_id: str, revision: int) -> bool:
-        known = self._plans.get(chain_id)
-        if known is not None and known.revision > revision:
+    def _forget(self, removed: tuple[str, int]) -> bool:
+        chain_id, revision = removed
+        now = self._chains.get(chain_id, NOTHING)
+        if now.plan is not None and now.plan.revision > revision:
             return False
         self._removed[chain_id] = max(revision, self._removed.pop(chain_id, revision))
         while len(self._removed) > _TOMBSTONES:
             self._removed.popitem(last=False)
-        self._index(known, None)
         self._reported.pop(chain_id, None)
-        return self._plans.pop(chain_id, None) is not None
+        if now.plan is None:
+            return False
+        self._steer(chain_id, change.withdraw(now, self._clock(), self._patience))
+        return True
 
-    def _index(self, old: ChainPlan | None, new: ChainPlan | None) -> None:
-        if old is not None:
-            for port_id in old.ports:
-                self._chains_of_port[port_id].discard(old.id)
-                if not self._chains_of_port[port_id]:
-                    del self._chains_of_port[port_id]
-        if new is not None:
-            for port_id in new.ports:
-                self._chains_of_port[port_id].add(new.id)
+    def _go_on(self, switch: tuple[str, int]) -> bool:
+        """Switch over to a plan, if it is the one that this host is prepared for."""
+        chain_id, revision = switch
+        now = self._chains.get(chain_id, NOTHING)
+        if now.plan is None or now.plan.revision != revision:
+            return False
+        then = change.switch(now, self._clock(), self._patience)
+        self._steer(chain_id, then)
+        return then != now
+
+    def _steer(self, chain_id: str, then: Steering) -> None:
+        for port_id in _ports(self._chains.get(chain_id, NOTHING)):
+            self._chains_of_port[port_id].discard(chain_id)
+            if not self._chains_of_port[port_id]:
+                del self._chains_of_port[port_id]
+        self._chains[chain_id] = then
+        if then == NOTHING:
+            del self._chains[chain_id]
+        self._under_way.discard(chain_id)
+        if then.next_due is not None:
+            self._under_way.add(chain_id)
+        for port_id in _ports(then):
+            self._chains_of_port[port_id].add(chain_id)
 
     def _bring_about(self, chain_ids: Iterable[str]) -> None:
         if not self._in_sync:
@@ -208,40 +265,38 @@ class Reconciler:
         wanted: dict[str, Iterable[Entry]] = {}
         reports = []
         for chain_id in chain_ids:
-            plan = self._plans.get(chain_id)
+            now = self._chains.get(chain_id, NOTHING)
             self._waiting.discard(chain_id)
             self._failed.discard(chain_id)
-            if plan is None:
-                wanted[chain_id] = ()
-                continue
             try:
-                compiled = compile_chain(plan, local)
-                pipeline.check(compiled.flows)
+                standing = compile_steering(now, local)
+                pipeline.check(standing.flows | standing.leaving)
             except Exception as exc:  # whatever is wrong with one chain must not stop the others
                 if not isinstance(exc, UnsupportedPlanError):
-                    LOG.exception("Chain %s cannot be compiled", plan.id)
-                reports.append(HostReport(plan.id, plan.revision, error=str(exc) or repr(exc)))
-                self._hold_back(plan, local, wanted)
+                    LOG.exception("Chain %s cannot be compiled", chain_id)
+                reports += _reports_of(chain_id, now, error=str(exc) or repr(exc))
+                self._hold_back(chain_id, local, wanted)
                 continue
-            if compiled.missing:
+            if standing.missing:
                 self._waiting.add(chain_id)
-            wanted[chain_id] = compiled.entries
-            reports.append(_report_of(plan, compiled))
-        wanted[_GUARDS] = compile_guards(local) if self._plans else ()
+            wanted[chain_id], wanted[chain_id + _LEAVING] = standing.entries, standing.leaving
+            reports += _reports_of(chain_id, now, missing="; ".join(standing.missing))
+        wanted[_GUARDS] = compile_guards(local) if self._chains else ()
         return self._replace(wanted, reports, local)
 
     def _hold_back(
-        self, plan: ChainPlan, local: LocalSwitch, wanted: dict[str, Iterable[Entry]]
+        self, chain_id: str, local: LocalSwitch, wanted: dict[str, Iterable[Entry]]
     ) -> None:
         """Keep the traffic of a chain that failed from going around: by the rules it has, or by ones that drop it."""
-        self._failed.add(plan.id)
-        wanted.pop(plan.id, None)
-        if plan.id in self._ledger.owners:
+        self._failed.add(chain_id)
+        wanted.pop(chain_id, None)
+        plan = self._chains[chain_id].plan
+        if chain_id in self._ledger.owners or plan is None:
             return
         try:
-            wanted[plan.id] = compile_held(plan, local).flows
+            wanted[chain_id] = compile_held(plan, local).flows
         except Exception:
-            LOG.exception("The traffic of chain %s cannot be held back", plan.id)
+            LOG.exception("The traffic of chain %s cannot be held back", chain_id)
 
     def _replace(
         self, wanted: dict[str, Iterable[Entry]], reports: list[HostReport], local: LocalSwitch
@@ -250,10 +305,14 @@ class Reconciler:
             try:
                 return self._ledger.replace(wanted), reports
             except FlowConflictError as conflict:
+                in_flight = [o for o in (conflict.owner, conflict.rival) if o.endswith(_LEAVING)]
+                if in_flight:
+                    wanted[in_flight[0]] = ()
+                    continue
                 # Whoever came later does without its new rules and says so; the others are not held up by it.
                 LOG.error("Chain not carried out: %s", conflict)
-                if conflict.owner in self._plans and conflict.owner not in self._failed:
-                    self._hold_back(self._plans[conflict.owner], local, wanted)
+                if conflict.owner in self._chains and conflict.owner not in self._failed:
+                    self._hold_back(conflict.owner, local, wanted)
                 else:
                     del wanted[conflict.owner]
                 reports = [
@@ -267,7 +326,7 @@ class Reconciler:
         try:
             for batch in batches:
                 self._switch.apply(batch)
-            self._switch.bound(pipeline.LIMITS if self._plans else {})
+            self._switch.bound(pipeline.LIMITS if self._chains else {})
         except Exception:
             self._in_sync = False
             raise
@@ -280,5 +339,13 @@ class Reconciler:
             self._report(news)
 
 
-def _report_of(plan: ChainPlan, compiled: Compiled) -> HostReport:
-    return HostReport(plan.id, plan.revision, missing="; ".join(compiled.missing))
+def _ports(now: Steering) -> set[str]:
+    """The Neutron ports that a chain's rules name."""
+    return {port_id for plan in now.plans for port_id in plan.ports}
+
+
+def _reports_of(chain_id: str, now: Steering, **what: str) -> list[HostReport]:
+    if now.plan is None:
+        return []
+    prepared = now.phase is not Phase.SWITCHED
+    return [HostReport(chain_id, now.plan.revision, prepared=prepared, **what)]

@@ -38,6 +38,8 @@ FIRST_NSH_TTL = 63  # Each forwarder takes one off and 0 is dropped (RFC 8300, 2
 MAX_NSH_HOPS = FIRST_NSH_TTL
 
 _FORWARD_LABEL, _REVERSE_LABEL, _IPV6_LABEL = 0x10000, 0x20000, 0x40000
+ODD_GENERATION = 0x80000
+"""In a path's number and its label: every other list of groups that a chain had, so that hops of two lists are told apart."""
 
 DONE = 0xFF000000
 """In ``REG_STEP``: the packet has left its chain and must not be classified again."""
@@ -47,7 +49,7 @@ def path_label(path_id: int, reverse: bool = False) -> int:
     """The MPLS label of one direction of a chain: clear of the reserved labels 0..15, and the chain's number in its last
     four hex digits.
 
-    :param path_id: 1..65535.
+    :param path_id: 1..65535, with ``ODD_GENERATION`` or without.
     """
     return (_REVERSE_LABEL if reverse else _FORWARD_LABEL) | path_id
 

@@ -187,7 +187,7 @@ class Path:
 class ChainPlan:
     """A chain as every host that takes part in it sees it.
 
-    :param path_id: the chain's number in the deployment, 1..65535.
+    :param path_id: the chain's number in the deployment, 1..65535, with ``pipeline.ODD_GENERATION`` where that applies.
     :param revision: a plan replaces any other of the same chain with a lower revision.
     :param paths: one for each direction that is steered.
     """

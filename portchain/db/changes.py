@@ -103,6 +103,7 @@ def add_port_chain(session: Any, data: Mapping[str, Any]) -> models.PortChain:
         correlation=data["chain_parameters"]["correlation"],
         symmetric=data["chain_parameters"]["symmetric"],
         revision=1,
+        generation=0,
         realised_revision=0,
         down_reason="",
         failure="",
@@ -160,8 +161,10 @@ def set_pairs(session: Any, row: models.PortPairGroup, pair_ids: Sequence[str]) 
 
 
 def set_groups(session: Any, row: models.PortChain, group_ids: Sequence[str]) -> None:
-    """Replace the groups of a chain."""
+    """Replace the groups of a chain, which begins a new generation."""
     _replace(session, _GROUPS, row, group_ids)
+    row.generation = models.PortChain.generation + 1
+    session.flush()
 
 
 def set_classifiers(session: Any, row: models.PortChain, classifier_ids: Sequence[str]) -> None:

@@ -76,6 +76,7 @@ def chain(
         correlation=row.correlation,
         symmetric=row.symmetric,
         revision=row.revision,
+        generation=row.generation,
     )
 
 

@@ -124,9 +124,9 @@ class GroupPair(model_base.BASEV2):
 class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     """A port chain, and how far its realisation is.
 
-    ``revision`` grows with every change that could alter the realisation; ``realised_revision`` is
-    the one that all drivers have accepted. ``touched_at`` (UTC) is when either last changed or was
-    last tried.
+    ``revision`` grows with every change that could alter the realisation, ``generation`` with every
+    change of the list of groups; ``realised_revision`` is the one that all drivers have accepted.
+    ``touched_at`` (UTC) is when either last changed or was last tried.
     """
 
     __tablename__ = "portchain_port_chains"
@@ -137,6 +137,7 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     correlation: Mapped[str] = mapped_column(sa.String(8))
     symmetric: Mapped[bool] = mapped_column(sa.Boolean)
     revision: Mapped[int] = mapped_column(sa.Integer)
+    generation: Mapped[int] = mapped_column(sa.Integer, default=0, server_default="0")
     realised_revision: Mapped[int] = mapped_column(sa.Integer)
     down_reason: Mapped[str] = mapped_column(sa.Text)
     caution: Mapped[str] = mapped_column(sa.String(CAUTION_SIZE), default="", server_default="")
@@ -181,13 +182,17 @@ class ChainClassifier(model_base.BASEV2):
 
 
 class ChainHost(model_base.BASEV2):
-    """What a host is to do for a chain, what it has done, why it cannot and what it waits for."""
+    """What a host is to do for a chain, what it has done, why it cannot and what it waits for.
+
+    ``prepared_revision``: by which it takes packets. ``applied_revision``: by which it sends them as well.
+    """
 
     __tablename__ = "portchain_chain_hosts"
 
     chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE", primary_key=True)
     host: Mapped[str] = mapped_column(sa.String(255), primary_key=True, index=True)
     wanted_revision: Mapped[int] = mapped_column(sa.Integer)
+    prepared_revision: Mapped[int] = mapped_column(sa.Integer, default=0, server_default="0")
     applied_revision: Mapped[int] = mapped_column(sa.Integer)
     error: Mapped[str] = mapped_column(sa.Text)
     missing: Mapped[str] = mapped_column(sa.Text)

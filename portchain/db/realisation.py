@@ -7,13 +7,14 @@ ignored.
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from neutron_lib.db import api as db_api
 from oslo_utils import timeutils
+from sqlalchemy import orm
 
 from portchain.db.models import CAUTION_SIZE, ChainHost, PortChain
 from portchain.model import HostReport
@@ -70,6 +71,7 @@ def _add_hosts(session: Any, chain_id: str, revision: int, hosts: set[str]) -> N
             "chain_id": chain_id,
             "host": host,
             "wanted_revision": revision,
+            "prepared_revision": 0,
             "applied_revision": 0,
             "error": "",
             "missing": "",
@@ -81,25 +83,56 @@ def _add_hosts(session: Any, chain_id: str, revision: int, hosts: set[str]) -> N
 
 
 @db_api.retry_if_session_inactive()
-def confirm(context: Any, host: str, reports: Sequence[HostReport]) -> None:
+def confirm(
+    context: Any, host: str, reports: Sequence[HostReport]
+) -> dict[str, list[tuple[str, int]]]:
     """Note what a host says it has done.
 
     :param reports: at most one per chain. Chains unknown or not wanted on the host are ignored, and
         so are revisions older than one applied before.
+    :return: host -> chains, with their revisions, that all hosts are prepared for as of now and that
+        it has not applied yet: it can switch.
     """
     if not reports:
-        return
+        return {}
     ids = [report.chain_id for report in reports]
-    query = sa.select(ChainHost).where(ChainHost.host == host, ChainHost.chain_id.in_(ids))
     with db_api.CONTEXT_WRITER.using(context):
-        rows = {row.chain_id: row for row in context.session.scalars(query)}
+        session = context.session
+        # Of two hosts that report at a time, the second must see what the first has written.
+        locked = sa.select(PortChain.id).where(PortChain.id.in_(ids)).order_by(PortChain.id)
+        session.execute(locked.with_for_update())
+        rows: dict[str, dict[str, ChainHost]] = defaultdict(dict)
+        for row in session.scalars(sa.select(ChainHost).where(ChainHost.chain_id.in_(ids))):
+            rows[row.chain_id][row.host] = row
+        ready: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for report in reports:
-            row = rows.get(report.chain_id)
-            if row is None or report.revision < row.applied_revision:
-                continue
-            row.error, row.missing = report.error, report.missing
-            if not report.error and not report.missing:
-                row.applied_revision = report.revision
+            of_chain = rows[report.chain_id]
+            for waiting in _note(of_chain, host, report):
+                ready[waiting.host].append((waiting.chain_id, waiting.wanted_revision))
+    return ready
+
+
+def _note(rows: Mapping[str, ChainHost], host: str, report: HostReport) -> list[ChainHost]:
+    """Take a report into the rows of its chain; return those of the hosts that can switch now."""
+    row = rows.get(host)
+    if row is None or report.revision < row.applied_revision:
+        return []
+    missing_before = [other for other in rows.values() if not _is_prepared(other)]
+    row.error, row.missing = report.error, report.missing
+    if report.error or report.missing:
+        return []
+    row.prepared_revision = report.revision
+    if not report.prepared:
+        row.applied_revision = report.revision
+    if not all(map(_is_prepared, rows.values())):
+        return []
+    # The last one to be prepared sets all of them going; one that says it again hears it again.
+    candidates = rows.values() if missing_before else [row]
+    return [each for each in candidates if each.applied_revision < each.wanted_revision]
+
+
+def _is_prepared(row: ChainHost) -> bool:
+    return max(row.prepared_revision, row.applied_revision) >= row.wanted_revision
 
 
 @db_api.retry_if_session_inactive()
@@ -162,6 +195,13 @@ def hosts(context: Any, chain_ids: Iterable[str]) -> dict[str, frozenset[str]]:
     return {chain_id: frozenset(names) for chain_id, names in found.items()}
 
 
+def chains_on(context: Any, host: str) -> list[str]:
+    """Return the chains that a host takes part in."""
+    with db_api.CONTEXT_READER.using(context):
+        query = sa.select(ChainHost.chain_id).where(ChainHost.host == host)
+        return list(context.session.scalars(query))
+
+
 def expected_on(context: Any, host: str) -> dict[str, int]:
     """Return the revision of each chain that a host should have."""
     query = sa.select(ChainHost.chain_id, ChainHost.wanted_revision).where(ChainHost.host == host)
@@ -192,6 +232,25 @@ def unconfirmed(context: Any, hosts: Iterable[str]) -> list[Unconfirmed]:
     )
     with db_api.CONTEXT_READER.using(context):
         return [Unconfirmed(*row) for row in context.session.execute(query)]
+
+
+def ready_on(context: Any, host: str) -> list[tuple[str, int]]:
+    """Return the chains, with their revisions, that a host has not applied and all are prepared for."""
+    of_host, other = orm.aliased(ChainHost), orm.aliased(ChainHost)
+    prepared = sa.case(
+        (other.prepared_revision > other.applied_revision, other.prepared_revision),
+        else_=other.applied_revision,
+    )
+    unprepared = sa.select(other.chain_id).where(
+        other.chain_id == of_host.chain_id, prepared < other.wanted_revision
+    )
+    query = sa.select(of_host.chain_id, of_host.wanted_revision).where(
+        of_host.host == host,
+        of_host.applied_revision < of_host.wanted_revision,
+        ~unprepared.exists(),
+    )
+    with db_api.CONTEXT_READER.using(context):
+        return [(chain_id, revision) for chain_id, revision in context.session.execute(query)]
 
 
 def unrealised(context: Any, limit: int, older_than: float = 0) -> list[str]:

@@ -12,6 +12,10 @@ know, so either side may be one release ahead):
   back; it would have waited for the tap to hand the packets on.
 * 1.4: a hop behind which packets look different (``headers``) has its targets in ``mapping_targets``. An older agent finds none
   and holds its traffic back; it would not have known the packets again and would have let them go on.
+* 1.5: changes in two steps (docs/decisions/0018). An update names the chains to ``prepare`` for only and those to
+  ``switch``; a report may be of a host that is ``prepared`` only. An agent that does not know of it switches at once, as does
+  one that is told by a server that does not. A plan of an odd generation has a ``path_id`` beyond 65535, which older
+  agents refuse: its frames carry a label that they would not make.
 
 Everything received is checked before use: rules for the switch are made of these values.
 """
@@ -23,7 +27,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from portchain.dataplane.pipeline import MAX_HOPS
+from portchain.dataplane.pipeline import MAX_HOPS, ODD_GENERATION
 from portchain.dataplane.plan import (
     ChainPlan,
     Classifier,
@@ -61,11 +65,15 @@ class PlanUpdate:
 
     :param chains: plans that replace the host's own.
     :param removed: chain id -> revision as of which the host has no part in the chain any more.
+    :param prepare: ids of those chains that the host shall be ready to receive packets of, and not yet send any by.
+    :param switch: chain id -> revision that all hosts are prepared for.
     :param refused: plans that the receiver cannot read, with the reason; never sent.
     """
 
     chains: tuple[ChainPlan, ...] = ()
     removed: tuple[tuple[str, int], ...] = ()
+    prepare: frozenset[str] = frozenset()
+    switch: tuple[tuple[str, int], ...] = ()
     refused: tuple[HostReport, ...] = ()
 
 
@@ -73,10 +81,14 @@ def encode_update(update: PlanUpdate) -> dict[str, Any]:
     """Turn an update into what ``decode_update`` reads."""
     return {
         "chains": [_encode_chain(chain) for chain in update.chains],
-        "removed": [
-            {"id": chain_id, "revision": revision} for chain_id, revision in update.removed
-        ],
+        "removed": _encode_revisions(update.removed),
+        "prepare": sorted(update.prepare),
+        "switch": _encode_revisions(update.switch),
     }
+
+
+def _encode_revisions(revisions: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [{"id": chain_id, "revision": revision} for chain_id, revision in revisions]
 
 
 def _encode_chain(chain: ChainPlan) -> dict[str, Any]:
@@ -104,8 +116,14 @@ def decode_update(message: Any) -> PlanUpdate:
     return PlanUpdate(
         chains=tuple(chain for chain in read if isinstance(chain, ChainPlan)),
         refused=tuple(report for report in read if isinstance(report, HostReport)),
-        removed=_each(body, "removed", lambda item: (_uuid(item, "id"), _int(item, "revision", 0))),
+        removed=_each(body, "removed", _revision),
+        prepare=frozenset(_uuid({"id": item}, "id") for item in _list(body, "prepare")),
+        switch=_each(body, "switch", _revision),
     )
+
+
+def _revision(item: Mapping[str, Any]) -> tuple[str, int]:
+    return _uuid(item, "id"), _int(item, "revision", 0)
 
 
 def encode_reports(reports: Iterable[HostReport]) -> list[dict[str, Any]]:
@@ -126,6 +144,7 @@ def decode_reports(message: Any) -> tuple[HostReport, ...]:
             _int(item, "revision", 0),
             _text(item, "error"),
             _text(item, "missing"),
+            bool(item.get("prepared", False)),
         ),
     )
 
@@ -150,10 +169,17 @@ def _chain_or_refusal(item: Mapping[str, Any]) -> ChainPlan | HostReport:
 def _chain(item: Mapping[str, Any]) -> ChainPlan:
     return ChainPlan(
         id=_uuid(item, "id"),
-        path_id=_int(item, "path_id", 1, _MAX_PATH_ID),
+        path_id=_path_id(item),
         revision=_int(item, "revision", 0),
         paths=_each(item, "paths", _path),
     )
+
+
+def _path_id(item: Mapping[str, Any]) -> int:
+    value = _int(item, "path_id", 0)
+    if not 1 <= value & ~ODD_GENERATION <= _MAX_PATH_ID:
+        raise ContractError(f"path_id: {value} is not in 1..{_MAX_PATH_ID}")
+    return value
 
 
 def _path(item: Mapping[str, Any]) -> Path:

@@ -1,17 +1,18 @@
 """The stages put together: a chain's plan on one host."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from portchain.dataplane.compile import transport
-from portchain.dataplane.compile.choose import choose
+from portchain.dataplane.compile.choose import choose, remember_choices
 from portchain.dataplane.compile.classify import classify, keep_out_neighbours, take_over
 from portchain.dataplane.compile.forward import copy, deliver, send
 from portchain.dataplane.compile.here import Compiled, PathHere, distinct
 from portchain.dataplane.compile.leave import leave, rejoin
-from portchain.dataplane.flow import Flow, NoFlood
+from portchain.dataplane.flow import DROP, Flow, NoFlood
 from portchain.dataplane.local import LocalSwitch
 from portchain.dataplane.pipeline import path_label
-from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.plan import ChainPlan, Hop, Target
 
 
 def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
@@ -22,27 +23,37 @@ def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     :returns: rules for all bridges; only what ``plan.hosts`` says this host is needed for.
     :raises UnsupportedPlanError: saying what is not supported.
     """
-    flows: set[Flow] = set()
+    entrance, delivery, onward, memory = set[Flow](), set[Flow](), set[Flow](), set[Flow]()
     no_flood: set[NoFlood] = set()
     missing: set[str] = set()
     for here in _paths_here(plan, switch):
-        flows.update(_stages(here))
+        entrance.update(classify(here))
+        delivery.update(_delivery(here))
+        onward.update(_onward(here))
+        memory.update(_memory(here))
         no_flood |= here.no_flood
         missing |= here.missing
-    return Compiled(frozenset(flows), frozenset(no_flood), tuple(sorted(missing)))
+    return Compiled(
+        entrance=frozenset(entrance),
+        delivery=frozenset(delivery),
+        onward=frozenset(onward),
+        memory=frozenset(memory),
+        no_flood=frozenset(no_flood),
+        missing=tuple(sorted(missing)),
+    )
 
 
 def compile_held(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
-    """Compute rules that hold back the traffic of a chain that this host cannot carry: it is classified and goes nowhere.
+    """Compute rules that hold back the traffic of a chain that this host cannot carry: what would enter it goes nowhere.
 
     A packet that skipped its functions would be worse than a lost one.
     """
-    flows: set[Flow] = set()
+    entrance, onward = set[Flow](), set[Flow]()
     for here in _paths_here(plan, switch):
-        flows.update(classify(here))
-        flows.update(take_over(here))
-        flows.update(keep_out_neighbours(here))
-    return Compiled(frozenset(flows))
+        entering = (*classify(here), *take_over(here))
+        entrance.update(replace(flow, actions=DROP) for flow in entering)
+        onward.update(keep_out_neighbours(here))
+    return Compiled(entrance=frozenset(entrance), onward=frozenset(onward))
 
 
 def compile_guards(switch: LocalSwitch) -> frozenset[Flow]:
@@ -55,20 +66,41 @@ def _paths_here(plan: ChainPlan, switch: LocalSwitch) -> Iterator[PathHere]:
         yield PathHere(path, plan.id, path_label(plan.path_id, path.reverse), switch)
 
 
-def _stages(here: PathHere) -> Iterator[Flow]:
-    yield from classify(here)
+def _delivery(here: PathHere) -> Iterator[Flow]:
+    for index, _, target in _visits(here):
+        if target.host == here.switch.host:
+            yield from deliver(here, index, target)
+
+
+def _onward(here: PathHere) -> Iterator[Flow]:
     yield from take_over(here)
-    for index, hop in enumerate(here.path.hops):
-        if here.sends_into(index) and not hop.tap:
-            yield from choose(here, index, hop)
-        for target in distinct(hop.targets):
-            if hop.tap and here.sends_into(index):
-                yield from copy(here, index, target)
-            if target.host == here.switch.host:
-                yield from deliver(here, index, target)
-                if not hop.tap:
-                    yield from leave(here, index, target)
-            elif not hop.tap and here.sends_into(index):
-                yield from send(here, index, target)
+    for index, hop in _choices(here):
+        yield from choose(here, index, hop)
+    for index, hop, target in _visits(here):
+        sends, is_here = here.sends_into(index), target.host == here.switch.host
+        if hop.tap and sends:
+            yield from copy(here, index, target)
+        if not hop.tap and is_here:
+            yield from leave(here, index, target)
+        elif not hop.tap and sends:
+            yield from send(here, index, target)
     yield from rejoin(here)
     yield from keep_out_neighbours(here)
+
+
+def _memory(here: PathHere) -> Iterator[Flow]:
+    for index, hop in _choices(here):
+        yield from remember_choices(here, index, hop)
+
+
+def _choices(here: PathHere) -> Iterator[tuple[int, Hop]]:
+    """The hops for which a pair is chosen on this host."""
+    for index, hop in enumerate(here.path.hops):
+        if here.sends_into(index) and not hop.tap:
+            yield index, hop
+
+
+def _visits(here: PathHere) -> Iterator[tuple[int, Hop, Target]]:
+    for index, hop in enumerate(here.path.hops):
+        for target in distinct(hop.targets):
+            yield index, hop, target

@@ -38,7 +38,12 @@ def choose(here: PathHere, index: int, hop: Hop) -> Iterator[Flow]:
     kinds = tuple(_kinds(here, hop))
     yield from _ask_memory(here, index, hop, kinds, set_number, hashed=len(set(slots)) > 1)
     yield from _deal(set_number, slots)
-    for target in targets:
+
+
+def remember_choices(here: PathHere, index: int, hop: Hop) -> Iterator[Flow]:
+    """Remember what is dealt to flows at hop ``index``."""
+    kinds = tuple(_kinds(here, hop))
+    for target in distinct(hop.targets):
         for kind in kinds:
             yield remember(here, index, target, kind, connection=not hop.lb_fields)
 

@@ -16,15 +16,33 @@ class UnsupportedPlanError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What a chain needs in the switch of one host.
+    """What a chain needs in the switch of one host; its rules by what they do to packets, since a change turns them over in an
+    order (docs/decisions/0018).
 
+    :param entrance: take packets into the chain.
+    :param delivery: give packets to functions here, whichever host sent them.
+    :param onward: everything between: choose, send to other hosts, take back from functions.
+    :param memory: keep flows with the pairs they visit.
     :param no_flood: ports that must not be flooded to.
     :param missing: what the host lacks at the moment to carry its part of the chain; empty when all is there.
     """
 
-    flows: frozenset[Flow]
+    entrance: frozenset[Flow] = frozenset()
+    delivery: frozenset[Flow] = frozenset()
+    onward: frozenset[Flow] = frozenset()
+    memory: frozenset[Flow] = frozenset()
     no_flood: frozenset[NoFlood] = frozenset()
     missing: tuple[str, ...] = ()
+
+    @property
+    def inside(self) -> frozenset[Flow]:
+        """What carries packets that have entered."""
+        return self.delivery | self.onward
+
+    @property
+    def flows(self) -> frozenset[Flow]:
+        """All rules."""
+        return self.entrance | self.inside | self.memory
 
     @property
     def entries(self) -> frozenset[Entry]:

@@ -11,7 +11,7 @@ from oslo_config import cfg
 
 from portchain.conf import GROUP
 from portchain.dataplane.compile.spread import FIELD_SETS
-from portchain.dataplane.plan import Encapsulation
+from portchain.dataplane.plan import ChainPlan, Encapsulation
 from portchain.db import realisation, repository
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.ovs import limits
@@ -127,8 +127,11 @@ class OvsDriver(PortChainDriver):
             chain_id for chain_id, revision in expected.items() if known.get(chain_id) != revision
         ]
         planned = self._plan(context, repository.snapshots(context, unknown))
+        plans = tuple(item.plan for item in planned if host in item.plan.hosts)
         return contract.PlanUpdate(
-            chains=tuple(item.plan for item in planned if host in item.plan.hosts),
+            chains=plans,
+            prepare=_in_steps(plans),
+            switch=tuple(realisation.ready_on(context, host)),
             removed=tuple(
                 (chain_id, revision)
                 for chain_id, revision in known.items()
@@ -137,7 +140,11 @@ class OvsDriver(PortChainDriver):
         )
 
     def _take_reports(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
-        realisation.confirm(context, host, reports)
+        ready = realisation.confirm(context, host, reports)
+        updates = {
+            each: contract.PlanUpdate(switch=tuple(chains)) for each, chains in ready.items()
+        }
+        self._agents.apply(context, updates)
 
 
 def _plan_one(
@@ -181,6 +188,13 @@ def updates_by_host(
         for host in set(before.get(plan.id, ())) - plan.hosts:
             removed[host].append((plan.id, plan.revision))
     return {
-        host: contract.PlanUpdate(tuple(chains[host]), tuple(removed[host]))
+        host: contract.PlanUpdate(
+            tuple(chains[host]), tuple(removed[host]), prepare=_in_steps(chains[host])
+        )
         for host in chains.keys() | removed.keys()
     }
+
+
+def _in_steps(plans: Iterable[ChainPlan]) -> frozenset[str]:
+    """The chains that a host must not send by before others can receive: all but those that one host has for itself."""
+    return frozenset(plan.id for plan in plans if len(plan.hosts) > 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from portchain.dataplane.compile.spread import other_side
+from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import (
     ChainPlan,
     Classifier,
@@ -54,10 +55,14 @@ def plan_chain(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Planne
     chain = snapshot.chain
     forward = _forward(snapshot, tunnel_ips)
     paths = (forward, _reverse(snapshot, forward, tunnel_ips)) if chain.symmetric else (forward,)
-    plan = ChainPlan(chain.id, chain.chain_id, chain.revision, paths)
+    plan = ChainPlan(chain.id, _path_id(chain), chain.revision, paths)
     return Planned(
         plan, "; ".join(_obstacles(snapshot, forward)), "; ".join(_cautions(snapshot, forward))
     )
+
+
+def _path_id(chain: PortChain) -> int:
+    return chain.chain_id | (ODD_GENERATION if chain.generation % 2 else 0)
 
 
 def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
@@ -97,7 +102,7 @@ def _entry(before: PortChain, ports: Mapping[str, Port], tunnel_ips: Mapping[str
     places = {target.pair_id: _egress(target, ports) for target in last}
     routers = (target for target in last if not target.keeps_addresses)
     return Entry(
-        path_id=before.chain_id,
+        path_id=_path_id(before),
         hops=len(before.port_pair_groups),
         senders=tuple(places.values()),
         origins=tuple(places[target.pair_id] for target in routers),

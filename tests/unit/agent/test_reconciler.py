@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from portchain.agent.reconciler import Reconciler
+from portchain.dataplane.change import Patience
 from portchain.dataplane.compile import compile_chain, compile_guards, compile_held
 from portchain.dataplane.local import LocalSwitch
 from portchain.dataplane.pipeline import TABLES
@@ -16,6 +17,7 @@ from portchain.model import HostReport
 from portchain.rpc.contract import PlanUpdate
 from tests.plans import chain, classifier, ident, source, switch, target
 
+PATIENCE = Patience(switch=5, drain=1)
 PORTS = ("vm", "a-in", "a-out", "b-in", "b-out")
 
 
@@ -73,9 +75,30 @@ def reports():
     return []
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def on_h1(memory, report=lambda _: None):
+    return Reconciler(memory, "h1", report, PATIENCE, Clock())
+
+
 @pytest.fixture
 def reconciler(memory, reports):
-    return Reconciler(memory, reports.extend)
+    return on_h1(memory, reports.extend)
+
+
+def wait(reconciler, seconds=2 * (PATIENCE.switch + PATIENCE.drain)):
+    """Let time pass, and the agent's thread do what is due."""
+    end = reconciler._clock.now + seconds
+    while (left := reconciler.seconds_left) is not None and reconciler._clock.now + left <= end:
+        reconciler._clock.now += left
+        reconciler.advance()
+    reconciler._clock.now = end
 
 
 def test_nothing_is_removed_before_the_server_said_what_there_is(memory, reconciler):
@@ -94,7 +117,7 @@ def test_nothing_is_removed_before_the_server_said_what_there_is(memory, reconci
 def test_a_restarted_agent_touches_nothing_that_is_right(memory, reconciler):
     reconciler.synchronise(PlanUpdate((plan(1, 1), plan(2, 1))))
     memory.changes = 0
-    restarted = Reconciler(memory, lambda _: None)
+    restarted = on_h1(memory)
     assert restarted.synchronise(PlanUpdate((plan(1, 1), plan(2, 1)))) is False
     assert memory.changes == 0
 
@@ -112,6 +135,7 @@ def test_tables_are_limited_while_there_are_chains(memory, reconciler):
     reconciler.synchronise(PlanUpdate((plan(1, 1),)))
     assert memory.limits == {TABLES["RECALL"].number: TABLES["RECALL"].limit}
     reconciler.update(PlanUpdate(removed=((plan(1, 1).id, 2),)))
+    wait(reconciler)
     assert memory.limits == {}
 
 
@@ -124,6 +148,7 @@ def test_a_late_message_does_not_bring_back_what_was(memory, reconciler, late):
     assert memory.should_hold(plan(1, 3, hops=2))
     reconciler.update(PlanUpdate(removed=((plan(1, 0).id, 3),)))
     reconciler.update(PlanUpdate((plan(1, 3, hops=2),)))
+    wait(reconciler)
     assert memory.should_hold()
 
 
@@ -197,10 +222,14 @@ def test_what_cannot_be_carried_is_held_back_not_let_around(memory, reconciler, 
     assert {flow.key.table for flow in held} & {TABLES["HOP"].number} == set(), (
         "nowhere to go on to"
     )
-    assert any("goto_table" in flow.actions for flow in held), "but classified"
+    assert any("in_port=" in str(flow) and flow.actions == "drop" for flow in held), (
+        "but classified"
+    )
     reconciler.update(PlanUpdate((plan(1, 2),)))
+    wait(reconciler)
     assert memory.should_hold(plan(1, 2))
     reconciler.update(PlanUpdate((replace(newer, revision=3),)))
+    wait(reconciler)
     assert memory.should_hold(plan(1, 2)), "what worked stays rather than nothing"
 
 
@@ -218,6 +247,7 @@ def test_a_later_chain_that_shares_functions_but_not_the_way_is_held_back(
     assert held < set(memory.rules.values())
     assert "disagree" in reports[-1].error
     reconciler.update(PlanUpdate(removed=((one.id, 9),)))
+    wait(reconciler)
     assert memory.should_hold(rival), "the other chain is gone"
     assert reports[-1].error == ""
 
@@ -265,13 +295,77 @@ def test_a_plan_beyond_this_agent_is_reported_and_holds_up_nobody(memory, reconc
     assert "ip_ttl" in errors[newer.id]
 
 
+def elsewhere(revision):
+    """A chain whose function is on another host, through one more pair with each revision."""
+    pairs = [target(name, "h2") for name in "cde"[:revision]]
+    return chain(pairs, name="pc1", path_id=1, revision=revision)
+
+
+def prepare(*plans):
+    return PlanUpdate(plans, prepare=frozenset(plan.id for plan in plans))
+
+
+def test_a_host_sends_by_a_new_plan_when_all_are_prepared(memory, reconciler, reports):
+    old, new = elsewhere(1), elsewhere(2)
+    reconciler.synchronise(PlanUpdate((old,)))
+    reconciler.update(prepare(new))
+    assert reports[-1] == HostReport(new.id, 2, prepared=True)
+    before = compile_chain(old, memory.local).flows
+    assert before < set(memory.rules.values()), "the old one's rules, all of them"
+    reconciler.update(PlanUpdate(switch=((new.id, 1),)))
+    assert before < set(memory.rules.values()), "late news of the old plan"
+    reconciler.update(PlanUpdate(switch=((new.id, 2),)))
+    assert reports[-1] == HostReport(new.id, 2)
+    assert compile_chain(new, memory.local).flows < set(memory.rules.values())
+    wait(reconciler)
+    assert memory.should_hold(new)
+
+
+def test_a_new_chain_is_entered_when_all_are_prepared_or_time_is_over(memory, reconciler, reports):
+    reconciler.synchronise(PlanUpdate())
+    new = elsewhere(1)
+    reconciler.update(prepare(new))
+    entrance = compile_chain(new, memory.local).entrance
+    assert not entrance & set(memory.rules.values())
+    wait(reconciler, PATIENCE.switch - 1)
+    assert not entrance & set(memory.rules.values())
+    wait(reconciler, 1)
+    assert memory.should_hold(new)
+    assert reports[-1] == HostReport(new.id, 1)
+
+
+def test_a_server_that_knows_no_steps_is_followed_at_once(memory, reconciler, reports):
+    reconciler.synchronise(PlanUpdate((elsewhere(1),)))
+    reconciler.update(PlanUpdate((elsewhere(2),)))
+    assert reports[-1] == HostReport(elsewhere(2).id, 2)
+
+
+def test_an_agent_that_starts_in_the_middle_goes_to_the_end(memory, reconciler, reports):
+    reconciler.synchronise(prepare(elsewhere(2)))
+    assert memory.should_hold(elsewhere(2))
+    assert reports[-1] == HostReport(elsewhere(2).id, 2)
+
+
+def test_rules_for_packets_in_flight_give_way_to_other_chains(memory, reconciler, reports):
+    """A classifier that is taken from one chain and given to another, over the same functions."""
+    one = plan(1, 1)
+    other = replace(plan(2, 1), paths=one.paths)
+    reconciler.synchronise(PlanUpdate((one,)))
+    reconciler.update(PlanUpdate(removed=((one.id, 2),)))
+    reconciler.update(PlanUpdate((other,)))
+    assert reports[-1] == HostReport(other.id, 1)
+    assert compile_chain(other, memory.local).flows < set(memory.rules.values())
+    wait(reconciler)
+    assert memory.should_hold(other)
+
+
 class Life(RuleBasedStateMachine):
     """Messages in any order, damage and failures: once the switch answers, it ends at the latest plans."""
 
     def __init__(self) -> None:
         super().__init__()
         self.memory = MemorySwitch()
-        self.reconciler = Reconciler(self.memory, lambda _: None)
+        self.reconciler = on_h1(self.memory)
         self.latest = {}
         self.sent = []
         self.reconciler.synchronise(PlanUpdate())
@@ -282,12 +376,16 @@ class Life(RuleBasedStateMachine):
         except RuntimeError:
             assert self.memory.broken
 
-    @rule(number=st.integers(1, 3), hops=st.integers(1, 2), deliver=st.booleans())
-    def change(self, number, hops, deliver):
+    @rule(
+        number=st.integers(1, 3), hops=st.integers(1, 2), deliver=st.booleans(), steps=st.booleans()
+    )
+    def change(self, number, hops, deliver, steps):
         revision = (
             self.latest[number].revision + 1 if self.latest.get(number) else len(self.sent) * 10 + 1
         )
         update = PlanUpdate((plan(number, revision, hops),))
+        if steps:
+            update = replace(update, prepare=frozenset({update.chains[0].id}))
         self.latest[number] = update.chains[0]
         self.sent.append(update)
         if deliver:
@@ -323,6 +421,7 @@ class Life(RuleBasedStateMachine):
         latest = {p.id: p for p in self.latest.values()}
         removed = tuple((i, revision) for i, revision in known.items() if i not in latest)
         self.reconciler.synchronise(PlanUpdate(tuple(latest.values()), removed))
+        wait(self.reconciler)
         assert self.memory.should_hold(*latest.values())
 
     @invariant()

@@ -21,6 +21,11 @@ class RealisationTest(ApiTestCase):
         report = HostReport(self.id, revision, error, missing)
         realisation.confirm(self.context, host, [report])
 
+    def prepared(self, host: str, revision: int) -> set[str]:
+        """Report a host prepared; return the hosts that can switch."""
+        report = HostReport(self.id, revision, prepared=True)
+        return set(realisation.confirm(self.context, host, [report]))
+
     def status(self) -> tuple[str, str]:
         chain = self.show("port_chain", self.id)
         return chain["status"], chain["status_reason"]
@@ -42,6 +47,37 @@ class RealisationTest(ApiTestCase):
         assert self.status() == ("BUILD", "waiting for h1")
         self.confirm("h1", 2)
         assert self.status() == ("ACTIVE", "")
+
+    def test_hosts_switch_when_the_last_one_is_prepared(self) -> None:
+        self.begin(1, "h1", "h2", "h3")
+        self.confirm("h3", 1)
+        assert self.prepared("h1", 1) == set()
+        assert realisation.ready_on(self.context, "h1") == []
+        assert self.prepared("h2", 1) == {"h1", "h2"}
+        assert self.status() == ("BUILD", "waiting for h1, h2")
+        assert realisation.ready_on(self.context, "h1") == [(self.id, 1)]
+        assert realisation.ready_on(self.context, "h3") == []
+        assert self.prepared("h1", 1) == {"h1"}, "who says it again hears it again"
+        self.confirm("h1", 1)
+        self.confirm("h2", 1)
+        assert self.status() == ("ACTIVE", "")
+        assert realisation.ready_on(self.context, "h1") == []
+
+    def test_who_is_prepared_for_an_older_revision_has_to_be_again(self) -> None:
+        self.begin(1, "h1", "h2")
+        self.prepared("h1", 1)
+        self.begin(2, "h1", "h2")
+        assert self.prepared("h2", 1) == set()
+        assert self.prepared("h2", 2) == set()
+        assert self.prepared("h1", 2) == {"h1", "h2"}
+
+    def test_who_cannot_do_its_part_is_not_prepared(self) -> None:
+        self.begin(1, "h1", "h2")
+        self.prepared("h1", 1)
+        for trouble in ({"error": "no bridge"}, {"missing": "port p1"}):
+            report = HostReport(self.id, 1, prepared=True, **trouble)
+            assert realisation.confirm(self.context, "h2", [report]) == {}
+        assert realisation.ready_on(self.context, "h1") == []
 
     def test_old_news_is_ignored(self) -> None:
         assert self.begin(3, "h3")

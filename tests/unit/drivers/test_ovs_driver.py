@@ -4,11 +4,13 @@ from queue import Queue
 from typing import Any
 
 import oslo_messaging
+from neutron.tests.common import helpers
 from neutron_lib import rpc
 from neutron_lib.plugins import directory
 from oslo_config import cfg
 
 from portchain import conf
+from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan
 from portchain.db import realisation, repository
 from portchain.drivers.ovs.driver import OvsDriver
@@ -76,10 +78,11 @@ class OvsDriverTest(ApiTestCase):
         assert topic == contract.SERVER_TOPIC
         return endpoint
 
-    def confirm(self, chain: str, *hosts: str, error: str = "") -> None:
+    def confirm(self, chain: str, *hosts: str, error: str = "", prepared: bool = False) -> None:
         for host in hosts:
             revision = realisation.expected_on(self.context, host)[chain]
-            reports = contract.encode_reports([HostReport(chain, revision, error)])
+            report = HostReport(chain, revision, error, prepared=prepared)
+            reports = contract.encode_reports([report])
             self.endpoint().report(self.context, host=host, reports=reports)
 
     def test_created_chain_is_one_message_to_each_host_that_takes_part(self) -> None:
@@ -102,6 +105,39 @@ class OvsDriverTest(ApiTestCase):
         assert self.status(chain) == ("ERROR", f"{SECOND}: no bridge")
         self.confirm(chain, SECOND)
         assert self.status(chain) == ("ACTIVE", "")
+
+    def test_hosts_are_told_to_switch_when_all_are_prepared(self) -> None:
+        chain = self.make_chain()
+        for updates in self.sent().values():
+            assert [update.prepare for update in updates] == [frozenset({chain})]
+        self.confirm(chain, FIRST, prepared=True)
+        assert self.sent() == {}
+        answer = self.endpoint().sync(self.context, host=FIRST, known={chain: 1})
+        assert contract.decode_update(answer) == contract.PlanUpdate()
+        self.confirm(chain, SECOND)
+        assert self.sent() == {FIRST: [contract.PlanUpdate(switch=((chain, 1),))]}
+        answer = self.endpoint().sync(self.context, host=FIRST, known={chain: 1})
+        assert contract.decode_update(answer).switch == ((chain, 1),), "in case it was lost"
+        assert self.status(chain)[0] == "BUILD"
+        self.confirm(chain, FIRST)
+        assert self.status(chain) == ("ACTIVE", "")
+
+    def test_chain_on_one_host_is_one_step(self) -> None:
+        for side in ("ingress", "egress"):
+            self.bind(self.vm_pair[side], FIRST)
+        self.sent()
+        self.make_chain()
+        ((update,),) = self.sent().values()
+        assert update.prepare == frozenset()
+
+    def test_another_list_of_groups_is_another_generation(self) -> None:
+        chain = self.make_chain()
+        more = self.create("port_pair_group", port_pairs=[])["id"]
+        numbers = []
+        for groups in ([self.group_id, more], [self.group_id]):
+            self.update("port_chain", chain, port_pair_groups=groups)
+            numbers.append(self.sent()[FIRST][-1].chains[0].path_id)
+        assert numbers[0] == numbers[1] | ODD_GENERATION != numbers[1]
 
     def test_chain_whose_frames_do_not_fit_is_active_and_says_so(self) -> None:
         cfg.CONF.set_override("underlay_mtu", 0, conf.GROUP)
@@ -138,6 +174,18 @@ class OvsDriverTest(ApiTestCase):
         assert (chain, 2) in sent[FIRST][-1].removed
         assert sent[THIRD][-1].chains == sent[SECOND][-1].chains
         assert sent[THIRD][-1].chains[0].id == chain
+
+    def test_host_whose_tunnels_end_elsewhere(self) -> None:
+        chain = self.make_chain()
+        self.sent()
+        for address, expected in (("192.0.2.1", 0), ("192.0.2.77", 1), ("192.0.2.77", 0)):
+            helpers.register_ovs_agent(SECOND, tunneling_ip=address, tunnel_types=["vxlan"])
+            sent = self.sent()
+            assert [len(sent.get(host, ())) for host in (FIRST, SECOND)] == [expected] * 2
+            for updates in sent.values():
+                ((plan,),) = (update.chains for update in updates)
+                assert plan.id == chain
+                assert plan.paths[0].hops[0].targets[0].tunnel_ip == address
 
     def test_group_of_many_chains_is_one_message_to_each_host(self) -> None:
         chains = {self.make_chain(number) for number in (1, 2, 3)}

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Segment, Source, Target
 from portchain.model import HostReport
 from portchain.rpc import contract
@@ -72,13 +73,15 @@ paths_of_chains = st.builds(
 plans = st.builds(
     ChainPlan,
     uuids,
-    st.integers(1, 65535),
+    st.integers(1, 65535) | st.integers(1, 65535).map(lambda number: number | ODD_GENERATION),
     st.integers(0, 2**63),
     st.lists(paths_of_chains, max_size=2).map(tuple),
 )
 updates = st.builds(
     PlanUpdate,
     st.lists(plans, max_size=2).map(tuple),
+    st.lists(st.tuples(uuids, st.integers(0, 2**63)), max_size=2).map(tuple),
+    st.frozensets(uuids, max_size=2),
     st.lists(st.tuples(uuids, st.integers(0, 2**63)), max_size=2).map(tuple),
 )
 
@@ -92,13 +95,22 @@ def test_updates_arrive_as_they_were_sent(update):
     assert contract.decode_update(over_the_wire(contract.encode_update(update))) == update
 
 
-@given(st.lists(st.builds(HostReport, uuids, st.integers(0, 9), texts, texts)).map(tuple))
+@given(
+    st.lists(st.builds(HostReport, uuids, st.integers(0, 9), texts, texts, st.booleans())).map(
+        tuple
+    )
+)
 def test_reports_arrive_as_they_were_sent(reports):
     assert contract.decode_reports(over_the_wire(contract.encode_reports(reports))) == reports
 
 
 def message():
-    update = PlanUpdate((chain([target("a", "h1")]),), ((ident("pc2"), 3),))
+    update = PlanUpdate(
+        (chain([target("a", "h1")]),),
+        ((ident("pc2"), 3),),
+        frozenset({ident("pc1")}),
+        ((ident("pc3"), 4),),
+    )
     return over_the_wire(contract.encode_update(update))
 
 
@@ -130,6 +142,24 @@ def test_an_agent_that_knows_no_chain_headers_finds_nobody_to_send_to():
     aware, plain = sent["chains"][0]["paths"][0]["hops"]
     assert (aware["targets"], len(plain["targets"])) == ([], 1)
     assert contract.decode_update(sent).chains == (plan,)
+
+
+def test_what_a_server_or_an_agent_of_1_1_says_is_of_one_step():
+    older = message()
+    del older["prepare"], older["switch"]
+    update = contract.decode_update(older)
+    assert (update.prepare, update.switch) == (frozenset(), ())
+    (report,) = over_the_wire(contract.encode_reports([HostReport(ident("pc1"), 3)]))
+    del report["prepared"]
+    assert contract.decode_reports([report]) == (HostReport(ident("pc1"), 3),)
+
+
+def test_an_agent_of_1_1_refuses_a_plan_whose_label_it_would_not_make():
+    plan = replace(chain([target("a", "h1")]), path_id=7 | ODD_GENERATION)
+    (sent,) = over_the_wire(contract.encode_update(PlanUpdate((plan,))))["chains"]
+    assert sent["path_id"] > 65535, "the most that it takes"
+    for wrong in (0, ODD_GENERATION, 65536, ODD_GENERATION << 1 | 7):
+        assert contract.decode_update({"chains": [sent | {"path_id": wrong}]}).chains == ()
 
 
 def paths(value, path=()):

@@ -1,0 +1,125 @@
+"""A steady load of several flows, and where each of its datagrams was: what changes and failures are measured with."""
+
+import socket
+import struct
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import islice
+
+from portchain.lab import traffic
+from portchain.lab.capture import Seen
+from portchain.lab.waiting import wait_for
+from tests.lab.conftest import Captures
+from tests.lab.workflow import DEADLINE, Workflow
+
+Path = tuple[str, ...]
+Datagram = tuple[int, int]
+"""Destination port of the flow, and number in it."""
+FLOWS = 4
+
+_IP, _UDP = 14, 34  # where the headers begin in an untagged frame without IP options
+_PORTS, _NUMBER = struct.Struct("!HH"), struct.Struct("!Q")
+
+
+class Load:
+    """Numbered datagrams of several flows from ``src`` to ``dst``, followed through every port. Use it as a context manager.
+
+    :param port: the flows go to this port and those that follow it, ``FLOWS`` in all.
+    :param rate: datagrams per second, of all flows together.
+    """
+
+    def __init__(
+        self, workflow: Workflow, captures: Captures, port: int, *, rate: float = 600.0
+    ) -> None:
+        machines = workflow.machines
+        self._ports = range(port, port + FLOWS)
+        self._capture = captures(*machines.values())
+        self._streams = [
+            traffic.UdpStream(machines["src"], machines["dst"], each, rate=rate / FLOWS)
+            for each in self._ports
+        ]
+        self.paths: dict[Datagram, Path] = {}
+
+    def __enter__(self) -> "Load":
+        self._capture.start()
+        for stream in self._streams:
+            stream.start()
+        self.wait_for_more()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in self._streams:
+            stream.stop()
+        self.paths = paths(self._capture.stop(), self._ports)
+
+    def wait_for_more(self, count: int = 100) -> None:
+        """Wait until so many more datagrams of each flow have arrived."""
+        for stream in self._streams:
+            enough = len(stream.result.received) + count
+            wait_for(
+                lambda stream=stream, enough=enough: len(stream.result.received) >= enough,  # type: ignore[misc]
+                2 * DEADLINE,
+                f"{count} more datagrams of each flow",
+            )
+
+    # Afterwards.
+
+    @property
+    def sent(self) -> int:
+        return sum(stream.result.sent for stream in self._streams)
+
+    @property
+    def lost(self) -> int:
+        """Datagrams that did not arrive."""
+        return sum(len(stream.result.lost) for stream in self._streams)
+
+    @property
+    def gap(self) -> float:
+        """Longest time that a flow did not arrive, in seconds."""
+        return max(stream.result.longest_gap for stream in self._streams)
+
+    @property
+    def gaps(self) -> list[tuple[int, int, Path]]:
+        """Of what was lost: the flow, the number in it, and how far it came."""
+        lost = [
+            (port, number)
+            for port, stream in zip(self._ports, self._streams, strict=True)
+            for number in stream.result.lost
+        ]
+        return [(*datagram, self.paths.get(datagram, ())) for datagram in lost]
+
+    @property
+    def arrived(self) -> Counter[Path]:
+        """How many datagrams came to the destination on each path."""
+        return Counter(path for path in self.paths.values() if path[-1] == "dst")
+
+    def last(self, count: int = 50) -> set[Path]:
+        """The paths of the datagrams of each flow that arrived last."""
+        by_flow = defaultdict(list)
+        for (flow, number), path in self.paths.items():
+            if path[-1] == "dst":
+                by_flow[flow].append((number, path))
+        return {
+            path
+            for arrived in by_flow.values()
+            for _, path in islice(sorted(arrived, reverse=True), count)
+        }
+
+    def astray(self, allowed: Iterable[Path]) -> Counter[Path]:
+        """Datagrams that arrived on no path that is allowed, or arrived twice."""
+        return Counter({path: n for path, n in self.arrived.items() if path not in set(allowed)})
+
+
+def paths(seen: Iterable[Seen], udp_ports: range) -> dict[Datagram, Path]:
+    """Follow datagrams to UDP ports through the machines' ports that they were seen at."""
+    found: defaultdict[Datagram, list[str]] = defaultdict(list)
+    for one in seen:
+        frame = one.frame
+        if not (one.addressed or one.outgoing) or frame[12:14] != b"\x08\x00":
+            continue
+        if frame[_IP + 9] == socket.IPPROTO_UDP and len(frame) >= _UDP + 8 + _NUMBER.size:
+            _, destination = _PORTS.unpack_from(frame, _UDP)
+            if destination in udp_ports:
+                (number,) = _NUMBER.unpack_from(frame, _UDP + 8)
+                found[destination, number].append(one.port)
+    return {datagram: tuple(ports) for datagram, ports in found.items()}

@@ -1,0 +1,178 @@
+"""Chains change while they carry a steady load: nothing is lost, nothing goes around (docs/decisions/0018)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from portchain.lab import netns
+from portchain.lab.lab import Lab
+from tests.lab.conftest import Captures
+from tests.lab.load import FLOWS, Load, Path
+from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
+
+PORT, OTHER_PORT = 7000, 7100
+VIA_PP4 = ("p7", "p8")
+
+
+def through(*groups: Any) -> set[Path]:
+    """The paths through one of the pairs of each group."""
+    found: set[Path] = {("src",)}
+    for pairs in groups:
+        found = {(*path, *pair) for path in found for pair in pairs}
+    return {(*path, "dst") for path in found}
+
+
+PG1, PG2, PG3 = (VIA_PP1, VIA_PP2), (VIA_PP3,), (VIA_PP4,)
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab) -> Iterator[Workflow]:
+    """A chain over PG1 = {PP1, PP2} and PG2 = {PP3}, and a group PG3 = {PP4} that is in none."""
+    workflow = Workflow(lab, Captures())
+    workflow.boot()
+    workflow.make_ports("p7", "p8")
+    workflow.start("sf4", "h2", "p7", "p8", kind="l3")
+    lab.vms.wait_active(workflow.machines.values())
+    workflow.pairs_and_groups()
+    pair = {"ingress": workflow.ports["p7"].id, "egress": workflow.ports["p8"].id}
+    workflow.pairs["PP4"] = workflow.create("port_pair", name="PP4", **pair)
+    workflow.groups["PG3"] = workflow.create(
+        "port_pair_group", name="PG3", port_pairs=[workflow.pairs["PP4"]["id"]]
+    )
+    resolve_destination(workflow, "sf1", "sf2", "sf3", "sf4")
+    workflow.datagrams = udp(workflow, PORT)
+    workflow.pc1 = workflow.chain(workflow.datagrams)
+    workflow.wait_status(workflow.pc1)
+    yield workflow
+    workflow.clean_up()
+    workflow.wait_no_rules()
+
+
+def resolve_destination(workflow: Workflow, *functions: str) -> None:
+    """Have functions know the destination's MAC address: a first packet of theirs may wait a second for it, changes or not."""
+    for name in functions:
+        machine = workflow.machines[name]
+        argv = ("ping", "-q", "-i", "0.2", "-c", "1", "-w", "10", "-I", machine.nics[1].ip)
+        netns.run(machine.namespace, *argv, workflow.address("dst"))
+
+
+def udp(workflow: Workflow, port: int) -> Any:
+    return workflow.classifier(
+        f"udp {port}", protocol="udp", source_port_range_min=None, source_port_range_max=None,
+        destination_port_range_min=port, destination_port_range_max=port + FLOWS - 1,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def workflow(booted: Workflow, captures: Captures) -> Workflow:
+    booted.captures = captures
+    return booted
+
+
+def groups(*names: str) -> Callable[[Workflow], None]:
+    def change(workflow: Workflow) -> None:
+        ids = [workflow.groups[name]["id"] for name in names]
+        workflow.update("port_chain", workflow.pc1, port_pair_groups=ids)
+
+    return change
+
+
+def pairs(*names: str) -> Callable[[Workflow], None]:
+    def change(workflow: Workflow) -> None:
+        ids = [workflow.pairs[name]["id"] for name in names]
+        workflow.update("port_pair_group", workflow.groups["PG1"], port_pairs=ids)
+
+    return change
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is done to the chain, and the paths through it before and after.
+
+    :param interrupts: packets may be lost, for the time that ``drain_time`` says.
+    """
+
+    name: str
+    do: Callable[[Workflow], None]
+    before: set[Path]
+    after: set[Path]
+    interrupts: bool = field(default=False)
+
+
+THROUGH_ALL = through(PG1, PG2)
+CHANGES = (
+    Change("a pair is taken out", pairs("PP2"), THROUGH_ALL, through([VIA_PP2], PG2)),
+    Change("a pair is put in", pairs("PP1", "PP2"), through([VIA_PP2], PG2), THROUGH_ALL),
+    Change("a group is put in between", groups("PG1", "PG3", "PG2"), THROUGH_ALL, through(PG1, PG3, PG2)),
+    Change("the first group is taken out", groups("PG3", "PG2"), through(PG1, PG3, PG2), through(PG3, PG2)),
+    Change("a group is put in front", groups("PG1", "PG3", "PG2"), through(PG3, PG2), through(PG1, PG3, PG2)),
+    Change("the last group is taken out", groups("PG1", "PG3"), through(PG1, PG3, PG2), through(PG1, PG3)),
+    Change("a group is exchanged", groups("PG1", "PG2"), through(PG1, PG3), THROUGH_ALL),
+    Change("a group is put at the end", groups("PG1", "PG2", "PG3"), THROUGH_ALL, through(PG1, PG2, PG3)),
+    Change("the middle is taken out", groups("PG1", "PG3"), through(PG1, PG2, PG3), through(PG1, PG3)),
+    Change("the order is turned", groups("PG3", "PG1"), through(PG1, PG3), through(PG3, PG1), interrupts=True),
+    Change("all groups are exchanged", groups("PG2"), through(PG3, PG1), through(PG2)),
+    Change("all as it was", groups("PG1", "PG2"), through(PG2), THROUGH_ALL),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name.replace(" ", "-"))
+def test_a_change_loses_nothing_and_lets_nothing_around(workflow: Workflow, change: Change) -> None:
+    with Load(workflow, workflow.captures, PORT) as load:
+        change.do(workflow)
+        workflow.wait_status(workflow.pc1)
+        load.wait_for_more(200)
+    print(f"{change.name}: sent {load.sent}, lost {load.lost}, longest gap {load.gap:.3f} s")
+    assert not load.astray(change.before | change.after)
+    assert load.last() <= change.after
+    if not change.interrupts:
+        assert load.lost == 0
+
+
+def test_a_classifier_comes_and_goes(workflow: Workflow) -> None:
+    other = udp(workflow, OTHER_PORT)
+    both = [workflow.datagrams["id"], other["id"]]
+    with (
+        Load(workflow, workflow.captures, PORT, rate=300) as steady,
+        Load(workflow, workflow.captures, OTHER_PORT, rate=300) as load,
+    ):
+        for classifiers in (both, both[:1]):
+            workflow.update("port_chain", workflow.pc1, flow_classifiers=classifiers)
+            workflow.wait_status(workflow.pc1)
+            load.wait_for_more()
+    workflow.delete("flow_classifier", other)
+    assert not steady.astray(CHAINED)
+    assert not load.astray(CHAINED | DIRECT)
+    assert set(load.arrived) & CHAINED, "it was in the chain"
+    assert load.last() == DIRECT, "and is out of it"
+    assert (steady.lost, load.lost) == (0, 0)
+
+
+def test_a_chain_comes_and_goes(workflow: Workflow) -> None:
+    other = udp(workflow, OTHER_PORT)
+    with Load(workflow, workflow.captures, OTHER_PORT) as load:
+        chain = workflow.chain(other, name="PC2")
+        workflow.wait_status(chain)
+        load.wait_for_more()
+        workflow.delete("port_chain", chain)
+        load.wait_for_more(200)
+    workflow.delete("flow_classifier", other)
+    assert not load.astray(CHAINED | DIRECT)
+    assert set(load.arrived) & CHAINED
+    assert load.last() == DIRECT
+    assert load.lost == 0
+
+
+def test_a_function_moves_to_another_host(workflow: Workflow) -> None:
+    """What it had to do meanwhile is lost if the other pair of its group did not get it; nothing goes around."""
+    lab, machine = workflow.lab, workflow.machines["sf2"]
+    with Load(workflow, workflow.captures, PORT) as load:
+        workflow.machines["sf2"] = lab.vms.move(machine, "h1")
+        workflow.wait_status(workflow.pc1)
+        load.wait_for_more(200)
+    print(f"sf2 moved: sent {load.sent}, lost {load.lost}, longest gap {load.gap:.3f} s")
+    workflow.machines["sf2"] = lab.vms.move(workflow.machines["sf2"], "h2")
+    workflow.wait_status(workflow.pc1)
+    assert not load.astray(CHAINED)

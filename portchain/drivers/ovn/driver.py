@@ -84,7 +84,9 @@ class OvnDriver(PortChainDriver):
         for snapshot in snapshots:
             compiled = compile_chain(northbound.as_seen(self._northbound, snapshot))
             chain, obstacle = snapshot.chain, compiled.obstacle
-            hosts = {port.host for port in snapshot.ports.values() if port.host}
+            # Only where it is classified and where its functions are: a destination may be on another driver's host.
+            concerned = {*compiled.rows.sources, *(port.name for port in compiled.rows.moved)}
+            hosts = {snapshot.ports[name].host for name in concerned} - {""}
             if realisation.begin(context, chain.id, chain.revision, hosts, down_reason=obstacle):
                 self._northbound.run(SyncChain(self._northbound, compiled.rows))
 

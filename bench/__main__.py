@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import report, results
+from bench import dataplane, report, results
 from bench.environments import IMPLEMENTATIONS, REPOSITORY, Implementation
 from bench.errors import BenchError
-from bench.points import Measured
+from bench.points import PORTCHAIN, Measured
 from bench.results import Result
 from bench.run import Plan, run
 from portchain.lab import layout
@@ -41,6 +41,13 @@ def parser() -> argparse.ArgumentParser:
     """The command line, described."""
     made = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     names = [implementation.name for implementation in IMPLEMENTATIONS]
+    made.add_argument(
+        "what",
+        nargs="?",
+        choices=("api", "dataplane"),
+        default="api",
+        help="requests and their effects, or packets through chains (default: api)",
+    )
     made.add_argument(
         "--chains",
         type=chain_counts,
@@ -103,12 +110,42 @@ def keep(result: Result, directory: Path) -> None:
     console.print(f"written: {written} and {picture.name}")
 
 
+def measure_packets(arguments: argparse.Namespace) -> int:
+    """``python -m bench dataplane``.
+
+    :returns: 0, or 1 after an error that is printed.
+    """
+    out = Console(highlight=False, width=max(console.width, WIDTH))
+    if arguments.show:
+        out.print(dataplane.table(dataplane.read(arguments.show), arguments.markdown))
+        return 0
+    ours = next(one for one in IMPLEMENTATIONS if one.name == PORTCHAIN)
+    plan = dataplane.Plan(1, 1.0, 10) if arguments.quick else dataplane.Plan()
+    about = {
+        "machine": results.machine(),
+        "versions": {ours.name: ours.version},
+        "plan": asdict(plan),
+    }
+    began = results.now()
+    try:
+        rows = dataplane.measure(ours, plan, console)
+    except (BenchError, LabError) as error:
+        console.print(f"[red]{error}[/]", soft_wrap=True)
+        return 1
+    out.print(dataplane.table(rows, arguments.markdown))
+    written = dataplane.write(rows, about, began, arguments.output)
+    console.print(f"written: {written} and {written.with_suffix('.png').name}")
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point.
 
     :returns: 0, or 1 after an error that is printed; what was measured is kept in any case.
     """
     arguments = parser().parse_args(argv)
+    if arguments.what == "dataplane":
+        return measure_packets(arguments)
     if arguments.show:
         show(Result.read(arguments.show), arguments.markdown)
         return 0

@@ -1,5 +1,6 @@
 """The picture: latency and memory over the number of chains."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,22 @@ def draw(measured: Measured, path: Path) -> None:
     _panel(right, measured, "memory", tuple(measured.subjects("memory")))
     right.set(title="Resident memory", ylabel="MiB")
     right.set_ylim(bottom=0)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def draw_parts(parts: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
+    """Write a PNG of what is left through chains.
+
+    :param parts: what -> numbers of functions, with the part of what is had without a chain.
+    """
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for what, line in parts.items():
+        axes.plot(*zip(*line, strict=True), marker="o", label=what)
+    axes.set(xlabel="functions", ylabel="part of what is had without a chain")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 

@@ -97,13 +97,18 @@ class Scene:
 
     # What measurements create, with all attributes they need.
 
-    def classifier(self, port: int) -> Shown:
-        """Create a classifier of UDP datagrams from the source to a port of the destination."""
+    @property
+    def groups(self) -> list[str]:
+        """The groups of the functions, of one pair each."""
+        return list(self._groups)
+
+    def classifier(self, port: int, protocol: str = "udp") -> Shown:
+        """Create a classifier of packets from the source to a port of the destination."""
         return self.api.create(
             "flow_classifier",
             name=self.name("fc"),
             ethertype="IPv4",
-            protocol="udp",
+            protocol=protocol,
             source_ip_prefix=f"{self.source.ip}/32",
             destination_ip_prefix=f"{self.destination.ip}/32",
             destination_port_range_min=port,

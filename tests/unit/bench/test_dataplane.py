@@ -1,0 +1,33 @@
+"""Tables of the data plane, and the file."""
+
+import io
+
+from rich.console import Console
+
+from bench import dataplane
+from bench.dataplane import Row
+
+ROWS = [
+    Row(0, "throughput", (400.0, 500.0, 450.0)),
+    Row(8, "throughput", (90.0,)),
+    Row(0, "upcalls", (2.5,)),
+    Row(8, "upcalls", (10.0,)),
+]
+
+
+def test_the_table_has_parts_of_what_is_had_without_a_chain():
+    out = Console(file=io.StringIO(), width=200)
+    out.print(dataplane.table(ROWS, markdown=True))
+    lines = out.file.getvalue().splitlines()
+    throughput = next(line for line in lines if "Mbit/s" in line)
+    assert "450 (1.00)" in throughput
+    assert "90 (0.20)" in throughput
+    upcalls = next(line for line in lines if "cache" in line)
+    assert [cell.strip() for cell in upcalls.split("|")[2:4]] == ["2.5", "10"]
+
+
+def test_what_was_written_is_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataplane, "draw", lambda rows, path: None)
+    path = dataplane.write(ROWS, {"machine": {}}, "2026-01-02T03:04", tmp_path)
+    assert path.name == "2026-01-02T0304-dataplane.json"
+    assert dataplane.read(path) == ROWS

@@ -1,9 +1,12 @@
 """What happens inside a virtual machine: addresses, and routing for service functions."""
 
 import ipaddress
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from scapy.layers.l2 import ARP, Ether
 
 from portchain.lab import function, netns, tagger
 from portchain.lab.vif import Nic
@@ -46,6 +49,20 @@ def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
         )
     netns.ip("rule flush", "-6 rule flush", *_KERNEL_RULES, namespace=namespace, force=True)
     netns.ip(*default_route(nics), *routing(nics, kind), namespace=namespace)
+
+
+def announce(namespace: str, nics: Sequence[Nic]) -> None:
+    """Let every switch know where the interfaces are now, as a hypervisor does for a machine that has moved: by an ARP
+    announcement (RFC 5227, 2.3) each.
+    """
+    for nic in nics:
+        own = ipaddress.ip_interface(next(a for a in nic.addresses if ":" not in a)).ip
+        frame = Ether(src=nic.mac_address, dst="ff:ff:ff:ff:ff:ff") / ARP(
+            op="who-has", hwsrc=nic.mac_address, psrc=str(own), pdst=str(own)
+        )
+        with netns.make_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            sock.bind((nic.device, 0))
+            sock.send(bytes(frame))
 
 
 def programs(nics: Sequence[Nic], kind: str) -> dict[str, tuple[str, ...]]:

@@ -168,7 +168,14 @@ class Machines:
         self._save(moved)
         if wait:
             self.wait_active([moved])
+            self.announce(moved)
         return moved
+
+    @staticmethod
+    def announce(machine: Machine) -> None:
+        """Let switches know where a machine is that has moved; ``move`` does it if it waits."""
+        if machine.kind != guest.L2:
+            guest.announce(machine.namespace, machine.nics)
 
     def delete(self, machine: Machine) -> None:
         """End a machine; its ports stay, unbound."""

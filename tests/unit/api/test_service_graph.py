@@ -6,7 +6,6 @@ from oslo_config import cfg
 from oslo_utils import uuidutils
 
 from portchain.db import repository
-from portchain.drivers.noop import NoopDriver
 from tests.unit.api.base import OTHER_PROJECT
 from tests.unit.api.test_drivers import DriverTestCase, Fragile, Poor
 
@@ -15,7 +14,7 @@ class ServiceGraphTest(DriverTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.driver = Fragile()
-        self.use(NoopDriver(), self.driver)
+        self.use(self.driver)
         cfg.CONF.set_override("quota_port_pair_group", -1, "QUOTAS")
         self.client = self.port(self.net, "client")
 
@@ -237,7 +236,7 @@ class ServiceGraphTest(DriverTestCase):
 
     def test_drivers_that_know_no_graphs(self) -> None:
         one, two = self.chains(1, 2)
-        self.use(NoopDriver(), Poor())
+        self.use(Poor())
         self.refused("port_chains", "poor", port_chains={one: [two]})
 
     def test_over_quota(self) -> None:

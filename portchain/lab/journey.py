@@ -14,7 +14,7 @@ from itertools import zip_longest
 from scapy.contrib import mpls, nsh  # noqa: F401
 from scapy.data import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet6 import ICMPv6ND_Redirect, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
@@ -127,7 +127,8 @@ def foreign(seen: Iterable[Seen]) -> list[Seen]:
 def _sighting(seen: Seen) -> Sighting | None:
     packet = Ether(seen.frame)
     network = packet.getlayer(IP) or packet.getlayer(IPv6)
-    if network is None:
+    # A redirect is about the link and has the packet that it is about inside.
+    if network is None or ICMPv6ND_Redirect in network:
         return None
     flow = _flow(network)
     opens = TCP in network and network[TCP].flags & (TCP_SYN | TCP_ACK) == TCP_SYN

@@ -173,9 +173,8 @@ class Machines:
 
     @staticmethod
     def announce(machine: Machine) -> None:
-        """Let switches know where a machine is that has moved; ``move`` does it if it waits."""
-        if machine.kind != guest.L2:
-            guest.announce(machine.namespace, machine.nics)
+        """Let switches know where a machine is that was elsewhere before; ``move`` does it if it waits."""
+        guest.announce(machine.namespace, machine.nics)
 
     def delete(self, machine: Machine) -> None:
         """End a machine; its ports stay, unbound."""

@@ -82,7 +82,6 @@ class Site:
         if flow.machines["dst"].host != home:
             flow.machines["dst"] = flow.lab.vms.move(flow.machines["dst"], home, wait=False)
         flow.start_functions()
-        flow.lab.vms.announce(flow.machines["dst"])
         return flow
 
     def _begin(self, transport: str, firewall: str) -> None:

@@ -87,6 +87,9 @@ class Workflow:
             host, ports = FUNCTIONS[name][0], dict.fromkeys(self.way(name))
             self.start(name, host, *ports, kind=self.kinds.get(name, "l3"))
         self.lab.vms.wait_active(self.machines.values())
+        # Their ports may have been on other hosts: the switch between the hosts goes by what it has heard.
+        for machine in self.machines.values():
+            self.lab.vms.announce(machine)
 
     def make_network(self) -> Any:
         if self.lab.layout.network != "flat":

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from stevedore.extension import ExtensionManager
 
 from portchain.db import realisation
 from portchain.drivers import manager
@@ -28,8 +29,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     argv = [sys.executable, "-c", "import setuptools; setuptools.setup()", "--quiet", "egg_info"]
     subprocess.run(argv, check=True, cwd=target)
     sys.path.insert(0, str(target))
+    # What a process has looked up once it does not look up again.
+    ExtensionManager.ENTRY_POINT_CACHE.clear()
     yield target
     sys.path.remove(str(target))
+    ExtensionManager.ENTRY_POINT_CACHE.clear()
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from tests.lab.conftest import Captures
 from tests.lab.load import FLOWS, Load, Path
 from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
 
+pytestmark = pytest.mark.alone
+
 PORT, OTHER_PORT = 7000, 7100
 VIA_PP4 = ("p7", "p8")
 

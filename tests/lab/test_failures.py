@@ -14,6 +14,8 @@ from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
 from tests.lab.workflow import CHAINED, DEADLINE, Workflow
 
+pytestmark = pytest.mark.alone
+
 PORT = 7000
 AGENTS = ["agent@h1", "agent@h2", "agent@h3"]
 SWITCHES = ["ovs-vswitchd@h1", "ovs-vswitchd@h2", "ovs-vswitchd@h3"]

@@ -16,16 +16,13 @@ from portchain.model import FunctionKind
 AttributeMap = dict[str, dict[str, Any]]
 
 API_PREFIX: str = sfc.API_PREFIX
-_STANDARD_DESCRIPTION = "standard-attr-description"
 LB_FIELDS = r"^(eth|ip|tcp|udp)_(src|dst)$"
 
 
 def _copy(module: ModuleType, resources: dict[str, AttributeMap]) -> SimpleNamespace:
     """Return an API definition like ``module`` with other attribute maps."""
     public = {name: getattr(module, name) for name in dir(module) if name.isupper()}
-    # Neutron's description of standard attributes would take the place of ours if it came later.
-    after = {"OPTIONAL_EXTENSIONS": [*module.OPTIONAL_EXTENSIONS, _STANDARD_DESCRIPTION]}
-    return SimpleNamespace(**public | after | {"RESOURCE_ATTRIBUTE_MAP": resources})
+    return SimpleNamespace(**public | {"RESOURCE_ATTRIBUTE_MAP": resources})
 
 
 def _fill_partial_dict(attributes: AttributeMap, name: str) -> None:

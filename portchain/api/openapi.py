@@ -112,6 +112,8 @@ def _resources() -> dict[str, dict[str, Any]]:
             found.setdefault(name, {}).update(attributes)
     for attributes in found.values():
         attributes.pop("tenant_id")
+        # Neutron adds it to the maps when it loads them.
+        attributes.pop("project_id", None)
     return found
 
 

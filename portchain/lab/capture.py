@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -46,12 +46,14 @@ class Seen:
 
     :param time_ns: the kernel's time stamp, nanoseconds since the epoch; one clock for all
         interfaces.
+    :param machine: its name.
     :param port: label of the Neutron port.
     :param outgoing: true if the machine sent it, false if the machine got it.
     :param addressed: false for what only passed by: unicast to another MAC address.
     """
 
     time_ns: int
+    machine: str
     port: str
     outgoing: bool
     addressed: bool
@@ -77,9 +79,8 @@ class Capture:
     def start(self) -> Self:
         """Begin; what happens after this returns is recorded."""
         for machine in self._machines:
-            labels = {nic.device: nic.label for nic in machine.nics}
             sock = _listen(machine.namespace)
-            self._selector.register(sock, selectors.EVENT_READ, labels)
+            self._selector.register(sock, selectors.EVENT_READ, machine)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._thread.start()
         return self
@@ -131,16 +132,17 @@ class Capture:
                     self._drain(key.fileobj, key.data)  # type: ignore[arg-type]  # registered above
             if any(key.data is None for key, _ in ready):
                 # Frames may have come in between: take what the kernel holds, from everywhere.
-                for sock, labels in self._sockets():
-                    self._drain(sock, labels)
+                for sock, machine in self._sockets():
+                    self._drain(sock, machine)
                 return
 
-    def _sockets(self) -> Iterator[tuple[socket.socket, dict[str, str]]]:
+    def _sockets(self) -> Iterator[tuple[socket.socket, Machine]]:
         for key in list(self._selector.get_map().values()):
             if key.data is not None:
                 yield key.fileobj, key.data  # type: ignore[misc]  # registered in start()
 
-    def _drain(self, sock: socket.socket, labels: Mapping[str, str]) -> None:
+    def _drain(self, sock: socket.socket, machine: Machine) -> None:
+        labels = {nic.device: nic.label for nic in machine.nics}
         while True:
             try:
                 frame, ancillary, _, address = sock.recvmsg(_SNAPLEN, 256)
@@ -152,6 +154,7 @@ class Capture:
             self._seen.append(
                 replace(
                     _interpret(frame, ancillary),
+                    machine=machine.name,
                     port=labels[device],
                     outgoing=kind == socket.PACKET_OUTGOING,
                     addressed=kind != socket.PACKET_OTHERHOST,
@@ -159,8 +162,8 @@ class Capture:
             )
 
     def _close(self) -> None:
-        lost = [(labels, _dropped(sock)) for sock, labels in self._sockets()]
-        dropped = {", ".join(labels.values()): count for labels, count in lost if count}
+        lost = [(machine.name, _dropped(sock)) for sock, machine in self._sockets()]
+        dropped = {name: count for name, count in lost if count}
         for sock, _ in list(self._sockets()):
             sock.close()
         self._selector.close()
@@ -200,7 +203,7 @@ def _interpret(frame: bytes, ancillary: list[tuple[int, int, bytes]]) -> Seen:
                 known = status & TP_STATUS_VLAN_TPID_VALID
                 header = struct.pack("!HH", protocol if known else ETH_P_8021Q, tag)
                 frame = frame[:12] + header + frame[12:]
-    return Seen(time_ns, "", False, True, frame)
+    return Seen(time_ns, "", "", False, True, frame)
 
 
 def write_pcap(seen: Iterable[Seen], directory: Path) -> list[Path]:

@@ -25,13 +25,18 @@ def _write(values: dict[str, str]) -> None:
         (_SYSCTL / name).write_text(value)
 
 
+def is_bump(kind: str) -> bool:
+    """Whether a machine hands on everything from one interface to the next, also what it would say itself."""
+    return kind == L2 or (kind in function.KINDS and function.KINDS[kind].bump)
+
+
 def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
     """Configure all interfaces of a machine; may be repeated, after one came or went.
 
     :param kind: ``plain`` is an ordinary end point; ``l3`` routes from each NIC to the next one; ``l2`` bridges all NICs
         and has no addresses. For those of ``function`` it is an end point, too, or has no addresses: ``programs`` do the rest.
     """
-    if kind == L2 or (kind in function.KINDS and function.KINDS[kind].bump):
+    if is_bump(kind):
         _silence(namespace, nics)
         if kind == L2:
             _bridge(namespace, nics)

@@ -58,12 +58,14 @@ class Flow:
 class Sighting:
     """A packet at a port.
 
+    :param machine: that the port is of.
     :param identity: what forwarding does not change: the same for one packet at every port.
     :param opens: whether the packet opens a TCP connection.
     :param hops_left: TTL or hop limit: one less behind each function that routes.
     """
 
     time_ns: int
+    machine: str
     port: str
     outgoing: bool
     flow: Flow
@@ -134,7 +136,8 @@ def _sighting(seen: Seen) -> Sighting | None:
     opens = TCP in network and network[TCP].flags & (TCP_SYN | TCP_ACK) == TCP_SYN
     hops_left = network.ttl if IP in network else network.hlim
     return Sighting(
-        *(seen.time_ns, seen.port, seen.outgoing, flow, _identity(network), bool(opens)),
+        *(seen.time_ns, seen.machine, seen.port, seen.outgoing, flow, _identity(network)),
+        opens=bool(opens),
         hops_left=hops_left,
     )
 
@@ -173,14 +176,36 @@ def walks(found: Sequence[Sighting]) -> list[Walk]:
 def _in_order(steps: Sequence[Sighting]) -> list[Sighting]:
     """Put a packet's sightings, which are in the order of time, into the order in which they happened.
 
-    It is sent, got, sent, got, and so on, with ever fewer hops left. A clock that is set back by some microseconds lets a
-    packet seem to be somewhere before it was sent there. Only copies are got more often than sent.
+    Where it only was sent it began, where it only was got it ended, and at each machine in between it was got before it was
+    sent on, with ever fewer hops left. Time decides only what this leaves open: the clock may be set back between two
+    sightings. Of a packet that was copied nothing but the times is known.
     """
-    far = sorted(steps, key=lambda step: -step.hops_left)
-    sent, got = ([step for step in far if step.outgoing is outgoing] for outgoing in (True, False))
-    if len(sent) - len(got) not in (0, 1):
+    stops = _stops(steps)
+    if any(sum(one[end] is None for one in stops) > 1 for end in (0, 1)):
         return list(steps)
-    return [step for pair in zip_longest(sent, got) for step in pair if step is not None]
+
+    def place(stop: tuple[Sighting | None, ...]) -> tuple[int, int, int]:
+        got, sent = stop
+        step = got or sent
+        assert step is not None
+        part = 0 if got is None else 2 if sent is None else 1
+        return part, -step.hops_left, step.time_ns
+
+    return [step for stop in sorted(stops, key=place) for step in stop if step is not None]
+
+
+def _stops(steps: Sequence[Sighting]) -> list[tuple[Sighting | None, ...]]:
+    """Where a packet was got and from where it was sent on, for each time that it was at a machine."""
+    stops: list[tuple[Sighting | None, ...]] = []
+    for machine in dict.fromkeys(step.machine for step in steps):
+        here = sorted(
+            (step for step in steps if step.machine == machine), key=lambda step: -step.hops_left
+        )
+        sent = [step for step in here if step.outgoing]
+        got: list[Sighting | None] = [step for step in here if not step.outgoing]
+        begun = [None] * (len(sent) - len(got))
+        stops += zip_longest(begun + got, sent)
+    return stops
 
 
 def connections(found: Sequence[Sighting]) -> list[Connection]:

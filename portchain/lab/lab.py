@@ -364,6 +364,12 @@ class Lab:
         target = f"unix:{self.layout.host_directory(host)}/{bridge}.mgmt"
         return _output(["ovs-ofctl", "-O", version, command, target, *arguments])
 
+    def forget_places(self) -> None:
+        """Have every switch forget at which port a machine was, as it does by itself after some minutes of silence."""
+        for host in self.hosts:
+            self.appctl(host, "fdb/flush")
+        network.forget_places(self.layout)
+
     def appctl(self, host: str, *arguments: str) -> str:
         """Run ovs-appctl on a host's switch."""
         target = f"{self.layout.host_directory(host)}/vswitchd.ctl"

@@ -173,8 +173,12 @@ class Machines:
 
     @staticmethod
     def announce(machine: Machine) -> None:
-        """Let switches know where a machine is that was elsewhere before; ``move`` does it if it waits."""
-        guest.announce(machine.namespace, machine.nics)
+        """Let switches know where a machine is that was elsewhere before; ``move`` does it if it waits.
+
+        A bump in the wire says nothing: its broadcast would go round between its two ports without end.
+        """
+        if not guest.is_bump(machine.kind):
+            guest.announce(machine.namespace, machine.nics)
 
     def delete(self, machine: Machine) -> None:
         """End a machine; its ports stay, unbound."""

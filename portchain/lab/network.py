@@ -88,6 +88,11 @@ def configure_tunnel_end(lab: layout.Layout, host: str) -> None:
     )
 
 
+def forget_places(lab: layout.Layout) -> None:
+    """Empty the MAC table of the switch between the hosts."""
+    netns.ip("link set underlay type bridge fdb_flush", namespace=lab.fabric)
+
+
 def destroy(lab: layout.Layout) -> None:
     """Remove the lab's namespaces with all that is in them."""
     netns.delete(netns.with_prefix(lab.prefix))

@@ -62,18 +62,23 @@ class Nic:
 
 def _plugin(lab: layout.Layout, host: str) -> Any:
     """os-vif's Open vSwitch plug-in, connected to one host's database."""
-    return _connected(f"unix:{lab.host_directory(host)}/db.sock", lab.directory.stat().st_ino)
+    connection = f"unix:{lab.host_directory(host)}/db.sock"
+    return _connected(connection, lab.directory.stat().st_ino, lab.driver_of(host) == "ovs")
 
 
 @cache
-def _connected(connection: str, lab_inode: int) -> Any:
-    """One plug-in per database; a lab that is brought up anew, in another directory, gets its own."""
+def _connected(connection: str, lab_inode: int, isolate: bool) -> Any:
+    """One plug-in per database; a lab that is brought up anew, in another directory, gets its own.
+
+    :param isolate: keep an interface apart until Neutron's agent has wired it: till then it would be a trunk of all VLANs.
+    """
     objects.register_all()
     # This process is privileged already: no helper in between.
     privsep.vif_plug.set_client_mode(False)
     conf = cfg.ConfigOpts()
     conf.register_opts(vif_plug_ovs.ovs.OvsPlugin.CONFIG_OPTS, group="vif_plug_ovs")
     conf.set_override("ovsdb_connection", connection, group="vif_plug_ovs")
+    conf.set_override("isolate_vif", isolate, group="vif_plug_ovs")
     plugin = vif_plug_ovs.ovs.OvsPlugin(conf.vif_plug_ovs)
     # ovsdbapp keeps one connection per class: a class of its own for each host. Made here, its
     # thread stays in this process's own namespace.

@@ -80,7 +80,6 @@ def tunnel_to(workflow: Workflow, host: str, home: str) -> set[str]:
     return {name, vsctl(host, "get", "interface", name, "ofport").strip()}
 
 
-@pytest.mark.xfail(reason="seen once: br-tun had learned a source elsewhere", strict=False)
 def test_direct_traffic_is_lossless_and_no_table_learns_a_functions_place(
     workflow: Workflow,
 ) -> None:

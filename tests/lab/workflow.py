@@ -87,7 +87,8 @@ class Workflow:
             host, ports = FUNCTIONS[name][0], dict.fromkeys(self.way(name))
             self.start(name, host, *ports, kind=self.kinds.get(name, "l3"))
         self.lab.vms.wait_active(self.machines.values())
-        # Their ports may have been on other hosts: the switch between the hosts goes by what it has heard.
+        # Their ports may have been on other hosts. Those that bridge cannot say so, and Neutron's switches learn in rules.
+        self.lab.forget_places()
         for machine in self.machines.values():
             self.lab.vms.announce(machine)
 

@@ -44,7 +44,7 @@ def test_one_index_further_and_back_to_the_sender(kind: str) -> None:
 def test_a_packet_is_followed_behind_its_chain_header(kind: str) -> None:
     plain = bytes(Ether(src=OWN, dst=HERE) / PACKET)
     frames = (plain, bytes(FRAMES[kind]), bytes(answer(kind)))
-    seen = [Seen(n, port, False, True, f) for n, (port, f) in enumerate(zip("abc", frames, strict=True))]  # fmt: skip
+    seen = [Seen(n, port, port, False, True, f) for n, (port, f) in enumerate(zip("abc", frames, strict=True))]  # fmt: skip
     (walk,) = journey.walks(journey.sightings(seen))
     assert walk.ports == ("a", "b", "c")
 

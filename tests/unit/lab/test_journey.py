@@ -23,10 +23,16 @@ def frame(inner: Packet, hop: int) -> bytes:
     return bytes(Ether(src=f"02:00:00:00:00:{hop:02x}", dst=f"02:00:00:00:01:{hop:02x}") / copy)
 
 
-def along(inner: Packet, path: tuple[str, ...], start: int) -> list[Seen]:
-    """What captures see of a packet that passes these ports, one microsecond apart."""
+def along(inner: Packet, path: tuple[str, ...], start: int, hops: bool = True) -> list[Seen]:
+    """What captures see of a packet that passes these ports, one microsecond apart.
+
+    :param hops: whether what it passes are routers.
+    """
     return [
-        Seen(start + 1000 * step, port, step % 2 == 0, True, frame(inner, step))
+        Seen(
+            *(start + 1000 * step, f"machine {(step + 1) // 2}", port, step % 2 == 0, True),
+            frame=frame(inner, step if hops else 0),
+        )
         for step, port in enumerate(path)
     ]
 
@@ -73,6 +79,15 @@ def test_a_clock_that_is_set_back_does_not_turn_a_path_round() -> None:
     assert connection.path == ("src", "p1", "p1", "dst")
 
 
+def test_a_clock_that_is_set_back_does_not_put_the_end_before_a_bump_in_the_wire() -> None:
+    seen = along(tcp("S", 1, 1), CHAIN, 1_000_000, hops=False)
+    seen[-1] = replace(seen[-1], time_ns=1_001_500)
+
+    (connection,) = journey.connections(journey.sightings(seen))
+
+    assert connection.path == CHAIN
+
+
 def test_a_packet_that_arrives_twice_shows() -> None:
     once = tcp("S", 1, 1)
     seen = along(once, CHAIN, 0)
@@ -92,7 +107,7 @@ def test_a_repeated_syn_opens_no_second_connection() -> None:
 
 
 def test_what_only_passes_by_is_left_out_unless_asked_for() -> None:
-    flooded = [Seen(0, "p9", False, False, frame(tcp("S", 1, 1), 0))]
+    flooded = [Seen(0, "sf9", "p9", False, False, frame(tcp("S", 1, 1), 0))]
 
     assert journey.sightings(flooded) == []
     assert [one.port for one in journey.sightings(flooded, overheard=True)] == ["p9"]
@@ -100,11 +115,11 @@ def test_what_only_passes_by_is_left_out_unless_asked_for() -> None:
 
 def test_a_leaked_chain_header_is_foreign() -> None:
     inside = bytes(tcp("S", 1, 1))
-    leaked = Seen(0, "p1", False, True, bytes(Ether(type=0x8847) / Raw(bytes(4) + inside)))
+    leaked = Seen(0, "sf1", "p1", False, True, bytes(Ether(type=0x8847) / Raw(bytes(4) + inside)))
     seen = [
         leaked,
         *along(tcp("S", 1, 1), CHAIN, 0),
-        Seen(0, "p1", True, True, bytes(Ether() / ARP())),
+        Seen(0, "sf1", "p1", True, True, bytes(Ether() / ARP())),
     ]
 
     assert journey.foreign(seen) == [leaked]
@@ -116,7 +131,7 @@ def test_other_protocols_have_flows_too() -> None:
         "icmp": IP(src=CLIENT, dst=SERVER) / ICMP(id=7),
         "ip-47": IP(src=CLIENT, dst=SERVER, proto=47) / Raw(b"x"),
     }
-    arp = Seen(0, "src", True, True, bytes(Ether() / ARP()))
+    arp = Seen(0, "src", "src", True, True, bytes(Ether() / ARP()))
     for protocol, packet in packets.items():
         (sighting,) = journey.sightings([arp, *along(packet, ("src",), 0)])
         assert sighting.flow.protocol == protocol

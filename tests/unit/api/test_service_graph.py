@@ -57,7 +57,9 @@ class ServiceGraphTest(DriverTestCase):
         graph = self.graph({one: [two]})
         self.driver.told.clear()
         changed = self.update("service_graph", graph["id"], name="new", description="text")
-        assert changed == graph | {"name": "new", "description": "text"}
+        expected = graph | {"name": "new", "description": "text"}
+        # Where another test has loaded Neutron's time stamps, the time is shown as well.
+        assert changed == expected | {key: changed[key] for key in ("updated_at",) if key in graph}
         assert "port_chains" in str(
             self.update("service_graph", graph["id"], expect=400, port_chains={two: [one]})
         )

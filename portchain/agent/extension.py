@@ -26,6 +26,8 @@ LOG = log.getLogger(__name__)
 
 _OVS_FIREWALLS = ("openvswitch", "neutron.agent.linux.openvswitch_firewall.OVSFirewallDriver")
 _RETRY_SECONDS = 2
+_FIRST_ANSWER_SECONDS = 10.0
+"""How long the first ports of an agent that has started wait for the server to say which chains they are in."""
 
 
 class PortChainAgentExtension(l2_extension.L2AgentExtension):
@@ -52,14 +54,16 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         self._host = cfg.CONF.host
         options = cfg.CONF[conf.GROUP]
         patience = Patience(options.switch_timeout, options.drain_time)
-        self._reconciler = Reconciler(
-            self._open_switch(), self._host, self._queue_reports, patience
-        )
+        self._physical: dict[str, Any] = {}
+        self._switch = self._open_switch()
+        self._reconciler = Reconciler(self._switch, self._host, self._queue_reports, patience)
         self._server = ServerClient()
         self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._reports: dict[str, HostReport] = {}
         self._reports_lock = threading.Lock()
         self._talk = threading.Event()
+        self._informed = threading.Event()
+        self._wait_seconds = _FIRST_ANSWER_SECONDS
         connection.create_consumer(
             contract.AGENT_TOPIC, [AgentEndpoint(self._host, self._receive)], fanout=False
         )
@@ -70,16 +74,30 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
 
     def _open_switch(self) -> OpenVSwitch:
         ovs, api = cfg.CONF.OVS, self._agent_api
-        bridges = {name: api.request_physical_br(name) for name in api.bridge_mappings}
         return OpenVSwitch(
             host=self._host,
             firewall=_firewall(),
             int_br=api.request_int_br(),
             tun_br=api.request_tun_br(),
-            physical_brs={name: bridge for name, bridge in bridges.items() if bridge is not None},
+            physical_brs=self._new_physical_bridges(),
             patch_to_tun=ovs.int_peer_patch_port,
             patch_to_int=ovs.tun_peer_patch_port,
         )
+
+    def _new_physical_bridges(self) -> dict[str, Any]:
+        """The bridges to physical networks, by those, that Neutron's agent has made since this was asked last.
+
+        Where the bridge was made anew, so is the agent's object for it; and soon after that it deletes the rules with a cookie
+        that is not reserved there. In between it handles all ports.
+        """
+        api = self._agent_api
+        made = {
+            name: bridge
+            for name in api.bridge_mappings
+            if (bridge := api.br_phys.get(name)) and bridge is not self._physical.get(name)
+        }
+        self._physical |= made
+        return {name: api.request_physical_br(name) for name in made}
 
     # Neutron's events.
 
@@ -88,11 +106,25 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
 
         Done at once: the agent lets the port's traffic pass when this returns, and nothing may go around a chain.
         """
+        self._wait_until_informed()
         try:
+            if made := self._new_physical_bridges():
+                self._switch.take(made)
+                self._reconciler.reconcile()
             self._reconciler.ports_changed([data["port_id"]])
         except Exception:
             LOG.exception("Rules for port %s could not be applied; trying again", data["port_id"])
             self._work.put(self._reconciler.reconcile)
+
+    def _wait_until_informed(self) -> None:
+        """An agent that has started does not know its chains yet. Neutron's server has just answered it, so ours does soon; if
+        not, ports are wired all the same, once: those of machines that are in no chain must not wait for it for ever.
+        """
+        if not self._informed.wait(self._wait_seconds) and self._wait_seconds:
+            self._wait_seconds = 0.0
+            LOG.warning(
+                "The Neutron server has not said which port chains there are. Ports are wired without"
+            )
 
     def delete_port(self, context: Any, data: dict[str, Any]) -> None:
         """A port was unplugged or deleted."""
@@ -101,6 +133,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
     def handle_switch_restart(self) -> None:
         """The switch lost its rules: put ours back before the agent goes on to wire the ports."""
         try:
+            self._switch.take(self._new_physical_bridges())
             self._reconciler.reconcile()
         except Exception:
             LOG.exception(
@@ -176,6 +209,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
     def _repair(self, update: contract.PlanUpdate) -> None:
         if self._reconciler.synchronise(update):
             LOG.info("The switch was brought to the plans of its chains")
+        self._informed.set()
 
     def _send_reports(self) -> None:
         with self._reports_lock:

@@ -28,6 +28,12 @@ _OPENFLOW_OF_FLOODS = ovs_constants.OPENFLOW10
 _TUNNEL_TYPES = frozenset({*ovs_constants.TUNNEL_NETWORK_TYPES, n_const.TYPE_GRE_IP6})
 
 
+def _prepare(bridge: Any) -> None:
+    # Neutron's agent deletes rules with cookies that nobody reserved; ours outlive restarts by keeping one cookie.
+    bridge.set_agent_uuid_stamp(COOKIE)
+    bridge.use_at_least_protocol(OPENFLOW)
+
+
 class OpenVSwitch:
     """The bridges that Neutron's agent has set up.
 
@@ -52,16 +58,24 @@ class OpenVSwitch:
         self._bridges = {Bridge.INT: int_br}
         if tun_br is not None:
             self._bridges[Bridge.TUN] = tun_br
-        self._physical = {name: Bridge.physical(name) for name in physical_brs}
-        self._bridges |= {self._physical[name]: bridge for name, bridge in physical_brs.items()}
         self._patch_to_tun = patch_to_tun
         self._patch_to_int = patch_to_int
         self._floods = Floods(int_br, partial(self._ofctl, Bridge.INT, version=_OPENFLOW_OF_FLOODS))
         for bridge in self._bridges.values():
-            # Neutron's agent deletes rules with cookies that nobody reserved; ours outlive restarts by keeping one cookie.
-            bridge.set_agent_uuid_stamp(COOKIE)
-            bridge.use_at_least_protocol(OPENFLOW)
+            _prepare(bridge)
         int_br.add_protocols(_OPENFLOW_OF_FLOODS)
+        self._physical: dict[str, Bridge] = {}
+        self.take(physical_brs)
+
+    def take(self, physical_brs: Mapping[str, Any]) -> None:
+        """Work on bridges to physical networks, which Neutron's agent may have made anew.
+
+        :param physical_brs: as for the constructor; others stay.
+        """
+        for name, bridge in physical_brs.items():
+            _prepare(bridge)
+            self._physical[name] = Bridge.physical(name)
+            self._bridges[self._physical[name]] = bridge
 
     def inspect(self) -> LocalSwitch:
         """Look up what is plugged in now.

@@ -1,0 +1,128 @@
+"""The extension between Neutron's agent and the reconciler, with Neutron's own cookies and agent API."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from neutron.conf import common
+from neutron.conf.agent import securitygroups_rpc
+from neutron.conf.plugins.ml2.drivers import ovs_conf
+from neutron.plugins.ml2.drivers.openvswitch.agent import ovs_agent_extension_api as agent_api
+from neutron.plugins.ml2.drivers.openvswitch.agent.openflow.br_cookie import OVSBridgeCookieMixin
+
+from portchain.agent import extension
+from portchain.dataplane.flow import COOKIE
+from portchain.rpc import contract
+
+PORT = {"port_id": "a-port"}
+
+
+class _Bridge:
+    """What the cookie's keeper needs below it."""
+
+    def __init__(self) -> None:
+        self._default_cookie = 1
+
+    def set_agent_uuid_stamp(self, value: int) -> None:
+        self._default_cookie = value
+
+    def use_at_least_protocol(self, _: str) -> None: ...
+
+    def add_protocols(self, *_: str) -> None: ...
+
+
+class Bridge(OVSBridgeCookieMixin, _Bridge):  # type: ignore[misc]  # Neutron has no types
+    """A bridge of Neutron's agent without a switch."""
+
+
+class Server:
+    """Answers a sync when it is let to."""
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+
+    def sync(self, *_: Any) -> contract.PlanUpdate:
+        assert self.may_answer.wait(10)
+        return contract.PlanUpdate()
+
+
+class Reconciler:
+    """Notes what it is asked for."""
+
+    is_in_sync, is_waiting, seconds_left = True, False, None
+
+    def __init__(self, *_: Any) -> None:
+        self.known: dict[str, int] = {}
+        self.asked: list[str] = []
+
+    def ports_changed(self, _: list[str]) -> None:
+        self.asked.append("ports")
+
+    def reconcile(self) -> None:
+        self.asked.append("reconcile")
+
+    def synchronise(self, _: contract.PlanUpdate) -> bool:
+        self.asked.append("synchronise")
+        return False
+
+
+class Connection:
+    def create_consumer(self, *_: Any, **__: Any) -> None: ...
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    common.register_core_common_config_opts()
+    ovs_conf.register_ovs_agent_opts()
+    securitygroups_rpc.register_securitygroups_opts()
+    made = Server()
+    monkeypatch.setattr(extension, "ServerClient", lambda: made)
+    monkeypatch.setattr(extension, "Reconciler", Reconciler)
+    monkeypatch.setattr(extension.n_context, "get_admin_context_without_session", object)
+    yield made
+    made.may_answer.set()
+
+
+def start(api: agent_api.OVSAgentExtensionAPI) -> tuple[Any, Reconciler]:
+    made = extension.PortChainAgentExtension()
+    made.consume_api(api)
+    made.initialize(Connection(), "ovs")
+    return made, made._reconciler  # type: ignore[return-value]
+
+
+def test_ports_of_an_agent_that_has_started_wait_for_the_chains(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, reconciler = start(agent_api.OVSAgentExtensionAPI(Bridge(), None))
+    threading.Timer(0.2, server.may_answer.set).start()
+    made.handle_port(None, PORT)
+    assert reconciler.asked == ["synchronise", "ports"]
+    assert "wired without" not in caplog.text
+
+
+def test_ports_are_wired_without_a_server(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(extension, "_FIRST_ANSWER_SECONDS", 0.1)
+    made, reconciler = start(agent_api.OVSAgentExtensionAPI(Bridge(), None))
+    made.handle_port(None, PORT)
+    made.handle_port(None, PORT)
+    assert reconciler.asked == ["ports", "ports"]
+    assert caplog.text.count("wired without") == 1
+
+
+def test_rules_in_a_bridge_that_is_made_anew_are_not_stale_to_neutron(server: Server) -> None:
+    bridges = {"physnet1": Bridge()}
+    api = agent_api.OVSAgentExtensionAPI(
+        Bridge(), None, bridges, bridge_mappings={"physnet1": "br-phy"}
+    )
+    made, reconciler = start(api)
+    server.may_answer.set()
+    assert COOKIE in bridges["physnet1"].reserved_cookies
+    bridges["physnet1"] = Bridge()
+    made.handle_port(None, PORT)
+    assert COOKIE in bridges["physnet1"].reserved_cookies
+    assert reconciler.asked == ["synchronise", "reconcile", "ports"]
+    made.handle_port(None, PORT)
+    assert reconciler.asked[3:] == ["ports"]

@@ -1,0 +1,393 @@
+"""Random changes of chains, groups, pairs and ports in a world of three hosts; packets say whether all is right after each.
+
+The oracle knows nothing of rules or plans: it says from what the user asked for where a packet must have been. The same
+changes are made with each run; ``PORTCHAIN_EXPLORE=<examples>`` tries that many others.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from portchain.dataplane.local import Firewall
+from portchain.drivers.ovs.plan import plan_chain
+from portchain.model import (
+    ChainSnapshot,
+    FlowClassifier,
+    FunctionKind,
+    Port,
+    PortChain,
+    PortPair,
+    PortPairGroup,
+)
+from tests.functional.dataplane.world import TCP, UDP, Header, World
+from tests.functional.vswitch import running_vswitch
+from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
+
+EXPLORE = int(os.environ.get("PORTCHAIN_EXPLORE", "0"))
+EXAMPLES, STEPS = EXPLORE or 5, 14
+
+SOURCES, DESTINATION = ("vm1", "vm2"), "dst"
+# Groups, and of which kind their functions are.
+GROUPS = {"A": FunctionKind.L3, "B": FunctionKind.L3, "C": FunctionKind.L2}
+PAIRS = {"a1": "A", "a2": "A", "a3": "A", "b1": "B", "b2": "B", "c1": "C", "c2": "C"}
+# A function that sends something of its own, with ports that no other classifier names.
+SPEAKER, ITS_OWN = "b1-out", (200, 203)
+ANY_PORTS = (0, 65535)
+ADDRESSES = {
+    name: f"10.0.{number // 100}.{number % 100}"
+    for name, number in [
+        ("vm1", 1), ("vm2", 2), ("dst", 9),
+        *((f"{pair}-{side}", 100 + 2 * n + out) for n, pair in enumerate(PAIRS) for out, side in enumerate(("in", "out"))),
+    ]
+}  # fmt: skip
+OWNERS = {address: name for name, address in ADDRESSES.items()}
+HEADERS = [
+    Header(ADDRESSES[source], ADDRESSES[DESTINATION], protocol, source_port, port)
+    for source in (*SOURCES, SPEAKER)
+    for protocol in (TCP, UDP)
+    for port in ((200,) if source == SPEAKER else (100, 101, 107))
+    for source_port in (1000, 1001, 1002)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A chain as the user asked for it.
+
+    :param source: the port that the user named; empty for all of ``SOURCES``.
+    :param ports: first and last destination port.
+    """
+
+    name: str
+    source: str
+    protocol: int | None
+    ports: tuple[int, int]
+    groups: tuple[str, ...]
+    symmetric: bool
+    number: int
+    revision: int = 1
+    generation: int = 0
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.source,) if self.source else SOURCES
+
+    def takes(self, header: Header) -> bool:
+        return (
+            OWNERS[header.source] in self.sources
+            and self.protocol in (None, header.protocol)
+            and self.ports[0] <= header.destination_port <= self.ports[1]
+        )
+
+    def collides(self, other: "Wish") -> bool:
+        """Whether a packet could be both's: the API refuses such a pair."""
+        return (
+            not set(self.sources).isdisjoint(other.sources)
+            and (None in (self.protocol, other.protocol) or self.protocol == other.protocol)
+            and self.ports[0] <= other.ports[1]
+            and other.ports[0] <= self.ports[1]
+        )
+
+
+Place = tuple[str, bool, int, Header, str]
+"""Where a flow is remembered: chain, whether replies, hop, header and the host that chooses."""
+
+
+class Life(RuleBasedStateMachine):
+    """What users and operators do, in any order."""
+
+    world: World
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world.reset()
+        self.wishes: dict[str, Wish] = {}
+        self.members: dict[str, dict[str, int]] = {
+            group: {p: 1 for p, of in PAIRS.items() if of == group and p[1] == "1"}
+            for group in GROUPS
+        }
+        self.made = 0
+        self.remembered: dict[Place, str] = {}
+        self.world.bridging = {p for p, of in PAIRS.items() if GROUPS[of] is FunctionKind.L2}
+        self.home = dict(zip((*SOURCES, DESTINATION), HOSTS, strict=True))
+        self.home |= {pair: HOSTS[n % 3] for n, pair in enumerate(PAIRS)}
+        self.down: set[str] = set()
+        for name, host in self.home.items():
+            self.world.plug(host, *_ports_of(name))
+
+    # What is done.
+
+    @rule(
+        source=st.sampled_from(["", *SOURCES, SPEAKER]),
+        protocol=st.sampled_from([TCP, UDP, None]),
+        ports=st.sampled_from([(100, 100), (101, 101), (100, 107), (107, 107)]),
+        groups=st.lists(st.sampled_from(sorted(GROUPS)), min_size=1, max_size=3, unique=True),
+        symmetric=st.booleans(),
+        lost_on=st.sampled_from(["", *HOSTS]),
+    )
+    def create_chain(
+        self,
+        source: str,
+        protocol: int | None,
+        ports: tuple[int, int],
+        groups: list[str],
+        symmetric: bool,
+        lost_on: str,
+    ) -> None:
+        if source == SPEAKER:
+            groups = [group for group in groups if group != PAIRS[SPEAKER[:2]]] or ["A"]
+            protocol, ports = protocol or UDP, ITS_OWN
+        elif protocol is None:
+            ports = ANY_PORTS
+        self.made += 1
+        wish = Wish(f"pc{self.made}", source, protocol, ports, tuple(groups), symmetric, self.made)
+        if not any(wish.collides(other) for other in self.wishes.values()):
+            self.wishes[wish.name] = wish
+            self._tell([wish.name], lost_on)
+
+    @precondition(lambda self: self.wishes)
+    @rule(data=st.data(), lost_on=st.sampled_from(["", *HOSTS]))
+    def delete_chain(self, data: st.DataObject, lost_on: str) -> None:
+        name = data.draw(st.sampled_from(sorted(self.wishes)))
+        del self.wishes[name]
+        self.world.tell_gone(ident(name), lost_on)
+        self._catch_up(lost_on)
+
+    @precondition(lambda self: self.wishes)
+    @rule(
+        data=st.data(),
+        groups=st.lists(st.sampled_from(sorted(GROUPS)), min_size=1, max_size=3, unique=True),
+    )
+    def reorder_chain(self, data: st.DataObject, groups: list[str]) -> None:
+        name = data.draw(st.sampled_from(sorted(self.wishes)))
+        if self.wishes[name].source != SPEAKER and self.wishes[name].groups != tuple(groups):
+            generation = self.wishes[name].generation + 1
+            self.wishes[name] = replace(
+                self.wishes[name], groups=tuple(groups), generation=generation
+            )
+            # Flows are dealt anew where the list of groups changes (docs/decisions/0018).
+            self.remembered = {key: p for key, p in self.remembered.items() if key[0] != name}
+            self._tell([name])
+
+    @rule(
+        pair=st.sampled_from(sorted(PAIRS)),
+        weight=st.sampled_from([0, 1, 1, 3, None]),
+        lost_on=st.sampled_from(["", *HOSTS]),
+    )
+    def change_group(self, pair: str, weight: int | None, lost_on: str) -> None:
+        """Add a pair, give it another weight or, without one, take it out."""
+        group = self.members[PAIRS[pair]]
+        if weight is None:
+            group.pop(pair, None)
+        else:
+            group[pair] = weight
+        self._tell(self._users_of(PAIRS[pair]), lost_on)
+
+    @rule(name=st.sampled_from([*SOURCES, DESTINATION, *sorted(PAIRS)]), host=st.sampled_from(HOSTS))  # fmt: skip
+    def move(self, name: str, host: str) -> None:
+        self.home[name] = host
+        self.down.discard(name)
+        self.world.plug(host, *_ports_of(name))
+        self._tell(self.wishes)
+
+    @rule(pair=st.sampled_from(sorted(PAIRS)))
+    def unplug(self, pair: str) -> None:
+        self.down.add(pair)
+        self.world.plug("", *_ports_of(pair))
+        self._tell(self._users_of(PAIRS[pair]))
+
+    @rule(host=st.sampled_from(HOSTS))
+    def restart_agent(self, host: str) -> None:
+        self.world.agents[host].restart()
+        assert self.world.synchronise(host) is False, "nothing that is right is touched"
+
+    def _tell(self, names: object, lost_on: str = "") -> None:
+        planned = []
+        for name in sorted(names):  # type: ignore[call-overload]
+            self.wishes[name] = replace(self.wishes[name], revision=self.wishes[name].revision + 1)
+            planned.append(plan_chain(self._snapshot(self.wishes[name]), TUNNEL_IPS))
+        self.world.tell(planned, lost_on)
+        self._catch_up(lost_on)
+
+    def _catch_up(self, lost_on: str) -> None:
+        if lost_on:
+            self.world.synchronise(lost_on)
+        self.world.settle()
+
+    def _users_of(self, group: str) -> list[str]:
+        return [wish.name for wish in self.wishes.values() if group in wish.groups]
+
+    def _snapshot(self, wish: Wish) -> ChainSnapshot:
+        project, network = ident("project"), ident("net")
+        ports = {
+            ident(port): Port(
+                ident(port), network, project, mac(port), (ADDRESSES[port],), host,
+                plugged=name not in self.down, name=port,
+            )
+            for name, host in self.home.items()
+            for port in _ports_of(name)
+        }  # fmt: skip
+        groups = tuple(
+            PortPairGroup(
+                ident(group), project, number,
+                tuple(
+                    PortPair(ident(p), project, ident(f"{p}-in"), ident(f"{p}-out"), p, weight=weight, kind=GROUPS[group])
+                    for p, weight in self.members[group].items()
+                ),
+            )
+            for number, group in enumerate(wish.groups, 1)
+        )  # fmt: skip
+        source, destination = ADDRESSES.get(wish.source), ADDRESSES[DESTINATION]
+        classifier = FlowClassifier(
+            ident(f"fc-{wish.name}"),
+            project,
+            protocol=wish.protocol,
+            destination_ports=wish.ports if wish.protocol else None,
+            source_prefix=f"{source}/32" if source else "10.0.0.0/29",
+            destination_prefix=f"{destination}/32",
+            logical_source_port=ident(wish.source) if wish.source else None,
+        )
+        return ChainSnapshot(
+            PortChain(
+                ident(wish.name), project, wish.number, groups, (classifier,), wish.name,
+                symmetric=wish.symmetric, revision=wish.revision, generation=wish.generation,
+            ),
+            ports,
+            {classifier.id: tuple(map(ident, wish.sources))},
+            {classifier.id: (ident(DESTINATION),)},
+        )  # fmt: skip
+
+    # What must be.
+
+    @invariant()
+    def no_host_has_a_fault(self) -> None:
+        for agent in self.world.agents.values():
+            assert {r.error for r in agent.reports.values() if r.chain_id in self.world.plans} <= {""}  # fmt: skip
+
+    @invariant()
+    def packets_were_where_they_must_be(self) -> None:
+        self._forget()
+        headers = [header for header in HEADERS if self._speaks(header)]
+        answered = [h for h in headers if (w := self._chain_of(h)) is None or w.symmetric]
+        probes = [(OWNERS[h.source], h, DESTINATION) for h in headers]
+        probes += [(DESTINATION, h.reply, OWNERS[h.source]) for h in answered]
+        trails = self.world.send(probes)
+        outward = dict(zip(headers, trails, strict=False))
+        back = dict(zip(answered, trails[len(headers) :], strict=True))
+        for header, trail in outward.items():
+            fresh = self._judge(header, trail, reverse=False)
+            if header in back:
+                fresh_back = self._judge(header, back[header], reverse=True)
+                both = {(fresh[hop], fresh_back[hop]) for hop in fresh.keys() & fresh_back.keys()}
+                assert all(one == other for one, other in both), (header, trail, back[header])
+
+    def _speaks(self, header: Header) -> bool:
+        return OWNERS[header.source] != SPEAKER or SPEAKER[:2] not in self.down
+
+    def _chain_of(self, header: Header) -> Wish | None:
+        return next((wish for wish in self.wishes.values() if wish.takes(header)), None)
+
+    def _judge(self, header: Header, trail: tuple[str, ...], *, reverse: bool) -> dict[str, str]:
+        """Hold a packet's way against what was asked for; returns which group chose which pair anew."""
+        wish = self._chain_of(header)
+        end = OWNERS[header.source] if reverse else DESTINATION
+        place = self.home[_owner(DESTINATION if reverse else OWNERS[header.source])]
+        entrance = "out" if reverse else "in"
+        rest, fresh = list(trail), {}
+        groups = wish.groups if wish else ()
+        for hop, group in enumerate(reversed(groups) if reverse else groups):
+            assert wish is not None
+            usable = self._usable(group)
+            key = (wish.name, reverse, hop, header, place)
+            known = self.remembered.get(key)
+            allowed = {known} if known else {pair for pair, weight in usable.items() if weight}
+            if not allowed:
+                assert rest == [], f"{trail} although {group} has no pair for {header} of {wish}"
+                return fresh
+            visited = rest.pop(0) if rest else ""
+            assert visited in {f"{pair}-{entrance}" for pair in allowed}, (
+                f"{header} of {wish} was at {trail}; at hop {hop} it should visit one of {allowed}"
+            )
+            pair = visited.partition("-")[0]
+            if known is None:
+                fresh[group] = pair
+            self.remembered[key] = pair
+            place = self.home[pair]
+        assert rest == [end], f"{header} of {wish}, replies: {reverse}, was at {trail}"
+        return fresh
+
+    def _usable(self, group: str) -> dict[str, int]:
+        return {p: w for p, w in self.members[group].items() if p not in self.down}
+
+    def _forget(self) -> None:
+        """What is remembered of a pair goes when it is none of the hop's any more, or the host chooses for the hop no more."""
+        for key, pair in list(self.remembered.items()):
+            name, reverse, hop, _, host = key
+            wish = self.wishes.get(name)
+            groups = (wish.groups[::-1] if reverse else wish.groups) if wish else ()
+            if hop < len(groups) and pair in self._usable(groups[hop]):
+                assert wish is not None
+                first = (DESTINATION,) if reverse else tuple(map(_owner, wish.sources))
+                senders = self._usable(groups[hop - 1]) if hop else first
+                if host in {self.home[sender] for sender in senders}:
+                    continue
+            del self.remembered[key]
+
+    def teardown(self) -> None:
+        """The last chain leaves nothing behind."""
+        for name in self.wishes:
+            self.world.tell_gone(ident(name))
+        self.world.settle()
+        assert {
+            name: host.all_rules() for name, host in self.world.hosts.items()
+        } == self.switched()
+
+    def switched(self) -> dict[str, object]:
+        """Rules that are Neutron's."""
+        return {name: host.neutron_rules() for name, host in self.world.hosts.items()}
+
+
+def _ports_of(name: str) -> tuple[str, ...]:
+    return (f"{name}-in", f"{name}-out") if name in PAIRS else (name,)
+
+
+def _owner(port: str) -> str:
+    return port.partition("-")[0]
+
+
+@pytest.fixture(scope="module", params=list(Firewall))
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    with running_vswitch() as vswitch:
+        yield World(vswitch, [*SOURCES, DESTINATION], PAIRS, request.param)
+
+
+def test_any_changes_in_any_order(world: World) -> None:
+    class LifeHere(Life):
+        pass
+
+    LifeHere.world = world
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        LifeHere,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            derandomize=not EXPLORE,
+            database=None,
+            deadline=None,
+            # A failure comes with its steps; to shorten them takes much longer than to read them.
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+        ),
+    )

@@ -1,0 +1,320 @@
+"""A small cloud in one ovs-vswitchd: three hosts with real agents' reconcilers, end points, and functions that hand on what
+they get. What crosses it are real packets; what programs it is the way of production from the plan on.
+"""
+
+import json
+import socket
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from portchain.agent.reconciler import Reconciler
+from portchain.dataplane.change import Patience
+from portchain.dataplane.flow import Bridge
+from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.plan import ChainPlan
+from portchain.drivers.ovs.driver import updates_by_host
+from portchain.drivers.ovs.plan import Planned
+from portchain.model import HostReport
+from portchain.rpc import contract
+from tests.functional.vswitch import DEADLINE, Host, Vswitch
+from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
+
+FIRST_OFPORT = 11
+SINK, SINK_OFPORT, MARKER_TYPE = "sink", 10, 0x88B5
+RECEIVE_QUEUE = 100  # frames that wait for a dummy port at most
+_PCAP_HEADER, _RECORD = 24, struct.Struct("<IIII")
+_ETHERNET, _IP, _PORTS, _NUMBER = (
+    struct.Struct("!6s6sH"),
+    20,
+    struct.Struct("!HH"),
+    struct.Struct("!Q"),
+)
+TCP, UDP = 6, 17
+PATIENCE = Patience(switch=5, drain=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header fields of a probe, as a classifier sees them."""
+
+    source: str
+    destination: str
+    protocol: int
+    source_port: int
+    destination_port: int
+
+    @property
+    def reply(self) -> "Header":
+        """The header of the answers."""
+        return Header(
+            self.destination, self.source, self.protocol, self.destination_port, self.source_port
+        )
+
+    def packet(self, number: int, sender: str, receiver: str) -> bytes:
+        """A frame from one MAC address to another with a number as its payload."""
+        transport = _PORTS.pack(self.source_port, self.destination_port)
+        if self.protocol == TCP:
+            transport += struct.pack("!IIBBHHH", 1, 1, 5 << 4, 0x10, 1024, 0, 0)
+        else:
+            transport += struct.pack("!HH", 8 + _NUMBER.size, 0)
+        payload = transport + _NUMBER.pack(number)
+        ends = socket.inet_aton(self.source) + socket.inet_aton(self.destination)
+        ip = struct.pack("!BBHHHBBH", 0x45, 0, _IP + len(payload), 1, 0, 64, self.protocol, 0)
+        frame = _ETHERNET.pack(_raw(receiver), _raw(sender), 0x0800)
+        return frame + ip + ends + payload
+
+
+@dataclass
+class Agent:
+    """A host's reconciler and what it reported."""
+
+    host: "WorldHost"
+    clock: Callable[[], float]
+    reports: dict[str, HostReport] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self.reconciler = Reconciler(self.host, self.host.name, self._take, PATIENCE, self.clock)
+
+    def _take(self, reports: list[HostReport]) -> None:
+        self.reports.update((report.chain_id, report) for report in reports)
+
+
+class WorldHost(Host):
+    """A host that has every port of the world, of which some are plugged in."""
+
+    def __init__(self, vswitch: Vswitch, name: str, ports: Mapping[str, int], firewall: Firewall) -> None:  # fmt: skip
+        super().__init__(vswitch, name)
+        self._ofports, self._firewall = ports, firewall
+        self._peers = {peer: number for number, peer in enumerate(HOSTS, 2) if peer != name}
+        self.plugged: set[str] = set()
+        vswitch.add_port(f"{name}-int", f"{name}.{SINK}", SINK_OFPORT)
+        marked = f"table=0,priority=400,dl_type={MARKER_TYPE:#x},actions=output:{SINK_OFPORT}"
+        self.neutron_flows.append(marked)
+        self.ofctl(Bridge.INT, "add-flow", marked)
+        self._normal = {Bridge.INT: 0, Bridge.TUN: 0}
+
+    def neutron_rules(self) -> dict[Bridge, int]:
+        """How many rules there are that are not ours."""
+        return dict(self._normal)
+
+    def inspect(self) -> LocalSwitch:
+        ports = {ident(name): LocalPort(self._ofports[name], 1) for name in self.plugged}
+        tunnels = {TUNNEL_IPS[peer]: number for peer, number in self._peers.items()}
+        return LocalSwitch(self.name, self._firewall, ports, 1, 1, tunnels)
+
+    def switch_normally(self, homes: Mapping[str, str]) -> None:
+        """Neutron's part: every frame to where its destination is, without flooding.
+
+        :param homes: port -> host.
+        """
+        integration, tunnels = [], []
+        for name, home in homes.items():
+            to = f"dl_dst={mac(name)},actions=output"
+            local = home == self.name
+            integration.append(f"table=94,priority=2,{to}:{self._ofports[name] if local else 1}")
+            if not local:
+                tunnels.append(f"table=0,priority=1,in_port=1,{to}:{self._peers[home]}")
+        tunnels += [
+            f"table=0,priority=1,in_port={number},actions=output:1"
+            for number in self._peers.values()
+        ]
+        self._normal = {
+            Bridge.INT: len(self.neutron_flows) + len(integration),
+            Bridge.TUN: len(tunnels),
+        }
+        for bridge, table, rules in ((Bridge.INT, 94, integration), (Bridge.TUN, 0, tunnels)):
+            gone = f"delete cookie=0/-1,table={table}"
+            if bridge is Bridge.INT:
+                rules.append("table=94,priority=1,actions=drop")
+            lines = "\n".join([gone, *(f"add {rule}" for rule in rules)])
+            self.ofctl(bridge, "add-flows", "--bundle", "-", stdin=lines + "\n")
+
+
+class World:
+    """The hosts, their wiring and what is plugged in where.
+
+    :param ends: names of ports of end points. ``pairs``: of functions, with the ports ``<name>-in`` and ``<name>-out``.
+    """
+
+    def __init__(self, vswitch: Vswitch, ends: Iterable[str], pairs: Iterable[str], firewall: Firewall) -> None:  # fmt: skip
+        self.vswitch = vswitch
+        self.functions = {f"{p}-in": f"{p}-out" for p in pairs}
+        self.functions |= {there: here for here, there in self.functions.items()}
+        self.ports = [*ends, *sorted(self.functions)]
+        ofports = {name: number for number, name in enumerate(self.ports, FIRST_OFPORT)}
+        self.hosts = {name: WorldHost(vswitch, name, ofports, firewall) for name in HOSTS}
+        for one in HOSTS:
+            for peer_number, other in enumerate(HOSTS, 2):
+                if one != other:
+                    vswitch.add_patch(f"{one}-tun", f"{one}-{other}", peer_number, f"{other}-{one}")
+            for name, ofport in ofports.items():
+                vswitch.add_port(f"{one}-int", f"{one}.{name}", ofport)
+        self._read: defaultdict[str, int] = defaultdict(lambda: _PCAP_HEADER)
+        self._number = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Agents that know of nothing, on hosts where nothing is plugged in."""
+        self.homes: dict[str, str] = {}
+        self.bridging: set[str] = set()
+        self.plans: dict[str, ChainPlan] = {}
+        for host in self.hosts.values():
+            host.plugged.clear()
+        self.now = 0.0
+        self.agents = {name: Agent(host, lambda: self.now) for name, host in self.hosts.items()}
+        for agent in self.agents.values():
+            agent.reconciler.synchronise(contract.PlanUpdate())
+
+    # Changes.
+
+    def plug(self, host: str, *names: str) -> None:
+        """Move ports to a host; an empty name unplugs them."""
+        for name in names:
+            for other in self.hosts.values():
+                other.plugged.discard(name)
+            self.homes[name] = host
+            if host:
+                self.hosts[host].plugged.add(name)
+        homes = {name: home for name, home in self.homes.items() if home}
+        for one in self.hosts.values():
+            one.switch_normally(homes)
+        for agent in self.agents.values():
+            agent.reconciler.ports_changed(map(ident, names))
+
+    def tell(self, planned: Iterable[Planned], lost_on: str = "") -> None:
+        """Tell the hosts of plans as the driver does.
+
+        :param lost_on: a host that the messages do not reach.
+        """
+        planned = list(planned)
+        before = {p.plan.id: self.plans[p.plan.id].hosts for p in planned if p.plan.id in self.plans}  # fmt: skip
+        self.plans |= {item.plan.id: item.plan for item in planned}
+        for host, update in sorted(updates_by_host(planned, before).items()):
+            if host != lost_on:
+                self.agents[host].reconciler.update(_over_the_bus(update))
+
+    def tell_gone(self, chain_id: str, lost_on: str = "") -> None:
+        """Tell the hosts that a chain is deleted."""
+        plan = self.plans.pop(chain_id)
+        gone = contract.PlanUpdate(removed=((chain_id, 2**62),))
+        for host in sorted(plan.hosts - {lost_on}):
+            self.agents[host].reconciler.update(_over_the_bus(gone))
+
+    def synchronise(self, host: str) -> bool:
+        """What an agent does at its start and now and then; returns whether anything had to be changed."""
+        known = self.agents[host].reconciler.known
+        expected = {p.id: p for p in self.plans.values() if host in p.hosts}
+        news = tuple(p for p in expected.values() if known.get(p.id) != p.revision)
+        gone = tuple((an_id, 2**62) for an_id in known if an_id not in expected)
+        prepare = frozenset(p.id for p in news if len(p.hosts) > 1)
+        update = contract.PlanUpdate(news, gone, prepare)
+        return self.agents[host].reconciler.synchronise(_over_the_bus(update))
+
+    def settle(self) -> None:
+        """Bring all changes to their end: the server hears of who is prepared and says when to switch, and time passes."""
+        for plan in self.plans.values():
+            reports = {host: self.agents[host].reports.get(plan.id) for host in plan.hosts}
+            if all(report and report.revision == plan.revision for report in reports.values()):
+                switch = contract.PlanUpdate(switch=((plan.id, plan.revision),))
+                for host in (host for host, report in reports.items() if report and report.prepared):  # fmt: skip
+                    self.agents[host].reconciler.update(_over_the_bus(switch))
+        for agent in self.agents.values():
+            while (seconds := agent.reconciler.seconds_left) is not None:
+                self.now += seconds
+                agent.reconciler.advance()
+
+    # Packets.
+
+    def send(self, probes: Iterable[tuple[str, Header, str]]) -> list[tuple[str, ...]]:
+        """Send probes, let functions hand on what they get, and say at which ports each probe was.
+
+        :param probes: sending port, header, port that the frame is addressed to.
+        """
+        # Or the datapath goes on for a moment with what rules said that are gone.
+        self.vswitch.appctl("revalidator/purge")
+        self._drain()
+        trails: dict[int, list[str]] = {}
+        frames: defaultdict[str, list[bytes]] = defaultdict(list)
+        receivers: dict[int, str] = {}
+        for port, header, receiver in probes:
+            self._number += 1
+            trails[self._number], receivers[self._number] = [], receiver
+            frames[port].append(header.packet(self._number, mac(port), mac(receiver)))
+        while frames:
+            self._feed(frames)
+            frames.clear()
+            for port, frame in self._drain():
+                (number,) = _NUMBER.unpack_from(frame, len(frame) - _NUMBER.size)
+                if number not in trails:
+                    continue
+                trails[number].append(port)
+                assert len(trails[number]) < 20, f"a circle: {trails[number]}"
+                if port != receivers[number] and (other := self.functions.get(port)):
+                    frames[other].append(self._handed_on(frame, other, receivers[number]))
+        return [tuple(trail) for trail in trails.values()]
+
+    def _feed(self, frames: Mapping[str, list[bytes]]) -> None:
+        """Feed frames into ports; returns when all are handled, as a last one behind them shows."""
+        waiting: defaultdict[str, set[int]] = defaultdict(set)
+        for port, some in frames.items():
+            self._number += 1
+            marker = _ETHERNET.pack(_raw(mac(SINK)), _raw(mac(port)), MARKER_TYPE)
+            marked = [*some, marker + _NUMBER.pack(self._number)]
+            assert len(marked) < RECEIVE_QUEUE
+            home = self.homes[port]
+            waiting[home].add(self._number)
+            hexadecimal = (frame.hex() for frame in marked)
+            self.vswitch.appctl("netdev-dummy/receive", f"{home}.{port}", *hexadecimal)
+        deadline = time.monotonic() + DEADLINE
+        while any(waiting.values()):
+            assert time.monotonic() < deadline, f"still on their way: {waiting}"
+            for home, numbers in waiting.items():
+                for frame in self._new_in(f"{home}.{SINK}"):
+                    numbers.discard(_NUMBER.unpack_from(frame, len(frame) - _NUMBER.size)[0])
+        # What came with the last one may be written after it: the switch answers when it is done with them.
+        self.vswitch.appctl("version")
+
+    def _handed_on(self, frame: bytes, port: str, receiver: str) -> bytes:
+        if port.partition("-")[0] in self.bridging:
+            return frame
+        ttl = frame[22] - 1
+        return _raw(mac(receiver)) + _raw(mac(port)) + frame[12:22] + bytes([ttl]) + frame[23:]
+
+    def _drain(self) -> list[tuple[str, bytes]]:
+        """The frames that came out of ports since the last time."""
+        homes = [(name, home) for name, home in self.homes.items() if home]
+        return [(name, frame) for name, home in homes for frame in self._new_in(f"{home}.{name}")]
+
+    def _new_in(self, capture: str) -> list[bytes]:
+        """The frames of a capture that were not read before; one that is not written completely waits."""
+        path = self.vswitch.folder / f"{capture}.pcap"
+        if path.stat().st_size <= self._read[capture]:
+            return []
+        with path.open("rb") as file:
+            file.seek(self._read[capture])
+            data = file.read()
+        found, offset = [], 0
+        while offset + _RECORD.size <= len(data):
+            end = offset + _RECORD.size + _RECORD.unpack_from(data, offset)[2]
+            if end > len(data):
+                break
+            found.append(data[offset + _RECORD.size : end])
+            offset = end
+        self._read[capture] += offset
+        return found
+
+
+def _over_the_bus(update: contract.PlanUpdate) -> contract.PlanUpdate:
+    received = contract.decode_update(json.loads(json.dumps(contract.encode_update(update))))
+    assert received.refused == ()
+    return received
+
+
+def _raw(address: str) -> bytes:
+    return bytes.fromhex(address.replace(":", ""))

@@ -26,12 +26,9 @@ def booted(lab: Lab) -> Iterator[Workflow]:
 
 @pytest.fixture
 def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
-    booted.captures = captures
-    assert booted.lab.vms.ping(booted.machines["src"], booted.address("dst"))
-    kept = list(booted.made)
-    yield booted
-    for kind, an_id in reversed([item for item in booted.made if item not in kept]):
-        booted.delete(kind, {"id": an_id})
+    with booted.for_one_test(captures):
+        assert booted.lab.vms.ping(booted.machines["src"], booted.address("dst"))
+        yield booted
     booted.wait_no_rules()
 
 

@@ -41,13 +41,10 @@ def booted(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Workflow]:
 
 @pytest.fixture
 def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
-    booted.captures = captures
-    # End points know each other's addresses: no switch has to flood.
-    assert booted.lab.vms.ping(booted.machines["src"], booted.address("dst"))
-    kept = list(booted.made)
-    yield booted
-    for kind, an_id in reversed([item for item in booted.made if item not in kept]):
-        booted.delete(kind, {"id": an_id})
+    with booted.for_one_test(captures):
+        # End points know each other's addresses: no switch has to flood.
+        assert booted.lab.vms.ping(booted.machines["src"], booted.address("dst"))
+        yield booted
 
 
 def chain(workflow: Workflow, **parameters: Any) -> None:

@@ -37,16 +37,13 @@ def booted(lab: Lab) -> Iterator[Workflow]:
 
 @pytest.fixture
 def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
-    booted.captures = captures
-    kept = list(booted.made)
-    taken = booted.classifier(
-        source_port_range_min=None, source_port_range_max=None, destination_port_range_max=199
-    )
-    booted.pc1 = booted.chain(taken, **SYMMETRIC)
-    booted.wait_status(booted.pc1)
-    yield booted
-    for kind, an_id in reversed([made for made in booted.made if made not in kept]):
-        booted.delete(kind, {"id": an_id})
+    with booted.for_one_test(captures):
+        taken = booted.classifier(
+            source_port_range_min=None, source_port_range_max=None, destination_port_range_max=199
+        )
+        booted.pc1 = booted.chain(taken, **SYMMETRIC)
+        booted.wait_status(booted.pc1)
+        yield booted
     booted.wait_no_rules()
 
 

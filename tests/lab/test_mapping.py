@@ -34,11 +34,8 @@ def booted(lab: Lab) -> Iterator[Workflow]:
 
 @pytest.fixture
 def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
-    booted.captures = captures
-    kept = list(booted.made)
-    yield booted
-    for kind, an_id in reversed([item for item in booted.made if item not in kept]):
-        booted.delete(kind, {"id": an_id})
+    with booted.for_one_test(captures):
+        yield booted
 
 
 BEHIND = {("p6", *via, "dst") for via in (VIA_PP1, VIA_PP2)}

@@ -1,6 +1,7 @@
 """The specification's workflow on the lab, through the SDK: net1, p1 to p6, three functions, FC1, PP1 to PP3, PG1, PG2, PC1."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,6 +164,17 @@ class Workflow:
         answer = self.cloud.delete(f"/sfc/{kind}s/{made['id']}")
         assert answer.status_code == 204, answer.text
         self.made.remove((kind, made["id"]))
+
+    @contextmanager
+    def for_one_test(self, captures: Captures) -> Iterator[None]:
+        """What is made inside is deleted at the end, what was there before stays."""
+        self.captures = captures
+        kept = list(self.made)
+        try:
+            yield
+        finally:
+            for kind, an_id in reversed([item for item in self.made if item not in kept]):
+                self.delete(kind, {"id": an_id})
 
     def delete_chains(self) -> None:
         order = ["service_graph", "port_chain", "port_pair_group", "port_pair", "flow_classifier"]

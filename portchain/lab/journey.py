@@ -168,12 +168,12 @@ def walks(found: Sequence[Sighting]) -> list[Walk]:
     for sighting in found:
         packets.setdefault(sighting.identity, []).append(sighting)
     return [
-        Walk(steps[0].time_ns, steps[0].flow, tuple(step.port for step in _in_order(steps)))
+        Walk(steps[0].time_ns, steps[0].flow, tuple(step.port for step in in_order(steps)))
         for steps in packets.values()
     ]
 
 
-def _in_order(steps: Sequence[Sighting]) -> list[Sighting]:
+def in_order(steps: Sequence[Sighting]) -> list[Sighting]:
     """Put a packet's sightings, which are in the order of time, into the order in which they happened.
 
     Where it only was sent it began, where it only was got it ended, and at each machine in between it was got before it was

@@ -290,6 +290,28 @@ class Lab:
         self.stop(program, host)
         self.start(_full_name(program, host), wait)
 
+    def power_off(self, host: str) -> None:
+        """End a host as a power cut does, with what runs on it; its disk stays."""
+        space = self.layout.namespace(host)
+        guests = [machine.namespace for machine in self.vms.all() if machine.host == host]
+        processes.kill_all([space, *guests])
+        for program in self._on(host):
+            self.ledger.drop(f"{program}@{host}")
+        netns.delete([space])
+        # The far ends of its wires go with it, but not at once.
+        wait_for(lambda: not network.is_connected(self.layout, host), 30, f"{host} to be gone")
+
+    def power_on(self, host: str) -> None:
+        """Start a host that was powered off: its switch, then its machines, then the agent, which Neutron does not order."""
+        network.connect_anew(self.layout, host)
+        for program in _SWITCH:
+            self.start(f"{program}@{host}")
+        for machine in self.vms.all():
+            if machine.host == host:
+                self.vms.resume(machine)
+        for program in self._on(host).keys() - _SWITCH.keys():
+            self.start(f"{program}@{host}", wait=False)
+
     def _stop(self, name: str, patience: float) -> None:
         self.managed(name)
         record = self.ledger.read(name)

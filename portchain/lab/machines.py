@@ -171,6 +171,14 @@ class Machines:
             self.announce(moved)
         return moved
 
+    def resume(self, machine: Machine) -> None:
+        """Let a machine go on whose host is back, as Nova does where it may (``resume_guests_state_on_host_boot``). What it had
+        in memory is still there, its programs begin anew.
+        """
+        for nic in machine.nics:
+            vif.plug(self._lab, machine.host, machine.name, machine.id, nic)
+        self._configure(machine)
+
     @staticmethod
     def announce(machine: Machine) -> None:
         """Let switches know where a machine is that was elsewhere before; ``move`` does it if it waits.

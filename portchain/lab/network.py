@@ -29,14 +29,32 @@ def build(lab: layout.Layout) -> None:
         namespace=lab.controller,
     )
     for host in lab.host_names:
-        space = lab.namespace(host)
-        _wire(lab, space, "mgmt0", "mgmt", port=host)
-        _wire(lab, space, UNDERLAY_LEG, "underlay", port=f"{host}u", mtu=layout.UNDERLAY_MTU)
-        netns.ip(
-            f"addr add {lab.management_ip(host)}/{layout.MANAGEMENT_PREFIX} dev mgmt0",
-            namespace=space,
-        )
-    _offloads_off(lab)
+        _connect(lab, host)
+
+
+def connect_anew(lab: layout.Layout, host: str) -> None:
+    """Make the namespace of a host that is gone, and its wires."""
+    netns.create([lab.namespace(host)])
+    _connect(lab, host)
+
+
+def _connect(lab: layout.Layout, host: str) -> None:
+    space = lab.namespace(host)
+    _wire(lab, space, "mgmt0", "mgmt", port=host)
+    _wire(lab, space, UNDERLAY_LEG, "underlay", port=f"{host}u", mtu=layout.UNDERLAY_MTU)
+    netns.ip(
+        f"addr add {lab.management_ip(host)}/{layout.MANAGEMENT_PREFIX} dev mgmt0",
+        namespace=space,
+    )
+    # The kernel has to fill in checksums: a userspace switch forwards packets as it gets them.
+    disable_offloads(space, [UNDERLAY_LEG])
+    disable_offloads(lab.fabric, [f"{host}u"])
+
+
+def is_connected(lab: layout.Layout, host: str) -> bool:
+    """Whether the wires of a host are there."""
+    found = netns.run(lab.fabric, "ip", "-o", "link", "show", "type", "veth").splitlines()
+    return any(line.split()[1].partition("@")[0] in (host, f"{host}u") for line in found)
 
 
 def _wire(
@@ -49,13 +67,6 @@ def _wire(
         namespace=lab.fabric,
     )
     netns.ip(f"link set {leg} up", namespace=space)
-
-
-def _offloads_off(lab: layout.Layout) -> None:
-    """Make the kernel fill in checksums: a userspace switch forwards packets as it gets them."""
-    for host in lab.host_names:
-        disable_offloads(lab.namespace(host), [UNDERLAY_LEG])
-        disable_offloads(lab.fabric, [f"{host}u"])
 
 
 def disable_offloads(namespace: str, devices: Iterable[str]) -> None:

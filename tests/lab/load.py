@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import islice
 
-from portchain.lab import traffic
+from portchain.lab import journey, traffic
 from portchain.lab.capture import Seen
 from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
@@ -18,6 +18,8 @@ Datagram = tuple[int, int]
 FLOWS = 4
 
 _IP, _UDP = 14, 34  # where the headers begin in an untagged frame without IP options
+_TTL = _IP + 8
+_ANY_FLOW = journey.Flow("udp", "", 0, "", 0)
 _PORTS, _NUMBER = struct.Struct("!HH"), struct.Struct("!Q")
 
 
@@ -112,7 +114,7 @@ class Load:
 
 def paths(seen: Iterable[Seen], udp_ports: range) -> dict[Datagram, Path]:
     """Follow datagrams to UDP ports through the machines' ports that they were seen at."""
-    found: defaultdict[Datagram, list[str]] = defaultdict(list)
+    found: defaultdict[Datagram, list[journey.Sighting]] = defaultdict(list)
     for one in seen:
         frame = one.frame
         if not (one.addressed or one.outgoing) or frame[12:14] != b"\x08\x00":
@@ -121,5 +123,17 @@ def paths(seen: Iterable[Seen], udp_ports: range) -> dict[Datagram, Path]:
             _, destination = _PORTS.unpack_from(frame, _UDP)
             if destination in udp_ports:
                 (number,) = _NUMBER.unpack_from(frame, _UDP + 8)
-                found[destination, number].append(one.port)
-    return {datagram: tuple(ports) for datagram, ports in found.items()}
+                found[destination, number].append(_sighting(one))
+    return {
+        datagram: tuple(step.port for step in journey.in_order(steps))
+        for datagram, steps in found.items()
+    }
+
+
+def _sighting(seen: Seen) -> journey.Sighting:
+    """As ``journey.sightings`` has it, without what nobody asks for here: there are many."""
+    return journey.Sighting(
+        *(seen.time_ns, seen.machine, seen.port, seen.outgoing, _ANY_FLOW, b""),
+        opens=False,
+        hops_left=seen.frame[_TTL],
+    )

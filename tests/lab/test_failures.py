@@ -5,14 +5,19 @@ What is counted are datagrams of a steady stream: lost ones, and ones that got t
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from threading import Thread
+from typing import Any
 
+import keystoneauth1.exceptions
+import openstack.exceptions
 import pytest
 
 from portchain.lab import journey, traffic
 from portchain.lab.lab import CONTROLLER_SERVICES, Lab
 from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
-from tests.lab.workflow import CHAINED, DEADLINE, Workflow
+from tests.lab.workflow import CHAINED, DEADLINE, VIA_PP1, VIA_PP2, Workflow
 
 pytestmark = pytest.mark.alone
 
@@ -63,6 +68,8 @@ class Traffic:
         self.result = self._stream.stop()
         walks = journey.walks(journey.sightings(self._capture.stop()))
         self.paths = Counter(walk.ports for walk in walks if walk.flow.destination_port == PORT)
+        lost, gap = len(self.result.lost), self.result.longest_gap
+        print(f"lost {lost} of {self.result.sent}, longest gap {gap:.2f} s, around {dict(self.around)}")  # fmt: skip
 
     def wait_for_more(self, count: int = 100) -> None:
         """Wait until so many more datagrams have arrived."""
@@ -101,6 +108,35 @@ def test_an_agent_restarts_without_a_trace(workflow: Workflow, agent: str, how: 
     assert workflow.rules() == rules or _without_counters(workflow.rules()) == _without_counters(
         rules
     )
+
+
+@pytest.mark.parametrize("host", ["h1", "h2", "h3"])
+def test_a_host_loses_power_and_nothing_goes_around(workflow: Workflow, host: str) -> None:
+    lab = workflow.lab
+    with Traffic(workflow) as stream:
+        lab.power_off(host)
+        lab.power_on(host)
+        stream.wait_for_more()
+        lab.vms.wait_active(workflow.machines.values())
+        wait_for(lambda: bool(workflow.rules()[host]), DEADLINE, "rules of ours again")
+        stream.wait_for_more()
+    assert not stream.around
+    workflow.warm_up(source_port=23)
+    assert workflow.paths(source_port=23, count=5) <= CHAINED
+
+
+@pytest.mark.parametrize("host", ["h1", "h2", "h3"])
+def test_a_switch_database_restarts_without_a_trace(workflow: Workflow, host: str) -> None:
+    rules = _without_counters(workflow.rules())
+    with Traffic(workflow) as stream:
+        workflow.lab.kill("ovsdb-server", host)
+        stream.wait_for_more()
+        workflow.lab.start(f"ovsdb-server@{host}")
+        stream.wait_for_more()
+    assert not stream.around
+    assert stream.result.lost == []
+    _a_change_is_carried_out(workflow)
+    wait_for(lambda: _without_counters(workflow.rules()) == rules, DEADLINE, "the old rules alone")
 
 
 def _without_counters(rules: dict[str, list[str]]) -> dict[str, set[str]]:
@@ -162,3 +198,82 @@ def test_a_switch_restarts_and_the_chain_comes_back(workflow: Workflow, program:
     assert not stream.around
     workflow.warm_up(source_port=23)
     assert workflow.paths(source_port=23, count=5) <= CHAINED
+
+
+def test_a_worker_dies_between_commit_and_message(workflow: Workflow) -> None:
+    lab = workflow.lab
+    lab.kill("rabbitmq")
+    other = workflow.classifier("stored", destination_port_range_min=301, destination_port_range_max=301,
+                                source_port_range_min=None, source_port_range_max=None)  # fmt: skip
+    groups = [group["id"] for group in workflow.groups.values()]
+    body = {"name": "stored", "port_pair_groups": groups, "flow_classifiers": [other["id"]]}
+    request = Thread(target=_post_in_vain, args=(workflow, "/sfc/port_chains", {"port_chain": body}))  # fmt: skip
+    request.start()
+    try:
+        # Nothing can be sent: what is stored now is known to no agent.
+        wait_for(lambda: _named(workflow, "stored"), DEADLINE, "the chain to be stored")
+        lab.kill("neutron-api")
+    finally:
+        lab.start("rabbitmq")
+        if not {name: alive for name, _, alive in lab.status()}["neutron-api"]:
+            lab.start("neutron-api")
+    request.join()
+    (chain,) = _named(workflow, "stored")
+    workflow.made.append(("port_chain", chain["id"]))
+    workflow.wait_status(chain)
+    assert workflow.paths(port=301) <= CHAINED
+    workflow.delete("port_chain", chain)
+    workflow.delete("flow_classifier", other)
+
+
+def _post_in_vain(workflow: Workflow, path: str, body: dict[str, object]) -> None:
+    """Its connection breaks off when the server dies."""
+    with suppress(openstack.exceptions.SDKException, keystoneauth1.exceptions.ClientException):
+        workflow.lab.sdk("demo").network.post(path, json=body)
+
+
+def _named(workflow: Workflow, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = workflow.cloud.get(f"/sfc/port_chains?name={name}").json()[
+        "port_chains"
+    ]
+    return found
+
+
+def test_the_rpc_server_dies_between_the_two_steps_of_a_change(workflow: Workflow) -> None:
+    lab, groups = workflow.lab, [group["id"] for group in workflow.groups.values()]
+    shorter = {("src", *ports, "dst") for ports in (VIA_PP1, VIA_PP2)}
+    with Traffic(workflow) as stream:
+        lab.kill("neutron-rpc-server")
+        # The agents hear of it from the API; that all are prepared, nobody can tell them.
+        workflow.update("port_chain", workflow.pc1, port_pair_groups=groups[:1])
+        wait_for(lambda: workflow.paths(source_port=23) <= shorter, DEADLINE, "hosts to go on")
+        stream.wait_for_more()
+        lab.start("neutron-rpc-server")
+        workflow.wait_status(workflow.pc1)
+        workflow.update("port_chain", workflow.pc1, port_pair_groups=groups)
+        workflow.wait_status(workflow.pc1)
+        stream.wait_for_more()
+    assert not {path for path in stream.around if path not in shorter}
+
+
+def test_a_function_moves_to_another_host(workflow: Workflow) -> None:
+    vms, machines = workflow.lab.vms, workflow.machines
+    for host in ("h1", "h2"):
+        with Traffic(workflow) as stream:
+            machines["sf2"] = vms.move(machines["sf2"], host)
+            workflow.wait_status(workflow.pc1)
+            stream.wait_for_more()
+        assert not stream.around
+        assert workflow.paths(source_port=23, count=3) <= CHAINED
+
+
+def test_a_port_of_a_function_is_unplugged(workflow: Workflow) -> None:
+    vms, machines = workflow.lab.vms, workflow.machines
+    with Traffic(workflow) as stream:
+        machines["sf2"] = vms.detach(machines["sf2"], "p4")
+        stream.wait_for_more()
+        machines["sf2"] = vms.attach(machines["sf2"], workflow.ports["p4"].id)
+        workflow.wait_status(workflow.pc1)
+        stream.wait_for_more()
+    assert not stream.around
+    assert workflow.paths(source_port=23, count=3) <= CHAINED

@@ -26,6 +26,7 @@ from portchain.lab import (
     ovn,
     processes,
     services,
+    vif,
 )
 from portchain.lab.clients import Report
 from portchain.lab.errors import LabError
@@ -122,6 +123,7 @@ class Lab:
         return complete and all(running for _, _, running in self.status())
 
     def _remove(self) -> None:
+        vif.disconnect(self.layout)
         processes.kill_all(netns.with_prefix(self.layout.prefix))
         network.destroy(self.layout)
         shutil.rmtree(self.layout.directory, ignore_errors=True)

@@ -6,7 +6,6 @@ instead of a hypervisor's tap device.
 
 import uuid
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import vif_plug_ovs.ovs
@@ -60,31 +59,53 @@ class Nic:
         return self.addresses[0].partition("/")[0]
 
 
+@dataclass(frozen=True, slots=True)
+class _Plugged:
+    """os-vif's Open vSwitch plug-in for one host, and its connection to the host's database."""
+
+    plugin: Any
+    connection: Connection
+
+
+_connected: dict[tuple[str, int], _Plugged] = {}
+"""By the database's address and the lab's directory: a lab that is brought up anew has another one."""
+
+
 def _plugin(lab: layout.Layout, host: str) -> Any:
     """os-vif's Open vSwitch plug-in, connected to one host's database."""
-    connection = f"unix:{lab.host_directory(host)}/db.sock"
-    return _connected(connection, lab.directory.stat().st_ino, lab.driver_of(host) == "ovs")
+    key = (_database(lab, host), lab.directory.stat().st_ino)
+    if key not in _connected:
+        # Until Neutron's agent has wired an interface, it is a trunk of all VLANs if it is not kept apart.
+        _connected[key] = _connect(key[0], isolate=lab.driver_of(host) == "ovs")
+    return _connected[key].plugin
 
 
-@cache
-def _connected(connection: str, lab_inode: int, isolate: bool) -> Any:
-    """One plug-in per database; a lab that is brought up anew, in another directory, gets its own.
+def disconnect(lab: layout.Layout) -> None:
+    """End the connections to the databases of a lab that is about to go."""
+    for host in lab.host_names:
+        for key in [key for key in _connected if key[0] == _database(lab, host)]:
+            _connected.pop(key).connection.stop(timeout=5)
 
-    :param isolate: keep an interface apart until Neutron's agent has wired it: till then it would be a trunk of all VLANs.
-    """
+
+def _database(lab: layout.Layout, host: str) -> str:
+    return f"unix:{lab.host_directory(host)}/db.sock"
+
+
+def _connect(database: str, *, isolate: bool) -> _Plugged:
     objects.register_all()
     # This process is privileged already: no helper in between.
     privsep.vif_plug.set_client_mode(False)
     conf = cfg.ConfigOpts()
     conf.register_opts(vif_plug_ovs.ovs.OvsPlugin.CONFIG_OPTS, group="vif_plug_ovs")
-    conf.set_override("ovsdb_connection", connection, group="vif_plug_ovs")
+    conf.set_override("ovsdb_connection", database, group="vif_plug_ovs")
     conf.set_override("isolate_vif", isolate, group="vif_plug_ovs")
     plugin = vif_plug_ovs.ovs.OvsPlugin(conf.vif_plug_ovs)
     # ovsdbapp keeps one connection per class: a class of its own for each host. Made here, its
     # thread stays in this process's own namespace.
     backend = type("HostBackend", (impl_idl.NeutronOvsdbIdl,), {"_ovsdb_connection": None})
-    plugin.ovsdb._ovsdb = backend(Connection(impl_idl.idl_factory(plugin.ovsdb), timeout=30))
-    return plugin
+    connection = Connection(impl_idl.idl_factory(plugin.ovsdb), timeout=30)
+    plugin.ovsdb._ovsdb = backend(connection)
+    return _Plugged(plugin, connection)
 
 
 def _describe(nic: Nic, machine: str, machine_id: str) -> tuple[Any, Any]:

@@ -17,7 +17,14 @@ from portchain.lab import journey, traffic
 from portchain.lab.lab import CONTROLLER_SERVICES, Lab
 from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
-from tests.lab.workflow import CHAINED, DEADLINE, VIA_PP1, VIA_PP2, Workflow
+from tests.lab.workflow import (
+    CHAINED,
+    DEADLINE,
+    VIA_PP1,
+    VIA_PP2,
+    Workflow,
+    without_counters,
+)
 
 pytestmark = pytest.mark.alone
 
@@ -105,7 +112,7 @@ def test_an_agent_restarts_without_a_trace(workflow: Workflow, agent: str, how: 
         stream.wait_for_more()
     assert stream.result.lost == []
     assert set(stream.paths) <= CHAINED
-    assert workflow.rules() == rules or _without_counters(workflow.rules()) == _without_counters(
+    assert workflow.rules() == rules or without_counters(workflow.rules()) == without_counters(
         rules
     )
 
@@ -127,7 +134,7 @@ def test_a_host_loses_power_and_nothing_goes_around(workflow: Workflow, host: st
 
 @pytest.mark.parametrize("host", ["h1", "h2", "h3"])
 def test_a_switch_database_restarts_and_nothing_goes_around(workflow: Workflow, host: str) -> None:
-    rules = _without_counters(workflow.rules())
+    rules = without_counters(workflow.rules())
     with Traffic(workflow) as stream:
         # The userspace datapath rests while the database is away.
         workflow.lab.kill("ovsdb-server", host)
@@ -135,23 +142,12 @@ def test_a_switch_database_restarts_and_nothing_goes_around(workflow: Workflow, 
         stream.wait_for_more()
     assert not stream.around
     _a_change_is_carried_out(workflow)
-    wait_for(lambda: _without_counters(workflow.rules()) == rules, DEADLINE, "the old rules alone")
-
-
-def _without_counters(rules: dict[str, list[str]]) -> dict[str, set[str]]:
-    counters = ("duration", "n_packets", "n_bytes", "idle_age", "hard_age")
-    return {
-        host: {
-            " ".join(word for word in line.split() if not word.startswith(counters))
-            for line in lines
-        }
-        for host, lines in rules.items()
-    }
+    wait_for(lambda: without_counters(workflow.rules()) == rules, DEADLINE, "the old rules alone")
 
 
 @pytest.mark.parametrize("program", SERVERS)
 def test_a_server_restarts_and_the_chain_goes_on(workflow: Workflow, program: str) -> None:
-    rules = _without_counters(workflow.rules())
+    rules = without_counters(workflow.rules())
     with Traffic(workflow) as stream:
         workflow.lab.kill(program)
         stream.wait_for_more()
@@ -161,7 +157,7 @@ def test_a_server_restarts_and_the_chain_goes_on(workflow: Workflow, program: st
     assert set(stream.paths) <= CHAINED
     _a_change_is_carried_out(workflow)
     # The agents hear of the deletion after the API has answered.
-    wait_for(lambda: _without_counters(workflow.rules()) == rules, DEADLINE, "the old rules alone")
+    wait_for(lambda: without_counters(workflow.rules()) == rules, DEADLINE, "the old rules alone")
 
 
 def _a_change_is_carried_out(workflow: Workflow) -> None:
@@ -178,7 +174,7 @@ def _a_change_is_carried_out(workflow: Workflow) -> None:
 @pytest.mark.parametrize("program", SWITCHES)
 def test_a_switch_restarts_and_the_chain_comes_back(workflow: Workflow, program: str) -> None:
     lab, host = workflow.lab, program.partition("@")[2]
-    rules = _without_counters(workflow.rules())[host]
+    rules = without_counters(workflow.rules())[host]
     log = lab.layout.logs / f"agent@{host}.log"
     noticed = log.read_text().count(RESTART_NOTICED)
     with Traffic(workflow) as stream:
@@ -189,7 +185,7 @@ def test_a_switch_restarts_and_the_chain_comes_back(workflow: Workflow, program:
             "the agent to notice",
         )
         wait_for(
-            lambda: _without_counters(workflow.rules())[host] == rules,
+            lambda: without_counters(workflow.rules())[host] == rules,
             DEADLINE,
             "the rules to be back",
         )

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from portchain.dataplane.flow import COOKIE
 from portchain.lab import clients, journey, traffic
 from portchain.lab.capture import Seen
 from portchain.lab.lab import Lab
 from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
-from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, VIA_PP3, Workflow
+from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, VIA_PP3, Workflow, without_counters
 
 
 @pytest.fixture(scope="module")
@@ -204,10 +205,18 @@ def test_a_packet_that_the_security_group_drops_is_not_carried(workflow: Workflo
 def test_damaged_rules_are_repaired(workflow: Workflow) -> None:
     chain = workflow.chain(workflow.classifier())
     workflow.wait_status(chain)
-    before = _counts(workflow.rules())
-    workflow.lab.ofctl("h1", "del-flows", "br-int", "table=152")
-    assert _counts(workflow.rules()) != before
-    wait_for(lambda: _counts(workflow.rules()) == before, 90, "repair")
+    ofctl = workflow.lab.ofctl
+    before = without_counters(workflow.rules())
+    ours, strangers = f"cookie={COOKIE:#x}", "cookie=0x77,table=152,in_port=4243"
+    ofctl("h1", "del-flows", "br-int", "table=152")
+    ofctl("h2", "mod-flows", "br-int", f"{ours}/-1,actions=drop")
+    ofctl("h3", "add-flow", "br-int", f"{ours},table=152,in_port=4242,actions=drop")
+    ofctl("h3", "add-flow", "br-int", f"{strangers},actions=drop")
+    damaged = without_counters(workflow.rules())
+    assert all(damaged[host] != before[host] for host in before)
+    wait_for(lambda: without_counters(workflow.rules()) == before, 90, "repair")
+    assert "in_port=4243" in ofctl("h3", "dump-flows", "br-int", "cookie=0x77/-1")
+    ofctl("h3", "del-flows", "br-int", "cookie=0x77/-1")
     assert workflow.paths(source_port=23) <= CHAINED
 
 

@@ -29,6 +29,18 @@ PAIR_ATTRIBUTES: dict[str, dict[str, Any]] = {
 }
 
 
+def without_counters(rules: dict[str, list[str]]) -> dict[str, set[str]]:
+    """What ``Workflow.rules`` found, as comparable at another time."""
+    counters = ("duration", "n_packets", "n_bytes", "idle_age", "hard_age")
+    return {
+        host: {
+            " ".join(word for word in line.split() if not word.startswith(counters))
+            for line in lines
+        }
+        for host, lines in rules.items()
+    }
+
+
 @dataclass
 class Workflow:
     """One network with its machines and chains.

@@ -111,9 +111,9 @@ def _resources() -> dict[str, dict[str, Any]]:
         for name, attributes in extension.RESOURCE_ATTRIBUTE_MAP.items():
             found.setdefault(name, {}).update(attributes)
     for attributes in found.values():
-        attributes.pop("tenant_id")
-        # Neutron adds it to the maps when it loads them.
-        attributes.pop("project_id", None)
+        # Neutron adds its own to the maps when it loads its extensions.
+        for name in ("tenant_id", *_ALWAYS):
+            attributes.pop(name, None)
     return found
 
 

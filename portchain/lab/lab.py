@@ -272,7 +272,11 @@ class Lab:
             *(ovn.chassis(self.layout, host) if is_chassis else ()),
             applied=True,
         )
-        wait_for(ready, 30, f"ovs-vswitchd of {host} (see {self.layout.logs})")
+        wait_for(
+            lambda: ready() and network.has_tunnel_end(self.layout, host),
+            30,
+            f"ovs-vswitchd of {host} (see {self.layout.logs})",
+        )
         network.configure_tunnel_end(self.layout, host)
 
     def kill(self, program: str, host: str = "") -> None:

@@ -88,6 +88,12 @@ def disable_offloads(namespace: str, devices: Iterable[str]) -> None:
         )
 
 
+def has_tunnel_end(lab: layout.Layout, host: str) -> bool:
+    """Whether the switch has made ``br-phy``: one that knows it already from before answers earlier."""
+    links = netns.run(lab.namespace(host), "ip", "-o", "link", "show")
+    return f" {UNDERLAY_BRIDGE}:" in links
+
+
 def configure_tunnel_end(lab: layout.Layout, host: str) -> None:
     """Give ``br-phy`` the tunnel's address; needed again after each start of the switch."""
     # Without looking for duplicates, an IPv6 address is usable at once.

@@ -79,7 +79,8 @@ class FlowClassifier:
     """Which packets enter a chain (RFC 7665, 4.4: service classification).
 
     :param protocol: IP protocol number, None for any.
-    :param source_ports: source transport ports, None for any; ``destination_ports`` likewise.
+    :param source_ports: source transport ports, None for any; ``destination_ports`` likewise. With ICMP they are its type and
+        its code.
     :param source_prefix: CIDR, None for any; ``destination_prefix`` likewise.
     :param logical_source_port: the Neutron port whose traffic is classified; None: every port of the owner's
         on the networks of the chain that has an address in ``source_prefix``.

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import combinations, pairwise, product
 from typing import TypeVar
 
+from portchain.dataplane.match import NEIGHBOUR_DISCOVERY
 from portchain.model import (
     FlowClassifier,
     FunctionKind,
@@ -25,6 +26,11 @@ from portchain.model import (
 
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 PROTOCOLS_WITH_PORTS = frozenset({TCP, UDP, SCTP})
+MAX_ICMP = 255  # the width of type and code
+_ANSWERS = {
+    ICMP: {0: 8, 8: 0, 13: 14, 14: 13},  # echo and timestamp (RFC 792)
+    ICMPV6: {128: 129, 129: 128},  # echo (RFC 4443, section 4)
+}
 MAX_TRANSPORT_PORT = 65535
 MAX_WEIGHT = 65535  # the width of a bucket's weight in OpenFlow
 
@@ -74,11 +80,14 @@ def protocol_of(ethertype: str, protocol: int | None) -> int | None:
 def check_flow_classifier(classifier: FlowClassifier) -> None:
     """Check the attributes of a classifier against each other.
 
-    :raises Violation: reversed port range, ports without a protocol that has them, a prefix of the
-        wrong address family or with bits set beyond its length.
+    :raises Violation: reversed port range, ports without a protocol that has them, an ICMP type or
+        code that cannot be, a prefix of the wrong address family or with bits set beyond its length.
     """
-    _check_ports("source", classifier.source_ports, classifier.protocol)
-    _check_ports("destination", classifier.destination_ports, classifier.protocol)
+    if classifier.protocol in _ANSWERS:
+        _check_icmp(classifier)
+    else:
+        _check_ports("source", classifier.source_ports, classifier.protocol)
+        _check_ports("destination", classifier.destination_ports, classifier.protocol)
     _check_prefix("source_ip_prefix", classifier.source_prefix, classifier.ethertype)
     _check_prefix("destination_ip_prefix", classifier.destination_prefix, classifier.ethertype)
 
@@ -92,7 +101,36 @@ def _check_ports(side: str, ports: PortRange | None, protocol: int | None) -> No
             f"{side}_port_range_min", f"{low} is greater than {side}_port_range_max, {high}"
         )
     if protocol not in PROTOCOLS_WITH_PORTS:
-        raise Violation(f"{side}_port_range_min", "a port range needs protocol tcp, udp or sctp")
+        raise Violation(
+            f"{side}_port_range_min",
+            "a port range needs protocol tcp, udp or sctp, or icmp, where it is type or code",
+        )
+
+
+def _check_icmp(classifier: FlowClassifier) -> None:
+    """Where others have ports ICMP has its type and its code, as in OpenFlow: one of each."""
+    for side, meaning, values in (
+        ("source", "type", classifier.source_ports),
+        ("destination", "code", classifier.destination_ports),
+    ):
+        if values is not None and not values[0] == values[1] <= MAX_ICMP:
+            raise Violation(
+                f"{side}_port_range_min",
+                f"with protocol icmp this is the ICMP {meaning}, and has to be the same as "
+                f"{side}_port_range_max and at most {MAX_ICMP}",
+            )
+    if classifier.source_ports is None:
+        if classifier.destination_ports is not None:
+            raise Violation(
+                "destination_port_range_min",
+                "an ICMP code needs an ICMP type, in source_port_range_min and _max",
+            )
+    elif classifier.protocol == ICMPV6 and classifier.source_ports[0] in NEIGHBOUR_DISCOVERY:
+        raise Violation(
+            "source_port_range_min",
+            f"ICMPv6 types {NEIGHBOUR_DISCOVERY[0]} to {NEIGHBOUR_DISCOVERY[-1]} are neighbour "
+            "discovery, which never enters a chain",
+        )
 
 
 def _check_prefix(attribute: str, prefix: str | None, ethertype: str) -> None:
@@ -146,15 +184,33 @@ def check_overlap(
 
 def turned(classifier: FlowClassifier) -> FlowClassifier:
     """The classifier of the replies to what a classifier matches."""
+    source_ports, destination_ports = answering(
+        classifier.protocol, classifier.source_ports, classifier.destination_ports
+    )
     return replace(
         classifier,
-        source_ports=classifier.destination_ports,
-        destination_ports=classifier.source_ports,
+        source_ports=source_ports,
+        destination_ports=destination_ports,
         source_prefix=classifier.destination_prefix,
         destination_prefix=classifier.source_prefix,
         logical_source_port=classifier.logical_destination_port,
         logical_destination_port=classifier.logical_source_port,
     )
+
+
+def answering(
+    protocol: int | None, source: PortRange | None, destination: PortRange | None
+) -> tuple[PortRange | None, PortRange | None]:
+    """What replies have in the place of source and destination ports or, with ICMP, of type and code.
+
+    :param source: of the requests; ``destination`` likewise. An ICMP type that has no replies stays as it is.
+    """
+    if protocol not in _ANSWERS:
+        return destination, source
+    if source is None:
+        return None, destination
+    answer = _ANSWERS[protocol].get(source[0], source[0])
+    return (answer, answer), destination
 
 
 def _sources_meet(one: FlowClassifier, other: FlowClassifier) -> bool:
@@ -249,7 +305,7 @@ def check_port_chain(chain: PortChain) -> None:
     """Check a chain with its groups and classifiers in place.
 
     :raises Violation: no group, a group twice, two tap groups in a row, pairs whose correlation does
-        not fit the chain's.
+        not fit the chain's, replies that cannot be known.
     """
     if not chain.port_pair_groups:
         raise Violation("port_pair_groups", "a chain needs at least one port pair group")
@@ -273,6 +329,20 @@ def check_port_chain(chain: PortChain) -> None:
             raise Violation("port_pair_groups", f"{which} is the {side} of two of the pairs")
     for group in chain.port_pair_groups:
         check_correlation(chain, group)
+    if chain.symmetric:
+        _check_replies(chain.flow_classifiers)
+
+
+def _check_replies(classifiers: Iterable[FlowClassifier]) -> None:
+    """Check that it can be told what replies to a symmetric chain's packets look like."""
+    for classifier in classifiers:
+        answers = _ANSWERS.get(classifier.protocol or 0)
+        if answers and classifier.source_ports and classifier.source_ports[0] not in answers:
+            raise Violation(
+                "flow_classifiers",
+                f"{label(classifier)} is for ICMP type {classifier.source_ports[0]}, which has no replies: "
+                "its chain cannot be symmetric",
+            )
 
 
 def check_correlation(

@@ -95,6 +95,19 @@ def _flow_classifier() -> SimpleNamespace:
     return _copy(flowclassifier, resources)
 
 
+def _flow_classifier_icmp() -> SimpleNamespace:
+    return SimpleNamespace(
+        ALIAS="flow-classifier-icmp",
+        NAME="ICMP Types of Flow Classifiers",
+        DESCRIPTION="With protocol icmp, the source port range is the ICMP type and the destination port range its code",
+        UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
+        RESOURCE_ATTRIBUTE_MAP={},
+        SUB_RESOURCE_ATTRIBUTE_MAP={},
+        REQUIRED_EXTENSIONS=[flowclassifier.ALIAS],
+        OPTIONAL_EXTENSIONS=[],
+    )
+
+
 def _port_chain_status() -> SimpleNamespace:
     shown = {
         "allow_post": False,
@@ -215,6 +228,7 @@ def _service_graph() -> SimpleNamespace:
 
 SFC = _sfc()
 FLOW_CLASSIFIER = _flow_classifier()
+FLOW_CLASSIFIER_ICMP = _flow_classifier_icmp()
 PORT_CHAIN_STATUS = _port_chain_status()
 PORT_PAIR_FUNCTION_KIND = _port_pair_function_kind()
 SHARING = _sharing()
@@ -224,6 +238,7 @@ TAP = _tap()
 ALL = (
     SFC,
     FLOW_CLASSIFIER,
+    FLOW_CLASSIFIER_ICMP,
     PORT_CHAIN_STATUS,
     PORT_PAIR_FUNCTION_KIND,
     SHARING,

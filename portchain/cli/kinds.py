@@ -89,11 +89,15 @@ FLOW_CLASSIFIER = Kind(
             attribute="protocol",
             help="name or number of an IP protocol; default: any",
         ),
-        PortRange(flag="--source-port", attribute="source_port", help="source ports; default: any"),
+        PortRange(
+            flag="--source-port",
+            attribute="source_port",
+            help="source ports, with icmp its type; default: any",
+        ),
         PortRange(
             flag="--destination-port",
             attribute="destination_port",
-            help="destination ports; default: any",
+            help="destination ports, with icmp its code; default: any",
         ),
         MaybeText(
             flag="--source-ip-prefix",

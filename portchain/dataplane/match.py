@@ -31,6 +31,8 @@ _WORDS = {
     ("IPv6", SCTP): "sctp6",
 }
 _ADDRESS_FIELDS = {"IPv4": ("nw_src", "nw_dst"), "IPv6": ("ipv6_src", "ipv6_dst")}
+_PORT_FIELDS = ("tp_src", "tp_dst")
+_ICMP_FIELDS = ("icmp_type", "icmp_code")
 
 
 def masked_ports(ports: PortRange) -> list[tuple[int, int]]:
@@ -59,19 +61,22 @@ def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> l
     :returns: one set of match words for each rule needed.
     """
     source_field, destination_field = _ADDRESS_FIELDS[classifier.ethertype]
+    is_icmp = classifier.protocol in (ICMP, ICMPV6)
+    source_ports, destination_ports = _ICMP_FIELDS if is_icmp else _PORT_FIELDS
     choices = [
         [protocol_words(classifier.ethertype, classifier.protocol)],
         _prefix_words(source_field, tuple(sources) or classifier.source_prefixes),
         _prefix_words(destination_field, classifier.destination_prefixes),
-        _port_words("tp_src", classifier.source_ports),
-        _port_words("tp_dst", classifier.destination_ports),
+        _port_words(source_ports, classifier.source_ports),
+        _port_words(destination_ports, classifier.destination_ports),
     ]
     return [frozenset(itertools.chain(*words)) for words in itertools.product(*choices)]
 
 
 def takes_neighbour_discovery(classifier: Classifier) -> bool:
-    """Whether the classifier's header fields cover messages of neighbour discovery."""
-    return classifier.ethertype == "IPv6" and classifier.protocol in (None, ICMPV6)
+    """Whether the classifier's header fields cover messages of neighbour discovery. No ICMP type is one of its."""
+    of_link = classifier.protocol in (None, ICMPV6) and classifier.source_ports is None
+    return classifier.ethertype == "IPv6" and of_link
 
 
 def addresses_within(addresses: Iterable[str], classifier: Classifier) -> Iterator[str]:

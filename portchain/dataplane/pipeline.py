@@ -102,7 +102,9 @@ _HEADERS = frozenset(
     {"ip", "ipv6", "nw_proto", "tcp", "tcp6", "udp", "udp6", "sctp", "sctp6", "icmp", "icmp6"}
 )
 _CLASSIFIED = frozenset(
-    {"in_port", "dl_dst", "nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst"} | _HEADERS
+    {"in_port", "dl_dst", "nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst"}
+    | {"icmp_type", "icmp_code"}
+    | _HEADERS
 )
 _HOOK_WRITES = frozenset({REG_STEP})
 _HOOK_MATCHES = _CLASSIFIED | {REG_STEP}

@@ -16,6 +16,7 @@ class Classifier:
 
     :param ethertype: ``IPv4`` or ``IPv6``.
     :param protocol: IP protocol number.
+    :param source_ports: transport ports; with ICMP its type. ``destination_ports``: likewise; with ICMP its code.
     :param source_prefixes: CIDRs of which one must hold; empty is "any". ``destination_prefixes`` likewise.
     :param source_port_known: the user named the source port, so its addresses tell this chain's packets from others'
         with the same header.

@@ -79,18 +79,21 @@ class Place(Workflow):
         made: dict[str, Any] = self.create("port_pair_group", name=name, port_pairs=[pair["id"]])
         return made
 
-    def steer(self, groups: list[dict[str, Any]], **classifier: Any) -> dict[str, Any]:
+    def steer(
+        self, groups: list[dict[str, Any]], *, symmetric: bool = False, **classifier: Any
+    ) -> dict[str, Any]:
         body = {
             "protocol": "tcp",
             "destination_port_range_min": PORT,
             "destination_port_range_max": PORT,
         }
-        made = self.create("flow_classifier", name="FC", **body, **classifier)
+        made = self.create("flow_classifier", name="FC", **body | classifier)
         chain: dict[str, Any] = self.create(
             "port_chain",
             name="PC",
             port_pair_groups=[group["id"] for group in groups],
             flow_classifiers=[made["id"]],
+            chain_parameters={"symmetric": symmetric},
         )
         self.wait_status(chain)
         return chain
@@ -219,3 +222,38 @@ def test_subports_of_trunks_are_sources_and_functions(place: Place) -> None:
     through = {("src", "in", "out", "dst")}
     assert place.way("vm", "dst", destination, source_address=own) == through
     assert place.way("vm", "dst", destination, port=101, source_address=own) == {("src", "dst")}
+
+
+@pytest.mark.parametrize(("prefix", "echo"), [("10.46.0.0/24", 8), ("fd46::/64", 128)])
+def test_pings_and_their_answers_are_steered_and_nothing_else_is(
+    place: Place, lab: Lab, prefix: str, echo: int
+) -> None:
+    place.network("net", prefix)
+    for name in ("src", "in", "out", "dst"):
+        place.port(name, "net")
+    place.machine("src", "h1", "src")
+    place.machine("f", "h2", "in", "out", kind="l3")
+    place.machine("dst", "h3", "dst")
+    place.ready()
+    destination = place.machines["dst"].ip
+    place.steer(
+        [place.group("G", "in", "out")],
+        symmetric=True,
+        ethertype="IPv6" if ":" in prefix else "IPv4",
+        protocol="icmp",
+        **{f"source_port_range_{end}": echo for end in ("min", "max")},
+        **{f"destination_port_range_{end}": 0 for end in ("min", "max")},
+        logical_source_port=place.ports["src"].id,
+        logical_destination_port=place.ports["dst"].id,
+    )
+    with place.captures(*place.machines.values()) as capture:
+        assert lab.vms.ping(place.machines["src"], destination, count=3)
+        capture.settle()
+    through = ("src", "in", "out", "dst")
+    walks = [
+        walk.ports
+        for walk in journey.walks(journey.sightings(capture.seen))
+        if len(walk.ports) > 1 and walk.flow.protocol in ("icmp", "ip-58")
+    ]
+    assert {path for path in walks if len(path) > 2} == {through, through[::-1]}
+    assert place.way("src", "dst", destination) == {("src", "dst")}

@@ -212,11 +212,8 @@ class Workflow:
             "flow_classifier", name=name, **{k: v for k, v in body.items() if v is not None}
         )
 
-    def pairs_and_groups(self, **second: Any) -> None:
-        """PP1 to PP3, PG1 = {PP1, PP2} and PG2 = {PP3}.
-
-        :param second: more attributes of PG2.
-        """
+    def make_pairs(self) -> None:
+        """PP1 to PP3."""
         self.pairs = {
             f"PP{n}": self.create(
                 "port_pair",
@@ -227,6 +224,13 @@ class Workflow:
             )
             for n, function in enumerate(FUNCTIONS, 1)
         }
+
+    def pairs_and_groups(self, **second: Any) -> None:
+        """PP1 to PP3, PG1 = {PP1, PP2} and PG2 = {PP3}.
+
+        :param second: more attributes of PG2.
+        """
+        self.make_pairs()
         ids = {name: pair["id"] for name, pair in self.pairs.items()}
         self.groups = {
             "PG1": self.create("port_pair_group", name="PG1", port_pairs=[ids["PP1"], ids["PP2"]]),

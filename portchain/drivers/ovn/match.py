@@ -100,7 +100,12 @@ def _protocol(classifier: FlowClassifier) -> Iterable[str]:
     name = _WITH_PORTS.get(number)
     icmp, icmp_name = _ICMP[classifier.ethertype]
     if name is None:
-        yield icmp_name if number == icmp else f"ip.proto == {number}"
+        if number == icmp:
+            yield icmp_name
+            yield from _range(f"{icmp_name}.type", classifier.source_ports)
+            yield from _range(f"{icmp_name}.code", classifier.destination_ports)
+        else:
+            yield f"ip.proto == {number}"
         return
     yield name
     yield from _range(f"{name}.src", classifier.source_ports)

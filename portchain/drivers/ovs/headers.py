@@ -12,7 +12,7 @@ from typing import Any
 
 from portchain.dataplane.plan import Classifier
 from portchain.model import PortPairGroup
-from portchain.rules import port_range
+from portchain.rules import answering, port_range
 
 
 def along(header: Classifier, groups: Iterable[PortPairGroup]) -> list[Classifier]:
@@ -40,10 +40,13 @@ def back(headers: list[Classifier], groups: Iterable[PortPairGroup]) -> list[Cla
 
 def turned(header: Classifier) -> Classifier:
     """The header of the answers to packets with a header."""
+    source_ports, destination_ports = answering(
+        header.protocol, header.source_ports, header.destination_ports
+    )
     return replace(
         header,
-        source_ports=header.destination_ports,
-        destination_ports=header.source_ports,
+        source_ports=source_ports,
+        destination_ports=destination_ports,
         source_prefixes=header.destination_prefixes,
         destination_prefixes=header.source_prefixes,
     )

@@ -81,6 +81,7 @@ VARIANTS = {
     "ranges": {"classifiers": (classifier(source_ports=(1000, 3333), destination_ports=(0, 99)),)},
     "any": {"classifiers": (classifier(protocol=None, source_ports=None, destination_ports=None, source_prefixes=()),)},
     "icmp": {"classifiers": (classifier(protocol=1, source_ports=None, destination_ports=None),)},
+    "icmp code": {"classifiers": (classifier(protocol=1, source_ports=(3, 3), destination_ports=(4, 4)),)},
     "gre": {"classifiers": (classifier(protocol=47, source_ports=None, destination_ports=None),)},
     "zero": {"classifiers": (classifier(protocol=0, source_ports=None, destination_ports=None),)},
     "sctp": {"classifiers": (classifier(protocol=132),)},
@@ -179,6 +180,18 @@ def test_other_traffic_takes_no_detour(fabric, vswitch, frame):
     (at_dst,) = vswitch.received("dst", 1)
     assert bytes(at_dst) == bytes(frame)
     assert vswitch.received("b-in", 0) == []
+
+
+def test_an_icmp_type_can_be_classified(fabric, vswitch):
+    pings = classifier(protocol=1, source_ports=(8, 8), destination_ports=None)
+    fabric.program(chain([target("b", "h2")], classifiers=(pings,)))
+    frames = [
+        Ether(src=VM_MAC, dst=DST_MAC) / IP(src="10.0.0.10", dst="10.0.0.20") / ICMP(type=number)
+        for number in ("echo-request", "echo-reply", "dest-unreach")
+    ]
+    vswitch.send("vm", *frames)
+    assert [frame[ICMP].type for frame in vswitch.received("dst", 2)] == [0, 3]
+    assert [frame[ICMP].type for frame in vswitch.received("b-in", 1)] == [8]
 
 
 @pytest.mark.parametrize("bridges", [False, True], ids=["l3", "l2"])

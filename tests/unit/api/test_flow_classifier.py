@@ -86,7 +86,7 @@ class FlowClassifierTest(ApiTestCase):
         self.refused("ethertype", ethertype="IPX")
 
     def test_port_ranges_need_a_protocol_with_ports(self) -> None:
-        for protocol in (None, "icmp", "gre"):
+        for protocol in (None, "gre"):
             self.refused(
                 "source_port_range_min",
                 protocol=protocol,
@@ -94,6 +94,29 @@ class FlowClassifierTest(ApiTestCase):
                 source_port_range_max=2,
             )
         self.create("flow_classifier", protocol="sctp", source_port_range_min=1)
+
+    def test_with_icmp_the_ports_are_type_and_code(self) -> None:
+        unreachable = {f"source_port_range_{end}": 3 for end in ("min", "max")}
+        for_its_port = {f"destination_port_range_{end}": 3 for end in ("min", "max")}
+        shown = self.create("flow_classifier", protocol="icmp", **unreachable, **for_its_port)
+        assert (unreachable | for_its_port).items() <= shown.items()
+        self.create("flow_classifier", protocol="icmp", **dict.fromkeys(unreachable, 8))
+        self.refused("flow_classifier", protocol="icmp", **unreachable)
+        for wrong in ({"min": 3}, {"max": 3}, {"min": 3, "max": 4}, {"min": 256, "max": 256}):
+            for side, right in (("source", {}), ("destination", unreachable)):
+                values = {f"{side}_port_range_{end}": value for end, value in wrong.items()}
+                self.refused(f"{side}_port_range_min", protocol="icmp", **right, **values)
+        self.refused("destination_port_range_min", protocol="icmp", **for_its_port)
+
+    def test_neighbour_discovery_cannot_be_classified(self) -> None:
+        for number in (133, 137):
+            self.refused(
+                "source_port_range_min",
+                ethertype="IPv6",
+                protocol="icmp",
+                source_port_range_min=number,
+                source_port_range_max=number,
+            )
 
     def test_port_range_must_not_be_reversed(self) -> None:
         self.refused(

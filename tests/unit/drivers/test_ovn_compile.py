@@ -210,6 +210,10 @@ def classifier(**changes):
     [
         ({}, "ip4 && !eth.mcast"),
         ({"protocol": 1}, "ip4 && !eth.mcast && icmp4"),
+        (
+            {"protocol": 1, "source_ports": (3, 3), "destination_ports": (4, 4)},
+            "ip4 && !eth.mcast && icmp4 && icmp4.type == 3 && icmp4.code == 4",
+        ),
         ({"protocol": 47}, "ip4 && !eth.mcast && ip.proto == 47"),
         ({"protocol": 17, "source_ports": (5, 9)}, "ip4 && !eth.mcast && udp && 5 <= udp.src <= 9"),
         (

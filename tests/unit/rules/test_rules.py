@@ -41,6 +41,8 @@ def broken(attribute: str, check: Callable[..., None], *subject: Any) -> None:
         ("source_port_range_min", {"source_ports": (2, 1)}),
         ("destination_port_range_min", {"destination_ports": (2, 1)}),
         ("source_port_range_min", {"source_ports": (1, 2), "protocol": 1}),
+        ("source_port_range_min", {"source_ports": (256, 256), "protocol": 58}),
+        ("destination_port_range_min", {"destination_ports": (0, 0), "protocol": 1}),
         ("destination_port_range_min", {"destination_ports": (1, 2), "protocol": None}),
         ("source_ip_prefix", {"source_prefix": "10.0.0.1/8"}),
         ("source_ip_prefix", {"source_prefix": "fd00::/8"}),
@@ -115,6 +117,23 @@ def test_chain() -> None:
     broken(
         "port_pair_groups", rules.check_port_chain, replace(CHAIN, port_pair_groups=(GROUP, GROUP))
     )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "number", "answer"),
+    [(1, 8, 0), (1, 14, 13), (58, 128, 129), (1, 3, None), (1, 128, None), (58, 8, None)],
+)
+def test_replies_of_icmp(protocol: int, number: int, answer: int | None) -> None:
+    one = replace(CLASSIFIER, protocol=protocol, source_ports=(number, number))
+    symmetric = replace(CHAIN, flow_classifiers=(one,), symmetric=True)
+    rules.check_port_chain(replace(symmetric, symmetric=False))
+    if answer is None:
+        broken("flow_classifiers", rules.check_port_chain, symmetric)
+        return
+    rules.check_port_chain(symmetric)
+    back = rules.turned(replace(one, destination_ports=(0, 0)))
+    assert (back.source_ports, back.destination_ports) == ((answer, answer), (0, 0))
+    assert rules.turned(replace(one, source_ports=None)).source_ports is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """OVN in a lab: the programs of its controller and of its hosts, and how each is started."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from portchain.lab import layout, newer, probes
 from portchain.lab.processes import Service
@@ -21,6 +23,24 @@ def control(lab: layout.Layout, database: str, *arguments: str) -> str:
     """
     where = f"--db=unix:{directory(lab)}/{database}.sock"
     return newer.run(f"ovn-{database}ctl", where, "--timeout=30", *arguments)
+
+
+def northbound(lab: layout.Layout, table: str, *columns: str) -> list[dict[str, Any]]:
+    """Rows of a table, each with the columns asked for, as ovn-nbctl prints them."""
+    options = ("--format=json", f"--columns={','.join(columns)}")
+    printed = json.loads(control(lab, "nb", *options, "list", table))
+    return [dict(zip(printed["headings"], row, strict=True)) for row in printed["data"]]
+
+
+def rows_with(lab: layout.Layout, mark: str) -> list[str]:
+    """Tables and names of the rows that have a mark in their ``external_ids``."""
+    tables = ("Logical_Switch", "Logical_Switch_Port", "Port_Group", "Network_Function")
+    return [
+        f"{table} {row['name']}"
+        for table in tables
+        for row in northbound(lab, table, "name", "external_ids")
+        if mark in str(row["external_ids"])
+    ]
 
 
 def create_databases(lab: layout.Layout) -> None:

@@ -1,6 +1,5 @@
 """Chains on OVN: three chassis with ovn-controller, stock ML2/OVN, ovn-northd. A lab of its own."""
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +11,13 @@ from portchain.lab import journey, ovn
 from portchain.lab.lab import Lab
 from portchain.lab.layout import Layout
 from portchain.lab.waiting import wait_for
+from tests.lab import matrix
 from tests.lab.conftest import NAME, Captures
 from tests.lab.workflow import DEADLINE, DIRECT, FUNCTIONS, SUBNET, Workflow
+from tests.pairwise import Case
 
 ANY_SOURCE_PORT = {"source_port_range_min": None, "source_port_range_max": None}
+SUBNETS = (SUBNET, "2001:db8:30::/64")
 BOTH_WAYS = {"symmetric": True}
 
 
@@ -31,10 +33,32 @@ def lab() -> Iterator[Lab]:
         made.down()
 
 
+class TestMatrix:
+    """OVN's part of the matrix: other places for functions than all the tests below have."""
+
+    @pytest.fixture(scope="class")
+    def ends(self, lab: Lab) -> Iterator[Workflow]:
+        flow = Workflow(lab, Captures(), subnets=SUBNETS)
+        flow.boot(functions=())
+        yield flow
+        flow.clean_up()
+
+    @pytest.fixture
+    def arranged(self, ends: Workflow, captures: Captures, case: Case) -> Iterator[Workflow]:
+        ends.captures = captures
+        matrix.arrange(ends, case)
+        yield ends
+        matrix.put_away(ends)
+
+    @pytest.mark.parametrize("case", matrix.cases({matrix.OVN}), ids=matrix.name_of)
+    def test_packets_visit_the_chain_and_nothing_else(self, arranged: Workflow, case: Case) -> None:
+        matrix.check(arranged, case)
+
+
 @pytest.fixture(scope="module")
 def booted(lab: Lab) -> Iterator[Workflow]:
     kinds = dict.fromkeys(FUNCTIONS, "l2")
-    flow = Workflow(lab, Captures(), kinds=kinds, subnets=(SUBNET, "2001:db8:30::/64"))
+    flow = Workflow(lab, Captures(), kinds=kinds, subnets=SUBNETS)
     flow.boot()
     flow.pairs_and_groups()
     yield flow
@@ -52,29 +76,9 @@ def flow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     for kind, an_id in list(booted.made):
         if kind == "flow_classifier":
             booted.delete(kind, {"id": an_id})
-    wait_for(lambda: not our_rows(booted.lab), DEADLINE, "no rows of ours")
+    booted.wait_no_rules()
     wait_for(lambda: all_active(booted), DEADLINE, "every port ACTIVE again")
     settle(booted.lab)
-
-
-def northbound(lab: Lab, table: str, *columns: str) -> list[dict[str, Any]]:
-    """Rows of a table, each with the columns asked for, as ovn-nbctl prints them."""
-    printed = json.loads(
-        ovn.control(
-            lab.layout, "nb", "--format=json", f"--columns={','.join(columns)}", "list", table
-        )
-    )
-    return [dict(zip(printed["headings"], row, strict=True)) for row in printed["data"]]
-
-
-def our_rows(lab: Lab) -> list[str]:
-    tables = ("Logical_Switch", "Logical_Switch_Port", "Port_Group", "Network_Function")
-    return [
-        f"{table} {row['name']}"
-        for table in tables
-        for row in northbound(lab, table, "name", "external_ids")
-        if "portchain:" in str(row["external_ids"])
-    ]
 
 
 def all_active(flow: Workflow) -> bool:
@@ -114,21 +118,10 @@ def test_machines_reach_each_other_without_chains(flow: Workflow) -> None:
     assert paths(flow) == DIRECT
 
 
-@pytest.mark.parametrize("version", [4, 6])
-def test_the_specification_both_ways(flow: Workflow, version: int) -> None:
-    chained(flow, flow.classifier(version=version, **ANY_SOURCE_PORT))
-    for port in (100, 101):
-        flow.warm_up(port=port, version=version)
-    assert paths(flow, count=40, version=version) == flow.chained
-    assert paths(flow, port=101, count=3, version=version) == DIRECT
-    seen = [one for each in flow.captures.all for one in each.seen]
-    assert journey.foreign(seen) == [], "functions get plain frames"
-
-
 def test_a_deleted_chain_gives_its_ports_back(flow: Workflow) -> None:
     def as_neutron_wrote() -> dict[str, Any]:
         columns = ("name", "addresses", "port_security", "options")
-        rows = northbound(flow.lab, "Logical_Switch_Port", *columns)
+        rows = ovn.northbound(flow.lab.layout, "Logical_Switch_Port", *columns)
         return {row.pop("name"): row for row in rows}
 
     before = as_neutron_wrote()
@@ -136,7 +129,7 @@ def test_a_deleted_chain_gives_its_ports_back(flow: Workflow) -> None:
     flow.warm_up()
     assert as_neutron_wrote() != before
     flow.delete("port_chain", chain)
-    wait_for(lambda: not our_rows(flow.lab), DEADLINE, "no rows of ours")
+    flow.wait_no_rules()
     assert as_neutron_wrote() == before
     settle(flow.lab)
     assert paths(flow, count=3) == DIRECT
@@ -192,7 +185,9 @@ def test_what_neutron_rewrites_is_repaired(flow: Workflow, port: str) -> None:
 
 
 def is_moved(flow: Workflow, port: str) -> bool:
-    rows = northbound(flow.lab, "Logical_Switch_Port", "name", "addresses", "port_security")
+    rows = ovn.northbound(
+        flow.lab.layout, "Logical_Switch_Port", "name", "addresses", "port_security"
+    )
     (row,) = [row for row in rows if row["name"] == flow.ports[port].id]
     return "unknown" in str(row["addresses"]) and row["port_security"] == ["set", []]
 
@@ -200,10 +195,10 @@ def is_moved(flow: Workflow, port: str) -> bool:
 def test_rows_that_somebody_removed_come_back(flow: Workflow) -> None:
     chained(flow, flow.classifier(**ANY_SOURCE_PORT))
     flow.warm_up()
-    for row in northbound(flow.lab, "Logical_Switch", "name", "external_ids"):
+    for row in ovn.northbound(flow.lab.layout, "Logical_Switch", "name", "external_ids"):
         if "portchain:" in str(row["external_ids"]):
             ovn.control(flow.lab.layout, "nb", "--type=switch", "acl-del", row["name"])
-    for row in northbound(flow.lab, "Port_Group", "name", "external_ids"):
+    for row in ovn.northbound(flow.lab.layout, "Port_Group", "name", "external_ids"):
         if "portchain:" in str(row["external_ids"]):
             ovn.control(flow.lab.layout, "nb", "clear", "port_group", row["name"], "acls")
     wait_for(lambda: paths_or_none(flow, count=20) == flow.chained, DEADLINE, "the chain repaired")

@@ -140,7 +140,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(host=st.sampled_from(HOSTS))
     def restart_agent(self, host: str) -> None:
-        self.workflow.lab.restart(f"neutron-openvswitch-agent@{host}")
+        self.workflow.lab.restart("agent", host)
 
     @rule()
     def restart_server(self) -> None:

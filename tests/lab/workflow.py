@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portchain.dataplane.flow import COOKIE
-from portchain.lab import journey, traffic
+from portchain.lab import journey, ovn, traffic
 from portchain.lab.lab import Lab
 from portchain.lab.layout import PHYSICAL_NETWORK
 from portchain.lab.machines import Machine
@@ -340,7 +340,9 @@ class Workflow:
     # Hosts.
 
     def rules(self) -> dict[str, list[str]]:
-        """Our rules on each host's two bridges, and every OpenFlow group."""
+        """What of ours is on each host's bridges, and every OpenFlow group; with OVN, in the Northbound database."""
+        if self.lab.layout.drivers == ("ovn",):
+            return {"northbound": ovn.rows_with(self.lab.layout, "portchain:")}
         found = {}
         for host in self.lab.hosts:
             lines = []

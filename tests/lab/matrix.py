@@ -1,0 +1,122 @@
+"""One matrix and one oracle for all drivers: the specification's workflow in every way that matters.
+
+All pairs of transport, firewall, address family, kinds of functions, placement and direction, as far as the transport's driver
+can carry them.
+"""
+
+from collections.abc import Collection
+from itertools import product
+from typing import Any
+
+from portchain.lab import journey
+from portchain.lab.layout import FIREWALLS
+from tests.lab.workflow import ANSWERED, DIRECT, FUNCTIONS, Workflow
+from tests.pairwise import Case, all_pairs
+
+OVN = "ovn"
+# How a lab differs from the usual one.
+TRANSPORTS: dict[str, dict[str, Any]] = {
+    "vxlan": {},
+    "gre": {"network": "gre"},
+    "geneve": {"network": "geneve"},
+    "vlan": {"network": "vlan"},
+    "flat": {"network": "flat"},
+    "l2pop": {"l2_population": True},
+    "ipv6": {"ipv6_underlay": True},
+    "ovn": {"network": "geneve", "driver": "ovn"},
+}
+ONE_PORT = "one port"
+# Of the functions of PG1 and of PG2.
+KINDS = {
+    ONE_PORT: ("l3", "l3"),
+    "l3": ("l3", "l3"),
+    "l2": ("l2", "l2"),
+    "mpls": ("mpls", "mpls"),
+    "nsh": ("nsh", "nsh"),
+    "l3-l2": ("l3", "l2"),
+}
+PLACES = {
+    "one": dict.fromkeys(("src", *FUNCTIONS, "dst"), "h1"),
+    "apart": {"src": "h1", "sf1": "h2", "sf2": "h2", "sf3": "h3", "dst": "h1"},
+    "mixed": {},
+}
+DIMENSIONS = {
+    "transport": tuple(TRANSPORTS),
+    "firewall": FIREWALLS,
+    "version": (4, 6),
+    "kinds": tuple(KINDS),
+    "places": tuple(PLACES),
+    "symmetric": (False, True),
+}
+
+
+def _possible(case: Case) -> bool:
+    """Whether the driver takes it: OVN carries bumps in the wire, both ways, and has one firewall of its own."""
+    beyond_ovn = {"kinds": "l2", "symmetric": True, "firewall": FIREWALLS[0]}
+    return case["transport"] != OVN or beyond_ovn.items() <= case.items()
+
+
+def cases(transports: Collection[str]) -> list[Case]:
+    """Those of some transports: of one lab together, and in it those with one firewall."""
+    order = list(product(TRANSPORTS, FIREWALLS))
+    return sorted(
+        (case for case in all_pairs(DIMENSIONS, _possible) if case["transport"] in transports),
+        key=lambda case: order.index((str(case["transport"]), str(case["firewall"]))),
+    )
+
+
+def name_of(case: Case) -> str:
+    """For the test's name."""
+    return "-".join(map(str, case.values()))
+
+
+def arrange(flow: Workflow, case: Case) -> None:
+    """Have each machine where the case wants it, and functions of its kinds."""
+    first, second = KINDS[str(case["kinds"])]
+    flow.kinds = {"sf1": first, "sf2": first, "sf3": second}
+    flow.one_port = tuple(FUNCTIONS) if case["kinds"] == ONE_PORT else ()
+    flow.hosts = PLACES[str(case["places"])]
+    home = flow.hosts.get("dst", "h3")
+    if flow.machines["dst"].host != home:
+        flow.machines["dst"] = flow.lab.vms.move(flow.machines["dst"], home, wait=False)
+    flow.start_functions()
+
+
+def put_away(flow: Workflow) -> None:
+    """End the case's functions, and all that steers packets."""
+    flow.delete_chains()
+    for name in FUNCTIONS:
+        flow.lab.vms.delete(flow.machines.pop(name))
+
+
+def check(flow: Workflow, case: Case) -> None:
+    """Packets visit the chain and nothing else, and afterwards nothing is left of it."""
+    version = int(str(case["version"]))
+    overheard = "l2" in flow.kinds.values()
+    flow.pairs_and_groups()
+    headers = sorted({"mpls", "nsh"} & set(flow.kinds.values()))
+    chain = flow.chain(
+        flow.classifier(version=version, source_port_range_min=None, source_port_range_max=None),
+        chain_parameters={
+            "correlation": headers[0] if headers else "mpls",
+            "symmetric": case["symmetric"],
+        },
+    )
+    flow.wait_status(chain)
+    for port in (100, 101):
+        flow.warm_up(port=port, version=version)
+    answered = flow.answered if case["symmetric"] else ANSWERED
+    how = {"version": version, "answered": answered, "overheard": overheard}
+    connections = flow.connect(count=10, **how)
+    assert {connection.path for connection in connections} <= flow.chained
+    if case["symmetric"]:
+        for connection in connections:
+            assert connection.path is not None
+            assert set(connection.replies) == {tuple(reversed(connection.path))}
+    how["answered"] = ANSWERED
+    assert {connection.path for connection in flow.connect(port=101, count=3, **how)} == DIRECT
+    if not headers:
+        seen = [one for each in flow.captures.all for one in each.seen]
+        assert journey.foreign(seen) == [], "no chain header gets to a machine"
+    flow.delete("port_chain", chain)
+    flow.wait_no_rules()

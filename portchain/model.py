@@ -180,6 +180,12 @@ class PortChain:
         return frozenset(port for group in self.port_pair_groups for port in group.port_ids)
 
     @property
+    def last_group(self) -> PortPairGroup | None:
+        """The group from which packets leave the chain: taps hand nothing on. None if there are but taps."""
+        handing_on = (group for group in reversed(self.port_pair_groups) if not group.tap_enabled)
+        return next(handing_on, None)
+
+    @property
     def logical_destinations(self) -> frozenset[str]:
         """The Neutron ports that classifiers name as destinations."""
         ports = {classifier.logical_destination_port for classifier in self.flow_classifiers}

@@ -143,7 +143,8 @@ def _check_chains(request: Request, chains: Sequence[str], group: model.PortPair
     for snapshot in repository.snapshots(request.context, db.with_graphs(request.session, chains)):
         if snapshot.chain.id in chains:
             rules.check_correlation(snapshot.chain, group, "port_pairs")
-        elif all(one.port_pair_groups[-1].id != group.id for one in snapshot.predecessors):
+            rules.check_sides(snapshot.chain, "port_pairs")
+        elif group.id not in {last.id for one in snapshot.predecessors if (last := one.last_group)}:
             continue
         request.check(snapshot)
         affected.append(snapshot.chain.id)

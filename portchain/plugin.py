@@ -345,20 +345,30 @@ class PortChainPlugin(service_base.ServicePluginBase):
         if port_events.concerns_chains(before, after):
             self._follow_port(port_events.changed(before, after))
 
-    @registry.receives(resources.AGENT, [events.AFTER_UPDATE])
+    @registry.receives(resources.AGENT, [events.AFTER_CREATE, events.AFTER_UPDATE])
     def _agent_changed(
         self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload
     ) -> None:
-        """Follow a host whose tunnels end at another address or have other types; most reports say nothing new."""
+        """Follow a host whose tunnels end at another address or have other types; most reports say nothing new.
+
+        Of an agent that is new nothing is known: it may have been there with others, and been deleted.
+        """
         before, after = payload.states[1], payload.desired_state
+        known = before.configurations if before is not None else {}
         reported = after.get("configurations") or {}
-        if before is None or not port_events.has_other_tunnels(before.configurations, reported):
-            return
-        context = neutron_context.get_admin_context()
-        chains = sorted(realisation.chains_on(context, after["host"]))
-        with db_api.CONTEXT_WRITER.using(context):
-            changes.bump(context.session, chains)
-        self.drivers.refresh_port_chains(context, chains)
+        if port_events.has_other_tunnels(known, reported):
+            context = neutron_context.get_admin_context()
+            chains = self._note_host_change(context, after["host"])
+            self.drivers.refresh_port_chains(context, chains)
+
+    @db_api.retry_if_session_inactive()
+    def _note_host_change(self, context: Any, host: str) -> list[str]:
+        """Give the chains on a host a new revision; return them."""
+        chains = sorted(realisation.chains_on(context, host))
+        if chains:
+            with db_api.CONTEXT_WRITER.using(context):
+                changes.bump(context.session, chains)
+        return chains
 
     def _follow_port(self, port: model.Port) -> None:
         # The event's own context may carry a caller who must not see the chains, or a session at

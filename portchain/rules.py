@@ -4,6 +4,7 @@ Every function either returns or raises `Violation`, which names the attribute o
 the rule it breaks. Nothing is read or written here; callers load what a rule has to see.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -319,18 +320,25 @@ def check_port_chain(chain: PortChain) -> None:
                 f"{label(one)} and {label(other)} both have tap_enabled; two such groups cannot "
                 "follow each other",
             )
-    pairs = [pair for group in chain.port_pair_groups for pair in group.port_pairs]
-    for side in ("ingress", "egress"):
-        # What such a port gets or sends could belong to either hop.
-        twice = first_repeated([getattr(pair, side) for pair in pairs])
-        if twice:
-            own = all(pair.project_id == chain.project_id for pair in pairs)
-            which = f"port {twice}" if own else "a port"
-            raise Violation("port_pair_groups", f"{which} is the {side} of two of the pairs")
+    check_sides(chain)
     for group in chain.port_pair_groups:
         check_correlation(chain, group)
     if chain.symmetric:
         _check_replies(chain.flow_classifiers)
+
+
+def check_sides(chain: PortChain, attribute: str = "port_pair_groups") -> None:
+    """Check that no port is on the same side of two functions: what it gets or sends could belong to either hop.
+
+    :raises Violation: one is.
+    """
+    pairs = [pair for group in chain.port_pair_groups for pair in group.port_pairs]
+    for side in ("ingress", "egress"):
+        twice = first_repeated([getattr(pair, side) for pair in pairs])
+        if twice:
+            own = all(pair.project_id == chain.project_id for pair in pairs)
+            which, whose = (f"port {twice}", label(chain)) if own else ("a port", "one")
+            raise Violation(attribute, f"{which} is the {side} of two pairs of port chain {whose}")
 
 
 def _check_replies(classifiers: Iterable[FlowClassifier]) -> None:
@@ -438,6 +446,17 @@ def first_repeated(ids: Sequence[str]) -> str | None:
     return None
 
 
-def label(thing: FlowClassifier | Port | PortPair | PortPairGroup | PortChain) -> str:
+_Thing = FlowClassifier | Port | PortPair | PortPairGroup | PortChain
+
+
+def label_for(project_id: str, thing: _Thing) -> str:
+    """Return kind and label of a resource; of one that is none of the project's, the kind alone."""
+    kind = " ".join(re.findall("[A-Z][a-z]+", type(thing).__name__)).lower()
+    if thing.project_id == project_id:
+        return f"{kind} {label(thing)}"
+    return f"a {kind} of another project"
+
+
+def label(thing: _Thing) -> str:
     """Return the text by which a user recognises a resource: its name, if any, and its id."""
     return f"{thing.name} ({thing.id})" if thing.name else thing.id

@@ -316,7 +316,7 @@ class Reconciler:
                 else:
                     del wanted[conflict.owner]
                 reports = [
-                    replace(report, error=str(conflict))
+                    replace(report, error=conflict.reason)
                     if report.chain_id == conflict.owner
                     else report
                     for report in reports

@@ -163,6 +163,7 @@ class FlowConflictError(ValueError):
     """Two owners want the same match at the same place to do different things.
 
     :ivar owner: who came second. ``rival``: who holds the rule.
+    :ivar reason: for the chain's owner, whom the rival need not belong to.
     """
 
     def __init__(self, owner: str, rival: str, entry: Entry) -> None:
@@ -170,3 +171,8 @@ class FlowConflictError(ValueError):
         super().__init__(f"{who} about {entry}")
         self.owner = owner
         self.rival = rival
+        self.reason = (
+            f"the chain contradicts itself about {entry}"
+            if owner == rival
+            else f"another port chain wants something else than this one, about {entry}"
+        )

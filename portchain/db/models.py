@@ -18,7 +18,7 @@ from oslo_db.sqlalchemy import types
 from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, mapped_column
 
-CAUTION_SIZE = 1000
+REASON_SIZE = 1000
 
 
 def _reference(target: str, ondelete: str, **options: Any) -> Any:
@@ -140,7 +140,7 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     generation: Mapped[int] = mapped_column(sa.Integer, default=0, server_default="0")
     realised_revision: Mapped[int] = mapped_column(sa.Integer)
     down_reason: Mapped[str] = mapped_column(sa.Text)
-    caution: Mapped[str] = mapped_column(sa.String(CAUTION_SIZE), default="", server_default="")
+    caution: Mapped[str] = mapped_column(sa.String(REASON_SIZE), default="", server_default="")
     failure: Mapped[str] = mapped_column(sa.Text)
     touched_at: Mapped[datetime.datetime] = mapped_column(sa.DateTime)
 

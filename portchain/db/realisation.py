@@ -16,7 +16,7 @@ from neutron_lib.db import api as db_api
 from oslo_utils import timeutils
 from sqlalchemy import orm
 
-from portchain.db.models import CAUTION_SIZE, ChainHost, PortChain
+from portchain.db.models import REASON_SIZE, ChainHost, PortChain
 from portchain.model import HostReport
 
 
@@ -49,8 +49,8 @@ def begin(
             .where(PortChain.id == chain_id, PortChain.realised_revision <= revision)
             .values(
                 realised_revision=revision,
-                down_reason=down_reason,
-                caution=caution[:CAUTION_SIZE],
+                down_reason=_short(down_reason),
+                caution=_short(caution),
                 touched_at=timeutils.utcnow(),
             )
             .execution_options(synchronize_session=False)
@@ -63,6 +63,11 @@ def begin(
         session.execute(sa.update(ChainHost).where(of_chain).values(wanted_revision=revision))
         _add_hosts(session, chain_id, revision, wanted - known)
     return True
+
+
+def _short(reason: str) -> str:
+    """A reason as long as one reads, and as the tables can hold: it may name hundreds of ports."""
+    return reason if len(reason) <= REASON_SIZE else f"{reason[: REASON_SIZE - 4]} ..."
 
 
 def _add_hosts(session: Any, chain_id: str, revision: int, hosts: set[str]) -> None:
@@ -148,7 +153,7 @@ def fail_all(context: Any, chain_ids: Iterable[str], reason: str) -> None:
         context.session.execute(
             sa.update(PortChain)
             .where(PortChain.id.in_(list(chain_ids)))
-            .values(failure=reason, touched_at=timeutils.utcnow())
+            .values(failure=_short(reason), touched_at=timeutils.utcnow())
             .execution_options(synchronize_session=False)
         )
 

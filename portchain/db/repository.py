@@ -33,6 +33,8 @@ def snapshots(context: Any, chain_ids: Iterable[str]) -> list[model.ChainSnapsho
     :param chain_ids: those that no longer exist are left out.
     """
     wanted = set(chain_ids)
+    if not wanted:
+        return []
     with db_api.CONTEXT_READER.using(context):
         session = context.session
         links = _links(session, wanted)
@@ -77,7 +79,7 @@ class _Graphs:
         """Return every port a chain's snapshot has to know by name; `chains_using_port` is the same
         relation, seen from the port.
         """
-        last_hops = (one.port_pair_groups[-1].port_ids for one in self.before(chain))
+        last_hops = (last.port_ids for one in self.before(chain) if (last := one.last_group))
         destinations = (one.logical_destinations for one in self.after(chain))
         return chain.port_ids.union(*last_hops, *destinations)
 
@@ -86,6 +88,19 @@ def chain_ids(context: Any) -> list[str]:
     """Return the ids of all chains."""
     with db_api.CONTEXT_READER.using(context):
         return list(context.session.scalars(sa.select(models.PortChain.id)))
+
+
+def borrowing(context: Any, chain_ids: Iterable[str]) -> set[str]:
+    """Return those chains that have a group of another project."""
+    group, chain, link = models.PortPairGroup, models.PortChain, models.ChainGroup
+    query = (
+        sa.select(link.chain_id)
+        .join(chain, chain.id == link.chain_id)
+        .join(group, group.id == link.group_id)
+        .where(link.chain_id.in_(list(chain_ids)), group.project_id != chain.project_id)
+    )
+    with db_api.CONTEXT_READER.using(context):
+        return set(context.session.scalars(query))
 
 
 def load_chains(session: Any, chain_ids: Iterable[str]) -> list[model.PortChain]:
@@ -188,13 +203,21 @@ def _chains_of_classifiers() -> sa.Select[Any]:
 def _chains_after() -> sa.Select[Any]:
     """Select the chains that follow others, by the pairs of the others' last groups."""
     here, later = models.ChainGroup, orm.aliased(models.ChainGroup)
-    is_last = ~sa.exists().where(later.chain_id == here.chain_id, later.position > here.position)
+    group, later_group = models.PortPairGroup, orm.aliased(models.PortPairGroup)
+    # As `PortChain.last_group` has it: taps hand nothing on.
+    follows = sa.select(later.chain_id).join(later_group, later_group.id == later.group_id)
+    is_last = ~follows.where(
+        later.chain_id == here.chain_id,
+        later.position > here.position,
+        later_group.tap_enabled.is_(False),
+    ).exists()
     return (
         sa.select(models.GraphBranch.destination_id.label("chain_id"))
         .join(here, here.chain_id == models.GraphBranch.source_id)
+        .join(group, group.id == here.group_id)
         .join(models.GroupPair, models.GroupPair.group_id == here.group_id)
         .join(models.PortPair, models.PortPair.id == models.GroupPair.pair_id)
-        .where(is_last)
+        .where(is_last, group.tap_enabled.is_(False))
     )
 
 

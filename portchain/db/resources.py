@@ -1,6 +1,6 @@
 """Looks up what users have created: for lists, for answers and for rules."""
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -182,38 +182,36 @@ def similar_classifiers(
 
     :param chained: only those in a chain, and with the chain's owner for theirs.
     """
-    if not classifiers:
-        return []
     table = models.FlowClassifier
     owner = models.PortChain.project_id if chained else table.project_id
-    query = sa.select(table, owner.label("owner")).where(
-        sa.or_(*(_may_overlap(table, owner, classifier) for classifier in classifiers))
-    )
+    query = sa.select(table, owner.label("owner")).options(orm.lazyload(table.standard_attr))
     if chained:
         link = models.ChainClassifier
         query = query.join(link, link.classifier_id == table.id).join(
             models.PortChain, models.PortChain.id == link.chain_id
         )
-    return [
-        replace(convert.classifier(row), project_id=an_owner)
-        for row, an_owner in session.execute(query)
-    ]
+    found = {}
+    for condition in _may_overlap(table, owner, classifiers):
+        for row, an_owner in session.execute(query.where(condition)):
+            found[row.id] = replace(convert.classifier(row), project_id=an_owner)
+    return list(found.values())
 
 
 def _may_overlap(
-    table: Any, owner: Any, classifier: model.FlowClassifier
-) -> sa.ColumnElement[bool]:
-    """Return the part of `portchain.rules.overlap` that an index can help with."""
-    source = classifier.logical_source_port
-    same_owner = owner == classifier.project_id
-    if source is None:
-        sources = same_owner
-    else:
-        sources = sa.or_(
-            table.logical_source_port == source,
-            sa.and_(table.logical_source_port.is_(None), same_owner),
-        )
-    return sa.and_(table.ethertype == classifier.ethertype, sources)
+    table: Any, owner: Any, classifiers: Sequence[model.FlowClassifier]
+) -> Iterator[sa.ColumnElement[bool]]:
+    """Yield the parts of `portchain.rules.overlap` that an index can help with, each for a query of its own: with "or" between
+    columns of different tables the database would read them all.
+    """
+    sources = {one.logical_source_port for one in classifiers if one.logical_source_port}
+    if sources:
+        yield table.logical_source_port.in_(sorted(sources))
+    anywhere = sorted({one.project_id for one in classifiers if not one.logical_source_port})
+    if anywhere:
+        yield owner.in_(anywhere)
+    rest = sorted({one.project_id for one in classifiers} - set(anywhere))
+    if rest:
+        yield sa.and_(table.logical_source_port.is_(None), owner.in_(rest))
 
 
 def find_pair(session: Any, ingress: str, egress: str) -> str | None:

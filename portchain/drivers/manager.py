@@ -242,6 +242,10 @@ class DriverManager:
             except (Violation, lib.NeutronException) as refusal:
                 rule = refusal.rule if isinstance(refusal, Violation) else str(refusal)
                 realisation.fail_all(context, [chain.id], rule)
+            except Exception as error:
+                # As for `_tell`; and what comes after this chain must not wait for ever.
+                LOG.exception("Port chain %s cannot be checked", chain.id)
+                realisation.fail_all(context, [chain.id], _described(error))
             else:
                 found[owner or ""].append(snapshot)
         return found
@@ -253,5 +257,12 @@ class DriverManager:
         except Exception as error:
             # The boundary to code of others, after the change is made: nobody is left to answer to.
             LOG.exception("Port chain driver %s failed", name)
-            return f"driver {name}: {error}"
+            return f"driver {name}: {_described(error)}"
         return ""
+
+
+def _described(error: Exception) -> str:
+    """What of an error users may see: of those that were not foreseen, no more than that the log has it."""
+    if isinstance(error, lib.NeutronException):
+        return str(error)
+    return f"an unexpected {type(error).__name__}; the log of the Neutron server has more"

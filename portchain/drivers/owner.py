@@ -1,10 +1,11 @@
 """Which of several active drivers a chain belongs to: a pure function over the ports' bindings."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from portchain.drivers.base import PortChainDriver
 from portchain.model import ChainSnapshot, Port
-from portchain.rules import Kind, Violation, label
+from portchain.rules import Kind, Violation, label_for
 
 _ATTRIBUTE = "port_pair_groups"
 
@@ -16,14 +17,15 @@ def owner_of(snapshot: ChainSnapshot, drivers: Mapping[str, PortChainDriver]) ->
     :raises Violation: a port is claimed by no driver or by two, or the ports by different ones.
     """
     first: tuple[str, Port] | None = None
+    named = partial(label_for, snapshot.chain.project_id)
     for port in _concerned(snapshot):
-        name = _claimed(port, drivers)
+        name = _claimed(port, named(port), drivers)
         if first is None:
             first = (name, port)
         elif name != first[0]:
             raise _refusal(
-                f"the driver {first[0]} would have to carry the chain for port {label(first[1])} and "
-                f"the driver {name} for port {label(port)}, and one driver must do the whole; choose "
+                f"the driver {first[0]} would have to carry the chain for {named(first[1])} and "
+                f"the driver {name} for {named(port)}, and one driver must do the whole; choose "
                 "functions and sources on hosts of the same kind, or make a chain for each kind"
             )
     if first is not None:
@@ -45,16 +47,16 @@ def _concerned(snapshot: ChainSnapshot) -> list[Port]:
     return [port for name, port in snapshot.ports.items() if name in names and port.host]
 
 
-def _claimed(port: Port, drivers: Mapping[str, PortChainDriver]) -> str:
+def _claimed(port: Port, named: str, drivers: Mapping[str, PortChainDriver]) -> str:
     names = [name for name, driver in drivers.items() if driver.claims(port)]
     if len(names) > 1:
         raise _refusal(
-            f"port {label(port)} is claimed by the drivers {' and '.join(names)}; the operator has "
+            f"{named} is claimed by the drivers {' and '.join(names)}; the operator has "
             "to configure one of them alone"
         )
     if not names:
         raise _refusal(
-            f"port {label(port)} on host {port.host} was bound by Neutron's mechanism driver "
+            f"{named} was bound by Neutron's mechanism driver "
             f"{port.mechanism}, which none of the drivers {', '.join(drivers)} serves; use ports on "
             "other hosts"
         )

@@ -196,7 +196,7 @@ def _path(item: Mapping[str, Any]) -> Path:
 
 def _entry(item: Mapping[str, Any]) -> Entry:
     return Entry(
-        path_id=_int(item, "path_id", 1, _MAX_PATH_ID),
+        path_id=_path_id(item),
         hops=_int(item, "hops", 1, MAX_HOPS),
         senders=_each(item, "senders", lambda sender: _source(sender, 1)),
         origins=_each(item, "origins", lambda origin: _source(origin, 1)),

@@ -126,7 +126,7 @@ class OvsDriver(PortChainDriver):
         unknown = [
             chain_id for chain_id, revision in expected.items() if known.get(chain_id) != revision
         ]
-        planned = self._plan(context, repository.snapshots(context, unknown))
+        planned = self._plan(context, repository.snapshots(context, unknown)) if unknown else []
         plans = tuple(item.plan for item in planned if host in item.plan.hosts)
         return contract.PlanUpdate(
             chains=plans,
@@ -140,11 +140,25 @@ class OvsDriver(PortChainDriver):
         )
 
     def _take_reports(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
-        ready = realisation.confirm(context, host, reports)
+        told = [report.chain_id for report in reports if report.error or report.missing]
+        borrowing = repository.borrowing(context, told) if told else set()
+        ready = realisation.confirm(context, host, [_for_owner(one, borrowing) for one in reports])
         updates = {
             each: contract.PlanUpdate(switch=tuple(chains)) for each, chains in ready.items()
         }
         self._agents.apply(context, updates)
+
+
+def _for_owner(report: HostReport, borrowing: Collection[str]) -> HostReport:
+    """What the owner of a chain may hear of a report: with borrowed groups, not which of their ports it is about."""
+    if report.chain_id not in borrowing:
+        return report
+    hidden = "the log of the host's agent says more, since groups of another project take part"
+    return replace(
+        report,
+        error=report.error and f"it cannot carry the chain; {hidden}",
+        missing=report.missing and f"a port that is not plugged in yet; {hidden}",
+    )
 
 
 def _plan_one(
@@ -152,7 +166,9 @@ def _plan_one(
 ) -> Planned:
     planned = plan_chain(snapshot, {host: end.address for host, end in ends.items()})
     mtus = {port.id: port.mtu for port in snapshot.ports.values()}
-    cautions = (planned.caution, why_too_long(planned.plan, mtus, ends, underlay))
+    owner = snapshot.chain.project_id
+    foreign = {port.id for port in snapshot.ports.values() if port.project_id != owner}
+    cautions = (planned.caution, why_too_long(planned.plan, mtus, ends, underlay, foreign))
     return replace(planned, caution="; ".join(filter(None, cautions)))
 
 

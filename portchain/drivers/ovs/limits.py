@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
 from portchain.dataplane.plan import Encapsulation
 from portchain.model import ChainSnapshot, FunctionKind, PortChain, PortPair, PortPairGroup
-from portchain.rules import PROTOCOLS_WITH_PORTS, Kind, Violation, label, overlap, turned
+from portchain.rules import PROTOCOLS_WITH_PORTS, Kind, Violation, label, label_for, overlap, turned
 
 Reasons = Iterator[tuple[str, str]]
 """Attribute at fault and reason."""
@@ -84,8 +84,8 @@ def _directions_that_meet(chain: PortChain) -> Reasons:
         if overlap(request, reply):
             yield (
                 "chain_parameters",
-                f"port pair {label(single[0])} has one port for both directions of this symmetric chain, where the ovs driver "
-                f"cannot tell them apart: a packet that flow classifier {label(request)} matches could be a reply to what "
+                f"{label_for(chain.project_id, single[0])} has one port for both directions of this symmetric chain, where the "
+                f"ovs driver cannot tell them apart: a packet that flow classifier {label(request)} matches could be a reply to what "
                 f"{label(reply)} matches",
             )
 

@@ -5,7 +5,7 @@ only the large packets of a connection are that long.
 """
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from portchain.dataplane.plan import ChainPlan, Encapsulation, Path, Segment, Source, Target
@@ -51,18 +51,23 @@ class Underlay:
 
 
 def why_too_long(
-    plan: ChainPlan, mtus: Mapping[str, int], ends: Mapping[str, TunnelEnd], underlay: Underlay
+    plan: ChainPlan,
+    mtus: Mapping[str, int],
+    ends: Mapping[str, TunnelEnd],
+    underlay: Underlay,
+    foreign: Container[str] = (),
 ) -> str:
     """Say which packets of a chain do not fit where; empty if all fit or nothing is known.
 
     :param mtus: port id -> MTU of its network, 0 if it is not known.
     :param ends: host -> its end of tunnels.
+    :param foreign: ids of ports that the chain's owner must not hear of.
     """
-    reasons = (_between_hosts(plan, mtus, ends, underlay), _at_functions(plan, mtus))
+    reasons = (_between_hosts(plan, mtus, ends, underlay), _at_functions(plan, mtus, foreign))
     return "; ".join(filter(None, reasons))
 
 
-def _at_functions(plan: ChainPlan, mtus: Mapping[str, int]) -> str:
+def _at_functions(plan: ChainPlan, mtus: Mapping[str, int], foreign: Container[str]) -> str:
     """Functions that understand chains get packets with a header, through a port that is made for the packet alone."""
     worst: tuple[int, str] = (0, "")
     for path in plan.paths:
@@ -74,8 +79,10 @@ def _at_functions(plan: ChainPlan, mtus: Mapping[str, int]) -> str:
                 header = _FUNCTION_HEADERS.get(target.encapsulation, 0)
                 need, room = longest + header, mtus.get(target.ingress_port, 0)
                 if header and longest and room and need > room:
+                    hidden = target.ingress_port in foreign
+                    port = "a port of another project" if hidden else f"port {target.ingress_port}"
                     reason = (
-                        f"packets longer than {room - header} bytes do not fit through port {target.ingress_port} with the "
+                        f"packets longer than {room - header} bytes do not fit through {port} with the "
                         f"{target.encapsulation} header: its network's MTU of {room} had to be {need}"
                     )
                     worst = max(worst, (need - room, reason))

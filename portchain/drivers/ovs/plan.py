@@ -97,8 +97,8 @@ def _with_changes(
 
 def _entry(before: PortChain, ports: Mapping[str, Port], tunnel_ips: Mapping[str, str]) -> Entry:
     """Where a chain ends that comes before in a service graph."""
-    functions = [group for group in before.port_pair_groups if not group.tap_enabled]
-    last = tuple(_targets(functions[-1], ports, tunnel_ips))
+    group = before.last_group
+    last = tuple(_targets(group, ports, tunnel_ips)) if group else ()
     places = {target.pair_id: _egress(target, ports) for target in last}
     routers = (target for target in last if not target.keeps_addresses)
     return Entry(

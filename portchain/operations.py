@@ -140,7 +140,10 @@ def update_port_pair_group(request: Request, an_id: str, data: Data) -> None:
 def _check_chains(request: Request, chains: Sequence[str], group: model.PortPairGroup) -> list[str]:
     """Check the chains a group is in; return them, and those that begin where it ends."""
     affected = []
-    for snapshot in repository.snapshots(request.context, db.with_graphs(request.session, chains)):
+    linked = repository.snapshots(request.context, db.with_graphs(request.session, chains))
+    follows = [(one.chain.id, after.id) for one in linked for after in one.successors]
+    rules.check_functions_once((one.chain for one in linked), follows, "port_pairs")
+    for snapshot in linked:
         if snapshot.chain.id in chains:
             rules.check_correlation(snapshot.chain, group, "port_pairs")
             rules.check_sides(snapshot.chain, "port_pairs")
@@ -209,8 +212,11 @@ def update_port_chain(request: Request, an_id: str, data: Data) -> None:
         changes.set_classifiers(session, row, new_classifiers)
     neighbours = _check_chain(request, an_id)
     changes.bump(session, [an_id, *neighbours])
-    request.due.updated.append(an_id)
-    request.due.refreshed.extend(neighbours)
+    # Together: between two messages, what leaves one chain would go around those that follow it.
+    if neighbours:
+        request.due.refreshed.extend([an_id, *neighbours])
+    else:
+        request.due.updated.append(an_id)
 
 
 def delete_port_chain(request: Request, an_id: str) -> None:
@@ -249,6 +255,9 @@ def _check_chain(request: Request, an_id: str) -> list[str]:
     others = db.similar_classifiers(request.session, effective, chained=True)
     for classifier in effective:
         rules.check_overlap(classifier, others, "flow_classifiers")
+    neighbours = db.foreign_chains_of_groups(request.session, chain)
+    if neighbours:
+        rules.check_told_apart(chain, repository.load_chains(request.session, neighbours))
     _check_links(request, linked, "flow_classifiers")
     return [
         snapshot.chain.id
@@ -292,6 +301,9 @@ def _check_links(
     request: Request, snapshots: Iterable[model.ChainSnapshot], attribute: str
 ) -> None:
     """Check chains with those that follow them."""
+    snapshots = list(snapshots)
+    follows = [(one.chain.id, after.id) for one in snapshots for after in one.successors]
+    rules.check_functions_once((one.chain for one in snapshots), follows, attribute)
     for snapshot in snapshots:
         rules.check_branch(snapshot.chain, snapshot.successors, attribute)
         request.check(snapshot)

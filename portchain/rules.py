@@ -429,6 +429,93 @@ def check_branch(
                 )
 
 
+def check_functions_once(
+    chains: Iterable[PortChain], follows: Iterable[tuple[str, str]], attribute: str = "port_chains"
+) -> None:
+    """Check that packets come to a function once on their way through the chains of a graph.
+
+    What one that sees no chain header hands back the second time looks as it did the first time.
+
+    :param follows: ids of each chain and of one that follows it.
+    :raises Violation: a function is in a chain, and in one that can be reached from it.
+    """
+    known = {chain.id: chain for chain in chains}
+    after: dict[str, set[str]] = {chain_id: set() for chain_id in known}
+    for source, destination in follows:
+        after[source].add(destination)
+    for first in known.values():
+        reached, ahead = set[str](), [*after[first.id]]
+        while ahead:
+            reached.add(chain_id := ahead.pop())
+            ahead += after[chain_id] - reached
+        for other in map(known.__getitem__, sorted(reached)):
+            if _unaware_senders(first) & _unaware_senders(other):
+                raise Violation(
+                    attribute,
+                    f"{label_for(first.project_id, first)} and {label_for(first.project_id, other)}, which a packet can both "
+                    "pass, have a function in common that understands no chain header; use another function in one of them, or "
+                    "pairs with correlation",
+                )
+
+
+def check_told_apart(chain: PortChain, others: Iterable[PortChain]) -> None:
+    """Check that what a borrowed function hands back can be told to be this chain's.
+
+    Within a project classifiers do not overlap, but for those with different logical source ports: there the ports' addresses
+    decide. Chains of other projects may take packets with the same header.
+
+    :param others: chains of other projects that have groups in common with this one.
+    :raises Violation: a function that sees no chain header could hand back a packet of either.
+    """
+    for other in others:
+        both_ways = chain.symmetric and other.symmetric
+        for group in chain.port_pair_groups:
+            if group.id not in {one.id for one in other.port_pair_groups} or _is_aware(group):
+                continue
+            forward = not _leave_alike(group, chain.port_pair_groups, other.port_pair_groups)
+            back = both_ways and not _leave_alike(
+                group, chain.port_pair_groups[::-1], other.port_pair_groups[::-1]
+            )
+            for one, another in product(chain.flow_classifiers, other.flow_classifiers):
+                if (forward and _look_alike(one, another)) or (
+                    back and _look_alike(turned(one), turned(another))
+                ):
+                    raise Violation(
+                        "port_pair_groups",
+                        f"what {label_for(chain.project_id, group)} hands back of flow classifier {label(one)} could be a port "
+                        "chain's of another project; narrow the classifier, e.g. by a source prefix, or name its logical "
+                        "source port",
+                    )
+
+
+def _is_aware(group: PortPairGroup) -> bool:
+    return bool(group.port_pairs) and all(pair.correlation for pair in group.port_pairs)
+
+
+def _leave_alike(
+    group: PortPairGroup, one: Sequence[PortPairGroup], other: Sequence[PortPairGroup]
+) -> bool:
+    """Whether packets of two chains go on alike behind a group: to their destinations, from a function that routes."""
+    routes = all(pair.kind is FunctionKind.L3 for pair in group.port_pairs)
+    return routes and one[-1].id == other[-1].id == group.id
+
+
+def _look_alike(one: FlowClassifier, other: FlowClassifier) -> bool:
+    known = one.logical_source_port is not None and other.logical_source_port is not None
+    return not known and overlap(_from_any_port(one), _from_any_port(other))
+
+
+def _unaware_senders(chain: PortChain) -> frozenset[str]:
+    """The ports from which functions hand back packets that say nothing of their chain."""
+    return frozenset(
+        pair.egress
+        for group in chain.port_pair_groups
+        if not group.tap_enabled
+        for pair in group.port_pairs
+        if pair.correlation is None
+    )
+
+
 def _from_any_port(classifier: FlowClassifier) -> FlowClassifier:
     return replace(classifier, logical_source_port=None, project_id="")
 

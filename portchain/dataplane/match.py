@@ -63,11 +63,13 @@ def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> l
     source_field, destination_field = _ADDRESS_FIELDS[classifier.ethertype]
     is_icmp = classifier.protocol in (ICMP, ICMPV6)
     source_ports, destination_ports = _ICMP_FIELDS if is_icmp else _PORT_FIELDS
-    choices = [
+    choices: list[list[tuple[str, ...]]] = [
         [protocol_words(classifier.ethertype, classifier.protocol)],
         _prefix_words(source_field, tuple(sources) or classifier.source_prefixes),
         _prefix_words(destination_field, classifier.destination_prefixes),
         _port_words(source_ports, classifier.source_ports),
+        # Later fragments carry no type, and the switch takes that for type 0.
+        [("nw_frag=not_later",) if is_icmp and classifier.source_ports else ()],
         _port_words(destination_ports, classifier.destination_ports),
     ]
     return [frozenset(itertools.chain(*words)) for words in itertools.product(*choices)]

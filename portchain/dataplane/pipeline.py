@@ -103,7 +103,7 @@ _HEADERS = frozenset(
 )
 _CLASSIFIED = frozenset(
     {"in_port", "dl_dst", "nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst"}
-    | {"icmp_type", "icmp_code"}
+    | {"icmp_type", "icmp_code", "nw_frag"}
     | _HEADERS
 )
 _HOOK_WRITES = frozenset({REG_STEP})
@@ -270,6 +270,7 @@ class Priority:
     CLASSIFY_UNGUARDED = (
         50  # below the firewall's rule for a port in table 60 (100), above NORMAL (1)
     )
+    BELOW_REQUESTS = 2  # so much below the three before: what can be a request is no reply
     LINK = 330  # neighbour discovery stays out of chains
     EXPIRED = 312  # from a function, with a header whose time to live is over
     RETURN_EXACT = 311  # from a function, source address known to belong to the chain's source port

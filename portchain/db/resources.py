@@ -251,6 +251,20 @@ def chains_of_group(session: Any, group_id: str) -> list[str]:
     return list(session.scalars(sa.select(link.chain_id).where(link.group_id == group_id)))
 
 
+def foreign_chains_of_groups(session: Any, chain: model.PortChain) -> list[str]:
+    """Return the chains of other projects that have a group in common with a chain."""
+    link, other = models.ChainGroup, models.PortChain
+    query = (
+        sa.select(link.chain_id)
+        .join(other, other.id == link.chain_id)
+        .where(
+            link.group_id.in_([group.id for group in chain.port_pair_groups]),
+            other.project_id != chain.project_id,
+        )
+    )
+    return list(session.scalars(query.distinct()))
+
+
 def graphs_of_chains(session: Any, chain_ids: Iterable[str]) -> dict[str, str]:
     """Return the graph each chain is in; chains in none are left out."""
     link = models.GraphChain

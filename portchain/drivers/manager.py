@@ -262,7 +262,7 @@ class DriverManager:
 
 
 def _described(error: Exception) -> str:
-    """What of an error users may see: of those that were not foreseen, no more than that the log has it."""
-    if isinstance(error, lib.NeutronException):
-        return str(error)
-    return f"an unexpected {type(error).__name__}; the log of the Neutron server has more"
+    """An error for users: drivers say what they mean them to know, the database says what its tables are."""
+    if isinstance(error, db_exc.DBError):
+        return f"the database refused it ({type(error).__name__}); the log of the Neutron server has more"
+    return str(error) or type(error).__name__

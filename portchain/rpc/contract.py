@@ -346,9 +346,14 @@ def _tunnel_ip(item: Mapping[str, Any]) -> str:
 
 def _address(value: Any, name: str) -> str:
     try:
-        return str(ipaddress.ip_address(value if isinstance(value, str) else ""))
+        return str(ipaddress.ip_address(_without_scope(value)))
     except ValueError as exc:
         raise ContractError(f"{name}: {value!r} is no IP address") from exc
+
+
+def _without_scope(value: Any) -> str:
+    """The text of an address; none if it has a scope (RFC 4007), which ipaddress takes with any text in it."""
+    return value if isinstance(value, str) and "%" not in value else ""
 
 
 def _prefixes(item: Mapping[str, Any], name: str, family: int) -> tuple[str, ...]:
@@ -357,7 +362,7 @@ def _prefixes(item: Mapping[str, Any], name: str, family: int) -> tuple[str, ...
 
 def _prefix(value: Any, name: str, family: int) -> str:
     try:
-        network = ipaddress.ip_network(value if isinstance(value, str) else "", strict=False)
+        network = ipaddress.ip_network(_without_scope(value), strict=False)
     except ValueError as exc:
         raise ContractError(f"{name}: {value!r} is no prefix") from exc
     if network.version != family:

@@ -30,7 +30,7 @@ from tests.lab.conftest import Captures
 from tests.lab.workflow import DIRECT, Workflow
 
 EXPLORE = int(os.environ.get("PORTCHAIN_EXPLORE", "0"))
-LIVES, STEPS = EXPLORE or 2, 14
+LIVES, STEPS = EXPLORE or 2, 12
 HOSTS = ("h1", "h2", "h3")
 KINDS = {"sf1": "l3", "sf2": "l2", "sf3": "l3"}
 PAIRS = dict(zip(("PP1", "PP2", "PP3"), KINDS, strict=True))

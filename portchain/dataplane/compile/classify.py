@@ -51,21 +51,24 @@ def take_over(here: PathHere) -> Iterator[Flow]:
 
 def _hook(here: PathHere, match: frozenset[str]) -> Iterator[Flow]:
     """Divert packets where Neutron has finished checking what the port sends, not before."""
+    below = Priority.BELOW_REQUESTS if here.path.reverse else 0
     if here.switch.firewall is not Firewall.OPENVSWITCH:
-        yield rule("TRANSIENT", Priority.CLASSIFY, match, *_enter(here, "TRANSIENT"))
+        yield rule("TRANSIENT", Priority.CLASSIFY - below, match, *_enter(here, "TRANSIENT"))
         return
     enter = _enter(here, "ACCEPT_OR_INGRESS")
     if not here.path.ends_behind(-1):
         # The firewall commits a new connection in the rules that we overtake here; its replies need that entry.
         commit = f"ct(commit,zone=NXM_NX_{REG_NEUTRON_NET.upper()}[0..15])"
         new = match | {_TRACKED_NEW}
-        yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY_NEW, new, commit, *enter)
-    yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY, match, *enter)
+        yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY_NEW - below, new, commit, *enter)
+    yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY - below, match, *enter)
     # Replies of connections that others opened come here without passing ACCEPT_OR_INGRESS.
-    yield rule("ACCEPTED_EGRESS", Priority.CLASSIFY, match, *_enter(here, "ACCEPTED_EGRESS"))
+    yield rule(
+        "ACCEPTED_EGRESS", Priority.CLASSIFY - below, match, *_enter(here, "ACCEPTED_EGRESS")
+    )
     # While the firewall has not taken charge of the port (its rules are lost when the switch restarts), packets would be
     # switched normally from here; below its rule, above NORMAL.
-    yield rule("TRANSIENT", Priority.CLASSIFY_UNGUARDED, match, *_enter(here, "TRANSIENT"))
+    yield rule("TRANSIENT", Priority.CLASSIFY_UNGUARDED - below, match, *_enter(here, "TRANSIENT"))
 
 
 def _enter(here: PathHere, table: str) -> tuple[str, ...]:

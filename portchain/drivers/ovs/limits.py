@@ -85,8 +85,8 @@ def _directions_that_meet(chain: PortChain) -> Reasons:
             yield (
                 "chain_parameters",
                 f"{label_for(chain.project_id, single[0])} has one port for both directions of this symmetric chain, where the "
-                f"ovs driver cannot tell them apart: a packet that flow classifier {label(request)} matches could be a reply to what "
-                f"{label(reply)} matches",
+                f"ovs driver cannot tell them apart: a packet that flow classifier {label(request)} matches could be a "
+                f"reply to what {label(reply)} matches",
             )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from portchain import errors
+from portchain.db import realisation
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
@@ -263,6 +264,30 @@ class FailingTest(DriverTestCase):
         self.plugin.repair()
         assert [what for what, _ in self.fragile.told] == ["update"]
         assert self.show("port_chain", chain["id"])["status"] == "ACTIVE"
+
+    def test_a_chain_that_cannot_be_checked_does_not_hold_up_others(self) -> None:
+        self.setup_repair_at_once()
+        self.fragile.failing = True
+        chains = sorted(self.chain(self.net)["id"] for _ in range(2))
+        self.fragile.failing = False
+
+        def check(snapshot: ChainSnapshot) -> None:
+            if snapshot.chain.id == chains[0]:
+                raise KeyError("no such thing")
+
+        self.fragile.check_port_chain = check  # type: ignore[method-assign]
+        self.plugin.repair()
+        poisoned, healthy = (self.show("port_chain", chain) for chain in chains)
+        assert (poisoned["status"], healthy["status"]) == ("ERROR", "ACTIVE")
+        assert "no such thing" in poisoned["status_reason"]
+
+    def test_reasons_are_as_long_as_one_reads(self) -> None:
+        chain = self.chain(self.net)["id"]
+        realisation.fail(self.context, chain, "\N{GREEK SMALL LETTER ALPHA}" * 100_000)
+        assert len(self.show("port_chain", chain)["status_reason"]) <= 1000
+        realisation.settle(self.context, [(chain, 1)])
+        realisation.begin(self.context, chain, 1, [], down_reason="x" * 100_000)
+        assert self.show("port_chain", chain)["status_reason"].endswith("x ...")
 
     def test_repair_leaves_requests_in_progress_alone(self) -> None:
         self.fragile.failing = True

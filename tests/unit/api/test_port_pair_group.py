@@ -140,6 +140,20 @@ class PortPairGroupTest(ApiTestCase):
         assert "port_pairs" in error["message"]
         assert self.rows() == before
 
+    def test_its_functions_are_no_others_of_its_chains(self) -> None:
+        ports = [self.port(self.net, "vm") for _ in range(3)]
+        one, other = (
+            self.create("port_pair", ingress=ports[0], egress=egress)["id"] for egress in ports[1:]
+        )
+        first = self.create("port_pair_group", port_pairs=[one])["id"]
+        second = self.group(self.net)["id"]
+        self.create("port_chain", port_pair_groups=[first, second])
+        before = self.rows()
+        message = self.update("port_pair_group", second, expect=400, port_pairs=[other])["message"]
+        assert "port_pairs" in message
+        assert ports[0] in message
+        assert self.rows() == before
+
     def test_tap(self) -> None:
         for given, shown in ((True, True), ("true", True), (0, False), (None, False)):
             group = self.create("port_pair_group", tap_enabled=given)

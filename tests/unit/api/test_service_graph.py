@@ -203,6 +203,48 @@ class ServiceGraphTest(DriverTestCase):
         for chain in (one, two, three, four):
             assert self.show("port_chain", chain)["status"] == "ACTIVE"
 
+    def test_a_chain_and_its_neighbours_are_told_together(self) -> None:
+        """Told alone, its packets would go around those that follow it until they are told, too."""
+        one, two = self.chains(1, 2)
+        self.graph({one: [two]})
+        groups = self.show("port_chain", one)["port_pair_groups"]
+        self.driver.told.clear()
+        self.update("port_chain", one, port_pair_groups=[*groups, self.group(self.net)["id"]])
+        ((what, snapshots),) = self.driver.told
+        assert (what, {snapshot.chain.id for snapshot in snapshots}) == ("refresh", {one, two})
+
+    def test_packets_leave_a_chain_from_the_last_group_that_is_no_tap(self) -> None:
+        last = self.group(self.net)
+        tap = self.group(self.net, tap_enabled=True)["id"]
+        one, two = self.chains(1, 2)
+        self.update("port_chain", one, port_pair_groups=[last["id"], tap])
+        self.graph({one: [two]})
+        pair = self.show("port_pair", last["port_pairs"][0])
+        assert {pair["ingress"], pair["egress"]} <= self.told()[two].ports.keys()
+        self.bind(pair["egress"], status="DOWN")
+        assert self.told().keys() == {one, two}
+        self.update("port_pair_group", last["id"], port_pairs=[])
+        assert self.told().keys() == {one, two}
+
+    def test_a_packet_comes_to_a_function_once(self) -> None:
+        one, two, three = self.chains(1, 2, 3)
+        groups = {
+            chain: self.show("port_chain", chain)["port_pair_groups"] for chain in (one, three)
+        }
+        again = [*groups[three], *groups[one]]
+        self.update("port_chain", three, port_pair_groups=again)
+        self.refused("port_chains", one, three, port_chains={one: [two], two: [three]})
+        # On two branches it is another packet.
+        self.update("port_chain", two, port_pair_groups=groups[three])
+        graph = self.graph({one: [two]})["id"]
+        self.delete("service_graph", graph)
+        self.update("port_chain", three, port_pair_groups=groups[three])
+        self.graph({one: [two, three]})
+        before = self.rows()
+        message = self.update("port_chain", three, expect=400, port_pair_groups=again)["message"]
+        assert "correlation" in message
+        assert self.rows() == before
+
     def test_ports_where_chains_meet_are_followed(self) -> None:
         server = self.port(self.net, "server")
         first, last = self.group(self.net)["id"], self.group(self.net)["id"]

@@ -4,7 +4,18 @@ from typing import Any
 
 from oslo_utils import uuidutils
 
-from tests.unit.api.base import OTHER_PROJECT, PROJECT, ApiTestCase
+from portchain.drivers.manager import DriverManager
+from portchain.drivers.noop import NoopDriver
+from portchain.model import Port
+from tests.unit.api.base import HOST, OTHER_PROJECT, PROJECT, ApiTestCase
+
+
+class Elsewhere(NoopDriver):
+    """A driver of hosts that are not there."""
+
+    def claims(self, port: Port) -> bool:
+        return False
+
 
 TENANT = {"project": OTHER_PROJECT}
 
@@ -82,6 +93,49 @@ class SharingTest(ApiTestCase):
         self.create("port_chain", port_pair_groups=[self.group_id])
         response = self.call("DELETE", f"/rbac-policies/{policy}", roles="admin")
         assert response.status_int == 204, response.text
+
+    def test_packets_of_two_projects_behind_a_function_are_told_apart(self) -> None:
+        self.share()
+        more = self.group(self.net)["id"]
+        theirs = self.create("port_pair_group", as_=TENANT)["id"]
+        web = {
+            "protocol": "tcp",
+            "destination_port_range_min": 80,
+            "destination_port_range_max": 80,
+        }
+        mine = self.create("flow_classifier", **web)["id"]
+        self.create("port_chain", port_pair_groups=[self.group_id, more], flow_classifiers=[mine])
+        wide = self.create("flow_classifier", as_=TENANT, protocol="tcp")["id"]
+        through = {"port_pair_groups": [self.group_id, theirs], "flow_classifiers": [wide]}
+        message = self.borrow(expect=400, **through)["message"]
+        assert wide in message
+        assert "another project" in message
+        assert mine not in message
+        narrow = self.create("flow_classifier", as_=TENANT, protocol="udp")["id"]
+        chain = self.borrow(**through | {"flow_classifiers": [narrow]})["id"]
+        self.update("port_chain", chain, expect=400, as_=TENANT, flow_classifiers=[narrow, wide])
+
+    def test_chains_that_end_at_a_borrowed_function_may_have_the_same_header(self) -> None:
+        self.share()
+        for project in ({}, TENANT):
+            taken = self.create("flow_classifier", as_=project or None, protocol="tcp")["id"]
+            self.create(
+                "port_chain",
+                as_=project or None,
+                port_pair_groups=[self.group_id],
+                flow_classifiers=[taken],
+            )
+
+    def test_a_refusal_does_not_name_the_ports_of_a_borrowed_group(self) -> None:
+        self.share()
+        (pair,) = self.show("port_pair_group", self.group_id)["port_pairs"]
+        port = self.show("port_pair", pair)["ingress"]
+        self.bind(port)
+        self.plugin.drivers = DriverManager({"elsewhere": Elsewhere()})
+        message = self.borrow(expect=400)["message"]
+        assert "a port of another project" in message
+        assert port not in message
+        assert HOST not in message
 
     def test_owners_and_borrowers_do_not_see_each_others_resources(self) -> None:
         self.share()

@@ -238,3 +238,19 @@ def test_any_chain_compiles_to_declared_rules_without_ambiguity(shape, data):
         keys = [f.key for f in compiled.flows]
         assert len(keys) == len(set(keys))
         assert compiled.missing == ()
+
+
+@pytest.mark.parametrize("firewall", list(Firewall))
+def test_what_can_be_a_request_is_no_reply(firewall):
+    forward = chain([target("a", "h1")], classifiers=(ANY_IPV4,)).paths[0]
+    back = replace(forward, reverse=True)
+    plan = replace(chain([]), paths=(forward, back))
+    here = switch("h1", "vm", "a-in", "a-out", firewall=firewall)
+    for table in ("TRANSIENT", "ACCEPT_OR_INGRESS", "ACCEPTED_EGRESS"):
+        found = [f.key.priority for f in rules(compile_chain(plan, here), table) if f.key.match]
+        assert len(found) == len(set(found)), "two rules of one priority for the same packets"
+        one_way = [
+            f.key.priority
+            for f in rules(compile_chain(replace(plan, paths=(forward,)), here), table)
+        ]
+        assert sorted(found)[len(found) - len(one_way) :] == sorted(one_way)

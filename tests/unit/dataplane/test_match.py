@@ -50,11 +50,11 @@ def test_the_classifier_of_the_specification_is_one_match():
                 "source_ports": (3, 3),
                 "destination_ports": (4, 4),
             },
-            {"icmp", "icmp_type=3", "icmp_code=4"},
+            {"icmp", "icmp_type=3", "icmp_code=4", "nw_frag=not_later"},
         ),
         (
             {"ethertype": "IPv6", "protocol": 58, "source_ports": (128, 128)},
-            {"icmp6", "icmp_type=128"},
+            {"icmp6", "icmp_type=128", "nw_frag=not_later"},
         ),
         ({"ethertype": "IPv4", "protocol": 47}, {"ip", "nw_proto=47"}),
         ({"ethertype": "IPv6", "protocol": 17, "source_ports": (53, 53)}, {"udp6", "tp_src=53"}),

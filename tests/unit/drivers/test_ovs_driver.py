@@ -12,12 +12,12 @@ from oslo_config import cfg
 from portchain import conf
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan
-from portchain.db import realisation, repository
+from portchain.db import models, realisation, repository
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.model import HostReport
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient, AgentEndpoint
-from tests.unit.api.base import ApiTestCase
+from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
 
 HOSTS = ("compute-1", "compute-2", "compute-3")
 FIRST, SECOND, THIRD = HOSTS
@@ -186,6 +186,56 @@ class OvsDriverTest(ApiTestCase):
                 ((plan,),) = (update.chains for update in updates)
                 assert plan.id == chain
                 assert plan.paths[0].hops[0].targets[0].tunnel_ip == address
+
+    def test_host_whose_agent_registers_anew_at_another_address(self) -> None:
+        chain = self.make_chain()
+        plugin = directory.get_plugin()
+        (agent,) = plugin.get_agents(self.context, filters={"host": [SECOND]})
+        plugin.delete_agent(self.context, agent["id"])
+        self.sent()
+        helpers.register_ovs_agent(SECOND, tunneling_ip="192.0.2.78", tunnel_types=["vxlan"])
+        (plan,) = self.chains_in(self.sent()[FIRST])
+        assert plan.id == chain
+        assert plan.paths[0].hops[0].targets[0].tunnel_ip == "192.0.2.78"
+
+    def test_borrowers_do_not_hear_of_which_ports_a_host_speaks(self) -> None:
+        policy = {
+            "object_type": "port_pair_group",
+            "object_id": self.group_id,
+            "action": "access_as_shared",
+            "target_tenant": OTHER_PROJECT,
+        }
+        assert self.call("POST", "/rbac-policies", {"rbac_policy": policy}).status_int == 201
+        borrowed = self.create(
+            "port_chain", as_={"project": OTHER_PROJECT}, port_pair_groups=[self.group_id]
+        )["id"]
+        own = self.make_chain()
+        for text in ("missing", "error"):
+            said = {text: "port 12345 is not plugged in on host h1"}
+            reports = [HostReport(chain, 1, **said) for chain in (borrowed, own)]
+            self.driver()._take_reports(self.context, SECOND, reports)
+            shown = {
+                row.chain_id: getattr(row, text)
+                for row in self.context.session.query(models.ChainHost).filter_by(host=SECOND)
+            }
+            assert "12345" in shown[own]
+            assert "12345" not in shown[borrowed]
+            assert "another project" in shown[borrowed]
+
+    def test_a_changed_chain_in_a_graph_can_be_read_by_hosts(self) -> None:
+        first, second = self.linked_chains()
+        self.create("service_graph", port_chains={first: [second]})
+        more = self.group(self.net)
+        (pair,) = more["port_pairs"]
+        shown = self.show("port_pair", pair)
+        for side in ("ingress", "egress"):
+            self.bind(shown[side], SECOND)
+        self.sent()
+        groups = self.show("port_chain", first)["port_pair_groups"]
+        self.update("port_chain", first, port_pair_groups=[*groups, more["id"]])
+        (update,) = self.sent()[SECOND]
+        assert update.refused == ()
+        assert {plan.id for plan in update.chains} == {first, second}
 
     def test_group_of_many_chains_is_one_message_to_each_host(self) -> None:
         chains = {self.make_chain(number) for number in (1, 2, 3)}

@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portchain.dataplane.pipeline import ODD_GENERATION
-from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Segment, Source, Target
+from portchain.dataplane.pipeline import MAX_HOPS, ODD_GENERATION
+from portchain.dataplane.plan import (
+    ChainPlan,
+    Classifier,
+    Entry,
+    Hop,
+    Path,
+    Segment,
+    Source,
+    Target,
+)
 from portchain.model import HostReport
 from portchain.rpc import contract
 from portchain.rpc.contract import ContractError, PlanUpdate
@@ -63,17 +72,22 @@ hops = st.builds(
     st.just(("ip_src",)),
     tap=st.booleans(),
 )
+path_ids = st.integers(1, 65535) | st.integers(1, 65535).map(lambda n: n | ODD_GENERATION)
+some_sources = st.lists(sources, max_size=2).map(tuple)
+entries = st.builds(Entry, path_ids, st.integers(1, MAX_HOPS), some_sources, some_sources)
 paths_of_chains = st.builds(
     Path,
     st.lists(classifiers, min_size=1, max_size=2).map(tuple),
     st.lists(sources, max_size=2).map(tuple),
     st.lists(hops, max_size=2).map(tuple),
     st.booleans(),
+    st.lists(entries, max_size=1).map(tuple),
+    st.booleans(),
 )
 plans = st.builds(
     ChainPlan,
     uuids,
-    st.integers(1, 65535) | st.integers(1, 65535).map(lambda number: number | ODD_GENERATION),
+    path_ids,
     st.integers(0, 2**63),
     st.lists(paths_of_chains, max_size=2).map(tuple),
 )
@@ -245,3 +259,23 @@ def test_a_newer_sender_may_say_more():
 def test_what_a_host_knows_is_checked(known):
     with pytest.raises(ContractError):
         contract.decode_known(known)
+
+
+@pytest.mark.parametrize(
+    "text", ["fe80::5%eth0", "fe80::5%x,actions=NORMAL\nadd table=0", "10.0.0.1%1"]
+)
+def test_addresses_have_no_scope_which_could_be_any_text(text):
+    for place in ("addresses", "tunnel_ip"):
+        hostile = message()
+        source = hostile["chains"][0]["paths"][0]["sources"][0]
+        source[place] = [text] if place == "addresses" else text
+        (refused,) = contract.decode_update(hostile).refused
+        assert place in refused.error
+    hostile = message()
+    hostile["chains"][0]["paths"][0]["classifiers"][0] |= {
+        "ethertype": "IPv6",
+        "source_prefixes": [text],
+        "destination_prefixes": [],
+    }
+    (refused,) = contract.decode_update(hostile).refused
+    assert "source_prefixes" in refused.error

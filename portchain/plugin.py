@@ -24,7 +24,7 @@ from sqlalchemy import exc as sa_exc
 from portchain import conf, errors, model, operations, port_events, rules
 from portchain.api import definitions
 from portchain.api import extensions as our_extensions
-from portchain.db import changes, models, realisation, repository, sharing
+from portchain.db import changes, missed, models, realisation, repository, sharing
 from portchain.db import resources as db
 from portchain.drivers import manager
 
@@ -85,6 +85,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         api_extensions.append_api_extensions_path(list(our_extensions.__path__))
         options = cfg.CONF[conf.GROUP]
         self.drivers = manager.DriverManager(manager.load(options.drivers))
+        self._missed = missed.MissedChanges()
         self.add_worker(
             worker.PeriodicWorker(
                 self.repair,
@@ -115,13 +116,16 @@ class PortChainPlugin(service_base.ServicePluginBase):
         return list(connection.consume_in_threads())
 
     def repair(self) -> None:
-        """Have chains realised whose realisation failed or was interrupted; called at intervals."""
+        """Have chains realised whose realisation failed or was interrupted, or of which a change was missed; called at
+        intervals.
+        """
         context = neutron_context.get_admin_context()
         try:
             waiting = realisation.unrealised(
                 context, _REPAIRED_AT_ONCE, cfg.CONF[conf.GROUP].repair_after
             )
             self.drivers.update_port_chain(context, waiting)
+            self._refresh(context, self._missed.next(context))
         except Exception:
             # The boundary of a loop that an exception would end for good.
             LOG.exception("Cannot look for port chains to repair")
@@ -358,32 +362,26 @@ class PortChainPlugin(service_base.ServicePluginBase):
         reported = after.get("configurations") or {}
         if port_events.has_other_tunnels(known, reported):
             context = neutron_context.get_admin_context()
-            chains = self._note_host_change(context, after["host"])
-            self.drivers.refresh_port_chains(context, chains)
-
-    @db_api.retry_if_session_inactive()
-    def _note_host_change(self, context: Any, host: str) -> list[str]:
-        """Give the chains on a host a new revision; return them."""
-        chains = sorted(realisation.chains_on(context, host))
-        if chains:
-            with db_api.CONTEXT_WRITER.using(context):
-                changes.bump(context.session, chains)
-        return chains
+            self._refresh(context, realisation.chains_on(context, after["host"]))
 
     def _follow_port(self, port: model.Port) -> None:
         # The event's own context may carry a caller who must not see the chains, or a session at
         # its end.
         context = neutron_context.get_admin_context()
-        self.drivers.refresh_port_chains(context, self._note_port_change(context, port))
+        self._refresh(context, repository.chains_using_port(context, port))
 
+    def _refresh(self, context: Any, chains: Iterable[str]) -> None:
+        """Have chains realised anew that have not changed themselves."""
+        ids = sorted(chains)
+        if ids:
+            self._bump(context, ids)
+            self.drivers.refresh_port_chains(context, ids)
+
+    @staticmethod
     @db_api.retry_if_session_inactive()
-    def _note_port_change(self, context: Any, port: model.Port) -> Iterable[str]:
-        """Give the chains that use a port a new revision; return them."""
-        chains = repository.chains_using_port(context, port)
-        if chains:
-            with db_api.CONTEXT_WRITER.using(context):
-                changes.bump(context.session, chains)
-        return sorted(chains)
+    def _bump(context: Any, chains: Sequence[str]) -> None:
+        with db_api.CONTEXT_WRITER.using(context):
+            changes.bump(context.session, chains)
 
 
 def _bulk(body: Body) -> dict[str, list[Body]]:

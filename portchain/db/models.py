@@ -126,7 +126,7 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
 
     ``revision`` grows with every change that could alter the realisation, ``generation`` with every
     change of the list of groups; ``realised_revision`` is the one that all drivers have accepted.
-    ``touched_at`` (UTC) is when either last changed or was last tried.
+    ``seen`` is a digest of what was true of its ports then. ``touched_at`` (UTC) is when either last changed or was last tried.
     """
 
     __tablename__ = "portchain_port_chains"
@@ -142,6 +142,7 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     down_reason: Mapped[str] = mapped_column(sa.Text)
     caution: Mapped[str] = mapped_column(sa.String(REASON_SIZE), default="", server_default="")
     failure: Mapped[str] = mapped_column(sa.Text)
+    seen: Mapped[str] = mapped_column(sa.String(64), default="", server_default="")
     touched_at: Mapped[datetime.datetime] = mapped_column(sa.DateTime)
 
     groups: Mapped[list["ChainGroup"]] = orm.relationship(

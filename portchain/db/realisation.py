@@ -159,10 +159,13 @@ def fail_all(context: Any, chain_ids: Iterable[str], reason: str) -> None:
 
 
 @db_api.retry_if_session_inactive()
-def settle(context: Any, revisions: Iterable[tuple[str, int]]) -> None:
+def settle(
+    context: Any, revisions: Iterable[tuple[str, int]], seen: Mapping[str, str] | None = None
+) -> None:
     """Note that all drivers have accepted these revisions of chains.
 
     :param revisions: pairs of chain id and revision.
+    :param seen: chain id -> digest of the snapshot that the drivers were given.
     """
     wanted: dict[int, list[str]] = defaultdict(list)
     for chain_id, revision in revisions:
@@ -178,11 +181,17 @@ def settle(context: Any, revisions: Iterable[tuple[str, int]]) -> None:
     now_realised = sa.case(
         *((PortChain.id.in_(ids), revision) for revision, ids in wanted.items()), else_=0
     )
+    digest = sa.case(seen, value=PortChain.id, else_="") if seen else ""
     with db_api.CONTEXT_WRITER.using(context):
         context.session.execute(
             sa.update(PortChain)
             .where(accepted, PortChain.realised_revision <= now_realised)
-            .values(realised_revision=now_realised, failure="", touched_at=timeutils.utcnow())
+            .values(
+                realised_revision=now_realised,
+                failure="",
+                seen=digest,
+                touched_at=timeutils.utcnow(),
+            )
             .execution_options(synchronize_session=False)
         )
 
@@ -256,6 +265,25 @@ def ready_on(context: Any, host: str) -> list[tuple[str, int]]:
     )
     with db_api.CONTEXT_READER.using(context):
         return [(chain_id, revision) for chain_id, revision in context.session.execute(query)]
+
+
+def settled(context: Any, after: str, limit: int) -> dict[str, tuple[int, str]]:
+    """Return chains that are realised as they stand: id -> revision, and digest of what they were realised from.
+
+    :param after: those with greater ids, of which the ``limit`` first.
+    """
+    with db_api.CONTEXT_READER.using(context):
+        rows = context.session.execute(
+            sa.select(PortChain.id, PortChain.revision, PortChain.seen)
+            .where(
+                PortChain.id > after,
+                PortChain.realised_revision == PortChain.revision,
+                PortChain.failure == "",
+            )
+            .order_by(PortChain.id)
+            .limit(limit)
+        )
+        return {row.id: (row.revision, row.seen) for row in rows}
 
 
 def unrealised(context: Any, limit: int, older_than: float = 0) -> list[str]:

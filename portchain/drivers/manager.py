@@ -14,6 +14,7 @@ from stevedore import named
 
 from portchain import errors
 from portchain.db import realisation, repository
+from portchain.db.missed import digest
 from portchain.drivers import capabilities, periodic
 from portchain.drivers.base import PortChainDriver
 from portchain.drivers.owner import owner_of
@@ -218,7 +219,8 @@ class DriverManager:
                 if failure:
                     realisation.fail_all(context, [s.chain.id for s in own], failure)
                 else:
-                    realisation.settle(context, [(s.chain.id, s.chain.revision) for s in own])
+                    revisions = [(s.chain.id, s.chain.revision) for s in own]
+                    realisation.settle(context, revisions, {s.chain.id: digest(s) for s in own})
         except db_exc.DBError:
             LOG.exception("Cannot note the outcome of port chains; they wait for repair")
 

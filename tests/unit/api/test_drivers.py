@@ -1,15 +1,17 @@
 """Drivers that refuse, that fail and that are asked and told in the right order."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 from portchain import errors
-from portchain.db import realisation
+from portchain.db import missed, realisation, repository
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
 from portchain.model import ChainSnapshot, Port
-from tests.unit.api.base import ApiTestCase
+from tests.unit.api.base import HOST, ApiTestCase
 
 
 class Fragile(PortChainDriver):
@@ -288,6 +290,32 @@ class FailingTest(DriverTestCase):
         realisation.settle(self.context, [(chain, 1)])
         realisation.begin(self.context, chain, 1, [], down_reason="x" * 100_000)
         assert self.show("port_chain", chain)["status_reason"].endswith("x ...")
+
+    def test_changes_of_ports_that_nobody_told_of_are_found(self) -> None:
+        """As if the server process had ended between the change of a port and the look-up of its chains."""
+        chains = [self.chain(self.net) for _ in range(3)]
+        self.plugin.repair()
+        self.fragile.told.clear()
+        (pair,) = self.show("port_pair_group", chains[1]["port_pair_groups"][0])["port_pairs"]
+        port = self.show("port_pair", pair)["egress"]
+        with mock.patch.object(repository, "chains_using_port", side_effect=RuntimeError("killed")):
+            self.bind(port)
+        with mock.patch.object(missed, "_PAGE", 1):
+            for _ in range(2 * len(chains) + 2):
+                self.plugin.repair()
+        ((what, (snapshot,)),) = self.fragile.told
+        assert (what, snapshot.chain.id) == ("refresh", chains[1]["id"])
+        assert snapshot.ports[port].host == HOST
+
+    def test_what_only_people_read_is_no_change(self) -> None:
+        chain = self.chain(self.net)["id"]
+        (before,) = repository.snapshots(self.context, [chain])
+        self.update("port_chain", chain, name="new")
+        (after,) = repository.snapshots(self.context, [chain])
+        assert missed.digest(after) == missed.digest(before)
+        ports = dict(reversed(before.ports.items()))
+        assert missed.digest(replace(before, ports=ports)) == missed.digest(before)
+        assert missed.digest(replace(before, ports={})) != missed.digest(before)
 
     def test_repair_leaves_requests_in_progress_alone(self) -> None:
         self.fragile.failing = True

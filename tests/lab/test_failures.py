@@ -3,6 +3,7 @@
 What is counted are datagrams of a steady stream: lost ones, and ones that got to the destination around a function.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,7 +30,8 @@ from tests.lab.workflow import (
 
 pytestmark = pytest.mark.alone
 
-PORT = 7000
+PORT, RATE = 7000, 100
+OUTAGE = int(os.environ.get("PORTCHAIN_OUTAGE", "1"))  # seconds without a server
 AGENTS = ["agent@h1", "agent@h2", "agent@h3"]
 SWITCHES = ["ovs-vswitchd@h1", "ovs-vswitchd@h2", "ovs-vswitchd@h3"]
 RESTART_NOTICED = "OVS is restarted"
@@ -64,7 +66,7 @@ class Traffic:
     def __init__(self, workflow: Workflow) -> None:
         machines = workflow.machines
         self._capture = workflow.captures(*machines.values())
-        self._stream = traffic.UdpStream(machines["src"], machines["dst"], PORT, rate=100)
+        self._stream = traffic.UdpStream(machines["src"], machines["dst"], PORT, rate=RATE)
 
     def __enter__(self) -> "Traffic":
         self._capture.start()
@@ -141,7 +143,7 @@ def test_a_server_restarts_and_the_chain_goes_on(workflow: Workflow, program: st
     rules = without_counters(workflow.rules())
     with Traffic(workflow) as stream:
         workflow.lab.kill(program)
-        stream.wait_for_more()
+        stream.wait_for_more(RATE * OUTAGE)
         workflow.lab.start(program)
         stream.wait_for_more()
     assert stream.result.lost == []

@@ -63,6 +63,8 @@ def _complete(resources: dict[str, AttributeMap]) -> None:
         _searchable(attributes)
         description = attributes["description"]
         description["default"] = ""
+        # It is in another table than the rest.
+        description["is_sort_key"] = False
         description["convert_to"] = converters.to_text
         for name, rules in attributes.items():
             _name_converters(name, rules)

@@ -1,13 +1,30 @@
 """Resources with Neutron's own controllers, as our extensions serve them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from neutron.api.v2 import resource_helper
 from neutron_lib import exceptions as lib
+from neutron_lib.api import extensions
 
 from portchain.conf import PLUGIN_TYPE
+
+
+class Extension(extensions.APIExtensionDescriptor):
+    """An extension to whose resources Neutron's own extensions add attributes and change none.
+
+    Neutron's standard attributes bring a description of their own, which would let in text that no
+    database stores.
+    """
+
+    @classmethod
+    def update_attributes_map(
+        cls, extended_attributes: Mapping[str, Any], extension_attrs_map: Any = None
+    ) -> None:
+        """Take over attributes that other extensions add; Neutron calls it when all are loaded."""
+        for resource, attributes in cls.api_definition.RESOURCE_ATTRIBUTE_MAP.items():
+            attributes.update(extended_attributes.get(resource, {}) | attributes)
 
 
 def build(definition: SimpleNamespace) -> list[Any]:

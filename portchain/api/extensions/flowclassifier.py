@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from neutron_lib.api import extensions
-
 from portchain.api import definitions, resources
 
 
-class Flowclassifier(extensions.APIExtensionDescriptor):
+class Flowclassifier(resources.Extension):
     """Serves /v2.0/sfc/flow_classifiers."""
 
     api_definition = definitions.FLOW_CLASSIFIER

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from neutron_lib.api import extensions
-
 from portchain.api import definitions, resources
 
 
-class Servicegraph(extensions.APIExtensionDescriptor):
+class Servicegraph(resources.Extension):
     """Serves /v2.0/sfc/service_graphs."""
 
     api_definition = definitions.SERVICE_GRAPH

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from neutron_lib.api import extensions
-
 from portchain.api import definitions, resources
 
 
-class Sfc(extensions.APIExtensionDescriptor):
+class Sfc(resources.Extension):
     """Serves /v2.0/sfc/{port_pairs,port_pair_groups,port_chains}."""
 
     api_definition = definitions.SFC

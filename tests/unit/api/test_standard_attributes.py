@@ -39,6 +39,15 @@ class StandardAttributesTest(ApiTestCase):
             assert shown["created_at"].endswith("Z")
             assert shown["updated_at"] >= shown["created_at"]
 
+    def test_descriptions_stay_what_our_maps_say(self) -> None:
+        """Neutron's extension for descriptions knows neither null nor half characters."""
+        for resource, made in self.one_of_each().items():
+            path = f"/sfc/{resource}s/{made['id']}"
+            response = self.call("PUT", path, {resource: {"description": "\ud800"}})
+            assert response.status_int == 400
+            assert "description" in response.json["NeutronError"]["message"]
+            assert self.update(resource, made["id"], description=None)["description"] == ""
+
     def test_each_change_counts_once(self) -> None:
         for resource, made in self.one_of_each().items():
             shown = made

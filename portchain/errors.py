@@ -25,34 +25,55 @@ class RuleConflict(lib.Conflict):
     message = "Unable to complete the request for %(attribute)s. Reason: %(rule)s."
 
 
-class FlowClassifierNotFound(lib.NotFound):
+class PortNotFound(lib.PortNotFound):
+    """404: the message of Neutron's, with the attribute that names the port."""
+
+    message = "Port %(port_id)s, which %(attribute)s names, could not be found."
+
+
+class _NotFound(lib.NotFound):
+    """404.
+
+    :param id: what does not exist, or must not be seen.
+    :param attribute: the attribute that names it; empty if the request's address does.
+    """
+
+    kind = ""
+    message = "%(kind)s %(id)s could not be found."
+
+    def __init__(self, id: str, attribute: str = "") -> None:
+        named = f", which {attribute} names," if attribute else ""
+        super().__init__(kind=self.kind, id=f"{id}{named}")
+
+
+class FlowClassifierNotFound(_NotFound):
     """404."""
 
-    message = "Flow classifier %(id)s could not be found."
+    kind = "Flow classifier"
 
 
-class PortPairNotFound(lib.NotFound):
+class PortPairNotFound(_NotFound):
     """404."""
 
-    message = "Port pair %(id)s could not be found."
+    kind = "Port pair"
 
 
-class PortPairGroupNotFound(lib.NotFound):
+class PortPairGroupNotFound(_NotFound):
     """404."""
 
-    message = "Port pair group %(id)s could not be found."
+    kind = "Port pair group"
 
 
-class PortChainNotFound(lib.NotFound):
+class PortChainNotFound(_NotFound):
     """404."""
 
-    message = "Port chain %(id)s could not be found."
+    kind = "Port chain"
 
 
-class ServiceGraphNotFound(lib.NotFound):
+class ServiceGraphNotFound(_NotFound):
     """404."""
 
-    message = "Service graph %(id)s could not be found."
+    kind = "Service graph"
 
 
 class ResourceInUse(lib.InUse):

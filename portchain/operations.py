@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from neutron_lib import exceptions as lib
 from neutron_lib.plugins import directory
 
 from portchain import errors, model, rules
@@ -18,6 +17,7 @@ from portchain.drivers.capabilities import Subject
 from portchain.drivers.manager import Due
 
 Data = Mapping[str, Any]
+_NAMED = 5  # of many that use something
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _realise_anew(request: Request, chains: Sequence[str]) -> None:
 
 def _check_new_pairs(request: Request, pair_ids: Sequence[str]) -> None:
     """Check that pairs exist and are free to be put into a group."""
-    db.require(request.context, db.PORT_PAIR, pair_ids)
+    db.require(request.context, db.PORT_PAIR, pair_ids, "port_pairs")
     taken = db.groups_of_pairs(request.session, pair_ids)
     _refuse_if_taken(request, "port pair", db.PORT_PAIR_GROUP, taken, "port_pairs")
 
@@ -183,7 +183,7 @@ def create_port_chain(request: Request, data: Data) -> str:
     session = request.session
     turns.take(session, data["project_id"])
     _check_chain_id(session, data["chain_id"])
-    db.require(request.context, db.PORT_PAIR_GROUP, data["port_pair_groups"])
+    db.require(request.context, db.PORT_PAIR_GROUP, data["port_pair_groups"], "port_pair_groups")
     _check_new_classifiers(request, data["flow_classifiers"])
     row = changes.add_port_chain(session, data)
     _check_chain(request, row.id)
@@ -204,7 +204,7 @@ def update_port_chain(request: Request, an_id: str, data: Data) -> None:
     if new_groups == groups and new_classifiers == classifiers:
         return
     added = [one for one in new_groups if one not in groups]
-    db.require(request.context, db.PORT_PAIR_GROUP, added)
+    db.require(request.context, db.PORT_PAIR_GROUP, added, "port_pair_groups")
     _check_new_classifiers(request, [one for one in new_classifiers if one not in classifiers])
     if new_groups != groups:
         changes.set_groups(session, row, new_groups)
@@ -235,7 +235,7 @@ def _check_chain_id(session: Any, chain_id: int) -> None:
 
 def _check_new_classifiers(request: Request, ids: Sequence[str]) -> None:
     """Check that classifiers exist and are free to be put into a chain."""
-    db.require(request.context, db.FLOW_CLASSIFIER, ids)
+    db.require(request.context, db.FLOW_CLASSIFIER, ids, "flow_classifiers")
     taken = db.chains_of_classifiers(request.session, ids)
     _refuse_if_taken(request, "flow classifier", db.PORT_CHAIN, taken, "flow_classifiers")
 
@@ -280,7 +280,7 @@ def create_service_graph(request: Request, data: Data) -> str:
     )
     rules.check_service_graph(graph)
     chains = sorted(graph.chain_ids)
-    db.require(request.context, db.PORT_CHAIN, chains)
+    db.require(request.context, db.PORT_CHAIN, chains, "port_chains")
     taken = db.graphs_of_chains(request.session, chains)
     _refuse_if_taken(request, "port chain", db.SERVICE_GRAPH, taken, "port_chains")
     changes.add_service_graph(request.session, graph, data["description"])
@@ -338,7 +338,7 @@ def _usable_ports(request: Request, **wanted: str | None) -> dict[str, model.Por
     ports = {port["id"]: model.Port(**{name: port[name] for name in fields}) for port in found}
     for attribute, port_id in named.items():
         if port_id not in ports:
-            raise lib.PortNotFound(port_id=port_id)
+            raise errors.PortNotFound(port_id=port_id, attribute=attribute)
         if not request.owns(ports[port_id]):
             raise rules.Violation(attribute, f"port {port_id} belongs to another project")
     # Neutron gives a trunk's subports no device of their own.
@@ -374,5 +374,7 @@ def _describe(request: Request, resource: db.Resource, ids: Iterable[str]) -> st
     """Name resources in a message; what the caller may not see has no name there."""
     kind, wanted = resource.name.replace("_", " "), set(ids)
     seen = db.visible(request.context, resource, wanted)
-    named = [f"{kind} {an_id}" for an_id in sorted(seen)]
+    named = [f"{kind} {an_id}" for an_id in sorted(seen)[:_NAMED]]
+    if len(seen) > _NAMED:
+        named.append(f"{len(seen) - _NAMED} other {kind}s")
     return ", ".join([*named, *([f"a {kind} of another project"] if wanted - seen else [])])

@@ -5,11 +5,11 @@ the rule it breaks. Nothing is read or written here; callers load what a rule ha
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import combinations, pairwise, product
 from typing import TypeVar
 
@@ -104,7 +104,7 @@ def _check_ports(side: str, ports: PortRange | None, protocol: int | None) -> No
     if protocol not in PROTOCOLS_WITH_PORTS:
         raise Violation(
             f"{side}_port_range_min",
-            "a port range needs protocol tcp, udp or sctp, or icmp, where it is type or code",
+            f"it and {side}_port_range_max need protocol tcp, udp or sctp, or icmp, where they are type or code",
         )
 
 
@@ -137,12 +137,23 @@ def _check_icmp(classifier: FlowClassifier) -> None:
 def _check_prefix(attribute: str, prefix: str | None, ethertype: str) -> None:
     if prefix is None:
         return
-    try:
-        network = ip_network(prefix)
-    except ValueError as error:  # the text says whether it is no prefix or has host bits set
-        raise Violation(attribute, str(error)) from error
+    network = _network(prefix, attribute)
     if f"IPv{network.version}" != ethertype:
         raise Violation(attribute, f"{prefix} is not a prefix of ethertype {ethertype}")
+
+
+def _network(prefix: str, attribute: str, key: str = "") -> _Network:
+    """Return the network that a prefix of an attribute, or of a key of it, stands for."""
+    try:
+        network: _Network = ip_network(prefix, strict=False)
+    except ValueError as error:
+        raise Violation(attribute, f"{key}{error}") from error
+    address = prefix.partition("/")[0]
+    if ip_address(address) != network.network_address:
+        raise Violation(
+            attribute, f"{key}{prefix} has host bits set; its network would be {network}"
+        )
+    return network
 
 
 def overlap(one: FlowClassifier, other: FlowClassifier) -> bool:
@@ -179,7 +190,8 @@ def check_overlap(
             raise Violation(
                 attribute,
                 f"{label(classifier)} overlaps with {who}: a packet that both match could enter "
-                "only one of their chains",
+                "only one of their chains. Let them differ in ethertype, protocol, a port range, a "
+                "prefix or a logical port",
             )
 
 
@@ -272,21 +284,17 @@ def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
 def check_port_pair_group(group: PortPairGroup) -> None:
     """Check that the pairs of a group are interchangeable, and only one where that means nothing.
 
-    :raises Violation: pairs of different correlation or kind, several pairs in a tap group, a reversed port range.
+    :raises Violation: pairs of different correlation or kind, several pairs in a tap group, a reversed port range, a
+        prefix with bits set beyond its length.
     """
     if group.tap_enabled and len(group.port_pairs) > 1:
         raise Violation(
             "port_pairs",
             "a group with tap_enabled takes one port pair: a copy of each packet goes to one observer",
         )
-    for n_tuple in (group.ingress_n_tuple, group.egress_n_tuple):
+    for name in ("ingress_n_tuple", "egress_n_tuple"):
         for side in ("source", "destination"):
-            low, high = (n_tuple.get(f"{side}_port_range_{end}") for end in ("min", "max"))
-            if isinstance(low, int) and isinstance(high, int) and low > high:
-                raise Violation(
-                    "port_pair_group_parameters",
-                    f"{side}_port_range_min, {low}, is greater than {side}_port_range_max, {high}",
-                )
+            _check_n_tuple(f"ppg_n_tuple_mapping: {name}: {side}", getattr(group, name), side)
     if len({pair.kind for pair in group.port_pairs}) > 1:
         raise Violation("port_pairs", "all port pairs of a group must have the same function_kind")
     correlations = {pair.correlation for pair in group.port_pairs}
@@ -296,6 +304,20 @@ def check_port_pair_group(group: PortPairGroup) -> None:
             "port_pairs",
             "all port pairs of a group must have the same service_function_parameters "
             f"correlation; these have {kinds}",
+        )
+
+
+def _check_n_tuple(where: str, n_tuple: Mapping[str, object], side: str) -> None:
+    """Check what a group's n-tuple says of one side of packets."""
+    attribute = "port_pair_group_parameters"
+    prefix = n_tuple.get(f"{side}_ip_prefix")
+    if isinstance(prefix, str):
+        _network(prefix, attribute, f"{where}_ip_prefix: ")
+    low, high = (n_tuple.get(f"{side}_port_range_{end}") for end in ("min", "max"))
+    if isinstance(low, int) and isinstance(high, int) and low > high:
+        raise Violation(
+            attribute,
+            f"{where}_port_range_min: {low} is greater than {side}_port_range_max, {high}",
         )
 
 

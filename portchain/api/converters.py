@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from neutron_lib import constants
-from neutron_lib import exceptions as lib
 from oslo_utils import uuidutils
 
-_LARGEST = 2**63 - 1  # databases count no further
+from portchain import errors
+from portchain.api import checks
+
 _PREFERRED_NAMES = ("tcp", "udp", "icmp", "sctp", constants.PROTO_NAME_IPV6_ICMP)
 _NAMES: Mapping[int, str] = {
     int(number): name
@@ -22,7 +23,7 @@ _NAMES: Mapping[int, str] = {
 def to_protocol(value: Any) -> int | None:
     """Convert a protocol's name (any case) or number to its number; None is any protocol.
 
-    :raises InvalidInput: neither a known name nor 0..255.
+    :raises Refused: neither a known name nor 0..255.
     """
     if value is None:
         return None
@@ -33,8 +34,8 @@ def to_protocol(value: Any) -> int | None:
     except ValueError:
         number = -1
     if not 0 <= number <= 255:
-        raise lib.InvalidInput(
-            error_message=f"{value!r} is neither the name of an IP protocol nor 0..255"
+        raise checks.Refused(
+            f"{checks.shown(value)} is neither the name of an IP protocol nor a number from 0 to 255"
         )
     return number
 
@@ -44,21 +45,17 @@ def from_protocol(number: int | None) -> str | None:
     return None if number is None else _NAMES.get(number, str(number))
 
 
-def named(attribute: str, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a converter that refuses what it cannot convert and says which attribute is meant.
-
-    neutron-lib's converters do not say it, and some fail on values that only JSON has, such as
-    1e999.
+def named(attribute: str, rules: checks.Rules) -> Callable[[Any], Any]:
+    """Return a converter that does what the one in ``rules`` does, and whose refusal names the
+    attribute and says what it has to be.
     """
+    unnamed = dict(rules)
 
     def converted(value: Any) -> Any:
         try:
-            result = convert(value)
-        except (lib.InvalidInput, OverflowError) as error:
-            raise lib.InvalidInput(error_message=f"{attribute}: {error}") from error
-        if isinstance(result, int) and abs(result) > _LARGEST:
-            raise lib.InvalidInput(error_message=f"{attribute}: {result} is out of range")
-        return result
+            return checks.convert(value, unnamed)
+        except checks.Refused as refusal:
+            raise errors.InvalidInput(attribute=attribute, rule=str(refusal)) from refusal
 
     return converted
 
@@ -67,29 +64,29 @@ def to_text(value: Any) -> Any:
     """Make text of None, and refuse text that UTF-8 cannot hold: JSON can have halves of
     characters.
 
-    :raises InvalidInput: there is such a half in the text.
+    :raises Refused: there is such a half in the text.
     """
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise lib.InvalidInput(error_message="the text is not valid Unicode") from error
+            raise checks.Refused("the text is not valid Unicode") from error
     return "" if value is None else value
 
 
 def to_branches(value: Any) -> Any:
     """Check the branching points of a service graph: chains, each with those that follow it.
 
-    :raises InvalidInput: no dict, a key is no UUID, or a value no list of UUIDs.
+    :raises Refused: no dict, a key is no UUID, or a value no list of UUIDs.
     """
     if not isinstance(value, dict):
-        raise lib.InvalidInput(error_message=f"{value!r} is not a dict")
+        raise checks.Refused(f"{checks.shown(value)} is not an object")
     for source, destinations in value.items():
         if not isinstance(destinations, list):
-            raise lib.InvalidInput(error_message=f"what stands for {source!r} is not a list")
+            raise checks.Refused(f"what stands for {checks.shown(source)} is not a list")
         for chain in (source, *destinations):
             if not isinstance(chain, str) or not uuidutils.is_uuid_like(chain):
-                raise lib.InvalidInput(error_message=f"{chain!r} is not a UUID")
+                raise checks.Refused(f"{checks.shown(chain)} is not a UUID")
     return value
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from neutron_lib.api import converters as lib_converters
 from neutron_lib.api.definitions import flowclassifier, sfc
 
-from portchain.api import converters
+from portchain.api import checks, converters
 from portchain.model import FunctionKind
 
 AttributeMap = dict[str, dict[str, Any]]
@@ -48,13 +48,13 @@ def _searchable(attributes: AttributeMap) -> None:
         attribute["is_sort_key"] = not is_dict and not is_list
 
 
-def _name_converters(attribute: str, rules: dict[str, Any]) -> None:
-    """Make the converters of an attribute, and of the keys of a dict attribute, name it."""
-    if "convert_to" in rules:
-        rules["convert_to"] = converters.named(attribute, rules["convert_to"])
-    keys = rules.get("validate", rules).get("type:dict") or {}
-    for key_rules in keys.values():
-        _name_converters(attribute, key_rules)
+def _explain(attributes: AttributeMap) -> None:
+    """Make refusals of an attribute's value name it and say what it has to be."""
+    for name, rules in attributes.items():
+        if "convert_to" in rules:
+            rules["convert_to"] = converters.named(name, rules)
+        if "validate" in rules:
+            rules["validate"] = {checks.DESCRIBED: rules["validate"]}
 
 
 def _complete(resources: dict[str, AttributeMap]) -> None:
@@ -66,8 +66,6 @@ def _complete(resources: dict[str, AttributeMap]) -> None:
         # It is in another table than the rest.
         description["is_sort_key"] = False
         description["convert_to"] = converters.to_text
-        for name, rules in attributes.items():
-            _name_converters(name, rules)
 
 
 def _sfc() -> SimpleNamespace:
@@ -164,7 +162,8 @@ def _tap() -> SimpleNamespace:
         "is_visible": True,
         "default": False,
         "default_overrides_none": True,
-        "convert_to": converters.named("tap_enabled", lib_converters.convert_to_boolean),
+        "validate": {"type:boolean": None},
+        "convert_to": lib_converters.convert_to_boolean,
         "is_filter": True,
         "is_sort_key": True,
     }
@@ -185,7 +184,8 @@ def _sharing() -> SimpleNamespace:
         "allow_post": False,
         "allow_put": False,
         "is_visible": True,
-        "convert_to": converters.named("shared", lib_converters.convert_to_boolean),
+        "validate": {"type:boolean": None},
+        "convert_to": lib_converters.convert_to_boolean,
         "required_by_policy": True,
         "is_filter": True,
         "is_sort_key": False,
@@ -248,3 +248,7 @@ ALL = (
     TAP,
 )
 """Every extension that the service plugin offers."""
+
+for _definition in ALL:
+    for _attributes in _definition.RESOURCE_ATTRIBUTE_MAP.values():
+        _explain(_attributes)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from portchain.api import definitions
+from portchain.api import checks, definitions
 from portchain.model import ChainStatus
 
 Schema = dict[str, Any]
@@ -35,8 +35,6 @@ _UNTYPED: Mapping[str, Schema] = {
         "description": "Name of an IP protocol, or its number",
     },
     "group_id": {"type": "integer", "minimum": 1, "maximum": 65535},
-    "tap_enabled": _FLAG,
-    "shared": _FLAG,
     "status": {"type": "string", "enum": [str(status) for status in ChainStatus]},
     "status_reason": _TEXT,
     "port_chains": {"type": "object", "additionalProperties": _UUIDS | {"minItems": 1}},
@@ -187,8 +185,9 @@ def _shown(attributes: Mapping[str, Any]) -> Schema:
 
 def _schema(name: str, rules: Mapping[str, Any]) -> Schema:
     """Return the schema of an attribute, or of a key of one."""
-    checks = rules.get("validate", rules)
-    found = [(check, limit) for check, limit in checks.items() if check.startswith("type:")]
+    demands = rules.get("validate", rules)
+    demands = demands.get(checks.DESCRIBED, demands)
+    found = [(check, limit) for check, limit in demands.items() if check.startswith("type:")]
     if name in _UNTYPED or not found:
         return dict(_UNTYPED[name])
     ((check, limit),) = found

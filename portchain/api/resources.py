@@ -7,8 +7,11 @@ from typing import Any
 from neutron.api.v2 import resource_helper
 from neutron_lib import exceptions as lib
 from neutron_lib.api import extensions
+from webob import exc
 
 from portchain.conf import PLUGIN_TYPE
+
+LONGEST_MESSAGE = 1000
 
 
 class Extension(extensions.APIExtensionDescriptor):
@@ -39,18 +42,34 @@ def build(definition: SimpleNamespace) -> list[Any]:
     )
     for resource in built:
         controller = resource.controller.controller
-        controller.update = _of_an_object(controller.update)
+        controller.create = _explained(controller.create)
+        controller.update = _explained(controller.update)
     return built
 
 
-def _of_an_object(update: Callable[..., Any]) -> Callable[..., Any]:
-    """Refuse a body that is a JSON array: Neutron's controller of plugins' resources would answer
-    500 to it.
+def _explained(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse a body that is no JSON object, which Neutron's controller may answer with 500, and keep
+    what is long in a request out of the refusal.
     """
 
-    def checked(request: Any, id: str, body: Any = None, **rest: Any) -> Any:
-        if isinstance(body, list):
-            raise lib.BadRequest(resource="body", msg="it must be an object, not an array")
-        return update(request, id, body=body, **rest)
+    def checked(*arguments: Any, body: Any = None, **rest: Any) -> Any:
+        if body is not None and not isinstance(body, dict):
+            raise lib.BadRequest(resource="body", msg="it must be an object")
+        try:
+            return method(*arguments, body=body, **rest)
+        except lib.NeutronException as error:
+            error.msg = _shortened(error.msg)
+            raise
+        except exc.HTTPClientError as error:
+            error.detail = _shortened(error.detail)
+            raise
 
     return checked
+
+
+def _shortened(message: str) -> str:
+    """Return a message without its middle if it is too long to be read."""
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    half = LONGEST_MESSAGE // 2 - len(" ... ")
+    return f"{message[:half]} ... {message[-half:]}"

@@ -52,14 +52,14 @@ SERVICE_GRAPH = Resource(
 # Reading
 
 
-def require(context: Any, resource: Resource, wanted: Iterable[str]) -> None:
-    """Check that rows exist and the caller may see them.
+def require(context: Any, resource: Resource, wanted: Iterable[str], attribute: str) -> None:
+    """Check that the rows that an attribute names exist and the caller may see them.
 
     :raises NotFound: one of them does not exist or belongs to another project.
     """
     names = list(wanted)
     if names:
-        _raise_if_missing(resource, names, visible(context, resource, names))
+        _raise_if_missing(resource, names, visible(context, resource, names), attribute)
 
 
 def visible(context: Any, resource: Resource, wanted: Iterable[str]) -> set[str]:
@@ -80,10 +80,12 @@ def find(context: Any, resource: Resource, wanted: Iterable[str]) -> dict[str, A
     return rows
 
 
-def _raise_if_missing(resource: Resource, wanted: Iterable[str], found: Container[str]) -> None:
+def _raise_if_missing(
+    resource: Resource, wanted: Iterable[str], found: Container[str], attribute: str = ""
+) -> None:
     for name in wanted:
         if name not in found:
-            raise resource.not_found(id=name)
+            raise resource.not_found(id=name, attribute=attribute)
 
 
 def find_one(context: Any, resource: Resource, wanted: str) -> Any:

@@ -1,6 +1,7 @@
-"""Whatever a request holds, the answer is never the server's error, and a refusal writes nothing."""
+"""Whatever a request holds, the answer is never the server's error, and a refusal writes nothing and says why."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from oslo_config import cfg
 from oslo_utils import uuidutils
 
-from portchain.api import definitions
+from portchain.api import definitions, resources
 from tests.unit.api.base import ApiTestCase
 
 ATTRIBUTES: dict[str, set[str]] = {}
@@ -95,12 +96,15 @@ class WrongRequestTest(ApiTestCase):
             "service_graph": {"port_chains": {self.parts["id"]: [self.after]}},
         }[resource]
 
-    def send(self, method: str, path: str, body: Any) -> None:
+    def send(self, method: str, path: str, body: Any, names: Collection[str] = ("",)) -> None:
+        """Send a request; a refusal has to contain one of the names."""
         before = self.rows()
         response = self.call(method, path, body)
         assert response.status_int < 500, (path, body, response.text)
         if response.status_int >= 400:
-            assert response.json["NeutronError"]["message"], (path, body)
+            message = response.json["NeutronError"]["message"]
+            assert 0 < len(message) <= resources.LONGEST_MESSAGE, (path, body)
+            assert any(name in message for name in names), (names, message)
             assert self.rows() == before, (path, body)
         elif method == "POST":
             for collection, shown in response.json.items():
@@ -114,15 +118,18 @@ class WrongRequestTest(ApiTestCase):
         @given(st.dictionaries(names, junk, min_size=1, max_size=2), st.booleans())
         def run(wrong: dict[str, Any], change: bool) -> None:
             body = {resource: wrong if change else self.right(resource) | wrong}
+            # Neutron knows an owner by two names.
+            names = {"project_id" if name == "tenant_id" else name for name in wrong}
             if change:
                 target = {
                     "port_chain": self.parts["id"],
                     "port_pair_group": self.parts["port_pair_groups"][0],
                     "flow_classifier": self.parts["flow_classifiers"][0],
                 }.get(resource, UNKNOWN)
-                self.send("PUT", f"/sfc/{resource}s/{target}", body)
+                self.send("PUT", f"/sfc/{resource}s/{target}", body, {*names, UNKNOWN})
             else:
-                self.send("POST", f"/sfc/{resource}s", body)
+                # All attributes together make classifiers overlap.
+                self.send("POST", f"/sfc/{resource}s", body, {*names, "overlaps with"})
 
         run()
 

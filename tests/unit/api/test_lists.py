@@ -1,4 +1,4 @@
-"""What all Neutron lists can do, who may do what, quotas and bulk requests."""
+"""What all Neutron lists can do, who may do what, and quotas."""
 
 from neutron import policy
 from neutron.quota import resource_registry
@@ -165,34 +165,3 @@ class QuotaTest(ApiTestCase):
         self.create("port_pair_group", as_={"project": OTHER_PROJECT})
         self.delete("port_pair_group", group["id"])
         self.create("port_pair_group")
-
-
-class BulkTest(ApiTestCase):
-    def bulk(self, resource: str, *items: dict[str, object], expect: int = 201) -> object:
-        response = self.call("POST", f"/sfc/{resource}s", {f"{resource}s": list(items)})
-        assert response.status_int == expect, response.text
-        return response.json.get(f"{resource}s")
-
-    def test_all_are_created(self) -> None:
-        net = self.network()
-        groups = [self.group(net)["id"] for _ in range(2)]
-        shown = self.bulk(
-            "port_chain", *({"name": f"PC{n}", "port_pair_groups": groups} for n in range(3))
-        )
-        assert [chain["name"] for chain in shown] == ["PC0", "PC1", "PC2"]  # type: ignore[attr-defined]
-        assert {chain["status"] for chain in shown} == {"ACTIVE"}  # type: ignore[attr-defined]
-
-    def test_all_or_none(self) -> None:
-        before = self.rows()
-        self.bulk(
-            "flow_classifier",
-            {"protocol": "tcp"},
-            {"protocol": "udp"},
-            {"protocol": "udp", "source_port_range_min": 1},
-            expect=400,
-        )
-        assert self.rows() == before
-        # Not created and taken back: no driver has ever heard of it.
-        self.bulk("flow_classifier", {"protocol": "tcp"}, {"protocol": "tcp"}, expect=400)
-        assert self.rows() == before
-        assert self.bulk("flow_classifier", {"protocol": "tcp"}, {"protocol": "udp"})

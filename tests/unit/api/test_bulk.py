@@ -1,0 +1,100 @@
+"""Several resources in one request: all or none."""
+
+from typing import Any
+
+from oslo_config import cfg
+
+from tests.unit.api.base import ApiTestCase
+
+RESOURCES = ("flow_classifier", "port_pair", "port_pair_group", "port_chain", "service_graph")
+
+
+class BulkTest(ApiTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.net = self.network()
+
+    def bulk(self, resource: str, items: list[dict[str, Any]], expect: int = 201) -> Any:
+        """Create several; return what the API shows, or its message."""
+        response = self.call("POST", f"/sfc/{resource}s", {f"{resource}s": items})
+        assert response.status_int == expect, response.text
+        if expect == 201:
+            return response.json[f"{resource}s"]
+        return response.json["NeutronError"]["message"]
+
+    def three(self, resource: str) -> list[dict[str, Any]]:
+        """Return what three resources can be made of that do not get into each other's way."""
+        group = self.create("port_pair_group")["id"]
+        if resource == "flow_classifier":
+            return [{"logical_source_port": self.port(self.net)} for _ in range(3)]
+        if resource == "port_pair":
+            ports = [self.port(self.net, "vm") for _ in range(4)]
+            return [{"ingress": ports[0], "egress": port} for port in ports[1:]]
+        if resource == "port_pair_group":
+            return [{"port_pairs": [self.pair(self.net)["id"]]} for _ in range(3)]
+        sources = [self.classifier(self.port(self.net))["id"] for _ in range(3)]
+        chains = [{"port_pair_groups": [group], "flow_classifiers": [one]} for one in sources]
+        if resource == "port_chain":
+            return chains
+        bare = [self.create("port_chain", port_pair_groups=[group])["id"] for _ in range(6)]
+        return [{"port_chains": {one: [other]}} for one, other in zip(bare, bare[3:], strict=False)]
+
+    def wrong(self, resource: str) -> list[tuple[dict[str, Any], int]]:
+        """Return what is wrong with one of several, and the status of the answer."""
+        attribute = {
+            "flow_classifier": {"source_ip_prefix": "10.0.0.1/8"},
+            "port_pair": {"egress": self.port(self.net)},
+            "port_pair_group": {"port_pairs": [self.net]},
+            "port_chain": {"port_pair_groups": [self.net]},
+            "service_graph": {"port_chains": {self.net: [self.net]}},
+        }[resource]
+        return [
+            ({"name": 5}, 400),
+            (attribute, 404 if resource in ("port_pair_group", "port_chain") else 400),
+        ]
+
+    def test_all_are_created_in_their_order(self) -> None:
+        for resource in RESOURCES:
+            items = self.three(resource)
+            named = [item | {"name": f"{n}"} for n, item in zip("bca", items, strict=True)]
+            made = self.bulk(resource, named)
+            assert [one | named[n] for n, one in enumerate(made)] == made
+            assert [self.show(resource, one["id"]) for one in made] == made
+
+    def test_all_or_none(self) -> None:
+        for resource in RESOURCES:
+            good = self.three(resource)
+            for wrong, status in self.wrong(resource):
+                (attribute,) = wrong
+                for place in (0, 2):
+                    items = [*good]
+                    items[place] = good[place] | wrong
+                    before = self.rows()
+                    assert attribute in self.bulk(resource, items, status), resource
+                    assert self.rows() == before, resource
+            assert len(self.bulk(resource, good)) == 3
+
+    def test_one_against_another(self) -> None:
+        """What is right alone can be wrong beside the others of the same request."""
+        for resource, attribute, status in (
+            ("flow_classifier", "overlaps", 400),
+            ("port_pair", "ingress", 400),
+            ("port_pair_group", "port_pairs", 409),
+            ("port_chain", "flow_classifiers", 409),
+            ("service_graph", "port_chains", 409),
+        ):
+            first, *rest = self.three(resource)
+            before = self.rows()
+            assert attribute in self.bulk(resource, [first, *rest, first], status)
+            assert self.rows() == before, resource
+
+    def test_quota(self) -> None:
+        for resource in RESOURCES:
+            items = self.three(resource)
+            there = len(self.list_all(resource))
+            cfg.CONF.set_override(f"quota_{resource}", there + 2, "QUOTAS")
+            before = self.rows()
+            assert "Quota exceeded" in self.bulk(resource, items, 409)
+            assert self.rows() == before, resource
+            self.bulk(resource, items[:2])
+            cfg.CONF.set_override(f"quota_{resource}", -1, "QUOTAS")

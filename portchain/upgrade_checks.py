@@ -169,7 +169,7 @@ def judge_import(missing: dict[str, int] | None) -> Result:
         return Result(Code.SUCCESS, "networking-sfc has no tables here")
     left = {table: count for table, count in missing.items() if count}
     if not left:
-        return Result(Code.SUCCESS, "all that networking-sfc has is in our tables, too")
+        return Result(Code.SUCCESS, "all that networking-sfc has was taken over")
     counts = ", ".join(f"{table} {count}" for table, count in left.items())
     return Result(
         Code.WARNING,
@@ -232,8 +232,10 @@ def _left_behind(connection: Any) -> dict[str, int] | None:
 def _count_missing(connection: Any, old: str, new: str) -> int:
     theirs, ours = sa.table(old, sa.column("id")), sa.table(new, sa.column("id"))
     query = sa.select(sa.func.count()).select_from(theirs)
-    if sa.inspect(connection).has_table(new):
-        query = query.where(theirs.c.id.not_in(sa.select(ours.c.id)))
+    for table in (ours, sa.table("portchain_imported", sa.column("id"))):
+        # What was taken over and deleted since is not left behind.
+        if sa.inspect(connection).has_table(table.name):
+            query = query.where(theirs.c.id.not_in(sa.select(table.c.id)))
     return int(connection.scalar(query))
 
 

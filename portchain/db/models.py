@@ -239,3 +239,11 @@ class Turn(model_base.BASEV2):
     __tablename__ = "portchain_turns"
 
     project_id: Mapped[str] = mapped_column(sa.String(size.PROJECT_ID_FIELD_SIZE), primary_key=True)
+
+
+class Imported(model_base.BASEV2):
+    """What was taken over from networking-sfc; it may have been deleted since."""
+
+    __tablename__ = "portchain_imported"
+
+    id: Mapped[str] = mapped_column(sa.String(size.UUID_FIELD_SIZE), primary_key=True)

@@ -16,6 +16,7 @@ from oslo_db import exception as db_exc
 
 from portchain import operations, rules
 from portchain.api import definitions
+from portchain.db import models
 from portchain.db import resources as db
 from portchain.importer.translate import Body, Item
 from portchain.operations import Request
@@ -35,6 +36,7 @@ class Result(StrEnum):
 
     CARRIED = "carried"
     THERE = "there"
+    DELETED = "deleted"
     REFUSED = "refused"
 
 
@@ -48,29 +50,35 @@ class Outcome:
 
 
 def carry(
-    request: Request, items: Sequence[Item], progress: Callable[[int, int], None]
+    request: Request,
+    items: Sequence[Item],
+    progress: Callable[[int, int], None],
+    again: bool = False,
 ) -> list[Outcome]:
-    """Create those of the resources that are not there yet.
+    """Create those of the resources that are not there yet and never were.
 
     :param request: an administrator's, inside a transaction.
     :param items: each after those it needs.
     :param progress: is told how many of how many are done.
+    :param again: whether to create also what an earlier run created and somebody deleted since.
     """
-    there = {kind: _present(request, kind) for kind in KINDS}
-    refused: dict[tuple[str, str], Item] = {}
+    there = {kind: _ids(request, _CREATE[kind][0].model) for kind in KINDS}
+    deleted = set() if again else _ids(request, models.Imported)
+    absent: dict[tuple[str, str], str] = {}
     outcomes = []
     for number, item in enumerate(items):
         progress(number, len(items))
-        outcome = _carry_one(request, item, there[item.kind], refused)
+        outcome = _carry_one(request, item, there[item.kind], deleted, absent)
         if outcome.result is Result.REFUSED:
-            refused[item.kind, item.id] = item
+            absent[item.kind, item.id] = str(item)
+        elif outcome.result is Result.DELETED:
+            absent[item.kind, item.id] = f"{item}, deleted here"
         outcomes.append(outcome)
     progress(len(items), len(items))
     return outcomes
 
 
-def _present(request: Request, kind: str) -> set[str]:
-    model = _CREATE[kind][0].model
+def _ids(request: Request, model: Any) -> set[str]:
     return set(request.session.scalars(sa.select(model.id)))
 
 
@@ -78,17 +86,21 @@ def _carry_one(
     request: Request,
     item: Item,
     there: Collection[str],
-    refused: Mapping[tuple[str, str], Item],
+    deleted: Collection[str],
+    absent: Mapping[tuple[str, str], str],
 ) -> Outcome:
     if item.id in there:
         return Outcome(item, Result.THERE)
-    lacking = [str(refused[need]) for need in item.needs if need in refused]
+    if item.id in deleted:
+        return Outcome(item, Result.DELETED)
+    lacking = [absent[need] for need in item.needs if need in absent]
     if lacking:
         return Outcome(item, Result.REFUSED, f"it needs {', '.join(lacking)}")
     try:
         data = complete(item)
         with request.session.begin_nested():
             _CREATE[item.kind][1](request, data)
+            request.session.merge(models.Imported(id=item.id))
     except db_exc.DBDuplicateEntry as error:
         taken = ", ".join(error.columns) or "a value that has to be unique"
         return Outcome(item, Result.REFUSED, f"{taken}: taken by another one")

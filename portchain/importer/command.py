@@ -15,6 +15,7 @@ from oslo_config import cfg
 from oslo_db import exception as db_exc
 
 from portchain import conf, errors
+from portchain.db import models
 from portchain.drivers import manager
 from portchain.importer import carry, legacy, translate
 from portchain.importer.carry import Outcome, Result
@@ -26,7 +27,8 @@ _DESCRIPTION = """
 Take over the flow classifiers, port pairs, port pair groups, port chains and service graphs of
 networking-sfc from Neutron's database, with their ids. Without --apply it only says what it would
 do. The tables of networking-sfc are read, never changed. Run it while no server with networking-sfc
-or port_chain runs; a second run finds everything there and does nothing.
+or port_chain runs; a second run does nothing. What was taken over once and deleted since stays
+deleted, unless --again is given.
 """
 _EPILOG = f"""
 Exit code: {DONE} if nothing is left to do; {FAILED} after an error; {INCOMPLETE} if something
@@ -38,6 +40,11 @@ _OPTIONS = [
         "partial",
         default=False,
         help="With --apply: write what can be taken over although some cannot. Default: all or none.",
+    ),
+    cfg.BoolOpt(
+        "again",
+        default=False,
+        help="Take over also what an earlier run took over and somebody deleted since.",
     ),
 ]
 
@@ -65,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
         epilog=_EPILOG,
     )
     try:
-        outcomes = run(cfg.CONF.apply, cfg.CONF.partial)
+        outcomes = run(cfg.CONF.apply, cfg.CONF.partial, cfg.CONF.again)
     except (ImportFailedError, errors.DriverNotLoaded) as error:
         print(f"portchain-import: {error}", file=sys.stderr)
         return FAILED
@@ -75,11 +82,12 @@ def main(argv: Sequence[str]) -> int:
     return _report(outcomes, cfg.CONF.apply, cfg.CONF.partial)
 
 
-def run(write: bool, partial: bool) -> list[Outcome]:
+def run(write: bool, partial: bool, again: bool) -> list[Outcome]:
     """Take over what networking-sfc left in the configured database.
 
     :param write: whether what was done stays.
     :param partial: whether it stays although something was refused.
+    :param again: whether to take over also what was deleted since an earlier run.
     :raises ImportFailedError: there are no such tables, or they are not as expected.
     """
     # Rules ask Neutron for ports, as in a server; its mechanism drivers have no part in that.
@@ -91,7 +99,7 @@ def run(write: bool, partial: bool) -> list[Outcome]:
         with db_api.CONTEXT_WRITER.using(context):
             _check_tables(context.session.connection())
             items = translate.items(legacy.read(context.session.connection()))
-            outcomes = carry.carry(Request(context, check), items, _show_progress)
+            outcomes = carry.carry(Request(context, check), items, _show_progress, again)
             if not write or (not partial and _refused(outcomes)):
                 raise _NotWrittenError
     except _NotWrittenError:
@@ -112,9 +120,9 @@ def _check_tables(connection: Any) -> None:
             f"not at {', '.join(sorted(legacy.HEADS))}: with networking-sfc installed, run "
             "neutron-db-manage --subproject networking-sfc upgrade head"
         )
-    if not connection.dialect.has_table(connection, "portchain_port_chains"):
+    if not connection.dialect.has_table(connection, models.Imported.__tablename__):
         raise ImportFailedError(
-            "the tables of port chains are missing: run neutron-db-manage upgrade heads"
+            "tables of port chains are missing: run neutron-db-manage upgrade heads"
         )
 
 
@@ -134,13 +142,11 @@ def _report(outcomes: Sequence[Outcome], write: bool, partial: bool) -> int:
     written = write and (partial or not _refused(outcomes))
     counts = Counter((one.item.kind, one.result) for one in outcomes)
     done = "taken over" if written else "to take over"
-    print(f"{'':20}{done:>14}{'there already':>15}{'refused':>9}")
+    print(f"{'':20}{done:>14}{'there already':>15}{'deleted here':>14}{'refused':>9}")
     for kind in carry.KINDS:
-        numbers = [
-            counts[kind, result] for result in (Result.CARRIED, Result.THERE, Result.REFUSED)
-        ]
+        carried, there, deleted, refused = (counts[kind, result] for result in Result)
         words = f"{kind.replace('_', ' ')}s"
-        print(f"{words:20}{numbers[0]:>14}{numbers[1]:>15}{numbers[2]:>9}")
+        print(f"{words:20}{carried:>14}{there:>15}{deleted:>14}{refused:>9}")
     for one in _refused(outcomes):
         print(f"refused: {one.item}: {one.reason}")
     print(_conclusion(outcomes, write, partial))
@@ -154,7 +160,9 @@ def _conclusion(outcomes: Sequence[Outcome], write: bool, partial: bool) -> str:
             "the rest with --apply --partial."
         )
     if not any(one.result is Result.CARRIED for one in outcomes):
-        return "There is nothing to take over."
+        deleted = any(one.result is Result.DELETED for one in outcomes)
+        more = " What was deleted here stays deleted, unless --again is given." if deleted else ""
+        return f"There is nothing to take over.{more}"
     if not write:
         return "Nothing was written: this was a trial. --apply writes."
     return "Written. The servers realise the chains when they start with port_chain."

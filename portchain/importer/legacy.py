@@ -15,11 +15,11 @@ Row = Mapping[str, Any]
 Tables = Mapping[str, Sequence[Row]]
 """Rows by the name of their table, in the order of their keys."""
 
-_NAMED = ("id", "project_id", "name", "description")
+NAMED = ("id", "project_id", "name", "description")
 _PARAMETER = ("keyword", "value")
 COLUMNS: Mapping[str, Sequence[str]] = {
     "sfc_flow_classifiers": (
-        *_NAMED,
+        *NAMED,
         "ethertype",
         "protocol",
         "source_port_range_min",
@@ -32,15 +32,15 @@ COLUMNS: Mapping[str, Sequence[str]] = {
         "logical_destination_port",
     ),
     "sfc_flow_classifier_l7_parameters": ("classifier_id", *_PARAMETER),
-    "sfc_port_pairs": (*_NAMED, "ingress", "egress", "portpairgroup_id"),
+    "sfc_port_pairs": (*NAMED, "ingress", "egress", "portpairgroup_id"),
     "sfc_service_function_params": ("pair_id", *_PARAMETER),
-    "sfc_port_pair_groups": (*_NAMED, "group_id", "tap_enabled"),
+    "sfc_port_pair_groups": (*NAMED, "group_id", "tap_enabled"),
     "sfc_port_pair_group_params": ("pair_group_id", *_PARAMETER),
-    "sfc_port_chains": (*_NAMED, "chain_id"),
+    "sfc_port_chains": (*NAMED, "chain_id"),
     "sfc_port_chain_parameters": ("chain_id", *_PARAMETER),
     "sfc_chain_group_associations": ("portchain_id", "position", "portpairgroup_id"),
     "sfc_chain_classifier_associations": ("portchain_id", "flowclassifier_id"),
-    "sfc_service_graphs": _NAMED,
+    "sfc_service_graphs": NAMED,
     "sfc_service_graph_chain_associations": ("service_graph_id", "src_chain", "dst_chain"),
 }
 """What a user asked for. Its other tables hold what its driver made of that."""

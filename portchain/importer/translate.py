@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from portchain.importer.legacy import Row, Tables
+from portchain.importer.legacy import NAMED, Row, Tables
 
 Body = dict[str, Any]
 
@@ -50,7 +50,7 @@ def items(tables: Tables) -> list[Item]:
 def _classifiers(tables: Tables) -> Iterable[Item]:
     seven = _parameters(tables["sfc_flow_classifier_l7_parameters"], "classifier_id", str)
     for row in tables["sfc_flow_classifiers"]:
-        columns = {key: value for key, value in row.items() if key not in _OWN}
+        columns = {key: value for key, value in row.items() if key not in NAMED}
         body = columns | {"l7_parameters": seven.get(row["id"], {})}
         yield Item("flow_classifier", _named(row) | body, _kept(row))
 
@@ -109,9 +109,6 @@ def _graphs(tables: Tables) -> Iterable[Item]:
         names = {one for source, after in chains.items() for one in (source, *after)}
         body = _named(row) | {"port_chains": chains}
         yield Item("service_graph", body, _kept(row), _needs(port_chain=sorted(names)))
-
-
-_OWN = ("id", "project_id", "name", "description")
 
 
 def _named(row: Row) -> Body:

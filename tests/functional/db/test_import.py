@@ -165,6 +165,39 @@ def test_what_is_there_is_left_alone_and_a_second_run_does_nothing(cloud: Any) -
     assert there.legacy_checksums() == before
 
 
+def test_what_was_deleted_here_comes_back_on_demand_only(cloud: Any) -> None:
+    there = cloud("noop")
+    there.import_("--apply", "--partial")
+    taken = there.ids()
+    (graph,) = (one for one in ANSWERS["service_graphs"] if one["id"] in taken)
+    dns = named("port_chains", "dns")
+    gone = {graph["id"], *graph["port_chains"], dns} & taken
+    with sa.create_engine(there.url).begin() as connection:
+        for kind in ("service_graphs", "port_chains"):
+            for an_id in gone:
+                connection.execute(
+                    sa.text(f"DELETE FROM portchain_{kind} WHERE id = :id"), {"id": an_id}
+                )
+    for option in ((), ("--apply", "--partial")):
+        code, said = there.import_(*option)
+        assert code == 2, said
+        assert there.ids() == taken - gone
+    assert "There is nothing to take over. What was deleted here stays deleted" in said
+    # What was never taken over, and nothing else.
+    assert "(sfc_flow_classifiers 1, sfc_port_chains 1)" in there.checks()
+    code, said = there.import_("--apply", "--partial", "--again")
+    assert "Written." in said
+    assert there.ids() == taken
+
+
+def test_a_trial_leaves_no_note_of_what_it_would_take_over(cloud: Any) -> None:
+    there = cloud("noop")
+    there.import_()
+    there.import_("--apply")  # all or none: none
+    there.import_("--apply", "--partial")
+    assert named("port_chains", "dns") in there.ids()
+
+
 def test_neutron_status_and_the_import_say_what_is_to_be_done(
     mariadb: MariaDb, tmp_path: Path
 ) -> None:

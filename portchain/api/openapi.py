@@ -125,8 +125,15 @@ def _paths(plural: str, attributes: Mapping[str, Any]) -> Iterator[tuple[str, Sc
     yield (
         f"{definitions.API_PREFIX}/{plural}",
         {
-            "get": _operation(f"List {words}s", 200, many),
-            "post": _operation(f"Create a {words}", 201, one, body=_sent(name, attributes, "post")),
+            "get": _operation(f"list_{plural}", f"List {words}s", 200, many),
+            "post": _operation(
+                f"create_{name}",
+                f"Create a {words}",
+                201,
+                one,
+                body=_sent(name, attributes, "post"),
+                links=_links(name),
+            ),
         },
     )
     an_id = {"name": "id", "in": "path", "required": True, "schema": _UUID}
@@ -134,21 +141,48 @@ def _paths(plural: str, attributes: Mapping[str, Any]) -> Iterator[tuple[str, Sc
         f"{definitions.API_PREFIX}/{plural}/{{id}}",
         {
             "parameters": [an_id],
-            "get": _operation(f"Show a {words}", 200, one),
-            "put": _operation(f"Change a {words}", 200, one, body=_sent(name, attributes, "put")),
-            "delete": _operation(f"Delete a {words}", 204),
+            "get": _operation(f"show_{name}", f"Show a {words}", 200, one),
+            "put": _operation(
+                f"change_{name}",
+                f"Change a {words}",
+                200,
+                one,
+                body=_sent(name, attributes, "put"),
+            ),
+            "delete": _operation(f"delete_{name}", f"Delete a {words}", 204),
         },
     )
 
 
+def _links(name: str) -> Schema:
+    """Return what can be done next with what was created."""
+    an_id = {"id": f"$response.body#/{name}/id"}
+    return {
+        verb: {"operationId": f"{verb}_{name}", "parameters": an_id}
+        for verb in ("show", "change", "delete")
+    }
+
+
 def _operation(
-    summary: str, status: int, answer: Schema | None = None, body: Schema | None = None
+    an_id: str,
+    summary: str,
+    status: int,
+    answer: Schema | None = None,
+    *,
+    body: Schema | None = None,
+    links: Schema | None = None,
 ) -> Schema:
     done: Schema = {"description": summary}
     if answer is not None:
         done["content"] = _json(answer)
+    if links is not None:
+        done["links"] = links
     refusals = {code: _reference("responses", code) for code in sorted({*_REFUSALS, "401"})}
-    operation: Schema = {"summary": summary, "responses": {str(status): done} | refusals}
+    operation: Schema = {
+        "operationId": an_id,
+        "summary": summary,
+        "responses": {str(status): done} | refusals,
+    }
     if body is not None:
         operation["requestBody"] = {"required": True, "content": _json(body)}
     return operation

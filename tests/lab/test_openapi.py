@@ -1,5 +1,9 @@
-"""Requests made from the OpenAPI document, good and bad, against the running API."""
+"""Requests made from the OpenAPI document, good and bad, against the running API.
 
+PORTCHAIN_EXAMPLES says how many for each operation and mode; the default is for every day.
+"""
+
+import os
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +24,7 @@ from portchain.api import openapi
 from portchain.lab import clients, layout
 from portchain.lab.lab import Lab
 
-EXAMPLES = 25
+EXAMPLES = int(os.environ.get("PORTCHAIN_EXAMPLES", "25"))
 CHECKS = (
     not_a_server_error,
     status_code_conformance,
@@ -28,26 +32,29 @@ CHECKS = (
     response_schema_conformance,
 )
 SCHEMA = schemathesis.openapi.from_dict(openapi.document())
+URL = f"{layout.NEUTRON_URL}/v2.0"
 OPERATIONS = {operation.ok().label: operation.ok() for operation in SCHEMA.get_all_operations()}
+
+
+def clear(lab: Lab) -> None:
+    """Delete what the requests may have created; pairs need ports, and these they cannot guess."""
+    network = lab.sdk("demo").network
+    for plural in ("service_graphs", "port_chains", "port_pair_groups", "flow_classifiers"):
+        for one in network.get(f"/sfc/{plural}").json()[plural]:
+            network.delete(f"/sfc/{plural}/{one['id']}")
 
 
 @pytest.fixture
 def existing(lab: Lab) -> Iterator[dict[str, str]]:
     """Something there is of what can be made of nothing, by its plural; afterwards nothing is left."""
     network = lab.sdk("demo").network
-
-    def clear() -> None:
-        for plural in ("port_pair_groups", "flow_classifiers"):
-            for one in network.get(f"/sfc/{plural}").json()[plural]:
-                network.delete(f"/sfc/{plural}/{one['id']}")
-
-    clear()
+    clear(lab)
     made = {}
     for name, body in (("flow_classifier", {"protocol": "ah"}), ("port_pair_group", {})):
         answer = network.post(f"/sfc/{name}s", json={name: body})
         made[f"{name}s"] = answer.json()[name]["id"]
     yield made
-    clear()
+    clear(lab)
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
@@ -71,9 +78,42 @@ def test_answers_are_as_described(
         if "id" in case.path_parameters:
             case.path_parameters["id"] = an_id
         case.headers["X-Auth-Token"] = token
-        response = case.call(base_url=f"{layout.NEUTRON_URL}/v2.0", session=session)
+        response = case.call(base_url=URL, session=session)
         answers[response.status_code] += 1
         case.validate_response(response, checks=CHECKS)
 
     send()
     print(label, mode.value, dict(answers))
+
+
+def test_what_is_created_can_be_shown_changed_and_deleted(
+    lab: Lab, existing: dict[str, str]
+) -> None:
+    """Requests in a row, each with what the one before has created, as the document's links say."""
+    session, token = clients.http_session(lab.layout), lab.sdk("demo").auth_token
+    answers: Counter[tuple[str, int]] = Counter()
+
+    class Rows(SCHEMA.as_state_machine()):  # type: ignore[misc]
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return {"base_url": URL, "session": session, "headers": {"X-Auth-Token": token}}
+
+        def validate_response(self, response: Any, case: Any, **_: Any) -> None:
+            answers[case.operation.label, response.status_code] += 1
+            case.validate_response(response, checks=CHECKS)
+
+        def teardown(self) -> None:
+            clear(lab)  # or else the quota is soon reached
+
+    Rows.run(
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=10,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+    )
+    print({f"{label} {status}": count for (label, status), count in sorted(answers.items())})
+    for verb, status in (("GET", 200), ("PUT", 200), ("DELETE", 204)):
+        assert answers[f"{verb} /sfc/port_pair_groups/{{id}}", status], answers

@@ -19,6 +19,8 @@ from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, mapped_column
 
 REASON_SIZE = 1000
+# In words that every database's generated columns allow: how texts compare depends on the connection with some.
+UNCONFIRMED = "applied_revision < wanted_revision OR length(missing) > 0"
 
 
 def _reference(target: str, ondelete: str, **options: Any) -> Any:
@@ -185,7 +187,8 @@ class ChainClassifier(model_base.BASEV2):
 class ChainHost(model_base.BASEV2):
     """What a host is to do for a chain, what it has done, why it cannot and what it waits for.
 
-    ``prepared_revision``: by which it takes packets. ``applied_revision``: by which it sends them as well.
+    ``prepared_revision``: by which it takes packets. ``applied_revision``: by which it sends them as well. ``unconfirmed`` is
+    the database's own doing, so that the few such rows are found among many.
     """
 
     __tablename__ = "portchain_chain_hosts"
@@ -197,6 +200,9 @@ class ChainHost(model_base.BASEV2):
     applied_revision: Mapped[int] = mapped_column(sa.Integer)
     error: Mapped[str] = mapped_column(sa.Text)
     missing: Mapped[str] = mapped_column(sa.Text)
+    unconfirmed: Mapped[bool | None] = mapped_column(
+        sa.Boolean, sa.Computed(UNCONFIRMED), nullable=True, index=True
+    )
 
 
 class ServiceGraph(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):

@@ -7,7 +7,7 @@ ignored.
 
 import datetime
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -236,16 +236,20 @@ class Unconfirmed:
     missing: str
 
 
-def unconfirmed(context: Any, hosts: Iterable[str]) -> list[Unconfirmed]:
-    """Return what some hosts have yet to confirm of the chains in which they take part."""
-    query = sa.select(
-        ChainHost.host, ChainHost.chain_id, ChainHost.wanted_revision, ChainHost.missing
-    ).where(
-        ChainHost.host.in_(list(hosts)),
-        sa.or_(ChainHost.applied_revision < ChainHost.wanted_revision, ChainHost.missing != ""),
-    )
+def unconfirmed(context: Any, hosts: Container[str]) -> list[Unconfirmed]:
+    """Return what some hosts have yet to confirm of the chains in which they take part.
+
+    It may be called every second: what is confirmed, on however many hosts, is not read.
+    """
     with db_api.CONTEXT_READER.using(context):
-        return [Unconfirmed(*row) for row in context.session.execute(query)]
+        found = [Unconfirmed(*row) for row in context.session.execute(_unconfirmed())]
+    return [item for item in found if item.host in hosts]
+
+
+def _unconfirmed() -> Any:
+    return sa.select(
+        ChainHost.host, ChainHost.chain_id, ChainHost.wanted_revision, ChainHost.missing
+    ).where(ChainHost.unconfirmed == sa.true())
 
 
 def ready_on(context: Any, host: str) -> list[tuple[str, int]]:

@@ -38,6 +38,23 @@ class RealisationTest(ApiTestCase):
         self.confirm("h2", 1)
         assert self.status() == ("ACTIVE", "")
 
+    def test_what_some_hosts_have_yet_to_confirm(self) -> None:
+        def waiting() -> list[tuple[str, int, str]]:
+            found = realisation.unconfirmed(self.context, {"h1", "h2"})
+            return sorted((item.host, item.revision, item.missing) for item in found)
+
+        self.begin(1, "h1", "h2", "h3")
+        assert waiting() == [("h1", 1, ""), ("h2", 1, "")]
+        self.confirm("h1", 1)
+        self.confirm("h2", 1, missing="a port")
+        assert waiting() == [("h2", 1, "a port")]
+        self.confirm("h2", 1)
+        assert waiting() == []
+        self.confirm("h1", 1, missing="a port")
+        assert waiting() == [("h1", 1, "a port")], "it was there and is gone"
+        self.begin(2, "h2")
+        assert waiting() == [("h2", 2, "")]
+
     def test_a_new_revision_has_to_be_confirmed_again(self) -> None:
         self.begin(1, "h1")
         self.confirm("h1", 1)

@@ -103,12 +103,15 @@ class IntentDriver(PortChainDriver):
         """Remove a chain's file; twice is as good as once."""
         self._path(snapshot.chain.id).unlink(missing_ok=True)
 
-    def compare(self, _context: Any, chains: OwnChains) -> None:
+    def compare(self, context: Any, chains: OwnChains) -> None:
         """Make every file right, and remove those of chains that are gone or another driver's."""
-        wanted = {one.chain.id: compile_chain(one) for one in chains(_context, None)}
-        for chain_id, intent in wanted.items():
-            self._write(chain_id, intent)
-        for chain_id in set(self._there()) - wanted.keys():
+        others = set(self._there())
+        for own in chains(context, None):
+            others.discard(own.snapshot.chain.id)
+            # What cannot be carried out as it is now keeps its file: its traffic must not go around the functions.
+            if not own.refusal:
+                self._write(own.snapshot.chain.id, compile_chain(own.snapshot))
+        for chain_id in others:
             self._path(chain_id).unlink(missing_ok=True)
 
     def _there(self) -> Iterator[str]:

@@ -5,7 +5,7 @@ or of several changes at once, must end in the same realisation.
 """
 
 import abc
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +42,34 @@ class Capabilities:
     tap: bool = False
 
 
-OwnChains = Callable[[Any, Collection[str] | None], Iterator[ChainSnapshot]]
-"""Called with a context and chain ids (None for all); yields the present state of those of the chains that are a driver's
-to realise.
+@dataclass(frozen=True, slots=True)
+class OwnChain:
+    """The present state of a chain that is not another driver's.
+
+    :param refusal: why no driver can carry it out as it is now; empty if the driver can. What there is of such a chain stays,
+        and what of its traffic is let by is held back.
+    """
+
+    snapshot: ChainSnapshot
+    refusal: str = ""
+
+
+OwnChains = Callable[[Any, Collection[str] | None], Iterator[OwnChain]]
+"""Called with a context and chain ids (None for all); yields those of the chains that are a driver's to realise. What a driver
+finds of any other chain is to be removed.
 """
+
+
+class ChainsFailed(Exception):  # noqa: N818 - the others of the same call did not
+    """Some of several chains could not be carried out, each for a reason of its own; the others were.
+
+    :param failures: chain id -> what went wrong.
+    """
+
+    def __init__(self, failures: Mapping[str, Exception]) -> None:
+        reasons = "; ".join(f"{chain_id}: {error}" for chain_id, error in failures.items())
+        super().__init__(f"{len(failures)} port chains: {reasons}")
+        self.failures = dict(failures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +90,8 @@ class PortChainDriver(abc.ABC):
 
     ``check_*`` methods run before anything is written and refuse by raising an exception of ``portchain.errors`` or a
     ``rules.Violation``; the others run after the commit. An exception from those does not undo the change: the chain's status
-    becomes ERROR with the exception's text, and the manager tries again later.
+    becomes ERROR with the exception's text, and the manager tries again later. ``ChainsFailed`` does so to some of the chains
+    of a call.
     """
 
     name: str = ""
@@ -121,3 +146,9 @@ class PortChainDriver(abc.ABC):
         """Bring several chains to their present state after something they share changed (a group, a pair, a port)."""
         for snapshot in snapshots:
             self.update_port_chain(context, snapshot)
+
+    def hold_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Keep the realisation of a chain that can no longer be carried out; hold back what of its traffic is let by.
+
+        It may be a chain that another driver had.
+        """

@@ -16,7 +16,7 @@ from portchain import errors
 from portchain.db import realisation, repository
 from portchain.db.missed import digest
 from portchain.drivers import capabilities, periodic
-from portchain.drivers.base import PortChainDriver
+from portchain.drivers.base import ChainsFailed, OwnChain, PortChainDriver
 from portchain.drivers.owner import owner_of
 from portchain.model import ChainSnapshot, FlowClassifier, PortPair, PortPairGroup
 from portchain.rules import Violation
@@ -173,7 +173,7 @@ class DriverManager:
         except Violation:
             owner = None
         for name in self._drivers if owner is None else [owner]:
-            self._tell(name, methodcaller("delete_port_chain", context, snapshot))
+            self._tell(name, methodcaller("delete_port_chain", context, snapshot), [snapshot])
 
     def _load(self, context: Any, chain_ids: Iterable[str]) -> list[ChainSnapshot]:
         """Return the present state of chains.
@@ -190,16 +190,14 @@ class DriverManager:
 
     def _own_chains(
         self, name: str, context: Any, chain_ids: Collection[str] | None
-    ) -> Iterator[ChainSnapshot]:
-        """Yield the chains that a driver owns, all or some, loaded a page at a time."""
+    ) -> Iterator[OwnChain]:
+        """Yield the chains, all or some, that no other driver owns; loaded a page at a time."""
         ids = list(repository.chain_ids(context) if chain_ids is None else chain_ids)
         for start in range(0, len(ids), _PAGE):
             for snapshot in repository.snapshots(context, ids[start : start + _PAGE]):
-                try:
-                    if owner_of(snapshot, self._drivers) == name:
-                        yield snapshot
-                except Violation:
-                    continue
+                owner, refusal = self._judged(snapshot)
+                if owner in (name, ""):
+                    yield OwnChain(snapshot, refusal)
 
     def _realise(
         self,
@@ -215,12 +213,13 @@ class DriverManager:
         try:
             for owner, own in self._by_owner(context, snapshots).items():
                 call = tell or methodcaller("refresh_port_chains", context, own)
-                failure = self._tell(owner, call) if owner else ""
-                if failure:
-                    realisation.fail_all(context, [s.chain.id for s in own], failure)
-                else:
-                    revisions = [(s.chain.id, s.chain.revision) for s in own]
-                    realisation.settle(context, revisions, {s.chain.id: digest(s) for s in own})
+                failed = self._tell(owner, call, own) if owner else {}
+                for failure in set(failed.values()):
+                    ids = [chain_id for chain_id, reason in failed.items() if reason == failure]
+                    realisation.fail_all(context, ids, failure)
+                done = [snapshot for snapshot in own if snapshot.chain.id not in failed]
+                revisions = [(s.chain.id, s.chain.revision) for s in done]
+                realisation.settle(context, revisions, {s.chain.id: digest(s) for s in done})
         except db_exc.DBError:
             LOG.exception("Cannot note the outcome of port chains; they wait for repair")
 
@@ -235,32 +234,50 @@ class DriverManager:
         found: dict[str, list[ChainSnapshot]] = defaultdict(list)
         for snapshot in snapshots:
             chain = snapshot.chain
-            try:
-                owner = owner_of(snapshot, self._drivers)
-                if owner is None:
-                    realisation.begin(context, chain.id, chain.revision, (), down_reason=_UNBOUND)
-                else:
-                    self._ask(owner, snapshot)
-            except (Violation, lib.NeutronException) as refusal:
-                rule = refusal.rule if isinstance(refusal, Violation) else str(refusal)
-                realisation.fail_all(context, [chain.id], rule)
-            except Exception as error:
-                # As for `_tell`; and what comes after this chain must not wait for ever.
-                LOG.exception("Port chain %s cannot be checked", chain.id)
-                realisation.fail_all(context, [chain.id], _described(error))
-            else:
-                found[owner or ""].append(snapshot)
+            owner, refusal = self._judged(snapshot)
+            if refusal and refusal != _UNBOUND:
+                realisation.fail_all(context, [chain.id], refusal)
+                for name in [owner] if owner else self._drivers:
+                    self._tell(name, methodcaller("hold_port_chain", context, snapshot), [snapshot])
+                continue
+            if refusal:
+                realisation.begin(context, chain.id, chain.revision, (), down_reason=refusal)
+            found[owner].append(snapshot)
         return found
 
-    def _tell(self, name: str, call: Callable[[Any], None]) -> str:
-        """Call a driver; return how it failed, if it did."""
+    def _judged(self, snapshot: ChainSnapshot) -> tuple[str, str]:
+        """Whose a chain is now, and why it cannot be carried out; empty if it is nobody's, or can be."""
+        owner = ""
+        try:
+            owner = owner_of(snapshot, self._drivers) or ""
+            if owner:
+                self._ask(owner, snapshot)
+        except (Violation, lib.NeutronException) as refusal:
+            return owner, refusal.rule if isinstance(refusal, Violation) else str(refusal)
+        except Exception as error:
+            # As for `_tell`; and what comes after this chain must not wait for ever.
+            LOG.exception("Port chain %s cannot be checked", snapshot.chain.id)
+            return owner, _described(error)
+        return owner, "" if owner else _UNBOUND
+
+    def _tell(
+        self, name: str, call: Callable[[Any], None], about: Sequence[ChainSnapshot]
+    ) -> dict[str, str]:
+        """Call a driver; return how it failed, by the ids of the chains for which it did."""
         try:
             call(self._drivers[name])
+        except ChainsFailed as some:
+            LOG.error("Port chain driver %s failed for %s", name, some)
+            failures = some.failures
         except Exception as error:
             # The boundary to code of others, after the change is made: nobody is left to answer to.
             LOG.exception("Port chain driver %s failed", name)
-            return f"driver {name}: {_described(error)}"
-        return ""
+            failures = {snapshot.chain.id: error for snapshot in about}
+        else:
+            return {}
+        return {
+            chain_id: f"driver {name}: {_described(error)}" for chain_id, error in failures.items()
+        }
 
 
 def _described(error: Exception) -> str:

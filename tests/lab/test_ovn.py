@@ -1,13 +1,14 @@
 """Chains on OVN: three chassis with ovn-controller, stock ML2/OVN, ovn-northd. A lab of its own."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from socket import SOCK_DGRAM
 from typing import Any
 
 import pytest
 
-from portchain.lab import journey, ovn
+from portchain.lab import journey, netns, ovn
 from portchain.lab.lab import Lab
 from portchain.lab.layout import Layout
 from portchain.lab.waiting import wait_for
@@ -19,6 +20,7 @@ from tests.pairwise import Case
 ANY_SOURCE_PORT = {"source_port_range_min": None, "source_port_range_max": None}
 SUBNETS = (SUBNET, "2001:db8:30::/64")
 BOTH_WAYS = {"symmetric": True}
+UDP = {**ANY_SOURCE_PORT, "protocol": "udp"}
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +224,54 @@ def test_a_function_that_is_unplugged_leaves_its_traffic_to_the_other(flow: Work
     flow.machines["sf1"] = lab.vms.attach(flow.machines["sf1"], flow.ports["p2"].id)
     flow.wait_status(chain)
     wait_for(lambda: paths_or_none(flow, count=40) == flow.chained, DEADLINE, "both again")
+
+
+@contextmanager
+def answering(flow: Workflow) -> Iterator[Callable[..., bool]]:
+    """Two UDP sockets; yields what sends an answer from ``dst``, to a question or without, and tells whether it arrives."""
+    source, destination = flow.machines["src"], flow.machines["dst"]
+    ends = [netns.make_socket(one.namespace, kind=SOCK_DGRAM) for one in (source, destination)]
+    asking, answering = ends
+    asking.bind((source.ip, 0))
+    answering.bind((destination.ip, 100))
+    here = asking.getsockname()
+
+    def answer_arrives(question: bool) -> bool:
+        with suppress(TimeoutError):
+            if question:
+                asking.sendto(b"question", (destination.ip, 100))
+                answering.recv(100)
+            answering.sendto(b"answer", here)
+            return asking.recv(100) == b"answer"
+        return False
+
+    for one in ends:
+        one.settimeout(2)
+    try:
+        yield answer_arrives
+    finally:
+        for one in ends:
+            one.close()
+
+
+def test_what_no_function_takes_is_held_back(flow: Workflow) -> None:
+    """New connections, and replies on those from before, until the functions are back."""
+    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT), flow.classifier("FC2", **UDP))
+    flow.warm_up()
+    group, pairs = flow.groups["PG2"], flow.groups["PG2"]["port_pairs"]
+    with answering(flow) as answer_arrives:
+        assert answer_arrives(question=True)
+        flow.update("port_pair_group", group, port_pairs=[])
+        try:
+            assert "it is empty" in flow.wait_status(chain, "DOWN")
+            settle(flow.lab)
+            assert all(flow.held_back() for _ in range(3))
+            assert not any(answer_arrives(question=False) for _ in range(3))
+            assert not answer_arrives(question=True)
+        finally:
+            flow.update("port_pair_group", group, port_pairs=pairs)
+    flow.wait_status(chain)
+    wait_for(lambda: paths_or_none(flow, count=20) == flow.chained, DEADLINE, "the chain as before")
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,25 @@ from portchain.drivers.ovn.errors import NoFreeFunctionId, SwitchNotFound
 from portchain.drivers.ovn.northbound import (
     CHAIN,
     FUNCTIONS,
+    HELD,
     KEPT,
     NETWORK,
+    PROJECT,
     REVISION,
     SETTLED,
     SWITCHES,
     WRITTEN,
     Database,
 )
-from portchain.drivers.ovn.rows import Acl, ChainRows, Function, MovedPort, Patch, anchor_name
+from portchain.drivers.ovn.rows import (
+    PRIORITY,
+    Acl,
+    ChainRows,
+    Function,
+    MovedPort,
+    Patch,
+    anchor_name,
+)
 
 FUNCTION_IDS = range(1, 256)
 _NETWORK_NAME = "neutron:network_name"
@@ -111,7 +121,7 @@ class SyncChain(BaseCommand):
     def _switch(self, name: str) -> Any:
         row = self.api.named("Logical_Switch", name)
         if row is None:
-            raise SwitchNotFound(what="switch", name=name)
+            raise SwitchNotFound("switch", name)
         return row
 
     def _patch(self, port: Patch, switch: Any, place: dict[Any, Any]) -> None:
@@ -176,8 +186,7 @@ class SyncChain(BaseCommand):
         for name in _names(anchor, FUNCTIONS):
             if name not in wanted:
                 for table in ("Network_Function_Group", "Network_Function"):
-                    row = self.api.named(table, name)
-                    if row is not None:
+                    if (row := self.api.named(table, name)) is not None:
                         self._unused(row, anchor)
         for function in wanted.values():
             self._function(function)
@@ -208,26 +217,32 @@ class SyncChain(BaseCommand):
     def _port(self, name: str) -> Any:
         row = self.api.named("Logical_Switch_Port", name)
         if row is None:
-            raise SwitchNotFound(what="port", name=name)
+            raise SwitchNotFound("port", name)
         return row
 
     def _anchor(self, anchor: Any) -> None:
         marks = {
             **self._owner,
+            PROJECT: self._wanted.project,
             REVISION: str(self._wanted.revision),
             SWITCHES: " ".join(self._wanted.switches),
             FUNCTIONS: " ".join(function.name for function in self._wanted.functions),
         }
         _put(anchor, external_ids=marks)
-        sources = [self.api.named("Logical_Switch_Port", name) for name in self._wanted.sources]
-        _put(anchor, ports=[row for row in sources if row is not None])
+        self._sources(anchor, keep=_ports_of(anchor) if self._wanted.keeps_sources else [])
         self._acls(anchor, self._wanted.classification)
 
-    def _acls(self, parent: Any, wanted: Iterable[Acl]) -> None:
+    def _sources(self, anchor: Any, keep: Iterable[Any]) -> None:
+        named = (self.api.named("Logical_Switch_Port", name) for name in self._wanted.sources)
+        sources = {row.uuid: row for row in (*keep, *named) if row is not None}
+        _put(anchor, ports=list(sources.values()))
+
+    def _acls(self, parent: Any, wanted: Iterable[Acl], keep: int | None = None) -> None:
+        """Make a row's ACLs those that are wanted, and leave those of a priority alone."""
         missing = {_key(acl): acl for acl in wanted}
         parent.verify("acls")
         for row in getattr(parent, "acls", ()):
-            if missing.pop(_read(row), None) is None:
+            if row.priority != keep and missing.pop(_read(row), None) is None:
                 parent.delvalue("acls", row)
         for acl in missing.values():
             parent.addvalue("acls", self._acl(acl))
@@ -251,6 +266,31 @@ def removal(database: Database, chain_id: str) -> SyncChain:
     """The change that removes a chain's rows and gives its functions' ports back."""
     empty = ChainRows(chain_id, 0, anchor_name(chain_id))
     return SyncChain(database, empty, gone=True)
+
+
+class HoldBack(SyncChain):
+    """Keep a chain's rows, and have some more sources' traffic dropped."""
+
+    def run_idl(self, txn: Any) -> None:
+        """Called by ovsdbapp, within its transaction."""
+        self._txn = txn
+        anchor = self.api.named("Port_Group", self._wanted.anchor)
+        wanted = self._wanted
+        if _revision(anchor) > wanted.revision or not (anchor or wanted.sources):
+            return
+        anchor = anchor or self._insert("Port_Group", name=wanted.anchor)
+        served = served_by(anchor)
+        self._sources(anchor, keep=[row for row in _ports_of(anchor) if row.name in served])
+        self._acls(anchor, wanted.classification, keep=PRIORITY)
+        marks = {PROJECT: wanted.project, HELD: " ".join(wanted.sources)}
+        _put(anchor, external_ids={**anchor.external_ids, **marks})
+
+
+def served_by(anchor: Any | None) -> frozenset[str]:
+    """Names of the sources whose traffic a chain's classification takes, be it to hold it back."""
+    if not any(acl.priority == PRIORITY for acl in getattr(anchor, "acls", ())):
+        return frozenset()
+    return frozenset(port.name for port in _ports_of(anchor)) - set(_names(anchor, HELD))
 
 
 class Reassert(BaseCommand):

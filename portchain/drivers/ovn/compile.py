@@ -5,19 +5,24 @@ two ports are not functions but patches: behind them lie the wires that lead fro
 function. What is drawn here is drawn in docs/ovn.md.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from portchain.drivers.ovn import lanes as lanes_of
 from portchain.drivers.ovn import match, rows
 from portchain.drivers.ovn.lanes import Lane, Wire
-from portchain.drivers.ovn.rows import Acl, ChainRows, Function, MovedPort, Patch
-from portchain.model import ChainSnapshot, PortPair, PortPairGroup
+from portchain.drivers.ovn.rows import PRIORITY, Acl, ChainRows, Function, MovedPort, Patch
+from portchain.model import ChainSnapshot, PortChain, PortPair, PortPairGroup
 
-PRIORITY = 2000
+HOLDING = PRIORITY + 1
+"""Of the ACLs that hold back traffic of a chain that is refused, beside its classification of before."""
+MECHANISM = "ovn"
+"""Name of Neutron's mechanism driver whose ports are ours."""
 _ANYTHING = "unknown"
 # The two ends of a wire learn nothing of what passes: every address passes it in both directions.
 _NO_LEARNING = {"lsp_learn_fdb": "false"}
+# Behind Neutron's own rules: what a security group drops does not get to a chain's.
+_AFTER_SECURITY_GROUPS = {"apply-after-lb": "true"}
 # What floods a network must not enter a chain by the patch.
 _TOWARDS_NETWORK = {**_NO_LEARNING, "is-nf": "true", "receive_multicast": "false"}
 # A reply comes to the last function in the host of the source, out of the tunnel it has to take
@@ -36,22 +41,83 @@ class Compiled:
 def compile_chain(snapshot: ChainSnapshot) -> Compiled:
     """Compile a chain.
 
-    What cannot be compiled at all, for want of sources or pairs, has no rows: ``obstacle`` says why.
+    Where some group has no pair that could take traffic, what is classified is dropped: ``obstacle`` says why. Without
+    sources nothing is, and there are no rows.
     """
     chain = snapshot.chain
     lanes = lanes_of.deal(chain)
     sources = _sources(snapshot)
     obstacle = "; ".join(_obstacles(snapshot, sources))
     networks = {snapshot.ports[port].network_id for port in sources}
-    anchor = rows.anchor_name(chain.id)
-    if not lanes or len(networks) != 1:
-        return Compiled(ChainRows(chain.id, chain.revision, anchor), obstacle)
-    return Compiled(_Compiler(snapshot, lanes, sources, *networks).rows(), obstacle)
+    if lanes and len(networks) == 1:
+        return Compiled(_Compiler(snapshot, lanes, sources, *networks).rows(), obstacle)
+    # Without functions, nobody can say on which networks the sources are: those of before still count.
+    blind = not chain.function_ports
+    everyone = _anchored(chain)
+    matches = (
+        _classified(snapshot, sources, nobody=everyone)
+        if blind
+        else _classified(snapshot, sources, everyone=everyone)
+    )
+    held = replace(
+        _bare(chain),
+        sources=sources,
+        keeps_sources=blind,
+        classification=tuple(_drop(PRIORITY, what) for what in matches),
+    )
+    return Compiled(held, obstacle)
+
+
+def hold_back(snapshot: ChainSnapshot, served: Container[str]) -> ChainRows:
+    """What is to be put beside the rows of a chain that cannot be carried out as it is now.
+
+    :param served: names of the sources whose traffic the chain's rows take already.
+    :returns: sources and classification; all the rest is kept.
+    """
+    sources = [
+        port
+        for port in _sources(snapshot)
+        if port not in served and snapshot.ports[port].mechanism == MECHANISM
+    ]
+    drops = tuple(_drop(HOLDING, what) for what in _classified(snapshot, sources))
+    return replace(_bare(snapshot.chain), sources=tuple(sources), classification=drops)
+
+
+def _bare(chain: PortChain) -> ChainRows:
+    return ChainRows(chain.id, chain.revision, rows.anchor_name(chain.id), chain.project_id)
 
 
 def _sources(snapshot: ChainSnapshot) -> tuple[str, ...]:
     found = {port for ports in snapshot.sources.values() for port in ports}
     return tuple(sorted(found & snapshot.ports.keys()))
+
+
+def _anchored(chain: PortChain) -> str:
+    """Match what comes from the ports of a chain's Port_Group."""
+    return f"inport == @{rows.anchor_name(chain.id)}"
+
+
+def _classified(
+    snapshot: ChainSnapshot, sources: Sequence[str], *, everyone: str = "", nobody: str = ""
+) -> Iterator[str]:
+    """A match for what each classifier takes of the traffic of some sources.
+
+    :param everyone: what matches all of the sources, if there is something short. ``nobody``: what takes the place of sources
+        for a classifier without any; without it, such a classifier has no match.
+    """
+    for classifier in snapshot.chain.flow_classifiers:
+        own = [port for port in snapshot.sources[classifier.id] if port in sources]
+        short = everyone if set(own) == set(sources) else ""
+        origin = (short or match.from_ports(own)) if own else nobody
+        if origin:
+            destination = snapshot.ports.get(classifier.logical_destination_port or "")
+            yield f"{origin} && {match.classified(classifier, destination)}"
+
+
+def _drop(priority: int, what: str) -> Acl:
+    # Replies of connections from before: OVN drops those that a function was to get and that is there no more; the others
+    # once their requests are dropped, by the mark that this leaves on the connection.
+    return Acl(rows.FROM_PORT, priority, what, "drop", options=_AFTER_SECURITY_GROUPS)
 
 
 class _Compiler:
@@ -76,6 +142,7 @@ class _Compiler:
             chain_id=self._chain.id,
             revision=self._chain.revision,
             anchor=rows.anchor_name(self._chain.id),
+            project=self._chain.project_id,
             sources=self._sources,
             switches={self._switch(wire): tuple(self._wire_acls(wire)) for wire in self._wires},
             patches=tuple(self._patches()),
@@ -176,27 +243,17 @@ class _Compiler:
         for lane in self._lanes:
             name = self._function(lane.pairs[0], lane.pairs[-1])
             buckets.setdefault(name, set()).update(lane.buckets)
-        for classifier in self._chain.flow_classifiers:
-            own = [port for port in self._snapshot.sources[classifier.id] if port in self._sources]
-            if not own:
-                continue
-            everyone = set(own) == set(self._sources)
-            origin = f"inport == @{rows.anchor_name(self._chain.id)}"
-            destination = self._snapshot.ports.get(classifier.logical_destination_port or "")
-            terms = (
-                origin if everyone else match.from_ports(own),
-                match.classified(classifier, destination),
-            )
+        everyone = _anchored(self._chain)
+        for what in _classified(self._snapshot, self._sources, everyone=everyone):
             for function, some in buckets.items():
                 which = self._spread.match(some)
                 yield Acl(
                     rows.FROM_PORT,
                     PRIORITY,
-                    " && ".join((*terms, which) if which else terms),
+                    f"{what} && {which}" if which else what,
                     "allow-related",
                     function,
-                    # Behind Neutron's own rules: what a security group drops does not get here.
-                    {"apply-after-lb": "true"},
+                    _AFTER_SECURITY_GROUPS,
                 )
 
 
@@ -226,14 +283,23 @@ def _why_unusable(snapshot: ChainSnapshot, pair: PortPair) -> str:
 
 
 def _obstacles(snapshot: ChainSnapshot, sources: Sequence[str]) -> Iterator[str]:
+    usable = usable_pairs(snapshot)
     for group in snapshot.chain.port_pair_groups:
-        reasons = [(pair, _why_unusable(snapshot, pair)) for pair in group.port_pairs]
-        if all(reason for _, reason in reasons):
-            text = "; ".join(f"{pair.name or pair.id}: {reason}" for pair, reason in reasons)
-            yield f"{_label(group)} has no pair that takes traffic ({text or 'it is empty'})"
+        if not any(pair.id in usable for pair in group.port_pairs):
+            yield f"{_label(group)} has no pair that takes traffic{_why_nobody(snapshot, group)}"
     if snapshot.chain.flow_classifiers and not any(snapshot.ports[port].host for port in sources):
         yield "No port whose traffic the flow classifiers name is bound to a host"
 
 
 def _label(group: PortPairGroup) -> str:
     return f"Port pair group {group.name or group.id}"
+
+
+def _why_nobody(snapshot: ChainSnapshot, group: PortPairGroup) -> str:
+    """In brackets; empty for a group of another project: whom it is shared with sees no pairs, ports and hosts."""
+    if group.project_id != snapshot.chain.project_id:
+        return ""
+    reasons = (
+        f"{pair.name or pair.id}: {_why_unusable(snapshot, pair)}" for pair in group.port_pairs
+    )
+    return f" ({'; '.join(reasons) or 'it is empty'})"

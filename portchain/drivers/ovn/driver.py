@@ -3,17 +3,24 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from oslo_log import log as logging
+
 from portchain.db import realisation
-from portchain.drivers.base import Capabilities, OwnChains, PeriodicTask, PortChainDriver
-from portchain.drivers.ovn import checks, northbound, refusals
-from portchain.drivers.ovn.commands import SyncChain, removal
-from portchain.drivers.ovn.compile import compile_chain
+from portchain.drivers.base import (
+    Capabilities,
+    ChainsFailed,
+    OwnChains,
+    PeriodicTask,
+    PortChainDriver,
+)
+from portchain.drivers.ovn import carry, checks, northbound, refusals
+from portchain.drivers.ovn.commands import removal
+from portchain.drivers.ovn.compile import MECHANISM, compile_chain
 from portchain.drivers.ovn.confirm import Confirmation
 from portchain.drivers.ovn.repair import Repair
 from portchain.model import ChainSnapshot, FunctionKind, Port, PortPair, PortPairGroup
 
-MECHANISM = "ovn"
-"""Name of Neutron's mechanism driver whose ports are ours."""
+LOG = logging.getLogger(__name__)
 
 
 class OvnDriver(PortChainDriver):
@@ -79,16 +86,31 @@ class OvnDriver(PortChainDriver):
         """Remove a chain's rows and give its functions' ports back to their network."""
         self._northbound.run(removal(self._northbound, snapshot.chain.id))
 
+    def hold_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Keep what there is of a chain, and drop what it classifies and nothing takes."""
+        carry.hold(self._northbound, snapshot)
+
     def _realise(self, context: Any, snapshots: Iterable[ChainSnapshot]) -> None:
         self._northbound.connect()
+        failures: dict[str, Exception] = {}
         for snapshot in snapshots:
-            compiled = compile_chain(northbound.as_seen(self._northbound, snapshot))
-            chain, obstacle = snapshot.chain, compiled.obstacle
-            # Only where it is classified and where its functions are: a destination may be on another driver's host.
-            concerned = {*compiled.rows.sources, *(port.name for port in compiled.rows.moved)}
-            hosts = {snapshot.ports[name].host for name in concerned} - {""}
-            if realisation.begin(context, chain.id, chain.revision, hosts, down_reason=obstacle):
-                self._northbound.run(SyncChain(self._northbound, compiled.rows))
+            try:
+                self._realise_one(context, snapshot)
+            except Exception as error:
+                # The other chains of the call must not wait for this one to be put right.
+                LOG.exception("Cannot write the rows of port chain %s", snapshot.chain.id)
+                failures[snapshot.chain.id] = error
+        if failures:
+            raise ChainsFailed(failures)
+
+    def _realise_one(self, context: Any, snapshot: ChainSnapshot) -> None:
+        compiled = carry.compiled(self._northbound, snapshot)
+        chain, obstacle = snapshot.chain, compiled.obstacle
+        # Only where it is classified and where its functions are: a destination may be on another driver's host.
+        concerned = {*compiled.rows.sources, *(port.name for port in compiled.rows.moved)}
+        hosts = {snapshot.ports[name].host for name in concerned} - {""}
+        if realisation.begin(context, chain.id, chain.revision, hosts, down_reason=obstacle):
+            carry.write(self._northbound, snapshot, compiled)
 
     def _confirm(self, context: Any, _chains: OwnChains) -> None:
         self._confirmation.run(context)

@@ -24,4 +24,8 @@ class NoFreeFunctionId(lib.Conflict):
 class SwitchNotFound(lib.NeutronException):
     """A network or a port that Neutron knows is not in the Northbound database (yet)."""
 
-    message = "OVN does not know %(what)s %(name)s yet."
+    message = "OVN does not know the %(what)s %(name)s yet."
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(what=what, name=name)
+        self.name = name

@@ -5,7 +5,7 @@ process makes one when it first needs it.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +18,17 @@ from ovsdbapp.backend.ovs_idl import command, connection, idlutils, transaction
 
 from portchain.conf import GROUP
 from portchain.drivers.ovn.errors import Unreachable
+from portchain.drivers.ovn.rows import anchor_name
 from portchain.model import ChainSnapshot
 
 CHAIN, REVISION = "portchain:chain", "portchain:revision"
 """Keys of ``external_ids`` of every row that is a chain's."""
 SWITCHES, FUNCTIONS = "portchain:switches", "portchain:functions"
 """Keys of an anchor's: names of the chain's other rows, each followed by a blank."""
+PROJECT = "portchain:project"
+"""Key of an anchor's: id of the project that owns the chain."""
+HELD = "portchain:held"
+"""Key of an anchor's: names of the ports that are held back although the chain's classification does not know them."""
 NETWORK = "portchain:network"
 """Key of a patch's: name of the switch it is on."""
 KEPT, WRITTEN = "portchain:kept", "portchain:written"
@@ -160,6 +165,11 @@ class Database:
         """Whether the server's schema has a table."""
         return table in self.idl.tables
 
+    def later(self, chains: Iterable[str]) -> None:
+        """Note chains as if their rows had been changed again: this time they could not be looked at."""
+        if self._touched is not None:
+            self._touched |= set(chains)
+
     def rows(self, table: str) -> list[Any]:
         """All rows of a table, as of now."""
         with self._connection.lock:
@@ -183,6 +193,12 @@ def as_seen(database: Database, snapshot: ChainSnapshot) -> ChainSnapshot:
         row = database.named("Logical_Switch_Port", name)
         ports[name] = replace(port, plugged=row.up == [True]) if row is not None else port
     return replace(snapshot, ports=ports)
+
+
+def project_of(database: Database, chain_id: str) -> str:
+    """Id of the project that owns a chain; empty if its rows do not say so."""
+    anchor = database.named("Port_Group", anchor_name(chain_id))
+    return str(anchor.external_ids.get(PROJECT, "")) if anchor is not None else ""
 
 
 class _Copy(ovs_idl.Idl):

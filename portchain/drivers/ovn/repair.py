@@ -8,16 +8,19 @@ difference between the rows that are there and those that are wanted.
 import queue
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log as logging
 
 from portchain.conf import GROUP
-from portchain.drivers.base import OwnChains
-from portchain.drivers.ovn.commands import Reassert, SyncChain, is_overwritten, removal
-from portchain.drivers.ovn.compile import compile_chain
-from portchain.drivers.ovn.northbound import CHAIN, Database, as_seen
+from portchain.db import realisation
+from portchain.drivers.base import ChainsFailed, OwnChain, OwnChains
+from portchain.drivers.ovn import carry
+from portchain.drivers.ovn.commands import Reassert, is_overwritten, removal
+from portchain.drivers.ovn.errors import Unreachable
+from portchain.drivers.ovn.northbound import CHAIN, Database
 
 LOG = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ class Repair:
         """Repair the chains whose rows were touched since the last time, or all if it is time.
 
         :raises Unreachable: the database does not answer.
+        :raises ChainsFailed: some chains could not be repaired, or removed; the others were.
         """
         if self._thread is None:
             self._northbound.watch(self._overwritten.put)
@@ -42,11 +46,22 @@ class Repair:
             self._thread.start()
         self._northbound.connect()
         touched = self._northbound.touched()
-        if time.monotonic() >= self._next:
-            self._repair(context, chains, None, self._written())
+        is_time = time.monotonic() >= self._next
+        try:
+            if is_time:
+                failures = self._repair(context, chains, None, self._written())
+            elif touched:
+                failures = self._repair(context, chains, touched, set(touched))
+            else:
+                return
+        except Exception:
+            # Not one chain's: nobody knows which of them were looked at.
+            self._northbound.later(touched)
+            raise
+        if is_time:
             self._next = time.monotonic() + cfg.CONF[GROUP].ovn_sync_interval
-        elif touched:
-            self._repair(context, chains, touched, touched)
+        if failures:
+            raise ChainsFailed(failures)
 
     def _reassert(self) -> None:
         """Write moved ports again as soon as Neutron has overwritten them: until then, their functions get nothing.
@@ -65,19 +80,41 @@ class Repair:
                 LOG.exception("Cannot restore the port %s of a chain now", name)
 
     def _repair(
-        self, context: Any, chains: OwnChains, some: set[str] | None, known: set[str]
-    ) -> None:
-        """Make the rows of chains right; remove those of chains that are not the driver's.
+        self, context: Any, chains: OwnChains, some: Collection[str] | None, known: set[str]
+    ) -> dict[str, Exception]:
+        """Make the rows of chains right; remove those of chains that are gone or another driver's.
 
         :param some: ids of the chains to look at; None for all.
         :param known: ids of chains that may have rows.
+        :returns: what went wrong with some of them, by their ids; their statuses say so as well.
         """
-        for snapshot in chains(context, some):
-            known.discard(snapshot.chain.id)
-            rows = compile_chain(as_seen(self._northbound, snapshot)).rows
-            self._northbound.run(SyncChain(self._northbound, rows))
+        failures: dict[str, Exception] = {}
+        for own in chains(context, some):
+            chain_id = own.snapshot.chain.id
+            known.discard(chain_id)
+            try:
+                self._repair_one(own)
+            except Unreachable:
+                raise
+            except Exception as error:
+                # One chain must not keep the others from being repaired, whatever is wrong with it.
+                failures[chain_id] = error
+                realisation.fail(context, chain_id, f"driver ovn: {error}")
         for chain_id in known:
-            self._northbound.run(removal(self._northbound, chain_id))
+            try:
+                self._northbound.run(removal(self._northbound, chain_id))
+            except Unreachable:
+                raise
+            except Exception as error:
+                failures[chain_id] = error
+        return failures
+
+    def _repair_one(self, own: OwnChain) -> None:
+        if own.refusal:
+            carry.hold(self._northbound, own.snapshot)
+        else:
+            wanted = carry.compiled(self._northbound, own.snapshot)
+            carry.write(self._northbound, own.snapshot, wanted)
 
     def _written(self) -> set[str]:
         """Ids of all chains that have rows."""

@@ -7,6 +7,8 @@ kinds: the ports of functions, which are Neutron's and are only moved, and the s
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+PRIORITY = 2000
+"""Of a chain's ACLs."""
 FROM_PORT, TO_PORT = "from-lport", "to-lport"
 
 
@@ -72,7 +74,9 @@ class ChainRows:
     """Everything of one chain.
 
     :param anchor: name of the chain's Port_Group, by which all the rest is found again.
+    :param project: id of the project that owns the chain.
     :param sources: names of the ports whose traffic is classified.
+    :param keeps_sources: the ports that were sources before are still.
     :param switches: name -> its ACLs.
     :param classification: ACLs of the anchor.
     """
@@ -80,7 +84,9 @@ class ChainRows:
     chain_id: str
     revision: int
     anchor: str
+    project: str = ""
     sources: tuple[str, ...] = ()
+    keeps_sources: bool = False
     switches: Mapping[str, tuple[Acl, ...]] = field(default_factory=dict)
     patches: tuple[Patch, ...] = ()
     moved: tuple[MovedPort, ...] = ()

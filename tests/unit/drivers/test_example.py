@@ -12,6 +12,7 @@ from stevedore.extension import ExtensionManager
 
 from portchain.db import realisation
 from portchain.drivers import manager
+from portchain.drivers.base import OwnChain
 from portchain.drivers.owner import owner_of
 from portchain.rules import Violation
 from tests.plans import ident
@@ -86,11 +87,20 @@ def test_a_chains_life(driver, folder) -> None:
 def test_what_was_missed_or_damaged_is_made_right(driver, folder) -> None:
     (folder / "stray.json").write_text("{}")
     (task,) = driver.periodic_tasks()
-    task.run(None, lambda _context, _ids: iter([bound()]))
+    task.run(None, lambda _context, _ids: iter([OwnChain(bound())]))
     assert intents(folder).keys() == {ident("pc1")}
     (folder / f"{ident('pc1')}.json").write_text("{}")
-    task.run(None, lambda _context, _ids: iter([bound()]))
+    task.run(None, lambda _context, _ids: iter([OwnChain(bound())]))
     assert intents(folder)[ident("pc1")]["revision"] == 3
+
+
+def test_what_no_driver_can_carry_out_now_keeps_its_file(driver, folder) -> None:
+    driver.create_port_chain(None, bound())
+    before = intents(folder)
+    (task,) = driver.periodic_tasks()
+    changed = replace(bound(), sources={ident("fc1"): ()})
+    task.run(None, lambda _context, _ids: iter([OwnChain(changed, "no driver can")]))
+    assert intents(folder) == before
 
 
 def test_it_refuses_what_its_controller_cannot_carry(driver) -> None:

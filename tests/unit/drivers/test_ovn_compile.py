@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from portchain.drivers import capabilities
 from portchain.drivers.ovn import lanes as lanes_of
 from portchain.drivers.ovn import match, refusals
-from portchain.drivers.ovn.compile import compile_chain
+from portchain.drivers.ovn.compile import compile_chain, hold_back
 from portchain.drivers.ovn.driver import OvnDriver
 from portchain.drivers.ovn.lanes import BUCKETS
-from portchain.drivers.ovn.rows import ChainRows
+from portchain.drivers.ovn.rows import Acl, ChainRows, anchor_name
 from portchain.model import PortPairGroup, Segment
 from portchain.rules import Kind, Violation
 from tests.plans import ident, mac
@@ -184,15 +184,86 @@ def test_obstacles_are_named_and_the_traffic_stays_classified(changes, reason):
     assert compiled.rows.classification
 
 
-def test_without_sources_or_pairs_there_are_no_rows():
-    nobody = replace(snapshot(), sources={ident("fc1"): ()})
-    assert compile_chain(nobody).rows == ChainRows(
-        ident("pc1"), 3, f"pc_{ident('pc1').replace('-', '_')}"
+def test_a_borrower_is_not_told_why_a_group_takes_nothing():
+    """Pairs, ports and hosts of a shared group are its owner's."""
+    down = snapshot(symmetric=True, pp3_in={"plugged": False})
+    first, second = down.chain.port_pair_groups
+    borrowed = with_chain(
+        down, port_pair_groups=(first, replace(second, project_id=ident("somebody else")))
     )
-    empty = with_chain(snapshot(), port_pair_groups=(group("pg1"),))
-    compiled = compile_chain(empty)
-    assert not compiled.rows.functions
-    assert "pg1 has no pair that takes traffic (it is empty)" in compiled.obstacle
+    assert compile_chain(borrowed).obstacle == "Port pair group PG2 has no pair that takes traffic"
+
+
+BARE = ChainRows(ident("pc1"), 3, anchor_name(ident("pc1")), ident("project"))
+CLASSIFIED = (
+    "ip4 && !eth.mcast && tcp && tcp.src == 23 && tcp.dst == 100 && "
+    "ip4.src == 10.0.0.0/28 && ip4.dst == 10.0.0.20/32"
+)
+
+
+def drop(origin, priority=2000):
+    text = f"inport == {origin} && {CLASSIFIED}"
+    return Acl("from-lport", priority, text, "drop", options={"apply-after-lb": "true"})
+
+
+def test_without_sources_there_are_no_rows():
+    assert compile_chain(replace(snapshot(), sources={ident("fc1"): ()})).rows == BARE
+
+
+def no_pairs(given_snapshot):
+    first, second = given_snapshot.chain.port_pair_groups
+    return with_chain(given_snapshot, port_pair_groups=(first, replace(second, port_pairs=())))
+
+
+def no_weights(given_snapshot):
+    first, second = given_snapshot.chain.port_pair_groups
+    pairs = tuple(replace(one, weight=0) for one in second.port_pairs)
+    return with_chain(given_snapshot, port_pair_groups=(first, replace(second, port_pairs=pairs)))
+
+
+def two_networks(given_snapshot):
+    there = replace(given_snapshot.ports[ident("dst")], network_id=ident("net2"))
+    return replace(
+        given_snapshot,
+        ports={**given_snapshot.ports, there.id: there},
+        sources={ident("fc1"): (ident("src"), there.id)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("without", "why"),
+    [(no_pairs, "PG2 has no pair that takes traffic (it is empty)"), (no_weights, "weight is 0"), (two_networks, "")],
+)  # fmt: skip
+def test_what_no_function_takes_is_dropped_and_not_let_around(without, why):
+    compiled = compile_chain(without(snapshot(symmetric=True)))
+    assert why in compiled.obstacle
+    sources = compiled.rows.sources
+    assert ident("src") in sources
+    assert compiled.rows == replace(
+        BARE, sources=sources, classification=(drop(f"@{BARE.anchor}"),)
+    )
+
+
+def test_without_any_function_the_sources_of_before_are_held_back():
+    (classifier,) = snapshot().chain.flow_classifiers
+    named = replace(classifier, id=ident("fc2"), logical_source_port=ident("src"))
+    empty = with_chain(
+        replace(snapshot(), sources={ident("fc1"): (), ident("fc2"): (ident("src"),)}),
+        port_pair_groups=(group("pg1"),),
+        flow_classifiers=(classifier, named),
+    )
+    drops = (drop(f"@{BARE.anchor}"), drop(f'"{ident("src")}"'))
+    assert compile_chain(empty).rows == replace(
+        BARE, sources=(ident("src"),), keeps_sources=True, classification=drops
+    )
+
+
+def test_a_refused_chain_drops_what_its_rows_do_not_take():
+    refused = two_networks(snapshot(**{name: {"mechanism": "ovn"} for name in ("src", "dst")}))
+    assert hold_back(refused, {ident("src"), ident("dst")}) == BARE
+    assert hold_back(refused, {ident("src")}) == replace(
+        BARE, sources=(ident("dst"),), classification=(drop(f'"{ident("dst")}"', 2001),)
+    )
 
 
 # Matches.

@@ -1,0 +1,131 @@
+"""A real Northbound database, without the rest of OVN."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from oslo_config import cfg
+from ovsdbapp.backend.ovs_idl.command import BaseCommand
+
+from portchain import conf
+from portchain.drivers.ovn import northbound
+from portchain.drivers.ovn.rows import home_of
+from portchain.lab import newer
+from portchain.lab.waiting import wait_for
+from portchain.model import ChainSnapshot, PortPairGroup
+from tests.plans import ident
+from tests.unit.drivers.test_ovs_plan import pair, snapshot
+
+DEADLINE = 20
+SINCE_26_03 = ("Network_Function", "Network_Function_Group")
+
+Connect = Callable[..., northbound.Database]
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
+    """Starts a Northbound database and connects to it."""
+    conf.register_server_opts(cfg.CONF)
+    schema = json.loads((newer.ROOT / "usr/share/ovn/ovn-nb.ovsschema").read_text())
+    with tempfile.TemporaryDirectory(prefix="nb-") as folder:
+        place = Path(folder)
+        servers: list[subprocess.Popen[bytes]] = []
+
+        def start(*, old: bool = False) -> northbound.Database:
+            (place / "schema").write_text(json.dumps(_without(schema) if old else schema))
+            newer.run("ovsdb-tool", "create", str(place / "nb.db"), str(place / "schema"))
+            remote = f"--remote=punix:{place}/nb.sock"
+            argv = newer.command("ovsdb-server", str(place / "nb.db"), remote, "--unixctl=none")
+            servers.append(subprocess.Popen(argv, stderr=subprocess.DEVNULL))
+            wait_for((place / "nb.sock").exists, DEADLINE, "the database server")
+            database = northbound.northbound()
+            monkeypatch.setattr(database, "_server", lambda: f"unix:{place}/nb.sock")
+            database.connect()
+            return database
+
+        yield start
+        for server in servers:
+            server.kill()
+            server.wait()
+
+
+def _without(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema as it was before OVN knew functions."""
+    tables = {name: table for name, table in schema["tables"].items() if name not in SINCE_26_03}
+    acl = {**tables["ACL"]["columns"]}
+    del acl["network_function_group"]
+    return {**schema, "tables": {**tables, "ACL": {**tables["ACL"], "columns": acl}}}
+
+
+class _Add(BaseCommand):
+    """Add rows: a function is called with what makes one of a table and columns."""
+
+    def __init__(self, database: northbound.Database, add: Callable[[Callable[..., Any]], None]) -> None:  # fmt: skip
+        super().__init__(database)
+        self._add = add
+
+    def run_idl(self, txn: Any) -> None:
+        def row(table: str, **columns: Any) -> Any:
+            made = txn.insert(self.api.idl.tables[table])
+            for name, value in columns.items():
+                setattr(made, name, value)
+            return made
+
+        self._add(row)
+
+
+def add(database: northbound.Database, what: Callable[[Callable[..., Any]], None]) -> None:
+    database.run(_Add(database, what))
+
+
+def add_port(database: northbound.Database, name: str, **external_ids: str) -> None:
+    """On a switch: OVN's database forgets ports that are on none."""
+
+    def both(row: Callable[..., Any]) -> None:
+        port = row("Logical_Switch_Port", name=ident(name), external_ids=external_ids)
+        row("Logical_Switch", name="net", ports=[port])
+
+    add(database, both)
+
+
+def add_network(database: northbound.Database, *names: str, network: str = "net1") -> None:
+    """A network's switch with ports, as ML2/OVN makes them."""
+    switch = home_of(ident(network))
+    marks = {"neutron:network_name": switch, "neutron:project_id": ident("project")}
+
+    def all_of_it(row: Callable[..., Any]) -> None:
+        ports = [
+            row("Logical_Switch_Port", name=ident(name), external_ids=marks, up=True)
+            for name in names
+        ]
+        row("Logical_Switch", name=switch, ports=ports)
+
+    add(database, all_of_it)
+
+
+def symmetric() -> ChainSnapshot:
+    """A chain that OVN can carry."""
+    given = snapshot(symmetric=True)
+    (classifier,) = given.chain.flow_classifiers
+    chain = replace(given.chain, flow_classifiers=(replace(classifier, source_ports=None),))
+    return replace(given, chain=chain)
+
+
+def chain_through(
+    function: str, name: str = "pc1", sources: Iterable[str] = ("src",)
+) -> ChainSnapshot:
+    """A chain of one function; its sources are bound by ML2/OVN."""
+    given = symmetric()
+    group = PortPairGroup(ident(f"pg-{name}"), ident("project"), 1, (pair(function),), f"PG-{name}")
+    ids = tuple(ident(source) for source in sources)
+    return replace(
+        given,
+        chain=replace(given.chain, id=ident(name), port_pair_groups=(group,)),
+        ports={key: replace(port, mechanism="ovn") for key, port in given.ports.items()},
+        sources={ident("fc1"): ids},
+    )

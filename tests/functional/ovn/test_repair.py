@@ -1,0 +1,253 @@
+"""What becomes of a chain's rows when it cannot be carried out, on a real Northbound database."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from portchain.db import realisation
+from portchain.drivers.base import ChainsFailed, OwnChain, OwnChains
+from portchain.drivers.ovn import carry, northbound
+from portchain.drivers.ovn.driver import OvnDriver
+from portchain.drivers.ovn.errors import Unreachable
+from portchain.drivers.ovn.repair import Repair
+from portchain.drivers.ovn.rows import anchor_name
+from portchain.model import ChainSnapshot
+from tests.functional.ovn.conftest import Connect, add_network, chain_through
+from tests.plans import ident
+from tests.unit.drivers.test_ovs_plan import port
+
+EVERYBODY = ("src", "dst", *(f"pp{n}-{side}" for n in (1, 2, 3) for side in ("in", "out")))
+
+
+@dataclass
+class World:
+    """A Northbound database with the ports of ``chain_through``, and what is noted of chains."""
+
+    database: northbound.Database
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def write(self, snapshot: ChainSnapshot) -> None:
+        carry.write(self.database, snapshot, carry.compiled(self.database, snapshot))
+
+    def acls(self, name: str = "pc1") -> set[tuple[int, str, str]]:
+        """Priority, action and match of each of a chain's classification, with names for ids."""
+        anchor: Any = self.database.named("Port_Group", anchor_name(ident(name)))
+        return {(acl.priority, acl.action, self._readable(acl.match)) for acl in anchor.acls}
+
+    def _readable(self, text: str) -> str:
+        for name in (*EVERYBODY, "src2", "pc1", "pc2"):
+            text = text.replace(ident(name), name).replace(anchor_name(ident(name)), name)
+        return text.partition(" && ip4")[0]
+
+    def chains(self) -> set[str]:
+        groups = self.database.rows("Port_Group")
+        return {self._readable(f"@{row.name}").strip("@") for row in groups}
+
+    def members(self, name: str = "pc1") -> set[str]:
+        anchor: Any = self.database.named("Port_Group", anchor_name(ident(name)))
+        return {self._readable(row.name) for row in anchor.ports}
+
+    def switch_of(self, name: str) -> str:
+        (switch,) = (
+            row.name
+            for row in self.database.rows("Logical_Switch")
+            if ident(name) in {each.name for each in row.ports}
+        )
+        return str(switch)
+
+
+@pytest.fixture
+def world(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World(connect())
+    add_network(made.database, *EVERYBODY)
+
+    def fail(_context: Any, chain_id: str, reason: str) -> None:
+        made.failures[chain_id] = reason
+
+    monkeypatch.setattr(realisation, "fail", fail)
+    monkeypatch.setattr(realisation, "begin", lambda *_args, **_kwargs: True)
+    return made
+
+
+def these(*chains: OwnChain) -> OwnChains:
+    def own(_context: Any, some: Any) -> Iterator[OwnChain]:
+        return iter([one for one in chains if some is None or one.snapshot.chain.id in some])
+
+    return own
+
+
+def emptied(snapshot: ChainSnapshot) -> ChainSnapshot:
+    """The same chain after its group lost its pairs: without functions its open classifiers have no sources."""
+    (group,) = snapshot.chain.port_pair_groups
+    chain = replace(snapshot.chain, port_pair_groups=(replace(group, port_pairs=()),))
+    return replace(snapshot, chain=chain, sources={ident("fc1"): ()}, ports={})
+
+
+def joined_by_another(snapshot: ChainSnapshot, network: str = "net2") -> ChainSnapshot:
+    """The same chain after a port that it classifies as well came up on another network."""
+    other = port("src2", "h1", "10.0.0.11", network_id=ident(network), mechanism="ovn")
+    return replace(
+        snapshot,
+        ports={**snapshot.ports, other.id: other},
+        sources={ident("fc1"): (ident("src"), other.id)},
+    )
+
+
+def ends_up_held(world: World) -> None:
+    assert world.acls() == {(2000, "drop", "inport == @pc1")}
+    assert world.members() == {"src"}
+    assert world.switch_of("pp1-in") == world.switch_of("src")
+    assert world.database.rows("Network_Function") == []
+
+
+def test_an_emptied_chain_holds_back_what_it_took_before(world: World) -> None:
+    chain = chain_through("pp1")
+    world.write(chain)
+    assert {action for _, action, _ in world.acls()} == {"allow-related"}
+    world.write(emptied(chain))
+    ends_up_held(world)
+    world.write(emptied(chain))
+    ends_up_held(world)
+
+
+def test_a_chain_without_weights_holds_its_traffic_back(world: World) -> None:
+    chain = chain_through("pp1")
+    world.write(chain)
+    (group,) = chain.chain.port_pair_groups
+    pairs = tuple(replace(one, weight=0) for one in group.port_pairs)
+    groups = (replace(group, port_pairs=pairs),)
+    world.write(replace(chain, chain=replace(chain.chain, port_pair_groups=groups)))
+    ends_up_held(world)
+
+
+def test_a_refused_chain_keeps_its_rows_and_what_is_new_is_held_back(world: World) -> None:
+    chain = chain_through("pp1")
+    world.write(chain)
+    before = world.acls()
+    add_network(world.database, "src2", network="net2")
+    for _ in range(2):
+        carry.hold(world.database, joined_by_another(chain))
+        assert world.acls() == {*before, (2001, "drop", 'inport == "src2"')}
+        assert world.members() == {"src", "src2"}
+        assert world.switch_of("pp1-in") != world.switch_of("src")
+    carry.hold(world.database, chain)
+    assert (world.acls(), world.members()) == (before, {"src"})
+    carry.hold(world.database, joined_by_another(chain))
+    world.write(chain)
+    assert (world.acls(), world.members()) == (before, {"src"})
+
+
+def test_a_refused_chain_without_rows_is_held_back(world: World) -> None:
+    chain = chain_through("pp1")
+    carry.hold(world.database, chain)
+    assert world.acls() == {(2001, "drop", 'inport == "src"')}
+    world.write(chain)
+    assert {action for _, action, _ in world.acls()} == {"allow-related"}
+
+
+def test_what_another_driver_would_have_to_hold_back_is_left_to_it(world: World) -> None:
+    chain = chain_through("pp1")
+    elsewhere = {key: replace(one, mechanism="openvswitch") for key, one in chain.ports.items()}
+    carry.hold(world.database, replace(chain, ports=elsewhere))
+    assert world.chains() == set()
+
+
+def test_what_ovn_does_not_know_yet_is_held_back_and_named_for_its_owner(world: World) -> None:
+    chain = chain_through("pp1")
+    lost = replace(chain.ports[ident("pp1-in")], id=ident("lost"))
+    (group,) = chain.chain.port_pair_groups
+    pairs = (replace(group.port_pairs[0], ingress=lost.id),)
+    groups = (replace(group, port_pairs=pairs),)
+    for owner, named in (("project", True), ("somebody else", False)):
+        ports = {**chain.ports, lost.id: replace(lost, project_id=ident(owner))}
+        with pytest.raises(Exception, match="OVN does not know") as unknown:
+            world.write(
+                replace(chain, chain=replace(chain.chain, port_pair_groups=groups), ports=ports)
+            )
+        assert (lost.id in str(unknown.value)) is named
+        assert world.acls() == {(2001, "drop", 'inport == "src"')}
+
+
+# Repair.
+
+
+def unknown_to_ovn(snapshot: ChainSnapshot) -> ChainSnapshot:
+    (group,) = snapshot.chain.port_pair_groups
+    pairs = (replace(group.port_pairs[0], ingress=ident("lost")),)
+    ports = {
+        **snapshot.ports,
+        ident("lost"): replace(snapshot.ports[ident("src")], id=ident("lost")),
+    }
+    groups = (replace(group, port_pairs=pairs),)
+    return replace(snapshot, chain=replace(snapshot.chain, port_pair_groups=groups), ports=ports)
+
+
+def test_refused_chains_keep_their_rows_and_those_of_others_go(world: World) -> None:
+    refused, orphan = chain_through("pp1"), chain_through("pp2", "pc2")
+    world.write(refused)
+    world.write(orphan)
+    before = world.acls()
+    assert world.chains() == {"pc1", "pc2"}
+    Repair(world.database).run(None, these(OwnChain(refused, "no driver can")))
+    assert world.chains() == {"pc1"}
+    assert world.acls() == before
+
+
+def test_a_chain_that_fails_does_not_keep_others_from_being_repaired(world: World) -> None:
+    broken, healthy = unknown_to_ovn(chain_through("pp1")), chain_through("pp2", "pc2")
+    world.write(chain_through("pp3", "orphan"))
+    repair = Repair(world.database)
+    with pytest.raises(ChainsFailed, match="1 port chains") as summary:
+        repair.run(None, these(OwnChain(broken), OwnChain(healthy)))
+    assert summary.value.failures.keys() == {ident("pc1")}
+    assert "OVN does not know the port" in world.failures[ident("pc1")]
+    assert world.failures.keys() == {ident("pc1")}
+    assert {action for _, action, _ in world.acls("pc2")} == {"allow-related"}
+    assert world.chains() == {"pc1", "pc2"}
+
+    def nobody(_context: Any, some: Any) -> Iterator[OwnChain]:
+        assert some is not None, "all were looked at a moment ago"
+        return iter(())
+
+    repair.run(None, nobody)
+
+
+def test_chains_that_were_touched_are_looked_at_after_a_failure_of_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = chain_through("pp1")
+    repair = Repair(world.database)
+    repair.run(None, these(OwnChain(chain)))
+    repair.run(None, these(OwnChain(chain)))
+    world.database.later([chain.chain.id])
+    seen: list[Any] = []
+
+    def unreachable(*_args: Any) -> None:
+        raise Unreachable("OVN_Northbound", "somewhere", "it does not answer")
+
+    def noting(context: Any, some: Any) -> Iterator[OwnChain]:
+        seen.append(some)
+        return these(OwnChain(chain))(context, some)
+
+    with monkeypatch.context() as away:
+        away.setattr(carry, "write", unreachable)
+        with pytest.raises(Unreachable):
+            repair.run(None, noting)
+    repair.run(None, noting)
+    assert seen == [{chain.chain.id}] * 2
+    assert world.failures == {}
+
+
+# The driver.
+
+
+def test_a_chain_that_fails_does_not_keep_others_from_being_written(world: World) -> None:
+    driver = OvnDriver()
+    driver._northbound = world.database
+    broken, healthy = unknown_to_ovn(chain_through("pp1")), chain_through("pp2", "pc2")
+    with pytest.raises(ChainsFailed) as summary:
+        driver.refresh_port_chains(None, [broken, healthy])
+    assert summary.value.failures.keys() == {ident("pc1")}
+    assert {action for _, action, _ in world.acls("pc2")} == {"allow-related"}

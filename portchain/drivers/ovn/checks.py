@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from portchain.drivers.ovn.commands import free_ids
-from portchain.drivers.ovn.northbound import CHAIN, Database
+from portchain.drivers.ovn.northbound import CHAIN, Database, project_of
 from portchain.drivers.ovn.rows import ChainRows
 from portchain.model import ChainSnapshot
-from portchain.rules import Kind, Violation, label
+from portchain.rules import Kind, Violation, label, label_for
 
 _GROUPS = "neutron:security_group_ids"
 
@@ -40,11 +40,13 @@ def _reasons(database: Database, snapshot: ChainSnapshot) -> Iterator[tuple[str,
         for port in (pair.ingress, pair.egress):
             user = _chain_of(database, port)
             if user not in ("", chain.id):
+                own = project_of(database, user) == chain.project_id
+                rest = f"port chain {user}; add the flow classifier to that chain, or give"
                 yield (
                     "port_pair_groups",
-                    f"the driver ovn hands a function the packets of one chain, and port pair "
-                    f"{label(pair)} is in port chain {user}; add the flow classifier to that "
-                    "chain, or give this one a function of its own",
+                    "the driver ovn hands a function the packets of one chain, and "
+                    f"{label_for(chain.project_id, pair)} is in "
+                    f"{rest if own else 'another port chain; give'} this one a function of its own",
                 )
     for ports in snapshot.sources.values():
         for name in ports:

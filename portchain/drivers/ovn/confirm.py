@@ -10,18 +10,18 @@ known is kept in memory alone: a process that starts anew counts again.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from portchain.db import realisation
 from portchain.db.realisation import Unconfirmed
 from portchain.drivers.ovn.commands import CountUp, is_settled
-from portchain.drivers.ovn.northbound import REVISION, SWITCHES, Database
+from portchain.drivers.ovn.northbound import REVISION, SWITCHES, Database, project_of
 from portchain.drivers.ovn.rows import anchor_name
 from portchain.model import HostReport
 
-_HOST = "neutron:host_id"
+_HOST, _PROJECT = "neutron:host_id", "neutron:project_id"
 _ROUNDS = 2
 _PATIENCE = 60
 """Seconds after which a chain is confirmed although Neutron has not noted a move: packets do not depend on it."""
@@ -102,17 +102,21 @@ class Confirmation:
         switches = [self._northbound.named("Logical_Switch", name) for name in names]
         ports = {port.uuid: port for row in switches if row is not None for port in row.ports}
         ports |= {port.uuid: port for port in (anchor.ports if anchor is not None else ())}
-        down = sorted(
-            port.external_ids.get("neutron:port_name") or port.name
-            for port in ports.values()
-            if port.external_ids.get(_HOST) == item.host and port.up != [True]
-        )
+        here = [port for port in ports.values() if port.external_ids.get(_HOST) == item.host]
+        owner = project_of(self._northbound, item.chain_id)
+        down = _named([port for port in here if port.up != [True]], owner)
         if down:
-            return f"port {', '.join(down)} to be plugged in"
-        moving = sorted(
-            port.external_ids.get("neutron:port_name") or port.name
-            for port in ports.values()
-            if port.external_ids.get(_HOST) == item.host and not is_settled(port)
-        )
+            return f"{down} to be plugged in"
+        moving = _named([port for port in here if not is_settled(port)], owner)
         patient = time.monotonic() - self._since[_key(item)] < _PATIENCE
-        return f"Neutron to note where port {', '.join(moving)} is" if moving and patient else ""
+        return f"Neutron to note where {moving} is" if moving and patient else ""
+
+
+def _named(ports: Sequence[Any], owner: str) -> str:
+    """Ports for the owner of their chain, who must not hear of those that are another project's; empty if there are none."""
+    own = [port for port in ports if port.external_ids.get(_PROJECT) == owner]
+    names = sorted(port.external_ids.get("neutron:port_name") or port.name for port in own)
+    texts = [f"port {', '.join(names)}"] if names else []
+    if len(own) < len(ports):
+        texts.append("a port of another project")
+    return " and ".join(texts)

@@ -1,0 +1,48 @@
+"""What a chain's owner hears of ports that are not in place yet, on a real Northbound database."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from portchain.db.realisation import Unconfirmed
+from portchain.drivers.ovn import northbound
+from portchain.drivers.ovn.confirm import Confirmation
+from portchain.drivers.ovn.rows import anchor_name
+from tests.functional.ovn.conftest import Connect, add
+from tests.plans import ident
+
+
+@pytest.mark.parametrize(
+    ("owners", "expected"),
+    [
+        ({"p1": "mine", "p2": "mine"}, "port p1, p2 to be plugged in"),
+        ({"p1": "mine", "p2": "theirs"}, "port p1 and a port of another project to be plugged in"),
+        ({"p1": "theirs", "p2": "theirs"}, "a port of another project to be plugged in"),
+    ],
+)
+def test_ports_of_borrowed_functions_are_not_named(
+    connect: Connect, owners: dict[str, str], expected: str
+) -> None:
+    database = connect()
+
+    def chain(row: Callable[..., Any]) -> None:
+        ports = [
+            row(
+                "Logical_Switch_Port",
+                name=ident(name),
+                external_ids={
+                    "neutron:port_name": name,
+                    "neutron:project_id": owner,
+                    "neutron:host_id": "h1",
+                },
+            )
+            for name, owner in owners.items()
+        ]
+        row("Logical_Switch", name="wire", ports=ports)
+        marks = {northbound.SWITCHES: "wire", northbound.PROJECT: "mine"}
+        row("Port_Group", name=anchor_name(ident("pc1")), external_ids=marks)
+
+    add(database, chain)
+    item = Unconfirmed("h1", ident("pc1"), 1, "")
+    assert Confirmation(database, database)._missing(item) == expected

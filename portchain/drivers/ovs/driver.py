@@ -8,12 +8,13 @@ from typing import Any
 from neutron_lib import constants as n_const
 from neutron_lib.plugins import directory
 from oslo_config import cfg
+from oslo_log import log as logging
 
 from portchain.conf import GROUP
 from portchain.dataplane.compile.spread import FIELD_SETS
 from portchain.dataplane.plan import ChainPlan, Encapsulation
 from portchain.db import realisation, repository
-from portchain.drivers.base import Capabilities, PortChainDriver
+from portchain.drivers.base import Capabilities, ChainsFailed, PortChainDriver
 from portchain.drivers.ovs import limits
 from portchain.drivers.ovs.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.drivers.ovs.plan import Planned, plan_chain
@@ -21,6 +22,8 @@ from portchain.model import ChainSnapshot, FunctionKind, HostReport, Port, PortP
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.server import ServerEndpoint
+
+LOG = logging.getLogger(__name__)
 
 DELETED = 2**62
 """Revision as of which a host has no part in a chain that is deleted: later than any plan of it."""
@@ -77,8 +80,11 @@ class OvsDriver(PortChainDriver):
         self._agents.apply(context, dict.fromkeys(planned.plan.hosts, gone))
 
     def refresh_port_chains(self, context: Any, snapshots: Sequence[ChainSnapshot]) -> None:
-        """Plan chains anew and send each host what changed for it, in one message."""
-        planned = self._plan(context, snapshots)
+        """Plan chains anew and send each host what changed for it, in one message.
+
+        :raises ChainsFailed: some cannot be planned; the others are carried out.
+        """
+        planned, failures = self._plan(context, snapshots)
         before = realisation.hosts(context, [plan.plan.id for plan in planned])
         # What another server has replaced or deleted meanwhile must not reach a host any more: one
         # that takes no part in the newer plan would hear of that only at its next sync.
@@ -95,14 +101,28 @@ class OvsDriver(PortChainDriver):
             )
         ]
         self._agents.apply(context, updates_by_host(current, before))
+        if failures:
+            raise ChainsFailed(failures)
 
-    def _plan(self, context: Any, snapshots: Iterable[ChainSnapshot]) -> list[Planned]:
+    def _plan(
+        self, context: Any, snapshots: Iterable[ChainSnapshot]
+    ) -> tuple[list[Planned], dict[str, Exception]]:
+        """Return the plans of chains, and by their ids why others have none."""
         snapshots = list(snapshots)
         hosts = {
             port.host for snapshot in snapshots for port in snapshot.ports.values() if port.host
         }
         ends, underlay = self._tunnel_ends(context, hosts), underlay_of(cfg.CONF)
-        return [_plan_one(snapshot, ends, underlay) for snapshot in snapshots]
+        planned: list[Planned] = []
+        failures: dict[str, Exception] = {}
+        for snapshot in snapshots:
+            try:
+                planned.append(_plan_one(snapshot, ends, underlay))
+            except Exception as error:
+                # One chain that nobody foresaw must not keep what it shares a group with from the hosts.
+                LOG.exception("Port chain %s cannot be planned", snapshot.chain.id)
+                failures[snapshot.chain.id] = error
+        return planned, failures
 
     @staticmethod
     def _tunnel_ends(context: Any, hosts: Collection[str]) -> dict[str, TunnelEnd]:
@@ -126,7 +146,7 @@ class OvsDriver(PortChainDriver):
         unknown = [
             chain_id for chain_id, revision in expected.items() if known.get(chain_id) != revision
         ]
-        planned = self._plan(context, repository.snapshots(context, unknown)) if unknown else []
+        planned, _ = self._plan(context, repository.snapshots(context, unknown))
         plans = tuple(item.plan for item in planned if host in item.plan.hosts)
         return contract.PlanUpdate(
             chains=plans,

@@ -2,6 +2,7 @@
 
 from queue import Queue
 from typing import Any
+from unittest import mock
 
 import oslo_messaging
 from neutron.tests.common import helpers
@@ -13,8 +14,10 @@ from portchain import conf
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan
 from portchain.db import models, realisation, repository
+from portchain.drivers.ovs import driver
 from portchain.drivers.ovs.driver import OvsDriver
-from portchain.model import HostReport
+from portchain.drivers.ovs.plan import Planned, plan_chain
+from portchain.model import ChainSnapshot, HostReport
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient, AgentEndpoint
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
@@ -250,6 +253,23 @@ class OvsDriverTest(ApiTestCase):
         for updates in sent.values():
             (update,) = updates
             assert {plan.id for plan in update.chains} == chains
+
+    def test_a_chain_that_cannot_be_planned_does_not_hold_up_others(self) -> None:
+        wrong, right = (self.make_chain(number) for number in (1, 2))
+        self.sent()
+
+        def plan(snapshot: ChainSnapshot, tunnel_ips: Any) -> Planned:
+            if snapshot.chain.id == wrong:
+                raise KeyError("a port that nobody knows")
+            return plan_chain(snapshot, tunnel_ips)
+
+        with mock.patch.object(driver, "plan_chain", plan):
+            self.update("port_pair_group", self.group_id, port_pairs=[])
+        plans = {each.id for updates in self.sent().values() for each in self.chains_in(updates)}
+        assert plans == {right}
+        status, reason = self.status(wrong)
+        assert (status, self.status(right)[0]) == ("ERROR", "DOWN")
+        assert "nobody knows" in reason
 
     def test_deleted_chain(self) -> None:
         chain = self.make_chain()

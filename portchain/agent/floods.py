@@ -4,9 +4,11 @@ The setting is lost with every restart of ovs-vswitchd, the mark is not; both go
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
+from portchain.agent.bridges import OPENFLOW_OF_FLOODS, Reach, ports_of
 from portchain.dataplane.flow import NoFlood
 
 MARK = "portchain-no-flood"
@@ -15,19 +17,16 @@ MARK = "portchain-no-flood"
 SET, FOUND = "set", "found"
 _PORT = re.compile(r"^ (\d+)(?:\(.*\))?: addr:.*\n\s+config:\s+(.*)$", re.MULTILINE | re.ASCII)
 
-OfCtl = Callable[..., str]
-
 
 class Floods:
     """The ports of a bridge that NORMAL does not flood to.
 
-    :param bridge: Neutron's ``OVSBridge``.
-    :param ofctl: runs ``ovs-ofctl COMMAND BRIDGE ARGUMENTS...`` with OpenFlow 1.0 and returns its output.
+    :param bridge: br-int.
     """
 
-    def __init__(self, bridge: Any, ofctl: OfCtl) -> None:
+    def __init__(self, bridge: Reach) -> None:
         self._bridge = bridge
-        self._ofctl = ofctl
+        self._ofctl = partial(bridge.ofctl, version=OPENFLOW_OF_FLOODS)
 
     def kept_out(self) -> list[NoFlood]:
         """The ports whose setting is as we need it and marked so."""
@@ -50,9 +49,9 @@ class Floods:
                 continue  # unplugged meanwhile; an event is on its way
             found = port.ofport in quiet
             mark = {MARK: FOUND if found else SET}
-            self._bridge.set_db_attribute(
-                "Interface", names[port.record], "external_ids", mark, check_error=True
-            )
+            change = ("external_ids", mark)
+            note = self._bridge.database.db_set("Interface", names[port.record], change)
+            note.execute(check_error=True)
             if not found:
                 self._ofctl("mod-port", str(port.ofport), "no-flood")
 
@@ -68,7 +67,7 @@ class Floods:
                 continue
             if row["external_ids"][MARK] == SET and row["ofport"] == port.ofport:
                 self._ofctl("mod-port", str(port.ofport), "flood")
-            remove = self._bridge.ovsdb.db_remove("Interface", row["name"], "external_ids", MARK)
+            remove = self._bridge.database.db_remove("Interface", row["name"], "external_ids", MARK)
             remove.execute(check_error=True)
 
     def _quiet(self) -> frozenset[int]:
@@ -82,7 +81,4 @@ class Floods:
 
     def _interfaces(self) -> list[dict[str, Any]]:
         columns = ["_uuid", "name", "ofport", "external_ids"]
-        rows: list[dict[str, Any]] = self._bridge.get_ports_attributes(
-            "Interface", columns=columns, if_exists=True
-        )
-        return rows
+        return ports_of(self._bridge, "Interface", columns)

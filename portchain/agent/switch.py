@@ -1,44 +1,38 @@
-"""The host's Open vSwitch: the one module of the agent that reads OVSDB and speaks OpenFlow."""
+"""A host's Open vSwitch: reads OVSDB and speaks OpenFlow, on the host itself or from afar."""
 
 import ipaddress
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from neutron.agent.common import ovs_lib
-from neutron.agent.common import utils as agent_utils
 from neutron_lib import constants as n_const
 from neutron_lib.plugins import utils as plugin_utils
 from neutron_lib.plugins.ml2 import ovs_constants
-from oslo_log import log
+from oslo_config import cfg
 
+from portchain.agent.bridges import Reach, ports_of
 from portchain.agent.floods import Floods
 from portchain.dataplane.diff import Batch
-from portchain.dataplane.flow import COOKIE, Bridge, Entry, Flow, FlowKey, parse_dump
+from portchain.dataplane.flow import COOKIE, Bridge, BridgeKind, Entry, Flow, FlowKey, parse_dump
 from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch, PhysicalBridge
 from portchain.dataplane.pipeline import LIMITS, REG_STEP
 
-LOG = log.getLogger(__name__)
-
-# Bundles came with OpenFlow 1.4; Neutron's bridges speak it already.
-OPENFLOW = ovs_constants.OPENFLOW14
-# Later versions know no "no-flood" of a port: with one of them ovs-ofctl changes nothing and says nothing.
-_OPENFLOW_OF_FLOODS = ovs_constants.OPENFLOW10
 # GRE over IPv6 has a type of its own in the switch.
 _TUNNEL_TYPES = frozenset({*ovs_constants.TUNNEL_NETWORK_TYPES, n_const.TYPE_GRE_IP6})
+_OVS_FIREWALLS = ("openvswitch", "neutron.agent.linux.openvswitch_firewall.OVSFirewallDriver")
 
 
-def _prepare(bridge: Any) -> None:
-    # Neutron's agent deletes rules with cookies that nobody reserved; ours outlive restarts by keeping one cookie.
-    bridge.set_agent_uuid_stamp(COOKIE)
-    bridge.use_at_least_protocol(OPENFLOW)
+def configured_firewall() -> Firewall:
+    """Where Neutron's agent enforces security groups, by its options in section ``securitygroup``."""
+    group = cfg.CONF.SECURITYGROUP
+    on_bridge = group.enable_security_group and group.firewall_driver in _OVS_FIREWALLS
+    return Firewall.OPENVSWITCH if on_bridge else Firewall.ELSEWHERE
 
 
 class OpenVSwitch:
-    """The bridges that Neutron's agent has set up.
+    """The bridges that Neutron's agent has set up on a host.
 
-    :param int_br: integration bridge as the agent extension API gives it. ``tun_br`` likewise, None without tunnels.
-    :param physical_brs: physical network -> its bridge, likewise.
+    :param bridges: br-int, br-tun if there are tunnels, and those to physical networks.
     :param patch_to_tun: name of the port of br-int that leads to br-tun; ``patch_to_int`` the reverse.
     """
 
@@ -47,35 +41,19 @@ class OpenVSwitch:
         *,
         host: str,
         firewall: Firewall,
-        int_br: Any,
-        tun_br: Any | None,
-        physical_brs: Mapping[str, Any],
+        bridges: Mapping[Bridge, Reach],
         patch_to_tun: str,
         patch_to_int: str,
     ) -> None:
         self._host = host
         self._firewall = firewall
-        self._bridges = {Bridge.INT: int_br}
-        if tun_br is not None:
-            self._bridges[Bridge.TUN] = tun_br
+        self._bridges = dict(bridges)
         self._patch_to_tun = patch_to_tun
         self._patch_to_int = patch_to_int
-        self._floods = Floods(int_br, partial(self._ofctl, Bridge.INT, version=_OPENFLOW_OF_FLOODS))
-        for bridge in self._bridges.values():
-            _prepare(bridge)
-        int_br.add_protocols(_OPENFLOW_OF_FLOODS)
-        self._physical: dict[str, Bridge] = {}
-        self.take(physical_brs)
 
-    def take(self, physical_brs: Mapping[str, Any]) -> None:
-        """Work on bridges to physical networks, which Neutron's agent may have made anew.
-
-        :param physical_brs: as for the constructor; others stay.
-        """
-        for name, bridge in physical_brs.items():
-            _prepare(bridge)
-            self._physical[name] = Bridge.physical(name)
-            self._bridges[self._physical[name]] = bridge
+    def take(self, bridges: Mapping[Bridge, Reach]) -> None:
+        """Work on bridges, which may have been made anew; others stay as they are."""
+        self._bridges = {**self._bridges, **bridges}
 
     def inspect(self) -> LocalSwitch:
         """Look up what is plugged in now.
@@ -98,11 +76,10 @@ class OpenVSwitch:
 
         :raises RuntimeError: the switch does not answer.
         """
-        found: list[Entry] = [*self._floods.kept_out()]
-        for bridge in self._bridges:
-            text = self._ofctl(
-                bridge, "dump-flows", "--no-stats", "--no-names", f"cookie={COOKIE:#x}/-1"
-            )
+        found: list[Entry] = [*Floods(self._bridges[Bridge.INT]).kept_out()]
+        owned = f"cookie={COOKIE:#x}/-1"
+        for bridge, reach in self._bridges.items():
+            text = reach.ofctl("dump-flows", "--no-stats", "--no-names", owned)
             found += parse_dump(bridge, text)
         return found
 
@@ -114,8 +91,7 @@ class OpenVSwitch:
         :param limits: table -> number of rules; tables that are not in it are not limited.
         :raises Exception: of ovsdbapp, when the database refuses or does not answer.
         """
-        bridge = self._bridges[Bridge.INT]
-        database, name = bridge.ovsdb, bridge.br_name
+        database, name = self._bridges[Bridge.INT].database, self._bridges[Bridge.INT].name
         present = database.db_get("Bridge", name, "flow_tables").execute(check_error=True)
         missing = limits.keys() - present.keys()
         surplus = LIMITS.keys() & present.keys() - limits.keys()
@@ -139,44 +115,31 @@ class OpenVSwitch:
 
         :raises RuntimeError: the switch refused or does not answer.
         """
+        floods = Floods(self._bridges[Bridge.INT])
         if batch.shield:
-            self._floods.keep_out(batch.shield)
+            floods.keep_out(batch.shield)
         if batch.expose:
-            self._floods.let_in(batch.expose)
+            floods.let_in(batch.expose)
         lines = [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]
         lines += [
             f"add cookie={COOKIE:#x},{flow.match_text},actions={flow.actions}" for flow in batch.put
         ]
         if lines:
-            self._ofctl(batch.bridge, "add-flows", "--bundle", "-", stdin="\n".join(lines) + "\n")
-
-    def _ofctl(
-        self,
-        bridge: Bridge,
-        command: str,
-        *args: str,
-        stdin: str | None = None,
-        version: str = OPENFLOW,
-    ) -> str:
-        # OVSBridge.run_ofctl logs failures and goes on; a rule that is not there must not pass for one that is.
-        options = [arg for arg in args if arg.startswith("--")]
-        operands = [arg for arg in args if not arg.startswith("--")]
-        name = self._bridges[bridge].br_name
-        argv = ["ovs-ofctl", *options, "-O", version, command, name, *operands]
-        return agent_utils.execute(
-            argv, run_as_root=True, process_input=stdin, privsep_exec=True, log_fail_as_error=False
-        )
+            text = "\n".join(lines) + "\n"
+            self._bridges[batch.bridge].ofctl("add-flows", "--bundle", "-", stdin=text)
 
     def _physical_bridges(self, integration: list[dict[str, Any]]) -> dict[str, PhysicalBridge]:
         found = {}
-        for name, bridge in self._physical.items():
-            own = self._bridges[bridge].br_name
+        for bridge, reach in self._bridges.items():
+            if bridge.kind is not BridgeKind.PHYSICAL:
+                continue
+            own = reach.name
             here = _patch_name(own, ovs_constants.PEER_INTEGRATION_PREFIX)
             there = _patch_name(own, ovs_constants.PEER_PHYSICAL_PREFIX)
             to_physical = _ofport_of(integration, here)
             to_int = _ofport_of(self._interfaces(bridge), there)
             if to_physical is not None and to_int is not None:
-                found[name] = PhysicalBridge(to_physical, to_int)
+                found[bridge.physical_network] = PhysicalBridge(to_physical, to_int)
         return found
 
     def _vif_ports(self, integration: list[dict[str, Any]]) -> dict[str, LocalPort]:
@@ -200,7 +163,7 @@ class OpenVSwitch:
     def _rows(self, bridge: Bridge, table: str, columns: list[str]) -> list[dict[str, Any]]:
         if bridge not in self._bridges:
             return []
-        return self._bridges[bridge].get_ports_attributes(table, columns=columns, if_exists=True)
+        return ports_of(self._bridges[bridge], table, columns)
 
 
 def _ofport_of(rows: list[dict[str, Any]], name: str) -> int | None:

@@ -11,7 +11,7 @@ from neutron.conf.plugins.ml2.drivers import ovs_conf
 from neutron.plugins.ml2.drivers.openvswitch.agent import ovs_agent_extension_api as agent_api
 from neutron.plugins.ml2.drivers.openvswitch.agent.openflow.br_cookie import OVSBridgeCookieMixin
 
-from portchain.agent import extension
+from portchain.agent import extension, worker
 from portchain.dataplane.flow import COOKIE
 from portchain.rpc import contract
 
@@ -77,9 +77,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     ovs_conf.register_ovs_agent_opts()
     securitygroups_rpc.register_securitygroups_opts()
     made = Server()
-    monkeypatch.setattr(extension, "ServerClient", lambda: made)
-    monkeypatch.setattr(extension, "Reconciler", Reconciler)
-    monkeypatch.setattr(extension.n_context, "get_admin_context_without_session", object)
+    monkeypatch.setattr(worker, "ServerClient", lambda: made)
+    monkeypatch.setattr(worker, "Reconciler", Reconciler)
+    monkeypatch.setattr(worker.n_context, "get_admin_context_without_session", object)
     yield made
     made.may_answer.set()
 

@@ -1,4 +1,4 @@
-"""Configuration options of the server and of the agent extension."""
+"""Configuration options of the server, of the agent extension and of the controller."""
 
 from oslo_config import cfg
 
@@ -6,7 +6,16 @@ PLUGIN_TYPE = "PORT_CHAIN"
 """The type under which Neutron's plugin directory knows the service plugin."""
 
 GROUP = "port_chain"
-"""The section of the options below, in the server's and in the agent's configuration."""
+"""The section of the options below, in the server's, the agent's and the controller's configuration."""
+
+_OPENFLOW_HOSTS = cfg.DictOpt(
+    "openflow_hosts",
+    default={},
+    sample_default={"compute1": "192.0.2.11", "compute2": "192.0.2.12"},
+    help="Hosts whose switches portchain-controller programs, each with the address at which it reaches "
+    "them. The server takes from it which hosts are the "
+    "driver openflow's instead of the driver ovs's; several controllers have a part of them each.",
+)
 
 SERVER_OPTS: list[cfg.Opt] = [
     cfg.ListOpt(
@@ -16,6 +25,7 @@ SERVER_OPTS: list[cfg.Opt] = [
         "portchain.drivers. A chain is realised by the one that claims the ports it has, e.g. ovs "
         "for those of Neutron's Open vSwitch agents and ovn for those of ML2/OVN.",
     ),
+    _OPENFLOW_HOSTS,
     cfg.IntOpt(
         "repair_interval",
         default=10,
@@ -83,6 +93,38 @@ AGENT_OPTS: list[cfg.Opt] = [
     ),
 ]
 
+CONTROLLER_OPTS: list[cfg.Opt] = [
+    _OPENFLOW_HOSTS,
+    cfg.PortOpt(
+        "openflow_port",
+        default=6654,
+        help="Port at which the controller has br-int of its hosts listen for OpenFlow connections, at the "
+        "host's address in openflow_hosts. The other bridges have the next ones: br-tun, then those of "
+        "bridge_mappings in their order.",
+    ),
+    cfg.PortOpt(
+        "openflow_database_port",
+        default=6640,
+        help="Port at which the databases of the hosts' switches listen.",
+    ),
+    cfg.IntOpt(
+        "openflow_timeout",
+        default=10,
+        min=1,
+        help="Seconds the controller waits for a switch or its database.",
+    ),
+    cfg.StrOpt(
+        "openflow_private_key",
+        help="File with the controller's private key. With it, switches and databases are spoken to by "
+        "SSL; they have to present certificates of openflow_ca_cert.",
+    ),
+    cfg.StrOpt("openflow_certificate", help="File with the certificate of that private key."),
+    cfg.StrOpt(
+        "openflow_ca_cert",
+        help="File with the certificate of whoever signed the switches' and the databases'.",
+    ),
+]
+
 QUOTA_OPTS: list[cfg.Opt] = [
     cfg.IntOpt(
         "quota_service_graph",
@@ -124,6 +166,11 @@ def register_agent_opts(conf: cfg.ConfigOpts = cfg.CONF) -> None:
     conf.register_opts(AGENT_OPTS, GROUP)
 
 
+def register_controller_opts(conf: cfg.ConfigOpts = cfg.CONF) -> None:
+    """Make the controller's options known, which include the agent extension's; harmless when repeated."""
+    conf.register_opts(AGENT_OPTS + CONTROLLER_OPTS, GROUP)
+
+
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return the server's options for oslo-config-generator."""
     return [(GROUP, SERVER_OPTS), ("quotas", QUOTA_OPTS)]
@@ -132,3 +179,8 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
 def list_agent_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return the agent extension's options for oslo-config-generator."""
     return [(GROUP, AGENT_OPTS)]
+
+
+def list_controller_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the controller's options for oslo-config-generator."""
+    return [(GROUP, AGENT_OPTS + CONTROLLER_OPTS)]

@@ -124,7 +124,12 @@ def check_agents(checker: Any) -> Result:
     """Every Open vSwitch agent has the extension, if the driver that needs it is configured."""
     if "ovs" not in cfg.CONF[conf.GROUP].drivers:
         return Result(Code.SUCCESS, "the driver ovs, whose hosts need the extension, is not used")
-    return _ask(lambda connection: judge_agents(_agents(connection)))
+    central = cfg.CONF[conf.GROUP].openflow_hosts  # a controller programs their switches
+    return _ask(
+        lambda connection: judge_agents(
+            {host: loaded for host, loaded in _agents(connection).items() if host not in central}
+        )
+    )
 
 
 # What the facts mean.

@@ -43,6 +43,7 @@ class HostWorker:
         self._reports: dict[str, HostReport] = {}
         self._reports_lock = threading.Lock()
         self._talk = threading.Event()
+        self._failure = ""
 
     def start(self) -> None:
         """Start both threads."""
@@ -69,7 +70,7 @@ class HostWorker:
     def _compare(self) -> None:
         self._comparing.clear()
         if self.reconciler.reconcile():
-            LOG.info("The switch of host %s was repaired", self.host)
+            LOG.info("The switch of host %s was brought to the plans of its chains", self.host)
 
     def _queue_reports(self, reports: list[HostReport]) -> None:
         with self._reports_lock:
@@ -83,12 +84,20 @@ class HostWorker:
         while True:
             try:
                 self._next_work()()
-            except Exception:
-                LOG.exception(
-                    "Rules of host %s could not be applied; its switch is compared again in %s s",
-                    self.host,
-                    _RETRY_SECONDS,
-                )
+            except Exception as exc:
+                self._note_failure(repr(exc))
+            else:
+                self._failure = "" if self.reconciler.is_in_sync else self._failure
+
+    def _note_failure(self, failure: str) -> None:
+        """Log the exception being handled, once however often it comes: a host may be away for days."""
+        if failure != self._failure:
+            LOG.exception(
+                "Rules of host %s could not be applied; its switch is compared again every %s s",
+                self.host,
+                _RETRY_SECONDS,
+            )
+        self._failure = failure
 
     def _next_work(self) -> Callable[[], object]:
         """Wait for something to do."""
@@ -135,6 +144,8 @@ class HostWorker:
     def _repair(self, update: contract.PlanUpdate) -> None:
         if self.reconciler.synchronise(update):
             LOG.info("The switch of host %s was brought to the plans of its chains", self.host)
+        elif not self.informed.is_set():
+            LOG.info("The switch of host %s is as the plans of its chains say", self.host)
         self.informed.set()
 
     def _send_reports(self) -> None:

@@ -60,10 +60,20 @@ class Vswitch:
             "ovsdb-server",
             f"{self.folder}/conf.db",
             f"--remote=p{database}",
+            *(
+                f"--{name.replace('_', '-')}=db:Open_vSwitch,SSL,{name}"
+                for name in ("private_key", "certificate", "ca_cert")
+            ),
             *self._daemon("ovsdb-server"),
         )
         self.run("ovs-vsctl", "--no-wait", "init")
-        self.run("ovs-vswitchd", database, "--enable-dummy", *self._daemon("ovs-vswitchd"))
+        self.start_switch()
+
+    def start_switch(self) -> None:
+        """Start the switch over its database; returns when it answers."""
+        self._control = None
+        argv = ("ovs-vswitchd", f"unix:{self.folder}/db.sock", "--enable-dummy")
+        self.run(*argv, *self._daemon("ovs-vswitchd"))
 
     def stop(self) -> None:
         """Stop both, by pid."""

@@ -55,7 +55,11 @@ class OvsDriver(PortChainDriver):
 
     def claims(self, port: Port) -> bool:
         """Ports of Neutron's Open vSwitch agents; while nobody knows who bound a port, it counts as theirs."""
-        return port.mechanism in ("openvswitch", "")
+        return port.mechanism in ("openvswitch", "") and self.serves(port.host)
+
+    def serves(self, host: str) -> bool:
+        """Whether the rules on a host are made by its agent, which is so where no controller makes them."""
+        return host not in cfg.CONF[GROUP].openflow_hosts
 
     def check_port_pair(self, pair: PortPair) -> None:
         """Refuse a pair that contradicts itself."""

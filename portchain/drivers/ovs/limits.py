@@ -21,7 +21,7 @@ def check_pair(pair: PortPair) -> None:
     if pair.correlation is not None and pair.kind is FunctionKind.L2:
         raise Violation(
             "function_kind",
-            f"the ovs driver gives functions of the kind {pair.kind} no {pair.correlation} header",
+            f"Open vSwitch gives functions of the kind {pair.kind} no {pair.correlation} header",
             Kind.UNSUPPORTED,
         )
 
@@ -49,7 +49,7 @@ def _too_many_hops(chain: PortChain) -> Reasons:
     if len(chain.port_pair_groups) > most:
         yield (
             "port_pair_groups",
-            f"the ovs driver carries at most {most} groups in a chain with correlation {chain.correlation}",
+            f"Open vSwitch carries at most {most} groups in a chain with correlation {chain.correlation}",
         )
 
 
@@ -63,7 +63,7 @@ def _replies_without_a_pair(chain: PortChain) -> Reasons:
     if chain.symmetric and by_frame:
         yield (
             "chain_parameters",
-            f"the ovs driver cannot find the pair of a reply in port pair group {by_frame[0].name or by_frame[0].id}, which "
+            f"Open vSwitch cannot find the pair of a reply in port pair group {by_frame[0].name or by_frame[0].id}, which "
             "balances by addresses of the frame",
         )
 
@@ -129,13 +129,13 @@ def _replies_that_miss(chain: PortChain) -> Reasons:
         if len(group.port_pairs) > 1:
             yield (
                 "chain_parameters",
-                f"port pair group {label(group)} changes headers and has several pairs; the ovs driver cannot tell which of "
+                f"port pair group {label(group)} changes headers and has several pairs; Open vSwitch cannot tell which of "
                 "them a reply has to go back to in a symmetric chain",
             )
         if "destination_ip_prefix" in group.egress_n_tuple:
             yield (
                 "chain_parameters",
-                f"port pair group {label(group)} changes destination addresses; the ovs driver cannot tell whose replies "
+                f"port pair group {label(group)} changes destination addresses; Open vSwitch cannot tell whose replies "
                 "belong to a symmetric chain then",
             )
         if any(
@@ -146,7 +146,7 @@ def _replies_that_miss(chain: PortChain) -> Reasons:
             yield (
                 "chain_parameters",
                 f"port pair group {label(group)} changes headers, and a pair of this symmetric chain has one port for both "
-                "directions; the ovs driver cannot tell them apart there",
+                "directions; Open vSwitch cannot tell them apart there",
             )
 
 
@@ -158,12 +158,12 @@ def _graphs(snapshot: ChainSnapshot) -> Reasons:
     if chain.symmetric and (snapshot.predecessors or snapshot.successors):
         yield (
             "port_chains",
-            f"the ovs driver does not carry symmetric port chains in service graphs, and {label(chain)} is one",
+            f"Open vSwitch does not carry symmetric port chains in service graphs, and {label(chain)} is one",
         )
     if (snapshot.predecessors or snapshot.successors) and not _functions(chain):
         yield (
             "port_chains",
-            f"the ovs driver carries no port chains with nothing but tap groups in service graphs, and {label(chain)} is one",
+            f"Open vSwitch carries no port chains with nothing but tap groups in service graphs, and {label(chain)} is one",
         )
     if not all(map(_keeps_addresses, _functions(chain))):
         return
@@ -172,7 +172,7 @@ def _graphs(snapshot: ChainSnapshot) -> Reasons:
             yield (
                 "port_chains",
                 f"the functions of port chain {label(chain)} leave addresses as they are, and so do the last ones of "
-                f"{label(before)} before it; the ovs driver needs one that routes in between",
+                f"{label(before)} before it; Open vSwitch needs one that routes in between",
             )
 
 

@@ -241,6 +241,12 @@ def test_neutron_status_and_the_import_say_what_is_to_be_done(
     assert code == 1
     assert "no tables of networking-sfc" in said
 
+    with sa.create_engine(there.url).begin() as connection:
+        connection.execute(sa.text("UPDATE agents SET configurations = '{}'"))
+    assert "lacks the extension port_chain: h1" in there.checks()
+    there.configured("ovs,openflow\nopenflow_hosts = h1:192.0.2.1")
+    assert "lacks" not in there.checks(), "a controller programs its switch"
+
 
 class _Kept(_Database):
     """Leaves the rows where they are."""

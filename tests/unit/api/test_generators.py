@@ -20,8 +20,14 @@ def test_sample_configuration_explains_every_option() -> None:
         "oslo-config-generator",
         "--namespace=neutron.portchain",
         "--namespace=neutron.portchain.agent",
+        "--namespace=neutron.portchain.controller",
     )
-    for option in (*conf.SERVER_OPTS, *conf.AGENT_OPTS, *conf.QUOTA_OPTS):
+    for option in (
+        *conf.SERVER_OPTS,
+        *conf.AGENT_OPTS,
+        *conf.CONTROLLER_OPTS,
+        *conf.QUOTA_OPTS,
+    ):
         assert f"#{option.name} = " in sample
         assert option.help
     assert "[port_chain]" in sample

@@ -1,0 +1,1 @@
+"""Programs the switches of hosts that have no agent of ours, from afar."""

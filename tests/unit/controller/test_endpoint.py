@@ -1,0 +1,72 @@
+"""What the controller's options say of where switches are."""
+
+from collections.abc import Iterator
+
+import pytest
+from neutron.conf.plugins.ml2.drivers import ovs_conf
+from oslo_config import cfg
+
+from portchain import conf
+from portchain.controller import endpoint, switch
+from portchain.dataplane.flow import Bridge
+
+
+@pytest.fixture(autouse=True)
+def options() -> Iterator[cfg.ConfigOpts]:
+    conf.register_controller_opts(cfg.CONF)
+    ovs_conf.register_ovs_agent_opts()
+    hosts = {"h1": "192.0.2.1", "h2.example.org": "2001:db8::2"}
+    cfg.CONF.set_override("openflow_hosts", hosts, conf.GROUP)
+    yield cfg.CONF
+    cfg.CONF.clear_override("openflow_hosts", conf.GROUP)
+
+
+def test_each_host_has_a_database_and_a_port_for_each_bridge() -> None:
+    places = endpoint.configured()
+    assert places["h1"].database == "tcp:192.0.2.1:6640"
+    assert [places["h1"].switch(index) for index in (0, 1)] == [
+        "tcp:192.0.2.1:6654",
+        "tcp:192.0.2.1:6655",
+    ]
+    assert places["h1"].listener(1) == "ptcp:6655:192.0.2.1"
+
+
+def test_an_address_of_ipv6_is_in_brackets() -> None:
+    place = endpoint.configured()["h2.example.org"]
+    assert place.switch(0) == "tcp:[2001:db8::2]:6654"
+    assert place.listener(0) == "ptcp:6654:[2001:db8::2]"
+
+
+def test_a_host_with_an_address_of_ipv6_is_read_from_a_file() -> None:
+    text = conf.CONTROLLER_OPTS[0].type("a:2001:db8::2,b:192.0.2.1")
+    assert text == {"a": "2001:db8::2", "b": "192.0.2.1"}
+
+
+def test_with_keys_all_of_it_is_by_ssl() -> None:
+    place = endpoint.Endpoint("192.0.2.1", 6640, 6654, 10, ("--private-key=k",))
+    assert (place.database, place.switch(0)) == ("ssl:192.0.2.1:6640", "ssl:192.0.2.1:6654")
+    assert place.listener(0) == "pssl:6654:192.0.2.1"
+
+
+def test_a_key_without_its_certificate_is_refused(options: cfg.ConfigOpts) -> None:
+    options.set_override("openflow_private_key", "/etc/key.pem", conf.GROUP)
+    try:
+        with pytest.raises(cfg.RequiredOptError, match="openflow_certificate"):
+            endpoint.configured()
+    finally:
+        options.clear_override("openflow_private_key", conf.GROUP)
+
+
+def test_bridges_keep_their_ports_when_a_mapping_is_added(options: cfg.ConfigOpts) -> None:
+    before = list(switch.configured_bridges().items())
+    options.set_override("bridge_mappings", ["physnet1:br-ex", "physnet0:br-0"], "OVS")
+    try:
+        after = list(switch.configured_bridges().items())
+    finally:
+        options.clear_override("bridge_mappings", "OVS")
+    assert before == [(Bridge.INT, "br-int"), (Bridge.TUN, "br-tun")]
+    assert after == [
+        *before,
+        (Bridge.physical("physnet1"), "br-ex"),
+        (Bridge.physical("physnet0"), "br-0"),
+    ]

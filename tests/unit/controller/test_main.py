@@ -1,0 +1,37 @@
+"""The program, as far as it comes without a broker."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = Path(sys.executable).with_name("portchain-controller")
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_it_says_what_it_can_be_told() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert "--config-file" in done.stdout
+
+
+def test_without_hosts_it_says_so(tmp_path: Path) -> None:
+    config = tmp_path / "controller.conf"
+    config.write_text("[DEFAULT]\ntransport_url = fake:\n")
+    done = run(f"--config-file={config}")
+    assert done.returncode == 1
+    assert "openflow_hosts" in done.stderr
+
+
+def test_options_that_libraries_read_later_are_there() -> None:
+    """What is missing is only noticed when a server does not answer."""
+    code = (
+        "from portchain.controller import main; from oslo_config import cfg; main.read_configuration([]); "
+        "print(cfg.CONF.rpc_response_max_timeout, cfg.CONF.OVS.ovsdb_timeout, "
+        "cfg.CONF.SECURITYGROUP.firewall_driver, cfg.CONF.port_chain.sync_interval)"
+    )
+    argv = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ help: ## show this list
 setup: ## install Debian packages and .venv (does nothing when nothing is missing)
 	@tools/install
 
-demo: setup ## start the lab and run the specification's workflow in it (DRIVER=ovn: on OVN)
+demo: setup ## start the lab and run the specification's workflow in it (DRIVER=ovn: on OVN; DRIVER=openflow: with a controller)
 	@$(LAB) demo --name $(NAME) --driver $(DRIVER) $(ARGS)
 
 demo-down: ## stop and remove the lab

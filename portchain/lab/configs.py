@@ -4,7 +4,7 @@ from portchain.lab import layout
 from portchain.lab.layout import CONTROLLER_IP, PASSWORD
 from portchain.lab.network import UNDERLAY_BRIDGE
 
-_MECHANISMS = {"ovs": "openvswitch", "ovn": "ovn"}
+_MECHANISMS = {"ovs": "openvswitch", "ovn": "ovn", "openflow": "openvswitch"}
 """Neutron's mechanism driver for the hosts of each of ours."""
 _RABBIT_URL = f"rabbit://openstack:{PASSWORD}@{CONTROLLER_IP}:{layout.RABBIT_PORT}/"
 
@@ -86,6 +86,7 @@ api_workers = 2
 use_stderr = true
 [port_chain]
 drivers = {lab.driver}
+openflow_hosts = {_openflow_hosts(lab)}
 underlay_mtu = {layout.UNDERLAY_MTU}
 [database]
 connection = {_database_url("neutron")}
@@ -159,6 +160,9 @@ def agent(lab: layout.Layout, host: str) -> str:
         "privsep_ovs_vsctl",
     )
     mapping = f"{layout.PHYSICAL_NETWORK}:{UNDERLAY_BRIDGE}"
+    extensions = list(lab.software.agent_extensions)
+    if host in lab.openflow_hosts:  # Neutron's agent as it comes
+        extensions.remove("port_chain")
     privsep = "\n".join(f"[{section}]\nhelper_command = {helper}" for section in sections)
     return f"""\
 [DEFAULT]
@@ -174,7 +178,7 @@ report_interval = 5
 ovsdb_monitor_respawn_interval = 2
 tunnel_types = {lab.network if lab.has_tunnels else ""}
 l2_population = {lab.l2_population}
-extensions = {",".join(lab.software.agent_extensions)}
+extensions = {",".join(extensions)}
 [ovs]
 local_ip = {lab.tunnel_ip(host)}
 bridge_mappings = {"" if lab.has_tunnels else mapping}
@@ -189,6 +193,32 @@ lock_path = {directory}/agent/lock
 {_MESSAGING}
 {lab.software.agent_options}
 """
+
+
+def controller(lab: layout.Layout) -> str:
+    """Configuration of portchain-controller."""
+    mapping = f"{layout.PHYSICAL_NETWORK}:{UNDERLAY_BRIDGE}"
+    return f"""\
+[DEFAULT]
+transport_url = {_RABBIT_URL}
+rpc_response_timeout = 10
+use_stderr = true
+[port_chain]
+openflow_hosts = {_openflow_hosts(lab)}
+openflow_port = {layout.OPENFLOW_PORT}
+openflow_database_port = {layout.OVSDB_PORT}
+[ovs]
+bridge_mappings = {"" if lab.has_tunnels else mapping}
+[securitygroup]
+firewall_driver = {lab.firewall}
+enable_security_group = true
+{_MESSAGING}
+{lab.software.agent_options}
+"""
+
+
+def _openflow_hosts(lab: layout.Layout) -> str:
+    return ",".join(f"{host}:{address}" for host, address in lab.openflow_hosts.items())
 
 
 def clouds() -> str:

@@ -47,6 +47,9 @@ OVN_SERVICES: dict[str, Callable[[layout.Layout], Managed]] = {
     "ovn-northd": ovn.northd,
     "neutron-ovn-maintenance": ovn.maintenance,
 }
+OPENFLOW_SERVICES: dict[str, Callable[[layout.Layout], Managed]] = {
+    "portchain-controller": services.chain_controller,
+}
 HostServices = dict[str, Callable[[layout.Layout, str], Managed]]
 _SWITCH: HostServices = {
     "ovsdb-server": services.ovsdb_server,
@@ -55,6 +58,7 @@ _SWITCH: HostServices = {
 HOST_SERVICES: dict[str, HostServices] = {
     "ovs": {**_SWITCH, "agent": services.agent},
     "ovn": {**_SWITCH, "ovn-controller": ovn.controller},
+    "openflow": {**_SWITCH, "agent": services.agent},
 }
 """By the driver that a host is for."""
 
@@ -151,6 +155,7 @@ class Lab:
             "neutron.conf": configs.neutron(lab),
             "ml2_conf.ini": configs.ml2(lab),
             "policy.yaml": "{}\n",
+            "controller.conf": configs.controller(lab),
             "clouds.yaml": configs.clouds(),
             "openrc-demo": configs.openrc("demo"),
             "openrc-admin": configs.openrc("admin"),
@@ -240,7 +245,11 @@ class Lab:
 
     @property
     def _central(self) -> dict[str, Callable[[layout.Layout], Managed]]:
-        return CONTROLLER_SERVICES | (OVN_SERVICES if self.layout.has_ovn else {})
+        return {
+            **CONTROLLER_SERVICES,
+            **(OVN_SERVICES if self.layout.has_ovn else {}),
+            **(OPENFLOW_SERVICES if self.layout.openflow_hosts else {}),
+        }
 
     def _on(self, host: str) -> HostServices:
         return HOST_SERVICES[self.layout.driver_of(host)]
@@ -340,9 +349,12 @@ class Lab:
         for host in self.hosts:
             path = self.layout.host_directory(host) / "agent.conf"
             path.write_text(configs.agent(self.layout, host))
+        (self.layout.directory / "controller.conf").write_text(configs.controller(self.layout))
         self._write_layout()
+        concerned = [f"agent@{host}" for host in self.hosts]
+        concerned += OPENFLOW_SERVICES.keys() & self._central.keys()
         with ThreadPoolExecutor(max_workers=8) as pool:
-            _finish([pool.submit(self.restart, "agent", host) for host in self.hosts])
+            _finish([pool.submit(self.restart, name) for name in concerned])
 
     # Clients and switches.
 

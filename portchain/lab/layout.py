@@ -28,6 +28,7 @@ KEYSTONE_PORT = 5000
 NEUTRON_PORT = 9696
 RABBIT_PORT = 5672
 OVSDB_PORT = 6640
+OPENFLOW_PORT = 6654
 NORTHBOUND_PORT = 6641
 SOUTHBOUND_PORT = 6642
 KEYSTONE_URL = f"http://{CONTROLLER_IP}:{KEYSTONE_PORT}/v3"
@@ -37,7 +38,7 @@ REGION = "RegionOne"
 PASSWORD = "portchain"  # noqa: S105
 MAX_HOSTS = 50
 
-DRIVERS = ("ovs", "ovn", "ovs,ovn")
+DRIVERS = ("ovs", "ovn", "ovs,ovn", "openflow")
 FIREWALLS = ("openvswitch", "noop")
 # What carries tenants' networks, with the bytes that Neutron takes off for it over IPv4.
 NETWORKS = {"vxlan": 50, "gre": 42, "geneve": 50, "vlan": 0, "flat": 0}
@@ -139,13 +140,19 @@ class Layout:
         return tuple(self.driver.split(","))
 
     def driver_of(self, host: str) -> str:
-        """Which of the drivers a host is for: ``ovs`` runs Neutron's agent there, ``ovn`` ovn-controller."""
+        """Which of the drivers a host is for: ``ovs`` and ``openflow`` run Neutron's agent there, ``ovn`` ovn-controller."""
         return self.drivers[(int(host[1:]) - 1) % len(self.drivers)]
 
     @property
     def has_ovn(self) -> bool:
         """Whether any of the hosts is OVN's."""
         return "ovn" in self.drivers
+
+    @property
+    def openflow_hosts(self) -> dict[str, str]:
+        """The hosts whose switches our controller programs, with the addresses at which it reaches them."""
+        hosts = (host for host in self.host_names if self.driver_of(host) == "openflow")
+        return {host: self.management_ip(host) for host in hosts}
 
     @property
     def directory(self) -> Path:

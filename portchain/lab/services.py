@@ -226,6 +226,7 @@ def ovsdb_server(lab: layout.Layout, host: str) -> Managed:
         f"{directory}/conf.db",
         f"--remote=punix:{directory}/db.sock",
         f"--remote=ptcp:{layout.OVSDB_PORT}:127.0.0.1",
+        *_remote_database(lab, host),
         "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
         f"--unixctl={directory}/ovsdb.ctl",
         "-vconsole:info",
@@ -234,6 +235,12 @@ def ovsdb_server(lab: layout.Layout, host: str) -> Managed:
         name, lab.namespace(host), argv, log_file(lab, name), {"OVS_RUNDIR": str(directory)}
     )
     return Managed(service, lambda: probes.control(directory / "ovsdb.ctl"))
+
+
+def _remote_database(lab: layout.Layout, host: str) -> tuple[str, ...]:
+    """Where our controller reaches a switch database."""
+    address = lab.openflow_hosts.get(host)
+    return (f"--remote=ptcp:{layout.OVSDB_PORT}:{address}",) if address else ()
 
 
 def ovs_vswitchd(lab: layout.Layout, host: str) -> Managed:
@@ -255,8 +262,19 @@ def ovs_vswitchd(lab: layout.Layout, host: str) -> Managed:
     return Managed(service, lambda: probes.switch(directory))
 
 
+def chain_controller(lab: layout.Layout) -> Managed:
+    """What programs the switches of hosts without the extension."""
+    argv = (
+        lab.software.command("portchain-controller"),
+        f"--config-file={lab.directory}/controller.conf",
+    )
+    name = "portchain-controller"
+    service = Service(name, lab.controller, argv, log_file(lab, name), {"PATH": _path(lab)})
+    return Managed(service, lambda: "In charge of the switches" in log_since_start(service.log))
+
+
 def agent(lab: layout.Layout, host: str) -> Managed:
-    """A host's stock neutron-openvswitch-agent, with the port chain extension."""
+    """A host's stock neutron-openvswitch-agent, with the port chain extension where the driver ``ovs`` needs it."""
     directory = lab.host_directory(host)
     name = f"agent@{host}"
     argv = (

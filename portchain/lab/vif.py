@@ -76,7 +76,7 @@ def _plugin(lab: layout.Layout, host: str) -> Any:
     key = (_database(lab, host), lab.directory.stat().st_ino)
     if key not in _connected:
         # Until Neutron's agent has wired an interface, it is a trunk of all VLANs if it is not kept apart.
-        _connected[key] = _connect(key[0], isolate=lab.driver_of(host) == "ovs")
+        _connected[key] = _connect(key[0], isolate=lab.driver_of(host) != "ovn")
     return _connected[key].plugin
 
 

@@ -112,6 +112,7 @@ class Place(Workflow):
                 )
                 for _ in range(5)
             ]
+            capture.settle()
         assert [attempt.error for attempt in attempts if not attempt.ok] == []
         found = journey.connections(journey.sightings(capture.seen))
         return {one.path for one in journey.select(found, protocol="tcp", destination_port=port)}

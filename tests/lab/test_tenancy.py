@@ -80,10 +80,13 @@ class Cast:
         chains = [
             self.make(
                 "port_chain",
-                port_pair_groups=[self.made["port_pair_group"]],
+                port_pair_groups=[group],
                 flow_classifiers=classifiers,
             )
-            for classifiers in ([self.made["flow_classifier"]], [])
+            for group, classifiers in (
+                (self.made["port_pair_group"], [self.made["flow_classifier"]]),
+                (self.make("port_pair_group"), []),
+            )
         ]
         self.made["port_chain"] = chains[0]
         self.made["service_graph"] = self.make(
@@ -182,7 +185,9 @@ def test_create_and_delete_ones_own(cast: Cast, persona: str) -> None:
     chain = create("port_chain", port_pair_groups=[group], flow_classifiers=[taken])
     create(
         "service_graph",
-        port_chains={chain: [create("port_chain", port_pair_groups=[group])]},
+        port_chains={
+            chain: [create("port_chain", port_pair_groups=[create("port_pair_group")])]
+        },
     )
     # A graph was made after the chains that it names: backwards, everything is free when its turn comes.
     for path, an_id in reversed(made):

@@ -16,6 +16,7 @@ from neutron.conf.plugins.ml2.drivers import driver_type
 from neutron.tests.common import helpers
 from neutron.tests.unit import testlib_api
 from neutron_lib import context as neutron_context
+from neutron_lib import fixture
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
@@ -24,6 +25,7 @@ from oslo_service import wsgi
 from oslo_utils import uuidutils
 
 from portchain import conf
+from portchain.api import definitions
 from portchain.db import models
 from portchain.plugin import PortChainPlugin
 
@@ -58,6 +60,8 @@ class ApiTestCase(testlib_api.SqlTestCase):
         self.setup_coreplugin("ml2", load_plugins=False)
         super().setUp()
         self.addCleanup(extensions.PluginAwareExtensionManager.clear_instance)
+        # What one test's service plugins add to our maps is not for the next.
+        self.useFixture(fixture.APIDefinitionFixture(*definitions.ALL))
         conf.register_server_opts()
         cfg.CONF.set_override("auth_strategy", "noauth")
         cfg.CONF.set_override("api_paste_config", str(PASTE_INI))

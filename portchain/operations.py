@@ -13,6 +13,7 @@ from neutron_lib.plugins import directory
 from portchain import errors, model, rules
 from portchain.db import changes, convert, repository, turns
 from portchain.db import resources as db
+from portchain.db.ports import devices_of_subports
 from portchain.drivers.capabilities import Subject
 from portchain.drivers.manager import Due
 
@@ -343,7 +344,7 @@ def _usable_ports(request: Request, **wanted: str | None) -> dict[str, model.Por
             raise rules.Violation(attribute, f"port {port_id} belongs to another project")
     # Neutron gives a trunk's subports no device of their own.
     alone = [port_id for port_id in ids if not ports[port_id].device_id]
-    devices = repository.devices_of_subports(request.session, alone) if alone else {}
+    devices = devices_of_subports(request.session, alone) if alone else {}
     return ports | {
         an_id: replace(ports[an_id], device_id=device) for an_id, device in devices.items()
     }

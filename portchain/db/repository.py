@@ -1,10 +1,9 @@
-"""Rows -> model: what rules, drivers and call-backs have to see of the database.
+"""Rows -> model: what rules, drivers and call-backs have to see of chains.
 
 Every function runs a number of queries that does not depend on how many chains, groups or ports
 there are.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
@@ -12,18 +11,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.db.models import segment as segment_models
-from neutron.plugins.ml2 import models as ml2
-from neutron.services.trunk import models as trunk_models
 from neutron_lib import constants
-from neutron_lib.api.definitions import portbindings
 from neutron_lib.db import api as db_api
 from sqlalchemy import orm
 
 from portchain import model
 from portchain.db import convert, models
-
-_NOT_BOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
+from portchain.db.ports import load_ports
 
 
 @db_api.retry_if_session_inactive()
@@ -41,7 +35,8 @@ def snapshots(context: Any, chain_ids: Iterable[str]) -> list[model.ChainSnapsho
         loaded = load_chains(session, wanted | {chain for link in links for chain in link})
         chains = [chain for chain in loaded if chain.id in wanted]
         graphs = _Graphs({chain.id: chain for chain in loaded}, links)
-        ports = _ports(session, {port for chain in chains for port in graphs.ports(chain)})
+        named = {port for chain in chains for port in graphs.ports(chain)}
+        ports = load_ports(session, models_v2.Port.id.in_(named))
         candidates = _possible_sources(session, chains, ports)
     return [_snapshot(chain, graphs, ports, candidates) for chain in chains]
 
@@ -274,119 +269,6 @@ def _in_prefix(port: model.Port, ethertype: str, prefix: str | None) -> bool:
     return any(ip_address(address) in network for address in port.fixed_ips)
 
 
-# Ports
-
-
-def _port_query() -> sa.Select[Any]:
-    """Select what the model needs of ports; ORM rows of Neutron's would load ten relations with
-    each.
-    """
-    port, binding, network = models_v2.Port, ml2.PortBinding, models_v2.Network
-    query = sa.select(
-        port.id,
-        port.network_id,
-        port.project_id,
-        port.mac_address,
-        port.status,
-        port.device_id,
-        port.name,
-        binding.host,
-        binding.vif_type,
-        network.mtu,
-    )
-    return query.join(network, network.id == port.network_id).join(
-        binding,
-        # While an instance migrates there is a second, inactive binding.
-        sa.and_(binding.port_id == port.id, binding.status == constants.ACTIVE),
-        isouter=True,
-    )
-
-
-def _load_ports(session: Any, query: sa.Select[Any]) -> dict[str, model.Port]:
-    rows = session.execute(query).all()
-    addresses: dict[str, list[str]] = defaultdict(list)
-    allocation = models_v2.IPAllocation
-    for port_id, address in session.execute(
-        sa.select(allocation.port_id, allocation.ip_address)
-        .where(allocation.port_id.in_([row.id for row in rows]))
-        .order_by(allocation.ip_address)
-    ):
-        addresses[port_id].append(address)
-    bindings = _bindings(session, [row.id for row in rows])
-    unbound = (None, "")
-    return {
-        row.id: _port(row, addresses[row.id], *bindings.get((row.id, row.host), unbound))
-        for row in rows
-    }
-
-
-def _bindings(
-    session: Any, port_ids: Sequence[str]
-) -> dict[tuple[str, str], tuple[model.Segment, str]]:
-    """Return the segments that ports are bound to and the mechanism drivers that bound them, by
-    port and host.
-    """
-    level, segment = ml2.PortBindingLevel, segment_models.NetworkSegment
-    rows = session.execute(
-        sa.select(
-            level.port_id,
-            level.host,
-            level.driver,
-            segment.network_type,
-            segment.physical_network,
-            segment.segmentation_id,
-        )
-        .join(segment, segment.id == level.segment_id)
-        .where(level.port_id.in_(port_ids))
-        # With hierarchical binding the last level is the one of the host's switch.
-        .order_by(level.level)
-    )
-    return {
-        (row.port_id, row.host): (
-            model.Segment(row.network_type, row.physical_network, row.segmentation_id),
-            row.driver,
-        )
-        for row in rows
-    }
-
-
-def _port(
-    row: Any, addresses: Sequence[str], segment: model.Segment | None, mechanism: str
-) -> model.Port:
-    return model.Port(
-        id=row.id,
-        network_id=row.network_id,
-        project_id=row.project_id,
-        mac_address=row.mac_address,
-        fixed_ips=tuple(addresses),
-        host="" if row.vif_type in _NOT_BOUND else (row.host or ""),
-        plugged=row.status != constants.PORT_STATUS_DOWN,
-        device_id=row.device_id,
-        name=row.name or "",
-        segment=segment,
-        mechanism=mechanism,
-        mtu=row.mtu or 0,
-    )
-
-
-def _ports(session: Any, port_ids: Iterable[str]) -> dict[str, model.Port]:
-    return _load_ports(session, _port_query().where(models_v2.Port.id.in_(list(port_ids))))
-
-
-def devices_of_subports(session: Any, port_ids: Iterable[str]) -> dict[str, str]:
-    """Return the device of each port that is a trunk's subport, which is that of the trunk's parent port; other ports are left
-    out.
-    """
-    subport, trunk, parent = trunk_models.SubPort, trunk_models.Trunk, models_v2.Port
-    query = (
-        sa.select(subport.port_id, parent.device_id)
-        .join(trunk, trunk.id == subport.trunk_id)
-        .join(parent, parent.id == trunk.port_id)
-        .where(subport.port_id.in_(list(port_ids)))
-    )
-    return dict(session.execute(query).all())
-
-
 def _possible_sources(
     session: Any, chains: Sequence[model.PortChain], ports: Mapping[str, model.Port]
 ) -> dict[str, model.Port]:
@@ -398,13 +280,12 @@ def _possible_sources(
     if not networks:
         return {}
     port = models_v2.Port
-    return _load_ports(
+    return load_ports(
         session,
-        _port_query()
-        .where(port.network_id.in_(networks))
-        .where(port.project_id.in_({chain.project_id for chain in open_ended}))
+        port.network_id.in_(networks),
+        port.project_id.in_({chain.project_id for chain in open_ended}),
         # Routers, DHCP and the like serve the network; they are not whose traffic a chain is for.
-        .where(~port.device_owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX)),
+        ~port.device_owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX),
     )
 
 

@@ -1,0 +1,124 @@
+"""Neutron's rows of ports -> model."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.models import segment as segment_models
+from neutron.plugins.ml2 import models as ml2
+from neutron.services.trunk import models as trunk_models
+from neutron_lib import constants
+from neutron_lib.api.definitions import portbindings
+
+from portchain import model
+
+_NOT_BOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
+
+
+def _port_query() -> sa.Select[Any]:
+    """Select what the model needs of ports; ORM rows of Neutron's would load ten relations with
+    each.
+    """
+    port, binding, network = models_v2.Port, ml2.PortBinding, models_v2.Network
+    query = sa.select(
+        port.id,
+        port.network_id,
+        port.project_id,
+        port.mac_address,
+        port.status,
+        port.device_id,
+        port.name,
+        binding.host,
+        binding.vif_type,
+        network.mtu,
+    )
+    return query.join(network, network.id == port.network_id).join(
+        binding,
+        # While an instance migrates there is a second, inactive binding.
+        sa.and_(binding.port_id == port.id, binding.status == constants.ACTIVE),
+        isouter=True,
+    )
+
+
+def load_ports(session: Any, *conditions: Any) -> dict[str, model.Port]:
+    """Return the ports that meet all conditions on Neutron's ports, by id."""
+    rows = session.execute(_port_query().where(*conditions)).all()
+    addresses: dict[str, list[str]] = defaultdict(list)
+    allocation = models_v2.IPAllocation
+    for port_id, address in session.execute(
+        sa.select(allocation.port_id, allocation.ip_address)
+        .where(allocation.port_id.in_([row.id for row in rows]))
+        .order_by(allocation.ip_address)
+    ):
+        addresses[port_id].append(address)
+    bindings = _bindings(session, [row.id for row in rows])
+    unbound = (None, "")
+    return {
+        row.id: _port(row, addresses[row.id], *bindings.get((row.id, row.host), unbound))
+        for row in rows
+    }
+
+
+def _bindings(
+    session: Any, port_ids: Sequence[str]
+) -> dict[tuple[str, str], tuple[model.Segment, str]]:
+    """Return the segments that ports are bound to and the mechanism drivers that bound them, by
+    port and host.
+    """
+    level, segment = ml2.PortBindingLevel, segment_models.NetworkSegment
+    rows = session.execute(
+        sa.select(
+            level.port_id,
+            level.host,
+            level.driver,
+            segment.network_type,
+            segment.physical_network,
+            segment.segmentation_id,
+        )
+        .join(segment, segment.id == level.segment_id)
+        .where(level.port_id.in_(port_ids))
+        # With hierarchical binding the last level is the one of the host's switch.
+        .order_by(level.level)
+    )
+    return {
+        (row.port_id, row.host): (
+            model.Segment(row.network_type, row.physical_network, row.segmentation_id),
+            row.driver,
+        )
+        for row in rows
+    }
+
+
+def _port(
+    row: Any, addresses: Sequence[str], segment: model.Segment | None, mechanism: str
+) -> model.Port:
+    return model.Port(
+        id=row.id,
+        network_id=row.network_id,
+        project_id=row.project_id,
+        mac_address=row.mac_address,
+        fixed_ips=tuple(addresses),
+        host="" if row.vif_type in _NOT_BOUND else (row.host or ""),
+        plugged=row.status != constants.PORT_STATUS_DOWN,
+        device_id=row.device_id,
+        name=row.name or "",
+        segment=segment,
+        mechanism=mechanism,
+        mtu=row.mtu or 0,
+    )
+
+
+def devices_of_subports(session: Any, port_ids: Iterable[str]) -> dict[str, str]:
+    """Return the device of each port that is a trunk's subport, which is that of the trunk's parent port; other ports are left
+    out.
+    """
+    subport, trunk, parent = trunk_models.SubPort, trunk_models.Trunk, models_v2.Port
+    query = (
+        sa.select(subport.port_id, parent.device_id)
+        .join(trunk, trunk.id == subport.trunk_id)
+        .join(parent, parent.id == trunk.port_id)
+        .where(subport.port_id.in_(list(port_ids)))
+    )
+    return dict(session.execute(query).all())

@@ -5,7 +5,7 @@ from typing import Any
 
 from oslo_utils import uuidutils
 
-from portchain.api import resources
+from portchain.api import checks, resources
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
 
 HUGE = "x" * 70000
@@ -156,6 +156,11 @@ CHANGED: Mapping[str, Sequence[Row]] = {
     ],
 }
 """What can be changed besides texts."""
+
+
+def test_only_the_beginning_of_a_value_is_repeated() -> None:
+    for value in (HUGE, IDS, DEEP, {HUGE: HUGE}):
+        assert len(checks.shown(value)) < 100
 
 
 class MessageTest(ApiTestCase):

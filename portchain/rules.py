@@ -124,7 +124,8 @@ def _check_icmp(classifier: FlowClassifier) -> None:
         if classifier.destination_ports is not None:
             raise Violation(
                 "destination_port_range_min",
-                "an ICMP code needs an ICMP type, in source_port_range_min and _max",
+                "with protocol icmp it and destination_port_range_max are the ICMP code, which needs "
+                "an ICMP type, in source_port_range_min and _max",
             )
     elif classifier.protocol == ICMPV6 and classifier.source_ports[0] in NEIGHBOUR_DISCOVERY:
         raise Violation(

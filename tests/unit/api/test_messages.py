@@ -249,6 +249,8 @@ class MessageTest(ApiTestCase):
         for resource, attributes, words in (
             ("flow_classifier", {"protocol": "tcp", "source_port_range_min": 2, "source_port_range_max": 1},
              ("source_port_range_min. Reason: 2", "greater than source_port_range_max, 1")),
+            ("flow_classifier", {"protocol": "icmp", "destination_port_range_max": 0},
+             ("destination_port_range_max", "needs an ICMP type")),
             ("flow_classifier", {"logical_source_port": None}, ("overlaps with", "Let them differ")),
             ("port_pair", {"ingress": bare}, ("ingress", "attach it to an instance")),
             ("port_pair", {"egress": bare}, ("egress", "attach it to an instance")),

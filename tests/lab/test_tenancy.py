@@ -185,9 +185,7 @@ def test_create_and_delete_ones_own(cast: Cast, persona: str) -> None:
     chain = create("port_chain", port_pair_groups=[group], flow_classifiers=[taken])
     create(
         "service_graph",
-        port_chains={
-            chain: [create("port_chain", port_pair_groups=[create("port_pair_group")])]
-        },
+        port_chains={chain: [create("port_chain", port_pair_groups=[create("port_pair_group")])]},
     )
     # A graph was made after the chains that it names: backwards, everything is free when its turn comes.
     for path, an_id in reversed(made):

@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from neutron.agent.common import utils as agent_utils
+from neutron_lib import exceptions
 from neutron_lib.plugins.ml2 import ovs_constants
 
 from portchain.dataplane.flow import COOKIE
@@ -88,10 +89,15 @@ class NeutronBridge:
     ) -> str:
         """See ``Reach``."""
         # OVSBridge.run_ofctl logs failures and goes on.
-        return agent_utils.execute(
-            ofctl_argv(self.name, command, args, version),
-            run_as_root=True,
-            process_input=stdin,
-            privsep_exec=True,
-            log_fail_as_error=False,
-        )
+        try:
+            return agent_utils.execute(
+                ofctl_argv(self.name, command, args, version),
+                run_as_root=True,
+                process_input=stdin,
+                privsep_exec=True,
+                log_fail_as_error=False,
+            )
+        except exceptions.ProcessExecutionError as exc:
+            # Its text repeats all that was sent; what the switch says to it stands at the end.
+            said = str(exc).rpartition("Stderr: ")[2] or str(exc)
+            raise RuntimeError(" ".join(said.split())) from exc

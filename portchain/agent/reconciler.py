@@ -9,15 +9,15 @@ import threading
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from typing import Protocol
 
 from oslo_log import log
 
+from portchain.agent.claims import Claims, Outcome, numbers_in
+from portchain.agent.refusals import find_refused
 from portchain.dataplane import change, pipeline
-from portchain.dataplane.change import NOTHING, Patience, Phase, Steering, compile_steering
-from portchain.dataplane.compile import UnsupportedPlanError, compile_guards, compile_held
-from portchain.dataplane.diff import Batch, FlowConflictError, FlowLedger, diff
+from portchain.dataplane.change import NOTHING, Patience, Phase, Steering
+from portchain.dataplane.diff import Batch, diff
 from portchain.dataplane.flow import Entry
 from portchain.dataplane.local import LocalSwitch
 from portchain.dataplane.plan import ChainPlan
@@ -26,9 +26,9 @@ from portchain.rpc.contract import PlanUpdate
 
 LOG = log.getLogger(__name__)
 
-_GUARDS = "guards"
-_LEAVING = "/leaving"  # after a chain's id: owner of its rules for packets in flight, which give way to any other
 _TOMBSTONES = 10_000
+_REFUSALS = 4
+"""Rounds to find out: a chain's rules, those of its last plan, those that hold it back, those for what is leaving."""
 
 
 class Switch(Protocol):
@@ -69,14 +69,12 @@ class Reconciler:
         self._under_way: set[str] = set()  # chains whose change is not at its end
         self._removed: OrderedDict[str, int] = OrderedDict()
         self._chains_of_port: defaultdict[str, set[str]] = defaultdict(set)
-        self._ledger = FlowLedger()
+        self._ports_of_chain: dict[str, frozenset[str]] = {}
+        self._claims = Claims()
         self._reported: dict[str, HostReport] = {}
         self._waiting: set[str] = set()  # chains that lack something on this host
-        self._failed: set[str] = (
-            set()
-        )  # chains that this host cannot carry; tried again with every change
         self._complete = False  # whether the plans are all of this host's: before that, what is missing must not be removed
-        self._in_sync = False  # whether the ledger is what the switch holds
+        self._in_sync = False  # whether the switch holds what the claims say
 
     @property
     def known(self) -> dict[str, int]:
@@ -117,14 +115,17 @@ class Reconciler:
                 self._bring_about(changed)
             self._send(update.refused)
 
-    def synchronise(self, update: PlanUpdate) -> bool:
+    def synchronise(self, update: PlanUpdate, asked_with: Mapping[str, int] | None = None) -> bool:
         """Take the server's answer to "what do I not know?", and compare everything with the switch.
 
+        The answer is right about all but what has changed since it was asked for.
+
+        :param asked_with: what was ``known`` then; what is known now if it is left out.
         :returns: whether anything had to be changed.
         :raises Exception: as ``reconcile``.
         """
         with self._lock:
-            self._take(update)
+            self._take(update, self.known if asked_with is None else asked_with)
             self._complete = True
             changed = self.reconcile()
             self._send(update.refused)
@@ -179,26 +180,34 @@ class Reconciler:
             if not self._complete:
                 return False
             self._in_sync = False
-            local = self._switch.inspect()
-            gone = {owner.removesuffix(_LEAVING) for owner in self._ledger.owners} - {_GUARDS}
-            reports = self._compile(dict.fromkeys((*self._chains, *gone)), local)[1]
-            batches = diff(self._ledger.flows, self._switch.dump())
-            self._apply(batches)
-            self._send(reports)
+            local, actual = self._switch.inspect(), self._switch.dump()
+            claims = self._claims
+            found = frozenset() if claims.chains else numbers_in(actual)
+            outcomes = claims.settle(self._chains, claims.chains | set(self._chains), local, found)
+            claims.ledger.take_changes()
+            batches = diff(claims.ledger.flows, actual)
+            self._carry_out(batches, outcomes, local)
             return bool(batches)
 
-    def _take(self, update: PlanUpdate) -> list[str]:
+    def _take(self, update: PlanUpdate, asked_with: Mapping[str, int] | None = None) -> list[str]:
         """Note what an update says; returns the chains that it changes."""
-        changed = [plan.id for plan in update.chains if self._accept(plan, update.prepare)]
+        news = (plan for plan in update.chains if not self._is_late(plan, asked_with))
+        changed = [plan.id for plan in news if self._accept(plan, update.prepare)]
         changed += [chain_id for chain_id, _ in filter(self._forget, update.removed)]
         changed += [chain_id for chain_id, _ in filter(self._go_on, update.switch)]
         return changed
 
+    def _is_late(self, plan: ChainPlan, asked_with: Mapping[str, int] | None) -> bool:
+        """Whether something newer is known than a plan from a message or, with ``asked_with``, from the server's answer."""
+        held = self._chains.get(plan.id, NOTHING).plan
+        late = self._removed.get(plan.id, -1) >= plan.revision if held is None else held.revision > plan.revision  # fmt: skip
+        if asked_with is None or not late:
+            return late
+        return asked_with.get(plan.id) != (None if held is None else held.revision)
+
     def _accept(self, plan: ChainPlan, prepare: Collection[str]) -> bool:
         now = self._chains.get(plan.id, NOTHING)
-        if now.plan is not None and (now.plan.revision > plan.revision or now.plan == plan):
-            return False
-        if self._removed.get(plan.id, -1) >= plan.revision:
+        if now.plan == plan:
             return False
         # What the switch holds of a chain from before this agent started is not known: it goes to the end at once.
         steps = self._complete and plan.id in prepare
@@ -235,17 +244,21 @@ class Reconciler:
         return then != now
 
     def _steer(self, chain_id: str, then: Steering) -> None:
-        for port_id in _ports(self._chains.get(chain_id, NOTHING)):
+        for port_id in self._ports_of_chain.pop(chain_id, ()):
             self._chains_of_port[port_id].discard(chain_id)
             if not self._chains_of_port[port_id]:
                 del self._chains_of_port[port_id]
-        self._chains[chain_id] = then
-        if then == NOTHING:
-            del self._chains[chain_id]
         self._under_way.discard(chain_id)
+        if then == NOTHING:
+            self._chains.pop(chain_id, None)
+            return
+        self._chains[chain_id] = then
         if then.next_due is not None:
             self._under_way.add(chain_id)
-        for port_id in _ports(then):
+        # A chain that fails goes on by a plan of before, also when that has nothing under way any more.
+        ports = self._claims.ports(chain_id).union(*(plan.ports for plan in then.plans))
+        self._ports_of_chain[chain_id] = ports
+        for port_id in ports:
             self._chains_of_port[port_id].add(chain_id)
 
     def _bring_about(self, chain_ids: Iterable[str]) -> None:
@@ -254,98 +267,54 @@ class Reconciler:
             return
         self._in_sync = False  # until all of it has worked
         local = self._switch.inspect()
-        batches, reports = self._compile(dict.fromkeys([*chain_ids, *self._failed]), local)
-        self._apply(batches)
-        self._send(reports)
+        outcomes = self._claims.settle(self._chains, chain_ids, local)
+        self._carry_out(self._claims.ledger.take_changes(), outcomes, local)
 
-    def _compile(
-        self, chain_ids: Iterable[str], local: LocalSwitch
-    ) -> tuple[list[Batch], list[HostReport]]:
-        """Put the rules of these chains into the ledger."""
-        wanted: dict[str, Iterable[Entry]] = {}
-        reports = []
-        for chain_id in chain_ids:
-            now = self._chains.get(chain_id, NOTHING)
-            self._waiting.discard(chain_id)
-            self._failed.discard(chain_id)
-            try:
-                standing = compile_steering(now, local)
-                pipeline.check(standing.flows | standing.leaving)
-            except Exception as exc:  # whatever is wrong with one chain must not stop the others
-                if not isinstance(exc, UnsupportedPlanError):
-                    LOG.exception("Chain %s cannot be compiled", chain_id)
-                reports += _reports_of(chain_id, now, error=str(exc) or repr(exc))
-                self._hold_back(chain_id, local, wanted)
-                continue
-            if standing.missing:
-                self._waiting.add(chain_id)
-            wanted[chain_id], wanted[chain_id + _LEAVING] = standing.entries, standing.leaving
-            reports += _reports_of(chain_id, now, missing="; ".join(standing.missing))
-        wanted[_GUARDS] = compile_guards(local) if self._chains else ()
-        return self._replace(wanted, reports, local)
-
-    def _hold_back(
-        self, chain_id: str, local: LocalSwitch, wanted: dict[str, Iterable[Entry]]
+    def _carry_out(
+        self, batches: list[Batch], outcomes: dict[str, Outcome], local: LocalSwitch
     ) -> None:
-        """Keep the traffic of a chain that failed from going around: by the rules it has, or by ones that drop it."""
-        self._failed.add(chain_id)
-        wanted.pop(chain_id, None)
-        plan = self._chains[chain_id].plan
-        if chain_id in self._ledger.owners or plan is None:
-            return
         try:
-            wanted[chain_id] = compile_held(plan, local).flows
-        except Exception:
-            LOG.exception("The traffic of chain %s cannot be held back", chain_id)
+            self._apply(batches)
+        except Exception as exc:
+            LOG.warning("The switch is brought to its rules chain by chain: %s", exc)
+            outcomes |= self._carry_out_what_is_taken(local)
+        self._claims.confirm()
+        self._in_sync = True
+        self._report_on(outcomes)
 
-    def _replace(
-        self, wanted: dict[str, Iterable[Entry]], reports: list[HostReport], local: LocalSwitch
-    ) -> tuple[list[Batch], list[HostReport]]:
-        while True:
-            try:
-                return self._ledger.replace(wanted), reports
-            except FlowConflictError as conflict:
-                in_flight = [o for o in (conflict.owner, conflict.rival) if o.endswith(_LEAVING)]
-                if in_flight:
-                    wanted[in_flight[0]] = ()
-                    continue
-                # Whoever came later does without its new rules and says so; the others are not held up by it.
-                LOG.error("Chain not carried out: %s", conflict)
-                if conflict.owner in self._chains and conflict.owner not in self._failed:
-                    self._hold_back(conflict.owner, local, wanted)
-                else:
-                    del wanted[conflict.owner]
-                reports = [
-                    replace(report, error=conflict.reason)
-                    if report.chain_id == conflict.owner
-                    else report
-                    for report in reports
-                ]
+    def _carry_out_what_is_taken(self, local: LocalSwitch) -> dict[str, Outcome]:
+        """Do without the rules that the switch refuses: they must not hold up other chains."""
+        outcomes: dict[str, Outcome] = {}
+        ledger = self._claims.ledger
+        for _ in range(_REFUSALS):
+            refused = find_refused(ledger, self._switch)
+            outcomes |= self._claims.do_without(self._chains, refused, local)
+            ledger.take_changes()
+            if not refused:
+                break
+        self._apply(diff(ledger.flows, self._switch.dump()))
+        return outcomes
 
     def _apply(self, batches: list[Batch]) -> None:
-        try:
-            for batch in batches:
-                self._switch.apply(batch)
-            self._switch.bound(pipeline.LIMITS if self._chains else {})
-        except Exception:
-            self._in_sync = False
-            raise
-        self._in_sync = True
+        for batch in batches:
+            self._switch.apply(batch)
+        self._switch.bound(pipeline.LIMITS if self._chains else {})
+
+    def _report_on(self, outcomes: Mapping[str, Outcome]) -> None:
+        self._waiting -= outcomes.keys()
+        self._waiting |= {chain_id for chain_id, outcome in outcomes.items() if outcome.missing}
+        reports = []
+        for chain_id, outcome in outcomes.items():
+            now = self._chains.get(chain_id, NOTHING)
+            if now.plan is not None:
+                missing, prepared = "; ".join(outcome.missing), now.phase is not Phase.SWITCHED
+                reports.append(
+                    HostReport(chain_id, now.plan.revision, outcome.error, missing, prepared)
+                )
+        self._send(reports)
 
     def _send(self, reports: Iterable[HostReport]) -> None:
         news = [report for report in reports if self._reported.get(report.chain_id) != report]
         self._reported.update((report.chain_id, report) for report in news)
         if news:
             self._report(news)
-
-
-def _ports(now: Steering) -> set[str]:
-    """The Neutron ports that a chain's rules name."""
-    return {port_id for plan in now.plans for port_id in plan.ports}
-
-
-def _reports_of(chain_id: str, now: Steering, **what: str) -> list[HostReport]:
-    if now.plan is None:
-        return []
-    prepared = now.phase is not Phase.SWITCHED
-    return [HostReport(chain_id, now.plan.revision, prepared=prepared, **what)]

@@ -136,13 +136,12 @@ class HostWorker:
         return True
 
     def _synchronise(self) -> None:
-        update = self._server.sync(
-            n_context.get_admin_context_without_session(), self.host, self.reconciler.known
-        )
-        self._work.put(lambda: self._repair(update))
+        known = self.reconciler.known
+        update = self._server.sync(n_context.get_admin_context_without_session(), self.host, known)
+        self._work.put(lambda: self._repair(update, known))
 
-    def _repair(self, update: contract.PlanUpdate) -> None:
-        if self.reconciler.synchronise(update):
+    def _repair(self, update: contract.PlanUpdate, asked_with: dict[str, int]) -> None:
+        if self.reconciler.synchronise(update, asked_with):
             LOG.info("The switch of host %s was brought to the plans of its chains", self.host)
         elif not self.informed.is_set():
             LOG.info("The switch of host %s is as the plans of its chains say", self.host)

@@ -281,11 +281,13 @@ class Standing:
     """What the switch is to hold for a chain.
 
     :param flows: the rules of its plan, and of the one before it until the switch.
+    :param held: rules that drop what must not go around it until the switch: they give way to those of other chains.
     :param leaving: those of plans of the past, for packets in flight: they give way to any other rule.
     :param no_flood: as in ``Compiled``, for all of these plans. ``missing``: for the latest.
     """
 
     flows: frozenset[Flow] = frozenset()
+    held: frozenset[Flow] = frozenset()
     leaving: frozenset[Flow] = frozenset()
     no_flood: frozenset[NoFlood] = frozenset()
     missing: tuple[str, ...] = ()
@@ -310,20 +312,30 @@ def compile_steering(now: Steering, local: LocalSwitch) -> Standing:
     taken = {flow.key for flow in flows}
     leaving = (replace(flow, contestable=False) for flow in behind if flow.key not in taken)
     no_flood = new.no_flood.union(old.no_flood, *(each.no_flood for each in past))
-    return Standing(flows, frozenset(leaving), no_flood, new.missing)
+    return Standing(flows, leaving=frozenset(leaving), no_flood=no_flood, missing=new.missing)
 
 
 def _flows(now: Steering, new: Compiled, old: Compiled, local: LocalSwitch) -> frozenset[Flow]:
     if now.phase is Phase.SWITCHED:
         return new.flows
     if now.phase is Phase.CLOSED:
-        held = [compile_held(plan, local).flows for plan in (now.plan, now.sending) if plan]
-        return _first(*held, old.onward)
+        closed = [compile_held(plan, local).flows for plan in (now.plan, now.sending) if plan]
+        return _first(*closed, old.onward)
     if _is_ambiguous(now):
         return old.flows
     # By the old plan, beside which the new one's rules stand ready. What both put in one place differs in where packets are
     # sent, and stays the old one's.
     return _first(old.flows, new.inside, new.memory)
+
+
+def compile_failed(now: Steering, last: ChainPlan | None, local: LocalSwitch) -> Standing:
+    """Compute the rules by which a chain goes on whose latest plan cannot be carried out here; ``compile_held`` has those for
+    what must not go around it then.
+
+    :param last: the latest plan that was carried out; None if there was none.
+    :raises UnsupportedPlanError: as ``compile_chain``.
+    """
+    return compile_steering(Steering(last, leaving=now.leaving), local)
 
 
 def _compile_earlier(plan: ChainPlan, local: LocalSwitch) -> Compiled:

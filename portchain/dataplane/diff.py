@@ -1,7 +1,7 @@
 """From what a switch should hold and what it holds to the operations that make it so, in a safe order."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -65,7 +65,7 @@ def order(put: Collection[Entry], remove: Collection[EntryKey]) -> list[Batch]:
 class FlowLedger:
     """What a host's switch is to hold, and who wants it: entries may be shared, and go when the last owner goes.
 
-    Replacing one owner's rules costs what that owner has, whatever else is in the ledger.
+    Setting one owner's entries costs what of them has changed, whatever else is in the ledger and however many share them.
     """
 
     def __init__(self) -> None:
@@ -73,6 +73,9 @@ class FlowLedger:
         self._wants: dict[EntryKey, dict[str, Entry]] = {}
         self._contested: set[EntryKey] = set()
         self._of_owner: dict[str, dict[EntryKey, Entry]] = {}
+        self._before: dict[
+            EntryKey, Entry | None
+        ] = {}  # what there was before changes that nobody has taken yet
 
     @property
     def flows(self) -> Collection[Entry]:
@@ -84,78 +87,110 @@ class FlowLedger:
         """Those who want at least one rule."""
         return frozenset(self._of_owner)
 
-    def replace(self, wanted: Mapping[str, Iterable[Entry]]) -> list[Batch]:
-        """Set what some owners want.
+    def of(self, owner: str) -> list[Entry]:
+        """What the switch is to hold where this owner wants something."""
+        return [self._flows[key] for key in self._of_owner.get(owner, ())]
 
-        :param wanted: owner -> all that it now wants; none to forget the owner.
-        :returns: the changes that follow from it, in the order in which to apply them.
-        :raises FlowConflictError: two owners, or one with itself, want rules with one key and different actions, and not both
-            of them are contestable; nothing is changed then.
+    def rivals(self, owner: str, entries: Iterable[Entry]) -> Iterator[tuple[str, Entry]]:
+        """Find who disagrees with what an owner wants.
+
+        Two that want different actions for one key disagree, unless the rules of both are contestable.
+
+        :param entries: all that the owner would want, whether it has it already or not.
+        :returns: the others, each with the entry that it is about.
         """
-        flows_of = {owner: _by_key(owner, flows) for owner, flows in wanted.items()}
-        asked = self._refuse_conflicts(flows_of)
-        given_up = {key for owner in flows_of for key in self._of_owner.get(owner, ())}
-        for owner, flows in flows_of.items():
-            self._set_owner(owner, flows)
-        put, remove = [], []
-        for key in given_up | asked.keys():
-            before, after = self._flows.get(key), self._settle(key, asked.get(key, {}).values())
-            if after is not None and after != before:
-                self._flows[key] = after
-                put.append(after)
-            elif after is None and before is not None:
-                del self._flows[key]
-                remove.append(key)
+        for entry in entries:
+            contested = entry.key in self._contested
+            # A key that is not contested has one rule, whoever wants it; who contests a key lets others do so, too.
+            if entry.contestable if contested else self._flows.get(entry.key, entry) == entry:
+                continue
+            for rival, other in self._wants[entry.key].items():
+                agree = other == entry or (entry.contestable and other.contestable)
+                if rival != owner and not agree:
+                    yield rival, entry
+
+    def set(self, owner: str, entries: Iterable[Entry]) -> None:
+        """Set what an owner wants.
+
+        :param entries: all that it now wants; none to forget the owner.
+        :raises FlowConflictError: somebody disagrees, or two of the entries do; nothing is changed then.
+        """
+        wanted, present = by_key(owner, entries), self._of_owner.get(owner, {})
+        news = [entry for key, entry in wanted.items() if not _is_same(present.get(key), entry)]
+        for rival, entry in self.rivals(owner, news):
+            raise FlowConflictError(owner, rival, entry)
+        for key in present.keys() - wanted.keys():
+            self._take_back(owner, key)
+            self._settle(key)
+        for entry in news:
+            self._wants.setdefault(entry.key, {})[owner] = entry
+            self._settle(entry.key, entry)
+        self._of_owner[owner] = wanted
+        if not wanted:
+            del self._of_owner[owner]
+
+    def drop(self, owner: str, key: EntryKey) -> None:
+        """Forget one of the entries that an owner wants."""
+        if self._of_owner.get(owner, {}).pop(key, None) is not None:
+            self._take_back(owner, key)
+            self._settle(key)
+            if not self._of_owner[owner]:
+                del self._of_owner[owner]
+
+    def take_changes(self) -> list[Batch]:
+        """Return what has changed since this was called last, in the order in which to apply it."""
+        before, self._before = self._before, {}
+        put = [flow for key in before if (flow := self._flows.get(key)) and flow != before[key]]
+        remove = [key for key, was in before.items() if was and key not in self._flows]
         return order(put, remove)
 
-    def _refuse_conflicts(
-        self, flows_of: Mapping[str, Mapping[EntryKey, Entry]]
-    ) -> Mapping[EntryKey, Mapping[str, Entry]]:
-        """Return who of these owners wants what, by key."""
-        asked: defaultdict[EntryKey, dict[str, Entry]] = defaultdict(dict)
-        for owner, flows in flows_of.items():
-            for key, flow in flows.items():
-                # One speaks for all who want a key: they agree, or all of them are contestable.
-                staying = (
-                    item for item in self._wants.get(key, {}).items() if item[0] not in flows_of
-                )
-                for rival, other in (*islice(staying, 1), *islice(asked[key].items(), 1)):
-                    if other != flow and not (flow.contestable and other.contestable):
-                        raise FlowConflictError(owner, rival, flow)
-                asked[key][owner] = flow
-        return asked
+    def _take_back(self, owner: str, key: EntryKey) -> None:
+        del self._wants[key][owner]
+        if not self._wants[key]:
+            del self._wants[key]
 
-    def _set_owner(self, owner: str, flows: dict[EntryKey, Entry]) -> None:
-        for key in self._of_owner.pop(owner, {}).keys() - flows.keys():
-            del self._wants[key][owner]
-            if not self._wants[key]:
-                del self._wants[key]
-        for key, flow in flows.items():
-            self._wants.setdefault(key, {})[owner] = flow
-        if flows:
-            self._of_owner[owner] = flows
+    def _settle(self, key: EntryKey, news: Entry | None = None) -> None:
+        """Set the rule for a key: the one of all who want it if they agree, else one that drops.
 
-    def _settle(self, key: EntryKey, news: Collection[Entry]) -> Entry | None:
-        """The rule for a key that some may want: theirs if they agree, else one that drops; None if nobody wants any."""
-        wants, present = self._wants.get(key), self._flows.get(key)
-        if wants is None:
+        :param news: what one of them wants now; None if one does not want anything any more.
+        """
+        present = self._flows.get(key)
+        if key not in self._wants:
             self._contested.discard(key)
-            return None
-        if present and key not in self._contested and all(flow == present for flow in news):
-            return present
-        first, *others = wants.values()
-        if not isinstance(key, FlowKey) or all(other == first for other in others):
-            self._contested.discard(key)
-            return first
-        self._contested.add(key)
-        return Flow(key, DROP)
+            after = None
+        elif present and key not in self._contested and news in (None, present):
+            return
+        else:
+            after = self._agreed(key)
+        if after != present:
+            self._before.setdefault(key, present)
+            if after is None:
+                del self._flows[key]
+            else:
+                self._flows[key] = after
+
+    def _agreed(self, key: EntryKey) -> Entry:
+        first, *_ = islice(self._wants[key].values(), 1)
+        if isinstance(key, FlowKey) and any(other != first for other in self._wants[key].values()):
+            self._contested.add(key)
+            return Flow(key, DROP)
+        self._contested.discard(key)
+        return first
 
 
-def _by_key(owner: str, flows: Iterable[Entry]) -> dict[EntryKey, Entry]:
+def _is_same(before: Entry | None, after: Entry) -> bool:
+    return before == after and before.contestable == after.contestable
+
+
+def by_key(owner: str, entries: Iterable[Entry]) -> dict[EntryKey, Entry]:
+    """Sort what an owner wants by its keys.
+
+    :raises FlowConflictError: two of the entries have one key and differ.
+    """
     found: dict[EntryKey, Entry] = {}
-    for flow in flows:
-        if found.setdefault(flow.key, flow) != flow:
-            raise FlowConflictError(owner, owner, flow)
+    for entry in entries:
+        if found.setdefault(entry.key, entry) != entry:
+            raise FlowConflictError(owner, owner, entry)
     return found
 
 

@@ -41,7 +41,8 @@ class Fabric:
 
     def desired(self, host, *plans):
         local, ledger = self.local(host), FlowLedger()
-        ledger.replace({plan.id: compile_chain(plan, local).entries for plan in plans})
+        for plan in plans:
+            ledger.set(plan.id, compile_chain(plan, local).entries)
         return set(ledger.flows) | (compile_guards(local) if plans else set())
 
     def program(self, *plans):

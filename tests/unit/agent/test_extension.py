@@ -62,7 +62,7 @@ class Reconciler:
     def reconcile(self) -> None:
         self.asked.append("reconcile")
 
-    def synchronise(self, _: contract.PlanUpdate) -> bool:
+    def synchronise(self, *_: object) -> bool:
         self.asked.append("synchronise")
         return False
 

@@ -7,98 +7,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from portchain.agent.reconciler import Reconciler
-from portchain.dataplane.change import Patience
-from portchain.dataplane.compile import compile_chain, compile_guards, compile_held
-from portchain.dataplane.local import LocalSwitch
+from portchain.dataplane.compile import compile_chain
 from portchain.dataplane.pipeline import TABLES
-from portchain.dataplane.plan import Hop
 from portchain.model import HostReport
 from portchain.rpc.contract import PlanUpdate
-from tests.plans import chain, classifier, ident, source, switch, target
-
-PATIENCE = Patience(switch=5, drain=1)
-PORTS = ("vm", "a-in", "a-out", "b-in", "b-out")
-
-
-class MemorySwitch:
-    def __init__(self) -> None:
-        self.local: LocalSwitch = switch("h1", *PORTS)
-        self.rules = {}
-        self.broken = False
-        self.changes = 0
-        self.limits = {}
-
-    def inspect(self):
-        return self.local
-
-    def dump(self):
-        self._answer()
-        return list(self.rules.values())
-
-    def bound(self, limits):
-        self._answer()
-        self.limits = dict(limits)
-
-    def apply(self, batch):
-        self._answer()
-        self.changes += len(batch.put) + len(batch.remove)
-        for key in batch.remove:
-            self.rules.pop(key, None)
-        self.rules |= {flow.key: flow for flow in batch.put}
-
-    def _answer(self):
-        if self.broken:
-            raise RuntimeError("ovs-vswitchd is not there")
-
-    def should_hold(self, *plans):
-        flows = {flow for plan in plans for flow in compile_chain(plan, self.local).flows}
-        flows |= compile_guards(self.local) if plans else set()
-        return set(self.rules.values()) == flows
-
-
-def plan(number, revision, hops=1):
-    targets = [target("a", "h1")], [target("b", "h1")]
-    own = classifier(source_ports=(number, number))
-    return chain(
-        *targets[:hops], name=f"pc{number}", path_id=number, revision=revision, classifiers=(own,)
-    )
-
-
-@pytest.fixture
-def memory():
-    return MemorySwitch()
-
-
-@pytest.fixture
-def reports():
-    return []
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def on_h1(memory, report=lambda _: None):
-    return Reconciler(memory, "h1", report, PATIENCE, Clock())
-
-
-@pytest.fixture
-def reconciler(memory, reports):
-    return on_h1(memory, reports.extend)
-
-
-def wait(reconciler, seconds=2 * (PATIENCE.switch + PATIENCE.drain)):
-    """Let time pass, and the agent's thread do what is due."""
-    end = reconciler._clock.now + seconds
-    while (left := reconciler.seconds_left) is not None and reconciler._clock.now + left <= end:
-        reconciler._clock.now += left
-        reconciler.advance()
-    reconciler._clock.now = end
+from tests.plans import chain, ident, switch, target
+from tests.unit.agent.memory import PATIENCE, PORTS, MemorySwitch, on_h1, plan, wait
 
 
 def test_nothing_is_removed_before_the_server_said_what_there_is(memory, reconciler):
@@ -202,68 +116,6 @@ def test_what_could_not_be_applied_is_made_up_for(memory, reconciler, reports):
     assert [report.revision for report in reports] == [1]
 
 
-def test_chains_that_contradict_each_other_do_not_hold_up_others(memory, reconciler, reports):
-    one = plan(1, 1)
-    rival = replace(plan(2, 1), paths=one.paths)
-    reconciler.synchronise(PlanUpdate((one,)))
-    reconciler.update(PlanUpdate((rival, plan(3, 1))))
-    assert memory.should_hold(one, plan(3, 1))
-    errors = {report.chain_id: report.error for report in reports}
-    assert "another port chain" in errors[rival.id]
-    assert one.id not in errors[rival.id], "it may be another project's"
-    assert errors[plan(3, 1).id] == ""
-
-
-def test_what_cannot_be_carried_is_held_back_not_let_around(memory, reconciler, reports):
-    hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("ip_ttl",))
-    newer = replace(plan(1, 1), paths=(replace(plan(1, 1).paths[0], hops=(hop,)),))
-    reconciler.synchronise(PlanUpdate((newer,)))
-    held = compile_held(newer, memory.local).flows | compile_guards(memory.local)
-    assert set(memory.rules.values()) == held
-    assert {flow.key.table for flow in held} & {TABLES["HOP"].number} == set(), (
-        "nowhere to go on to"
-    )
-    assert any("in_port=" in str(flow) and flow.actions == "drop" for flow in held), (
-        "but classified"
-    )
-    reconciler.update(PlanUpdate((plan(1, 2),)))
-    wait(reconciler)
-    assert memory.should_hold(plan(1, 2))
-    reconciler.update(PlanUpdate((replace(newer, revision=3),)))
-    wait(reconciler)
-    assert memory.should_hold(plan(1, 2)), "what worked stays rather than nothing"
-
-
-def test_a_later_chain_that_shares_functions_but_not_the_way_is_held_back(
-    memory, reconciler, reports
-):
-    one = chain([target("a", "h1")], [target("b", "h1")], name="pc1", path_id=1)
-    elsewhere = (source("vm2"),)
-    rival = chain([target("a", "h1")], [target("b", "h1")], name="pc2", path_id=2)
-    rival = replace(rival, paths=(replace(rival.paths[0], sources=elsewhere),))
-    memory.local = switch("h1", *PORTS, "vm2")
-    reconciler.synchronise(PlanUpdate((one, rival)))
-    held = compile_held(rival, memory.local).flows
-    assert held
-    assert held < set(memory.rules.values())
-    assert "another port chain" in reports[-1].error
-    reconciler.update(PlanUpdate(removed=((one.id, 9),)))
-    wait(reconciler)
-    assert memory.should_hold(rival), "the other chain is gone"
-    assert reports[-1].error == ""
-
-
-def test_a_chain_that_contradicts_itself_says_so(memory, reconciler, reports):
-    circle = chain(
-        [target("a", "h1")], [target("b", "h1")], [target("a", "h1")], name="pc1", path_id=1
-    )
-    reconciler.synchronise(PlanUpdate((circle, plan(2, 1))))
-    errors = {report.chain_id: report.error for report in reports}
-    assert "contradicts itself" in errors[circle.id]
-    assert compile_held(circle, memory.local).flows < set(memory.rules.values())
-    assert compile_chain(plan(2, 1), memory.local).flows < set(memory.rules.values())
-
-
 def test_a_plan_that_could_not_be_read_is_reported_once_and_what_works_stays(
     memory, reconciler, reports
 ):
@@ -273,27 +125,6 @@ def test_a_plan_that_could_not_be_read_is_reported_once_and_what_works_stays(
         reconciler.update(PlanUpdate((plan(2, 1),), refused=(unread,)))
     assert memory.should_hold(plan(1, 1), plan(2, 1))
     assert [report for report in reports if report.error] == [unread]
-
-
-def test_a_failure_of_the_compiler_holds_up_nobody(memory, reconciler, reports, monkeypatch):
-    def fails_for_one(flows):
-        if any("0x10002" in flow.actions for flow in flows):
-            raise ValueError("a rule beyond the declaration")
-
-    monkeypatch.setattr("portchain.dataplane.pipeline.check", fails_for_one)
-    reconciler.synchronise(PlanUpdate((plan(2, 1), plan(1, 1))))
-    errors = {report.chain_id: report.error for report in reports}
-    assert errors == {plan(2, 1).id: "a rule beyond the declaration", plan(1, 1).id: ""}
-    assert compile_chain(plan(1, 1), memory.local).flows < set(memory.rules.values())
-
-
-def test_a_plan_beyond_this_agent_is_reported_and_holds_up_nobody(memory, reconciler, reports):
-    hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("ip_ttl",))
-    newer = replace(plan(2, 1), paths=(replace(plan(2, 1).paths[0], hops=(hop,)),))
-    reconciler.synchronise(PlanUpdate((newer, plan(1, 1))))
-    assert compile_chain(plan(1, 1), memory.local).flows < set(memory.rules.values())
-    errors = {report.chain_id: report.error for report in reports}
-    assert "ip_ttl" in errors[newer.id]
 
 
 def elsewhere(revision):
@@ -347,17 +178,30 @@ def test_an_agent_that_starts_in_the_middle_goes_to_the_end(memory, reconciler, 
     assert reports[-1] == HostReport(elsewhere(2).id, 2)
 
 
-def test_rules_for_packets_in_flight_give_way_to_other_chains(memory, reconciler, reports):
-    """A classifier that is taken from one chain and given to another, over the same functions."""
-    one = plan(1, 1)
-    other = replace(plan(2, 1), paths=one.paths)
-    reconciler.synchronise(PlanUpdate((one,)))
-    reconciler.update(PlanUpdate(removed=((one.id, 2),)))
-    reconciler.update(PlanUpdate((other,)))
-    assert reports[-1] == HostReport(other.id, 1)
-    assert compile_chain(other, memory.local).flows < set(memory.rules.values())
-    wait(reconciler)
-    assert memory.should_hold(other)
+def test_the_answer_of_the_server_counts_more_than_a_message_of_before(memory, reconciler):
+    here = plan(1, 3)
+    reconciler.synchronise(PlanUpdate())
+    reconciler.update(PlanUpdate(removed=((here.id, 3),)))
+    reconciler.update(PlanUpdate((here,)))
+    assert memory.should_hold(), "the message may be the later one"
+    reconciler.synchronise(PlanUpdate((here,)), reconciler.known)
+    assert memory.should_hold(here)
+    older = replace(here, revision=2)
+    reconciler.synchronise(PlanUpdate((older,)), reconciler.known)
+    assert reconciler.known == {here.id: 2}, "the server's database is one of before"
+
+
+def test_what_changed_while_the_server_answered_is_newer_than_its_answer(memory, reconciler):
+    old = plan(1, 3)
+    reconciler.synchronise(PlanUpdate((old,)))
+    asked_with = reconciler.known
+    reconciler.update(PlanUpdate((replace(old, revision=5),)))
+    reconciler.synchronise(PlanUpdate((replace(old, revision=4),)), asked_with)
+    assert reconciler.known == {old.id: 5}
+    asked_with = reconciler.known
+    reconciler.update(PlanUpdate(removed=((old.id, 6),)))
+    reconciler.synchronise(PlanUpdate((replace(old, revision=6),)), asked_with)
+    assert reconciler.known == {}
 
 
 class Life(RuleBasedStateMachine):

@@ -29,7 +29,7 @@ class Reconciler:
         self.done = threading.Event()
         self.failure: Exception | None = None
 
-    def synchronise(self, _: contract.PlanUpdate) -> bool:
+    def synchronise(self, *_: object) -> bool:
         return False
 
     def ports_changed(self, _: list[str]) -> None:

@@ -70,43 +70,66 @@ def test_ports_are_shielded_before_and_exposed_after_anything_is_sent_there(desi
     assert not any(batch.expose for batch in batches[:-1])
 
 
-@given(st.lists(st.dictionaries(st.sampled_from("abc"), flow_sets, max_size=3), max_size=6))
+owned_flows = st.lists(st.tuples(st.sampled_from("abc"), flow_sets), max_size=10)
+
+
+def disagree(wanted, owner, rules):
+    others = [rule for other in wanted.keys() - {owner} for rule in wanted[other]]
+    return any(one.key == rule.key and one != rule for one in others for rule in rules)
+
+
+@given(owned_flows)
 def test_a_ledger_holds_what_its_owners_want(steps):
     ledger, wanted, held = FlowLedger(), {}, set()
-    for step in steps:
-        try:
-            batches = ledger.replace(step)
-        except FlowConflictError:
-            union = {}
-            merged = {**wanted, **step}
-            assert any(
-                union.setdefault(rule.key, rule) != rule
-                for rules in merged.values()
-                for rule in rules
-            ), "refused without a conflict"
+    for owner, rules in steps:
+        if disagree(wanted, owner, rules):
+            assert list(ledger.rivals(owner, rules))
+            with pytest.raises(FlowConflictError):
+                ledger.set(owner, rules)
             continue
-        wanted |= step
-        held = run(held, batches)
+        assert not list(ledger.rivals(owner, rules))
+        ledger.set(owner, rules)
+        wanted[owner] = rules
+        held = run(held, ledger.take_changes())
         assert held == {rule for rules in wanted.values() for rule in rules} == set(ledger.flows)
         assert ledger.owners == {owner for owner, rules in wanted.items() if rules}
+        assert {rule for one in ledger.owners for rule in ledger.of(one)} == held
+
+
+@given(owned_flows)
+def test_what_was_changed_and_changed_back_is_no_change(steps):
+    ledger = FlowLedger()
+    for owner, rules in steps:
+        if not list(ledger.rivals(owner, rules)):
+            ledger.set(owner, rules)
+    before, held = {owner: ledger.of(owner) for owner in ledger.owners}, set(ledger.flows)
+    ledger.take_changes()
+    for owner, rules in before.items():
+        for rule in rules:
+            ledger.drop(owner, rule.key)
+    assert ledger.owners == frozenset()
+    for owner, rules in before.items():
+        ledger.set(owner, rules)
+    assert ledger.take_changes() == []
+    assert set(ledger.flows) == held
 
 
 @given(
     st.lists(
-        st.dictionaries(
+        st.tuples(
             st.sampled_from("abc"),
             st.lists(contestable_flows, max_size=6, unique_by=lambda f: f.key),
-            max_size=3,
         ),
-        max_size=6,
+        max_size=10,
     )
 )
 def test_what_contestable_rules_disagree_about_is_dropped(steps):
     ledger, wanted, held = FlowLedger(), {}, set()
-    for step in steps:
-        batches = ledger.replace(step)
-        wanted |= step
-        held = run(held, batches)
+    for owner, rules in steps:
+        assert not list(ledger.rivals(owner, rules))
+        ledger.set(owner, rules)
+        wanted[owner] = rules
+        held = run(held, ledger.take_changes())
         actions = defaultdict(set)
         for rule in (rule for rules in wanted.values() for rule in rules):
             actions[rule.key].add(rule.actions)
@@ -119,23 +142,56 @@ def test_what_contestable_rules_disagree_about_is_dropped(steps):
 def test_a_contestable_rule_yields_to_no_other():
     ledger = FlowLedger()
     mine = replace(flow(Bridge.INT, 1, 1, ["ip"], ["output:1"]), contestable=True)
-    ledger.replace({"a": [mine]})
-    with pytest.raises(FlowConflictError):
-        ledger.replace({"b": [flow(Bridge.INT, 1, 1, ["ip"], ["output:2"])]})
+    other = flow(Bridge.INT, 1, 1, ["ip"], ["output:2"])
+    ledger.set("a", [mine])
+    assert list(ledger.rivals("b", [other])) == [("a", other)]
+    ledger.set("c", [replace(other, contestable=True)])
+    assert list(ledger.rivals("b", [other])) == [("a", other)]
 
 
 def test_a_shared_rule_stays_until_its_last_owner_goes():
     ledger, shared = FlowLedger(), flow(Bridge.INT, 1, 1, ["ip"], ["drop"])
-    assert len(ledger.replace({"a": [shared]})) == 1
-    assert ledger.replace({"b": [shared]}) == []
-    assert ledger.replace({"a": []}) == []
-    assert [batch.remove for batch in ledger.replace({"b": []})] == [(shared.key,)]
+    for owner in "ab":
+        ledger.set(owner, [shared])
+    assert len(ledger.take_changes()) == 1
+    ledger.set("a", [])
+    assert ledger.take_changes() == []
+    ledger.set("b", [])
+    assert [batch.remove for batch in ledger.take_changes()] == [(shared.key,)]
 
 
 def test_a_conflict_names_both_sides_and_changes_nothing():
     ledger = FlowLedger()
-    ledger.replace({"a": [flow(Bridge.INT, 1, 1, ["ip"], ["drop"])]})
+    ledger.set("a", [flow(Bridge.INT, 1, 1, ["ip"], ["drop"])])
     with pytest.raises(FlowConflictError, match="b and a disagree") as caught:
-        ledger.replace({"b": [flow(Bridge.INT, 1, 1, ["ip"], ["output:1"])]})
+        ledger.set("b", [flow(Bridge.INT, 1, 1, ["ip"], ["output:1"])])
     assert (caught.value.owner, caught.value.rival) == ("b", "a")
     assert ledger.owners == {"a"}
+
+
+class Owner(str):
+    """An owner that counts how often something is looked up by it."""
+
+    looked_up = 0
+
+    def __hash__(self):
+        Owner.looked_up += 1
+        return super().__hash__()
+
+
+def look_ups(count, again):
+    """How often owners that share their rules, but for one each, are looked up when all are set once more."""
+    shared = [flow(Bridge.INT, 1, 1, [f"reg9={n}"], ["drop"]) for n in range(10)]
+    owners, ledger = [Owner(n) for n in range(count)], FlowLedger()
+    own = [flow(Bridge.INT, 1, 2, [f"reg8={owner}"], ["drop"]) for owner in owners]
+    for owner, rule in zip(owners, own, strict=True):
+        ledger.set(owner, [*shared, rule])
+    Owner.looked_up = 0
+    for owner, rule in zip(owners, own, strict=True):
+        ledger.set(owner, [*(shared if again else ()), rule])
+    return Owner.looked_up
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_many_that_share_rules_are_not_looked_up_for_each_other(again):
+    assert 0 < look_ups(200, again) < 3 * look_ups(100, again)

@@ -26,6 +26,9 @@ from portchain.dataplane.flow import Entry, Flow, FlowKey, NoFlood
 from portchain.dataplane.local import LocalSwitch
 from portchain.dataplane.plan import ChainPlan, Path, Target
 
+_OF_A_NEW_CHAIN = 1
+"""The revision of a chain's first plan. A host that knows nothing of a chain with a later one has come to it."""
+
 _MOST_LEAVING = 8
 """So many plans of the past have rules; one more in so short a time costs packets in flight, not memory."""
 
@@ -310,9 +313,10 @@ def compile_steering(now: Steering, local: LocalSwitch) -> Standing:
     # What is remembered of flows is not kept: they would go on to pairs that have left.
     behind = _first(*(each.onward if now.phase is Phase.CLOSED else each.inside for each in past))
     taken = {flow.key for flow in flows}
+    held = frozenset(flow for flow in _hold_newcomers(now, local) if flow.key not in taken)
     leaving = (replace(flow, contestable=False) for flow in behind if flow.key not in taken)
     no_flood = new.no_flood.union(old.no_flood, *(each.no_flood for each in past))
-    return Standing(flows, leaving=frozenset(leaving), no_flood=no_flood, missing=new.missing)
+    return Standing(flows, held, frozenset(leaving), no_flood, new.missing)
 
 
 def _flows(now: Steering, new: Compiled, old: Compiled, local: LocalSwitch) -> frozenset[Flow]:
@@ -326,6 +330,24 @@ def _flows(now: Steering, new: Compiled, old: Compiled, local: LocalSwitch) -> f
     # By the old plan, beside which the new one's rules stand ready. What both put in one place differs in where packets are
     # sent, and stays the old one's.
     return _first(old.flows, new.inside, new.memory)
+
+
+def _hold_newcomers(now: Steering, local: LocalSwitch) -> frozenset[Flow]:
+    """Hold back what sources send that have come to a chain which there was before them, e.g. of a machine that has moved here:
+    it must not go around until the switch. A classifier that has come takes what went its way without the chain; that goes on.
+    """
+    plan, sending = now.plan, now.sending
+    if now.phase is not Phase.PREPARED or plan is None:
+        return frozenset()
+    if sending is None and plan.revision <= _OF_A_NEW_CHAIN:
+        return frozenset()
+    known = {(path.reverse, taken) for path in sending.paths for taken in path.classifiers} if sending else None  # fmt: skip
+    paths = []
+    for path in plan.paths:
+        taken = [known is None or (path.reverse, each) in known for each in path.classifiers]
+        sources = tuple(source for source in path.sources if taken[source.classifier])
+        paths.append(replace(path, sources=sources, entries=()))
+    return compile_held(replace(plan, paths=tuple(paths)), local).entrance
 
 
 def compile_failed(now: Steering, last: ChainPlan | None, local: LocalSwitch) -> Standing:

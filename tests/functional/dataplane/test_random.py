@@ -5,7 +5,7 @@ changes are made with each run; ``PORTCHAIN_EXPLORE=<examples>`` tries that many
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -52,6 +52,7 @@ ADDRESSES = {
     ]
 }  # fmt: skip
 OWNERS = {address: name for name, address in ADDRESSES.items()}
+UNHEARD = 1999  # source port of packets of which nothing must be remembered that matters later
 HEADERS = [
     Header(ADDRESSES[source], ADDRESSES[DESTINATION], protocol, source_port, port)
     for source in (*SOURCES, SPEAKER)
@@ -194,12 +195,29 @@ class Life(RuleBasedStateMachine):
             group[pair] = weight
         self._tell(self._users_of(PAIRS[pair]), lost_on)
 
-    @rule(name=st.sampled_from([*SOURCES, DESTINATION, *sorted(PAIRS)]), host=st.sampled_from(HOSTS))  # fmt: skip
+    @rule(name=st.sampled_from([DESTINATION, *sorted(PAIRS)]), host=st.sampled_from(HOSTS))
     def move(self, name: str, host: str) -> None:
         self.home[name] = host
         self.down.discard(name)
         self.world.plug(host, *_ports_of(name))
         self._tell(self.wishes)
+
+    @precondition(lambda self: self.wishes)
+    @rule(name=st.sampled_from(SOURCES), host=st.sampled_from(HOSTS))
+    def move_source(self, name: str, host: str) -> None:
+        self.home[name] = host
+        self.world.plug(host, name)
+        self._tell(self.wishes, before_all_switch=lambda: self._goes_not_around(name))
+
+    def _goes_not_around(self, name: str) -> None:
+        """What a machine sends that has just moved goes by the chain's plan before or after, or is lost; never around."""
+        headers = [replace(h, source_port=UNHEARD) for h in HEADERS if OWNERS[h.source] == name]
+        headers = [header for header in headers if self._chain_of(header)]
+        probes = [(name, header, DESTINATION) for header in headers]
+        for header, trail in zip(headers, self.world.send(probes), strict=True):
+            wish = self._chain_of(header)
+            assert wish is not None
+            assert trail[-1:] != (DESTINATION,) or len(trail) > len(wish.groups), (header, trail)
 
     @rule(pair=st.sampled_from(sorted(PAIRS)))
     def unplug(self, pair: str) -> None:
@@ -212,12 +230,18 @@ class Life(RuleBasedStateMachine):
         self.world.agents[host].restart()
         assert self.world.synchronise(host) is False, "nothing that is right is touched"
 
-    def _tell(self, names: object, lost_on: str = "") -> None:
+    def _tell(
+        self,
+        names: object,
+        lost_on: str = "",
+        before_all_switch: Callable[[], object] = lambda: None,
+    ) -> None:
         planned = []
         for name in sorted(names):  # type: ignore[call-overload]
             self.wishes[name] = replace(self.wishes[name], revision=self.wishes[name].revision + 1)
             planned.append(plan_chain(self._snapshot(self.wishes[name]), TUNNEL_IPS))
         self.world.tell(planned, lost_on)
+        before_all_switch()
         self._catch_up(lost_on)
 
     def _catch_up(self, lost_on: str) -> None:
@@ -391,3 +415,16 @@ def test_any_changes_in_any_order(world: World) -> None:
             report_multiple_bugs=False,
         ),
     )
+
+
+def test_a_machine_that_moves_does_not_go_around_its_chain_while_hosts_change(world: World) -> None:
+    class LifeHere(Life):
+        pass
+
+    LifeHere.world = world
+    life = LifeHere()
+    life.create_chain("vm1", TCP, (100, 100), ["A", "B"], symmetric=False, lost_on="")
+    for host in (*HOSTS, *HOSTS):
+        life.move_source("vm1", host)
+        life.packets_were_where_they_must_be()
+    life.teardown()

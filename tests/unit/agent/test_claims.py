@@ -350,3 +350,20 @@ def test_a_switch_that_refuses_what_all_need_is_tried_again(memory, reconciler, 
     memory.refused = ()
     reconciler.reconcile()
     assert memory.should_hold(plan(1, 1))
+
+
+def test_a_source_that_is_held_back_until_the_switch_does_not_stand_in_another_chains_way(
+    memory, reconciler, reports
+):
+    """A classifier that goes from one chain to another, of which this host hears in the wrong order."""
+    one, other = plan(1, 1), of(2, "vm", revision=2, far=True)
+    (path,) = other.paths
+    other = replace(other, paths=(replace(path, hops=path.hops[1:], classifiers=one.paths[0].classifiers),))  # fmt: skip
+    reconciler.synchronise(PlanUpdate((one,)))
+    reconciler.update(PlanUpdate((other,), prepare=frozenset({other.id})))
+    assert reports[-1] == HostReport(other.id, 2, prepared=True)
+    assert compile_chain(one, memory.local).flows < set(memory.rules.values())
+    reconciler.update(PlanUpdate(removed=((one.id, 2),)))
+    assert held(memory, "vm"), "and now it is held back"
+    wait(reconciler)
+    assert memory.should_hold(other)

@@ -97,6 +97,52 @@ def test_a_deleted_chain_lets_out_what_has_entered_and_takes_in_nothing():
     assert change.advance(gone, gone.next_due, PATIENCE) == NOTHING
 
 
+VM2 = source("vm2", "h1", "10.0.0.11")
+
+
+def waiting(before, plan):
+    """The rules of h1 by a plan that it is prepared for, with ``vm`` and ``vm2`` plugged in."""
+    local = switch("h1", "vm", "vm2", "a-in", "a-out")
+    now = accept(settled(before), replace(plan, revision=2), "h1")
+    assert now.phase is Phase.PREPARED
+    standing = compile_steering(now, local)
+    return standing.flows | standing.held, local
+
+
+def entrance(plan, local):
+    return compile_chain(plan, local).entrance
+
+
+def test_a_source_that_comes_to_a_chain_does_not_go_around_until_the_switch():
+    flows, local = waiting(OLD, chain([A, B], [C], sources=(VM, VM2)))
+    come = entrance(chain([A, B], [C], sources=(VM2,)), local)
+    assert come
+    assert {replace(flow, actions="drop") for flow in come} < flows
+    assert entrance(OLD, local) < flows
+
+
+def test_a_source_that_moves_to_a_host_that_had_no_part_in_the_chain_does_not_go_around():
+    flows, local = waiting(None, chain([B], [C], sources=(VM,)))
+    assert {flow for flow in flows if flow.key in {one.key for one in entrance(OLD, local)}} == {
+        replace(flow, actions="drop") for flow in entrance(OLD, local)
+    }
+
+
+def test_where_the_order_is_turned_newcomers_are_held_back_too():
+    (path,) = chain([A, B], [C], sources=(VM, VM2)).paths
+    path = replace(path, hops=tuple(reversed(path.hops)))
+    turned = ChainPlan(OLD.id, 1 | ODD_GENERATION, 2, (path,))
+    flows, local = waiting(OLD, turned)
+    come = entrance(chain([A, B], [C], sources=(VM2,)), local)
+    assert flows == compile_chain(OLD, local).flows | {replace(f, actions="drop") for f in come}
+
+
+def test_what_a_classifier_takes_that_comes_goes_its_way_until_the_switch():
+    sources = (VM, replace(VM, classifier=1), replace(VM2, classifier=1))
+    flows, _ = waiting(OLD, chain([A, B], [C], classifiers=(classifier(), OTHER), sources=sources))
+    assert not any(flow.actions == "drop" and "tp_dst=200" in flow.key.match for flow in flows)
+
+
 # --- Packets while hosts change.
 
 GROUPS = {
@@ -187,7 +233,8 @@ class World:
     def _install(self, name: str) -> None:
         here = self.hosts[name]
         standing = compile_steering(self.steering[name], here.local)
-        here.hold(standing.flows | standing.leaving | compile_guards(here.local))
+        rules = standing.flows | standing.held | standing.leaving
+        here.hold(rules | compile_guards(here.local))
 
     def tell(self, plan: ChainPlan) -> None:
         """Send a plan to the hosts."""

@@ -134,7 +134,7 @@ def test_a_controller_that_is_killed_goes_on_where_things_are_by_then(flow: Work
 
 
 def test_a_function_is_unplugged_and_plugged_in_again(flow: Workflow) -> None:
-    lab = flow.lab
+    lab, before = flow.lab, counts(flow)
     flow.machines["sf2"] = lab.vms.detach(flow.machines["sf2"], "p4")
     only = {("src", *VIA_PP1, *VIA_PP3, "dst")}
     wait_for(lambda: not flow.rules()["h2"], DEADLINE, "h2 has no part in the chain")
@@ -146,6 +146,11 @@ def test_a_function_is_unplugged_and_plugged_in_again(flow: Workflow) -> None:
     for _ in range(10):
         flow.warm_up(port=200)
     as_ever(flow)
+    wait_for(lambda: counts(flow) == before, DEADLINE, "no rules of earlier plans")
+
+
+def counts(flow: Workflow) -> dict[str, int]:
+    return {host: len(rules) for host, rules in flow.rules().items()}
 
 
 def test_rules_that_somebody_deletes_or_alters_come_back_at_once(flow: Workflow) -> None:
@@ -189,15 +194,11 @@ def test_an_agent_that_restarts_deletes_rules_and_they_come_back(flow: Workflow)
 
 
 def test_a_switch_that_restarts_gets_its_rules_back(flow: Workflow) -> None:
-    before = {host: len(rules) for host, rules in flow.rules().items()}
+    before = counts(flow)
     with Load(flow, flow.captures, PORT, rate=200) as load:
         flow.lab.kill("ovs-vswitchd", "h2")
         flow.lab.start("ovs-vswitchd@h2")
-        wait_for(
-            lambda: {host: len(rules) for host, rules in flow.rules().items()} == before,
-            DEADLINE,
-            "rules on h2",
-        )
+        wait_for(lambda: counts(flow) == before, DEADLINE, "rules on h2")
         load.wait_for_more()
     tell("ovs-vswitchd@h2", load)
     assert load.last() <= CHAINED

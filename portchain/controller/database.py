@@ -55,6 +55,11 @@ class Database:
             raise UnreachableError(f"{remote}: the connection is lost")
         return self._api
 
+    def close(self) -> None:
+        """Disconnect, for good."""
+        if self._api is not None:
+            self._api.ovsdb_connection.stop(self._endpoint.timeout)
+
     def _connected(self, remote: str) -> Any:
         # The ovs library waits for a host that is away as long as the kernel does, minutes.
         place = (self._endpoint.address, self._endpoint.database_port)

@@ -114,9 +114,10 @@ class RemoteSwitch(OpenVSwitch):
         return found
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching, and disconnect."""
         for watch in self._watches.values():
             watch.stop()
+        self._database.close()
 
 
 def configured_bridges() -> dict[Bridge, str]:

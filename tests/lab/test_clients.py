@@ -339,7 +339,7 @@ WRONG = {
     "port-chain-create --port-pair-group nothing PC": "no port pair group with the name or id",
     "port-pair-create --ingress p1 --egress p3 PP": "both must belong to the same device",
     "flow-classifier-create --protocol nonsense FC": "protocol",
-    "flow-classifier-create --source-port 5 FC": "a port range needs protocol",
+    "flow-classifier-create --source-port 5 FC": "source_port_range_max need protocol tcp",
     "port-pair-delete nothing nowhere": "2 of 2 could not be deleted",
 }
 

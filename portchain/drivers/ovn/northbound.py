@@ -102,6 +102,11 @@ class Database:
         if not self.idl._session.is_connected():
             raise Unreachable(self._schema, self._server(), "the connection is lost")
 
+    def close(self) -> None:
+        """Disconnect, for good."""
+        if self._connection is not None:
+            self._connection.stop(cfg.CONF[GROUP].ovn_timeout)
+
     def _connected(self) -> Any:
         helper = idlutils.get_schema_helper(self._server(), self._schema)
         for table, columns in self._columns.items():

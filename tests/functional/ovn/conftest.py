@@ -35,6 +35,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     with tempfile.TemporaryDirectory(prefix="nb-") as folder:
         place = Path(folder)
         servers: list[subprocess.Popen[bytes]] = []
+        databases: list[northbound.Database] = []
 
         def start(*, old: bool = False) -> northbound.Database:
             (place / "schema").write_text(json.dumps(_without(schema) if old else schema))
@@ -46,9 +47,13 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
             database = northbound.northbound()
             monkeypatch.setattr(database, "_server", lambda: f"unix:{place}/nb.sock")
             database.connect()
+            databases.append(database)
             return database
 
         yield start
+        # Their threads would go on looking for the servers beside the next tests.
+        for database in databases:
+            database.close()
         for server in servers:
             server.kill()
             server.wait()

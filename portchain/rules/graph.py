@@ -81,13 +81,21 @@ def check_functions_once(
             reached.add(chain_id := ahead.pop())
             ahead += after[chain_id] - reached
         for other in map(known.__getitem__, sorted(reached)):
-            if _unaware_senders(first) & _unaware_senders(other):
+            if _unaware_senders(first) & _unaware_senders(other) and _can_both_take(first, other):
                 raise Violation(
                     attribute,
                     f"{label_for(first.project_id, first)} and {label_for(first.project_id, other)}, which a packet can both "
                     "pass, have a function in common that understands no chain header; use another function in one of them, or "
                     "pairs with correlation",
                 )
+
+
+def _can_both_take(one: PortChain, other: PortChain) -> bool:
+    """Whether classifiers of both match one packet, whichever port sends it."""
+    return any(
+        overlap(from_any_port(first), from_any_port(second))
+        for first, second in product(one.flow_classifiers, other.flow_classifiers)
+    )
 
 
 def _unaware_senders(chain: PortChain) -> frozenset[str]:

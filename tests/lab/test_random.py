@@ -204,10 +204,13 @@ class Life(RuleBasedStateMachine):
             if wish
             else set()
         )
-        bridging = {
-            port for name in functions if KINDS[name] == "l2" for port in self.workflow.way(name)
+        wires = {
+            port for name, kind in KINDS.items() if kind == "l2" for port in self.workflow.way(name)
         }
-        passed = [one for one in seen if one.addressed or one.port in bridging]
+        bridging = wires & {port for name in functions for port in self.workflow.way(name)}
+        passed = [
+            one for one in seen if one.port in bridging or (one.addressed and one.port not in wires)
+        ]
         return journey.connections(journey.sightings(passed, overheard=True))
 
     def _chain_of(self, port: int) -> Wish | None:

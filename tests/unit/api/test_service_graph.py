@@ -227,21 +227,20 @@ class ServiceGraphTest(DriverTestCase):
         assert self.told().keys() == {one, two}
 
     def test_a_packet_comes_to_a_function_once(self) -> None:
-        one, two, three = self.chains(1, 2, 3)
-        groups = {
-            chain: self.show("port_chain", chain)["port_pair_groups"] for chain in (one, three)
-        }
-        again = [*groups[three], *groups[one]]
-        self.update("port_chain", three, port_pair_groups=again)
-        self.refused("port_chains", one, three, port_chains={one: [two], two: [three]})
-        # On two branches it is another packet.
-        self.update("port_chain", two, port_pair_groups=groups[three])
-        graph = self.graph({one: [two]})["id"]
-        self.delete("service_graph", graph)
-        self.update("port_chain", three, port_pair_groups=groups[three])
-        self.graph({one: [two, three]})
+        one, two, apart = self.chains(1, 2, 3)
+        (group,) = self.show("port_chain", one)["port_pair_groups"]
+        like_one = self.classifier(self.port(self.net, "other"), 1)["id"]
+        groups = [self.group(self.net)["id"], group]
+        again = self.create("port_chain", port_pair_groups=groups, flow_classifiers=[like_one])[
+            "id"
+        ]
+        self.refused("port_chains", one, again, port_chains={one: [two], two: [again]})
+        # What no packet can pass both, and what is on two branches, may have a function in common.
+        self.update("port_chain", apart, port_pair_groups=groups)
+        self.graph({one: [two, apart]})
+        wide = self.classifier(self.port(self.net, "more"), 1)["id"]
         before = self.rows()
-        message = self.update("port_chain", three, expect=400, port_pair_groups=again)["message"]
+        message = self.update("port_chain", apart, expect=400, flow_classifiers=[wide])["message"]
         assert "correlation" in message
         assert self.rows() == before
 

@@ -35,7 +35,7 @@ HOSTS = ("h1", "h2", "h3")
 KINDS = {"sf1": "l3", "sf2": "l2", "sf3": "l3"}
 PAIRS = dict(zip(("PP1", "PP2", "PP3"), KINDS, strict=True))
 GROUPS = ("PG1", "PG2", "PG3")
-PORTS = (100, 101, 102)
+PORTS, UNCHAINED = (100, 101, 102), 99
 RANGES = ((100, 100), (101, 101), (100, 101), (102, 102), (100, 102))
 PATIENCE = 1.0  # seconds in which a connection that must not be made would have been
 
@@ -158,6 +158,7 @@ class Life(RuleBasedStateMachine):
             lab.forget_places()
             for machine in machines.values():
                 lab.vms.announce(machine)
+            self.workflow.warm_up(port=UNCHAINED)
 
     def _ids(self, pairs: list[str]) -> list[str]:
         return [self.workflow.pairs[pair]["id"] for pair in pairs]

@@ -142,8 +142,7 @@ def _check_chains(request: Request, chains: Sequence[str], group: model.PortPair
     """Check the chains a group is in; return them, and those that begin where it ends."""
     affected = []
     linked = repository.snapshots(request.context, db.with_graphs(request.session, chains))
-    follows = [(one.chain.id, after.id) for one in linked for after in one.successors]
-    rules.check_functions_once((one.chain for one in linked), follows, "port_pairs")
+    rules.check_functions_once(linked, "port_pairs")
     for snapshot in linked:
         if snapshot.chain.id in chains:
             rules.check_correlation(snapshot.chain, group, "port_pairs")
@@ -256,9 +255,9 @@ def _check_chain(request: Request, an_id: str) -> list[str]:
     others = db.similar_classifiers(request.session, effective, chained=True)
     for classifier in effective:
         rules.check_overlap(classifier, others, "flow_classifiers")
-    neighbours = db.foreign_chains_of_groups(request.session, chain)
-    if neighbours:
-        rules.check_told_apart(chain, repository.load_chains(request.session, neighbours))
+    borrowers = db.foreign_chains_of_groups(request.session, chain)
+    if borrowers:
+        rules.check_told_apart(chain, repository.load_chains(request.session, borrowers))
     _check_links(request, linked, "flow_classifiers")
     return [
         snapshot.chain.id
@@ -299,12 +298,10 @@ def delete_service_graph(request: Request, an_id: str) -> None:
 
 
 def _check_links(
-    request: Request, snapshots: Iterable[model.ChainSnapshot], attribute: str
+    request: Request, snapshots: Sequence[model.ChainSnapshot], attribute: str
 ) -> None:
     """Check chains with those that follow them."""
-    snapshots = list(snapshots)
-    follows = [(one.chain.id, after.id) for one in snapshots for after in one.successors]
-    rules.check_functions_once((one.chain for one in snapshots), follows, attribute)
+    rules.check_functions_once(snapshots, attribute)
     for snapshot in snapshots:
         rules.check_branch(snapshot.chain, snapshot.successors, attribute)
         request.check(snapshot)

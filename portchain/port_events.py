@@ -8,7 +8,7 @@ from neutron_lib.api.definitions import portbindings
 
 from portchain import model
 
-_NOT_BOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
+NOT_BOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
 
 
 def concerns_chains(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -21,7 +21,7 @@ def concerns_chains(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool
 
 
 def _essence(port: Mapping[str, Any]) -> tuple[Any, ...]:
-    bound = port.get(portbindings.VIF_TYPE) not in _NOT_BOUND
+    bound = port.get(portbindings.VIF_TYPE) not in NOT_BOUND
     return (
         port.get(portbindings.HOST_ID) if bound else None,
         port.get(portbindings.VIF_TYPE) if bound else None,

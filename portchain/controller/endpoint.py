@@ -1,19 +1,11 @@
 """Where a host's switch and its database are, and what a connection to them takes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from oslo_config import cfg
-from ovs import stream
 
+from portchain import ssl_keys
 from portchain.conf import GROUP
-
-_KEYS: dict[str, Callable[[str], None]] = {
-    "private_key": stream.Stream.ssl_set_private_key_file,
-    "certificate": stream.Stream.ssl_set_certificate_file,
-    "ca_cert": stream.Stream.ssl_set_ca_cert_file,
-}
-"""What ends the names of the options, and tells the ovs library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +54,14 @@ class Endpoint:
 
 def configured() -> dict[str, Endpoint]:
     """Return host -> how it is reached, by the options."""
-    options = cfg.CONF[GROUP]
+    options, keys = cfg.CONF[GROUP], use_keys()
     return {
         host: Endpoint(
             address,
             options.openflow_database_port,
             options.openflow_port,
             options.openflow_timeout,
-            use_keys(),
+            keys,
         )
         for host, address in options.openflow_hosts.items()
     }
@@ -82,10 +74,10 @@ def use_keys() -> tuple[str, ...]:
     :raises RequiredOptError: of oslo.config, when one of the files is named and another is not.
     """
     options = cfg.CONF[GROUP]
-    named = {name: options[f"openflow_{name}"] for name in _KEYS}
+    named = {name: options[f"openflow_{name}"] for name in ssl_keys.SETTERS}
     if not any(named.values()):
         return ()
-    for name, use in _KEYS.items():
+    for name, use in ssl_keys.SETTERS.items():
         if not named[name]:
             raise cfg.RequiredOptError(f"openflow_{name}", cfg.OptGroup(GROUP))
         use(named[name])

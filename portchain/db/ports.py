@@ -10,11 +10,9 @@ from neutron.db.models import segment as segment_models
 from neutron.plugins.ml2 import models as ml2
 from neutron.services.trunk import models as trunk_models
 from neutron_lib import constants
-from neutron_lib.api.definitions import portbindings
 
 from portchain import model
-
-_NOT_BOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
+from portchain.port_events import NOT_BOUND
 
 
 def _port_query() -> sa.Select[Any]:
@@ -100,7 +98,7 @@ def _port(
         project_id=row.project_id,
         mac_address=row.mac_address,
         fixed_ips=tuple(addresses),
-        host="" if row.vif_type in _NOT_BOUND else (row.host or ""),
+        host="" if row.vif_type in NOT_BOUND else (row.host or ""),
         plugged=row.status != constants.PORT_STATUS_DOWN,
         device_id=row.device_id,
         name=row.name or "",

@@ -159,7 +159,6 @@ def agent(lab: layout.Layout, host: str) -> str:
         "privsep_namespace",
         "privsep_ovs_vsctl",
     )
-    mapping = f"{layout.PHYSICAL_NETWORK}:{UNDERLAY_BRIDGE}"
     extensions = list(lab.software.agent_extensions)
     if host in lab.openflow_hosts:  # Neutron's agent as it comes
         extensions.remove("port_chain")
@@ -181,7 +180,7 @@ l2_population = {lab.l2_population}
 extensions = {",".join(extensions)}
 [ovs]
 local_ip = {lab.tunnel_ip(host)}
-bridge_mappings = {"" if lab.has_tunnels else mapping}
+bridge_mappings = {_bridge_mappings(lab)}
 datapath_type = netdev
 ovsdb_connection = tcp:127.0.0.1:{layout.OVSDB_PORT}
 [securitygroup]
@@ -197,7 +196,6 @@ lock_path = {directory}/agent/lock
 
 def controller(lab: layout.Layout) -> str:
     """Configuration of portchain-controller."""
-    mapping = f"{layout.PHYSICAL_NETWORK}:{UNDERLAY_BRIDGE}"
     return f"""\
 [DEFAULT]
 transport_url = {_RABBIT_URL}
@@ -208,13 +206,18 @@ openflow_hosts = {_openflow_hosts(lab)}
 openflow_port = {layout.OPENFLOW_PORT}
 openflow_database_port = {layout.OVSDB_PORT}
 [ovs]
-bridge_mappings = {"" if lab.has_tunnels else mapping}
+bridge_mappings = {_bridge_mappings(lab)}
 [securitygroup]
 firewall_driver = {lab.firewall}
 enable_security_group = true
 {_MESSAGING}
 {lab.software.agent_options}
 """
+
+
+def _bridge_mappings(lab: layout.Layout) -> str:
+    """With tunnels the underlay carries no network of its own."""
+    return "" if lab.has_tunnels else f"{layout.PHYSICAL_NETWORK}:{UNDERLAY_BRIDGE}"
 
 
 def _openflow_hosts(lab: layout.Layout) -> str:

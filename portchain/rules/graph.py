@@ -1,10 +1,10 @@
 """Service graphs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import combinations, product
 
-from portchain.model import FlowClassifier, PortChain, ServiceGraph
+from portchain.model import ChainSnapshot, FlowClassifier, PortChain, ServiceGraph
 from portchain.rules.classifier import from_any_port, overlap
 from portchain.rules.violation import Violation, first_repeated, label, label_for
 
@@ -62,19 +62,17 @@ def check_branch(
 
 
 def check_functions_once(
-    chains: Iterable[PortChain], follows: Iterable[tuple[str, str]], attribute: str = "port_chains"
+    snapshots: Collection[ChainSnapshot], attribute: str = "port_chains"
 ) -> None:
     """Check that packets come to a function once on their way through the chains of a graph.
 
     What one that sees no chain header hands back the second time looks as it did the first time.
 
-    :param follows: ids of each chain and of one that follows it.
+    :param snapshots: all chains of a graph.
     :raises Violation: a function is in a chain, and in one that can be reached from it.
     """
-    known = {chain.id: chain for chain in chains}
-    after: dict[str, set[str]] = {chain_id: set() for chain_id in known}
-    for source, destination in follows:
-        after[source].add(destination)
+    known = {one.chain.id: one.chain for one in snapshots}
+    after = {one.chain.id: {chain.id for chain in one.successors} for one in snapshots}
     for first in known.values():
         reached, ahead = set[str](), [*after[first.id]]
         while ahead:

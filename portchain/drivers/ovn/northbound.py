@@ -12,10 +12,10 @@ from typing import Any
 import tenacity
 from neutron.conf.plugins.ml2.drivers.ovn import ovn_conf
 from oslo_config import cfg
-from ovs import stream
 from ovs.db import idl as ovs_idl
 from ovsdbapp.backend.ovs_idl import command, connection, idlutils, transaction
 
+from portchain import ssl_keys
 from portchain.conf import GROUP
 from portchain.drivers.ovn.errors import Unreachable
 from portchain.drivers.ovn.rows import anchor_name
@@ -234,11 +234,6 @@ def _use_certificates(database: str) -> None:
     """Tell the ovs library of the keys; it has one set for the whole process, as ML2/OVN has."""
     ovn_conf.register_opts()
     options = cfg.CONF.ovn
-    setters: Mapping[str, Callable[[str], None]] = {
-        "private_key": stream.Stream.ssl_set_private_key_file,
-        "certificate": stream.Stream.ssl_set_certificate_file,
-        "ca_cert": stream.Stream.ssl_set_ca_cert_file,
-    }
-    for name, use in setters.items():
+    for name, use in ssl_keys.SETTERS.items():
         if file := options[f"ovn_{database}_{name}"]:
             use(file)

@@ -84,8 +84,8 @@ def _directions_that_meet(chain: PortChain) -> Reasons:
         if overlap(request, reply):
             yield (
                 "chain_parameters",
-                f"{label_for(chain.project_id, single[0])} has one port for both directions of this symmetric chain, where the "
-                f"ovs driver cannot tell them apart: a packet that flow classifier {label(request)} matches could be a "
+                f"{label_for(chain.project_id, single[0])} has one port for both directions of this symmetric chain, where "
+                f"Open vSwitch cannot tell them apart: a packet that flow classifier {label(request)} matches could be a "
                 f"reply to what {label(reply)} matches",
             )
 
@@ -168,7 +168,7 @@ def _graphs(snapshot: ChainSnapshot) -> Reasons:
     if not all(map(_keeps_addresses, _functions(chain))):
         return
     for before in snapshot.predecessors:
-        if any(map(_keeps_addresses, _functions(before)[-1:])):
+        if before.last_group is not None and _keeps_addresses(before.last_group):
             yield (
                 "port_chains",
                 f"the functions of port chain {label(chain)} leave addresses as they are, and so do the last ones of "

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,18 +20,25 @@ FIREWALL = os.environ.get("PORTCHAIN_TEST_FIREWALL", "openvswitch")
 EVIDENCE = Path("evidence")
 
 
-@pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """A lab of three hosts. With PORTCHAIN_KEEP_LAB=1 it stays, and the next run uses it again."""
+@contextmanager
+def running(layout: Layout) -> Iterator[Lab]:
+    """A lab, for as long as the context lasts. With PORTCHAIN_KEEP_LAB=1 it stays, and the next run uses it again."""
     keep = os.environ.get("PORTCHAIN_KEEP_LAB") == "1"
-    made = Lab(Layout(NAME, firewall=FIREWALL))
+    made = Lab(layout)
     if keep and made.is_up():
-        made = Lab.open(NAME)
+        made = Lab.open(layout.name)
     else:
         made.up(lambda step: print(f"lab: {step}", flush=True))
     yield made
     if not keep:
         made.down()
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """A lab of three hosts."""
+    with running(Layout(NAME, firewall=FIREWALL)) as made:
+        yield made
 
 
 @dataclass

@@ -1,128 +1,69 @@
 """Hosts of Open vSwitch agents and hosts of OVN in one cloud, each with chains of its own driver (docs/decisions/0031)."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from portchain.lab import journey, traffic
 from portchain.lab.lab import Lab
 from portchain.lab.layout import Layout
-from portchain.lab.waiting import wait_for
-from tests.lab.conftest import NAME, Captures
+from tests.lab.conftest import NAME, Captures, running
+from tests.lab.workflow import DIRECT, PAIR_ATTRIBUTES, Workflow
 
-DEADLINE = 180
 PORT = 100
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """In the place of the session's: h1 and h3 have agents, h2 has ovn-controller. PORTCHAIN_KEEP_LAB=1 keeps it as well."""
-    keep = os.environ.get("PORTCHAIN_KEEP_LAB") == "1"
-    made = Lab(Layout(f"{NAME[:7]}two", network="geneve", driver="ovs,ovn"))
-    if not (keep and made.is_up()):
-        made.up(lambda step: print(f"lab: {step}", flush=True))
-    yield Lab.open(made.layout.name)
-    if not keep:
-        made.down()
+    """In the place of the session's: h1 and h3 have agents, h2 has ovn-controller."""
+    with running(Layout(f"{NAME[:7]}two", network="geneve", driver="ovs,ovn")) as made:
+        yield made
 
 
-class Side:
+class Side(Workflow):
     """A network with a client, a server and a function, all bound by one mechanism driver, and a chain through them."""
 
     def __init__(self, lab: Lab, name: str, subnet: str, hosts: tuple[str, str, str], kind: str) -> None:  # fmt: skip
-        self.lab, self.name, self.kind, self.subnet = lab, name, kind, subnet
-        self.cloud = lab.sdk("demo").network
-        self.net = self.cloud.create_network(name=name)
-        self.cloud.create_subnet(network_id=self.net.id, ip_version=4, cidr=subnet)
-        (group,) = self.cloud.security_groups(name="default", project_id=self.net.project_id)
-        self.let_in = self.cloud.create_security_group_rule(
-            security_group_id=group.id, direction="ingress", remote_ip_prefix=subnet
-        )
-        self.ports = {
-            port: self.cloud.create_port(network_id=self.net.id, name=f"{name}-{port}")
-            for port in ("src", "in", "out", "dst")
-        }
+        super().__init__(lab, Captures(), kinds={"sf": kind}, subnets=(subnet,))
+        self.name, self.kind = name, kind
+        self.furnish()
         roles = {"src": ("src",), "sf": ("in", "out"), "dst": ("dst",)}
-        self.machines = {
-            role: lab.vms.boot(
-                *(f"{name}{role}", host, [self.ports[port].id for port in ports]),
-                kind=kind if role == "sf" else "plain",
-                wait=False,
-            )
-            for host, (role, ports) in zip(hosts, roles.items(), strict=True)
-        }
+        self.make_ports(*(port for ports in roles.values() for port in ports))
+        for host, (role, ports) in zip(hosts, roles.items(), strict=True):
+            ids = [self.ports[port].id for port in ports]
+            how = {"kind": kind if role == "sf" else "plain", "wait": False}
+            self.machines[role] = lab.vms.boot(f"{name}{role}", host, ids, **how)
         lab.vms.wait_active(self.machines.values())
-        self.made: list[str] = []
-
-    def post(self, kind: str, **body: Any) -> Any:
-        answer = self.cloud.post(f"/sfc/{kind}s", json={kind: body})
-        assert answer.status_code == 201, answer.text
-        made = answer.json()[kind]
-        self.made.append(f"/sfc/{kind}s/{made['id']}")
-        return made
 
     def make_chain(self) -> None:
         ids = {name: port.id for name, port in self.ports.items()}
-        bridges = {"function_kind": "l2"} if self.kind == "l2" else {}
-        pair = self.post("port_pair", ingress=ids["in"], egress=ids["out"], **bridges)
-        self.group = self.post("port_pair_group", port_pairs=[pair["id"]])
-        self.taken = self.post(
+        pair = self.create(
+            "port_pair",
+            ingress=ids["in"],
+            egress=ids["out"],
+            **PAIR_ATTRIBUTES.get(self.kind, {}),
+        )
+        self.groups = {"G": self.create("port_pair_group", port_pairs=[pair["id"]])}
+        self.taken = self.create(
             "flow_classifier",
             protocol="tcp",
             logical_source_port=ids["src"],
             destination_port_range_min=PORT,
             destination_port_range_max=PORT,
         )
-        self.chain = self.post(
-            "port_chain",
-            port_pair_groups=[self.group["id"]],
-            flow_classifiers=[self.taken["id"]],
+        self.pc1 = self.chain(
+            self.taken,
+            name=self.name,
+            groups=["G"],
             chain_parameters={"symmetric": self.kind == "l2"},
         )
 
-    def wait_active(self) -> None:
-        path = f"/sfc/port_chains/{self.chain['id']}"
-
-        def status() -> str:
-            return str(self.cloud.get(path).json()["port_chain"]["status"])
-
-        wait_for(lambda: status() == "ACTIVE", DEADLINE, f"the chain of {self.name}")
-
-    def put(self, **body: Any) -> Any:
-        path = f"/sfc/port_chains/{self.chain['id']}"
-        return self.cloud.put(path, json={"port_chain": body})
-
-    def paths(self, captures: Captures, port: int = PORT) -> set[Any]:
-        """The ways of some connections, without this side's name before each port."""
-        source, destination = self.machines["src"], self.machines["dst"]
-        with (
-            captures(*self.machines.values()) as capture,
-            traffic.TcpServer(destination, port),
-        ):
-            attempts = traffic.tcp_connections(source, destination, port, 5)
-            capture.settle()
-        assert [attempt.error for attempt in attempts if not attempt.ok] == []
-        found = journey.connections(journey.sightings(capture.seen, overheard=True))
-        seen = journey.select(found, protocol="tcp", destination_port=port)
-        assert len(seen) == 5
-        return {
-            tuple(label.removeprefix(f"{self.name}-") for label in one.path or ()) for one in seen
-        }
-
-    def clean_up(self) -> None:
-        for path in reversed(self.made):
-            assert self.cloud.delete(path).status_code == 204
-        for machine in self.machines.values():
-            self.lab.vms.delete(machine)
-        for port in self.ports.values():
-            self.cloud.delete_port(port)
-        self.cloud.delete_network(self.net)
-        self.cloud.delete_security_group_rule(self.let_in)
+    def ways(self, captures: Captures, port: int = PORT) -> set[Any]:
+        self.captures = captures
+        return self.paths(port=port, count=5, answered=None, overheard=True)
 
 
-CHAINED, DIRECT = {("src", "in", "out", "dst")}, {("src", "dst")}
+CHAINED = {("src", "in", "out", "dst")}
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +76,10 @@ def sides(lab: Lab) -> Iterator[dict[str, Side]]:
     for side in made.values():
         side.make_chain()
     for side in made.values():
-        side.wait_active()
+        side.wait_status(side.pc1)
     yield made
+    for side in made.values():
+        side.delete_chains()
     for side in made.values():
         side.clean_up()
 
@@ -145,16 +88,18 @@ def test_each_driver_carries_the_chains_of_its_ports(
     sides: dict[str, Side], captures: Captures
 ) -> None:
     for side in sides.values():
-        assert side.paths(captures) == CHAINED, side.name
-        assert side.paths(captures, PORT + 1) == DIRECT, side.name
+        assert side.ways(captures) == CHAINED, side.name
+        assert side.ways(captures, PORT + 1) == DIRECT, side.name
 
 
 def test_a_chain_over_both_is_refused(sides: dict[str, Side]) -> None:
     agents, ovn = sides["agents"], sides["ovn"]
-    answer = agents.put(port_pair_groups=[agents.group["id"], ovn.group["id"]])
+    both = [side.groups["G"]["id"] for side in (agents, ovn)]
+    path = f"/sfc/port_chains/{agents.pc1['id']}"
+    answer = agents.cloud.put(path, json={"port_chain": {"port_pair_groups": both}})
     assert 400 <= answer.status_code < 500, answer.text
     assert "ovn" in answer.text
-    agents.wait_active()
+    agents.wait_status(agents.pc1)
 
 
 def test_what_one_driver_needs_may_be_away_for_the_other(
@@ -164,10 +109,10 @@ def test_what_one_driver_needs_may_be_away_for_the_other(
     lab.kill("ovn-nb")
     try:
         for classifiers, expected in (([], DIRECT), ([agents.taken["id"]], CHAINED)):
-            assert agents.put(flow_classifiers=classifiers).status_code == 200
-            agents.wait_active()
-            assert agents.paths(captures) == expected
+            agents.update("port_chain", agents.pc1, flow_classifiers=classifiers)
+            agents.wait_status(agents.pc1)
+            assert agents.ways(captures) == expected
     finally:
         lab.start("ovn-nb")
-    ovn.wait_active()
-    assert ovn.paths(captures) == CHAINED
+    ovn.wait_status(ovn.pc1)
+    assert ovn.ways(captures) == CHAINED

@@ -1,6 +1,5 @@
 """Chains on hosts without an agent of ours: Neutron's agents as they come, one controller for all. A lab of its own."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from portchain.dataplane.flow import COOKIE
 from portchain.lab.lab import Lab
 from portchain.lab.layout import Layout, Software
 from portchain.lab.waiting import wait_for
-from tests.lab.conftest import FIREWALL, NAME, Captures
+from tests.lab.conftest import FIREWALL, NAME, Captures, running
 from tests.lab.load import FLOWS, Load
 from tests.lab.workflow import (
     CHAINED,
@@ -36,14 +35,11 @@ SOFTWARE = replace(Software.installed(), agent_options="[port_chain]\nsync_inter
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """In the place of the session's; PORTCHAIN_KEEP_LAB=1 keeps it as well."""
-    keep = os.environ.get("PORTCHAIN_KEEP_LAB") == "1"
-    made = Lab(Layout(f"{NAME[:8]}of", firewall=FIREWALL, driver="openflow", software=SOFTWARE))
-    if not (keep and made.is_up()):
-        made.up(lambda step: print(f"lab: {step}", flush=True))
-    yield Lab.open(made.layout.name)
-    if not keep:
-        made.down()
+    """In the place of the session's."""
+    with running(
+        Layout(f"{NAME[:8]}of", firewall=FIREWALL, driver="openflow", software=SOFTWARE)
+    ) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Chains on OVN: three chassis with ovn-controller, stock ML2/OVN, ovn-northd. A lab of its own."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from socket import SOCK_DGRAM
@@ -13,7 +12,7 @@ from portchain.lab.lab import Lab
 from portchain.lab.layout import Layout
 from portchain.lab.waiting import wait_for
 from tests.lab import matrix
-from tests.lab.conftest import NAME, Captures
+from tests.lab.conftest import NAME, Captures, running
 from tests.lab.workflow import DEADLINE, DIRECT, FUNCTIONS, SUBNET, Workflow
 from tests.pairwise import Case
 
@@ -25,14 +24,9 @@ UDP = {**ANY_SOURCE_PORT, "protocol": "udp"}
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """In the place of the session's; PORTCHAIN_KEEP_LAB=1 keeps it as well."""
-    keep = os.environ.get("PORTCHAIN_KEEP_LAB") == "1"
-    made = Lab(Layout(f"{NAME[:7]}ovn", network="geneve", driver="ovn"))
-    if not (keep and made.is_up()):
-        made.up(lambda step: print(f"lab: {step}", flush=True))
-    yield Lab.open(made.layout.name)
-    if not keep:
-        made.down()
+    """In the place of the session's."""
+    with running(Layout(f"{NAME[:7]}ovn", network="geneve", driver="ovn")) as made:
+        yield made
 
 
 class TestMatrix:

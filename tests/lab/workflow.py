@@ -70,11 +70,19 @@ class Workflow:
     # Neutron's part.
 
     def boot(self, functions: Iterable[str] = FUNCTIONS) -> None:
-        """Make network and ports and start the machines, all with Neutron's default port security.
+        """Make network and ports and start the machines, all with Neutron's default port security."""
+        self.furnish()
+        self.make_ports("src", "dst", "p1", "p2", "p3", "p4", "p5", "p6")
+        self.start("src", "h1", "src")
+        self.start("dst", "h3", "dst")
+        self.start_functions(functions)
 
-        Their security group lets in what comes from the subnet. The default group's own rule names a remote group, and Neutron
-        tells the hosts of its members up to seconds late, again and again while machines come and go (docs/operations.md):
-        what it drops meanwhile says nothing about a chain. The demo runs with that rule.
+    def furnish(self) -> None:
+        """Make the network.
+
+        The machines' security group lets in what comes from the subnet. The default group's own rule names a remote group, and
+        Neutron tells the hosts of its members up to seconds late, again and again while machines come and go
+        (docs/operations.md): what it drops meanwhile says nothing about a chain. The demo runs with that rule.
         """
         self.net = self.make_network()
         (group,) = self.cloud.security_groups(name="default", project_id=self.net.project_id)
@@ -90,10 +98,6 @@ class Workflow:
                     remote_ip_prefix=subnet,
                 )
             )
-        self.make_ports("src", "dst", "p1", "p2", "p3", "p4", "p5", "p6")
-        self.start("src", "h1", "src")
-        self.start("dst", "h3", "dst")
-        self.start_functions(functions)
 
     def start_functions(self, functions: Iterable[str] = FUNCTIONS) -> None:
         for name in functions:

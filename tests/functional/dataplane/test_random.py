@@ -4,19 +4,16 @@ The oracle knows nothing of rules or plans: it says from what the user asked for
 changes are made with each run; ``PORTCHAIN_EXPLORE=<examples>`` tries that many others.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from portchain.dataplane.local import Firewall
@@ -32,10 +29,8 @@ from portchain.model import (
 )
 from tests.functional.dataplane.world import TCP, UDP, Header, World
 from tests.functional.vswitch import running_vswitch
+from tests.lives import lead
 from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
-
-EXPLORE = int(os.environ.get("PORTCHAIN_EXPLORE", "0"))
-EXAMPLES, STEPS = EXPLORE or 5, 14
 
 SOURCES, DESTINATION = ("vm1", "vm2"), "dst"
 # Groups, and of which kind their functions are.
@@ -397,24 +392,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 def test_any_changes_in_any_order(world: World) -> None:
-    class LifeHere(Life):
-        pass
-
-    LifeHere.world = world
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        LifeHere,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            derandomize=not EXPLORE,
-            database=None,
-            deadline=None,
-            # A failure comes with its steps; to shorten them takes much longer than to read them.
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-            report_multiple_bugs=False,
-        ),
-    )
+    lead(Life, world, lives=5, steps=14)
 
 
 def test_a_machine_that_moves_does_not_go_around_its_chain_while_hosts_change(world: World) -> None:

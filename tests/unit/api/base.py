@@ -218,6 +218,20 @@ class ApiTestCase(testlib_api.SqlTestCase):
             **attributes,
         )
 
+    def share(
+        self, kind: str, an_id: str, target: str = OTHER_PROJECT, *, expect: int = 201, **as_: str
+    ) -> str:
+        """Share something of a kind that RBAC policies know with a project; return the policy's id."""
+        policy = {
+            "object_type": kind,
+            "object_id": an_id,
+            "action": "access_as_shared",
+            "target_tenant": target,
+        }
+        response = self.call("POST", "/rbac-policies", {"rbac_policy": policy}, **as_)
+        assert response.status_int == expect, response.text
+        return str(response.json.get("rbac_policy", {}).get("id", ""))
+
     def bind(self, port: str, host: str = HOST, status: str = "ACTIVE") -> None:
         """Bind a port to a host and plug it in, the way Nova and the agent do."""
         body = {"port": {portbindings.HOST_ID: host}}

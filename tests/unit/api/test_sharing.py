@@ -28,17 +28,9 @@ class SharingTest(ApiTestCase):
         self.net = self.network()
         self.group_id = self.group(self.net, name="firewall")["id"]
 
-    def share(self, target: str = OTHER_PROJECT, *, expect: int = 201, **as_: str) -> str:
+    def lend(self, target: str = OTHER_PROJECT, **how: Any) -> str:
         """Share the group; return the policy's id."""
-        policy = {
-            "object_type": "port_pair_group",
-            "object_id": self.group_id,
-            "action": "access_as_shared",
-            "target_tenant": target,
-        }
-        response = self.call("POST", "/rbac-policies", {"rbac_policy": policy}, **as_)
-        assert response.status_int == expect, response.text
-        return str(response.json.get("rbac_policy", {}).get("id", ""))
+        return self.share("port_pair_group", self.group_id, target, **how)
 
     def revoke(self, policy: str, expect: int = 204) -> str:
         response = self.call("DELETE", f"/rbac-policies/{policy}")
@@ -53,10 +45,10 @@ class SharingTest(ApiTestCase):
     def test_only_whom_it_is_shared_with_sees_and_uses_it(self) -> None:
         self.borrow(expect=404)
         self.show("port_pair_group", self.group_id, expect=404, **TENANT)
-        self.share(uuidutils.generate_uuid())
+        self.lend(uuidutils.generate_uuid())
         self.borrow(expect=404)
         assert self.list_all("port_pair_group", **TENANT) == []
-        self.share()
+        self.lend()
         shown = self.show("port_pair_group", self.group_id, **TENANT)
         assert (shown["name"], shown["shared"]) == ("firewall", True)
         assert self.list_all("port_pair_group", **TENANT) == [shown]
@@ -65,22 +57,22 @@ class SharingTest(ApiTestCase):
         assert self.borrow()["port_pair_groups"] == [self.group_id]
 
     def test_everybody(self) -> None:
-        self.share("*", expect=403)  # Neutron's own rule: only an administrator may
-        self.share("*", roles="admin")
+        self.lend("*", expect=403)  # Neutron's own rule: only an administrator may
+        self.lend("*", roles="admin")
         assert self.show("port_pair_group", self.group_id)["shared"] is True
         self.borrow()
 
     def test_the_borrower_changes_nothing(self) -> None:
-        self.share()
+        self.lend()
         for change in ({"name": "mine"}, {"port_pairs": []}):
             self.update("port_pair_group", self.group_id, expect=403, as_=TENANT, **change)
         self.delete("port_pair_group", self.group_id, expect=403, **TENANT)
         (pair,) = self.show("port_pair_group", self.group_id)["port_pairs"]
         self.show("port_pair", pair, expect=404, **TENANT)
-        self.share(uuidutils.generate_uuid(), expect=400, **TENANT)
+        self.lend(uuidutils.generate_uuid(), expect=400, **TENANT)
 
     def test_what_is_used_stays_shared(self) -> None:
-        policy = self.share()
+        policy = self.lend()
         chain = self.borrow()["id"]
         message = self.revoke(policy, expect=409)
         assert chain not in message
@@ -89,13 +81,13 @@ class SharingTest(ApiTestCase):
         self.borrow(expect=404)
 
     def test_the_owners_own_use_does_not_keep_it_shared(self) -> None:
-        policy = self.share("*", roles="admin")
+        policy = self.lend("*", roles="admin")
         self.create("port_chain", port_pair_groups=[self.group_id])
         response = self.call("DELETE", f"/rbac-policies/{policy}", roles="admin")
         assert response.status_int == 204, response.text
 
     def test_packets_of_two_projects_behind_a_function_are_told_apart(self) -> None:
-        self.share()
+        self.lend()
         more = self.group(self.net)["id"]
         theirs = self.create("port_pair_group", as_=TENANT)["id"]
         web = {
@@ -116,7 +108,7 @@ class SharingTest(ApiTestCase):
         self.update("port_chain", chain, expect=400, as_=TENANT, flow_classifiers=[narrow, wide])
 
     def test_chains_that_end_at_a_borrowed_function_may_have_the_same_header(self) -> None:
-        self.share()
+        self.lend()
         for project in ({}, TENANT):
             taken = self.create("flow_classifier", as_=project or None, protocol="tcp")["id"]
             self.create(
@@ -127,7 +119,7 @@ class SharingTest(ApiTestCase):
             )
 
     def test_a_refusal_does_not_name_the_ports_of_a_borrowed_group(self) -> None:
-        self.share()
+        self.lend()
         (pair,) = self.show("port_pair_group", self.group_id)["port_pairs"]
         port = self.show("port_pair", pair)["ingress"]
         self.bind(port)
@@ -138,7 +130,7 @@ class SharingTest(ApiTestCase):
         assert HOST not in message
 
     def test_owners_and_borrowers_do_not_see_each_others_resources(self) -> None:
-        self.share()
+        self.lend()
         chain = self.borrow(name="secret", chain_parameters={"correlation": "nsh"})
         message = self.delete("port_pair_group", self.group_id, expect=409)["message"]
         assert "a port chain of another project" in message
@@ -156,7 +148,7 @@ class SharingTest(ApiTestCase):
             assert word not in error["message"]
 
     def test_changes_reach_the_borrowers_chains(self) -> None:
-        self.share()
+        self.lend()
         chain = self.borrow()["id"]
         more = self.pair(self.net, "vm2")["id"]
         self.update("port_pair_group", self.group_id, port_pairs=[more])
@@ -169,13 +161,7 @@ class UsablePortsTest(ApiTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.net = self.network()
-        policy = {
-            "object_type": "network",
-            "object_id": self.net,
-            "action": "access_as_shared",
-            "target_tenant": OTHER_PROJECT,
-        }
-        assert self.call("POST", "/rbac-policies", {"rbac_policy": policy}).status_int == 201
+        self.share("network", self.net)
         self.mine = self.port(self.net, "vm")
         self.theirs = self.port(self.net, "vm", **TENANT)
 

@@ -202,13 +202,7 @@ class OvsDriverTest(ApiTestCase):
         assert plan.paths[0].hops[0].targets[0].tunnel_ip == "192.0.2.78"
 
     def test_borrowers_do_not_hear_of_which_ports_a_host_speaks(self) -> None:
-        policy = {
-            "object_type": "port_pair_group",
-            "object_id": self.group_id,
-            "action": "access_as_shared",
-            "target_tenant": OTHER_PROJECT,
-        }
-        assert self.call("POST", "/rbac-policies", {"rbac_policy": policy}).status_int == 201
+        self.share("port_pair_group", self.group_id)
         borrowed = self.create(
             "port_chain", as_={"project": OTHER_PROJECT}, port_pair_groups=[self.group_id]
         )["id"]

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ovs.unixctl.client import UnixctlClient
@@ -24,6 +24,7 @@ from portchain.dataplane.local import PhysicalBridge
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 DEADLINE = 20
+COMMANDS_A_TURN = 10
 AT_ONCE = 50  # frames in one call; a dummy port drops what waits behind the hundredth
 
 
@@ -74,6 +75,15 @@ class Vswitch:
         self._control = None
         argv = ("ovs-vswitchd", f"unix:{self.folder}/db.sock", "--enable-dummy")
         self.run(*argv, *self._daemon("ovs-vswitchd"))
+
+    def stop_switch(self) -> None:
+        """Let the switch end; returns when it has, so that it can be started again."""
+        pid_file = self.folder / "ovs-vswitchd.pid"
+        self.appctl("exit")
+        deadline = time.monotonic() + DEADLINE
+        while pid_file.exists():
+            assert time.monotonic() < deadline, "ovs-vswitchd goes on although it was told to exit"
+            time.sleep(0.02)
 
     def stop(self) -> None:
         """Stop both, by pid."""
@@ -134,19 +144,22 @@ class Vswitch:
         for start in range(0, len(frames), AT_ONCE):
             some = [bytes(frame).hex() for frame in frames[start : start + AT_ONCE]]
             self.appctl("netdev-dummy/receive", port, *some)
-            # The switch takes one frame from each port, and then one command, each turn.
-            for _ in some:
+            # Each turn, the switch takes one frame from each port, and then up to ten commands of ours.
+            for _ in range(COMMANDS_A_TURN * len(some)):
                 self.appctl("version")
 
-    def received(self, port: str, count: int) -> list[Packet]:
-        """The frames that came out of a port since the last call with a non-empty result.
+    def received(
+        self, port: str, count: int, where: Callable[[Packet], bool] = lambda frame: True
+    ) -> list[Packet]:
+        """The frames that have come out of a port since it was added.
 
         :param count: wait until there are so many; 0 returns at once what is there.
+        :param where: which frames are asked for and counted; others, such as flooded ones, may be among them.
         :raises AssertionError: fewer came in time.
         """
         deadline = time.monotonic() + DEADLINE
         while True:
-            frames = list(rdpcap(str(self.folder / f"{port}.pcap")))
+            frames = [f for f in rdpcap(str(self.folder / f"{port}.pcap")) if where(f)]
             if len(frames) >= count:
                 return frames
             assert time.monotonic() < deadline, (

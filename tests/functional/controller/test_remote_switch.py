@@ -162,7 +162,7 @@ def test_a_switch_that_restarts_is_told(remote: Remote) -> None:
     remote.switch.inspect()
     remote.switch.apply(Batch(Bridge.INT, put=(RULE,)))
     remote.settle()
-    remote.vswitch.appctl("exit")
+    remote.vswitch.stop_switch()
     remote.vswitch.start_switch()
     assert remote.touched.get(timeout=DEADLINE)
     remote.switch.inspect()

@@ -53,7 +53,7 @@ def fabric(vswitch: Vswitch) -> Fabric:
 
 def through(vswitch: Vswitch, port: str, name: str) -> None:
     """Let an l3 function hand back the one packet with this destination port that it has got."""
-    (frame,) = [f for f in vswitch.received(f"{name}-in", 1) if TCP in f and f.dport == port]
+    (frame,) = vswitch.received(f"{name}-in", 1, lambda f: TCP in f and f.dport == port)
     vswitch.send(f"{name}-out", handed_back(frame, name))
 
 

@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from oslo_config import cfg
 from stevedore.extension import ExtensionManager
 
+from portchain import conf
 from portchain.db import realisation
 from portchain.drivers import manager
 from portchain.drivers.base import OwnChain
@@ -40,6 +42,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PORTCHAIN_INTENT_FOLDER", str(tmp_path))
+    conf.register_server_opts(cfg.CONF)
     # The database has its own tests.
     monkeypatch.setattr(realisation, "begin", lambda *_args, **_kwargs: True)
     return tmp_path

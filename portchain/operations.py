@@ -83,9 +83,8 @@ def create_port_pair(request: Request, data: Data) -> str:
         ingress=data["ingress"],
         egress=data["egress"],
         name=data["name"],
-        correlation=data["service_function_parameters"]["correlation"],
-        weight=data["service_function_parameters"]["weight"],
         kind=model.FunctionKind(data["function_kind"]),
+        **data["service_function_parameters"],
     )
     ports = _usable_ports(request, ingress=pair.ingress, egress=pair.egress)
     rules.check_port_pair(pair, ports[pair.ingress], ports[pair.egress])
@@ -96,6 +95,21 @@ def create_port_pair(request: Request, data: Data) -> str:
     request.check(pair)
     changes.add_port_pair(request.session, pair, data["description"])
     return pair.id
+
+
+def update_port_pair(request: Request, an_id: str, data: Data) -> None:
+    """Change a port pair; the chains of its group follow its weight."""
+    session = request.session
+    turns.take_for(session, db.PORT_PAIR, an_id)
+    row = db.find_one(request.context, db.PORT_PAIR, an_id)
+    before = convert.pair(row)
+    after = replace(before, **data.get("service_function_parameters", {}))
+    rules.check_changed_pair(before, after)
+    row.weight = after.weight
+    changes.set_names(session, row, data)
+    group = db.groups_of_pairs(session, [an_id]).get(an_id)
+    if group and after != before:
+        _follow_group(request, group, "service_function_parameters")
 
 
 def delete_port_pair(request: Request, an_id: str) -> None:
@@ -130,23 +144,30 @@ def update_port_pair_group(request: Request, an_id: str, data: Data) -> None:
         return
     _check_new_pairs(request, [pair for pair in wanted if pair not in present])
     changes.set_pairs(session, row, wanted)
-    group = repository.load_groups(session, [an_id])[an_id]
+    _follow_group(request, an_id, "port_pairs")
+
+
+def _follow_group(request: Request, an_id: str, attribute: str) -> None:
+    """Check a group that has changed; the chains it is in follow."""
+    group = repository.load_groups(request.session, [an_id])[an_id]
     rules.check_port_pair_group(group)
     request.check(group)
-    chains = db.chains_of_group(session, an_id)
+    chains = db.chains_of_group(request.session, an_id)
     if chains:
-        _realise_anew(request, _check_chains(request, chains, group))
+        _realise_anew(request, _check_chains(request, chains, group, attribute))
 
 
-def _check_chains(request: Request, chains: Sequence[str], group: model.PortPairGroup) -> list[str]:
+def _check_chains(
+    request: Request, chains: Sequence[str], group: model.PortPairGroup, attribute: str
+) -> list[str]:
     """Check the chains a group is in; return them, and those that begin where it ends."""
     affected = []
     linked = repository.snapshots(request.context, db.with_graphs(request.session, chains))
-    rules.check_functions_once(linked, "port_pairs")
+    rules.check_functions_once(linked, attribute)
     for snapshot in linked:
         if snapshot.chain.id in chains:
-            rules.check_correlation(snapshot.chain, group, "port_pairs")
-            rules.check_sides(snapshot.chain, "port_pairs")
+            rules.check_correlation(snapshot.chain, group, attribute)
+            rules.check_sides(snapshot.chain, attribute)
         elif group.id not in {last.id for one in snapshot.predecessors if (last := one.last_group)}:
             continue
         request.check(snapshot)

@@ -175,10 +175,8 @@ class PortChainPlugin(service_base.ServicePluginBase):
         return self.create_port_pair_bulk(context, _bulk(port_pair))[0]
 
     def update_port_pair(self, context: Any, id: str, port_pair: Body) -> Shown:
-        """Change the name or description of a port pair."""
-        return self._update(
-            context, db.PORT_PAIR, operations.update_names(db.PORT_PAIR), id, port_pair
-        )
+        """Change the name, description or weight of a port pair; the chains it is in follow."""
+        return self._update(context, db.PORT_PAIR, operations.update_port_pair, id, port_pair)
 
     def delete_port_pair(self, context: Any, id: str) -> None:
         """Delete a port pair."""

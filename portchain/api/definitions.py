@@ -33,6 +33,14 @@ def _fill_partial_dict(attributes: AttributeMap, name: str) -> None:
     attribute["convert_to"] = converters.fill_defaults(attribute["validate"]["type:dict"])
 
 
+def _changeable_weight(parameters: dict[str, Any]) -> None:
+    """Let a function's weight be changed: what a request leaves out stays as it is, or gets its default if it is new."""
+    parameters.pop("dict_populate_defaults", None)
+    parameters["allow_put"] = True
+    parameters["default"] = None
+    parameters["convert_to"] = lib_converters.convert_none_to_empty_dict
+
+
 def _searchable(attributes: AttributeMap) -> None:
     """Let lists be filtered by what a column or a relation can answer, and sorted by what a column
     can.
@@ -79,7 +87,7 @@ def _sfc() -> SimpleNamespace:
         for rules in tuple_spec["type:dict"].values():
             rules.pop("default", None)
     _fill_partial_dict(groups, "port_pair_group_parameters")
-    _fill_partial_dict(resources[sfc.PORT_PAIRS], "service_function_parameters")
+    _changeable_weight(resources[sfc.PORT_PAIRS]["service_function_parameters"])
     _fill_partial_dict(resources[sfc.PORT_CHAINS], "chain_parameters")
     # A chain without groups is refused as any other missing attribute, not as "None is not a list".
     resources[sfc.PORT_CHAINS]["port_pair_groups"].pop("default")
@@ -179,6 +187,19 @@ def _tap() -> SimpleNamespace:
     )
 
 
+def _port_pair_weight() -> SimpleNamespace:
+    return SimpleNamespace(
+        ALIAS="port-pair-weight",
+        NAME="Changeable Weight of Port Pairs",
+        DESCRIPTION="Lets the weight among the service_function_parameters of a port pair be changed",
+        UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
+        RESOURCE_ATTRIBUTE_MAP={},
+        SUB_RESOURCE_ATTRIBUTE_MAP={},
+        REQUIRED_EXTENSIONS=[sfc.ALIAS],
+        OPTIONAL_EXTENSIONS=[],
+    )
+
+
 def _sharing() -> SimpleNamespace:
     shared = {
         "allow_post": False,
@@ -233,6 +254,7 @@ FLOW_CLASSIFIER = _flow_classifier()
 FLOW_CLASSIFIER_ICMP = _flow_classifier_icmp()
 PORT_CHAIN_STATUS = _port_chain_status()
 PORT_PAIR_FUNCTION_KIND = _port_pair_function_kind()
+PORT_PAIR_WEIGHT = _port_pair_weight()
 SHARING = _sharing()
 SERVICE_GRAPH = _service_graph()
 TAP = _tap()
@@ -243,6 +265,7 @@ ALL = (
     FLOW_CLASSIFIER_ICMP,
     PORT_CHAIN_STATUS,
     PORT_PAIR_FUNCTION_KIND,
+    PORT_PAIR_WEIGHT,
     SHARING,
     SERVICE_GRAPH,
     TAP,

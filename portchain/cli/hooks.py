@@ -58,6 +58,10 @@ class _Hook(hooks.CommandHook):
         """Called by cliff before the command is carried out."""
         return parsed_args
 
+    def after(self, parsed_args: argparse.Namespace, return_code: Any) -> Any:
+        """Called by cliff with what the command returns; returns what is used instead."""
+        return return_code
+
     @property
     def _network(self) -> Any:
         return self.cmd.app.client_manager.network  # type: ignore[attr-defined]  # of OpenStack's client
@@ -156,6 +160,35 @@ class NewPortPair(OnePortPair):
         if parsed_args.function_kind:
             own["create_sfc_port_pair"] = partial(
                 _create_pair, self._network, function_kind=parsed_args.function_kind
+            )
+        return parsed_args
+
+
+class ChangedPortPair(_Hook):
+    """``sfc port pair set``."""
+
+    def get_epilog(self) -> str | None:
+        """Called by cliff: more text at the end of the help."""
+        return "neutron-portchain adds: --weight."
+
+    def get_parser(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        """Add the option."""
+        parser.add_argument(
+            "--weight",
+            type=int,
+            metavar="<weight>",
+            help="Share of new flows that the service function gets, beside the others of its group; 0 for none.",
+        )
+        return parser
+
+    def before(self, parsed_args: argparse.Namespace) -> argparse.Namespace:
+        """Have the request that follows carry the option."""
+        own = vars(self._network)
+        own.pop("update_sfc_port_pair", None)  # what an earlier command of this process left
+        if parsed_args.weight is not None:
+            own["update_sfc_port_pair"] = partial(
+                self._network.update_sfc_port_pair,
+                service_function_parameters={"weight": parsed_args.weight},
             )
         return parsed_args
 

@@ -159,7 +159,9 @@ PORT_PAIR = Kind(
             flag="--service-function-parameters",
             attribute="service_function_parameters",
             keys={"correlation": options.word_or_none, "weight": int},
-            help="correlation: the chain header that the function understands; weight: its share of new flows",
+            updatable=True,
+            help="correlation: the chain header that the function understands, which stays as it is; weight: its share "
+            "of new flows, 0 for none",
         ),
         _DESCRIPTION,
     ),

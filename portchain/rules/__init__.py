@@ -25,7 +25,12 @@ from portchain.rules.classifier import (
     protocol_of,
     turned,
 )
-from portchain.rules.function import MAX_WEIGHT, check_port_pair, check_port_pair_group
+from portchain.rules.function import (
+    MAX_WEIGHT,
+    check_changed_pair,
+    check_port_pair,
+    check_port_pair_group,
+)
 from portchain.rules.graph import check_branch, check_functions_once, check_service_graph
 from portchain.rules.violation import Kind, Violation, first_repeated, label, label_for
 
@@ -41,6 +46,7 @@ __all__ = [
     "Violation",
     "answering",
     "check_branch",
+    "check_changed_pair",
     "check_correlation",
     "check_flow_classifier",
     "check_functions_once",

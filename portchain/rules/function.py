@@ -31,6 +31,24 @@ def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
             "egress",
             "it is the ingress port, too; a function of the kind l2 is a bump in the wire, which has two ends",
         )
+    _check_weight(pair)
+
+
+def check_changed_pair(before: PortPair, after: PortPair) -> None:
+    """Check that of what a function is like, nothing but its weight changes.
+
+    :raises Violation: its correlation would, or the weight is out of range.
+    """
+    if after.correlation != before.correlation:
+        was = before.correlation or "none"
+        raise Violation(
+            "service_function_parameters",
+            f"correlation is {was} and cannot be changed; create another port pair",
+        )
+    _check_weight(after)
+
+
+def _check_weight(pair: PortPair) -> None:
     if not 0 <= pair.weight <= MAX_WEIGHT:
         raise Violation("service_function_parameters", f"weight must be between 0 and {MAX_WEIGHT}")
 

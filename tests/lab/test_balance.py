@@ -100,6 +100,22 @@ def test_a_pair_that_goes_takes_only_its_own_connections_along(workflow: Workflo
     assert set(before.values()) == through(VIA_PP1, VIA_PP2)
 
 
+def test_a_drained_pair_keeps_its_connections_and_gets_no_others(workflow: Workflow) -> None:
+    chain = open_chain(workflow, "PP1", "PP2")
+    with held(workflow) as conversations:
+        before = talk(workflow, conversations)
+        assert set(before.values()) == through(VIA_PP1, VIA_PP2)
+        workflow.update(
+            "port_pair", workflow.pairs["PP1"], service_function_parameters={"weight": 0}
+        )
+        workflow.wait_status(chain)
+        assert talk(workflow, conversations) == before
+    with held(workflow) as conversations:
+        assert set(talk(workflow, conversations).values()) == through(VIA_PP2)
+    workflow.update("port_pair", workflow.pairs["PP1"], service_function_parameters={"weight": 1})
+    workflow.wait_status(chain)
+
+
 def test_what_is_remembered_outlives_the_agents_and_ends_with_the_chain(workflow: Workflow) -> None:
     chain = open_chain(workflow, "PP1", "PP2")
     with held(workflow) as conversations:

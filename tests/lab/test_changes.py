@@ -89,6 +89,14 @@ def pairs(*names: str) -> Callable[[Workflow], None]:
     return change
 
 
+def weight(name: str, value: int) -> Callable[[Workflow], None]:
+    def change(workflow: Workflow) -> None:
+        given = {"service_function_parameters": {"weight": value}}
+        workflow.update("port_pair", workflow.pairs[name], **given)
+
+    return change
+
+
 @dataclass(frozen=True)
 class Change:
     """What is done to the chain, and the paths through it before and after.
@@ -107,6 +115,8 @@ THROUGH_ALL = through(PG1, PG2)
 CHANGES = (
     Change("a pair is taken out", pairs("PP2"), THROUGH_ALL, through([VIA_PP2], PG2)),
     Change("a pair is put in", pairs("PP1", "PP2"), through([VIA_PP2], PG2), THROUGH_ALL),
+    Change("a pair is drained", weight("PP1", 0), THROUGH_ALL, THROUGH_ALL),
+    Change("a drained pair is used again", weight("PP1", 3), THROUGH_ALL, THROUGH_ALL),
     Change("a group is put in between", groups("PG1", "PG3", "PG2"), THROUGH_ALL, through(PG1, PG3, PG2)),
     Change("the first group is taken out", groups("PG3", "PG2"), through(PG1, PG3, PG2), through(PG3, PG2)),
     Change("a group is put in front", groups("PG1", "PG3", "PG2"), through(PG3, PG2), through(PG1, PG3, PG2)),

@@ -172,6 +172,11 @@ OPENSTACK: Steps = [
     ("sfc port pair list --long", [{"Function Kind": "l3"}] * 3),
     ("sfc port pair set PP3 --name PP4 --description last", None),
     ("sfc port pair show PP4", {"Description": "last", "Ingress Logical Port": "p5"}),
+    ("sfc port pair set PP1 --weight 0", None),
+    (
+        "sfc port pair show PP1",
+        {"Name": "PP1", "Service Function Parameters": {"correlation": None, "weight": 0}},
+    ),
     (
         "sfc port pair group create PG1 --port-pair PP1 --description first "
         "--port-pair-group-parameters lb-fields=ip_src",
@@ -307,7 +312,14 @@ NEUTRON: Steps = [
     ),
     ("port-pair-list", [{"name": name} for name in ("PP1", "PP2", "PP3")]),
     ("port-pair-update PP3 --description last", None),
-    ("port-pair-show PP3", {"description": "last"}),
+    ("port-pair-update PP3 --service-function-parameters weight=4", None),
+    (
+        "port-pair-show PP3",
+        {
+            "description": "last",
+            "service_function_parameters": {"correlation": None, "weight": 4},
+        },
+    ),
     ("port-pair-group-create --port-pair PP1 --port-pair PP2 PG1", {"port_pairs": ["PP1", "PP2"]}),
     ("port-pair-group-create --port-pair PP3 PG2", {"port_pairs": ["PP3"]}),
     ("port-pair-group-update PG1 --port-pair PP2", None),

@@ -114,6 +114,18 @@ class ToldTest(DriverTestCase):
         assert {snapshot.chain.revision for snapshot in snapshots} == {2}
         assert all(not snapshot.chain.port_pair_groups[0].port_pairs for snapshot in snapshots)
 
+    def test_a_pair_s_weight_means_one_call_with_all_chains_of_its_group(self) -> None:
+        pair = self.pair(self.net)["id"]
+        group = self.create("port_pair_group", port_pairs=[pair])["id"]
+        chains = [self.create("port_chain", port_pair_groups=[group])["id"] for _ in range(2)]
+        self.fragile.told.clear()
+        for weight in (1, 0, 0):
+            self.update("port_pair", pair, service_function_parameters={"weight": weight})
+        ((what, snapshots),) = self.fragile.told
+        assert what == "refresh"
+        assert sorted(snapshot.chain.id for snapshot in snapshots) == sorted(chains)
+        assert {one.chain.port_pair_groups[0].port_pairs[0].weight for one in snapshots} == {0}
+
 
 class RefusingTest(DriverTestCase):
     def refused(self, request: Callable[[], Any], *words: str) -> None:

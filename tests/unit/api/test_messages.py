@@ -150,12 +150,23 @@ WRONG: Mapping[str, Sequence[Row]] = {
     ),
 }  # fmt: skip
 CHANGED: Mapping[str, Sequence[Row]] = {
+    "port_pair": [
+        row for row in WRONG["port_pair"] if row[0].startswith("service_function_parameters")
+    ],
     "port_pair_group": [row for row in WRONG["port_pair_group"] if row[0] == "port_pairs"],
     "port_chain": [
         row for row in WRONG["port_chain"] if row[0] in ("port_pair_groups", "flow_classifiers")
     ],
 }
 """What can be changed besides texts."""
+
+
+def within(attribute: str, value: Any) -> tuple[list[str], Any]:
+    """Return an attribute and the keys of dicts below it, and what the attribute is if there is a value at the last."""
+    names = attribute.split(".")
+    for key in reversed(names[1:]):
+        value = {key: value}
+    return names, value
 
 
 def test_only_the_beginning_of_a_value_is_repeated() -> None:
@@ -200,15 +211,12 @@ class MessageTest(ApiTestCase):
     def check(self, resource: str) -> None:
         before, path = self.rows(), f"/sfc/{resource}s"
         for attribute, values, words in (*TEXT, *OWNER, *WRONG[resource]):
-            name, *keys = attribute.split(".")
             for value in values:
-                whole = value
-                for key in reversed(keys):
-                    whole = {key: whole}
+                names, whole = within(attribute, value)
+                body = self.right(resource) | {names[0]: whole}
                 # An unknown attribute's name may be as long as a value.
-                names = [one[:100] for one in (name, *keys)]
-                body = self.right(resource) | {name: whole}
-                self.refused("POST", path, {resource: body}, *names, words)
+                said = [one[:100] for one in names]
+                self.refused("POST", path, {resource: body}, *said, words)
         bulk = [self.right(resource), self.right(resource) | {"name": HUGE}]
         self.refused("POST", path, {f"{resource}s": bulk}, "name", "printable text")
         assert self.rows() == before
@@ -218,9 +226,10 @@ class MessageTest(ApiTestCase):
         an_id = self.there.get(resource) or self.create(resource, **self.right(resource))["id"]
         before, path = self.rows(), f"/sfc/{resource}s/{an_id}"
         changeable = CHANGED.get(resource, ())
-        for name, values, words in (*TEXT, *changeable):
+        for attribute, values, words in (*TEXT, *changeable):
             for value in values:
-                self.refused("PUT", path, {resource: {name: value}}, name, words)
+                names, whole = within(attribute, value)
+                self.refused("PUT", path, {resource: {names[0]: whole}}, *names, words)
         fixed = {row[0].partition(".")[0] for row in WRONG[resource]}
         for name in {"id", *fixed} - {row[0] for row in changeable}:
             self.refused("PUT", path, {resource: {name: None}}, name, "read-only")

@@ -144,14 +144,42 @@ class PortPairTest(ApiTestCase):
         self.create("port_pair", ingress=self.egress, egress=self.ingress)
         self.create("port_pair", ingress=self.ingress, egress=self.ingress)
 
-    def test_only_name_and_description_change(self) -> None:
+    def test_name_and_description_change(self) -> None:
         shown = self.create("port_pair", ingress=self.ingress, egress=self.egress)
         changed = self.update("port_pair", shown["id"], name="new", description="text")
         assert changed == shown | {"name": "new", "description": "text"}
-        for name in ("ingress", "egress", "service_function_parameters"):
+        for name in ("ingress", "egress"):
             assert name in str(
                 self.update("port_pair", shown["id"], expect=400, **{name: shown[name]})
             )
+
+    def test_the_weight_changes_and_nothing_else_of_a_function(self) -> None:
+        assert self.call("GET", "/extensions/port-pair-weight").status_int == 200
+        parameters = "service_function_parameters"
+        shown = self.pair(self.net, "vm2", **{parameters: {"correlation": "mpls"}})
+        for given, weight in (
+            ({"weight": 0}, 0),
+            ({}, 0),
+            (None, 0),
+            ({"correlation": "mpls"}, 0),
+            ({"correlation": "mpls", "weight": "7"}, 7),
+        ):
+            changed = self.update("port_pair", shown["id"], **{parameters: given})
+            assert changed == shown | {parameters: {"correlation": "mpls", "weight": weight}}
+            assert self.show("port_pair", shown["id"]) == changed
+        for wrong in (
+            {"correlation": "nsh"},
+            {"correlation": None, "weight": 1},
+            {"weight": 65536},
+            {"weight": -1},
+            {"colour": "red"},
+            "heavy",
+        ):
+            error = self.update(
+                "port_pair", shown["id"], expect=400, name="x", **{parameters: wrong}
+            )
+            assert parameters in error["message"]
+            assert self.show("port_pair", shown["id"]) == changed
 
     def test_deleted_unless_in_a_group(self) -> None:
         group = self.group(self.net)

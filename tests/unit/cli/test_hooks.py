@@ -19,6 +19,7 @@ OURS = {
     "port pair group show": "Shared",
     "port pair group list": "Shared",
     "port pair create": "Function Kind",
+    "port pair set": "--weight",
     "port pair show": "Function Kind",
     "port pair list": "Function Kind",
 }
@@ -34,6 +35,7 @@ def test_the_program_knows_them_and_complains_of_nothing(name: str, adds: str) -
     said = " ".join(done.stdout.split())
     assert f"neutron-portchain adds: {adds}." in said
     assert ("--function-kind {l3,l2}" in said) == (name == "port pair create")
+    assert ("--weight <weight>" in said) == (name == "port pair set")
 
 
 @pytest.mark.parametrize("verb", ["share", "unshare"])
@@ -129,3 +131,21 @@ def test_the_function_kind_goes_with_the_request_of_its_own_command_only() -> No
 
     one.before(Namespace(function_kind=None))
     assert not hasattr(server, "create_sfc_port_pair")
+
+
+def test_a_weight_goes_with_the_request_of_its_own_command_only() -> None:
+    sent: list[tuple[str, dict[str, Any]]] = []
+
+    class Network:
+        def update_sfc_port_pair(self, an_id: str, **attributes: Any) -> None:
+            sent.append((an_id, attributes))
+
+    network = Network()
+    one = hook(hooks.ChangedPortPair, network)  # type: ignore[arg-type]
+    for weight in (0, None):
+        one.before(Namespace(weight=weight))
+        network.update_sfc_port_pair("1", name="new")
+    assert sent == [
+        ("1", {"name": "new", "service_function_parameters": {"weight": 0}}),
+        ("1", {"name": "new"}),
+    ]

@@ -88,6 +88,13 @@ def test_pair() -> None:
         )
 
 
+def test_a_changed_pair() -> None:
+    aware = replace(PAIR, correlation="mpls")
+    rules.check_changed_pair(aware, replace(aware, weight=0, name="new"))
+    for wrong in (replace(aware, weight=65536), PAIR, replace(aware, correlation="nsh")):
+        broken("service_function_parameters", rules.check_changed_pair, aware, wrong)
+
+
 def test_ports_of_a_mapping() -> None:
     for name in ("ingress_n_tuple", "egress_n_tuple"):
         right = {

@@ -32,10 +32,15 @@ _LAST = {**_NO_LEARNING, "is-nf": "true"}
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A chain's rows, and why it cannot carry traffic at the moment; empty if it can."""
+    """A chain's rows.
+
+    :param obstacle: why it cannot carry traffic at the moment; empty if it can.
+    :param caution: what is amiss although it can.
+    """
 
     rows: ChainRows
     obstacle: str = ""
+    caution: str = ""
 
 
 def compile_chain(snapshot: ChainSnapshot) -> Compiled:
@@ -45,12 +50,13 @@ def compile_chain(snapshot: ChainSnapshot) -> Compiled:
     sources nothing is, and there are no rows.
     """
     chain = snapshot.chain
-    lanes = lanes_of.deal(chain)
+    lanes = lanes_of.deal(chain, usable_pairs(snapshot))
     sources = _sources(snapshot)
     obstacle = "; ".join(_obstacles(snapshot, sources))
     networks = {snapshot.ports[port].network_id for port in sources}
     if lanes and len(networks) == 1:
-        return Compiled(_Compiler(snapshot, lanes, sources, *networks).rows(), obstacle)
+        made = _Compiler(snapshot, lanes, sources, *networks).rows()
+        return Compiled(made, obstacle, "; ".join(_cautions(chain, lanes)))
     # Without functions, nobody can say on which networks the sources are: those of before still count.
     blind = not chain.function_ports
     everyone = _anchored(chain)
@@ -289,6 +295,14 @@ def _obstacles(snapshot: ChainSnapshot, sources: Sequence[str]) -> Iterator[str]
             yield f"{_label(group)} has no pair that takes traffic{_why_nobody(snapshot, group)}"
     if snapshot.chain.flow_classifiers and not any(snapshot.ports[port].host for port in sources):
         yield "No port whose traffic the flow classifiers name is bound to a host"
+
+
+def _cautions(chain: PortChain, lanes: Sequence[Lane]) -> Iterator[str]:
+    for group in lanes_of.standing_by(chain, lanes):
+        yield (
+            f"{_label(group)} is not balanced, because OVN cannot do it between groups with fewer pairs: "
+            "its first pair that works takes all flows, the others stand by"
+        )
 
 
 def _label(group: PortPairGroup) -> str:

@@ -109,7 +109,14 @@ class OvnDriver(PortChainDriver):
         # Only where it is classified and where its functions are: a destination may be on another driver's host.
         concerned = {*compiled.rows.sources, *(port.name for port in compiled.rows.moved)}
         hosts = {snapshot.ports[name].host for name in concerned} - {""}
-        if realisation.begin(context, chain.id, chain.revision, hosts, down_reason=obstacle):
+        if realisation.begin(
+            context,
+            chain.id,
+            chain.revision,
+            hosts,
+            down_reason=obstacle,
+            caution=compiled.caution,
+        ):
             carry.write(self._northbound, snapshot, compiled)
 
     def _confirm(self, context: Any, _chains: OwnChains) -> None:

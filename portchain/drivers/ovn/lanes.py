@@ -4,11 +4,12 @@ Every flow falls into one of ``BUCKETS`` by a few bits of its header. A bucket's
 it visits in each group. Ports of functions that hand frames to each other in some lane share a wire,
 a switch of their own. A switch without MAC addresses to go by floods; what may go from which port to
 which is said by the wire's ACLs. OVN lets neighbour discovery pass every ACL, so a wire that one can
-reach again through functions would carry such a frame in circles: the wires have to form trees.
+reach again through functions would carry such a frame in circles: the wires have to form trees. Groups that
+cannot be balanced for that have one pair at work, and the others stand by.
 """
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass, replace
 
 from portchain.model import PortChain, PortPair, PortPairGroup
 
@@ -41,9 +42,39 @@ class Wire:
         return (self.egresses or self.ingresses)[0]
 
 
-def deal(chain: PortChain) -> tuple[Lane, ...]:
-    """Deal the buckets to lanes; none if some group has no pair that takes traffic."""
-    columns = [_shares(group) for group in chain.port_pair_groups]
+def deal(chain: PortChain, usable: Collection[str] = ()) -> tuple[Lane, ...]:
+    """Deal the buckets to lanes; none if some group has no pair that takes traffic.
+
+    :param usable: ids of pairs that can take traffic: where one pair of a group is at work, it is the first of these.
+    """
+    groups = list(chain.port_pair_groups)
+    lanes = _lanes(groups)
+    for number in range(1, len(groups) - 1):
+        if not goes_in_circles(lanes):
+            break
+        groups[number] = _one_at_work(groups[number], usable)
+        lanes = _lanes(groups)
+    return lanes
+
+
+def standing_by(chain: PortChain, lanes: Sequence[Lane]) -> list[PortPairGroup]:
+    """The groups of which some pairs with a weight are in no lane."""
+    at_work = {pair.id for lane in lanes for pair in lane.pairs}
+    return [
+        group
+        for group in chain.port_pair_groups
+        if lanes and any(pair.weight and pair.id not in at_work for pair in group.port_pairs)
+    ]
+
+
+def _one_at_work(group: PortPairGroup, usable: Collection[str]) -> PortPairGroup:
+    takers = [pair for pair in group.port_pairs if pair.weight > 0]
+    first = next((pair for pair in takers if pair.id in usable), takers[0])
+    return replace(group, port_pairs=(first,))
+
+
+def _lanes(groups: Sequence[PortPairGroup]) -> tuple[Lane, ...]:
+    columns = [_shares(group) for group in groups]
     if not all(columns):
         return ()
     lanes: dict[tuple[PortPair, ...], set[int]] = {}

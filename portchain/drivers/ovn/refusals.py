@@ -54,13 +54,6 @@ def _reasons(snapshot: ChainSnapshot) -> Iterator[tuple[str, str]]:
         check_group(group)
         for pair in group.port_pairs:
             check_pair(pair)
-    if lanes_of.goes_in_circles(lanes_of.deal(chain)):
-        yield (
-            "port_pair_groups",
-            "the driver ovn can balance over the first and the last group of a chain, and over "
-            "groups with one and the same number of equal pairs; between groups with fewer pairs "
-            "it cannot: leave that group one pair, or make a chain of each of its pairs",
-        )
     sources = [
         snapshot.ports[port]
         for ports in snapshot.sources.values()

@@ -14,7 +14,7 @@ from portchain.drivers.ovn.driver import OvnDriver
 from portchain.drivers.ovn.lanes import BUCKETS
 from portchain.drivers.ovn.rows import Acl, ChainRows, anchor_name
 from portchain.model import PortPairGroup, Segment
-from portchain.rules import Kind, Violation
+from portchain.rules import Violation
 from tests.plans import ident, mac
 from tests.unit.drivers.test_ovs_plan import pair, port, snapshot
 
@@ -55,16 +55,18 @@ def numbered(number, its_weights):
 
 
 @given(st.lists(weights, min_size=1, max_size=3))
-def test_every_bucket_has_one_lane_and_every_weighted_pair_a_bucket(all_weights):
-    groups = [numbered(number, its) for number, its in enumerate(all_weights)]
-    lanes = lanes_of.deal(chain_of(*groups))
+def test_every_bucket_has_one_lane_and_every_weighted_pair_a_bucket_or_stands_by(all_weights):
+    chain = chain_of(*(numbered(number, its) for number, its in enumerate(all_weights)))
+    lanes = lanes_of.deal(chain)
     if not all(any(its) for its in all_weights):
         assert lanes == ()
         return
     assert sorted(bucket for lane in lanes for bucket in lane.buckets) == list(range(BUCKETS))
-    for number, its in enumerate(groups):
+    alone = lanes_of.standing_by(chain, lanes)
+    for number, its in enumerate(chain.port_pair_groups):
         visited = {lane.pairs[number].id for lane in lanes}
-        assert visited == {one.id for one in its.port_pairs if one.weight}
+        takers = [one.id for one in its.port_pairs if one.weight]
+        assert visited == ({takers[0]} if its in alone else set(takers))
 
 
 def test_weights_are_kept_to_the_nearest_sixteenth():
@@ -96,16 +98,40 @@ def test_lanes_that_are_left_take_all_buckets(all_weights, broken):
         ([2, 1, 2, 1], True),
     ],
 )
-def test_wires_form_trees_or_the_chain_is_refused(sizes, circles):
-    groups = tuple(numbered(number, [1] * size) for number, size in enumerate(sizes))
-    assert lanes_of.goes_in_circles(lanes_of.deal(chain_of(*groups))) is circles
-    wanted = with_chain(snapshot(symmetric=True), port_pair_groups=groups)
-    if not circles:
-        refusals.check_chain(wanted)
-    else:
-        with pytest.raises(Violation, match="leave that group one pair") as refusal:
-            refusals.check_chain(wanted)
-        assert refusal.value.kind is Kind.UNSUPPORTED
+def test_wires_form_trees_or_pairs_stand_by(sizes, circles):
+    chain = chain_of(*(numbered(number, [1] * size) for number, size in enumerate(sizes)))
+    lanes = lanes_of.deal(chain)
+    assert not lanes_of.goes_in_circles(lanes)
+    assert bool(lanes_of.standing_by(chain, lanes)) is circles
+
+
+@given(st.lists(weights, min_size=1, max_size=5))
+def test_wires_always_form_trees(all_weights):
+    chain = chain_of(*(numbered(number, its) for number, its in enumerate(all_weights)))
+    lanes = lanes_of.deal(chain)
+    assert not lanes_of.goes_in_circles(lanes)
+    for group_of in lanes_of.standing_by(chain, lanes):
+        assert group_of not in (chain.port_pair_groups[0], chain.port_pair_groups[-1])
+
+
+def test_the_first_pair_that_works_is_at_work():
+    chain = chain_of(numbered(0, [1]), numbered(1, [0, 1, 1]), numbered(2, [1]))
+    pairs = [one.id for one in chain.port_pair_groups[1].port_pairs]
+    for usable, at_work in (
+        (pairs, pairs[1]),
+        (pairs[2:], pairs[2]),
+        (pairs[:1], pairs[1]),
+        ((), pairs[1]),
+    ):
+        (lane,) = lanes_of.deal(chain, usable)
+        assert lane.pairs[1].id == at_work
+
+
+def test_that_pairs_stand_by_is_said():
+    groups = tuple(numbered(number, [1] * size) for number, size in enumerate((1, 2, 1)))
+    chain = with_chain(snapshot(symmetric=True), port_pair_groups=groups)
+    assert "Port pair group g1 is not balanced" in compile_chain(chain).caution
+    assert compile_chain(snapshot(symmetric=True)).caution == ""
 
 
 # Rows.

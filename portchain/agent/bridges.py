@@ -1,5 +1,6 @@
 """How one bridge of a host is worked on: the part of the switch that depends on where one works from."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from neutron.agent.common import utils as agent_utils
@@ -59,6 +60,23 @@ def ports_of(reach: Reach, table: str, columns: list[str]) -> list[dict[str, Any
     found = reach.database.db_list(table, names, columns=columns, if_exists=True)
     rows: list[dict[str, Any]] = found.execute(check_error=True)
     return rows
+
+
+def before_default_rules(bridge: Any, act: Callable[[], None]) -> None:
+    """Have something done whenever Neutron's agent is about to give br-int its default rules: after a restart of the switch.
+
+    With the first of them br-int switches like any switch. The agent tells its extensions when all bridges are set up, which is
+    too late for what must not go around a chain, and has no earlier event; hence this wraps the method of the one object.
+
+    :param bridge: br-int, as the agent itself works on it.
+    """
+    set_up = bridge.setup_default_table
+
+    def setup_default_table(*args: Any, **kwargs: Any) -> Any:
+        act()
+        return set_up(*args, **kwargs)
+
+    bridge.setup_default_table = setup_default_table
 
 
 class NeutronBridge:

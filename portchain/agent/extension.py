@@ -8,7 +8,7 @@ from oslo_config import cfg
 from oslo_log import log
 
 from portchain import conf
-from portchain.agent.bridges import NeutronBridge, Reach
+from portchain.agent.bridges import NeutronBridge, Reach, before_default_rules
 from portchain.agent.switch import OpenVSwitch, configured_firewall
 from portchain.agent.worker import HostWorker
 from portchain.dataplane.flow import Bridge
@@ -46,6 +46,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         endpoint = AgentEndpoint(cfg.CONF.host, self._worker.receive)
         connection.create_consumer(contract.AGENT_TOPIC, [endpoint], fanout=False)
         self._worker.start()
+        before_default_rules(self._agent_api.br_int, self._restore)
 
     def _open_switch(self) -> OpenVSwitch:
         ovs, api = cfg.CONF.OVS, self._agent_api
@@ -109,9 +110,13 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         self._worker.port_changed(data["port_id"])
 
     def handle_switch_restart(self) -> None:
-        """The switch lost its rules: put ours back before the agent goes on to wire the ports."""
+        """The switch lost its rules: see that ours are back, on bridges made anew too, before the agent wires the ports."""
+        self._restore(renew_bridges=True)
+
+    def _restore(self, renew_bridges: bool = False) -> None:
         try:
-            self._switch.take(self._new_physical_bridges())
+            if renew_bridges:
+                self._switch.take(self._new_physical_bridges())
             self._reconciler.reconcile()
         except Exception:
             LOG.exception(

@@ -31,6 +31,9 @@ class _Bridge:
 
     def add_protocols(self, *_: str) -> None: ...
 
+    def setup_default_table(self, **_: bool) -> str:
+        return "set up"
+
 
 class Bridge(OVSBridgeCookieMixin, _Bridge):  # type: ignore[misc]  # Neutron has no types
     """A bridge of Neutron's agent without a switch."""
@@ -126,3 +129,27 @@ def test_rules_in_a_bridge_that_is_made_anew_are_not_stale_to_neutron(server: Se
     assert reconciler.asked == ["synchronise", "reconcile", "ports"]
     made.handle_port(None, PORT)
     assert reconciler.asked[3:] == ["ports"]
+
+
+def test_rules_are_back_before_neutron_lets_a_restarted_switch_switch(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge, seen = Bridge(), []
+    monkeypatch.setattr(
+        bridge, "setup_default_table", lambda **given: seen.append((given, list(reconciler.asked)))
+    )
+    made, reconciler = start(agent_api.OVSAgentExtensionAPI(bridge, None))
+    server.may_answer.set()
+    assert made._worker.informed.wait(10)
+    bridge.setup_default_table(enable_dhcpv6=True)
+    assert seen == [({"enable_dhcpv6": True}, ["synchronise", "reconcile"])]
+
+
+def test_neutron_goes_on_if_rules_cannot_be_restored(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    bridge = Bridge()
+    _, reconciler = start(agent_api.OVSAgentExtensionAPI(bridge, None))
+    reconciler.reconcile = lambda: 1 / 0  # type: ignore[assignment, method-assign, return-value]
+    assert bridge.setup_default_table() == "set up"
+    assert "could not be restored" in caplog.text

@@ -56,7 +56,12 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     kinds = dict.fromkeys(FUNCTIONS, "l2")
     flow = Workflow(lab, Captures(), kinds=kinds, subnets=SUBNETS)
     flow.boot()
+    flow.make_ports("p7", "p8")
+    flow.start("sf4", "h2", "p7", "p8", kind="l2")
+    lab.vms.wait_active(flow.machines.values())
     flow.pairs_and_groups()
+    ends = {"ingress": flow.ports["p7"].id, "egress": flow.ports["p8"].id}
+    flow.pairs["PP4"] = flow.create("port_pair", name="PP4", function_kind="l2", **ends)
     yield flow
     flow.clean_up()
 
@@ -94,8 +99,8 @@ def chained(flow: Workflow, *classifiers: Any, **attributes: Any) -> Any:
 
 
 def connect(flow: Workflow, **how: Any) -> list[journey.Connection]:
-    """Connections whose replies may take the chain; the path of the replies is checked against that of the requests."""
-    found = flow.connect(answered=flow.answered | {("dst", "src")}, overheard=True, **how)
+    """Connections of which the path of the replies is checked against that of the requests."""
+    found = flow.connect(answered=None, overheard=True, **how)
     for one in found:
         assert one.path is not None, one.paths
         assert set(one.replies) == {tuple(reversed(one.path))}, (one.path, one.replies)
@@ -218,6 +223,26 @@ def test_a_function_that_is_unplugged_leaves_its_traffic_to_the_other(flow: Work
     flow.machines["sf1"] = lab.vms.attach(flow.machines["sf1"], flow.ports["p2"].id)
     flow.wait_status(chain)
     wait_for(lambda: paths_or_none(flow, count=40) == flow.chained, DEADLINE, "both again")
+
+
+def test_a_pair_that_stands_by_takes_the_place_of_the_one_at_work(flow: Workflow) -> None:
+    """Between groups of one pair each, a group of two cannot be balanced."""
+    last = flow.create("port_pair_group", name="PG3", port_pairs=[flow.pairs["PP4"]["id"]])
+    flow.groups["PG3"] = last
+    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT), groups=("PG2", "PG1", "PG3"))
+    assert "PG1 is not balanced" in flow.wait_status(chain)
+    flow.warm_up()
+
+    def by(*pair: str) -> set[tuple[str, ...]]:
+        return {("src", "p5", "p6", *pair, "p7", "p8", "dst")}
+
+    wait_for(lambda: paths_or_none(flow, count=10) == by("p1", "p2"), DEADLINE, "by way of PP1")
+    flow.machines["sf1"] = flow.lab.vms.detach(flow.machines["sf1"], "p2")
+    wait_for(lambda: paths_or_none(flow, count=10) == by("p3", "p4"), DEADLINE, "by way of PP2")
+    flow.machines["sf1"] = flow.lab.vms.attach(flow.machines["sf1"], flow.ports["p2"].id)
+    wait_for(lambda: paths_or_none(flow, count=10) == by("p1", "p2"), DEADLINE, "PP1 again")
+    flow.delete("port_chain", chain)
+    flow.delete("port_pair_group", flow.groups.pop("PG3"))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ somebody else was faster.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from ovsdbapp.backend.ovs_idl.command import BaseCommand
@@ -22,6 +23,7 @@ from portchain.drivers.ovn.northbound import (
     REVISION,
     SETTLED,
     SWITCHES,
+    WIRE,
     WRITTEN,
     Database,
 )
@@ -66,10 +68,11 @@ class SyncChain(BaseCommand):
         switches = self._switches(anchor)
         self._ports(switches)
         self._functions(anchor)
-        self._anchor(anchor)
-        for name, row in switches.items():
-            if name in self._wanted.switches:
-                self._acls(row, self._wanted.switches[name])
+        kept = [row.name for wire, row in switches.items() if wire in self._wanted.switches]
+        self._anchor(anchor, kept)
+        for wire, row in switches.items():
+            if wire in self._wanted.switches:
+                self._acls(row, self._wanted.switches[wire])
             else:
                 row.delete()
         if self._gone:
@@ -78,14 +81,27 @@ class SyncChain(BaseCommand):
     # Switches and ports.
 
     def _switches(self, anchor: Any) -> dict[str, Any]:
-        """The chain's switches that are there, and those that are made here."""
-        names = [*_names(anchor, SWITCHES), *self._wanted.switches]
-        found = {name: self.api.named("Logical_Switch", name) for name in dict.fromkeys(names)}
-        return {
-            name: row or self._insert("Logical_Switch", name=name)
-            for name, row in found.items()
-            if row or name in self._wanted.switches
-        }
+        """The switch of each wire, those that are made here and those that are no more wanted included.
+
+        One that is needed no more becomes one that is missing, and keeps its name: where a switch is deleted and another made
+        at once, the ovn-northd of OVN 26.03.1 ends with a failed assertion.
+        """
+        wanted = self._wanted.switches
+        there = {}
+        for name in (*_names(anchor, SWITCHES), *wanted):
+            if (row := self.api.named("Logical_Switch", name)) is not None:
+                there[row.external_ids.get(WIRE, name)] = row
+        spare = [wire for wire in there if wire not in wanted]
+        for wire in wanted:
+            if wire not in there:
+                there[wire] = there.pop(spare.pop()) if spare else self._new_switch(wire)
+                there[wire].external_ids = {**self._owner, WIRE: wire}
+        return there
+
+    def _new_switch(self, wire: str) -> Any:
+        names = (f"{wire}-{number}" if number else wire for number in count())
+        free = next(name for name in names if self.api.named("Logical_Switch", name) is None)
+        return self._insert("Logical_Switch", name=free)
 
     def _ports(self, switches: Mapping[str, Any]) -> None:
         wanted: dict[str, Patch | MovedPort] = {
@@ -220,12 +236,12 @@ class SyncChain(BaseCommand):
             raise SwitchNotFound("port", name)
         return row
 
-    def _anchor(self, anchor: Any) -> None:
+    def _anchor(self, anchor: Any, switches: Iterable[str]) -> None:
         marks = {
             **self._owner,
             PROJECT: self._wanted.project,
             REVISION: str(self._wanted.revision),
-            SWITCHES: " ".join(self._wanted.switches),
+            SWITCHES: " ".join(switches),
             FUNCTIONS: " ".join(function.name for function in self._wanted.functions),
         }
         _put(anchor, external_ids=marks)

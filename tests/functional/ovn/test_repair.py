@@ -9,6 +9,7 @@ import pytest
 from portchain.db import realisation
 from portchain.drivers.base import ChainsFailed, OwnChain, OwnChains
 from portchain.drivers.ovn import carry, northbound
+from portchain.drivers.ovn.commands import removal
 from portchain.drivers.ovn.driver import OvnDriver
 from portchain.drivers.ovn.errors import Unreachable
 from portchain.drivers.ovn.repair import Repair
@@ -110,6 +111,26 @@ def test_an_emptied_chain_holds_back_what_it_took_before(world: World) -> None:
     ends_up_held(world)
     world.write(emptied(chain))
     ends_up_held(world)
+
+
+def test_switches_are_not_deleted_while_others_are_made(world: World) -> None:
+    """The ovn-northd of OVN 26.03.1 does not survive it."""
+
+    def wires() -> set[str]:
+        rows = world.database.rows("Logical_Switch")
+        return {str(row.uuid) for row in rows if row.name.startswith("pc-")}
+
+    world.write(chain_through("pp1"))
+    before = wires()
+    for there, away in (("pp2", "pp1"), ("pp1", "pp2"), ("pp1", "pp2"), ("pp3", "pp1")):
+        world.write(chain_through(there))
+        assert wires() == before
+        for side in ("in", "out"):
+            assert world.switch_of(f"{away}-{side}") == world.switch_of("src")
+            assert world.switch_of(f"{there}-{side}") != world.switch_of("src")
+        assert world.switch_of(f"{there}-in") != world.switch_of(f"{there}-out")
+    world.database.run(removal(world.database, ident("pc1")))
+    assert wires() == set()
 
 
 def test_a_chain_without_weights_holds_its_traffic_back(world: World) -> None:

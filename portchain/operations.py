@@ -105,11 +105,12 @@ def update_port_pair(request: Request, an_id: str, data: Data) -> None:
     before = convert.pair(row)
     after = replace(before, **data.get("service_function_parameters", {}))
     rules.check_changed_pair(before, after)
+    group = db.groups_of_pairs(session, [an_id]).get(an_id) if after != before else None
+    unchanged = repository.load_groups(session, [group])[group] if group else None
     row.weight = after.weight
     changes.set_names(session, row, data)
-    group = db.groups_of_pairs(session, [an_id]).get(an_id)
-    if group and after != before:
-        _follow_group(request, group, "service_function_parameters")
+    if unchanged:
+        _follow_group(request, unchanged, "service_function_parameters")
 
 
 def delete_port_pair(request: Request, an_id: str) -> None:
@@ -143,27 +144,34 @@ def update_port_pair_group(request: Request, an_id: str, data: Data) -> None:
     if wanted is None or wanted == present:
         return
     _check_new_pairs(request, [pair for pair in wanted if pair not in present])
+    before = repository.load_groups(session, [an_id])[an_id]
     changes.set_pairs(session, row, wanted)
-    _follow_group(request, an_id, "port_pairs")
+    _follow_group(request, before, "port_pairs")
 
 
-def _follow_group(request: Request, an_id: str, attribute: str) -> None:
+def _follow_group(request: Request, before: model.PortPairGroup, attribute: str) -> None:
     """Check a group that has changed; the chains it is in follow."""
-    group = repository.load_groups(request.session, [an_id])[an_id]
+    group = repository.load_groups(request.session, [before.id])[before.id]
     rules.check_port_pair_group(group)
     request.check(group)
-    chains = db.chains_of_group(request.session, an_id)
+    chains = db.chains_of_group(request.session, group.id)
     if chains:
-        _realise_anew(request, _check_chains(request, chains, group, attribute))
+        _realise_anew(request, _check_chains(request, chains, before, group, attribute))
 
 
 def _check_chains(
-    request: Request, chains: Sequence[str], group: model.PortPairGroup, attribute: str
+    request: Request,
+    chains: Sequence[str],
+    before: model.PortPairGroup,
+    group: model.PortPairGroup,
+    attribute: str,
 ) -> list[str]:
     """Check the chains a group is in; return them, and those that begin where it ends."""
     affected = []
     linked = repository.snapshots(request.context, db.with_graphs(request.session, chains))
     rules.check_functions_once(linked, attribute)
+    own = [snapshot.chain for snapshot in linked if snapshot.chain.id in chains]
+    rules.check_still_told_apart(before, group, own)
     for snapshot in linked:
         if snapshot.chain.id in chains:
             rules.check_correlation(snapshot.chain, group, attribute)

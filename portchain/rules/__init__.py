@@ -8,6 +8,7 @@ from portchain.rules.chain import (
     check_correlation,
     check_port_chain,
     check_sides,
+    check_still_told_apart,
     check_told_apart,
 )
 from portchain.rules.classifier import (
@@ -56,6 +57,7 @@ __all__ = [
     "check_port_pair_group",
     "check_service_graph",
     "check_sides",
+    "check_still_told_apart",
     "check_told_apart",
     "first_repeated",
     "label",

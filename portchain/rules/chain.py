@@ -110,6 +110,27 @@ def check_told_apart(chain: PortChain, others: Iterable[PortChain]) -> None:
                     )
 
 
+def check_still_told_apart(
+    before: PortPairGroup, after: PortPairGroup, chains: Sequence[PortChain]
+) -> None:
+    """Check that packets of several projects' chains are told apart behind a group whose pairs have changed.
+
+    :param chains: all that the group is in. They are compared only if its functions were of a kind that needed less.
+    :raises Violation: a packet that the new functions hand back could be another project's, too.
+    """
+    if _is_aware(after) or (not _is_aware(before) and _routes(after) >= _routes(before)):
+        return
+    for chain in chains:
+        try:
+            check_told_apart(chain, [one for one in chains if one.project_id != chain.project_id])
+        except Violation as violation:
+            raise Violation(
+                "port_pairs",
+                f"port chains of several projects use group {label(after)}, and packets that functions like these hand "
+                "back could be of more than one; make a group for each project",
+            ) from violation
+
+
 def _is_aware(group: PortPairGroup) -> bool:
     return bool(group.port_pairs) and all(pair.correlation for pair in group.port_pairs)
 
@@ -118,8 +139,11 @@ def _leave_alike(
     group: PortPairGroup, one: Sequence[PortPairGroup], other: Sequence[PortPairGroup]
 ) -> bool:
     """Whether packets of two chains go on alike behind a group: to their destinations, from a function that routes."""
-    routes = all(pair.kind is FunctionKind.L3 for pair in group.port_pairs)
-    return routes and one[-1].id == other[-1].id == group.id
+    return _routes(group) and one[-1].id == other[-1].id == group.id
+
+
+def _routes(group: PortPairGroup) -> bool:
+    return all(pair.kind is FunctionKind.L3 for pair in group.port_pairs)
 
 
 def _look_alike(one: FlowClassifier, other: FlowClassifier) -> bool:

@@ -107,6 +107,30 @@ class SharingTest(ApiTestCase):
         chain = self.borrow(**through | {"flow_classifiers": [narrow]})["id"]
         self.update("port_chain", chain, expect=400, as_=TENANT, flow_classifiers=[narrow, wide])
 
+    def test_other_functions_must_tell_packets_of_two_projects_apart_too(self) -> None:
+        self.lend()
+        mpls = {"service_function_parameters": {"correlation": "mpls"}}
+        aware = [self.pair(self.net, f"vm{number}", **mpls)["id"] for number in (2, 3)]
+        self.update("port_pair_group", self.group_id, port_pairs=aware[:1])
+        for project in (None, TENANT):
+            wide = self.create("flow_classifier", as_=project, protocol="tcp")["id"]
+            behind = self.create("port_pair_group", as_=project)["id"]
+            chain = self.create(
+                "port_chain",
+                as_=project,
+                port_pair_groups=[self.group_id, behind],
+                flow_classifiers=[wide],
+            )
+        self.update("port_pair_group", self.group_id, port_pairs=aware)
+        unaware = self.pair(self.net, "vm4")["id"]
+        error = self.update("port_pair_group", self.group_id, expect=400, port_pairs=[unaware])
+        assert "port_pairs" in error["message"]
+        assert "several projects" in error["message"]
+        assert wide not in error["message"]
+        assert self.show("port_pair_group", self.group_id)["port_pairs"] == aware
+        self.delete("port_chain", chain["id"], **TENANT)
+        self.update("port_pair_group", self.group_id, port_pairs=[unaware])
+
     def test_chains_that_end_at_a_borrowed_function_may_have_the_same_header(self) -> None:
         self.lend()
         for project in ({}, TENANT):

@@ -54,10 +54,16 @@ def derive(known: Facts) -> tuple[ChainStatus, str]:
     if known.errors:
         return ChainStatus.ERROR, "; ".join(f"{host}: {error}" for host, error in known.errors)
     if known.down_reason:
-        return ChainStatus.DOWN, known.down_reason
+        # Its traffic is held back once the hosts have confirmed that, too.
+        return ChainStatus.DOWN, "; ".join(filter(None, [known.down_reason, _waiting(known)]))
     if known.realised_revision < known.revision:
         return ChainStatus.BUILD, "waiting for the drivers"
     if known.pending:
-        waits = (f"{host} ({missing})" if missing else host for host, missing in known.pending)
-        return ChainStatus.BUILD, f"waiting for {', '.join(waits)}"
+        return ChainStatus.BUILD, _waiting(known)
     return ChainStatus.ACTIVE, known.caution
+
+
+def _waiting(known: Facts) -> str:
+    """Which hosts have yet to confirm; empty if none has."""
+    waits = [f"{host} ({missing})" if missing else host for host, missing in known.pending]
+    return f"waiting for {', '.join(waits)}" if waits else ""

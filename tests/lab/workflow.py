@@ -261,8 +261,13 @@ class Workflow:
         return body["status"], body["status_reason"]
 
     def wait_status(self, chain: dict[str, Any], status: str = "ACTIVE") -> str:
-        """Wait for a status; returns its reason."""
-        wait_for(lambda: self.status(chain)[0] == status, DEADLINE, f"{chain['name']} {status}")
+        """Wait for a status, and for the hosts that have yet to confirm it; returns its reason."""
+
+        def reached() -> bool:
+            found, reason = self.status(chain)
+            return found == status and (status != "DOWN" or "waiting for" not in reason)
+
+        wait_for(reached, DEADLINE, f"{chain['name']} {status}")
         return self.status(chain)[1]
 
     # Packets.

@@ -49,5 +49,5 @@ def test_the_worst_fact_counts() -> None:
     less = replace(everything, failure="")
     assert derive(less) == (ChainStatus.ERROR, "h1: error")
     less = replace(less, errors=())
-    assert derive(less) == (ChainStatus.DOWN, "down")
+    assert derive(less) == (ChainStatus.DOWN, "down; waiting for h2")
     assert derive(replace(less, down_reason=""))[0] == ChainStatus.BUILD

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,6 +39,7 @@ _AUXDATA = struct.Struct("IIIHHHH")
 _TIMESPEC = struct.Struct("qq")
 _SNAPLEN = 65536
 _BUFFER = 16 * 1024 * 1024
+_STAMPING_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Capture:
 
     def start(self) -> Self:
         """Begin; what happens after this returns is recorded."""
+        _stamped_on_arrival()
         for machine in self._machines:
             sock = _listen(machine.namespace)
             self._selector.register(sock, selectors.EVENT_READ, machine)
@@ -185,6 +188,28 @@ def _listen(namespace: str) -> socket.socket:
     return sock
 
 
+@cache
+def _stamped_on_arrival() -> socket.socket:
+    """Wait until the kernel stamps frames when they arrive; returns the socket that keeps it at that.
+
+    It begins some time after the first socket has asked. Until then frames bear the time at which they were read, and two
+    sockets are not read in the order of arrival.
+
+    :raises LabError: it does not begin.
+    """
+    keeper = socket.socket(type=socket.SOCK_DGRAM)
+    keeper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    keeper.bind(("127.0.0.1", 0))
+    end = time.monotonic() + _STAMPING_SECONDS
+    while time.monotonic() < end:
+        keeper.sendto(b"", keeper.getsockname())
+        time.sleep(0.001)
+        about_to_read = time.time_ns()
+        if _time_ns(keeper.recvmsg(1, 256)[1]) < about_to_read:
+            return keeper
+    raise LabError("the kernel does not stamp frames when they arrive")
+
+
 def _dropped(sock: socket.socket) -> int:
     _, drops = struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
     return int(drops)
@@ -192,18 +217,22 @@ def _dropped(sock: socket.socket) -> int:
 
 def _interpret(frame: bytes, ancillary: list[tuple[int, int, bytes]]) -> Seen:
     """Take the time stamp, and put back a VLAN tag that the kernel took off."""
-    time_ns = 0
     for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
-            seconds, nanoseconds = _TIMESPEC.unpack(data)
-            time_ns = seconds * 1_000_000_000 + nanoseconds
-        elif (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
             status, _, _, _, _, tag, protocol = _AUXDATA.unpack(data)
             if status & TP_STATUS_VLAN_VALID:
                 known = status & TP_STATUS_VLAN_TPID_VALID
                 header = struct.pack("!HH", protocol if known else ETH_P_8021Q, tag)
                 frame = frame[:12] + header + frame[12:]
-    return Seen(time_ns, "", "", False, True, frame)
+    return Seen(_time_ns(ancillary), "", "", False, True, frame)
+
+
+def _time_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            return int(seconds * 1_000_000_000 + nanoseconds)
+    raise LabError("a frame has no time stamp")
 
 
 def write_pcap(seen: Iterable[Seen], directory: Path) -> list[Path]:

@@ -99,11 +99,12 @@ def create_port_pair(request: Request, data: Data) -> str:
 
 def update_port_pair(request: Request, an_id: str, data: Data) -> None:
     """Change a port pair; the chains of its group follow its weight."""
-    session = request.session
-    turns.take_for(session, db.PORT_PAIR, an_id)
+    session, parameters = request.session, data.get("service_function_parameters", {})
+    if parameters:
+        turns.take_for(session, db.PORT_PAIR, an_id)
     row = db.find_one(request.context, db.PORT_PAIR, an_id)
     before = convert.pair(row)
-    after = replace(before, **data.get("service_function_parameters", {}))
+    after = replace(before, **parameters)
     rules.check_changed_pair(before, after)
     group = db.groups_of_pairs(session, [an_id]).get(an_id) if after != before else None
     unchanged = repository.load_groups(session, [group])[group] if group else None

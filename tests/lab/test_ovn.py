@@ -240,7 +240,14 @@ def test_a_pair_that_stands_by_takes_the_place_of_the_one_at_work(flow: Workflow
     flow.machines["sf1"] = flow.lab.vms.detach(flow.machines["sf1"], "p2")
     wait_for(lambda: paths_or_none(flow, count=10) == by("p3", "p4"), DEADLINE, "by way of PP2")
     flow.machines["sf1"] = flow.lab.vms.attach(flow.machines["sf1"], flow.ports["p2"].id)
+    wait_for(lambda: all_active(flow), DEADLINE, "PP1's ports ACTIVE again")
+    flow.wait_status(chain)
+    for _ in range(3):
+        assert paths_or_none(flow, count=10) == by("p3", "p4"), "PP2 keeps the place"
+    flow.machines["sf2"] = flow.lab.vms.detach(flow.machines["sf2"], "p4")
     wait_for(lambda: paths_or_none(flow, count=10) == by("p1", "p2"), DEADLINE, "PP1 again")
+    flow.machines["sf2"] = flow.lab.vms.attach(flow.machines["sf2"], flow.ports["p4"].id)
+    wait_for(lambda: all_active(flow), DEADLINE, "PP2's ports ACTIVE again")
     flow.delete("port_chain", chain)
     flow.delete("port_pair_group", flow.groups.pop("PG3"))
 

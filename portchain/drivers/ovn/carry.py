@@ -1,16 +1,29 @@
 """Writes one chain's rows, or keeps them and holds back what they let by."""
 
-from portchain.drivers.ovn.commands import HoldBack, SyncChain, served_by
+from dataclasses import replace
+
+from portchain.drivers.ovn.commands import HoldBack, SyncChain, is_moving, served_by
 from portchain.drivers.ovn.compile import Compiled, compile_chain, hold_back
 from portchain.drivers.ovn.errors import NoFreeFunctionId, SwitchNotFound
-from portchain.drivers.ovn.northbound import Database, as_seen
+from portchain.drivers.ovn.northbound import CHAIN, Database
 from portchain.drivers.ovn.rows import anchor_name
 from portchain.model import ChainSnapshot
 
 
 def compiled(database: Database, snapshot: ChainSnapshot) -> Compiled:
-    """Compile a chain with its ports as OVN sees them now."""
-    return compile_chain(as_seen(database, snapshot))
+    """Compile a chain with its ports plugged in or not as OVN sees them now: Neutron hears of it later, and then one port after
+    the other.
+    """
+    ports, moved = {}, set()
+    for name, port in snapshot.ports.items():
+        row = database.named("Logical_Switch_Port", name)
+        plugged = port.plugged if row is None else row.up == [True] or is_moving(row)
+        ports[name] = replace(port, plugged=plugged)
+        if row is not None and row.external_ids.get(CHAIN) == snapshot.chain.id:
+            moved.add(name)
+    groups = snapshot.chain.port_pair_groups
+    at_work = {pair.id for group in groups for pair in group.port_pairs if pair.ingress in moved}
+    return compile_chain(replace(snapshot, ports=ports), at_work)
 
 
 def write(database: Database, snapshot: ChainSnapshot, wanted: Compiled) -> None:

@@ -6,6 +6,7 @@ somebody else was faster.
 """
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -18,6 +19,7 @@ from portchain.drivers.ovn.northbound import (
     FUNCTIONS,
     HELD,
     KEPT,
+    MOVED,
     NETWORK,
     PROJECT,
     REVISION,
@@ -35,11 +37,14 @@ from portchain.drivers.ovn.rows import (
     MovedPort,
     Patch,
     anchor_name,
+    wire_name,
 )
 
 FUNCTION_IDS = range(1, 256)
 _NETWORK_NAME = "neutron:network_name"
 _REVISIONS_OF_A_MOVE = 2
+PATIENCE = 60
+"""Seconds after which nobody waits any more for Neutron to note a move."""
 _OUR_OPTIONS = ("lsp_learn_fdb", "is-nf")
 
 
@@ -65,7 +70,7 @@ class SyncChain(BaseCommand):
             return
         self._txn = txn
         anchor = anchor or self._insert("Port_Group", name=self._wanted.anchor)
-        switches = self._switches(anchor)
+        switches = self._switches()
         self._ports(switches)
         self._functions(anchor)
         kept = [row.name for wire, row in switches.items() if wire in self._wanted.switches]
@@ -80,17 +85,15 @@ class SyncChain(BaseCommand):
 
     # Switches and ports.
 
-    def _switches(self, anchor: Any) -> dict[str, Any]:
+    def _switches(self) -> dict[str, Any]:
         """The switch of each wire, those that are made here and those that are no more wanted included.
 
         One that is needed no more becomes one that is missing, and keeps its name: where a switch is deleted and another made
         at once, the ovn-northd of OVN 26.03.1 ends with a failed assertion.
         """
         wanted = self._wanted.switches
-        there = {}
-        for name in (*_names(anchor, SWITCHES), *wanted):
-            if (row := self.api.named("Logical_Switch", name)) is not None:
-                there[row.external_ids.get(WIRE, name)] = row
+        rows = self.api.named_from("Logical_Switch", wire_name(self._wanted.chain_id))
+        there = {row.external_ids.get(WIRE, row.name): row for row in rows}
         spare = [wire for wire in there if wire not in wanted]
         for wire in wanted:
             if wire not in there:
@@ -164,6 +167,7 @@ class SyncChain(BaseCommand):
         if (before is None or before.uuid != switch.uuid) and row.up == [True]:
             # Its binding is made anew: Neutron will hear that it went down, and that it came up.
             marks[SETTLED] = str(_neutrons_revision(row) + _REVISIONS_OF_A_MOVE)
+            marks[MOVED] = str(int(time.time()))
         options = {key: value for key, value in row.options.items() if key not in _OUR_OPTIONS}
         _put(row, **ours, options={**options, **port.options}, external_ids=marks)
         self._place(row, switch, place)
@@ -178,7 +182,7 @@ class SyncChain(BaseCommand):
         marks = dict(row.external_ids)
         kept = json.loads(marks.pop(KEPT, "{}"))
         home = self.api.named("Logical_Switch", marks.get(_NETWORK_NAME, ""))
-        for key in (CHAIN, WRITTEN, SETTLED):
+        for key in (CHAIN, WRITTEN, SETTLED, MOVED):
             marks.pop(key, None)
         options = {key: value for key, value in row.options.items() if key not in _OUR_OPTIONS}
         _put(row, **kept, options=options, external_ids=marks)
@@ -353,6 +357,12 @@ def is_overwritten(row: Any) -> bool:
 def is_settled(row: Any) -> bool:
     """Tell whether Neutron has taken note that a port was moved."""
     return _neutrons_revision(row) >= int(row.external_ids.get(SETTLED, 0))
+
+
+def is_moving(row: Any) -> bool:
+    """Tell whether a port is down for no other reason, as far as one can know, than that it was moved."""
+    recently = time.time() - int(row.external_ids.get(MOVED, 0)) < PATIENCE
+    return recently and not is_settled(row)
 
 
 def _neutrons_revision(row: Any) -> int:

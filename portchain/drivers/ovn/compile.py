@@ -5,7 +5,7 @@ two ports are not functions but patches: behind them lie the wires that lead fro
 function. What is drawn here is drawn in docs/ovn.md.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from portchain.drivers.ovn import lanes as lanes_of
@@ -43,14 +43,16 @@ class Compiled:
     caution: str = ""
 
 
-def compile_chain(snapshot: ChainSnapshot) -> Compiled:
+def compile_chain(snapshot: ChainSnapshot, at_work: Collection[str] = ()) -> Compiled:
     """Compile a chain.
+
+    :param at_work: ids of the pairs whose ports are on its wires now.
 
     Where some group has no pair that could take traffic, what is classified is dropped: ``obstacle`` says why. Without
     sources nothing is, and there are no rows.
     """
     chain = snapshot.chain
-    lanes = lanes_of.deal(chain, usable_pairs(snapshot))
+    lanes = lanes_of.deal(chain, usable_pairs(snapshot), at_work)
     sources = _sources(snapshot)
     obstacle = "; ".join(_obstacles(snapshot, sources))
     networks = {snapshot.ports[port].network_id for port in sources}
@@ -160,7 +162,7 @@ class _Compiler:
     # Names.
 
     def _switch(self, wire: Wire) -> str:
-        return f"pc-{self._chain.id}-{wire.name}"
+        return rows.wire_name(self._chain.id, wire.name)
 
     def _patch(self, port: str, end: str) -> str:
         """Name of a patch's end: the one on the ``wire``, or on the ``net``."""
@@ -229,7 +231,9 @@ class _Compiler:
         """The group, counted from 0, whose functions' egresses are on a wire."""
         return next(
             number
-            for number, pairs in enumerate(zip(*(lane.pairs for lane in self._lanes), strict=True))
+            for number, pairs in enumerate(
+                zip(*(lane.pairs for lane in self._all_lanes), strict=True)
+            )
             if any(pair.egress in wire.egresses for pair in pairs)
         )
 
@@ -301,7 +305,7 @@ def _cautions(chain: PortChain, lanes: Sequence[Lane]) -> Iterator[str]:
     for group in lanes_of.standing_by(chain, lanes):
         yield (
             f"{_label(group)} is not balanced, because OVN cannot do it between groups with fewer pairs: "
-            "its first pair that works takes all flows, the others stand by"
+            "one pair takes all flows, the others stand by"
         )
 
 

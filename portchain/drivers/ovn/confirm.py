@@ -16,15 +16,13 @@ from typing import Any
 
 from portchain.db import realisation
 from portchain.db.realisation import Unconfirmed
-from portchain.drivers.ovn.commands import CountUp, is_settled
+from portchain.drivers.ovn.commands import PATIENCE, CountUp, is_settled
 from portchain.drivers.ovn.northbound import REVISION, SWITCHES, Database, project_of
 from portchain.drivers.ovn.rows import anchor_name
 from portchain.model import HostReport
 
 _HOST, _PROJECT = "neutron:host_id", "neutron:project_id"
 _ROUNDS = 2
-_PATIENCE = 60
-"""Seconds after which a chain is confirmed although Neutron has not noted a move: packets do not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,9 @@ class Confirmation:
         if down:
             return f"{down} to be plugged in"
         moving = _named([port for port in here if not is_settled(port)], owner)
-        patient = time.monotonic() - self._since[_key(item)] < _PATIENCE
+        patient = (
+            time.monotonic() - self._since[_key(item)] < PATIENCE
+        )  # packets do not depend on it
         return f"Neutron to note where {moving} is" if moving and patient else ""
 
 

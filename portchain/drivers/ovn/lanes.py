@@ -42,18 +42,29 @@ class Wire:
         return (self.egresses or self.ingresses)[0]
 
 
-def deal(chain: PortChain, usable: Collection[str] = ()) -> tuple[Lane, ...]:
+def deal(
+    chain: PortChain, usable: Collection[str] = (), at_work: Collection[str] = ()
+) -> tuple[Lane, ...]:
     """Deal the buckets to lanes; none if some group has no pair that takes traffic.
 
-    :param usable: ids of pairs that can take traffic: where one pair of a group is at work, it is the first of these.
+    :param usable: ids of pairs that can take traffic.
+    :param at_work: ids of pairs that do so now. Where one pair of a group is to be at work, it is one of these as long as it
+        can, then the first that can.
     """
-    groups = list(chain.port_pair_groups)
+    whole = list(chain.port_pair_groups)
+    lanes = _lanes(whole)
+    if not goes_in_circles(lanes):
+        return lanes
+    inner = range(1, len(whole) - 1)
+    groups = [
+        _one_at_work(group, usable, at_work) if number in inner else group
+        for number, group in enumerate(whole)
+    ]
     lanes = _lanes(groups)
-    for number in range(1, len(groups) - 1):
-        if not goes_in_circles(lanes):
-            break
-        groups[number] = _one_at_work(groups[number], usable)
-        lanes = _lanes(groups)
+    for number in inner:
+        balanced = _lanes([*groups[:number], whole[number], *groups[number + 1 :]])
+        if not goes_in_circles(balanced):
+            groups[number], lanes = whole[number], balanced
     return lanes
 
 
@@ -67,10 +78,12 @@ def standing_by(chain: PortChain, lanes: Sequence[Lane]) -> list[PortPairGroup]:
     ]
 
 
-def _one_at_work(group: PortPairGroup, usable: Collection[str]) -> PortPairGroup:
+def _one_at_work(
+    group: PortPairGroup, usable: Collection[str], at_work: Collection[str]
+) -> PortPairGroup:
     takers = [pair for pair in group.port_pairs if pair.weight > 0]
-    first = next((pair for pair in takers if pair.id in usable), takers[0])
-    return replace(group, port_pairs=(first,))
+    best = max(takers, key=lambda pair: (pair.id in usable, pair.id in at_work))
+    return replace(group, port_pairs=(best,))
 
 
 def _lanes(groups: Sequence[PortPairGroup]) -> tuple[Lane, ...]:

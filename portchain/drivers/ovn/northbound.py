@@ -6,7 +6,6 @@ process makes one when it first needs it.
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import tenacity
@@ -19,7 +18,6 @@ from portchain import ssl_keys
 from portchain.conf import GROUP
 from portchain.drivers.ovn.errors import Unreachable
 from portchain.drivers.ovn.rows import anchor_name
-from portchain.model import ChainSnapshot
 
 CHAIN, REVISION = "portchain:chain", "portchain:revision"
 """Keys of ``external_ids`` of every row that is a chain's."""
@@ -37,6 +35,8 @@ KEPT, WRITTEN = "portchain:kept", "portchain:written"
 """Keys of a moved port's: what Neutron wrote last into the columns that are ours meanwhile, and what we did, as JSON."""
 SETTLED = "portchain:settled"
 """Key of a moved port's: Neutron's revision of the port when it has taken note of the move."""
+MOVED = "portchain:moved"
+"""Key of a moved port's: the time of the move, seconds since the epoch."""
 
 _ATTEMPTS = 3
 """Two processes may add the same row at once: the one that comes late looks again."""
@@ -189,17 +189,12 @@ class Database:
             entry = rows.IndexEntry(name=name)
             return next(iter(rows.indexes["name"].irange(entry, entry)), None)
 
-
-def as_seen(database: Database, snapshot: ChainSnapshot) -> ChainSnapshot:
-    """Return a chain with its ports plugged in or not as OVN sees it now.
-
-    Neutron hears of it later, and then one port after the other.
-    """
-    ports = {}
-    for name, port in snapshot.ports.items():
-        row = database.named("Logical_Switch_Port", name)
-        ports[name] = replace(port, plugged=row.up == [True]) if row is not None else port
-    return replace(snapshot, ports=ports)
+    def named_from(self, table: str, start: str) -> list[Any]:
+        """The rows whose names begin with some text."""
+        with self._connection.lock:
+            rows = self.idl.tables[table].rows
+            first, last = (rows.IndexEntry(name=name) for name in (start, f"{start}\U0010ffff"))
+            return list(rows.indexes["name"].irange(first, last))
 
 
 def project_of(database: Database, chain_id: str) -> str:

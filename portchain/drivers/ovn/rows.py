@@ -99,6 +99,11 @@ def anchor_name(chain_id: str) -> str:
     return f"pc_{chain_id.replace('-', '_')}"
 
 
+def wire_name(chain_id: str, wire: str = "") -> str:
+    """Name of a wire of a chain; without a wire, what they all begin with."""
+    return f"pc-{chain_id}-{wire}"
+
+
 def home_of(network_id: str) -> str:
     """Name of the switch that ML2/OVN makes for a network."""
     return f"neutron-{network_id}"

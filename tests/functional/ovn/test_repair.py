@@ -13,11 +13,11 @@ from portchain.drivers.ovn.commands import removal
 from portchain.drivers.ovn.driver import OvnDriver
 from portchain.drivers.ovn.errors import Unreachable
 from portchain.drivers.ovn.repair import Repair
-from portchain.drivers.ovn.rows import anchor_name
-from portchain.model import ChainSnapshot
-from tests.functional.ovn.conftest import Connect, add_network, chain_through
+from portchain.drivers.ovn.rows import anchor_name, home_of
+from portchain.model import ChainSnapshot, PortPairGroup
+from tests.functional.ovn.conftest import Connect, add, add_network, chain_through
 from tests.plans import ident
-from tests.unit.drivers.test_ovs_plan import port
+from tests.unit.drivers.test_ovs_plan import pair, port
 
 EVERYBODY = ("src", "dst", *(f"pp{n}-{side}" for n in (1, 2, 3) for side in ("in", "out")))
 
@@ -49,6 +49,17 @@ class World:
     def members(self, name: str = "pc1") -> set[str]:
         anchor: Any = self.database.named("Port_Group", anchor_name(ident(name)))
         return {self._readable(row.name) for row in anchor.ports}
+
+    def settle(self) -> None:
+        """Neutron has taken note of all moves."""
+
+        def note(_row: Any) -> None:
+            for port_row in self.database.rows("Logical_Switch_Port"):
+                marks = port_row.external_ids
+                later = int(marks.get("neutron:revision_number", 0)) + 2
+                port_row.external_ids = {**marks, "neutron:revision_number": str(later)}
+
+        add(self.database, note)
 
     def switch_of(self, name: str) -> str:
         (switch,) = (
@@ -129,8 +140,60 @@ def test_switches_are_not_deleted_while_others_are_made(world: World) -> None:
             assert world.switch_of(f"{away}-{side}") == world.switch_of("src")
             assert world.switch_of(f"{there}-{side}") != world.switch_of("src")
         assert world.switch_of(f"{there}-in") != world.switch_of(f"{there}-out")
+    (anchor,) = world.database.rows("Port_Group")
+    add(world.database, lambda _row: anchor.delete())
+    assert world.chains() == set()
+    world.write(chain_through("pp3"))
+    assert wires() == before, "without the anchor, too"
     world.database.run(removal(world.database, ident("pc1")))
     assert wires() == set()
+
+
+def in_one_row(*sizes: int) -> ChainSnapshot:
+    """A chain whose groups have so many pairs, whose ports are all on another network than the source."""
+    chain = chain_through("pp1")
+    groups, ports = [], dict(chain.ports)
+    for number, size in enumerate(sizes):
+        pairs = tuple(pair(f"g{number}p{index}") for index in range(size))
+        groups.append(PortPairGroup(ident(f"g{number}"), ident("project"), number, pairs))
+        for end in (f"{one.name}-{side}" for one in pairs for side in ("in", "out")):
+            ports[ident(end)] = port(
+                end, "h1", "10.0.0.99", network_id=ident("net2"), mechanism="ovn"
+            )
+    return replace(chain, ports=ports, chain=replace(chain.chain, port_pair_groups=tuple(groups)))
+
+
+def test_a_pair_that_has_just_taken_over_is_not_down(world: World) -> None:
+    """A move takes its ports down for a moment; to go back then would not end."""
+    chain = in_one_row(1, 2, 1)
+    names = ("g0p0", "g1p0", "g1p1", "g2p0")
+    ends = [f"{name}-{side}" for name in names for side in ("in", "out")]
+    add_network(world.database, *ends, network="net2")
+
+    def at_work() -> set[str]:
+        world.write(chain)
+        home = home_of(ident("net2"))
+        return {one for one in ("g1p0", "g1p1") if world.switch_of(f"{one}-in") != home}
+
+    def plug(name: str, up: bool) -> None:
+        row: Any = world.database.named("Logical_Switch_Port", ident(name))
+        add(world.database, lambda _row: setattr(row, "up", [up]))
+
+    assert at_work() == {"g1p0"}
+    world.settle()
+    plug("g1p0-out", up=False)
+    assert at_work() == {"g1p1"}
+    for name in ("g1p1-in", "g1p1-out"):
+        plug(name, up=False)
+    assert at_work() == {"g1p1"}, "nobody can"
+    plug("g1p0-out", up=True)
+    assert at_work() == {"g1p1"}, "it has just been moved"
+    world.settle()
+    assert at_work() == {"g1p0"}, "it is down for another reason"
+    world.settle()
+    for name in ("g1p1-in", "g1p1-out"):
+        plug(name, up=True)
+    assert at_work() == {"g1p0"}, "and keeps its place"
 
 
 def test_a_chain_without_weights_holds_its_traffic_back(world: World) -> None:

@@ -114,17 +114,45 @@ def test_wires_always_form_trees(all_weights):
         assert group_of not in (chain.port_pair_groups[0], chain.port_pair_groups[-1])
 
 
-def test_the_first_pair_that_works_is_at_work():
+def test_no_more_groups_stand_by_than_have_to():
+    sizes = [2, 2, 2, 1, 2, 1]
+    chain = chain_of(*(numbered(number, [1] * size) for number, size in enumerate(sizes)))
+    assert [one.name for one in lanes_of.standing_by(chain, lanes_of.deal(chain))] == ["g4"]
+
+
+def test_the_pair_at_work_stays_and_the_first_that_can_takes_its_place():
     chain = chain_of(numbered(0, [1]), numbered(1, [0, 1, 1]), numbered(2, [1]))
-    pairs = [one.id for one in chain.port_pair_groups[1].port_pairs]
-    for usable, at_work in (
-        (pairs, pairs[1]),
-        (pairs[2:], pairs[2]),
-        (pairs[:1], pairs[1]),
-        ((), pairs[1]),
+    drained, one, other = (pair.id for pair in chain.port_pair_groups[1].port_pairs)
+    for usable, at_work, expected in (
+        ((drained, one, other), (), one),
+        ((drained, one, other), (other,), other),
+        ((drained, one, other), (drained,), one),
+        ((other,), (one,), other),
+        ((drained,), (other,), other),
+        ((), (other,), other),
+        ((), (), one),
     ):
-        (lane,) = lanes_of.deal(chain, usable)
-        assert lane.pairs[1].id == at_work
+        (lane,) = lanes_of.deal(chain, usable, at_work)
+        assert lane.pairs[1].id == expected
+
+
+def test_one_of_two_parallel_lanes_is_down():
+    """Its wires are there, and nothing is handed over on them."""
+    groups = tuple(numbered(number, [1, 1]) for number in range(2))
+    pairs = [one for its in groups for one in its.port_pairs]
+    ends = [
+        port(f"{one.name}-{side}", "h1", "10.0.0.99", plugged=one is not pairs[0])
+        for one in pairs
+        for side in ("in", "out")
+    ]
+    plugged = {end.id: end for end in ends}
+    given_snapshot = with_chain(snapshot(symmetric=True), port_pair_groups=groups)
+    given_snapshot = replace(given_snapshot, ports={**given_snapshot.ports, **plugged})
+    whole = compile_chain(with_chain(given_snapshot, port_pair_groups=groups))
+    assert whole.obstacle == ""
+    assert {acl.function for acl in whole.rows.classification} == {
+        f"pc-{ident('pc1')}-{pairs[1].ingress}-{pairs[3].egress}"
+    }
 
 
 def test_that_pairs_stand_by_is_said():

@@ -60,7 +60,9 @@ def begin(
         of_chain = ChainHost.chain_id == chain_id
         known = set(session.scalars(sa.select(ChainHost.host).where(of_chain)))
         session.execute(sa.delete(ChainHost).where(of_chain, ChainHost.host.not_in(wanted)))
-        session.execute(sa.update(ChainHost).where(of_chain).values(wanted_revision=revision))
+        session.execute(
+            sa.update(ChainHost).where(of_chain).values(wanted_revision=revision, missing="")
+        )
         _add_hosts(session, chain_id, revision, wanted - known)
     return True
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from portchain.model import ChainStatus
 
+_DRIVERS = "waiting for the drivers"
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -54,16 +56,21 @@ def derive(known: Facts) -> tuple[ChainStatus, str]:
     if known.errors:
         return ChainStatus.ERROR, "; ".join(f"{host}: {error}" for host, error in known.errors)
     if known.down_reason:
-        # Its traffic is held back once the hosts have confirmed that, too.
-        return ChainStatus.DOWN, "; ".join(filter(None, [known.down_reason, _waiting(known)]))
+        return ChainStatus.DOWN, "; ".join(filter(None, [known.down_reason, _not_held(known)]))
     if known.realised_revision < known.revision:
-        return ChainStatus.BUILD, "waiting for the drivers"
+        return ChainStatus.BUILD, _DRIVERS
     if known.pending:
-        return ChainStatus.BUILD, _waiting(known)
+        waits = (f"{host} ({missing})" if missing else host for host, missing in known.pending)
+        return ChainStatus.BUILD, f"waiting for {', '.join(waits)}"
     return ChainStatus.ACTIVE, known.caution
 
 
-def _waiting(known: Facts) -> str:
-    """Which hosts have yet to confirm; empty if none has."""
-    waits = [f"{host} ({missing})" if missing else host for host, missing in known.pending]
-    return f"waiting for {', '.join(waits)}" if waits else ""
+def _not_held(known: Facts) -> str:
+    """Who has yet to see to it that what a chain classifies is held back; empty if nobody has.
+
+    A host that waits for a port has done what it can. Whose function is where is not for all who see that a chain is down.
+    """
+    if known.realised_revision < known.revision:
+        return _DRIVERS
+    silent = sum(not missing for _, missing in known.pending)
+    return f"waiting for {silent} host{'s' * (silent > 1)}" if silent else ""

@@ -49,5 +49,10 @@ def test_the_worst_fact_counts() -> None:
     less = replace(everything, failure="")
     assert derive(less) == (ChainStatus.ERROR, "h1: error")
     less = replace(less, errors=())
-    assert derive(less) == (ChainStatus.DOWN, "down; waiting for h2")
+    assert derive(less) == (ChainStatus.DOWN, "down; waiting for the drivers")
+    less = replace(less, realised_revision=3)
+    assert derive(less) == (ChainStatus.DOWN, "down; waiting for 1 host")
+    less = replace(less, pending=(("h1", "port p1"), ("h2", ""), ("h3", "")))
+    assert derive(less) == (ChainStatus.DOWN, "down; waiting for 2 hosts")
+    assert derive(replace(less, pending=(("h1", "port p1"),))) == (ChainStatus.DOWN, "down")
     assert derive(replace(less, down_reason=""))[0] == ChainStatus.BUILD

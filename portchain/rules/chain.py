@@ -115,10 +115,13 @@ def check_still_told_apart(
 ) -> None:
     """Check that packets of several projects' chains are told apart behind a group whose pairs have changed.
 
-    :param chains: all that the group is in. They are compared only if its functions were of a kind that needed less.
+    :param chains: all that the group is in. They are compared unless its functions were of a kind that needed no less.
     :raises Violation: a packet that the new functions hand back could be another project's, too.
     """
-    if _is_aware(after) or (not _is_aware(before) and _routes(after) >= _routes(before)):
+    if not after.port_pairs or _is_aware(after):
+        return
+    needed_before = before.port_pairs and not _is_aware(before)
+    if needed_before and _routes(after) >= _routes(before):
         return
     for chain in chains:
         try:

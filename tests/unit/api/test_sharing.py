@@ -121,13 +121,16 @@ class SharingTest(ApiTestCase):
                 port_pair_groups=[self.group_id, behind],
                 flow_classifiers=[wide],
             )
-        self.update("port_pair_group", self.group_id, port_pairs=aware)
+        for pairs in (aware, [], aware):
+            self.update("port_pair_group", self.group_id, port_pairs=pairs)
         unaware = self.pair(self.net, "vm4")["id"]
         error = self.update("port_pair_group", self.group_id, expect=400, port_pairs=[unaware])
         assert "port_pairs" in error["message"]
         assert "several projects" in error["message"]
         assert wide not in error["message"]
         assert self.show("port_pair_group", self.group_id)["port_pairs"] == aware
+        self.update("port_pair_group", self.group_id, port_pairs=[])
+        self.update("port_pair_group", self.group_id, expect=400, port_pairs=[unaware])
         self.delete("port_chain", chain["id"], **TENANT)
         self.update("port_pair_group", self.group_id, port_pairs=[unaware])
 

@@ -63,6 +63,8 @@ class QueryCountTest(ApiTestCase):
         run("show port chain", lambda: self.show("port_chain", chain))
         run("rename port chain", lambda: self.update("port_chain", chain, name="new"))
         run("update port pair", lambda: self.update("port_pair", pair, name="new"))
+        weight = {"service_function_parameters": {"weight": 2}}
+        run("weigh port pair", lambda: self.update("port_pair", pair, **weight))
         run(
             "update port pair group",
             lambda: self.update("port_pair_group", group, port_pairs=[pair, other]),

@@ -54,10 +54,17 @@ class Reconciler:
     """Notes what it is asked for."""
 
     is_in_sync, is_waiting, seconds_left = True, False, None
+    test_is_over = False
 
     def __init__(self, *_: Any) -> None:
-        self.known: dict[str, int] = {}
         self.asked: list[str] = []
+
+    @property
+    def known(self) -> dict[str, int]:
+        """Asked for before the server is: where a worker's thread, which goes on for ever, ends with its test."""
+        if self.test_is_over:
+            raise SystemExit
+        return {}
 
     def ports_changed(self, _: list[str]) -> None:
         self.asked.append("ports")
@@ -79,11 +86,18 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     common.register_core_common_config_opts()
     ovs_conf.register_ovs_agent_opts()
     securitygroups_rpc.register_securitygroups_opts()
-    made = Server()
+    made, reconcilers = Server(), []
+
+    def reconciler(*_: Any) -> Reconciler:
+        reconcilers.append(Reconciler())
+        return reconcilers[-1]
+
     monkeypatch.setattr(worker, "ServerClient", lambda: made)
-    monkeypatch.setattr(worker, "Reconciler", Reconciler)
+    monkeypatch.setattr(worker, "Reconciler", reconciler)
     monkeypatch.setattr(worker.n_context, "get_admin_context_without_session", object)
     yield made
+    for one in reconcilers:
+        one.test_is_over = True
     made.may_answer.set()
 
 

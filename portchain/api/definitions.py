@@ -103,16 +103,19 @@ def _flow_classifier() -> SimpleNamespace:
     return _copy(flowclassifier, resources)
 
 
-def _flow_classifier_icmp() -> SimpleNamespace:
+def _without_attributes(required: str, **constants: str) -> SimpleNamespace:
+    """Return the definition of an extension that says what existing attributes may hold.
+
+    :param required: alias of the extension that has these attributes.
+    :param constants: its alias, name and description, named as neutron-lib names them.
+    """
     return SimpleNamespace(
-        ALIAS="flow-classifier-icmp",
-        NAME="ICMP Types of Flow Classifiers",
-        DESCRIPTION="With protocol icmp, the source port range is the ICMP type and the destination port range its code",
         UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
         RESOURCE_ATTRIBUTE_MAP={},
         SUB_RESOURCE_ATTRIBUTE_MAP={},
-        REQUIRED_EXTENSIONS=[flowclassifier.ALIAS],
+        REQUIRED_EXTENSIONS=[required],
         OPTIONAL_EXTENSIONS=[],
+        **constants,
     )
 
 
@@ -187,19 +190,6 @@ def _tap() -> SimpleNamespace:
     )
 
 
-def _port_pair_weight() -> SimpleNamespace:
-    return SimpleNamespace(
-        ALIAS="port-pair-weight",
-        NAME="Changeable Weight of Port Pairs",
-        DESCRIPTION="Lets the weight among the service_function_parameters of a port pair be changed",
-        UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
-        RESOURCE_ATTRIBUTE_MAP={},
-        SUB_RESOURCE_ATTRIBUTE_MAP={},
-        REQUIRED_EXTENSIONS=[sfc.ALIAS],
-        OPTIONAL_EXTENSIONS=[],
-    )
-
-
 def _sharing() -> SimpleNamespace:
     shared = {
         "allow_post": False,
@@ -251,10 +241,20 @@ def _service_graph() -> SimpleNamespace:
 
 SFC = _sfc()
 FLOW_CLASSIFIER = _flow_classifier()
-FLOW_CLASSIFIER_ICMP = _flow_classifier_icmp()
+FLOW_CLASSIFIER_ICMP = _without_attributes(
+    flowclassifier.ALIAS,
+    ALIAS="flow-classifier-icmp",
+    NAME="ICMP Types of Flow Classifiers",
+    DESCRIPTION="With protocol icmp, the source port range is the ICMP type and the destination port range its code",
+)
 PORT_CHAIN_STATUS = _port_chain_status()
 PORT_PAIR_FUNCTION_KIND = _port_pair_function_kind()
-PORT_PAIR_WEIGHT = _port_pair_weight()
+PORT_PAIR_WEIGHT = _without_attributes(
+    sfc.ALIAS,
+    ALIAS="port-pair-weight",
+    NAME="Changeable Weight of Port Pairs",
+    DESCRIPTION="Lets the weight among the service_function_parameters of a port pair be changed",
+)
 SHARING = _sharing()
 SERVICE_GRAPH = _service_graph()
 TAP = _tap()

@@ -36,6 +36,27 @@ class FunctionKind(StrEnum):
     L2 = "l2"
 
 
+class HealthCheck(StrEnum):
+    """How it is found out that a service function forwards.
+
+    ``none``: it is not; a function whose ports are plugged in counts as forwarding. ``icmp``: probes are sent into it at its
+    ingress, and awaited at its egress.
+    """
+
+    NONE = "none"
+    ICMP = "icmp"
+
+
+class FailureMode(StrEnum):
+    """What becomes of packets while no function of a group can take them.
+
+    ``closed``: they are dropped. ``open``: they go on as if the group were not there.
+    """
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """What carries a network between hosts, in Neutron's terms.
@@ -129,6 +150,7 @@ class PortPairGroup:
     :param lb_fields: packet fields that decide which pair a flow visits; empty for the whole 5-tuple.
     :param ingress_n_tuple: header rewriting of the function, as stated by the user; ``egress_n_tuple`` likewise.
     :param tap_enabled: the function is a passive observer: it gets a copy of each packet, and hands none on.
+    :param health_check: how it is found out which pairs forward. ``failure_mode``: what happens while none does.
     """
 
     id: str
@@ -140,6 +162,8 @@ class PortPairGroup:
     ingress_n_tuple: Mapping[str, object] = field(default_factory=dict)
     egress_n_tuple: Mapping[str, object] = field(default_factory=dict)
     tap_enabled: bool = False
+    health_check: HealthCheck = HealthCheck.NONE
+    failure_mode: FailureMode = FailureMode.CLOSED
 
     @property
     def port_ids(self) -> frozenset[str]:

@@ -141,13 +141,18 @@ def update_port_pair_group(request: Request, an_id: str, data: Data) -> None:
     turns.take_for(session, db.PORT_PAIR_GROUP, an_id)
     row = db.find_one(request.context, db.PORT_PAIR_GROUP, an_id)
     changes.set_names(session, row, data)
-    wanted, present = data.get("port_pairs"), [member.pair_id for member in row.members]
-    if wanted is None or wanted == present:
+    present: dict[str, Any] = {name: getattr(row, name) for name in convert.HEALTH_COLUMNS}
+    present["port_pairs"] = [member.pair_id for member in row.members]
+    wanted = {name: data[name] for name in present if name in data and data[name] != present[name]}
+    if not wanted:
         return
-    _check_new_pairs(request, [pair for pair in wanted if pair not in present])
     before = repository.load_groups(session, [an_id])[an_id]
-    changes.set_pairs(session, row, wanted)
-    _follow_group(request, before, "port_pairs")
+    pairs = wanted.pop("port_pairs", None)
+    if pairs is not None:
+        _check_new_pairs(request, [pair for pair in pairs if pair not in present["port_pairs"]])
+        changes.set_pairs(session, row, pairs)
+    changes.set_health(session, row, wanted)
+    _follow_group(request, before, "port_pairs" if pairs is not None else next(iter(wanted)))
 
 
 def _follow_group(request: Request, before: model.PortPairGroup, attribute: str) -> None:

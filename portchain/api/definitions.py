@@ -4,6 +4,7 @@ neutron-lib's maps are global; what is changed here is a copy.
 """
 
 import copy
+from enum import StrEnum
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from neutron_lib.api import converters as lib_converters
 from neutron_lib.api.definitions import flowclassifier, sfc
 
 from portchain.api import checks, converters
-from portchain.model import FunctionKind
+from portchain.model import FailureMode, FunctionKind, HealthCheck
 
 AttributeMap = dict[str, dict[str, Any]]
 
@@ -190,6 +191,38 @@ def _tap() -> SimpleNamespace:
     )
 
 
+def _health() -> SimpleNamespace:
+    def choice(values: type[StrEnum]) -> dict[str, Any]:
+        known = [value.value for value in values]
+        return {
+            "allow_post": True,
+            "allow_put": True,
+            "is_visible": True,
+            # The first is what groups were like before there was a choice.
+            "default": known[0],
+            "default_overrides_none": True,
+            "validate": {"type:values": known},
+            "is_filter": True,
+            "is_sort_key": True,
+        }
+
+    return SimpleNamespace(
+        ALIAS="port-pair-group-health",
+        NAME="Health of Port Pair Groups",
+        DESCRIPTION="States how functions are found to fail, and what becomes of packets when all do",
+        UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
+        RESOURCE_ATTRIBUTE_MAP={
+            sfc.PORT_PAIR_GROUPS: {
+                "health_check": choice(HealthCheck),
+                "failure_mode": choice(FailureMode),
+            }
+        },
+        SUB_RESOURCE_ATTRIBUTE_MAP={},
+        REQUIRED_EXTENSIONS=[sfc.ALIAS],
+        OPTIONAL_EXTENSIONS=[],
+    )
+
+
 def _sharing() -> SimpleNamespace:
     shared = {
         "allow_post": False,
@@ -255,6 +288,7 @@ PORT_PAIR_WEIGHT = _without_attributes(
     NAME="Changeable Weight of Port Pairs",
     DESCRIPTION="Lets the weight among the service_function_parameters of a port pair be changed",
 )
+HEALTH = _health()
 SHARING = _sharing()
 SERVICE_GRAPH = _service_graph()
 TAP = _tap()
@@ -266,6 +300,7 @@ ALL = (
     PORT_CHAIN_STATUS,
     PORT_PAIR_FUNCTION_KIND,
     PORT_PAIR_WEIGHT,
+    HEALTH,
     SHARING,
     SERVICE_GRAPH,
     TAP,

@@ -12,12 +12,14 @@ from typing import Any, ClassVar
 
 from cliff import hooks
 from openstack.network.v2.sfc_port_pair import SfcPortPair
+from openstack.network.v2.sfc_port_pair_group import SfcPortPairGroup
 
 from portchain.cli.client import Client, Shown
 from portchain.cli.kinds import PORT_CHAIN, PORT_PAIR, PORT_PAIR_GROUP, Kind
-from portchain.model import FunctionKind
+from portchain.cli.options import Attributes, Option, Parameter
 
 _ID = "ID"
+_RESOURCES = {PORT_PAIR.name: SfcPortPair, PORT_PAIR_GROUP.name: SfcPortPairGroup}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,11 @@ class _Columns:
 _CHAIN = _Columns(
     PORT_CHAIN, {"status": "Status", "status_reason": "Status Reason"}, ("status_reason",)
 )
-_GROUP = _Columns(PORT_PAIR_GROUP, {"shared": "Shared"}, ("shared",))
+_GROUP = _Columns(
+    PORT_PAIR_GROUP,
+    {"shared": "Shared", "health_check": "Health Check", "failure_mode": "Failure Mode"},
+    ("shared", "health_check", "failure_mode"),
+)
 _PAIR = _Columns(PORT_PAIR, {"function_kind": "Function Kind"}, ("function_kind",))
 
 
@@ -141,58 +147,87 @@ class PortPairs(_ListHook):
     adds = _PAIR
 
 
-class NewPortPair(OnePortPair):
-    """``sfc port pair create``."""
+class _Sending(_Hook):
+    """Adds options to a command that creates or changes a resource, and what they give to its request."""
 
-    def get_parser(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        """Add the option."""
-        parser.add_argument(
-            "--function-kind",
-            choices=[kind.value for kind in FunctionKind],
-            help="How the service function hands on packets; default: l3, it routes.",
-        )
-        return parser
-
-    def before(self, parsed_args: argparse.Namespace) -> argparse.Namespace:
-        """Have the request that follows carry the option."""
-        own = vars(self._network)
-        own.pop("create_sfc_port_pair", None)  # what an earlier command of this process left
-        if parsed_args.function_kind:
-            own["create_sfc_port_pair"] = partial(
-                _create_pair, self._network, function_kind=parsed_args.function_kind
-            )
-        return parsed_args
-
-
-class ChangedPortPair(_Hook):
-    """``sfc port pair set``."""
+    options: ClassVar[tuple[Option, ...]]
+    method: ClassVar[str]  # of openstacksdk's proxy, by which the command sends its request
+    creating: ClassVar[bool]
 
     def get_epilog(self) -> str | None:
         """Called by cliff: more text at the end of the help."""
-        return "neutron-portchain adds: --weight."
+        flags = ", ".join(option.flag for option in self.options)
+        return f"neutron-portchain adds: {flags}."
 
     def get_parser(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        """Add the option."""
-        parser.add_argument(
-            "--weight",
-            type=int,
-            metavar="<weight>",
-            help="Share of new flows that the service function gets, beside the others of its group; 0 for none.",
-        )
+        """Add the options."""
+        for option in self.options:
+            option.add_to(parser, creating=self.creating)
         return parser
 
     def before(self, parsed_args: argparse.Namespace) -> argparse.Namespace:
-        """Have the request that follows carry the option."""
+        """Have the request that follows carry the options."""
+        client = Client(self._network)
         own = vars(self._network)
-        own.pop("update_sfc_port_pair", None)  # what an earlier command of this process left
-        if parsed_args.weight is not None:
-            own["update_sfc_port_pair"] = partial(
-                self._network.update_sfc_port_pair,
-                service_function_parameters={"weight": parsed_args.weight},
-            )
+        own.pop(self.method, None)  # what an earlier command of this process left
+        more: Attributes = {}
+        for option in self.options:
+            more |= option.read(parsed_args, client.find)
+        if more:
+            own[self.method] = partial(self._send, client, more)
         return parsed_args
 
+    # In the place of openstacksdk's method, which drops attributes that it does not know.
+    def _send(self, client: Client, more: Attributes, an_id: str = "", **attributes: Any) -> Any:
+        kind, body = self.adds.kind, attributes | more
+        shown = client.create(kind, body) if self.creating else client.update(kind, an_id, body)
+        return _RESOURCES[kind.name].existing(**shown)
 
-def _create_pair(network: Any, **attributes: Any) -> SfcPortPair:
-    """Stand in for the method of openstacksdk, which drops attributes that it does not know."""
-    return SfcPortPair.existing(**Client(network).create(PORT_PAIR, attributes))
+
+def _options(kind: Kind, *flags: str) -> tuple[Option, ...]:
+    return tuple(option for option in kind.options if option.flag in flags)
+
+
+class NewPortPair(_Sending, OnePortPair):
+    """``sfc port pair create``."""
+
+    options = _options(PORT_PAIR, "--function-kind")
+    method = "create_sfc_port_pair"
+    creating = True
+
+
+class ChangedPortPair(_Sending):
+    """``sfc port pair set``."""
+
+    adds = _PAIR
+    options = (
+        Parameter(
+            flag="--weight",
+            attribute="service_function_parameters",
+            key="weight",
+            value=int,
+            help="share of new flows that the service function gets, beside the others of its group; 0 for none",
+        ),
+    )
+    method = "update_sfc_port_pair"
+    creating = False
+
+
+_HEALTH = _options(PORT_PAIR_GROUP, "--health-check", "--failure-mode")
+
+
+class NewPortPairGroup(_Sending, OnePortPairGroup):
+    """``sfc port pair group create``."""
+
+    options = _HEALTH
+    method = "create_sfc_port_pair_group"
+    creating = True
+
+
+class ChangedPortPairGroup(_Sending):
+    """``sfc port pair group set``."""
+
+    adds = _GROUP
+    options = _HEALTH
+    method = "update_sfc_port_pair_group"
+    creating = False

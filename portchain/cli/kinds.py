@@ -13,7 +13,7 @@ from portchain.cli.options import (
     References,
     Switch,
 )
-from portchain.model import FunctionKind
+from portchain.model import FailureMode, FunctionKind, HealthCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,20 @@ PORT_PAIR_GROUP = Kind(
             attribute="tap_enabled",
             help="the functions only listen, to copies of the packets",
         ),
+        Choice(
+            flag="--health-check",
+            attribute="health_check",
+            values=tuple(check.value for check in HealthCheck),
+            updatable=True,
+            help="how it is found out that a function forwards; default: none, it is not",
+        ),
+        Choice(
+            flag="--failure-mode",
+            attribute="failure_mode",
+            values=tuple(mode.value for mode in FailureMode),
+            updatable=True,
+            help="what becomes of packets while no function takes them; default: closed, they are dropped",
+        ),
         _DESCRIPTION,
     ),
     ("port_pairs",),
@@ -203,6 +217,8 @@ PORT_PAIR_GROUP = Kind(
         "group_id",
         "port_pair_group_parameters",
         "tap_enabled",
+        "health_check",
+        "failure_mode",
         "shared",
         "project_id",
         "description",

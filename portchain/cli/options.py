@@ -170,6 +170,27 @@ class Parameters(Option):
         return parsed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter(Option):
+    """One key of a dict.
+
+    :param value: makes a value of its text.
+    """
+
+    key: str
+    value: Callable[[str], Any]
+
+    @property
+    def _name(self) -> str:
+        return f"option_{self.key}"
+
+    def _parsing(self) -> dict[str, Any]:
+        return {"metavar": self._metavar, "type": self.value}
+
+    def _attributes(self, value: Any, find: Find) -> Attributes:
+        return {self.attribute: {self.key: value}}
+
+
 def port_range(text: str) -> tuple[int, int]:
     """Read ``23:100`` or ``23``.
 

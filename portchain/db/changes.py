@@ -84,6 +84,7 @@ def add_port_pair_group(session: Any, data: Mapping[str, Any]) -> models.PortPai
         ingress_n_tuple=_given(mapping["ingress_n_tuple"]),
         egress_n_tuple=_given(mapping["egress_n_tuple"]),
         tap_enabled=data["tap_enabled"],
+        **{name: data[name] for name in convert.HEALTH_COLUMNS},
     )
     session.add(row)
     session.flush()
@@ -158,6 +159,13 @@ _CLASSIFIERS = _Links(models.ChainClassifier, "chain_id", "classifier_id", "clas
 def set_pairs(session: Any, row: models.PortPairGroup, pair_ids: Sequence[str]) -> None:
     """Replace the pairs of a group."""
     _replace(session, _PAIRS, row, pair_ids)
+
+
+def set_health(session: Any, row: models.PortPairGroup, wanted: Mapping[str, str]) -> None:
+    """Change how functions of a group are found to fail, or what happens when all do."""
+    for name, value in wanted.items():
+        setattr(row, name, value)
+    session.flush()
 
 
 def set_groups(session: Any, row: models.PortChain, group_ids: Sequence[str]) -> None:

@@ -57,6 +57,8 @@ def group(row: models.PortPairGroup, pairs: Mapping[str, model.PortPair]) -> mod
         ingress_n_tuple=dict(row.ingress_n_tuple),
         egress_n_tuple=dict(row.egress_n_tuple),
         tap_enabled=row.tap_enabled,
+        health_check=model.HealthCheck(row.health_check),
+        failure_mode=model.FailureMode(row.failure_mode),
     )
 
 
@@ -138,6 +140,9 @@ def show_port_pair(row: models.PortPair) -> dict[str, Any]:
     }
 
 
+HEALTH_COLUMNS = ("health_check", "failure_mode")
+
+
 def show_port_pair_group(row: models.PortPairGroup) -> dict[str, Any]:
     """Return what the API shows of a group."""
     return _common(row) | {
@@ -151,6 +156,7 @@ def show_port_pair_group(row: models.PortPairGroup) -> dict[str, Any]:
             },
         },
         "tap_enabled": row.tap_enabled,
+        **{name: getattr(row, name) for name in HEALTH_COLUMNS},
     }
 
 

@@ -90,6 +90,10 @@ class PortPairGroup(standard_attr.HasStandardAttributes, _Named, model_base.BASE
     tap_enabled: Mapped[bool] = mapped_column(
         sa.Boolean, default=False, server_default=sa.sql.false()
     )
+    health_check: Mapped[str] = mapped_column(sa.String(8), default="none", server_default="none")
+    failure_mode: Mapped[str] = mapped_column(
+        sa.String(8), default="closed", server_default="closed"
+    )
 
     members: Mapped[list["GroupPair"]] = orm.relationship(
         lazy="selectin", order_by="GroupPair.position", passive_deletes="all"

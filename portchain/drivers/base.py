@@ -9,7 +9,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from portchain.model import ChainSnapshot, FlowClassifier, Port, PortPair, PortPairGroup
+from portchain.model import (
+    ChainSnapshot,
+    FailureMode,
+    FlowClassifier,
+    HealthCheck,
+    Port,
+    PortPair,
+    PortPairGroup,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,7 @@ class Capabilities:
     :param ethertypes: values of a classifier's ``ethertype``.
     :param service_graphs: chains that take over the traffic of others.
     :param tap: groups whose function gets copies and hands nothing on.
+    :param health_checks: values of a group's ``health_check``; ``failure_modes``: of its ``failure_mode``.
     """
 
     chain_correlations: frozenset[str] = frozenset({"mpls"})
@@ -40,6 +49,8 @@ class Capabilities:
     ethertypes: frozenset[str] = frozenset({"IPv4"})
     service_graphs: bool = False
     tap: bool = False
+    health_checks: frozenset[HealthCheck] = frozenset({HealthCheck.NONE})
+    failure_modes: frozenset[FailureMode] = frozenset({FailureMode.CLOSED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,10 @@ def _group(group: PortPairGroup, capabilities: Capabilities) -> Iterator[tuple[s
         yield "port_pair_group_parameters", "ppg_n_tuple_mapping"
     if group.tap_enabled and not capabilities.tap:
         yield "tap_enabled", "true"
+    if group.health_check not in capabilities.health_checks:
+        yield "health_check", f"health_check {group.health_check}"
+    if group.failure_mode not in capabilities.failure_modes:
+        yield "failure_mode", f"failure_mode {group.failure_mode}"
 
 
 def _chain(snapshot: ChainSnapshot, capabilities: Capabilities) -> Iterator[tuple[str, str]]:

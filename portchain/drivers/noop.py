@@ -6,7 +6,7 @@ from typing import Any
 
 from portchain.dataplane.compile.spread import FIELD_SETS
 from portchain.drivers.base import Capabilities, PortChainDriver
-from portchain.model import ChainSnapshot, Port
+from portchain.model import ChainSnapshot, FailureMode, HealthCheck, Port
 
 
 class NoopDriver(PortChainDriver):
@@ -24,6 +24,8 @@ class NoopDriver(PortChainDriver):
         ethertypes=frozenset({"IPv4", "IPv6"}),
         service_graphs=True,
         tap=True,
+        health_checks=frozenset(HealthCheck),
+        failure_modes=frozenset(FailureMode),
     )
 
     def claims(self, port: Port) -> bool:

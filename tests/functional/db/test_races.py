@@ -68,6 +68,8 @@ class RaceTest(OnMariaDb, ApiTestCase):
             "port_pairs": [],
             "port_pair_group_parameters": parameters,
             "tap_enabled": False,
+            "health_check": "none",
+            "failure_mode": "closed",
         }
         return self.plugin.create_port_pair_group(context, {"port_pair_group": body | attributes})
 

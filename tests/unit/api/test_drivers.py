@@ -186,6 +186,8 @@ class RefusingTest(DriverTestCase):
             ),
             ("port_pair_group", "port_pair_group_parameters", tuples, ("n_tuple",)),
             ("port_pair_group", "tap_enabled", True, ("tap_enabled",)),
+            ("port_pair_group", "health_check", "icmp", ("health_check icmp",)),
+            ("port_pair_group", "failure_mode", "open", ("failure_mode open",)),
             ("port_chain", "chain_parameters", {"symmetric": True}, ("symmetric",)),
             ("port_chain", "chain_parameters", {"correlation": "nsh"}, ("nsh",)),
         ):

@@ -105,6 +105,8 @@ WRONG: Mapping[str, Sequence[Row]] = {
         ("port_pairs", ([UNKNOWN, UNKNOWN],), "more than once"),
         ("port_pairs", ([UNKNOWN], IDS), "could not be found"),
         ("tap_enabled", ("perhaps", HUGE, 2, [], DEEP), "neither true nor false"),
+        ("health_check", ("tcp", "", HUGE, 3, ["icmp"], DEEP), "not one of none, icmp"),
+        ("failure_mode", ("ajar", "", HUGE, 3, ["open"], DEEP), "not one of closed, open"),
         ("port_pair_group_parameters", NOT_OBJECTS, "not an object"),
         ("port_pair_group_parameters", ({"colour": 1}, DEEP), "not one of its keys"),
         ("port_pair_group_parameters.lb_fields", ("ip_src", 5, DEEP), "not a list"),
@@ -153,7 +155,11 @@ CHANGED: Mapping[str, Sequence[Row]] = {
     "port_pair": [
         row for row in WRONG["port_pair"] if row[0].startswith("service_function_parameters")
     ],
-    "port_pair_group": [row for row in WRONG["port_pair_group"] if row[0] == "port_pairs"],
+    "port_pair_group": [
+        row
+        for row in WRONG["port_pair_group"]
+        if row[0] in ("port_pairs", "health_check", "failure_mode")
+    ],
     "port_chain": [
         row for row in WRONG["port_chain"] if row[0] in ("port_pair_groups", "flow_classifiers")
     ],

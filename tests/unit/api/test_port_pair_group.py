@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from neutron_lib import context as n_context
+from neutron_lib.db import api as db_api
 from oslo_utils import uuidutils
 
+from portchain.db import models
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
 
 NO_TUPLES: dict[str, Any] = {"ingress_n_tuple": {}, "egress_n_tuple": {}}
@@ -26,6 +29,7 @@ class PortPairGroupTest(ApiTestCase):
         assert shown["port_pairs"] == []
         assert shown["port_pair_group_parameters"] == DEFAULT_PARAMETERS
         assert shown["tap_enabled"] is False
+        assert (shown["health_check"], shown["failure_mode"]) == ("none", "closed")
         assert 1 <= shown["group_id"] <= 65535
         assert self.show("port_pair_group", shown["id"]) == shown
 
@@ -162,6 +166,42 @@ class PortPairGroupTest(ApiTestCase):
         assert [group["tap_enabled"] for group in found] == [True, True]
         for wrong in ("perhaps", 2, [], {}):
             self.refused("tap_enabled", tap_enabled=wrong)
+
+    def test_health(self) -> None:
+        assert self.call("GET", "/extensions/port-pair-group-health").status_int == 200
+        group = self.create("port_pair_group", health_check="icmp", failure_mode="open")
+        assert (group["health_check"], group["failure_mode"]) == ("icmp", "open")
+        self.create("port_pair_group", health_check=None, failure_mode=None)
+        found = self.list_all("port_pair_group", "health_check=icmp&failure_mode=open")
+        assert found == [group]
+        for attribute in ("health_check", "failure_mode"):
+            self.refused(attribute, **{attribute: "perhaps"})
+        changed = self.update("port_pair_group", group["id"], failure_mode="closed")
+        assert changed == group | {"failure_mode": "closed"}
+
+    def test_chains_follow_a_change_of_health(self) -> None:
+        group = self.group(self.net)
+        chain = self.create(
+            "port_chain",
+            port_pair_groups=[group["id"]],
+            flow_classifiers=[self.classifier(self.port(self.net))["id"]],
+        )["id"]
+        revisions = [self.revision(chain)]
+        for wanted in (
+            {"health_check": "icmp"},
+            {"health_check": "icmp", "failure_mode": "closed"},
+            {"failure_mode": "open", "port_pairs": []},
+        ):
+            self.update("port_pair_group", group["id"], **wanted)
+            revisions.append(self.revision(chain))
+        assert [one - revisions[0] for one in revisions] == [0, 1, 1, 2]
+
+    @staticmethod
+    def revision(chain_id: str) -> int:
+        """By which a chain's realisation is known to drivers."""
+        context = n_context.get_admin_context()
+        with db_api.CONTEXT_READER.using(context):
+            return int(context.session.get(models.PortChain, chain_id).revision)
 
     def test_a_tap_group_takes_one_pair(self) -> None:
         pairs = [self.pair(self.net, f"vm{number}")["id"] for number in range(2)]

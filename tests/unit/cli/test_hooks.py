@@ -15,10 +15,11 @@ OURS = {
     "port chain create": "Status, Status Reason",
     "port chain show": "Status, Status Reason",
     "port chain list": "Status, Status Reason",
-    "port pair group create": "Shared",
-    "port pair group show": "Shared",
-    "port pair group list": "Shared",
-    "port pair create": "Function Kind",
+    "port pair group create": "--health-check, --failure-mode",
+    "port pair group set": "--health-check, --failure-mode",
+    "port pair group show": "Shared, Health Check, Failure Mode",
+    "port pair group list": "Shared, Health Check, Failure Mode",
+    "port pair create": "--function-kind",
     "port pair set": "--weight",
     "port pair show": "Function Kind",
     "port pair list": "Function Kind",
@@ -36,6 +37,7 @@ def test_the_program_knows_them_and_complains_of_nothing(name: str, adds: str) -
     assert f"neutron-portchain adds: {adds}." in said
     assert ("--function-kind {l3,l2}" in said) == (name == "port pair create")
     assert ("--weight <weight>" in said) == (name == "port pair set")
+    assert ("--failure-mode {closed,open}" in said) == adds.startswith("--health")
 
 
 @pytest.mark.parametrize("verb", ["share", "unshare"])
@@ -61,7 +63,7 @@ class Server:
     def request(self, path: str, method: str, **request: Any) -> Any:
         self.requests.append((method, request.get("json") or request.get("params")))
         name = path.rpartition("/")[2]
-        if method == "POST":
+        if method in ("POST", "PUT"):
             body = {key: {"id": "new", **value} for key, value in request["json"].items()}
         else:
             query = request["params"].items()
@@ -114,38 +116,44 @@ def test_a_server_without_the_attributes_adds_nothing() -> None:
     assert (heads, list(rows)) == (("ID", "Name"), [("1", "a")])
 
 
-def test_the_function_kind_goes_with_the_request_of_its_own_command_only() -> None:
+SENT = {
+    "a new pair's kind": (
+        hooks.NewPortPair,
+        {"option_function_kind": "l2"},
+        {"port_pair": {"function_kind": "l2"}},
+    ),
+    "a new group's health": (
+        hooks.NewPortPairGroup,
+        {"option_health_check": "icmp", "option_failure_mode": "open"},
+        {"port_pair_group": {"health_check": "icmp", "failure_mode": "open"}},
+    ),
+    "a group's failure mode": (
+        hooks.ChangedPortPairGroup,
+        {"option_health_check": None, "option_failure_mode": "closed"},
+        {"port_pair_group": {"failure_mode": "closed"}},
+    ),
+    "a pair's weight": (
+        hooks.ChangedPortPair,
+        {"option_weight": 0},
+        {"port_pair": {"service_function_parameters": {"weight": 0}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SENT)
+def test_options_go_with_the_request_of_their_own_command_only(case: str) -> None:
+    kind, options, body = SENT[case]
     server = Server()
-    server.create_sfc_port_pair = None  # type: ignore[attr-defined]  # left by an earlier command
-    one = hook(hooks.NewPortPair, server)
+    setattr(server, kind.method, None)  # left by an earlier command
+    one = hook(kind, server)
 
-    one.before(Namespace(function_kind="l2"))
-    made = server.create_sfc_port_pair(name="PP1", ingress="p1", egress="p2")  # type: ignore[attr-defined]
-    assert made.id == "new"
-    assert server.requests == [
-        (
-            "POST",
-            {"port_pair": {"function_kind": "l2", "name": "PP1", "ingress": "p1", "egress": "p2"}},
-        )
-    ]
+    one.before(Namespace(**options))
+    an_id = () if kind.creating else ("1",)
+    shown = getattr(server, kind.method)(*an_id, name="new name")
+    ((name, attributes),) = body.items()
+    assert shown.id == "new"
+    method = "POST" if kind.creating else "PUT"
+    assert server.requests == [(method, {name: {"name": "new name", **attributes}})]
 
-    one.before(Namespace(function_kind=None))
-    assert not hasattr(server, "create_sfc_port_pair")
-
-
-def test_a_weight_goes_with_the_request_of_its_own_command_only() -> None:
-    sent: list[tuple[str, dict[str, Any]]] = []
-
-    class Network:
-        def update_sfc_port_pair(self, an_id: str, **attributes: Any) -> None:
-            sent.append((an_id, attributes))
-
-    network = Network()
-    one = hook(hooks.ChangedPortPair, network)  # type: ignore[arg-type]
-    for weight in (0, None):
-        one.before(Namespace(weight=weight))
-        network.update_sfc_port_pair("1", name="new")
-    assert sent == [
-        ("1", {"name": "new", "service_function_parameters": {"weight": 0}}),
-        ("1", {"name": "new"}),
-    ]
+    one.before(Namespace(**dict.fromkeys(options)))
+    assert not hasattr(server, kind.method)

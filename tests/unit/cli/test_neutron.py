@@ -61,6 +61,12 @@ OTHERS = {
         "tap_enabled": True,
         "port_pair_group_parameters": {"lb_fields": ["ip_src", "ip_dst"]},
     },
+    "port-pair-group-create --health-check icmp --failure-mode open PG": {
+        "name": "PG",
+        "health_check": "icmp",
+        "failure_mode": "open",
+    },
+    "port-pair-group-update --failure-mode closed PG": {"failure_mode": "closed"},
     "port-chain-create --port-pair-group PG --chain-parameters symmetric=true,correlation=mpls PC": {
         "name": "PC",
         "port_pair_groups": ["id-of-PG"],

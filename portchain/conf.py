@@ -57,6 +57,28 @@ SERVER_OPTS: list[cfg.Opt] = [
         "be there. Rows that somebody changes are repaired at once without them.",
     ),
     cfg.IntOpt(
+        "ovn_check_interval",
+        default=1,
+        min=1,
+        help="Seconds between two probes that OVN sends into each function of port pair groups with "
+        "health_check icmp, and the longest that one may take.",
+    ),
+    cfg.IntOpt(
+        "ovn_check_failures",
+        default=3,
+        min=1,
+        help="Number of probes that have to fail for such a function to count as offline, and to pass "
+        "for it to count as online again.",
+    ),
+    cfg.IntOpt(
+        "ovn_check_vlan",
+        default=4094,
+        min=1,
+        max=4094,
+        help="VLAN tag of the probes. The functions have to let frames with it pass; no subport of a "
+        "trunk may have it on a port of theirs.",
+    ),
+    cfg.IntOpt(
         "underlay_mtu",
         default=0,
         min=0,

@@ -61,7 +61,9 @@ def derive(known: Facts) -> tuple[ChainStatus, str]:
         return ChainStatus.BUILD, _DRIVERS
     if known.pending:
         waits = (f"{host} ({missing})" if missing else host for host, missing in known.pending)
-        return ChainStatus.BUILD, f"waiting for {', '.join(waits)}"
+        return ChainStatus.BUILD, "; ".join(
+            filter(None, [f"waiting for {', '.join(waits)}", known.caution])
+        )
     return ChainStatus.ACTIVE, known.caution
 
 

@@ -2,23 +2,33 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import product
 from socket import SOCK_DGRAM
 from typing import Any
 
 import pytest
 
-from portchain.lab import journey, netns, ovn
+from portchain.lab import netns, ovn
 from portchain.lab.lab import Lab
 from portchain.lab.layout import Layout
 from portchain.lab.waiting import wait_for
 from tests.lab import matrix
 from tests.lab.conftest import NAME, Captures, running
+from tests.lab.on_ovn import (
+    BOTH_WAYS,
+    all_active,
+    chained,
+    held_back,
+    paths,
+    paths_or_none,
+    settle,
+    silent,
+)
 from tests.lab.workflow import DEADLINE, DIRECT, FUNCTIONS, SUBNET, Workflow
 from tests.pairwise import Case
 
 ANY_SOURCE_PORT = {"source_port_range_min": None, "source_port_range_max": None}
 SUBNETS = (SUBNET, "2001:db8:30::/64")
-BOTH_WAYS = {"symmetric": True}
 UDP = {**ANY_SOURCE_PORT, "protocol": "udp"}
 
 
@@ -82,35 +92,6 @@ def flow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     settle(booted.lab)
 
 
-def all_active(flow: Workflow) -> bool:
-    names = {port.id for port in flow.ports.values()}
-    return all(port.status == "ACTIVE" for port in flow.cloud.ports() if port.id in names)
-
-
-def settle(lab: Lab) -> None:
-    """Wait until every chassis has caught up with the Northbound database."""
-    ovn.control(lab.layout, "nb", "--wait=hv", "sync")
-
-
-def chained(flow: Workflow, *classifiers: Any, **attributes: Any) -> Any:
-    chain = flow.chain(*classifiers, chain_parameters=BOTH_WAYS, **attributes)
-    flow.wait_status(chain)
-    return chain
-
-
-def connect(flow: Workflow, **how: Any) -> list[journey.Connection]:
-    """Connections of which the path of the replies is checked against that of the requests."""
-    found = flow.connect(answered=None, overheard=True, **how)
-    for one in found:
-        assert one.path is not None, one.paths
-        assert set(one.replies) == {tuple(reversed(one.path))}, (one.path, one.replies)
-    return found
-
-
-def paths(flow: Workflow, **how: Any) -> set[Any]:
-    return {one.path for one in connect(flow, **how)}
-
-
 def test_machines_reach_each_other_without_chains(flow: Workflow) -> None:
     for one in flow.machines.values():
         for other in ("src", "dst"):
@@ -144,10 +125,6 @@ def test_security_groups_still_count(flow: Workflow) -> None:
     with narrowed(flow):
         wait_for(lambda: held_back(flow, 150), DEADLINE, "port 150 held back")
         assert paths(flow, count=3) <= flow.chained
-
-
-def held_back(flow: Workflow, port: int) -> bool:
-    return flow.held_back(port=port)
 
 
 @contextmanager
@@ -205,14 +182,6 @@ def test_rows_that_somebody_removed_come_back(flow: Workflow) -> None:
     wait_for(lambda: paths_or_none(flow, count=20) == flow.chained, DEADLINE, "the chain repaired")
 
 
-def paths_or_none(flow: Workflow, **how: Any) -> Any:
-    settle(flow.lab)
-    try:
-        return paths(flow, **how)
-    except AssertionError:
-        return None
-
-
 def test_a_function_that_is_unplugged_leaves_its_traffic_to_the_other(flow: Workflow) -> None:
     chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT))
     flow.warm_up()
@@ -223,6 +192,21 @@ def test_a_function_that_is_unplugged_leaves_its_traffic_to_the_other(flow: Work
     flow.machines["sf1"] = lab.vms.attach(flow.machines["sf1"], flow.ports["p2"].id)
     flow.wait_status(chain)
     wait_for(lambda: paths_or_none(flow, count=40) == flow.chained, DEADLINE, "both again")
+
+
+def test_what_a_switch_learned_does_not_outlive_its_place(flow: Workflow) -> None:
+    """Switches are used again for other wires; OVN remembers by which of their ports it saw an address."""
+    first, second = {("p1", "p2"), ("p3", "p4")}, {("p5", "p6")}
+    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT), groups=("PG1",))
+    flow.warm_up()
+    for order in ((first, second), (second,), (second, first), (first,), (first, second)):
+        groups = [flow.groups["PG1" if group is first else "PG2"]["id"] for group in order]
+        flow.update("port_chain", chain, port_pair_groups=groups)
+        flow.wait_status(chain)
+        wanted = {
+            ("src", *(port for pair in way for port in pair), "dst") for way in product(*order)
+        }
+        wait_for(lambda w=wanted: paths_or_none(flow, count=20) == w, DEADLINE, str(wanted))
 
 
 def test_a_pair_that_stands_by_takes_the_place_of_the_one_at_work(flow: Workflow) -> None:
@@ -250,6 +234,63 @@ def test_a_pair_that_stands_by_takes_the_place_of_the_one_at_work(flow: Workflow
     wait_for(lambda: all_active(flow), DEADLINE, "PP2's ports ACTIVE again")
     flow.delete("port_chain", chain)
     flow.delete("port_pair_group", flow.groups.pop("PG3"))
+
+
+@pytest.fixture
+def checked(flow: Workflow) -> Iterator[Workflow]:
+    """Both groups are checked by OVN; PG2 lets packets by if its function fails."""
+    flow.update("port_pair_group", flow.groups["PG1"], health_check="icmp")
+    flow.update("port_pair_group", flow.groups["PG2"], health_check="icmp", failure_mode="open")
+    yield flow
+    for group in flow.groups.values():
+        flow.update("port_pair_group", group, health_check="none", failure_mode="closed")
+
+
+def test_functions_that_forward_nothing_are_found_out(checked: Workflow) -> None:
+    """One of two: the other takes all. Both: closed. The only one of a group that fails open: the others go on."""
+    flow = checked
+    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT))
+    flow.warm_up()
+    assert paths(flow, count=20) == flow.chained
+    with silent(flow, "sf1"):
+        reason = flow.wait_status(chain, "BUILD")
+        assert "the function behind port p2 to pass its health check" in reason
+        by_sf2 = {("src", "p3", "p4", "p5", "p6", "dst")}
+        wait_for(lambda: paths_or_none(flow, count=10) == by_sf2, DEADLINE, "all by way of PP2")
+        with silent(flow, "sf2"):
+            assert "PP2: it does not pass its health check" in flow.wait_status(chain, "DOWN")
+            assert flow.held_back()
+        flow.wait_status(chain, "BUILD")
+        wait_for(lambda: paths_or_none(flow, count=10) == by_sf2, DEADLINE, "PP2 again")
+    flow.wait_status(chain)
+    wait_for(lambda: paths_or_none(flow, count=40) == flow.chained, DEADLINE, "both again")
+    with silent(flow, "sf3"):
+        past = {("src", "p1", "p2", "dst"), ("src", "p3", "p4", "dst")}
+        wait_for(lambda: paths_or_none(flow, count=40) == past, DEADLINE, "PG2 left out")
+        wait_for(lambda: "PG2 is left out" in flow.status(chain)[1], DEADLINE, "which is said")
+    flow.wait_status(chain)
+    wait_for(lambda: paths_or_none(flow, count=40) == flow.chained, DEADLINE, "PG2 again")
+
+
+def test_a_chain_of_which_all_groups_fail_open_lets_packets_by(flow: Workflow) -> None:
+    """Unplugged counts as failed, with and without checks; what was connected stays so."""
+    flow.update("port_pair_group", flow.groups["PG2"], failure_mode="open")
+    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT), groups=("PG2",))
+    flow.warm_up()
+    by_sf3 = {("src", "p5", "p6", "dst")}
+    assert paths(flow, count=3) == by_sf3
+    flow.machines["sf3"] = flow.lab.vms.detach(flow.machines["sf3"], "p6")
+    try:
+        wait_for(lambda: paths_or_none(flow, count=3) == DIRECT, DEADLINE, "by the function")
+        wait_for(lambda: "PG2 is left out" in flow.status(chain)[1], DEADLINE, "which is said")
+        flow.update("port_pair_group", flow.groups["PG2"], failure_mode="closed")
+        assert "PG2 has no pair that takes traffic" in flow.wait_status(chain, "DOWN")
+        assert flow.held_back()
+    finally:
+        flow.update("port_pair_group", flow.groups["PG2"], failure_mode="closed")
+        flow.machines["sf3"] = flow.lab.vms.attach(flow.machines["sf3"], flow.ports["p6"].id)
+    flow.wait_status(chain)
+    wait_for(lambda: paths_or_none(flow, count=3) == by_sf3, DEADLINE, "through the function")
 
 
 @contextmanager

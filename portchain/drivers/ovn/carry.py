@@ -2,17 +2,24 @@
 
 from dataclasses import replace
 
+from oslo_config import cfg
+
+from portchain.conf import GROUP
 from portchain.drivers.ovn.commands import HoldBack, SyncChain, is_moving, served_by
 from portchain.drivers.ovn.compile import Compiled, compile_chain, hold_back
 from portchain.drivers.ovn.errors import NoFreeFunctionId, SwitchNotFound
+from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.northbound import CHAIN, Database
+from portchain.drivers.ovn.probing import Probing
 from portchain.drivers.ovn.rows import anchor_name
 from portchain.model import ChainSnapshot
 
 
-def compiled(database: Database, snapshot: ChainSnapshot) -> Compiled:
-    """Compile a chain with its ports plugged in or not as OVN sees them now: Neutron hears of it later, and then one port after
-    the other.
+def compiled(database: Database, health: Health, snapshot: ChainSnapshot) -> Compiled:
+    """Compile a chain with its functions as OVN sees them now: of ports that are plugged in or not Neutron hears later, and
+    then of one after the other.
+
+    :raises Unreachable: functions are checked, and the database that says what came of it does not answer.
     """
     ports, moved = {}, set()
     for name, port in snapshot.ports.items():
@@ -23,7 +30,13 @@ def compiled(database: Database, snapshot: ChainSnapshot) -> Compiled:
             moved.add(name)
     groups = snapshot.chain.port_pair_groups
     at_work = {pair.id for group in groups for pair in group.port_pairs if pair.ingress in moved}
-    return compile_chain(replace(snapshot, ports=ports), at_work)
+    offline = health.offline(snapshot.chain)
+    return compile_chain(replace(snapshot, ports=ports), at_work, offline, _probing())
+
+
+def _probing() -> Probing:
+    options = cfg.CONF[GROUP]
+    return Probing(options.ovn_check_vlan, options.ovn_check_interval, options.ovn_check_failures)
 
 
 def write(database: Database, snapshot: ChainSnapshot, wanted: Compiled) -> None:

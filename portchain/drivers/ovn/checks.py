@@ -5,6 +5,7 @@ from typing import Any
 
 from portchain.drivers.ovn.commands import free_ids
 from portchain.drivers.ovn.northbound import CHAIN, Database, project_of
+from portchain.drivers.ovn.probing import checked
 from portchain.drivers.ovn.rows import ChainRows
 from portchain.model import ChainSnapshot
 from portchain.rules import Kind, Violation, label, label_for
@@ -29,7 +30,7 @@ def check_chain(database: Database, snapshot: ChainSnapshot, wanted: ChainRows) 
     for attribute, reason in _reasons(database, snapshot):
         raise Violation(attribute, reason, Kind.UNSUPPORTED)
     known = {row.name for row in database.rows("Network_Function")}
-    new = [function for function in wanted.functions if function.name not in known]
+    new = [name for name in wanted.function_names if name not in known]
     free_ids(database, "Network_Function", len(new))
 
 
@@ -47,6 +48,16 @@ def _reasons(database: Database, snapshot: ChainSnapshot) -> Iterator[tuple[str,
                     "the driver ovn hands a function the packets of one chain, and "
                     f"{label_for(chain.project_id, pair)} is in "
                     f"{rest if own else 'another port chain; give'} this one a function of its own",
+                )
+    for pair in checked(chain):
+        for port in (pair.ingress, pair.egress):
+            row = database.named("Logical_Switch_Port", port)
+            if row is not None and row.parent_name:
+                yield (
+                    "port_pair_groups",
+                    "the driver ovn checks functions by frames with a VLAN tag, and a port of "
+                    f"{label_for(chain.project_id, pair)} is a subport of a trunk; use another "
+                    "port, or a group with health_check none",
                 )
     for ports in snapshot.sources.values():
         for name in ports:

@@ -33,9 +33,11 @@ from portchain.drivers.ovn.rows import (
     PRIORITY,
     Acl,
     ChainRows,
+    Check,
     Function,
     MovedPort,
     Patch,
+    Probe,
     anchor_name,
     wire_name,
 )
@@ -45,6 +47,9 @@ _NETWORK_NAME = "neutron:network_name"
 _REVISIONS_OF_A_MOVE = 2
 PATIENCE = 60
 """Seconds after which nobody waits any more for Neutron to note a move."""
+# Link-local addresses that no machine gives itself (RFC 3927, 2.1); an operator may have chosen others.
+_PING = {"svc_monitor_ip": "169.254.0.1", "svc_monitor_ip_dst": "169.254.0.2"}
+_OPTIONS = "options"
 _OUR_OPTIONS = ("lsp_learn_fdb", "is-nf")
 
 
@@ -107,9 +112,10 @@ class SyncChain(BaseCommand):
         return self._insert("Logical_Switch", name=free)
 
     def _ports(self, switches: Mapping[str, Any]) -> None:
-        wanted: dict[str, Patch | MovedPort] = {
+        wanted: dict[str, Patch | MovedPort | Probe] = {
             **{port.name: port for port in self._wanted.patches},
             **{port.name: port for port in self._wanted.moved},
+            **{port.name: port for port in self._wanted.probes},
         }
         there = [port for row in switches.values() for port in _ports_of(row)]
         there += [
@@ -124,10 +130,10 @@ class SyncChain(BaseCommand):
                 self._dismiss(row, place)
         for port in wanted.values():
             switch = switches.get(port.switch) or self._switch(port.switch)
-            if isinstance(port, Patch):
-                self._patch(port, switch, place)
-            else:
+            if isinstance(port, MovedPort):
                 self._move(port, switch, place)
+            else:
+                self._place(self._own_port(port), switch, place)
 
     def _places(self, switches: Mapping[str, Any], there: Sequence[Any]) -> dict[Any, Any]:
         """The switch of each of the chain's ports, by the port's UUID."""
@@ -143,14 +149,17 @@ class SyncChain(BaseCommand):
             raise SwitchNotFound("switch", name)
         return row
 
-    def _patch(self, port: Patch, switch: Any, place: dict[Any, Any]) -> None:
+    def _own_port(self, port: Patch | Probe) -> Any:
         row = self.api.named("Logical_Switch_Port", port.name)
         if row is None:
             row = self._insert("Logical_Switch_Port", name=port.name)
             row.external_ids = {**self._owner, NETWORK: port.switch}
-        _put(row, type="switch", addresses=list(port.addresses), options=dict(port.options))
-        _put(row, peer=[port.peer])
-        self._place(row, switch, place)
+        if isinstance(port, Patch):
+            _put(row, type="switch", peer=[port.peer], addresses=list(port.addresses))
+        else:
+            _put(row, parent_name=[port.parent], tag=[port.tag])
+        _put(row, options=dict(port.options))
+        return row
 
     def _move(self, port: MovedPort, switch: Any, place: dict[Any, Any]) -> None:
         """Take a function's port to its wire, and keep what Neutron wrote."""
@@ -160,23 +169,23 @@ class SyncChain(BaseCommand):
         ours: dict[str, list[str]] = {"addresses": list(port.addresses), "port_security": []}
         marks = {**row.external_ids, **self._owner}
         present = {column: sorted(getattr(row, column)) for column in ours}
-        if json.dumps(present) != marks.get(WRITTEN):
+        if present != _columns(marks.get(WRITTEN, "{}")):
             marks[KEPT] = json.dumps(present)
-        marks[WRITTEN] = json.dumps({column: sorted(value) for column, value in ours.items()})
+        written = {column: sorted(value) for column, value in ours.items()}
+        marks[WRITTEN] = json.dumps({**written, _OPTIONS: dict(port.options)})
         before = place.get(row.uuid)
         if (before is None or before.uuid != switch.uuid) and row.up == [True]:
             # Its binding is made anew: Neutron will hear that it went down, and that it came up.
             marks[SETTLED] = str(_neutrons_revision(row) + _REVISIONS_OF_A_MOVE)
             marks[MOVED] = str(int(time.time()))
-        options = {key: value for key, value in row.options.items() if key not in _OUR_OPTIONS}
-        _put(row, **ours, options={**options, **port.options}, external_ids=marks)
+        _put(row, **ours, options={**_neutrons_options(row), **port.options}, external_ids=marks)
         self._place(row, switch, place)
 
     def _dismiss(self, row: Any, place: dict[Any, Any]) -> None:
         """Remove a port of ours; give one of Neutron's back."""
         if row.uuid in place:
             place[row.uuid].delvalue("ports", row)
-        if row.type == "switch":
+        if NETWORK in row.external_ids:
             row.delete()
             return
         marks = dict(row.external_ids)
@@ -184,8 +193,7 @@ class SyncChain(BaseCommand):
         home = self.api.named("Logical_Switch", marks.get(_NETWORK_NAME, ""))
         for key in (CHAIN, WRITTEN, SETTLED, MOVED):
             marks.pop(key, None)
-        options = {key: value for key, value in row.options.items() if key not in _OUR_OPTIONS}
-        _put(row, **kept, options=options, external_ids=marks)
+        _put(row, **kept, options=_neutrons_options(row), external_ids=marks)
         if home is not None:
             home.addvalue("ports", row)
 
@@ -202,14 +210,16 @@ class SyncChain(BaseCommand):
     # Functions and classification.
 
     def _functions(self, anchor: Any) -> None:
-        wanted = {function.name: function for function in self._wanted.functions}
+        wanted = self._wanted.function_names
         for name in _names(anchor, FUNCTIONS):
             if name not in wanted:
                 for table in ("Network_Function_Group", "Network_Function"):
                     if (row := self.api.named(table, name)) is not None:
                         self._unused(row, anchor)
-        for function in wanted.values():
+        for function in self._wanted.functions:
             self._function(function)
+        for check in self._wanted.checks:
+            self._check(check)
 
     def _unused(self, row: Any, anchor: Any) -> None:
         """Remove a function; no ACL may name it any more."""
@@ -221,13 +231,26 @@ class SyncChain(BaseCommand):
                 acl.network_function_group = []
         row.delete()
 
+    def _network_function(self, wanted: Function | Check) -> Any:
+        row = self.api.named("Network_Function", wanted.name)
+        if row is None:
+            row = self._insert("Network_Function", name=wanted.name)
+            row.id = free_ids(self.api, "Network_Function", 1)[0]
+        _put(row, inport=self._port(wanted.inport), outport=self._port(wanted.outport))
+        return row
+
+    def _check(self, wanted: Check) -> None:
+        function = self._network_function(wanted)
+        check = self.api.named("Network_Function_Health_Check", wanted.name)
+        check = check or self._insert("Network_Function_Health_Check", name=wanted.name)
+        _put(check, options=dict(wanted.options))
+        _put(function, health_check=[check])
+        (everything,) = self.api.rows("NB_Global")
+        everything.verify("options")
+        _put(everything, options={**_PING, **everything.options})
+
     def _function(self, wanted: Function) -> None:
-        inport, outport = (self._port(name) for name in (wanted.inport, wanted.outport))
-        function = self.api.named("Network_Function", wanted.name)
-        if function is None:
-            function = self._insert("Network_Function", name=wanted.name)
-            function.id = free_ids(self.api, "Network_Function", 1)[0]
-        _put(function, inport=inport, outport=outport)
+        function = self._network_function(wanted)
         group = self.api.named("Network_Function_Group", wanted.name)
         if group is None:
             group = self._insert("Network_Function_Group", name=wanted.name)
@@ -246,7 +269,7 @@ class SyncChain(BaseCommand):
             PROJECT: self._wanted.project,
             REVISION: str(self._wanted.revision),
             SWITCHES: " ".join(switches),
-            FUNCTIONS: " ".join(function.name for function in self._wanted.functions),
+            FUNCTIONS: " ".join(self._wanted.function_names),
         }
         _put(anchor, external_ids=marks)
         self._sources(anchor, keep=_ports_of(anchor) if self._wanted.keeps_sources else [])
@@ -326,9 +349,12 @@ class Reassert(BaseCommand):
         if row is None or not is_overwritten(row):
             return
         marks = dict(row.external_ids)
-        ours = json.loads(marks[WRITTEN])
-        marks[KEPT] = json.dumps({column: sorted(getattr(row, column)) for column in ours})
-        _put(row, **ours, external_ids=marks)
+        written = marks[WRITTEN]
+        ours, options = _columns(written), json.loads(written).get(_OPTIONS, {})
+        present = {column: sorted(getattr(row, column)) for column in ours}
+        if present != ours:
+            marks[KEPT] = json.dumps(present)
+        _put(row, **ours, options={**_neutrons_options(row), **options}, external_ids=marks)
 
 
 class CountUp(BaseCommand):
@@ -350,8 +376,20 @@ def is_overwritten(row: Any) -> bool:
     written = row.external_ids.get(WRITTEN)
     if written is None:
         return False
-    ours = json.loads(written)
-    return any(sorted(getattr(row, column)) != value for column, value in ours.items())
+    options = json.loads(written).get(_OPTIONS, {})
+    columns = _columns(written)
+    return not options.items() <= row.options.items() or any(
+        sorted(getattr(row, column)) != value for column, value in columns.items()
+    )
+
+
+def _columns(written: str) -> dict[str, Any]:
+    """The columns that are ours alone, of what was written into a moved port's row."""
+    return {key: value for key, value in json.loads(written).items() if key != _OPTIONS}
+
+
+def _neutrons_options(row: Any) -> dict[str, str]:
+    return {key: value for key, value in row.options.items() if key not in _OUR_OPTIONS}
 
 
 def is_settled(row: Any) -> bool:

@@ -9,8 +9,10 @@ from collections.abc import Collection, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from portchain.drivers.ovn import lanes as lanes_of
-from portchain.drivers.ovn import match, rows
+from portchain.drivers.ovn import match, rows, unusable
+from portchain.drivers.ovn import probing as probing_of
 from portchain.drivers.ovn.lanes import Lane, Wire
+from portchain.drivers.ovn.probing import Probing
 from portchain.drivers.ovn.rows import PRIORITY, Acl, ChainRows, Function, MovedPort, Patch
 from portchain.model import ChainSnapshot, PortChain, PortPair, PortPairGroup
 
@@ -19,12 +21,15 @@ HOLDING = PRIORITY + 1
 MECHANISM = "ovn"
 """Name of Neutron's mechanism driver whose ports are ours."""
 _ANYTHING = "unknown"
-# The two ends of a wire learn nothing of what passes: every address passes it in both directions.
+# The ports of functions learn nothing of what passes: every address passes them in both directions.
 _NO_LEARNING = {"lsp_learn_fdb": "false"}
+# A patch learns all the same. What it learned is right for as long as its switch has this end of the chain: the number by which
+# it is remembered is no other port's there, and another one at the other end.
+_FIRST_PATCH, _LAST_PATCH = ({"requested-tnl-key": number} for number in ("30001", "30002"))
 # Behind Neutron's own rules: what a security group drops does not get to a chain's.
 _AFTER_SECURITY_GROUPS = {"apply-after-lb": "true"}
 # What floods a network must not enter a chain by the patch.
-_TOWARDS_NETWORK = {**_NO_LEARNING, "is-nf": "true", "receive_multicast": "false"}
+_TOWARDS_NETWORK = {"is-nf": "true", "receive_multicast": "false"}
 # A reply comes to the last function in the host of the source, out of the tunnel it has to take
 # back: hosts send something back by the tunnel it came from only for ports with this option.
 _LAST = {**_NO_LEARNING, "is-nf": "true"}
@@ -43,22 +48,44 @@ class Compiled:
     caution: str = ""
 
 
-def compile_chain(snapshot: ChainSnapshot, at_work: Collection[str] = ()) -> Compiled:
+def compile_chain(
+    snapshot: ChainSnapshot,
+    at_work: Collection[str] = (),
+    offline: Container[str] = (),
+    probing: Probing = probing_of.USUAL,
+) -> Compiled:
     """Compile a chain.
 
     :param at_work: ids of the pairs whose ports are on its wires now.
+    :param offline: ids of the pairs that do not pass their health check.
+    :param probing: how that is found out.
 
-    Where some group has no pair that could take traffic, what is classified is dropped: ``obstacle`` says why. Without
-    sources nothing is, and there are no rows.
+    Where some group has no pair that could take traffic, what is classified is dropped: ``obstacle`` says why. Groups that fail
+    open are left out instead. Without sources nothing is, and there are no rows.
     """
     chain = snapshot.chain
-    lanes = lanes_of.deal(chain, usable_pairs(snapshot), at_work)
+    why = unusable.reasons(snapshot, offline)
+    usable = unusable.usable(chain, why)
     sources = _sources(snapshot)
-    obstacle = "; ".join(_obstacles(snapshot, sources))
+    obstacle = "; ".join(unusable.obstacles(snapshot, sources, why))
+    left_out = unusable.left_out(chain, why)
+    visited = tuple(group for group in chain.port_pair_groups if group not in left_out)
+    path = replace(chain, port_pair_groups=visited)
+    lanes = lanes_of.deal(path, usable, at_work) if visited else ()
     networks = {snapshot.ports[port].network_id for port in sources}
-    if lanes and len(networks) == 1:
-        made = _Compiler(snapshot, lanes, sources, *networks).rows()
-        return Compiled(made, obstacle, "; ".join(_cautions(chain, lanes)))
+    if not visited:
+        made = replace(_bare(chain), sources=sources)
+    elif lanes and len(networks) == 1:
+        made = _Compiler(replace(snapshot, chain=path), lanes, usable, sources, *networks).rows()
+    else:
+        return Compiled(_held(snapshot, sources), obstacle)
+    made = _with_health(made, snapshot, left_out, probing)
+    return Compiled(made, obstacle, "; ".join(unusable.cautions(chain, lanes, why)))
+
+
+def _held(snapshot: ChainSnapshot, sources: tuple[str, ...]) -> ChainRows:
+    """The rows of a chain that has nobody to hand its traffic to: it is dropped."""
+    chain = snapshot.chain
     # Without functions, nobody can say on which networks the sources are: those of before still count.
     blind = not chain.function_ports
     everyone = _anchored(chain)
@@ -67,13 +94,42 @@ def compile_chain(snapshot: ChainSnapshot, at_work: Collection[str] = ()) -> Com
         if blind
         else _classified(snapshot, sources, everyone=everyone)
     )
-    held = replace(
+    return replace(
         _bare(chain),
         sources=sources,
         keeps_sources=blind,
         classification=tuple(_drop(PRIORITY, what) for what in matches),
     )
-    return Compiled(held, obstacle)
+
+
+def _with_health(
+    made: ChainRows, snapshot: ChainSnapshot, left_out: Sequence[PortPairGroup], probing: Probing
+) -> ChainRows:
+    """Add what checks functions, and the switches for the ports of those that packets do not visit: each alone.
+
+    Back on its network, a function that bridges could close a circle there.
+    """
+    chain = snapshot.chain
+    alone = [
+        MovedPort(
+            name,
+            rows.wire_name(chain.id, name),
+            rows.home_of(snapshot.ports[name].network_id),
+            (_ANYTHING,),
+            _NO_LEARNING,
+        )
+        for group in left_out
+        for name in sorted(group.port_ids & snapshot.ports.keys())
+    ]
+    probes = tuple(probing_of.probes(chain, probing))
+    switches = [*(port.switch for port in alone), *(probe.switch for probe in probes)]
+    return replace(
+        made,
+        switches={**made.switches, **dict.fromkeys(switches, ())},
+        moved=(*made.moved, *alone),
+        probes=probes,
+        checks=tuple(probing_of.checks(chain, probing)),
+    )
 
 
 def hold_back(snapshot: ChainSnapshot, served: Container[str]) -> ChainRows:
@@ -132,12 +188,17 @@ class _Compiler:
     """What the parts of one chain's rows have in common."""
 
     def __init__(
-        self, snapshot: ChainSnapshot, lanes: Sequence[Lane], sources: Sequence[str], network: str
+        self,
+        snapshot: ChainSnapshot,
+        lanes: Sequence[Lane],
+        usable: frozenset[str],
+        sources: Sequence[str],
+        network: str,
     ) -> None:
         self._snapshot = snapshot
         self._chain = snapshot.chain
         self._all_lanes = tuple(lanes)
-        self._lanes = lanes_of.alive(lanes, usable_pairs(snapshot))
+        self._lanes = lanes_of.alive(lanes, usable)
         self._wires = lanes_of.wires(lanes)
         self._pairs = {pair.id: pair for lane in lanes for pair in lane.pairs}
         self._sources = tuple(sources)
@@ -179,7 +240,8 @@ class _Compiler:
                 continue
             net, inner = self._patch(wire.name, "net"), self._patch(wire.name, "wire")
             yield Patch(net, self._network, inner, (), _TOWARDS_NETWORK)
-            yield Patch(inner, self._switch(wire), net, (_ANYTHING,), _NO_LEARNING)
+            end = _FIRST_PATCH if wire.ingresses else _LAST_PATCH
+            yield Patch(inner, self._switch(wire), net, (_ANYTHING,), end)
 
     def _moved(self) -> Iterator[MovedPort]:
         answered = tuple(sorted({self._snapshot.ports[port].mac_address for port in self._sources}))
@@ -265,59 +327,3 @@ class _Compiler:
                     function,
                     _AFTER_SECURITY_GROUPS,
                 )
-
-
-# Why not.
-
-
-def usable_pairs(snapshot: ChainSnapshot) -> frozenset[str]:
-    """Ids of the pairs that can take traffic."""
-    return frozenset(
-        pair.id
-        for group in snapshot.chain.port_pair_groups
-        for pair in group.port_pairs
-        if not _why_unusable(snapshot, pair)
-    )
-
-
-def _why_unusable(snapshot: ChainSnapshot, pair: PortPair) -> str:
-    for side, port_id in (("ingress", pair.ingress), ("egress", pair.egress)):
-        port = snapshot.ports.get(port_id)
-        if port is None:
-            return f"its {side} port {port_id} no longer exists"
-        if not port.host:
-            return f"its {side} port {port.name or port_id} is not bound to a host"
-        if not port.plugged:
-            return f"its {side} port {port.name or port_id} is DOWN on host {port.host}"
-    return "" if pair.weight else "its weight is 0"
-
-
-def _obstacles(snapshot: ChainSnapshot, sources: Sequence[str]) -> Iterator[str]:
-    usable = usable_pairs(snapshot)
-    for group in snapshot.chain.port_pair_groups:
-        if not any(pair.id in usable for pair in group.port_pairs):
-            yield f"{_label(group)} has no pair that takes traffic{_why_nobody(snapshot, group)}"
-    if snapshot.chain.flow_classifiers and not any(snapshot.ports[port].host for port in sources):
-        yield "No port whose traffic the flow classifiers name is bound to a host"
-
-
-def _cautions(chain: PortChain, lanes: Sequence[Lane]) -> Iterator[str]:
-    for group in lanes_of.standing_by(chain, lanes):
-        yield (
-            f"{_label(group)} is not balanced, because OVN cannot do it between groups with fewer pairs: "
-            "one pair takes all flows, the others stand by"
-        )
-
-
-def _label(group: PortPairGroup) -> str:
-    return f"Port pair group {group.name or group.id}"
-
-
-def _why_nobody(snapshot: ChainSnapshot, group: PortPairGroup) -> str:
-    """In brackets; empty for a group of another project: whom it is shared with sees no pairs, ports and hosts."""
-    if group.project_id != snapshot.chain.project_id:
-        return ""
-    reasons = (
-        f"{pair.name or pair.id}: {_why_unusable(snapshot, pair)}" for pair in group.port_pairs
-    )
-    return f" ({'; '.join(reasons) or 'it is empty'})"

@@ -17,9 +17,10 @@ from typing import Any
 from portchain.db import realisation
 from portchain.db.realisation import Unconfirmed
 from portchain.drivers.ovn.commands import PATIENCE, CountUp, is_settled
+from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.northbound import REVISION, SWITCHES, Database, project_of
-from portchain.drivers.ovn.rows import anchor_name
-from portchain.model import HostReport
+from portchain.drivers.ovn.rows import anchor_name, check_name
+from portchain.model import HostReport, PortChain
 
 _HOST, _PROJECT = "neutron:host_id", "neutron:project_id"
 _ROUNDS = 2
@@ -43,9 +44,10 @@ def _key(item: Unconfirmed) -> tuple[str, str, int]:
 class Confirmation:
     """Asks the chassis and notes their answers."""
 
-    def __init__(self, northbound: Database, southbound: Database) -> None:
+    def __init__(self, northbound: Database, southbound: Database, health: Health) -> None:
         self._northbound = northbound
         self._southbound = southbound
+        self._health = health
         self._since: dict[tuple[str, str, int], float] = {}
         self._asked: dict[tuple[str, str, int], _Asked] = {}
 
@@ -93,8 +95,16 @@ class Confirmation:
         for host, its in reports.items():
             realisation.confirm(context, host, its)
 
+    def review(self, context: Any, chain: PortChain) -> None:
+        """Note what hosts that have confirmed a chain wait for again; they are looked at from then on."""
+        for host in realisation.hosts(context, [chain.id]).get(chain.id, ()):
+            missing = self._missing(Unconfirmed(host, chain.id, chain.revision, ""))
+            if missing:
+                report = HostReport(chain.id, chain.revision, missing=missing)
+                realisation.confirm(context, host, [report])
+
     def _missing(self, item: Unconfirmed) -> str:
-        """Which of the chain's ports are not plugged in on the host; empty if all are."""
+        """What the chain's part on the host lacks, such as ports that are not plugged in; empty if nothing."""
         anchor = self._northbound.named("Port_Group", anchor_name(item.chain_id))
         names = str(anchor.external_ids.get(SWITCHES, "")).split() if anchor is not None else []
         switches = [self._northbound.named("Logical_Switch", name) for name in names]
@@ -105,11 +115,19 @@ class Confirmation:
         down = _named([port for port in here if port.up != [True]], owner)
         if down:
             return f"{down} to be plugged in"
+        silent = _named([port for port in here if self._is_silent(item.chain_id, port)], owner)
+        if silent:
+            return f"the function behind {silent} to pass its health check"
         moving = _named([port for port in here if not is_settled(port)], owner)
-        patient = (
-            time.monotonic() - self._since[_key(item)] < PATIENCE
-        )  # packets do not depend on it
+        now = time.monotonic()
+        # Packets do not depend on it.
+        patient = now - self._since.get(_key(item), now) < PATIENCE
         return f"Neutron to note where {moving} is" if moving and patient else ""
+
+    def _is_silent(self, chain_id: str, port: Any) -> bool:
+        """Whether a port is the egress of a function that is checked and not known to pass."""
+        check = self._northbound.named("Network_Function", check_name(chain_id, port.name))
+        return check is not None and not self._health.is_online(chain_id, port.name)
 
 
 def _named(ports: Sequence[Any], owner: str) -> str:

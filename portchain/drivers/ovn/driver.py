@@ -17,8 +17,17 @@ from portchain.drivers.ovn import carry, checks, northbound, refusals
 from portchain.drivers.ovn.commands import removal
 from portchain.drivers.ovn.compile import MECHANISM, compile_chain
 from portchain.drivers.ovn.confirm import Confirmation
+from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.repair import Repair
-from portchain.model import ChainSnapshot, FunctionKind, Port, PortPair, PortPairGroup
+from portchain.model import (
+    ChainSnapshot,
+    FailureMode,
+    FunctionKind,
+    HealthCheck,
+    Port,
+    PortPair,
+    PortPairGroup,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -33,22 +42,26 @@ class OvnDriver(PortChainDriver):
         asymmetric=False,
         function_kinds=frozenset({FunctionKind.L2}),
         ethertypes=frozenset({"IPv4", "IPv6"}),
+        health_checks=frozenset(HealthCheck),
+        failure_modes=frozenset(FailureMode),
     )
 
     def initialize(self) -> None:
         """Get ready to connect; each process connects when it first has to."""
-        self._northbound = northbound.northbound()
-        self._confirmation = Confirmation(self._northbound, northbound.southbound())
-        self._repair = Repair(self._northbound)
+        self._northbound, southbound = northbound.northbound(), northbound.southbound()
+        self._health = Health(southbound)
+        self._confirmation = Confirmation(self._northbound, southbound, self._health)
+        self._repair = Repair(self._northbound, self._health)
 
     def claims(self, port: Port) -> bool:
         """Ports that ML2/OVN has bound."""
         return port.mechanism == MECHANISM
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
-        """Follow the chassis, repair what others changed, and look at everything now and then."""
+        """Follow the chassis and the functions' health, repair what others changed, and look at everything now and then."""
         return (
             PeriodicTask("confirmation", 1, self._confirm),
+            PeriodicTask("health", 1, self._follow_health),
             PeriodicTask("repair", 1, self._repair.run),
         )
 
@@ -104,7 +117,7 @@ class OvnDriver(PortChainDriver):
             raise ChainsFailed(failures)
 
     def _realise_one(self, context: Any, snapshot: ChainSnapshot) -> None:
-        compiled = carry.compiled(self._northbound, snapshot)
+        compiled = carry.compiled(self._northbound, self._health, snapshot)
         chain, obstacle = snapshot.chain, compiled.obstacle
         # Only where it is classified and where its functions are: a destination may be on another driver's host.
         concerned = {*compiled.rows.sources, *(port.name for port in compiled.rows.moved)}
@@ -121,3 +134,18 @@ class OvnDriver(PortChainDriver):
 
     def _confirm(self, context: Any, _chains: OwnChains) -> None:
         self._confirmation.run(context)
+
+    def _follow_health(self, context: Any, chains: OwnChains) -> None:
+        """Deal the traffic of chains anew of which a function went offline or came back, and say so in their status."""
+        changed = self._health.changed()
+        if not changed:
+            return
+        try:
+            for own in chains(context, changed):
+                if not own.refusal:
+                    self._realise_one(context, own.snapshot)
+                    self._confirmation.review(context, own.snapshot.chain)
+        except Exception:
+            # Not one chain's: nobody knows which of them were looked at.
+            self._health.later(changed)
+            raise

@@ -4,6 +4,7 @@ A connection of the driver's own, beside ML2/OVN's: it holds only the tables tha
 process makes one when it first needs it.
 """
 
+import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -42,12 +43,14 @@ _ATTEMPTS = 3
 """Two processes may add the same row at once: the one that comes late looks again."""
 
 _NORTHBOUND = {
-    "NB_Global": ("nb_cfg",),
+    "NB_Global": ("nb_cfg", "options"),
     "Logical_Switch": ("name", "ports", "acls", "external_ids"),
     "Logical_Switch_Port": (
         "name",
         "type",
         "peer",
+        "parent_name",
+        "tag",
         "addresses",
         "port_security",
         "options",
@@ -56,13 +59,17 @@ _NORTHBOUND = {
     ),
     "Port_Group": ("name", "ports", "acls", "external_ids"),
     "ACL": ("direction", "priority", "match", "action", "options", "network_function_group"),
-    "Network_Function": ("name", "id", "inport", "outport", "external_ids"),
+    "Network_Function": ("name", "id", "inport", "outport", "health_check", "external_ids"),
+    "Network_Function_Health_Check": ("name", "options", "external_ids"),
     "Network_Function_Group": ("name", "id", "mode", "network_function", "external_ids"),
 }
 _SOUTHBOUND = {
     "Chassis": ("name", "hostname"),
     "Chassis_Private": ("name", "nb_cfg"),
+    "Service_Monitor": ("logical_port", "status"),
 }
+_NAMES = {"Service_Monitor": "logical_port"}
+"""What the rows of a table are looked up by, where it is not a name."""
 
 
 class Database:
@@ -81,8 +88,7 @@ class Database:
         self._columns = columns
         self._connection: Any = None
         self._lock = threading.Lock()
-        self._touched: set[str] | None = None
-        self._overwritten: Callable[[str], None] | None = None
+        self._note: Callable[[Any], None] | None = None
 
     @property
     def idl(self) -> Any:
@@ -115,36 +121,30 @@ class Database:
             known = helper.schema_json["tables"].get(table, {"columns": ()})["columns"]
             if known:
                 helper.register_columns(table, [name for name in columns if name in known])
-        copy = _Copy(self._server(), helper, self._note)
+        copy = _Copy(self._server(), helper, self._tell)
         for table in copy.tables.values():
-            if "name" in table.columns:
-                table.rows.index_create("name").add_column("name")
+            column = _NAMES.get(table.name, "name")
+            if column in table.columns:
+                table.rows.index_create(column).add_column(column)
         made = connection.Connection(copy, timeout=cfg.CONF[GROUP].ovn_timeout)
         made.start()
         return made
 
-    def watch(self, overwritten: Callable[[str], None]) -> None:
-        """From now on, note whose chains' rows anybody changes.
+    def watch(self, note: Callable[[Any], None]) -> None:
+        """From now on, have somebody told of each row that comes, goes or changes, those that are there included.
 
-        :param overwritten: is called at once, from ovsdbapp's thread, with the name of each port of a chain that changed.
+        :param note: is called at once, from ovsdbapp's thread.
         """
-        self._overwritten = overwritten
-        self._touched = set()
+        self._note = note
+        if self._connection is not None:
+            for table in list(self.idl.tables):
+                for row in self.rows(table):
+                    note(row)
 
-    def touched(self) -> set[str]:
-        """Ids of the chains whose rows were changed since the last call."""
-        found = self._touched or set()
-        if found:
-            self._touched = set()
-        return found
-
-    def _note(self, row: Any) -> None:
+    def _tell(self, row: Any) -> None:
         """Called from ovsdbapp's thread with a row that came, went or changed."""
-        chain = getattr(row, "external_ids", {}).get(CHAIN)
-        if chain and self._touched is not None:
-            self._touched.add(chain)
-            if WRITTEN in row.external_ids and self._overwritten is not None:
-                self._overwritten(row.name)
+        if self._note is not None:
+            self._note(row)
 
     def run(self, wanted: command.BaseCommand) -> Any:
         """Run a command in a transaction of its own; return its result.
@@ -172,11 +172,6 @@ class Database:
         """Whether the server's schema has a table."""
         return table in self.idl.tables
 
-    def later(self, chains: Iterable[str]) -> None:
-        """Note chains as if their rows had been changed again: this time they could not be looked at."""
-        if self._touched is not None:
-            self._touched |= set(chains)
-
     def rows(self, table: str) -> list[Any]:
         """All rows of a table, as of now."""
         with self._connection.lock:
@@ -184,10 +179,11 @@ class Database:
 
     def named(self, table: str, name: str) -> Any | None:
         """The row of a name, None if there is none."""
+        column = _NAMES.get(table, "name")
         with self._connection.lock:
             rows = self.idl.tables[table].rows
-            entry = rows.IndexEntry(name=name)
-            return next(iter(rows.indexes["name"].irange(entry, entry)), None)
+            entry = rows.IndexEntry(**{column: name})
+            return next(iter(rows.indexes[column].irange(entry, entry)), None)
 
     def named_from(self, table: str, start: str) -> list[Any]:
         """The rows whose names begin with some text."""
@@ -195,6 +191,22 @@ class Database:
             rows = self.idl.tables[table].rows
             first, last = (rows.IndexEntry(name=name) for name in (start, f"{start}\U0010ffff"))
             return list(rows.indexes["name"].irange(first, last))
+
+
+class Noted:
+    """Ids of chains that one thread notes and another takes."""
+
+    def __init__(self) -> None:
+        self._ids: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def add(self, chains: Iterable[str]) -> None:
+        """Note chains."""
+        for chain in chains:
+            self._ids.put(chain)
+
+    def take(self) -> set[str]:
+        """Return what was noted since the last call."""
+        return {self._ids.get() for _ in range(self._ids.qsize())}
 
 
 def project_of(database: Database, chain_id: str) -> str:

@@ -20,7 +20,8 @@ from portchain.drivers.base import ChainsFailed, OwnChain, OwnChains
 from portchain.drivers.ovn import carry
 from portchain.drivers.ovn.commands import Reassert, is_overwritten, removal
 from portchain.drivers.ovn.errors import Unreachable
-from portchain.drivers.ovn.northbound import CHAIN, Database
+from portchain.drivers.ovn.health import Health
+from portchain.drivers.ovn.northbound import CHAIN, WRITTEN, Database, Noted
 
 LOG = logging.getLogger(__name__)
 
@@ -28,9 +29,11 @@ LOG = logging.getLogger(__name__)
 class Repair:
     """Compares and repairs, for the one process that has this to do."""
 
-    def __init__(self, northbound: Database) -> None:
+    def __init__(self, northbound: Database, health: Health) -> None:
         self._northbound = northbound
+        self._health = health
         self._next = 0.0
+        self._touched = Noted()
         self._overwritten: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -41,11 +44,11 @@ class Repair:
         :raises ChainsFailed: some chains could not be repaired, or removed; the others were.
         """
         if self._thread is None:
-            self._northbound.watch(self._overwritten.put)
+            self._northbound.watch(self._note)
             self._thread = threading.Thread(target=self._reassert, daemon=True, name="reassert")
             self._thread.start()
         self._northbound.connect()
-        touched = self._northbound.touched()
+        touched = self._touched.take()
         is_time = time.monotonic() >= self._next
         try:
             if is_time:
@@ -56,12 +59,20 @@ class Repair:
                 return
         except Exception:
             # Not one chain's: nobody knows which of them were looked at.
-            self._northbound.later(touched)
+            self._touched.add(touched)
             raise
         if is_time:
             self._next = time.monotonic() + cfg.CONF[GROUP].ovn_sync_interval
         if failures:
             raise ChainsFailed(failures)
+
+    def _note(self, row: Any) -> None:
+        """Called from ovsdbapp's thread with a row that came, went or changed."""
+        marks = getattr(row, "external_ids", {})
+        if CHAIN in marks:
+            self._touched.add([marks[CHAIN]])
+            if WRITTEN in marks:
+                self._overwritten.put(row.name)
 
     def _reassert(self) -> None:
         """Write moved ports again as soon as Neutron has overwritten them: until then, their functions get nothing.
@@ -113,7 +124,7 @@ class Repair:
         if own.refusal:
             carry.hold(self._northbound, own.snapshot)
         else:
-            wanted = carry.compiled(self._northbound, own.snapshot)
+            wanted = carry.compiled(self._northbound, self._health, own.snapshot)
             carry.write(self._northbound, own.snapshot, wanted)
 
     def _written(self) -> set[str]:

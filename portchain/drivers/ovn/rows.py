@@ -4,11 +4,13 @@ Rows that OVN identifies by name are identified so here as well. All are the cha
 kinds: the ports of functions, which are Neutron's and are only moved, and the switch of the sources.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 PRIORITY = 2000
 """Of a chain's ACLs."""
+_PROBE = re.compile("pc-(?P<chain>.{36})-.+-probe")
 FROM_PORT, TO_PORT = "from-lport", "to-lport"
 
 
@@ -70,6 +72,34 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """A child of a function's port: what it sends comes out there with a VLAN tag, and only such frames come in.
+
+    :param switch: name of the switch it is on. ``parent``: name of the function's port.
+    """
+
+    name: str
+    switch: str
+    parent: str
+    tag: int
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A ``Network_Function`` for nothing but its health check, and that check, of the same name.
+
+    :param inport: where the ping is sent. ``outport``: where it is awaited.
+    :param options: of the check.
+    """
+
+    name: str
+    inport: str
+    outport: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ChainRows:
     """Everything of one chain.
 
@@ -91,7 +121,15 @@ class ChainRows:
     patches: tuple[Patch, ...] = ()
     moved: tuple[MovedPort, ...] = ()
     functions: tuple[Function, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    checks: tuple[Check, ...] = ()
     classification: tuple[Acl, ...] = ()
+
+    @property
+    def function_names(self) -> tuple[str, ...]:
+        """The network functions of the chain: those that carry its traffic, and those that check."""
+        carrying = (row.name for row in self.functions)
+        return (*carrying, *(row.name for row in self.checks))
 
 
 def anchor_name(chain_id: str) -> str:
@@ -102,6 +140,22 @@ def anchor_name(chain_id: str) -> str:
 def wire_name(chain_id: str, wire: str = "") -> str:
     """Name of a wire of a chain; without a wire, what they all begin with."""
     return f"pc-{chain_id}-{wire}"
+
+
+def check_name(chain_id: str, egress: str) -> str:
+    """Name of what checks a function, and of the switch that takes: by the function's egress."""
+    return wire_name(chain_id, f"{egress}-check")
+
+
+def probe_name(chain_id: str, port: str) -> str:
+    """Name of the child that a function's port has while the function is checked."""
+    return wire_name(chain_id, f"{port}-probe")
+
+
+def chain_of_probe(name: str) -> str:
+    """Id of the chain that checks a function by the port of this name; empty if the port is nothing of the kind."""
+    found = _PROBE.fullmatch(name)
+    return found["chain"] if found else ""
 
 
 def home_of(network_id: str) -> str:

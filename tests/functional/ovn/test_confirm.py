@@ -8,6 +8,7 @@ import pytest
 from portchain.db.realisation import Unconfirmed
 from portchain.drivers.ovn import northbound
 from portchain.drivers.ovn.confirm import Confirmation
+from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.rows import anchor_name
 from tests.functional.ovn.conftest import Connect, add
 from tests.plans import ident
@@ -45,4 +46,4 @@ def test_ports_of_borrowed_functions_are_not_named(
 
     add(database, chain)
     item = Unconfirmed("h1", ident("pc1"), 1, "")
-    assert Confirmation(database, database)._missing(item) == expected
+    assert Confirmation(database, database, Health(database))._missing(item) == expected

@@ -12,6 +12,7 @@ from portchain.drivers.ovn import carry, northbound
 from portchain.drivers.ovn.commands import removal
 from portchain.drivers.ovn.driver import OvnDriver
 from portchain.drivers.ovn.errors import Unreachable
+from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.repair import Repair
 from portchain.drivers.ovn.rows import anchor_name, home_of
 from portchain.model import ChainSnapshot, PortPairGroup
@@ -30,7 +31,9 @@ class World:
     failures: dict[str, str] = field(default_factory=dict)
 
     def write(self, snapshot: ChainSnapshot) -> None:
-        carry.write(self.database, snapshot, carry.compiled(self.database, snapshot))
+        carry.write(
+            self.database, snapshot, carry.compiled(self.database, Health(self.database), snapshot)
+        )
 
     def acls(self, name: str = "pc1") -> set[tuple[int, str, str]]:
         """Priority, action and match of each of a chain's classification, with names for ids."""
@@ -274,7 +277,9 @@ def test_refused_chains_keep_their_rows_and_those_of_others_go(world: World) -> 
     world.write(orphan)
     before = world.acls()
     assert world.chains() == {"pc1", "pc2"}
-    Repair(world.database).run(None, these(OwnChain(refused, "no driver can")))
+    Repair(world.database, Health(world.database)).run(
+        None, these(OwnChain(refused, "no driver can"))
+    )
     assert world.chains() == {"pc1"}
     assert world.acls() == before
 
@@ -282,7 +287,7 @@ def test_refused_chains_keep_their_rows_and_those_of_others_go(world: World) -> 
 def test_a_chain_that_fails_does_not_keep_others_from_being_repaired(world: World) -> None:
     broken, healthy = unknown_to_ovn(chain_through("pp1")), chain_through("pp2", "pc2")
     world.write(chain_through("pp3", "orphan"))
-    repair = Repair(world.database)
+    repair = Repair(world.database, Health(world.database))
     with pytest.raises(ChainsFailed, match="1 port chains") as summary:
         repair.run(None, these(OwnChain(broken), OwnChain(healthy)))
     assert summary.value.failures.keys() == {ident("pc1")}
@@ -302,10 +307,10 @@ def test_chains_that_were_touched_are_looked_at_after_a_failure_of_all(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain = chain_through("pp1")
-    repair = Repair(world.database)
+    repair = Repair(world.database, Health(world.database))
     repair.run(None, these(OwnChain(chain)))
     repair.run(None, these(OwnChain(chain)))
-    world.database.later([chain.chain.id])
+    repair._touched.add([chain.chain.id])
     seen: list[Any] = []
 
     def unreachable(*_args: Any) -> None:
@@ -329,7 +334,7 @@ def test_chains_that_were_touched_are_looked_at_after_a_failure_of_all(
 
 def test_a_chain_that_fails_does_not_keep_others_from_being_written(world: World) -> None:
     driver = OvnDriver()
-    driver._northbound = world.database
+    driver._northbound, driver._health = world.database, Health(world.database)
     broken, healthy = unknown_to_ovn(chain_through("pp1")), chain_through("pp2", "pc2")
     with pytest.raises(ChainsFailed) as summary:
         driver.refresh_port_chains(None, [broken, healthy])

@@ -1,0 +1,93 @@
+"""Which pairs take no traffic, and what that means for their chain: pure functions over a chain."""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+
+from portchain.drivers.ovn import lanes as lanes_of
+from portchain.drivers.ovn.lanes import Lane
+from portchain.model import ChainSnapshot, FailureMode, PortChain, PortPair, PortPairGroup
+
+Reasons = Mapping[str, str]
+"""Id of a pair -> why it takes no traffic; those that do are not in it."""
+
+
+def reasons(snapshot: ChainSnapshot, offline: Container[str]) -> Reasons:
+    """Say which pairs of a chain take no traffic.
+
+    :param offline: ids of pairs that do not pass their health check.
+    """
+    why = {
+        pair.id: "it does not pass its health check" if pair.id in offline else _why(snapshot, pair)
+        for group in snapshot.chain.port_pair_groups
+        for pair in group.port_pairs
+    }
+    return {pair_id: reason for pair_id, reason in why.items() if reason}
+
+
+def _why(snapshot: ChainSnapshot, pair: PortPair) -> str:
+    for side, port_id in (("ingress", pair.ingress), ("egress", pair.egress)):
+        port = snapshot.ports.get(port_id)
+        if port is None:
+            return f"its {side} port {port_id} no longer exists"
+        if not port.host:
+            return f"its {side} port {port.name or port_id} is not bound to a host"
+        if not port.plugged:
+            return f"its {side} port {port.name or port_id} is DOWN on host {port.host}"
+    return "" if pair.weight else "its weight is 0"
+
+
+def usable(chain: PortChain, why: Reasons) -> frozenset[str]:
+    """Ids of the pairs that can take traffic."""
+    pairs = (pair.id for group in chain.port_pair_groups for pair in group.port_pairs)
+    return frozenset(pairs) - why.keys()
+
+
+def left_out(chain: PortChain, why: Reasons) -> tuple[PortPairGroup, ...]:
+    """The groups that packets do not visit because none of their pairs takes traffic, and they fail open."""
+    return tuple(
+        group
+        for group in chain.port_pair_groups
+        if group.failure_mode is FailureMode.OPEN and _is_closed_to_all(group, why)
+    )
+
+
+def obstacles(snapshot: ChainSnapshot, sources: Sequence[str], why: Reasons) -> Iterator[str]:
+    """Say why a chain cannot carry traffic; nothing if it can."""
+    chain = snapshot.chain
+    without = left_out(chain, why)
+    for group in chain.port_pair_groups:
+        if group not in without and _is_closed_to_all(group, why):
+            yield f"{_label(group)} has no pair that takes traffic{_in_brackets(chain, group, why)}"
+    if chain.flow_classifiers and not any(snapshot.ports[port].host for port in sources):
+        yield "No port whose traffic the flow classifiers name is bound to a host"
+
+
+def cautions(chain: PortChain, lanes: Sequence[Lane], why: Reasons) -> Iterator[str]:
+    """Say what is amiss with a chain that carries traffic."""
+    without = left_out(chain, why)
+    for group in without:
+        yield (
+            f"{_label(group)} is left out and packets go on without it: none of its pairs takes "
+            f"traffic{_in_brackets(chain, group, why)}"
+        )
+    for group in lanes_of.standing_by(chain, lanes):
+        if group not in without:
+            yield (
+                f"{_label(group)} is not balanced, because OVN cannot do it between groups with fewer pairs: "
+                "one pair takes all flows, the others stand by"
+            )
+
+
+def _is_closed_to_all(group: PortPairGroup, why: Reasons) -> bool:
+    return all(pair.id in why for pair in group.port_pairs)
+
+
+def _label(group: PortPairGroup) -> str:
+    return f"Port pair group {group.name or group.id}"
+
+
+def _in_brackets(chain: PortChain, group: PortPairGroup, why: Reasons) -> str:
+    """Empty for a group of another project: whom it is shared with sees no pairs, ports and hosts."""
+    if group.project_id != chain.project_id:
+        return ""
+    each = (f"{pair.name or pair.id}: {why[pair.id]}" for pair in group.port_pairs)
+    return f" ({'; '.join(each) or 'it is empty'})"

@@ -1,0 +1,66 @@
+"""What tests of chains on OVN ask of a workflow."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from portchain.lab import journey, netns, ovn
+from portchain.lab.lab import Lab
+from tests.lab.workflow import Workflow
+
+BOTH_WAYS = {"symmetric": True}
+
+
+def all_active(flow: Workflow) -> bool:
+    names = {port.id for port in flow.ports.values()}
+    return all(port.status == "ACTIVE" for port in flow.cloud.ports() if port.id in names)
+
+
+def settle(lab: Lab) -> None:
+    """Wait until every chassis has caught up with the Northbound database."""
+    ovn.control(lab.layout, "nb", "--wait=hv", "sync")
+
+
+def chained(flow: Workflow, *classifiers: Any, **attributes: Any) -> Any:
+    chain = flow.chain(*classifiers, chain_parameters=BOTH_WAYS, **attributes)
+    flow.wait_status(chain)
+    return chain
+
+
+def connect(flow: Workflow, **how: Any) -> list[journey.Connection]:
+    """Connections of which the path of the replies is checked against that of the requests."""
+    found = flow.connect(answered=None, overheard=True, **how)
+    for one in found:
+        assert one.path is not None, one.paths
+        assert set(one.replies) == {tuple(reversed(one.path))}, (one.path, one.replies)
+    return found
+
+
+def paths(flow: Workflow, **how: Any) -> set[Any]:
+    return {one.path for one in connect(flow, **how)}
+
+
+def paths_or_none(flow: Workflow, **how: Any) -> Any:
+    """The paths if every connection is answered."""
+    settle(flow.lab)
+    try:
+        return paths(flow, **how)
+    except AssertionError:
+        return None
+
+
+def held_back(flow: Workflow, port: int) -> bool:
+    return flow.held_back(port=port)
+
+
+@contextmanager
+def silent(flow: Workflow, *names: str) -> Iterator[None]:
+    """While it lasts, functions are plugged in and hand on nothing."""
+    machines = [flow.machines[name].namespace for name in names]
+    for namespace in machines:
+        netns.ip("link set br0 down", namespace=namespace)
+    try:
+        yield
+    finally:
+        for namespace in machines:
+            netns.ip("link set br0 up", namespace=namespace)

@@ -104,7 +104,7 @@ class FlowClassifier:
         its code.
     :param source_prefix: CIDR, None for any; ``destination_prefix`` likewise.
     :param logical_source_port: the Neutron port whose traffic is classified; None: every port of the owner's
-        on the networks of the chain that has an address in ``source_prefix``.
+        on the networks of the chain's functions that has an address in ``source_prefix``.
     :param logical_destination_port: limits the destination to this Neutron port's addresses.
     :param l7_parameters: as given by the user; not interpreted here.
     """
@@ -202,6 +202,11 @@ class PortChain:
     def function_ports(self) -> frozenset[str]:
         """The Neutron ports of all functions."""
         return frozenset(port for group in self.port_pair_groups for port in group.port_ids)
+
+    @property
+    def lacks_functions(self) -> bool:
+        """Whether a group is empty."""
+        return not all(group.port_pairs for group in self.port_pair_groups)
 
     @property
     def last_group(self) -> PortPairGroup | None:

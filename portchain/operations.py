@@ -11,7 +11,7 @@ from typing import Any
 from neutron_lib.plugins import directory
 
 from portchain import errors, model, rules
-from portchain.db import changes, convert, repository, turns
+from portchain.db import changes, convert, networks, repository, turns
 from portchain.db import resources as db
 from portchain.db.ports import devices_of_subports
 from portchain.drivers.capabilities import Subject
@@ -176,8 +176,10 @@ def _check_chains(
     affected = []
     linked = repository.snapshots(request.context, db.with_graphs(request.session, chains))
     rules.check_functions_once(linked, attribute)
-    own = [snapshot.chain for snapshot in linked if snapshot.chain.id in chains]
-    rules.check_still_told_apart(before, group, own)
+    own = [snapshot for snapshot in linked if snapshot.chain.id in chains]
+    if group.port_ids != before.port_ids:
+        networks.keep(request.session, own)
+    rules.check_still_told_apart(before, group, [snapshot.chain for snapshot in own])
     for snapshot in linked:
         if snapshot.chain.id in chains:
             rules.check_correlation(snapshot.chain, group, attribute)
@@ -281,7 +283,9 @@ def _check_chain(request: Request, an_id: str) -> list[str]:
     :returns: the chains next to it in the graph.
     """
     linked = repository.snapshots(request.context, db.with_graphs(request.session, [an_id]))
-    chain = next(snapshot.chain for snapshot in linked if snapshot.chain.id == an_id)
+    own = next(snapshot for snapshot in linked if snapshot.chain.id == an_id)
+    networks.keep(request.session, [own])
+    chain = own.chain
     rules.check_port_chain(chain)
     # In a chain, a classifier stands for ports of the chain's owner, whoever owns the classifier.
     # The check when it was created also cannot see one that another server is creating at the same

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import (
-    models_v2,  # noqa: F401 - the ports that our foreign keys refer to
+    models_v2,  # noqa: F401 - the ports and networks that our foreign keys refer to
     rbac_db_models,
 )
 from neutron_lib.db import constants as size
@@ -186,6 +186,15 @@ class ChainClassifier(model_base.BASEV2):
     )
     chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE")
     position: Mapped[int] = mapped_column(sa.Integer)
+
+
+class ChainNetwork(model_base.BASEV2):
+    """A network that functions of a chain are on, or were on while it had all of them (`portchain.db.networks`)."""
+
+    __tablename__ = "portchain_chain_networks"
+
+    chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE", primary_key=True)
+    network_id: Mapped[str] = _reference("networks.id", "CASCADE", primary_key=True, index=True)
 
 
 class ChainHost(model_base.BASEV2):

@@ -16,7 +16,7 @@ from neutron_lib.db import api as db_api
 from sqlalchemy import orm
 
 from portchain import model
-from portchain.db import convert, models
+from portchain.db import convert, models, networks
 from portchain.db.ports import load_ports
 
 
@@ -37,8 +37,13 @@ def snapshots(context: Any, chain_ids: Iterable[str]) -> list[model.ChainSnapsho
         graphs = _Graphs({chain.id: chain for chain in loaded}, links)
         named = {port for chain in chains for port in graphs.ports(chain)}
         ports = load_ports(session, models_v2.Port.id.in_(named))
-        candidates = _possible_sources(session, chains, ports)
-    return [_snapshot(chain, graphs, ports, candidates) for chain in chains]
+        open_ended = [chain for chain in chains if _has_open_classifier(chain)]
+        places = networks.of_chains(session, open_ended, ports)
+        candidates = _possible_sources(session, open_ended, places)
+    return [
+        _snapshot(chain, graphs, ports, candidates, places.get(chain.id, frozenset()))
+        for chain in chains
+    ]
 
 
 def _links(session: Any, chain_ids: Collection[str]) -> list[tuple[str, str]]:
@@ -166,10 +171,8 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
         _naming(_chains_of_pairs().where(pair.egress == port.id)),
         _naming(_chains_of_classifiers().where(classifier.logical_source_port == port.id)),
         _naming(_chains_of_classifiers().where(classifier.logical_destination_port == port.id)),
-        _open_chains(pair.ingress, port),
-        _open_chains(pair.egress, port),
-        _open_chains(pair.ingress, port, replies=True),
-        _open_chains(pair.egress, port, replies=True),
+        _open_chains(port),
+        _open_chains(port, replies=True),
     )
     with db_api.CONTEXT_READER.using(context):
         rows = context.session.execute(query).all()
@@ -231,34 +234,49 @@ def _naming(chains: sa.Select[Any]) -> sa.Select[Any]:
     return chains.add_columns(sa.null().label("ethertype"), sa.null().label("prefix"))
 
 
-def _open_chains(side: Any, port: model.Port, replies: bool = False) -> sa.Select[Any]:
-    """Select the owner's chains with functions on a port's network, by their open classifiers.
+def _open_chains(port: model.Port, replies: bool = False) -> sa.Select[Any]:
+    """Select the owner's chains on a port's network, by their open classifiers.
 
-    :param side: the column of pairs that holds the function's port.
     :param replies: symmetric chains, by the classifiers whose destination is open.
     """
-    function, classifier, link = models_v2.Port, models.FlowClassifier, models.ChainClassifier
+    here = _chains_on_network(port).subquery()
+    classifier, link = models.FlowClassifier, models.ChainClassifier
     named = classifier.logical_destination_port if replies else classifier.logical_source_port
     prefix = classifier.destination_ip_prefix if replies else classifier.source_ip_prefix
-    follows = models.GraphBranch.destination_id == models.ChainGroup.chain_id
+    follows = models.GraphBranch.destination_id == here.c.chain_id
     # A chain that follows others takes traffic from them only.
     concerned = models.PortChain.symmetric.is_(True) if replies else ~sa.exists().where(follows)
     return (
-        _chains_of_pairs()
-        .add_columns(
+        sa.select(
+            here.c.chain_id,
             classifier.ethertype.label("ethertype"),
             prefix.label("prefix"),
         )
-        .join(function, function.id == side)
-        .join(models.PortChain, models.PortChain.id == models.ChainGroup.chain_id)
-        .join(link, link.chain_id == models.ChainGroup.chain_id)
+        .join(models.PortChain, models.PortChain.id == here.c.chain_id)
+        .join(link, link.chain_id == here.c.chain_id)
         .join(classifier, classifier.id == link.classifier_id)
-        .where(
-            concerned,
-            named.is_(None),
-            function.network_id == port.network_id,
-            models.PortChain.project_id == port.project_id,
-        )
+        .where(concerned, named.is_(None))
+    )
+
+
+def _chains_on_network(port: model.Port) -> sa.CompoundSelect[Any]:
+    """Select the owner's chains with functions on a port's network; `networks.of_chains` is the same relation, seen from the
+    chain.
+    """
+    pair, function = models.PortPair, models_v2.Port
+    chain, kept = models.PortChain, models.ChainNetwork
+    functions = _chains_of_pairs().join(chain, chain.id == models.ChainGroup.chain_id)
+    return sa.union(
+        # What servers of the release before wrote is not kept.
+        *(
+            functions.join(function, function.id == side).where(
+                function.network_id == port.network_id, chain.project_id == port.project_id
+            )
+            for side in (pair.ingress, pair.egress)
+        ),
+        sa.select(kept.chain_id)
+        .join(chain, chain.id == kept.chain_id)
+        .where(kept.network_id == port.network_id, chain.project_id == port.project_id),
     )
 
 
@@ -270,19 +288,21 @@ def _in_prefix(port: model.Port, ethertype: str, prefix: str | None) -> bool:
 
 
 def _possible_sources(
-    session: Any, chains: Sequence[model.PortChain], ports: Mapping[str, model.Port]
+    session: Any, open_ended: Sequence[model.PortChain], places: Mapping[str, Collection[str]]
 ) -> dict[str, model.Port]:
     """Return every port that a classifier which does not name its source, or in a symmetric chain
     its destination, could stand for.
+
+    :param open_ended: the chains with such classifiers.
+    :param places: chain id -> the networks of its functions.
     """
-    open_ended = [chain for chain in chains if _has_open_classifier(chain)]
-    networks = {network for chain in open_ended for network in _networks(chain, ports)}
-    if not networks:
+    wanted = {network for chain in open_ended for network in places[chain.id]}
+    if not wanted:
         return {}
     port = models_v2.Port
     return load_ports(
         session,
-        port.network_id.in_(networks),
+        port.network_id.in_(wanted),
         port.project_id.in_({chain.project_id for chain in open_ended}),
         # Routers, DHCP and the like serve the network; they are not whose traffic a chain is for.
         ~port.device_owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX),
@@ -296,23 +316,19 @@ def _has_open_classifier(chain: model.PortChain) -> bool:
     )
 
 
-def _networks(chain: model.PortChain, ports: Mapping[str, model.Port]) -> set[str]:
-    return {ports[port].network_id for port in chain.function_ports if port in ports}
-
-
 def _snapshot(
     chain: model.PortChain,
     graphs: _Graphs,
     ports: Mapping[str, model.Port],
     candidates: Mapping[str, model.Port],
+    places: Collection[str],
 ) -> model.ChainSnapshot:
     before = graphs.before(chain)
-    networks = _networks(chain, ports)
     eligible = [
         port
         for port in candidates.values()
         if port.id not in chain.function_ports
-        and port.network_id in networks
+        and port.network_id in places
         and port.project_id == chain.project_id
     ]
     sources = {fc.id: () if before else _sources(fc, eligible) for fc in chain.flow_classifiers}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from alembic import autogenerate, migration
 from neutron.db.migration.models import head  # noqa: F401 - the tables ours refer to
@@ -20,7 +21,7 @@ def _is_ours(item: Any, name: str | None, type_: str, reflected: bool, other: An
 def test_upgrade_from_scratch_creates_our_tables_beside_neutrons(migrated: str) -> None:
     names = set(sa.inspect(sa.create_engine(migrated)).get_table_names())
     ours = {name for name in models.PortChain.metadata.tables if name.startswith("portchain_")}
-    assert len(ours) == 14
+    assert len(ours) == 15
     assert ours | {"ports", VERSION_TABLE} <= names
     # networking-sfc may be installed in the same database.
     assert not any(name.startswith("sfc_") for name in ours)
@@ -55,7 +56,23 @@ def test_head_files_and_branches_are_in_order(migrated: str) -> None:
     assert current.count("head)") == 2, current
 
 
-def test_rows_of_before_get_standard_attributes(mariadb: MariaDb) -> None:
+# A chain over two networks, one over one of them, and one without a function. Of what else rows need, nothing matters here.
+_CHAINS = """
+    SET foreign_key_checks = 0, sql_mode = '';
+    INSERT INTO networks (id, standard_attr_id) VALUES ('net1', 901), ('net2', 902);
+    INSERT INTO ports (id, network_id, mac_address, standard_attr_id)
+        VALUES ('in', 'net1', '1', 903), ('out', 'net2', '2', 904), ('both', 'net1', '3', 905);
+    INSERT INTO portchain_port_pairs (id, ingress, egress) VALUES ('p1', 'in', 'out'), ('p2', 'both', 'both');
+    INSERT INTO portchain_group_pairs (pair_id, group_id) VALUES ('p1', 'group-0'), ('p2', 'group-1');
+    INSERT INTO portchain_port_chains (id, chain_id) VALUES ('two', 1), ('one', 2), ('none', 3);
+    INSERT INTO portchain_chain_groups (chain_id, position, group_id)
+        VALUES ('two', 0, 'group-0'), ('two', 1, 'group-1'), ('one', 0, 'group-1'), ('none', 0, 'group-2');
+"""
+
+
+@pytest.fixture(scope="module")
+def upgraded(mariadb: MariaDb) -> sa.Engine:
+    """A database that had rows before our last migrations."""
     mariadb.execute("CREATE DATABASE neutron_before CHARACTER SET utf8mb4")
     url = mariadb.url("neutron_before")
     manage(url, "--subproject", "neutron", "upgrade", "heads")
@@ -73,8 +90,13 @@ def test_rows_of_before_get_standard_attributes(mariadb: MariaDb) -> None:
                 "INSERT INTO portchain_service_graphs VALUES "
                 f"('graph-{number}', 'p', '', 'graph {number}')"
             )
+    mariadb.load("neutron_before", _CHAINS)
     manage(url, "--subproject", "neutron-portchain", "upgrade", "heads")
-    with engine.connect() as connection:
+    return engine
+
+
+def test_rows_of_before_get_standard_attributes(upgraded: sa.Engine) -> None:
+    with upgraded.connect() as connection:
         for table, words in (("port_pair_groups", "text"), ("service_graphs", "graph")):
             rows = connection.exec_driver_sql(
                 "SELECT t.id, s.description, s.resource_type, s.revision_number "
@@ -85,9 +107,17 @@ def test_rows_of_before_get_standard_attributes(mariadb: MariaDb) -> None:
             ]
 
 
+def test_networks_of_chains_of_before_are_known(upgraded: sa.Engine) -> None:
+    with upgraded.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT chain_id, network_id FROM portchain_chain_networks"
+        )
+        assert sorted(map(tuple, rows)) == [("one", "net1"), ("two", "net1"), ("two", "net2")]
+
+
 def test_migrations_can_be_printed_as_sql() -> None:
     sql = manage(
         "mysql+pymysql://user@nowhere/neutron",
         *("--subproject", "neutron-portchain", "upgrade", "heads", "--sql"),
     )
-    assert sql.count("CREATE TABLE portchain_") == 14
+    assert sql.count("CREATE TABLE portchain_") == 15

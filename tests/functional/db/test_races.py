@@ -14,10 +14,10 @@ from neutron_lib.db import api as db_api
 from oslo_config import cfg
 
 from portchain import errors
-from portchain.db import ids, realisation
+from portchain.db import ids, realisation, repository
 from portchain.db import resources as db
 from tests.functional.db.test_api import OnMariaDb
-from tests.unit.api.base import PROJECT, ApiTestCase
+from tests.unit.api.base import OTHER_PROJECT, PROJECT, ApiTestCase
 
 WORKERS = 8
 
@@ -190,6 +190,35 @@ class RaceTest(OnMariaDb, ApiTestCase):
         with db_api.CONTEXT_READER.using(self.context):
             row = db.find_one(self.context, db.PORT_CHAIN, chain)
         assert row.revision == row.realised_revision == 1 + WORKERS
+
+    def test_all_functions_are_taken_out_at_once(self) -> None:
+        """Requests about groups of two owners do not wait for each other, and neither sees that the chain loses all."""
+        theirs = {"project": OTHER_PROJECT}
+        net = self.network("10.1.0.0/24", **theirs)
+        ports = [self.port(net, "vm", **theirs) for _ in range(2)]
+        pair = self.create("port_pair", ingress=ports[0], egress=ports[1], as_=theirs)["id"]
+        borrowed = self.create("port_pair_group", port_pairs=[pair], as_=theirs)["id"]
+        self.share("port_pair_group", borrowed, PROJECT, **theirs)
+        own = self.group(self.net)["id"]
+        classifier = self.create("flow_classifier")["id"]
+        chain = self.new_chain(self.context, [own, borrowed], flow_classifiers=[classifier])["id"]
+        client = self.port(self.net, "client")
+        pairs = self.show("port_pair_group", own)["port_pairs"]
+        nobody = {"port_pair_group": {"port_pairs": []}}
+        for _ in range(5):
+            results = self.at_once(
+                *[
+                    lambda context, group=group: self.plugin.update_port_pair_group(
+                        context, group, nobody
+                    )
+                    for group in (own, borrowed)
+                ]
+            )
+            assert self.outcome(results) == {"made": 2}
+            (snapshot,) = repository.snapshots(self.context, [chain])
+            assert client in snapshot.sources[classifier]
+            self.update("port_pair_group", own, port_pairs=pairs)
+            self.update("port_pair_group", borrowed, port_pairs=[pair], as_=theirs)
 
     def test_begin_at_once_on_new_hosts(self) -> None:
         group = self.create("port_pair_group")["id"]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from neutron_lib.plugins import directory
+from oslo_config import cfg
 
 from portchain import port_events
 from portchain.db import repository
@@ -174,21 +175,108 @@ class PortEventsTest(ApiTestCase):
         for port in (elsewhere, foreign, outside, dhcp, *self.functions()):
             assert port not in sources
 
+    def test_sources_stay_while_there_is_no_function(self) -> None:
+        self.make_chain(protocol="tcp")
+        before = self.sources(self.snapshot())
+        assert self.client in before
+        self.set_pairs(self.group_id)
+        ((snapshot,),) = self.told()
+        assert set(before) < set(self.sources(snapshot)), (
+            "the functions' ports are like any other now"
+        )
+        late = self.port(self.net, "late")
+        ((snapshot,),) = self.told()
+        assert late in self.sources(snapshot)
+        self.bind(late)
+        assert self.told()[-1][0].ports[late].host == FIRST
+
+    def test_sources_are_where_the_functions_are_once_there_are_some(self) -> None:
+        self.make_chain(protocol="tcp")
+        self.set_pairs(self.group_id)
+        other = self.network("10.6.0.0/24")
+        pair, client = self.pair(other)["id"], self.port(other, "client")
+        assert client not in self.sources(self.snapshot())
+        self.set_pairs(self.group_id, pair)
+        assert self.sources(self.snapshot()) == (client,)
+        self.told()
+        self.port(self.net, "late")
+        assert self.told() == [], "the network of before is forgotten"
+        self.set_pairs(self.group_id)
+        assert client in self.sources(self.snapshot())
+        assert self.client not in self.sources(self.snapshot())
+
+    def test_sources_stay_while_one_group_is_empty(self) -> None:
+        """What they send would go around the functions of both."""
+        other = self.network("10.6.0.0/24")
+        more, client = self.group(other)["id"], self.port(other, "client")
+        chain = self.make_chain(protocol="tcp")
+        self.update("port_chain", chain, port_pair_groups=[self.group_id, more])
+        for emptied in (more, self.group_id):
+            self.set_pairs(emptied)
+            assert {self.client, client} <= set(self.sources(self.snapshot()))
+        self.update("port_chain", chain, port_pair_groups=[more])
+        assert {self.client, client} <= set(self.sources(self.snapshot()))
+
+    def test_sources_stay_when_empty_groups_take_the_place_of_others(self) -> None:
+        chain = self.make_chain(protocol="tcp")
+        empty = self.create("port_pair_group")["id"]
+        self.update("port_chain", chain, port_pair_groups=[empty])
+        assert self.client in self.sources(self.snapshot())
+
+    def test_networks_of_functions_are_known_before_a_classifier_needs_them(self) -> None:
+        chain = self.make_chain(protocol="udp", logical_source_port=self.client)
+        self.set_pairs(self.group_id)
+        late = self.create("flow_classifier", protocol="tcp", source_ip_prefix="10.0.0.0/24")["id"]
+        self.update("port_chain", chain, flow_classifiers=[late])
+        assert self.client in self.sources(self.snapshot())
+
+    def test_replies_are_taken_while_there_is_no_function(self) -> None:
+        server = self.port(self.net, "server", ip="10.0.0.200")
+        classifier = self.create("flow_classifier", destination_ip_prefix="10.0.0.200/32")["id"]
+        self.create(
+            "port_chain",
+            port_pair_groups=[self.group_id],
+            flow_classifiers=[classifier],
+            chain_parameters={"symmetric": True},
+        )
+        self.set_pairs(self.group_id)
+        assert self.snapshot().destinations == {classifier: (server,)}
+
+    def test_a_chain_that_never_had_a_function_has_no_sources(self) -> None:
+        fc = self.create("flow_classifier")["id"]
+        group = self.create("port_pair_group")["id"]
+        self.create("port_chain", port_pair_groups=[group], flow_classifiers=[fc])
+        assert self.sources(self.snapshot()) == ()
+
+    def test_a_network_is_not_kept_from_being_deleted(self) -> None:
+        self.make_chain()
+        self.set_pairs(self.group_id)
+        self.delete("port_pair", self.vm_pair["id"])
+        for port in (self.client, *self.functions()):
+            assert self.call("DELETE", f"/ports/{port}").status_int == 204
+        assert self.call("DELETE", f"/networks/{self.net}").status_int == 204
+        assert self.sources(self.snapshot()) == ()
+
     def test_a_change_is_passed_on_exactly_to_the_chains_that_see_the_port(self) -> None:
         """What the look-up of chains finds and what snapshots hold is one relation, seen from both
         ends.
         """
+        cfg.CONF.set_override("quota_port_chain", -1, "QUOTAS")
         other = self.network("10.7.0.0/24")
         server = self.port(other, "server")
         clients = [self.port(net, "client") for net in (self.net, other) for _ in range(2)]
         self.port(other, "client", project=OTHER_PROJECT, roles="admin")
         more = self.group(other, pairs=2)["id"]
+        emptied = self.group(self.net)["id"]
         for groups, attributes in (
             ([self.group_id], {"protocol": "tcp", "logical_source_port": clients[0]}),
             ([self.group_id, more], {"protocol": "udp", "source_ip_prefix": "10.7.0.0/24"}),
             ([more], {"protocol": "icmp", "logical_destination_port": server}),
             ([more], {"protocol": "sctp", "source_ip_prefix": "192.0.2.0/24"}),
             ([self.create("port_pair_group")["id"]], {"protocol": "gre"}),
+            ([emptied], {"protocol": "vrrp"}),
+            ([emptied], {"protocol": "rsvp", "source_ip_prefix": "192.0.2.0/24"}),
+            ([emptied, more], {"protocol": "pgm"}),
         ):
             fc = self.create("flow_classifier", **attributes)["id"]
             self.create("port_chain", port_pair_groups=groups, flow_classifiers=[fc])
@@ -196,14 +284,16 @@ class PortEventsTest(ApiTestCase):
             ("ah", {"logical_source_port": clients[1]}),
             ("esp", {"logical_destination_port": server}),
             ("egp", {"destination_ip_prefix": "10.7.0.0/24"}),
+            ("igmp", {"destination_ip_prefix": "10.0.0.0/24", "logical_source_port": clients[0]}),
         ):
             fc = self.create("flow_classifier", protocol=protocol, **attributes)["id"]
             self.create(
                 "port_chain",
-                port_pair_groups=[more],
+                port_pair_groups=[emptied if protocol == "igmp" else more],
                 flow_classifiers=[fc],
                 chain_parameters={"symmetric": True},
             )
+        self.set_pairs(emptied)
         ids = [chain["id"] for chain in self.list_all("port_chain")]
         seen_by: dict[str, set[str]] = {}
         for snapshot in repository.snapshots(self.context, ids):
@@ -228,6 +318,9 @@ class PortEventsTest(ApiTestCase):
         self.bind(self.client)
         port = self.call("GET", f"/ports/{self.client}").json["port"]
         assert port["status"] == "ACTIVE"
+
+    def set_pairs(self, group: str, *pairs: str) -> None:
+        self.update("port_pair_group", group, port_pairs=list(pairs))
 
     def functions(self) -> list[str]:
         return [self.vm_pair["ingress"], self.vm_pair["egress"]]

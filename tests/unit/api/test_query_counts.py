@@ -70,6 +70,14 @@ class QueryCountTest(ApiTestCase):
             lambda: self.update("port_pair_group", group, port_pairs=[pair, other]),
         )
         run(
+            "empty port pair group",
+            lambda: self.update("port_pair_group", group, port_pairs=[]),
+        )
+        run(
+            "fill port pair group",
+            lambda: self.update("port_pair_group", group, port_pairs=[pair]),
+        )
+        run(
             "update port chain",
             lambda: self.update("port_chain", chain, flow_classifiers=[]),
         )
@@ -111,6 +119,30 @@ class QueryCountTest(ApiTestCase):
             for some in (ids[:1], ids)
         ]
         assert counts[0] == counts[1]
+
+    def test_snapshots_of_chains_without_functions(self) -> None:
+        group = self.group(self.net)["id"]
+        for protocol in ("tcp", "udp", "sctp"):
+            fc = self.create("flow_classifier", protocol=protocol)["id"]
+            self.create("port_chain", port_pair_groups=[group], flow_classifiers=[fc])
+        ids = [chain["id"] for chain in self.list_all("port_chain")]
+        whole = self.measure(lambda: repository.snapshots(self.context, ids))[0]
+        self.update("port_pair_group", group, port_pairs=[])
+        counts = [
+            self.measure(lambda ids=some: repository.snapshots(self.context, ids))[0]
+            for some in (ids[:1], ids)
+        ]
+        assert counts == [whole + 1] * 2
+
+    def test_a_group_of_many_chains_is_emptied(self) -> None:
+        def empty(chains: int) -> int:
+            group = self.group(self.net)["id"]
+            for _ in range(chains):
+                self.create("port_chain", port_pair_groups=[group])
+            counts, _ = self.measure(lambda: self.update("port_pair_group", group, port_pairs=[]))
+            return counts
+
+        assert empty(2) == empty(12)
 
     def test_port_that_a_chain_follows(self) -> None:
         def moves() -> int:

@@ -1,0 +1,72 @@
+"""What every port of the deployment asks is answered from indexes, on a real MariaDB."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from neutron_lib.db import api as db_api
+
+from portchain import model
+from portchain.db import models, repository
+from tests.functional.db.test_api import OnMariaDb
+from tests.unit.api.base import PROJECT, ApiTestCase
+
+CHAINS = 1000
+
+
+@pytest.fixture(autouse=True, scope="class")
+def _url(request: pytest.FixtureRequest, migrated: str) -> None:
+    request.cls.url = migrated
+
+
+class LookupTest(OnMariaDb, ApiTestCase):
+    def fill(self, connection: sa.Connection) -> None:
+        """Make chains with a function each and an open classifier, on networks of their own; of what else rows need, nothing
+        matters here.
+        """
+        rows = [{"id": f"{number:036}", "number": number} for number in range(CHAINS)]
+        connection.exec_driver_sql("SET foreign_key_checks = 0, sql_mode = ''")
+        for statement in (
+            "ports (id, network_id, mac_address, standard_attr_id) VALUES (:id, :id, :id, :number + 100000)",
+            "portchain_port_pairs (id, ingress, egress, standard_attr_id) VALUES (:id, :id, :id, :number + 200000)",
+            "portchain_group_pairs (pair_id, group_id) VALUES (:id, :id)",
+            "portchain_port_chains (id, project_id, chain_id, symmetric, standard_attr_id)"
+            f" VALUES (:id, '{PROJECT}', :number, 1, :number + 300000)",
+            "portchain_chain_groups (chain_id, position, group_id) VALUES (:id, 0, :id)",
+            "portchain_chain_networks (chain_id, network_id) VALUES (:id, :id)",
+            "portchain_flow_classifiers (id, ethertype, standard_attr_id) VALUES (:id, 'IPv4', :number + 400000)",
+            "portchain_chain_classifiers (classifier_id, chain_id) VALUES (:id, :id)",
+        ):
+            connection.execute(sa.text(f"INSERT INTO {statement}"), rows)
+
+    def lookup(self, network: str) -> tuple[set[str], int]:
+        """Return the chains that a port concerns, and how many rows were read in whatever way."""
+        port = model.Port("a-port", network, PROJECT, "", fixed_ips=("10.0.0.1",))
+        with db_api.CONTEXT_READER.using(self.context):
+            before = self.rows_read()
+            found = repository.chains_using_port(self.context, port)
+            return found, self.rows_read() - before
+
+    def rows_read(self) -> int:
+        counts: Any = self.context.session.execute(
+            sa.text("SHOW SESSION STATUS LIKE 'Handler_read%'")
+        )
+        return sum(int(count) for _, count in counts)
+
+    def test_chains_on_other_networks_are_not_read(self) -> None:
+        with self.engine.begin() as connection:
+            self.fill(connection)
+            connection.exec_driver_sql("SET foreign_key_checks = 1, sql_mode = 'TRADITIONAL'")
+            tables = [
+                one for one in models.PortChain.metadata.tables if one.startswith("portchain_")
+            ]
+            connection.exec_driver_sql(f"ANALYZE TABLE ports, {', '.join(tables)}").all()
+        some = f"{CHAINS // 2:036}"
+        found, reads = self.lookup(some)
+        assert found == {some}
+        print("rows read:", reads)
+        assert reads < CHAINS // 2
+        found, reads = self.lookup("another network")
+        assert found == set()
+        print("rows read:", reads)
+        assert reads < CHAINS // 2

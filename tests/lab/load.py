@@ -64,6 +64,16 @@ class Load:
                 f"{count} more datagrams of each flow",
             )
 
+    def wait_for_sent(self, count: int = 100) -> None:
+        """Wait until so many more datagrams of each flow have been sent, whether they arrive or not."""
+        for stream in self._streams:
+            enough = stream.result.sent + count
+            wait_for(
+                lambda stream=stream, enough=enough: stream.result.sent >= enough,  # type: ignore[misc]
+                DEADLINE,
+                f"{count} more datagrams of each flow sent",
+            )
+
     # Afterwards.
 
     @property

@@ -1,20 +1,23 @@
 """Chains change while they carry a steady load: nothing is lost, nothing goes around (docs/decisions/0018)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from portchain.lab import netns
+from portchain.lab import netns, traffic
+from portchain.lab.capture import Seen
 from portchain.lab.lab import Lab
+from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
-from tests.lab.load import FLOWS, Load, Path
-from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
+from tests.lab.load import FLOWS, Load, Path, paths
+from tests.lab.workflow import CHAINED, DEADLINE, DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
 
 pytestmark = pytest.mark.alone
 
-PORT, OTHER_PORT = 7000, 7100
+PORT, OTHER_PORT, UNCHAINED = 7000, 7100, 99
+MEMBERS = {"PG1": ("PP1", "PP2"), "PG2": ("PP3",)}
 VIA_PP4 = ("p7", "p8")
 
 
@@ -175,6 +178,88 @@ def test_a_chain_comes_and_goes(workflow: Workflow) -> None:
     assert set(load.arrived) & CHAINED
     assert load.last() == DIRECT
     assert load.lost == 0
+
+
+def empty_groups(workflow: Workflow) -> None:
+    for name in MEMBERS:
+        workflow.update("port_pair_group", workflow.groups[name], port_pairs=[])
+
+
+def fill_groups(workflow: Workflow) -> None:
+    for name, members in MEMBERS.items():
+        ids = [workflow.pairs[pair]["id"] for pair in members]
+        workflow.update("port_pair_group", workflow.groups[name], port_pairs=ids)
+
+
+def test_all_functions_are_taken_out_and_put_back(workflow: Workflow) -> None:
+    """No classifier names its source: where the functions were says whose traffic is to be held back."""
+    with Load(workflow, workflow.captures, PORT) as load:
+        empty_groups(workflow)
+        reason = workflow.wait_status(workflow.pc1, "DOWN")
+        load.wait_for_sent()
+        fill_groups(workflow)
+        workflow.wait_status(workflow.pc1)
+        load.wait_for_more(200)
+    assert reason.count("it is empty") == len(MEMBERS)
+    assert not load.astray(CHAINED)
+    assert load.last() <= CHAINED
+    assert load.lost >= 100 * FLOWS
+
+
+def test_without_functions_requests_and_replies_are_held_back_wherever_the_source_is(
+    workflow: Workflow,
+) -> None:
+    lab, machines = workflow.lab, workflow.machines
+    classifier = udp(workflow, OTHER_PORT)
+    chain = workflow.chain(classifier, name="PC2", chain_parameters={"symmetric": True})
+    workflow.wait_status(chain)
+    assert_both_ways(workflow)
+    empty_groups(workflow)
+    workflow.wait_status(chain, "DOWN")
+    assert ways(workflow) == (set(), set())
+    for host in ("h2", "h1"):
+        machines["src"] = lab.vms.move(machines["src"], host)
+        lab.vms.wait_active(machines.values())
+        lab.vms.announce(machines["src"])
+        workflow.warm_up(UNCHAINED)
+        workflow.wait_status(chain, "DOWN")
+        assert ways(workflow) == (set(), set())
+    fill_groups(workflow)
+    for each in (chain, workflow.pc1):
+        workflow.wait_status(each)
+    assert_both_ways(workflow)
+    workflow.delete("port_chain", chain)
+    workflow.delete("flow_classifier", classifier)
+
+
+def assert_both_ways(workflow: Workflow) -> None:
+    there, back = ways(workflow)
+    assert there
+    assert there <= CHAINED
+    assert back
+    assert back <= {path[::-1] for path in CHAINED}
+
+
+def ways(workflow: Workflow) -> tuple[set[Path], set[Path]]:
+    """The ways of some datagrams of PC2 that arrive, and of replies."""
+    source, destination = workflow.machines["src"], workflow.machines["dst"]
+    there, back = range(OTHER_PORT, OTHER_PORT + 2), range(OTHER_PORT + 2, OTHER_PORT + FLOWS)
+    streams = [
+        *(traffic.UdpStream(source, destination, port) for port in there),
+        *(traffic.UdpStream(destination, source, port, source_port=port) for port in back),
+    ]
+    with workflow.captures(*workflow.machines.values()) as capture:
+        for stream in streams:
+            stream.start()
+        for stream in streams:
+            wait_for(lambda stream=stream: stream.result.sent >= 50, DEADLINE, "datagrams sent")  # type: ignore[misc]
+        for stream in streams:
+            stream.stop()
+    return arrived(capture.seen, there, "dst"), arrived(capture.seen, back, "src")
+
+
+def arrived(seen: Iterable[Seen], ports: range, end: str) -> set[Path]:
+    return {path for path in paths(seen, ports).values() if path[-1] == end}
 
 
 def test_a_function_moves_to_another_host(workflow: Workflow) -> None:

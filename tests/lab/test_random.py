@@ -175,9 +175,6 @@ class Life(RuleBasedStateMachine):
             self.world.wait_status(wish.chain, "ACTIVE" if self._allowed(wish) else "DOWN")
         for port, (attempt, seen) in self._connect().items():
             wish = self._chain_of(port)
-            if wish and not any(self.members[group] for group in wish.groups):
-                # Without any function, nobody knows on which networks its sources are (docs/operations.md).
-                continue
             allowed = self._allowed(wish)
             assert attempt.ok is bool(allowed), (port, wish, attempt)
             for one in journey.select(self._followed(seen, wish), "tcp", destination_port=port):

@@ -272,10 +272,10 @@ class SyncChain(BaseCommand):
             FUNCTIONS: " ".join(self._wanted.function_names),
         }
         _put(anchor, external_ids=marks)
-        self._sources(anchor, keep=_ports_of(anchor) if self._wanted.keeps_sources else [])
+        self._sources(anchor)
         self._acls(anchor, self._wanted.classification)
 
-    def _sources(self, anchor: Any, keep: Iterable[Any]) -> None:
+    def _sources(self, anchor: Any, keep: Iterable[Any] = ()) -> None:
         named = (self.api.named("Logical_Switch_Port", name) for name in self._wanted.sources)
         sources = {row.uuid: row for row in (*keep, *named) if row is not None}
         _put(anchor, ports=list(sources.values()))

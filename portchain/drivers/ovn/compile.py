@@ -86,20 +86,9 @@ def compile_chain(
 def _held(snapshot: ChainSnapshot, sources: tuple[str, ...]) -> ChainRows:
     """The rows of a chain that has nobody to hand its traffic to: it is dropped."""
     chain = snapshot.chain
-    # Without functions, nobody can say on which networks the sources are: those of before still count.
-    blind = not chain.function_ports
-    everyone = _anchored(chain)
-    matches = (
-        _classified(snapshot, sources, nobody=everyone)
-        if blind
-        else _classified(snapshot, sources, everyone=everyone)
-    )
-    return replace(
-        _bare(chain),
-        sources=sources,
-        keeps_sources=blind,
-        classification=tuple(_drop(PRIORITY, what) for what in matches),
-    )
+    matches = _classified(snapshot, sources, everyone=_anchored(chain))
+    drops = tuple(_drop(PRIORITY, what) for what in matches)
+    return replace(_bare(chain), sources=sources, classification=drops)
 
 
 def _with_health(
@@ -162,18 +151,17 @@ def _anchored(chain: PortChain) -> str:
 
 
 def _classified(
-    snapshot: ChainSnapshot, sources: Sequence[str], *, everyone: str = "", nobody: str = ""
+    snapshot: ChainSnapshot, sources: Sequence[str], *, everyone: str = ""
 ) -> Iterator[str]:
     """A match for what each classifier takes of the traffic of some sources.
 
-    :param everyone: what matches all of the sources, if there is something short. ``nobody``: what takes the place of sources
-        for a classifier without any; without it, such a classifier has no match.
+    :param everyone: what matches all of the sources, if there is something short.
     """
     for classifier in snapshot.chain.flow_classifiers:
         own = [port for port in snapshot.sources[classifier.id] if port in sources]
         short = everyone if set(own) == set(sources) else ""
-        origin = (short or match.from_ports(own)) if own else nobody
-        if origin:
+        if own:
+            origin = short or match.from_ports(own)
             destination = snapshot.ports.get(classifier.logical_destination_port or "")
             yield f"{origin} && {match.classified(classifier, destination)}"
 

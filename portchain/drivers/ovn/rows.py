@@ -106,7 +106,6 @@ class ChainRows:
     :param anchor: name of the chain's Port_Group, by which all the rest is found again.
     :param project: id of the project that owns the chain.
     :param sources: names of the ports whose traffic is classified.
-    :param keeps_sources: the ports that were sources before are still.
     :param switches: name -> its ACLs.
     :param classification: ACLs of the anchor.
     """
@@ -116,7 +115,6 @@ class ChainRows:
     anchor: str
     project: str = ""
     sources: tuple[str, ...] = ()
-    keeps_sources: bool = False
     switches: Mapping[str, tuple[Acl, ...]] = field(default_factory=dict)
     patches: tuple[Patch, ...] = ()
     moved: tuple[MovedPort, ...] = ()

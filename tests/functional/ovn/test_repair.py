@@ -94,10 +94,11 @@ def these(*chains: OwnChain) -> OwnChains:
 
 
 def emptied(snapshot: ChainSnapshot) -> ChainSnapshot:
-    """The same chain after its group lost its pairs: without functions its open classifiers have no sources."""
+    """The same chain after its group lost its pairs."""
     (group,) = snapshot.chain.port_pair_groups
     chain = replace(snapshot.chain, port_pair_groups=(replace(group, port_pairs=()),))
-    return replace(snapshot, chain=chain, sources={ident("fc1"): ()}, ports={})
+    sources = {ident("src"): snapshot.ports[ident("src")]}
+    return replace(snapshot, chain=chain, ports=sources)
 
 
 def joined_by_another(snapshot: ChainSnapshot, network: str = "net2") -> ChainSnapshot:

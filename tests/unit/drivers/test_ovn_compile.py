@@ -298,17 +298,10 @@ def test_what_no_function_takes_is_dropped_and_not_let_around(without, why):
     )
 
 
-def test_without_any_function_the_sources_of_before_are_held_back():
-    (classifier,) = snapshot().chain.flow_classifiers
-    named = replace(classifier, id=ident("fc2"), logical_source_port=ident("src"))
-    empty = with_chain(
-        replace(snapshot(), sources={ident("fc1"): (), ident("fc2"): (ident("src"),)}),
-        port_pair_groups=(group("pg1"),),
-        flow_classifiers=(classifier, named),
-    )
-    drops = (drop(f"@{BARE.anchor}"), drop(f'"{ident("src")}"'))
+def test_what_a_chain_without_any_function_classifies_is_held_back():
+    empty = with_chain(snapshot(), port_pair_groups=(group("pg1"),))
     assert compile_chain(empty).rows == replace(
-        BARE, sources=(ident("src"),), keeps_sources=True, classification=drops
+        BARE, sources=(ident("src"),), classification=(drop(f"@{BARE.anchor}"),)
     )
 
 

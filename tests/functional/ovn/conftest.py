@@ -29,23 +29,25 @@ Connect = Callable[..., northbound.Database]
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
-    """Starts a Northbound database and connects to it."""
+    """Starts a Northbound database, or a Southbound one, and connects to it."""
     conf.register_server_opts(cfg.CONF)
-    schema = json.loads((newer.ROOT / "usr/share/ovn/ovn-nb.ovsschema").read_text())
-    with tempfile.TemporaryDirectory(prefix="nb-") as folder:
-        place = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="ovn-") as folder:
         servers: list[subprocess.Popen[bytes]] = []
         databases: list[northbound.Database] = []
 
-        def start(*, old: bool = False) -> northbound.Database:
-            (place / "schema").write_text(json.dumps(_without(schema) if old else schema))
-            newer.run("ovsdb-tool", "create", str(place / "nb.db"), str(place / "schema"))
-            remote = f"--remote=punix:{place}/nb.sock"
-            argv = newer.command("ovsdb-server", str(place / "nb.db"), remote, "--unixctl=none")
+        def start(which: str = "nb", *, old: bool = False) -> northbound.Database:
+            path = Path(folder, which)
+            text = (newer.ROOT / f"usr/share/ovn/ovn-{which}.ovsschema").read_text()
+            schema, file, socket = (path.with_suffix(end) for end in (".schema", ".db", ".sock"))
+            schema.write_text(json.dumps(_without(json.loads(text))) if old else text)
+            newer.run("ovsdb-tool", "create", str(file), str(schema))
+            argv = newer.command(
+                "ovsdb-server", str(file), f"--remote=punix:{socket}", "--unixctl=none"
+            )
             servers.append(subprocess.Popen(argv, stderr=subprocess.DEVNULL))
-            wait_for((place / "nb.sock").exists, DEADLINE, "the database server")
-            database = northbound.northbound()
-            monkeypatch.setattr(database, "_server", lambda: f"unix:{place}/nb.sock")
+            wait_for(socket.exists, DEADLINE, "the database server")
+            database = northbound.northbound() if which == "nb" else northbound.southbound()
+            monkeypatch.setattr(database, "_server", lambda: f"unix:{socket}")
             database.connect()
             databases.append(database)
             return database

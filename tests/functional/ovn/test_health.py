@@ -1,0 +1,136 @@
+"""What checks functions, on a real Northbound database; what came of it, on a real Southbound one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from portchain.drivers.ovn import carry, checks, northbound
+from portchain.drivers.ovn.commands import removal
+from portchain.drivers.ovn.compile import compile_chain
+from portchain.drivers.ovn.errors import NoFreeFunctionId
+from portchain.drivers.ovn.health import Health
+from portchain.drivers.ovn.rows import probe_name
+from portchain.lab.waiting import wait_for
+from portchain.model import ChainSnapshot, HealthCheck
+from portchain.rules import Violation
+from tests.functional.ovn.conftest import (
+    DEADLINE,
+    Connect,
+    add,
+    add_network,
+    chain_through,
+)
+from tests.plans import ident
+from tests.unit.drivers.test_ovs_plan import pair
+
+PP1 = pair("pp1")
+CHAIN = ident("pc1")
+
+
+def checked(snapshot: ChainSnapshot, check: HealthCheck = HealthCheck.ICMP) -> ChainSnapshot:
+    groups = tuple(replace(group, health_check=check) for group in snapshot.chain.port_pair_groups)
+    return replace(snapshot, chain=replace(snapshot.chain, port_pair_groups=groups))
+
+
+@pytest.fixture
+def northern(connect: Connect) -> northbound.Database:
+    database = connect()
+    add(database, lambda row: row("NB_Global", options={"svc_monitor_ip": "192.0.2.9"}))
+    add_network(database, "src", "dst", "pp1-in", "pp1-out")
+    return database
+
+
+def verdict(
+    database: northbound.Database, status: str = "", port: str = probe_name(CHAIN, PP1.egress)
+) -> None:
+    """What ovn-northd and ovn-controller note of a check."""
+
+    def one(row: Callable[..., Any]) -> None:
+        known = database.named("Service_Monitor", port)
+        if known is None:
+            known = row("Service_Monitor", logical_port=port)
+        if status:
+            known.status = status
+
+    add(database, one)
+
+
+def write(database: northbound.Database, snapshot: ChainSnapshot, health: Health) -> None:
+    carry.write(database, snapshot, carry.compiled(database, health, snapshot))
+
+
+def test_rows_of_checks_come_and_go(connect: Connect, northern: northbound.Database) -> None:
+    health = Health(connect("sb"))
+    names = {row.name for row in northern.rows("Logical_Switch_Port")}
+    write(northern, checked(chain_through("pp1")), health)
+    write(northern, checked(chain_through("pp1")), health)
+    (check,) = northern.rows("Network_Function_Health_Check")
+    (function,) = [row for row in northern.rows("Network_Function") if row.health_check]
+    assert function.health_check == [check]
+    ends = [function.inport, function.outport]
+    assert [port.parent_name for port in ends] == [[PP1.ingress], [PP1.egress]]
+    assert {tuple(port.tag) for port in ends} == {(4094,)}
+    (switch,) = [row for row in northern.rows("Logical_Switch") if ends[0] in row.ports]
+    assert set(switch.ports) == set(ends), "nobody else is on it"
+    (everything,) = northern.rows("NB_Global")
+    assert everything.options["svc_monitor_ip"] == "192.0.2.9", "as the operator wants it"
+    assert everything.options["svc_monitor_ip_dst"]
+
+    write(northern, checked(chain_through("pp1"), HealthCheck.NONE), health)
+    assert len(northern.rows("Network_Function")) == 1
+    wait_for(lambda: not northern.rows("Network_Function_Health_Check"), DEADLINE, "no check")
+    write(northern, checked(chain_through("pp1")), health)
+    northern.run(removal(northern, CHAIN))
+    assert {row.name for row in northern.rows("Logical_Switch_Port")} == names
+    assert northern.rows("Network_Function") == []
+
+
+def test_a_function_is_offline_when_ovn_says_so(connect: Connect) -> None:
+    southern = connect("sb")
+    health, chain = Health(southern), checked(chain_through("pp1")).chain
+    assert health.offline(chain) == frozenset()
+    for status, offline in (("", False), ("online", False), ("offline", True), ("error", True)):
+        verdict(southern, status)
+        assert health.offline(chain) == ({PP1.id} if offline else frozenset()), status
+        assert health.is_online(chain.id, PP1.egress) is (status == "online")
+    assert health.offline(chain_through("pp1").chain) == frozenset(), "nobody asked"
+
+
+def test_chains_are_named_once_when_a_verdict_changes(connect: Connect) -> None:
+    southern = connect("sb")
+    health = Health(southern)
+    verdict(southern, "online")
+    verdict(southern, "online", port="somebody's load balancer")
+    assert health.changed() == {CHAIN}, "at first, all that have one"
+    assert health.changed() == set()
+    verdict(southern, "offline")
+    wait_for(lambda: health.changed() == {CHAIN}, DEADLINE, "the change is noticed")
+    assert health.changed() == set()
+    health.later({CHAIN})
+    assert health.changed() == {CHAIN}
+
+
+def test_checks_take_numbers_of_functions(northern: northbound.Database) -> None:
+    def others(row: Callable[..., Any]) -> None:
+        end = northern.named("Logical_Switch_Port", ident("dst"))
+        for number in range(1, 255):
+            row("Network_Function", name=f"other{number}", id=number, inport=end, outport=end)
+
+    add(northern, others)
+    plain = chain_through("pp1")
+    checks.check_chain(northern, plain, compile_chain(plain).rows)
+    with pytest.raises(NoFreeFunctionId, match="1 more"):
+        checks.check_chain(northern, checked(plain), compile_chain(checked(plain)).rows)
+
+
+def test_a_function_behind_a_trunk_is_not_checked(northern: northbound.Database) -> None:
+    def subport(_row: Callable[..., Any]) -> None:
+        northern.named("Logical_Switch_Port", PP1.egress).parent_name = "parent"
+
+    add(northern, subport)
+    plain = chain_through("pp1")
+    checks.check_chain(northern, plain, compile_chain(plain).rows)
+    with pytest.raises(Violation, match="subport of a trunk"):
+        checks.check_chain(northern, checked(plain), compile_chain(checked(plain)).rows)

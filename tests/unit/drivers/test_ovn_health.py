@@ -1,0 +1,123 @@
+"""Functions that are checked, and groups of which none takes traffic: what becomes of a chain's rows."""
+
+from dataclasses import replace
+
+import pytest
+
+from portchain.drivers.ovn import rows
+from portchain.drivers.ovn.compile import compile_chain
+from portchain.drivers.ovn.probing import Probing
+from portchain.model import ChainSnapshot, FailureMode, HealthCheck, PortPairGroup
+from tests.plans import ident
+from tests.unit.drivers.test_ovn_compile import any_source_port, group, with_chain
+from tests.unit.drivers.test_ovs_plan import pair, snapshot
+
+PP1, PP2, PP3 = pair("pp1"), pair("pp2"), pair("pp3")
+CHECKED = {"health_check": HealthCheck.ICMP}
+OPEN = {"failure_mode": FailureMode.OPEN}
+
+
+def chain(*groups: PortPairGroup, **ports: dict[str, object]) -> ChainSnapshot:
+    return with_chain(any_source_port(snapshot(**ports)), port_pair_groups=groups)
+
+
+def test_nothing_is_checked_unless_asked_for() -> None:
+    compiled = compile_chain(chain(group("pg1", PP1, PP2), group("pg2", PP3)))
+    assert (compiled.rows.probes, compiled.rows.checks) == ((), ())
+
+
+def test_every_pair_of_a_checked_group_is_checked() -> None:
+    idle = replace(PP2, weight=0)
+    probing = Probing(vlan=7, interval=2, failures=5)
+    groups = replace(group("pg1", PP1, idle), **CHECKED), group("pg2", PP3)
+    made = compile_chain(chain(*groups), probing=probing).rows
+    plain = compile_chain(chain(group("pg1", PP1, idle), group("pg2", PP3))).rows
+    assert {probe.parent for probe in made.probes} == {
+        port for one in (PP1, idle) for port in (one.ingress, one.egress)
+    }
+    assert {probe.tag for probe in made.probes} == {7}
+    for check, one in zip(made.checks, (PP1, idle), strict=True):
+        ends = {probe.parent: probe for probe in made.probes if probe.switch == check.name}
+        assert check.inport == ends[one.ingress].name
+        assert check.outport == ends[one.egress].name
+        assert rows.chain_of_probe(check.outport) == made.chain_id
+        assert check.options == {
+            "interval": "2",
+            "timeout": "2",
+            "success_count": "5",
+            "failure_count": "5",
+        }
+    without = {name: acls for name, acls in made.switches.items() if not name.endswith("-check")}
+    assert replace(made, probes=(), checks=(), switches=without) == plain
+
+
+def test_names_of_other_ports_are_of_no_chain() -> None:
+    for name in (ident("pp1-in"), "", rows.wire_name(ident("pc1"), "x-net"), "pc--probe"):
+        assert rows.chain_of_probe(name) == ""
+
+
+def test_what_fails_its_check_is_left_to_the_others() -> None:
+    given = chain(replace(group("pg1", PP1, PP2), **CHECKED), group("pg2", PP3))
+    healthy, degraded = compile_chain(given), compile_chain(given, offline={PP1.id})
+    assert degraded.obstacle == ""
+    assert {acl.function for acl in healthy.rows.classification} == {
+        function.name for function in healthy.rows.functions
+    }
+    (only,) = {acl.function for acl in degraded.rows.classification}
+    assert PP2.ingress in only
+    assert degraded.rows.moved == healthy.rows.moved, "back soon, it is not moved for that"
+
+
+def test_all_that_fail_stay_in_a_chain_that_is_closed() -> None:
+    given = chain(replace(group("pg1", PP1, PP2), **CHECKED), group("pg2", PP3))
+    compiled = compile_chain(given, offline={PP1.id, PP2.id})
+    assert compiled.rows == compile_chain(given).rows
+    assert "pp1: it does not pass its health check" in compiled.obstacle
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_group_that_fails_open_is_left_out(place: int) -> None:
+    failing = replace(group("pg2", PP3), **CHECKED, **OPEN)
+    groups = [group("pg1", PP1, PP2)]
+    rest = compile_chain(chain(*groups)).rows
+    groups.insert(place, failing)
+    compiled = compile_chain(chain(*groups), offline={PP3.id})
+    alone = {port: rows.wire_name(rest.chain_id, port) for port in (PP3.ingress, PP3.egress)}
+    made = compiled.rows
+    assert compiled.obstacle == ""
+    assert "pg2 is left out and packets go on without it" in compiled.caution
+    assert made.classification == rest.classification
+    assert made.functions == rest.functions
+    assert made.patches == rest.patches
+    assert {port.name: port.switch for port in made.moved} == {
+        port.name: port.switch for port in rest.moved
+    } | alone
+    assert all(made.switches[switch] == () for switch in alone.values())
+    assert {check.name for check in made.checks} == {rows.check_name(made.chain_id, PP3.egress)}
+
+
+@pytest.mark.parametrize("reason", ["unplugged", "without weight", "empty"])
+def test_a_chain_of_nothing_but_open_groups_lets_packets_by(reason: str) -> None:
+    ports = {"pp3_in": {"plugged": False}} if reason == "unplugged" else {}
+    weight = 0 if reason == "without weight" else 1
+    pairs = () if reason == "empty" else (replace(PP3, weight=weight),)
+    given = chain(replace(group("pg1", *pairs), **OPEN), **ports)
+    compiled = compile_chain(given)
+    assert compiled.obstacle == ""
+    assert "pg1 is left out" in compiled.caution
+    assert compiled.rows.classification == ()
+    assert compiled.rows.sources == (ident("src"),)
+    assert {port.name for port in compiled.rows.moved} == {
+        port for one in pairs for port in (one.ingress, one.egress)
+    }
+    closed = replace(given.chain.port_pair_groups[0], failure_mode=FailureMode.CLOSED)
+    assert (
+        "pg1 has no pair" in compile_chain(with_chain(given, port_pair_groups=(closed,))).obstacle
+    )
+
+
+def test_nothing_is_told_of_another_projects_functions() -> None:
+    borrowed = replace(group("pg1", PP3), project_id=ident("other"), **CHECKED, **OPEN)
+    compiled = compile_chain(chain(borrowed), offline={PP3.id})
+    assert "pg1 is left out" in compiled.caution
+    assert "pp3" not in compiled.caution

@@ -351,7 +351,17 @@ def _sources(classifier: model.FlowClassifier, eligible: Sequence[model.Port]) -
     """Return the ports whose traffic a classifier matches."""
     if classifier.logical_source_port is not None:
         return (classifier.logical_source_port,)
-    return _with_address(eligible, classifier.ethertype, classifier.source_prefix)
+    senders = [port for port in eligible if not _is_sole_destination(port, classifier)]
+    return _with_address(senders, classifier.ethertype, classifier.source_prefix)
+
+
+def _is_sole_destination(port: model.Port, classifier: model.FlowClassifier) -> bool:
+    """Tell whether all that a classifier means goes to a port, which then sends none of it."""
+    if classifier.logical_destination_port is not None:
+        return classifier.logical_destination_port == port.id
+    network = ip_network(classifier.destination_prefix or "::/0")
+    own = {ip_address(address) for address in port.fixed_ips}
+    return network.num_addresses == 1 and network.network_address in own
 
 
 def _destinations(

@@ -273,7 +273,7 @@ def test_functions_that_forward_nothing_are_found_out(checked: Workflow) -> None
 
 
 def test_a_chain_of_which_all_groups_fail_open_lets_packets_by(flow: Workflow) -> None:
-    """Unplugged counts as failed, with and without checks; what was connected stays so."""
+    """Unplugged counts as failed without any check."""
     flow.update("port_pair_group", flow.groups["PG2"], failure_mode="open")
     chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT), groups=("PG2",))
     flow.warm_up()

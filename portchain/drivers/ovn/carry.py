@@ -18,8 +18,6 @@ from portchain.model import ChainSnapshot
 def compiled(database: Database, health: Health, snapshot: ChainSnapshot) -> Compiled:
     """Compile a chain with its functions as OVN sees them now: of ports that are plugged in or not Neutron hears later, and
     then of one after the other.
-
-    :raises Unreachable: functions are checked, and the database that says what came of it does not answer.
     """
     ports, moved = {}, set()
     for name, port in snapshot.ports.items():

@@ -21,6 +21,7 @@ from portchain.drivers.ovn.northbound import (
     KEPT,
     MOVED,
     NETWORK,
+    OPTIONS,
     PROJECT,
     REVISION,
     SETTLED,
@@ -49,7 +50,6 @@ PATIENCE = 60
 """Seconds after which nobody waits any more for Neutron to note a move."""
 # Link-local addresses that no machine gives itself (RFC 3927, 2.1); an operator may have chosen others.
 _PING = {"svc_monitor_ip": "169.254.0.1", "svc_monitor_ip_dst": "169.254.0.2"}
-_OPTIONS = "options"
 _OUR_OPTIONS = ("lsp_learn_fdb", "is-nf")
 
 
@@ -169,10 +169,10 @@ class SyncChain(BaseCommand):
         ours: dict[str, list[str]] = {"addresses": list(port.addresses), "port_security": []}
         marks = {**row.external_ids, **self._owner}
         present = {column: sorted(getattr(row, column)) for column in ours}
-        if present != _columns(marks.get(WRITTEN, "{}")):
+        if json.dumps(present) != marks.get(WRITTEN):
             marks[KEPT] = json.dumps(present)
-        written = {column: sorted(value) for column, value in ours.items()}
-        marks[WRITTEN] = json.dumps({**written, _OPTIONS: dict(port.options)})
+        marks[WRITTEN] = json.dumps({column: sorted(value) for column, value in ours.items()})
+        marks[OPTIONS] = json.dumps(port.options)
         before = place.get(row.uuid)
         if (before is None or before.uuid != switch.uuid) and row.up == [True]:
             # Its binding is made anew: Neutron will hear that it went down, and that it came up.
@@ -191,7 +191,7 @@ class SyncChain(BaseCommand):
         marks = dict(row.external_ids)
         kept = json.loads(marks.pop(KEPT, "{}"))
         home = self.api.named("Logical_Switch", marks.get(_NETWORK_NAME, ""))
-        for key in (CHAIN, WRITTEN, SETTLED, MOVED):
+        for key in (CHAIN, WRITTEN, OPTIONS, SETTLED, MOVED):
             marks.pop(key, None)
         _put(row, **kept, options=_neutrons_options(row), external_ids=marks)
         if home is not None:
@@ -330,8 +330,8 @@ class HoldBack(SyncChain):
 
 
 def served_by(anchor: Any | None) -> frozenset[str]:
-    """Names of the sources whose traffic a chain's classification takes, be it to hold it back."""
-    if not any(acl.priority == PRIORITY for acl in getattr(anchor, "acls", ())):
+    """Names of the sources whose traffic a chain's rows provide for: they take it, hold it back or let it by."""
+    if anchor is None or REVISION not in anchor.external_ids:
         return frozenset()
     return frozenset(port.name for port in _ports_of(anchor)) - set(_names(anchor, HELD))
 
@@ -349,8 +349,7 @@ class Reassert(BaseCommand):
         if row is None or not is_overwritten(row):
             return
         marks = dict(row.external_ids)
-        written = marks[WRITTEN]
-        ours, options = _columns(written), json.loads(written).get(_OPTIONS, {})
+        ours, options = json.loads(marks[WRITTEN]), json.loads(marks.get(OPTIONS, "{}"))
         present = {column: sorted(getattr(row, column)) for column in ours}
         if present != ours:
             marks[KEPT] = json.dumps(present)
@@ -376,16 +375,10 @@ def is_overwritten(row: Any) -> bool:
     written = row.external_ids.get(WRITTEN)
     if written is None:
         return False
-    options = json.loads(written).get(_OPTIONS, {})
-    columns = _columns(written)
+    options = json.loads(row.external_ids.get(OPTIONS, "{}"))
     return not options.items() <= row.options.items() or any(
-        sorted(getattr(row, column)) != value for column, value in columns.items()
+        sorted(getattr(row, column)) != value for column, value in json.loads(written).items()
     )
-
-
-def _columns(written: str) -> dict[str, Any]:
-    """The columns that are ours alone, of what was written into a moved port's row."""
-    return {key: value for key, value in json.loads(written).items() if key != _OPTIONS}
 
 
 def _neutrons_options(row: Any) -> dict[str, str]:
@@ -413,7 +406,10 @@ def free_ids(database: Database, table: str, needed: int) -> list[int]:
     :raises NoFreeFunctionId: there are not so many.
     """
     taken = {row.id for row in database.rows(table) if hasattr(row, "id")}
-    free = [number for number in FUNCTION_IDS if number not in taken]
+    # Connections remember their function's number: the ones that were given back last are given out last.
+    latest = max(taken, default=0)
+    turn = (*range(latest + 1, FUNCTION_IDS.stop), *FUNCTION_IDS)
+    free = [number for number in dict.fromkeys(turn) if number not in taken]
     if len(free) < needed:
         raise NoFreeFunctionId(most=len(FUNCTION_IDS), needed=needed - len(free))
     return free[:needed]

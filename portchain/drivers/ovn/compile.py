@@ -14,7 +14,7 @@ from portchain.drivers.ovn import probing as probing_of
 from portchain.drivers.ovn.lanes import Lane, Wire
 from portchain.drivers.ovn.probing import Probing
 from portchain.drivers.ovn.rows import PRIORITY, Acl, ChainRows, Function, MovedPort, Patch
-from portchain.model import ChainSnapshot, PortChain, PortPair, PortPairGroup
+from portchain.model import ChainSnapshot, PortChain, PortPair
 
 HOLDING = PRIORITY + 1
 """Of the ACLs that hold back traffic of a chain that is refused, beside its classification of before."""
@@ -67,20 +67,22 @@ def compile_chain(
     why = unusable.reasons(snapshot, offline)
     usable = unusable.usable(chain, why)
     sources = _sources(snapshot)
-    obstacle = "; ".join(unusable.obstacles(snapshot, sources, why))
     left_out = unusable.left_out(chain, why)
     visited = tuple(group for group in chain.port_pair_groups if group not in left_out)
-    path = replace(chain, port_pair_groups=visited)
-    lanes = lanes_of.deal(path, usable, at_work) if visited else ()
+    path = lanes_of.narrowed(replace(chain, port_pair_groups=visited), usable)
+    lanes = lanes_of.deal(path, usable, at_work)
     networks = {snapshot.ports[port].network_id for port in sources}
     if not visited:
         made = replace(_bare(chain), sources=sources)
     elif lanes and len(networks) == 1:
         made = _Compiler(replace(snapshot, chain=path), lanes, usable, sources, *networks).rows()
     else:
-        return Compiled(_held(snapshot, sources), obstacle)
-    made = _with_health(made, snapshot, left_out, probing)
-    return Compiled(made, obstacle, "; ".join(unusable.cautions(chain, lanes, why)))
+        made, lanes = _held(snapshot, sources), ()
+    return Compiled(
+        _with_health(made, snapshot, path, probing),
+        "; ".join(unusable.obstacles(snapshot, sources, why)),
+        "; ".join(unusable.cautions(path, lanes, left_out, sources, why)),
+    )
 
 
 def _held(snapshot: ChainSnapshot, sources: tuple[str, ...]) -> ChainRows:
@@ -92,13 +94,16 @@ def _held(snapshot: ChainSnapshot, sources: tuple[str, ...]) -> ChainRows:
 
 
 def _with_health(
-    made: ChainRows, snapshot: ChainSnapshot, left_out: Sequence[PortPairGroup], probing: Probing
+    made: ChainRows, snapshot: ChainSnapshot, path: PortChain, probing: Probing
 ) -> ChainRows:
-    """Add what checks functions, and the switches for the ports of those that packets do not visit: each alone.
+    """Add what checks functions, and switches for the ports of those that packets do not visit because they fail: each alone.
 
     Back on its network, a function that bridges could close a circle there.
+
+    :param path: the chain as packets visit it.
     """
     chain = snapshot.chain
+    idle = chain.function_ports - path.function_ports
     alone = [
         MovedPort(
             name,
@@ -107,8 +112,7 @@ def _with_health(
             (_ANYTHING,),
             _NO_LEARNING,
         )
-        for group in left_out
-        for name in sorted(group.port_ids & snapshot.ports.keys())
+        for name in sorted(idle & snapshot.ports.keys())
     ]
     probes = tuple(probing_of.probes(chain, probing))
     switches = [*(port.switch for port in alone), *(probe.switch for probe in probes)]

@@ -1,6 +1,7 @@
 """The OVN driver: compile, write down who has to confirm, write the Northbound rows."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from oslo_log import log as logging
@@ -79,7 +80,9 @@ class OvnDriver(PortChainDriver):
         """Refuse what OVN cannot express, and what this OVN has no room for."""
         refusals.check_chain(snapshot)
         self._northbound.connect()
-        checks.check_chain(self._northbound, snapshot, compile_chain(snapshot).rows)
+        ports = {name: replace(port, plugged=True) for name, port in snapshot.ports.items()}
+        whole = compile_chain(replace(snapshot, ports=ports))
+        checks.check_chain(self._northbound, snapshot, whole.rows)
 
     # After the commit.
 
@@ -104,6 +107,12 @@ class OvnDriver(PortChainDriver):
         carry.hold(self._northbound, snapshot)
 
     def _realise(self, context: Any, snapshots: Iterable[ChainSnapshot]) -> None:
+        failures = self._try(context, snapshots)
+        if failures:
+            raise ChainsFailed(failures)
+
+    def _try(self, context: Any, snapshots: Iterable[ChainSnapshot]) -> dict[str, Exception]:
+        """Realise chains; return what went wrong with some of them, by their ids."""
         self._northbound.connect()
         failures: dict[str, Exception] = {}
         for snapshot in snapshots:
@@ -113,8 +122,7 @@ class OvnDriver(PortChainDriver):
                 # The other chains of the call must not wait for this one to be put right.
                 LOG.exception("Cannot write the rows of port chain %s", snapshot.chain.id)
                 failures[snapshot.chain.id] = error
-        if failures:
-            raise ChainsFailed(failures)
+        return failures
 
     def _realise_one(self, context: Any, snapshot: ChainSnapshot) -> None:
         compiled = carry.compiled(self._northbound, self._health, snapshot)
@@ -141,10 +149,13 @@ class OvnDriver(PortChainDriver):
         if not changed:
             return
         try:
-            for own in chains(context, changed):
-                if not own.refusal:
-                    self._realise_one(context, own.snapshot)
-                    self._confirmation.review(context, own.snapshot.chain)
+            own = [one.snapshot for one in chains(context, changed) if not one.refusal]
+            failures = self._try(context, own)
+            for chain_id, error in failures.items():
+                realisation.fail(context, chain_id, f"driver {self.name}: {error}")
+            for snapshot in own:
+                if snapshot.chain.id not in failures:
+                    self._confirmation.review(context, snapshot.chain)
         except Exception:
             # Not one chain's: nobody knows which of them were looked at.
             self._health.later(changed)

@@ -3,10 +3,15 @@
 from collections.abc import Iterable
 from typing import Any
 
+from oslo_log import log as logging
+
+from portchain.drivers.ovn.errors import Unreachable
 from portchain.drivers.ovn.northbound import Database, Noted
 from portchain.drivers.ovn.probing import checked
 from portchain.drivers.ovn.rows import chain_of_probe, probe_name
 from portchain.model import PortChain
+
+LOG = logging.getLogger(__name__)
 
 _TABLE = "Service_Monitor"
 _ONLINE, _FAILED = ["online"], (["offline"], ["error"])
@@ -22,12 +27,17 @@ class Health:
     def offline(self, chain: PortChain) -> frozenset[str]:
         """Ids of the pairs of a chain that do not pass their health check; those of which nothing is known yet may.
 
-        :raises Unreachable: the database does not answer.
+        Without an answer of the database, what it said last counts: chains must not wait for it.
         """
         pairs = list(checked(chain))
         if not pairs:
             return frozenset()
-        self._southbound.connect()
+        try:
+            self._southbound.connect()
+        except Unreachable as error:
+            LOG.warning("What OVN found out about functions may be out of date: %s", error)
+        if not self._southbound.is_known:
+            return frozenset()
         return frozenset(
             pair.id for pair in pairs if self._verdict(chain.id, pair.egress) in _FAILED
         )

@@ -68,6 +68,23 @@ def deal(
     return lanes
 
 
+def narrowed(chain: PortChain, usable: Collection[str]) -> PortChain:
+    """Leave out pairs that cannot take traffic, where otherwise none would get through although every group has one that can.
+
+    :returns: the chain as it is if some lane is whole, or some group has nobody.
+    """
+    usable = frozenset(usable)
+    lanes = deal(chain, usable)
+    if any(usable.issuperset(pair.id for pair in lane.pairs) for lane in lanes):
+        return chain
+    groups = tuple(
+        replace(group, port_pairs=tuple(pair for pair in group.port_pairs if pair.id in usable))
+        for group in chain.port_pair_groups
+    )
+    possible = all(group.port_pairs for group in groups)
+    return replace(chain, port_pair_groups=groups) if possible else chain
+
+
 def standing_by(chain: PortChain, lanes: Sequence[Lane]) -> list[PortPairGroup]:
     """The groups of which some pairs with a weight are in no lane."""
     at_work = {pair.id for lane in lanes for pair in lane.pairs}
@@ -88,7 +105,7 @@ def _one_at_work(
 
 def _lanes(groups: Sequence[PortPairGroup]) -> tuple[Lane, ...]:
     columns = [_shares(group) for group in groups]
-    if not all(columns):
+    if not columns or not all(columns):
         return ()
     lanes: dict[tuple[PortPair, ...], set[int]] = {}
     for bucket in range(BUCKETS):

@@ -34,6 +34,8 @@ NETWORK = "portchain:network"
 """Key of a patch's: name of the switch it is on."""
 KEPT, WRITTEN = "portchain:kept", "portchain:written"
 """Keys of a moved port's: what Neutron wrote last into the columns that are ours meanwhile, and what we did, as JSON."""
+OPTIONS = "portchain:options"
+"""Key of a moved port's: which of its options are ours, as JSON."""
 SETTLED = "portchain:settled"
 """Key of a moved port's: Neutron's revision of the port when it has taken note of the move."""
 MOVED = "portchain:moved"
@@ -129,6 +131,11 @@ class Database:
         made = connection.Connection(copy, timeout=cfg.CONF[GROUP].ovn_timeout)
         made.start()
         return made
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a copy, be it from before the connection was lost."""
+        return self._connection is not None
 
     def watch(self, note: Callable[[Any], None]) -> None:
         """From now on, have somebody told of each row that comes, goes or changes, those that are there included.

@@ -4,9 +4,10 @@ Each refusal names what the user can do instead.
 """
 
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 
 from portchain.drivers.ovn import lanes as lanes_of
-from portchain.model import ChainSnapshot, Port, PortPair, PortPairGroup
+from portchain.model import ChainSnapshot, FlowClassifier, Port, PortPair, PortPairGroup
 from portchain.rules import Kind, Violation, label
 
 _NETWORK_TYPE = "geneve"
@@ -76,6 +77,7 @@ def _reasons(snapshot: ChainSnapshot) -> Iterator[tuple[str, str]]:
             "which belongs to a function of the same chain; classify the traffic of another port",
         )
     yield from _segments(sources)
+    yield from _between(snapshot, sources)
 
 
 def _segments(sources: list[Port]) -> Iterator[tuple[str, str]]:
@@ -87,6 +89,30 @@ def _segments(sources: list[Port]) -> Iterator[tuple[str, str]]:
                 f"{label(port)} is on one of type {port.segment.network_type}; use a network of "
                 f"type {_NETWORK_TYPE}, or hosts of the Open vSwitch agent and the driver ovs",
             )
+
+
+def _between(snapshot: ChainSnapshot, sources: list[Port]) -> Iterator[tuple[str, str]]:
+    """A wire tells requests from replies by whether their destination is a source."""
+    for classifier in snapshot.chain.flow_classifiers:
+        for port in sources:
+            if _is_destination(port, classifier):
+                yield (
+                    "flow_classifiers",
+                    "the driver ovn cannot carry packets from one source of a chain to another, and port "
+                    f"{label(port)} is a source to which flow classifier {label(classifier)} sends; narrow "
+                    "the sources, and make a chain for each direction in which connections are opened "
+                    "(replies come back through the functions anyway)",
+                )
+
+
+def _is_destination(port: Port, classifier: FlowClassifier) -> bool:
+    """Whether a classifier that says where packets go names a port, be it as one of many."""
+    if classifier.logical_destination_port is not None:
+        return classifier.logical_destination_port == port.id
+    if classifier.destination_prefix is None:
+        return False
+    network = ip_network(classifier.destination_prefix)
+    return any(ip_address(address) in network for address in port.fixed_ips)
 
 
 def _ports(group: PortPairGroup) -> set[str]:

@@ -61,20 +61,33 @@ def obstacles(snapshot: ChainSnapshot, sources: Sequence[str], why: Reasons) -> 
         yield "No port whose traffic the flow classifiers name is bound to a host"
 
 
-def cautions(chain: PortChain, lanes: Sequence[Lane], why: Reasons) -> Iterator[str]:
-    """Say what is amiss with a chain that carries traffic."""
-    without = left_out(chain, why)
+def cautions(
+    chain: PortChain,
+    lanes: Sequence[Lane],
+    without: Sequence[PortPairGroup],
+    sources: Sequence[str],
+    why: Reasons,
+) -> Iterator[str]:
+    """Say what is amiss with a chain that carries traffic.
+
+    :param chain: as far as packets visit it. ``without``: the groups that are left out.
+    """
+    anywhere = any(
+        classifier.destination_prefix is None and classifier.logical_destination_port is None
+        for classifier in chain.flow_classifiers
+    )
+    if lanes and anywhere and len(sources) > 1:
+        yield "What one of its sources sends to another is dropped, because OVN cannot carry it"
     for group in without:
         yield (
             f"{_label(group)} is left out and packets go on without it: none of its pairs takes "
             f"traffic{_in_brackets(chain, group, why)}"
         )
     for group in lanes_of.standing_by(chain, lanes):
-        if group not in without:
-            yield (
-                f"{_label(group)} is not balanced, because OVN cannot do it between groups with fewer pairs: "
-                "one pair takes all flows, the others stand by"
-            )
+        yield (
+            f"{_label(group)} is not balanced, because OVN cannot do it between groups with fewer pairs: "
+            "one pair takes all flows, the others stand by"
+        )
 
 
 def _is_closed_to_all(group: PortPairGroup, why: Reasons) -> bool:

@@ -64,9 +64,7 @@ class LookupTest(OnMariaDb, ApiTestCase):
         some = f"{CHAINS // 2:036}"
         found, reads = self.lookup(some)
         assert found == {some}
-        print("rows read:", reads)
         assert reads < CHAINS // 2
         found, reads = self.lookup("another network")
         assert found == set()
-        print("rows read:", reads)
         assert reads < CHAINS // 2

@@ -175,6 +175,18 @@ class PortEventsTest(ApiTestCase):
         for port in (elsewhere, foreign, outside, dhcp, *self.functions()):
             assert port not in sources
 
+    def test_what_everything_goes_to_is_no_source(self) -> None:
+        server = self.port(self.net, "server", ip="10.0.0.77")
+        self.make_chain(source_ip_prefix="10.0.0.0/24", destination_ip_prefix="10.0.0.77/32")
+        sources = self.sources(self.snapshot())
+        assert self.client in sources
+        assert server not in sources
+
+    def test_what_is_among_destinations_is_a_source_too(self) -> None:
+        server = self.port(self.net, "server", ip="10.0.0.77")
+        self.make_chain(source_ip_prefix="10.0.0.0/24", destination_ip_prefix="10.0.0.76/31")
+        assert {self.client, server} <= set(self.sources(self.snapshot()))
+
     def test_sources_stay_while_there_is_no_function(self) -> None:
         self.make_chain(protocol="tcp")
         before = self.sources(self.snapshot())

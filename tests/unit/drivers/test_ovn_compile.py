@@ -401,6 +401,33 @@ def test_sources_that_ovn_cannot_serve_are_refused(changes, words):
         refusals.check_chain(both)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"destination_prefix": "10.0.0.20/32"},
+        {"destination_prefix": "10.0.0.0/24"},
+        {"destination_prefix": None, "logical_destination_port": ident("dst")},
+    ],
+)
+def test_a_source_is_no_destination_of_its_own_chain(changes):
+    (classifier,) = snapshot().chain.flow_classifiers
+    given = with_chain(snapshot(symmetric=True), flow_classifiers=(replace(classifier, **changes),))
+    both = replace(given, sources={ident("fc1"): (ident("src"), ident("dst"))})
+    with pytest.raises(Violation, match="from one source of a chain to another"):
+        refusals.check_chain(both)
+
+
+def test_what_sources_send_to_each_other_is_said_to_be_dropped():
+    (classifier,) = snapshot().chain.flow_classifiers
+    anywhere = replace(classifier, destination_prefix=None)
+    given = with_chain(snapshot(symmetric=True), flow_classifiers=(anywhere,))
+    both = replace(given, sources={ident("fc1"): (ident("src"), ident("dst"))})
+    refusals.check_chain(both)
+    assert "one of its sources sends to another is dropped" in compile_chain(both).caution
+    one = replace(given, sources={ident("fc1"): (ident("src"),)})
+    assert compile_chain(one).caution == ""
+
+
 def test_a_function_is_no_source_of_its_own_chain():
     own = replace(snapshot(), sources={ident("fc1"): (ident("pp1-in"),)})
     with pytest.raises(Violation, match="classify the traffic of another port"):

@@ -10,15 +10,22 @@ from portchain.drivers.ovn.probing import Probing
 from portchain.model import ChainSnapshot, FailureMode, HealthCheck, PortPairGroup
 from tests.plans import ident
 from tests.unit.drivers.test_ovn_compile import any_source_port, group, with_chain
-from tests.unit.drivers.test_ovs_plan import pair, snapshot
+from tests.unit.drivers.test_ovs_plan import pair, port, snapshot
 
-PP1, PP2, PP3 = pair("pp1"), pair("pp2"), pair("pp3")
+PP1, PP2, PP3, PP4 = (pair(f"pp{number}") for number in range(1, 5))
 CHECKED = {"health_check": HealthCheck.ICMP}
 OPEN = {"failure_mode": FailureMode.OPEN}
 
 
 def chain(*groups: PortPairGroup, **ports: dict[str, object]) -> ChainSnapshot:
     return with_chain(any_source_port(snapshot(**ports)), port_pair_groups=groups)
+
+
+def chain_of_four(*groups: PortPairGroup) -> ChainSnapshot:
+    """With the ports of a fourth pair."""
+    given = chain(*groups)
+    more = [port(f"pp4-{side}", "h1", "10.0.0.40") for side in ("in", "out")]
+    return replace(given, ports={**given.ports, **{one.id: one for one in more}})
 
 
 def test_nothing_is_checked_unless_asked_for() -> None:
@@ -121,3 +128,27 @@ def test_nothing_is_told_of_another_projects_functions() -> None:
     compiled = compile_chain(chain(borrowed), offline={PP3.id})
     assert "pg1 is left out" in compiled.caution
     assert "pp3" not in compiled.caution
+
+
+def test_what_is_left_of_two_groups_gets_through() -> None:
+    """Each lane has a function that fails, and there is a way all the same."""
+    groups = group("pg1", PP1, PP2), replace(group("pg2", PP3, PP4), **CHECKED)
+    compiled = compile_chain(chain_of_four(*groups), offline={PP1.id, PP4.id})
+    assert (compiled.obstacle, compiled.caution) == ("", "")
+    (function,) = compiled.rows.functions
+    assert (PP2.ingress in function.name, PP3.egress in function.name) == (True, True)
+    places = {port.name: port.switch for port in compiled.rows.moved}
+    assert places[PP2.egress] == places[PP3.ingress]
+    for failing in (PP1, PP4):
+        for name in (failing.ingress, failing.egress):
+            assert places[name] == rows.wire_name(compiled.rows.chain_id, name), "alone"
+
+
+def test_what_was_left_out_stays_where_it_is_while_the_rest_is_down() -> None:
+    """Back on its network, a function that bridges could close a circle."""
+    failing = replace(group("pg1", PP1), **CHECKED, **OPEN)
+    compiled = compile_chain(chain(failing, group("pg2")), offline={PP1.id})
+    assert "pg2 has no pair" in compiled.obstacle
+    assert {acl.action for acl in compiled.rows.classification} == {"drop"}
+    assert {port.name for port in compiled.rows.moved} == {PP1.ingress, PP1.egress}
+    assert len(compiled.rows.checks) == 1

@@ -5,10 +5,11 @@ from dataclasses import replace
 from oslo_config import cfg
 
 from portchain.conf import GROUP
-from portchain.drivers.ovn.commands import HoldBack, SyncChain, is_moving, served_by
+from portchain.drivers.ovn.commands import HoldBack, SyncChain, served_by
 from portchain.drivers.ovn.compile import Compiled, compile_chain, hold_back
 from portchain.drivers.ovn.errors import NoFreeFunctionId, SwitchNotFound
 from portchain.drivers.ovn.health import Health
+from portchain.drivers.ovn.moved import is_moving
 from portchain.drivers.ovn.northbound import CHAIN, Database
 from portchain.drivers.ovn.probing import Probing
 from portchain.drivers.ovn.rows import anchor_name

@@ -5,30 +5,24 @@ them those that are wanted; what is right already is not written. ovsdbapp runs 
 somebody else was faster.
 """
 
-import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
 from ovsdbapp.backend.ovs_idl.command import BaseCommand
 
+from portchain.drivers.ovn import moved
 from portchain.drivers.ovn.errors import NoFreeFunctionId, SwitchNotFound
 from portchain.drivers.ovn.northbound import (
     CHAIN,
     FUNCTIONS,
     HELD,
-    KEPT,
-    MOVED,
     NETWORK,
-    OPTIONS,
     PROJECT,
     REVISION,
-    SETTLED,
-    SWITCHES,
     WIRE,
-    WRITTEN,
     Database,
+    put,
 )
 from portchain.drivers.ovn.rows import (
     PRIORITY,
@@ -45,12 +39,8 @@ from portchain.drivers.ovn.rows import (
 
 FUNCTION_IDS = range(1, 256)
 _NETWORK_NAME = "neutron:network_name"
-_REVISIONS_OF_A_MOVE = 2
-PATIENCE = 60
-"""Seconds after which nobody waits any more for Neutron to note a move."""
 # Link-local addresses that no machine gives itself (RFC 3927, 2.1); an operator may have chosen others.
 _PING = {"svc_monitor_ip": "169.254.0.1", "svc_monitor_ip_dst": "169.254.0.2"}
-_OUR_OPTIONS = ("lsp_learn_fdb", "is-nf")
 
 
 class SyncChain(BaseCommand):
@@ -78,8 +68,7 @@ class SyncChain(BaseCommand):
         switches = self._switches()
         self._ports(switches)
         self._functions(anchor)
-        kept = [row.name for wire, row in switches.items() if wire in self._wanted.switches]
-        self._anchor(anchor, kept)
+        self._anchor(anchor)
         for wire, row in switches.items():
             if wire in self._wanted.switches:
                 self._acls(row, self._wanted.switches[wire])
@@ -155,10 +144,10 @@ class SyncChain(BaseCommand):
             row = self._insert("Logical_Switch_Port", name=port.name)
             row.external_ids = {**self._owner, NETWORK: port.switch}
         if isinstance(port, Patch):
-            _put(row, type="switch", peer=[port.peer], addresses=list(port.addresses))
+            put(row, type="switch", peer=[port.peer], addresses=list(port.addresses))
         else:
-            _put(row, parent_name=[port.parent], tag=[port.tag])
-        _put(row, options=dict(port.options))
+            put(row, parent_name=[port.parent], tag=[port.tag])
+        put(row, options=dict(port.options))
         return row
 
     def _move(self, port: MovedPort, switch: Any, place: dict[Any, Any]) -> None:
@@ -166,19 +155,9 @@ class SyncChain(BaseCommand):
         row = self.api.named("Logical_Switch_Port", port.name)
         if row is None:
             raise SwitchNotFound(what="port", name=port.name)
-        ours: dict[str, list[str]] = {"addresses": list(port.addresses), "port_security": []}
-        marks = {**row.external_ids, **self._owner}
-        present = {column: sorted(getattr(row, column)) for column in ours}
-        if json.dumps(present) != marks.get(WRITTEN):
-            marks[KEPT] = json.dumps(present)
-        marks[WRITTEN] = json.dumps({column: sorted(value) for column, value in ours.items()})
-        marks[OPTIONS] = json.dumps(port.options)
         before = place.get(row.uuid)
-        if (before is None or before.uuid != switch.uuid) and row.up == [True]:
-            # Its binding is made anew: Neutron will hear that it went down, and that it came up.
-            marks[SETTLED] = str(_neutrons_revision(row) + _REVISIONS_OF_A_MOVE)
-            marks[MOVED] = str(int(time.time()))
-        _put(row, **ours, options={**_neutrons_options(row), **port.options}, external_ids=marks)
+        moves = before is None or before.uuid != switch.uuid
+        moved.take(row, port, self._owner, moves)
         self._place(row, switch, place)
 
     def _dismiss(self, row: Any, place: dict[Any, Any]) -> None:
@@ -188,12 +167,8 @@ class SyncChain(BaseCommand):
         if NETWORK in row.external_ids:
             row.delete()
             return
-        marks = dict(row.external_ids)
-        kept = json.loads(marks.pop(KEPT, "{}"))
-        home = self.api.named("Logical_Switch", marks.get(_NETWORK_NAME, ""))
-        for key in (CHAIN, WRITTEN, OPTIONS, SETTLED, MOVED):
-            marks.pop(key, None)
-        _put(row, **kept, options=_neutrons_options(row), external_ids=marks)
+        moved.give_back(row)
+        home = self.api.named("Logical_Switch", row.external_ids.get(_NETWORK_NAME, ""))
         if home is not None:
             home.addvalue("ports", row)
 
@@ -236,18 +211,18 @@ class SyncChain(BaseCommand):
         if row is None:
             row = self._insert("Network_Function", name=wanted.name)
             row.id = free_ids(self.api, "Network_Function", 1)[0]
-        _put(row, inport=self._port(wanted.inport), outport=self._port(wanted.outport))
+        put(row, inport=self._port(wanted.inport), outport=self._port(wanted.outport))
         return row
 
     def _check(self, wanted: Check) -> None:
         function = self._network_function(wanted)
         check = self.api.named("Network_Function_Health_Check", wanted.name)
         check = check or self._insert("Network_Function_Health_Check", name=wanted.name)
-        _put(check, options=dict(wanted.options))
-        _put(function, health_check=[check])
+        put(check, options=dict(wanted.options))
+        put(function, health_check=[check])
         (everything,) = self.api.rows("NB_Global")
         everything.verify("options")
-        _put(everything, options={**_PING, **everything.options})
+        put(everything, options={**_PING, **everything.options})
 
     def _function(self, wanted: Function) -> None:
         function = self._network_function(wanted)
@@ -255,7 +230,7 @@ class SyncChain(BaseCommand):
         if group is None:
             group = self._insert("Network_Function_Group", name=wanted.name)
             group.id = free_ids(self.api, "Network_Function_Group", 1)[0]
-        _put(group, mode="inline", network_function=[function])
+        put(group, mode="inline", network_function=[function])
 
     def _port(self, name: str) -> Any:
         row = self.api.named("Logical_Switch_Port", name)
@@ -263,22 +238,21 @@ class SyncChain(BaseCommand):
             raise SwitchNotFound("port", name)
         return row
 
-    def _anchor(self, anchor: Any, switches: Iterable[str]) -> None:
+    def _anchor(self, anchor: Any) -> None:
         marks = {
             **self._owner,
             PROJECT: self._wanted.project,
             REVISION: str(self._wanted.revision),
-            SWITCHES: " ".join(switches),
             FUNCTIONS: " ".join(self._wanted.function_names),
         }
-        _put(anchor, external_ids=marks)
+        put(anchor, external_ids=marks)
         self._sources(anchor)
         self._acls(anchor, self._wanted.classification)
 
     def _sources(self, anchor: Any, keep: Iterable[Any] = ()) -> None:
         named = (self.api.named("Logical_Switch_Port", name) for name in self._wanted.sources)
         sources = {row.uuid: row for row in (*keep, *named) if row is not None}
-        _put(anchor, ports=list(sources.values()))
+        put(anchor, ports=list(sources.values()))
 
     def _acls(self, parent: Any, wanted: Iterable[Acl], keep: int | None = None) -> None:
         """Make a row's ACLs those that are wanted, and leave those of a priority alone."""
@@ -326,7 +300,7 @@ class HoldBack(SyncChain):
         self._sources(anchor, keep=[row for row in _ports_of(anchor) if row.name in served])
         self._acls(anchor, wanted.classification, keep=PRIORITY)
         marks = {PROJECT: wanted.project, HELD: " ".join(wanted.sources)}
-        _put(anchor, external_ids={**anchor.external_ids, **marks})
+        put(anchor, external_ids={**anchor.external_ids, **marks})
 
 
 def served_by(anchor: Any | None) -> frozenset[str]:
@@ -346,14 +320,8 @@ class Reassert(BaseCommand):
     def run_idl(self, txn: Any) -> None:
         """Called by ovsdbapp, within its transaction."""
         row = self.api.named("Logical_Switch_Port", self._name)
-        if row is None or not is_overwritten(row):
-            return
-        marks = dict(row.external_ids)
-        ours, options = json.loads(marks[WRITTEN]), json.loads(marks.get(OPTIONS, "{}"))
-        present = {column: sorted(getattr(row, column)) for column in ours}
-        if present != ours:
-            marks[KEPT] = json.dumps(present)
-        _put(row, **ours, options={**_neutrons_options(row), **options}, external_ids=marks)
+        if row is not None and moved.is_overwritten(row):
+            moved.restore(row)
 
 
 class CountUp(BaseCommand):
@@ -370,36 +338,6 @@ class CountUp(BaseCommand):
         self.result = row.nb_cfg
 
 
-def is_overwritten(row: Any) -> bool:
-    """Tell whether a moved port's columns are no longer what was written for its chain."""
-    written = row.external_ids.get(WRITTEN)
-    if written is None:
-        return False
-    options = json.loads(row.external_ids.get(OPTIONS, "{}"))
-    return not options.items() <= row.options.items() or any(
-        sorted(getattr(row, column)) != value for column, value in json.loads(written).items()
-    )
-
-
-def _neutrons_options(row: Any) -> dict[str, str]:
-    return {key: value for key, value in row.options.items() if key not in _OUR_OPTIONS}
-
-
-def is_settled(row: Any) -> bool:
-    """Tell whether Neutron has taken note that a port was moved."""
-    return _neutrons_revision(row) >= int(row.external_ids.get(SETTLED, 0))
-
-
-def is_moving(row: Any) -> bool:
-    """Tell whether a port is down for no other reason, as far as one can know, than that it was moved."""
-    recently = time.time() - int(row.external_ids.get(MOVED, 0)) < PATIENCE
-    return recently and not is_settled(row)
-
-
-def _neutrons_revision(row: Any) -> int:
-    return int(row.external_ids.get("neutron:revision_number", 0))
-
-
 def free_ids(database: Database, table: str, needed: int) -> list[int]:
     """Numbers that no row of the table has.
 
@@ -413,20 +351,6 @@ def free_ids(database: Database, table: str, needed: int) -> list[int]:
     if len(free) < needed:
         raise NoFreeFunctionId(most=len(FUNCTION_IDS), needed=needed - len(free))
     return free[:needed]
-
-
-def _put(row: Any, **columns: Any) -> None:
-    """Write the columns that differ."""
-    for column, value in columns.items():
-        if _plain(getattr(row, column, None)) != _plain(value):
-            setattr(row, column, value)
-
-
-def _plain(value: Any) -> Any:
-    """A value that can be compared: rows by their UUIDs, sets without order."""
-    if isinstance(value, list | tuple):
-        return sorted((_plain(item) for item in value), key=str)
-    return getattr(value, "uuid", value)
 
 
 def _ports_of(switch: Any) -> list[Any]:

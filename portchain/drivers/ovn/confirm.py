@@ -16,10 +16,11 @@ from typing import Any
 
 from portchain.db import realisation
 from portchain.db.realisation import Unconfirmed
-from portchain.drivers.ovn.commands import PATIENCE, CountUp, is_settled
+from portchain.drivers.ovn.commands import CountUp
 from portchain.drivers.ovn.health import Health
-from portchain.drivers.ovn.northbound import REVISION, SWITCHES, Database, project_of
-from portchain.drivers.ovn.rows import anchor_name, check_name
+from portchain.drivers.ovn.moved import PATIENCE, is_settled
+from portchain.drivers.ovn.northbound import REVISION, Database, project_of
+from portchain.drivers.ovn.rows import anchor_name, check_name, wire_name
 from portchain.model import HostReport, PortChain
 
 _HOST, _PROJECT = "neutron:host_id", "neutron:project_id"
@@ -106,9 +107,8 @@ class Confirmation:
     def _missing(self, item: Unconfirmed) -> str:
         """What the chain's part on the host lacks, such as ports that are not plugged in; empty if nothing."""
         anchor = self._northbound.named("Port_Group", anchor_name(item.chain_id))
-        names = str(anchor.external_ids.get(SWITCHES, "")).split() if anchor is not None else []
-        switches = [self._northbound.named("Logical_Switch", name) for name in names]
-        ports = {port.uuid: port for row in switches if row is not None for port in row.ports}
+        switches = self._northbound.named_from("Logical_Switch", wire_name(item.chain_id))
+        ports = {port.uuid: port for row in switches for port in row.ports}
         ports |= {port.uuid: port for port in (anchor.ports if anchor is not None else ())}
         here = [port for port in ports.values() if port.external_ids.get(_HOST) == item.host]
         owner = project_of(self._northbound, item.chain_id)

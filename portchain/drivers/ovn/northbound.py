@@ -22,8 +22,8 @@ from portchain.drivers.ovn.rows import anchor_name
 
 CHAIN, REVISION = "portchain:chain", "portchain:revision"
 """Keys of ``external_ids`` of every row that is a chain's."""
-SWITCHES, FUNCTIONS = "portchain:switches", "portchain:functions"
-"""Keys of an anchor's: names of the chain's other rows, each followed by a blank."""
+FUNCTIONS = "portchain:functions"
+"""Key of an anchor's: names of the chain's network functions, with blanks between them."""
 WIRE = "portchain:wire"
 """Key of a switch's: the wire that it is at the moment."""
 PROJECT = "portchain:project"
@@ -32,14 +32,6 @@ HELD = "portchain:held"
 """Key of an anchor's: names of the ports that are held back although the chain's classification does not know them."""
 NETWORK = "portchain:network"
 """Key of a patch's: name of the switch it is on."""
-KEPT, WRITTEN = "portchain:kept", "portchain:written"
-"""Keys of a moved port's: what Neutron wrote last into the columns that are ours meanwhile, and what we did, as JSON."""
-OPTIONS = "portchain:options"
-"""Key of a moved port's: which of its options are ours, as JSON."""
-SETTLED = "portchain:settled"
-"""Key of a moved port's: Neutron's revision of the port when it has taken note of the move."""
-MOVED = "portchain:moved"
-"""Key of a moved port's: the time of the move, seconds since the epoch."""
 
 _ATTEMPTS = 3
 """Two processes may add the same row at once: the one that comes late looks again."""
@@ -198,6 +190,20 @@ class Database:
             rows = self.idl.tables[table].rows
             first, last = (rows.IndexEntry(name=name) for name in (start, f"{start}\U0010ffff"))
             return list(rows.indexes["name"].irange(first, last))
+
+
+def put(row: Any, **columns: Any) -> None:
+    """Write the columns of a row that differ."""
+    for column, value in columns.items():
+        if _plain(getattr(row, column, None)) != _plain(value):
+            setattr(row, column, value)
+
+
+def _plain(value: Any) -> Any:
+    """A value that can be compared: rows by their UUIDs, sets without order."""
+    if isinstance(value, list | tuple):
+        return sorted((_plain(item) for item in value), key=str)
+    return getattr(value, "uuid", value)
 
 
 class Noted:

@@ -18,10 +18,11 @@ from portchain.conf import GROUP
 from portchain.db import realisation
 from portchain.drivers.base import ChainsFailed, OwnChain, OwnChains
 from portchain.drivers.ovn import carry
-from portchain.drivers.ovn.commands import Reassert, is_overwritten, removal
+from portchain.drivers.ovn.commands import Reassert, removal
 from portchain.drivers.ovn.errors import Unreachable
 from portchain.drivers.ovn.health import Health
-from portchain.drivers.ovn.northbound import CHAIN, WRITTEN, Database, Noted
+from portchain.drivers.ovn.moved import WRITTEN, is_overwritten
+from portchain.drivers.ovn.northbound import CHAIN, Database, Noted
 
 LOG = logging.getLogger(__name__)
 

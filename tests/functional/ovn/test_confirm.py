@@ -9,7 +9,7 @@ from portchain.db.realisation import Unconfirmed
 from portchain.drivers.ovn import northbound
 from portchain.drivers.ovn.confirm import Confirmation
 from portchain.drivers.ovn.health import Health
-from portchain.drivers.ovn.rows import anchor_name
+from portchain.drivers.ovn.rows import anchor_name, wire_name
 from tests.functional.ovn.conftest import Connect, add
 from tests.plans import ident
 
@@ -40,8 +40,8 @@ def test_ports_of_borrowed_functions_are_not_named(
             )
             for name, owner in owners.items()
         ]
-        row("Logical_Switch", name="wire", ports=ports)
-        marks = {northbound.SWITCHES: "wire", northbound.PROJECT: "mine"}
+        row("Logical_Switch", name=wire_name(ident("pc1"), "wire"), ports=ports)
+        marks = {northbound.PROJECT: "mine"}
         row("Port_Group", name=anchor_name(ident("pc1")), external_ids=marks)
 
     add(database, chain)

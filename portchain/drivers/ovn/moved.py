@@ -1,0 +1,100 @@
+"""Neutron's ports while a chain has them: the columns that are the chain's meanwhile, and what Neutron wrote, to be given back.
+
+All of it is in the port's own row: marks in its ``external_ids`` say what was there before, what we wrote, and since when.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from portchain.drivers.ovn.northbound import CHAIN, put
+from portchain.drivers.ovn.rows import MovedPort
+
+WRITTEN = "portchain:written"
+"""Key of a moved port's: what we wrote into the columns that are ours, as JSON."""
+_KEPT = "portchain:kept"  # what Neutron wrote last into these, as JSON
+_OPTIONS = "portchain:options"  # which of its options are ours, as JSON
+_SETTLED = "portchain:settled"  # Neutron's revision of the port when it has taken note of the move
+_MOVED = "portchain:moved"  # the time of the move, seconds since the epoch
+_REVISIONS_OF_A_MOVE = 2
+_OUR_OPTIONS = ("lsp_learn_fdb", "is-nf")
+PATIENCE = 60
+"""Seconds after which nobody waits any more for Neutron to note a move."""
+
+
+def take(row: Any, wanted: MovedPort, owner: Mapping[str, str], moves: bool) -> None:
+    """Write what a chain needs into a port's row, and keep what Neutron wrote.
+
+    :param owner: marks of the chain's rows.
+    :param moves: the port comes to another switch.
+    """
+    ours: dict[str, list[str]] = {"addresses": list(wanted.addresses), "port_security": []}
+    marks = {**row.external_ids, **owner}
+    present = _present(row, ours)
+    if json.dumps(present) != marks.get(WRITTEN):
+        marks[_KEPT] = json.dumps(present)
+    marks[WRITTEN] = json.dumps({column: sorted(value) for column, value in ours.items()})
+    marks[_OPTIONS] = json.dumps(wanted.options)
+    if moves and row.up == [True]:
+        # Its binding is made anew: Neutron will hear that it went down, and that it came up.
+        marks[_SETTLED] = str(_neutrons_revision(row) + _REVISIONS_OF_A_MOVE)
+        marks[_MOVED] = str(int(time.time()))
+    put(row, **ours, options={**_neutrons_options(row), **wanted.options}, external_ids=marks)
+
+
+def give_back(row: Any) -> None:
+    """Write into a port's row what Neutron wrote last."""
+    marks = dict(row.external_ids)
+    kept = json.loads(marks.pop(_KEPT, "{}"))
+    for key in (CHAIN, WRITTEN, _OPTIONS, _SETTLED, _MOVED):
+        marks.pop(key, None)
+    put(row, **kept, options=_neutrons_options(row), external_ids=marks)
+
+
+def is_overwritten(row: Any) -> bool:
+    """Tell whether a moved port's columns are no longer what was written for its chain."""
+    written = row.external_ids.get(WRITTEN)
+    if written is None:
+        return False
+    ours, options = _ours(row)
+    return _present(row, ours) != ours or not options.items() <= row.options.items()
+
+
+def restore(row: Any) -> None:
+    """Write into an overwritten row again what its chain needs; keep what Neutron wrote."""
+    marks = dict(row.external_ids)
+    ours, options = _ours(row)
+    present = _present(row, ours)
+    if present != ours:
+        marks[_KEPT] = json.dumps(present)
+    put(row, **ours, options={**_neutrons_options(row), **options}, external_ids=marks)
+
+
+def is_settled(row: Any) -> bool:
+    """Tell whether Neutron has taken note that a port was moved."""
+    return _neutrons_revision(row) >= int(row.external_ids.get(_SETTLED, 0))
+
+
+def is_moving(row: Any) -> bool:
+    """Tell whether a port is down for no other reason, as far as one can know, than that it was moved."""
+    recently = time.time() - int(row.external_ids.get(_MOVED, 0)) < PATIENCE
+    return recently and not is_settled(row)
+
+
+def _ours(row: Any) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The columns and the options that were written for the chain."""
+    marks = row.external_ids
+    return json.loads(marks[WRITTEN]), json.loads(marks.get(_OPTIONS, "{}"))
+
+
+def _present(row: Any, columns: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {column: sorted(getattr(row, column)) for column in columns}
+
+
+def _neutrons_options(row: Any) -> dict[str, str]:
+    return {key: value for key, value in row.options.items() if key not in _OUR_OPTIONS}
+
+
+def _neutrons_revision(row: Any) -> int:
+    return int(row.external_ids.get("neutron:revision_number", 0))

@@ -25,7 +25,7 @@ FINE = Facts(revision=3, realised_revision=3)
         (
             replace(FINE, caution="long packets", pending=(("h1", ""),)),
             ChainStatus.BUILD,
-            "waiting for h1",
+            "waiting for h1; long packets",
         ),
         (replace(FINE, down_reason="p1 is unbound"), ChainStatus.DOWN, "p1 is unbound"),
         (replace(FINE, errors=(("h1", "no bridge"),)), ChainStatus.ERROR, "h1: no bridge"),

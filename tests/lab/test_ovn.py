@@ -273,15 +273,21 @@ def test_functions_that_forward_nothing_are_found_out(checked: Workflow) -> None
 
 
 def test_a_chain_of_which_all_groups_fail_open_lets_packets_by(flow: Workflow) -> None:
-    """Unplugged counts as failed without any check."""
+    """Unplugged counts as failed without any check. Who was connected before is answered."""
     flow.update("port_pair_group", flow.groups["PG2"], failure_mode="open")
     chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT), groups=("PG2",))
     flow.warm_up()
     by_sf3 = {("src", "p5", "p6", "dst")}
     assert paths(flow, count=3) == by_sf3
-    flow.machines["sf3"] = flow.lab.vms.detach(flow.machines["sf3"], "p6")
+    udp = flow.classifier("FC2", **UDP)
+    flow.update("port_chain", chain, flow_classifiers=[*chain["flow_classifiers"], udp["id"]])
+    flow.wait_status(chain)
     try:
-        wait_for(lambda: paths_or_none(flow, count=3) == DIRECT, DEADLINE, "by the function")
+        with answering(flow) as answer_arrives:
+            wait_for(lambda: answer_arrives(question=True), DEADLINE, "an answer")
+            flow.machines["sf3"] = flow.lab.vms.detach(flow.machines["sf3"], "p6")
+            wait_for(lambda: paths_or_none(flow, count=3) == DIRECT, DEADLINE, "by the function")
+            wait_for(lambda: answer_arrives(question=True), 30, "an answer as before")
         wait_for(lambda: "PG2 is left out" in flow.status(chain)[1], DEADLINE, "which is said")
         flow.update("port_pair_group", flow.groups["PG2"], failure_mode="closed")
         assert "PG2 has no pair that takes traffic" in flow.wait_status(chain, "DOWN")

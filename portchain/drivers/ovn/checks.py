@@ -6,7 +6,7 @@ from typing import Any
 from portchain.drivers.ovn.commands import free_ids
 from portchain.drivers.ovn.northbound import CHAIN, Database, project_of
 from portchain.drivers.ovn.probing import checked
-from portchain.drivers.ovn.rows import ChainRows
+from portchain.drivers.ovn.rows import ChainRows, wire_name
 from portchain.model import ChainSnapshot
 from portchain.rules import Kind, Violation, label, label_for
 
@@ -29,9 +29,9 @@ def check_chain(database: Database, snapshot: ChainSnapshot, wanted: ChainRows) 
         )
     for attribute, reason in _reasons(database, snapshot):
         raise Violation(attribute, reason, Kind.UNSUPPORTED)
-    known = {row.name for row in database.rows("Network_Function")}
-    new = [name for name in wanted.function_names if name not in known]
-    free_ids(database, "Network_Function", len(new))
+    own = database.named_from("Network_Function", wire_name(snapshot.chain.id))
+    needed = len(wanted.functions) + len(wanted.checks) - len(own)
+    free_ids(database, "Network_Function", max(0, needed))
 
 
 def _reasons(database: Database, snapshot: ChainSnapshot) -> Iterator[tuple[str, str]]:

@@ -15,8 +15,8 @@ from portchain.drivers.ovn import moved
 from portchain.drivers.ovn.errors import NoFreeFunctionId, SwitchNotFound
 from portchain.drivers.ovn.northbound import (
     CHAIN,
-    FUNCTIONS,
     HELD,
+    LANE,
     NETWORK,
     PROJECT,
     REVISION,
@@ -96,9 +96,12 @@ class SyncChain(BaseCommand):
         return there
 
     def _new_switch(self, wire: str) -> Any:
-        names = (f"{wire}-{number}" if number else wire for number in count())
-        free = next(name for name in names if self.api.named("Logical_Switch", name) is None)
-        return self._insert("Logical_Switch", name=free)
+        return self._insert("Logical_Switch", name=self._free("Logical_Switch", wire))
+
+    def _free(self, table: str, name: str) -> str:
+        """A name for a new row, if need be with a number: rows keep theirs when they become others."""
+        names = (f"{name}-{number}" if number else name for number in count())
+        return next(one for one in names if self.api.named(table, one) is None)
 
     def _ports(self, switches: Mapping[str, Any]) -> None:
         wanted: dict[str, Patch | MovedPort | Probe] = {
@@ -185,16 +188,71 @@ class SyncChain(BaseCommand):
     # Functions and classification.
 
     def _functions(self, anchor: Any) -> None:
-        wanted = self._wanted.function_names
-        for name in _names(anchor, FUNCTIONS):
-            if name not in wanted:
-                for table in ("Network_Function_Group", "Network_Function"):
-                    if (row := self.api.named(table, name)) is not None:
-                        self._unused(row, anchor)
-        for function in self._wanted.functions:
-            self._function(function)
-        for check in self._wanted.checks:
-            self._check(check)
+        wanted = {function.name: function for function in self._wanted.functions}
+        self._lanes = self._groups(wanted)
+        used = {self._carry(self._lanes[name], function) for name, function in wanted.items()}
+        used |= {self._check(check) for check in self._wanted.checks}
+        for name, group in self._lanes.items():
+            if name in wanted:
+                continue
+            if self._wanted.keeps_functions:
+                used.add(self._carry(group, self._wanted.functions[0]))
+            else:
+                self._unused(group, anchor)
+        for row in self.api.named_from("Network_Function", wire_name(self._wanted.chain_id)):
+            if row.uuid not in used:
+                row.delete()
+
+    def _groups(self, wanted: Mapping[str, Function]) -> dict[str, Any]:
+        """The group of each function, those that are made here and those that are no more wanted included.
+
+        One that is needed no more becomes one that is missing, and keeps its name and its number: connections remember it, and
+        the replies of those from before find a way.
+        """
+        rows = self.api.named_from("Network_Function_Group", wire_name(self._wanted.chain_id))
+        there = {row.external_ids.get(LANE, row.name): row for row in rows}
+        for name, function in wanted.items():
+            if name not in there:
+                spare = [other for other in there if other not in wanted]
+                best = max(spare, key=lambda one: _shared_ends(one, function), default="")
+                there[name] = there.pop(best) if best else self._new_group(name)
+                there[name].external_ids = {**self._owner, LANE: name}
+        return there
+
+    def _new_group(self, name: str) -> Any:
+        group = self._insert(
+            "Network_Function_Group", name=self._free("Network_Function_Group", name)
+        )
+        group.id = free_ids(self.api, "Network_Function_Group", 1)[0]
+        group.mode = "inline"
+        return group
+
+    def _carry(self, group: Any, wanted: Function) -> Any:
+        """Give a group its function; return the function's UUID."""
+        row = next(iter(getattr(group, "network_function", ())), None)
+        if row is None:
+            row = self._new_function(self._free("Network_Function", wanted.name))
+        put(row, inport=self._port(wanted.inport), outport=self._port(wanted.outport))
+        put(group, network_function=[row])
+        return row.uuid
+
+    def _check(self, wanted: Check) -> Any:
+        """Have a function checked; return the UUID of what does."""
+        row = self.api.named("Network_Function", wanted.name) or self._new_function(wanted.name)
+        put(row, inport=self._port(wanted.inport), outport=self._port(wanted.outport))
+        check = self.api.named("Network_Function_Health_Check", wanted.name)
+        check = check or self._insert("Network_Function_Health_Check", name=wanted.name)
+        put(check, options=dict(wanted.options))
+        put(row, health_check=[check])
+        (everything,) = self.api.rows("NB_Global")
+        everything.verify("options")
+        put(everything, options={**_PING, **everything.options})
+        return row.uuid
+
+    def _new_function(self, name: str) -> Any:
+        row = self._insert("Network_Function", name=name)
+        row.id = free_ids(self.api, "Network_Function", 1)[0]
+        return row
 
     def _unused(self, row: Any, anchor: Any) -> None:
         """Remove a function; no ACL may name it any more."""
@@ -205,32 +263,6 @@ class SyncChain(BaseCommand):
                 # The server counts references before it removes what nobody refers to.
                 acl.network_function_group = []
         row.delete()
-
-    def _network_function(self, wanted: Function | Check) -> Any:
-        row = self.api.named("Network_Function", wanted.name)
-        if row is None:
-            row = self._insert("Network_Function", name=wanted.name)
-            row.id = free_ids(self.api, "Network_Function", 1)[0]
-        put(row, inport=self._port(wanted.inport), outport=self._port(wanted.outport))
-        return row
-
-    def _check(self, wanted: Check) -> None:
-        function = self._network_function(wanted)
-        check = self.api.named("Network_Function_Health_Check", wanted.name)
-        check = check or self._insert("Network_Function_Health_Check", name=wanted.name)
-        put(check, options=dict(wanted.options))
-        put(function, health_check=[check])
-        (everything,) = self.api.rows("NB_Global")
-        everything.verify("options")
-        put(everything, options={**_PING, **everything.options})
-
-    def _function(self, wanted: Function) -> None:
-        function = self._network_function(wanted)
-        group = self.api.named("Network_Function_Group", wanted.name)
-        if group is None:
-            group = self._insert("Network_Function_Group", name=wanted.name)
-            group.id = free_ids(self.api, "Network_Function_Group", 1)[0]
-        put(group, mode="inline", network_function=[function])
 
     def _port(self, name: str) -> Any:
         row = self.api.named("Logical_Switch_Port", name)
@@ -243,7 +275,6 @@ class SyncChain(BaseCommand):
             **self._owner,
             PROJECT: self._wanted.project,
             REVISION: str(self._wanted.revision),
-            FUNCTIONS: " ".join(self._wanted.function_names),
         }
         put(anchor, external_ids=marks)
         self._sources(anchor)
@@ -269,7 +300,7 @@ class SyncChain(BaseCommand):
         row.direction, row.priority = wanted.direction, wanted.priority
         row.match, row.action, row.options = wanted.match, wanted.action, dict(wanted.options)
         if wanted.function:
-            row.network_function_group = [self.api.named("Network_Function_Group", wanted.function)]
+            row.network_function_group = [self._lanes[wanted.function]]
         return row
 
     def _insert(self, table: str, name: str) -> Any:
@@ -353,6 +384,12 @@ def free_ids(database: Database, table: str, needed: int) -> list[int]:
     return free[:needed]
 
 
+def _shared_ends(name: str, wanted: Function) -> int:
+    """How many ends a function of some name has in common with one that is wanted: names are made of them."""
+    start = wanted.inport.removesuffix("net")
+    return name.startswith(start) + name.endswith(f"-{wanted.name.removeprefix(start)}")
+
+
 def _ports_of(switch: Any) -> list[Any]:
     return list(getattr(switch, "ports", ()))
 
@@ -379,5 +416,6 @@ def _key(acl: Acl) -> _Key:
 
 def _read(row: Any) -> _Key:
     options = tuple(sorted(row.options.items()))
-    function = next((group.name for group in row.network_function_group), "")
+    groups = row.network_function_group
+    function = next((group.external_ids.get(LANE, group.name) for group in groups), "")
     return row.direction, row.priority, row.match, row.action, options, function

@@ -14,7 +14,7 @@ from portchain.drivers.ovn import probing as probing_of
 from portchain.drivers.ovn.lanes import Lane, Wire
 from portchain.drivers.ovn.probing import Probing
 from portchain.drivers.ovn.rows import PRIORITY, Acl, ChainRows, Function, MovedPort, Patch
-from portchain.model import ChainSnapshot, PortChain, PortPair
+from portchain.model import ChainSnapshot, PortChain
 
 HOLDING = PRIORITY + 1
 """Of the ACLs that hold back traffic of a chain that is refused, beside its classification of before."""
@@ -72,9 +72,7 @@ def compile_chain(
     path = lanes_of.narrowed(replace(chain, port_pair_groups=visited), usable)
     lanes = lanes_of.deal(path, usable, at_work)
     networks = {snapshot.ports[port].network_id for port in sources}
-    if not visited:
-        made = replace(_bare(chain), sources=sources)
-    elif lanes and len(networks) == 1:
+    if lanes and len(networks) == 1:
         made = _Compiler(replace(snapshot, chain=path), lanes, usable, sources, *networks).rows()
     else:
         made, lanes = _held(snapshot, sources), ()
@@ -118,6 +116,7 @@ def _with_health(
     switches = [*(port.switch for port in alone), *(probe.switch for probe in probes)]
     return replace(
         made,
+        keeps_functions=bool(idle and made.functions),
         switches={**made.switches, **dict.fromkeys(switches, ())},
         moved=(*made.moved, *alone),
         probes=probes,
@@ -221,19 +220,18 @@ class _Compiler:
         """Name of a patch's end: the one on the ``wire``, or on the ``net``."""
         return f"pc-{self._chain.id}-{port}-{end}"
 
-    def _function(self, first: PortPair, last: PortPair) -> str:
-        return f"pc-{self._chain.id}-{first.ingress}-{last.egress}"
+    def _function(self, lane: Lane) -> str:
+        return f"pc-{self._chain.id}-{lane.entry}-{lane.exit}"
 
     # Ports.
 
     def _patches(self) -> Iterator[Patch]:
         for wire in self._wires:
-            if wire.egresses and wire.ingresses:
-                continue
-            net, inner = self._patch(wire.name, "net"), self._patch(wire.name, "wire")
-            yield Patch(net, self._network, inner, (), _TOWARDS_NETWORK)
-            end = _FIRST_PATCH if wire.ingresses else _LAST_PATCH
-            yield Patch(inner, self._switch(wire), net, (_ANYTHING,), end)
+            for port, options in ((wire.entry, _FIRST_PATCH), (wire.exit, _LAST_PATCH)):
+                if port:
+                    net, inner = self._patch(port, "net"), self._patch(port, "wire")
+                    yield Patch(net, self._network, inner, (), _TOWARDS_NETWORK)
+                    yield Patch(inner, self._switch(wire), net, (_ANYTHING,), options)
 
     def _moved(self) -> Iterator[MovedPort]:
         answered = tuple(sorted({self._snapshot.ports[port].mac_address for port in self._sources}))
@@ -261,10 +259,11 @@ class _Compiler:
 
     def _hand_overs(self, wire: Wire) -> Iterator[tuple[str, str, str]]:
         """From which port to which, and a match of the buckets if there are others for the port."""
-        if not (wire.egresses and wire.ingresses):
-            patch = self._patch(wire.name, "wire")
-            yield patch, wire.name, ""
-            yield wire.name, patch, ""
+        ends = [self._patch(port, "wire") for port in (wire.entry, wire.exit) if port]
+        if ends:
+            one, other = *ends, *wire.egresses, *wire.ingresses
+            yield one, other, ""
+            yield other, one, ""
             return
         number = self._number(wire)
         steps: dict[tuple[str, str], set[int]] = {}
@@ -294,19 +293,14 @@ class _Compiler:
     def _functions(self) -> Iterator[Function]:
         # One for each pair of ends, however many lanes lie between them; they stay while a lane has
         # no traffic, as the wires do.
-        ends = ((lane.pairs[0], lane.pairs[-1]) for lane in self._all_lanes)
-        for first, last in dict.fromkeys(ends):
-            yield Function(
-                self._function(first, last),
-                self._patch(first.ingress, "net"),
-                self._patch(last.egress, "net"),
-            )
+        lanes = {self._function(lane): lane for lane in self._all_lanes}
+        for name, lane in lanes.items():
+            yield Function(name, self._patch(lane.entry, "net"), self._patch(lane.exit, "net"))
 
     def _classification(self) -> Iterator[Acl]:
         buckets: dict[str, set[int]] = {}
         for lane in self._lanes:
-            name = self._function(lane.pairs[0], lane.pairs[-1])
-            buckets.setdefault(name, set()).update(lane.buckets)
+            buckets.setdefault(self._function(lane), set()).update(lane.buckets)
         everyone = _anchored(self._chain)
         for what in _classified(self._snapshot, self._sources, everyone=everyone):
             for function, some in buckets.items():

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 from portchain.model import PortChain, PortPair, PortPairGroup
 
+IN, OUT = "in", "out"
+"""The two ends of a chain without functions."""
 BUCKETS = 16
 """Four bits: a group has at most so many pairs, and weights are kept to the nearest sixteenth."""
 
@@ -24,13 +26,23 @@ class Lane:
     pairs: tuple[PortPair, ...]
     buckets: frozenset[int]
 
+    @property
+    def entry(self) -> str:
+        """The port at which requests get to the first function."""
+        return self.pairs[0].ingress if self.pairs else IN
+
+    @property
+    def exit(self) -> str:
+        """The port at which they leave the last one."""
+        return self.pairs[-1].egress if self.pairs else OUT
+
 
 @dataclass(frozen=True, slots=True)
 class Wire:
     """Function ports that hand frames to each other.
 
     :param egresses: ports of the group before, by which frames come in; none before the first group.
-    :param ingresses: ports of the group after; none behind the last group.
+    :param ingresses: ports of the group after; none behind the last group. Where there are neither, it leads past all groups.
     """
 
     egresses: tuple[str, ...]
@@ -39,7 +51,17 @@ class Wire:
     @property
     def name(self) -> str:
         """A name that stays while ports are added to the wire behind those that are there."""
-        return (self.egresses or self.ingresses)[0]
+        return (*self.egresses, *self.ingresses, IN)[0]
+
+    @property
+    def entry(self) -> str:
+        """The lane's entry by which requests come to this wire from their network; empty if they do not."""
+        return "" if self.egresses else (*self.ingresses, IN)[0]
+
+    @property
+    def exit(self) -> str:
+        """The lane's exit by which they go back to their network; empty if they do not."""
+        return "" if self.ingresses else (*self.egresses, OUT)[0]
 
 
 def deal(
@@ -105,7 +127,7 @@ def _one_at_work(
 
 def _lanes(groups: Sequence[PortPairGroup]) -> tuple[Lane, ...]:
     columns = [_shares(group) for group in groups]
-    if not columns or not all(columns):
+    if not all(columns):
         return ()
     lanes: dict[tuple[PortPair, ...], set[int]] = {}
     for bucket in range(BUCKETS):
@@ -153,6 +175,8 @@ def alive(lanes: Sequence[Lane], usable: frozenset[str]) -> tuple[Lane, ...]:
 def wires(lanes: Sequence[Lane]) -> tuple[Wire, ...]:
     """The wires of a chain, in the direction of its requests."""
     hops = len(lanes[0].pairs) if lanes else 0
+    if lanes and not hops:
+        return (Wire((), ()),)
     found = []
     for number in range(hops + 1):
         sets = _Sets()

@@ -22,8 +22,8 @@ from portchain.drivers.ovn.rows import anchor_name
 
 CHAIN, REVISION = "portchain:chain", "portchain:revision"
 """Keys of ``external_ids`` of every row that is a chain's."""
-FUNCTIONS = "portchain:functions"
-"""Key of an anchor's: names of the chain's network functions, with blanks between them."""
+LANE = "portchain:lane"
+"""Key of a Network_Function_Group's: the function that it carries packets to at the moment."""
 WIRE = "portchain:wire"
 """Key of a switch's: the wire that it is at the moment."""
 PROJECT = "portchain:project"

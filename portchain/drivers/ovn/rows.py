@@ -106,6 +106,7 @@ class ChainRows:
     :param anchor: name of the chain's Port_Group, by which all the rest is found again.
     :param project: id of the project that owns the chain.
     :param sources: names of the ports whose traffic is classified.
+    :param keeps_functions: those that are left over stay for a while, for replies of connections from before.
     :param switches: name -> its ACLs.
     :param classification: ACLs of the anchor.
     """
@@ -115,6 +116,7 @@ class ChainRows:
     anchor: str
     project: str = ""
     sources: tuple[str, ...] = ()
+    keeps_functions: bool = False
     switches: Mapping[str, tuple[Acl, ...]] = field(default_factory=dict)
     patches: tuple[Patch, ...] = ()
     moved: tuple[MovedPort, ...] = ()
@@ -122,12 +124,6 @@ class ChainRows:
     probes: tuple[Probe, ...] = ()
     checks: tuple[Check, ...] = ()
     classification: tuple[Acl, ...] = ()
-
-    @property
-    def function_names(self) -> tuple[str, ...]:
-        """The network functions of the chain: those that carry its traffic, and those that check."""
-        carrying = (row.name for row in self.functions)
-        return (*carrying, *(row.name for row in self.checks))
 
 
 def anchor_name(chain_id: str) -> str:

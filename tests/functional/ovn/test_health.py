@@ -1,6 +1,6 @@
 """What checks functions, on a real Northbound database; what came of it, on a real Southbound one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +11,9 @@ from portchain.drivers.ovn.commands import removal
 from portchain.drivers.ovn.compile import compile_chain
 from portchain.drivers.ovn.errors import NoFreeFunctionId
 from portchain.drivers.ovn.health import Health
-from portchain.drivers.ovn.rows import probe_name
+from portchain.drivers.ovn.rows import probe_name, wire_name
 from portchain.lab.waiting import wait_for
-from portchain.model import ChainSnapshot, HealthCheck
+from portchain.model import ChainSnapshot, FailureMode, HealthCheck, PortPair, PortPairGroup
 from portchain.rules import Violation
 from tests.functional.ovn.conftest import (
     DEADLINE,
@@ -134,3 +134,46 @@ def test_a_function_behind_a_trunk_is_not_checked(northern: northbound.Database)
     checks.check_chain(northern, plain, compile_chain(plain).rows)
     with pytest.raises(Violation, match="subport of a trunk"):
         checks.check_chain(northern, checked(plain), compile_chain(checked(plain)).rows)
+
+
+def test_connections_find_a_way_when_groups_are_left_out_and_come_back(connect: Connect) -> None:
+    """They remember the number of the function that took their first packet."""
+    database = connect()
+    pairs = [pair(f"pp{number}") for number in (1, 2, 3)]
+    ports = [port for one in pairs for port in (one.ingress, one.egress)]
+    add(database, lambda row: row("NB_Global"))
+    add_network(
+        database, "src", "dst", *(f"pp{n}-{side}" for n in (1, 2, 3) for side in ("in", "out"))
+    )
+    first, last = (
+        PortPairGroup(ident(name), ident("project"), 1, some, name, failure_mode=FailureMode.OPEN)
+        for name, some in (("pg1", tuple(pairs[:2])), ("pg2", (pairs[2],)))
+    )
+    given = chain_through("pp1")
+    given = replace(given, chain=replace(given.chain, port_pair_groups=(first, last)))
+
+    def numbers(*offline: str) -> dict[int, tuple[str, str]]:
+        """Which way the functions of each number lead: ports of functions, by the patches' names."""
+        carry.write(database, given, compile_chain(given, offline={ident(one) for one in offline}))
+        found = {}
+        for row in database.rows("Network_Function"):
+            ends = [end.name.removeprefix(wire_name(CHAIN)) for end in (row.inport, row.outport)]
+            named = [next((p for p in ports if end.startswith(p)), end) for end in ends]
+            found[row.id] = (named[0], named[1])
+        return found
+
+    one, other, third = pairs
+    whole = numbers()
+    assert set(whole.values()) == {(p.ingress, third.egress) for p in (one, other)}
+    left = numbers("pp3")
+    assert left == {n: (entry, entry_to_exit(pairs, entry)) for n, (entry, _) in whole.items()}
+    assert numbers() == whole
+    past = numbers("pp1", "pp2", "pp3")
+    assert past == dict.fromkeys(whole, ("in-net", "out-net"))
+    assert numbers() == whole
+    assert numbers("pp1", "pp2", "pp3") == past
+    assert set(numbers("pp3")) == set(whole)
+
+
+def entry_to_exit(pairs: Sequence[PortPair], entry: str) -> str:
+    return next(one.egress for one in pairs if one.ingress == entry)

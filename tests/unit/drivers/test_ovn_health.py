@@ -112,9 +112,15 @@ def test_a_chain_of_nothing_but_open_groups_lets_packets_by(reason: str) -> None
     compiled = compile_chain(given)
     assert compiled.obstacle == ""
     assert "pg1 is left out" in compiled.caution
-    assert compiled.rows.classification == ()
-    assert compiled.rows.sources == (ident("src"),)
-    assert {port.name for port in compiled.rows.moved} == {
+    made = compiled.rows
+    assert made.sources == (ident("src"),)
+    (function,) = made.functions
+    assert {acl.function for acl in made.classification} == {function.name}
+    inner = {patch.name: patch for patch in made.patches if patch.switch in made.switches}
+    ends = [one for one in made.patches if one.name in (function.inport, function.outport)]
+    assert {inner[one.peer].switch for one in ends} == {rows.wire_name(made.chain_id, "in")}
+    assert len({inner[one.peer].options["requested-tnl-key"] for one in ends}) == 2
+    assert {port.name for port in made.moved} == {
         port for one in pairs for port in (one.ingress, one.egress)
     }
     closed = replace(given.chain.port_pair_groups[0], failure_mode=FailureMode.CLOSED)

@@ -2,9 +2,12 @@
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 
+from portchain.drivers import wording
 from portchain.drivers.ovn import lanes as lanes_of
 from portchain.drivers.ovn.lanes import Lane
-from portchain.model import ChainSnapshot, FailureMode, PortChain, PortPair, PortPairGroup
+from portchain.model import ChainSnapshot, FailureMode, PortChain, PortPairGroup
+
+_OFFLINE = "it does not pass its health check"
 
 Reasons = Mapping[str, str]
 """Id of a pair -> why it takes no traffic; those that do are not in it."""
@@ -15,24 +18,11 @@ def reasons(snapshot: ChainSnapshot, offline: Container[str]) -> Reasons:
 
     :param offline: ids of pairs that do not pass their health check.
     """
-    why = {
-        pair.id: "it does not pass its health check" if pair.id in offline else _why(snapshot, pair)
-        for group in snapshot.chain.port_pair_groups
-        for pair in group.port_pairs
-    }
+    pairs = [pair for group in snapshot.chain.port_pair_groups for pair in group.port_pairs]
+    why = {pair.id: wording.why_not_in_place(pair, snapshot.ports) for pair in pairs}
+    why |= {pair.id: wording.NO_WEIGHT for pair in pairs if not (why[pair.id] or pair.weight)}
+    why |= {pair.id: _OFFLINE for pair in pairs if pair.id in offline}
     return {pair_id: reason for pair_id, reason in why.items() if reason}
-
-
-def _why(snapshot: ChainSnapshot, pair: PortPair) -> str:
-    for side, port_id in (("ingress", pair.ingress), ("egress", pair.egress)):
-        port = snapshot.ports.get(port_id)
-        if port is None:
-            return f"its {side} port {port_id} no longer exists"
-        if not port.host:
-            return f"its {side} port {port.name or port_id} is not bound to a host"
-        if not port.plugged:
-            return f"its {side} port {port.name or port_id} is DOWN on host {port.host}"
-    return "" if pair.weight else "its weight is 0"
 
 
 def usable(chain: PortChain, why: Reasons) -> frozenset[str]:
@@ -56,7 +46,7 @@ def obstacles(snapshot: ChainSnapshot, sources: Sequence[str], why: Reasons) -> 
     without = left_out(chain, why)
     for group in chain.port_pair_groups:
         if group not in without and _is_closed_to_all(group, why):
-            yield f"{_label(group)} has no pair that takes traffic{_in_brackets(chain, group, why)}"
+            yield f"{wording.named(group)} has no pair that takes traffic{wording.in_brackets(chain, group, why)}"
     if chain.flow_classifiers and not any(snapshot.ports[port].host for port in sources):
         yield "No port whose traffic the flow classifiers name is bound to a host"
 
@@ -80,27 +70,15 @@ def cautions(
         yield "What one of its sources sends to another is dropped, because OVN cannot carry it"
     for group in without:
         yield (
-            f"{_label(group)} is left out and packets go on without it: none of its pairs takes "
-            f"traffic{_in_brackets(chain, group, why)}"
+            f"{wording.named(group)} is left out and packets go on without it: none of its pairs takes "
+            f"traffic{wording.in_brackets(chain, group, why)}"
         )
     for group in lanes_of.standing_by(chain, lanes):
         yield (
-            f"{_label(group)} is not balanced, because OVN cannot do it between groups with fewer pairs: "
+            f"{wording.named(group)} is not balanced, because OVN cannot do it between groups with fewer pairs: "
             "one pair takes all flows, the others stand by"
         )
 
 
 def _is_closed_to_all(group: PortPairGroup, why: Reasons) -> bool:
     return all(pair.id in why for pair in group.port_pairs)
-
-
-def _label(group: PortPairGroup) -> str:
-    return f"Port pair group {group.name or group.id}"
-
-
-def _in_brackets(chain: PortChain, group: PortPairGroup, why: Reasons) -> str:
-    """Empty for a group of another project: whom it is shared with sees no pairs, ports and hosts."""
-    if group.project_id != chain.project_id:
-        return ""
-    each = (f"{pair.name or pair.id}: {why[pair.id]}" for pair in group.port_pairs)
-    return f" ({'; '.join(each) or 'it is empty'})"

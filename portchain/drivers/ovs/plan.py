@@ -17,6 +17,7 @@ from portchain.dataplane.plan import (
     Source,
     Target,
 )
+from portchain.drivers import wording
 from portchain.drivers.ovs import headers
 from portchain.model import (
     ChainSnapshot,
@@ -27,8 +28,6 @@ from portchain.model import (
     PortPair,
     PortPairGroup,
 )
-
-NO_LONGER_EXISTS = "no longer exists"
 
 T = TypeVar("T")
 
@@ -250,14 +249,9 @@ def _segment(port: Port) -> Segment | None:
 
 def _why_unusable(pair: PortPair, ports: Mapping[str, Port]) -> str:
     """Why a pair cannot take traffic; empty if it can."""
-    for side, port_id in (("ingress", pair.ingress), ("egress", pair.egress)):
-        port = ports.get(port_id)
-        if port is None:
-            return f"its {side} port {port_id} {NO_LONGER_EXISTS}"
-        if not port.host:
-            return f"its {side} port {port.name or port_id} is not bound to a host"
-        if not port.plugged:
-            return f"its {side} port {port.name or port_id} is DOWN on host {port.host}"
+    reason = wording.why_not_in_place(pair, ports)
+    if reason:
+        return reason
     ingress, egress = ports[pair.ingress], ports[pair.egress]
     if ingress.host != egress.host:
         return f"its ports are on different hosts ({ingress.host}, {egress.host})"
@@ -266,7 +260,7 @@ def _why_unusable(pair: PortPair, ports: Mapping[str, Port]) -> str:
 
 def _obstacles(snapshot: ChainSnapshot, path: Path) -> Iterator[str]:
     for group in _without_takers(snapshot, path, tap=False):
-        yield f"{_named(group)} has no pair that takes traffic{_why_nobody(snapshot, group)}"
+        yield f"{wording.named(group)} has no pair that takes traffic{_why_nobody(snapshot, group)}"
     for before, entry in zip(snapshot.predecessors, path.entries, strict=True):
         if not entry.senders:
             yield f"No function of the last group of {before.name or before.id}, the port chain before, is bound to a host"
@@ -277,7 +271,7 @@ def _obstacles(snapshot: ChainSnapshot, path: Path) -> Iterator[str]:
 def _cautions(snapshot: ChainSnapshot, path: Path) -> Iterator[str]:
     """A tap is passive: one that is away does not hold the traffic up."""
     for group in _without_takers(snapshot, path, tap=True):
-        yield f"{_named(group)} gets no copies{_why_nobody(snapshot, group)}"
+        yield f"{wording.named(group)} gets no copies{_why_nobody(snapshot, group)}"
 
 
 def _without_takers(snapshot: ChainSnapshot, path: Path, tap: bool) -> Iterator[PortPairGroup]:
@@ -286,16 +280,9 @@ def _without_takers(snapshot: ChainSnapshot, path: Path, tap: bool) -> Iterator[
             yield group
 
 
-def _named(group: PortPairGroup) -> str:
-    return f"Port pair group {group.name or group.id}"
-
-
 def _why_nobody(snapshot: ChainSnapshot, group: PortPairGroup) -> str:
-    """In brackets; empty for a group of another project: whom it is shared with sees no pairs, ports and hosts."""
-    if group.project_id != snapshot.chain.project_id:
-        return ""
-    reasons = (
-        f"{pair.name or pair.id}: {_why_unusable(pair, snapshot.ports) or 'its weight is 0'}"
+    why = {
+        pair.id: _why_unusable(pair, snapshot.ports) or wording.NO_WEIGHT
         for pair in group.port_pairs
-    )
-    return f" ({'; '.join(reasons) or 'it is empty'})"
+    }
+    return wording.in_brackets(snapshot.chain, group, why)

@@ -50,6 +50,8 @@ OVN_SERVICES: dict[str, Callable[[layout.Layout], Managed]] = {
 OPENFLOW_SERVICES: dict[str, Callable[[layout.Layout], Managed]] = {
     "portchain-controller": services.chain_controller,
 }
+_NEIGHBOURS_KEPT = 3600
+"""Seconds for which a switch remembers the MAC address of another: as long as it can."""
 HostServices = dict[str, Callable[[layout.Layout, str], Managed]]
 _SWITCH: HostServices = {
     "ovsdb-server": services.ovsdb_server,
@@ -287,6 +289,19 @@ class Lab:
             f"ovs-vswitchd of {host} (see {self.layout.logs})",
         )
         network.configure_tunnel_end(self.layout, host)
+        self._introduce(host)
+
+    def _introduce(self, host: str) -> None:
+        """Tell a switch and those that run already each other's MAC addresses.
+
+        A switch of this kind drops the packet for which it has to ask for one (ovs-vswitchd(8), tnl/neigh).
+        """
+        self.appctl(host, "tnl/neigh/aging", str(_NEIGHBOURS_KEPT))
+        macs = {one: network.tunnel_mac(self.layout, one) for one in self.hosts}
+        others = [one for one, mac in macs.items() if mac and one != host]
+        for here, there in [(host, one) for one in others] + [(one, host) for one in others]:
+            address = self.layout.tunnel_ip(there)
+            self.appctl(here, "tnl/neigh/set", network.UNDERLAY_BRIDGE, address, macs[there])
 
     def kill(self, program: str, host: str = "") -> None:
         """End a program with SIGKILL, all of its processes at once; ``start`` it afterwards."""

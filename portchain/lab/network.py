@@ -5,6 +5,7 @@ a host is a port of its Open vSwitch bridge ``br-phy``, because only a bridge's 
 tunnel end of the userspace datapath.
 """
 
+import re
 from collections.abc import Iterable
 
 from portchain.lab import layout, netns
@@ -90,8 +91,7 @@ def disable_offloads(namespace: str, devices: Iterable[str]) -> None:
 
 def has_tunnel_end(lab: layout.Layout, host: str) -> bool:
     """Whether the switch has made ``br-phy``: one that knows it already from before answers earlier."""
-    links = netns.run(lab.namespace(host), "ip", "-o", "link", "show")
-    return f" {UNDERLAY_BRIDGE}:" in links
+    return bool(tunnel_mac(lab, host))
 
 
 def configure_tunnel_end(lab: layout.Layout, host: str) -> None:
@@ -103,6 +103,13 @@ def configure_tunnel_end(lab: layout.Layout, host: str) -> None:
         f"link set {UNDERLAY_BRIDGE} up",
         namespace=lab.namespace(host),
     )
+
+
+def tunnel_mac(lab: layout.Layout, host: str) -> str:
+    """MAC address of the tunnel's end; empty while the switch has made none."""
+    links = netns.run(lab.namespace(host), "ip", "-o", "link", "show")
+    found = re.search(rf" {UNDERLAY_BRIDGE}:.* link/ether (\S+)", links)
+    return found[1] if found else ""
 
 
 def forget_places(lab: layout.Layout) -> None:

@@ -73,9 +73,22 @@ def switch(directory: Path) -> bool:
     """Whether the switch has taken over what the database holds."""
     if not control(directory / "vswitchd.ctl"):
         return False
+    vsctl = ("ovs-vsctl", "--timeout=2", f"--db=unix:{directory}/db.sock")
     query = ("--bare", "--columns=cur_cfg,next_cfg", "list", "Open_vSwitch")
-    values = _output("ovs-vsctl", "--timeout=2", f"--db=unix:{directory}/db.sock", *query).split()
-    return len(values) == 2 and values[0] == values[1]
+    values = _output(*vsctl, *query).split()
+    if len(values) != 2 or values[0] != values[1]:
+        return False
+    # One that has just been started says so before it has all of its bridges.
+    bridges = _output(*vsctl, "list-br").split()
+    return all(_listens(directory / f"{bridge}.mgmt") for bridge in bridges)
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody accepts connections at a socket."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(path))
+        return True
+    return False
 
 
 def _succeeds(*argv: str) -> bool:

@@ -24,10 +24,10 @@ def output(tmp_path: Path) -> Iterator[Path]:
     subprocess.run([COMMAND, "down", "--name", NAME], check=True)
 
 
-def start(output: Path) -> "subprocess.Popen[bytes]":
+def start(output: Path, driver: str = "ovs") -> "subprocess.Popen[bytes]":
     with output.open("wb") as file:
         return subprocess.Popen(
-            [COMMAND, "demo", "--name", NAME],
+            [COMMAND, "demo", "--name", NAME, "--driver", driver],
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "COLUMNS": "200"},
@@ -57,17 +57,27 @@ def leftovers() -> list[str]:
     return found
 
 
+def assert_paths(said: str) -> None:
+    assert "100 of 100 connections answered" in said
+    for pair in ("p1 → p2", "p3 → p4"):
+        assert f"source → {pair} → p5 → p6 → destination" in said
+
+
 @pytest.mark.timeout(900)
 def test_the_demo_survives_being_killed_and_leaves_nothing_behind(output: Path) -> None:
     kill_after(output, "rabbitmq")  # the lab is half up
     kill_after(output, "nova boot")  # the workflow is half done
     finished = start(output)
     assert finished.wait(timeout=400) == 0, output.read_text()
-    said = output.read_text()
-    assert "100 of 100 connections answered" in said
-    for pair in ("p1 → p2", "p3 → p4"):
-        assert f"source → {pair} → p5 → p6 → destination" in said
+    assert_paths(output.read_text())
 
     subprocess.run([COMMAND, "down", "--name", NAME], check=True)
     assert leftovers() == []
     assert not (layout.ROOT / NAME).exists()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("driver", ["ovn", "openflow"])
+def test_the_demo_runs_on_every_driver(output: Path, driver: str) -> None:
+    assert start(output, driver).wait(timeout=400) == 0, output.read_text()
+    assert_paths(output.read_text())

@@ -190,6 +190,16 @@ class OvsDriverTest(ApiTestCase):
                 assert plan.id == chain
                 assert plan.paths[0].hops[0].targets[0].tunnel_ip == address
 
+    def test_tunnel_ends_are_known_while_another_driver_s_agents_are_out_of_reach(self) -> None:
+        """ML2/OVN lets ``get_agents`` wait for its own databases."""
+        away = mock.patch.object(
+            directory.get_plugin(), "get_agents", side_effect=AssertionError("waits for OVN")
+        )
+        with away:
+            chain = self.make_chain()
+            (plan,) = self.chains_in(self.sent()[FIRST])
+        assert plan.id == chain
+
     def test_host_whose_agent_registers_anew_at_another_address(self) -> None:
         chain = self.make_chain()
         plugin = directory.get_plugin()

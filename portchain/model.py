@@ -36,6 +36,10 @@ class FunctionKind(StrEnum):
     L2 = "l2"
 
 
+VLAN = "vlan"
+"""Correlation of a function that understands no chain header, but hands on a frame's VLAN tag as it came."""
+
+
 class HealthCheck(StrEnum):
     """How it is found out that a service function forwards.
 
@@ -127,7 +131,7 @@ class FlowClassifier:
 class PortPair:
     """One instance of a service function: what goes in at ``ingress`` comes out at ``egress`` (Neutron port ids).
 
-    :param correlation: None for a function that knows nothing of chains, else ``mpls`` or ``nsh``.
+    :param correlation: None for a function that knows nothing of chains, else ``mpls``, ``nsh`` or ``vlan``.
     :param weight: share of new flows relative to the other pairs of its group; 0 takes none.
     :param kind: how the function hands on packets.
     """

@@ -12,7 +12,7 @@ from neutron_lib.api import converters as lib_converters
 from neutron_lib.api.definitions import flowclassifier, sfc
 
 from portchain.api import checks, converters
-from portchain.model import FailureMode, FunctionKind, HealthCheck
+from portchain.model import VLAN, FailureMode, FunctionKind, HealthCheck
 
 AttributeMap = dict[str, dict[str, Any]]
 
@@ -88,7 +88,9 @@ def _sfc() -> SimpleNamespace:
         for rules in tuple_spec["type:dict"].values():
             rules.pop("default", None)
     _fill_partial_dict(groups, "port_pair_group_parameters")
-    _changeable_weight(resources[sfc.PORT_PAIRS]["service_function_parameters"])
+    functions = resources[sfc.PORT_PAIRS]["service_function_parameters"]
+    functions["validate"]["type:dict"]["correlation"]["type:values"].append(VLAN)
+    _changeable_weight(functions)
     _fill_partial_dict(resources[sfc.PORT_CHAINS], "chain_parameters")
     # A chain without groups is refused as any other missing attribute, not as "None is not a list".
     resources[sfc.PORT_CHAINS]["port_pair_groups"].pop("default")
@@ -288,6 +290,12 @@ PORT_PAIR_WEIGHT = _without_attributes(
     NAME="Changeable Weight of Port Pairs",
     DESCRIPTION="Lets the weight among the service_function_parameters of a port pair be changed",
 )
+PORT_PAIR_VLAN = _without_attributes(
+    sfc.ALIAS,
+    ALIAS="port-pair-vlan",
+    NAME="Service Functions That Keep VLAN Tags",
+    DESCRIPTION="Adds the value vlan to the correlation among the service_function_parameters of a port pair",
+)
 HEALTH = _health()
 SHARING = _sharing()
 SERVICE_GRAPH = _service_graph()
@@ -300,6 +308,7 @@ ALL = (
     PORT_CHAIN_STATUS,
     PORT_PAIR_FUNCTION_KIND,
     PORT_PAIR_WEIGHT,
+    PORT_PAIR_VLAN,
     HEALTH,
     SHARING,
     SERVICE_GRAPH,

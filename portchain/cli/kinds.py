@@ -160,8 +160,8 @@ PORT_PAIR = Kind(
             attribute="service_function_parameters",
             keys={"correlation": options.word_or_none, "weight": int},
             updatable=True,
-            help="correlation: the chain header that the function understands, which stays as it is; weight: its share "
-            "of new flows, 0 for none",
+            help="correlation: the chain header that the function understands (mpls, nsh), or vlan if it keeps VLAN "
+            "tags; it stays as it is; weight: the function's share of new flows, 0 for none",
         ),
         _DESCRIPTION,
     ),

@@ -6,7 +6,7 @@ from typing import Any
 
 from portchain.dataplane.compile.spread import FIELD_SETS
 from portchain.drivers.base import Capabilities, PortChainDriver
-from portchain.model import ChainSnapshot, FailureMode, HealthCheck, Port
+from portchain.model import VLAN, ChainSnapshot, FailureMode, HealthCheck, Port
 
 
 class NoopDriver(PortChainDriver):
@@ -15,7 +15,7 @@ class NoopDriver(PortChainDriver):
     name = "noop"
     capabilities = Capabilities(
         chain_correlations=frozenset({"mpls", "nsh"}),
-        pair_correlations=frozenset({None, "mpls", "nsh"}),
+        pair_correlations=frozenset({None, "mpls", "nsh", VLAN}),
         lb_fields=FIELD_SETS,
         symmetric=True,
         n_tuple_mapping=True,

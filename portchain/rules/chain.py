@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, product
 
-from portchain.model import FlowClassifier, FunctionKind, PortChain, PortPairGroup
+from portchain.model import VLAN, FlowClassifier, FunctionKind, PortChain, PortPairGroup
 from portchain.rules.classifier import ICMP_ANSWERS, from_any_port, overlap, turned
 from portchain.rules.violation import Violation, first_repeated, label, label_for
 
@@ -62,12 +62,12 @@ def _check_replies(classifiers: Iterable[FlowClassifier]) -> None:
 def check_correlation(
     chain: PortChain, group: PortPairGroup, attribute: str = "port_pair_groups"
 ) -> None:
-    """Check that the functions of a group understand the chain's header, or see none.
+    """Check that the functions of a group understand the chain's header, or see none: one that keeps VLAN tags sees none.
 
     :raises Violation: a pair wants another header than the chain uses.
     """
     for pair in group.port_pairs:
-        if pair.correlation in (None, chain.correlation):
+        if pair.correlation in (None, VLAN, chain.correlation):
             continue
         # Whoever shares a group, and whoever uses it, know nothing of each other's other resources.
         shared = group.project_id != chain.project_id

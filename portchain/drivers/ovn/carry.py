@@ -6,31 +6,36 @@ from oslo_config import cfg
 
 from portchain.conf import GROUP
 from portchain.drivers.ovn.commands import HoldBack, SyncChain, served_by
-from portchain.drivers.ovn.compile import Compiled, compile_chain, hold_back
+from portchain.drivers.ovn.compile import Compiled, compile_chain, hold_back, port_on_wire
 from portchain.drivers.ovn.errors import NoFreeFunctionId, SwitchNotFound
 from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.moved import is_moving
 from portchain.drivers.ovn.northbound import CHAIN, Database
 from portchain.drivers.ovn.probing import Probing
 from portchain.drivers.ovn.rows import anchor_name
-from portchain.model import ChainSnapshot
+from portchain.model import ChainSnapshot, PortPair
 
 
 def compiled(database: Database, health: Health, snapshot: ChainSnapshot) -> Compiled:
     """Compile a chain with its functions as OVN sees them now: of ports that are plugged in or not Neutron hears later, and
     then of one after the other.
     """
-    ports, moved = {}, set()
+    ports = {}
     for name, port in snapshot.ports.items():
         row = database.named("Logical_Switch_Port", name)
         plugged = port.plugged if row is None else row.up == [True] or is_moving(row)
         ports[name] = replace(port, plugged=plugged)
-        if row is not None and row.external_ids.get(CHAIN) == snapshot.chain.id:
-            moved.add(name)
     groups = snapshot.chain.port_pair_groups
-    at_work = {pair.id for group in groups for pair in group.port_pairs if pair.ingress in moved}
+    pairs = (pair for group in groups for pair in group.port_pairs)
+    at_work = {pair.id for pair in pairs if _is_at_work(database, snapshot.chain.id, pair)}
     offline = health.offline(snapshot.chain)
     return compile_chain(replace(snapshot, ports=ports), at_work, offline, _probing())
+
+
+def _is_at_work(database: Database, chain_id: str, pair: PortPair) -> bool:
+    """Whether a pair is on a chain's wires."""
+    row = database.named("Logical_Switch_Port", port_on_wire(chain_id, pair, pair.ingress))
+    return row is not None and row.external_ids.get(CHAIN) == chain_id
 
 
 def _probing() -> Probing:

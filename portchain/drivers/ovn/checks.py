@@ -7,7 +7,8 @@ from portchain.drivers.ovn.commands import free_ids
 from portchain.drivers.ovn.northbound import CHAIN, Database, project_of
 from portchain.drivers.ovn.probing import checked
 from portchain.drivers.ovn.rows import ChainRows, wire_name
-from portchain.model import ChainSnapshot
+from portchain.drivers.ovn.tagged import is_tagged
+from portchain.model import VLAN, ChainSnapshot
 from portchain.rules import Kind, Violation, label, label_for
 
 _GROUPS = "neutron:security_group_ids"
@@ -39,25 +40,29 @@ def _reasons(database: Database, snapshot: ChainSnapshot) -> Iterator[tuple[str,
     pairs = [pair for group in chain.port_pair_groups for pair in group.port_pairs]
     for pair in pairs:
         for port in (pair.ingress, pair.egress):
-            user = _chain_of(database, port)
+            user = _chain_of(database, port, by_tag=pair.correlation == VLAN)
             if user not in ("", chain.id):
                 own = project_of(database, user) == chain.project_id
                 rest = f"port chain {user}; add the flow classifier to that chain, or give"
                 yield (
                     "port_pair_groups",
-                    "the driver ovn hands a function the packets of one chain, and "
+                    "the driver ovn hands a function that does not keep VLAN tags the packets of one chain, and "
                     f"{label_for(chain.project_id, pair)} is in "
-                    f"{rest if own else 'another port chain; give'} this one a function of its own",
+                    f"{rest if own else 'another port chain; give'} this one a function of its own, or "
+                    "functions that keep VLAN tags and say so (service_function_parameters correlation vlan)",
                 )
-    for pair in checked(chain):
+    with_children = {pair.id for pair in checked(chain)}
+    for pair in pairs:
+        if pair.id not in with_children and pair.correlation != VLAN:
+            continue
         for port in (pair.ingress, pair.egress):
             row = database.named("Logical_Switch_Port", port)
             if row is not None and row.parent_name:
                 yield (
                     "port_pair_groups",
-                    "the driver ovn checks functions by frames with a VLAN tag, and a port of "
+                    "the driver ovn hands it frames with a VLAN tag, and a port of "
                     f"{label_for(chain.project_id, pair)} is a subport of a trunk; use another "
-                    "port, or a group with health_check none",
+                    "port, or a pair without correlation vlan in a group with health_check none",
                 )
     for ports in snapshot.sources.values():
         for name in ports:
@@ -69,9 +74,15 @@ def _reasons(database: Database, snapshot: ChainSnapshot) -> Iterator[tuple[str,
                 )
 
 
-def _chain_of(database: Database, port: str) -> str:
+def _chain_of(database: Database, port: str, by_tag: bool) -> str:
+    """The chain that keeps others from having a port.
+
+    :param by_tag: it is to be had by a tag, as others may have it at the same time.
+    """
     row = database.named("Logical_Switch_Port", port)
-    return str(row.external_ids.get(CHAIN, "")) if row is not None else ""
+    if row is None or (by_tag and is_tagged(row)):
+        return ""
+    return str(row.external_ids.get(CHAIN, ""))
 
 
 def _is_stateless(database: Database, port: str) -> bool:

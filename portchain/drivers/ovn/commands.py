@@ -11,7 +11,7 @@ from typing import Any
 
 from ovsdbapp.backend.ovs_idl.command import BaseCommand
 
-from portchain.drivers.ovn import moved
+from portchain.drivers.ovn import moved, tagged
 from portchain.drivers.ovn.errors import NoFreeFunctionId, SwitchNotFound
 from portchain.drivers.ovn.northbound import (
     CHAIN,
@@ -20,6 +20,7 @@ from portchain.drivers.ovn.northbound import (
     NETWORK,
     PROJECT,
     REVISION,
+    TAGGED,
     WIRE,
     Database,
     put,
@@ -29,10 +30,11 @@ from portchain.drivers.ovn.rows import (
     Acl,
     ChainRows,
     Check,
+    Child,
     Function,
     MovedPort,
     Patch,
-    Probe,
+    TaggedFunction,
     anchor_name,
     wire_name,
 )
@@ -66,7 +68,7 @@ class SyncChain(BaseCommand):
         self._txn = txn
         anchor = anchor or self._insert("Port_Group", name=self._wanted.anchor)
         switches = self._switches()
-        self._ports(switches)
+        self._ports(switches, set(_names(anchor, TAGGED)))
         self._functions(anchor)
         self._anchor(anchor)
         for wire, row in switches.items():
@@ -103,11 +105,15 @@ class SyncChain(BaseCommand):
         names = (f"{name}-{number}" if number else name for number in count())
         return next(one for one in names if self.api.named(table, one) is None)
 
-    def _ports(self, switches: Mapping[str, Any]) -> None:
-        wanted: dict[str, Patch | MovedPort | Probe] = {
+    def _ports(self, switches: Mapping[str, Any], tagged_before: set[str]) -> None:
+        """Make the ports on the chain's switches those that are wanted.
+
+        :param tagged_before: names of the ports at which the chain has tags.
+        """
+        wanted: dict[str, Patch | MovedPort | Child] = {
             **{port.name: port for port in self._wanted.patches},
             **{port.name: port for port in self._wanted.moved},
-            **{port.name: port for port in self._wanted.probes},
+            **{port.name: port for port in self._wanted.children},
         }
         there = [port for row in switches.values() for port in _ports_of(row)]
         there += [
@@ -120,6 +126,10 @@ class SyncChain(BaseCommand):
         for row in there:
             if row.name not in wanted:
                 self._dismiss(row, place)
+        for name in tagged_before - {name for one in self._wanted.tagged for name in one.ports}:
+            self._open(name)
+        for function in self._wanted.tagged:
+            self._shut(function)
         for port in wanted.values():
             switch = switches.get(port.switch) or self._switch(port.switch)
             if isinstance(port, MovedPort):
@@ -141,17 +151,35 @@ class SyncChain(BaseCommand):
             raise SwitchNotFound("switch", name)
         return row
 
-    def _own_port(self, port: Patch | Probe) -> Any:
+    def _own_port(self, port: Patch | Child) -> Any:
         row = self.api.named("Logical_Switch_Port", port.name)
         if row is None:
             row = self._insert("Logical_Switch_Port", name=port.name)
             row.external_ids = {**self._owner, NETWORK: port.switch}
         if isinstance(port, Patch):
-            put(row, type="switch", peer=[port.peer], addresses=list(port.addresses))
+            put(row, type="switch", peer=[port.peer])
         else:
-            put(row, parent_name=[port.parent], tag=[port.tag])
-        put(row, options=dict(port.options))
+            put(row, parent_name=[port.parent], tag=[self._tag(port)])
+        put(row, addresses=list(port.addresses), options=dict(port.options))
         return row
+
+    def _tag(self, child: Child) -> int:
+        if isinstance(child.tag, int):
+            return child.tag
+        return tagged.tag_of(self._port(child.parent), self._wanted.chain_id, child.tag)
+
+    def _shut(self, function: TaggedFunction) -> None:
+        """Leave a function to those that have tags there, the chain among them."""
+        rows = [self._port(name) for name in function.ports]
+        tagged.reserve(rows, self._wanted.chain_id, function.purposes)
+        for row in rows:
+            moved.shut(row, {CHAIN: tagged.holder(row, self._wanted.chain_id)})
+
+    def _open(self, name: str) -> None:
+        """Give up the chain's tags at a port; give the port back if no other chain has any."""
+        row = self.api.named("Logical_Switch_Port", name)
+        if row is not None and tagged.forget(row, self._wanted.chain_id):
+            moved.give_back(row)
 
     def _move(self, port: MovedPort, switch: Any, place: dict[Any, Any]) -> None:
         """Take a function's port to its wire, and keep what Neutron wrote."""
@@ -275,6 +303,7 @@ class SyncChain(BaseCommand):
             **self._owner,
             PROJECT: self._wanted.project,
             REVISION: str(self._wanted.revision),
+            TAGGED: " ".join(name for one in self._wanted.tagged for name in one.ports),
         }
         put(anchor, external_ids=marks)
         self._sources(anchor)

@@ -13,8 +13,18 @@ from portchain.drivers.ovn import match, rows, unusable
 from portchain.drivers.ovn import probing as probing_of
 from portchain.drivers.ovn.lanes import Lane, Wire
 from portchain.drivers.ovn.probing import Probing
-from portchain.drivers.ovn.rows import PRIORITY, Acl, ChainRows, Function, MovedPort, Patch
-from portchain.model import ChainSnapshot, PortChain
+from portchain.drivers.ovn.rows import (
+    PRIORITY,
+    Acl,
+    ChainRows,
+    Child,
+    Function,
+    MovedPort,
+    Patch,
+    Purpose,
+    TaggedFunction,
+)
+from portchain.model import VLAN, ChainSnapshot, HealthCheck, PortChain, PortPair
 
 HOLDING = PRIORITY + 1
 """Of the ACLs that hold back traffic of a chain that is refused, beside its classification of before."""
@@ -101,7 +111,9 @@ def _with_health(
     :param path: the chain as packets visit it.
     """
     chain = snapshot.chain
+    tagged = tuple(_tagged(chain))
     idle = chain.function_ports - path.function_ports
+    in_place = idle & snapshot.ports.keys() - {port for one in tagged for port in one.ports}
     alone = [
         MovedPort(
             name,
@@ -110,7 +122,7 @@ def _with_health(
             (_ANYTHING,),
             _NO_LEARNING,
         )
-        for name in sorted(idle & snapshot.ports.keys())
+        for name in sorted(in_place)
     ]
     probes = tuple(probing_of.probes(chain, probing))
     switches = [*(port.switch for port in alone), *(probe.switch for probe in probes)]
@@ -119,9 +131,24 @@ def _with_health(
         keeps_functions=bool(idle and made.functions),
         switches={**made.switches, **dict.fromkeys(switches, ())},
         moved=(*made.moved, *alone),
-        probes=probes,
+        children=(*made.children, *probes),
+        tagged=tagged,
         checks=tuple(probing_of.checks(chain, probing)),
     )
+
+
+def _tagged(chain: PortChain) -> Iterator[TaggedFunction]:
+    """The functions of a chain that keep VLAN tags, visited or not."""
+    for group in chain.port_pair_groups:
+        checks = (Purpose.CHECK,) if group.health_check is HealthCheck.ICMP else ()
+        for pair in group.port_pairs:
+            if pair.correlation == VLAN:
+                yield TaggedFunction(pair.ingress, pair.egress, (Purpose.PACKETS, *checks))
+
+
+def port_on_wire(chain_id: str, pair: PortPair, port: str) -> str:
+    """Name of what stands on a chain's wires for a port of a pair."""
+    return rows.child_name(chain_id, port) if pair.correlation == VLAN else port
 
 
 def hold_back(snapshot: ChainSnapshot, served: Container[str]) -> ChainRows:
@@ -194,10 +221,16 @@ class _Compiler:
         self._pairs = {pair.id: pair for lane in lanes for pair in lane.pairs}
         self._sources = tuple(sources)
         self._network = rows.home_of(network)
+        self._on_wire = {
+            port: port_on_wire(self._chain.id, pair, port)
+            for pair in self._pairs.values()
+            for port in (pair.ingress, pair.egress)
+        }
         by_address = any(group.lb_fields for group in self._chain.port_pair_groups)
         self._spread = match.spread(self._chain.flow_classifiers, by_address)
 
     def rows(self) -> ChainRows:
+        functions = list(self._function_ports())
         return ChainRows(
             chain_id=self._chain.id,
             revision=self._chain.revision,
@@ -206,7 +239,8 @@ class _Compiler:
             sources=self._sources,
             switches={self._switch(wire): tuple(self._wire_acls(wire)) for wire in self._wires},
             patches=tuple(self._patches()),
-            moved=tuple(self._moved()),
+            moved=tuple(port for port in functions if isinstance(port, MovedPort)),
+            children=tuple(port for port in functions if isinstance(port, Child)),
             functions=tuple(self._functions()),
             classification=tuple(self._classification()),
         )
@@ -233,7 +267,7 @@ class _Compiler:
                     yield Patch(net, self._network, inner, (), _TOWARDS_NETWORK)
                     yield Patch(inner, self._switch(wire), net, (_ANYTHING,), options)
 
-    def _moved(self) -> Iterator[MovedPort]:
+    def _function_ports(self) -> Iterator[MovedPort | Child]:
         answered = tuple(sorted({self._snapshot.ports[port].mac_address for port in self._sources}))
         for wire in self._wires:
             # Replies are sent straight to the last function; everything else floods its wire.
@@ -241,9 +275,12 @@ class _Compiler:
             options = _NO_LEARNING if wire.ingresses else _LAST
             for name in wire.egresses + wire.ingresses:
                 port = self._snapshot.ports.get(name)
-                if port is not None:
+                switch, own = self._switch(wire), self._on_wire[name]
+                if own != name:
+                    yield Child(own, switch, name, Purpose.PACKETS, addresses, options)
+                elif port is not None:
                     home = rows.home_of(port.network_id)
-                    yield MovedPort(name, self._switch(wire), home, addresses, options)
+                    yield MovedPort(name, switch, home, addresses, options)
 
     # What goes where.
 
@@ -261,7 +298,7 @@ class _Compiler:
         """From which port to which, and a match of the buckets if there are others for the port."""
         ends = [self._patch(port, "wire") for port in (wire.entry, wire.exit) if port]
         if ends:
-            one, other = *ends, *wire.egresses, *wire.ingresses
+            one, other = *ends, *map(self._on_wire.__getitem__, wire.egresses + wire.ingresses)
             yield one, other, ""
             yield other, one, ""
             return
@@ -277,8 +314,8 @@ class _Compiler:
         for (before, after), buckets in steps.items():
             forward = "" if buckets == through[before] else self._spread.match(buckets)
             back = "" if buckets == through[after] else self._spread.match(buckets, replies=True)
-            yield before, after, forward
-            yield after, before, back
+            yield self._on_wire[before], self._on_wire[after], forward
+            yield self._on_wire[after], self._on_wire[before], back
 
     def _number(self, wire: Wire) -> int:
         """The group, counted from 0, whose functions' egresses are on a wire."""

@@ -24,6 +24,7 @@ from portchain.drivers.ovn.rows import anchor_name, check_name, wire_name
 from portchain.model import HostReport, PortChain
 
 _HOST, _PROJECT = "neutron:host_id", "neutron:project_id"
+_PORT = "Logical_Switch_Port"
 _ROUNDS = 2
 
 
@@ -108,8 +109,11 @@ class Confirmation:
         """What the chain's part on the host lacks, such as ports that are not plugged in; empty if nothing."""
         anchor = self._northbound.named("Port_Group", anchor_name(item.chain_id))
         switches = self._northbound.named_from("Logical_Switch", wire_name(item.chain_id))
-        ports = {port.uuid: port for row in switches for port in row.ports}
-        ports |= {port.uuid: port for port in (anchor.ports if anchor is not None else ())}
+        found = [port for row in switches for port in row.ports]
+        # A child is in place with its parent.
+        found += [self._northbound.named(_PORT, name) for one in found for name in one.parent_name]
+        found += anchor.ports if anchor is not None else ()
+        ports = {port.uuid: port for port in found if port is not None}
         here = [port for port in ports.values() if port.external_ids.get(_HOST) == item.host]
         owner = project_of(self._northbound, item.chain_id)
         down = _named([port for port in here if port.up != [True]], owner)

@@ -21,6 +21,7 @@ from portchain.drivers.ovn.confirm import Confirmation
 from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.repair import Repair
 from portchain.model import (
+    VLAN,
     ChainSnapshot,
     FailureMode,
     FunctionKind,
@@ -41,6 +42,7 @@ class OvnDriver(PortChainDriver):
         lb_fields=frozenset({frozenset(), frozenset({"ip_src"})}),
         symmetric=True,
         asymmetric=False,
+        pair_correlations=frozenset({None, VLAN}),
         function_kinds=frozenset({FunctionKind.L2}),
         ethertypes=frozenset({"IPv4", "IPv6"}),
         health_checks=frozenset(HealthCheck),
@@ -128,8 +130,11 @@ class OvnDriver(PortChainDriver):
         compiled = carry.compiled(self._northbound, self._health, snapshot)
         chain, obstacle = snapshot.chain, compiled.obstacle
         # Only where it is classified and where its functions are: a destination may be on another driver's host.
-        concerned = {*compiled.rows.sources, *(port.name for port in compiled.rows.moved)}
-        hosts = {snapshot.ports[name].host for name in concerned} - {""}
+        tagged = (port for function in compiled.rows.tagged for port in function.ports)
+        moved = (port.name for port in compiled.rows.moved)
+        concerned = {*compiled.rows.sources, *moved, *tagged}
+        known = concerned & snapshot.ports.keys()
+        hosts = {snapshot.ports[name].host for name in known} - {""}
         if realisation.begin(
             context,
             chain.id,

@@ -1,14 +1,14 @@
-"""Neutron's ports while a chain has them: the columns that are the chain's meanwhile, and what Neutron wrote, to be given back.
+"""Neutron's ports while chains have them: the columns that are the chain's meanwhile, and what Neutron wrote, to be given back.
 
 All of it is in the port's own row: marks in its ``external_ids`` say what was there before, what we wrote, and since when.
 """
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from portchain.drivers.ovn.northbound import CHAIN, put
+from portchain.drivers.ovn.northbound import CHAIN, TAGS, put
 from portchain.drivers.ovn.rows import MovedPort
 
 WRITTEN = "portchain:written"
@@ -18,7 +18,10 @@ _OPTIONS = "portchain:options"  # which of its options are ours, as JSON
 _SETTLED = "portchain:settled"  # Neutron's revision of the port when it has taken note of the move
 _MOVED = "portchain:moved"  # the time of the move, seconds since the epoch
 _REVISIONS_OF_A_MOVE = 2
-_OUR_OPTIONS = ("lsp_learn_fdb", "is-nf")
+_OUR_OPTIONS = ("lsp_learn_fdb", "is-nf", "receive_multicast")
+_Columns = dict[str, list[str]]
+_NO_FLOODS = {"receive_multicast": "false"}
+_NOBODY = "01:00:00:00:00:00"  # an address of groups: it sends nothing
 PATIENCE = 60
 """Seconds after which nobody waits any more for Neutron to note a move."""
 
@@ -29,12 +32,8 @@ def take(row: Any, wanted: MovedPort, owner: Mapping[str, str], moves: bool) -> 
     :param owner: marks of the chain's rows.
     :param moves: the port comes to another switch.
     """
-    ours: dict[str, list[str]] = {"addresses": list(wanted.addresses), "port_security": []}
-    marks = {**row.external_ids, **owner}
-    present = _present(row, ours)
-    if json.dumps(present) != marks.get(WRITTEN):
-        marks[_KEPT] = json.dumps(present)
-    marks[WRITTEN] = json.dumps({column: sorted(value) for column, value in ours.items()})
+    ours: _Columns = {"addresses": list(wanted.addresses), "port_security": []}
+    marks = _marks(row, ours, {**row.external_ids, **owner})
     marks[_OPTIONS] = json.dumps(wanted.options)
     if moves and row.up == [True]:
         # Its binding is made anew: Neutron will hear that it went down, and that it came up.
@@ -43,11 +42,33 @@ def take(row: Any, wanted: MovedPort, owner: Mapping[str, str], moves: bool) -> 
     put(row, **ours, options={**_neutrons_options(row), **wanted.options}, external_ids=marks)
 
 
+def shut(row: Any, owner: Mapping[str, str]) -> None:
+    """Let nothing pass a port but what passes its children, and keep what Neutron wrote.
+
+    Not by its column ``enabled``: from that, Neutron reads the port's status.
+
+    :param owner: marks of the chains that have it.
+    """
+    ours: _Columns = {"port_security": [_NOBODY]}
+    marks = _marks(row, ours, {**row.external_ids, **owner})
+    marks[_OPTIONS] = json.dumps(_NO_FLOODS)
+    put(row, **ours, options={**_neutrons_options(row), **_NO_FLOODS}, external_ids=marks)
+
+
+def _marks(row: Any, ours: _Columns, marks: dict[str, str]) -> dict[str, str]:
+    """Add to a row's marks what is going to be written, and what Neutron has written."""
+    present = _present(row, ours)
+    if json.dumps(present) != marks.get(WRITTEN):
+        marks[_KEPT] = json.dumps(present)
+    marks[WRITTEN] = json.dumps({column: sorted(value) for column, value in ours.items()})
+    return marks
+
+
 def give_back(row: Any) -> None:
     """Write into a port's row what Neutron wrote last."""
     marks = dict(row.external_ids)
     kept = json.loads(marks.pop(_KEPT, "{}"))
-    for key in (CHAIN, WRITTEN, _OPTIONS, _SETTLED, _MOVED):
+    for key in (CHAIN, TAGS, WRITTEN, _OPTIONS, _SETTLED, _MOVED):
         marks.pop(key, None)
     put(row, **kept, options=_neutrons_options(row), external_ids=marks)
 
@@ -82,13 +103,13 @@ def is_moving(row: Any) -> bool:
     return recently and not is_settled(row)
 
 
-def _ours(row: Any) -> tuple[dict[str, list[str]], dict[str, str]]:
+def _ours(row: Any) -> tuple[_Columns, dict[str, str]]:
     """The columns and the options that were written for the chain."""
     marks = row.external_ids
     return json.loads(marks[WRITTEN]), json.loads(marks.get(_OPTIONS, "{}"))
 
 
-def _present(row: Any, columns: Mapping[str, Any]) -> dict[str, list[str]]:
+def _present(row: Any, columns: Iterable[str]) -> _Columns:
     return {column: sorted(getattr(row, column)) for column in columns}
 
 

@@ -9,8 +9,8 @@ function with the tag.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from portchain.drivers.ovn.rows import Check, Probe, check_name, probe_name
-from portchain.model import HealthCheck, PortChain, PortPair
+from portchain.drivers.ovn.rows import Check, Child, Purpose, check_name, probe_name
+from portchain.model import VLAN, HealthCheck, PortChain, PortPair
 
 # Nothing but the ping ever leaves by them: what floods their switch would go in circles through the function.
 _NOTHING_ELSE = {"lsp_learn_fdb": "false", "receive_multicast": "false"}
@@ -51,13 +51,14 @@ def checked(chain: PortChain) -> Iterator[PortPair]:
             yield from group.port_pairs
 
 
-def probes(chain: PortChain, probing: Probing) -> Iterator[Probe]:
+def probes(chain: PortChain, probing: Probing) -> Iterator[Child]:
     """The two children of each function that is checked."""
     for pair in checked(chain):
         switch = check_name(chain.id, pair.egress)
+        tag = Purpose.CHECK if pair.correlation == VLAN else probing.vlan
         for port in (pair.ingress, pair.egress):
             name = probe_name(chain.id, port)
-            yield Probe(name, switch, port, probing.vlan, _NOTHING_ELSE)
+            yield Child(name, switch, port, tag, options=_NOTHING_ELSE)
 
 
 def checks(chain: PortChain, probing: Probing) -> Iterator[Check]:

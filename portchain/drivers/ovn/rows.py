@@ -7,11 +7,19 @@ kinds: the ports of functions, which are Neutron's and are only moved, and the s
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 PRIORITY = 2000
 """Of a chain's ACLs."""
-_PROBE = re.compile("pc-(?P<chain>.{36})-.+-probe")
 FROM_PORT, TO_PORT = "from-lport", "to-lport"
+_PROBE = re.compile("pc-(?P<chain>.{36})-.+-probe")
+
+
+class Purpose(StrEnum):
+    """What a chain has a VLAN tag at a function for."""
+
+    PACKETS = "packets"
+    CHECK = "check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +80,40 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class Child:
     """A child of a function's port: what it sends comes out there with a VLAN tag, and only such frames come in.
 
     :param switch: name of the switch it is on. ``parent``: name of the function's port.
+    :param tag: 1..4094, or what the tag is for, of a function that several chains have: theirs are dealt out.
     """
 
     name: str
     switch: str
     parent: str
-    tag: int
+    tag: int | Purpose
+    addresses: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedFunction:
+    """A function that keeps VLAN tags, which several chains may have at once.
+
+    Its ports are shut meanwhile: they stay where they are, and frames without a tag neither enter nor leave. Every chain has
+    children of them.
+
+    :param ingress: and ``egress``: names of its ports.
+    :param purposes: for each of these the chain needs a tag that nobody else has at this function.
+    """
+
+    ingress: str
+    egress: str
+    purposes: tuple[Purpose, ...]
+
+    @property
+    def ports(self) -> tuple[str, str]:
+        """Names of both."""
+        return self.ingress, self.egress
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +151,9 @@ class ChainRows:
     switches: Mapping[str, tuple[Acl, ...]] = field(default_factory=dict)
     patches: tuple[Patch, ...] = ()
     moved: tuple[MovedPort, ...] = ()
+    children: tuple[Child, ...] = ()
+    tagged: tuple[TaggedFunction, ...] = ()
     functions: tuple[Function, ...] = ()
-    probes: tuple[Probe, ...] = ()
     checks: tuple[Check, ...] = ()
     classification: tuple[Acl, ...] = ()
 
@@ -144,6 +176,11 @@ def check_name(chain_id: str, egress: str) -> str:
 def probe_name(chain_id: str, port: str) -> str:
     """Name of the child that a function's port has while the function is checked."""
     return wire_name(chain_id, f"{port}-probe")
+
+
+def child_name(chain_id: str, port: str) -> str:
+    """Name of the child by which a chain's packets pass a port of a function that keeps VLAN tags."""
+    return wire_name(chain_id, f"{port}-tagged")
 
 
 def chain_of_probe(name: str) -> str:

@@ -87,8 +87,8 @@ WRONG: Mapping[str, Sequence[Row]] = {
         ("service_function_parameters", ({"colour": 1}, {HUGE: 1}, DEEP), "not one of its keys"),
         (
             "service_function_parameters.correlation",
-            ("vlan", "", HUGE, 5, ["nsh"], DEEP),
-            "not one of null, mpls, nsh",
+            ("qinq", "", HUGE, 5, ["nsh"], DEEP),
+            "not one of null, mpls, nsh, vlan",
         ),
         (
             "service_function_parameters.weight",

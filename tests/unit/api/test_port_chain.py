@@ -147,6 +147,14 @@ class PortChainTest(ApiTestCase):
         chain = self.create("port_chain", port_pair_groups=[group])
         assert chain["chain_parameters"]["correlation"] == "mpls"
 
+    def test_functions_that_keep_vlan_tags_fit_every_chain(self) -> None:
+        pair = self.pair(self.net, service_function_parameters={"correlation": "vlan"})["id"]
+        group = self.create("port_pair_group", port_pairs=[pair])["id"]
+        for correlation in ("mpls", "nsh"):
+            parameters = {"correlation": correlation}
+            self.create("port_chain", port_pair_groups=[group], chain_parameters=parameters)
+        assert self.call("GET", "/extensions/port-pair-vlan").status_int == 200
+
     def test_chain_id_can_be_chosen(self) -> None:
         group = self.group(self.net)["id"]
         chain = self.create("port_chain", port_pair_groups=[group], chain_id=4711)

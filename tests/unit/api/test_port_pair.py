@@ -58,6 +58,7 @@ class PortPairTest(ApiTestCase):
                 ({"weight": "3"}, {"weight": 3}),
                 ({"correlation": "mpls"}, {"correlation": "mpls"}),
                 ({"correlation": "nsh", "weight": 2}, {"correlation": "nsh", "weight": 2}),
+                ({"correlation": "vlan"}, {"correlation": "vlan"}),
             )
         ):
             pair = self.pair(self.net, f"vm{number}", service_function_parameters=given)
@@ -92,7 +93,7 @@ class PortPairTest(ApiTestCase):
             {"weight": "heavy"},
             {"weight": None},
             {"weight": 2**70},
-            {"correlation": "vlan"},
+            {"correlation": "qinq"},
             {"colour": "red"},
             "mpls",
             ["mpls"],

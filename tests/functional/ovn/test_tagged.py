@@ -1,0 +1,196 @@
+"""Functions that several chains have at once, on a real Northbound database."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from portchain.drivers.ovn import checks, northbound
+from portchain.drivers.ovn.commands import Reassert, SyncChain, removal
+from portchain.drivers.ovn.compile import compile_chain
+from portchain.drivers.ovn.northbound import CHAIN
+from portchain.drivers.ovn.rows import child_name
+from portchain.lab.waiting import wait_for
+from portchain.model import VLAN, ChainSnapshot, HealthCheck
+from portchain.rules import Violation
+from tests.functional.ovn.conftest import DEADLINE, Connect, add, add_network, chain_through
+from tests.plans import ident
+from tests.unit.drivers.test_ovs_plan import pair
+
+PP1 = pair("pp1")
+ENDS = (PP1.ingress, PP1.egress)
+
+
+def tagged(name: str, check: HealthCheck = HealthCheck.NONE) -> ChainSnapshot:
+    """A chain through a function that keeps VLAN tags."""
+    given = chain_through("pp1", name)
+    (group,) = given.chain.port_pair_groups
+    pairs = tuple(replace(one, correlation=VLAN) for one in group.port_pairs)
+    group = replace(group, port_pairs=pairs, health_check=check)
+    return replace(given, chain=replace(given.chain, port_pair_groups=(group,)))
+
+
+@pytest.fixture
+def database(connect: Connect) -> northbound.Database:
+    made = connect()
+    add(made, lambda row: row("NB_Global"))
+    add_network(made, "src", "dst", "pp1-in", "pp1-out")
+    return made
+
+
+def write(database: northbound.Database, *chains: ChainSnapshot) -> None:
+    for chain in chains:
+        database.run(SyncChain(database, compile_chain(chain).rows))
+
+
+def remove(database: northbound.Database, name: str) -> None:
+    database.run(removal(database, ident(name)))
+
+
+def port(database: northbound.Database, name: str) -> Any:
+    return database.named("Logical_Switch_Port", name)
+
+
+def columns(database: northbound.Database) -> dict[str, Any]:
+    read = ("addresses", "port_security", "options", "external_ids")
+    return {name: {column: getattr(port(database, name), column) for column in read} for name in ENDS}  # fmt: skip
+
+
+def lose_marks(database: northbound.Database) -> None:
+    def lose(row: Any) -> None:
+        for end in ENDS:
+            port(database, end).external_ids = {}
+
+    add(database, lose)
+
+
+def tags(database: northbound.Database, names: Iterable[str]) -> list[int]:
+    """Of chains' children at the function; both ends of each have the same."""
+    found = []
+    for name in names:
+        both = {tuple(port(database, child_name(ident(name), end)).tag) for end in ENDS}
+        ((tag,),) = both
+        found.append(tag)
+    return found
+
+
+def test_chains_come_and_go_at_one_function(database: northbound.Database) -> None:
+    before = columns(database)
+    write(database, tagged("pc1"), tagged("pc2"))
+    one, other = tags(database, ("pc1", "pc2"))
+    assert one != other
+    shut = columns(database)
+    assert all(row["port_security"] for row in shut.values()), "nothing passes without a tag"
+    assert all(row["addresses"] == before[name]["addresses"] for name, row in shut.items())
+    (home,) = [row for row in database.rows("Logical_Switch") if port(database, ENDS[0]) in row.ports]  # fmt: skip
+    assert port(database, ENDS[1]) in home.ports
+
+    write(database, tagged("pc1"), tagged("pc2"))
+    assert columns(database) == shut
+    assert tags(database, ("pc1", "pc2")) == [one, other]
+
+    remove(database, "pc1")
+    assert port(database, child_name(ident("pc1"), ENDS[0])) is None
+    assert tags(database, ("pc2",)) == [other]
+    assert all(row["port_security"] for row in columns(database).values())
+    assert {row["external_ids"][CHAIN] for row in columns(database).values()} == {ident("pc2")}
+
+    write(database, tagged("pc3"))
+    assert tags(database, ("pc3",)) == [one], "the number is free again"
+    for name in ("pc2", "pc3"):
+        remove(database, name)
+    assert columns(database) == before
+
+
+def test_checks_have_tags_of_their_own(database: northbound.Database) -> None:
+    chains = [tagged(name, HealthCheck.ICMP) for name in ("pc1", "pc2")]
+    write(database, *chains)
+    children = [row for row in database.rows("Logical_Switch_Port") if row.parent_name]
+    at_one_end = [row.tag[0] for row in children if row.parent_name == [ENDS[0]]]
+    assert len(set(at_one_end)) == len(at_one_end) == 4
+    for check in database.rows("Network_Function"):
+        if check.health_check:
+            assert check.inport.tag == check.outport.tag
+    write(database, tagged("pc1"))
+    write(database, tagged("pc3"), tagged("pc4"))
+    assert min(tags(database, ("pc1", "pc3", "pc4"))) > 4094 - 5, "the check's tag is given out"
+
+
+def test_what_neutron_writes_is_kept_and_given_back(database: northbound.Database) -> None:
+    write(database, tagged("pc1"), tagged("pc2"))
+    theirs = {"port_security": ["02:00:00:00:00:01 192.0.2.1"], "options": {"mcast_flood": "true"}}
+
+    def rewrite(row: Any) -> None:
+        for column, value in theirs.items():
+            setattr(port(database, ENDS[0]), column, value)
+
+    add(database, rewrite)
+    database.run(Reassert(database, ENDS[0]))
+    assert port(database, ENDS[0]).port_security != theirs["port_security"]
+    assert port(database, ENDS[0]).options.items() > theirs["options"].items()
+    for name in ("pc1", "pc2"):
+        remove(database, name)
+    assert {column: columns(database)[ENDS[0]][column] for column in theirs} == theirs
+
+
+def test_marks_that_were_lost_are_made_again(database: northbound.Database) -> None:
+    """Whoever deletes a port's row and makes it again knows nothing of the chains."""
+    write(database, tagged("pc1"), tagged("pc2"))
+    lose_marks(database)
+    write(database, tagged("pc2"), tagged("pc1"))
+    one, other = tags(database, ("pc1", "pc2"))
+    assert one != other
+
+
+def test_processes_that_write_at_once_give_out_different_tags(
+    database: northbound.Database,
+) -> None:
+    names = [f"pc{number}" for number in range(24)]
+    # New chains would meet at the numbers of their functions, too.
+    write(database, *map(tagged, names))
+    lose_marks(database)
+    others = [northbound.northbound() for _ in range(3)]
+    for other in others:
+        other._server = database._server
+        other.connect()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            writers = [database, *others]
+            jobs = [
+                pool.submit(write, writers[number % 4], tagged(name))
+                for number, name in enumerate(names)
+            ]
+            for job in jobs:
+                job.result()
+    finally:
+        for other in others:
+            other.close()
+    wait_for(lambda: len(set(tags(database, names))) == len(names), DEADLINE, "different tags")
+
+
+@pytest.mark.parametrize("first_tagged", [True, False])
+def test_by_tag_and_for_one_chain_alone_exclude_each_other(
+    database: northbound.Database, first_tagged: bool
+) -> None:
+    def chain(name: str, by_tag: bool) -> ChainSnapshot:
+        return tagged(name) if by_tag else chain_through("pp1", name)
+
+    write(database, chain("pc1", first_tagged))
+    second = chain("pc2", not first_tagged)
+    with pytest.raises(Violation, match="correlation vlan"):
+        checks.check_chain(database, second, compile_chain(second).rows)
+    same = chain("pc2", first_tagged)
+    if first_tagged:
+        checks.check_chain(database, same, compile_chain(same).rows)
+
+
+def test_a_subport_of_a_trunk_has_no_children(database: northbound.Database) -> None:
+    def make_subport(row: Any) -> None:
+        port(database, ENDS[1]).parent_name = ident("src")
+
+    add(database, make_subport)
+    given = tagged("pc1")
+    with pytest.raises(Violation, match="subport of a trunk"):
+        checks.check_chain(database, given, compile_chain(given).rows)

@@ -1,0 +1,190 @@
+"""Functions that keep VLAN tags on OVN: several chains have them at once (docs/decisions/0038). A lab of its own."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from scapy.layers.inet import ICMP, TCP
+from scapy.layers.l2 import Dot1Q, Ether
+
+from portchain.lab import netns, ovn
+from portchain.lab.lab import Lab
+from portchain.lab.layout import Layout
+from portchain.lab.waiting import wait_for
+from tests.lab.conftest import NAME, Captures, running
+from tests.lab.on_ovn import chained, held_back, paths, settle, silent
+from tests.lab.workflow import (
+    DEADLINE,
+    DIRECT,
+    FUNCTIONS,
+    SUBNET,
+    VIA_PP1,
+    VIA_PP2,
+    VIA_PP3,
+    Workflow,
+)
+
+KEEPS_TAGS = {"function_kind": "l2", "service_function_parameters": {"correlation": "vlan"}}
+SUBNETS = (SUBNET, "2001:db8:30::/64")
+FORTH, BACK, SHORT, OUTSIDE = 100, 200, 300, 400
+"""Destination ports: of a chain through all functions, of one in the other order, of one through one of them, of none."""
+WAYS = {
+    FORTH: (*VIA_PP1, *VIA_PP2, *VIA_PP3),
+    BACK: (*VIA_PP3, *VIA_PP2, *VIA_PP1),
+    SHORT: VIA_PP2,
+}
+ORDERS = {FORTH: ("G1", "G2", "G3"), BACK: ("G3", "G2", "G1"), SHORT: ("G2",)}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """In the place of the session's."""
+    with running(Layout(f"{NAME[:7]}tag", network="geneve", driver="ovn")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab) -> Iterator[Workflow]:
+    flow = Workflow(lab, Captures(), kinds=dict.fromkeys(FUNCTIONS, "l2"), subnets=SUBNETS)
+    flow.boot()
+    yield flow
+    flow.clean_up()
+
+
+@pytest.fixture
+def flow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
+    """A group of each function, nothing else."""
+    with booted.for_one_test(captures):
+        booted.pairs = {
+            name: booted.create(
+                "port_pair",
+                ingress=booted.ports[ingress].id,
+                egress=booted.ports[egress].id,
+                **KEEPS_TAGS,
+            )
+            for name, (_, ingress, egress) in FUNCTIONS.items()
+        }
+        booted.groups = {
+            f"G{number}": booted.create("port_pair_group", port_pairs=[pair["id"]])
+            for number, pair in enumerate(booted.pairs.values(), 1)
+        }
+        yield booted
+    booted.wait_no_rules()
+    settle(booted.lab)
+
+
+SHUT = "01:00:00:00:00:00"
+
+
+def make_chain(flow: Workflow, port: int, version: int = 4) -> Any:
+    classifier = flow.classifier(
+        f"to {port} {version}",
+        version,
+        source_port_range_min=None,
+        source_port_range_max=None,
+        destination_port_range_min=port,
+        destination_port_range_max=port,
+    )
+    return chained(flow, classifier, name=f"to {port}", groups=ORDERS[port])
+
+
+def through(port: int) -> set[Any]:
+    return {("src", *WAYS[port], "dst")}
+
+
+def as_neutron_wrote(lab: Lab) -> dict[str, Any]:
+    columns = ("name", "addresses", "port_security", "options", "external_ids")
+    rows = ovn.northbound(lab.layout, "Logical_Switch_Port", *columns)
+    return {row.pop("name"): row for row in rows}
+
+
+def test_chains_share_functions_in_any_order(flow: Workflow) -> None:
+    before = as_neutron_wrote(flow.lab)
+    chains = {port: make_chain(flow, port) for port in WAYS}
+    flow.warm_up()
+    for port in WAYS:
+        assert paths(flow, port=port, count=5) == through(port)
+    assert paths(flow, port=OUTSIDE, count=3) == DIRECT
+
+    for port, others in ((FORTH, (BACK, SHORT)), (BACK, (SHORT,))):
+        flow.delete("port_chain", chains.pop(port))
+        settle(flow.lab)
+        for other in others:
+            assert paths(flow, port=other, count=3) == through(other)
+    flow.delete("port_chain", chains.pop(SHORT))
+    flow.wait_no_rules()
+    assert as_neutron_wrote(flow.lab) == before
+    settle(flow.lab)
+    assert paths(flow, count=3) == DIRECT
+
+
+def test_ipv6(flow: Workflow) -> None:
+    for port in (FORTH, BACK):
+        make_chain(flow, port, version=6)
+    flow.warm_up(version=6)
+    for port in (FORTH, BACK):
+        assert paths(flow, port=port, count=3, version=6) == through(port)
+
+
+def test_each_chain_has_its_functions_checked(flow: Workflow) -> None:
+    flow.update("port_pair_group", flow.groups["G1"], health_check="icmp")
+    chains = {port: make_chain(flow, port) for port in (FORTH, BACK, SHORT)}
+    flow.warm_up()
+    with silent(flow, "sf1"):
+        for port in (FORTH, BACK):
+            assert "does not pass its health check" in flow.wait_status(chains[port], "DOWN")
+            assert held_back(flow, port)
+        assert paths(flow, port=SHORT, count=3) == through(SHORT)
+    for port in (FORTH, BACK):
+        flow.wait_status(chains[port])
+        assert paths(flow, port=port, count=3) == through(port)
+
+
+def test_what_neutron_rewrites_is_shut_again(flow: Workflow) -> None:
+    make_chain(flow, FORTH)
+    make_chain(flow, BACK)
+    flow.warm_up()
+
+    def shut() -> bool:
+        rows = as_neutron_wrote(flow.lab)
+        return all(rows[flow.ports[port].id]["port_security"] == SHUT for port in VIA_PP2)
+
+    assert shut()
+    for port in VIA_PP2:
+        flow.cloud.update_port(
+            flow.ports[port].id, allowed_address_pairs=[{"ip_address": "10.30.0.99"}]
+        )
+    settle(flow.lab)
+    wait_for(shut, DEADLINE, "ports of functions shut")
+    for port in (FORTH, BACK):
+        assert paths(flow, port=port, count=3) == through(port)
+
+
+def test_a_function_gets_nothing_but_what_chains_send(flow: Workflow) -> None:
+    """What its network floods could go around through one that bridges, and tell one that learns wrong."""
+    make_chain(flow, FORTH)
+    flow.warm_up()
+    functions = [flow.machines[name] for name in FUNCTIONS]
+    with flow.captures(*functions) as capture:
+        for name in ("src", "dst"):
+            flow.lab.vms.announce(flow.machines[name])
+        # Behind it in time, at each of the functions.
+        flow.warm_up(FORTH)
+        capture.settle()
+    came_in = [Ether(one.frame) for one in capture.seen if not one.outgoing]
+    assert any(TCP in frame for frame in came_in)
+    assert [frame.summary() for frame in came_in if Dot1Q not in frame] == []
+
+
+def test_packets_of_full_size_pass_with_their_tag(flow: Workflow) -> None:
+    ports = ("source_port_range", "destination_port_range")
+    any_port = {f"{name}_{end}": None for name in ports for end in ("min", "max")}
+    chained(flow, flow.classifier("pings", protocol="icmp", **any_port), groups=ORDERS[FORTH])
+    flow.warm_up(OUTSIDE)
+    headers = 20 + 8
+    ping = ("ping", "-c", "1", "-w", "10", "-M", "do", "-s", str(flow.net.mtu - headers))
+    with flow.captures(flow.machines["sf2"]) as capture:
+        netns.run(flow.machines["src"].namespace, *ping, flow.address("dst"))
+        capture.settle()
+    sizes = {len(one.frame) for one in capture.seen if ICMP in Ether(one.frame)}
+    assert sizes == {flow.net.mtu + len(Ether() / Dot1Q())}

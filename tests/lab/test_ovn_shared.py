@@ -188,3 +188,59 @@ def test_packets_of_full_size_pass_with_their_tag(flow: Workflow) -> None:
         capture.settle()
     sizes = {len(one.frame) for one in capture.seen if ICMP in Ether(one.frame)}
     assert sizes == {flow.net.mtu + len(Ether() / Dot1Q())}
+
+
+@pytest.fixture
+def borrower(lab: Lab, flow: Workflow, captures: Captures) -> Iterator[Workflow]:
+    """Another project: its end points have the addresses of the owner's, on a network of its own."""
+    fixed = {name: [flow.address(name)] for name in ("src", "dst")}
+    other = Workflow(lab, captures, fixed=fixed)
+    other.cloud = lab.sdk("admin").network
+    other.furnish()
+    other.make_ports("src", "dst")
+    for name, host in (("src", "h3"), ("dst", "h2")):
+        ids = [other.ports[name].id]
+        other.machines[name] = lab.vms.boot(f"other-{name}", host, ids, wait=False)
+    lab.vms.wait_active(other.machines.values())
+    yield other
+    other.delete_chains()
+    for machine in other.machines.values():
+        lab.vms.delete(machine)
+    for port in other.ports.values():
+        other.cloud.delete_port(port)
+    other.cloud.delete_network(other.net)
+    for rule in other.let_in:
+        other.cloud.delete_security_group_rule(rule)
+
+
+def test_projects_share_a_function(flow: Workflow, borrower: Workflow) -> None:
+    own = make_chain(flow, FORTH)
+    shared = {
+        "object_type": "port_pair_group",
+        "action": "access_as_shared",
+        "target_tenant": borrower.net.project_id,
+    }
+    for name in ("G1", "G3"):
+        group = flow.groups[name]["id"]
+        flow.cloud.create_rbac_policy(object_id=group, **shared)
+    borrower.groups = flow.groups
+    # By itself, a classifier means ports on the functions' network.
+    source = {"logical_source_port": borrower.ports["src"].id}
+    any_port = {"source_port_range_min": None, "source_port_range_max": None}
+    theirs = chained(borrower, borrower.classifier(**source, **any_port), groups=("G3", "G1"))
+    functions = {name: flow.machines[name] for name in FUNCTIONS}
+    borrower.machines |= functions
+    try:
+        flow.warm_up()
+        borrower.warm_up()
+        assert paths(borrower, count=5) == {("src", *VIA_PP3, *VIA_PP1, "dst")}
+        assert paths(flow, count=5) == through(FORTH)
+        flow.delete("port_chain", own)
+        settle(flow.lab)
+        assert paths(borrower, count=3) == {("src", *VIA_PP3, *VIA_PP1, "dst")}
+    finally:
+        borrower.machines = {name: borrower.machines[name] for name in ("src", "dst")}
+    borrower.delete("port_chain", theirs)
+    for policy in flow.cloud.rbac_policies():
+        if policy.object_type == "port_pair_group":
+            flow.cloud.delete_rbac_policy(policy)

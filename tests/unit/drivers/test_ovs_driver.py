@@ -35,6 +35,9 @@ class OvsDriverTest(ApiTestCase):
     def setUp(self) -> None:
         super().setUp()
         cfg.CONF.set_override("underlay_mtu", 9000, conf.GROUP)
+        self.servers: list[Any] = []
+        # Cleaned up last: each waits for what it polls, so all are told to stop before.
+        self.addCleanup(lambda: [server.wait() for server in self.servers])
         self.bus = {host: self.listen(host) for host in HOSTS}
         self.net = self.network()
         self.client = self.port(self.net, "client")
@@ -51,7 +54,7 @@ class OvsDriverTest(ApiTestCase):
         server = rpc.get_server(target, [AgentEndpoint(host, received.put)])
         # One thread, so that messages keep their order.
         server.start(override_pool_size=1)
-        self.addCleanup(server.wait)
+        self.servers.append(server)
         self.addCleanup(server.stop)
         return received
 

@@ -21,6 +21,8 @@ from scapy.packet import Packet
 from portchain.lab.capture import Seen
 
 ETHERTYPES = {ETH_P_IP, ETH_P_IPV6, ETH_P_ARP}
+_CHECKSUMS = {TCP: 16, UDP: 6}
+"""Where in a header the checksum is, bytes (RFC 9293, 3.1; RFC 768)."""
 TCP_SYN, TCP_ACK = 0x02, 0x10
 Path = tuple[str, ...]
 """Labels of the ports a packet was seen at, in order."""
@@ -156,10 +158,20 @@ def _flow(network: Packet) -> Flow:
 
 
 def _identity(network: Packet) -> bytes:
-    """Digest of all that routers leave alone: addresses, IP identification and what IP carries."""
+    """Digest of all that routers and switches leave alone: addresses, IP identification and what IP carries."""
     number = 0 if IPv6 in network else int(network.id)
     head = f"{network.src} {network.dst} {number} ".encode()
-    return hashlib.sha256(head + bytes(network.payload)).digest()
+    return hashlib.sha256(head + _carried(network)).digest()
+
+
+def _carried(network: Packet) -> bytes:
+    """What IP carries. A checksum of all ones and one of zero are the same sum: who reckons it anew may write either."""
+    carried = bytearray(bytes(network.payload))
+    layer = next((one for one in _CHECKSUMS if one in network), None)
+    if layer is not None:
+        place = slice(_CHECKSUMS[layer], _CHECKSUMS[layer] + 2)
+        carried[place] = carried[place].replace(b"\xff\xff", b"\0\0")
+    return bytes(carried)
 
 
 def walks(found: Sequence[Sighting]) -> list[Walk]:

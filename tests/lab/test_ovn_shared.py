@@ -152,7 +152,7 @@ def test_what_neutron_rewrites_is_shut_again(flow: Workflow) -> None:
     assert shut()
     for port in VIA_PP2:
         flow.cloud.update_port(
-            flow.ports[port].id, allowed_address_pairs=[{"ip_address": "10.30.0.99"}]
+            flow.ports[port].id, allowed_address_pairs=[{"ip_address": "198.51.100.9"}]
         )
     settle(flow.lab)
     wait_for(shut, DEADLINE, "ports of functions shut")

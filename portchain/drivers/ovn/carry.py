@@ -7,7 +7,7 @@ from oslo_config import cfg
 from portchain.conf import GROUP
 from portchain.drivers.ovn.commands import HoldBack, SyncChain, served_by
 from portchain.drivers.ovn.compile import Compiled, compile_chain, hold_back, port_on_wire
-from portchain.drivers.ovn.errors import NoFreeFunctionId, SwitchNotFound
+from portchain.drivers.ovn.errors import SwitchNotFound, Unreachable
 from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.moved import is_moving
 from portchain.drivers.ovn.northbound import CHAIN, Database
@@ -49,15 +49,18 @@ def write(database: Database, snapshot: ChainSnapshot, wanted: Compiled) -> None
     :raises Unreachable: the database does not answer.
     :raises SwitchNotFound: OVN does not know a port or a network of the chain yet.
     :raises NoFreeFunctionId: OVN has no more numbers for functions.
+    :raises NoFreeTag: a function has no more VLAN tags.
+    :raises Taken: another chain has a function for itself.
     """
     try:
         database.run(SyncChain(database, wanted.rows))
-    except NoFreeFunctionId:
-        hold(database, snapshot)
+    except Unreachable:
         raise
-    except SwitchNotFound as error:
+    except Exception as error:
+        # Whatever it is: what the chain classifies must not get around its functions.
         hold(database, snapshot)
-        port = snapshot.ports.get(error.name)
+        name = error.name if isinstance(error, SwitchNotFound) else ""
+        port = snapshot.ports.get(name)
         if port is None or port.project_id == snapshot.chain.project_id:
             raise
         raise SwitchNotFound("port", "of another project") from error

@@ -7,7 +7,7 @@ from portchain.drivers.ovn.commands import free_ids
 from portchain.drivers.ovn.northbound import CHAIN, Database, project_of
 from portchain.drivers.ovn.probing import checked
 from portchain.drivers.ovn.rows import ChainRows, wire_name
-from portchain.drivers.ovn.tagged import is_tagged
+from portchain.drivers.ovn.tagged import chains_at, is_shut
 from portchain.model import VLAN, ChainSnapshot
 from portchain.rules import Kind, Violation, label, label_for
 
@@ -40,16 +40,16 @@ def _reasons(database: Database, snapshot: ChainSnapshot) -> Iterator[tuple[str,
     pairs = [pair for group in chain.port_pair_groups for pair in group.port_pairs]
     for pair in pairs:
         for port in (pair.ingress, pair.egress):
-            user = _chain_of(database, port, by_tag=pair.correlation == VLAN)
-            if user not in ("", chain.id):
+            users = _chains_with(database, port, by_tag=pair.correlation == VLAN)
+            for user in sorted(users - {chain.id})[:1]:
                 own = project_of(database, user) == chain.project_id
                 rest = f"port chain {user}; add the flow classifier to that chain, or give"
                 yield (
                     "port_pair_groups",
-                    "the driver ovn hands a function that does not keep VLAN tags the packets of one chain, and "
+                    "the driver ovn hands a function the packets of one chain, unless all its pairs say that it keeps "
+                    "VLAN tags (service_function_parameters correlation vlan), and "
                     f"{label_for(chain.project_id, pair)} is in "
-                    f"{rest if own else 'another port chain; give'} this one a function of its own, or "
-                    "functions that keep VLAN tags and say so (service_function_parameters correlation vlan)",
+                    f"{rest if own else 'another port chain; give'} this one a function of its own",
                 )
     with_children = {pair.id for pair in checked(chain)}
     for pair in pairs:
@@ -60,7 +60,7 @@ def _reasons(database: Database, snapshot: ChainSnapshot) -> Iterator[tuple[str,
             if row is not None and row.parent_name:
                 yield (
                     "port_pair_groups",
-                    "the driver ovn hands it frames with a VLAN tag, and a port of "
+                    "the driver ovn gives functions that keep VLAN tags or are checked frames with a tag, and a port of "
                     f"{label_for(chain.project_id, pair)} is a subport of a trunk; use another "
                     "port, or a pair without correlation vlan in a group with health_check none",
                 )
@@ -74,15 +74,17 @@ def _reasons(database: Database, snapshot: ChainSnapshot) -> Iterator[tuple[str,
                 )
 
 
-def _chain_of(database: Database, port: str, by_tag: bool) -> str:
-    """The chain that keeps others from having a port.
+def _chains_with(database: Database, port: str, by_tag: bool) -> set[str]:
+    """The chains that keep others from having a port.
 
     :param by_tag: it is to be had by a tag, as others may have it at the same time.
     """
     row = database.named("Logical_Switch_Port", port)
-    if row is None or (by_tag and is_tagged(row)):
-        return ""
-    return str(row.external_ids.get(CHAIN, ""))
+    if row is None:
+        return set()
+    if is_shut(row):
+        return set() if by_tag else chains_at(database, port)
+    return {str(row.external_ids[CHAIN])} if CHAIN in row.external_ids else set()
 
 
 def _is_stateless(database: Database, port: str) -> bool:

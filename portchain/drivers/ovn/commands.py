@@ -20,7 +20,6 @@ from portchain.drivers.ovn.northbound import (
     NETWORK,
     PROJECT,
     REVISION,
-    TAGGED,
     WIRE,
     Database,
     put,
@@ -34,7 +33,6 @@ from portchain.drivers.ovn.rows import (
     Function,
     MovedPort,
     Patch,
-    TaggedFunction,
     anchor_name,
     wire_name,
 )
@@ -68,7 +66,7 @@ class SyncChain(BaseCommand):
         self._txn = txn
         anchor = anchor or self._insert("Port_Group", name=self._wanted.anchor)
         switches = self._switches()
-        self._ports(switches, set(_names(anchor, TAGGED)))
+        self._ports(switches)
         self._functions(anchor)
         self._anchor(anchor)
         for wire, row in switches.items():
@@ -105,15 +103,11 @@ class SyncChain(BaseCommand):
         names = (f"{name}-{number}" if number else name for number in count())
         return next(one for one in names if self.api.named(table, one) is None)
 
-    def _ports(self, switches: Mapping[str, Any], tagged_before: set[str]) -> None:
-        """Make the ports on the chain's switches those that are wanted.
-
-        :param tagged_before: names of the ports at which the chain has tags.
-        """
+    def _ports(self, switches: Mapping[str, Any]) -> None:
         wanted: dict[str, Patch | MovedPort | Child] = {
             **{port.name: port for port in self._wanted.patches},
             **{port.name: port for port in self._wanted.moved},
-            **{port.name: port for port in self._wanted.children},
+            **{port.name: port for port in (*self._wanted.children, *self._wanted.probes)},
         }
         there = [port for row in switches.values() for port in _ports_of(row)]
         there += [
@@ -126,10 +120,7 @@ class SyncChain(BaseCommand):
         for row in there:
             if row.name not in wanted:
                 self._dismiss(row, place)
-        for name in tagged_before - {name for one in self._wanted.tagged for name in one.ports}:
-            self._open(name)
-        for function in self._wanted.tagged:
-            self._shut(function)
+        self._tags = self._deal()
         for port in wanted.values():
             switch = switches.get(port.switch) or self._switch(port.switch)
             if isinstance(port, MovedPort):
@@ -164,22 +155,19 @@ class SyncChain(BaseCommand):
         return row
 
     def _tag(self, child: Child) -> int:
-        if isinstance(child.tag, int):
-            return child.tag
-        return tagged.tag_of(self._port(child.parent), self._wanted.chain_id, child.tag)
+        return self._tags[child.name] if child.tag is None else child.tag
 
-    def _shut(self, function: TaggedFunction) -> None:
-        """Leave a function to those that have tags there, the chain among them."""
-        rows = [self._port(name) for name in function.ports]
-        tagged.reserve(rows, self._wanted.chain_id, function.purposes)
-        for row in rows:
-            moved.shut(row, {CHAIN: tagged.holder(row, self._wanted.chain_id)})
-
-    def _open(self, name: str) -> None:
-        """Give up the chain's tags at a port; give the port back if no other chain has any."""
-        row = self.api.named("Logical_Switch_Port", name)
-        if row is not None and tagged.forget(row, self._wanted.chain_id):
-            moved.give_back(row)
+    def _deal(self) -> dict[str, int]:
+        """The tags of children at functions that several chains may have."""
+        ends = [one for one in (*self._wanted.children, *self._wanted.probes) if one.tag is None]
+        parents = {child.name: child.parent for child in ends}
+        tags: dict[str, int] = {}
+        for child in ends:
+            if child.name not in tags:
+                names = (child.name, child.twin)
+                ports = [self._port(parents[name]) for name in names]
+                tags |= dict.fromkeys(names, tagged.deal(self.api, ports, names))
+        return tags
 
     def _move(self, port: MovedPort, switch: Any, place: dict[Any, Any]) -> None:
         """Take a function's port to its wire, and keep what Neutron wrote."""
@@ -188,6 +176,8 @@ class SyncChain(BaseCommand):
             raise SwitchNotFound(what="port", name=port.name)
         before = place.get(row.uuid)
         moves = before is None or before.uuid != switch.uuid
+        if moves:
+            tagged.claim(self.api, row, self._wanted.chain_id)
         moved.take(row, port, self._owner, moves)
         self._place(row, switch, place)
 
@@ -196,7 +186,10 @@ class SyncChain(BaseCommand):
         if row.uuid in place:
             place[row.uuid].delvalue("ports", row)
         if NETWORK in row.external_ids:
+            parents = [self.api.named("Logical_Switch_Port", name) for name in row.parent_name]
             row.delete()
+            for parent in filter(None, parents):
+                tagged.let_go(self.api, parent)
             return
         moved.give_back(row)
         home = self.api.named("Logical_Switch", row.external_ids.get(_NETWORK_NAME, ""))
@@ -303,7 +296,6 @@ class SyncChain(BaseCommand):
             **self._owner,
             PROJECT: self._wanted.project,
             REVISION: str(self._wanted.revision),
-            TAGGED: " ".join(name for one in self._wanted.tagged for name in one.ports),
         }
         put(anchor, external_ids=marks)
         self._sources(anchor)
@@ -368,34 +360,6 @@ def served_by(anchor: Any | None) -> frozenset[str]:
     if anchor is None or REVISION not in anchor.external_ids:
         return frozenset()
     return frozenset(port.name for port in _ports_of(anchor)) - set(_names(anchor, HELD))
-
-
-class Reassert(BaseCommand):
-    """Write again what the chain needs in a moved port's columns, after Neutron wrote them; keep what it wrote."""
-
-    def __init__(self, database: Database, name: str) -> None:
-        super().__init__(database)
-        self._name = name
-
-    def run_idl(self, txn: Any) -> None:
-        """Called by ovsdbapp, within its transaction."""
-        row = self.api.named("Logical_Switch_Port", self._name)
-        if row is not None and moved.is_overwritten(row):
-            moved.restore(row)
-
-
-class CountUp(BaseCommand):
-    """Have every chassis say when it has caught up with what is in the database now.
-
-    The result is the number that they will show.
-    """
-
-    def run_idl(self, txn: Any) -> None:
-        """Called by ovsdbapp, within its transaction."""
-        (row,) = self.api.rows("NB_Global")
-        row.verify("nb_cfg")
-        row.nb_cfg = row.nb_cfg + 1
-        self.result = row.nb_cfg
 
 
 def free_ids(database: Database, table: str, needed: int) -> list[int]:

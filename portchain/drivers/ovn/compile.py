@@ -5,8 +5,8 @@ two ports are not functions but patches: behind them lie the wires that lead fro
 function. What is drawn here is drawn in docs/ovn.md.
 """
 
-from collections.abc import Collection, Container, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from portchain.drivers.ovn import lanes as lanes_of
 from portchain.drivers.ovn import match, rows, unusable
@@ -21,10 +21,8 @@ from portchain.drivers.ovn.rows import (
     Function,
     MovedPort,
     Patch,
-    Purpose,
-    TaggedFunction,
 )
-from portchain.model import VLAN, ChainSnapshot, HealthCheck, PortChain, PortPair
+from portchain.model import VLAN, ChainSnapshot, PortChain, PortPair
 
 HOLDING = PRIORITY + 1
 """Of the ACLs that hold back traffic of a chain that is refused, beside its classification of before."""
@@ -111,18 +109,13 @@ def _with_health(
     :param path: the chain as packets visit it.
     """
     chain = snapshot.chain
-    tagged = tuple(_tagged(chain))
     idle = chain.function_ports - path.function_ports
-    in_place = idle & snapshot.ports.keys() - {port for one in tagged for port in one.ports}
     alone = [
-        MovedPort(
-            name,
-            rows.wire_name(chain.id, name),
-            rows.home_of(snapshot.ports[name].network_id),
-            (_ANYTHING,),
-            _NO_LEARNING,
-        )
-        for name in sorted(in_place)
+        _function_port(snapshot, pair, name, _Place(rows.wire_name(chain.id, name)))
+        for group in chain.port_pair_groups
+        for pair in group.port_pairs
+        for name in (pair.ingress, pair.egress)
+        if name in idle & snapshot.ports.keys()
     ]
     probes = tuple(probing_of.probes(chain, probing))
     switches = [*(port.switch for port in alone), *(probe.switch for probe in probes)]
@@ -130,20 +123,44 @@ def _with_health(
         made,
         keeps_functions=bool(idle and made.functions),
         switches={**made.switches, **dict.fromkeys(switches, ())},
-        moved=(*made.moved, *alone),
-        children=(*made.children, *probes),
-        tagged=tagged,
+        moved=(*made.moved, *_moved(alone)),
+        children=(*made.children, *_children(alone)),
+        probes=probes,
         checks=tuple(probing_of.checks(chain, probing)),
     )
 
 
-def _tagged(chain: PortChain) -> Iterator[TaggedFunction]:
-    """The functions of a chain that keep VLAN tags, visited or not."""
-    for group in chain.port_pair_groups:
-        checks = (Purpose.CHECK,) if group.health_check is HealthCheck.ICMP else ()
-        for pair in group.port_pairs:
-            if pair.correlation == VLAN:
-                yield TaggedFunction(pair.ingress, pair.egress, (Purpose.PACKETS, *checks))
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where something stands for a function's port, and how."""
+
+    switch: str
+    addresses: tuple[str, ...] = (_ANYTHING,)
+    options: Mapping[str, str] = field(default_factory=lambda: _NO_LEARNING)
+
+
+def _function_port(
+    snapshot: ChainSnapshot,
+    pair: PortPair,
+    port: str,
+    place: _Place,
+) -> MovedPort | Child:
+    """What stands on one of a chain's switches for a port of a pair."""
+    chain_id = snapshot.chain.id
+    if pair.correlation != VLAN:
+        home = rows.home_of(snapshot.ports[port].network_id)
+        return MovedPort(port, place.switch, home, place.addresses, place.options)
+    name = rows.child_name(chain_id, port)
+    twin = rows.child_name(chain_id, pair.egress if port == pair.ingress else pair.ingress)
+    return Child(name, place.switch, port, None, twin, place.addresses, place.options)
+
+
+def _moved(ports: Iterable[MovedPort | Child]) -> tuple[MovedPort, ...]:
+    return tuple(port for port in ports if isinstance(port, MovedPort))
+
+
+def _children(ports: Iterable[MovedPort | Child]) -> tuple[Child, ...]:
+    return tuple(port for port in ports if isinstance(port, Child))
 
 
 def port_on_wire(chain_id: str, pair: PortPair, port: str) -> str:
@@ -221,10 +238,8 @@ class _Compiler:
         self._pairs = {pair.id: pair for lane in lanes for pair in lane.pairs}
         self._sources = tuple(sources)
         self._network = rows.home_of(network)
-        self._on_wire = {
-            port: port_on_wire(self._chain.id, pair, port)
-            for pair in self._pairs.values()
-            for port in (pair.ingress, pair.egress)
+        self._pair_of = {
+            port: pair for pair in self._pairs.values() for port in (pair.ingress, pair.egress)
         }
         by_address = any(group.lb_fields for group in self._chain.port_pair_groups)
         self._spread = match.spread(self._chain.flow_classifiers, by_address)
@@ -239,8 +254,8 @@ class _Compiler:
             sources=self._sources,
             switches={self._switch(wire): tuple(self._wire_acls(wire)) for wire in self._wires},
             patches=tuple(self._patches()),
-            moved=tuple(port for port in functions if isinstance(port, MovedPort)),
-            children=tuple(port for port in functions if isinstance(port, Child)),
+            moved=_moved(functions),
+            children=_children(functions),
             functions=tuple(self._functions()),
             classification=tuple(self._classification()),
         )
@@ -256,6 +271,9 @@ class _Compiler:
 
     def _function(self, lane: Lane) -> str:
         return f"pc-{self._chain.id}-{lane.entry}-{lane.exit}"
+
+    def _on_wire(self, port: str) -> str:
+        return port_on_wire(self._chain.id, self._pair_of[port], port)
 
     # Ports.
 
@@ -274,13 +292,9 @@ class _Compiler:
             addresses = (_ANYTHING,) if wire.ingresses else (_ANYTHING, *answered)
             options = _NO_LEARNING if wire.ingresses else _LAST
             for name in wire.egresses + wire.ingresses:
-                port = self._snapshot.ports.get(name)
-                switch, own = self._switch(wire), self._on_wire[name]
-                if own != name:
-                    yield Child(own, switch, name, Purpose.PACKETS, addresses, options)
-                elif port is not None:
-                    home = rows.home_of(port.network_id)
-                    yield MovedPort(name, switch, home, addresses, options)
+                if name in self._snapshot.ports:
+                    place = _Place(self._switch(wire), addresses, options)
+                    yield _function_port(self._snapshot, self._pair_of[name], name, place)
 
     # What goes where.
 
@@ -298,7 +312,7 @@ class _Compiler:
         """From which port to which, and a match of the buckets if there are others for the port."""
         ends = [self._patch(port, "wire") for port in (wire.entry, wire.exit) if port]
         if ends:
-            one, other = *ends, *map(self._on_wire.__getitem__, wire.egresses + wire.ingresses)
+            one, other = *ends, *map(self._on_wire, wire.egresses + wire.ingresses)
             yield one, other, ""
             yield other, one, ""
             return
@@ -314,8 +328,8 @@ class _Compiler:
         for (before, after), buckets in steps.items():
             forward = "" if buckets == through[before] else self._spread.match(buckets)
             back = "" if buckets == through[after] else self._spread.match(buckets, replies=True)
-            yield self._on_wire[before], self._on_wire[after], forward
-            yield self._on_wire[after], self._on_wire[before], back
+            yield self._on_wire(before), self._on_wire(after), forward
+            yield self._on_wire(after), self._on_wire(before), back
 
     def _number(self, wire: Wire) -> int:
         """The group, counted from 0, whose functions' egresses are on a wire."""

@@ -14,13 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ovsdbapp.backend.ovs_idl.command import BaseCommand
+
 from portchain.db import realisation
 from portchain.db.realisation import Unconfirmed
-from portchain.drivers.ovn.commands import CountUp
 from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.moved import PATIENCE, is_settled
 from portchain.drivers.ovn.northbound import REVISION, Database, project_of
-from portchain.drivers.ovn.rows import anchor_name, check_name, wire_name
+from portchain.drivers.ovn.rows import anchor_name, chain_of_probe, check_name, wire_name
 from portchain.model import HostReport, PortChain
 
 _HOST, _PROJECT = "neutron:host_id", "neutron:project_id"
@@ -41,6 +42,20 @@ _NEVER = _Asked(0, 0)
 
 def _key(item: Unconfirmed) -> tuple[str, str, int]:
     return item.host, item.chain_id, item.revision
+
+
+class CountUp(BaseCommand):
+    """Have every chassis say when it has caught up with what is in the database now.
+
+    The result is the number that they will show.
+    """
+
+    def run_idl(self, txn: Any) -> None:
+        """Called by ovsdbapp, within its transaction."""
+        (row,) = self.api.rows("NB_Global")
+        row.verify("nb_cfg")
+        row.nb_cfg = row.nb_cfg + 1
+        self.result = row.nb_cfg
 
 
 class Confirmation:
@@ -110,8 +125,13 @@ class Confirmation:
         anchor = self._northbound.named("Port_Group", anchor_name(item.chain_id))
         switches = self._northbound.named_from("Logical_Switch", wire_name(item.chain_id))
         found = [port for row in switches for port in row.ports]
-        # A child is in place with its parent.
-        found += [self._northbound.named(_PORT, name) for one in found for name in one.parent_name]
+        # A child is in place with its parent; what checks functions says nothing of where packets go.
+        found += [
+            self._northbound.named(_PORT, name)
+            for one in found
+            if not chain_of_probe(one.name)
+            for name in one.parent_name
+        ]
         found += anchor.ports if anchor is not None else ()
         ports = {port.uuid: port for port in found if port is not None}
         here = [port for port in ports.values() if port.external_ids.get(_HOST) == item.host]

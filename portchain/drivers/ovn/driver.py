@@ -130,11 +130,9 @@ class OvnDriver(PortChainDriver):
         compiled = carry.compiled(self._northbound, self._health, snapshot)
         chain, obstacle = snapshot.chain, compiled.obstacle
         # Only where it is classified and where its functions are: a destination may be on another driver's host.
-        tagged = (port for function in compiled.rows.tagged for port in function.ports)
-        moved = (port.name for port in compiled.rows.moved)
-        concerned = {*compiled.rows.sources, *moved, *tagged}
-        known = concerned & snapshot.ports.keys()
-        hosts = {snapshot.ports[name].host for name in known} - {""}
+        functions = {port.name for port in compiled.rows.moved}
+        functions |= {child.parent for child in compiled.rows.children}
+        hosts = {snapshot.ports[name].host for name in {*compiled.rows.sources, *functions}} - {""}
         if realisation.begin(
             context,
             chain.id,

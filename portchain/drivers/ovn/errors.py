@@ -21,6 +21,21 @@ class NoFreeFunctionId(lib.Conflict):
     )
 
 
+class NoFreeTag(lib.Conflict):
+    """409: a VLAN tag has 12 bits."""
+
+    message = "A function of this chain is in as many chains as there are VLAN tags: delete some."
+
+
+class Taken(lib.Conflict):
+    """409: a chain that came first has a port for itself."""
+
+    message = (
+        "A function of this chain is another chain's: give this chain one of its own, or have both pairs say "
+        "that it keeps VLAN tags (service_function_parameters correlation vlan)."
+    )
+
+
 class SwitchNotFound(lib.NeutronException):
     """A network or a port that Neutron knows is not in the Northbound database (yet)."""
 

@@ -42,24 +42,28 @@ def take(row: Any, wanted: MovedPort, owner: Mapping[str, str], moves: bool) -> 
     put(row, **ours, options={**_neutrons_options(row), **wanted.options}, external_ids=marks)
 
 
-def shut(row: Any, owner: Mapping[str, str]) -> None:
+def shut(row: Any, last: str) -> None:
     """Let nothing pass a port but what passes its children, and keep what Neutron wrote.
 
     Not by its column ``enabled``: from that, Neutron reads the port's status.
 
-    :param owner: marks of the chains that have it.
+    :param last: the VLAN tag that was dealt out last there.
     """
     ours: _Columns = {"port_security": [_NOBODY]}
-    marks = _marks(row, ours, {**row.external_ids, **owner})
+    marks = _marks(row, ours, {**row.external_ids, TAGS: last})
     marks[_OPTIONS] = json.dumps(_NO_FLOODS)
     put(row, **ours, options={**_neutrons_options(row), **_NO_FLOODS}, external_ids=marks)
 
 
 def _marks(row: Any, ours: _Columns, marks: dict[str, str]) -> dict[str, str]:
     """Add to a row's marks what is going to be written, and what Neutron has written."""
-    present = _present(row, ours)
-    if json.dumps(present) != marks.get(WRITTEN):
-        marks[_KEPT] = json.dumps(present)
+    written = json.loads(marks.get(WRITTEN, "{}"))
+    theirs = {
+        column: value
+        for column, value in _present(row, ours).items()
+        if value != written.get(column)
+    }
+    marks[_KEPT] = json.dumps({**json.loads(marks.get(_KEPT, "{}")), **theirs})
     marks[WRITTEN] = json.dumps({column: sorted(value) for column, value in ours.items()})
     return marks
 
@@ -67,7 +71,9 @@ def _marks(row: Any, ours: _Columns, marks: dict[str, str]) -> dict[str, str]:
 def give_back(row: Any) -> None:
     """Write into a port's row what Neutron wrote last."""
     marks = dict(row.external_ids)
-    kept = json.loads(marks.pop(_KEPT, "{}"))
+    kept, ours = json.loads(marks.pop(_KEPT, "{}")), json.loads(marks.get(WRITTEN, "{}"))
+    present = _present(row, kept)
+    kept = {column: value for column, value in kept.items() if present[column] == ours.get(column)}
     for key in (CHAIN, TAGS, WRITTEN, _OPTIONS, _SETTLED, _MOVED):
         marks.pop(key, None)
     put(row, **kept, options=_neutrons_options(row), external_ids=marks)

@@ -9,7 +9,7 @@ function with the tag.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from portchain.drivers.ovn.rows import Check, Child, Purpose, check_name, probe_name
+from portchain.drivers.ovn.rows import Check, Child, check_name, probe_name
 from portchain.model import VLAN, HealthCheck, PortChain, PortPair
 
 # Nothing but the ping ever leaves by them: what floods their switch would go in circles through the function.
@@ -55,10 +55,11 @@ def probes(chain: PortChain, probing: Probing) -> Iterator[Child]:
     """The two children of each function that is checked."""
     for pair in checked(chain):
         switch = check_name(chain.id, pair.egress)
-        tag = Purpose.CHECK if pair.correlation == VLAN else probing.vlan
-        for port in (pair.ingress, pair.egress):
-            name = probe_name(chain.id, port)
-            yield Child(name, switch, port, tag, options=_NOTHING_ELSE)
+        # Where several chains have children, each gets a tag of its own.
+        tag = None if pair.correlation == VLAN else probing.vlan
+        for port, other in ((pair.ingress, pair.egress), (pair.egress, pair.ingress)):
+            name, twin = probe_name(chain.id, port), probe_name(chain.id, other)
+            yield Child(name, switch, port, tag, twin, options=_NOTHING_ELSE)
 
 
 def checks(chain: PortChain, probing: Probing) -> Iterator[Check]:

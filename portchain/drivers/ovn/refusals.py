@@ -68,6 +68,7 @@ def _reasons(snapshot: ChainSnapshot) -> Iterator[tuple[str, str]]:
             "the driver ovn takes the traffic of one chain from ports on one network, and these "
             f"are on {len(networks)}; make a chain for each network",
         )
+    yield from _twice(snapshot)
     functions = {port for group in chain.port_pair_groups for port in _ports(group)}
     both = sorted(functions & {port.id for port in sources})
     if both:
@@ -78,6 +79,24 @@ def _reasons(snapshot: ChainSnapshot) -> Iterator[tuple[str, str]]:
         )
     yield from _segments(sources)
     yield from _between(snapshot, sources)
+
+
+def _twice(snapshot: ChainSnapshot) -> Iterator[tuple[str, str]]:
+    """A port is at one place of a chain."""
+    pairs = [pair for group in snapshot.chain.port_pair_groups for pair in group.port_pairs]
+    seen: set[str] = set()
+    for pair in pairs:
+        for port in {pair.ingress, pair.egress} & seen:
+            own = (
+                port in snapshot.ports
+                and snapshot.ports[port].project_id == snapshot.chain.project_id
+            )
+            which = f"port {label(snapshot.ports[port])}" if own else "a port of another project"
+            yield (
+                "port_pair_groups",
+                f"the driver ovn cannot have packets pass {which} in two port pairs of one chain; use a port for each",
+            )
+        seen |= {pair.ingress, pair.egress}
 
 
 def _segments(sources: list[Port]) -> Iterator[tuple[str, str]]:

@@ -13,18 +13,42 @@ from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log as logging
+from ovsdbapp.backend.ovs_idl.command import BaseCommand
 
 from portchain.conf import GROUP
 from portchain.db import realisation
 from portchain.drivers.base import ChainsFailed, OwnChain, OwnChains
 from portchain.drivers.ovn import carry
-from portchain.drivers.ovn.commands import Reassert, removal
+from portchain.drivers.ovn.commands import removal
 from portchain.drivers.ovn.errors import Unreachable
 from portchain.drivers.ovn.health import Health
-from portchain.drivers.ovn.moved import WRITTEN, is_overwritten
-from portchain.drivers.ovn.northbound import CHAIN, Database, Noted
+from portchain.drivers.ovn.moved import WRITTEN, give_back, is_overwritten, restore
+from portchain.drivers.ovn.northbound import CHAIN, TAGS, Database, Noted
+from portchain.drivers.ovn.tagged import chains_at, is_had
 
 LOG = logging.getLogger(__name__)
+
+
+class Reassert(BaseCommand):
+    """Write again what chains need in a port's columns, after Neutron wrote them; keep what it wrote.
+
+    Where marks alone have come back, give the port back.
+    """
+
+    def __init__(self, database: Database, name: str) -> None:
+        super().__init__(database)
+        self._name = name
+
+    def run_idl(self, txn: Any) -> None:
+        """Called by ovsdbapp, within its transaction."""
+        row = self.api.named("Logical_Switch_Port", self._name)
+        if row is None:
+            return
+        row.verify("external_ids")
+        if not is_had(self.api, row):
+            give_back(row)
+        elif is_overwritten(row):
+            restore(row)
 
 
 class Repair:
@@ -72,8 +96,10 @@ class Repair:
         marks = getattr(row, "external_ids", {})
         if CHAIN in marks:
             self._touched.add([marks[CHAIN]])
-            if WRITTEN in marks:
-                self._overwritten.put(row.name)
+        if TAGS in marks:
+            self._touched.add(chains_at(self._northbound, row.name))
+        if WRITTEN in marks:
+            self._overwritten.put(row.name)
 
     def _reassert(self) -> None:
         """Write moved ports again as soon as Neutron has overwritten them: until then, their functions get nothing.
@@ -85,7 +111,7 @@ class Repair:
             try:
                 self._northbound.connect()
                 row = self._northbound.named("Logical_Switch_Port", name)
-                if row is not None and is_overwritten(row):
+                if row is not None and (is_overwritten(row) or not is_had(self._northbound, row)):
                     self._northbound.run(Reassert(self._northbound, name))
             except Exception:
                 # The boundary of a loop that an exception would end for good.

@@ -7,19 +7,11 @@ kinds: the ports of functions, which are Neutron's and are only moved, and the s
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 PRIORITY = 2000
 """Of a chain's ACLs."""
 FROM_PORT, TO_PORT = "from-lport", "to-lport"
-_PROBE = re.compile("pc-(?P<chain>.{36})-.+-probe")
-
-
-class Purpose(StrEnum):
-    """What a chain has a VLAN tag at a function for."""
-
-    PACKETS = "packets"
-    CHECK = "check"
+_PROBE = re.compile("pc-.{36}-(?P<chain>.{36})-probe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,36 +76,17 @@ class Child:
     """A child of a function's port: what it sends comes out there with a VLAN tag, and only such frames come in.
 
     :param switch: name of the switch it is on. ``parent``: name of the function's port.
-    :param tag: 1..4094, or what the tag is for, of a function that several chains have: theirs are dealt out.
+    :param tag: 1..4094; None where several chains may have children: each gets a tag of its own there.
+    :param twin: name of the child at the function's other port, which gets the same.
     """
 
     name: str
     switch: str
     parent: str
-    tag: int | Purpose
+    tag: int | None
+    twin: str
     addresses: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class TaggedFunction:
-    """A function that keeps VLAN tags, which several chains may have at once.
-
-    Its ports are shut meanwhile: they stay where they are, and frames without a tag neither enter nor leave. Every chain has
-    children of them.
-
-    :param ingress: and ``egress``: names of its ports.
-    :param purposes: for each of these the chain needs a tag that nobody else has at this function.
-    """
-
-    ingress: str
-    egress: str
-    purposes: tuple[Purpose, ...]
-
-    @property
-    def ports(self) -> tuple[str, str]:
-        """Names of both."""
-        return self.ingress, self.egress
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +112,7 @@ class ChainRows:
     :param sources: names of the ports whose traffic is classified.
     :param keeps_functions: those that are left over stay for a while, for replies of connections from before.
     :param switches: name -> its ACLs.
+    :param children: in the place of the ports of functions that keep VLAN tags. ``probes``: those that check functions.
     :param classification: ACLs of the anchor.
     """
 
@@ -152,8 +126,8 @@ class ChainRows:
     patches: tuple[Patch, ...] = ()
     moved: tuple[MovedPort, ...] = ()
     children: tuple[Child, ...] = ()
-    tagged: tuple[TaggedFunction, ...] = ()
     functions: tuple[Function, ...] = ()
+    probes: tuple[Child, ...] = ()
     checks: tuple[Check, ...] = ()
     classification: tuple[Acl, ...] = ()
 
@@ -173,14 +147,19 @@ def check_name(chain_id: str, egress: str) -> str:
     return wire_name(chain_id, f"{egress}-check")
 
 
-def probe_name(chain_id: str, port: str) -> str:
-    """Name of the child that a function's port has while the function is checked."""
-    return wire_name(chain_id, f"{port}-probe")
+def children_name(port: str) -> str:
+    """What the names of all children of a function's port begin with."""
+    return f"pc-{port}-"
 
 
 def child_name(chain_id: str, port: str) -> str:
     """Name of the child by which a chain's packets pass a port of a function that keeps VLAN tags."""
-    return wire_name(chain_id, f"{port}-tagged")
+    return f"{children_name(port)}{chain_id}"
+
+
+def probe_name(chain_id: str, port: str) -> str:
+    """Name of the child that a function's port has while the function is checked."""
+    return f"{child_name(chain_id, port)}-probe"
 
 
 def chain_of_probe(name: str) -> str:

@@ -9,9 +9,34 @@ from portchain.db.realisation import Unconfirmed
 from portchain.drivers.ovn import northbound
 from portchain.drivers.ovn.confirm import Confirmation
 from portchain.drivers.ovn.health import Health
-from portchain.drivers.ovn.rows import anchor_name, wire_name
+from portchain.drivers.ovn.rows import anchor_name, child_name, probe_name, wire_name
 from tests.functional.ovn.conftest import Connect, add
 from tests.plans import ident
+
+
+def test_functions_that_are_only_checked_are_not_waited_for(connect: Connect) -> None:
+    """One without weight, or that stands by, has probes and takes no packets."""
+    database = connect()
+    marks = {"neutron:port_name": "p2", "neutron:project_id": "mine", "neutron:host_id": "h1"}
+    function = ident("p2")
+    names = {probe_name: "", child_name: "port p2 to be plugged in"}
+
+    def chain(row: Callable[..., Any]) -> None:
+        port = row("Logical_Switch_Port", name=function, external_ids=marks)
+        row("Logical_Switch", name="net", ports=[port])
+        for number, name_of in enumerate(names):
+            chain_id = ident(f"pc{number}")
+            child = row(
+                "Logical_Switch_Port", name=name_of(chain_id, function), parent_name=function
+            )
+            row("Logical_Switch", name=wire_name(chain_id, "wire"), ports=[child])
+            row("Port_Group", name=anchor_name(chain_id), external_ids={northbound.PROJECT: "mine"})
+
+    add(database, chain)
+    confirmation = Confirmation(database, database, Health(database))
+    for number, expected in enumerate(names.values()):
+        item = Unconfirmed("h1", ident(f"pc{number}"), 1, "")
+        assert confirmation._missing(item) == expected
 
 
 @pytest.mark.parametrize(

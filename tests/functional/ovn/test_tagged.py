@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from portchain.drivers.ovn import checks, northbound
-from portchain.drivers.ovn.commands import Reassert, SyncChain, removal
+from portchain.drivers.ovn import carry, checks, northbound
+from portchain.drivers.ovn.commands import SyncChain, removal
 from portchain.drivers.ovn.compile import compile_chain
-from portchain.drivers.ovn.northbound import CHAIN
-from portchain.drivers.ovn.rows import child_name
+from portchain.drivers.ovn.errors import NoFreeTag, Taken
+from portchain.drivers.ovn.health import Health
+from portchain.drivers.ovn.repair import Reassert, Repair
+from portchain.drivers.ovn.rows import anchor_name, child_name
 from portchain.lab.waiting import wait_for
 from portchain.model import VLAN, ChainSnapshot, HealthCheck
 from portchain.rules import Violation
@@ -62,6 +64,21 @@ def lose_marks(database: northbound.Database) -> None:
     def lose(row: Any) -> None:
         for end in ENDS:
             port(database, end).external_ids = {}
+            port(database, end).port_security = []
+
+    add(database, lose)
+
+
+def unplug(database: northbound.Database, name: str) -> None:
+    """Take a chain's children away, as if it had none yet."""
+
+    def lose(row: Any) -> None:
+        for end in ENDS:
+            child = port(database, child_name(ident(name), end))
+            for switch in database.rows("Logical_Switch"):
+                if child in switch.ports:
+                    switch.delvalue("ports", child)
+            child.delete()
 
     add(database, lose)
 
@@ -95,10 +112,12 @@ def test_chains_come_and_go_at_one_function(database: northbound.Database) -> No
     assert port(database, child_name(ident("pc1"), ENDS[0])) is None
     assert tags(database, ("pc2",)) == [other]
     assert all(row["port_security"] for row in columns(database).values())
-    assert {row["external_ids"][CHAIN] for row in columns(database).values()} == {ident("pc2")}
 
     write(database, tagged("pc3"))
-    assert tags(database, ("pc3",)) == [one], "the number is free again"
+    (third,) = tags(database, ("pc3",))
+    assert third not in (one, other), (
+        "what is still in the function would come out in another chain"
+    )
     for name in ("pc2", "pc3"):
         remove(database, name)
     assert columns(database) == before
@@ -113,9 +132,11 @@ def test_checks_have_tags_of_their_own(database: northbound.Database) -> None:
     for check in database.rows("Network_Function"):
         if check.health_check:
             assert check.inport.tag == check.outport.tag
+    kept = tags(database, ("pc1", "pc2"))
     write(database, tagged("pc1"))
-    write(database, tagged("pc3"), tagged("pc4"))
-    assert min(tags(database, ("pc1", "pc3", "pc4"))) > 4094 - 5, "the check's tag is given out"
+    assert tags(database, ("pc1", "pc2")) == kept
+    children = [row for row in database.rows("Logical_Switch_Port") if row.parent_name]
+    assert len(children) == 6
 
 
 def test_what_neutron_writes_is_kept_and_given_back(database: northbound.Database) -> None:
@@ -139,18 +160,24 @@ def test_marks_that_were_lost_are_made_again(database: northbound.Database) -> N
     """Whoever deletes a port's row and makes it again knows nothing of the chains."""
     write(database, tagged("pc1"), tagged("pc2"))
     lose_marks(database)
-    write(database, tagged("pc2"), tagged("pc1"))
-    one, other = tags(database, ("pc1", "pc2"))
-    assert one != other
+    kept = tags(database, ("pc1", "pc2"))
+    write(database, tagged("pc3"), tagged("pc2"))
+    (third,) = tags(database, ("pc3",))
+    assert tags(database, ("pc1", "pc2")) == kept
+    assert third not in kept
+    for name in ("pc2", "pc3"):
+        remove(database, name)
+    assert all(row["port_security"] for row in columns(database).values()), "pc1 is there"
 
 
 def test_processes_that_write_at_once_give_out_different_tags(
     database: northbound.Database,
 ) -> None:
     names = [f"pc{number}" for number in range(24)]
-    # New chains would meet at the numbers of their functions, too.
+    # New chains would meet at the numbers of their functions, too: they lose their children.
     write(database, *map(tagged, names))
-    lose_marks(database)
+    for name in names:
+        unplug(database, name)
     others = [northbound.northbound() for _ in range(3)]
     for other in others:
         other._server = database._server
@@ -181,9 +208,58 @@ def test_by_tag_and_for_one_chain_alone_exclude_each_other(
     second = chain("pc2", not first_tagged)
     with pytest.raises(Violation, match="correlation vlan"):
         checks.check_chain(database, second, compile_chain(second).rows)
+    with pytest.raises(Taken):
+        write(database, second)
     same = chain("pc2", first_tagged)
     if first_tagged:
         checks.check_chain(database, same, compile_chain(same).rows)
+        write(database, same)
+        # Not even the first of those who share it has it for itself.
+        turned = chain("pc1", False)
+        with pytest.raises(Violation, match="correlation vlan"):
+            checks.check_chain(database, turned, compile_chain(turned).rows)
+
+
+@pytest.mark.parametrize("by_tag", [True, False])
+def test_marks_that_come_back_are_removed(database: northbound.Database, by_tag: bool) -> None:
+    """Neutron reads all marks of a port, and may write them again after they have gone."""
+    before = columns(database)
+    write(database, tagged("pc1") if by_tag else chain_through("pp1"))
+    marks = port(database, ENDS[0]).external_ids
+    remove(database, "pc1")
+    theirs = ["02:00:00:00:00:01 192.0.2.1"]
+
+    def come_back(row: Any) -> None:
+        port(database, ENDS[0]).external_ids = marks
+        port(database, ENDS[0]).port_security = theirs
+
+    add(database, come_back)
+    database.run(Reassert(database, ENDS[0]))
+    assert columns(database)[ENDS[0]] == before[ENDS[0]] | {"port_security": theirs}
+
+    add(database, come_back)
+    write(database, tagged("pc2"))
+    remove(database, "pc2")
+    assert columns(database)[ENDS[0]] == before[ENDS[0]] | {"port_security": theirs}
+
+
+def test_a_function_without_free_tags(
+    database: northbound.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portchain.drivers.ovn.tagged._HIGHEST", 2)
+    write(database, tagged("pc1"), tagged("pc2"))
+    given = tagged("pc3")
+    with pytest.raises(NoFreeTag):
+        carry.write(database, given, compile_chain(given))
+    anchor: Any = database.named("Port_Group", anchor_name(ident("pc3")))
+    assert {acl.action for acl in anchor.acls} == {"drop"}
+
+
+def test_all_chains_at_a_port_hear_of_it(database: northbound.Database) -> None:
+    write(database, tagged("pc1"), tagged("pc2"))
+    repair = Repair(database, Health(database))
+    repair._note(port(database, ENDS[0]))
+    assert repair._touched.take() == {ident("pc1"), ident("pc2")}
 
 
 def test_a_subport_of_a_trunk_has_no_children(database: northbound.Database) -> None:

@@ -380,6 +380,15 @@ def test_one_port_for_both_directions_is_refused():
         refusals.check_pair(replace(pair("pp1"), egress=ident("pp1-in")))
 
 
+def test_a_port_in_two_pairs_of_a_chain_is_refused():
+    first, second = pair("pp1"), replace(pair("pp2"), ingress=pair("pp1").egress)
+    given = with_chain(
+        any_source_port(snapshot()), port_pair_groups=(group("pg1", first), group("pg2", second))
+    )
+    with pytest.raises(Violation, match="two port pairs"):
+        refusals.check_chain(given)
+
+
 def test_too_many_pairs_are_refused():
     refusals.check_group(numbered(0, [1] * BUCKETS + [0]))
     with pytest.raises(Violation, match="at most 16 pairs"):

@@ -30,7 +30,7 @@ def chain_of_four(*groups: PortPairGroup) -> ChainSnapshot:
 
 def test_nothing_is_checked_unless_asked_for() -> None:
     compiled = compile_chain(chain(group("pg1", PP1, PP2), group("pg2", PP3)))
-    assert (compiled.rows.children, compiled.rows.checks) == ((), ())
+    assert (compiled.rows.probes, compiled.rows.checks) == ((), ())
 
 
 def test_every_pair_of_a_checked_group_is_checked() -> None:
@@ -39,12 +39,12 @@ def test_every_pair_of_a_checked_group_is_checked() -> None:
     groups = replace(group("pg1", PP1, idle), **CHECKED), group("pg2", PP3)
     made = compile_chain(chain(*groups), probing=probing).rows
     plain = compile_chain(chain(group("pg1", PP1, idle), group("pg2", PP3))).rows
-    assert {probe.parent for probe in made.children} == {
+    assert {probe.parent for probe in made.probes} == {
         port for one in (PP1, idle) for port in (one.ingress, one.egress)
     }
-    assert {probe.tag for probe in made.children} == {7}
+    assert {probe.tag for probe in made.probes} == {7}
     for check, one in zip(made.checks, (PP1, idle), strict=True):
-        ends = {probe.parent: probe for probe in made.children if probe.switch == check.name}
+        ends = {probe.parent: probe for probe in made.probes if probe.switch == check.name}
         assert check.inport == ends[one.ingress].name
         assert check.outport == ends[one.egress].name
         assert rows.chain_of_probe(check.outport) == made.chain_id
@@ -55,7 +55,7 @@ def test_every_pair_of_a_checked_group_is_checked() -> None:
             "failure_count": "5",
         }
     without = {name: acls for name, acls in made.switches.items() if not name.endswith("-check")}
-    assert replace(made, children=(), checks=(), switches=without) == plain
+    assert replace(made, probes=(), checks=(), switches=without) == plain
 
 
 def test_names_of_other_ports_are_of_no_chain() -> None:

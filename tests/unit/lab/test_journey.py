@@ -125,6 +125,17 @@ def test_a_leaked_chain_header_is_foreign() -> None:
     assert journey.foreign(seen) == [leaked]
 
 
+def test_a_checksum_of_zero_is_one_of_all_ones() -> None:
+    """Linux writes the one, Open vSwitch the other; both are right."""
+    sent, arrived = tcp("S", 1, 1), tcp("S", 1, 1)
+    sent[TCP].chksum, arrived[TCP].chksum = 0xFFFF, 0
+    other = tcp("S", 1, 1)
+    other[TCP].chksum = 1
+    for packet, paths in ((arrived, 1), (other, 2)):
+        seen = along(sent, CHAIN[:1], 0) + along(packet, CHAIN[1:], 1000)
+        assert len(journey.walks(journey.sightings(seen))) == paths
+
+
 def test_other_protocols_have_flows_too() -> None:
     packets = {
         "udp": IP(src=CLIENT, dst=SERVER) / UDP(sport=5, dport=6) / Raw(b"x"),

@@ -76,7 +76,7 @@ SERVER_OPTS: list[cfg.Opt] = [
         min=1,
         max=4094,
         help="VLAN tag of the probes. The functions have to let frames with it pass; no subport of a "
-        "trunk may have it on a port of theirs.",
+        "trunk may have it on a port of theirs. (At functions that keep VLAN tags, each chain has a tag of its own instead.)",
     ),
     cfg.IntOpt(
         "underlay_mtu",

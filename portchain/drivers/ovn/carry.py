@@ -3,17 +3,19 @@
 from dataclasses import replace
 
 from oslo_config import cfg
+from oslo_log import log as logging
 
 from portchain.conf import GROUP
-from portchain.drivers.ovn.commands import HoldBack, SyncChain, served_by
-from portchain.drivers.ovn.compile import Compiled, compile_chain, hold_back, port_on_wire
+from portchain.drivers.ovn.commands import HoldBack, SyncChain
+from portchain.drivers.ovn.compile import Compiled, compile_chain, port_on_wire
 from portchain.drivers.ovn.errors import SwitchNotFound, Unreachable
 from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.moved import is_moving
 from portchain.drivers.ovn.northbound import CHAIN, Database
 from portchain.drivers.ovn.probing import Probing
-from portchain.drivers.ovn.rows import anchor_name
 from portchain.model import ChainSnapshot, PortPair
+
+LOG = logging.getLogger(__name__)
 
 
 def compiled(database: Database, health: Health, snapshot: ChainSnapshot) -> Compiled:
@@ -58,7 +60,7 @@ def write(database: Database, snapshot: ChainSnapshot, wanted: Compiled) -> None
         raise
     except Exception as error:
         # Whatever it is: what the chain classifies must not get around its functions.
-        hold(database, snapshot)
+        _try_to_hold(database, snapshot)
         name = error.name if isinstance(error, SwitchNotFound) else ""
         port = snapshot.ports.get(name)
         if port is None or port.project_id == snapshot.chain.project_id:
@@ -66,11 +68,17 @@ def write(database: Database, snapshot: ChainSnapshot, wanted: Compiled) -> None
         raise SwitchNotFound("port", "of another project") from error
 
 
+def _try_to_hold(database: Database, snapshot: ChainSnapshot) -> None:
+    try:
+        hold(database, snapshot)
+    except Exception:
+        # What is to be told is why the chain could not be written.
+        LOG.exception("Cannot hold back the traffic of port chain %s", snapshot.chain.id)
+
+
 def hold(database: Database, snapshot: ChainSnapshot) -> None:
     """Keep a chain's rows as they are, and have what else it classifies dropped.
 
     :raises Unreachable: the database does not answer.
     """
-    database.connect()
-    anchor = database.named("Port_Group", anchor_name(snapshot.chain.id))
-    database.run(HoldBack(database, hold_back(snapshot, served_by(anchor))))
+    database.run(HoldBack(database, snapshot))

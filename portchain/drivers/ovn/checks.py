@@ -7,7 +7,7 @@ from portchain.drivers.ovn.commands import free_ids
 from portchain.drivers.ovn.northbound import CHAIN, Database, project_of
 from portchain.drivers.ovn.probing import checked
 from portchain.drivers.ovn.rows import ChainRows, wire_name
-from portchain.drivers.ovn.tagged import chains_at, is_shut
+from portchain.drivers.ovn.tagged import chains_at, is_had, is_shut
 from portchain.model import VLAN, ChainSnapshot
 from portchain.rules import Kind, Violation, label, label_for
 
@@ -80,7 +80,7 @@ def _chains_with(database: Database, port: str, by_tag: bool) -> set[str]:
     :param by_tag: it is to be had by a tag, as others may have it at the same time.
     """
     row = database.named("Logical_Switch_Port", port)
-    if row is None:
+    if row is None or not is_had(database, row):
         return set()
     if is_shut(row):
         return set() if by_tag else chains_at(database, port)

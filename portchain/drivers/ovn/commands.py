@@ -12,10 +12,13 @@ from typing import Any
 from ovsdbapp.backend.ovs_idl.command import BaseCommand
 
 from portchain.drivers.ovn import moved, tagged
+from portchain.drivers.ovn.compile import hold_back
 from portchain.drivers.ovn.errors import NoFreeFunctionId, SwitchNotFound
 from portchain.drivers.ovn.northbound import (
     CHAIN,
+    DEALT,
     HELD,
+    HOME,
     LANE,
     NETWORK,
     PROJECT,
@@ -36,9 +39,9 @@ from portchain.drivers.ovn.rows import (
     anchor_name,
     wire_name,
 )
+from portchain.model import ChainSnapshot
 
 FUNCTION_IDS = range(1, 256)
-_NETWORK_NAME = "neutron:network_name"
 # Link-local addresses that no machine gives itself (RFC 3927, 2.1); an operator may have chosen others.
 _PING = {"svc_monitor_ip": "169.254.0.1", "svc_monitor_ip_dst": "169.254.0.2"}
 
@@ -118,7 +121,7 @@ class SyncChain(BaseCommand):
         ]
         place = self._places(switches, there)
         for row in there:
-            if row.name not in wanted:
+            if row.name not in wanted or _is_otherwise_tagged(row, wanted[row.name]):
                 self._dismiss(row, place)
         self._tags = self._deal()
         for port in wanted.values():
@@ -146,7 +149,8 @@ class SyncChain(BaseCommand):
         row = self.api.named("Logical_Switch_Port", port.name)
         if row is None:
             row = self._insert("Logical_Switch_Port", name=port.name)
-            row.external_ids = {**self._owner, NETWORK: port.switch}
+            dealt = {DEALT: "true"} if isinstance(port, Child) and port.tag is None else {}
+            row.external_ids = {**self._owner, NETWORK: port.switch, **dealt}
         if isinstance(port, Patch):
             put(row, type="switch", peer=[port.peer])
         else:
@@ -176,8 +180,8 @@ class SyncChain(BaseCommand):
             raise SwitchNotFound(what="port", name=port.name)
         before = place.get(row.uuid)
         moves = before is None or before.uuid != switch.uuid
-        if moves:
-            tagged.claim(self.api, row, self._wanted.chain_id)
+        if before is None or before.name == port.home:
+            tagged.claim(self.api, row)
         moved.take(row, port, self._owner, moves)
         self._place(row, switch, place)
 
@@ -186,13 +190,14 @@ class SyncChain(BaseCommand):
         if row.uuid in place:
             place[row.uuid].delvalue("ports", row)
         if NETWORK in row.external_ids:
-            parents = [self.api.named("Logical_Switch_Port", name) for name in row.parent_name]
+            child, parents = row.name, list(row.parent_name)
             row.delete()
-            for parent in filter(None, parents):
-                tagged.let_go(self.api, parent)
+            for parent in (self.api.named("Logical_Switch_Port", name) for name in parents):
+                if parent is not None:
+                    tagged.let_go(self.api, parent, child)
             return
         moved.give_back(row)
-        home = self.api.named("Logical_Switch", row.external_ids.get(_NETWORK_NAME, ""))
+        home = self.api.named("Logical_Switch", row.external_ids.get(HOME, ""))
         if home is not None:
             home.addvalue("ports", row)
 
@@ -338,13 +343,18 @@ def removal(database: Database, chain_id: str) -> SyncChain:
 
 
 class HoldBack(SyncChain):
-    """Keep a chain's rows, and have some more sources' traffic dropped."""
+    """Keep a chain's rows, and have the traffic of sources that they do not take yet dropped."""
+
+    def __init__(self, database: Database, snapshot: ChainSnapshot) -> None:
+        super().__init__(database, hold_back(snapshot, ()))
+        self._snapshot = snapshot
 
     def run_idl(self, txn: Any) -> None:
         """Called by ovsdbapp, within its transaction."""
         self._txn = txn
         anchor = self.api.named("Port_Group", self._wanted.anchor)
-        wanted = self._wanted
+        # Now, and not before: what seemed not to come in time may have come.
+        self._wanted = wanted = hold_back(self._snapshot, served_by(anchor))
         if _revision(anchor) > wanted.revision or not (anchor or wanted.sources):
             return
         anchor = anchor or self._insert("Port_Group", name=wanted.anchor)
@@ -381,6 +391,11 @@ def _shared_ends(name: str, wanted: Function) -> int:
     """How many ends a function of some name has in common with one that is wanted: names are made of them."""
     start = wanted.inport.removesuffix("net")
     return name.startswith(start) + name.endswith(f"-{wanted.name.removeprefix(start)}")
+
+
+def _is_otherwise_tagged(row: Any, wanted: Patch | MovedPort | Child) -> bool:
+    """Whether a child has a dealt tag and is to have another kind, or the other way round."""
+    return isinstance(wanted, Child) and (DEALT in row.external_ids) != (wanted.tag is None)
 
 
 def _ports_of(switch: Any) -> list[Any]:

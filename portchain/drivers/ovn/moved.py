@@ -17,6 +17,7 @@ _KEPT = "portchain:kept"  # what Neutron wrote last into these, as JSON
 _OPTIONS = "portchain:options"  # which of its options are ours, as JSON
 _SETTLED = "portchain:settled"  # Neutron's revision of the port when it has taken note of the move
 _MOVED = "portchain:moved"  # the time of the move, seconds since the epoch
+_LEFT = "portchain:left"  # name of the child that was removed last
 _REVISIONS_OF_A_MOVE = 2
 _OUR_OPTIONS = ("lsp_learn_fdb", "is-nf", "receive_multicast")
 _Columns = dict[str, list[str]]
@@ -33,7 +34,7 @@ def take(row: Any, wanted: MovedPort, owner: Mapping[str, str], moves: bool) -> 
     :param moves: the port comes to another switch.
     """
     ours: _Columns = {"addresses": list(wanted.addresses), "port_security": []}
-    marks = _marks(row, ours, {**row.external_ids, **owner})
+    marks = {**_marks(row, ours), **owner}
     marks[_OPTIONS] = json.dumps(wanted.options)
     if moves and row.up == [True]:
         # Its binding is made anew: Neutron will hear that it went down, and that it came up.
@@ -50,40 +51,41 @@ def shut(row: Any, last: str) -> None:
     :param last: the VLAN tag that was dealt out last there.
     """
     ours: _Columns = {"port_security": [_NOBODY]}
-    marks = _marks(row, ours, {**row.external_ids, TAGS: last})
+    marks = {**_marks(row, ours), TAGS: last}
     marks[_OPTIONS] = json.dumps(_NO_FLOODS)
     put(row, **ours, options={**_neutrons_options(row), **_NO_FLOODS}, external_ids=marks)
 
 
-def _marks(row: Any, ours: _Columns, marks: dict[str, str]) -> dict[str, str]:
-    """Add to a row's marks what is going to be written, and what Neutron has written."""
-    written = json.loads(marks.get(WRITTEN, "{}"))
-    theirs = {
-        column: value
-        for column, value in _present(row, ours).items()
-        if value != written.get(column)
-    }
-    marks[_KEPT] = json.dumps({**json.loads(marks.get(_KEPT, "{}")), **theirs})
+def _marks(row: Any, ours: _Columns) -> dict[str, str]:
+    """The marks of a row with what is going to be written, and what Neutron has written, always all of these columns."""
+    if _written(row).keys() != ours.keys():
+        # Another use of the port.
+        give_back(row)
+    present = _present(row, ours)
+    marks = dict(row.external_ids)
+    if present != _written(row):
+        marks[_KEPT] = json.dumps(present)
     marks[WRITTEN] = json.dumps({column: sorted(value) for column, value in ours.items()})
     return marks
 
 
+def note_left(row: Any, child: str) -> None:
+    """Note which child was removed last: two processes that remove one at once have to hear of each other."""
+    put(row, external_ids={**row.external_ids, _LEFT: child})
+
+
 def give_back(row: Any) -> None:
-    """Write into a port's row what Neutron wrote last."""
+    """Write into a port's row what Neutron wrote last; nothing to a row without our marks."""
     marks = dict(row.external_ids)
-    kept, ours = json.loads(marks.pop(_KEPT, "{}")), json.loads(marks.get(WRITTEN, "{}"))
-    present = _present(row, kept)
-    kept = {column: value for column, value in kept.items() if present[column] == ours.get(column)}
-    for key in (CHAIN, TAGS, WRITTEN, _OPTIONS, _SETTLED, _MOVED):
+    written = _written(row)
+    kept = json.loads(marks.get(_KEPT, "{}")) if _present(row, written) == written else {}
+    for key in (CHAIN, TAGS, WRITTEN, _KEPT, _OPTIONS, _LEFT, _SETTLED, _MOVED):
         marks.pop(key, None)
     put(row, **kept, options=_neutrons_options(row), external_ids=marks)
 
 
 def is_overwritten(row: Any) -> bool:
     """Tell whether a moved port's columns are no longer what was written for its chain."""
-    written = row.external_ids.get(WRITTEN)
-    if written is None:
-        return False
     ours, options = _ours(row)
     return _present(row, ours) != ours or not options.items() <= row.options.items()
 
@@ -111,8 +113,11 @@ def is_moving(row: Any) -> bool:
 
 def _ours(row: Any) -> tuple[_Columns, dict[str, str]]:
     """The columns and the options that were written for the chain."""
-    marks = row.external_ids
-    return json.loads(marks[WRITTEN]), json.loads(marks.get(_OPTIONS, "{}"))
+    return _written(row), json.loads(row.external_ids.get(_OPTIONS, "{}"))
+
+
+def _written(row: Any) -> _Columns:
+    return dict(json.loads(row.external_ids.get(WRITTEN, "{}")))
 
 
 def _present(row: Any, columns: Iterable[str]) -> _Columns:

@@ -30,10 +30,14 @@ PROJECT = "portchain:project"
 """Key of an anchor's: id of the project that owns the chain."""
 TAGS = "portchain:tags"
 """Key of a port's that chains have by children: the VLAN tag that was dealt out last."""
+DEALT = "portchain:dealt"
+"""Key of a child's whose tag was dealt out among the chains that have its parent."""
 HELD = "portchain:held"
 """Key of an anchor's: names of the ports that are held back although the chain's classification does not know them."""
 NETWORK = "portchain:network"
-"""Key of a patch's: name of the switch it is on."""
+"""Key of a patch's or a child's: name of the switch it is on."""
+HOME = "neutron:network_name"
+"""Neutron's key of a port's: name of the switch it is on without chains."""
 
 _ATTEMPTS = 3
 """Two processes may add the same row at once: the one that comes late looks again."""
@@ -209,15 +213,15 @@ def _plain(value: Any) -> Any:
 
 
 class Noted:
-    """Ids of chains that one thread notes and another takes."""
+    """Ids that one thread notes and another takes."""
 
     def __init__(self) -> None:
         self._ids: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    def add(self, chains: Iterable[str]) -> None:
-        """Note chains."""
-        for chain in chains:
-            self._ids.put(chain)
+    def add(self, ids: Iterable[str]) -> None:
+        """Note some."""
+        for one in ids:
+            self._ids.put(one)
 
     def take(self) -> set[str]:
         """Return what was noted since the last call."""

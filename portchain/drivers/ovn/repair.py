@@ -58,7 +58,8 @@ class Repair:
         self._northbound = northbound
         self._health = health
         self._next = 0.0
-        self._touched = Noted()
+        self._touched, self._shared = Noted(), Noted()
+        self._up: dict[str, list[bool]] = {}
         self._overwritten: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -74,6 +75,8 @@ class Repair:
             self._thread.start()
         self._northbound.connect()
         touched = self._touched.take()
+        for port in self._shared.take():
+            touched |= chains_at(self._northbound, port)
         is_time = time.monotonic() >= self._next
         try:
             if is_time:
@@ -96,8 +99,10 @@ class Repair:
         marks = getattr(row, "external_ids", {})
         if CHAIN in marks:
             self._touched.add([marks[CHAIN]])
-        if TAGS in marks:
-            self._touched.add(chains_at(self._northbound, row.name))
+        if TAGS in marks and self._up.get(row.name) != row.up:
+            # Whatever else changes there is nothing to the chains; whose they are is looked up later.
+            self._up[row.name] = row.up
+            self._shared.add([row.name])
         if WRITTEN in marks:
             self._overwritten.put(row.name)
 

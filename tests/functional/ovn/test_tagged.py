@@ -1,6 +1,6 @@
 """Functions that several chains have at once, on a real Northbound database."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from portchain.drivers.ovn import carry, checks, northbound
-from portchain.drivers.ovn.commands import SyncChain, removal
+from portchain.drivers.ovn.commands import HoldBack, SyncChain, removal
 from portchain.drivers.ovn.compile import compile_chain
 from portchain.drivers.ovn.errors import NoFreeTag, Taken
 from portchain.drivers.ovn.health import Health
+from portchain.drivers.ovn.northbound import CHAIN
 from portchain.drivers.ovn.repair import Reassert, Repair
 from portchain.drivers.ovn.rows import anchor_name, child_name
 from portchain.lab.waiting import wait_for
@@ -63,7 +64,10 @@ def columns(database: northbound.Database) -> dict[str, Any]:
 def lose_marks(database: northbound.Database) -> None:
     def lose(row: Any) -> None:
         for end in ENDS:
-            port(database, end).external_ids = {}
+            row = port(database, end)
+            row.external_ids = {
+                key: value for key, value in row.external_ids.items() if "neutron" in key
+            }
             port(database, end).port_security = []
 
     add(database, lose)
@@ -256,17 +260,132 @@ def test_a_function_without_free_tags(
 
 
 def test_all_chains_at_a_port_hear_of_it(database: northbound.Database) -> None:
+    """Also after a start of the process, when its first look finds what others have written."""
     write(database, tagged("pc1"), tagged("pc2"))
-    repair = Repair(database, Health(database))
-    repair._note(port(database, ENDS[0]))
-    assert repair._touched.take() == {ident("pc1"), ident("pc2")}
+    asked: list[Any] = []
+
+    def chains(_context: Any, some: Any) -> Iterator[Any]:
+        asked.append(some)
+        return iter(())
+
+    fresh = northbound.northbound()
+    fresh._server = database._server
+    repair = Repair(fresh, Health(fresh))
+    try:
+        repair.run(None, chains)
+        assert asked == [None], "all"
+        write(database, tagged("pc1"), tagged("pc2"))
+
+        def goes_down(row: Any) -> None:
+            port(database, ENDS[0]).up = False
+
+        add(database, goes_down)
+        wait_for(lambda: repair.run(None, chains) or len(asked) > 1, DEADLINE, "a second look")
+    finally:
+        fresh.close()
+    assert asked[1] == {ident("pc1"), ident("pc2")}
 
 
-def test_a_subport_of_a_trunk_has_no_children(database: northbound.Database) -> None:
-    def make_subport(row: Any) -> None:
-        port(database, ENDS[1]).parent_name = ident("src")
+def test_two_processes_that_remove_the_last_chains_open_the_ports(
+    database: northbound.Database,
+) -> None:
+    before = columns(database)
+    other = northbound.northbound()
+    other._server = database._server
+    other.connect()
+    last = child_name(ident("pc2"), ENDS[1])
+    try:
+        for _ in range(10):
+            write(database, tagged("pc1"), tagged("pc2"))
+            wait_for(lambda: port(other, last) is not None, DEADLINE, "what the one wrote")
+            with ThreadPoolExecutor(2) as pool:
+                for job in [
+                    pool.submit(remove, database, "pc1"),
+                    pool.submit(remove, other, "pc2"),
+                ]:
+                    job.result()
+            wait_for(lambda: port(database, last) is None, DEADLINE, "what the other removed")
+            wait_for(lambda: columns(database) == before, DEADLINE, "ports as before")
+    finally:
+        other.close()
 
-    add(database, make_subport)
-    given = tagged("pc1")
-    with pytest.raises(Violation, match="subport of a trunk"):
+
+def test_marks_of_a_chain_that_is_gone_do_not_take_a_port_from_its_wire(
+    database: northbound.Database,
+) -> None:
+    write(database, chain_through("pp1"))
+    marks = port(database, ENDS[0]).external_ids
+    remove(database, "pc1")
+    write(database, chain_through("pp1", "pc2"))
+
+    def come_back(row: Any) -> None:
+        port(database, ENDS[0]).external_ids = marks
+        port(database, ENDS[0]).port_security = ["02:00:00:00:00:01 192.0.2.1"]
+
+    add(database, come_back)
+    database.run(Reassert(database, ENDS[0]))
+    assert port(database, ENDS[0]).port_security == []
+    write(database, chain_through("pp1", "pc2"))
+    assert port(database, ENDS[0]).external_ids[CHAIN] == ident("pc2")
+
+
+@pytest.mark.parametrize("sync_first", [True, False])
+def test_what_neutron_writes_is_one_thing(database: northbound.Database, sync_first: bool) -> None:
+    """Without port security, one of its columns is what a chain needs as well."""
+    secured = {"addresses": ["02:00:00:00:00:01 192.0.2.1"], "port_security": ["02:00:00:00:00:01"]}
+    without = {"addresses": ["02:00:00:00:00:01 192.0.2.1", "unknown"], "port_security": []}
+
+    def rewrite(values: dict[str, list[str]]) -> None:
+        def one(row: Any) -> None:
+            for column, value in values.items():
+                setattr(port(database, ENDS[0]), column, value)
+
+        add(database, one)
+
+    rewrite(secured)
+    write(database, chain_through("pp1"))
+    rewrite(without)
+    if sync_first:
+        write(database, chain_through("pp1"))
+    remove(database, "pc1")
+    assert {column: sorted(columns(database)[ENDS[0]][column]) for column in without} == without
+
+
+@pytest.mark.parametrize("by_tag", [True, False])
+def test_a_chain_has_a_function_in_another_way_than_before(
+    database: northbound.Database, by_tag: bool
+) -> None:
+    def checked(snapshot: ChainSnapshot) -> ChainSnapshot:
+        (group,) = snapshot.chain.port_pair_groups
+        group = replace(group, health_check=HealthCheck.ICMP)
+        return replace(snapshot, chain=replace(snapshot.chain, port_pair_groups=(group,)))
+
+    before = columns(database)
+    ways = [checked(chain_through("pp1")), tagged("pc1", HealthCheck.ICMP)]
+    first, second = reversed(ways) if by_tag else ways
+    write(database, first, second, first)
+    assert bool(port(database, child_name(ident("pc1"), ENDS[0]))) is by_tag
+    remove(database, "pc1")
+    assert columns(database) == before
+
+
+def test_marks_of_a_chain_that_is_gone_refuse_no_other(database: northbound.Database) -> None:
+    write(database, chain_through("pp1"))
+    marks = port(database, ENDS[0]).external_ids
+    remove(database, "pc1")
+
+    def come_back(row: Any) -> None:
+        port(database, ENDS[0]).external_ids = marks
+
+    add(database, come_back)
+    for given in (tagged("pc2"), chain_through("pp1", "pc2")):
         checks.check_chain(database, given, compile_chain(given).rows)
+
+
+def test_a_chain_that_was_written_after_all_is_not_held_back(database: northbound.Database) -> None:
+    given = tagged("pc1")
+    held = HoldBack(database, given)
+    write(database, given)
+    database.run(held)
+    anchor: Any = database.named("Port_Group", anchor_name(ident("pc1")))
+    assert {acl.action for acl in anchor.acls} == {"allow-related"}

@@ -7,7 +7,7 @@ import pytest
 from portchain.drivers.ovn import rows
 from portchain.drivers.ovn.compile import compile_chain
 from portchain.drivers.ovn.probing import Probing
-from portchain.model import ChainSnapshot, FailureMode, HealthCheck, PortPairGroup
+from portchain.model import VLAN, ChainSnapshot, FailureMode, HealthCheck, PortPairGroup
 from tests.plans import ident
 from tests.unit.drivers.test_ovn_compile import any_source_port, group, with_chain
 from tests.unit.drivers.test_ovs_plan import pair, port, snapshot
@@ -101,6 +101,31 @@ def test_a_group_that_fails_open_is_left_out(place: int) -> None:
     } | alone
     assert all(made.switches[switch] == () for switch in alone.values())
     assert {check.name for check in made.checks} == {rows.check_name(made.chain_id, PP3.egress)}
+
+
+def test_of_a_group_that_shares_its_functions_the_children_are_left_out() -> None:
+    """The ports are others' as well: they stay where they are."""
+    shared = replace(PP3, correlation=VLAN)
+    groups = group("pg1", PP1, PP2), replace(group("pg2", shared), **CHECKED, **OPEN)
+    made = compile_chain(chain(*groups), offline={PP3.id}).rows
+    assert {port.name for port in made.moved}.isdisjoint({PP3.ingress, PP3.egress})
+    ends = {child.parent: child for child in made.children}
+    assert ends.keys() == {PP3.ingress, PP3.egress}
+    for port, child in ends.items():
+        assert child.tag is None
+        assert child.switch == rows.wire_name(made.chain_id, port)
+        assert made.switches[child.switch] == ()
+    assert {child.twin for child in made.children} == {child.name for child in made.children}
+    assert {probe.tag for probe in made.probes} == {None}
+
+    visited = compile_chain(chain(*groups)).rows
+    assert {child.name for child in visited.children} == {child.name for child in made.children}
+    wires = [made.switches[child.switch] for child in made.children]
+    for child in visited.children:
+        acls = " ".join(acl.match for acl in visited.switches[child.switch])
+        assert f'"{child.name}"' in acls
+        assert f'"{child.parent}"' not in acls
+        assert visited.switches[child.switch] not in wires
 
 
 @pytest.mark.parametrize("reason", ["unplugged", "without weight", "empty"])

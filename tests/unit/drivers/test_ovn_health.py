@@ -111,9 +111,9 @@ def test_of_a_group_that_shares_its_functions_the_children_are_left_out() -> Non
     assert {port.name for port in made.moved}.isdisjoint({PP3.ingress, PP3.egress})
     ends = {child.parent: child for child in made.children}
     assert ends.keys() == {PP3.ingress, PP3.egress}
-    for port, child in ends.items():
+    for parent, child in ends.items():
         assert child.tag is None
-        assert child.switch == rows.wire_name(made.chain_id, port)
+        assert child.switch == rows.wire_name(made.chain_id, parent)
         assert made.switches[child.switch] == ()
     assert {child.twin for child in made.children} == {child.name for child in made.children}
     assert {probe.tag for probe in made.probes} == {None}

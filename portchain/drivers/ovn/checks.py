@@ -51,10 +51,9 @@ def _reasons(database: Database, snapshot: ChainSnapshot) -> Iterator[tuple[str,
                     f"{label_for(chain.project_id, pair)} is in "
                     f"{rest if own else 'another port chain; give'} this one a function of its own",
                 )
-    with_children = {pair.id for pair in checked(chain)}
-    for pair in pairs:
-        if pair.id not in with_children and pair.correlation != VLAN:
-            continue
+    with_children = {pair.id: pair for pair in checked(chain)}
+    with_children |= {pair.id: pair for pair in pairs if pair.correlation == VLAN}
+    for pair in with_children.values():
         for port in (pair.ingress, pair.egress):
             row = database.named("Logical_Switch_Port", port)
             if row is not None and row.parent_name:

@@ -146,12 +146,11 @@ def _function_port(
     place: _Place,
 ) -> MovedPort | Child:
     """What stands on one of a chain's switches for a port of a pair."""
-    chain_id = snapshot.chain.id
     if pair.correlation != VLAN:
         home = rows.home_of(snapshot.ports[port].network_id)
         return MovedPort(port, place.switch, home, place.addresses, place.options)
-    name = rows.child_name(chain_id, port)
-    twin = rows.child_name(chain_id, pair.egress if port == pair.ingress else pair.ingress)
+    other = pair.egress if port == pair.ingress else pair.ingress
+    name, twin = (port_on_wire(snapshot.chain.id, pair, one) for one in (port, other))
     return Child(name, place.switch, port, None, twin, place.addresses, place.options)
 
 

@@ -34,13 +34,12 @@ def take(row: Any, wanted: MovedPort, owner: Mapping[str, str], moves: bool) -> 
     :param moves: the port comes to another switch.
     """
     ours: _Columns = {"addresses": list(wanted.addresses), "port_security": []}
-    marks = {**_marks(row, ours), **owner}
-    marks[_OPTIONS] = json.dumps(wanted.options)
+    marks = {**_marks(row, ours, wanted.options), **owner}
     if moves and row.up == [True]:
         # Its binding is made anew: Neutron will hear that it went down, and that it came up.
         marks[_SETTLED] = str(_neutrons_revision(row) + _REVISIONS_OF_A_MOVE)
         marks[_MOVED] = str(int(time.time()))
-    put(row, **ours, options={**_neutrons_options(row), **wanted.options}, external_ids=marks)
+    _put(row, ours, wanted.options, marks)
 
 
 def shut(row: Any, last: str) -> None:
@@ -51,12 +50,14 @@ def shut(row: Any, last: str) -> None:
     :param last: the VLAN tag that was dealt out last there.
     """
     ours: _Columns = {"port_security": [_NOBODY]}
-    marks = {**_marks(row, ours), TAGS: last}
-    marks[_OPTIONS] = json.dumps(_NO_FLOODS)
-    put(row, **ours, options={**_neutrons_options(row), **_NO_FLOODS}, external_ids=marks)
+    _put(row, ours, _NO_FLOODS, {**_marks(row, ours, _NO_FLOODS), TAGS: last})
 
 
-def _marks(row: Any, ours: _Columns) -> dict[str, str]:
+def _put(row: Any, ours: _Columns, options: Mapping[str, str], marks: Mapping[str, str]) -> None:
+    put(row, **ours, options={**_neutrons_options(row), **options}, external_ids=dict(marks))
+
+
+def _marks(row: Any, ours: _Columns, options: Mapping[str, str]) -> dict[str, str]:
     """The marks of a row with what is going to be written, and what Neutron has written, always all of these columns."""
     if _written(row).keys() != ours.keys():
         # Another use of the port.
@@ -66,6 +67,7 @@ def _marks(row: Any, ours: _Columns) -> dict[str, str]:
     if present != _written(row):
         marks[_KEPT] = json.dumps(present)
     marks[WRITTEN] = json.dumps({column: sorted(value) for column, value in ours.items()})
+    marks[_OPTIONS] = json.dumps(options)
     return marks
 
 
@@ -97,7 +99,7 @@ def restore(row: Any) -> None:
     present = _present(row, ours)
     if present != ours:
         marks[_KEPT] = json.dumps(present)
-    put(row, **ours, options={**_neutrons_options(row), **options}, external_ids=marks)
+    _put(row, ours, options, marks)
 
 
 def is_settled(row: Any) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from portchain_lab import layout
+from portchain_lab.errors import LabError
 from rich.console import Console
 
 from bench import dataplane, report, results
@@ -16,8 +18,6 @@ from bench.errors import BenchError
 from bench.points import PORTCHAIN, Measured
 from bench.results import Result
 from bench.run import Plan, run
-from portchain.lab import layout
-from portchain.lab.errors import LabError
 
 console = Console(highlight=False)
 WIDTH = 160

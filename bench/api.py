@@ -3,9 +3,11 @@
 import time
 from typing import Any
 
+from portchain_lab import layout
+from portchain_lab.cloud import clients
+from portchain_lab.lab import Lab
+
 from bench.errors import BenchError
-from portchain.lab import clients, layout
-from portchain.lab.lab import Lab
 
 TIMEOUT = 120.0
 Shown = dict[str, Any]

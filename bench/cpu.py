@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from portchain.lab import netns, processes
-from portchain.lab.lab import Lab
+from portchain_lab.hosts import netns, processes
+from portchain_lab.lab import Lab
 
 NANOSECONDS = 1e9
 

@@ -15,6 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from portchain_lab import layout
+from portchain_lab.hosts import netns
+from portchain_lab.lab import Lab
+from portchain_lab.observe import traffic
+from portchain_lab.waiting import wait_for
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -24,9 +29,6 @@ from bench.environments import Implementation
 from bench.errors import BenchError
 from bench.scene import Scene
 from portchain.dataplane.flow import COOKIE
-from portchain.lab import layout, netns, traffic
-from portchain.lab.lab import Lab
-from portchain.lab.waiting import wait_for
 
 FUNCTIONS = (0, 1, 2, 4, 8)
 FIRST_PORT = 31000

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
+from portchain_lab.cloud.clients import Report
+from portchain_lab.layout import Software
+
 from bench.errors import BenchError
 from bench.points import NETWORKING_SFC, PORTCHAIN
-from portchain.lab.clients import Report
-from portchain.lab.layout import Software
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NETWORKING_SFC_VERSION = "23.0.0"

@@ -4,8 +4,8 @@ import contextlib
 import re
 from pathlib import Path
 
-from portchain.lab import processes
-from portchain.lab.lab import Lab
+from portchain_lab.hosts import processes
+from portchain_lab.lab import Lab
 
 KIB_PER_MIB = 1024
 

@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from portchain_lab.guests.machines import Machine
+from portchain_lab.hosts import netns
+
 from bench.errors import BenchError
-from portchain.lab import netns
-from portchain.lab.machines import Machine
 
 INTERVAL = 0.001
 PACKET_IN = 20.0

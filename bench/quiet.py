@@ -2,9 +2,10 @@
 
 import time
 
+from portchain_lab.lab import Lab
+from portchain_lab.waiting import wait_for
+
 from bench.cpu import Meter
-from portchain.lab.lab import Lab
-from portchain.lab.waiting import wait_for
 
 WINDOW = 0.15
 BUSY = 0.2

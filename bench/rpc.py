@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Any
 
 import amqp  # type: ignore[import-untyped]
-
-from portchain.lab import layout, netns, services
-from portchain.lab.lab import Lab
+from portchain_lab import layout
+from portchain_lab.cloud import services
+from portchain_lab.hosts import netns
+from portchain_lab.lab import Lab
 
 TRACE = "amq.rabbitmq.trace"
 CONTROL = "/usr/lib/rabbitmq/bin/rabbitmqctl"

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from portchain_lab import layout
+from portchain_lab.lab import Lab
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -14,8 +16,6 @@ from bench.api import Api
 from bench.environments import Implementation
 from bench.points import Point
 from bench.scene import Scene
-from portchain.lab import layout
-from portchain.lab.lab import Lab
 
 WARM_UP = 4
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from itertools import islice, permutations
 from typing import Any
 
+from portchain_lab.cloud.clients import Report
+from portchain_lab.guests.inside import L3
+from portchain_lab.guests.machines import Machine
+from portchain_lab.lab import Lab
+
 from bench.api import Api, Shown
 from bench.errors import BenchError
-from portchain.lab.clients import Report
-from portchain.lab.guest import L3
-from portchain.lab.lab import Lab
-from portchain.lab.machines import Machine
 
 CIDR = "10.50.0.0/20"
 # UDP destination ports: each chain of the population has one of its own; so have the measurements.

@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Any
 
 import pymysql
-
-from portchain.lab import netns, processes, services
-from portchain.lab.lab import Lab
+from portchain_lab.cloud import services
+from portchain_lab.hosts import netns, processes
+from portchain_lab.lab import Lab
 
 # Connection checks and the ends of transactions are no work of a request's own.
 _COUNTED = re.compile(r"\s*(SELECT\s+(?!1\s*$)|INSERT|UPDATE|DELETE|REPLACE)", re.IGNORECASE)

@@ -4,7 +4,7 @@ import re
 
 from neutron_lib import exceptions as lib
 
-from portchain.rules import Kind, Violation
+from portchain.core.rules import Kind, Violation
 
 
 class InvalidInput(lib.BadRequest):

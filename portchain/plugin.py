@@ -1,6 +1,6 @@
 """The Neutron service plugin: validate, write in one transaction, then have the drivers realise it.
 
-A request passes ``create_port_chain`` here, ``create_port_chain`` of `portchain.operations` (rules,
+A request passes ``create_port_chain`` here, ``create_port_chain`` of `portchain.requests` (rules,
 rows and the drivers' checks in one transaction), the driver manager and the drivers, in this order.
 """
 
@@ -21,12 +21,15 @@ from oslo_db import exception as db_exc
 from oslo_log import log as logging
 from sqlalchemy import exc as sa_exc
 
-from portchain import conf, errors, model, operations, port_events, rules
+from portchain import conf, errors, port_events
 from portchain.api import definitions
 from portchain.api import extensions as our_extensions
-from portchain.db import changes, missed, models, realisation, repository, sharing
-from portchain.db import resources as db
+from portchain.core import model, rules
+from portchain.db import drift, models, realisation, sharing, snapshots, writer
+from portchain.db import lookup as db
 from portchain.drivers import manager
+from portchain.requests import chains, classifiers, graphs, groups, pairs
+from portchain.requests.request import Request, update_names
 
 LOG = logging.getLogger(__name__)
 
@@ -85,7 +88,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         api_extensions.append_api_extensions_path(list(our_extensions.__path__))
         options = cfg.CONF[conf.GROUP]
         self.drivers = manager.DriverManager(manager.load(options.drivers))
-        self._missed = missed.MissedChanges()
+        self._missed = drift.DriftDetector()
         self.add_worker(
             worker.PeriodicWorker(
                 self.repair,
@@ -135,7 +138,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def create_flow_classifier_bulk(self, context: Any, flow_classifiers: Body) -> list[Shown]:
         """Create several flow classifiers, all or none."""
         return self._create(
-            context, db.FLOW_CLASSIFIER, operations.create_flow_classifier, flow_classifiers
+            context, db.FLOW_CLASSIFIER, classifiers.create_flow_classifier, flow_classifiers
         )
 
     def create_flow_classifier(self, context: Any, flow_classifier: Body) -> Shown:
@@ -147,14 +150,14 @@ class PortChainPlugin(service_base.ServicePluginBase):
         return self._update(
             context,
             db.FLOW_CLASSIFIER,
-            operations.update_names(db.FLOW_CLASSIFIER),
+            update_names(db.FLOW_CLASSIFIER),
             id,
             flow_classifier,
         )
 
     def delete_flow_classifier(self, context: Any, id: str) -> None:
         """Delete a flow classifier."""
-        self._write(context, operations.delete_flow_classifier, id)
+        self._write(context, classifiers.delete_flow_classifier, id)
 
     def get_flow_classifier(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a flow classifier."""
@@ -168,7 +171,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def create_port_pair_bulk(self, context: Any, port_pairs: Body) -> list[Shown]:
         """Create several port pairs, all or none."""
-        return self._create(context, db.PORT_PAIR, operations.create_port_pair, port_pairs)
+        return self._create(context, db.PORT_PAIR, pairs.create_port_pair, port_pairs)
 
     def create_port_pair(self, context: Any, port_pair: Body) -> Shown:
         """Create a port pair."""
@@ -176,11 +179,11 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def update_port_pair(self, context: Any, id: str, port_pair: Body) -> Shown:
         """Change the name, description or weight of a port pair; the chains it is in follow."""
-        return self._update(context, db.PORT_PAIR, operations.update_port_pair, id, port_pair)
+        return self._update(context, db.PORT_PAIR, pairs.update_port_pair, id, port_pair)
 
     def delete_port_pair(self, context: Any, id: str) -> None:
         """Delete a port pair."""
-        self._write(context, operations.delete_port_pair, id)
+        self._write(context, pairs.delete_port_pair, id)
 
     def get_port_pair(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a port pair."""
@@ -195,7 +198,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def create_port_pair_group_bulk(self, context: Any, port_pair_groups: Body) -> list[Shown]:
         """Create several port pair groups, all or none."""
         return self._create(
-            context, db.PORT_PAIR_GROUP, operations.create_port_pair_group, port_pair_groups
+            context, db.PORT_PAIR_GROUP, groups.create_port_pair_group, port_pair_groups
         )
 
     def create_port_pair_group(self, context: Any, port_pair_group: Body) -> Shown:
@@ -205,12 +208,12 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def update_port_pair_group(self, context: Any, id: str, port_pair_group: Body) -> Shown:
         """Change a port pair group; the chains it is in follow."""
         return self._update(
-            context, db.PORT_PAIR_GROUP, operations.update_port_pair_group, id, port_pair_group
+            context, db.PORT_PAIR_GROUP, groups.update_port_pair_group, id, port_pair_group
         )
 
     def delete_port_pair_group(self, context: Any, id: str) -> None:
         """Delete a port pair group."""
-        self._write(context, operations.delete_port_pair_group, id)
+        self._write(context, groups.delete_port_pair_group, id)
 
     def get_port_pair_group(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a port pair group."""
@@ -224,7 +227,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def create_port_chain_bulk(self, context: Any, port_chains: Body) -> list[Shown]:
         """Create several port chains, all or none, and have them realised."""
-        return self._create(context, db.PORT_CHAIN, operations.create_port_chain, port_chains)
+        return self._create(context, db.PORT_CHAIN, chains.create_port_chain, port_chains)
 
     def create_port_chain(self, context: Any, port_chain: Body) -> Shown:
         """Create a port chain."""
@@ -232,11 +235,11 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def update_port_chain(self, context: Any, id: str, port_chain: Body) -> Shown:
         """Change a port chain and its realisation."""
-        return self._update(context, db.PORT_CHAIN, operations.update_port_chain, id, port_chain)
+        return self._update(context, db.PORT_CHAIN, chains.update_port_chain, id, port_chain)
 
     def delete_port_chain(self, context: Any, id: str) -> None:
         """Delete a port chain and its realisation."""
-        self._write(context, operations.delete_port_chain, id)
+        self._write(context, chains.delete_port_chain, id)
 
     def get_port_chain(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a port chain."""
@@ -250,9 +253,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def create_service_graph_bulk(self, context: Any, service_graphs: Body) -> list[Shown]:
         """Create several service graphs, all or none; their chains follow."""
-        return self._create(
-            context, db.SERVICE_GRAPH, operations.create_service_graph, service_graphs
-        )
+        return self._create(context, db.SERVICE_GRAPH, graphs.create_service_graph, service_graphs)
 
     def create_service_graph(self, context: Any, service_graph: Body) -> Shown:
         """Create a service graph."""
@@ -261,12 +262,12 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def update_service_graph(self, context: Any, id: str, service_graph: Body) -> Shown:
         """Change the name or description of a service graph."""
         return self._update(
-            context, db.SERVICE_GRAPH, operations.update_names(db.SERVICE_GRAPH), id, service_graph
+            context, db.SERVICE_GRAPH, update_names(db.SERVICE_GRAPH), id, service_graph
         )
 
     def delete_service_graph(self, context: Any, id: str) -> None:
         """Delete a service graph; its chains follow."""
-        self._write(context, operations.delete_service_graph, id)
+        self._write(context, graphs.delete_service_graph, id)
 
     def get_service_graph(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a service graph."""
@@ -282,10 +283,10 @@ class PortChainPlugin(service_base.ServicePluginBase):
         self,
         context: Any,
         resource: db.Resource,
-        create: Callable[[operations.Request, Body], str],
+        create: Callable[[Request, Body], str],
         body: Body,
     ) -> list[Shown]:
-        def create_all(request: operations.Request, items: Sequence[Body]) -> list[str]:
+        def create_all(request: Request, items: Sequence[Body]) -> list[str]:
             return [create(request, data) for data in items]
 
         ids = self._write(context, create_all, _items(body, resource.name))
@@ -295,7 +296,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         self,
         context: Any,
         resource: db.Resource,
-        update: Callable[[operations.Request, str, Body], None],
+        update: Callable[[Request, str, Body], None],
         an_id: str,
         body: Body,
     ) -> Shown:
@@ -311,8 +312,8 @@ class PortChainPlugin(service_base.ServicePluginBase):
     @db_api.retry_if_session_inactive()
     def _commit(
         self, context: Any, operation: Callable[..., _T], *arguments: Any
-    ) -> tuple[_T, manager.Due]:
-        request = operations.Request(context, self.drivers.check)
+    ) -> tuple[_T, manager.PendingNotifications]:
+        request = Request(context, self.drivers.check)
         with _transaction(context):
             return operation(request, *arguments), request.due
 
@@ -366,7 +367,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         # The event's own context may carry a caller who must not see the chains, or a session at
         # its end.
         context = neutron_context.get_admin_context()
-        self._refresh(context, repository.chains_using_port(context, port))
+        self._refresh(context, snapshots.chains_using_port(context, port))
 
     def _refresh(self, context: Any, chains: Iterable[str]) -> None:
         """Have chains realised anew that have not changed themselves."""
@@ -379,7 +380,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     @db_api.retry_if_session_inactive()
     def _bump(context: Any, chains: Sequence[str]) -> None:
         with db_api.CONTEXT_WRITER.using(context):
-            changes.bump(context.session, chains)
+            writer.bump(context.session, chains)
 
 
 def _bulk(body: Body) -> dict[str, list[Body]]:

@@ -6,7 +6,7 @@ from typing import Any
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
 
-from portchain import model
+from portchain.core import model
 
 NOT_BOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
 

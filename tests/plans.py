@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import replace
 
-from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
 
 HOSTS = ("h1", "h2", "h3")

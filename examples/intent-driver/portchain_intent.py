@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from portchain.core.model import ChainSnapshot, Port
+from portchain.core.rules import Kind, Violation
 from portchain.db import realisation
 from portchain.drivers.base import Capabilities, OwnChains, PeriodicTask, PortChainDriver
-from portchain.model import ChainSnapshot, Port
-from portchain.rules import Kind, Violation
 
 FOLDER = "PORTCHAIN_INTENT_FOLDER"
 MECHANISM = "intent"
@@ -96,7 +96,9 @@ class IntentDriver(PortChainDriver):
         """Make a chain's file what it should be."""
         chain, intent = snapshot.chain, compile_chain(snapshot)
         # No host has to confirm: ACTIVE means that the controller has been told.
-        if realisation.begin(context, chain.id, chain.revision, (), down_reason=obstacle(intent)):
+        if realisation.record_plan(
+            context, chain.id, chain.revision, (), down_reason=obstacle(intent)
+        ):
             self._write(chain.id, intent)
 
     def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:

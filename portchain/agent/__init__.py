@@ -1,1 +1,1 @@
-"""On the compute host: from what the server said and what is plugged in to the rules of the switch."""
+"""The extension of Neutron's Open vSwitch agent; the work itself is done by `portchain.host`."""

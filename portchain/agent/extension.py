@@ -8,10 +8,11 @@ from oslo_config import cfg
 from oslo_log import log
 
 from portchain import conf
-from portchain.agent.bridges import NeutronBridge, Reach, before_default_rules
-from portchain.agent.switch import OpenVSwitch, configured_firewall
-from portchain.agent.worker import HostWorker
+from portchain.agent.neutron_bridge import NeutronBridge, before_default_rules
 from portchain.dataplane.flow import Bridge
+from portchain.host.bridge import BridgeConnection
+from portchain.host.switch import OpenVSwitch, configured_firewall
+from portchain.host.worker import HostWorker
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentEndpoint
 
@@ -50,7 +51,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
 
     def _open_switch(self) -> OpenVSwitch:
         ovs, api = cfg.CONF.OVS, self._agent_api
-        bridges: dict[Bridge, Reach] = {Bridge.INT: NeutronBridge(api.request_int_br())}
+        bridges: dict[Bridge, BridgeConnection] = {Bridge.INT: NeutronBridge(api.request_int_br())}
         if (tunnels := api.request_tun_br()) is not None:
             bridges[Bridge.TUN] = NeutronBridge(tunnels)
         return OpenVSwitch(
@@ -61,7 +62,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
             patch_to_int=ovs.tun_peer_patch_port,
         )
 
-    def _new_physical_bridges(self) -> dict[Bridge, Reach]:
+    def _new_physical_bridges(self) -> dict[Bridge, BridgeConnection]:
         """The bridges to physical networks that Neutron's agent has made since this was asked last.
 
         Where the bridge was made anew, so is the agent's object for it; and soon after that it deletes the rules with a cookie

@@ -13,7 +13,7 @@ from neutron_lib import exceptions as lib
 from neutron_lib.api import converters as lib_converters
 from neutron_lib.api import validators
 
-from portchain.rules import first_repeated
+from portchain.core.rules import first_repeated
 
 Rules = Mapping[str, Any]
 """What an attribute map says of an attribute, or of a key of a dict."""

@@ -12,7 +12,7 @@ from neutron_lib.api import converters as lib_converters
 from neutron_lib.api.definitions import flowclassifier, sfc
 
 from portchain.api import checks, converters
-from portchain.model import VLAN, FailureMode, FunctionKind, HealthCheck
+from portchain.core.model import VLAN, FailureMode, FunctionKind, HealthCheck
 
 AttributeMap = dict[str, dict[str, Any]]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from portchain.api import checks, definitions
-from portchain.model import ChainStatus
+from portchain.core.model import ChainStatus
 
 Schema = dict[str, Any]
 

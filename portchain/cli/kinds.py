@@ -13,7 +13,7 @@ from portchain.cli.options import (
     References,
     Switch,
 )
-from portchain.model import FailureMode, FunctionKind, HealthCheck
+from portchain.core.model import FailureMode, FunctionKind, HealthCheck
 
 
 @dataclass(frozen=True, slots=True)

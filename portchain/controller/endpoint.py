@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from oslo_config import cfg
 
-from portchain import ssl_keys
 from portchain.conf import GROUP
+from portchain.ovsdb import tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,10 @@ def use_keys() -> tuple[str, ...]:
     :raises RequiredOptError: of oslo.config, when one of the files is named and another is not.
     """
     options = cfg.CONF[GROUP]
-    named = {name: options[f"openflow_{name}"] for name in ssl_keys.SETTERS}
+    named = {name: options[f"openflow_{name}"] for name in tls.SETTERS}
     if not any(named.values()):
         return ()
-    for name, use in ssl_keys.SETTERS.items():
+    for name, use in tls.SETTERS.items():
         if not named[name]:
             raise cfg.RequiredOptError(f"openflow_{name}", cfg.OptGroup(GROUP))
         use(named[name])

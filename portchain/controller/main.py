@@ -14,10 +14,10 @@ from neutron_lib import rpc as n_rpc
 from oslo_log import log
 
 from portchain import conf
-from portchain.agent.worker import HostWorker
 from portchain.controller import endpoint
 from portchain.controller.database import Database
 from portchain.controller.switch import RemoteSwitch, configured_bridges
+from portchain.host.worker import HostWorker
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentEndpoint
 

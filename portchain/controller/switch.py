@@ -1,4 +1,4 @@
-"""A host's switch, worked on from afar: ``portchain.agent.switch`` over connections to its database and its bridges."""
+"""A host's switch, worked on from afar: ``portchain.host.switch`` over connections to its database and its bridges."""
 
 import subprocess
 from collections.abc import Callable, Mapping
@@ -7,19 +7,19 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log
 
-from portchain.agent.bridges import OPENFLOW, OPENFLOW_OF_FLOODS, Reach, ofctl_argv
-from portchain.agent.switch import OpenVSwitch, configured_firewall
 from portchain.controller.database import Database
 from portchain.controller.endpoint import Endpoint
 from portchain.controller.watch import FlowWatch
 from portchain.dataplane.flow import Bridge
-from portchain.dataplane.local import LocalSwitch
+from portchain.dataplane.host_switch import LocalSwitch
+from portchain.host.bridge import OPENFLOW, OPENFLOW_OF_FLOODS, BridgeConnection, ofctl_argv
+from portchain.host.switch import OpenVSwitch, configured_firewall
 
 LOG = log.getLogger(__name__)
 
 
 class RemoteBridge:
-    """A bridge within reach of ``ovs-ofctl`` over TCP or SSL; a ``portchain.agent.bridges.Reach``.
+    """A bridge within reach of ``ovs-ofctl`` over TCP or SSL; a ``portchain.host.bridge.BridgeConnection``.
 
     :param database: an ``ovsdbapp.schema.open_vswitch.api.API``.
     :param index: of the bridge among those of the host, from 0.
@@ -35,7 +35,7 @@ class RemoteBridge:
     def ofctl(
         self, command: str, *args: str, stdin: str | None = None, version: str = OPENFLOW
     ) -> str:
-        """See ``Reach``."""
+        """See ``BridgeConnection``."""
         argv = ofctl_argv(self.target, command, (*self._options, *args), version)
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -98,8 +98,8 @@ class RemoteSwitch(OpenVSwitch):
         self._bridges = self._reach(self._database.connect())
         return super().inspect()
 
-    def _reach(self, database: Any) -> dict[Bridge, Reach]:
-        found: dict[Bridge, Reach] = {}
+    def _reach(self, database: Any) -> dict[Bridge, BridgeConnection]:
+        found: dict[Bridge, BridgeConnection] = {}
         for index, (bridge, name) in enumerate(self._names.items()):
             if bridge != Bridge.INT and not database.br_exists(name).execute(check_error=True):
                 continue

@@ -4,8 +4,8 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 
-from portchain.agent.bridges import OPENFLOW, ofctl_argv
 from portchain.dataplane.flow import COOKIE
+from portchain.host.bridge import OPENFLOW, ofctl_argv
 
 _LIFE_SECONDS = 60
 """After this the switch is asked anew. A connection that died without a word makes nobody blind for longer, and what a

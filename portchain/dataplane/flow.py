@@ -110,7 +110,7 @@ class NoFlood:
         return f"{Bridge.INT} port {self.ofport} no-flood"
 
 
-Entry = Flow | NoFlood
+SwitchEntry = Flow | NoFlood
 """What a switch is to hold for us; each kind has a ``key``."""
 
 EntryKey = FlowKey | NoFlood

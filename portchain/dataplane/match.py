@@ -8,11 +8,8 @@ import ipaddress
 import itertools
 from collections.abc import Iterable, Iterator
 
+from portchain.core.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
 from portchain.dataplane.plan import Classifier, PortRange
-
-TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
-NEIGHBOUR_DISCOVERY = range(133, 138)
-"""ICMPv6 types of router and neighbour solicitation and advertisement, and redirect (RFC 4861, section 4)."""
 
 _PORT_BITS = 16
 _FULL_MASK = (1 << _PORT_BITS) - 1

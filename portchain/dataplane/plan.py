@@ -4,10 +4,23 @@ A host gets each chain it takes part in as one value that is complete in itself:
 predecessor ends in the same flows.
 """
 
+import itertools
 from dataclasses import dataclass
 from enum import StrEnum
 
 PortRange = tuple[int, int]
+
+FIELDS = tuple(
+    f"{layer}_{side}" for layer in ("eth", "ip", "tcp", "udp") for side in ("src", "dst")
+)
+"""What ``lb_fields`` can name."""
+
+FIELD_SETS = frozenset(
+    frozenset(chosen)
+    for size in range(len(FIELDS) + 1)
+    for chosen in itertools.combinations(FIELDS, size)
+)
+"""The sets of ``lb_fields`` that can be carried out: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +132,7 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class GraphIngress:
     """Where another chain ends whose traffic is classified again for this one (a service graph's edge).
 
     :param path_id: of the chain before, as in ``ChainPlan``. ``hops``: how many it has.
@@ -146,7 +159,7 @@ class Path:
     sources: tuple[Source, ...]
     hops: tuple[Hop, ...]
     reverse: bool = False
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[GraphIngress, ...] = ()
     branches: bool = False
 
     @property
@@ -215,3 +228,9 @@ class ChainPlan:
         return frozenset(
             sources | {t.ingress_port for t in targets} | {t.egress_port for t in targets}
         )
+
+
+def other_side(field: str) -> str:
+    """What a reply has in the place of a field."""
+    layer, _, side = field.partition("_")
+    return f"{layer}_{'dst' if side == 'src' else 'src'}"

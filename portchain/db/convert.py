@@ -4,8 +4,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from portchain import model, rules
 from portchain.api.converters import from_protocol
+from portchain.core import model, rules
 from portchain.db import models, status
 
 # Rows -> model

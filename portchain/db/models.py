@@ -189,7 +189,7 @@ class ChainClassifier(model_base.BASEV2):
 
 
 class ChainNetwork(model_base.BASEV2):
-    """A network that functions of a chain are on, or were on while it had all of them (`portchain.db.networks`)."""
+    """A network that functions of a chain are on, or were on while it had all of them (`portchain.db.source_networks`)."""
 
     __tablename__ = "portchain_chain_networks"
 

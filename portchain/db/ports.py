@@ -11,7 +11,7 @@ from neutron.plugins.ml2 import models as ml2
 from neutron.services.trunk import models as trunk_models
 from neutron_lib import constants
 
-from portchain import model
+from portchain.core import model
 from portchain.port_events import NOT_BOUND
 
 

@@ -16,12 +16,12 @@ from neutron_lib.db import api as db_api
 from oslo_utils import timeutils
 from sqlalchemy import orm
 
+from portchain.core.model import HostReport
 from portchain.db.models import REASON_SIZE, ChainHost, PortChain
-from portchain.model import HostReport
 
 
 @db_api.retry_if_session_inactive()
-def begin(
+def record_plan(
     context: Any,
     chain_id: str,
     revision: int,
@@ -161,7 +161,7 @@ def fail_all(context: Any, chain_ids: Iterable[str], reason: str) -> None:
 
 
 @db_api.retry_if_session_inactive()
-def settle(
+def mark_realised(
     context: Any, revisions: Iterable[tuple[str, int]], seen: Mapping[str, str] | None = None
 ) -> None:
     """Note that all drivers have accepted these revisions of chains.
@@ -273,7 +273,7 @@ def ready_on(context: Any, host: str) -> list[tuple[str, int]]:
         return [(chain_id, revision) for chain_id, revision in context.session.execute(query)]
 
 
-def settled(context: Any, after: str, limit: int) -> dict[str, tuple[int, str]]:
+def realised(context: Any, after: str, limit: int) -> dict[str, tuple[int, str]]:
     """Return chains that are realised as they stand: id -> revision, and digest of what they were realised from.
 
     :param after: those with greater ids, of which the ``limit`` first.

@@ -5,7 +5,7 @@ be read from.
 from dataclasses import dataclass
 from typing import Any
 
-from portchain.model import ChainStatus
+from portchain.core.model import ChainStatus
 
 _DRIVERS = "waiting for the drivers"
 

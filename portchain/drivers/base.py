@@ -9,48 +9,23 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from portchain.model import (
+from portchain.core.capabilities import Capabilities
+from portchain.core.model import (
     ChainSnapshot,
-    FailureMode,
     FlowClassifier,
-    HealthCheck,
     Port,
     PortPair,
     PortPairGroup,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a driver can carry out. A chain that needs more is refused before anything is written.
-
-    :param chain_correlations: values of ``chain_parameters.correlation``.
-    :param pair_correlations: values of ``service_function_parameters.correlation``; None is a function unaware of chains.
-    :param lb_fields: sets of load-balancing fields that can be honoured; the empty set is the whole 5-tuple.
-    :param symmetric: chains whose replies visit the same functions in reverse order.
-    :param asymmetric: chains whose replies go straight back.
-    :param n_tuple_mapping: functions that rewrite the 5-tuple.
-    :param l7_parameters: keys of a classifier's ``l7_parameters``.
-    :param function_kinds: how functions may hand on packets (``model.FunctionKind``).
-    :param ethertypes: values of a classifier's ``ethertype``.
-    :param service_graphs: chains that take over the traffic of others.
-    :param tap: groups whose function gets copies and hands nothing on.
-    :param health_checks: values of a group's ``health_check``; ``failure_modes``: of its ``failure_mode``.
-    """
-
-    chain_correlations: frozenset[str] = frozenset({"mpls"})
-    pair_correlations: frozenset[str | None] = frozenset({None})
-    lb_fields: frozenset[frozenset[str]] = frozenset({frozenset()})
-    symmetric: bool = False
-    asymmetric: bool = True
-    n_tuple_mapping: bool = False
-    l7_parameters: frozenset[str] = frozenset()
-    function_kinds: frozenset[str] = frozenset({"l3"})
-    ethertypes: frozenset[str] = frozenset({"IPv4"})
-    service_graphs: bool = False
-    tap: bool = False
-    health_checks: frozenset[HealthCheck] = frozenset({HealthCheck.NONE})
-    failure_modes: frozenset[FailureMode] = frozenset({FailureMode.CLOSED})
+__all__ = [
+    "Capabilities",
+    "ChainsFailed",
+    "OwnChain",
+    "OwnChains",
+    "PeriodicTask",
+    "PortChainDriver",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ from oslo_log import log as logging
 from stevedore import named
 
 from portchain import errors
-from portchain.db import realisation, repository
-from portchain.db.missed import digest
-from portchain.drivers import capabilities, periodic
+from portchain.core import capabilities
+from portchain.core.model import ChainSnapshot, FlowClassifier, PortPair, PortPairGroup
+from portchain.core.ownership import owner_of
+from portchain.core.rules import Violation
+from portchain.db import realisation, snapshots
+from portchain.db.drift import digest
+from portchain.drivers import periodic
 from portchain.drivers.base import ChainsFailed, OwnChain, PortChainDriver
-from portchain.drivers.owner import owner_of
-from portchain.model import ChainSnapshot, FlowClassifier, PortPair, PortPairGroup
-from portchain.rules import Violation
 
 LOG = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def load(names: Sequence[str]) -> dict[str, PortChainDriver]:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class PendingNotifications:
     """What the drivers have to be told once a transaction is committed.
 
     :param created: ids of new chains. ``updated``: of chains that were changed themselves.
@@ -140,7 +141,7 @@ class DriverManager:
     # After the commit. Nothing here raises: the change is made and stays, whatever becomes of its
     # realisation.
 
-    def tell(self, context: Any, due: Due) -> None:
+    def tell(self, context: Any, due: PendingNotifications) -> None:
         """Tell the drivers what a transaction has changed."""
         self.create_port_chain(context, due.created)
         self.update_port_chain(context, due.updated)
@@ -183,7 +184,7 @@ class DriverManager:
         """
         wanted = list(chain_ids)
         try:
-            return repository.snapshots(context, wanted) if wanted else []
+            return snapshots.snapshots(context, wanted) if wanted else []
         except db_exc.DBError:
             LOG.exception("Cannot load port chains %s; they wait for repair", ", ".join(wanted))
             return []
@@ -192,9 +193,9 @@ class DriverManager:
         self, name: str, context: Any, chain_ids: Collection[str] | None
     ) -> Iterator[OwnChain]:
         """Yield the chains, all or some, that no other driver owns; loaded a page at a time."""
-        ids = list(repository.chain_ids(context) if chain_ids is None else chain_ids)
+        ids = list(snapshots.chain_ids(context) if chain_ids is None else chain_ids)
         for start in range(0, len(ids), _PAGE):
-            for snapshot in repository.snapshots(context, ids[start : start + _PAGE]):
+            for snapshot in snapshots.snapshots(context, ids[start : start + _PAGE]):
                 owner, refusal = self._judged(snapshot)
                 if owner in (name, ""):
                     yield OwnChain(snapshot, refusal)
@@ -219,7 +220,7 @@ class DriverManager:
                     realisation.fail_all(context, ids, failure)
                 done = [snapshot for snapshot in own if snapshot.chain.id not in failed]
                 revisions = [(s.chain.id, s.chain.revision) for s in done]
-                realisation.settle(context, revisions, {s.chain.id: digest(s) for s in done})
+                realisation.mark_realised(context, revisions, {s.chain.id: digest(s) for s in done})
         except db_exc.DBError:
             LOG.exception("Cannot note the outcome of port chains; they wait for repair")
 
@@ -241,7 +242,7 @@ class DriverManager:
                     self._tell(name, methodcaller("hold_port_chain", context, snapshot), [snapshot])
                 continue
             if refusal:
-                realisation.begin(context, chain.id, chain.revision, (), down_reason=refusal)
+                realisation.record_plan(context, chain.id, chain.revision, (), down_reason=refusal)
             found[owner].append(snapshot)
         return found
 

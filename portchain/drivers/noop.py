@@ -4,9 +4,9 @@ example of a driver.
 
 from typing import Any
 
-from portchain.dataplane.compile.spread import FIELD_SETS
+from portchain.core.model import VLAN, ChainSnapshot, FailureMode, HealthCheck, Port
+from portchain.dataplane.plan import FIELD_SETS
 from portchain.drivers.base import Capabilities, PortChainDriver
-from portchain.model import VLAN, ChainSnapshot, FailureMode, HealthCheck, Port
 
 
 class NoopDriver(PortChainDriver):

@@ -17,9 +17,9 @@ from oslo_db import exception as db_exc
 from portchain import conf, errors
 from portchain.db import models
 from portchain.drivers import manager
-from portchain.importer import carry, legacy, translate
-from portchain.importer.carry import Outcome, Result
-from portchain.operations import Request
+from portchain.importer import apply, legacy, translate
+from portchain.importer.apply import Outcome, Result
+from portchain.requests.request import Request
 
 DONE, FAILED, INCOMPLETE = 0, 1, 2
 
@@ -99,7 +99,7 @@ def run(write: bool, partial: bool, again: bool) -> list[Outcome]:
         with db_api.CONTEXT_WRITER.using(context):
             _check_tables(context.session.connection())
             items = translate.items(legacy.read(context.session.connection()))
-            outcomes = carry.carry(Request(context, check), items, _show_progress, again)
+            outcomes = apply.carry(Request(context, check), items, _show_progress, again)
             if not write or (not partial and _refused(outcomes)):
                 raise _NotWrittenError
     except _NotWrittenError:
@@ -143,7 +143,7 @@ def _report(outcomes: Sequence[Outcome], write: bool, partial: bool) -> int:
     counts = Counter((one.item.kind, one.result) for one in outcomes)
     done = "taken over" if written else "to take over"
     print(f"{'':20}{done:>14}{'there already':>15}{'deleted here':>14}{'refused':>9}")
-    for kind in carry.KINDS:
+    for kind in apply.KINDS:
         carried, there, deleted, refused = (counts[kind, result] for result in Result)
         words = f"{kind.replace('_', ' ')}s"
         print(f"{words:20}{carried:>14}{there:>15}{deleted:>14}{refused:>9}")

@@ -27,11 +27,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from portchain.core.model import HostReport
+from portchain.core.rules import MAX_WEIGHT
 from portchain.dataplane.pipeline import MAX_HOPS, ODD_GENERATION
 from portchain.dataplane.plan import (
     ChainPlan,
     Classifier,
-    Entry,
+    GraphIngress,
     Hop,
     Path,
     PortRange,
@@ -39,8 +41,6 @@ from portchain.dataplane.plan import (
     Source,
     Target,
 )
-from portchain.model import HostReport
-from portchain.rules import MAX_WEIGHT
 
 AGENT_TOPIC = "port_chain-agent"
 SERVER_TOPIC = "port_chain-server"
@@ -194,8 +194,8 @@ def _path(item: Mapping[str, Any]) -> Path:
     )
 
 
-def _entry(item: Mapping[str, Any]) -> Entry:
-    return Entry(
+def _entry(item: Mapping[str, Any]) -> GraphIngress:
+    return GraphIngress(
         path_id=_path_id(item),
         hops=_int(item, "hops", 1, MAX_HOPS),
         senders=_each(item, "senders", lambda sender: _source(sender, 1)),

@@ -6,7 +6,7 @@ from typing import Any
 import oslo_messaging
 from neutron_lib import rpc as n_rpc
 
-from portchain.model import HostReport
+from portchain.core.model import HostReport
 from portchain.rpc import contract
 
 

@@ -19,8 +19,8 @@ from scapy.packet import Packet
 from scapy.utils import rdpcap
 
 from portchain.dataplane.diff import Batch
-from portchain.dataplane.flow import COOKIE, Bridge, Entry, Flow, FlowKey, NoFlood, parse_dump
-from portchain.dataplane.local import PhysicalBridge
+from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, NoFlood, SwitchEntry, parse_dump
+from portchain.dataplane.host_switch import PhysicalBridge
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 DEADLINE = 20
@@ -169,7 +169,7 @@ class Vswitch:
 
 
 class Host:
-    """The two bridges of a compute host inside a ``Vswitch``; implements ``portchain.agent.reconciler.Switch``.
+    """The two bridges of a compute host inside a ``Vswitch``; implements ``portchain.host.reconciler.Switch``.
 
     Neutron's part is what the tests need of it: everything is switched normally after the firewall's tables.
     """
@@ -239,7 +239,7 @@ class Host:
             stdin=stdin,
         )
 
-    def dump(self) -> list[Entry]:
+    def dump(self) -> list[SwitchEntry]:
         """What is ours on both bridges; nobody else sets a port to no-flood here."""
         owned = f"cookie={COOKIE:#x}/-1"
         return [*self.no_flood(), *self._rules(owned)]

@@ -12,7 +12,7 @@ import pytest
 
 from portchain.dataplane import pipeline
 from portchain.dataplane.compile import compile_chain, compile_guards, target_number
-from portchain.dataplane.local import Firewall
+from portchain.dataplane.host_switch import Firewall
 from tests.plans import TUNNEL_IPS, chain, ident, mac, switch, target
 
 FOLDER = Path(__file__).parent

@@ -10,8 +10,8 @@ from pathlib import Path
 from portchain.dataplane import pipeline
 from portchain.dataplane.compile import compile_chain, compile_guards
 from portchain.dataplane.flow import BridgeKind, Flow
-from portchain.dataplane.local import Firewall, PhysicalBridge
-from portchain.dataplane.plan import Entry, Segment
+from portchain.dataplane.host_switch import Firewall, PhysicalBridge
+from portchain.dataplane.plan import GraphIngress, Segment
 from tests.golden.test_golden import specification
 from tests.plans import HOSTS, chain, classifier, source, switch, tap, target
 
@@ -49,7 +49,7 @@ def examples() -> list[Flow]:
         sources=(),
         classifiers=(classifier(destination_ports=(101, 101)),),
     )
-    entry = Entry(path_id=1, hops=1, senders=ends, origins=ends)
+    entry = GraphIngress(path_id=1, hops=1, senders=ends, origins=ends)
     follows = replace(follows, paths=(replace(follows.paths[0], entries=(entry,)),))
     tapped = chain(tap(target("pp1", "h1")), [target("pp2", "h2")])
     for plan in (specification(), bridging, over_vlan, first, follows, tapped):

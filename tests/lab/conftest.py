@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-
-from portchain.lab import capture, evidence
-from portchain.lab.lab import Lab
-from portchain.lab.layout import Layout
-from portchain.lab.machines import Machine
+from portchain_lab import evidence
+from portchain_lab.guests.machines import Machine
+from portchain_lab.lab import Lab
+from portchain_lab.layout import Layout
+from portchain_lab.observe import capture
 
 # Each of several processes that share the tests has labs of its own.
 NAME = os.environ.get("PORTCHAIN_TEST_LAB", "test") + os.environ.get("PYTEST_XDIST_WORKER", "")

@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import islice
 
-from portchain.lab import journey, traffic
-from portchain.lab.capture import Seen
-from portchain.lab.waiting import wait_for
+from portchain_lab.observe import packet_paths, traffic
+from portchain_lab.observe.capture import Seen
+from portchain_lab.waiting import wait_for
+
 from tests.lab.conftest import Captures
 from tests.lab.workflow import DEADLINE, Workflow
 
@@ -19,7 +20,7 @@ FLOWS = 4
 
 _IP, _UDP = 14, 34  # where the headers begin in an untagged frame without IP options
 _TTL = _IP + 8
-_ANY_FLOW = journey.Flow("udp", "", 0, "", 0)
+_ANY_FLOW = packet_paths.Flow("udp", "", 0, "", 0)
 _PORTS, _NUMBER = struct.Struct("!HH"), struct.Struct("!Q")
 
 
@@ -124,7 +125,7 @@ class Load:
 
 def paths(seen: Iterable[Seen], udp_ports: range) -> dict[Datagram, Path]:
     """Follow datagrams to UDP ports through the machines' ports that they were seen at."""
-    found: defaultdict[Datagram, list[journey.Sighting]] = defaultdict(list)
+    found: defaultdict[Datagram, list[packet_paths.Sighting]] = defaultdict(list)
     for one in seen:
         frame = one.frame
         if not (one.addressed or one.outgoing) or frame[12:14] != b"\x08\x00":
@@ -135,14 +136,14 @@ def paths(seen: Iterable[Seen], udp_ports: range) -> dict[Datagram, Path]:
                 (number,) = _NUMBER.unpack_from(frame, _UDP + 8)
                 found[destination, number].append(_sighting(one))
     return {
-        datagram: tuple(step.port for step in journey.in_order(steps))
+        datagram: tuple(step.port for step in packet_paths.in_order(steps))
         for datagram, steps in found.items()
     }
 
 
-def _sighting(seen: Seen) -> journey.Sighting:
+def _sighting(seen: Seen) -> packet_paths.Sighting:
     """As ``journey.sightings`` has it, without what nobody asks for here: there are many."""
-    return journey.Sighting(
+    return packet_paths.Sighting(
         *(seen.time_ns, seen.machine, seen.port, seen.outgoing, _ANY_FLOW, b""),
         opens=False,
         hops_left=seen.frame[_TTL],

@@ -8,8 +8,9 @@ from collections.abc import Collection
 from itertools import product
 from typing import Any
 
-from portchain.lab import journey
-from portchain.lab.layout import FIREWALLS
+from portchain_lab.layout import FIREWALLS
+from portchain_lab.observe import packet_paths
+
 from tests.lab.workflow import ANSWERED, DIRECT, FUNCTIONS, Workflow
 from tests.pairwise import Case, all_pairs
 
@@ -117,6 +118,6 @@ def check(flow: Workflow, case: Case) -> None:
     assert {connection.path for connection in flow.connect(port=101, count=3, **how)} == DIRECT
     if not headers:
         seen = [one for each in flow.captures.all for one in each.seen]
-        assert journey.foreign(seen) == [], "no chain header gets to a machine"
+        assert packet_paths.foreign(seen) == [], "no chain header gets to a machine"
     flow.delete("port_chain", chain)
     flow.wait_no_rules()

@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from portchain.lab import journey, netns, ovn
-from portchain.lab.lab import Lab
+from portchain_lab.cloud import ovn
+from portchain_lab.hosts import netns
+from portchain_lab.lab import Lab
+from portchain_lab.observe import packet_paths
+
 from tests.lab.workflow import Workflow
 
 BOTH_WAYS = {"symmetric": True}
@@ -27,7 +30,7 @@ def chained(flow: Workflow, *classifiers: Any, **attributes: Any) -> Any:
     return chain
 
 
-def connect(flow: Workflow, **how: Any) -> list[journey.Connection]:
+def connect(flow: Workflow, **how: Any) -> list[packet_paths.Connection]:
     """Connections of which the path of the replies is checked against that of the requests."""
     found = flow.connect(answered=None, overheard=True, **how)
     for one in found:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+from portchain_lab.lab import Lab
+from portchain_lab.observe import packet_paths, traffic
 
 from portchain.dataplane.pipeline import TABLES
-from portchain.lab import journey, traffic
-from portchain.lab.lab import Lab
 from tests.lab.conftest import Captures
 from tests.lab.workflow import VIA_PP1, VIA_PP2, Workflow
 
@@ -32,15 +32,15 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     booted.wait_no_rules()
 
 
-Places = dict[journey.Flow, tuple[object, object]]
+Places = dict[packet_paths.Flow, tuple[object, object]]
 
 
 def talk(workflow: Workflow, conversations: traffic.Conversations) -> Places:
     """Ask and answer on every connection; returns the way of each and of its replies."""
     with workflow.captures(*workflow.machines.values()) as capture:
         assert conversations.exchange() == []
-    found = journey.connections(journey.sightings(capture.seen))
-    seen = journey.select(found, protocol="tcp", destination_port=PORT)
+    found = packet_paths.connections(packet_paths.sightings(capture.seen))
+    seen = packet_paths.select(found, protocol="tcp", destination_port=PORT)
     assert len(seen) == COUNT
     return {one.flow: (one.path, frozenset(one.replies)) for one in seen}
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from portchain_lab.lab import Lab
+from portchain_lab.layout import Layout
 
-from portchain.lab.lab import Lab
-from portchain.lab.layout import Layout
 from tests.lab.conftest import NAME, Captures, running
 from tests.lab.workflow import DIRECT, PAIR_ATTRIBUTES, Workflow
 

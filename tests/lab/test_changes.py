@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from portchain_lab.hosts import netns
+from portchain_lab.lab import Lab
+from portchain_lab.observe import traffic
+from portchain_lab.observe.capture import Seen
+from portchain_lab.waiting import wait_for
 
-from portchain.lab import netns, traffic
-from portchain.lab.capture import Seen
-from portchain.lab.lab import Lab
-from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
 from tests.lab.load import FLOWS, Load, Path, paths
 from tests.lab.workflow import CHAINED, DEADLINE, DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow

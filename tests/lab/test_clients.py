@@ -14,9 +14,8 @@ import pytest
 from neutronclient.common import exceptions as client_exceptions
 from neutronclient.v2_0 import client as neutronclient
 from openstack import exceptions as sdk_exceptions
-
-from portchain.lab import clients
-from portchain.lab.lab import Lab
+from portchain_lab.cloud import clients
+from portchain_lab.lab import Lab
 
 PORTS = {f"p{n}": f"machine{(n + 1) // 2}" for n in range(1, 7)}
 

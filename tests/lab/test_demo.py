@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from portchain.lab import layout, netns
-from portchain.lab.layout import Layout
-from portchain.lab.waiting import wait_for
+from portchain_lab import layout
+from portchain_lab.hosts import netns
+from portchain_lab.layout import Layout
+from portchain_lab.waiting import wait_for
 
 NAME = "demotest"
 COMMAND = str(Path(sys.executable).parent / "portchain-lab")

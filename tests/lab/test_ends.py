@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from portchain_lab.guests.machines import Machine
+from portchain_lab.hosts import netns
+from portchain_lab.lab import Lab
+from portchain_lab.observe import packet_paths, traffic
 
-from portchain.lab import journey, netns, traffic
-from portchain.lab.lab import Lab
-from portchain.lab.machines import Machine
 from tests.lab.conftest import Captures
 from tests.lab.workflow import Workflow
 
@@ -114,8 +115,10 @@ class Place(Workflow):
             ]
             capture.settle()
         assert [attempt.error for attempt in attempts if not attempt.ok] == []
-        found = journey.connections(journey.sightings(capture.seen))
-        return {one.path for one in journey.select(found, protocol="tcp", destination_port=port)}
+        found = packet_paths.connections(packet_paths.sightings(capture.seen))
+        return {
+            one.path for one in packet_paths.select(found, protocol="tcp", destination_port=port)
+        }
 
     @staticmethod
     def _is_parent(machine: Machine, nic: Any) -> bool:
@@ -255,7 +258,7 @@ def test_pings_and_their_answers_are_steered_and_nothing_else_is(
     # Between neighbours there are solicitations, too, which take no detour.
     paths = {
         walk.ports
-        for walk in journey.walks(journey.sightings(capture.seen))
+        for walk in packet_paths.walks(packet_paths.sightings(capture.seen))
         if {walk.flow.source, walk.flow.destination} == ends
     }
     assert paths - {("src", "dst"), ("dst", "src")} == {through, through[::-1]}

@@ -13,11 +13,11 @@ from typing import Any
 import keystoneauth1.exceptions
 import openstack.exceptions
 import pytest
+from portchain_lab.errors import DeadlineError
+from portchain_lab.lab import CONTROLLER_SERVICES, Lab
+from portchain_lab.observe import packet_paths, traffic
+from portchain_lab.waiting import wait_for
 
-from portchain.lab import journey, traffic
-from portchain.lab.errors import DeadlineError
-from portchain.lab.lab import CONTROLLER_SERVICES, Lab
-from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
 from tests.lab.workflow import (
     CHAINED,
@@ -89,7 +89,7 @@ class Traffic:
 
     def __exit__(self, *_: object) -> None:
         self.result = self._stream.stop()
-        walks = journey.walks(journey.sightings(self._capture.stop()))
+        walks = packet_paths.walks(packet_paths.sightings(self._capture.stop()))
         self.paths = Counter(walk.ports for walk in walks if walk.flow.destination_port == PORT)
         lost, gap = len(self.result.lost), self.result.longest_gap
         print(f"lost {lost} of {self.result.sent}, longest gap {gap:.2f} s, around {dict(self.around)}")  # fmt: skip

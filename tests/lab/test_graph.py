@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from portchain_lab.lab import Lab
 
-from portchain.lab.lab import Lab
 from tests.lab.conftest import Captures
 from tests.lab.workflow import DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from portchain_lab.lab import Lab
+from portchain_lab.observe import packet_paths
 from scapy.layers.l2 import Ether
 
-from portchain.lab import journey
-from portchain.lab.lab import Lab
 from tests.lab.conftest import Captures
 from tests.lab.workflow import DIRECT, Workflow
 
@@ -101,7 +101,8 @@ def test_chain_headers_reach_nothing_but_functions_that_understand_them(workflow
     chain(workflow, symmetric=True)
     workflow.connect(count=20, answered=workflow.answered, overheard=overheard(workflow))
     seen = {
-        one.port: Ether(one.frame).type for one in journey.foreign(workflow.captures.all[-1].seen)
+        one.port: Ether(one.frame).type
+        for one in packet_paths.foreign(workflow.captures.all[-1].seen)
     }
     understood = {
         port: HEADERS[kind]

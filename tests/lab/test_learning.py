@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from portchain_lab.lab import Lab
+from portchain_lab.observe import traffic
+from portchain_lab.waiting import wait_for
 
-from portchain.lab import traffic
-from portchain.lab.lab import Lab
-from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
 from tests.lab.test_kinds import SYMMETRIC
 from tests.lab.workflow import DEADLINE, FUNCTIONS, Workflow

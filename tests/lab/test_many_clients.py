@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from portchain_lab.cloud import clients
+from portchain_lab.lab import Lab
+from portchain_lab.waiting import wait_for
 
-from portchain import rules
-from portchain.lab import clients
-from portchain.lab.lab import Lab
-from portchain.lab.waiting import wait_for
-from portchain.model import FlowClassifier
+from portchain.core import rules
+from portchain.core.model import FlowClassifier
 
 CLIENTS, REQUESTS = 8, 60
 # Users before what they use.

@@ -5,14 +5,17 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from portchain_lab.guests import service_function
+from portchain_lab.lab import Lab
+from portchain_lab.observe import packet_paths, traffic
 
-from portchain.lab import function, journey, traffic
-from portchain.lab.lab import Lab
 from tests.lab.conftest import Captures
 from tests.lab.workflow import VIA_PP1, VIA_PP2, Workflow
 
 OWN = "10.30.0.21"
-TRANSLATED = str(ipaddress.ip_address(int(ipaddress.ip_address(OWN)) ^ function.TRANSLATED_BIT))
+TRANSLATED = str(
+    ipaddress.ip_address(int(ipaddress.ip_address(OWN)) ^ service_function.TRANSLATED_BIT)
+)
 MAPPING = {
     "ingress_n_tuple": {"source_ip_prefix": f"{OWN}/32"},
     "egress_n_tuple": {"source_ip_prefix": f"{TRANSLATED}/32"},
@@ -53,8 +56,8 @@ BEFORE = {("src", *via, "p5") for via in (VIA_PP1, VIA_PP2)}
 def test_packets_are_known_again_both_ways(
     workflow: Workflow,
     groups: tuple[str, str],
-    before: set[journey.Path],
-    behind: set[journey.Path],
+    before: set[packet_paths.Path],
+    behind: set[packet_paths.Path],
 ) -> None:
     classifier = workflow.classifier(
         source_ip_prefix=f"{OWN}/32", source_port_range_min=None, source_port_range_max=None
@@ -70,7 +73,7 @@ def test_packets_are_known_again_both_ways(
         attempts = traffic.tcp_connections(source, destination, 100, 30, source_address=OWN)
         capture.settle()
     assert [attempt.error for attempt in attempts if not attempt.ok] == []
-    walks = journey.walks(journey.sightings(capture.seen, overheard=True))
+    walks = packet_paths.walks(packet_paths.sightings(capture.seen, overheard=True))
     ways = Counter(
         (w.flow.source, w.flow.destination, w.ports) for w in walks if w.flow.protocol == "tcp"
     )

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
+from portchain_lab.lab import Lab
+from portchain_lab.layout import Layout
 
-from portchain.lab.lab import Lab
-from portchain.lab.layout import Layout
 from tests.lab import matrix
 from tests.lab.conftest import NAME, Captures
 from tests.lab.workflow import SUBNET, Workflow

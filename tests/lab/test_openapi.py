@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from portchain_lab import layout
+from portchain_lab.cloud import clients
+from portchain_lab.lab import Lab
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -21,8 +24,6 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from portchain.api import openapi
-from portchain.lab import clients, layout
-from portchain.lab.lab import Lab
 
 EXAMPLES = int(os.environ.get("PORTCHAIN_EXAMPLES", "25"))
 CHECKS = (

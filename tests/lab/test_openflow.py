@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from portchain_lab.lab import Lab
+from portchain_lab.layout import Layout, Software
+from portchain_lab.waiting import wait_for
 
 from portchain.dataplane.flow import COOKIE
-from portchain.lab.lab import Lab
-from portchain.lab.layout import Layout, Software
-from portchain.lab.waiting import wait_for
 from tests.lab.conftest import FIREWALL, NAME, Captures, running
 from tests.lab.load import FLOWS, Load
 from tests.lab.workflow import (

@@ -7,11 +7,12 @@ from socket import SOCK_DGRAM
 from typing import Any
 
 import pytest
+from portchain_lab.cloud import ovn
+from portchain_lab.hosts import netns
+from portchain_lab.lab import Lab
+from portchain_lab.layout import Layout
+from portchain_lab.waiting import wait_for
 
-from portchain.lab import netns, ovn
-from portchain.lab.lab import Lab
-from portchain.lab.layout import Layout
-from portchain.lab.waiting import wait_for
 from tests.lab import matrix
 from tests.lab.conftest import NAME, Captures, running
 from tests.lab.on_ovn import (

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from portchain_lab.cloud import ovn
+from portchain_lab.hosts import netns
+from portchain_lab.lab import Lab
+from portchain_lab.layout import Layout
+from portchain_lab.waiting import wait_for
 from scapy.layers.inet import ICMP, TCP
 from scapy.layers.l2 import Dot1Q, Ether
 
-from portchain.lab import netns, ovn
-from portchain.lab.lab import Lab
-from portchain.lab.layout import Layout
-from portchain.lab.waiting import wait_for
 from tests.lab.conftest import NAME, Captures, running
 from tests.lab.on_ovn import chained, held_back, paths, settle, silent
 from tests.lab.workflow import (

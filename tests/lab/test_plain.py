@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from portchain_lab.guests.machines import Machine
+from portchain_lab.hosts import netns
+from portchain_lab.lab import Lab
+from portchain_lab.observe import packet_paths, traffic
+from portchain_lab.waiting import wait_for
 
-from portchain.lab import journey, netns, traffic
-from portchain.lab.lab import Lab
-from portchain.lab.machines import Machine
-from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
 
 
@@ -41,8 +42,8 @@ def test_end_points_reach_each_other_directly(
     with captures(*machines.values()) as capture, traffic.TcpServer(b, 100):
         attempts = traffic.tcp_connections(a, b, 100, count=100, source_port=23)
     assert [attempt.error for attempt in attempts] == [""] * 100
-    found = journey.connections(journey.sightings(capture.seen))
-    tcp = journey.select(found, protocol="tcp", destination_port=100)
+    found = packet_paths.connections(packet_paths.sightings(capture.seen))
+    tcp = packet_paths.select(found, protocol="tcp", destination_port=100)
     assert len(tcp) == 100
     assert {connection.path for connection in tcp} == {("a", "b")}
     assert {path for connection in tcp for path in connection.replies} == {("b", "a")}
@@ -59,8 +60,8 @@ def test_a_routing_function_passes_packets_from_one_nic_to_the_other(
     finally:
         netns.ip(f"route del {b.ip}/32", namespace=a.namespace)
     assert all(attempt.ok for attempt in attempts), attempts
-    found = journey.connections(journey.sightings(capture.seen))
-    tcp = journey.select(found, protocol="tcp", destination_port=200)
+    found = packet_paths.connections(packet_paths.sightings(capture.seen))
+    tcp = packet_paths.select(found, protocol="tcp", destination_port=200)
     assert {connection.path for connection in tcp} == {("a", "in", "out", "b")}
 
 

@@ -19,13 +19,13 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from portchain_lab.lab import Lab
+from portchain_lab.observe import packet_paths, traffic
+from portchain_lab.observe.capture import Seen
 
-from portchain.lab import journey, traffic
-from portchain.lab.capture import Seen
-from portchain.lab.lab import Lab
 from tests.lab.conftest import Captures
 from tests.lab.workflow import DIRECT, Workflow
-from tests.lives import lead
+from tests.stateful import lead
 
 HOSTS = ("h1", "h2", "h3")
 KINDS = {"sf1": "l3", "sf2": "l2", "sf3": "l3"}
@@ -177,7 +177,9 @@ class Life(RuleBasedStateMachine):
             wish = self._chain_of(port)
             allowed = self._allowed(wish)
             assert attempt.ok is bool(allowed), (port, wish, attempt)
-            for one in journey.select(self._followed(seen, wish), "tcp", destination_port=port):
+            for one in packet_paths.select(
+                self._followed(seen, wish), "tcp", destination_port=port
+            ):
                 if not allowed:
                     assert not any("dst" in path for path in one.paths), (port, wish, one)
                     continue
@@ -199,7 +201,7 @@ class Life(RuleBasedStateMachine):
             capture.settle()
         return {port: (attempt, capture.seen) for port, attempt in attempts.items()}
 
-    def _followed(self, seen: list[Seen], wish: Wish | None) -> list[journey.Connection]:
+    def _followed(self, seen: list[Seen], wish: Wish | None) -> list[packet_paths.Connection]:
         """The connections. A bridging function in a chain gets frames that are for others; out of one, what is flooded."""
         functions = (
             {PAIRS[pair] for group in wish.groups for pair in self.members[group]}
@@ -213,7 +215,7 @@ class Life(RuleBasedStateMachine):
         passed = [
             one for one in seen if one.port in bridging or (one.addressed and one.port not in wires)
         ]
-        return journey.connections(journey.sightings(passed, overheard=True))
+        return packet_paths.connections(packet_paths.sightings(passed, overheard=True))
 
     def _chain_of(self, port: int) -> Wish | None:
         return next((one for one in self.wishes if one.takes(port)), None)
@@ -221,7 +223,7 @@ class Life(RuleBasedStateMachine):
     def _patience(self, port: int) -> float:
         return 5.0 if self._allowed(self._chain_of(port)) else PATIENCE
 
-    def _allowed(self, wish: Wish | None) -> set[journey.Path]:
+    def _allowed(self, wish: Wish | None) -> set[packet_paths.Path]:
         """The ways that a chain leaves open."""
         if wish is None:
             return DIRECT

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from portchain_lab.cloud import clients
+from portchain_lab.lab import Lab
+from portchain_lab.observe import packet_paths, traffic
+from portchain_lab.observe.capture import Seen
+from portchain_lab.waiting import wait_for
 
 from portchain.dataplane.flow import COOKIE
-from portchain.lab import clients, journey, traffic
-from portchain.lab.capture import Seen
-from portchain.lab.lab import Lab
-from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
 from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, VIA_PP3, Workflow, without_counters
 
@@ -291,5 +292,5 @@ def _client(lab: Lab, *commands: str) -> str:
 
 
 def _paths(seen: list[Seen], port: int) -> set[Any]:
-    found = journey.connections(journey.sightings(seen))
-    return {one.path for one in journey.select(found, protocol="tcp", destination_port=port)}
+    found = packet_paths.connections(packet_paths.sightings(seen))
+    return {one.path for one in packet_paths.select(found, protocol="tcp", destination_port=port)}

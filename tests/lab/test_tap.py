@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from portchain_lab.lab import Lab
+from portchain_lab.observe import packet_paths
+from portchain_lab.waiting import wait_for
 
-from portchain.lab import journey
-from portchain.lab.lab import Lab
-from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
 from tests.lab.test_kinds import many
 from tests.lab.workflow import DEADLINE, VIA_PP1, VIA_PP2, Workflow
@@ -33,9 +33,9 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
         yield booted
 
 
-def without_tap(paths: Counter[journey.Path]) -> Counter[journey.Path]:
+def without_tap(paths: Counter[packet_paths.Path]) -> Counter[packet_paths.Path]:
     """The ways of the packets, wherever among them their copies were seen."""
-    found: Counter[journey.Path] = Counter()
+    found: Counter[packet_paths.Path] = Counter()
     for path, count in paths.items():
         found[tuple(port for port in path if port not in TAP)] += count
     return found
@@ -47,7 +47,7 @@ def test_a_tap_sees_every_packet_once(workflow: Workflow, groups: tuple[str, ...
     workflow.wait_status(chain)
     expected = AROUND if "PG1" in groups else {("src", "dst")}
     back = {path[::-1] for path in expected}
-    seen: set[journey.Path] = set()
+    seen: set[packet_paths.Path] = set()
     for connection in workflow.connect(count=30, answered=None):
         there, replies = without_tap(connection.paths), without_tap(connection.replies)
         assert len(there) == len(replies) == 1, "all packets of a connection take one way"

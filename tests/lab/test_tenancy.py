@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-
-from portchain.lab import clients, layout
-from portchain.lab.lab import Lab
+from portchain_lab import layout
+from portchain_lab.cloud import clients
+from portchain_lab.lab import Lab
 
 ROLES = ("admin", "manager", "member", "reader")
 OWNER, OTHER = "tenancy-owner", "tenancy-other"

@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from portchain_lab.cloud import ovn
+from portchain_lab.guests.machines import Machine
+from portchain_lab.lab import Lab
+from portchain_lab.layout import PHYSICAL_NETWORK
+from portchain_lab.observe import packet_paths, traffic
+from portchain_lab.waiting import wait_for
+
 from portchain.dataplane.flow import COOKIE
-from portchain.lab import journey, ovn, traffic
-from portchain.lab.lab import Lab
-from portchain.lab.layout import PHYSICAL_NETWORK
-from portchain.lab.machines import Machine
-from portchain.lab.waiting import wait_for
 from tests.lab.conftest import Captures
 
 DEADLINE = 180
@@ -281,7 +283,7 @@ class Workflow:
         version: int = 4,
         answered: Collection[Any] | None = ANSWERED,
         overheard: bool = False,
-    ) -> list[journey.Connection]:
+    ) -> list[packet_paths.Connection]:
         """TCP connections from ``src`` to ``dst``; every one must succeed. Returns what the captures saw of them.
 
         :param answered: paths that replies may take; None leaves it to the caller.
@@ -301,8 +303,8 @@ class Workflow:
             )
             capture.settle()
         assert [attempt.error for attempt in attempts if not attempt.ok] == []
-        found = journey.connections(journey.sightings(capture.seen, overheard))
-        seen = journey.select(found, protocol="tcp", destination_port=port)
+        found = packet_paths.connections(packet_paths.sightings(capture.seen, overheard))
+        seen = packet_paths.select(found, protocol="tcp", destination_port=port)
         assert len(seen) == count
         if answered is not None:
             assert {path for one in seen for path in one.replies} <= set(answered)
@@ -340,7 +342,7 @@ class Workflow:
             attempt = traffic.tcp_connect(
                 source, destination, port, source_port=source_port, timeout=1.5
             )
-        walks = journey.walks(journey.sightings(capture.seen))
+        walks = packet_paths.walks(packet_paths.sightings(capture.seen))
         arrived = [
             walk for walk in walks if walk.flow.destination_port == port and "dst" in walk.ports
         ]

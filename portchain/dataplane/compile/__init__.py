@@ -11,7 +11,7 @@
 """
 
 from portchain.dataplane.compile.chain import compile_chain, compile_guards, compile_held
-from portchain.dataplane.compile.here import Compiled, UnsupportedPlanError, target_number
+from portchain.dataplane.compile.context import Compiled, UnsupportedPlanError, target_number
 
 __all__ = [
     "Compiled",

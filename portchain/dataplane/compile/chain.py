@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from portchain.dataplane.compile import transport
-from portchain.dataplane.compile.choose import choose, remember_choices
 from portchain.dataplane.compile.classify import classify, keep_out_neighbours, take_over
+from portchain.dataplane.compile.context import Compiled, PathOnHost, distinct
 from portchain.dataplane.compile.forward import copy, deliver, send
-from portchain.dataplane.compile.here import Compiled, PathHere, distinct
-from portchain.dataplane.compile.leave import leave, rejoin
+from portchain.dataplane.compile.return_path import leave, rejoin
+from portchain.dataplane.compile.select_pair import choose, remember_choices
 from portchain.dataplane.flow import DROP, Flow, NoFlood
-from portchain.dataplane.local import LocalSwitch
+from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.pipeline import path_label
 from portchain.dataplane.plan import ChainPlan, Hop, Target
 
@@ -61,18 +61,18 @@ def compile_guards(switch: LocalSwitch) -> frozenset[Flow]:
     return frozenset(transport.guards(switch))
 
 
-def _paths_here(plan: ChainPlan, switch: LocalSwitch) -> Iterator[PathHere]:
+def _paths_here(plan: ChainPlan, switch: LocalSwitch) -> Iterator[PathOnHost]:
     for path in plan.paths:
-        yield PathHere(path, plan.id, path_label(plan.path_id, path.reverse), switch)
+        yield PathOnHost(path, plan.id, path_label(plan.path_id, path.reverse), switch)
 
 
-def _delivery(here: PathHere) -> Iterator[Flow]:
+def _delivery(here: PathOnHost) -> Iterator[Flow]:
     for index, _, target in _visits(here):
         if target.host == here.switch.host:
             yield from deliver(here, index, target)
 
 
-def _onward(here: PathHere) -> Iterator[Flow]:
+def _onward(here: PathOnHost) -> Iterator[Flow]:
     yield from take_over(here)
     for index, hop in _choices(here):
         yield from choose(here, index, hop)
@@ -88,19 +88,19 @@ def _onward(here: PathHere) -> Iterator[Flow]:
     yield from keep_out_neighbours(here)
 
 
-def _memory(here: PathHere) -> Iterator[Flow]:
+def _memory(here: PathOnHost) -> Iterator[Flow]:
     for index, hop in _choices(here):
         yield from remember_choices(here, index, hop)
 
 
-def _choices(here: PathHere) -> Iterator[tuple[int, Hop]]:
+def _choices(here: PathOnHost) -> Iterator[tuple[int, Hop]]:
     """The hops for which a pair is chosen on this host."""
     for index, hop in enumerate(here.path.hops):
         if here.sends_into(index) and not hop.tap:
             yield index, hop
 
 
-def _visits(here: PathHere) -> Iterator[tuple[int, Hop, Target]]:
+def _visits(here: PathOnHost) -> Iterator[tuple[int, Hop, Target]]:
     for index, hop in enumerate(here.path.hops):
         for target in distinct(hop.targets):
             yield index, hop, target

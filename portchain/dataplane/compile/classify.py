@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
-from portchain.dataplane.compile.here import PathHere
+from portchain.core.protocols import NEIGHBOUR_DISCOVERY
+from portchain.dataplane.compile.context import PathOnHost
 from portchain.dataplane.flow import Flow
-from portchain.dataplane.local import Firewall
-from portchain.dataplane.match import (
-    NEIGHBOUR_DISCOVERY,
-    classifier_matches,
-    takes_neighbour_discovery,
-)
+from portchain.dataplane.flow_builder import UNICAST, build_flow, set_field
+from portchain.dataplane.host_switch import Firewall
+from portchain.dataplane.match import classifier_matches, takes_neighbour_discovery
 from portchain.dataplane.pipeline import (
     DONE,
     REG_NEUTRON_NET,
@@ -19,12 +17,11 @@ from portchain.dataplane.pipeline import (
     path_label,
     step,
 )
-from portchain.dataplane.write import UNICAST, rule, set_field
 
 _TRACKED_NEW = "ct_state=+new-est"
 
 
-def classify(here: PathHere) -> Iterator[Flow]:
+def classify(here: PathOnHost) -> Iterator[Flow]:
     """Divert what the plan's sources on this host send to the first hop."""
     for source in here.path.sources:
         # A source that is not plugged in sends nothing: the chain is complete without it, and classifies as it comes.
@@ -35,7 +32,7 @@ def classify(here: PathHere) -> Iterator[Flow]:
             yield from _hook(here, words | {f"in_port={port.ofport}", UNICAST, f"{REG_STEP}=0"})
 
 
-def take_over(here: PathHere) -> Iterator[Flow]:
+def take_over(here: PathOnHost) -> Iterator[Flow]:
     """Divert to the first hop what leaves the chains before this one in a service graph and is for this one.
 
     Where a chain ends depends on nothing but its last functions, so the classifiers' source ports do not count here.
@@ -46,40 +43,44 @@ def take_over(here: PathHere) -> Iterator[Flow]:
         at_end = f"{REG_STEP}={step(path_label(entry.path_id), entry.hops):#x}"
         for classifier in here.path.classifiers:
             for words in classifier_matches(classifier):
-                yield rule("BRANCH", Priority.BRANCH, words | {at_end}, *here.into(0))
+                yield build_flow("BRANCH", Priority.BRANCH, words | {at_end}, *here.into(0))
 
 
-def _hook(here: PathHere, match: frozenset[str]) -> Iterator[Flow]:
+def _hook(here: PathOnHost, match: frozenset[str]) -> Iterator[Flow]:
     """Divert packets where Neutron has finished checking what the port sends, not before."""
     below = Priority.BELOW_REQUESTS if here.path.reverse else 0
     if here.switch.firewall is not Firewall.OPENVSWITCH:
-        yield rule("TRANSIENT", Priority.CLASSIFY - below, match, *_enter(here, "TRANSIENT"))
+        yield build_flow("TRANSIENT", Priority.CLASSIFY - below, match, *_enter(here, "TRANSIENT"))
         return
     enter = _enter(here, "ACCEPT_OR_INGRESS")
     if not here.path.ends_behind(-1):
         # The firewall commits a new connection in the rules that we overtake here; its replies need that entry.
         commit = f"ct(commit,zone=NXM_NX_{REG_NEUTRON_NET.upper()}[0..15])"
         new = match | {_TRACKED_NEW}
-        yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY_NEW - below, new, commit, *enter)
-    yield rule("ACCEPT_OR_INGRESS", Priority.CLASSIFY - below, match, *enter)
+        yield build_flow("ACCEPT_OR_INGRESS", Priority.CLASSIFY_NEW - below, new, commit, *enter)
+    yield build_flow("ACCEPT_OR_INGRESS", Priority.CLASSIFY - below, match, *enter)
     # Replies of connections that others opened come here without passing ACCEPT_OR_INGRESS.
-    yield rule(
+    yield build_flow(
         "ACCEPTED_EGRESS", Priority.CLASSIFY - below, match, *_enter(here, "ACCEPTED_EGRESS")
     )
     # While the firewall has not taken charge of the port (its rules are lost when the switch restarts), packets would be
     # switched normally from here; below its rule, above NORMAL.
-    yield rule("TRANSIENT", Priority.CLASSIFY_UNGUARDED - below, match, *_enter(here, "TRANSIENT"))
+    yield build_flow(
+        "TRANSIENT", Priority.CLASSIFY_UNGUARDED - below, match, *_enter(here, "TRANSIENT")
+    )
 
 
-def _enter(here: PathHere, table: str) -> tuple[str, ...]:
+def _enter(here: PathOnHost, table: str) -> tuple[str, ...]:
     """To the first hop. Where there are but taps, the packet goes on in Neutron's table as if nothing had been."""
     return here.into(0, set_field(DONE, REG_STEP), f"resubmit(,{TABLES[table].number})")
 
 
-def keep_out_neighbours(here: PathHere) -> Iterator[Flow]:
+def keep_out_neighbours(here: PathOnHost) -> Iterator[Flow]:
     """Keep unicast neighbour discovery out: it is about the link too, and a classifier cannot say "all but these"."""
     if any(takes_neighbour_discovery(classifier) for classifier in here.path.classifiers):
         for icmp_type in NEIGHBOUR_DISCOVERY:
             match = ("icmp6", f"icmp_type={icmp_type}", f"{REG_STEP}=0")
             again = f"resubmit(,{TABLES['LOCAL_SWITCHING'].number})"
-            yield rule("LOCAL_SWITCHING", Priority.LINK, match, set_field(DONE, REG_STEP), again)
+            yield build_flow(
+                "LOCAL_SWITCHING", Priority.LINK, match, set_field(DONE, REG_STEP), again
+            )

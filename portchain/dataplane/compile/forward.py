@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from portchain.dataplane.compile import aware, transport
-from portchain.dataplane.compile.here import PathHere, target_number
+from portchain.dataplane.compile import sfc_aware, transport
+from portchain.dataplane.compile.context import PathOnHost, target_number
 from portchain.dataplane.flow import Flow
+from portchain.dataplane.flow_builder import build_flow, goto, set_field
 from portchain.dataplane.pipeline import REG_STEP, REG_TARGET, Priority, step
 from portchain.dataplane.plan import Target
-from portchain.dataplane.write import goto, rule, set_field
 
 
-def deliver(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
+def deliver(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
     """Give packets that are to visit a function on this host to it, whichever host chose it."""
     ingress = here.port(target.ingress_port)
     # A function that cannot hand packets on gets none; a tap does not have to.
@@ -18,9 +18,9 @@ def deliver(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
     if ingress is None or not complete:
         return
     chosen = here.chosen(index, target)
-    for words, actions in aware.give(here, index, target):
+    for words, actions in sfc_aware.give(here, index, target):
         match = (*chosen, *words)
-        yield rule("FORWARD", Priority.STEP, match, *actions, f"output:{ingress.ofport}")
+        yield build_flow("FORWARD", Priority.STEP, match, *actions, f"output:{ingress.ofport}")
     yield from transport.arrive(
         here,
         target,
@@ -33,7 +33,7 @@ def deliver(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
     )
 
 
-def copy(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
+def copy(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
     """Give a tap, here or on another host, a copy of packets that pass it on this host.
 
     All that is done to the copy stands inside of ``clone``: around a table that encapsulates, Open vSwitch 3.1 does not get the
@@ -54,12 +54,12 @@ def copy(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
             clone=True,
         )
     elif (ingress := here.port(target.ingress_port)) is not None:
-        for words, actions in aware.give(here, index, target):
+        for words, actions in sfc_aware.give(here, index, target):
             copied = ",".join((*actions, f"output:{ingress.ofport}"))
-            yield rule("COPY", Priority.STEP, (*match, *words), f"clone({copied})")
+            yield build_flow("COPY", Priority.STEP, (*match, *words), f"clone({copied})")
 
 
-def send(here: PathHere, index: int, target: Target) -> Iterator[Flow]:
+def send(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
     """Send packets that are to visit a function on another host there."""
     yield from transport.carry(
         here,

@@ -6,20 +6,20 @@ That is a tunnel, or where two hosts have none the provider network of the port 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from portchain.dataplane.compile.here import PathHere
+from portchain.dataplane.compile.context import PathOnHost
 from portchain.dataplane.flow import Bridge, Flow
-from portchain.dataplane.local import LocalSwitch
-from portchain.dataplane.pipeline import FIRST_SERVICE_INDEX, Priority
-from portchain.dataplane.plan import Segment, Source, Target
-from portchain.dataplane.write import (
+from portchain.dataplane.flow_builder import (
     CHAIN_MAC,
     CHAIN_TUNNEL_ID,
     NO_VLAN,
     WIRE_MACS,
+    build_flow,
     frame_match,
-    rule,
     wire_mac,
 )
+from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.pipeline import FIRST_SERVICE_INDEX, Priority
+from portchain.dataplane.plan import Segment, Source, Target
 
 # The traffic class of a chain frame says what for it comes: the next function, or back to its origin after the last.
 ONWARD, BACK = 0, 1
@@ -46,7 +46,7 @@ class _Way:
 
 
 def carry(
-    here: PathHere,
+    here: PathOnHost,
     table: str,
     match: tuple[str, ...],
     to: Source | Target,
@@ -75,15 +75,15 @@ def carry(
         f"set_field:{way.source_mac}->eth_src",
         f"output:{way.leave}",
     )
-    yield rule(
+    yield build_flow(
         table, Priority.STEP, match, *([f"clone({','.join(actions)})"] if clone else actions)
     )
     frames = (f"in_port={way.enter}", *frame_match(here.label, mac))
-    yield rule(way.table, Priority.ARRIVE, frames, *way.onward, bridge=way.bridge)
+    yield build_flow(way.table, Priority.ARRIVE, frames, *way.onward, bridge=way.bridge)
 
 
 def arrive(
-    here: PathHere, to: Source | Target, *then: str, mac: str, index: int, mark: int
+    here: PathOnHost, to: Source | Target, *then: str, mac: str, index: int, mark: int
 ) -> Iterator[Flow]:
     """Take chain frames for the port with address ``mac`` out of their header and go on with ``then``.
 
@@ -92,7 +92,7 @@ def arrive(
     switch, wanted = here.switch, f"mpls_tc={mark}"
     if switch.patch_to_tun is not None:
         match = (f"in_port={switch.patch_to_tun}", *frame_match(here.label, mac), wanted)
-        yield rule("LOCAL_SWITCHING", Priority.ARRIVE, match, *_HEADER_OFF, *then)
+        yield build_flow("LOCAL_SWITCHING", Priority.ARRIVE, match, *_HEADER_OFF, *then)
     segment = _segment(to, mark)
     physical = switch.physical.get(segment.physical_network) if segment else None
     if segment is None or physical is None:
@@ -102,33 +102,33 @@ def arrive(
     for host in sorted(here.senders(index) - {switch.host}):
         sent_by = f"dl_src={wire_mac(here.chain_id, host)}"
         frame = ("mpls", tag, f"mpls_label={here.label}", f"dl_dst={mac}", sent_by)
-        yield rule("PHYSICAL_SWITCHING", Priority.ARRIVE, frame, out, bridge=bridge)
+        yield build_flow("PHYSICAL_SWITCHING", Priority.ARRIVE, frame, out, bridge=bridge)
         match = (f"in_port={physical.patch_to_physical}", *frame, wanted)
-        yield rule("LOCAL_SWITCHING", Priority.ARRIVE, match, *untag, *_HEADER_OFF, *then)
+        yield build_flow("LOCAL_SWITCHING", Priority.ARRIVE, match, *untag, *_HEADER_OFF, *then)
 
 
 def guards(switch: LocalSwitch) -> Iterator[Flow]:
     """Chain frames go to our rules or nowhere: no switch of ours learns from them, and none gets to a port."""
     if switch.patch_to_tun is not None:
         match = (f"in_port={switch.patch_to_tun}", "mpls", NO_VLAN)
-        yield rule("LOCAL_SWITCHING", Priority.STRAY, match)
+        yield build_flow("LOCAL_SWITCHING", Priority.STRAY, match)
     if switch.patch_to_int is not None:
         match = (f"in_port={switch.patch_to_int}", "mpls", NO_VLAN)
-        yield rule("TUNNEL_SWITCHING", Priority.STRAY, match)
+        yield build_flow("TUNNEL_SWITCHING", Priority.STRAY, match)
         # From any tunnel, also one that l2 population makes later.
         match = ("mpls", NO_VLAN, f"tun_id={CHAIN_TUNNEL_ID}")
         to_int = f"output:{switch.patch_to_int}"
-        yield rule("TUNNEL_SWITCHING", Priority.FROM_TUNNEL, match, to_int)
+        yield build_flow("TUNNEL_SWITCHING", Priority.FROM_TUNNEL, match, to_int)
     for name, physical in switch.physical.items():
         match = (f"in_port={physical.patch_to_physical}", "mpls", WIRE_MACS)
-        yield rule("LOCAL_SWITCHING", Priority.STRAY, match)
+        yield build_flow("LOCAL_SWITCHING", Priority.STRAY, match)
         # What a virtual machine forges ends here, as do our own frames of a chain that is gone.
         match = (f"in_port={physical.patch_to_int}", "mpls", WIRE_MACS)
         bridge = Bridge.physical(name)
-        yield rule("PHYSICAL_SWITCHING", Priority.STRAY, match, bridge=bridge)
+        yield build_flow("PHYSICAL_SWITCHING", Priority.STRAY, match, bridge=bridge)
 
 
-def _through_tunnel(here: PathHere, to: Source | Target) -> _Way | None:
+def _through_tunnel(here: PathOnHost, to: Source | Target) -> _Way | None:
     switch = here.switch
     tunnel = switch.tunnels.get(to.tunnel_ip)
     if tunnel is None or switch.patch_to_tun is None or switch.patch_to_int is None:
@@ -138,7 +138,7 @@ def _through_tunnel(here: PathHere, to: Source | Target) -> _Way | None:
     return _Way(leave, enter, "TUNNEL_SWITCHING", Bridge.TUN, onward, CHAIN_MAC)
 
 
-def _over_wire(here: PathHere, segment: Segment | None) -> _Way | None:
+def _over_wire(here: PathOnHost, segment: Segment | None) -> _Way | None:
     if segment is None or segment.physical_network not in here.switch.physical:
         return None
     physical = here.switch.physical[segment.physical_network]

@@ -6,6 +6,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from portchain.conf import GROUP
+from portchain.core.model import ChainSnapshot, PortPair
 from portchain.drivers.ovn.commands import HoldBack, SyncChain
 from portchain.drivers.ovn.compile import Compiled, compile_chain, port_on_wire
 from portchain.drivers.ovn.errors import SwitchNotFound, Unreachable
@@ -13,7 +14,6 @@ from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.moved import is_moving
 from portchain.drivers.ovn.northbound import CHAIN, Database
 from portchain.drivers.ovn.probing import Probing
-from portchain.model import ChainSnapshot, PortPair
 
 LOG = logging.getLogger(__name__)
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+from portchain.core.model import VLAN, ChainSnapshot
+from portchain.core.rules import Kind, Violation, label, label_for
 from portchain.drivers.ovn.commands import free_ids
 from portchain.drivers.ovn.northbound import CHAIN, Database, project_of
 from portchain.drivers.ovn.probing import checked
 from portchain.drivers.ovn.rows import ChainRows, wire_name
 from portchain.drivers.ovn.tagged import chains_at, is_had, is_shut
-from portchain.model import VLAN, ChainSnapshot
-from portchain.rules import Kind, Violation, label, label_for
 
 _GROUPS = "neutron:security_group_ids"
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ovsdbapp.backend.ovs_idl.command import BaseCommand
 
+from portchain.core.model import ChainSnapshot
 from portchain.drivers.ovn import moved, tagged
 from portchain.drivers.ovn.compile import hold_back
 from portchain.drivers.ovn.errors import NoFreeFunctionId, SwitchNotFound
@@ -39,7 +40,6 @@ from portchain.drivers.ovn.rows import (
     anchor_name,
     wire_name,
 )
-from portchain.model import ChainSnapshot
 
 FUNCTION_IDS = range(1, 256)
 # Link-local addresses that no machine gives itself (RFC 3927, 2.1); an operator may have chosen others.

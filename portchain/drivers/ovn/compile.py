@@ -8,6 +8,7 @@ function. What is drawn here is drawn in docs/ovn.md.
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from portchain.core.model import VLAN, ChainSnapshot, PortChain, PortPair
 from portchain.drivers.ovn import lanes as lanes_of
 from portchain.drivers.ovn import match, rows, unusable
 from portchain.drivers.ovn import probing as probing_of
@@ -22,7 +23,6 @@ from portchain.drivers.ovn.rows import (
     MovedPort,
     Patch,
 )
-from portchain.model import VLAN, ChainSnapshot, PortChain, PortPair
 
 HOLDING = PRIORITY + 1
 """Of the ACLs that hold back traffic of a chain that is refused, beside its classification of before."""

@@ -16,13 +16,13 @@ from typing import Any
 
 from ovsdbapp.backend.ovs_idl.command import BaseCommand
 
+from portchain.core.model import HostReport, PortChain
 from portchain.db import realisation
 from portchain.db.realisation import Unconfirmed
 from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.moved import PATIENCE, is_settled
 from portchain.drivers.ovn.northbound import REVISION, Database, project_of
 from portchain.drivers.ovn.rows import anchor_name, chain_of_probe, check_name, wire_name
-from portchain.model import HostReport, PortChain
 
 _HOST, _PROJECT = "neutron:host_id", "neutron:project_id"
 _PORT = "Logical_Switch_Port"

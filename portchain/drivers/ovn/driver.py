@@ -6,6 +6,16 @@ from typing import Any
 
 from oslo_log import log as logging
 
+from portchain.core.model import (
+    VLAN,
+    ChainSnapshot,
+    FailureMode,
+    FunctionKind,
+    HealthCheck,
+    Port,
+    PortPair,
+    PortPairGroup,
+)
 from portchain.db import realisation
 from portchain.drivers.base import (
     Capabilities,
@@ -20,16 +30,6 @@ from portchain.drivers.ovn.compile import MECHANISM, compile_chain
 from portchain.drivers.ovn.confirm import Confirmation
 from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.repair import Repair
-from portchain.model import (
-    VLAN,
-    ChainSnapshot,
-    FailureMode,
-    FunctionKind,
-    HealthCheck,
-    Port,
-    PortPair,
-    PortPairGroup,
-)
 
 LOG = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class OvnDriver(PortChainDriver):
         functions = {port.name for port in compiled.rows.moved}
         functions |= {child.parent for child in compiled.rows.children}
         hosts = {snapshot.ports[name].host for name in {*compiled.rows.sources, *functions}} - {""}
-        if realisation.begin(
+        if realisation.record_plan(
             context,
             chain.id,
             chain.revision,

@@ -5,11 +5,11 @@ from typing import Any
 
 from oslo_log import log as logging
 
+from portchain.core.model import PortChain
 from portchain.drivers.ovn.errors import Unreachable
 from portchain.drivers.ovn.northbound import Database, Noted
 from portchain.drivers.ovn.probing import checked
 from portchain.drivers.ovn.rows import chain_of_probe, probe_name
-from portchain.model import PortChain
 
 LOG = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ cannot be balanced for that have one pair at work, and the others stand by.
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 
-from portchain.model import PortChain, PortPair, PortPairGroup
+from portchain.core.model import PortChain, PortPair, PortPairGroup
 
 IN, OUT = "in", "out"
 """The two ends of a chain without functions."""

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from portchain.core.model import FlowClassifier, Port, PortRange
 from portchain.drivers.ovn.lanes import BUCKETS
-from portchain.model import FlowClassifier, Port, PortRange
 
 _WITH_PORTS = {6: "tcp", 17: "udp", 132: "sctp"}
 _ICMP = {"IPv4": (1, "icmp4"), "IPv6": (58, "icmp6")}

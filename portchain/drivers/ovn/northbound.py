@@ -15,10 +15,10 @@ from oslo_config import cfg
 from ovs.db import idl as ovs_idl
 from ovsdbapp.backend.ovs_idl import command, connection, idlutils, transaction
 
-from portchain import ssl_keys
 from portchain.conf import GROUP
 from portchain.drivers.ovn.errors import Unreachable
 from portchain.drivers.ovn.rows import anchor_name
+from portchain.ovsdb import tls
 
 CHAIN, REVISION = "portchain:chain", "portchain:revision"
 """Keys of ``external_ids`` of every row that is a chain's."""
@@ -262,6 +262,6 @@ def _use_certificates(database: str) -> None:
     """Tell the ovs library of the keys; it has one set for the whole process, as ML2/OVN has."""
     ovn_conf.register_opts()
     options = cfg.CONF.ovn
-    for name, use in ssl_keys.SETTERS.items():
+    for name, use in tls.SETTERS.items():
         if file := options[f"ovn_{database}_{name}"]:
             use(file)

@@ -9,8 +9,8 @@ function with the tag.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from portchain.core.model import VLAN, HealthCheck, PortChain, PortPair
 from portchain.drivers.ovn.rows import Check, Child, check_name, probe_name
-from portchain.model import VLAN, HealthCheck, PortChain, PortPair
 
 # Nothing but the ping ever leaves by them: what floods their switch would go in circles through the function.
 _NOTHING_ELSE = {"lsp_learn_fdb": "false", "receive_multicast": "false"}

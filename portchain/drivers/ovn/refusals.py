@@ -6,9 +6,9 @@ Each refusal names what the user can do instead.
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
+from portchain.core.model import ChainSnapshot, FlowClassifier, Port, PortPair, PortPairGroup
+from portchain.core.rules import Kind, Violation, label
 from portchain.drivers.ovn import lanes as lanes_of
-from portchain.model import ChainSnapshot, FlowClassifier, Port, PortPair, PortPairGroup
-from portchain.rules import Kind, Violation, label
 
 _NETWORK_TYPE = "geneve"
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 
-from portchain.drivers import wording
+from portchain.core import availability
+from portchain.core.model import ChainSnapshot, FailureMode, PortChain, PortPairGroup
 from portchain.drivers.ovn import lanes as lanes_of
 from portchain.drivers.ovn.lanes import Lane
-from portchain.model import ChainSnapshot, FailureMode, PortChain, PortPairGroup
 
 _OFFLINE = "it does not pass its health check"
 
@@ -19,8 +19,8 @@ def reasons(snapshot: ChainSnapshot, offline: Container[str]) -> Reasons:
     :param offline: ids of pairs that do not pass their health check.
     """
     pairs = [pair for group in snapshot.chain.port_pair_groups for pair in group.port_pairs]
-    why = {pair.id: wording.why_not_in_place(pair, snapshot.ports) for pair in pairs}
-    why |= {pair.id: wording.NO_WEIGHT for pair in pairs if not (why[pair.id] or pair.weight)}
+    why = {pair.id: availability.why_not_in_place(pair, snapshot.ports) for pair in pairs}
+    why |= {pair.id: availability.NO_WEIGHT for pair in pairs if not (why[pair.id] or pair.weight)}
     why |= {pair.id: _OFFLINE for pair in pairs if pair.id in offline}
     return {pair_id: reason for pair_id, reason in why.items() if reason}
 
@@ -46,7 +46,7 @@ def obstacles(snapshot: ChainSnapshot, sources: Sequence[str], why: Reasons) -> 
     without = left_out(chain, why)
     for group in chain.port_pair_groups:
         if group not in without and _is_closed_to_all(group, why):
-            yield f"{wording.named(group)} has no pair that takes traffic{wording.in_brackets(chain, group, why)}"
+            yield f"{availability.named(group)} has no pair that takes traffic{availability.in_brackets(chain, group, why)}"
     if chain.flow_classifiers and not any(snapshot.ports[port].host for port in sources):
         yield "No port whose traffic the flow classifiers name is bound to a host"
 
@@ -70,12 +70,12 @@ def cautions(
         yield "What one of its sources sends to another is dropped, because OVN cannot carry it"
     for group in without:
         yield (
-            f"{wording.named(group)} is left out and packets go on without it: none of its pairs takes "
-            f"traffic{wording.in_brackets(chain, group, why)}"
+            f"{availability.named(group)} is left out and packets go on without it: none of its pairs takes "
+            f"traffic{availability.in_brackets(chain, group, why)}"
         )
     for group in lanes_of.standing_by(chain, lanes):
         yield (
-            f"{wording.named(group)} is not balanced, because OVN cannot do it between groups with fewer pairs: "
+            f"{availability.named(group)} is not balanced, because OVN cannot do it between groups with fewer pairs: "
             "one pair takes all flows, the others stand by"
         )
 

@@ -11,14 +11,13 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from portchain.conf import GROUP
-from portchain.dataplane.compile.spread import FIELD_SETS
-from portchain.dataplane.plan import ChainPlan, Encapsulation
-from portchain.db import realisation, repository
+from portchain.core.model import ChainSnapshot, FunctionKind, HostReport, Port, PortPair
+from portchain.dataplane.plan import FIELD_SETS, ChainPlan, Encapsulation
+from portchain.dataplane.planning import limits
+from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
+from portchain.dataplane.planning.planner import Planned, plan_chain
+from portchain.db import realisation, snapshots
 from portchain.drivers.base import Capabilities, ChainsFailed, PortChainDriver
-from portchain.drivers.ovs import limits
-from portchain.drivers.ovs.mtu import TunnelEnd, Underlay, why_too_long
-from portchain.drivers.ovs.plan import Planned, plan_chain
-from portchain.model import ChainSnapshot, FunctionKind, HostReport, Port, PortPair
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.server import ServerEndpoint
@@ -95,7 +94,7 @@ class OvsDriver(PortChainDriver):
         current = [
             item
             for item in planned
-            if realisation.begin(
+            if realisation.record_plan(
                 context,
                 item.plan.id,
                 item.plan.revision,
@@ -151,7 +150,7 @@ class OvsDriver(PortChainDriver):
         unknown = [
             chain_id for chain_id, revision in expected.items() if known.get(chain_id) != revision
         ]
-        planned, _ = self._plan(context, repository.snapshots(context, unknown))
+        planned, _ = self._plan(context, snapshots.snapshots(context, unknown))
         plans = tuple(item.plan for item in planned if host in item.plan.hosts)
         return contract.PlanUpdate(
             chains=plans,
@@ -166,7 +165,7 @@ class OvsDriver(PortChainDriver):
 
     def _take_reports(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
         told = [report.chain_id for report in reports if report.error or report.missing]
-        borrowing = repository.borrowing(context, told) if told else set()
+        borrowing = snapshots.borrowing(context, told) if told else set()
         ready = realisation.confirm(context, host, [_for_owner(one, borrowing) for one in reports])
         updates = {
             each: contract.PlanUpdate(switch=tuple(chains)) for each, chains in ready.items()

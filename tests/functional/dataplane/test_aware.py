@@ -8,9 +8,9 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
-from portchain.dataplane.compile.here import UnsupportedPlanError
+from portchain.dataplane.compile.context import UnsupportedPlanError
 from portchain.dataplane.diff import diff
-from portchain.dataplane.local import Firewall
+from portchain.dataplane.host_switch import Firewall
 from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, Fabric, handed_back, tcp
 from tests.plans import chain, classifier, mac, single, source, target
 

@@ -7,7 +7,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from portchain.dataplane.plan import ChainPlan, Encapsulation, Entry
+from portchain.dataplane.plan import ChainPlan, Encapsulation, GraphIngress
 from tests.functional.dataplane.test_switch import DST_MAC, Fabric, handed_back, tcp
 from tests.functional.vswitch import Vswitch
 from tests.plans import chain, classifier, mac, source, target
@@ -32,7 +32,7 @@ def follower(name: str, number: int, port: int, *hops, after: ChainPlan, **entry
         for last in path.hops[-1].targets
     )
     ends = {"senders": places, "origins": places} | entry
-    before = Entry(path_id=after.path_id, hops=len(path.hops), **ends)
+    before = GraphIngress(path_id=after.path_id, hops=len(path.hops), **ends)
     plan = chain(
         *hops,
         name=name,

@@ -8,7 +8,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
 from portchain.dataplane.balance import SLOTS
-from portchain.dataplane.compile.spread import other_side
+from portchain.dataplane.compile.flow_hash import other_side
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.pipeline import TABLES
 from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, Fabric

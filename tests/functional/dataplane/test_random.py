@@ -16,9 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from portchain.dataplane.local import Firewall
-from portchain.drivers.ovs.plan import plan_chain
-from portchain.model import (
+from portchain.core.model import (
     ChainSnapshot,
     FlowClassifier,
     FunctionKind,
@@ -27,10 +25,12 @@ from portchain.model import (
     PortPair,
     PortPairGroup,
 )
+from portchain.dataplane.host_switch import Firewall
+from portchain.dataplane.planning.planner import plan_chain
 from tests.functional.dataplane.world import TCP, UDP, Header, World
 from tests.functional.vswitch import running_vswitch
-from tests.lives import lead
 from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
+from tests.stateful import lead
 
 SOURCES, DESTINATION = ("vm1", "vm2"), "dst"
 # Groups, and of which kind their functions are.

@@ -9,9 +9,10 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Ether
 
 from portchain.dataplane.compile import compile_chain, compile_guards, compile_held
-from portchain.dataplane.diff import FlowLedger, diff
+from portchain.dataplane.diff import diff
 from portchain.dataplane.flow import COOKIE, Bridge
-from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.ledger import FlowLedger
 from tests.functional.vswitch import Host, Vswitch
 from tests.plans import TUNNEL_IPS, chain, classifier, ident, mac, single, source, target
 

@@ -9,7 +9,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import ARP, Ether
 
 from portchain.dataplane.diff import diff
-from portchain.dataplane.local import Firewall
+from portchain.dataplane.host_switch import Firewall
 from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, Fabric, handed_back, tcp
 from tests.plans import chain, classifier, mac, tap, target
 

@@ -9,9 +9,9 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from portchain.dataplane.compile import compile_chain, compile_guards
 from portchain.dataplane.diff import diff
 from portchain.dataplane.flow import Bridge
-from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.flow_builder import wire_mac
+from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.plan import Segment
-from portchain.dataplane.write import wire_mac
 from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, handed_back, tcp
 from tests.functional.vswitch import Host
 from tests.plans import chain, ident, mac, source, target

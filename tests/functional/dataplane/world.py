@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from portchain.agent.reconciler import Reconciler
-from portchain.dataplane.change import Patience
+from portchain.core.model import HostReport
 from portchain.dataplane.flow import Bridge
-from portchain.dataplane.local import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.planning.planner import Planned
+from portchain.dataplane.transition import TransitionTimeouts
 from portchain.drivers.ovs.driver import updates_by_host
-from portchain.drivers.ovs.plan import Planned
-from portchain.model import HostReport
+from portchain.host.reconciler import Reconciler
 from portchain.rpc import contract
 from tests.functional.vswitch import DEADLINE, Host, Vswitch
 from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
@@ -33,7 +33,7 @@ _ETHERNET, _IP, _PORTS, _NUMBER = (
     struct.Struct("!Q"),
 )
 TCP, UDP = 6, 17
-PATIENCE = Patience(switch=5, drain=1)
+PATIENCE = TransitionTimeouts(switch=5, drain=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 from neutron_lib.db import api as db_api
 
-from portchain import model
-from portchain.db import models, repository
+from portchain.core import model
+from portchain.db import models, snapshots
 from tests.functional.db.test_api import OnMariaDb
 from tests.unit.api.base import PROJECT, ApiTestCase
 
@@ -44,7 +44,7 @@ class LookupTest(OnMariaDb, ApiTestCase):
         port = model.Port("a-port", network, PROJECT, "", fixed_ips=("10.0.0.1",))
         with db_api.CONTEXT_READER.using(self.context):
             before = self.rows_read()
-            found = repository.chains_using_port(self.context, port)
+            found = snapshots.chains_using_port(self.context, port)
             return found, self.rows_read() - before
 
     def rows_read(self) -> int:

@@ -14,8 +14,8 @@ from neutron_lib.db import api as db_api
 from oslo_config import cfg
 
 from portchain import errors
-from portchain.db import ids, realisation, repository
-from portchain.db import resources as db
+from portchain.db import ids, realisation, snapshots
+from portchain.db import lookup as db
 from tests.functional.db.test_api import OnMariaDb
 from tests.unit.api.base import OTHER_PROJECT, PROJECT, ApiTestCase
 
@@ -215,7 +215,7 @@ class RaceTest(OnMariaDb, ApiTestCase):
                 ]
             )
             assert self.outcome(results) == {"made": 2}
-            (snapshot,) = repository.snapshots(self.context, [chain])
+            (snapshot,) = snapshots.snapshots(self.context, [chain])
             assert client in snapshot.sources[classifier]
             self.update("port_pair_group", own, port_pairs=pairs)
             self.update("port_pair_group", borrowed, port_pairs=[pair], as_=theirs)
@@ -225,7 +225,9 @@ class RaceTest(OnMariaDb, ApiTestCase):
         chain = self.new_chain(self.context, [group])["id"]
         self.at_once(
             *[
-                lambda context, n=n: realisation.begin(context, chain, 2 + n, [f"h{n}", "all"])
+                lambda context, n=n: realisation.record_plan(
+                    context, chain, 2 + n, [f"h{n}", "all"]
+                )
                 for n in range(WORKERS)
             ]
         )

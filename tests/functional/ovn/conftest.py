@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 from ovsdbapp.backend.ovs_idl.command import BaseCommand
+from portchain_lab.cloud import ovn_toolchain
+from portchain_lab.waiting import wait_for
 
 from portchain import conf
+from portchain.core.model import ChainSnapshot, PortPairGroup
 from portchain.drivers.ovn import northbound
 from portchain.drivers.ovn.rows import home_of
-from portchain.lab import newer
-from portchain.lab.waiting import wait_for
-from portchain.model import ChainSnapshot, PortPairGroup
 from tests.plans import ident
-from tests.unit.drivers.test_ovs_plan import pair, snapshot
+from tests.unit.dataplane.planning.test_planner import pair, snapshot
 
 DEADLINE = 20
 SINCE_26_03 = ("Network_Function", "Network_Function_Group")
@@ -37,11 +37,11 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
 
         def start(which: str = "nb", *, old: bool = False) -> northbound.Database:
             path = Path(folder, which)
-            text = (newer.ROOT / f"usr/share/ovn/ovn-{which}.ovsschema").read_text()
+            text = (ovn_toolchain.ROOT / f"usr/share/ovn/ovn-{which}.ovsschema").read_text()
             schema, file, socket = (path.with_suffix(end) for end in (".schema", ".db", ".sock"))
             schema.write_text(json.dumps(_without(json.loads(text))) if old else text)
-            newer.run("ovsdb-tool", "create", str(file), str(schema))
-            argv = newer.command(
+            ovn_toolchain.run("ovsdb-tool", "create", str(file), str(schema))
+            argv = ovn_toolchain.command(
                 "ovsdb-server", str(file), f"--remote=punix:{socket}", "--unixctl=none"
             )
             servers.append(subprocess.Popen(argv, stderr=subprocess.DEVNULL))

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from portchain.core.rules import Kind, Violation
 from portchain.drivers.ovn import checks, northbound
 from portchain.drivers.ovn.compile import compile_chain
 from portchain.drivers.ovn.errors import NoFreeFunctionId
 from portchain.drivers.ovn.rows import anchor_name
-from portchain.rules import Kind, Violation
 from tests.functional.ovn.conftest import Connect, add, add_port, symmetric
 from tests.plans import ident
 

@@ -5,16 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from portchain_lab.waiting import wait_for
 
+from portchain.core.model import ChainSnapshot, FailureMode, HealthCheck, PortPair, PortPairGroup
+from portchain.core.rules import Violation
 from portchain.drivers.ovn import carry, checks, northbound
 from portchain.drivers.ovn.commands import removal
 from portchain.drivers.ovn.compile import compile_chain
 from portchain.drivers.ovn.errors import NoFreeFunctionId
 from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.rows import probe_name, wire_name
-from portchain.lab.waiting import wait_for
-from portchain.model import ChainSnapshot, FailureMode, HealthCheck, PortPair, PortPairGroup
-from portchain.rules import Violation
 from tests.functional.ovn.conftest import (
     DEADLINE,
     Connect,
@@ -23,7 +23,7 @@ from tests.functional.ovn.conftest import (
     chain_through,
 )
 from tests.plans import ident
-from tests.unit.drivers.test_ovs_plan import pair
+from tests.unit.dataplane.planning.test_planner import pair
 
 PP1 = pair("pp1")
 CHAIN = ident("pc1")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from portchain.core.model import ChainSnapshot, PortPairGroup
 from portchain.db import realisation
 from portchain.drivers.base import ChainsFailed, OwnChain, OwnChains
 from portchain.drivers.ovn import carry, northbound
@@ -15,10 +16,9 @@ from portchain.drivers.ovn.errors import Unreachable
 from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.repair import Repair
 from portchain.drivers.ovn.rows import anchor_name, home_of
-from portchain.model import ChainSnapshot, PortPairGroup
 from tests.functional.ovn.conftest import Connect, add, add_network, chain_through
 from tests.plans import ident
-from tests.unit.drivers.test_ovs_plan import pair, port
+from tests.unit.dataplane.planning.test_planner import pair, port
 
 EVERYBODY = ("src", "dst", *(f"pp{n}-{side}" for n in (1, 2, 3) for side in ("in", "out")))
 

@@ -6,7 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from portchain_lab.waiting import wait_for
 
+from portchain.core.model import VLAN, ChainSnapshot, HealthCheck
+from portchain.core.rules import Violation
 from portchain.drivers.ovn import carry, checks, northbound
 from portchain.drivers.ovn.commands import HoldBack, SyncChain, removal
 from portchain.drivers.ovn.compile import compile_chain
@@ -15,12 +18,9 @@ from portchain.drivers.ovn.health import Health
 from portchain.drivers.ovn.northbound import CHAIN
 from portchain.drivers.ovn.repair import Reassert, Repair
 from portchain.drivers.ovn.rows import anchor_name, child_name
-from portchain.lab.waiting import wait_for
-from portchain.model import VLAN, ChainSnapshot, HealthCheck
-from portchain.rules import Violation
 from tests.functional.ovn.conftest import DEADLINE, Connect, add, add_network, chain_through
 from tests.plans import ident
-from tests.unit.drivers.test_ovs_plan import pair
+from tests.unit.dataplane.planning.test_planner import pair
 
 PP1 = pair("pp1")
 ENDS = (PP1.ingress, PP1.egress)

@@ -11,8 +11,9 @@ from neutron.conf.plugins.ml2.drivers import ovs_conf
 from neutron.plugins.ml2.drivers.openvswitch.agent import ovs_agent_extension_api as agent_api
 from neutron.plugins.ml2.drivers.openvswitch.agent.openflow.br_cookie import OVSBridgeCookieMixin
 
-from portchain.agent import extension, worker
+from portchain.agent import extension
 from portchain.dataplane.flow import COOKIE
+from portchain.host import worker
 from portchain.rpc import contract
 
 PORT = {"port_id": "a-port"}

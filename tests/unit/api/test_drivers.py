@@ -6,11 +6,11 @@ from typing import Any
 from unittest import mock
 
 from portchain import errors
-from portchain.db import missed, realisation, repository
+from portchain.core.model import ChainSnapshot, Port
+from portchain.db import drift, realisation, snapshots
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
-from portchain.model import ChainSnapshot, Port
 from tests.unit.api.base import HOST, ApiTestCase
 
 
@@ -301,8 +301,8 @@ class FailingTest(DriverTestCase):
         chain = self.chain(self.net)["id"]
         realisation.fail(self.context, chain, "\N{GREEK SMALL LETTER ALPHA}" * 100_000)
         assert len(self.show("port_chain", chain)["status_reason"]) <= 1000
-        realisation.settle(self.context, [(chain, 1)])
-        realisation.begin(self.context, chain, 1, [], down_reason="x" * 100_000)
+        realisation.mark_realised(self.context, [(chain, 1)])
+        realisation.record_plan(self.context, chain, 1, [], down_reason="x" * 100_000)
         assert self.show("port_chain", chain)["status_reason"].endswith("x ...")
 
     def test_changes_of_ports_that_nobody_told_of_are_found(self) -> None:
@@ -312,9 +312,9 @@ class FailingTest(DriverTestCase):
         self.fragile.told.clear()
         (pair,) = self.show("port_pair_group", chains[1]["port_pair_groups"][0])["port_pairs"]
         port = self.show("port_pair", pair)["egress"]
-        with mock.patch.object(repository, "chains_using_port", side_effect=RuntimeError("killed")):
+        with mock.patch.object(snapshots, "chains_using_port", side_effect=RuntimeError("killed")):
             self.bind(port)
-        with mock.patch.object(missed, "_PAGE", 1):
+        with mock.patch.object(drift, "_PAGE", 1):
             for _ in range(2 * len(chains) + 2):
                 self.plugin.repair()
         ((what, (snapshot,)),) = self.fragile.told
@@ -323,13 +323,13 @@ class FailingTest(DriverTestCase):
 
     def test_what_only_people_read_is_no_change(self) -> None:
         chain = self.chain(self.net)["id"]
-        (before,) = repository.snapshots(self.context, [chain])
+        (before,) = snapshots.snapshots(self.context, [chain])
         self.update("port_chain", chain, name="new")
-        (after,) = repository.snapshots(self.context, [chain])
-        assert missed.digest(after) == missed.digest(before)
+        (after,) = snapshots.snapshots(self.context, [chain])
+        assert drift.digest(after) == drift.digest(before)
         ports = dict(reversed(before.ports.items()))
-        assert missed.digest(replace(before, ports=ports)) == missed.digest(before)
-        assert missed.digest(replace(before, ports={})) != missed.digest(before)
+        assert drift.digest(replace(before, ports=ports)) == drift.digest(before)
+        assert drift.digest(replace(before, ports={})) != drift.digest(before)
 
     def test_repair_leaves_requests_in_progress_alone(self) -> None:
         self.fragile.failing = True

@@ -5,7 +5,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_utils import uuidutils
 
-from portchain.db import repository
+from portchain.db import snapshots
 from tests.unit.api.base import OTHER_PROJECT
 from tests.unit.api.test_drivers import DriverTestCase, Fragile, Poor
 
@@ -269,7 +269,7 @@ class ServiceGraphTest(DriverTestCase):
         self.told()
         chains = [chain["id"] for chain in self.list_all("port_chain")]
         seen_by: dict[str, set[str]] = {}
-        for snapshot in repository.snapshots(self.context, chains):
+        for snapshot in snapshots.snapshots(self.context, chains):
             for port in snapshot.ports:
                 seen_by.setdefault(port, set()).add(snapshot.chain.id)
         assert {one, two} in seen_by.values()

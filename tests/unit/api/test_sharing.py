@@ -4,9 +4,9 @@ from typing import Any
 
 from oslo_utils import uuidutils
 
+from portchain.core.model import Port
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
-from portchain.model import Port
 from tests.unit.api.base import HOST, OTHER_PROJECT, PROJECT, ApiTestCase
 
 

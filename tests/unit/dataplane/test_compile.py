@@ -13,11 +13,10 @@ from portchain.dataplane.compile import (
     compile_guards,
     target_number,
 )
-from portchain.dataplane.compile.spread import FIELD_SETS
 from portchain.dataplane.flow import Bridge
-from portchain.dataplane.local import Firewall
+from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.pipeline import TABLES
-from portchain.dataplane.plan import Hop, Segment
+from portchain.dataplane.plan import FIELD_SETS, Hop, Segment
 from tests.plans import HOSTS, chain, classifier, ident, source, switch, target
 
 ANY_IPV4 = classifier(

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portchain.dataplane.diff import FlowConflictError, FlowLedger, diff
+from portchain.dataplane.diff import diff
 from portchain.dataplane.flow import Bridge, Flow, NoFlood, flow
+from portchain.dataplane.ledger import FlowConflictError, FlowLedger
 
 OUTER = (Bridge.TUN, Bridge.physical("a"), Bridge.physical("b"))
 

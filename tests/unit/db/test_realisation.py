@@ -1,7 +1,7 @@
 """What hosts are told and confirm, in every order in which it can happen."""
 
+from portchain.core.model import HostReport
 from portchain.db import realisation
-from portchain.model import HostReport
 from tests.unit.api.base import ApiTestCase
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -15,7 +15,7 @@ class RealisationTest(ApiTestCase):
         )["id"]
 
     def begin(self, revision: int, *hosts: str, down: str = "") -> bool:
-        return realisation.begin(self.context, self.id, revision, hosts, down_reason=down)
+        return realisation.record_plan(self.context, self.id, revision, hosts, down_reason=down)
 
     def confirm(self, host: str, revision: int, error: str = "", missing: str = "") -> None:
         report = HostReport(self.id, revision, error, missing)
@@ -142,7 +142,7 @@ class RealisationTest(ApiTestCase):
         self.confirm("h1", 1)
         assert not self.begin(2, "h1")
         realisation.fail(self.context, self.id, "too late")
-        realisation.settle(self.context, [(self.id, 2)])
+        realisation.mark_realised(self.context, [(self.id, 2)])
         assert self.list_all("port_chain") == []
 
     def test_what_a_host_should_have(self) -> None:
@@ -154,7 +154,7 @@ class RealisationTest(ApiTestCase):
         group = self.create("port_pair_group")["id"]
         chains = [self.create("port_chain", port_pair_groups=[group])["id"] for _ in range(9)]
         for chain in chains:
-            realisation.begin(self.context, chain, 1, ["h1"])
+            realisation.record_plan(self.context, chain, 1, ["h1"])
         counts = []
         for some in (chains[:1], chains[1:]):
             with self.statements() as seen:
@@ -170,5 +170,5 @@ class RealisationTest(ApiTestCase):
         realisation.fail(self.context, self.id, "driver x: no")
         assert realisation.unrealised(self.context, 10) == [self.id]
         assert realisation.unrealised(self.context, 10, older_than=60) == []
-        realisation.settle(self.context, [(self.id, 1)])
+        realisation.mark_realised(self.context, [(self.id, 1)])
         assert realisation.unrealised(self.context, 10) == []

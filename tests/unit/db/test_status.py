@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from portchain.core.model import ChainStatus
 from portchain.db.status import Facts, derive
-from portchain.model import ChainStatus
 
 FINE = Facts(revision=3, realised_revision=3)
 

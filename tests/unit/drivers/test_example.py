@@ -12,13 +12,13 @@ from oslo_config import cfg
 from stevedore.extension import ExtensionManager
 
 from portchain import conf
+from portchain.core.ownership import owner_of
+from portchain.core.rules import Violation
 from portchain.db import realisation
 from portchain.drivers import manager
 from portchain.drivers.base import OwnChain
-from portchain.drivers.owner import owner_of
-from portchain.rules import Violation
 from tests.plans import ident
-from tests.unit.drivers.test_ovs_plan import snapshot
+from tests.unit.dataplane.planning.test_planner import snapshot
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "intent-driver"
 

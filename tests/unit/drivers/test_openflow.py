@@ -8,11 +8,11 @@ import pytest
 from oslo_config import cfg
 
 from portchain import conf
+from portchain.core.model import ChainSnapshot
+from portchain.core.ownership import owner_of
+from portchain.core.rules import Violation
 from portchain.drivers import manager
-from portchain.drivers.owner import owner_of
-from portchain.model import ChainSnapshot
-from portchain.rules import Violation
-from tests.unit.drivers.test_ovs_plan import snapshot
+from tests.unit.dataplane.planning.test_planner import snapshot
 
 
 @pytest.fixture(autouse=True)

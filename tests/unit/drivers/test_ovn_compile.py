@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portchain.drivers import capabilities
+from portchain.core import capabilities
+from portchain.core.model import PortPairGroup, Segment
+from portchain.core.rules import Violation
 from portchain.drivers.ovn import lanes as lanes_of
 from portchain.drivers.ovn import match, refusals
 from portchain.drivers.ovn.compile import compile_chain, hold_back
 from portchain.drivers.ovn.driver import OvnDriver
 from portchain.drivers.ovn.lanes import BUCKETS
 from portchain.drivers.ovn.rows import Acl, ChainRows, anchor_name
-from portchain.model import PortPairGroup, Segment
-from portchain.rules import Violation
 from tests.plans import ident, mac
-from tests.unit.drivers.test_ovs_plan import pair, port, snapshot
+from tests.unit.dataplane.planning.test_planner import pair, port, snapshot
 
 
 def group(name, *pairs):

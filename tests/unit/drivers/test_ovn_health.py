@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from portchain.core.model import VLAN, ChainSnapshot, FailureMode, HealthCheck, PortPairGroup
 from portchain.drivers.ovn import rows
 from portchain.drivers.ovn.compile import compile_chain
 from portchain.drivers.ovn.probing import Probing
-from portchain.model import VLAN, ChainSnapshot, FailureMode, HealthCheck, PortPairGroup
 from tests.plans import ident
+from tests.unit.dataplane.planning.test_planner import pair, port, snapshot
 from tests.unit.drivers.test_ovn_compile import any_source_port, group, with_chain
-from tests.unit.drivers.test_ovs_plan import pair, port, snapshot
 
 PP1, PP2, PP3, PP4 = (pair(f"pp{number}") for number in range(1, 5))
 CHECKED = {"health_check": HealthCheck.ICMP}

@@ -11,13 +11,13 @@ from neutron_lib.plugins import directory
 from oslo_config import cfg
 
 from portchain import conf
+from portchain.core.model import ChainSnapshot, HostReport
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan
-from portchain.db import models, realisation, repository
+from portchain.dataplane.planning.planner import Planned, plan_chain
+from portchain.db import models, realisation, snapshots
 from portchain.drivers.ovs import driver
 from portchain.drivers.ovs.driver import OvsDriver
-from portchain.drivers.ovs.plan import Planned, plan_chain
-from portchain.model import ChainSnapshot, HostReport
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient, AgentEndpoint
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
@@ -289,12 +289,12 @@ class OvsDriverTest(ApiTestCase):
     def test_late_worker_sends_nothing(self) -> None:
         """A server that was slow to send what another has replaced, or deleted, meanwhile."""
         chain = self.make_chain()
-        (old,) = repository.snapshots(self.context, [chain])
+        (old,) = snapshots.snapshots(self.context, [chain])
         self.update("port_chain", chain, flow_classifiers=[])
         self.sent()
         OvsDriver.update_port_chain(self.driver(), self.context, old)
         assert self.sent() == {}
-        (last,) = repository.snapshots(self.context, [chain])
+        (last,) = snapshots.snapshots(self.context, [chain])
         self.delete("port_chain", chain)
         self.sent()
         OvsDriver.update_port_chain(self.driver(), self.context, last)

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from portchain_lab import demo
+from portchain_lab.observe.packet_paths import Connection, Flow, Path
+
 from portchain.drivers.ovn.driver import OvnDriver
 from portchain.drivers.ovs.driver import OvsDriver
-from portchain.lab import demo
-from portchain.lab.journey import Connection, Flow, Path
 
 VIA_PP1, VIA_PP2 = demo.EXPECTED["PP1"], demo.EXPECTED["PP2"]
 BACK = ("destination", "source")

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from portchain.lab.errors import DeadlineError
-from portchain.lab.processes import Ledger, Record, alive, log_since_start, start_time
-from portchain.lab.waiting import wait_for
+from portchain_lab.errors import DeadlineError
+from portchain_lab.hosts.processes import Ledger, Record, alive, log_since_start, start_time
+from portchain_lab.waiting import wait_for
 
 
 def test_a_record_matches_only_the_process_it_was_made_of() -> None:

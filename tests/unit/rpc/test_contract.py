@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portchain.core.model import HostReport
 from portchain.dataplane.pipeline import MAX_HOPS, ODD_GENERATION
 from portchain.dataplane.plan import (
     ChainPlan,
     Classifier,
-    Entry,
+    GraphIngress,
     Hop,
     Path,
     Segment,
     Source,
     Target,
 )
-from portchain.model import HostReport
 from portchain.rpc import contract
 from portchain.rpc.contract import ContractError, PlanUpdate
 from tests.plans import chain, ident, tap, target
@@ -74,7 +74,7 @@ hops = st.builds(
 )
 path_ids = st.integers(1, 65535) | st.integers(1, 65535).map(lambda n: n | ODD_GENERATION)
 some_sources = st.lists(sources, max_size=2).map(tuple)
-entries = st.builds(Entry, path_ids, st.integers(1, MAX_HOPS), some_sources, some_sources)
+entries = st.builds(GraphIngress, path_ids, st.integers(1, MAX_HOPS), some_sources, some_sources)
 paths_of_chains = st.builds(
     Path,
     st.lists(classifiers, min_size=1, max_size=2).map(tuple),

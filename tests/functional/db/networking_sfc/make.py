@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+from portchain_lab.cloud.services import mariadb_socket
+from portchain_lab.guests import inside
+from portchain_lab.guests.machines import Machine
+from portchain_lab.lab import Lab
+from portchain_lab.layout import Layout
 
 from bench.environments import networking_sfc
-from portchain.lab import guest
-from portchain.lab.lab import Lab
-from portchain.lab.layout import Layout
-from portchain.lab.machines import Machine
-from portchain.lab.services import mariadb_socket
 
 HERE = Path(__file__).parent
 DATABASE, ANSWERS = HERE / "database.sql", HERE / "answers.json"
@@ -63,8 +63,8 @@ class Filler:
             ]
             return self.lab.vms.boot(name, "h1", [port.id for port in made], kind=kind, wait=False)
 
-        source = machine(f"{self.user}-src", 2, guest.PLAIN)
-        functions = [machine(f"{self.user}-f{n}", 2, guest.L3) for n in range(FUNCTIONS)]
+        source = machine(f"{self.user}-src", 2, inside.PLAIN)
+        functions = [machine(f"{self.user}-f{n}", 2, inside.L3) for n in range(FUNCTIONS)]
         self.lab.vms.wait_active([source, *functions])
         return source, functions
 

@@ -1,0 +1,117 @@
+"""The real clients, pointed at a lab.
+
+openstacksdk works from any process; ``openstack`` and ``neutron`` run in the controller's namespace.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import openstack
+import openstack.connection
+import requests
+from keystoneauth1 import identity, session
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
+
+from portchain_lab import layout
+from portchain_lab.cloud import probes
+from portchain_lab.errors import LabError
+from portchain_lab.hosts import netns
+
+Report = Callable[[str], None]
+"""Is told what is done, for people who wait."""
+
+API_TIMEOUT = 120.0
+
+
+def _connection_class(namespace: str) -> type[HTTPConnection]:
+    class NamespaceConnection(HTTPConnection):
+        """An HTTP connection whose socket is in the namespace."""
+
+        def _new_conn(self) -> Any:
+            return probes.connect(namespace, self.host, self.port or 80, API_TIMEOUT)
+
+    return NamespaceConnection
+
+
+class NamespaceAdapter(HTTPAdapter):
+    """Lets requests reach servers in a network namespace from a process outside of it."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Called by requests: makes the pool, with our kind of connection in it."""
+        super().init_poolmanager(*args, **kwargs)
+
+        class NamespacePool(HTTPConnectionPool):
+            ConnectionCls = _connection_class(self._namespace)
+
+        self.poolmanager.pool_classes_by_scheme = {"http": NamespacePool}
+
+
+def http_session(lab: layout.Layout) -> requests.Session:
+    """A requests session that reaches the lab's servers from outside."""
+    made = requests.Session()
+    made.trust_env = False  # no proxy on the way
+    made.mount("http://", NamespaceAdapter(lab.controller))
+    return made
+
+
+def connect(lab: layout.Layout, user: str, project: str = "") -> openstack.connection.Connection:
+    """An openstacksdk connection that works from outside the lab's namespaces.
+
+    :param user: ``demo`` or ``admin``, or one that somebody has made with the lab's password.
+    :param project: the name of the user's project; the user's own name if it is empty.
+    """
+    auth = identity.V3Password(
+        auth_url=layout.KEYSTONE_URL,
+        username=user,
+        password=layout.PASSWORD,
+        project_name=project or user,
+        user_domain_name="Default",
+        project_domain_name="Default",
+    )
+    keystone = session.Session(auth=auth, session=http_session(lab), timeout=API_TIMEOUT)
+    return openstack.connection.Connection(session=keystone, region_name=layout.REGION)
+
+
+def environment(lab: layout.Layout, user: str) -> dict[str, str]:
+    """Environment in which the clients speak to the lab as this user."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+    return {
+        **plain,
+        "OS_CLIENT_CONFIG_FILE": f"{lab.directory}/clouds.yaml",
+        "OS_CLOUD": user,
+        "PYTHONWARNINGS": "ignore",
+        "PATH": f"{lab.software.bin}:{plain.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}",
+    }
+
+
+def argv(lab: layout.Layout, program: str, *arguments: str) -> list[str]:
+    """The command line of a client inside the controller's namespace."""
+    return netns.command(lab.controller, [lab.software.command(program), *arguments])
+
+
+def run(lab: layout.Layout, user: str, program: str, *arguments: str) -> str:
+    """Run a real client and return what it printed.
+
+    :param program: ``openstack`` or ``neutron``.
+    :raises LabError: if it fails, with its message.
+    """
+    done = subprocess.run(
+        argv(lab, program, *arguments),
+        env=environment(lab, user),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        msg = f"{program} {' '.join(arguments)}: {done.stderr.strip()}"
+        raise LabError(msg)
+    return done.stdout

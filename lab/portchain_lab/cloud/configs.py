@@ -1,0 +1,257 @@
+"""Configuration files of the lab's servers and agents, as text. Nothing here acts."""
+
+from portchain_lab import layout
+from portchain_lab.hosts.underlay import UNDERLAY_BRIDGE
+from portchain_lab.layout import CONTROLLER_IP, PASSWORD
+
+_MECHANISMS = {"ovs": "openvswitch", "ovn": "ovn", "openflow": "openvswitch"}
+"""Neutron's mechanism driver for the hosts of each of ours."""
+_RABBIT_URL = f"rabbit://openstack:{PASSWORD}@{CONTROLLER_IP}:{layout.RABBIT_PORT}/"
+
+# A restarted broker or server is noticed and used again within a few seconds.
+_MESSAGING = """
+[oslo_messaging_rabbit]
+rabbit_retry_interval = 1
+rabbit_retry_backoff = 1
+rabbit_interval_max = 2
+kombu_reconnect_delay = 0.5
+heartbeat_timeout_threshold = 20
+"""
+
+
+def _database_url(name: str) -> str:
+    return f"mysql+pymysql://{name}:{PASSWORD}@127.0.0.1/{name}?charset=utf8"
+
+
+def rabbitmq() -> str:
+    """The broker's rabbitmq.conf."""
+    return f"""\
+listeners.tcp.1 = {CONTROLLER_IP}:{layout.RABBIT_PORT}
+default_user = openstack
+default_pass = {PASSWORD}
+loopback_users = none
+vm_memory_high_watermark.relative = 0.2
+disk_free_limit.absolute = 100MB
+log.console = true
+log.console.level = info
+log.file = false
+"""
+
+
+def keystone(directory: str) -> str:
+    """Keystone's keystone.conf.
+
+    :param directory: where the token and credential keys are.
+    """
+    return f"""\
+[DEFAULT]
+use_stderr = true
+[database]
+connection = {_database_url("keystone")}
+[token]
+provider = fernet
+expiration = 86400
+[fernet_tokens]
+key_repository = {directory}/fernet-keys
+[credential]
+key_repository = {directory}/credential-keys
+[identity]
+# The least bcrypt accepts: passwords of a lab protect nothing, and tokens are got often.
+password_hash_rounds = 4
+[cache]
+enabled = true
+backend = oslo_cache.dict
+"""
+
+
+def neutron(lab: layout.Layout) -> str:
+    """neutron.conf of the API, the RPC server and the periodic workers."""
+    return f"""\
+[DEFAULT]
+core_plugin = ml2
+service_plugins = {",".join(lab.software.service_plugins)}
+transport_url = {_RABBIT_URL}
+auth_strategy = keystone
+api_paste_config = {lab.directory}/api-paste.ini
+state_path = {lab.directory}/neutron
+global_physnet_mtu = {lab.physnet_mtu}
+dhcp_agent_notification = false
+notify_nova_on_port_status_changes = false
+notify_nova_on_port_data_changes = false
+agent_down_time = 20
+rpc_workers = 1
+rpc_state_report_workers = 0
+rpc_response_timeout = 10
+api_workers = 2
+use_stderr = true
+[port_chain]
+drivers = {lab.driver}
+openflow_hosts = {_openflow_hosts(lab)}
+underlay_mtu = {layout.UNDERLAY_MTU}
+[database]
+connection = {_database_url("neutron")}
+max_retries = -1
+[keystone_authtoken]
+www_authenticate_uri = {layout.KEYSTONE_URL}
+auth_url = {layout.KEYSTONE_URL}
+auth_type = password
+project_domain_name = Default
+user_domain_name = Default
+project_name = service
+username = neutron
+password = {PASSWORD}
+service_token_roles_required = true
+[oslo_concurrency]
+lock_path = {lab.directory}/neutron/lock
+[oslo_policy]
+policy_file = {lab.directory}/policy.yaml
+[quotas]
+quota_network = -1
+quota_subnet = -1
+quota_port = -1
+{_MESSAGING}
+{lab.software.neutron_options}
+"""
+
+
+def ml2(lab: layout.Layout) -> str:
+    """Neutron's ml2_conf.ini."""
+    # Tenants cannot make flat networks: each needs a physical network of its own.
+    for_tenants = "" if lab.network == "flat" else lab.network
+    mechanisms = [_MECHANISMS[driver] for driver in lab.drivers]
+    if lab.l2_population:
+        mechanisms.append("l2population")
+    return f"""\
+[ml2]
+type_drivers = vxlan,gre,geneve,vlan,flat,local
+tenant_network_types = {for_tenants}
+mechanism_drivers = {",".join(mechanisms)}
+extension_drivers = port_security
+overlay_ip_version = {6 if lab.ipv6_underlay else 4}
+[ml2_type_vxlan]
+vni_ranges = 1:10000
+[ml2_type_geneve]
+vni_ranges = 1:10000
+max_header_size = {layout.NETWORKS["geneve"] - 20 + layout.OVN_OPTIONS}
+[ml2_type_gre]
+tunnel_id_ranges = 1:10000
+[ml2_type_vlan]
+network_vlan_ranges = {layout.PHYSICAL_NETWORK}:100:199
+[securitygroup]
+enable_security_group = true
+[ovn]
+ovn_nb_connection = tcp:{CONTROLLER_IP}:{layout.NORTHBOUND_PORT}
+ovn_sb_connection = tcp:{CONTROLLER_IP}:{layout.SOUTHBOUND_PORT}
+ovsdb_connection_timeout = 30
+ovsdb_retry_max_interval = 5
+ovn_metadata_enabled = false
+"""
+
+
+def agent(lab: layout.Layout, host: str) -> str:
+    """Configuration of a host's neutron-openvswitch-agent."""
+    directory = lab.host_directory(host)
+    helper = f"{lab.software.command('privsep-helper')} --config-file {directory}/agent.conf"
+    sections = (
+        "privsep",
+        "privsep_conntrack",
+        "privsep_link",
+        "privsep_namespace",
+        "privsep_ovs_vsctl",
+    )
+    extensions = list(lab.software.agent_extensions)
+    if host in lab.openflow_hosts:  # Neutron's agent as it comes
+        extensions.remove("port_chain")
+    privsep = "\n".join(f"[{section}]\nhelper_command = {helper}" for section in sections)
+    return f"""\
+[DEFAULT]
+host = {host}
+transport_url = {_RABBIT_URL}
+state_path = {directory}/agent
+rpc_response_timeout = 10
+use_stderr = true
+[agent]
+# Everything runs as root: nothing stands between the agent and the commands.
+root_helper = env
+report_interval = 5
+ovsdb_monitor_respawn_interval = 2
+tunnel_types = {lab.network if lab.has_tunnels else ""}
+l2_population = {lab.l2_population}
+extensions = {",".join(extensions)}
+[ovs]
+local_ip = {lab.tunnel_ip(host)}
+bridge_mappings = {_bridge_mappings(lab)}
+datapath_type = netdev
+ovsdb_connection = tcp:127.0.0.1:{layout.OVSDB_PORT}
+[securitygroup]
+firewall_driver = {lab.firewall}
+enable_security_group = true
+[oslo_concurrency]
+lock_path = {directory}/agent/lock
+{privsep}
+{_MESSAGING}
+{lab.software.agent_options}
+"""
+
+
+def controller(lab: layout.Layout) -> str:
+    """Configuration of portchain-controller."""
+    return f"""\
+[DEFAULT]
+transport_url = {_RABBIT_URL}
+rpc_response_timeout = 10
+use_stderr = true
+[port_chain]
+openflow_hosts = {_openflow_hosts(lab)}
+openflow_port = {layout.OPENFLOW_PORT}
+openflow_database_port = {layout.OVSDB_PORT}
+[ovs]
+bridge_mappings = {_bridge_mappings(lab)}
+[securitygroup]
+firewall_driver = {lab.firewall}
+enable_security_group = true
+{_MESSAGING}
+{lab.software.agent_options}
+"""
+
+
+def _bridge_mappings(lab: layout.Layout) -> str:
+    """With tunnels the underlay carries no network of its own."""
+    return "" if lab.has_tunnels else f"{layout.PHYSICAL_NETWORK}:{UNDERLAY_BRIDGE}"
+
+
+def _openflow_hosts(lab: layout.Layout) -> str:
+    return ",".join(f"{host}:{address}" for host, address in lab.openflow_hosts.items())
+
+
+def clouds() -> str:
+    """clouds.yaml: cloud ``demo`` is an ordinary project's member, ``admin`` the administrator."""
+    return "clouds:\n" + "".join(
+        f"""\
+  {name}:
+    auth:
+      auth_url: {layout.KEYSTONE_URL}
+      project_name: {name}
+      username: {name}
+      password: {PASSWORD}
+      project_domain_name: Default
+      user_domain_name: Default
+    region_name: {layout.REGION}
+    identity_api_version: 3
+"""
+        for name in ("demo", "admin")
+    )
+
+
+def openrc(user: str) -> str:
+    """Shell variables for the command line client."""
+    return f"""\
+export OS_AUTH_URL={layout.KEYSTONE_URL}
+export OS_PROJECT_NAME={user}
+export OS_USERNAME={user}
+export OS_PASSWORD={PASSWORD}
+export OS_PROJECT_DOMAIN_NAME=Default
+export OS_USER_DOMAIN_NAME=Default
+export OS_REGION_NAME={layout.REGION}
+export OS_IDENTITY_API_VERSION=3
+"""

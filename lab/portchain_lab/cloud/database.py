@@ -1,0 +1,223 @@
+"""The prepared databases: migrated and filled once, copied for each lab.
+
+Migrating Neutron's schema takes far longer than starting everything else. The result depends only
+on the installed versions, on our own migrations and on this module, so it is kept in a cache under
+a hash of those.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+import portchain
+from portchain_lab import layout
+from portchain_lab.cloud import clients, services
+from portchain_lab.errors import LabError
+from portchain_lab.hosts import processes
+
+KEYS = ("fernet-keys", "credential-keys")
+KEPT = 3
+FOLDER = layout.CACHE / "databases"
+_RECIPE = 1
+
+
+def key(software: layout.Software) -> str:
+    """Name of the prepared databases in the cache: same versions and migrations, same name."""
+    digest = hashlib.sha256()
+    installed = sorted(path.name for path in software.site_packages.glob("*.dist-info"))
+    server = subprocess.run(
+        ["mariadbd", "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    facts = [
+        str(_RECIPE),
+        server,
+        layout.KEYSTONE_URL,
+        layout.NEUTRON_URL,
+        layout.PASSWORD,
+        *installed,
+    ]
+    if software.service_plugins:
+        facts += software.service_plugins
+    digest.update("\n".join(facts).encode())
+    migrations = Path(portchain.__file__).parent / "db" / "migration"
+    for path in sorted(migrations.rglob("*.py")):
+        digest.update(path.relative_to(migrations).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock on a file; it is given back however this process ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def install(lab: layout.Layout, ledger: processes.Ledger, report: clients.Report) -> None:
+    """Put the prepared databases and keys into a lab's directory, preparing them first if need be.
+
+    The controller's namespace has to be there, without a database server in it.
+    """
+    name = key(lab.software)
+    prepared = FOLDER / name
+    with _locked(FOLDER / f"{name}.lock"):
+        if not prepared.exists():
+            report("preparing the databases (once for these versions)")
+            _prepare(lab, ledger, prepared)
+            _prune(prepared)
+        else:
+            os.utime(prepared)
+        for part in ("mysql", *KEYS):
+            target = lab.directory / part
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(prepared / part, target)
+
+
+def _prune(newest: Path) -> None:
+    """Keep the few prepared sets that were used last."""
+    sets = sorted(
+        (path for path in FOLDER.iterdir() if path.is_dir()),
+        key=lambda path: path.stat().st_mtime,
+    )
+    for path in sets[:-KEPT]:
+        if path != newest:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _prepare(lab: layout.Layout, ledger: processes.Ledger, prepared: Path) -> None:
+    draft = prepared.with_suffix(".new")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    data = draft / "mysql"
+    _run(
+        "mariadb-install-db",
+        "--no-defaults",
+        "--user=root",
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+        f"--datadir={data}",
+    )
+    server = services.mariadb(lab, data)
+    record = processes.start(server.service, ledger)
+    try:
+        services.wait_ready(server, record)
+        _create_databases(services.mariadb_socket(lab))
+        with ThreadPoolExecutor() as pool:
+            jobs = [pool.submit(_migrate_neutron, lab), pool.submit(_fill_keystone, lab, ledger)]
+            for job in jobs:
+                job.result()
+    finally:
+        processes.stop(record, ledger, server.service.stop_wait)
+    for part in KEYS:
+        shutil.copytree(lab.directory / part, draft / part)
+    draft.rename(prepared)
+
+
+def _create_databases(socket: Path) -> None:
+    connection = pymysql.connect(unix_socket=str(socket), user="root", autocommit=True)
+    with connection, connection.cursor() as cursor:
+        for name in ("neutron", "keystone"):
+            # The names and the password are this package's own constants.
+            cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8")
+            cursor.execute(
+                f"GRANT ALL ON {name}.* TO '{name}'@'127.0.0.1' IDENTIFIED BY '{layout.PASSWORD}'"
+            )
+
+
+def _migrate_neutron(lab: layout.Layout) -> None:
+    _in_controller(
+        lab,
+        "neutron-db-manage",
+        f"--config-file={lab.directory}/neutron.conf",
+        f"--config-file={lab.directory}/ml2_conf.ini",
+        "upgrade",
+        "heads",
+    )
+
+
+def _fill_keystone(lab: layout.Layout, ledger: processes.Ledger) -> None:
+    def manage(*argv: str) -> None:
+        _in_controller(
+            lab, "keystone-manage", f"--config-file={lab.directory}/keystone.conf", *argv
+        )
+
+    for part in KEYS:
+        (lab.directory / part).mkdir(mode=0o700, exist_ok=True)
+    manage("db_sync")
+    manage("fernet_setup", "--keystone-user", "root", "--keystone-group", "root")
+    manage("credential_setup", "--keystone-user", "root", "--keystone-group", "root")
+    manage(
+        "bootstrap",
+        f"--bootstrap-password={layout.PASSWORD}",
+        f"--bootstrap-region-id={layout.REGION}",
+        *(
+            f"--bootstrap-{kind}-url={layout.KEYSTONE_URL}"
+            for kind in ("admin", "internal", "public")
+        ),
+    )
+    server = services.keystone(lab)
+    record = processes.start(server.service, ledger)
+    try:
+        services.wait_ready(server, record)
+        _create_identities(clients.connect(lab, "admin"))
+    finally:
+        processes.stop(record, ledger, server.service.stop_wait)
+
+
+def _create_identities(cloud: Any) -> None:
+    """Neutron's user and its entry in the catalogue, and an ordinary project with a user."""
+    identity = cloud.identity
+    roles = {role.name: role for role in identity.roles()}
+    for project, user, granted in (
+        ("service", "neutron", ("admin", "service")),
+        ("demo", "demo", ("member", "reader")),
+    ):
+        owner = identity.create_project(name=project, domain_id="default")
+        person = identity.create_user(
+            name=user, password=layout.PASSWORD, domain_id="default", default_project_id=owner.id
+        )
+        for role in granted:
+            identity.assign_project_role_to_user(owner, person, roles[role])
+    network = identity.create_service(name="neutron", type="network")
+    for interface in ("admin", "internal", "public"):
+        identity.create_endpoint(
+            service_id=network.id,
+            interface=interface,
+            url=layout.NEUTRON_URL,
+            region_id=layout.REGION,
+        )
+
+
+def _in_controller(lab: layout.Layout, program: str, *argv: str) -> None:
+    _run(
+        "ip",
+        "netns",
+        "exec",
+        lab.controller,
+        lab.software.command(program),
+        *argv,
+        log=lab.logs / "prepare.log",
+    )
+
+
+def _run(*argv: str, log: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=env
+    )
+    if log:
+        with log.open("a") as file:
+            file.write(done.stdout)
+    if done.returncode != 0:
+        tail = "\n".join(done.stdout.splitlines()[-15:])
+        msg = f"{' '.join(argv)} failed:\n{tail}"
+        raise LabError(msg)

@@ -1,0 +1,1 @@
+"""The virtual machines of a lab: their interfaces, and what runs inside them."""

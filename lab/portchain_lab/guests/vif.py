@@ -1,0 +1,167 @@
+"""Virtual interfaces: plugged into a host's switch by os-vif, as nova-compute does it.
+
+The difference to Nova is what hangs on the interface: the other end of a veth pair in a namespace
+instead of a hypervisor's tap device.
+"""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import vif_plug_ovs.ovs
+from os_vif import objects
+from oslo_config import cfg
+from ovsdbapp.backend.ovs_idl.connection import Connection
+from vif_plug_ovs import privsep
+from vif_plug_ovs.ovsdb import impl_idl
+
+from portchain_lab import layout
+from portchain_lab.hosts import netns, underlay
+
+INTEGRATION_BRIDGE = "br-int"
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """A network interface of a virtual machine.
+
+    :param device: its name inside the machine, such as ``eth0``.
+    :param addresses: with prefix length, such as ``10.0.0.5/24``.
+    :param gateway: of the first subnet, empty if it has none.
+    :param mtu: of the network, in bytes.
+    :param bridge: that its outer end is plugged into: br-int or, for the parent port of a trunk, the trunk's own.
+    :param vlan: tag of a trunk's subport, which has no outer end of its own; None for all others.
+    """
+
+    device: str
+    port_id: str
+    port_name: str
+    network_id: str
+    mac_address: str
+    addresses: tuple[str, ...]
+    gateway: str
+    mtu: int
+    bridge: str = INTEGRATION_BRIDGE
+    vlan: int | None = None
+
+    @property
+    def parent(self) -> str:
+        """The interface that a subport's frames go through."""
+        return self.device.partition(".")[0]
+
+    @property
+    def label(self) -> str:
+        """What people call it: the Neutron port's name, else its id."""
+        return self.port_name or self.port_id
+
+    @property
+    def ip(self) -> str:
+        """The first address, without prefix length."""
+        return self.addresses[0].partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plugged:
+    """os-vif's Open vSwitch plug-in for one host, and its connection to the host's database."""
+
+    plugin: Any
+    connection: Connection
+
+
+_connected: dict[tuple[str, int], _Plugged] = {}
+"""By the database's address and the lab's directory: a lab that is brought up anew has another one."""
+
+
+def _plugin(lab: layout.Layout, host: str) -> Any:
+    """os-vif's Open vSwitch plug-in, connected to one host's database."""
+    key = (_database(lab, host), lab.directory.stat().st_ino)
+    if key not in _connected:
+        # Until Neutron's agent has wired an interface, it is a trunk of all VLANs if it is not kept apart.
+        _connected[key] = _connect(key[0], isolate=lab.driver_of(host) != "ovn")
+    return _connected[key].plugin
+
+
+def disconnect(lab: layout.Layout) -> None:
+    """End the connections to the databases of a lab that is about to go."""
+    for host in lab.host_names:
+        for key in [key for key in _connected if key[0] == _database(lab, host)]:
+            _connected.pop(key).connection.stop(timeout=5)
+
+
+def _database(lab: layout.Layout, host: str) -> str:
+    return f"unix:{lab.host_directory(host)}/db.sock"
+
+
+def _connect(database: str, *, isolate: bool) -> _Plugged:
+    objects.register_all()
+    # This process is privileged already: no helper in between.
+    privsep.vif_plug.set_client_mode(False)
+    conf = cfg.ConfigOpts()
+    conf.register_opts(vif_plug_ovs.ovs.OvsPlugin.CONFIG_OPTS, group="vif_plug_ovs")
+    conf.set_override("ovsdb_connection", database, group="vif_plug_ovs")
+    conf.set_override("isolate_vif", isolate, group="vif_plug_ovs")
+    plugin = vif_plug_ovs.ovs.OvsPlugin(conf.vif_plug_ovs)
+    # ovsdbapp keeps one connection per class: a class of its own for each host. Made here, its
+    # thread stays in this process's own namespace.
+    backend = type("HostBackend", (impl_idl.NeutronOvsdbIdl,), {"_ovsdb_connection": None})
+    connection = Connection(impl_idl.idl_factory(plugin.ovsdb), timeout=30)
+    plugin.ovsdb._ovsdb = backend(connection)
+    return _Plugged(plugin, connection)
+
+
+def _describe(nic: Nic, machine: str, machine_id: str) -> tuple[Any, Any]:
+    """The interface in os-vif's words."""
+    vif = objects.vif.VIFOpenVSwitch(
+        id=str(uuid.UUID(nic.port_id)),
+        address=nic.mac_address,
+        vif_name=layout.tap_name(nic.port_id),
+        bridge_name=nic.bridge,
+        network=objects.network.Network(
+            id=nic.network_id, bridge=nic.bridge, mtu=nic.mtu, subnets=_no_subnets()
+        ),
+        port_profile=objects.vif.VIFPortProfileOpenVSwitch(
+            interface_id=nic.port_id, datapath_type="netdev", create_port=True
+        ),
+        plugin="ovs",
+        active=True,
+        has_traffic_filtering=True,
+    )
+    return vif, objects.instance_info.InstanceInfo(uuid=machine_id, name=machine)
+
+
+def _no_subnets() -> Any:
+    return objects.subnet.SubnetList(objects=[])
+
+
+def plug(lab: layout.Layout, host: str, machine: str, machine_id: str, nic: Nic) -> None:
+    """Make the interface and plug its outer end into the host's integration bridge.
+
+    :param machine: name of the virtual machine; its namespace exists.
+    :param machine_id: its UUID, which the Neutron port has as ``device_id``.
+    """
+    if nic.vlan is not None:
+        return  # the trunk's parent port is plugged for it, and Neutron's agent does the rest
+    inside, outside = lab.namespace(layout.vm_part(machine)), lab.namespace(host)
+    tap = layout.tap_name(nic.port_id)
+    netns.ip(
+        f"link add {tap} mtu {nic.mtu} type veth peer name {nic.device} "
+        f"address {nic.mac_address} mtu {nic.mtu} netns {inside}",
+        f"link set {tap} up",
+        namespace=outside,
+    )
+    underlay.disable_offloads(outside, [tap])
+    underlay.disable_offloads(inside, [nic.device])
+    plugin = _plugin(lab, host)
+    vif, instance = _describe(nic, machine, machine_id)
+    netns.call(outside, lambda: plugin.plug(vif, instance))
+
+
+def unplug(lab: layout.Layout, host: str, machine: str, machine_id: str, nic: Nic) -> None:
+    """Take the interface out of the switch and remove it, both ends."""
+    if nic.vlan is not None:
+        return
+    plugin = _plugin(lab, host)
+    vif, instance = _describe(nic, machine, machine_id)
+    netns.call(lab.namespace(host), lambda: plugin.unplug(vif, instance))
+    tap = layout.tap_name(nic.port_id)
+    netns.ip(f"link del {tap}", namespace=lab.namespace(host), force=True)

@@ -1,0 +1,356 @@
+"""Traffic between virtual machines, made by sockets that live in their namespaces."""
+
+import contextlib
+import fcntl
+import os
+import socket
+import struct
+import termios
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from types import TracebackType
+from typing import Self
+
+from portchain_lab.errors import DeadlineError
+from portchain_lab.guests.machines import Machine
+from portchain_lab.hosts import netns
+from portchain_lab.waiting import wait_for
+
+TCP_CLOSE = 7  # from <netinet/tcp.h>
+_SEQUENCE = struct.Struct("!Q")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A TCP connection that was tried.
+
+    :param source_port: of the client's end.
+    :param seconds: until the answer was complete, or until it failed.
+    :param error: empty if the question was answered and the connection was closed in order.
+    """
+
+    number: int
+    source_port: int
+    seconds: float
+    error: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it worked."""
+        return not self.error
+
+
+class TcpServer:
+    """Answers each connection with what it sent and closes it; runs inside its context.
+
+    The server closes first: its end keeps the waiting state, so a client can use its port again at
+    once.
+    """
+
+    def __init__(self, machine: Machine, port: int, address: str = "") -> None:
+        """:param address: one of the machine's, its first if empty."""
+        address = address or machine.ip
+        self._socket = netns.make_socket(machine.namespace, _family(address))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((address, port))
+        self._socket.listen(512)
+        self._thread = threading.Thread(target=self._serve, name=f"tcp-{port}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(5)
+                connection.sendall(connection.recv(1024))
+
+
+def tcp_connect(
+    source: Machine,
+    destination: Machine,
+    port: int,
+    *,
+    source_port: int = 0,
+    number: int = 0,
+    timeout: float = 5.0,
+    source_address: str = "",
+    address: str = "",
+) -> Attempt:
+    """Open a connection, ask, get the answer, close.
+
+    :param source_port: 0 lets the kernel choose.
+    :param source_address: one of the source's, its first if empty. ``address``: likewise of the destination.
+    :param number: is what is asked; the answer has to be the same.
+    :param timeout: seconds for connecting and for each read.
+    """
+    began = time.monotonic()
+    error = ""
+    source_address, address = source_address or source.ip, address or destination.ip
+    with netns.make_socket(source.namespace, _family(address)) as sock:
+        sock.settimeout(timeout)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((source_address, source_port))
+            source_port = sock.getsockname()[1]
+            sock.connect((address, port))
+            question = _SEQUENCE.pack(number)
+            sock.sendall(question)
+            answer = _read_all(sock)
+            if answer != question:
+                error = f"wrong answer {answer!r}"
+            sock.shutdown(socket.SHUT_WR)
+            # Until the last acknowledgement is there, the kernel refuses the same port again.
+            wait_for(lambda: _state(sock) == TCP_CLOSE, timeout, "closed connection", 0.001)
+        except (OSError, DeadlineError) as failure:
+            error = str(failure)
+    return Attempt(number, source_port, time.monotonic() - began, error)
+
+
+def _family(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _state(sock: socket.socket) -> int:
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+
+def _is_acknowledged(sock: socket.socket) -> bool:
+    return fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)) == bytes(4)
+
+
+def _read_all(sock: socket.socket) -> bytes:
+    data = b""
+    while part := sock.recv(1024):
+        data += part
+    return data
+
+
+def tcp_connections(
+    source: Machine,
+    destination: Machine,
+    port: int,
+    count: int,
+    source_port: int = 0,
+    *,
+    source_address: str = "",
+    address: str = "",
+) -> list[Attempt]:
+    """Connections one after the other; the destination has to run a ``TcpServer``.
+
+    :param source_port: the same for all, or 0 for one of the kernel's choice each.
+    :param source_address: as in ``tcp_connect``. ``address`` likewise.
+    """
+    return [
+        tcp_connect(
+            source,
+            destination,
+            port,
+            source_port=source_port,
+            number=number,
+            source_address=source_address,
+            address=address,
+        )
+        for number in range(count)
+    ]
+
+
+class Conversations:
+    """TCP connections that stay open inside its context; every one can ask and be answered again and again.
+
+    :param timeout: seconds for opening a connection, and for each question and each answer.
+    """
+
+    def __init__(
+        self, source: Machine, destination: Machine, port: int, count: int, timeout: float = 10.0
+    ) -> None:
+        self._source, self._destination, self._port = source, destination, port
+        self._count, self._timeout = count, timeout
+        self._open = contextlib.ExitStack()
+        self._ends: list[tuple[socket.socket, socket.socket]] = []
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as opening:
+            listener = opening.enter_context(netns.make_socket(self._destination.namespace))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.settimeout(self._timeout)
+            listener.bind((self._destination.ip, self._port))
+            listener.listen(self._count)
+            for _ in range(self._count):
+                client = opening.enter_context(netns.make_socket(self._source.namespace))
+                client.settimeout(self._timeout)
+                client.bind((self._source.ip, 0))
+                client.connect((self._destination.ip, self._port))
+                server = opening.enter_context(listener.accept()[0])
+                server.settimeout(self._timeout)
+                self._ends.append((client, server))
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def exchange(self) -> list[str]:
+        """Ask and answer once on every connection, until all is acknowledged and nothing is on its way any more.
+
+        :returns: what went wrong, empty if nothing did.
+        """
+        errors = []
+        for client, server in self._ends:
+            question = os.urandom(16)
+            try:
+                client.sendall(question)
+                server.sendall(server.recv(len(question)))
+                if client.recv(len(question)) != question:
+                    errors.append("a wrong answer")
+                for end in (client, server):
+                    wait_for(
+                        partial(_is_acknowledged, end), self._timeout, "acknowledgement", 0.001
+                    )
+            except (OSError, DeadlineError) as failure:
+                errors.append(str(failure))
+        return errors
+
+
+@dataclass(slots=True)
+class StreamResult:
+    """What became of a stream of numbered datagrams.
+
+    :param sent: how many were sent, numbered from 0.
+    :param received: number and time (seconds, monotonic) of each that arrived, in the order of
+        arrival.
+    """
+
+    sent: int = 0
+    received: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def lost(self) -> list[int]:
+        """Numbers of the datagrams that did not arrive."""
+        return sorted(set(range(self.sent)) - {number for number, _ in self.received})
+
+    @property
+    def duplicates(self) -> int:
+        """How many arrived more than once."""
+        return len(self.received) - len({number for number, _ in self.received})
+
+    @property
+    def longest_gap(self) -> float:
+        """Longest time without an arrival, in seconds."""
+        times = [moment for _, moment in self.received]
+        return max((later - earlier for earlier, later in pairwise(times)), default=0.0)
+
+
+class UdpStream:
+    """Numbered datagrams at a steady rate, sent and counted from ``start`` to ``stop``.
+
+    :param rate: datagrams per second.
+    :param size: bytes of payload, at least 8.
+    """
+
+    def __init__(
+        self,
+        source: Machine,
+        destination: Machine,
+        port: int,
+        *,
+        rate: float = 100.0,
+        source_port: int = 0,
+        size: int = 64,
+    ) -> None:
+        self._out = netns.make_socket(source.namespace, kind=socket.SOCK_DGRAM)
+        self._in = netns.make_socket(destination.namespace, kind=socket.SOCK_DGRAM)
+        self._out.bind((source.ip, source_port))
+        self._in.bind((destination.ip, port))
+        self._in.settimeout(0.1)
+        self._target = (destination.ip, port)
+        self._interval = 1.0 / rate
+        self._padding = bytes(max(0, size - _SEQUENCE.size))
+        self._ended = threading.Event()
+        self._grace = 1.0
+        self._threads = [
+            threading.Thread(target=body, daemon=True) for body in (self._send, self._receive)
+        ]
+        self.result = StreamResult()
+
+    @property
+    def source_port(self) -> int:
+        """The port the datagrams come from."""
+        return int(self._out.getsockname()[1])
+
+    def start(self) -> Self:
+        """Begin to send."""
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def stop(self, grace: float = 1.0) -> StreamResult:
+        """End sending, wait for what is on its way, and count.
+
+        :param grace: seconds without an arrival after which nothing is on its way any more.
+        """
+        self._grace = grace
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        self._out.close()
+        self._in.close()
+        return self.result
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._ended.is_set():
+            self.stop()
+
+    def _send(self) -> None:
+        due = time.monotonic()
+        while not self._ended.is_set():
+            with contextlib.suppress(OSError):  # unreachable for the moment: lost like any other
+                self._out.sendto(_SEQUENCE.pack(self.result.sent) + self._padding, self._target)
+            self.result.sent += 1
+            due += self._interval
+            self._ended.wait(max(0.0, due - time.monotonic()))
+
+    def _receive(self) -> None:
+        quiet_since = time.monotonic()
+        while True:
+            try:
+                data = self._in.recv(65536)
+                quiet_since = time.monotonic()
+                self.result.received.append((_SEQUENCE.unpack_from(data)[0], quiet_since))
+            except TimeoutError:
+                quiet = time.monotonic() - quiet_since
+                if self._ended.is_set() and quiet >= self._grace:
+                    return
+            except OSError:  # port unreachable reports of an earlier datagram
+                continue

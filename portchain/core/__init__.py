@@ -1,0 +1,1 @@
+"""What decides, for every driver: the model, the rules for requests, who owns a chain. Pure."""

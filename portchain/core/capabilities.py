@@ -1,0 +1,117 @@
+"""What a driver can carry out, and the comparison of a request with it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from portchain.core.model import (
+    ChainSnapshot,
+    FailureMode,
+    FlowClassifier,
+    HealthCheck,
+    PortPair,
+    PortPairGroup,
+)
+from portchain.core.rules import Kind, Violation
+
+Subject = FlowClassifier | PortPair | PortPairGroup | ChainSnapshot
+"""What drivers are asked about before anything is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a driver can carry out. A chain that needs more is refused before anything is written.
+
+    :param chain_correlations: values of ``chain_parameters.correlation``.
+    :param pair_correlations: values of ``service_function_parameters.correlation``; None is a function unaware of chains.
+    :param lb_fields: sets of load-balancing fields that can be honoured; the empty set is the whole 5-tuple.
+    :param symmetric: chains whose replies visit the same functions in reverse order.
+    :param asymmetric: chains whose replies go straight back.
+    :param n_tuple_mapping: functions that rewrite the 5-tuple.
+    :param l7_parameters: keys of a classifier's ``l7_parameters``.
+    :param function_kinds: how functions may hand on packets (``model.FunctionKind``).
+    :param ethertypes: values of a classifier's ``ethertype``.
+    :param service_graphs: chains that take over the traffic of others.
+    :param tap: groups whose function gets copies and hands nothing on.
+    :param health_checks: values of a group's ``health_check``; ``failure_modes``: of its ``failure_mode``.
+    """
+
+    chain_correlations: frozenset[str] = frozenset({"mpls"})
+    pair_correlations: frozenset[str | None] = frozenset({None})
+    lb_fields: frozenset[frozenset[str]] = frozenset({frozenset()})
+    symmetric: bool = False
+    asymmetric: bool = True
+    n_tuple_mapping: bool = False
+    l7_parameters: frozenset[str] = frozenset()
+    function_kinds: frozenset[str] = frozenset({"l3"})
+    ethertypes: frozenset[str] = frozenset({"IPv4"})
+    service_graphs: bool = False
+    tap: bool = False
+    health_checks: frozenset[HealthCheck] = frozenset({HealthCheck.NONE})
+    failure_modes: frozenset[FailureMode] = frozenset({FailureMode.CLOSED})
+
+
+def check(subject: Subject, capabilities: Capabilities, driver: str) -> None:
+    """Refuse what a driver cannot do.
+
+    :param driver: the driver's name, for the message.
+    :raises Violation: of kind unsupported, naming the attribute, the value and the driver.
+    """
+    for attribute, value in _missing(subject, capabilities):
+        raise Violation(
+            attribute, f"{value} is not supported by the driver {driver}", Kind.UNSUPPORTED
+        )
+
+
+def _missing(subject: Subject, capabilities: Capabilities) -> Iterator[tuple[str, str]]:
+    """Yield each attribute of the subject that goes beyond the capabilities, with its value."""
+    match subject:
+        case FlowClassifier():
+            yield from _classifier(subject, capabilities)
+        case PortPair():
+            if subject.correlation not in capabilities.pair_correlations:
+                yield "service_function_parameters", f"correlation {subject.correlation}"
+            if subject.kind not in capabilities.function_kinds:
+                yield "function_kind", subject.kind
+        case PortPairGroup():
+            yield from _group(subject, capabilities)
+        case ChainSnapshot():
+            yield from _chain(subject, capabilities)
+
+
+def _classifier(
+    classifier: FlowClassifier, capabilities: Capabilities
+) -> Iterator[tuple[str, str]]:
+    if classifier.ethertype not in capabilities.ethertypes:
+        yield "ethertype", classifier.ethertype
+    for key in sorted(set(classifier.l7_parameters) - capabilities.l7_parameters):
+        yield "l7_parameters", key
+
+
+def _group(group: PortPairGroup, capabilities: Capabilities) -> Iterator[tuple[str, str]]:
+    if frozenset(group.lb_fields) not in capabilities.lb_fields:
+        yield "port_pair_group_parameters", f"lb_fields {', '.join(group.lb_fields)}"
+    if not capabilities.n_tuple_mapping and (group.ingress_n_tuple or group.egress_n_tuple):
+        yield "port_pair_group_parameters", "ppg_n_tuple_mapping"
+    if group.tap_enabled and not capabilities.tap:
+        yield "tap_enabled", "true"
+    if group.health_check not in capabilities.health_checks:
+        yield "health_check", f"health_check {group.health_check}"
+    if group.failure_mode not in capabilities.failure_modes:
+        yield "failure_mode", f"failure_mode {group.failure_mode}"
+
+
+def _chain(snapshot: ChainSnapshot, capabilities: Capabilities) -> Iterator[tuple[str, str]]:
+    chain = snapshot.chain
+    if chain.correlation not in capabilities.chain_correlations:
+        yield "chain_parameters", f"correlation {chain.correlation}"
+    if chain.symmetric and not capabilities.symmetric:
+        yield "chain_parameters", "symmetric true"
+    if not chain.symmetric and not capabilities.asymmetric:
+        yield "chain_parameters", "symmetric false (replies always come back through the chain)"
+    if (snapshot.predecessors or snapshot.successors) and not capabilities.service_graphs:
+        yield "port_chains", "a service graph"
+    # The parts may be older than the drivers that are configured now.
+    pairs = [pair for group in chain.port_pair_groups for pair in group.port_pairs]
+    parts: tuple[Subject, ...] = (*chain.flow_classifiers, *chain.port_pair_groups, *pairs)
+    for part in parts:
+        yield from _missing(part, capabilities)

@@ -1,0 +1,163 @@
+"""What makes packets one flow at a hop, and how the switch hashes a flow to a slot.
+
+Without ``lb_fields`` a flow is a connection: the 5-tuple. With them it is all packets with the same values in these fields.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from portchain.core.protocols import SCTP, TCP, UDP
+from portchain.dataplane import balance
+from portchain.dataplane.flow_builder import set_field
+from portchain.dataplane.match import protocol_words
+from portchain.dataplane.pipeline import REG_DIGEST, REG_DIGEST_HALVES, REG_SLOT, Priority
+from portchain.dataplane.plan import Classifier, other_side
+
+_TRANSPORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
+_ETHERTYPES = {"IPv4": "0x800", "IPv6": "0x86dd"}
+
+# Fields as learned entries name them, and as multipath hashes them by themselves.
+_LEARNED_AS = {
+    "eth_src": "NXM_OF_ETH_SRC[]",
+    "eth_dst": "NXM_OF_ETH_DST[]",
+    "tcp_src": "NXM_OF_TCP_SRC[]",
+    "tcp_dst": "NXM_OF_TCP_DST[]",
+    "udp_src": "NXM_OF_UDP_SRC[]",
+    "udp_dst": "NXM_OF_UDP_DST[]",
+    "sctp_src": "OXM_OF_SCTP_SRC[]",
+    "sctp_dst": "OXM_OF_SCTP_DST[]",
+}
+_ADDRESSES_LEARNED_AS = {"IPv4": "NXM_OF_IP_{}[]", "IPv6": "NXM_NX_IPV6_{}[]"}
+_HASHED_AS = {"eth_src": "eth_src", "ip_src": "nw_src", "ip_dst": "nw_dst"}
+
+_SLOT = f"NXM_NX_{REG_SLOT.upper()}[0..{balance.SLOTS.bit_length() - 2}]"
+_SCRATCH, _SCRATCH_BITS = "NXM_OF_ETH_SRC", 48
+_DIGEST = f"OXM_OF_{REG_DIGEST.upper()}"
+_FIELD_BITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FlowKind:
+    """Packets of one kind at a hop: which they are, and which fields make two of them one flow.
+
+    :param protocol: IP protocol number; None for any.
+    :param match: words that tell them from other kinds.
+    :param fields: names as in ``FIELDS``, in one order for both directions of a chain.
+    :param learned: what of a packet an entry for its flow matches, in the notation of the learn action.
+    """
+
+    priority: int
+    protocol: int | None
+    match: tuple[str, ...]
+    fields: tuple[str, ...]
+    learned: tuple[str, ...]
+
+
+def connections(classifiers: Iterable[Classifier]) -> Iterator[FlowKind]:
+    """The kinds of connections that classifiers can carry: of TCP, UDP and SCTP."""
+    for ethertype, protocol in _carried(classifiers):
+        name = _TRANSPORTS[protocol]
+        fields = ("ip_src", "ip_dst", f"{name}_src", f"{name}_dst")
+        yield _kind(ethertype, protocol, fields, Priority.STEP)
+
+
+def by_fields(
+    classifiers: tuple[Classifier, ...], lb_fields: Iterable[str], *, reverse: bool
+) -> Iterator[FlowKind]:
+    """The kinds of flows that ``lb_fields`` make.
+
+    :param reverse: whether the packets are replies; then source and destination have changed places.
+    """
+    wanted = sorted(lb_fields, key=other_side if reverse else str)
+    ports = {protocol: _of_layer(wanted, name) for protocol, name in _TRANSPORTS.items()}
+    anywhere = _of_layer(wanted, "eth", "ip")
+    for ethertype, protocol in _carried(classifiers):
+        if ports[protocol]:
+            fields = (*anywhere, *ports[protocol])
+            yield _kind(ethertype, protocol, fields, Priority.STEP_BY_PORTS)
+    by_protocol = any(ports.values())
+    for ethertype in sorted({classifier.ethertype for classifier in classifiers}):
+        yield _kind(ethertype, None, anywhere, Priority.STEP, by_protocol=by_protocol)
+
+
+def hash_connection() -> tuple[str, ...]:
+    """Hash the 5-tuple, the same for both directions, to ``REG_SLOT``."""
+    return (f"multipath(symmetric_l3l4+udp,0,modulo_n,{balance.SLOTS},0,{_SLOT})",)
+
+
+def hash_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Hash some fields, in this order, to ``REG_SLOT``.
+
+    The switch hashes either single fields or all of a packet. So each field is hashed into a part of ``REG_DIGEST``, and that
+    is hashed in the place of the frame's source address, which is put back.
+    """
+    if not fields:
+        return (set_field(0, REG_SLOT),)
+    if len(fields) == 1 and fields[0] in _HASHED_AS:
+        return (f"multipath({_HASHED_AS[fields[0]]},0,modulo_n,{balance.SLOTS},0,{_SLOT})",)
+    bits = min(_FIELD_BITS, _SCRATCH_BITS // len(fields))
+    parts = [(field, number * bits, bits) for number, field in enumerate(fields)]
+    # The destination address is hashed in the source address's place, so after it.
+    parts.sort(key=lambda part: part[0] == "eth_dst")
+    return (
+        *(set_field(0, half) for half in REG_DIGEST_HALVES),
+        f"push:{_SCRATCH}[]",
+        *(action for part in parts for action in _digest(*part)),
+        f"move:{_DIGEST}[0..{_SCRATCH_BITS - 1}]->{_SCRATCH}[]",
+        set_field(0, REG_SLOT),
+        f"multipath(eth_src,0,modulo_n,{balance.SLOTS},0,{_SLOT})",
+        f"pop:{_SCRATCH}[]",
+    )
+
+
+def _digest(field: str, first_bit: int, bits: int) -> Iterator[str]:
+    place = f"{_DIGEST}[{first_bit}..{first_bit + bits - 1}]"
+    if field.startswith(("tcp", "udp")):
+        part = "" if bits == _FIELD_BITS else f"0..{bits - 1}"
+        yield f"move:NXM_OF_{field.upper()}[{part}]->{place}"
+        return
+    if field == "eth_dst":
+        yield f"move:NXM_OF_ETH_DST[]->{_SCRATCH}[]"
+    yield f"multipath({_HASHED_AS.get(field, 'eth_src')},0,modulo_n,{1 << bits},0,{place})"
+
+
+def _kind(
+    ethertype: str,
+    protocol: int | None,
+    fields: tuple[str, ...],
+    priority: int,
+    *,
+    by_protocol: bool = False,
+) -> FlowKind:
+    learned = [f"eth_type={_ETHERTYPES[ethertype]}"]
+    if protocol is not None:
+        learned.append(f"nw_proto={protocol}")
+    elif by_protocol:
+        # Beside entries with ports these must not match the packets that have ports.
+        learned.append("NXM_OF_IP_PROTO[]")
+    learned += [_learned_as(field, ethertype) for field in fields]
+    match = protocol_words(ethertype, protocol)
+    return FlowKind(priority, protocol, match, fields, tuple(learned))
+
+
+def _learned_as(field: str, ethertype: str) -> str:
+    layer, _, side = field.partition("_")
+    if layer == "ip":
+        return _ADDRESSES_LEARNED_AS[ethertype].format(side.upper())
+    return _LEARNED_AS[field]
+
+
+def _of_layer(fields: Iterable[str], *layers: str) -> tuple[str, ...]:
+    return tuple(field for field in fields if field.partition("_")[0] in layers)
+
+
+def _carried(classifiers: Iterable[Classifier]) -> list[tuple[str, int]]:
+    """The ethertypes and transport protocols of packets that classifiers take."""
+    return sorted(
+        {
+            (classifier.ethertype, protocol)
+            for classifier in classifiers
+            for protocol in _TRANSPORTS
+            if classifier.protocol in (None, protocol)
+        }
+    )

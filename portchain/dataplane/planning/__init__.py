@@ -1,0 +1,1 @@
+"""From a snapshot of a chain to the plan that each host needs. Pure."""

@@ -1,0 +1,1 @@
+"""Connections to the databases of Open vSwitch and OVN."""

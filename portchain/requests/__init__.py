@@ -1,0 +1,1 @@
+"""What a request does inside its transaction, a file a resource."""

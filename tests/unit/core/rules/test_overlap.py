@@ -1,0 +1,146 @@
+"""The overlap of classifiers, against an oracle that tries every packet of a small world."""
+
+import itertools
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portchain.core import rules
+from portchain.core.model import FlowClassifier
+
+# A world small enough to try everything in: two owners with two ports each, one more destination,
+# eight addresses of each family, three protocols and four transport ports.
+OWNER_OF = {"a1": "alice", "a2": "alice", "b1": "bob", "b2": "bob"}
+DESTINATIONS = ("d1", "d2")
+PROTOCOLS = (6, 17, 1)
+PORTS = range(4)
+BASE = {"IPv4": "10.0.0.{}", "IPv6": "fd00::{}"}
+LENGTH = {"IPv4": 32, "IPv6": 128}
+ADDRESSES = range(4)
+
+
+@dataclass(frozen=True)
+class Packet:
+    """A packet as a classifier sees it."""
+
+    ethertype: str
+    sender: str
+    receiver: str
+    protocol: int
+    source_port: int
+    destination_port: int
+    source: int
+    destination: int
+
+
+def matches(classifier: FlowClassifier, packet: Packet) -> bool:
+    """Decide by the meaning of each attribute, not by the code under test."""
+    sender = (
+        classifier.logical_source_port == packet.sender
+        if classifier.logical_source_port
+        else OWNER_OF[packet.sender] == classifier.project_id
+    )
+    return (
+        sender
+        and classifier.ethertype == packet.ethertype
+        and classifier.logical_destination_port in (None, packet.receiver)
+        and classifier.protocol in (None, packet.protocol)
+        and _in_range(packet.source_port, classifier.source_ports)
+        and _in_range(packet.destination_port, classifier.destination_ports)
+        and _in_prefix(packet.ethertype, packet.source, classifier.source_prefix)
+        and _in_prefix(packet.ethertype, packet.destination, classifier.destination_prefix)
+    )
+
+
+def _in_range(port: int, ports: tuple[int, int] | None) -> bool:
+    return ports is None or ports[0] <= port <= ports[1]
+
+
+def _in_prefix(ethertype: str, number: int, prefix: str | None) -> bool:
+    return prefix is None or ip_address(BASE[ethertype].format(number)) in ip_network(prefix)
+
+
+def packet_of_both(one: FlowClassifier, other: FlowClassifier) -> Packet | None:
+    """Return a packet that both classifiers match, None if there is none."""
+    # Each attribute is matched by itself, so those that cannot agree need not be combined with the
+    # others.
+    for values in itertools.product(
+        {one.ethertype, other.ethertype},
+        OWNER_OF,
+        DESTINATIONS,
+        PROTOCOLS,
+        PORTS,
+        PORTS,
+        ADDRESSES,
+        ADDRESSES,
+    ):
+        packet = Packet(*values)
+        if matches(one, packet) and matches(other, packet):
+            return packet
+    return None
+
+
+@st.composite
+def classifiers(draw: st.DrawFn, ethertypes: tuple[str, ...] = ("IPv4", "IPv6")) -> FlowClassifier:
+    """Draw a classifier that means something in the small world."""
+    ethertype = draw(st.sampled_from(ethertypes))
+    owner = draw(st.sampled_from(("alice", "bob")))
+    ranges = st.none() | st.tuples(st.sampled_from(PORTS), st.sampled_from(PORTS)).map(
+        lambda pair: (min(pair), max(pair))
+    )
+    shortest = LENGTH[ethertype] - 2
+    prefixes = st.none() | st.builds(
+        lambda number, length: str(
+            ip_network(f"{BASE[ethertype].format(number)}/{length}", strict=False)
+        ),
+        st.sampled_from(ADDRESSES),
+        st.integers(shortest, LENGTH[ethertype]),
+    )
+    return FlowClassifier(
+        id=draw(st.uuids().map(str)),
+        project_id=owner,
+        ethertype=ethertype,
+        protocol=draw(st.none() | st.sampled_from(PROTOCOLS)),
+        source_ports=draw(ranges),
+        destination_ports=draw(ranges),
+        source_prefix=draw(prefixes),
+        destination_prefix=draw(prefixes),
+        logical_source_port=draw(
+            st.none() | st.sampled_from([port for port, who in OWNER_OF.items() if who == owner])
+        ),
+        logical_destination_port=draw(st.none() | st.sampled_from(DESTINATIONS)),
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(classifiers(), classifiers())
+def test_overlap_means_a_packet_that_both_match(one: FlowClassifier, other: FlowClassifier) -> None:
+    packet = packet_of_both(one, other)
+    assert rules.overlap(one, other) == (packet is not None), packet
+
+
+@given(classifiers(), classifiers())
+def test_overlap_is_symmetric(one: FlowClassifier, other: FlowClassifier) -> None:
+    assert rules.overlap(one, other) == rules.overlap(other, one)
+
+
+@given(classifiers())
+def test_a_classifier_overlaps_with_itself_but_is_not_refused_for_it(one: FlowClassifier) -> None:
+    assert rules.overlap(one, one)
+    rules.check_overlap(one, [one])
+
+
+def test_refusal_names_the_other_only_to_its_owner() -> None:
+    mine = FlowClassifier(id="1", project_id="alice", logical_source_port="p")
+    hers = FlowClassifier(id="2", project_id="bob", name="secret", logical_source_port="p")
+    with pytest.raises(rules.Violation) as refusal:
+        rules.check_overlap(mine, [hers])
+    assert "secret" not in str(refusal.value)
+    with pytest.raises(rules.Violation, match="secret"):
+        rules.check_overlap(
+            FlowClassifier(id="1", project_id="bob"),
+            [FlowClassifier(id="2", project_id="bob", name="secret")],
+        )

@@ -1,0 +1,199 @@
+"""Rules, each by the least that breaks it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portchain.core import capabilities, rules
+from portchain.core.model import (
+    ChainSnapshot,
+    FlowClassifier,
+    Port,
+    PortChain,
+    PortPair,
+    PortPairGroup,
+)
+from portchain.drivers.base import Capabilities
+from portchain.drivers.noop import NoopDriver
+
+CLASSIFIER = FlowClassifier("f", "alice", protocol=6)
+PAIR = PortPair("pp", "alice", "p1", "p2")
+GROUP = PortPairGroup("pg", "alice", 1, (PAIR,))
+CHAIN = PortChain("pc", "alice", 1, (GROUP,), (CLASSIFIER,))
+PORT = Port("p1", "n", "alice", "fa:16:3e:00:00:01", device_id="vm")
+
+
+def broken(attribute: str, check: Callable[..., None], *subject: Any) -> None:
+    with pytest.raises(rules.Violation) as refusal:
+        check(*subject)
+    assert refusal.value.attribute == attribute
+    assert attribute in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "changes"),
+    [
+        ("source_port_range_min", {"source_ports": (2, 1)}),
+        ("destination_port_range_min", {"destination_ports": (2, 1)}),
+        ("source_port_range_min", {"source_ports": (1, 2), "protocol": 1}),
+        ("source_port_range_min", {"source_ports": (256, 256), "protocol": 58}),
+        ("destination_port_range_min", {"destination_ports": (0, 0), "protocol": 1}),
+        ("destination_port_range_min", {"destination_ports": (1, 2), "protocol": None}),
+        ("source_ip_prefix", {"source_prefix": "10.0.0.1/8"}),
+        ("source_ip_prefix", {"source_prefix": "fd00::/8"}),
+        ("destination_ip_prefix", {"destination_prefix": "10.0.0.0/8", "ethertype": "IPv6"}),
+        ("destination_ip_prefix", {"destination_prefix": "nowhere"}),
+    ],
+)
+def test_classifier(attribute: str, changes: dict[str, Any]) -> None:
+    broken(attribute, rules.check_flow_classifier, replace(CLASSIFIER, **changes))
+
+
+@pytest.mark.parametrize("protocol", sorted(rules.PROTOCOLS_WITH_PORTS))
+def test_classifier_with_ports(protocol: int) -> None:
+    rules.check_flow_classifier(
+        replace(CLASSIFIER, protocol=protocol, source_ports=(0, 65535), source_prefix="10.0.0.0/8")
+    )
+
+
+ports = st.none() | st.integers(0, 65535)
+
+
+@given(ports, ports, st.integers(0, 65535))
+def test_a_missing_bound_of_a_range_is_open(low: int | None, high: int | None, port: int) -> None:
+    inside = (low is None or low <= port) and (high is None or port <= high)
+    found = rules.port_range(low, high)
+    assert inside == (found is None or found[0] <= port <= found[1])
+
+
+def test_pair() -> None:
+    other = replace(PORT, id="p2")
+    rules.check_port_pair(PAIR, PORT, other)
+    rules.check_port_pair(replace(PAIR, egress="p1"), PORT, PORT)
+    broken("ingress", rules.check_port_pair, PAIR, replace(PORT, device_id=""), other)
+    broken("egress", rules.check_port_pair, PAIR, PORT, replace(other, device_id=""))
+    broken("egress", rules.check_port_pair, PAIR, PORT, replace(other, device_id="vm2"))
+    for weight in (-1, 65536):
+        broken(
+            "service_function_parameters",
+            rules.check_port_pair,
+            replace(PAIR, weight=weight),
+            PORT,
+            other,
+        )
+
+
+def test_a_changed_pair() -> None:
+    aware = replace(PAIR, correlation="mpls")
+    rules.check_changed_pair(aware, replace(aware, weight=0, name="new"))
+    for wrong in (replace(aware, weight=65536), PAIR, replace(aware, correlation="nsh")):
+        broken("service_function_parameters", rules.check_changed_pair, aware, wrong)
+
+
+def test_ports_of_a_mapping() -> None:
+    for name in ("ingress_n_tuple", "egress_n_tuple"):
+        right = {
+            "source_port_range_min": 5,
+            "source_port_range_max": 5,
+            "destination_port_range_min": 9,
+        }
+        rules.check_port_pair_group(replace(GROUP, **{name: right}))
+        wrong = {"destination_port_range_min": 6, "destination_port_range_max": 5}
+        broken(
+            "port_pair_group_parameters",
+            rules.check_port_pair_group,
+            replace(GROUP, **{name: wrong}),
+        )
+
+
+def test_group() -> None:
+    rules.check_port_pair_group(replace(GROUP, port_pairs=()))
+    aware = replace(PAIR, id="aware", correlation="mpls")
+    broken("port_pairs", rules.check_port_pair_group, replace(GROUP, port_pairs=(PAIR, aware)))
+    rules.check_port_pair_group(replace(GROUP, port_pairs=(aware, replace(aware, id="too"))))
+
+
+def test_chain() -> None:
+    rules.check_port_chain(CHAIN)
+    broken("port_pair_groups", rules.check_port_chain, replace(CHAIN, port_pair_groups=()))
+    broken(
+        "port_pair_groups", rules.check_port_chain, replace(CHAIN, port_pair_groups=(GROUP, GROUP))
+    )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "number", "answer"),
+    [(1, 8, 0), (1, 14, 13), (58, 128, 129), (1, 3, None), (1, 128, None), (58, 8, None)],
+)
+def test_replies_of_icmp(protocol: int, number: int, answer: int | None) -> None:
+    one = replace(CLASSIFIER, protocol=protocol, source_ports=(number, number))
+    symmetric = replace(CHAIN, flow_classifiers=(one,), symmetric=True)
+    rules.check_port_chain(replace(symmetric, symmetric=False))
+    if answer is None:
+        broken("flow_classifiers", rules.check_port_chain, symmetric)
+        return
+    rules.check_port_chain(symmetric)
+    back = rules.turned(replace(one, destination_ports=(0, 0)))
+    assert (back.source_ports, back.destination_ports) == ((answer, answer), (0, 0))
+    assert rules.turned(replace(one, source_ports=None)).source_ports is None
+
+
+@pytest.mark.parametrize(
+    ("pair", "chain", "fits"),
+    [
+        (None, "mpls", True),
+        (None, "nsh", True),
+        ("mpls", "mpls", True),
+        ("nsh", "mpls", False),
+        ("mpls", "nsh", False),
+    ],
+)
+def test_correlation_of_pairs_fits_the_chains(pair: str | None, chain: str, fits: bool) -> None:
+    group = replace(GROUP, port_pairs=(replace(PAIR, correlation=pair),))
+    subject = replace(CHAIN, correlation=chain, port_pair_groups=(group,))
+    if fits:
+        rules.check_port_chain(subject)
+    else:
+        broken("port_pair_groups", rules.check_port_chain, subject)
+
+
+# Capabilities
+
+_ALL = NoopDriver.capabilities
+_SNAPSHOT = ChainSnapshot(CHAIN, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("attribute", "subject"),
+    [
+        ("ethertype", replace(CLASSIFIER, ethertype="IPv6")),
+        ("l7_parameters", replace(CLASSIFIER, l7_parameters={"logical_source_network": "n"})),
+        ("service_function_parameters", replace(PAIR, correlation="nsh")),
+        ("port_pair_group_parameters", replace(GROUP, lb_fields=("ip_src",))),
+        ("port_pair_group_parameters", replace(GROUP, egress_n_tuple={"source_port_range_min": 1})),
+        ("chain_parameters", replace(_SNAPSHOT, chain=replace(CHAIN, symmetric=True))),
+        ("chain_parameters", replace(_SNAPSHOT, chain=replace(CHAIN, correlation="nsh"))),
+    ],
+)
+def test_what_the_least_driver_cannot_do(attribute: str, subject: capabilities.Subject) -> None:
+    with pytest.raises(rules.Violation, match="poor") as refusal:
+        capabilities.check(subject, Capabilities(), "poor")
+    assert (refusal.value.attribute, refusal.value.kind) == (attribute, rules.Kind.UNSUPPORTED)
+    capabilities.check(subject, _ALL, "rich")
+
+
+@pytest.mark.parametrize("subject", [CLASSIFIER, PAIR, GROUP, _SNAPSHOT])
+def test_what_every_driver_can_do(subject: capabilities.Subject) -> None:
+    capabilities.check(subject, Capabilities(), "poor")
+
+
+@pytest.mark.parametrize("side", ["ingress", "egress"])
+def test_a_port_cannot_be_on_the_same_side_of_two_hops(side: str) -> None:
+    one = PortPair("1", "project", "a", "b")
+    other = replace(PortPair("2", "project", "c", "d"), **{side: getattr(one, side)})
+    groups = tuple(PortPairGroup(pair.id, "project", 1, (pair,)) for pair in (one, other))
+    broken("port_pair_groups", rules.check_port_chain, PortChain("3", "project", 1, groups))

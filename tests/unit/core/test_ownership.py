@@ -1,0 +1,80 @@
+"""Which of several drivers a chain belongs to."""
+
+from dataclasses import replace
+
+import pytest
+
+from portchain.core.model import Port
+from portchain.core.ownership import owner_of
+from portchain.core.rules import Kind, Violation
+from portchain.drivers.noop import NoopDriver
+from tests.plans import ident
+from tests.unit.dataplane.planning.test_planner import snapshot
+
+FUNCTIONS = [f"pp{number}_{side}" for number in (1, 2, 3) for side in ("in", "out")]
+
+
+class Claimant(NoopDriver):
+    """Claims the ports that one mechanism driver has bound."""
+
+    def __init__(self, mechanism: str) -> None:
+        self.mechanism = mechanism
+
+    def claims(self, port: Port) -> bool:
+        return port.mechanism == self.mechanism
+
+
+TWO = {"ovs": Claimant("openvswitch"), "ovn": Claimant("ovn")}
+
+
+def bound(default="ovn", **mechanisms):
+    everyone = dict.fromkeys([*FUNCTIONS, "src", "dst"], default) | mechanisms
+    return snapshot(symmetric=True, **{name: {"mechanism": one} for name, one in everyone.items()})
+
+
+def unbound():
+    made = snapshot()
+    return replace(made, ports={name: replace(one, host="") for name, one in made.ports.items()})
+
+
+@pytest.mark.parametrize(("mechanism", "owner"), [("ovn", "ovn"), ("openvswitch", "ovs")])
+def test_the_one_driver_that_claims_the_ports_owns_the_chain(mechanism, owner):
+    assert owner_of(bound(mechanism), TWO) == owner
+
+
+def test_while_nothing_is_bound_only_the_only_driver_owns_a_chain():
+    assert owner_of(unbound(), TWO) is None
+    assert owner_of(unbound(), {"ovn": TWO["ovn"]}) == "ovn"
+
+
+def test_ports_that_are_not_bound_decide_nothing():
+    made = bound()
+    ports = dict(made.ports) | {
+        ident("src"): replace(made.ports[ident("src")], host="", mechanism="")
+    }
+    assert owner_of(replace(made, ports=ports), TWO) == "ovn"
+
+
+@pytest.mark.parametrize(
+    ("chain", "drivers", "words"),
+    [
+        (bound(pp2_in="openvswitch"), TWO, ("driver ovs", "pp2-in", "driver ovn", "for each kind")),
+        (bound(src="openvswitch"), TWO, ("src", "one driver must do the whole")),
+        (bound("sriovnicswitch"), TWO, ("sriovnicswitch", "none of the drivers ovs, ovn")),
+        (bound("ovn"), {"ovs": TWO["ovs"]}, ("mechanism driver ovn", "none of the drivers ovs")),
+        (
+            bound(),
+            {"a": TWO["ovn"], "b": TWO["ovn"]},
+            ("claimed by the drivers a and b", "operator"),
+        ),
+    ],
+)
+def test_chains_without_one_owner_are_refused_with_the_reason(chain, drivers, words):
+    with pytest.raises(Violation) as refusal:
+        owner_of(chain, drivers)
+    assert refusal.value.kind is Kind.UNSUPPORTED
+    assert all(word in refusal.value.rule for word in words), refusal.value.rule
+
+
+def test_where_packets_go_to_decides_nothing():
+    assert owner_of(bound(dst="openvswitch"), TWO) == "ovn"

@@ -1,0 +1,337 @@
+"""From snapshots to plans: which ports count, who takes part, and why a chain cannot carry traffic."""
+
+from dataclasses import replace
+
+import pytest
+
+from portchain.core.model import (
+    ChainSnapshot,
+    FlowClassifier,
+    FunctionKind,
+    Port,
+    PortChain,
+    PortPair,
+    PortPairGroup,
+    Segment,
+)
+from portchain.dataplane import plan as plans
+from portchain.dataplane.planning.planner import Planned, plan_chain
+from portchain.drivers.ovs.driver import updates_by_host
+from portchain.rpc import contract
+from tests.plans import TUNNEL_IPS, ident, mac
+
+
+def port(name, host, address, **changes):
+    made = Port(
+        ident(name),
+        ident("net1"),
+        ident("project"),
+        mac(name),
+        (address,),
+        host,
+        plugged=True,
+        name=name,
+    )
+    return replace(made, **changes)
+
+
+def pair(name, **changes):
+    return PortPair(
+        ident(name), ident("project"), ident(f"{name}-in"), ident(f"{name}-out"), name, **changes
+    )
+
+
+def snapshot(symmetric=False, **port_changes):
+    ports = [
+        port("src", "h1", "10.0.0.10"),
+        port("dst", "h3", "10.0.0.20"),
+        *(
+            port(f"pp{n}-{side}", f"h{n}", f"10.0.0.{n}{i}")
+            for n in (1, 2, 3)
+            for i, side in enumerate(("in", "out"))
+        ),
+    ]
+    ports = [replace(one, **port_changes.get(one.name.replace("-", "_"), {})) for one in ports]
+    groups = (
+        PortPairGroup(ident("pg1"), ident("project"), 1, (pair("pp1"), pair("pp2")), "PG1"),
+        PortPairGroup(ident("pg2"), ident("project"), 2, (pair("pp3"),), "PG2"),
+    )
+    classifier = FlowClassifier(
+        ident("fc1"), ident("project"), protocol=6, source_ports=(23, 23), destination_ports=(100, 100),
+        source_prefix="10.0.0.0/28", destination_prefix="10.0.0.20/32",
+    )  # fmt: skip
+    chain = PortChain(
+        ident("pc1"),
+        ident("project"),
+        7,
+        groups,
+        (classifier,),
+        "PC1",
+        symmetric=symmetric,
+        revision=3,
+    )
+    return ChainSnapshot(
+        chain,
+        {one.id: one for one in ports if one.host != "gone"},
+        {classifier.id: (ident("src"),)},
+        {classifier.id: (ident("dst"),)},
+    )
+
+
+def plan(*args, **kwargs):
+    return plan_chain(snapshot(*args, **kwargs), TUNNEL_IPS)
+
+
+def test_the_specification():
+    planned = plan()
+    (path,) = planned.plan.paths
+    assert (planned.plan.path_id, planned.plan.revision, planned.obstacle) == (7, 3, "")
+    assert [[(t.pair_id, t.host, t.tunnel_ip) for t in hop.targets] for hop in path.hops] == [
+        sorted((ident(f"pp{n}"), f"h{n}", f"192.0.2.{n}") for n in (1, 2)),
+        [(ident("pp3"), "h3", "192.0.2.3")],
+    ]
+    assert [(s.port_id, s.host, s.addresses) for s in path.sources] == [
+        (ident("src"), "h1", ("10.0.0.10",))
+    ]
+    assert planned.plan.hosts == {"h1", "h2", "h3"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"pp3_in": {"host": ""}}, "its ingress port pp3-in is not bound"),
+        ({"pp3_out": {"plugged": False}}, "its egress port pp3-out is DOWN on host h3"),
+        ({"pp3_out": {"host": "h1"}}, "its ports are on different hosts (h3, h1)"),
+        ({"pp3_in": {"host": "gone"}}, "no longer exists"),
+    ],
+)
+def test_a_group_without_a_usable_pair_is_an_obstacle_and_stays_in_the_plan(changes, reason):
+    planned = plan(**changes)
+    assert "PG2" in planned.obstacle
+    assert reason in planned.obstacle
+    assert planned.plan.paths[0].hops[1].targets == ()
+    assert "h1" in planned.plan.hosts, "the source's host holds the traffic back"
+
+
+def tapped(**port_changes):
+    """The specification with PG2 as a tap."""
+    known = snapshot(symmetric=True, **port_changes)
+    first, second = known.chain.port_pair_groups
+    groups = (first, replace(second, tap_enabled=True))
+    return plan_chain(
+        replace(known, chain=replace(known.chain, port_pair_groups=groups)), TUNNEL_IPS
+    )
+
+
+def test_a_tap_hands_nothing_on_and_sees_both_directions():
+    forward, reverse = tapped().plan.paths
+    assert (
+        [hop.tap for hop in forward.hops]
+        == [hop.tap for hop in reverse.hops[::-1]]
+        == [False, True]
+    )
+    assert {t.pair_id for t in forward.handed_on_by(2)} == {ident("pp1"), ident("pp2")}
+    assert reverse.handed_on_by(1) == reverse.sources
+    assert reverse.hops[0].targets[0].ingress_port == ident("pp3-out")
+
+
+def test_a_tap_that_is_away_is_a_caution_and_no_obstacle():
+    assert (tapped().obstacle, tapped().caution) == ("", "")
+    planned = tapped(pp3_in={"plugged": False})
+    assert planned.obstacle == ""
+    assert "PG2 gets no copies" in planned.caution
+    assert "pp3-in is DOWN on host h3" in planned.caution
+
+
+def test_headers_change_where_the_mapping_says_in_both_directions():
+    known = snapshot(symmetric=True)
+    first, second = known.chain.port_pair_groups
+    first = replace(first, egress_n_tuple={"source_ip_prefix": "10.0.0.99/32"})
+    chain = replace(known.chain, port_pair_groups=(first, second))
+    forward, reverse = plan_chain(replace(known, chain=chain), TUNNEL_IPS).plan.paths
+    assert forward.classifiers[0].source_prefixes == ("10.0.0.0/28",)
+    assert forward.hops[0].headers[0].source_prefixes == ("10.0.0.99/32",)
+    assert forward.hops[1].headers == ()
+    assert forward.headers_behind(1) == forward.hops[0].headers
+    assert reverse.classifiers[0].destination_prefixes == ("10.0.0.99/32",)
+    assert reverse.hops[0].headers == ()
+    assert reverse.hops[1].headers[0].destination_prefixes == ("10.0.0.0/28",)
+
+
+def test_one_pair_less_is_no_obstacle():
+    planned = plan(pp1_in={"host": ""})
+    assert planned.obstacle == ""
+    assert [t.pair_id for t in planned.plan.paths[0].hops[0].targets] == [ident("pp2")]
+
+
+def test_without_a_bound_source_nothing_can_be_carried():
+    assert "No port whose traffic" in plan(src={"host": ""}).obstacle
+
+
+def test_a_source_that_is_not_plugged_in_yet_is_planned():
+    assert plan(src={"plugged": False}).obstacle == ""
+
+
+def test_a_logical_destination_port_stands_for_its_addresses():
+    known = snapshot()
+    (classifier,) = known.chain.flow_classifiers
+    named = replace(classifier, destination_prefix=None, logical_destination_port=ident("dst"))
+    known = replace(known, chain=replace(known.chain, flow_classifiers=(named,)))
+    assert plan_chain(known, TUNNEL_IPS).plan.paths[0].classifiers[0].destination_prefixes == (
+        "10.0.0.20/32",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fixed_ips", "expected"),
+    [
+        (("10.0.0.20", "2001:db8::20"), ("10.0.0.20/32",)),
+        (("2001:db8::20",), ("255.255.255.255/32",)),
+        ((), ("255.255.255.255/32",)),
+    ],
+    ids=["two families", "the other family", "no address"],
+)
+def test_a_named_port_means_its_addresses_of_the_family_and_never_any(fixed_ips, expected):
+    known = snapshot(symmetric=True, dst={"fixed_ips": fixed_ips}, src={"fixed_ips": fixed_ips})
+    (classifier,) = known.chain.flow_classifiers
+    named = replace(
+        classifier,
+        source_prefix=None,
+        destination_prefix=None,
+        logical_source_port=ident("src"),
+        logical_destination_port=ident("dst"),
+    )
+    known = replace(known, chain=replace(known.chain, flow_classifiers=(named,)))
+    planned = plan_chain(known, TUNNEL_IPS).plan
+    forward, reverse = planned.paths
+    assert forward.classifiers[0].destination_prefixes == expected
+    assert reverse.classifiers[0].destination_prefixes == expected
+    update = contract.PlanUpdate((planned,))
+    assert contract.decode_update(contract.encode_update(update)) == update
+
+
+def test_replies_take_the_same_pairs_backwards():
+    forward, reverse = plan(symmetric=True).plan.paths
+    assert reverse.reverse
+    assert [s.port_id for s in reverse.sources] == [ident("dst")]
+    (there,), (back,) = forward.classifiers, reverse.classifiers
+    assert (back.source_ports, back.destination_ports) == (
+        there.destination_ports,
+        there.source_ports,
+    )
+    assert (back.source_prefixes, back.destination_prefixes) == (
+        there.destination_prefixes,
+        there.source_prefixes,
+    )
+    assert [hop.group_id for hop in reverse.hops] == [2, 1]
+    for hop, turned in zip(forward.hops, reversed(reverse.hops), strict=True):
+        for target, other in zip(hop.targets, turned.targets, strict=True):
+            assert (target.pair_id, target.ingress_port, target.egress_mac) == (
+                other.pair_id, other.egress_port, other.ingress_mac,
+            )  # fmt: skip
+
+
+def test_bridging_functions_are_marked():
+    known = snapshot()
+    group = replace(
+        known.chain.port_pair_groups[1], port_pairs=(pair("pp3", kind=FunctionKind.L2),)
+    )
+    known = replace(
+        known, chain=replace(known.chain, port_pair_groups=(known.chain.port_pair_groups[0], group))
+    )
+    path = plan_chain(known, TUNNEL_IPS).plan.paths[0]
+    assert [[t.bridges for t in hop.targets] for hop in path.hops] == [[False, False], [True]]
+    assert {origin.pair_id for origin in path.origins} == {ident("pp1"), ident("pp2")}
+
+
+def test_ports_on_provider_networks_say_where():
+    vlan, flat = Segment("vlan", "physnet1", 100), Segment("flat", "physnet2")
+    known = plan(
+        symmetric=True,
+        src={"segment": vlan},
+        pp3_in={"segment": vlan},
+        pp3_out={"segment": flat},
+        pp1_in={"segment": Segment("vxlan", None, 17)},
+    )
+    forward, reverse = known.plan.paths
+    assert forward.sources[0].segment == plans.Segment("physnet1", 100)
+    (pp3,), (turned,) = forward.hops[1].targets, reverse.hops[0].targets
+    assert pp3.ingress_segment == turned.egress_segment == plans.Segment("physnet1", 100)
+    assert pp3.egress_segment == turned.ingress_segment == plans.Segment("physnet2", None)
+    assert {t.ingress_segment for t in forward.hops[0].targets} == {None}
+
+
+def test_functions_that_understand_chains_are_marked():
+    with_header = snapshot()
+    pg1, pg2 = with_header.chain.port_pair_groups
+    pg2 = replace(pg2, port_pairs=(pair("pp3", correlation="nsh"),))
+    with_header = replace(
+        with_header, chain=replace(with_header.chain, port_pair_groups=(pg1, pg2))
+    )
+    (path,) = plan_chain(with_header, TUNNEL_IPS).plan.paths
+    assert [[t.encapsulation for t in hop.targets] for hop in path.hops] == [["", ""], ["nsh"]]
+
+
+def test_each_host_gets_one_update_and_those_left_are_told():
+    one = plan(pp2_in={"host": ""})
+    other = Planned(replace(one.plan, id=ident("pc2")))
+    updates = updates_by_host([one, other], {one.plan.id: {"h1", "h2"}, other.plan.id: {"h1"}})
+    assert set(updates) == {"h1", "h2", "h3"}
+    assert updates["h1"].chains == (one.plan, other.plan)
+    assert updates["h2"].chains == ()
+    assert updates["h2"].removed == ((one.plan.id, 3),)
+
+
+def after(before: ChainSnapshot, **port_changes) -> ChainSnapshot:
+    """A chain through PG3, which takes what leaves another one."""
+    ports = [port(f"pp4-{side}", "h2", f"10.0.0.4{i}") for i, side in enumerate(("in", "out"))]
+    known = {**before.ports, **{one.id: one for one in ports}}
+    for name, changes in port_changes.items():
+        known[ident(name)] = replace(known[ident(name)], **changes)
+    group = PortPairGroup(ident("pg3"), ident("project"), 3, (pair("pp4"),), "PG3")
+    taken = replace(before.chain.flow_classifiers[0], id=ident("fc2"), source_ports=None)
+    chain = PortChain(ident("pc2"), ident("project"), 8, (group,), (taken,), "PC2", revision=1)
+    return ChainSnapshot(chain, known, {taken.id: ()}, predecessors=(before.chain,))
+
+
+def test_chains_of_a_service_graph_know_where_they_meet():
+    first = snapshot()
+    second = after(first)
+    one = plan_chain(replace(first, successors=(second.chain,)), TUNNEL_IPS).plan
+    assert [path.branches for path in one.paths] == [True]
+    planned = plan_chain(second, TUNNEL_IPS)
+    (path,) = planned.plan.paths
+    (entry,) = path.entries
+    assert planned.obstacle == ""
+    assert (entry.path_id, entry.hops) == (7, 2)
+    assert [(s.port_id, s.host, s.mac) for s in entry.senders] == [
+        (ident("pp3-out"), "h3", mac("pp3-out"))
+    ]
+    assert path.origins == path.hops[0].targets, "its own function routes"
+    assert planned.plan.hosts == {"h2", "h3"}
+    assert ident("pp3-out") in planned.plan.ports, "a change of this port concerns the chain"
+
+
+def test_frames_that_pass_a_chain_unchanged_come_from_the_last_function_before_it():
+    second = after(snapshot())
+    (group,) = second.chain.port_pair_groups
+    bridge = replace(group.port_pairs[0], kind=FunctionKind.L2)
+    chain = replace(second.chain, port_pair_groups=(replace(group, port_pairs=(bridge,)),))
+    (path,) = plan_chain(replace(second, chain=chain), TUNNEL_IPS).plan.paths
+    assert [origin.port_id for origin in path.origins] == [ident("pp3-out")]
+
+
+def test_a_chain_says_when_the_one_before_it_has_no_function_left():
+    planned = plan_chain(after(snapshot(), **{"pp3-out": {"host": ""}}), TUNNEL_IPS)
+    assert "PC1, the port chain before" in planned.obstacle
+    assert planned.plan.hosts == {"h2"}
+
+
+def test_an_agent_that_knows_no_service_graphs_lets_nothing_around_their_functions():
+    first = snapshot()
+    second = after(first)
+    for one in (replace(first, successors=(second.chain,)), second):
+        update = contract.PlanUpdate((plan_chain(one, TUNNEL_IPS).plan,))
+        message = contract.encode_update(update)
+        assert contract.decode_update(message) == update
+        assert [path["hops"] for path in message["chains"][0]["paths"]] == [()]

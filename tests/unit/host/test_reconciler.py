@@ -1,0 +1,278 @@
+"""The reconciler against a switch in memory that can lose rules and fail; the real switch has its own tests."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from portchain.core.model import HostReport
+from portchain.dataplane.compile import compile_chain
+from portchain.dataplane.pipeline import TABLES
+from portchain.rpc.contract import PlanUpdate
+from tests.plans import chain, ident, switch, target
+from tests.unit.host.in_memory_switch import PATIENCE, PORTS, MemorySwitch, on_h1, plan, wait
+
+
+def test_nothing_is_removed_before_the_server_said_what_there_is(memory, reconciler):
+    old = compile_chain(plan(1, 1), memory.local).flows
+    memory.rules = {flow.key: flow for flow in old}
+    reconciler.update(PlanUpdate((plan(2, 1),)))
+    reconciler.reconcile()
+    reconciler.ports_changed([ident("vm")])
+    assert set(memory.rules.values()) == old
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    assert memory.should_hold(plan(1, 1), plan(2, 1)), (
+        "what came before the answer is not forgotten"
+    )
+
+
+def test_a_restarted_agent_touches_nothing_that_is_right(memory, reconciler):
+    reconciler.synchronise(PlanUpdate((plan(1, 1), plan(2, 1))))
+    memory.changes = 0
+    restarted = on_h1(memory)
+    assert restarted.synchronise(PlanUpdate((plan(1, 1), plan(2, 1)))) is False
+    assert memory.changes == 0
+
+
+def test_one_change_costs_what_one_chain_has(memory, reconciler):
+    reconciler.synchronise(PlanUpdate(tuple(plan(n, 1) for n in range(1, 30))))
+    memory.changes = 0
+    reconciler.update(PlanUpdate((plan(99, 1),)))
+    alone = compile_chain(plan(99, 1), memory.local).flows
+    shared = compile_chain(plan(1, 1), memory.local).flows & alone
+    assert memory.changes == len(alone - shared)
+
+
+def test_tables_are_limited_while_there_are_chains(memory, reconciler):
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    assert memory.limits == {TABLES["RECALL"].number: TABLES["RECALL"].limit}
+    reconciler.update(PlanUpdate(removed=((plan(1, 1).id, 2),)))
+    wait(reconciler)
+    assert memory.limits == {}
+
+
+@pytest.mark.parametrize("late", [plan(1, 1), plan(1, 2, hops=1)], ids=["older", "the same number"])
+def test_a_late_message_does_not_bring_back_what_was(memory, reconciler, late):
+    reconciler.synchronise(PlanUpdate((plan(1, 3, hops=2),)))
+    reconciler.update(PlanUpdate((late,)))
+    assert memory.should_hold(plan(1, 3, hops=2))
+    reconciler.update(PlanUpdate(removed=((plan(1, 0).id, 2),)))
+    assert memory.should_hold(plan(1, 3, hops=2))
+    reconciler.update(PlanUpdate(removed=((plan(1, 0).id, 3),)))
+    reconciler.update(PlanUpdate((plan(1, 3, hops=2),)))
+    wait(reconciler)
+    assert memory.should_hold()
+
+
+def test_a_port_that_comes_later_completes_the_chain(memory, reconciler, reports):
+    memory.local = switch("h1", "vm")
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    assert ident("a-in") in reports[-1].missing
+    memory.local = switch("h1", *PORTS)
+    reconciler.ports_changed([ident("a-in")])
+    assert memory.should_hold(plan(1, 1))
+    assert (reports[-1].missing, reports[-1].error) == ("", "")
+
+
+def test_a_source_that_is_not_plugged_in_is_not_waited_for(memory, reconciler, reports):
+    memory.local = switch("h1", *PORTS[1:], first=12)
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    assert (reports[-1].missing, reports[-1].error) == ("", "")
+    memory.local = switch("h1", *PORTS)
+    reconciler.ports_changed([ident("vm")])
+    assert memory.should_hold(plan(1, 1))
+
+
+def test_a_tunnel_that_comes_without_an_event_is_found(memory, reconciler, reports):
+    remote = chain([target("c", "h2")])
+    complete, memory.local = memory.local, replace(memory.local, tunnels={})
+    reconciler.synchronise(PlanUpdate((remote,)))
+    assert "tunnel" in reports[-1].missing
+    assert reconciler.is_waiting
+    memory.local = complete
+    reconciler.look_for_missing()
+    assert not reconciler.is_waiting
+    assert memory.should_hold(remote)
+    assert reports[-1].missing == ""
+
+
+def test_a_port_of_no_chain_costs_nothing(memory, reconciler):
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    memory.broken = True
+    reconciler.ports_changed([ident("stranger")])
+
+
+def test_what_could_not_be_applied_is_made_up_for(memory, reconciler, reports):
+    reconciler.synchronise(PlanUpdate())
+    memory.broken = True
+    with pytest.raises(RuntimeError):
+        reconciler.update(PlanUpdate((plan(1, 1),)))
+    assert reports == [], "no host confirms what it could not do"
+    memory.broken = False
+    reconciler.reconcile()
+    assert memory.should_hold(plan(1, 1))
+    assert [report.revision for report in reports] == [1]
+
+
+def test_a_plan_that_could_not_be_read_is_reported_once_and_what_works_stays(
+    memory, reconciler, reports
+):
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    unread = HostReport(plan(1, 2).id, 2, error="this agent cannot read the plan: colour")
+    for _ in range(2):
+        reconciler.update(PlanUpdate((plan(2, 1),), refused=(unread,)))
+    assert memory.should_hold(plan(1, 1), plan(2, 1))
+    assert [report for report in reports if report.error] == [unread]
+
+
+def elsewhere(revision):
+    """A chain whose function is on another host, through one more pair with each revision."""
+    pairs = [target(name, "h2") for name in "cde"[:revision]]
+    return chain(pairs, name="pc1", path_id=1, revision=revision)
+
+
+def prepare(*plans):
+    return PlanUpdate(plans, prepare=frozenset(plan.id for plan in plans))
+
+
+def test_a_host_sends_by_a_new_plan_when_all_are_prepared(memory, reconciler, reports):
+    old, new = elsewhere(1), elsewhere(2)
+    reconciler.synchronise(PlanUpdate((old,)))
+    reconciler.update(prepare(new))
+    assert reports[-1] == HostReport(new.id, 2, prepared=True)
+    before = compile_chain(old, memory.local).flows
+    assert before < set(memory.rules.values()), "the old one's rules, all of them"
+    reconciler.update(PlanUpdate(switch=((new.id, 1),)))
+    assert before < set(memory.rules.values()), "late news of the old plan"
+    reconciler.update(PlanUpdate(switch=((new.id, 2),)))
+    assert reports[-1] == HostReport(new.id, 2)
+    assert compile_chain(new, memory.local).flows < set(memory.rules.values())
+    wait(reconciler)
+    assert memory.should_hold(new)
+
+
+def test_a_new_chain_is_entered_when_all_are_prepared_or_time_is_over(memory, reconciler, reports):
+    reconciler.synchronise(PlanUpdate())
+    new = elsewhere(1)
+    reconciler.update(prepare(new))
+    entrance = compile_chain(new, memory.local).entrance
+    assert not entrance & set(memory.rules.values())
+    wait(reconciler, PATIENCE.switch - 1)
+    assert not entrance & set(memory.rules.values())
+    wait(reconciler, 1)
+    assert memory.should_hold(new)
+    assert reports[-1] == HostReport(new.id, 1)
+
+
+def test_a_server_that_knows_no_steps_is_followed_at_once(memory, reconciler, reports):
+    reconciler.synchronise(PlanUpdate((elsewhere(1),)))
+    reconciler.update(PlanUpdate((elsewhere(2),)))
+    assert reports[-1] == HostReport(elsewhere(2).id, 2)
+
+
+def test_an_agent_that_starts_in_the_middle_goes_to_the_end(memory, reconciler, reports):
+    reconciler.synchronise(prepare(elsewhere(2)))
+    assert memory.should_hold(elsewhere(2))
+    assert reports[-1] == HostReport(elsewhere(2).id, 2)
+
+
+def test_the_answer_of_the_server_counts_more_than_a_message_of_before(memory, reconciler):
+    here = plan(1, 3)
+    reconciler.synchronise(PlanUpdate())
+    reconciler.update(PlanUpdate(removed=((here.id, 3),)))
+    reconciler.update(PlanUpdate((here,)))
+    assert memory.should_hold(), "the message may be the later one"
+    reconciler.synchronise(PlanUpdate((here,)), reconciler.known)
+    assert memory.should_hold(here)
+    older = replace(here, revision=2)
+    reconciler.synchronise(PlanUpdate((older,)), reconciler.known)
+    assert reconciler.known == {here.id: 2}, "the server's database is one of before"
+
+
+def test_what_changed_while_the_server_answered_is_newer_than_its_answer(memory, reconciler):
+    old = plan(1, 3)
+    reconciler.synchronise(PlanUpdate((old,)))
+    asked_with = reconciler.known
+    reconciler.update(PlanUpdate((replace(old, revision=5),)))
+    reconciler.synchronise(PlanUpdate((replace(old, revision=4),)), asked_with)
+    assert reconciler.known == {old.id: 5}
+    asked_with = reconciler.known
+    reconciler.update(PlanUpdate(removed=((old.id, 6),)))
+    reconciler.synchronise(PlanUpdate((replace(old, revision=6),)), asked_with)
+    assert reconciler.known == {}
+
+
+class Life(RuleBasedStateMachine):
+    """Messages in any order, damage and failures: once the switch answers, it ends at the latest plans."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = MemorySwitch()
+        self.reconciler = on_h1(self.memory)
+        self.latest = {}
+        self.sent = []
+        self.reconciler.synchronise(PlanUpdate())
+
+    def attempt(self, work):
+        try:
+            work()
+        except RuntimeError:
+            assert self.memory.broken
+
+    @rule(
+        number=st.integers(1, 3), hops=st.integers(1, 2), deliver=st.booleans(), steps=st.booleans()
+    )
+    def change(self, number, hops, deliver, steps):
+        revision = (
+            self.latest[number].revision + 1 if self.latest.get(number) else len(self.sent) * 10 + 1
+        )
+        update = PlanUpdate((plan(number, revision, hops),))
+        if steps:
+            update = replace(update, prepare=frozenset({update.chains[0].id}))
+        self.latest[number] = update.chains[0]
+        self.sent.append(update)
+        if deliver:
+            self.attempt(lambda: self.reconciler.update(update))
+
+    @rule(number=st.integers(1, 3))
+    def remove(self, number):
+        if known := self.latest.pop(number, None):
+            self.attempt(
+                lambda: self.reconciler.update(PlanUpdate(removed=((known.id, known.revision),)))
+            )
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def repeat(self, data):
+        update = data.draw(st.sampled_from(self.sent))
+        if self.latest.get(update.chains[0].path_id) is not None:
+            self.attempt(lambda: self.reconciler.update(update))
+
+    @rule(broken=st.booleans())
+    def fail(self, broken):
+        self.memory.broken = broken
+
+    @rule(data=st.data())
+    def lose_a_rule(self, data):
+        if self.memory.rules:
+            del self.memory.rules[data.draw(st.sampled_from(sorted(self.memory.rules, key=str)))]
+
+    @rule()
+    def synchronise(self):
+        self.memory.broken = False
+        known = self.reconciler.known
+        latest = {p.id: p for p in self.latest.values()}
+        removed = tuple((i, revision) for i, revision in known.items() if i not in latest)
+        self.reconciler.synchronise(PlanUpdate(tuple(latest.values()), removed))
+        wait(self.reconciler)
+        assert self.memory.should_hold(*latest.values())
+
+    @invariant()
+    def only_ours(self):
+        assert len(self.memory.rules) < 500
+
+
+Life.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestLife = Life.TestCase

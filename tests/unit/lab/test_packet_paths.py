@@ -1,0 +1,170 @@
+"""From frames to paths, with frames that scapy made."""
+
+from collections import Counter
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from portchain_lab.observe import packet_paths
+from portchain_lab.observe.capture import Seen
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Packet, Raw
+
+CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
+CHAIN = ("src", "p1", "p2", "dst")
+
+
+def frame(inner: Packet, hop: int) -> bytes:
+    """The packet as it looks after some hops: other MAC addresses, lower TTL."""
+    copy = inner.copy()
+    copy.ttl = 64 - hop
+    return bytes(Ether(src=f"02:00:00:00:00:{hop:02x}", dst=f"02:00:00:00:01:{hop:02x}") / copy)
+
+
+def along(inner: Packet, path: tuple[str, ...], start: int, hops: bool = True) -> list[Seen]:
+    """What captures see of a packet that passes these ports, one microsecond apart.
+
+    :param hops: whether what it passes are routers.
+    """
+    return [
+        Seen(
+            *(start + 1000 * step, f"machine {(step + 1) // 2}", port, step % 2 == 0, True),
+            frame=frame(inner, step if hops else 0),
+        )
+        for step, port in enumerate(path)
+    ]
+
+
+def tcp(flags: str, seq: int, ident: int, sport: int = 23, back: bool = False) -> Packet:
+    ends = {"src": SERVER, "dst": CLIENT} if back else {"src": CLIENT, "dst": SERVER}
+    ports = {"sport": 100, "dport": sport} if back else {"sport": sport, "dport": 100}
+    return IP(id=ident, **ends) / TCP(flags=flags, seq=seq, **ports)
+
+
+def test_each_use_of_a_five_tuple_is_a_connection_of_its_own() -> None:
+    seen = []
+    for number, pair in enumerate((("p1", "p2"), ("p3", "p4"))):
+        start = number * 1_000_000
+        path = ("src", *pair, "dst")
+        seen += along(tcp("S", 1000 * number, 10 + number), path, start)
+        seen += along(tcp("SA", 5000, 20 + number, back=True), ("dst", "src"), start + 100_000)
+        seen += along(tcp("A", 1000 * number + 1, 30 + number), path, start + 200_000)
+
+    first, second = packet_paths.connections(packet_paths.sightings(seen))
+
+    assert first.path == ("src", "p1", "p2", "dst")
+    assert second.path == ("src", "p3", "p4", "dst")
+    assert (first.number, second.number) == (0, 1)
+    assert first.paths == Counter({("src", "p1", "p2", "dst"): 2})
+    assert first.replies == second.replies == Counter({("dst", "src"): 1})
+
+
+def test_a_connection_whose_packets_part_has_no_single_path() -> None:
+    seen = along(tcp("S", 1, 1), CHAIN, 0) + along(tcp("A", 2, 2), ("src", "dst"), 1_000_000)
+
+    (connection,) = packet_paths.connections(packet_paths.sightings(seen))
+
+    assert connection.path is None
+    assert connection.paths == Counter({CHAIN: 1, ("src", "dst"): 1})
+
+
+def test_a_clock_that_is_set_back_does_not_turn_a_path_round() -> None:
+    seen = along(tcp("S", 1, 1), ("src", "p1", "p1", "dst"), 1_000_000)
+    seen[-1] = replace(seen[-1], time_ns=999_000)
+
+    (connection,) = packet_paths.connections(packet_paths.sightings(seen))
+
+    assert connection.path == ("src", "p1", "p1", "dst")
+
+
+def test_a_clock_that_is_set_back_does_not_put_the_end_before_a_bump_in_the_wire() -> None:
+    seen = along(tcp("S", 1, 1), CHAIN, 1_000_000, hops=False)
+    seen[-1] = replace(seen[-1], time_ns=1_001_500)
+
+    (connection,) = packet_paths.connections(packet_paths.sightings(seen))
+
+    assert connection.path == CHAIN
+
+
+def test_a_packet_that_arrives_twice_shows() -> None:
+    once = tcp("S", 1, 1)
+    seen = along(once, CHAIN, 0)
+    seen.append(replace(seen[-1], time_ns=50_000))
+
+    (walk,) = packet_paths.walks(packet_paths.sightings(seen))
+
+    assert walk.ports == (*CHAIN, "dst")
+
+
+def test_a_repeated_syn_opens_no_second_connection() -> None:
+    first = tcp("S", 1, 1)
+    again = tcp("S", 1, 1)
+    seen = along(first, ("src",), 0) + along(again, CHAIN, 1_000_000)
+
+    assert len(packet_paths.connections(packet_paths.sightings(seen))) == 1
+
+
+def test_what_only_passes_by_is_left_out_unless_asked_for() -> None:
+    flooded = [Seen(0, "sf9", "p9", False, False, frame(tcp("S", 1, 1), 0))]
+
+    assert packet_paths.sightings(flooded) == []
+    assert [one.port for one in packet_paths.sightings(flooded, overheard=True)] == ["p9"]
+
+
+def test_a_leaked_chain_header_is_foreign() -> None:
+    inside = bytes(tcp("S", 1, 1))
+    leaked = Seen(0, "sf1", "p1", False, True, bytes(Ether(type=0x8847) / Raw(bytes(4) + inside)))
+    seen = [
+        leaked,
+        *along(tcp("S", 1, 1), CHAIN, 0),
+        Seen(0, "sf1", "p1", True, True, bytes(Ether() / ARP())),
+    ]
+
+    assert packet_paths.foreign(seen) == [leaked]
+
+
+def test_a_checksum_of_zero_is_one_of_all_ones() -> None:
+    """Linux writes the one, Open vSwitch the other; both are right."""
+    sent, arrived = tcp("S", 1, 1), tcp("S", 1, 1)
+    sent[TCP].chksum, arrived[TCP].chksum = 0xFFFF, 0
+    other = tcp("S", 1, 1)
+    other[TCP].chksum = 1
+    for packet, paths in ((arrived, 1), (other, 2)):
+        seen = along(sent, CHAIN[:1], 0) + along(packet, CHAIN[1:], 1000)
+        assert len(packet_paths.walks(packet_paths.sightings(seen))) == paths
+
+
+def test_other_protocols_have_flows_too() -> None:
+    packets = {
+        "udp": IP(src=CLIENT, dst=SERVER) / UDP(sport=5, dport=6) / Raw(b"x"),
+        "icmp": IP(src=CLIENT, dst=SERVER) / ICMP(id=7),
+        "ip-47": IP(src=CLIENT, dst=SERVER, proto=47) / Raw(b"x"),
+    }
+    arp = Seen(0, "src", "src", True, True, bytes(Ether() / ARP()))
+    for protocol, packet in packets.items():
+        (sighting,) = packet_paths.sightings([arp, *along(packet, ("src",), 0)])
+        assert sighting.flow.protocol == protocol
+        assert (sighting.flow.source, sighting.flow.destination) == (CLIENT, SERVER)
+
+
+def test_selection_by_protocol_prefix_and_port() -> None:
+    seen = along(tcp("S", 1, 1), CHAIN, 0)
+    seen += along(IP(src=CLIENT, dst=SERVER) / UDP(sport=5, dport=6), ("src", "dst"), 1)
+    found = packet_paths.connections(packet_paths.sightings(seen))
+
+    assert len(packet_paths.select(found)) == 2
+    (only,) = packet_paths.select(found, "tcp", "10.0.0.0/24", SERVER, 100)
+    assert only.path == CHAIN
+    assert packet_paths.select(found, source="10.9.0.0/24") == []
+
+
+@given(st.lists(st.sampled_from(["p1", "p2", "p3", "p4"]), max_size=6), st.randoms())
+def test_the_order_of_the_records_does_not_matter(ports: list[str], random: object) -> None:
+    path = ("src", *ports, "dst")
+    seen = along(tcp("S", 1, 1), path, 0)
+    random.shuffle(seen)  # type: ignore[attr-defined]
+
+    (walk,) = packet_paths.walks(packet_paths.sightings(seen))
+
+    assert walk.ports == path

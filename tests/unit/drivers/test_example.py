@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PORTCHAIN_INTENT_FOLDER", str(tmp_path))
     conf.register_server_opts(cfg.CONF)
     # The database has its own tests.
-    monkeypatch.setattr(realisation, "begin", lambda *_args, **_kwargs: True)
+    monkeypatch.setattr(realisation, "record_plan", lambda *_args, **_kwargs: True)
     return tmp_path
 
 

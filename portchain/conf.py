@@ -1,4 +1,7 @@
-"""Configuration options of the server, of the agent extension and of the controller."""
+"""Configuration options of the Neutron server, and the section that all our options are in."""
+
+import importlib
+from typing import Any
 
 from oslo_config import cfg
 
@@ -6,16 +9,18 @@ PLUGIN_TYPE = "PORT_CHAIN"
 """The type under which Neutron's plugin directory knows the service plugin."""
 
 GROUP = "port_chain"
-"""The section of the options below, in the server's, the agent's and the controller's configuration."""
+"""Section of portchain's options in the server's, the agent's and the controller's configuration."""
 
-_OPENFLOW_HOSTS = cfg.DictOpt(
+OPENFLOW_HOSTS = cfg.DictOpt(
     "openflow_hosts",
     default={},
     sample_default={"compute1": "192.0.2.11", "compute2": "192.0.2.12"},
-    help="Hosts whose switches portchain-controller programs, each with the address at which it reaches "
-    "them. The server takes from it which hosts are the "
-    "driver openflow's instead of the driver ovs's; several controllers have a part of them each.",
+    help="Hosts whose switches a portchain-controller programs, as host:address pairs. The address "
+    "is the one at which the controller reaches the host. On the server, list the hosts of all "
+    "controllers: the driver openflow owns them, and the driver ovs owns all others. On a "
+    "controller, list only its own hosts.",
 )
+"""An option that the driver openflow and the controller share."""
 
 SERVER_OPTS: list[cfg.Opt] = [
     cfg.ListOpt(
@@ -25,7 +30,7 @@ SERVER_OPTS: list[cfg.Opt] = [
         "portchain.drivers. A chain is realised by the one that claims the ports it has, e.g. ovs "
         "for those of Neutron's Open vSwitch agents and ovn for those of ML2/OVN.",
     ),
-    _OPENFLOW_HOSTS,
+    OPENFLOW_HOSTS,
     cfg.IntOpt(
         "repair_interval",
         default=10,
@@ -89,64 +94,6 @@ SERVER_OPTS: list[cfg.Opt] = [
     ),
 ]
 
-AGENT_OPTS: list[cfg.Opt] = [
-    cfg.IntOpt(
-        "sync_interval",
-        default=30,
-        min=1,
-        help="Seconds between two comparisons of what the agent has realised with what the server "
-        "expects on its host. Changes arrive at once without them; they make up for lost messages.",
-    ),
-    cfg.FloatOpt(
-        "switch_timeout",
-        default=5.0,
-        min=0,
-        help="Seconds that a change of a chain waits until every host is prepared for it. After that, "
-        "this host sends packets by the new plan; those that it sends to hosts that are not prepared "
-        "are dropped.",
-    ),
-    cfg.FloatOpt(
-        "drain_time",
-        default=1.0,
-        min=0,
-        help="Seconds that a packet may take through a whole chain, the time in its functions included. "
-        "Rules of a chain's earlier plan stay that much longer than any host sends by it. Changing the "
-        "order of a chain's functions interrupts its traffic for this time.",
-    ),
-]
-
-CONTROLLER_OPTS: list[cfg.Opt] = [
-    _OPENFLOW_HOSTS,
-    cfg.PortOpt(
-        "openflow_port",
-        default=6654,
-        help="Port at which the controller has br-int of its hosts listen for OpenFlow connections, at the "
-        "host's address in openflow_hosts. The other bridges have the next ones: br-tun, then those of "
-        "bridge_mappings in their order.",
-    ),
-    cfg.PortOpt(
-        "openflow_database_port",
-        default=6640,
-        help="Port at which the databases of the hosts' switches listen.",
-    ),
-    cfg.IntOpt(
-        "openflow_timeout",
-        default=10,
-        min=1,
-        help="Seconds the controller waits for a switch or its database.",
-    ),
-    cfg.StrOpt(
-        "openflow_private_key",
-        help="File with the controller's private key. With it, switches and databases are spoken to by "
-        "SSL; they have to present certificates of openflow_ca_cert.",
-    ),
-    cfg.StrOpt("openflow_certificate", help="File with the certificate of that private key."),
-    cfg.StrOpt(
-        "openflow_ca_cert",
-        help="File with the certificate of whoever signed the switches' and the databases'.",
-    ),
-]
-
 QUOTA_OPTS: list[cfg.Opt] = [
     cfg.IntOpt(
         "quota_service_graph",
@@ -183,26 +130,18 @@ def register_server_opts(conf: cfg.ConfigOpts = cfg.CONF) -> None:
     conf.register_opts(QUOTA_OPTS, "QUOTAS")
 
 
-def register_agent_opts(conf: cfg.ConfigOpts = cfg.CONF) -> None:
-    """Make the agent extension's options known; harmless when repeated."""
-    conf.register_opts(AGENT_OPTS, GROUP)
-
-
-def register_controller_opts(conf: cfg.ConfigOpts = cfg.CONF) -> None:
-    """Make the controller's options known, which include the agent extension's; harmless when repeated."""
-    conf.register_opts(AGENT_OPTS + CONTROLLER_OPTS, GROUP)
-
-
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return the server's options for oslo-config-generator."""
     return [(GROUP, SERVER_OPTS), ("quotas", QUOTA_OPTS)]
 
 
-def list_agent_opts() -> list[tuple[str, list[cfg.Opt]]]:
-    """Return the agent extension's options for oslo-config-generator."""
-    return [(GROUP, AGENT_OPTS)]
+# An installation made before the options moved names these two as its entry points. They import
+# by name, because this module is below those two.
+def list_agent_opts() -> Any:
+    """Return the agent extension's options; see ``portchain.agent.options``."""
+    return importlib.import_module("portchain.agent.options").list_opts()
 
 
-def list_controller_opts() -> list[tuple[str, list[cfg.Opt]]]:
-    """Return the controller's options for oslo-config-generator."""
-    return [(GROUP, AGENT_OPTS + CONTROLLER_OPTS)]
+def list_controller_opts() -> Any:
+    """Return the controller's options; see ``portchain.controller.options``."""
+    return importlib.import_module("portchain.controller.options").list_opts()

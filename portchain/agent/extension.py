@@ -7,8 +7,8 @@ from neutron_lib.plugins.ml2 import ovs_constants
 from oslo_config import cfg
 from oslo_log import log
 
-from portchain import conf
 from portchain.agent.neutron_bridge import NeutronBridge, before_default_rules
+from portchain.agent.options import register_agent_opts
 from portchain.dataplane.flow import Bridge
 from portchain.host.bridge import BridgeConnection
 from portchain.host.switch import OpenVSwitch, configured_firewall
@@ -38,7 +38,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
             raise ValueError(
                 f"port_chain is an extension of the Open vSwitch agent; this agent's type is {driver_type}"
             )
-        conf.register_agent_opts(cfg.CONF)
+        register_agent_opts(cfg.CONF)
         self._physical: dict[str, Any] = {}
         self._switch = self._open_switch()
         self._worker = HostWorker(cfg.CONF.host, self._switch)

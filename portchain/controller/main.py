@@ -13,9 +13,9 @@ from neutron.conf.plugins.ml2.drivers import ovs_conf
 from neutron_lib import rpc as n_rpc
 from oslo_log import log
 
-from portchain import conf
 from portchain.controller import endpoint
 from portchain.controller.database import Database
+from portchain.controller.options import register_controller_opts
 from portchain.controller.switch import RemoteSwitch, configured_bridges
 from portchain.host.worker import HostWorker
 from portchain.rpc import contract
@@ -90,6 +90,6 @@ def read_configuration(arguments: list[str]) -> None:
     # The hosts' own: which bridges they have, and which firewall.
     ovs_conf.register_ovs_agent_opts()
     securitygroups_rpc.register_securitygroups_opts()
-    conf.register_controller_opts()
+    register_controller_opts()
     common_config.init(arguments)
     common_config.setup_logging()

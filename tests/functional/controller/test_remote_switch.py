@@ -16,6 +16,7 @@ from oslo_config import cfg
 from portchain import conf
 from portchain.controller.database import Database, UnreachableError
 from portchain.controller.endpoint import Endpoint, use_keys
+from portchain.controller.options import register_controller_opts
 from portchain.controller.switch import RemoteSwitch
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey
@@ -99,7 +100,7 @@ def drain(news: "queue.Queue[Any]") -> list[Any]:
 def options() -> None:
     ovs_conf.register_ovs_agent_opts()
     securitygroups_rpc.register_securitygroups_opts()
-    conf.register_controller_opts(cfg.CONF)
+    register_controller_opts(cfg.CONF)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 from portchain import conf, policies
+from portchain.agent.options import AGENT_OPTS
+from portchain.controller.options import CONTROLLER_OPTS
 
 RESOURCES = ("flow_classifier", "port_pair", "port_pair_group", "port_chain", "service_graph")
 
@@ -24,8 +26,8 @@ def test_sample_configuration_explains_every_option() -> None:
     )
     for option in (
         *conf.SERVER_OPTS,
-        *conf.AGENT_OPTS,
-        *conf.CONTROLLER_OPTS,
+        *AGENT_OPTS,
+        *CONTROLLER_OPTS,
         *conf.QUOTA_OPTS,
     ):
         assert f"#{option.name} = " in sample

@@ -8,12 +8,13 @@ from oslo_config import cfg
 
 from portchain import conf
 from portchain.controller import endpoint, switch
+from portchain.controller.options import register_controller_opts
 from portchain.dataplane.flow import Bridge
 
 
 @pytest.fixture(autouse=True)
 def options() -> Iterator[cfg.ConfigOpts]:
-    conf.register_controller_opts(cfg.CONF)
+    register_controller_opts(cfg.CONF)
     ovs_conf.register_ovs_agent_opts()
     hosts = {"h1": "192.0.2.1", "h2.example.org": "2001:db8::2"}
     cfg.CONF.set_override("openflow_hosts", hosts, conf.GROUP)
@@ -38,7 +39,7 @@ def test_an_address_of_ipv6_is_in_brackets() -> None:
 
 
 def test_a_host_with_an_address_of_ipv6_is_read_from_a_file() -> None:
-    text = conf.CONTROLLER_OPTS[0].type("a:2001:db8::2,b:192.0.2.1")
+    text = conf.OPENFLOW_HOSTS.type("a:2001:db8::2,b:192.0.2.1")
     assert text == {"a": "2001:db8::2", "b": "192.0.2.1"}
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 
-from portchain import conf
+from portchain.conf import GROUP
 from portchain.host import worker
+from portchain.host.options import HOST_OPTS
 from portchain.rpc import contract
 
 
@@ -46,7 +47,7 @@ class Reconciler:
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> worker.HostWorker:
-    conf.register_agent_opts(cfg.CONF)
+    cfg.CONF.register_opts(HOST_OPTS, GROUP)
     monkeypatch.setattr(worker, "ServerClient", Server)
     monkeypatch.setattr(worker, "Reconciler", Reconciler)
     monkeypatch.setattr(worker.n_context, "get_admin_context_without_session", object)

@@ -10,7 +10,11 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
 from portchain.dataplane import pipeline, transition
-from portchain.dataplane.compile import UnsupportedPlanError, compile_guards, compile_held
+from portchain.dataplane.compile import (
+    UnsupportedPlanError,
+    compile_bypass_guard,
+    compile_frame_guard,
+)
 from portchain.dataplane.flow import Flow, SwitchEntry
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.ledger import FlowConflictError, FlowLedger, by_key
@@ -67,16 +71,16 @@ class FlowArbiter:
         self._refused: dict[str, dict[str, str]] = {}  # chain -> which of its rules -> why
 
     @property
-    def chains(self) -> set[str]:
+    def chain_ids(self) -> set[str]:
         """The chains that have rules."""
         return {_chain_of(owner) for owner in self.ledger.owners} - {_GUARDS}
 
-    def ports(self, chain_id: str) -> frozenset[str]:
+    def applied_ports(self, chain_id: str) -> frozenset[str]:
         """The Neutron ports of the last plan of a chain that could be carried out."""
         plan = self._carried.get(chain_id)
         return plan.ports if plan else frozenset()
 
-    def settle(
+    def recompute(
         self,
         chains: Mapping[str, ChainTransition],
         changed: Iterable[str],
@@ -95,14 +99,14 @@ class FlowArbiter:
             self._refused.pop(chain_id, None)
         return _Pass(self, chains, local, found).take(changed)
 
-    def do_without(
+    def replace_rejected(
         self, chains: Mapping[str, ChainTransition], refused: Mapping[str, str], local: LocalSwitch
     ) -> dict[str, Outcome]:
-        """Find other rules for those owners whose rules the switch refuses; until ``settle`` is asked for their chains again.
+        """Do without the flows that the switch rejects, until ``recompute`` is called for their chains.
 
-        :param chains: as for ``settle``.
+        :param chains: as for ``recompute``.
         :param refused: owner, as in the ledger -> what the switch says.
-        :returns: as ``settle``.
+        :returns: as ``recompute``.
         """
         for owner, text in refused.items():
             chain_id = _chain_of(owner)
@@ -111,7 +115,7 @@ class FlowArbiter:
             self._refused.setdefault(chain_id, {})[rules] = text
         return _Pass(self, chains, local, ()).take(map(_chain_of, refused))
 
-    def confirm(self) -> None:
+    def mark_applied(self) -> None:
         """The switch holds what it is to hold."""
         self._carried |= self._to_confirm
         self._to_confirm.clear()
@@ -169,7 +173,7 @@ class _Pass:
     def take(self, changed: Iterable[str]) -> dict[str, Outcome]:
         for chain_id in changed:
             self._look_at(chain_id)
-        self._ledger.set(_GUARDS, compile_guards(self._local) if self._chains else ())
+        self._ledger.set(_GUARDS, compile_frame_guard(self._local) if self._chains else ())
         while self._queue:
             _, chain_id = heappop(self._queue)
             self._queued.discard(chain_id)
@@ -214,7 +218,7 @@ class _Pass:
             standing = transition.compile_transition(now, self._local)
             pipeline.check(standing.flows | standing.held | standing.leaving)
             entries = by_key(chain_id, standing.entries).values()
-            for rival, entry in self._ledger.rivals(chain_id, entries):
+            for rival, entry in self._ledger.conflicts(chain_id, entries):
                 if self._is_senior(rival, chain_id):
                     self._arbiter._wait_for(chain_id, rival)
                     raise FlowConflictError(chain_id, rival, entry)
@@ -239,7 +243,7 @@ class _Pass:
     def _try(self, chain_id: str, now: ChainTransition, last: ChainPlan | None) -> Standing:
         """What of a chain that failed can be compiled still."""
         try:
-            standing = transition.compile_failed(now, last, self._local)
+            standing = transition.compile_fallback(now, last, self._local)
             pipeline.check(standing.flows | standing.leaving)
             by_key(chain_id, standing.entries)
         except Exception:  # the failure that is reported is the one of the latest plan
@@ -253,9 +257,9 @@ class _Pass:
 
     def _make_room(self, chain_id: str, entries: Iterable[SwitchEntry]) -> None:
         """Take from others what a chain of a higher rank wants."""
-        for rival, entry in list(self._ledger.rivals(chain_id, entries)):
+        for rival, entry in list(self._ledger.conflicts(chain_id, entries)):
             if _strength(rival) > 0:
-                self._ledger.drop(rival, entry.key)
+                self._ledger.release(rival, entry.key)
                 if rival.endswith(_HELD):
                     self._arbiter._wait_for(_chain_of(rival), chain_id)
                 continue
@@ -272,7 +276,7 @@ class _Pass:
             return
         now = self._chains.get(chain_id, ABSENT)
         entries = self._try(chain_id, now, last).entries
-        rivals = {one for one, _ in self._ledger.rivals(chain_id, entries) if not _strength(one)}
+        rivals = {one for one, _ in self._ledger.conflicts(chain_id, entries) if not _strength(one)}
         for rival in rivals:
             self._arbiter._wait_for(chain_id, rival)
         if not rivals:
@@ -283,7 +287,7 @@ class _Pass:
         """What keeps the traffic of a chain that failed from going around."""
         plan = self._chains.get(chain_id, ABSENT).plan
         try:
-            held = compile_held(plan, self._local).flows if plan else frozenset()
+            held = compile_bypass_guard(plan, self._local).flows if plan else frozenset()
             by_key(chain_id, held)
         except Exception as exc:
             known = self._outcomes[chain_id]
@@ -296,9 +300,9 @@ class _Pass:
         chain_id = _chain_of(owner)
         refusal = self._arbiter._refusal(chain_id, owner[len(chain_id) :])
         wanted = by_key(owner, flows if refusal is None else ())
-        for rival, entry in list(self._ledger.rivals(owner, wanted.values())):
+        for rival, entry in list(self._ledger.conflicts(owner, wanted.values())):
             if _strength(rival) > _strength(owner):
-                self._ledger.drop(rival, entry.key)
+                self._ledger.release(rival, entry.key)
                 continue
             wanted.pop(entry.key, None)
             if owner.endswith(_HELD) and rival not in (chain_id, _GUARDS):
@@ -306,10 +310,14 @@ class _Pass:
         self._ledger.set(owner, wanted.values())
 
 
-def numbers_in(entries: Iterable[SwitchEntry]) -> frozenset[int]:
+def path_ids_in(entries: Iterable[SwitchEntry]) -> frozenset[int]:
     """The numbers of the chains that are carried by what a switch holds: their rules ask where in a chain a packet is."""
     words = (word for each in entries if isinstance(each, Flow) for word in each.key.match)
-    steps = (word.partition("=")[2] for word in words if word.startswith(f"{pipeline.REG_STEP}="))
+    steps = (
+        word.partition("=")[2]
+        for word in words
+        if word.startswith(f"{pipeline.REG_PATH_POSITION}=")
+    )
     return frozenset(int(value, 0) & _NUMBER for value in steps)
 
 

@@ -16,7 +16,7 @@ SLOTS = 128
 _HASH_BYTES = 8
 
 
-def deal_slots(weights: Mapping[str, int]) -> tuple[str, ...]:
+def assign_slots(weights: Mapping[str, int]) -> tuple[str, ...]:
     """Deal the slots to pairs.
 
     :param weights: pair id -> weight >= 0; a pair of weight 0 gets no slot.
@@ -31,7 +31,7 @@ def deal_slots(weights: Mapping[str, int]) -> tuple[str, ...]:
     )
 
 
-def set_number(weights: Mapping[str, int]) -> int:
+def pair_set_number(weights: Mapping[str, int]) -> int:
     """Number a set of weighted pairs, 32 bits, never 0: equal sets share their slots' rules, unequal ones do not meet.
 
     :param weights: pair id -> weight.

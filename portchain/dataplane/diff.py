@@ -13,14 +13,14 @@ class Batch:
 
     :param put: rules to add; one with the key of an existing rule replaces it without a gap.
     :param remove: keys of rules to delete.
-    :param shield: ports that are not to be flooded to any more. ``expose`` the reverse.
+    :param suppress_flooding: ports that are not to be flooded to any more. ``restore_flooding`` the reverse.
     """
 
     bridge: Bridge
     put: tuple[Flow, ...] = ()
     remove: tuple[FlowKey, ...] = ()
-    shield: tuple[NoFlood, ...] = ()
-    expose: tuple[NoFlood, ...] = ()
+    suppress_flooding: tuple[NoFlood, ...] = ()
+    restore_flooding: tuple[NoFlood, ...] = ()
 
 
 def diff(desired: Iterable[SwitchEntry], actual: Iterable[SwitchEntry]) -> list[Batch]:
@@ -40,7 +40,7 @@ def order(put: Collection[SwitchEntry], remove: Collection[EntryKey]) -> list[Ba
     """Arrange changes make-before-break: the way between hosts first, then what sends onto it, then the clean-up.
 
     A bundle is atomic on one bridge only, so the bridges towards other hosts get their new rules before and lose their old
-    ones after br-int changes. Ports are shielded from floods as long as any rule sends something there.
+    ones after br-int changes. Ports are suppress_floodinged from floods as long as any rule sends something there.
     """
     added: defaultdict[Bridge, list[Flow]] = defaultdict(list)
     gone: defaultdict[Bridge, list[FlowKey]] = defaultdict(list)
@@ -52,10 +52,15 @@ def order(put: Collection[SwitchEntry], remove: Collection[EntryKey]) -> list[Ba
             gone[key.bridge].append(key)
     outer = sorted((added.keys() | gone.keys()) - {Bridge.INT}, key=str)
     batches = (
-        Batch(Bridge.INT, shield=tuple(entry for entry in put if isinstance(entry, NoFlood))),
+        Batch(
+            Bridge.INT,
+            suppress_flooding=tuple(entry for entry in put if isinstance(entry, NoFlood)),
+        ),
         *(Batch(bridge, put=tuple(added[bridge])) for bridge in outer),
         Batch(Bridge.INT, put=tuple(added[Bridge.INT]), remove=tuple(gone[Bridge.INT])),
         *(Batch(bridge, remove=tuple(gone[bridge])) for bridge in outer),
-        Batch(Bridge.INT, expose=tuple(key for key in remove if isinstance(key, NoFlood))),
+        Batch(
+            Bridge.INT, restore_flooding=tuple(key for key in remove if isinstance(key, NoFlood))
+        ),
     )
     return [batch for batch in batches if batch != Batch(batch.bridge)]

@@ -116,7 +116,7 @@ SwitchEntry = Flow | NoFlood
 EntryKey = FlowKey | NoFlood
 
 
-def flow(
+def make_flow(
     bridge: Bridge,
     table: int,
     priority: int,

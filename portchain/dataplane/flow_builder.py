@@ -2,7 +2,7 @@
 
 import hashlib
 
-from portchain.dataplane.flow import Bridge, Flow, flow
+from portchain.dataplane.flow import Bridge, Flow, make_flow
 from portchain.dataplane.pipeline import TABLES
 
 UNICAST = "dl_dst=00:00:00:00:00:00/01:00:00:00:00:00"
@@ -17,8 +17,8 @@ CHAIN_TUNNEL_ID = 0
 CHAIN_MAC = "0e:70:6f:72:74:63"
 """Source address of the outer Ethernet header in tunnels: locally administered, nobody's."""
 
-WIRE_MACS = "dl_src=0e:00:00:00:00:00/ff:00:00:00:00:00"
-"""Frames with a source address as ``wire_mac`` makes them."""
+PROVIDER_MACS = "dl_src=0e:00:00:00:00:00/ff:00:00:00:00:00"
+"""Frames with a source address as ``provider_mac`` makes them."""
 
 
 def frame_match(label: int, mac: str) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def frame_match(label: int, mac: str) -> tuple[str, ...]:
     return ("mpls", NO_VLAN, f"mpls_label={label}", f"dl_dst={mac}")
 
 
-def wire_mac(chain_id: str, host: str) -> str:
+def provider_mac(chain_id: str, host: str) -> str:
     """Source address of the outer Ethernet header on a physical network (docs/decisions/0009).
 
     It is a host's own, so that physical switches learn what is true, and who does not know the chain's id cannot guess it.
@@ -63,4 +63,4 @@ def build_flow(
     """
     table = TABLES[table_name]
     where = (bridge or table.bridge, table.number, priority)
-    return flow(*where, match, actions, contestable=contestable)
+    return make_flow(*where, match, actions, contestable=contestable)

@@ -23,7 +23,7 @@ class FlowLedger:
         ] = {}  # what there was before changes that nobody has taken yet
 
     @property
-    def flows(self) -> Collection[SwitchEntry]:
+    def entries(self) -> Collection[SwitchEntry]:
         """All that is wanted."""
         return self._flows.values()
 
@@ -32,11 +32,11 @@ class FlowLedger:
         """Those who want at least one rule."""
         return frozenset(self._of_owner)
 
-    def of(self, owner: str) -> list[SwitchEntry]:
+    def entries_of(self, owner: str) -> list[SwitchEntry]:
         """What the switch is to hold where this owner wants something."""
         return [self._flows[key] for key in self._of_owner.get(owner, ())]
 
-    def rivals(
+    def conflicts(
         self, owner: str, entries: Iterable[SwitchEntry]
     ) -> Iterator[tuple[str, SwitchEntry]]:
         """Find who disagrees with what an owner wants.
@@ -64,7 +64,7 @@ class FlowLedger:
         """
         wanted, present = by_key(owner, entries), self._of_owner.get(owner, {})
         news = [entry for key, entry in wanted.items() if not _is_same(present.get(key), entry)]
-        for rival, entry in self.rivals(owner, news):
+        for rival, entry in self.conflicts(owner, news):
             raise FlowConflictError(owner, rival, entry)
         for key in present.keys() - wanted.keys():
             self._take_back(owner, key)
@@ -76,7 +76,7 @@ class FlowLedger:
         if not wanted:
             del self._of_owner[owner]
 
-    def drop(self, owner: str, key: EntryKey) -> None:
+    def release(self, owner: str, key: EntryKey) -> None:
         """Forget one of the entries that an owner wants."""
         if self._of_owner.get(owner, {}).pop(key, None) is not None:
             self._take_back(owner, key)
@@ -84,7 +84,7 @@ class FlowLedger:
             if not self._of_owner[owner]:
                 del self._of_owner[owner]
 
-    def take_changes(self) -> list[Batch]:
+    def pop_changes(self) -> list[Batch]:
         """Return what has changed since this was called last, in the order in which to apply it."""
         before, self._before = self._before, {}
         put = [flow for key in before if (flow := self._flows.get(key)) and flow != before[key]]

@@ -72,7 +72,7 @@ def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> l
     return [frozenset(itertools.chain(*words)) for words in itertools.product(*choices)]
 
 
-def takes_neighbour_discovery(classifier: Classifier) -> bool:
+def covers_neighbour_discovery(classifier: Classifier) -> bool:
     """Whether the classifier's header fields cover messages of neighbour discovery. No ICMP type is one of its."""
     of_link = classifier.protocol in (None, ICMPV6) and classifier.source_ports is None
     return classifier.ethertype == "IPv6" and of_link

@@ -12,20 +12,20 @@ from portchain.dataplane.flow import Bridge, Flow
 
 # --- Registers of the integration bridge. Neutron uses reg0 to reg7.
 
-REG_STEP = "reg8"
+REG_PATH_POSITION = "reg8"
 """Where in which chain the packet is: hop index << 24 | path label."""
 
 REG_TARGET = "reg9"
 """The first 32 bits of the chosen pair's id; 0 while none is chosen."""
 
-REG_SET = "reg10"
+REG_PAIR_SET = "reg10"
 """The set of weighted pairs to balance over; 0 if the flow was remembered, and nothing is left to decide."""
 
 REG_SLOT = "reg11"
 """The hash slot of the flow (7 bits)."""
 
 REG_DIGEST = "pkt_reg5"
-REG_DIGEST_HALVES = (REG_SET, REG_SLOT)
+REG_DIGEST_HALVES = (REG_PAIR_SET, REG_SLOT)
 """Both in one register of 64 bits, before either is written: what several fields are hashed to, one beside the other."""
 
 # Neutron's openvswitch firewall: the port a packet came from, and its network's local VLAN.
@@ -42,7 +42,7 @@ ODD_GENERATION = 0x80000
 """In a path's number and its label: every other list of groups that a chain had, so that hops of two lists are told apart."""
 
 DONE = 0xFF000000
-"""In ``REG_STEP``: the packet has left its chain and must not be classified again."""
+"""In ``REG_PATH_POSITION``: the packet has left its chain and must not be classified again."""
 
 
 def path_label(path_id: int, reverse: bool = False) -> int:
@@ -61,8 +61,8 @@ def function_label(label: int, ethertype: str) -> int:
     return label | (_IPV6_LABEL if ethertype == "IPv6" else 0)
 
 
-def step(label: int, hop: int) -> int:
-    """The content of ``REG_STEP``.
+def path_position(label: int, hop: int) -> int:
+    """The content of ``REG_PATH_POSITION``.
 
     :param hop: index of the hop the packet is about to visit, from 0; the number of hops when it has visited all.
     """
@@ -82,8 +82,8 @@ class Table:
     :param successors: names of the tables our rules may go on to.
     :param outputs: whether our rules may send the packet out.
     :param neutron: whether the table is Neutron's and our rules are guests in it.
-    :param teaches: names of the tables that our rules may make the switch learn entries in.
-    :param limit: how many rules the table may hold before it forgets learned ones; None for any number.
+    :param learns_into: names of the tables that our rules may make the switch learn entries in.
+    :param max_flows: how many rules the table may hold before it forgets learned ones; None for any number.
     """
 
     name: str
@@ -94,8 +94,8 @@ class Table:
     successors: frozenset[str] = frozenset()
     outputs: bool = False
     neutron: bool = False
-    teaches: frozenset[str] = frozenset()
-    limit: int | None = None
+    learns_into: frozenset[str] = frozenset()
+    max_flows: int | None = None
 
 
 _HEADERS = frozenset(
@@ -106,8 +106,8 @@ _CLASSIFIED = frozenset(
     | {"icmp_type", "icmp_code", "nw_frag"}
     | _HEADERS
 )
-_HOOK_WRITES = frozenset({REG_STEP})
-_HOOK_MATCHES = _CLASSIFIED | {REG_STEP}
+_HOOK_WRITES = frozenset({REG_PATH_POSITION})
+_HOOK_MATCHES = _CLASSIFIED | {REG_PATH_POSITION}
 _NSH_WRITES = frozenset({"nsh_spi", "nsh_si", "nsh_ttl"})
 _FRAME_MATCHES = frozenset(
     {"mpls", "vlan_tci", "dl_vlan", "dl_src"}
@@ -130,7 +130,7 @@ TABLES = {
             Bridge.INT,
             0,
             _HOOK_MATCHES | _FRAME_MATCHES | {"icmp_type"},
-            _set(REG_STEP, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
+            _set(REG_PATH_POSITION, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
             _set(
                 *("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "BRANCH", "COPY"),
                 *("TRANSIENT", "ACCEPT_OR_INGRESS"),
@@ -169,24 +169,24 @@ TABLES = {
             "HOP",
             Bridge.INT,
             150,
-            _HEADERS | {REG_STEP},
+            _HEADERS | {REG_PATH_POSITION},
             # The source address is a place to hash in, and put back.
-            _set(REG_TARGET, REG_SET, REG_SLOT, REG_DIGEST, "eth_src"),
-            _set("RECALL", "BALANCE", "REMEMBER", "FORWARD"),
+            _set(REG_TARGET, REG_PAIR_SET, REG_SLOT, REG_DIGEST, "eth_src"),
+            _set("AFFINITY", "BALANCE", "LEARN_AFFINITY", "FORWARD"),
         ),
         Table(
             "BALANCE",
             Bridge.INT,
             151,
-            _set(REG_SET, REG_TARGET, REG_SLOT),
+            _set(REG_PAIR_SET, REG_TARGET, REG_SLOT),
             _set(REG_TARGET),
-            _set("REMEMBER", "FORWARD"),
+            _set("LEARN_AFFINITY", "FORWARD"),
         ),
         Table(
             "FORWARD",
             Bridge.INT,
             152,
-            _set(REG_STEP, REG_TARGET, "ip", "ipv6"),
+            _set(REG_PATH_POSITION, REG_TARGET, "ip", "ipv6"),
             _FRAME_WRITES | _NSH_WRITES,
             outputs=True,
         ),
@@ -194,8 +194,8 @@ TABLES = {
             "REJOIN",
             Bridge.INT,
             153,
-            _set(REG_STEP, "dl_src"),
-            _FRAME_WRITES | {REG_STEP, REG_NEUTRON_PORT, REG_NEUTRON_NET, "in_port"},
+            _set(REG_PATH_POSITION, "dl_src"),
+            _FRAME_WRITES | {REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET, "in_port"},
             _set("TRANSIENT", "ACCEPT_OR_INGRESS"),
             outputs=True,
         ),
@@ -204,31 +204,31 @@ TABLES = {
             Bridge.INT,
             149,
             _HOOK_MATCHES,
-            _set(REG_STEP, REG_NEUTRON_PORT, REG_NEUTRON_NET),
+            _set(REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET),
             _set("HOP", "COPY", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
         ),
         Table(
             "COPY",
             Bridge.INT,
             154,
-            _set(REG_STEP, "ip", "ipv6"),
+            _set(REG_PATH_POSITION, "ip", "ipv6"),
             _FRAME_WRITES | _NSH_WRITES,
             outputs=True,
         ),
         # The memory of flows, br-int: called by the tables above, and they go on where it returns.
         Table(
-            "RECALL",
+            "AFFINITY",
             Bridge.INT,
             155,
             frozenset(),  # it holds nothing but what the switch learns
-            limit=1 << 16,
+            max_flows=1 << 16,
         ),
         Table(
-            "REMEMBER",
+            "LEARN_AFFINITY",
             Bridge.INT,
             156,
-            _HEADERS | {REG_STEP, REG_TARGET},
-            teaches=_set("RECALL"),
+            _HEADERS | {REG_PATH_POSITION, REG_TARGET},
+            learns_into=_set("AFFINITY"),
         ),
         # Guests in Neutron's tables, br-tun.
         Table(
@@ -253,7 +253,9 @@ TABLES = {
     )
 }
 
-LIMITS = {table.number: table.limit for table in TABLES.values() if table.limit is not None}
+FLOW_LIMITS = {
+    table.number: table.max_flows for table in TABLES.values() if table.max_flows is not None
+}
 """How many rules tables of br-int may hold."""
 
 _BY_PLACE = {(table.bridge.kind, table.number): table for table in TABLES.values()}
@@ -270,18 +272,18 @@ class Priority:
     CLASSIFY_UNGUARDED = (
         50  # below the firewall's rule for a port in table 60 (100), above NORMAL (1)
     )
-    BELOW_REQUESTS = 2  # so much below the three before: what can be a request is no reply
-    LINK = 330  # neighbour discovery stays out of chains
+    REPLY_OFFSET = 2  # so much below the three before: what can be a request is no reply
+    NEIGHBOUR_DISCOVERY = 330  # neighbour discovery stays out of chains
     EXPIRED = 312  # from a function, with a header whose time to live is over
     RETURN_EXACT = 311  # from a function, source address known to belong to the chain's source port
     RETURN = 310
-    UNCHANGED = 309  # from a function that changes headers, with the header that went in
-    ARRIVE = 301
-    STRAY = 300  # chain frames nobody here waits for, and what pretends to be one
+    RETURN_UNCHANGED = 309  # from a function that changes headers, with the header that went in
+    CHAIN_FRAME = 301
+    STRAY_FRAME = 300  # chain frames nobody here waits for, and what pretends to be one
     FROM_TUNNEL = 299  # chain frames from any tunnel: below what says more of br-int's own
-    NOT_OF_A_CHAIN = 299  # from a function that bridges
-    STEP_BY_PORTS = 11  # packets with the ports that lb_fields names
-    STEP = 10
+    OTHER_FROM_L2_FUNCTION = 299  # from a function that bridges
+    POSITION_AND_PORTS = 11  # packets with the ports that lb_fields names
+    POSITION = 10
     BRANCH = (
         20  # into a chain that follows in a service graph; below it, the way of what none takes
     )
@@ -319,7 +321,7 @@ def _check(flow: Flow) -> None:
         ("match", {word.partition("=")[0] for word in flow.key.match}, table.matches),
         ("write", written, table.writes),
         ("successor", successors, table.successors),
-        ("learned table", taught, table.teaches),
+        ("learned table", taught, table.learns_into),
         (
             "output",
             {"output"} if _OUTPUT.search(flow.actions) else set(),

@@ -10,15 +10,15 @@ from enum import StrEnum
 
 PortRange = tuple[int, int]
 
-FIELDS = tuple(
+LB_FIELDS = tuple(
     f"{layer}_{side}" for layer in ("eth", "ip", "tcp", "udp") for side in ("src", "dst")
 )
 """What ``lb_fields`` can name."""
 
-FIELD_SETS = frozenset(
+SUPPORTED_LB_FIELD_SETS = frozenset(
     frozenset(chosen)
-    for size in range(len(FIELDS) + 1)
-    for chosen in itertools.combinations(FIELDS, size)
+    for size in range(len(LB_FIELDS) + 1)
+    for chosen in itertools.combinations(LB_FIELDS, size)
 )
 """The sets of ``lb_fields`` that can be carried out: all."""
 
@@ -167,19 +167,19 @@ class Path:
         """The ports from which packets get to the first hop."""
         return (*self.sources, *(sender for entry in self.entries for sender in entry.senders))
 
-    def handed_on_by(self, index: int) -> tuple[Source | Target, ...]:
+    def senders_into(self, index: int) -> tuple[Source | Target, ...]:
         """Those who send packets into hop ``index``, or to the end of the path: taps hand nothing on."""
         for hop in reversed(self.hops[:index]):
             if not hop.tap:
                 return hop.targets
         return self.senders
 
-    def headers_behind(self, index: int) -> tuple[Classifier, ...]:
+    def headers_after(self, index: int) -> tuple[Classifier, ...]:
         """What packets look like that hop ``index`` has handed on, one for each classifier."""
         changed = (hop.headers for hop in reversed(self.hops[: index + 1]) if hop.headers)
         return next(changed, self.classifiers)
 
-    def ends_behind(self, index: int) -> bool:
+    def ends_after(self, index: int) -> bool:
         """Whether what hop ``index`` hands on visits no further function."""
         return all(hop.tap for hop in self.hops[index + 1 :])
 
@@ -230,7 +230,7 @@ class ChainPlan:
         )
 
 
-def other_side(field: str) -> str:
+def opposite_field(field: str) -> str:
     """What a reply has in the place of a field."""
     layer, _, side = field.partition("_")
     return f"{layer}_{'dst' if side == 'src' else 'src'}"

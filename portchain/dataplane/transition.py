@@ -19,8 +19,8 @@ from enum import StrEnum
 from portchain.dataplane.compile import (
     Compiled,
     UnsupportedPlanError,
+    compile_bypass_guard,
     compile_chain,
-    compile_held,
 )
 from portchain.dataplane.flow import Flow, FlowKey, NoFlood, SwitchEntry
 from portchain.dataplane.host_switch import LocalSwitch
@@ -87,7 +87,7 @@ class ChainTransition:
         yield from (past.plan for past in self.leaving)
 
     @property
-    def next_due(self) -> float | None:
+    def next_deadline(self) -> float | None:
         """When ``advance`` has something to do next; None if never."""
         times = [past.until for past in self.leaving]
         return min((*times, self.due) if self.due is not None else times, default=None)
@@ -121,9 +121,9 @@ def accept(
             # Others may send by the plan that this host was prepared for, whether it ever switched or not.
             leaving = _past(now.plan, leaving, time, patience)
     then = ChainTransition(plan, Phase.PREPARED, current, leaving, time + patience.switch)
-    if _numbers_anew(then):
+    if _reuses_labels(then):
         return replace(then, phase=Phase.CLOSED, due=opens)
-    if others and _needs_others(then, host):
+    if others and _must_wait_for_others(then, host):
         return then
     return switch(then, time, patience)
 
@@ -172,12 +172,12 @@ def _past(
 # --- What a change needs.
 
 
-def _needs_others(then: ChainTransition, host: str) -> bool:
+def _must_wait_for_others(then: ChainTransition, host: str) -> bool:
     """Whether a host should not switch before the others are prepared: it would send what they do not know yet."""
     plan, sending = then.plan, then.sending
     if plan is None or _is_ambiguous(then):
         return True
-    if sending is not None and _asks_no_more(plan, sending):
+    if sending is not None and _is_covered_by(plan, sending):
         return False
     return any(_sends_elsewhere(path, host) for path in plan.paths)
 
@@ -186,20 +186,20 @@ def _sends_elsewhere(path: Path, host: str) -> bool:
     # After the last hop, frames that go on from their origin may have to be carried back to it.
     stations = (*(hop.targets for hop in path.hops), path.origins)
     return any(
-        any(sender.host == host for sender in path.handed_on_by(index))
+        any(sender.host == host for sender in path.senders_into(index))
         and any(receiver.host != host for receiver in receivers)
         for index, receivers in enumerate(stations)
     )
 
 
-def _asks_no_more(plan: ChainPlan, before: ChainPlan) -> bool:
+def _is_covered_by(plan: ChainPlan, before: ChainPlan) -> bool:
     """Whether hosts that know ``before`` are prepared for ``plan``, as far as packets are sent to them."""
     if plan.path_id != before.path_id or len(plan.paths) != len(before.paths):
         return False
-    return all(map(_path_asks_no_more, plan.paths, before.paths))
+    return all(map(_path_is_covered_by, plan.paths, before.paths))
 
 
-def _path_asks_no_more(path: Path, before: Path) -> bool:
+def _path_is_covered_by(path: Path, before: Path) -> bool:
     if (path.reverse, len(path.hops)) != (before.reverse, len(before.hops)):
         return False
     if (path.entries, path.branches) != (before.entries, before.branches):
@@ -231,10 +231,10 @@ def _unnumbered(path: Path) -> set[tuple[object, ...]]:
 
 def _is_ambiguous(then: ChainTransition) -> bool:
     """Whether packets of two plans could be taken for each other, behind a function or between hosts."""
-    return _numbers_anew(then) or any(_contradict(old, new) for _, old, new in _paths(then))
+    return _reuses_labels(then) or any(_contradict(old, new) for _, old, new in _paths(then))
 
 
-def _numbers_anew(then: ChainTransition) -> bool:
+def _reuses_labels(then: ChainTransition) -> bool:
     """Whether frames of two plans have the same label for other hops: the list of groups has changed twice in a short time."""
     plan = then.plan
     return plan is not None and any(
@@ -315,13 +315,15 @@ def compile_transition(now: ChainTransition, local: LocalSwitch) -> Standing:
     :raises UnsupportedPlanError: as ``compile_chain``.
     """
     new = compile_chain(now.plan, local) if now.plan is not None else Compiled()
-    old = _compile_earlier(now.sending, local) if now.sending is not None else Compiled()
-    past = [_compile_earlier(each.plan, local) for each in now.leaving]
+    old = _compile_or_guard(now.sending, local) if now.sending is not None else Compiled()
+    past = [_compile_or_guard(each.plan, local) for each in now.leaving]
     flows = _flows(now, new, old, local)
     # What is remembered of flows is not kept: they would go on to pairs that have left.
-    behind = _first(*(each.onward if now.phase is Phase.CLOSED else each.inside for each in past))
+    behind = _first_wins(
+        *(each.onward if now.phase is Phase.CLOSED else each.inside for each in past)
+    )
     taken = {flow.key for flow in flows}
-    held = frozenset(flow for flow in _hold_newcomers(now, local) if flow.key not in taken)
+    held = frozenset(flow for flow in _guard_new_sources(now, local) if flow.key not in taken)
     leaving = (replace(flow, contestable=False) for flow in behind if flow.key not in taken)
     no_flood = new.no_flood.union(old.no_flood, *(each.no_flood for each in past))
     return Standing(flows, held, frozenset(leaving), no_flood, new.missing)
@@ -333,16 +335,18 @@ def _flows(
     if now.phase is Phase.SWITCHED:
         return new.flows
     if now.phase is Phase.CLOSED:
-        closed = [compile_held(plan, local).flows for plan in (now.plan, now.sending) if plan]
-        return _first(*closed, old.onward)
+        closed = [
+            compile_bypass_guard(plan, local).flows for plan in (now.plan, now.sending) if plan
+        ]
+        return _first_wins(*closed, old.onward)
     if _is_ambiguous(now):
         return old.flows
     # By the old plan, beside which the new one's rules stand ready. What both put in one place differs in where packets are
     # sent, and stays the old one's.
-    return _first(old.flows, new.inside, new.memory)
+    return _first_wins(old.flows, new.inside, new.memory)
 
 
-def _hold_newcomers(now: ChainTransition, local: LocalSwitch) -> frozenset[Flow]:
+def _guard_new_sources(now: ChainTransition, local: LocalSwitch) -> frozenset[Flow]:
     """Hold back what sources send that have come to a chain which there was before them, e.g. of a machine that has moved here:
     it must not go around until the switch. A classifier that has come takes what went its way without the chain; that goes on.
     """
@@ -357,12 +361,13 @@ def _hold_newcomers(now: ChainTransition, local: LocalSwitch) -> frozenset[Flow]
         taken = [known is None or (path.reverse, each) in known for each in path.classifiers]
         sources = tuple(source for source in path.sources if taken[source.classifier])
         paths.append(replace(path, sources=sources, entries=()))
-    return compile_held(replace(plan, paths=tuple(paths)), local).entrance
+    return compile_bypass_guard(replace(plan, paths=tuple(paths)), local).entrance
 
 
-def compile_failed(now: ChainTransition, last: ChainPlan | None, local: LocalSwitch) -> Standing:
-    """Compute the rules by which a chain goes on whose latest plan cannot be carried out here; ``compile_held`` has those for
-    what must not go around it then.
+def compile_fallback(now: ChainTransition, last: ChainPlan | None, local: LocalSwitch) -> Standing:
+    """Compute the flows by which a chain goes on whose latest plan cannot be realised here.
+
+    ``compile_bypass_guard`` compiles those that drop what would bypass the chain then.
 
     :param last: the latest plan that was carried out; None if there was none.
     :raises UnsupportedPlanError: as ``compile_chain``.
@@ -370,15 +375,15 @@ def compile_failed(now: ChainTransition, last: ChainPlan | None, local: LocalSwi
     return compile_transition(ChainTransition(last, leaving=now.leaving), local)
 
 
-def _compile_earlier(plan: ChainPlan, local: LocalSwitch) -> Compiled:
+def _compile_or_guard(plan: ChainPlan, local: LocalSwitch) -> Compiled:
     """A plan of before, which may have been one that this agent could not carry out either."""
     try:
         return compile_chain(plan, local)
     except UnsupportedPlanError:
-        return compile_held(plan, local)
+        return compile_bypass_guard(plan, local)
 
 
-def _first(*choices: Iterable[Flow]) -> frozenset[Flow]:
+def _first_wins(*choices: Iterable[Flow]) -> frozenset[Flow]:
     """All of the rules; of those with the same key the first."""
     chosen: dict[FlowKey, Flow] = {}
     for flows in choices:

@@ -5,7 +5,7 @@ example of a driver.
 from typing import Any
 
 from portchain.core.model import VLAN, ChainSnapshot, FailureMode, HealthCheck, Port
-from portchain.dataplane.plan import FIELD_SETS
+from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS
 from portchain.drivers.base import Capabilities, PortChainDriver
 
 
@@ -16,7 +16,7 @@ class NoopDriver(PortChainDriver):
     capabilities = Capabilities(
         chain_correlations=frozenset({"mpls", "nsh"}),
         pair_correlations=frozenset({None, "mpls", "nsh", VLAN}),
-        lb_fields=FIELD_SETS,
+        lb_fields=SUPPORTED_LB_FIELD_SETS,
         symmetric=True,
         n_tuple_mapping=True,
         function_kinds=frozenset({"l3", "l2"}),

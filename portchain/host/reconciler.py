@@ -15,7 +15,7 @@ from oslo_log import log
 
 from portchain.core.model import HostReport
 from portchain.dataplane import pipeline, transition
-from portchain.dataplane.arbitration import FlowArbiter, Outcome, numbers_in
+from portchain.dataplane.arbitration import FlowArbiter, Outcome, path_ids_in
 from portchain.dataplane.diff import Batch, diff
 from portchain.dataplane.flow import SwitchEntry
 from portchain.dataplane.host_switch import LocalSwitch
@@ -87,7 +87,7 @@ class Reconciler:
     def seconds_left(self) -> float | None:
         """Until ``advance`` has something to do; None if nothing is under way."""
         with self._lock:
-            times = [self._chains[chain_id].next_due for chain_id in self._under_way]
+            times = [self._chains[chain_id].next_deadline for chain_id in self._under_way]
             due = min((moment for moment in times if moment is not None), default=None)
             return None if due is None else max(0.0, due - self._clock())
 
@@ -141,7 +141,7 @@ class Reconciler:
             due = {
                 chain_id
                 for chain_id in self._under_way
-                if (moment := self._chains[chain_id].next_due) is not None and moment <= now
+                if (moment := self._chains[chain_id].next_deadline) is not None and moment <= now
             }
             for chain_id in due:
                 then = transition.advance(self._chains[chain_id], now, self._patience)
@@ -182,10 +182,12 @@ class Reconciler:
             self._in_sync = False
             local, actual = self._switch.inspect(), self._switch.dump()
             claims = self._arbiter
-            found = frozenset() if claims.chains else numbers_in(actual)
-            outcomes = claims.settle(self._chains, claims.chains | set(self._chains), local, found)
-            claims.ledger.take_changes()
-            batches = diff(claims.ledger.flows, actual)
+            found = frozenset() if claims.chain_ids else path_ids_in(actual)
+            outcomes = claims.recompute(
+                self._chains, claims.chain_ids | set(self._chains), local, found
+            )
+            claims.ledger.pop_changes()
+            batches = diff(claims.ledger.entries, actual)
             self._carry_out(batches, outcomes, local)
             return bool(batches)
 
@@ -253,10 +255,10 @@ class Reconciler:
             self._chains.pop(chain_id, None)
             return
         self._chains[chain_id] = then
-        if then.next_due is not None:
+        if then.next_deadline is not None:
             self._under_way.add(chain_id)
         # A chain that fails goes on by a plan of before, also when that has nothing under way any more.
-        ports = self._arbiter.ports(chain_id).union(*(plan.ports for plan in then.plans))
+        ports = self._arbiter.applied_ports(chain_id).union(*(plan.ports for plan in then.plans))
         self._ports_of_chain[chain_id] = ports
         for port_id in ports:
             self._chains_of_port[port_id].add(chain_id)
@@ -267,8 +269,8 @@ class Reconciler:
             return
         self._in_sync = False  # until all of it has worked
         local = self._switch.inspect()
-        outcomes = self._arbiter.settle(self._chains, chain_ids, local)
-        self._carry_out(self._arbiter.ledger.take_changes(), outcomes, local)
+        outcomes = self._arbiter.recompute(self._chains, chain_ids, local)
+        self._carry_out(self._arbiter.ledger.pop_changes(), outcomes, local)
 
     def _carry_out(
         self, batches: list[Batch], outcomes: dict[str, Outcome], local: LocalSwitch
@@ -278,7 +280,7 @@ class Reconciler:
         except Exception as exc:
             LOG.warning("The switch is brought to its rules chain by chain: %s", exc)
             outcomes |= self._carry_out_what_is_taken(local)
-        self._arbiter.confirm()
+        self._arbiter.mark_applied()
         self._in_sync = True
         self._report_on(outcomes)
 
@@ -288,17 +290,17 @@ class Reconciler:
         ledger = self._arbiter.ledger
         for _ in range(_REFUSALS):
             refused = find_refused(ledger, self._switch)
-            outcomes |= self._arbiter.do_without(self._chains, refused, local)
-            ledger.take_changes()
+            outcomes |= self._arbiter.replace_rejected(self._chains, refused, local)
+            ledger.pop_changes()
             if not refused:
                 break
-        self._apply(diff(ledger.flows, self._switch.dump()))
+        self._apply(diff(ledger.entries, self._switch.dump()))
         return outcomes
 
     def _apply(self, batches: list[Batch]) -> None:
         for batch in batches:
             self._switch.apply(batch)
-        self._switch.bound(pipeline.LIMITS if self._chains else {})
+        self._switch.bound(pipeline.FLOW_LIMITS if self._chains else {})
 
     def _report_on(self, outcomes: Mapping[str, Outcome]) -> None:
         self._waiting -= outcomes.keys()

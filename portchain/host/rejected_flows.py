@@ -25,7 +25,7 @@ def find_refused(ledger: FlowLedger, switch: Switch) -> dict[str, str]:
     """
     present = {entry.key: entry for entry in switch.dump()}
     missing = {
-        owner: [entry for entry in ledger.of(owner) if present.get(entry.key) != entry]
+        owner: [entry for entry in ledger.entries_of(owner) if present.get(entry.key) != entry]
         for owner in sorted(ledger.owners)
     }
     return _add({owner: entries for owner, entries in missing.items() if entries}, switch)

@@ -21,7 +21,7 @@ from portchain.dataplane.flow import (
     parse_dump,
 )
 from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch, PhysicalBridge
-from portchain.dataplane.pipeline import LIMITS, REG_STEP
+from portchain.dataplane.pipeline import FLOW_LIMITS, REG_PATH_POSITION
 from portchain.host.bridge import BridgeConnection, ports_of
 from portchain.host.flood_control import FloodControl
 
@@ -102,7 +102,7 @@ class OpenVSwitch:
         database, name = self._bridges[Bridge.INT].database, self._bridges[Bridge.INT].name
         present = database.db_get("Bridge", name, "flow_tables").execute(check_error=True)
         missing = limits.keys() - present.keys()
-        surplus = LIMITS.keys() & present.keys() - limits.keys()
+        surplus = FLOW_LIMITS.keys() & present.keys() - limits.keys()
         with database.transaction(check_error=True) as change:
             for number in missing:
                 row = change.add(
@@ -111,7 +111,7 @@ class OpenVSwitch:
                         name="port_chain",
                         flow_limit=limits[number],
                         overflow_policy="evict",
-                        groups=[f"NXM_NX_{REG_STEP.upper()}[]"],
+                        groups=[f"NXM_NX_{REG_PATH_POSITION.upper()}[]"],
                     )
                 )
                 change.add(database.db_set("Bridge", name, ("flow_tables", {number: row})))
@@ -124,10 +124,10 @@ class OpenVSwitch:
         :raises RuntimeError: the switch refused or does not answer.
         """
         floods = FloodControl(self._bridges[Bridge.INT])
-        if batch.shield:
-            floods.suppress(batch.shield)
-        if batch.expose:
-            floods.restore(batch.expose)
+        if batch.suppress_flooding:
+            floods.suppress(batch.suppress_flooding)
+        if batch.restore_flooding:
+            floods.restore(batch.restore_flooding)
         lines = [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]
         lines += [
             f"add cookie={COOKIE:#x},{flow.match_text},actions={flow.actions}" for flow in batch.put

@@ -270,7 +270,10 @@ class Host:
 
     def apply(self, batch: Batch) -> None:
         """Carry out a batch."""
-        for ports, setting in ((batch.shield, "no-flood"), (batch.expose, "flood")):
+        for ports, setting in (
+            (batch.suppress_flooding, "no-flood"),
+            (batch.restore_flooding, "flood"),
+        ):
             for port in ports:
                 self.ofctl(Bridge.INT, "mod-port", str(port.ofport), setting, version="OpenFlow10")
         lines = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from portchain.dataplane import pipeline
-from portchain.dataplane.compile import compile_chain, compile_guards, target_number
+from portchain.dataplane.compile import compile_chain, compile_frame_guard, target_number
 from portchain.dataplane.host_switch import Firewall
 from tests.plans import TUNNEL_IPS, chain, ident, mac, switch, target
 
@@ -67,7 +67,7 @@ def _by_place(rule):
 def test_specification(host, firewall):
     local = switch(host, *PORTS[host], firewall=firewall)
     compiled = compile_chain(specification(), local)
-    text = readable(compiled.flows | compile_guards(local), host)
+    text = readable(compiled.flows | compile_frame_guard(local), host)
     golden = FOLDER / f"specification-{firewall}-{host}.txt"
     if os.environ.get("GOLDEN_UPDATE"):
         golden.write_text(text)

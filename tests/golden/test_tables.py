@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from portchain.dataplane import pipeline
-from portchain.dataplane.compile import compile_chain, compile_guards
+from portchain.dataplane.compile import compile_chain, compile_frame_guard
 from portchain.dataplane.flow import BridgeKind, Flow
 from portchain.dataplane.host_switch import Firewall, PhysicalBridge
 from portchain.dataplane.plan import GraphIngress, Segment
@@ -26,7 +26,7 @@ workflow where it has one, else of a chain with functions that bridge, of a serv
 [pipeline.md](pipeline.md) says what they are for. This page is made by `tests/golden/test_tables.py` of
 [`portchain/dataplane/pipeline.py`](../portchain/dataplane/pipeline.py) and of rules that the compiler makes.
 """
-LEARNED = {name for table in pipeline.TABLES.values() for name in table.teaches}
+LEARNED = {name for table in pipeline.TABLES.values() for name in table.learns_into}
 BRIDGES = {
     BridgeKind.INT: "br-int",
     BridgeKind.TUN: "br-tun",
@@ -59,7 +59,7 @@ def examples() -> list[Flow]:
                     switch(host, *PORTS, firewall=firewall),
                     physical={"physnet1": PhysicalBridge(9, 1)},
                 )
-                compiled = compile_chain(plan, local).flows | compile_guards(local)
+                compiled = compile_chain(plan, local).flows | compile_frame_guard(local)
                 flows += sorted(compiled, key=lambda rule: (-rule.key.priority, str(rule)))
     return flows
 
@@ -88,10 +88,12 @@ def section(table: pipeline.Table, rules: list[Flow]) -> str:
         f"* leads to {_words(table.successors)}"
         + (", or out of the bridge" if table.outputs else ""),
     ]
-    if table.teaches:
-        lines.append(f"* makes the switch learn rules of {_words(table.teaches)}")
+    if table.learns_into:
+        lines.append(f"* makes the switch learn rules of {_words(table.learns_into)}")
     if table.name in LEARNED:
-        lines.append(f"* holds nothing but what the switch learns, at most {table.limit} rules\n")
+        lines.append(
+            f"* holds nothing but what the switch learns, at most {table.max_flows} rules\n"
+        )
     else:
         lines += ["\n```", *(str(rule).partition(" ")[2] for rule in rules), "```\n"]
     return "\n".join(lines)

@@ -69,7 +69,7 @@ def held(workflow: Workflow) -> traffic.Conversations:
 
 
 def learned(workflow: Workflow) -> int:
-    table = f"table={TABLES['RECALL'].number}"
+    table = f"table={TABLES['AFFINITY'].number}"
     return sum(
         "load:" in line
         for host in workflow.lab.hosts

@@ -10,14 +10,18 @@
 ``chain`` puts the stages together; ``here`` is what they share.
 """
 
-from portchain.dataplane.compile.chain import compile_chain, compile_guards, compile_held
+from portchain.dataplane.compile.chain import (
+    compile_bypass_guard,
+    compile_chain,
+    compile_frame_guard,
+)
 from portchain.dataplane.compile.context import Compiled, UnsupportedPlanError, target_number
 
 __all__ = [
     "Compiled",
     "UnsupportedPlanError",
+    "compile_bypass_guard",
     "compile_chain",
-    "compile_guards",
-    "compile_held",
+    "compile_frame_guard",
     "target_number",
 ]

@@ -4,11 +4,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from portchain.dataplane.compile import transport
-from portchain.dataplane.compile.classify import classify, keep_out_neighbours, take_over
+from portchain.dataplane.compile.classify import (
+    classifier_flows,
+    graph_ingress_flows,
+    neighbour_discovery_flows,
+)
 from portchain.dataplane.compile.context import Compiled, PathOnHost, distinct
-from portchain.dataplane.compile.forward import copy, deliver, send
-from portchain.dataplane.compile.return_path import leave, rejoin
-from portchain.dataplane.compile.select_pair import choose, remember_choices
+from portchain.dataplane.compile.forward import (
+    local_delivery_flows,
+    remote_delivery_flows,
+    tap_copy_flows,
+)
+from portchain.dataplane.compile.return_path import rejoin_flows, return_flows
+from portchain.dataplane.compile.select_pair import affinity_flows, pair_selection_flows
 from portchain.dataplane.flow import DROP, Flow, NoFlood
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.pipeline import path_label
@@ -27,7 +35,7 @@ def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     no_flood: set[NoFlood] = set()
     missing: set[str] = set()
     for here in _paths_here(plan, switch):
-        entrance.update(classify(here))
+        entrance.update(classifier_flows(here))
         delivery.update(_delivery(here))
         onward.update(_onward(here))
         memory.update(_memory(here))
@@ -43,22 +51,22 @@ def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     )
 
 
-def compile_held(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
+def compile_bypass_guard(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     """Compute rules that hold back the traffic of a chain that this host cannot carry: what would enter it goes nowhere.
 
     A packet that skipped its functions would be worse than a lost one.
     """
     entrance, onward = set[Flow](), set[Flow]()
     for here in _paths_here(plan, switch):
-        entering = (*classify(here), *take_over(here))
+        entering = (*classifier_flows(here), *graph_ingress_flows(here))
         entrance.update(replace(flow, actions=DROP) for flow in entering)
-        onward.update(keep_out_neighbours(here))
+        onward.update(neighbour_discovery_flows(here))
     return Compiled(entrance=frozenset(entrance), onward=frozenset(onward))
 
 
-def compile_guards(switch: LocalSwitch) -> frozenset[Flow]:
+def compile_frame_guard(switch: LocalSwitch) -> frozenset[Flow]:
     """The rules a host needs once, as soon as it has any chain."""
-    return frozenset(transport.guards(switch))
+    return frozenset(transport.frame_guard_flows(switch))
 
 
 def _paths_here(plan: ChainPlan, switch: LocalSwitch) -> Iterator[PathOnHost]:
@@ -69,28 +77,28 @@ def _paths_here(plan: ChainPlan, switch: LocalSwitch) -> Iterator[PathOnHost]:
 def _delivery(here: PathOnHost) -> Iterator[Flow]:
     for index, _, target in _visits(here):
         if target.host == here.switch.host:
-            yield from deliver(here, index, target)
+            yield from local_delivery_flows(here, index, target)
 
 
 def _onward(here: PathOnHost) -> Iterator[Flow]:
-    yield from take_over(here)
+    yield from graph_ingress_flows(here)
     for index, hop in _choices(here):
-        yield from choose(here, index, hop)
+        yield from pair_selection_flows(here, index, hop)
     for index, hop, target in _visits(here):
         sends, is_here = here.sends_into(index), target.host == here.switch.host
         if hop.tap and sends:
-            yield from copy(here, index, target)
+            yield from tap_copy_flows(here, index, target)
         if not hop.tap and is_here:
-            yield from leave(here, index, target)
+            yield from return_flows(here, index, target)
         elif not hop.tap and sends:
-            yield from send(here, index, target)
-    yield from rejoin(here)
-    yield from keep_out_neighbours(here)
+            yield from remote_delivery_flows(here, index, target)
+    yield from rejoin_flows(here)
+    yield from neighbour_discovery_flows(here)
 
 
 def _memory(here: PathOnHost) -> Iterator[Flow]:
     for index, hop in _choices(here):
-        yield from remember_choices(here, index, hop)
+        yield from affinity_flows(here, index, hop)
 
 
 def _choices(here: PathOnHost) -> Iterator[tuple[int, Hop]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from portchain.dataplane.flow import Flow, NoFlood, SwitchEntry
 from portchain.dataplane.flow_builder import goto, set_field
 from portchain.dataplane.host_switch import LocalPort, LocalSwitch
-from portchain.dataplane.pipeline import REG_STEP, REG_TARGET, TABLES, step
+from portchain.dataplane.pipeline import REG_PATH_POSITION, REG_TARGET, TABLES, path_position
 from portchain.dataplane.plan import Path, Target
 
 
@@ -71,7 +71,7 @@ class PathOnHost:
 
     def senders(self, index: int) -> frozenset[str]:
         """The hosts on which packets about to visit hop ``index``, or the end of the path, can be."""
-        return frozenset(sender.host for sender in self.path.handed_on_by(index))
+        return frozenset(sender.host for sender in self.path.senders_into(index))
 
     @property
     def end(self) -> int:
@@ -86,9 +86,13 @@ class PathOnHost:
         actions: list[str] = []
         for number, hop in enumerate(self.path.hops[index:], index):
             if not hop.tap:
-                return (*actions, set_field(step(self.label, number), REG_STEP), goto("HOP"))
+                return (
+                    *actions,
+                    set_field(path_position(self.label, number), REG_PATH_POSITION),
+                    goto("HOP"),
+                )
             copy = f"resubmit(,{TABLES['COPY'].number})"
-            actions += (set_field(step(self.label, number), REG_STEP), copy)
+            actions += (set_field(path_position(self.label, number), REG_PATH_POSITION), copy)
         return (*actions, *at_end)
 
     def port(self, port_id: str) -> LocalPort | None:
@@ -100,7 +104,7 @@ class PathOnHost:
 
     def at_step(self, index: int) -> str:
         """Match packets that are about to visit hop ``index``."""
-        return f"{REG_STEP}={step(self.label, index):#x}"
+        return f"{REG_PATH_POSITION}={path_position(self.label, index):#x}"
 
     def chosen(self, index: int, target: Target) -> tuple[str, str]:
         """Match packets that are to visit ``target`` at hop ``index``."""

@@ -11,7 +11,7 @@ from portchain.dataplane import balance
 from portchain.dataplane.flow_builder import set_field
 from portchain.dataplane.match import protocol_words
 from portchain.dataplane.pipeline import REG_DIGEST, REG_DIGEST_HALVES, REG_SLOT, Priority
-from portchain.dataplane.plan import Classifier, other_side
+from portchain.dataplane.plan import Classifier, opposite_field
 
 _TRANSPORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 _ETHERTYPES = {"IPv4": "0x800", "IPv6": "0x86dd"}
@@ -42,7 +42,7 @@ class FlowKind:
 
     :param protocol: IP protocol number; None for any.
     :param match: words that tell them from other kinds.
-    :param fields: names as in ``FIELDS``, in one order for both directions of a chain.
+    :param fields: names as in ``LB_FIELDS``, in one order for both directions of a chain.
     :param learned: what of a packet an entry for its flow matches, in the notation of the learn action.
     """
 
@@ -58,7 +58,7 @@ def connections(classifiers: Iterable[Classifier]) -> Iterator[FlowKind]:
     for ethertype, protocol in _carried(classifiers):
         name = _TRANSPORTS[protocol]
         fields = ("ip_src", "ip_dst", f"{name}_src", f"{name}_dst")
-        yield _kind(ethertype, protocol, fields, Priority.STEP)
+        yield _kind(ethertype, protocol, fields, Priority.POSITION)
 
 
 def by_fields(
@@ -68,16 +68,16 @@ def by_fields(
 
     :param reverse: whether the packets are replies; then source and destination have changed places.
     """
-    wanted = sorted(lb_fields, key=other_side if reverse else str)
+    wanted = sorted(lb_fields, key=opposite_field if reverse else str)
     ports = {protocol: _of_layer(wanted, name) for protocol, name in _TRANSPORTS.items()}
     anywhere = _of_layer(wanted, "eth", "ip")
     for ethertype, protocol in _carried(classifiers):
         if ports[protocol]:
             fields = (*anywhere, *ports[protocol])
-            yield _kind(ethertype, protocol, fields, Priority.STEP_BY_PORTS)
+            yield _kind(ethertype, protocol, fields, Priority.POSITION_AND_PORTS)
     by_protocol = any(ports.values())
     for ethertype in sorted({classifier.ethertype for classifier in classifiers}):
-        yield _kind(ethertype, None, anywhere, Priority.STEP, by_protocol=by_protocol)
+        yield _kind(ethertype, None, anywhere, Priority.POSITION, by_protocol=by_protocol)
 
 
 def hash_connection() -> tuple[str, ...]:

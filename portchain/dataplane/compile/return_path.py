@@ -13,28 +13,28 @@ from portchain.dataplane.pipeline import (
     DONE,
     REG_NEUTRON_NET,
     REG_NEUTRON_PORT,
-    REG_STEP,
+    REG_PATH_POSITION,
     Priority,
-    step,
+    path_position,
 )
 from portchain.dataplane.plan import Classifier, Source, Target
 
 
-def leave(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
+def return_flows(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
     """What the function sends back goes to the next hop, or after the last on to its destination."""
     if (egress := here.port(target.egress_port)) is None:
         return
     at_end = _at_end(here, target, egress)
-    if here.path.branches and here.path.ends_behind(index):
+    if here.path.branches and here.path.ends_after(index):
         ended = (here.at_step(here.end), f"in_port={egress.ofport}")
-        yield build_flow("BRANCH", Priority.STEP, ended, *_back(at_end))
-        at_end = [set_field(step(here.label, here.end), REG_STEP), goto("BRANCH")]
+        yield build_flow("BRANCH", Priority.POSITION, ended, *_back(at_end))
+        at_end = [set_field(path_position(here.label, here.end), REG_PATH_POSITION), goto("BRANCH")]
     onward = here.into(index + 1, *at_end)
     if target.encapsulation:
-        yield from sfc_aware.take_back(here, index, target, egress, onward)
+        yield from sfc_aware.return_flows(here, index, target, egress, onward)
         return
-    came_from = frozenset({f"in_port={egress.ofport}", UNICAST, f"{REG_STEP}=0"})
-    for number, classifier in enumerate(here.path.headers_behind(index)):
+    came_from = frozenset({f"in_port={egress.ofport}", UNICAST, f"{REG_PATH_POSITION}=0"})
+    for number, classifier in enumerate(here.path.headers_after(index)):
         for priority, words in _returned(here, number, classifier):
             # Chains with different source ports may have the same header in common; then only addresses tell them apart.
             contestable = classifier.source_port_known and priority == Priority.RETURN
@@ -43,9 +43,9 @@ def leave(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
             )
     if here.path.hops[index].headers:
         # What the function has not changed as stated is still the chain's, and must not go around the next ones.
-        for classifier in here.path.headers_behind(index - 1):
+        for classifier in here.path.headers_after(index - 1):
             for words in classifier_matches(classifier):
-                yield build_flow("LOCAL_SWITCHING", Priority.UNCHANGED, words | came_from)
+                yield build_flow("LOCAL_SWITCHING", Priority.RETURN_UNCHANGED, words | came_from)
     if target.bridges:
         # Both ends of a bridge in one network make a circle: what it bridges besides the chain, e.g. broadcasts, and what
         # it sends itself would go round for ever. Nothing but the chain's frames gets in, either: what has been through the
@@ -53,7 +53,7 @@ def leave(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
         for port_id in (target.ingress_port, target.egress_port):
             if (port := here.port(port_id)) is not None:
                 match = (f"in_port={port.ofport}",)
-                yield build_flow("LOCAL_SWITCHING", Priority.NOT_OF_A_CHAIN, match)
+                yield build_flow("LOCAL_SWITCHING", Priority.OTHER_FROM_L2_FUNCTION, match)
                 here.no_flood.add(NoFlood(port.ofport, port.record))
 
 
@@ -76,7 +76,7 @@ def _returned(
 def _at_end(here: PathOnHost, target: Target, egress: LocalPort) -> list[str]:
     if not target.keeps_addresses:
         return _into_neutron(here, egress)
-    return [set_field(step(here.label, here.end), REG_STEP), goto("REJOIN")]
+    return [set_field(path_position(here.label, here.end), REG_PATH_POSITION), goto("REJOIN")]
 
 
 def _into_neutron(here: PathOnHost, port: LocalPort) -> list[str]:
@@ -85,9 +85,9 @@ def _into_neutron(here: PathOnHost, port: LocalPort) -> list[str]:
     The port is not tracked: conntrack sees one direction only and would call the second packet invalid.
     """
     if here.switch.firewall is not Firewall.OPENVSWITCH:
-        return [set_field(DONE, REG_STEP), goto("TRANSIENT")]
+        return [set_field(DONE, REG_PATH_POSITION), goto("TRANSIENT")]
     return [
-        set_field(DONE, REG_STEP),
+        set_field(DONE, REG_PATH_POSITION),
         set_field(port.ofport, REG_NEUTRON_PORT),
         set_field(port.vlan, REG_NEUTRON_NET),
         goto("ACCEPT_OR_INGRESS"),
@@ -99,13 +99,13 @@ def _back(actions: list[str]) -> list[str]:
     return [re.sub(r"goto_table:(\d+)", r"resubmit(,\1)", action) for action in actions]
 
 
-def rejoin(here: PathOnHost) -> Iterator[Flow]:
+def rejoin_flows(here: PathOnHost) -> Iterator[Flow]:
     """A frame that still has the address of its origin goes on from there (docs/decisions/0008).
 
     Elsewhere, every learning switch on its way would take the function's place for the origin's.
     """
     end, host = here.end, here.switch.host
-    last = here.path.handed_on_by(end)
+    last = here.path.senders_into(end)
     if not any(isinstance(one, Target) and one.keeps_addresses for one in last):
         return
     ends_here = host in here.senders(end)
@@ -117,13 +117,13 @@ def rejoin(here: PathOnHost) -> Iterator[Flow]:
                 continue
             from_port = f"set_field:{port.ofport}->in_port"
             onward = _back(_into_neutron(here, port))
-            yield build_flow("REJOIN", Priority.STEP, match, from_port, *onward)
-            at_end = set_field(step(here.label, end), REG_STEP)
-            yield from transport.arrive(
+            yield build_flow("REJOIN", Priority.POSITION, match, from_port, *onward)
+            at_end = set_field(path_position(here.label, end), REG_PATH_POSITION)
+            yield from transport.decapsulation_flows(
                 here, origin, at_end, goto("REJOIN"), mac=mac, index=end, mark=transport.BACK
             )
         elif ends_here:
-            yield from transport.carry(
+            yield from transport.encapsulation_flows(
                 here, "REJOIN", match, origin, mac=mac, index=end, mark=transport.BACK
             )
 

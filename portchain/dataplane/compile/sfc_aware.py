@@ -23,7 +23,9 @@ _NSH = "dl_type=0x894f"
 _NSH_OF_A_FRAME = ("nsh_mdtype=1", "nsh_np=3")  # no metadata of ours; an Ethernet frame inside
 
 
-def give(here: PathOnHost, index: int, target: Target) -> Iterator[tuple[tuple[str, ...], ...]]:
+def delivery_variants(
+    here: PathOnHost, index: int, target: Target
+) -> Iterator[tuple[tuple[str, ...], ...]]:
     """How a function is given its packets: what they must match, and what is done to them before they go out to it.
 
     :raises UnsupportedPlanError: the function has a header or a kind of header that this agent does not know.
@@ -65,7 +67,7 @@ def _put_nsh_on(here: PathOnHost, index: int, target: Target) -> Iterator[str]:
     yield f"set_field:{CHAIN_MAC}->eth_src"
 
 
-def take_back(
+def return_flows(
     here: PathOnHost, index: int, target: Target, egress: LocalPort, onward: tuple[str, ...]
 ) -> Iterator[Flow]:
     """Take what a function hands back out of its header, if that is this path's and one function further; drop what has any
@@ -81,7 +83,7 @@ def take_back(
         )
         expired = (from_function, _NSH, "nsh_ttl=0")
         yield build_flow("LOCAL_SWITCHING", Priority.EXPIRED, expired)
-        yield build_flow("LOCAL_SWITCHING", Priority.STRAY, (from_function, _NSH))
+        yield build_flow("LOCAL_SWITCHING", Priority.STRAY_FRAME, (from_function, _NSH))
         return
     match = (from_function, "mpls", NO_VLAN, UNICAST, "mpls_bos=1", f"mpls_ttl={service_index}")
     # Whatever sender the function writes, switches learn its own.
@@ -90,7 +92,7 @@ def take_back(
         returned = (*match, f"mpls_label={function_label(here.label, ethertype)}")
         pop = f"pop_mpls:{_IP_WORDS[ethertype][1]}"
         yield build_flow("LOCAL_SWITCHING", Priority.RETURN, returned, pop, readdress, *onward)
-    yield build_flow("LOCAL_SWITCHING", Priority.STRAY, (from_function, "mpls"))
+    yield build_flow("LOCAL_SWITCHING", Priority.STRAY_FRAME, (from_function, "mpls"))
 
 
 def _ethertypes(here: PathOnHost) -> list[str]:

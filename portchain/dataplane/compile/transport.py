@@ -12,10 +12,10 @@ from portchain.dataplane.flow_builder import (
     CHAIN_MAC,
     CHAIN_TUNNEL_ID,
     NO_VLAN,
-    WIRE_MACS,
+    PROVIDER_MACS,
     build_flow,
     frame_match,
-    wire_mac,
+    provider_mac,
 )
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.pipeline import FIRST_SERVICE_INDEX, Priority
@@ -29,7 +29,7 @@ _HEADER_OFF = ("decap()", "decap(packet_type(ns=0,type=0))")
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _Uplink:
     """How frames get from br-int to another host.
 
     :param leave: port of br-int that leads to the bridge with the way out; ``enter`` is the other end.
@@ -45,7 +45,7 @@ class _Way:
     source_mac: str
 
 
-def carry(
+def encapsulation_flows(
     here: PathOnHost,
     table: str,
     match: tuple[str, ...],
@@ -61,9 +61,9 @@ def carry(
     :param clone: send copies, and leave the packets as they are.
     """
     segment = _segment(to, mark)
-    way = _through_tunnel(here, to) or _over_wire(here, segment)
+    way = _tunnel_uplink(here, to) or _provider_uplink(here, segment)
     if way is None:
-        here.missing.add(_why_no_way(here.switch, to, segment))
+        here.missing.add(_why_no_uplink(here.switch, to, segment))
         return
     actions = (
         "encap(mpls)",
@@ -76,13 +76,13 @@ def carry(
         f"output:{way.leave}",
     )
     yield build_flow(
-        table, Priority.STEP, match, *([f"clone({','.join(actions)})"] if clone else actions)
+        table, Priority.POSITION, match, *([f"clone({','.join(actions)})"] if clone else actions)
     )
     frames = (f"in_port={way.enter}", *frame_match(here.label, mac))
-    yield build_flow(way.table, Priority.ARRIVE, frames, *way.onward, bridge=way.bridge)
+    yield build_flow(way.table, Priority.CHAIN_FRAME, frames, *way.onward, bridge=way.bridge)
 
 
-def arrive(
+def decapsulation_flows(
     here: PathOnHost, to: Source | Target, *then: str, mac: str, index: int, mark: int
 ) -> Iterator[Flow]:
     """Take chain frames for the port with address ``mac`` out of their header and go on with ``then``.
@@ -92,7 +92,7 @@ def arrive(
     switch, wanted = here.switch, f"mpls_tc={mark}"
     if switch.patch_to_tun is not None:
         match = (f"in_port={switch.patch_to_tun}", *frame_match(here.label, mac), wanted)
-        yield build_flow("LOCAL_SWITCHING", Priority.ARRIVE, match, *_HEADER_OFF, *then)
+        yield build_flow("LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *_HEADER_OFF, *then)
     segment = _segment(to, mark)
     physical = switch.physical.get(segment.physical_network) if segment else None
     if segment is None or physical is None:
@@ -100,57 +100,59 @@ def arrive(
     tag, untag = _tag_words(segment)
     bridge, out = Bridge.physical(segment.physical_network), f"output:{physical.patch_to_int}"
     for host in sorted(here.senders(index) - {switch.host}):
-        sent_by = f"dl_src={wire_mac(here.chain_id, host)}"
+        sent_by = f"dl_src={provider_mac(here.chain_id, host)}"
         frame = ("mpls", tag, f"mpls_label={here.label}", f"dl_dst={mac}", sent_by)
-        yield build_flow("PHYSICAL_SWITCHING", Priority.ARRIVE, frame, out, bridge=bridge)
+        yield build_flow("PHYSICAL_SWITCHING", Priority.CHAIN_FRAME, frame, out, bridge=bridge)
         match = (f"in_port={physical.patch_to_physical}", *frame, wanted)
-        yield build_flow("LOCAL_SWITCHING", Priority.ARRIVE, match, *untag, *_HEADER_OFF, *then)
+        yield build_flow(
+            "LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *untag, *_HEADER_OFF, *then
+        )
 
 
-def guards(switch: LocalSwitch) -> Iterator[Flow]:
+def frame_guard_flows(switch: LocalSwitch) -> Iterator[Flow]:
     """Chain frames go to our rules or nowhere: no switch of ours learns from them, and none gets to a port."""
     if switch.patch_to_tun is not None:
         match = (f"in_port={switch.patch_to_tun}", "mpls", NO_VLAN)
-        yield build_flow("LOCAL_SWITCHING", Priority.STRAY, match)
+        yield build_flow("LOCAL_SWITCHING", Priority.STRAY_FRAME, match)
     if switch.patch_to_int is not None:
         match = (f"in_port={switch.patch_to_int}", "mpls", NO_VLAN)
-        yield build_flow("TUNNEL_SWITCHING", Priority.STRAY, match)
+        yield build_flow("TUNNEL_SWITCHING", Priority.STRAY_FRAME, match)
         # From any tunnel, also one that l2 population makes later.
         match = ("mpls", NO_VLAN, f"tun_id={CHAIN_TUNNEL_ID}")
         to_int = f"output:{switch.patch_to_int}"
         yield build_flow("TUNNEL_SWITCHING", Priority.FROM_TUNNEL, match, to_int)
     for name, physical in switch.physical.items():
-        match = (f"in_port={physical.patch_to_physical}", "mpls", WIRE_MACS)
-        yield build_flow("LOCAL_SWITCHING", Priority.STRAY, match)
+        match = (f"in_port={physical.patch_to_physical}", "mpls", PROVIDER_MACS)
+        yield build_flow("LOCAL_SWITCHING", Priority.STRAY_FRAME, match)
         # What a virtual machine forges ends here, as do our own frames of a chain that is gone.
-        match = (f"in_port={physical.patch_to_int}", "mpls", WIRE_MACS)
+        match = (f"in_port={physical.patch_to_int}", "mpls", PROVIDER_MACS)
         bridge = Bridge.physical(name)
-        yield build_flow("PHYSICAL_SWITCHING", Priority.STRAY, match, bridge=bridge)
+        yield build_flow("PHYSICAL_SWITCHING", Priority.STRAY_FRAME, match, bridge=bridge)
 
 
-def _through_tunnel(here: PathOnHost, to: Source | Target) -> _Way | None:
+def _tunnel_uplink(here: PathOnHost, to: Source | Target) -> _Uplink | None:
     switch = here.switch
     tunnel = switch.tunnels.get(to.tunnel_ip)
     if tunnel is None or switch.patch_to_tun is None or switch.patch_to_int is None:
         return None
     onward = (f"set_field:{CHAIN_TUNNEL_ID}->tun_id", f"output:{tunnel}")
     leave, enter = switch.patch_to_tun, switch.patch_to_int
-    return _Way(leave, enter, "TUNNEL_SWITCHING", Bridge.TUN, onward, CHAIN_MAC)
+    return _Uplink(leave, enter, "TUNNEL_SWITCHING", Bridge.TUN, onward, CHAIN_MAC)
 
 
-def _over_wire(here: PathOnHost, segment: Segment | None) -> _Way | None:
+def _provider_uplink(here: PathOnHost, segment: Segment | None) -> _Uplink | None:
     if segment is None or segment.physical_network not in here.switch.physical:
         return None
     physical = here.switch.physical[segment.physical_network]
     tag = () if segment.vlan is None else _push_vlan(segment.vlan)
-    return _Way(
+    return _Uplink(
         leave=physical.patch_to_physical,
         enter=physical.patch_to_int,
         table="PHYSICAL_SWITCHING",
         bridge=Bridge.physical(segment.physical_network),
         # The uplink may be a bond, which only NORMAL knows. What the bridge learns is true: the source address is this host's.
         onward=(*tag, "NORMAL"),
-        source_mac=wire_mac(here.chain_id, here.switch.host),
+        source_mac=provider_mac(here.chain_id, here.switch.host),
     )
 
 
@@ -172,7 +174,7 @@ def _segment(to: Source | Target, mark: int) -> Segment | None:
     return to.ingress_segment if mark == ONWARD else to.egress_segment
 
 
-def _why_no_way(switch: LocalSwitch, to: Source | Target, segment: Segment | None) -> str:
+def _why_no_uplink(switch: LocalSwitch, to: Source | Target, segment: Segment | None) -> str:
     peer = f"{to.host} ({to.tunnel_ip or 'which has no tunnel address'})"
     if segment is None:
         wire = "the port there is not on a VLAN or flat network"

@@ -73,7 +73,7 @@ def _at_functions(plan: ChainPlan, mtus: Mapping[str, int], foreign: Container[s
     for path in plan.paths:
         for index, hop in enumerate(path.hops):
             longest = max(
-                (mtus.get(_sending_port(s), 0) for s in path.handed_on_by(index)), default=0
+                (mtus.get(_sending_port(s), 0) for s in path.senders_into(index)), default=0
             )
             for target in hop.targets:
                 header = _FUNCTION_HEADERS.get(target.encapsulation, 0)

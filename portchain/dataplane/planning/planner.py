@@ -25,7 +25,7 @@ from portchain.dataplane.plan import (
     Segment,
     Source,
     Target,
-    other_side,
+    opposite_field,
 )
 from portchain.dataplane.planning import headers
 
@@ -158,7 +158,7 @@ def _turned(hop: Hop) -> Hop:
         )
         for target in hop.targets
     )
-    return replace(hop, targets=targets, lb_fields=tuple(map(other_side, hop.lb_fields)))
+    return replace(hop, targets=targets, lb_fields=tuple(map(opposite_field, hop.lb_fields)))
 
 
 def _classifier(classifier: FlowClassifier, ports: Mapping[str, Port]) -> Classifier:

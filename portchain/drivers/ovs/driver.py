@@ -12,7 +12,7 @@ from oslo_log import log as logging
 
 from portchain.conf import GROUP
 from portchain.core.model import ChainSnapshot, FunctionKind, HostReport, Port, PortPair
-from portchain.dataplane.plan import FIELD_SETS, ChainPlan, Encapsulation
+from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, ChainPlan, Encapsulation
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.dataplane.planning.planner import Planned, plan_chain
@@ -35,7 +35,7 @@ class OvsDriver(PortChainDriver):
     capabilities = Capabilities(
         chain_correlations=frozenset(Encapsulation),
         pair_correlations=frozenset({None, *Encapsulation}),
-        lb_fields=FIELD_SETS,
+        lb_fields=SUPPORTED_LB_FIELD_SETS,
         symmetric=True,
         function_kinds=frozenset(FunctionKind),
         ethertypes=frozenset({"IPv4", "IPv6"}),

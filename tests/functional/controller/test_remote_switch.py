@@ -20,7 +20,7 @@ from portchain.controller.options import register_controller_opts
 from portchain.controller.switch import RemoteSwitch
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey
-from portchain.dataplane.pipeline import LIMITS
+from portchain.dataplane.pipeline import FLOW_LIMITS
 from tests.functional.vswitch import DEADLINE, Vswitch, running_vswitch
 
 ADDRESS, VM = "127.0.0.1", "7f2c0f4e-0000-4000-8000-000000000001"
@@ -123,7 +123,7 @@ def test_rules_are_written_and_read_and_only_ours(remote: Remote) -> None:
     remote.ofctl("add-flow", "cookie=0x77,table=152,reg8=1,actions=drop")
     remote.switch.inspect()
     remote.switch.apply(Batch(Bridge.INT, put=(RULE,)))
-    remote.switch.bound(LIMITS)
+    remote.switch.bound(FLOW_LIMITS)
     assert remote.switch.dump() == [RULE]
     remote.switch.apply(Batch(Bridge.INT, remove=(RULE.key,)))
     assert remote.switch.dump() == []

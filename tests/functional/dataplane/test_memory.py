@@ -8,7 +8,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
 from portchain.dataplane.balance import SLOTS
-from portchain.dataplane.compile.flow_hash import other_side
+from portchain.dataplane.compile.flow_hash import opposite_field
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.pipeline import TABLES
 from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, Fabric
@@ -52,7 +52,7 @@ def symmetric(*targets, lb_fields=()):
         hops=(
             replace(
                 there.hops[0],
-                lb_fields=tuple(map(other_side, lb_fields)),
+                lb_fields=tuple(map(opposite_field, lb_fields)),
                 targets=tuple(
                     replace(
                         pair,
@@ -118,7 +118,7 @@ def connect(fabric, ports):
 
 
 def learned(fabric, host="h1"):
-    table = f"table={TABLES['RECALL'].number}"
+    table = f"table={TABLES['AFFINITY'].number}"
     text = fabric.hosts[host].ofctl(Bridge.INT, "dump-flows", "--no-stats", table)
     return [line for line in text.splitlines() if "load:" in line]
 

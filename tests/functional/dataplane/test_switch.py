@@ -8,7 +8,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Ether
 
-from portchain.dataplane.compile import compile_chain, compile_guards, compile_held
+from portchain.dataplane.compile import compile_bypass_guard, compile_chain, compile_frame_guard
 from portchain.dataplane.diff import diff
 from portchain.dataplane.flow import COOKIE, Bridge
 from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
@@ -44,7 +44,7 @@ class Fabric:
         local, ledger = self.local(host), FlowLedger()
         for plan in plans:
             ledger.set(plan.id, compile_chain(plan, local).entries)
-        return set(ledger.flows) | (compile_guards(local) if plans else set())
+        return set(ledger.entries) | (compile_frame_guard(local) if plans else set())
 
     def program(self, *plans):
         for name, host in self.hosts.items():
@@ -240,7 +240,7 @@ def test_unicast_neighbour_discovery_takes_no_detour(fabric, vswitch, protocol, 
     )  # fmt: skip
     plan = chain([target("a", "h1")], [target("c", "h2")], classifiers=(everything,))
     if held:
-        for batch in diff(compile_held(plan, fabric.local("h1")).flows, []):
+        for batch in diff(compile_bypass_guard(plan, fabric.local("h1")).flows, []):
             fabric.hosts["h1"].apply(batch)
     else:
         fabric.program(plan)
@@ -297,7 +297,7 @@ def test_a_chain_that_nobody_can_serve_holds_its_traffic_back(fabric, vswitch):
 
 def test_a_chain_that_its_host_cannot_carry_holds_its_traffic_back(fabric, vswitch):
     host, plan = fabric.hosts["h1"], chain([target("a", "h1")])
-    for batch in diff(compile_held(plan, fabric.local("h1")).flows, host.dump()):
+    for batch in diff(compile_bypass_guard(plan, fabric.local("h1")).flows, host.dump()):
         host.apply(batch)
     vswitch.send("vm", tcp(), tcp(dport=101))
     (at_dst,) = vswitch.received("dst", 1)

@@ -6,10 +6,10 @@ import pytest
 from scapy.layers.inet import IP
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
-from portchain.dataplane.compile import compile_chain, compile_guards
+from portchain.dataplane.compile import compile_chain, compile_frame_guard
 from portchain.dataplane.diff import diff
 from portchain.dataplane.flow import Bridge
-from portchain.dataplane.flow_builder import wire_mac
+from portchain.dataplane.flow_builder import provider_mac
 from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.plan import Segment
 from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, handed_back, tcp
@@ -59,7 +59,8 @@ class Wire:
     def desired(self, host, *plans):
         compiled = [compile_chain(plan, self.local(host)) for plan in plans]
         assert [c.missing for c in compiled] == [()] * len(plans)
-        return {e for c in compiled for e in c.entries} | (compile_guards(self.local(host)) if plans else set())  # fmt: skip
+        guard = compile_frame_guard(self.local(host)) if plans else set()
+        return {entry for each in compiled for entry in each.entries} | guard
 
     def program(self, *plans, hosts=("h1", "h2")):
         for name in hosts:
@@ -126,8 +127,8 @@ def test_a_packet_visits_every_hop_in_order_across_hosts(wire, vswitch, vlan):
     assert vswitch.received("dst", 0) == []
     # No switch knew the functions yet, so the wire's flooded, and the stranger saw the frames as they are.
     there, back = wire.on_the_wire(2)
-    assert (there.src, there.dst) == (wire_mac(ident("pc1"), "h1"), mac("b-in"))
-    assert (back.src, back.dst) == (wire_mac(ident("pc1"), "h2"), mac("a-in"))
+    assert (there.src, there.dst) == (provider_mac(ident("pc1"), "h1"), mac("b-in"))
+    assert (back.src, back.dst) == (provider_mac(ident("pc1"), "h2"), mac("a-in"))
     assert (there[Dot1Q].vlan if vlan else there.type) == (vlan or 0x8847)
     assert mpls_of(there)[4:] == bytes(tcp())
     assert vswitch.received("bystander", 0) == []
@@ -145,11 +146,11 @@ def test_switches_learn_what_is_true(wire, vswitch):
     vswitch.send("a-out", handed_back(at_a, "a"))
     assert [f.ttl for f in vswitch.received("dst", 1, lambda f: IP in f)] == [tcp().ttl - 2]
     assert wire.on_the_wire() == [], "every switch knew where the frames had to go"
-    assert wire.learnt("wire", wire_mac(ident("pc1"), "h1")) == {"1"}
-    assert wire.learnt("wire", wire_mac(ident("pc1"), "h2")) == {"2"}
+    assert wire.learnt("wire", provider_mac(ident("pc1"), "h1")) == {"1"}
+    assert wire.learnt("wire", provider_mac(ident("pc1"), "h2")) == {"2"}
     places = {"wire": {"1"}, "h1-phy": {"1"}, "h2-phy": {"7"}, "h1-int": {"11"}, "h2-int": {"2"}}
     assert {bridge: wire.learnt(bridge, VM_MAC) for bridge in places} == places
-    assert wire.learnt("h1-int", wire_mac(ident("pc1"), "h2")) == set()
+    assert wire.learnt("h1-int", provider_mac(ident("pc1"), "h2")) == set()
 
 
 @VLANS
@@ -186,8 +187,9 @@ def test_a_frame_that_nobody_waits_for_gets_to_no_port(wire, vswitch, known):
 @VLANS
 def test_a_stranger_on_the_wire_cannot_forge_a_chain_frame(wire, vswitch):
     wire.program(wire.chain([wire.target("b", "h2")], [wire.target("a", "h1")]))
-    secret = wire_mac(ident("pc1"), "h1")
-    for source_mac in (VM_MAC, "0e:70:6f:72:74:63", wire_mac(ident("pc2"), "h1"), wire_mac(ident("pc1"), "h2")):  # fmt: skip
+    secret = provider_mac(ident("pc1"), "h1")
+    others = (provider_mac(ident("pc2"), "h1"), provider_mac(ident("pc1"), "h2"))
+    for source_mac in (VM_MAC, "0e:70:6f:72:74:63", *others):
         vswitch.send("tap", wire.outer(source_mac, mac("b-in"), tcp()))
     # In order: when this one is there, what was to come of the others has come.
     vswitch.send("tap", wire.outer(secret, mac("b-in"), tcp(sport=77)))
@@ -198,7 +200,7 @@ def test_a_stranger_on_the_wire_cannot_forge_a_chain_frame(wire, vswitch):
 def test_a_virtual_machine_cannot_send_a_chain_frame_even_if_it_knows_how(wire, vswitch):
     wire.program(wire.chain([wire.target("b", "h2")]))
     wire.speak("b-in")
-    for source_mac in (wire_mac(ident("pc1"), "h1"), wire_mac(ident("pc1"), "h2")):
+    for source_mac in (provider_mac(ident("pc1"), "h1"), provider_mac(ident("pc1"), "h2")):
         frame = Ether(src=source_mac, dst=mac("b-in"), type=0x8847) / b"\x10\x00\x11\xff" / tcp()
         vswitch.send("dst", frame)
         vswitch.send("bystander", frame)

@@ -10,13 +10,13 @@ from portchain.dataplane import pipeline
 from portchain.dataplane.compile import (
     UnsupportedPlanError,
     compile_chain,
-    compile_guards,
+    compile_frame_guard,
     target_number,
 )
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.pipeline import TABLES
-from portchain.dataplane.plan import FIELD_SETS, Hop, Segment
+from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, Hop, Segment
 from tests.plans import HOSTS, chain, classifier, ident, source, switch, target
 
 ANY_IPV4 = classifier(
@@ -72,7 +72,7 @@ def test_a_drained_pair_gets_only_what_is_remembered():
     drained = chain([target("a", "h1", weight=0)])
     compiled = compile_chain(drained, switch("h1", "vm", "a-in", "a-out"))
     assert actions(compiled, "BALANCE") == {"goto_table:152"}, "and nobody's number is set"
-    assert len(rules(compiled, "REMEMBER")) == 1
+    assert len(rules(compiled, "LEARN_AFFINITY")) == 1
     assert len(rules(compiled, "FORWARD")) == 1
 
 
@@ -96,18 +96,18 @@ def test_a_single_pair_needs_no_hash():
 )  # fmt: skip
 def test_the_connections_that_classifiers_can_carry_are_remembered(changes, protocols):
     plan = chain([target("a", "h2"), target("b", "h3")], classifiers=(classifier(**changes),))
-    found = rules(compile_chain(plan, switch("h1", "vm")), "REMEMBER")
+    found = rules(compile_chain(plan, switch("h1", "vm")), "LEARN_AFFINITY")
     assert {word for flow in found for word in flow.key.match if "=" not in word} == protocols
     assert len(found) == 2 * len(protocols), "for each pair"
 
 
 def test_what_is_learned_says_at_which_hop_it_is_of_which_pair():
-    found = rules(compile_chain(chain([target("a", "h2")]), switch("h1", "vm")), "REMEMBER")
+    found = rules(compile_chain(chain([target("a", "h2")]), switch("h1", "vm")), "LEARN_AFFINITY")
     number = target_number(ident("a"))
     assert [f"cookie=0x10001{number:08x}," in flow.actions for flow in found] == [True]
 
 
-@pytest.mark.parametrize("fields", sorted(map(sorted, FIELD_SETS)))
+@pytest.mark.parametrize("fields", sorted(map(sorted, SUPPORTED_LB_FIELD_SETS)))
 def test_any_fields_can_be_balanced_by(fields):
     plan = chain([target("a", "h2"), target("b", "h3")], classifiers=(ANY_IPV4, ANY_IPV6))
     (path,) = plan.paths
@@ -116,7 +116,9 @@ def test_any_fields_can_be_balanced_by(fields):
     pipeline.check(compiled.flows)
     hashed = {flow.actions for flow in rules(compiled, "HOP")}
     for name in fields:
-        learned = [flow for flow in rules(compiled, "REMEMBER") if name.upper() in flow.actions]
+        learned = [
+            flow for flow in rules(compiled, "LEARN_AFFINITY") if name.upper() in flow.actions
+        ]
         assert learned or name.startswith("ip"), name
     ports = {name.partition("_")[0] for name in fields} & {"tcp", "udp"}
     assert len(hashed) <= 1 + len(ports)
@@ -135,7 +137,7 @@ def test_two_chains_over_one_group_share_its_slots():
     one = compile_chain(chain(pairs), switch("h1", "vm"))
     other = compile_chain(chain(pairs, name="pc2", path_id=2), switch("h1", "vm"))
     assert set(rules(one, "BALANCE")) == set(rules(other, "BALANCE"))
-    assert not set(rules(one, "REMEMBER")) & set(rules(other, "REMEMBER"))
+    assert not set(rules(one, "LEARN_AFFINITY")) & set(rules(other, "LEARN_AFFINITY"))
     assert not set(rules(one, "HOP")) & set(rules(other, "HOP"))
 
 
@@ -166,9 +168,9 @@ def test_the_last_function_hands_over_behind_the_egress_checks():
 
 
 def test_chain_frames_that_nobody_waits_for_are_dropped():
-    guards = compile_guards(switch("h1"))
+    guards = compile_frame_guard(switch("h1"))
     assert {
-        (f.key.bridge, f.actions) for f in guards if f.key.priority == pipeline.Priority.STRAY
+        (f.key.bridge, f.actions) for f in guards if f.key.priority == pipeline.Priority.STRAY_FRAME
     } == {
         (Bridge.INT, "drop"),
         (Bridge.TUN, "drop"),
@@ -233,7 +235,7 @@ def test_any_chain_compiles_to_declared_rules_without_ambiguity(shape, data):
     for host in HOSTS:
         here = [f"{t}-{side}" for t in "abcdef" for side in ("in", "out")]
         compiled = compile_chain(plan, switch(host, f"vm{host}", *here))
-        pipeline.check(compiled.flows | compile_guards(switch(host)))
+        pipeline.check(compiled.flows | compile_frame_guard(switch(host)))
         keys = [f.key for f in compiled.flows]
         assert len(keys) == len(set(keys))
         assert compiled.missing == ()

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portchain.dataplane.diff import diff
-from portchain.dataplane.flow import Bridge, Flow, NoFlood, flow
+from portchain.dataplane.flow import Bridge, Flow, NoFlood, make_flow
 from portchain.dataplane.ledger import FlowConflictError, FlowLedger
 
 OUTER = (Bridge.TUN, Bridge.physical("a"), Bridge.physical("b"))
 
 rules = st.builds(
-    flow,
+    make_flow,
     st.sampled_from([Bridge.INT, *OUTER]),
     st.integers(0, 2),
     st.integers(1, 2),
@@ -28,9 +28,9 @@ def run(actual, batches):
     """What a switch that held ``actual`` holds after the batches."""
     table = {f.key: f for f in actual}
     for batch in batches:
-        assert batch.bridge == Bridge.INT or not batch.shield + batch.expose
-        table |= {port: port for port in batch.shield}
-        for port in batch.expose:
+        assert batch.bridge == Bridge.INT or not batch.suppress_flooding + batch.restore_flooding
+        table |= {port: port for port in batch.suppress_flooding}
+        for port in batch.restore_flooding:
             del table[port]
         for rule in batch.put:
             assert rule.key.bridge == batch.bridge
@@ -67,8 +67,8 @@ def test_the_ways_out_are_ready_before_and_kept_until_after(desired, actual):
 @given(flow_sets, flow_sets)
 def test_ports_are_shielded_before_and_exposed_after_anything_is_sent_there(desired, actual):
     batches = diff(desired, actual)
-    assert not any(batch.shield for batch in batches[1:])
-    assert not any(batch.expose for batch in batches[:-1])
+    assert not any(batch.suppress_flooding for batch in batches[1:])
+    assert not any(batch.restore_flooding for batch in batches[:-1])
 
 
 owned_flows = st.lists(st.tuples(st.sampled_from("abc"), flow_sets), max_size=10)
@@ -84,35 +84,35 @@ def test_a_ledger_holds_what_its_owners_want(steps):
     ledger, wanted, held = FlowLedger(), {}, set()
     for owner, rules in steps:
         if disagree(wanted, owner, rules):
-            assert list(ledger.rivals(owner, rules))
+            assert list(ledger.conflicts(owner, rules))
             with pytest.raises(FlowConflictError):
                 ledger.set(owner, rules)
             continue
-        assert not list(ledger.rivals(owner, rules))
+        assert not list(ledger.conflicts(owner, rules))
         ledger.set(owner, rules)
         wanted[owner] = rules
-        held = run(held, ledger.take_changes())
-        assert held == {rule for rules in wanted.values() for rule in rules} == set(ledger.flows)
+        held = run(held, ledger.pop_changes())
+        assert held == {rule for rules in wanted.values() for rule in rules} == set(ledger.entries)
         assert ledger.owners == {owner for owner, rules in wanted.items() if rules}
-        assert {rule for one in ledger.owners for rule in ledger.of(one)} == held
+        assert {rule for one in ledger.owners for rule in ledger.entries_of(one)} == held
 
 
 @given(owned_flows)
 def test_what_was_changed_and_changed_back_is_no_change(steps):
     ledger = FlowLedger()
     for owner, rules in steps:
-        if not list(ledger.rivals(owner, rules)):
+        if not list(ledger.conflicts(owner, rules)):
             ledger.set(owner, rules)
-    before, held = {owner: ledger.of(owner) for owner in ledger.owners}, set(ledger.flows)
-    ledger.take_changes()
+    before, held = {owner: ledger.entries_of(owner) for owner in ledger.owners}, set(ledger.entries)
+    ledger.pop_changes()
     for owner, rules in before.items():
         for rule in rules:
-            ledger.drop(owner, rule.key)
+            ledger.release(owner, rule.key)
     assert ledger.owners == frozenset()
     for owner, rules in before.items():
         ledger.set(owner, rules)
-    assert ledger.take_changes() == []
-    assert set(ledger.flows) == held
+    assert ledger.pop_changes() == []
+    assert set(ledger.entries) == held
 
 
 @given(
@@ -127,45 +127,45 @@ def test_what_was_changed_and_changed_back_is_no_change(steps):
 def test_what_contestable_rules_disagree_about_is_dropped(steps):
     ledger, wanted, held = FlowLedger(), {}, set()
     for owner, rules in steps:
-        assert not list(ledger.rivals(owner, rules))
+        assert not list(ledger.conflicts(owner, rules))
         ledger.set(owner, rules)
         wanted[owner] = rules
-        held = run(held, ledger.take_changes())
+        held = run(held, ledger.pop_changes())
         actions = defaultdict(set)
         for rule in (rule for rules in wanted.values() for rule in rules):
             actions[rule.key].add(rule.actions)
         agreed = {
             Flow(key, *(said if len(said) == 1 else {"drop"})) for key, said in actions.items()
         }
-        assert held == agreed == set(ledger.flows)
+        assert held == agreed == set(ledger.entries)
 
 
 def test_a_contestable_rule_yields_to_no_other():
     ledger = FlowLedger()
-    mine = replace(flow(Bridge.INT, 1, 1, ["ip"], ["output:1"]), contestable=True)
-    other = flow(Bridge.INT, 1, 1, ["ip"], ["output:2"])
+    mine = replace(make_flow(Bridge.INT, 1, 1, ["ip"], ["output:1"]), contestable=True)
+    other = make_flow(Bridge.INT, 1, 1, ["ip"], ["output:2"])
     ledger.set("a", [mine])
-    assert list(ledger.rivals("b", [other])) == [("a", other)]
+    assert list(ledger.conflicts("b", [other])) == [("a", other)]
     ledger.set("c", [replace(other, contestable=True)])
-    assert list(ledger.rivals("b", [other])) == [("a", other)]
+    assert list(ledger.conflicts("b", [other])) == [("a", other)]
 
 
 def test_a_shared_rule_stays_until_its_last_owner_goes():
-    ledger, shared = FlowLedger(), flow(Bridge.INT, 1, 1, ["ip"], ["drop"])
+    ledger, shared = FlowLedger(), make_flow(Bridge.INT, 1, 1, ["ip"], ["drop"])
     for owner in "ab":
         ledger.set(owner, [shared])
-    assert len(ledger.take_changes()) == 1
+    assert len(ledger.pop_changes()) == 1
     ledger.set("a", [])
-    assert ledger.take_changes() == []
+    assert ledger.pop_changes() == []
     ledger.set("b", [])
-    assert [batch.remove for batch in ledger.take_changes()] == [(shared.key,)]
+    assert [batch.remove for batch in ledger.pop_changes()] == [(shared.key,)]
 
 
 def test_a_conflict_names_both_sides_and_changes_nothing():
     ledger = FlowLedger()
-    ledger.set("a", [flow(Bridge.INT, 1, 1, ["ip"], ["drop"])])
+    ledger.set("a", [make_flow(Bridge.INT, 1, 1, ["ip"], ["drop"])])
     with pytest.raises(FlowConflictError, match="b and a disagree") as caught:
-        ledger.set("b", [flow(Bridge.INT, 1, 1, ["ip"], ["output:1"])])
+        ledger.set("b", [make_flow(Bridge.INT, 1, 1, ["ip"], ["output:1"])])
     assert (caught.value.owner, caught.value.rival) == ("b", "a")
     assert ledger.owners == {"a"}
 
@@ -182,9 +182,9 @@ class Owner(str):
 
 def look_ups(count, again):
     """How often owners that share their rules, but for one each, are looked up when all are set once more."""
-    shared = [flow(Bridge.INT, 1, 1, [f"reg9={n}"], ["drop"]) for n in range(10)]
+    shared = [make_flow(Bridge.INT, 1, 1, [f"reg9={n}"], ["drop"]) for n in range(10)]
     owners, ledger = [Owner(n) for n in range(count)], FlowLedger()
-    own = [flow(Bridge.INT, 1, 2, [f"reg8={owner}"], ["drop"]) for owner in owners]
+    own = [make_flow(Bridge.INT, 1, 2, [f"reg8={owner}"], ["drop"]) for owner in owners]
     for owner, rule in zip(owners, own, strict=True):
         ledger.set(owner, [*shared, rule])
     Owner.looked_up = 0

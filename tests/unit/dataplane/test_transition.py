@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portchain.dataplane import balance, transition
-from portchain.dataplane.compile import compile_chain, compile_guards
+from portchain.dataplane.compile import compile_chain, compile_frame_guard
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan, Hop, Path
 from portchain.dataplane.transition import (
@@ -25,7 +25,7 @@ from tests.plans import HOSTS, chain, classifier, ident, source, switch, target
 from tests.simulated_network import Host, Packet, move
 
 PATIENCE = TransitionTimeouts(switch=5, drain=1)
-DEAL = balance.deal_slots
+DEAL = balance.assign_slots
 A, B, C = target("a", "h1"), target("b", "h2"), target("c", "h3")
 
 
@@ -77,7 +77,7 @@ def test_a_host_that_hears_nothing_goes_on_by_itself():
     then = transition.advance(then, PATIENCE.switch, PATIENCE)
     assert (then.phase, then.sending) == (Phase.SWITCHED, None)
     assert [past.plan for past in then.leaving] == [chain([A], [C])]
-    end = then.next_due
+    end = then.next_deadline
     assert transition.advance(then, end, PATIENCE) == settled(replace(OLD, revision=2))
 
 
@@ -100,7 +100,7 @@ def test_a_deleted_chain_lets_out_what_has_entered_and_takes_in_nothing():
     assert standing.flows == frozenset()
     assert standing.leaving == compile_chain(OLD, local).inside
     assert not standing.leaving & compile_chain(OLD, local).entrance
-    assert transition.advance(gone, gone.next_due, PATIENCE) == ABSENT
+    assert transition.advance(gone, gone.next_deadline, PATIENCE) == ABSENT
 
 
 VM2 = source("vm2", "h1", "10.0.0.11")
@@ -214,7 +214,7 @@ def dealt():
     deal = lru_cache(lambda weights: DEAL(dict(weights)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(balance, "deal_slots", lambda weights: deal(tuple(weights.items())))
+        patch.setattr(balance, "assign_slots", lambda weights: deal(tuple(weights.items())))
         yield
 
 
@@ -240,7 +240,7 @@ class World:
         here = self.hosts[name]
         standing = compile_transition(self.steering[name], here.local)
         rules = standing.flows | standing.held | standing.leaving
-        here.hold(rules | compile_guards(here.local))
+        here.hold(rules | compile_frame_guard(here.local))
 
     def tell(self, plan: ChainPlan) -> None:
         """Send a plan to the hosts."""

@@ -1,6 +1,6 @@
 """A switch in memory that can lose rules, refuse some and fail; and a reconciler that works on it."""
 
-from portchain.dataplane.compile import compile_chain, compile_guards
+from portchain.dataplane.compile import compile_chain, compile_frame_guard
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.transition import TransitionTimeouts
 from portchain.host.reconciler import Reconciler
@@ -45,7 +45,7 @@ class MemorySwitch:
 
     def should_hold(self, *plans):
         flows = {flow for plan in plans for flow in compile_chain(plan, self.local).flows}
-        flows |= compile_guards(self.local) if plans else set()
+        flows |= compile_frame_guard(self.local) if plans else set()
         return set(self.rules.values()) == flows
 
 

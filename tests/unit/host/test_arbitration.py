@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from portchain.core.model import HostReport
 from portchain.dataplane import transition
-from portchain.dataplane.compile import compile_chain, compile_guards, compile_held
+from portchain.dataplane.compile import compile_bypass_guard, compile_chain, compile_frame_guard
 from portchain.dataplane.pipeline import ODD_GENERATION, TABLES
 from portchain.dataplane.plan import Hop
 from portchain.rpc.contract import PlanUpdate
@@ -65,7 +65,7 @@ def test_what_cannot_be_carried_is_held_back_not_let_around(memory, reconciler, 
     hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("ip_ttl",))
     newer = replace(plan(1, 1), paths=(replace(plan(1, 1).paths[0], hops=(hop,)),))
     reconciler.synchronise(PlanUpdate((newer,)))
-    held = compile_held(newer, memory.local).flows | compile_guards(memory.local)
+    held = compile_bypass_guard(newer, memory.local).flows | compile_frame_guard(memory.local)
     assert set(memory.rules.values()) == held
     assert {flow.key.table for flow in held} & {TABLES["HOP"].number} == set(), (
         "nowhere to go on to"
@@ -90,7 +90,7 @@ def test_a_later_chain_that_shares_functions_but_not_the_way_is_held_back(
     rival = replace(rival, paths=(replace(rival.paths[0], sources=elsewhere),))
     memory.local = switch("h1", *PORTS, "vm2")
     reconciler.synchronise(PlanUpdate((one, rival)))
-    held = compile_held(rival, memory.local).flows
+    held = compile_bypass_guard(rival, memory.local).flows
     assert held
     assert held < set(memory.rules.values())
     assert "another port chain" in reports[-1].error
@@ -107,7 +107,7 @@ def test_a_chain_that_contradicts_itself_says_so(memory, reconciler, reports):
     reconciler.synchronise(PlanUpdate((circle, plan(2, 1))))
     errors = {report.chain_id: report.error for report in reports}
     assert "contradicts itself" in errors[circle.id]
-    assert compile_held(circle, memory.local).flows < set(memory.rules.values())
+    assert compile_bypass_guard(circle, memory.local).flows < set(memory.rules.values())
     assert compile_chain(plan(2, 1), memory.local).flows < set(memory.rules.values())
 
 
@@ -209,7 +209,7 @@ def test_failed_chains_are_tried_again_when_something_of_theirs_changed(
     one, loser = of(1, "vm"), of(2, "vm2")
     memory.local = switch("h1", *PORTS, "vm2")
     reconciler.synchronise(PlanUpdate((one, loser, unreadable(plan(4, 1)))))
-    monkeypatch.setattr(transition, "compile_steering", compile_transition)
+    monkeypatch.setattr(transition, "compile_transition", compile_transition)
     reconciler.update(PlanUpdate((plan(3, 1),)))
     assert tried == [plan(3, 1).id]
     reconciler.ports_changed([ident("vm2")])
@@ -312,7 +312,7 @@ def test_a_rule_that_the_switch_refuses_holds_up_no_other_chain(memory, reconcil
     assert "OFPBAC_BAD_TYPE" in said[plan(2, 1).id]
     flows = set(memory.rules.values())
     assert all(compile_chain(plan(n, 1), memory.local).flows < flows for n in (1, 3, 4, 5, 6, 7))
-    assert compile_held(plan(2, 1), memory.local).flows < flows
+    assert compile_bypass_guard(plan(2, 1), memory.local).flows < flows
     memory.refused = ()
     reconciler.reconcile()
     assert errors(reports)[plan(2, 1).id] == ""

@@ -47,7 +47,7 @@ def test_one_change_costs_what_one_chain_has(memory, reconciler):
 
 def test_tables_are_limited_while_there_are_chains(memory, reconciler):
     reconciler.synchronise(PlanUpdate((plan(1, 1),)))
-    assert memory.limits == {TABLES["RECALL"].number: TABLES["RECALL"].limit}
+    assert memory.limits == {TABLES["AFFINITY"].number: TABLES["AFFINITY"].max_flows}
     reconciler.update(PlanUpdate(removed=((plan(1, 1).id, 2),)))
     wait(reconciler)
     assert memory.limits == {}

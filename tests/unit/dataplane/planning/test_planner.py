@@ -130,8 +130,8 @@ def test_a_tap_hands_nothing_on_and_sees_both_directions():
         == [hop.tap for hop in reverse.hops[::-1]]
         == [False, True]
     )
-    assert {t.pair_id for t in forward.handed_on_by(2)} == {ident("pp1"), ident("pp2")}
-    assert reverse.handed_on_by(1) == reverse.sources
+    assert {t.pair_id for t in forward.senders_into(2)} == {ident("pp1"), ident("pp2")}
+    assert reverse.senders_into(1) == reverse.sources
     assert reverse.hops[0].targets[0].ingress_port == ident("pp3-out")
 
 
@@ -152,7 +152,7 @@ def test_headers_change_where_the_mapping_says_in_both_directions():
     assert forward.classifiers[0].source_prefixes == ("10.0.0.0/28",)
     assert forward.hops[0].headers[0].source_prefixes == ("10.0.0.99/32",)
     assert forward.hops[1].headers == ()
-    assert forward.headers_behind(1) == forward.hops[0].headers
+    assert forward.headers_after(1) == forward.hops[0].headers
     assert reverse.classifiers[0].destination_prefixes == ("10.0.0.99/32",)
     assert reverse.hops[0].headers == ()
     assert reverse.hops[1].headers[0].destination_prefixes == ("10.0.0.0/28",)

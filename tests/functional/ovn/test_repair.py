@@ -82,7 +82,7 @@ def world(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> World:
         made.failures[chain_id] = reason
 
     monkeypatch.setattr(realisation, "fail", fail)
-    monkeypatch.setattr(realisation, "begin", lambda *_args, **_kwargs: True)
+    monkeypatch.setattr(realisation, "record_plan", lambda *_args, **_kwargs: True)
     return made
 
 

@@ -1,4 +1,4 @@
-# Everything starts here: `make` alone lists what there is.
+# Everything starts here: `make` alone lists the targets.
 .DEFAULT_GOAL := help
 VENV := .venv/bin
 LAB := $(VENV)/portchain-lab
@@ -6,12 +6,12 @@ NAME ?= demo
 DRIVER ?= ovs
 ARGS ?=
 
-.PHONY: help setup demo demo-down lab shell lint test bench
+.PHONY: help setup demo demo-down lab shell lint test bench docs dist
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install Debian packages and .venv (does nothing when nothing is missing)
+setup: ## install Debian packages and .venv (does nothing if nothing is missing)
 	@tools/install
 
 demo: setup ## start the lab and run the specification's workflow in it (DRIVER=ovn: on OVN; DRIVER=openflow: with a controller)
@@ -34,3 +34,9 @@ test: setup ## everything that has to hold (ARGS=tests/unit runs a part)
 
 bench: setup ## measure (see bench/)
 	@$(VENV)/python -m bench $(ARGS)
+
+docs: setup ## build the documentation as a site in build/docs (warnings and broken links are errors)
+	@$(VENV)/sphinx-build -q -W --keep-going -b html docs build/docs && echo "build/docs/index.html"
+
+dist: setup ## build wheels and an sdist of neutron-portchain and portchain-lab in dist/
+	@tools/dist

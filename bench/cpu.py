@@ -33,11 +33,11 @@ class Meter:
 
     def __init__(self, lab: Lab, program: str = "") -> None:
         if program:
-            record = lab.ledger.read(program)
+            record = lab.processes.read(program)
             assert record, program
-            self._pids = processes.group(record)
+            self._pids = processes.group_pids(record)
         else:
-            spaces = (lab.layout.controller, *map(lab.layout.namespace, lab.hosts))
+            spaces = (lab.layout.controller_namespace, *map(lab.layout.namespace, lab.hosts))
             self._pids = [pid for space in spaces for pid in netns.pids(space)]
 
     def seconds(self) -> float:

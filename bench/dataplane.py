@@ -135,7 +135,7 @@ def _streams(scene: Scene, plan: Plan, report: Callable[[str], None]) -> list[Ro
 
 def _connections(scene: Scene, port: int, count: int) -> list[tuple[str, float]]:
     """New connections a second, and upcalls for each."""
-    with traffic.TcpServer(scene.destination, port):
+    with traffic.TcpEchoServer(scene.destination, port):
         traffic.tcp_connections(scene.source, scene.destination, port, 3)  # addresses are known now
         missed, began = _missed(scene.lab), time.monotonic()
         attempts = traffic.tcp_connections(scene.source, scene.destination, port, count)
@@ -150,8 +150,8 @@ def _connections(scene: Scene, port: int, count: int) -> list[tuple[str, float]]
 def _throughput(scene: Scene, port: int, seconds: float) -> float:
     """Mbit/s of one TCP connection that sends as fast as it can."""
     with (
-        netns.make_socket(scene.destination.namespace) as listener,
-        netns.make_socket(scene.source.namespace) as out,
+        netns.open_socket(scene.destination.namespace) as listener,
+        netns.open_socket(scene.source.namespace) as out,
     ):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((scene.destination.ip, port))
@@ -170,8 +170,8 @@ def _throughput(scene: Scene, port: int, seconds: float) -> float:
 def _packets(scene: Scene, port: int, seconds: float) -> float:
     """Datagrams a second that arrive of as many as can be sent."""
     with (
-        netns.make_socket(scene.destination.namespace, kind=socket.SOCK_DGRAM) as into,
-        netns.make_socket(scene.source.namespace, kind=socket.SOCK_DGRAM) as out,
+        netns.open_socket(scene.destination.namespace, kind=socket.SOCK_DGRAM) as into,
+        netns.open_socket(scene.source.namespace, kind=socket.SOCK_DGRAM) as out,
     ):
         into.bind((scene.destination.ip, port))
         into.settimeout(1.0)

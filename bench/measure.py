@@ -120,7 +120,7 @@ def first_packet(scene: Scene, repeat: int, progress: Callable[[], None]) -> Val
     group = scene.group([pair["id"]])
     values = []
     with (
-        closing(Watch(function.machine, function.ingress, PACKET_PORT)) as steered,
+        closing(Watch(function.vm, function.ingress, PACKET_PORT)) as steered,
         closing(Watch(destination, destination.nics[0].port_id, PACKET_PORT)) as direct,
         sending(source, destination.ip, PACKET_PORT),
     ):

@@ -31,10 +31,10 @@ def measure(lab: Lab) -> dict[str, list[float]]:
 
 def _processes(lab: Lab, program: str) -> list[float]:
     """MiB of each process of a program, the one that started the others first."""
-    record = lab.ledger.read(program)
+    record = lab.processes.read(program)
     assert record, program
     found = []
-    for pid in sorted(processes.group(record), key=lambda pid: (pid != record.pid, pid)):
+    for pid in sorted(processes.group_pids(record), key=lambda pid: (pid != record.pid, pid)):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             found.append(resident(Path(f"/proc/{pid}/status").read_text()))
     return found

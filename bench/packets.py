@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from portchain_lab.guests.machines import Machine
+from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.hosts import netns
 
 from bench.errors import BenchError
@@ -34,9 +34,9 @@ def udp_destination_port(frame: bytes) -> int | None:
 
 
 @contextmanager
-def sending(source: Machine, address: str, port: int) -> Iterator[None]:
+def sending(source: VirtualMachine, address: str, port: int) -> Iterator[None]:
     """Send a UDP datagram every millisecond until the block ends."""
-    sock = netns.make_socket(source.namespace, kind=socket.SOCK_DGRAM)
+    sock = netns.open_socket(source.namespace, kind=socket.SOCK_DGRAM)
     stop = threading.Event()
 
     def send() -> None:
@@ -56,19 +56,19 @@ def sending(source: Machine, address: str, port: int) -> Iterator[None]:
 
 
 class Watch:
-    """Sees the datagrams to a UDP port that come in at an interface of a machine."""
+    """Sees the datagrams to a UDP port that come in at an interface of a VM."""
 
-    def __init__(self, machine: Machine, port_id: str, udp_port: int) -> None:
+    def __init__(self, vm: VirtualMachine, port_id: str, udp_port: int) -> None:
         self._udp_port = udp_port
-        self._what = f"datagrams to port {udp_port} at {machine.name}"
-        self._socket = netns.make_socket(
-            machine.namespace, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_IP)
+        self._what = f"datagrams to port {udp_port} at {vm.name}"
+        self._socket = netns.open_socket(
+            vm.namespace, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_IP)
         )
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         # The kernel's own clock on each packet: this process may be slow to look.
         netns.call(
-            machine.namespace,
-            lambda: self._socket.bind((machine.nic(port_id).device, _ETH_P_IP)),
+            vm.namespace,
+            lambda: self._socket.bind((vm.nic(port_id).device, _ETH_P_IP)),
         )
 
     def close(self) -> None:

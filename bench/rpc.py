@@ -54,7 +54,7 @@ class RpcTrace:
 
     def __enter__(self) -> "RpcTrace":
         self._control("trace_on")
-        netns.call(self._lab.layout.controller, self._connection.connect)
+        netns.call(self._lab.layout.controller_namespace, self._connection.connect)
         channel = self._connection.channel()
         queue = channel.queue_declare(exclusive=True).queue
         channel.queue_bind(queue, exchange=TRACE, routing_key="publish.#")
@@ -87,7 +87,7 @@ class RpcTrace:
         self._seen.append(method_of(message.body))
 
     def _control(self, command: str) -> None:
-        service = services.rabbitmq(self._lab.layout).service
+        service = services.rabbitmq(self._lab.layout).process
         subprocess.run(
             netns.command(service.namespace, [CONTROL, "-n", "rabbit@localhost", command]),
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **service.env},

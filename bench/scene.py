@@ -1,4 +1,4 @@
-"""What the lab holds while it is measured: machines, service functions, and many chains."""
+"""What the lab holds while it is measured: VMs, service functions, and many chains."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from portchain_lab.cloud.clients import Report
 from portchain_lab.guests.inside import L3
-from portchain_lab.guests.machines import Machine
+from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.lab import Lab
 
 from bench.api import Api, Shown
@@ -35,9 +35,9 @@ def pairs_of_functions(count: int) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A service function: a routing machine with two ports."""
+    """A service function: a routing VM with two ports."""
 
-    machine: Machine
+    vm: VirtualMachine
     ingress: str
     egress: str
 
@@ -154,18 +154,18 @@ class Scene:
         )
         return made
 
-    def _boot(self, name: str, host: str, ports: int, kind: str) -> Machine:
+    def _boot(self, name: str, host: str, ports: int, kind: str) -> VirtualMachine:
         network = self.lab.sdk().network
         ids = [
             network.create_port(network_id=self._network.id, name=f"{name}-{index}").id
             for index in range(ports)
         ]
-        return self.lab.vms.boot(name, host, ids, kind=kind, wait=False)
+        return self.lab.vms.create(name, host, ids, kind=kind, wait=False)
 
     def _function(self, name: str, host: str) -> Function:
-        machine = self._boot(name, host, 2, L3)
-        ingress, egress = (nic.port_id for nic in machine.nics)
-        return Function(machine, ingress, egress)
+        vm = self._boot(name, host, 2, L3)
+        ingress, egress = (nic.port_id for nic in vm.nics)
+        return Function(vm, ingress, egress)
 
     def _group(self, function: Function) -> str:
         pair = self.pair(function)

@@ -72,12 +72,12 @@ class SqlLog:
     def _threads(self, program: str) -> set[int]:
         """The database server's numbers of the program's connections."""
         listing = netns.run(
-            self._lab.layout.controller,
+            self._lab.layout.controller_namespace,
             *("ss", "-Htnp", "state", "established", "dport = :3306"),
         )
-        record = self._lab.ledger.read(program)
+        record = self._lab.processes.read(program)
         assert record
-        own = set(processes.group(record))
+        own = set(processes.group_pids(record))
         ports = {port for port, pid in ports_by_process(listing).items() if pid in own}
         rows = self._ask("SELECT id, host FROM information_schema.processlist")
         return {

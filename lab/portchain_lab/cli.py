@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     demo = add("demo", "Run the specification's workflow in the lab, bringing it up if need be.")
     demo.add_argument(
         "--client",
-        choices=client_dialects.WORDINGS,
+        choices=client_dialects.DIALECTS,
         default="openstack",
         help="whose commands are run; neutron: as the specification writes them (default: %(default)s)",
     )
@@ -43,8 +43,8 @@ def parser() -> argparse.ArgumentParser:
             help="the agents' firewall driver (default: %(default)s)",
         )
         made.add_argument(
-            "--network",
-            choices=layout.NETWORKS,
+            "--network-type",
+            choices=layout.NETWORK_TYPES,
             help="what carries tenants' networks between the hosts (default: vxlan, with OVN geneve)",
         )
         made.add_argument(

@@ -15,7 +15,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
+class Dialect:
     """Makes the commands of one client.
 
     :param port: of the name of a port on the network ``net1``. The others: of names, too; the last argument of ``pair`` and
@@ -50,8 +50,8 @@ def _command(*parts: str) -> str:
     return " ".join(parts)
 
 
-WORDINGS = {
-    "openstack": Wording(
+DIALECTS = {
+    "openstack": Dialect(
         port=lambda name: f"openstack port create --network net1 {name}",
         classifier=lambda name, m: f"openstack sfc flow classifier create {_match(m)} {name}",
         pair=lambda name, ingress, egress, more: _command(
@@ -65,7 +65,7 @@ WORDINGS = {
         ),
     ),
     # As the specification writes them.
-    "neutron": Wording(
+    "neutron": Dialect(
         port=lambda name: f"neutron port-create --name {name} net1",
         classifier=lambda name, m: f"neutron flow-classifier-create {_match(m)} {name}",
         pair=lambda name, ingress, egress, more: _command(

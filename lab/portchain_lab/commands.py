@@ -33,7 +33,7 @@ def _layout(arguments: argparse.Namespace) -> layout.Layout:
         arguments.name,
         arguments.hosts,
         arguments.firewall,
-        arguments.network or ("geneve" if "ovn" in arguments.driver else "vxlan"),
+        arguments.network_type or ("geneve" if "ovn" in arguments.driver else "vxlan"),
         arguments.l2_population,
         arguments.ipv6_underlay,
         arguments.driver,
@@ -78,7 +78,7 @@ def _shell(arguments: argparse.Namespace) -> None:
     lab = Lab.open(arguments.name)
     rc = lab.layout.directory / "bashrc"
     rc.write_text(_RC.format(name=arguments.name))
-    _become(lab, lab.layout.controller, ["bash", "--rcfile", str(rc), "-i"])
+    _become(lab, lab.layout.controller_namespace, ["bash", "--rcfile", str(rc), "-i"])
 
 
 def _exec(arguments: argparse.Namespace) -> None:
@@ -108,7 +108,7 @@ def _logs(arguments: argparse.Namespace) -> None:
         for path in sorted(lab.layout.logs.glob("*.log")):
             console.print(str(path))
         return
-    path = lab.managed(arguments.program).service.log
+    path = lab.program(arguments.program).process.log
     argv = ["tail", "-n", "60", *(["-F"] if arguments.follow else []), str(path)]
     os.execvp("tail", argv)  # noqa: S606
 

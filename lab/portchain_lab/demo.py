@@ -14,10 +14,10 @@ from rich.table import Table
 
 from portchain.drivers import manager
 from portchain.drivers.base import Capabilities
-from portchain_lab.client_dialects import WORDINGS, Match
+from portchain_lab.client_dialects import DIALECTS, Match
 from portchain_lab.errors import LabError
 from portchain_lab.guests import inside
-from portchain_lab.guests.machines import Machine
+from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.lab import Lab
 from portchain_lab.observe import capture, packet_paths, traffic
 from portchain_lab.observe.packet_paths import Connection, Path
@@ -62,7 +62,7 @@ SHOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class WorkflowOptions:
     """How a driver can carry the workflow, by what it says of itself.
 
     :param kind: of the functions. ``both_ways``: whether replies come back through them.
@@ -72,7 +72,7 @@ class Manner:
     both_ways: bool = False
 
     @classmethod
-    def of(cls, capabilities: Capabilities) -> "Manner":
+    def of(cls, capabilities: Capabilities) -> "WorkflowOptions":
         """As the specification has it, as far as the driver can do that."""
         kind = inside.L3 if inside.L3 in capabilities.function_kinds else inside.L2
         return cls(kind, both_ways=not capabilities.asymmetric)
@@ -91,16 +91,16 @@ class Manner:
 class Demo:
     """One run of the demo in a lab that is up.
 
-    :param client: whose commands are run, one of ``WORDINGS``.
+    :param client: whose commands are run, one of ``DIALECTS``.
     """
 
     def __init__(self, lab: Lab, console: Console, client: str = "openstack") -> None:
         self._lab = lab
-        self._words = WORDINGS[client]
+        self._words = DIALECTS[client]
         self._console = console
         self._network = lab.sdk("demo").network
         (driver,) = manager.load(lab.layout.drivers[:1]).values()
-        self._manner = Manner.of(driver.capabilities)
+        self._manner = WorkflowOptions.of(driver.capabilities)
         self._names: dict[str, str] = {}
         self._unfinished = lab.layout.directory / "demo-runs"
 
@@ -116,17 +116,17 @@ class Demo:
         """
         self._unfinished.touch()
         self._clean()
-        source, destination = self._machines()
+        source, destination = self._create_vms()
         self._chain(source, destination)
         seen = self._traffic(source, destination)
         # Functions that bridge get nothing but frames to others.
         bridged = self._manner.kind == inside.L2
-        connections = packet_paths.connections(packet_paths.sightings(seen, overheard=bridged))
+        connections = packet_paths.connections(packet_paths.observations(seen, promiscuous=bridged))
         found = packet_paths.select(connections, "tcp", source.ip, destination.ip)
         self._report(found)
         wrong = faults(found, self._manner.both_ways) + [
             f"port {one.port}: a frame with a header that no machine should see"
-            for one in packet_paths.foreign(seen)
+            for one in packet_paths.unexpected_frames(seen)
         ]
         self._unfinished.unlink()
         for fault in wrong:
@@ -153,7 +153,7 @@ class Demo:
         for net in list(network.networks()):
             network.delete_network(net)
 
-    def _machines(self) -> tuple[Machine, Machine]:
+    def _create_vms(self) -> tuple[VirtualMachine, VirtualMachine]:
         """The network, its ports, and five virtual machines on all hosts."""
         self._say("1. A network, the ports p1 to p6, and two ports for the end points")
         self._client("openstack network create net1")
@@ -173,19 +173,21 @@ class Demo:
         ]
         late = self._boot("vm3", hosts[-1], ["p5"], ids, self._manner.kind)
         self._console.print("  nova interface-attach --port-id p6 vm3")
-        made.append(self._lab.vms.attach(late, ids["p6"], wait=False))
+        made.append(self._lab.vms.attach_port(late, ids["p6"], wait=False))
         self._lab.vms.wait_active(made)
         self._console.print("  [green]✓[/] every port is ACTIVE")
         return made[0], made[1]
 
     def _boot(
         self, name: str, host: str, ports: list[str], ids: dict[str, str], kind: str = inside.PLAIN
-    ) -> Machine:
+    ) -> VirtualMachine:
         nics = " ".join(f"--nic port-id={port}" for port in ports)
         self._console.print(f"  nova boot {nics} {name}   [dim]on host {host}[/]")
-        return self._lab.vms.boot(name, host, [ids[port] for port in ports], kind=kind, wait=False)
+        return self._lab.vms.create(
+            name, host, [ids[port] for port in ports], kind=kind, wait=False
+        )
 
-    def _chain(self, source: Machine, destination: Machine) -> None:
+    def _chain(self, source: VirtualMachine, destination: VirtualMachine) -> None:
         """Classifiers, pairs, groups, chain; until every host has confirmed."""
         words = self._words
         ends = (f"{source.ip}/32", f"{destination.ip}/32")
@@ -212,12 +214,14 @@ class Demo:
             raise LabError(msg)
         return bool(chain["status"] == "ACTIVE")
 
-    def _traffic(self, source: Machine, destination: Machine) -> list[capture.Seen]:
-        """TCP connections with a capture at every port of every machine."""
+    def _traffic(
+        self, source: VirtualMachine, destination: VirtualMachine
+    ) -> list[capture.CapturedFrame]:
+        """TCP connections with a capture at every port of every VM."""
         self._say("5. TCP connections from source to destination, captured at every port")
-        machines = self._lab.vms.all()
-        servers = [traffic.TcpServer(destination, port) for port in CONNECTIONS]
-        with capture.Capture(machines) as captured, servers[0], servers[1], servers[2]:
+        vms = self._lab.vms.all()
+        servers = [traffic.TcpEchoServer(destination, port) for port in CONNECTIONS]
+        with capture.Capture(vms) as captured, servers[0], servers[1], servers[2]:
             attempts = {
                 port: traffic.tcp_connections(
                     source, destination, port, count, 23 if port == CHAINED else 0
@@ -231,7 +235,7 @@ class Demo:
                 f"  to port {port}: {worked} of {len(tried)} connections answered "
                 f"[dim](source port {origin})[/]"
             )
-        return captured.seen
+        return captured.frames
 
     # What came of it.
 
@@ -247,7 +251,7 @@ class Demo:
             pair
             for connection in found
             for pair, path in EXPECTED.items()
-            if connection.flow.destination_port == WIDE and connection.path == path
+            if connection.five_tuple.destination_port == WIDE and connection.path == path
         )
         shares = ", ".join(f"{pair} {balance[pair]}" for pair in GROUPS["PG1"])
         self._console.print(f"  FC2's connections were balanced over PG1: {shares}")
@@ -306,7 +310,7 @@ def paths_to(found: Iterable[Connection], port: int) -> list[tuple[Path, int, in
     connections: Counter[Path] = Counter()
     packets: Counter[Path] = Counter()
     for connection in found:
-        if connection.flow.destination_port == port:
+        if connection.five_tuple.destination_port == port:
             connections.update(connection.paths.keys())
             packets.update(connection.paths)
     return [(path, number, packets[path]) for path, number in connections.most_common()]
@@ -319,26 +323,28 @@ def faults(found: Sequence[Connection], both_ways: bool = False) -> list[str]:
     """
     wrong = []
     for port, count in CONNECTIONS.items():
-        mine = [one for one in found if one.flow.destination_port == port]
+        mine = [one for one in found if one.five_tuple.destination_port == port]
         if len(mine) != count:
             wrong.append(f"port {port}: {len(mine)} connections seen instead of {count}")
         allowed = {DIRECT} if port == OUTSIDE else set(EXPECTED.values())
         wrong += [
-            f"{one.flow}: {packets} packets went {' → '.join(path)}"
+            f"{one.five_tuple}: {packets} packets went {' → '.join(path)}"
             for one in mine
             for path, packets in one.paths.items()
             if path not in allowed
         ]
         wrong += [
-            f"{one.flow}: its packets took {len(one.paths)} paths" for one in mine if not one.path
+            f"{one.five_tuple}: its packets took {len(one.paths)} paths"
+            for one in mine
+            if not one.path
         ]
         wrong += [
-            f"{one.flow}: answers went {' → '.join(path)}"
+            f"{one.five_tuple}: answers went {' → '.join(path)}"
             for one in mine
             for path in one.replies
             if path != tuple(reversed((one.path or ()) if both_ways else DIRECT))
         ]
-    wide = {one.path for one in found if one.flow.destination_port == WIDE}
+    wide = {one.path for one in found if one.five_tuple.destination_port == WIDE}
     wrong += [
         f"{pair} got none of FC2's connections"
         for pair, path in EXPECTED.items()

@@ -1,4 +1,4 @@
-"""What to keep when something went wrong: logs, flow tables, switch databases, machines, captures."""
+"""What to keep when something went wrong: logs, flow tables, switch databases, VMs, captures."""
 
 import shutil
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from portchain_lab.observe import capture
 BRIDGES = ("br-int", "br-tun", "br-phy")
 
 
-def keep(lab: Lab, directory: Path, seen: Iterable[capture.Seen] = ()) -> Path:
+def collect(lab: Lab, directory: Path, seen: Iterable[capture.CapturedFrame] = ()) -> Path:
     """Write the state of the lab into a directory, replacing what an earlier failure left there.
 
     :param seen: frames to keep as pcap files.
@@ -22,12 +22,12 @@ def keep(lab: Lab, directory: Path, seen: Iterable[capture.Seen] = ()) -> Path:
     shutil.copytree(lab.layout.logs, directory / "log")
     for host in lab.hosts:
         _keep_host(lab, host, directory / host)
-    for machine in lab.vms.all():
+    for vm in lab.vms.all():
         answers = [
-            _ask(netns.run, machine.namespace, "ip", *words)
+            _ask(netns.run, vm.namespace, "ip", *words)
             for words in (("-d", "addr"), ("rule",), ("route", "show", "table", "all"), ("neigh",))
         ]
-        (directory / f"machine-{machine.name}.txt").write_text("\n".join(answers))
+        (directory / f"vm-{vm.name}.txt").write_text("\n".join(answers))
     capture.write_pcap(seen, directory / "pcap")
     return directory
 

@@ -17,13 +17,13 @@ import openstack.connection
 from portchain_lab import layout
 from portchain_lab.cloud import clients, configs, database, ovn, ovn_toolchain, services
 from portchain_lab.cloud.clients import Report
-from portchain_lab.cloud.services import Managed
+from portchain_lab.cloud.services import Program
 from portchain_lab.errors import LabError
-from portchain_lab.guests import machines, vif
+from portchain_lab.guests import vif, virtual_machines
 from portchain_lab.hosts import netns, processes, underlay
 from portchain_lab.waiting import wait_for
 
-CONTROLLER_SERVICES: dict[str, Callable[[layout.Layout], Managed]] = {
+CONTROLLER_SERVICES: dict[str, Callable[[layout.Layout], Program]] = {
     "mariadb": services.mariadb,
     "epmd": services.epmd,
     "rabbitmq": services.rabbitmq,
@@ -32,17 +32,17 @@ CONTROLLER_SERVICES: dict[str, Callable[[layout.Layout], Managed]] = {
     "neutron-rpc-server": services.neutron_rpc_server,
     "neutron-periodic": services.neutron_periodic,
 }
-OVN_SERVICES: dict[str, Callable[[layout.Layout], Managed]] = {
+OVN_SERVICES: dict[str, Callable[[layout.Layout], Program]] = {
     **{f"ovn-{name}": partial(ovn.database_server, name=name) for name in ovn.DATABASES},
     "ovn-northd": ovn.northd,
     "neutron-ovn-maintenance": ovn.maintenance,
 }
-OPENFLOW_SERVICES: dict[str, Callable[[layout.Layout], Managed]] = {
+OPENFLOW_SERVICES: dict[str, Callable[[layout.Layout], Program]] = {
     "portchain-controller": services.chain_controller,
 }
 _NEIGHBOURS_KEPT = 3600
 """Seconds for which a switch remembers the MAC address of another: as long as it can."""
-HostServices = dict[str, Callable[[layout.Layout, str], Managed]]
+HostServices = dict[str, Callable[[layout.Layout, str], Program]]
 _SWITCH: HostServices = {
     "ovsdb-server": services.ovsdb_server,
     "ovs-vswitchd": services.ovs_vswitchd,
@@ -67,8 +67,8 @@ class Lab:
 
     def __init__(self, lab: layout.Layout) -> None:
         self.layout = lab
-        self.ledger = processes.Ledger(lab.directory / "processes")
-        self.vms = machines.Machines(lab, lambda: self.sdk("admin"))
+        self.processes = processes.ProcessRegistry(lab.directory / "processes")
+        self.vms = virtual_machines.VirtualMachines(lab, lambda: self.sdk("admin"))
 
     @classmethod
     def open(cls, name: str = "demo") -> "Lab":
@@ -177,7 +177,7 @@ class Lab:
             start("rabbitmq")
 
         def databases() -> None:
-            database.install(self.layout, self.ledger, report)
+            database.install(self.layout, self.processes, report)
             start("mariadb")
             start("keystone")
 
@@ -197,7 +197,7 @@ class Lab:
             if self.layout.has_ovn:
                 first.append(pool.submit(central))
             _finish(first)
-            rest = [name for name in self.programs() if not self.ledger.read(name)]
+            rest = [name for name in self.programs() if not self.processes.read(name)]
             _finish([pool.submit(start, name) for name in rest])
         wait_for(self._agents_alive, 240, "every agent alive in Neutron", interval=0.3)
         said("agents known to Neutron")
@@ -215,16 +215,16 @@ class Lab:
 
     # Programs by name.
 
-    def managed(self, name: str) -> Managed:
+    def program(self, name: str) -> Program:
         """A program by its name: ``neutron-api``, or with the host: ``agent@h1``.
 
         :raises LabError: if there is no such program in this lab.
         """
-        program, _, host = name.partition("@")
-        if not host and program in self._central:
-            return self._central[program](self.layout)
-        if host in self.hosts and program in self._on(host):
-            return self._on(host)[program](self.layout, host)
+        kind, _, host = name.partition("@")
+        if not host and kind in self._central:
+            return self._central[kind](self.layout)
+        if host in self.hosts and kind in self._on(host):
+            return self._on(host)[kind](self.layout, host)
         msg = f"no program {name!r}: one of {', '.join(self.programs())}"
         raise LabError(msg)
 
@@ -236,7 +236,7 @@ class Lab:
         ]
 
     @property
-    def _central(self) -> dict[str, Callable[[layout.Layout], Managed]]:
+    def _central(self) -> dict[str, Callable[[layout.Layout], Program]]:
         return {
             **CONTROLLER_SERVICES,
             **(OVN_SERVICES if self.layout.has_ovn else {}),
@@ -251,14 +251,14 @@ class Lab:
 
         :raises DeadlineError: if it does not become ready.
         """
-        managed = self.managed(name)
-        record = processes.start(managed.service, self.ledger)
+        program = self.program(name)
+        record = processes.start(program.process, self.processes)
 
-        program, _, host = name.partition("@")
-        if program == "ovs-vswitchd":
-            self._prepare_switch(host, partial(services.is_ready, managed, record))
+        kind, _, host = name.partition("@")
+        if kind == "ovs-vswitchd":
+            self._prepare_switch(host, partial(services.is_ready, program, record))
         elif wait:
-            services.wait_ready(managed, record)
+            services.wait_ready(program, record)
 
     def _prepare_switch(self, host: str, ready: Callable[[], bool]) -> None:
         """Make the bridge to the underlay and its address, as a distribution's scripts do."""
@@ -270,7 +270,7 @@ class Lab:
             *f"-- --may-exist add-port {bridge} {leg}".split(),
             *f"-- set interface {bridge} mtu_request={layout.UNDERLAY_MTU}".split(),
             *f"-- set open_vswitch . external_ids:system-id={host}".split(),
-            *(ovn.chassis(self.layout, host) if is_chassis else ()),
+            *(ovn.chassis_settings(self.layout, host) if is_chassis else ()),
             applied=True,
         )
         wait_for(
@@ -295,12 +295,12 @@ class Lab:
 
     def kill(self, program: str, host: str = "") -> None:
         """End a program with SIGKILL, all of its processes at once; ``start`` it afterwards."""
-        self._stop(_full_name(program, host), patience=0)
+        self._stop(_full_name(program, host), grace_period=0)
 
     def stop(self, program: str, host: str = "") -> None:
         """End a program as a service manager does: SIGTERM first."""
         name = _full_name(program, host)
-        self._stop(name, self.managed(name).service.stop_wait)
+        self._stop(name, self.program(name).process.stop_wait)
 
     def restart(self, program: str, host: str = "", wait: bool = True) -> None:
         """Stop and start a program.
@@ -313,36 +313,36 @@ class Lab:
     def power_off(self, host: str) -> None:
         """End a host as a power cut does, with what runs on it; its disk stays."""
         space = self.layout.namespace(host)
-        guests = [machine.namespace for machine in self.vms.all() if machine.host == host]
+        guests = [vm.namespace for vm in self.vms.all() if vm.host == host]
         processes.kill_all([space, *guests])
         for program in self._on(host):
-            self.ledger.drop(f"{program}@{host}")
+            self.processes.remove(f"{program}@{host}")
         netns.delete([space])
         # The far ends of its wires go with it, but not at once.
         wait_for(lambda: not underlay.is_connected(self.layout, host), 30, f"{host} to be gone")
 
     def power_on(self, host: str) -> None:
-        """Start a host that was powered off: its switch, then its machines, then the agent, which Neutron does not order."""
+        """Start a host that was powered off: its switch, then its VMs, then the agent, which Neutron does not order."""
         underlay.connect_anew(self.layout, host)
         for program in _SWITCH:
             self.start(f"{program}@{host}")
-        for machine in self.vms.all():
-            if machine.host == host:
-                self.vms.resume(machine)
+        for vm in self.vms.all():
+            if vm.host == host:
+                self.vms.resume(vm)
         for program in self._on(host).keys() - _SWITCH.keys():
             self.start(f"{program}@{host}", wait=False)
 
-    def _stop(self, name: str, patience: float) -> None:
-        self.managed(name)
-        record = self.ledger.read(name)
+    def _stop(self, name: str, grace_period: float) -> None:
+        self.program(name)
+        record = self.processes.read(name)
         if record:
-            processes.stop(record, self.ledger, patience)
+            processes.stop(record, self.processes, grace_period)
 
     def status(self) -> list[tuple[str, int | None, bool]]:
         """Each program's name, process id if it was started, and whether it runs."""
         rows = []
         for name in self.programs():
-            record = self.ledger.read(name)
+            record = self.processes.read(name)
             rows.append(
                 (name, record.pid if record else None, bool(record and processes.alive(record)))
             )
@@ -409,11 +409,11 @@ class Lab:
         target = f"unix:{self.layout.host_directory(host)}/{bridge}.mgmt"
         return _output(["ovs-ofctl", "-O", version, command, target, *arguments])
 
-    def forget_places(self) -> None:
-        """Have every switch forget at which port a machine was, as it does by itself after some minutes of silence."""
+    def flush_mac_tables(self) -> None:
+        """Have every switch forget at which port a VM was, as it does by itself after some minutes of silence."""
         for host in self.hosts:
             self.appctl(host, "fdb/flush")
-        underlay.forget_places(self.layout)
+        underlay.flush_mac_tables(self.layout)
 
     def appctl(self, host: str, *arguments: str) -> str:
         """Run ovs-appctl on a host's switch."""

@@ -41,7 +41,7 @@ MAX_HOSTS = 50
 DRIVERS = ("ovs", "ovn", "ovs,ovn", "openflow")
 FIREWALLS = ("openvswitch", "noop")
 # What carries tenants' networks, with the bytes that Neutron takes off for it over IPv4.
-NETWORKS = {"vxlan": 50, "gre": 42, "geneve": 50, "vlan": 0, "flat": 0}
+NETWORK_TYPES = {"vxlan": 50, "gre": 42, "geneve": 50, "vlan": 0, "flat": 0}
 IPV6_OVERHEAD = 20
 OVN_OPTIONS = 8  # more of a Geneve header, in which OVN carries its logical ports
 
@@ -93,7 +93,7 @@ class Layout:
     :param name: up to 10 lower-case letters and digits.
     :param hosts: number of compute hosts.
     :param firewall: the agents' firewall driver, one of ``FIREWALLS``.
-    :param network: what carries tenants' networks between hosts, one of ``NETWORKS``.
+    :param network_type: what carries tenants' networks between hosts, one of ``NETWORK_TYPES``.
     :param l2_population: hosts learn from Neutron where addresses are, and make only the tunnels that they need.
     :param ipv6_underlay: tunnels run over IPv6.
     :param driver: who realises chains, one of ``DRIVERS``. With both, hosts are dealt to them in turn.
@@ -102,7 +102,7 @@ class Layout:
     name: str = "demo"
     hosts: int = 3
     firewall: str = "openvswitch"
-    network: str = "vxlan"
+    network_type: str = "vxlan"
     l2_population: bool = False
     ipv6_underlay: bool = False
     driver: str = "ovs"
@@ -118,20 +118,20 @@ class Layout:
         if self.firewall not in FIREWALLS:
             msg = f"firewall {self.firewall!r}: one of {', '.join(FIREWALLS)}, please"
             raise LabError(msg)
-        if self.network not in NETWORKS:
-            msg = f"network {self.network!r}: one of {', '.join(NETWORKS)}, please"
+        if self.network_type not in NETWORK_TYPES:
+            msg = f"network type {self.network_type!r}: one of {', '.join(NETWORK_TYPES)}, please"
             raise LabError(msg)
         if not self.has_tunnels and (self.l2_population or self.ipv6_underlay):
-            msg = f"network {self.network!r} has no tunnels, for l2 population or over IPv6"
+            msg = (
+                f"network type {self.network_type!r} has no tunnels, for l2 population or over IPv6"
+            )
             raise LabError(msg)
 
         if self.driver not in DRIVERS:
             msg = f"driver {self.driver!r}: one of {' '.join(DRIVERS)}, please"
             raise LabError(msg)
-        if self.has_ovn and (self.network != "geneve" or self.l2_population):
-            msg = (
-                f"driver {self.driver!r}: OVN's hosts need network 'geneve', without l2 population"
-            )
+        if self.has_ovn and (self.network_type != "geneve" or self.l2_population):
+            msg = f"driver {self.driver!r}: OVN's hosts need network type 'geneve', without l2 population"
             raise LabError(msg)
 
     @property
@@ -179,12 +179,12 @@ class Layout:
         return self.prefix + part
 
     @property
-    def controller(self) -> str:
+    def controller_namespace(self) -> str:
         """Namespace of the servers."""
         return self.namespace("ctl")
 
     @property
-    def fabric(self) -> str:
+    def fabric_namespace(self) -> str:
         """Namespace of the two physical switches: management and underlay."""
         return self.namespace("net")
 
@@ -209,12 +209,12 @@ class Layout:
     @property
     def has_tunnels(self) -> bool:
         """Whether tunnels carry tenants' networks; else the wire between the hosts does."""
-        return self.network not in ("vlan", "flat")
+        return self.network_type not in ("vlan", "flat")
 
     @property
-    def physnet_mtu(self) -> int:
+    def global_physnet_mtu(self) -> int:
         """What Neutron is told of the underlay: just enough for ``TENANT_MTU``. The wire has room for more."""
-        overhead = NETWORKS[self.network] + (IPV6_OVERHEAD if self.ipv6_underlay else 0)
+        overhead = NETWORK_TYPES[self.network_type] + (IPV6_OVERHEAD if self.ipv6_underlay else 0)
         return TENANT_MTU + overhead + (OVN_OPTIONS if self.has_ovn else 0)
 
 

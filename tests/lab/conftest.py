@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from portchain_lab import evidence
-from portchain_lab.guests.machines import Machine
+from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.lab import Lab
 from portchain_lab.layout import Layout
 from portchain_lab.observe import capture
@@ -47,9 +47,9 @@ class Captures:
 
     all: list[capture.Capture] = field(default_factory=list)
 
-    def __call__(self, *machines: Machine) -> capture.Capture:
-        """A capture at all interfaces of these machines; use it as a context manager."""
-        made = capture.Capture(machines)
+    def __call__(self, *vms: VirtualMachine) -> capture.Capture:
+        """A capture at all interfaces of these VMs; use it as a context manager."""
+        made = capture.Capture(vms)
         self.all.append(made)
         return made
 
@@ -62,13 +62,13 @@ def captures() -> Captures:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Keep evidence while the failed test's machines are still there."""
+    """Keep evidence while the failed test's VMs are still there."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
     running = getattr(item, "funcargs", {}).get("lab")
     if call.when == "teardown" or not report.failed or running is None:
         return
     made = getattr(item, "funcargs", {}).get("captures") or Captures()
-    seen = [one for each in made.all for one in each.seen]
-    place = evidence.keep(running, EVIDENCE / re.sub(r"[^\w.-]+", "_", item.name), seen)
+    seen = [one for each in made.all for one in each.frames]
+    place = evidence.collect(running, EVIDENCE / re.sub(r"[^\w.-]+", "_", item.name), seen)
     report.sections.append(("evidence", str(place.resolve())))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from portchain_lab.observe import packet_paths, traffic
-from portchain_lab.observe.capture import Seen
+from portchain_lab.observe.capture import CapturedFrame
 from portchain_lab.waiting import wait_for
 
 from tests.lab.conftest import Captures
@@ -20,7 +20,7 @@ FLOWS = 4
 
 _IP, _UDP = 14, 34  # where the headers begin in an untagged frame without IP options
 _TTL = _IP + 8
-_ANY_FLOW = packet_paths.Flow("udp", "", 0, "", 0)
+_ANY_FLOW = packet_paths.FiveTuple("udp", "", 0, "", 0)
 _PORTS, _NUMBER = struct.Struct("!HH"), struct.Struct("!Q")
 
 
@@ -34,11 +34,11 @@ class Load:
     def __init__(
         self, workflow: Workflow, captures: Captures, port: int, *, rate: float = 600.0
     ) -> None:
-        machines = workflow.machines
+        vms = workflow.vms
         self._ports = range(port, port + FLOWS)
-        self._capture = captures(*machines.values())
+        self._capture = captures(*vms.values())
         self._streams = [
-            traffic.UdpStream(machines["src"], machines["dst"], each, rate=rate / FLOWS)
+            traffic.UdpStream(vms["src"], vms["dst"], each, rate=rate / FLOWS)
             for each in self._ports
         ]
         self.paths: dict[Datagram, Path] = {}
@@ -123,28 +123,28 @@ class Load:
         return Counter({path: n for path, n in self.arrived.items() if path not in set(allowed)})
 
 
-def paths(seen: Iterable[Seen], udp_ports: range) -> dict[Datagram, Path]:
-    """Follow datagrams to UDP ports through the machines' ports that they were seen at."""
-    found: defaultdict[Datagram, list[packet_paths.Sighting]] = defaultdict(list)
+def paths(seen: Iterable[CapturedFrame], udp_ports: range) -> dict[Datagram, Path]:
+    """Follow datagrams to UDP ports through the VMs' ports that they were seen at."""
+    found: defaultdict[Datagram, list[packet_paths.Observation]] = defaultdict(list)
     for one in seen:
         frame = one.frame
-        if not (one.addressed or one.outgoing) or frame[12:14] != b"\x08\x00":
+        if not (one.addressed_to_vm or one.outgoing) or frame[12:14] != b"\x08\x00":
             continue
         if frame[_IP + 9] == socket.IPPROTO_UDP and len(frame) >= _UDP + 8 + _NUMBER.size:
             _, destination = _PORTS.unpack_from(frame, _UDP)
             if destination in udp_ports:
                 (number,) = _NUMBER.unpack_from(frame, _UDP + 8)
-                found[destination, number].append(_sighting(one))
+                found[destination, number].append(_observation(one))
     return {
-        datagram: tuple(step.port for step in packet_paths.in_order(steps))
+        datagram: tuple(step.port for step in packet_paths.in_travel_order(steps))
         for datagram, steps in found.items()
     }
 
 
-def _sighting(seen: Seen) -> packet_paths.Sighting:
-    """As ``journey.sightings`` has it, without what nobody asks for here: there are many."""
-    return packet_paths.Sighting(
-        *(seen.time_ns, seen.machine, seen.port, seen.outgoing, _ANY_FLOW, b""),
+def _observation(seen: CapturedFrame) -> packet_paths.Observation:
+    """As ``packet_paths.observations`` has it, without what nobody asks for here: there are many."""
+    return packet_paths.Observation(
+        *(seen.time_ns, seen.vm, seen.port, seen.outgoing, _ANY_FLOW, b""),
         opens=False,
-        hops_left=seen.frame[_TTL],
+        ttl=seen.frame[_TTL],
     )

@@ -18,13 +18,13 @@ OVN = "ovn"
 # How a lab differs from the usual one.
 TRANSPORTS: dict[str, dict[str, Any]] = {
     "vxlan": {},
-    "gre": {"network": "gre"},
-    "geneve": {"network": "geneve"},
-    "vlan": {"network": "vlan"},
-    "flat": {"network": "flat"},
+    "gre": {"network_type": "gre"},
+    "geneve": {"network_type": "geneve"},
+    "vlan": {"network_type": "vlan"},
+    "flat": {"network_type": "flat"},
     "l2pop": {"l2_population": True},
     "ipv6": {"ipv6_underlay": True},
-    "ovn": {"network": "geneve", "driver": "ovn"},
+    "ovn": {"network_type": "geneve", "driver": "ovn"},
 }
 ONE_PORT = "one port"
 # Of the functions of PG1 and of PG2.
@@ -72,14 +72,14 @@ def name_of(case: Case) -> str:
 
 
 def arrange(flow: Workflow, case: Case) -> None:
-    """Have each machine where the case wants it, and functions of its kinds."""
+    """Have each VM where the case wants it, and functions of its kinds."""
     first, second = KINDS[str(case["kinds"])]
     flow.kinds = {"sf1": first, "sf2": first, "sf3": second}
     flow.one_port = tuple(FUNCTIONS) if case["kinds"] == ONE_PORT else ()
     flow.hosts = PLACES[str(case["places"])]
     home = flow.hosts.get("dst", "h3")
-    if flow.machines["dst"].host != home:
-        flow.machines["dst"] = flow.lab.vms.move(flow.machines["dst"], home, wait=False)
+    if flow.vms["dst"].host != home:
+        flow.vms["dst"] = flow.lab.vms.migrate(flow.vms["dst"], home, wait=False)
     flow.start_functions()
 
 
@@ -87,13 +87,13 @@ def put_away(flow: Workflow) -> None:
     """End the case's functions, and all that steers packets."""
     flow.delete_chains()
     for name in FUNCTIONS:
-        flow.lab.vms.delete(flow.machines.pop(name))
+        flow.lab.vms.delete(flow.vms.pop(name))
 
 
 def check(flow: Workflow, case: Case) -> None:
     """Packets visit the chain and nothing else, and afterwards nothing is left of it."""
     version = int(str(case["version"]))
-    overheard = "l2" in flow.kinds.values()
+    promiscuous = "l2" in flow.kinds.values()
     flow.pairs_and_groups()
     headers = sorted({"mpls", "nsh"} & set(flow.kinds.values()))
     chain = flow.chain(
@@ -107,7 +107,7 @@ def check(flow: Workflow, case: Case) -> None:
     for port in (100, 101):
         flow.warm_up(port=port, version=version)
     answered = flow.answered if case["symmetric"] else ANSWERED
-    how = {"version": version, "answered": answered, "overheard": overheard}
+    how = {"version": version, "answered": answered, "promiscuous": promiscuous}
     connections = flow.connect(count=10, **how)
     assert {connection.path for connection in connections} <= flow.chained
     if case["symmetric"]:
@@ -117,7 +117,7 @@ def check(flow: Workflow, case: Case) -> None:
     how["answered"] = ANSWERED
     assert {connection.path for connection in flow.connect(port=101, count=3, **how)} == DIRECT
     if not headers:
-        seen = [one for each in flow.captures.all for one in each.seen]
-        assert packet_paths.foreign(seen) == [], "no chain header gets to a machine"
+        seen = [one for each in flow.captures.all for one in each.frames]
+        assert packet_paths.unexpected_frames(seen) == [], "no chain header reaches a VM"
     flow.delete("port_chain", chain)
     flow.wait_no_rules()

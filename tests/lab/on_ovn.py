@@ -21,7 +21,7 @@ def all_active(flow: Workflow) -> bool:
 
 def settle(lab: Lab) -> None:
     """Wait until every chassis has caught up with the Northbound database."""
-    ovn.control(lab.layout, "nb", "--wait=hv", "sync")
+    ovn.ctl(lab.layout, "nb", "--wait=hv", "sync")
 
 
 def chained(flow: Workflow, *classifiers: Any, **attributes: Any) -> Any:
@@ -32,7 +32,7 @@ def chained(flow: Workflow, *classifiers: Any, **attributes: Any) -> Any:
 
 def connect(flow: Workflow, **how: Any) -> list[packet_paths.Connection]:
     """Connections of which the path of the replies is checked against that of the requests."""
-    found = flow.connect(answered=None, overheard=True, **how)
+    found = flow.connect(answered=None, promiscuous=True, **how)
     for one in found:
         assert one.path is not None, one.paths
         assert set(one.replies) == {tuple(reversed(one.path))}, (one.path, one.replies)
@@ -59,11 +59,11 @@ def held_back(flow: Workflow, port: int) -> bool:
 @contextmanager
 def silent(flow: Workflow, *names: str) -> Iterator[None]:
     """While it lasts, functions are plugged in and hand on nothing."""
-    machines = [flow.machines[name].namespace for name in names]
-    for namespace in machines:
+    vms = [flow.vms[name].namespace for name in names]
+    for namespace in vms:
         netns.ip("link set br0 down", namespace=namespace)
     try:
         yield
     finally:
-        for namespace in machines:
+        for namespace in vms:
             netns.ip("link set br0 up", namespace=namespace)

@@ -27,22 +27,22 @@ def booted(lab: Lab) -> Iterator[Workflow]:
 @pytest.fixture
 def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     with booted.for_one_test(captures):
-        assert booted.lab.vms.ping(booted.machines["src"], booted.address("dst"))
+        assert booted.lab.vms.ping(booted.vms["src"], booted.address("dst"))
         yield booted
     booted.wait_no_rules()
 
 
-Places = dict[packet_paths.Flow, tuple[object, object]]
+Places = dict[packet_paths.FiveTuple, tuple[object, object]]
 
 
-def talk(workflow: Workflow, conversations: traffic.Conversations) -> Places:
+def talk(workflow: Workflow, conversations: traffic.OpenConnections) -> Places:
     """Ask and answer on every connection; returns the way of each and of its replies."""
-    with workflow.captures(*workflow.machines.values()) as capture:
+    with workflow.captures(*workflow.vms.values()) as capture:
         assert conversations.exchange() == []
-    found = packet_paths.connections(packet_paths.sightings(capture.seen))
+    found = packet_paths.connections(packet_paths.observations(capture.frames))
     seen = packet_paths.select(found, protocol="tcp", destination_port=PORT)
     assert len(seen) == COUNT
-    return {one.flow: (one.path, frozenset(one.replies)) for one in seen}
+    return {one.five_tuple: (one.path, frozenset(one.replies)) for one in seen}
 
 
 def regroup(workflow: Workflow, chain: dict[str, object], *pairs: str) -> None:
@@ -63,9 +63,9 @@ def through(*via: tuple[str, str]) -> set[tuple[object, object]]:
     return {(("src", *pair, "dst"), frozenset({("dst", *reversed(pair), "src")})) for pair in via}
 
 
-def held(workflow: Workflow) -> traffic.Conversations:
-    machines = workflow.machines
-    return traffic.Conversations(machines["src"], machines["dst"], PORT, COUNT)
+def held(workflow: Workflow) -> traffic.OpenConnections:
+    vms = workflow.vms
+    return traffic.OpenConnections(vms["src"], vms["dst"], PORT, COUNT)
 
 
 def learned(workflow: Workflow) -> int:

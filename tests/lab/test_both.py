@@ -16,7 +16,7 @@ PORT = 100
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """In the place of the session's: h1 and h3 have agents, h2 has ovn-controller."""
-    with running(Layout(f"{NAME[:7]}two", network="geneve", driver="ovs,ovn")) as made:
+    with running(Layout(f"{NAME[:7]}two", network_type="geneve", driver="ovs,ovn")) as made:
         yield made
 
 
@@ -32,8 +32,8 @@ class Side(Workflow):
         for host, (role, ports) in zip(hosts, roles.items(), strict=True):
             ids = [self.ports[port].id for port in ports]
             how = {"kind": kind if role == "sf" else "plain", "wait": False}
-            self.machines[role] = lab.vms.boot(f"{name}{role}", host, ids, **how)
-        lab.vms.wait_active(self.machines.values())
+            self.vms[role] = lab.vms.create(f"{name}{role}", host, ids, **how)
+        lab.vms.wait_active(self.vms.values())
 
     def make_chain(self) -> None:
         ids = {name: port.id for name, port in self.ports.items()}
@@ -60,7 +60,7 @@ class Side(Workflow):
 
     def ways(self, captures: Captures, port: int = PORT) -> set[Any]:
         self.captures = captures
-        return self.paths(port=port, count=5, answered=None, overheard=True)
+        return self.paths(port=port, count=5, answered=None, promiscuous=True)
 
 
 CHAINED = {("src", "in", "out", "dst")}

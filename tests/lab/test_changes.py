@@ -8,7 +8,7 @@ import pytest
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
 from portchain_lab.observe import traffic
-from portchain_lab.observe.capture import Seen
+from portchain_lab.observe.capture import CapturedFrame
 from portchain_lab.waiting import wait_for
 
 from tests.lab.conftest import Captures
@@ -40,7 +40,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow.boot()
     workflow.make_ports("p7", "p8")
     workflow.start("sf4", "h2", "p7", "p8", kind="l3")
-    lab.vms.wait_active(workflow.machines.values())
+    lab.vms.wait_active(workflow.vms.values())
     workflow.pairs_and_groups()
     pair = {"ingress": workflow.ports["p7"].id, "egress": workflow.ports["p8"].id}
     workflow.pairs["PP4"] = workflow.create("port_pair", name="PP4", **pair)
@@ -59,9 +59,9 @@ def booted(lab: Lab) -> Iterator[Workflow]:
 def resolve_destination(workflow: Workflow, *functions: str) -> None:
     """Have functions know the destination's MAC address: a first packet of theirs may wait a second for it, changes or not."""
     for name in functions:
-        machine = workflow.machines[name]
-        argv = ("ping", "-q", "-i", "0.2", "-c", "1", "-w", "10", "-I", machine.nics[1].ip)
-        netns.run(machine.namespace, *argv, workflow.address("dst"))
+        vm = workflow.vms[name]
+        argv = ("ping", "-q", "-i", "0.2", "-c", "1", "-w", "10", "-I", vm.nics[1].ip)
+        netns.run(vm.namespace, *argv, workflow.address("dst"))
 
 
 def udp(workflow: Workflow, port: int) -> Any:
@@ -210,7 +210,7 @@ def test_all_functions_are_taken_out_and_put_back(workflow: Workflow) -> None:
 def test_without_functions_requests_and_replies_are_held_back_wherever_the_source_is(
     workflow: Workflow,
 ) -> None:
-    lab, machines = workflow.lab, workflow.machines
+    lab, vms = workflow.lab, workflow.vms
     classifier = udp(workflow, OTHER_PORT)
     chain = workflow.chain(classifier, name="PC2", chain_parameters={"symmetric": True})
     workflow.wait_status(chain)
@@ -219,9 +219,9 @@ def test_without_functions_requests_and_replies_are_held_back_wherever_the_sourc
     workflow.wait_status(chain, "DOWN")
     assert ways(workflow) == (set(), set())
     for host in ("h2", "h1"):
-        machines["src"] = lab.vms.move(machines["src"], host)
-        lab.vms.wait_active(machines.values())
-        lab.vms.announce(machines["src"])
+        vms["src"] = lab.vms.migrate(vms["src"], host)
+        lab.vms.wait_active(vms.values())
+        lab.vms.announce_addresses(vms["src"])
         workflow.warm_up(UNCHAINED)
         workflow.wait_status(chain, "DOWN")
         assert ways(workflow) == (set(), set())
@@ -243,34 +243,34 @@ def assert_both_ways(workflow: Workflow) -> None:
 
 def ways(workflow: Workflow) -> tuple[set[Path], set[Path]]:
     """The ways of some datagrams of PC2 that arrive, and of replies."""
-    source, destination = workflow.machines["src"], workflow.machines["dst"]
+    source, destination = workflow.vms["src"], workflow.vms["dst"]
     there, back = range(OTHER_PORT, OTHER_PORT + 2), range(OTHER_PORT + 2, OTHER_PORT + FLOWS)
     streams = [
         *(traffic.UdpStream(source, destination, port) for port in there),
         *(traffic.UdpStream(destination, source, port, source_port=port) for port in back),
     ]
-    with workflow.captures(*workflow.machines.values()) as capture:
+    with workflow.captures(*workflow.vms.values()) as capture:
         for stream in streams:
             stream.start()
         for stream in streams:
             wait_for(lambda stream=stream: stream.result.sent >= 50, DEADLINE, "datagrams sent")  # type: ignore[misc]
         for stream in streams:
             stream.stop()
-    return arrived(capture.seen, there, "dst"), arrived(capture.seen, back, "src")
+    return arrived(capture.frames, there, "dst"), arrived(capture.frames, back, "src")
 
 
-def arrived(seen: Iterable[Seen], ports: range, end: str) -> set[Path]:
+def arrived(seen: Iterable[CapturedFrame], ports: range, end: str) -> set[Path]:
     return {path for path in paths(seen, ports).values() if path[-1] == end}
 
 
 def test_a_function_moves_to_another_host(workflow: Workflow) -> None:
     """What it had to do meanwhile is lost if the other pair of its group did not get it; nothing goes around."""
-    lab, machine = workflow.lab, workflow.machines["sf2"]
+    lab, vm = workflow.lab, workflow.vms["sf2"]
     with Load(workflow, workflow.captures, PORT) as load:
-        workflow.machines["sf2"] = lab.vms.move(machine, "h1")
+        workflow.vms["sf2"] = lab.vms.migrate(vm, "h1")
         workflow.wait_status(workflow.pc1)
         load.wait_for_more(200)
     print(f"sf2 moved: sent {load.sent}, lost {load.lost}, longest gap {load.gap:.3f} s")
-    workflow.machines["sf2"] = lab.vms.move(workflow.machines["sf2"], "h2")
+    workflow.vms["sf2"] = lab.vms.migrate(workflow.vms["sf2"], "h2")
     workflow.wait_status(workflow.pc1)
     assert not load.astray(CHAINED)

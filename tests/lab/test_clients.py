@@ -1,6 +1,6 @@
 """Every client people use, against the running API: ``openstack sfc``, ``neutron``, openstacksdk, what Heat and Tacker send.
 
-Nothing here carries packets: the ports belong to machines that do not run, and the chains are DOWN.
+Nothing here carries packets: the ports belong to VMs that do not run, and the chains are DOWN.
 """
 
 import json
@@ -22,7 +22,7 @@ PORTS = {f"p{n}": f"machine{(n + 1) // 2}" for n in range(1, 7)}
 
 @dataclass(frozen=True)
 class Ports:
-    """A network with ``p1`` to ``p6``, of three machines.
+    """A network with ``p1`` to ``p6``, of three VMs.
 
     :param ids: of the network and the ports by their names.
     """
@@ -37,8 +37,8 @@ def ports(lab: Lab) -> Iterator[Ports]:
     net = cloud.create_network(name="net1")
     cloud.create_subnet(network_id=net.id, ip_version=4, cidr="10.60.0.0/24", enable_dhcp=False)
     made = {
-        name: cloud.create_port(network_id=net.id, name=name, device_id=machine)
-        for name, machine in PORTS.items()
+        name: cloud.create_port(network_id=net.id, name=name, device_id=vm)
+        for name, vm in PORTS.items()
     }
     yield Ports({name: port.id for name, port in made.items()} | {"net1": net.id})
     for kind in ("service_graph", "port_chain", "port_pair_group", "port_pair", "flow_classifier"):

@@ -1,11 +1,11 @@
-"""Sources, destinations and functions that are not two machines and some more in one network."""
+"""Sources, destinations and functions that are not two VMs and some more in one network."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from portchain_lab.guests.machines import Machine
+from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths, traffic
@@ -18,7 +18,7 @@ PORT = 100
 
 
 class Place(Workflow):
-    """Networks and machines of one test, made as it needs them; ``net1`` and its machines are not used."""
+    """Networks and VMs of one test, made as it needs them; ``net1`` and its VMs are not used."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -26,7 +26,7 @@ class Place(Workflow):
         self.trunks: list[Any] = []
 
     def network(self, name: str, *prefixes: str, gateways: tuple[str, ...] = ()) -> None:
-        """A network without port security, in which machines can forward for others."""
+        """A network without port security, in which VMs can forward for others."""
         self.nets[name] = self.cloud.create_network(name=name, port_security_enabled=False)
         for index, prefix in enumerate(prefixes):
             gateway = gateways[index] if index < len(gateways) else None
@@ -43,10 +43,10 @@ class Place(Workflow):
             network_id=self.nets[network].id, name=name, **(fixed if addresses else {})
         )
 
-    def machine(self, name: str, host: str, *ports: str, **how: Any) -> Machine:
+    def vm(self, name: str, host: str, *ports: str, **how: Any) -> VirtualMachine:
         ids = [self.ports[port].id for port in ports]
-        made = self.lab.vms.boot(name, host, ids, wait=False, **how)
-        self.machines[name] = made
+        made = self.lab.vms.create(name, host, ids, wait=False, **how)
+        self.vms[name] = made
         return made
 
     def trunk(self, parent: str, **subports: int) -> None:
@@ -65,14 +65,14 @@ class Place(Workflow):
             )
         )
 
-    def use_trunk(self, machine: str, parent: str, **subports: int) -> None:
+    def use_trunk(self, vm: str, parent: str, **subports: int) -> None:
         for name, vlan in subports.items():
-            self.machines[machine] = self.lab.vms.attach_subport(
-                self.machines[machine], parent, self.ports[name].id, vlan
+            self.vms[vm] = self.lab.vms.attach_subport(
+                self.vms[vm], parent, self.ports[name].id, vlan
             )
 
     def ready(self) -> None:
-        self.lab.vms.wait_active(self.machines.values())
+        self.lab.vms.wait_active(self.vms.values())
 
     def group(self, name: str, ingress: str, egress: str) -> dict[str, Any]:
         ports = {"ingress": self.ports[ingress].id, "egress": self.ports[egress].id}
@@ -100,29 +100,29 @@ class Place(Workflow):
         return chain
 
     def way(self, source: str, destination: str, to: str, port: int = PORT, **how: Any) -> set[Any]:
-        """The ways of TCP connections between two machines, which all have to succeed; parent ports of trunks are left out."""
+        """The ways of TCP connections between two VMs, which all have to succeed; parent ports of trunks are left out."""
         watched = [
             replace(one, nics=tuple(nic for nic in one.nics if not self._is_parent(one, nic)))
-            for one in self.machines.values()
+            for one in self.vms.values()
         ]
-        server = traffic.TcpServer(self.machines[destination], port)
+        server = traffic.TcpEchoServer(self.vms[destination], port)
         with self.captures(*watched) as capture, server:
             attempts = [
                 traffic.tcp_connect(
-                    self.machines[source], self.machines[destination], port, address=to, **how
+                    self.vms[source], self.vms[destination], port, address=to, **how
                 )
                 for _ in range(5)
             ]
-            capture.settle()
+            capture.wait_until_quiet()
         assert [attempt.error for attempt in attempts if not attempt.ok] == []
-        found = packet_paths.connections(packet_paths.sightings(capture.seen))
+        found = packet_paths.connections(packet_paths.observations(capture.frames))
         return {
             one.path for one in packet_paths.select(found, protocol="tcp", destination_port=port)
         }
 
     @staticmethod
-    def _is_parent(machine: Machine, nic: Any) -> bool:
-        return any(other.vlan is not None and other.parent == nic.device for other in machine.nics)
+    def _is_parent(vm: VirtualMachine, nic: Any) -> bool:
+        return any(other.vlan is not None and other.parent == nic.device for other in vm.nics)
 
     def end(self) -> None:
         self.delete_chains()
@@ -153,15 +153,15 @@ def test_functions_in_another_network_than_the_source(place: Place) -> None:
     place.port("out1", "right")
     place.port("in2", "right")
     place.port("out2", "left")
-    source = place.machine("src", "h1", "src")
-    place.machine("dst", "h3", "dst")
-    place.machine("f1", "h2", "in1", "out1", kind="l3")
-    place.machine("f2", "h3", "in2", "out2", kind="l3")
+    source = place.vm("src", "h1", "src")
+    place.vm("dst", "h3", "dst")
+    place.vm("f1", "h2", "in1", "out1", kind="l3")
+    place.vm("f2", "h3", "in2", "out2", kind="l3")
     place.ready()
     # The first function has no way to the destination's network but through the chain: where it sends to does not matter.
-    first = place.machines["f1"]
+    first = place.vms["f1"]
     netns.ip(
-        f"route add 10.40.0.0/24 via {place.machines['f2'].nic('in2').ip} dev eth1 table 200",
+        f"route add 10.40.0.0/24 via {place.vms['f2'].nic('in2').ip} dev eth1 table 200",
         namespace=first.namespace,
     )
     place.steer(
@@ -185,10 +185,10 @@ def test_a_destination_behind_a_router_and_traffic_that_a_router_sends(place: Pl
     place.port("far", "outside", "10.43.0.20")
     place.port("f-in", "inside")
     place.port("f-out", "inside")
-    place.machine("vm", "h1", "vm")
-    place.machine("router", "h2", "gate-in", "gate-out", kind="l3", owner=ROUTER)
-    place.machine("far", "h3", "far")
-    place.machine("f", "h3", "f-in", "f-out", kind="l3")
+    place.vm("vm", "h1", "vm")
+    place.vm("router", "h2", "gate-in", "gate-out", kind="l3", device_owner=ROUTER)
+    place.vm("far", "h3", "far")
+    place.vm("f", "h3", "f-in", "f-out", kind="l3")
     place.ready()
     group = place.group("G", "f-in", "f-out")
     place.steer([group], source_ip_prefix="10.42.0.10/32", destination_ip_prefix="10.43.0.0/24")
@@ -211,13 +211,13 @@ def test_subports_of_trunks_are_sources_and_functions(place: Place) -> None:
         place.port(name, "net")
     place.trunk("parent1", src=101)
     place.trunk("parent2", **{"in": 201, "out": 202})
-    place.machine("vm", "h1", "parent1")
-    place.machine("f", "h2", "parent2", kind="l3")
-    place.machine("dst", "h3", "dst")
+    place.vm("vm", "h1", "parent1")
+    place.vm("f", "h2", "parent2", kind="l3")
+    place.vm("dst", "h3", "dst")
     place.use_trunk("vm", "parent1", src=101)
     place.use_trunk("f", "parent2", **{"in": 201, "out": 202})
     place.ready()
-    destination, own = place.machines["dst"].ip, place.machines["vm"].nic("src").ip
+    destination, own = place.vms["dst"].ip, place.vms["vm"].nic("src").ip
     assert place.way("vm", "dst", destination, source_address=own) == {("src", "dst")}
     place.steer(
         [place.group("G", "in", "out")],
@@ -235,11 +235,11 @@ def test_pings_and_their_answers_are_steered_and_nothing_else_is(
     place.network("net", prefix)
     for name in ("src", "in", "out", "dst"):
         place.port(name, "net")
-    place.machine("src", "h1", "src")
-    place.machine("f", "h2", "in", "out", kind="l3")
-    place.machine("dst", "h3", "dst")
+    place.vm("src", "h1", "src")
+    place.vm("f", "h2", "in", "out", kind="l3")
+    place.vm("dst", "h3", "dst")
     place.ready()
-    destination = place.machines["dst"].ip
+    destination = place.vms["dst"].ip
     place.steer(
         [place.group("G", "in", "out")],
         symmetric=True,
@@ -250,16 +250,16 @@ def test_pings_and_their_answers_are_steered_and_nothing_else_is(
         logical_source_port=place.ports["src"].id,
         logical_destination_port=place.ports["dst"].id,
     )
-    with place.captures(*place.machines.values()) as capture:
-        assert lab.vms.ping(place.machines["src"], destination, count=3)
-        capture.settle()
+    with place.captures(*place.vms.values()) as capture:
+        assert lab.vms.ping(place.vms["src"], destination, count=3)
+        capture.wait_until_quiet()
     through = ("src", "in", "out", "dst")
-    ends = {place.machines["src"].ip, destination}
+    ends = {place.vms["src"].ip, destination}
     # Between neighbours there are solicitations, too, which take no detour.
     paths = {
-        walk.ports
-        for walk in packet_paths.walks(packet_paths.sightings(capture.seen))
-        if {walk.flow.source, walk.flow.destination} == ends
+        trace.ports
+        for trace in packet_paths.traces(packet_paths.observations(capture.frames))
+        if {trace.five_tuple.source, trace.five_tuple.destination} == ends
     }
     assert paths - {("src", "dst"), ("dst", "src")} == {through, through[::-1]}
     assert place.way("src", "dst", destination) == {("src", "dst")}

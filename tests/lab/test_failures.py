@@ -45,7 +45,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow.boot()
     workflow.make_ports("near")
     workflow.start("near", "h1", "near")
-    lab.vms.wait_active(workflow.machines.values())
+    lab.vms.wait_active(workflow.vms.values())
     workflow.pairs_and_groups()
     datagrams = workflow.classifier(
         "datagrams", protocol="udp", source_port_range_min=None, source_port_range_max=None,
@@ -67,14 +67,14 @@ def workflow(booted: Workflow, captures: Captures) -> Workflow:
 class Traffic:
     """A stream through the chain, with captures at every port.
 
-    :param to: the machine it ends at: ``dst``, or ``near`` on the host of its source.
+    :param to: the VM it ends at: ``dst``, or ``near`` on the host of its source.
     """
 
     def __init__(self, workflow: Workflow, to: str = "dst") -> None:
-        machines = workflow.machines
+        vms = workflow.vms
         self._to = to
-        self._capture = workflow.captures(*machines.values())
-        self._stream = traffic.UdpStream(machines["src"], machines[to], PORT, rate=RATE)
+        self._capture = workflow.captures(*vms.values())
+        self._stream = traffic.UdpStream(vms["src"], vms[to], PORT, rate=RATE)
 
     def __enter__(self) -> "Traffic":
         self._capture.start()
@@ -89,8 +89,10 @@ class Traffic:
 
     def __exit__(self, *_: object) -> None:
         self.result = self._stream.stop()
-        walks = packet_paths.walks(packet_paths.sightings(self._capture.stop()))
-        self.paths = Counter(walk.ports for walk in walks if walk.flow.destination_port == PORT)
+        traces = packet_paths.traces(packet_paths.observations(self._capture.stop()))
+        self.paths = Counter(
+            trace.ports for trace in traces if trace.five_tuple.destination_port == PORT
+        )
         lost, gap = len(self.result.lost), self.result.longest_gap
         print(f"lost {lost} of {self.result.sent}, longest gap {gap:.2f} s, around {dict(self.around)}")  # fmt: skip
 
@@ -252,10 +254,10 @@ def test_the_rpc_server_dies_between_the_two_steps_of_a_change(workflow: Workflo
 
 
 def test_a_function_moves_to_another_host(workflow: Workflow) -> None:
-    vms, machines = workflow.lab.vms, workflow.machines
+    lab, vms = workflow.lab, workflow.vms
     for host in ("h1", "h2"):
         with Traffic(workflow) as stream:
-            machines["sf2"] = vms.move(machines["sf2"], host)
+            vms["sf2"] = lab.vms.migrate(vms["sf2"], host)
             workflow.wait_status(workflow.pc1)
             stream.wait_for_more()
         assert not stream.around
@@ -263,11 +265,11 @@ def test_a_function_moves_to_another_host(workflow: Workflow) -> None:
 
 
 def test_a_port_of_a_function_is_unplugged(workflow: Workflow) -> None:
-    vms, machines = workflow.lab.vms, workflow.machines
+    lab, vms = workflow.lab, workflow.vms
     with Traffic(workflow) as stream:
-        machines["sf2"] = vms.detach(machines["sf2"], "p4")
+        vms["sf2"] = lab.vms.detach_port(vms["sf2"], "p4")
         stream.wait_for_more()
-        machines["sf2"] = vms.attach(machines["sf2"], workflow.ports["p4"].id)
+        vms["sf2"] = lab.vms.attach_port(vms["sf2"], workflow.ports["p4"].id)
         workflow.wait_status(workflow.pc1)
         stream.wait_for_more()
     assert not stream.around
@@ -281,7 +283,7 @@ def test_a_host_loses_power_and_nothing_goes_around(workflow: Workflow, host: st
         lab.power_off(host)
         lab.power_on(host)
         stream.wait_for_more()
-        lab.vms.wait_active(workflow.machines.values())
+        lab.vms.wait_active(workflow.vms.values())
         wait_for(lambda: bool(workflow.rules()[host]), DEADLINE, "rules of ours again")
         stream.wait_for_more()
     assert not stream.around

@@ -24,7 +24,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
 @pytest.fixture
 def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     booted.captures = captures
-    assert booted.lab.vms.ping(booted.machines["src"], booted.address("dst"))
+    assert booted.lab.vms.ping(booted.vms["src"], booted.address("dst"))
     yield booted
     booted.delete_chains()
 

@@ -43,7 +43,7 @@ def booted(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Workflow]:
 def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     with booted.for_one_test(captures):
         # End points know each other's addresses: no switch has to flood.
-        assert booted.lab.vms.ping(booted.machines["src"], booted.address("dst"))
+        assert booted.lab.vms.ping(booted.vms["src"], booted.address("dst"))
         yield booted
 
 
@@ -55,8 +55,8 @@ def chain(workflow: Workflow, **parameters: Any) -> None:
     workflow.wait_status(made)
 
 
-def overheard(workflow: Workflow) -> bool:
-    """Whether a function gets frames that are addressed to others."""
+def promiscuous(workflow: Workflow) -> bool:
+    """Whether a function gets frames for other MAC addresses."""
     return "l2" in workflow.kinds.values()
 
 
@@ -66,16 +66,16 @@ def many(workflow: Workflow) -> Any:
 
 def test_one_way(workflow: Workflow) -> None:
     chain(workflow)
-    connections = workflow.connect(count=40, overheard=overheard(workflow))
+    connections = workflow.connect(count=40, promiscuous=promiscuous(workflow))
     assert {connection.path for connection in connections} == workflow.chained
-    direct = workflow.connect(port=101, overheard=overheard(workflow))
+    direct = workflow.connect(port=101, promiscuous=promiscuous(workflow))
     assert {connection.path for connection in direct} == DIRECT
 
 
 def test_both_ways_visit_the_same_pairs(workflow: Workflow) -> None:
     chain(workflow, symmetric=True)
     connections = workflow.connect(
-        count=40, answered=workflow.answered, overheard=overheard(workflow)
+        count=40, answered=workflow.answered, promiscuous=promiscuous(workflow)
     )
     assert {connection.path for connection in connections} == workflow.chained
     for connection in connections:
@@ -85,7 +85,7 @@ def test_both_ways_visit_the_same_pairs(workflow: Workflow) -> None:
 
 def test_no_switch_learns_an_address_at_a_functions_place(workflow: Workflow) -> None:
     chain(workflow, symmetric=True)
-    workflow.connect(count=20, answered=workflow.answered, overheard=overheard(workflow))
+    workflow.connect(count=20, answered=workflow.answered, promiscuous=promiscuous(workflow))
     for end, home in (("src", "h1"), ("dst", "h3")):
         address = workflow.ports[end].mac_address
         for host in workflow.lab.hosts:
@@ -93,16 +93,16 @@ def test_no_switch_learns_an_address_at_a_functions_place(workflow: Workflow) ->
             places = {line.split()[0] for line in table if address in line}
             own = workflow.ofport(host, end) if host == home else workflow.patch_to_tun(host)
             assert places <= {own}, f"{end} on {host}"
-    direct = workflow.connect(port=101, count=5, overheard=overheard(workflow))
+    direct = workflow.connect(port=101, count=5, promiscuous=promiscuous(workflow))
     assert {connection.path for connection in direct} == DIRECT
 
 
 def test_chain_headers_reach_nothing_but_functions_that_understand_them(workflow: Workflow) -> None:
     chain(workflow, symmetric=True)
-    workflow.connect(count=20, answered=workflow.answered, overheard=overheard(workflow))
+    workflow.connect(count=20, answered=workflow.answered, promiscuous=promiscuous(workflow))
     seen = {
         one.port: Ether(one.frame).type
-        for one in packet_paths.foreign(workflow.captures.all[-1].seen)
+        for one in packet_paths.unexpected_frames(workflow.captures.all[-1].frames)
     }
     understood = {
         port: HEADERS[kind]

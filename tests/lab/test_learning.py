@@ -26,10 +26,10 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow.boot()
     workflow.make_ports("other")
     workflow.start("other", HOMES["other"], "other")
-    workflow.lab.vms.wait_active([workflow.machines["other"]])
+    workflow.lab.vms.wait_active([workflow.vms["other"]])
     workflow.pairs_and_groups()
     for one, another in itertools.permutations(HOMES, 2):
-        assert workflow.lab.vms.ping(workflow.machines[one], workflow.address(another))
+        assert workflow.lab.vms.ping(workflow.vms[one], workflow.address(another))
     yield workflow
     workflow.clean_up()
     workflow.wait_no_rules()
@@ -48,15 +48,15 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
 
 
 def streams(workflow: Workflow) -> list[traffic.UdpStream]:
-    """A stream of datagrams, direct ones, from every machine to every other."""
+    """A stream of datagrams, direct ones, from every VM to every other."""
     return [
-        traffic.UdpStream(workflow.machines[one], workflow.machines[another], port, rate=20)
+        traffic.UdpStream(workflow.vms[one], workflow.vms[another], port, rate=20)
         for port, (one, another) in enumerate(itertools.permutations(HOMES, 2), 9000)
     ]
 
 
 def learnt_places(workflow: Workflow, end: str) -> Iterator[tuple[str, str, str]]:
-    """Host, table and what it says of the place of a machine's address, for every table on every bridge."""
+    """Host, table and what it says of the place of a VM's address, for every table on every bridge."""
     address = workflow.ports[end].mac_address
     for host in workflow.lab.hosts:
         for bridge in workflow.lab.vsctl(host, "list-br").split():
@@ -84,7 +84,7 @@ def test_direct_traffic_is_lossless_and_no_table_learns_a_functions_place(
     try:
         # Beside each other, for some seconds.
         for port in itertools.count(100):
-            connections += workflow.connect(port, 20, answered=workflow.answered, overheard=True)
+            connections += workflow.connect(port, 20, answered=workflow.answered, promiscuous=True)
             if min(len(stream.result.received) for stream in running) >= MANY:
                 break
     finally:

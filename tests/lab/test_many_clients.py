@@ -89,7 +89,7 @@ class Client:
 
 @pytest.fixture
 def ports(lab: Lab) -> Iterator[list[str]]:
-    """Ports of one machine; afterwards nothing of the project is left."""
+    """Ports of one VM; afterwards nothing of the project is left."""
     network = lab.sdk("demo").network
     net = network.create_network(name="many")
     network.create_subnet(network_id=net.id, cidr="10.78.0.0/24", ip_version=4)

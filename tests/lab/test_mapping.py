@@ -29,7 +29,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow.boot()
     workflow.pairs_and_groups(port_pair_group_parameters={"ppg_n_tuple_mapping": MAPPING})
     for address in (OWN, TRANSLATED):
-        assert lab.vms.ping(workflow.machines["dst"], address)
+        assert lab.vms.ping(workflow.vms["dst"], address)
     yield workflow
     workflow.clean_up()
     workflow.wait_no_rules()
@@ -65,17 +65,19 @@ def test_packets_are_known_again_both_ways(
     workflow.wait_status(
         workflow.chain(classifier, groups=groups, chain_parameters={"symmetric": True})
     )
-    source, destination = workflow.machines["src"], workflow.machines["dst"]
+    source, destination = workflow.vms["src"], workflow.vms["dst"]
     with (
-        workflow.captures(*workflow.machines.values()) as capture,
-        traffic.TcpServer(destination, 100),
+        workflow.captures(*workflow.vms.values()) as capture,
+        traffic.TcpEchoServer(destination, 100),
     ):
         attempts = traffic.tcp_connections(source, destination, 100, 30, source_address=OWN)
-        capture.settle()
+        capture.wait_until_quiet()
     assert [attempt.error for attempt in attempts if not attempt.ok] == []
-    walks = packet_paths.walks(packet_paths.sightings(capture.seen, overheard=True))
+    traces = packet_paths.traces(packet_paths.observations(capture.frames, promiscuous=True))
     ways = Counter(
-        (w.flow.source, w.flow.destination, w.ports) for w in walks if w.flow.protocol == "tcp"
+        (w.five_tuple.source, w.five_tuple.destination, w.ports)
+        for w in traces
+        if w.five_tuple.protocol == "tcp"
     )
     server = destination.ip
     assert set(ways) == {

@@ -131,12 +131,12 @@ def test_a_controller_that_is_killed_goes_on_where_things_are_by_then(flow: Work
 
 def test_a_function_is_unplugged_and_plugged_in_again(flow: Workflow) -> None:
     lab, before = flow.lab, counts(flow)
-    flow.machines["sf2"] = lab.vms.detach(flow.machines["sf2"], "p4")
+    flow.vms["sf2"] = lab.vms.detach_port(flow.vms["sf2"], "p4")
     only = {("src", *VIA_PP1, *VIA_PP3, "dst")}
     wait_for(lambda: not flow.rules()["h2"], DEADLINE, "h2 has no part in the chain")
     flow.wait_status(flow.pc1)
     assert flow.paths(port=200, count=20) == only
-    flow.machines["sf2"] = lab.vms.attach(flow.machines["sf2"], flow.ports["p4"].id)
+    flow.vms["sf2"] = lab.vms.attach_port(flow.vms["sf2"], flow.ports["p4"].id)
     wait_for(lambda: flow.rules()["h2"], DEADLINE, "h2 takes part again")
     flow.wait_status(flow.pc1)
     for _ in range(10):

@@ -36,7 +36,7 @@ UDP = {**ANY_SOURCE_PORT, "protocol": "udp"}
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """In the place of the session's."""
-    with running(Layout(f"{NAME[:7]}ovn", network="geneve", driver="ovn")) as made:
+    with running(Layout(f"{NAME[:7]}ovn", network_type="geneve", driver="ovn")) as made:
         yield made
 
 
@@ -69,7 +69,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     flow.boot()
     flow.make_ports("p7", "p8")
     flow.start("sf4", "h2", "p7", "p8", kind="l2")
-    lab.vms.wait_active(flow.machines.values())
+    lab.vms.wait_active(flow.vms.values())
     flow.pairs_and_groups()
     ends = {"ingress": flow.ports["p7"].id, "egress": flow.ports["p8"].id}
     flow.pairs["PP4"] = flow.create("port_pair", name="PP4", function_kind="l2", **ends)
@@ -93,8 +93,8 @@ def flow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     settle(booted.lab)
 
 
-def test_machines_reach_each_other_without_chains(flow: Workflow) -> None:
-    for one in flow.machines.values():
+def test_vms_reach_each_other_without_chains(flow: Workflow) -> None:
+    for one in flow.vms.values():
         for other in ("src", "dst"):
             if one.name in ("src", "dst") and one.name != other:
                 assert flow.lab.vms.ping(one, flow.address(other))
@@ -176,10 +176,10 @@ def test_rows_that_somebody_removed_come_back(flow: Workflow) -> None:
     flow.warm_up()
     for row in ovn.northbound(flow.lab.layout, "Logical_Switch", "name", "external_ids"):
         if "portchain:" in str(row["external_ids"]):
-            ovn.control(flow.lab.layout, "nb", "--type=switch", "acl-del", row["name"])
+            ovn.ctl(flow.lab.layout, "nb", "--type=switch", "acl-del", row["name"])
     for row in ovn.northbound(flow.lab.layout, "Port_Group", "name", "external_ids"):
         if "portchain:" in str(row["external_ids"]):
-            ovn.control(flow.lab.layout, "nb", "clear", "port_group", row["name"], "acls")
+            ovn.ctl(flow.lab.layout, "nb", "clear", "port_group", row["name"], "acls")
     wait_for(lambda: paths_or_none(flow, count=20) == flow.chained, DEADLINE, "the chain repaired")
 
 
@@ -187,10 +187,10 @@ def test_a_function_that_is_unplugged_leaves_its_traffic_to_the_other(flow: Work
     chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT))
     flow.warm_up()
     lab = flow.lab
-    flow.machines["sf1"] = lab.vms.detach(flow.machines["sf1"], "p2")
+    flow.vms["sf1"] = lab.vms.detach_port(flow.vms["sf1"], "p2")
     only = {("src", "p3", "p4", "p5", "p6", "dst")}
     wait_for(lambda: paths_or_none(flow, count=10) == only, DEADLINE, "all by way of PP2")
-    flow.machines["sf1"] = lab.vms.attach(flow.machines["sf1"], flow.ports["p2"].id)
+    flow.vms["sf1"] = lab.vms.attach_port(flow.vms["sf1"], flow.ports["p2"].id)
     flow.wait_status(chain)
     wait_for(lambda: paths_or_none(flow, count=40) == flow.chained, DEADLINE, "both again")
 
@@ -222,16 +222,16 @@ def test_a_pair_that_stands_by_takes_the_place_of_the_one_at_work(flow: Workflow
         return {("src", "p5", "p6", *pair, "p7", "p8", "dst")}
 
     wait_for(lambda: paths_or_none(flow, count=10) == by("p1", "p2"), DEADLINE, "by way of PP1")
-    flow.machines["sf1"] = flow.lab.vms.detach(flow.machines["sf1"], "p2")
+    flow.vms["sf1"] = flow.lab.vms.detach_port(flow.vms["sf1"], "p2")
     wait_for(lambda: paths_or_none(flow, count=10) == by("p3", "p4"), DEADLINE, "by way of PP2")
-    flow.machines["sf1"] = flow.lab.vms.attach(flow.machines["sf1"], flow.ports["p2"].id)
+    flow.vms["sf1"] = flow.lab.vms.attach_port(flow.vms["sf1"], flow.ports["p2"].id)
     wait_for(lambda: all_active(flow), DEADLINE, "PP1's ports ACTIVE again")
     flow.wait_status(chain)
     for _ in range(3):
         assert paths_or_none(flow, count=10) == by("p3", "p4"), "PP2 keeps the place"
-    flow.machines["sf2"] = flow.lab.vms.detach(flow.machines["sf2"], "p4")
+    flow.vms["sf2"] = flow.lab.vms.detach_port(flow.vms["sf2"], "p4")
     wait_for(lambda: paths_or_none(flow, count=10) == by("p1", "p2"), DEADLINE, "PP1 again")
-    flow.machines["sf2"] = flow.lab.vms.attach(flow.machines["sf2"], flow.ports["p4"].id)
+    flow.vms["sf2"] = flow.lab.vms.attach_port(flow.vms["sf2"], flow.ports["p4"].id)
     wait_for(lambda: all_active(flow), DEADLINE, "PP2's ports ACTIVE again")
     flow.delete("port_chain", chain)
     flow.delete("port_pair_group", flow.groups.pop("PG3"))
@@ -286,7 +286,7 @@ def test_a_chain_of_which_all_groups_fail_open_lets_packets_by(flow: Workflow) -
     try:
         with answering(flow) as answer_arrives:
             wait_for(lambda: answer_arrives(question=True), DEADLINE, "an answer")
-            flow.machines["sf3"] = flow.lab.vms.detach(flow.machines["sf3"], "p6")
+            flow.vms["sf3"] = flow.lab.vms.detach_port(flow.vms["sf3"], "p6")
             wait_for(lambda: paths_or_none(flow, count=3) == DIRECT, DEADLINE, "by the function")
             wait_for(lambda: answer_arrives(question=True), 30, "an answer as before")
         wait_for(lambda: "PG2 is left out" in flow.status(chain)[1], DEADLINE, "which is said")
@@ -295,7 +295,7 @@ def test_a_chain_of_which_all_groups_fail_open_lets_packets_by(flow: Workflow) -
         assert flow.held_back()
     finally:
         flow.update("port_pair_group", flow.groups["PG2"], failure_mode="closed")
-        flow.machines["sf3"] = flow.lab.vms.attach(flow.machines["sf3"], flow.ports["p6"].id)
+        flow.vms["sf3"] = flow.lab.vms.attach_port(flow.vms["sf3"], flow.ports["p6"].id)
     flow.wait_status(chain)
     wait_for(lambda: paths_or_none(flow, count=3) == by_sf3, DEADLINE, "through the function")
 
@@ -303,8 +303,8 @@ def test_a_chain_of_which_all_groups_fail_open_lets_packets_by(flow: Workflow) -
 @contextmanager
 def answering(flow: Workflow) -> Iterator[Callable[..., bool]]:
     """Two UDP sockets; yields what sends an answer from ``dst``, to a question or without, and tells whether it arrives."""
-    source, destination = flow.machines["src"], flow.machines["dst"]
-    ends = [netns.make_socket(one.namespace, kind=SOCK_DGRAM) for one in (source, destination)]
+    source, destination = flow.vms["src"], flow.vms["dst"]
+    ends = [netns.open_socket(one.namespace, kind=SOCK_DGRAM) for one in (source, destination)]
     asking, answering = ends
     asking.bind((source.ip, 0))
     answering.bind((destination.ip, 100))

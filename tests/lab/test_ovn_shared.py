@@ -40,7 +40,7 @@ ORDERS = {FORTH: ("G1", "G2", "G3"), BACK: ("G3", "G2", "G1"), SHORT: ("G2",)}
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """In the place of the session's."""
-    with running(Layout(f"{NAME[:7]}tag", network="geneve", driver="ovn")) as made:
+    with running(Layout(f"{NAME[:7]}tag", network_type="geneve", driver="ovn")) as made:
         yield made
 
 
@@ -165,14 +165,14 @@ def test_a_function_gets_nothing_but_what_chains_send(flow: Workflow) -> None:
     """What its network floods could go around through one that bridges, and tell one that learns wrong."""
     make_chain(flow, FORTH)
     flow.warm_up()
-    functions = [flow.machines[name] for name in FUNCTIONS]
+    functions = [flow.vms[name] for name in FUNCTIONS]
     with flow.captures(*functions) as capture:
         for name in ("src", "dst"):
-            flow.lab.vms.announce(flow.machines[name])
+            flow.lab.vms.announce_addresses(flow.vms[name])
         # Behind it in time, at each of the functions.
         flow.warm_up(FORTH)
-        capture.settle()
-    came_in = [Ether(one.frame) for one in capture.seen if not one.outgoing]
+        capture.wait_until_quiet()
+    came_in = [Ether(one.frame) for one in capture.frames if not one.outgoing]
     assert any(TCP in frame for frame in came_in)
     assert [frame.summary() for frame in came_in if Dot1Q not in frame] == []
 
@@ -184,10 +184,10 @@ def test_packets_of_full_size_pass_with_their_tag(flow: Workflow) -> None:
     flow.warm_up(OUTSIDE)
     headers = 20 + 8
     ping = ("ping", "-c", "1", "-w", "10", "-M", "do", "-s", str(flow.net.mtu - headers))
-    with flow.captures(flow.machines["sf2"]) as capture:
-        netns.run(flow.machines["src"].namespace, *ping, flow.address("dst"))
-        capture.settle()
-    sizes = {len(one.frame) for one in capture.seen if ICMP in Ether(one.frame)}
+    with flow.captures(flow.vms["sf2"]) as capture:
+        netns.run(flow.vms["src"].namespace, *ping, flow.address("dst"))
+        capture.wait_until_quiet()
+    sizes = {len(one.frame) for one in capture.frames if ICMP in Ether(one.frame)}
     assert sizes == {flow.net.mtu + len(Ether() / Dot1Q())}
 
 
@@ -201,12 +201,12 @@ def borrower(lab: Lab, flow: Workflow, captures: Captures) -> Iterator[Workflow]
     other.make_ports("src", "dst")
     for name, host in (("src", "h3"), ("dst", "h2")):
         ids = [other.ports[name].id]
-        other.machines[name] = lab.vms.boot(f"other-{name}", host, ids, wait=False)
-    lab.vms.wait_active(other.machines.values())
+        other.vms[name] = lab.vms.create(f"other-{name}", host, ids, wait=False)
+    lab.vms.wait_active(other.vms.values())
     yield other
     other.delete_chains()
-    for machine in other.machines.values():
-        lab.vms.delete(machine)
+    for vm in other.vms.values():
+        lab.vms.delete(vm)
     for port in other.ports.values():
         other.cloud.delete_port(port)
     other.cloud.delete_network(other.net)
@@ -229,8 +229,8 @@ def test_projects_share_a_function(flow: Workflow, borrower: Workflow) -> None:
     source = {"logical_source_port": borrower.ports["src"].id}
     any_port = {"source_port_range_min": None, "source_port_range_max": None}
     theirs = chained(borrower, borrower.classifier(**source, **any_port), groups=("G3", "G1"))
-    functions = {name: flow.machines[name] for name in FUNCTIONS}
-    borrower.machines |= functions
+    functions = {name: flow.vms[name] for name in FUNCTIONS}
+    borrower.vms |= functions
     try:
         flow.warm_up()
         borrower.warm_up()
@@ -240,7 +240,7 @@ def test_projects_share_a_function(flow: Workflow, borrower: Workflow) -> None:
         settle(flow.lab)
         assert paths(borrower, count=3) == {("src", *VIA_PP3, *VIA_PP1, "dst")}
     finally:
-        borrower.machines = {name: borrower.machines[name] for name in ("src", "dst")}
+        borrower.vms = {name: borrower.vms[name] for name in ("src", "dst")}
     borrower.delete("port_chain", theirs)
     for policy in flow.cloud.rbac_policies():
         if policy.object_type == "port_pair_group":

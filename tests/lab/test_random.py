@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths, traffic
-from portchain_lab.observe.capture import Seen
+from portchain_lab.observe.capture import CapturedFrame
 
 from tests.lab.conftest import Captures
 from tests.lab.workflow import DIRECT, Workflow
@@ -152,13 +152,13 @@ class Life(RuleBasedStateMachine):
         self.world.update("port_pair_group", self.groups[group], port_pairs=pairs)
 
     def _move(self, name: str, host: str) -> None:
-        lab, machines = self.world.lab, self.world.machines
-        if machines[name].host != host:
-            machines[name] = lab.vms.move(machines[name], host)
-            lab.vms.wait_active(machines.values())
-            lab.forget_places()
-            for machine in machines.values():
-                lab.vms.announce(machine)
+        lab, vms = self.world.lab, self.world.vms
+        if vms[name].host != host:
+            vms[name] = lab.vms.migrate(vms[name], host)
+            lab.vms.wait_active(vms.values())
+            lab.flush_mac_tables()
+            for vm in vms.values():
+                lab.vms.announce_addresses(vm)
             self.world.warm_up(port=UNCHAINED)
 
     def _ids(self, pairs: list[str]) -> list[str]:
@@ -187,21 +187,23 @@ class Life(RuleBasedStateMachine):
                 back = one.path[::-1] if wish and wish.symmetric else ("dst", "src")
                 assert set(one.replies) == {back}, (port, wish, one)
 
-    def _connect(self) -> dict[int, tuple[traffic.Attempt, list[Seen]]]:
+    def _connect(self) -> dict[int, tuple[traffic.ConnectionAttempt, list[CapturedFrame]]]:
         """One connection to each port, and all that was seen meanwhile."""
-        machines = self.world.machines
-        source, destination = machines["src"], machines["dst"]
-        with self.world.captures(*machines.values()) as capture, ExitStack() as servers:
+        vms = self.world.vms
+        source, destination = vms["src"], vms["dst"]
+        with self.world.captures(*vms.values()) as capture, ExitStack() as servers:
             for port in PORTS:
-                servers.enter_context(traffic.TcpServer(destination, port))
+                servers.enter_context(traffic.TcpEchoServer(destination, port))
             attempts = {
                 port: traffic.tcp_connect(source, destination, port, timeout=self._patience(port))
                 for port in PORTS
             }
-            capture.settle()
-        return {port: (attempt, capture.seen) for port, attempt in attempts.items()}
+            capture.wait_until_quiet()
+        return {port: (attempt, capture.frames) for port, attempt in attempts.items()}
 
-    def _followed(self, seen: list[Seen], wish: Wish | None) -> list[packet_paths.Connection]:
+    def _followed(
+        self, seen: list[CapturedFrame], wish: Wish | None
+    ) -> list[packet_paths.Connection]:
         """The connections. A bridging function in a chain gets frames that are for others; out of one, what is flooded."""
         functions = (
             {PAIRS[pair] for group in wish.groups for pair in self.members[group]}
@@ -213,9 +215,11 @@ class Life(RuleBasedStateMachine):
         }
         bridging = wires & {port for name in functions for port in self.world.way(name)}
         passed = [
-            one for one in seen if one.port in bridging or (one.addressed and one.port not in wires)
+            one
+            for one in seen
+            if one.port in bridging or (one.addressed_to_vm and one.port not in wires)
         ]
-        return packet_paths.connections(packet_paths.sightings(passed, overheard=True))
+        return packet_paths.connections(packet_paths.observations(passed, promiscuous=True))
 
     def _chain_of(self, port: int) -> Wish | None:
         return next((one for one in self.wishes if one.takes(port)), None)

@@ -8,7 +8,7 @@ import pytest
 from portchain_lab.cloud import clients
 from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths, traffic
-from portchain_lab.observe.capture import Seen
+from portchain_lab.observe.capture import CapturedFrame
 from portchain_lab.waiting import wait_for
 
 from portchain.dataplane.flow import COOKIE
@@ -52,7 +52,7 @@ def test_other_traffic_takes_no_detour(workflow: Workflow) -> None:
     workflow.wait_status(workflow.chain(workflow.classifier()))
     assert workflow.paths(source_port=24) == DIRECT
     assert workflow.paths(port=101, source_port=23) == DIRECT
-    assert workflow.lab.vms.ping(workflow.machines["src"], workflow.address("dst"))
+    assert workflow.lab.vms.ping(workflow.vms["src"], workflow.address("dst"))
 
 
 def test_after_the_deletion_nothing_is_left_and_connections_go_direct(workflow: Workflow) -> None:
@@ -113,9 +113,9 @@ def test_the_chain_follows_its_groups(workflow: Workflow) -> None:
 def test_a_function_that_is_away_is_not_skipped_and_is_used_again(workflow: Workflow) -> None:
     chain = workflow.chain(workflow.classifier())
     workflow.wait_status(chain)
-    function = workflow.machines["sf3"]
+    function = workflow.vms["sf3"]
     workflow.lab.vms.delete(function)
-    del workflow.machines["sf3"]
+    del workflow.vms["sf3"]
     reason = workflow.wait_status(chain, "DOWN")
     assert "PG2" in reason
     assert "p5" in reason
@@ -125,7 +125,7 @@ def test_a_function_that_is_away_is_not_skipped_and_is_used_again(workflow: Work
     workflow.wait_status(chain)
     workflow.warm_up(source_port=23)
     assert workflow.paths(source_port=23, count=3) <= CHAINED
-    workflow.machines["sf3"] = workflow.lab.vms.move(workflow.machines["sf3"], "h3")
+    workflow.vms["sf3"] = workflow.lab.vms.migrate(workflow.vms["sf3"], "h3")
     workflow.wait_status(chain)
     workflow.warm_up(source_port=23)
     assert workflow.paths(source_port=23, count=3) <= CHAINED
@@ -135,14 +135,12 @@ def test_one_of_two_pairs_goes_away_and_the_other_takes_all(workflow: Workflow) 
     many = workflow.classifier(source_port_range_min=None, source_port_range_max=None)
     chain = workflow.chain(many)
     workflow.wait_status(chain)
-    workflow.machines["sf2"] = workflow.lab.vms.detach(workflow.machines["sf2"], "p4")
+    workflow.vms["sf2"] = workflow.lab.vms.detach_port(workflow.vms["sf2"], "p4")
     only_pp1 = {("src", *VIA_PP1, *VIA_PP3, "dst")}
     wait_for(lambda: len(workflow.rules()["h2"]) == 0, 30, "h2 has no part in the chain")
     workflow.wait_status(chain)
     assert workflow.paths(count=20) == only_pp1
-    workflow.machines["sf2"] = workflow.lab.vms.attach(
-        workflow.machines["sf2"], workflow.ports["p4"].id
-    )
+    workflow.vms["sf2"] = workflow.lab.vms.attach_port(workflow.vms["sf2"], workflow.ports["p4"].id)
     wait_for(lambda: len(workflow.rules()["h2"]) > 0, 30, "h2 takes part again")
     workflow.wait_status(chain)
     for _ in range(10):
@@ -158,14 +156,14 @@ def test_a_source_that_comes_later_is_classified_from_its_first_packet(workflow:
     workflow.make_ports("late")
     workflow.start("late", "h2", "late")
     try:
-        workflow.lab.vms.wait_active([workflow.machines["late"]])
+        workflow.lab.vms.wait_active([workflow.vms["late"]])
         workflow.wait_status(chain)
-        late, dst = workflow.machines["late"], workflow.machines["dst"]
-        with workflow.captures(*workflow.machines.values()) as capture, traffic.TcpServer(dst, 100):
+        late, dst = workflow.vms["late"], workflow.vms["dst"]
+        with workflow.captures(*workflow.vms.values()) as capture, traffic.TcpEchoServer(dst, 100):
             assert all(attempt.ok for attempt in traffic.tcp_connections(late, dst, 100, 3))
-        assert _paths(capture.seen, 100) <= {("late", *path[1:]) for path in CHAINED}
+        assert _paths(capture.frames, 100) <= {("late", *path[1:]) for path in CHAINED}
     finally:
-        workflow.lab.vms.delete(workflow.machines.pop("late"))
+        workflow.lab.vms.delete(workflow.vms.pop("late"))
         workflow.cloud.delete_port(workflow.ports.pop("late"))
 
 
@@ -187,12 +185,12 @@ def test_a_packet_that_the_security_group_drops_is_not_carried(workflow: Workflo
             wait_for(lambda: closed.id in log.read_text(), 60, "the agent to handle the port")
             assert workflow.paths() <= CHAINED
             return
-        functions = [workflow.machines[name] for name in ("sf1", "sf2", "sf3")]
+        functions = [workflow.vms[name] for name in ("sf1", "sf2", "sf3")]
 
         def reaches_functions() -> bool:
             with workflow.captures(*functions) as capture:
                 workflow.held_back()
-            return bool(_paths(capture.seen, 100))
+            return bool(_paths(capture.frames, 100))
 
         # The destination's host may be ahead of the source's: what counts is that no function gets a packet.
         wait_for(lambda: not reaches_functions(), 60, "the source's security group to take effect")
@@ -224,7 +222,7 @@ def test_damaged_rules_are_repaired(workflow: Workflow) -> None:
 
 
 def test_a_port_in_use_cannot_be_deleted(workflow: Workflow) -> None:
-    # Neutron itself lets only administrators and services delete a port that a machine uses.
+    # Neutron itself lets only administrators and services delete a port that a VM uses.
     answer = workflow.lab.sdk("admin").network.delete(f"/ports/{workflow.ports['p1'].id}")
     assert answer.status_code == 409
     assert "PP1" in answer.text
@@ -291,6 +289,6 @@ def _client(lab: Lab, *commands: str) -> str:
     return done.stdout
 
 
-def _paths(seen: list[Seen], port: int) -> set[Any]:
-    found = packet_paths.connections(packet_paths.sightings(seen))
+def _paths(seen: list[CapturedFrame], port: int) -> set[Any]:
+    found = packet_paths.connections(packet_paths.observations(seen))
     return {one.path for one in packet_paths.select(found, protocol="tcp", destination_port=port)}

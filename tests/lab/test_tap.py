@@ -21,7 +21,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow = Workflow(lab, Captures(), kinds={"sf3": "plain"})
     workflow.boot()
     workflow.pairs_and_groups(tap_enabled=True)
-    assert lab.vms.ping(workflow.machines["src"], workflow.address("dst"))
+    assert lab.vms.ping(workflow.vms["src"], workflow.address("dst"))
     yield workflow
     workflow.clean_up()
     workflow.wait_no_rules()
@@ -62,7 +62,7 @@ def test_a_tap_sees_every_packet_once(workflow: Workflow, groups: tuple[str, ...
 def test_a_tap_that_is_away_holds_nothing_up(workflow: Workflow) -> None:
     chain = workflow.chain(many(workflow))
     workflow.wait_status(chain)
-    tap = workflow.machines["sf3"]
+    tap = workflow.vms["sf3"]
     workflow.lab.vms.delete(tap)
     try:
         wait_for(
@@ -71,10 +71,10 @@ def test_a_tap_that_is_away_holds_nothing_up(workflow: Workflow) -> None:
             "the chain to say that its tap is away",
         )
         workflow.wait_status(chain)
-        machines = {name: m for name, m in workflow.machines.items() if name != "sf3"}
-        workflow.machines, everyone = machines, workflow.machines
+        vms = {name: m for name, m in workflow.vms.items() if name != "sf3"}
+        workflow.vms, everyone = vms, workflow.vms
         assert {connection.path for connection in workflow.connect(count=20)} == AROUND
     finally:
-        workflow.machines = everyone
+        workflow.vms = everyone
         workflow.start("sf3", "h3", "p5", "p6")
-        workflow.lab.vms.wait_active([workflow.machines["sf3"]])
+        workflow.lab.vms.wait_active([workflow.vms["sf3"]])

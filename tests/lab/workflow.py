@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portchain_lab.cloud import ovn
-from portchain_lab.guests.machines import Machine
+from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.lab import Lab
 from portchain_lab.layout import PHYSICAL_NETWORK
 from portchain_lab.observe import packet_paths, traffic
@@ -45,18 +45,18 @@ def without_counters(rules: dict[str, list[str]]) -> dict[str, set[str]]:
 
 @dataclass
 class Workflow:
-    """One network with its machines and chains.
+    """One network with its VMs and chains.
 
     :param kinds: of the functions that are not of the kind ``l3``, by name.
     :param one_port: names of the functions whose first port is both ingress and egress.
     :param fixed: addresses of ports that do not take any, by name.
-    :param hosts: of the machines that are not where the specification's workflow has them here, by name.
+    :param hosts: of the VMs that are not where the specification's workflow has them here, by name.
     :param subnets: of the network.
     """
 
     lab: Lab
     captures: Captures
-    machines: dict[str, Machine] = field(default_factory=dict)
+    vms: dict[str, VirtualMachine] = field(default_factory=dict)
     ports: dict[str, Any] = field(default_factory=dict)
     made: list[tuple[str, str]] = field(default_factory=list)
     pc1: dict[str, Any] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Workflow:
     # Neutron's part.
 
     def boot(self, functions: Iterable[str] = FUNCTIONS) -> None:
-        """Make network and ports and start the machines, all with Neutron's default port security."""
+        """Make network and ports and start the VMs, all with Neutron's default port security."""
         self.furnish()
         self.make_ports("src", "dst", "p1", "p2", "p3", "p4", "p5", "p6")
         self.start("src", "h1", "src")
@@ -82,8 +82,8 @@ class Workflow:
     def furnish(self) -> None:
         """Make the network.
 
-        The machines' security group lets in what comes from the subnet. The default group's own rule names a remote group, and
-        Neutron tells the hosts of its members up to seconds late, again and again while machines come and go
+        The VMs' security group lets in what comes from the subnet. The default group's own rule names a remote group, and
+        Neutron tells the hosts of its members up to seconds late, again and again while VMs come and go
         (docs/operations.md): what it drops meanwhile says nothing about a chain. The demo runs with that rule.
         """
         self.net = self.make_network()
@@ -105,14 +105,14 @@ class Workflow:
         for name in functions:
             host, ports = FUNCTIONS[name][0], dict.fromkeys(self.way(name))
             self.start(name, host, *ports, kind=self.kinds.get(name, "l3"))
-        self.lab.vms.wait_active(self.machines.values())
+        self.lab.vms.wait_active(self.vms.values())
         # Their ports may have been on other hosts. Those that bridge cannot say so, and Neutron's switches learn in rules.
-        self.lab.forget_places()
-        for machine in self.machines.values():
-            self.lab.vms.announce(machine)
+        self.lab.flush_mac_tables()
+        for vm in self.vms.values():
+            self.lab.vms.announce_addresses(vm)
 
     def make_network(self) -> Any:
-        if self.lab.layout.network != "flat":
+        if self.lab.layout.network_type != "flat":
             return self.cloud.create_network(name="net1")
         # Only the administrator can, for the project.
         return self.lab.sdk("admin").network.create_network(
@@ -132,7 +132,7 @@ class Workflow:
     def start(self, name: str, host: str, *ports: str, kind: str = "plain") -> None:
         ids = [self.ports[port].id for port in ports]
         host = self.hosts.get(name, host)
-        self.machines[name] = self.lab.vms.boot(name, host, ids, kind=kind, wait=False)
+        self.vms[name] = self.lab.vms.create(name, host, ids, kind=kind, wait=False)
 
     def way(self, function: str) -> tuple[str, str]:
         """The ports at which a packet gets into a function and comes out again."""
@@ -282,28 +282,28 @@ class Workflow:
         *,
         version: int = 4,
         answered: Collection[Any] | None = ANSWERED,
-        overheard: bool = False,
+        promiscuous: bool = False,
     ) -> list[packet_paths.Connection]:
         """TCP connections from ``src`` to ``dst``; every one must succeed. Returns what the captures saw of them.
 
         :param answered: paths that replies may take; None leaves it to the caller.
-        :param overheard: see ``journey.sightings``; functions that bridge get nothing else.
+        :param promiscuous: see ``packet_paths.observations``; functions that bridge get nothing else.
         """
-        source, destination = self.machines["src"], self.machines["dst"]
+        source, destination = self.vms["src"], self.vms["dst"]
         ends = {
             "source_address": self.address("src", version),
             "address": self.address("dst", version),
         }
         with (
-            self.captures(*self.machines.values()) as capture,
-            traffic.TcpServer(destination, port, ends["address"]),
+            self.captures(*self.vms.values()) as capture,
+            traffic.TcpEchoServer(destination, port, ends["address"]),
         ):
             attempts = traffic.tcp_connections(
                 source, destination, port, count, source_port, **ends
             )
-            capture.settle()
+            capture.wait_until_quiet()
         assert [attempt.error for attempt in attempts if not attempt.ok] == []
-        found = packet_paths.connections(packet_paths.sightings(capture.seen, overheard))
+        found = packet_paths.connections(packet_paths.observations(capture.frames, promiscuous))
         seen = packet_paths.select(found, protocol="tcp", destination_port=port)
         assert len(seen) == count
         if answered is not None:
@@ -320,13 +320,13 @@ class Workflow:
         }
 
     def warm_up(self, port: int = 100, source_port: int = 0, version: int = 4) -> None:
-        """One connection whose packets do not count: Neutron's switches learn anew where a machine is that was plugged in
+        """One connection whose packets do not count: Neutron's switches learn anew where a VM is that was plugged in
         elsewhere, and its first ARP answer may go to the old place.
         """
         source, destination = self.address("src", version), self.address("dst", version)
-        with traffic.TcpServer(self.machines["dst"], port, destination):
+        with traffic.TcpEchoServer(self.vms["dst"], port, destination):
             (attempt,) = traffic.tcp_connections(
-                *(self.machines["src"], self.machines["dst"], port, 1, source_port),
+                *(self.vms["src"], self.vms["dst"], port, 1, source_port),
                 source_address=source,
                 address=destination,
             )
@@ -334,17 +334,19 @@ class Workflow:
 
     def held_back(self, port: int = 100, source_port: int = 0) -> bool:
         """Whether a connection cannot be made, and not one packet gets to the destination."""
-        source, destination = self.machines["src"], self.machines["dst"]
+        source, destination = self.vms["src"], self.vms["dst"]
         with (
-            self.captures(*self.machines.values()) as capture,
-            traffic.TcpServer(destination, port),
+            self.captures(*self.vms.values()) as capture,
+            traffic.TcpEchoServer(destination, port),
         ):
             attempt = traffic.tcp_connect(
                 source, destination, port, source_port=source_port, timeout=1.5
             )
-        walks = packet_paths.walks(packet_paths.sightings(capture.seen))
+        traces = packet_paths.traces(packet_paths.observations(capture.frames))
         arrived = [
-            walk for walk in walks if walk.flow.destination_port == port and "dst" in walk.ports
+            trace
+            for trace in traces
+            if trace.five_tuple.destination_port == port and "dst" in trace.ports
         ]
         return not attempt.ok and not arrived
 
@@ -353,7 +355,7 @@ class Workflow:
     def rules(self) -> dict[str, list[str]]:
         """What of ours is on each host's bridges, and every OpenFlow group; with OVN, in the Northbound database."""
         if self.lab.layout.drivers == ("ovn",):
-            return {"northbound": ovn.rows_with(self.lab.layout, "portchain:")}
+            return {"northbound": ovn.rows_with_external_id(self.lab.layout, "portchain:")}
         found = {}
         for host in self.lab.hosts:
             lines = []
@@ -367,7 +369,7 @@ class Workflow:
         return found
 
     def ofport(self, host: str, port: str) -> str:
-        """OpenFlow number of a machine's port on a host's integration bridge."""
+        """OpenFlow number of a VM's port on a host's integration bridge."""
         owner = f"external_ids:iface-id={self.ports[port].id}"
         vsctl = self.lab.vsctl
         name = vsctl(host, "--bare", "--columns=name", "find", "interface", owner).strip()

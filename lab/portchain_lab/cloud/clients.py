@@ -58,7 +58,7 @@ def http_session(lab: layout.Layout) -> requests.Session:
     """A requests session that reaches the lab's servers from outside."""
     made = requests.Session()
     made.trust_env = False  # no proxy on the way
-    made.mount("http://", NamespaceAdapter(lab.controller))
+    made.mount("http://", NamespaceAdapter(lab.controller_namespace))
     return made
 
 
@@ -94,7 +94,7 @@ def environment(lab: layout.Layout, user: str) -> dict[str, str]:
 
 def argv(lab: layout.Layout, program: str, *arguments: str) -> list[str]:
     """The command line of a client inside the controller's namespace."""
-    return netns.command(lab.controller, [lab.software.command(program), *arguments])
+    return netns.command(lab.controller_namespace, [lab.software.command(program), *arguments])
 
 
 def run(lab: layout.Layout, user: str, program: str, *arguments: str) -> str:

@@ -74,7 +74,7 @@ transport_url = {_RABBIT_URL}
 auth_strategy = keystone
 api_paste_config = {lab.directory}/api-paste.ini
 state_path = {lab.directory}/neutron
-global_physnet_mtu = {lab.physnet_mtu}
+global_physnet_mtu = {lab.global_physnet_mtu}
 dhcp_agent_notification = false
 notify_nova_on_port_status_changes = false
 notify_nova_on_port_data_changes = false
@@ -117,7 +117,7 @@ quota_port = -1
 def ml2(lab: layout.Layout) -> str:
     """Neutron's ml2_conf.ini."""
     # Tenants cannot make flat networks: each needs a physical network of its own.
-    for_tenants = "" if lab.network == "flat" else lab.network
+    for_tenants = "" if lab.network_type == "flat" else lab.network_type
     mechanisms = [_MECHANISMS[driver] for driver in lab.drivers]
     if lab.l2_population:
         mechanisms.append("l2population")
@@ -132,7 +132,7 @@ overlay_ip_version = {6 if lab.ipv6_underlay else 4}
 vni_ranges = 1:10000
 [ml2_type_geneve]
 vni_ranges = 1:10000
-max_header_size = {layout.NETWORKS["geneve"] - 20 + layout.OVN_OPTIONS}
+max_header_size = {layout.NETWORK_TYPES["geneve"] - 20 + layout.OVN_OPTIONS}
 [ml2_type_gre]
 tunnel_id_ranges = 1:10000
 [ml2_type_vlan]
@@ -175,7 +175,7 @@ use_stderr = true
 root_helper = env
 report_interval = 5
 ovsdb_monitor_respawn_interval = 2
-tunnel_types = {lab.network if lab.has_tunnels else ""}
+tunnel_types = {lab.network_type if lab.has_tunnels else ""}
 l2_population = {lab.l2_population}
 extensions = {",".join(extensions)}
 [ovs]

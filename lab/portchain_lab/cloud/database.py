@@ -63,7 +63,9 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def install(lab: layout.Layout, ledger: processes.Ledger, report: clients.Report) -> None:
+def install(
+    lab: layout.Layout, registry: processes.ProcessRegistry, report: clients.Report
+) -> None:
     """Put the prepared databases and keys into a lab's directory, preparing them first if need be.
 
     The controller's namespace has to be there, without a database server in it.
@@ -73,7 +75,7 @@ def install(lab: layout.Layout, ledger: processes.Ledger, report: clients.Report
     with _locked(FOLDER / f"{name}.lock"):
         if not prepared.exists():
             report("preparing the databases (once for these versions)")
-            _prepare(lab, ledger, prepared)
+            _prepare(lab, registry, prepared)
             _prune(prepared)
         else:
             os.utime(prepared)
@@ -94,7 +96,7 @@ def _prune(newest: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _prepare(lab: layout.Layout, ledger: processes.Ledger, prepared: Path) -> None:
+def _prepare(lab: layout.Layout, registry: processes.ProcessRegistry, prepared: Path) -> None:
     draft = prepared.with_suffix(".new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -108,16 +110,16 @@ def _prepare(lab: layout.Layout, ledger: processes.Ledger, prepared: Path) -> No
         f"--datadir={data}",
     )
     server = services.mariadb(lab, data)
-    record = processes.start(server.service, ledger)
+    record = processes.start(server.process, registry)
     try:
         services.wait_ready(server, record)
         _create_databases(services.mariadb_socket(lab))
         with ThreadPoolExecutor() as pool:
-            jobs = [pool.submit(_migrate_neutron, lab), pool.submit(_fill_keystone, lab, ledger)]
+            jobs = [pool.submit(_migrate_neutron, lab), pool.submit(_fill_keystone, lab, registry)]
             for job in jobs:
                 job.result()
     finally:
-        processes.stop(record, ledger, server.service.stop_wait)
+        processes.stop(record, registry, server.process.stop_wait)
     for part in KEYS:
         shutil.copytree(lab.directory / part, draft / part)
     draft.rename(prepared)
@@ -145,7 +147,7 @@ def _migrate_neutron(lab: layout.Layout) -> None:
     )
 
 
-def _fill_keystone(lab: layout.Layout, ledger: processes.Ledger) -> None:
+def _fill_keystone(lab: layout.Layout, registry: processes.ProcessRegistry) -> None:
     def manage(*argv: str) -> None:
         _in_controller(
             lab, "keystone-manage", f"--config-file={lab.directory}/keystone.conf", *argv
@@ -166,12 +168,12 @@ def _fill_keystone(lab: layout.Layout, ledger: processes.Ledger) -> None:
         ),
     )
     server = services.keystone(lab)
-    record = processes.start(server.service, ledger)
+    record = processes.start(server.process, registry)
     try:
         services.wait_ready(server, record)
         _create_identities(clients.connect(lab, "admin"))
     finally:
-        processes.stop(record, ledger, server.service.stop_wait)
+        processes.stop(record, registry, server.process.stop_wait)
 
 
 def _create_identities(cloud: Any) -> None:
@@ -203,7 +205,7 @@ def _in_controller(lab: layout.Layout, program: str, *argv: str) -> None:
         "ip",
         "netns",
         "exec",
-        lab.controller,
+        lab.controller_namespace,
         lab.software.command(program),
         *argv,
         log=lab.logs / "prepare.log",

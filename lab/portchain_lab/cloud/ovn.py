@@ -6,8 +6,8 @@ from typing import Any
 
 from portchain_lab import layout
 from portchain_lab.cloud import ovn_toolchain, probes
-from portchain_lab.cloud.services import Managed, log_file, neutron_process
-from portchain_lab.hosts.processes import Service
+from portchain_lab.cloud.services import Program, log_file, neutron_process
+from portchain_lab.hosts.processes import ProcessSpec
 
 DATABASES = {"nb": layout.NORTHBOUND_PORT, "sb": layout.SOUTHBOUND_PORT}
 
@@ -17,7 +17,7 @@ def directory(lab: layout.Layout) -> Path:
     return lab.directory / "ovn"
 
 
-def control(lab: layout.Layout, database: str, *arguments: str) -> str:
+def ctl(lab: layout.Layout, database: str, *arguments: str) -> str:
     """Run ovn-nbctl or ovn-sbctl.
 
     :param database: ``nb`` or ``sb``.
@@ -29,11 +29,11 @@ def control(lab: layout.Layout, database: str, *arguments: str) -> str:
 def northbound(lab: layout.Layout, table: str, *columns: str) -> list[dict[str, Any]]:
     """Rows of a table, each with the columns asked for, as ovn-nbctl prints them."""
     options = ("--format=json", f"--columns={','.join(columns)}")
-    printed = json.loads(control(lab, "nb", *options, "list", table))
+    printed = json.loads(ctl(lab, "nb", *options, "list", table))
     return [dict(zip(printed["headings"], row, strict=True)) for row in printed["data"]]
 
 
-def rows_with(lab: layout.Layout, mark: str) -> list[str]:
+def rows_with_external_id(lab: layout.Layout, mark: str) -> list[str]:
     """Tables and names of the rows that have a mark in their ``external_ids``."""
     tables = ("Logical_Switch", "Logical_Switch_Port", "Port_Group", "Network_Function")
     return [
@@ -51,7 +51,7 @@ def create_databases(lab: layout.Layout) -> None:
         ovn_toolchain.run("ovsdb-tool", "create", f"{directory(lab)}/{name}.db", str(schema))
 
 
-def database_server(lab: layout.Layout, name: str) -> Managed:
+def database_server(lab: layout.Layout, name: str) -> Program:
     """The Northbound or Southbound database."""
     place = directory(lab)
     argv = ovn_toolchain.command(
@@ -62,11 +62,13 @@ def database_server(lab: layout.Layout, name: str) -> Managed:
         f"--unixctl={place}/{name}.ctl",
         "-vconsole:info",
     )
-    service = Service(f"ovn-{name}", lab.controller, argv, log_file(lab, f"ovn-{name}"))
-    return Managed(service, lambda: probes.control(place / f"{name}.ctl"))
+    process = ProcessSpec(
+        f"ovn-{name}", lab.controller_namespace, argv, log_file(lab, f"ovn-{name}")
+    )
+    return Program(process, lambda: probes.control(place / f"{name}.ctl"))
 
 
-def northd(lab: layout.Layout) -> Managed:
+def northd(lab: layout.Layout) -> Program:
     """The translator from the Northbound to the Southbound database."""
     place = directory(lab)
     argv = ovn_toolchain.command(
@@ -76,20 +78,22 @@ def northd(lab: layout.Layout) -> Managed:
         f"--unixctl={place}/northd.ctl",
         "-vconsole:info",
     )
-    service = Service("ovn-northd", lab.controller, argv, log_file(lab, "ovn-northd"))
-    return Managed(service, lambda: probes.control(place / "northd.ctl"))
+    process = ProcessSpec("ovn-northd", lab.controller_namespace, argv, log_file(lab, "ovn-northd"))
+    return Program(process, lambda: probes.control(place / "northd.ctl"))
 
 
-def maintenance(lab: layout.Layout) -> Managed:
+def maintenance(lab: layout.Layout) -> Program:
     """ML2/OVN's own repair of its rows."""
-    service = neutron_process(lab, "neutron-ovn-maintenance", "neutron-ovn-maintenance-worker")
-    return Managed(
-        service,
-        lambda: probes.connected(lab.controller, layout.NORTHBOUND_PORT, "ovn-maintenance"),
+    process = neutron_process(lab, "neutron-ovn-maintenance", "neutron-ovn-maintenance-worker")
+    return Program(
+        process,
+        lambda: probes.connected(
+            lab.controller_namespace, layout.NORTHBOUND_PORT, "ovn-maintenance"
+        ),
     )
 
 
-def controller(lab: layout.Layout, host: str) -> Managed:
+def controller(lab: layout.Layout, host: str) -> Program:
     """A host's ovn-controller."""
     place = lab.host_directory(host)
     name = f"ovn-controller@{host}"
@@ -100,11 +104,11 @@ def controller(lab: layout.Layout, host: str) -> Managed:
         "-vconsole:info",
     )
     env = {"OVS_RUNDIR": str(place), "OVN_RUNDIR": str(place)}
-    service = Service(name, lab.namespace(host), argv, log_file(lab, name), env)
-    return Managed(service, lambda: probes.control(place / "ovn-controller.ctl"))
+    process = ProcessSpec(name, lab.namespace(host), argv, log_file(lab, name), env)
+    return Program(process, lambda: probes.control(place / "ovn-controller.ctl"))
 
 
-def chassis(lab: layout.Layout, host: str) -> tuple[str, ...]:
+def chassis_settings(lab: layout.Layout, host: str) -> tuple[str, ...]:
     """What a host's switch database tells its ovn-controller, as settings of ``external_ids``."""
     settings = {
         "hostname": host,

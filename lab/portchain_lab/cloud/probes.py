@@ -17,7 +17,7 @@ def connect(namespace: str, address: str, port: int, timeout: float = TIMEOUT) -
 
     :param timeout: seconds, for connecting and for every read and write.
     """
-    sock = netns.make_socket(namespace)
+    sock = netns.open_socket(namespace)
     sock.settimeout(timeout)
     try:
         sock.connect((address, port))

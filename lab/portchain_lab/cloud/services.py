@@ -9,7 +9,7 @@ from pathlib import Path
 from portchain_lab import layout
 from portchain_lab.cloud import ovn_toolchain, probes
 from portchain_lab.errors import LabError
-from portchain_lab.hosts.processes import Record, Service, alive, log_since_start
+from portchain_lab.hosts.processes import ProcessRecord, ProcessSpec, alive, log_since_start
 from portchain_lab.waiting import wait_for
 
 API_WORKERS = 2
@@ -33,37 +33,37 @@ UWSGI = (
 
 
 @dataclass(frozen=True, slots=True)
-class Managed:
+class Program:
     """A program of the lab.
 
     :param ready: asks once whether it does its work.
     :param deadline: seconds it may take to become ready.
     """
 
-    service: Service
+    process: ProcessSpec
     ready: Callable[[], bool]
     deadline: float = 240.0
 
 
-def is_ready(managed: Managed, record: Record) -> bool:
+def is_ready(program: Program, record: ProcessRecord) -> bool:
     """Whether a program that was started does its work.
 
     :raises LabError: it has ended; says where its log is.
     """
     if not alive(record):
-        msg = f"{managed.service.name} ended: see {managed.service.log}"
+        msg = f"{program.process.name} ended: see {program.process.log}"
         raise LabError(msg)
-    return managed.ready()
+    return program.ready()
 
 
-def wait_ready(managed: Managed, record: Record) -> None:
+def wait_ready(program: Program, record: ProcessRecord) -> None:
     """Wait until a program that was started does its work.
 
     :raises LabError: it ended.
     :raises DeadlineError: it takes longer than its deadline.
     """
-    what = f"{managed.service.name} ready (see {managed.service.log})"
-    wait_for(partial(is_ready, managed, record), managed.deadline, what)
+    what = f"{program.process.name} ready (see {program.process.log})"
+    wait_for(partial(is_ready, program, record), program.deadline, what)
 
 
 def log_file(lab: layout.Layout, name: str) -> Path:
@@ -71,7 +71,7 @@ def log_file(lab: layout.Layout, name: str) -> Path:
     return lab.logs / f"{name}.log"
 
 
-def mariadb(lab: layout.Layout, data: Path | None = None) -> Managed:
+def mariadb(lab: layout.Layout, data: Path | None = None) -> Program:
     """The database server; its data directory is a copy of the prepared one.
 
     :param data: another data directory, and a server of another name, for preparing.
@@ -95,8 +95,8 @@ def mariadb(lab: layout.Layout, data: Path | None = None) -> Managed:
         "--innodb-flush-log-at-trx-commit=2",
         "--max-connections=500",
     )
-    service = Service(name, lab.controller, argv, log_file(lab, name), stop_wait=15)
-    return Managed(service, lambda: probes.mysql(socket))
+    process = ProcessSpec(name, lab.controller_namespace, argv, log_file(lab, name), stop_wait=15)
+    return Program(process, lambda: probes.mysql(socket))
 
 
 def mariadb_socket(lab: layout.Layout) -> Path:
@@ -104,19 +104,19 @@ def mariadb_socket(lab: layout.Layout) -> Path:
     return lab.directory / "mysqld.sock"
 
 
-def epmd(lab: layout.Layout) -> Managed:
+def epmd(lab: layout.Layout) -> Program:
     """Erlang's port mapper, on the controller's own loopback."""
-    service = Service(
+    process = ProcessSpec(
         "epmd",
-        lab.controller,
+        lab.controller_namespace,
         ("epmd", "-address", "127.0.0.1"),
         log_file(lab, "epmd"),
         stop_wait=0,
     )
-    return Managed(service, lambda: probes.tcp(lab.controller, "127.0.0.1", 4369))
+    return Program(process, lambda: probes.tcp(lab.controller_namespace, "127.0.0.1", 4369))
 
 
-def rabbitmq(lab: layout.Layout) -> Managed:
+def rabbitmq(lab: layout.Layout) -> Program:
     """The message broker, without plug-ins."""
     directory = lab.directory / "rabbitmq"
     env = {
@@ -132,17 +132,23 @@ def rabbitmq(lab: layout.Layout) -> Managed:
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false +S 2:2 +sbwt none +sbwtdcpu none",
         "ERL_EPMD_ADDRESS": "127.0.0.1",
     }
-    service = Service(
-        "rabbitmq", lab.controller, (RABBIT_BIN,), log_file(lab, "rabbitmq"), env, stop_wait=15
+    process = ProcessSpec(
+        "rabbitmq",
+        lab.controller_namespace,
+        (RABBIT_BIN,),
+        log_file(lab, "rabbitmq"),
+        env,
+        stop_wait=15,
     )
-    return Managed(
-        service, lambda: probes.amqp(lab.controller, layout.CONTROLLER_IP, layout.RABBIT_PORT)
+    return Program(
+        process,
+        lambda: probes.amqp(lab.controller_namespace, layout.CONTROLLER_IP, layout.RABBIT_PORT),
     )
 
 
 def _uwsgi(
     lab: layout.Layout, name: str, *, module: str, port: int, env: dict[str, str]
-) -> Managed:
+) -> Program:
     argv = (
         lab.software.command("uwsgi"),
         *UWSGI,
@@ -152,10 +158,10 @@ def _uwsgi(
         f"--procname-prefix={lab.name}-{name} ",
     )
     env |= {"TMPDIR": str(lab.scratch), "PATH": _path(lab)}
-    service = Service(name, lab.controller, argv, log_file(lab, name), env)
+    process = ProcessSpec(name, lab.controller_namespace, argv, log_file(lab, name), env)
     path = "/v3" if name == "keystone" else "/"
-    return Managed(
-        service, lambda: probes.http_ok(lab.controller, layout.CONTROLLER_IP, port, path)
+    return Program(
+        process, lambda: probes.http_ok(lab.controller_namespace, layout.CONTROLLER_IP, port, path)
     )
 
 
@@ -163,14 +169,14 @@ def _path(lab: layout.Layout) -> str:
     return f"{lab.software.bin}:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}"
 
 
-def keystone(lab: layout.Layout) -> Managed:
+def keystone(lab: layout.Layout) -> Program:
     """The identity service."""
     env = {"OS_KEYSTONE_CONFIG_FILES": f"{lab.directory}/keystone.conf"}
     module = "keystone.wsgi.api:application"
     return _uwsgi(lab, "keystone", module=module, port=layout.KEYSTONE_PORT, env=env)
 
 
-def neutron_api(lab: layout.Layout) -> Managed:
+def neutron_api(lab: layout.Layout) -> Program:
     """Neutron's API; the port chain plug-in is loaded here."""
     env = {
         "OS_NEUTRON_CONFIG_DIR": str(lab.directory),
@@ -180,30 +186,34 @@ def neutron_api(lab: layout.Layout) -> Managed:
     return _uwsgi(lab, "neutron-api", module=module, port=layout.NEUTRON_PORT, env=env)
 
 
-def neutron_process(lab: layout.Layout, name: str, program: str) -> Service:
+def neutron_process(lab: layout.Layout, name: str, program: str) -> ProcessSpec:
     """One of Neutron's server programs, with the servers' configuration."""
     argv = (
         lab.software.command(program),
         f"--config-file={lab.directory}/neutron.conf",
         f"--config-file={lab.directory}/ml2_conf.ini",
     )
-    return Service(name, lab.controller, argv, log_file(lab, name), {"PATH": _path(lab)})
-
-
-def neutron_rpc_server(lab: layout.Layout) -> Managed:
-    """What the agents talk to."""
-    service = neutron_process(lab, "neutron-rpc-server", "neutron-rpc-server")
-    return Managed(
-        service,
-        lambda: probes.connected(lab.controller, layout.RABBIT_PORT, "neutron-rpc-server"),
+    return ProcessSpec(
+        name, lab.controller_namespace, argv, log_file(lab, name), {"PATH": _path(lab)}
     )
 
 
-def neutron_periodic(lab: layout.Layout) -> Managed:
+def neutron_rpc_server(lab: layout.Layout) -> Program:
+    """What the agents talk to."""
+    process = neutron_process(lab, "neutron-rpc-server", "neutron-rpc-server")
+    return Program(
+        process,
+        lambda: probes.connected(
+            lab.controller_namespace, layout.RABBIT_PORT, "neutron-rpc-server"
+        ),
+    )
+
+
+def neutron_periodic(lab: layout.Layout) -> Program:
     """Neutron's housekeeping."""
-    service = neutron_process(lab, "neutron-periodic", "neutron-periodic-workers")
-    return Managed(
-        service, lambda: probes.titled(lab.controller, "neutron-server: services worker")
+    process = neutron_process(lab, "neutron-periodic", "neutron-periodic-workers")
+    return Program(
+        process, lambda: probes.titled(lab.controller_namespace, "neutron-server: services worker")
     )
 
 
@@ -216,7 +226,7 @@ def _switch_program(
     return (program, *arguments)
 
 
-def ovsdb_server(lab: layout.Layout, host: str) -> Managed:
+def ovsdb_server(lab: layout.Layout, host: str) -> Program:
     """A host's switch database."""
     directory = lab.host_directory(host)
     name = f"ovsdb-server@{host}"
@@ -232,10 +242,10 @@ def ovsdb_server(lab: layout.Layout, host: str) -> Managed:
         f"--unixctl={directory}/ovsdb.ctl",
         "-vconsole:info",
     )
-    service = Service(
+    process = ProcessSpec(
         name, lab.namespace(host), argv, log_file(lab, name), {"OVS_RUNDIR": str(directory)}
     )
-    return Managed(service, lambda: probes.control(directory / "ovsdb.ctl"))
+    return Program(process, lambda: probes.control(directory / "ovsdb.ctl"))
 
 
 def _remote_database(lab: layout.Layout, host: str) -> tuple[str, ...]:
@@ -244,7 +254,7 @@ def _remote_database(lab: layout.Layout, host: str) -> tuple[str, ...]:
     return (f"--remote=ptcp:{layout.OVSDB_PORT}:{address}",) if address else ()
 
 
-def ovs_vswitchd(lab: layout.Layout, host: str) -> Managed:
+def ovs_vswitchd(lab: layout.Layout, host: str) -> Program:
     """A host's switch, userspace datapath."""
     directory = lab.host_directory(host)
     name = f"ovs-vswitchd@{host}"
@@ -257,24 +267,26 @@ def ovs_vswitchd(lab: layout.Layout, host: str) -> Managed:
         "--disable-system",
         "-vconsole:info",
     )
-    service = Service(
+    process = ProcessSpec(
         name, lab.namespace(host), argv, log_file(lab, name), {"OVS_RUNDIR": str(directory)}
     )
-    return Managed(service, lambda: probes.switch(directory))
+    return Program(process, lambda: probes.switch(directory))
 
 
-def chain_controller(lab: layout.Layout) -> Managed:
+def chain_controller(lab: layout.Layout) -> Program:
     """What programs the switches of hosts without the extension."""
     argv = (
         lab.software.command("portchain-controller"),
         f"--config-file={lab.directory}/controller.conf",
     )
     name = "portchain-controller"
-    service = Service(name, lab.controller, argv, log_file(lab, name), {"PATH": _path(lab)})
-    return Managed(service, lambda: "In charge of the switches" in log_since_start(service.log))
+    process = ProcessSpec(
+        name, lab.controller_namespace, argv, log_file(lab, name), {"PATH": _path(lab)}
+    )
+    return Program(process, lambda: "In charge of the switches" in log_since_start(process.log))
 
 
-def agent(lab: layout.Layout, host: str) -> Managed:
+def agent(lab: layout.Layout, host: str) -> Program:
     """A host's stock neutron-openvswitch-agent, with the port chain extension where the driver ``ovs`` needs it."""
     directory = lab.host_directory(host)
     name = f"agent@{host}"
@@ -284,7 +296,7 @@ def agent(lab: layout.Layout, host: str) -> Managed:
     )
     env = {"OVS_RUNDIR": str(directory), "PATH": _path(lab)}
     # It has been seen to take more than a minute over SIGTERM.
-    service = Service(name, lab.namespace(host), argv, log_file(lab, name), env, stop_wait=2)
-    return Managed(
-        service, lambda: "Agent initialized successfully" in log_since_start(service.log)
+    process = ProcessSpec(name, lab.namespace(host), argv, log_file(lab, name), env, stop_wait=2)
+    return Program(
+        process, lambda: "Agent initialized successfully" in log_since_start(process.log)
     )

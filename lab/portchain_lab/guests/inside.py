@@ -27,12 +27,12 @@ def _write(values: dict[str, str]) -> None:
 
 
 def is_bump(kind: str) -> bool:
-    """Whether a machine hands on everything from one interface to the next, also what it would say itself."""
+    """Whether a VM hands on everything from one interface to the next, also what it would say itself."""
     return kind == L2 or (kind in service_function.KINDS and service_function.KINDS[kind].bump)
 
 
 def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
-    """Configure all interfaces of a machine; may be repeated, after one came or went.
+    """Configure all interfaces of a VM; may be repeated, after one came or went.
 
     :param kind: ``plain`` is an ordinary end point; ``l3`` routes from each NIC to the next one; ``l2`` bridges all NICs
         and has no addresses. For those of ``function`` it is an end point, too, or has no addresses: ``programs`` do the rest.
@@ -58,7 +58,7 @@ def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
 
 
 def announce(namespace: str, nics: Sequence[Nic]) -> None:
-    """Let every switch know where the interfaces are now, as a hypervisor does for a machine that has moved: by an ARP
+    """Let every switch know where the interfaces are now, as a hypervisor does for a VM that has moved: by an ARP
     announcement (RFC 5227, 2.3) each.
     """
     for nic in nics:
@@ -66,13 +66,13 @@ def announce(namespace: str, nics: Sequence[Nic]) -> None:
         frame = Ether(src=nic.mac_address, dst="ff:ff:ff:ff:ff:ff") / ARP(
             op="who-has", hwsrc=nic.mac_address, psrc=str(own), pdst=str(own)
         )
-        with netns.make_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        with netns.open_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW) as sock:
             sock.bind((nic.device, 0))
             sock.send(bytes(frame))
 
 
 def programs(nics: Sequence[Nic], kind: str) -> dict[str, tuple[str, ...]]:
-    """The command lines of what has to run in a machine, by name: what plays its function, where the kernel does not, and what
+    """The command lines of what has to run in a VM, by name: what plays its function, where the kernel does not, and what
     tags the frames of a trunk's subports.
     """
     found: dict[str, tuple[str, ...]] = {}
@@ -150,7 +150,7 @@ def default_route(nics: Sequence[Nic]) -> list[str]:
 def routing(nics: Sequence[Nic], kind: str) -> list[str]:
     """ip(8) commands for policy routing: what a NIC takes in leaves by the next one.
 
-    The machine's own packets leave by the NIC whose address they carry.
+    The VM's own packets leave by the NIC whose address they carry.
     """
     lines = []
     for index, nic in enumerate(nics):

@@ -2,7 +2,7 @@
 
 Run it as ``python -m portchain_lab.guests.service_function KIND DEVICE...``.
 
-It runs inside the virtual machine. What is for the machine and comes in at one interface goes out at the next one, which with a
+It runs inside the virtual machine. What is for the VM and comes in at one interface goes out at the next one, which with a
 single interface is the same. docs/functions.md says what functions of each kind get and give back.
 """
 
@@ -78,7 +78,7 @@ class Kind:
 
     :param ethertype: of the frames that it takes.
     :param answer: (frame, address of the interface that it leaves by, number of the one that it came in by) -> frame.
-    :param bump: takes everything that passes by, as a bump in the wire; otherwise what is for the machine.
+    :param bump: takes everything that passes by, as a bump in the wire; otherwise what is for the VM.
     """
 
     ethertype: int

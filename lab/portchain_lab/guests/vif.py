@@ -25,7 +25,7 @@ INTEGRATION_BRIDGE = "br-int"
 class Nic:
     """A network interface of a virtual machine.
 
-    :param device: its name inside the machine, such as ``eth0``.
+    :param device: its name inside the VM, such as ``eth0``.
     :param addresses: with prefix length, such as ``10.0.0.5/24``.
     :param gateway: of the first subnet, empty if it has none.
     :param mtu: of the network, in bytes.
@@ -109,7 +109,7 @@ def _connect(database: str, *, isolate: bool) -> _Plugged:
     return _Plugged(plugin, connection)
 
 
-def _describe(nic: Nic, machine: str, machine_id: str) -> tuple[Any, Any]:
+def _describe(nic: Nic, vm: str, vm_id: str) -> tuple[Any, Any]:
     """The interface in os-vif's words."""
     vif = objects.vif.VIFOpenVSwitch(
         id=str(uuid.UUID(nic.port_id)),
@@ -126,22 +126,22 @@ def _describe(nic: Nic, machine: str, machine_id: str) -> tuple[Any, Any]:
         active=True,
         has_traffic_filtering=True,
     )
-    return vif, objects.instance_info.InstanceInfo(uuid=machine_id, name=machine)
+    return vif, objects.instance_info.InstanceInfo(uuid=vm_id, name=vm)
 
 
 def _no_subnets() -> Any:
     return objects.subnet.SubnetList(objects=[])
 
 
-def plug(lab: layout.Layout, host: str, machine: str, machine_id: str, nic: Nic) -> None:
+def plug(lab: layout.Layout, host: str, vm: str, vm_id: str, nic: Nic) -> None:
     """Make the interface and plug its outer end into the host's integration bridge.
 
-    :param machine: name of the virtual machine; its namespace exists.
-    :param machine_id: its UUID, which the Neutron port has as ``device_id``.
+    :param vm: name of the virtual machine; its namespace exists.
+    :param vm_id: its UUID, which the Neutron port has as ``device_id``.
     """
     if nic.vlan is not None:
         return  # the trunk's parent port is plugged for it, and Neutron's agent does the rest
-    inside, outside = lab.namespace(layout.vm_part(machine)), lab.namespace(host)
+    inside, outside = lab.namespace(layout.vm_part(vm)), lab.namespace(host)
     tap = layout.tap_name(nic.port_id)
     netns.ip(
         f"link add {tap} mtu {nic.mtu} type veth peer name {nic.device} "
@@ -152,16 +152,16 @@ def plug(lab: layout.Layout, host: str, machine: str, machine_id: str, nic: Nic)
     underlay.disable_offloads(outside, [tap])
     underlay.disable_offloads(inside, [nic.device])
     plugin = _plugin(lab, host)
-    vif, instance = _describe(nic, machine, machine_id)
+    vif, instance = _describe(nic, vm, vm_id)
     netns.call(outside, lambda: plugin.plug(vif, instance))
 
 
-def unplug(lab: layout.Layout, host: str, machine: str, machine_id: str, nic: Nic) -> None:
+def unplug(lab: layout.Layout, host: str, vm: str, vm_id: str, nic: Nic) -> None:
     """Take the interface out of the switch and remove it, both ends."""
     if nic.vlan is not None:
         return
     plugin = _plugin(lab, host)
-    vif, instance = _describe(nic, machine, machine_id)
+    vif, instance = _describe(nic, vm, vm_id)
     netns.call(lab.namespace(host), lambda: plugin.unplug(vif, instance))
     tap = layout.tap_name(nic.port_id)
     netns.ip(f"link del {tap}", namespace=lab.namespace(host), force=True)

@@ -140,7 +140,7 @@ def call(namespace: str, function: Callable[[], T]) -> T:
     return results[0]
 
 
-def make_socket(
+def open_socket(
     namespace: str,
     family: int = socket.AF_INET,
     kind: int = socket.SOCK_STREAM,

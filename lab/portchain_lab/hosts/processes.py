@@ -26,7 +26,7 @@ STARTED = b"---- started: "
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ProcessSpec:
     """How to start a long-running program.
 
     :param name: unique in the lab, such as ``neutron-api`` or ``agent@h1``.
@@ -42,7 +42,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ProcessRecord:
     """A process that was started.
 
     :param start_time: clock ticks since the machine's boot.
@@ -67,65 +67,65 @@ def start_time(pid: int) -> int | None:
     return None if gone else int(fields[19])
 
 
-def alive(record: Record) -> bool:
+def alive(record: ProcessRecord) -> bool:
     """Whether this very process still runs."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(record.pid, os.WNOHANG)
     return start_time(record.pid) == record.start_time
 
 
-class Ledger:
+class ProcessRegistry:
     """The processes of one lab, each in a file of its own."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def read(self, name: str) -> Record | None:
-        """The record of a service, None if it was never started."""
+    def read(self, name: str) -> ProcessRecord | None:
+        """The record of a spec, None if it was never started."""
         try:
-            return Record(**json.loads(self._path(name).read_text()))
+            return ProcessRecord(**json.loads(self._path(name).read_text()))
         except (FileNotFoundError, json.JSONDecodeError):
             return None
 
-    def all(self) -> list[Record]:
+    def all(self) -> list[ProcessRecord]:
         """Every record, by name."""
         names = sorted(path.stem for path in self._directory.glob("*.json"))
         return [record for name in names if (record := self.read(name))]
 
-    def write(self, record: Record) -> None:
+    def write(self, record: ProcessRecord) -> None:
         """Keep a record; a reader sees all of it or nothing."""
         self._directory.mkdir(parents=True, exist_ok=True)
         draft = self._path(record.name).with_suffix(".new")
         draft.write_text(json.dumps(asdict(record)))
         draft.rename(self._path(record.name))
 
-    def drop(self, name: str) -> None:
-        """Forget a service."""
+    def remove(self, name: str) -> None:
+        """Forget a spec."""
         self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         return self._directory / f"{name}.json"
 
 
-def start(service: Service, ledger: Ledger) -> Record:
+def start(spec: ProcessSpec, registry: ProcessRegistry) -> ProcessRecord:
     """Start a service and write it down.
 
     :raises LabError: if it runs already.
     """
-    known = ledger.read(service.name)
+    known = registry.read(spec.name)
     if known and alive(known):
-        msg = f"{service.name} runs already (process {known.pid})"
+        msg = f"{spec.name} runs already (process {known.pid})"
         raise LabError(msg)
-    service.log.parent.mkdir(parents=True, exist_ok=True)
-    with service.log.open("ab") as log:
-        log.write(STARTED + service.name.encode() + b"\n")
+    spec.log.parent.mkdir(parents=True, exist_ok=True)
+    with spec.log.open("ab") as log:
+        log.write(STARTED + spec.name.encode() + b"\n")
         log.flush()
         process = subprocess.Popen(
-            netns.command(service.namespace, service.argv),
+            netns.command(spec.namespace, spec.argv),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **service.env},
+            env={**os.environ, **spec.env},
             # Not the caller's folder: uWSGI would look for Python packages in it.
             cwd="/",
             # A group of its own, which outlives this program and can be told from others.
@@ -135,9 +135,9 @@ def start(service: Service, ledger: Ledger) -> Record:
     # It ends on its own account, below or later: nobody waits for this object.
     process.returncode = 0
     if born is None:
-        raise LabError(f"{service.name} ended at once: see {service.log}")
-    record = Record(service.name, service.namespace, process.pid, born)
-    ledger.write(record)
+        raise LabError(f"{spec.name} ended at once: see {spec.log}")
+    record = ProcessRecord(spec.name, spec.namespace, process.pid, born)
+    registry.write(record)
     return record
 
 
@@ -146,7 +146,7 @@ def log_since_start(log: Path) -> str:
     return log.read_bytes().rpartition(STARTED)[2].decode(errors="replace")
 
 
-def group(record: Record) -> list[int]:
+def group_pids(record: ProcessRecord) -> list[int]:
     """The service's processes: its group within its namespace, the leader dead or alive."""
     members = []
     for pid in netns.pids(record.namespace):
@@ -156,30 +156,30 @@ def group(record: Record) -> list[int]:
     return members
 
 
-def send(pids: Iterable[int], number: int) -> None:
+def send_signal(pids: Iterable[int], number: int) -> None:
     """Send a signal to processes, of which some may be gone."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
-def stop(record: Record, ledger: Ledger, patience: float = 5.0) -> None:
-    """End a service: SIGTERM to its leader, after ``patience`` seconds SIGKILL to all of it (0:
+def stop(record: ProcessRecord, registry: ProcessRegistry, grace_period: float = 5.0) -> None:
+    """End a spec: SIGTERM to its leader, after ``grace_period`` seconds SIGKILL to all of it (0:
     SIGKILL at once).
     """
-    if patience > 0 and alive(record):
-        send([record.pid], signal.SIGTERM)
+    if grace_period > 0 and alive(record):
+        send_signal([record.pid], signal.SIGTERM)
         with contextlib.suppress(DeadlineError):
-            wait_for(lambda: not alive(record), patience, "", interval=0.02)
-    rest = [member for member in map(_identify, group(record)) if member]
-    send((member.pid for member in rest), signal.SIGKILL)
+            wait_for(lambda: not alive(record), grace_period, "", interval=0.02)
+    rest = [member for member in map(_identify, group_pids(record)) if member]
+    send_signal((member.pid for member in rest), signal.SIGKILL)
     wait_for(lambda: not any(map(alive, rest)), KILL_WAIT, f"{record.name} to die", interval=0.02)
-    ledger.drop(record.name)
+    registry.remove(record.name)
 
 
-def _identify(pid: int) -> Record | None:
+def _identify(pid: int) -> ProcessRecord | None:
     born = start_time(pid)
-    return None if born is None else Record("", "", pid, born)
+    return None if born is None else ProcessRecord("", "", pid, born)
 
 
 def kill_all(namespaces: Sequence[str]) -> None:
@@ -190,5 +190,5 @@ def kill_all(namespaces: Sequence[str]) -> None:
         msg = "run this from outside of the lab it is to remove (leave the lab's shell first)"
         raise LabError(msg)
     records = [record for record in map(_identify, found) if record]
-    send((record.pid for record in records), signal.SIGKILL)
+    send_signal((record.pid for record in records), signal.SIGKILL)
     wait_for(lambda: not any(map(alive, records)), KILL_WAIT, "processes to die", interval=0.02)

@@ -17,18 +17,20 @@ UNDERLAY_BRIDGE = "br-phy"
 
 def build(lab: layout.Layout) -> None:
     """Make the namespaces and the wires between them."""
-    netns.create([lab.fabric, lab.controller, *map(lab.namespace, lab.host_names)])
+    netns.create(
+        [lab.fabric_namespace, lab.controller_namespace, *map(lab.namespace, lab.host_names)]
+    )
     netns.ip(
         "link add mgmt type bridge",
         "link set mgmt up",
         "link add underlay type bridge",
         f"link set underlay mtu {layout.UNDERLAY_MTU} up",
-        namespace=lab.fabric,
+        namespace=lab.fabric_namespace,
     )
-    _wire(lab, lab.controller, "eth0", "mgmt", port="ctl")
+    _wire(lab, lab.controller_namespace, "eth0", "mgmt", port="ctl")
     netns.ip(
         f"addr add {layout.CONTROLLER_IP}/{layout.MANAGEMENT_PREFIX} dev eth0",
-        namespace=lab.controller,
+        namespace=lab.controller_namespace,
     )
     for host in lab.host_names:
         _connect(lab, host)
@@ -50,12 +52,12 @@ def _connect(lab: layout.Layout, host: str) -> None:
     )
     # The kernel has to fill in checksums: a userspace switch forwards packets as it gets them.
     disable_offloads(space, [UNDERLAY_LEG])
-    disable_offloads(lab.fabric, [f"{host}u"])
+    disable_offloads(lab.fabric_namespace, [f"{host}u"])
 
 
 def is_connected(lab: layout.Layout, host: str) -> bool:
     """Whether the wires of a host are there."""
-    found = netns.run(lab.fabric, "ip", "-o", "link", "show", "type", "veth").splitlines()
+    found = netns.run(lab.fabric_namespace, "ip", "-o", "link", "show", "type", "veth").splitlines()
     return any(line.split()[1].partition("@")[0] in (host, f"{host}u") for line in found)
 
 
@@ -66,7 +68,7 @@ def _wire(
     netns.ip(
         f"link add {port} mtu {mtu} type veth peer name {leg} mtu {mtu} netns {space}",
         f"link set {port} master {switch} up",
-        namespace=lab.fabric,
+        namespace=lab.fabric_namespace,
     )
     netns.ip(f"link set {leg} up", namespace=space)
 
@@ -113,9 +115,9 @@ def tunnel_mac(lab: layout.Layout, host: str) -> str:
     return found[1] if found else ""
 
 
-def forget_places(lab: layout.Layout) -> None:
+def flush_mac_tables(lab: layout.Layout) -> None:
     """Empty the MAC table of the switch between the hosts."""
-    netns.ip("link set underlay type bridge fdb_flush", namespace=lab.fabric)
+    netns.ip("link set underlay type bridge fdb_flush", namespace=lab.fabric_namespace)
 
 
 def destroy(lab: layout.Layout) -> None:

@@ -1,7 +1,7 @@
 """Captures at virtual machines' interfaces: what went in, what came out, when.
 
-One packet socket per machine, all read by one thread of this process. Unlike a file of tcpdump's,
-this tells for each frame whether the machine sent it or got it, stopping loses nothing that the
+One packet socket per VM, all read by one thread of this process. Unlike a file of tcpdump's,
+this tells for each frame whether the VM sent it or got it, stopping loses nothing that the
 kernel had seen before, and an interface that is unplugged and comes back is listened at again.
 """
 
@@ -21,7 +21,7 @@ from scapy.data import DLT_EN10MB
 from scapy.utils import RawPcapWriter
 
 from portchain_lab.errors import LabError
-from portchain_lab.guests.machines import Machine
+from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.hosts import netns
 
 # From <linux/if_packet.h>, <linux/if_ether.h> and <asm-generic/socket.h>; Python's socket module
@@ -43,52 +43,52 @@ _STAMPING_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CapturedFrame:
     """A frame at an interface of a virtual machine.
 
     :param time_ns: the kernel's time stamp, nanoseconds since the epoch; one clock for all
         interfaces.
-    :param machine: its name.
+    :param vm: its name.
     :param port: label of the Neutron port.
-    :param outgoing: true if the machine sent it, false if the machine got it.
-    :param addressed: false for what only passed by: unicast to another MAC address.
+    :param outgoing: true if the VM sent it, false if the VM got it.
+    :param addressed_to_vm: false for what only passed by: unicast to another MAC address.
     """
 
     time_ns: int
-    machine: str
+    vm: str
     port: str
     outgoing: bool
-    addressed: bool
+    addressed_to_vm: bool
     frame: bytes
 
 
 class Capture:
     """Records from ``start`` to ``stop``; as a context manager, while inside.
 
-    :param machines: whose interfaces to listen at, all of them.
+    :param vms: whose interfaces to listen at, all of them.
     :raises LabError: from ``stop``, if the kernel had to drop frames or the capture did not last:
         such a record proves nothing.
     """
 
-    def __init__(self, machines: Iterable[Machine]) -> None:
-        self._machines = list(machines)
+    def __init__(self, vms: Iterable[VirtualMachine]) -> None:
+        self._vms = list(vms)
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._read, name="capture", daemon=True)
-        self._seen: list[Seen] = []
+        self._frames: list[CapturedFrame] = []
         self._stopped = False
 
     def start(self) -> Self:
         """Begin; what happens after this returns is recorded."""
         _stamped_on_arrival()
-        for machine in self._machines:
-            sock = _listen(machine.namespace)
-            self._selector.register(sock, selectors.EVENT_READ, machine)
+        for vm in self._vms:
+            sock = _listen(vm.namespace)
+            self._selector.register(sock, selectors.EVENT_READ, vm)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._thread.start()
         return self
 
-    def stop(self) -> list[Seen]:
+    def stop(self) -> list[CapturedFrame]:
         """End; returns all that was seen, in the order of time."""
         if not self._stopped:
             self._stopped = True
@@ -98,23 +98,23 @@ class Capture:
             self._close()
             if ended_early:
                 raise LabError("the capture ended by itself")
-        return self.seen
+        return self.frames
 
-    def settle(self, quiet: float = 0.3, patience: float = 2.0) -> None:
+    def wait_until_quiet(self, quiet: float = 0.3, limit: float = 2.0) -> None:
         """Wait until nothing has come in for ``quiet`` seconds: the last packets of a connection are on their way when its ends
         have closed it. Where there is always something, ``patience`` seconds are enough.
         """
-        end = time.monotonic() + patience
+        end = time.monotonic() + limit
         count, since = -1, time.monotonic()
         while (now := time.monotonic()) < min(since + quiet, end):
-            if len(self._seen) != count:
-                count, since = len(self._seen), now
+            if len(self._frames) != count:
+                count, since = len(self._frames), now
             time.sleep(0.02)
 
     @property
-    def seen(self) -> list[Seen]:
+    def frames(self) -> list[CapturedFrame]:
         """What was seen so far, in the order of time."""
-        return sorted(self._seen, key=lambda seen: seen.time_ns)
+        return sorted(self._frames, key=lambda seen: seen.time_ns)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -135,17 +135,17 @@ class Capture:
                     self._drain(key.fileobj, key.data)  # type: ignore[arg-type]  # registered above
             if any(key.data is None for key, _ in ready):
                 # Frames may have come in between: take what the kernel holds, from everywhere.
-                for sock, machine in self._sockets():
-                    self._drain(sock, machine)
+                for sock, vm in self._sockets():
+                    self._drain(sock, vm)
                 return
 
-    def _sockets(self) -> Iterator[tuple[socket.socket, Machine]]:
+    def _sockets(self) -> Iterator[tuple[socket.socket, VirtualMachine]]:
         for key in list(self._selector.get_map().values()):
             if key.data is not None:
                 yield key.fileobj, key.data  # type: ignore[misc]  # registered in start()
 
-    def _drain(self, sock: socket.socket, machine: Machine) -> None:
-        labels = {nic.device: nic.label for nic in machine.nics}
+    def _drain(self, sock: socket.socket, vm: VirtualMachine) -> None:
+        labels = {nic.device: nic.label for nic in vm.nics}
         while True:
             try:
                 frame, ancillary, _, address = sock.recvmsg(_SNAPLEN, 256)
@@ -154,18 +154,18 @@ class Capture:
             device, kind = address[0], address[2]
             if device not in labels:
                 continue
-            self._seen.append(
+            self._frames.append(
                 replace(
                     _interpret(frame, ancillary),
-                    machine=machine.name,
+                    vm=vm.name,
                     port=labels[device],
                     outgoing=kind == socket.PACKET_OUTGOING,
-                    addressed=kind != socket.PACKET_OTHERHOST,
+                    addressed_to_vm=kind != socket.PACKET_OTHERHOST,
                 )
             )
 
     def _close(self) -> None:
-        lost = [(machine.name, _dropped(sock)) for sock, machine in self._sockets()]
+        lost = [(vm.name, _dropped(sock)) for sock, vm in self._sockets()]
         dropped = {name: count for name, count in lost if count}
         for sock, _ in list(self._sockets()):
             sock.close()
@@ -180,7 +180,7 @@ class Capture:
 def _listen(namespace: str) -> socket.socket:
     """Listen at all interfaces of a namespace, those that come later included."""
     everything = socket.htons(ETH_P_ALL)
-    sock = netns.make_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW, everything)
+    sock = netns.open_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW, everything)
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _BUFFER)
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -215,7 +215,7 @@ def _dropped(sock: socket.socket) -> int:
     return int(drops)
 
 
-def _interpret(frame: bytes, ancillary: list[tuple[int, int, bytes]]) -> Seen:
+def _interpret(frame: bytes, ancillary: list[tuple[int, int, bytes]]) -> CapturedFrame:
     """Take the time stamp, and put back a VLAN tag that the kernel took off."""
     for level, kind, data in ancillary:
         if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
@@ -224,7 +224,7 @@ def _interpret(frame: bytes, ancillary: list[tuple[int, int, bytes]]) -> Seen:
                 known = status & TP_STATUS_VLAN_TPID_VALID
                 header = struct.pack("!HH", protocol if known else ETH_P_8021Q, tag)
                 frame = frame[:12] + header + frame[12:]
-    return Seen(_time_ns(ancillary), "", "", False, True, frame)
+    return CapturedFrame(_time_ns(ancillary), "", "", False, True, frame)
 
 
 def _time_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
@@ -235,9 +235,9 @@ def _time_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
     raise LabError("a frame has no time stamp")
 
 
-def write_pcap(seen: Iterable[Seen], directory: Path) -> list[Path]:
+def write_pcap(seen: Iterable[CapturedFrame], directory: Path) -> list[Path]:
     """Write one pcap file per port, for Wireshark and for the record."""
-    by_port: dict[str, list[Seen]] = {}
+    by_port: dict[str, list[CapturedFrame]] = {}
     for one in seen:
         by_port.setdefault(one.port, []).append(one)
     directory.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from scapy.layers.inet6 import ICMPv6ND_Redirect, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from portchain_lab.observe.capture import Seen
+from portchain_lab.observe.capture import CapturedFrame
 
 ETHERTYPES = {ETH_P_IP, ETH_P_IPV6, ETH_P_ARP}
 _CHECKSUMS = {TCP: 16, UDP: 6}
@@ -29,7 +29,7 @@ Path = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Flow:
+class FiveTuple:
     """The 5-tuple of a packet; for ICMP echo, both ports are the identifier."""
 
     protocol: str
@@ -39,9 +39,9 @@ class Flow:
     destination_port: int
 
     @property
-    def reverse(self) -> "Flow":
+    def reverse(self) -> "FiveTuple":
         """The 5-tuple of the answers."""
-        return Flow(
+        return FiveTuple(
             self.protocol,
             self.destination,
             self.destination_port,
@@ -57,34 +57,34 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Observation:
     """A packet at a port.
 
-    :param machine: that the port is of.
+    :param vm: that the port is of.
     :param identity: what forwarding does not change: the same for one packet at every port.
-    :param opens: whether the packet opens a TCP connection.
-    :param hops_left: TTL or hop limit: one less behind each function that routes.
+    :param opens_connection: whether the packet opens a TCP connection.
+    :param ttl: TTL or hop limit: one less behind each function that routes.
     """
 
     time_ns: int
-    machine: str
+    vm: str
     port: str
     outgoing: bool
-    flow: Flow
+    five_tuple: FiveTuple
     identity: bytes
-    opens: bool
-    hops_left: int
+    opens_connection: bool
+    ttl: int
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class PacketTrace:
     """One packet and where it was.
 
-    :param ports: every sighting's port in order; a port twice means that it was there twice.
+    :param ports: every observation's port in order; a port twice means that it was there twice.
     """
 
     start_ns: int
-    flow: Flow
+    five_tuple: FiveTuple
     ports: Path
 
 
@@ -97,7 +97,7 @@ class Connection:
     :param replies: likewise for the packets of the other direction.
     """
 
-    flow: Flow
+    five_tuple: FiveTuple
     number: int
     start_ns: int
     paths: Counter[Path]
@@ -109,52 +109,53 @@ class Connection:
         return next(iter(self.paths)) if len(self.paths) == 1 else None
 
 
-def sightings(seen: Iterable[Seen], overheard: bool = False) -> list[Sighting]:
+def observations(seen: Iterable[CapturedFrame], promiscuous: bool = False) -> list[Observation]:
     """The IP packets among the frames, in the order of time.
 
-    :param overheard: include unicast frames to other MAC addresses. They are what a switch floods;
+    :param promiscuous: include unicast frames to other MAC addresses. They are what a switch floods;
         a bridging function, though, gets nothing else.
     """
     found = [
-        sighting
+        observation
         for one in seen
-        if (one.addressed or one.outgoing or overheard) and (sighting := _sighting(one))
+        if (one.addressed_to_vm or one.outgoing or promiscuous)
+        and (observation := _observation(one))
     ]
-    return sorted(found, key=lambda sighting: sighting.time_ns)
+    return sorted(found, key=lambda observation: observation.time_ns)
 
 
-def foreign(seen: Iterable[Seen]) -> list[Seen]:
+def unexpected_frames(seen: Iterable[CapturedFrame]) -> list[CapturedFrame]:
     """Frames that neither carry IP nor resolve addresses, such as a chain header that leaked."""
     return [one for one in seen if Ether(one.frame).type not in ETHERTYPES]
 
 
-def _sighting(seen: Seen) -> Sighting | None:
+def _observation(seen: CapturedFrame) -> Observation | None:
     packet = Ether(seen.frame)
     network = packet.getlayer(IP) or packet.getlayer(IPv6)
     # A redirect is about the link and has the packet that it is about inside.
     if network is None or ICMPv6ND_Redirect in network:
         return None
-    flow = _flow(network)
-    opens = TCP in network and network[TCP].flags & (TCP_SYN | TCP_ACK) == TCP_SYN
-    hops_left = network.ttl if IP in network else network.hlim
-    return Sighting(
-        *(seen.time_ns, seen.machine, seen.port, seen.outgoing, flow, _identity(network)),
-        opens=bool(opens),
-        hops_left=hops_left,
+    five_tuple = _five_tuple(network)
+    opens_connection = TCP in network and network[TCP].flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+    ttl = network.ttl if IP in network else network.hlim
+    return Observation(
+        *(seen.time_ns, seen.vm, seen.port, seen.outgoing, five_tuple, _identity(network)),
+        opens_connection=bool(opens_connection),
+        ttl=ttl,
     )
 
 
-def _flow(network: Packet) -> Flow:
+def _five_tuple(network: Packet) -> FiveTuple:
     source, destination = str(network.src), str(network.dst)
     for layer, name in ((TCP, "tcp"), (UDP, "udp")):
         if layer in network:
             ports = network[layer]
-            return Flow(name, source, int(ports.sport), destination, int(ports.dport))
+            return FiveTuple(name, source, int(ports.sport), destination, int(ports.dport))
     if ICMP in network:
         number = int(network[ICMP].id or 0)
-        return Flow("icmp", source, number, destination, number)
+        return FiveTuple("icmp", source, number, destination, number)
     number = int(network.nh if IPv6 in network else network.proto)
-    return Flow(f"ip-{number}", source, 0, destination, 0)
+    return FiveTuple(f"ip-{number}", source, 0, destination, 0)
 
 
 def _identity(network: Packet) -> bytes:
@@ -174,79 +175,81 @@ def _carried(network: Packet) -> bytes:
     return bytes(carried)
 
 
-def walks(found: Sequence[Sighting]) -> list[Walk]:
-    """Follow each packet from its first sighting to its last."""
-    packets: dict[bytes, list[Sighting]] = {}
-    for sighting in found:
-        packets.setdefault(sighting.identity, []).append(sighting)
+def traces(found: Sequence[Observation]) -> list[PacketTrace]:
+    """Follow each packet from its first observation to its last."""
+    packets: dict[bytes, list[Observation]] = {}
+    for observation in found:
+        packets.setdefault(observation.identity, []).append(observation)
     return [
-        Walk(steps[0].time_ns, steps[0].flow, tuple(step.port for step in in_order(steps)))
+        PacketTrace(
+            steps[0].time_ns,
+            steps[0].five_tuple,
+            tuple(step.port for step in in_travel_order(steps)),
+        )
         for steps in packets.values()
     ]
 
 
-def in_order(steps: Sequence[Sighting]) -> list[Sighting]:
-    """Put a packet's sightings, which are in the order of time, into the order in which they happened.
+def in_travel_order(steps: Sequence[Observation]) -> list[Observation]:
+    """Put a packet's observations, which are in the order of time, into the order in which they happened.
 
-    Where it only was sent it began, where it only was got it ended, and at each machine in between it was got before it was
+    Where it only was sent it began, where it only was got it ended, and at each VM in between it was got before it was
     sent on, with ever fewer hops left. Time decides only what this leaves open: the clock may be set back between two
-    sightings. Of a packet that was copied nothing but the times is known.
+    observations. Of a packet that was copied nothing but the times is known.
     """
     stops = _stops(steps)
     if any(sum(one[end] is None for one in stops) > 1 for end in (0, 1)):
         return list(steps)
 
-    def place(stop: tuple[Sighting | None, ...]) -> tuple[int, int, int]:
+    def place(stop: tuple[Observation | None, ...]) -> tuple[int, int, int]:
         got, sent = stop
         step = got or sent
         assert step is not None
         part = 0 if got is None else 2 if sent is None else 1
-        return part, -step.hops_left, step.time_ns
+        return part, -step.ttl, step.time_ns
 
     return [step for stop in sorted(stops, key=place) for step in stop if step is not None]
 
 
-def _stops(steps: Sequence[Sighting]) -> list[tuple[Sighting | None, ...]]:
-    """Where a packet was got and from where it was sent on, for each time that it was at a machine."""
-    stops: list[tuple[Sighting | None, ...]] = []
-    for machine in dict.fromkeys(step.machine for step in steps):
-        here = sorted(
-            (step for step in steps if step.machine == machine), key=lambda step: -step.hops_left
-        )
+def _stops(steps: Sequence[Observation]) -> list[tuple[Observation | None, ...]]:
+    """Where a packet was got and from where it was sent on, for each time that it was at a VM."""
+    stops: list[tuple[Observation | None, ...]] = []
+    for vm in dict.fromkeys(step.vm for step in steps):
+        here = sorted((step for step in steps if step.vm == vm), key=lambda step: -step.ttl)
         sent = [step for step in here if step.outgoing]
-        got: list[Sighting | None] = [step for step in here if not step.outgoing]
+        got: list[Observation | None] = [step for step in here if not step.outgoing]
         begun = [None] * (len(sent) - len(got))
         stops += zip_longest(begun + got, sent)
     return stops
 
 
-def connections(found: Sequence[Sighting]) -> list[Connection]:
+def connections(found: Sequence[Observation]) -> list[Connection]:
     """Group packets to connections, in the order of their beginnings.
 
     A TCP connection begins with a SYN that was not seen before, so a 5-tuple that is used again
     gives another connection. The side that sent first is the client.
     """
-    starts: dict[Flow, list[int]] = {}
+    starts: dict[FiveTuple, list[int]] = {}
     known: set[bytes] = set()
-    for sighting in found:
-        fresh = sighting.identity not in known
-        known.add(sighting.identity)
-        if sighting.flow.reverse in starts:
+    for observation in found:
+        fresh = observation.identity not in known
+        known.add(observation.identity)
+        if observation.five_tuple.reverse in starts:
             continue
-        begun = starts.setdefault(sighting.flow, [])
-        if not begun or (sighting.opens and fresh):
-            begun.append(sighting.time_ns)
+        begun = starts.setdefault(observation.five_tuple, [])
+        if not begun or (observation.opens_connection and fresh):
+            begun.append(observation.time_ns)
     result = {
-        (flow, number): Connection(flow, number, start, Counter(), Counter())
-        for flow, times in starts.items()
+        (five_tuple, number): Connection(five_tuple, number, start, Counter(), Counter())
+        for five_tuple, times in starts.items()
         for number, start in enumerate(times)
     }
-    for walk in walks(found):
-        answer = walk.flow not in starts
-        flow = walk.flow.reverse if answer else walk.flow
-        number = max(0, sum(start <= walk.start_ns for start in starts[flow]) - 1)
-        connection = result[flow, number]
-        (connection.replies if answer else connection.paths)[walk.ports] += 1
+    for trace in traces(found):
+        answer = trace.five_tuple not in starts
+        five_tuple = trace.five_tuple.reverse if answer else trace.five_tuple
+        number = max(0, sum(start <= trace.start_ns for start in starts[five_tuple]) - 1)
+        connection = result[five_tuple, number]
+        (connection.replies if answer else connection.paths)[trace.ports] += 1
     return sorted(result.values(), key=lambda connection: connection.start_ns)
 
 
@@ -268,8 +271,8 @@ def select(
     return [
         connection
         for connection in found
-        if protocol in (None, connection.flow.protocol)
-        and within(connection.flow.source, source)
-        and within(connection.flow.destination, destination)
-        and destination_port in (None, connection.flow.destination_port)
+        if protocol in (None, connection.five_tuple.protocol)
+        and within(connection.five_tuple.source, source)
+        and within(connection.five_tuple.destination, destination)
+        and destination_port in (None, connection.five_tuple.destination_port)
     ]

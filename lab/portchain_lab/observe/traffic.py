@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from portchain_lab.errors import DeadlineError
-from portchain_lab.guests.machines import Machine
+from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.hosts import netns
 from portchain_lab.waiting import wait_for
 
@@ -24,7 +24,7 @@ _SEQUENCE = struct.Struct("!Q")
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class ConnectionAttempt:
     """A TCP connection that was tried.
 
     :param source_port: of the client's end.
@@ -43,17 +43,17 @@ class Attempt:
         return not self.error
 
 
-class TcpServer:
+class TcpEchoServer:
     """Answers each connection with what it sent and closes it; runs inside its context.
 
     The server closes first: its end keeps the waiting state, so a client can use its port again at
     once.
     """
 
-    def __init__(self, machine: Machine, port: int, address: str = "") -> None:
-        """:param address: one of the machine's, its first if empty."""
-        address = address or machine.ip
-        self._socket = netns.make_socket(machine.namespace, _family(address))
+    def __init__(self, vm: VirtualMachine, port: int, address: str = "") -> None:
+        """:param address: one of the VM's, its first if empty."""
+        address = address or vm.ip
+        self._socket = netns.open_socket(vm.namespace, _family(address))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((address, port))
         self._socket.listen(512)
@@ -85,8 +85,8 @@ class TcpServer:
 
 
 def tcp_connect(
-    source: Machine,
-    destination: Machine,
+    source: VirtualMachine,
+    destination: VirtualMachine,
     port: int,
     *,
     source_port: int = 0,
@@ -94,7 +94,7 @@ def tcp_connect(
     timeout: float = 5.0,
     source_address: str = "",
     address: str = "",
-) -> Attempt:
+) -> ConnectionAttempt:
     """Open a connection, ask, get the answer, close.
 
     :param source_port: 0 lets the kernel choose.
@@ -105,7 +105,7 @@ def tcp_connect(
     began = time.monotonic()
     error = ""
     source_address, address = source_address or source.ip, address or destination.ip
-    with netns.make_socket(source.namespace, _family(address)) as sock:
+    with netns.open_socket(source.namespace, _family(address)) as sock:
         sock.settimeout(timeout)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -122,7 +122,7 @@ def tcp_connect(
             wait_for(lambda: _state(sock) == TCP_CLOSE, timeout, "closed connection", 0.001)
         except (OSError, DeadlineError) as failure:
             error = str(failure)
-    return Attempt(number, source_port, time.monotonic() - began, error)
+    return ConnectionAttempt(number, source_port, time.monotonic() - began, error)
 
 
 def _family(address: str) -> int:
@@ -145,16 +145,16 @@ def _read_all(sock: socket.socket) -> bytes:
 
 
 def tcp_connections(
-    source: Machine,
-    destination: Machine,
+    source: VirtualMachine,
+    destination: VirtualMachine,
     port: int,
     count: int,
     source_port: int = 0,
     *,
     source_address: str = "",
     address: str = "",
-) -> list[Attempt]:
-    """Connections one after the other; the destination has to run a ``TcpServer``.
+) -> list[ConnectionAttempt]:
+    """Connections one after the other; the destination has to run a ``TcpEchoServer``.
 
     :param source_port: the same for all, or 0 for one of the kernel's choice each.
     :param source_address: as in ``tcp_connect``. ``address`` likewise.
@@ -173,14 +173,19 @@ def tcp_connections(
     ]
 
 
-class Conversations:
+class OpenConnections:
     """TCP connections that stay open inside its context; every one can ask and be answered again and again.
 
     :param timeout: seconds for opening a connection, and for each question and each answer.
     """
 
     def __init__(
-        self, source: Machine, destination: Machine, port: int, count: int, timeout: float = 10.0
+        self,
+        source: VirtualMachine,
+        destination: VirtualMachine,
+        port: int,
+        count: int,
+        timeout: float = 10.0,
     ) -> None:
         self._source, self._destination, self._port = source, destination, port
         self._count, self._timeout = count, timeout
@@ -189,13 +194,13 @@ class Conversations:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opening:
-            listener = opening.enter_context(netns.make_socket(self._destination.namespace))
+            listener = opening.enter_context(netns.open_socket(self._destination.namespace))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.settimeout(self._timeout)
             listener.bind((self._destination.ip, self._port))
             listener.listen(self._count)
             for _ in range(self._count):
-                client = opening.enter_context(netns.make_socket(self._source.namespace))
+                client = opening.enter_context(netns.open_socket(self._source.namespace))
                 client.settimeout(self._timeout)
                 client.bind((self._source.ip, 0))
                 client.connect((self._destination.ip, self._port))
@@ -273,16 +278,16 @@ class UdpStream:
 
     def __init__(
         self,
-        source: Machine,
-        destination: Machine,
+        source: VirtualMachine,
+        destination: VirtualMachine,
         port: int,
         *,
         rate: float = 100.0,
         source_port: int = 0,
         size: int = 64,
     ) -> None:
-        self._out = netns.make_socket(source.namespace, kind=socket.SOCK_DGRAM)
-        self._in = netns.make_socket(destination.namespace, kind=socket.SOCK_DGRAM)
+        self._out = netns.open_socket(source.namespace, kind=socket.SOCK_DGRAM)
+        self._in = netns.open_socket(destination.namespace, kind=socket.SOCK_DGRAM)
         self._out.bind((source.ip, source_port))
         self._in.bind((destination.ip, port))
         self._in.settimeout(0.1)

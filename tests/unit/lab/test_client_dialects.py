@@ -1,6 +1,6 @@
 """The demo's commands, in the words of either client."""
 
-from portchain_lab.client_dialects import WORDINGS, Match
+from portchain_lab.client_dialects import DIALECTS, Match
 
 from tests.unit.cli.test_neutron import SPECIFICATION
 
@@ -8,7 +8,7 @@ FC1 = Match("10.1.0.5/32", "10.1.0.6/32", "100:100", "23:23")
 
 
 def test_neutron_is_told_what_the_specification_writes() -> None:
-    words = WORDINGS["neutron"]
+    words = DIALECTS["neutron"]
     said = [
         words.port("p1"),
         words.classifier("FC1", FC1),
@@ -21,7 +21,7 @@ def test_neutron_is_told_what_the_specification_writes() -> None:
 
 
 def test_openstack_is_told_the_same() -> None:
-    words = WORDINGS["openstack"]
+    words = DIALECTS["openstack"]
     assert words.classifier("FC2", Match(FC1.source, FC1.destination, "200:200")) == (
         "openstack sfc flow classifier create --ethertype IPv4 --source-ip-prefix 10.1.0.5/32 "
         "--destination-ip-prefix 10.1.0.6/32 --protocol tcp --destination-port 200:200 FC2"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from portchain_lab import demo
-from portchain_lab.observe.packet_paths import Connection, Flow, Path
+from portchain_lab.observe.packet_paths import Connection, FiveTuple, Path
 
 from portchain.drivers.ovn.driver import OvnDriver
 from portchain.drivers.ovs.driver import OvsDriver
@@ -17,8 +17,10 @@ BACK = ("destination", "source")
 def connection(
     port: int, number: int, paths: Sequence[Path], replies: Sequence[Path] = (BACK,)
 ) -> Connection:
-    flow = Flow("tcp", "10.1.0.5", 23 if port == demo.CHAINED else 2000 + number, "10.1.0.6", port)
-    return Connection(flow, number, number, Counter(paths), Counter(replies))
+    five_tuple = FiveTuple(
+        "tcp", "10.1.0.5", 23 if port == demo.CHAINED else 2000 + number, "10.1.0.6", port
+    )
+    return Connection(five_tuple, number, number, Counter(paths), Counter(replies))
 
 
 def good() -> list[Connection]:
@@ -66,7 +68,7 @@ def test_an_answer_through_the_chain_is_a_fault() -> None:
 
 
 def test_a_pair_without_traffic_is_a_fault() -> None:
-    found = [one for one in good() if one.flow.destination_port != demo.WIDE]
+    found = [one for one in good() if one.five_tuple.destination_port != demo.WIDE]
     found += [connection(demo.WIDE, number, [VIA_PP1]) for number in range(60)]
     assert demo.faults(found) == ["PP2 got none of FC2's connections"]
 
@@ -95,5 +97,9 @@ def test_replies_of_a_symmetric_chain_have_to_come_back_by_the_functions() -> No
 
 
 def test_the_workflow_is_carried_as_a_driver_can() -> None:
-    assert demo.Manner.of(OvsDriver.capabilities) == demo.Manner("l3", both_ways=False)
-    assert demo.Manner.of(OvnDriver.capabilities) == demo.Manner("l2", both_ways=True)
+    assert demo.WorkflowOptions.of(OvsDriver.capabilities) == demo.WorkflowOptions(
+        "l3", both_ways=False
+    )
+    assert demo.WorkflowOptions.of(OvnDriver.capabilities) == demo.WorkflowOptions(
+        "l2", both_ways=True
+    )

@@ -24,7 +24,11 @@ def test_names_that_would_not_fit_into_interface_names_are_refused(name: str) ->
 
 def test_no_namespace_belongs_to_two_labs() -> None:
     one, other = Layout("a", software=SOFTWARE), Layout("ab", software=SOFTWARE)
-    spaces = [other.controller, other.fabric, *map(other.namespace, other.host_names)]
+    spaces = [
+        other.controller_namespace,
+        other.fabric_namespace,
+        *map(other.namespace, other.host_names),
+    ]
     assert not any(space.startswith(one.prefix) for space in spaces)
 
 
@@ -107,8 +111,8 @@ def test_ipv6_addresses_get_ipv6_routes() -> None:
     ("chosen", "mtu", "tunnels"),
     [
         ({}, 1550, "vxlan"),
-        ({"network": "gre"}, 1542, "gre"),
-        ({"network": "vlan"}, 1500, ""),
+        ({"network_type": "gre"}, 1542, "gre"),
+        ({"network_type": "vlan"}, 1500, ""),
         ({"ipv6_underlay": True, "l2_population": True}, 1570, "vxlan"),
     ],
 )
@@ -125,7 +129,9 @@ def test_tenants_have_1500_bytes_over_every_way(
     assert ("l2population" in configs.ml2(lab)) is lab.l2_population
 
 
-@pytest.mark.parametrize("chosen", [{"network": "ipx"}, {"network": "flat", "ipv6_underlay": True}])
+@pytest.mark.parametrize(
+    "chosen", [{"network_type": "ipx"}, {"network_type": "flat", "ipv6_underlay": True}]
+)
 def test_networks_that_cannot_be_are_refused(chosen: dict[str, Any]) -> None:
     with pytest.raises(LabError, match="network"):
         Layout("a", software=SOFTWARE, **chosen)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 from portchain_lab.observe import packet_paths
-from portchain_lab.observe.capture import Seen
+from portchain_lab.observe.capture import CapturedFrame
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
@@ -22,13 +22,15 @@ def frame(inner: Packet, hop: int) -> bytes:
     return bytes(Ether(src=f"02:00:00:00:00:{hop:02x}", dst=f"02:00:00:00:01:{hop:02x}") / copy)
 
 
-def along(inner: Packet, path: tuple[str, ...], start: int, hops: bool = True) -> list[Seen]:
+def along(
+    inner: Packet, path: tuple[str, ...], start: int, hops: bool = True
+) -> list[CapturedFrame]:
     """What captures see of a packet that passes these ports, one microsecond apart.
 
     :param hops: whether what it passes are routers.
     """
     return [
-        Seen(
+        CapturedFrame(
             *(start + 1000 * step, f"machine {(step + 1) // 2}", port, step % 2 == 0, True),
             frame=frame(inner, step if hops else 0),
         )
@@ -51,7 +53,7 @@ def test_each_use_of_a_five_tuple_is_a_connection_of_its_own() -> None:
         seen += along(tcp("SA", 5000, 20 + number, back=True), ("dst", "src"), start + 100_000)
         seen += along(tcp("A", 1000 * number + 1, 30 + number), path, start + 200_000)
 
-    first, second = packet_paths.connections(packet_paths.sightings(seen))
+    first, second = packet_paths.connections(packet_paths.observations(seen))
 
     assert first.path == ("src", "p1", "p2", "dst")
     assert second.path == ("src", "p3", "p4", "dst")
@@ -63,7 +65,7 @@ def test_each_use_of_a_five_tuple_is_a_connection_of_its_own() -> None:
 def test_a_connection_whose_packets_part_has_no_single_path() -> None:
     seen = along(tcp("S", 1, 1), CHAIN, 0) + along(tcp("A", 2, 2), ("src", "dst"), 1_000_000)
 
-    (connection,) = packet_paths.connections(packet_paths.sightings(seen))
+    (connection,) = packet_paths.connections(packet_paths.observations(seen))
 
     assert connection.path is None
     assert connection.paths == Counter({CHAIN: 1, ("src", "dst"): 1})
@@ -73,7 +75,7 @@ def test_a_clock_that_is_set_back_does_not_turn_a_path_round() -> None:
     seen = along(tcp("S", 1, 1), ("src", "p1", "p1", "dst"), 1_000_000)
     seen[-1] = replace(seen[-1], time_ns=999_000)
 
-    (connection,) = packet_paths.connections(packet_paths.sightings(seen))
+    (connection,) = packet_paths.connections(packet_paths.observations(seen))
 
     assert connection.path == ("src", "p1", "p1", "dst")
 
@@ -82,7 +84,7 @@ def test_a_clock_that_is_set_back_does_not_put_the_end_before_a_bump_in_the_wire
     seen = along(tcp("S", 1, 1), CHAIN, 1_000_000, hops=False)
     seen[-1] = replace(seen[-1], time_ns=1_001_500)
 
-    (connection,) = packet_paths.connections(packet_paths.sightings(seen))
+    (connection,) = packet_paths.connections(packet_paths.observations(seen))
 
     assert connection.path == CHAIN
 
@@ -92,9 +94,9 @@ def test_a_packet_that_arrives_twice_shows() -> None:
     seen = along(once, CHAIN, 0)
     seen.append(replace(seen[-1], time_ns=50_000))
 
-    (walk,) = packet_paths.walks(packet_paths.sightings(seen))
+    (trace,) = packet_paths.traces(packet_paths.observations(seen))
 
-    assert walk.ports == (*CHAIN, "dst")
+    assert trace.ports == (*CHAIN, "dst")
 
 
 def test_a_repeated_syn_opens_no_second_connection() -> None:
@@ -102,26 +104,28 @@ def test_a_repeated_syn_opens_no_second_connection() -> None:
     again = tcp("S", 1, 1)
     seen = along(first, ("src",), 0) + along(again, CHAIN, 1_000_000)
 
-    assert len(packet_paths.connections(packet_paths.sightings(seen))) == 1
+    assert len(packet_paths.connections(packet_paths.observations(seen))) == 1
 
 
 def test_what_only_passes_by_is_left_out_unless_asked_for() -> None:
-    flooded = [Seen(0, "sf9", "p9", False, False, frame(tcp("S", 1, 1), 0))]
+    flooded = [CapturedFrame(0, "sf9", "p9", False, False, frame(tcp("S", 1, 1), 0))]
 
-    assert packet_paths.sightings(flooded) == []
-    assert [one.port for one in packet_paths.sightings(flooded, overheard=True)] == ["p9"]
+    assert packet_paths.observations(flooded) == []
+    assert [one.port for one in packet_paths.observations(flooded, promiscuous=True)] == ["p9"]
 
 
 def test_a_leaked_chain_header_is_foreign() -> None:
     inside = bytes(tcp("S", 1, 1))
-    leaked = Seen(0, "sf1", "p1", False, True, bytes(Ether(type=0x8847) / Raw(bytes(4) + inside)))
+    leaked = CapturedFrame(
+        0, "sf1", "p1", False, True, bytes(Ether(type=0x8847) / Raw(bytes(4) + inside))
+    )
     seen = [
         leaked,
         *along(tcp("S", 1, 1), CHAIN, 0),
-        Seen(0, "sf1", "p1", True, True, bytes(Ether() / ARP())),
+        CapturedFrame(0, "sf1", "p1", True, True, bytes(Ether() / ARP())),
     ]
 
-    assert packet_paths.foreign(seen) == [leaked]
+    assert packet_paths.unexpected_frames(seen) == [leaked]
 
 
 def test_a_checksum_of_zero_is_one_of_all_ones() -> None:
@@ -132,7 +136,7 @@ def test_a_checksum_of_zero_is_one_of_all_ones() -> None:
     other[TCP].chksum = 1
     for packet, paths in ((arrived, 1), (other, 2)):
         seen = along(sent, CHAIN[:1], 0) + along(packet, CHAIN[1:], 1000)
-        assert len(packet_paths.walks(packet_paths.sightings(seen))) == paths
+        assert len(packet_paths.traces(packet_paths.observations(seen))) == paths
 
 
 def test_other_protocols_have_flows_too() -> None:
@@ -141,17 +145,20 @@ def test_other_protocols_have_flows_too() -> None:
         "icmp": IP(src=CLIENT, dst=SERVER) / ICMP(id=7),
         "ip-47": IP(src=CLIENT, dst=SERVER, proto=47) / Raw(b"x"),
     }
-    arp = Seen(0, "src", "src", True, True, bytes(Ether() / ARP()))
+    arp = CapturedFrame(0, "src", "src", True, True, bytes(Ether() / ARP()))
     for protocol, packet in packets.items():
-        (sighting,) = packet_paths.sightings([arp, *along(packet, ("src",), 0)])
-        assert sighting.flow.protocol == protocol
-        assert (sighting.flow.source, sighting.flow.destination) == (CLIENT, SERVER)
+        (observation,) = packet_paths.observations([arp, *along(packet, ("src",), 0)])
+        assert observation.five_tuple.protocol == protocol
+        assert (observation.five_tuple.source, observation.five_tuple.destination) == (
+            CLIENT,
+            SERVER,
+        )
 
 
 def test_selection_by_protocol_prefix_and_port() -> None:
     seen = along(tcp("S", 1, 1), CHAIN, 0)
     seen += along(IP(src=CLIENT, dst=SERVER) / UDP(sport=5, dport=6), ("src", "dst"), 1)
-    found = packet_paths.connections(packet_paths.sightings(seen))
+    found = packet_paths.connections(packet_paths.observations(seen))
 
     assert len(packet_paths.select(found)) == 2
     (only,) = packet_paths.select(found, "tcp", "10.0.0.0/24", SERVER, 100)
@@ -165,6 +172,6 @@ def test_the_order_of_the_records_does_not_matter(ports: list[str], random: obje
     seen = along(tcp("S", 1, 1), path, 0)
     random.shuffle(seen)  # type: ignore[attr-defined]
 
-    (walk,) = packet_paths.walks(packet_paths.sightings(seen))
+    (trace,) = packet_paths.traces(packet_paths.observations(seen))
 
-    assert walk.ports == path
+    assert trace.ports == path

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 from portchain_lab.errors import DeadlineError
-from portchain_lab.hosts.processes import Ledger, Record, alive, log_since_start, start_time
+from portchain_lab.hosts.processes import (
+    ProcessRecord,
+    ProcessRegistry,
+    alive,
+    log_since_start,
+    start_time,
+)
 from portchain_lab.waiting import wait_for
 
 
@@ -16,9 +22,9 @@ def test_a_record_matches_only_the_process_it_was_made_of() -> None:
     process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=-1)
     born = start_time(process.pid)
     assert born is not None
-    record = Record("x", "", process.pid, born)
+    record = ProcessRecord("x", "", process.pid, born)
     assert alive(record)
-    assert not alive(Record("x", "", process.pid, born + 1))
+    assert not alive(ProcessRecord("x", "", process.pid, born + 1))
 
     os.kill(process.pid, signal.SIGKILL)
     wait_for(lambda: not alive(record), 5, "the process to be gone")
@@ -26,16 +32,16 @@ def test_a_record_matches_only_the_process_it_was_made_of() -> None:
     assert start_time(process.pid) is None
 
 
-def test_the_ledger_keeps_records_and_ignores_broken_files(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "processes")
-    record = Record("agent@h1", "pc-x-h1", 42, 4711)
-    ledger.write(record)
+def test_the_registry_keeps_records_and_ignores_broken_files(tmp_path: Path) -> None:
+    registry = ProcessRegistry(tmp_path / "processes")
+    record = ProcessRecord("agent@h1", "pc-x-h1", 42, 4711)
+    registry.write(record)
     (tmp_path / "processes" / "broken.json").write_text("{")
 
-    assert ledger.all() == [record]
-    ledger.drop("agent@h1")
-    ledger.drop("agent@h1")
-    assert ledger.all() == []
+    assert registry.all() == [record]
+    registry.remove("agent@h1")
+    registry.remove("agent@h1")
+    assert registry.all() == []
 
 
 def test_only_what_was_said_since_the_last_start_counts(tmp_path: Path) -> None:

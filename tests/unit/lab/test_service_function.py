@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from portchain_lab.guests import inside, service_function
 from portchain_lab.guests.vif import Nic
 from portchain_lab.observe import packet_paths
-from portchain_lab.observe.capture import Seen
+from portchain_lab.observe.capture import CapturedFrame
 from scapy.contrib.mpls import MPLS
 from scapy.contrib.nsh import NSH
 from scapy.layers.inet import IP, TCP, UDP
@@ -44,9 +44,12 @@ def test_one_index_further_and_back_to_the_sender(kind: str) -> None:
 def test_a_packet_is_followed_behind_its_chain_header(kind: str) -> None:
     plain = bytes(Ether(src=OWN, dst=HERE) / PACKET)
     frames = (plain, bytes(FRAMES[kind]), bytes(answer(kind)))
-    seen = [Seen(n, port, port, False, True, f) for n, (port, f) in enumerate(zip("abc", frames, strict=True))]  # fmt: skip
-    (walk,) = packet_paths.walks(packet_paths.sightings(seen))
-    assert walk.ports == ("a", "b", "c")
+    captured = [
+        CapturedFrame(number, port, port, False, True, one)
+        for number, (port, one) in enumerate(zip("abc", frames, strict=True))
+    ]
+    (trace,) = packet_paths.traces(packet_paths.observations(captured))
+    assert trace.ports == ("a", "b", "c")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import pymysql
 from portchain_lab.cloud.services import mariadb_socket
 from portchain_lab.guests import inside
-from portchain_lab.guests.machines import Machine
+from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.lab import Lab
 from portchain_lab.layout import Layout
 
@@ -51,20 +51,22 @@ class Filler:
             raise SystemExit(f"{kind} {name}: {answer.status_code} {answer.text}")
         return str(answer.json()[kind]["id"])
 
-    def boot(self, cidr: str) -> tuple[Machine, list[Machine]]:
+    def boot(self, cidr: str) -> tuple[VirtualMachine, list[VirtualMachine]]:
         """A network with a source and service functions, all on the one host."""
         net = self.network.create_network(name="net1")
         self.network.create_subnet(network_id=net.id, ip_version=4, cidr=cidr, enable_dhcp=False)
 
-        def machine(name: str, ports: int, kind: str) -> Machine:
+        def vm(name: str, ports: int, kind: str) -> VirtualMachine:
             made = [
                 self.network.create_port(network_id=net.id, name=f"{name}-{n}")
                 for n in range(ports)
             ]
-            return self.lab.vms.boot(name, "h1", [port.id for port in made], kind=kind, wait=False)
+            return self.lab.vms.create(
+                name, "h1", [port.id for port in made], kind=kind, wait=False
+            )
 
-        source = machine(f"{self.user}-src", 2, inside.PLAIN)
-        functions = [machine(f"{self.user}-f{n}", 2, inside.L3) for n in range(FUNCTIONS)]
+        source = vm(f"{self.user}-src", 2, inside.PLAIN)
+        functions = [vm(f"{self.user}-f{n}", 2, inside.L3) for n in range(FUNCTIONS)]
         self.lab.vms.wait_active([source, *functions])
         return source, functions
 

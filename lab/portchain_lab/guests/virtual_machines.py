@@ -25,12 +25,12 @@ PROGRAM_DEADLINE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class VirtualMachine:
     """A virtual machine at one moment; attaching and moving give a new value.
 
-    :param namespace: the network namespace that plays the machine.
+    :param namespace: the network namespace that plays the VM.
     :param kind: one of ``guest.KINDS``.
-    :param owner: what its ports have as ``device_owner``.
+    :param device_owner: what its ports have as ``device_owner``.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Machine:
     namespace: str
     kind: str
     nics: tuple[Nic, ...] = ()
-    owner: str = DEVICE_OWNER
+    device_owner: str = DEVICE_OWNER
 
     @property
     def ip(self) -> str:
@@ -49,7 +49,7 @@ class Machine:
     def nic(self, port: str) -> Nic:
         """The interface of a Neutron port, by the port's name or id.
 
-        :raises LabError: if the machine has none such.
+        :raises LabError: if the VM has none such.
         """
         for nic in self.nics:
             if port in (nic.port_id, nic.port_name):
@@ -58,7 +58,7 @@ class Machine:
         raise LabError(msg)
 
 
-class Machines:
+class VirtualMachines:
     """The lab's virtual machines.
 
     :param connect: gives an administrator's SDK connection: Nova, too, binds ports as a service.
@@ -69,8 +69,8 @@ class Machines:
     ) -> None:
         self._lab = lab
         self._connect = connect
-        self._directory = lab.directory / "machines"
-        self._programs = processes.Ledger(lab.directory / "programs")
+        self._directory = lab.directory / "vms"
+        self._programs = processes.ProcessRegistry(lab.directory / "programs")
         self._cloud: openstack.connection.Connection | None = None
 
     @property
@@ -78,12 +78,12 @@ class Machines:
         self._cloud = self._cloud or self._connect()
         return self._cloud.network
 
-    def all(self) -> list[Machine]:
-        """The machines there are, by name."""
+    def all(self) -> list[VirtualMachine]:
+        """The VMs there are, by name."""
         return [self.get(path.stem) for path in sorted(self._directory.glob("*.json"))]
 
-    def get(self, name: str) -> Machine:
-        """A machine by its name.
+    def get(self, name: str) -> VirtualMachine:
+        """A VM by its name.
 
         :raises LabError: if there is none.
         """
@@ -95,9 +95,9 @@ class Machines:
         nics = tuple(
             Nic(**{**nic, "addresses": tuple(nic["addresses"])}) for nic in known.pop("nics")
         )
-        return Machine(**known, nics=nics)
+        return VirtualMachine(**known, nics=nics)
 
-    def boot(
+    def create(
         self,
         name: str,
         host: str,
@@ -105,63 +105,67 @@ class Machines:
         *,
         kind: str = inside.PLAIN,
         wait: bool = True,
-        owner: str = DEVICE_OWNER,
-    ) -> Machine:
-        """Start a machine with existing Neutron ports.
+        device_owner: str = DEVICE_OWNER,
+    ) -> VirtualMachine:
+        """Start a VM with existing Neutron ports.
 
         :param ports: ids of the ports, in the order of its interfaces.
         :param kind: one of ``guest.KINDS``, such as ``l3`` for a routing service function.
         :param wait: until Neutron reports every port ACTIVE.
-        :param owner: ``device_owner`` of its ports; Nova's, or e.g. ``network:router_interface``.
+        :param device_owner: ``device_owner`` of its ports; Nova's, or e.g. ``network:router_interface``.
         """
         if kind not in inside.KINDS:
             msg = f"kind {kind!r}: one of {', '.join(inside.KINDS)}"
             raise LabError(msg)
         namespace = self._lab.namespace(layout.vm_part(name))
-        machine = Machine(name, str(uuid.uuid4()), host, namespace, kind, owner=owner)
-        self._save(machine)
+        vm = VirtualMachine(
+            name, str(uuid.uuid4()), host, namespace, kind, device_owner=device_owner
+        )
+        self._save(vm)
         netns.create([namespace])
-        machine = self._attach(machine, ports)
+        vm = self._attach(vm, ports)
         if wait:
-            self.wait_active([machine])
-        return machine
+            self.wait_active([vm])
+        return vm
 
-    def attach(self, machine: Machine, port: str, wait: bool = True) -> Machine:
-        """Add an interface to a running machine (``nova interface-attach``)."""
-        machine = self._attach(machine, [port])
+    def attach_port(self, vm: VirtualMachine, port: str, wait: bool = True) -> VirtualMachine:
+        """Add an interface to a running VM (``nova interface-attach``)."""
+        vm = self._attach(vm, [port])
         if wait:
-            self.wait_active([machine])
-        return machine
+            self.wait_active([vm])
+        return vm
 
-    def attach_subport(self, machine: Machine, parent: str, port: str, vlan: int) -> Machine:
-        """Let a running machine use a port of a trunk whose parent port it has.
+    def attach_subport(
+        self, vm: VirtualMachine, parent: str, port: str, vlan: int
+    ) -> VirtualMachine:
+        """Let a running VM use a port of a trunk whose parent port it has.
 
         :param parent: name or id of the parent port. ``port``: id of the subport.
         :param vlan: the subport's segmentation id.
         """
-        device = f"{machine.nic(parent).device}.{vlan}"
+        device = f"{vm.nic(parent).device}.{vlan}"
         nic = replace(self._describe(self._network.get_port(port), device), vlan=vlan)
-        machine = replace(machine, nics=(*machine.nics, nic))
-        self._save(machine)
-        self._configure(machine)
-        return machine
+        vm = replace(vm, nics=(*vm.nics, nic))
+        self._save(vm)
+        self._configure(vm)
+        return vm
 
-    def detach(self, machine: Machine, port: str) -> Machine:
-        """Take an interface away from a running machine (``nova interface-detach``)."""
-        nic = machine.nic(port)
-        vif.unplug(self._lab, machine.host, machine.name, machine.id, nic)
+    def detach_port(self, vm: VirtualMachine, port: str) -> VirtualMachine:
+        """Take an interface away from a running VM (``nova interface-detach``)."""
+        nic = vm.nic(port)
+        vif.unplug(self._lab, vm.host, vm.name, vm.id, nic)
         self._unbind(nic)
-        rest = tuple(other for other in machine.nics if other != nic)
-        machine = replace(machine, nics=rest)
-        self._configure(machine)
-        self._save(machine)
-        return machine
+        rest = tuple(other for other in vm.nics if other != nic)
+        vm = replace(vm, nics=rest)
+        self._configure(vm)
+        self._save(vm)
+        return vm
 
-    def move(self, machine: Machine, host: str, wait: bool = True) -> Machine:
-        """Take a machine to another host: unplug, bind its ports there, plug."""
-        for nic in machine.nics:
-            vif.unplug(self._lab, machine.host, machine.name, machine.id, nic)
-        moved = replace(machine, host=host)
+    def migrate(self, vm: VirtualMachine, host: str, wait: bool = True) -> VirtualMachine:
+        """Take a VM to another host: unplug, bind its ports there, plug."""
+        for nic in vm.nics:
+            vif.unplug(self._lab, vm.host, vm.name, vm.id, nic)
+        moved = replace(vm, host=host)
         for nic in moved.nics:
             if nic.vlan is None:
                 self._network.update_port(nic.port_id, binding_host_id=host)
@@ -170,100 +174,98 @@ class Machines:
         self._save(moved)
         if wait:
             self.wait_active([moved])
-            self.announce(moved)
+            self.announce_addresses(moved)
         return moved
 
-    def resume(self, machine: Machine) -> None:
-        """Let a machine go on whose host is back, as Nova does where it may (``resume_guests_state_on_host_boot``). What it had
+    def resume(self, vm: VirtualMachine) -> None:
+        """Let a VM go on whose host is back, as Nova does where it may (``resume_guests_state_on_host_boot``). What it had
         in memory is still there, its programs begin anew.
         """
-        for nic in machine.nics:
-            vif.plug(self._lab, machine.host, machine.name, machine.id, nic)
-        self._configure(machine)
+        for nic in vm.nics:
+            vif.plug(self._lab, vm.host, vm.name, vm.id, nic)
+        self._configure(vm)
 
     @staticmethod
-    def announce(machine: Machine) -> None:
-        """Let switches know where a machine is that was elsewhere before; ``move`` does it if it waits.
+    def announce_addresses(vm: VirtualMachine) -> None:
+        """Let switches know where a VM is that was elsewhere before; ``move`` does it if it waits.
 
         A bump in the wire says nothing: its broadcast would go round between its two ports without end.
         """
-        if not inside.is_bump(machine.kind):
-            inside.announce(machine.namespace, machine.nics)
+        if not inside.is_bump(vm.kind):
+            inside.announce(vm.namespace, vm.nics)
 
-    def delete(self, machine: Machine) -> None:
-        """End a machine; its ports stay, unbound."""
-        processes.kill_all([machine.namespace])
-        for nic in machine.nics:
-            vif.unplug(self._lab, machine.host, machine.name, machine.id, nic)
+    def delete(self, vm: VirtualMachine) -> None:
+        """End a VM; its ports stay, unbound."""
+        processes.kill_all([vm.namespace])
+        for nic in vm.nics:
+            vif.unplug(self._lab, vm.host, vm.name, vm.id, nic)
             self._unbind(nic)
-        for name in inside.programs(machine.nics, machine.kind):
-            self._programs.drop(_program(name, machine))
-        netns.delete([machine.namespace])
-        (self._directory / f"{machine.name}.json").unlink(missing_ok=True)
+        for name in inside.programs(vm.nics, vm.kind):
+            self._programs.remove(_program(name, vm))
+        netns.delete([vm.namespace])
+        (self._directory / f"{vm.name}.json").unlink(missing_ok=True)
 
     def delete_all(self) -> None:
-        """End every machine."""
-        for machine in self.all():
-            self.delete(machine)
+        """End every VM."""
+        for vm in self.all():
+            self.delete(vm)
 
-    def wait_active(self, machines: Iterable[Machine], deadline: float = ACTIVE_DEADLINE) -> None:
-        """Wait until Neutron reports every port of the machines ACTIVE.
+    def wait_active(self, vms: Iterable[VirtualMachine], deadline: float = ACTIVE_DEADLINE) -> None:
+        """Wait until Neutron reports every port of the VMs ACTIVE.
 
         :param deadline: seconds.
         """
-        for machine in machines:
-            for nic in machine.nics:
-                what = f"port {nic.label} of {machine.name} ACTIVE"
+        for vm in vms:
+            for nic in vm.nics:
+                what = f"port {nic.label} of {vm.name} ACTIVE"
                 wait_for(partial(self._is_active, nic.port_id), deadline, what, interval=0.3)
 
     def _is_active(self, port: str) -> bool:
         return bool(self._network.get_port(port).status == "ACTIVE")
 
-    def ping(self, machine: Machine, address: str, count: int = 1, deadline: int = 10) -> bool:
+    def ping(self, vm: VirtualMachine, address: str, count: int = 1, deadline: int = 10) -> bool:
         """Whether ``count`` echo replies come back within ``deadline`` seconds.
 
         Echo requests are repeated every 0.2 s until enough replies came: the first may be lost to
         address resolution.
         """
         argv = ("ping", "-n", "-q", "-i", "0.2", "-c", str(count), "-w", str(deadline), address)
-        done = subprocess.run(
-            netns.command(machine.namespace, argv), capture_output=True, check=False
-        )
+        done = subprocess.run(netns.command(vm.namespace, argv), capture_output=True, check=False)
         return done.returncode == 0
 
-    def _attach(self, machine: Machine, ports: Sequence[str]) -> Machine:
+    def _attach(self, vm: VirtualMachine, ports: Sequence[str]) -> VirtualMachine:
         for port_id in ports:
             port = self._network.update_port(
                 port_id,
-                device_id=machine.id,
-                device_owner=machine.owner,
-                binding_host_id=machine.host,
+                device_id=vm.id,
+                device_owner=vm.device_owner,
+                binding_host_id=vm.host,
             )
-            nic = self._describe(port, f"eth{self._free_index(machine)}")
-            machine = replace(machine, nics=(*machine.nics, nic))
+            nic = self._describe(port, f"eth{self._free_index(vm)}")
+            vm = replace(vm, nics=(*vm.nics, nic))
             # Before plugging: should this process die in between, delete() knows what to unplug.
-            self._save(machine)
-            vif.plug(self._lab, machine.host, machine.name, machine.id, nic)
-        self._configure(machine)
-        return machine
+            self._save(vm)
+            vif.plug(self._lab, vm.host, vm.name, vm.id, nic)
+        self._configure(vm)
+        return vm
 
-    def _configure(self, machine: Machine) -> None:
-        """Set up what is inside the machine, which has new interfaces."""
-        inside.configure(machine.namespace, machine.nics, machine.kind)
-        for program, argv in inside.programs(machine.nics, machine.kind).items():
-            self._start(_program(program, machine), machine.namespace, argv)
+    def _configure(self, vm: VirtualMachine) -> None:
+        """Set up what is inside the VM, which has new interfaces."""
+        inside.configure(vm.namespace, vm.nics, vm.kind)
+        for program, argv in inside.programs(vm.nics, vm.kind).items():
+            self._start(_program(program, vm), vm.namespace, argv)
 
     def _start(self, name: str, namespace: str, argv: tuple[str, ...]) -> None:
-        """Start a program of a machine anew, and wait until it is ready."""
+        """Start a program of a VM anew, and wait until it is ready."""
         if known := self._programs.read(name):
             processes.stop(known, self._programs)
         log = self._lab.logs / f"{name}.log"
-        record = processes.start(processes.Service(name, namespace, argv, log), self._programs)
+        record = processes.start(processes.ProcessSpec(name, namespace, argv, log), self._programs)
         wait_for(partial(_is_ready, record, log), PROGRAM_DEADLINE, f"{name} ready: see {log}")
 
     @staticmethod
-    def _free_index(machine: Machine) -> int:
-        taken = {nic.device for nic in machine.nics}
+    def _free_index(vm: VirtualMachine) -> int:
+        taken = {nic.device for nic in vm.nics}
         return next(index for index in range(100) if f"eth{index}" not in taken)
 
     def _describe(self, port: Any, device: str) -> Nic:
@@ -292,20 +294,20 @@ class Machines:
                 nic.port_id, device_id="", device_owner="", binding_host_id=""
             )
 
-    def _save(self, machine: Machine) -> None:
+    def _save(self, vm: VirtualMachine) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._directory / f"{machine.name}.json"
+        path = self._directory / f"{vm.name}.json"
         draft = path.with_suffix(".new")
-        draft.write_text(json.dumps(asdict(machine)))
+        draft.write_text(json.dumps(asdict(vm)))
         shutil.move(draft, path)
 
 
-def _program(name: str, machine: Machine) -> str:
-    return f"{name}@{machine.name}"
+def _program(name: str, vm: VirtualMachine) -> str:
+    return f"{name}@{vm.name}"
 
 
-def _is_ready(record: processes.Record, log: Path) -> bool:
-    """Whether a program in a machine says so.
+def _is_ready(record: processes.ProcessRecord, log: Path) -> bool:
+    """Whether a program in a VM says so.
 
     :raises LabError: it has ended.
     """

@@ -25,8 +25,7 @@ from portchain import conf, errors, port_events
 from portchain.api import definitions
 from portchain.api import extensions as our_extensions
 from portchain.core import model, rules
-from portchain.db import drift, models, realisation, sharing, snapshots, writer
-from portchain.db import lookup as db
+from portchain.db import drift, lookup, models, port_usage, realisation, sharing, writer
 from portchain.drivers import manager
 from portchain.requests import chains, classifiers, graphs, groups, pairs
 from portchain.requests.request import Request, update_names
@@ -83,7 +82,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         """
         super().__init__()
         conf.register_server_opts()
-        db.register_filters()
+        lookup.register_filters()
         sharing.keep_policies_in_use()
         api_extensions.append_api_extensions_path(list(our_extensions.__path__))
         options = cfg.CONF[conf.GROUP]
@@ -138,7 +137,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def create_flow_classifier_bulk(self, context: Any, flow_classifiers: Body) -> list[Shown]:
         """Create several flow classifiers, all or none."""
         return self._create(
-            context, db.FLOW_CLASSIFIER, classifiers.create_flow_classifier, flow_classifiers
+            context, lookup.FLOW_CLASSIFIER, classifiers.create_flow_classifier, flow_classifiers
         )
 
     def create_flow_classifier(self, context: Any, flow_classifier: Body) -> Shown:
@@ -149,8 +148,8 @@ class PortChainPlugin(service_base.ServicePluginBase):
         """Change the name or description of a flow classifier."""
         return self._update(
             context,
-            db.FLOW_CLASSIFIER,
-            update_names(db.FLOW_CLASSIFIER),
+            lookup.FLOW_CLASSIFIER,
+            update_names(lookup.FLOW_CLASSIFIER),
             id,
             flow_classifier,
         )
@@ -161,17 +160,17 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def get_flow_classifier(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a flow classifier."""
-        return _show(context, db.FLOW_CLASSIFIER, [id], fields)[0]
+        return _show(context, lookup.FLOW_CLASSIFIER, [id], fields)[0]
 
     def get_flow_classifiers(self, context: Any, **page: Any) -> list[Shown]:
         """List flow classifiers."""
-        return _list(context, db.FLOW_CLASSIFIER, page)
+        return _list(context, lookup.FLOW_CLASSIFIER, page)
 
     # Port pairs
 
     def create_port_pair_bulk(self, context: Any, port_pairs: Body) -> list[Shown]:
         """Create several port pairs, all or none."""
-        return self._create(context, db.PORT_PAIR, pairs.create_port_pair, port_pairs)
+        return self._create(context, lookup.PORT_PAIR, pairs.create_port_pair, port_pairs)
 
     def create_port_pair(self, context: Any, port_pair: Body) -> Shown:
         """Create a port pair."""
@@ -179,7 +178,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def update_port_pair(self, context: Any, id: str, port_pair: Body) -> Shown:
         """Change the name, description or weight of a port pair; the chains it is in follow."""
-        return self._update(context, db.PORT_PAIR, pairs.update_port_pair, id, port_pair)
+        return self._update(context, lookup.PORT_PAIR, pairs.update_port_pair, id, port_pair)
 
     def delete_port_pair(self, context: Any, id: str) -> None:
         """Delete a port pair."""
@@ -187,18 +186,18 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def get_port_pair(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a port pair."""
-        return _show(context, db.PORT_PAIR, [id], fields)[0]
+        return _show(context, lookup.PORT_PAIR, [id], fields)[0]
 
     def get_port_pairs(self, context: Any, **page: Any) -> list[Shown]:
         """List port pairs."""
-        return _list(context, db.PORT_PAIR, page)
+        return _list(context, lookup.PORT_PAIR, page)
 
     # Port pair groups
 
     def create_port_pair_group_bulk(self, context: Any, port_pair_groups: Body) -> list[Shown]:
         """Create several port pair groups, all or none."""
         return self._create(
-            context, db.PORT_PAIR_GROUP, groups.create_port_pair_group, port_pair_groups
+            context, lookup.PORT_PAIR_GROUP, groups.create_port_pair_group, port_pair_groups
         )
 
     def create_port_pair_group(self, context: Any, port_pair_group: Body) -> Shown:
@@ -208,7 +207,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def update_port_pair_group(self, context: Any, id: str, port_pair_group: Body) -> Shown:
         """Change a port pair group; the chains it is in follow."""
         return self._update(
-            context, db.PORT_PAIR_GROUP, groups.update_port_pair_group, id, port_pair_group
+            context, lookup.PORT_PAIR_GROUP, groups.update_port_pair_group, id, port_pair_group
         )
 
     def delete_port_pair_group(self, context: Any, id: str) -> None:
@@ -217,17 +216,17 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def get_port_pair_group(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a port pair group."""
-        return _show(context, db.PORT_PAIR_GROUP, [id], fields)[0]
+        return _show(context, lookup.PORT_PAIR_GROUP, [id], fields)[0]
 
     def get_port_pair_groups(self, context: Any, **page: Any) -> list[Shown]:
         """List port pair groups."""
-        return _list(context, db.PORT_PAIR_GROUP, page)
+        return _list(context, lookup.PORT_PAIR_GROUP, page)
 
     # Port chains
 
     def create_port_chain_bulk(self, context: Any, port_chains: Body) -> list[Shown]:
         """Create several port chains, all or none, and have them realised."""
-        return self._create(context, db.PORT_CHAIN, chains.create_port_chain, port_chains)
+        return self._create(context, lookup.PORT_CHAIN, chains.create_port_chain, port_chains)
 
     def create_port_chain(self, context: Any, port_chain: Body) -> Shown:
         """Create a port chain."""
@@ -235,7 +234,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def update_port_chain(self, context: Any, id: str, port_chain: Body) -> Shown:
         """Change a port chain and its realisation."""
-        return self._update(context, db.PORT_CHAIN, chains.update_port_chain, id, port_chain)
+        return self._update(context, lookup.PORT_CHAIN, chains.update_port_chain, id, port_chain)
 
     def delete_port_chain(self, context: Any, id: str) -> None:
         """Delete a port chain and its realisation."""
@@ -243,17 +242,19 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def get_port_chain(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a port chain."""
-        return _show(context, db.PORT_CHAIN, [id], fields)[0]
+        return _show(context, lookup.PORT_CHAIN, [id], fields)[0]
 
     def get_port_chains(self, context: Any, **page: Any) -> list[Shown]:
         """List port chains."""
-        return _list(context, db.PORT_CHAIN, page)
+        return _list(context, lookup.PORT_CHAIN, page)
 
     # Service graphs
 
     def create_service_graph_bulk(self, context: Any, service_graphs: Body) -> list[Shown]:
         """Create several service graphs, all or none; their chains follow."""
-        return self._create(context, db.SERVICE_GRAPH, graphs.create_service_graph, service_graphs)
+        return self._create(
+            context, lookup.SERVICE_GRAPH, graphs.create_service_graph, service_graphs
+        )
 
     def create_service_graph(self, context: Any, service_graph: Body) -> Shown:
         """Create a service graph."""
@@ -262,7 +263,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def update_service_graph(self, context: Any, id: str, service_graph: Body) -> Shown:
         """Change the name or description of a service graph."""
         return self._update(
-            context, db.SERVICE_GRAPH, update_names(db.SERVICE_GRAPH), id, service_graph
+            context, lookup.SERVICE_GRAPH, update_names(lookup.SERVICE_GRAPH), id, service_graph
         )
 
     def delete_service_graph(self, context: Any, id: str) -> None:
@@ -271,18 +272,18 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def get_service_graph(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a service graph."""
-        return _show(context, db.SERVICE_GRAPH, [id], fields)[0]
+        return _show(context, lookup.SERVICE_GRAPH, [id], fields)[0]
 
     def get_service_graphs(self, context: Any, **page: Any) -> list[Shown]:
         """List service graphs."""
-        return _list(context, db.SERVICE_GRAPH, page)
+        return _list(context, lookup.SERVICE_GRAPH, page)
 
     # Common to them
 
     def _create(
         self,
         context: Any,
-        resource: db.Resource,
+        resource: lookup.Resource,
         create: Callable[[Request, Body], str],
         body: Body,
     ) -> list[Shown]:
@@ -295,7 +296,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def _update(
         self,
         context: Any,
-        resource: db.Resource,
+        resource: lookup.Resource,
         update: Callable[[Request, str, Body], None],
         an_id: str,
         body: Body,
@@ -326,7 +327,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     ) -> None:
         """Refuse the deletion of a port that a pair or a classifier names."""
         with db_api.CONTEXT_READER.using(payload.context):
-            user = db.users_of_port(payload.context, payload.resource_id)
+            user = port_usage.users_of_port(payload.context, payload.resource_id)
         if user:
             raise errors.PortInUse(id=payload.resource_id, user=user)
 
@@ -367,7 +368,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         # The event's own context may carry a caller who must not see the chains, or a session at
         # its end.
         context = neutron_context.get_admin_context()
-        self._refresh(context, snapshots.chains_using_port(context, port))
+        self._refresh(context, port_usage.chains_using_port(context, port))
 
     def _refresh(self, context: Any, chains: Iterable[str]) -> None:
         """Have chains realised anew that have not changed themselves."""
@@ -396,14 +397,14 @@ def _items(body: Body, resource: str) -> list[Body]:
 
 @db_api.retry_if_session_inactive()
 def _show(
-    context: Any, resource: db.Resource, ids: Sequence[str], fields: Any = None
+    context: Any, resource: lookup.Resource, ids: Sequence[str], fields: Any = None
 ) -> list[Shown]:
     with db_api.CONTEXT_READER.using(context):
-        rows = db.find(context, resource, ids)
-        return [db.show(context, resource, rows[an_id], fields) for an_id in ids]
+        rows = lookup.find(context, resource, ids)
+        return [lookup.show(context, resource, rows[an_id], fields) for an_id in ids]
 
 
 @db_api.retry_if_session_inactive()
-def _list(context: Any, resource: db.Resource, page: Mapping[str, Any]) -> list[Shown]:
+def _list(context: Any, resource: lookup.Resource, page: Mapping[str, Any]) -> list[Shown]:
     with db_api.CONTEXT_READER.using(context):
-        return db.show_many(context, resource, **page)
+        return lookup.show_page(context, resource, **page)

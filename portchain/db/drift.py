@@ -44,7 +44,7 @@ class DriftDetector:
         # What has another revision by now is being realised anew.
         return [
             snapshot.chain.id
-            for snapshot in snapshots.snapshots(context, page)
+            for snapshot in snapshots.load(context, page)
             if snapshot.chain.revision == page[snapshot.chain.id][0]
             and digest(snapshot) != page[snapshot.chain.id][1]
         ]

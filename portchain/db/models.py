@@ -128,11 +128,12 @@ class GroupPair(model_base.BASEV2):
 
 
 class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
-    """A port chain, and how far its realisation is.
+    """A port chain and the progress of its realisation.
 
     ``revision`` grows with every change that could alter the realisation, ``generation`` with every
-    change of the list of groups; ``realised_revision`` is the one that all drivers have accepted.
-    ``seen`` is a digest of what was true of its ports then. ``touched_at`` (UTC) is when either last changed or was last tried.
+    change of the list of groups. All drivers have accepted ``realised_revision``;
+    ``realised_digest`` is a digest of the snapshot they accepted (`portchain.db.drift`).
+    ``touched_at`` (UTC) is the time of the last change of a revision or of the last attempt.
     """
 
     __tablename__ = "portchain_port_chains"
@@ -146,9 +147,9 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     generation: Mapped[int] = mapped_column(sa.Integer, default=0, server_default="0")
     realised_revision: Mapped[int] = mapped_column(sa.Integer)
     down_reason: Mapped[str] = mapped_column(sa.Text)
-    caution: Mapped[str] = mapped_column(sa.String(REASON_SIZE), default="", server_default="")
+    warning: Mapped[str] = mapped_column(sa.String(REASON_SIZE), default="", server_default="")
     failure: Mapped[str] = mapped_column(sa.Text)
-    seen: Mapped[str] = mapped_column(sa.String(64), default="", server_default="")
+    realised_digest: Mapped[str] = mapped_column(sa.String(64), default="", server_default="")
     touched_at: Mapped[datetime.datetime] = mapped_column(sa.DateTime)
 
     groups: Mapped[list["ChainGroup"]] = orm.relationship(
@@ -252,10 +253,10 @@ class GraphBranch(model_base.BASEV2):
     position: Mapped[int] = mapped_column(sa.Integer)
 
 
-class Turn(model_base.BASEV2):
+class ProjectLock(model_base.BASEV2):
     """A project whose rules are being checked: a lock that requests on any server wait for."""
 
-    __tablename__ = "portchain_turns"
+    __tablename__ = "portchain_project_locks"
 
     project_id: Mapped[str] = mapped_column(sa.String(size.PROJECT_ID_FIELD_SIZE), primary_key=True)
 

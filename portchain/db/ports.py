@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import sqlalchemy as sa
@@ -120,3 +121,10 @@ def devices_of_subports(session: Any, port_ids: Iterable[str]) -> dict[str, str]
         .where(subport.port_id.in_(list(port_ids)))
     )
     return dict(session.execute(query).all())
+
+
+def has_address_in(port: model.Port, ethertype: str, prefix: str | None) -> bool:
+    """Tell whether a port has an address in one of a classifier's prefixes; None is any."""
+    everything = "0.0.0.0/0" if ethertype == constants.IPv4 else "::/0"
+    network = ip_network(prefix or everything)
+    return any(ip_address(address) in network for address in port.fixed_ips)

@@ -11,15 +11,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from portchain.db.lookup import Resource
-from portchain.db.models import Turn
+from portchain.db.models import ProjectLock
 
 
 def acquire(session: Any, project_id: str) -> None:
     """Wait until no other transaction has the project's turn, and keep it until this one ends."""
-    query = sa.select(Turn.project_id).where(Turn.project_id == project_id).with_for_update()
+    query = (
+        sa.select(ProjectLock.project_id)
+        .where(ProjectLock.project_id == project_id)
+        .with_for_update()
+    )
     if session.scalar(query) is None:
         # Of two that are first, one is told of the other's row or of a deadlock, and runs again.
-        session.execute(sa.insert(Turn).values(project_id=project_id))
+        session.execute(sa.insert(ProjectLock).values(project_id=project_id))
 
 
 def acquire_for(session: Any, resource: Resource, an_id: str) -> None:

@@ -28,7 +28,7 @@ def record_plan(
     hosts: Iterable[str],
     *,
     down_reason: str = "",
-    caution: str = "",
+    warning: str = "",
 ) -> bool:
     """Note what is being told to hosts about a chain.
 
@@ -37,7 +37,7 @@ def record_plan(
 
     :param revision: the chain's revision the hosts are told about.
     :param down_reason: why the chain cannot carry traffic even then, empty if it can.
-    :param caution: what is amiss although it can, empty if nothing is.
+    :param warning: what is amiss although it can, empty if nothing is.
     :return: False if a newer revision has been noted already or the chain is gone; nothing is
         written then.
     """
@@ -50,7 +50,7 @@ def record_plan(
             .values(
                 realised_revision=revision,
                 down_reason=_short(down_reason),
-                caution=_short(caution),
+                warning=_short(warning),
                 touched_at=timeutils.utcnow(),
             )
             .execution_options(synchronize_session=False)
@@ -90,7 +90,7 @@ def _add_hosts(session: Any, chain_id: str, revision: int, hosts: set[str]) -> N
 
 
 @db_api.retry_if_session_inactive()
-def confirm(
+def record_reports(
     context: Any, host: str, reports: Sequence[HostReport]
 ) -> dict[str, list[tuple[str, int]]]:
     """Note what a host says it has done.
@@ -143,13 +143,7 @@ def _is_prepared(row: ChainHost) -> bool:
 
 
 @db_api.retry_if_session_inactive()
-def fail(context: Any, chain_id: str, reason: str) -> None:
-    """Note that a driver could not carry out a chain; it is tried again later."""
-    fail_all(context, [chain_id], reason)
-
-
-@db_api.retry_if_session_inactive()
-def fail_all(context: Any, chain_ids: Iterable[str], reason: str) -> None:
+def mark_failed(context: Any, chain_ids: Iterable[str], reason: str) -> None:
     """Note that a driver could not carry out chains; they are tried again later."""
     with db_api.CONTEXT_WRITER.using(context):
         context.session.execute(
@@ -162,12 +156,12 @@ def fail_all(context: Any, chain_ids: Iterable[str], reason: str) -> None:
 
 @db_api.retry_if_session_inactive()
 def mark_realised(
-    context: Any, revisions: Iterable[tuple[str, int]], seen: Mapping[str, str] | None = None
+    context: Any, revisions: Iterable[tuple[str, int]], digests: Mapping[str, str] | None = None
 ) -> None:
     """Note that all drivers have accepted these revisions of chains.
 
     :param revisions: pairs of chain id and revision.
-    :param seen: chain id -> digest of the snapshot that the drivers were given.
+    :param digests: chain id -> digest of the snapshot that the drivers were given.
     """
     wanted: dict[int, list[str]] = defaultdict(list)
     for chain_id, revision in revisions:
@@ -183,7 +177,7 @@ def mark_realised(
     now_realised = sa.case(
         *((PortChain.id.in_(ids), revision) for revision, ids in wanted.items()), else_=0
     )
-    digest = sa.case(seen, value=PortChain.id, else_="") if seen else ""
+    digest = sa.case(digests, value=PortChain.id, else_="") if digests else ""
     with db_api.CONTEXT_WRITER.using(context):
         context.session.execute(
             sa.update(PortChain)
@@ -191,14 +185,14 @@ def mark_realised(
             .values(
                 realised_revision=now_realised,
                 failure="",
-                seen=digest,
+                realised_digest=digest,
                 touched_at=timeutils.utcnow(),
             )
             .execution_options(synchronize_session=False)
         )
 
 
-def hosts(context: Any, chain_ids: Iterable[str]) -> dict[str, frozenset[str]]:
+def hosts_of(context: Any, chain_ids: Iterable[str]) -> dict[str, frozenset[str]]:
     """Return the hosts that were last told about each chain; chains with none are left out."""
     found: dict[str, set[str]] = defaultdict(set)
     with db_api.CONTEXT_READER.using(context):
@@ -280,7 +274,7 @@ def realised(context: Any, after: str, limit: int) -> dict[str, tuple[int, str]]
     """
     with db_api.CONTEXT_READER.using(context):
         rows = context.session.execute(
-            sa.select(PortChain.id, PortChain.revision, PortChain.seen)
+            sa.select(PortChain.id, PortChain.revision, PortChain.realised_digest)
             .where(
                 PortChain.id > after,
                 PortChain.realised_revision == PortChain.revision,
@@ -289,7 +283,7 @@ def realised(context: Any, after: str, limit: int) -> dict[str, tuple[int, str]]
             .order_by(PortChain.id)
             .limit(limit)
         )
-        return {row.id: (row.revision, row.seen) for row in rows}
+        return {row.id: (row.revision, row.realised_digest) for row in rows}
 
 
 def unrealised(context: Any, limit: int, older_than: float = 0) -> list[str]:

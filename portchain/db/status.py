@@ -17,7 +17,7 @@ class Facts:
     :param failure: why a driver failed, empty if none did.
     :param down_reason: why the chain cannot carry traffic even if every host did its part, empty if
         it can.
-    :param caution: what is amiss although the chain carries traffic, empty if nothing is.
+    :param warning: what is amiss although the chain carries traffic, empty if nothing is.
     :param errors: host -> why it failed.
     :param pending: host that has not confirmed what it was told last -> what it waits for, if it
         said so.
@@ -27,7 +27,7 @@ class Facts:
     realised_revision: int
     failure: str = ""
     down_reason: str = ""
-    caution: str = ""
+    warning: str = ""
     errors: tuple[tuple[str, str], ...] = ()
     pending: tuple[tuple[str, str], ...] = ()
 
@@ -39,7 +39,7 @@ def facts(row: Any) -> Facts:
         realised_revision=row.realised_revision,
         failure=row.failure,
         down_reason=row.down_reason,
-        caution=row.caution,
+        warning=row.warning,
         errors=tuple((host.host, host.error) for host in row.hosts if host.error),
         pending=tuple(
             (host.host, host.missing)
@@ -62,9 +62,9 @@ def derive(known: Facts) -> tuple[ChainStatus, str]:
     if known.pending:
         waits = (f"{host} ({missing})" if missing else host for host, missing in known.pending)
         return ChainStatus.BUILD, "; ".join(
-            filter(None, [f"waiting for {', '.join(waits)}", known.caution])
+            filter(None, [f"waiting for {', '.join(waits)}", known.warning])
         )
-    return ChainStatus.ACTIVE, known.caution
+    return ChainStatus.ACTIVE, known.warning
 
 
 def _not_held(known: Facts) -> str:

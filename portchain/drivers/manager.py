@@ -184,7 +184,7 @@ class DriverManager:
         """
         wanted = list(chain_ids)
         try:
-            return snapshots.snapshots(context, wanted) if wanted else []
+            return snapshots.load(context, wanted) if wanted else []
         except db_exc.DBError:
             LOG.exception("Cannot load port chains %s; they wait for repair", ", ".join(wanted))
             return []
@@ -195,7 +195,7 @@ class DriverManager:
         """Yield the chains, all or some, that no other driver owns; loaded a page at a time."""
         ids = list(snapshots.chain_ids(context) if chain_ids is None else chain_ids)
         for start in range(0, len(ids), _PAGE):
-            for snapshot in snapshots.snapshots(context, ids[start : start + _PAGE]):
+            for snapshot in snapshots.load(context, ids[start : start + _PAGE]):
                 owner, refusal = self._judged(snapshot)
                 if owner in (name, ""):
                     yield OwnChain(snapshot, refusal)
@@ -217,7 +217,7 @@ class DriverManager:
                 failed = self._tell(owner, call, own) if owner else {}
                 for failure in set(failed.values()):
                     ids = [chain_id for chain_id, reason in failed.items() if reason == failure]
-                    realisation.fail_all(context, ids, failure)
+                    realisation.mark_failed(context, ids, failure)
                 done = [snapshot for snapshot in own if snapshot.chain.id not in failed]
                 revisions = [(s.chain.id, s.chain.revision) for s in done]
                 realisation.mark_realised(context, revisions, {s.chain.id: digest(s) for s in done})
@@ -237,7 +237,7 @@ class DriverManager:
             chain = snapshot.chain
             owner, refusal = self._judged(snapshot)
             if refusal and refusal != _UNBOUND:
-                realisation.fail_all(context, [chain.id], refusal)
+                realisation.mark_failed(context, [chain.id], refusal)
                 for name in [owner] if owner else self._drivers:
                     self._tell(name, methodcaller("hold_port_chain", context, snapshot), [snapshot])
                 continue

@@ -16,18 +16,17 @@ from oslo_db import exception as db_exc
 
 from portchain.api import definitions
 from portchain.core import rules
-from portchain.db import lookup as db
-from portchain.db import models
+from portchain.db import lookup, models
 from portchain.importer.translate import Body, Item
 from portchain.requests import chains, classifiers, graphs, groups, pairs
 from portchain.requests.request import Request
 
-_CREATE: Mapping[str, tuple[db.Resource, Callable[[Request, Body], str]]] = {
-    "flow_classifier": (db.FLOW_CLASSIFIER, classifiers.create_flow_classifier),
-    "port_pair": (db.PORT_PAIR, pairs.create_port_pair),
-    "port_pair_group": (db.PORT_PAIR_GROUP, groups.create_port_pair_group),
-    "port_chain": (db.PORT_CHAIN, chains.create_port_chain),
-    "service_graph": (db.SERVICE_GRAPH, graphs.create_service_graph),
+_CREATE: Mapping[str, tuple[lookup.Resource, Callable[[Request, Body], str]]] = {
+    "flow_classifier": (lookup.FLOW_CLASSIFIER, classifiers.create_flow_classifier),
+    "port_pair": (lookup.PORT_PAIR, pairs.create_port_pair),
+    "port_pair_group": (lookup.PORT_PAIR_GROUP, groups.create_port_pair_group),
+    "port_chain": (lookup.PORT_CHAIN, chains.create_port_chain),
+    "service_graph": (lookup.SERVICE_GRAPH, graphs.create_service_graph),
 }
 KINDS = tuple(_CREATE)
 

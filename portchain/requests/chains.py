@@ -5,8 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from portchain.core import rules
-from portchain.db import lookup as db
-from portchain.db import project_lock, snapshots, source_networks, writer
+from portchain.db import lookup, project_lock, relations, snapshots, source_networks, writer
 from portchain.requests.graphs import check_graph
 from portchain.requests.request import Data, Request, refuse_if_taken, refuse_if_used
 
@@ -16,7 +15,9 @@ def create_port_chain(request: Request, data: Data) -> str:
     session = request.session
     project_lock.acquire(session, data["project_id"])
     _check_chain_id(session, data["chain_id"])
-    db.require(request.context, db.PORT_PAIR_GROUP, data["port_pair_groups"], "port_pair_groups")
+    lookup.require(
+        request.context, lookup.PORT_PAIR_GROUP, data["port_pair_groups"], "port_pair_groups"
+    )
     _check_new_classifiers(request, data["flow_classifiers"])
     row = writer.add_port_chain(session, data)
     _check_chain(request, row.id)
@@ -27,8 +28,8 @@ def create_port_chain(request: Request, data: Data) -> str:
 def update_port_chain(request: Request, an_id: str, data: Data) -> None:
     """Change a port chain; its neighbours in a graph follow."""
     session = request.session
-    project_lock.acquire_for(session, db.PORT_CHAIN, an_id)
-    row = db.find_one(request.context, db.PORT_CHAIN, an_id)
+    project_lock.acquire_for(session, lookup.PORT_CHAIN, an_id)
+    row = lookup.find_one(request.context, lookup.PORT_CHAIN, an_id)
     writer.set_names(session, row, data)
     groups = [link.group_id for link in row.groups]
     classifiers = [link.classifier_id for link in row.classifiers]
@@ -37,7 +38,7 @@ def update_port_chain(request: Request, an_id: str, data: Data) -> None:
     if new_groups == groups and new_classifiers == classifiers:
         return
     added = [one for one in new_groups if one not in groups]
-    db.require(request.context, db.PORT_PAIR_GROUP, added, "port_pair_groups")
+    lookup.require(request.context, lookup.PORT_PAIR_GROUP, added, "port_pair_groups")
     _check_new_classifiers(request, [one for one in new_classifiers if one not in classifiers])
     if new_groups != groups:
         writer.set_groups(session, row, new_groups)
@@ -54,23 +55,23 @@ def update_port_chain(request: Request, an_id: str, data: Data) -> None:
 
 def delete_port_chain(request: Request, an_id: str) -> None:
     """Delete a port chain that is in no graph."""
-    row = db.find_one(request.context, db.PORT_CHAIN, an_id)
-    graph = db.graphs_of_chains(request.session, [an_id]).get(an_id)
-    refuse_if_used(request, "Port chain", an_id, db.SERVICE_GRAPH, [graph] if graph else [])
-    request.due.deleted.extend(snapshots.snapshots(request.context, [an_id]))
+    row = lookup.find_one(request.context, lookup.PORT_CHAIN, an_id)
+    graph = relations.graphs_of_chains(request.session, [an_id]).get(an_id)
+    refuse_if_used(request, "Port chain", an_id, lookup.SERVICE_GRAPH, [graph] if graph else [])
+    request.due.deleted.extend(snapshots.load(request.context, [an_id]))
     writer.remove(request.session, row)
 
 
 def _check_chain_id(session: Any, chain_id: int) -> None:
-    if chain_id and db.chain_id_taken(session, chain_id):
+    if chain_id and relations.chain_id_is_taken(session, chain_id):
         raise rules.Violation("chain_id", f"{chain_id} is taken; 0 lets the server choose one")
 
 
 def _check_new_classifiers(request: Request, ids: Sequence[str]) -> None:
     """Check that classifiers exist and are free to be put into a chain."""
-    db.require(request.context, db.FLOW_CLASSIFIER, ids, "flow_classifiers")
-    taken = db.chains_of_classifiers(request.session, ids)
-    refuse_if_taken(request, "flow classifier", db.PORT_CHAIN, taken, "flow_classifiers")
+    lookup.require(request.context, lookup.FLOW_CLASSIFIER, ids, "flow_classifiers")
+    taken = relations.chains_of_classifiers(request.session, ids)
+    refuse_if_taken(request, "flow classifier", lookup.PORT_CHAIN, taken, "flow_classifiers")
 
 
 def _check_chain(request: Request, an_id: str) -> list[str]:
@@ -78,7 +79,9 @@ def _check_chain(request: Request, an_id: str) -> list[str]:
 
     :returns: the chains next to it in the graph.
     """
-    linked = snapshots.snapshots(request.context, db.with_graphs(request.session, [an_id]))
+    linked = snapshots.load(
+        request.context, relations.with_chains_of_same_graphs(request.session, [an_id])
+    )
     own = next(snapshot for snapshot in linked if snapshot.chain.id == an_id)
     source_networks.record(request.session, [own])
     chain = own.chain
@@ -87,10 +90,10 @@ def _check_chain(request: Request, an_id: str) -> list[str]:
     # The check when it was created also cannot see one that another server is creating at the same
     # time.
     effective = [replace(fc, project_id=chain.project_id) for fc in chain.flow_classifiers]
-    others = db.similar_classifiers(request.session, effective, chained=True)
+    others = relations.classifiers_that_may_overlap(request.session, effective, chained=True)
     for classifier in effective:
         rules.check_overlap(classifier, others, "flow_classifiers")
-    borrowers = db.foreign_chains_of_groups(request.session, chain)
+    borrowers = relations.foreign_chains_sharing_groups(request.session, chain)
     if borrowers:
         rules.check_told_apart(chain, snapshots.load_chains(request.session, borrowers))
     check_graph(request, linked, "flow_classifiers")

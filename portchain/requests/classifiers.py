@@ -1,8 +1,7 @@
 """Requests for flow classifiers."""
 
 from portchain.core import rules
-from portchain.db import convert, project_lock, writer
-from portchain.db import lookup as db
+from portchain.db import convert, lookup, project_lock, relations, writer
 from portchain.requests.request import Data, Request, refuse_if_used, usable_ports
 
 
@@ -17,7 +16,9 @@ def create_flow_classifier(request: Request, data: Data) -> str:
         logical_source_port=classifier.logical_source_port,
         logical_destination_port=classifier.logical_destination_port,
     )
-    rules.check_overlap(classifier, db.similar_classifiers(request.session, [classifier]))
+    rules.check_overlap(
+        classifier, relations.classifiers_that_may_overlap(request.session, [classifier])
+    )
     request.check(classifier)
     request.session.add(row)
     request.session.flush()
@@ -26,7 +27,7 @@ def create_flow_classifier(request: Request, data: Data) -> str:
 
 def delete_flow_classifier(request: Request, an_id: str) -> None:
     """Delete a flow classifier that is in no chain."""
-    row = db.find_one(request.context, db.FLOW_CLASSIFIER, an_id)
-    chain = db.chains_of_classifiers(request.session, [an_id]).get(an_id)
-    refuse_if_used(request, "Flow classifier", an_id, db.PORT_CHAIN, [chain] if chain else [])
+    row = lookup.find_one(request.context, lookup.FLOW_CLASSIFIER, an_id)
+    chain = relations.chains_of_classifiers(request.session, [an_id]).get(an_id)
+    refuse_if_used(request, "Flow classifier", an_id, lookup.PORT_CHAIN, [chain] if chain else [])
     writer.remove(request.session, row)

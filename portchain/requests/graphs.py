@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from portchain.core import model, rules
-from portchain.db import lookup as db
-from portchain.db import project_lock, snapshots, writer
+from portchain.db import lookup, project_lock, relations, snapshots, writer
 from portchain.requests.request import Data, Request, realise_again, refuse_if_taken
 
 
@@ -19,18 +18,18 @@ def create_service_graph(request: Request, data: Data) -> str:
     )
     rules.check_service_graph(graph)
     chains = sorted(graph.chain_ids)
-    db.require(request.context, db.PORT_CHAIN, chains, "port_chains")
-    taken = db.graphs_of_chains(request.session, chains)
-    refuse_if_taken(request, "port chain", db.SERVICE_GRAPH, taken, "port_chains")
+    lookup.require(request.context, lookup.PORT_CHAIN, chains, "port_chains")
+    taken = relations.graphs_of_chains(request.session, chains)
+    refuse_if_taken(request, "port chain", lookup.SERVICE_GRAPH, taken, "port_chains")
     writer.add_service_graph(request.session, graph, data["description"])
     realise_again(request, chains)
-    check_graph(request, snapshots.snapshots(request.context, chains), "port_chains")
+    check_graph(request, snapshots.load(request.context, chains), "port_chains")
     return graph.id
 
 
 def delete_service_graph(request: Request, an_id: str) -> None:
     """Delete a service graph; its chains are on their own again."""
-    row = db.find_one(request.context, db.SERVICE_GRAPH, an_id)
+    row = lookup.find_one(request.context, lookup.SERVICE_GRAPH, an_id)
     chains = sorted({one for link in row.branches for one in (link.source_id, link.destination_id)})
     writer.remove(request.session, row)
     realise_again(request, chains)

@@ -4,8 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from portchain.core import model, rules
-from portchain.db import convert, project_lock, snapshots, source_networks, writer
-from portchain.db import lookup as db
+from portchain.db import (
+    convert,
+    lookup,
+    project_lock,
+    relations,
+    snapshots,
+    source_networks,
+    writer,
+)
 from portchain.requests.request import Data, Request, realise_again, refuse_if_taken, refuse_if_used
 
 
@@ -22,8 +29,8 @@ def create_port_pair_group(request: Request, data: Data) -> str:
 def update_port_pair_group(request: Request, an_id: str, data: Data) -> None:
     """Change a port pair group; the chains it is in follow."""
     session = request.session
-    project_lock.acquire_for(session, db.PORT_PAIR_GROUP, an_id)
-    row = db.find_one(request.context, db.PORT_PAIR_GROUP, an_id)
+    project_lock.acquire_for(session, lookup.PORT_PAIR_GROUP, an_id)
+    row = lookup.find_one(request.context, lookup.PORT_PAIR_GROUP, an_id)
     writer.set_names(session, row, data)
     present: dict[str, Any] = {name: getattr(row, name) for name in convert.HEALTH_COLUMNS}
     present["port_pairs"] = [member.pair_id for member in row.members]
@@ -44,7 +51,7 @@ def update_chains_of(request: Request, before: model.PortPairGroup, attribute: s
     group = snapshots.load_groups(request.session, [before.id])[before.id]
     rules.check_port_pair_group(group)
     request.check(group)
-    chains = db.chains_of_group(request.session, group.id)
+    chains = relations.chains_of_group(request.session, group.id)
     if chains:
         realise_again(request, _check_chains(request, chains, before, group, attribute))
 
@@ -58,7 +65,9 @@ def _check_chains(
 ) -> list[str]:
     """Check the chains a group is in; return them, and those that begin where it ends."""
     affected = []
-    linked = snapshots.snapshots(request.context, db.with_graphs(request.session, chains))
+    linked = snapshots.load(
+        request.context, relations.with_chains_of_same_graphs(request.session, chains)
+    )
     rules.check_functions_once(linked, attribute)
     own = [snapshot for snapshot in linked if snapshot.chain.id in chains]
     if group.port_ids != before.port_ids:
@@ -77,14 +86,14 @@ def _check_chains(
 
 def _check_new_pairs(request: Request, pair_ids: Sequence[str]) -> None:
     """Check that pairs exist and are free to be put into a group."""
-    db.require(request.context, db.PORT_PAIR, pair_ids, "port_pairs")
-    taken = db.groups_of_pairs(request.session, pair_ids)
-    refuse_if_taken(request, "port pair", db.PORT_PAIR_GROUP, taken, "port_pairs")
+    lookup.require(request.context, lookup.PORT_PAIR, pair_ids, "port_pairs")
+    taken = relations.groups_of_pairs(request.session, pair_ids)
+    refuse_if_taken(request, "port pair", lookup.PORT_PAIR_GROUP, taken, "port_pairs")
 
 
 def delete_port_pair_group(request: Request, an_id: str) -> None:
     """Delete a port pair group that is in no chain."""
-    row = db.find_one(request.context, db.PORT_PAIR_GROUP, an_id)
-    chains = db.chains_of_group(request.session, an_id)
-    refuse_if_used(request, "Port pair group", an_id, db.PORT_CHAIN, chains)
+    row = lookup.find_one(request.context, lookup.PORT_PAIR_GROUP, an_id)
+    chains = relations.chains_of_group(request.session, an_id)
+    refuse_if_used(request, "Port pair group", an_id, lookup.PORT_CHAIN, chains)
     writer.remove(request.session, row)

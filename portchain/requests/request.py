@@ -13,8 +13,7 @@ from neutron_lib.plugins import directory
 from portchain import errors
 from portchain.core import model, rules
 from portchain.core.capabilities import Subject
-from portchain.db import lookup as db
-from portchain.db import writer
+from portchain.db import lookup, writer
 from portchain.db.ports import devices_of_subports
 from portchain.drivers.manager import PendingNotifications
 
@@ -46,11 +45,11 @@ class Request:
         return self.context.is_admin or port.project_id == self.context.project_id
 
 
-def update_names(resource: db.Resource) -> Callable[[Request, str, Data], None]:
+def update_names(resource: lookup.Resource) -> Callable[[Request, str, Data], None]:
     """Return the operation that changes name and description, which only people read."""
 
     def update(request: Request, an_id: str, data: Data) -> None:
-        row = db.find_one(request.context, resource, an_id)
+        row = lookup.find_one(request.context, resource, an_id)
         writer.set_names(request.session, row, data)
 
     return update
@@ -84,7 +83,7 @@ def usable_ports(request: Request, **wanted: str | None) -> dict[str, model.Port
 
 
 def refuse_if_used(
-    request: Request, kind: str, an_id: str, by: db.Resource, users: Iterable[str]
+    request: Request, kind: str, an_id: str, by: lookup.Resource, users: Iterable[str]
 ) -> None:
     """Refuse what would take something away from its users."""
     if users:
@@ -93,7 +92,7 @@ def refuse_if_used(
 
 
 def refuse_if_taken(
-    request: Request, kind: str, by: db.Resource, taken: Mapping[str, str], attribute: str
+    request: Request, kind: str, by: lookup.Resource, taken: Mapping[str, str], attribute: str
 ) -> None:
     """Refuse what can belong to one owner only and has one."""
     for an_id, owner in taken.items():
@@ -104,10 +103,10 @@ def refuse_if_taken(
         )
 
 
-def describe(request: Request, resource: db.Resource, ids: Iterable[str]) -> str:
+def describe(request: Request, resource: lookup.Resource, ids: Iterable[str]) -> str:
     """Name resources in a message; what the caller may not see has no name there."""
     kind, wanted = resource.name.replace("_", " "), set(ids)
-    seen = db.visible(request.context, resource, wanted)
+    seen = lookup.visible_ids(request.context, resource, wanted)
     named = [f"{kind} {an_id}" for an_id in sorted(seen)[:_NAMED]]
     if len(seen) > _NAMED:
         named.append(f"{len(seen) - _NAMED} other {kind}s")

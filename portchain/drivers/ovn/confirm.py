@@ -110,15 +110,15 @@ class Confirmation:
             if missing != item.missing or not missing:
                 reports[item.host].append(HostReport(item.chain_id, item.revision, missing=missing))
         for host, its in reports.items():
-            realisation.confirm(context, host, its)
+            realisation.record_reports(context, host, its)
 
     def review(self, context: Any, chain: PortChain) -> None:
         """Note what hosts that have confirmed a chain wait for again; they are looked at from then on."""
-        for host in realisation.hosts(context, [chain.id]).get(chain.id, ()):
+        for host in realisation.hosts_of(context, [chain.id]).get(chain.id, ()):
             missing = self._missing(Unconfirmed(host, chain.id, chain.revision, ""))
             if missing:
                 report = HostReport(chain.id, chain.revision, missing=missing)
-                realisation.confirm(context, host, [report])
+                realisation.record_reports(context, host, [report])
 
     def _missing(self, item: Unconfirmed) -> str:
         """What the chain's part on the host lacks, such as ports that are not plugged in; empty if nothing."""

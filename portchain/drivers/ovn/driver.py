@@ -139,7 +139,7 @@ class OvnDriver(PortChainDriver):
             chain.revision,
             hosts,
             down_reason=obstacle,
-            caution=compiled.caution,
+            warning=compiled.caution,
         ):
             carry.write(self._northbound, snapshot, compiled)
 
@@ -155,7 +155,7 @@ class OvnDriver(PortChainDriver):
             own = [one.snapshot for one in chains(context, changed) if not one.refusal]
             failures = self._try(context, own)
             for chain_id, error in failures.items():
-                realisation.fail(context, chain_id, f"driver {self.name}: {error}")
+                realisation.mark_failed(context, [chain_id], f"driver {self.name}: {error}")
             for snapshot in own:
                 if snapshot.chain.id not in failures:
                     self._confirmation.review(context, snapshot.chain)

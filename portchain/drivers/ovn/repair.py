@@ -142,7 +142,7 @@ class Repair:
             except Exception as error:
                 # One chain must not keep the others from being repaired, whatever is wrong with it.
                 failures[chain_id] = error
-                realisation.fail(context, chain_id, f"driver ovn: {error}")
+                realisation.mark_failed(context, [chain_id], f"driver ovn: {error}")
         for chain_id in known:
             try:
                 self._northbound.run(removal(self._northbound, chain_id))

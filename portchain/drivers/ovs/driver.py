@@ -16,7 +16,7 @@ from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, ChainPlan, Encapsu
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.dataplane.planning.planner import Planned, plan_chain
-from portchain.db import realisation, snapshots
+from portchain.db import realisation, relations, snapshots
 from portchain.drivers.base import Capabilities, ChainsFailed, PortChainDriver
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
@@ -88,7 +88,7 @@ class OvsDriver(PortChainDriver):
         :raises ChainsFailed: some cannot be planned; the others are carried out.
         """
         planned, failures = self._plan(context, snapshots)
-        before = realisation.hosts(context, [plan.plan.id for plan in planned])
+        before = realisation.hosts_of(context, [plan.plan.id for plan in planned])
         # What another server has replaced or deleted meanwhile must not reach a host any more: one
         # that takes no part in the newer plan would hear of that only at its next sync.
         current = [
@@ -100,7 +100,7 @@ class OvsDriver(PortChainDriver):
                 item.plan.revision,
                 item.plan.hosts,
                 down_reason=item.obstacle,
-                caution=item.caution,
+                warning=item.caution,
             )
         ]
         self._agents.apply(context, updates_by_host(current, before))
@@ -150,7 +150,7 @@ class OvsDriver(PortChainDriver):
         unknown = [
             chain_id for chain_id, revision in expected.items() if known.get(chain_id) != revision
         ]
-        planned, _ = self._plan(context, snapshots.snapshots(context, unknown))
+        planned, _ = self._plan(context, snapshots.load(context, unknown))
         plans = tuple(item.plan for item in planned if host in item.plan.hosts)
         return contract.PlanUpdate(
             chains=plans,
@@ -165,8 +165,10 @@ class OvsDriver(PortChainDriver):
 
     def _take_reports(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
         told = [report.chain_id for report in reports if report.error or report.missing]
-        borrowing = snapshots.borrowing(context, told) if told else set()
-        ready = realisation.confirm(context, host, [_for_owner(one, borrowing) for one in reports])
+        borrowing = relations.chains_using_foreign_groups(context, told) if told else set()
+        ready = realisation.record_reports(
+            context, host, [_for_owner(one, borrowing) for one in reports]
+        )
         updates = {
             each: contract.PlanUpdate(switch=tuple(chains)) for each, chains in ready.items()
         }

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from neutron_lib.db import api as db_api
 
 from portchain.core import model
-from portchain.db import models, snapshots
+from portchain.db import models, port_usage
 from tests.functional.db.test_api import OnMariaDb
 from tests.unit.api.base import PROJECT, ApiTestCase
 
@@ -44,7 +44,7 @@ class LookupTest(OnMariaDb, ApiTestCase):
         port = model.Port("a-port", network, PROJECT, "", fixed_ips=("10.0.0.1",))
         with db_api.CONTEXT_READER.using(self.context):
             before = self.rows_read()
-            found = snapshots.chains_using_port(self.context, port)
+            found = port_usage.chains_using_port(self.context, port)
             return found, self.rows_read() - before
 
     def rows_read(self) -> int:

@@ -64,7 +64,8 @@ _CHAINS = """
         VALUES ('in', 'net1', '1', 903), ('out', 'net2', '2', 904), ('both', 'net1', '3', 905);
     INSERT INTO portchain_port_pairs (id, ingress, egress) VALUES ('p1', 'in', 'out'), ('p2', 'both', 'both');
     INSERT INTO portchain_group_pairs (pair_id, group_id) VALUES ('p1', 'group-0'), ('p2', 'group-1');
-    INSERT INTO portchain_port_chains (id, chain_id) VALUES ('two', 1), ('one', 2), ('none', 3);
+    INSERT INTO portchain_port_chains (id, chain_id, caution)
+        VALUES ('two', 1, 'long packets'), ('one', 2, ''), ('none', 3, '');
     INSERT INTO portchain_chain_groups (chain_id, position, group_id)
         VALUES ('two', 0, 'group-0'), ('two', 1, 'group-1'), ('one', 0, 'group-1'), ('none', 0, 'group-2');
 """
@@ -91,6 +92,9 @@ def upgraded(mariadb: MariaDb) -> sa.Engine:
                 f"('graph-{number}', 'p', '', 'graph {number}')"
             )
     mariadb.load("neutron_before", _CHAINS)
+    manage(url, "--subproject", "neutron-portchain", "upgrade", "9d4b17e6c0a3")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE portchain_port_chains SET seen = 'd1' WHERE id = 'one'")
     manage(url, "--subproject", "neutron-portchain", "upgrade", "heads")
     return engine
 
@@ -115,9 +119,22 @@ def test_networks_of_chains_of_before_are_known(upgraded: sa.Engine) -> None:
         assert sorted(map(tuple, rows)) == [("one", "net1"), ("two", "net1"), ("two", "net2")]
 
 
+def test_renamed_columns_keep_their_values(upgraded: sa.Engine) -> None:
+    with upgraded.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT id, warning, realised_digest FROM portchain_port_chains"
+        )
+        assert sorted(map(tuple, rows)) == [
+            ("none", "", ""),
+            ("one", "", "d1"),
+            ("two", "long packets", ""),
+        ]
+
+
 def test_migrations_can_be_printed_as_sql() -> None:
     sql = manage(
         "mysql+pymysql://user@nowhere/neutron",
         *("--subproject", "neutron-portchain", "upgrade", "heads", "--sql"),
     )
-    assert sql.count("CREATE TABLE portchain_") == 15
+    assert sql.count("CREATE TABLE portchain_") == 16
+    assert sql.count("DROP TABLE portchain_") == 1

@@ -14,8 +14,7 @@ from neutron_lib.db import api as db_api
 from oslo_config import cfg
 
 from portchain import errors
-from portchain.db import ids, realisation, snapshots
-from portchain.db import lookup as db
+from portchain.db import ids, lookup, realisation, snapshots
 from tests.functional.db.test_api import OnMariaDb
 from tests.unit.api.base import OTHER_PROJECT, PROJECT, ApiTestCase
 
@@ -188,7 +187,7 @@ class RaceTest(OnMariaDb, ApiTestCase):
         shown = self.show("port_chain", chain)
         assert shown["status"] == "ACTIVE"
         with db_api.CONTEXT_READER.using(self.context):
-            row = db.find_one(self.context, db.PORT_CHAIN, chain)
+            row = lookup.find_one(self.context, lookup.PORT_CHAIN, chain)
         assert row.revision == row.realised_revision == 1 + WORKERS
 
     def test_all_functions_are_taken_out_at_once(self) -> None:
@@ -215,7 +214,7 @@ class RaceTest(OnMariaDb, ApiTestCase):
                 ]
             )
             assert self.outcome(results) == {"made": 2}
-            (snapshot,) = snapshots.snapshots(self.context, [chain])
+            (snapshot,) = snapshots.load(self.context, [chain])
             assert client in snapshot.sources[classifier]
             self.update("port_pair_group", own, port_pairs=pairs)
             self.update("port_pair_group", borrowed, port_pairs=[pair], as_=theirs)
@@ -232,7 +231,9 @@ class RaceTest(OnMariaDb, ApiTestCase):
             ]
         )
         last = WORKERS - 1
-        assert realisation.hosts(self.context, [chain]) == {chain: frozenset({f"h{last}", "all"})}
+        assert realisation.hosts_of(self.context, [chain]) == {
+            chain: frozenset({f"h{last}", "all"})
+        }
         assert realisation.expected_on(self.context, "all") == {chain: 2 + last}
 
     @staticmethod

@@ -299,7 +299,7 @@ class FailingTest(DriverTestCase):
 
     def test_reasons_are_as_long_as_one_reads(self) -> None:
         chain = self.chain(self.net)["id"]
-        realisation.fail(self.context, chain, "\N{GREEK SMALL LETTER ALPHA}" * 100_000)
+        realisation.mark_failed(self.context, [chain], "\N{GREEK SMALL LETTER ALPHA}" * 100_000)
         assert len(self.show("port_chain", chain)["status_reason"]) <= 1000
         realisation.mark_realised(self.context, [(chain, 1)])
         realisation.record_plan(self.context, chain, 1, [], down_reason="x" * 100_000)
@@ -323,9 +323,9 @@ class FailingTest(DriverTestCase):
 
     def test_what_only_people_read_is_no_change(self) -> None:
         chain = self.chain(self.net)["id"]
-        (before,) = snapshots.snapshots(self.context, [chain])
+        (before,) = snapshots.load(self.context, [chain])
         self.update("port_chain", chain, name="new")
-        (after,) = snapshots.snapshots(self.context, [chain])
+        (after,) = snapshots.load(self.context, [chain])
         assert drift.digest(after) == drift.digest(before)
         ports = dict(reversed(before.ports.items()))
         assert drift.digest(replace(before, ports=ports)) == drift.digest(before)

@@ -8,7 +8,7 @@ from oslo_config import cfg
 
 from portchain import port_events
 from portchain.core.model import ChainSnapshot
-from portchain.db import snapshots
+from portchain.db import port_usage, snapshots
 from portchain.drivers.manager import DriverManager
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
 from tests.unit.api.test_drivers import Fragile
@@ -308,13 +308,13 @@ class PortEventsTest(ApiTestCase):
         self.set_pairs(emptied)
         ids = [chain["id"] for chain in self.list_all("port_chain")]
         seen_by: dict[str, set[str]] = {}
-        for snapshot in snapshots.snapshots(self.context, ids):
+        for snapshot in snapshots.load(self.context, ids):
             for port in snapshot.ports:
                 seen_by.setdefault(port, set()).add(snapshot.chain.id)
         ports = self.call("GET", "/ports", roles="admin").json["ports"]
         assert len(ports) > len(seen_by) > 0
         for port in ports:
-            found = snapshots.chains_using_port(self.context, port_events.changed(port))
+            found = port_usage.chains_using_port(self.context, port_events.changed(port))
             assert found == seen_by.get(port["id"], set()), port
 
     def test_failed_binding_is_no_host(self) -> None:
@@ -339,7 +339,7 @@ class PortEventsTest(ApiTestCase):
 
     def snapshot(self) -> ChainSnapshot:
         (chain,) = self.list_all("port_chain")
-        (snapshot,) = snapshots.snapshots(self.context, [chain["id"]])
+        (snapshot,) = snapshots.load(self.context, [chain["id"]])
         return snapshot
 
     @staticmethod

@@ -115,7 +115,7 @@ class QueryCountTest(ApiTestCase):
         self.fill(10)
         ids = [chain["id"] for chain in self.list_all("port_chain")]
         counts = [
-            self.measure(lambda ids=some: snapshots.snapshots(self.context, ids))[0]
+            self.measure(lambda ids=some: snapshots.load(self.context, ids))[0]
             for some in (ids[:1], ids)
         ]
         assert counts[0] == counts[1]
@@ -126,10 +126,10 @@ class QueryCountTest(ApiTestCase):
             fc = self.create("flow_classifier", protocol=protocol)["id"]
             self.create("port_chain", port_pair_groups=[group], flow_classifiers=[fc])
         ids = [chain["id"] for chain in self.list_all("port_chain")]
-        whole = self.measure(lambda: snapshots.snapshots(self.context, ids))[0]
+        whole = self.measure(lambda: snapshots.load(self.context, ids))[0]
         self.update("port_pair_group", group, port_pairs=[])
         counts = [
-            self.measure(lambda ids=some: snapshots.snapshots(self.context, ids))[0]
+            self.measure(lambda ids=some: snapshots.load(self.context, ids))[0]
             for some in (ids[:1], ids)
         ]
         assert counts == [whole + 1] * 2

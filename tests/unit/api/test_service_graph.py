@@ -269,7 +269,7 @@ class ServiceGraphTest(DriverTestCase):
         self.told()
         chains = [chain["id"] for chain in self.list_all("port_chain")]
         seen_by: dict[str, set[str]] = {}
-        for snapshot in snapshots.snapshots(self.context, chains):
+        for snapshot in snapshots.load(self.context, chains):
             for port in snapshot.ports:
                 seen_by.setdefault(port, set()).add(snapshot.chain.id)
         assert {one, two} in seen_by.values()

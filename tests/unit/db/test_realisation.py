@@ -19,12 +19,12 @@ class RealisationTest(ApiTestCase):
 
     def confirm(self, host: str, revision: int, error: str = "", missing: str = "") -> None:
         report = HostReport(self.id, revision, error, missing)
-        realisation.confirm(self.context, host, [report])
+        realisation.record_reports(self.context, host, [report])
 
     def prepared(self, host: str, revision: int) -> set[str]:
         """Report a host prepared; return the hosts that can switch."""
         report = HostReport(self.id, revision, prepared=True)
-        return set(realisation.confirm(self.context, host, [report]))
+        return set(realisation.record_reports(self.context, host, [report]))
 
     def status(self) -> tuple[str, str]:
         chain = self.show("port_chain", self.id)
@@ -93,13 +93,13 @@ class RealisationTest(ApiTestCase):
         self.prepared("h1", 1)
         for trouble in ({"error": "no bridge"}, {"missing": "port p1"}):
             report = HostReport(self.id, 1, prepared=True, **trouble)
-            assert realisation.confirm(self.context, "h2", [report]) == {}
+            assert realisation.record_reports(self.context, "h2", [report]) == {}
         assert realisation.ready_on(self.context, "h1") == []
 
     def test_old_news_is_ignored(self) -> None:
         assert self.begin(3, "h3")
         assert not self.begin(2, "h2", down="old")
-        assert realisation.hosts(self.context, [self.id]) == {self.id: frozenset({"h3"})}
+        assert realisation.hosts_of(self.context, [self.id]) == {self.id: frozenset({"h3"})}
         self.confirm("h3", 3)
         self.confirm("h3", 2, error="old")
         assert self.status() == ("ACTIVE", "")
@@ -113,7 +113,7 @@ class RealisationTest(ApiTestCase):
         assert self.status() == ("ACTIVE", "")
         self.begin(3)
         assert self.status() == ("ACTIVE", "")
-        assert realisation.hosts(self.context, [self.id]) == {}
+        assert realisation.hosts_of(self.context, [self.id]) == {}
 
     def test_errors_and_what_is_missing(self) -> None:
         self.begin(1, "h1")
@@ -141,7 +141,7 @@ class RealisationTest(ApiTestCase):
         assert realisation.expected_on(self.context, "h1") == {}
         self.confirm("h1", 1)
         assert not self.begin(2, "h1")
-        realisation.fail(self.context, self.id, "too late")
+        realisation.mark_failed(self.context, [self.id], "too late")
         realisation.mark_realised(self.context, [(self.id, 2)])
         assert self.list_all("port_chain") == []
 
@@ -158,7 +158,7 @@ class RealisationTest(ApiTestCase):
         counts = []
         for some in (chains[:1], chains[1:]):
             with self.statements() as seen:
-                realisation.confirm(
+                realisation.record_reports(
                     self.context, "h1", [HostReport(chain, 1) for chain in (*some, NOBODY)]
                 )
             counts.append(len(seen))
@@ -167,7 +167,7 @@ class RealisationTest(ApiTestCase):
 
     def test_unrealised(self) -> None:
         assert realisation.unrealised(self.context, 10) == []
-        realisation.fail(self.context, self.id, "driver x: no")
+        realisation.mark_failed(self.context, [self.id], "driver x: no")
         assert realisation.unrealised(self.context, 10) == [self.id]
         assert realisation.unrealised(self.context, 10, older_than=60) == []
         realisation.mark_realised(self.context, [(self.id, 1)])

@@ -32,11 +32,11 @@ class SegmentsTest(ApiTestCase):
         group = chain["port_pair_groups"][0]
         members = [*self.show("port_pair_group", group)["port_pairs"], pair["id"]]
         self.update("port_pair_group", group, port_pairs=members)
-        (before,) = snapshots.snapshots(self.context, [chain["id"]])
+        (before,) = snapshots.load(self.context, [chain["id"]])
         assert {port.segment for port in before.ports.values()} == {None}
         for port_id in before.ports:
             self.bind(port_id)
-        (snapshot,) = snapshots.snapshots(self.context, [chain["id"]])
+        (snapshot,) = snapshots.load(self.context, [chain["id"]])
         vni = directory.get_plugin().get_network(self.context, tunnel)["provider:segmentation_id"]
         for port in snapshot.ports.values():
             on_flat = port.id in ports

@@ -21,9 +21,9 @@ FINE = Facts(revision=3, realised_revision=3)
             ChainStatus.BUILD,
             "waiting for h1 (port p1), h2",
         ),
-        (replace(FINE, caution="long packets"), ChainStatus.ACTIVE, "long packets"),
+        (replace(FINE, warning="long packets"), ChainStatus.ACTIVE, "long packets"),
         (
-            replace(FINE, caution="long packets", pending=(("h1", ""),)),
+            replace(FINE, warning="long packets", pending=(("h1", ""),)),
             ChainStatus.BUILD,
             "waiting for h1; long packets",
         ),

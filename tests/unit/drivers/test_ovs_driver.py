@@ -289,12 +289,12 @@ class OvsDriverTest(ApiTestCase):
     def test_late_worker_sends_nothing(self) -> None:
         """A server that was slow to send what another has replaced, or deleted, meanwhile."""
         chain = self.make_chain()
-        (old,) = snapshots.snapshots(self.context, [chain])
+        (old,) = snapshots.load(self.context, [chain])
         self.update("port_chain", chain, flow_classifiers=[])
         self.sent()
         OvsDriver.update_port_chain(self.driver(), self.context, old)
         assert self.sent() == {}
-        (last,) = snapshots.snapshots(self.context, [chain])
+        (last,) = snapshots.load(self.context, [chain])
         self.delete("port_chain", chain)
         self.sent()
         OvsDriver.update_port_chain(self.driver(), self.context, last)

@@ -1,0 +1,28 @@
+"""Add columns and a table under clearer names; the contract branch removes the old ones.
+
+Revision ID: c5a81e0f47d2
+Revises: 9d4b17e6c0a3
+Create Date: 2026-11-28
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "c5a81e0f47d2"
+down_revision = "9d4b17e6c0a3"
+
+
+def upgrade() -> None:
+    """Add ``realised_digest`` (was ``seen``), ``warning`` (was ``caution``) and the table of project
+    locks (was ``portchain_turns``).
+
+    Servers of the previous release leave the new columns at their defaults.
+    """
+    for name, length in (("realised_digest", 64), ("warning", 1000)):
+        column = sa.Column(name, sa.String(length), nullable=False, server_default="")
+        op.add_column("portchain_port_chains", column)
+    op.create_table(
+        "portchain_project_locks",
+        sa.Column("project_id", sa.String(255), primary_key=True),
+        mysql_engine="InnoDB",
+    )

@@ -1,1 +1,1 @@
-"""From a host's plans to the flows of its switch: pure functions and values only."""
+"""Turns the plans of a host into OpenFlow flows of its switch. Pure: values in, values out."""

@@ -1,9 +1,12 @@
-"""Which pair a flow visits: a fixed number of hash slots, dealt to the pairs by weighted rendezvous hashing.
+"""Distributes the hash slots of a group over its port pairs by weighted rendezvous hashing.
 
-The switch hashes a packet to a slot; this module deals the slots. Each slot goes to the pair with the best score for it, and
-a pair's score depends on nothing but slot, pair and weight. So a pair that goes away gives only its own slots to the others,
-and a pair that comes takes only its share (Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998;
-weights after Schindelhauer and Schomaker, 2005).
+The switch hashes each flow to one of a fixed number of slots; this module assigns the slots to
+pairs. Each slot goes to the pair with the highest score for it. A score depends on slot, pair and
+weight only. So a pair that is removed gives its own slots to the others and moves nothing else,
+and a pair that is added takes no more than its share.
+
+Sources: Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998; weights
+after Schindelhauer and Schomaker, 2005.
 """
 
 import hashlib
@@ -11,28 +14,30 @@ import math
 from collections.abc import Mapping
 
 SLOTS = 128
-"""Hash slots of a group: 7 bits. Two equal pairs share them within about one part in ten."""
+"""Number of hash slots, 7 bits. Two pairs of equal weight get shares that differ by about 10%."""
 
 _HASH_BYTES = 8
 
 
 def assign_slots(weights: Mapping[str, int]) -> tuple[str, ...]:
-    """Deal the slots to pairs.
+    """Assign each slot to a pair.
 
     :param weights: pair id -> weight >= 0; a pair of weight 0 gets no slot.
-    :returns: the pair id of each of the ``SLOTS`` slots; empty if no pair takes any.
+    :returns: for each of the ``SLOTS`` slots the id of its pair; empty if all weights are 0.
     """
-    takers = {pair: weight for pair, weight in weights.items() if weight > 0}
-    if not takers:
+    active = {pair: weight for pair, weight in weights.items() if weight > 0}
+    if not active:
         return ()
     return tuple(
-        max(takers, key=lambda pair: (_score(slot, pair, takers[pair]), pair))
+        max(active, key=lambda pair: (_score(slot, pair, active[pair]), pair))
         for slot in range(SLOTS)
     )
 
 
 def pair_set_number(weights: Mapping[str, int]) -> int:
-    """Number a set of weighted pairs, 32 bits, never 0: equal sets share their slots' rules, unequal ones do not meet.
+    """Return a number for a set of weighted pairs: 32 bits, never 0.
+
+    Groups with equal sets share the flows of their slots; different sets get different numbers.
 
     :param weights: pair id -> weight.
     """

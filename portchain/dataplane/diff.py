@@ -1,4 +1,4 @@
-"""From what a switch should hold and what it holds to the operations that make it so, in a safe order."""
+"""Compares the desired and the actual content of a switch, and orders the changes safely."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -9,11 +9,12 @@ from portchain.dataplane.flow import Bridge, EntryKey, Flow, FlowKey, NoFlood, S
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Changes of one bridge; those of rules take effect together, as one OpenFlow bundle.
+    """Changes of one bridge; its flows change together, in one OpenFlow bundle.
 
-    :param put: rules to add; one with the key of an existing rule replaces it without a gap.
-    :param remove: keys of rules to delete.
-    :param suppress_flooding: ports that are not to be flooded to any more. ``restore_flooding`` the reverse.
+    :param put: flows to add; a flow with the key of an existing one replaces it without a gap.
+    :param remove: keys of flows to delete.
+    :param suppress_flooding: ports to which the switch must stop flooding.
+    :param restore_flooding: ports to which the switch may flood again.
     """
 
     bridge: Bridge
@@ -24,10 +25,10 @@ class Batch:
 
 
 def diff(desired: Iterable[SwitchEntry], actual: Iterable[SwitchEntry]) -> list[Batch]:
-    """Compute what turns the actual content of a switch into the desired one.
+    """Compute the changes that turn the actual content of a switch into the desired content.
 
-    :param actual: what is ours in the switch.
-    :returns: batches in the order in which to apply them; none if nothing differs.
+    :param actual: our entries in the switch.
+    :returns: batches in the order in which to apply them; empty if nothing differs.
     """
     wanted = {entry.key: entry for entry in desired}
     present = {entry.key: entry for entry in actual}
@@ -37,28 +38,29 @@ def diff(desired: Iterable[SwitchEntry], actual: Iterable[SwitchEntry]) -> list[
 
 
 def order(put: Collection[SwitchEntry], remove: Collection[EntryKey]) -> list[Batch]:
-    """Arrange changes make-before-break: the way between hosts first, then what sends onto it, then the clean-up.
+    """Order changes so that they make before they break.
 
-    A bundle is atomic on one bridge only, so the bridges towards other hosts get their new rules before and lose their old
-    ones after br-int changes. Ports are suppress_floodinged from floods as long as any rule sends something there.
+    A bundle is atomic on one bridge only. So the bridges towards other hosts get their new flows
+    before br-int changes, and lose their old flows after it. Flooding to a port is suppressed
+    before the first flow that needs that, and restored after the last one.
     """
     added: defaultdict[Bridge, list[Flow]] = defaultdict(list)
-    gone: defaultdict[Bridge, list[FlowKey]] = defaultdict(list)
+    deleted: defaultdict[Bridge, list[FlowKey]] = defaultdict(list)
     for entry in put:
         if isinstance(entry, Flow):
             added[entry.key.bridge].append(entry)
     for key in remove:
         if isinstance(key, FlowKey):
-            gone[key.bridge].append(key)
-    outer = sorted((added.keys() | gone.keys()) - {Bridge.INT}, key=str)
+            deleted[key.bridge].append(key)
+    outer = sorted((added.keys() | deleted.keys()) - {Bridge.INT}, key=str)
     batches = (
         Batch(
             Bridge.INT,
             suppress_flooding=tuple(entry for entry in put if isinstance(entry, NoFlood)),
         ),
         *(Batch(bridge, put=tuple(added[bridge])) for bridge in outer),
-        Batch(Bridge.INT, put=tuple(added[Bridge.INT]), remove=tuple(gone[Bridge.INT])),
-        *(Batch(bridge, remove=tuple(gone[bridge])) for bridge in outer),
+        Batch(Bridge.INT, put=tuple(added[Bridge.INT]), remove=tuple(deleted[Bridge.INT])),
+        *(Batch(bridge, remove=tuple(deleted[bridge])) for bridge in outer),
         Batch(
             Bridge.INT, restore_flooding=tuple(key for key in remove if isinstance(key, NoFlood))
         ),

@@ -1,8 +1,9 @@
-"""What we put into a switch, as comparable values: OpenFlow rules in the notation of ovs-ofctl(8), and settings of ports.
+"""What portchain puts into a switch, as comparable values: OpenFlow flows and port settings.
 
-Open vSwitch prints a rule in one canonical form. The compiler writes exactly that form, so "is this rule in the switch?" is a
-comparison of values and no rule is ever rewritten for looking different. A test puts every kind of rule into a real
-switch and reads it back.
+Flows use the notation of ovs-ofctl(8). Open vSwitch prints each flow in one canonical form, and
+the compiler writes exactly that form. So comparing values tells whether a flow is in the switch,
+and no flow is rewritten because it merely looks different. A functional test puts every kind of
+flow into a real switch and reads it back.
 """
 
 from collections.abc import Iterable
@@ -10,9 +11,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
-# "portchn" in ASCII and the number of the rule layout. It never changes between starts: a restarted agent finds its rules.
+# "portchn" in ASCII and the version of the flow layout. It stays the same across restarts, so that
+# a restarted agent finds its flows.
 COOKIE = 0x706F7274_63686E01
-"""The cookie of every rule of ours, and the only sign of ownership: what carries it is ours, what does not is not."""
+"""The cookie of all our flows, and the only sign of ownership: portchain never touches a flow
+without it."""
 
 DROP = "drop"
 
@@ -20,7 +23,7 @@ _UNPRINTED_PREFIXES = ("cookie=", "duration=", "n_packets=", "n_bytes=", "idle_a
 
 
 class BridgeKind(StrEnum):
-    """What a bridge is for in Neutron's wiring of a compute host."""
+    """The role of a bridge on a compute host of Neutron's."""
 
     INT = "br-int"
     TUN = "br-tun"
@@ -29,9 +32,9 @@ class BridgeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """An Open vSwitch bridge of a compute host that takes part in steering.
+    """An Open vSwitch bridge that takes part in steering.
 
-    :param physical_network: for a physical bridge the network it leads to; a host has one bridge for each.
+    :param physical_network: of a physical bridge, the physical network that it is connected to.
     """
 
     kind: BridgeKind
@@ -42,7 +45,7 @@ class Bridge:
 
     @classmethod
     def physical(cls, physical_network: str) -> "Bridge":
-        """The bridge that leads to a physical network."""
+        """Return the bridge that is connected to a physical network."""
         return cls(BridgeKind.PHYSICAL, physical_network)
 
     def __str__(self) -> str:
@@ -55,9 +58,9 @@ Bridge.TUN = Bridge(BridgeKind.TUN)
 
 @dataclass(frozen=True, slots=True)
 class FlowKey:
-    """What identifies a rule in a switch: adding another with the same key replaces it.
+    """What identifies a flow in a switch: a new flow with the same key replaces the old one.
 
-    :param match: ``field=value`` or protocol words in canonical notation.
+    :param match: words such as ``field=value`` or ``tcp``, in canonical notation.
     """
 
     bridge: Bridge
@@ -68,11 +71,11 @@ class FlowKey:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """An OpenFlow rule.
+    """An OpenFlow flow.
 
-    :param actions: the actions in canonical notation, e.g. ``set_field:0x1->reg9,goto_table:152``.
-    :param contestable: whether others may want the same match to do something else; then nobody's packets are told apart by it,
-        and what matches it is dropped.
+    :param actions: in canonical notation, e.g. ``set_field:0x1->reg9,goto_table:152``.
+    :param contestable: whether two chains may have this flow with different actions. The switch
+        then drops the packets, because the match does not tell to which chain they belong.
     """
 
     key: FlowKey
@@ -81,7 +84,7 @@ class Flow:
 
     @property
     def match_text(self) -> str:
-        """The match in the notation of ovs-ofctl; protocol words first because other fields depend on them."""
+        """The match for ovs-ofctl; protocol words first because other fields depend on them."""
         words = sorted(self.key.match, key=lambda word: ("=" in word, word))
         return ",".join([f"table={self.key.table}", f"priority={self.key.priority}", *words])
 
@@ -91,10 +94,11 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class NoFlood:
-    """A port of br-int that the switch's NORMAL action does not flood to (docs/decisions/0012).
+    """A port of br-int to which the NORMAL action does not flood (docs/decisions/0012).
 
     :param ofport: OpenFlow port number.
-    :param record: as in ``local.LocalPort``: the setting does not outlive the port.
+    :param record: as in ``host_switch.LocalPort``. A port that is plugged in again has lost the
+        setting, so it has to compare as a different entry.
     """
 
     ofport: int
@@ -103,7 +107,7 @@ class NoFlood:
 
     @property
     def key(self) -> "NoFlood":
-        """What identifies it, which is all of it."""
+        """The entry itself."""
         return self
 
     def __str__(self) -> str:
@@ -111,7 +115,7 @@ class NoFlood:
 
 
 SwitchEntry = Flow | NoFlood
-"""What a switch is to hold for us; each kind has a ``key``."""
+"""Something that portchain puts into a switch; each kind has a ``key``."""
 
 EntryKey = FlowKey | NoFlood
 
@@ -125,16 +129,16 @@ def make_flow(
     *,
     contestable: bool = False,
 ) -> Flow:
-    """Build a rule from its parts; no actions means drop."""
+    """Build a flow from its parts; no actions means drop."""
     key = FlowKey(bridge, table, priority, frozenset(match))
     return Flow(key, ",".join(actions) or DROP, contestable)
 
 
 def parse_dump(bridge: Bridge, text: str) -> list[Flow]:
-    """Read what ``ovs-ofctl dump-flows`` printed.
+    """Parse the output of ``ovs-ofctl dump-flows``.
 
-    :param text: one rule a line; other lines are passed over.
-    :raises ValueError: a rule whose parts cannot be told apart.
+    :param text: one flow a line; other lines are ignored.
+    :raises ValueError: a line is malformed.
     """
     return [_parse_line(bridge, line) for line in text.splitlines() if " actions=" in line]
 

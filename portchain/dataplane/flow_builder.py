@@ -1,4 +1,4 @@
-"""The words rules are written in: constants and small helpers of the compiler."""
+"""Notation that the compiler writes flows in: constants and small helpers."""
 
 import hashlib
 
@@ -6,30 +6,34 @@ from portchain.dataplane.flow import Bridge, Flow, make_flow
 from portchain.dataplane.pipeline import TABLES
 
 UNICAST = "dl_dst=00:00:00:00:00:00/01:00:00:00:00:00"
-"""ARP, DHCP discovery, neighbour discovery and multicast stay out of chains: they are about the link, not along a path."""
+"""Chains take unicast only. ARP, DHCP discovery, neighbour discovery and other multicast concern
+the link and stay on it."""
 
 NO_VLAN = "vlan_tci=0x0000/0x1fff"
-"""Frames between br-int and br-tun carry a VLAN tag unless they are ours, so a virtual machine cannot forge one."""
+"""Neutron tags all frames between br-int and br-tun; chain frames are untagged. A virtual machine
+therefore cannot forge one."""
 
 CHAIN_TUNNEL_ID = 0
-"""Tunnel id of chain frames. Neutron numbers networks from 1, so no tenant's frame can carry it (docs/decisions/0002)."""
+"""Tunnel id of chain frames. Neutron's tunnel ids start at 1, so no tenant's frame has this one
+(docs/decisions/0002)."""
 
 CHAIN_MAC = "0e:70:6f:72:74:63"
-"""Source address of the outer Ethernet header in tunnels: locally administered, nobody's."""
+"""Source address of the outer Ethernet header in tunnels: locally administered, no port has it."""
 
 PROVIDER_MACS = "dl_src=0e:00:00:00:00:00/ff:00:00:00:00:00"
-"""Frames with a source address as ``provider_mac`` makes them."""
+"""Matches all source addresses that ``provider_mac`` generates."""
 
 
 def frame_match(label: int, mac: str) -> tuple[str, ...]:
-    """A chain frame between hosts: the label says the chain, the outer destination the port."""
+    """Match chain frames between hosts: by the path's label and the port that they are for."""
     return ("mpls", NO_VLAN, f"mpls_label={label}", f"dl_dst={mac}")
 
 
 def provider_mac(chain_id: str, host: str) -> str:
-    """Source address of the outer Ethernet header on a physical network (docs/decisions/0009).
+    """Return the outer source address of chain frames on a provider network.
 
-    It is a host's own, so that physical switches learn what is true, and who does not know the chain's id cannot guess it.
+    Each host has its own, so that physical switches learn the right port for it. It depends on
+    the chain's id, so that tenants cannot guess it (docs/decisions/0009).
     """
     digest = hashlib.blake2b(f"{chain_id}/{host}".encode(), digest_size=5).digest()
     return ":".join(f"{byte:02x}" for byte in b"\x0e" + digest)
@@ -44,7 +48,7 @@ def goto(name: str) -> str:
 
 
 def resubmit(name: str) -> str:
-    """Do what a table says and come back."""
+    """Look a packet up in another table, and continue after it."""
     return f"resubmit(,{TABLES[name].number})"
 
 
@@ -56,11 +60,13 @@ def build_flow(
     bridge: Bridge | None = None,
     contestable: bool = False,
 ) -> Flow:
-    """Write a rule.
+    """Build a flow of a declared table.
 
-    :param bridge: which of several, where the declaration leaves it open.
+    :param table_name: key of ``pipeline.TABLES``.
+    :param bridge: for tables of physical bridges, which of them.
     :param contestable: as in ``Flow``.
     """
     table = TABLES[table_name]
-    where = (bridge or table.bridge, table.number, priority)
-    return make_flow(*where, match, actions, contestable=contestable)
+    return make_flow(
+        bridge or table.bridge, table.number, priority, match, actions, contestable=contestable
+    )

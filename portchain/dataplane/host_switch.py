@@ -1,4 +1,4 @@
-"""What the compiler has to know of a host's switch."""
+"""The state of a host's switch that the compiler depends on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,22 +6,22 @@ from enum import StrEnum
 
 
 class Firewall(StrEnum):
-    """Where on the integration bridge Neutron has finished checking what a port sends."""
+    """Neutron's kind of firewall, which decides where on br-int the egress checks end."""
 
     OPENVSWITCH = "openvswitch"
-    """Security groups are flows on the bridge: the checks end in tables 73 and 94."""
+    """Security groups are flows of br-int; their checks end in tables 73 and 94."""
 
     ELSEWHERE = "elsewhere"
-    """No security groups (noop), or they are enforced before the bridge (iptables): table 60."""
+    """No security groups (noop), or enforced outside of br-int (iptables): table 60."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPort:
-    """A Neutron port that is plugged into this host's integration bridge.
+    """A Neutron port that is plugged into this host's br-int.
 
     :param ofport: OpenFlow port number.
     :param vlan: local VLAN of its network, 1..4094.
-    :param record: what the switch's database calls it; another one each time that the port is plugged in.
+    :param record: id of its row in OVSDB, which is new each time that the port is plugged in.
     """
 
     ofport: int
@@ -31,9 +31,10 @@ class LocalPort:
 
 @dataclass(frozen=True, slots=True)
 class PhysicalBridge:
-    """The bridge of a host that leads to a physical network.
+    """The patch ports between br-int and the bridge of a physical network.
 
-    :param patch_to_physical: OpenFlow port of br-int that leads to it. ``patch_to_int`` the reverse.
+    :param patch_to_physical: OpenFlow port of br-int that leads to the bridge.
+    :param patch_to_int: OpenFlow port of the bridge that leads to br-int.
     """
 
     patch_to_physical: int
@@ -42,13 +43,14 @@ class PhysicalBridge:
 
 @dataclass(frozen=True, slots=True)
 class LocalSwitch:
-    """What the compiler has to know of a host's switch.
+    """The state of a host's switch that the compiler depends on.
 
     :param host: the host's name in Neutron.
-    :param ports: Neutron port id -> where it is plugged in.
-    :param patch_to_tun: OpenFlow port of br-int that leads to br-tun; None without tunnels. ``patch_to_int`` the reverse.
+    :param ports: Neutron port id -> its port of br-int.
+    :param patch_to_tun: OpenFlow port of br-int that leads to br-tun; None without tunnels.
+    :param patch_to_int: OpenFlow port of br-tun that leads to br-int; None without tunnels.
     :param tunnels: IP address of the remote end -> OpenFlow port of br-tun.
-    :param physical: physical network -> its bridge.
+    :param physical: name of a physical network -> its bridge.
     """
 
     host: str

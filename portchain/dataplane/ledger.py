@@ -1,4 +1,4 @@
-"""What a host's switch is to hold, by who wants it."""
+"""The desired content of a host's switch, and which owner wants each entry."""
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
@@ -8,117 +8,130 @@ from portchain.dataplane.flow import DROP, EntryKey, Flow, FlowKey, SwitchEntry
 
 
 class FlowLedger:
-    """What a host's switch is to hold, and who wants it: entries may be shared, and go when the last owner goes.
+    """The desired content of a host's switch.
 
-    Setting one owner's entries costs what of them has changed, whatever else is in the ledger and however many share them.
+    Several owners can want the same entry; it stays until the last of them gives it up. The cost
+    of an update depends on how many of the owner's entries change, not on the size of the ledger.
+
+    Owners are strings: ids of chains, some with a suffix (see ``arbitration``).
     """
 
     def __init__(self) -> None:
-        self._flows: dict[EntryKey, SwitchEntry] = {}
-        self._wants: dict[EntryKey, dict[str, SwitchEntry]] = {}
+        # The desired content: what all owners of a key agree on, or a flow that drops.
+        self._entries: dict[EntryKey, SwitchEntry] = {}
+        # Key -> owner -> the entry that this owner wants for the key.
+        self._wanted: dict[EntryKey, dict[str, SwitchEntry]] = {}
+        # The same, by owner first.
+        self._wanted_by: dict[str, dict[EntryKey, SwitchEntry]] = {}
+        # Keys for which owners want different, contestable flows: their packets are dropped.
         self._contested: set[EntryKey] = set()
-        self._of_owner: dict[str, dict[EntryKey, SwitchEntry]] = {}
-        self._before: dict[
-            EntryKey, SwitchEntry | None
-        ] = {}  # what there was before changes that nobody has taken yet
+        # Key -> its entry at the last ``pop_changes``, for keys that have changed since.
+        self._previous: dict[EntryKey, SwitchEntry | None] = {}
 
     @property
     def entries(self) -> Collection[SwitchEntry]:
-        """All that is wanted."""
-        return self._flows.values()
+        """The desired content of the switch."""
+        return self._entries.values()
 
     @property
     def owners(self) -> frozenset[str]:
-        """Those who want at least one rule."""
-        return frozenset(self._of_owner)
+        """All owners that want at least one entry."""
+        return frozenset(self._wanted_by)
 
     def entries_of(self, owner: str) -> list[SwitchEntry]:
-        """What the switch is to hold where this owner wants something."""
-        return [self._flows[key] for key in self._of_owner.get(owner, ())]
+        """Return the desired entries for the keys that an owner uses."""
+        return [self._entries[key] for key in self._wanted_by.get(owner, ())]
 
     def conflicts(
         self, owner: str, entries: Iterable[SwitchEntry]
     ) -> Iterator[tuple[str, SwitchEntry]]:
-        """Find who disagrees with what an owner wants.
+        """Find the owners that conflict with entries.
 
-        Two that want different actions for one key disagree, unless the rules of both are contestable.
+        Two owners conflict if they want different actions for one key, unless both flows are
+        contestable.
 
-        :param entries: all that the owner would want, whether it has it already or not.
-        :returns: the others, each with the entry that it is about.
+        :param entries: all that ``owner`` would want, whether it has them already or not.
+        :returns: each conflicting owner with the entry in question.
         """
         for entry in entries:
             contested = entry.key in self._contested
-            # A key that is not contested has one rule, whoever wants it; who contests a key lets others do so, too.
-            if entry.contestable if contested else self._flows.get(entry.key, entry) == entry:
+            # Cheap test first. An uncontested key has one entry, whoever wants it; owners of a
+            # contested key accept any other contestable flow.
+            if entry.contestable if contested else self._entries.get(entry.key, entry) == entry:
                 continue
-            for rival, other in self._wants[entry.key].items():
+            for other_owner, other in self._wanted[entry.key].items():
                 agree = other == entry or (entry.contestable and other.contestable)
-                if rival != owner and not agree:
-                    yield rival, entry
+                if other_owner != owner and not agree:
+                    yield other_owner, entry
 
     def set(self, owner: str, entries: Iterable[SwitchEntry]) -> None:
-        """Set what an owner wants.
+        """Replace all entries of an owner.
 
-        :param entries: all that it now wants; none to forget the owner.
-        :raises FlowConflictError: somebody disagrees, or two of the entries do; nothing is changed then.
+        :param entries: all that the owner wants now; none to remove the owner.
+        :raises FlowConflictError: another owner conflicts, or two of the entries have one key.
+            The ledger is unchanged then.
         """
-        wanted, present = by_key(owner, entries), self._of_owner.get(owner, {})
-        news = [entry for key, entry in wanted.items() if not _is_same(present.get(key), entry)]
-        for rival, entry in self.conflicts(owner, news):
-            raise FlowConflictError(owner, rival, entry)
+        wanted, present = by_key(owner, entries), self._wanted_by.get(owner, {})
+        changed = [entry for key, entry in wanted.items() if not _is_same(present.get(key), entry)]
+        for other_owner, entry in self.conflicts(owner, changed):
+            raise FlowConflictError(owner, other_owner, entry)
         for key in present.keys() - wanted.keys():
-            self._take_back(owner, key)
-            self._settle(key)
-        for entry in news:
-            self._wants.setdefault(entry.key, {})[owner] = entry
-            self._settle(entry.key, entry)
-        self._of_owner[owner] = wanted
+            self._remove_wish(owner, key)
+            self._resolve(key)
+        for entry in changed:
+            self._wanted.setdefault(entry.key, {})[owner] = entry
+            self._resolve(entry.key, entry)
+        self._wanted_by[owner] = wanted
         if not wanted:
-            del self._of_owner[owner]
+            del self._wanted_by[owner]
 
     def release(self, owner: str, key: EntryKey) -> None:
-        """Forget one of the entries that an owner wants."""
-        if self._of_owner.get(owner, {}).pop(key, None) is not None:
-            self._take_back(owner, key)
-            self._settle(key)
-            if not self._of_owner[owner]:
-                del self._of_owner[owner]
+        """Remove one entry of an owner."""
+        if self._wanted_by.get(owner, {}).pop(key, None) is not None:
+            self._remove_wish(owner, key)
+            self._resolve(key)
+            if not self._wanted_by[owner]:
+                del self._wanted_by[owner]
 
     def pop_changes(self) -> list[Batch]:
-        """Return what has changed since this was called last, in the order in which to apply it."""
-        before, self._before = self._before, {}
-        put = [flow for key in before if (flow := self._flows.get(key)) and flow != before[key]]
-        remove = [key for key, was in before.items() if was and key not in self._flows]
+        """Return all changes since the last call, in the order in which to apply them."""
+        previous, self._previous = self._previous, {}
+        put = [
+            entry
+            for key in previous
+            if (entry := self._entries.get(key)) and entry != previous[key]
+        ]
+        remove = [key for key, old in previous.items() if old and key not in self._entries]
         return order(put, remove)
 
-    def _take_back(self, owner: str, key: EntryKey) -> None:
-        del self._wants[key][owner]
-        if not self._wants[key]:
-            del self._wants[key]
+    def _remove_wish(self, owner: str, key: EntryKey) -> None:
+        del self._wanted[key][owner]
+        if not self._wanted[key]:
+            del self._wanted[key]
 
-    def _settle(self, key: EntryKey, news: SwitchEntry | None = None) -> None:
-        """Set the rule for a key: the one of all who want it if they agree, else one that drops.
+    def _resolve(self, key: EntryKey, changed: SwitchEntry | None = None) -> None:
+        """Set the desired entry for a key: the one that all its owners agree on, or a drop.
 
-        :param news: what one of them wants now; None if one does not want anything any more.
+        :param changed: the entry that one owner wants now; None if an owner gave the key up.
         """
-        present = self._flows.get(key)
-        if key not in self._wants:
+        present = self._entries.get(key)
+        if key not in self._wanted:
             self._contested.discard(key)
             after = None
-        elif present and key not in self._contested and news in (None, present):
+        elif present and key not in self._contested and changed in (None, present):
             return
         else:
-            after = self._agreed(key)
+            after = self._agreed_entry(key)
         if after != present:
-            self._before.setdefault(key, present)
+            self._previous.setdefault(key, present)
             if after is None:
-                del self._flows[key]
+                del self._entries[key]
             else:
-                self._flows[key] = after
+                self._entries[key] = after
 
-    def _agreed(self, key: EntryKey) -> SwitchEntry:
-        first, *_ = islice(self._wants[key].values(), 1)
-        if isinstance(key, FlowKey) and any(other != first for other in self._wants[key].values()):
+    def _agreed_entry(self, key: EntryKey) -> SwitchEntry:
+        first, *_ = islice(self._wanted[key].values(), 1)
+        if isinstance(key, FlowKey) and any(other != first for other in self._wanted[key].values()):
             self._contested.add(key)
             return Flow(key, DROP)
         self._contested.discard(key)
@@ -130,7 +143,7 @@ def _is_same(before: SwitchEntry | None, after: SwitchEntry) -> bool:
 
 
 def by_key(owner: str, entries: Iterable[SwitchEntry]) -> dict[EntryKey, SwitchEntry]:
-    """Sort what an owner wants by its keys.
+    """Index the entries of an owner by their keys.
 
     :raises FlowConflictError: two of the entries have one key and differ.
     """
@@ -142,19 +155,24 @@ def by_key(owner: str, entries: Iterable[SwitchEntry]) -> dict[EntryKey, SwitchE
 
 
 class FlowConflictError(ValueError):
-    """Two owners want the same match at the same place to do different things.
+    """Two owners want different actions for the same match in the same table.
 
-    :ivar owner: who came second. ``rival``: who holds the rule.
-    :ivar reason: for the chain's owner, whom the rival need not belong to.
+    :ivar owner: the owner whose entries were rejected.
+    :ivar rival: the owner that already has the entry; the same as ``owner`` if it conflicts with
+        itself.
+    :ivar reason: the conflict in words for the chain's user. It does not name the rival, which may
+        belong to another project.
     """
 
     def __init__(self, owner: str, rival: str, entry: SwitchEntry) -> None:
-        who = f"{owner} contradicts itself" if owner == rival else f"{owner} and {rival} disagree"
-        super().__init__(f"{who} about {entry}")
+        who = (
+            f"{owner} conflicts with itself" if owner == rival else f"{owner} and {rival} conflict"
+        )
+        super().__init__(f"{who} over {entry}")
         self.owner = owner
         self.rival = rival
         self.reason = (
-            f"the chain contradicts itself about {entry}"
+            f"the chain conflicts with itself over {entry}"
             if owner == rival
-            else f"another port chain wants something else than this one, about {entry}"
+            else f"another port chain needs the same match with other actions: {entry}"
         )

@@ -1,7 +1,7 @@
-"""Header fields of a classifier as OpenFlow matches.
+"""Translates the header fields of a classifier into OpenFlow matches.
 
-One classifier can need several matches: a port range becomes the fewest (value, mask) pairs that cover it and nothing else,
-and ranges or prefixes multiply.
+One classifier can need several matches. A port range becomes the smallest set of (value, mask)
+pairs that covers exactly the range; ranges and lists of prefixes multiply.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ from portchain.dataplane.plan import Classifier, PortRange
 _PORT_BITS = 16
 _FULL_MASK = (1 << _PORT_BITS) - 1
 
-# How ovs-ofctl writes ethertype and protocol in one word.
+# The words of ovs-ofctl for an ethertype and protocol.
 _WORDS = {
     ("IPv4", None): "ip",
     ("IPv4", ICMP): "icmp",
@@ -36,12 +36,12 @@ def masked_ports(ports: PortRange) -> list[tuple[int, int]]:
     """Cover a range of transport ports with masked values.
 
     :param ports: first and last port, both included, 0..65535.
-    :returns: (value, mask) pairs that are disjoint and cover exactly the range, in ascending order.
+    :returns: disjoint (value, mask) pairs that cover exactly the range, in ascending order.
     """
     first, last = ports
     cover = []
     while first <= last:
-        # The largest aligned block that starts here and does not pass the end.
+        # The largest aligned block that starts at ``first`` and ends within the range.
         size = first & -first if first else 1 << _PORT_BITS
         while first + size - 1 > last:
             size >>= 1
@@ -53,9 +53,9 @@ def masked_ports(ports: PortRange) -> list[tuple[int, int]]:
 def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> list[frozenset[str]]:
     """Match the packets of a classifier.
 
-    :param sources: addresses the packet's source must be one of, as CIDRs inside the classifier's source prefixes;
-        empty: the classifier's own source prefixes.
-    :returns: one set of match words for each rule needed.
+    :param sources: CIDRs to match instead of the classifier's source prefixes, which must contain
+        them; empty to match the classifier's own.
+    :returns: one set of match words for each flow needed.
     """
     source_field, destination_field = _ADDRESS_FIELDS[classifier.ethertype]
     is_icmp = classifier.protocol in (ICMP, ICMPV6)
@@ -65,7 +65,7 @@ def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> l
         _prefix_words(source_field, tuple(sources) or classifier.source_prefixes),
         _prefix_words(destination_field, classifier.destination_prefixes),
         _port_words(source_ports, classifier.source_ports),
-        # Later fragments carry no type, and the switch takes that for type 0.
+        # Later fragments have no ICMP header; the switch would match them as type 0.
         [("nw_frag=not_later",) if is_icmp and classifier.source_ports else ()],
         _port_words(destination_ports, classifier.destination_ports),
     ]
@@ -73,13 +73,13 @@ def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> l
 
 
 def covers_neighbour_discovery(classifier: Classifier) -> bool:
-    """Whether the classifier's header fields cover messages of neighbour discovery. No ICMP type is one of its."""
-    of_link = classifier.protocol in (None, ICMPV6) and classifier.source_ports is None
-    return classifier.ethertype == "IPv6" and of_link
+    """Tell whether a classifier would match neighbour discovery: ICMPv6 without a given type."""
+    any_type = classifier.protocol in (None, ICMPV6) and classifier.source_ports is None
+    return classifier.ethertype == "IPv6" and any_type
 
 
 def addresses_within(addresses: Iterable[str], classifier: Classifier) -> Iterator[str]:
-    """The addresses (as host CIDRs) of the classifier's family that one of its source prefixes covers."""
+    """Yield those addresses, as CIDRs, that a classifier's source prefixes contain."""
     version = 4 if classifier.ethertype == "IPv4" else 6
     prefixes = [ipaddress.ip_network(prefix, strict=False) for prefix in classifier.source_prefixes]
     for text in addresses:
@@ -91,7 +91,7 @@ def addresses_within(addresses: Iterable[str], classifier: Classifier) -> Iterat
 
 
 def protocol_words(ethertype: str, protocol: int | None) -> tuple[str, ...]:
-    """Match packets of an ethertype and, unless it is None, an IP protocol."""
+    """Match packets of an ethertype and IP protocol; None matches any protocol."""
     word = _WORDS.get((ethertype, protocol))
     return (word,) if word is not None else (_WORDS[ethertype, None], f"nw_proto={protocol}")
 

@@ -1,7 +1,8 @@
-"""The pipeline as data: where our rules stand, what they match and write, and where they may send a packet.
+"""The OpenFlow pipeline, declared as data: registers, tables, priorities.
 
-Our tables hang beside Neutron's: hook rules in a few of Neutron's tables divert chain traffic, everything else falls through
-untouched. ``docs/pipeline.md`` walks through the tables; ``check`` raises for a rule that the declaration does not cover.
+Our tables stand beside Neutron's. A few flows in Neutron's own tables divert chain traffic into
+ours; all other traffic passes Neutron's tables unchanged. ``docs/pipeline.md`` explains each
+table. ``check`` raises an error for any flow that the declaration does not cover.
 """
 
 import re
@@ -13,58 +14,71 @@ from portchain.dataplane.flow import Bridge, Flow
 # --- Registers of the integration bridge. Neutron uses reg0 to reg7.
 
 REG_PATH_POSITION = "reg8"
-"""Where in which chain the packet is: hop index << 24 | path label."""
+"""The path position of the packet: hop index << 24 | path label. 0 outside of chains."""
 
 REG_TARGET = "reg9"
-"""The first 32 bits of the chosen pair's id; 0 while none is chosen."""
+"""The first 32 bits of the selected port pair's id; 0 until a pair is selected."""
 
 REG_PAIR_SET = "reg10"
-"""The set of weighted pairs to balance over; 0 if the flow was remembered, and nothing is left to decide."""
+"""Number of the set of weighted pairs to select from; 0 if flow affinity has selected one."""
 
 REG_SLOT = "reg11"
 """The hash slot of the flow (7 bits)."""
 
 REG_DIGEST = "pkt_reg5"
 REG_DIGEST_HALVES = (REG_PAIR_SET, REG_SLOT)
-"""Both in one register of 64 bits, before either is written: what several fields are hashed to, one beside the other."""
+"""``reg10`` and ``reg11`` as one 64-bit register: scratch space to hash several fields side by
+side, before either register gets its value."""
 
-# Neutron's openvswitch firewall: the port a packet came from, and its network's local VLAN.
+# Set by Neutron's openvswitch firewall: the port that sent a packet, and its network's local VLAN.
 REG_NEUTRON_PORT = "reg5"
 REG_NEUTRON_NET = "reg6"
 
-MAX_HOPS = 254  # The service index counts down from 255 and 0 is invalid (RFC 8300, 2.2).
+MAX_HOPS = 254
+"""The service index counts down from 255, and 0 is invalid (RFC 8300, section 2.2)."""
+
 FIRST_SERVICE_INDEX = 255
-FIRST_NSH_TTL = 63  # Each forwarder takes one off and 0 is dropped (RFC 8300, 2.2).
+
+FIRST_NSH_TTL = 63
+"""Every forwarder decrements the TTL and drops the packet at 0 (RFC 8300, section 2.2)."""
+
 MAX_NSH_HOPS = FIRST_NSH_TTL
 
 _FORWARD_LABEL, _REVERSE_LABEL, _IPV6_LABEL = 0x10000, 0x20000, 0x40000
-ODD_GENERATION = 0x80000
-"""In a path's number and its label: every other list of groups that a chain had, so that hops of two lists are told apart."""
 
-DONE = 0xFF000000
-"""In ``REG_PATH_POSITION``: the packet has left its chain and must not be classified again."""
+ODD_GENERATION = 0x80000
+"""Flag in a path id and its label, set for every second list of groups of a chain: it keeps the
+hops of the old list and the new list apart."""
+
+POSITION_DONE = 0xFF000000
+"""Value of ``REG_PATH_POSITION``: the packet has left its chain; do not classify it again."""
 
 
 def path_label(path_id: int, reverse: bool = False) -> int:
-    """The MPLS label of one direction of a chain: clear of the reserved labels 0..15, and the chain's number in its last
-    four hex digits.
+    """Return the MPLS label of one direction of a chain.
 
-    :param path_id: 1..65535, with ``ODD_GENERATION`` or without.
+    The label avoids the reserved labels 0..15; its last four hex digits are the chain's number.
+
+    :param path_id: 1..65535, with or without ``ODD_GENERATION``.
     """
     return (_REVERSE_LABEL if reverse else _FORWARD_LABEL) | path_id
 
 
 def function_label(label: int, ethertype: str) -> int:
-    """The label of a path towards functions that understand MPLS: unlike between hosts there is an IP packet right behind it,
-    and only the label can say of which family.
+    """Return the label of a path as SFC-aware functions see it.
+
+    Between hosts an Ethernet header follows the label. Towards a function an IP packet follows it
+    directly, so the label itself has to say which IP version that is.
+
+    :param ethertype: ``IPv4`` or ``IPv6``.
     """
     return label | (_IPV6_LABEL if ethertype == "IPv6" else 0)
 
 
 def path_position(label: int, hop: int) -> int:
-    """The content of ``REG_PATH_POSITION``.
+    """Return the value of ``REG_PATH_POSITION`` for a packet that is about to visit a hop.
 
-    :param hop: index of the hop the packet is about to visit, from 0; the number of hops when it has visited all.
+    :param hop: index of the hop, from 0; the number of hops once the packet has visited all.
     """
     return hop << 24 | label
 
@@ -74,16 +88,16 @@ def path_position(label: int, hop: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One OpenFlow table.
+    """One OpenFlow table, and what our flows may do in it.
 
-    :param bridge: for a physical bridge without its network's name: it is declared for all of them.
-    :param matches: fields and protocol words our rules may match there.
-    :param writes: fields and registers our rules may write there.
-    :param successors: names of the tables our rules may go on to.
-    :param outputs: whether our rules may send the packet out.
-    :param neutron: whether the table is Neutron's and our rules are guests in it.
-    :param learns_into: names of the tables that our rules may make the switch learn entries in.
-    :param max_flows: how many rules the table may hold before it forgets learned ones; None for any number.
+    :param bridge: a physical bridge has no network name here: the table exists on all of them.
+    :param matches: fields and protocol words that our flows may match.
+    :param writes: fields and registers that our flows may write.
+    :param successors: names of the tables that our flows may resubmit or go to.
+    :param outputs: whether our flows may output the packet.
+    :param neutron: whether the table belongs to Neutron.
+    :param learns_into: names of the tables into which our flows may learn flows.
+    :param max_flows: above this number the switch evicts learned flows; None for no limit.
     """
 
     name: str
@@ -124,7 +138,7 @@ def _set(*names: str) -> frozenset[str]:
 TABLES = {
     table.name: table
     for table in (
-        # Guests in Neutron's tables, br-int.
+        # Our flows in Neutron's tables, br-int.
         Table(
             "LOCAL_SWITCHING",
             Bridge.INT,
@@ -164,13 +178,13 @@ TABLES = {
             _set("HOP", "COPY", "ACCEPTED_EGRESS"),
             neutron=True,
         ),
-        # Our own, br-int.
+        # Our tables, br-int.
         Table(
             "HOP",
             Bridge.INT,
             150,
             _HEADERS | {REG_PATH_POSITION},
-            # The source address is a place to hash in, and put back.
+            # The source address serves as scratch space for hashing and is restored.
             _set(REG_TARGET, REG_PAIR_SET, REG_SLOT, REG_DIGEST, "eth_src"),
             _set("AFFINITY", "BALANCE", "LEARN_AFFINITY", "FORWARD"),
         ),
@@ -215,12 +229,12 @@ TABLES = {
             _FRAME_WRITES | _NSH_WRITES,
             outputs=True,
         ),
-        # The memory of flows, br-int: called by the tables above, and they go on where it returns.
+        # Flow affinity, br-int. The tables above resubmit to these and continue after them.
         Table(
             "AFFINITY",
             Bridge.INT,
             155,
-            frozenset(),  # it holds nothing but what the switch learns
+            frozenset(),  # contains learned flows only
             max_flows=1 << 16,
         ),
         Table(
@@ -230,7 +244,7 @@ TABLES = {
             _HEADERS | {REG_PATH_POSITION, REG_TARGET},
             learns_into=_set("AFFINITY"),
         ),
-        # Guests in Neutron's tables, br-tun.
+        # Our flows in Neutron's tables, br-tun.
         Table(
             "TUNNEL_SWITCHING",
             Bridge.TUN,
@@ -240,7 +254,7 @@ TABLES = {
             outputs=True,
             neutron=True,
         ),
-        # Guests in Neutron's tables, physical bridges.
+        # Our flows in Neutron's tables, physical bridges.
         Table(
             "PHYSICAL_SWITCHING",
             Bridge.physical(""),
@@ -256,37 +270,46 @@ TABLES = {
 FLOW_LIMITS = {
     table.number: table.max_flows for table in TABLES.values() if table.max_flows is not None
 }
-"""How many rules tables of br-int may hold."""
+"""Table number -> maximum number of flows, for tables of br-int."""
 
-_BY_PLACE = {(table.bridge.kind, table.number): table for table in TABLES.values()}
+_BY_NUMBER = {(table.bridge.kind, table.number): table for table in TABLES.values()}
 
 
-# --- Priorities: but for one, higher than Neutron's rules beside them, lower than its rule that drops the dead VLAN (65535).
+# --- Priorities.
 
 
 class Priority:
-    """Priorities of our rules, by what they do."""
+    """Priorities of our flows, by what they do.
 
-    CLASSIFY_NEW = 321  # the first packet of a tracked connection is committed on its way
+    All but one are above Neutron's flows in the same table, and below Neutron's flow that drops
+    the dead VLAN (65535).
+    """
+
+    # Classification.
+    CLASSIFY_NEW = 321  # the first packet of a connection, committed to conntrack
     CLASSIFY = 320
-    CLASSIFY_UNGUARDED = (
-        50  # below the firewall's rule for a port in table 60 (100), above NORMAL (1)
-    )
-    REPLY_OFFSET = 2  # so much below the three before: what can be a request is no reply
-    NEIGHBOUR_DISCOVERY = 330  # neighbour discovery stays out of chains
-    EXPIRED = 312  # from a function, with a header whose time to live is over
-    RETURN_EXACT = 311  # from a function, source address known to belong to the chain's source port
+    # Below the firewall's flow for a port in table 60 (100), above Neutron's NORMAL (1).
+    CLASSIFY_UNGUARDED = 50
+    # Subtracted from the three above for replies: a packet that can be a request is no reply.
+    REPLY_OFFSET = 2
+    NEIGHBOUR_DISCOVERY = 330  # keeps neighbour discovery out of chains
+
+    # From functions.
+    EXPIRED = 312  # NSH with a TTL of 0
+    RETURN_EXACT = 311  # matches the addresses of the chain's source port, too
     RETURN = 310
-    RETURN_UNCHANGED = 309  # from a function that changes headers, with the header that went in
+    RETURN_UNCHANGED = 309  # a function that changes headers returns the original header
+    OTHER_FROM_L2_FUNCTION = 299  # anything else from a function that bridges
+
+    # Between hosts.
     CHAIN_FRAME = 301
-    STRAY_FRAME = 300  # chain frames nobody here waits for, and what pretends to be one
-    FROM_TUNNEL = 299  # chain frames from any tunnel: below what says more of br-int's own
-    OTHER_FROM_L2_FUNCTION = 299  # from a function that bridges
-    POSITION_AND_PORTS = 11  # packets with the ports that lb_fields names
+    STRAY_FRAME = 300  # chain frames that no flow expects, and forged ones
+    FROM_TUNNEL = 299  # chain frames from any tunnel; below all more specific flows
+
+    # In our own tables.
     POSITION = 10
-    BRANCH = (
-        20  # into a chain that follows in a service graph; below it, the way of what none takes
-    )
+    POSITION_AND_PORTS = 11  # packets that have the ports which lb_fields names
+    BRANCH = 20  # into a following chain of a service graph; POSITION takes all others
 
 
 # --- Checking.
@@ -298,30 +321,30 @@ _OUTPUT = re.compile(r"(?:^|[,(])(?:output:\d+|in_port|NORMAL)(?:[,)]|$)", re.AS
 
 
 class UndeclaredFlowError(ValueError):
-    """A rule does something its table's declaration does not say."""
+    """A flow does something that its table's declaration does not allow."""
 
 
 def check(flows: Iterable[Flow]) -> None:
-    """Hold rules against the declaration.
+    """Check flows against the declaration.
 
-    :raises UndeclaredFlowError: naming the rule and what is undeclared.
+    :raises UndeclaredFlowError: names the flow and what is undeclared.
     """
     for flow in flows:
         _check(flow)
 
 
 def _check(flow: Flow) -> None:
-    table = _BY_PLACE.get((flow.key.bridge.kind, flow.key.table))
+    table = _BY_NUMBER.get((flow.key.bridge.kind, flow.key.table))
     if table is None:
         raise UndeclaredFlowError(f"no such table: {flow}")
-    taught = {_name(table.bridge, int(number)) for number in _LEARN.findall(flow.actions)}
+    learned = {_name(table.bridge, int(number)) for number in _LEARN.findall(flow.actions)}
     written = {name.lower() for name in _WRITE.findall(_LEARN.sub("", flow.actions))}
     successors = {_name(table.bridge, int(number)) for number in _GOTO.findall(flow.actions)}
     found = (
         ("match", {word.partition("=")[0] for word in flow.key.match}, table.matches),
         ("write", written, table.writes),
         ("successor", successors, table.successors),
-        ("learned table", taught, table.learns_into),
+        ("learned table", learned, table.learns_into),
         (
             "output",
             {"output"} if _OUTPUT.search(flow.actions) else set(),
@@ -336,5 +359,5 @@ def _check(flow: Flow) -> None:
 
 
 def _name(bridge: Bridge, number: int) -> str:
-    table = _BY_PLACE.get((bridge.kind, number))
+    table = _BY_NUMBER.get((bridge.kind, number))
     return table.name if table else f"table {number}"

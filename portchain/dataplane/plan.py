@@ -1,7 +1,10 @@
-"""What one compute host has to know of a chain: the input of the flow compiler and the content of the RPC messages.
+"""The plan of a chain: input of the flow compiler, and content of the RPC messages to hosts.
 
-A host gets each chain it takes part in as one value that is complete in itself: applying it twice, late or after a lost
-predecessor ends in the same flows.
+A host receives each chain that it takes part in as one complete value. Applying a plan twice, late,
+or after a lost predecessor leads to the same flows.
+
+The field names of these classes are keys on the wire (``portchain.rpc.contract``): renaming one
+breaks agents of other releases.
 """
 
 import itertools
@@ -13,26 +16,37 @@ PortRange = tuple[int, int]
 LB_FIELDS = tuple(
     f"{layer}_{side}" for layer in ("eth", "ip", "tcp", "udp") for side in ("src", "dst")
 )
-"""What ``lb_fields`` can name."""
+"""The header fields that ``lb_fields`` of a port pair group can name."""
 
 SUPPORTED_LB_FIELD_SETS = frozenset(
     frozenset(chosen)
     for size in range(len(LB_FIELDS) + 1)
     for chosen in itertools.combinations(LB_FIELDS, size)
 )
-"""The sets of ``lb_fields`` that can be carried out: all."""
+"""The combinations of ``lb_fields`` that the data plane supports: all."""
+
+
+def opposite_field(field: str) -> str:
+    """Return the field of a reply that holds the value which ``field`` has in a request.
+
+    :param field: one of ``LB_FIELDS``, such as ``ip_src``; or ``sctp_src`` or ``sctp_dst``.
+    """
+    layer, _, side = field.partition("_")
+    return f"{layer}_{'dst' if side == 'src' else 'src'}"
 
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """Header fields of the packets that enter a chain; None is "any".
+    """Header fields of the packets that enter a chain; None matches any value.
 
     :param ethertype: ``IPv4`` or ``IPv6``.
     :param protocol: IP protocol number.
-    :param source_ports: transport ports; with ICMP its type. ``destination_ports``: likewise; with ICMP its code.
-    :param source_prefixes: CIDRs of which one must hold; empty is "any". ``destination_prefixes`` likewise.
-    :param source_port_known: the user named the source port, so its addresses tell this chain's packets from others'
-        with the same header.
+    :param source_ports: first and last transport port; for ICMP, the type.
+    :param destination_ports: first and last transport port; for ICMP, the code.
+    :param source_prefixes: CIDRs, one of which must match; empty matches any address.
+    :param destination_prefixes: as ``source_prefixes``.
+    :param source_port_known: whether the user named the source port. Its addresses then tell this
+        chain's packets from those of other chains with the same header fields.
     """
 
     ethertype: str
@@ -46,9 +60,9 @@ class Classifier:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Where on a physical network a port is.
+    """The segment of a physical network that a port is on.
 
-    :param vlan: 1..4094; None where frames are untagged.
+    :param vlan: 1..4094; None if frames are untagged.
     """
 
     physical_network: str
@@ -60,10 +74,11 @@ class Source:
     """A port whose egress traffic is classified.
 
     :param classifier: index into ``Path.classifiers``.
-    :param host: where the port is bound. ``tunnel_ip``: tunnel end point of that host, empty if it has none.
+    :param host: the host that the port is bound to.
+    :param tunnel_ip: address of that host's tunnel endpoint; empty if it has none.
     :param mac: the port's MAC address, ``xx:xx:xx:xx:xx:xx``.
     :param addresses: the port's fixed IPs.
-    :param segment: the port's own; None if its network is no provider network.
+    :param segment: the port's segment; None unless its network is a provider network.
     """
 
     classifier: int
@@ -76,7 +91,7 @@ class Source:
 
 
 class Encapsulation(StrEnum):
-    """The chain headers that functions can understand."""
+    """The headers with which SFC-aware functions receive packets."""
 
     MPLS = "mpls"
     NSH = "nsh"
@@ -86,13 +101,17 @@ class Encapsulation(StrEnum):
 class Target:
     """A port pair that can take traffic of a hop.
 
-    :param host: where both of its ports are bound.
-    :param tunnel_ip: tunnel end point of that host, empty if it has none.
-    :param ingress_mac: MAC address of the ingress port, ``xx:xx:xx:xx:xx:xx``. ``egress_mac`` likewise.
-    :param bridges: the function hands on frames as they are (``l2``); otherwise it routes (``l3``).
-    :param ingress_segment: the ingress port's; None if its network is no provider network. ``egress_segment`` likewise.
-    :param encapsulation: the header with which the function gets packets and hands them back, a value of ``Encapsulation``;
-        empty for one that knows nothing of chains.
+    :param host: the host that both of its ports are bound to.
+    :param tunnel_ip: address of that host's tunnel endpoint; empty if it has none.
+    :param ingress_mac: MAC address of the ingress port, ``xx:xx:xx:xx:xx:xx``.
+    :param egress_mac: MAC address of the egress port.
+    :param weight: share of new flows relative to the other targets of the hop; 0 takes none.
+    :param bridges: whether the function bridges (``l2``): it forwards frames unmodified.
+        Otherwise it routes (``l3``).
+    :param ingress_segment: of the ingress port; None unless it is on a provider network.
+    :param egress_segment: of the egress port; None unless it is on a provider network.
+    :param encapsulation: the header with which the function receives and returns packets, a value
+        of ``Encapsulation``; empty for an SFC-unaware function.
     """
 
     pair_id: str
@@ -110,18 +129,20 @@ class Target:
 
     @property
     def keeps_addresses(self) -> bool:
-        """Whether the function hands back frames with the source address that they came with."""
+        """Whether frames leave the function with the source address that they arrived with."""
         return self.bridges or self.encapsulation == Encapsulation.NSH
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One group of a chain: the packet visits one of the targets.
+    """One group of a chain: each packet visits one of the targets.
 
-    :param group_id: the port pair group's number in the deployment.
+    :param group_id: the port pair group's number, unique in the deployment.
     :param lb_fields: as in ``model.PortPairGroup``.
-    :param headers: what packets look like behind the hop, one for each of the path's classifiers; empty: the same as before it.
-    :param tap: the target gets a copy and hands nothing on; the packet itself goes to the next hop, also without any target.
+    :param tap: the targets get a copy and return nothing. The packet itself goes to the next hop,
+        even if there is no target.
+    :param headers: the header fields behind the hop, one for each of the path's classifiers;
+        empty if the hop does not change them.
     """
 
     group_id: int
@@ -133,11 +154,12 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class GraphIngress:
-    """Where another chain ends whose traffic is classified again for this one (a service graph's edge).
+    """The end of a preceding chain whose traffic this chain classifies (a service graph's edge).
 
-    :param path_id: of the chain before, as in ``ChainPlan``. ``hops``: how many it has.
-    :param senders: the ports that its last functions send from.
-    :param origins: the ports whose addresses its frames have there, see ``Path.origins``.
+    :param path_id: of the preceding chain, as in ``ChainPlan``.
+    :param hops: number of hops of the preceding chain.
+    :param senders: the egress ports of its last functions.
+    :param origins: the ports whose MAC addresses its frames have there, see ``Path.origins``.
     """
 
     path_id: int
@@ -150,9 +172,10 @@ class GraphIngress:
 class Path:
     """One direction of a chain.
 
-    :param reverse: whether it is the way of the replies.
-    :param entries: the chains before it in a service graph; with any, there are no sources.
-    :param branches: whether chains follow it in a service graph, so that its packets are classified again where it ends.
+    :param reverse: whether it is the path of the replies.
+    :param entries: the preceding chains in a service graph; a path with entries has no sources.
+    :param branches: whether chains follow in a service graph: packets are classified again where
+        this path ends.
     """
 
     classifiers: tuple[Classifier, ...]
@@ -164,31 +187,35 @@ class Path:
 
     @property
     def senders(self) -> tuple[Source, ...]:
-        """The ports from which packets get to the first hop."""
+        """The ports that send packets to the first hop."""
         return (*self.sources, *(sender for entry in self.entries for sender in entry.senders))
 
     def senders_into(self, index: int) -> tuple[Source | Target, ...]:
-        """Those who send packets into hop ``index``, or to the end of the path: taps hand nothing on."""
+        """Return who sends packets to hop ``index`` or, for the number of hops, to the path's end.
+
+        Taps send nothing: they are skipped.
+        """
         for hop in reversed(self.hops[:index]):
             if not hop.tap:
                 return hop.targets
         return self.senders
 
     def headers_after(self, index: int) -> tuple[Classifier, ...]:
-        """What packets look like that hop ``index`` has handed on, one for each classifier."""
+        """Return the header fields of packets behind hop ``index``, one for each classifier."""
         changed = (hop.headers for hop in reversed(self.hops[: index + 1]) if hop.headers)
         return next(changed, self.classifiers)
 
     def ends_after(self, index: int) -> bool:
-        """Whether what hop ``index`` hands on visits no further function."""
+        """Tell whether packets visit no further function after hop ``index``."""
         return all(hop.tap for hop in self.hops[index + 1 :])
 
     @property
     def origins(self) -> tuple[Source | Target, ...]:
-        """Those whose frames the last hop hands back, and from whose place they go on to the destination.
+        """The ports whose MAC addresses frames have as their source when they leave the last hop.
 
-        Functions that bridge, or get the frame inside NSH, leave its source address as it is. So what the last hop hands back
-        is a frame of the last function that routes or, if there is none, of the source itself.
+        Functions that bridge, or receive the frame inside NSH, keep its source address. So the
+        frame is that of the last function that routes or, if there is none, of the source. It
+        continues to its destination from that port.
         """
         for hop in reversed(self.hops):
             routers = tuple(target for target in hop.targets if not target.keeps_addresses)
@@ -199,10 +226,12 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class ChainPlan:
-    """A chain as every host that takes part in it sees it.
+    """A chain, as all hosts that take part in it receive it.
 
-    :param path_id: the chain's number in the deployment, 1..65535, with ``pipeline.ODD_GENERATION`` where that applies.
-    :param revision: a plan replaces any other of the same chain with a lower revision.
+    :param id: UUID of the port chain.
+    :param path_id: the chain's number, 1..65535, unique in the deployment; with
+        ``pipeline.ODD_GENERATION`` for every second list of groups.
+    :param revision: a plan replaces plans of the same chain with a lower revision.
     :param paths: one for each direction that is steered.
     """
 
@@ -213,7 +242,7 @@ class ChainPlan:
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The hosts that take part: those of the classified sources, of the targets and of frames' origins."""
+        """The hosts that take part: those of sources, targets and origins."""
         ends = {end.host for path in self.paths for end in (*path.senders, *path.origins)}
         functions = {
             target.host for path in self.paths for hop in path.hops for target in hop.targets
@@ -222,15 +251,9 @@ class ChainPlan:
 
     @property
     def ports(self) -> frozenset[str]:
-        """The Neutron ports the chain's rules name."""
+        """The ids of the Neutron ports that the chain's flows depend on."""
         targets = [target for path in self.paths for hop in path.hops for target in hop.targets]
         sources = {sender.port_id for path in self.paths for sender in path.senders}
         return frozenset(
             sources | {t.ingress_port for t in targets} | {t.egress_port for t in targets}
         )
-
-
-def opposite_field(field: str) -> str:
-    """What a reply has in the place of a field."""
-    layer, _, side = field.partition("_")
-    return f"{layer}_{'dst' if side == 'src' else 'src'}"

@@ -9,7 +9,7 @@ from portchain.dataplane.flow_builder import UNICAST, build_flow, set_field
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.match import classifier_matches, covers_neighbour_discovery
 from portchain.dataplane.pipeline import (
-    DONE,
+    POSITION_DONE,
     REG_NEUTRON_NET,
     REG_PATH_POSITION,
     TABLES,
@@ -74,7 +74,9 @@ def _hook(here: PathOnHost, match: frozenset[str]) -> Iterator[Flow]:
 
 def _enter(here: PathOnHost, table: str) -> tuple[str, ...]:
     """To the first hop. Where there are but taps, the packet goes on in Neutron's table as if nothing had been."""
-    return here.into(0, set_field(DONE, REG_PATH_POSITION), f"resubmit(,{TABLES[table].number})")
+    return here.into(
+        0, set_field(POSITION_DONE, REG_PATH_POSITION), f"resubmit(,{TABLES[table].number})"
+    )
 
 
 def neighbour_discovery_flows(here: PathOnHost) -> Iterator[Flow]:
@@ -87,6 +89,6 @@ def neighbour_discovery_flows(here: PathOnHost) -> Iterator[Flow]:
                 "LOCAL_SWITCHING",
                 Priority.NEIGHBOUR_DISCOVERY,
                 match,
-                set_field(DONE, REG_PATH_POSITION),
+                set_field(POSITION_DONE, REG_PATH_POSITION),
                 again,
             )

@@ -10,7 +10,7 @@ from portchain.dataplane.flow_builder import UNICAST, build_flow, goto, set_fiel
 from portchain.dataplane.host_switch import Firewall, LocalPort
 from portchain.dataplane.match import addresses_within, classifier_matches
 from portchain.dataplane.pipeline import (
-    DONE,
+    POSITION_DONE,
     REG_NEUTRON_NET,
     REG_NEUTRON_PORT,
     REG_PATH_POSITION,
@@ -85,9 +85,9 @@ def _into_neutron(here: PathOnHost, port: LocalPort) -> list[str]:
     The port is not tracked: conntrack sees one direction only and would call the second packet invalid.
     """
     if here.switch.firewall is not Firewall.OPENVSWITCH:
-        return [set_field(DONE, REG_PATH_POSITION), goto("TRANSIENT")]
+        return [set_field(POSITION_DONE, REG_PATH_POSITION), goto("TRANSIENT")]
     return [
-        set_field(DONE, REG_PATH_POSITION),
+        set_field(POSITION_DONE, REG_PATH_POSITION),
         set_field(port.ofport, REG_NEUTRON_PORT),
         set_field(port.vlan, REG_NEUTRON_NET),
         goto("ACCEPT_OR_INGRESS"),

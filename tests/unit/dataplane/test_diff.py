@@ -164,7 +164,7 @@ def test_a_shared_rule_stays_until_its_last_owner_goes():
 def test_a_conflict_names_both_sides_and_changes_nothing():
     ledger = FlowLedger()
     ledger.set("a", [make_flow(Bridge.INT, 1, 1, ["ip"], ["drop"])])
-    with pytest.raises(FlowConflictError, match="b and a disagree") as caught:
+    with pytest.raises(FlowConflictError, match="b and a conflict") as caught:
         ledger.set("b", [make_flow(Bridge.INT, 1, 1, ["ip"], ["output:1"])])
     assert (caught.value.owner, caught.value.rival) == ("b", "a")
     assert ledger.owners == {"a"}

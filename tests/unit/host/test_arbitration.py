@@ -106,7 +106,7 @@ def test_a_chain_that_contradicts_itself_says_so(memory, reconciler, reports):
     )
     reconciler.synchronise(PlanUpdate((circle, plan(2, 1))))
     errors = {report.chain_id: report.error for report in reports}
-    assert "contradicts itself" in errors[circle.id]
+    assert "conflicts with itself" in errors[circle.id]
     assert compile_bypass_guard(circle, memory.local).flows < set(memory.rules.values())
     assert compile_chain(plan(2, 1), memory.local).flows < set(memory.rules.values())
 

@@ -7,14 +7,18 @@ Case = dict[str, Hashable]
 
 
 def all_pairs(
-    dimensions: Mapping[str, Sequence[Hashable]], possible: Callable[[Case], bool] = lambda _: True
+    dimensions: Mapping[str, Sequence[Hashable]],
+    possible: Callable[[Case], bool] = lambda _: True,
+    needed: Callable[[frozenset[str]], bool] = lambda _: True,
 ) -> list[Case]:
-    """Choose cases so that each possible pair of choices is in one of them; the same ones every time.
+    """Choose cases that contain every needed pair of choices; the same cases every time.
 
-    Greedy: of all cases, the next one is always the first of those that have the most pairs which are in none yet.
+    The algorithm is greedy: each case is the first of those with the most pairs that are missing.
 
     :param dimensions: name -> choices.
-    :param possible: whether a case can be.
+    :param possible: whether a combination can exist.
+    :param needed: whether the pairs of these two dimensions have to be covered. Every single choice
+        is covered in any case.
     """
     names = list(dimensions)
     every = [
@@ -22,7 +26,7 @@ def all_pairs(
         for choices in itertools.product(*dimensions.values())
     ]
     pairs_of = {
-        index: frozenset(_pairs(case)) for index, case in enumerate(every) if possible(case)
+        index: frozenset(_pairs(case, needed)) for index, case in enumerate(every) if possible(case)
     }
     missing = set[tuple[tuple[str, Hashable], ...]]().union(*pairs_of.values())
     chosen = []
@@ -33,5 +37,10 @@ def all_pairs(
     return chosen
 
 
-def _pairs(case: Case) -> Iterator[tuple[tuple[str, Hashable], ...]]:
-    return itertools.combinations(case.items(), 2)
+def _pairs(
+    case: Case, needed: Callable[[frozenset[str]], bool]
+) -> Iterator[tuple[tuple[str, Hashable], ...]]:
+    yield from ((choice,) for choice in case.items())
+    for pair in itertools.combinations(case.items(), 2):
+        if needed(frozenset(name for name, _ in pair)):
+            yield pair

@@ -179,7 +179,6 @@ class Lab:
         def databases() -> None:
             database.install(self.layout, self.processes, report)
             start("mariadb")
-            start("keystone")
 
         def switch(host: str) -> None:
             self._create_switch_database(host)

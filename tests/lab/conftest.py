@@ -1,57 +1,36 @@
-"""One lab for all tests that need a whole system, and evidence of what went wrong in it."""
+"""The lab that tests share, and evidence of what went wrong in it."""
 
-import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from portchain_lab import evidence
-from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.lab import Lab
-from portchain_lab.layout import Layout
-from portchain_lab.observe import capture
 
-# Each of several processes that share the tests has labs of its own.
-NAME = os.environ.get("PORTCHAIN_TEST_LAB", "test") + os.environ.get("PYTEST_XDIST_WORKER", "")
-FIREWALL = os.environ.get("PORTCHAIN_TEST_FIREWALL", "openvswitch")
+from tests.lab import schedule
+from tests.lab.captures import Captures
+from tests.lab.labs import FIREWALL, Labs
+
 EVIDENCE = Path("evidence")
 
 
-@contextmanager
-def running(layout: Layout) -> Iterator[Lab]:
-    """A lab, for as long as the context lasts. With PORTCHAIN_KEEP_LAB=1 it stays, and the next run uses it again."""
-    keep = os.environ.get("PORTCHAIN_KEEP_LAB") == "1"
-    made = Lab(layout)
-    if keep and made.is_up():
-        made = Lab.open(layout.name)
-    else:
-        made.up(lambda step: print(f"lab: {step}", flush=True))
-    yield made
-    if not keep:
-        made.down()
-
-
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """A lab of three hosts."""
-    with running(Layout(NAME, firewall=FIREWALL)) as made:
-        yield made
+def labs() -> Iterator[Labs]:
+    """The lab of this process, whatever its layout."""
+    made = Labs()
+    yield made
+    made.end()
 
 
-@dataclass
-class Captures:
-    """Captures of one test, kept as evidence if it fails."""
+@pytest.fixture(scope="module")
+def lab(labs: Labs) -> Lab:
+    """Three hosts with Open vSwitch agents. Modules that need another layout override this."""
+    return labs.get(firewall=FIREWALL)
 
-    all: list[capture.Capture] = field(default_factory=list)
 
-    def __call__(self, *vms: VirtualMachine) -> capture.Capture:
-        """A capture at all interfaces of these VMs; use it as a context manager."""
-        made = capture.Capture(vms)
-        self.all.append(made)
-        return made
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    schedule.arrange(items)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from portchain_lab.observe import packet_paths, traffic
 from portchain_lab.observe.capture import CapturedFrame
 from portchain_lab.waiting import wait_for
 
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 from tests.lab.workflow import DEADLINE, Workflow
 
 Path = tuple[str, ...]

@@ -9,9 +9,15 @@ from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths
 
+from tests.lab.labs import Labs
 from tests.lab.workflow import Workflow
 
 BOTH_WAYS = {"symmetric": True}
+
+
+def lab(labs: Labs) -> Lab:
+    """The lab that tests of chains on OVN share."""
+    return labs.get(network_type="geneve", driver="ovn")
 
 
 def all_active(flow: Workflow) -> bool:

@@ -7,7 +7,7 @@ from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths, traffic
 
 from portchain.dataplane.pipeline import TABLES
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 from tests.lab.workflow import VIA_PP1, VIA_PP2, Workflow
 
 PORT, COUNT = 100, 30

@@ -5,19 +5,18 @@ from typing import Any
 
 import pytest
 from portchain_lab.lab import Lab
-from portchain_lab.layout import Layout
 
-from tests.lab.conftest import NAME, Captures, running
+from tests.lab.captures import Captures
+from tests.lab.labs import Labs
 from tests.lab.workflow import DIRECT, PAIR_ATTRIBUTES, Workflow
 
 PORT = 100
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """In the place of the session's: h1 and h3 have agents, h2 has ovn-controller."""
-    with running(Layout(f"{NAME[:7]}two", network_type="geneve", driver="ovs,ovn")) as made:
-        yield made
+def lab(labs: Labs) -> Lab:
+    """h1 and h3 have agents, h2 has ovn-controller."""
+    return labs.get(network_type="geneve", driver="ovs,ovn")
 
 
 class Side(Workflow):

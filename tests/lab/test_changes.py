@@ -11,7 +11,7 @@ from portchain_lab.observe import traffic
 from portchain_lab.observe.capture import CapturedFrame
 from portchain_lab.waiting import wait_for
 
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 from tests.lab.load import FLOWS, Load, Path, paths
 from tests.lab.workflow import CHAINED, DEADLINE, DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
 

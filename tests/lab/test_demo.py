@@ -1,5 +1,6 @@
-"""The demo as a person runs it: interrupted, run again, stopped. In a lab of its own, beside the others."""
+"""The demo: as a person runs it, interrupted and run again, and on every driver."""
 
+import io
 import os
 import signal
 import subprocess
@@ -9,9 +10,14 @@ from pathlib import Path
 
 import pytest
 from portchain_lab import layout
+from portchain_lab.demo import Demo
 from portchain_lab.hosts import netns
 from portchain_lab.layout import Layout
 from portchain_lab.waiting import wait_for
+from rich.console import Console
+
+from tests.lab import on_openflow, on_ovn
+from tests.lab.labs import Labs
 
 NAME = "demotest"
 COMMAND = str(Path(sys.executable).parent / "portchain-lab")
@@ -24,10 +30,10 @@ def output(tmp_path: Path) -> Iterator[Path]:
     subprocess.run([COMMAND, "down", "--name", NAME], check=True)
 
 
-def start(output: Path, driver: str = "ovs") -> "subprocess.Popen[bytes]":
+def start(output: Path) -> "subprocess.Popen[bytes]":
     with output.open("wb") as file:
         return subprocess.Popen(
-            [COMMAND, "demo", "--name", NAME, "--driver", driver],
+            [COMMAND, "demo", "--name", NAME],
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "COLUMNS": "200"},
@@ -76,8 +82,11 @@ def test_the_demo_survives_being_killed_and_leaves_nothing_behind(output: Path) 
     assert not (layout.ROOT / NAME).exists()
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("driver", ["ovn", "openflow"])
-def test_the_demo_runs_on_every_driver(output: Path, driver: str) -> None:
-    assert start(output, driver).wait(timeout=400) == 0, output.read_text()
-    assert_paths(output.read_text())
+def test_the_demo_runs_on_every_driver(labs: Labs, driver: str) -> None:
+    """In the lab that other tests of the driver have used before."""
+    lab = {"ovn": on_ovn.lab, "openflow": on_openflow.lab}[driver](labs)
+    output = io.StringIO()
+    demo = Demo(lab, Console(file=output, width=200, highlight=False, soft_wrap=True))
+    assert demo.run(), output.getvalue()
+    assert_paths(output.getvalue())

@@ -10,7 +10,7 @@ from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths, traffic
 
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 from tests.lab.workflow import Workflow
 
 ROUTER = "network:router_interface"

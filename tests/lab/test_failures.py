@@ -18,7 +18,7 @@ from portchain_lab.lab import CONTROLLER_SERVICES, Lab
 from portchain_lab.observe import packet_paths, traffic
 from portchain_lab.waiting import wait_for
 
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 from tests.lab.workflow import (
     CHAINED,
     DEADLINE,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from portchain_lab.lab import Lab
 
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 from tests.lab.workflow import DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
 
 ANY_SOURCE = {"source_port_range_min": None, "source_port_range_max": None}

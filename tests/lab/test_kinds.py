@@ -8,7 +8,7 @@ from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths
 from scapy.layers.l2 import Ether
 
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 from tests.lab.workflow import DIRECT, Workflow
 
 SYMMETRIC = {"chain_parameters": {"symmetric": True}}

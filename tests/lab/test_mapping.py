@@ -9,7 +9,7 @@ from portchain_lab.guests import service_function
 from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths, traffic
 
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 from tests.lab.workflow import VIA_PP1, VIA_PP2, Workflow
 
 OWN = "10.30.0.21"

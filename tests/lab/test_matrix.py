@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 from portchain_lab.lab import Lab
-from portchain_lab.layout import Layout
 
 from tests.lab import matrix
-from tests.lab.conftest import NAME, Captures
+from tests.lab.captures import Captures
+from tests.lab.labs import Labs
 from tests.lab.workflow import SUBNET, Workflow
 from tests.pairwise import Case
 
@@ -15,43 +15,35 @@ CASES = matrix.cases(matrix.TRANSPORTS.keys() - {matrix.OVN})
 
 
 class Site:
-    """The lab of one transport, with a network and two end points; one of another transport takes its place when wanted."""
+    """A network with two end points in the lab of one transport at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, labs: Labs) -> None:
+        self._labs = labs
         self._transport = ""
         self._flow: Workflow | None = None
 
     def prepare(self, case: Case, captures: Captures) -> Workflow:
         """Bring about all that a case needs but the chain."""
-        if self._transport != case["transport"]:
-            self.end()
-            self._begin(str(case["transport"]), str(case["firewall"]))
-        flow = self._flow
-        assert flow is not None
-        if flow.lab.layout.firewall != case["firewall"]:
-            flow.lab.set_firewall(str(case["firewall"]))
-        flow.captures = captures
-        matrix.arrange(flow, case)
-        return flow
+        transport = str(case["transport"])
+        lab = self._labs.get(firewall=str(case["firewall"]), **matrix.TRANSPORTS[transport])
+        if self._flow is None or self._transport != transport:
+            self._flow = Workflow(lab, Captures(), subnets=(SUBNET, "2001:db8:30::/64"))
+            self._flow.boot(functions=())
+            self._transport = transport
+        self._flow.captures = captures
+        matrix.arrange(self._flow, case)
+        return self._flow
 
-    def _begin(self, transport: str, firewall: str) -> None:
-        lab = Lab(Layout(f"{NAME[:8]}mx", firewall=firewall, **matrix.TRANSPORTS[transport]))
-        lab.up(lambda step: print(f"lab: {step}", flush=True))
-        self._transport = transport
-        self._flow = Workflow(lab, Captures(), subnets=(SUBNET, "2001:db8:30::/64"))
-        self._flow.boot(functions=())
-
-    def end(self) -> None:
+    def clean_up(self) -> None:
         if self._flow is not None:
-            self._flow.lab.down()
-        self._transport, self._flow = "", None
+            self._flow.clean_up()
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    made = Site()
+def site(labs: Labs) -> Iterator[Site]:
+    made = Site(labs)
     yield made
-    made.end()
+    made.clean_up()
 
 
 @pytest.fixture
@@ -63,7 +55,7 @@ def flow(site: Site, captures: Captures, case: Case) -> Iterator[Workflow]:
 
 @pytest.fixture
 def lab(flow: Workflow) -> Lab:
-    """The case's lab, in the place of the session's."""
+    """The case's lab."""
     return flow.lab
 
 

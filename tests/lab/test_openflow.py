@@ -3,15 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from portchain_lab.lab import Lab
-from portchain_lab.layout import Layout, Software
 from portchain_lab.waiting import wait_for
 
 from portchain.dataplane.flow import COOKIE
-from tests.lab.conftest import FIREWALL, NAME, Captures, running
+from tests.lab import on_openflow
+from tests.lab.captures import Captures
+from tests.lab.labs import Labs
 from tests.lab.load import FLOWS, Load
 from tests.lab.workflow import (
     CHAINED,
@@ -29,17 +29,12 @@ CONTROLLER, PORT = "portchain-controller", 7000
 ANY_SOURCE_PORT = {"source_port_range_min": None, "source_port_range_max": None}
 AT_ONCE = 10
 """Seconds: well below the minute after which rules are compared anyway."""
-# Not every 30 s: what is repaired, is because the switch told.
-SOFTWARE = replace(Software.installed(), agent_options="[port_chain]\nsync_interval = 600")
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """In the place of the session's."""
-    with running(
-        Layout(f"{NAME[:8]}of", firewall=FIREWALL, driver="openflow", software=SOFTWARE)
-    ) as made:
-        yield made
+def lab(labs: Labs) -> Lab:
+    """Three hosts with Neutron's agents as they come, and our controller."""
+    return on_openflow.lab(labs)
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import pytest
 from portchain_lab.cloud import ovn
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
-from portchain_lab.layout import Layout
 from portchain_lab.waiting import wait_for
 
-from tests.lab import matrix
-from tests.lab.conftest import NAME, Captures, running
+from tests.lab import matrix, on_ovn
+from tests.lab.captures import Captures
+from tests.lab.labs import Labs
 from tests.lab.on_ovn import (
     BOTH_WAYS,
     all_active,
@@ -34,10 +34,9 @@ UDP = {**ANY_SOURCE_PORT, "protocol": "udp"}
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """In the place of the session's."""
-    with running(Layout(f"{NAME[:7]}ovn", network_type="geneve", driver="ovn")) as made:
-        yield made
+def lab(labs: Labs) -> Lab:
+    """Three hosts with ovn-controller."""
+    return on_ovn.lab(labs)
 
 
 class TestMatrix:

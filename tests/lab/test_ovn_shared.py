@@ -7,12 +7,13 @@ import pytest
 from portchain_lab.cloud import ovn
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
-from portchain_lab.layout import Layout
 from portchain_lab.waiting import wait_for
 from scapy.layers.inet import ICMP, TCP
 from scapy.layers.l2 import Dot1Q, Ether
 
-from tests.lab.conftest import NAME, Captures, running
+from tests.lab import on_ovn
+from tests.lab.captures import Captures
+from tests.lab.labs import Labs
 from tests.lab.on_ovn import chained, held_back, paths, settle, silent
 from tests.lab.workflow import (
     DEADLINE,
@@ -38,10 +39,9 @@ ORDERS = {FORTH: ("G1", "G2", "G3"), BACK: ("G3", "G2", "G1"), SHORT: ("G2",)}
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """In the place of the session's."""
-    with running(Layout(f"{NAME[:7]}tag", network_type="geneve", driver="ovn")) as made:
-        yield made
+def lab(labs: Labs) -> Lab:
+    """Three hosts with ovn-controller."""
+    return on_ovn.lab(labs)
 
 
 @pytest.fixture(scope="module")

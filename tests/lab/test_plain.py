@@ -9,7 +9,7 @@ from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths, traffic
 from portchain_lab.waiting import wait_for
 
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 
 
 @pytest.fixture(scope="module")

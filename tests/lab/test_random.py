@@ -23,7 +23,7 @@ from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths, traffic
 from portchain_lab.observe.capture import CapturedFrame
 
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 from tests.lab.workflow import DIRECT, Workflow
 from tests.stateful import lead
 

@@ -12,7 +12,7 @@ from portchain_lab.observe.capture import CapturedFrame
 from portchain_lab.waiting import wait_for
 
 from portchain.dataplane.flow import COOKIE
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, VIA_PP3, Workflow, without_counters
 
 

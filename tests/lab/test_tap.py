@@ -8,7 +8,7 @@ from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths
 from portchain_lab.waiting import wait_for
 
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 from tests.lab.test_kinds import many
 from tests.lab.workflow import DEADLINE, VIA_PP1, VIA_PP2, Workflow
 

@@ -13,7 +13,7 @@ from portchain_lab.observe import packet_paths, traffic
 from portchain_lab.waiting import wait_for
 
 from portchain.dataplane.flow import COOKIE
-from tests.lab.conftest import Captures
+from tests.lab.captures import Captures
 
 DEADLINE = 180
 SUBNET = "10.30.0.0/24"

@@ -1,0 +1,15 @@
+"""Which of the two runs this is: ``make test``, or ``make test-full`` with its repetitions."""
+
+import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+FULL = os.environ.get("PORTCHAIN_FULL") == "1"
+"""Whether to run what only repeats: more seeds, more combinations, more restarts."""
+
+
+def in_full(cases: Sequence[T], otherwise: Sequence[T]) -> Sequence[T]:
+    """All cases in the full run, and the ones that cover each kind of case otherwise."""
+    return cases if FULL else otherwise

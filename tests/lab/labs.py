@@ -1,0 +1,56 @@
+"""The lab of a test process, which tests with the same layout share."""
+
+import os
+from dataclasses import replace
+from typing import Any
+
+from portchain_lab.lab import Lab
+from portchain_lab.layout import Layout
+
+# Each of the processes that run tests beside each other has a lab of its own.
+NAME = os.environ.get("PORTCHAIN_TEST_LAB", "test") + os.environ.get("PYTEST_XDIST_WORKER", "")
+FIREWALL = os.environ.get("PORTCHAIN_TEST_FIREWALL", "openvswitch")
+
+
+class Labs:
+    """Keeps one lab running at a time, for as long as tests ask for the same layout.
+
+    With PORTCHAIN_KEEP_LAB=1 the lab outlives the run, and the next run uses it again.
+    """
+
+    def __init__(self) -> None:
+        self._keep = os.environ.get("PORTCHAIN_KEEP_LAB") == "1"
+        self._current: Lab | None = None
+
+    def get(self, **options: Any) -> Lab:
+        """The lab with this layout; a lab with another layout is stopped first.
+
+        :param options: of ``Layout``, without its name.
+        """
+        wanted = Layout(NAME, **options)
+        if self._current is None and self._keep and Lab(wanted).is_up():
+            self._current = Lab.open(NAME)
+        if self._current is not None and self._differs_in_firewall(wanted):
+            self._current.set_firewall(wanted.firewall)
+        if self._current is None or self._current.layout != wanted:
+            self.stop()
+            print(f"lab: {wanted}", flush=True)
+            self._current = Lab(wanted)
+            self._current.up(lambda step: print(f"lab: {step}", flush=True))
+        return self._current
+
+    def _differs_in_firewall(self, wanted: Layout) -> bool:
+        assert self._current is not None
+        running = self._current.layout
+        return running != wanted and replace(running, firewall=wanted.firewall) == wanted
+
+    def stop(self) -> None:
+        """Stop the lab that is running, if any."""
+        if self._current is not None:
+            self._current.down()
+            self._current = None
+
+    def end(self) -> None:
+        """Stop the lab at the end of the run, unless it is to be kept."""
+        if not self._keep:
+            self.stop()

@@ -175,6 +175,7 @@ use_stderr = true
 root_helper = env
 report_interval = 5
 ovsdb_monitor_respawn_interval = 2
+polling_interval = 1
 tunnel_types = {lab.network_type if lab.has_tunnels else ""}
 l2_population = {lab.l2_population}
 extensions = {",".join(extensions)}

@@ -13,6 +13,7 @@ from portchain_lab.hosts.processes import ProcessRecord, ProcessSpec, alive, log
 from portchain_lab.waiting import wait_for
 
 API_WORKERS = 2
+KEYSTONE_WORKERS = 1
 RABBIT_BIN = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 UWSGI = (
     "--master",
@@ -147,13 +148,13 @@ def rabbitmq(lab: layout.Layout) -> Program:
 
 
 def _uwsgi(
-    lab: layout.Layout, name: str, *, module: str, port: int, env: dict[str, str]
+    lab: layout.Layout, name: str, *, module: str, port: int, workers: int, env: dict[str, str]
 ) -> Program:
     argv = (
         lab.software.command("uwsgi"),
         *UWSGI,
         f"--http-socket={layout.CONTROLLER_IP}:{port}",
-        f"--processes={API_WORKERS}",
+        f"--processes={workers}",
         f"--module={module}",
         f"--procname-prefix={lab.name}-{name} ",
     )
@@ -173,7 +174,8 @@ def keystone(lab: layout.Layout) -> Program:
     """The identity service."""
     env = {"OS_KEYSTONE_CONFIG_FILES": f"{lab.directory}/keystone.conf"}
     module = "keystone.wsgi.api:application"
-    return _uwsgi(lab, "keystone", module=module, port=layout.KEYSTONE_PORT, env=env)
+    port = layout.KEYSTONE_PORT
+    return _uwsgi(lab, "keystone", module=module, port=port, workers=KEYSTONE_WORKERS, env=env)
 
 
 def neutron_api(lab: layout.Layout) -> Program:
@@ -183,7 +185,8 @@ def neutron_api(lab: layout.Layout) -> Program:
         "OS_NEUTRON_CONFIG_FILES": "neutron.conf;ml2_conf.ini",
     }
     module = "neutron.wsgi.api:application"
-    return _uwsgi(lab, "neutron-api", module=module, port=layout.NEUTRON_PORT, env=env)
+    port = layout.NEUTRON_PORT
+    return _uwsgi(lab, "neutron-api", module=module, port=port, workers=API_WORKERS, env=env)
 
 
 def neutron_process(lab: layout.Layout, name: str, program: str) -> ProcessSpec:
@@ -267,6 +270,9 @@ def ovs_vswitchd(lab: layout.Layout, host: str) -> Program:
         "--disable-system",
         "-vconsole:info",
     )
+    # The priority that distributions give it: a switch must not drop packets because other
+    # programs are busy.
+    argv = ("nice", "-n", "-10", *argv)
     process = ProcessSpec(
         name, lab.namespace(host), argv, log_file(lab, name), {"OVS_RUNDIR": str(directory)}
     )

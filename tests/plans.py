@@ -3,6 +3,8 @@
 import uuid
 from dataclasses import replace
 
+from portchain.core.function_kinds import find
+from portchain.core.model import FunctionKind
 from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
 
@@ -35,8 +37,7 @@ def target(
         egress_port=ident(f"{name}-out"),
         egress_mac=mac(f"{name}-out"),
         weight=weight,
-        bridges=bridges,
-        encapsulation=encapsulation,
+        function=find(FunctionKind.L2 if bridges else FunctionKind.L3, encapsulation or None),
     )
 
 

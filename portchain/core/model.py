@@ -36,8 +36,15 @@ class FunctionKind(StrEnum):
     L2 = "l2"
 
 
+class Encapsulation(StrEnum):
+    """The chain headers that service functions can understand (RFC 7665: SFC encapsulation)."""
+
+    MPLS = "mpls"
+    NSH = "nsh"
+
+
 VLAN = "vlan"
-"""Correlation of a function that understands no chain header, but hands on a frame's VLAN tag as it came."""
+"""Correlation of a function that sees no chain header, but returns each frame with its VLAN tag."""
 
 
 class HealthCheck(StrEnum):

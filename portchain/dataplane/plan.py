@@ -9,7 +9,8 @@ breaks agents of other releases.
 
 import itertools
 from dataclasses import dataclass
-from enum import StrEnum
+
+from portchain.core.function_kinds import L2, L3, MPLS_AWARE, NSH_AWARE, FunctionTraits
 
 PortRange = tuple[int, int]
 
@@ -33,6 +34,10 @@ def opposite_field(field: str) -> str:
     """
     layer, _, side = field.partition("_")
     return f"{layer}_{'dst' if side == 'src' else 'src'}"
+
+
+SUPPORTED_FUNCTIONS = frozenset({L3, L2, MPLS_AWARE, NSH_AWARE})
+"""The kinds of functions that flows can be compiled for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +95,6 @@ class Source:
     segment: Segment | None = None
 
 
-class Encapsulation(StrEnum):
-    """The headers with which SFC-aware functions receive packets."""
-
-    MPLS = "mpls"
-    NSH = "nsh"
-
-
 @dataclass(frozen=True, slots=True)
 class Target:
     """A port pair that can take traffic of a hop.
@@ -106,12 +104,9 @@ class Target:
     :param ingress_mac: MAC address of the ingress port, ``xx:xx:xx:xx:xx:xx``.
     :param egress_mac: MAC address of the egress port.
     :param weight: share of new flows relative to the other targets of the hop; 0 takes none.
-    :param bridges: whether the function bridges (``l2``): it forwards frames unmodified.
-        Otherwise it routes (``l3``).
+    :param function: what follows from the kind of the function.
     :param ingress_segment: of the ingress port; None unless it is on a provider network.
     :param egress_segment: of the egress port; None unless it is on a provider network.
-    :param encapsulation: the header with which the function receives and returns packets, a value
-        of ``Encapsulation``; empty for an SFC-unaware function.
     """
 
     pair_id: str
@@ -122,15 +117,9 @@ class Target:
     egress_port: str
     egress_mac: str
     weight: int = 1
-    bridges: bool = False
+    function: FunctionTraits = L3
     ingress_segment: Segment | None = None
     egress_segment: Segment | None = None
-    encapsulation: str = ""
-
-    @property
-    def keeps_addresses(self) -> bool:
-        """Whether frames leave the function with the source address that they arrived with."""
-        return self.bridges or self.encapsulation == Encapsulation.NSH
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +207,9 @@ class Path:
         continues to its destination from that port.
         """
         for hop in reversed(self.hops):
-            routers = tuple(target for target in hop.targets if not target.keeps_addresses)
+            routers = tuple(
+                target for target in hop.targets if not target.function.keeps_source_mac
+            )
             if routers and not hop.tap:
                 return routers
         return (*self.sources, *(origin for entry in self.entries for origin in entry.origins))

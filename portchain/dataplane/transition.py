@@ -280,7 +280,7 @@ def _groups_of_unaware(path: Path) -> dict[str, int]:
         target.pair_id: hop.group_id
         for hop in path.hops
         for target in hop.targets
-        if not target.encapsulation and not hop.tap
+        if not target.function.identifies_chain and not hop.tap
     }
 
 

@@ -4,7 +4,8 @@ example of a driver.
 
 from typing import Any
 
-from portchain.core.model import VLAN, ChainSnapshot, FailureMode, HealthCheck, Port
+from portchain.core.function_kinds import FUNCTION_KINDS
+from portchain.core.model import ChainSnapshot, Encapsulation, FailureMode, HealthCheck, Port
 from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS
 from portchain.drivers.base import Capabilities, PortChainDriver
 
@@ -14,8 +15,8 @@ class NoopDriver(PortChainDriver):
 
     name = "noop"
     capabilities = Capabilities(
-        chain_correlations=frozenset({"mpls", "nsh"}),
-        pair_correlations=frozenset({None, "mpls", "nsh", VLAN}),
+        chain_correlations=frozenset(Encapsulation),
+        pair_correlations=frozenset(kind.correlation for kind in FUNCTION_KINDS),
         lb_fields=SUPPORTED_LB_FIELD_SETS,
         symmetric=True,
         n_tuple_mapping=True,

@@ -27,7 +27,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from portchain.core.model import HostReport
+from portchain.core import function_kinds
+from portchain.core.function_kinds import FunctionTraits
+from portchain.core.model import FunctionKind, HostReport
 from portchain.core.rules import MAX_WEIGHT
 from portchain.dataplane.pipeline import MAX_HOPS, ODD_GENERATION
 from portchain.dataplane.plan import (
@@ -95,6 +97,10 @@ def _encode_chain(chain: ChainPlan) -> dict[str, Any]:
     item = asdict(chain)
     for path in item["paths"]:
         for hop in path["hops"]:
+            for target in hop["targets"]:
+                function = target.pop("function")
+                target["bridges"] = function["function_kind"] == FunctionKind.L2
+                target["encapsulation"] = str(function["correlation"] or "")
             if hop["tap"]:
                 hop["tap_targets"], hop["targets"] = hop["targets"], ()
             elif hop["headers"]:
@@ -264,11 +270,15 @@ def _target(item: Mapping[str, Any]) -> Target:
         egress_port=_uuid(item, "egress_port"),
         egress_mac=_mac(item, "egress_mac"),
         weight=_int(item, "weight", 0, MAX_WEIGHT),
-        bridges=bool(item.get("bridges", False)),
+        function=_function(item),
         ingress_segment=_segment(item, "ingress_segment"),
         egress_segment=_segment(item, "egress_segment"),
-        encapsulation=_word(item, "encapsulation"),
     )
+
+
+def _function(item: Mapping[str, Any]) -> FunctionTraits:
+    kind = FunctionKind.L2 if item.get("bridges", False) else FunctionKind.L3
+    return function_kinds.find(kind, _word(item, "encapsulation") or None)
 
 
 def _segment(item: Mapping[str, Any], name: str) -> Segment | None:

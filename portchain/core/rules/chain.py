@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, product
 
-from portchain.core.model import VLAN, FlowClassifier, FunctionKind, PortChain, PortPairGroup
+from portchain.core.function_kinds import identify_chains, traits_of
+from portchain.core.model import FlowClassifier, PortChain, PortPairGroup
 from portchain.core.rules.classifier import ICMP_ANSWERS, from_any_port, overlap, turned
 from portchain.core.rules.violation import Violation, first_repeated, label, label_for
 
@@ -67,7 +68,7 @@ def check_correlation(
     :raises Violation: a pair wants another header than the chain uses.
     """
     for pair in group.port_pairs:
-        if pair.correlation in (None, VLAN, chain.correlation):
+        if traits_of(pair).encapsulation in ("", chain.correlation):
             continue
         # Whoever shares a group, and whoever uses it, know nothing of each other's other resources.
         shared = group.project_id != chain.project_id
@@ -92,7 +93,9 @@ def check_told_apart(chain: PortChain, others: Iterable[PortChain]) -> None:
     for other in others:
         both_ways = chain.symmetric and other.symmetric
         for group in chain.port_pair_groups:
-            if group.id not in {one.id for one in other.port_pair_groups} or _is_aware(group):
+            if group.id not in {one.id for one in other.port_pair_groups} or identify_chains(
+                group.port_pairs
+            ):
                 continue
             forward = not _leave_alike(group, chain.port_pair_groups, other.port_pair_groups)
             back = both_ways and not _leave_alike(
@@ -118,9 +121,9 @@ def check_still_told_apart(
     :param chains: all that the group is in. They are compared unless its functions were of a kind that needed no less.
     :raises Violation: a packet that the new functions hand back could be another project's, too.
     """
-    if not after.port_pairs or _is_aware(after):
+    if not after.port_pairs or identify_chains(after.port_pairs):
         return
-    needed_before = before.port_pairs and not _is_aware(before)
+    needed_before = before.port_pairs and not identify_chains(before.port_pairs)
     if needed_before and _routes(after) >= _routes(before):
         return
     for chain in chains:
@@ -134,10 +137,6 @@ def check_still_told_apart(
             ) from violation
 
 
-def _is_aware(group: PortPairGroup) -> bool:
-    return bool(group.port_pairs) and all(pair.correlation for pair in group.port_pairs)
-
-
 def _leave_alike(
     group: PortPairGroup, one: Sequence[PortPairGroup], other: Sequence[PortPairGroup]
 ) -> bool:
@@ -146,7 +145,7 @@ def _leave_alike(
 
 
 def _routes(group: PortPairGroup) -> bool:
-    return all(pair.kind is FunctionKind.L3 for pair in group.port_pairs)
+    return not any(traits_of(pair).keeps_source_mac for pair in group.port_pairs)
 
 
 def _look_alike(one: FlowClassifier, other: FlowClassifier) -> bool:

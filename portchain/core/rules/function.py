@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from portchain.core.model import FunctionKind, Port, PortPair, PortPairGroup
+from portchain.core.function_kinds import traits_of
+from portchain.core.model import Port, PortPair, PortPairGroup
 from portchain.core.rules.classifier import network_of
 from portchain.core.rules.violation import Violation, label
 
@@ -26,7 +27,7 @@ def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
             f"port {label(egress)} has device_id {egress.device_id}, the ingress port has "
             f"{ingress.device_id}; both must belong to the same device",
         )
-    if pair.kind is FunctionKind.L2 and pair.ingress == pair.egress:
+    if pair.ingress == pair.egress and not traits_of(pair).allows_single_port:
         raise Violation(
             "egress",
             "it is the ingress port, too; a function of the kind l2 is a bump in the wire, which has two ends",

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import combinations, product
 
+from portchain.core.function_kinds import traits_of
 from portchain.core.model import ChainSnapshot, FlowClassifier, PortChain, ServiceGraph
 from portchain.core.rules.classifier import from_any_port, overlap
 from portchain.core.rules.violation import Violation, first_repeated, label, label_for
@@ -103,5 +104,5 @@ def _unaware_senders(chain: PortChain) -> frozenset[str]:
         for group in chain.port_pair_groups
         if not group.tap_enabled
         for pair in group.port_pairs
-        if pair.correlation is None
+        if not traits_of(pair).identifies_chain
     )

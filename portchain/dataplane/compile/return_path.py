@@ -30,7 +30,7 @@ def return_flows(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]
         yield build_flow("BRANCH", Priority.POSITION, ended, *_back(at_end))
         at_end = [set_field(path_position(here.label, here.end), REG_PATH_POSITION), goto("BRANCH")]
     onward = here.into(index + 1, *at_end)
-    if target.encapsulation:
+    if target.function.encapsulation:
         yield from sfc_aware.return_flows(here, index, target, egress, onward)
         return
     came_from = frozenset({f"in_port={egress.ofport}", UNICAST, f"{REG_PATH_POSITION}=0"})
@@ -46,7 +46,7 @@ def return_flows(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]
         for classifier in here.path.headers_after(index - 1):
             for words in classifier_matches(classifier):
                 yield build_flow("LOCAL_SWITCHING", Priority.RETURN_UNCHANGED, words | came_from)
-    if target.bridges:
+    if target.function.chain_traffic_only:
         # Both ends of a bridge in one network make a circle: what it bridges besides the chain, e.g. broadcasts, and what
         # it sends itself would go round for ever. Nothing but the chain's frames gets in, either: what has been through the
         # function once and is flooded would come out as if the chain had sent it there.
@@ -74,7 +74,7 @@ def _returned(
 
 
 def _at_end(here: PathOnHost, target: Target, egress: LocalPort) -> list[str]:
-    if not target.keeps_addresses:
+    if not target.function.keeps_source_mac:
         return _into_neutron(here, egress)
     return [set_field(path_position(here.label, here.end), REG_PATH_POSITION), goto("REJOIN")]
 
@@ -106,7 +106,7 @@ def rejoin_flows(here: PathOnHost) -> Iterator[Flow]:
     """
     end, host = here.end, here.switch.host
     last = here.path.senders_into(end)
-    if not any(isinstance(one, Target) and one.keeps_addresses for one in last):
+    if not any(isinstance(one, Target) and one.function.keeps_source_mac for one in last):
         return
     ends_here = host in here.senders(end)
     for port_id, mac, origin in map(_place, here.path.origins):

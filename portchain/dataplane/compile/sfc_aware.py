@@ -6,6 +6,7 @@ header alone: it may change everything behind the header.
 
 from collections.abc import Iterator
 
+from portchain.core import function_kinds
 from portchain.dataplane.compile.context import PathOnHost, UnsupportedPlanError
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import CHAIN_MAC, NO_VLAN, UNICAST, build_flow
@@ -16,7 +17,7 @@ from portchain.dataplane.pipeline import (
     Priority,
     function_label,
 )
-from portchain.dataplane.plan import Encapsulation, Target
+from portchain.dataplane.plan import Target
 
 _IP_WORDS = {"IPv4": ("ip", "0x0800"), "IPv6": ("ipv6", "0x86dd")}
 _NSH = "dl_type=0x894f"
@@ -30,19 +31,21 @@ def delivery_variants(
 
     :raises UnsupportedPlanError: the function has a header or a kind of header that this agent does not know.
     """
-    if target.bridges and target.encapsulation:
-        raise UnsupportedPlanError("this agent gives no chain header to functions that bridge")
-    match target.encapsulation:
-        case "":
-            # A function that bridges gets the frame as the source sent it.
-            yield (), () if target.bridges else (f"set_field:{target.ingress_mac}->eth_dst",)
-        case Encapsulation.MPLS:
+    match target.function:
+        case function_kinds.L3:
+            yield (), (f"set_field:{target.ingress_mac}->eth_dst",)
+        case function_kinds.L2:
+            yield (), ()
+        case function_kinds.MPLS_AWARE:
             for ethertype in _ethertypes(here):
                 yield _IP_WORDS[ethertype][:1], tuple(_put_label_on(here, ethertype, index, target))
-        case Encapsulation.NSH:
+        case function_kinds.NSH_AWARE:
             yield (), tuple(_put_nsh_on(here, index, target))
         case unknown:
-            raise UnsupportedPlanError(f"this agent cannot give functions the header {unknown}")
+            raise UnsupportedPlanError(
+                f"this agent has no support for functions of kind {unknown.function_kind} with "
+                f"correlation {unknown.correlation}"
+            )
 
 
 def _put_label_on(here: PathOnHost, ethertype: str, index: int, target: Target) -> Iterator[str]:
@@ -75,7 +78,7 @@ def return_flows(
     """
     from_function = f"in_port={egress.ofport}"
     service_index = FIRST_SERVICE_INDEX - index - 1
-    if target.encapsulation == Encapsulation.NSH:
+    if target.function == function_kinds.NSH_AWARE:
         match = (from_function, _NSH, NO_VLAN, *_NSH_OF_A_FRAME, f"nsh_spi={here.label:#x}")
         returned = (*match, f"nsh_si={service_index}")
         yield build_flow(

@@ -4,7 +4,14 @@ import itertools
 from collections.abc import Iterator
 from ipaddress import ip_network
 
-from portchain.core.model import ChainSnapshot, FunctionKind, PortChain, PortPair, PortPairGroup
+from portchain.core.function_kinds import traits_of
+from portchain.core.model import (
+    ChainSnapshot,
+    Encapsulation,
+    PortChain,
+    PortPair,
+    PortPairGroup,
+)
 from portchain.core.rules import (
     PROTOCOLS_WITH_PORTS,
     Kind,
@@ -15,7 +22,7 @@ from portchain.core.rules import (
     turned,
 )
 from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
-from portchain.dataplane.plan import Encapsulation
+from portchain.dataplane.plan import SUPPORTED_FUNCTIONS
 
 Reasons = Iterator[tuple[str, str]]
 """Attribute at fault and reason."""
@@ -26,7 +33,7 @@ def check_pair(pair: PortPair) -> None:
 
     :raises Violation: of kind unsupported.
     """
-    if pair.correlation is not None and pair.kind is FunctionKind.L2:
+    if traits_of(pair) not in SUPPORTED_FUNCTIONS:
         raise Violation(
             "function_kind",
             f"Open vSwitch gives functions of the kind {pair.kind} no {pair.correlation} header",
@@ -83,7 +90,7 @@ def _directions_that_meet(chain: PortChain) -> Reasons:
         for group in chain.port_pair_groups
         if not group.tap_enabled
         for pair in group.port_pairs
-        if pair.ingress == pair.egress and pair.correlation is None
+        if pair.ingress == pair.egress and not traits_of(pair).identifies_chain
     ]
     if not chain.symmetric or not single:
         return
@@ -147,7 +154,7 @@ def _replies_that_miss(chain: PortChain) -> Reasons:
                 "belong to a symmetric chain then",
             )
         if any(
-            p.ingress == p.egress and not p.correlation
+            p.ingress == p.egress and not traits_of(p).identifies_chain
             for g in _functions(chain)
             for p in g.port_pairs
         ):
@@ -173,10 +180,10 @@ def _graphs(snapshot: ChainSnapshot) -> Reasons:
             "port_chains",
             f"Open vSwitch carries no port chains with nothing but tap groups in service graphs, and {label(chain)} is one",
         )
-    if not all(map(_keeps_addresses, _functions(chain))):
+    if not all(map(_keeps_source_mac, _functions(chain))):
         return
     for before in snapshot.predecessors:
-        if before.last_group is not None and _keeps_addresses(before.last_group):
+        if before.last_group is not None and _keeps_source_mac(before.last_group):
             yield (
                 "port_chains",
                 f"the functions of port chain {label(chain)} leave addresses as they are, and so do the last ones of "
@@ -188,8 +195,5 @@ def _functions(chain: PortChain) -> list[PortPairGroup]:
     return [group for group in chain.port_pair_groups if not group.tap_enabled]
 
 
-def _keeps_addresses(group: PortPairGroup) -> bool:
-    return any(
-        pair.kind is FunctionKind.L2 or pair.correlation == Encapsulation.NSH
-        for pair in group.port_pairs
-    )
+def _keeps_source_mac(group: PortPairGroup) -> bool:
+    return any(traits_of(pair).keeps_source_mac for pair in group.port_pairs)

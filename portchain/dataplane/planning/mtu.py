@@ -8,13 +8,10 @@ import ipaddress
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from portchain.dataplane.plan import ChainPlan, Encapsulation, Path, Segment, Source, Target
+from portchain.dataplane.plan import ChainPlan, Path, Segment, Source, Target
 
 HEADER = 18
 """Bytes of the chain header: an MPLS label, and the Ethernet header inside of it (docs/decisions/0001)."""
-
-# What functions get in front of the packet: a label; a service header and the inner Ethernet header (docs/functions.md).
-_FUNCTION_HEADERS: dict[str, int] = {Encapsulation.MPLS: 4, Encapsulation.NSH: 38}
 
 # What a tunnel adds to a packet beside the outer IP header: the inner Ethernet header, and the tunnel's own with its key or id.
 # They are those of Neutron's network MTUs, so that the two agree (neutron_lib.constants, *_ENCAP_*OVERHEAD).
@@ -76,14 +73,14 @@ def _at_functions(plan: ChainPlan, mtus: Mapping[str, int], foreign: Container[s
                 (mtus.get(_sending_port(s), 0) for s in path.senders_into(index)), default=0
             )
             for target in hop.targets:
-                header = _FUNCTION_HEADERS.get(target.encapsulation, 0)
+                header = target.function.header_bytes
                 need, room = longest + header, mtus.get(target.ingress_port, 0)
                 if header and longest and room and need > room:
                     hidden = target.ingress_port in foreign
                     port = "a port of another project" if hidden else f"port {target.ingress_port}"
                     reason = (
                         f"packets longer than {room - header} bytes do not fit through {port} with the "
-                        f"{target.encapsulation} header: its network's MTU of {room} had to be {need}"
+                        f"{target.function.encapsulation} header: its network's MTU of {room} had to be {need}"
                     )
                     worst = max(worst, (need - room, reason))
     return worst[1]
@@ -141,7 +138,7 @@ def _steps(
         yield senders, {(target.host, target.ingress_segment) for target in hop.targets}
         if not hop.tap:
             senders = hop.targets
-    staying = tuple(s for s in senders if isinstance(s, Target) and s.keeps_addresses)
+    staying = tuple(s for s in senders if isinstance(s, Target) and s.function.keeps_source_mac)
     yield staying, {(origin.host, _segment(origin)) for origin in path.origins}
 
 

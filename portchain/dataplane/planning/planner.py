@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from portchain.core import availability
+from portchain.core.function_kinds import traits_of
 from portchain.core.model import (
     ChainSnapshot,
     FlowClassifier,
-    FunctionKind,
     Port,
     PortChain,
     PortPair,
@@ -101,7 +101,7 @@ def _entry(
     group = before.last_group
     last = tuple(_targets(group, ports, tunnel_ips)) if group else ()
     places = {target.pair_id: _egress(target, ports) for target in last}
-    routers = (target for target in last if not target.keeps_addresses)
+    routers = (target for target in last if not target.function.keeps_source_mac)
     return GraphIngress(
         path_id=_path_id(before),
         hops=len(before.port_pair_groups),
@@ -235,10 +235,9 @@ def _targets(
             egress_port=pair.egress,
             egress_mac=egress.mac_address,
             weight=pair.weight,
-            bridges=pair.kind is FunctionKind.L2,
+            function=traits_of(pair),
             ingress_segment=_segment(ingress),
             egress_segment=_segment(egress),
-            encapsulation=pair.correlation or "",
         )
 
 

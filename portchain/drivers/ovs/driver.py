@@ -11,8 +11,8 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from portchain.conf import GROUP
-from portchain.core.model import ChainSnapshot, FunctionKind, HostReport, Port, PortPair
-from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, ChainPlan, Encapsulation
+from portchain.core.model import ChainSnapshot, Encapsulation, HostReport, Port, PortPair
+from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SETS, ChainPlan
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.dataplane.planning.planner import Planned, plan_chain
@@ -34,10 +34,10 @@ class OvsDriver(PortChainDriver):
     name = "ovs"
     capabilities = Capabilities(
         chain_correlations=frozenset(Encapsulation),
-        pair_correlations=frozenset({None, *Encapsulation}),
+        pair_correlations=frozenset(kind.correlation for kind in SUPPORTED_FUNCTIONS),
         lb_fields=SUPPORTED_LB_FIELD_SETS,
         symmetric=True,
-        function_kinds=frozenset(FunctionKind),
+        function_kinds=frozenset(kind.function_kind for kind in SUPPORTED_FUNCTIONS),
         ethertypes=frozenset({"IPv4", "IPv6"}),
         service_graphs=True,
         tap=True,

@@ -7,7 +7,8 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from portchain.dataplane.plan import ChainPlan, Encapsulation, GraphIngress
+from portchain.core.model import Encapsulation
+from portchain.dataplane.plan import ChainPlan, GraphIngress
 from tests.functional.dataplane.test_switch import DST_MAC, Fabric, handed_back, tcp
 from tests.functional.vswitch import Vswitch
 from tests.plans import chain, classifier, mac, source, target

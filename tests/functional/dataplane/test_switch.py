@@ -8,6 +8,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Ether
 
+from portchain.core.function_kinds import L2
 from portchain.dataplane.compile import compile_bypass_guard, compile_chain, compile_frame_guard
 from portchain.dataplane.diff import diff
 from portchain.dataplane.flow import COOKIE, Bridge
@@ -111,7 +112,7 @@ def test_rules_read_back_as_they_were_written(vswitch, firewall):
     fabric.plug("h1", "vm", "dst", "a-in", "a-out")
     fabric.plug("h2", "b-in", "b-out", "c-in", "c-out")
     hops = [target("a", "h1")], [target("b", "h2"), target("c", "h2", weight=3)]
-    bridging = [[replace(t, bridges=True) for t in hop] for hop in hops]
+    bridging = [[replace(t, function=L2) for t in hop] for hop in hops]
     for variant, changes in VARIANTS.items():
         datagrams = {"classifiers": (classifier(protocol=17, source_ports=(24, 24)),)}
         plans = [

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portchain.core.model import HostReport
+from portchain.core.function_kinds import find
+from portchain.core.model import FunctionKind, HostReport
 from portchain.dataplane.pipeline import MAX_HOPS, ODD_GENERATION
 from portchain.dataplane.plan import (
     ChainPlan,
@@ -60,10 +61,9 @@ targets = st.builds(
     uuids,
     macs,
     st.integers(0, 99),
-    st.booleans(),
+    st.builds(find, st.sampled_from(FunctionKind), st.sampled_from([None, "mpls", "nsh", "srv6"])),
     segments,
     segments,
-    st.sampled_from(["", "mpls", "nsh", "srv6"]),
 )
 hops = st.builds(
     Hop,

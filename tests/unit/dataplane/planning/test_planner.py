@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from portchain.core.function_kinds import L2, L3, NSH_AWARE
 from portchain.core.model import (
     ChainSnapshot,
     FlowClassifier,
@@ -240,7 +241,7 @@ def test_bridging_functions_are_marked():
         known, chain=replace(known.chain, port_pair_groups=(known.chain.port_pair_groups[0], group))
     )
     path = plan_chain(known, TUNNEL_IPS).plan.paths[0]
-    assert [[t.bridges for t in hop.targets] for hop in path.hops] == [[False, False], [True]]
+    assert [[t.function for t in hop.targets] for hop in path.hops] == [[L3, L3], [L2]]
     assert {origin.pair_id for origin in path.origins} == {ident("pp1"), ident("pp2")}
 
 
@@ -269,7 +270,7 @@ def test_functions_that_understand_chains_are_marked():
         with_header, chain=replace(with_header.chain, port_pair_groups=(pg1, pg2))
     )
     (path,) = plan_chain(with_header, TUNNEL_IPS).plan.paths
-    assert [[t.encapsulation for t in hop.targets] for hop in path.hops] == [["", ""], ["nsh"]]
+    assert [[t.function for t in hop.targets] for hop in path.hops] == [[L3, L3], [NSH_AWARE]]
 
 
 def test_each_host_gets_one_update_and_those_left_are_told():

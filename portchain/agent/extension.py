@@ -11,7 +11,7 @@ from portchain.agent.neutron_bridge import NeutronBridge, before_default_rules
 from portchain.agent.options import register_agent_opts
 from portchain.dataplane.flow import Bridge
 from portchain.host.bridge import BridgeConnection
-from portchain.host.switch import OpenVSwitch, configured_firewall
+from portchain.host.open_vswitch import OpenVSwitch, configured_firewall
 from portchain.host.worker import HostWorker
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentEndpoint
@@ -89,7 +89,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         self._wait_until_informed()
         try:
             if made := self._new_physical_bridges():
-                self._switch.take(made)
+                self._switch.update_bridges(made)
                 self._reconciler.reconcile()
             self._reconciler.ports_changed([data["port_id"]])
         except Exception:
@@ -117,7 +117,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
     def _restore(self, renew_bridges: bool = False) -> None:
         try:
             if renew_bridges:
-                self._switch.take(self._new_physical_bridges())
+                self._switch.update_bridges(self._new_physical_bridges())
             self._reconciler.reconcile()
         except Exception:
             LOG.exception(

@@ -1,4 +1,4 @@
-"""A host's switch, worked on from afar: ``portchain.host.switch`` over connections to its database and its bridges."""
+"""A host's switch, worked on from afar: ``portchain.host.open_vswitch`` over connections to its database and its bridges."""
 
 import subprocess
 from collections.abc import Callable, Mapping
@@ -9,11 +9,11 @@ from oslo_log import log
 
 from portchain.controller.database import Database
 from portchain.controller.endpoint import Endpoint
-from portchain.controller.watch import FlowWatch
+from portchain.controller.flow_monitor import FlowMonitor
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.host.bridge import OPENFLOW, OPENFLOW_OF_FLOODS, BridgeConnection, ofctl_argv
-from portchain.host.switch import OpenVSwitch, configured_firewall
+from portchain.host.open_vswitch import OpenVSwitch, configured_firewall
 
 LOG = log.getLogger(__name__)
 
@@ -87,16 +87,16 @@ class RemoteSwitch(OpenVSwitch):
         self._database = database
         self._names = names
         self._changed = changed
-        self._watches: dict[Bridge, FlowWatch] = {}
+        self._watches: dict[Bridge, FlowMonitor] = {}
 
-    def inspect(self) -> LocalSwitch:
+    def read_ports(self) -> LocalSwitch:
         """Look up what is plugged in now, and see that every bridge is within reach.
 
         :raises UnreachableError: the database does not answer.
         :raises Exception: of ovsdbapp, when there is no br-int or the database does not answer in time.
         """
         self._bridges = self._reach(self._database.connect())
-        return super().inspect()
+        return super().read_ports()
 
     def _reach(self, database: Any) -> dict[Bridge, BridgeConnection]:
         found: dict[Bridge, BridgeConnection] = {}
@@ -107,7 +107,7 @@ class RemoteSwitch(OpenVSwitch):
             reach.open()
             found[bridge] = reach
             if bridge not in self._watches:
-                watch = FlowWatch(reach.target, self._endpoint.keys, self._changed)
+                watch = FlowMonitor(reach.target, self._endpoint.keys, self._changed)
                 self._watches[bridge] = watch
         for bridge in self._watches.keys() - found.keys():
             self._watches.pop(bridge).stop()

@@ -9,7 +9,6 @@ import threading
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Protocol
 
 from oslo_log import log
 
@@ -17,11 +16,11 @@ from portchain.core.model import HostReport
 from portchain.dataplane import pipeline, transition
 from portchain.dataplane.arbitration import FlowArbiter, Outcome, path_ids_in
 from portchain.dataplane.diff import Batch, diff
-from portchain.dataplane.flow import SwitchEntry
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
-from portchain.host.rejected_flows import find_refused
+from portchain.host.rejected_flows import find_rejected
+from portchain.host.switch import Switch
 from portchain.rpc.contract import PlanUpdate
 
 LOG = log.getLogger(__name__)
@@ -29,18 +28,6 @@ LOG = log.getLogger(__name__)
 _TOMBSTONES = 10_000
 _REFUSALS = 4
 """Rounds to find out: a chain's rules, those of its last plan, those that hold it back, those for what is leaving."""
-
-
-class Switch(Protocol):
-    """What the reconciler needs of a switch; see ``portchain.host.switch.OpenVSwitch``."""
-
-    def inspect(self) -> LocalSwitch: ...
-
-    def dump(self) -> list[SwitchEntry]: ...
-
-    def bound(self, limits: Mapping[int, int]) -> None: ...
-
-    def apply(self, batch: Batch) -> None: ...
 
 
 class Reconciler:
@@ -77,14 +64,14 @@ class Reconciler:
         self._in_sync = False  # whether the switch holds what the claims say
 
     @property
-    def known(self) -> dict[str, int]:
+    def known_revisions(self) -> dict[str, int]:
         """Chain id -> revision of the plan held."""
         with self._lock:
             plans = (now.plan for now in self._chains.values())
             return {plan.id: plan.revision for plan in plans if plan is not None}
 
     @property
-    def seconds_left(self) -> float | None:
+    def seconds_until_due(self) -> float | None:
         """Until ``advance`` has something to do; None if nothing is under way."""
         with self._lock:
             times = [self._chains[chain_id].next_deadline for chain_id in self._under_way]
@@ -92,7 +79,7 @@ class Reconciler:
             return None if due is None else max(0.0, due - self._clock())
 
     @property
-    def is_waiting(self) -> bool:
+    def has_incomplete_chains(self) -> bool:
         """Whether a chain lacks something that may come without an event, e.g. a tunnel."""
         with self._lock:
             return bool(self._waiting)
@@ -113,7 +100,7 @@ class Reconciler:
         with self._lock:
             if changed := self._take(update):
                 self._bring_about(changed)
-            self._send(update.refused)
+            self._send(update.unreadable)
 
     def synchronise(self, update: PlanUpdate, asked_with: Mapping[str, int] | None = None) -> bool:
         """Take the server's answer to "what do I not know?", and compare everything with the switch.
@@ -125,13 +112,13 @@ class Reconciler:
         :raises Exception: as ``reconcile``.
         """
         with self._lock:
-            self._take(update, self.known if asked_with is None else asked_with)
+            self._take(update, self.known_revisions if asked_with is None else asked_with)
             self._complete = True
             changed = self.reconcile()
-            self._send(update.refused)
+            self._send(update.unreadable)
             return changed
 
-    def advance(self) -> None:
+    def advance_transitions(self) -> None:
         """Go on with changes that have waited long enough.
 
         :raises Exception: as ``update``.
@@ -161,7 +148,7 @@ class Reconciler:
             if chains:
                 self._bring_about(chains)
 
-    def look_for_missing(self) -> None:
+    def retry_incomplete(self) -> None:
         """Look again at the chains that lack something.
 
         :raises Exception: as ``update``.
@@ -180,7 +167,7 @@ class Reconciler:
             if not self._complete:
                 return False
             self._in_sync = False
-            local, actual = self._switch.inspect(), self._switch.dump()
+            local, actual = self._switch.read_ports(), self._switch.dump_entries()
             claims = self._arbiter
             found = frozenset() if claims.chain_ids else path_ids_in(actual)
             outcomes = claims.recompute(
@@ -268,7 +255,7 @@ class Reconciler:
             self.reconcile()
             return
         self._in_sync = False  # until all of it has worked
-        local = self._switch.inspect()
+        local = self._switch.read_ports()
         outcomes = self._arbiter.recompute(self._chains, chain_ids, local)
         self._carry_out(self._arbiter.ledger.pop_changes(), outcomes, local)
 
@@ -289,18 +276,18 @@ class Reconciler:
         outcomes: dict[str, Outcome] = {}
         ledger = self._arbiter.ledger
         for _ in range(_REFUSALS):
-            refused = find_refused(ledger, self._switch)
+            refused = find_rejected(ledger, self._switch)
             outcomes |= self._arbiter.replace_rejected(self._chains, refused, local)
             ledger.pop_changes()
             if not refused:
                 break
-        self._apply(diff(ledger.entries, self._switch.dump()))
+        self._apply(diff(ledger.entries, self._switch.dump_entries()))
         return outcomes
 
     def _apply(self, batches: list[Batch]) -> None:
         for batch in batches:
             self._switch.apply(batch)
-        self._switch.bound(pipeline.FLOW_LIMITS if self._chains else {})
+        self._switch.limit_tables(pipeline.FLOW_LIMITS if self._chains else {})
 
     def _report_on(self, outcomes: Mapping[str, Outcome]) -> None:
         self._waiting -= outcomes.keys()

@@ -1,29 +1,21 @@
 """When a switch refuses a bundle: whose rules are to blame."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
-from portchain.dataplane.diff import Batch, order
+from portchain.dataplane.diff import order
 from portchain.dataplane.flow import SwitchEntry
 from portchain.dataplane.ledger import FlowLedger
+from portchain.host.switch import Switch
 
 
-class Switch(Protocol):
-    """What is needed of a switch here; see ``portchain.host.switch.OpenVSwitch``."""
-
-    def dump(self) -> list[SwitchEntry]: ...
-
-    def apply(self, batch: Batch) -> None: ...
-
-
-def find_refused(ledger: FlowLedger, switch: Switch) -> dict[str, str]:
+def find_rejected(ledger: FlowLedger, switch: Switch) -> dict[str, str]:
     """Add what is missing in a switch, as far as it takes it. Nothing is removed.
 
     :param ledger: what the switch is to hold.
     :returns: owners whose rules the switch refuses -> what it says.
     :raises Exception: the switch does not answer.
     """
-    present = {entry.key: entry for entry in switch.dump()}
+    present = {entry.key: entry for entry in switch.dump_entries()}
     missing = {
         owner: [entry for entry in ledger.entries_of(owner) if present.get(entry.key) != entry]
         for owner in sorted(ledger.owners)
@@ -40,7 +32,7 @@ def _add(missing: Mapping[str, list[SwitchEntry]], switch: Switch) -> dict[str, 
         return {}
     except Exception as exc:
         if len(missing) == 1:
-            switch.dump()  # or nobody was there to refuse it
+            switch.dump_entries()  # or nobody was there to refuse it
             return dict.fromkeys(missing, str(exc))
     owners = list(missing)
     halves = owners[: len(owners) // 2], owners[len(owners) // 2 :]

@@ -12,7 +12,8 @@ from oslo_log import log
 from portchain.conf import GROUP
 from portchain.core.model import HostReport
 from portchain.dataplane.transition import TransitionTimeouts
-from portchain.host.reconciler import Reconciler, Switch
+from portchain.host.reconciler import Reconciler
+from portchain.host.switch import Switch
 from portchain.rpc import contract
 from portchain.rpc.server import ServerClient
 
@@ -102,15 +103,15 @@ class HostWorker:
     def _next_work(self) -> Callable[[], object]:
         """Wait for something to do."""
         reconciler = self.reconciler
-        failed, waiting = not reconciler.is_in_sync, reconciler.is_waiting
-        times = [reconciler.seconds_left, _RETRY_SECONDS if failed or waiting else None]
+        failed, waiting = not reconciler.is_in_sync, reconciler.has_incomplete_chains
+        times = [reconciler.seconds_until_due, _RETRY_SECONDS if failed or waiting else None]
         timeout = min((seconds for seconds in times if seconds is not None), default=None)
         try:
             return self._work.get(timeout=timeout)
         except queue.Empty:
-            if reconciler.seconds_left == 0:
-                return reconciler.advance
-            return reconciler.reconcile if failed else reconciler.look_for_missing
+            if reconciler.seconds_until_due == 0:
+                return reconciler.advance_transitions
+            return reconciler.reconcile if failed else reconciler.retry_incomplete
 
     def _talk_to_server(self) -> None:
         """Bring reports to the server as they come, and ask now and then whether a message was lost."""
@@ -136,7 +137,7 @@ class HostWorker:
         return True
 
     def _synchronise(self) -> None:
-        known = self.reconciler.known
+        known = self.reconciler.known_revisions
         update = self._server.sync(n_context.get_admin_context_without_session(), self.host, known)
         self._work.put(lambda: self._repair(update, known))
 

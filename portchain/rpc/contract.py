@@ -69,14 +69,14 @@ class PlanUpdate:
     :param removed: chain id -> revision as of which the host has no part in the chain any more.
     :param prepare: ids of those chains that the host shall be ready to receive packets of, and not yet send any by.
     :param switch: chain id -> revision that all hosts are prepared for.
-    :param refused: plans that the receiver cannot read, with the reason; never sent.
+    :param unreadable: plans that the receiver cannot read, with the reason; never sent.
     """
 
     chains: tuple[ChainPlan, ...] = ()
     removed: tuple[tuple[str, int], ...] = ()
     prepare: frozenset[str] = frozenset()
     switch: tuple[tuple[str, int], ...] = ()
-    refused: tuple[HostReport, ...] = ()
+    unreadable: tuple[HostReport, ...] = ()
 
 
 def encode_update(update: PlanUpdate) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def decode_update(message: Any) -> PlanUpdate:
     read = _each(body, "chains", _chain_or_refusal)
     return PlanUpdate(
         chains=tuple(chain for chain in read if isinstance(chain, ChainPlan)),
-        refused=tuple(report for report in read if isinstance(report, HostReport)),
+        unreadable=tuple(report for report in read if isinstance(report, HostReport)),
         removed=_each(body, "removed", _revision),
         prepare=frozenset(_uuid({"id": item}, "id") for item in _list(body, "prepare")),
         switch=_each(body, "switch", _revision),

@@ -169,7 +169,7 @@ class Vswitch:
 
 
 class Host:
-    """The two bridges of a compute host inside a ``Vswitch``; implements ``portchain.host.reconciler.Switch``.
+    """The two bridges of a compute host inside a ``Vswitch``; implements ``portchain.host.switch.Switch``.
 
     Neutron's part is what the tests need of it: everything is switched normally after the firewall's tables.
     """
@@ -239,7 +239,7 @@ class Host:
             stdin=stdin,
         )
 
-    def dump(self) -> list[SwitchEntry]:
+    def dump_entries(self) -> list[SwitchEntry]:
         """What is ours on both bridges; nobody else sets a port to no-flood here."""
         owned = f"cookie={COOKIE:#x}/-1"
         return [*self.no_flood(), *self._rules(owned)]
@@ -259,10 +259,10 @@ class Host:
             )
         ]
 
-    def bound(self, limits: Mapping[int, int]) -> None:
+    def limit_tables(self, limits: Mapping[int, int]) -> None:
         """Limits are OVSDB's, and the agent's to set."""
 
-    def all_rules(self) -> Mapping[Bridge, int]:
+    def flow_counts(self) -> Mapping[Bridge, int]:
         """How many rules there are, whoever's they are."""
         return {
             b: len(parse_dump(b, self.ofctl(b, "dump-flows", "--no-stats"))) for b in self._names

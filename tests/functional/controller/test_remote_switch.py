@@ -112,7 +112,7 @@ def remote() -> Iterator[Remote]:
 
 
 def test_what_is_plugged_in_is_seen_from_afar(remote: Remote) -> None:
-    local = remote.switch.inspect()
+    local = remote.switch.read_ports()
     assert local.host == "h1"
     assert (local.ports[VM].ofport, local.ports[VM].vlan) == (5, 7)
     assert (local.patch_to_tun, local.patch_to_int) == (1, 2)
@@ -121,25 +121,25 @@ def test_what_is_plugged_in_is_seen_from_afar(remote: Remote) -> None:
 
 def test_rules_are_written_and_read_and_only_ours(remote: Remote) -> None:
     remote.ofctl("add-flow", "cookie=0x77,table=152,reg8=1,actions=drop")
-    remote.switch.inspect()
+    remote.switch.read_ports()
     remote.switch.apply(Batch(Bridge.INT, put=(RULE,)))
-    remote.switch.bound(FLOW_LIMITS)
-    assert remote.switch.dump() == [RULE]
+    remote.switch.limit_tables(FLOW_LIMITS)
+    assert remote.switch.dump_entries() == [RULE]
     remote.switch.apply(Batch(Bridge.INT, remove=(RULE.key,)))
-    assert remote.switch.dump() == []
+    assert remote.switch.dump_entries() == []
     assert "cookie=0x77" in remote.ofctl("dump-flows")
 
 
 def test_a_refused_bundle_raises_and_changes_nothing(remote: Remote) -> None:
-    remote.switch.inspect()
+    remote.switch.read_ports()
     wrong = Flow(FlowKey(Bridge.INT, 152, 10, frozenset({"reg8=0x10002"})), "output:nowhere")
     with pytest.raises(RuntimeError, match="nowhere"):
         remote.switch.apply(Batch(Bridge.INT, put=(RULE, wrong)))
-    assert remote.switch.dump() == []
+    assert remote.switch.dump_entries() == []
 
 
 def test_a_rule_of_ours_that_somebody_deletes_or_alters_is_told(remote: Remote) -> None:
-    remote.switch.inspect()
+    remote.switch.read_ports()
     remote.switch.apply(Batch(Bridge.INT, put=(RULE,)))
     remote.ofctl("add-flow", "cookie=0x77,table=152,reg8=1,actions=drop")
     remote.settle()
@@ -153,59 +153,59 @@ def test_a_rule_of_ours_that_somebody_deletes_or_alters_is_told(remote: Remote) 
 
 
 def test_what_is_added_tells_nothing(remote: Remote) -> None:
-    remote.switch.inspect()
+    remote.switch.read_ports()
     remote.settle()
     remote.switch.apply(Batch(Bridge.INT, put=(RULE,)))
     assert drain(remote.touched) == []
 
 
 def test_a_switch_that_restarts_is_told(remote: Remote) -> None:
-    remote.switch.inspect()
+    remote.switch.read_ports()
     remote.switch.apply(Batch(Bridge.INT, put=(RULE,)))
     remote.settle()
     remote.vswitch.stop_switch()
     remote.vswitch.start_switch()
     assert remote.touched.get(timeout=DEADLINE)
-    remote.switch.inspect()
-    assert remote.switch.dump() == []
+    remote.switch.read_ports()
+    assert remote.switch.dump_entries() == []
 
 
 def test_a_bridge_that_forgets_the_controller_is_reached_again(remote: Remote) -> None:
-    remote.switch.inspect()
+    remote.switch.read_ports()
     remote.settle()
     remote.vswitch.run("ovs-vsctl", "set-controller", "br-int", "tcp:127.0.0.1:6633")
     assert remote.changes.get(timeout=DEADLINE) == ""
-    remote.switch.inspect()
-    assert remote.switch.dump() == []
+    remote.switch.read_ports()
+    assert remote.switch.dump_entries() == []
     own = remote.vswitch.run("ovs-vsctl", "get-controller", "br-int").split()
     assert own == [remote.endpoint.listener(0), "tcp:127.0.0.1:6633"]
 
 
 def test_changes_of_a_port_name_the_port(remote: Remote) -> None:
-    remote.switch.inspect()
+    remote.switch.read_ports()
     remote.settle()
     remote.vswitch.run("ovs-vsctl", "set", "port", "tap1", "other_config:tag=8")
     assert remote.changes.get(timeout=DEADLINE) == VM
-    assert remote.switch.inspect().ports[VM].vlan == 8
+    assert remote.switch.read_ports().ports[VM].vlan == 8
     remote.settle()
     remote.vswitch.run("ovs-vsctl", "del-port", "tap1")
     assert VM in drain(remote.changes)
-    assert remote.switch.inspect().ports == {}
+    assert remote.switch.read_ports().ports == {}
     remote.vswitch.add_port("br-int", "tap1", 6, "tag=7")
     remote.settle()
     remote.vswitch.run("ovs-vsctl", "set", "interface", "tap1", f"external_ids:iface-id={VM}")
     assert remote.changes.get(timeout=DEADLINE) == VM
-    assert remote.switch.inspect().ports[VM].ofport == 6
+    assert remote.switch.read_ports().ports[VM].ofport == 6
 
 
 def test_a_database_that_is_away_raises_and_is_found_again(remote: Remote) -> None:
-    remote.switch.inspect()
+    remote.switch.read_ports()
     remote.hide()
     with pytest.raises(UnreachableError):
-        until(lambda: remote.switch.inspect() is None)
+        until(lambda: remote.switch.read_ports() is None)
     never = remote.open()
     with pytest.raises(UnreachableError):
-        never.inspect()
+        never.read_ports()
     remote.serve()
     until(lambda: answers(remote.switch))
 
@@ -241,7 +241,7 @@ def test_by_ssl(tmp_path: Path) -> None:
             # The database's server reads which keys it has a little later.
             until(lambda: answers(remote.switch))
             remote.switch.apply(Batch(Bridge.INT, put=(RULE,)))
-            assert remote.switch.dump() == [RULE]
+            assert remote.switch.dump_entries() == [RULE]
             assert "pssl" in vswitch.run("ovs-vsctl", "get-controller", "br-int")
             remote.settle()
             remote.ofctl("del-flows", "table=152")
@@ -254,7 +254,7 @@ def test_by_ssl(tmp_path: Path) -> None:
 
 def answers(switch: RemoteSwitch) -> bool:
     try:
-        return bool(switch.inspect().ports)
+        return bool(switch.read_ports().ports)
     except UnreachableError:
         return False
 

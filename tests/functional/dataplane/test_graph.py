@@ -90,7 +90,7 @@ def test_what_leaves_a_chain_is_classified_for_those_after_it(vswitch, hosts):
         (frame,) = [f for f in arrived(vswitch, f"dst-{host}", port) if f.dport == port]
         assert frame.src == mac(f"{name}-out")
     fabric.program()
-    assert [host.dump() for host in fabric.hosts.values()] == [[], []]
+    assert [host.dump_entries() for host in fabric.hosts.values()] == [[], []]
 
 
 def test_a_chain_that_nobody_can_serve_holds_back_what_it_takes_over(fabric, vswitch):

@@ -70,4 +70,4 @@ def test_rules_read_back_as_they_were_written(fabric):
     plans = [chain(mapping("a", "h1"), mapping("b", "h2", bridges=True), [target("c", "h2")])]
     fabric.program(*plans)
     for name, host in fabric.hosts.items():
-        assert diff(fabric.desired(name, *plans), host.dump()) == []
+        assert diff(fabric.desired(name, *plans), host.dump_entries()) == []

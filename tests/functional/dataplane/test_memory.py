@@ -202,14 +202,14 @@ def test_what_is_learned_is_not_ours_to_repair_and_goes_with_the_chain(fabric):
     fabric.program(grouped(A, B))
     connect(fabric, PORTS)
     host = fabric.hosts["h1"]
-    before, present = sorted(host.dump(), key=str), learned(fabric)
+    before, present = sorted(host.dump_entries(), key=str), learned(fabric)
     assert len(present) == len(PORTS)
     fabric.program(grouped(A, B))  # an agent that starts again, or looks for damage
-    assert sorted(host.dump(), key=str) == before
+    assert sorted(host.dump_entries(), key=str) == before
     assert learned(fabric) == present
     fabric.program()
     assert learned(fabric) == []
-    assert host.all_rules() == {Bridge.INT: len(host.neutron_flows), Bridge.TUN: 0}
+    assert host.flow_counts() == {Bridge.INT: len(host.neutron_flows), Bridge.TUN: 0}
 
 
 def test_two_chains_over_a_group_remember_for_themselves(fabric):

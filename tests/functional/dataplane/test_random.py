@@ -369,7 +369,7 @@ class Life(RuleBasedStateMachine):
             self.world.tell_gone(ident(name))
         self.world.settle()
         assert {
-            name: host.all_rules() for name, host in self.world.hosts.items()
+            name: host.flow_counts() for name, host in self.world.hosts.items()
         } == self.switched()
 
     def switched(self) -> dict[str, object]:

@@ -49,7 +49,7 @@ class Fabric:
 
     def program(self, *plans):
         for name, host in self.hosts.items():
-            for batch in diff(self.desired(name, *plans), host.dump()):
+            for batch in diff(self.desired(name, *plans), host.dump_entries()):
                 host.apply(batch)
 
 
@@ -124,9 +124,11 @@ def test_rules_read_back_as_they_were_written(vswitch, firewall):
         ]
         fabric.program(*plans)
         for name, host in fabric.hosts.items():
-            assert diff(fabric.desired(name, *plans), host.dump()) == [], f"{variant} on {name}"
+            assert diff(fabric.desired(name, *plans), host.dump_entries()) == [], (
+                f"{variant} on {name}"
+            )
     fabric.program()
-    assert [host.dump() for host in fabric.hosts.values()] == [[], []]
+    assert [host.dump_entries() for host in fabric.hosts.values()] == [[], []]
 
 
 def test_a_packet_visits_every_hop_in_order_across_hosts(fabric, vswitch):
@@ -298,7 +300,7 @@ def test_a_chain_that_nobody_can_serve_holds_its_traffic_back(fabric, vswitch):
 
 def test_a_chain_that_its_host_cannot_carry_holds_its_traffic_back(fabric, vswitch):
     host, plan = fabric.hosts["h1"], chain([target("a", "h1")])
-    for batch in diff(compile_bypass_guard(plan, fabric.local("h1")).flows, host.dump()):
+    for batch in diff(compile_bypass_guard(plan, fabric.local("h1")).flows, host.dump_entries()):
         host.apply(batch)
     vswitch.send("vm", tcp(), tcp(dport=101))
     (at_dst,) = vswitch.received("dst", 1)
@@ -333,20 +335,20 @@ def test_damage_is_repaired_and_foreign_rules_stay(fabric):
     plan = chain([target("a", "h1"), target("b", "h2")])
     fabric.program(plan)
     h1 = fabric.hosts["h1"]
-    whole = set(h1.dump())
+    whole = set(h1.dump_entries())
     foreign = "cookie=0x7,table=150,priority=77,reg8=0x9,actions=drop"
     h1.ofctl(Bridge.INT, "add-flow", foreign)
     owned = f"cookie={COOKIE:#x}/-1"
     h1.ofctl(Bridge.INT, "del-flows", f"{owned},table=151")
     h1.ofctl(Bridge.INT, "mod-flows", f"{owned},table=150,actions=drop")
     h1.ofctl(Bridge.INT, "add-flow", f"cookie={COOKIE:#x},table=99,actions=drop")
-    assert set(h1.dump()) != whole
+    assert set(h1.dump_entries()) != whole
     fabric.program(plan)
-    assert set(h1.dump()) == whole
+    assert set(h1.dump_entries()) == whole
     assert "reg8=0x9" in h1.ofctl(Bridge.INT, "dump-flows", "table=150")
     fabric.program()
-    assert h1.dump() == []
-    assert h1.all_rules() == {Bridge.INT: len(h1.neutron_flows) + 1, Bridge.TUN: 0}
+    assert h1.dump_entries() == []
+    assert h1.flow_counts() == {Bridge.INT: len(h1.neutron_flows) + 1, Bridge.TUN: 0}
 
 
 def test_sources_elsewhere_do_not_classify_here(fabric):

@@ -134,4 +134,4 @@ def test_rules_read_back_as_they_were_written(fabric):
     ]  # fmt: skip
     fabric.program(*plans)
     for name, host in fabric.hosts.items():
-        assert diff(fabric.desired(name, *plans), host.dump()) == []
+        assert diff(fabric.desired(name, *plans), host.dump_entries()) == []

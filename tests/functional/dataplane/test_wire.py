@@ -64,7 +64,7 @@ class Wire:
 
     def program(self, *plans, hosts=("h1", "h2")):
         for name in hosts:
-            for batch in diff(self.desired(name, *plans), self.hosts[name].dump()):
+            for batch in diff(self.desired(name, *plans), self.hosts[name].dump_entries()):
                 self.hosts[name].apply(batch)
 
     def speak(self, *names):
@@ -108,9 +108,9 @@ def test_rules_read_back_as_they_were_written(wire):
     for plans in ([plan], [other]):
         wire.program(*plans)
         for name, host in wire.hosts.items():
-            assert diff(wire.desired(name, *plans), host.dump()) == []
+            assert diff(wire.desired(name, *plans), host.dump_entries()) == []
     wire.program()
-    assert [host.dump() for host in wire.hosts.values()] == [[], []]
+    assert [host.dump_entries() for host in wire.hosts.values()] == [[], []]
 
 
 @VLANS

@@ -103,7 +103,7 @@ class WorldHost(Host):
         """How many rules there are that are not ours."""
         return dict(self._normal)
 
-    def inspect(self) -> LocalSwitch:
+    def read_ports(self) -> LocalSwitch:
         ports = {ident(name): LocalPort(self._ofports[name], 1) for name in self.plugged}
         tunnels = {TUNNEL_IPS[peer]: number for peer, number in self._peers.items()}
         return LocalSwitch(self.name, self._firewall, ports, 1, 1, tunnels)
@@ -208,7 +208,7 @@ class World:
 
     def synchronise(self, host: str) -> bool:
         """What an agent does at its start and now and then; returns whether anything had to be changed."""
-        known = self.agents[host].reconciler.known
+        known = self.agents[host].reconciler.known_revisions
         expected = {p.id: p for p in self.plans.values() if host in p.hosts}
         news = tuple(p for p in expected.values() if known.get(p.id) != p.revision)
         gone = tuple((an_id, 2**62) for an_id in known if an_id not in expected)
@@ -225,9 +225,9 @@ class World:
                 for host in (host for host, report in reports.items() if report and report.prepared):  # fmt: skip
                     self.agents[host].reconciler.update(_over_the_bus(switch))
         for agent in self.agents.values():
-            while (seconds := agent.reconciler.seconds_left) is not None:
+            while (seconds := agent.reconciler.seconds_until_due) is not None:
                 self.now += seconds
-                agent.reconciler.advance()
+                agent.reconciler.advance_transitions()
 
     # Packets.
 
@@ -312,7 +312,7 @@ class World:
 
 def _over_the_bus(update: contract.PlanUpdate) -> contract.PlanUpdate:
     received = contract.decode_update(json.loads(json.dumps(contract.encode_update(update))))
-    assert received.refused == ()
+    assert received.unreadable == ()
     return received
 
 

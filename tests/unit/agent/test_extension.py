@@ -54,14 +54,14 @@ class Server:
 class Reconciler:
     """Notes what it is asked for."""
 
-    is_in_sync, is_waiting, seconds_left = True, False, None
+    is_in_sync, has_incomplete_chains, seconds_until_due = True, False, None
     test_is_over = False
 
     def __init__(self, *_: Any) -> None:
         self.asked: list[str] = []
 
     @property
-    def known(self) -> dict[str, int]:
+    def known_revisions(self) -> dict[str, int]:
         """Asked for before the server is: where a worker's thread, which goes on for ever, ends with its test."""
         if self.test_is_over:
             raise SystemExit

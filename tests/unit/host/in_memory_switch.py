@@ -19,14 +19,14 @@ class MemorySwitch:
         self.limits = {}
         self.refused = ()  # words of which none may be in a rule
 
-    def inspect(self):
+    def read_ports(self):
         return self.local
 
-    def dump(self):
+    def dump_entries(self):
         self._answer()
         return list(self.rules.values())
 
-    def bound(self, limits):
+    def limit_tables(self, limits):
         self._answer()
         self.limits = dict(limits)
 
@@ -72,7 +72,9 @@ def on_h1(memory, report=lambda _: None):
 def wait(reconciler, seconds=2 * (PATIENCE.switch + PATIENCE.drain)):
     """Let time pass, and the agent's thread do what is due."""
     end = reconciler._clock.now + seconds
-    while (left := reconciler.seconds_left) is not None and reconciler._clock.now + left <= end:
+    while (
+        left := reconciler.seconds_until_due
+    ) is not None and reconciler._clock.now + left <= end:
         reconciler._clock.now += left
-        reconciler.advance()
+        reconciler.advance_transitions()
     reconciler._clock.now = end

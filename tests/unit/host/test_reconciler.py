@@ -90,10 +90,10 @@ def test_a_tunnel_that_comes_without_an_event_is_found(memory, reconciler, repor
     complete, memory.local = memory.local, replace(memory.local, tunnels={})
     reconciler.synchronise(PlanUpdate((remote,)))
     assert "tunnel" in reports[-1].missing
-    assert reconciler.is_waiting
+    assert reconciler.has_incomplete_chains
     memory.local = complete
-    reconciler.look_for_missing()
-    assert not reconciler.is_waiting
+    reconciler.retry_incomplete()
+    assert not reconciler.has_incomplete_chains
     assert memory.should_hold(remote)
     assert reports[-1].missing == ""
 
@@ -122,7 +122,7 @@ def test_a_plan_that_could_not_be_read_is_reported_once_and_what_works_stays(
     reconciler.synchronise(PlanUpdate((plan(1, 1),)))
     unread = HostReport(plan(1, 2).id, 2, error="this agent cannot read the plan: colour")
     for _ in range(2):
-        reconciler.update(PlanUpdate((plan(2, 1),), refused=(unread,)))
+        reconciler.update(PlanUpdate((plan(2, 1),), unreadable=(unread,)))
     assert memory.should_hold(plan(1, 1), plan(2, 1))
     assert [report for report in reports if report.error] == [unread]
 
@@ -184,24 +184,24 @@ def test_the_answer_of_the_server_counts_more_than_a_message_of_before(memory, r
     reconciler.update(PlanUpdate(removed=((here.id, 3),)))
     reconciler.update(PlanUpdate((here,)))
     assert memory.should_hold(), "the message may be the later one"
-    reconciler.synchronise(PlanUpdate((here,)), reconciler.known)
+    reconciler.synchronise(PlanUpdate((here,)), reconciler.known_revisions)
     assert memory.should_hold(here)
     older = replace(here, revision=2)
-    reconciler.synchronise(PlanUpdate((older,)), reconciler.known)
-    assert reconciler.known == {here.id: 2}, "the server's database is one of before"
+    reconciler.synchronise(PlanUpdate((older,)), reconciler.known_revisions)
+    assert reconciler.known_revisions == {here.id: 2}, "the server's database is one of before"
 
 
 def test_what_changed_while_the_server_answered_is_newer_than_its_answer(memory, reconciler):
     old = plan(1, 3)
     reconciler.synchronise(PlanUpdate((old,)))
-    asked_with = reconciler.known
+    asked_with = reconciler.known_revisions
     reconciler.update(PlanUpdate((replace(old, revision=5),)))
     reconciler.synchronise(PlanUpdate((replace(old, revision=4),)), asked_with)
-    assert reconciler.known == {old.id: 5}
-    asked_with = reconciler.known
+    assert reconciler.known_revisions == {old.id: 5}
+    asked_with = reconciler.known_revisions
     reconciler.update(PlanUpdate(removed=((old.id, 6),)))
     reconciler.synchronise(PlanUpdate((replace(old, revision=6),)), asked_with)
-    assert reconciler.known == {}
+    assert reconciler.known_revisions == {}
 
 
 class Life(RuleBasedStateMachine):
@@ -262,7 +262,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def synchronise(self):
         self.memory.broken = False
-        known = self.reconciler.known
+        known = self.reconciler.known_revisions
         latest = {p.id: p for p in self.latest.values()}
         removed = tuple((i, revision) for i, revision in known.items() if i not in latest)
         self.reconciler.synchronise(PlanUpdate(tuple(latest.values()), removed))

@@ -20,8 +20,8 @@ class Server:
 class Reconciler:
     """Counts comparisons, and holds the first up."""
 
-    is_in_sync, is_waiting, seconds_left = True, False, None
-    known: dict[str, int] = {}  # noqa: RUF012
+    is_in_sync, has_incomplete_chains, seconds_until_due = True, False, None
+    known_revisions: dict[str, int] = {}  # noqa: RUF012
 
     def __init__(self, *_: Any) -> None:
         self.compared = 0

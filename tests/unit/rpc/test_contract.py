@@ -137,7 +137,7 @@ def test_an_agent_that_knows_no_mappings_finds_nobody_to_send_to():
     assert (first["targets"], len(plain["targets"])) == ([], 1)
     assert contract.decode_update(sent).chains == (plan,)
     first["headers"] *= 2
-    (refused,) = contract.decode_update(sent).refused
+    (refused,) = contract.decode_update(sent).unreadable
     assert "headers" in refused.error
 
 
@@ -228,7 +228,7 @@ def test_one_bad_plan_does_not_hold_up_the_others(name, value, says):
     several["chains"][0][name] = value
     update = contract.decode_update(over_the_wire(several))
     assert [plan.id for plan in update.chains] == [ident("good")]
-    (refused,) = update.refused
+    (refused,) = update.unreadable
     assert (refused.chain_id, refused.revision) == (ident("bad"), 1)
     assert says in refused.error
 
@@ -242,7 +242,7 @@ def test_numbers_have_bounds(change):
     plan = plan if "hops" in change else replace(plan, paths=(path,))
     update = contract.decode_update(over_the_wire(contract.encode_update(PlanUpdate((plan,)))))
     assert update.chains == ()
-    assert len(update.refused) == 1
+    assert len(update.unreadable) == 1
 
 
 def test_a_newer_sender_may_say_more():
@@ -269,7 +269,7 @@ def test_addresses_have_no_scope_which_could_be_any_text(text):
         hostile = message()
         source = hostile["chains"][0]["paths"][0]["sources"][0]
         source[place] = [text] if place == "addresses" else text
-        (refused,) = contract.decode_update(hostile).refused
+        (refused,) = contract.decode_update(hostile).unreadable
         assert place in refused.error
     hostile = message()
     hostile["chains"][0]["paths"][0]["classifiers"][0] |= {
@@ -277,5 +277,5 @@ def test_addresses_have_no_scope_which_could_be_any_text(text):
         "source_prefixes": [text],
         "destination_prefixes": [],
     }
-    (refused,) = contract.decode_update(hostile).refused
+    (refused,) = contract.decode_update(hostile).unreadable
     assert "source_prefixes" in refused.error

@@ -17,7 +17,7 @@ _EAGER_SECONDS, _EAGER_ATTEMPTS, _PATIENT_SECONDS = 0.1, 100, 2.0
 _OURS = f"cookie={COOKIE:#x}"
 
 
-class FlowWatch:
+class FlowMonitor:
     """Watches the rules of one bridge, in a thread of its own.
 
     :param target: connection to the bridge.

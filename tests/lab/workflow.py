@@ -84,7 +84,7 @@ class Workflow:
 
         The VMs' security group lets in what comes from the subnet. The default group's own rule names a remote group, and
         Neutron tells the hosts of its members up to seconds late, again and again while VMs come and go
-        (docs/operations.md): what it drops meanwhile says nothing about a chain. The demo runs with that rule.
+        (docs/operate/run.md): what it drops meanwhile says nothing about a chain. The demo runs with that rule.
         """
         self.net = self.make_network()
         (group,) = self.cloud.security_groups(name="default", project_id=self.net.project_id)

@@ -6,7 +6,7 @@ NAME ?= demo
 DRIVER ?= ovs
 ARGS ?=
 
-.PHONY: help setup demo demo-down lab shell lint test bench docs dist
+.PHONY: help setup demo demo-down lab shell lint test test-full bench docs dist
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,8 +29,11 @@ shell: ## a shell with openstack, beside the lab's servers
 lint: setup ## style, types and import rules
 	@PATH="$(CURDIR)/$(VENV):$$PATH"; ruff check . && ruff format --check . && mypy && lint-imports
 
-test: setup ## everything that has to hold (ARGS=tests/unit runs a part)
+test: setup ## check everything that has to hold (ARGS=tests/unit runs a part)
 	@tools/check $(ARGS)
+
+test-full: setup ## the same with more seeds, combinations and restarts
+	@PORTCHAIN_FULL=1 tools/check $(ARGS)
 
 bench: setup ## measure (see bench/)
 	@$(VENV)/python -m bench $(ARGS)

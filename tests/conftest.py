@@ -1,10 +1,12 @@
-"""Common to all tests."""
+"""What all tests have in common."""
 
 # Neutron chooses oslo.service's backend when it is imported, and so must come before anything that
 # would choose another; the order in which test modules are collected does not see to that.
 import neutron  # noqa: F401
 from hypothesis import settings
 
-# How long an example takes says more of the machine than of the code.
-settings.register_profile("default", deadline=None)
+from tests.full import FULL
+
+# The time that an example takes says more about the machine than about the code.
+settings.register_profile("default", deadline=None, max_examples=500 if FULL else 100)
 settings.load_profile("default")

@@ -1,24 +1,31 @@
-"""How state machines of hypothesis are run: the same lives with each run, or others with ``PORTCHAIN_EXPLORE=<how many>``."""
+"""How Hypothesis runs state machines: with the same steps in each run, so that failures repeat.
+
+``PORTCHAIN_EXPLORE=<examples>`` tries as many examples with other steps.
+"""
 
 import os
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
+from tests.full import FULL
+
+MORE_IN_FULL = 10
 EXPLORE = int(os.environ.get("PORTCHAIN_EXPLORE", "0"))
 
 
 def lead(machine: type[RuleBasedStateMachine], world: object, lives: int, steps: int) -> None:
-    """Lead some lives in a world, which the machine finds in its attribute ``world``.
+    """Run examples of a state machine in a world, which it finds in its attribute ``world``.
 
-    :param lives: how many, if not told otherwise by ``PORTCHAIN_EXPLORE``.
-    :raises AssertionError: one of them came to grief; with its steps.
+    :param lives: number of examples in `make test`; `make test-full` runs ten times as many.
+    :param steps: number of steps of each example.
+    :raises AssertionError: an example failed; the message has its steps.
     """
     here = type("LifeHere", (machine,), {"world": world})
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         here,
         settings=settings(
-            max_examples=EXPLORE or lives,
+            max_examples=EXPLORE or (MORE_IN_FULL * lives if FULL else lives),
             stateful_step_count=steps,
             derandomize=not EXPLORE,
             database=None,

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import product
 from threading import Thread
 from typing import Any
 
@@ -18,6 +19,7 @@ from portchain_lab.lab import CONTROLLER_SERVICES, Lab
 from portchain_lab.observe import packet_paths, traffic
 from portchain_lab.waiting import wait_for
 
+from tests.full import in_full
 from tests.lab.captures import Captures
 from tests.lab.workflow import (
     CHAINED,
@@ -33,8 +35,16 @@ pytestmark = pytest.mark.alone
 
 PORT, RATE = 7000, 100
 OUTAGE = int(os.environ.get("PORTCHAIN_OUTAGE", "1"))  # seconds without a server
-AGENTS = ["agent@h1", "agent@h2", "agent@h3"]
-SWITCHES = [("h1", "dst"), ("h1", "near"), ("h2", "dst"), ("h3", "dst")]
+# h1 has the source and PP1, h2 has PP2, h3 has PP3 and the destination.
+AGENTS = in_full(
+    list(product(["agent@h1", "agent@h2", "agent@h3"], ["restart", "kill"])),
+    [("agent@h1", "kill"), ("agent@h2", "restart"), ("agent@h3", "kill")],
+)
+DATABASES = in_full(["h1", "h2", "h3"], ["h2"])
+SWITCHES = in_full(
+    [("h1", "dst"), ("h1", "near"), ("h2", "dst"), ("h3", "dst")], [("h1", "near"), ("h3", "dst")]
+)
+POWER = in_full(["h1", "h2", "h3"], ["h1"])
 RESTART_NOTICED = "OVS is restarted"
 SERVERS = sorted(set(CONTROLLER_SERVICES) - {"epmd"})
 
@@ -112,8 +122,7 @@ class Traffic:
         return Counter({p: n for p, n in self.paths.items() if p[-1] == to and p not in right})
 
 
-@pytest.mark.parametrize("how", ["restart", "kill"])
-@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize(("agent", "how"), AGENTS)
 def test_an_agent_restarts_without_a_trace(workflow: Workflow, agent: str, how: str) -> None:
     lab, rules = workflow.lab, workflow.rules()
     with Traffic(workflow) as stream:
@@ -134,7 +143,7 @@ def test_an_agent_restarts_without_a_trace(workflow: Workflow, agent: str, how: 
     )
 
 
-@pytest.mark.parametrize("host", ["h1", "h2", "h3"])
+@pytest.mark.parametrize("host", DATABASES)
 def test_a_switch_database_restarts_and_nothing_goes_around(workflow: Workflow, host: str) -> None:
     rules = without_counters(workflow.rules())
     with Traffic(workflow) as stream:
@@ -276,7 +285,7 @@ def test_a_port_of_a_function_is_unplugged(workflow: Workflow) -> None:
     assert workflow.paths(source_port=23, count=3) <= CHAINED
 
 
-@pytest.mark.parametrize("host", ["h1", "h2", "h3"])
+@pytest.mark.parametrize("host", POWER)
 def test_a_host_loses_power_and_nothing_goes_around(workflow: Workflow, host: str) -> None:
     lab = workflow.lab
     with Traffic(workflow) as stream:

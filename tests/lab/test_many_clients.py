@@ -14,8 +14,9 @@ from portchain_lab.waiting import wait_for
 
 from portchain.core import rules
 from portchain.core.model import FlowClassifier
+from tests.full import FULL
 
-CLIENTS, REQUESTS = 8, 60
+CLIENTS, REQUESTS = 8, 60 if FULL else 30
 # Users before what they use.
 KINDS = ("service_graph", "port_chain", "port_pair_group", "port_pair", "flow_classifier")
 EXPECTED = {200, 201, 204, 400, 404, 409}

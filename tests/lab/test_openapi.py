@@ -1,6 +1,6 @@
 """Requests made from the OpenAPI document, good and bad, against the running API.
 
-PORTCHAIN_EXAMPLES says how many for each operation and mode; the default is for every day.
+PORTCHAIN_EXAMPLES sets how many requests there are for each operation and mode.
 """
 
 import os
@@ -24,8 +24,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from portchain.api import openapi
+from tests.full import FULL
 
-EXAMPLES = int(os.environ.get("PORTCHAIN_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("PORTCHAIN_EXAMPLES", "60" if FULL else "10"))
 CHECKS = (
     not_a_server_error,
     status_code_conformance,

@@ -256,4 +256,4 @@ def workflow(lab: Lab, captures: Captures) -> Iterator[Workflow]:
 
 
 def test_any_changes_in_any_order(workflow: Workflow) -> None:
-    lead(Life, workflow, lives=2, steps=12)
+    lead(Life, workflow, lives=1, steps=12)

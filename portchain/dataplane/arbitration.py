@@ -1,7 +1,11 @@
-"""Which chains a host carries out, and by which rules each; where two want one place, who of them gets it.
+"""Decides which chains a host realises, and with which flows.
 
-Every chain comes with the rules of its latest plan, the senior first (docs/decisions/0035). One that cannot be carried out,
-because of a senior or by itself, goes on by the last plan that could be, and what would go around it is held back.
+Two chains can need the same match with different actions. Only one of them gets it: the one with
+higher precedence (docs/decisions/0035). A chain that yields, that this agent does not support, or
+whose flows the switch rejects has *failed*. Its existing steering is kept: it continues by the
+latest plan that the switch has taken. A bypass guard drops what would bypass it.
+
+The module decides and returns failures. It neither talks to the switch nor logs.
 """
 
 from collections import defaultdict
@@ -19,25 +23,31 @@ from portchain.dataplane.flow import Flow, SwitchEntry
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.ledger import FlowConflictError, FlowLedger, by_key
 from portchain.dataplane.plan import ChainPlan
-from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, Standing
+from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionFlows
 
-_GUARDS = "guards"
-# Behind a chain's id: owners of its rules that give way to those of any chain, key by key.
-_HELD = "/held"  # hold back what would go around a chain
-_LEAVING = "/leaving"  # for packets in flight; they give way to the former, too
-_LAST = "/last"  # not an owner: the chain's own rules, when they are those of the last plan that could be carried out
+# Owners in the ledger. A chain's id owns the flows of its plan; with a suffix it owns flows that
+# yield: conflicting ones are left out one by one.
+_FRAME_GUARD = "frame-guard"  # the flows that a host needs once; they yield to nothing
+_GUARD = "/guard"  # a chain's bypass guard; yields to the plans of all chains
+_DRAINING = "/draining"  # flows for packets in flight; yield to plans and guards
 
-_NUMBER = 0xFFFF  # the part of a step that is the chain's number
+# Kinds of a chain's flows that the switch can reject: one of the suffixes above, or one of these.
+_LATEST = ""  # the flows of the latest plan
+_FALLBACK = "/fallback"  # the flows of the latest plan that the switch has taken
 
-Rank = tuple[int, int, str]
+_PATH_ID = 0xFFFF  # the bits of a path position that hold the chain's number
+
+Precedence = tuple[int, int, str]
+"""Of two chains, the one whose value is lower has higher precedence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a chain.
+    """The result of a computation for one chain.
 
-    :param error: why its latest plan is not carried out. ``missing``: what the host lacks to carry all of it.
-    :param failures: what was raised while its flows were computed, for the log.
+    :param error: why its latest plan is not realised; empty if it is.
+    :param missing: what the host lacks to realise all of it, see ``Compiled``.
+    :param failures: the exceptions raised while its flows were computed, for the log.
     """
 
     error: str = ""
@@ -46,38 +56,33 @@ class Outcome:
 
     @property
     def is_expected(self) -> bool:
-        """Whether every failure is one of those that a plan can have; others are faults of the code."""
+        """Whether all failures are such as a plan can cause. Any other is a bug in this code."""
         return all(
             isinstance(one, FlowConflictError | UnsupportedPlanError) for one in self.failures
         )
 
 
 class FlowArbiter:
-    """The rules of a host's chains.
+    """Computes the desired content of a host's switch from the states of its chains.
 
-    :ivar ledger: what the switch is to hold.
+    Keeps its decisions between calls, so that a change of one chain costs the work for this chain
+    and for those that conflict with it. ``_Decisions`` describes what it keeps.
+
+    :ivar ledger: the desired content of the switch.
     """
 
     def __init__(self) -> None:
+        self._decisions = _Decisions()
         self.ledger = FlowLedger()
-        # Chains whose latest plan has its rules -> the revision by which they send; None if they do not send yet.
-        self._standing: dict[str, int | None] = {}
-        self._carried: dict[str, ChainPlan] = {}  # the last plans that the switch took
-        self._to_confirm: dict[str, ChainPlan] = {}
-        self._rivals: defaultdict[str, set[str]] = defaultdict(
-            set
-        )  # chain -> who has what it wants
-        self._losers: defaultdict[str, set[str]] = defaultdict(set)  # the reverse
-        self._refused: dict[str, dict[str, str]] = {}  # chain -> which of its rules -> why
 
     @property
     def chain_ids(self) -> set[str]:
-        """The chains that have rules."""
-        return {_chain_of(owner) for owner in self.ledger.owners} - {_GUARDS}
+        """Ids of the chains that have flows."""
+        return {_chain_of(owner) for owner in self.ledger.owners} - {_FRAME_GUARD}
 
     def applied_ports(self, chain_id: str) -> frozenset[str]:
-        """The Neutron ports of the last plan of a chain that could be carried out."""
-        plan = self._carried.get(chain_id)
+        """Return the Neutron ports of the latest plan of a chain that the switch has taken."""
+        plan = self._decisions.applied.get(chain_id)
         return plan.ports if plan else frozenset()
 
     def recompute(
@@ -87,244 +92,320 @@ class FlowArbiter:
         local: LocalSwitch,
         found: Collection[int] = (),
     ) -> dict[str, Outcome]:
-        """Compute the rules of some chains anew, and of those that depend on them.
+        """Recompute the flows of some chains, and of those that conflict with them.
 
-        :param chains: all that the host knows of.
-        :param changed: ids of chains; also of such as are gone.
-        :param found: numbers of chains that had rules in the switch when this agent started.
-        :returns: what became of each chain that was looked at.
+        :param chains: the states of all chains of this host.
+        :param changed: ids of the chains to recompute; an id that ``chains`` lacks is removed.
+        :param found: numbers of the chains that had flows in the switch when this agent started.
+        :returns: the outcome for each chain that was recomputed.
         """
         changed = list(changed)
         for chain_id in changed:
-            self._refused.pop(chain_id, None)
-        return _Pass(self, chains, local, found).take(changed)
+            self._decisions.forget_rejections(chain_id)
+        return _Pass(self._decisions, self.ledger, chains, local, found).run(changed)
 
     def replace_rejected(
-        self, chains: Mapping[str, ChainTransition], refused: Mapping[str, str], local: LocalSwitch
+        self, chains: Mapping[str, ChainTransition], rejected: Mapping[str, str], local: LocalSwitch
     ) -> dict[str, Outcome]:
-        """Do without the flows that the switch rejects, until ``recompute`` is called for their chains.
+        """Find other flows for owners whose flows the switch rejects.
+
+        The rejection counts until ``recompute`` is called for the chain.
 
         :param chains: as for ``recompute``.
-        :param refused: owner, as in the ledger -> what the switch says.
+        :param rejected: owner, as in the ledger -> error message of the switch.
         :returns: as ``recompute``.
         """
-        for owner, text in refused.items():
+        for owner, message in rejected.items():
             chain_id = _chain_of(owner)
-            own = "" if chain_id in self._standing else _LAST
-            rules = own if owner == chain_id else owner[len(chain_id) :]
-            self._refused.setdefault(chain_id, {})[rules] = text
-        return _Pass(self, chains, local, ()).take(map(_chain_of, refused))
+            own = _LATEST if self._decisions.is_active(chain_id) else _FALLBACK
+            kind = own if owner == chain_id else owner.removeprefix(chain_id)
+            self._decisions.note_rejection(chain_id, kind, message)
+        return _Pass(self._decisions, self.ledger, chains, local, ()).run(map(_chain_of, rejected))
 
     def mark_applied(self) -> None:
-        """The switch holds what it is to hold."""
-        self._carried |= self._to_confirm
-        self._to_confirm.clear()
+        """Note that the switch holds the desired content."""
+        self._decisions.mark_applied()
 
-    # What follows is for _Pass.
 
-    def _refusal(self, chain_id: str, rules: str) -> str | None:
-        return self._refused.get(chain_id, {}).get(rules)
+class _Decisions:
+    """What the arbiter keeps from one pass to the next.
 
-    def _wait_for(self, chain_id: str, rival: str) -> None:
-        self._rivals[chain_id].add(rival)
-        self._losers[rival].add(chain_id)
+    ================ =============================================================================
+    Attribute        Meaning
+    ================ =============================================================================
+    ``applied``      chain -> the latest plan that the switch has taken. A chain that fails falls
+                     back to it.
+    ``_active``      chains whose latest plan has its flows in the ledger -> the revision by which
+                     they send packets; None while they are only prepared. A chain that fails
+                     leaves it.
+    ``_unconfirmed`` chain -> a plan that is in the ledger and moves to ``applied`` as soon as the
+                     switch has taken it.
+    ``_blockers``    chain -> the chains that have a match which it needs. It is recomputed when
+                     one of them changes.
+    ``_blocked``     the reverse of ``_blockers``.
+    ``_rejections``  chain -> kind of its flows -> the switch's error message.
+    ================ =============================================================================
+    """
 
-    def _wait_no_more(self, chain_id: str) -> None:
-        for rival in self._rivals.pop(chain_id, ()):
-            self._losers[rival].discard(chain_id)
-            if not self._losers[rival]:
-                del self._losers[rival]
+    def __init__(self) -> None:
+        self.applied: dict[str, ChainPlan] = {}
+        self._active: dict[str, int | None] = {}
+        self._unconfirmed: dict[str, ChainPlan] = {}
+        self._blockers: defaultdict[str, set[str]] = defaultdict(set)
+        self._blocked: defaultdict[str, set[str]] = defaultdict(set)
+        self._rejections: dict[str, dict[str, str]] = {}
 
-    def _stand(self, chain_id: str, now: ChainTransition) -> None:
-        plan = now.plan
+    def is_active(self, chain_id: str) -> bool:
+        """Tell whether a chain's latest plan has its flows in the ledger."""
+        return chain_id in self._active
+
+    def sending_revision(self, chain_id: str) -> int | None:
+        """Return the revision by which an active chain sends; None if it does not send."""
+        return self._active.get(chain_id)
+
+    def activate(self, chain_id: str, state: ChainTransition) -> None:
+        """Note that the flows of a chain's state are in the ledger."""
+        plan = state.plan
         if plan is None:
-            self._fall(chain_id)
-            self._carried.pop(chain_id, None)
-        elif now.phase is Phase.SWITCHED:
-            self._standing[chain_id], self._to_confirm[chain_id] = plan.revision, plan
+            self.deactivate(chain_id)
+            self.applied.pop(chain_id, None)
+        elif state.phase is Phase.SWITCHED:
+            self._active[chain_id], self._unconfirmed[chain_id] = plan.revision, plan
         else:
-            self._standing.setdefault(chain_id, None)
+            self._active.setdefault(chain_id, None)
 
-    def _fall(self, chain_id: str) -> None:
-        self._standing.pop(chain_id, None)
-        self._to_confirm.pop(chain_id, None)
+    def deactivate(self, chain_id: str) -> None:
+        """Note that a chain has failed or is gone."""
+        self._active.pop(chain_id, None)
+        self._unconfirmed.pop(chain_id, None)
+
+    def mark_applied(self) -> None:
+        """Note that the switch has taken all plans in the ledger."""
+        self.applied |= self._unconfirmed
+        self._unconfirmed.clear()
+
+    def block(self, chain_id: str, by: str) -> None:
+        """Note that a chain needs a match that another one has."""
+        self._blockers[chain_id].add(by)
+        self._blocked[by].add(chain_id)
+
+    def unblock(self, chain_id: str) -> None:
+        """Forget by which chains a chain is blocked."""
+        for other in self._blockers.pop(chain_id, ()):
+            self._blocked[other].discard(chain_id)
+            if not self._blocked[other]:
+                del self._blocked[other]
+
+    def chains_blocked_by(self, chain_id: str) -> frozenset[str]:
+        """Return the chains that a chain blocks."""
+        return frozenset(self._blocked.get(chain_id, ()))
+
+    def note_rejection(self, chain_id: str, kind: str, message: str) -> None:
+        """Note that the switch rejects a kind of a chain's flows."""
+        self._rejections.setdefault(chain_id, {})[kind] = message
+
+    def rejection(self, chain_id: str, kind: str) -> str | None:
+        """Return why the switch rejects a kind of a chain's flows; None if it does not."""
+        return self._rejections.get(chain_id, {}).get(kind)
+
+    def forget_rejections(self, chain_id: str) -> None:
+        """Offer all flows of a chain to the switch again."""
+        self._rejections.pop(chain_id, None)
 
 
 class _Pass:
-    """One time that rules are dealt out."""
+    """One computation: works through a queue of chains, those of higher precedence first."""
 
     def __init__(
         self,
-        claims: FlowArbiter,
+        decisions: _Decisions,
+        ledger: FlowLedger,
         chains: Mapping[str, ChainTransition],
         local: LocalSwitch,
         found: Collection[int],
     ) -> None:
-        self._arbiter, self._ledger = claims, claims.ledger
+        self._decisions, self._ledger = decisions, ledger
         self._chains, self._local, self._found = chains, local, found
-        self._ranks: dict[str, Rank] = {}
-        self._queue: list[tuple[Rank, str]] = []
+        self._precedences: dict[str, Precedence] = {}  # fixed during a pass
+        self._queue: list[tuple[Precedence, str]] = []
         self._queued: set[str] = set()
         self._failed: set[str] = set()
-        self._held: dict[str, frozenset[Flow]] = {}
-        self._leaving: dict[str, frozenset[Flow]] = {}
+        # The flows that yield, set after all others.
+        self._guards: dict[str, frozenset[Flow]] = {}
+        self._draining: dict[str, frozenset[Flow]] = {}
         self._outcomes: dict[str, Outcome] = {}
 
-    def take(self, changed: Iterable[str]) -> dict[str, Outcome]:
+    def run(self, changed: Iterable[str]) -> dict[str, Outcome]:
+        """Compute the flows of some chains and all that depends on them; returns the outcomes."""
         for chain_id in changed:
-            self._look_at(chain_id)
-        self._ledger.set(_GUARDS, compile_frame_guard(self._local) if self._chains else ())
+            self._enqueue(chain_id)
+        self._ledger.set(_FRAME_GUARD, compile_frame_guard(self._local) if self._chains else ())
         while self._queue:
             _, chain_id = heappop(self._queue)
             self._queued.discard(chain_id)
-            # Who had to give way to this chain may not have to any more.
-            for loser in self._arbiter._losers.get(chain_id, set()).copy():
-                self._look_at(loser)
-            self._arbiter._wait_no_more(chain_id)
-            self._carry_out(chain_id, self._chains.get(chain_id, ABSENT))
-        failed = sorted(self._failed, key=self._rank)
+            # A chain that this one blocked may not be blocked any more.
+            for blocked in self._decisions.chains_blocked_by(chain_id):
+                self._enqueue(blocked)
+            self._decisions.unblock(chain_id)
+            self._realise(chain_id, self._state(chain_id))
+        failed = sorted(self._failed, key=self._precedence)
         for chain_id in failed:
             self._ledger.set(chain_id, ())
         for chain_id in failed:
-            self._go_on_by_the_last(chain_id)
-        self._held |= {chain_id: self._what_to_hold_back(chain_id) for chain_id in failed}
-        for chain_id, flows in self._held.items():
-            self._place_below(chain_id + _HELD, flows)
-        for chain_id, flows in self._leaving.items():
-            self._place_below(chain_id + _LEAVING, flows)
+            self._fall_back(chain_id)
+        self._guards |= {chain_id: self._bypass_guard(chain_id) for chain_id in failed}
+        for chain_id, flows in self._guards.items():
+            self._set_yielding(chain_id, _GUARD, flows)
+        for chain_id, flows in self._draining.items():
+            self._set_yielding(chain_id, _DRAINING, flows)
         return self._outcomes
 
-    def _look_at(self, chain_id: str) -> None:
+    def _state(self, chain_id: str) -> ChainTransition:
+        return self._chains.get(chain_id, ABSENT)
+
+    def _enqueue(self, chain_id: str) -> None:
         if chain_id not in self._queued:
             self._queued.add(chain_id)
-            heappush(self._queue, (self._rank(chain_id), chain_id))
+            heappush(self._queue, (self._precedence(chain_id), chain_id))
 
-    def _rank(self, chain_id: str) -> Rank:
-        """The senior has the lower one: who carries packets, then who does so by another plan, then others; then by number."""
-        if chain_id not in self._ranks:
-            plan = self._chains.get(chain_id, ABSENT).plan
+    def _precedence(self, chain_id: str) -> Precedence:
+        """Order chains: by activity, then by their number.
+
+        First come chains that send by their latest plan, then chains that send by an earlier plan
+        or did so before this agent started, then all others.
+        """
+        if chain_id not in self._precedences:
+            plan = self._state(chain_id).plan
             number = plan.path_id & ~pipeline.ODD_GENERATION if plan else 0
-            by = self._arbiter._standing.get(chain_id)
-            age = 2 if by is None and number not in self._found else 1
-            if plan is None or by == plan.revision:
-                age = 0
-            self._ranks[chain_id] = (age, number, chain_id)
-        return self._ranks[chain_id]
+            revision = self._decisions.sending_revision(chain_id)
+            activity = 2 if revision is None and number not in self._found else 1
+            if plan is None or revision == plan.revision:
+                activity = 0
+            self._precedences[chain_id] = (activity, number, chain_id)
+        return self._precedences[chain_id]
 
-    def _carry_out(self, chain_id: str, now: ChainTransition) -> None:
+    def _realise(self, chain_id: str, state: ChainTransition) -> None:
+        """Put the flows of a chain's state into the ledger, or note why that fails."""
         try:
-            if (why := self._arbiter._refusal(chain_id, "")) is not None:
-                raise UnsupportedPlanError(f"the switch refuses a rule of the chain: {why}")
-            standing = transition.compile_transition(now, self._local)
-            pipeline.check(standing.flows | standing.held | standing.leaving)
-            entries = by_key(chain_id, standing.entries).values()
+            if (message := self._decisions.rejection(chain_id, _LATEST)) is not None:
+                raise UnsupportedPlanError(f"the switch rejects a flow of the chain: {message}")
+            compiled = transition.compile_transition(state, self._local)
+            pipeline.check(compiled.all_flows)
+            entries = by_key(chain_id, compiled.entries).values()
             for rival, entry in self._ledger.conflicts(chain_id, entries):
-                if self._is_senior(rival, chain_id):
-                    self._arbiter._wait_for(chain_id, rival)
+                if self._yields_to(chain_id, rival):
+                    self._decisions.block(chain_id, by=rival)
                     raise FlowConflictError(chain_id, rival, entry)
-        except Exception as exc:  # whatever is wrong with one chain must not stop the others
-            self._fail(chain_id, now, exc)
+        except Exception as exc:  # one chain's failure, even a bug, must not stop the others
+            self._fail(chain_id, state, exc)
             return
-        self._make_room(chain_id, entries)
+        self._displace_others(chain_id, entries)
         self._ledger.set(chain_id, entries)
         self._failed.discard(chain_id)
-        self._arbiter._stand(chain_id, now)
-        self._held[chain_id], self._leaving[chain_id] = standing.held, standing.leaving
-        self._outcomes[chain_id] = Outcome(missing=standing.missing)
+        self._decisions.activate(chain_id, state)
+        self._guards[chain_id] = compiled.bypass_guard
+        self._draining[chain_id] = compiled.draining
+        self._outcomes[chain_id] = Outcome(missing=compiled.missing)
 
-    def _fail(self, chain_id: str, now: ChainTransition, exc: Exception) -> None:
+    def _fail(self, chain_id: str, state: ChainTransition, exc: Exception) -> None:
         reason = exc.reason if isinstance(exc, FlowConflictError) else str(exc) or repr(exc)
-        self._arbiter._fall(chain_id)
+        self._decisions.deactivate(chain_id)
         self._failed.add(chain_id)
         self._ledger.set(chain_id, ())
-        self._leaving[chain_id] = self._try(chain_id, now, None).leaving
+        self._draining[chain_id] = self._compile_fallback(state, None).draining
         self._outcomes[chain_id] = Outcome(reason, failures=(exc,))
 
-    def _try(self, chain_id: str, now: ChainTransition, last: ChainPlan | None) -> Standing:
-        """What of a chain that failed can be compiled still."""
+    def _compile_fallback(
+        self, state: ChainTransition, applied: ChainPlan | None
+    ) -> TransitionFlows:
+        """Compile what a failed chain continues with; nothing if that fails, too."""
         try:
-            standing = transition.compile_fallback(now, last, self._local)
-            pipeline.check(standing.flows | standing.leaving)
-            by_key(chain_id, standing.entries)
-        except Exception:  # the failure that is reported is the one of the latest plan
-            return Standing()
-        return standing
+            compiled = transition.compile_fallback(state, applied, self._local)
+            pipeline.check(compiled.all_flows)
+            by_key("fallback", compiled.entries)
+        except Exception:  # the user gets the failure of the latest plan
+            return TransitionFlows()
+        return compiled
 
-    def _is_senior(self, rival: str, chain_id: str) -> bool:
-        if rival == _GUARDS:
+    def _yields_to(self, chain_id: str, owner: str) -> bool:
+        if owner == _FRAME_GUARD:
             return True
-        return rival in self._arbiter._standing and self._rank(rival) < self._rank(chain_id)
+        is_active = self._decisions.is_active(owner)
+        return is_active and self._precedence(owner) < self._precedence(chain_id)
 
-    def _make_room(self, chain_id: str, entries: Iterable[SwitchEntry]) -> None:
-        """Take from others what a chain of a higher rank wants."""
-        for rival, entry in list(self._ledger.conflicts(chain_id, entries)):
-            if _strength(rival) > 0:
-                self._ledger.release(rival, entry.key)
-                if rival.endswith(_HELD):
-                    self._arbiter._wait_for(_chain_of(rival), chain_id)
+    def _displace_others(self, chain_id: str, entries: Iterable[SwitchEntry]) -> None:
+        """Remove from the ledger what conflicts with entries of a chain of higher precedence."""
+        for owner, entry in list(self._ledger.conflicts(chain_id, entries)):
+            if _yield_level(owner) > 0:
+                self._ledger.release(owner, entry.key)
+                if owner.endswith(_GUARD):
+                    self._decisions.block(_chain_of(owner), by=chain_id)
                 continue
-            self._ledger.set(rival, ())
-            if rival in self._arbiter._standing:
-                self._look_at(rival)
+            self._ledger.set(owner, ())
+            if self._decisions.is_active(owner):
+                self._enqueue(owner)
             else:
-                self._failed.add(rival)
+                self._failed.add(owner)
 
-    def _go_on_by_the_last(self, chain_id: str) -> None:
-        """Carry a chain that failed by its last plan, where nobody else has what it wants."""
-        last = self._arbiter._carried.get(chain_id)
-        if last is None or self._arbiter._refusal(chain_id, _LAST) is not None:
+    def _fall_back(self, chain_id: str) -> None:
+        """Let a failed chain continue by the latest applied plan, unless that conflicts."""
+        applied = self._decisions.applied.get(chain_id)
+        if applied is None or self._decisions.rejection(chain_id, _FALLBACK) is not None:
             return
-        now = self._chains.get(chain_id, ABSENT)
-        entries = self._try(chain_id, now, last).entries
-        rivals = {one for one, _ in self._ledger.conflicts(chain_id, entries) if not _strength(one)}
+        entries = self._compile_fallback(self._state(chain_id), applied).entries
+        conflicts = self._ledger.conflicts(chain_id, entries)
+        rivals = {owner for owner, _ in conflicts if _yield_level(owner) == 0}
         for rival in rivals:
-            self._arbiter._wait_for(chain_id, rival)
+            self._decisions.block(chain_id, by=rival)
         if not rivals:
-            self._make_room(chain_id, entries)
+            self._displace_others(chain_id, entries)
             self._ledger.set(chain_id, entries)
 
-    def _what_to_hold_back(self, chain_id: str) -> frozenset[Flow]:
-        """What keeps the traffic of a chain that failed from going around."""
-        plan = self._chains.get(chain_id, ABSENT).plan
+    def _bypass_guard(self, chain_id: str) -> frozenset[Flow]:
+        """Compile the flows that drop what would bypass a failed chain."""
+        plan = self._state(chain_id).plan
         try:
-            held = compile_bypass_guard(plan, self._local).flows if plan else frozenset()
-            by_key(chain_id, held)
+            flows = compile_bypass_guard(plan, self._local).flows if plan else frozenset()
+            by_key(chain_id, flows)
         except Exception as exc:
-            known = self._outcomes[chain_id]
-            self._outcomes[chain_id] = replace(known, failures=(*known.failures, exc))
+            outcome = self._outcomes[chain_id]
+            self._outcomes[chain_id] = replace(outcome, failures=(*outcome.failures, exc))
             return frozenset()
-        return held
+        return flows
 
-    def _place_below(self, owner: str, flows: Iterable[Flow]) -> None:
-        """Set rules that give way where others have any."""
-        chain_id = _chain_of(owner)
-        refusal = self._arbiter._refusal(chain_id, owner[len(chain_id) :])
-        wanted = by_key(owner, flows if refusal is None else ())
+    def _set_yielding(self, chain_id: str, kind: str, flows: Iterable[Flow]) -> None:
+        """Set flows that yield to others: leave out those that conflict.
+
+        :param kind: ``_GUARD`` or ``_DRAINING``.
+        """
+        owner = chain_id + kind
+        is_rejected = self._decisions.rejection(chain_id, kind) is not None
+        wanted = by_key(owner, () if is_rejected else flows)
         for rival, entry in list(self._ledger.conflicts(owner, wanted.values())):
-            if _strength(rival) > _strength(owner):
+            if _yield_level(rival) > _yield_level(owner):
                 self._ledger.release(rival, entry.key)
                 continue
             wanted.pop(entry.key, None)
-            if owner.endswith(_HELD) and rival not in (chain_id, _GUARDS):
-                self._arbiter._wait_for(chain_id, rival)
+            if kind == _GUARD and rival not in (chain_id, _FRAME_GUARD):
+                self._decisions.block(chain_id, by=rival)
         self._ledger.set(owner, wanted.values())
 
 
 def path_ids_in(entries: Iterable[SwitchEntry]) -> frozenset[int]:
-    """The numbers of the chains that are carried by what a switch holds: their rules ask where in a chain a packet is."""
+    """Return the numbers of the chains that have flows among a switch's entries.
+
+    On startup, the agent treats these chains as active. Their flows match a path position.
+    """
     words = (word for each in entries if isinstance(each, Flow) for word in each.key.match)
-    steps = (
-        word.partition("=")[2]
-        for word in words
-        if word.startswith(f"{pipeline.REG_PATH_POSITION}=")
-    )
-    return frozenset(int(value, 0) & _NUMBER for value in steps)
+    prefix = f"{pipeline.REG_PATH_POSITION}="
+    positions = (word.removeprefix(prefix) for word in words if word.startswith(prefix))
+    return frozenset(int(value, 0) & _PATH_ID for value in positions)
 
 
 def _chain_of(owner: str) -> str:
     return owner.partition("/")[0]
 
 
-def _strength(owner: str) -> int:
-    """0 for rules that carry a chain; more for such as give way."""
-    return (owner.endswith(_HELD) and 1) or (owner.endswith(_LEAVING) and 2) or 0
+def _yield_level(owner: str) -> int:
+    """Return 0 for flows of plans; more for flows that yield, to those of all lower levels."""
+    return (owner.endswith(_GUARD) and 1) or (owner.endswith(_DRAINING) and 2) or 0

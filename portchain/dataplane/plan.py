@@ -3,8 +3,8 @@
 A host receives each chain that it takes part in as one complete value. Applying a plan twice, late,
 or after a lost predecessor leads to the same flows.
 
-The field names of these classes are keys on the wire (``portchain.rpc.contract``): renaming one
-breaks agents of other releases.
+The field names of these classes are keys on the wire, except for ``Target.function``
+(``portchain.rpc.contract``): renaming one breaks agents of other releases.
 """
 
 import itertools

@@ -203,7 +203,7 @@ class Reconciler:
         moment, patience = self._clock(), self._patience
         self._steer(
             plan.id,
-            transition.accept(now, plan, self._host, prepare=steps, time=moment, patience=patience),
+            transition.accept(now, plan, self._host, prepare=steps, time=moment, timeouts=patience),
         )
         self._removed.pop(plan.id, None)
         return True

@@ -1,13 +1,16 @@
-"""A host's plans and what is plugged in there -> the rules of its switch, one module for each stage of a packet's way.
+"""Compiles a host's plans and the state of its switch into flows; a module for each stage.
 
-``docs/pipeline.md`` has it with pictures::
+``docs/pipeline.md`` has pictures. The stages, in the order in which a packet meets them::
 
-    source port -> Neutron's egress checks -> [classify] -> HOP -> BALANCE -> FORWARD -> function's ingress port
-                                                             ^   (choose)     (forward) \\-> [transport] -> FORWARD
-                    function's egress port -> [leave] -------/
-                                                 \\-> after the last hop: on to Neutron's tables and the destination
+    source port -> Neutron's egress checks
+      -> classify      take the packet into the chain
+      -> select_pair   HOP, BALANCE: select a port pair (flow_hash, flow_affinity)
+      -> forward       FORWARD: to the function's ingress port, or to its host (transport)
+    function's egress port
+      -> return_path   to the next hop (sfc_aware removes the function's header) or, after the last
+                       hop, back to Neutron's tables and to the destination
 
-``chain`` puts the stages together; ``here`` is what they share.
+``chain`` combines the stages; ``context`` holds what they share.
 """
 
 from portchain.dataplane.compile.chain import (

@@ -1,4 +1,4 @@
-"""The stages put together: a chain's plan on one host."""
+"""Combines the stages: compiles a chain's plan for one host."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,91 +24,96 @@ from portchain.dataplane.plan import ChainPlan, Hop, Target
 
 
 def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
-    """Compute the rules with which this host takes its part in a chain.
+    """Compile the flows with which this host realises its part of a chain.
 
-    Each chain is compiled by itself, so the work for one change does not depend on how many chains there are.
+    Each chain is compiled by itself, so the work for a change does not depend on the number of
+    chains.
 
-    :returns: rules for all bridges; only what ``plan.hosts`` says this host is needed for.
-    :raises UnsupportedPlanError: saying what is not supported.
+    :returns: flows for all bridges of the host.
+    :raises UnsupportedPlanError: the plan needs a feature that this agent lacks.
     """
-    entrance, delivery, onward, memory = set[Flow](), set[Flow](), set[Flow](), set[Flow]()
+    classification, delivery = set[Flow](), set[Flow]()
+    forwarding, affinity = set[Flow](), set[Flow]()
     no_flood: set[NoFlood] = set()
     missing: set[str] = set()
-    for here in _paths_here(plan, switch):
-        entrance.update(classifier_flows(here))
-        delivery.update(_delivery(here))
-        onward.update(_onward(here))
-        memory.update(_memory(here))
-        no_flood |= here.no_flood
-        missing |= here.missing
+    for context in _paths_on_host(plan, switch):
+        classification.update(classifier_flows(context))
+        delivery.update(_delivery(context))
+        forwarding.update(_forwarding(context))
+        affinity.update(_affinity(context))
+        no_flood |= context.no_flood
+        missing |= context.missing
     return Compiled(
-        entrance=frozenset(entrance),
+        classification=frozenset(classification),
         delivery=frozenset(delivery),
-        onward=frozenset(onward),
-        memory=frozenset(memory),
+        forwarding=frozenset(forwarding),
+        affinity=frozenset(affinity),
         no_flood=frozenset(no_flood),
         missing=tuple(sorted(missing)),
     )
 
 
 def compile_bypass_guard(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
-    """Compute rules that hold back the traffic of a chain that this host cannot carry: what would enter it goes nowhere.
+    """Compile flows that drop the traffic of a chain which this host cannot realise.
 
-    A packet that skipped its functions would be worse than a lost one.
+    Losing a packet is better than letting it bypass the chain's functions.
     """
-    entrance, onward = set[Flow](), set[Flow]()
-    for here in _paths_here(plan, switch):
-        entering = (*classifier_flows(here), *graph_ingress_flows(here))
-        entrance.update(replace(flow, actions=DROP) for flow in entering)
-        onward.update(neighbour_discovery_flows(here))
-    return Compiled(entrance=frozenset(entrance), onward=frozenset(onward))
+    classification, forwarding = set[Flow](), set[Flow]()
+    for context in _paths_on_host(plan, switch):
+        entering = (*classifier_flows(context), *graph_ingress_flows(context))
+        classification.update(replace(flow, actions=DROP) for flow in entering)
+        forwarding.update(neighbour_discovery_flows(context))
+    return Compiled(classification=frozenset(classification), forwarding=frozenset(forwarding))
 
 
 def compile_frame_guard(switch: LocalSwitch) -> frozenset[Flow]:
-    """The rules a host needs once, as soon as it has any chain."""
+    """Compile the flows that a host needs once, as soon as it has any chain.
+
+    They keep chain frames out of Neutron's tables, and forged ones out of chains.
+    """
     return frozenset(transport.frame_guard_flows(switch))
 
 
-def _paths_here(plan: ChainPlan, switch: LocalSwitch) -> Iterator[PathOnHost]:
+def _paths_on_host(plan: ChainPlan, switch: LocalSwitch) -> Iterator[PathOnHost]:
     for path in plan.paths:
         yield PathOnHost(path, plan.id, path_label(plan.path_id, path.reverse), switch)
 
 
-def _delivery(here: PathOnHost) -> Iterator[Flow]:
-    for index, _, target in _visits(here):
-        if target.host == here.switch.host:
-            yield from local_delivery_flows(here, index, target)
+def _delivery(context: PathOnHost) -> Iterator[Flow]:
+    for index, _, target in _targets_of_hops(context):
+        if target.host == context.switch.host:
+            yield from local_delivery_flows(context, index, target)
 
 
-def _onward(here: PathOnHost) -> Iterator[Flow]:
-    yield from graph_ingress_flows(here)
-    for index, hop in _choices(here):
-        yield from pair_selection_flows(here, index, hop)
-    for index, hop, target in _visits(here):
-        sends, is_here = here.sends_into(index), target.host == here.switch.host
+def _forwarding(context: PathOnHost) -> Iterator[Flow]:
+    yield from graph_ingress_flows(context)
+    for index, hop in _hops_sent_into(context):
+        yield from pair_selection_flows(context, index, hop)
+    for index, hop, target in _targets_of_hops(context):
+        sends, is_local = context.sends_into(index), target.host == context.switch.host
         if hop.tap and sends:
-            yield from tap_copy_flows(here, index, target)
-        if not hop.tap and is_here:
-            yield from return_flows(here, index, target)
+            yield from tap_copy_flows(context, index, target)
+        if not hop.tap and is_local:
+            yield from return_flows(context, index, target)
         elif not hop.tap and sends:
-            yield from remote_delivery_flows(here, index, target)
-    yield from rejoin_flows(here)
-    yield from neighbour_discovery_flows(here)
+            yield from remote_delivery_flows(context, index, target)
+    yield from rejoin_flows(context)
+    yield from neighbour_discovery_flows(context)
 
 
-def _memory(here: PathOnHost) -> Iterator[Flow]:
-    for index, hop in _choices(here):
-        yield from affinity_flows(here, index, hop)
+def _affinity(context: PathOnHost) -> Iterator[Flow]:
+    for index, hop in _hops_sent_into(context):
+        yield from affinity_flows(context, index, hop)
 
 
-def _choices(here: PathOnHost) -> Iterator[tuple[int, Hop]]:
-    """The hops for which a pair is chosen on this host."""
-    for index, hop in enumerate(here.path.hops):
-        if here.sends_into(index) and not hop.tap:
+def _hops_sent_into(context: PathOnHost) -> Iterator[tuple[int, Hop]]:
+    """Yield the hops for which this host selects a pair."""
+    for index, hop in enumerate(context.path.hops):
+        if context.sends_into(index) and not hop.tap:
             yield index, hop
 
 
-def _visits(here: PathOnHost) -> Iterator[tuple[int, Hop, Target]]:
-    for index, hop in enumerate(here.path.hops):
+def _targets_of_hops(context: PathOnHost) -> Iterator[tuple[int, Hop, Target]]:
+    for index, hop in enumerate(context.path.hops):
         for target in distinct(hop.targets):
             yield index, hop, target

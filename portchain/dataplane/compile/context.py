@@ -1,61 +1,65 @@
-"""One path of a chain on one host: what the stages of a compilation share."""
+"""One path of a chain on one host: what all stages of the compiler share."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from portchain.dataplane.flow import Flow, NoFlood, SwitchEntry
-from portchain.dataplane.flow_builder import goto, set_field
+from portchain.dataplane.flow_builder import goto, resubmit, set_field
 from portchain.dataplane.host_switch import LocalPort, LocalSwitch
-from portchain.dataplane.pipeline import REG_PATH_POSITION, REG_TARGET, TABLES, path_position
+from portchain.dataplane.pipeline import REG_PATH_POSITION, REG_TARGET, path_position
 from portchain.dataplane.plan import Path, Target
 
 
 class UnsupportedPlanError(ValueError):
-    """A plan asks for what this version cannot carry out: the server is ahead."""
+    """A plan needs a feature that this agent lacks, because the server is newer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What a chain needs in the switch of one host; its rules by what they do to packets, since a change turns them over in an
-    order (docs/decisions/0018).
+    """The flows of a chain on one host.
 
-    :param entrance: take packets into the chain.
-    :param delivery: give packets to functions here, whichever host sent them.
-    :param onward: everything between: choose, send to other hosts, take back from functions.
-    :param memory: keep flows with the pairs they visit.
-    :param no_flood: ports that must not be flooded to.
-    :param missing: what the host lacks at the moment to carry its part of the chain; empty when all is there.
+    They are grouped by what they do, because a transition to another plan replaces the groups one
+    after the other (docs/decisions/0018).
+
+    :param classification: take packets into the chain.
+    :param delivery: give packets to functions on this host, whichever host has sent them.
+    :param forwarding: all between: select a pair, send to other hosts, take back from functions.
+    :param affinity: make the switch learn which pair a flow visits.
+    :param no_flood: ports to which the switch must not flood.
+    :param missing: what the host lacks at the moment to realise its part, such as a port or a
+        tunnel; empty if nothing.
     """
 
-    entrance: frozenset[Flow] = frozenset()
+    classification: frozenset[Flow] = frozenset()
     delivery: frozenset[Flow] = frozenset()
-    onward: frozenset[Flow] = frozenset()
-    memory: frozenset[Flow] = frozenset()
+    forwarding: frozenset[Flow] = frozenset()
+    affinity: frozenset[Flow] = frozenset()
     no_flood: frozenset[NoFlood] = frozenset()
     missing: tuple[str, ...] = ()
 
     @property
-    def inside(self) -> frozenset[Flow]:
-        """What carries packets that have entered."""
-        return self.delivery | self.onward
+    def transit(self) -> frozenset[Flow]:
+        """The flows for packets that are in the chain already."""
+        return self.delivery | self.forwarding
 
     @property
     def flows(self) -> frozenset[Flow]:
-        """All rules."""
-        return self.entrance | self.inside | self.memory
+        """All flows."""
+        return self.classification | self.transit | self.affinity
 
     @property
     def entries(self) -> frozenset[SwitchEntry]:
-        """All that the switch is to hold."""
+        """Everything that the switch needs for the chain."""
         return self.flows | self.no_flood
 
 
 @dataclass(frozen=True, slots=True)
 class PathOnHost:
-    """A path as one host sees it.
+    """A path of a chain as one host sees it.
 
-    :param label: of the path, as ``pipeline.path_label`` makes it.
-    :param missing: filled while compiling with what the host lacks; ``no_flood`` with the ports that must not be flooded to.
+    :param label: the path's label, see ``pipeline.path_label``.
+    :param missing: what the host lacks; collected by the stages.
+    :param no_flood: ports to which the switch must not flood; collected by the stages.
     """
 
     path: Path
@@ -66,58 +70,59 @@ class PathOnHost:
     no_flood: set[NoFlood] = field(default_factory=set)
 
     def sends_into(self, index: int) -> bool:
-        """Whether packets about to visit hop ``index`` can be on this host: from the path's senders, or from the hop before."""
-        return self.switch.host in self.senders(index)
+        """Tell whether this host has packets that are about to visit hop ``index``."""
+        return self.switch.host in self.sender_hosts(index)
 
-    def senders(self, index: int) -> frozenset[str]:
-        """The hosts on which packets about to visit hop ``index``, or the end of the path, can be."""
+    def sender_hosts(self, index: int) -> frozenset[str]:
+        """Return the hosts that have packets about to visit hop ``index``, or the path's end."""
         return frozenset(sender.host for sender in self.path.senders_into(index))
 
     @property
     def end(self) -> int:
-        """The step of packets that have visited every hop."""
+        """The hop index of packets that have visited every hop."""
         return len(self.path.hops)
 
-    def into(self, index: int, *at_end: str) -> tuple[str, ...]:
-        """What is done with packets that go on to hop ``index``: taps there get copies, the packets go to the next other hop.
+    def actions_into(self, index: int, *at_end: str) -> tuple[str, ...]:
+        """Return the actions that send a packet to hop ``index``.
 
-        :param at_end: what is done with them behind the last hop.
+        If that is a tap, it gets a copy and the packet goes to the next hop that is none.
+
+        :param at_end: the actions if there is no such hop.
         """
         actions: list[str] = []
         for number, hop in enumerate(self.path.hops[index:], index):
+            position = set_field(path_position(self.label, number), REG_PATH_POSITION)
             if not hop.tap:
-                return (
-                    *actions,
-                    set_field(path_position(self.label, number), REG_PATH_POSITION),
-                    goto("HOP"),
-                )
-            copy = f"resubmit(,{TABLES['COPY'].number})"
-            actions += (set_field(path_position(self.label, number), REG_PATH_POSITION), copy)
+                return (*actions, position, goto("HOP"))
+            actions += (position, resubmit("COPY"))
         return (*actions, *at_end)
 
-    def port(self, port_id: str) -> LocalPort | None:
-        """Where a port is plugged in; noted as missing if it is not."""
+    def find_port(self, port_id: str) -> LocalPort | None:
+        """Return a port of this host; if it is not plugged in, add that to ``missing``."""
         port = self.switch.ports.get(port_id)
         if port is None:
             self.missing.add(f"port {port_id} is not plugged in on host {self.switch.host}")
         return port
 
-    def at_step(self, index: int) -> str:
+    def match_position(self, index: int) -> str:
         """Match packets that are about to visit hop ``index``."""
         return f"{REG_PATH_POSITION}={path_position(self.label, index):#x}"
 
-    def chosen(self, index: int, target: Target) -> tuple[str, str]:
-        """Match packets that are to visit ``target`` at hop ``index``."""
-        return (self.at_step(index), f"{REG_TARGET}={target_number(target.pair_id):#x}")
+    def match_target(self, index: int, target: Target) -> tuple[str, str]:
+        """Match packets for which ``target`` has been selected at hop ``index``."""
+        return (self.match_position(index), f"{REG_TARGET}={target_number(target.pair_id):#x}")
 
 
 def target_number(pair_id: str) -> int:
-    """The first 32 bits of a pair's id, which name it in registers: easy to find again in a dump."""
+    """Return the first 32 bits of a pair's id. Registers name pairs by them."""
     return int(pair_id.replace("-", "")[:8], 16)
 
 
 def distinct(targets: tuple[Target, ...]) -> Iterator[Target]:
-    """The targets whose numbers differ from all before them; two in four billion share one, and then the first serves."""
+    """Yield the targets, without those that share the number of another one.
+
+    Two pairs in four billion do; only the first of them gets traffic then.
+    """
     seen = set()
     for target in sorted(targets, key=lambda target: target.pair_id):
         if (number := target_number(target.pair_id)) not in seen:

@@ -1,9 +1,9 @@
-"""The memory of a hop: flows stay with their pair while the group changes around them (docs/decisions/0016).
+"""Flow affinity: a flow keeps its pair while the group changes (docs/decisions/0016).
 
-The switch itself learns which pair a flow visits, as entries of AFFINITY. They are nobody's desired state: they come with
-packets, and go when their flow has been idle, or with the flow of LEARN_AFFINITY that made them.
- So a pair that leaves the group
-takes what is remembered of it along, and the last rule of ours to go leaves nothing behind.
+The switch itself learns which pair a flow visits, as flows in table AFFINITY. These are not part
+of the desired content of the switch. A learned flow disappears when its traffic has been idle, or
+together with the flow in LEARN_AFFINITY that created it. So removing a pair from its group removes
+all that was learned about the pair, and a deleted chain leaves nothing behind.
 """
 
 from portchain.core.protocols import TCP
@@ -22,37 +22,37 @@ from portchain.dataplane.pipeline import (
 from portchain.dataplane.plan import Target
 
 CONNECTION_IDLE = 7440
-"""Seconds for which an idle TCP connection is remembered: 2 hours and 4 minutes (RFC 5382, REQ-5)."""
+"""Idle timeout of TCP connections, in seconds: 2 hours and 4 minutes (RFC 5382, REQ-5)."""
 
 DATAGRAMS_IDLE = 300
-"""Seconds for flows of other protocols (RFC 4787, REQ-5)."""
+"""Idle timeout of other protocols' flows, in seconds (RFC 4787, REQ-5)."""
 
 CLOSED_IDLE = 30
-"""Seconds for a TCP connection that one side has closed: enough for the other to close, and over before the header can be
-another connection's."""
+"""Idle timeout of TCP connections that one side has closed, in seconds. It leaves time for the
+other side to close, and ends before another connection can have the same header."""
 
 
-def learn_flow(
-    here: PathOnHost, index: int, target: Target, kind: FlowKind, *, connection: bool
+def learning_flow(
+    context: PathOnHost, index: int, target: Target, kind: FlowKind, *, connection: bool
 ) -> Flow:
-    """Remember that a flow visits ``target``.
+    """Return the flow that makes the switch learn that a flow visits ``target``.
 
-    :param connection: whether the flow is one connection, which can be seen to end.
+    :param connection: whether a learned flow is for one connection, whose end the switch can see.
     """
-    # All that one pair at one hop is remembered for goes when its rules go.
-    owner = path_position(here.label, index) << 32 | target_number(target.pair_id)
+    # The cookie of learned flows names hop and pair. ``delete_learned`` deletes by this cookie.
+    cookie = path_position(context.label, index) << 32 | target_number(target.pair_id)
     words = (
         f"table={TABLES['AFFINITY'].number}",
         *_timeouts(kind, connection),
         f"priority={Priority.POSITION}",
         "delete_learned",
-        f"cookie={owner:#x}",
+        f"cookie={cookie:#x}",
         f"NXM_NX_{REG_PATH_POSITION.upper()}[]",
         *kind.learned,
         f"load:NXM_NX_{REG_TARGET.upper()}[]->NXM_NX_{REG_TARGET.upper()}[]",
         f"load:0->NXM_NX_{REG_PAIR_SET.upper()}[]",
     )
-    match = (*here.chosen(index, target), *kind.match)
+    match = (*context.match_target(index, target), *kind.match)
     return build_flow("LEARN_AFFINITY", kind.priority, match, f"learn({','.join(words)})")
 
 

@@ -1,6 +1,7 @@
-"""What makes packets one flow at a hop, and how the switch hashes a flow to a slot.
+"""Flow hashing: which packets at a hop are one flow, and how the switch hashes a flow to a slot.
 
-Without ``lb_fields`` a flow is a connection: the 5-tuple. With them it is all packets with the same values in these fields.
+Without ``lb_fields`` a flow is a connection, identified by its 5-tuple. With ``lb_fields`` a flow
+is all packets with the same values in these fields.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from portchain.dataplane.plan import Classifier, opposite_field
 _TRANSPORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 _ETHERTYPES = {"IPv4": "0x800", "IPv6": "0x86dd"}
 
-# Fields as learned entries name them, and as multipath hashes them by themselves.
+# Names of the fields in the learn action, and in the multipath action for a single field.
 _LEARNED_AS = {
     "eth_src": "NXM_OF_ETH_SRC[]",
     "eth_dst": "NXM_OF_ETH_DST[]",
@@ -38,12 +39,13 @@ _FIELD_BITS = 16
 
 @dataclass(frozen=True, slots=True)
 class FlowKind:
-    """Packets of one kind at a hop: which they are, and which fields make two of them one flow.
+    """A kind of packets at a hop, and the fields that identify a flow among them.
 
+    :param priority: of the flows that match this kind.
     :param protocol: IP protocol number; None for any.
-    :param match: words that tell them from other kinds.
-    :param fields: names as in ``LB_FIELDS``, in one order for both directions of a chain.
-    :param learned: what of a packet an entry for its flow matches, in the notation of the learn action.
+    :param match: words that match packets of this kind.
+    :param fields: names as in ``LB_FIELDS``; the order is the same in both directions of a chain.
+    :param learned: what a learned flow matches, in the notation of the learn action.
     """
 
     priority: int
@@ -53,43 +55,47 @@ class FlowKind:
     learned: tuple[str, ...]
 
 
-def connections(classifiers: Iterable[Classifier]) -> Iterator[FlowKind]:
-    """The kinds of connections that classifiers can carry: of TCP, UDP and SCTP."""
-    for ethertype, protocol in _carried(classifiers):
+def connection_kinds(classifiers: Iterable[Classifier]) -> Iterator[FlowKind]:
+    """Yield the kinds of connections that classifiers match: TCP, UDP and SCTP."""
+    for ethertype, protocol in _transports_of(classifiers):
         name = _TRANSPORTS[protocol]
         fields = ("ip_src", "ip_dst", f"{name}_src", f"{name}_dst")
         yield _kind(ethertype, protocol, fields, Priority.POSITION)
 
 
-def by_fields(
+def kinds_by_fields(
     classifiers: tuple[Classifier, ...], lb_fields: Iterable[str], *, reverse: bool
 ) -> Iterator[FlowKind]:
-    """The kinds of flows that ``lb_fields`` make.
+    """Yield the kinds of flows that ``lb_fields`` defines.
 
-    :param reverse: whether the packets are replies; then source and destination have changed places.
+    :param lb_fields: names as in ``LB_FIELDS``.
+    :param reverse: whether the packets are replies, whose sources and destinations are swapped.
     """
-    wanted = sorted(lb_fields, key=opposite_field if reverse else str)
-    ports = {protocol: _of_layer(wanted, name) for protocol, name in _TRANSPORTS.items()}
-    anywhere = _of_layer(wanted, "eth", "ip")
-    for ethertype, protocol in _carried(classifiers):
+    ordered = sorted(lb_fields, key=opposite_field if reverse else str)
+    ports = {protocol: _of_layer(ordered, name) for protocol, name in _TRANSPORTS.items()}
+    of_all_packets = _of_layer(ordered, "eth", "ip")
+    for ethertype, protocol in _transports_of(classifiers):
         if ports[protocol]:
-            fields = (*anywhere, *ports[protocol])
+            fields = (*of_all_packets, *ports[protocol])
             yield _kind(ethertype, protocol, fields, Priority.POSITION_AND_PORTS)
     by_protocol = any(ports.values())
     for ethertype in sorted({classifier.ethertype for classifier in classifiers}):
-        yield _kind(ethertype, None, anywhere, Priority.POSITION, by_protocol=by_protocol)
+        yield _kind(ethertype, None, of_all_packets, Priority.POSITION, by_protocol=by_protocol)
 
 
 def hash_connection() -> tuple[str, ...]:
-    """Hash the 5-tuple, the same for both directions, to ``REG_SLOT``."""
+    """Return actions that hash the 5-tuple to ``REG_SLOT``, to the same slot in both directions."""
     return (f"multipath(symmetric_l3l4+udp,0,modulo_n,{balance.SLOTS},0,{_SLOT})",)
 
 
 def hash_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
-    """Hash some fields, in this order, to ``REG_SLOT``.
+    """Return actions that hash some fields to ``REG_SLOT``.
 
-    The switch hashes either single fields or all of a packet. So each field is hashed into a part of ``REG_DIGEST``, and that
-    is hashed in the place of the frame's source address, which is put back.
+    Open vSwitch hashes one field, or a fixed set of fields. So the actions hash each field into a
+    part of ``REG_DIGEST``, move that to the frame's source address, hash the source address, and
+    restore it.
+
+    :param fields: names as in ``LB_FIELDS``; the order affects the hash.
     """
     if not fields:
         return (set_field(0, REG_SLOT),)
@@ -97,7 +103,7 @@ def hash_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
         return (f"multipath({_HASHED_AS[fields[0]]},0,modulo_n,{balance.SLOTS},0,{_SLOT})",)
     bits = min(_FIELD_BITS, _SCRATCH_BITS // len(fields))
     parts = [(field, number * bits, bits) for number, field in enumerate(fields)]
-    # The destination address is hashed in the source address's place, so after it.
+    # Hashing the destination address overwrites the source address: it comes last.
     parts.sort(key=lambda part: part[0] == "eth_dst")
     return (
         *(set_field(0, half) for half in REG_DIGEST_HALVES),
@@ -133,7 +139,7 @@ def _kind(
     if protocol is not None:
         learned.append(f"nw_proto={protocol}")
     elif by_protocol:
-        # Beside entries with ports these must not match the packets that have ports.
+        # Must not match packets that have ports: other learned flows match those.
         learned.append("NXM_OF_IP_PROTO[]")
     learned += [_learned_as(field, ethertype) for field in fields]
     match = protocol_words(ethertype, protocol)
@@ -151,8 +157,8 @@ def _of_layer(fields: Iterable[str], *layers: str) -> tuple[str, ...]:
     return tuple(field for field in fields if field.partition("_")[0] in layers)
 
 
-def _carried(classifiers: Iterable[Classifier]) -> list[tuple[str, int]]:
-    """The ethertypes and transport protocols of packets that classifiers take."""
+def _transports_of(classifiers: Iterable[Classifier]) -> list[tuple[str, int]]:
+    """Return the ethertypes and transport protocols that classifiers match."""
     return sorted(
         {
             (classifier.ethertype, protocol)

@@ -1,4 +1,4 @@
-"""To the chosen function: out of its ingress port here, or to the host where that is."""
+"""Forwarding to the selected function: to its ingress port, or to the host that has the port."""
 
 from collections.abc import Iterator
 
@@ -10,63 +10,64 @@ from portchain.dataplane.pipeline import REG_PATH_POSITION, REG_TARGET, Priority
 from portchain.dataplane.plan import Target
 
 
-def local_delivery_flows(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
-    """Give packets that are to visit a function on this host to it, whichever host chose it."""
-    ingress = here.port(target.ingress_port)
-    # A function that cannot hand packets on gets none; a tap does not have to.
-    complete = here.path.hops[index].tap or here.port(target.egress_port) is not None
-    if ingress is None or not complete:
+def local_delivery_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
+    """Yield the flows that give packets to a function on this host, whichever host sent them."""
+    ingress = context.find_port(target.ingress_port)
+    is_tap = context.path.hops[index].tap
+    # A function whose egress port is missing cannot forward packets, so it gets none.
+    can_forward = is_tap or context.find_port(target.egress_port) is not None
+    if ingress is None or not can_forward:
         return
-    chosen = here.chosen(index, target)
-    for words, actions in sfc_aware.delivery_variants(here, index, target):
-        match = (*chosen, *words)
-        yield build_flow("FORWARD", Priority.POSITION, match, *actions, f"output:{ingress.ofport}")
+    selected = context.match_target(index, target)
+    for words, actions in sfc_aware.delivery_variants(context, index, target):
+        output = f"output:{ingress.ofport}"
+        yield build_flow("FORWARD", Priority.POSITION, (*selected, *words), *actions, output)
     yield from transport.decapsulation_flows(
-        here,
+        context,
         target,
-        set_field(path_position(here.label, index), REG_PATH_POSITION),
+        set_field(path_position(context.label, index), REG_PATH_POSITION),
         set_field(target_number(target.pair_id), REG_TARGET),
         goto("FORWARD"),
         mac=target.ingress_mac,
         index=index,
-        mark=transport.ONWARD,
+        traffic_class=transport.TO_FUNCTION,
     )
 
 
-def tap_copy_flows(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
-    """Give a tap, here or on another host, a copy of packets that pass it on this host.
+def tap_copy_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
+    """Yield the flows that copy packets which pass a tap on this host to the tap.
 
-    All that is done to the copy stands inside of ``clone``: around a table that encapsulates, Open vSwitch 3.1 does not get the
-    packet back as it was (docs/decisions/0013).
+    All actions on the copy are inside ``clone``: Open vSwitch 3.1 does not restore a packet after
+    a resubmit to a table that encapsulates it (docs/decisions/0013).
     """
-    match = (here.at_step(index),)
+    match = (context.match_position(index),)
     if target.weight == 0:
         return
-    if target.host != here.switch.host:
+    if target.host != context.switch.host:
         yield from transport.encapsulation_flows(
-            here,
+            context,
             "COPY",
             match,
             target,
             mac=target.ingress_mac,
             index=index,
-            mark=transport.ONWARD,
+            traffic_class=transport.TO_FUNCTION,
             clone=True,
         )
-    elif (ingress := here.port(target.ingress_port)) is not None:
-        for words, actions in sfc_aware.delivery_variants(here, index, target):
+    elif (ingress := context.find_port(target.ingress_port)) is not None:
+        for words, actions in sfc_aware.delivery_variants(context, index, target):
             copied = ",".join((*actions, f"output:{ingress.ofport}"))
             yield build_flow("COPY", Priority.POSITION, (*match, *words), f"clone({copied})")
 
 
-def remote_delivery_flows(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
-    """Send packets that are to visit a function on another host there."""
+def remote_delivery_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
+    """Yield the flows that send packets for a function on another host to that host."""
     yield from transport.encapsulation_flows(
-        here,
+        context,
         "FORWARD",
-        here.chosen(index, target),
+        context.match_target(index, target),
         target,
         mac=target.ingress_mac,
         index=index,
-        mark=transport.ONWARD,
+        traffic_class=transport.TO_FUNCTION,
     )

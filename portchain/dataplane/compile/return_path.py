@@ -1,4 +1,7 @@
-"""From a function: on to the next hop or, after the last, back into Neutron's tables."""
+"""Return path: takes packets from a function to the next hop or, after the last hop, to Neutron.
+
+A function returns packets at its egress port.
+"""
 
 import re
 from collections.abc import Iterator
@@ -20,49 +23,50 @@ from portchain.dataplane.pipeline import (
 from portchain.dataplane.plan import Classifier, Source, Target
 
 
-def return_flows(here: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
-    """What the function sends back goes to the next hop, or after the last on to its destination."""
-    if (egress := here.port(target.egress_port)) is None:
+def return_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
+    """Yield the flows for what a function on this host returns at hop ``index``."""
+    if (egress := context.find_port(target.egress_port)) is None:
         return
-    at_end = _at_end(here, target, egress)
-    if here.path.branches and here.path.ends_after(index):
-        ended = (here.at_step(here.end), f"in_port={egress.ofport}")
-        yield build_flow("BRANCH", Priority.POSITION, ended, *_back(at_end))
-        at_end = [set_field(path_position(here.label, here.end), REG_PATH_POSITION), goto("BRANCH")]
-    onward = here.into(index + 1, *at_end)
+    at_end = _actions_at_end(context, target, egress)
+    if context.path.branches and context.path.ends_after(index):
+        ended = (context.match_position(context.end), f"in_port={egress.ofport}")
+        yield build_flow("BRANCH", Priority.POSITION, ended, *_with_resubmit(at_end))
+        at_end = [_set_end(context), goto("BRANCH")]
+    onward = context.actions_into(index + 1, *at_end)
     if target.function.encapsulation:
-        yield from sfc_aware.return_flows(here, index, target, egress, onward)
+        yield from sfc_aware.return_flows(context, index, target, egress, onward)
         return
-    came_from = frozenset({f"in_port={egress.ofport}", UNICAST, f"{REG_PATH_POSITION}=0"})
-    for number, classifier in enumerate(here.path.headers_after(index)):
-        for priority, words in _returned(here, number, classifier):
-            # Chains with different source ports may have the same header in common; then only addresses tell them apart.
-            contestable = classifier.source_port_known and priority == Priority.RETURN
-            yield build_flow(
-                "LOCAL_SWITCHING", priority, words | came_from, *onward, contestable=contestable
-            )
-    if here.path.hops[index].headers:
-        # What the function has not changed as stated is still the chain's, and must not go around the next ones.
-        for classifier in here.path.headers_after(index - 1):
-            for words in classifier_matches(classifier):
-                yield build_flow("LOCAL_SWITCHING", Priority.RETURN_UNCHANGED, words | came_from)
+    yield from _unaware_return_flows(context, index, egress, onward)
     if target.function.chain_traffic_only:
-        # Both ends of a bridge in one network make a circle: what it bridges besides the chain, e.g. broadcasts, and what
-        # it sends itself would go round for ever. Nothing but the chain's frames gets in, either: what has been through the
-        # function once and is flooded would come out as if the chain had sent it there.
-        for port_id in (target.ingress_port, target.egress_port):
-            if (port := here.port(port_id)) is not None:
-                match = (f"in_port={port.ofport}",)
-                yield build_flow("LOCAL_SWITCHING", Priority.OTHER_FROM_L2_FUNCTION, match)
-                here.no_flood.add(NoFlood(port.ofport, port.record))
+        yield from _isolate_bridging_function(context, target)
 
 
-def _returned(
-    here: PathOnHost, number: int, classifier: Classifier
+def _unaware_return_flows(
+    context: PathOnHost, index: int, egress: LocalPort, onward: tuple[str, ...]
+) -> Iterator[Flow]:
+    """Yield flows that recognise the chain's packets by their header fields."""
+    from_function = frozenset({f"in_port={egress.ofport}", UNICAST, f"{REG_PATH_POSITION}=0"})
+    for number, classifier in enumerate(context.path.headers_after(index)):
+        for priority, words in _return_matches(context, number, classifier):
+            # Chains with different source ports can have the same header fields. Then only
+            # RETURN_EXACT tells their packets apart.
+            contestable = classifier.source_port_known and priority == Priority.RETURN
+            match = words | from_function
+            yield build_flow("LOCAL_SWITCHING", priority, match, *onward, contestable=contestable)
+    if context.path.hops[index].headers:
+        # The function should have changed these packets. They must not bypass the next hops.
+        for classifier in context.path.headers_after(index - 1):
+            for words in classifier_matches(classifier):
+                match = words | from_function
+                yield build_flow("LOCAL_SWITCHING", Priority.RETURN_UNCHANGED, match)
+
+
+def _return_matches(
+    context: PathOnHost, number: int, classifier: Classifier
 ) -> Iterator[tuple[int, frozenset[str]]]:
     known = [
         address
-        for source in here.path.sources
+        for source in context.path.sources
         if source.classifier == number
         for address in addresses_within(source.addresses, classifier)
     ]
@@ -73,18 +77,37 @@ def _returned(
         yield Priority.RETURN, words
 
 
-def _at_end(here: PathOnHost, target: Target, egress: LocalPort) -> list[str]:
-    if not target.function.keeps_source_mac:
-        return _into_neutron(here, egress)
-    return [set_field(path_position(here.label, here.end), REG_PATH_POSITION), goto("REJOIN")]
+def _isolate_bridging_function(context: PathOnHost, target: Target) -> Iterator[Flow]:
+    """Drop all other traffic of a function that bridges, and keep flooding away from it.
 
-
-def _into_neutron(here: PathOnHost, port: LocalPort) -> list[str]:
-    """Rejoin Neutron's tables behind the egress checks: the chain vouches for what the function sends in its course.
-
-    The port is not tracked: conntrack sees one direction only and would call the second packet invalid.
+    With both of its ports in one network the function closes a loop: what it bridges besides the
+    chain, such as broadcasts, would circulate forever. And a flooded frame that has been through
+    the function would leave it a second time as if the chain had sent it.
     """
-    if here.switch.firewall is not Firewall.OPENVSWITCH:
+    for port_id in (target.ingress_port, target.egress_port):
+        if (port := context.find_port(port_id)) is not None:
+            match = (f"in_port={port.ofport}",)
+            yield build_flow("LOCAL_SWITCHING", Priority.OTHER_FROM_L2_FUNCTION, match)
+            context.no_flood.add(NoFlood(port.ofport, port.record))
+
+
+def _actions_at_end(context: PathOnHost, target: Target, egress: LocalPort) -> list[str]:
+    if target.function.keeps_source_mac:
+        return [_set_end(context), goto("REJOIN")]
+    return _actions_into_neutron(context, egress)
+
+
+def _set_end(context: PathOnHost) -> str:
+    return set_field(path_position(context.label, context.end), REG_PATH_POSITION)
+
+
+def _actions_into_neutron(context: PathOnHost, port: LocalPort) -> list[str]:
+    """Return the actions that send a packet to Neutron's tables, behind the egress checks.
+
+    The egress checks of the function's port would drop packets of a chain: conntrack sees one
+    direction only there, and calls the second packet invalid.
+    """
+    if context.switch.firewall is not Firewall.OPENVSWITCH:
         return [set_field(POSITION_DONE, REG_PATH_POSITION), goto("TRANSIENT")]
     return [
         set_field(POSITION_DONE, REG_PATH_POSITION),
@@ -94,42 +117,54 @@ def _into_neutron(here: PathOnHost, port: LocalPort) -> list[str]:
     ]
 
 
-def _back(actions: list[str]) -> list[str]:
-    """The same from one of our tables: only a resubmit goes back to a table with a smaller number."""
+def _with_resubmit(actions: list[str]) -> list[str]:
+    """Replace goto_table, which only leads to higher table numbers, by resubmit."""
     return [re.sub(r"goto_table:(\d+)", r"resubmit(,\1)", action) for action in actions]
 
 
-def rejoin_flows(here: PathOnHost) -> Iterator[Flow]:
-    """A frame that still has the address of its origin goes on from there (docs/decisions/0008).
+def rejoin_flows(context: PathOnHost) -> Iterator[Flow]:
+    """Yield the flows that let a frame continue from the port whose MAC address it has.
 
-    Elsewhere, every learning switch on its way would take the function's place for the origin's.
+    Sent from anywhere else, the frame would make every learning switch on its path believe that
+    its source had moved to the function (docs/decisions/0008).
     """
-    end, host = here.end, here.switch.host
-    last = here.path.senders_into(end)
+    end, host = context.end, context.switch.host
+    last = context.path.senders_into(end)
     if not any(isinstance(one, Target) and one.function.keeps_source_mac for one in last):
         return
-    ends_here = host in here.senders(end)
-    for port_id, mac, origin in map(_place, here.path.origins):
-        match = (here.at_step(end), f"dl_src={mac}")
+    ends_here = host in context.sender_hosts(end)
+    for port_id, mac, origin in map(_port_of_origin, context.path.origins):
+        match = (context.match_position(end), f"dl_src={mac}")
         if origin.host == host:
-            port = here.switch.ports.get(port_id)
+            port = context.switch.ports.get(port_id)
             if port is None:
                 continue
             from_port = f"set_field:{port.ofport}->in_port"
-            onward = _back(_into_neutron(here, port))
+            onward = _with_resubmit(_actions_into_neutron(context, port))
             yield build_flow("REJOIN", Priority.POSITION, match, from_port, *onward)
-            at_end = set_field(path_position(here.label, end), REG_PATH_POSITION)
             yield from transport.decapsulation_flows(
-                here, origin, at_end, goto("REJOIN"), mac=mac, index=end, mark=transport.BACK
+                context,
+                origin,
+                _set_end(context),
+                goto("REJOIN"),
+                mac=mac,
+                index=end,
+                traffic_class=transport.TO_ORIGIN,
             )
         elif ends_here:
             yield from transport.encapsulation_flows(
-                here, "REJOIN", match, origin, mac=mac, index=end, mark=transport.BACK
+                context,
+                "REJOIN",
+                match,
+                origin,
+                mac=mac,
+                index=end,
+                traffic_class=transport.TO_ORIGIN,
             )
 
 
-def _place(origin: Source | Target) -> tuple[str, str, Source | Target]:
-    """The port and MAC address that an origin's frames come from."""
+def _port_of_origin(origin: Source | Target) -> tuple[str, str, Source | Target]:
+    """Return the port and the MAC address that an origin sends its frames from."""
     if isinstance(origin, Source):
         return origin.port_id, origin.mac, origin
     return origin.egress_port, origin.egress_mac, origin

@@ -1,4 +1,4 @@
-"""At a hop: which of the group's pairs takes the packet."""
+"""Pair selection: decides which port pair of a group a packet visits."""
 
 from collections.abc import Iterator
 
@@ -10,80 +10,85 @@ from portchain.dataplane.compile.context import (
     distinct,
     target_number,
 )
-from portchain.dataplane.compile.flow_affinity import learn_flow
+from portchain.dataplane.compile.flow_affinity import learning_flow
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import build_flow, goto, resubmit, set_field
 from portchain.dataplane.pipeline import REG_PAIR_SET, REG_SLOT, REG_TARGET, Priority
 from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, Hop
 
 
-def pair_selection_flows(here: PathOnHost, index: int, hop: Hop) -> Iterator[Flow]:
-    """Write the pair that a packet at hop ``index`` is to visit into ``REG_TARGET``.
+def pair_selection_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[Flow]:
+    """Yield the flows that set ``REG_TARGET`` to the pair that a packet visits at hop ``index``.
 
-    A flow that is remembered goes where it went before. Any other is dealt a pair by its hash, and that is remembered.
+    A flow with a learned pair visits that pair. Any other flow gets a pair by its hash, and the
+    switch learns that pair.
 
-    :raises UnsupportedPlanError: the plan balances by fields this agent does not know.
+    :raises UnsupportedPlanError: the plan balances by fields that this agent does not know.
     """
     if frozenset(hop.lb_fields) not in SUPPORTED_LB_FIELD_SETS:
         msg = f"this agent cannot balance by {', '.join(hop.lb_fields)}"
         raise UnsupportedPlanError(msg)
     targets = tuple(distinct(hop.targets))
     if not targets:
-        # Nobody to visit: drop, because a packet that skipped the function would be worse than a lost one.
-        yield build_flow("HOP", Priority.POSITION, (here.at_step(index),))
+        # Drop: losing a packet is better than letting it bypass the function.
+        yield build_flow("HOP", Priority.POSITION, (context.match_position(index),))
         return
     weights = {target.pair_id: target.weight for target in targets}
     slots = balance.assign_slots(weights)
-    pair_set_number = balance.pair_set_number(weights)
-    kinds = tuple(_kinds(here, hop))
-    yield from _ask_memory(here, index, hop, kinds, pair_set_number, hashed=len(set(slots)) > 1)
-    yield from _deal(pair_set_number, slots)
+    set_number = balance.pair_set_number(weights)
+    kinds = tuple(_flow_kinds(context, hop))
+    needs_hash = len(set(slots)) > 1
+    yield from _hop_flows(context, index, hop, kinds, set_number, needs_hash=needs_hash)
+    yield from _balance_flows(set_number, slots)
 
 
-def affinity_flows(here: PathOnHost, index: int, hop: Hop) -> Iterator[Flow]:
-    """Remember what is dealt to flows at hop ``index``."""
-    kinds = tuple(_kinds(here, hop))
+def affinity_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[Flow]:
+    """Yield the flows that make the switch learn which pair a flow visits at hop ``index``."""
+    kinds = tuple(_flow_kinds(context, hop))
     for target in distinct(hop.targets):
         for kind in kinds:
-            yield learn_flow(here, index, target, kind, connection=not hop.lb_fields)
+            yield learning_flow(context, index, target, kind, connection=not hop.lb_fields)
 
 
-def _kinds(here: PathOnHost, hop: Hop) -> Iterator[flow_hash.FlowKind]:
-    path = here.path
+def _flow_kinds(context: PathOnHost, hop: Hop) -> Iterator[flow_hash.FlowKind]:
+    path = context.path
     if hop.lb_fields:
-        return flow_hash.by_fields(path.classifiers, hop.lb_fields, reverse=path.reverse)
-    return flow_hash.connections(path.classifiers)
+        return flow_hash.kinds_by_fields(path.classifiers, hop.lb_fields, reverse=path.reverse)
+    return flow_hash.connection_kinds(path.classifiers)
 
 
-def _ask_memory(
-    here: PathOnHost,
+def _hop_flows(
+    context: PathOnHost,
     index: int,
     hop: Hop,
     kinds: tuple[flow_hash.FlowKind, ...],
-    pair_set_number: int,
+    set_number: int,
     *,
-    hashed: bool,
+    needs_hash: bool,
 ) -> Iterator[Flow]:
-    match = here.at_step(index)
-    then = (set_field(pair_set_number, REG_PAIR_SET), resubmit("AFFINITY"), goto("BALANCE"))
-    if hashed and hop.lb_fields:
+    """Yield the flows of HOP: they hash the packet and look for a learned pair."""
+    position = context.match_position(index)
+    then = (set_field(set_number, REG_PAIR_SET), resubmit("AFFINITY"), goto("BALANCE"))
+    if needs_hash and hop.lb_fields:
         for kind in kinds:
             hashing = flow_hash.hash_fields(kind.fields)
-            yield build_flow("HOP", kind.priority, (match, *kind.match), *hashing, *then)
+            yield build_flow("HOP", kind.priority, (position, *kind.match), *hashing, *then)
         return
-    hashing = flow_hash.hash_connection() if hashed else ()
-    yield build_flow("HOP", Priority.POSITION, (match,), *hashing, *then)
+    hashing = flow_hash.hash_connection() if needs_hash else ()
+    yield build_flow("HOP", Priority.POSITION, (position,), *hashing, *then)
 
 
-def _deal(pair_set_number: int, slots: tuple[str, ...]) -> Iterator[Flow]:
-    """Deal a pair to flows that are not remembered: the same rules for all hops with this set of weighted pairs."""
-    undecided = (f"{REG_PAIR_SET}={pair_set_number:#x}", f"{REG_TARGET}=0")
-    hashed = len(set(slots)) > 1
-    for slot, pair in enumerate(slots if hashed else slots[:1]):
-        slot_word = (f"{REG_SLOT}={hex(slot) if slot else 0}",) if hashed else ()
+def _balance_flows(set_number: int, slots: tuple[str, ...]) -> Iterator[Flow]:
+    """Yield the flows of BALANCE: they map slots to pairs.
+
+    All hops with the same set of weighted pairs share them.
+    """
+    no_pair = (f"{REG_PAIR_SET}={set_number:#x}", f"{REG_TARGET}=0")
+    needs_hash = len(set(slots)) > 1
+    for slot, pair in enumerate(slots if needs_hash else slots[:1]):
+        slot_word = (f"{REG_SLOT}={hex(slot) if slot else 0}",) if needs_hash else ()
         target = set_field(target_number(pair), REG_TARGET)
-        match = (*undecided, *slot_word)
-        yield build_flow(
-            "BALANCE", Priority.POSITION, match, target, resubmit("LEARN_AFFINITY"), goto("FORWARD")
-        )
-    yield build_flow("BALANCE", Priority.POSITION, (f"{REG_PAIR_SET}=0",), goto("FORWARD"))
+        then = (resubmit("LEARN_AFFINITY"), goto("FORWARD"))
+        yield build_flow("BALANCE", Priority.POSITION, (*no_pair, *slot_word), target, *then)
+    has_learned_pair = (f"{REG_PAIR_SET}=0",)
+    yield build_flow("BALANCE", Priority.POSITION, has_learned_pair, goto("FORWARD"))

@@ -1,7 +1,7 @@
-"""Functions that understand chains: with the chain's header to the function, and from it (docs/functions.md).
+"""SFC-aware functions: they receive and return packets with a header (docs/functions.md).
 
-The header says which path and how many functions are still to come, so what such a function hands back is known by port and
-header alone: it may change everything behind the header.
+The header holds the path and the number of functions left. Such a function's packets are therefore
+recognised by port and header alone, and the function may change everything behind the header.
 """
 
 from collections.abc import Iterator
@@ -21,15 +21,15 @@ from portchain.dataplane.plan import Target
 
 _IP_WORDS = {"IPv4": ("ip", "0x0800"), "IPv6": ("ipv6", "0x86dd")}
 _NSH = "dl_type=0x894f"
-_NSH_OF_A_FRAME = ("nsh_mdtype=1", "nsh_np=3")  # no metadata of ours; an Ethernet frame inside
+_NSH_WITH_FRAME = ("nsh_mdtype=1", "nsh_np=3")  # MD type 1, next protocol Ethernet (RFC 8300)
 
 
 def delivery_variants(
-    here: PathOnHost, index: int, target: Target
+    context: PathOnHost, index: int, target: Target
 ) -> Iterator[tuple[tuple[str, ...], ...]]:
-    """How a function is given its packets: what they must match, and what is done to them before they go out to it.
+    """Yield how a function gets its packets: words to match, and actions before the output.
 
-    :raises UnsupportedPlanError: the function has a header or a kind of header that this agent does not know.
+    :raises UnsupportedPlanError: this agent does not support the kind of function.
     """
     match target.function:
         case function_kinds.L3:
@@ -37,10 +37,11 @@ def delivery_variants(
         case function_kinds.L2:
             yield (), ()
         case function_kinds.MPLS_AWARE:
-            for ethertype in _ethertypes(here):
-                yield _IP_WORDS[ethertype][:1], tuple(_put_label_on(here, ethertype, index, target))
+            for ethertype in _ethertypes(context):
+                actions = _push_label(context, ethertype, index, target)
+                yield _IP_WORDS[ethertype][:1], tuple(actions)
         case function_kinds.NSH_AWARE:
-            yield (), tuple(_put_nsh_on(here, index, target))
+            yield (), tuple(_push_nsh(context, index, target))
         case unknown:
             raise UnsupportedPlanError(
                 f"this agent has no support for functions of kind {unknown.function_kind} with "
@@ -48,21 +49,22 @@ def delivery_variants(
             )
 
 
-def _put_label_on(here: PathOnHost, ethertype: str, index: int, target: Target) -> Iterator[str]:
-    # Where the packet was going comes as the frame's sender: a function that answers it need not resolve anything.
+def _push_label(context: PathOnHost, ethertype: str, index: int, target: Target) -> Iterator[str]:
+    # The old destination becomes the source, so that a function which returns the frame to its
+    # sender needs no address resolution.
     yield "move:NXM_OF_ETH_DST[]->NXM_OF_ETH_SRC[]"
     yield f"set_field:{target.ingress_mac}->eth_dst"
     yield "push_mpls:0x8847"
-    yield f"set_field:{function_label(here.label, ethertype)}->mpls_label"
+    yield f"set_field:{function_label(context.label, ethertype)}->mpls_label"
     yield "set_field:0->mpls_tc"
     yield f"set_field:{FIRST_SERVICE_INDEX - index}->mpls_ttl"
 
 
-def _put_nsh_on(here: PathOnHost, index: int, target: Target) -> Iterator[str]:
+def _push_nsh(context: PathOnHost, index: int, target: Target) -> Iterator[str]:
     if (ttl := FIRST_NSH_TTL - index) < 1:
         raise UnsupportedPlanError(f"the NSH TTL of hop {index} would be 0")
     yield "encap(nsh(md_type=1))"
-    yield f"set_field:{here.label:#x}->nsh_spi"
+    yield f"set_field:{context.label:#x}->nsh_spi"
     yield f"set_field:{FIRST_SERVICE_INDEX - index}->nsh_si"
     yield f"set_field:{ttl}->nsh_ttl"
     yield "encap(ethernet)"
@@ -71,15 +73,19 @@ def _put_nsh_on(here: PathOnHost, index: int, target: Target) -> Iterator[str]:
 
 
 def return_flows(
-    here: PathOnHost, index: int, target: Target, egress: LocalPort, onward: tuple[str, ...]
+    context: PathOnHost, index: int, target: Target, egress: LocalPort, onward: tuple[str, ...]
 ) -> Iterator[Flow]:
-    """Take what a function hands back out of its header, if that is this path's and one function further; drop what has any
-    other header.
+    """Yield the flows that remove the header from packets that a function returns.
+
+    The header must be this path's, with the service index of the next hop. Packets with any other
+    header are dropped.
+
+    :param onward: the actions after the header is removed.
     """
     from_function = f"in_port={egress.ofport}"
     service_index = FIRST_SERVICE_INDEX - index - 1
     if target.function == function_kinds.NSH_AWARE:
-        match = (from_function, _NSH, NO_VLAN, *_NSH_OF_A_FRAME, f"nsh_spi={here.label:#x}")
+        match = (from_function, _NSH, NO_VLAN, *_NSH_WITH_FRAME, f"nsh_spi={context.label:#x}")
         returned = (*match, f"nsh_si={service_index}")
         yield build_flow(
             "LOCAL_SWITCHING", Priority.RETURN, returned, "decap()", "decap()", *onward
@@ -89,14 +95,14 @@ def return_flows(
         yield build_flow("LOCAL_SWITCHING", Priority.STRAY_FRAME, (from_function, _NSH))
         return
     match = (from_function, "mpls", NO_VLAN, UNICAST, "mpls_bos=1", f"mpls_ttl={service_index}")
-    # Whatever sender the function writes, switches learn its own.
+    # Switches must learn the function's own address, whatever source it has written.
     readdress = f"set_field:{target.egress_mac}->eth_src"
-    for ethertype in _ethertypes(here):
-        returned = (*match, f"mpls_label={function_label(here.label, ethertype)}")
+    for ethertype in _ethertypes(context):
+        returned = (*match, f"mpls_label={function_label(context.label, ethertype)}")
         pop = f"pop_mpls:{_IP_WORDS[ethertype][1]}"
         yield build_flow("LOCAL_SWITCHING", Priority.RETURN, returned, pop, readdress, *onward)
     yield build_flow("LOCAL_SWITCHING", Priority.STRAY_FRAME, (from_function, "mpls"))
 
 
-def _ethertypes(here: PathOnHost) -> list[str]:
-    return sorted({classifier.ethertype for classifier in here.path.classifiers})
+def _ethertypes(context: PathOnHost) -> list[str]:
+    return sorted({classifier.ethertype for classifier in context.path.classifiers})

@@ -1,6 +1,7 @@
-"""Between hosts: the whole Ethernet frame in MPLS (docs/decisions/0001), on a way that Neutron has already.
+"""Transport between hosts: the whole Ethernet frame in MPLS (docs/decisions/0001).
 
-That is a tunnel, or where two hosts have none the provider network of the port that the frame is for (0002, 0009).
+Frames use a tunnel of Neutron's. Between hosts without a tunnel they use the provider network of
+the port that they are for (docs/decisions/0002 and 0009).
 """
 
 from collections.abc import Iterator
@@ -21,138 +22,158 @@ from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.pipeline import FIRST_SERVICE_INDEX, Priority
 from portchain.dataplane.plan import Segment, Source, Target
 
-# The traffic class of a chain frame says what for it comes: the next function, or back to its origin after the last.
-ONWARD, BACK = 0, 1
+# Traffic class of a chain frame: on its path to a function, or back to its origin after the last.
+TO_FUNCTION, TO_ORIGIN = 0, 1
 
 _VLAN_PRESENT = 0x1000
-_HEADER_OFF = ("decap()", "decap(packet_type(ns=0,type=0))")
+_DECAPSULATE = ("decap()", "decap(packet_type(ns=0,type=0))")
 
 
 @dataclass(frozen=True, slots=True)
 class _Uplink:
-    """How frames get from br-int to another host.
+    """A connection from br-int to another host.
 
-    :param leave: port of br-int that leads to the bridge with the way out; ``enter`` is the other end.
-    :param table: of that bridge. ``onward``: what is done with the frames there.
-    :param source_mac: of the outer Ethernet header.
+    :param from_int: port of br-int that leads to the outer bridge (br-tun or a physical bridge).
+    :param to_outer: the other end of that patch, a port of the outer bridge.
+    :param table: name of the table of the outer bridge, and ``bridge`` the bridge itself.
+    :param actions: of the outer bridge, on frames for the other host.
+    :param source_mac: source address of the outer Ethernet header.
     """
 
-    leave: int
-    enter: int
+    from_int: int
+    to_outer: int
     table: str
     bridge: Bridge
-    onward: tuple[str, ...]
+    actions: tuple[str, ...]
     source_mac: str
 
 
 def encapsulation_flows(
-    here: PathOnHost,
+    context: PathOnHost,
     table: str,
     match: tuple[str, ...],
     to: Source | Target,
     *,
     mac: str,
     index: int,
-    mark: int,
+    traffic_class: int,
     clone: bool = False,
 ) -> Iterator[Flow]:
-    """Send packets that ``match`` in ``table`` to another host, for the port with address ``mac``.
+    """Yield the flows that send packets to another host.
 
-    :param clone: send copies, and leave the packets as they are.
+    :param table: name of the table of br-int from which packets with ``match`` are sent.
+    :param to: the source or target on the other host.
+    :param mac: MAC address of its port that the packets are for.
+    :param index: index of the hop that the packets are about to visit.
+    :param traffic_class: ``TO_FUNCTION`` or ``TO_ORIGIN``.
+    :param clone: whether to send copies and leave the packets unchanged.
     """
-    segment = _segment(to, mark)
-    way = _tunnel_uplink(here, to) or _provider_uplink(here, segment)
-    if way is None:
-        here.missing.add(_why_no_uplink(here.switch, to, segment))
+    segment = _segment(to, traffic_class)
+    uplink = _tunnel_uplink(context, to) or _provider_uplink(context, segment)
+    if uplink is None:
+        context.missing.add(_why_no_uplink(context.switch, to, segment))
         return
     actions = (
         "encap(mpls)",
-        f"set_field:{here.label}->mpls_label",
-        f"set_field:{mark}->mpls_tc",
+        f"set_field:{context.label}->mpls_label",
+        f"set_field:{traffic_class}->mpls_tc",
         f"set_field:{FIRST_SERVICE_INDEX - index}->mpls_ttl",
         "encap(ethernet)",
         f"set_field:{mac}->eth_dst",
-        f"set_field:{way.source_mac}->eth_src",
-        f"output:{way.leave}",
+        f"set_field:{uplink.source_mac}->eth_src",
+        f"output:{uplink.from_int}",
     )
+    sent = (f"clone({','.join(actions)})",) if clone else actions
+    yield build_flow(table, Priority.POSITION, match, *sent)
+    frames = (f"in_port={uplink.to_outer}", *frame_match(context.label, mac))
     yield build_flow(
-        table, Priority.POSITION, match, *([f"clone({','.join(actions)})"] if clone else actions)
+        uplink.table, Priority.CHAIN_FRAME, frames, *uplink.actions, bridge=uplink.bridge
     )
-    frames = (f"in_port={way.enter}", *frame_match(here.label, mac))
-    yield build_flow(way.table, Priority.CHAIN_FRAME, frames, *way.onward, bridge=way.bridge)
 
 
 def decapsulation_flows(
-    here: PathOnHost, to: Source | Target, *then: str, mac: str, index: int, mark: int
+    context: PathOnHost, to: Source | Target, *then: str, mac: str, index: int, traffic_class: int
 ) -> Iterator[Flow]:
-    """Take chain frames for the port with address ``mac`` out of their header and go on with ``then``.
+    """Yield the flows that decapsulate chain frames from other hosts.
 
-    They are taken from either way: the sending host chooses, and can come to have a tunnel before or after this one.
+    The flows accept frames from the tunnel and from the provider network: the sending host decides,
+    and it can get its tunnel before or after this host.
+
+    :param then: the actions after decapsulation. Other parameters as in ``encapsulation_flows``.
     """
-    switch, wanted = here.switch, f"mpls_tc={mark}"
+    switch, wanted = context.switch, f"mpls_tc={traffic_class}"
     if switch.patch_to_tun is not None:
-        match = (f"in_port={switch.patch_to_tun}", *frame_match(here.label, mac), wanted)
-        yield build_flow("LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *_HEADER_OFF, *then)
-    segment = _segment(to, mark)
+        match = (f"in_port={switch.patch_to_tun}", *frame_match(context.label, mac), wanted)
+        yield build_flow("LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *_DECAPSULATE, *then)
+    segment = _segment(to, traffic_class)
     physical = switch.physical.get(segment.physical_network) if segment else None
     if segment is None or physical is None:
         return
     tag, untag = _tag_words(segment)
     bridge, out = Bridge.physical(segment.physical_network), f"output:{physical.patch_to_int}"
-    for host in sorted(here.senders(index) - {switch.host}):
-        sent_by = f"dl_src={provider_mac(here.chain_id, host)}"
-        frame = ("mpls", tag, f"mpls_label={here.label}", f"dl_dst={mac}", sent_by)
+    for host in sorted(context.sender_hosts(index) - {switch.host}):
+        sent_by = f"dl_src={provider_mac(context.chain_id, host)}"
+        frame = ("mpls", tag, f"mpls_label={context.label}", f"dl_dst={mac}", sent_by)
         yield build_flow("PHYSICAL_SWITCHING", Priority.CHAIN_FRAME, frame, out, bridge=bridge)
         match = (f"in_port={physical.patch_to_physical}", *frame, wanted)
         yield build_flow(
-            "LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *untag, *_HEADER_OFF, *then
+            "LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *untag, *_DECAPSULATE, *then
         )
 
 
 def frame_guard_flows(switch: LocalSwitch) -> Iterator[Flow]:
-    """Chain frames go to our rules or nowhere: no switch of ours learns from them, and none gets to a port."""
+    """Yield the flows that drop chain frames which no other flow of ours expects.
+
+    No bridge learns from such frames, and none of them reaches a port.
+    """
     if switch.patch_to_tun is not None:
         match = (f"in_port={switch.patch_to_tun}", "mpls", NO_VLAN)
         yield build_flow("LOCAL_SWITCHING", Priority.STRAY_FRAME, match)
     if switch.patch_to_int is not None:
         match = (f"in_port={switch.patch_to_int}", "mpls", NO_VLAN)
         yield build_flow("TUNNEL_SWITCHING", Priority.STRAY_FRAME, match)
-        # From any tunnel, also one that l2 population makes later.
+        # Accept chain frames from any tunnel, even one that l2population adds later.
         match = ("mpls", NO_VLAN, f"tun_id={CHAIN_TUNNEL_ID}")
         to_int = f"output:{switch.patch_to_int}"
         yield build_flow("TUNNEL_SWITCHING", Priority.FROM_TUNNEL, match, to_int)
     for name, physical in switch.physical.items():
         match = (f"in_port={physical.patch_to_physical}", "mpls", PROVIDER_MACS)
         yield build_flow("LOCAL_SWITCHING", Priority.STRAY_FRAME, match)
-        # What a virtual machine forges ends here, as do our own frames of a chain that is gone.
+        # Drops frames that a virtual machine forges, and our own frames of deleted chains.
         match = (f"in_port={physical.patch_to_int}", "mpls", PROVIDER_MACS)
         bridge = Bridge.physical(name)
         yield build_flow("PHYSICAL_SWITCHING", Priority.STRAY_FRAME, match, bridge=bridge)
 
 
-def _tunnel_uplink(here: PathOnHost, to: Source | Target) -> _Uplink | None:
-    switch = here.switch
+def _tunnel_uplink(context: PathOnHost, to: Source | Target) -> _Uplink | None:
+    switch = context.switch
     tunnel = switch.tunnels.get(to.tunnel_ip)
     if tunnel is None or switch.patch_to_tun is None or switch.patch_to_int is None:
         return None
-    onward = (f"set_field:{CHAIN_TUNNEL_ID}->tun_id", f"output:{tunnel}")
-    leave, enter = switch.patch_to_tun, switch.patch_to_int
-    return _Uplink(leave, enter, "TUNNEL_SWITCHING", Bridge.TUN, onward, CHAIN_MAC)
+    return _Uplink(
+        from_int=switch.patch_to_tun,
+        to_outer=switch.patch_to_int,
+        table="TUNNEL_SWITCHING",
+        bridge=Bridge.TUN,
+        actions=(f"set_field:{CHAIN_TUNNEL_ID}->tun_id", f"output:{tunnel}"),
+        source_mac=CHAIN_MAC,
+    )
 
 
-def _provider_uplink(here: PathOnHost, segment: Segment | None) -> _Uplink | None:
-    if segment is None or segment.physical_network not in here.switch.physical:
+def _provider_uplink(context: PathOnHost, segment: Segment | None) -> _Uplink | None:
+    if segment is None or segment.physical_network not in context.switch.physical:
         return None
-    physical = here.switch.physical[segment.physical_network]
+    physical = context.switch.physical[segment.physical_network]
     tag = () if segment.vlan is None else _push_vlan(segment.vlan)
     return _Uplink(
-        leave=physical.patch_to_physical,
-        enter=physical.patch_to_int,
+        from_int=physical.patch_to_physical,
+        to_outer=physical.patch_to_int,
         table="PHYSICAL_SWITCHING",
         bridge=Bridge.physical(segment.physical_network),
-        # The uplink may be a bond, which only NORMAL knows. What the bridge learns is true: the source address is this host's.
-        onward=(*tag, "NORMAL"),
-        source_mac=provider_mac(here.chain_id, here.switch.host),
+        # NORMAL handles an uplink that is a bond. The bridge may learn the source address, which
+        # is this host's own.
+        actions=(*tag, "NORMAL"),
+        source_mac=provider_mac(context.chain_id, context.switch.host),
     )
 
 
@@ -161,23 +182,23 @@ def _push_vlan(vlan: int) -> tuple[str, str]:
 
 
 def _tag_words(segment: Segment) -> tuple[str, tuple[str, ...]]:
-    """How a frame of the segment is matched, and what takes its tag off."""
+    """Return the word that matches frames of a segment, and the actions that remove their tag."""
     if segment.vlan is None:
         return NO_VLAN, ()
     return f"dl_vlan={segment.vlan}", ("pop_vlan",)
 
 
-def _segment(to: Source | Target, mark: int) -> Segment | None:
-    """The segment of the port that a frame is for."""
+def _segment(to: Source | Target, traffic_class: int) -> Segment | None:
+    """Return the segment of the port that a frame is for."""
     if isinstance(to, Source):
         return to.segment
-    return to.ingress_segment if mark == ONWARD else to.egress_segment
+    return to.ingress_segment if traffic_class == TO_FUNCTION else to.egress_segment
 
 
 def _why_no_uplink(switch: LocalSwitch, to: Source | Target, segment: Segment | None) -> str:
     peer = f"{to.host} ({to.tunnel_ip or 'which has no tunnel address'})"
     if segment is None:
-        wire = "the port there is not on a VLAN or flat network"
+        reason = "the port there is not on a VLAN or flat network"
     else:
-        wire = f"{switch.host} has no bridge for physical network {segment.physical_network}"
-    return f"no tunnel from host {switch.host} to {peer}, and {wire}"
+        reason = f"{switch.host} has no bridge for physical network {segment.physical_network}"
+    return f"no tunnel from host {switch.host} to {peer}, and {reason}"

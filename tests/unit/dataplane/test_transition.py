@@ -30,7 +30,7 @@ A, B, C = target("a", "h1"), target("b", "h2"), target("c", "h3")
 
 
 def accept(now, plan, host, prepare=True, time=0.0):
-    return transition.accept(now, plan, host, prepare=prepare, time=time, patience=PATIENCE)
+    return transition.accept(now, plan, host, prepare=prepare, time=time, timeouts=PATIENCE)
 
 
 def settled(plan):
@@ -75,8 +75,8 @@ def test_a_host_that_hears_nothing_goes_on_by_itself():
     then = accept(settled(chain([A], [C])), replace(OLD, revision=2), "h1")
     assert transition.advance(then, PATIENCE.switch - 0.1, PATIENCE) == then
     then = transition.advance(then, PATIENCE.switch, PATIENCE)
-    assert (then.phase, then.sending) == (Phase.SWITCHED, None)
-    assert [past.plan for past in then.leaving] == [chain([A], [C])]
+    assert (then.phase, then.previous) == (Phase.SWITCHED, None)
+    assert [past.plan for past in then.draining] == [chain([A], [C])]
     end = then.next_deadline
     assert transition.advance(then, end, PATIENCE) == settled(replace(OLD, revision=2))
 
@@ -88,7 +88,7 @@ def test_order_is_turned_with_a_gap():
     then = accept(settled(chain([A], [C])), turned, "h3")
     assert then.phase is Phase.PREPARED, "though it sends to Neutron only"
     then = transition.switch(then, 1, PATIENCE)
-    assert (then.phase, then.due) == (Phase.CLOSED, 1 + PATIENCE.drain)
+    assert (then.phase, then.deadline) == (Phase.CLOSED, 1 + PATIENCE.drain)
     then = transition.advance(then, 2, PATIENCE)
     assert then == settled(turned), "nothing of before is under way"
 
@@ -98,8 +98,8 @@ def test_a_deleted_chain_lets_out_what_has_entered_and_takes_in_nothing():
     gone = transition.withdraw(settled(OLD), 0, PATIENCE)
     standing = compile_transition(gone, local)
     assert standing.flows == frozenset()
-    assert standing.leaving == compile_chain(OLD, local).inside
-    assert not standing.leaving & compile_chain(OLD, local).entrance
+    assert standing.draining == compile_chain(OLD, local).transit
+    assert not standing.draining & compile_chain(OLD, local).classification
     assert transition.advance(gone, gone.next_deadline, PATIENCE) == ABSENT
 
 
@@ -112,11 +112,11 @@ def waiting(before, plan):
     now = accept(settled(before), replace(plan, revision=2), "h1")
     assert now.phase is Phase.PREPARED
     standing = compile_transition(now, local)
-    return standing.flows | standing.held, local
+    return standing.flows | standing.bypass_guard, local
 
 
 def entrance(plan, local):
-    return compile_chain(plan, local).entrance
+    return compile_chain(plan, local).classification
 
 
 def test_a_source_that_comes_to_a_chain_does_not_go_around_until_the_switch():
@@ -239,7 +239,7 @@ class World:
     def _install(self, name: str) -> None:
         here = self.hosts[name]
         standing = compile_transition(self.steering[name], here.local)
-        rules = standing.flows | standing.held | standing.leaving
+        rules = standing.all_flows
         here.hold(rules | compile_frame_guard(here.local))
 
     def tell(self, plan: ChainPlan) -> None:
@@ -337,13 +337,13 @@ def test_every_packet_goes_all_of_one_way(history, random):
     assert not {("direct",), ("looped",)} & found.keys()
     for packet in found.get(("delivered",), ()):
         assert tuple(packet.visited) in walks(old) | walks(new)
-    gap = transition._is_ambiguous(ChainTransition(new, sending=old))
+    gap = transition._is_ambiguous(ChainTransition(new, previous=old))
     assert gap or ("dropped",) not in found, [packet.place for packet in found[("dropped",)]]
     assert tuple(world.packets[-1].visited) in walks(new)
     for host, now in world.steering.items():
         local = world.hosts[host].local
         assert compile_transition(now, local).flows == compile_chain(new, local).flows
-        assert compile_transition(now, local).leaving == frozenset()
+        assert compile_transition(now, local).draining == frozenset()
 
 
 @settings(max_examples=40, deadline=None)

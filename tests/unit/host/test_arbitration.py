@@ -290,7 +290,7 @@ def test_nothing_goes_around_whoever_wins_and_a_restart_changes_nothing(plans, g
     left = tuple(each for each in plans if each.path_id not in gone)
     places = {(flow.key, flow.actions) for flow in memory.rules.values()}
     for each in left:
-        entrance = {flow.key for flow in compile_chain(each, memory.local).entrance}
+        entrance = {flow.key for flow in compile_chain(each, memory.local).classification}
         assert entrance <= memory.rules.keys()
         if not errors(reports)[each.id]:
             assert {(f.key, f.actions) for f in compile_chain(each, memory.local).flows} <= places

@@ -157,7 +157,7 @@ def test_a_new_chain_is_entered_when_all_are_prepared_or_time_is_over(memory, re
     reconciler.synchronise(PlanUpdate())
     new = elsewhere(1)
     reconciler.update(prepare(new))
-    entrance = compile_chain(new, memory.local).entrance
+    entrance = compile_chain(new, memory.local).classification
     assert not entrance & set(memory.rules.values())
     wait(reconciler, PATIENCE.switch - 1)
     assert not entrance & set(memory.rules.values())

@@ -51,8 +51,7 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for stream in self._streams:
-            stream.stop()
+        traffic.stop_all(self._streams)
         self.paths = paths(self._capture.stop(), self._ports)
 
     def wait_for_more(self, count: int = 100) -> None:

@@ -254,8 +254,7 @@ def ways(workflow: Workflow) -> tuple[set[Path], set[Path]]:
             stream.start()
         for stream in streams:
             wait_for(lambda stream=stream: stream.result.sent >= 50, DEADLINE, "datagrams sent")  # type: ignore[misc]
-        for stream in streams:
-            stream.stop()
+        traffic.stop_all(streams)
     return arrived(capture.frames, there, "dst"), arrived(capture.frames, back, "src")
 
 

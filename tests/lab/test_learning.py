@@ -88,7 +88,7 @@ def test_direct_traffic_is_lossless_and_no_table_learns_a_functions_place(
             if min(len(stream.result.received) for stream in running) >= MANY:
                 break
     finally:
-        results = [stream.stop() for stream in running]
+        results = traffic.stop_all(running)
     assert {connection.path for connection in connections} == workflow.chained
     assert [(result.lost, result.duplicates) for result in results] == [([], 0)] * len(results)
     for end, home in HOMES.items():

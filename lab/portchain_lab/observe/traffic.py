@@ -8,6 +8,7 @@ import struct
 import termios
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -20,6 +21,10 @@ from portchain_lab.hosts import netns
 from portchain_lab.waiting import wait_for
 
 TCP_CLOSE = 7  # from <netinet/tcp.h>
+SO_RCVBUFFORCE = 33  # from <asm-generic/socket.h>
+_BUFFER = 4 * 1024 * 1024
+_DUPLICATE_GRACE = 0.2
+"""Seconds to wait for duplicates when every datagram has arrived."""
 _SEQUENCE = struct.Struct("!Q")
 
 
@@ -290,7 +295,9 @@ class UdpStream:
         self._in = netns.open_socket(destination.namespace, kind=socket.SOCK_DGRAM)
         self._out.bind((source.ip, source_port))
         self._in.bind((destination.ip, port))
-        self._in.settimeout(0.1)
+        self._in.settimeout(0.05)
+        # Datagrams that arrive while this process waits for a processor are not lost.
+        self._in.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _BUFFER)
         self._target = (destination.ip, port)
         self._interval = 1.0 / rate
         self._padding = bytes(max(0, size - _SEQUENCE.size))
@@ -312,13 +319,17 @@ class UdpStream:
             thread.start()
         return self
 
-    def stop(self, grace: float = 1.0) -> StreamResult:
-        """End sending, wait for what is on its way, and count.
+    def end(self) -> None:
+        """Send no more datagrams. Returns at once; ``stop`` has to follow."""
+        self._ended.set()
 
-        :param grace: seconds without an arrival after which nothing is on its way any more.
+    def stop(self, grace: float = 1.0) -> StreamResult:
+        """End sending, wait for datagrams that are still on their way, and count.
+
+        :param grace: seconds without an arrival after which a datagram counts as lost.
         """
         self._grace = grace
-        self._ended.set()
+        self.end()
         for thread in self._threads:
             thread.join()
         self._out.close()
@@ -355,7 +366,21 @@ class UdpStream:
                 self.result.received.append((_SEQUENCE.unpack_from(data)[0], quiet_since))
             except TimeoutError:
                 quiet = time.monotonic() - quiet_since
-                if self._ended.is_set() and quiet >= self._grace:
+                if self._ended.is_set() and quiet >= self._needed_quiet():
                     return
             except OSError:  # port unreachable reports of an earlier datagram
                 continue
+
+    def _needed_quiet(self) -> float:
+        """Seconds without an arrival after which nothing more will arrive."""
+        sender, _ = self._threads
+        complete = not sender.is_alive() and not self.result.lost
+        return min(self._grace, _DUPLICATE_GRACE) if complete else self._grace
+
+
+def stop_all(streams: Iterable[UdpStream]) -> list[StreamResult]:
+    """Stop streams at the same time, and return their results in order."""
+    streams = list(streams)
+    for stream in streams:
+        stream.end()
+    return [stream.stop() for stream in streams]

@@ -1,6 +1,6 @@
 """What becomes of a chain's rows when it cannot be carried out, on a real Northbound database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -78,10 +78,10 @@ def world(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(connect())
     add_network(made.database, *EVERYBODY)
 
-    def fail(_context: Any, chain_id: str, reason: str) -> None:
-        made.failures[chain_id] = reason
+    def mark_failed(_context: Any, chain_ids: Iterable[str], reason: str) -> None:
+        made.failures |= dict.fromkeys(chain_ids, reason)
 
-    monkeypatch.setattr(realisation, "fail", fail)
+    monkeypatch.setattr(realisation, "mark_failed", mark_failed)
     monkeypatch.setattr(realisation, "record_plan", lambda *_args, **_kwargs: True)
     return made
 

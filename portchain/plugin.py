@@ -307,7 +307,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def _write(self, context: Any, operation: Callable[..., _T], *arguments: Any) -> _T:
         """Run an operation in one transaction, then tell the drivers what it has changed."""
         result, due = self._commit(context, operation, *arguments)
-        self.drivers.tell(context, due)
+        self.drivers.notify(context, due)
         return result
 
     @db_api.retry_if_session_inactive()

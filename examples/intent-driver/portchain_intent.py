@@ -1,6 +1,7 @@
-"""A driver of port chains for a controller that watches a folder: one file for each chain, with its intent as JSON.
+"""A driver for an SDN controller that watches a folder: one file for each chain, its intent as JSON.
 
-Made up, but complete: pure compilation, refusals, status, repair. docs/drivers.md goes through it.
+The controller is made up, the driver is complete: it compiles chains with pure functions, rejects
+what the controller cannot do, reports status, and repairs. docs/drivers.md explains it step by step.
 """
 
 import json
@@ -9,21 +10,27 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from portchain.core import availability
 from portchain.core.model import ChainSnapshot, Port
 from portchain.core.rules import Kind, Violation
-from portchain.db import realisation
-from portchain.drivers.base import Capabilities, OwnChains, PeriodicTask, PortChainDriver
+from portchain.drivers.base import (
+    Capabilities,
+    ChainStatusReporter,
+    OwnChains,
+    PeriodicTask,
+    PortChainDriver,
+)
 
 FOLDER = "PORTCHAIN_INTENT_FOLDER"
 MECHANISM = "intent"
 MAX_HOPS = 8
 
 
-# What decides: pure, so that a test needs no controller.
+# Pure functions decide, so that tests need no controller.
 
 
 def compile_chain(snapshot: ChainSnapshot) -> dict[str, Any]:
-    """Return what the controller has to know of a chain."""
+    """Return what the controller has to know about a chain."""
     chain = snapshot.chain
     return {
         "revision": chain.revision,
@@ -40,39 +47,35 @@ def compile_chain(snapshot: ChainSnapshot) -> dict[str, Any]:
             [
                 [pair.ingress, pair.egress]
                 for pair in group.port_pairs
-                if usable(pair, snapshot.ports)
+                if not availability.why_pair_unavailable(pair, snapshot.ports)
             ]
             for group in chain.port_pair_groups
         ],
     }
 
 
-def usable(pair: Any, ports: Mapping[str, Port]) -> bool:
-    """Tell whether both ports of a pair are plugged in."""
-    return all(name in ports and ports[name].plugged for name in (pair.ingress, pair.egress))
-
-
-def obstacle(intent: Mapping[str, Any]) -> str:
-    """Why a chain cannot carry traffic; empty if it can."""
+def down_reason(intent: Mapping[str, Any]) -> str:
+    """Return why a chain cannot forward traffic; empty if it can."""
     empty = [str(number) for number, hop in enumerate(intent["hops"], 1) if not hop]
-    return f"no function of hop {', '.join(empty)} is plugged in" if empty else ""
+    return f"no function of hop {', '.join(empty)} is available" if empty else ""
 
 
-# What acts: thin.
+# A thin layer acts.
 
 
 class IntentDriver(PortChainDriver):
-    """Writes each chain's intent into a file; the controller does the rest."""
+    """Writes the intent of each chain into a file; the controller realises it."""
 
     name = "intent"
     capabilities = Capabilities(ethertypes=frozenset({"IPv4", "IPv6"}))
 
-    def initialize(self) -> None:
-        """Find the folder."""
+    def initialize(self, status: ChainStatusReporter) -> None:
+        """Look up the folder."""
+        super().initialize(status)
         self._folder = Path(os.environ[FOLDER])
 
     def claims(self, port: Port) -> bool:
-        """Ports that the controller's mechanism driver has bound."""
+        """Claim the ports that the controller's mechanism driver has bound."""
         return port.mechanism == MECHANISM
 
     def periodic_tasks(self) -> list[PeriodicTask]:
@@ -80,50 +83,52 @@ class IntentDriver(PortChainDriver):
         return [PeriodicTask("comparison", 60, self.compare)]
 
     def check_port_chain(self, snapshot: ChainSnapshot) -> None:
-        """Refuse what capabilities cannot express."""
+        """Reject what capabilities cannot express."""
         if len(snapshot.chain.port_pair_groups) > MAX_HOPS:
             raise Violation(
                 "port_pair_groups",
-                f"the driver intent carries at most {MAX_HOPS} groups; divide the chain in two",
+                f"the driver intent supports at most {MAX_HOPS} groups; divide the chain in two",
                 Kind.UNSUPPORTED,
             )
 
     def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
-        """Write the intent of a new chain."""
+        """Write the file of a new chain."""
         self.update_port_chain(context, snapshot)
 
     def update_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
-        """Make a chain's file what it should be."""
+        """Bring a chain's file to the chain's present state."""
         chain, intent = snapshot.chain, compile_chain(snapshot)
-        # No host has to confirm: ACTIVE means that the controller has been told.
-        if realisation.record_plan(
-            context, chain.id, chain.revision, (), down_reason=obstacle(intent)
+        # No host has to confirm: the chain is ACTIVE once the file is written.
+        if self.status.record_plan(
+            context, chain.id, chain.revision, (), down_reason=down_reason(intent)
         ):
             self._write(chain.id, intent)
 
     def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
-        """Remove a chain's file; twice is as good as once."""
+        """Remove a chain's file; may be called twice."""
         self._path(snapshot.chain.id).unlink(missing_ok=True)
 
     def compare(self, context: Any, chains: OwnChains) -> None:
-        """Make every file right, and remove those of chains that are gone or another driver's."""
-        others = set(self._there())
+        """Bring every file to its chain's present state; remove files of chains that are gone or
+        belong to another driver.
+        """
+        obsolete = set(self._chains_with_files())
         for own in chains(context, None):
-            others.discard(own.snapshot.chain.id)
-            # What cannot be carried out as it is now keeps its file: its traffic must not go around the functions.
+            obsolete.discard(own.snapshot.chain.id)
+            # A chain that cannot be realised keeps its file: its traffic must not bypass the functions.
             if not own.refusal:
                 self._write(own.snapshot.chain.id, compile_chain(own.snapshot))
-        for chain_id in others:
+        for chain_id in obsolete:
             self._path(chain_id).unlink(missing_ok=True)
 
-    def _there(self) -> Iterator[str]:
+    def _chains_with_files(self) -> Iterator[str]:
         return (path.stem for path in self._folder.glob("*.json"))
 
     def _path(self, chain_id: str) -> Path:
         return self._folder / f"{chain_id}.json"
 
     def _write(self, chain_id: str, intent: Mapping[str, Any]) -> None:
-        """Write a file if it is not right already; the controller sees all of it or nothing."""
+        """Write a file unless it is up to date. The controller sees the old content or the new."""
         path, text = self._path(chain_id), json.dumps(intent, sort_keys=True)
         if path.exists() and path.read_text() == text:
             return

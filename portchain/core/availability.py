@@ -1,16 +1,107 @@
-"""Why pairs and groups take no traffic, in words for the owner of a chain: the same with every driver. Pure."""
+"""Why a chain cannot forward traffic, works with a warning, or skips a group.
 
-from collections.abc import Mapping
+Pure functions that all drivers share, so that owners of chains read the same words whatever driver
+realises a chain. A driver adds what it alone knows with ``Availability.with_warnings``.
+"""
 
-from portchain.core.model import Port, PortChain, PortPair, PortPairGroup
+from collections.abc import Collection, Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-NO_WEIGHT = "its weight is 0"
+from portchain.core.model import (
+    ChainSnapshot,
+    FailureMode,
+    Port,
+    PortChain,
+    PortPair,
+    PortPairGroup,
+)
+
+_WEIGHT_ZERO = "its weight is 0"
+_FAILS_HEALTH_CHECK = "it fails its health check"
 
 
-def why_not_in_place(pair: PortPair, ports: Mapping[str, Port]) -> str:
-    """Say which port of a function is not there to be sent to; empty if both are.
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """What the ports of a chain mean for its traffic.
 
-    :param ports: id -> port, of all that exist.
+    :param unavailable: pair id -> why the pair gets no traffic; available pairs are left out.
+    :param skipped: groups that packets do not visit: no pair is available, and the group fails open.
+    :param down_reasons: why the chain cannot forward traffic; none if it can. Such a chain is DOWN,
+        and its traffic must be dropped rather than bypass the functions.
+    :param warnings: what is wrong although the chain forwards traffic.
+    """
+
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    skipped: tuple[PortPairGroup, ...] = ()
+    down_reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def down_reason(self) -> str:
+        """All reasons as one text; empty if there is none."""
+        return "; ".join(self.down_reasons)
+
+    @property
+    def warning(self) -> str:
+        """All warnings as one text; empty if there is none."""
+        return "; ".join(self.warnings)
+
+    def with_warnings(self, *warnings: str) -> "Availability":
+        """Return the same with more warnings; empty ones are ignored."""
+        return replace(self, warnings=(*self.warnings, *filter(None, warnings)))
+
+
+def assess(
+    snapshot: ChainSnapshot,
+    *,
+    same_host: bool = False,
+    offline: Container[str] = (),
+    fails_open: bool = False,
+) -> Availability:
+    """Assess a chain.
+
+    :param same_host: the driver needs both ports of a pair on one host.
+    :param offline: ids of the pairs that fail their health check.
+    :param fails_open: the driver supports ``FailureMode.OPEN``.
+    """
+    chain = snapshot.chain
+    unavailable = unavailable_pairs(snapshot, same_host=same_host, offline=offline)
+    empty = [group for group in chain.port_pair_groups if _has_no_pair(group, unavailable)]
+    skipped = tuple(
+        group for group in empty if fails_open and group.failure_mode is FailureMode.OPEN
+    )
+    lacking = [group for group in empty if not group.tap_enabled and group not in skipped]
+    return Availability(
+        unavailable,
+        skipped,
+        tuple(_down_reasons(snapshot, lacking, unavailable, same_host)),
+        tuple(_warnings(chain, empty, skipped, unavailable)),
+    )
+
+
+def unavailable_pairs(
+    snapshot: ChainSnapshot, *, same_host: bool = False, offline: Container[str] = ()
+) -> dict[str, str]:
+    """Return the pairs of a chain that get no traffic, as pair id -> reason; see ``assess``."""
+    reasons = {}
+    for group in snapshot.chain.port_pair_groups:
+        for pair in group.port_pairs:
+            if pair.id in offline:
+                reasons[pair.id] = _FAILS_HEALTH_CHECK
+            elif reason := why_pair_unavailable(pair, snapshot.ports, same_host=same_host):
+                reasons[pair.id] = reason
+            elif not pair.weight:
+                reasons[pair.id] = _WEIGHT_ZERO
+    return reasons
+
+
+def why_pair_unavailable(
+    pair: PortPair, ports: Mapping[str, Port], *, same_host: bool = False
+) -> str:
+    """Return why no packets can be sent through a pair; empty if they can.
+
+    :param ports: port id -> port, of all that exist.
+    :param same_host: both ports must be on one host.
     """
     for side, port_id in (("ingress", pair.ingress), ("egress", pair.egress)):
         port = ports.get(port_id)
@@ -20,22 +111,72 @@ def why_not_in_place(pair: PortPair, ports: Mapping[str, Port]) -> str:
             return f"its {side} port {port.name or port_id} is not bound to a host"
         if not port.plugged:
             return f"its {side} port {port.name or port_id} is DOWN on host {port.host}"
+    ingress, egress = ports[pair.ingress].host, ports[pair.egress].host
+    if same_host and ingress != egress:
+        return f"its ports are on different hosts ({ingress}, {egress})"
     return ""
 
 
-def named(group: PortPairGroup) -> str:
-    """What a group is called at the beginning of a sentence."""
+def group_label(group: PortPairGroup) -> str:
+    """Return how a group is called at the beginning of a sentence."""
     return f"Port pair group {group.name or group.id}"
 
 
-def in_brackets(chain: PortChain, group: PortPairGroup, why: Mapping[str, str]) -> str:
-    """Say why no pair of a group takes traffic, after a blank and in brackets.
+def _has_no_pair(group: PortPairGroup, unavailable: Collection[str]) -> bool:
+    return all(pair.id in unavailable for pair in group.port_pairs)
 
-    Empty for a group of another project: whom it is shared with sees no pairs, ports and hosts.
 
-    :param why: id of each pair of the group -> reason.
+def _down_reasons(
+    snapshot: ChainSnapshot,
+    lacking: Collection[PortPairGroup],
+    unavailable: Mapping[str, str],
+    same_host: bool,
+) -> Iterator[str]:
+    chain, ports = snapshot.chain, snapshot.ports
+    for group in lacking:
+        yield f"{group_label(group)} has no available pair{_pair_reasons(chain, group, unavailable)}"
+    for before in snapshot.predecessors:
+        last = before.last_group
+        pairs = last.port_pairs if last else ()
+        if all(why_pair_unavailable(pair, ports, same_host=same_host) for pair in pairs):
+            yield (
+                f"No function in the last group of the preceding port chain "
+                f"{before.name or before.id} is available"
+            )
+    if chain.flow_classifiers and not snapshot.predecessors and not _has_bound_source(snapshot):
+        yield "No source port of the flow classifiers is bound to a host"
+
+
+def _has_bound_source(snapshot: ChainSnapshot) -> bool:
+    ports = snapshot.ports
+    return any(
+        port_id in ports and ports[port_id].host
+        for port_ids in snapshot.sources.values()
+        for port_id in port_ids
+    )
+
+
+def _warnings(
+    chain: PortChain,
+    empty: Collection[PortPairGroup],
+    skipped: Collection[PortPairGroup],
+    unavailable: Mapping[str, str],
+) -> Iterator[str]:
+    for group in empty:
+        reasons = _pair_reasons(chain, group, unavailable)
+        if group in skipped:
+            yield f"{group_label(group)} is skipped, because it has no available pair{reasons}"
+        elif group.tap_enabled:
+            # A tap only observes: a chain forwards traffic without it.
+            yield f"{group_label(group)} gets no copies{reasons}"
+
+
+def _pair_reasons(chain: PortChain, group: PortPairGroup, unavailable: Mapping[str, str]) -> str:
+    """Return why no pair of a group is available, in parentheses after a space.
+
+    Empty for a group of another project: the chain's owner must not see its pairs, ports and hosts.
     """
     if group.project_id != chain.project_id:
         return ""
-    each = (f"{pair.name or pair.id}: {why[pair.id]}" for pair in group.port_pairs)
+    each = (f"{pair.name or pair.id}: {unavailable[pair.id]}" for pair in group.port_pairs)
     return f" ({'; '.join(each) or 'it is empty'})"

@@ -1,11 +1,29 @@
-"""The common driver API: what the driver manager asks of whatever realises port chains.
+"""The common driver API: what the driver manager calls to realise port chains in a network.
 
-A driver is level-triggered: it is told *which* chains may have changed and gets their whole present state. Being told twice,
-or of several changes at once, must end in the same realisation.
+This API is stable. A driver, in this repository or in a package of its own, may import
+
+* ``portchain.drivers.base``: the classes below;
+* ``portchain.core`` and its modules: chains as values (``model``), the rules and ``Violation``
+  (``rules``), kinds of functions (``function_kinds``), the wording of reasons (``availability``).
+
+What is promised about these modules, until a major version announces otherwise in its release notes:
+
+* Methods of ``PortChainDriver`` keep their names and parameters. New ones come with a default, so
+  that an existing driver keeps working.
+* Fields of ``Capabilities``, of ``ChainStatusReporter`` and of the classes in ``model`` are added,
+  not removed. A capability that a driver does not name is one that it does not have.
+* The manager calls a driver as ``docs/drivers.md`` describes.
+
+Nothing else in ``portchain`` is promised: not the database, the RPC, or the data plane of the
+driver ``ovs``.
+
+Drivers are level-triggered: the manager says *which* chains may have changed, and passes their whole
+present state. A driver that is called twice, or once for several changes, must arrive at the same
+realisation.
 """
 
 import abc
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +31,7 @@ from portchain.core.capabilities import Capabilities
 from portchain.core.model import (
     ChainSnapshot,
     FlowClassifier,
+    HostReport,
     Port,
     PortPair,
     PortPairGroup,
@@ -20,6 +39,7 @@ from portchain.core.model import (
 
 __all__ = [
     "Capabilities",
+    "ChainStatusReporter",
     "ChainsFailed",
     "OwnChain",
     "OwnChains",
@@ -30,10 +50,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class OwnChain:
-    """The present state of a chain that is not another driver's.
+    """The present state of a chain that belongs to the driver, or to no driver.
 
-    :param refusal: why no driver can carry it out as it is now; empty if the driver can. What there is of such a chain stays,
-        and what of its traffic is let by is held back.
+    :param refusal: why no driver can realise the chain as it is now; empty if the driver can. Keep
+        the existing steering of such a chain, and drop traffic that would bypass it, as in
+        ``PortChainDriver.freeze_port_chain``.
     """
 
     snapshot: ChainSnapshot
@@ -41,15 +62,15 @@ class OwnChain:
 
 
 OwnChains = Callable[[Any, Collection[str] | None], Iterator[OwnChain]]
-"""Called with a context and chain ids (None for all); yields those of the chains that are a driver's to realise. What a driver
-finds of any other chain is to be removed.
+"""Called with a context and chain ids (None for all chains); yields those that the driver has to
+realise or freeze. The driver removes what it finds of any other chain.
 """
 
 
-class ChainsFailed(Exception):  # noqa: N818 - the others of the same call did not
-    """Some of several chains could not be carried out, each for a reason of its own; the others were.
+class ChainsFailed(Exception):  # noqa: N818 - the other chains of the call succeeded
+    """Some chains of a call could not be realised, each for a reason of its own.
 
-    :param failures: chain id -> what went wrong.
+    :param failures: chain id -> exception. All other chains of the call were realised.
     """
 
     def __init__(self, failures: Mapping[str, Exception]) -> None:
@@ -60,8 +81,9 @@ class ChainsFailed(Exception):  # noqa: N818 - the others of the same call did n
 
 @dataclass(frozen=True, slots=True)
 class PeriodicTask:
-    """Something a driver does at intervals, in the process of Neutron's periodic workers.
+    """Work that a driver repeats at intervals, in the process of Neutron's periodic workers.
 
+    :param name: names the task in the log.
     :param interval: seconds from the end of one run to the start of the next.
     :param run: called with an administrator's context and the driver's chains.
     """
@@ -71,48 +93,124 @@ class PeriodicTask:
     run: Callable[[Any, OwnChains], None]
 
 
+class ChainStatusReporter(abc.ABC):
+    """Records how far chains are realised; their status in the API follows from it.
+
+    Each method runs in one transaction, in that of the context if it has one. Calls may be repeated,
+    late or out of order: anything older than what is recorded is ignored.
+    """
+
+    @abc.abstractmethod
+    def record_plan(
+        self,
+        context: Any,
+        chain_id: str,
+        revision: int,
+        hosts: Iterable[str],
+        *,
+        down_reason: str = "",
+        warning: str = "",
+    ) -> bool:
+        """Record which hosts have to confirm a revision of a chain; call this before notifying them.
+
+        The chain is in BUILD until all of them confirm. Without hosts, it is ACTIVE once the
+        driver's method returns.
+
+        :param down_reason: why the chain cannot forward traffic even when all hosts have confirmed,
+            for its owner; the chain is DOWN then. Empty if it can.
+        :param warning: what is wrong although the chain forwards traffic; shown in its
+            ``status_reason``. Empty if nothing is.
+        :returns: False if a newer revision is recorded, or the chain was deleted: nothing is
+            recorded then, and the driver has nothing to do.
+        """
+
+    @abc.abstractmethod
+    def confirm(
+        self, context: Any, host: str, reports: Sequence[HostReport]
+    ) -> Mapping[str, Sequence[tuple[str, int]]]:
+        """Record what a host has done.
+
+        :param reports: at most one for each chain. Reports about chains or revisions that nobody
+            expects of the host are ignored.
+        :returns: host -> (chain id, revision) pairs that all hosts of the chain have prepared with
+            this report, and that the host has not applied yet. For drivers that change chains in
+            two phases, see ``HostReport.prepared``.
+        """
+
+    @abc.abstractmethod
+    def mark_failed(self, context: Any, chain_ids: Iterable[str], reason: str) -> None:
+        """Set chains to ERROR; the manager has them realised again some seconds later.
+
+        For failures outside of the manager's calls, such as in a periodic task. Within a call,
+        raise an exception instead.
+
+        :param reason: shown to the chains' owners.
+        """
+
+    @abc.abstractmethod
+    def hosts_of(self, context: Any, chain_ids: Iterable[str]) -> Mapping[str, frozenset[str]]:
+        """Return the hosts recorded for each chain; chains without hosts are left out."""
+
+    @abc.abstractmethod
+    def expected_on(self, context: Any, host: str) -> Mapping[str, int]:
+        """Return the chains that a host has to realise, as chain id -> revision."""
+
+    @abc.abstractmethod
+    def ready_on(self, context: Any, host: str) -> Sequence[tuple[str, int]]:
+        """Return the (chain id, revision) pairs that all hosts have prepared and this one has not
+        applied yet.
+        """
+
+
 class PortChainDriver(abc.ABC):
     """Realises port chains in a network.
 
-    ``check_*`` methods run before anything is written and refuse by raising an exception of ``portchain.errors`` or a
-    ``rules.Violation``; the others run after the commit. An exception from those does not undo the change: the chain's status
-    becomes ERROR with the exception's text, and the manager tries again later. ``ChainsFailed`` does so to some of the chains
-    of a call.
+    ``check_*`` methods run before anything is written. They reject a request by raising a
+    ``portchain.core.rules.Violation`` or a ``NeutronException``. All other methods run after the
+    commit: an exception does not undo the change. The chain's status becomes ERROR with the
+    exception's text, and the manager calls the driver again later. ``ChainsFailed`` does the same
+    to some of the chains of a call.
     """
 
     name: str = ""
     capabilities: Capabilities = Capabilities()
+    status: ChainStatusReporter
 
-    def initialize(self) -> None:
-        """Prepare the driver; called once in each server process, before the first request."""
+    def initialize(self, status: ChainStatusReporter) -> None:
+        """Prepare the driver; called once in each server process, before the first request.
+
+        :param status: records the status of chains; afterwards available as ``self.status``.
+        """
+        self.status = status
 
     def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
-        """Topics the driver wants to be served in the RPC server process, each with its endpoint objects."""
+        """Return the topics to serve in the RPC server process, each with its endpoint objects."""
         return ()
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
-        """What the driver wants to be called for again and again, e.g. to compare and repair."""
+        """Return what to run at intervals, such as a comparison of the network with all chains."""
         return ()
 
     @abc.abstractmethod
     def claims(self, port: Port) -> bool:
-        """Tell whether the switch behind a bound port is this driver's; a chain is realised by the one driver that claims
-        its ports.
+        """Return whether this driver programs the switch behind a bound port.
+
+        A chain belongs to the driver that claims all of its bound ports.
         """
 
-    # What capabilities alone cannot express can be refused here.
+    # For what ``capabilities`` cannot express. These run before anything is written.
 
     def check_flow_classifier(self, classifier: FlowClassifier) -> None:
-        """Refuse a classifier the driver cannot match."""
+        """Reject a classifier that the driver cannot match."""
 
     def check_port_pair(self, pair: PortPair) -> None:
-        """Refuse a port pair the driver cannot reach."""
+        """Reject a port pair that the driver cannot send packets through."""
 
     def check_port_pair_group(self, group: PortPairGroup) -> None:
-        """Refuse a group the driver cannot balance over."""
+        """Reject a group that the driver cannot balance over."""
 
     def check_port_chain(self, snapshot: ChainSnapshot) -> None:
-        """Refuse a chain the driver cannot realise."""
+        """Reject a chain that the driver cannot realise."""
 
     # After the commit.
 
@@ -126,15 +224,24 @@ class PortChainDriver(abc.ABC):
 
     @abc.abstractmethod
     def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
-        """Remove the realisation of a chain that is no longer in the database; ``snapshot`` is its last state."""
+        """Remove the realisation of a chain.
+
+        :param snapshot: the last state of the chain, which is no longer in the database.
+        """
 
     def refresh_port_chains(self, context: Any, snapshots: Sequence[ChainSnapshot]) -> None:
-        """Bring several chains to their present state after something they share changed (a group, a pair, a port)."""
+        """Bring several chains to their present state.
+
+        Called when something changed that they share: a group, a pair or a port.
+
+        :raises ChainsFailed: some of the chains could not be realised.
+        """
         for snapshot in snapshots:
             self.update_port_chain(context, snapshot)
 
-    def hold_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
-        """Keep the realisation of a chain that can no longer be carried out; hold back what of its traffic is let by.
+    def freeze_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Keep the existing steering of a chain that cannot be realised as it is now, and drop
+        traffic that would bypass the chain.
 
-        It may be a chain that another driver had.
+        The chain may have belonged to another driver before.
         """

@@ -1,11 +1,10 @@
-"""Loads the configured drivers, asks them before a change is written and tells them after it is."""
+"""Loads the configured drivers, asks them before a change is written, and notifies them after it."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from operator import methodcaller
-from typing import Any
+from typing import Any, NamedTuple
 
 from neutron_lib import exceptions as lib
 from oslo_db import exception as db_exc
@@ -17,54 +16,53 @@ from portchain.core import capabilities
 from portchain.core.model import ChainSnapshot, FlowClassifier, PortPair, PortPairGroup
 from portchain.core.ownership import owner_of
 from portchain.core.rules import Violation
-from portchain.db import realisation, snapshots
+from portchain.db import snapshots
 from portchain.db.drift import digest
+from portchain.db.realisation import mark_realised
 from portchain.drivers import periodic
 from portchain.drivers.base import ChainsFailed, OwnChain, PortChainDriver
+from portchain.drivers.status import DatabaseStatusReporter
 
 LOG = logging.getLogger(__name__)
 
 NAMESPACE = "portchain.drivers"
 
-_PAGE = 100
-_UNBOUND = "No port of the chain is bound to a host, so none of the drivers has anything to do yet"
+_PAGE = 100  # chains that are loaded at a time
+_UNBOUND = "No port of the chain is bound to a host yet"
 
-_CHECKS: Mapping[type, str] = {
-    FlowClassifier: "check_flow_classifier",
-    PortPair: "check_port_pair",
-    PortPairGroup: "check_port_pair_group",
-    ChainSnapshot: "check_port_chain",
-}
+_DriverCall = Callable[[PortChainDriver, Sequence[ChainSnapshot]], None]
 
 
 def load(names: Sequence[str]) -> dict[str, PortChainDriver]:
     """Return new drivers by name.
 
     :param names: entry points in the namespace ``portchain.drivers``.
-    :raises DriverNotLoaded: none is named, or one does not exist or cannot be imported; says which
-        and what is available.
+    :raises DriverNotLoaded: no name is given, or a driver does not exist or cannot be imported. The
+        exception names the driver, the reason, and the drivers that are available.
     """
     reasons: dict[str, str] = {}
 
-    def ignore(_names: Any) -> None:
-        """Say nothing yet: the exception below does."""
+    def ignore_missing(_names: Any) -> None:
+        """Missing drivers are reported below, with those that are available."""
 
-    def note(_manager: Any, entry_point: Any, error: BaseException) -> None:
+    def keep_reason(_manager: Any, entry_point: Any, error: BaseException) -> None:
         reasons[entry_point.name] = f"{type(error).__name__}: {error}"
 
     found = named.NamedExtensionManager(
         NAMESPACE,
         list(names),
-        on_load_failure_callback=note,
-        on_missing_entrypoints_callback=ignore,
+        on_load_failure_callback=keep_reason,
+        on_missing_entrypoints_callback=ignore_missing,
     )
     available = ", ".join(sorted(found.entry_points_names())) or "none"
     if not names:
-        raise errors.DriverNotLoaded(name="", reason="no driver is named", available=available)
+        raise errors.DriverNotLoaded(
+            name="", reason="the option drivers is empty", available=available
+        )
     drivers: dict[str, PortChainDriver] = {}
     for name in names:
         if name not in found:
-            reason = reasons.get(name, "there is no such driver")
+            reason = reasons.get(name, "there is no driver with this name")
             raise errors.DriverNotLoaded(name=name, reason=reason, available=available)
         drivers[name] = found[name].plugin()
     return drivers
@@ -72,11 +70,12 @@ def load(names: Sequence[str]) -> dict[str, PortChainDriver]:
 
 @dataclass(frozen=True, slots=True)
 class PendingNotifications:
-    """What the drivers have to be told once a transaction is committed.
+    """What to notify the drivers of once a transaction is committed.
 
-    :param created: ids of new chains. ``updated``: of chains that were changed themselves.
-    :param refreshed: ids of chains that share what was changed.
-    :param deleted: last states of chains that are gone.
+    :param created: ids of new chains.
+    :param updated: ids of chains that were changed themselves.
+    :param refreshed: ids of chains that share something that was changed.
+    :param deleted: last states of deleted chains.
     """
 
     created: list[str] = field(default_factory=list)
@@ -85,47 +84,63 @@ class PendingNotifications:
     deleted: list[ChainSnapshot] = field(default_factory=list)
 
 
+class _Assessment(NamedTuple):
+    """Which driver a chain belongs to, and whether it can be realised.
+
+    ``owner`` is empty while no port of the chain is bound, or if no driver can own the chain.
+    ``refusal`` says why the chain cannot be realised as it is now; empty if it can.
+    """
+
+    owner: str
+    refusal: str
+
+
 class DriverManager:
-    """All drivers as one."""
+    """Calls each driver for the chains that belong to it."""
 
     def __init__(self, drivers: Mapping[str, PortChainDriver]) -> None:
-        """Prepare the drivers.
+        """Initialize the drivers.
 
-        :param drivers: by name, in the order in which they are asked and told.
+        :param drivers: by name, in the order in which they are called.
         """
         self._drivers = dict(drivers)
+        self._status = DatabaseStatusReporter()
         for name, driver in self._drivers.items():
-            driver.initialize()
+            driver.initialize(self._status)
             LOG.info("Port chain driver %s is ready", name)
 
     def rpc_endpoints(self) -> list[tuple[str, Sequence[Any]]]:
-        """Return the topics to be served in the RPC server process, with their endpoints."""
+        """Return the topics to serve in the RPC server process, with their endpoints."""
         return [pair for driver in self._drivers.values() for pair in driver.rpc_endpoints()]
 
     def periodic_tasks(self) -> list[periodic.Runner]:
-        """Return what the drivers want to do again and again."""
+        """Return the drivers' periodic tasks."""
         return [
             periodic.Runner(name, task, partial(self._own_chains, name))
             for name, driver in self._drivers.items()
             for task in driver.periodic_tasks()
         ]
 
-    def check(self, subject: capabilities.Subject) -> None:
-        """Ask whether what is about to be written can be carried out: a chain, the driver that owns
-        it; what may become part of any driver's chain, whether one of them can.
+    # Before anything is written.
 
-        :raises Violation: no driver owns the chain, or the driver's capabilities do not include it.
-        :raises NeutronException: a driver refuses it for a reason of its own.
+    def check(self, subject: capabilities.Subject) -> None:
+        """Check that drivers support what is about to be written.
+
+        For a chain, the driver that owns it must support it. Anything else must be supported by at
+        least one driver, because it may become part of any driver's chain.
+
+        :raises Violation: no driver owns the chain, or the driver lacks a capability.
+        :raises NeutronException: a driver rejects it for a reason of its own.
         """
         if isinstance(subject, ChainSnapshot):
             owner = owner_of(subject, self._drivers)
             if owner is not None:
-                self._ask(owner, subject)
+                self._check_with(owner, subject)
                 return
         refusals: list[Exception] = []
         for name in self._drivers:
             try:
-                self._ask(name, subject)
+                self._check_with(name, subject)
             except (Violation, lib.NeutronException) as refusal:
                 refusals.append(refusal)
             else:
@@ -133,156 +148,195 @@ class DriverManager:
         if refusals:
             raise refusals[0]
 
-    def _ask(self, name: str, subject: capabilities.Subject) -> None:
+    def _check_with(self, name: str, subject: capabilities.Subject) -> None:
         driver = self._drivers[name]
         capabilities.check(subject, driver.capabilities, name)
-        getattr(driver, _CHECKS[type(subject)])(subject)
+        match subject:
+            case FlowClassifier():
+                driver.check_flow_classifier(subject)
+            case PortPair():
+                driver.check_port_pair(subject)
+            case PortPairGroup():
+                driver.check_port_pair_group(subject)
+            case ChainSnapshot():
+                driver.check_port_chain(subject)
 
-    # After the commit. Nothing here raises: the change is made and stays, whatever becomes of its
-    # realisation.
+    # After the commit. Nothing below raises: the change is made, and stays made if its realisation
+    # fails.
 
-    def tell(self, context: Any, due: PendingNotifications) -> None:
-        """Tell the drivers what a transaction has changed."""
-        self.create_port_chain(context, due.created)
-        self.update_port_chain(context, due.updated)
-        self.refresh_port_chains(context, due.refreshed)
-        for snapshot in due.deleted:
+    def notify(self, context: Any, pending: PendingNotifications) -> None:
+        """Notify the drivers of what a transaction has changed."""
+        self.create_port_chain(context, pending.created)
+        self.update_port_chain(context, pending.updated)
+        self.refresh_port_chains(context, pending.refreshed)
+        for snapshot in pending.deleted:
             self.delete_port_chain(context, snapshot)
 
     def create_port_chain(self, context: Any, chain_ids: Iterable[str]) -> None:
         """Have new chains realised."""
+
+        def create(driver: PortChainDriver, chains: Sequence[ChainSnapshot]) -> None:
+            for chain in chains:
+                driver.create_port_chain(context, chain)
+
         for snapshot in self._load(context, chain_ids):
-            self._realise(context, [snapshot], methodcaller("create_port_chain", context, snapshot))
+            self._realise(context, [snapshot], create)
 
     def update_port_chain(self, context: Any, chain_ids: Iterable[str]) -> None:
-        """Have chains realised in their present state, each by itself."""
+        """Have changed chains realised, with one call of a driver for each."""
+
+        def update(driver: PortChainDriver, chains: Sequence[ChainSnapshot]) -> None:
+            for chain in chains:
+                driver.update_port_chain(context, chain)
+
         for snapshot in self._load(context, chain_ids):
-            self._realise(context, [snapshot], methodcaller("update_port_chain", context, snapshot))
+            self._realise(context, [snapshot], update)
 
     def refresh_port_chains(self, context: Any, chain_ids: Iterable[str]) -> None:
-        """Have chains realised in their present state; each driver gets all of its own in one call."""
-        snapshots = self._load(context, chain_ids)
-        if snapshots:
-            self._realise(context, snapshots)
+        """Have chains realised, with one call of each driver for all of its chains."""
+
+        def refresh(driver: PortChainDriver, chains: Sequence[ChainSnapshot]) -> None:
+            driver.refresh_port_chains(context, chains)
+
+        chains = self._load(context, chain_ids)
+        if chains:
+            self._realise(context, chains, refresh)
 
     def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
-        """Have the realisation of a chain removed that is no longer in the database."""
-        # No row is left to keep a failure in. Drivers are level-triggered: what they have realised
-        # is compared with what should be there sooner or later.
+        """Have the realisation of a deleted chain removed."""
+
+        def delete(driver: PortChainDriver, chains: Sequence[ChainSnapshot]) -> None:
+            for chain in chains:
+                driver.delete_port_chain(context, chain)
+
+        # A failure is not recorded, because the chain's row is gone. The periodic comparison of the
+        # driver removes what is left.
         try:
             owner = owner_of(snapshot, self._drivers)
         except Violation:
             owner = None
         for name in self._drivers if owner is None else [owner]:
-            self._tell(name, methodcaller("delete_port_chain", context, snapshot), [snapshot])
+            self._call(name, delete, [snapshot])
+
+    def _freeze_port_chain(self, context: Any, snapshot: ChainSnapshot, owner: str) -> None:
+        """Have a chain frozen by its owner; by all drivers if it has none."""
+
+        def freeze(driver: PortChainDriver, chains: Sequence[ChainSnapshot]) -> None:
+            for chain in chains:
+                driver.freeze_port_chain(context, chain)
+
+        for name in [owner] if owner else self._drivers:
+            self._call(name, freeze, [snapshot])
 
     def _load(self, context: Any, chain_ids: Iterable[str]) -> list[ChainSnapshot]:
         """Return the present state of chains.
 
-        It is read after the commit: a port that changes meanwhile is either seen here, or its
-        change sees the chain.
+        This reads after the commit, so that no change of a port is lost: either the port's change
+        is visible here, or the handler of that change sees the chain.
         """
         wanted = list(chain_ids)
         try:
             return snapshots.load(context, wanted) if wanted else []
         except db_exc.DBError:
-            LOG.exception("Cannot load port chains %s; they wait for repair", ", ".join(wanted))
+            LOG.exception("Cannot load port chains %s; retrying later", ", ".join(wanted))
             return []
 
     def _own_chains(
         self, name: str, context: Any, chain_ids: Collection[str] | None
     ) -> Iterator[OwnChain]:
-        """Yield the chains, all or some, that no other driver owns; loaded a page at a time."""
+        """Yield the chains that belong to a driver or to none, loading a page at a time.
+
+        :param chain_ids: the chains to look at; None for all.
+        """
         ids = list(snapshots.chain_ids(context) if chain_ids is None else chain_ids)
         for start in range(0, len(ids), _PAGE):
             for snapshot in snapshots.load(context, ids[start : start + _PAGE]):
-                owner, refusal = self._judged(snapshot)
+                owner, refusal = self._assess(snapshot)
                 if owner in (name, ""):
                     yield OwnChain(snapshot, refusal)
 
-    def _realise(
-        self,
-        context: Any,
-        snapshots: Sequence[ChainSnapshot],
-        tell: Callable[[Any], None] | None = None,
-    ) -> None:
-        """Tell the owners of chains about them and keep the outcome, by which the chains count as
-        realised or are repaired.
+    def _realise(self, context: Any, chains: Sequence[ChainSnapshot], call: _DriverCall) -> None:
+        """Have the owners realise chains, and record for each chain whether that succeeded.
 
-        :param tell: calls a driver; without it, each owner is told to refresh all of its own.
+        :param call: calls a driver for its chains.
         """
         try:
-            for owner, own in self._by_owner(context, snapshots).items():
-                call = tell or methodcaller("refresh_port_chains", context, own)
-                failed = self._tell(owner, call, own) if owner else {}
+            for owner, own in self._by_owner(context, chains).items():
+                failed = self._call(owner, call, own) if owner else {}
                 for failure in set(failed.values()):
                     ids = [chain_id for chain_id, reason in failed.items() if reason == failure]
-                    realisation.mark_failed(context, ids, failure)
+                    self._status.mark_failed(context, ids, failure)
                 done = [snapshot for snapshot in own if snapshot.chain.id not in failed]
                 revisions = [(s.chain.id, s.chain.revision) for s in done]
-                realisation.mark_realised(context, revisions, {s.chain.id: digest(s) for s in done})
+                mark_realised(context, revisions, {s.chain.id: digest(s) for s in done})
         except db_exc.DBError:
-            LOG.exception("Cannot note the outcome of port chains; they wait for repair")
+            LOG.exception("Cannot record whether port chains are realised; retrying later")
 
     def _by_owner(
-        self, context: Any, snapshots: Sequence[ChainSnapshot]
+        self, context: Any, chains: Sequence[ChainSnapshot]
     ) -> dict[str, list[ChainSnapshot]]:
-        """Sort chains by the drivers that own them now and can do them; note why others fail.
+        """Sort chains by the drivers that own them; freeze those that cannot be realised.
 
-        Ports may have been bound elsewhere since a chain was accepted, and other drivers be
-        configured. A chain that belongs to nobody until a port is bound is under the empty name.
+        A chain was checked when it was accepted. Since then, its ports may have moved, or other
+        drivers been configured.
+
+        :returns: driver's name -> chains; under the empty name chains without a bound port.
         """
         found: dict[str, list[ChainSnapshot]] = defaultdict(list)
-        for snapshot in snapshots:
+        for snapshot in chains:
             chain = snapshot.chain
-            owner, refusal = self._judged(snapshot)
+            owner, refusal = self._assess(snapshot)
             if refusal and refusal != _UNBOUND:
-                realisation.mark_failed(context, [chain.id], refusal)
-                for name in [owner] if owner else self._drivers:
-                    self._tell(name, methodcaller("hold_port_chain", context, snapshot), [snapshot])
+                self._status.mark_failed(context, [chain.id], refusal)
+                self._freeze_port_chain(context, snapshot, owner)
                 continue
             if refusal:
-                realisation.record_plan(context, chain.id, chain.revision, (), down_reason=refusal)
+                self._status.record_plan(context, chain.id, chain.revision, (), down_reason=refusal)
             found[owner].append(snapshot)
         return found
 
-    def _judged(self, snapshot: ChainSnapshot) -> tuple[str, str]:
-        """Whose a chain is now, and why it cannot be carried out; empty if it is nobody's, or can be."""
+    def _assess(self, snapshot: ChainSnapshot) -> _Assessment:
+        """Return which driver a chain belongs to now, and why it cannot be realised."""
         owner = ""
         try:
             owner = owner_of(snapshot, self._drivers) or ""
             if owner:
-                self._ask(owner, snapshot)
+                self._check_with(owner, snapshot)
         except (Violation, lib.NeutronException) as refusal:
-            return owner, refusal.rule if isinstance(refusal, Violation) else str(refusal)
+            reason = refusal.rule if isinstance(refusal, Violation) else str(refusal)
+            return _Assessment(owner, reason)
         except Exception as error:
-            # As for `_tell`; and what comes after this chain must not wait for ever.
-            LOG.exception("Port chain %s cannot be checked", snapshot.chain.id)
-            return owner, _described(error)
-        return owner, "" if owner else _UNBOUND
+            # A driver's mistake must not keep the chains after this one from being realised.
+            LOG.exception("Cannot check port chain %s", snapshot.chain.id)
+            return _Assessment(owner, _reason(error))
+        return _Assessment(owner, "" if owner else _UNBOUND)
 
-    def _tell(
-        self, name: str, call: Callable[[Any], None], about: Sequence[ChainSnapshot]
+    def _call(
+        self, name: str, call: _DriverCall, chains: Sequence[ChainSnapshot]
     ) -> dict[str, str]:
-        """Call a driver; return how it failed, by the ids of the chains for which it did."""
+        """Call a driver for chains.
+
+        :returns: chain id -> reason, for the chains for which the driver failed.
+        """
         try:
-            call(self._drivers[name])
+            call(self._drivers[name], chains)
         except ChainsFailed as some:
             LOG.error("Port chain driver %s failed for %s", name, some)
             failures = some.failures
         except Exception as error:
-            # The boundary to code of others, after the change is made: nobody is left to answer to.
+            # Drivers are other people's code, and the request is committed: no caller can handle
+            # the error.
             LOG.exception("Port chain driver %s failed", name)
-            failures = {snapshot.chain.id: error for snapshot in about}
+            failures = {snapshot.chain.id: error for snapshot in chains}
         else:
             return {}
         return {
-            chain_id: f"driver {name}: {_described(error)}" for chain_id, error in failures.items()
+            chain_id: f"driver {name}: {_reason(error)}" for chain_id, error in failures.items()
         }
 
 
-def _described(error: Exception) -> str:
-    """An error for users: drivers say what they mean them to know, the database says what its tables are."""
+def _reason(error: Exception) -> str:
+    """Return an error's text for users. A database error's text would show them SQL."""
     if isinstance(error, db_exc.DBError):
-        return f"the database refused it ({type(error).__name__}); the log of the Neutron server has more"
+        return f"the database failed ({type(error).__name__}); see the log of the Neutron server"
     return str(error) or type(error).__name__

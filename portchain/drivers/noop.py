@@ -1,4 +1,4 @@
-"""A driver that accepts everything and realises nothing: for tests of the API and as the smallest
+"""A driver that accepts every chain and realises none: for tests of the API, and as the smallest
 example of a driver.
 """
 
@@ -11,7 +11,7 @@ from portchain.drivers.base import Capabilities, PortChainDriver
 
 
 class NoopDriver(PortChainDriver):
-    """Chains become ACTIVE at once; no packet takes another way."""
+    """Accepts everything: chains become ACTIVE at once, and no packet is steered."""
 
     name = "noop"
     capabilities = Capabilities(
@@ -20,7 +20,7 @@ class NoopDriver(PortChainDriver):
         lb_fields=SUPPORTED_LB_FIELD_SETS,
         symmetric=True,
         n_tuple_mapping=True,
-        function_kinds=frozenset({"l3", "l2"}),
+        function_kinds=frozenset(kind.function_kind for kind in FUNCTION_KINDS),
         l7_parameters=frozenset({"logical_source_network", "logical_destination_network"}),
         ethertypes=frozenset({"IPv4", "IPv6"}),
         service_graphs=True,
@@ -30,7 +30,7 @@ class NoopDriver(PortChainDriver):
     )
 
     def claims(self, port: Port) -> bool:
-        """Every port."""
+        """Claim every port."""
         return True
 
     def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:

@@ -1,4 +1,4 @@
-"""Runs the drivers' periodic tasks; what fails is said once, not at every turn."""
+"""Runs the drivers' periodic tasks."""
 
 from neutron_lib import context as neutron_context
 from oslo_log import log as logging
@@ -9,7 +9,10 @@ LOG = logging.getLogger(__name__)
 
 
 class Runner:
-    """A periodic task as a function without arguments that never raises."""
+    """Calls a periodic task without arguments, and never raises.
+
+    A failure is logged once, not again at every run that fails in the same way.
+    """
 
     def __init__(self, driver: str, task: PeriodicTask, chains: OwnChains) -> None:
         self.name = f"{driver} {task.name}"
@@ -23,12 +26,12 @@ class Runner:
         try:
             self._task.run(neutron_context.get_admin_context(), self._chains)
         except Exception as error:
-            # The boundary of a loop that an exception would end for good.
+            # An exception would end the loop that calls this.
             failure = f"{type(error).__name__}: {error}"
             if failure != self._failure:
-                LOG.exception("Port chain driver %s failed; it goes on trying", self.name)
+                LOG.exception("Periodic task of port chain driver %s failed; retrying", self.name)
             self._failure = failure
         else:
             if self._failure:
-                LOG.info("Port chain driver %s works again", self.name)
+                LOG.info("Periodic task of port chain driver %s works again", self.name)
             self._failure = ""

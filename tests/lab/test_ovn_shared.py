@@ -133,7 +133,7 @@ def test_each_chain_has_its_functions_checked(flow: Workflow) -> None:
     flow.warm_up()
     with silent(flow, "sf1"):
         for port in (FORTH, BACK):
-            assert "does not pass its health check" in flow.wait_status(chains[port], "DOWN")
+            assert "fails its health check" in flow.wait_status(chains[port], "DOWN")
             assert held_back(flow, port)
         assert paths(flow, port=SHORT, count=3) == through(SHORT)
     for port in (FORTH, BACK):

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from portchain.core import availability
+from portchain.core.availability import Availability
 from portchain.core.function_kinds import traits_of
 from portchain.core.model import (
     ChainSnapshot,
     FlowClassifier,
     Port,
     PortChain,
-    PortPair,
     PortPairGroup,
 )
 from portchain.dataplane.pipeline import ODD_GENERATION
@@ -34,16 +34,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A chain's plan, and why it cannot carry traffic at the moment.
+    """A chain's plan, and what the ports of the chain mean for its traffic.
 
-    :param obstacle: empty if every hop has a pair that takes traffic and some source is bound. A chain with an obstacle
-        is planned all the same: its traffic must be held back, not let around the functions.
-    :param caution: what is amiss although it carries traffic; empty if nothing is.
+    A chain that is DOWN is planned as well: its traffic must be dropped, not bypass the functions.
     """
 
     plan: ChainPlan
-    obstacle: str = ""
-    caution: str = ""
+    availability: Availability
 
 
 def plan_chain(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Planned:
@@ -55,9 +52,7 @@ def plan_chain(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Planne
     forward = _forward(snapshot, tunnel_ips)
     paths = (forward, _reverse(snapshot, forward, tunnel_ips)) if chain.symmetric else (forward,)
     plan = ChainPlan(chain.id, _path_id(chain), chain.revision, paths)
-    return Planned(
-        plan, "; ".join(_obstacles(snapshot, forward)), "; ".join(_cautions(snapshot, forward))
-    )
+    return Planned(plan, availability.assess(snapshot, same_host=True))
 
 
 def _path_id(chain: PortChain) -> int:
@@ -223,7 +218,7 @@ def _targets(
     group: PortPairGroup, ports: Mapping[str, Port], tunnel_ips: Mapping[str, str]
 ) -> Iterator[Target]:
     for pair in sorted(group.port_pairs, key=lambda pair: pair.id):
-        if _why_unusable(pair, ports):
+        if availability.why_pair_unavailable(pair, ports, same_host=True):
             continue
         ingress, egress = ports[pair.ingress], ports[pair.egress]
         yield Target(
@@ -246,44 +241,3 @@ def _segment(port: Port) -> Segment | None:
     if port.segment is None or port.segment.physical_network is None:
         return None
     return Segment(port.segment.physical_network, port.segment.segmentation_id)
-
-
-def _why_unusable(pair: PortPair, ports: Mapping[str, Port]) -> str:
-    """Why a pair cannot take traffic; empty if it can."""
-    reason = availability.why_not_in_place(pair, ports)
-    if reason:
-        return reason
-    ingress, egress = ports[pair.ingress], ports[pair.egress]
-    if ingress.host != egress.host:
-        return f"its ports are on different hosts ({ingress.host}, {egress.host})"
-    return ""
-
-
-def _obstacles(snapshot: ChainSnapshot, path: Path) -> Iterator[str]:
-    for group in _without_takers(snapshot, path, tap=False):
-        yield f"{availability.named(group)} has no pair that takes traffic{_why_nobody(snapshot, group)}"
-    for before, entry in zip(snapshot.predecessors, path.entries, strict=True):
-        if not entry.senders:
-            yield f"No function of the last group of {before.name or before.id}, the port chain before, is bound to a host"
-    if path.classifiers and not path.sources and not path.entries:
-        yield "No port whose traffic the flow classifiers name is bound to a host"
-
-
-def _cautions(snapshot: ChainSnapshot, path: Path) -> Iterator[str]:
-    """A tap is passive: one that is away does not hold the traffic up."""
-    for group in _without_takers(snapshot, path, tap=True):
-        yield f"{availability.named(group)} gets no copies{_why_nobody(snapshot, group)}"
-
-
-def _without_takers(snapshot: ChainSnapshot, path: Path, tap: bool) -> Iterator[PortPairGroup]:
-    for group, hop in zip(snapshot.chain.port_pair_groups, path.hops, strict=True):
-        if hop.tap is tap and not any(target.weight for target in hop.targets):
-            yield group
-
-
-def _why_nobody(snapshot: ChainSnapshot, group: PortPairGroup) -> str:
-    why = {
-        pair.id: _why_unusable(pair, snapshot.ports) or availability.NO_WEIGHT
-        for pair in group.port_pairs
-    }
-    return availability.in_brackets(snapshot.chain, group, why)

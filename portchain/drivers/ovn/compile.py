@@ -8,6 +8,7 @@ function. What is drawn here is drawn in docs/ovn.md.
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from portchain.core import availability
 from portchain.core.model import VLAN, ChainSnapshot, PortChain, PortPair
 from portchain.drivers.ovn import lanes as lanes_of
 from portchain.drivers.ovn import match, rows, unusable
@@ -72,11 +73,10 @@ def compile_chain(
     open are left out instead. Without sources nothing is, and there are no rows.
     """
     chain = snapshot.chain
-    why = unusable.reasons(snapshot, offline)
-    usable = unusable.usable(chain, why)
+    assessed = availability.assess(snapshot, offline=offline, fails_open=True)
+    usable = unusable.usable(chain, assessed)
     sources = _sources(snapshot)
-    left_out = unusable.left_out(chain, why)
-    visited = tuple(group for group in chain.port_pair_groups if group not in left_out)
+    visited = tuple(group for group in chain.port_pair_groups if group not in assessed.skipped)
     path = lanes_of.narrowed(replace(chain, port_pair_groups=visited), usable)
     lanes = lanes_of.deal(path, usable, at_work)
     networks = {snapshot.ports[port].network_id for port in sources}
@@ -86,8 +86,8 @@ def compile_chain(
         made, lanes = _held(snapshot, sources), ()
     return Compiled(
         _with_health(made, snapshot, path, probing),
-        "; ".join(unusable.obstacles(snapshot, sources, why)),
-        "; ".join(unusable.cautions(path, lanes, left_out, sources, why)),
+        assessed.down_reason,
+        "; ".join(unusable.cautions(path, lanes, sources, assessed)),
     )
 
 

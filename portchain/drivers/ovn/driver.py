@@ -20,6 +20,7 @@ from portchain.db import realisation
 from portchain.drivers.base import (
     Capabilities,
     ChainsFailed,
+    ChainStatusReporter,
     OwnChains,
     PeriodicTask,
     PortChainDriver,
@@ -49,8 +50,9 @@ class OvnDriver(PortChainDriver):
         failure_modes=frozenset(FailureMode),
     )
 
-    def initialize(self) -> None:
+    def initialize(self, status: ChainStatusReporter) -> None:
         """Get ready to connect; each process connects when it first has to."""
+        super().initialize(status)
         self._northbound, southbound = northbound.northbound(), northbound.southbound()
         self._health = Health(southbound)
         self._confirmation = Confirmation(self._northbound, southbound, self._health)
@@ -104,7 +106,7 @@ class OvnDriver(PortChainDriver):
         """Remove a chain's rows and give its functions' ports back to their network."""
         self._northbound.run(removal(self._northbound, snapshot.chain.id))
 
-    def hold_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+    def freeze_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         """Keep what there is of a chain, and drop what it classifies and nothing takes."""
         carry.hold(self._northbound, snapshot)
 

@@ -67,7 +67,7 @@ class Wire:
 def deal(
     chain: PortChain, usable: Collection[str] = (), at_work: Collection[str] = ()
 ) -> tuple[Lane, ...]:
-    """Deal the buckets to lanes; none if some group has no pair that takes traffic.
+    """Deal the buckets to lanes; none if some group has no available pair.
 
     :param usable: ids of pairs that can take traffic.
     :param at_work: ids of pairs that do so now. Where one pair of a group is to be at work, it is one of these as long as it

@@ -16,8 +16,8 @@ from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SET
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.dataplane.planning.planner import Planned, plan_chain
-from portchain.db import realisation, relations, snapshots
-from portchain.drivers.base import Capabilities, ChainsFailed, PortChainDriver
+from portchain.db import relations, snapshots
+from portchain.drivers.base import Capabilities, ChainsFailed, ChainStatusReporter, PortChainDriver
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.server import ServerEndpoint
@@ -44,8 +44,9 @@ class OvsDriver(PortChainDriver):
         n_tuple_mapping=True,
     )
 
-    def initialize(self) -> None:
+    def initialize(self, status: ChainStatusReporter) -> None:
         """Connect to the message bus."""
+        super().initialize(status)
         self._agents = AgentClient()
 
     def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
@@ -88,19 +89,19 @@ class OvsDriver(PortChainDriver):
         :raises ChainsFailed: some cannot be planned; the others are carried out.
         """
         planned, failures = self._plan(context, snapshots)
-        before = realisation.hosts_of(context, [plan.plan.id for plan in planned])
+        before = self.status.hosts_of(context, [plan.plan.id for plan in planned])
         # What another server has replaced or deleted meanwhile must not reach a host any more: one
         # that takes no part in the newer plan would hear of that only at its next sync.
         current = [
             item
             for item in planned
-            if realisation.record_plan(
+            if self.status.record_plan(
                 context,
                 item.plan.id,
                 item.plan.revision,
                 item.plan.hosts,
-                down_reason=item.obstacle,
-                warning=item.caution,
+                down_reason=item.availability.down_reason,
+                warning=item.availability.warning,
             )
         ]
         self._agents.apply(context, updates_by_host(current, before))
@@ -146,7 +147,7 @@ class OvsDriver(PortChainDriver):
     # What agents ask and tell.
 
     def _sync(self, context: Any, host: str, known: Mapping[str, int]) -> contract.PlanUpdate:
-        expected = realisation.expected_on(context, host)
+        expected = self.status.expected_on(context, host)
         unknown = [
             chain_id for chain_id, revision in expected.items() if known.get(chain_id) != revision
         ]
@@ -155,7 +156,7 @@ class OvsDriver(PortChainDriver):
         return contract.PlanUpdate(
             chains=plans,
             prepare=_in_steps(plans),
-            switch=tuple(realisation.ready_on(context, host)),
+            switch=tuple(self.status.ready_on(context, host)),
             removed=tuple(
                 (chain_id, revision)
                 for chain_id, revision in known.items()
@@ -166,9 +167,7 @@ class OvsDriver(PortChainDriver):
     def _take_reports(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
         told = [report.chain_id for report in reports if report.error or report.missing]
         borrowing = relations.chains_using_foreign_groups(context, told) if told else set()
-        ready = realisation.record_reports(
-            context, host, [_for_owner(one, borrowing) for one in reports]
-        )
+        ready = self.status.confirm(context, host, [_for_owner(one, borrowing) for one in reports])
         updates = {
             each: contract.PlanUpdate(switch=tuple(chains)) for each, chains in ready.items()
         }
@@ -194,8 +193,8 @@ def _plan_one(
     mtus = {port.id: port.mtu for port in snapshot.ports.values()}
     owner = snapshot.chain.project_id
     foreign = {port.id for port in snapshot.ports.values() if port.project_id != owner}
-    cautions = (planned.caution, why_too_long(planned.plan, mtus, ends, underlay, foreign))
-    return replace(planned, caution="; ".join(filter(None, cautions)))
+    too_long = why_too_long(planned.plan, mtus, ends, underlay, foreign)
+    return replace(planned, availability=planned.availability.with_warnings(too_long))
 
 
 def underlay_of(options: cfg.ConfigOpts) -> Underlay:

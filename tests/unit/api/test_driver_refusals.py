@@ -35,7 +35,7 @@ class Holding(Fragile):
         if failing:
             raise ChainsFailed({chain: RuntimeError("no room") for chain in sorted(failing)})
 
-    def hold_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+    def freeze_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         self._note("hold", [snapshot])
 
 

@@ -1,11 +1,13 @@
-"""The driver of docs/drivers.md: installed as a package of its own, loaded by its entry point, and made to work."""
+"""The example of docs/drivers.md: installed as a package of its own, and loaded by its entry point."""
 
+import ast
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from oslo_config import cfg
@@ -14,13 +16,14 @@ from stevedore.extension import ExtensionManager
 from portchain import conf
 from portchain.core.ownership import owner_of
 from portchain.core.rules import Violation
-from portchain.db import realisation
-from portchain.drivers import manager
-from portchain.drivers.base import OwnChain
+from portchain.drivers import base, manager
+from portchain.drivers.base import ChainStatusReporter, OwnChain
 from tests.plans import ident
 from tests.unit.dataplane.planning.test_planner import snapshot
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "intent-driver"
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "examples" / "intent-driver"
+DOCUMENTATION = ROOT / "docs" / "drivers.md"
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +46,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PORTCHAIN_INTENT_FOLDER", str(tmp_path))
     conf.register_server_opts(cfg.CONF)
-    # The database has its own tests.
-    monkeypatch.setattr(realisation, "record_plan", lambda *_args, **_kwargs: True)
     return tmp_path
 
 
 @pytest.fixture
 def driver(installed: Path, folder: Path):
     (made,) = manager.load(["intent"]).values()
-    made.initialize()
+    # The implementation that records in the database has tests of its own.
+    made.initialize(mock.create_autospec(ChainStatusReporter, instance=True))
     return made
 
 
@@ -64,6 +66,38 @@ def bound(mechanism="intent"):
 
 def intents(folder):
     return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+def imported(source: str) -> set[str]:
+    """The modules that a source text imports, by their full names."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None and not node.level, "relative import"
+            found.add(node.module)
+    return found
+
+
+def test_it_imports_nothing_but_what_the_driver_api_promises() -> None:
+    own = {
+        name
+        for name in imported((EXAMPLE / "portchain_intent.py").read_text())
+        if name.partition(".")[0] == "portchain"
+    }
+    assert "portchain.drivers.base" in own
+    promised = ("portchain.drivers.base", "portchain.core")
+    outside = {
+        name for name in own if not any(f"{name}.".startswith(f"{good}.") for good in promised)
+    }
+    assert outside == set()
+
+
+@pytest.mark.parametrize("page", [base.__doc__, DOCUMENTATION.read_text()], ids=["code", "docs"])
+def test_the_promised_modules_are_documented(page: str) -> None:
+    assert "``portchain.drivers.base``" in page or "`portchain.drivers.base`" in page
+    assert "``portchain.core``" in page or "`portchain.core`" in page
 
 
 def test_it_is_offered_beside_the_others(installed: Path) -> None:
@@ -82,9 +116,16 @@ def test_a_chains_life(driver, folder) -> None:
     assert name == ident("pc1")
     assert intent["classifiers"][0]["ports"] == [ident("src")]
     assert [len(hop) for hop in intent["hops"]] == [2, 1]
+    driver.status.record_plan.assert_called_once_with(None, name, 3, (), down_reason="")
     for _ in range(2):
         driver.delete_port_chain(None, bound())
         assert intents(folder) == {}
+
+
+def test_a_newer_revision_is_not_overwritten(driver, folder) -> None:
+    driver.status.record_plan.return_value = False
+    driver.update_port_chain(None, bound())
+    assert intents(folder) == {}
 
 
 def test_what_was_missed_or_damaged_is_made_right(driver, folder) -> None:

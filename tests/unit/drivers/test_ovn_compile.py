@@ -229,7 +229,7 @@ def test_a_pair_that_is_down_has_no_traffic_but_keeps_its_rows():
         ({"pp3_in": {"plugged": False}}, "PP3|pp3: its ingress port pp3-in is DOWN on host h3"),
         ({"pp3_out": {"host": ""}}, "its egress port pp3-out is not bound to a host"),
         ({"pp3_out": {"host": "gone"}}, "no longer exists"),
-        ({"src": {"host": ""}}, "No port whose traffic the flow classifiers name is bound"),
+        ({"src": {"host": ""}}, "No source port of the flow classifiers is bound"),
     ],
 )
 def test_obstacles_are_named_and_the_traffic_stays_classified(changes, reason):
@@ -245,7 +245,7 @@ def test_a_borrower_is_not_told_why_a_group_takes_nothing():
     borrowed = with_chain(
         down, port_pair_groups=(first, replace(second, project_id=ident("somebody else")))
     )
-    assert compile_chain(borrowed).obstacle == "Port pair group PG2 has no pair that takes traffic"
+    assert compile_chain(borrowed).obstacle == "Port pair group PG2 has no available pair"
 
 
 BARE = ChainRows(ident("pc1"), 3, anchor_name(ident("pc1")), ident("project"))
@@ -286,7 +286,7 @@ def two_networks(given_snapshot):
 
 @pytest.mark.parametrize(
     ("without", "why"),
-    [(no_pairs, "PG2 has no pair that takes traffic (it is empty)"), (no_weights, "weight is 0"), (two_networks, "")],
+    [(no_pairs, "PG2 has no available pair (it is empty)"), (no_weights, "weight is 0"), (two_networks, "")],
 )  # fmt: skip
 def test_what_no_function_takes_is_dropped_and_not_let_around(without, why):
     compiled = compile_chain(without(snapshot(symmetric=True)))

@@ -16,7 +16,7 @@ from portchain.core.model import (
     Segment,
 )
 from portchain.dataplane import plan as plans
-from portchain.dataplane.planning.planner import Planned, plan_chain
+from portchain.dataplane.planning.planner import plan_chain
 from portchain.drivers.ovs.driver import updates_by_host
 from portchain.rpc import contract
 from tests.plans import TUNNEL_IPS, ident, mac
@@ -86,7 +86,11 @@ def plan(*args, **kwargs):
 def test_the_specification():
     planned = plan()
     (path,) = planned.plan.paths
-    assert (planned.plan.path_id, planned.plan.revision, planned.obstacle) == (7, 3, "")
+    assert (planned.plan.path_id, planned.plan.revision, planned.availability.down_reason) == (
+        7,
+        3,
+        "",
+    )
     assert [[(t.pair_id, t.host, t.tunnel_ip) for t in hop.targets] for hop in path.hops] == [
         sorted((ident(f"pp{n}"), f"h{n}", f"192.0.2.{n}") for n in (1, 2)),
         [(ident("pp3"), "h3", "192.0.2.3")],
@@ -106,10 +110,10 @@ def test_the_specification():
         ({"pp3_in": {"host": "gone"}}, "no longer exists"),
     ],
 )
-def test_a_group_without_a_usable_pair_is_an_obstacle_and_stays_in_the_plan(changes, reason):
+def test_a_group_without_a_usable_pair_is_a_down_reason_and_stays_in_the_plan(changes, reason):
     planned = plan(**changes)
-    assert "PG2" in planned.obstacle
-    assert reason in planned.obstacle
+    assert "PG2" in planned.availability.down_reason
+    assert reason in planned.availability.down_reason
     assert planned.plan.paths[0].hops[1].targets == ()
     assert "h1" in planned.plan.hosts, "the source's host holds the traffic back"
 
@@ -136,12 +140,12 @@ def test_a_tap_hands_nothing_on_and_sees_both_directions():
     assert reverse.hops[0].targets[0].ingress_port == ident("pp3-out")
 
 
-def test_a_tap_that_is_away_is_a_caution_and_no_obstacle():
-    assert (tapped().obstacle, tapped().caution) == ("", "")
+def test_an_unavailable_tap_is_a_warning_and_not_a_down_reason():
+    assert (tapped().availability.down_reason, tapped().availability.warning) == ("", "")
     planned = tapped(pp3_in={"plugged": False})
-    assert planned.obstacle == ""
-    assert "PG2 gets no copies" in planned.caution
-    assert "pp3-in is DOWN on host h3" in planned.caution
+    assert planned.availability.down_reason == ""
+    assert "PG2 gets no copies" in planned.availability.warning
+    assert "pp3-in is DOWN on host h3" in planned.availability.warning
 
 
 def test_headers_change_where_the_mapping_says_in_both_directions():
@@ -159,18 +163,18 @@ def test_headers_change_where_the_mapping_says_in_both_directions():
     assert reverse.hops[1].headers[0].destination_prefixes == ("10.0.0.0/28",)
 
 
-def test_one_pair_less_is_no_obstacle():
+def test_one_pair_less_is_no_down_reason():
     planned = plan(pp1_in={"host": ""})
-    assert planned.obstacle == ""
+    assert planned.availability.down_reason == ""
     assert [t.pair_id for t in planned.plan.paths[0].hops[0].targets] == [ident("pp2")]
 
 
 def test_without_a_bound_source_nothing_can_be_carried():
-    assert "No port whose traffic" in plan(src={"host": ""}).obstacle
+    assert "No source port" in plan(src={"host": ""}).availability.down_reason
 
 
 def test_a_source_that_is_not_plugged_in_yet_is_planned():
-    assert plan(src={"plugged": False}).obstacle == ""
+    assert plan(src={"plugged": False}).availability.down_reason == ""
 
 
 def test_a_logical_destination_port_stands_for_its_addresses():
@@ -275,7 +279,7 @@ def test_functions_that_understand_chains_are_marked():
 
 def test_each_host_gets_one_update_and_those_left_are_told():
     one = plan(pp2_in={"host": ""})
-    other = Planned(replace(one.plan, id=ident("pc2")))
+    other = replace(one, plan=replace(one.plan, id=ident("pc2")))
     updates = updates_by_host([one, other], {one.plan.id: {"h1", "h2"}, other.plan.id: {"h1"}})
     assert set(updates) == {"h1", "h2", "h3"}
     assert updates["h1"].chains == (one.plan, other.plan)
@@ -303,7 +307,7 @@ def test_chains_of_a_service_graph_know_where_they_meet():
     planned = plan_chain(second, TUNNEL_IPS)
     (path,) = planned.plan.paths
     (entry,) = path.entries
-    assert planned.obstacle == ""
+    assert planned.availability.down_reason == ""
     assert (entry.path_id, entry.hops) == (7, 2)
     assert [(s.port_id, s.host, s.mac) for s in entry.senders] == [
         (ident("pp3-out"), "h3", mac("pp3-out"))
@@ -324,7 +328,7 @@ def test_frames_that_pass_a_chain_unchanged_come_from_the_last_function_before_i
 
 def test_a_chain_says_when_the_one_before_it_has_no_function_left():
     planned = plan_chain(after(snapshot(), **{"pp3-out": {"host": ""}}), TUNNEL_IPS)
-    assert "PC1, the port chain before" in planned.obstacle
+    assert "preceding port chain PC1" in planned.availability.down_reason
     assert planned.plan.hosts == {"h2"}
 
 

@@ -7,7 +7,7 @@ from unittest import mock
 
 from portchain import errors
 from portchain.core.model import ChainSnapshot, Port
-from portchain.db import drift, realisation, snapshots
+from portchain.db import drift, port_usage, realisation, snapshots
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
@@ -312,7 +312,7 @@ class FailingTest(DriverTestCase):
         self.fragile.told.clear()
         (pair,) = self.show("port_pair_group", chains[1]["port_pair_groups"][0])["port_pairs"]
         port = self.show("port_pair", pair)["egress"]
-        with mock.patch.object(snapshots, "chains_using_port", side_effect=RuntimeError("killed")):
+        with mock.patch.object(port_usage, "chains_using_port", side_effect=RuntimeError("killed")):
             self.bind(port)
         with mock.patch.object(drift, "_PAGE", 1):
             for _ in range(2 * len(chains) + 2):

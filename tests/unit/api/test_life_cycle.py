@@ -3,7 +3,7 @@
 from typing import Any
 from unittest import mock
 
-from portchain.db import snapshots
+from portchain.db import port_usage
 from portchain.drivers.manager import DriverManager
 from tests.unit.api.base import HOST, ApiTestCase
 from tests.unit.api.test_drivers import Fragile
@@ -64,7 +64,7 @@ class LifeCycleTest(ApiTestCase):
         assert self.last(self.client).fixed_ips == ("10.0.0.77",)
 
     def test_trouble_of_ours_stops_nothing_of_neutrons(self) -> None:
-        with mock.patch.object(snapshots, "chains_using_port", side_effect=RuntimeError("ours")):
+        with mock.patch.object(port_usage, "chains_using_port", side_effect=RuntimeError("ours")):
             other = self.port(self.net, "other")
             self.change(other, name="new")
             self.bind(self.client)

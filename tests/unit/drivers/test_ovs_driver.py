@@ -244,7 +244,7 @@ class OvsDriverTest(ApiTestCase):
         groups = self.show("port_chain", first)["port_pair_groups"]
         self.update("port_chain", first, port_pair_groups=[*groups, more["id"]])
         (update,) = self.sent()[SECOND]
-        assert update.refused == ()
+        assert update.unreadable == ()
         assert {plan.id for plan in update.chains} == {first, second}
 
     def test_group_of_many_chains_is_one_message_to_each_host(self) -> None:

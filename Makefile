@@ -23,10 +23,10 @@ demo-down: ## stop and remove the lab
 lab: setup ## start a fresh lab without the demo (NAME=..., ARGS="--hosts 2 --firewall noop")
 	@$(LAB) up --name $(NAME) $(ARGS)
 
-shell: ## a shell with openstack, beside the lab's servers
+shell: ## open a shell with openstack, beside the lab's servers
 	@$(LAB) shell --name $(NAME)
 
-lint: setup ## style, types and import rules
+lint: setup ## check style, types and import rules
 	@PATH="$(CURDIR)/$(VENV):$$PATH"; ruff check . && ruff format --check . && mypy && lint-imports
 
 test: setup ## check everything that has to hold (ARGS=tests/unit runs a part)

@@ -1,8 +1,9 @@
-"""What the packets of a classifier look like on their way through functions that change headers: pure functions.
+"""Computes how functions change the header fields of a classifier's packets on a path. Pure.
 
-A group's ``ppg_n_tuple_mapping`` says what its function does. Behind it, packets carry what ``egress_n_tuple`` gives, and are
-otherwise as before. Replies pass the function the other way and carry behind it what went in: what the packets carried there
-or, where the classifier leaves that open, what ``ingress_n_tuple`` gives.
+``ppg_n_tuple_mapping`` of a group states what its function changes. Behind the function, packets
+have the values of ``egress_n_tuple``; all other fields are unchanged. Replies pass the function in
+the opposite direction. Behind it they have the values that requests had before it: those of the
+classifier or, where it leaves a field open, those of ``ingress_n_tuple``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,31 +16,31 @@ from portchain.core.rules import answering, port_range
 from portchain.dataplane.plan import Classifier
 
 
-def along(header: Classifier, groups: Iterable[PortPairGroup]) -> list[Classifier]:
-    """The header before the first group, between them and behind the last."""
+def headers_along_path(header: Classifier, groups: Iterable[PortPairGroup]) -> list[Classifier]:
+    """Return the header fields before the first group, between the groups and behind the last."""
     headers = [header]
     for group in groups:
         changes = _fields(group.egress_n_tuple)
-        # A source's own addresses tell nothing any more when another one stands in their place.
+        # A changed source address is not one of the source port's addresses any more.
         known = headers[-1].source_port_known and "source_prefixes" not in changes
         headers.append(replace(headers[-1], **changes | {"source_port_known": known}))
     return headers
 
 
-def back(headers: list[Classifier], groups: Iterable[PortPairGroup]) -> list[Classifier]:
-    """The header of replies before the last group, between them and behind the first: in that order.
+def reply_headers(headers: list[Classifier], groups: Iterable[PortPairGroup]) -> list[Classifier]:
+    """Return the header fields of replies along the reverse path, from its first hop to its end.
 
-    :param headers: of the requests, from ``along``.
+    :param headers: of the requests, from ``headers_along_path``.
     """
     before = [
         _filled(header, _fields(group.ingress_n_tuple))
         for header, group in zip(headers, groups, strict=False)
     ]
-    return [turned(header) for header in reversed([*before, headers[-1]])]
+    return [reply_header(header) for header in reversed([*before, headers[-1]])]
 
 
-def turned(header: Classifier) -> Classifier:
-    """The header of the answers to packets with a header."""
+def reply_header(header: Classifier) -> Classifier:
+    """Return the header fields of replies to packets with the given header fields."""
     source_ports, destination_ports = answering(
         header.protocol, header.source_ports, header.destination_ports
     )
@@ -52,17 +53,17 @@ def turned(header: Classifier) -> Classifier:
     )
 
 
-def changes(headers: Iterable[list[Classifier]]) -> list[tuple[Classifier, ...]]:
-    """For each hop the headers behind it; none where they are the same as before it.
+def changes_per_hop(headers: Iterable[list[Classifier]]) -> list[tuple[Classifier, ...]]:
+    """Return for each hop the header fields behind it; empty if the hop changes none.
 
-    :param headers: for each classifier, before the first hop, between them and behind the last.
+    :param headers: one list for each classifier, from ``headers_along_path``.
     """
-    steps = list(zip(*headers, strict=True))
-    return [after if after != before else () for before, after in pairwise(steps)]
+    stages = list(zip(*headers, strict=True))
+    return [after if after != before else () for before, after in pairwise(stages)]
 
 
 def _fields(n_tuple: Mapping[str, Any]) -> dict[str, Any]:
-    """An n-tuple of the API as fields of a header; only what it gives."""
+    """Translate an n-tuple of the API into fields of ``Classifier``; only those that it sets."""
     found: dict[str, Any] = {}
     for side in ("source", "destination"):
         if prefix := n_tuple.get(f"{side}_ip_prefix"):
@@ -74,6 +75,7 @@ def _fields(n_tuple: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filled(header: Classifier, fields: Mapping[str, Any]) -> Classifier:
+    """Set those fields of a header that match any value."""
     return replace(
         header, **{name: value for name, value in fields.items() if not getattr(header, name)}
     )

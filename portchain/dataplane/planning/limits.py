@@ -1,4 +1,4 @@
-"""What the switches cannot keep, and is refused before anything is written: pure functions of what is asked for."""
+"""Rejects requests that Open vSwitch cannot realise, before anything is written. Pure."""
 
 import itertools
 from collections.abc import Iterator
@@ -25,51 +25,56 @@ from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
 from portchain.dataplane.plan import SUPPORTED_FUNCTIONS
 
 Reasons = Iterator[tuple[str, str]]
-"""Attribute at fault and reason."""
+"""Pairs of the attribute that is at fault and the reason."""
 
 
 def check_pair(pair: PortPair) -> None:
-    """Refuse what contradicts itself: a header is addressed to its function, which a function that bridges is not.
+    """Reject a kind of function for which there are no flows.
+
+    An example is a bridging function with a header: the header would need a destination address,
+    and a function that bridges has none.
 
     :raises Violation: of kind unsupported.
     """
     if traits_of(pair) not in SUPPORTED_FUNCTIONS:
         raise Violation(
             "function_kind",
-            f"Open vSwitch gives functions of the kind {pair.kind} no {pair.correlation} header",
+            f"Open vSwitch does not support function_kind {pair.kind} with correlation "
+            f"{pair.correlation}",
             Kind.UNSUPPORTED,
         )
 
 
 def check_chain(snapshot: ChainSnapshot) -> None:
-    """Refuse a chain that cannot be kept.
+    """Reject a chain that Open vSwitch cannot realise.
 
-    :raises Violation: of kind unsupported, for the first reason there is.
+    :raises Violation: of kind unsupported, with the first reason found.
     """
     chain = snapshot.chain
     for attribute, reason in itertools.chain(
         _too_many_hops(chain),
-        _replies_without_a_pair(chain),
-        _directions_that_meet(chain),
-        _mappings_out_of_place(chain),
-        _replies_that_miss(chain),
-        _graphs(snapshot),
+        _reply_without_pair(chain),
+        _ambiguous_direction(chain),
+        _invalid_mapping(chain),
+        _lost_reply(chain),
+        _unsupported_in_graph(snapshot),
     ):
         raise Violation(attribute, reason, Kind.UNSUPPORTED)
 
 
 def _too_many_hops(chain: PortChain) -> Reasons:
-    """More than a service index counts."""
-    most = MAX_NSH_HOPS if chain.correlation == Encapsulation.NSH else MAX_HOPS
-    if len(chain.port_pair_groups) > most:
+    """The service index, or the TTL of NSH, limits the number of hops."""
+    limit = MAX_NSH_HOPS if chain.correlation == Encapsulation.NSH else MAX_HOPS
+    if len(chain.port_pair_groups) > limit:
         yield (
             "port_pair_groups",
-            f"Open vSwitch carries at most {most} groups in a chain with correlation {chain.correlation}",
+            f"Open vSwitch supports at most {limit} groups in a chain with correlation "
+            f"{chain.correlation}",
         )
 
 
-def _replies_without_a_pair(chain: PortChain) -> Reasons:
-    """Replies that would be balanced by an address that they do not carry."""
+def _reply_without_pair(chain: PortChain) -> Reasons:
+    """Replies do not have the MAC addresses by which the group balances requests."""
     by_frame = [
         group
         for group in chain.port_pair_groups
@@ -78,19 +83,19 @@ def _replies_without_a_pair(chain: PortChain) -> Reasons:
     if chain.symmetric and by_frame:
         yield (
             "chain_parameters",
-            f"Open vSwitch cannot find the pair of a reply in port pair group {by_frame[0].name or by_frame[0].id}, which "
-            "balances by addresses of the frame",
+            f"port pair group {label(by_frame[0])} balances by MAC addresses; in a symmetric "
+            "chain, Open vSwitch cannot find the pair of a reply by them",
         )
 
 
-def _directions_that_meet(chain: PortChain) -> Reasons:
-    """Replies that could be mistaken for requests where a function has one port for both and sees no header."""
+def _ambiguous_direction(chain: PortChain) -> Reasons:
+    """At a function with a single port, replies can look like requests."""
     single = [
         pair
         for group in chain.port_pair_groups
         if not group.tap_enabled
         for pair in group.port_pairs
-        if pair.ingress == pair.egress and not traits_of(pair).identifies_chain
+        if _hides_direction(pair)
     ]
     if not chain.symmetric or not single:
         return
@@ -99,22 +104,24 @@ def _directions_that_meet(chain: PortChain) -> Reasons:
         if overlap(request, reply):
             yield (
                 "chain_parameters",
-                f"{label_for(chain.project_id, single[0])} has one port for both directions of this symmetric chain, where "
-                f"Open vSwitch cannot tell them apart: a packet that flow classifier {label(request)} matches could be a "
-                f"reply to what {label(reply)} matches",
+                f"{label_for(chain.project_id, single[0])} has one port for both directions of "
+                "this symmetric chain, and Open vSwitch cannot tell the directions apart there: a "
+                f"packet that flow classifier {label(request)} matches could be a reply to one "
+                f"that {label(reply)} matches",
             )
 
 
-def _mappings_out_of_place(chain: PortChain) -> Reasons:
-    """Mappings to headers that the chain's packets cannot have, or of a function that hands nothing on."""
+def _invalid_mapping(chain: PortChain) -> Reasons:
+    """The packets of the chain cannot have the headers of a mapping, or a tap has one."""
     for group in chain.port_pair_groups:
         mapping = {**group.ingress_n_tuple, **group.egress_n_tuple}
         if group.tap_enabled and mapping:
             yield (
                 "port_pair_groups",
-                f"{label(group)} has tap_enabled and a ppg_n_tuple_mapping; what a tap gets it hands to nobody",
+                f"port pair group {label(group)} has tap_enabled and a ppg_n_tuple_mapping; "
+                "a tap returns no packets that the mapping could apply to",
             )
-        with_ports = any("port" in key for key in mapping)
+        has_ports = any("port" in key for key in mapping)
         families = {
             f"IPv{ip_network(str(value), strict=False).version}"
             for key, value in mapping.items()
@@ -124,19 +131,21 @@ def _mappings_out_of_place(chain: PortChain) -> Reasons:
             if families - {classifier.ethertype}:
                 yield (
                     "port_pair_groups",
-                    f"the ppg_n_tuple_mapping of {label(group)} has addresses of {', '.join(sorted(families))}, flow "
-                    f"classifier {label(classifier)} is for {classifier.ethertype}",
+                    f"the ppg_n_tuple_mapping of {label(group)} has "
+                    f"{', '.join(sorted(families))} addresses, but flow classifier "
+                    f"{label(classifier)} has ethertype {classifier.ethertype}",
                 )
-            if with_ports and classifier.protocol not in PROTOCOLS_WITH_PORTS:
+            if has_ports and classifier.protocol not in PROTOCOLS_WITH_PORTS:
                 yield (
                     "port_pair_groups",
-                    f"the ppg_n_tuple_mapping of {label(group)} has ports, which needs flow classifiers with protocol tcp, udp "
-                    f"or sctp; {label(classifier)} has not",
+                    f"the ppg_n_tuple_mapping of {label(group)} has ports, which requires flow "
+                    f"classifiers with protocol tcp, udp or sctp; {label(classifier)} has another "
+                    "one or none",
                 )
 
 
-def _replies_that_miss(chain: PortChain) -> Reasons:
-    """Replies that would not find back: to the pair that changed the header, or from a destination that only it knows."""
+def _lost_reply(chain: PortChain) -> Reasons:
+    """Replies cannot be sent to the pair that changed the request's header."""
     changing = [group for group in chain.port_pair_groups if group.egress_n_tuple]
     if not chain.symmetric:
         return
@@ -144,41 +153,39 @@ def _replies_that_miss(chain: PortChain) -> Reasons:
         if len(group.port_pairs) > 1:
             yield (
                 "chain_parameters",
-                f"port pair group {label(group)} changes headers and has several pairs; Open vSwitch cannot tell which of "
-                "them a reply has to go back to in a symmetric chain",
+                f"port pair group {label(group)} changes headers and has several pairs; in a "
+                "symmetric chain, Open vSwitch cannot tell which of them a reply must go to",
             )
         if "destination_ip_prefix" in group.egress_n_tuple:
             yield (
                 "chain_parameters",
-                f"port pair group {label(group)} changes destination addresses; Open vSwitch cannot tell whose replies "
-                "belong to a symmetric chain then",
+                f"port pair group {label(group)} changes destination addresses; in a symmetric "
+                "chain, Open vSwitch cannot tell which ports the replies come from",
             )
-        if any(
-            p.ingress == p.egress and not traits_of(p).identifies_chain
-            for g in _functions(chain)
-            for p in g.port_pairs
-        ):
+        if any(_hides_direction(pair) for other in _functions(chain) for pair in other.port_pairs):
             yield (
                 "chain_parameters",
-                f"port pair group {label(group)} changes headers, and a pair of this symmetric chain has one port for both "
-                "directions; Open vSwitch cannot tell them apart there",
+                f"port pair group {label(group)} changes headers, and a pair of this symmetric "
+                "chain has one port for both directions; Open vSwitch cannot tell the directions "
+                "apart there",
             )
 
 
-def _graphs(snapshot: ChainSnapshot) -> Reasons:
-    """What cannot be kept where chains follow each other: replies, which would have to find back through all chains, and
-    frames of which the chain before does not say where they come from.
-    """
+def _unsupported_in_graph(snapshot: ChainSnapshot) -> Reasons:
+    """Service graphs cannot return replies, and must know the origin of each frame."""
     chain = snapshot.chain
-    if chain.symmetric and (snapshot.predecessors or snapshot.successors):
+    is_in_graph = bool(snapshot.predecessors or snapshot.successors)
+    if chain.symmetric and is_in_graph:
         yield (
             "port_chains",
-            f"Open vSwitch does not carry symmetric port chains in service graphs, and {label(chain)} is one",
+            "Open vSwitch does not support symmetric port chains in service graphs, and "
+            f"{label(chain)} is symmetric",
         )
-    if (snapshot.predecessors or snapshot.successors) and not _functions(chain):
+    if is_in_graph and not _functions(chain):
         yield (
             "port_chains",
-            f"Open vSwitch carries no port chains with nothing but tap groups in service graphs, and {label(chain)} is one",
+            "Open vSwitch does not support port chains with tap groups only in service graphs, and "
+            f"{label(chain)} has no other group",
         )
     if not all(map(_keeps_source_mac, _functions(chain))):
         return
@@ -186,9 +193,15 @@ def _graphs(snapshot: ChainSnapshot) -> Reasons:
         if before.last_group is not None and _keeps_source_mac(before.last_group):
             yield (
                 "port_chains",
-                f"the functions of port chain {label(chain)} leave addresses as they are, and so do the last ones of "
-                f"{label(before)} before it; Open vSwitch needs one that routes in between",
+                f"all functions of port chain {label(chain)} keep source MAC addresses, and so do "
+                f"the last functions of the preceding chain {label(before)}; Open vSwitch needs a "
+                "function that routes between them",
             )
+
+
+def _hides_direction(pair: PortPair) -> bool:
+    """Tell whether requests and replies leave a function alike: by one port, without a header."""
+    return pair.ingress == pair.egress and not traits_of(pair).identifies_chain
 
 
 def _functions(chain: PortChain) -> list[PortPairGroup]:

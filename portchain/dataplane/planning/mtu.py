@@ -1,7 +1,7 @@
-"""Whether the frames of a chain fit between its hosts and through the ports of its functions.
+"""Warns if the frames of a chain do not fit between its hosts or through its functions' ports.
 
-A pure function of its plan and of what Neutron knows of the underlay. A frame that does not fit is lost without a word, and
-only the large packets of a connection are that long.
+Pure: computed from the plan and from what Neutron's configuration says about the underlay. A frame
+that does not fit is lost without an error, and affects only the large packets of a connection.
 """
 
 import ipaddress
@@ -10,20 +10,22 @@ from dataclasses import dataclass, field
 
 from portchain.dataplane.plan import ChainPlan, Path, Segment, Source, Target
 
-HEADER = 18
-"""Bytes of the chain header: an MPLS label, and the Ethernet header inside of it (docs/decisions/0001)."""
+CHAIN_HEADER = 18
+"""Bytes of the chain header: MPLS label and inner Ethernet header (docs/decisions/0001)."""
 
-# What a tunnel adds to a packet beside the outer IP header: the inner Ethernet header, and the tunnel's own with its key or id.
-# They are those of Neutron's network MTUs, so that the two agree (neutron_lib.constants, *_ENCAP_*OVERHEAD).
+# Bytes that a tunnel adds to a packet, without the outer IP header: tunnel header and inner
+# Ethernet header. Neutron computes network MTUs with the same numbers (neutron_lib.constants,
+# *_ENCAP_*OVERHEAD).
 _TUNNEL_HEADERS = {"vxlan": 30, "gre": 22, "geneve": 30}
 _IP_HEADERS = {4: 20, 6: 40}
 
 
 @dataclass(frozen=True, slots=True)
 class TunnelEnd:
-    """A host's end of its tunnels.
+    """The tunnel endpoint of a host.
 
-    :param types: those that the host makes, e.g. ``vxlan``; none without tunnels.
+    :param address: its IP address; empty without tunnels.
+    :param types: tunnel types of the host, such as ``vxlan``.
     """
 
     address: str = ""
@@ -32,10 +34,11 @@ class TunnelEnd:
 
 @dataclass(frozen=True, slots=True)
 class Underlay:
-    """How long packets may be between hosts, in bytes; 0 where it is not known.
+    """MTUs between hosts, in bytes; 0 if unknown.
 
-    :param tunnels: of the network that carries tunnels.
-    :param physical: of physical networks; ``other`` of those not in it.
+    :param tunnels: MTU of the network that carries tunnels.
+    :param physical: physical network -> its MTU.
+    :param other: MTU of physical networks that are not in ``physical``.
     """
 
     tunnels: int = 0
@@ -43,7 +46,7 @@ class Underlay:
     other: int = 0
 
     def on(self, segment: Segment | None) -> int:
-        """How long frames may be on a segment of a physical network."""
+        """Return the MTU of a segment of a physical network."""
         return self.physical.get(segment.physical_network, self.other) if segment else 0
 
 
@@ -54,18 +57,18 @@ def why_too_long(
     underlay: Underlay,
     foreign: Container[str] = (),
 ) -> str:
-    """Say which packets of a chain do not fit where; empty if all fit or nothing is known.
+    """Return which packets of a chain do not fit, and where; empty if all fit or MTUs are unknown.
 
-    :param mtus: port id -> MTU of its network, 0 if it is not known.
-    :param ends: host -> its end of tunnels.
-    :param foreign: ids of ports that the chain's owner must not hear of.
+    :param mtus: port id -> MTU of its network in bytes; 0 if unknown.
+    :param ends: host -> its tunnel endpoint.
+    :param foreign: ids of ports of other projects, which the text must not name.
     """
     reasons = (_between_hosts(plan, mtus, ends, underlay), _at_functions(plan, mtus, foreign))
     return "; ".join(filter(None, reasons))
 
 
 def _at_functions(plan: ChainPlan, mtus: Mapping[str, int], foreign: Container[str]) -> str:
-    """Functions that understand chains get packets with a header, through a port that is made for the packet alone."""
+    """Check SFC-aware functions: packets with a header must fit through their ingress ports."""
     worst: tuple[int, str] = (0, "")
     for path in plan.paths:
         for index, hop in enumerate(path.hops):
@@ -74,39 +77,43 @@ def _at_functions(plan: ChainPlan, mtus: Mapping[str, int], foreign: Container[s
             )
             for target in hop.targets:
                 header = target.function.header_bytes
-                need, room = longest + header, mtus.get(target.ingress_port, 0)
-                if header and longest and room and need > room:
+                needed, mtu = longest + header, mtus.get(target.ingress_port, 0)
+                if header and longest and mtu and needed > mtu:
                     hidden = target.ingress_port in foreign
                     port = "a port of another project" if hidden else f"port {target.ingress_port}"
                     reason = (
-                        f"packets longer than {room - header} bytes do not fit through {port} with the "
-                        f"{target.function.encapsulation} header: its network's MTU of {room} had to be {need}"
+                        f"packets longer than {mtu - header} bytes do not fit through {port} with "
+                        f"the {target.function.encapsulation} header: its network's MTU is {mtu} "
+                        f"and must be {needed}"
                     )
-                    worst = max(worst, (need - room, reason))
+                    worst = max(worst, (needed - mtu, reason))
     return worst[1]
 
 
 def _between_hosts(
     plan: ChainPlan, mtus: Mapping[str, int], ends: Mapping[str, TunnelEnd], underlay: Underlay
 ) -> str:
-    nowhere = TunnelEnd()
+    no_tunnels = TunnelEnd()
     worst: tuple[int, str] = (0, "")
     for sender, mtu, receiver, segment in set(_crossings(plan, mtus)):
-        one, other = ends.get(sender, nowhere), ends.get(receiver, nowhere)
-        tunnel = _tunnel_overhead(one, other)
-        room = underlay.tunnels if tunnel else underlay.on(segment)
-        need = mtu + HEADER + tunnel
-        if room and need > room:
+        tunnel = _tunnel_overhead(ends.get(sender, no_tunnels), ends.get(receiver, no_tunnels))
+        available = underlay.tunnels if tunnel else underlay.on(segment)
+        needed = mtu + CHAIN_HEADER + tunnel
+        if available and needed > available:
             reason = (
-                f"packets longer than {mtu - (need - room)} bytes do not fit between hosts {sender} and {receiver}: there the "
-                f"networks' MTU of {mtu} needs an underlay with {need}, and Neutron is told of {room}"
+                f"packets longer than {mtu - (needed - available)} bytes do not fit between hosts "
+                f"{sender} and {receiver}: the networks' MTU of {mtu} needs an underlay MTU of "
+                f"{needed}, and the server's configuration says {available}"
             )
-            worst = max(worst, (need - room, reason))
+            worst = max(worst, (needed - available, reason))
     return worst[1]
 
 
 def _tunnel_overhead(one: TunnelEnd, other: TunnelEnd) -> int:
-    """Bytes that the tunnel between two hosts adds to a packet, 0 without one; the most, if there are several."""
+    """Return how many bytes the tunnel between two hosts adds to a packet; 0 without a tunnel.
+
+    If the hosts have tunnels of several types in common, the longest header counts.
+    """
     common = one.types & other.types & _TUNNEL_HEADERS.keys()
     if not common or not one.address or not other.address:
         return 0
@@ -117,29 +124,36 @@ def _tunnel_overhead(one: TunnelEnd, other: TunnelEnd) -> int:
 def _crossings(
     plan: ChainPlan, mtus: Mapping[str, int]
 ) -> Iterator[tuple[str, int, str, Segment | None]]:
-    """Sending host, MTU of what it sends, receiving host and its port's segment, wherever two hosts follow each other."""
+    """Yield all transmissions between hosts.
+
+    :returns: sending host, MTU of the sending port's network, receiving host, and the segment of
+        the receiving port.
+    """
     for path in plan.paths:
-        for senders, receivers in _steps(path):
-            froms = {(s.host, mtus.get(_sending_port(s), 0)) for s in senders}
+        for senders, receivers in _senders_and_receivers(path):
+            sending = {(s.host, mtus.get(_sending_port(s), 0)) for s in senders}
             yield from (
                 (sender, mtu, receiver, segment)
-                for sender, mtu in froms
+                for sender, mtu in sending
                 for receiver, segment in receivers
                 if mtu and sender != receiver
             )
 
 
-def _steps(
+def _senders_and_receivers(
     path: Path,
 ) -> Iterator[tuple[tuple[Source | Target, ...], set[tuple[str, Segment | None]]]]:
-    """Who hands frames to which hosts, with the segment of the port there."""
+    """Yield for each hop who sends frames to it, and the hosts and segments that receive them.
+
+    The last pair is for frames that return to the host of their origin.
+    """
     senders: tuple[Source | Target, ...] = path.senders
     for hop in path.hops:
         yield senders, {(target.host, target.ingress_segment) for target in hop.targets}
         if not hop.tap:
             senders = hop.targets
-    staying = tuple(s for s in senders if isinstance(s, Target) and s.function.keeps_source_mac)
-    yield staying, {(origin.host, _segment(origin)) for origin in path.origins}
+    returning = tuple(s for s in senders if isinstance(s, Target) and s.function.keeps_source_mac)
+    yield returning, {(origin.host, _segment(origin)) for origin in path.origins}
 
 
 def _sending_port(sender: Source | Target) -> str:

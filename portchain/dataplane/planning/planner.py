@@ -1,4 +1,4 @@
-"""From a chain's snapshot to what the hosts have to know: a pure function."""
+"""Plans a chain: turns the snapshot of a chain into what its hosts need to know. Pure."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,9 +34,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A chain's plan, and what the ports of the chain mean for its traffic.
+    """A chain's plan, and whether the chain can carry traffic.
 
-    A chain that is DOWN is planned as well: its traffic must be dropped, not bypass the functions.
+    Hosts get the plan of a chain that cannot, too: they drop its traffic, which would otherwise
+    bypass the functions.
     """
 
     plan: ChainPlan
@@ -44,9 +45,9 @@ class Planned:
 
 
 def plan_chain(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Planned:
-    """Plan a chain for all hosts that take part in it.
+    """Plan a chain, for all hosts that take part in it.
 
-    :param tunnel_ips: host -> address of its tunnel end point; hosts without tunnels may be absent.
+    :param tunnel_ips: host -> address of its tunnel endpoint; hosts without tunnels may be absent.
     """
     chain = snapshot.chain
     forward = _forward(snapshot, tunnel_ips)
@@ -62,10 +63,12 @@ def _path_id(chain: PortChain) -> int:
 def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
     chain, ports = snapshot.chain, snapshot.ports
     classifiers = tuple(_classifier(classifier, ports) for classifier in chain.flow_classifiers)
-    ways = [headers.along(header, chain.port_pair_groups) for header in classifiers]
+    header_lists = [
+        headers.headers_along_path(header, chain.port_pair_groups) for header in classifiers
+    ]
     return Path(
         classifiers=classifiers,
-        sources=tuple(_ends(snapshot, snapshot.sources, tunnel_ips)),
+        sources=tuple(_sources(snapshot, snapshot.sources, tunnel_ips)),
         hops=tuple(
             Hop(
                 group.group_id,
@@ -74,38 +77,40 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
                 tap=group.tap_enabled,
                 headers=changed,
             )
-            for group, changed in _with_changes(chain.port_pair_groups, ways)
+            for group, changed in _with_changes(chain.port_pair_groups, header_lists)
         ),
-        entries=tuple(_entry(before, ports, tunnel_ips) for before in snapshot.predecessors),
+        entries=tuple(
+            _graph_ingress(before, ports, tunnel_ips) for before in snapshot.predecessors
+        ),
         branches=bool(snapshot.successors),
     )
 
 
 def _with_changes(
-    hops: Iterable[T], ways: Sequence[list[Classifier]]
+    hops: Iterable[T], header_lists: Sequence[list[Classifier]]
 ) -> Iterator[tuple[T, tuple[Classifier, ...]]]:
-    """Each hop with the headers that change there."""
-    changed = headers.changes(ways) if ways else itertools.repeat(())
+    """Pair each hop with the header fields behind it; empty if the hop changes none."""
+    changed = headers.changes_per_hop(header_lists) if header_lists else itertools.repeat(())
     return zip(hops, changed, strict=False)
 
 
-def _entry(
+def _graph_ingress(
     before: PortChain, ports: Mapping[str, Port], tunnel_ips: Mapping[str, str]
 ) -> GraphIngress:
-    """Where a chain ends that comes before in a service graph."""
+    """Describe the end of a preceding chain in a service graph."""
     group = before.last_group
     last = tuple(_targets(group, ports, tunnel_ips)) if group else ()
-    places = {target.pair_id: _egress(target, ports) for target in last}
+    senders = {target.pair_id: _egress_source(target, ports) for target in last}
     routers = (target for target in last if not target.function.keeps_source_mac)
     return GraphIngress(
         path_id=_path_id(before),
         hops=len(before.port_pair_groups),
-        senders=tuple(places.values()),
-        origins=tuple(places[target.pair_id] for target in routers),
+        senders=tuple(senders.values()),
+        origins=tuple(senders[target.pair_id] for target in routers),
     )
 
 
-def _egress(target: Target, ports: Mapping[str, Port]) -> Source:
+def _egress_source(target: Target, ports: Mapping[str, Port]) -> Source:
     return Source(
         classifier=0,
         port_id=target.egress_port,
@@ -118,29 +123,32 @@ def _egress(target: Target, ports: Mapping[str, Port]) -> Source:
 
 
 def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, str]) -> Path:
-    """The way of the replies: the same pairs in reverse order, each entered where it was left."""
+    """Plan the path of replies: the same pairs in reverse order, ingress and egress swapped."""
     groups = snapshot.chain.port_pair_groups
-    ways = []
+    header_lists = []
     for classifier, origin in zip(
         forward.classifiers, snapshot.chain.flow_classifiers, strict=True
     ):
         known = origin.logical_destination_port is not None
         sent = replace(
-            classifier, source_prefixes=_origins(origin, snapshot.ports), source_port_known=known
+            classifier,
+            source_prefixes=_source_prefixes(origin, snapshot.ports),
+            source_port_known=known,
         )
-        ways.append(headers.back(headers.along(sent, groups), groups))
+        sent_headers = headers.headers_along_path(sent, groups)
+        header_lists.append(headers.reply_headers(sent_headers, groups))
     return Path(
-        classifiers=tuple(way[0] for way in ways),
-        sources=tuple(_ends(snapshot, snapshot.destinations, tunnel_ips)),
+        classifiers=tuple(reply_headers[0] for reply_headers in header_lists),
+        sources=tuple(_sources(snapshot, snapshot.destinations, tunnel_ips)),
         hops=tuple(
-            replace(_turned(hop), headers=changed)
-            for hop, changed in _with_changes(reversed(forward.hops), ways)
+            replace(_reversed_hop(hop), headers=changed)
+            for hop, changed in _with_changes(reversed(forward.hops), header_lists)
         ),
         reverse=True,
     )
 
 
-def _turned(hop: Hop) -> Hop:
+def _reversed_hop(hop: Hop) -> Hop:
     targets = tuple(
         replace(
             target,
@@ -163,37 +171,38 @@ def _classifier(classifier: FlowClassifier, ports: Mapping[str, Port]) -> Classi
         source_ports=classifier.source_ports,
         destination_ports=classifier.destination_ports,
         source_prefixes=(classifier.source_prefix,) if classifier.source_prefix else (),
-        destination_prefixes=_destinations(classifier, ports),
+        destination_prefixes=_destination_prefixes(classifier, ports),
         source_port_known=classifier.logical_source_port is not None,
     )
 
 
-def _destinations(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tuple[str, ...]:
-    """The destination prefix, or the destination port's addresses if the user named one."""
+def _destination_prefixes(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tuple[str, ...]:
+    """Return the destination prefix or, if the user named a destination port, its addresses."""
     if classifier.logical_destination_port is None:
         return (classifier.destination_prefix,) if classifier.destination_prefix else ()
     return _addresses(classifier, ports.get(classifier.logical_destination_port))
 
 
-def _origins(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tuple[str, ...]:
-    """Where replies go to: the source port's addresses if the user named one, else the source prefix."""
+def _source_prefixes(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tuple[str, ...]:
+    """Return the source prefix or, if the user named a source port, its addresses."""
     if classifier.logical_source_port is None:
         return (classifier.source_prefix,) if classifier.source_prefix else ()
     return _addresses(classifier, ports.get(classifier.logical_source_port))
 
 
 def _addresses(classifier: FlowClassifier, port: Port | None) -> tuple[str, ...]:
-    """A named port's addresses of the classifier's family, as prefixes.
+    """Return a port's addresses of the classifier's IP version, as prefixes.
 
-    None at all must not become "any": then one that no packet carries.
+    An empty result would match any address. So for a port without such an address the result is an
+    address that no packet has.
     """
     is_ipv6 = classifier.ethertype == "IPv6"
     own = [ip for ip in (port.fixed_ips if port else ()) if (":" in ip) is is_ipv6]
-    bits, nobody = (128, "::/128") if is_ipv6 else (32, "255.255.255.255/32")
-    return tuple(f"{ip}/{bits}" for ip in own) or (nobody,)
+    bits, no_packet = (128, "::/128") if is_ipv6 else (32, "255.255.255.255/32")
+    return tuple(f"{ip}/{bits}" for ip in own) or (no_packet,)
 
 
-def _ends(
+def _sources(
     snapshot: ChainSnapshot,
     port_ids: Mapping[str, tuple[str, ...]],
     tunnel_ips: Mapping[str, str],
@@ -237,7 +246,7 @@ def _targets(
 
 
 def _segment(port: Port) -> Segment | None:
-    """Where a port is on a physical network; None if it is on a tunnel network or one that ends at its host."""
+    """Return a port's segment; None if its network is not on a physical network."""
     if port.segment is None or port.segment.physical_network is None:
         return None
     return Segment(port.segment.physical_network, port.segment.segmentation_id)

@@ -151,8 +151,9 @@ class OvsDriverTest(ApiTestCase):
         self.confirm(chain, FIRST, SECOND)
         assert self.status(chain) == (
             "ACTIVE",
-            f"packets longer than 1432 bytes do not fit between hosts {FIRST} and {SECOND}: there the networks' MTU of "
-            "1450 needs an underlay with 1518, and Neutron is told of 1500",
+            f"packets longer than 1432 bytes do not fit between hosts {FIRST} and {SECOND}: the "
+            "networks' MTU of 1450 needs an underlay MTU of 1518, and the server's configuration "
+            "says 1500",
         )
         cfg.CONF.set_override("underlay_mtu", 1518, conf.GROUP)
         self.update("port_pair_group", self.group_id, port_pairs=[])

@@ -1,4 +1,4 @@
-"""What packets look like along a chain whose functions change them."""
+"""Header fields along a chain whose functions change them."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,35 +20,41 @@ NAT = replace(
 OPEN = classifier(source_prefixes=(), source_port_known=True)
 
 
-def test_what_a_function_gives_takes_the_place_of_what_was() -> None:
-    before, behind, last = headers.along(OPEN, (NAT, PLAIN))
+def test_egress_n_tuple_replaces_fields() -> None:
+    before, behind, last = headers.headers_along_path(OPEN, (NAT, PLAIN))
     assert before == OPEN
     assert (behind.source_prefixes, behind.source_ports) == (("10.0.0.99/32",), (1024, 65535))
     assert (behind.destination_prefixes, behind.destination_ports) == (
         OPEN.destination_prefixes,
         (100, 100),
     )
-    assert not behind.source_port_known, "the source's own addresses are gone"
+    assert not behind.source_port_known, "the source's own addresses have been replaced"
     assert last == behind
 
 
-def test_replies_carry_in_reverse_what_the_packets_carried_there() -> None:
-    way = headers.along(OPEN, (PLAIN, NAT, PLAIN))
-    back = headers.back(way, (PLAIN, NAT, PLAIN))
-    assert back[0] == back[1] == headers.turned(way[3])
-    assert back[0].destination_prefixes == ("10.0.0.99/32",)
-    assert back[2].destination_prefixes == ("10.0.0.0/24",), "open in the classifier: what goes in"
-    assert back[2].destination_ports == (23, 23)
+def test_replies_have_reversed_headers_of_requests() -> None:
+    sent = headers.headers_along_path(OPEN, (PLAIN, NAT, PLAIN))
+    replies = headers.reply_headers(sent, (PLAIN, NAT, PLAIN))
+    assert replies[0] == replies[1] == headers.reply_header(sent[3])
+    assert replies[0].destination_prefixes == ("10.0.0.99/32",)
+    assert replies[2].destination_prefixes == ("10.0.0.0/24",), (
+        "the classifier leaves it open: ingress_n_tuple"
+    )
+    assert replies[2].destination_ports == (23, 23)
     known = replace(OPEN, source_prefixes=("10.0.0.10/32",))
-    back = headers.back(headers.along(known, (NAT,)), (NAT,))
-    assert back[1] == headers.turned(known), "what the classifier says is more exact"
+    replies = headers.reply_headers(headers.headers_along_path(known, (NAT,)), (NAT,))
+    assert replies[1] == headers.reply_header(known), (
+        "the classifier is more specific than ingress_n_tuple"
+    )
 
 
-def test_only_changes_are_written_down() -> None:
-    ways = [headers.along(one, (PLAIN, NAT, PLAIN)) for one in (OPEN, classifier())]
-    first, second, third = headers.changes(ways)
+def test_changes_per_hop_are_empty_without_change() -> None:
+    header_lists = [
+        headers.headers_along_path(one, (PLAIN, NAT, PLAIN)) for one in (OPEN, classifier())
+    ]
+    first, second, third = headers.changes_per_hop(header_lists)
     assert first == third == ()
-    assert second == tuple(way[2] for way in ways)
+    assert second == tuple(sent[2] for sent in header_lists)
 
 
 tuples: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
@@ -58,9 +64,9 @@ tuples: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
 
 
 @given(st.lists(tuples, max_size=4))
-def test_there_and_back_again(mappings: list[dict[str, Any]]) -> None:
-    """Without anything left open, replies look at every place like the answer to what was sent there."""
+def test_reply_headers_mirror_request_headers(mappings: list[dict[str, Any]]) -> None:
+    """If the classifier leaves nothing open, replies mirror the requests at every hop."""
     groups = [replace(PLAIN, egress_n_tuple=mapping) for mapping in mappings]
-    way = headers.along(classifier(), groups)
-    answers: list[Classifier] = [headers.turned(header) for header in reversed(way)]
-    assert headers.back(way, groups) == answers
+    sent = headers.headers_along_path(classifier(), groups)
+    answers: list[Classifier] = [headers.reply_header(header) for header in reversed(sent)]
+    assert headers.reply_headers(sent, groups) == answers

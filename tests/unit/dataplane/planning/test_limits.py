@@ -1,4 +1,4 @@
-"""What the Open vSwitch driver refuses, each by the least that it cannot keep."""
+"""Requests that the Open vSwitch driver rejects, each as the smallest example."""
 
 from dataclasses import replace
 from typing import Any
@@ -29,54 +29,54 @@ def chain(*pairs: PortPair, classifier: FlowClassifier = TELNET, **attributes: A
     return PortChain("pc", "alice", 1, tuple(groups), (classifier,), **attributes)
 
 
-def refused(attribute: str, chain: PortChain, **graph: Any) -> None:
+def assert_rejected(attribute: str, chain: PortChain, **graph: Any) -> None:
     with pytest.raises(Violation) as refusal:
         limits.check_chain(ChainSnapshot(chain, {}, {}, **graph))
     assert (refusal.value.attribute, refusal.value.kind) == (attribute, Kind.UNSUPPORTED)
 
 
-def accepted(chain: PortChain) -> None:
+def assert_accepted(chain: PortChain) -> None:
     limits.check_chain(ChainSnapshot(chain, {}, {}))
 
 
-def test_a_header_for_a_function_that_bridges() -> None:
+def test_header_for_bridging_function() -> None:
     with pytest.raises(Violation):
         limits.check_pair(replace(PAIR, kind=FunctionKind.L2, correlation="mpls"))
     limits.check_pair(replace(PAIR, kind=FunctionKind.L2))
 
 
-def test_directions_that_meet_at_a_port_that_serves_both() -> None:
+def test_ambiguous_directions_at_single_port() -> None:
     anything = replace(TELNET, source_prefix=None, destination_ports=None)
-    refused("chain_parameters", chain(PAIR, SINGLE, classifier=anything, symmetric=True))
-    accepted(chain(PAIR, SINGLE, classifier=anything))
-    accepted(chain(PAIR, PAIR, classifier=anything, symmetric=True))
-    accepted(chain(PAIR, SINGLE, symmetric=True))
+    assert_rejected("chain_parameters", chain(PAIR, SINGLE, classifier=anything, symmetric=True))
+    assert_accepted(chain(PAIR, SINGLE, classifier=anything))
+    assert_accepted(chain(PAIR, PAIR, classifier=anything, symmetric=True))
+    assert_accepted(chain(PAIR, SINGLE, symmetric=True))
     aware = replace(SINGLE, correlation="mpls")
-    accepted(chain(aware, classifier=anything, symmetric=True))
+    assert_accepted(chain(aware, classifier=anything, symmetric=True))
 
 
-def test_named_ends_tell_directions_apart() -> None:
+def test_logical_ports_tell_directions_apart() -> None:
     named = replace(
         TELNET, source_prefix=None, destination_prefix=None, destination_ports=None,
         logical_source_port="a", logical_destination_port="b",
     )  # fmt: skip
-    accepted(chain(SINGLE, classifier=named, symmetric=True))
+    assert_accepted(chain(SINGLE, classifier=named, symmetric=True))
     half = replace(named, logical_destination_port=None)
-    refused("chain_parameters", chain(SINGLE, classifier=half, symmetric=True))
+    assert_rejected("chain_parameters", chain(SINGLE, classifier=half, symmetric=True))
 
 
-def test_more_hops_than_the_headers_count() -> None:
-    accepted(chain(*[PAIR] * 63, correlation="nsh"))
-    refused("port_pair_groups", chain(*[PAIR] * 64, correlation="nsh"))
-    refused("port_pair_groups", chain(*[PAIR] * 255))
+def test_too_many_hops() -> None:
+    assert_accepted(chain(*[PAIR] * 63, correlation="nsh"))
+    assert_rejected("port_pair_groups", chain(*[PAIR] * 64, correlation="nsh"))
+    assert_rejected("port_pair_groups", chain(*[PAIR] * 255))
 
 
-def test_nothing_but_taps_in_a_service_graph() -> None:
+def test_only_taps_in_service_graph() -> None:
     observed = chain(PAIR)
     group = replace(observed.port_pair_groups[0], tap_enabled=True)
     taps = replace(observed, port_pair_groups=(group,))
-    accepted(taps)
-    refused("port_chains", taps, predecessors=(observed,))
+    assert_accepted(taps)
+    assert_rejected("port_chains", taps, predecessors=(observed,))
 
 
 def mapping(pairs: tuple[PortPair, ...] = (PAIR,), **egress: Any) -> PortPairGroup:
@@ -88,25 +88,25 @@ def with_group(group: PortPairGroup, *pairs: PortPair, **attributes: Any) -> Por
     return replace(made, port_pair_groups=(*made.port_pair_groups, group))
 
 
-def test_mappings_that_packets_of_the_chain_cannot_follow() -> None:
+def test_mapping_that_packets_cannot_have() -> None:
     source = mapping(source_ip_prefix="10.0.0.99/32")
     ports = mapping(source_port_range_min=5000)
-    accepted(with_group(source, PAIR))
-    accepted(with_group(ports, PAIR))
-    refused("port_pair_groups", with_group(mapping(source_ip_prefix="fd00::9/128"), PAIR))
+    assert_accepted(with_group(source, PAIR))
+    assert_accepted(with_group(ports, PAIR))
+    assert_rejected("port_pair_groups", with_group(mapping(source_ip_prefix="fd00::9/128"), PAIR))
     ping = replace(TELNET, protocol=1, destination_ports=None)
-    refused("port_pair_groups", with_group(ports, PAIR, classifier=ping))
-    accepted(with_group(source, PAIR, classifier=ping))
-    refused("port_pair_groups", with_group(replace(source, tap_enabled=True), PAIR))
+    assert_rejected("port_pair_groups", with_group(ports, PAIR, classifier=ping))
+    assert_accepted(with_group(source, PAIR, classifier=ping))
+    assert_rejected("port_pair_groups", with_group(replace(source, tap_enabled=True), PAIR))
 
 
-def test_replies_that_would_not_find_back() -> None:
+def test_replies_that_cannot_find_their_pair() -> None:
     source = mapping(source_ip_prefix="10.0.0.99/32")
-    accepted(with_group(source, PAIR, symmetric=True))
+    assert_accepted(with_group(source, PAIR, symmetric=True))
     several = replace(source, port_pairs=(PAIR, replace(PAIR, id="other")))
-    accepted(with_group(several, PAIR))
-    refused("chain_parameters", with_group(several, PAIR, symmetric=True))
+    assert_accepted(with_group(several, PAIR))
+    assert_rejected("chain_parameters", with_group(several, PAIR, symmetric=True))
     destination = mapping(destination_ip_prefix="10.0.0.99/32")
-    accepted(with_group(destination, PAIR))
-    refused("chain_parameters", with_group(destination, PAIR, symmetric=True))
-    refused("chain_parameters", with_group(source, SINGLE, symmetric=True))
+    assert_accepted(with_group(destination, PAIR))
+    assert_rejected("chain_parameters", with_group(destination, PAIR, symmetric=True))
+    assert_rejected("chain_parameters", with_group(source, SINGLE, symmetric=True))

@@ -1,4 +1,4 @@
-"""Which chains do not fit between their hosts, by the numbers of Neutron's own calculation."""
+"""Which chains get an MTU warning: with the same overheads as Neutron's own calculation."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 from portchain import conf as portchain_conf
 from portchain.dataplane.plan import Segment
-from portchain.dataplane.planning.mtu import HEADER, TunnelEnd, Underlay, why_too_long
+from portchain.dataplane.planning.mtu import CHAIN_HEADER, TunnelEnd, Underlay, why_too_long
 from portchain.drivers.ovs.driver import underlay_of
 from tests.plans import HOSTS, TUNNEL_IPS, chain, ident, source, target
 
@@ -28,7 +28,7 @@ def reason(*hops, mtu=1500, room=1550, tunnels=None, **underlay):
     return why_too_long(plan, dict.fromkeys(PORTS, mtu), tunnels or ends(), known)
 
 
-def test_a_chain_on_one_host_always_fits():
+def test_chain_on_one_host_always_fits():
     assert reason([target("a", "h1")], room=1) == ""
 
 
@@ -41,76 +41,76 @@ def test_a_chain_on_one_host_always_fits():
         ("vxlan", "2001:db8::2", 70),
     ],
 )
-def test_between_hosts_the_header_comes_on_top_of_what_neutron_takes_off(kind, address, overhead):
+def test_chain_header_between_hosts_adds_to_neutrons_overhead(kind, address, overhead):
     tunnels = ends(kind, h2=address, h1=address)
     hop = [target("a", "h2")]
-    assert reason(hop, room=1500 + overhead + HEADER, tunnels=tunnels) == ""
-    assert reason(hop, mtu=1500 - HEADER, room=1500 + overhead, tunnels=tunnels) == ""
-    assert reason(hop, room=1500 + overhead + HEADER - 1, tunnels=tunnels).startswith(
+    assert reason(hop, room=1500 + overhead + CHAIN_HEADER, tunnels=tunnels) == ""
+    assert reason(hop, mtu=1500 - CHAIN_HEADER, room=1500 + overhead, tunnels=tunnels) == ""
+    assert reason(hop, room=1500 + overhead + CHAIN_HEADER - 1, tunnels=tunnels).startswith(
         "packets longer than 1499 bytes do not fit between hosts h1 and h2: "
     )
 
 
 @pytest.mark.parametrize(("encapsulation", "header"), [("mpls", 4), ("nsh", 38)])
-def test_a_function_with_a_header_needs_room_for_it_at_its_port(encapsulation, header):
+def test_header_of_sfc_aware_function_must_fit_through_its_port(encapsulation, header):
     plan = chain([target("a", "h1", encapsulation=encapsulation)], [target("b", "h1")])
     same = dict.fromkeys(PORTS, 1500)
     text = why_too_long(plan, same, ends(), Underlay())
     assert text.startswith(
         f"packets longer than {1500 - header} bytes do not fit through port {ident('a-in')} "
     )
-    assert text.endswith(f"its network's MTU of 1500 had to be {1500 + header}")
+    assert text.endswith(f"its network's MTU is 1500 and must be {1500 + header}")
     roomy = same | {ident("a-in"): 1500 + header}
     assert why_too_long(plan, roomy, ends(), Underlay()) == ""
-    assert why_too_long(plan, {}, ends(), Underlay()) == "", "nothing is known"
+    assert why_too_long(plan, {}, ends(), Underlay()) == "", "MTUs are unknown"
 
 
-def test_the_overheads_are_neutrons():
+def test_tunnel_overheads_are_those_of_neutron():
     for kind, header in (
         ("vxlan", constants.VXLAN_ENCAP_OVERHEAD),
         ("gre", constants.GRE_ENCAP_OVERHEAD),
         ("geneve", constants.GENEVE_ENCAP_MIN_OVERHEAD),
     ):
         for version, address in ((4, "192.0.2.9"), (6, "2001:db8::9")):
-            room = 1500 + HEADER + header + constants.IP_HEADER_LENGTH[version]
+            room = 1500 + CHAIN_HEADER + header + constants.IP_HEADER_LENGTH[version]
             tunnels = ends(kind, h1=address, h2=address)
             assert reason([target("a", "h2")], room=room, tunnels=tunnels) == ""
             assert reason([target("a", "h2")], room=room - 1, tunnels=tunnels) != ""
 
 
-def test_without_a_tunnel_the_physical_network_counts():
+def test_mtu_of_physical_network_applies_without_tunnel():
     placed = replace(target("a", "h2"), ingress_segment=Segment("physnet1", 100))
     assert reason([placed], room=1518, tunnels=ends("")) == ""
-    assert "needs an underlay with 1518" in reason([placed], room=1500, tunnels=ends(""))
+    assert "needs an underlay MTU of 1518" in reason([placed], room=1500, tunnels=ends(""))
     assert reason([placed], room=1500, tunnels=ends(""), physnet1=9000) == ""
     assert reason([placed], room=9000, tunnels=ends(""), physnet1=1517) != ""
 
 
-def test_every_step_counts_and_the_worst_is_named():
+def test_all_hops_are_checked_and_the_worst_is_reported():
     hops = [target("a", "h1")], [target("b", "h3")]
     assert "between hosts h1 and h3" in reason(*hops)
     slow = ends()
     slow["h3"] = TunnelEnd("2001:db8::3", frozenset({"vxlan"}))
-    assert "needs an underlay with 1588" in reason(
+    assert "needs an underlay MTU of 1588" in reason(
         [target("a", "h2")], [target("b", "h3")], tunnels=slow
     )
 
 
-def test_a_bridging_function_hands_frames_back_to_their_source():
-    """The way back from h3 to h1 may be a tunnel that is larger than those of the way there."""
+def test_return_from_bridging_function_to_source_is_checked():
+    """The tunnel from h3 back to h1 can have a larger header than those from h1 to h3."""
     both, gre = frozenset({"gre", "vxlan"}), frozenset({"gre"})
     tunnels = {
         host: TunnelEnd(TUNNEL_IPS[host], types)
         for host, types in (("h1", both), ("h2", gre), ("h3", both))
     }
-    room = 1500 + 42 + HEADER
+    room = 1500 + 42 + CHAIN_HEADER
     for bridges in (False, True):
         hops = [target("a", "h2", bridges=bridges)], [target("b", "h3", bridges=bridges)]
         assert ("between hosts h3 and h1" in reason(*hops, room=room, tunnels=tunnels)) is bridges
 
 
 @pytest.mark.parametrize("unknown", [{"mtu": 0}, {"room": 0}])
-def test_what_is_not_known_is_not_said(unknown):
+def test_no_warning_if_mtu_is_unknown(unknown):
     assert reason([target("a", "h2")], **unknown) == ""
 
 
@@ -126,7 +126,7 @@ def test_what_is_not_known_is_not_said(unknown):
     ],
     ids=str,
 )  # fmt: skip
-def test_what_the_options_say_of_the_underlay(options, expected):
+def test_underlay_mtu_from_options(options, expected):
     conf = cfg.ConfigOpts()
     common_config.register_core_common_config_opts(conf)
     ml2_config.register_ml2_plugin_opts(conf)

@@ -1,4 +1,4 @@
-"""From snapshots to plans: which ports count, who takes part, and why a chain cannot carry traffic."""
+"""Plans of chains: the ports and hosts in them, and when a chain is DOWN."""
 
 from dataclasses import replace
 
@@ -83,7 +83,7 @@ def plan(*args, **kwargs):
     return plan_chain(snapshot(*args, **kwargs), TUNNEL_IPS)
 
 
-def test_the_specification():
+def test_specification_example():
     planned = plan()
     (path,) = planned.plan.paths
     assert (planned.plan.path_id, planned.plan.revision, planned.availability.down_reason) == (
@@ -110,16 +110,16 @@ def test_the_specification():
         ({"pp3_in": {"host": "gone"}}, "no longer exists"),
     ],
 )
-def test_a_group_without_a_usable_pair_is_a_down_reason_and_stays_in_the_plan(changes, reason):
+def test_group_without_usable_pair_is_a_down_reason_and_stays_in_the_plan(changes, reason):
     planned = plan(**changes)
     assert "PG2" in planned.availability.down_reason
     assert reason in planned.availability.down_reason
     assert planned.plan.paths[0].hops[1].targets == ()
-    assert "h1" in planned.plan.hosts, "the source's host holds the traffic back"
+    assert "h1" in planned.plan.hosts, "the source's host drops the traffic"
 
 
 def tapped(**port_changes):
-    """The specification with PG2 as a tap."""
+    """The specification's example with PG2 as a tap."""
     known = snapshot(symmetric=True, **port_changes)
     first, second = known.chain.port_pair_groups
     groups = (first, replace(second, tap_enabled=True))
@@ -128,7 +128,7 @@ def tapped(**port_changes):
     )
 
 
-def test_a_tap_hands_nothing_on_and_sees_both_directions():
+def test_tap_returns_nothing_and_sees_both_directions():
     forward, reverse = tapped().plan.paths
     assert (
         [hop.tap for hop in forward.hops]
@@ -140,7 +140,7 @@ def test_a_tap_hands_nothing_on_and_sees_both_directions():
     assert reverse.hops[0].targets[0].ingress_port == ident("pp3-out")
 
 
-def test_an_unavailable_tap_is_a_warning_and_not_a_down_reason():
+def test_unavailable_tap_is_a_warning_and_no_down_reason():
     assert (tapped().availability.down_reason, tapped().availability.warning) == ("", "")
     planned = tapped(pp3_in={"plugged": False})
     assert planned.availability.down_reason == ""
@@ -148,7 +148,7 @@ def test_an_unavailable_tap_is_a_warning_and_not_a_down_reason():
     assert "pp3-in is DOWN on host h3" in planned.availability.warning
 
 
-def test_headers_change_where_the_mapping_says_in_both_directions():
+def test_mapping_changes_headers_in_both_directions():
     known = snapshot(symmetric=True)
     first, second = known.chain.port_pair_groups
     first = replace(first, egress_n_tuple={"source_ip_prefix": "10.0.0.99/32"})
@@ -163,21 +163,21 @@ def test_headers_change_where_the_mapping_says_in_both_directions():
     assert reverse.hops[1].headers[0].destination_prefixes == ("10.0.0.0/28",)
 
 
-def test_one_pair_less_is_no_down_reason():
+def test_missing_pair_beside_others_is_no_down_reason():
     planned = plan(pp1_in={"host": ""})
     assert planned.availability.down_reason == ""
     assert [t.pair_id for t in planned.plan.paths[0].hops[0].targets] == [ident("pp2")]
 
 
-def test_without_a_bound_source_nothing_can_be_carried():
+def test_no_bound_source_is_a_down_reason():
     assert "No source port" in plan(src={"host": ""}).availability.down_reason
 
 
-def test_a_source_that_is_not_plugged_in_yet_is_planned():
+def test_unplugged_source_is_planned():
     assert plan(src={"plugged": False}).availability.down_reason == ""
 
 
-def test_a_logical_destination_port_stands_for_its_addresses():
+def test_logical_destination_port_matches_its_addresses():
     known = snapshot()
     (classifier,) = known.chain.flow_classifiers
     named = replace(classifier, destination_prefix=None, logical_destination_port=ident("dst"))
@@ -196,7 +196,7 @@ def test_a_logical_destination_port_stands_for_its_addresses():
     ],
     ids=["two families", "the other family", "no address"],
 )
-def test_a_named_port_means_its_addresses_of_the_family_and_never_any(fixed_ips, expected):
+def test_logical_port_never_matches_any_address(fixed_ips, expected):
     known = snapshot(symmetric=True, dst={"fixed_ips": fixed_ips}, src={"fixed_ips": fixed_ips})
     (classifier,) = known.chain.flow_classifiers
     named = replace(
@@ -215,7 +215,7 @@ def test_a_named_port_means_its_addresses_of_the_family_and_never_any(fixed_ips,
     assert contract.decode_update(contract.encode_update(update)) == update
 
 
-def test_replies_take_the_same_pairs_backwards():
+def test_replies_visit_the_same_pairs_in_reverse():
     forward, reverse = plan(symmetric=True).plan.paths
     assert reverse.reverse
     assert [s.port_id for s in reverse.sources] == [ident("dst")]
@@ -236,7 +236,7 @@ def test_replies_take_the_same_pairs_backwards():
             )  # fmt: skip
 
 
-def test_bridging_functions_are_marked():
+def test_plan_names_bridging_functions():
     known = snapshot()
     group = replace(
         known.chain.port_pair_groups[1], port_pairs=(pair("pp3", kind=FunctionKind.L2),)
@@ -249,7 +249,7 @@ def test_bridging_functions_are_marked():
     assert {origin.pair_id for origin in path.origins} == {ident("pp1"), ident("pp2")}
 
 
-def test_ports_on_provider_networks_say_where():
+def test_plan_has_segments_of_provider_networks():
     vlan, flat = Segment("vlan", "physnet1", 100), Segment("flat", "physnet2")
     known = plan(
         symmetric=True,
@@ -266,7 +266,7 @@ def test_ports_on_provider_networks_say_where():
     assert {t.ingress_segment for t in forward.hops[0].targets} == {None}
 
 
-def test_functions_that_understand_chains_are_marked():
+def test_plan_names_sfc_aware_functions():
     with_header = snapshot()
     pg1, pg2 = with_header.chain.port_pair_groups
     pg2 = replace(pg2, port_pairs=(pair("pp3", correlation="nsh"),))
@@ -277,7 +277,7 @@ def test_functions_that_understand_chains_are_marked():
     assert [[t.function for t in hop.targets] for hop in path.hops] == [[L3, L3], [NSH_AWARE]]
 
 
-def test_each_host_gets_one_update_and_those_left_are_told():
+def test_each_host_gets_one_update_and_leaving_hosts_get_a_removal():
     one = plan(pp2_in={"host": ""})
     other = replace(one, plan=replace(one.plan, id=ident("pc2")))
     updates = updates_by_host([one, other], {one.plan.id: {"h1", "h2"}, other.plan.id: {"h1"}})
@@ -288,7 +288,7 @@ def test_each_host_gets_one_update_and_those_left_are_told():
 
 
 def after(before: ChainSnapshot, **port_changes) -> ChainSnapshot:
-    """A chain through PG3, which takes what leaves another one."""
+    """A chain through PG3 that follows another one in a service graph."""
     ports = [port(f"pp4-{side}", "h2", f"10.0.0.4{i}") for i, side in enumerate(("in", "out"))]
     known = {**before.ports, **{one.id: one for one in ports}}
     for name, changes in port_changes.items():
@@ -299,7 +299,7 @@ def after(before: ChainSnapshot, **port_changes) -> ChainSnapshot:
     return ChainSnapshot(chain, known, {taken.id: ()}, predecessors=(before.chain,))
 
 
-def test_chains_of_a_service_graph_know_where_they_meet():
+def test_plans_of_a_service_graph_name_the_preceding_chain():
     first = snapshot()
     second = after(first)
     one = plan_chain(replace(first, successors=(second.chain,)), TUNNEL_IPS).plan
@@ -314,10 +314,10 @@ def test_chains_of_a_service_graph_know_where_they_meet():
     ]
     assert path.origins == path.hops[0].targets, "its own function routes"
     assert planned.plan.hosts == {"h2", "h3"}
-    assert ident("pp3-out") in planned.plan.ports, "a change of this port concerns the chain"
+    assert ident("pp3-out") in planned.plan.ports, "the chain depends on this port"
 
 
-def test_frames_that_pass_a_chain_unchanged_come_from_the_last_function_before_it():
+def test_origin_of_unmodified_frames_is_the_preceding_function():
     second = after(snapshot())
     (group,) = second.chain.port_pair_groups
     bridge = replace(group.port_pairs[0], kind=FunctionKind.L2)
@@ -326,13 +326,13 @@ def test_frames_that_pass_a_chain_unchanged_come_from_the_last_function_before_i
     assert [origin.port_id for origin in path.origins] == [ident("pp3-out")]
 
 
-def test_a_chain_says_when_the_one_before_it_has_no_function_left():
+def test_unbound_function_of_preceding_chain_is_a_down_reason():
     planned = plan_chain(after(snapshot(), **{"pp3-out": {"host": ""}}), TUNNEL_IPS)
     assert "preceding port chain PC1" in planned.availability.down_reason
     assert planned.plan.hosts == {"h2"}
 
 
-def test_an_agent_that_knows_no_service_graphs_lets_nothing_around_their_functions():
+def test_agent_without_service_graph_support_drops_their_traffic():
     first = snapshot()
     second = after(first)
     for one in (replace(first, successors=(second.chain,)), second):

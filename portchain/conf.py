@@ -1,9 +1,12 @@
-"""Configuration options of the Neutron server, and the section that all our options are in."""
+"""Options of the Neutron server, and the names that all configuration files share."""
 
 import importlib
 from typing import Any
 
 from oslo_config import cfg
+
+from portchain.drivers.ovn.options import OVN_OPTS
+from portchain.drivers.ovs.options import OVS_OPTS
 
 PLUGIN_TYPE = "PORT_CHAIN"
 """The type under which Neutron's plugin directory knows the service plugin."""
@@ -20,79 +23,37 @@ OPENFLOW_HOSTS = cfg.DictOpt(
     "controllers: the driver openflow owns them, and the driver ovs owns all others. On a "
     "controller, list only its own hosts.",
 )
-"""An option that the driver openflow and the controller share."""
+"""Shared by the drivers ovs and openflow, which divide the hosts by it, and by the controller."""
 
 SERVER_OPTS: list[cfg.Opt] = [
     cfg.ListOpt(
         "drivers",
         default=["ovs"],
         help="Drivers that realise port chains, by their names in the entry point namespace "
-        "portchain.drivers. A chain is realised by the one that claims the ports it has, e.g. ovs "
-        "for those of Neutron's Open vSwitch agents and ovn for those of ML2/OVN.",
+        "portchain.drivers. Each chain is realised by the driver that claims its ports: ovs claims "
+        "ports of Neutron's Open vSwitch agents, ovn claims ports of ML2/OVN, openflow claims "
+        "ports on the hosts in openflow_hosts.",
     ),
-    OPENFLOW_HOSTS,
     cfg.IntOpt(
         "repair_interval",
         default=10,
         min=1,
-        help="Seconds between two searches for port chains whose realisation failed or was "
-        "interrupted, e.g. because a server process ended between storing a change and passing "
-        "it on.",
+        help="Seconds between two searches for port chains that are not realised, because a driver "
+        "failed, or because a server process ended between storing a change and notifying the "
+        "drivers.",
     ),
     cfg.IntOpt(
         "repair_after",
         default=10,
         min=0,
-        help="Seconds a port chain must have waited for its realisation before the search takes "
-        "it up; a request that is still being carried out should be done by then.",
+        help="Seconds a port chain must have waited before that search has it realised again. "
+        "Requests that are still in progress should complete within this time.",
     ),
-    cfg.IntOpt(
-        "ovn_timeout",
-        default=10,
-        min=1,
-        help="Seconds the driver ovn waits for OVN's Northbound database before a chain counts as "
-        "failed; it is tried again later. Where the databases are and how they are spoken to "
-        "is said in the section ovn, which ML2/OVN reads as well.",
-    ),
-    cfg.IntOpt(
-        "ovn_sync_interval",
-        default=60,
-        min=1,
-        help="Seconds between two comparisons of all rows of the driver ovn with those that should "
-        "be there. Rows that somebody changes are repaired at once without them.",
-    ),
-    cfg.IntOpt(
-        "ovn_check_interval",
-        default=1,
-        min=1,
-        help="Seconds between two probes that OVN sends into each function of port pair groups with "
-        "health_check icmp, and the longest that one may take.",
-    ),
-    cfg.IntOpt(
-        "ovn_check_failures",
-        default=3,
-        min=1,
-        help="Number of probes that have to fail for such a function to count as offline, and to pass "
-        "for it to count as online again.",
-    ),
-    cfg.IntOpt(
-        "ovn_check_vlan",
-        default=4094,
-        min=1,
-        max=4094,
-        help="VLAN tag of the probes. The functions have to let frames with it pass; no subport of a "
-        "trunk may have it on a port of theirs. (At functions that keep VLAN tags, each chain has a tag of its own instead.)",
-    ),
-    cfg.IntOpt(
-        "underlay_mtu",
-        default=0,
-        min=0,
-        help="MTU of the networks between the hosts, in bytes, if it is larger than what "
-        "global_physnet_mtu, path_mtu and physical_network_mtus say. Chain frames are 18 bytes "
-        "longer than others; a chain whose frames do not fit says so in its status_reason. 0: as "
-        "those options say.",
-    ),
+    OPENFLOW_HOSTS,
+    *OVS_OPTS,
+    *OVN_OPTS,
 ]
+"""All options of the server in the section ``GROUP``. Those of a driver are declared beside it."""
 
 QUOTA_OPTS: list[cfg.Opt] = [
     cfg.IntOpt(
@@ -125,7 +86,7 @@ QUOTA_OPTS: list[cfg.Opt] = [
 
 
 def register_server_opts(conf: cfg.ConfigOpts = cfg.CONF) -> None:
-    """Make the server's options known; harmless when repeated."""
+    """Register the server's options; may be called more than once."""
     conf.register_opts(SERVER_OPTS, GROUP)
     conf.register_opts(QUOTA_OPTS, "QUOTAS")
 

@@ -347,18 +347,61 @@ class Lab:
             )
         return rows
 
-    def set_firewall(self, firewall: str) -> None:
-        """Let the hosts' agents use another firewall driver, one of ``layout.FIREWALLS``; they are restarted for it."""
-        self.layout = replace(self.layout, firewall=firewall)
+    def reconfigure(self, *, firewall: str = "", network_type: str = "") -> None:
+        """Restart the hosts' agents with another firewall driver or another type of networks.
+
+        The servers go on running. They still give tenants networks of the type they were started
+        with; an administrator can create networks of the new type.
+
+        :param firewall: one of ``layout.FIREWALLS``; empty keeps it.
+        :param network_type: one of ``layout.NETWORK_TYPES``; empty keeps it. It needs a lab
+            without VMs.
+        """
+        agents = [f"agent@{host}" for host in self.hosts]
+        concerned = [*agents, *(OPENFLOW_SERVICES.keys() & self._central.keys())]
+        before = self.layout
+        self.layout = replace(
+            before,
+            firewall=firewall or before.firewall,
+            network_type=network_type or before.network_type,
+        )
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            _finish([pool.submit(self.stop, name) for name in concerned])
+            if self.layout.network_type != before.network_type:
+                _finish([pool.submit(self._remove_agent_bridges, host) for host in self.hosts])
+            self._write_agent_files()
+            self._write_layout()
+            _finish([pool.submit(self.start, name) for name in concerned])
+        wait_for(self._agents_reported, 240, "every agent's configuration in Neutron", interval=0.3)
+
+    def _remove_agent_bridges(self, host: str) -> None:
+        """Remove what an agent made that one with another type of networks would not use."""
+        bridge = underlay.UNDERLAY_BRIDGE
+        self.vsctl(
+            host,
+            *["--if-exists", "del-br", "br-tun", "--", "--if-exists", "del-br", "br-int"],
+            *f"-- --if-exists del-port {bridge} phy-{bridge}".split(),
+            *f"-- del-controller {bridge} -- del-fail-mode {bridge}".split(),
+            applied=True,
+        )
+        self.ofctl(host, "del-flows", bridge)
+        self.ofctl(host, "add-flow", bridge, "actions=normal")
+
+    def _write_agent_files(self) -> None:
         for host in self.hosts:
             path = self.layout.host_directory(host) / "agent.conf"
             path.write_text(configs.agent(self.layout, host))
         (self.layout.directory / "controller.conf").write_text(configs.controller(self.layout))
-        self._write_layout()
-        concerned = [f"agent@{host}" for host in self.hosts]
-        concerned += OPENFLOW_SERVICES.keys() & self._central.keys()
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            _finish([pool.submit(self.restart, name) for name in concerned])
+
+    def _agents_reported(self) -> bool:
+        """Whether Neutron knows which types of networks the agents serve now."""
+        types = [self.layout.network_type] if self.layout.has_tunnels else []
+        return all(
+            agent.configuration.get("tunnel_types") == types
+            and bool(agent.configuration.get("bridge_mappings")) != self.layout.has_tunnels
+            for agent in self.sdk("admin").network.agents()
+            if agent.binary == "neutron-openvswitch-agent"
+        )
 
     # Clients and switches.
 

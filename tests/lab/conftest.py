@@ -29,6 +29,7 @@ def lab(labs: Labs) -> Lab:
     return labs.get(firewall=FIREWALL)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     schedule.arrange(items)
 

@@ -30,8 +30,8 @@ class Labs:
         wanted = Layout(NAME, **options)
         if self._current is None and self._keep and Lab(wanted).is_up():
             self._current = Lab.open(NAME)
-        if self._current is not None and self._differs_in_firewall(wanted):
-            self._current.set_firewall(wanted.firewall)
+        if self._current is not None and self._agents_differ(wanted):
+            self._current.reconfigure(firewall=wanted.firewall, network_type=wanted.network_type)
         if self._current is None or self._current.layout != wanted:
             self.stop()
             print(f"lab: {wanted}", flush=True)
@@ -39,10 +39,12 @@ class Labs:
             self._current.up(lambda step: print(f"lab: {step}", flush=True))
         return self._current
 
-    def _differs_in_firewall(self, wanted: Layout) -> bool:
+    def _agents_differ(self, wanted: Layout) -> bool:
+        """Whether the running lab gets the layout by a restart of its agents."""
         assert self._current is not None
         running = self._current.layout
-        return running != wanted and replace(running, firewall=wanted.firewall) == wanted
+        changed = replace(running, firewall=wanted.firewall, network_type=wanted.network_type)
+        return running != wanted == changed and wanted.driver == "ovs"
 
     def stop(self) -> None:
         """Stop the lab that is running, if any."""

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import matrix
-
 FOLDER = Path(__file__).parent
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -28,15 +26,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "test_mapping",
         "test_plain",
     ),
-    **{
-        f"matrix-{transport}": (f"test_matrix[{transport}]",)
-        for transport in matrix.TRANSPORTS
-        if transport != matrix.OVN
-    },
+    # These differ only in the configuration of the agents, so they share a lab.
+    "transports": tuple(
+        f"test_matrix[{transport}]" for transport in ("vxlan", "geneve", "flat", "gre", "vlan")
+    ),
     "openflow": ("test_openflow", "test_demo[openflow]"),
-    "api": ("test_clients", "test_tenancy", "test_openapi", "test_many_clients"),
-    "demo": ("test_demo",),
+    "api": ("test_clients", "test_tenancy", "test_openapi", "test_many_clients", "test_demo"),
     "both": ("test_both",),
+    "l2pop": ("test_matrix[l2pop]",),
+    "ipv6": ("test_matrix[ipv6]",),
 }
 """Modules by group; ``module[word]`` stands for those of its tests whose parameters begin so."""
 

@@ -5,44 +5,35 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from portchain_lab import layout
 from portchain_lab.demo import Demo
 from portchain_lab.hosts import netns
-from portchain_lab.layout import Layout
+from portchain_lab.lab import Lab
 from portchain_lab.waiting import wait_for
 from rich.console import Console
 
 from tests.lab import on_openflow, on_ovn
 from tests.lab.labs import Labs
 
-NAME = "demotest"
 COMMAND = str(Path(sys.executable).parent / "portchain-lab")
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Iterator[Path]:
-    """Where the demo's output goes; the demo's lab is gone afterwards."""
-    yield tmp_path / "output"
-    subprocess.run([COMMAND, "down", "--name", NAME], check=True)
-
-
-def start(output: Path) -> "subprocess.Popen[bytes]":
+def start(lab: Lab, output: Path) -> "subprocess.Popen[bytes]":
+    """Run the demo's command for a lab."""
     with output.open("wb") as file:
         return subprocess.Popen(
-            [COMMAND, "demo", "--name", NAME],
+            [COMMAND, "demo", "--name", lab.layout.name],
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "COLUMNS": "200"},
         )
 
 
-def kill_after(output: Path, words: str) -> None:
+def kill_after(lab: Lab, output: Path, words: str) -> None:
     """Start the demo and kill it as soon as it has printed these words."""
-    process = start(output)
+    process = start(lab, output)
     try:
         wait_for(lambda: words in output.read_text(), 240, f"the demo to say {words!r}")
     finally:
@@ -50,10 +41,10 @@ def kill_after(output: Path, words: str) -> None:
         process.wait()
 
 
-def leftovers() -> list[str]:
-    """Processes that have to do with the demo's lab, wherever they run, and its namespaces."""
-    directory = str(Layout(NAME).directory)
-    found = netns.with_prefix(Layout(NAME).prefix)
+def leftovers(lab: Lab) -> list[str]:
+    """The lab's namespaces, and processes that have to do with it wherever they run."""
+    directory = str(lab.layout.directory)
+    found = netns.with_prefix(lab.layout.prefix)
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if directory in entry.read_text():
@@ -70,16 +61,22 @@ def assert_paths(said: str) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_the_demo_survives_being_killed_and_leaves_nothing_behind(output: Path) -> None:
-    kill_after(output, "rabbitmq")  # the lab is half up
-    kill_after(output, "nova boot")  # the workflow is half done
-    finished = start(output)
-    assert finished.wait(timeout=400) == 0, output.read_text()
-    assert_paths(output.read_text())
-
-    subprocess.run([COMMAND, "down", "--name", NAME], check=True)
-    assert leftovers() == []
-    assert not (layout.ROOT / NAME).exists()
+def test_the_demo_survives_being_killed_and_leaves_nothing_behind(
+    labs: Labs, tmp_path: Path
+) -> None:
+    """The first run finds a lab that is up, the second one a workflow that was interrupted."""
+    lab, output = labs.get(), tmp_path / "output"
+    try:
+        kill_after(lab, output, "nova boot")  # the workflow is half done
+        kill_after(lab, output, "rabbitmq")  # the lab is half up
+        finished = start(lab, output)
+        assert finished.wait(timeout=400) == 0, output.read_text()
+        assert_paths(output.read_text())
+        subprocess.run([COMMAND, "down", "--name", lab.layout.name], check=True)
+        assert leftovers(lab) == []
+        assert not lab.layout.directory.exists()
+    finally:
+        labs.stop()
 
 
 @pytest.mark.parametrize("driver", ["ovn", "openflow"])

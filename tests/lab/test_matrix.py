@@ -25,9 +25,13 @@ class Site:
     def prepare(self, case: Case, captures: Captures) -> Workflow:
         """Bring about all that a case needs but the chain."""
         transport = str(case["transport"])
+        if self._transport != transport:
+            self.clean_up()
         lab = self._labs.get(firewall=str(case["firewall"]), **matrix.TRANSPORTS[transport])
-        if self._flow is None or self._transport != transport:
-            self._flow = Workflow(lab, Captures(), subnets=(SUBNET, "2001:db8:30::/64"))
+        if self._flow is None:
+            subnets = (SUBNET, "2001:db8:30::/64")
+            network_type = lab.layout.network_type
+            self._flow = Workflow(lab, Captures(), subnets=subnets, network_type=network_type)
             self._flow.boot(functions=())
             self._transport = transport
         self._flow.captures = captures
@@ -37,6 +41,7 @@ class Site:
     def clean_up(self) -> None:
         if self._flow is not None:
             self._flow.clean_up()
+        self._transport, self._flow = "", None
 
 
 @pytest.fixture(scope="module")

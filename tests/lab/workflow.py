@@ -52,6 +52,7 @@ class Workflow:
     :param fixed: addresses of ports that do not take any, by name.
     :param hosts: of the VMs that are not where the specification's workflow has them here, by name.
     :param subnets: of the network.
+    :param network_type: of the network; empty leaves it to Neutron.
     """
 
     lab: Lab
@@ -65,6 +66,7 @@ class Workflow:
     fixed: Mapping[str, Collection[str]] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)
     subnets: tuple[str, ...] = (SUBNET,)
+    network_type: str = ""
 
     def __post_init__(self) -> None:
         self.cloud = self.lab.sdk("demo").network
@@ -112,14 +114,15 @@ class Workflow:
             self.lab.vms.announce_addresses(vm)
 
     def make_network(self) -> Any:
-        if self.lab.layout.network_type != "flat":
+        if not self.network_type:
             return self.cloud.create_network(name="net1")
-        # Only the administrator can, for the project.
+        # Only an administrator may choose the type.
+        physical = {} if self.lab.layout.has_tunnels else {"physical_network": PHYSICAL_NETWORK}
         return self.lab.sdk("admin").network.create_network(
             name="net1",
             project_id=self.lab.sdk("demo").current_project_id,
-            provider_network_type="flat",
-            provider_physical_network=PHYSICAL_NETWORK,
+            provider_network_type=self.network_type,
+            **{f"provider_{name}": value for name, value in physical.items()},
         )
 
     def make_ports(self, *names: str) -> None:

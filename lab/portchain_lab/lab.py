@@ -198,7 +198,10 @@ class Lab:
             _finish(first)
             rest = [name for name in self.programs() if not self.processes.read(name)]
             _finish([pool.submit(start, name) for name in rest])
-        wait_for(self._agents_alive, 240, "every agent alive in Neutron", interval=0.3)
+        network = self.sdk("admin").network
+        wait_for(
+            partial(self._agents_alive, network), 240, "every agent alive in Neutron", interval=0.3
+        )
         said("agents known to Neutron")
 
     def _create_switch_database(self, host: str) -> None:
@@ -208,8 +211,8 @@ class Lab:
         else:
             _output(["ovsdb-tool", "create", path, "/usr/share/openvswitch/vswitch.ovsschema"])
 
-    def _agents_alive(self) -> bool:
-        agents = {agent.host for agent in self.sdk("admin").network.agents() if agent.is_alive}
+    def _agents_alive(self, network: Any) -> bool:
+        agents = {agent.host for agent in network.agents() if agent.is_alive}
         return agents >= set(self.hosts)
 
     # Programs by name.
@@ -372,7 +375,9 @@ class Lab:
             self._write_agent_files()
             self._write_layout()
             _finish([pool.submit(self.start, name) for name in concerned])
-        wait_for(self._agents_reported, 240, "every agent's configuration in Neutron", interval=0.3)
+        network = self.sdk("admin").network
+        reported = partial(self._agents_reported, network)
+        wait_for(reported, 240, "every agent's configuration in Neutron", interval=0.3)
 
     def _remove_agent_bridges(self, host: str) -> None:
         """Remove what an agent made that one with another type of networks would not use."""
@@ -393,13 +398,13 @@ class Lab:
             path.write_text(configs.agent(self.layout, host))
         (self.layout.directory / "controller.conf").write_text(configs.controller(self.layout))
 
-    def _agents_reported(self) -> bool:
+    def _agents_reported(self, network: Any) -> bool:
         """Whether Neutron knows which types of networks the agents serve now."""
         types = [self.layout.network_type] if self.layout.has_tunnels else []
         return all(
             agent.configuration.get("tunnel_types") == types
             and bool(agent.configuration.get("bridge_mappings")) != self.layout.has_tunnels
-            for agent in self.sdk("admin").network.agents()
+            for agent in network.agents()
             if agent.binary == "neutron-openvswitch-agent"
         )
 

@@ -91,53 +91,55 @@ def name_of(case: Case) -> str:
     return "-".join(map(str, case.values()))
 
 
-def arrange(flow: Workflow, case: Case) -> None:
+def arrange(workflow: Workflow, case: Case) -> None:
     """Have each VM where the case wants it, and functions of its kinds."""
     first, second = KINDS[str(case["kinds"])]
-    flow.kinds = {"sf1": first, "sf2": first, "sf3": second}
-    flow.one_port = tuple(FUNCTIONS) if case["kinds"] == ONE_PORT else ()
-    flow.hosts = PLACES[str(case["places"])]
-    home = flow.hosts.get("dst", "h3")
-    if flow.vms["dst"].host != home:
-        flow.vms["dst"] = flow.lab.vms.migrate(flow.vms["dst"], home, wait=False)
-    flow.start_functions()
+    workflow.kinds = {"sf1": first, "sf2": first, "sf3": second}
+    workflow.one_port = tuple(FUNCTIONS) if case["kinds"] == ONE_PORT else ()
+    workflow.hosts = PLACES[str(case["places"])]
+    home = workflow.hosts.get("dst", "h3")
+    if workflow.vms["dst"].host != home:
+        workflow.vms["dst"] = workflow.lab.vms.migrate(workflow.vms["dst"], home, wait=False)
+    workflow.start_functions()
 
 
-def put_away(flow: Workflow) -> None:
+def put_away(workflow: Workflow) -> None:
     """End the case's functions, and all that steers packets."""
-    flow.delete_chains()
+    workflow.delete_chains()
     for name in FUNCTIONS:
-        flow.lab.vms.delete(flow.vms.pop(name))
+        workflow.lab.vms.delete(workflow.vms.pop(name))
 
 
-def check(flow: Workflow, case: Case) -> None:
+def check(workflow: Workflow, case: Case) -> None:
     """Packets visit the chain and nothing else, and afterwards nothing is left of it."""
     version = int(str(case["version"]))
-    promiscuous = "l2" in flow.kinds.values()
-    flow.pairs_and_groups()
-    headers = sorted({"mpls", "nsh"} & set(flow.kinds.values()))
-    chain = flow.chain(
-        flow.classifier(version=version, source_port_range_min=None, source_port_range_max=None),
+    promiscuous = "l2" in workflow.kinds.values()
+    workflow.pairs_and_groups()
+    headers = sorted({"mpls", "nsh"} & set(workflow.kinds.values()))
+    chain = workflow.chain(
+        workflow.classifier(
+            version=version, source_port_range_min=None, source_port_range_max=None
+        ),
         chain_parameters={
             "correlation": headers[0] if headers else "mpls",
             "symmetric": case["symmetric"],
         },
     )
-    flow.wait_status(chain)
+    workflow.wait_status(chain)
     for port in (100, 101):
-        flow.warm_up(port=port, version=version)
-    answered = flow.answered if case["symmetric"] else ANSWERED
+        workflow.warm_up(port=port, version=version)
+    answered = workflow.answered if case["symmetric"] else ANSWERED
     how = {"version": version, "answered": answered, "promiscuous": promiscuous}
-    connections = flow.connect(count=10, **how)
-    assert {connection.path for connection in connections} <= flow.chained
+    connections = workflow.connect(count=10, **how)
+    assert {connection.path for connection in connections} <= workflow.chained
     if case["symmetric"]:
         for connection in connections:
             assert connection.path is not None
             assert set(connection.replies) == {tuple(reversed(connection.path))}
     how["answered"] = ANSWERED
-    assert {connection.path for connection in flow.connect(port=101, count=3, **how)} == DIRECT
+    assert {connection.path for connection in workflow.connect(port=101, count=3, **how)} == DIRECT
     if not headers:
-        seen = [one for each in flow.captures.all for one in each.frames]
+        seen = [one for each in workflow.captures.all for one in each.frames]
         assert packet_paths.unexpected_frames(seen) == [], "no chain header reaches a VM"
-    flow.delete("port_chain", chain)
-    flow.wait_no_rules()
+    workflow.delete("port_chain", chain)
+    workflow.wait_no_flows()

@@ -20,9 +20,9 @@ def lab(labs: Labs) -> Lab:
     return labs.get(network_type="geneve", driver="ovn")
 
 
-def all_active(flow: Workflow) -> bool:
-    names = {port.id for port in flow.ports.values()}
-    return all(port.status == "ACTIVE" for port in flow.cloud.ports() if port.id in names)
+def all_active(workflow: Workflow) -> bool:
+    names = {port.id for port in workflow.ports.values()}
+    return all(port.status == "ACTIVE" for port in workflow.cloud.ports() if port.id in names)
 
 
 def settle(lab: Lab) -> None:
@@ -30,42 +30,42 @@ def settle(lab: Lab) -> None:
     ovn.ctl(lab.layout, "nb", "--wait=hv", "sync")
 
 
-def chained(flow: Workflow, *classifiers: Any, **attributes: Any) -> Any:
-    chain = flow.chain(*classifiers, chain_parameters=BOTH_WAYS, **attributes)
-    flow.wait_status(chain)
+def chained(workflow: Workflow, *classifiers: Any, **attributes: Any) -> Any:
+    chain = workflow.chain(*classifiers, chain_parameters=BOTH_WAYS, **attributes)
+    workflow.wait_status(chain)
     return chain
 
 
-def connect(flow: Workflow, **how: Any) -> list[packet_paths.Connection]:
+def connect(workflow: Workflow, **how: Any) -> list[packet_paths.Connection]:
     """Connections of which the path of the replies is checked against that of the requests."""
-    found = flow.connect(answered=None, promiscuous=True, **how)
+    found = workflow.connect(answered=None, promiscuous=True, **how)
     for one in found:
         assert one.path is not None, one.paths
         assert set(one.replies) == {tuple(reversed(one.path))}, (one.path, one.replies)
     return found
 
 
-def paths(flow: Workflow, **how: Any) -> set[Any]:
-    return {one.path for one in connect(flow, **how)}
+def paths(workflow: Workflow, **how: Any) -> set[Any]:
+    return {one.path for one in connect(workflow, **how)}
 
 
-def paths_or_none(flow: Workflow, **how: Any) -> Any:
+def paths_or_none(workflow: Workflow, **how: Any) -> Any:
     """The paths if every connection is answered."""
-    settle(flow.lab)
+    settle(workflow.lab)
     try:
-        return paths(flow, **how)
+        return paths(workflow, **how)
     except AssertionError:
         return None
 
 
-def held_back(flow: Workflow, port: int) -> bool:
-    return flow.held_back(port=port)
+def held_back(workflow: Workflow, port: int) -> bool:
+    return workflow.held_back(port=port)
 
 
 @contextmanager
-def silent(flow: Workflow, *names: str) -> Iterator[None]:
+def silent(workflow: Workflow, *names: str) -> Iterator[None]:
     """While it lasts, functions are plugged in and hand on nothing."""
-    vms = [flow.vms[name].namespace for name in names]
+    vms = [workflow.vms[name].namespace for name in names]
     for namespace in vms:
         netns.ip("link set br0 down", namespace=namespace)
     try:

@@ -21,7 +21,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow.pairs_and_groups()
     yield workflow
     workflow.clean_up()
-    workflow.wait_no_rules()
+    workflow.wait_no_flows()
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     with booted.for_one_test(captures):
         assert booted.lab.vms.ping(booted.vms["src"], booted.address("dst"))
         yield booted
-    booted.wait_no_rules()
+    booted.wait_no_flows()
 
 
 Places = dict[packet_paths.FiveTuple, tuple[object, object]]
@@ -127,7 +127,7 @@ def test_what_is_remembered_outlives_the_agents_and_ends_with_the_chain(workflow
         assert learned(workflow) == remembered
         assert talk(workflow, conversations) == before
         workflow.delete("port_chain", chain)
-        workflow.wait_no_rules()
+        workflow.wait_no_flows()
         assert learned(workflow) == 0
         assert set(talk(workflow, conversations).values()) == {
             (("src", "dst"), frozenset({("dst", "src")}))

@@ -53,7 +53,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow.wait_status(workflow.pc1)
     yield workflow
     workflow.clean_up()
-    workflow.wait_no_rules()
+    workflow.wait_no_flows()
 
 
 def resolve_destination(workflow: Workflow, *functions: str) -> None:

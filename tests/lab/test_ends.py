@@ -133,7 +133,7 @@ class Place(Workflow):
             self.cloud.delete_port(port)
         for net in self.nets.values():
             self.cloud.delete_network(net)
-        self.wait_no_rules()
+        self.wait_no_flows()
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow.wait_status(workflow.pc1)
     yield workflow
     workflow.clean_up()
-    workflow.wait_no_rules()
+    workflow.wait_no_flows()
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ class Traffic:
 
 @pytest.mark.parametrize(("agent", "how"), AGENTS)
 def test_an_agent_restarts_without_a_trace(workflow: Workflow, agent: str, how: str) -> None:
-    lab, rules = workflow.lab, workflow.rules()
+    lab, flows = workflow.lab, workflow.flows()
     with Traffic(workflow) as stream:
         if how == "kill":
             lab.kill(agent)
@@ -138,14 +138,14 @@ def test_an_agent_restarts_without_a_trace(workflow: Workflow, agent: str, how: 
         stream.wait_for_more()
     assert stream.result.lost == []
     assert set(stream.paths) <= CHAINED
-    assert workflow.rules() == rules or without_counters(workflow.rules()) == without_counters(
-        rules
+    assert workflow.flows() == flows or without_counters(workflow.flows()) == without_counters(
+        flows
     )
 
 
 @pytest.mark.parametrize("host", DATABASES)
 def test_a_switch_database_restarts_and_nothing_goes_around(workflow: Workflow, host: str) -> None:
-    rules = without_counters(workflow.rules())
+    flows = without_counters(workflow.flows())
     with Traffic(workflow) as stream:
         # The userspace datapath rests while the database is away.
         workflow.lab.kill("ovsdb-server", host)
@@ -153,12 +153,12 @@ def test_a_switch_database_restarts_and_nothing_goes_around(workflow: Workflow, 
         stream.wait_for_more()
     assert not stream.around
     _a_change_is_carried_out(workflow)
-    wait_for(lambda: without_counters(workflow.rules()) == rules, DEADLINE, "the old rules alone")
+    wait_for(lambda: without_counters(workflow.flows()) == flows, DEADLINE, "the old flows alone")
 
 
 @pytest.mark.parametrize("program", SERVERS)
 def test_a_server_restarts_and_the_chain_goes_on(workflow: Workflow, program: str) -> None:
-    rules = without_counters(workflow.rules())
+    flows = without_counters(workflow.flows())
     with Traffic(workflow) as stream:
         workflow.lab.kill(program)
         stream.wait_for_more(RATE * OUTAGE)
@@ -168,7 +168,7 @@ def test_a_server_restarts_and_the_chain_goes_on(workflow: Workflow, program: st
     assert set(stream.paths) <= CHAINED
     _a_change_is_carried_out(workflow)
     # The agents hear of the deletion after the API has answered.
-    wait_for(lambda: without_counters(workflow.rules()) == rules, DEADLINE, "the old rules alone")
+    wait_for(lambda: without_counters(workflow.flows()) == flows, DEADLINE, "the old flows alone")
 
 
 def _a_change_is_carried_out(workflow: Workflow) -> None:
@@ -185,7 +185,7 @@ def _a_change_is_carried_out(workflow: Workflow) -> None:
 @pytest.mark.parametrize(("host", "to"), SWITCHES)
 def test_a_switch_restarts_and_the_chain_comes_back(workflow: Workflow, host: str, to: str) -> None:
     lab = workflow.lab
-    rules = without_counters(workflow.rules())[host]
+    flows = without_counters(workflow.flows())[host]
     log = lab.layout.logs / f"agent@{host}.log"
     noticed = log.read_text().count(RESTART_NOTICED)
     with Traffic(workflow, to) as stream:
@@ -196,9 +196,9 @@ def test_a_switch_restarts_and_the_chain_comes_back(workflow: Workflow, host: st
             "the agent to notice",
         )
         wait_for(
-            lambda: without_counters(workflow.rules())[host] == rules,
+            lambda: without_counters(workflow.flows())[host] == flows,
             DEADLINE,
-            "the rules to be back",
+            "the flows to be back",
         )
         stream.wait_for_more()
     assert not stream.around
@@ -293,7 +293,7 @@ def test_a_host_loses_power_and_nothing_goes_around(workflow: Workflow, host: st
         lab.power_on(host)
         stream.wait_for_more()
         lab.vms.wait_active(workflow.vms.values())
-        wait_for(lambda: bool(workflow.rules()[host]), DEADLINE, "rules of ours again")
+        wait_for(lambda: bool(workflow.flows()[host]), DEADLINE, "flows of ours again")
         stream.wait_for_more()
     assert not stream.around
     workflow.warm_up(source_port=23)

@@ -18,7 +18,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow.boot()
     yield workflow
     workflow.clean_up()
-    workflow.wait_no_rules()
+    workflow.wait_no_flows()
 
 
 @pytest.fixture
@@ -30,21 +30,21 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
 
 
 def through(
-    flow: Workflow, name: str, ports: tuple[str, str], source: str, first: int, last: int
+    workflow: Workflow, name: str, ports: tuple[str, str], source: str, first: int, last: int
 ) -> Any:
     """A chain through one function for what a port sends to a range of destination ports."""
-    ingress, egress = (flow.ports[port].id for port in ports)
-    pair = flow.create("port_pair", name=name, ingress=ingress, egress=egress)
-    group = flow.create("port_pair_group", name=name, port_pairs=[pair["id"]])
-    classifier = flow.classifier(
+    ingress, egress = (workflow.ports[port].id for port in ports)
+    pair = workflow.create("port_pair", name=name, ingress=ingress, egress=egress)
+    group = workflow.create("port_pair_group", name=name, port_pairs=[pair["id"]])
+    classifier = workflow.classifier(
         name,
         **ANY_SOURCE,
-        logical_source_port=flow.ports[source].id,
+        logical_source_port=workflow.ports[source].id,
         destination_port_range_min=first,
         destination_port_range_max=last,
     )
-    flow.groups = {name: group}
-    return flow.chain(classifier, name=name, groups=[name])
+    workflow.groups = {name: group}
+    return workflow.chain(classifier, name=name, groups=[name])
 
 
 def test_a_branch(workflow: Workflow) -> None:

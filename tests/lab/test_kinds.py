@@ -36,7 +36,7 @@ def booted(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Workflow]:
     workflow.pairs_and_groups()
     yield workflow
     workflow.clean_up()
-    workflow.wait_no_rules()
+    workflow.wait_no_flows()
 
 
 @pytest.fixture

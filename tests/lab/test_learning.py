@@ -32,7 +32,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
         assert workflow.lab.vms.ping(workflow.vms[one], workflow.address(another))
     yield workflow
     workflow.clean_up()
-    workflow.wait_no_rules()
+    workflow.wait_no_flows()
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
         booted.pc1 = booted.chain(taken, **SYMMETRIC)
         booted.wait_status(booted.pc1)
         yield booted
-    booted.wait_no_rules()
+    booted.wait_no_flows()
 
 
 def streams(workflow: Workflow) -> list[traffic.UdpStream]:

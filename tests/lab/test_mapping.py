@@ -32,7 +32,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
         assert lab.vms.ping(workflow.vms["dst"], address)
     yield workflow
     workflow.clean_up()
-    workflow.wait_no_rules()
+    workflow.wait_no_flows()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ class Site:
     def __init__(self, labs: Labs) -> None:
         self._labs = labs
         self._transport = ""
-        self._flow: Workflow | None = None
+        self._workflow: Workflow | None = None
 
     def prepare(self, case: Case, captures: Captures) -> Workflow:
         """Bring about all that a case needs but the chain."""
@@ -28,20 +28,20 @@ class Site:
         if self._transport != transport:
             self.clean_up()
         lab = self._labs.get(firewall=str(case["firewall"]), **matrix.TRANSPORTS[transport])
-        if self._flow is None:
+        if self._workflow is None:
             subnets = (SUBNET, "2001:db8:30::/64")
             network_type = lab.layout.network_type
-            self._flow = Workflow(lab, Captures(), subnets=subnets, network_type=network_type)
-            self._flow.boot(functions=())
+            self._workflow = Workflow(lab, Captures(), subnets=subnets, network_type=network_type)
+            self._workflow.boot(functions=())
             self._transport = transport
-        self._flow.captures = captures
-        matrix.arrange(self._flow, case)
-        return self._flow
+        self._workflow.captures = captures
+        matrix.arrange(self._workflow, case)
+        return self._workflow
 
     def clean_up(self) -> None:
-        if self._flow is not None:
-            self._flow.clean_up()
-        self._transport, self._flow = "", None
+        if self._workflow is not None:
+            self._workflow.clean_up()
+        self._transport, self._workflow = "", None
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +52,18 @@ def site(labs: Labs) -> Iterator[Site]:
 
 
 @pytest.fixture
-def flow(site: Site, captures: Captures, case: Case) -> Iterator[Workflow]:
-    flow = site.prepare(case, captures)
-    yield flow
-    matrix.put_away(flow)
+def workflow(site: Site, captures: Captures, case: Case) -> Iterator[Workflow]:
+    workflow = site.prepare(case, captures)
+    yield workflow
+    matrix.put_away(workflow)
 
 
 @pytest.fixture
-def lab(flow: Workflow) -> Lab:
+def lab(workflow: Workflow) -> Lab:
     """The case's lab."""
-    return flow.lab
+    return workflow.lab
 
 
 @pytest.mark.parametrize("case", CASES, ids=matrix.name_of)
-def test_packets_visit_the_chain_and_nothing_else(case: Case, lab: Lab, flow: Workflow) -> None:
-    matrix.check(flow, case)
+def test_packets_visit_the_chain_and_nothing_else(case: Case, lab: Lab, workflow: Workflow) -> None:
+    matrix.check(workflow, case)

@@ -44,10 +44,10 @@ class TestMatrix:
 
     @pytest.fixture(scope="class")
     def ends(self, lab: Lab) -> Iterator[Workflow]:
-        flow = Workflow(lab, Captures(), subnets=SUBNETS)
-        flow.boot(functions=())
-        yield flow
-        flow.clean_up()
+        workflow = Workflow(lab, Captures(), subnets=SUBNETS)
+        workflow.boot(functions=())
+        yield workflow
+        workflow.clean_up()
 
     @pytest.fixture
     def arranged(self, ends: Workflow, captures: Captures, case: Case) -> Iterator[Workflow]:
@@ -64,20 +64,20 @@ class TestMatrix:
 @pytest.fixture(scope="module")
 def booted(lab: Lab) -> Iterator[Workflow]:
     kinds = dict.fromkeys(FUNCTIONS, "l2")
-    flow = Workflow(lab, Captures(), kinds=kinds, subnets=SUBNETS)
-    flow.boot()
-    flow.make_ports("p7", "p8")
-    flow.start("sf4", "h2", "p7", "p8", kind="l2")
-    lab.vms.wait_active(flow.vms.values())
-    flow.pairs_and_groups()
-    ends = {"ingress": flow.ports["p7"].id, "egress": flow.ports["p8"].id}
-    flow.pairs["PP4"] = flow.create("port_pair", name="PP4", function_kind="l2", **ends)
-    yield flow
-    flow.clean_up()
+    workflow = Workflow(lab, Captures(), kinds=kinds, subnets=SUBNETS)
+    workflow.boot()
+    workflow.make_ports("p7", "p8")
+    workflow.start("sf4", "h2", "p7", "p8", kind="l2")
+    lab.vms.wait_active(workflow.vms.values())
+    workflow.pairs_and_groups()
+    ends = {"ingress": workflow.ports["p7"].id, "egress": workflow.ports["p8"].id}
+    workflow.pairs["PP4"] = workflow.create("port_pair", name="PP4", function_kind="l2", **ends)
+    yield workflow
+    workflow.clean_up()
 
 
 @pytest.fixture
-def flow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
+def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     """The specification's groups, and no chain before and after the test."""
     booted.captures = captures
     yield booted
@@ -87,222 +87,240 @@ def flow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     for kind, an_id in list(booted.made):
         if kind == "flow_classifier":
             booted.delete(kind, {"id": an_id})
-    booted.wait_no_rules()
+    booted.wait_no_flows()
     wait_for(lambda: all_active(booted), DEADLINE, "every port ACTIVE again")
     settle(booted.lab)
 
 
-def test_vms_reach_each_other_without_chains(flow: Workflow) -> None:
-    for one in flow.vms.values():
+def test_vms_reach_each_other_without_chains(workflow: Workflow) -> None:
+    for one in workflow.vms.values():
         for other in ("src", "dst"):
             if one.name in ("src", "dst") and one.name != other:
-                assert flow.lab.vms.ping(one, flow.address(other))
-    assert paths(flow) == DIRECT
+                assert workflow.lab.vms.ping(one, workflow.address(other))
+    assert paths(workflow) == DIRECT
 
 
-def test_a_deleted_chain_gives_its_ports_back(flow: Workflow) -> None:
+def test_a_deleted_chain_gives_its_ports_back(workflow: Workflow) -> None:
     def as_neutron_wrote() -> dict[str, Any]:
         columns = ("name", "addresses", "port_security", "options")
-        rows = ovn.northbound(flow.lab.layout, "Logical_Switch_Port", *columns)
+        rows = ovn.northbound(workflow.lab.layout, "Logical_Switch_Port", *columns)
         return {row.pop("name"): row for row in rows}
 
     before = as_neutron_wrote()
-    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT))
-    flow.warm_up()
+    chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
+    workflow.warm_up()
     assert as_neutron_wrote() != before
-    flow.delete("port_chain", chain)
-    flow.wait_no_rules()
+    workflow.delete("port_chain", chain)
+    workflow.wait_no_flows()
     assert as_neutron_wrote() == before
-    settle(flow.lab)
-    assert paths(flow, count=3) == DIRECT
+    settle(workflow.lab)
+    assert paths(workflow, count=3) == DIRECT
 
 
-def test_security_groups_still_count(flow: Workflow) -> None:
+def test_security_groups_still_count(workflow: Workflow) -> None:
     """What the destination's group does not let in does not get in by way of the chain either."""
     wide = {"destination_port_range_min": 100, "destination_port_range_max": 200}
-    chained(flow, flow.classifier(**ANY_SOURCE_PORT, **wide))
-    flow.warm_up()
-    with narrowed(flow):
-        wait_for(lambda: held_back(flow, 150), DEADLINE, "port 150 held back")
-        assert paths(flow, count=3) <= flow.chained
+    chained(workflow, workflow.classifier(**ANY_SOURCE_PORT, **wide))
+    workflow.warm_up()
+    with narrowed(workflow):
+        wait_for(lambda: held_back(workflow, 150), DEADLINE, "port 150 held back")
+        assert paths(workflow, count=3) <= workflow.chained
 
 
 @contextmanager
-def narrowed(flow: Workflow) -> Iterator[None]:
+def narrowed(workflow: Workflow) -> Iterator[None]:
     """While it lasts, nothing is let in from the subnet but TCP to port 100."""
-    group = flow.let_in[0].security_group_id
+    group = workflow.let_in[0].security_group_id
     rules = [
         rule
-        for rule in flow.cloud.security_group_rules(security_group_id=group, direction="ingress")
+        for rule in workflow.cloud.security_group_rules(
+            security_group_id=group, direction="ingress"
+        )
         if rule.ether_type == "IPv4"
     ]
-    only = flow.cloud.create_security_group_rule(
+    only = workflow.cloud.create_security_group_rule(
         security_group_id=group, direction="ingress", ethertype="IPv4", protocol="tcp",
         port_range_min=100, port_range_max=100, remote_ip_prefix=SUBNET,
     )  # fmt: skip
     for rule in rules:
-        flow.cloud.delete_security_group_rule(rule)
+        workflow.cloud.delete_security_group_rule(rule)
     try:
         yield
     finally:
-        flow.let_in[0] = flow.cloud.create_security_group_rule(
+        workflow.let_in[0] = workflow.cloud.create_security_group_rule(
             security_group_id=group, direction="ingress", ethertype="IPv4", remote_ip_prefix=SUBNET
         )
-        flow.cloud.delete_security_group_rule(only)
+        workflow.cloud.delete_security_group_rule(only)
 
 
 @pytest.mark.parametrize("port", ["p1", "p6"])
-def test_what_neutron_rewrites_is_repaired(flow: Workflow, port: str) -> None:
+def test_what_neutron_rewrites_is_repaired(workflow: Workflow, port: str) -> None:
     """Neutron writes whole columns of a port when anything of it changes."""
-    chained(flow, flow.classifier(**ANY_SOURCE_PORT))
-    flow.warm_up()
-    flow.cloud.update_port(flow.ports[port], description="seen by nobody", name=f"{port}-renamed")
-    flow.cloud.update_port(flow.ports[port], name=port)
-    wait_for(lambda: is_moved(flow, port), DEADLINE, f"{port} as the chain wants it")
-    wait_for(lambda: paths_or_none(flow, count=20) == flow.chained, DEADLINE, "the chain as before")
-
-
-def is_moved(flow: Workflow, port: str) -> bool:
-    rows = ovn.northbound(
-        flow.lab.layout, "Logical_Switch_Port", "name", "addresses", "port_security"
+    chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
+    workflow.warm_up()
+    workflow.cloud.update_port(
+        workflow.ports[port], description="seen by nobody", name=f"{port}-renamed"
     )
-    (row,) = [row for row in rows if row["name"] == flow.ports[port].id]
+    workflow.cloud.update_port(workflow.ports[port], name=port)
+    wait_for(lambda: is_moved(workflow, port), DEADLINE, f"{port} as the chain wants it")
+    wait_for(
+        lambda: paths_or_none(workflow, count=20) == workflow.chained,
+        DEADLINE,
+        "the chain as before",
+    )
+
+
+def is_moved(workflow: Workflow, port: str) -> bool:
+    rows = ovn.northbound(
+        workflow.lab.layout, "Logical_Switch_Port", "name", "addresses", "port_security"
+    )
+    (row,) = [row for row in rows if row["name"] == workflow.ports[port].id]
     return "unknown" in str(row["addresses"]) and row["port_security"] == ["set", []]
 
 
-def test_rows_that_somebody_removed_come_back(flow: Workflow) -> None:
-    chained(flow, flow.classifier(**ANY_SOURCE_PORT))
-    flow.warm_up()
-    for row in ovn.northbound(flow.lab.layout, "Logical_Switch", "name", "external_ids"):
+def test_rows_that_somebody_removed_come_back(workflow: Workflow) -> None:
+    chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
+    workflow.warm_up()
+    for row in ovn.northbound(workflow.lab.layout, "Logical_Switch", "name", "external_ids"):
         if "portchain:" in str(row["external_ids"]):
-            ovn.ctl(flow.lab.layout, "nb", "--type=switch", "acl-del", row["name"])
-    for row in ovn.northbound(flow.lab.layout, "Port_Group", "name", "external_ids"):
+            ovn.ctl(workflow.lab.layout, "nb", "--type=switch", "acl-del", row["name"])
+    for row in ovn.northbound(workflow.lab.layout, "Port_Group", "name", "external_ids"):
         if "portchain:" in str(row["external_ids"]):
-            ovn.ctl(flow.lab.layout, "nb", "clear", "port_group", row["name"], "acls")
-    wait_for(lambda: paths_or_none(flow, count=20) == flow.chained, DEADLINE, "the chain repaired")
+            ovn.ctl(workflow.lab.layout, "nb", "clear", "port_group", row["name"], "acls")
+    wait_for(
+        lambda: paths_or_none(workflow, count=20) == workflow.chained,
+        DEADLINE,
+        "the chain repaired",
+    )
 
 
-def test_a_function_that_is_unplugged_leaves_its_traffic_to_the_other(flow: Workflow) -> None:
-    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT))
-    flow.warm_up()
-    lab = flow.lab
-    flow.vms["sf1"] = lab.vms.detach_port(flow.vms["sf1"], "p2")
+def test_a_function_that_is_unplugged_leaves_its_traffic_to_the_other(workflow: Workflow) -> None:
+    chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
+    workflow.warm_up()
+    lab = workflow.lab
+    workflow.vms["sf1"] = lab.vms.detach_port(workflow.vms["sf1"], "p2")
     only = {("src", "p3", "p4", "p5", "p6", "dst")}
-    wait_for(lambda: paths_or_none(flow, count=10) == only, DEADLINE, "all by way of PP2")
-    flow.vms["sf1"] = lab.vms.attach_port(flow.vms["sf1"], flow.ports["p2"].id)
-    flow.wait_status(chain)
-    wait_for(lambda: paths_or_none(flow, count=40) == flow.chained, DEADLINE, "both again")
+    wait_for(lambda: paths_or_none(workflow, count=10) == only, DEADLINE, "all by way of PP2")
+    workflow.vms["sf1"] = lab.vms.attach_port(workflow.vms["sf1"], workflow.ports["p2"].id)
+    workflow.wait_status(chain)
+    wait_for(lambda: paths_or_none(workflow, count=40) == workflow.chained, DEADLINE, "both again")
 
 
-def test_what_a_switch_learned_does_not_outlive_its_place(flow: Workflow) -> None:
+def test_what_a_switch_learned_does_not_outlive_its_place(workflow: Workflow) -> None:
     """Switches are used again for other wires; OVN remembers by which of their ports it saw an address."""
     first, second = {("p1", "p2"), ("p3", "p4")}, {("p5", "p6")}
-    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT), groups=("PG1",))
-    flow.warm_up()
+    chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT), groups=("PG1",))
+    workflow.warm_up()
     for order in ((first, second), (second,), (second, first), (first,), (first, second)):
-        groups = [flow.groups["PG1" if group is first else "PG2"]["id"] for group in order]
-        flow.update("port_chain", chain, port_pair_groups=groups)
-        flow.wait_status(chain)
+        groups = [workflow.groups["PG1" if group is first else "PG2"]["id"] for group in order]
+        workflow.update("port_chain", chain, port_pair_groups=groups)
+        workflow.wait_status(chain)
         wanted = {
             ("src", *(port for pair in way for port in pair), "dst") for way in product(*order)
         }
-        wait_for(lambda w=wanted: paths_or_none(flow, count=20) == w, DEADLINE, str(wanted))
+        wait_for(lambda w=wanted: paths_or_none(workflow, count=20) == w, DEADLINE, str(wanted))
 
 
-def test_a_pair_that_stands_by_takes_the_place_of_the_one_at_work(flow: Workflow) -> None:
+def test_a_pair_that_stands_by_takes_the_place_of_the_one_at_work(workflow: Workflow) -> None:
     """Between groups of one pair each, a group of two cannot be balanced."""
-    last = flow.create("port_pair_group", name="PG3", port_pairs=[flow.pairs["PP4"]["id"]])
-    flow.groups["PG3"] = last
-    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT), groups=("PG2", "PG1", "PG3"))
-    assert "PG1 is not balanced" in flow.wait_status(chain)
-    flow.warm_up()
+    last = workflow.create("port_pair_group", name="PG3", port_pairs=[workflow.pairs["PP4"]["id"]])
+    workflow.groups["PG3"] = last
+    chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT), groups=("PG2", "PG1", "PG3"))
+    assert "PG1 is not balanced" in workflow.wait_status(chain)
+    workflow.warm_up()
 
     def by(*pair: str) -> set[tuple[str, ...]]:
         return {("src", "p5", "p6", *pair, "p7", "p8", "dst")}
 
-    wait_for(lambda: paths_or_none(flow, count=10) == by("p1", "p2"), DEADLINE, "by way of PP1")
-    flow.vms["sf1"] = flow.lab.vms.detach_port(flow.vms["sf1"], "p2")
-    wait_for(lambda: paths_or_none(flow, count=10) == by("p3", "p4"), DEADLINE, "by way of PP2")
-    flow.vms["sf1"] = flow.lab.vms.attach_port(flow.vms["sf1"], flow.ports["p2"].id)
-    wait_for(lambda: all_active(flow), DEADLINE, "PP1's ports ACTIVE again")
-    flow.wait_status(chain)
+    wait_for(lambda: paths_or_none(workflow, count=10) == by("p1", "p2"), DEADLINE, "by way of PP1")
+    workflow.vms["sf1"] = workflow.lab.vms.detach_port(workflow.vms["sf1"], "p2")
+    wait_for(lambda: paths_or_none(workflow, count=10) == by("p3", "p4"), DEADLINE, "by way of PP2")
+    workflow.vms["sf1"] = workflow.lab.vms.attach_port(workflow.vms["sf1"], workflow.ports["p2"].id)
+    wait_for(lambda: all_active(workflow), DEADLINE, "PP1's ports ACTIVE again")
+    workflow.wait_status(chain)
     for _ in range(3):
-        assert paths_or_none(flow, count=10) == by("p3", "p4"), "PP2 keeps the place"
-    flow.vms["sf2"] = flow.lab.vms.detach_port(flow.vms["sf2"], "p4")
-    wait_for(lambda: paths_or_none(flow, count=10) == by("p1", "p2"), DEADLINE, "PP1 again")
-    flow.vms["sf2"] = flow.lab.vms.attach_port(flow.vms["sf2"], flow.ports["p4"].id)
-    wait_for(lambda: all_active(flow), DEADLINE, "PP2's ports ACTIVE again")
-    flow.delete("port_chain", chain)
-    flow.delete("port_pair_group", flow.groups.pop("PG3"))
+        assert paths_or_none(workflow, count=10) == by("p3", "p4"), "PP2 keeps the place"
+    workflow.vms["sf2"] = workflow.lab.vms.detach_port(workflow.vms["sf2"], "p4")
+    wait_for(lambda: paths_or_none(workflow, count=10) == by("p1", "p2"), DEADLINE, "PP1 again")
+    workflow.vms["sf2"] = workflow.lab.vms.attach_port(workflow.vms["sf2"], workflow.ports["p4"].id)
+    wait_for(lambda: all_active(workflow), DEADLINE, "PP2's ports ACTIVE again")
+    workflow.delete("port_chain", chain)
+    workflow.delete("port_pair_group", workflow.groups.pop("PG3"))
 
 
 @pytest.fixture
-def checked(flow: Workflow) -> Iterator[Workflow]:
+def checked(workflow: Workflow) -> Iterator[Workflow]:
     """Both groups are checked by OVN; PG2 lets packets by if its function fails."""
-    flow.update("port_pair_group", flow.groups["PG1"], health_check="icmp")
-    flow.update("port_pair_group", flow.groups["PG2"], health_check="icmp", failure_mode="open")
-    yield flow
-    for group in flow.groups.values():
-        flow.update("port_pair_group", group, health_check="none", failure_mode="closed")
+    workflow.update("port_pair_group", workflow.groups["PG1"], health_check="icmp")
+    workflow.update(
+        "port_pair_group", workflow.groups["PG2"], health_check="icmp", failure_mode="open"
+    )
+    yield workflow
+    for group in workflow.groups.values():
+        workflow.update("port_pair_group", group, health_check="none", failure_mode="closed")
 
 
 def test_functions_that_forward_nothing_are_found_out(checked: Workflow) -> None:
     """One of two: the other takes all. Both: closed. The only one of a group that fails open: the others go on."""
-    flow = checked
-    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT))
-    flow.warm_up()
-    assert paths(flow, count=20) == flow.chained
-    with silent(flow, "sf1"):
-        reason = flow.wait_status(chain, "BUILD")
+    workflow = checked
+    chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
+    workflow.warm_up()
+    assert paths(workflow, count=20) == workflow.chained
+    with silent(workflow, "sf1"):
+        reason = workflow.wait_status(chain, "BUILD")
         assert "the function behind port p2 to pass its health check" in reason
         by_sf2 = {("src", "p3", "p4", "p5", "p6", "dst")}
-        wait_for(lambda: paths_or_none(flow, count=10) == by_sf2, DEADLINE, "all by way of PP2")
-        with silent(flow, "sf2"):
-            assert "PP2: it fails its health check" in flow.wait_status(chain, "DOWN")
-            assert flow.held_back()
-        flow.wait_status(chain, "BUILD")
-        wait_for(lambda: paths_or_none(flow, count=10) == by_sf2, DEADLINE, "PP2 again")
-    flow.wait_status(chain)
-    wait_for(lambda: paths_or_none(flow, count=40) == flow.chained, DEADLINE, "both again")
-    with silent(flow, "sf3"):
+        wait_for(lambda: paths_or_none(workflow, count=10) == by_sf2, DEADLINE, "all by way of PP2")
+        with silent(workflow, "sf2"):
+            assert "PP2: it fails its health check" in workflow.wait_status(chain, "DOWN")
+            assert workflow.held_back()
+        workflow.wait_status(chain, "BUILD")
+        wait_for(lambda: paths_or_none(workflow, count=10) == by_sf2, DEADLINE, "PP2 again")
+    workflow.wait_status(chain)
+    wait_for(lambda: paths_or_none(workflow, count=40) == workflow.chained, DEADLINE, "both again")
+    with silent(workflow, "sf3"):
         past = {("src", "p1", "p2", "dst"), ("src", "p3", "p4", "dst")}
-        wait_for(lambda: paths_or_none(flow, count=40) == past, DEADLINE, "PG2 left out")
-        wait_for(lambda: "PG2 is skipped" in flow.status(chain)[1], DEADLINE, "which is said")
-    flow.wait_status(chain)
-    wait_for(lambda: paths_or_none(flow, count=40) == flow.chained, DEADLINE, "PG2 again")
+        wait_for(lambda: paths_or_none(workflow, count=40) == past, DEADLINE, "PG2 left out")
+        wait_for(lambda: "PG2 is skipped" in workflow.status(chain)[1], DEADLINE, "which is said")
+    workflow.wait_status(chain)
+    wait_for(lambda: paths_or_none(workflow, count=40) == workflow.chained, DEADLINE, "PG2 again")
 
 
-def test_a_chain_of_which_all_groups_fail_open_lets_packets_by(flow: Workflow) -> None:
+def test_a_chain_of_which_all_groups_fail_open_lets_packets_by(workflow: Workflow) -> None:
     """Unplugged counts as failed without any check. Who was connected before is answered."""
-    flow.update("port_pair_group", flow.groups["PG2"], failure_mode="open")
-    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT), groups=("PG2",))
-    flow.warm_up()
+    workflow.update("port_pair_group", workflow.groups["PG2"], failure_mode="open")
+    chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT), groups=("PG2",))
+    workflow.warm_up()
     by_sf3 = {("src", "p5", "p6", "dst")}
-    assert paths(flow, count=3) == by_sf3
-    udp = flow.classifier("FC2", **UDP)
-    flow.update("port_chain", chain, flow_classifiers=[*chain["flow_classifiers"], udp["id"]])
-    flow.wait_status(chain)
+    assert paths(workflow, count=3) == by_sf3
+    udp = workflow.classifier("FC2", **UDP)
+    workflow.update("port_chain", chain, flow_classifiers=[*chain["flow_classifiers"], udp["id"]])
+    workflow.wait_status(chain)
     try:
-        with answering(flow) as answer_arrives:
+        with answering(workflow) as answer_arrives:
             wait_for(lambda: answer_arrives(question=True), DEADLINE, "an answer")
-            flow.vms["sf3"] = flow.lab.vms.detach_port(flow.vms["sf3"], "p6")
-            wait_for(lambda: paths_or_none(flow, count=3) == DIRECT, DEADLINE, "by the function")
+            workflow.vms["sf3"] = workflow.lab.vms.detach_port(workflow.vms["sf3"], "p6")
+            wait_for(
+                lambda: paths_or_none(workflow, count=3) == DIRECT, DEADLINE, "by the function"
+            )
             wait_for(lambda: answer_arrives(question=True), 30, "an answer as before")
-        wait_for(lambda: "PG2 is skipped" in flow.status(chain)[1], DEADLINE, "which is said")
-        flow.update("port_pair_group", flow.groups["PG2"], failure_mode="closed")
-        assert "PG2 has no available pair" in flow.wait_status(chain, "DOWN")
-        assert flow.held_back()
+        wait_for(lambda: "PG2 is skipped" in workflow.status(chain)[1], DEADLINE, "which is said")
+        workflow.update("port_pair_group", workflow.groups["PG2"], failure_mode="closed")
+        assert "PG2 has no available pair" in workflow.wait_status(chain, "DOWN")
+        assert workflow.held_back()
     finally:
-        flow.update("port_pair_group", flow.groups["PG2"], failure_mode="closed")
-        flow.vms["sf3"] = flow.lab.vms.attach_port(flow.vms["sf3"], flow.ports["p6"].id)
-    flow.wait_status(chain)
-    wait_for(lambda: paths_or_none(flow, count=3) == by_sf3, DEADLINE, "through the function")
+        workflow.update("port_pair_group", workflow.groups["PG2"], failure_mode="closed")
+        workflow.vms["sf3"] = workflow.lab.vms.attach_port(
+            workflow.vms["sf3"], workflow.ports["p6"].id
+        )
+    workflow.wait_status(chain)
+    wait_for(lambda: paths_or_none(workflow, count=3) == by_sf3, DEADLINE, "through the function")
 
 
 @contextmanager
-def answering(flow: Workflow) -> Iterator[Callable[..., bool]]:
+def answering(workflow: Workflow) -> Iterator[Callable[..., bool]]:
     """Two UDP sockets; yields what sends an answer from ``dst``, to a question or without, and tells whether it arrives."""
-    source, destination = flow.vms["src"], flow.vms["dst"]
+    source, destination = workflow.vms["src"], workflow.vms["dst"]
     ends = [netns.open_socket(one.namespace, kind=SOCK_DGRAM) for one in (source, destination)]
     asking, answering = ends
     asking.bind((source.ip, 0))
@@ -327,41 +345,51 @@ def answering(flow: Workflow) -> Iterator[Callable[..., bool]]:
             one.close()
 
 
-def test_what_no_function_takes_is_held_back(flow: Workflow) -> None:
+def test_what_no_function_takes_is_held_back(workflow: Workflow) -> None:
     """New connections, and replies on those from before, until the functions are back."""
-    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT), flow.classifier("FC2", **UDP))
-    flow.warm_up()
-    group, pairs = flow.groups["PG2"], flow.groups["PG2"]["port_pairs"]
-    with answering(flow) as answer_arrives:
+    chain = chained(
+        workflow, workflow.classifier(**ANY_SOURCE_PORT), workflow.classifier("FC2", **UDP)
+    )
+    workflow.warm_up()
+    group, pairs = workflow.groups["PG2"], workflow.groups["PG2"]["port_pairs"]
+    with answering(workflow) as answer_arrives:
         assert answer_arrives(question=True)
-        flow.update("port_pair_group", group, port_pairs=[])
+        workflow.update("port_pair_group", group, port_pairs=[])
         try:
-            assert "it is empty" in flow.wait_status(chain, "DOWN")
-            settle(flow.lab)
-            assert all(flow.held_back() for _ in range(3))
+            assert "it is empty" in workflow.wait_status(chain, "DOWN")
+            settle(workflow.lab)
+            assert all(workflow.held_back() for _ in range(3))
             assert not any(answer_arrives(question=False) for _ in range(3))
             assert not answer_arrives(question=True)
         finally:
-            flow.update("port_pair_group", group, port_pairs=pairs)
-    flow.wait_status(chain)
-    wait_for(lambda: paths_or_none(flow, count=20) == flow.chained, DEADLINE, "the chain as before")
+            workflow.update("port_pair_group", group, port_pairs=pairs)
+    workflow.wait_status(chain)
+    wait_for(
+        lambda: paths_or_none(workflow, count=20) == workflow.chained,
+        DEADLINE,
+        "the chain as before",
+    )
 
 
 @pytest.mark.parametrize(
     "program", ["ovn-controller@h1", "ovn-controller@h3", "ovn-northd", "ovn-nb"]
 )
-def test_a_program_that_is_killed(flow: Workflow, program: str) -> None:
-    chain = chained(flow, flow.classifier(**ANY_SOURCE_PORT))
-    flow.warm_up()
+def test_a_program_that_is_killed(workflow: Workflow, program: str) -> None:
+    chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
+    workflow.warm_up()
     name, _, host = program.partition("@")
-    flow.lab.kill(name, host)
-    flow.lab.start(program)
-    settle(flow.lab)
-    wait_for(lambda: paths_or_none(flow, count=20) == flow.chained, DEADLINE, "the chain as before")
-    flow.update("port_chain", chain, flow_classifiers=[])
-    flow.wait_status(chain)
-    settle(flow.lab)
-    assert paths(flow, count=2) == DIRECT
+    workflow.lab.kill(name, host)
+    workflow.lab.start(program)
+    settle(workflow.lab)
+    wait_for(
+        lambda: paths_or_none(workflow, count=20) == workflow.chained,
+        DEADLINE,
+        "the chain as before",
+    )
+    workflow.update("port_chain", chain, flow_classifiers=[])
+    workflow.wait_status(chain)
+    settle(workflow.lab)
+    assert paths(workflow, count=2) == DIRECT
 
 
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -371,29 +399,31 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_ovn_cannot_carry_is_refused(flow: Workflow, case: str) -> None:
+def test_what_ovn_cannot_carry_is_refused(workflow: Workflow, case: str) -> None:
     attributes, words = REFUSED[case]
-    message = refused(flow, flow_classifiers=[flow.classifier()["id"]], **attributes)
+    message = refused(workflow, flow_classifiers=[workflow.classifier()["id"]], **attributes)
     assert all(word in message for word in words), message
 
 
-def test_a_function_of_another_chain_is_refused(flow: Workflow) -> None:
-    first = chained(flow, flow.classifier(**ANY_SOURCE_PORT))
-    other = flow.classifier("FC2", destination_port_range_min=300, destination_port_range_max=300)
-    message = refused(flow, flow_classifiers=[other["id"]], chain_parameters=BOTH_WAYS)
+def test_a_function_of_another_chain_is_refused(workflow: Workflow) -> None:
+    first = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
+    other = workflow.classifier(
+        "FC2", destination_port_range_min=300, destination_port_range_max=300
+    )
+    message = refused(workflow, flow_classifiers=[other["id"]], chain_parameters=BOTH_WAYS)
     assert first["id"] in message
     assert "add the flow classifier to that chain" in message
 
 
-def refused(flow: Workflow, **attributes: Any) -> str:
+def refused(workflow: Workflow, **attributes: Any) -> str:
     """The answer to a chain that must not be made."""
-    groups = [group["id"] for group in flow.groups.values()]
+    groups = [group["id"] for group in workflow.groups.values()]
     body = {"port_chain": {"port_pair_groups": groups, **attributes}}
-    answer = flow.cloud.post("/sfc/port_chains", json=body)
+    answer = workflow.cloud.post("/sfc/port_chains", json=body)
     assert answer.status_code == 400, answer.text
-    assert flow.cloud.get("/sfc/port_chains").json()["port_chains"] == [
+    assert workflow.cloud.get("/sfc/port_chains").json()["port_chains"] == [
         chain
-        for chain in flow.cloud.get("/sfc/port_chains").json()["port_chains"]
-        if ("port_chain", chain["id"]) in flow.made
+        for chain in workflow.cloud.get("/sfc/port_chains").json()["port_chains"]
+        if ("port_chain", chain["id"]) in workflow.made
     ]
     return str(answer.json()["NeutronError"]["message"])

@@ -46,14 +46,14 @@ def lab(labs: Labs) -> Lab:
 
 @pytest.fixture(scope="module")
 def booted(lab: Lab) -> Iterator[Workflow]:
-    flow = Workflow(lab, Captures(), kinds=dict.fromkeys(FUNCTIONS, "l2"), subnets=SUBNETS)
-    flow.boot()
-    yield flow
-    flow.clean_up()
+    workflow = Workflow(lab, Captures(), kinds=dict.fromkeys(FUNCTIONS, "l2"), subnets=SUBNETS)
+    workflow.boot()
+    yield workflow
+    workflow.clean_up()
 
 
 @pytest.fixture
-def flow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
+def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     """A group of each function, nothing else."""
     with booted.for_one_test(captures):
         booted.pairs = {
@@ -70,15 +70,15 @@ def flow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
             for number, pair in enumerate(booted.pairs.values(), 1)
         }
         yield booted
-    booted.wait_no_rules()
+    booted.wait_no_flows()
     settle(booted.lab)
 
 
 SHUT = "01:00:00:00:00:00"
 
 
-def make_chain(flow: Workflow, port: int, version: int = 4) -> Any:
-    classifier = flow.classifier(
+def make_chain(workflow: Workflow, port: int, version: int = 4) -> Any:
+    classifier = workflow.classifier(
         f"to {port} {version}",
         version,
         source_port_range_min=None,
@@ -86,7 +86,7 @@ def make_chain(flow: Workflow, port: int, version: int = 4) -> Any:
         destination_port_range_min=port,
         destination_port_range_max=port,
     )
-    return chained(flow, classifier, name=f"to {port}", groups=ORDERS[port])
+    return chained(workflow, classifier, name=f"to {port}", groups=ORDERS[port])
 
 
 def through(port: int) -> set[Any]:
@@ -99,102 +99,104 @@ def as_neutron_wrote(lab: Lab) -> dict[str, Any]:
     return {row.pop("name"): row for row in rows}
 
 
-def test_chains_share_functions_in_any_order(flow: Workflow) -> None:
-    before = as_neutron_wrote(flow.lab)
-    chains = {port: make_chain(flow, port) for port in WAYS}
-    flow.warm_up()
+def test_chains_share_functions_in_any_order(workflow: Workflow) -> None:
+    before = as_neutron_wrote(workflow.lab)
+    chains = {port: make_chain(workflow, port) for port in WAYS}
+    workflow.warm_up()
     for port in WAYS:
-        assert paths(flow, port=port, count=5) == through(port)
-    assert paths(flow, port=OUTSIDE, count=3) == DIRECT
+        assert paths(workflow, port=port, count=5) == through(port)
+    assert paths(workflow, port=OUTSIDE, count=3) == DIRECT
 
     for port, others in ((FORTH, (BACK, SHORT)), (BACK, (SHORT,))):
-        flow.delete("port_chain", chains.pop(port))
-        settle(flow.lab)
+        workflow.delete("port_chain", chains.pop(port))
+        settle(workflow.lab)
         for other in others:
-            assert paths(flow, port=other, count=3) == through(other)
-    flow.delete("port_chain", chains.pop(SHORT))
-    flow.wait_no_rules()
-    assert as_neutron_wrote(flow.lab) == before
-    settle(flow.lab)
-    assert paths(flow, count=3) == DIRECT
+            assert paths(workflow, port=other, count=3) == through(other)
+    workflow.delete("port_chain", chains.pop(SHORT))
+    workflow.wait_no_flows()
+    assert as_neutron_wrote(workflow.lab) == before
+    settle(workflow.lab)
+    assert paths(workflow, count=3) == DIRECT
 
 
-def test_ipv6(flow: Workflow) -> None:
+def test_ipv6(workflow: Workflow) -> None:
     for port in (FORTH, BACK):
-        make_chain(flow, port, version=6)
-    flow.warm_up(version=6)
+        make_chain(workflow, port, version=6)
+    workflow.warm_up(version=6)
     for port in (FORTH, BACK):
-        assert paths(flow, port=port, count=3, version=6) == through(port)
+        assert paths(workflow, port=port, count=3, version=6) == through(port)
 
 
-def test_each_chain_has_its_functions_checked(flow: Workflow) -> None:
-    flow.update("port_pair_group", flow.groups["G1"], health_check="icmp")
-    chains = {port: make_chain(flow, port) for port in (FORTH, BACK, SHORT)}
-    flow.warm_up()
-    with silent(flow, "sf1"):
+def test_each_chain_has_its_functions_checked(workflow: Workflow) -> None:
+    workflow.update("port_pair_group", workflow.groups["G1"], health_check="icmp")
+    chains = {port: make_chain(workflow, port) for port in (FORTH, BACK, SHORT)}
+    workflow.warm_up()
+    with silent(workflow, "sf1"):
         for port in (FORTH, BACK):
-            assert "fails its health check" in flow.wait_status(chains[port], "DOWN")
-            assert held_back(flow, port)
-        assert paths(flow, port=SHORT, count=3) == through(SHORT)
+            assert "fails its health check" in workflow.wait_status(chains[port], "DOWN")
+            assert held_back(workflow, port)
+        assert paths(workflow, port=SHORT, count=3) == through(SHORT)
     for port in (FORTH, BACK):
-        flow.wait_status(chains[port])
-        assert paths(flow, port=port, count=3) == through(port)
+        workflow.wait_status(chains[port])
+        assert paths(workflow, port=port, count=3) == through(port)
 
 
-def test_what_neutron_rewrites_is_shut_again(flow: Workflow) -> None:
-    make_chain(flow, FORTH)
-    make_chain(flow, BACK)
-    flow.warm_up()
+def test_what_neutron_rewrites_is_shut_again(workflow: Workflow) -> None:
+    make_chain(workflow, FORTH)
+    make_chain(workflow, BACK)
+    workflow.warm_up()
 
     def shut() -> bool:
-        rows = as_neutron_wrote(flow.lab)
-        return all(rows[flow.ports[port].id]["port_security"] == SHUT for port in VIA_PP2)
+        rows = as_neutron_wrote(workflow.lab)
+        return all(rows[workflow.ports[port].id]["port_security"] == SHUT for port in VIA_PP2)
 
     assert shut()
     for port in VIA_PP2:
-        flow.cloud.update_port(
-            flow.ports[port].id, allowed_address_pairs=[{"ip_address": "198.51.100.9"}]
+        workflow.cloud.update_port(
+            workflow.ports[port].id, allowed_address_pairs=[{"ip_address": "198.51.100.9"}]
         )
-    settle(flow.lab)
+    settle(workflow.lab)
     wait_for(shut, DEADLINE, "ports of functions shut")
     for port in (FORTH, BACK):
-        assert paths(flow, port=port, count=3) == through(port)
+        assert paths(workflow, port=port, count=3) == through(port)
 
 
-def test_a_function_gets_nothing_but_what_chains_send(flow: Workflow) -> None:
+def test_a_function_gets_nothing_but_what_chains_send(workflow: Workflow) -> None:
     """What its network floods could go around through one that bridges, and tell one that learns wrong."""
-    make_chain(flow, FORTH)
-    flow.warm_up()
-    functions = [flow.vms[name] for name in FUNCTIONS]
-    with flow.captures(*functions) as capture:
+    make_chain(workflow, FORTH)
+    workflow.warm_up()
+    functions = [workflow.vms[name] for name in FUNCTIONS]
+    with workflow.captures(*functions) as capture:
         for name in ("src", "dst"):
-            flow.lab.vms.announce_addresses(flow.vms[name])
+            workflow.lab.vms.announce_addresses(workflow.vms[name])
         # Behind it in time, at each of the functions.
-        flow.warm_up(FORTH)
+        workflow.warm_up(FORTH)
         capture.wait_until_quiet()
     came_in = [Ether(one.frame) for one in capture.frames if not one.outgoing]
     assert any(TCP in frame for frame in came_in)
     assert [frame.summary() for frame in came_in if Dot1Q not in frame] == []
 
 
-def test_packets_of_full_size_pass_with_their_tag(flow: Workflow) -> None:
+def test_packets_of_full_size_pass_with_their_tag(workflow: Workflow) -> None:
     ports = ("source_port_range", "destination_port_range")
     any_port = {f"{name}_{end}": None for name in ports for end in ("min", "max")}
-    chained(flow, flow.classifier("pings", protocol="icmp", **any_port), groups=ORDERS[FORTH])
-    flow.warm_up(OUTSIDE)
+    chained(
+        workflow, workflow.classifier("pings", protocol="icmp", **any_port), groups=ORDERS[FORTH]
+    )
+    workflow.warm_up(OUTSIDE)
     headers = 20 + 8
-    ping = ("ping", "-c", "1", "-w", "10", "-M", "do", "-s", str(flow.net.mtu - headers))
-    with flow.captures(flow.vms["sf2"]) as capture:
-        netns.run(flow.vms["src"].namespace, *ping, flow.address("dst"))
+    ping = ("ping", "-c", "1", "-w", "10", "-M", "do", "-s", str(workflow.net.mtu - headers))
+    with workflow.captures(workflow.vms["sf2"]) as capture:
+        netns.run(workflow.vms["src"].namespace, *ping, workflow.address("dst"))
         capture.wait_until_quiet()
     sizes = {len(one.frame) for one in capture.frames if ICMP in Ether(one.frame)}
-    assert sizes == {flow.net.mtu + len(Ether() / Dot1Q())}
+    assert sizes == {workflow.net.mtu + len(Ether() / Dot1Q())}
 
 
 @pytest.fixture
-def borrower(lab: Lab, flow: Workflow, captures: Captures) -> Iterator[Workflow]:
+def borrower(lab: Lab, workflow: Workflow, captures: Captures) -> Iterator[Workflow]:
     """Another project: its end points have the addresses of the owner's, on a network of its own."""
-    fixed = {name: [flow.address(name)] for name in ("src", "dst")}
+    fixed = {name: [workflow.address(name)] for name in ("src", "dst")}
     other = Workflow(lab, captures, fixed=fixed)
     other.cloud = lab.sdk("admin").network
     other.furnish()
@@ -214,34 +216,34 @@ def borrower(lab: Lab, flow: Workflow, captures: Captures) -> Iterator[Workflow]
         other.cloud.delete_security_group_rule(rule)
 
 
-def test_projects_share_a_function(flow: Workflow, borrower: Workflow) -> None:
-    own = make_chain(flow, FORTH)
+def test_projects_share_a_function(workflow: Workflow, borrower: Workflow) -> None:
+    own = make_chain(workflow, FORTH)
     shared = {
         "object_type": "port_pair_group",
         "action": "access_as_shared",
         "target_tenant": borrower.net.project_id,
     }
     for name in ("G1", "G3"):
-        group = flow.groups[name]["id"]
-        flow.cloud.create_rbac_policy(object_id=group, **shared)
-    borrower.groups = flow.groups
+        group = workflow.groups[name]["id"]
+        workflow.cloud.create_rbac_policy(object_id=group, **shared)
+    borrower.groups = workflow.groups
     # By itself, a classifier means ports on the functions' network.
     source = {"logical_source_port": borrower.ports["src"].id}
     any_port = {"source_port_range_min": None, "source_port_range_max": None}
     theirs = chained(borrower, borrower.classifier(**source, **any_port), groups=("G3", "G1"))
-    functions = {name: flow.vms[name] for name in FUNCTIONS}
+    functions = {name: workflow.vms[name] for name in FUNCTIONS}
     borrower.vms |= functions
     try:
-        flow.warm_up()
+        workflow.warm_up()
         borrower.warm_up()
         assert paths(borrower, count=5) == {("src", *VIA_PP3, *VIA_PP1, "dst")}
-        assert paths(flow, count=5) == through(FORTH)
-        flow.delete("port_chain", own)
-        settle(flow.lab)
+        assert paths(workflow, count=5) == through(FORTH)
+        workflow.delete("port_chain", own)
+        settle(workflow.lab)
         assert paths(borrower, count=3) == {("src", *VIA_PP3, *VIA_PP1, "dst")}
     finally:
         borrower.vms = {name: borrower.vms[name] for name in ("src", "dst")}
     borrower.delete("port_chain", theirs)
-    for policy in flow.cloud.rbac_policies():
+    for policy in workflow.cloud.rbac_policies():
         if policy.object_type == "port_pair_group":
-            flow.cloud.delete_rbac_policy(policy)
+            workflow.cloud.delete_rbac_policy(policy)

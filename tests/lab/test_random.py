@@ -241,7 +241,7 @@ class Life(RuleBasedStateMachine):
             self.world.delete("flow_classifier", wish.classifier)
         for group in self.groups.values():
             self.world.delete("port_pair_group", group)
-        self.world.wait_no_rules()
+        self.world.wait_no_flows()
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     booted.pairs_and_groups()
     yield booted
     booted.delete_chains()
-    booted.wait_no_rules()
+    booted.wait_no_flows()
 
 
 def test_each_connection_passes_one_pair_of_pg1_and_then_pp3(workflow: Workflow) -> None:
@@ -56,21 +56,21 @@ def test_other_traffic_takes_no_detour(workflow: Workflow) -> None:
 
 
 def test_after_the_deletion_nothing_is_left_and_connections_go_direct(workflow: Workflow) -> None:
-    before = workflow.rules()
+    before = workflow.flows()
     assert not any(before.values())
     chain = workflow.chain(workflow.classifier())
     workflow.wait_status(chain)
-    assert all(workflow.rules().values())
+    assert all(workflow.flows().values())
     workflow.delete("port_chain", chain)
-    workflow.wait_no_rules()
+    workflow.wait_no_flows()
     assert workflow.paths(source_port=23) == DIRECT
 
 
 def test_two_chains_share_groups_and_do_not_notice_each_other(workflow: Workflow) -> None:
     one = workflow.chain(workflow.classifier())
-    rules = workflow.rules
+    flows = workflow.flows
     workflow.wait_status(one)
-    alone = rules()
+    alone = flows()
     second = workflow.classifier(
         "FC2", destination_port_range_min=200, destination_port_range_max=299, source_port_range_min=None,
         source_port_range_max=None,
@@ -80,13 +80,13 @@ def test_two_chains_share_groups_and_do_not_notice_each_other(workflow: Workflow
     assert workflow.paths(port=250, count=20) <= CHAINED
     assert workflow.paths(source_port=23, count=5) <= CHAINED
     workflow.delete("port_chain", other)
-    wait_for(lambda: _counts(rules()) == _counts(alone), 30, "rules of the first chain only")
+    wait_for(lambda: _counts(flows()) == _counts(alone), 30, "flows of the first chain only")
     assert workflow.paths(source_port=23, count=5) <= CHAINED
     assert workflow.paths(port=250) == DIRECT
 
 
-def _counts(rules: dict[str, list[str]]) -> dict[str, int]:
-    return {host: len(lines) for host, lines in rules.items()}
+def _counts(flows: dict[str, list[str]]) -> dict[str, int]:
+    return {host: len(lines) for host, lines in flows.items()}
 
 
 def test_the_chain_follows_its_groups(workflow: Workflow) -> None:
@@ -137,11 +137,11 @@ def test_one_of_two_pairs_goes_away_and_the_other_takes_all(workflow: Workflow) 
     workflow.wait_status(chain)
     workflow.vms["sf2"] = workflow.lab.vms.detach_port(workflow.vms["sf2"], "p4")
     only_pp1 = {("src", *VIA_PP1, *VIA_PP3, "dst")}
-    wait_for(lambda: len(workflow.rules()["h2"]) == 0, 30, "h2 has no part in the chain")
+    wait_for(lambda: len(workflow.flows()["h2"]) == 0, 30, "h2 has no part in the chain")
     workflow.wait_status(chain)
     assert workflow.paths(count=20) == only_pp1
     workflow.vms["sf2"] = workflow.lab.vms.attach_port(workflow.vms["sf2"], workflow.ports["p4"].id)
-    wait_for(lambda: len(workflow.rules()["h2"]) > 0, 30, "h2 takes part again")
+    wait_for(lambda: len(workflow.flows()["h2"]) > 0, 30, "h2 takes part again")
     workflow.wait_status(chain)
     for _ in range(10):
         workflow.warm_up()
@@ -207,15 +207,15 @@ def test_damaged_rules_are_repaired(workflow: Workflow) -> None:
     chain = workflow.chain(workflow.classifier())
     workflow.wait_status(chain)
     ofctl = workflow.lab.ofctl
-    before = without_counters(workflow.rules())
+    before = without_counters(workflow.flows())
     ours, strangers = f"cookie={COOKIE:#x}", "cookie=0x77,table=152,in_port=4243"
     ofctl("h1", "del-flows", "br-int", "table=152")
     ofctl("h2", "mod-flows", "br-int", f"{ours}/-1,actions=drop")
     ofctl("h3", "add-flow", "br-int", f"{ours},table=152,in_port=4242,actions=drop")
     ofctl("h3", "add-flow", "br-int", f"{strangers},actions=drop")
-    damaged = without_counters(workflow.rules())
+    damaged = without_counters(workflow.flows())
     assert all(damaged[host] != before[host] for host in before)
-    wait_for(lambda: without_counters(workflow.rules()) == before, 90, "repair")
+    wait_for(lambda: without_counters(workflow.flows()) == before, 90, "repair")
     assert "in_port=4243" in ofctl("h3", "dump-flows", "br-int", "cookie=0x77/-1")
     ofctl("h3", "del-flows", "br-int", "cookie=0x77/-1")
     assert workflow.paths(source_port=23) <= CHAINED

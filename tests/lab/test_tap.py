@@ -24,7 +24,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     assert lab.vms.ping(workflow.vms["src"], workflow.address("dst"))
     yield workflow
     workflow.clean_up()
-    workflow.wait_no_rules()
+    workflow.wait_no_flows()
 
 
 @pytest.fixture

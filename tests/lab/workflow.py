@@ -31,15 +31,15 @@ PAIR_ATTRIBUTES: dict[str, dict[str, Any]] = {
 }
 
 
-def without_counters(rules: dict[str, list[str]]) -> dict[str, set[str]]:
-    """What ``Workflow.rules`` found, as comparable at another time."""
+def without_counters(flows: dict[str, list[str]]) -> dict[str, set[str]]:
+    """What ``Workflow.flows`` found, as comparable at another time."""
     counters = ("duration", "n_packets", "n_bytes", "idle_age", "hard_age")
     return {
         host: {
             " ".join(word for word in line.split() if not word.startswith(counters))
             for line in lines
         }
-        for host, lines in rules.items()
+        for host, lines in flows.items()
     }
 
 
@@ -355,7 +355,7 @@ class Workflow:
 
     # Hosts.
 
-    def rules(self) -> dict[str, list[str]]:
+    def flows(self) -> dict[str, list[str]]:
         """What of ours is on each host's bridges, and every OpenFlow group; with OVN, in the Northbound database."""
         if self.lab.layout.drivers == ("ovn",):
             return {"northbound": ovn.rows_with_external_id(self.lab.layout, "portchain:")}
@@ -381,5 +381,5 @@ class Workflow:
     def patch_to_tun(self, host: str) -> str:
         return self.lab.vsctl(host, "get", "interface", "patch-tun", "ofport").strip()
 
-    def wait_no_rules(self) -> None:
-        wait_for(lambda: not any(self.rules().values()), DEADLINE, "no rules of ours on any host")
+    def wait_no_flows(self) -> None:
+        wait_for(lambda: not any(self.flows().values()), DEADLINE, "no flows of ours on any host")

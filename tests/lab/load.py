@@ -1,4 +1,7 @@
-"""A steady load of several flows, and where each of its datagrams was: what changes and failures are measured with."""
+"""A steady load of UDP flows, with the path that each datagram took.
+
+Tests use it to measure what changes and failures do to traffic.
+"""
 
 import socket
 import struct
@@ -25,7 +28,9 @@ _PORTS, _NUMBER = struct.Struct("!HH"), struct.Struct("!Q")
 
 
 class Load:
-    """Numbered datagrams of several flows from ``src`` to ``dst``, followed through every port. Use it as a context manager.
+    """Numbered datagrams of several flows from ``src`` to ``dst``, traced through every port.
+
+    Use it as a context manager.
 
     :param port: the flows go to this port and those that follow it, ``FLOWS`` in all.
     :param rate: datagrams per second, of all flows together.
@@ -55,7 +60,7 @@ class Load:
         self.paths = paths(self._capture.stop(), self._ports)
 
     def wait_for_more(self, count: int = 100) -> None:
-        """Wait until so many more datagrams of each flow have arrived."""
+        """Wait until ``count`` more datagrams of each flow have arrived."""
         for stream in self._streams:
             enough = len(stream.result.received) + count
             wait_for(
@@ -65,7 +70,7 @@ class Load:
             )
 
     def wait_for_sent(self, count: int = 100) -> None:
-        """Wait until so many more datagrams of each flow have been sent, whether they arrive or not."""
+        """Wait until ``count`` more datagrams of each flow were sent; they need not arrive."""
         for stream in self._streams:
             enough = stream.result.sent + count
             wait_for(
@@ -74,7 +79,7 @@ class Load:
                 f"{count} more datagrams of each flow sent",
             )
 
-    # Afterwards.
+    # Results: valid after the load has stopped.
 
     @property
     def sent(self) -> int:
@@ -82,17 +87,17 @@ class Load:
 
     @property
     def lost(self) -> int:
-        """Datagrams that did not arrive."""
+        """Number of datagrams that did not arrive."""
         return sum(len(stream.result.lost) for stream in self._streams)
 
     @property
     def gap(self) -> float:
-        """Longest time that a flow did not arrive, in seconds."""
+        """Longest time without an arrival of a flow, in seconds."""
         return max(stream.result.longest_gap for stream in self._streams)
 
     @property
     def gaps(self) -> list[tuple[int, int, Path]]:
-        """Of what was lost: the flow, the number in it, and how far it came."""
+        """For each lost datagram: its flow, its number, and the ports that it was seen at."""
         lost = [
             (port, number)
             for port, stream in zip(self._ports, self._streams, strict=True)
@@ -102,11 +107,11 @@ class Load:
 
     @property
     def arrived(self) -> Counter[Path]:
-        """How many datagrams came to the destination on each path."""
+        """How many datagrams reached the destination on each path."""
         return Counter(path for path in self.paths.values() if path[-1] == "dst")
 
     def last(self, count: int = 50) -> set[Path]:
-        """The paths of the datagrams of each flow that arrived last."""
+        """The paths of the last ``count`` datagrams of each flow that arrived."""
         by_flow = defaultdict(list)
         for (flow, number), path in self.paths.items():
             if path[-1] == "dst":
@@ -118,12 +123,12 @@ class Load:
         }
 
     def astray(self, allowed: Iterable[Path]) -> Counter[Path]:
-        """Datagrams that arrived on no path that is allowed, or arrived twice."""
+        """Datagrams that arrived on a path that is not allowed, or twice, by path."""
         return Counter({path: n for path, n in self.arrived.items() if path not in set(allowed)})
 
 
 def paths(seen: Iterable[CapturedFrame], udp_ports: range) -> dict[Datagram, Path]:
-    """Follow datagrams to UDP ports through the VMs' ports that they were seen at."""
+    """The path of each datagram to these UDP ports: the VMs' ports that it was seen at."""
     found: defaultdict[Datagram, list[packet_paths.Observation]] = defaultdict(list)
     for one in seen:
         frame = one.frame
@@ -141,7 +146,7 @@ def paths(seen: Iterable[CapturedFrame], udp_ports: range) -> dict[Datagram, Pat
 
 
 def _observation(seen: CapturedFrame) -> packet_paths.Observation:
-    """As ``packet_paths.observations`` has it, without what nobody asks for here: there are many."""
+    """Like those of ``packet_paths.observations``, but without the fields that a load ignores."""
     return packet_paths.Observation(
         *(seen.time_ns, seen.vm, seen.port, seen.outgoing, _ANY_FLOW, b""),
         opens=False,

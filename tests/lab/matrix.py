@@ -17,7 +17,7 @@ from tests.lab.workflow import ANSWERED, DIRECT, FUNCTIONS, Workflow
 from tests.pairwise import Case, all_pairs
 
 OVN = "ovn"
-# How a lab differs from the usual one.
+# How the layout of the transport's lab differs from the default.
 TRANSPORTS: dict[str, dict[str, Any]] = {
     "vxlan": {},
     "gre": {"network_type": "gre"},
@@ -29,7 +29,7 @@ TRANSPORTS: dict[str, dict[str, Any]] = {
     "ovn": {"network_type": "geneve", "driver": "ovn"},
 }
 ONE_PORT = "one port"
-# Of the functions of PG1 and of PG2.
+# Kinds of the functions of PG1 and of PG2.
 KINDS = {
     ONE_PORT: ("l3", "l3"),
     "l3": ("l3", "l3"),
@@ -66,7 +66,10 @@ def _only_firewall(case: Case) -> str:
 
 
 def _supported(case: Case) -> bool:
-    """Whether the driver takes it: OVN carries bumps in the wire, both ways, and has one firewall of its own."""
+    """Whether the transport's driver supports a case.
+
+    OVN supports functions of kind l2 and symmetric chains, and has its own firewall.
+    """
     beyond_ovn = {"kinds": "l2", "symmetric": True, "firewall": FIREWALLS[0]}
     return case["transport"] != OVN or beyond_ovn.items() <= case.items()
 
@@ -77,7 +80,7 @@ def _needed(dimensions: frozenset[str]) -> bool:
 
 
 def cases(transports: Collection[str]) -> list[Case]:
-    """Those of some transports: of one lab together, and in it those with one firewall."""
+    """The cases of some transports, sorted by transport and then by firewall."""
     order = list(product(TRANSPORTS, FIREWALLS))
     chosen = all_pairs(DIMENSIONS, _possible, _needed)
     return sorted(
@@ -87,12 +90,12 @@ def cases(transports: Collection[str]) -> list[Case]:
 
 
 def name_of(case: Case) -> str:
-    """For the test's name."""
+    """The case's part of the test's name."""
     return "-".join(map(str, case.values()))
 
 
 def arrange(workflow: Workflow, case: Case) -> None:
-    """Have each VM where the case wants it, and functions of its kinds."""
+    """Place the end points, and start functions of the case's kinds."""
     first, second = KINDS[str(case["kinds"])]
     workflow.kinds = {"sf1": first, "sf2": first, "sf3": second}
     workflow.one_port = tuple(FUNCTIONS) if case["kinds"] == ONE_PORT else ()
@@ -104,14 +107,14 @@ def arrange(workflow: Workflow, case: Case) -> None:
 
 
 def put_away(workflow: Workflow) -> None:
-    """End the case's functions, and all that steers packets."""
+    """Delete the chains and the functions of a case; the end points stay."""
     workflow.delete_chains()
     for name in FUNCTIONS:
         workflow.lab.vms.delete(workflow.vms.pop(name))
 
 
 def check(workflow: Workflow, case: Case) -> None:
-    """Packets visit the chain and nothing else, and afterwards nothing is left of it."""
+    """Assert that packets take the chain and no other path, and that deletion leaves nothing."""
     version = int(str(case["version"]))
     promiscuous = "l2" in workflow.kinds.values()
     workflow.pairs_and_groups()

@@ -1,4 +1,4 @@
-"""Hosts of Open vSwitch agents and hosts of OVN in one cloud, each with chains of its own driver (docs/decisions/0031)."""
+"""One cloud with hosts for the driver ovs and hosts for the driver ovn (docs/decisions/0031)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,12 +15,12 @@ PORT = 100
 
 @pytest.fixture(scope="module")
 def lab(labs: Labs) -> Lab:
-    """h1 and h3 have agents, h2 has ovn-controller."""
+    """Three hosts: h1 and h3 have agents, h2 has ovn-controller."""
     return labs.get(network_type="geneve", driver="ovs,ovn")
 
 
 class Side(Workflow):
-    """A network with a client, a server and a function, all bound by one mechanism driver, and a chain through them."""
+    """A network with a client, a server, a function and a chain, all of one driver."""
 
     def __init__(self, lab: Lab, name: str, subnet: str, hosts: tuple[str, str, str], kind: str) -> None:  # fmt: skip
         super().__init__(lab, Captures(), kinds={"sf": kind}, subnets=(subnet,))
@@ -67,7 +67,7 @@ CHAINED = {("src", "in", "out", "dst")}
 
 @pytest.fixture(scope="module")
 def sides(lab: Lab) -> Iterator[dict[str, Side]]:
-    """Both with their chains."""
+    """One network for each driver, with its chain."""
     made = {
         "agents": Side(lab, "agents", "10.31.0.0/24", ("h1", "h3", "h3"), "l3"),
         "ovn": Side(lab, "ovn", "10.32.0.0/24", ("h2", "h2", "h2"), "l2"),
@@ -83,7 +83,7 @@ def sides(lab: Lab) -> Iterator[dict[str, Side]]:
         side.clean_up()
 
 
-def test_each_driver_carries_the_chains_of_its_ports(
+def test_each_driver_realises_the_chains_of_its_ports(
     sides: dict[str, Side], captures: Captures
 ) -> None:
     for side in sides.values():
@@ -91,7 +91,7 @@ def test_each_driver_carries_the_chains_of_its_ports(
         assert side.ways(captures, PORT + 1) == DIRECT, side.name
 
 
-def test_a_chain_over_both_is_refused(sides: dict[str, Side]) -> None:
+def test_a_chain_over_hosts_of_both_drivers_is_refused(sides: dict[str, Side]) -> None:
     agents, ovn = sides["agents"], sides["ovn"]
     both = [side.groups["G"]["id"] for side in (agents, ovn)]
     path = f"/sfc/port_chains/{agents.pc1['id']}"
@@ -101,7 +101,7 @@ def test_a_chain_over_both_is_refused(sides: dict[str, Side]) -> None:
     agents.wait_status(agents.pc1)
 
 
-def test_what_one_driver_needs_may_be_away_for_the_other(
+def test_one_driver_works_while_the_backend_of_the_other_is_stopped(
     lab: Lab, sides: dict[str, Side], captures: Captures
 ) -> None:
     agents, ovn = sides["agents"], sides["ovn"]

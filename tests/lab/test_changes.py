@@ -1,4 +1,7 @@
-"""Chains change while they carry a steady load: nothing is lost, nothing goes around (docs/decisions/0018)."""
+"""Chains change under a steady load: no datagram is lost, none bypasses the chain.
+
+See docs/decisions/0018.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -35,7 +38,7 @@ PG1, PG2, PG3 = (VIA_PP1, VIA_PP2), (VIA_PP3,), (VIA_PP4,)
 
 @pytest.fixture(scope="module")
 def booted(lab: Lab) -> Iterator[Workflow]:
-    """A chain over PG1 = {PP1, PP2} and PG2 = {PP3}, and a group PG3 = {PP4} that is in none."""
+    """A chain of PG1 = {PP1, PP2} and PG2 = {PP3}, and a group PG3 = {PP4} outside of it."""
     workflow = Workflow(lab, Captures())
     workflow.boot()
     workflow.make_ports("p7", "p8")
@@ -57,7 +60,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
 
 
 def resolve_destination(workflow: Workflow, *functions: str) -> None:
-    """Have functions know the destination's MAC address: a first packet of theirs may wait a second for it, changes or not."""
+    """Let functions resolve the destination's MAC address, which can take a second."""
     for name in functions:
         vm = workflow.vms[name]
         argv = ("ping", "-q", "-i", "0.2", "-c", "1", "-w", "10", "-I", vm.nics[1].ip)
@@ -103,9 +106,9 @@ def weight(name: str, value: int) -> Callable[[Workflow], None]:
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to the chain, and the paths through it before and after.
+    """A change of the chain, with the paths before and after it.
 
-    :param interrupts: packets may be lost, for the time that ``drain_time`` says.
+    :param interrupts: packets may be lost for as long as the option ``drain_time`` says.
     """
 
     name: str
@@ -116,26 +119,35 @@ class Change:
 
 
 THROUGH_ALL = through(PG1, PG2)
+THROUGH_THREE, PG3_LAST = through(PG1, PG3, PG2), through(PG1, PG2, PG3)
 CHANGES = (
     Change("a pair is taken out", pairs("PP2"), THROUGH_ALL, through([VIA_PP2], PG2)),
     Change("a pair is put in", pairs("PP1", "PP2"), through([VIA_PP2], PG2), THROUGH_ALL),
     Change("a pair is drained", weight("PP1", 0), THROUGH_ALL, THROUGH_ALL),
     Change("a drained pair is used again", weight("PP1", 3), THROUGH_ALL, THROUGH_ALL),
-    Change("a group is put in between", groups("PG1", "PG3", "PG2"), THROUGH_ALL, through(PG1, PG3, PG2)),
-    Change("the first group is taken out", groups("PG3", "PG2"), through(PG1, PG3, PG2), through(PG3, PG2)),
-    Change("a group is put in front", groups("PG1", "PG3", "PG2"), through(PG3, PG2), through(PG1, PG3, PG2)),
-    Change("the last group is taken out", groups("PG1", "PG3"), through(PG1, PG3, PG2), through(PG1, PG3)),
+    Change("a group is put in between", groups("PG1", "PG3", "PG2"), THROUGH_ALL, THROUGH_THREE),
+    Change("the first group is taken out", groups("PG3", "PG2"), THROUGH_THREE, through(PG3, PG2)),
+    Change("a group is put in front", groups("PG1", "PG3", "PG2"), through(PG3, PG2), THROUGH_THREE),
+    Change("the last group is taken out", groups("PG1", "PG3"), THROUGH_THREE, through(PG1, PG3)),
     Change("a group is exchanged", groups("PG1", "PG2"), through(PG1, PG3), THROUGH_ALL),
-    Change("a group is put at the end", groups("PG1", "PG2", "PG3"), THROUGH_ALL, through(PG1, PG2, PG3)),
-    Change("the middle is taken out", groups("PG1", "PG3"), through(PG1, PG2, PG3), through(PG1, PG3)),
-    Change("the order is turned", groups("PG3", "PG1"), through(PG1, PG3), through(PG3, PG1), interrupts=True),
+    Change("a group is put at the end", groups("PG1", "PG2", "PG3"), THROUGH_ALL, PG3_LAST),
+    Change("the middle is taken out", groups("PG1", "PG3"), PG3_LAST, through(PG1, PG3)),
+    Change(
+        "the order is reversed",
+        groups("PG3", "PG1"),
+        through(PG1, PG3),
+        through(PG3, PG1),
+        interrupts=True,
+    ),
     Change("all groups are exchanged", groups("PG2"), through(PG3, PG1), through(PG2)),
     Change("all as it was", groups("PG1", "PG2"), through(PG2), THROUGH_ALL),
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name.replace(" ", "-"))
-def test_a_change_loses_nothing_and_lets_nothing_around(workflow: Workflow, change: Change) -> None:
+def test_a_change_loses_nothing_and_nothing_bypasses_the_chain(
+    workflow: Workflow, change: Change
+) -> None:
     with Load(workflow, workflow.captures, PORT) as load:
         change.do(workflow)
         workflow.wait_status(workflow.pc1)
@@ -161,8 +173,8 @@ def test_a_classifier_comes_and_goes(workflow: Workflow) -> None:
     workflow.delete("flow_classifier", other)
     assert not steady.astray(CHAINED)
     assert not load.astray(CHAINED | DIRECT)
-    assert set(load.arrived) & CHAINED, "it was in the chain"
-    assert load.last() == DIRECT, "and is out of it"
+    assert set(load.arrived) & CHAINED, "the traffic took the chain"
+    assert load.last() == DIRECT, "and takes it no more"
     assert (steady.lost, load.lost) == (0, 0)
 
 
@@ -193,7 +205,7 @@ def fill_groups(workflow: Workflow) -> None:
 
 
 def test_all_functions_are_taken_out_and_put_back(workflow: Workflow) -> None:
-    """No classifier names its source: where the functions were says whose traffic is to be held back."""
+    """The classifier names no source: the network of the functions says whose traffic to drop."""
     with Load(workflow, workflow.captures, PORT) as load:
         empty_groups(workflow)
         reason = workflow.wait_status(workflow.pc1, "DOWN")
@@ -207,7 +219,7 @@ def test_all_functions_are_taken_out_and_put_back(workflow: Workflow) -> None:
     assert load.lost >= 100 * FLOWS
 
 
-def test_without_functions_requests_and_replies_are_held_back_wherever_the_source_is(
+def test_without_functions_requests_and_replies_are_dropped_wherever_the_source_is(
     workflow: Workflow,
 ) -> None:
     lab, vms = workflow.lab, workflow.vms
@@ -242,7 +254,7 @@ def assert_both_ways(workflow: Workflow) -> None:
 
 
 def ways(workflow: Workflow) -> tuple[set[Path], set[Path]]:
-    """The ways of some datagrams of PC2 that arrive, and of replies."""
+    """The paths of datagrams of PC2 that arrive, and of those in the other direction."""
     source, destination = workflow.vms["src"], workflow.vms["dst"]
     there, back = range(OTHER_PORT, OTHER_PORT + 2), range(OTHER_PORT + 2, OTHER_PORT + FLOWS)
     streams = [
@@ -263,7 +275,7 @@ def arrived(seen: Iterable[CapturedFrame], ports: range, end: str) -> set[Path]:
 
 
 def test_a_function_moves_to_another_host(workflow: Workflow) -> None:
-    """What it had to do meanwhile is lost if the other pair of its group did not get it; nothing goes around."""
+    """Datagrams for the function that moves may be lost; none bypasses the chain."""
     lab, vm = workflow.lab, workflow.vms["sf2"]
     with Load(workflow, workflow.captures, PORT) as load:
         workflow.vms["sf2"] = lab.vms.migrate(vm, "h1")

@@ -1,4 +1,6 @@
-"""Every client people use, against the running API: ``openstack sfc``, ``neutron``, openstacksdk, what Heat and Tacker send.
+"""Every client that people use, against the running API.
+
+These are ``openstack sfc``, ``neutron``, openstacksdk, and the requests of Heat and of Tacker.
 
 Nothing here carries packets: the ports belong to VMs that do not run, and the chains are DOWN.
 """
@@ -32,7 +34,7 @@ class Ports:
 
 @pytest.fixture
 def ports(lab: Lab) -> Iterator[Ports]:
-    """Make the ports; afterwards nothing is left, of chains neither."""
+    """Make the ports, and delete them with all chain resources afterwards."""
     cloud = lab.sdk("demo").network
     net = cloud.create_network(name="net1")
     cloud.create_subnet(network_id=net.id, ip_version=4, cidr="10.60.0.0/24", enable_dhcp=False)
@@ -79,7 +81,7 @@ def run(
 SAID = ("Updated ", "Deleted ")
 """How lines begin that ``neutron`` prints besides."""
 Steps = Sequence[tuple[str, Any]]
-"""Commands, each with a part of what it prints, or None if it prints nothing. Names stand for ids."""
+"""Commands, each with a part of its output (None if it prints nothing); names stand for ids."""
 
 
 def play(lab: Lab, program: str, steps: Steps, names: Mapping[str, str]) -> None:
@@ -111,7 +113,7 @@ def named(value: Any, known: Mapping[str, str]) -> Any:
 
 
 def part_of(expected: Any, value: Any) -> bool:
-    """Tell whether a value is the expected one; dicts may have more keys, lists are in any order."""
+    """Whether a value is as expected; dicts may have more keys, lists may have another order."""
     if isinstance(expected, dict):
         return isinstance(value, dict) and all(
             key in value and part_of(item, value[key]) for key, item in expected.items()
@@ -296,7 +298,8 @@ NEUTRON: Steps = [
         {"protocol": "tcp", "source_port_range_max": 23, "source_ip_prefix": None},
     ),
     (
-        "flow-classifier-create --protocol 17 --source-ip-prefix 10.60.0.0/24 --logical-source-port p8 FC2",
+        "flow-classifier-create --protocol 17 --source-ip-prefix 10.60.0.0/24 "
+        "--logical-source-port p8 FC2",
         {"source_ip_prefix": "10.60.0.0/24", "logical_source_port": "p8", "protocol": "udp"},
     ),
     ("flow-classifier-list --long", [{"name": "FC1", "ethertype": "IPv4"}, {"name": "FC2"}]),
@@ -429,10 +432,10 @@ def library(lab: Lab) -> neutronclient.Client:
 class HeatResource:
     """What Heat sends for one of its resources.
 
-    Facts from openstack/heat, heat/engine/resources/openstack/neutron/sfc/*.py and heat/engine/clients/os/neutron.py: the body
-    has each property that is not null, defaults included, references resolved to ids, and a name made of stack and resource; it
-    is sent with ``create_ext``; names in properties are resolved by ``show_ext`` and, after a 404, by looking through
-    ``list_ext``.
+    From openstack/heat, heat/engine/resources/openstack/neutron/sfc/*.py and
+    heat/engine/clients/os/neutron.py: the body has each property that is not null, defaults
+    included, with references resolved to ids and a name made of stack and resource. Heat sends it
+    with ``create_ext``. It resolves names with ``show_ext`` and, after a 404, with ``list_ext``.
     """
 
     kind: str
@@ -525,9 +528,10 @@ def test_what_heat_sends(library: neutronclient.Client, ports: Ports) -> None:
 def test_what_tacker_sends(library: neutronclient.Client, ports: Ports) -> None:
     """A forwarding graph: created, changed, deleted.
 
-    Facts from openstack/tacker, tacker/nfvo/drivers/vim/openstack_driver.py: it looks for pairs of the same ports in the whole
-    lists, asks for its path id as ``chain_id`` and keeps the one of the answer, finds out by the names of groups which function
-    they stand for, and on deletion takes with the chain its groups that no other chain has, and their pairs.
+    From openstack/tacker, tacker/nfvo/drivers/vim/openstack_driver.py: Tacker lists all pairs to
+    find one with the same ports. It asks for its path id as ``chain_id`` and keeps the one in the
+    answer. It tells from the names of groups which function they stand for. With a chain, it
+    deletes the groups that no other chain has, and their pairs.
     """
     ids = ports.ids
     assert library.list_sfc_port_pairs()["port_pairs"] == []

@@ -1,4 +1,4 @@
-"""Sources, destinations and functions that are not two VMs and some more in one network."""
+"""Sources, destinations and functions in several networks, behind routers and on trunks."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -100,7 +100,10 @@ class Place(Workflow):
         return chain
 
     def way(self, source: str, destination: str, to: str, port: int = PORT, **how: Any) -> set[Any]:
-        """The ways of TCP connections between two VMs, which all have to succeed; parent ports of trunks are left out."""
+        """The paths of TCP connections between two VMs, without the parent ports of trunks.
+
+        Every connection has to succeed.
+        """
         watched = [
             replace(one, nics=tuple(nic for nic in one.nics if not self._is_parent(one, nic)))
             for one in self.vms.values()
@@ -158,7 +161,8 @@ def test_functions_in_another_network_than_the_source(place: Place) -> None:
     place.vm("f1", "h2", "in1", "out1", kind="l3")
     place.vm("f2", "h3", "in2", "out2", kind="l3")
     place.ready()
-    # The first function has no way to the destination's network but through the chain: where it sends to does not matter.
+    # The first function reaches the destination's network only through the chain, so its next hop
+    # does not matter.
     first = place.vms["f1"]
     netns.ip(
         f"route add 10.40.0.0/24 via {place.vms['f2'].nic('in2').ip} dev eth1 table 200",

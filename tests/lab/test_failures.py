@@ -1,6 +1,6 @@
-"""Processes end and come back while a chain carries traffic.
+"""Processes stop and start again while a chain carries traffic.
 
-What is counted are datagrams of a steady stream: lost ones, and ones that got to the destination around a function.
+The tests count datagrams of a steady stream: those that are lost, and those that bypass a function.
 """
 
 import os
@@ -92,7 +92,7 @@ class Traffic:
         try:
             self.wait_for_more()
         except DeadlineError:
-            # Its sockets would be in the way of the next test.
+            # Otherwise its sockets would stay bound during the next test.
             self.__exit__()
             raise
         return self
@@ -107,7 +107,7 @@ class Traffic:
         print(f"lost {lost} of {self.result.sent}, longest gap {gap:.2f} s, around {dict(self.around)}")  # fmt: skip
 
     def wait_for_more(self, count: int = 100) -> None:
-        """Wait until so many more datagrams have arrived."""
+        """Wait until ``count`` more datagrams have arrived."""
         enough = len(self._stream.result.received) + count
         wait_for(
             lambda: len(self._stream.result.received) >= enough,
@@ -117,13 +117,13 @@ class Traffic:
 
     @property
     def around(self) -> Counter[tuple[str, ...]]:
-        """The paths that ended at the destination without being the chain's."""
+        """The paths to the destination that bypass the chain."""
         right, to = {(*path[:-1], self._to) for path in CHAINED}, self._to
         return Counter({p: n for p, n in self.paths.items() if p[-1] == to and p not in right})
 
 
 @pytest.mark.parametrize(("agent", "how"), AGENTS)
-def test_an_agent_restarts_without_a_trace(workflow: Workflow, agent: str, how: str) -> None:
+def test_an_agent_restarts_and_no_packet_is_lost(workflow: Workflow, agent: str, how: str) -> None:
     lab, flows = workflow.lab, workflow.flows()
     with Traffic(workflow) as stream:
         if how == "kill":
@@ -144,16 +144,20 @@ def test_an_agent_restarts_without_a_trace(workflow: Workflow, agent: str, how: 
 
 
 @pytest.mark.parametrize("host", DATABASES)
-def test_a_switch_database_restarts_and_nothing_goes_around(workflow: Workflow, host: str) -> None:
+def test_a_switch_database_restarts_and_nothing_bypasses_the_chain(
+    workflow: Workflow, host: str
+) -> None:
     flows = without_counters(workflow.flows())
     with Traffic(workflow) as stream:
-        # The userspace datapath rests while the database is away.
+        # The userspace datapath stops while the database is stopped.
         workflow.lab.kill("ovsdb-server", host)
         workflow.lab.start(f"ovsdb-server@{host}")
         stream.wait_for_more()
     assert not stream.around
-    _a_change_is_carried_out(workflow)
-    wait_for(lambda: without_counters(workflow.flows()) == flows, DEADLINE, "the old flows alone")
+    _assert_a_change_is_realised(workflow)
+    wait_for(
+        lambda: without_counters(workflow.flows()) == flows, DEADLINE, "only the flows from before"
+    )
 
 
 @pytest.mark.parametrize("program", SERVERS)
@@ -166,13 +170,15 @@ def test_a_server_restarts_and_the_chain_goes_on(workflow: Workflow, program: st
         stream.wait_for_more()
     assert stream.result.lost == []
     assert set(stream.paths) <= CHAINED
-    _a_change_is_carried_out(workflow)
+    _assert_a_change_is_realised(workflow)
     # The agents hear of the deletion after the API has answered.
-    wait_for(lambda: without_counters(workflow.flows()) == flows, DEADLINE, "the old flows alone")
+    wait_for(
+        lambda: without_counters(workflow.flows()) == flows, DEADLINE, "only the flows from before"
+    )
 
 
-def _a_change_is_carried_out(workflow: Workflow) -> None:
-    """API, database, broker, RPC server and agents work together again."""
+def _assert_a_change_is_realised(workflow: Workflow) -> None:
+    """Create and delete a chain: API, database, broker, RPC server and agents work again."""
     other = workflow.classifier("another", destination_port_range_min=300, destination_port_range_max=300,
                                 source_port_range_min=None, source_port_range_max=None)  # fmt: skip
     chain = workflow.chain(other, name="another")
@@ -216,7 +222,7 @@ def test_a_worker_dies_between_commit_and_message(workflow: Workflow) -> None:
     request = Thread(target=_post_in_vain, args=(workflow, "/sfc/port_chains", {"port_chain": body}))  # fmt: skip
     request.start()
     try:
-        # Nothing can be sent: what is stored now is known to no agent.
+        # No message can be sent: no agent knows what is stored now.
         wait_for(lambda: _named(workflow, "stored"), DEADLINE, "the chain to be stored")
         lab.kill("neutron-api")
     finally:
@@ -233,7 +239,7 @@ def test_a_worker_dies_between_commit_and_message(workflow: Workflow) -> None:
 
 
 def _post_in_vain(workflow: Workflow, path: str, body: dict[str, object]) -> None:
-    """Its connection breaks off when the server dies."""
+    """Its connection breaks when the server dies."""
     with suppress(openstack.exceptions.SDKException, keystoneauth1.exceptions.ClientException):
         workflow.lab.sdk("demo").network.post(path, json=body)
 
@@ -245,14 +251,14 @@ def _named(workflow: Workflow, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_rpc_server_dies_between_the_two_steps_of_a_change(workflow: Workflow) -> None:
+def test_the_rpc_server_dies_between_the_two_phases_of_a_change(workflow: Workflow) -> None:
     lab, groups = workflow.lab, [group["id"] for group in workflow.groups.values()]
     shorter = {("src", *ports, "dst") for ports in (VIA_PP1, VIA_PP2)}
     with Traffic(workflow) as stream:
         lab.kill("neutron-rpc-server")
-        # The agents hear of it from the API; that all are prepared, nobody can tell them.
+        # The API notifies the agents, but nobody can tell them that all hosts are prepared.
         workflow.update("port_chain", workflow.pc1, port_pair_groups=groups[:1])
-        wait_for(lambda: workflow.paths(source_port=23) <= shorter, DEADLINE, "hosts to go on")
+        wait_for(lambda: workflow.paths(source_port=23) <= shorter, DEADLINE, "the hosts to switch")
         stream.wait_for_more()
         lab.start("neutron-rpc-server")
         workflow.wait_status(workflow.pc1)
@@ -286,7 +292,7 @@ def test_a_port_of_a_function_is_unplugged(workflow: Workflow) -> None:
 
 
 @pytest.mark.parametrize("host", POWER)
-def test_a_host_loses_power_and_nothing_goes_around(workflow: Workflow, host: str) -> None:
+def test_a_host_loses_power_and_nothing_bypasses_the_chain(workflow: Workflow, host: str) -> None:
     lab = workflow.lab
     with Traffic(workflow) as stream:
         lab.power_off(host)

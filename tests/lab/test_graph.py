@@ -1,4 +1,4 @@
-"""A service graph: what leaves one chain is classified again for the chains after it."""
+"""A service graph: traffic that leaves a chain is classified again for the next chains."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +32,7 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
 def through(
     workflow: Workflow, name: str, ports: tuple[str, str], source: str, first: int, last: int
 ) -> Any:
-    """A chain through one function for what a port sends to a range of destination ports."""
+    """A chain of one function for traffic of a source port to a range of destination ports."""
     ingress, egress = (workflow.ports[port].id for port in ports)
     pair = workflow.create("port_pair", name=name, ingress=ingress, egress=egress)
     group = workflow.create("port_pair_group", name=name, port_pairs=[pair["id"]])
@@ -48,7 +48,7 @@ def through(
 
 
 def test_a_branch(workflow: Workflow) -> None:
-    """All goes through the first function, and from its port on some through the second, some through the third one."""
+    """All traffic takes the first function, then some the second and some the third one."""
     first = through(workflow, "C1", VIA_PP1, "src", 100, 102)
     second = through(workflow, "C2", VIA_PP2, "p2", 101, 101)
     third = through(workflow, "C3", VIA_PP3, "p2", 102, 103)

@@ -16,7 +16,8 @@ HEADERS = {"mpls": 0x8847, "nsh": 0x894F}
 
 
 ONE_PORT = "-1"
-# Of the functions of PG1 and of PG2: each kind with itself, and with others before and behind it; some with one port.
+# Kinds of the functions of PG1 and of PG2: each kind with itself, and before and after another
+# kind; some with one port.
 KINDS = [
     ("l3", "l3"), ("l2", "l2"), ("mpls", "mpls"), ("nsh", "nsh"), ("l3-1", "nsh"), ("mpls-1", "l2"), ("nsh-1", "l3-1"),
 ]  # fmt: skip
@@ -42,13 +43,13 @@ def booted(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Workflow]:
 @pytest.fixture
 def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     with booted.for_one_test(captures):
-        # End points know each other's addresses: no switch has to flood.
+        # The end points resolve each other's addresses, so that no switch floods later.
         assert booted.lab.vms.ping(booted.vms["src"], booted.address("dst"))
         yield booted
 
 
 def chain(workflow: Workflow, **parameters: Any) -> None:
-    """PC1 for all source ports, with the chain header that its functions understand."""
+    """PC1 for all source ports, with the chain header that its functions support."""
     headers = {"mpls", "nsh"} & set(workflow.kinds.values())
     header = {"correlation": headers.pop()} if headers else {}
     made = workflow.chain(many(workflow), chain_parameters=parameters | header)
@@ -83,7 +84,7 @@ def test_both_ways_visit_the_same_pairs(workflow: Workflow) -> None:
         assert set(connection.replies) == {tuple(reversed(connection.path))}
 
 
-def test_no_switch_learns_an_address_at_a_functions_place(workflow: Workflow) -> None:
+def test_no_switch_learns_an_address_at_a_functions_port(workflow: Workflow) -> None:
     chain(workflow, symmetric=True)
     workflow.connect(count=20, answered=workflow.answered, promiscuous=promiscuous(workflow))
     for end, home in (("src", "h1"), ("dst", "h3")):
@@ -97,7 +98,7 @@ def test_no_switch_learns_an_address_at_a_functions_place(workflow: Workflow) ->
     assert {connection.path for connection in direct} == DIRECT
 
 
-def test_chain_headers_reach_nothing_but_functions_that_understand_them(workflow: Workflow) -> None:
+def test_chain_headers_reach_only_functions_that_support_them(workflow: Workflow) -> None:
     chain(workflow, symmetric=True)
     workflow.connect(count=20, answered=workflow.answered, promiscuous=promiscuous(workflow))
     seen = {

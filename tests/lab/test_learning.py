@@ -1,4 +1,4 @@
-"""Functions that bridge, on every host, do the network around them no harm."""
+"""Bridging functions on every host do not disturb the MAC learning of their network."""
 
 import itertools
 import re
@@ -56,7 +56,7 @@ def streams(workflow: Workflow) -> list[traffic.UdpStream]:
 
 
 def learnt_places(workflow: Workflow, end: str) -> Iterator[tuple[str, str, str]]:
-    """Host, table and what it says of the place of a VM's address, for every table on every bridge."""
+    """Host, table and port for each entry of a MAC table that has a VM's address."""
     address = workflow.ports[end].mac_address
     for host in workflow.lab.hosts:
         for bridge in workflow.lab.vsctl(host, "list-br").split():
@@ -77,12 +77,12 @@ def tunnel_to(workflow: Workflow, host: str, home: str) -> set[str]:
     return {name, vsctl(host, "get", "interface", name, "ofport").strip()}
 
 
-def test_direct_traffic_is_lossless_and_no_table_learns_a_functions_place(
+def test_direct_traffic_is_lossless_and_no_table_learns_a_functions_port(
     workflow: Workflow,
 ) -> None:
     running, connections = [stream.start() for stream in streams(workflow)], []
     try:
-        # Beside each other, for some seconds.
+        # At the same time, until every stream has sent enough.
         for port in itertools.count(100):
             connections += workflow.connect(port, 20, answered=workflow.answered, promiscuous=True)
             if min(len(stream.result.received) for stream in running) >= MANY:
@@ -103,7 +103,7 @@ def test_direct_traffic_is_lossless_and_no_table_learns_a_functions_place(
 
 
 def no_flood(workflow: Workflow) -> dict[str, set[str]]:
-    """The ports of each host's br-int that are not flooded to, by number."""
+    """The OpenFlow ports of each host's br-int with NO_FLOOD."""
     found = {}
     for host in workflow.lab.hosts:
         text = workflow.lab.ofctl(host, "dump-ports-desc", version="OpenFlow10")
@@ -116,7 +116,7 @@ def wait_no_flood(workflow: Workflow, wanted: dict[str, set[str]]) -> None:
     wait_for(lambda: no_flood(workflow) == wanted, DEADLINE, f"no-flood at {wanted}")
 
 
-def test_ports_are_shielded_from_floods_while_a_chain_needs_it(workflow: Workflow) -> None:
+def test_flooding_to_functions_is_off_while_a_chain_needs_it(workflow: Workflow) -> None:
     lab = workflow.lab
     wanted = {host: {workflow.ofport(host, port) for port in ports} for host, *ports in FUNCTIONS.values()}  # fmt: skip
     assert no_flood(workflow) == wanted
@@ -126,7 +126,7 @@ def test_ports_are_shielded_from_floods_while_a_chain_needs_it(workflow: Workflo
     wait_no_flood(workflow, {host: set() for host in wanted})
 
 
-def test_a_setting_that_is_not_ours_stays(workflow: Workflow) -> None:
+def test_a_no_flood_setting_of_somebody_else_stays(workflow: Workflow) -> None:
     lab, first = workflow.lab, workflow.ofport("h1", "p1")
     workflow.delete("port_chain", workflow.pc1)
     wait_no_flood(workflow, {"h1": set(), "h2": set(), "h3": set()})

@@ -1,4 +1,4 @@
-"""A function that translates addresses, and others behind it that know its packets again."""
+"""A function that translates addresses, with other functions before and after it."""
 
 import ipaddress
 from collections import Counter
@@ -24,7 +24,7 @@ MAPPING = {
 
 @pytest.fixture(scope="module")
 def booted(lab: Lab) -> Iterator[Workflow]:
-    """The source has the address that its packets are given as well: replies to it find their way without a function."""
+    """The source has the translated address as well, so that replies to it arrive without a function."""
     workflow = Workflow(lab, Captures(), kinds={"sf3": "nat"}, fixed={"src": (OWN, TRANSLATED)})
     workflow.boot()
     workflow.pairs_and_groups(port_pair_group_parameters={"ppg_n_tuple_mapping": MAPPING})
@@ -53,7 +53,7 @@ BEFORE = {("src", *via, "p5") for via in (VIA_PP1, VIA_PP2)}
     ],
     ids=["before others", "behind others"],
 )
-def test_packets_are_known_again_both_ways(
+def test_translated_packets_stay_in_the_chain_both_ways(
     workflow: Workflow,
     groups: tuple[str, str],
     before: set[packet_paths.Path],

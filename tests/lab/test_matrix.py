@@ -1,4 +1,4 @@
-"""The matrix on Open vSwitch agents, with a lab for each transport. ``test_ovn`` has the part of it that is OVN's."""
+"""The matrix on hosts with Open vSwitch agents; ``test_ovn`` has the cases for OVN."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ class Site:
         self._workflow: Workflow | None = None
 
     def prepare(self, case: Case, captures: Captures) -> Workflow:
-        """Bring about all that a case needs but the chain."""
+        """Provide everything that a case needs, except the chain."""
         transport = str(case["transport"])
         if self._transport != transport:
             self.clean_up()
@@ -65,5 +65,5 @@ def lab(workflow: Workflow) -> Lab:
 
 
 @pytest.mark.parametrize("case", CASES, ids=matrix.name_of)
-def test_packets_visit_the_chain_and_nothing_else(case: Case, lab: Lab, workflow: Workflow) -> None:
+def test_packets_take_the_chain_and_no_other_path(case: Case, lab: Lab, workflow: Workflow) -> None:
     matrix.check(workflow, case)

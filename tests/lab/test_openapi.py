@@ -1,4 +1,4 @@
-"""Requests made from the OpenAPI document, good and bad, against the running API.
+"""Requests generated from the OpenAPI document, valid and invalid, against the running API.
 
 PORTCHAIN_EXAMPLES sets how many requests there are for each operation and mode.
 """
@@ -39,7 +39,7 @@ OPERATIONS = {operation.ok().label: operation.ok() for operation in SCHEMA.get_a
 
 
 def clear(lab: Lab) -> None:
-    """Delete what the requests may have created; pairs need ports, and these they cannot guess."""
+    """Delete what the requests may have created: no pairs, whose ports they cannot guess."""
     network = lab.sdk("demo").network
     for plural in ("service_graphs", "port_chains", "port_pair_groups", "flow_classifiers"):
         for one in network.get(f"/sfc/{plural}").json()[plural]:
@@ -48,7 +48,7 @@ def clear(lab: Lab) -> None:
 
 @pytest.fixture
 def existing(lab: Lab) -> Iterator[dict[str, str]]:
-    """Something there is of what can be made of nothing, by its plural; afterwards nothing is left."""
+    """Ids by plural, of resources that need no other resource; deleted afterwards."""
     network = lab.sdk("demo").network
     clear(lab)
     made = {}
@@ -91,11 +91,11 @@ def test_answers_are_as_described(
 def test_what_is_created_can_be_shown_changed_and_deleted(
     lab: Lab, existing: dict[str, str]
 ) -> None:
-    """Requests in a row, each with what the one before has created, as the document's links say."""
+    """Sequences of requests that use what earlier ones created, by the document's links."""
     session, token = clients.http_session(lab.layout), lab.sdk("demo").auth_token
     answers: Counter[tuple[str, int]] = Counter()
 
-    # The others need ids that no request can guess.
+    # The other resources need ids that no request can guess.
     right = schemathesis.openapi.from_dict(openapi.document()).include(
         path_regex="flow_classifiers|port_pair_groups"
     )
@@ -110,7 +110,7 @@ def test_what_is_created_can_be_shown_changed_and_deleted(
             case.validate_response(response, checks=CHECKS)
 
         def teardown(self) -> None:
-            clear(lab)  # or else the quota is soon reached
+            clear(lab)  # otherwise the quota is soon reached
 
     Rows.run(
         settings=settings(

@@ -1,4 +1,4 @@
-"""Chains on hosts without an agent of ours: Neutron's agents as they come, one controller for all. A lab of its own."""
+"""Chains on hosts with Neutron's agents alone: a controller of ours programs their switches."""
 
 import re
 from collections import Counter
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.alone
 CONTROLLER, PORT = "portchain-controller", 7000
 ANY_SOURCE_PORT = {"source_port_range_min": None, "source_port_range_max": None}
 AT_ONCE = 10
-"""Seconds: well below the minute after which flows are compared anyway."""
+"""Seconds: well below the time after which the controller compares all flows anyway."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def lab(labs: Labs) -> Lab:
 
 @pytest.fixture(scope="module")
 def booted(lab: Lab) -> Iterator[Workflow]:
-    """PC1 with the specification's classifier, one without a source port, and one for datagrams."""
+    """PC1 with FC1 of the specification, a classifier without a source port, and one for UDP."""
     workflow = Workflow(lab, Captures())
     workflow.boot()
     workflow.pairs_and_groups()
@@ -63,32 +63,32 @@ def workflow(booted: Workflow, captures: Captures) -> Workflow:
     return booted
 
 
-def as_ever(workflow: Workflow) -> None:
-    """Packets take PC1, or do not, as the specification says."""
+def assert_paths(workflow: Workflow) -> None:
+    """Assert that packets take PC1, or bypass it, as the specification says."""
     assert workflow.paths(source_port=23, count=5) <= CHAINED
     assert workflow.paths(port=200, count=40) == CHAINED
     assert workflow.paths(port=101, source_port=23) == DIRECT
 
 
-def test_the_agents_are_neutron_s_alone(workflow: Workflow) -> None:
+def test_the_agents_run_without_our_extension(workflow: Workflow) -> None:
     agents = list(workflow.lab.sdk("admin").network.agents(agent_type="Open vSwitch agent"))
     assert [agent.configuration["extensions"] for agent in agents] == [[], [], []]
-    as_ever(workflow)
+    assert_paths(workflow)
 
 
 def test_a_controller_restarts_and_not_one_rule_changes(workflow: Workflow) -> None:
-    wait_for(lambda: youngest(workflow) > 2, DEADLINE, "flows of some age")
+    wait_for(lambda: youngest(workflow) > 2, DEADLINE, "flows older than two seconds")
     before = without_counters(workflow.flows())
     with Load(workflow, workflow.captures, PORT, rate=200) as load:
         workflow.lab.restart(CONTROLLER)
         wait_for(lambda: has_compared(workflow), DEADLINE, "the controller to have compared")
         load.wait_for_more()
     assert without_counters(workflow.flows()) == before
-    assert youngest(workflow) > 2, "none was written again"
+    assert youngest(workflow) > 2, "no flow was written again"
     assert (load.lost, load.astray(CHAINED)) == (0, {})
 
 
-def tell(what: str, load: Load) -> None:
+def report(what: str, load: Load) -> None:
     around = dict(load.astray(CHAINED))
     print(
         f"{what}: sent {load.sent}, lost {load.lost}, longest gap {load.gap:.3f} s, around {around}"
@@ -102,28 +102,30 @@ def youngest(workflow: Workflow) -> float:
 
 
 def has_compared(workflow: Workflow) -> bool:
-    """Whether the controller that runs now has read every switch."""
+    """Whether the controller has read every switch since it was started."""
     log = (workflow.lab.layout.logs / f"{CONTROLLER}.log").read_text()
     said = log.rpartition("In charge of the switches")[2]
     return all(f"switch of host {host} " in said for host in workflow.lab.hosts)
 
 
-def test_a_controller_that_is_killed_goes_on_where_things_are_by_then(workflow: Workflow) -> None:
+def test_a_controller_that_was_killed_realises_what_changed_meanwhile(workflow: Workflow) -> None:
     before = without_counters(workflow.flows())
     workflow.lab.kill(CONTROLLER)
     workflow.update(
         "port_pair_group", workflow.groups["PG1"], port_pairs=[workflow.pairs["PP1"]["id"]]
     )
     assert workflow.status(workflow.pc1)[0] == "BUILD"
-    assert workflow.paths(port=200, count=20) == CHAINED, "flows stay as they are"
+    assert workflow.paths(port=200, count=20) == CHAINED, "the flows stay"
     workflow.lab.start(CONTROLLER)
     workflow.wait_status(workflow.pc1)
     assert workflow.paths(port=200, count=20) == {("src", *VIA_PP1, *VIA_PP3, "dst")}
     both = [workflow.pairs[name]["id"] for name in ("PP1", "PP2")]
     workflow.update("port_pair_group", workflow.groups["PG1"], port_pairs=both)
     workflow.wait_status(workflow.pc1)
-    as_ever(workflow)
-    wait_for(lambda: without_counters(workflow.flows()) == before, DEADLINE, "the old flows alone")
+    assert_paths(workflow)
+    wait_for(
+        lambda: without_counters(workflow.flows()) == before, DEADLINE, "only the flows from before"
+    )
 
 
 def test_a_function_is_unplugged_and_plugged_in_again(workflow: Workflow) -> None:
@@ -138,7 +140,7 @@ def test_a_function_is_unplugged_and_plugged_in_again(workflow: Workflow) -> Non
     workflow.wait_status(workflow.pc1)
     for _ in range(10):
         workflow.warm_up(port=200)
-    as_ever(workflow)
+    assert_paths(workflow)
     wait_for(lambda: counts(workflow) == before, DEADLINE, "no flows of earlier plans")
 
 
@@ -157,17 +159,17 @@ def test_rules_that_somebody_deletes_or_alters_come_back_at_once(workflow: Workf
             lambda host=host: repairs(workflow)[host] > repaired[host], AT_ONCE, f"repair of {host}"
         )  # type: ignore[misc]
     assert without_counters(workflow.flows()) == before
-    as_ever(workflow)
+    assert_paths(workflow)
 
 
 def repairs(workflow: Workflow) -> Counter[str]:
-    """How often the controller has repaired each switch."""
+    """How often the controller has repaired each host's switch."""
     log = (workflow.lab.layout.logs / f"{CONTROLLER}.log").read_text()
     return Counter(re.findall(r"The switch of host (\w+) was brought to", log))
 
 
 def test_an_agent_that_restarts_deletes_rules_and_they_come_back(workflow: Workflow) -> None:
-    """What goes to another host takes the chain or is lost: it passes a table that the agent does not clean."""
+    """Traffic to another host never bypasses the chain: the agent leaves one of its tables alone."""
     before = without_counters(workflow.flows())
     log = workflow.lab.layout.logs / "agent@h1.log"
     with Load(workflow, workflow.captures, PORT, rate=200) as load:
@@ -180,10 +182,10 @@ def test_an_agent_that_restarts_deletes_rules_and_they_come_back(workflow: Workf
         )
         wait_for(lambda: without_counters(workflow.flows()) == before, AT_ONCE, "repair")
         load.wait_for_more()
-    tell("agent@h1", load)
+    report("agent@h1", load)
     assert not load.astray(CHAINED)
     assert load.last() <= CHAINED
-    as_ever(workflow)
+    assert_paths(workflow)
 
 
 def test_a_switch_that_restarts_gets_its_rules_back(workflow: Workflow) -> None:
@@ -193,7 +195,7 @@ def test_a_switch_that_restarts_gets_its_rules_back(workflow: Workflow) -> None:
         workflow.lab.start("ovs-vswitchd@h2")
         wait_for(lambda: counts(workflow) == before, DEADLINE, "flows on h2")
         load.wait_for_more()
-    tell("ovs-vswitchd@h2", load)
+    report("ovs-vswitchd@h2", load)
     assert load.last() <= CHAINED
 
 

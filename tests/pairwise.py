@@ -1,4 +1,4 @@
-"""All-pairs test cases: few combinations in which every two choices of different dimensions meet."""
+"""All-pairs test cases: few combinations that contain every pair of choices."""
 
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence

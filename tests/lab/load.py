@@ -64,7 +64,7 @@ class Load:
         for stream in self._streams:
             enough = len(stream.result.received) + count
             wait_for(
-                lambda stream=stream, enough=enough: len(stream.result.received) >= enough,  # type: ignore[misc]
+                lambda stream=stream, enough=enough: len(stream.result.received) >= enough,
                 2 * DEADLINE,
                 f"{count} more datagrams of each flow",
             )
@@ -74,7 +74,7 @@ class Load:
         for stream in self._streams:
             enough = stream.result.sent + count
             wait_for(
-                lambda stream=stream, enough=enough: stream.result.sent >= enough,  # type: ignore[misc]
+                lambda stream=stream, enough=enough: stream.result.sent >= enough,
                 DEADLINE,
                 f"{count} more datagrams of each flow sent",
             )

@@ -1,4 +1,4 @@
-"""What tests of chains on OVN ask of a workflow."""
+"""What tests of chains on OVN have in common."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ def chained(workflow: Workflow, *classifiers: Any, **attributes: Any) -> Any:
 
 
 def connect(workflow: Workflow, **how: Any) -> list[packet_paths.Connection]:
-    """Connections of which the path of the replies is checked against that of the requests."""
+    """Open connections, and assert that replies take the reverse path of the requests."""
     found = workflow.connect(answered=None, promiscuous=True, **how)
     for one in found:
         assert one.path is not None, one.paths
@@ -50,7 +50,7 @@ def paths(workflow: Workflow, **how: Any) -> set[Any]:
 
 
 def paths_or_none(workflow: Workflow, **how: Any) -> Any:
-    """The paths if every connection is answered."""
+    """The paths, or None if a connection fails."""
     settle(workflow.lab)
     try:
         return paths(workflow, **how)
@@ -58,13 +58,13 @@ def paths_or_none(workflow: Workflow, **how: Any) -> Any:
         return None
 
 
-def held_back(workflow: Workflow, port: int) -> bool:
-    return workflow.held_back(port=port)
+def is_dropped(workflow: Workflow, port: int) -> bool:
+    return workflow.is_dropped(port=port)
 
 
 @contextmanager
 def silent(workflow: Workflow, *names: str) -> Iterator[None]:
-    """While it lasts, functions are plugged in and hand on nothing."""
+    """Let functions stay plugged in but forward nothing, while the context lasts."""
     vms = [workflow.vms[name].namespace for name in names]
     for namespace in vms:
         netns.ip("link set br0 down", namespace=namespace)

@@ -1,4 +1,4 @@
-"""Real TCP connections, held open while the group that they pass through changes around them."""
+"""TCP connections that stay open while their port pair group changes."""
 
 from collections.abc import Iterator
 
@@ -36,7 +36,7 @@ Places = dict[packet_paths.FiveTuple, tuple[object, object]]
 
 
 def talk(workflow: Workflow, conversations: traffic.OpenConnections) -> Places:
-    """Ask and answer on every connection; returns the way of each and of its replies."""
+    """Ask and answer on every connection; return the paths of requests and replies."""
     with workflow.captures(*workflow.vms.values()) as capture:
         assert conversations.exchange() == []
     found = packet_paths.connections(packet_paths.observations(capture.frames))
@@ -46,7 +46,7 @@ def talk(workflow: Workflow, conversations: traffic.OpenConnections) -> Places:
 
 
 def regroup(workflow: Workflow, chain: dict[str, object], *pairs: str) -> None:
-    """Make PG1 of these pairs, and wait until all hosts know."""
+    """Give PG1 these pairs, and wait until all hosts have confirmed."""
     ids = [workflow.pairs[name]["id"] for name in pairs]
     workflow.update("port_pair_group", workflow.groups["PG1"], port_pairs=ids)
     workflow.wait_status(chain)
@@ -77,7 +77,7 @@ def learned(workflow: Workflow) -> int:
     )
 
 
-def test_established_connections_stay_when_pairs_come(workflow: Workflow) -> None:
+def test_established_connections_stay_when_a_pair_is_added(workflow: Workflow) -> None:
     chain = open_chain(workflow, "PP1")
     with held(workflow) as conversations:
         before = talk(workflow, conversations)
@@ -88,12 +88,12 @@ def test_established_connections_stay_when_pairs_come(workflow: Workflow) -> Non
         assert set(talk(workflow, conversations).values()) == through(VIA_PP1, VIA_PP2)
 
 
-def test_a_pair_that_goes_takes_only_its_own_connections_along(workflow: Workflow) -> None:
+def test_removing_a_pair_moves_only_its_own_connections(workflow: Workflow) -> None:
     chain = open_chain(workflow, "PP1", "PP2")
     with held(workflow) as conversations:
         before = talk(workflow, conversations)
         regroup(workflow, chain, "PP1")
-        # These functions keep no state, so the connections of the pair that went live on, too.
+        # These functions keep no state, so the connections of the removed pair stay open, too.
         assert set(talk(workflow, conversations).values()) == through(VIA_PP1)
         regroup(workflow, chain, "PP1", "PP2")
         assert set(talk(workflow, conversations).values()) == through(VIA_PP1)
@@ -116,7 +116,7 @@ def test_a_drained_pair_keeps_its_connections_and_gets_no_others(workflow: Workf
     workflow.wait_status(chain)
 
 
-def test_what_is_remembered_outlives_the_agents_and_ends_with_the_chain(workflow: Workflow) -> None:
+def test_learned_flows_outlive_the_agents_and_end_with_the_chain(workflow: Workflow) -> None:
     chain = open_chain(workflow, "PP1", "PP2")
     with held(workflow) as conversations:
         before = talk(workflow, conversations)

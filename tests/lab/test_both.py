@@ -22,7 +22,9 @@ def lab(labs: Labs) -> Lab:
 class Side(Workflow):
     """A network with a client, a server, a function and a chain, all of one driver."""
 
-    def __init__(self, lab: Lab, name: str, subnet: str, hosts: tuple[str, str, str], kind: str) -> None:  # fmt: skip
+    def __init__(
+        self, lab: Lab, name: str, subnet: str, hosts: tuple[str, str, str], kind: str
+    ) -> None:
         super().__init__(lab, Captures(), kinds={"sf": kind}, subnets=(subnet,))
         self.name, self.kind = name, kind
         self.furnish()

@@ -127,7 +127,7 @@ CHANGES = (
     Change("a drained pair is used again", weight("PP1", 3), THROUGH_ALL, THROUGH_ALL),
     Change("a group is put in between", groups("PG1", "PG3", "PG2"), THROUGH_ALL, THROUGH_THREE),
     Change("the first group is taken out", groups("PG3", "PG2"), THROUGH_THREE, through(PG3, PG2)),
-    Change("a group is put in front", groups("PG1", "PG3", "PG2"), through(PG3, PG2), THROUGH_THREE),
+    Change("a group is put first", groups("PG1", "PG3", "PG2"), through(PG3, PG2), THROUGH_THREE),
     Change("the last group is taken out", groups("PG1", "PG3"), THROUGH_THREE, through(PG1, PG3)),
     Change("a group is exchanged", groups("PG1", "PG2"), through(PG1, PG3), THROUGH_ALL),
     Change("a group is put at the end", groups("PG1", "PG2", "PG3"), THROUGH_ALL, PG3_LAST),
@@ -265,7 +265,7 @@ def ways(workflow: Workflow) -> tuple[set[Path], set[Path]]:
         for stream in streams:
             stream.start()
         for stream in streams:
-            wait_for(lambda stream=stream: stream.result.sent >= 50, DEADLINE, "datagrams sent")  # type: ignore[misc]
+            wait_for(lambda stream=stream: stream.result.sent >= 50, DEADLINE, "datagrams sent")
         traffic.stop_all(streams)
     return arrived(capture.frames, there, "dst"), arrived(capture.frames, back, "src")
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import product
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -59,7 +60,8 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow.pairs_and_groups()
     datagrams = workflow.classifier(
         "datagrams", protocol="udp", source_port_range_min=None, source_port_range_max=None,
-        destination_port_range_min=PORT, destination_port_range_max=PORT, destination_ip_prefix=SUBNET,
+        destination_port_range_min=PORT, destination_port_range_max=PORT,
+        destination_ip_prefix=SUBNET,
     )  # fmt: skip
     workflow.pc1 = workflow.chain(workflow.classifier(), datagrams)
     workflow.wait_status(workflow.pc1)
@@ -104,7 +106,8 @@ class Traffic:
             trace.ports for trace in traces if trace.five_tuple.destination_port == PORT
         )
         lost, gap = len(self.result.lost), self.result.longest_gap
-        print(f"lost {lost} of {self.result.sent}, longest gap {gap:.2f} s, around {dict(self.around)}")  # fmt: skip
+        bypassing = dict(self.around)
+        print(f"lost {lost} of {self.result.sent}, longest gap {gap:.2f} s, around {bypassing}")
 
     def wait_for_more(self, count: int = 100) -> None:
         """Wait until ``count`` more datagrams have arrived."""
@@ -133,14 +136,19 @@ def test_an_agent_restarts_and_no_packet_is_lost(workflow: Workflow, agent: str,
         else:
             lab.restart(agent)
         log = lab.layout.logs / f"{agent}.log"
-        wait_for(lambda: "Cleaning stale br-int flows" in log.read_text().rsplit("Loaded agent extensions", 1)[-1],
-                 DEADLINE, "the agent to have cleaned up")  # fmt: skip
+        wait_for(lambda: has_cleaned_up(log), DEADLINE, "the agent to have cleaned up")
         stream.wait_for_more()
     assert stream.result.lost == []
     assert set(stream.paths) <= CHAINED
     assert workflow.flows() == flows or without_counters(workflow.flows()) == without_counters(
         flows
     )
+
+
+def has_cleaned_up(log: Path) -> bool:
+    """Whether an agent has deleted the flows of earlier agents since it was started."""
+    said = log.read_text().rsplit("Loaded agent extensions", 1)[-1]
+    return "Cleaning stale br-int flows" in said
 
 
 @pytest.mark.parametrize("host", DATABASES)
@@ -179,13 +187,22 @@ def test_a_server_restarts_and_the_chain_goes_on(workflow: Workflow, program: st
 
 def _assert_a_change_is_realised(workflow: Workflow) -> None:
     """Create and delete a chain: API, database, broker, RPC server and agents work again."""
-    other = workflow.classifier("another", destination_port_range_min=300, destination_port_range_max=300,
-                                source_port_range_min=None, source_port_range_max=None)  # fmt: skip
+    other = from_any_source_port(workflow, "another", 300)
     chain = workflow.chain(other, name="another")
     workflow.wait_status(chain)
     assert workflow.paths(port=300) <= CHAINED
     workflow.delete("port_chain", chain)
     workflow.delete("flow_classifier", other)
+
+
+def from_any_source_port(workflow: Workflow, name: str, port: int) -> Any:
+    return workflow.classifier(
+        name,
+        destination_port_range_min=port,
+        destination_port_range_max=port,
+        source_port_range_min=None,
+        source_port_range_max=None,
+    )
 
 
 @pytest.mark.parametrize(("host", "to"), SWITCHES)
@@ -215,11 +232,11 @@ def test_a_switch_restarts_and_the_chain_comes_back(workflow: Workflow, host: st
 def test_a_worker_dies_between_commit_and_message(workflow: Workflow) -> None:
     lab = workflow.lab
     lab.kill("rabbitmq")
-    other = workflow.classifier("stored", destination_port_range_min=301, destination_port_range_max=301,
-                                source_port_range_min=None, source_port_range_max=None)  # fmt: skip
+    other = from_any_source_port(workflow, "stored", 301)
     groups = [group["id"] for group in workflow.groups.values()]
     body = {"name": "stored", "port_pair_groups": groups, "flow_classifiers": [other["id"]]}
-    request = Thread(target=_post_in_vain, args=(workflow, "/sfc/port_chains", {"port_chain": body}))  # fmt: skip
+    arguments = (workflow, "/sfc/port_chains", {"port_chain": body})
+    request = Thread(target=_post_in_vain, args=arguments)
     request.start()
     try:
         # No message can be sent: no agent knows what is stored now.

@@ -19,7 +19,8 @@ ONE_PORT = "-1"
 # Kinds of the functions of PG1 and of PG2: each kind with itself, and before and after another
 # kind; some with one port.
 KINDS = [
-    ("l3", "l3"), ("l2", "l2"), ("mpls", "mpls"), ("nsh", "nsh"), ("l3-1", "nsh"), ("mpls-1", "l2"), ("nsh-1", "l3-1"),
+    ("l3", "l3"), ("l2", "l2"), ("mpls", "mpls"), ("nsh", "nsh"),
+    ("l3-1", "nsh"), ("mpls-1", "l2"), ("nsh-1", "l3-1"),
 ]  # fmt: skip
 
 

@@ -118,7 +118,9 @@ def wait_no_flood(workflow: Workflow, wanted: dict[str, set[str]]) -> None:
 
 def test_flooding_to_functions_is_off_while_a_chain_needs_it(workflow: Workflow) -> None:
     lab = workflow.lab
-    wanted = {host: {workflow.ofport(host, port) for port in ports} for host, *ports in FUNCTIONS.values()}  # fmt: skip
+    wanted = {
+        host: {workflow.ofport(host, port) for port in ports} for host, *ports in FUNCTIONS.values()
+    }
     assert no_flood(workflow) == wanted
     lab.restart("ovs-vswitchd@h2")
     wait_no_flood(workflow, wanted)

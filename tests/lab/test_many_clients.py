@@ -1,4 +1,4 @@
-"""Many clients do the same things at the same time, through several API workers on MariaDB."""
+"""Many clients change the same resources at once, through several API workers on MariaDB."""
 
 import itertools
 import random
@@ -24,7 +24,7 @@ DEADLINE = 180
 
 
 class Client:
-    """Sends random requests about things that the others know, too."""
+    """Sends random requests about resources that all clients share."""
 
     def __init__(self, lab: Lab, seed: int, ports: list[str], known: dict[str, list[str]]) -> None:
         self._network = clients.connect(lab.layout, "demo").network
@@ -42,11 +42,11 @@ class Client:
         return response.json() if response.content else {}
 
     def any(self, kind: str) -> str:
-        """An id that somebody has got; it may be deleted by now."""
+        """An id that some client created; the resource may be deleted by now."""
         return self._random.choice(self._known[kind] or ["00000000-0000-0000-0000-000000000000"])
 
     def body(self, kind: str) -> dict[str, Any]:
-        """What a new resource is made of."""
+        """Attributes of a new resource."""
         if kind == "flow_classifier":
             number = self._random.choice((80, 81, 82, 443))
             ports = {
@@ -90,7 +90,7 @@ class Client:
 
 @pytest.fixture
 def ports(lab: Lab) -> Iterator[list[str]]:
-    """Ports of one VM; afterwards nothing of the project is left."""
+    """Ports of one VM; afterwards the project has no resources left."""
     network = lab.sdk("demo").network
     net = network.create_network(name="many")
     network.create_subnet(network_id=net.id, cidr="10.78.0.0/24", ip_version=4)
@@ -110,7 +110,7 @@ def listed(network: Any, kind: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_many_clients_leave_everything_whole(lab: Lab, ports: list[str]) -> None:
+def test_many_clients_leave_the_database_consistent(lab: Lab, ports: list[str]) -> None:
     known: dict[str, list[str]] = {kind: [] for kind in KINDS}
     crowd = [Client(lab, seed, ports, known) for seed in range(CLIENTS)]
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -130,7 +130,7 @@ def test_many_clients_leave_everything_whole(lab: Lab, ports: list[str]) -> None
 
 
 def check_whole(found: dict[str, list[dict[str, Any]]]) -> None:
-    """Check what no interleaving of requests may break."""
+    """Assert what must hold whatever the order of the requests."""
     ids = {kind: {one["id"] for one in some} for kind, some in found.items()}
 
     def members(kind: str, attribute: str) -> list[str]:

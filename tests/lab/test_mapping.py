@@ -24,7 +24,7 @@ MAPPING = {
 
 @pytest.fixture(scope="module")
 def booted(lab: Lab) -> Iterator[Workflow]:
-    """The source has the translated address as well, so that replies to it arrive without a function."""
+    """The source has the translated address as well, so that replies arrive without a function."""
     workflow = Workflow(lab, Captures(), kinds={"sf3": "nat"}, fixed={"src": (OWN, TRANSLATED)})
     workflow.boot()
     workflow.pairs_and_groups(port_pair_group_parameters={"ppg_n_tuple_mapping": MAPPING})

@@ -169,7 +169,7 @@ def repairs(workflow: Workflow) -> Counter[str]:
 
 
 def test_an_agent_that_restarts_deletes_rules_and_they_come_back(workflow: Workflow) -> None:
-    """Traffic to another host never bypasses the chain: the agent leaves one of its tables alone."""
+    """Traffic to another host never bypasses the chain: the agent leaves one table alone."""
     before = without_counters(workflow.flows())
     log = workflow.lab.layout.logs / "agent@h1.log"
     with Load(workflow, workflow.captures, PORT, rate=200) as load:

@@ -1,4 +1,4 @@
-"""Chains on OVN: three chassis with ovn-controller, stock ML2/OVN, ovn-northd. A lab of its own."""
+"""Chains on OVN: three chassis with ovn-controller, unmodified ML2/OVN and ovn-northd."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +19,7 @@ from tests.lab.on_ovn import (
     BOTH_WAYS,
     all_active,
     chained,
-    held_back,
+    is_dropped,
     paths,
     paths_or_none,
     settle,
@@ -40,7 +40,7 @@ def lab(labs: Labs) -> Lab:
 
 
 class TestMatrix:
-    """OVN's part of the matrix: other places for functions than all the tests below have."""
+    """OVN's part of the matrix, with functions on other hosts than in the tests below."""
 
     @pytest.fixture(scope="class")
     def ends(self, lab: Lab) -> Iterator[Workflow]:
@@ -78,7 +78,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
 
 @pytest.fixture
 def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
-    """The specification's groups, and no chain before and after the test."""
+    """The specification's groups, and no chain before or after the test."""
     booted.captures = captures
     yield booted
     for kind, an_id in list(booted.made):
@@ -100,7 +100,7 @@ def test_vms_reach_each_other_without_chains(workflow: Workflow) -> None:
     assert paths(workflow) == DIRECT
 
 
-def test_a_deleted_chain_gives_its_ports_back(workflow: Workflow) -> None:
+def test_ports_of_a_deleted_chain_are_as_neutron_wrote_them(workflow: Workflow) -> None:
     def as_neutron_wrote() -> dict[str, Any]:
         columns = ("name", "addresses", "port_security", "options")
         rows = ovn.northbound(workflow.lab.layout, "Logical_Switch_Port", *columns)
@@ -117,20 +117,20 @@ def test_a_deleted_chain_gives_its_ports_back(workflow: Workflow) -> None:
     assert paths(workflow, count=3) == DIRECT
 
 
-def test_security_groups_still_count(workflow: Workflow) -> None:
-    """What the destination's group does not let in does not get in by way of the chain either."""
+def test_security_groups_apply_to_chained_traffic(workflow: Workflow) -> None:
+    """The destination's group drops what it does not admit, also behind a chain."""
     wide = {"destination_port_range_min": 100, "destination_port_range_max": 200}
     chained(workflow, workflow.classifier(**ANY_SOURCE_PORT, **wide))
     workflow.warm_up()
     with narrowed(workflow):
-        wait_for(lambda: held_back(workflow, 150), DEADLINE, "port 150 held back")
+        wait_for(lambda: is_dropped(workflow, 150), DEADLINE, "port 150 dropped")
         assert paths(workflow, count=3) <= workflow.chained
 
 
 @contextmanager
 def narrowed(workflow: Workflow) -> Iterator[None]:
-    """While it lasts, nothing is let in from the subnet but TCP to port 100."""
-    group = workflow.let_in[0].security_group_id
+    """Admit nothing from the subnet but TCP to port 100, while the context lasts."""
+    group = workflow.admitting_rules[0].security_group_id
     rules = [
         rule
         for rule in workflow.cloud.security_group_rules(
@@ -147,7 +147,7 @@ def narrowed(workflow: Workflow) -> Iterator[None]:
     try:
         yield
     finally:
-        workflow.let_in[0] = workflow.cloud.create_security_group_rule(
+        workflow.admitting_rules[0] = workflow.cloud.create_security_group_rule(
             security_group_id=group, direction="ingress", ethertype="IPv4", remote_ip_prefix=SUBNET
         )
         workflow.cloud.delete_security_group_rule(only)
@@ -155,7 +155,7 @@ def narrowed(workflow: Workflow) -> Iterator[None]:
 
 @pytest.mark.parametrize("port", ["p1", "p6"])
 def test_what_neutron_rewrites_is_repaired(workflow: Workflow, port: str) -> None:
-    """Neutron writes whole columns of a port when anything of it changes."""
+    """Neutron writes whole columns of a port when any attribute changes."""
     chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
     workflow.warm_up()
     workflow.cloud.update_port(
@@ -206,8 +206,8 @@ def test_a_function_that_is_unplugged_leaves_its_traffic_to_the_other(workflow: 
     wait_for(lambda: paths_or_none(workflow, count=40) == workflow.chained, DEADLINE, "both again")
 
 
-def test_what_a_switch_learned_does_not_outlive_its_place(workflow: Workflow) -> None:
-    """Switches are used again for other wires; OVN remembers by which of their ports it saw an address."""
+def test_learned_addresses_do_not_outlive_a_change_of_the_chain(workflow: Workflow) -> None:
+    """Logical switches are reused, and OVN remembers at which port it saw an address."""
     first, second = {("p1", "p2"), ("p3", "p4")}, {("p5", "p6")}
     chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT), groups=("PG1",))
     workflow.warm_up()
@@ -221,7 +221,7 @@ def test_what_a_switch_learned_does_not_outlive_its_place(workflow: Workflow) ->
         wait_for(lambda w=wanted: paths_or_none(workflow, count=20) == w, DEADLINE, str(wanted))
 
 
-def test_a_pair_that_stands_by_takes_the_place_of_the_one_at_work(workflow: Workflow) -> None:
+def test_a_standby_pair_replaces_the_active_one(workflow: Workflow) -> None:
     """Between groups of one pair each, a group of two cannot be balanced."""
     last = workflow.create("port_pair_group", name="PG3", port_pairs=[workflow.pairs["PP4"]["id"]])
     workflow.groups["PG3"] = last
@@ -239,7 +239,7 @@ def test_a_pair_that_stands_by_takes_the_place_of_the_one_at_work(workflow: Work
     wait_for(lambda: all_active(workflow), DEADLINE, "PP1's ports ACTIVE again")
     workflow.wait_status(chain)
     for _ in range(3):
-        assert paths_or_none(workflow, count=10) == by("p3", "p4"), "PP2 keeps the place"
+        assert paths_or_none(workflow, count=10) == by("p3", "p4"), "PP2 stays active"
     workflow.vms["sf2"] = workflow.lab.vms.detach_port(workflow.vms["sf2"], "p4")
     wait_for(lambda: paths_or_none(workflow, count=10) == by("p1", "p2"), DEADLINE, "PP1 again")
     workflow.vms["sf2"] = workflow.lab.vms.attach_port(workflow.vms["sf2"], workflow.ports["p4"].id)
@@ -250,7 +250,7 @@ def test_a_pair_that_stands_by_takes_the_place_of_the_one_at_work(workflow: Work
 
 @pytest.fixture
 def checked(workflow: Workflow) -> Iterator[Workflow]:
-    """Both groups are checked by OVN; PG2 lets packets by if its function fails."""
+    """OVN checks the functions of both groups; PG2 fails open."""
     workflow.update("port_pair_group", workflow.groups["PG1"], health_check="icmp")
     workflow.update(
         "port_pair_group", workflow.groups["PG2"], health_check="icmp", failure_mode="open"
@@ -260,8 +260,10 @@ def checked(workflow: Workflow) -> Iterator[Workflow]:
         workflow.update("port_pair_group", group, health_check="none", failure_mode="closed")
 
 
-def test_functions_that_forward_nothing_are_found_out(checked: Workflow) -> None:
-    """One of two: the other takes all. Both: closed. The only one of a group that fails open: the others go on."""
+def test_functions_that_forward_nothing_fail_their_health_check(checked: Workflow) -> None:
+    """One of two fails: the other takes all. Both fail: traffic is dropped. A group that fails
+    open is left out.
+    """
     workflow = checked
     chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
     workflow.warm_up()
@@ -273,7 +275,7 @@ def test_functions_that_forward_nothing_are_found_out(checked: Workflow) -> None
         wait_for(lambda: paths_or_none(workflow, count=10) == by_sf2, DEADLINE, "all by way of PP2")
         with silent(workflow, "sf2"):
             assert "PP2: it fails its health check" in workflow.wait_status(chain, "DOWN")
-            assert workflow.held_back()
+            assert workflow.is_dropped()
         workflow.wait_status(chain, "BUILD")
         wait_for(lambda: paths_or_none(workflow, count=10) == by_sf2, DEADLINE, "PP2 again")
     workflow.wait_status(chain)
@@ -286,8 +288,8 @@ def test_functions_that_forward_nothing_are_found_out(checked: Workflow) -> None
     wait_for(lambda: paths_or_none(workflow, count=40) == workflow.chained, DEADLINE, "PG2 again")
 
 
-def test_a_chain_of_which_all_groups_fail_open_lets_packets_by(workflow: Workflow) -> None:
-    """Unplugged counts as failed without any check. Who was connected before is answered."""
+def test_traffic_bypasses_a_chain_whose_groups_all_fail_open(workflow: Workflow) -> None:
+    """An unplugged function has failed, without any check. Open connections still get answers."""
     workflow.update("port_pair_group", workflow.groups["PG2"], failure_mode="open")
     chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT), groups=("PG2",))
     workflow.warm_up()
@@ -307,7 +309,7 @@ def test_a_chain_of_which_all_groups_fail_open_lets_packets_by(workflow: Workflo
         wait_for(lambda: "PG2 is skipped" in workflow.status(chain)[1], DEADLINE, "which is said")
         workflow.update("port_pair_group", workflow.groups["PG2"], failure_mode="closed")
         assert "PG2 has no available pair" in workflow.wait_status(chain, "DOWN")
-        assert workflow.held_back()
+        assert workflow.is_dropped()
     finally:
         workflow.update("port_pair_group", workflow.groups["PG2"], failure_mode="closed")
         workflow.vms["sf3"] = workflow.lab.vms.attach_port(
@@ -319,7 +321,10 @@ def test_a_chain_of_which_all_groups_fail_open_lets_packets_by(workflow: Workflo
 
 @contextmanager
 def answering(workflow: Workflow) -> Iterator[Callable[..., bool]]:
-    """Two UDP sockets; yields what sends an answer from ``dst``, to a question or without, and tells whether it arrives."""
+    """Open two UDP sockets, and yield a function that sends an answer from ``dst``.
+
+    The function sends a question first if asked to, and returns whether the answer arrives.
+    """
     source, destination = workflow.vms["src"], workflow.vms["dst"]
     ends = [netns.open_socket(one.namespace, kind=SOCK_DGRAM) for one in (source, destination)]
     asking, answering = ends
@@ -345,8 +350,8 @@ def answering(workflow: Workflow) -> Iterator[Callable[..., bool]]:
             one.close()
 
 
-def test_what_no_function_takes_is_held_back(workflow: Workflow) -> None:
-    """New connections, and replies on those from before, until the functions are back."""
+def test_traffic_is_dropped_while_no_function_takes_it(workflow: Workflow) -> None:
+    """New connections, and replies on open ones, until the functions are back."""
     chain = chained(
         workflow, workflow.classifier(**ANY_SOURCE_PORT), workflow.classifier("FC2", **UDP)
     )
@@ -358,7 +363,7 @@ def test_what_no_function_takes_is_held_back(workflow: Workflow) -> None:
         try:
             assert "it is empty" in workflow.wait_status(chain, "DOWN")
             settle(workflow.lab)
-            assert all(workflow.held_back() for _ in range(3))
+            assert all(workflow.is_dropped() for _ in range(3))
             assert not any(answer_arrives(question=False) for _ in range(3))
             assert not answer_arrives(question=True)
         finally:
@@ -374,7 +379,7 @@ def test_what_no_function_takes_is_held_back(workflow: Workflow) -> None:
 @pytest.mark.parametrize(
     "program", ["ovn-controller@h1", "ovn-controller@h3", "ovn-northd", "ovn-nb"]
 )
-def test_a_program_that_is_killed(workflow: Workflow, program: str) -> None:
+def test_the_chain_survives_the_death_of_a_program(workflow: Workflow, program: str) -> None:
     chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
     workflow.warm_up()
     name, _, host = program.partition("@")
@@ -399,7 +404,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_ovn_cannot_carry_is_refused(workflow: Workflow, case: str) -> None:
+def test_what_ovn_does_not_support_is_refused(workflow: Workflow, case: str) -> None:
     attributes, words = REFUSED[case]
     message = refused(workflow, flow_classifiers=[workflow.classifier()["id"]], **attributes)
     assert all(word in message for word in words), message
@@ -416,7 +421,7 @@ def test_a_function_of_another_chain_is_refused(workflow: Workflow) -> None:
 
 
 def refused(workflow: Workflow, **attributes: Any) -> str:
-    """The answer to a chain that must not be made."""
+    """Post a chain that must be refused, and return the message."""
     groups = [group["id"] for group in workflow.groups.values()]
     body = {"port_chain": {"port_pair_groups": groups, **attributes}}
     answer = workflow.cloud.post("/sfc/port_chains", json=body)

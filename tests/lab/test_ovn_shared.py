@@ -1,4 +1,4 @@
-"""Functions that keep VLAN tags on OVN: several chains have them at once (docs/decisions/0038). A lab of its own."""
+"""Functions on OVN that keep VLAN tags, shared by several chains (docs/decisions/0038)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from scapy.layers.l2 import Dot1Q, Ether
 from tests.lab import on_ovn
 from tests.lab.captures import Captures
 from tests.lab.labs import Labs
-from tests.lab.on_ovn import chained, held_back, paths, settle, silent
+from tests.lab.on_ovn import chained, is_dropped, paths, settle, silent
 from tests.lab.workflow import (
     DEADLINE,
     DIRECT,
@@ -29,7 +29,9 @@ from tests.lab.workflow import (
 KEEPS_TAGS = {"function_kind": "l2", "service_function_parameters": {"correlation": "vlan"}}
 SUBNETS = (SUBNET, "2001:db8:30::/64")
 FORTH, BACK, SHORT, OUTSIDE = 100, 200, 300, 400
-"""Destination ports: of a chain through all functions, of one in the other order, of one through one of them, of none."""
+"""Destination ports: of a chain through all functions, one in reverse order, one through a single
+function, and of no chain.
+"""
 WAYS = {
     FORTH: (*VIA_PP1, *VIA_PP2, *VIA_PP3),
     BACK: (*VIA_PP3, *VIA_PP2, *VIA_PP1),
@@ -54,7 +56,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
 
 @pytest.fixture
 def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
-    """A group of each function, nothing else."""
+    """One group for each function, and no chain."""
     with booted.for_one_test(captures):
         booted.pairs = {
             name: booted.create(
@@ -127,21 +129,21 @@ def test_ipv6(workflow: Workflow) -> None:
         assert paths(workflow, port=port, count=3, version=6) == through(port)
 
 
-def test_each_chain_has_its_functions_checked(workflow: Workflow) -> None:
+def test_health_checks_of_a_function_work_for_each_chain(workflow: Workflow) -> None:
     workflow.update("port_pair_group", workflow.groups["G1"], health_check="icmp")
     chains = {port: make_chain(workflow, port) for port in (FORTH, BACK, SHORT)}
     workflow.warm_up()
     with silent(workflow, "sf1"):
         for port in (FORTH, BACK):
             assert "fails its health check" in workflow.wait_status(chains[port], "DOWN")
-            assert held_back(workflow, port)
+            assert is_dropped(workflow, port)
         assert paths(workflow, port=SHORT, count=3) == through(SHORT)
     for port in (FORTH, BACK):
         workflow.wait_status(chains[port])
         assert paths(workflow, port=port, count=3) == through(port)
 
 
-def test_what_neutron_rewrites_is_shut_again(workflow: Workflow) -> None:
+def test_ports_that_neutron_rewrites_are_closed_again(workflow: Workflow) -> None:
     make_chain(workflow, FORTH)
     make_chain(workflow, BACK)
     workflow.warm_up()
@@ -156,20 +158,20 @@ def test_what_neutron_rewrites_is_shut_again(workflow: Workflow) -> None:
             workflow.ports[port].id, allowed_address_pairs=[{"ip_address": "198.51.100.9"}]
         )
     settle(workflow.lab)
-    wait_for(shut, DEADLINE, "ports of functions shut")
+    wait_for(shut, DEADLINE, "the functions' ports closed")
     for port in (FORTH, BACK):
         assert paths(workflow, port=port, count=3) == through(port)
 
 
-def test_a_function_gets_nothing_but_what_chains_send(workflow: Workflow) -> None:
-    """What its network floods could go around through one that bridges, and tell one that learns wrong."""
+def test_a_function_receives_only_what_chains_send(workflow: Workflow) -> None:
+    """Flooded frames could loop through a function that bridges, and mislead one that learns."""
     make_chain(workflow, FORTH)
     workflow.warm_up()
     functions = [workflow.vms[name] for name in FUNCTIONS]
     with workflow.captures(*functions) as capture:
         for name in ("src", "dst"):
             workflow.lab.vms.announce_addresses(workflow.vms[name])
-        # Behind it in time, at each of the functions.
+        # Each function sees this connection after the announcements.
         workflow.warm_up(FORTH)
         capture.wait_until_quiet()
     came_in = [Ether(one.frame) for one in capture.frames if not one.outgoing]
@@ -195,7 +197,7 @@ def test_packets_of_full_size_pass_with_their_tag(workflow: Workflow) -> None:
 
 @pytest.fixture
 def borrower(lab: Lab, workflow: Workflow, captures: Captures) -> Iterator[Workflow]:
-    """Another project: its end points have the addresses of the owner's, on a network of its own."""
+    """Another project with the same addresses on a network of its own."""
     fixed = {name: [workflow.address(name)] for name in ("src", "dst")}
     other = Workflow(lab, captures, fixed=fixed)
     other.cloud = lab.sdk("admin").network
@@ -212,7 +214,7 @@ def borrower(lab: Lab, workflow: Workflow, captures: Captures) -> Iterator[Workf
     for port in other.ports.values():
         other.cloud.delete_port(port)
     other.cloud.delete_network(other.net)
-    for rule in other.let_in:
+    for rule in other.admitting_rules:
         other.cloud.delete_security_group_rule(rule)
 
 
@@ -227,7 +229,7 @@ def test_projects_share_a_function(workflow: Workflow, borrower: Workflow) -> No
         group = workflow.groups[name]["id"]
         workflow.cloud.create_rbac_policy(object_id=group, **shared)
     borrower.groups = workflow.groups
-    # By itself, a classifier means ports on the functions' network.
+    # Without a source port, a classifier means ports on the functions' network.
     source = {"logical_source_port": borrower.ports["src"].id}
     any_port = {"source_port_range_min": None, "source_port_range_max": None}
     theirs = chained(borrower, borrower.classifier(**source, **any_port), groups=("G3", "G1"))

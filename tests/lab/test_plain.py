@@ -93,7 +93,7 @@ def test_a_vm_migrates_and_gets_another_interface(lab: Lab, vms: dict[str, Virtu
 
 
 def test_a_switch_database_restarts(lab: Lab, vms: dict[str, VirtualMachine]) -> None:
-    """The other programs' turns come in test_failures, with a chain in place."""
+    """test_failures restarts the other programs, with a chain in place."""
     lab.kill("ovsdb-server", "h2")
     assert not {name: runs for name, _, runs in lab.status()}["ovsdb-server@h2"]
     lab.start("ovsdb-server@h2")
@@ -102,7 +102,7 @@ def test_a_switch_database_restarts(lab: Lab, vms: dict[str, VirtualMachine]) ->
 
 
 def _new_port_works(lab: Lab, vms: dict[str, VirtualMachine]) -> None:
-    """Servers and agent together bring a port to ACTIVE, and packets pass."""
+    """Assert that servers and agent bring a new port to ACTIVE, and that packets pass."""
     network = lab.sdk("demo").network
     port = network.create_port(network_id=vms["b"].nics[0].network_id, name="new")
     vm = lab.vms.create("new", "h2", [port.id])

@@ -1,7 +1,8 @@
-"""Random chains in random places, changed in random order: after every change each connection goes as an oracle says.
+"""Random changes of random chains; after each change an oracle says which path connections take.
 
-The same life as tests/functional/dataplane/test_random.py leads for thousands of steps, led here through the API, by real
-servers and agents. PORTCHAIN_EXPLORE=N leads N other lives than those of every run.
+tests/functional/dataplane/test_random.py does the same on a simulated network, for many more steps.
+Here the changes go through the API to real servers and agents. ``PORTCHAIN_EXPLORE=<examples>``
+tries other changes than those of every run.
 """
 
 from collections.abc import Iterator
@@ -33,12 +34,12 @@ PAIRS = dict(zip(("PP1", "PP2", "PP3"), KINDS, strict=True))
 GROUPS = ("PG1", "PG2", "PG3")
 PORTS, UNCHAINED = (100, 101, 102), 99
 RANGES = ((100, 100), (101, 101), (100, 101), (102, 102), (100, 102))
-PATIENCE = 1.0  # seconds in which a connection that must not be made would have been
+PATIENCE = 1.0  # seconds in which a connection that must fail would have succeeded
 
 
 @dataclass
 class Wish:
-    """A chain as the user asked for it.
+    """A chain as a user requested it.
 
     :param ports: first and last destination port.
     """
@@ -57,7 +58,7 @@ some_groups = st.lists(st.sampled_from(GROUPS), min_size=1, max_size=3, unique=T
 
 
 class Life(RuleBasedStateMachine):
-    """What users and operators do, in any order."""
+    """Changes by users and operators, in any order."""
 
     world: Workflow
 
@@ -74,7 +75,7 @@ class Life(RuleBasedStateMachine):
             for group in GROUPS
         }
 
-    # What is done.
+    # Changes.
 
     @initialize(hosts=st.tuples(*[st.sampled_from(HOSTS)] * (2 + len(KINDS))))
     def place(self, hosts: tuple[str, ...]) -> None:
@@ -167,7 +168,7 @@ class Life(RuleBasedStateMachine):
     def _group_ids(self, groups: list[str]) -> list[str]:
         return [self.groups[group]["id"] for group in groups]
 
-    # What must be.
+    # Assertions.
 
     @invariant()
     def connections_go_where_they_must(self) -> None:
@@ -188,7 +189,7 @@ class Life(RuleBasedStateMachine):
                 assert set(one.replies) == {back}, (port, wish, one)
 
     def _connect(self) -> dict[int, tuple[traffic.ConnectionAttempt, list[CapturedFrame]]]:
-        """One connection to each port, and all that was seen meanwhile."""
+        """Try one connection to each port, and return what was captured meanwhile."""
         vms = self.world.vms
         source, destination = vms["src"], vms["dst"]
         with self.world.captures(*vms.values()) as capture, ExitStack() as servers:
@@ -204,7 +205,11 @@ class Life(RuleBasedStateMachine):
     def _followed(
         self, seen: list[CapturedFrame], wish: Wish | None
     ) -> list[packet_paths.Connection]:
-        """The connections. A bridging function in a chain gets frames that are for others; out of one, what is flooded."""
+        """The connections in a capture.
+
+        A bridging function in a chain receives frames for other addresses, and outside of a chain
+        what switches flood.
+        """
         functions = (
             {PAIRS[pair] for group in wish.groups for pair in self.members[group]}
             if wish
@@ -228,7 +233,7 @@ class Life(RuleBasedStateMachine):
         return 5.0 if self._allowed(self._chain_of(port)) else PATIENCE
 
     def _allowed(self, wish: Wish | None) -> set[packet_paths.Path]:
-        """The ways that a chain leaves open."""
+        """The paths that a chain allows."""
         if wish is None:
             return DIRECT
         hops = [[self.world.way(PAIRS[pair]) for pair in self.members[g]] for g in wish.groups]

@@ -1,4 +1,4 @@
-"""The specification's workflow with real servers and real packets, and what must hold around it."""
+"""The specification's workflow with real servers and real packets."""
 
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from portchain_lab.waiting import wait_for
 
 from portchain.dataplane.flow import COOKIE
 from tests.lab.captures import Captures
-from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, VIA_PP3, Workflow, without_counters
+from tests.lab.workflow import CHAINED, DIRECT, SUBNET, VIA_PP1, VIA_PP3, Workflow, without_counters
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def booted(lab: Lab) -> Iterator[Workflow]:
 
 @pytest.fixture
 def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
-    """Pairs and groups are there, chains are the test's own; afterwards no host has a rule of ours."""
+    """Pairs and groups, for chains of one test; afterwards no host has a flow of ours."""
     booted.captures = captures
     booted.pairs_and_groups()
     yield booted
@@ -34,7 +34,7 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     booted.wait_no_flows()
 
 
-def test_each_connection_passes_one_pair_of_pg1_and_then_pp3(workflow: Workflow) -> None:
+def test_each_connection_takes_one_pair_of_pg1_and_then_pp3(workflow: Workflow) -> None:
     chain = workflow.chain(workflow.classifier())
     workflow.wait_status(chain)
     paths = workflow.paths(source_port=23, count=100)
@@ -48,7 +48,7 @@ def test_many_flows_are_balanced_over_both_pairs(workflow: Workflow) -> None:
     assert workflow.paths(count=60) == CHAINED
 
 
-def test_other_traffic_takes_no_detour(workflow: Workflow) -> None:
+def test_other_traffic_goes_direct(workflow: Workflow) -> None:
     workflow.wait_status(workflow.chain(workflow.classifier()))
     assert workflow.paths(source_port=24) == DIRECT
     assert workflow.paths(port=101, source_port=23) == DIRECT
@@ -66,15 +66,18 @@ def test_after_the_deletion_nothing_is_left_and_connections_go_direct(workflow: 
     assert workflow.paths(source_port=23) == DIRECT
 
 
-def test_two_chains_share_groups_and_do_not_notice_each_other(workflow: Workflow) -> None:
+def test_two_chains_share_groups_without_disturbing_each_other(workflow: Workflow) -> None:
     one = workflow.chain(workflow.classifier())
     flows = workflow.flows
     workflow.wait_status(one)
     alone = flows()
     second = workflow.classifier(
-        "FC2", destination_port_range_min=200, destination_port_range_max=299, source_port_range_min=None,
+        "FC2",
+        destination_port_range_min=200,
+        destination_port_range_max=299,
+        source_port_range_min=None,
         source_port_range_max=None,
-    )  # fmt: skip
+    )
     other = workflow.chain(second, name="PC2")
     workflow.wait_status(other)
     assert workflow.paths(port=250, count=20) <= CHAINED
@@ -110,7 +113,7 @@ def test_the_chain_follows_its_groups(workflow: Workflow) -> None:
     assert workflow.paths(count=3) == DIRECT
 
 
-def test_a_function_that_is_away_is_not_skipped_and_is_used_again(workflow: Workflow) -> None:
+def test_a_function_that_is_missing_is_not_bypassed_and_is_used_again(workflow: Workflow) -> None:
     chain = workflow.chain(workflow.classifier())
     workflow.wait_status(chain)
     function = workflow.vms["sf3"]
@@ -119,7 +122,7 @@ def test_a_function_that_is_away_is_not_skipped_and_is_used_again(workflow: Work
     reason = workflow.wait_status(chain, "DOWN")
     assert "PG2" in reason
     assert "p5" in reason
-    assert workflow.held_back(source_port=23)
+    assert workflow.is_dropped(source_port=23)
     assert workflow.paths(source_port=24) == DIRECT
     workflow.start("sf3", "h2", "p5", "p6", kind="l3")
     workflow.wait_status(chain)
@@ -149,9 +152,11 @@ def test_one_of_two_pairs_goes_away_and_the_other_takes_all(workflow: Workflow) 
 
 
 def test_a_source_that_comes_later_is_classified_from_its_first_packet(workflow: Workflow) -> None:
-    """The specification's classifier names no port: one that appears in its prefix is meant as well."""
-    chain = workflow.chain(workflow.classifier(source_ip_prefix="10.30.0.0/24", source_port_range_min=None,
-                                               source_port_range_max=None))  # fmt: skip
+    """The specification's classifier names no port, so it includes ports that appear later."""
+    anyone = workflow.classifier(
+        source_ip_prefix=SUBNET, source_port_range_min=None, source_port_range_max=None
+    )
+    chain = workflow.chain(anyone)
     workflow.wait_status(chain)
     workflow.make_ports("late")
     workflow.start("late", "h2", "late")
@@ -167,9 +172,12 @@ def test_a_source_that_comes_later_is_classified_from_its_first_packet(workflow:
         workflow.cloud.delete_port(workflow.ports.pop("late"))
 
 
-def test_a_packet_that_the_security_group_drops_is_not_carried(workflow: Workflow) -> None:
-    """With a firewall driver that enforces nothing, the chain carries what the security group forbids, as Neutron does."""
-    # Each connection from a port of its own: what was half open when its rules went stays refused, by Neutron's mark on it.
+def test_a_packet_that_the_security_group_drops_does_not_enter_the_chain(
+    workflow: Workflow,
+) -> None:
+    """With the firewall driver noop nothing is dropped, as in Neutron itself."""
+    # Each connection has its own source port: Neutron marks connections that were half open when
+    # their rules disappeared, and keeps refusing them.
     anyone = workflow.classifier(source_port_range_min=None, source_port_range_max=None)
     workflow.wait_status(workflow.chain(anyone))
     assert workflow.paths() <= CHAINED
@@ -189,21 +197,21 @@ def test_a_packet_that_the_security_group_drops_is_not_carried(workflow: Workflo
 
         def reaches_functions() -> bool:
             with workflow.captures(*functions) as capture:
-                workflow.held_back()
+                workflow.is_dropped()
             return bool(_paths(capture.frames, 100))
 
-        # The destination's host may be ahead of the source's: what counts is that no function gets a packet.
+        # The destination's host may be ahead of the source's: wait until no function gets a packet.
         wait_for(lambda: not reaches_functions(), 60, "the source's security group to take effect")
         assert not reaches_functions()
-        assert workflow.held_back()
+        assert workflow.is_dropped()
     finally:
         cloud.update_port(port.id, security_group_ids=groups)
         cloud.delete_security_group(closed.id)
-    wait_for(lambda: not workflow.held_back(), 30, "the security group to be gone")
+    wait_for(lambda: not workflow.is_dropped(), 30, "the security group to be gone")
     assert workflow.paths() <= CHAINED
 
 
-def test_damaged_rules_are_repaired(workflow: Workflow) -> None:
+def test_damaged_flows_are_repaired(workflow: Workflow) -> None:
     chain = workflow.chain(workflow.classifier())
     workflow.wait_status(chain)
     ofctl = workflow.lab.ofctl
@@ -234,13 +242,15 @@ def test_the_real_client_works_with_names(workflow: Workflow) -> None:
     _client(
         workflow.lab,
         "sfc flow classifier create FC1 --ethertype IPv4 --protocol tcp"
-        f" --source-ip-prefix {src}/32 --destination-ip-prefix {dst}/32 --source-port 23:23 --destination-port 100:100",
+        f" --source-ip-prefix {src}/32 --destination-ip-prefix {dst}/32"
+        " --source-port 23:23 --destination-port 100:100",
         "sfc port pair create PP1 --ingress p1 --egress p2",
         "sfc port pair create PP2 --ingress p3 --egress p4",
         "sfc port pair create PP3 --ingress p5 --egress p6",
         "sfc port pair group create PG1 --port-pair PP1 --port-pair PP2",
         "sfc port pair group create PG2 --port-pair PP3",
-        "sfc port chain create PC1 --port-pair-group PG1 --port-pair-group PG2 --flow-classifier FC1",
+        "sfc port chain create PC1 --port-pair-group PG1 --port-pair-group PG2"
+        " --flow-classifier FC1",
     )
     chain = workflow.cloud.get("/sfc/port_chains?name=PC1").json()["port_chains"][0]
     workflow.wait_status(chain)
@@ -276,7 +286,7 @@ NAMES = {
 
 
 def _client(lab: Lab, *commands: str) -> str:
-    """Run commands in one real ``openstack`` process, which reads them as if they were typed; returns what it said."""
+    """Run commands in one interactive ``openstack`` process, and return its output."""
     done = subprocess.run(
         clients.argv(lab.layout, "openstack"),
         env=clients.environment(lab.layout, "demo"),

@@ -1,4 +1,4 @@
-"""A tap sees each packet of a chain once, and the chain does not need it."""
+"""A tap receives one copy of each packet, and the chain works without the tap."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
 
 
 def without_tap(paths: Counter[packet_paths.Path]) -> Counter[packet_paths.Path]:
-    """The ways of the packets, wherever among them their copies were seen."""
+    """The packets' paths without the ports of the tap."""
     found: Counter[packet_paths.Path] = Counter()
     for path, count in paths.items():
         found[tuple(port for port in path if port not in TAP)] += count
@@ -59,7 +59,7 @@ def test_a_tap_sees_every_packet_once(workflow: Workflow, groups: tuple[str, ...
     assert seen == expected
 
 
-def test_a_tap_that_is_away_holds_nothing_up(workflow: Workflow) -> None:
+def test_the_chain_works_while_its_tap_is_missing(workflow: Workflow) -> None:
     chain = workflow.chain(many(workflow))
     workflow.wait_status(chain)
     tap = workflow.vms["sf3"]

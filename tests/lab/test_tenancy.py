@@ -159,14 +159,14 @@ def test_show_list_update_and_delete(cast: Cast, resource: str, persona: str) ->
     refusal = 403 if MAY_SEE[persona] else 404
     status, answer = caller.call("PUT", f"{path}/{an_id}", {resource: {"description": persona}})
     assert status == (200 if MAY_CHANGE[persona] else refusal), answer
-    # All are in use but the graph, which is left alone here.
+    # All resources but the graph are in use. Nobody deletes the graph here.
     if resource != "service_graph" or not MAY_CHANGE[persona]:
         status, answer = caller.call("DELETE", f"{path}/{an_id}")
         assert status == (409 if MAY_CHANGE[persona] else refusal), answer
 
 
 @pytest.mark.parametrize("persona", sorted(one for one in MAY_SEE if "reader" not in one))
-def test_create_and_delete_ones_own(cast: Cast, persona: str) -> None:
+def test_create_and_delete_in_ones_own_project(cast: Cast, persona: str) -> None:
     caller, made = cast[persona], list[tuple[str, str]]()
 
     def create(resource: str, **attributes: Any) -> str:
@@ -187,7 +187,7 @@ def test_create_and_delete_ones_own(cast: Cast, persona: str) -> None:
         "service_graph",
         port_chains={chain: [create("port_chain", port_pair_groups=[create("port_pair_group")])]},
     )
-    # A graph was made after the chains that it names: backwards, everything is free when its turn comes.
+    # In reverse order, nothing is deleted before what uses it.
     for path, an_id in reversed(made):
         status, answer = caller.call("DELETE", f"{path}/{an_id}")
         assert status == 204, (path, answer)
@@ -208,7 +208,7 @@ def test_readers_create_nothing(cast: Cast, project: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["manager", "member"])
-def test_nobody_uses_what_is_somebody_elses(cast: Cast, role: str) -> None:
+def test_nobody_uses_resources_of_another_project(cast: Cast, role: str) -> None:
     caller = cast[f"{OTHER}-{role}"]
     status, group = caller.create("port_pair_group")
     assert status == 201, group
@@ -238,7 +238,7 @@ def test_nobody_uses_what_is_somebody_elses(cast: Cast, role: str) -> None:
 
 
 def test_sharing_a_group(cast: Cast) -> None:
-    """A member shares; the other project's member uses; nobody revokes what is used."""
+    """A member shares a group. Once the other project uses it, nobody can revoke that."""
     owner, tenant = cast[f"{OWNER}-member"], cast[f"{OTHER}-member"]
     group = cast.made["port_pair_group"]
     status, policy = owner.create(
@@ -265,7 +265,7 @@ def test_sharing_a_group(cast: Cast) -> None:
     status, answer = owner.call("DELETE", f"/sfc/port_pair_groups/{group}")
     assert status == 409
     assert chain["id"] not in str(answer)
-    # What the tenant sees of the group's trouble names no pair, port or host of the provider.
+    # The status that the tenant sees names no pair, port or host of the owner.
     status, shown = tenant.call("GET", f"/sfc/port_chains/{chain['id']}")
     for secret in (cast.made["port_pair"], *cast.ports):
         assert secret not in shown["port_chain"]["status_reason"]

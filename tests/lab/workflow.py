@@ -1,4 +1,7 @@
-"""The specification's workflow on the lab, through the SDK: net1, p1 to p6, three functions, FC1, PP1 to PP3, PG1, PG2, PC1."""
+"""The specification's workflow in a lab, through the SDK.
+
+The names are the specification's: net1, p1 to p6, FC1, PP1 to PP3, PG1, PG2 and PC1.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +27,7 @@ DIRECT = {("src", "dst")}
 ANSWERED = {("dst", "src")}
 
 
-# How the API says what kind a function is of, where it is not the default.
+# Attributes of a pair whose function is not of the default kind.
 PAIR_ATTRIBUTES: dict[str, dict[str, Any]] = {
     **{name: {"function_kind": "l2"} for name in ("l2", "nat")},
     **{name: {"service_function_parameters": {"correlation": name}} for name in ("mpls", "nsh")},
@@ -32,7 +35,7 @@ PAIR_ATTRIBUTES: dict[str, dict[str, Any]] = {
 
 
 def without_counters(flows: dict[str, list[str]]) -> dict[str, set[str]]:
-    """What ``Workflow.flows`` found, as comparable at another time."""
+    """What ``Workflow.flows`` returns, without what changes while packets pass."""
     counters = ("duration", "n_packets", "n_bytes", "idle_age", "hard_age")
     return {
         host: {
@@ -47,12 +50,12 @@ def without_counters(flows: dict[str, list[str]]) -> dict[str, set[str]]:
 class Workflow:
     """One network with its VMs and chains.
 
-    :param kinds: of the functions that are not of the kind ``l3``, by name.
+    :param kinds: kinds of the functions that are not ``l3``, by name.
     :param one_port: names of the functions whose first port is both ingress and egress.
-    :param fixed: addresses of ports that do not take any, by name.
-    :param hosts: of the VMs that are not where the specification's workflow has them here, by name.
-    :param subnets: of the network.
-    :param network_type: of the network; empty leaves it to Neutron.
+    :param fixed: fixed addresses of ports, by name; Neutron chooses the others.
+    :param hosts: hosts of VMs that are not on their usual host, by name.
+    :param subnets: prefixes of the network's subnets.
+    :param network_type: the network's type; empty leaves it to Neutron.
     """
 
     lab: Lab
@@ -82,19 +85,19 @@ class Workflow:
         self.start_functions(functions)
 
     def furnish(self) -> None:
-        """Make the network.
+        """Make the network, and a security group rule that admits traffic from its subnets.
 
-        The VMs' security group lets in what comes from the subnet. The default group's own rule names a remote group, and
-        Neutron tells the hosts of its members up to seconds late, again and again while VMs come and go
-        (docs/operate/run.md): what it drops meanwhile says nothing about a chain. The demo runs with that rule.
+        The default group's own rule names a remote group. Neutron notifies hosts of the group's
+        members up to seconds late whenever VMs come and go (docs/operate/run.md), and drops packets
+        meanwhile. That says nothing about a chain. The demo runs with that rule.
         """
         self.net = self.make_network()
         (group,) = self.cloud.security_groups(name="default", project_id=self.net.project_id)
-        self.let_in = []
+        self.admitting_rules = []
         for subnet in self.subnets:
             version = 6 if ":" in subnet else 4
             self.cloud.create_subnet(network_id=self.net.id, ip_version=version, cidr=subnet)
-            self.let_in.append(
+            self.admitting_rules.append(
                 self.cloud.create_security_group_rule(
                     security_group_id=group.id,
                     direction="ingress",
@@ -108,7 +111,8 @@ class Workflow:
             host, ports = FUNCTIONS[name][0], dict.fromkeys(self.way(name))
             self.start(name, host, *ports, kind=self.kinds.get(name, "l3"))
         self.lab.vms.wait_active(self.vms.values())
-        # Their ports may have been on other hosts. Those that bridge cannot say so, and Neutron's switches learn in rules.
+        # The functions' ports may have been on other hosts before. Bridging functions cannot
+        # announce that, and Neutron's switches learn in flows.
         self.lab.flush_mac_tables()
         for vm in self.vms.values():
             self.lab.vms.announce_addresses(vm)
@@ -138,7 +142,7 @@ class Workflow:
         self.vms[name] = self.lab.vms.create(name, host, ids, kind=kind, wait=False)
 
     def way(self, function: str) -> tuple[str, str]:
-        """The ports at which a packet gets into a function and comes out again."""
+        """The ports at which a packet enters and leaves a function."""
         _, ingress, egress = FUNCTIONS[function]
         return (ingress, ingress if function in self.one_port else egress)
 
@@ -157,19 +161,19 @@ class Workflow:
         return next(address for address in own if (":" in address) is (version == 6))
 
     def clean_up(self) -> None:
-        """Delete all of it, chains first."""
+        """Delete everything, chains first."""
         self.delete_chains()
         self.lab.vms.delete_all()
         for port in self.ports.values():
             self.cloud.delete_port(port)
         self.cloud.delete_network(self.net)
-        for rule in self.let_in:
+        for rule in self.admitting_rules:
             self.cloud.delete_security_group_rule(rule)
 
     # Chains.
 
     def create(self, kind: str, **body: Any) -> Any:
-        """Create a resource, remembered for the clean-up; returns its body."""
+        """Create a resource, note it for the clean-up, and return its body."""
         answer = self.cloud.post(f"/sfc/{kind}s", json={kind: body})
         assert answer.status_code == 201, answer.text
         made: dict[str, Any] = answer.json()[kind]
@@ -188,7 +192,7 @@ class Workflow:
 
     @contextmanager
     def for_one_test(self, captures: Captures) -> Iterator[None]:
-        """What is made inside is deleted at the end, what was there before stays."""
+        """Delete at the end what was created inside this context."""
         self.captures = captures
         kept = list(self.made)
         try:
@@ -266,7 +270,7 @@ class Workflow:
         return body["status"], body["status_reason"]
 
     def wait_status(self, chain: dict[str, Any], status: str = "ACTIVE") -> str:
-        """Wait for a status, and for the hosts that have yet to confirm it; returns its reason."""
+        """Wait for a status that no host has yet to confirm, and return its reason."""
 
         def reached() -> bool:
             found, reason = self.status(chain)
@@ -287,10 +291,12 @@ class Workflow:
         answered: Collection[Any] | None = ANSWERED,
         promiscuous: bool = False,
     ) -> list[packet_paths.Connection]:
-        """TCP connections from ``src`` to ``dst``; every one must succeed. Returns what the captures saw of them.
+        """Open TCP connections from ``src`` to ``dst``, and return what captures saw of them.
 
-        :param answered: paths that replies may take; None leaves it to the caller.
-        :param promiscuous: see ``packet_paths.observations``; functions that bridge get nothing else.
+        Every connection must succeed.
+
+        :param answered: paths that replies may take; None allows any.
+        :param promiscuous: see ``packet_paths.observations``; needed for functions that bridge.
         """
         source, destination = self.vms["src"], self.vms["dst"]
         ends = {
@@ -314,8 +320,10 @@ class Workflow:
         return seen
 
     def paths(self, **how: Any) -> set[Any]:
-        """The path of each of such connections; one whose packets took several counts as one path that no test expects, with
-        how many packets took which.
+        """The paths that such connections took.
+
+        A connection whose packets took several paths counts as one path that no test expects: the
+        paths with their numbers of packets.
         """
         return {
             connection.path or tuple(sorted(connection.paths.items()))
@@ -323,8 +331,10 @@ class Workflow:
         }
 
     def warm_up(self, port: int = 100, source_port: int = 0, version: int = 4) -> None:
-        """One connection whose packets do not count: Neutron's switches learn anew where a VM is that was plugged in
-        elsewhere, and its first ARP answer may go to the old place.
+        """Open a connection whose path does not count.
+
+        Neutron's switches first have to learn where a VM is that was plugged in elsewhere, and its
+        first ARP answer may go to the old port.
         """
         source, destination = self.address("src", version), self.address("dst", version)
         with traffic.TcpEchoServer(self.vms["dst"], port, destination):
@@ -335,8 +345,8 @@ class Workflow:
             )
         assert attempt.ok, attempt.error
 
-    def held_back(self, port: int = 100, source_port: int = 0) -> bool:
-        """Whether a connection cannot be made, and not one packet gets to the destination."""
+    def is_dropped(self, port: int = 100, source_port: int = 0) -> bool:
+        """Whether a connection fails and none of its packets reaches the destination."""
         source, destination = self.vms["src"], self.vms["dst"]
         with (
             self.captures(*self.vms.values()) as capture,
@@ -356,7 +366,7 @@ class Workflow:
     # Hosts.
 
     def flows(self) -> dict[str, list[str]]:
-        """What of ours is on each host's bridges, and every OpenFlow group; with OVN, in the Northbound database."""
+        """Our flows and all OpenFlow groups by host; on OVN, our rows in the Northbound."""
         if self.lab.layout.drivers == ("ovn",):
             return {"northbound": ovn.rows_with_external_id(self.lab.layout, "portchain:")}
         found = {}

@@ -53,7 +53,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
             return database
 
         yield start
-        # Their threads would go on looking for the servers beside the next tests.
+        # Otherwise their threads would look for the servers during the next tests.
         for database in databases:
             database.close()
         for server in servers:
@@ -62,7 +62,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
 
 
 def _without(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema as it was before OVN knew functions."""
+    """The schema as it was before OVN supported network functions."""
     tables = {name: table for name, table in schema["tables"].items() if name not in SINCE_26_03}
     acl = {**tables["ACL"]["columns"]}
     del acl["network_function_group"]
@@ -70,9 +70,11 @@ def _without(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Add(BaseCommand):
-    """Add rows: a function is called with what makes one of a table and columns."""
+    """Adds rows: calls a function with another one that makes a row of a table."""
 
-    def __init__(self, database: northbound.Database, add: Callable[[Callable[..., Any]], None]) -> None:  # fmt: skip
+    def __init__(
+        self, database: northbound.Database, add: Callable[[Callable[..., Any]], None]
+    ) -> None:
         super().__init__(database)
         self._add = add
 
@@ -91,7 +93,7 @@ def add(database: northbound.Database, what: Callable[[Callable[..., Any]], None
 
 
 def add_port(database: northbound.Database, name: str, **external_ids: str) -> None:
-    """On a switch: OVN's database forgets ports that are on none."""
+    """Add a port to a switch: the database deletes ports that are on none."""
 
     def both(row: Callable[..., Any]) -> None:
         port = row("Logical_Switch_Port", name=ident(name), external_ids=external_ids)
@@ -101,7 +103,7 @@ def add_port(database: northbound.Database, name: str, **external_ids: str) -> N
 
 
 def add_network(database: northbound.Database, *names: str, network: str = "net1") -> None:
-    """A network's switch with ports, as ML2/OVN makes them."""
+    """Add a network's switch with ports, as ML2/OVN makes them."""
     switch = home_of(ident(network))
     marks = {"neutron:network_name": switch, "neutron:project_id": ident("project")}
 
@@ -116,7 +118,7 @@ def add_network(database: northbound.Database, *names: str, network: str = "net1
 
 
 def symmetric() -> ChainSnapshot:
-    """A chain that OVN can carry."""
+    """A chain that OVN supports."""
     given = snapshot(symmetric=True)
     (classifier,) = given.chain.flow_classifiers
     chain = replace(given.chain, flow_classifiers=(replace(classifier, source_ports=None),))

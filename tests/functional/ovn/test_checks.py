@@ -1,4 +1,4 @@
-"""What an OVN cannot carry is read from its Northbound database: a real one, without the rest of OVN."""
+"""The checks that read from a real Northbound database what this OVN does not support."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -70,7 +70,7 @@ def test_a_source_whose_connections_nobody_tracks(connect: Connect) -> None:
 
 @pytest.mark.parametrize("owner", ["project", "somebody else"])
 def test_a_function_that_is_another_chains(connect: Connect, owner: str) -> None:
-    """Whoever borrows the function as well is told of the chain only if it is its own."""
+    """The message names the other chain only to the project that owns it."""
     database = connect()
     add_port(database, "pp1-in", **{northbound.CHAIN: "pc9"})
     marks = {northbound.CHAIN: "pc9", northbound.PROJECT: ident(owner)}

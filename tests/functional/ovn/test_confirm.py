@@ -1,4 +1,4 @@
-"""What a chain's owner hears of ports that are not in place yet, on a real Northbound database."""
+"""Status of chains whose ports are not in place yet, on a real Northbound database."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from tests.plans import ident
 
 
 def test_functions_that_are_only_checked_are_not_waited_for(connect: Connect) -> None:
-    """One without weight, or that stands by, has probes and takes no packets."""
+    """A function with weight 0 or on standby has probes and takes no packets."""
     database = connect()
     marks = {"neutron:port_name": "p2", "neutron:project_id": "mine", "neutron:host_id": "h1"}
     function = ident("p2")

@@ -1,4 +1,4 @@
-"""What checks functions, on a real Northbound database; what came of it, on a real Southbound one."""
+"""Health checks on a real Northbound database, and their results on a Southbound one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -45,7 +45,7 @@ def northern(connect: Connect) -> northbound.Database:
 def verdict(
     database: northbound.Database, status: str = "", port: str = probe_name(CHAIN, PP1.egress)
 ) -> None:
-    """What ovn-northd and ovn-controller note of a check."""
+    """Write the result of a check, as ovn-northd and ovn-controller do."""
 
     def one(row: Callable[..., Any]) -> None:
         known = database.named("Service_Monitor", port)
@@ -137,7 +137,7 @@ def test_a_function_behind_a_trunk_is_not_checked(northern: northbound.Database)
 
 
 def test_connections_find_a_way_when_groups_are_left_out_and_come_back(connect: Connect) -> None:
-    """They remember the number of the function that took their first packet."""
+    """Connections keep the number of the function that took their first packet."""
     database = connect()
     pairs = [pair(f"pp{number}") for number in (1, 2, 3)]
     ports = [port for one in pairs for port in (one.ingress, one.egress)]
@@ -153,7 +153,7 @@ def test_connections_find_a_way_when_groups_are_left_out_and_come_back(connect: 
     given = replace(given, chain=replace(given.chain, port_pair_groups=(first, last)))
 
     def numbers(*offline: str) -> dict[int, tuple[str, str]]:
-        """Which way the functions of each number lead: ports of functions, by the patches' names."""
+        """The functions' ports that each number leads to, by the patches' names."""
         carry.write(database, given, compile_chain(given, offline={ident(one) for one in offline}))
         found = {}
         for row in database.rows("Network_Function"):

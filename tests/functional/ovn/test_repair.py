@@ -1,4 +1,4 @@
-"""What becomes of a chain's rows when it cannot be carried out, on a real Northbound database."""
+"""The rows of chains that cannot be realised, on a real Northbound database."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,7 @@ EVERYBODY = ("src", "dst", *(f"pp{n}-{side}" for n in (1, 2, 3) for side in ("in
 
 @dataclass
 class World:
-    """A Northbound database with the ports of ``chain_through``, and what is noted of chains."""
+    """A Northbound database with the ports of ``chain_through``, and the failures of chains."""
 
     database: northbound.Database
     failures: dict[str, str] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class World:
         )
 
     def acls(self, name: str = "pc1") -> set[tuple[int, str, str]]:
-        """Priority, action and match of each of a chain's classification, with names for ids."""
+        """Priority, action and match of each ACL of a chain, with names for ids."""
         anchor: Any = self.database.named("Port_Group", anchor_name(ident(name)))
         return {(acl.priority, acl.action, self._readable(acl.match)) for acl in anchor.acls}
 
@@ -54,7 +54,7 @@ class World:
         return {self._readable(row.name) for row in anchor.ports}
 
     def settle(self) -> None:
-        """Neutron has taken note of all moves."""
+        """Let Neutron note that all ports have moved."""
 
         def note(_row: Any) -> None:
             for port_row in self.database.rows("Logical_Switch_Port"):
@@ -129,7 +129,7 @@ def test_an_emptied_chain_holds_back_what_it_took_before(world: World) -> None:
 
 
 def test_switches_are_not_deleted_while_others_are_made(world: World) -> None:
-    """The ovn-northd of OVN 26.03.1 does not survive it."""
+    """The ovn-northd of OVN 26.03.1 crashes then."""
 
     def wires() -> set[str]:
         rows = world.database.rows("Logical_Switch")
@@ -154,7 +154,7 @@ def test_switches_are_not_deleted_while_others_are_made(world: World) -> None:
 
 
 def in_one_row(*sizes: int) -> ChainSnapshot:
-    """A chain whose groups have so many pairs, whose ports are all on another network than the source."""
+    """A chain with groups of these sizes, whose ports are on another network than the source."""
     chain = chain_through("pp1")
     groups, ports = [], dict(chain.ports)
     for number, size in enumerate(sizes):
@@ -168,7 +168,7 @@ def in_one_row(*sizes: int) -> ChainSnapshot:
 
 
 def test_a_pair_that_has_just_taken_over_is_not_down(world: World) -> None:
-    """A move takes its ports down for a moment; to go back then would not end."""
+    """Moving its ports takes them down for a moment; failing back then would never end."""
     chain = in_one_row(1, 2, 1)
     names = ("g0p0", "g1p0", "g1p1", "g2p0")
     ends = [f"{name}-{side}" for name in names for side in ("in", "out")]

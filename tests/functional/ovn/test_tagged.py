@@ -1,4 +1,4 @@
-"""Functions that several chains have at once, on a real Northbound database."""
+"""Functions that several chains share, on a real Northbound database."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +58,9 @@ def port(database: northbound.Database, name: str) -> Any:
 
 def columns(database: northbound.Database) -> dict[str, Any]:
     read = ("addresses", "port_security", "options", "external_ids")
-    return {name: {column: getattr(port(database, name), column) for column in read} for name in ENDS}  # fmt: skip
+    return {
+        name: {column: getattr(port(database, name), column) for column in read} for name in ENDS
+    }
 
 
 def lose_marks(database: northbound.Database) -> None:
@@ -74,7 +76,7 @@ def lose_marks(database: northbound.Database) -> None:
 
 
 def unplug(database: northbound.Database, name: str) -> None:
-    """Take a chain's children away, as if it had none yet."""
+    """Delete a chain's child ports, as if it had none yet."""
 
     def lose(row: Any) -> None:
         for end in ENDS:
@@ -88,7 +90,7 @@ def unplug(database: northbound.Database, name: str) -> None:
 
 
 def tags(database: northbound.Database, names: Iterable[str]) -> list[int]:
-    """Of chains' children at the function; both ends of each have the same."""
+    """The tags of chains' child ports at the function; both ends have the same tag."""
     found = []
     for name in names:
         both = {tuple(port(database, child_name(ident(name), end)).tag) for end in ENDS}
@@ -105,7 +107,8 @@ def test_chains_come_and_go_at_one_function(database: northbound.Database) -> No
     shut = columns(database)
     assert all(row["port_security"] for row in shut.values()), "nothing passes without a tag"
     assert all(row["addresses"] == before[name]["addresses"] for name, row in shut.items())
-    (home,) = [row for row in database.rows("Logical_Switch") if port(database, ENDS[0]) in row.ports]  # fmt: skip
+    switches = database.rows("Logical_Switch")
+    (home,) = [row for row in switches if port(database, ENDS[0]) in row.ports]
     assert port(database, ENDS[1]) in home.ports
 
     write(database, tagged("pc1"), tagged("pc2"))
@@ -161,7 +164,7 @@ def test_what_neutron_writes_is_kept_and_given_back(database: northbound.Databas
 
 
 def test_marks_that_were_lost_are_made_again(database: northbound.Database) -> None:
-    """Whoever deletes a port's row and makes it again knows nothing of the chains."""
+    """A process that deletes a port's row and creates it again does not know the chains."""
     write(database, tagged("pc1"), tagged("pc2"))
     lose_marks(database)
     kept = tags(database, ("pc1", "pc2"))
@@ -178,7 +181,7 @@ def test_processes_that_write_at_once_give_out_different_tags(
     database: northbound.Database,
 ) -> None:
     names = [f"pc{number}" for number in range(24)]
-    # New chains would meet at the numbers of their functions, too: they lose their children.
+    # New chains would conflict over function numbers, too; so existing ones lose their children.
     write(database, *map(tagged, names))
     for name in names:
         unplug(database, name)
@@ -218,7 +221,7 @@ def test_by_tag_and_for_one_chain_alone_exclude_each_other(
     if first_tagged:
         checks.check_chain(database, same, compile_chain(same).rows)
         write(database, same)
-        # Not even the first of those who share it has it for itself.
+        # The first of several sharing projects does not own it either.
         turned = chain("pc1", False)
         with pytest.raises(Violation, match="correlation vlan"):
             checks.check_chain(database, turned, compile_chain(turned).rows)
@@ -226,7 +229,7 @@ def test_by_tag_and_for_one_chain_alone_exclude_each_other(
 
 @pytest.mark.parametrize("by_tag", [True, False])
 def test_marks_that_come_back_are_removed(database: northbound.Database, by_tag: bool) -> None:
-    """Neutron reads all marks of a port, and may write them again after they have gone."""
+    """Neutron reads all marks of a port, and may write them back after their removal."""
     before = columns(database)
     write(database, tagged("pc1") if by_tag else chain_through("pp1"))
     marks = port(database, ENDS[0]).external_ids
@@ -260,7 +263,7 @@ def test_a_function_without_free_tags(
 
 
 def test_all_chains_at_a_port_hear_of_it(database: northbound.Database) -> None:
-    """Also after a start of the process, when its first look finds what others have written."""
+    """Also after a restart, when the process first reads what others have written."""
     write(database, tagged("pc1"), tagged("pc2"))
     asked: list[Any] = []
 
@@ -331,7 +334,7 @@ def test_marks_of_a_chain_that_is_gone_do_not_take_a_port_from_its_wire(
 
 @pytest.mark.parametrize("sync_first", [True, False])
 def test_what_neutron_writes_is_one_thing(database: northbound.Database, sync_first: bool) -> None:
-    """Without port security, one of its columns is what a chain needs as well."""
+    """Without port security, Neutron writes the same value to a column as a chain does."""
     secured = {"addresses": ["02:00:00:00:00:01 192.0.2.1"], "port_security": ["02:00:00:00:00:01"]}
     without = {"addresses": ["02:00:00:00:00:01 192.0.2.1", "unknown"], "port_security": []}
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from portchain_lab.cloud.clients import Report
 from portchain_lab.layout import Software
+from portchain_lab.progress import Progress
 
 from bench.errors import BenchError
 from bench.points import NETWORKING_SFC, PORTCHAIN
@@ -46,17 +46,17 @@ class Implementation:
 
     name: str
     version: str
-    software: Callable[[Report], Software]
+    software: Callable[[Progress], Software]
 
 
-def _portchain(_: Report) -> Software:
+def _portchain(_: Progress) -> Software:
     software = Software.installed()
     if not (software.service_plugins and software.agent_extensions):
         raise BenchError("portchain's server or agent side is not importable")
     return replace(software, neutron_options=software.neutron_options + QUOTAS)
 
 
-def networking_sfc(report: Report) -> Software:
+def networking_sfc(report: Progress) -> Software:
     """Prepare networking-sfc's environment if need be, and say what a lab runs from it."""
     _install_networking_sfc(report)
     return Software(
@@ -67,7 +67,7 @@ def networking_sfc(report: Report) -> Software:
     )
 
 
-def _install_networking_sfc(report: Report) -> None:
+def _install_networking_sfc(report: Progress) -> None:
     """Make its virtual environment, with the versions that portchain is tested with, too."""
     constraints = REPOSITORY / "constraints.txt"
     recipe = Path(__file__).read_text()

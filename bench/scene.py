@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import islice, permutations
 from typing import Any
 
-from portchain_lab.cloud.clients import Report
-from portchain_lab.guests.inside import L3
+from portchain_lab.guests.kinds import L3
 from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.lab import Lab
+from portchain_lab.progress import Progress
 
 from bench.api import Api, Shown
 from bench.errors import BenchError
@@ -48,7 +48,7 @@ class Scene:
     Source and destination are on different hosts, and the functions are spread over all hosts.
     """
 
-    def __init__(self, lab: Lab, api: Api, max_chains: int, report: Report) -> None:
+    def __init__(self, lab: Lab, api: Api, max_chains: int, report: Progress) -> None:
         self.lab = lab
         self.api = api
         self._network = self._make_network()

@@ -16,7 +16,7 @@ from portchain.drivers import manager
 from portchain.drivers.base import Capabilities
 from portchain_lab.client_dialects import DIALECTS, Match
 from portchain_lab.errors import LabError
-from portchain_lab.guests import inside
+from portchain_lab.guests import kinds
 from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.lab import Lab
 from portchain_lab.observe import capture, packet_paths, traffic
@@ -68,19 +68,19 @@ class WorkflowOptions:
     :param kind: of the functions. ``both_ways``: whether replies come back through them.
     """
 
-    kind: str = inside.L3
+    kind: str = kinds.L3
     both_ways: bool = False
 
     @classmethod
     def of(cls, capabilities: Capabilities) -> "WorkflowOptions":
         """As the specification has it, as far as the driver can do that."""
-        kind = inside.L3 if inside.L3 in capabilities.function_kinds else inside.L2
+        kind = kinds.L3 if kinds.L3 in capabilities.function_kinds else kinds.L2
         return cls(kind, both_ways=not capabilities.asymmetric)
 
     @property
     def of_pairs(self) -> tuple[str, ...]:
         """Options of the command that creates a pair."""
-        return () if self.kind == inside.L3 else (f"--function-kind {self.kind}",)
+        return () if self.kind == kinds.L3 else (f"--function-kind {self.kind}",)
 
     @property
     def of_chains(self) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ class Demo:
         self._chain(source, destination)
         seen = self._traffic(source, destination)
         # Functions that bridge get nothing but frames to others.
-        bridged = self._manner.kind == inside.L2
+        bridged = self._manner.kind == kinds.L2
         connections = packet_paths.connections(packet_paths.observations(seen, promiscuous=bridged))
         found = packet_paths.select(connections, "tcp", source.ip, destination.ip)
         self._report(found)
@@ -179,7 +179,7 @@ class Demo:
         return made[0], made[1]
 
     def _boot(
-        self, name: str, host: str, ports: list[str], ids: dict[str, str], kind: str = inside.PLAIN
+        self, name: str, host: str, ports: list[str], ids: dict[str, str], kind: str = kinds.PLAIN
     ) -> VirtualMachine:
         nics = " ".join(f"--nic port-id={port}" for port in ports)
         self._console.print(f"  nova boot {nics} {name}   [dim]on host {host}[/]")

@@ -81,6 +81,11 @@ class Software:
             return Path(sysconfig.get_path("purelib"))
         return next((Path(self.bin).parent / "lib").glob("python3*/site-packages"))
 
+    @property
+    def path(self) -> str:
+        """PATH with the environment's commands first."""
+        return f"{self.bin}:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}"
+
     def command(self, name: str) -> str:
         """Path of one of the environment's commands."""
         return str(Path(self.bin) / name)
@@ -163,6 +168,10 @@ class Layout:
     def logs(self) -> Path:
         """One file per server and agent."""
         return self.directory / "log"
+
+    def log_file(self, program: str) -> Path:
+        """Where a program's output goes."""
+        return self.logs / f"{program}.log"
 
     @property
     def scratch(self) -> Path:

@@ -16,8 +16,9 @@ import keystoneauth1.exceptions
 import openstack.exceptions
 import pytest
 from portchain_lab.errors import DeadlineError
-from portchain_lab.lab import CONTROLLER_SERVICES, Lab
+from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths, traffic
+from portchain_lab.programs import CONTROLLER_PROGRAMS
 from portchain_lab.waiting import wait_for
 
 from tests.full import in_full
@@ -47,7 +48,7 @@ SWITCHES = in_full(
 )
 POWER = in_full(["h1", "h2", "h3"], ["h1"])
 RESTART_NOTICED = "OVS is restarted"
-SERVERS = sorted(set(CONTROLLER_SERVICES) - {"epmd"})
+SERVERS = sorted(set(CONTROLLER_PROGRAMS) - {"epmd"})
 
 
 @pytest.fixture(scope="module")

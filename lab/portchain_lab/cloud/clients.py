@@ -5,7 +5,6 @@ openstacksdk works from any process; ``openstack`` and ``neutron`` run in the co
 
 import os
 import subprocess
-from collections.abc import Callable
 from typing import Any
 
 import openstack
@@ -17,12 +16,8 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from portchain_lab import layout
-from portchain_lab.cloud import probes
 from portchain_lab.errors import LabError
-from portchain_lab.hosts import netns
-
-Report = Callable[[str], None]
-"""Is told what is done, for people who wait."""
+from portchain_lab.hosts import netns, probes
 
 API_TIMEOUT = 120.0
 

@@ -23,6 +23,7 @@ from portchain_lab import layout
 from portchain_lab.cloud import clients, services
 from portchain_lab.errors import LabError
 from portchain_lab.hosts import processes
+from portchain_lab.progress import Progress
 
 KEYS = ("fernet-keys", "credential-keys")
 KEPT = 3
@@ -63,9 +64,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def install(
-    lab: layout.Layout, registry: processes.ProcessRegistry, report: clients.Report
-) -> None:
+def install(lab: layout.Layout, registry: processes.ProcessRegistry, report: Progress) -> None:
     """Put the prepared databases and keys into a lab's directory, preparing them first if need be.
 
     The controller's namespace has to be there, without a database server in it.
@@ -112,7 +111,7 @@ def _prepare(lab: layout.Layout, registry: processes.ProcessRegistry, prepared: 
     server = services.mariadb(lab, data)
     record = processes.start(server.process, registry)
     try:
-        services.wait_ready(server, record)
+        processes.wait_ready(server, record)
         _create_databases(services.mariadb_socket(lab))
         with ThreadPoolExecutor() as pool:
             jobs = [pool.submit(_migrate_neutron, lab), pool.submit(_fill_keystone, lab, registry)]
@@ -170,7 +169,7 @@ def _fill_keystone(lab: layout.Layout, registry: processes.ProcessRegistry) -> N
     server = services.keystone(lab)
     record = processes.start(server.process, registry)
     try:
-        services.wait_ready(server, record)
+        processes.wait_ready(server, record)
         _create_identities(clients.connect(lab, "admin"))
     finally:
         processes.stop(record, registry, server.process.stop_wait)

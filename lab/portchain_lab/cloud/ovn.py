@@ -1,120 +1,97 @@
-"""OVN in a lab: the programs of its controller and of its hosts, and how each is started."""
+"""OVN's central programs: databases, northd, and Neutron's maintenance worker for OVN."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from portchain_lab import layout
-from portchain_lab.cloud import ovn_toolchain, probes
-from portchain_lab.cloud.services import Program, log_file, neutron_process
-from portchain_lab.hosts.processes import ProcessSpec
+from portchain_lab import layout, ovn_toolchain
+from portchain_lab.cloud.services import neutron_process
+from portchain_lab.hosts import probes
+from portchain_lab.hosts.processes import ProcessSpec, Program
 
 DATABASES = {"nb": layout.NORTHBOUND_PORT, "sb": layout.SOUTHBOUND_PORT}
 
 
 def directory(lab: layout.Layout) -> Path:
-    """Where the central databases and their sockets are."""
+    """The directory of the central databases and their sockets."""
     return lab.directory / "ovn"
 
 
 def ctl(lab: layout.Layout, database: str, *arguments: str) -> str:
-    """Run ovn-nbctl or ovn-sbctl.
+    """Run ovn-nbctl or ovn-sbctl and return what it printed.
 
     :param database: ``nb`` or ``sb``.
+    :raises LabError: it fails.
     """
-    where = f"--db=unix:{directory(lab)}/{database}.sock"
-    return ovn_toolchain.run(f"ovn-{database}ctl", where, "--timeout=30", *arguments)
+    address = f"--db=unix:{directory(lab)}/{database}.sock"
+    return ovn_toolchain.run(f"ovn-{database}ctl", address, "--timeout=30", *arguments)
 
 
 def northbound(lab: layout.Layout, table: str, *columns: str) -> list[dict[str, Any]]:
-    """Rows of a table, each with the columns asked for, as ovn-nbctl prints them."""
+    """The rows of a Northbound table, each with the given columns, as ovn-nbctl prints them."""
     options = ("--format=json", f"--columns={','.join(columns)}")
     printed = json.loads(ctl(lab, "nb", *options, "list", table))
     return [dict(zip(printed["headings"], row, strict=True)) for row in printed["data"]]
 
 
-def rows_with_external_id(lab: layout.Layout, mark: str) -> list[str]:
-    """Tables and names of the rows that have a mark in their ``external_ids``."""
+def rows_with_external_id(lab: layout.Layout, text: str) -> list[str]:
+    """Table and name of each Northbound row whose ``external_ids`` contain a text."""
     tables = ("Logical_Switch", "Logical_Switch_Port", "Port_Group", "Network_Function")
     return [
         f"{table} {row['name']}"
         for table in tables
         for row in northbound(lab, table, "name", "external_ids")
-        if mark in str(row["external_ids"])
+        if text in str(row["external_ids"])
     ]
 
 
 def create_databases(lab: layout.Layout) -> None:
-    """Make the central databases, empty."""
+    """Create the central databases, empty."""
     for name in DATABASES:
         schema = ovn_toolchain.ROOT / f"usr/share/ovn/ovn-{name}.ovsschema"
         ovn_toolchain.run("ovsdb-tool", "create", f"{directory(lab)}/{name}.db", str(schema))
 
 
 def database_server(lab: layout.Layout, name: str) -> Program:
-    """The Northbound or Southbound database."""
-    place = directory(lab)
+    """The server of the Northbound or the Southbound database.
+
+    :param name: ``nb`` or ``sb``.
+    """
+    run_directory = directory(lab)
     argv = ovn_toolchain.command(
         "ovsdb-server",
-        f"{place}/{name}.db",
-        f"--remote=punix:{place}/{name}.sock",
+        f"{run_directory}/{name}.db",
+        f"--remote=punix:{run_directory}/{name}.sock",
         f"--remote=ptcp:{DATABASES[name]}:{layout.CONTROLLER_IP}",
-        f"--unixctl={place}/{name}.ctl",
+        f"--unixctl={run_directory}/{name}.ctl",
         "-vconsole:info",
     )
     process = ProcessSpec(
-        f"ovn-{name}", lab.controller_namespace, argv, log_file(lab, f"ovn-{name}")
+        f"ovn-{name}", lab.controller_namespace, argv, lab.log_file(f"ovn-{name}")
     )
-    return Program(process, lambda: probes.control(place / f"{name}.ctl"))
+    return Program(process, lambda: probes.answers_unixctl(run_directory / f"{name}.ctl"))
 
 
 def northd(lab: layout.Layout) -> Program:
-    """The translator from the Northbound to the Southbound database."""
-    place = directory(lab)
+    """ovn-northd, which translates the Northbound into the Southbound database."""
+    run_directory = directory(lab)
     argv = ovn_toolchain.command(
         "ovn-northd",
-        f"--ovnnb-db=unix:{place}/nb.sock",
-        f"--ovnsb-db=unix:{place}/sb.sock",
-        f"--unixctl={place}/northd.ctl",
+        f"--ovnnb-db=unix:{run_directory}/nb.sock",
+        f"--ovnsb-db=unix:{run_directory}/sb.sock",
+        f"--unixctl={run_directory}/northd.ctl",
         "-vconsole:info",
     )
-    process = ProcessSpec("ovn-northd", lab.controller_namespace, argv, log_file(lab, "ovn-northd"))
-    return Program(process, lambda: probes.control(place / "northd.ctl"))
+    process = ProcessSpec("ovn-northd", lab.controller_namespace, argv, lab.log_file("ovn-northd"))
+    return Program(process, lambda: probes.answers_unixctl(run_directory / "northd.ctl"))
 
 
 def maintenance(lab: layout.Layout) -> Program:
-    """ML2/OVN's own repair of its rows."""
+    """Neutron's maintenance worker, which repairs ML2/OVN's rows."""
     process = neutron_process(lab, "neutron-ovn-maintenance", "neutron-ovn-maintenance-worker")
     return Program(
         process,
-        lambda: probes.connected(
+        lambda: probes.is_connected(
             lab.controller_namespace, layout.NORTHBOUND_PORT, "ovn-maintenance"
         ),
     )
-
-
-def controller(lab: layout.Layout, host: str) -> Program:
-    """A host's ovn-controller."""
-    place = lab.host_directory(host)
-    name = f"ovn-controller@{host}"
-    argv = ovn_toolchain.command(
-        "ovn-controller",
-        f"unix:{place}/db.sock",
-        f"--unixctl={place}/ovn-controller.ctl",
-        "-vconsole:info",
-    )
-    env = {"OVS_RUNDIR": str(place), "OVN_RUNDIR": str(place)}
-    process = ProcessSpec(name, lab.namespace(host), argv, log_file(lab, name), env)
-    return Program(process, lambda: probes.control(place / "ovn-controller.ctl"))
-
-
-def chassis_settings(lab: layout.Layout, host: str) -> tuple[str, ...]:
-    """What a host's switch database tells its ovn-controller, as settings of ``external_ids``."""
-    settings = {
-        "hostname": host,
-        "ovn-remote": f"tcp:{layout.CONTROLLER_IP}:{layout.SOUTHBOUND_PORT}",
-        "ovn-encap-type": "geneve",
-        "ovn-encap-ip": lab.tunnel_ip(host),
-        "ovn-bridge-datapath-type": "netdev",
-    }
-    return tuple(f'external_ids:{key}="{value}"' for key, value in settings.items())

@@ -14,7 +14,7 @@ import openstack.connection
 
 from portchain_lab import layout
 from portchain_lab.errors import LabError
-from portchain_lab.guests import inside, vif
+from portchain_lab.guests import configuration, kinds, vif
 from portchain_lab.guests.vif import Nic
 from portchain_lab.hosts import netns, processes
 from portchain_lab.waiting import wait_for
@@ -29,7 +29,7 @@ class VirtualMachine:
     """A virtual machine at one moment; attaching and moving give a new value.
 
     :param namespace: the network namespace that plays the VM.
-    :param kind: one of ``guest.KINDS``.
+    :param kind: one of ``kinds.KINDS``.
     :param device_owner: what its ports have as ``device_owner``.
     """
 
@@ -103,19 +103,19 @@ class VirtualMachines:
         host: str,
         ports: Sequence[str],
         *,
-        kind: str = inside.PLAIN,
+        kind: str = kinds.PLAIN,
         wait: bool = True,
         device_owner: str = DEVICE_OWNER,
     ) -> VirtualMachine:
         """Start a VM with existing Neutron ports.
 
         :param ports: ids of the ports, in the order of its interfaces.
-        :param kind: one of ``guest.KINDS``, such as ``l3`` for a routing service function.
+        :param kind: one of ``kinds.KINDS``, such as ``l3`` for a routing service function.
         :param wait: until Neutron reports every port ACTIVE.
         :param device_owner: ``device_owner`` of its ports; Nova's, or e.g. ``network:router_interface``.
         """
-        if kind not in inside.KINDS:
-            msg = f"kind {kind!r}: one of {', '.join(inside.KINDS)}"
+        if kind not in kinds.KINDS:
+            msg = f"kind {kind!r}: one of {', '.join(kinds.KINDS)}"
             raise LabError(msg)
         namespace = self._lab.namespace(layout.vm_part(name))
         vm = VirtualMachine(
@@ -191,8 +191,8 @@ class VirtualMachines:
 
         A bump in the wire says nothing: its broadcast would go round between its two ports without end.
         """
-        if not inside.is_bump(vm.kind):
-            inside.announce(vm.namespace, vm.nics)
+        if not kinds.is_bump_in_the_wire(vm.kind):
+            configuration.announce_addresses(vm.namespace, vm.nics)
 
     def delete(self, vm: VirtualMachine) -> None:
         """End a VM; its ports stay, unbound."""
@@ -200,7 +200,7 @@ class VirtualMachines:
         for nic in vm.nics:
             vif.unplug(self._lab, vm.host, vm.name, vm.id, nic)
             self._unbind(nic)
-        for name in inside.programs(vm.nics, vm.kind):
+        for name in configuration.programs(vm.nics, vm.kind):
             self._programs.remove(_program(name, vm))
         netns.delete([vm.namespace])
         (self._directory / f"{vm.name}.json").unlink(missing_ok=True)
@@ -251,15 +251,15 @@ class VirtualMachines:
 
     def _configure(self, vm: VirtualMachine) -> None:
         """Set up what is inside the VM, which has new interfaces."""
-        inside.configure(vm.namespace, vm.nics, vm.kind)
-        for program, argv in inside.programs(vm.nics, vm.kind).items():
+        configuration.configure(vm.namespace, vm.nics, vm.kind)
+        for program, argv in configuration.programs(vm.nics, vm.kind).items():
             self._start(_program(program, vm), vm.namespace, argv)
 
     def _start(self, name: str, namespace: str, argv: tuple[str, ...]) -> None:
         """Start a program of a VM anew, and wait until it is ready."""
         if known := self._programs.read(name):
             processes.stop(known, self._programs)
-        log = self._lab.logs / f"{name}.log"
+        log = self._lab.log_file(name)
         record = processes.start(processes.ProcessSpec(name, namespace, argv, log), self._programs)
         wait_for(partial(_is_ready, record, log), PROGRAM_DEADLINE, f"{name} ready: see {log}")
 

@@ -1,6 +1,7 @@
-"""Processes of a lab: started in a namespace, written down, stopped by their identity.
+"""Processes of a lab: started in a namespace, recorded in a file, stopped by their identity.
 
-A process id alone can belong to somebody else tomorrow; the id and the start time together cannot.
+A record holds the process id and the start time. The kernel reuses a process id, but not together
+with the same start time, so a stale record never leads to killing a stranger.
 """
 
 import contextlib
@@ -8,8 +9,9 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from portchain_lab.errors import DeadlineError, LabError
@@ -17,12 +19,16 @@ from portchain_lab.hosts import netns
 from portchain_lab.waiting import wait_for
 
 READY = "ready"
-"""What programs of ours print when they have begun to work."""
+"""What the lab's own guest programs print once they work."""
 
-KILL_WAIT = 10.0
-# Begins a line in the log at each start: what a program says now can be told from what it said
-# before.
+PROBE_INTERVAL = 0.2
+"""Seconds between two probes. Each costs processor time that the starting programs need."""
+
+KILL_TIMEOUT = 10.0
+"""Seconds that killed processes may take to disappear."""
+
 STARTED = b"---- started: "
+"""Begins a line in the log at each start: separates what the program writes from older output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class ProcessSpec:
 class ProcessRecord:
     """A process that was started.
 
-    :param start_time: clock ticks since the machine's boot.
+    :param start_time: clock ticks since the kernel booted.
     """
 
     name: str
@@ -54,34 +60,69 @@ class ProcessRecord:
     start_time: int
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program of the lab: how to start it and how to tell that it works.
+
+    :param ready: asks once, without waiting, whether the program works.
+    :param deadline: seconds it may take to become ready.
+    """
+
+    process: ProcessSpec
+    ready: Callable[[], bool]
+    deadline: float = 240.0
+
+
+def is_ready(program: Program, record: ProcessRecord) -> bool:
+    """Whether a program that was started works.
+
+    :raises LabError: it has ended; the message names its log.
+    """
+    if not alive(record):
+        spec = program.process
+        msg = f"{spec.name} ended unexpectedly; its log says why: {spec.log}"
+        raise LabError(msg)
+    return program.ready()
+
+
+def wait_ready(program: Program, record: ProcessRecord) -> None:
+    """Wait until a program that was started works.
+
+    :raises LabError: it ended.
+    :raises DeadlineError: it takes longer than its deadline.
+    """
+    what = f"{program.process.name} to become ready (log: {program.process.log})"
+    wait_for(partial(is_ready, program, record), program.deadline, what, PROBE_INTERVAL)
+
+
 def start_time(pid: int) -> int | None:
     """When the process started, in clock ticks since boot; None if it is gone or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The command's name, in parentheses, may hold blanks and parentheses itself.
+    # The command's name, in parentheses, may itself contain blanks and parentheses.
     fields = stat.rpartition(")")[2].split()
-    # While other threads are still on their way out, so are the files and ports they share.
+    # A zombie leader with live threads still holds files and ports.
     gone = fields[0] in "ZX" and int(fields[17]) <= 1
     return None if gone else int(fields[19])
 
 
 def alive(record: ProcessRecord) -> bool:
-    """Whether this very process still runs."""
+    """Whether exactly this process still runs."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(record.pid, os.WNOHANG)
     return start_time(record.pid) == record.start_time
 
 
 class ProcessRegistry:
-    """The processes of one lab, each in a file of its own."""
+    """The records of one lab's processes, each in a file of its own."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def read(self, name: str) -> ProcessRecord | None:
-        """The record of a spec, None if it was never started."""
+        """The record of a program; None if it was never started."""
         try:
             return ProcessRecord(**json.loads(self._path(name).read_text()))
         except (FileNotFoundError, json.JSONDecodeError):
@@ -93,14 +134,14 @@ class ProcessRegistry:
         return [record for name in names if (record := self.read(name))]
 
     def write(self, record: ProcessRecord) -> None:
-        """Keep a record; a reader sees all of it or nothing."""
+        """Write a record atomically."""
         self._directory.mkdir(parents=True, exist_ok=True)
         draft = self._path(record.name).with_suffix(".new")
         draft.write_text(json.dumps(asdict(record)))
         draft.rename(self._path(record.name))
 
     def remove(self, name: str) -> None:
-        """Forget a spec."""
+        """Remove the record of a program, if there is one."""
         self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
@@ -108,9 +149,9 @@ class ProcessRegistry:
 
 
 def start(spec: ProcessSpec, registry: ProcessRegistry) -> ProcessRecord:
-    """Start a service and write it down.
+    """Start a program and record it.
 
-    :raises LabError: if it runs already.
+    :raises LabError: it runs already, or it ended at once.
     """
     known = registry.read(spec.name)
     if known and alive(known):
@@ -126,28 +167,28 @@ def start(spec: ProcessSpec, registry: ProcessRegistry) -> ProcessRecord:
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **spec.env},
-            # Not the caller's folder: uWSGI would look for Python packages in it.
+            # uWSGI would import Python packages from the caller's current directory.
             cwd="/",
-            # A group of its own, which outlives this program and can be told from others.
+            # A process group of its own: it outlives this process and can be killed as a whole.
             start_new_session=True,
         )
     born = start_time(process.pid)
-    # It ends on its own account, below or later: nobody waits for this object.
+    # The process is meant to outlive this object: silence subprocess's warning about that.
     process.returncode = 0
     if born is None:
-        raise LabError(f"{spec.name} ended at once: see {spec.log}")
+        raise LabError(f"{spec.name} ended at once; its log says why: {spec.log}")
     record = ProcessRecord(spec.name, spec.namespace, process.pid, born)
     registry.write(record)
     return record
 
 
 def log_since_start(log: Path) -> str:
-    """What a program wrote into its log since it was started last."""
+    """What a program wrote into its log since its last start."""
     return log.read_bytes().rpartition(STARTED)[2].decode(errors="replace")
 
 
 def group_pids(record: ProcessRecord) -> list[int]:
-    """The service's processes: its group within its namespace, the leader dead or alive."""
+    """Process ids of a program's process group in its namespace, even after its leader died."""
     members = []
     for pid in netns.pids(record.namespace):
         with contextlib.suppress(ProcessLookupError):
@@ -157,15 +198,16 @@ def group_pids(record: ProcessRecord) -> list[int]:
 
 
 def send_signal(pids: Iterable[int], number: int) -> None:
-    """Send a signal to processes, of which some may be gone."""
+    """Send a signal to processes; those that are gone are skipped."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
 def stop(record: ProcessRecord, registry: ProcessRegistry, grace_period: float = 5.0) -> None:
-    """End a spec: SIGTERM to its leader, after ``grace_period`` seconds SIGKILL to all of it (0:
-    SIGKILL at once).
+    """Stop a program: SIGTERM to its leader, then SIGKILL to what is left of its group.
+
+    :param grace_period: seconds between the two; 0 sends SIGKILL at once.
     """
     if grace_period > 0 and alive(record):
         send_signal([record.pid], signal.SIGTERM)
@@ -173,7 +215,9 @@ def stop(record: ProcessRecord, registry: ProcessRegistry, grace_period: float =
             wait_for(lambda: not alive(record), grace_period, "", interval=0.02)
     rest = [member for member in map(_identify, group_pids(record)) if member]
     send_signal((member.pid for member in rest), signal.SIGKILL)
-    wait_for(lambda: not any(map(alive, rest)), KILL_WAIT, f"{record.name} to die", interval=0.02)
+    wait_for(
+        lambda: not any(map(alive, rest)), KILL_TIMEOUT, f"{record.name} to die", interval=0.02
+    )
     registry.remove(record.name)
 
 
@@ -183,12 +227,20 @@ def _identify(pid: int) -> ProcessRecord | None:
 
 
 def kill_all(namespaces: Sequence[str]) -> None:
-    """Kill every process in these namespaces, recorded or not, and wait until they are gone."""
+    """Kill every process in these namespaces, recorded or not, and wait until they are gone.
+
+    :raises LabError: the calling process itself is in one of them.
+    """
     own = os.getpid()
     found = {pid for name in namespaces for pid in netns.pids(name)}
     if own in found:
-        msg = "run this from outside of the lab it is to remove (leave the lab's shell first)"
+        msg = "this command would kill itself: leave the lab's shell first, then run it again"
         raise LabError(msg)
     records = [record for record in map(_identify, found) if record]
     send_signal((record.pid for record in records), signal.SIGKILL)
-    wait_for(lambda: not any(map(alive, records)), KILL_WAIT, "processes to die", interval=0.02)
+    wait_for(
+        lambda: not any(map(alive, records)),
+        KILL_TIMEOUT,
+        "killed processes to disappear",
+        interval=0.02,
+    )

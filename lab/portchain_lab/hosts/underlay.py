@@ -1,8 +1,8 @@
-"""The lab's wires: two switches, and the controller and the hosts plugged into them.
+"""The lab's physical network: two Linux bridges that connect the controller and the hosts.
 
-Management carries API, messages and database; the underlay carries the tunnels. The underlay leg of
-a host is a port of its Open vSwitch bridge ``br-phy``, because only a bridge's own port can be a
-tunnel end of the userspace datapath.
+The bridge ``mgmt`` carries API, RPC and database traffic; the bridge ``underlay`` carries tunnels
+and provider networks. A host's underlay interface is a port of its Open vSwitch bridge ``br-phy``,
+because in the userspace datapath only a bridge's own port can terminate a tunnel.
 """
 
 import re
@@ -16,7 +16,7 @@ UNDERLAY_BRIDGE = "br-phy"
 
 
 def build(lab: layout.Layout) -> None:
-    """Make the namespaces and the wires between them."""
+    """Create the namespaces of controller and hosts, and connect them."""
     netns.create(
         [lab.fabric_namespace, lab.controller_namespace, *map(lab.namespace, lab.host_names)]
     )
@@ -27,7 +27,7 @@ def build(lab: layout.Layout) -> None:
         f"link set underlay mtu {layout.UNDERLAY_MTU} up",
         namespace=lab.fabric_namespace,
     )
-    _wire(lab, lab.controller_namespace, "eth0", "mgmt", port="ctl")
+    _connect_to_bridge(lab, lab.controller_namespace, "eth0", "mgmt", port="ctl")
     netns.ip(
         f"addr add {layout.CONTROLLER_IP}/{layout.MANAGEMENT_PREFIX} dev eth0",
         namespace=lab.controller_namespace,
@@ -36,45 +36,51 @@ def build(lab: layout.Layout) -> None:
         _connect(lab, host)
 
 
-def connect_anew(lab: layout.Layout, host: str) -> None:
-    """Make the namespace of a host that is gone, and its wires."""
+def reconnect(lab: layout.Layout, host: str) -> None:
+    """Create the namespace of a host that was powered off again, and connect it."""
     netns.create([lab.namespace(host)])
     _connect(lab, host)
 
 
 def _connect(lab: layout.Layout, host: str) -> None:
     space = lab.namespace(host)
-    _wire(lab, space, "mgmt0", "mgmt", port=host)
-    _wire(lab, space, UNDERLAY_LEG, "underlay", port=f"{host}u", mtu=layout.UNDERLAY_MTU)
+    _connect_to_bridge(lab, space, "mgmt0", "mgmt", port=host)
+    _connect_to_bridge(
+        lab, space, UNDERLAY_LEG, "underlay", port=f"{host}u", mtu=layout.UNDERLAY_MTU
+    )
     netns.ip(
         f"addr add {lab.management_ip(host)}/{layout.MANAGEMENT_PREFIX} dev mgmt0",
         namespace=space,
     )
-    # The kernel has to fill in checksums: a userspace switch forwards packets as it gets them.
+    # A userspace switch forwards packets as they are, so the kernel must fill in checksums.
     disable_offloads(space, [UNDERLAY_LEG])
     disable_offloads(lab.fabric_namespace, [f"{host}u"])
 
 
 def is_connected(lab: layout.Layout, host: str) -> bool:
-    """Whether the wires of a host are there."""
+    """Whether the fabric still has the veth interfaces of a host."""
     found = netns.run(lab.fabric_namespace, "ip", "-o", "link", "show", "type", "veth").splitlines()
     return any(line.split()[1].partition("@")[0] in (host, f"{host}u") for line in found)
 
 
-def _wire(
-    lab: layout.Layout, space: str, leg: str, switch: str, *, port: str, mtu: int = 1500
+def _connect_to_bridge(
+    lab: layout.Layout, space: str, leg: str, bridge: str, *, port: str, mtu: int = 1500
 ) -> None:
-    """Connect an interface of a namespace to a port of one of the switches."""
+    """Connect an interface of a namespace to one of the two bridges.
+
+    :param leg: name of the interface in the namespace ``space``.
+    :param port: name of its peer in the fabric's namespace.
+    """
     netns.ip(
         f"link add {port} mtu {mtu} type veth peer name {leg} mtu {mtu} netns {space}",
-        f"link set {port} master {switch} up",
+        f"link set {port} master {bridge} up",
         namespace=lab.fabric_namespace,
     )
     netns.ip(f"link set {leg} up", namespace=space)
 
 
 def disable_offloads(namespace: str, devices: Iterable[str]) -> None:
-    """Turn checksum and segmentation offloads of interfaces off."""
+    """Disable checksum and segmentation offload of interfaces."""
     for device in devices:
         netns.run(
             namespace,
@@ -92,14 +98,17 @@ def disable_offloads(namespace: str, devices: Iterable[str]) -> None:
         )
 
 
-def has_tunnel_end(lab: layout.Layout, host: str) -> bool:
-    """Whether the switch has made ``br-phy``: one that knows it already from before answers earlier."""
+def has_tunnel_endpoint(lab: layout.Layout, host: str) -> bool:
+    """Whether the switch has created ``br-phy``.
+
+    A restarted switch has the bridge in its database and reports ready before it creates it.
+    """
     return bool(tunnel_mac(lab, host))
 
 
-def configure_tunnel_end(lab: layout.Layout, host: str) -> None:
-    """Give ``br-phy`` the tunnel's address; needed again after each start of the switch."""
-    # Without looking for duplicates, an IPv6 address is usable at once.
+def configure_tunnel_endpoint(lab: layout.Layout, host: str) -> None:
+    """Assign the tunnel address to ``br-phy``; necessary after each start of the switch."""
+    # Without duplicate address detection, an IPv6 address is usable at once.
     prefix, options = (64, " nodad") if lab.ipv6_underlay else (24, "")
     netns.ip(
         f"addr replace {lab.tunnel_ip(host)}/{prefix} dev {UNDERLAY_BRIDGE}{options}",
@@ -109,17 +118,17 @@ def configure_tunnel_end(lab: layout.Layout, host: str) -> None:
 
 
 def tunnel_mac(lab: layout.Layout, host: str) -> str:
-    """MAC address of the tunnel's end; empty while the switch has made none."""
+    """MAC address of the tunnel endpoint; empty while the switch has not created ``br-phy``."""
     links = netns.run(lab.namespace(host), "ip", "-o", "link", "show")
     found = re.search(rf" {UNDERLAY_BRIDGE}:.* link/ether (\S+)", links)
     return found[1] if found else ""
 
 
-def flush_mac_tables(lab: layout.Layout) -> None:
-    """Empty the MAC table of the switch between the hosts."""
+def flush_mac_table(lab: layout.Layout) -> None:
+    """Empty the MAC table of the bridge between the hosts."""
     netns.ip("link set underlay type bridge fdb_flush", namespace=lab.fabric_namespace)
 
 
 def destroy(lab: layout.Layout) -> None:
-    """Remove the lab's namespaces with all that is in them."""
+    """Delete the lab's namespaces with all that is in them."""
     netns.delete(netns.with_prefix(lab.prefix))

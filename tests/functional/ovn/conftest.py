@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 from ovsdbapp.backend.ovs_idl.command import BaseCommand
-from portchain_lab.cloud import ovn_toolchain
+from portchain_lab import ovn_toolchain
 from portchain_lab.waiting import wait_for
 
 from portchain import conf

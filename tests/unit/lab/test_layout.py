@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from portchain_lab.cloud import configs
 from portchain_lab.errors import LabError
-from portchain_lab.guests import inside
+from portchain_lab.guests import kinds, routing
 from portchain_lab.guests.vif import Nic
 from portchain_lab.layout import Layout, Software, tap_name, vm_part
 
@@ -73,21 +73,21 @@ def test_the_agent_gets_its_own_host_and_tunnel_end() -> None:
 
 
 def test_a_plain_machine_needs_no_policy_routing() -> None:
-    assert inside.routing([nic("eth0", "10.0.0.5/24")], inside.PLAIN) == []
+    assert routing.policy_routing([nic("eth0", "10.0.0.5/24")], kinds.PLAIN) == []
 
 
 def test_a_machine_knows_the_way_to_other_networks_unless_it_is_the_gateway() -> None:
     gateway = "10.0.0.1"
-    assert inside.default_route([nic("eth0", "10.0.0.5/24", gateway)]) == [
+    assert routing.default_route([nic("eth0", "10.0.0.5/24", gateway)]) == [
         "route replace default via 10.0.0.1 dev eth0"
     ]
-    assert inside.default_route([nic("eth0", "10.0.0.1/24", gateway)]) == []
-    assert inside.default_route([nic("eth0", "10.0.0.5/24")]) == []
+    assert routing.default_route([nic("eth0", "10.0.0.1/24", gateway)]) == []
+    assert routing.default_route([nic("eth0", "10.0.0.5/24")]) == []
 
 
 def test_a_routing_function_sends_what_one_nic_gets_out_by_the_other() -> None:
     nics = [nic("eth0", "10.0.0.5/24", "10.0.0.1"), nic("eth1", "10.0.0.6/24", "10.0.0.1")]
-    lines = inside.routing(nics, inside.L3)
+    lines = routing.policy_routing(nics, kinds.L3)
     assert "rule add iif eth0 lookup 200 prio 200" in lines
     assert "route replace 10.0.0.0/24 dev eth1 table 200" in lines
     assert "rule add iif eth1 lookup 201 prio 201" in lines
@@ -96,13 +96,13 @@ def test_a_routing_function_sends_what_one_nic_gets_out_by_the_other() -> None:
 
 
 def test_a_routing_function_with_one_nic_sends_packets_back_out_of_it() -> None:
-    lines = inside.routing([nic("eth0", "10.0.0.5/24")], inside.L3)
+    lines = routing.policy_routing([nic("eth0", "10.0.0.5/24")], kinds.L3)
     assert "route replace 10.0.0.0/24 dev eth0 table 200" in lines
     assert not any("from" in line for line in lines)
 
 
 def test_ipv6_addresses_get_ipv6_routes() -> None:
-    lines = inside.routing([nic("eth0", "2001:db8::5/64", "10.0.0.1")], inside.L3)
+    lines = routing.policy_routing([nic("eth0", "2001:db8::5/64", "10.0.0.1")], kinds.L3)
     assert "-6 route replace 2001:db8::/64 dev eth0 table 200" in lines
     assert not any("default" in line for line in lines)
 

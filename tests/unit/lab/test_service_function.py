@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from portchain_lab.guests import inside, service_function
+from portchain_lab.guests import configuration, service_function
 from portchain_lab.guests.vif import Nic
 from portchain_lab.observe import packet_paths
 from portchain_lab.observe.capture import CapturedFrame
@@ -86,8 +86,8 @@ def test_nat_leaves_other_frames_alone() -> None:
 
 def test_a_machine_runs_a_program_for_the_kinds_that_need_one() -> None:
     nics = [Nic(device, "", "", "", HERE, (), "", 1450) for device in ("eth0", "eth1")]
-    assert inside.programs(nics, "l3") == inside.programs([], "nsh") == {}
-    assert inside.programs(nics, "nsh")["function"][2:] == (
+    assert configuration.programs(nics, "l3") == configuration.programs([], "nsh") == {}
+    assert configuration.programs(nics, "nsh")["function"][2:] == (
         *("portchain_lab.guests.service_function", "nsh"),
         *("eth0", "eth1"),
     )

@@ -2,7 +2,7 @@
 
 import struct
 
-from portchain_lab.guests import inside, vlan_subports
+from portchain_lab.guests import configuration, kinds, vlan_subports
 from portchain_lab.guests.vif import Nic
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
@@ -31,7 +31,7 @@ def test_each_parent_port_of_trunks_has_its_program() -> None:
         return Nic(device, device, "", "net", "fa:16:3e:00:00:01", address, "", 1500, vlan=vlan)
 
     nics = [nic("eth0"), nic("eth0.7", 7), nic("eth0.8", 8), nic("eth1"), nic("eth1.7", 7)]
-    found = inside.programs(nics, inside.PLAIN)
+    found = configuration.programs(nics, kinds.PLAIN)
     assert {name: argv[3:] for name, argv in found.items()} == {
         "tagger-eth0": ("eth0", "eth0.7=7", "eth0.8=8"),
         "tagger-eth1": ("eth1", "eth1.7=7"),

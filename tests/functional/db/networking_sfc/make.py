@@ -13,7 +13,7 @@ from typing import Any
 
 import pymysql
 from portchain_lab.cloud.services import mariadb_socket
-from portchain_lab.guests import inside
+from portchain_lab.guests import kinds
 from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.lab import Lab
 from portchain_lab.layout import Layout
@@ -65,8 +65,8 @@ class Filler:
                 name, "h1", [port.id for port in made], kind=kind, wait=False
             )
 
-        source = vm(f"{self.user}-src", 2, inside.PLAIN)
-        functions = [vm(f"{self.user}-f{n}", 2, inside.L3) for n in range(FUNCTIONS)]
+        source = vm(f"{self.user}-src", 2, kinds.PLAIN)
+        functions = [vm(f"{self.user}-f{n}", 2, kinds.L3) for n in range(FUNCTIONS)]
         self.lab.vms.wait_active([source, *functions])
         return source, functions
 

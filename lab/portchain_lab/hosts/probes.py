@@ -1,4 +1,4 @@
-"""Questions to the lab's programs: are you ready? Each asks once and answers yes or no."""
+"""Probes that tell whether a program of the lab works. Each asks once, without retrying."""
 
 import contextlib
 import http.client
@@ -13,7 +13,7 @@ TIMEOUT = 2.0
 
 
 def connect(namespace: str, address: str, port: int, timeout: float = TIMEOUT) -> socket.socket:
-    """A TCP connection made from inside a namespace.
+    """Open a TCP connection from inside a namespace.
 
     :param timeout: seconds, for connecting and for every read and write.
     """
@@ -27,14 +27,14 @@ def connect(namespace: str, address: str, port: int, timeout: float = TIMEOUT) -
     return sock
 
 
-def tcp(namespace: str, address: str, port: int) -> bool:
-    """Whether something accepts connections there."""
+def accepts_tcp(namespace: str, address: str, port: int) -> bool:
+    """Whether a server accepts connections at this address."""
     with contextlib.suppress(OSError), connect(namespace, address, port):
         return True
     return False
 
 
-def http_ok(namespace: str, address: str, port: int, path: str) -> bool:
+def answers_http(namespace: str, address: str, port: int, path: str) -> bool:
     """Whether a GET request is answered with success."""
     connection = http.client.HTTPConnection(address, port, timeout=5)
     try:
@@ -47,16 +47,16 @@ def http_ok(namespace: str, address: str, port: int, path: str) -> bool:
         connection.close()
 
 
-def amqp(namespace: str, address: str, port: int) -> bool:
-    """Whether a broker answers the protocol header with its own start method."""
+def answers_amqp(namespace: str, address: str, port: int) -> bool:
+    """Whether an AMQP broker answers the protocol header with a Start method."""
     with contextlib.suppress(OSError), connect(namespace, address, port) as sock:
         sock.sendall(b"AMQP\x00\x00\x09\x01")
         return sock.recv(1) == b"\x01"
     return False
 
 
-def mysql(path: Path) -> bool:
-    """Whether the database server greets."""
+def answers_mysql(path: Path) -> bool:
+    """Whether a MariaDB server sends its greeting."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(TIMEOUT)
         sock.connect(str(path))
@@ -64,27 +64,30 @@ def mysql(path: Path) -> bool:
     return False
 
 
-def control(socket: Path) -> bool:
-    """Whether a program answers at its control socket."""
+def answers_unixctl(socket: Path) -> bool:
+    """Whether an Open vSwitch or OVN program answers at its unixctl socket."""
     return _succeeds("ovs-appctl", f"--target={socket}", "version")
 
 
-def switch(directory: Path) -> bool:
-    """Whether the switch has taken over what the database holds."""
-    if not control(directory / "vswitchd.ctl"):
+def switch_is_configured(directory: Path) -> bool:
+    """Whether the switch has applied the contents of its database.
+
+    :param directory: the host's run directory, with the sockets of switch and database.
+    """
+    if not answers_unixctl(directory / "vswitchd.ctl"):
         return False
     vsctl = ("ovs-vsctl", "--timeout=2", f"--db=unix:{directory}/db.sock")
     query = ("--bare", "--columns=cur_cfg,next_cfg", "list", "Open_vSwitch")
     values = _output(*vsctl, *query).split()
     if len(values) != 2 or values[0] != values[1]:
         return False
-    # One that has just been started says so before it has all of its bridges.
+    # A switch that has just started reports this before it has created all of its bridges.
     bridges = _output(*vsctl, "list-br").split()
     return all(_listens(directory / f"{bridge}.mgmt") for bridge in bridges)
 
 
 def _listens(path: Path) -> bool:
-    """Whether somebody accepts connections at a socket."""
+    """Whether a program accepts connections at a Unix socket."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(path))
         return True
@@ -100,10 +103,10 @@ def _output(*argv: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def connected(namespace: str, port: int, program: str) -> bool:
-    """Whether a program in the namespace has a connection to a port.
+def is_connected(namespace: str, port: int, program: str) -> bool:
+    """Whether a program in the namespace has an established connection to a port.
 
-    :param program: name of its executable file.
+    :param program: part of its command line, such as the name of its executable file.
     """
     query = ("ss", "-Htnp", "state", "established", f"dport = :{port}")
     for process in set(re.findall(r"pid=(\d+)", _output(*netns.command(namespace, query)))):
@@ -113,8 +116,8 @@ def connected(namespace: str, port: int, program: str) -> bool:
     return False
 
 
-def titled(namespace: str, title: str) -> bool:
-    """Whether a process in the namespace carries these words in its command line."""
+def has_process(namespace: str, title: str) -> bool:
+    """Whether a process in the namespace has this text in its command line."""
     for process in netns.pids(namespace):
         with contextlib.suppress(OSError):
             if title in Path(f"/proc/{process}/cmdline").read_text():

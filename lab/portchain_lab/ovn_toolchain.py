@@ -1,7 +1,7 @@
-"""Programs out of the folder that ``tools/ovn`` makes: OVN, and the Open vSwitch it belongs with.
+"""Runs OVN, and the Open vSwitch it was built with, from the directory that ``tools/ovn`` fills.
 
-The folder holds a newer system's packages, unpacked. Its programs run on this machine's kernel with
-the folder's own loader and libraries, so they need no chroot and see the lab's files.
+The directory holds unpacked packages of a newer Debian suite. Its programs run on this machine's
+kernel with the directory's own loader and libraries: they need no chroot and see the lab's files.
 """
 
 import subprocess
@@ -12,17 +12,19 @@ from portchain_lab.errors import LabError
 
 ROOT = layout.CACHE / "ovn" / "root"
 SWITCH_SCHEMA = ROOT / "usr/share/openvswitch/vswitch.ovsschema"
-_FOLDERS = ("usr/bin", "usr/sbin", "usr/lib/openvswitch-switch")
+_DIRECTORIES = ("usr/bin", "usr/sbin", "usr/lib/openvswitch-switch")
 
 
 def command(program: str, *arguments: str) -> tuple[str, ...]:
-    """The command line of one of the folder's programs.
+    """The command line of one of the directory's programs.
 
-    :raises LabError: the folder or the program is not there; says how to get it.
+    :raises LabError: the program is not installed; the message says how to install it.
     """
-    found = next(filter(Path.exists, (ROOT / folder / program for folder in _FOLDERS)), None)
+    found = next(
+        filter(Path.exists, (ROOT / directory / program for directory in _DIRECTORIES)), None
+    )
     if found is None:
-        msg = f"no {program} in {ROOT}: OVN is not there; get it with tools/ovn"
+        msg = f"{program} is not in {ROOT}: run tools/ovn to install OVN"
         raise LabError(msg)
     libraries = f"{ROOT}/usr/lib/x86_64-linux-gnu:{ROOT}/usr/lib"
     loader = str(ROOT / "lib64/ld-linux-x86-64.so.2")
@@ -31,9 +33,9 @@ def command(program: str, *arguments: str) -> tuple[str, ...]:
 
 
 def run(program: str, *arguments: str) -> str:
-    """Run one of the folder's programs and return what it printed.
+    """Run one of the directory's programs and return what it printed.
 
-    :raises LabError: it fails, with its message.
+    :raises LabError: it fails; the message holds its output.
     """
     done = subprocess.run(command(program, *arguments), capture_output=True, text=True, check=False)
     if done.returncode != 0:

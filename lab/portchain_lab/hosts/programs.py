@@ -1,0 +1,96 @@
+"""The programs that run on a compute host: switch database, switch, and agent or ovn-controller."""
+
+from portchain_lab import layout, ovn_toolchain
+from portchain_lab.hosts import probes
+from portchain_lab.hosts.processes import ProcessSpec, Program, log_since_start
+
+
+def ovsdb_server(lab: layout.Layout, host: str) -> Program:
+    """A host's switch database."""
+    directory = lab.host_directory(host)
+    name = f"ovsdb-server@{host}"
+    argv = _switch_program(
+        lab,
+        host,
+        "ovsdb-server",
+        f"{directory}/conf.db",
+        f"--remote=punix:{directory}/db.sock",
+        f"--remote=ptcp:{layout.OVSDB_PORT}:127.0.0.1",
+        *_remote_for_controller(lab, host),
+        "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+        f"--unixctl={directory}/ovsdb.ctl",
+        "-vconsole:info",
+    )
+    env = {"OVS_RUNDIR": str(directory)}
+    process = ProcessSpec(name, lab.namespace(host), argv, lab.log_file(name), env)
+    return Program(process, lambda: probes.answers_unixctl(directory / "ovsdb.ctl"))
+
+
+def ovs_vswitchd(lab: layout.Layout, host: str) -> Program:
+    """A host's switch, with the userspace datapath."""
+    directory = lab.host_directory(host)
+    name = f"ovs-vswitchd@{host}"
+    argv = _switch_program(
+        lab,
+        host,
+        "ovs-vswitchd",
+        f"unix:{directory}/db.sock",
+        f"--unixctl={directory}/vswitchd.ctl",
+        "--disable-system",
+        "-vconsole:info",
+    )
+    # The priority that distributions give it: a switch must not drop packets because other
+    # programs are busy.
+    argv = ("nice", "-n", "-10", *argv)
+    env = {"OVS_RUNDIR": str(directory)}
+    process = ProcessSpec(name, lab.namespace(host), argv, lab.log_file(name), env)
+    return Program(process, lambda: probes.switch_is_configured(directory))
+
+
+def agent(lab: layout.Layout, host: str) -> Program:
+    """A host's neutron-openvswitch-agent, unmodified.
+
+    With the driver ``ovs``, its configuration loads the port chain extension.
+    """
+    directory = lab.host_directory(host)
+    name = f"agent@{host}"
+    argv = (
+        lab.software.command("neutron-openvswitch-agent"),
+        f"--config-file={directory}/agent.conf",
+    )
+    env = {"OVS_RUNDIR": str(directory), "PATH": lab.software.path}
+    # After SIGTERM the agent may take more than a minute to end.
+    process = ProcessSpec(name, lab.namespace(host), argv, lab.log_file(name), env, stop_wait=2)
+    return Program(
+        process, lambda: "Agent initialized successfully" in log_since_start(process.log)
+    )
+
+
+def ovn_controller(lab: layout.Layout, host: str) -> Program:
+    """A host's ovn-controller."""
+    directory = lab.host_directory(host)
+    name = f"ovn-controller@{host}"
+    argv = ovn_toolchain.command(
+        "ovn-controller",
+        f"unix:{directory}/db.sock",
+        f"--unixctl={directory}/ovn-controller.ctl",
+        "-vconsole:info",
+    )
+    env = {"OVS_RUNDIR": str(directory), "OVN_RUNDIR": str(directory)}
+    process = ProcessSpec(name, lab.namespace(host), argv, lab.log_file(name), env)
+    return Program(process, lambda: probes.answers_unixctl(directory / "ovn-controller.ctl"))
+
+
+def _switch_program(
+    lab: layout.Layout, host: str, program: str, *arguments: str
+) -> tuple[str, ...]:
+    """The system's own Open vSwitch, or on OVN's hosts the version that OVN was built with."""
+    if lab.driver_of(host) == "ovn":
+        return ovn_toolchain.command(program, *arguments)
+    return (program, *arguments)
+
+
+def _remote_for_controller(lab: layout.Layout, host: str) -> tuple[str, ...]:
+    """The address at which portchain-controller reaches a switch database."""
+    address = lab.openflow_hosts.get(host)
+    return (f"--remote=ptcp:{layout.OVSDB_PORT}:{address}",) if address else ()

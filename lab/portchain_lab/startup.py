@@ -1,0 +1,141 @@
+"""The first start of a lab: its files, then its programs in the order that they need each other."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import openstack.connection
+
+from portchain_lab import layout, programs
+from portchain_lab.cloud import configs, database, ovn
+from portchain_lab.hosts import processes, switch
+from portchain_lab.progress import Progress
+from portchain_lab.waiting import wait_for
+
+AGENTS_DEADLINE = 240.0
+"""Seconds within which Neutron must report every agent alive."""
+PARALLEL_STARTS = 16
+
+STARTED_BY_NAME = {
+    *("mariadb", "epmd", "rabbitmq", "keystone", "neutron-rpc-server", "neutron-api"),
+    *("ovn-nb", "ovn-sb", "ovn-northd"),
+}
+"""The controller's programs for which ``start_all`` has an order of its own."""
+
+
+def write_files(lab: layout.Layout) -> None:
+    """Write the configuration files and create the directories of all programs."""
+    lab.scratch.mkdir(parents=True, exist_ok=True)
+    for directory in ("log", "rabbitmq", "neutron/lock", "ovn", *lab.host_names):
+        (lab.directory / directory).mkdir(parents=True, exist_ok=True)
+    files = {
+        "rabbitmq/rabbitmq.conf": configs.rabbitmq(),
+        "rabbitmq/enabled_plugins": "[].\n",
+        "keystone.conf": configs.keystone(str(lab.directory)),
+        "neutron.conf": configs.neutron(lab),
+        "ml2_conf.ini": configs.ml2(lab),
+        "policy.yaml": "{}\n",
+        "clouds.yaml": configs.clouds(),
+        "openrc-demo": configs.openrc("demo"),
+        "openrc-admin": configs.openrc("admin"),
+    }
+    for name, text in files.items():
+        (lab.directory / name).write_text(text)
+    write_agent_files(lab)
+    # Erlang refuses a cookie that others than its owner can read.
+    cookie = lab.directory / "rabbitmq" / ".erlang.cookie"
+    cookie.write_text(layout.PASSWORD)
+    cookie.chmod(0o400)
+    paste = lab.software.bin + "/../etc/neutron/api-paste.ini"
+    shutil.copy(paste, lab.directory / "api-paste.ini")
+
+
+def write_agent_files(lab: layout.Layout) -> None:
+    """Write the configuration files of agents and portchain-controller."""
+    (lab.directory / "controller.conf").write_text(configs.controller(lab))
+    for host in lab.host_names:
+        (lab.host_directory(host) / "agent.conf").write_text(configs.agent(lab, host))
+
+
+def start_all(
+    lab: layout.Layout,
+    registry: processes.ProcessRegistry,
+    start: Callable[[str], None],
+    connect: Callable[[], openstack.connection.Connection],
+    report: Progress,
+) -> None:
+    """Start every program and wait until the lab is usable.
+
+    A program starts as soon as the programs it cannot do without are ready::
+
+        mariadb ----------> keystone, neutron-api
+        epmd -> rabbitmq -> neutron-rpc-server and all others of the controller (with mariadb)
+                rabbitmq -> agent or ovn-controller (with the host's switch)
+        ovn-nb, ovn-sb, ovn-northd -> everything that connects to OVN's databases
+
+    :param start: starts a program by name and waits until it is ready.
+    :param connect: makes an administrator's SDK connection.
+    :param report: receives a line once a program is ready.
+    """
+    began = time.monotonic()
+
+    def report_ready(what: str) -> None:
+        report(f"{what} ({time.monotonic() - began:.1f} s)")
+
+    def start_in_turn(*names: str, after: Sequence[Future[None]] = ()) -> None:
+        finish(after)
+        for name in names:
+            start(name)
+            report_ready(name)
+
+    def start_database() -> None:
+        database.install(lab, registry, report)
+        start_in_turn("mariadb")
+
+    def start_switch(host: str) -> None:
+        switch.create_database(lab, host)
+        start_in_turn(*(f"{name}@{host}" for name in programs.SWITCH_PROGRAMS))
+
+    def start_ovn() -> None:
+        ovn.create_databases(lab)
+        start_in_turn("ovn-nb", "ovn-sb", "ovn-northd")
+
+    # Jobs run in the order of submission, so none waits for one that cannot begin.
+    with ThreadPoolExecutor(max_workers=PARALLEL_STARTS) as pool:
+        mariadb = pool.submit(start_database)
+        rabbitmq = pool.submit(start_in_turn, "epmd", "rabbitmq")
+        switches = {host: pool.submit(start_switch, host) for host in lab.host_names}
+        central_ovn = [pool.submit(start_ovn)] if lab.has_ovn else []
+        jobs = [mariadb, rabbitmq, *switches.values(), *central_ovn]
+
+        def start_after(name: str, *needed: Future[None]) -> None:
+            jobs.append(pool.submit(start_in_turn, name, after=[*needed, *central_ovn]))
+
+        # Agents repeat a call only after a timeout: let the server begin before them.
+        start_after("neutron-rpc-server", mariadb, rabbitmq)
+        start_after("neutron-api", mariadb)
+        for host in lab.host_names:
+            for program in programs.on_host(lab, host):
+                if program not in programs.SWITCH_PROGRAMS:
+                    start_after(f"{program}@{host}", rabbitmq, switches[host])
+        start_after("keystone", mariadb)
+        for name in programs.central(lab):
+            if name not in STARTED_BY_NAME:
+                start_after(name, mariadb, rabbitmq, *switches.values())
+        finish(jobs)
+
+    network = connect().network
+
+    def agents_are_alive() -> bool:
+        alive = {agent.host for agent in network.agents() if agent.is_alive}
+        return alive >= set(lab.host_names)
+
+    wait_for(agents_are_alive, AGENTS_DEADLINE, "every agent to be alive in Neutron", interval=0.3)
+    report_ready("Neutron reports every agent alive")
+
+
+def finish(jobs: Iterable[Future[None]]) -> None:
+    """Wait for jobs; raises what the first of them to fail raised."""
+    for job in jobs:
+        job.result()

@@ -1,4 +1,4 @@
-"""The command ``portchain-lab``: its command line. ``commands`` carries it out."""
+"""The command line of ``portchain-lab``. Module ``commands`` has what each command does."""
 
 import argparse
 import importlib
@@ -6,90 +6,155 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from textwrap import dedent
 
 from portchain_lab import client_dialects, layout
 from portchain_lab.errors import LabError
 
+DESCRIPTION = """\
+Runs an OpenStack network with service function chaining on this machine.
+
+Servers, agents and switches are the real programs. Compute hosts and virtual machines are
+network namespaces, so a lab needs no hypervisor and disturbs no network of this machine.
+"""
+EXAMPLES = """\
+examples:
+  portchain-lab demo                     start a lab and run the specification's workflow in it
+  portchain-lab shell                    a shell with the openstack client, logged in
+  portchain-lab exec h1 -- ovs-ofctl -O OpenFlow13 --names dump-flows br-int
+  portchain-lab exec vm1 -- tcpdump -ni eth0
+  portchain-lab logs -f agent@h1
+  portchain-lab down
+
+docs/lab.md describes each command.
+"""
+PROGRAM_HELP = "such as neutron-api or agent@h1; 'portchain-lab status' lists them"
+
 
 def parser() -> argparse.ArgumentParser:
-    """The command line, described."""
+    """The parser of the command line."""
     top = argparse.ArgumentParser(
         prog="portchain-lab",
-        description="An OpenStack network with port chains on this machine: real servers, "
-        "with namespaces as hosts and as virtual machines.",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text)
-        made.add_argument("--name", default="demo", help="which lab (default: %(default)s)")
-        return made
+    def add(name: str, summary: str, details: str = "") -> argparse.ArgumentParser:
+        description = summary + ("\n\n" + dedent(details).strip() if details else "")
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument(
+            "--name", default="demo", help="the lab's name, to run several (default: %(default)s)"
+        )
+        return command
 
-    demo = add("demo", "Run the specification's workflow in the lab, bringing it up if need be.")
+    demo = add(
+        "demo",
+        "Run the specification's workflow and check every packet's path.",
+        """
+        Starts a lab unless one with these options is up. Creates a network, five VMs and a port
+        chain with a real client, sends TCP connections, captures at every port, and fails if a
+        packet took another path than the specification gives it.
+        """,
+    )
     demo.add_argument(
         "--client",
         choices=client_dialects.DIALECTS,
         default="openstack",
-        help="whose commands are run; neutron: as the specification writes them (default: %(default)s)",
+        help="the client to use; the specification shows neutron (default: %(default)s)",
     )
-    for made in (add("up", "Bring a lab up; one of the same name is removed first."), demo):
-        made.add_argument(
-            "--hosts", type=int, default=3, help="compute hosts (default: %(default)s)"
-        )
-        made.add_argument(
-            "--firewall",
-            choices=layout.FIREWALLS,
-            default="openvswitch",
-            help="the agents' firewall driver (default: %(default)s)",
-        )
-        made.add_argument(
-            "--network-type",
-            choices=layout.NETWORK_TYPES,
-            help="what carries tenants' networks between the hosts (default: vxlan, with OVN geneve)",
-        )
-        made.add_argument(
-            "--driver",
-            choices=layout.DRIVERS,
-            default="ovs",
-            help="who realises chains; with both, hosts are dealt to them in turn (default: %(default)s)",
-        )
-        made.add_argument(
-            "--l2-population",
-            action="store_true",
-            help="Neutron tells the hosts where addresses are, and they make only the tunnels they need",
-        )
-        made.add_argument(
-            "--ipv6-underlay", action="store_true", help="tunnels run over IPv6 instead of IPv4"
-        )
-    add("down", "End and remove a lab, half-built ones included.")
-    add("status", "Show what runs.")
-    add("shell", "Open a shell beside the servers, with openstack ready to use.")
-    run = add("exec", "Run a command in a part of the lab.")
-    run.add_argument("part", help="ctl, net, a host such as h1, or a virtual machine")
-    run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run")
-    logs = add("logs", "Show the end of a program's log, or list the logs.")
-    logs.add_argument("program", nargs="?", help="such as neutron-api or agent@h1")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
-    for program in ("restart", "kill", "start"):
-        add(program, f"{program.capitalize()} one program of the lab.").add_argument(
-            "program", help="such as neutron-api or agent@h1"
-        )
+    up = add("up", "Start a lab. An existing lab of the same name is removed first.")
+    for command in (up, demo):
+        _add_layout_options(command)
+    add("down", "Stop a lab and delete its files, also if it came up only in part.")
+    add("status", "List a lab's programs, namespaces and files.")
+    add("shell", "Open a shell next to the servers, with the clients logged in.")
+
+    run = add(
+        "exec",
+        "Run a command in a namespace of the lab.",
+        """
+        On a host, ovs-ofctl, ovs-vsctl and ovs-appctl find the switch of that host.
+        """,
+    )
+    run.add_argument(
+        "part",
+        metavar="NAMESPACE",
+        help="ctl (the servers), net (the fabric), a host such as h1, or a VM such as vm1",
+    )
+    run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the command")
+
+    logs = add("logs", "Show the last lines of a program's log, or list all logs.")
+    logs.add_argument("program", nargs="?", help=PROGRAM_HELP)
+    logs.add_argument("-f", "--follow", action="store_true", help="keep showing new lines")
+
+    for name, summary in (
+        ("start", "Start a program that was killed or stopped, and wait until it is ready."),
+        ("restart", "Restart a program as a service manager would, and wait until it is ready."),
+        ("kill", "Kill a program with SIGKILL, to see what its failure does."),
+    ):
+        add(name, summary).add_argument("program", help=PROGRAM_HELP)
     return top
+
+
+def _add_layout_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--hosts",
+        type=int,
+        default=3,
+        help=f"number of compute hosts, 1 to {layout.MAX_HOSTS} (default: %(default)s)",
+    )
+    command.add_argument(
+        "--driver",
+        choices=layout.DRIVERS,
+        default="ovs",
+        metavar="DRIVER",
+        help="the driver that realises chains: ovs, ovn, openflow, or ovs,ovn for hosts of both "
+        "(default: %(default)s)",
+    )
+    command.add_argument(
+        "--firewall",
+        choices=layout.FIREWALLS,
+        default="openvswitch",
+        help="the agents' firewall driver (default: %(default)s)",
+    )
+    command.add_argument(
+        "--network-type",
+        choices=layout.NETWORK_TYPES,
+        help="the type of project networks (default: vxlan; geneve if the driver includes ovn)",
+    )
+    command.add_argument(
+        "--l2-population",
+        action="store_true",
+        help="enable Neutron's l2population driver: a host builds only the tunnels it needs",
+    )
+    command.add_argument(
+        "--ipv6-underlay", action="store_true", help="run tunnels over IPv6 instead of IPv4"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``portchain-lab``.
 
-    :returns: 0, or 1 after an error that is printed.
+    :returns: the exit status: 0, 1 after an error (which is printed), 130 after Ctrl-C.
     """
     arguments = parser().parse_args(argv)
     if not sys.warnoptions:
-        # What the libraries want to tell their own developers.
+        # Deprecation warnings of the libraries are for their developers.
         warnings.simplefilter("ignore")
     if os.geteuid() != 0:
-        print("portchain-lab makes network namespaces: run it as root", file=sys.stderr)
+        print(
+            "portchain-lab creates network namespaces and needs root: run it with sudo",
+            file=sys.stderr,
+        )
         return 1
-    # The libraries behind it take a second to load: not for --help.
+    # Importing this takes a second, which --help should not cost.
     commands = importlib.import_module("portchain_lab.commands")
     try:
         commands.COMMANDS[arguments.command](arguments)

@@ -1,4 +1,4 @@
-"""What the sub-commands of ``portchain-lab`` do."""
+"""What each command of ``portchain-lab`` does."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from portchain_lab import layout
@@ -19,81 +20,98 @@ from portchain_lab.lab import Lab
 
 console = Console(highlight=False, soft_wrap=True)
 
-_RC = """\
+LOG_LINES = 60
+
+BASHRC = """\
 [ -f /etc/bash.bashrc ] && . /etc/bash.bashrc
 PS1='(lab {name}, $OS_CLOUD) \\w\\$ '
 as-admin() {{ OS_CLOUD=admin; }}
 as-demo() {{ OS_CLOUD=demo; }}
-echo 'openstack and neutron are ready: you are the user "demo"; as-admin and as-demo switch, exit leaves.'
+echo 'You are the user "demo". Try:   openstack network list'
+echo 'as-admin becomes the administrator, as-demo returns, exit leaves the shell.'
 """
 
 
 def _layout(arguments: argparse.Namespace) -> layout.Layout:
     return layout.Layout(
-        arguments.name,
-        arguments.hosts,
-        arguments.firewall,
-        arguments.network_type or ("geneve" if "ovn" in arguments.driver else "vxlan"),
-        arguments.l2_population,
-        arguments.ipv6_underlay,
-        arguments.driver,
+        name=arguments.name,
+        hosts=arguments.hosts,
+        firewall=arguments.firewall,
+        network_type=arguments.network_type or layout.default_network_type(arguments.driver),
+        l2_population=arguments.l2_population,
+        ipv6_underlay=arguments.ipv6_underlay,
+        driver=arguments.driver,
     )
 
 
-def up(arguments: argparse.Namespace) -> Lab:
-    """Bring a lab up and show progress."""
-    lab = Lab(_layout(arguments))
-    began = time.monotonic()
-    with console.status(f"bringing up lab {arguments.name!r}"):
+def _command_line(lab: str, *arguments: str) -> str:
+    """A command line of this program that a reader can copy, for this lab."""
+    command, *rest = arguments
+    name = [] if lab == "demo" else ["--name", lab]
+    return " ".join([sys.argv[0], command, *name, *rest])
+
+
+def start_lab(lab: Lab) -> None:
+    """Bring a lab up and show its progress."""
+    name, began = lab.layout.name, time.monotonic()
+    hosts = f"{len(lab.hosts)} {'host' if len(lab.hosts) == 1 else 'hosts'}"
+    console.print(f"Starting lab {name!r}: {hosts}, driver {lab.layout.driver}")
+    with console.status("this takes up to a minute, the first time a few"):
         lab.up(lambda step: console.print(f"  [green]✓[/] {step}"))
-    console.print(f"[bold]lab {arguments.name!r} is up[/] after {time.monotonic() - began:.0f} s")
-    return lab
+    console.print(f"[bold]Lab {name!r} is up[/] after {time.monotonic() - began:.0f} s")
 
 
 def _up(arguments: argparse.Namespace) -> None:
-    name = "" if arguments.name == "demo" else f" --name {arguments.name}"
-    up(arguments)
-    console.print(f"use it: portchain-lab shell{name}    stop it: portchain-lab down{name}")
+    start_lab(Lab(_layout(arguments)))
+    console.print(f"  use it:   {_command_line(arguments.name, 'shell')}")
+    console.print(f"  stop it:  {_command_line(arguments.name, 'down')}")
 
 
 def _down(arguments: argparse.Namespace) -> None:
-    Lab(layout.Layout(arguments.name)).down()
-    console.print(f"lab {arguments.name!r} is down")
+    with console.status(f"stopping lab {arguments.name!r}"):
+        Lab(layout.Layout(arguments.name)).down()
+    console.print(f"Lab {arguments.name!r} is down; its files are deleted")
 
 
 def _status(arguments: argparse.Namespace) -> None:
     lab = Lab.open(arguments.name)
     table = Table("program", "process", "state", title=f"lab {arguments.name}")
     for name, pid, running in lab.status():
-        state = "[green]runs[/]" if running else "[red]does not run[/]"
+        state = "[green]running[/]" if running else "[red]not running[/]"
         table.add_row(name, str(pid or "-"), state)
     console.print(table)
     prefix = lab.layout.prefix
-    spaces = [name.removeprefix(prefix) for name in netns.with_prefix(prefix)]
-    console.print("parts:", " ".join(spaces))
-    console.print("files:", str(lab.layout.directory))
+    parts = [name.removeprefix(prefix) for name in netns.with_prefix(prefix)]
+    console.print(f"namespaces: {' '.join(parts)}   (names for 'exec'; ip(8) adds {prefix})")
+    console.print(f"files:      {lab.layout.directory}")
 
 
 def _shell(arguments: argparse.Namespace) -> None:
     lab = Lab.open(arguments.name)
-    rc = lab.layout.directory / "bashrc"
-    rc.write_text(_RC.format(name=arguments.name))
-    _become(lab, lab.layout.controller_namespace, ["bash", "--rcfile", str(rc), "-i"])
+    bashrc = lab.layout.directory / "bashrc"
+    bashrc.write_text(BASHRC.format(name=arguments.name))
+    _replace_process(lab, "ctl", ["bash", "--rcfile", str(bashrc), "-i"])
 
 
 def _exec(arguments: argparse.Namespace) -> None:
     lab = Lab.open(arguments.name)
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
-    parts = (arguments.part, layout.vm_part(arguments.part))
-    namespace = next(filter(netns.exists, map(lab.layout.namespace, parts)), "")
-    if not namespace or not argv:
-        msg = f"no part {arguments.part!r}, or no command: portchain-lab status shows the parts"
-        raise LabError(msg)
-    _become(lab, namespace, argv, arguments.part)
+    if not argv:
+        example = _command_line(arguments.name, "exec", arguments.part, "--", "ip", "addr")
+        raise LabError(f"no command to run; for example: {example}")
+    _replace_process(lab, arguments.part, argv)
 
 
-def _become(lab: Lab, namespace: str, argv: Sequence[str], part: str = "ctl") -> None:
-    """Replace this program by a command in a namespace, with the clients' environment."""
+def _replace_process(lab: Lab, part: str, argv: Sequence[str]) -> None:
+    """Replace this process by a command in a namespace, with the clients' environment.
+
+    :param part: ``ctl``, ``net``, a host or a VM.
+    """
+    candidates = map(lab.layout.namespace, (part, layout.vm_part(part)))
+    namespace = next(filter(netns.exists, candidates), None)
+    if namespace is None:
+        status = _command_line(lab.layout.name, "status")
+        raise LabError(f"the lab has no namespace {part!r}; this lists them: {status}")
     environment = clients.environment(lab.layout, "demo")
     if part in lab.hosts:
         environment["OVS_RUNDIR"] = str(lab.layout.host_directory(part))
@@ -109,52 +127,65 @@ def _logs(arguments: argparse.Namespace) -> None:
             console.print(str(path))
         return
     path = lab.program(arguments.program).process.log
-    argv = ["tail", "-n", "60", *(["-F"] if arguments.follow else []), str(path)]
-    os.execvp("tail", argv)  # noqa: S606
+    follow = ["-F"] if arguments.follow else []
+    os.execvp("tail", ["tail", "-n", str(LOG_LINES), *follow, str(path)])  # noqa: S606
 
 
 def _restart(arguments: argparse.Namespace) -> None:
-    Lab.open(arguments.name).restart(arguments.program)
+    with console.status(f"restarting {arguments.program}"):
+        Lab.open(arguments.name).restart(arguments.program)
     console.print(f"{arguments.program} is ready")
 
 
 def _start(arguments: argparse.Namespace) -> None:
-    Lab.open(arguments.name).start(arguments.program)
+    with console.status(f"starting {arguments.program}"):
+        Lab.open(arguments.name).start(arguments.program)
     console.print(f"{arguments.program} is ready")
 
 
 def _kill(arguments: argparse.Namespace) -> None:
     Lab.open(arguments.name).kill(arguments.program)
-    console.print(
-        f"{arguments.program} is dead; portchain-lab start {shlex.quote(arguments.program)}"
-    )
+    start = _command_line(arguments.name, "start", shlex.quote(arguments.program))
+    console.print(f"{arguments.program} is killed; start it again with: {start}")
 
 
 def _demo(arguments: argparse.Namespace) -> None:
     wanted = _layout(arguments)
     lab = Lab(wanted)
-    if (
-        not lab.is_up()
-        or Lab.open(arguments.name).layout != wanted
-        or Demo(lab, console).was_interrupted
-    ):
-        lab = up(arguments)
+    if not _is_usable(lab):
+        start_lab(lab)
     if not Demo(lab, console, arguments.client).run():
-        raise LabError("some packets went where the specification does not send them: see above")
-    option = "" if arguments.name == "demo" else f" --name {arguments.name}"
-    command = f"{sys.argv[0]} {{}}{option}".format
-    console.print(
-        f"""
-[bold green]Every packet took the path that the specification gives it.[/]
+        raise LabError(
+            "some packets did not take the path that the specification gives them: see above"
+        )
+    _print_next_steps(arguments.name)
 
-The lab goes on running. Next you can try:
-  {command("shell")}                then  openstack sfc port chain show PC1
-  {command("exec")} vm1 -- tcpdump -ni eth0      what the first function sees
-  {command("exec")} h1 -- ovs-ofctl -O OpenFlow13 --names dump-flows br-int
-  {command("status")}               which servers run, and where their files are
-Stop it with:
-  {command("down")}"""
+
+def _is_usable(lab: Lab) -> bool:
+    """Whether a lab with this layout is up and no interrupted run left resources in it."""
+    return (
+        lab.is_up()
+        and Lab.open(lab.layout.name).layout == lab.layout
+        and not Demo(lab, console).was_interrupted
     )
+
+
+def _print_next_steps(name: str) -> None:
+    show = ["openstack", "sfc", "port", "chain", "show", "PC1"]
+    flows = ["ovs-ofctl", "-O", "OpenFlow13", "--names", "dump-flows", "br-int"]
+    suggestions = (
+        ("open a shell with the openstack client", ("shell",)),
+        ("show the chain", ("exec", "ctl", "--", *show)),
+        ("see what the first function receives", ("exec", "vm1", "--", "tcpdump", "-ni", "eth0")),
+        ("read the flows of a host", ("exec", "h1", "--", *flows)),
+        ("see which programs run, and where their files are", ("status",)),
+        ("stop the lab", ("down",)),
+    )
+    console.print("\n[bold green]Every packet took the path that the specification gives it.[/]")
+    console.print("\nThe lab stays up. You can now")
+    for purpose, command in suggestions:
+        console.print(f"  {purpose}:")
+        console.print(f"      {escape(_command_line(name, *command))}")
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {

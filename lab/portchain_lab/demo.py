@@ -1,4 +1,4 @@
-"""The specification's workflow, through a real client, down to the packets."""
+"""The specification's workflow: run with a real client, checked packet by packet."""
 
 import json
 import shlex
@@ -28,13 +28,12 @@ PORTS = ("source", "destination", "p1", "p2", "p3", "p4", "p5", "p6")
 PAIRS = {"PP1": ("p1", "p2"), "PP2": ("p3", "p4"), "PP3": ("p5", "p6")}
 GROUPS = {"PG1": ("PP1", "PP2"), "PG2": ("PP3",)}
 ACTIVE_DEADLINE = 240.0
-# Destination ports: the specification's, one of a wider classifier, one outside of both.
 CHAINED, WIDE, OUTSIDE = 100, 200, 300
+"""Destination ports: matched by FC1 of the specification, by the wider FC2, and by neither."""
 CONNECTIONS = {CHAINED: 100, WIDE: 60, OUTSIDE: 20}
 DIRECT: Path = ("source", "destination")
 EXPECTED = {pair: ("source", *PAIRS[pair], *PAIRS["PP3"], "destination") for pair in GROUPS["PG1"]}
 
-# What is worth showing of what the clients answer, in the words of either.
 SHOWN = (
     "name",
     "mtu",
@@ -59,84 +58,86 @@ SHOWN = (
     "chain_parameters",
     "status",
 )
+"""The attributes to print of what a client shows, by the names that either client uses."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowOptions:
-    """How a driver can carry the workflow, by what it says of itself.
+    """How to run the workflow on a driver, given what the driver supports.
 
-    :param kind: of the functions. ``both_ways``: whether replies come back through them.
+    :param kind: kind of the service functions.
+    :param symmetric: whether the chain is symmetric, so that replies take it backwards.
     """
 
     kind: str = kinds.L3
-    both_ways: bool = False
+    symmetric: bool = False
 
     @classmethod
-    def of(cls, capabilities: Capabilities) -> "WorkflowOptions":
-        """As the specification has it, as far as the driver can do that."""
+    def for_driver(cls, capabilities: Capabilities) -> "WorkflowOptions":
+        """Options as close to the specification as the driver allows."""
         kind = kinds.L3 if kinds.L3 in capabilities.function_kinds else kinds.L2
-        return cls(kind, both_ways=not capabilities.asymmetric)
+        return cls(kind, symmetric=not capabilities.asymmetric)
 
     @property
-    def of_pairs(self) -> tuple[str, ...]:
-        """Options of the command that creates a pair."""
+    def pair_options(self) -> tuple[str, ...]:
+        """More arguments for the command that creates a port pair."""
         return () if self.kind == kinds.L3 else (f"--function-kind {self.kind}",)
 
     @property
-    def of_chains(self) -> tuple[str, ...]:
-        """Options of the command that creates a chain."""
-        return ("--chain-parameters symmetric=true",) if self.both_ways else ()
+    def chain_options(self) -> tuple[str, ...]:
+        """More arguments for the command that creates the port chain."""
+        return ("--chain-parameters symmetric=true",) if self.symmetric else ()
 
 
 class Demo:
     """One run of the demo in a lab that is up.
 
-    :param client: whose commands are run, one of ``DIALECTS``.
+    :param client: the client to run, one of ``DIALECTS``.
     """
 
     def __init__(self, lab: Lab, console: Console, client: str = "openstack") -> None:
         self._lab = lab
-        self._words = DIALECTS[client]
+        self._dialect = DIALECTS[client]
         self._console = console
         self._network = lab.sdk("demo").network
         (driver,) = manager.load(lab.layout.drivers[:1]).values()
-        self._manner = WorkflowOptions.of(driver.capabilities)
+        self._options = WorkflowOptions.for_driver(driver.capabilities)
         self._names: dict[str, str] = {}
-        self._unfinished = lab.layout.directory / "demo-runs"
+        self._running_marker = lab.layout.directory / "demo-is-running"
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether an earlier run did not come to its end: nobody knows what it left."""
-        return self._unfinished.exists()
+        """Whether an earlier run in this lab was killed; what it left behind is unknown."""
+        return self._running_marker.exists()
 
     def run(self) -> bool:
-        """Run all of it.
+        """Run the workflow and print it.
 
-        :returns: whether every packet went where the specification sends it.
+        :returns: whether every packet took the path that the specification gives it.
         """
-        self._unfinished.touch()
+        self._running_marker.touch()
         self._clean()
         source, destination = self._create_vms()
-        self._chain(source, destination)
-        seen = self._traffic(source, destination)
-        # Functions that bridge get nothing but frames to others.
-        bridged = self._manner.kind == kinds.L2
-        connections = packet_paths.connections(packet_paths.observations(seen, promiscuous=bridged))
+        self._create_chain(source, destination)
+        frames = self._send_traffic(source, destination)
+        # A bridging function receives only frames for other MAC addresses.
+        bridged = self._options.kind == kinds.L2
+        connections = packet_paths.connections(
+            packet_paths.observations(frames, promiscuous=bridged)
+        )
         found = packet_paths.select(connections, "tcp", source.ip, destination.ip)
         self._report(found)
-        wrong = faults(found, self._manner.both_ways) + [
-            f"port {one.port}: a frame with a header that no machine should see"
-            for one in packet_paths.unexpected_frames(seen)
+        wrong = faults(found, self._options.symmetric) + [
+            f"a frame that is neither IP nor ARP reached port {one.port}"
+            for one in packet_paths.unexpected_frames(frames)
         ]
-        self._unfinished.unlink()
+        self._running_marker.unlink()
         for fault in wrong:
             self._console.print(f"[red]✗ {escape(fault)}[/]")
         return not wrong
 
-    # Steps.
-
     def _clean(self) -> None:
-        """Remove what an earlier run made."""
+        """Delete what an earlier run created."""
         network = self._network
         removed: list[tuple[Callable[[], Iterable[Any]], Callable[[Any], Any]]] = [
             (network.sfc_port_chains, network.delete_sfc_port_chain),
@@ -154,29 +155,29 @@ class Demo:
             network.delete_network(net)
 
     def _create_vms(self) -> tuple[VirtualMachine, VirtualMachine]:
-        """The network, its ports, and five virtual machines on all hosts."""
-        self._say("1. A network, the ports p1 to p6, and two ports for the end points")
-        self._client("openstack network create net1")
-        self._client(f"openstack subnet create --network net1 --subnet-range {CIDR} subnet1")
-        self._clients(self._words.port(port) for port in PORTS)
+        """Create the network, its ports and five VMs; returns source and destination."""
+        self._heading("1. Create a network, the ports p1 to p6, and a port for each end point")
+        self._run_client("openstack network create net1")
+        self._run_client(f"openstack subnet create --network net1 --subnet-range {CIDR} subnet1")
+        self._run_clients(self._dialect.port(port) for port in PORTS)
 
-        self._say(
-            "2. Three service VMs and two end points, on different hosts (the lab plays Nova)"
+        self._heading(
+            "2. Boot three service VMs and two end points on different hosts (the lab acts as Nova)"
         )
         ids = {port.name: port.id for port in self._network.ports()}
         hosts = self._lab.hosts
-        made = [
+        vms = [
             self._boot("source", hosts[0], ["source"], ids),
             self._boot("destination", hosts[-1], ["destination"], ids),
-            self._boot("vm1", hosts[0], ["p1", "p2"], ids, self._manner.kind),
-            self._boot("vm2", hosts[1 % len(hosts)], ["p3", "p4"], ids, self._manner.kind),
+            self._boot("vm1", hosts[0], ["p1", "p2"], ids, self._options.kind),
+            self._boot("vm2", hosts[1 % len(hosts)], ["p3", "p4"], ids, self._options.kind),
         ]
-        late = self._boot("vm3", hosts[-1], ["p5"], ids, self._manner.kind)
+        vm3 = self._boot("vm3", hosts[-1], ["p5"], ids, self._options.kind)
         self._console.print("  nova interface-attach --port-id p6 vm3")
-        made.append(self._lab.vms.attach_port(late, ids["p6"], wait=False))
-        self._lab.vms.wait_active(made)
-        self._console.print("  [green]✓[/] every port is ACTIVE")
-        return made[0], made[1]
+        vms.append(self._lab.vms.attach_port(vm3, ids["p6"], wait=False))
+        self._lab.vms.wait_active(vms)
+        self._console.print("  [green]✓[/] Neutron reports every port ACTIVE")
+        return vms[0], vms[1]
 
     def _boot(
         self, name: str, host: str, ports: list[str], ids: dict[str, str], kind: str = kinds.PLAIN
@@ -187,38 +188,42 @@ class Demo:
             name, host, [ids[port] for port in ports], kind=kind, wait=False
         )
 
-    def _chain(self, source: VirtualMachine, destination: VirtualMachine) -> None:
-        """Classifiers, pairs, groups, chain; until every host has confirmed."""
-        words = self._words
+    def _create_chain(self, source: VirtualMachine, destination: VirtualMachine) -> None:
+        """Create classifiers, pairs, groups and chain; wait until the chain is ACTIVE."""
+        dialect = self._dialect
         ends = (f"{source.ip}/32", f"{destination.ip}/32")
-        self._say("3. Flow classifiers: the specification's FC1, and FC2 for any source port")
-        self._clients(
+        self._heading(
+            "3. Create flow classifiers: the specification's FC1, and FC2 for any source port"
+        )
+        self._run_clients(
             [
-                words.classifier("FC1", Match(*ends, f"{CHAINED}:{CHAINED}", "23:23")),
-                words.classifier("FC2", Match(*ends, f"{WIDE}:{WIDE}")),
+                dialect.classifier("FC1", Match(*ends, f"{CHAINED}:{CHAINED}", "23:23")),
+                dialect.classifier("FC2", Match(*ends, f"{WIDE}:{WIDE}")),
             ]
         )
-        self._say("4. Port pairs, port pair groups, port chain")
-        manner = self._manner
-        self._clients(words.pair(pair, *ports, manner.of_pairs) for pair, ports in PAIRS.items())
-        self._clients(words.group(group, pairs) for group, pairs in GROUPS.items())
-        self._client(words.chain("PC1", list(GROUPS), ["FC1", "FC2"], manner.of_chains))
-        wait_for(self._active, ACTIVE_DEADLINE, "PC1 ACTIVE")
-        self._console.print("  [green]✓[/] PC1 is ACTIVE: every host has confirmed its flows")
+        self._heading("4. Create port pairs, port pair groups and the port chain")
+        options = self._options
+        self._run_clients(
+            dialect.pair(pair, *ports, options.pair_options) for pair, ports in PAIRS.items()
+        )
+        self._run_clients(dialect.group(group, pairs) for group, pairs in GROUPS.items())
+        self._run_client(dialect.chain("PC1", list(GROUPS), ["FC1", "FC2"], options.chain_options))
+        wait_for(self._is_active, ACTIVE_DEADLINE, "PC1 to become ACTIVE")
+        self._console.print("  [green]✓[/] PC1 is ACTIVE: every host has programmed its flows")
 
-    def _active(self) -> bool:
-        """Whether PC1 is ACTIVE; read as JSON, since the client does not know the attribute."""
+    def _is_active(self) -> bool:
+        """Whether PC1 is ACTIVE. Reads the API's JSON: the SDK lacks the attribute."""
         chain = self._network.get("/sfc/port_chains?name=PC1").json()["port_chains"][0]
         if chain["status"] == "ERROR":
-            msg = f"PC1 is in ERROR: {chain['status_reason']}"
+            msg = f"PC1 went to ERROR: {chain['status_reason']}"
             raise LabError(msg)
         return bool(chain["status"] == "ACTIVE")
 
-    def _traffic(
+    def _send_traffic(
         self, source: VirtualMachine, destination: VirtualMachine
     ) -> list[capture.CapturedFrame]:
-        """TCP connections with a capture at every port of every VM."""
-        self._say("5. TCP connections from source to destination, captured at every port")
+        """Open TCP connections while capturing at every port of every VM."""
+        self._heading("5. Send TCP connections from source to destination, capturing at every port")
         vms = self._lab.vms.all()
         servers = [traffic.TcpEchoServer(destination, port) for port in CONNECTIONS]
         with capture.Capture(vms) as captured, servers[0], servers[1], servers[2]:
@@ -229,20 +234,18 @@ class Demo:
                 for port, count in CONNECTIONS.items()
             }
         for port, tried in attempts.items():
-            worked = sum(attempt.ok for attempt in tried)
-            origin = "23 every time" if port == CHAINED else "chosen by the kernel"
+            answered = sum(attempt.ok for attempt in tried)
+            origin = "always 23" if port == CHAINED else "chosen by the kernel"
             self._console.print(
-                f"  to port {port}: {worked} of {len(tried)} connections answered "
+                f"  to port {port}: {answered} of {len(tried)} connections answered "
                 f"[dim](source port {origin})[/]"
             )
         return captured.frames
 
-    # What came of it.
-
     def _report(self, found: Sequence[Connection]) -> None:
-        """Print the paths and how the connections were balanced."""
-        self._say("6. The paths that the packets really took")
-        table = Table("to port", "connections", "packets", "path, port by port", box=None)
+        """Print the paths and how connections were distributed over the pairs of PG1."""
+        self._heading("6. The paths that the packets took")
+        table = Table("to port", "connections", "packets", "path (the ports in order)", box=None)
         for port in CONNECTIONS:
             for path, connections, packets in paths_to(found, port):
                 table.add_row(str(port), str(connections), str(packets), " → ".join(path))
@@ -254,33 +257,33 @@ class Demo:
             if connection.five_tuple.destination_port == WIDE and connection.path == path
         )
         shares = ", ".join(f"{pair} {balance[pair]}" for pair in GROUPS["PG1"])
-        self._console.print(f"  FC2's connections were balanced over PG1: {shares}")
-        answers = (
-            "come back by the same functions: PC1 is symmetric."
-            if self._manner.both_ways
-            else "go direct: PC1 is not symmetric."
+        self._console.print(
+            f"  Connections of FC2 were distributed over the pairs of PG1: {shares}."
+        )
+        replies = (
+            "return through the same functions, because PC1 is symmetric."
+            if self._options.symmetric
+            else "return directly, because PC1 is not symmetric."
         )
         self._console.print(
-            "  FC1's are one and the same 5-tuple, so one pair of PG1 has them all; "
-            f"answers {answers}"
+            "  Connections of FC1 share one 5-tuple, so one pair of PG1 gets all of them. "
+            f"Replies {replies}"
         )
 
-    # Output and input.
-
-    def _say(self, text: str) -> None:
+    def _heading(self, text: str) -> None:
         self._console.print(f"\n[bold]{text}[/]")
 
-    def _clients(self, commands: Iterable[str]) -> None:
-        """Run commands that do not need each other, two at a time; show them in order."""
+    def _run_clients(self, commands: Iterable[str]) -> None:
+        """Run independent client commands, two at a time; print them in order."""
         with ThreadPoolExecutor(max_workers=2) as pool:
-            pending = [(line, pool.submit(self._ask, line)) for line in commands]
+            pending = [(line, pool.submit(self._execute, line)) for line in commands]
             for line, answer in pending:
                 self._show(line, answer.result())
 
-    def _client(self, command: str) -> None:
-        self._clients([command])
+    def _run_client(self, command: str) -> None:
+        self._run_clients([command])
 
-    def _ask(self, command: str) -> dict[str, Any]:
+    def _execute(self, command: str) -> dict[str, Any]:
         answer = json.loads(self._lab.run_client(*shlex.split(command), "-f", "json"))
         return {key.lower().replace(" ", "_"): value for key, value in answer.items()}
 
@@ -296,7 +299,7 @@ class Demo:
 
 
 def shorten(value: Any, names: Mapping[str, str]) -> str:
-    """A value of the client's answer on one line, with names instead of ids."""
+    """A value that a client shows, on one line, with names instead of ids."""
     if isinstance(value, list):
         return ",".join(shorten(item, names) for item in value)
     if isinstance(value, dict):
@@ -306,7 +309,10 @@ def shorten(value: Any, names: Mapping[str, str]) -> str:
 
 
 def paths_to(found: Iterable[Connection], port: int) -> list[tuple[Path, int, int]]:
-    """The client packets' paths to a destination port, each with its connections and packets."""
+    """The paths of client packets to a destination port.
+
+    :returns: for each path, the number of connections and of packets that took it.
+    """
     connections: Counter[Path] = Counter()
     packets: Counter[Path] = Counter()
     for connection in found:
@@ -316,33 +322,33 @@ def paths_to(found: Iterable[Connection], port: int) -> list[tuple[Path, int, in
     return [(path, number, packets[path]) for path, number in connections.most_common()]
 
 
-def faults(found: Sequence[Connection], both_ways: bool = False) -> list[str]:
-    """What the captures show that the specification does not want; empty if all is well.
+def faults(found: Sequence[Connection], symmetric: bool = False) -> list[str]:
+    """What the captures show that contradicts the specification; empty if all is well.
 
-    :param both_ways: replies have to come back the way their requests went.
+    :param symmetric: replies have to take the path of their requests backwards.
     """
     wrong = []
     for port, count in CONNECTIONS.items():
-        mine = [one for one in found if one.five_tuple.destination_port == port]
-        if len(mine) != count:
-            wrong.append(f"port {port}: {len(mine)} connections seen instead of {count}")
+        to_port = [one for one in found if one.five_tuple.destination_port == port]
+        if len(to_port) != count:
+            wrong.append(f"port {port}: {len(to_port)} connections captured instead of {count}")
         allowed = {DIRECT} if port == OUTSIDE else set(EXPECTED.values())
         wrong += [
             f"{one.five_tuple}: {packets} packets went {' → '.join(path)}"
-            for one in mine
+            for one in to_port
             for path, packets in one.paths.items()
             if path not in allowed
         ]
         wrong += [
             f"{one.five_tuple}: its packets took {len(one.paths)} paths"
-            for one in mine
+            for one in to_port
             if not one.path
         ]
         wrong += [
-            f"{one.five_tuple}: answers went {' → '.join(path)}"
-            for one in mine
+            f"{one.five_tuple}: replies went {' → '.join(path)}"
+            for one in to_port
             for path in one.replies
-            if path != tuple(reversed((one.path or ()) if both_ways else DIRECT))
+            if path != tuple(reversed((one.path or ()) if symmetric else DIRECT))
         ]
     wide = {one.path for one in found if one.five_tuple.destination_port == WIDE}
     wrong += [

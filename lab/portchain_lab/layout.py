@@ -227,6 +227,11 @@ class Layout:
         return TENANT_MTU + overhead + (OVN_OPTIONS if self.has_ovn else 0)
 
 
+def default_network_type(driver: str) -> str:
+    """The type of project networks for a driver, if nobody chose one."""
+    return "geneve" if "ovn" in driver.split(",") else "vxlan"
+
+
 def tap_name(port_id: str) -> str:
     """Name of the host's end of a virtual interface, as Nova forms it."""
     return f"tap{port_id}"[:14]

@@ -1,4 +1,4 @@
-"""The demo's judgement: it has to see what is wrong."""
+"""The demo's verdict: it must notice every wrong path."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def connection(
 
 
 def good() -> list[Connection]:
-    """What a correct network shows."""
+    """The connections of a correct network."""
     found = [connection(demo.CHAINED, number, [VIA_PP1]) for number in range(100)]
     found += [
         connection(demo.WIDE, number, [VIA_PP1 if number % 2 else VIA_PP2]) for number in range(60)
@@ -48,7 +48,7 @@ def test_a_packet_delivered_twice_is_a_fault() -> None:
 
 
 def test_a_missing_connection_is_a_fault() -> None:
-    assert demo.faults(good()[1:]) == ["port 100: 99 connections seen instead of 100"]
+    assert demo.faults(good()[1:]) == ["port 100: 99 connections captured instead of 100"]
 
 
 def test_unclassified_traffic_in_the_chain_is_a_fault() -> None:
@@ -62,7 +62,7 @@ def test_packets_of_one_connection_on_two_paths_are_a_fault() -> None:
     assert "2 paths" in fault
 
 
-def test_an_answer_through_the_chain_is_a_fault() -> None:
+def test_a_reply_through_the_chain_is_a_fault() -> None:
     found = [*good()[1:], connection(demo.CHAINED, 0, [VIA_PP1], [tuple(reversed(VIA_PP1))])]
     assert len(demo.faults(found)) == 1
 
@@ -78,28 +78,28 @@ def test_paths_are_counted_by_connection_and_by_packet() -> None:
     assert demo.paths_to(found, 300) == [(demo.DIRECT, 3, 6)]
 
 
-def test_answers_are_shortened_for_people() -> None:
+def test_client_output_is_shortened() -> None:
     names = {"id1": "PP1", "id2": "PP2"}
     assert demo.shorten([{"ip_address": "10.0.0.1", "subnet_id": "x"}], names) == "10.0.0.1"
     assert demo.shorten(["id1", "id2"], names) == "PP1,PP2"
     assert demo.shorten({"correlation": "mpls"}, names) == "correlation:mpls"
 
 
-def test_replies_of_a_symmetric_chain_have_to_come_back_by_the_functions() -> None:
+def test_replies_of_a_symmetric_chain_must_return_through_the_functions() -> None:
     def answered(one: Connection, path: Path) -> Connection:
         return replace(one, replies=Counter({path: 1}))
 
     back = [answered(one, tuple(reversed(one.path or ()))) for one in good()]
-    assert demo.faults(back, both_ways=True) == []
+    assert demo.faults(back, symmetric=True) == []
     back[0] = answered(back[0], BACK)
-    (fault,) = demo.faults(back, both_ways=True)
-    assert "answers went destination → source" in fault
+    (fault,) = demo.faults(back, symmetric=True)
+    assert "replies went destination → source" in fault
 
 
-def test_the_workflow_is_carried_as_a_driver_can() -> None:
-    assert demo.WorkflowOptions.of(OvsDriver.capabilities) == demo.WorkflowOptions(
-        "l3", both_ways=False
+def test_the_workflow_uses_what_the_driver_supports() -> None:
+    assert demo.WorkflowOptions.for_driver(OvsDriver.capabilities) == demo.WorkflowOptions(
+        "l3", symmetric=False
     )
-    assert demo.WorkflowOptions.of(OvnDriver.capabilities) == demo.WorkflowOptions(
-        "l2", both_ways=True
+    assert demo.WorkflowOptions.for_driver(OvnDriver.capabilities) == demo.WorkflowOptions(
+        "l2", symmetric=True
     )

@@ -1,4 +1,4 @@
-"""The workflow of the specification as commands, in the words of either client. Nothing here acts."""
+"""The specification's workflow as command lines of either client. Nothing here acts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a flow classifier of the workflow matches; both ports as ``<first>:<last>``, the source's may be any."""
+    """What a flow classifier of the workflow matches.
+
+    :param source: address prefix of the source; ``destination`` likewise.
+    :param destination_port: a range, as ``<first>:<last>``.
+    :param source_port: likewise; empty matches any.
+    """
 
     source: str
     destination: str
@@ -16,10 +21,13 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Makes the commands of one client.
+    """Builds the command lines of one client. All arguments are names.
 
-    :param port: of the name of a port on the network ``net1``. The others: of names, too; the last argument of ``pair`` and
-        ``chain`` are further options.
+    :param port: (port) -> command that creates it on the network ``net1``.
+    :param classifier: (classifier, what it matches) -> command.
+    :param pair: (port pair, ingress port, egress port, more options) -> command.
+    :param group: (port pair group, port pairs) -> command.
+    :param chain: (port chain, groups, classifiers, more options) -> command.
     """
 
     port: Callable[[str], str]
@@ -64,7 +72,7 @@ DIALECTS = {
             f"openstack sfc port chain create {_chain(groups, classifiers)}", *more, name
         ),
     ),
-    # As the specification writes them.
+    # The commands that the specification shows.
     "neutron": Dialect(
         port=lambda name: f"neutron port-create --name {name} net1",
         classifier=lambda name, m: f"neutron flow-classifier-create {_match(m)} {name}",
@@ -79,4 +87,4 @@ DIALECTS = {
         ),
     ),
 }
-"""By the name of the client's program."""
+"""The dialect of each client, by the name of its program."""

@@ -1,9 +1,9 @@
-"""What can go wrong in the lab."""
+"""Errors of the lab."""
 
 
 class LabError(RuntimeError):
-    """The lab could not do what it was asked; the message says what and where to look."""
+    """The lab could not do what it was asked to. The message says why, and where to look."""
 
 
 class DeadlineError(LabError):
-    """Something that was waited for did not happen in time."""
+    """A state was not reached before its deadline."""

@@ -270,7 +270,7 @@ class Lab:
         return switch.appctl(self.layout, host, *arguments)
 
     def flush_mac_tables(self) -> None:
-        """Empty the MAC tables of all switches, which otherwise happens after minutes of silence."""
+        """Empty the MAC tables of all switches, as minutes without traffic would."""
         switch.flush_mac_tables(self.layout, self.hosts)
 
 

@@ -1,7 +1,6 @@
-"""Where everything of a lab is: names, directories, addresses. Nothing here acts.
+"""Names, directories, addresses and options of a lab. Nothing here acts.
 
-Every lab uses the same addresses: they live in the lab's own namespaces, where no other lab sees
-them.
+All labs use the same addresses: each has namespaces of its own, which no other lab can reach.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ CACHE = Path(os.environ.get("PORTCHAIN_LAB_CACHE", "/var/cache/portchain-lab"))
 CONTROLLER_IP = "10.101.0.2"
 MANAGEMENT_PREFIX = 24
 UNDERLAY_MTU = 9000
-TENANT_MTU = 1500
+PROJECT_MTU = 1500
 PHYSICAL_NETWORK = "physnet1"
 
 KEYSTONE_PORT = 5000
@@ -34,27 +33,28 @@ SOUTHBOUND_PORT = 6642
 KEYSTONE_URL = f"http://{CONTROLLER_IP}:{KEYSTONE_PORT}/v3"
 NEUTRON_URL = f"http://{CONTROLLER_IP}:{NEUTRON_PORT}"
 REGION = "RegionOne"
-# Nothing outside the lab's namespaces can reach what these protect.
+# Nothing outside the lab's namespaces can reach what this protects.
 PASSWORD = "portchain"  # noqa: S105
 MAX_HOSTS = 50
 
 DRIVERS = ("ovs", "ovn", "ovs,ovn", "openflow")
 FIREWALLS = ("openvswitch", "noop")
-# What carries tenants' networks, with the bytes that Neutron takes off for it over IPv4.
 NETWORK_TYPES = {"vxlan": 50, "gre": 42, "geneve": 50, "vlan": 0, "flat": 0}
+"""Types of project networks, each with the overhead that Neutron subtracts over IPv4, in bytes."""
 IPV6_OVERHEAD = 20
-OVN_OPTIONS = 8  # more of a Geneve header, in which OVN carries its logical ports
+OVN_OPTIONS = 8
+"""Bytes of the Geneve option in which OVN carries logical port numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Software:
-    """What the lab runs: a virtual environment, and what Neutron loads from it.
+    """A virtual environment with OpenStack, and what Neutron loads from it.
 
-    :param bin: directory with ``neutron-rpc-server``, ``uwsgi`` and the other commands.
-    :param service_plugins: values of Neutron's ``service_plugins``.
-    :param agent_extensions: values of the agent's ``extensions``.
-    :param neutron_options: more text for neutron.conf.
-    :param agent_options: more text for the agent's configuration.
+    :param bin: its directory with ``neutron-rpc-server``, ``uwsgi`` and the other commands.
+    :param service_plugins: Neutron's ``service_plugins``.
+    :param agent_extensions: the agent's ``extensions``.
+    :param neutron_options: text to append to neutron.conf.
+    :param agent_options: text to append to the configuration of agents and controller.
     """
 
     bin: str
@@ -65,18 +65,18 @@ class Software:
 
     @classmethod
     def installed(cls) -> "Software":
-        """This very Python environment, with port chains."""
+        """The environment of the running Python, with port chains enabled."""
         return cls(str(Path(sys.executable).parent), ("trunk", "port_chain"), ("port_chain",))
 
     @classmethod
     def from_json(cls, known: dict[str, Any]) -> "Software":
-        """The value that was written as JSON."""
+        """The value that was saved as JSON."""
         lists = ("service_plugins", "agent_extensions")
         return cls(**{**known, **{name: tuple(known[name]) for name in lists}})
 
     @property
     def site_packages(self) -> Path:
-        """Where the environment's distributions are."""
+        """The directory with the environment's distributions."""
         if Path(sys.executable).parent == Path(self.bin):
             return Path(sysconfig.get_path("purelib"))
         return next((Path(self.bin).parent / "lib").glob("python3*/site-packages"))
@@ -93,15 +93,16 @@ class Software:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One lab, as a value.
+    """The options of one lab.
 
     :param name: up to 10 lower-case letters and digits.
     :param hosts: number of compute hosts.
     :param firewall: the agents' firewall driver, one of ``FIREWALLS``.
-    :param network_type: what carries tenants' networks between hosts, one of ``NETWORK_TYPES``.
-    :param l2_population: hosts learn from Neutron where addresses are, and make only the tunnels that they need.
-    :param ipv6_underlay: tunnels run over IPv6.
-    :param driver: who realises chains, one of ``DRIVERS``. With both, hosts are dealt to them in turn.
+    :param network_type: type of project networks, one of ``NETWORK_TYPES``.
+    :param l2_population: use Neutron's l2population driver: hosts build only the tunnels they need.
+    :param ipv6_underlay: run tunnels over IPv6.
+    :param driver: the driver that realises chains, one of ``DRIVERS``. With ``ovs,ovn``, odd hosts
+        belong to the first and even hosts to the second.
     """
 
     name: str = "demo"
@@ -115,58 +116,59 @@ class Layout:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9]{1,10}", self.name):
-            msg = f"lab name {self.name!r}: 1 to 10 lower-case letters and digits, please"
+            msg = f"lab name {self.name!r}: use 1 to 10 lower-case letters and digits"
             raise LabError(msg)
         if not 1 <= self.hosts <= MAX_HOSTS:
-            msg = f"{self.hosts} hosts: 1 to {MAX_HOSTS}, please"
+            msg = f"{self.hosts} hosts: use 1 to {MAX_HOSTS}"
             raise LabError(msg)
         if self.firewall not in FIREWALLS:
-            msg = f"firewall {self.firewall!r}: one of {', '.join(FIREWALLS)}, please"
+            msg = f"firewall {self.firewall!r}: use one of {', '.join(FIREWALLS)}"
             raise LabError(msg)
         if self.network_type not in NETWORK_TYPES:
-            msg = f"network type {self.network_type!r}: one of {', '.join(NETWORK_TYPES)}, please"
+            msg = f"network type {self.network_type!r}: use one of {', '.join(NETWORK_TYPES)}"
             raise LabError(msg)
         if not self.has_tunnels and (self.l2_population or self.ipv6_underlay):
-            msg = (
-                f"network type {self.network_type!r} has no tunnels, for l2 population or over IPv6"
-            )
+            msg = f"network type {self.network_type!r} uses no tunnels: it excludes l2 population and an IPv6 underlay"
             raise LabError(msg)
 
         if self.driver not in DRIVERS:
-            msg = f"driver {self.driver!r}: one of {' '.join(DRIVERS)}, please"
+            msg = f"driver {self.driver!r}: use one of {' '.join(DRIVERS)}"
             raise LabError(msg)
         if self.has_ovn and (self.network_type != "geneve" or self.l2_population):
-            msg = f"driver {self.driver!r}: OVN's hosts need network type 'geneve', without l2 population"
+            msg = f"driver {self.driver!r}: hosts of OVN need network type geneve and no l2 population"
             raise LabError(msg)
 
     @property
     def drivers(self) -> tuple[str, ...]:
-        """The drivers of port chains that the server loads."""
+        """The chain drivers that the Neutron server loads."""
         return tuple(self.driver.split(","))
 
     def driver_of(self, host: str) -> str:
-        """Which of the drivers a host is for: ``ovs`` and ``openflow`` run Neutron's agent there, ``ovn`` ovn-controller."""
+        """The driver that realises chains on a host.
+
+        Hosts of ``ovs`` and ``openflow`` run Neutron's agent, hosts of ``ovn`` ovn-controller.
+        """
         return self.drivers[(int(host[1:]) - 1) % len(self.drivers)]
 
     @property
     def has_ovn(self) -> bool:
-        """Whether any of the hosts is OVN's."""
+        """Whether any host belongs to the driver ``ovn``."""
         return "ovn" in self.drivers
 
     @property
     def openflow_hosts(self) -> dict[str, str]:
-        """The hosts whose switches our controller programs, with the addresses at which it reaches them."""
+        """The hosts that portchain-controller programs, with their management addresses."""
         hosts = (host for host in self.host_names if self.driver_of(host) == "openflow")
         return {host: self.management_ip(host) for host in hosts}
 
     @property
     def directory(self) -> Path:
-        """Everything the lab writes, logs included."""
+        """The directory of everything that the lab writes."""
         return ROOT / self.name
 
     @property
     def logs(self) -> Path:
-        """One file per server and agent."""
+        """The directory with one log per program."""
         return self.directory / "log"
 
     def log_file(self, program: str) -> Path:
@@ -175,26 +177,26 @@ class Layout:
 
     @property
     def scratch(self) -> Path:
-        """Temporary files of the servers."""
+        """The directory of the servers' temporary files."""
         return self.directory / "scratch"
 
     @property
     def prefix(self) -> str:
-        """What the names of all of the lab's namespaces begin with."""
+        """The prefix of the names of all of the lab's namespaces."""
         return f"pc-{self.name}-"
 
     def namespace(self, part: str) -> str:
-        """Name of one of the lab's namespaces: ``ctl``, ``net``, a host, or ``vm-...``."""
+        """The full name of one of the lab's namespaces: ``ctl``, ``net``, a host, or ``vm-...``."""
         return self.prefix + part
 
     @property
     def controller_namespace(self) -> str:
-        """Namespace of the servers."""
+        """The namespace of the servers."""
         return self.namespace("ctl")
 
     @property
     def fabric_namespace(self) -> str:
-        """Namespace of the two physical switches: management and underlay."""
+        """The namespace of the two bridges that connect controller and hosts."""
         return self.namespace("net")
 
     @property
@@ -203,28 +205,31 @@ class Layout:
         return tuple(f"h{number}" for number in range(1, self.hosts + 1))
 
     def host_directory(self, host: str) -> Path:
-        """A host's switch database, sockets and agent configuration."""
+        """The directory of a host's switch database, sockets and agent configuration."""
         return self.directory / host
 
     def management_ip(self, host: str) -> str:
-        """A host's address towards the servers."""
+        """A host's address in the management network."""
         return f"10.101.0.{10 + int(host[1:])}"
 
     def tunnel_ip(self, host: str) -> str:
-        """A host's tunnel end point."""
+        """A host's tunnel endpoint address."""
         number = 10 + int(host[1:])
         return f"fd00:102::{number:x}" if self.ipv6_underlay else f"10.102.0.{number}"
 
     @property
     def has_tunnels(self) -> bool:
-        """Whether tunnels carry tenants' networks; else the wire between the hosts does."""
+        """Whether tunnels carry project networks; otherwise the underlay carries them directly."""
         return self.network_type not in ("vlan", "flat")
 
     @property
     def global_physnet_mtu(self) -> int:
-        """What Neutron is told of the underlay: just enough for ``TENANT_MTU``. The wire has room for more."""
+        """The MTU of the underlay that Neutron is told: just enough for ``PROJECT_MTU``.
+
+        The underlay itself takes frames of ``UNDERLAY_MTU``.
+        """
         overhead = NETWORK_TYPES[self.network_type] + (IPV6_OVERHEAD if self.ipv6_underlay else 0)
-        return TENANT_MTU + overhead + (OVN_OPTIONS if self.has_ovn else 0)
+        return PROJECT_MTU + overhead + (OVN_OPTIONS if self.has_ovn else 0)
 
 
 def default_network_type(driver: str) -> str:
@@ -233,14 +238,14 @@ def default_network_type(driver: str) -> str:
 
 
 def tap_name(port_id: str) -> str:
-    """Name of the host's end of a virtual interface, as Nova forms it."""
+    """Name of the host's end of a VM's interface, formed as Nova does."""
     return f"tap{port_id}"[:14]
 
 
 def vm_part(name: str) -> str:
-    """What follows the lab's prefix in the name of a virtual machine's namespace.
+    """The part of a VM's namespace name after the lab's prefix.
 
-    A hash replaces names that are long or have unusual characters.
+    A hash replaces names that are long or have characters that ip(8) rejects.
     """
     plain = f"vm-{name}"
     if re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name):

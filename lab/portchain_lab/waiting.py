@@ -1,4 +1,4 @@
-"""Waiting for a state instead of for some time."""
+"""Waits for a state instead of sleeping for a fixed time."""
 
 import threading
 import time
@@ -15,20 +15,20 @@ _pause = threading.Event()
 def wait_for(
     predicate: Callable[[], T | bool | None], deadline: float, what: str, interval: float = 0.1
 ) -> T:
-    """Ask ``predicate`` until it answers with something true, and return that.
+    """Call ``predicate`` until it returns something true, and return that.
 
     :param deadline: seconds after which to give up.
-    :param what: names the state waited for in the error message.
-    :param interval: seconds between two questions.
-    :raises DeadlineError: if the answer is still false at the deadline. Exceptions of the predicate
-        are not swallowed: a predicate that expects some has to catch them.
+    :param what: the awaited state, for the error message; follows the words "waiting for".
+    :param interval: seconds between two calls.
+    :raises DeadlineError: the result is still false at the deadline. Exceptions of the predicate
+        are passed on: a predicate that expects some must catch them.
     """
     end = time.monotonic() + deadline
     while True:
-        answer = predicate()
-        if answer:
-            return answer  # type: ignore[return-value]  # True for a predicate that only says yes
+        result = predicate()
+        if result:
+            return result  # type: ignore[return-value]  # True, from a predicate of type bool
         if time.monotonic() >= end:
-            msg = f"not within {deadline:g} s: {what}"
+            msg = f"timed out after {deadline:g} s waiting for {what}"
             raise DeadlineError(msg)
         _pause.wait(interval)

@@ -1,1 +1,1 @@
-"""The servers of a lab: database, broker, Keystone, Neutron and OVN, and the clients that speak to them."""
+"""The controller of a lab: database, broker, Keystone, Neutron, OVN, and their clients."""

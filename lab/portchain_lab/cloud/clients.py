@@ -1,6 +1,7 @@
-"""The real clients, pointed at a lab.
+"""The real OpenStack clients, configured for a lab.
 
-openstacksdk works from any process; ``openstack`` and ``neutron`` run in the controller's namespace.
+openstacksdk works from any process. The programs ``openstack`` and ``neutron`` run in the
+controller's namespace.
 """
 
 import os
@@ -33,14 +34,14 @@ def _connection_class(namespace: str) -> type[HTTPConnection]:
 
 
 class NamespaceAdapter(HTTPAdapter):
-    """Lets requests reach servers in a network namespace from a process outside of it."""
+    """Lets the library requests reach servers in a network namespace from outside."""
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Called by requests: makes the pool, with our kind of connection in it."""
+        """Called by requests: create the pool, whose connections open in the namespace."""
         super().init_poolmanager(*args, **kwargs)
 
         class NamespacePool(HTTPConnectionPool):
@@ -50,17 +51,17 @@ class NamespaceAdapter(HTTPAdapter):
 
 
 def http_session(lab: layout.Layout) -> requests.Session:
-    """A requests session that reaches the lab's servers from outside."""
-    made = requests.Session()
-    made.trust_env = False  # no proxy on the way
-    made.mount("http://", NamespaceAdapter(lab.controller_namespace))
-    return made
+    """A requests session that reaches the lab's servers from outside the namespaces."""
+    http = requests.Session()
+    http.trust_env = False  # a proxy could not reach the namespace
+    http.mount("http://", NamespaceAdapter(lab.controller_namespace))
+    return http
 
 
 def connect(lab: layout.Layout, user: str, project: str = "") -> openstack.connection.Connection:
     """An openstacksdk connection that works from outside the lab's namespaces.
 
-    :param user: ``demo`` or ``admin``, or one that somebody has made with the lab's password.
+    :param user: ``demo``, ``admin``, or another user with the lab's password.
     :param project: the name of the user's project; the user's own name if it is empty.
     """
     auth = identity.V3Password(
@@ -76,7 +77,7 @@ def connect(lab: layout.Layout, user: str, project: str = "") -> openstack.conne
 
 
 def environment(lab: layout.Layout, user: str) -> dict[str, str]:
-    """Environment in which the clients speak to the lab as this user."""
+    """Environment variables that log the clients in to the lab as this user."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
     return {
         **plain,
@@ -88,7 +89,7 @@ def environment(lab: layout.Layout, user: str) -> dict[str, str]:
 
 
 def argv(lab: layout.Layout, program: str, *arguments: str) -> list[str]:
-    """The command line of a client inside the controller's namespace."""
+    """The command line that runs a client inside the controller's namespace."""
     return netns.command(lab.controller_namespace, [lab.software.command(program), *arguments])
 
 
@@ -96,7 +97,7 @@ def run(lab: layout.Layout, user: str, program: str, *arguments: str) -> str:
     """Run a real client and return what it printed.
 
     :param program: ``openstack`` or ``neutron``.
-    :raises LabError: if it fails, with its message.
+    :raises LabError: it fails; the message holds its output.
     """
     done = subprocess.run(
         argv(lab, program, *arguments),

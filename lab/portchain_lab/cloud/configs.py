@@ -1,14 +1,14 @@
-"""Configuration files of the lab's servers and agents, as text. Nothing here acts."""
+"""The configuration files of servers and agents, as text. Nothing here acts."""
 
 from portchain_lab import layout
 from portchain_lab.hosts.underlay import UNDERLAY_BRIDGE
 from portchain_lab.layout import CONTROLLER_IP, PASSWORD
 
 _MECHANISMS = {"ovs": "openvswitch", "ovn": "ovn", "openflow": "openvswitch"}
-"""Neutron's mechanism driver for the hosts of each of ours."""
+"""Neutron's ML2 mechanism driver for the hosts of each chain driver."""
 _RABBIT_URL = f"rabbit://openstack:{PASSWORD}@{CONTROLLER_IP}:{layout.RABBIT_PORT}/"
 
-# A restarted broker or server is noticed and used again within a few seconds.
+# Clients reconnect to a restarted broker within a few seconds.
 _MESSAGING = """
 [oslo_messaging_rabbit]
 rabbit_retry_interval = 1
@@ -41,7 +41,7 @@ log.file = false
 def keystone(directory: str) -> str:
     """Keystone's keystone.conf.
 
-    :param directory: where the token and credential keys are.
+    :param directory: the parent of the directories with token and credential keys.
     """
     return f"""\
 [DEFAULT]
@@ -56,7 +56,7 @@ key_repository = {directory}/fernet-keys
 [credential]
 key_repository = {directory}/credential-keys
 [identity]
-# The least bcrypt accepts: passwords of a lab protect nothing, and tokens are got often.
+# bcrypt's minimum: a lab's passwords protect nothing, and clients ask for many tokens.
 password_hash_rounds = 4
 [cache]
 enabled = true
@@ -65,7 +65,7 @@ backend = oslo_cache.dict
 
 
 def neutron(lab: layout.Layout) -> str:
-    """neutron.conf of the API, the RPC server and the periodic workers."""
+    """neutron.conf of API server, RPC server and periodic workers."""
     return f"""\
 [DEFAULT]
 core_plugin = ml2
@@ -116,15 +116,15 @@ quota_port = -1
 
 def ml2(lab: layout.Layout) -> str:
     """Neutron's ml2_conf.ini."""
-    # Tenants cannot make flat networks: each needs a physical network of its own.
-    for_tenants = "" if lab.network_type == "flat" else lab.network_type
+    # Projects cannot create flat networks: each needs a physical network of its own.
+    project_network_types = "" if lab.network_type == "flat" else lab.network_type
     mechanisms = [_MECHANISMS[driver] for driver in lab.drivers]
     if lab.l2_population:
         mechanisms.append("l2population")
     return f"""\
 [ml2]
 type_drivers = vxlan,gre,geneve,vlan,flat,local
-tenant_network_types = {for_tenants}
+tenant_network_types = {project_network_types}
 mechanism_drivers = {",".join(mechanisms)}
 extension_drivers = port_security
 overlay_ip_version = {6 if lab.ipv6_underlay else 4}
@@ -160,7 +160,7 @@ def agent(lab: layout.Layout, host: str) -> str:
         "privsep_ovs_vsctl",
     )
     extensions = list(lab.software.agent_extensions)
-    if host in lab.openflow_hosts:  # Neutron's agent as it comes
+    if host in lab.openflow_hosts:  # the controller programs this switch instead
         extensions.remove("port_chain")
     privsep = "\n".join(f"[{section}]\nhelper_command = {helper}" for section in sections)
     return f"""\
@@ -171,7 +171,7 @@ state_path = {directory}/agent
 rpc_response_timeout = 10
 use_stderr = true
 [agent]
-# Everything runs as root: nothing stands between the agent and the commands.
+# The agent runs as root: it needs no rootwrap to run commands.
 root_helper = env
 report_interval = 5
 ovsdb_monitor_respawn_interval = 2
@@ -217,7 +217,7 @@ enable_security_group = true
 
 
 def _bridge_mappings(lab: layout.Layout) -> str:
-    """With tunnels the underlay carries no network of its own."""
+    """The provider network of a host, where the underlay carries project networks untunnelled."""
     return "" if lab.has_tunnels else f"{layout.PHYSICAL_NETWORK}:{UNDERLAY_BRIDGE}"
 
 
@@ -226,7 +226,7 @@ def _openflow_hosts(lab: layout.Layout) -> str:
 
 
 def clouds() -> str:
-    """clouds.yaml: cloud ``demo`` is an ordinary project's member, ``admin`` the administrator."""
+    """clouds.yaml: cloud ``demo`` is a member of a project, ``admin`` the administrator."""
     return "clouds:\n" + "".join(
         f"""\
   {name}:
@@ -245,7 +245,7 @@ def clouds() -> str:
 
 
 def openrc(user: str) -> str:
-    """Shell variables for the command line client."""
+    """Shell variables that log the command line clients in."""
     return f"""\
 export OS_AUTH_URL={layout.KEYSTONE_URL}
 export OS_PROJECT_NAME={user}

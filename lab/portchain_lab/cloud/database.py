@@ -1,8 +1,8 @@
-"""The prepared databases: migrated and filled once, copied for each lab.
+"""Prepares the databases once and copies them for each lab.
 
-Migrating Neutron's schema takes far longer than starting everything else. The result depends only
-on the installed versions, on our own migrations and on this module, so it is kept in a cache under
-a hash of those.
+Migrating Neutron's schema takes longer than starting everything else. The result depends only on
+the installed versions, on the migrations of neutron-portchain and on this module; it is cached
+under a hash of those.
 """
 
 import fcntl
@@ -25,21 +25,22 @@ from portchain_lab.errors import LabError
 from portchain_lab.hosts import processes
 from portchain_lab.progress import Progress
 
-KEYS = ("fernet-keys", "credential-keys")
-KEPT = 3
-FOLDER = layout.CACHE / "databases"
-_RECIPE = 1
+KEY_DIRECTORIES = ("fernet-keys", "credential-keys")
+MAX_PREPARED = 3
+DIRECTORY = layout.CACHE / "databases"
+_VERSION = 1
+"""Increase this when this module prepares the databases differently."""
 
 
 def key(software: layout.Software) -> str:
-    """Name of the prepared databases in the cache: same versions and migrations, same name."""
+    """Name of the prepared databases in the cache, derived from versions and migrations."""
     digest = hashlib.sha256()
     installed = sorted(path.name for path in software.site_packages.glob("*.dist-info"))
     server = subprocess.run(
         ["mariadbd", "--version"], capture_output=True, text=True, check=True
     ).stdout
     facts = [
-        str(_RECIPE),
+        str(_VERSION),
         server,
         layout.KEYSTONE_URL,
         layout.NEUTRON_URL,
@@ -57,7 +58,7 @@ def key(software: layout.Software) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock on a file; it is given back however this process ends."""
+    """Hold a lock on a file. The kernel releases it if this process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -65,32 +66,34 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def install(lab: layout.Layout, registry: processes.ProcessRegistry, report: Progress) -> None:
-    """Put the prepared databases and keys into a lab's directory, preparing them first if need be.
+    """Copy the prepared databases and keys into a lab's directory; prepare them if necessary.
 
-    The controller's namespace has to be there, without a database server in it.
+    The controller's namespace must exist, without a database server in it.
+
+    :param report: receives a line before databases are prepared, which takes a minute or more.
     """
     name = key(lab.software)
-    prepared = FOLDER / name
-    with _locked(FOLDER / f"{name}.lock"):
+    prepared = DIRECTORY / name
+    with _locked(DIRECTORY / f"{name}.lock"):
         if not prepared.exists():
-            report("preparing the databases (once for these versions)")
+            report("preparing the databases; only necessary after an upgrade, takes minutes")
             _prepare(lab, registry, prepared)
             _prune(prepared)
         else:
             os.utime(prepared)
-        for part in ("mysql", *KEYS):
+        for part in ("mysql", *KEY_DIRECTORIES):
             target = lab.directory / part
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(prepared / part, target)
 
 
 def _prune(newest: Path) -> None:
-    """Keep the few prepared sets that were used last."""
+    """Delete all but the most recently used prepared databases."""
     sets = sorted(
-        (path for path in FOLDER.iterdir() if path.is_dir()),
+        (path for path in DIRECTORY.iterdir() if path.is_dir()),
         key=lambda path: path.stat().st_mtime,
     )
-    for path in sets[:-KEPT]:
+    for path in sets[:-MAX_PREPARED]:
         if path != newest:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -119,7 +122,7 @@ def _prepare(lab: layout.Layout, registry: processes.ProcessRegistry, prepared: 
                 job.result()
     finally:
         processes.stop(record, registry, server.process.stop_wait)
-    for part in KEYS:
+    for part in KEY_DIRECTORIES:
         shutil.copytree(lab.directory / part, draft / part)
     draft.rename(prepared)
 
@@ -128,7 +131,7 @@ def _create_databases(socket: Path) -> None:
     connection = pymysql.connect(unix_socket=str(socket), user="root", autocommit=True)
     with connection, connection.cursor() as cursor:
         for name in ("neutron", "keystone"):
-            # The names and the password are this package's own constants.
+            # No injection: the names and the password are constants of this package.
             cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8")
             cursor.execute(
                 f"GRANT ALL ON {name}.* TO '{name}'@'127.0.0.1' IDENTIFIED BY '{layout.PASSWORD}'"
@@ -152,7 +155,7 @@ def _fill_keystone(lab: layout.Layout, registry: processes.ProcessRegistry) -> N
             lab, "keystone-manage", f"--config-file={lab.directory}/keystone.conf", *argv
         )
 
-    for part in KEYS:
+    for part in KEY_DIRECTORIES:
         (lab.directory / part).mkdir(mode=0o700, exist_ok=True)
     manage("db_sync")
     manage("fernet_setup", "--keystone-user", "root", "--keystone-group", "root")
@@ -176,19 +179,22 @@ def _fill_keystone(lab: layout.Layout, registry: processes.ProcessRegistry) -> N
 
 
 def _create_identities(cloud: Any) -> None:
-    """Neutron's user and its entry in the catalogue, and an ordinary project with a user."""
+    """Create Neutron's user and catalogue entry, and the project and user ``demo``."""
     identity = cloud.identity
     roles = {role.name: role for role in identity.roles()}
     for project, user, granted in (
         ("service", "neutron", ("admin", "service")),
         ("demo", "demo", ("member", "reader")),
     ):
-        owner = identity.create_project(name=project, domain_id="default")
-        person = identity.create_user(
-            name=user, password=layout.PASSWORD, domain_id="default", default_project_id=owner.id
+        project_of_user = identity.create_project(name=project, domain_id="default")
+        account = identity.create_user(
+            name=user,
+            password=layout.PASSWORD,
+            domain_id="default",
+            default_project_id=project_of_user.id,
         )
         for role in granted:
-            identity.assign_project_role_to_user(owner, person, roles[role])
+            identity.assign_project_role_to_user(project_of_user, account, roles[role])
     network = identity.create_service(name="neutron", type="network")
     for interface in ("admin", "internal", "public"):
         identity.create_endpoint(

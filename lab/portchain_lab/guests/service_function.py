@@ -1,9 +1,8 @@
 """A service function as a program, for kinds that a kernel cannot play.
 
-Run it as ``python -m portchain_lab.guests.service_function KIND DEVICE...``.
-
-It runs inside the virtual machine. What is for the VM and comes in at one interface goes out at the next one, which with a
-single interface is the same. docs/functions.md says what functions of each kind get and give back.
+Run it inside the VM as ``python -m portchain_lab.guests.service_function KIND DEVICE...``. It
+sends what it receives on one interface out of the next one; with a single interface, back out of
+the same one. docs/functions.md describes what functions of each kind receive and return.
 """
 
 import argparse
@@ -18,9 +17,10 @@ from portchain_lab.hosts.processes import READY
 _MAC_BYTES, _HEADER_BYTES = 6, 14
 _LONGEST = 65536
 TRANSLATED_BIT = 0x80
-"""What ``nat`` changes in the last byte of an address."""
+"""The bit of an address's last byte that ``nat`` flips."""
 
-_CHECKSUMS = {6: 16, 17: 6}  # IP protocol -> where in its header the checksum is
+_CHECKSUM_OFFSETS = {6: 16, 17: 6}
+"""IP protocol -> offset of the checksum in its header, in bytes."""
 
 # From <linux/if_ether.h> and <linux/if_packet.h>; Python's socket module lacks them.
 ETH_P_ALL = 3
@@ -29,60 +29,63 @@ PACKET_ADD_MEMBERSHIP = 1
 PACKET_MR_PROMISC = 1
 
 
-def _readdress(frame: bytes, own: bytes) -> bytes:
-    """Back to where the frame came from, from an interface with the address ``own``."""
+def _return_to_sender(frame: bytes, own: bytes) -> bytes:
+    """Address a frame to its sender, from an interface with MAC address ``own``."""
     return frame[_MAC_BYTES : 2 * _MAC_BYTES] + own + frame[2 * _MAC_BYTES :]
 
 
-def _count_down(frame: bytes, place: int) -> bytes:
-    """One less in the byte at ``place`` behind the Ethernet header."""
-    place += _HEADER_BYTES
-    return frame[:place] + bytes([(frame[place] - 1) % 256]) + frame[place + 1 :]
+def _decrement(frame: bytes, offset: int) -> bytes:
+    """Decrement the byte at ``offset`` behind the Ethernet header."""
+    offset += _HEADER_BYTES
+    return frame[:offset] + bytes([(frame[offset] - 1) % 256]) + frame[offset + 1 :]
 
 
 def mpls(frame: bytes, own: bytes, _: int) -> bytes:
-    """Hand back an MPLS frame: the label's TTL is the service index (RFC 3032, 2.1: the last byte of four)."""
-    return _count_down(_readdress(frame, own), 3)
+    """Return an MPLS frame. The label's TTL is the service index (RFC 3032, 2.1: byte 3)."""
+    return _decrement(_return_to_sender(frame, own), 3)
 
 
 def nsh(frame: bytes, own: bytes, _: int) -> bytes:
-    """Hand back an NSH frame: the service index is the last byte of the service path header (RFC 8300, 2.3)."""
-    return _count_down(_readdress(frame, own), 7)
+    """Return an NSH frame. The service index ends the service path header (RFC 8300, 2.3)."""
+    return _decrement(_return_to_sender(frame, own), 7)
 
 
 def nat(frame: bytes, _: bytes, index: int) -> bytes:
-    """Hand on a frame with another IPv4 address, as a bump in the wire: that of the source of what comes in at the first
-    interface, that of the destination of what comes in at the second. Other frames stay as they are.
+    """Forward a frame as a bump in the wire, with one of its IPv4 addresses translated.
+
+    :param index: the interface it arrived at. The first translates the source address, the second
+        the destination address. Frames without TCP or UDP over IPv4 are not changed.
     """
-    if frame[12:14] != b"\x08\x00" or frame[_HEADER_BYTES + 9] not in _CHECKSUMS:
+    if frame[12:14] != b"\x08\x00" or frame[_HEADER_BYTES + 9] not in _CHECKSUM_OFFSETS:
         return frame
     changed = bytearray(frame)
-    word = _HEADER_BYTES + (12, 16)[index % 2] + 2  # where the address's last two bytes are
+    word = _HEADER_BYTES + (12, 16)[index % 2] + 2  # the address's last two bytes
     transport = _HEADER_BYTES + 4 * (frame[_HEADER_BYTES] & 0xF)
     before = int.from_bytes(changed[word : word + 2])
     changed[word + 1] ^= TRANSLATED_BIT
     after = int.from_bytes(changed[word : word + 2])
-    for place in (_HEADER_BYTES + 10, transport + _CHECKSUMS[frame[_HEADER_BYTES + 9]]):
+    for offset in (_HEADER_BYTES + 10, transport + _CHECKSUM_OFFSETS[frame[_HEADER_BYTES + 9]]):
         # RFC 1624, equation 3.
-        known = int.from_bytes(changed[place : place + 2])
+        known = int.from_bytes(changed[offset : offset + 2])
         total = (~known & 0xFFFF) + (~before & 0xFFFF) + after
         total = (total & 0xFFFF) + (total >> 16)
         total = (total & 0xFFFF) + (total >> 16)
-        changed[place : place + 2] = (~total & 0xFFFF).to_bytes(2)
+        changed[offset : offset + 2] = (~total & 0xFFFF).to_bytes(2)
     return bytes(changed)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a function of a kind takes, and how it turns that into what it hands back.
+    """How functions of one kind process frames.
 
-    :param ethertype: of the frames that it takes.
-    :param answer: (frame, address of the interface that it leaves by, number of the one that it came in by) -> frame.
-    :param bump: takes everything that passes by, as a bump in the wire; otherwise what is for the VM.
+    :param ethertype: of the frames that the function receives.
+    :param process: (frame, MAC address of the output interface, number of the input interface)
+        -> frame to send.
+    :param bump: a bump in the wire, which also receives frames for other MAC addresses.
     """
 
     ethertype: int
-    answer: Callable[[bytes, bytes, int], bytes]
+    process: Callable[[bytes, bytes, int], bytes]
     bump: bool = False
 
 
@@ -102,14 +105,14 @@ def _listen(device: str, kind: Kind) -> socket.socket:
     return sock
 
 
-def _takes(kind: Kind, packet_type: int) -> bool:
+def _receives(kind: Kind, packet_type: int) -> bool:
     if kind.bump:
         return packet_type != socket.PACKET_OUTGOING
     return packet_type == socket.PACKET_HOST
 
 
 def serve(kind: Kind, devices: list[str]) -> None:
-    """Hand back frames until the process is ended."""
+    """Process frames until the process is killed."""
     sockets = [_listen(device, kind) for device in devices]
     addresses = [sock.getsockname()[4] for sock in sockets]
     selector = selectors.DefaultSelector()
@@ -119,9 +122,9 @@ def serve(kind: Kind, devices: list[str]) -> None:
     while True:
         for key, _ in selector.select():
             frame, (_, _, packet_type, *_) = sockets[key.data].recvfrom(_LONGEST)
-            if _takes(kind, packet_type):
+            if _receives(kind, packet_type):
                 out = (key.data + 1) % len(sockets)
-                sockets[out].send(kind.answer(frame, addresses[out], key.data))
+                sockets[out].send(kind.process(frame, addresses[out], key.data))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,7 +1,6 @@
-"""Virtual interfaces: plugged into a host's switch by os-vif, as nova-compute does it.
+"""Virtual interfaces, plugged into a host's switch by os-vif as nova-compute does.
 
-The difference to Nova is what hangs on the interface: the other end of a veth pair in a namespace
-instead of a hypervisor's tap device.
+Unlike Nova's, an interface is a veth pair that leads into a namespace, not a hypervisor's tap.
 """
 
 import uuid
@@ -27,10 +26,10 @@ class Nic:
 
     :param device: its name inside the VM, such as ``eth0``.
     :param addresses: with prefix length, such as ``10.0.0.5/24``.
-    :param gateway: of the first subnet, empty if it has none.
-    :param mtu: of the network, in bytes.
-    :param bridge: that its outer end is plugged into: br-int or, for the parent port of a trunk, the trunk's own.
-    :param vlan: tag of a trunk's subport, which has no outer end of its own; None for all others.
+    :param gateway: gateway of the first subnet that has one; empty if none has.
+    :param mtu: MTU of the network, in bytes.
+    :param bridge: the bridge it is plugged into: br-int, or the trunk's bridge for a parent port.
+    :param vlan: VLAN id of a trunk's subport, which uses its parent's interface; otherwise None.
     """
 
     device: str
@@ -46,12 +45,12 @@ class Nic:
 
     @property
     def parent(self) -> str:
-        """The interface that a subport's frames go through."""
+        """The interface that carries a subport's frames."""
         return self.device.partition(".")[0]
 
     @property
     def label(self) -> str:
-        """What people call it: the Neutron port's name, else its id."""
+        """The Neutron port's name, or its id if it has no name."""
         return self.port_name or self.port_id
 
     @property
@@ -61,28 +60,28 @@ class Nic:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plugged:
-    """os-vif's Open vSwitch plug-in for one host, and its connection to the host's database."""
+class _HostPlugin:
+    """os-vif's Open vSwitch plugin for one host, and its connection to the host's database."""
 
     plugin: Any
     connection: Connection
 
 
-_connected: dict[tuple[str, int], _Plugged] = {}
-"""By the database's address and the lab's directory: a lab that is brought up anew has another one."""
+_connected: dict[tuple[str, int], _HostPlugin] = {}
+"""By database address and inode of the lab's directory, which differs after a new start."""
 
 
 def _plugin(lab: layout.Layout, host: str) -> Any:
-    """os-vif's Open vSwitch plug-in, connected to one host's database."""
+    """os-vif's Open vSwitch plugin, connected to a host's database."""
     key = (_database(lab, host), lab.directory.stat().st_ino)
     if key not in _connected:
-        # Until Neutron's agent has wired an interface, it is a trunk of all VLANs if it is not kept apart.
+        # Without isolation, a new interface receives all VLANs until Neutron's agent has wired it.
         _connected[key] = _connect(key[0], isolate=lab.driver_of(host) != "ovn")
     return _connected[key].plugin
 
 
 def disconnect(lab: layout.Layout) -> None:
-    """End the connections to the databases of a lab that is about to go."""
+    """Close the connections to the databases of a lab that is being removed."""
     for host in lab.host_names:
         for key in [key for key in _connected if key[0] == _database(lab, host)]:
             _connected.pop(key).connection.stop(timeout=5)
@@ -92,25 +91,25 @@ def _database(lab: layout.Layout, host: str) -> str:
     return f"unix:{lab.host_directory(host)}/db.sock"
 
 
-def _connect(database: str, *, isolate: bool) -> _Plugged:
+def _connect(database: str, *, isolate: bool) -> _HostPlugin:
     objects.register_all()
-    # This process is privileged already: no helper in between.
+    # This process is root and needs no privilege daemon.
     privsep.vif_plug.set_client_mode(False)
     conf = cfg.ConfigOpts()
     conf.register_opts(vif_plug_ovs.ovs.OvsPlugin.CONFIG_OPTS, group="vif_plug_ovs")
     conf.set_override("ovsdb_connection", database, group="vif_plug_ovs")
     conf.set_override("isolate_vif", isolate, group="vif_plug_ovs")
     plugin = vif_plug_ovs.ovs.OvsPlugin(conf.vif_plug_ovs)
-    # ovsdbapp keeps one connection per class: a class of its own for each host. Made here, its
-    # thread stays in this process's own namespace.
+    # ovsdbapp keeps one connection per class, so each host needs a class of its own. The
+    # connection's thread stays in this process's namespace.
     backend = type("HostBackend", (impl_idl.NeutronOvsdbIdl,), {"_ovsdb_connection": None})
     connection = Connection(impl_idl.idl_factory(plugin.ovsdb), timeout=30)
     plugin.ovsdb._ovsdb = backend(connection)
-    return _Plugged(plugin, connection)
+    return _HostPlugin(plugin, connection)
 
 
 def _describe(nic: Nic, vm: str, vm_id: str) -> tuple[Any, Any]:
-    """The interface in os-vif's words."""
+    """The interface and its VM as objects of os-vif."""
     vif = objects.vif.VIFOpenVSwitch(
         id=str(uuid.UUID(nic.port_id)),
         address=nic.mac_address,
@@ -134,13 +133,13 @@ def _no_subnets() -> Any:
 
 
 def plug(lab: layout.Layout, host: str, vm: str, vm_id: str, nic: Nic) -> None:
-    """Make the interface and plug its outer end into the host's integration bridge.
+    """Create the interface and plug the host's end into the integration bridge.
 
-    :param vm: name of the virtual machine; its namespace exists.
-    :param vm_id: its UUID, which the Neutron port has as ``device_id``.
+    :param vm: name of the VM, whose namespace exists.
+    :param vm_id: its UUID, which is the ``device_id`` of the Neutron port.
     """
     if nic.vlan is not None:
-        return  # the trunk's parent port is plugged for it, and Neutron's agent does the rest
+        return  # its frames use the parent's interface; Neutron's agent wires it
     inside, outside = lab.namespace(layout.vm_part(vm)), lab.namespace(host)
     tap = layout.tap_name(nic.port_id)
     netns.ip(
@@ -157,7 +156,7 @@ def plug(lab: layout.Layout, host: str, vm: str, vm_id: str, nic: Nic) -> None:
 
 
 def unplug(lab: layout.Layout, host: str, vm: str, vm_id: str, nic: Nic) -> None:
-    """Take the interface out of the switch and remove it, both ends."""
+    """Unplug the interface from the switch and delete both of its ends."""
     if nic.vlan is not None:
         return
     plugin = _plugin(lab, host)

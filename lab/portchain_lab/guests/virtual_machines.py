@@ -1,4 +1,4 @@
-"""Virtual machines, as Nova would run them: namespaces whose interfaces are Neutron ports."""
+"""Virtual machines: namespaces whose interfaces are Neutron ports, plugged as Nova does."""
 
 import json
 import shutil
@@ -26,11 +26,11 @@ PROGRAM_DEADLINE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class VirtualMachine:
-    """A virtual machine at one moment; attaching and moving give a new value.
+    """The state of a virtual machine. Immutable: attaching a port or migrating returns a new value.
 
-    :param namespace: the network namespace that plays the VM.
+    :param namespace: the network namespace that acts as the VM.
     :param kind: one of ``kinds.KINDS``.
-    :param device_owner: what its ports have as ``device_owner``.
+    :param device_owner: the ``device_owner`` of its ports.
     """
 
     name: str
@@ -49,7 +49,7 @@ class VirtualMachine:
     def nic(self, port: str) -> Nic:
         """The interface of a Neutron port, by the port's name or id.
 
-        :raises LabError: if the VM has none such.
+        :raises LabError: the VM has no such port.
         """
         for nic in self.nics:
             if port in (nic.port_id, nic.port_name):
@@ -61,7 +61,7 @@ class VirtualMachine:
 class VirtualMachines:
     """The lab's virtual machines.
 
-    :param connect: gives an administrator's SDK connection: Nova, too, binds ports as a service.
+    :param connect: opens an administrator's SDK connection, which binding a port requires.
     """
 
     def __init__(
@@ -79,18 +79,18 @@ class VirtualMachines:
         return self._cloud.network
 
     def all(self) -> list[VirtualMachine]:
-        """The VMs there are, by name."""
+        """Every VM, by name."""
         return [self.get(path.stem) for path in sorted(self._directory.glob("*.json"))]
 
     def get(self, name: str) -> VirtualMachine:
         """A VM by its name.
 
-        :raises LabError: if there is none.
+        :raises LabError: there is none.
         """
         try:
             known = json.loads((self._directory / f"{name}.json").read_text())
         except FileNotFoundError:
-            msg = f"no virtual machine {name!r}"
+            msg = f"the lab has no VM {name!r}"
             raise LabError(msg) from None
         nics = tuple(
             Nic(**{**nic, "addresses": tuple(nic["addresses"])}) for nic in known.pop("nics")
@@ -107,15 +107,15 @@ class VirtualMachines:
         wait: bool = True,
         device_owner: str = DEVICE_OWNER,
     ) -> VirtualMachine:
-        """Start a VM with existing Neutron ports.
+        """Create and start a VM with existing Neutron ports.
 
-        :param ports: ids of the ports, in the order of its interfaces.
-        :param kind: one of ``kinds.KINDS``, such as ``l3`` for a routing service function.
-        :param wait: until Neutron reports every port ACTIVE.
-        :param device_owner: ``device_owner`` of its ports; Nova's, or e.g. ``network:router_interface``.
+        :param ports: ids of the ports, in the order of the VM's interfaces.
+        :param kind: one of ``kinds.KINDS``, such as ``l3`` for a service function that routes.
+        :param wait: wait until Neutron reports every port ACTIVE.
+        :param device_owner: the ``device_owner`` to set on its ports.
         """
         if kind not in kinds.KINDS:
-            msg = f"kind {kind!r}: one of {', '.join(kinds.KINDS)}"
+            msg = f"kind {kind!r}: use one of {', '.join(kinds.KINDS)}"
             raise LabError(msg)
         namespace = self._lab.namespace(layout.vm_part(name))
         vm = VirtualMachine(
@@ -138,9 +138,10 @@ class VirtualMachines:
     def attach_subport(
         self, vm: VirtualMachine, parent: str, port: str, vlan: int
     ) -> VirtualMachine:
-        """Let a running VM use a port of a trunk whose parent port it has.
+        """Give a running VM an interface for a subport of a trunk.
 
-        :param parent: name or id of the parent port. ``port``: id of the subport.
+        :param parent: name or id of the trunk's parent port, which the VM has.
+        :param port: id of the subport.
         :param vlan: the subport's segmentation id.
         """
         device = f"{vm.nic(parent).device}.{vlan}"
@@ -151,7 +152,7 @@ class VirtualMachines:
         return vm
 
     def detach_port(self, vm: VirtualMachine, port: str) -> VirtualMachine:
-        """Take an interface away from a running VM (``nova interface-detach``)."""
+        """Remove an interface from a running VM (``nova interface-detach``)."""
         nic = vm.nic(port)
         vif.unplug(self._lab, vm.host, vm.name, vm.id, nic)
         self._unbind(nic)
@@ -162,7 +163,10 @@ class VirtualMachines:
         return vm
 
     def migrate(self, vm: VirtualMachine, host: str, wait: bool = True) -> VirtualMachine:
-        """Take a VM to another host: unplug, bind its ports there, plug."""
+        """Migrate a VM to another host: unplug it, bind its ports there, plug it.
+
+        :param wait: wait until Neutron reports every port ACTIVE, then announce the addresses.
+        """
         for nic in vm.nics:
             vif.unplug(self._lab, vm.host, vm.name, vm.id, nic)
         moved = replace(vm, host=host)
@@ -178,8 +182,10 @@ class VirtualMachines:
         return moved
 
     def resume(self, vm: VirtualMachine) -> None:
-        """Let a VM go on whose host is back, as Nova does where it may (``resume_guests_state_on_host_boot``). What it had
-        in memory is still there, its programs begin anew.
+        """Resume a VM after its host was powered on again.
+
+        Nova does this with ``resume_guests_state_on_host_boot``. Namespace and addresses
+        survived; the programs in the VM start again.
         """
         for nic in vm.nics:
             vif.plug(self._lab, vm.host, vm.name, vm.id, nic)
@@ -187,15 +193,15 @@ class VirtualMachines:
 
     @staticmethod
     def announce_addresses(vm: VirtualMachine) -> None:
-        """Let switches know where a VM is that was elsewhere before; ``move`` does it if it waits.
+        """Announce where a VM is now, so that switches learn it; ``migrate`` with ``wait`` does it.
 
-        A bump in the wire says nothing: its broadcast would go round between its two ports without end.
+        A bump in the wire announces nothing: its broadcast would loop between its two ports.
         """
         if not kinds.is_bump_in_the_wire(vm.kind):
             configuration.announce_addresses(vm.namespace, vm.nics)
 
     def delete(self, vm: VirtualMachine) -> None:
-        """End a VM; its ports stay, unbound."""
+        """Delete a VM. Its ports stay, unbound."""
         processes.kill_all([vm.namespace])
         for nic in vm.nics:
             vif.unplug(self._lab, vm.host, vm.name, vm.id, nic)
@@ -206,7 +212,7 @@ class VirtualMachines:
         (self._directory / f"{vm.name}.json").unlink(missing_ok=True)
 
     def delete_all(self) -> None:
-        """End every VM."""
+        """Delete every VM."""
         for vm in self.all():
             self.delete(vm)
 
@@ -217,17 +223,17 @@ class VirtualMachines:
         """
         for vm in vms:
             for nic in vm.nics:
-                what = f"port {nic.label} of {vm.name} ACTIVE"
+                what = f"port {nic.label} of {vm.name} to become ACTIVE"
                 wait_for(partial(self._is_active, nic.port_id), deadline, what, interval=0.3)
 
     def _is_active(self, port: str) -> bool:
         return bool(self._network.get_port(port).status == "ACTIVE")
 
     def ping(self, vm: VirtualMachine, address: str, count: int = 1, deadline: int = 10) -> bool:
-        """Whether ``count`` echo replies come back within ``deadline`` seconds.
+        """Whether ``count`` echo replies arrive within ``deadline`` seconds.
 
-        Echo requests are repeated every 0.2 s until enough replies came: the first may be lost to
-        address resolution.
+        Sends a request every 0.2 s until enough replies came: address resolution may cost the
+        first one.
         """
         argv = ("ping", "-n", "-q", "-i", "0.2", "-c", str(count), "-w", str(deadline), address)
         done = subprocess.run(netns.command(vm.namespace, argv), capture_output=True, check=False)
@@ -243,25 +249,29 @@ class VirtualMachines:
             )
             nic = self._describe(port, f"eth{self._free_index(vm)}")
             vm = replace(vm, nics=(*vm.nics, nic))
-            # Before plugging: should this process die in between, delete() knows what to unplug.
+            # Saved before it is plugged: if this process dies in between, delete() can unplug it.
             self._save(vm)
             vif.plug(self._lab, vm.host, vm.name, vm.id, nic)
         self._configure(vm)
         return vm
 
     def _configure(self, vm: VirtualMachine) -> None:
-        """Set up what is inside the VM, which has new interfaces."""
+        """Configure the inside of a VM whose interfaces have changed."""
         configuration.configure(vm.namespace, vm.nics, vm.kind)
         for program, argv in configuration.programs(vm.nics, vm.kind).items():
             self._start(_program(program, vm), vm.namespace, argv)
 
     def _start(self, name: str, namespace: str, argv: tuple[str, ...]) -> None:
-        """Start a program of a VM anew, and wait until it is ready."""
+        """Start or restart a program in a VM, and wait until it is ready."""
         if known := self._programs.read(name):
             processes.stop(known, self._programs)
         log = self._lab.log_file(name)
         record = processes.start(processes.ProcessSpec(name, namespace, argv, log), self._programs)
-        wait_for(partial(_is_ready, record, log), PROGRAM_DEADLINE, f"{name} ready: see {log}")
+        wait_for(
+            partial(_is_ready, record, log),
+            PROGRAM_DEADLINE,
+            f"{name} to become ready (log: {log})",
+        )
 
     @staticmethod
     def _free_index(vm: VirtualMachine) -> int:
@@ -287,8 +297,8 @@ class VirtualMachines:
         )
 
     def _unbind(self, nic: Nic) -> None:
-        """Give a port back, as Nova does with ports it did not make; a deleted port is no error."""
-        # A trunk's subports are bound and unbound with their parent.
+        """Unbind a port, as Nova does with ports it did not create. Ignores a deleted port."""
+        # Neutron binds and unbinds a trunk's subports with their parent.
         if nic.vlan is None and self._network.find_port(nic.port_id):
             self._network.update_port(
                 nic.port_id, device_id="", device_owner="", binding_host_id=""
@@ -307,12 +317,12 @@ def _program(name: str, vm: VirtualMachine) -> str:
 
 
 def _is_ready(record: processes.ProcessRecord, log: Path) -> bool:
-    """Whether a program in a VM says so.
+    """Whether a program in a VM has reported that it is ready.
 
     :raises LabError: it has ended.
     """
-    said = processes.log_since_start(log)
+    output = processes.log_since_start(log)
     if not processes.alive(record):
-        msg = f"{record.name} ended: {said}"
+        msg = f"{record.name} ended unexpectedly: {output}"
         raise LabError(msg)
-    return processes.READY in said.split()
+    return processes.READY in output.split()

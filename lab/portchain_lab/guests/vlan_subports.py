@@ -1,8 +1,9 @@
-"""VLAN interfaces for a trunk's subports, as a program: ``python -m portchain_lab.guests.vlan_subports PARENT DEVICE=VLAN...``.
+"""VLAN interfaces for the subports of a trunk, as a program.
 
-A kernel that has VLAN interfaces needs no such thing; the lab runs on one that may lack them. Each device is a TAP device that
-is there already: frames with its tag that come in at the parent interface come in at it, and what is sent at it leaves by the
-parent with the tag.
+Run it as ``python -m portchain_lab.guests.vlan_subports PARENT DEVICE=VLAN...``. It replaces the
+kernel's VLAN interfaces, which some kernels lack. Each device is an existing TAP device. Frames
+that arrive at the parent interface with the device's tag are delivered to it, untagged; frames
+sent through it leave by the parent, tagged.
 """
 
 import argparse
@@ -31,12 +32,12 @@ _LONGEST = 65536
 
 
 def with_tag(frame: bytes, vlan: int) -> bytes:
-    """Put an 802.1Q tag behind the addresses of a frame."""
+    """Insert an 802.1Q tag behind the addresses of a frame."""
     return frame[:_ADDRESSES] + struct.pack("!HH", ETH_P_8021Q, vlan) + frame[_ADDRESSES:]
 
 
 def tag_of(ancillary: list[tuple[int, int, bytes]]) -> int | None:
-    """The VLAN of a received frame, of which the kernel has taken the tag off; None if it had none."""
+    """The VLAN of a received frame, whose tag the kernel has stripped; None if untagged."""
     for level, kind, data in ancillary:
         if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
             status, _, _, _, _, tag, _ = _AUXDATA.unpack(data)
@@ -58,29 +59,29 @@ def _open_parent(device: str) -> socket.socket:
 
 
 def serve(parent_device: str, vlans: dict[str, int]) -> None:
-    """Tag and untag until the process is ended.
+    """Add and strip tags until the process is killed.
 
     :param vlans: TAP device -> VLAN, 1..4094.
     """
     parent = _open_parent(parent_device)
     taps = {vlan: _open_tap(device) for device, vlan in vlans.items()}
 
-    def come_in() -> None:
+    def receive() -> None:
         frame, ancillary, _, address = parent.recvmsg(_LONGEST, 256)
         tap = taps.get(tag_of(ancillary) or 0)
         if tap is not None and address[2] != socket.PACKET_OUTGOING:
             os.write(tap, frame)
 
-    def go_out(vlan: int) -> Callable[[], None]:
-        def go() -> None:
+    def sender(vlan: int) -> Callable[[], None]:
+        def send() -> None:
             parent.send(with_tag(os.read(taps[vlan], _LONGEST), vlan))
 
-        return go
+        return send
 
     selector = selectors.DefaultSelector()
-    selector.register(parent, selectors.EVENT_READ, come_in)
+    selector.register(parent, selectors.EVENT_READ, receive)
     for vlan, tap in taps.items():
-        selector.register(tap, selectors.EVENT_READ, go_out(vlan))
+        selector.register(tap, selectors.EVENT_READ, sender(vlan))
     print(READY, flush=True)
     while True:
         for key, _ in selector.select():

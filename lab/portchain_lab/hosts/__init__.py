@@ -1,1 +1,1 @@
-"""The compute hosts of a lab: network namespaces, the underlay between them, and the programs that run there."""
+"""The compute hosts of a lab: namespaces, the network between them, and their programs."""

@@ -1,8 +1,7 @@
-"""Network namespaces: made with ip(8), entered by threads.
+"""Network namespaces: created with ip(8), entered by threads.
 
-A socket belongs to the namespace of the thread that made it, for good. So one process can hold
-sockets in many namespaces at once: a short-lived thread enters the namespace, makes the socket and
-hands it back.
+A socket stays in the namespace of the thread that opened it. So one process can hold sockets in
+many namespaces: a short-lived thread enters the namespace, opens the socket and returns it.
 """
 
 import ctypes
@@ -25,14 +24,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def ip(*lines: str, namespace: str | None = None, force: bool = False) -> None:
-    """Run ip(8) commands, one per line, in one process for each address family.
+    """Run ip(8) commands, all in one process per address family.
 
-    :param lines: as ip(8) has them, with ``-6`` in front where the family cannot be told otherwise; those without come first.
-    :param force: go on after a command that fails (for removing what may be gone already).
-    :raises LabError: if a command fails, with ip's own words.
+    :param lines: commands without the leading ``ip``. Those that need ``-6`` begin with it, and
+        run after the others.
+    :param force: continue after a command that fails, for deleting what may be gone already.
+    :raises LabError: a command fails; the message holds its output.
     """
     argv = ["ip", *(["-n", namespace] if namespace else []), *(["-force"] if force else [])]
-    # A batch is all of one family: its lines cannot say so themselves.
+    # ip(8) selects the address family for a whole batch, not for a line of it.
     _batch(argv, [line for line in lines if not line.startswith(_IPV6)], force)
     _batch(
         [*argv, "-6"], [line.removeprefix(_IPV6) for line in lines if line.startswith(_IPV6)], force
@@ -58,7 +58,7 @@ def _batch(argv: list[str], lines: list[str], force: bool) -> None:
 
 
 def exists(namespace: str) -> bool:
-    """Whether the namespace is there."""
+    """Whether the namespace exists."""
     return (NETNS_DIR / namespace).exists()
 
 
@@ -70,7 +70,7 @@ def with_prefix(prefix: str) -> list[str]:
 
 
 def create(namespaces: Iterable[str]) -> None:
-    """Make namespaces, each with its loopback up."""
+    """Create namespaces, each with its loopback interface up."""
     names = list(namespaces)
     ip(*(f"netns add {name}" for name in names))
     for name in names:
@@ -78,12 +78,12 @@ def create(namespaces: Iterable[str]) -> None:
 
 
 def delete(namespaces: Iterable[str]) -> None:
-    """Remove namespaces and with them their interfaces; some may be gone already."""
+    """Delete namespaces and with them their interfaces. Skips those that do not exist."""
     ip(*(f"netns del {name}" for name in namespaces if exists(name)), force=True)
 
 
 def pids(namespace: str) -> list[int]:
-    """Processes whose network is this namespace."""
+    """Ids of the processes in the namespace."""
     if not exists(namespace):
         return []
     done = subprocess.run(
@@ -93,14 +93,14 @@ def pids(namespace: str) -> list[int]:
 
 
 def command(namespace: str, argv: Sequence[str]) -> list[str]:
-    """The command line that runs ``argv`` in the namespace, under the same process id."""
+    """The command line that runs ``argv`` in the namespace, without forking."""
     return ["ip", "netns", "exec", namespace, *argv]
 
 
 def run(namespace: str, *argv: str) -> str:
     """Run a command in the namespace and return what it printed.
 
-    :raises LabError: if it fails, with its output.
+    :raises LabError: it fails; the message holds its output.
     """
     done = subprocess.run(command(namespace, argv), capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -110,7 +110,7 @@ def run(namespace: str, *argv: str) -> str:
 
 
 def enter(namespace: str) -> None:
-    """Move the calling thread into the namespace, for good: use it in threads that end soon."""
+    """Move the calling thread into the namespace. It cannot return: use a short-lived thread."""
     fd = os.open(NETNS_DIR / namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if _libc.setns(fd, CLONE_NEWNET) != 0:
@@ -121,7 +121,7 @@ def enter(namespace: str) -> None:
 
 
 def call(namespace: str, function: Callable[[], T]) -> T:
-    """Call ``function`` inside the namespace, in a thread; its result or exception comes back."""
+    """Call ``function`` inside the namespace, in a thread; passes its result or exception on."""
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -129,7 +129,7 @@ def call(namespace: str, function: Callable[[], T]) -> T:
         try:
             enter(namespace)
             results.append(function())
-        except BaseException as error:  # handed to the caller, below
+        except BaseException as error:  # raised in the caller's thread, below
             errors.append(error)
 
     thread = threading.Thread(target=body, name=f"in-{namespace}")
@@ -146,5 +146,5 @@ def open_socket(
     kind: int = socket.SOCK_STREAM,
     protocol: int = 0,
 ) -> socket.socket:
-    """A socket that belongs to the namespace and can be used from any thread."""
+    """Open a socket in the namespace. Any thread can use it."""
     return call(namespace, lambda: socket.socket(family, kind, protocol))

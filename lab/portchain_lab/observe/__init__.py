@@ -1,1 +1,1 @@
-"""What is observed on a lab: traffic that is sent, captures of it, and the paths that packets took."""
+"""Observing a lab: sending traffic, capturing it, and the paths that packets took."""

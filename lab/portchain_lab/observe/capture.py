@@ -1,8 +1,8 @@
-"""Captures at virtual machines' interfaces: what went in, what came out, when.
+"""Captures frames at the interfaces of virtual machines, with direction and time.
 
-One packet socket per VM, all read by one thread of this process. Unlike a file of tcpdump's,
-this tells for each frame whether the VM sent it or got it, stopping loses nothing that the
-kernel had seen before, and an interface that is unplugged and comes back is listened at again.
+One thread reads a packet socket per VM. Compared with tcpdump, a capture knows for each frame
+whether the VM sent or received it, loses nothing when it stops, and continues at an interface that
+is unplugged and plugged again.
 """
 
 import selectors
@@ -48,10 +48,10 @@ class CapturedFrame:
 
     :param time_ns: the kernel's time stamp, nanoseconds since the epoch; one clock for all
         interfaces.
-    :param vm: its name.
-    :param port: label of the Neutron port.
-    :param outgoing: true if the VM sent it, false if the VM got it.
-    :param addressed_to_vm: false for what only passed by: unicast to another MAC address.
+    :param vm: name of the VM.
+    :param port: name of the Neutron port, or its id if it has no name.
+    :param outgoing: true if the VM sent the frame, false if it received it.
+    :param addressed_to_vm: false for unicast to another MAC address.
     """
 
     time_ns: int
@@ -63,11 +63,12 @@ class CapturedFrame:
 
 
 class Capture:
-    """Records from ``start`` to ``stop``; as a context manager, while inside.
+    """Captures from ``start`` to ``stop``, or within its context.
 
-    :param vms: whose interfaces to listen at, all of them.
-    :raises LabError: from ``stop``, if the kernel had to drop frames or the capture did not last:
-        such a record proves nothing.
+    ``stop`` raises ``LabError`` if the kernel dropped frames or the capture ended early: such a
+    capture proves nothing.
+
+    :param vms: the VMs at whose interfaces to capture, all of them.
     """
 
     def __init__(self, vms: Iterable[VirtualMachine]) -> None:
@@ -79,8 +80,8 @@ class Capture:
         self._stopped = False
 
     def start(self) -> Self:
-        """Begin; what happens after this returns is recorded."""
-        _stamped_on_arrival()
+        """Start to capture. Frames sent after this returns are captured."""
+        _wait_for_arrival_timestamps()
         for vm in self._vms:
             sock = _listen(vm.namespace)
             self._selector.register(sock, selectors.EVENT_READ, vm)
@@ -89,7 +90,7 @@ class Capture:
         return self
 
     def stop(self) -> list[CapturedFrame]:
-        """End; returns all that was seen, in the order of time."""
+        """Stop; returns all frames in the order of time."""
         if not self._stopped:
             self._stopped = True
             ended_early = not self._thread.is_alive()
@@ -97,12 +98,13 @@ class Capture:
             self._thread.join()
             self._close()
             if ended_early:
-                raise LabError("the capture ended by itself")
+                raise LabError("the capture ended before it was stopped")
         return self.frames
 
     def wait_until_quiet(self, quiet: float = 0.3, limit: float = 2.0) -> None:
-        """Wait until nothing has come in for ``quiet`` seconds: the last packets of a connection are on their way when its ends
-        have closed it. Where there is always something, ``patience`` seconds are enough.
+        """Wait until no frame was captured for ``quiet`` seconds, but at most ``limit`` seconds.
+
+        The last packets of a connection may still be in flight after both ends closed it.
         """
         end = time.monotonic() + limit
         count, since = -1, time.monotonic()
@@ -113,8 +115,8 @@ class Capture:
 
     @property
     def frames(self) -> list[CapturedFrame]:
-        """What was seen so far, in the order of time."""
-        return sorted(self._frames, key=lambda seen: seen.time_ns)
+        """The frames captured so far, in the order of time."""
+        return sorted(self._frames, key=lambda frame: frame.time_ns)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -134,7 +136,7 @@ class Capture:
                 if key.data is not None:
                     self._drain(key.fileobj, key.data)  # type: ignore[arg-type]  # registered above
             if any(key.data is None for key, _ in ready):
-                # Frames may have come in between: take what the kernel holds, from everywhere.
+                # Frames may have arrived since select() returned: read all that the kernel holds.
                 for sock, vm in self._sockets():
                     self._drain(sock, vm)
                 return
@@ -173,12 +175,12 @@ class Capture:
         self._wake.close()
         self._woken.close()
         if dropped:
-            msg = f"the capture lost frames: {dropped}"
+            msg = f"the kernel dropped frames of the capture: {dropped}"
             raise LabError(msg)
 
 
 def _listen(namespace: str) -> socket.socket:
-    """Listen at all interfaces of a namespace, those that come later included."""
+    """A packet socket for all interfaces of a namespace, including those plugged in later."""
     everything = socket.htons(ETH_P_ALL)
     sock = netns.open_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW, everything)
     sock.setblocking(False)
@@ -189,13 +191,14 @@ def _listen(namespace: str) -> socket.socket:
 
 
 @cache
-def _stamped_on_arrival() -> socket.socket:
-    """Wait until the kernel stamps frames when they arrive; returns the socket that keeps it at that.
+def _wait_for_arrival_timestamps() -> socket.socket:
+    """Wait until the kernel timestamps frames on arrival.
 
-    It begins some time after the first socket has asked. Until then frames bear the time at which they were read, and two
-    sockets are not read in the order of arrival.
+    The kernel begins some time after the first socket has requested timestamps. Until then, a
+    frame gets the time at which it is read, and two sockets are not read in order of arrival.
 
-    :raises LabError: it does not begin.
+    :returns: the socket that keeps the kernel timestamping.
+    :raises LabError: the kernel does not begin within 30 seconds.
     """
     keeper = socket.socket(type=socket.SOCK_DGRAM)
     keeper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -207,7 +210,7 @@ def _stamped_on_arrival() -> socket.socket:
         about_to_read = time.time_ns()
         if _time_ns(keeper.recvmsg(1, 256)[1]) < about_to_read:
             return keeper
-    raise LabError("the kernel does not stamp frames when they arrive")
+    raise LabError("the kernel does not timestamp frames on arrival")
 
 
 def _dropped(sock: socket.socket) -> int:
@@ -216,7 +219,7 @@ def _dropped(sock: socket.socket) -> int:
 
 
 def _interpret(frame: bytes, ancillary: list[tuple[int, int, bytes]]) -> CapturedFrame:
-    """Take the time stamp, and put back a VLAN tag that the kernel took off."""
+    """The frame with its timestamp, and with the VLAN tag that the kernel had stripped."""
     for level, kind, data in ancillary:
         if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
             status, _, _, _, _, tag, protocol = _AUXDATA.unpack(data)
@@ -232,21 +235,24 @@ def _time_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
         if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
             seconds, nanoseconds = _TIMESPEC.unpack(data)
             return int(seconds * 1_000_000_000 + nanoseconds)
-    raise LabError("a frame has no time stamp")
+    raise LabError("the kernel delivered a frame without a timestamp")
 
 
-def write_pcap(seen: Iterable[CapturedFrame], directory: Path) -> list[Path]:
-    """Write one pcap file per port, for Wireshark and for the record."""
+def write_pcap(frames: Iterable[CapturedFrame], directory: Path) -> list[Path]:
+    """Write one pcap file per port.
+
+    :returns: the files.
+    """
     by_port: dict[str, list[CapturedFrame]] = {}
-    for one in seen:
+    for one in frames:
         by_port.setdefault(one.port, []).append(one)
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
-    for port, frames in by_port.items():
+    for port, of_port in by_port.items():
         path = directory / f"{port}.pcap"
         with RawPcapWriter(str(path), linktype=DLT_EN10MB, nano=True) as writer:
             writer.write_header(None)
-            for one in frames:
+            for one in of_port:
                 seconds, nanoseconds = divmod(one.time_ns, 1_000_000_000)
                 writer.write_packet(one.frame, sec=seconds, usec=nanoseconds)
         paths.append(path)

@@ -1,6 +1,7 @@
-"""From captures to paths: the ports that each packet of each connection really passed.
+"""Reconstructs from captured frames the path that each packet took, port by port.
 
-Pure functions over what ``capture`` recorded.
+``observations`` turns frames into packets at ports, ``traces`` follows each packet, and
+``connections`` groups packets by connection. All functions are pure.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-# Importing them is what lets scapy look behind chain headers.
+# Once imported, these let scapy decode packets behind MPLS and NSH headers.
 from scapy.contrib import mpls, nsh  # noqa: F401
 from scapy.data import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -21,16 +22,16 @@ from scapy.packet import Packet
 from portchain_lab.observe.capture import CapturedFrame
 
 ETHERTYPES = {ETH_P_IP, ETH_P_IPV6, ETH_P_ARP}
-_CHECKSUMS = {TCP: 16, UDP: 6}
-"""Where in a header the checksum is, bytes (RFC 9293, 3.1; RFC 768)."""
+_CHECKSUM_OFFSETS = {TCP: 16, UDP: 6}
+"""Offset of the checksum in the header, in bytes (RFC 9293, 3.1; RFC 768)."""
 TCP_SYN, TCP_ACK = 0x02, 0x10
 Path = tuple[str, ...]
-"""Labels of the ports a packet was seen at, in order."""
+"""The ports at which a packet was captured, in order."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class FiveTuple:
-    """The 5-tuple of a packet; for ICMP echo, both ports are the identifier."""
+    """The 5-tuple of a packet. For ICMP echo, both ports hold the identifier."""
 
     protocol: str
     source: str
@@ -40,7 +41,7 @@ class FiveTuple:
 
     @property
     def reverse(self) -> "FiveTuple":
-        """The 5-tuple of the answers."""
+        """The 5-tuple of the replies."""
         return FiveTuple(
             self.protocol,
             self.destination,
@@ -58,12 +59,12 @@ class FiveTuple:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A packet at a port.
+    """A packet captured at a port.
 
-    :param vm: that the port is of.
-    :param identity: what forwarding does not change: the same for one packet at every port.
-    :param opens_connection: whether the packet opens a TCP connection.
-    :param ttl: TTL or hop limit: one less behind each function that routes.
+    :param vm: the VM that has the port.
+    :param identity: digest of what forwarding does not change; equal at every port of the path.
+    :param opens_connection: whether the packet is the SYN of a TCP connection.
+    :param ttl: TTL or hop limit, which each routing function decrements.
     """
 
     time_ns: int
@@ -78,9 +79,9 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class PacketTrace:
-    """One packet and where it was.
+    """One packet and its path.
 
-    :param ports: every observation's port in order; a port twice means that it was there twice.
+    :param ports: the port of each observation, in order; a port appears once per visit.
     """
 
     start_ns: int
@@ -90,11 +91,11 @@ class PacketTrace:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One connection: packets of a 5-tuple, for TCP from one SYN to the next.
+    """One connection: the packets of a 5-tuple, for TCP from one SYN to the next.
 
-    :param number: of the connections with this 5-tuple, counted from 0.
-    :param paths: how many packets took each path, the client's packets.
-    :param replies: likewise for the packets of the other direction.
+    :param number: number of the connection among those with its 5-tuple, from 0.
+    :param paths: how many of the client's packets took each path.
+    :param replies: how many of the server's packets took each path.
     """
 
     five_tuple: FiveTuple
@@ -105,41 +106,48 @@ class Connection:
 
     @property
     def path(self) -> Path | None:
-        """The path of all of the client's packets, None if they took several."""
+        """The path of the client's packets; None if they took several."""
         return next(iter(self.paths)) if len(self.paths) == 1 else None
 
 
-def observations(seen: Iterable[CapturedFrame], promiscuous: bool = False) -> list[Observation]:
-    """The IP packets among the frames, in the order of time.
+def observations(frames: Iterable[CapturedFrame], promiscuous: bool = False) -> list[Observation]:
+    """The IP packets among captured frames, in the order of time.
 
-    :param promiscuous: include unicast frames to other MAC addresses. They are what a switch floods;
-        a bridging function, though, gets nothing else.
+    :param promiscuous: include unicast frames to other MAC addresses. A bridging function receives
+        only those; at other VMs they are frames that a switch flooded.
     """
     found = [
         observation
-        for one in seen
+        for one in frames
         if (one.addressed_to_vm or one.outgoing or promiscuous)
         and (observation := _observation(one))
     ]
     return sorted(found, key=lambda observation: observation.time_ns)
 
 
-def unexpected_frames(seen: Iterable[CapturedFrame]) -> list[CapturedFrame]:
-    """Frames that neither carry IP nor resolve addresses, such as a chain header that leaked."""
-    return [one for one in seen if Ether(one.frame).type not in ETHERTYPES]
+def unexpected_frames(frames: Iterable[CapturedFrame]) -> list[CapturedFrame]:
+    """Frames that are neither IP nor ARP, such as one with a chain header that leaked."""
+    return [one for one in frames if Ether(one.frame).type not in ETHERTYPES]
 
 
-def _observation(seen: CapturedFrame) -> Observation | None:
-    packet = Ether(seen.frame)
+def _observation(captured: CapturedFrame) -> Observation | None:
+    packet = Ether(captured.frame)
     network = packet.getlayer(IP) or packet.getlayer(IPv6)
-    # A redirect is about the link and has the packet that it is about inside.
+    # A redirect concerns the link only. It contains the packet that caused it.
     if network is None or ICMPv6ND_Redirect in network:
         return None
     five_tuple = _five_tuple(network)
     opens_connection = TCP in network and network[TCP].flags & (TCP_SYN | TCP_ACK) == TCP_SYN
     ttl = network.ttl if IP in network else network.hlim
     return Observation(
-        *(seen.time_ns, seen.vm, seen.port, seen.outgoing, five_tuple, _identity(network)),
+        *(
+            captured.time_ns,
+            captured.vm,
+            captured.port,
+            captured.outgoing,
+            five_tuple,
+            _identity(network),
+        ),
         opens_connection=bool(opens_connection),
         ttl=ttl,
     )
@@ -159,26 +167,29 @@ def _five_tuple(network: Packet) -> FiveTuple:
 
 
 def _identity(network: Packet) -> bytes:
-    """Digest of all that routers and switches leave alone: addresses, IP identification and what IP carries."""
+    """Digest of what routers and switches do not change: addresses, IP id and IP payload."""
     number = 0 if IPv6 in network else int(network.id)
     head = f"{network.src} {network.dst} {number} ".encode()
-    return hashlib.sha256(head + _carried(network)).digest()
+    return hashlib.sha256(head + _normalised_payload(network)).digest()
 
 
-def _carried(network: Packet) -> bytes:
-    """What IP carries. A checksum of all ones and one of zero are the same sum: who reckons it anew may write either."""
-    carried = bytearray(bytes(network.payload))
-    layer = next((one for one in _CHECKSUMS if one in network), None)
+def _normalised_payload(network: Packet) -> bytes:
+    """The IP payload, with a checksum of 0xffff replaced by 0.
+
+    Both are the same sum in one's complement; a device that recomputes it may write either.
+    """
+    payload = bytearray(bytes(network.payload))
+    layer = next((one for one in _CHECKSUM_OFFSETS if one in network), None)
     if layer is not None:
-        place = slice(_CHECKSUMS[layer], _CHECKSUMS[layer] + 2)
-        carried[place] = carried[place].replace(b"\xff\xff", b"\0\0")
-    return bytes(carried)
+        checksum = slice(_CHECKSUM_OFFSETS[layer], _CHECKSUM_OFFSETS[layer] + 2)
+        payload[checksum] = payload[checksum].replace(b"\xff\xff", b"\0\0")
+    return bytes(payload)
 
 
-def traces(found: Sequence[Observation]) -> list[PacketTrace]:
+def traces(observed: Sequence[Observation]) -> list[PacketTrace]:
     """Follow each packet from its first observation to its last."""
     packets: dict[bytes, list[Observation]] = {}
-    for observation in found:
+    for observation in observed:
         packets.setdefault(observation.identity, []).append(observation)
     return [
         PacketTrace(
@@ -191,47 +202,50 @@ def traces(found: Sequence[Observation]) -> list[PacketTrace]:
 
 
 def in_travel_order(steps: Sequence[Observation]) -> list[Observation]:
-    """Put a packet's observations, which are in the order of time, into the order in which they happened.
+    """Sort the observations of one packet by the order in which the packet passed the ports.
 
-    Where it only was sent it began, where it only was got it ended, and at each VM in between it was got before it was
-    sent on, with ever fewer hops left. Time decides only what this leaves open: the clock may be set back between two
-    observations. Of a packet that was copied nothing but the times is known.
+    The clock may be set back between two observations, so time decides only what this leaves open:
+    the packet starts at the VM that only sent it and ends at the VM that only received it; a VM in
+    between receives it before it sends it; and its TTL never increases. For a packet that was
+    copied, only the times are known.
+
+    :param steps: the observations, in the order of time.
     """
-    stops = _stops(steps)
-    if any(sum(one[end] is None for one in stops) > 1 for end in (0, 1)):
+    visits = _visits(steps)
+    if any(sum(one[end] is None for one in visits) > 1 for end in (0, 1)):
         return list(steps)
 
-    def place(stop: tuple[Observation | None, ...]) -> tuple[int, int, int]:
-        got, sent = stop
-        step = got or sent
+    def position(visit: tuple[Observation | None, ...]) -> tuple[int, int, int]:
+        received, sent = visit
+        step = received or sent
         assert step is not None
-        part = 0 if got is None else 2 if sent is None else 1
+        part = 0 if received is None else 2 if sent is None else 1
         return part, -step.ttl, step.time_ns
 
-    return [step for stop in sorted(stops, key=place) for step in stop if step is not None]
+    return [step for visit in sorted(visits, key=position) for step in visit if step is not None]
 
 
-def _stops(steps: Sequence[Observation]) -> list[tuple[Observation | None, ...]]:
-    """Where a packet was got and from where it was sent on, for each time that it was at a VM."""
-    stops: list[tuple[Observation | None, ...]] = []
+def _visits(steps: Sequence[Observation]) -> list[tuple[Observation | None, ...]]:
+    """The packet's visits at VMs: where each received it and where it sent it on."""
+    visits: list[tuple[Observation | None, ...]] = []
     for vm in dict.fromkeys(step.vm for step in steps):
-        here = sorted((step for step in steps if step.vm == vm), key=lambda step: -step.ttl)
-        sent = [step for step in here if step.outgoing]
-        got: list[Observation | None] = [step for step in here if not step.outgoing]
-        begun = [None] * (len(sent) - len(got))
-        stops += zip_longest(begun + got, sent)
-    return stops
+        at_vm = sorted((step for step in steps if step.vm == vm), key=lambda step: -step.ttl)
+        sent = [step for step in at_vm if step.outgoing]
+        received: list[Observation | None] = [step for step in at_vm if not step.outgoing]
+        origin = [None] * (len(sent) - len(received))
+        visits += zip_longest(origin + received, sent)
+    return visits
 
 
-def connections(found: Sequence[Observation]) -> list[Connection]:
-    """Group packets to connections, in the order of their beginnings.
+def connections(observed: Sequence[Observation]) -> list[Connection]:
+    """Group packets by connection; returns the connections in the order of their first packets.
 
-    A TCP connection begins with a SYN that was not seen before, so a 5-tuple that is used again
-    gives another connection. The side that sent first is the client.
+    A new SYN begins a new TCP connection, also if its 5-tuple was used before; a retransmitted SYN
+    does not. The side that sent first is the client.
     """
     starts: dict[FiveTuple, list[int]] = {}
     known: set[bytes] = set()
-    for observation in found:
+    for observation in observed:
         fresh = observation.identity not in known
         known.add(observation.identity)
         if observation.five_tuple.reverse in starts:
@@ -244,12 +258,12 @@ def connections(found: Sequence[Observation]) -> list[Connection]:
         for five_tuple, times in starts.items()
         for number, start in enumerate(times)
     }
-    for trace in traces(found):
-        answer = trace.five_tuple not in starts
-        five_tuple = trace.five_tuple.reverse if answer else trace.five_tuple
+    for trace in traces(observed):
+        is_reply = trace.five_tuple not in starts
+        five_tuple = trace.five_tuple.reverse if is_reply else trace.five_tuple
         number = max(0, sum(start <= trace.start_ns for start in starts[five_tuple]) - 1)
         connection = result[five_tuple, number]
-        (connection.replies if answer else connection.paths)[trace.ports] += 1
+        (connection.replies if is_reply else connection.paths)[trace.ports] += 1
     return sorted(result.values(), key=lambda connection: connection.start_ns)
 
 
@@ -260,9 +274,9 @@ def select(
     destination: str | None = None,
     destination_port: int | None = None,
 ) -> list[Connection]:
-    """The connections with these properties; None is any.
+    """The connections with these properties; None matches any.
 
-    Addresses may be prefixes in CIDR notation.
+    :param source: an address or a prefix in CIDR notation; ``destination`` likewise.
     """
 
     def within(address: str, prefix: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Traffic between virtual machines, made by sockets that live in their namespaces."""
+"""Traffic between virtual machines, through sockets in their namespaces."""
 
 import contextlib
 import fcntl
@@ -30,11 +30,12 @@ _SEQUENCE = struct.Struct("!Q")
 
 @dataclass(frozen=True, slots=True)
 class ConnectionAttempt:
-    """A TCP connection that was tried.
+    """The result of one attempted TCP connection.
 
-    :param source_port: of the client's end.
-    :param seconds: until the answer was complete, or until it failed.
-    :param error: empty if the question was answered and the connection was closed in order.
+    :param number: the number that the client sent.
+    :param source_port: the client's port.
+    :param seconds: time until the connection was closed, or until it failed.
+    :param error: empty if the server echoed the number and the connection closed cleanly.
     """
 
     number: int
@@ -44,19 +45,18 @@ class ConnectionAttempt:
 
     @property
     def ok(self) -> bool:
-        """Whether it worked."""
+        """Whether it succeeded."""
         return not self.error
 
 
 class TcpEchoServer:
-    """Answers each connection with what it sent and closes it; runs inside its context.
+    """Echoes what each connection sends and closes it. Runs within its context.
 
-    The server closes first: its end keeps the waiting state, so a client can use its port again at
-    once.
+    The server closes first, so TIME_WAIT is at its end and the client can reuse its port at once.
     """
 
     def __init__(self, vm: VirtualMachine, port: int, address: str = "") -> None:
-        """:param address: one of the VM's, its first if empty."""
+        """:param address: the VM's address to listen at; its first if empty."""
         address = address or vm.ip
         self._socket = netns.open_socket(vm.namespace, _family(address))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -100,11 +100,13 @@ def tcp_connect(
     source_address: str = "",
     address: str = "",
 ) -> ConnectionAttempt:
-    """Open a connection, ask, get the answer, close.
+    """Open a connection, send a number, expect its echo, close.
 
-    :param source_port: 0 lets the kernel choose.
-    :param source_address: one of the source's, its first if empty. ``address``: likewise of the destination.
-    :param number: is what is asked; the answer has to be the same.
+    :param port: the server's port.
+    :param source_port: the client's port; 0 lets the kernel choose.
+    :param source_address: an address of the source; its first if empty.
+    :param address: an address of the destination; its first if empty.
+    :param number: the number to send.
     :param timeout: seconds for connecting and for each read.
     """
     began = time.monotonic()
@@ -121,10 +123,10 @@ def tcp_connect(
             sock.sendall(question)
             answer = _read_all(sock)
             if answer != question:
-                error = f"wrong answer {answer!r}"
+                error = f"the server answered {answer!r}"
             sock.shutdown(socket.SHUT_WR)
-            # Until the last acknowledgement is there, the kernel refuses the same port again.
-            wait_for(lambda: _state(sock) == TCP_CLOSE, timeout, "closed connection", 0.001)
+            # The kernel lets the port be reused only after the last acknowledgement.
+            wait_for(lambda: _state(sock) == TCP_CLOSE, timeout, "the connection to close", 0.001)
         except (OSError, DeadlineError) as failure:
             error = str(failure)
     return ConnectionAttempt(number, source_port, time.monotonic() - began, error)
@@ -159,10 +161,10 @@ def tcp_connections(
     source_address: str = "",
     address: str = "",
 ) -> list[ConnectionAttempt]:
-    """Connections one after the other; the destination has to run a ``TcpEchoServer``.
+    """Open connections one after the other. The destination must run a ``TcpEchoServer``.
 
-    :param source_port: the same for all, or 0 for one of the kernel's choice each.
-    :param source_address: as in ``tcp_connect``. ``address`` likewise.
+    :param source_port: the client's port for all; with 0 the kernel chooses one for each.
+    :param source_address: as in ``tcp_connect``, like ``address``.
     """
     return [
         tcp_connect(
@@ -179,9 +181,9 @@ def tcp_connections(
 
 
 class OpenConnections:
-    """TCP connections that stay open inside its context; every one can ask and be answered again and again.
+    """TCP connections that stay open within the context and can exchange data repeatedly.
 
-    :param timeout: seconds for opening a connection, and for each question and each answer.
+    :param timeout: seconds for opening a connection and for each send and receive.
     """
 
     def __init__(
@@ -224,9 +226,9 @@ class OpenConnections:
         self._open.close()
 
     def exchange(self) -> list[str]:
-        """Ask and answer once on every connection, until all is acknowledged and nothing is on its way any more.
+        """Send and echo data once on every connection, and wait until all is acknowledged.
 
-        :returns: what went wrong, empty if nothing did.
+        :returns: the errors.
         """
         errors = []
         for client, server in self._ends:
@@ -235,10 +237,10 @@ class OpenConnections:
                 client.sendall(question)
                 server.sendall(server.recv(len(question)))
                 if client.recv(len(question)) != question:
-                    errors.append("a wrong answer")
+                    errors.append("the echo differs from what was sent")
                 for end in (client, server):
                     wait_for(
-                        partial(_is_acknowledged, end), self._timeout, "acknowledgement", 0.001
+                        partial(_is_acknowledged, end), self._timeout, "an acknowledgement", 0.001
                     )
             except (OSError, DeadlineError) as failure:
                 errors.append(str(failure))
@@ -247,11 +249,10 @@ class OpenConnections:
 
 @dataclass(slots=True)
 class StreamResult:
-    """What became of a stream of numbered datagrams.
+    """Which datagrams of a stream arrived, and when.
 
-    :param sent: how many were sent, numbered from 0.
-    :param received: number and time (seconds, monotonic) of each that arrived, in the order of
-        arrival.
+    :param sent: how many datagrams were sent, numbered from 0.
+    :param received: number and time (seconds, monotonic) of each arrival, in order.
     """
 
     sent: int = 0
@@ -264,7 +265,7 @@ class StreamResult:
 
     @property
     def duplicates(self) -> int:
-        """How many arrived more than once."""
+        """How many arrivals were duplicates."""
         return len(self.received) - len({number for number, _ in self.received})
 
     @property
@@ -275,7 +276,7 @@ class StreamResult:
 
 
 class UdpStream:
-    """Numbered datagrams at a steady rate, sent and counted from ``start`` to ``stop``.
+    """Sends numbered datagrams at a constant rate from ``start`` to ``stop``, and records arrivals.
 
     :param rate: datagrams per second.
     :param size: bytes of payload, at least 8.
@@ -310,21 +311,21 @@ class UdpStream:
 
     @property
     def source_port(self) -> int:
-        """The port the datagrams come from."""
+        """The source port of the datagrams."""
         return int(self._out.getsockname()[1])
 
     def start(self) -> Self:
-        """Begin to send."""
+        """Start to send."""
         for thread in self._threads:
             thread.start()
         return self
 
     def end(self) -> None:
-        """Send no more datagrams. Returns at once; ``stop`` has to follow."""
+        """Send no more datagrams. Returns at once; call ``stop`` afterwards."""
         self._ended.set()
 
     def stop(self, grace: float = 1.0) -> StreamResult:
-        """End sending, wait for datagrams that are still on their way, and count.
+        """Stop sending, wait for datagrams in flight, and return the result.
 
         :param grace: seconds without an arrival after which a datagram counts as lost.
         """
@@ -351,7 +352,7 @@ class UdpStream:
     def _send(self) -> None:
         due = time.monotonic()
         while not self._ended.is_set():
-            with contextlib.suppress(OSError):  # unreachable for the moment: lost like any other
+            with contextlib.suppress(OSError):  # unreachable at the moment: the datagram is lost
                 self._out.sendto(_SEQUENCE.pack(self.result.sent) + self._padding, self._target)
             self.result.sent += 1
             due += self._interval
@@ -368,7 +369,7 @@ class UdpStream:
                 quiet = time.monotonic() - quiet_since
                 if self._ended.is_set() and quiet >= self._needed_quiet():
                     return
-            except OSError:  # port unreachable reports of an earlier datagram
+            except OSError:  # an ICMP error that reports an earlier datagram
                 continue
 
     def _needed_quiet(self) -> float:

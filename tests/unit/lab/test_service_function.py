@@ -26,7 +26,7 @@ FRAMES = {
 
 def answer(kind: str) -> Packet:
     own = bytes.fromhex(OWN.replace(":", ""))
-    return Ether(service_function.KINDS[kind].answer(bytes(FRAMES[kind]), own, 0))
+    return Ether(service_function.KINDS[kind].process(bytes(FRAMES[kind]), own, 0))
 
 
 @pytest.mark.parametrize("kind", FRAMES)

@@ -1,1 +1,1 @@
-"""How portchain behaves as chains become many, beside networking-sfc in the same lab."""
+"""Benchmarks: portchain compared with networking-sfc, with growing numbers of chains."""

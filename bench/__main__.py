@@ -1,4 +1,4 @@
-"""``python -m bench``: measure, print tables, write a file and a picture."""
+"""``python -m bench``: measures, prints tables, writes a results file and a picture."""
 
 import argparse
 import logging
@@ -21,63 +21,87 @@ from bench.run import Plan, run
 
 console = Console(highlight=False)
 WIDTH = 160
+DESCRIPTION = (
+    "Measures portchain and networking-sfc in labs of the same shape, one after the other. Prints "
+    "tables and writes a results file and a picture. docs/benchmark.md explains the figures."
+)
 
 
 def chain_counts(text: str) -> tuple[int, ...]:
-    """Numbers of chains from text such as ``0,50,200``, growing.
+    """Numbers of chains from text such as ``0,50,200``, in ascending order.
 
-    :raises argparse.ArgumentTypeError: if it is anything else.
+    :raises argparse.ArgumentTypeError: the text is anything else.
     """
     try:
         counts = sorted({int(part) for part in text.split(",")})
     except ValueError:
         counts = []
     if not counts or counts[0] < 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: numbers such as 0,50,200, please")
+        raise argparse.ArgumentTypeError(f"{text!r}: use numbers such as 0,50,200")
     return tuple(counts)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line, described."""
-    made = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    """The parser of the command line."""
+    command = argparse.ArgumentParser(prog="python -m bench", description=DESCRIPTION)
     names = [implementation.name for implementation in IMPLEMENTATIONS]
-    made.add_argument(
+    command.add_argument(
         "what",
         nargs="?",
         choices=("api", "dataplane"),
         default="api",
-        help="requests and their effects, or packets through chains (default: api)",
+        help="api: requests and what they cause; dataplane: packets through chains (default: api)",
     )
-    made.add_argument(
+    command.add_argument(
         "--chains",
         type=chain_counts,
         default=(0, 50, 200),
-        help="numbers of chains to measure with (default: 0,50,200)",
+        help="the numbers of existing chains to measure with (default: 0,50,200)",
     )
-    made.add_argument("--repeat", type=int, default=10, help="default: %(default)s")
-    made.add_argument("--quick", action="store_true", help="0 and 10 chains, three times each")
-    made.add_argument("--only", choices=names, help="leave the other implementation out")
-    made.add_argument("--hosts", type=int, default=2, help="default: %(default)s")
-    made.add_argument("--firewall", choices=layout.FIREWALLS, default="openvswitch")
-    made.add_argument(
-        "--output", type=Path, default=REPOSITORY / "bench" / "results", metavar="DIRECTORY"
+    command.add_argument(
+        "--repeat", type=int, default=10, help="repetitions of each request (default: %(default)s)"
     )
-    made.add_argument("--show", type=Path, metavar="FILE", help="only show an earlier result")
-    made.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
-    return made
+    command.add_argument(
+        "--quick", action="store_true", help="a short run: 0 and 10 chains, three repetitions"
+    )
+    command.add_argument("--only", choices=names, help="measure only this implementation")
+    command.add_argument(
+        "--hosts", type=int, default=2, help="number of compute hosts (default: %(default)s)"
+    )
+    command.add_argument(
+        "--firewall",
+        choices=layout.FIREWALLS,
+        default="openvswitch",
+        help="the agents' firewall driver (default: %(default)s)",
+    )
+    command.add_argument(
+        "--output",
+        type=Path,
+        default=REPOSITORY / "bench" / "results",
+        metavar="DIRECTORY",
+        help="where to write the results (default: bench/results)",
+    )
+    command.add_argument(
+        "--show",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing; print the tables of an earlier run",
+    )
+    command.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    return command
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
-    """What the command line asks for."""
+    """The plan that the command line asks for."""
     if arguments.quick:
         return Plan((0, 10), 3, 1, 12, arguments.hosts, arguments.firewall)
     return Plan(arguments.chains, arguments.repeat, 2, 35, arguments.hosts, arguments.firewall)
 
 
 def show(result: Result, markdown: bool = False) -> None:
-    """Print the tables, as wide as they are."""
+    """Print the tables without wrapping them."""
     out = Console(highlight=False, width=max(console.width, WIDTH * 2 if markdown else WIDTH))
-    out.print(f"began {result.began}Z: {result.about}", soft_wrap=True)
+    out.print(f"run of {result.began}Z: {result.about}", soft_wrap=True)
     for title, table in report.tables(Measured(result.points), markdown):
         out.print(f"\n[bold]{title}[/]" if not markdown else f"\n### {title}")
         out.print(table)
@@ -86,22 +110,22 @@ def show(result: Result, markdown: bool = False) -> None:
 def measure(chosen: Sequence[Implementation], plan: Plan, result: Result) -> bool:
     """Measure implementations, one after the other.
 
-    :param result: what was measured is added to its points at once.
-    :returns: whether all went well; what did not is printed.
+    :param result: receives each measurement as soon as it is complete.
+    :returns: whether all succeeded. Errors are printed.
     """
-    well = True
+    succeeded = True
     for implementation in chosen:
         try:
             run(implementation, plan, result.points, console)
         except (BenchError, LabError) as error:
             console.print(f"[red]{implementation.name}: {error}[/]", soft_wrap=True)
-            well = False
-    return well
+            succeeded = False
+    return succeeded
 
 
-def keep(result: Result, directory: Path) -> None:
-    """Write the file and the picture."""
-    # Drawing is an extra of its own, and the tests of the rest do without it.
+def write(result: Result, directory: Path) -> None:
+    """Write the results file and the picture."""
+    # matplotlib is an optional dependency, which the tables do not need.
     from bench import plot  # noqa: PLC0415
 
     written = result.write(directory)
@@ -113,7 +137,7 @@ def keep(result: Result, directory: Path) -> None:
 def measure_packets(arguments: argparse.Namespace) -> int:
     """``python -m bench dataplane``.
 
-    :returns: 0, or 1 after an error that is printed.
+    :returns: 0, or 1 after an error, which is printed.
     """
     out = Console(highlight=False, width=max(console.width, WIDTH))
     if arguments.show:
@@ -139,9 +163,9 @@ def measure_packets(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point.
+    """Entry point of ``python -m bench``.
 
-    :returns: 0, or 1 after an error that is printed; what was measured is kept in any case.
+    :returns: 0, or 1 after an error, which is printed. Complete measurements are always written.
     """
     arguments = parser().parse_args(argv)
     if arguments.what == "dataplane":
@@ -150,9 +174,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         show(Result.read(arguments.show), arguments.markdown)
         return 0
     if os.geteuid() != 0:
-        console.print("[red]the lab makes network namespaces: run this as root[/]")
+        console.print("[red]the benchmark starts labs and needs root: run it with sudo[/]")
         return 1
-    # A lab that is gone does not answer any more: no news.
+    # ovsdbapp logs an error when a lab that it was connected to is removed.
     logging.getLogger("ovsdbapp").setLevel(logging.ERROR)
     plan = plan_of(arguments)
     chosen = [one for one in IMPLEMENTATIONS if arguments.only in (None, one.name)]
@@ -160,14 +184,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     about = {"machine": results.machine(), "versions": versions, "plan": asdict(plan)}
     result = Result(results.now(), about, [])
     try:
-        well = measure(chosen, plan, result)
+        succeeded = measure(chosen, plan, result)
     except KeyboardInterrupt:
         return 130
     finally:
         if result.points:
             show(result, arguments.markdown)
-            keep(result, arguments.output)
-    return 0 if well else 1
+            write(result, arguments.output)
+    return 0 if succeeded else 1
 
 
 if __name__ == "__main__":

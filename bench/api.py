@@ -1,4 +1,4 @@
-"""The port chain API over HTTP, without a client library between the clock and the server."""
+"""The port chain API over plain HTTP, so that no client library adds to the measured time."""
 
 import time
 from typing import Any
@@ -10,11 +10,11 @@ from portchain_lab.lab import Lab
 from bench.errors import BenchError
 
 TIMEOUT = 120.0
-Shown = dict[str, Any]
+Resource = dict[str, Any]
 
 
 class Api:
-    """Requests of an ordinary project's member.
+    """Sends requests as one user, and records how long each takes.
 
     :param user: ``demo`` or ``admin``.
     """
@@ -23,24 +23,24 @@ class Api:
         self._session = clients.http_session(lab.layout)
         self._session.headers["X-Auth-Token"] = str(lab.sdk(user).auth_token)
         self.seconds = 0.0
-        """How long the last request took, from sending to the whole answer."""
+        """Duration of the last request until its response was complete, in seconds."""
         self.answered_at = 0.0
-        """When its answer was complete, as ``time.time`` counts."""
+        """When the last response was complete, as ``time.time`` counts."""
 
-    def create(self, resource: str, **attributes: Any) -> Shown:
-        """Create a resource such as ``port_chain`` and return what the API shows of it."""
+    def create(self, resource: str, **attributes: Any) -> Resource:
+        """Create a resource such as ``port_chain`` and return it."""
         return self._send("POST", f"{resource}s", {resource: attributes})[resource]
 
-    def update(self, resource: str, an_id: str, **attributes: Any) -> Shown:
-        """Change a resource."""
+    def update(self, resource: str, an_id: str, **attributes: Any) -> Resource:
+        """Update a resource and return it."""
         return self._send("PUT", f"{resource}s/{an_id}", {resource: attributes})[resource]
 
     def delete(self, resource: str, an_id: str) -> None:
         """Delete a resource."""
         self._send("DELETE", f"{resource}s/{an_id}")
 
-    def list(self, resource: str) -> list[Shown]:
-        """All resources of a kind that the user may see."""
+    def list(self, resource: str) -> list[Resource]:
+        """All resources of a type that the user may see."""
         return self._send("GET", f"{resource}s")[f"{resource}s"]
 
     def _send(self, method: str, path: str, body: Any = None) -> Any:

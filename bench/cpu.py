@@ -1,5 +1,6 @@
-"""Processor time of the lab's programs: unlike elapsed time, other work on the machine hardly adds
-to it.
+"""Processor time of the lab's programs.
+
+Unlike elapsed time, it hardly depends on other load of the machine.
 """
 
 import contextlib
@@ -13,8 +14,9 @@ NANOSECONDS = 1e9
 
 
 def spent(pids: Iterable[int]) -> dict[int, float]:
-    """Seconds that each process has run so far, all its threads together, to the nanosecond;
-    processes that are gone are missing.
+    """Processor time of each process so far, in seconds, all threads together.
+
+    Processes that have ended are missing from the result.
     """
     found: dict[int, float] = {}
     for pid in pids:
@@ -28,7 +30,7 @@ def spent(pids: Iterable[int]) -> dict[int, float]:
 class Meter:
     """The processor time of one program of the lab, or of all of them.
 
-    :param program: such as ``neutron-api``; empty for servers, switches and agents together.
+    :param program: such as ``neutron-api``; empty for all servers, switches and agents.
     """
 
     def __init__(self, lab: Lab, program: str = "") -> None:
@@ -41,5 +43,5 @@ class Meter:
             self._pids = [pid for space in spaces for pid in netns.pids(space)]
 
     def seconds(self) -> float:
-        """Seconds that its processes have run so far."""
+        """Processor time so far, in seconds."""
         return sum(spent(self._pids).values())

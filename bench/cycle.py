@@ -1,4 +1,4 @@
-"""One life of each resource: created, changed, deleted; every request can be observed."""
+"""One cycle of requests: creates, updates and deletes a resource of each type."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,17 +6,18 @@ from typing import Any
 from bench.scene import CYCLE_PORTS, Scene
 
 Observe = Callable[[str, Callable[[], Any]], Any]
-"""Is given what a request is, such as ``port_chain create``, and the request. Makes it, once, and
-returns its result.
+"""(name of a request such as ``port_chain create``, the request) -> its result.
+
+An observer sends the request exactly once and measures it.
 """
 
 
 def run(scene: Scene, observe: Observe) -> None:
-    """Two classifiers, two pairs, a group and a chain come and go.
+    """Create, update and delete two classifiers, two pairs, a group and a chain.
 
-    The updates of group and chain are those that move packets: a second pair comes into the group
-    of a chain that is in place, and the chain changes over to another classifier. Those of pair and
-    classifier can only be of names.
+    The updates of group and chain change where packets go: a second pair joins the group while a
+    chain uses it, and the chain exchanges its classifier. Pairs and classifiers are only renamed,
+    as the API cannot change anything else of them.
     """
     api = scene.api
 

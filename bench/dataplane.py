@@ -1,7 +1,7 @@
-"""``python -m bench dataplane``: what packets pay for a chain of 1, 2, 4 and 8 functions, beside the same hosts without one.
+"""``python -m bench dataplane``: throughput through chains of 1, 2, 4 and 8 functions, and without.
 
-Everything is measured in turn, several times, on one lab: the figures say something as ratios of one run, and nothing of a
-machine with a kernel datapath.
+All cases are measured alternately in one lab. Only ratios within a run are meaningful; the figures
+say nothing about a switch with a kernel datapath.
 """
 
 import json
@@ -32,20 +32,21 @@ from portchain.dataplane.flow import COOKIE
 
 FUNCTIONS = (0, 1, 2, 4, 8)
 FIRST_PORT = 31000
-SMALL, LARGE = 18, 65536  # bytes of payload: a frame of 60 bytes, and as much as a socket takes
+SMALL, LARGE = 18, 65536
+"""Bytes of payload: for a frame of minimum size, and for one write to a socket."""
 READY = 60.0
 METRICS: Mapping[str, str] = {
     "throughput": "Mbit/s of one TCP connection",
-    "packets": "small datagrams a second that arrive",
-    "connections": "TCP connections a second, one after the other, from SYN to FIN",
-    "upcalls": "packets a connection that a switch could not forward from its cache, all hosts",
-    "rules": "rules of ours, all hosts",
+    "packets": "small datagrams per second that arrive",
+    "connections": "TCP connections per second, one after the other",
+    "upcalls": "datapath cache misses per connection, all hosts",
+    "flows": "flows of portchain, all hosts",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measurement: values of a metric through so many functions."""
+    """The values of a metric through a chain of a given length."""
 
     functions: int
     metric: str
@@ -53,20 +54,21 @@ class Row:
 
     @property
     def median(self) -> float:
-        """The middle value."""
+        """The median."""
         return statistics.median(self.values)
 
     def to_json(self) -> dict[str, Any]:
-        """For the results file."""
+        """The row for the results file."""
         values = [round(value, 2) for value in self.values]
         return {"functions": self.functions, "metric": self.metric, "values": values}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long and how often.
+    """How long and how often to measure.
 
-    :param seconds: of a stream. ``connections``: of a burst.
+    :param seconds: duration of a stream.
+    :param connections: number of TCP connections.
     """
 
     repeat: int = 3
@@ -77,8 +79,8 @@ class Plan:
 def measure(implementation: Implementation, plan: Plan, console: Console) -> list[Row]:
     """Measure in a lab of its own.
 
-    :raises BenchError: connections failed.
-    :raises LabError: the lab or a chain does not come up.
+    :raises BenchError: a connection failed.
+    :raises LabError: the lab does not start, or a chain does not become ACTIVE.
     """
 
     def report(step: str) -> None:
@@ -87,23 +89,23 @@ def measure(implementation: Implementation, plan: Plan, console: Console) -> lis
     software = implementation.software(report)
     lab = Lab(layout.Layout("benchdata", 2, "openvswitch", software=software))
     try:
-        with console.status("bringing up the lab"):
+        with console.status("starting the lab"):
             lab.up(report)
-        with console.status("machines") as status:
-            # So many chains in every order of two take as many functions as the longest chain.
+        with console.status("starting VMs") as status:
+            # A population of this size uses as many functions as the longest chain has.
             longest = max(FUNCTIONS)
             scene = Scene(lab, Api(lab), longest * (longest - 1), status.update)
-        rules = {count: _make_chain(scene, count) for count in FUNCTIONS}
-        report("chains are there")
-        rows = [Row(count, "rules", (float(rules[count]),)) for count in FUNCTIONS]
+        flows = {count: _create_chain(scene, count) for count in FUNCTIONS}
+        report("the chains are ACTIVE")
+        rows = [Row(count, "flows", (float(flows[count]),)) for count in FUNCTIONS]
         return [*rows, *_streams(scene, plan, report)]
     finally:
         lab.down()
 
 
-def _make_chain(scene: Scene, count: int) -> int:
-    """Make the chain of so many functions; returns how many rules that took on all hosts."""
-    before = _rules(scene.lab)
+def _create_chain(scene: Scene, count: int) -> int:
+    """Create a chain of so many functions; returns the number of flows it needs on all hosts."""
+    before = _count_flows(scene.lab)
     if count == 0:
         return 0
     port = FIRST_PORT + count
@@ -114,8 +116,8 @@ def _make_chain(scene: Scene, count: int) -> int:
         shown = {one["id"]: one["status"] for one in scene.api.list("port_chain")}
         return shown[chain["id"]] == "ACTIVE"
 
-    wait_for(is_active, READY, f"a chain of {count} functions")
-    return _rules(scene.lab) - before
+    wait_for(is_active, READY, f"a chain of {count} functions to become ACTIVE")
+    return _count_flows(scene.lab) - before
 
 
 def _streams(scene: Scene, plan: Plan, report: Callable[[str], None]) -> list[Row]:
@@ -129,26 +131,26 @@ def _streams(scene: Scene, plan: Plan, report: Callable[[str], None]) -> list[Ro
                 ("packets", _packets(scene, port, plan.seconds)),
             ):
                 values.setdefault((count, metric), []).append(value)
-        report(f"turn {turn + 1} of {plan.repeat}")
+        report(f"round {turn + 1} of {plan.repeat}")
     return [Row(count, metric, tuple(found)) for (count, metric), found in values.items()]
 
 
 def _connections(scene: Scene, port: int, count: int) -> list[tuple[str, float]]:
-    """New connections a second, and upcalls for each."""
+    """New TCP connections per second, and cache misses per connection."""
     with traffic.TcpEchoServer(scene.destination, port):
-        traffic.tcp_connections(scene.source, scene.destination, port, 3)  # addresses are known now
-        missed, began = _missed(scene.lab), time.monotonic()
+        traffic.tcp_connections(scene.source, scene.destination, port, 3)  # resolve addresses first
+        missed, began = _cache_misses(scene.lab), time.monotonic()
         attempts = traffic.tcp_connections(scene.source, scene.destination, port, count)
         seconds = time.monotonic() - began
     failed = [attempt.error for attempt in attempts if not attempt.ok]
     if failed:
         raise BenchError(f"{len(failed)} of {count} connections failed: {failed[0]}")
-    upcalls = (_missed(scene.lab) - missed) / count
+    upcalls = (_cache_misses(scene.lab) - missed) / count
     return [("connections", count / seconds), ("upcalls", upcalls)]
 
 
 def _throughput(scene: Scene, port: int, seconds: float) -> float:
-    """Mbit/s of one TCP connection that sends as fast as it can."""
+    """Throughput of one TCP connection, in Mbit/s."""
     with (
         netns.open_socket(scene.destination.namespace) as listener,
         netns.open_socket(scene.source.namespace) as out,
@@ -168,7 +170,7 @@ def _throughput(scene: Scene, port: int, seconds: float) -> float:
 
 
 def _packets(scene: Scene, port: int, seconds: float) -> float:
-    """Datagrams a second that arrive of as many as can be sent."""
+    """Datagrams per second that arrive if as many as possible are sent."""
     with (
         netns.open_socket(scene.destination.namespace, kind=socket.SOCK_DGRAM) as into,
         netns.open_socket(scene.source.namespace, kind=socket.SOCK_DGRAM) as out,
@@ -185,7 +187,7 @@ def _packets(scene: Scene, port: int, seconds: float) -> float:
 
 
 class _Receiver:
-    """Counts bytes until there are no more."""
+    """Counts the bytes that a socket receives until its peer stops."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock, self._bytes = sock, 0
@@ -194,7 +196,7 @@ class _Receiver:
         self._thread.start()
 
     def rate(self) -> float:
-        """Bytes a second between the first and the last that came, after the end."""
+        """Wait for the end; returns bytes per second between the first and the last arrival."""
         self._thread.join()
         return self._bytes / max(self._ended - self._began, 0.001)
 
@@ -208,12 +210,12 @@ class _Receiver:
             return
 
 
-def _missed(lab: Lab) -> int:
+def _cache_misses(lab: Lab) -> int:
     shown = (lab.appctl(host, "dpctl/show") for host in lab.hosts)
     return sum(int(number) for text in shown for number in re.findall(r"missed:(\d+)", text))
 
 
-def _rules(lab: Lab) -> int:
+def _count_flows(lab: Lab) -> int:
     own = f"cookie={COOKIE:#x}/-1"
     return sum(
         lab.ofctl(host, "dump-flows", bridge, own).count("actions=")
@@ -222,11 +224,8 @@ def _rules(lab: Lab) -> int:
     )
 
 
-# What is left behind.
-
-
 def write(rows: Sequence[Row], about: Mapping[str, Any], began: str, directory: Path) -> Path:
-    """Write the file and the picture beside it; returns the file."""
+    """Write the results file and a picture; returns the path of the file."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{began.replace(':', '')}-dataplane.json"
     head = json.dumps({"began": began, "about": about}, indent=1)
@@ -237,13 +236,13 @@ def write(rows: Sequence[Row], about: Mapping[str, Any], began: str, directory: 
 
 
 def read(path: Path) -> list[Row]:
-    """The rows that were written."""
+    """Read the rows that ``write`` wrote."""
     rows = json.loads(path.read_text())["rows"]
     return [Row(row["functions"], row["metric"], tuple(row["values"])) for row in rows]
 
 
 def table(rows: Sequence[Row], markdown: bool = False) -> Table:
-    """A line for each metric, a column for each length of chain, with the part of what is had without a chain."""
+    """A row per metric and a column per length; in parentheses the value relative to no chain."""
     made = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
     counts = sorted({row.functions for row in rows})
     made.add_column("")
@@ -261,17 +260,17 @@ def _cell(value: float | None, plain: float, metric: str) -> str:
     if value is None:
         return "-"
     text = f"{value:.1f}" if value < 100 and value != int(value) else f"{value:.0f}"
-    return text if metric in ("rules", "upcalls") else f"{text} ({value / plain:.2f})"
+    return text if metric in ("flows", "upcalls") else f"{text} ({value / plain:.2f})"
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Write a picture: the part of throughput, packets and connections that is left."""
-    # Drawing is an extra of its own, and the tests of the rest do without it.
+    """Write a picture of throughput, packets and connections relative to no chain."""
+    # matplotlib is an optional dependency, which the table does not need.
     from bench import plot  # noqa: PLC0415
 
     found = {(row.metric, row.functions): row.median for row in rows}
-    parts = {
+    relative = {
         METRICS[metric]: [(count, found[metric, count] / found[metric, 0]) for count in FUNCTIONS]
         for metric in ("throughput", "packets", "connections")
     }
-    plot.draw_parts(parts, path)
+    plot.draw_relative(relative, path)

@@ -1,4 +1,4 @@
-"""What is measured: the same lab twice, with different software in it."""
+"""The implementations to compare: the same lab with different software."""
 
 import hashlib
 import subprocess
@@ -18,15 +18,15 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 NETWORKING_SFC_VERSION = "23.0.0"
 NETWORKING_SFC_HOME = REPOSITORY / ".cache" / "networking-sfc"
 UWSGI = "uwsgi>=2.0.27"
-# The servers that a lab starts from the environment, besides networking-sfc itself.
-NETWORKING_SFC_NEEDS = (
+# networking-sfc, and the servers that a lab runs from the same environment.
+NETWORKING_SFC_REQUIREMENTS = (
     f"networking-sfc=={NETWORKING_SFC_VERSION}",
     "keystone>=30.0,<31",
     "neutron>=29.0.0,<30",
     "pymysql>=1.1",
     UWSGI,
 )
-# Both name their quotas alike, and both default to ten chains.
+# Both implementations use these quota names and allow ten chains by default.
 QUOTAS = """
 [quotas]
 quota_flow_classifier = -1
@@ -38,10 +38,10 @@ quota_port_chain = -1
 
 @dataclass(frozen=True, slots=True)
 class Implementation:
-    """One of the things to compare.
+    """An implementation to measure.
 
-    :param version: of its distribution.
-    :param software: prepares the environment if need be and says what the lab runs from it.
+    :param version: version of its distribution.
+    :param software: prepares the environment if necessary; returns what the lab runs from it.
     """
 
     name: str
@@ -52,12 +52,12 @@ class Implementation:
 def _portchain(_: Progress) -> Software:
     software = Software.installed()
     if not (software.service_plugins and software.agent_extensions):
-        raise BenchError("portchain's server or agent side is not importable")
+        raise BenchError("portchain's plugin or agent extension cannot be imported")
     return replace(software, neutron_options=software.neutron_options + QUOTAS)
 
 
 def networking_sfc(report: Progress) -> Software:
-    """Prepare networking-sfc's environment if need be, and say what a lab runs from it."""
+    """Prepare networking-sfc's environment if necessary; returns what a lab runs from it."""
     _install_networking_sfc(report)
     return Software(
         bin=str(NETWORKING_SFC_HOME / "bin"),
@@ -68,7 +68,7 @@ def networking_sfc(report: Progress) -> Software:
 
 
 def _install_networking_sfc(report: Progress) -> None:
-    """Make its virtual environment, with the versions that portchain is tested with, too."""
+    """Create its virtual environment, with the package versions that portchain is tested with."""
     constraints = REPOSITORY / "constraints.txt"
     recipe = Path(__file__).read_text()
     wanted = "\n".join((sys.version, recipe, constraints.read_text()))
@@ -79,11 +79,11 @@ def _install_networking_sfc(report: Progress) -> None:
     _run(sys.executable, "-m", "venv", "--clear", str(NETWORKING_SFC_HOME))
     pip = [str(NETWORKING_SFC_HOME / "bin" / "pip"), "install", "-q", "--progress-bar=off"]
     pip += ["--disable-pip-version-check", "-c", str(constraints)]
-    # uWSGI is compiled against the very interpreter it runs in: no wheel kept from another one.
+    # uWSGI must be compiled for the interpreter that runs it: no cached wheel.
     _run(*pip, "--no-cache-dir", "--use-pep517", UWSGI)
-    _run(*pip, *NETWORKING_SFC_NEEDS)
+    _run(*pip, *NETWORKING_SFC_REQUIREMENTS)
     stamp.write_text(digest)
-    report(f"installed networking-sfc {NETWORKING_SFC_VERSION} and Neutron beside it")
+    report(f"networking-sfc {NETWORKING_SFC_VERSION} and Neutron are installed")
 
 
 def _run(*argv: str) -> None:

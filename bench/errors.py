@@ -1,5 +1,5 @@
-"""What can go wrong in a measurement."""
+"""Errors of the benchmark."""
 
 
 class BenchError(RuntimeError):
-    """A measurement would not mean what it says; the message tells why."""
+    """A measurement is not valid. The message says why."""

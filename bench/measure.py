@@ -1,4 +1,4 @@
-"""The measurements, each with a number of chains present."""
+"""The measurements. Each runs with a given number of existing chains."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Values = dict[str, list[float]]
 class Recorder:
     """Turns values into points.
 
-    :param points: they are added here.
+    :param points: receives the points.
     """
 
     def __init__(self, implementation: str, points: list[Point]) -> None:
@@ -28,7 +28,7 @@ class Recorder:
         self._points = points
 
     def add(self, metric: str, chains: int, values: dict[str, list[float]]) -> None:
-        """Write down all values of a metric, by subject."""
+        """Record the values of a metric, by subject."""
         self._points += [
             Point(self._implementation, chains, metric, subject, tuple(some))
             for subject, some in values.items()
@@ -36,8 +36,9 @@ class Recorder:
 
 
 def latency(scene: Scene, repeat: int, progress: Callable[[], None]) -> tuple[Values, Values]:
-    """Milliseconds from each request to its answer, with nothing else going on; and how many of
-    them the API workers were busy.
+    """Measure the response time of each request in an otherwise idle lab.
+
+    :returns: response times, and processor time of the API workers, both in milliseconds.
     """
     elapsed: Values = {}
     busy: Values = {}
@@ -58,7 +59,7 @@ def latency(scene: Scene, repeat: int, progress: Callable[[], None]) -> tuple[Va
 
 
 def warm_up(scene: Scene, times: int) -> None:
-    """Have every worker answer every request once: connections, caches, imports."""
+    """Have each API worker serve each request, so that connections, caches and imports exist."""
 
     def observe(_: str, request: Callable[[], Any]) -> Any:
         return request()
@@ -68,9 +69,9 @@ def warm_up(scene: Scene, times: int) -> None:
 
 
 def background(scene: Scene, seconds: float) -> set[str]:
-    """The RPC methods that are called without any request.
+    """The RPC methods that an idle lab calls.
 
-    :param seconds: how long to listen; longer than the agents' intervals.
+    :param seconds: how long to listen; longer than the intervals of the agents' periodic tasks.
     """
     wait_quiet(scene.lab)
     with RpcTrace(scene.lab) as trace:
@@ -84,9 +85,10 @@ def background(scene: Scene, seconds: float) -> set[str]:
 def counts(
     scene: Scene, repeat: int, known: set[str], progress: Callable[[], None]
 ) -> tuple[Values, Values]:
-    """SQL statements and RPC messages of each request, all that it causes later included.
+    """Count SQL statements and RPC messages of each request and of all that it causes later.
 
-    :param known: RPC methods not to count.
+    :param known: the RPC methods not to count.
+    :returns: numbers of statements, and of messages.
     """
     statements: Values = {}
     messages: Values = {}
@@ -95,7 +97,7 @@ def counts(
         def observe(subject: str, request: Callable[[], Any]) -> Any:
             wait_quiet(scene.lab)
             trace.methods()
-            log.forget()
+            log.clear()
             result = request()
             wait_quiet(scene.lab)
             statements.setdefault(subject, []).append(float(len(log.statements())))
@@ -110,8 +112,10 @@ def counts(
 
 
 def first_packet(scene: Scene, repeat: int, progress: Callable[[], None]) -> Values:
-    """Milliseconds from the answer to the creation of a chain until the first packet arrives at its
-    function; below zero if it arrives before the answer.
+    """Measure how soon a new chain steers packets.
+
+    :returns: milliseconds from the response to the creation of the chain until the first packet
+        arrives at its function; negative if it arrives before the response.
     """
     function = scene.spare[0]
     api, source, destination = scene.api, scene.source, scene.destination
@@ -138,11 +142,11 @@ def first_packet(scene: Scene, repeat: int, progress: Callable[[], None]) -> Val
     ):
         api.delete(resource, made["id"])
     if not values:
-        raise BenchError("no first packet was waited for")
+        raise BenchError("the plan has no repetitions: there is no first packet")
     return {"port_chain create": values}
 
 
 def resident_memory(scene: Scene) -> Values:
-    """MiB of the programs, at rest."""
+    """Resident memory of the programs of an idle lab, in MiB."""
     wait_quiet(scene.lab)
     return memory.measure(scene.lab)

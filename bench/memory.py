@@ -11,14 +11,16 @@ KIB_PER_MIB = 1024
 
 
 def resident(status: str) -> float:
-    """MiB of resident memory, from the text of /proc/PID/status; 0 for a process that has none."""
+    """Resident memory in MiB, from the text of /proc/PID/status; 0 if it has no such line."""
     found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
     return int(found[1]) / KIB_PER_MIB if found else 0.0
 
 
 def measure(lab: Lab) -> dict[str, list[float]]:
-    """MiB by kind of program: of each API worker, of the RPC server's processes together, and of
-    each host's agent without the helpers that it runs commands with.
+    """Resident memory in MiB, by type of program.
+
+    :returns: the values of each API worker, of the RPC server (all processes together), and of
+        each host's agent (without its privileged helpers).
     """
     _, *workers = _processes(lab, "neutron-api")
     agents = [_processes(lab, f"agent@{host}") for host in lab.hosts]
@@ -30,7 +32,7 @@ def measure(lab: Lab) -> dict[str, list[float]]:
 
 
 def _processes(lab: Lab, program: str) -> list[float]:
-    """MiB of each process of a program, the one that started the others first."""
+    """Resident memory of each process of a program in MiB, the parent process first."""
     record = lab.processes.read(program)
     assert record, program
     found = []

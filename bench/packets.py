@@ -1,4 +1,4 @@
-"""Real packets: a sender that never pauses, and the moment when something arrives at a port."""
+"""Packets: a continuous sender, and a watch that tells when one arrives at a port."""
 
 import contextlib
 import select
@@ -16,9 +16,9 @@ from bench.errors import BenchError
 
 INTERVAL = 0.001
 PACKET_IN = 20.0
-"""Seconds within which a packet has to arrive that should."""
+"""Seconds within which an expected packet must arrive."""
 SILENCE = 0.5
-"""Seconds without packets after which none is on its way any more."""
+"""Seconds without packets after which none is in flight any more."""
 
 _ETH_P_IP = 0x0800
 _SO_TIMESTAMPNS = 35
@@ -26,7 +26,7 @@ _TIMESPEC = struct.Struct("@qq")
 
 
 def udp_destination_port(frame: bytes) -> int | None:
-    """Destination port of an Ethernet frame with an IPv4 UDP datagram, None of any other."""
+    """Destination port of a frame with a UDP datagram over IPv4; None for any other frame."""
     if len(frame) < 42 or frame[12:14] != b"\x08\x00" or frame[23] != socket.IPPROTO_UDP:
         return None
     start = 14 + 4 * (frame[14] & 0x0F)
@@ -41,7 +41,7 @@ def sending(source: VirtualMachine, address: str, port: int) -> Iterator[None]:
 
     def send() -> None:
         while not stop.wait(INTERVAL):
-            # Full queues and unanswered address resolution are what a network is allowed to have.
+            # Full queues and pending address resolution are normal.
             with contextlib.suppress(OSError):
                 sock.sendto(b"portchain", (address, port))
 
@@ -56,44 +56,44 @@ def sending(source: VirtualMachine, address: str, port: int) -> Iterator[None]:
 
 
 class Watch:
-    """Sees the datagrams to a UDP port that come in at an interface of a VM."""
+    """Watches for datagrams to a UDP port that arrive at an interface of a VM."""
 
     def __init__(self, vm: VirtualMachine, port_id: str, udp_port: int) -> None:
         self._udp_port = udp_port
-        self._what = f"datagrams to port {udp_port} at {vm.name}"
+        self._description = f"datagrams to port {udp_port} at {vm.name}"
         self._socket = netns.open_socket(
             vm.namespace, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_IP)
         )
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        # The kernel's own clock on each packet: this process may be slow to look.
+        # The kernel timestamps each packet, as this process may read it late.
         netns.call(
             vm.namespace,
             lambda: self._socket.bind((vm.nic(port_id).device, _ETH_P_IP)),
         )
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._socket.close()
 
     def first(self, deadline: float = PACKET_IN) -> float:
-        """When the first datagram came, as ``time.time`` counts.
+        """Wait for a datagram; returns its arrival time, as ``time.time`` counts.
 
-        :raises BenchError: if none comes within ``deadline`` seconds.
+        :raises BenchError: none arrives within ``deadline`` seconds.
         """
         arrived = self._next(deadline)
         if arrived is None:
-            raise BenchError(f"no {self._what} within {deadline:g} s")
+            raise BenchError(f"no {self._description} arrived within {deadline:g} s")
         return arrived
 
     def wait_silence(self, deadline: float = PACKET_IN) -> None:
-        """Wait until no datagram has come for a while.
+        """Wait until no datagram has arrived for half a second.
 
-        :raises BenchError: if they do not cease.
+        :raises BenchError: datagrams still arrive after ``deadline`` seconds.
         """
         end = time.monotonic() + deadline
         while self._next(SILENCE) is not None:
             if time.monotonic() > end:
-                raise BenchError(f"{self._what} after {deadline:g} s, still")
+                raise BenchError(f"{self._description} still arrive after {deadline:g} s")
 
     def _next(self, seconds: float) -> float | None:
         end = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""The picture: latency and memory over the number of chains."""
+"""Draws latency and memory over the number of chains, and throughput over their length."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 import matplotlib
 
-matplotlib.use("Agg")  # draws into files; needs no display
+matplotlib.use("Agg")  # draws into files, without a display
 
-from matplotlib import pyplot  # the line above has to come first
+from matplotlib import pyplot  # must follow the line above
 
 from bench.points import NETWORKING_SFC, PORTCHAIN, Measured
 
@@ -32,15 +32,15 @@ def draw(measured: Measured, path: Path) -> None:
     pyplot.close(figure)
 
 
-def draw_parts(parts: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
-    """Write a PNG of what is left through chains.
+def draw_relative(relative: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
+    """Write a PNG with throughput through chains, relative to no chain.
 
-    :param parts: what -> numbers of functions, with the part of what is had without a chain.
+    :param relative: metric -> (number of functions, value divided by that without a chain).
     """
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    for what, line in parts.items():
-        axes.plot(*zip(*line, strict=True), marker="o", label=what)
-    axes.set(xlabel="functions", ylabel="part of what is had without a chain")
+    for metric, line in relative.items():
+        axes.plot(*zip(*line, strict=True), marker="o", label=metric)
+    axes.set(xlabel="functions", ylabel="relative to no chain")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()

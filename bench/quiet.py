@@ -1,4 +1,4 @@
-"""Waiting until the lab has nothing to do any more."""
+"""Waits until the lab is idle."""
 
 import time
 
@@ -9,18 +9,18 @@ from bench.cpu import Meter
 
 WINDOW = 0.15
 BUSY = 0.2
-"""Cores' worth of work that the periodic tasks of an idle lab stay below."""
+"""Load in cores below which a lab counts as idle; its periodic tasks cause less."""
 WINDOWS = 2
 DEADLINE = 180.0
 
 
 def wait_quiet(lab: Lab) -> None:
-    """Wait until all programs of the lab together use little processor time.
+    """Wait until the programs of the lab together use little processor time.
 
-    What a request leaves behind (messages, rules in switches, reports) is then done. It is the same
-    measure for every implementation, and other work on the machine does not disturb it.
+    What a request causes after its response (messages, flows, reports) is then complete. The
+    criterion is the same for every implementation and independent of other load of the machine.
 
-    :raises DeadlineError: if that does not happen.
+    :raises DeadlineError: the lab does not become idle.
     """
     meter = Meter(lab)
     last = (time.monotonic(), meter.seconds())
@@ -34,4 +34,4 @@ def wait_quiet(lab: Lab) -> None:
         quiet = quiet + 1 if cores < BUSY else 0
         return quiet >= WINDOWS
 
-    wait_for(is_quiet, DEADLINE, "the lab to have nothing to do", interval=WINDOW)
+    wait_for(is_quiet, DEADLINE, "the lab to become idle", interval=WINDOW)

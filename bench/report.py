@@ -1,4 +1,4 @@
-"""Tables for people to read."""
+"""Formats measurements as tables."""
 
 from rich import box
 from rich.table import Table
@@ -7,11 +7,11 @@ from bench.points import NETWORKING_SFC, PORTCHAIN, TITLES, UNITS, Measured, Poi
 
 
 def tables(measured: Measured, markdown: bool = False) -> list[tuple[str, Table]]:
-    """A title and a table for each metric that was measured.
+    """A title and a table for each measured metric.
 
-    Columns: each implementation with each number of chains; how far its median grew; ratios.
+    Columns: each implementation with each number of chains, its growth, and the ratios.
 
-    :param markdown: draw the tables so that they can be put into a document.
+    :param markdown: draw the tables as Markdown.
     """
     return [(_title(metric), _table(measured, metric, markdown)) for metric in measured.metrics]
 
@@ -24,7 +24,7 @@ def _table(measured: Measured, metric: str, markdown: bool) -> Table:
     table = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
     for heading in headings(measured):
-        # A heading of one line is what Markdown has.
+        # Markdown allows only one line.
         text = heading if markdown else heading.replace(" ", "\n")
         table.add_column(text, justify="right", no_wrap=True)
     for subject in measured.subjects(metric):
@@ -37,18 +37,18 @@ def _compared(measured: Measured) -> bool:
 
 
 def headings(measured: Measured) -> list[str]:
-    """What stands above the cells of a line."""
+    """The headings of the columns after the first."""
     found = []
     for name in measured.implementations:
         found += [f"{name} {chains}" for chains in measured.chains]
-        found += ["grew"] if len(measured.chains) > 1 else []
+        found += ["growth"] if len(measured.chains) > 1 else []
     if _compared(measured):
         found += [f"ratio {chains}" for chains in measured.chains]
     return found
 
 
 def cells(measured: Measured, metric: str, subject: str) -> list[str]:
-    """A line's cells after its subject, as text."""
+    """The cells of a row after its subject."""
     found = []
     for name in measured.implementations:
         points = [measured.get(metric, subject, name, chains) for chains in measured.chains]
@@ -66,7 +66,7 @@ def times(value: float | None) -> str:
 
 
 def point_text(point: Point | None) -> str:
-    """The median, and the 95th percentile in parentheses where values differ."""
+    """The median, followed by the 95th percentile in parentheses if the values differ."""
     if point is None:
         return "-"
     if len(set(point.values)) == 1:
@@ -75,7 +75,7 @@ def point_text(point: Point | None) -> str:
 
 
 def number(value: float) -> str:
-    """A number with about three digits that mean something."""
+    """A number with about three significant digits."""
     if value == int(value) or abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}"

@@ -1,4 +1,4 @@
-"""What a run leaves behind: a file with everything that was measured, and the picture."""
+"""The results file of a run."""
 
 import json
 import os
@@ -17,10 +17,10 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run.
+    """The results of one run.
 
-    :param began: when, in ISO 8601.
-    :param about: versions, options, and what the machine is like.
+    :param began: start of the run, in ISO 8601, UTC.
+    :param about: versions, options, and properties of the machine.
     """
 
     began: str
@@ -28,7 +28,7 @@ class Result:
     points: list[Point]
 
     def write(self, directory: Path) -> Path:
-        """Write the result under its date and time, a point a line, and return the file."""
+        """Write a file named after the start of the run; returns its path."""
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{self.began.replace(':', '')}.json"
         head = json.dumps({"began": self.began, "about": self.about}, indent=1)
@@ -38,18 +38,18 @@ class Result:
 
     @classmethod
     def read(cls, path: Path) -> "Result":
-        """The result that was written."""
+        """Read a file that ``write`` wrote."""
         known = json.loads(path.read_text())
         return cls(known["began"], known["about"], [Point.from_json(p) for p in known["points"]])
 
 
 def now() -> str:
-    """The present time in UTC, to the minute."""
+    """The current time in UTC, to the minute."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M")
 
 
 def machine() -> dict[str, Any]:
-    """What numbers depend on, but nothing that tells whose machine it is."""
+    """Properties of this machine that matter for the figures; none of them identifies it."""
     return {
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * _PAGE / 2**30),

@@ -1,7 +1,7 @@
-"""RPC messages, from the broker's own trace of everything that is published.
+"""RPC messages, from the broker's trace of everything that is published.
 
-RabbitMQ copies each published message to an exchange when its tracing is on. The copies say which
-method is called, so the periodic ones can be told from what a request causes.
+With tracing enabled, RabbitMQ copies each published message to an exchange. The copies name the
+called method, which separates periodic messages from those that a request causes.
 """
 
 import json
@@ -24,7 +24,7 @@ REPLY = ""
 
 
 def method_of(body: bytes | str) -> str:
-    """The method that a message of oslo.messaging calls; ``REPLY`` for the answer to a call."""
+    """The method that a message of oslo.messaging calls; ``REPLY`` if it is a reply."""
     try:
         envelope = json.loads(body)
         message = json.loads(envelope["oslo.message"])
@@ -34,14 +34,15 @@ def method_of(body: bytes | str) -> str:
 
 
 def caused(methods: Iterable[str], background: set[str]) -> Counter[str]:
-    """What a request caused: casts, fanouts and calls by method, neither answers nor the methods
-    that are called without any request.
+    """Count the casts, fanouts and calls that a request caused, by method.
+
+    :param background: methods that an idle lab calls, which are not counted. Nor are replies.
     """
     return Counter(name for name in methods if name != REPLY and name not in background)
 
 
 class RpcTrace:
-    """Counts messages while it is entered."""
+    """Records the messages that are published within its context."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
@@ -50,7 +51,7 @@ class RpcTrace:
             userid="openstack",
             password=layout.PASSWORD,
         )
-        self._seen: list[str] = []
+        self._methods: list[str] = []
 
     def __enter__(self) -> "RpcTrace":
         self._control("trace_on")
@@ -71,20 +72,20 @@ class RpcTrace:
         self._control("trace_off")
 
     def methods(self, seconds: float = 0.2) -> list[str]:
-        """Methods of the messages published since the last call.
+        """The methods of the messages published since the last call of this function.
 
-        :param seconds: how long no message must have come.
+        :param seconds: return once no message has arrived for so long.
         """
         try:
             while True:
                 self._connection.drain_events(timeout=seconds)
         except (TimeoutError, socket.timeout):  # noqa: UP041  # amqp raises either
             pass
-        seen, self._seen = self._seen, []
-        return seen
+        methods, self._methods = self._methods, []
+        return methods
 
     def _receive(self, message: Any) -> None:
-        self._seen.append(method_of(message.body))
+        self._methods.append(method_of(message.body))
 
     def _control(self, command: str) -> None:
         service = services.rabbitmq(self._lab.layout).process

@@ -1,4 +1,4 @@
-"""One implementation from its lab's beginning to its end."""
+"""Measures one implementation in a lab of its own."""
 
 import contextlib
 import time
@@ -22,12 +22,12 @@ WARM_UP = 4
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure.
+    """What to measure, and how often.
 
-    :param chains: numbers of chains, growing.
-    :param repeat: how often each latency is measured, and each first packet.
-    :param count: how often statements and messages are counted.
-    :param listen: seconds to learn which messages are periodic.
+    :param chains: numbers of existing chains, in ascending order.
+    :param repeat: repetitions of response times and first packets.
+    :param count: repetitions of counting statements and messages.
+    :param listen: seconds for learning which messages are periodic.
     """
 
     chains: Sequence[int]
@@ -41,7 +41,7 @@ class Plan:
 def run(implementation: Implementation, plan: Plan, points: list[Point], console: Console) -> None:
     """Measure an implementation in a lab of its own.
 
-    :param points: what was measured is added here, so that it is not lost if a later part fails.
+    :param points: receives each measurement at once, so that a later failure does not lose it.
     """
 
     def report(step: str) -> None:
@@ -51,11 +51,11 @@ def run(implementation: Implementation, plan: Plan, points: list[Point], console
     with console.status("preparing the environment"):
         software = implementation.software(report)
     lab = Lab(layout.Layout("bench", plan.hosts, plan.firewall, software=software))
-    # uWSGI finds distributions in the directory it is started in: here, it would find portchain.
+    # uWSGI imports from its current directory, where it would find portchain.
     layout.ROOT.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(layout.ROOT):
         try:
-            with console.status("bringing up the lab"):
+            with console.status("starting the lab"):
                 lab.up(report)
             _measure(lab, implementation.name, plan, points, console)
         finally:
@@ -70,23 +70,23 @@ def _measure(lab: Lab, name: str, plan: Plan, points: list[Point], console: Cons
 
     with console.status("service functions") as status:
         scene = Scene(lab, Api(lab), max(plan.chains), status.update)
-    report("machines and service functions")
+    report("VMs and service functions are up")
     with console.status("warming up"):
         measure.warm_up(scene, WARM_UP)
         known = measure.background(scene, plan.listen)
-    report("warm")
-    all_of_it = _Measurements(scene, plan, known, measure.Recorder(name, points))
+    report("every API worker has served every request")
+    measurements = _Measurements(scene, plan, known, measure.Recorder(name, points))
     for chains in plan.chains:
         with _progress(console) as progress:
-            all_of_it.make(chains, partial(_Bar, progress))
+            measurements.run(chains, partial(_Bar, progress))
         report(f"measured with {chains} chains")
 
 
 @dataclass(frozen=True, slots=True)
 class _Measurements:
-    """Everything there is to measure.
+    """All measurements of one implementation.
 
-    :param known: RPC methods that are not to be counted.
+    :param known: the RPC methods not to count.
     """
 
     scene: Scene
@@ -94,10 +94,10 @@ class _Measurements:
     known: set[str]
     recorder: measure.Recorder
 
-    def make(self, chains: int, bar: Callable[[str, int], "_Bar"]) -> None:
-        """Make all measurements with so many chains."""
+    def run(self, chains: int, bar: Callable[[str, int], "_Bar"]) -> None:
+        """Make all measurements with a number of existing chains."""
         scene, repeat, count, add = self.scene, self.plan.repeat, self.plan.count, self.recorder.add
-        scene.populate(chains, bar(f"up to {chains} chains", chains - scene.chains))
+        scene.populate(chains, bar(f"creating chains, {chains} in total", chains - scene.chains))
         values = measure.resident_memory(scene)
         scene.check()
         add("memory", chains, values)
@@ -113,7 +113,7 @@ class _Measurements:
 
 
 class _Bar:
-    """A progress bar that is called for each step."""
+    """A progress bar that advances when it is called."""
 
     def __init__(self, progress: Progress, text: str, total: int) -> None:
         self._progress = progress

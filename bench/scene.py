@@ -1,4 +1,4 @@
-"""What the lab holds while it is measured: VMs, service functions, and many chains."""
+"""The population of a lab during measurements: VMs, service functions, and many chains."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.lab import Lab
 from portchain_lab.progress import Progress
 
-from bench.api import Api, Shown
+from bench.api import Api, Resource
 from bench.errors import BenchError
 
 CIDR = "10.50.0.0/20"
-# UDP destination ports: each chain of the population has one of its own; so have the measurements.
+# UDP destination ports: one for each chain of the population, and others for measurements.
 POPULATION_PORTS = 10000
 CYCLE_PORTS = (20000, 20001)
 PACKET_PORT = 30000
 
 
 def functions_for(chains: int) -> int:
-    """How many service functions give so many chains, each through two of them in another order."""
+    """The number of functions that allow so many chains, each through another ordered pair."""
     count = 2
     while count * (count - 1) < chains:
         count += 1
@@ -29,7 +29,7 @@ def functions_for(chains: int) -> int:
 
 
 def pairs_of_functions(count: int) -> Iterator[tuple[int, int]]:
-    """Every ordered selection of two of ``count`` functions."""
+    """Every ordered pair of ``count`` functions."""
     return ((first, second) for first, second in permutations(range(count), 2))
 
 
@@ -51,13 +51,13 @@ class Scene:
     def __init__(self, lab: Lab, api: Api, max_chains: int, report: Progress) -> None:
         self.lab = lab
         self.api = api
-        self._network = self._make_network()
+        self._network = self._create_network()
         self._count = functions_for(max_chains)
         self._names = 0
         hosts = lab.hosts
         report("source and destination")
-        self.source = self._boot("src", hosts[0], 1, kind="plain")
-        self.destination = self._boot("dst", hosts[-1], 1, kind="plain")
+        self.source = self._create_vm("src", hosts[0], 1, kind="plain")
+        self.destination = self._create_vm("dst", hosts[-1], 1, kind="plain")
         self.spare = [self._function(f"spare{n}", hosts[-1 - n % len(hosts)]) for n in range(2)]
         self._groups: list[str] = []
         for number in range(self._count):
@@ -69,14 +69,13 @@ class Scene:
 
     @property
     def chains(self) -> int:
-        """How many chains the population has."""
+        """The number of chains in the population."""
         return len(self._chains)
 
     def populate(self, chains: int, progress: Callable[[], None]) -> None:
-        """Create chains until there are so many, each through two functions of its own order.
+        """Create chains until the population has so many, each through another pair of functions.
 
-        :param progress: is called after each.
-        :raises BenchError: if the implementation says that one of them does not work.
+        :param progress: is called after each chain.
         """
         orders = islice(pairs_of_functions(self._count), len(self._chains), chains)
         for number, order in enumerate(orders, start=len(self._chains)):
@@ -87,23 +86,23 @@ class Scene:
             progress()
 
     def check(self) -> None:
-        """Make sure that all chains are there and in order, as far as the API tells.
+        """Check that all chains exist and are ACTIVE, if the API shows a status.
 
         :raises BenchError: otherwise.
         """
         found = self.api.list("port_chain")
         bad = [chain for chain in found if chain.get("status", "ACTIVE") != "ACTIVE"]
         if bad or len(found) != len(self._chains):
-            raise BenchError(f"{len(found)} chains of {len(self._chains)}, not in order: {bad[:3]}")
-
-    # What measurements create, with all attributes they need.
+            raise BenchError(
+                f"{len(found)} of {len(self._chains)} chains exist; not ACTIVE: {bad[:3]}"
+            )
 
     @property
     def groups(self) -> list[str]:
-        """The groups of the functions, of one pair each."""
+        """The port pair groups, each with one function."""
         return list(self._groups)
 
-    def classifier(self, port: int, protocol: str = "udp") -> Shown:
+    def classifier(self, port: int, protocol: str = "udp") -> Resource:
         """Create a classifier of packets from the source to a port of the destination."""
         return self.api.create(
             "flow_classifier",
@@ -117,7 +116,7 @@ class Scene:
             logical_source_port=self.source.nics[0].port_id,
         )
 
-    def pair(self, function: Function) -> Shown:
+    def pair(self, function: Function) -> Resource:
         """Create the port pair of a function."""
         return self.api.create(
             "port_pair",
@@ -126,11 +125,11 @@ class Scene:
             egress=function.egress,
         )
 
-    def group(self, pairs: list[str]) -> Shown:
+    def group(self, pairs: list[str]) -> Resource:
         """Create a port pair group."""
         return self.api.create("port_pair_group", name=self.name("pg"), port_pairs=pairs)
 
-    def chain(self, groups: list[str], classifiers: list[str]) -> Shown:
+    def chain(self, groups: list[str], classifiers: list[str]) -> Resource:
         """Create a port chain."""
         return self.api.create(
             "port_chain",
@@ -140,13 +139,11 @@ class Scene:
         )
 
     def name(self, kind: str) -> str:
-        """A name that was not used before."""
+        """A name that is unique in the scene."""
         self._names += 1
         return f"{kind}{self._names}"
 
-    # How the scene is made.
-
-    def _make_network(self) -> Any:
+    def _create_network(self) -> Any:
         network = self.lab.sdk().network
         made = network.create_network(name="bench")
         network.create_subnet(
@@ -154,7 +151,7 @@ class Scene:
         )
         return made
 
-    def _boot(self, name: str, host: str, ports: int, kind: str) -> VirtualMachine:
+    def _create_vm(self, name: str, host: str, ports: int, kind: str) -> VirtualMachine:
         network = self.lab.sdk().network
         ids = [
             network.create_port(network_id=self._network.id, name=f"{name}-{index}").id
@@ -163,7 +160,7 @@ class Scene:
         return self.lab.vms.create(name, host, ids, kind=kind, wait=False)
 
     def _function(self, name: str, host: str) -> Function:
-        vm = self._boot(name, host, 2, L3)
+        vm = self._create_vm(name, host, 2, L3)
         ingress, egress = (nic.port_id for nic in vm.nics)
         return Function(vm, ingress, egress)
 

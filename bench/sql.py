@@ -1,7 +1,7 @@
-"""SQL statements of the API workers, from the database server's own log.
+"""SQL statements of the API workers, from the database server's general log.
 
-The log says which connection a statement came by, and the kernel which process holds the
-connection: so what other programs ask in the meantime is not counted.
+The log names the connection of each statement, and the kernel the process that holds the
+connection. So statements of other programs are not counted.
 """
 
 import re
@@ -13,7 +13,7 @@ from portchain_lab.cloud import services
 from portchain_lab.hosts import netns, processes
 from portchain_lab.lab import Lab
 
-# Connection checks and the ends of transactions are no work of a request's own.
+# Liveness checks of connections and ends of transactions are not counted.
 _COUNTED = re.compile(r"\s*(SELECT\s+(?!1\s*$)|INSERT|UPDATE|DELETE|REPLACE)", re.IGNORECASE)
 
 
@@ -23,7 +23,7 @@ def counted(statement: str) -> bool:
 
 
 def ports_by_process(listing: str) -> dict[int, int]:
-    """Local port -> process, from what ``ss -Htnp`` prints of connections to the database."""
+    """Local port -> process id, from the output of ``ss -Htnp`` for database connections."""
     found = {}
     for line in listing.splitlines():
         ends = re.findall(r":(\d+)(?=\s)", line)
@@ -34,7 +34,7 @@ def ports_by_process(listing: str) -> dict[int, int]:
 
 
 class SqlLog:
-    """Records what is sent to the database while it is entered."""
+    """Records the statements that the database receives within its context."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
@@ -43,8 +43,8 @@ class SqlLog:
         )
 
     def __enter__(self) -> "SqlLog":
-        self._ask("SET GLOBAL log_output = 'TABLE'")
-        self._ask("SET GLOBAL general_log = 'ON'")
+        self._query("SET GLOBAL log_output = 'TABLE'")
+        self._query("SET GLOBAL general_log = 'ON'")
         return self
 
     def __exit__(
@@ -53,24 +53,24 @@ class SqlLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._ask("SET GLOBAL general_log = 'OFF'")
+        self._query("SET GLOBAL general_log = 'OFF'")
         self._connection.close()
 
-    def forget(self) -> None:
-        """Empty the log."""
-        self._ask("TRUNCATE mysql.general_log")
+    def clear(self) -> None:
+        """Clear the log."""
+        self._query("TRUNCATE mysql.general_log")
 
     def statements(self, program: str = "neutron-api") -> list[str]:
-        """What a program has asked since the log was emptied, in order."""
+        """The statements of a program since the log was cleared, in order."""
         threads = self._threads(program)
-        logged = self._ask(
+        logged = self._query(
             "SELECT thread_id, argument FROM mysql.general_log WHERE command_type = 'Query'"
         )
         texts = [_text(argument) for thread, argument in logged if thread in threads]
         return [text for text in texts if counted(text)]
 
     def _threads(self, program: str) -> set[int]:
-        """The database server's numbers of the program's connections."""
+        """The database server's thread ids of the program's connections."""
         listing = netns.run(
             self._lab.layout.controller_namespace,
             *("ss", "-Htnp", "state", "established", "dport = :3306"),
@@ -79,14 +79,14 @@ class SqlLog:
         assert record
         own = set(processes.group_pids(record))
         ports = {port for port, pid in ports_by_process(listing).items() if pid in own}
-        rows = self._ask("SELECT id, host FROM information_schema.processlist")
+        rows = self._query("SELECT id, host FROM information_schema.processlist")
         return {
             number
             for number, host in rows
             if host.rpartition(":")[2].isdigit() and int(host.rpartition(":")[2]) in ports
         }
 
-    def _ask(self, statement: str) -> list[Any]:
+    def _query(self, statement: str) -> list[Any]:
         with self._connection.cursor() as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())

@@ -1,4 +1,4 @@
-"""Tables of the data plane, and the file."""
+"""The table and the results file of the data plane benchmark."""
 
 import io
 
@@ -15,7 +15,7 @@ ROWS = [
 ]
 
 
-def test_the_table_has_parts_of_what_is_had_without_a_chain():
+def test_the_table_shows_values_relative_to_no_chain():
     out = Console(file=io.StringIO(), width=200)
     out.print(dataplane.table(ROWS, markdown=True))
     lines = out.file.getvalue().splitlines()
@@ -26,7 +26,7 @@ def test_the_table_has_parts_of_what_is_had_without_a_chain():
     assert [cell.strip() for cell in upcalls.split("|")[2:4]] == ["2.5", "10"]
 
 
-def test_what_was_written_is_read_again(tmp_path, monkeypatch):
+def test_a_results_file_is_read_as_it_was_written(tmp_path, monkeypatch):
     monkeypatch.setattr(dataplane, "draw", lambda rows, path: None)
     path = dataplane.write(ROWS, {"machine": {}}, "2026-01-02T03:04", tmp_path)
     assert path.name == "2026-01-02T0304-dataplane.json"

@@ -1,4 +1,4 @@
-"""What is said of measured values."""
+"""Statistics on measured values."""
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ def test_median_lies_in_the_middle(values):
 def test_a_point_needs_a_known_metric_and_values():
     with pytest.raises(ValueError, match="metric 'speed'"):
         Point(PORTCHAIN, 0, "speed", "a", (1.0,))
-    with pytest.raises(ValueError, match="without values"):
+    with pytest.raises(ValueError, match="at least one value"):
         point()
 
 
@@ -47,7 +47,7 @@ def test_ratio_compares_medians_and_needs_both():
     assert ratio(point(1.0), point(-2.0)) is None
 
 
-def test_what_was_measured_is_found_in_the_order_it_was_measured():
+def test_points_are_found_in_the_order_of_measurement():
     measured = Measured(
         [
             point(9.0, name=NETWORKING_SFC, chains=50),
@@ -75,7 +75,7 @@ def test_growth_is_from_the_fewest_chains_to_the_most():
     assert Measured([point(1.0)]).growth("latency", "a create", PORTCHAIN) is None
 
 
-def test_ratio_is_theirs_to_ours_with_as_many_chains():
+def test_ratio_compares_the_same_number_of_chains():
     measured = Measured(
         [point(2.0), point(8.0, name=NETWORKING_SFC), point(9.0, name=NETWORKING_SFC, chains=50)]
     )

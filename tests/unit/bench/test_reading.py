@@ -1,4 +1,4 @@
-"""What the measurements read from the system and from the wire."""
+"""Parsing of what measurements read from the system and from packets."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from bench import __main__ as command
 from bench import cpu, memory, packets, rpc, scene, sql
 
 
-def test_datagrams_are_told_by_their_destination_port():
+def test_datagrams_are_recognised_by_their_destination_port():
     frame = Ether() / IP() / UDP(sport=7, dport=30000) / b"portchain"
     assert packets.udp_destination_port(bytes(frame)) == 30000
     options = Ether() / IP(options=[IPOption_NOP()] * 4) / UDP(dport=30000)
@@ -23,21 +23,21 @@ def test_datagrams_are_told_by_their_destination_port():
 @pytest.mark.parametrize(
     "frame", [Ether() / IP() / TCP(dport=30000) / b"long enough", Ether() / ARP(), Ether()]
 )
-def test_other_frames_have_no_such_port(frame):
+def test_other_frames_have_no_port(frame):
     assert packets.udp_destination_port(bytes(frame)) is None
 
 
 @pytest.mark.parametrize(
     "statement", ["SELECT ports.id FROM ports", "insert into a", "UPDATE a", "\nDELETE FROM a"]
 )
-def test_statements_on_rows_count(statement):
+def test_statements_on_rows_are_counted(statement):
     assert sql.counted(statement)
 
 
 @pytest.mark.parametrize(
     "statement", ["SELECT 1", " select 1 ", "COMMIT", "ROLLBACK", "SET NAMES utf8"]
 )
-def test_housekeeping_of_connections_does_not_count(statement):
+def test_connection_housekeeping_is_not_counted(statement):
     assert not sql.counted(statement)
 
 
@@ -58,7 +58,7 @@ def test_messages_are_named_by_their_method():
     assert rpc.method_of("not JSON") == rpc.method_of("[]") == rpc.REPLY
 
 
-def test_answers_and_periodic_messages_are_not_caused_by_a_request():
+def test_replies_and_periodic_messages_are_not_counted():
     seen = ["apply", "apply", "report", rpc.REPLY, "report_state"]
     assert rpc.caused(seen, {"report_state", rpc.REPLY}) == {"apply": 2, "report": 1}
 
@@ -68,7 +68,7 @@ def test_resident_memory_is_in_mebibytes():
     assert memory.resident("Name:\tkthreadd\n") == 0.0
 
 
-def test_processor_time_grows_with_work_and_leaves_out_the_dead():
+def test_processor_time_grows_with_work_and_skips_dead_processes():
     before = cpu.spent([os.getpid()])[os.getpid()]
     began = time.process_time()
     while time.process_time() - began < 0.05:
@@ -78,7 +78,7 @@ def test_processor_time_grows_with_work_and_leaves_out_the_dead():
 
 
 @pytest.mark.parametrize(("chains", "functions"), [(0, 2), (2, 2), (3, 3), (50, 8), (200, 15)])
-def test_there_are_enough_orders_of_functions(chains, functions):
+def test_there_are_enough_ordered_pairs_of_functions(chains, functions):
     assert scene.functions_for(chains) == functions
     orders = list(scene.pairs_of_functions(functions))
     assert len(set(orders)) == len(orders) >= chains

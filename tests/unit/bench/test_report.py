@@ -53,7 +53,7 @@ def test_markdown_tables_are_markdown():
     with console.capture() as capture:
         console.print(table)
     lines = [line.strip() for line in capture.get().splitlines() if line.strip()]
-    assert title.startswith("Time from a request")
+    assert title.startswith("Response time of a request")
     assert lines[0].startswith("|") and set(lines[1]) <= set("|-: ")
     assert lines[2].split("|")[1].strip() == "port chain create"
 

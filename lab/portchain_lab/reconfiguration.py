@@ -51,7 +51,7 @@ def _delete_agent_bridges(lab: layout.Layout, host: str) -> None:
     switch.vsctl(
         lab,
         host,
-        *"--if-exists del-br br-tun -- --if-exists del-br br-int".split(),
+        *["--if-exists", "del-br", "br-tun", "--", "--if-exists", "del-br", "br-int"],
         *f"-- --if-exists del-port {bridge} phy-{bridge}".split(),
         *f"-- del-controller {bridge} -- del-fail-mode {bridge}".split(),
         applied=True,

@@ -91,6 +91,7 @@ class Table:
     """One OpenFlow table, and what our flows may do in it.
 
     :param bridge: a physical bridge has no network name here: the table exists on all of them.
+    :param purpose: what our flows do there, as a sentence for ``docs/tables.md``.
     :param matches: fields and protocol words that our flows may match.
     :param writes: fields and registers that our flows may write.
     :param successors: names of the tables that our flows may resubmit or go to.
@@ -103,6 +104,7 @@ class Table:
     name: str
     bridge: Bridge
     number: int
+    purpose: str
     matches: frozenset[str]
     writes: frozenset[str] = frozenset()
     successors: frozenset[str] = frozenset()
@@ -143,9 +145,12 @@ TABLES = {
             "LOCAL_SWITCHING",
             Bridge.INT,
             0,
-            _HOOK_MATCHES | _FRAME_MATCHES | {"icmp_type"},
-            _set(REG_PATH_POSITION, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
-            _set(
+            "Takes packets that functions return, and chain frames from other hosts.",
+            matches=_HOOK_MATCHES | _FRAME_MATCHES,
+            writes=_set(
+                *(REG_PATH_POSITION, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src")
+            ),
+            successors=_set(
                 *("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "BRANCH", "COPY"),
                 *("TRANSIENT", "ACCEPT_OR_INGRESS"),
             ),
@@ -155,27 +160,30 @@ TABLES = {
             "TRANSIENT",
             Bridge.INT,
             60,
-            _HOOK_MATCHES,
-            _HOOK_WRITES,
-            _set("HOP", "COPY", "TRANSIENT"),
+            "Classifies what sources send, if Neutron's firewall is not on br-int.",
+            matches=_HOOK_MATCHES,
+            writes=_HOOK_WRITES,
+            successors=_set("HOP", "COPY", "TRANSIENT"),
             neutron=True,
         ),
         Table(
             "ACCEPT_OR_INGRESS",
             Bridge.INT,
             73,
-            _HOOK_MATCHES | _set("ct_state"),
-            _HOOK_WRITES,
-            _set("HOP", "COPY", "ACCEPT_OR_INGRESS"),
+            "Classifies what sources send, behind the egress rules of the openvswitch firewall.",
+            matches=_HOOK_MATCHES | _set("ct_state"),
+            writes=_HOOK_WRITES,
+            successors=_set("HOP", "COPY", "ACCEPT_OR_INGRESS"),
             neutron=True,
         ),
         Table(
             "ACCEPTED_EGRESS",
             Bridge.INT,
             94,
-            _HOOK_MATCHES,
-            _HOOK_WRITES,
-            _set("HOP", "COPY", "ACCEPTED_EGRESS"),
+            "Classifies replies of connections that the other side opened (openvswitch firewall).",
+            matches=_HOOK_MATCHES,
+            writes=_HOOK_WRITES,
+            successors=_set("HOP", "COPY", "ACCEPTED_EGRESS"),
             neutron=True,
         ),
         # Our tables, br-int.
@@ -183,50 +191,57 @@ TABLES = {
             "HOP",
             Bridge.INT,
             150,
-            _HEADERS | {REG_PATH_POSITION},
+            "Starts a hop: hashes the packet's flow and looks for a learned pair.",
+            matches=_HEADERS | {REG_PATH_POSITION},
             # The source address serves as scratch space for hashing and is restored.
-            _set(REG_TARGET, REG_PAIR_SET, REG_SLOT, REG_DIGEST, "eth_src"),
-            _set("AFFINITY", "BALANCE", "LEARN_AFFINITY", "FORWARD"),
+            writes=_set(REG_TARGET, REG_PAIR_SET, REG_SLOT, REG_DIGEST, "eth_src"),
+            successors=_set("AFFINITY", "BALANCE", "LEARN_AFFINITY", "FORWARD"),
         ),
         Table(
             "BALANCE",
             Bridge.INT,
             151,
-            _set(REG_PAIR_SET, REG_TARGET, REG_SLOT),
-            _set(REG_TARGET),
-            _set("LEARN_AFFINITY", "FORWARD"),
+            "Selects a pair by the hash slot, unless a learned flow has selected one.",
+            matches=_set(REG_PAIR_SET, REG_TARGET, REG_SLOT),
+            writes=_set(REG_TARGET),
+            successors=_set("LEARN_AFFINITY", "FORWARD"),
         ),
         Table(
             "FORWARD",
             Bridge.INT,
             152,
-            _set(REG_PATH_POSITION, REG_TARGET, "ip", "ipv6"),
-            _FRAME_WRITES | _NSH_WRITES,
+            "Sends the packet to the selected function, here or on another host.",
+            matches=_set(REG_PATH_POSITION, REG_TARGET, "ip", "ipv6"),
+            writes=_FRAME_WRITES | _NSH_WRITES,
             outputs=True,
         ),
         Table(
             "REJOIN",
             Bridge.INT,
             153,
-            _set(REG_PATH_POSITION, "dl_src"),
-            _FRAME_WRITES | {REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET, "in_port"},
-            _set("TRANSIENT", "ACCEPT_OR_INGRESS"),
+            "Lets a frame with an unmodified source address continue from the port it came from.",
+            matches=_set(REG_PATH_POSITION, "dl_src"),
+            writes=_FRAME_WRITES
+            | {REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET, "in_port"},
+            successors=_set("TRANSIENT", "ACCEPT_OR_INGRESS"),
             outputs=True,
         ),
         Table(
             "BRANCH",
             Bridge.INT,
             149,
-            _HOOK_MATCHES,
-            _set(REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET),
-            _set("HOP", "COPY", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
+            "Classifies packets at the end of a chain for the chains that follow (service graphs).",
+            matches=_HOOK_MATCHES,
+            writes=_set(REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET),
+            successors=_set("HOP", "COPY", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
         ),
         Table(
             "COPY",
             Bridge.INT,
             154,
-            _set(REG_PATH_POSITION, "ip", "ipv6"),
-            _FRAME_WRITES | _NSH_WRITES,
+            "Sends a copy of the packet to a tap, here or on another host.",
+            matches=_set(REG_PATH_POSITION, "ip", "ipv6"),
+            writes=_FRAME_WRITES | _NSH_WRITES,
             outputs=True,
         ),
         # Flow affinity, br-int. The tables above resubmit to these and continue after them.
@@ -234,14 +249,16 @@ TABLES = {
             "AFFINITY",
             Bridge.INT,
             155,
-            frozenset(),  # contains learned flows only
+            "Has the learned flows: each sets the pair that a flow has visited before.",
+            matches=frozenset(),  # contains learned flows only
             max_flows=1 << 16,
         ),
         Table(
             "LEARN_AFFINITY",
             Bridge.INT,
             156,
-            _HEADERS | {REG_PATH_POSITION, REG_TARGET},
+            "Makes the switch learn which pair a flow visits.",
+            matches=_HEADERS | {REG_PATH_POSITION, REG_TARGET},
             learns_into=_set("AFFINITY"),
         ),
         # Our flows in Neutron's tables, br-tun.
@@ -249,8 +266,9 @@ TABLES = {
             "TUNNEL_SWITCHING",
             Bridge.TUN,
             0,
-            _set("in_port", "mpls", "vlan_tci", "mpls_label", "dl_dst", "tun_id"),
-            _set("tun_id"),
+            "Moves chain frames between br-int and the tunnels to other hosts.",
+            matches=_set("in_port", "mpls", "vlan_tci", "mpls_label", "dl_dst", "tun_id"),
+            writes=_set("tun_id"),
             outputs=True,
             neutron=True,
         ),
@@ -259,8 +277,11 @@ TABLES = {
             "PHYSICAL_SWITCHING",
             Bridge.physical(""),
             0,
-            _set("in_port", "mpls", "vlan_tci", "dl_vlan", "mpls_label", "dl_dst", "dl_src"),
-            _set("vlan_vid"),
+            "Moves chain frames between br-int and a provider network, for hosts without a tunnel.",
+            matches=_set(
+                *("in_port", "mpls", "vlan_tci", "dl_vlan", "mpls_label", "dl_dst", "dl_src")
+            ),
+            writes=_set("vlan_vid"),
             outputs=True,
             neutron=True,
         ),

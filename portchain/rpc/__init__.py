@@ -1,1 +1,1 @@
-"""Between the Neutron server and the agents: the wire contract and its two ends."""
+"""Messages between the Neutron server and the hosts: the wire contract, and both ends of each call."""

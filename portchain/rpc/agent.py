@@ -1,4 +1,4 @@
-"""To the agents: the server's side sends (``AgentClient``), the agent's side receives (``AgentEndpoint``)."""
+"""Calls from the server to a host: ``AgentClient`` sends them, ``AgentEndpoint`` receives them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ LOG = log.getLogger(__name__)
 
 
 class AgentClient:
-    """Tells hosts what changed."""
+    """Notifies hosts of changes, from the server."""
 
     def __init__(self) -> None:
         self._client = n_rpc.get_client(
@@ -21,7 +21,9 @@ class AgentClient:
         )
 
     def apply(self, context: Any, updates: Mapping[str, contract.PlanUpdate]) -> None:
-        """Send each host its update, one message a host. A message that is lost is made up for by the host's next sync.
+        """Send each host its update, in one message a host, without waiting for an answer.
+
+        If a message is lost, the host's next sync makes up for it.
 
         :param updates: host -> update.
         """
@@ -32,9 +34,10 @@ class AgentClient:
 
 
 class AgentEndpoint:
-    """Receives what the server sends to this host.
+    """Receives the server's notifications on a host.
 
-    :param receive: called with each update.
+    :param host: the host's name in Neutron.
+    :param receive: called with each update; must not block.
     """
 
     target = oslo_messaging.Target(version=contract.VERSION)
@@ -44,10 +47,16 @@ class AgentEndpoint:
         self._receive = receive
 
     def apply(self, context: Any, update: Any) -> None:
-        """Take an update; one that does not follow the contract is logged and dropped."""
+        """Receive an update. One that does not follow the contract is logged and ignored."""
         try:
             decoded = contract.decode_update(update)
         except contract.ContractError as exc:
-            LOG.error("Update from the server refused: %s", exc)
+            LOG.error(
+                "Ignoring an update of host %s that does not follow the wire contract: %s. The next "
+                "sync asks for the plans again. If this repeats, check that server and host have "
+                "releases that work together",
+                self._host,
+                exc,
+            )
             return
         self._receive(decoded)

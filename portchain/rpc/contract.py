@@ -1,23 +1,10 @@
-"""What crosses the message bus: topics, versions, and plans as JSON-able dictionaries.
+"""The wire contract between the Neutron server and the hosts: topics, versions, and messages.
 
-Version history of the messages (a receiver takes any minor version of its own major one and passes over keys it does not
-know, so either side may be one release ahead):
+A message is made of dictionaries, lists, text and numbers that JSON can express. ``encode_*`` makes it
+from values, ``decode_*`` checks it and makes values of it again. Everything received is checked before
+it is used, because flows are made of these values.
 
-* 1.0: ``apply`` to agents; ``sync`` and ``report`` to the server.
-* 1.1: a hop whose functions understand chain headers has its targets in ``aware_targets``. An agent of 1.0 finds none in such
-  a hop and holds its traffic back; it would have given the functions packets without their header.
-* 1.2: a path in a service graph has its hops in ``graph_hops``. An older agent finds none and holds its traffic back; it would
-  have let it go on where the next chain begins.
-* 1.3: a hop that gets copies (``tap``) has its targets in ``tap_targets``. An older agent finds none and holds its traffic
-  back; it would have waited for the tap to hand the packets on.
-* 1.4: a hop behind which packets look different (``headers``) has its targets in ``mapping_targets``. An older agent finds none
-  and holds its traffic back; it would not have known the packets again and would have let them go on.
-* 1.5: changes in two steps (docs/decisions/0018). An update names the chains to ``prepare`` for only and those to
-  ``switch``; a report may be of a host that is ``prepared`` only. An agent that does not know of it switches at once, as does
-  one that is told by a server that does not. A plan of an odd generation has a ``path_id`` beyond 65535, which older
-  agents refuse: its frames carry a label that they would not make.
-
-Everything received is checked before use: rules for the switch are made of these values.
+The server sends ``apply`` to a host. A host calls ``sync`` and ``report`` of the server.
 """
 
 import ipaddress
@@ -46,30 +33,51 @@ from portchain.dataplane.plan import (
 
 AGENT_TOPIC = "port_chain-agent"
 SERVER_TOPIC = "port_chain-server"
+
+# Version history. A receiver accepts any minor version of its own major version, and ignores keys that
+# it does not know: so either side may be one release ahead. A new kind of hop has its targets under a
+# key of its own. An older agent then finds no target in that hop and drops its packets, which is what it
+# must do with a hop that it does not understand. All minor versions are sent as 1.0.
+#
+# 1.0  "apply" to hosts, "sync" and "report" to the server.
+# 1.1  "aware_targets": a hop of SFC-aware functions (RFC 7665). An older agent would send them packets
+#      without the chain header.
+# 1.2  "graph_hops": the hops of a path in a service graph. An older agent would let packets leave the
+#      chain where the next chain of the graph begins.
+# 1.3  "tap_targets": a hop that gets copies ("tap"). An older agent would wait for the tap to return the
+#      packets.
+# 1.4  "mapping_targets": a hop whose functions change headers ("headers"). An older agent would not
+#      recognise the packets behind it, and would let them leave the chain.
+# 1.5  Changes in two phases (docs/decisions/0018): "prepare" and "switch" in updates, "prepared" in
+#      reports. An older agent switches at once, as does an agent whose server is older. A plan of an odd
+#      generation has a "path_id" above 65535. Older agents refuse it, because its frames have a label
+#      that they would not use.
 VERSION = "1.0"
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
-_WORD = re.compile(r"[a-z0-9]{0,15}", re.ASCII)
+_KEYWORD = re.compile(r"[a-z0-9]{0,15}", re.ASCII)
 _MAX_PORT, _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 65535, 255, 4094
 _MAX_TEXT = 4095
-_TARGETS = ("targets", "aware_targets", "tap_targets", "mapping_targets")
+_UNREADABLE = "this host cannot read the plan: {}. If the server has a later release, upgrade the host's agent"
+_TARGET_KEYS = ("targets", "aware_targets", "tap_targets", "mapping_targets")
 
 T = TypeVar("T")
 
 
 class ContractError(ValueError):
-    """A message does not follow the contract; the text names the place."""
+    """A message does not follow the contract. The text starts with the key that is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanUpdate:
-    """The chains of one host that changed.
+    """The changes of the chains of one host.
 
-    :param chains: plans that replace the host's own.
-    :param removed: chain id -> revision as of which the host has no part in the chain any more.
-    :param prepare: ids of those chains that the host shall be ready to receive packets of, and not yet send any by.
+    :param chains: plans that replace the plans that the host has of the same chains.
+    :param removed: chain id -> revision from which on the host has no part in the chain.
+    :param prepare: ids of the chains in ``chains`` that the host must prepare for: it must be able to
+        receive packets by the new plan, but not send any yet.
     :param switch: chain id -> revision that all hosts are prepared for.
-    :param unreadable: plans that the receiver cannot read, with the reason; never sent.
+    :param unreadable: reports about plans that the receiver cannot read; never sent.
     """
 
     chains: tuple[ChainPlan, ...] = ()
@@ -80,7 +88,7 @@ class PlanUpdate:
 
 
 def encode_update(update: PlanUpdate) -> dict[str, Any]:
-    """Turn an update into what ``decode_update`` reads."""
+    """Return an update as a message for ``decode_update``."""
     return {
         "chains": [_encode_chain(chain) for chain in update.chains],
         "removed": _encode_revisions(update.removed),
@@ -113,12 +121,12 @@ def _encode_chain(chain: ChainPlan) -> dict[str, Any]:
 
 
 def decode_update(message: Any) -> PlanUpdate:
-    """Read an update. A plan that cannot be read is among the refused ones and does not hold up the others.
+    """Return the update in a message. A plan that cannot be read is reported, and the others are used.
 
-    :raises ContractError: if it cannot be said which chains the update is about.
+    :raises ContractError: the message is damaged so much that the chains' ids cannot be read.
     """
     body = _mapping(message, "update")
-    read = _each(body, "chains", _chain_or_refusal)
+    read = _each(body, "chains", _chain_or_report)
     return PlanUpdate(
         chains=tuple(chain for chain in read if isinstance(chain, ChainPlan)),
         unreadable=tuple(report for report in read if isinstance(report, HostReport)),
@@ -133,14 +141,14 @@ def _revision(item: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def encode_reports(reports: Iterable[HostReport]) -> list[dict[str, Any]]:
-    """Turn reports into what ``decode_reports`` reads."""
+    """Return reports as a message for ``decode_reports``."""
     return [asdict(report) for report in reports]
 
 
 def decode_reports(message: Any) -> tuple[HostReport, ...]:
-    """Read reports.
+    """Return the reports in a message.
 
-    :raises ContractError: if a part is missing or is not what it should be.
+    :raises ContractError: a value is missing or has a wrong type.
     """
     return _each(
         {"reports": message},
@@ -156,20 +164,20 @@ def decode_reports(message: Any) -> tuple[HostReport, ...]:
 
 
 def decode_known(message: Any) -> dict[str, int]:
-    """Read which chains a host has, as chain id -> revision.
+    """Return the chains that a host knows: chain id -> revision.
 
-    :raises ContractError: if it is anything else.
+    :raises ContractError: the message is anything else.
     """
     known = _mapping(message, "known")
     return {_uuid({"id": chain_id}, "id"): _int(known, chain_id, 0) for chain_id in known}
 
 
-def _chain_or_refusal(item: Mapping[str, Any]) -> ChainPlan | HostReport:
+def _chain_or_report(item: Mapping[str, Any]) -> ChainPlan | HostReport:
     chain_id, revision = _uuid(item, "id"), _int(item, "revision", 0)
     try:
         return _chain(item)
     except ContractError as exc:
-        return HostReport(chain_id, revision, error=f"this agent cannot read the plan: {exc}")
+        return HostReport(chain_id, revision, error=_UNREADABLE.format(exc))
 
 
 def _chain(item: Mapping[str, Any]) -> ChainPlan:
@@ -195,12 +203,12 @@ def _path(item: Mapping[str, Any]) -> Path:
         sources=_each(item, "sources", lambda source: _source(source, len(classifiers))),
         hops=_hops(item, "hops", len(classifiers)) or _hops(item, "graph_hops", len(classifiers)),
         reverse=bool(item.get("reverse", False)),
-        entries=_each(item, "entries", _entry),
+        entries=_each(item, "entries", _graph_ingress),
         branches=bool(item.get("branches", False)),
     )
 
 
-def _entry(item: Mapping[str, Any]) -> GraphIngress:
+def _graph_ingress(item: Mapping[str, Any]) -> GraphIngress:
     return GraphIngress(
         path_id=_path_id(item),
         hops=_int(item, "hops", 1, MAX_HOPS),
@@ -240,10 +248,10 @@ def _source(item: Mapping[str, Any], classifiers: int) -> Source:
 def _hops(item: Mapping[str, Any], name: str, classifiers: int) -> tuple[Hop, ...]:
     hops = _each(item, name, _hop)
     if len(hops) > MAX_HOPS:
-        raise ContractError(f"{name}: {len(hops)} of them, and {MAX_HOPS} is the most")
+        raise ContractError(f"{name}: {len(hops)} hops, at most {MAX_HOPS} are possible")
     if any(len(hop.headers) not in (0, classifiers) for hop in hops):
         raise ContractError(
-            f"{name}: a hop has headers for some of the {classifiers} classifiers only"
+            f"{name}: a hop has headers for only some of the {classifiers} classifiers"
         )
     return hops
 
@@ -251,7 +259,7 @@ def _hops(item: Mapping[str, Any], name: str, classifiers: int) -> tuple[Hop, ..
 def _hop(item: Mapping[str, Any]) -> Hop:
     return Hop(
         group_id=_int(item, "group_id", 0),
-        targets=tuple(target for name in _TARGETS for target in _each(item, name, _target)),
+        targets=tuple(target for key in _TARGET_KEYS for target in _each(item, key, _target)),
         tap=bool(item.get("tap", False)),
         headers=_each(item, "headers", _classifier),
         lb_fields=tuple(
@@ -278,7 +286,7 @@ def _target(item: Mapping[str, Any]) -> Target:
 
 def _function(item: Mapping[str, Any]) -> FunctionTraits:
     kind = FunctionKind.L2 if item.get("bridges", False) else FunctionKind.L3
-    return function_kinds.find(kind, _word(item, "encapsulation") or None)
+    return function_kinds.find(kind, _keyword(item, "encapsulation") or None)
 
 
 def _segment(item: Mapping[str, Any], name: str) -> Segment | None:
@@ -319,11 +327,13 @@ def _text(item: Mapping[str, Any], name: str) -> str:
     return value[:_MAX_TEXT]
 
 
-def _word(item: Mapping[str, Any], name: str) -> str:
-    word = _text(item, name)
-    if not _WORD.fullmatch(word):
-        raise ContractError(f"{name}: {word!r} is no word")
-    return word
+def _keyword(item: Mapping[str, Any], name: str) -> str:
+    keyword = _text(item, name)
+    if not _KEYWORD.fullmatch(keyword):
+        raise ContractError(
+            f"{name}: {keyword!r} is not a keyword of lower-case letters and digits"
+        )
+    return keyword
 
 
 def _int(item: Mapping[str, Any], name: str, low: int, high: int | None = None) -> int:
@@ -339,13 +349,13 @@ def _uuid(item: Mapping[str, Any], name: str) -> str:
     try:
         return str(uuid.UUID(_text(item, name)))
     except ValueError as exc:
-        raise ContractError(f"{name}: {item.get(name)!r} is no UUID") from exc
+        raise ContractError(f"{name}: {item.get(name)!r} is not a UUID") from exc
 
 
 def _mac(item: Mapping[str, Any], name: str) -> str:
     mac = _text(item, name)
     if not _MAC.fullmatch(mac):
-        raise ContractError(f"{name}: {mac!r} is no MAC address")
+        raise ContractError(f"{name}: {mac!r} is not a MAC address")
     return mac
 
 
@@ -358,11 +368,14 @@ def _address(value: Any, name: str) -> str:
     try:
         return str(ipaddress.ip_address(_without_scope(value)))
     except ValueError as exc:
-        raise ContractError(f"{name}: {value!r} is no IP address") from exc
+        raise ContractError(f"{name}: {value!r} is not an IP address") from exc
 
 
 def _without_scope(value: Any) -> str:
-    """The text of an address; none if it has a scope (RFC 4007), which ipaddress takes with any text in it."""
+    """Return the text of an address, or "" if it has a scope (RFC 4007).
+
+    ipaddress accepts any text as a scope, so that actions could be smuggled into a flow.
+    """
     return value if isinstance(value, str) and "%" not in value else ""
 
 
@@ -374,9 +387,9 @@ def _prefix(value: Any, name: str, family: int) -> str:
     try:
         network = ipaddress.ip_network(_without_scope(value), strict=False)
     except ValueError as exc:
-        raise ContractError(f"{name}: {value!r} is no prefix") from exc
+        raise ContractError(f"{name}: {value!r} is not a prefix") from exc
     if network.version != family:
-        raise ContractError(f"{name}: {value} is not IPv{family}")
+        raise ContractError(f"{name}: {value} is not an IPv{family} prefix")
     return str(network)
 
 
@@ -390,5 +403,5 @@ def _ports(item: Mapping[str, Any], name: str) -> PortRange | None:
         or not all(type(end) is int and 0 <= end <= _MAX_PORT for end in ends)
         or ends[0] > ends[1]
     ):
-        raise ContractError(f"{name}: {value!r} is no range of ports")
+        raise ContractError(f"{name}: {value!r} is not a range of ports")
     return (ends[0], ends[1])

@@ -1,4 +1,4 @@
-"""To the server: the agent's side calls (``ServerClient``), the server's side answers (``ServerEndpoint``)."""
+"""Calls from a host to the server: ``ServerClient`` makes them, ``ServerEndpoint`` answers them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from portchain.rpc import contract
 
 
 class ServerClient:
-    """Asks the server, and tells it what became of plans."""
+    """Calls the server, from a host."""
 
     def __init__(self) -> None:
         self._client = n_rpc.get_client(
@@ -19,18 +19,19 @@ class ServerClient:
         )
 
     def sync(self, context: Any, host: str, known: Mapping[str, int]) -> contract.PlanUpdate:
-        """Ask what this host does not know yet.
+        """Ask for all changes that this host does not know.
 
-        :param known: chain id -> revision of the plans the host holds.
-        :raises Exception: of oslo.messaging, when no server answers; ContractError for an answer that cannot be read.
+        :param known: chain id -> revision of the plan that the host has.
+        :raises Exception: of oslo.messaging, if no server answers.
+        :raises ContractError: the answer cannot be read.
         """
         answer = self._client.prepare().call(context, "sync", host=host, known=dict(known))
         return contract.decode_update(answer)
 
     def report(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
-        """Tell what became of plans; returns when the server has written it down.
+        """Report the state of chains on this host. Returns when the server has stored it.
 
-        :raises Exception: of oslo.messaging, when no server answers.
+        :raises Exception: of oslo.messaging, if no server answers.
         """
         self._client.prepare().call(
             context, "report", host=host, reports=contract.encode_reports(reports)
@@ -38,10 +39,10 @@ class ServerClient:
 
 
 class ServerEndpoint:
-    """Answers agents.
+    """Answers the hosts, on the server.
 
-    :param sync: (context, host, known) -> what the host must change.
-    :param report: (context, host, reports) -> None.
+    :param sync: called with context, host and known revisions; returns what the host must change.
+    :param report: called with context, host and reports; stores them.
     """
 
     target = oslo_messaging.Target(version=contract.VERSION)
@@ -55,15 +56,15 @@ class ServerEndpoint:
         self._report = report
 
     def sync(self, context: Any, host: str, known: Any) -> dict[str, Any]:
-        """Compare what a host knows with what it should.
+        """Return what a host must change.
 
-        :raises ContractError: the agent sent something else.
+        :raises ContractError: the message does not follow the contract.
         """
         return contract.encode_update(self._sync(context, host, contract.decode_known(known)))
 
     def report(self, context: Any, host: str, reports: Any) -> None:
-        """Write down what became of plans.
+        """Store the state of chains on a host.
 
-        :raises ContractError: the agent sent something else.
+        :raises ContractError: the message does not follow the contract.
         """
         self._report(context, host, contract.decode_reports(reports))

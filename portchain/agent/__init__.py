@@ -1,1 +1,1 @@
-"""The extension of Neutron's Open vSwitch agent; the work itself is done by `portchain.host`."""
+"""The extension of Neutron's Open vSwitch agent. ``portchain.host`` does the work."""

@@ -1,4 +1,4 @@
-"""The extension of Neutron's Open vSwitch agent: turns its events into work for the reconciler."""
+"""The extension of Neutron's Open vSwitch agent: passes the agent's events on to the reconciler."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from neutron_lib.plugins.ml2 import ovs_constants
 from oslo_config import cfg
 from oslo_log import log
 
-from portchain.agent.neutron_bridge import NeutronBridge, before_default_rules
+from portchain.agent.neutron_bridge import NeutronBridge, call_before_default_flows
 from portchain.agent.options import register_agent_opts
 from portchain.dataplane.flow import Bridge
 from portchain.host.bridge import BridgeConnection
@@ -18,36 +18,37 @@ from portchain.rpc.agent import AgentEndpoint
 
 LOG = log.getLogger(__name__)
 
-_FIRST_ANSWER_SECONDS = 10.0
-"""How long the first ports of an agent that has started wait for the server to say which chains they are in."""
+_FIRST_SYNC_SECONDS = 10.0
+"""How long the first ports after a start of the agent wait for the server's answer to the first sync."""
 
 
 class PortChainAgentExtension(l2_extension.L2AgentExtension):
     """Steers traffic through port chains on one compute host."""
 
     def consume_api(self, agent_api: Any) -> None:
-        """Take the bridges the agent works on."""
+        """Store the agent extension API, which gives access to the agent's bridges."""
         self._agent_api = agent_api
 
     def initialize(self, connection: Any, driver_type: str) -> None:
-        """Start working.
+        """Connect to the bridges and to the server, and start to work.
 
         :raises ValueError: the agent is not an Open vSwitch agent.
         """
         if driver_type != ovs_constants.EXTENSION_DRIVER_TYPE:
             raise ValueError(
-                f"port_chain is an extension of the Open vSwitch agent; this agent's type is {driver_type}"
+                "the extension port_chain works with the Open vSwitch agent only; the type of this "
+                f"agent is {driver_type}"
             )
         register_agent_opts(cfg.CONF)
         self._physical: dict[str, Any] = {}
         self._switch = self._open_switch()
         self._worker = HostWorker(cfg.CONF.host, self._switch)
         self._reconciler = self._worker.reconciler
-        self._wait_seconds = _FIRST_ANSWER_SECONDS
-        endpoint = AgentEndpoint(cfg.CONF.host, self._worker.receive)
+        self._first_sync_seconds = _FIRST_SYNC_SECONDS
+        endpoint = AgentEndpoint(cfg.CONF.host, self._worker.receive_update)
         connection.create_consumer(contract.AGENT_TOPIC, [endpoint], fanout=False)
         self._worker.start()
-        before_default_rules(self._agent_api.br_int, self._restore)
+        call_before_default_flows(self._agent_api.br_int, self._restore_flows)
 
     def _open_switch(self) -> OpenVSwitch:
         ovs, api = cfg.CONF.OVS, self._agent_api
@@ -63,64 +64,70 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         )
 
     def _new_physical_bridges(self) -> dict[Bridge, BridgeConnection]:
-        """The bridges to physical networks that Neutron's agent has made since this was asked last.
+        """Return the physical bridges that the agent has created since the last call.
 
-        Where the bridge was made anew, so is the agent's object for it; and soon after that it deletes the rules with a cookie
-        that is not reserved there. In between it handles all ports.
+        When a bridge is created again, the agent creates a new object for it. Soon afterwards, it
+        deletes the flows whose cookie is not reserved on that object. Between the two, it handles all
+        ports: so calling this for each port is early enough to reserve our cookie.
         """
         api = self._agent_api
-        made = {
+        created = {
             name: bridge
             for name in api.bridge_mappings
             if (bridge := api.br_phys.get(name)) and bridge is not self._physical.get(name)
         }
-        self._physical |= made
+        self._physical |= created
         return {
-            Bridge.physical(name): NeutronBridge(api.request_physical_br(name)) for name in made
+            Bridge.physical(name): NeutronBridge(api.request_physical_br(name)) for name in created
         }
 
-    # Neutron's events.
+    # Events of Neutron's agent.
 
     def handle_port(self, context: Any, data: dict[str, Any]) -> None:
-        """A port was plugged in or updated.
+        """Program the chains of a port that was plugged in or updated.
 
-        Done at once: the agent lets the port's traffic pass when this returns, and nothing may go around a chain.
+        This blocks until the flows are in the switch: when it returns, the agent lets traffic of the
+        port pass, and that traffic must not bypass its chains.
         """
-        self._wait_until_informed()
+        self._wait_for_first_sync()
         try:
-            if made := self._new_physical_bridges():
-                self._switch.update_bridges(made)
+            if bridges := self._new_physical_bridges():
+                self._switch.update_bridges(bridges)
                 self._reconciler.reconcile()
             self._reconciler.ports_changed([data["port_id"]])
         except Exception:
-            LOG.exception("Rules for port %s could not be applied; trying again", data["port_id"])
-            self._worker.compare()
+            LOG.exception("Could not program the chains of port %s; trying again", data["port_id"])
+            self._worker.request_reconcile()
 
-    def _wait_until_informed(self) -> None:
-        """An agent that has started does not know its chains yet. Neutron's server has just answered it, so ours does soon; if
-        not, ports are wired all the same, once: those of machines that are in no chain must not wait for it for ever.
+    def _wait_for_first_sync(self) -> None:
+        """Wait until the plans of this host are known, at most once and for a limited time.
+
+        Neutron's server has just answered the agent, so it usually answers us as well. If it does not,
+        ports are wired without chains, because ports that are in no chain must not wait for ever.
         """
-        if not self._worker.informed.wait(self._wait_seconds) and self._wait_seconds:
-            self._wait_seconds = 0.0
+        seconds = self._first_sync_seconds
+        if not self._worker.synchronised.wait(seconds) and seconds:
+            self._first_sync_seconds = 0.0
             LOG.warning(
-                "The Neutron server has not said which port chains there are. Ports are wired without"
+                "The Neutron server has not sent the port chains of this host within %s s. Ports are "
+                "wired without chains until it does: check the connection to the message broker and "
+                "whether the service plugin port_chain is loaded",
+                seconds,
             )
 
     def delete_port(self, context: Any, data: dict[str, Any]) -> None:
-        """A port was unplugged or deleted."""
+        """Program the chains of a port that was unplugged or deleted."""
         self._worker.port_changed(data["port_id"])
 
     def handle_switch_restart(self) -> None:
-        """The switch lost its rules: see that ours are back, on bridges made anew too, before the agent wires the ports."""
-        self._restore(renew_bridges=True)
+        """Restore flows after a restart of the switch, before the agent wires the ports again."""
+        self._restore_flows(renew_bridges=True)
 
-    def _restore(self, renew_bridges: bool = False) -> None:
+    def _restore_flows(self, renew_bridges: bool = False) -> None:
         try:
             if renew_bridges:
                 self._switch.update_bridges(self._new_physical_bridges())
             self._reconciler.reconcile()
         except Exception:
-            LOG.exception(
-                "Rules could not be restored after the restart of the switch; trying again"
-            )
-            self._worker.compare()
+            LOG.exception("Flows could not be restored after a restart of the switch; trying again")
+            self._worker.request_reconcile()

@@ -7,38 +7,40 @@ from neutron.agent.common import utils as agent_utils
 from neutron_lib import exceptions
 
 from portchain.dataplane.flow import COOKIE
-from portchain.host.bridge import OPENFLOW, OPENFLOW_OF_FLOODS, ofctl_argv
+from portchain.host.bridge import OPENFLOW, OPENFLOW_FOR_FLOODING, ofctl_argv
 
 
-def before_default_rules(bridge: Any, act: Callable[[], None]) -> None:
-    """Have something done whenever Neutron's agent is about to give br-int its default rules: after a restart of the switch.
+def call_before_default_flows(bridge: Any, callback: Callable[[], None]) -> None:
+    """Have a function called each time before Neutron's agent installs the default flows of br-int.
 
-    With the first of them br-int switches like any switch. The agent tells its extensions when all bridges are set up, which is
-    too late for what must not go around a chain, and has no earlier event; hence this wraps the method of the one object.
+    The agent installs them after a restart of the switch. From the first of them on, br-int forwards
+    packets, so our flows must be there before. The agent notifies its extensions only when all bridges
+    are set up. That is too late, and there is no earlier event: hence this wraps the bridge's method.
 
-    :param bridge: br-int, as the agent itself works on it.
+    :param bridge: br-int, the agent's own object.
     """
-    set_up = bridge.setup_default_table
+    setup_default_table = bridge.setup_default_table
 
-    def setup_default_table(*args: Any, **kwargs: Any) -> Any:
-        act()
-        return set_up(*args, **kwargs)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        callback()
+        return setup_default_table(*args, **kwargs)
 
-    bridge.setup_default_table = setup_default_table
+    bridge.setup_default_table = wrapped
 
 
 class NeutronBridge:
-    """A bridge of this host, as the agent extension API gives it.
+    """A ``BridgeConnection`` over the agent extension API.
 
     :param bridge: Neutron's ``OVSBridge``.
     """
 
     def __init__(self, bridge: Any) -> None:
         self._bridge = bridge
-        # Neutron's agent deletes rules with cookies that nobody reserved; ours outlive restarts by keeping one cookie.
+        # The agent deletes flows whose cookie nobody has reserved. Ours is always the same, so that
+        # flows outlive a restart of the agent.
         bridge.set_agent_uuid_stamp(COOKIE)
         bridge.use_at_least_protocol(OPENFLOW)
-        bridge.add_protocols(OPENFLOW_OF_FLOODS)
+        bridge.add_protocols(OPENFLOW_FOR_FLOODING)
 
     @property
     def name(self) -> str:
@@ -54,7 +56,7 @@ class NeutronBridge:
         self, command: str, *args: str, stdin: str | None = None, version: str = OPENFLOW
     ) -> str:
         """See ``BridgeConnection``."""
-        # OVSBridge.run_ofctl logs failures and goes on.
+        # Not OVSBridge.run_ofctl: it logs failures and does not raise.
         try:
             return agent_utils.execute(
                 ofctl_argv(self.name, command, args, version),
@@ -64,6 +66,6 @@ class NeutronBridge:
                 log_fail_as_error=False,
             )
         except exceptions.ProcessExecutionError as exc:
-            # Its text repeats all that was sent; what the switch says to it stands at the end.
-            said = str(exc).rpartition("Stderr: ")[2] or str(exc)
-            raise RuntimeError(" ".join(said.split())) from exc
+            # The text repeats all input, and ends with what ovs-ofctl printed.
+            error = str(exc).rpartition("Stderr: ")[2] or str(exc)
+            raise RuntimeError(" ".join(error.split())) from exc

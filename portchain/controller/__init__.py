@@ -1,1 +1,1 @@
-"""Programs the switches of hosts that have no agent of ours, from afar."""
+"""``portchain-controller``: programs switches over the network, for hosts without the agent extension."""

@@ -1,14 +1,12 @@
-"""The database of a host's switch: a copy that ovsdbapp keeps up to date, and word of what changes in it."""
+"""The Open vSwitch database of one host, as the controller sees it."""
 
-import socket
 from collections.abc import Callable
 from typing import Any
 
-from ovs.db import idl as ovs_idl
-from ovsdbapp.backend.ovs_idl import connection, idlutils
 from ovsdbapp.schema.open_vswitch import impl_idl
 
 from portchain.controller.endpoint import Endpoint
+from portchain.ovsdb.connection import OvsdbConnection
 
 _SCHEMA = "Open_vSwitch"
 _COLUMNS = {
@@ -19,92 +17,65 @@ _COLUMNS = {
     "Controller": ("target",),
     "Flow_Table": ("name", "flow_limit", "overflow_policy", "groups"),
 }
-_WATCHED = frozenset({"Port", "Interface"})
-_OF_BRIDGES = ("controller", "protocols")  # that its ports change is told by them
+_PORT_TABLES = frozenset({"Port", "Interface"})
+# A bridge's column "ports" is left out: the rows of the ports themselves report those changes.
+_LISTENER_COLUMNS = ("controller", "protocols")
 
 
-class UnreachableError(RuntimeError):
-    """The database of a switch does not answer."""
+class SwitchDatabase:
+    """The Open vSwitch database of one host. Connects when it is first needed.
 
-
-class Database:
-    """The database of one host's switch; connected when it is first needed.
-
-    :param changed: called from ovsdbapp's thread with the Neutron port of which something changed, or "" for anything else;
-        must not block.
+    :param changed: called with the id of the Neutron port that a change concerns, or with "" for a
+        change of a bridge or of any other port. ovsdbapp's thread calls it, so it must not block.
     """
 
     def __init__(self, endpoint: Endpoint, changed: Callable[[str], None]) -> None:
-        self._endpoint = endpoint
         self._changed = changed
         self._api: Any = None
+        self._ovsdb = OvsdbConnection(
+            _SCHEMA,
+            lambda: endpoint.database,
+            _COLUMNS,
+            endpoint.timeout,
+            on_change=self._row_changed,
+            prepare=self._create_api,
+        )
 
     def connect(self) -> Any:
-        """Connect if need be; afterwards the connection is kept, and made again when it is lost.
+        """Connect if there is no connection yet.
 
         :returns: an ``ovsdbapp.schema.open_vswitch.api.API``.
-        :raises UnreachableError: the database does not answer.
+        :raises OvsdbUnreachableError: the database does not answer.
         """
-        remote = self._endpoint.database
-        if self._api is None:
-            try:
-                self._api = self._connected(remote)
-            except Exception as error:  # whatever ovsdbapp, ovs and the socket may raise
-                raise UnreachableError(f"{remote}: {error}") from error
-        if not self._api.idl._session.is_connected():
-            raise UnreachableError(f"{remote}: the connection is lost")
+        self._ovsdb.connect()
         return self._api
 
     def close(self) -> None:
-        """Disconnect, for good."""
-        if self._api is not None:
-            self._api.ovsdb_connection.stop(self._endpoint.timeout)
+        """Disconnect. This object cannot connect again."""
+        self._ovsdb.close()
 
-    def _connected(self, remote: str) -> Any:
-        # The ovs library waits for a host that is away as long as the kernel does, minutes.
-        place = (self._endpoint.address, self._endpoint.database_port)
-        socket.create_connection(place, self._endpoint.timeout).close()
-        helper = idlutils.get_schema_helper(remote, _SCHEMA)
-        for table, columns in _COLUMNS.items():
-            helper.register_columns(table, list(columns))
-        copy = _Copy(remote, helper, self._note)
-        return _Api(connection.Connection(copy, self._endpoint.timeout))
+    def _create_api(self, connection: Any) -> None:
+        self._api = _Api(connection, start=False)
 
-    def _note(self, row: Any, old: Any) -> None:
-        """Pass on that a row has changed.
-
-        :param old: what was in the columns that have changed; None for a row that came or went.
-        """
+    def _row_changed(self, row: Any, old: Any) -> None:
         table = row._table.name
-        if table in _WATCHED or (table == "Bridge" and _is_reach_touched(old)):
+        if table in _PORT_TABLES or (table == "Bridge" and _is_listener_touched(old)):
             self._changed(_neutron_port(row))
 
 
 class _Api(impl_idl.OvsdbIdl):
-    """ovsdbapp has one connection for each class; here each object has its own."""
+    """ovsdbapp's commands. The base class shares one connection among all its objects; this does not."""
 
     ovsdb_connection: Any = None
 
 
-class _Copy(ovs_idl.Idl):
-    """The ovs library's copy of a database; it tells of rows that came, went or changed."""
-
-    def __init__(self, remote: str, helper: Any, note: Callable[[Any, Any], None]) -> None:
-        self._note = note
-        super().__init__(remote, helper)
-
-    def notify(self, event: str, row: Any, updates: Any = None) -> None:
-        """Called by the ovs library."""
-        self._note(row, updates if event == ovs_idl.ROW_UPDATE else None)
-
-
-def _is_reach_touched(old: Any) -> bool:
-    """Whether a changed row of a bridge may mean that the bridge does not listen for us any more."""
-    return old is None or any(hasattr(old, column) for column in _OF_BRIDGES)
+def _is_listener_touched(old: Any) -> bool:
+    """Return whether a bridge may have stopped listening for the controller."""
+    return old is None or any(hasattr(old, column) for column in _LISTENER_COLUMNS)
 
 
 def _neutron_port(row: Any) -> str:
-    """The Neutron port that a row is about; empty if it is about none."""
+    """Return the id of the Neutron port that a row of a port belongs to, or "" if there is none."""
     interfaces = [row] if row._table.name == "Interface" else getattr(row, "interfaces", [])
-    known = (getattr(interface, "external_ids", {}).get("iface-id") for interface in interfaces)
-    return next(filter(None, known), "")
+    ids = (getattr(interface, "external_ids", {}).get("iface-id") for interface in interfaces)
+    return next(filter(None, ids), "")

@@ -1,4 +1,4 @@
-"""Where a host's switch and its database are, and what a connection to them takes."""
+"""Addresses of a host's database and bridges, and the TLS files for connections to them."""
 
 from dataclasses import dataclass
 
@@ -10,75 +10,79 @@ from portchain.ovsdb import tls
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """How one host is reached.
+    """How the controller reaches one host.
 
-    :param address: IP address.
-    :param database_port: where the switch's database listens; ``first_port``: where br-int shall.
+    :param address: the host's IP address.
+    :param database_port: TCP port of the Open vSwitch database.
+    :param first_port: TCP port of br-int for OpenFlow; the other bridges have the ports after it.
     :param timeout: seconds to wait for an answer.
-    :param keys: options of ovs-ofctl that name the files of key and certificates; empty without SSL.
+    :param tls_options: options of ovs-ofctl that name the key and the certificates; empty without SSL.
     """
 
     address: str
     database_port: int
     first_port: int
     timeout: int
-    keys: tuple[str, ...] = ()
+    tls_options: tuple[str, ...] = ()
 
     @property
     def database(self) -> str:
-        """Connection to the database, in the notation of ovsdb(7)."""
-        return self._connection(self.database_port)
+        """Address of the database in the notation of ovsdb(7), e.g. ``tcp:192.0.2.1:6640``."""
+        return self._remote(self.database_port)
 
-    def switch(self, index: int) -> str:
-        """Connection to a bridge.
+    def bridge(self, index: int) -> str:
+        """Return the address of a bridge in the notation of ovs-ofctl(8).
 
-        :param index: of the bridge, from 0.
+        :param index: position of the bridge in ``portchain.controller.switch.configured_bridges``.
         """
-        return self._connection(self.first_port + index)
+        return self._remote(self.first_port + index)
 
     def listener(self, index: int) -> str:
-        """What such a connection reaches, as a bridge's ``controller`` in the database."""
+        """Return what a bridge must have as ``controller`` in the database to listen at ``bridge``."""
         return f"p{self._protocol}:{self.first_port + index}:{self._host}"
 
     @property
     def _protocol(self) -> str:
-        return "ssl" if self.keys else "tcp"
+        return "ssl" if self.tls_options else "tcp"
 
     @property
     def _host(self) -> str:
         return f"[{self.address}]" if ":" in self.address else self.address
 
-    def _connection(self, port: int) -> str:
+    def _remote(self, port: int) -> str:
         return f"{self._protocol}:{self._host}:{port}"
 
 
-def configured() -> dict[str, Endpoint]:
-    """Return host -> how it is reached, by the options."""
-    options, keys = cfg.CONF[GROUP], use_keys()
+def configured_endpoints() -> dict[str, Endpoint]:
+    """Return host -> endpoint, for the hosts in the option ``openflow_hosts``.
+
+    :raises RequiredOptError: as ``configure_tls``.
+    """
+    options, tls_options = cfg.CONF[GROUP], configure_tls()
     return {
         host: Endpoint(
             address,
             options.openflow_database_port,
             options.openflow_port,
             options.openflow_timeout,
-            keys,
+            tls_options,
         )
         for host, address in options.openflow_hosts.items()
     }
 
 
-def use_keys() -> tuple[str, ...]:
-    """Tell the ovs library of the files of key and certificates, of which it has one set for the whole process.
+def configure_tls() -> tuple[str, ...]:
+    """Use the configured key and certificates for all connections to databases.
 
-    :returns: the same as options of ovs-ofctl; empty without SSL.
-    :raises RequiredOptError: of oslo.config, when one of the files is named and another is not.
+    :returns: the options of ovs-ofctl for the same files; empty if none is configured.
+    :raises RequiredOptError: of oslo.config, if some of the three files are configured and others not.
     """
     options = cfg.CONF[GROUP]
-    named = {name: options[f"openflow_{name}"] for name in tls.SETTERS}
-    if not any(named.values()):
+    files = {name: options[f"openflow_{name}"] for name in tls.FILES}
+    if not any(files.values()):
         return ()
-    for name, use in tls.SETTERS.items():
-        if not named[name]:
+    for name, path in files.items():
+        if not path:
             raise cfg.RequiredOptError(f"openflow_{name}", cfg.OptGroup(GROUP))
-        use(named[name])
-    return tuple(f"--{name.replace('_', '-')}={file}" for name, file in named.items())
+    tls.use_files(files)
+    return tuple(f"--{name.replace('_', '-')}={path}" for name, path in files.items())

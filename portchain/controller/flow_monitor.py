@@ -1,4 +1,7 @@
-"""Word of rules of ours that others delete or alter: Neutron's agent does when it starts, and knows nothing of us."""
+"""Watches a bridge for changes of our flows that others make.
+
+Neutron's agent deletes flows that it does not know when it starts. It does not notify a controller.
+"""
 
 import subprocess
 import threading
@@ -7,58 +10,60 @@ from collections.abc import Callable, Sequence
 from portchain.dataplane.flow import COOKIE
 from portchain.host.bridge import OPENFLOW, ofctl_argv
 
-_LIFE_SECONDS = 60
-"""After this the switch is asked anew. A connection that died without a word makes nobody blind for longer, and what a
-controller that was killed leaves behind is gone after it."""
+_MONITOR_SECONDS = 60
+"""After this time, ovs-ofctl ends and is started again. That bounds how long a dead connection goes
+unnoticed, and how long a process outlives a controller that was killed."""
 
-_EAGER_SECONDS, _EAGER_ATTEMPTS, _PATIENT_SECONDS = 0.1, 100, 2.0
-"""A switch that has just gone is mostly restarting, and empty: whoever comes late finds packets on Neutron's way already."""
+_FAST_RETRY_SECONDS, _FAST_RETRIES, _SLOW_RETRY_SECONDS = 0.1, 100, 2.0
+"""A switch that has just gone away is usually restarting, and comes back without flows. Until ours are
+back, packets bypass chains, so the first retries follow each other quickly."""
 
-_OURS = f"cookie={COOKIE:#x}"
+_OUR_COOKIE = f"cookie={COOKIE:#x}"
 
 
 class FlowMonitor:
-    """Watches the rules of one bridge, in a thread of its own.
+    """Runs ``ovs-ofctl monitor`` on one bridge, in a thread of its own.
 
-    :param target: connection to the bridge.
-    :param options: of ovs-ofctl.
-    :param changed: called when rules of ours are not what they were, or may not be; must not block.
+    :param target: address of the bridge in the notation of ovs-ofctl(8).
+    :param options: further options of ovs-ofctl.
+    :param changed: called when our flows have changed or may have; must not block.
     """
 
     def __init__(self, target: str, options: Sequence[str], changed: Callable[[], None]) -> None:
-        # What we add tells nothing: it is not asked for. What we delete is told, and costs one comparison.
-        words = (*options, "--unixctl=none", f"--timeout={_LIFE_SECONDS}", "watch:!initial,!add")
+        # Additions are not monitored: they are ours. Our own deletions are reported as well, which
+        # costs one comparison each.
+        words = (*options, "--unixctl=none", f"--timeout={_MONITOR_SECONDS}", "watch:!initial,!add")
         self._argv = ofctl_argv(target, "monitor", words, OPENFLOW)
         self._changed = changed
-        self._ended = threading.Event()
+        self._stopped = threading.Event()
         self._process: subprocess.Popen[str] | None = None
-        threading.Thread(target=self._run, name=f"watch {target}", daemon=True).start()
+        threading.Thread(target=self._run, name=f"flow-monitor {target}", daemon=True).start()
 
     def stop(self) -> None:
-        """End it."""
-        self._ended.set()
+        """Stop monitoring."""
+        self._stopped.set()
         if self._process is not None:
             self._process.terminate()
 
     def _run(self) -> None:
         failures = 0
-        while not self._ended.is_set():
-            failures = 0 if self._watch() else failures + 1
+        while not self._stopped.is_set():
+            failures = 0 if self._monitor() else failures + 1
             if failures:
-                eager = failures <= _EAGER_ATTEMPTS
-                self._ended.wait(_EAGER_SECONDS if eager else _PATIENT_SECONDS)
+                is_fast = failures <= _FAST_RETRIES
+                self._stopped.wait(_FAST_RETRY_SECONDS if is_fast else _SLOW_RETRY_SECONDS)
 
-    def _watch(self) -> bool:
-        """Watch once; returns whether the switch had answered."""
+    def _monitor(self) -> bool:
+        """Run ovs-ofctl until it ends; return whether the switch answered it."""
         answered = False
         with subprocess.Popen(
             self._argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as self._process:
             assert self._process.stdout is not None
             for line in self._process.stdout:
-                # From its answer on, nothing escapes; what happened before it may have.
-                began = not answered and "FLOW_MONITOR reply" in line
-                answered = answered or began
-                if began or _OURS in line:
+                # From the reply on, every change is reported. Changes before it may have been missed.
+                is_reply = not answered and "FLOW_MONITOR reply" in line
+                answered = answered or is_reply
+                if is_reply or _OUR_COOKIE in line:
                     self._changed()
         return answered

@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 
-import neutron  # noqa: F401  # before all that brings oslo.service: it has that use threads
+import neutron  # noqa: F401  # first: it chooses the threading backend of oslo.service
 import oslo_messaging
 from neutron.common import config as common_config
 from neutron.conf import service as service_conf
@@ -13,8 +13,8 @@ from neutron.conf.plugins.ml2.drivers import ovs_conf
 from neutron_lib import rpc as n_rpc
 from oslo_log import log
 
-from portchain.controller import endpoint
-from portchain.controller.database import Database
+from portchain.controller.database import SwitchDatabase
+from portchain.controller.endpoint import Endpoint, configured_endpoints
 from portchain.controller.options import register_controller_opts
 from portchain.controller.switch import RemoteSwitch, configured_bridges
 from portchain.host.worker import HostWorker
@@ -25,69 +25,73 @@ LOG = log.getLogger(__name__)
 
 
 class Host:
-    """A host that the controller is in charge of: towards the server it is what the host's agent would be.
+    """One host of the controller. The server cannot tell it from a host with the agent extension.
 
-    :param place: how it is reached.
+    :param name: the host's name in Neutron.
     """
 
-    def __init__(self, name: str, place: endpoint.Endpoint) -> None:
+    def __init__(self, name: str, endpoint: Endpoint) -> None:
+        database = SwitchDatabase(endpoint, self._row_changed)
         self._switch = RemoteSwitch(
-            name, place, Database(place, self._row_changed), configured_bridges(), self._compare
+            name, endpoint, database, configured_bridges(), self._flows_changed
         )
         self._worker = HostWorker(name, self._switch)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
-            [AgentEndpoint(name, self._worker.receive)],
+            [AgentEndpoint(name, self._worker.receive_update)],
         )
 
     def start(self) -> None:
-        """Begin to work."""
+        """Receive plans and program the switch, in threads of their own."""
         self._rpc.start()
         self._worker.start()
 
     def stop(self) -> None:
-        """Leave the switch as it is."""
+        """Disconnect from the switch. Its flows stay."""
         self._switch.close()
 
     def _row_changed(self, port_id: str) -> None:
         if port_id:
             self._worker.port_changed(port_id)
         else:
-            self._compare()
+            self._worker.request_reconcile()
 
-    def _compare(self) -> None:
-        self._worker.compare()
+    def _flows_changed(self) -> None:
+        self._worker.request_reconcile()
 
 
 def main() -> None:
-    """Run until SIGTERM. What the switches hold stays.
+    """Run until SIGTERM or SIGINT. Flows stay in the switches.
 
-    :raises SystemExit: 1 if no hosts are configured, 0 at the end.
+    :raises SystemExit: status 1 if no hosts are configured.
     """
     read_configuration(sys.argv[1:])
-    places = endpoint.configured()
-    if not places:
-        sys.exit("portchain-controller: no hosts in the option openflow_hosts, section port_chain")
-    hosts = [Host(name, place) for name, place in places.items()]
-    ended = threading.Event()
+    endpoints = configured_endpoints()
+    if not endpoints:
+        sys.exit(
+            "portchain-controller: no hosts to program: set the option openflow_hosts in the "
+            "section port_chain"
+        )
+    hosts = [Host(name, endpoint) for name, endpoint in endpoints.items()]
+    stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: stopped.set())
     for host in hosts:
         host.start()
-    LOG.info("In charge of the switches of %s", ", ".join(places))
-    ended.wait()
+    LOG.info("Programming the switches of the hosts %s", ", ".join(endpoints))
+    stopped.wait()
     for host in hosts:
         host.stop()
 
 
 def read_configuration(arguments: list[str]) -> None:
-    """Make all options known that are read here and in libraries, and read their files.
+    """Register the options of the controller and of the libraries it uses, and read their files.
 
-    :param arguments: of the command line.
+    :param arguments: of the command line, without the name of the program.
     """
     common_config.register_common_config_options()
     service_conf.register_service_opts(service_conf.RPC_EXTRA_OPTS)  # neutron-lib's RPC reads them
-    # The hosts' own: which bridges they have, and which firewall.
+    # Options of the hosts' agents: names of bridges, and the firewall driver.
     ovs_conf.register_ovs_agent_opts()
     securitygroups_rpc.register_securitygroups_opts()
     register_controller_opts()

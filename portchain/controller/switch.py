@@ -1,4 +1,4 @@
-"""A host's switch, worked on from afar: ``portchain.host.open_vswitch`` over connections to its database and its bridges."""
+"""A host's Open vSwitch, reached over the network."""
 
 import subprocess
 from collections.abc import Callable, Mapping
@@ -7,30 +7,35 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log
 
-from portchain.controller.database import Database
+from portchain.controller.database import SwitchDatabase
 from portchain.controller.endpoint import Endpoint
 from portchain.controller.flow_monitor import FlowMonitor
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.host_switch import LocalSwitch
-from portchain.host.bridge import OPENFLOW, OPENFLOW_OF_FLOODS, BridgeConnection, ofctl_argv
+from portchain.host.bridge import (
+    OPENFLOW,
+    OPENFLOW_FOR_FLOODING,
+    BridgeConnection,
+    ofctl_argv,
+)
 from portchain.host.open_vswitch import OpenVSwitch, configured_firewall
 
 LOG = log.getLogger(__name__)
 
 
 class RemoteBridge:
-    """A bridge within reach of ``ovs-ofctl`` over TCP or SSL; a ``portchain.host.bridge.BridgeConnection``.
+    """A ``portchain.host.bridge.BridgeConnection`` over TCP or SSL.
 
     :param database: an ``ovsdbapp.schema.open_vswitch.api.API``.
-    :param index: of the bridge among those of the host, from 0.
+    :param index: position of the bridge in ``configured_bridges``.
     """
 
     def __init__(self, name: str, database: Any, endpoint: Endpoint, index: int) -> None:
         self.name = name
         self.database = database
-        self.target = endpoint.switch(index)
+        self.target = endpoint.bridge(index)
         self._listener = endpoint.listener(index)
-        self._options = (*endpoint.keys, f"--timeout={endpoint.timeout}")
+        self._options = (*endpoint.tls_options, f"--timeout={endpoint.timeout}")
 
     def ofctl(
         self, command: str, *args: str, stdin: str | None = None, version: str = OPENFLOW
@@ -42,37 +47,39 @@ class RemoteBridge:
             raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")
         return done.stdout
 
-    def open(self) -> None:
-        """Have the bridge listen for us, beside the controller it has: Neutron's agent. A new bridge does not yet, and the
-        agent forgets all others when it enters itself into one.
+    def ensure_listener(self) -> None:
+        """Make the bridge listen for the controller, besides its connection to Neutron's agent.
 
-        :raises Exception: of ovsdbapp, when the database refuses or does not answer.
+        A new bridge does not listen yet. Neutron's agent also removes the listener whenever it sets
+        itself as the bridge's controller.
+
+        :raises Exception: of ovsdbapp, if the database refuses or does not answer.
         """
         database = self.database
         if self._listener in database.get_controller(self.name).execute(check_error=True):
             return
-        with database.transaction(check_error=True) as change:
-            row = change.add(database.db_create("Controller", target=self._listener))
-            change.add(database.db_add("Bridge", self.name, "controller", row))
-            versions = (OPENFLOW, OPENFLOW_OF_FLOODS)
-            change.add(database.db_add("Bridge", self.name, "protocols", *versions))
-        LOG.info("Bridge %s listens at %s", self.name, self._listener)
+        with database.transaction(check_error=True) as transaction:
+            row = transaction.add(database.db_create("Controller", target=self._listener))
+            transaction.add(database.db_add("Bridge", self.name, "controller", row))
+            versions = (OPENFLOW, OPENFLOW_FOR_FLOODING)
+            transaction.add(database.db_add("Bridge", self.name, "protocols", *versions))
+        LOG.info("Bridge %s now listens at %s for this controller", self.name, self._listener)
 
 
 class RemoteSwitch(OpenVSwitch):
-    """The bridges that Neutron's agent has set up on a host that is not ours.
+    """The bridges that Neutron's agent has set up on another host.
 
-    Which they are is looked up each time, by the names that agents are configured with: the agent may not have made them yet.
+    The bridges are looked up by name before each use: the agent may not have created them yet.
 
-    :param names: of the bridges, in an order that stays.
-    :param changed: called when rules may not be what they were; must not block.
+    :param names: bridge -> name, in an order that never changes: it decides about the TCP ports.
+    :param changed: called when our flows have changed or may have; must not block.
     """
 
     def __init__(
         self,
         host: str,
         endpoint: Endpoint,
-        database: Database,
+        database: SwitchDatabase,
         names: Mapping[Bridge, str],
         changed: Callable[[], None],
     ) -> None:
@@ -87,41 +94,41 @@ class RemoteSwitch(OpenVSwitch):
         self._database = database
         self._names = names
         self._changed = changed
-        self._watches: dict[Bridge, FlowMonitor] = {}
+        self._monitors: dict[Bridge, FlowMonitor] = {}
 
     def read_ports(self) -> LocalSwitch:
-        """Look up what is plugged in now, and see that every bridge is within reach.
+        """See ``Switch``. Also looks up the bridges and makes each listen for the controller.
 
-        :raises UnreachableError: the database does not answer.
-        :raises Exception: of ovsdbapp, when there is no br-int or the database does not answer in time.
+        :raises OvsdbUnreachableError: the database does not answer.
+        :raises Exception: of ovsdbapp, if there is no br-int or the database does not answer in time.
         """
-        self._bridges = self._reach(self._database.connect())
+        self._bridges = self._find_bridges(self._database.connect())
         return super().read_ports()
 
-    def _reach(self, database: Any) -> dict[Bridge, BridgeConnection]:
+    def _find_bridges(self, database: Any) -> dict[Bridge, BridgeConnection]:
         found: dict[Bridge, BridgeConnection] = {}
         for index, (bridge, name) in enumerate(self._names.items()):
             if bridge != Bridge.INT and not database.br_exists(name).execute(check_error=True):
                 continue
-            reach = RemoteBridge(name, database, self._endpoint, index)
-            reach.open()
-            found[bridge] = reach
-            if bridge not in self._watches:
-                watch = FlowMonitor(reach.target, self._endpoint.keys, self._changed)
-                self._watches[bridge] = watch
-        for bridge in self._watches.keys() - found.keys():
-            self._watches.pop(bridge).stop()
+            remote = RemoteBridge(name, database, self._endpoint, index)
+            remote.ensure_listener()
+            found[bridge] = remote
+            if bridge not in self._monitors:
+                monitor = FlowMonitor(remote.target, self._endpoint.tls_options, self._changed)
+                self._monitors[bridge] = monitor
+        for bridge in self._monitors.keys() - found.keys():
+            self._monitors.pop(bridge).stop()
         return found
 
     def close(self) -> None:
-        """Stop watching, and disconnect."""
-        for watch in self._watches.values():
-            watch.stop()
+        """Stop the flow monitors and disconnect from the database. Flows stay in the switch."""
+        for monitor in self._monitors.values():
+            monitor.stop()
         self._database.close()
 
 
 def configured_bridges() -> dict[Bridge, str]:
-    """The bridges of the hosts by the options that their agents are configured with, section ``ovs``."""
+    """Return bridge -> name, from the agents' own options in section ``ovs``."""
     ovs = cfg.CONF.OVS
     names = {Bridge.INT: ovs.integration_bridge, Bridge.TUN: ovs.tunnel_bridge}
     pairs = (mapping.partition(":") for mapping in ovs.bridge_mappings)

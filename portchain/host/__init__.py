@@ -1,1 +1,1 @@
-"""What an agent and the controller share: keeping the switch of one host at what its plans say."""
+"""What the agent extension and the controller share: programming the flows of one host from its plans."""

@@ -1,6 +1,8 @@
-"""Keeps floods out of ports of br-int: a port's OpenFlow setting, and a mark in OVSDB that says whose setting it is.
+"""Excludes ports of br-int from flooding: broadcast, multicast and unknown unicast of the action NORMAL.
 
-The setting is lost with every restart of ovs-vswitchd, the mark is not; both go with the port (docs/decisions/0012).
+A port is excluded by the OpenFlow port setting "no-flood", and marked in OVSDB with who made the
+setting. ovs-vswitchd forgets the setting when it restarts, but the mark stays. Both disappear with the
+port (docs/decisions/0012).
 """
 
 import re
@@ -9,54 +11,58 @@ from functools import partial
 from typing import Any
 
 from portchain.dataplane.flow import NoFlood
-from portchain.host.bridge import OPENFLOW_OF_FLOODS, BridgeConnection, ports_of
+from portchain.host.bridge import OPENFLOW_FOR_FLOODING, BridgeConnection, read_port_rows
 
 MARK = "portchain-no-flood"
-"""Key in an interface's ``external_ids``: we need the setting, and it was ``SET`` by us or ``FOUND`` as it should be."""
+"""Key in an interface's ``external_ids``. It says that a chain needs the setting, and whether portchain
+made it (``SET``) or somebody else had made it before (``FOUND``)."""
 
 SET, FOUND = "set", "found"
 _PORT = re.compile(r"^ (\d+)(?:\(.*\))?: addr:.*\n\s+config:\s+(.*)$", re.MULTILINE | re.ASCII)
 
 
 class FloodControl:
-    """The ports of a bridge that NORMAL does not flood to.
+    """The ports of a bridge that are excluded from flooding.
 
     :param bridge: br-int.
     """
 
     def __init__(self, bridge: BridgeConnection) -> None:
         self._bridge = bridge
-        self._ofctl = partial(bridge.ofctl, version=OPENFLOW_OF_FLOODS)
+        self._ofctl = partial(bridge.ofctl, version=OPENFLOW_FOR_FLOODING)
 
-    def kept_out(self) -> list[NoFlood]:
-        """The ports whose setting is as we need it and marked so."""
+    def suppressed(self) -> list[NoFlood]:
+        """Return the ports that have both the setting and our mark."""
         marked = [row for row in self._interfaces() if MARK in row["external_ids"]]
-        quiet = self._quiet() if marked else frozenset()
+        excluded = self._excluded_ofports() if marked else frozenset()
         return [
-            NoFlood(row["ofport"], str(row["_uuid"])) for row in marked if row["ofport"] in quiet
+            NoFlood(row["ofport"], str(row["_uuid"])) for row in marked if row["ofport"] in excluded
         ]
 
     def suppress(self, ports: Iterable[NoFlood]) -> None:
-        """Keep floods out of ports; one that somebody else keeps them out of is only marked.
+        """Exclude ports from flooding. A port that somebody else excluded is only marked.
 
-        The mark comes first: after a crash between the two, the setting is still known to be wanted.
+        The mark is written first: after a crash between the two writes, the mark still shows that
+        the setting is needed.
 
         :raises RuntimeError: the switch refused.
         """
-        quiet, names = self._quiet(), self._names()
+        excluded = self._excluded_ofports()
+        names = {str(row["_uuid"]): row["name"] for row in self._interfaces()}
         for port in ports:
             if port.record not in names:
-                continue  # unplugged meanwhile; an event is on its way
-            found = port.ofport in quiet
-            mark = {MARK: FOUND if found else SET}
-            change = ("external_ids", mark)
-            note = self._bridge.database.db_set("Interface", names[port.record], change)
-            note.execute(check_error=True)
+                continue  # unplugged in the meantime; its event follows
+            found = port.ofport in excluded
+            mark = ("external_ids", {MARK: FOUND if found else SET})
+            command = self._bridge.database.db_set("Interface", names[port.record], mark)
+            command.execute(check_error=True)
             if not found:
                 self._ofctl("mod-port", str(port.ofport), "no-flood")
 
     def restore(self, ports: Iterable[NoFlood]) -> None:
-        """Let floods into ports again, unless it was somebody else who kept them out; the mark goes last.
+        """Undo ``suppress``. A port that somebody else excluded stays excluded.
+
+        The mark is removed last, for the same reason as in ``suppress``.
 
         :raises RuntimeError: the switch refused.
         """
@@ -67,18 +73,17 @@ class FloodControl:
                 continue
             if row["external_ids"][MARK] == SET and row["ofport"] == port.ofport:
                 self._ofctl("mod-port", str(port.ofport), "flood")
-            remove = self._bridge.database.db_remove("Interface", row["name"], "external_ids", MARK)
-            remove.execute(check_error=True)
+            command = self._bridge.database.db_remove(
+                "Interface", row["name"], "external_ids", MARK
+            )
+            command.execute(check_error=True)
 
-    def _quiet(self) -> frozenset[int]:
+    def _excluded_ofports(self) -> frozenset[int]:
         text = self._ofctl("dump-ports-desc")
         return frozenset(
             int(number) for number, config in _PORT.findall(text) if "NO_FLOOD" in config
         )
 
-    def _names(self) -> dict[str, str]:
-        return {str(row["_uuid"]): row["name"] for row in self._interfaces()}
-
     def _interfaces(self) -> list[dict[str, Any]]:
         columns = ["_uuid", "name", "ofport", "external_ids"]
-        return ports_of(self._bridge, "Interface", columns)
+        return read_port_rows(self._bridge, "Interface", columns)

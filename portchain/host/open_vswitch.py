@@ -1,4 +1,4 @@
-"""A host's Open vSwitch: reads OVSDB and speaks OpenFlow, on the host itself or from afar."""
+"""The Open vSwitch of one host: reads OVSDB and programs flows with ovs-ofctl."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -22,26 +22,28 @@ from portchain.dataplane.flow import (
 )
 from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch, PhysicalBridge
 from portchain.dataplane.pipeline import FLOW_LIMITS, REG_PATH_POSITION
-from portchain.host.bridge import BridgeConnection, ports_of
+from portchain.host.bridge import BridgeConnection, read_port_rows
 from portchain.host.flood_control import FloodControl
 
-# GRE over IPv6 has a type of its own in the switch.
+# Open vSwitch has an interface type of its own for GRE over IPv6; Neutron's constant lacks it.
 _TUNNEL_TYPES = frozenset({*ovs_constants.TUNNEL_NETWORK_TYPES, n_const.TYPE_GRE_IP6})
 _OVS_FIREWALLS = ("openvswitch", "neutron.agent.linux.openvswitch_firewall.OVSFirewallDriver")
 
 
 def configured_firewall() -> Firewall:
-    """Where Neutron's agent enforces security groups, by its options in section ``securitygroup``."""
+    """Return where Neutron's agent enforces security groups, from its section ``securitygroup``."""
     group = cfg.CONF.SECURITYGROUP
     on_bridge = group.enable_security_group and group.firewall_driver in _OVS_FIREWALLS
     return Firewall.OPENVSWITCH if on_bridge else Firewall.ELSEWHERE
 
 
 class OpenVSwitch:
-    """The bridges that Neutron's agent has set up on a host.
+    """The bridges that Neutron's agent has set up on a host; implements ``Switch``.
 
-    :param bridges: br-int, br-tun if there are tunnels, and those to physical networks.
-    :param patch_to_tun: name of the port of br-int that leads to br-tun; ``patch_to_int`` the reverse.
+    :param host: the host's name in Neutron.
+    :param bridges: br-int, br-tun if the host has tunnels, and the bridges to physical networks.
+    :param patch_to_tun: name of the patch port of br-int to br-tun.
+    :param patch_to_int: name of the patch port of br-tun to br-int.
     """
 
     def __init__(
@@ -60,13 +62,13 @@ class OpenVSwitch:
         self._patch_to_int = patch_to_int
 
     def update_bridges(self, bridges: Mapping[Bridge, BridgeConnection]) -> None:
-        """Work on bridges, which may have been made anew; others stay as they are."""
+        """Add bridges, or replace the connections of those that were created again."""
         self._bridges = {**self._bridges, **bridges}
 
     def read_ports(self) -> LocalSwitch:
-        """Look up what is plugged in now.
+        """See ``Switch``.
 
-        :raises Exception: of ovsdbapp, when the database does not answer.
+        :raises Exception: of ovsdbapp, if the database does not answer.
         """
         integration, tunnels = self._interfaces(Bridge.INT), self._interfaces(Bridge.TUN)
         return LocalSwitch(
@@ -80,32 +82,32 @@ class OpenVSwitch:
         )
 
     def dump_entries(self) -> list[SwitchEntry]:
-        """Read what is ours: the rules that carry our cookie, from all bridges, and the settings of ports.
+        """See ``Switch``. A flow is ours if it has our cookie.
 
         :raises RuntimeError: the switch does not answer.
         """
-        found: list[SwitchEntry] = [*FloodControl(self._bridges[Bridge.INT]).kept_out()]
+        found: list[SwitchEntry] = [*FloodControl(self._bridges[Bridge.INT]).suppressed()]
         owned = f"cookie={COOKIE:#x}/-1"
-        for bridge, reach in self._bridges.items():
-            text = reach.ofctl("dump-flows", "--no-stats", "--no-names", owned)
+        for bridge, connection in self._bridges.items():
+            text = connection.ofctl("dump-flows", "--no-stats", "--no-names", owned)
             found += parse_dump(bridge, text)
         return found
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:
-        """Limit what tables of br-int can hold, so that what the switch learns cannot fill its memory.
+        """See ``Switch``. The limits keep learned flows from filling the switch's memory.
 
-        A full table forgets first what would be forgotten next, of the hop that has learned most.
+        A full table evicts flows of the path position that has most flows in it, and of these the
+        flow that would time out first (ovs-vswitchd.conf.db(5), table Flow_Table).
 
-        :param limits: table -> number of rules; tables that are not in it are not limited.
-        :raises Exception: of ovsdbapp, when the database refuses or does not answer.
+        :raises Exception: of ovsdbapp, if the database refuses or does not answer.
         """
         database, name = self._bridges[Bridge.INT].database, self._bridges[Bridge.INT].name
         present = database.db_get("Bridge", name, "flow_tables").execute(check_error=True)
         missing = limits.keys() - present.keys()
         surplus = FLOW_LIMITS.keys() & present.keys() - limits.keys()
-        with database.transaction(check_error=True) as change:
+        with database.transaction(check_error=True) as transaction:
             for number in missing:
-                row = change.add(
+                row = transaction.add(
                     database.db_create(
                         "Flow_Table",
                         name="port_chain",
@@ -114,20 +116,20 @@ class OpenVSwitch:
                         groups=[f"NXM_NX_{REG_PATH_POSITION.upper()}[]"],
                     )
                 )
-                change.add(database.db_set("Bridge", name, ("flow_tables", {number: row})))
+                transaction.add(database.db_set("Bridge", name, ("flow_tables", {number: row})))
             for number in surplus:
-                change.add(database.db_remove("Bridge", name, "flow_tables", number))
+                transaction.add(database.db_remove("Bridge", name, "flow_tables", number))
 
     def apply(self, batch: Batch) -> None:
-        """Carry out a batch. Its rules go as one bundle: all of them or, when this raises, none.
+        """See ``Switch``.
 
-        :raises RuntimeError: the switch refused or does not answer.
+        :raises RuntimeError: the switch rejected the batch or does not answer.
         """
-        floods = FloodControl(self._bridges[Bridge.INT])
+        flood_control = FloodControl(self._bridges[Bridge.INT])
         if batch.suppress_flooding:
-            floods.suppress(batch.suppress_flooding)
+            flood_control.suppress(batch.suppress_flooding)
         if batch.restore_flooding:
-            floods.restore(batch.restore_flooding)
+            flood_control.restore(batch.restore_flooding)
         lines = [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]
         lines += [
             f"add cookie={COOKIE:#x},{flow.match_text},actions={flow.actions}" for flow in batch.put
@@ -138,14 +140,13 @@ class OpenVSwitch:
 
     def _physical_bridges(self, integration: list[dict[str, Any]]) -> dict[str, PhysicalBridge]:
         found = {}
-        for bridge, reach in self._bridges.items():
+        for bridge, connection in self._bridges.items():
             if bridge.kind is not BridgeKind.PHYSICAL:
                 continue
-            own = reach.name
-            here = _patch_name(own, ovs_constants.PEER_INTEGRATION_PREFIX)
-            there = _patch_name(own, ovs_constants.PEER_PHYSICAL_PREFIX)
-            to_physical = _ofport_of(integration, here)
-            to_int = _ofport_of(self._interfaces(bridge), there)
+            to_physical_name = _patch_name(connection.name, ovs_constants.PEER_INTEGRATION_PREFIX)
+            to_int_name = _patch_name(connection.name, ovs_constants.PEER_PHYSICAL_PREFIX)
+            to_physical = _ofport_of(integration, to_physical_name)
+            to_int = _ofport_of(self._interfaces(bridge), to_int_name)
             if to_physical is not None and to_int is not None:
                 found[bridge.physical_network] = PhysicalBridge(to_physical, to_int)
         return found
@@ -171,7 +172,7 @@ class OpenVSwitch:
     def _rows(self, bridge: Bridge, table: str, columns: list[str]) -> list[dict[str, Any]]:
         if bridge not in self._bridges:
             return []
-        return ports_of(self._bridges[bridge], table, columns)
+        return read_port_rows(self._bridges[bridge], table, columns)
 
 
 def _ofport_of(rows: list[dict[str, Any]], name: str) -> int | None:
@@ -179,12 +180,16 @@ def _ofport_of(rows: list[dict[str, Any]], name: str) -> int | None:
 
 
 def _patch_name(bridge: str, prefix: str) -> str:
-    """Name of one end of the link between br-int and a physical bridge, as Neutron's agent forms it."""
+    """Return the name of a patch port between br-int and a physical bridge, as Neutron forms it."""
     return str(plugin_utils.get_interface_name(bridge, prefix=prefix))
 
 
 def _tunnels(rows: list[dict[str, Any]]) -> dict[str, int]:
-    """Remote address -> port. Of tunnels of several types to one host always the same one serves."""
+    """Return remote address -> OpenFlow port.
+
+    A host may have tunnels of several types to the same address: the one whose name sorts last is
+    used, so that the choice does not depend on the order of the rows.
+    """
     usable = [
         row
         for row in rows
@@ -205,7 +210,10 @@ def _is_plugged(row: dict[str, Any]) -> bool:
 
 
 def _vlan(row: dict[str, Any]) -> int | None:
-    """The local VLAN of a port: Neutron writes it down in other_config before it sets the tag."""
+    """Return the local VLAN of a port.
+
+    Neutron's agent writes it to ``other_config`` before it sets the column ``tag``.
+    """
     text = row["other_config"].get("tag", "")
     tag = int(text) if text.isdigit() else row["tag"]
     return tag if isinstance(tag, int) and 0 < tag < ovs_constants.DEAD_VLAN_TAG else None

@@ -1,8 +1,8 @@
-"""Keeps a host's switch at what its plans say.
+"""Keeps the flows of a host's switch equal to what the host's plans require.
 
-Level-triggered: whatever happens only says "look again". The reconciler holds the plans, asks the compiler for the rules, and
-applies the difference to what it knows to be in the switch; now and then, and whenever it cannot be sure, it reads the
-switch and compares with that instead. A rule that is right is never touched.
+The reconciler is level-triggered: an event only means "compare again". It holds the plans, has the
+flows computed from them, and applies the difference to the flows that it believes to be in the switch.
+When it cannot be sure of those, it reads them from the switch first. A correct flow is never touched.
 """
 
 import threading
@@ -25,17 +25,21 @@ from portchain.rpc.contract import PlanUpdate
 
 LOG = log.getLogger(__name__)
 
-_TOMBSTONES = 10_000
-_REFUSALS = 4
-"""Rounds to find out: a chain's rules, those of its last plan, those that hold it back, those for what is leaving."""
+_MAX_REMOVED_CHAINS = 10_000
+"""Number of removed chains whose revisions are kept, to recognise late messages about them."""
+
+_MAX_REJECTIONS = 4
+"""A chain has four sets of flows that the switch may reject one after the other: of its latest plan, of
+its previous plan, of its bypass guard, and for packets in flight."""
 
 
 class Reconciler:
-    """The plans of one host and the rules made of them. Thread-safe.
+    """The plans of one host, and the flows computed from them. Thread-safe.
 
-    :param report: called with what became of chains, each time that changes; must not block.
-    :param patience: how long changes wait.
-    :param clock: seconds, never going back.
+    :param host: the host's name in Neutron.
+    :param report: called with the new state of chains whenever it changes; must not block.
+    :param timeouts: how long transitions wait.
+    :param clock: returns seconds of a monotonic clock.
     """
 
     def __init__(
@@ -43,83 +47,91 @@ class Reconciler:
         switch: Switch,
         host: str,
         report: Callable[[list[HostReport]], None],
-        patience: TransitionTimeouts,
+        timeouts: TransitionTimeouts,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._switch = switch
         self._host = host
         self._report = report
-        self._patience = patience
+        self._timeouts = timeouts
         self._clock = clock
         self._lock = threading.RLock()
         self._chains: dict[str, ChainTransition] = {}
-        self._under_way: set[str] = set()  # chains whose change is not at its end
-        self._removed: OrderedDict[str, int] = OrderedDict()
+        self._in_transition: set[str] = set()  # chains with a deadline
+        self._removed_revisions: OrderedDict[str, int] = OrderedDict()
         self._chains_of_port: defaultdict[str, set[str]] = defaultdict(set)
         self._ports_of_chain: dict[str, frozenset[str]] = {}
         self._arbiter = FlowArbiter()
         self._reported: dict[str, HostReport] = {}
-        self._waiting: set[str] = set()  # chains that lack something on this host
-        self._complete = False  # whether the plans are all of this host's: before that, what is missing must not be removed
-        self._in_sync = False  # whether the switch holds what the claims say
+        self._incomplete: set[str] = set()  # chains that lack something on this host
+        # Before the first answer of the server, some plans are missing: their flows must stay.
+        self._has_all_plans = False
+        self._in_sync = False  # whether the switch is known to hold what the arbiter's ledger says
 
     @property
     def known_revisions(self) -> dict[str, int]:
-        """Chain id -> revision of the plan held."""
+        """Chain id -> revision of the plan that this host has."""
         with self._lock:
             plans = (now.plan for now in self._chains.values())
             return {plan.id: plan.revision for plan in plans if plan is not None}
 
     @property
     def seconds_until_due(self) -> float | None:
-        """Until ``advance`` has something to do; None if nothing is under way."""
+        """Seconds until ``advance_transitions`` has something to do; None without transitions."""
         with self._lock:
-            times = [self._chains[chain_id].next_deadline for chain_id in self._under_way]
-            due = min((moment for moment in times if moment is not None), default=None)
-            return None if due is None else max(0.0, due - self._clock())
+            deadlines = [self._chains[chain_id].next_deadline for chain_id in self._in_transition]
+            first = min((deadline for deadline in deadlines if deadline is not None), default=None)
+            return None if first is None else max(0.0, first - self._clock())
 
     @property
     def has_incomplete_chains(self) -> bool:
-        """Whether a chain lacks something that may come without an event, e.g. a tunnel."""
+        """Whether a chain lacks something that may appear without an event, e.g. a tunnel."""
         with self._lock:
-            return bool(self._waiting)
+            return bool(self._incomplete)
 
     @property
     def is_in_sync(self) -> bool:
-        """Whether the switch holds what the plans say, as far as known; true before the first ``synchronise``."""
-        with self._lock:
-            return self._in_sync or not self._complete
+        """Whether the switch holds what the plans require, as far as known.
 
-    def update(self, update: PlanUpdate) -> None:
-        """Take new plans and carry them out; before the first ``synchronise``, only remember them.
-
-        Repeated, late and reordered updates do no harm.
-
-        :raises Exception: the switch could not be brought to the plans; ``reconcile`` makes up for it.
+        True before the first ``synchronise``: until then nothing is required.
         """
         with self._lock:
-            if changed := self._take(update):
-                self._bring_about(changed)
-            self._send(update.unreadable)
+            return self._in_sync or not self._has_all_plans
 
-    def synchronise(self, update: PlanUpdate, asked_with: Mapping[str, int] | None = None) -> bool:
-        """Take the server's answer to "what do I not know?", and compare everything with the switch.
+    def update(self, update: PlanUpdate) -> None:
+        """Accept new plans and program their flows. Before the first ``synchronise``, only accept them.
 
-        The answer is right about all but what has changed since it was asked for.
+        Repeated, late and reordered updates are harmless.
 
-        :param asked_with: what was ``known`` then; what is known now if it is left out.
-        :returns: whether anything had to be changed.
+        :raises Exception: the switch could not be programmed; call ``reconcile`` later.
+        """
+        with self._lock:
+            if changed := self._accept_update(update):
+                self._program(changed)
+            self._send_reports(update.unreadable)
+
+    def synchronise(
+        self, update: PlanUpdate, sent_revisions: Mapping[str, int] | None = None
+    ) -> bool:
+        """Accept the server's answer to a sync request, and compare everything with the switch.
+
+        The answer is authoritative, except for chains that changed after the request.
+
+        :param sent_revisions: ``known_revisions`` as sent with the request; by default those of now.
+        :returns: whether the switch had to be changed.
         :raises Exception: as ``reconcile``.
         """
         with self._lock:
-            self._take(update, self.known_revisions if asked_with is None else asked_with)
-            self._complete = True
+            self._accept_update(
+                update, self.known_revisions if sent_revisions is None else sent_revisions
+            )
+            self._has_all_plans = True
             changed = self.reconcile()
-            self._send(update.unreadable)
+            self._send_reports(update.unreadable)
             return changed
 
     def advance_transitions(self) -> None:
-        """Go on with changes that have waited long enough.
+        """Move transitions on whose deadline has passed.
 
         :raises Exception: as ``update``.
         """
@@ -127,17 +139,18 @@ class Reconciler:
             now = self._clock()
             due = {
                 chain_id
-                for chain_id in self._under_way
-                if (moment := self._chains[chain_id].next_deadline) is not None and moment <= now
+                for chain_id in self._in_transition
+                if (deadline := self._chains[chain_id].next_deadline) is not None
+                and deadline <= now
             }
             for chain_id in due:
-                then = transition.advance(self._chains[chain_id], now, self._patience)
-                self._steer(chain_id, then)
+                then = transition.advance(self._chains[chain_id], now, self._timeouts)
+                self._set_transition(chain_id, then)
             if due:
-                self._bring_about(due)
+                self._program(due)
 
     def ports_changed(self, port_ids: Iterable[str]) -> None:
-        """Look again at the chains that use these ports.
+        """Compute the flows of the chains that use these ports again.
 
         :raises Exception: as ``update``.
         """
@@ -146,174 +159,208 @@ class Reconciler:
                 chain for port_id in port_ids for chain in self._chains_of_port.get(port_id, ())
             }
             if chains:
-                self._bring_about(chains)
+                self._program(chains)
 
     def retry_incomplete(self) -> None:
-        """Look again at the chains that lack something.
+        """Compute the flows of the chains that lack something again.
 
         :raises Exception: as ``update``.
         """
         with self._lock:
-            if self._waiting:
-                self._bring_about(set(self._waiting))
+            if self._incomplete:
+                self._program(set(self._incomplete))
 
     def reconcile(self) -> bool:
-        """Compare all plans with what the switch really holds, and repair. Does nothing before the first ``synchronise``.
+        """Compute all flows again, compare them with those in the switch, and repair the difference.
 
-        :returns: whether anything had to be changed.
-        :raises Exception: the switch does not answer or refused.
+        Does nothing before the first ``synchronise``.
+
+        :returns: whether the switch had to be changed.
+        :raises Exception: the switch does not answer, or rejected a change.
         """
         with self._lock:
-            if not self._complete:
+            if not self._has_all_plans:
                 return False
             self._in_sync = False
             local, actual = self._switch.read_ports(), self._switch.dump_entries()
-            claims = self._arbiter
-            found = frozenset() if claims.chain_ids else path_ids_in(actual)
-            outcomes = claims.recompute(
-                self._chains, claims.chain_ids | set(self._chains), local, found
+            arbiter = self._arbiter
+            found = frozenset() if arbiter.chain_ids else path_ids_in(actual)
+            outcomes = arbiter.recompute(
+                self._chains, arbiter.chain_ids | set(self._chains), local, found
             )
-            claims.ledger.pop_changes()
-            batches = diff(claims.ledger.entries, actual)
-            self._carry_out(batches, outcomes, local)
+            arbiter.ledger.pop_changes()
+            batches = diff(arbiter.ledger.entries, actual)
+            self._apply(batches, outcomes, local)
             return bool(batches)
 
-    def _take(self, update: PlanUpdate, asked_with: Mapping[str, int] | None = None) -> list[str]:
-        """Note what an update says; returns the chains that it changes."""
-        news = (plan for plan in update.chains if not self._is_late(plan, asked_with))
-        changed = [plan.id for plan in news if self._accept(plan, update.prepare)]
-        changed += [chain_id for chain_id, _ in filter(self._forget, update.removed)]
-        changed += [chain_id for chain_id, _ in filter(self._go_on, update.switch)]
+    def _accept_update(
+        self, update: PlanUpdate, sent_revisions: Mapping[str, int] | None = None
+    ) -> list[str]:
+        """Store what an update says; return the ids of the chains that it changes."""
+        plans = (plan for plan in update.chains if not self._is_outdated(plan, sent_revisions))
+        changed = [plan.id for plan in plans if self._accept_plan(plan, update.prepare)]
+        changed += [chain_id for chain_id, _ in filter(self._remove_chain, update.removed)]
+        changed += [chain_id for chain_id, _ in filter(self._switch_chain, update.switch)]
         return changed
 
-    def _is_late(self, plan: ChainPlan, asked_with: Mapping[str, int] | None) -> bool:
-        """Whether something newer is known than a plan from a message or, with ``asked_with``, from the server's answer."""
-        held = self._chains.get(plan.id, ABSENT).plan
-        late = self._removed.get(plan.id, -1) >= plan.revision if held is None else held.revision > plan.revision  # fmt: skip
-        if asked_with is None or not late:
-            return late
-        return asked_with.get(plan.id) != (None if held is None else held.revision)
+    def _is_outdated(self, plan: ChainPlan, sent_revisions: Mapping[str, int] | None) -> bool:
+        """Return whether this host knows something newer than a plan.
 
-    def _accept(self, plan: ChainPlan, prepare: Collection[str]) -> bool:
+        :param sent_revisions: the revisions that the plan is an answer to; None for a notification.
+        """
+        held = self._chains.get(plan.id, ABSENT).plan
+        outdated = self._has_newer(plan, held)
+        if sent_revisions is None or not outdated:
+            return outdated
+        return sent_revisions.get(plan.id) != (None if held is None else held.revision)
+
+    def _has_newer(self, plan: ChainPlan, held: ChainPlan | None) -> bool:
+        if held is not None:
+            return held.revision > plan.revision
+        return self._removed_revisions.get(plan.id, -1) >= plan.revision
+
+    def _accept_plan(self, plan: ChainPlan, prepare: Collection[str]) -> bool:
+        """Store a plan; return whether it is new."""
         now = self._chains.get(plan.id, ABSENT)
         if now.plan == plan:
             return False
-        # What the switch holds of a chain from before this agent started is not known: it goes to the end at once.
-        steps = self._complete and plan.id in prepare
-        moment, patience = self._clock(), self._patience
-        self._steer(
-            plan.id,
-            transition.accept(now, plan, self._host, prepare=steps, time=moment, timeouts=patience),
+        # Before the first sync it is unknown which plan the flows in the switch belong to, so there is
+        # nothing to prepare from: the chain goes straight to the new plan.
+        in_two_phases = self._has_all_plans and plan.id in prepare
+        then = transition.accept(
+            now,
+            plan,
+            self._host,
+            prepare=in_two_phases,
+            time=self._clock(),
+            timeouts=self._timeouts,
         )
-        self._removed.pop(plan.id, None)
+        self._set_transition(plan.id, then)
+        self._removed_revisions.pop(plan.id, None)
         return True
 
-    def _forget(self, removed: tuple[str, int]) -> bool:
+    def _remove_chain(self, removed: tuple[str, int]) -> bool:
+        """Withdraw from a chain; return whether this host had a plan of it.
+
+        :param removed: id and revision.
+        """
         chain_id, revision = removed
         now = self._chains.get(chain_id, ABSENT)
         if now.plan is not None and now.plan.revision > revision:
             return False
-        self._removed[chain_id] = max(revision, self._removed.pop(chain_id, revision))
-        while len(self._removed) > _TOMBSTONES:
-            self._removed.popitem(last=False)
+        known = self._removed_revisions.pop(chain_id, revision)
+        self._removed_revisions[chain_id] = max(revision, known)
+        while len(self._removed_revisions) > _MAX_REMOVED_CHAINS:
+            self._removed_revisions.popitem(last=False)
         self._reported.pop(chain_id, None)
         if now.plan is None:
             return False
-        self._steer(chain_id, transition.withdraw(now, self._clock(), self._patience))
+        then = transition.withdraw(now, self._clock(), self._timeouts)
+        self._set_transition(chain_id, then)
         return True
 
-    def _go_on(self, switch: tuple[str, int]) -> bool:
-        """Switch over to a plan, if it is the one that this host is prepared for."""
+    def _switch_chain(self, switch: tuple[str, int]) -> bool:
+        """Switch to the plan that this host is prepared for; return whether that changes anything.
+
+        :param switch: id, and the revision that all hosts are prepared for.
+        """
         chain_id, revision = switch
         now = self._chains.get(chain_id, ABSENT)
         if now.plan is None or now.plan.revision != revision:
             return False
-        then = transition.switch(now, self._clock(), self._patience)
-        self._steer(chain_id, then)
+        then = transition.switch(now, self._clock(), self._timeouts)
+        self._set_transition(chain_id, then)
         return then != now
 
-    def _steer(self, chain_id: str, then: ChainTransition) -> None:
+    def _set_transition(self, chain_id: str, then: ChainTransition) -> None:
         for port_id in self._ports_of_chain.pop(chain_id, ()):
             self._chains_of_port[port_id].discard(chain_id)
             if not self._chains_of_port[port_id]:
                 del self._chains_of_port[port_id]
-        self._under_way.discard(chain_id)
+        self._in_transition.discard(chain_id)
         if then == ABSENT:
             self._chains.pop(chain_id, None)
             return
         self._chains[chain_id] = then
         if then.next_deadline is not None:
-            self._under_way.add(chain_id)
-        # A chain that fails goes on by a plan of before, also when that has nothing under way any more.
+            self._in_transition.add(chain_id)
+        # A chain whose latest plan failed is steered by the last plan that was applied.
         ports = self._arbiter.applied_ports(chain_id).union(*(plan.ports for plan in then.plans))
         self._ports_of_chain[chain_id] = ports
         for port_id in ports:
             self._chains_of_port[port_id].add(chain_id)
 
-    def _bring_about(self, chain_ids: Iterable[str]) -> None:
+    def _program(self, chain_ids: Iterable[str]) -> None:
+        """Compute the flows of some chains again and apply the difference."""
         if not self._in_sync:
             self.reconcile()
             return
-        self._in_sync = False  # until all of it has worked
+        self._in_sync = False  # stays so if anything below raises
         local = self._switch.read_ports()
         outcomes = self._arbiter.recompute(self._chains, chain_ids, local)
-        self._carry_out(self._arbiter.ledger.pop_changes(), outcomes, local)
+        self._apply(self._arbiter.ledger.pop_changes(), outcomes, local)
 
-    def _carry_out(
+    def _apply(
         self, batches: list[Batch], outcomes: dict[str, Outcome], local: LocalSwitch
     ) -> None:
         try:
-            self._apply(batches)
+            self._apply_batches(batches)
         except Exception as exc:
-            LOG.warning("The switch is brought to its rules chain by chain: %s", exc)
-            outcomes |= self._carry_out_what_is_taken(local)
+            LOG.warning(
+                "The switch of host %s rejected flows (%s). Looking for the chains that they belong "
+                "to, and programming all others",
+                self._host,
+                exc,
+            )
+            outcomes |= self._apply_without_rejected(local)
         self._arbiter.mark_applied()
         self._in_sync = True
-        self._report_on(outcomes)
+        self._report_outcomes(outcomes)
 
-    def _carry_out_what_is_taken(self, local: LocalSwitch) -> dict[str, Outcome]:
-        """Do without the rules that the switch refuses: they must not hold up other chains."""
+    def _apply_without_rejected(self, local: LocalSwitch) -> dict[str, Outcome]:
+        """Program all flows but those that the switch rejects, so that they do not block other chains."""
         outcomes: dict[str, Outcome] = {}
         ledger = self._arbiter.ledger
-        for _ in range(_REFUSALS):
-            refused = find_rejected(ledger, self._switch)
-            outcomes |= self._arbiter.replace_rejected(self._chains, refused, local)
+        for _ in range(_MAX_REJECTIONS):
+            rejected = find_rejected(ledger, self._switch)
+            outcomes |= self._arbiter.replace_rejected(self._chains, rejected, local)
             ledger.pop_changes()
-            if not refused:
+            if not rejected:
                 break
-        self._apply(diff(ledger.entries, self._switch.dump_entries()))
+        self._apply_batches(diff(ledger.entries, self._switch.dump_entries()))
         return outcomes
 
-    def _apply(self, batches: list[Batch]) -> None:
+    def _apply_batches(self, batches: list[Batch]) -> None:
         for batch in batches:
             self._switch.apply(batch)
         self._switch.limit_tables(pipeline.FLOW_LIMITS if self._chains else {})
 
-    def _report_on(self, outcomes: Mapping[str, Outcome]) -> None:
-        self._waiting -= outcomes.keys()
-        self._waiting |= {chain_id for chain_id, outcome in outcomes.items() if outcome.missing}
+    def _report_outcomes(self, outcomes: Mapping[str, Outcome]) -> None:
+        self._incomplete -= outcomes.keys()
+        self._incomplete |= {chain_id for chain_id, outcome in outcomes.items() if outcome.missing}
         reports = []
         for chain_id, outcome in outcomes.items():
-            _log(chain_id, outcome)
+            _log_failures(chain_id, outcome)
             now = self._chains.get(chain_id, ABSENT)
             if now.plan is not None:
-                missing, prepared = "; ".join(outcome.missing), now.phase is not Phase.SWITCHED
+                missing, is_prepared = "; ".join(outcome.missing), now.phase is not Phase.SWITCHED
                 reports.append(
-                    HostReport(chain_id, now.plan.revision, outcome.error, missing, prepared)
+                    HostReport(chain_id, now.plan.revision, outcome.error, missing, is_prepared)
                 )
-        self._send(reports)
+        self._send_reports(reports)
 
-    def _send(self, reports: Iterable[HostReport]) -> None:
+    def _send_reports(self, reports: Iterable[HostReport]) -> None:
         news = [report for report in reports if self._reported.get(report.chain_id) != report]
         self._reported.update((report.chain_id, report) for report in news)
         if news:
             self._report(news)
 
 
-def _log(chain_id: str, outcome: Outcome) -> None:
+def _log_failures(chain_id: str, outcome: Outcome) -> None:
     for failure in outcome.failures:
         LOG.error(
-            "Chain %s is not carried out: %s",
+            "The latest plan of chain %s is not programmed: %s. Its previous plan stays in place, and "
+            "traffic that would bypass the chain is dropped",
             chain_id,
             failure,
             exc_info=None if outcome.is_expected else failure,

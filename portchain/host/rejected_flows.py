@@ -1,4 +1,4 @@
-"""When a switch refuses a bundle: whose rules are to blame."""
+"""Finds the chains whose flows the switch rejects, so that the flows of all others can be programmed."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ from portchain.host.switch import Switch
 
 
 def find_rejected(ledger: FlowLedger, switch: Switch) -> dict[str, str]:
-    """Add what is missing in a switch, as far as it takes it. Nothing is removed.
+    """Add the entries that are missing in a switch, as far as the switch accepts them. Removes nothing.
 
-    :param ledger: what the switch is to hold.
-    :returns: owners whose rules the switch refuses -> what it says.
+    :param ledger: the entries that the switch should hold.
+    :returns: owner whose entries the switch rejects -> the switch's error.
     :raises Exception: the switch does not answer.
     """
     present = {entry.key: entry for entry in switch.dump_entries()}
@@ -24,15 +24,18 @@ def find_rejected(ledger: FlowLedger, switch: Switch) -> dict[str, str]:
 
 
 def _add(missing: Mapping[str, list[SwitchEntry]], switch: Switch) -> dict[str, str]:
-    """Add entries of all together; if that fails, of one half and of the other: one in many is found in few steps."""
-    entries = {entry.key: entry for some in missing.values() for entry in some}
+    """Add the entries of all owners at once. If the switch rejects that, try each half by itself.
+
+    Halving finds one rejected owner among n with about 2 log2(n) attempts.
+    """
+    entries = {entry.key: entry for of_owner in missing.values() for entry in of_owner}
     try:
         for batch in order(entries.values(), ()):
             switch.apply(batch)
         return {}
     except Exception as exc:
         if len(missing) == 1:
-            switch.dump_entries()  # or nobody was there to refuse it
+            switch.dump_entries()  # raises if the switch has gone: then nothing was rejected
             return dict.fromkeys(missing, str(exc))
     owners = list(missing)
     halves = owners[: len(owners) // 2], owners[len(owners) // 2 :]

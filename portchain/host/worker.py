@@ -1,4 +1,4 @@
-"""What keeps one host's chains going: its plans, its two threads, and what it has to say to the server."""
+"""Runs the reconciler of one host in a thread, and the conversation with the server in another."""
 
 import queue
 import threading
@@ -23,112 +23,125 @@ _RETRY_SECONDS = 2
 
 
 class HostWorker:
-    """Carries out the plans of one host.
+    """Programs the switch of one host from the plans that the server sends.
 
-    One thread talks to the server, so that a broker that is away does not delay the switch; the other works on the switch, so
-    that whoever brings news is not held up.
+    One thread calls the server, so that a message broker that is down does not delay the switch. The
+    other thread works on the switch, so that callers of the methods below return at once.
 
-    :param host: its name in Neutron.
+    :param host: the host's name in Neutron.
     """
 
     def __init__(self, host: str, switch: Switch) -> None:
         options = cfg.CONF[GROUP]
-        patience = TransitionTimeouts(options.switch_timeout, options.drain_time)
+        timeouts = TransitionTimeouts(options.switch_timeout, options.drain_time)
         self.host = host
-        self.reconciler = Reconciler(switch, host, self._queue_reports, patience)
-        self.informed = threading.Event()
-        """Set when the server's first answer is in the switch."""
+        self.reconciler = Reconciler(switch, host, self._queue_reports, timeouts)
+        self.synchronised = threading.Event()
+        """Set once the switch holds the flows of the server's first answer."""
         self._server = ServerClient()
-        self._work: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self._comparing = threading.Event()
+        self._tasks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._reconcile_queued = threading.Event()
         self._reports: dict[str, HostReport] = {}
         self._reports_lock = threading.Lock()
-        self._talk = threading.Event()
-        self._failure = ""
+        self._has_reports = threading.Event()
+        self._last_failure = ""
 
     def start(self) -> None:
         """Start both threads."""
-        for target in (self._work_on_switch, self._talk_to_server):
-            name = f"{self.host}{target.__name__}"
-            threading.Thread(target=target, name=name, daemon=True).start()
+        for name, target in (("switch", self._run_tasks), ("server", self._call_server)):
+            threading.Thread(target=target, name=f"{self.host}-{name}", daemon=True).start()
 
-    # Whoever brings news calls these; they return at once.
+    # Any thread calls these methods. They return at once.
 
-    def receive(self, update: contract.PlanUpdate) -> None:
-        """Take what the server sends."""
-        self._work.put(lambda: self.reconciler.update(update))
+    def receive_update(self, update: contract.PlanUpdate) -> None:
+        """Program the plans that the server sent."""
+        self._tasks.put(lambda: self.reconciler.update(update))
 
     def port_changed(self, port_id: str) -> None:
-        """Look again at the chains of a port."""
-        self._work.put(lambda: self.reconciler.ports_changed([port_id]))
+        """Compute the flows of the chains that use a port again."""
+        self._tasks.put(lambda: self.reconciler.ports_changed([port_id]))
 
-    def compare(self) -> None:
-        """Compare everything with the switch, once however often this is called until then."""
-        if not self._comparing.is_set():
-            self._comparing.set()
-            self._work.put(self._compare)
-
-    def _compare(self) -> None:
-        self._comparing.clear()
-        if self.reconciler.reconcile():
-            LOG.info("The switch of host %s was brought to the plans of its chains", self.host)
+    def request_reconcile(self) -> None:
+        """Compare all flows with the switch. Requests before the comparison begins are one request."""
+        if not self._reconcile_queued.is_set():
+            self._reconcile_queued.set()
+            self._tasks.put(self._reconcile)
 
     def _queue_reports(self, reports: list[HostReport]) -> None:
         with self._reports_lock:
             self._reports.update((report.chain_id, report) for report in reports)
-        self._talk.set()
+        self._has_reports.set()
 
-    # The threads.
+    # The thread that works on the switch.
 
-    def _work_on_switch(self) -> None:
-        """Do one thing after the other; when one fails, go on and compare everything with the switch soon."""
+    def _run_tasks(self) -> None:
+        """Run one task after the other. After a failure, compare everything with the switch soon."""
         while True:
             try:
-                self._next_work()()
+                self._next_task()()
             except Exception as exc:
-                self._note_failure(repr(exc))
+                self._log_failure(repr(exc))
             else:
-                self._failure = "" if self.reconciler.is_in_sync else self._failure
+                self._last_failure = "" if self.reconciler.is_in_sync else self._last_failure
 
-    def _note_failure(self, failure: str) -> None:
-        """Log the exception being handled, once however often it comes: a host may be away for days."""
-        if failure != self._failure:
+    def _log_failure(self, failure: str) -> None:
+        """Log the current exception, unless the last failure was the same: hosts may be down for days."""
+        if failure != self._last_failure:
             LOG.exception(
-                "Rules of host %s could not be applied; its switch is compared again every %s s",
+                "Could not program the flows of host %s; comparing all flows with its switch every "
+                "%s s until that succeeds",
                 self.host,
                 _RETRY_SECONDS,
             )
-        self._failure = failure
+        self._last_failure = failure
 
-    def _next_work(self) -> Callable[[], object]:
-        """Wait for something to do."""
+    def _next_task(self) -> Callable[[], object]:
+        """Return the next queued task, or what else is due by then."""
         reconciler = self.reconciler
-        failed, waiting = not reconciler.is_in_sync, reconciler.has_incomplete_chains
-        times = [reconciler.seconds_until_due, _RETRY_SECONDS if failed or waiting else None]
+        failed, incomplete = not reconciler.is_in_sync, reconciler.has_incomplete_chains
+        times = [reconciler.seconds_until_due, _RETRY_SECONDS if failed or incomplete else None]
         timeout = min((seconds for seconds in times if seconds is not None), default=None)
         try:
-            return self._work.get(timeout=timeout)
+            return self._tasks.get(timeout=timeout)
         except queue.Empty:
             if reconciler.seconds_until_due == 0:
                 return reconciler.advance_transitions
             return reconciler.reconcile if failed else reconciler.retry_incomplete
 
-    def _talk_to_server(self) -> None:
-        """Bring reports to the server as they come, and ask now and then whether a message was lost."""
+    def _reconcile(self) -> None:
+        self._reconcile_queued.clear()
+        if self.reconciler.reconcile():
+            self._log_repair()
+
+    def _apply_sync(self, update: contract.PlanUpdate, sent_revisions: dict[str, int]) -> None:
+        if self.reconciler.synchronise(update, sent_revisions):
+            self._log_repair()
+        elif not self.synchronised.is_set():
+            LOG.info("The switch of host %s already holds the flows of its plans", self.host)
+        self.synchronised.set()
+
+    def _log_repair(self) -> None:
+        LOG.info("The switch of host %s was changed to hold the flows of its plans", self.host)
+
+    # The thread that calls the server.
+
+    def _call_server(self) -> None:
+        """Send reports as they come, and ask every ``sync_interval`` whether a message was lost."""
         next_sync = _Timer(cfg.CONF[GROUP].sync_interval)
         while True:
-            # Each by itself: a report that the server refuses must not keep this host from what it should do.
+            # A report that the server refuses must not stop the sync, so each is tried by itself.
             reported = self._attempt(self._send_reports)
-            if next_sync.due and self._attempt(self._synchronise):
+            if next_sync.is_due and self._attempt(self._synchronise):
                 next_sync.restart()
-            self._talk.wait(next_sync.left if reported and not next_sync.due else _RETRY_SECONDS)
-            self._talk.clear()
+            is_done = reported and not next_sync.is_due
+            self._has_reports.wait(next_sync.seconds_left if is_done else _RETRY_SECONDS)
+            self._has_reports.clear()
 
     @staticmethod
-    def _attempt(conversation: Callable[[], None]) -> bool:
-        """Hold a conversation with the server; returns whether it came to its end."""
+    def _attempt(call: Callable[[], None]) -> bool:
+        """Call the server; return whether it answered."""
         try:
-            conversation()
+            call()
         except Exception as exc:
             LOG.warning(
                 "The Neutron server did not answer (%s); trying again in %s s", exc, _RETRY_SECONDS
@@ -139,14 +152,7 @@ class HostWorker:
     def _synchronise(self) -> None:
         known = self.reconciler.known_revisions
         update = self._server.sync(n_context.get_admin_context_without_session(), self.host, known)
-        self._work.put(lambda: self._repair(update, known))
-
-    def _repair(self, update: contract.PlanUpdate, asked_with: dict[str, int]) -> None:
-        if self.reconciler.synchronise(update, asked_with):
-            LOG.info("The switch of host %s was brought to the plans of its chains", self.host)
-        elif not self.informed.is_set():
-            LOG.info("The switch of host %s is as the plans of its chains say", self.host)
-        self.informed.set()
+        self._tasks.put(lambda: self._apply_sync(update, known))
 
     def _send_reports(self) -> None:
         with self._reports_lock:
@@ -161,18 +167,18 @@ class HostWorker:
 
 
 class _Timer:
-    """Comes due after an interval, and at once the first time."""
+    """Due at once the first time, and after an interval from each ``restart``."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._due_at = time.monotonic()
 
     @property
-    def due(self) -> bool:
-        return self.left <= 0
+    def is_due(self) -> bool:
+        return self.seconds_left <= 0
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         return max(0.0, self._due_at - time.monotonic())
 
     def restart(self) -> None:

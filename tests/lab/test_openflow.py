@@ -104,7 +104,7 @@ def youngest(workflow: Workflow) -> float:
 def has_compared(workflow: Workflow) -> bool:
     """Whether the controller has read every switch since it was started."""
     log = (workflow.lab.layout.logs / f"{CONTROLLER}.log").read_text()
-    said = log.rpartition("In charge of the switches")[2]
+    said = log.rpartition("Programming the switches")[2]
     return all(f"switch of host {host} " in said for host in workflow.lab.hosts)
 
 

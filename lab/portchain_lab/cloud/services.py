@@ -189,4 +189,4 @@ def chain_controller(lab: layout.Layout) -> Program:
     process = ProcessSpec(
         name, lab.controller_namespace, argv, lab.log_file(name), {"PATH": lab.software.path}
     )
-    return Program(process, lambda: "In charge of the switches" in log_since_start(process.log))
+    return Program(process, lambda: "Programming the switches" in log_since_start(process.log))

@@ -5,20 +5,19 @@ process makes one when it first needs it.
 """
 
 import queue
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import tenacity
 from neutron.conf.plugins.ml2.drivers.ovn import ovn_conf
 from oslo_config import cfg
-from ovs.db import idl as ovs_idl
-from ovsdbapp.backend.ovs_idl import command, connection, idlutils, transaction
+from ovsdbapp.backend.ovs_idl import command, connection, transaction
 
 from portchain.conf import GROUP
 from portchain.drivers.ovn.errors import Unreachable
 from portchain.drivers.ovn.rows import anchor_name
 from portchain.ovsdb import tls
+from portchain.ovsdb.connection import OvsdbConnection, OvsdbUnreachableError
 
 CHAIN, REVISION = "portchain:chain", "portchain:revision"
 """Keys of ``external_ids`` of every row that is a chain's."""
@@ -83,12 +82,24 @@ class Database:
         :param server: gives the address, such as ``tcp:192.0.2.1:6641``.
         :param columns: what to hold, as far as the server has it; tables with a name are indexed.
         """
-        self._schema = schema
         self._server = server
-        self._columns = columns
-        self._connection: Any = None
-        self._lock = threading.Lock()
         self._note: Callable[[Any], None] | None = None
+        self._ovsdb = OvsdbConnection(
+            schema,
+            self._remote,
+            columns,
+            cfg.CONF[GROUP].ovn_timeout,
+            on_change=lambda row, old: self._tell(row),
+            prepare=_create_indexes,
+        )
+        self._schema = schema
+
+    def _remote(self) -> str:
+        return self._server()
+
+    @property
+    def _connection(self) -> Any:
+        return self._ovsdb.current
 
     @property
     def idl(self) -> Any:
@@ -100,35 +111,14 @@ class Database:
 
         :raises Unreachable: it does not.
         """
-        with self._lock:
-            try:
-                if self._connection is None:
-                    self._connection = self._connected()
-            except Exception as error:
-                # Whatever ovsdbapp, ovs and the socket may raise.
-                raise Unreachable(self._schema, self._server(), error) from error
-        if not self.idl._session.is_connected():
-            raise Unreachable(self._schema, self._server(), "the connection is lost")
+        try:
+            self._ovsdb.connect()
+        except OvsdbUnreachableError as error:
+            raise Unreachable(self._schema, self._server(), error.reason) from error
 
     def close(self) -> None:
         """Disconnect, for good."""
-        if self._connection is not None:
-            self._connection.stop(cfg.CONF[GROUP].ovn_timeout)
-
-    def _connected(self) -> Any:
-        helper = idlutils.get_schema_helper(self._server(), self._schema)
-        for table, columns in self._columns.items():
-            known = helper.schema_json["tables"].get(table, {"columns": ()})["columns"]
-            if known:
-                helper.register_columns(table, [name for name in columns if name in known])
-        copy = _Copy(self._server(), helper, self._tell)
-        for table in copy.tables.values():
-            column = _NAMES.get(table.name, "name")
-            if column in table.columns:
-                table.rows.index_create(column).add_column(column)
-        made = connection.Connection(copy, timeout=cfg.CONF[GROUP].ovn_timeout)
-        made.start()
-        return made
+        self._ovsdb.close()
 
     @property
     def is_known(self) -> bool:
@@ -234,16 +224,11 @@ def project_of(database: Database, chain_id: str) -> str:
     return str(anchor.external_ids.get(PROJECT, "")) if anchor is not None else ""
 
 
-class _Copy(ovs_idl.Idl):
-    """The ovs library's copy of a database; it tells of changed rows."""
-
-    def __init__(self, server: str, helper: Any, note: Callable[[Any], None]) -> None:
-        self._note = note
-        super().__init__(server, helper)
-
-    def notify(self, event: str, row: Any, updates: Any = None) -> None:
-        """Called by the ovs library."""
-        self._note(row)
+def _create_indexes(opened: connection.Connection) -> None:
+    for table in opened.idl.tables.values():
+        column = _NAMES.get(table.name, "name")
+        if column in table.columns:
+            table.rows.index_create(column).add_column(column)
 
 
 def northbound() -> Database:
@@ -261,7 +246,4 @@ def southbound() -> Database:
 def _use_certificates(database: str) -> None:
     """Tell the ovs library of the keys; it has one set for the whole process, as ML2/OVN has."""
     ovn_conf.register_opts()
-    options = cfg.CONF.ovn
-    for name, use in tls.SETTERS.items():
-        if file := options[f"ovn_{database}_{name}"]:
-            use(file)
+    tls.use_files({name: cfg.CONF.ovn[f"ovn_{database}_{name}"] for name in tls.FILES})

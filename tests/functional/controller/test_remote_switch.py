@@ -14,13 +14,14 @@ from neutron.conf.plugins.ml2.drivers import ovs_conf
 from oslo_config import cfg
 
 from portchain import conf
-from portchain.controller.database import Database, UnreachableError
-from portchain.controller.endpoint import Endpoint, use_keys
+from portchain.controller.database import SwitchDatabase
+from portchain.controller.endpoint import Endpoint, configure_tls
 from portchain.controller.options import register_controller_opts
 from portchain.controller.switch import RemoteSwitch
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey
 from portchain.dataplane.pipeline import FLOW_LIMITS
+from portchain.ovsdb.connection import OvsdbUnreachableError
 from tests.functional.vswitch import DEADLINE, Vswitch, running_vswitch
 
 ADDRESS, VM = "127.0.0.1", "7f2c0f4e-0000-4000-8000-000000000001"
@@ -34,7 +35,7 @@ class Remote:
     def __init__(self, vswitch: Vswitch, keys: tuple[str, ...] = ()) -> None:
         self.vswitch = vswitch
         base = free_ports(4)
-        self.endpoint = Endpoint(ADDRESS, base, base + 1, timeout=5, keys=keys)
+        self.endpoint = Endpoint(ADDRESS, base, base + 1, timeout=5, tls_options=keys)
         self.changes: queue.Queue[str] = queue.Queue()
         self.touched: queue.Queue[bool] = queue.Queue()
         for name in ("br-int", "br-tun"):
@@ -57,12 +58,12 @@ class Remote:
     def _control(self, what: str) -> None:
         pid = (self.vswitch.folder / "ovsdb-server.pid").read_text().strip()
         control = f"{self.vswitch.folder}/ovsdb-server.{pid}.ctl"
-        kind = "pssl" if self.endpoint.keys else "ptcp"
+        kind = "pssl" if self.endpoint.tls_options else "ptcp"
         remote = f"{kind}:{self.endpoint.database_port}:{ADDRESS}"
         self.vswitch.run("ovs-appctl", "-t", control, f"ovsdb-server/{what}", remote)
 
     def open(self) -> RemoteSwitch:
-        database = Database(self.endpoint, self.changes.put)
+        database = SwitchDatabase(self.endpoint, self.changes.put)
         return RemoteSwitch("h1", self.endpoint, database, NAMES, lambda: self.touched.put(True))
 
     def ofctl(self, command: str, *arguments: str) -> str:
@@ -201,10 +202,10 @@ def test_changes_of_a_port_name_the_port(remote: Remote) -> None:
 def test_a_database_that_is_away_raises_and_is_found_again(remote: Remote) -> None:
     remote.switch.read_ports()
     remote.hide()
-    with pytest.raises(UnreachableError):
+    with pytest.raises(OvsdbUnreachableError):
         until(lambda: remote.switch.read_ports() is None)
     never = remote.open()
-    with pytest.raises(UnreachableError):
+    with pytest.raises(OvsdbUnreachableError):
         never.read_ports()
     remote.serve()
     until(lambda: answers(remote.switch))
@@ -236,7 +237,7 @@ def test_by_ssl(tmp_path: Path) -> None:
             ("ca_cert", certificate),
         ):
             cfg.CONF.set_override(f"openflow_{name}", str(file), conf.GROUP)
-        remote = Remote(vswitch, use_keys())
+        remote = Remote(vswitch, configure_tls())
         try:
             # The database's server reads which keys it has a little later.
             until(lambda: answers(remote.switch))
@@ -255,7 +256,7 @@ def test_by_ssl(tmp_path: Path) -> None:
 def answers(switch: RemoteSwitch) -> bool:
     try:
         return bool(switch.read_ports().ports)
-    except UnreachableError:
+    except OvsdbUnreachableError:
         return False
 
 

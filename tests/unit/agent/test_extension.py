@@ -116,18 +116,18 @@ def test_ports_of_an_agent_that_has_started_wait_for_the_chains(
     threading.Timer(0.2, server.may_answer.set).start()
     made.handle_port(None, PORT)
     assert reconciler.asked == ["synchronise", "ports"]
-    assert "wired without" not in caplog.text
+    assert "wired without chains" not in caplog.text
 
 
 def test_ports_are_wired_without_a_server(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(extension, "_FIRST_ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(extension, "_FIRST_SYNC_SECONDS", 0.1)
     made, reconciler = start(agent_api.OVSAgentExtensionAPI(Bridge(), None))
     made.handle_port(None, PORT)
     made.handle_port(None, PORT)
     assert reconciler.asked == ["ports", "ports"]
-    assert caplog.text.count("wired without") == 1
+    assert caplog.text.count("wired without chains") == 1
 
 
 def test_rules_in_a_bridge_that_is_made_anew_are_not_stale_to_neutron(server: Server) -> None:
@@ -155,7 +155,7 @@ def test_rules_are_back_before_neutron_lets_a_restarted_switch_switch(
     )
     made, reconciler = start(agent_api.OVSAgentExtensionAPI(bridge, None))
     server.may_answer.set()
-    assert made._worker.informed.wait(10)
+    assert made._worker.synchronised.wait(10)
     bridge.setup_default_table(enable_dhcpv6=True)
     assert seen == [({"enable_dhcpv6": True}, ["synchronise", "reconcile"])]
 

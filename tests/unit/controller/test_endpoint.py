@@ -23,18 +23,18 @@ def options() -> Iterator[cfg.ConfigOpts]:
 
 
 def test_each_host_has_a_database_and_a_port_for_each_bridge() -> None:
-    places = endpoint.configured()
-    assert places["h1"].database == "tcp:192.0.2.1:6640"
-    assert [places["h1"].switch(index) for index in (0, 1)] == [
+    endpoints = endpoint.configured_endpoints()
+    assert endpoints["h1"].database == "tcp:192.0.2.1:6640"
+    assert [endpoints["h1"].bridge(index) for index in (0, 1)] == [
         "tcp:192.0.2.1:6654",
         "tcp:192.0.2.1:6655",
     ]
-    assert places["h1"].listener(1) == "ptcp:6655:192.0.2.1"
+    assert endpoints["h1"].listener(1) == "ptcp:6655:192.0.2.1"
 
 
 def test_an_address_of_ipv6_is_in_brackets() -> None:
-    place = endpoint.configured()["h2.example.org"]
-    assert place.switch(0) == "tcp:[2001:db8::2]:6654"
+    place = endpoint.configured_endpoints()["h2.example.org"]
+    assert place.bridge(0) == "tcp:[2001:db8::2]:6654"
     assert place.listener(0) == "ptcp:6654:[2001:db8::2]"
 
 
@@ -45,7 +45,7 @@ def test_a_host_with_an_address_of_ipv6_is_read_from_a_file() -> None:
 
 def test_with_keys_all_of_it_is_by_ssl() -> None:
     place = endpoint.Endpoint("192.0.2.1", 6640, 6654, 10, ("--private-key=k",))
-    assert (place.database, place.switch(0)) == ("ssl:192.0.2.1:6640", "ssl:192.0.2.1:6654")
+    assert (place.database, place.bridge(0)) == ("ssl:192.0.2.1:6640", "ssl:192.0.2.1:6654")
     assert place.listener(0) == "pssl:6654:192.0.2.1"
 
 
@@ -53,7 +53,7 @@ def test_a_key_without_its_certificate_is_refused(options: cfg.ConfigOpts) -> No
     options.set_override("openflow_private_key", "/etc/key.pem", conf.GROUP)
     try:
         with pytest.raises(cfg.RequiredOptError, match="openflow_certificate"):
-            endpoint.configured()
+            endpoint.configured_endpoints()
     finally:
         options.clear_override("openflow_private_key", conf.GROUP)
 

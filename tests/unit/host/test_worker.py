@@ -53,7 +53,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> worker.HostWorker:
     monkeypatch.setattr(worker.n_context, "get_admin_context_without_session", object)
     made = worker.HostWorker("h1", None)  # type: ignore[arg-type]
     made.start()
-    assert made.informed.wait(10)
+    assert made.synchronised.wait(10)
     return made
 
 
@@ -70,10 +70,10 @@ def test_many_calls_for_a_comparison_are_one_that_begins_after_the_last(
     host: worker.HostWorker,
 ) -> None:
     reconciler: Any = host.reconciler
-    host.compare()
+    host.request_reconcile()
     assert reconciler.at_it.wait(10)
     for _ in range(50):
-        host.compare()
+        host.request_reconcile()
     assert finish(host).compared == 2
 
 
@@ -83,15 +83,15 @@ def test_a_host_that_is_away_is_logged_once(
     reconciler: Any = host.reconciler
     reconciler.is_in_sync, reconciler.failure = False, RuntimeError("no route to host")
     for _ in range(3):
-        host.compare()
+        host.request_reconcile()
         finish(host)
     assert reconciler.compared >= 3
-    assert caplog.text.count("Rules of host h1 could not be applied") == 1
+    assert caplog.text.count("Could not program the flows of host h1") == 1
     reconciler.failure = None
     reconciler.is_in_sync = True
-    host.compare()
+    host.request_reconcile()
     finish(host)
     reconciler.failure = RuntimeError("no route to host")
-    host.compare()
+    host.request_reconcile()
     finish(host)
-    assert caplog.text.count("Rules of host h1 could not be applied") == 2
+    assert caplog.text.count("Could not program the flows of host h1") == 2

@@ -1,8 +1,10 @@
 from itertools import combinations, product
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.lab import matrix
 from tests.pairwise import all_pairs
 
 sizes = st.lists(st.integers(1, 4), min_size=2, max_size=4)
@@ -24,3 +26,28 @@ def test_what_cannot_be_is_left_out() -> None:
     cases = all_pairs(dimensions, lambda case: case["a"] != case["b"])
     assert all(case["a"] != case["b"] for case in cases)
     assert {(case["a"], case["c"]) for case in cases} == set(product((1, 2), (1, 2)))
+
+
+def test_pairs_that_are_not_needed_may_be_missing_but_every_choice_is_covered() -> None:
+    dimensions = {"a": range(3), "b": range(3), "c": range(2)}
+    cases = all_pairs(dimensions, needed=lambda pair: pair != {"a", "b"})
+    assert len(cases) < 9
+    for name in ("a", "b"):
+        assert {(case[name], case["c"]) for case in cases} == set(product(range(3), range(2)))
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_matrix_covers_what_the_documentation_says(
+    full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix, "FULL", full)
+    cases = matrix.cases(matrix.TRANSPORTS)
+    for one, other in combinations(matrix.DIMENSIONS, 2):
+        if not full and "transport" in (one, other) and {one, other} & {"firewall", "kinds"}:
+            assert {case[one] for case in cases} == set(matrix.DIMENSIONS[one])
+            assert {case[other] for case in cases} == set(matrix.DIMENSIONS[other])
+            continue
+        met = {(case[one], case[other]) for case in cases}
+        for choices in product(matrix.DIMENSIONS[one], matrix.DIMENSIONS[other]):
+            pair = dict(zip((one, other), choices, strict=True))
+            assert choices in met or pair.get("transport") == matrix.OVN

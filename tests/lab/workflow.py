@@ -6,6 +6,7 @@ The names are the specification's: net1, p1 to p6, FC1, PP1 to PP3, PG1, PG2 and
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from portchain_lab.cloud import ovn
@@ -272,12 +273,13 @@ class Workflow:
     def wait_status(self, chain: dict[str, Any], status: str = "ACTIVE") -> str:
         """Wait for a status that no host has yet to confirm, and return its reason."""
 
-        def reached() -> bool:
+        def reached() -> tuple[str] | None:
             found, reason = self.status(chain)
-            return found == status and (status != "DOWN" or "waiting for" not in reason)
+            waits = status == "DOWN" and "waiting for" in reason
+            return (reason,) if found == status and not waits else None
 
-        wait_for(reached, DEADLINE, f"{chain['name']} {status}")
-        return self.status(chain)[1]
+        (reason,) = wait_for(reached, DEADLINE, f"{chain['name']} {status}", interval=0.2)
+        return reason
 
     # Packets.
 
@@ -369,17 +371,14 @@ class Workflow:
         """Our flows and all OpenFlow groups by host; on OVN, our rows in the Northbound."""
         if self.lab.layout.drivers == ("ovn",):
             return {"northbound": ovn.rows_with_external_id(self.lab.layout, "portchain:")}
-        found = {}
-        for host in self.lab.hosts:
-            lines = []
-            bridges = self.lab.vsctl(host, "list-br").split()
-            for bridge in bridges:
-                for command in ("dump-flows", "dump-groups"):
-                    lines += self.lab.ofctl(host, command, bridge).splitlines()
-            found[host] = [
-                line for line in lines if f"cookie={COOKIE:#x}" in line or "group_id" in line
-            ]
-        return found
+        return {host: self._flows_on(host) for host in self.lab.hosts}
+
+    def _flows_on(self, host: str) -> list[str]:
+        lines = []
+        for bridge in self.lab.vsctl(host, "list-br").split():
+            for command in ("dump-flows", "dump-groups"):
+                lines += self.lab.ofctl(host, command, bridge).splitlines()
+        return [line for line in lines if f"cookie={COOKIE:#x}" in line or "group_id" in line]
 
     def ofport(self, host: str, port: str) -> str:
         """OpenFlow number of a VM's port on a host's integration bridge."""
@@ -392,4 +391,14 @@ class Workflow:
         return self.lab.vsctl(host, "get", "interface", "patch-tun", "ofport").strip()
 
     def wait_no_flows(self) -> None:
-        wait_for(lambda: not any(self.flows().values()), DEADLINE, "no flows of ours on any host")
+        """Wait until no host has a flow of ours; on OVN, until the Northbound has no row of ours."""
+        if self.lab.layout.drivers == ("ovn",):
+            wait_for(lambda: not any(self.flows().values()), DEADLINE, "no rows of ours")
+            return
+        for host in self.lab.hosts:
+            # A host gets no flows back once it has none: one after the other is enough.
+            gone = partial(self._has_no_flows, host)
+            wait_for(gone, DEADLINE, f"no flows of ours on {host}", interval=0.2)
+
+    def _has_no_flows(self, host: str) -> bool:
+        return not self._flows_on(host)

@@ -1,12 +1,20 @@
-"""The Neutron service plugin: validate, write in one transaction, then have the drivers realise it.
+"""The Neutron service plugin.
 
-A request passes ``create_port_chain`` here, ``create_port_chain`` of `portchain.requests` (rules,
-rows and the drivers' checks in one transaction), the driver manager and the drivers, in this order.
+Every request takes the same way through the layers, shown here for a new port chain:
+
+    ``POST /v2.0/sfc/port_chains``            Neutron's API controller and `portchain.api`
+    ``PortChainPlugin.create_port_chain``     this module
+    ``requests.chains.create_port_chain``     rules, rows and the drivers' checks: one transaction
+    ``DriverManager.create_port_chain``       after the commit: which driver owns the chain
+    ``PortChainDriver.create_port_chain``     the driver realises the chain
+
+Neutron looks up the plugin's methods by their names, five for each resource. They only say which
+resource and which operation of `portchain.requests` they stand for; `PortChainPlugin._create`,
+``_update`` and ``_write`` do what all requests have in common.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from neutron import worker
 from neutron.api import extensions as api_extensions
@@ -17,53 +25,38 @@ from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.db import api as db_api
 from neutron_lib.services import base as service_base
 from oslo_config import cfg
-from oslo_db import exception as db_exc
 from oslo_log import log as logging
-from sqlalchemy import exc as sa_exc
 
 from portchain import conf, errors, port_events
 from portchain.api import definitions
 from portchain.api import extensions as our_extensions
-from portchain.core import model, rules
+from portchain.core import model
 from portchain.db import drift, lookup, models, port_usage, realisation, sharing, writer
 from portchain.drivers import manager
 from portchain.requests import chains, classifiers, graphs, groups, pairs
-from portchain.requests.request import Request, update_names
+from portchain.requests.request import Request, update_name_and_description
+from portchain.requests.transaction import write_transaction
 
 LOG = logging.getLogger(__name__)
 
-_REPAIRED_AT_ONCE = 100
+_MOST_REPAIRED = 100  # chains in one run of the repair worker
+
 Body = Mapping[str, Any]
+"""The body of a request, or the attributes of one resource in it."""
 Shown = dict[str, Any]
+"""What the API shows of a resource."""
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-@contextmanager
-def _transaction(context: Any) -> Iterator[None]:
-    """Run a block in one transaction; what is wrong with the request is raised as the API's
-    exceptions.
-    """
-    try:
-        with db_api.CONTEXT_WRITER.using(context):
-            yield
-    except rules.Violation as violation:
-        raise errors.from_violation(violation) from violation
-    except db_exc.DBReferenceError as error:
-        raise errors.ChangedMeanwhile from error
-    except db_exc.DBError as error:
-        if isinstance(error.inner_exception, sa_exc.DataError):
-            raise errors.from_data_error(error) from error
-        raise
 
 
 @registry.has_registry_receivers
 class PortChainPlugin(service_base.ServicePluginBase):
-    """Flow classifiers, port pairs, port pair groups, port chains and service graphs."""
+    """Serves flow classifiers, port pairs, port pair groups, port chains and service graphs."""
 
+    # Neutron reads the names down to the constructor. A bulk request is one transaction; the
+    # database sorts lists and divides them into pages.
     supported_extension_aliases = tuple(one.ALIAS for one in definitions.ALL)
     path_prefix = definitions.API_PREFIX
-
-    # Neutron looks these names up: bulk requests are one transaction, the database sorts and pages.
     __native_bulk_support = True
     __native_pagination_support = True
     __native_sorting_support = True
@@ -76,7 +69,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         service_graph=models.ServiceGraph,
     )
     def __init__(self) -> None:
-        """Load the drivers and make the API known to Neutron.
+        """Load the drivers, register the API extensions and start the periodic workers.
 
         :raises DriverNotLoaded: a configured driver cannot be loaded.
         """
@@ -87,7 +80,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         api_extensions.append_api_extensions_path(list(our_extensions.__path__))
         options = cfg.CONF[conf.GROUP]
         self.drivers = manager.DriverManager(manager.load(options.drivers))
-        self._missed = drift.DriftDetector()
+        self._drift = drift.DriftDetector()
         self.add_worker(
             worker.PeriodicWorker(
                 self.repair,
@@ -103,34 +96,35 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     @classmethod
     def get_plugin_type(cls) -> str:
-        """Return the type by which the plugin directory knows this plugin."""
+        """Return the type under which Neutron's plugin directory lists this plugin."""
         return conf.PLUGIN_TYPE
 
     def get_plugin_description(self) -> str:
-        """Return a line for lists of plugins."""
+        """Return one line that describes the plugin."""
         return "Port chains: service function chaining by Neutron ports"
 
     def start_rpc_listeners(self) -> list[Any]:
-        """Serve the drivers' RPC topics; Neutron calls it in the RPC server process."""
+        """Serve the drivers' RPC topics. Neutron calls this in the RPC server process."""
         connection = rpc.Connection()
         for topic, endpoints in self.drivers.rpc_endpoints():
             connection.create_consumer(topic, list(endpoints), fanout=False)
         return list(connection.consume_in_threads())
 
     def repair(self) -> None:
-        """Have chains realised whose realisation failed or was interrupted, or of which a change was missed; called at
-        intervals.
+        """Realise chains again whose realisation failed, was interrupted or has drifted.
+
+        A periodic worker calls this every ``repair_interval`` seconds.
         """
         context = neutron_context.get_admin_context()
         try:
-            waiting = realisation.unrealised(
-                context, _REPAIRED_AT_ONCE, cfg.CONF[conf.GROUP].repair_after
+            unrealised = realisation.unrealised(
+                context, _MOST_REPAIRED, cfg.CONF[conf.GROUP].repair_after
             )
-            self.drivers.update_port_chain(context, waiting)
-            self._refresh(context, self._missed.next(context))
+            self.drivers.update_port_chain(context, unrealised)
+            self._refresh(context, self._drift.find_in_next_page(context))
         except Exception:
-            # The boundary of a loop that an exception would end for good.
-            LOG.exception("Cannot look for port chains to repair")
+            # Without this boundary, one exception would end the periodic worker for good.
+            LOG.exception("Repair of port chains failed; the next run tries again")
 
     # Flow classifiers
 
@@ -149,7 +143,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         return self._update(
             context,
             lookup.FLOW_CLASSIFIER,
-            update_names(lookup.FLOW_CLASSIFIER),
+            update_name_and_description(lookup.FLOW_CLASSIFIER),
             id,
             flow_classifier,
         )
@@ -160,11 +154,11 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def get_flow_classifier(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a flow classifier."""
-        return _show(context, lookup.FLOW_CLASSIFIER, [id], fields)[0]
+        return lookup.show_by_id(context, lookup.FLOW_CLASSIFIER, [id], fields)[0]
 
     def get_flow_classifiers(self, context: Any, **page: Any) -> list[Shown]:
         """List flow classifiers."""
-        return _list(context, lookup.FLOW_CLASSIFIER, page)
+        return lookup.show_page(context, lookup.FLOW_CLASSIFIER, **page)
 
     # Port pairs
 
@@ -177,7 +171,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         return self.create_port_pair_bulk(context, _bulk(port_pair))[0]
 
     def update_port_pair(self, context: Any, id: str, port_pair: Body) -> Shown:
-        """Change the name, description or weight of a port pair; the chains it is in follow."""
+        """Change the name, description or weight of a port pair and refresh its chains."""
         return self._update(context, lookup.PORT_PAIR, pairs.update_port_pair, id, port_pair)
 
     def delete_port_pair(self, context: Any, id: str) -> None:
@@ -186,11 +180,11 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def get_port_pair(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a port pair."""
-        return _show(context, lookup.PORT_PAIR, [id], fields)[0]
+        return lookup.show_by_id(context, lookup.PORT_PAIR, [id], fields)[0]
 
     def get_port_pairs(self, context: Any, **page: Any) -> list[Shown]:
         """List port pairs."""
-        return _list(context, lookup.PORT_PAIR, page)
+        return lookup.show_page(context, lookup.PORT_PAIR, **page)
 
     # Port pair groups
 
@@ -205,7 +199,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         return self.create_port_pair_group_bulk(context, _bulk(port_pair_group))[0]
 
     def update_port_pair_group(self, context: Any, id: str, port_pair_group: Body) -> Shown:
-        """Change a port pair group; the chains it is in follow."""
+        """Change a port pair group and refresh the chains that use it."""
         return self._update(
             context, lookup.PORT_PAIR_GROUP, groups.update_port_pair_group, id, port_pair_group
         )
@@ -216,16 +210,16 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def get_port_pair_group(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a port pair group."""
-        return _show(context, lookup.PORT_PAIR_GROUP, [id], fields)[0]
+        return lookup.show_by_id(context, lookup.PORT_PAIR_GROUP, [id], fields)[0]
 
     def get_port_pair_groups(self, context: Any, **page: Any) -> list[Shown]:
         """List port pair groups."""
-        return _list(context, lookup.PORT_PAIR_GROUP, page)
+        return lookup.show_page(context, lookup.PORT_PAIR_GROUP, **page)
 
     # Port chains
 
     def create_port_chain_bulk(self, context: Any, port_chains: Body) -> list[Shown]:
-        """Create several port chains, all or none, and have them realised."""
+        """Create several port chains, all or none."""
         return self._create(context, lookup.PORT_CHAIN, chains.create_port_chain, port_chains)
 
     def create_port_chain(self, context: Any, port_chain: Body) -> Shown:
@@ -233,25 +227,25 @@ class PortChainPlugin(service_base.ServicePluginBase):
         return self.create_port_chain_bulk(context, _bulk(port_chain))[0]
 
     def update_port_chain(self, context: Any, id: str, port_chain: Body) -> Shown:
-        """Change a port chain and its realisation."""
+        """Change a port chain."""
         return self._update(context, lookup.PORT_CHAIN, chains.update_port_chain, id, port_chain)
 
     def delete_port_chain(self, context: Any, id: str) -> None:
-        """Delete a port chain and its realisation."""
+        """Delete a port chain."""
         self._write(context, chains.delete_port_chain, id)
 
     def get_port_chain(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a port chain."""
-        return _show(context, lookup.PORT_CHAIN, [id], fields)[0]
+        return lookup.show_by_id(context, lookup.PORT_CHAIN, [id], fields)[0]
 
     def get_port_chains(self, context: Any, **page: Any) -> list[Shown]:
         """List port chains."""
-        return _list(context, lookup.PORT_CHAIN, page)
+        return lookup.show_page(context, lookup.PORT_CHAIN, **page)
 
     # Service graphs
 
     def create_service_graph_bulk(self, context: Any, service_graphs: Body) -> list[Shown]:
-        """Create several service graphs, all or none; their chains follow."""
+        """Create several service graphs, all or none, and refresh their chains."""
         return self._create(
             context, lookup.SERVICE_GRAPH, graphs.create_service_graph, service_graphs
         )
@@ -263,22 +257,26 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def update_service_graph(self, context: Any, id: str, service_graph: Body) -> Shown:
         """Change the name or description of a service graph."""
         return self._update(
-            context, lookup.SERVICE_GRAPH, update_names(lookup.SERVICE_GRAPH), id, service_graph
+            context,
+            lookup.SERVICE_GRAPH,
+            update_name_and_description(lookup.SERVICE_GRAPH),
+            id,
+            service_graph,
         )
 
     def delete_service_graph(self, context: Any, id: str) -> None:
-        """Delete a service graph; its chains follow."""
+        """Delete a service graph and refresh its chains."""
         self._write(context, graphs.delete_service_graph, id)
 
     def get_service_graph(self, context: Any, id: str, fields: Any = None) -> Shown:
         """Show a service graph."""
-        return _show(context, lookup.SERVICE_GRAPH, [id], fields)[0]
+        return lookup.show_by_id(context, lookup.SERVICE_GRAPH, [id], fields)[0]
 
     def get_service_graphs(self, context: Any, **page: Any) -> list[Shown]:
         """List service graphs."""
-        return _list(context, lookup.SERVICE_GRAPH, page)
+        return lookup.show_page(context, lookup.SERVICE_GRAPH, **page)
 
-    # Common to them
+    # What all requests have in common
 
     def _create(
         self,
@@ -287,124 +285,135 @@ class PortChainPlugin(service_base.ServicePluginBase):
         create: Callable[[Request, Body], str],
         body: Body,
     ) -> list[Shown]:
+        """Create every resource in a bulk body in one transaction, and show them.
+
+        :param create: the operation of `portchain.requests`; creates one and returns its id.
+        """
+
         def create_all(request: Request, items: Sequence[Body]) -> list[str]:
             return [create(request, data) for data in items]
 
-        ids = self._write(context, create_all, _items(body, resource.name))
-        return _show(context, resource, ids)
+        ids = self._write(context, create_all, _bulk_items(body, resource.name))
+        return lookup.show_by_id(context, resource, ids)
 
     def _update(
         self,
         context: Any,
         resource: lookup.Resource,
         update: Callable[[Request, str, Body], None],
-        an_id: str,
+        resource_id: str,
         body: Body,
     ) -> Shown:
-        self._write(context, update, an_id, body[resource.name])
-        return _show(context, resource, [an_id])[0]
+        """Change a resource in one transaction, and show it.
 
-    def _write(self, context: Any, operation: Callable[..., _T], *arguments: Any) -> _T:
-        """Run an operation in one transaction, then tell the drivers what it has changed."""
-        result, due = self._commit(context, operation, *arguments)
-        self.drivers.notify(context, due)
+        :param update: the operation of `portchain.requests`.
+        """
+        self._write(context, update, resource_id, body[resource.name])
+        return lookup.show_by_id(context, resource, [resource_id])[0]
+
+    def _write(
+        self,
+        context: Any,
+        operation: Callable[Concatenate[Request, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        """Run an operation in one transaction, then notify the drivers of what it changed."""
+        result, notifications = self._commit(context, operation, *args, **kwargs)
+        self.drivers.notify(context, notifications)
         return result
 
+    # The decorator copies lists and dicts among the arguments for each attempt, so that an
+    # operation always sees the request as it came. That is why arguments are passed on, and not
+    # bound to the operation.
     @db_api.retry_if_session_inactive()
     def _commit(
-        self, context: Any, operation: Callable[..., _T], *arguments: Any
+        self,
+        context: Any,
+        operation: Callable[Concatenate[Request, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
     ) -> tuple[_T, manager.PendingNotifications]:
         request = Request(context, self.drivers.check)
-        with _transaction(context):
-            return operation(request, *arguments), request.due
+        with write_transaction(context):
+            return operation(request, *args, **kwargs), request.notifications
 
-    # Changes of Neutron ports. Exceptions of the call-backs after a change are logged by the
-    # registry and stop nothing.
+    # Neutron's events. An exception in a callback after a change is logged by the registry and
+    # does not undo the change.
 
     @registry.receives(resources.PORT, [events.BEFORE_DELETE])
     def _keep_ports_in_use(
         self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload
     ) -> None:
-        """Refuse the deletion of a port that a pair or a classifier names."""
+        """Refuse to delete a port that a port pair or flow classifier names."""
         with db_api.CONTEXT_READER.using(payload.context):
-            user = port_usage.users_of_port(payload.context, payload.resource_id)
-        if user:
-            raise errors.PortInUse(id=payload.resource_id, user=user)
+            users = port_usage.describe_users(payload.context, payload.resource_id)
+        if users:
+            raise errors.PortInUse(id=payload.resource_id, user=users)
 
     @registry.receives(resources.PORT, [events.AFTER_CREATE, events.AFTER_DELETE])
-    def _port_came_or_went(
+    def _on_port_created_or_deleted(
         self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload
     ) -> None:
-        """Follow ports that classifiers stand for without naming them."""
+        """Refresh the chains whose classifiers stand for the port without naming it."""
         port = payload.latest_state
         if port and not port_events.serves_network(port):
-            self._follow_port(port_events.changed(port))
+            self._refresh_chains_of(port_events.with_all_addresses(port))
 
     @registry.receives(resources.PORT, [events.AFTER_UPDATE])
-    def _port_changed(
+    def _on_port_updated(
         self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload
     ) -> None:
-        """Follow a port that was bound, moved, unplugged or readdressed."""
+        """Refresh the chains of a port that was bound, moved, unplugged or readdressed."""
         before, after = payload.states[0], payload.latest_state
-        if port_events.concerns_chains(before, after):
-            self._follow_port(port_events.changed(before, after))
+        if port_events.affects_chains(before, after):
+            self._refresh_chains_of(port_events.with_all_addresses(before, after))
 
     @registry.receives(resources.AGENT, [events.AFTER_CREATE, events.AFTER_UPDATE])
-    def _agent_changed(
+    def _on_agent_reported(
         self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload
     ) -> None:
-        """Follow a host whose tunnels end at another address or have other types; most reports say nothing new.
+        """Refresh the chains on a host whose tunnel address or tunnel types changed.
 
-        Of an agent that is new nothing is known: it may have been there with others, and been deleted.
+        Most reports of an agent change neither. A new agent counts as changed: its host may have
+        had an agent before that was deleted.
         """
         before, after = payload.states[1], payload.desired_state
         known = before.configurations if before is not None else {}
         reported = after.get("configurations") or {}
-        if port_events.has_other_tunnels(known, reported):
+        if port_events.changes_tunnels(known, reported):
             context = neutron_context.get_admin_context()
             self._refresh(context, realisation.chains_on(context, after["host"]))
 
-    def _follow_port(self, port: model.Port) -> None:
-        # The event's own context may carry a caller who must not see the chains, or a session at
-        # its end.
+    def _refresh_chains_of(self, port: model.Port) -> None:
+        # Not the event's own context: its caller may not see the chains, and its session may be
+        # about to end.
         context = neutron_context.get_admin_context()
         self._refresh(context, port_usage.chains_using_port(context, port))
 
-    def _refresh(self, context: Any, chains: Iterable[str]) -> None:
-        """Have chains realised anew that have not changed themselves."""
-        ids = sorted(chains)
+    def _refresh(self, context: Any, chain_ids: Iterable[str]) -> None:
+        """Realise chains again that did not change themselves."""
+        ids = sorted(chain_ids)
         if ids:
-            self._bump(context, ids)
+            self._increment_revision(context, ids)
             self.drivers.refresh_port_chains(context, ids)
 
     @staticmethod
     @db_api.retry_if_session_inactive()
-    def _bump(context: Any, chains: Sequence[str]) -> None:
+    def _increment_revision(context: Any, chain_ids: Sequence[str]) -> None:
         with db_api.CONTEXT_WRITER.using(context):
-            writer.bump(context.session, chains)
+            writer.increment_revision(context.session, chain_ids)
 
 
 def _bulk(body: Body) -> dict[str, list[Body]]:
-    """Return the body of one resource as that of several."""
+    """Return the body of one resource as a bulk body."""
     return {"items": [body]}
 
 
-def _items(body: Body, resource: str) -> list[Body]:
-    """Return the attributes of every resource in the body of a bulk request."""
+def _bulk_items(body: Body, resource: str) -> list[Body]:
+    """Return the attributes of every resource in a bulk body.
+
+    :param resource: the resource's name, under which each item has its attributes.
+    """
     (items,) = body.values()
     return [item[resource] for item in items]
-
-
-@db_api.retry_if_session_inactive()
-def _show(
-    context: Any, resource: lookup.Resource, ids: Sequence[str], fields: Any = None
-) -> list[Shown]:
-    with db_api.CONTEXT_READER.using(context):
-        rows = lookup.find(context, resource, ids)
-        return [lookup.show(context, resource, rows[an_id], fields) for an_id in ids]
-
-
-@db_api.retry_if_session_inactive()
-def _list(context: Any, resource: lookup.Resource, page: Mapping[str, Any]) -> list[Shown]:
-    with db_api.CONTEXT_READER.using(context):
-        return lookup.show_page(context, resource, **page)

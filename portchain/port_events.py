@@ -1,4 +1,7 @@
-"""Which changes of Neutron ports and agents matter to port chains. Pure functions over their dicts."""
+"""Decides which changes of Neutron's ports and agents affect port chains.
+
+Pure functions over the dicts of Neutron's events.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,18 +12,20 @@ from neutron_lib.api.definitions import portbindings
 from portchain.core import model
 
 NOT_BOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED)
+"""VIF types of a port that is bound to no host."""
 
 
-def concerns_chains(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Tell whether a change of a port could alter the realisation of a chain.
+def affects_chains(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Tell whether an update of a port could change the realisation of a chain.
 
-    A port is ACTIVE, becomes BUILD and then ACTIVE again whenever its agent restarts; that alters
-    nothing.
+    When an agent restarts, the status of its ports goes from ACTIVE to BUILD and back to ACTIVE.
+    That alone affects no chain.
     """
-    return _essence(before) != _essence(after)
+    return _relevant(before) != _relevant(after)
 
 
-def _essence(port: Mapping[str, Any]) -> tuple[Any, ...]:
+def _relevant(port: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the attributes of a port that the realisation of a chain depends on."""
     bound = port.get(portbindings.VIF_TYPE) not in NOT_BOUND
     return (
         port.get(portbindings.HOST_ID) if bound else None,
@@ -33,13 +38,22 @@ def _essence(port: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def has_other_tunnels(known: Mapping[str, Any], reported: Mapping[str, Any]) -> bool:
-    """Tell whether an agent has other tunnels than before, by its configurations then and now."""
+def changes_tunnels(known: Mapping[str, Any], reported: Mapping[str, Any]) -> bool:
+    """Tell whether an agent reports other tunnels than before.
+
+    :param known: the configurations that it reported before.
+    :param reported: the configurations that it reports now.
+    """
     return any(known.get(name) != reported.get(name) for name in ("tunneling_ip", "tunnel_types"))
 
 
-def changed(*states: Mapping[str, Any]) -> model.Port:
-    """Return a port with every address it has in any of its states, before and after a change."""
+def with_all_addresses(*states: Mapping[str, Any]) -> model.Port:
+    """Return a port with the addresses of all its states.
+
+    A chain is affected by an address that the port gains or loses.
+
+    :param states: the port before and after a change; at least one, the latest last.
+    """
     port = states[-1]
     addresses = {ip["ip_address"] for state in states for ip in state.get("fixed_ips") or ()}
     return model.Port(
@@ -52,8 +66,9 @@ def changed(*states: Mapping[str, Any]) -> model.Port:
 
 
 def serves_network(port: Mapping[str, Any]) -> bool:
-    """Tell whether a port belongs to a router, DHCP server or the like; no chain takes traffic from
-    those.
+    """Tell whether a port belongs to Neutron itself: a router, a DHCP server and the like.
+
+    Chains take no traffic from such ports.
     """
     owner: str = port.get("device_owner") or ""
     return owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX)

@@ -1,4 +1,4 @@
-"""Rows <-> model <-> what the API shows; plain functions, no query."""
+"""Converts rows to the model and to what the API shows. Runs no queries."""
 
 import datetime
 from collections.abc import Mapping
@@ -12,7 +12,10 @@ from portchain.db import models, status
 
 
 def classifier(row: Any) -> model.FlowClassifier:
-    """Return the model of a classifier's row, or of anything else with its attributes."""
+    """Return a classifier in the model.
+
+    :param row: a row, or anything with the same attributes.
+    """
     return model.FlowClassifier(
         id=row.id,
         project_id=row.project_id,
@@ -32,7 +35,7 @@ def classifier(row: Any) -> model.FlowClassifier:
 
 
 def pair(row: models.PortPair) -> model.PortPair:
-    """Return the model of a pair's row."""
+    """Return a pair in the model."""
     return model.PortPair(
         id=row.id,
         project_id=row.project_id,
@@ -46,7 +49,10 @@ def pair(row: models.PortPair) -> model.PortPair:
 
 
 def group(row: models.PortPairGroup, pairs: Mapping[str, model.PortPair]) -> model.PortPairGroup:
-    """Return the model of a group's row; ``pairs`` holds at least its members."""
+    """Return a group in the model.
+
+    :param pairs: pair id -> pair; at least the group's members.
+    """
     return model.PortPairGroup(
         id=row.id,
         project_id=row.project_id,
@@ -67,7 +73,11 @@ def chain(
     groups: Mapping[str, model.PortPairGroup],
     classifiers: Mapping[str, model.FlowClassifier],
 ) -> model.PortChain:
-    """Return the model of a chain's row; the mappings hold at least its groups and classifiers."""
+    """Return a chain in the model.
+
+    :param groups: group id -> group; at least the chain's groups.
+    :param classifiers: classifier id -> classifier; at least the chain's classifiers.
+    """
     return model.PortChain(
         id=row.id,
         project_id=row.project_id,
@@ -83,7 +93,7 @@ def chain(
 
 
 def branches(row: models.ServiceGraph) -> dict[str, tuple[str, ...]]:
-    """Return how the chains of a graph's row follow each other, as the model has it."""
+    """Return the branches of a graph: source chain -> the chains that follow it."""
     found: dict[str, tuple[str, ...]] = {}
     for branch in row.branches:
         found[branch.source_id] = (*found.get(branch.source_id, ()), branch.destination_id)
@@ -106,7 +116,10 @@ def _common(row: Any) -> dict[str, Any]:
 
 
 def _time(moment: datetime.datetime | None) -> str | None:
-    """Return a moment (UTC) as Neutron writes it; what is older than our use of it has none."""
+    """Return a time (UTC) in the API's format, None if it was not recorded.
+
+    Rows from before the resources had standard attributes have no times.
+    """
     return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -124,14 +137,14 @@ CLASSIFIER_COLUMNS = (
 
 
 def show_flow_classifier(row: models.FlowClassifier) -> dict[str, Any]:
-    """Return what the API shows of a classifier."""
+    """Return what the API shows of a flow classifier."""
     columns = {name: getattr(row, name) for name in CLASSIFIER_COLUMNS}
     protocol = from_protocol(row.protocol)
     return _common(row) | columns | {"protocol": protocol, "l7_parameters": row.l7_parameters}
 
 
 def show_port_pair(row: models.PortPair) -> dict[str, Any]:
-    """Return what the API shows of a pair."""
+    """Return what the API shows of a port pair."""
     return _common(row) | {
         "ingress": row.ingress,
         "egress": row.egress,
@@ -144,7 +157,7 @@ HEALTH_COLUMNS = ("health_check", "failure_mode")
 
 
 def show_port_pair_group(row: models.PortPairGroup) -> dict[str, Any]:
-    """Return what the API shows of a group."""
+    """Return what the API shows of a port pair group."""
     return _common(row) | {
         "group_id": row.group_id,
         "port_pairs": [member.pair_id for member in row.members],
@@ -161,7 +174,7 @@ def show_port_pair_group(row: models.PortPairGroup) -> dict[str, Any]:
 
 
 def show_port_chain(row: models.PortChain) -> dict[str, Any]:
-    """Return what the API shows of a chain."""
+    """Return what the API shows of a port chain."""
     state, reason = status.derive(status.facts(row))
     return _common(row) | {
         "chain_id": row.chain_id,
@@ -174,7 +187,7 @@ def show_port_chain(row: models.PortChain) -> dict[str, Any]:
 
 
 def show_service_graph(row: models.ServiceGraph) -> dict[str, Any]:
-    """Return what the API shows of a graph."""
+    """Return what the API shows of a service graph."""
     return _common(row) | {
         "port_chains": {source: list(after) for source, after in branches(row).items()}
     }

@@ -1,7 +1,8 @@
-"""Changes that nobody told of: between a change of a port and the chains that follow it a server can be killed, too.
+"""Finds chains whose realisation no longer matches the database, although nobody was notified.
 
-What a chain was realised from is kept as a digest, and compared with what is true now: a few chains at a time, in turn,
-however many there are.
+Neutron commits a change of a port first and notifies the plugin afterwards. A server that is killed
+in between notifies nobody. Each chain therefore keeps a digest of the snapshot from which it was
+realised. The detector compares that digest with the present snapshot, one page of chains at a time.
 """
 
 import dataclasses
@@ -13,35 +14,44 @@ from portchain.core.model import ChainSnapshot
 from portchain.db import realisation, snapshots
 
 _PAGE = 100
-# What grows by itself, and what only people read.
-_IGNORED = ("revision", "name")
+# Revisions grow without a change that matters, and names matter to people only.
+_IGNORED_FIELDS = ("revision", "name")
 
 
 def digest(snapshot: ChainSnapshot) -> str:
-    """Return what a chain is realised from, as 64 hexadecimal digits: equal for equal snapshots in every process."""
-    text = json.dumps(_relevant(dataclasses.asdict(snapshot)), sort_keys=True)
+    """Return a digest of what a chain is realised from.
+
+    Equal snapshots have equal digests in every process; names and revisions do not count.
+
+    :returns: 64 hexadecimal digits (SHA-256).
+    """
+    text = json.dumps(_without_ignored_fields(dataclasses.asdict(snapshot)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _relevant(value: Any) -> Any:
+def _without_ignored_fields(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _relevant(item) for key, item in value.items() if key not in _IGNORED}
+        return {
+            key: _without_ignored_fields(item)
+            for key, item in value.items()
+            if key not in _IGNORED_FIELDS
+        }
     if isinstance(value, list | tuple):
-        return [_relevant(item) for item in value]
+        return [_without_ignored_fields(item) for item in value]
     return value
 
 
 class DriftDetector:
-    """Looks at all chains in turn, a page at each call."""
+    """Examines all chains in turn, one page for each call, and starts over after the last page."""
 
     def __init__(self) -> None:
-        self._last = ""
+        self._last_id = ""
 
-    def next(self, context: Any) -> list[str]:
-        """Return those of the next chains that were realised from something else than what is true now."""
-        page = realisation.realised(context, self._last, _PAGE)
-        self._last = max(page, default="")
-        # What has another revision by now is being realised anew.
+    def find_in_next_page(self, context: Any) -> list[str]:
+        """Return the ids of the chains in the next page that have drifted."""
+        page = realisation.realised(context, self._last_id, _PAGE)
+        self._last_id = max(page, default="")
+        # A chain whose revision has changed since the page was read is being realised again anyway.
         return [
             snapshot.chain.id
             for snapshot in snapshots.load(context, page)

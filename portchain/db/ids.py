@@ -1,9 +1,9 @@
-"""Allocation of the small numbers that chains and groups carry in packets and flows.
+"""Allocates the small numbers that identify chains and groups in packets and flows.
 
-A number is picked at random among a few that are free, in one query however many are taken, and a
-unique constraint decides between two servers that pick the same at the same time: the loser's
-request is run again. Random rather than counted: a number just given back is unlikely to be handed
-out while a host still holds flows with it.
+A number is picked at random among a few free ones, in one query however many are taken. If two
+servers pick the same number at the same time, a unique constraint refuses one of them and its
+request runs again. The choice is random because a host may still hold flows with a number that was
+just released: such a number is unlikely to be picked again soon.
 """
 
 import random
@@ -29,7 +29,7 @@ def pick(session: Any, column: InstrumentedAttribute[int]) -> int:
     free = _free(session, column, candidates)
     if free:
         return free[0]
-    # Nearly all are taken, or bad luck: look at every one.
+    # No candidate was free. Nearly all numbers may be taken, so look at every one.
     free = _free(session, column, range(FIRST, LAST + 1))
     if free:
         return random.choice(free)  # noqa: S311

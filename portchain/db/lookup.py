@@ -1,23 +1,28 @@
-"""Looks up what users have created: for lists, for answers and for rules."""
+"""Looks up resources for a caller: only rows that the caller may see."""
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from neutron_lib import exceptions as lib
+from neutron_lib.db import api as db_api
 from neutron_lib.db import model_query
 from neutron_lib.db import utils as db_utils
 
 from portchain import errors
 from portchain.db import convert, models, sharing
 
-_LARGEST_PAGE = 2**31 - 1  # a larger number would not fit into the query
+_LARGEST_PAGE = 2**31 - 1  # the largest LIMIT that every database accepts
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One of the resources: its name in requests, its table, what the API shows of a row, and the error if there is
-    none.
+    """One kind of resource.
+
+    :param name: its name in requests.
+    :param model: its table.
+    :param show: returns what the API shows of a row.
+    :param not_found: the error if a row does not exist or the caller may not see it.
     """
 
     name: str
@@ -47,63 +52,66 @@ SERVICE_GRAPH = Resource(
 )
 
 
-# Reading
+def require(context: Any, resource: Resource, ids: Iterable[str], attribute: str) -> None:
+    """Check that the rows that a request names exist and that the caller may see them.
 
-
-def require(context: Any, resource: Resource, wanted: Iterable[str], attribute: str) -> None:
-    """Check that the rows that an attribute names exist and the caller may see them.
-
-    :raises NotFound: one of them does not exist or belongs to another project.
+    :param attribute: the attribute of the request that names them.
+    :raises NotFound: one does not exist, or the caller may not see it.
     """
-    names = list(wanted)
-    if names:
-        _raise_if_missing(resource, names, visible_ids(context, resource, names), attribute)
+    wanted = list(ids)
+    if wanted:
+        _raise_if_missing(resource, wanted, visible_ids(context, resource, wanted), attribute)
 
 
-def visible_ids(context: Any, resource: Resource, wanted: Iterable[str]) -> set[str]:
-    """Return those of some ids that exist and that the caller may see."""
+def visible_ids(context: Any, resource: Resource, ids: Iterable[str]) -> set[str]:
+    """Return those of the ids that exist and that the caller may see."""
     query = model_query.query_with_hooks(context, resource.model, field="id")
-    return {row.id for row in query.filter(resource.model.id.in_(list(wanted)))}
+    return {row.id for row in query.filter(resource.model.id.in_(list(ids)))}
 
 
-def find(context: Any, resource: Resource, wanted: Iterable[str]) -> dict[str, Any]:
-    """Return rows by id, as far as the caller may see them.
+def find(context: Any, resource: Resource, ids: Iterable[str]) -> dict[str, Any]:
+    """Return rows by id.
 
-    :raises NotFound: one of them does not exist or belongs to another project.
+    :raises NotFound: one does not exist, or the caller may not see it.
     """
-    names = list(wanted)
+    wanted = list(ids)
     query = model_query.query_with_hooks(context, resource.model)
-    rows = {row.id: row for row in query.filter(resource.model.id.in_(names))}
-    _raise_if_missing(resource, names, rows)
+    rows = {row.id: row for row in query.filter(resource.model.id.in_(wanted))}
+    _raise_if_missing(resource, wanted, rows)
     return rows
+
+
+def find_one(context: Any, resource: Resource, resource_id: str) -> Any:
+    """Return one row.
+
+    :raises NotFound: it does not exist, or the caller may not see it.
+    """
+    return find(context, resource, [resource_id])[resource_id]
 
 
 def _raise_if_missing(
     resource: Resource, wanted: Iterable[str], found: Container[str], attribute: str = ""
 ) -> None:
-    for name in wanted:
-        if name not in found:
-            raise resource.not_found(id=name, attribute=attribute)
+    for resource_id in wanted:
+        if resource_id not in found:
+            raise resource.not_found(id=resource_id, attribute=attribute)
 
 
-def find_one(context: Any, resource: Resource, wanted: str) -> Any:
-    """Return the row with an id, if the caller may see it.
+@db_api.retry_if_session_inactive()
+def show_by_id(
+    context: Any, resource: Resource, ids: Sequence[str], fields: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return what the API shows of the rows with these ids, in their order.
 
-    :raises NotFound: it does not exist or belongs to another project.
+    :param fields: the attributes to show, None for all.
+    :raises NotFound: one does not exist, or the caller may not see it.
     """
-    return find(context, resource, [wanted])[wanted]
+    with db_api.CONTEXT_READER.using(context):
+        rows = find(context, resource, ids)
+        return [_show(context, resource, rows[one], fields) for one in ids]
 
 
-def show(
-    context: Any, resource: Resource, row: Any, fields: Sequence[str] | None = None
-) -> dict[str, Any]:
-    """Return what the API shows the caller of a row."""
-    shown = resource.show(row)
-    if resource is PORT_PAIR_GROUP:
-        shown["shared"] = sharing.shared_with(row, context.project_id)
-    return db_utils.resource_fields(shown, fields)
-
-
+@db_api.retry_if_session_inactive()
 def show_page(
     context: Any,
     resource: Resource,
@@ -115,33 +123,49 @@ def show_page(
     marker: str | None = None,
     page_reverse: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return what the API shows of a page of the rows the caller may see; arguments as Neutron's
-    lists have them.
+    """Return what the API shows of one page of the rows that the caller may see.
+
+    The keyword arguments are those of the list methods of Neutron's plugins.
+
+    :raises NotFound: the marker does not exist, or the caller may not see it.
     """
     limit = min(limit, _LARGEST_PAGE) if limit else limit
-    return model_query.get_collection(
-        context,
-        resource.model,
-        lambda row, wanted: show(context, resource, row, wanted),
-        filters=filters,
-        fields=fields,
-        sorts=list(sorts) if sorts else None,
-        limit=limit,
-        marker_obj=find_one(context, resource, marker) if limit and marker else None,
-        page_reverse=page_reverse,
-    )
+    with db_api.CONTEXT_READER.using(context):
+        return model_query.get_collection(
+            context,
+            resource.model,
+            lambda row, wanted: _show(context, resource, row, wanted),
+            filters=filters,
+            fields=fields,
+            sorts=list(sorts) if sorts else None,
+            limit=limit,
+            marker_obj=find_one(context, resource, marker) if limit and marker else None,
+            page_reverse=page_reverse,
+        )
 
 
-def _by_member(relation: Any, column: Any, key: str) -> Callable[[Any, Mapping[str, Any]], Any]:
-    """Return a filter that keeps the rows of which a list attribute contains one of the ids asked
-    for.
+def _show(
+    context: Any, resource: Resource, row: Any, fields: Sequence[str] | None
+) -> dict[str, Any]:
+    shown = resource.show(row)
+    if resource is PORT_PAIR_GROUP:
+        shown["shared"] = sharing.is_shared_with(row, context.project_id)
+    return db_utils.resource_fields(shown, fields)
+
+
+def _member_filter(relation: Any, column: Any, key: str) -> Callable[[Any, Mapping[str, Any]], Any]:
+    """Return a filter for lists: keep the rows whose list attribute contains a wanted id.
+
+    :param relation: the relation behind the list attribute.
+    :param column: the column of the members' ids.
+    :param key: the name of the list attribute.
     """
 
     def apply(query: Any, filters: Mapping[str, Any]) -> Any:
         wanted = filters.get(key)
         if not wanted:
             return query
-        # Neutron hands over the values as the attribute's converter returned them.
+        # Neutron passes each value as the attribute's converter returned it, so it may be a list.
         flat = [one for value in wanted for one in (value if isinstance(value, list) else [value])]
         return query.filter(relation.any(column.in_(flat)))
 
@@ -152,17 +176,17 @@ _MEMBER_FILTERS = (
     (
         models.PortPairGroup,
         "port_pairs",
-        _by_member(models.PortPairGroup.members, models.GroupPair.pair_id, "port_pairs"),
+        _member_filter(models.PortPairGroup.members, models.GroupPair.pair_id, "port_pairs"),
     ),
     (
         models.PortChain,
         "port_pair_groups",
-        _by_member(models.PortChain.groups, models.ChainGroup.group_id, "port_pair_groups"),
+        _member_filter(models.PortChain.groups, models.ChainGroup.group_id, "port_pair_groups"),
     ),
     (
         models.PortChain,
         "flow_classifiers",
-        _by_member(
+        _member_filter(
             models.PortChain.classifiers, models.ChainClassifier.classifier_id, "flow_classifiers"
         ),
     ),
@@ -170,6 +194,6 @@ _MEMBER_FILTERS = (
 
 
 def register_filters() -> None:
-    """Make lists heed filters by members; harmless when repeated."""
+    """Let lists be filtered by members. Repeated calls are harmless."""
     for table, key, apply in _MEMBER_FILTERS:
         model_query.register_hook(table, f"portchain_{key}", None, None, result_filters=apply)

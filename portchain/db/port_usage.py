@@ -1,4 +1,4 @@
-"""What uses a Neutron port: the pairs and classifiers that name it, and the chains it concerns."""
+"""What uses a Neutron port: pairs and classifiers that name it, and chains that a change affects."""
 
 from typing import Any
 
@@ -12,49 +12,66 @@ from portchain.db import models
 from portchain.db.ports import has_address_in
 
 
-def users_of_port(context: Any, port_id: str) -> str | None:
-    """Return a description of what needs a Neutron port, None if nothing does.
+def describe_users(context: Any, port_id: str) -> str | None:
+    """Describe, for a message, the pairs and classifiers that name a port; None if none does.
 
-    What belongs to other projects than the caller's has no name in it.
+    Resources that the caller may not see are not named.
     """
-    pair, fc = models.PortPair, models.FlowClassifier
+    pair, classifier = models.PortPair, models.FlowClassifier
     query = sa.union_all(
-        sa.select(sa.literal("port pair").label("kind"), pair.id, pair.name, pair.project_id).where(
+        _columns_of("port pair", pair).where(
             sa.or_(pair.ingress == port_id, pair.egress == port_id)
         ),
-        sa.select(sa.literal("flow classifier").label("kind"), fc.id, fc.name, fc.project_id).where(
-            sa.or_(fc.logical_source_port == port_id, fc.logical_destination_port == port_id)
+        _columns_of("flow classifier", classifier).where(
+            sa.or_(
+                classifier.logical_source_port == port_id,
+                classifier.logical_destination_port == port_id,
+            )
         ),
     )
-    found = []
-    for kind, an_id, name, owner in context.session.execute(query):
-        if not context.is_admin and owner != context.project_id:
-            found.append(f"a {kind} of another project")
+    users = []
+    for kind, user_id, name, project_id in context.session.execute(query):
+        if not context.is_admin and project_id != context.project_id:
+            users.append(f"a {kind} of another project")
         else:
-            found.append(f"{kind} {name} ({an_id})" if name else f"{kind} {an_id}")
-    return ", ".join(sorted(set(found))) or None
+            users.append(f"{kind} {name} ({user_id})" if name else f"{kind} {user_id}")
+    return ", ".join(sorted(set(users))) or None
+
+
+def _columns_of(kind: str, table: Any) -> sa.Select[Any]:
+    return sa.select(sa.literal(kind).label("kind"), table.id, table.name, table.project_id)
 
 
 def chains_using_port(context: Any, port: model.Port) -> set[str]:
-    """Return the ids of the chains that a change of a port could concern, in one query.
+    """Return the ids of the chains that a change of a port could affect, in one query.
 
-    These are the chains whose functions or logical source and destination ports include it, those
-    with a classifier that stands for it without naming it, and those that follow or precede a chain
-    in a graph as far as it is where they meet.
+    These are the chains
 
-    :param port: only its id, network, owner and addresses matter; the addresses are those before
-        the change and those after.
+    * whose functions, or whose logical source or destination ports, include the port;
+    * with an open classifier that stands for the port without naming it;
+    * that precede or follow such a chain in a service graph, where the port is part of the link.
+
+    `portchain.db.snapshots` reads the same relation from the chain's side.
+
+    :param port: only its id, network, project and addresses matter. The addresses are those before
+        and those after the change.
     """
     pair, classifier = models.PortPair, models.FlowClassifier
     query = sa.union(
-        _naming(_chains_after().where(sa.or_(pair.ingress == port.id, pair.egress == port.id))),
-        _naming(_chains_before().where(classifier.logical_destination_port == port.id)),
-        _naming(_chains_of_pairs().where(pair.ingress == port.id)),
-        _naming(_chains_of_pairs().where(pair.egress == port.id)),
-        _naming(_chains_of_classifiers().where(classifier.logical_source_port == port.id)),
-        _naming(_chains_of_classifiers().where(classifier.logical_destination_port == port.id)),
-        _open_chains(port),
-        _open_chains(port, replies=True),
+        _by_name(
+            _successors_by_last_pairs().where(
+                sa.or_(pair.ingress == port.id, pair.egress == port.id)
+            )
+        ),
+        _by_name(
+            _predecessors_by_classifiers().where(classifier.logical_destination_port == port.id)
+        ),
+        _by_name(_chains_of_pairs().where(pair.ingress == port.id)),
+        _by_name(_chains_of_pairs().where(pair.egress == port.id)),
+        _by_name(_chains_of_classifiers().where(classifier.logical_source_port == port.id)),
+        _by_name(_chains_of_classifiers().where(classifier.logical_destination_port == port.id)),
+        _by_open_source(port),
+        _by_open_destination(port),
     )
     with db_api.CONTEXT_READER.using(context):
         rows = context.session.execute(query).all()
@@ -63,6 +80,11 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
         for row in rows
         if row.ethertype is None or has_address_in(port, row.ethertype, row.prefix)
     }
+
+
+def _by_name(chains: sa.Select[Any]) -> sa.Select[Any]:
+    """Add empty columns to a query for chains that name the port, as `_by_open_source` has them."""
+    return chains.add_columns(sa.null().label("ethertype"), sa.null().label("prefix"))
 
 
 def _chains_of_pairs() -> sa.Select[Any]:
@@ -80,29 +102,29 @@ def _chains_of_classifiers() -> sa.Select[Any]:
     )
 
 
-def _chains_after() -> sa.Select[Any]:
-    """Select the chains that follow others, by the pairs of the others' last groups."""
-    here, later = models.ChainGroup, orm.aliased(models.ChainGroup)
+def _successors_by_last_pairs() -> sa.Select[Any]:
+    """Select the successors of chains, with the pairs of the chains' last groups."""
+    link, later = models.ChainGroup, orm.aliased(models.ChainGroup)
     group, later_group = models.PortPairGroup, orm.aliased(models.PortPairGroup)
-    # As `PortChain.last_group` has it: taps hand nothing on.
-    follows = sa.select(later.chain_id).join(later_group, later_group.id == later.group_id)
-    is_last = ~follows.where(
-        later.chain_id == here.chain_id,
-        later.position > here.position,
+    # The last group is that of `PortChain.last_group`: taps do not count, they forward nothing.
+    later_groups = sa.select(later.chain_id).join(later_group, later_group.id == later.group_id)
+    is_last = ~later_groups.where(
+        later.chain_id == link.chain_id,
+        later.position > link.position,
         later_group.tap_enabled.is_(False),
     ).exists()
     return (
         sa.select(models.GraphBranch.destination_id.label("chain_id"))
-        .join(here, here.chain_id == models.GraphBranch.source_id)
-        .join(group, group.id == here.group_id)
-        .join(models.GroupPair, models.GroupPair.group_id == here.group_id)
+        .join(link, link.chain_id == models.GraphBranch.source_id)
+        .join(group, group.id == link.group_id)
+        .join(models.GroupPair, models.GroupPair.group_id == link.group_id)
         .join(models.PortPair, models.PortPair.id == models.GroupPair.pair_id)
         .where(is_last, group.tap_enabled.is_(False))
     )
 
 
-def _chains_before() -> sa.Select[Any]:
-    """Select the chains that others follow, by the others' classifiers."""
+def _predecessors_by_classifiers() -> sa.Select[Any]:
+    """Select the predecessors of chains, with the chains' classifiers."""
     link = models.ChainClassifier
     return (
         sa.select(models.GraphBranch.source_id.label("chain_id"))
@@ -111,53 +133,60 @@ def _chains_before() -> sa.Select[Any]:
     )
 
 
-def _naming(chains: sa.Select[Any]) -> sa.Select[Any]:
-    """Give chains that name a port the columns of those that do not."""
-    return chains.add_columns(sa.null().label("ethertype"), sa.null().label("prefix"))
+def _by_open_source(port: model.Port) -> sa.Select[Any]:
+    """Select the chains whose classifiers without a logical source port may stand for the port."""
+    here = _chains_on_network(port).subquery()
+    classifier, branch = models.FlowClassifier, models.GraphBranch
+    # A chain with predecessors takes traffic from them only.
+    has_predecessors = sa.exists().where(branch.destination_id == here.c.chain_id)
+    return _open_classifiers(here, classifier.source_ip_prefix).where(
+        ~has_predecessors, classifier.logical_source_port.is_(None)
+    )
 
 
-def _open_chains(port: model.Port, replies: bool = False) -> sa.Select[Any]:
-    """Select the owner's chains on a port's network, by their open classifiers.
-
-    :param replies: symmetric chains, by the classifiers whose destination is open.
+def _by_open_destination(port: model.Port) -> sa.Select[Any]:
+    """Select the symmetric chains whose classifiers without a logical destination port may stand
+    for the port.
     """
     here = _chains_on_network(port).subquery()
+    classifier = models.FlowClassifier
+    return _open_classifiers(here, classifier.destination_ip_prefix).where(
+        models.PortChain.symmetric.is_(True), classifier.logical_destination_port.is_(None)
+    )
+
+
+def _open_classifiers(chains: Any, prefix: Any) -> sa.Select[Any]:
+    """Select chains with the ethertype and a prefix of each of their classifiers."""
     classifier, link = models.FlowClassifier, models.ChainClassifier
-    named = classifier.logical_destination_port if replies else classifier.logical_source_port
-    prefix = classifier.destination_ip_prefix if replies else classifier.source_ip_prefix
-    follows = models.GraphBranch.destination_id == here.c.chain_id
-    # A chain that follows others takes traffic from them only.
-    concerned = models.PortChain.symmetric.is_(True) if replies else ~sa.exists().where(follows)
     return (
         sa.select(
-            here.c.chain_id,
+            chains.c.chain_id,
             classifier.ethertype.label("ethertype"),
             prefix.label("prefix"),
         )
-        .join(models.PortChain, models.PortChain.id == here.c.chain_id)
-        .join(link, link.chain_id == here.c.chain_id)
+        .join(models.PortChain, models.PortChain.id == chains.c.chain_id)
+        .join(link, link.chain_id == chains.c.chain_id)
         .join(classifier, classifier.id == link.classifier_id)
-        .where(concerned, named.is_(None))
     )
 
 
 def _chains_on_network(port: model.Port) -> sa.CompoundSelect[Any]:
-    """Select the owner's chains that have functions on a port's network.
+    """Select the chains of the port's project that look for sources on the port's network.
 
-    `source_networks.of_chains` is the same relation seen from the chain.
+    `source_networks.of_chains` reads the same relation from the chain's side.
     """
     pair, function = models.PortPair, models_v2.Port
-    chain, kept = models.PortChain, models.ChainNetwork
+    chain, recorded = models.PortChain, models.ChainNetwork
     functions = _chains_of_pairs().join(chain, chain.id == models.ChainGroup.chain_id)
     return sa.union(
-        # What servers of the release before wrote is not kept.
+        # By the functions themselves, too: servers of the previous release record no networks.
         *(
             functions.join(function, function.id == side).where(
                 function.network_id == port.network_id, chain.project_id == port.project_id
             )
             for side in (pair.ingress, pair.egress)
         ),
-        sa.select(kept.chain_id)
-        .join(chain, chain.id == kept.chain_id)
-        .where(kept.network_id == port.network_id, chain.project_id == port.project_id),
+        sa.select(recorded.chain_id)
+        .join(chain, chain.id == recorded.chain_id)
+        .where(recorded.network_id == port.network_id, chain.project_id == port.project_id),
     )

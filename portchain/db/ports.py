@@ -1,4 +1,4 @@
-"""Neutron's rows of ports -> model."""
+"""Loads Neutron's ports into the model."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,8 +17,9 @@ from portchain.port_events import NOT_BOUND
 
 
 def _port_query() -> sa.Select[Any]:
-    """Select what the model needs of ports; ORM rows of Neutron's would load ten relations with
-    each.
+    """Select the columns that the model needs.
+
+    Plain columns, because each of Neutron's ORM rows would load ten relations.
     """
     port, binding, network = models_v2.Port, ml2.PortBinding, models_v2.Network
     query = sa.select(
@@ -35,14 +36,14 @@ def _port_query() -> sa.Select[Any]:
     )
     return query.join(network, network.id == port.network_id).join(
         binding,
-        # While an instance migrates there is a second, inactive binding.
+        # A port has a second, inactive binding while its instance migrates.
         sa.and_(binding.port_id == port.id, binding.status == constants.ACTIVE),
         isouter=True,
     )
 
 
 def load_ports(session: Any, *conditions: Any) -> dict[str, model.Port]:
-    """Return the ports that meet all conditions on Neutron's ports, by id."""
+    """Return by id the ports that meet all conditions on Neutron's table of ports."""
     rows = session.execute(_port_query().where(*conditions)).all()
     addresses: dict[str, list[str]] = defaultdict(list)
     allocation = models_v2.IPAllocation
@@ -53,9 +54,9 @@ def load_ports(session: Any, *conditions: Any) -> dict[str, model.Port]:
     ):
         addresses[port_id].append(address)
     bindings = _bindings(session, [row.id for row in rows])
-    unbound = (None, "")
+    not_bound = (None, "")
     return {
-        row.id: _port(row, addresses[row.id], *bindings.get((row.id, row.host), unbound))
+        row.id: _port(row, addresses[row.id], *bindings.get((row.id, row.host), not_bound))
         for row in rows
     }
 
@@ -63,8 +64,9 @@ def load_ports(session: Any, *conditions: Any) -> dict[str, model.Port]:
 def _bindings(
     session: Any, port_ids: Sequence[str]
 ) -> dict[tuple[str, str], tuple[model.Segment, str]]:
-    """Return the segments that ports are bound to and the mechanism drivers that bound them, by
-    port and host.
+    """Return the segment that each port is bound to and the mechanism driver that bound it.
+
+    :returns: (port id, host) -> (segment, mechanism driver).
     """
     level, segment = ml2.PortBindingLevel, segment_models.NetworkSegment
     rows = session.execute(
@@ -78,7 +80,7 @@ def _bindings(
         )
         .join(segment, segment.id == level.segment_id)
         .where(level.port_id.in_(port_ids))
-        # With hierarchical binding the last level is the one of the host's switch.
+        # With hierarchical port binding, the last level is that of the host's switch.
         .order_by(level.level)
     )
     return {
@@ -110,8 +112,9 @@ def _port(
 
 
 def devices_of_subports(session: Any, port_ids: Iterable[str]) -> dict[str, str]:
-    """Return the device of each port that is a trunk's subport, which is that of the trunk's parent port; other ports are left
-    out.
+    """Return the device of each port that is a subport: the device of its trunk's parent port.
+
+    Ports that are no subports are left out.
     """
     subport, trunk, parent = trunk_models.SubPort, trunk_models.Trunk, models_v2.Port
     query = (
@@ -124,7 +127,11 @@ def devices_of_subports(session: Any, port_ids: Iterable[str]) -> dict[str, str]
 
 
 def has_address_in(port: model.Port, ethertype: str, prefix: str | None) -> bool:
-    """Tell whether a port has an address in one of a classifier's prefixes; None is any."""
+    """Tell whether a port has an address in a prefix of a classifier.
+
+    :param ethertype: the classifier's.
+    :param prefix: a CIDR, None for every address of the ethertype.
+    """
     everything = "0.0.0.0/0" if ethertype == constants.IPv4 else "::/0"
     network = ip_network(prefix or everything)
     return any(ip_address(address) in network for address in port.fixed_ips)

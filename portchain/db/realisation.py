@@ -1,8 +1,13 @@
-"""How far chains are realised: what each host was told and what it confirmed.
+"""The progress of each chain's realisation: what hosts were sent and what they have confirmed.
 
-Every function runs in a transaction of its own (or in the caller's), in a constant number of
-queries, and may be called twice, late or out of order: what is older than what is stored is
-ignored.
+Every function runs in the caller's transaction or in one of its own, with a constant number of
+queries. Calls may be repeated, late or out of order: anything older than what is stored is ignored.
+
+Each host of a chain has a row with three revisions of the chain:
+
+* ``wanted_revision``: the latest plan that was sent to the host;
+* ``prepared_revision``: the host accepts packets that follow this plan;
+* ``applied_revision``: the host also sends packets that follow this plan.
 """
 
 import datetime
@@ -30,16 +35,17 @@ def record_plan(
     down_reason: str = "",
     warning: str = "",
 ) -> bool:
-    """Note what is being told to hosts about a chain.
+    """Record which hosts are about to be sent a plan for a chain.
 
-    Hosts no longer involved are forgotten; those still involved keep what they confirmed, and their
-    errors until they report again.
+    Rows of hosts that no longer take part are removed. The other hosts keep what they confirmed;
+    they keep their errors until their next report.
 
-    :param revision: the chain's revision the hosts are told about.
-    :param down_reason: why the chain cannot carry traffic even then, empty if it can.
-    :param warning: what is amiss although it can, empty if nothing is.
-    :return: False if a newer revision has been noted already or the chain is gone; nothing is
-        written then.
+    :param revision: the chain's revision in the plan.
+    :param hosts: the hosts that take part.
+    :param down_reason: why the chain cannot carry traffic even if every host does its part; empty
+        if it can.
+    :param warning: what the owner should know although the chain carries traffic; empty if nothing.
+    :return: False, and nothing is written, if a newer revision is recorded or the chain is gone.
     """
     wanted = set(hosts)
     with db_api.CONTEXT_WRITER.using(context):
@@ -68,7 +74,7 @@ def record_plan(
 
 
 def _short(reason: str) -> str:
-    """A reason as long as one reads, and as the tables can hold: it may name hundreds of ports."""
+    """Shorten a reason to what the tables can hold; it may name hundreds of ports."""
     return reason if len(reason) <= REASON_SIZE else f"{reason[: REASON_SIZE - 4]} ..."
 
 
@@ -93,38 +99,41 @@ def _add_hosts(session: Any, chain_id: str, revision: int, hosts: set[str]) -> N
 def record_reports(
     context: Any, host: str, reports: Sequence[HostReport]
 ) -> dict[str, list[tuple[str, int]]]:
-    """Note what a host says it has done.
+    """Record a host's reports about its part of chains.
 
-    :param reports: at most one per chain. Chains unknown or not wanted on the host are ignored, and
-        so are revisions older than one applied before.
-    :return: host -> chains, with their revisions, that all hosts are prepared for as of now and that
-        it has not applied yet: it can switch.
+    :param reports: at most one for each chain. Reports about chains in which the host takes no part,
+        and about revisions older than the one it has applied, are ignored.
+    :return: host -> pairs of a chain id and a revision to which the host can switch now: every host
+        of the chain is prepared, and this one has not applied the revision yet.
     """
     if not reports:
         return {}
     ids = [report.chain_id for report in reports]
     with db_api.CONTEXT_WRITER.using(context):
         session = context.session
-        # Of two hosts that report at a time, the second must see what the first has written.
-        locked = sa.select(PortChain.id).where(PortChain.id.in_(ids)).order_by(PortChain.id)
-        session.execute(locked.with_for_update())
+        # If two hosts report at once, the second must see what the first has written.
+        chains = sa.select(PortChain.id).where(PortChain.id.in_(ids)).order_by(PortChain.id)
+        session.execute(chains.with_for_update())
         rows: dict[str, dict[str, ChainHost]] = defaultdict(dict)
         for row in session.scalars(sa.select(ChainHost).where(ChainHost.chain_id.in_(ids))):
             rows[row.chain_id][row.host] = row
         ready: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for report in reports:
-            of_chain = rows[report.chain_id]
-            for waiting in _note(of_chain, host, report):
-                ready[waiting.host].append((waiting.chain_id, waiting.wanted_revision))
+            for row in _record_report(rows[report.chain_id], host, report):
+                ready[row.host].append((row.chain_id, row.wanted_revision))
     return ready
 
 
-def _note(rows: Mapping[str, ChainHost], host: str, report: HostReport) -> list[ChainHost]:
-    """Take a report into the rows of its chain; return those of the hosts that can switch now."""
+def _record_report(rows: Mapping[str, ChainHost], host: str, report: HostReport) -> list[ChainHost]:
+    """Write a report to its host's row.
+
+    :param rows: host -> row, for every host of the report's chain.
+    :return: the rows of the hosts that can switch now.
+    """
     row = rows.get(host)
     if row is None or report.revision < row.applied_revision:
         return []
-    missing_before = [other for other in rows.values() if not _is_prepared(other)]
+    some_were_unprepared = not all(map(_is_prepared, rows.values()))
     row.error, row.missing = report.error, report.missing
     if report.error or report.missing:
         return []
@@ -133,8 +142,9 @@ def _note(rows: Mapping[str, ChainHost], host: str, report: HostReport) -> list[
         row.applied_revision = report.revision
     if not all(map(_is_prepared, rows.values())):
         return []
-    # The last one to be prepared sets all of them going; one that says it again hears it again.
-    candidates = rows.values() if missing_before else [row]
+    # The last host to become prepared lets all of them switch. A host that repeats its report gets
+    # the same answer again.
+    candidates = rows.values() if some_were_unprepared else [row]
     return [each for each in candidates if each.applied_revision < each.wanted_revision]
 
 
@@ -144,7 +154,10 @@ def _is_prepared(row: ChainHost) -> bool:
 
 @db_api.retry_if_session_inactive()
 def mark_failed(context: Any, chain_ids: Iterable[str], reason: str) -> None:
-    """Note that a driver could not carry out chains; they are tried again later."""
+    """Record that chains could not be realised; the repair worker tries them again.
+
+    :param reason: the cause, as users see it in ``status_reason``.
+    """
     with db_api.CONTEXT_WRITER.using(context):
         context.session.execute(
             sa.update(PortChain)
@@ -158,10 +171,10 @@ def mark_failed(context: Any, chain_ids: Iterable[str], reason: str) -> None:
 def mark_realised(
     context: Any, revisions: Iterable[tuple[str, int]], digests: Mapping[str, str] | None = None
 ) -> None:
-    """Note that all drivers have accepted these revisions of chains.
+    """Record that the drivers have accepted these revisions of chains.
 
-    :param revisions: pairs of chain id and revision.
-    :param digests: chain id -> digest of the snapshot that the drivers were given.
+    :param revisions: pairs of a chain id and a revision.
+    :param digests: chain id -> digest of the accepted snapshot (`portchain.db.drift`).
     """
     wanted: dict[int, list[str]] = defaultdict(list)
     for chain_id, revision in revisions:
@@ -193,7 +206,7 @@ def mark_realised(
 
 
 def hosts_of(context: Any, chain_ids: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Return the hosts that were last told about each chain; chains with none are left out."""
+    """Return the hosts of the last plan of each chain; chains without hosts are left out."""
     found: dict[str, set[str]] = defaultdict(set)
     with db_api.CONTEXT_READER.using(context):
         for chain_id, host in context.session.execute(
@@ -206,14 +219,14 @@ def hosts_of(context: Any, chain_ids: Iterable[str]) -> dict[str, frozenset[str]
 
 
 def chains_on(context: Any, host: str) -> list[str]:
-    """Return the chains that a host takes part in."""
+    """Return the ids of the chains in which a host takes part."""
     with db_api.CONTEXT_READER.using(context):
         query = sa.select(ChainHost.chain_id).where(ChainHost.host == host)
         return list(context.session.scalars(query))
 
 
 def expected_on(context: Any, host: str) -> dict[str, int]:
-    """Return the revision of each chain that a host should have."""
+    """Return the chains in which a host takes part, with the revision that it was last sent."""
     query = sa.select(ChainHost.chain_id, ChainHost.wanted_revision).where(ChainHost.host == host)
     with db_api.CONTEXT_READER.using(context):
         return dict(context.session.execute(query).all())
@@ -221,9 +234,9 @@ def expected_on(context: Any, host: str) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Unconfirmed:
-    """What a host has yet to confirm.
+    """A revision of a chain that a host has not confirmed.
 
-    :param missing: what it said last that it waits for; empty if it said nothing.
+    :param missing: what the host waits for, by its last report; empty if it has not said.
     """
 
     host: str
@@ -233,9 +246,9 @@ class Unconfirmed:
 
 
 def unconfirmed(context: Any, hosts: Container[str]) -> list[Unconfirmed]:
-    """Return what some hosts have yet to confirm of the chains in which they take part.
+    """Return what some hosts have not confirmed yet.
 
-    It may be called every second: what is confirmed, on however many hosts, is not read.
+    Cheap enough to be called every second: confirmed rows are not read.
     """
     with db_api.CONTEXT_READER.using(context):
         found = [Unconfirmed(*row) for row in context.session.execute(_unconfirmed())]
@@ -249,7 +262,10 @@ def _unconfirmed() -> Any:
 
 
 def ready_on(context: Any, host: str) -> list[tuple[str, int]]:
-    """Return the chains, with their revisions, that a host has not applied and all are prepared for."""
+    """Return the revisions to which a host can switch: every host of the chain is prepared.
+
+    :return: pairs of a chain id and a revision that this host has not applied yet.
+    """
     of_host, other = orm.aliased(ChainHost), orm.aliased(ChainHost)
     prepared = sa.case(
         (other.prepared_revision > other.applied_revision, other.prepared_revision),
@@ -268,9 +284,11 @@ def ready_on(context: Any, host: str) -> list[tuple[str, int]]:
 
 
 def realised(context: Any, after: str, limit: int) -> dict[str, tuple[int, str]]:
-    """Return chains that are realised as they stand: id -> revision, and digest of what they were realised from.
+    """Return one page of the chains that are realised in their present revision.
 
-    :param after: those with greater ids, of which the ``limit`` first.
+    :param after: return chains with greater ids than this.
+    :param limit: the size of the page.
+    :return: chain id -> revision, and digest of the snapshot from which it was realised.
     """
     with db_api.CONTEXT_READER.using(context):
         rows = context.session.execute(
@@ -287,11 +305,12 @@ def realised(context: Any, after: str, limit: int) -> dict[str, tuple[int, str]]
 
 
 def unrealised(context: Any, limit: int, older_than: float = 0) -> list[str]:
-    """Return chains that drivers have not accepted in their present revision, the longest untouched
-    first.
+    """Return the ids of chains whose present revision the drivers have not accepted.
 
-    :param limit: at most so many.
-    :param older_than: seconds since a chain was changed or last tried.
+    The chain that was left alone for longest comes first.
+
+    :param limit: return at most so many.
+    :param older_than: leave out chains that were changed or tried within so many seconds.
     """
     before = timeutils.utcnow() - datetime.timedelta(seconds=older_than)
     with db_api.CONTEXT_READER.using(context):

@@ -1,6 +1,7 @@
-"""How resources of users are related: what is in what, and what could conflict with what.
+"""Relations between resources: which resource is in which, and which ones could conflict.
 
-Unlike `portchain.db.lookup`, these queries see the rows of every project.
+These queries see the rows of every project; `portchain.db.lookup` shows a caller only what the
+caller may see. Every function runs a constant number of queries.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,9 +19,12 @@ from portchain.db import convert, models
 def classifiers_that_may_overlap(
     session: Any, classifiers: Sequence[model.FlowClassifier], chained: bool = False
 ) -> list[model.FlowClassifier]:
-    """Return the classifiers that could overlap with some, as far as SQL can tell.
+    """Return a superset of the classifiers that overlap with the given ones.
 
-    :param chained: only those in a chain, and with the chain's owner for theirs.
+    SQL narrows the search; `portchain.core.rules.overlap` decides.
+
+    :param chained: return only classifiers that are in a chain, each with the owner of its chain as
+        its owner.
     """
     table = models.FlowClassifier
     owner = models.PortChain.project_id if chained else table.project_id
@@ -31,33 +35,34 @@ def classifiers_that_may_overlap(
             models.PortChain, models.PortChain.id == link.chain_id
         )
     found = {}
-    for condition in _may_overlap(table, owner, classifiers):
-        for row, an_owner in session.execute(query.where(condition)):
-            found[row.id] = replace(convert.classifier(row), project_id=an_owner)
+    for condition in _overlap_conditions(table, owner, classifiers):
+        for row, project_id in session.execute(query.where(condition)):
+            found[row.id] = replace(convert.classifier(row), project_id=project_id)
     return list(found.values())
 
 
-def _may_overlap(
+def _overlap_conditions(
     table: Any, owner: Any, classifiers: Sequence[model.FlowClassifier]
 ) -> Iterator[sa.ColumnElement[bool]]:
-    """Yield the parts of `portchain.core.rules.overlap` that an index can help with.
+    """Yield the conditions of `portchain.core.rules.overlap` that an index can answer.
 
-    Each is for a query of its own: with "or" between columns of different tables the database would
-    read them all.
+    Each belongs in a query of its own: combined with "or", conditions on columns of different
+    tables would make the database read every row.
     """
     sources = {one.logical_source_port for one in classifiers if one.logical_source_port}
     if sources:
         yield table.logical_source_port.in_(sorted(sources))
-    anywhere = sorted({one.project_id for one in classifiers if not one.logical_source_port})
-    if anywhere:
-        yield owner.in_(anywhere)
-    rest = sorted({one.project_id for one in classifiers} - set(anywhere))
-    if rest:
-        yield sa.and_(table.logical_source_port.is_(None), owner.in_(rest))
+    # A classifier without a logical source port can overlap with every one of its project.
+    without_source = sorted({one.project_id for one in classifiers if not one.logical_source_port})
+    if without_source:
+        yield owner.in_(without_source)
+    others = sorted({one.project_id for one in classifiers} - set(without_source))
+    if others:
+        yield sa.and_(table.logical_source_port.is_(None), owner.in_(others))
 
 
 def pair_of_ports(session: Any, ingress: str, egress: str) -> str | None:
-    """Return the id of the pair of two ports, whoever owns it."""
+    """Return the id of the port pair with these ports, None if there is none."""
     table = models.PortPair
     found: str | None = session.scalar(
         sa.select(table.id).where(table.ingress == ingress, table.egress == egress)
@@ -66,14 +71,14 @@ def pair_of_ports(session: Any, ingress: str, egress: str) -> str | None:
 
 
 def groups_of_pairs(session: Any, pair_ids: Iterable[str]) -> dict[str, str]:
-    """Return the group each pair is in; pairs in none are left out."""
+    """Return the group of each pair by the pair's id, without pairs that are in no group."""
     link = models.GroupPair
     query = sa.select(link.pair_id, link.group_id).where(link.pair_id.in_(list(pair_ids)))
     return dict(session.execute(query).all())
 
 
 def chains_of_classifiers(session: Any, classifier_ids: Iterable[str]) -> dict[str, str]:
-    """Return the chain each classifier is in; classifiers in none are left out."""
+    """Return the chain of each classifier by its id, without classifiers that are in no chain."""
     link = models.ChainClassifier
     query = sa.select(link.classifier_id, link.chain_id).where(
         link.classifier_id.in_(list(classifier_ids))
@@ -82,19 +87,19 @@ def chains_of_classifiers(session: Any, classifier_ids: Iterable[str]) -> dict[s
 
 
 def chain_id_is_taken(session: Any, chain_id: int) -> bool:
-    """Tell whether a chain has this number."""
+    """Tell whether a chain has this service path identifier."""
     table = models.PortChain
     return session.scalar(sa.select(table.id).where(table.chain_id == chain_id)) is not None
 
 
 def chains_of_group(session: Any, group_id: str) -> list[str]:
-    """Return the chains a group is in."""
+    """Return the ids of the chains that use a group."""
     link = models.ChainGroup
     return list(session.scalars(sa.select(link.chain_id).where(link.group_id == group_id)))
 
 
 def foreign_chains_sharing_groups(session: Any, chain: model.PortChain) -> list[str]:
-    """Return the chains of other projects that have a group in common with a chain."""
+    """Return the ids of other projects' chains that have a group in common with a chain."""
     link, other = models.ChainGroup, models.PortChain
     query = (
         sa.select(link.chain_id)
@@ -107,27 +112,8 @@ def foreign_chains_sharing_groups(session: Any, chain: model.PortChain) -> list[
     return list(session.scalars(query.distinct()))
 
 
-def graphs_of_chains(session: Any, chain_ids: Iterable[str]) -> dict[str, str]:
-    """Return the graph each chain is in; chains in none are left out."""
-    link = models.GraphChain
-    query = sa.select(link.chain_id, link.graph_id).where(link.chain_id.in_(list(chain_ids)))
-    return dict(session.execute(query).all())
-
-
-def with_chains_of_same_graphs(session: Any, chain_ids: Iterable[str]) -> set[str]:
-    """Return chains, and all others of the graphs they are in."""
-    own, other = models.GraphChain, orm.aliased(models.GraphChain)
-    given = list(chain_ids)
-    query = (
-        sa.select(other.chain_id)
-        .join(own, own.graph_id == other.graph_id)
-        .where(own.chain_id.in_(given))
-    )
-    return {*given, *session.scalars(query)}
-
-
 def chains_using_foreign_groups(context: Any, chain_ids: Iterable[str]) -> set[str]:
-    """Return those chains that have a group of another project."""
+    """Return the chains among the given ones that use a group of another project."""
     group, chain, link = models.PortPairGroup, models.PortChain, models.ChainGroup
     query = (
         sa.select(link.chain_id)
@@ -137,3 +123,22 @@ def chains_using_foreign_groups(context: Any, chain_ids: Iterable[str]) -> set[s
     )
     with db_api.CONTEXT_READER.using(context):
         return set(context.session.scalars(query))
+
+
+def graphs_of_chains(session: Any, chain_ids: Iterable[str]) -> dict[str, str]:
+    """Return the service graph of each chain by the chain's id, without chains that are in none."""
+    link = models.GraphChain
+    query = sa.select(link.chain_id, link.graph_id).where(link.chain_id.in_(list(chain_ids)))
+    return dict(session.execute(query).all())
+
+
+def with_chains_of_same_graphs(session: Any, chain_ids: Iterable[str]) -> set[str]:
+    """Return the given chains and all other chains of the service graphs they are in."""
+    own, other = models.GraphChain, orm.aliased(models.GraphChain)
+    given = list(chain_ids)
+    query = (
+        sa.select(other.chain_id)
+        .join(own, own.graph_id == other.graph_id)
+        .where(own.chain_id.in_(given))
+    )
+    return {*given, *session.scalars(query)}

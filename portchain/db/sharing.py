@@ -1,7 +1,7 @@
-"""Port pair groups for Neutron's RBAC policies: whom a group is shared with, and who uses it.
+"""Connects port pair groups with Neutron's RBAC policies, by which a group is shared.
 
-Neutron finds the classes by their bases. Its own code checks policies and keeps them; a policy that
-somebody relies on is kept (409).
+Neutron finds these classes by their base classes, and its own code checks and stores the policies.
+It refuses (409) to remove a policy while a chain of the target project uses the group.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from portchain.db import models
 
 @base.NeutronObjectRegistry.register
 class PortPairGroupRBAC(rbac.RBACBaseObject):
-    """A policy that shares a group."""
+    """An RBAC policy that shares a group with a project, or with all projects."""
 
     VERSION = "1.0"
     db_model = models.PortPairGroupRBAC
@@ -26,7 +26,7 @@ class PortPairGroupRBAC(rbac.RBACBaseObject):
 
 @base.NeutronObjectRegistry.register
 class PortPairGroup(rbac_db.NeutronRbacObject):
-    """A group, as far as sharing goes."""
+    """A port pair group, with the fields that Neutron's RBAC code needs."""
 
     VERSION = "1.0"
     rbac_db_cls = PortPairGroupRBAC
@@ -41,7 +41,7 @@ class PortPairGroup(rbac_db.NeutronRbacObject):
     @classmethod
     @db_api.CONTEXT_READER
     def get_bound_project_ids(cls, context: Any, obj_id: str) -> set[str]:
-        """Return the projects whose chains use a group that is not theirs."""
+        """Return the other projects whose chains use a group."""
         chain, link, group = models.PortChain, models.ChainGroup, models.PortPairGroup
         query = (
             sa.select(chain.project_id)
@@ -53,15 +53,15 @@ class PortPairGroup(rbac_db.NeutronRbacObject):
 
 
 def keep_policies_in_use() -> None:
-    """Have changes of policies checked; harmless when repeated.
+    """Refuse changes of policies that chains rely on. Repeated calls are harmless.
 
-    Neutron's metaclass does it too, when the class is made: for a registry that somebody may have
-    cleared since.
+    Neutron's metaclass subscribes the same check when it creates the class, but the callback
+    registry may have been cleared since.
     """
     for event in (events.BEFORE_CREATE, events.BEFORE_UPDATE, events.BEFORE_DELETE):
         registry.subscribe(PortPairGroup.validate_rbac_policy_change, resources.RBAC_POLICY, event)
 
 
-def shared_with(row: models.PortPairGroup, project_id: str | None) -> bool:
-    """Tell whether a group's policies share it with a project."""
+def is_shared_with(row: models.PortPairGroup, project_id: str | None) -> bool:
+    """Tell whether a policy shares a group with a project."""
     return any(entry.target_project in ("*", project_id) for entry in row.rbac_entries)

@@ -1,7 +1,6 @@
-"""Rows -> model: what rules, drivers and call-backs have to see of chains.
+"""Loads chains and their parts into the model, as rules and drivers need them.
 
-Every function runs a number of queries that does not depend on how many chains, groups or ports
-there are.
+Every function runs a constant number of queries, however many chains, groups and ports it loads.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,32 +21,35 @@ from portchain.db.ports import has_address_in, load_ports
 
 @db_api.retry_if_session_inactive()
 def load(context: Any, chain_ids: Iterable[str]) -> list[model.ChainSnapshot]:
-    """Return chains with everything that is true of their ports, as of one moment.
+    """Return the snapshots of chains: each chain with the state of its ports, read at one moment.
 
-    :param chain_ids: those that no longer exist are left out.
+    :param chain_ids: chains that no longer exist are left out.
     """
     wanted = set(chain_ids)
     if not wanted:
         return []
     with db_api.CONTEXT_READER.using(context):
         session = context.session
-        links = _links(session, wanted)
+        links = _graph_links(session, wanted)
         loaded = load_chains(session, wanted | {chain for link in links for chain in link})
         chains = [chain for chain in loaded if chain.id in wanted]
         graphs = _Graphs({chain.id: chain for chain in loaded}, links)
-        named = {port for chain in chains for port in graphs.ports(chain)}
-        ports = load_ports(session, models_v2.Port.id.in_(named))
+        port_ids = {port_id for chain in chains for port_id in graphs.port_ids(chain)}
+        ports = load_ports(session, models_v2.Port.id.in_(port_ids))
         open_ended = [chain for chain in chains if _has_open_classifier(chain)]
-        places = source_networks.of_chains(session, open_ended, ports)
-        candidates = _possible_sources(session, open_ended, places)
+        networks = source_networks.of_chains(session, open_ended, ports)
+        candidates = _load_candidates(session, open_ended, networks)
     return [
-        _snapshot(chain, graphs, ports, candidates, places.get(chain.id, frozenset()))
+        _snapshot(chain, graphs, ports, candidates, networks.get(chain.id, frozenset()))
         for chain in chains
     ]
 
 
-def _links(session: Any, chain_ids: Collection[str]) -> list[tuple[str, str]]:
-    """Return how chains follow others and others follow them: sources and destinations in order."""
+def _graph_links(session: Any, chain_ids: Collection[str]) -> list[tuple[str, str]]:
+    """Return the links of service graphs that begin or end at the chains.
+
+    :returns: pairs of a source chain and a destination chain, in the order of the graph.
+    """
     branch = models.GraphBranch
     ids = list(chain_ids)
     rows = session.execute(
@@ -60,27 +62,28 @@ def _links(session: Any, chain_ids: Collection[str]) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class _Graphs:
-    """What precedes and what follows each chain.
+    """The predecessors and successors of chains in service graphs.
 
-    :param chains: by id, those that `links` names included.
-    :param links: source and destination.
+    :param chains: chain id -> chain; every chain that `links` names included.
+    :param links: pairs of a source chain and a destination chain.
     """
 
     chains: Mapping[str, model.PortChain]
     links: Sequence[tuple[str, str]]
 
-    def before(self, chain: model.PortChain) -> tuple[model.PortChain, ...]:
+    def predecessors(self, chain: model.PortChain) -> tuple[model.PortChain, ...]:
         return tuple(self.chains[source] for source, after in self.links if after == chain.id)
 
-    def after(self, chain: model.PortChain) -> tuple[model.PortChain, ...]:
+    def successors(self, chain: model.PortChain) -> tuple[model.PortChain, ...]:
         return tuple(self.chains[after] for source, after in self.links if source == chain.id)
 
-    def ports(self, chain: model.PortChain) -> frozenset[str]:
-        """Return every port a chain's snapshot has to know by name; `chains_using_port` is the same
-        relation, seen from the port.
+    def port_ids(self, chain: model.PortChain) -> frozenset[str]:
+        """Return the ports that a chain and its links name; its snapshot contains all of them.
+
+        `port_usage.chains_using_port` reads the same relation from the port's side.
         """
-        last_hops = (last.port_ids for one in self.before(chain) if (last := one.last_group))
-        destinations = (one.logical_destinations for one in self.after(chain))
+        last_hops = (last.port_ids for one in self.predecessors(chain) if (last := one.last_group))
+        destinations = (one.logical_destinations for one in self.successors(chain))
         return chain.port_ids.union(*last_hops, *destinations)
 
 
@@ -91,11 +94,13 @@ def chain_ids(context: Any) -> list[str]:
 
 
 def load_chains(session: Any, chain_ids: Iterable[str]) -> list[model.PortChain]:
-    """Return chains with their groups, pairs and classifiers, by their ids."""
+    """Return the chains with these ids, with their groups, pairs and classifiers."""
     rows = session.scalars(
         sa.select(models.PortChain)
         .where(models.PortChain.id.in_(list(chain_ids)))
-        .options(orm.lazyload(models.PortChain.hosts), _bare(models.PortChain))
+        .options(
+            orm.lazyload(models.PortChain.hosts), _without_standard_attributes(models.PortChain)
+        )
     ).all()
     groups = load_groups(session, {link.group_id for row in rows for link in row.groups})
     classifiers = load_classifiers(
@@ -109,7 +114,7 @@ def load_groups(session: Any, group_ids: Iterable[str]) -> dict[str, model.PortP
     rows = session.scalars(
         sa.select(models.PortPairGroup)
         .where(models.PortPairGroup.id.in_(list(group_ids)))
-        .options(_bare(models.PortPairGroup))
+        .options(_without_standard_attributes(models.PortPairGroup))
     ).all()
     pairs = load_pairs(session, {member.pair_id for row in rows for member in row.members})
     return {row.id: convert.group(row, pairs) for row in rows}
@@ -120,7 +125,7 @@ def load_pairs(session: Any, pair_ids: Iterable[str]) -> dict[str, model.PortPai
     rows = session.scalars(
         sa.select(models.PortPair)
         .where(models.PortPair.id.in_(list(pair_ids)))
-        .options(_bare(models.PortPair))
+        .options(_without_standard_attributes(models.PortPair))
     )
     return {row.id: convert.pair(row) for row in rows}
 
@@ -130,26 +135,25 @@ def load_classifiers(session: Any, ids: Iterable[str]) -> dict[str, model.FlowCl
     rows = session.scalars(
         sa.select(models.FlowClassifier)
         .where(models.FlowClassifier.id.in_(list(ids)))
-        .options(_bare(models.FlowClassifier))
+        .options(_without_standard_attributes(models.FlowClassifier))
     )
     return {row.id: convert.classifier(row) for row in rows}
 
 
-def _bare(table: Any) -> Any:
-    """Leave out what only people read: Neutron's standard attributes."""
+def _without_standard_attributes(table: Any) -> Any:
+    """Do not load descriptions and times: the model does not have them."""
     return orm.lazyload(table.standard_attr)
 
 
-def _possible_sources(
-    session: Any, open_ended: Sequence[model.PortChain], places: Mapping[str, Collection[str]]
+def _load_candidates(
+    session: Any, open_ended: Sequence[model.PortChain], networks: Mapping[str, Collection[str]]
 ) -> dict[str, model.Port]:
-    """Return every port that a classifier which does not name its source, or in a symmetric chain
-    its destination, could stand for.
+    """Return by id the ports for which the open classifiers of chains could stand.
 
-    :param open_ended: the chains with such classifiers.
-    :param places: chain id -> the networks of its functions.
+    :param open_ended: chains with open classifiers (`_has_open_classifier`).
+    :param networks: chain id -> ids of the networks of its functions.
     """
-    wanted = {network for chain in open_ended for network in places[chain.id]}
+    wanted = {network_id for chain in open_ended for network_id in networks[chain.id]}
     if not wanted:
         return {}
     port = models_v2.Port
@@ -157,12 +161,17 @@ def _possible_sources(
         session,
         port.network_id.in_(wanted),
         port.project_id.in_({chain.project_id for chain in open_ended}),
-        # Routers, DHCP and the like serve the network; they are not whose traffic a chain is for.
+        # Chains take no traffic from Neutron's own ports: routers, DHCP servers and the like.
         ~port.device_owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX),
     )
 
 
 def _has_open_classifier(chain: model.PortChain) -> bool:
+    """Tell whether a classifier stands for ports that it does not name.
+
+    It is open if it names no logical source port or, in a symmetric chain, no logical destination
+    port.
+    """
     return any(
         fc.logical_source_port is None or (chain.symmetric and fc.logical_destination_port is None)
         for fc in chain.flow_classifiers
@@ -174,34 +183,39 @@ def _snapshot(
     graphs: _Graphs,
     ports: Mapping[str, model.Port],
     candidates: Mapping[str, model.Port],
-    places: Collection[str],
+    networks: Collection[str],
 ) -> model.ChainSnapshot:
-    before = graphs.before(chain)
+    predecessors = graphs.predecessors(chain)
     eligible = [
         port
         for port in candidates.values()
         if port.id not in chain.function_ports
-        and port.network_id in places
+        and port.network_id in networks
         and port.project_id == chain.project_id
     ]
-    sources = {fc.id: () if before else _sources(fc, eligible) for fc in chain.flow_classifiers}
+    sources = {
+        fc.id: () if predecessors else _sources(fc, eligible) for fc in chain.flow_classifiers
+    }
     replying = chain.flow_classifiers if chain.symmetric else ()
     destinations = {fc.id: _destinations(fc, eligible) for fc in replying}
-    ends = (*sources.values(), *destinations.values())
-    named = {port for ids in ends for port in ids} | graphs.ports(chain)
-    known = {**candidates, **ports}
+    ends = {port_id for ids in (*sources.values(), *destinations.values()) for port_id in ids}
+    loaded = {**candidates, **ports}
     return model.ChainSnapshot(
         chain=chain,
-        ports={port: known[port] for port in sorted(named) if port in known},
+        ports={
+            port_id: loaded[port_id]
+            for port_id in sorted(ends | graphs.port_ids(chain))
+            if port_id in loaded
+        },
         sources=sources,
         destinations=destinations,
-        predecessors=before,
-        successors=graphs.after(chain),
+        predecessors=predecessors,
+        successors=graphs.successors(chain),
     )
 
 
 def _sources(classifier: model.FlowClassifier, eligible: Sequence[model.Port]) -> tuple[str, ...]:
-    """Return the ports whose traffic a classifier matches."""
+    """Return the ids of the ports whose traffic a classifier matches."""
     if classifier.logical_source_port is not None:
         return (classifier.logical_source_port,)
     senders = [port for port in eligible if not _is_sole_destination(port, classifier)]
@@ -209,7 +223,10 @@ def _sources(classifier: model.FlowClassifier, eligible: Sequence[model.Port]) -
 
 
 def _is_sole_destination(port: model.Port, classifier: model.FlowClassifier) -> bool:
-    """Tell whether all that a classifier means goes to a port, which then sends none of it."""
+    """Tell whether the port is the only destination of a classifier's traffic.
+
+    Such a port is no source of that traffic.
+    """
     if classifier.logical_destination_port is not None:
         return classifier.logical_destination_port == port.id
     network = ip_network(classifier.destination_prefix or "::/0")
@@ -220,7 +237,7 @@ def _is_sole_destination(port: model.Port, classifier: model.FlowClassifier) -> 
 def _destinations(
     classifier: model.FlowClassifier, eligible: Sequence[model.Port]
 ) -> tuple[str, ...]:
-    """Return the ports whose replies belong to a classifier's traffic."""
+    """Return the ids of the ports whose replies belong to a classifier's traffic."""
     if classifier.logical_destination_port is not None:
         return (classifier.logical_destination_port,)
     return _with_address(eligible, classifier.ethertype, classifier.destination_prefix)

@@ -1,7 +1,9 @@
-"""On which networks the sources of chains are: those of their functions.
+"""The networks on which a chain looks for its sources: those of its functions.
 
-While a group of a chain is empty, no row tells where its functions were, and what the chain classifies there has to be held
-back all the same. So the networks are kept, and forgotten when every group has functions again.
+A classifier without a logical source port stands for ports on these networks. While a group of a
+chain is empty, no row says which networks its functions were on, but traffic that the chain
+classifies there must still be dropped. The networks are therefore recorded, and removed again only
+when every group has functions.
 """
 
 from collections import defaultdict
@@ -17,36 +19,38 @@ from portchain.db import models
 def of_chains(
     session: Any, chains: Collection[model.PortChain], ports: Mapping[str, model.Port]
 ) -> dict[str, frozenset[str]]:
-    """Return the networks of chains by their ids.
+    """Return the ids of the networks of each chain, by the chain's id.
 
-    One query, and none if no group is empty: what is kept of a chain that has all its functions, they say themselves.
+    Runs one query, or none if no group is empty: the functions of a complete chain tell its
+    networks.
 
-    :param ports: at least those of the functions, as far as they exist.
+    :param ports: port id -> port; at least the function ports that exist.
     """
-    kept = _kept(session, [chain.id for chain in chains if chain.lacks_functions])
+    recorded = _recorded(session, [chain.id for chain in chains if chain.lacks_functions])
     return {
-        chain.id: _of_functions(chain, ports) | kept.get(chain.id, frozenset()) for chain in chains
+        chain.id: _of_functions(chain, ports) | recorded.get(chain.id, frozenset())
+        for chain in chains
     }
 
 
 def record(session: Any, snapshots: Iterable[model.ChainSnapshot]) -> None:
-    """Keep the networks of chains as they are now: one query, and statements only for what differs."""
+    """Record the present networks of chains: one query, and statements only for differences."""
     chains = {snapshot.chain.id: snapshot for snapshot in snapshots}
-    kept = _kept(session, chains)
-    new, old = [], []
+    recorded = _recorded(session, chains)
+    added, removed = [], []
     for chain_id, snapshot in chains.items():
         present = _of_functions(snapshot.chain, snapshot.ports)
-        before = kept.get(chain_id, frozenset())
-        new += [(chain_id, network) for network in sorted(present - before)]
+        before = recorded.get(chain_id, frozenset())
+        added += [(chain_id, network_id) for network_id in sorted(present - before)]
         if not snapshot.chain.lacks_functions:
-            old += [(chain_id, network) for network in before - present]
+            removed += [(chain_id, network_id) for network_id in before - present]
     table = models.ChainNetwork
-    if old:
+    if removed:
         session.execute(
-            sa.delete(table).where(sa.tuple_(table.chain_id, table.network_id).in_(old))
+            sa.delete(table).where(sa.tuple_(table.chain_id, table.network_id).in_(removed))
         )
-    if new:
-        rows = [{"chain_id": chain_id, "network_id": network} for chain_id, network in new]
+    if added:
+        rows = [{"chain_id": chain_id, "network_id": network_id} for chain_id, network_id in added]
         session.execute(sa.insert(table), rows)
 
 
@@ -54,12 +58,12 @@ def _of_functions(chain: model.PortChain, ports: Mapping[str, model.Port]) -> fr
     return frozenset(ports[port].network_id for port in chain.function_ports if port in ports)
 
 
-def _kept(session: Any, chain_ids: Collection[str]) -> dict[str, frozenset[str]]:
+def _recorded(session: Any, chain_ids: Collection[str]) -> dict[str, frozenset[str]]:
     if not chain_ids:
         return {}
     table = models.ChainNetwork
     query = sa.select(table.chain_id, table.network_id).where(table.chain_id.in_(list(chain_ids)))
     found: dict[str, set[str]] = defaultdict(set)
-    for chain_id, network in session.execute(query):
-        found[chain_id].add(network)
-    return {chain_id: frozenset(names) for chain_id, names in found.items()}
+    for chain_id, network_id in session.execute(query):
+        found[chain_id].add(network_id)
+    return {chain_id: frozenset(networks) for chain_id, networks in found.items()}

@@ -1,26 +1,24 @@
-"""The status of a chain, derived from what is known of its realisation. Pure but for the row it can
-be read from.
-"""
+"""Derives the status of a chain from the recorded progress of its realisation."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from portchain.core.model import ChainStatus
 
-_DRIVERS = "waiting for the drivers"
+_FOR_DRIVERS = "waiting for the drivers"
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a chain's status depends on.
+    """The facts that determine a chain's status.
 
-    :param failure: why a driver failed, empty if none did.
-    :param down_reason: why the chain cannot carry traffic even if every host did its part, empty if
+    :param failure: why a driver failed; empty if none did.
+    :param down_reason: why the chain cannot carry traffic even if every host does its part; empty if
         it can.
-    :param warning: what is amiss although the chain carries traffic, empty if nothing is.
-    :param errors: host -> why it failed.
-    :param pending: host that has not confirmed what it was told last -> what it waits for, if it
-        said so.
+    :param warning: what the owner should know although the chain carries traffic; empty if nothing.
+    :param errors: pairs of a host and the reason why it failed.
+    :param pending: pairs of a host that has not confirmed its latest plan and what it waits for;
+        the latter is empty if the host has not said.
     """
 
     revision: int
@@ -33,7 +31,7 @@ class Facts:
 
 
 def facts(row: Any) -> Facts:
-    """Return the facts in a chain's row and its hosts' rows."""
+    """Return the facts recorded in a chain's row and in the rows of its hosts."""
     return Facts(
         revision=row.revision,
         realised_revision=row.realised_revision,
@@ -50,29 +48,35 @@ def facts(row: Any) -> Facts:
 
 
 def derive(known: Facts) -> tuple[ChainStatus, str]:
-    """Return a chain's status and the reason; while it is ACTIVE, what is amiss all the same."""
+    """Return a chain's status and the reason for it.
+
+    The reason of an ACTIVE chain is its warning.
+    """
     if known.failure:
         return ChainStatus.ERROR, known.failure
     if known.errors:
         return ChainStatus.ERROR, "; ".join(f"{host}: {error}" for host, error in known.errors)
     if known.down_reason:
-        return ChainStatus.DOWN, "; ".join(filter(None, [known.down_reason, _not_held(known)]))
+        return ChainStatus.DOWN, _joined(known.down_reason, _not_yet_blocked(known))
     if known.realised_revision < known.revision:
-        return ChainStatus.BUILD, _DRIVERS
+        return ChainStatus.BUILD, _FOR_DRIVERS
     if known.pending:
         waits = (f"{host} ({missing})" if missing else host for host, missing in known.pending)
-        return ChainStatus.BUILD, "; ".join(
-            filter(None, [f"waiting for {', '.join(waits)}", known.warning])
-        )
+        return ChainStatus.BUILD, _joined(f"waiting for {', '.join(waits)}", known.warning)
     return ChainStatus.ACTIVE, known.warning
 
 
-def _not_held(known: Facts) -> str:
-    """Who has yet to see to it that what a chain classifies is held back; empty if nobody has.
+def _not_yet_blocked(known: Facts) -> str:
+    """Say who does not yet drop the traffic of a chain that is DOWN; empty if everybody does.
 
-    A host that waits for a port has done what it can. Whose function is where is not for all who see that a chain is down.
+    A host that waits for a port already drops the traffic. Hosts are counted and not named: not
+    everybody who sees that a chain is DOWN may see where its functions are.
     """
     if known.realised_revision < known.revision:
-        return _DRIVERS
+        return _FOR_DRIVERS
     silent = sum(not missing for _, missing in known.pending)
     return f"waiting for {silent} host{'s' * (silent > 1)}" if silent else ""
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))

@@ -1,4 +1,4 @@
-"""Writes what users ask for; every function expects to be called inside a transaction."""
+"""Writes the rows of users' resources. Every function runs inside the caller's transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,20 @@ from portchain.db import convert, ids, models
 
 
 def new_id() -> str:
-    """Return an id for a new row."""
+    """Return a new UUID for a row."""
     return uuidutils.generate_uuid()
 
 
 def id_of(data: Mapping[str, Any]) -> str:
-    """Return the id for what is to be created: a new one, unless it had one elsewhere."""
-    # No request of a user gets here with an id.
+    """Return the id of a resource to be created.
+
+    Only the import from networking-sfc passes an id: the API refuses one in a user's request.
+    """
     return data.get("id") or new_id()
 
 
-def _named(data: Mapping[str, Any]) -> dict[str, Any]:
+def _common_columns(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that every resource has."""
     return {
         "id": id_of(data),
         "project_id": data["project_id"],
@@ -32,11 +35,11 @@ def _named(data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def set_names(session: Any, row: Any, data: Mapping[str, Any]) -> None:
-    """Change name and description, if the request has them.
+def set_name_and_description(session: Any, row: Any, data: Mapping[str, Any]) -> None:
+    """Change the name and description, if the request has them.
 
-    They are flushed inside the transaction, where Neutron compares the revision that the request
-    may demand.
+    The change is flushed at once: Neutron then compares the revision that the request demands in
+    its ``If-Match`` header, if any, while the transaction can still be rolled back.
     """
     for key in ("name", "description"):
         if key in data:
@@ -45,18 +48,18 @@ def set_names(session: Any, row: Any, data: Mapping[str, Any]) -> None:
 
 
 def new_flow_classifier(data: Mapping[str, Any]) -> models.FlowClassifier:
-    """Return the row of a new classifier, not yet in the session."""
+    """Return the row of a new classifier, without adding it to the session."""
     columns = {name: data[name] for name in convert.CLASSIFIER_COLUMNS}
     return models.FlowClassifier(
-        **_named(data),
+        **_common_columns(data),
         **columns,
         protocol=rules.protocol_of(data["ethertype"], data["protocol"]),
-        l7_parameters=_given(data["l7_parameters"]),
+        l7_parameters=_without_none(data["l7_parameters"]),
     )
 
 
 def add_port_pair(session: Any, pair: model.PortPair, description: str) -> None:
-    """Add a pair."""
+    """Add a port pair."""
     session.add(
         models.PortPair(
             id=pair.id,
@@ -74,15 +77,15 @@ def add_port_pair(session: Any, pair: model.PortPair, description: str) -> None:
 
 
 def add_port_pair_group(session: Any, data: Mapping[str, Any]) -> models.PortPairGroup:
-    """Add a group with its pairs."""
+    """Add a port pair group with its members."""
     parameters = data["port_pair_group_parameters"]
     mapping = parameters["ppg_n_tuple_mapping"]
     row = models.PortPairGroup(
-        **_named(data),
+        **_common_columns(data),
         group_id=data.get("group_id") or ids.pick(session, models.PortPairGroup.group_id),
         lb_fields=list(parameters["lb_fields"] or ()),
-        ingress_n_tuple=_given(mapping["ingress_n_tuple"]),
-        egress_n_tuple=_given(mapping["egress_n_tuple"]),
+        ingress_n_tuple=_without_none(mapping["ingress_n_tuple"]),
+        egress_n_tuple=_without_none(mapping["egress_n_tuple"]),
         tap_enabled=data["tap_enabled"],
         **{name: data[name] for name in convert.HEALTH_COLUMNS},
     )
@@ -92,14 +95,14 @@ def add_port_pair_group(session: Any, data: Mapping[str, Any]) -> models.PortPai
     return row
 
 
-def _given(n_tuple: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in n_tuple.items() if value is not None}
+def _without_none(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in parameters.items() if value is not None}
 
 
 def add_port_chain(session: Any, data: Mapping[str, Any]) -> models.PortChain:
-    """Add a chain with its groups and classifiers."""
+    """Add a port chain with its groups and classifiers."""
     row = models.PortChain(
-        **_named(data),
+        **_common_columns(data),
         chain_id=data["chain_id"] or ids.pick(session, models.PortChain.chain_id),
         correlation=data["chain_parameters"]["correlation"],
         symmetric=data["chain_parameters"]["symmetric"],
@@ -118,7 +121,7 @@ def add_port_chain(session: Any, data: Mapping[str, Any]) -> models.PortChain:
 
 
 def add_service_graph(session: Any, graph: model.ServiceGraph, description: str) -> None:
-    """Add a graph with its chains and branches."""
+    """Add a service graph with its chains and branches."""
     session.add(
         models.ServiceGraph(
             id=graph.id, project_id=graph.project_id, name=graph.name, description=description
@@ -143,33 +146,56 @@ def add_service_graph(session: Any, graph: model.ServiceGraph, description: str)
 
 @dataclass(frozen=True, slots=True)
 class _Links:
-    """A table that links an owner to its members in order, and the owner's relation to it."""
+    """A table that links an owner to its members in order.
+
+    :param owner: the column with the owner's id.
+    :param member: the column with a member's id.
+    :param relation: the owner's relation to the table.
+    """
 
     table: Any
-    owner: str
-    member: str
-    relation: str
+    owner: Any
+    member: Any
+    relation: Any
 
 
-_PAIRS = _Links(models.GroupPair, "group_id", "pair_id", "members")
-_GROUPS = _Links(models.ChainGroup, "chain_id", "group_id", "groups")
-_CLASSIFIERS = _Links(models.ChainClassifier, "chain_id", "classifier_id", "classifiers")
+_PAIRS = _Links(
+    models.GroupPair,
+    models.GroupPair.group_id,
+    models.GroupPair.pair_id,
+    models.PortPairGroup.members,
+)
+_GROUPS = _Links(
+    models.ChainGroup,
+    models.ChainGroup.chain_id,
+    models.ChainGroup.group_id,
+    models.PortChain.groups,
+)
+_CLASSIFIERS = _Links(
+    models.ChainClassifier,
+    models.ChainClassifier.chain_id,
+    models.ChainClassifier.classifier_id,
+    models.PortChain.classifiers,
+)
 
 
 def set_pairs(session: Any, row: models.PortPairGroup, pair_ids: Sequence[str]) -> None:
-    """Replace the pairs of a group."""
+    """Replace the members of a port pair group."""
     _replace(session, _PAIRS, row, pair_ids)
 
 
-def set_health(session: Any, row: models.PortPairGroup, wanted: Mapping[str, str]) -> None:
-    """Change how functions of a group are found to fail, or what happens when all do."""
-    for name, value in wanted.items():
+def set_columns(session: Any, row: models.PortPairGroup, values: Mapping[str, str]) -> None:
+    """Change columns of a port pair group.
+
+    :param values: column -> new value.
+    """
+    for name, value in values.items():
         setattr(row, name, value)
     session.flush()
 
 
 def set_groups(session: Any, row: models.PortChain, group_ids: Sequence[str]) -> None:
-    """Replace the groups of a chain, which begins a new generation."""
+    """Replace the groups of a chain and begin a new generation of the chain."""
     _replace(session, _GROUPS, row, group_ids)
     row.generation = models.PortChain.generation + 1
     session.flush()
@@ -181,31 +207,33 @@ def set_classifiers(session: Any, row: models.PortChain, classifier_ids: Sequenc
 
 
 def _replace(session: Any, links: _Links, row: Any, member_ids: Sequence[str]) -> None:
-    # Neutron counts a new revision of the owner, though none of its own columns changes.
+    # The links are in another table. Marking a column of the owner as modified makes Neutron
+    # increment its ``revision_number``.
     orm.attributes.flag_modified(row, "name")
     session.flush()
     session.execute(
         sa.delete(links.table)
-        .where(getattr(links.table, links.owner) == row.id)
+        .where(links.owner == row.id)
         .execution_options(synchronize_session=False)
     )
     _link(session, links, row, member_ids)
 
 
 def _link(session: Any, links: _Links, row: Any, member_ids: Sequence[str]) -> None:
-    """Give a row its members, in one statement however many there are."""
+    """Link a row to its members, in one statement."""
     values = [
-        {links.owner: row.id, links.member: member_id, "position": position}
+        {links.owner.key: row.id, links.member.key: member_id, "position": position}
         for position, member_id in enumerate(member_ids)
     ]
     if values:
         session.execute(sa.insert(links.table), values)
-    session.expire(row, [links.relation])
+    session.expire(row, [links.relation.key])
 
 
-def bump(session: Any, chain_ids: Iterable[str]) -> None:
-    """Note that the realisation of chains has to change: one statement, atomic against other
-    servers.
+def increment_revision(session: Any, chain_ids: Iterable[str]) -> None:
+    """Increment the revisions of chains whose realisation has to change.
+
+    One statement, so that two servers that increment at once lose no increment.
     """
     session.execute(
         sa.update(models.PortChain)
@@ -216,6 +244,6 @@ def bump(session: Any, chain_ids: Iterable[str]) -> None:
 
 
 def remove(session: Any, row: Any) -> None:
-    """Delete a row, and its links to others by the database's own cascade."""
+    """Delete a row. The database deletes its links to other rows by cascade."""
     session.delete(row)
     session.flush()

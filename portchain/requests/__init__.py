@@ -1,1 +1,1 @@
-"""What a request does inside its transaction, a file a resource."""
+"""What each request checks and writes inside its transaction: one module for each resource."""

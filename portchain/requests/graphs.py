@@ -1,14 +1,19 @@
-"""Requests for service graphs."""
+"""Requests that create and delete service graphs."""
 
 from collections.abc import Sequence
 
 from portchain.core import model, rules
 from portchain.db import lookup, project_lock, relations, snapshots, writer
-from portchain.requests.request import Data, Request, realise_again, refuse_if_taken
+from portchain.requests.request import Data, Request, refresh_chains, refuse_if_member_elsewhere
 
 
 def create_service_graph(request: Request, data: Data) -> str:
-    """Add a service graph; return its id."""
+    """Add a service graph, refresh its chains, and return the graph's id.
+
+    :raises NotFound: a chain does not exist, or the caller cannot see it.
+    :raises Violation: the graph breaks a rule, a chain is in another graph, or no driver supports
+        one of the chains in this graph.
+    """
     project_lock.acquire(request.session, data["project_id"])
     graph = model.ServiceGraph(
         id=writer.id_of(data),
@@ -19,25 +24,35 @@ def create_service_graph(request: Request, data: Data) -> str:
     rules.check_service_graph(graph)
     chains = sorted(graph.chain_ids)
     lookup.require(request.context, lookup.PORT_CHAIN, chains, "port_chains")
-    taken = relations.graphs_of_chains(request.session, chains)
-    refuse_if_taken(request, "port chain", lookup.SERVICE_GRAPH, taken, "port_chains")
+    owners = relations.graphs_of_chains(request.session, chains)
+    refuse_if_member_elsewhere(request, "port chain", lookup.SERVICE_GRAPH, owners, "port_chains")
     writer.add_service_graph(request.session, graph, data["description"])
-    realise_again(request, chains)
-    check_graph(request, snapshots.load(request.context, chains), "port_chains")
+    refresh_chains(request, chains)
+    check_linked_chains(request, snapshots.load(request.context, chains), "port_chains")
     return graph.id
 
 
-def delete_service_graph(request: Request, an_id: str) -> None:
-    """Delete a service graph; its chains are on their own again."""
-    row = lookup.find_one(request.context, lookup.SERVICE_GRAPH, an_id)
+def delete_service_graph(request: Request, graph_id: str) -> None:
+    """Delete a service graph and refresh its chains, which are no longer linked.
+
+    :raises NotFound: the graph does not exist, or the caller cannot see it.
+    """
+    row = lookup.find_one(request.context, lookup.SERVICE_GRAPH, graph_id)
     chains = sorted({one for link in row.branches for one in (link.source_id, link.destination_id)})
     writer.remove(request.session, row)
-    realise_again(request, chains)
+    refresh_chains(request, chains)
 
 
-def check_graph(request: Request, snapshots: Sequence[model.ChainSnapshot], attribute: str) -> None:
-    """Check chains with those that follow them."""
-    rules.check_functions_once(snapshots, attribute)
-    for snapshot in snapshots:
+def check_linked_chains(
+    request: Request, linked: Sequence[model.ChainSnapshot], attribute: str
+) -> None:
+    """Check the chains of a service graph with each other, and ask the drivers about each.
+
+    :param linked: every chain of the graph, or one chain that is in no graph.
+    :param attribute: the attribute of the request that an error names.
+    :raises Violation: a rule is broken, or no driver supports one of the chains.
+    """
+    rules.check_functions_once(linked, attribute)
+    for snapshot in linked:
         rules.check_branch(snapshot.chain, snapshot.successors, attribute)
         request.check(snapshot)

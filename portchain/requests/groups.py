@@ -1,4 +1,4 @@
-"""Requests for port pair groups."""
+"""Requests that create, update and delete port pair groups."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +13,22 @@ from portchain.db import (
     source_networks,
     writer,
 )
-from portchain.requests.request import Data, Request, realise_again, refuse_if_taken, refuse_if_used
+from portchain.requests.request import (
+    Data,
+    Request,
+    refresh_chains,
+    refuse_if_in_use,
+    refuse_if_member_elsewhere,
+)
 
 
 def create_port_pair_group(request: Request, data: Data) -> str:
-    """Add a port pair group; return its id."""
+    """Add a port pair group and return its id.
+
+    :raises NotFound: a pair does not exist, or the caller cannot see it.
+    :raises Violation: the group breaks a rule, a pair is in another group, or no driver supports
+        the group.
+    """
     _check_new_pairs(request, data["port_pairs"])
     row = writer.add_port_pair_group(request.session, data)
     group = snapshots.load_groups(request.session, [row.id])[row.id]
@@ -26,34 +37,47 @@ def create_port_pair_group(request: Request, data: Data) -> str:
     return group.id
 
 
-def update_port_pair_group(request: Request, an_id: str, data: Data) -> None:
-    """Change a port pair group; the chains it is in follow."""
+def update_port_pair_group(request: Request, group_id: str, data: Data) -> None:
+    """Change a port pair group and refresh the chains that use it.
+
+    :raises NotFound: the group or a pair does not exist, or the caller cannot see it.
+    :raises Violation: the changed group or a chain with it breaks a rule, a pair is in another
+        group, or no driver supports the change.
+    """
     session = request.session
-    project_lock.acquire_for(session, lookup.PORT_PAIR_GROUP, an_id)
-    row = lookup.find_one(request.context, lookup.PORT_PAIR_GROUP, an_id)
-    writer.set_names(session, row, data)
+    project_lock.acquire_for(session, lookup.PORT_PAIR_GROUP, group_id)
+    row = lookup.find_one(request.context, lookup.PORT_PAIR_GROUP, group_id)
+    writer.set_name_and_description(session, row, data)
     present: dict[str, Any] = {name: getattr(row, name) for name in convert.HEALTH_COLUMNS}
     present["port_pairs"] = [member.pair_id for member in row.members]
-    wanted = {name: data[name] for name in present if name in data and data[name] != present[name]}
-    if not wanted:
+    changed = {name: data[name] for name in present if name in data and data[name] != present[name]}
+    if not changed:
         return
-    before = snapshots.load_groups(session, [an_id])[an_id]
-    pairs = wanted.pop("port_pairs", None)
+    before = snapshots.load_groups(session, [group_id])[group_id]
+    pairs = changed.pop("port_pairs", None)
     if pairs is not None:
         _check_new_pairs(request, [pair for pair in pairs if pair not in present["port_pairs"]])
         writer.set_pairs(session, row, pairs)
-    writer.set_health(session, row, wanted)
-    update_chains_of(request, before, "port_pairs" if pairs is not None else next(iter(wanted)))
+    writer.set_columns(session, row, changed)
+    attribute = "port_pairs" if pairs is not None else next(iter(changed))
+    check_group_and_refresh_chains(request, before, attribute)
 
 
-def update_chains_of(request: Request, before: model.PortPairGroup, attribute: str) -> None:
-    """Check a group that has changed; the chains it is in follow."""
+def check_group_and_refresh_chains(
+    request: Request, before: model.PortPairGroup, attribute: str
+) -> None:
+    """Check a group that the transaction has changed, and refresh the chains that use it.
+
+    :param before: the group before the change.
+    :param attribute: the attribute of the request that an error names.
+    :raises Violation: the group or one of the chains breaks a rule, or no driver supports it.
+    """
     group = snapshots.load_groups(request.session, [before.id])[before.id]
     rules.check_port_pair_group(group)
     request.check(group)
     chains = relations.chains_of_group(request.session, group.id)
     if chains:
-        realise_again(request, _check_chains(request, chains, before, group, attribute))
+        refresh_chains(request, _check_chains(request, chains, before, group, attribute))
 
 
 def _check_chains(
@@ -63,7 +87,16 @@ def _check_chains(
     group: model.PortPairGroup,
     attribute: str,
 ) -> list[str]:
-    """Check the chains a group is in; return them, and those that begin where it ends."""
+    """Check the chains that use a changed group, and their successors in service graphs.
+
+    :param chains: the chains that use the group.
+    :param before: the group before the change.
+    :param group: the group after it.
+    :param attribute: the attribute of the request that an error names.
+    :returns: the chains whose realisation the change affects: those that use the group, and those
+        that follow a chain whose last group it is.
+    :raises Violation: one of them breaks a rule, or no driver supports it.
+    """
     affected = []
     linked = snapshots.load(
         request.context, relations.with_chains_of_same_graphs(request.session, chains)
@@ -77,23 +110,37 @@ def _check_chains(
         if snapshot.chain.id in chains:
             rules.check_correlation(snapshot.chain, group, attribute)
             rules.check_sides(snapshot.chain, attribute)
-        elif group.id not in {last.id for one in snapshot.predecessors if (last := one.last_group)}:
+        elif not _follows(snapshot, group):
             continue
         request.check(snapshot)
         affected.append(snapshot.chain.id)
     return affected
 
 
+def _follows(snapshot: model.ChainSnapshot, group: model.PortPairGroup) -> bool:
+    """Tell whether a chain takes its traffic from a chain that ends with the group."""
+    last_groups = (chain.last_group for chain in snapshot.predecessors)
+    return any(last is not None and last.id == group.id for last in last_groups)
+
+
 def _check_new_pairs(request: Request, pair_ids: Sequence[str]) -> None:
-    """Check that pairs exist and are free to be put into a group."""
+    """Check that pairs exist and are in no group.
+
+    :raises NotFound: one does not exist, or the caller cannot see it.
+    :raises Violation: one is in a group.
+    """
     lookup.require(request.context, lookup.PORT_PAIR, pair_ids, "port_pairs")
-    taken = relations.groups_of_pairs(request.session, pair_ids)
-    refuse_if_taken(request, "port pair", lookup.PORT_PAIR_GROUP, taken, "port_pairs")
+    owners = relations.groups_of_pairs(request.session, pair_ids)
+    refuse_if_member_elsewhere(request, "port pair", lookup.PORT_PAIR_GROUP, owners, "port_pairs")
 
 
-def delete_port_pair_group(request: Request, an_id: str) -> None:
-    """Delete a port pair group that is in no chain."""
-    row = lookup.find_one(request.context, lookup.PORT_PAIR_GROUP, an_id)
-    chains = relations.chains_of_group(request.session, an_id)
-    refuse_if_used(request, "Port pair group", an_id, lookup.PORT_CHAIN, chains)
+def delete_port_pair_group(request: Request, group_id: str) -> None:
+    """Delete a port pair group.
+
+    :raises NotFound: the group does not exist, or the caller cannot see it.
+    :raises ResourceInUse: a chain uses the group.
+    """
+    row = lookup.find_one(request.context, lookup.PORT_PAIR_GROUP, group_id)
+    chains = relations.chains_of_group(request.session, group_id)
+    refuse_if_in_use(request, "Port pair group", group_id, lookup.PORT_CHAIN, chains)
     writer.remove(request.session, row)

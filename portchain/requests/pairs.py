@@ -1,15 +1,26 @@
-"""Requests for port pairs."""
+"""Requests that create, update and delete port pairs."""
 
 from dataclasses import replace
 
 from portchain.core import model, rules
 from portchain.db import convert, lookup, project_lock, relations, snapshots, writer
-from portchain.requests.groups import update_chains_of
-from portchain.requests.request import Data, Request, describe, refuse_if_used, usable_ports
+from portchain.requests.groups import check_group_and_refresh_chains
+from portchain.requests.request import (
+    Data,
+    Request,
+    describe_for_caller,
+    load_usable_ports,
+    refuse_if_in_use,
+)
 
 
 def create_port_pair(request: Request, data: Data) -> str:
-    """Add a port pair; return its id."""
+    """Add a port pair and return its id.
+
+    :raises PortNotFound: a port does not exist, or the caller cannot see it.
+    :raises Violation: the pair breaks a rule, another pair has the same ports, a port belongs to
+        another project, or no driver supports the pair.
+    """
     pair = model.PortPair(
         id=writer.id_of(data),
         project_id=data["project_id"],
@@ -19,37 +30,52 @@ def create_port_pair(request: Request, data: Data) -> str:
         kind=model.FunctionKind(data["function_kind"]),
         **data["service_function_parameters"],
     )
-    ports = usable_ports(request, ingress=pair.ingress, egress=pair.egress)
+    ports = load_usable_ports(request, ingress=pair.ingress, egress=pair.egress)
     rules.check_port_pair(pair, ports[pair.ingress], ports[pair.egress])
     existing = relations.pair_of_ports(request.session, pair.ingress, pair.egress)
     if existing is not None:
-        who = describe(request, lookup.PORT_PAIR, [existing])
-        raise rules.Violation("ingress", f"{who} has the same ingress and egress")
+        other = describe_for_caller(request, lookup.PORT_PAIR, [existing])
+        raise rules.Violation(
+            "ingress", f"{other} has the same ingress and egress; use that pair or other ports"
+        )
     request.check(pair)
     writer.add_port_pair(request.session, pair, data["description"])
     return pair.id
 
 
-def update_port_pair(request: Request, an_id: str, data: Data) -> None:
-    """Change a port pair; the chains of its group follow its weight."""
+def update_port_pair(request: Request, pair_id: str, data: Data) -> None:
+    """Change a port pair; if its weight changes, refresh the chains that use it.
+
+    :raises NotFound: the pair does not exist, or the caller cannot see it.
+    :raises Violation: the changed pair, its group or a chain breaks a rule, or no driver supports
+        the change.
+    """
     session, parameters = request.session, data.get("service_function_parameters", {})
     if parameters:
-        project_lock.acquire_for(session, lookup.PORT_PAIR, an_id)
-    row = lookup.find_one(request.context, lookup.PORT_PAIR, an_id)
+        project_lock.acquire_for(session, lookup.PORT_PAIR, pair_id)
+    row = lookup.find_one(request.context, lookup.PORT_PAIR, pair_id)
     before = convert.pair(row)
     after = replace(before, **parameters)
     rules.check_changed_pair(before, after)
-    group = relations.groups_of_pairs(session, [an_id]).get(an_id) if after != before else None
-    unchanged = snapshots.load_groups(session, [group])[group] if group else None
+    group_id = None
+    if after != before:
+        group_id = relations.groups_of_pairs(session, [pair_id]).get(pair_id)
+    group_before = snapshots.load_groups(session, [group_id])[group_id] if group_id else None
     row.weight = after.weight
-    writer.set_names(session, row, data)
-    if unchanged:
-        update_chains_of(request, unchanged, "service_function_parameters")
+    writer.set_name_and_description(session, row, data)
+    if group_before:
+        check_group_and_refresh_chains(request, group_before, "service_function_parameters")
 
 
-def delete_port_pair(request: Request, an_id: str) -> None:
-    """Delete a port pair that is in no group."""
-    row = lookup.find_one(request.context, lookup.PORT_PAIR, an_id)
-    group = relations.groups_of_pairs(request.session, [an_id]).get(an_id)
-    refuse_if_used(request, "Port pair", an_id, lookup.PORT_PAIR_GROUP, [group] if group else [])
+def delete_port_pair(request: Request, pair_id: str) -> None:
+    """Delete a port pair.
+
+    :raises NotFound: the pair does not exist, or the caller cannot see it.
+    :raises ResourceInUse: the pair is in a group.
+    """
+    row = lookup.find_one(request.context, lookup.PORT_PAIR, pair_id)
+    group = relations.groups_of_pairs(request.session, [pair_id]).get(pair_id)
+    refuse_if_in_use(
+        request, "Port pair", pair_id, lookup.PORT_PAIR_GROUP, [group] if group else []
+    )
     writer.remove(request.session, row)

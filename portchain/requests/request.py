@@ -1,7 +1,8 @@
-"""What every request works with inside its transaction.
+"""What every request shares: its context, and the checks that several resources need.
 
-A request loads what the rules have to see, applies them, asks the drivers, and writes. The functions of
-this package are named like the plugin's; each runs a constant number of queries.
+A request runs inside one transaction: it locks the project if its rules read other rows, loads
+what the rules need, applies them, writes, and asks the drivers. The functions of this package have
+the names of the plugin's methods. Each runs a constant number of queries.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,51 +19,56 @@ from portchain.db.ports import devices_of_subports
 from portchain.drivers.manager import PendingNotifications
 
 Data = Mapping[str, Any]
-"""The attributes of a request, as Neutron has checked and completed them."""
+"""The attributes of one resource in a request, after Neutron has validated and completed them."""
 
-_NAMED = 5  # of many that use something
+_MOST_NAMED = 5  # a message names at most this many users of a resource
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a request works with inside its transaction.
+    """One request inside its transaction.
 
-    :param check: asks the drivers; it raises if one cannot do what is about to be written.
-    :param due: what the drivers have to be told after the commit.
+    :param context: Neutron's context of the caller.
+    :param check: asks the drivers; raises if none of them supports what is about to be written.
+    :param notifications: what the drivers are notified of after the commit.
     """
 
     context: Any
     check: Callable[[Subject], None]
-    due: PendingNotifications = field(default_factory=PendingNotifications)
+    notifications: PendingNotifications = field(default_factory=PendingNotifications)
 
     @property
     def session(self) -> Any:
         """The database session of the transaction."""
         return self.context.session
 
-    def owns(self, port: model.Port) -> bool:
-        """Tell whether the caller may decide what becomes of a port's traffic."""
+    def may_steer(self, port: model.Port) -> bool:
+        """Tell whether the caller may steer the port's traffic: its owner and administrators may."""
         return self.context.is_admin or port.project_id == self.context.project_id
 
 
-def update_names(resource: lookup.Resource) -> Callable[[Request, str, Data], None]:
-    """Return the operation that changes name and description, which only people read."""
+def update_name_and_description(
+    resource: lookup.Resource,
+) -> Callable[[Request, str, Data], None]:
+    """Return the update operation of a resource whose other attributes are read-only."""
 
-    def update(request: Request, an_id: str, data: Data) -> None:
-        row = lookup.find_one(request.context, resource, an_id)
-        writer.set_names(request.session, row, data)
+    def update(request: Request, resource_id: str, data: Data) -> None:
+        row = lookup.find_one(request.context, resource, resource_id)
+        writer.set_name_and_description(request.session, row, data)
 
     return update
 
 
-def usable_ports(request: Request, **wanted: str | None) -> dict[str, model.Port]:
-    """Return the ports that attributes name, by id.
+def load_usable_ports(request: Request, **port_ids: str | None) -> dict[str, model.Port]:
+    """Load the Neutron ports that a request names and check that the caller may use them.
 
-    :param wanted: attribute -> port id; None is no port.
-    :raises PortNotFound: one of them does not exist or is not visible.
-    :raises Violation: it is visible, e.g. to the owner of its network, but somebody else's.
+    :param port_ids: attribute of the request -> port id, None if the attribute is not set.
+    :returns: the ports by id. A subport of a trunk has the device of its parent port.
+    :raises PortNotFound: a port does not exist, or the caller cannot see it.
+    :raises Violation: the caller sees the port but another project owns it. An owner of a network
+        sees all ports on it, for example.
     """
-    named = {attribute: port_id for attribute, port_id in wanted.items() if port_id is not None}
+    named = {attribute: port_id for attribute, port_id in port_ids.items() if port_id is not None}
     if not named:
         return {}
     ids = sorted(set(named.values()))
@@ -72,48 +78,67 @@ def usable_ports(request: Request, **wanted: str | None) -> dict[str, model.Port
     for attribute, port_id in named.items():
         if port_id not in ports:
             raise errors.PortNotFound(port_id=port_id, attribute=attribute)
-        if not request.owns(ports[port_id]):
-            raise rules.Violation(attribute, f"port {port_id} belongs to another project")
-    # Neutron gives a trunk's subports no device of their own.
-    alone = [port_id for port_id in ids if not ports[port_id].device_id]
-    devices = devices_of_subports(request.session, alone) if alone else {}
+        if not request.may_steer(ports[port_id]):
+            raise rules.Violation(
+                attribute, f"port {port_id} belongs to another project; name a port of your own"
+            )
+    # Neutron leaves the device of a trunk's subports empty.
+    without_device = [port_id for port_id in ids if not ports[port_id].device_id]
+    devices = devices_of_subports(request.session, without_device) if without_device else {}
     return ports | {
-        an_id: replace(ports[an_id], device_id=device) for an_id, device in devices.items()
+        port_id: replace(ports[port_id], device_id=device) for port_id, device in devices.items()
     }
 
 
-def refuse_if_used(
-    request: Request, kind: str, an_id: str, by: lookup.Resource, users: Iterable[str]
+def refuse_if_in_use(
+    request: Request, kind: str, resource_id: str, by: lookup.Resource, users: Iterable[str]
 ) -> None:
-    """Refuse what would take something away from its users."""
+    """Refuse to delete a resource that others still use.
+
+    :param kind: what the resource is, as a message begins with it.
+    :param by: the kind of the users.
+    :param users: their ids.
+    :raises ResourceInUse: there are users.
+    """
     if users:
-        user = describe(request, by, users)
-        raise errors.ResourceInUse(resource=kind, id=an_id, user=user)
+        user = describe_for_caller(request, by, users)
+        raise errors.ResourceInUse(resource=kind, id=resource_id, user=user)
 
 
-def refuse_if_taken(
-    request: Request, kind: str, by: lookup.Resource, taken: Mapping[str, str], attribute: str
+def refuse_if_member_elsewhere(
+    request: Request, kind: str, owner: lookup.Resource, owners: Mapping[str, str], attribute: str
 ) -> None:
-    """Refuse what can belong to one owner only and has one."""
-    for an_id, owner in taken.items():
+    """Refuse members that already belong to an owner, where only one owner is allowed.
+
+    :param kind: what the members are, as a message names them.
+    :param owner: the kind of the owners.
+    :param owners: member id -> id of the owner it has already.
+    :param attribute: the attribute of the request that names the members.
+    :raises Violation: one of the members has an owner.
+    """
+    for member_id, owner_id in owners.items():
         raise rules.Violation(
             attribute,
-            f"{kind} {an_id} is in {describe(request, by, [owner])}; it can be in one only",
+            f"{kind} {member_id} is already in {describe_for_caller(request, owner, [owner_id])}; "
+            "it can be in one only",
             rules.Kind.CONFLICT,
         )
 
 
-def describe(request: Request, resource: lookup.Resource, ids: Iterable[str]) -> str:
-    """Name resources in a message; what the caller may not see has no name there."""
+def describe_for_caller(request: Request, resource: lookup.Resource, ids: Iterable[str]) -> str:
+    """Name resources in a message, without revealing those that the caller may not see."""
     kind, wanted = resource.name.replace("_", " "), set(ids)
-    seen = lookup.visible_ids(request.context, resource, wanted)
-    named = [f"{kind} {an_id}" for an_id in sorted(seen)[:_NAMED]]
-    if len(seen) > _NAMED:
-        named.append(f"{len(seen) - _NAMED} other {kind}s")
-    return ", ".join([*named, *([f"a {kind} of another project"] if wanted - seen else [])])
+    visible = lookup.visible_ids(request.context, resource, wanted)
+    named = [f"{kind} {one}" for one in sorted(visible)[:_MOST_NAMED]]
+    if len(visible) > _MOST_NAMED:
+        named.append(f"{len(visible) - _MOST_NAMED} other {kind}s")
+    return ", ".join([*named, *([f"a {kind} of another project"] if wanted - visible else [])])
 
 
-def realise_again(request: Request, chains: Sequence[str]) -> None:
-    """Note that chains have changed, or what they share with others."""
-    writer.bump(request.session, chains)
-    request.due.refreshed.extend(chains)
+def refresh_chains(request: Request, chain_ids: Sequence[str]) -> None:
+    """Give chains a new revision and have their drivers refresh them after the commit.
+
+    For chains whose own attributes did not change, but something that they share with others did.
+    """
+    writer.increment_revision(request.session, chain_ids)
+    request.notifications.refreshed.extend(chain_ids)

@@ -314,7 +314,7 @@ class PortEventsTest(ApiTestCase):
         ports = self.call("GET", "/ports", roles="admin").json["ports"]
         assert len(ports) > len(seen_by) > 0
         for port in ports:
-            found = port_usage.chains_using_port(self.context, port_events.changed(port))
+            found = port_usage.chains_using_port(self.context, port_events.with_all_addresses(port))
             assert found == seen_by.get(port["id"], set()), port
 
     def test_failed_binding_is_no_host(self) -> None:

@@ -1,4 +1,4 @@
-"""The server side's exceptions, each on a base of neutron-lib that gives it its HTTP status."""
+"""The exceptions of the server, each derived from the neutron-lib class with its HTTP status."""
 
 import re
 
@@ -8,34 +8,34 @@ from portchain.core.rules import Kind, Violation
 
 
 class InvalidInput(lib.BadRequest):
-    """400: an attribute breaks a rule."""
+    """400: the value of an attribute breaks a rule."""
 
     message = "Invalid input for %(attribute)s. Reason: %(rule)s."
 
 
 class NotSupported(lib.BadRequest):
-    """400: a driver that is loaded cannot do what an attribute asks for."""
+    """400: no configured driver supports the value of an attribute."""
 
     message = "Invalid input for %(attribute)s. Reason: %(rule)s."
 
 
 class RuleConflict(lib.Conflict):
-    """409: an attribute names something that another resource has taken."""
+    """409: an attribute names something that another resource uses already."""
 
     message = "Unable to complete the request for %(attribute)s. Reason: %(rule)s."
 
 
 class PortNotFound(lib.PortNotFound):
-    """404: the message of Neutron's, with the attribute that names the port."""
+    """404: as Neutron's exception, and the message names the attribute that names the port."""
 
     message = "Port %(port_id)s, which %(attribute)s names, could not be found."
 
 
 class _NotFound(lib.NotFound):
-    """404.
+    """404: a resource does not exist, or the caller may not see it.
 
-    :param id: what does not exist, or must not be seen.
-    :param attribute: the attribute that names it; empty if the request's address does.
+    :param id: the resource's id.
+    :param attribute: the attribute that names it; empty if the URL of the request does.
     """
 
     kind = ""
@@ -47,70 +47,76 @@ class _NotFound(lib.NotFound):
 
 
 class FlowClassifierNotFound(_NotFound):
-    """404."""
+    """404: a flow classifier does not exist, or the caller may not see it."""
 
     kind = "Flow classifier"
 
 
 class PortPairNotFound(_NotFound):
-    """404."""
+    """404: a port pair does not exist, or the caller may not see it."""
 
     kind = "Port pair"
 
 
 class PortPairGroupNotFound(_NotFound):
-    """404."""
+    """404: a port pair group does not exist, or the caller may not see it."""
 
     kind = "Port pair group"
 
 
 class PortChainNotFound(_NotFound):
-    """404."""
+    """404: a port chain does not exist, or the caller may not see it."""
 
     kind = "Port chain"
 
 
 class ServiceGraphNotFound(_NotFound):
-    """404."""
+    """404: a service graph does not exist, or the caller may not see it."""
 
     kind = "Service graph"
 
 
 class ResourceInUse(lib.InUse):
-    """409: a resource cannot go while another one needs it."""
+    """409: a resource cannot be deleted while another one uses it."""
 
-    message = "%(resource)s %(id)s is in use by %(user)s."
+    message = "%(resource)s %(id)s is in use by %(user)s. Remove it from there first."
 
 
 class PortInUse(lib.InUse):
-    """409: a Neutron port cannot go while a pair or a classifier names it."""
+    """409: a Neutron port cannot be deleted while a pair or a classifier names it."""
 
-    message = "Port %(id)s is in use by %(user)s."
+    message = "Port %(id)s is in use by %(user)s. Delete that first."
 
 
 class NoFreeId(lib.Conflict):
-    """409: every number of the range is taken."""
+    """409: every number of a range is taken."""
 
-    message = "No %(attribute)s is free: all of %(first)d-%(last)d are taken."
+    message = (
+        "No %(attribute)s is free: all from %(first)d to %(last)d are taken. Delete resources that "
+        "are not needed any more."
+    )
 
 
 class ChangedMeanwhile(lib.Conflict):
-    """409: something the request names was deleted, or taken into use, while it ran."""
+    """409: another request deleted or used something that this request names, while it ran."""
 
     message = (
-        "A resource that the request names was changed by another request at the same time. "
-        "Look again and repeat."
+        "Another request changed a resource that this request names, at the same time. "
+        "Look at the resource and repeat the request."
     )
 
 
 class NotStorable(lib.BadRequest):
-    """400: the database's character set or ranges are narrower than the API's."""
+    """400: the API allows a value that the database's character set or ranges do not."""
 
-    message = "Invalid input for %(attribute)s. Reason: the database cannot store its value."
+    message = (
+        "Invalid input for %(attribute)s. Reason: the database cannot store the value; "
+        "use other characters or a smaller value."
+    )
 
 
 class DriverNotLoaded(lib.NeutronException):
-    """A configured driver cannot be loaded; the service plugin does not start."""
+    """A configured driver cannot be loaded, and so the service plugin does not start."""
 
     message = "[port_chain] drivers: cannot load '%(name)s': %(reason)s. Available: %(available)s."
 
@@ -123,13 +129,14 @@ _BY_KIND: dict[Kind, type[lib.NeutronException]] = {
 
 
 def from_violation(violation: Violation) -> lib.NeutronException:
-    """Return the API's exception for a broken rule."""
+    """Return the API's exception for a violation of a rule."""
     return _BY_KIND[violation.kind](attribute=violation.attribute, rule=violation.rule)
 
 
 def from_data_error(error: Exception) -> NotStorable:
-    """Return the API's exception for a value the database refuses; its message ends with the
-    column.
+    """Return the API's exception for a value that the database refuses.
+
+    :param error: the database's error, whose message names the column.
     """
     column = re.search(r"for column .*?(\w+)[`'\"]? at row", str(error))
     return NotStorable(attribute=column.group(1) if column else "an attribute")

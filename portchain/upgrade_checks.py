@@ -1,6 +1,7 @@
-"""What an operator has to do before port chains work: checks for ``neutron-status upgrade check``.
+"""Checks for ``neutron-status upgrade check``: what an operator still has to do.
 
-Each check reads the configuration or asks one question of the database, in SQL, so that it also runs between two releases.
+Each check reads the configuration or runs plain SQL, so that it works before, during and after an
+upgrade of the database.
 """
 
 import json
@@ -35,7 +36,7 @@ LEGACY_PLUGINS = frozenset(
 )
 LEGACY_EXTENSION = "sfc"
 VERSION_TABLE = "alembic_version_portchain"
-# What users created, by the table that networking-sfc had it in.
+# Tables of users' resources: networking-sfc's -> ours.
 TABLES = {
     "sfc_flow_classifiers": "portchain_flow_classifiers",
     "sfc_port_pairs": "portchain_port_pairs",
@@ -47,7 +48,7 @@ Check = Callable[[Any], Result]
 
 
 class PortChainChecks(upgrade_checks.BaseChecks):
-    """The checks, in the order in which they are to be seen to."""
+    """The checks, in the order in which an operator should work on them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,25 +67,25 @@ class PortChainChecks(upgrade_checks.BaseChecks):
 
 
 def check_packages(checker: Any) -> Result:
-    """Networking-sfc is not installed beside us."""
+    """Check that networking-sfc is not installed in the same environment."""
     try:
         version = metadata.version(LEGACY_PACKAGE)
     except metadata.PackageNotFoundError:
         return Result(Code.SUCCESS, None)
     return Result(
         Code.FAILURE,
-        f"{LEGACY_PACKAGE} {version} is installed, and registers the same policies: Neutron does not "
-        "start with both. Uninstall it.",
+        f"{LEGACY_PACKAGE} {version} is installed. It registers the same policies, and Neutron does "
+        f"not start with both packages: uninstall {LEGACY_PACKAGE}",
     )
 
 
 def check_service_plugins(checker: Any) -> Result:
-    """Networking-sfc is out of the configuration, port_chain is in it."""
+    """Check that ``service_plugins`` names port_chain, and nothing of networking-sfc."""
     return judge_service_plugins(cfg.CONF.service_plugins)
 
 
 def check_drivers(checker: Any) -> Result:
-    """Every configured driver can be loaded."""
+    """Check that every configured driver can be loaded."""
     names = list(cfg.CONF[conf.GROUP].drivers)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _LOAD_DRIVERS, *names],
@@ -94,11 +95,11 @@ def check_drivers(checker: Any) -> Result:
     )
     if done.returncode:
         return Result(Code.FAILURE, done.stderr.strip())
-    return Result(Code.SUCCESS, f"loadable: {', '.join(names)}")
+    return Result(Code.SUCCESS, f"these drivers can be loaded: {', '.join(names)}")
 
 
-# Drivers bring our models with them, and other checks of Neutron ask the tables of all models in the
-# process, which need not be there yet.
+# Drivers are loaded in a process of their own: they import our models, and some of Neutron's checks
+# query the table of every model in the process. Our tables may not exist yet.
 _LOAD_DRIVERS = """
 import sys
 from portchain import errors
@@ -111,99 +112,113 @@ except errors.DriverNotLoaded as error:
 
 
 def check_migrations(checker: Any) -> Result:
-    """The database is at our newest migration."""
-    return _ask(lambda connection: judge_migrations(_migrations(connection), _heads()))
+    """Check that the database has our newest migrations."""
+    return _query_database(lambda connection: judge_migrations(_migrations(connection), _heads()))
 
 
 def check_import(checker: Any) -> Result:
-    """Nothing that networking-sfc left is missing in our tables."""
-    return _ask(lambda connection: judge_import(_left_behind(connection)))
+    """Check that every resource of networking-sfc has been imported."""
+    return _query_database(lambda connection: judge_import(_not_imported(connection)))
 
 
 def check_agents(checker: Any) -> Result:
-    """Every Open vSwitch agent has the extension, if the driver that needs it is configured."""
+    """Check that every Open vSwitch agent has the extension, if the driver ``ovs`` is configured."""
     if "ovs" not in cfg.CONF[conf.GROUP].drivers:
-        return Result(Code.SUCCESS, "the driver ovs, whose hosts need the extension, is not used")
-    central = cfg.CONF[conf.GROUP].openflow_hosts  # a controller programs their switches
-    return _ask(
+        return Result(
+            Code.SUCCESS, "the driver ovs is not configured, so no agent needs the extension"
+        )
+    # A controller programs the switches of these hosts.
+    central = cfg.CONF[conf.GROUP].openflow_hosts
+    return _query_database(
         lambda connection: judge_agents(
             {host: loaded for host, loaded in _agents(connection).items() if host not in central}
         )
     )
 
 
-# What the facts mean.
-
-
 def judge_service_plugins(plugins: Iterable[str]) -> Result:
-    """Judge ``service_plugins``."""
+    """Judge the value of ``service_plugins``."""
     configured = set(plugins)
     legacy_plugins = sorted(configured & LEGACY_PLUGINS)
     ours = SERVICE_PLUGIN in configured
     if legacy_plugins and ours:
         return Result(
             Code.FAILURE,
-            f"networking-sfc and {SERVICE_PLUGIN} serve the same API: take {', '.join(legacy_plugins)} "
-            "out of service_plugins",
+            f"networking-sfc and {SERVICE_PLUGIN} serve the same API: remove "
+            f"{', '.join(legacy_plugins)} from service_plugins",
         )
     if legacy_plugins:
         return Result(
             Code.WARNING,
-            f"networking-sfc is still configured: put {SERVICE_PLUGIN} into service_plugins in the "
-            f"place of {', '.join(legacy_plugins)} after portchain-import",
+            "networking-sfc is still configured: after portchain-import, replace "
+            f"{', '.join(legacy_plugins)} with {SERVICE_PLUGIN} in service_plugins",
         )
     if not ours:
-        return Result(Code.WARNING, f"{SERVICE_PLUGIN} is not in service_plugins: no API is served")
+        return Result(
+            Code.WARNING,
+            f"{SERVICE_PLUGIN} is not in service_plugins: add it, or Neutron serves no chains",
+        )
     return Result(Code.SUCCESS, None)
 
 
 def judge_migrations(present: frozenset[str], heads: frozenset[str]) -> Result:
-    """Judge the migrations that the database is at."""
+    """Judge the migrations of the database.
+
+    :param present: the migrations that the database is at.
+    :param heads: our newest migrations.
+    """
     if present == heads:
         return Result(Code.SUCCESS, None)
     return Result(
         Code.FAILURE,
-        f"the database is at {', '.join(sorted(present)) or 'none'} of our migrations, not at "
-        f"{', '.join(sorted(heads))}: run neutron-db-manage --subproject neutron-portchain upgrade heads",
+        f"the database is at migration {', '.join(sorted(present)) or 'none'}, not at "
+        f"{', '.join(sorted(heads))}: run "
+        "neutron-db-manage --subproject neutron-portchain upgrade heads",
     )
 
 
 def judge_import(missing: dict[str, int] | None) -> Result:
-    """Judge how many rows of networking-sfc's tables have no counterpart; None: it has no tables."""
+    """Judge how many resources of networking-sfc have not been imported.
+
+    :param missing: table of networking-sfc -> number of rows that our table lacks; None if
+        networking-sfc has no tables.
+    """
     if missing is None:
-        return Result(Code.SUCCESS, "networking-sfc has no tables here")
+        return Result(Code.SUCCESS, "networking-sfc has no tables in this database")
     left = {table: count for table, count in missing.items() if count}
     if not left:
-        return Result(Code.SUCCESS, "all that networking-sfc has was taken over")
+        return Result(Code.SUCCESS, "all resources of networking-sfc have been imported")
     counts = ", ".join(f"{table} {count}" for table, count in left.items())
     return Result(
         Code.WARNING,
-        f"resources of networking-sfc that port chains lack ({counts}): portchain-import takes them "
-        "over, or drop the tables if they are not wanted any more",
+        f"resources of networking-sfc have not been imported ({counts}): run portchain-import, or "
+        "drop networking-sfc's tables if they are no longer needed",
     )
 
 
 def judge_agents(extensions: dict[str, Sequence[str]]) -> Result:
-    """Judge the extensions of the agents by host."""
+    """Judge the extensions of the Open vSwitch agents.
+
+    :param extensions: host -> extensions that its agent has loaded.
+    """
     without = sorted(host for host, names in extensions.items() if AGENT_EXTENSION not in names)
     old = sorted(host for host, names in extensions.items() if LEGACY_EXTENSION in names)
-    said = []
+    problems = []
     if without:
-        said.append(
-            f"no port chain passes hosts whose agent lacks the extension {AGENT_EXTENSION}: {', '.join(without)}"
+        problems.append(
+            f"port chains do not work on hosts whose agent lacks the extension {AGENT_EXTENSION}: "
+            f"{', '.join(without)}"
         )
     if old:
-        said.append(f"networking-sfc's extension still runs on {', '.join(old)}")
-    return Result(Code.WARNING if said else Code.SUCCESS, "; ".join(said) or None)
+        problems.append(f"networking-sfc's agent extension still runs on {', '.join(old)}")
+    return Result(Code.WARNING if problems else Code.SUCCESS, "; ".join(problems) or None)
 
 
-# The facts.
-
-
-def _ask(question: Callable[[Any], Result]) -> Result:
+def _query_database(question: Callable[[Any], Result]) -> Result:
     if not cfg.CONF.database.connection:
         return Result(
-            Code.WARNING, "not checked: no database is configured, give Neutron's --config-file"
+            Code.WARNING,
+            "not checked, because no database is configured: pass Neutron's --config-file",
         )
     context = neutron_context.get_admin_context()
     with db_api.CONTEXT_READER.using(context):
@@ -211,7 +226,10 @@ def _ask(question: Callable[[Any], Result]) -> Result:
 
 
 def _heads() -> frozenset[str]:
-    """Return the newest migrations as a database notes them: those that others depend on are implied."""
+    """Return our newest migrations, without those on which others depend.
+
+    That is how alembic records them in a database.
+    """
     scripts = Path(migration.__file__).parent / "alembic_migrations"
     directory = ScriptDirectory(
         str(scripts),
@@ -228,8 +246,8 @@ def _migrations(connection: Any) -> frozenset[str]:
     return frozenset(connection.scalars(sa.select(table.c.version_num)))
 
 
-def _left_behind(connection: Any) -> dict[str, int] | None:
-    if not legacy.is_there(connection):
+def _not_imported(connection: Any) -> dict[str, int] | None:
+    if not legacy.has_tables(connection):
         return None
     return {old: _count_missing(connection, old, new) for old, new in TABLES.items()}
 
@@ -238,7 +256,7 @@ def _count_missing(connection: Any, old: str, new: str) -> int:
     theirs, ours = sa.table(old, sa.column("id")), sa.table(new, sa.column("id"))
     query = sa.select(sa.func.count()).select_from(theirs)
     for table in (ours, sa.table("portchain_imported", sa.column("id"))):
-        # What was taken over and deleted since is not left behind.
+        # A resource that was imported and then deleted does not count as missing.
         if sa.inspect(connection).has_table(table.name):
             query = query.where(theirs.c.id.not_in(sa.select(table.c.id)))
     return int(connection.scalar(query))

@@ -1,7 +1,7 @@
-"""Tables: what users asked for, allocated numbers, and how far each chain is realised.
+"""The tables: what users asked for, allocated numbers, and the progress of each realisation.
 
-Paths, next hops and flows are not here: they are computed from these rows. All names begin with
-``portchain_``.
+Paths, next hops and flows are computed from these rows and never stored. The names of all tables
+begin with ``portchain_``.
 """
 
 import datetime
@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import (
-    models_v2,  # noqa: F401 - the ports and networks that our foreign keys refer to
+    models_v2,  # noqa: F401 - our foreign keys refer to its ports and networks
     rbac_db_models,
 )
 from neutron_lib.db import constants as size
@@ -19,7 +19,7 @@ from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, mapped_column
 
 REASON_SIZE = 1000
-# In words that every database's generated columns allow: how texts compare depends on the connection with some.
+# Uses `length()`: some databases reject collation-dependent comparisons in generated columns.
 UNCONFIRMED = "applied_revision < wanted_revision OR length(missing) > 0"
 
 
@@ -30,8 +30,9 @@ def _reference(target: str, ondelete: str, **options: Any) -> Any:
 
 
 class _Named(model_base.HasProject):
-    """Columns of everything a user creates; its description, revision number and times are in
-    Neutron's table of standard attributes.
+    """The columns that every resource has.
+
+    Neutron's table of standard attributes holds its description, revision number and times.
     """
 
     id: Mapped[str] = mapped_column(sa.String(size.UUID_FIELD_SIZE), primary_key=True)
@@ -39,7 +40,7 @@ class _Named(model_base.HasProject):
 
 
 class FlowClassifier(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
-    """A flow classifier; ``protocol`` is the number."""
+    """A flow classifier; ``protocol`` is the IP protocol number."""
 
     __tablename__ = "portchain_flow_classifiers"
     api_collections = ("flow_classifiers",)
@@ -77,7 +78,7 @@ class PortPair(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
 
 
 class PortPairGroup(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
-    """A port pair group; ``group_id`` is its number in the deployment."""
+    """A port pair group; ``group_id`` is its number, unique in the deployment."""
 
     __tablename__ = "portchain_port_pair_groups"
     api_collections = ("port_pair_groups",)
@@ -104,7 +105,7 @@ class PortPairGroup(standard_attr.HasStandardAttributes, _Named, model_base.BASE
 
 
 class PortPairGroupRBAC(rbac_db_models.RBACColumns, model_base.BASEV2):
-    """A project that a group is shared with, in the form Neutron's RBAC policies demand."""
+    """A project with which a group is shared, with the columns of Neutron's RBAC policies."""
 
     __tablename__ = "portchain_port_pair_group_rbacs"
     object_type = "port_pair_group"
@@ -113,12 +114,12 @@ class PortPairGroupRBAC(rbac_db_models.RBACColumns, model_base.BASEV2):
 
     @staticmethod
     def get_valid_actions() -> tuple[str, ...]:
-        """Return the actions a policy can allow."""
+        """Return the actions that a policy can allow."""
         return (rbac_db_models.ACCESS_SHARED,)
 
 
 class GroupPair(model_base.BASEV2):
-    """Membership of a pair in a group; the primary key lets a pair be in one group only."""
+    """Membership of a pair in a group. The primary key limits a pair to one group."""
 
     __tablename__ = "portchain_group_pairs"
 
@@ -164,7 +165,7 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
 
 
 class ChainGroup(model_base.BASEV2):
-    """The group at one position of a chain."""
+    """The group at one position in a chain."""
 
     __tablename__ = "portchain_chain_groups"
     __table_args__ = (
@@ -178,7 +179,7 @@ class ChainGroup(model_base.BASEV2):
 
 
 class ChainClassifier(model_base.BASEV2):
-    """A classifier of a chain; the primary key lets a classifier be in one chain only."""
+    """A classifier of a chain. The primary key limits a classifier to one chain."""
 
     __tablename__ = "portchain_chain_classifiers"
 
@@ -190,7 +191,7 @@ class ChainClassifier(model_base.BASEV2):
 
 
 class ChainNetwork(model_base.BASEV2):
-    """A network that functions of a chain are on, or were on while it had all of them (`portchain.db.source_networks`)."""
+    """A network on which a chain looks for its sources (`portchain.db.source_networks`)."""
 
     __tablename__ = "portchain_chain_networks"
 
@@ -199,10 +200,11 @@ class ChainNetwork(model_base.BASEV2):
 
 
 class ChainHost(model_base.BASEV2):
-    """What a host is to do for a chain, what it has done, why it cannot and what it waits for.
+    """A host's part in a chain: what it was sent and what it has confirmed.
 
-    ``prepared_revision``: by which it takes packets. ``applied_revision``: by which it sends them as well. ``unconfirmed`` is
-    the database's own doing, so that the few such rows are found among many.
+    `portchain.db.realisation` explains the three revisions. ``error`` says why the host cannot do
+    its part, ``missing`` what it waits for. The database computes ``unconfirmed``, whose index
+    finds the few such rows among many.
     """
 
     __tablename__ = "portchain_chain_hosts"
@@ -232,7 +234,7 @@ class ServiceGraph(standard_attr.HasStandardAttributes, _Named, model_base.BASEV
 
 
 class GraphChain(model_base.BASEV2):
-    """Membership of a chain in a graph; the primary key lets a chain be in one graph only."""
+    """Membership of a chain in a graph. The primary key limits a chain to one graph."""
 
     __tablename__ = "portchain_graph_chains"
 
@@ -241,7 +243,7 @@ class GraphChain(model_base.BASEV2):
 
 
 class GraphBranch(model_base.BASEV2):
-    """One chain of a graph that follows another."""
+    """A link of a graph: the destination chain follows the source chain."""
 
     __tablename__ = "portchain_graph_branches"
 
@@ -254,7 +256,7 @@ class GraphBranch(model_base.BASEV2):
 
 
 class ProjectLock(model_base.BASEV2):
-    """A project whose rules are being checked: a lock that requests on any server wait for."""
+    """A project, whose row requests on all servers lock (`portchain.db.project_lock`)."""
 
     __tablename__ = "portchain_project_locks"
 
@@ -262,7 +264,7 @@ class ProjectLock(model_base.BASEV2):
 
 
 class Imported(model_base.BASEV2):
-    """What was taken over from networking-sfc; it may have been deleted since."""
+    """The id of a resource imported from networking-sfc; it may have been deleted since."""
 
     __tablename__ = "portchain_imported"
 

@@ -1,5 +1,10 @@
-"""Takes over what networking-sfc left in Neutron's database: its rows -> requests of our API -> our rows.
+"""Imports the resources of networking-sfc from Neutron's database.
 
-``legacy`` reads, ``translate`` says what each row means in our API, ``carry`` has the rules of the API look at it and writes,
-``command`` is what the program ``portchain-import`` does.
+The import reads rows of networking-sfc, turns each into a request of our API, and lets the code
+that serves such requests check and write it:
+
+* ``legacy`` reads the rows;
+* ``translate`` turns rows into requests;
+* ``apply`` checks and writes them;
+* ``command`` is the program ``portchain-import``.
 """

@@ -1,7 +1,7 @@
-"""Carries resources over: each is completed and checked as a request of the API, and written, by the same code.
+"""Creates the resources to import, with the code that serves the API's requests.
 
-All happens in the caller's transaction, each resource behind a savepoint of its own: one that is refused leaves nothing, and
-the next are tried all the same.
+Everything happens in the caller's transaction. Each resource has a savepoint of its own, so that a
+refused resource leaves nothing behind and the next ones can still be imported.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -32,47 +32,54 @@ KINDS = tuple(_CREATE)
 
 
 class Result(StrEnum):
-    """What became of a resource."""
+    """What happened to a resource.
 
-    CARRIED = "carried"
-    THERE = "there"
+    ``imported``: it was created. ``present``: it exists already. ``deleted``: an earlier run
+    imported it, and somebody deleted it since. ``refused``: it cannot be created.
+    """
+
+    IMPORTED = "imported"
+    PRESENT = "present"
     DELETED = "deleted"
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one resource, and why if it was refused."""
+    """What happened to one resource.
+
+    :param reason: why it was refused; empty otherwise.
+    """
 
     item: Item
     result: Result
     reason: str = ""
 
 
-def carry(
+def import_all(
     request: Request,
     items: Sequence[Item],
     progress: Callable[[int, int], None],
     again: bool = False,
 ) -> list[Outcome]:
-    """Create those of the resources that are not there yet and never were.
+    """Create the resources that do not exist and that no earlier run has imported.
 
-    :param request: an administrator's, inside a transaction.
-    :param items: each after those it needs.
-    :param progress: is told how many of how many are done.
-    :param again: whether to create also what an earlier run created and somebody deleted since.
+    :param request: a request of an administrator, inside a transaction.
+    :param items: the resources, each after those that it needs.
+    :param progress: called with the number of resources that are done and the number of all.
+    :param again: also create resources that an earlier run imported and somebody deleted since.
     """
-    there = {kind: _ids(request, _CREATE[kind][0].model) for kind in KINDS}
-    deleted = set() if again else _ids(request, models.Imported)
+    present = {kind: _ids(request, _CREATE[kind][0].model) for kind in KINDS}
+    imported_before = set() if again else _ids(request, models.Imported)
     absent: dict[tuple[str, str], str] = {}
     outcomes = []
     for number, item in enumerate(items):
         progress(number, len(items))
-        outcome = _carry_one(request, item, there[item.kind], deleted, absent)
+        outcome = _import_one(request, item, present[item.kind], imported_before, absent)
         if outcome.result is Result.REFUSED:
             absent[item.kind, item.id] = str(item)
         elif outcome.result is Result.DELETED:
-            absent[item.kind, item.id] = f"{item}, deleted here"
+            absent[item.kind, item.id] = f"{item}, which was deleted after an earlier import"
         outcomes.append(outcome)
     progress(len(items), len(items))
     return outcomes
@@ -82,16 +89,22 @@ def _ids(request: Request, model: Any) -> set[str]:
     return set(request.session.scalars(sa.select(model.id)))
 
 
-def _carry_one(
+def _import_one(
     request: Request,
     item: Item,
-    there: Collection[str],
-    deleted: Collection[str],
+    present: Collection[str],
+    imported_before: Collection[str],
     absent: Mapping[tuple[str, str], str],
 ) -> Outcome:
-    if item.id in there:
-        return Outcome(item, Result.THERE)
-    if item.id in deleted:
+    """Create one resource.
+
+    :param present: ids of the resources of this kind that exist.
+    :param imported_before: ids of the resources that earlier runs imported.
+    :param absent: kind and id -> description, of the resources that are not imported.
+    """
+    if item.id in present:
+        return Outcome(item, Result.PRESENT)
+    if item.id in imported_before:
         return Outcome(item, Result.DELETED)
     lacking = [absent[need] for need in item.needs if need in absent]
     if lacking:
@@ -102,21 +115,22 @@ def _carry_one(
             _CREATE[item.kind][1](request, data)
             request.session.merge(models.Imported(id=item.id))
     except db_exc.DBDuplicateEntry as error:
-        taken = ", ".join(error.columns) or "a value that has to be unique"
-        return Outcome(item, Result.REFUSED, f"{taken}: taken by another one")
+        columns = ", ".join(error.columns) or "a value that has to be unique"
+        return Outcome(item, Result.REFUSED, f"{columns}: another resource has the same value")
     except (rules.Violation, lib.NeutronException, db_exc.DBError) as error:
         return Outcome(item, Result.REFUSED, str(error))
-    return Outcome(item, Result.CARRIED)
+    return Outcome(item, Result.IMPORTED)
 
 
 def _attribute_maps() -> dict[str, attributes.AttributeInfo]:
-    """Return what our API says of the attributes of each kind, all extensions together."""
-    whole: dict[str, dict[str, Any]] = {f"{kind}s": {} for kind in KINDS}
+    """Return the attribute map of each kind, merged from all our API definitions."""
+    merged: dict[str, dict[str, Any]] = {f"{kind}s": {} for kind in KINDS}
     for definition in definitions.ALL:
         for plural, attribute_map in definition.RESOURCE_ATTRIBUTE_MAP.items():
-            whole[plural].update(attribute_map)
+            merged[plural].update(attribute_map)
     return {
-        plural.removesuffix("s"): attributes.AttributeInfo(one) for plural, one in whole.items()
+        plural.removesuffix("s"): attributes.AttributeInfo(attribute_map)
+        for plural, attribute_map in merged.items()
     }
 
 
@@ -124,9 +138,11 @@ _ATTRIBUTES = _attribute_maps()
 
 
 def complete(item: Item) -> Body:
-    """Return what a request with this body gives to the operation that creates it.
+    """Return the attributes of a resource as the API passes them to the operation that creates it.
 
-    :raises InvalidInput: an attribute is not what our API allows.
+    Defaults are filled in and values converted.
+
+    :raises InvalidInput: the API does not allow the value of an attribute.
     """
     data = {**item.body, "tenant_id": item.kept["project_id"]}
     info = _ATTRIBUTES[item.kind]

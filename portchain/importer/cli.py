@@ -1,4 +1,4 @@
-"""The program ``portchain-import``: starts ``command``, without what the libraries want to tell their own developers."""
+"""Entry point of ``portchain-import``: runs ``command`` without the libraries' Python warnings."""
 
 import importlib
 import sys
@@ -6,13 +6,13 @@ import warnings
 
 
 def main() -> int:
-    """Entry point of ``portchain-import``.
+    """Run the program.
 
     :returns: the exit code, see ``--help``.
     """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    # Some say it when they are imported.
+    # Some libraries warn while they are imported, so the import comes after the filter.
     command = importlib.import_module("portchain.importer.command")
     return int(command.main(sys.argv[1:]))
 

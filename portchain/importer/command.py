@@ -1,4 +1,4 @@
-"""What ``portchain-import`` reads, says and returns."""
+"""The program ``portchain-import``: its options, its transaction and its report."""
 
 import sys
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import Any
 
 from neutron.common import config
 from neutron.db import db_base_plugin_v2
-from neutron.db.migration.models import head  # noqa: F401 - relations between models come with their modules
+from neutron.db.migration.models import head  # noqa: F401 - loads every model, for their relations
 from neutron_lib import context as neutron_context
 from neutron_lib.db import api as db_api
 from neutron_lib.plugins import constants, directory
@@ -24,43 +24,48 @@ from portchain.requests.request import Request
 DONE, FAILED, INCOMPLETE = 0, 1, 2
 
 _DESCRIPTION = """
-Take over the flow classifiers, port pairs, port pair groups, port chains and service graphs of
-networking-sfc from Neutron's database, with their ids. Without --apply it only says what it would
-do. The tables of networking-sfc are read, never changed. Run it while no server with networking-sfc
-or port_chain runs; a second run does nothing. What was taken over once and deleted since stays
-deleted, unless --again is given.
+Import flow classifiers, port pairs, port pair groups, port chains and service graphs from
+networking-sfc's tables in Neutron's database. Ids, owners, names and attributes stay the same.
+Without --apply, this is a trial: it reports what it would import and writes nothing. The tables of
+networking-sfc are never changed. With --apply, run it while no Neutron server runs networking-sfc
+or port_chain. A second run imports only what is still missing: resources that were imported before
+and deleted since stay deleted, unless --again is given.
 """
 _EPILOG = f"""
-Exit code: {DONE} if nothing is left to do; {FAILED} after an error; {INCOMPLETE} if something
-cannot be taken over, which is then listed with the reason.
+Exit code: {DONE} if everything is imported, or can be; {FAILED} after an error; {INCOMPLETE} if
+resources were refused. The report lists each refused resource with the reason.
 """
 _OPTIONS = [
-    cfg.BoolOpt("apply", default=False, help="Write, in one transaction. Default: only look."),
+    cfg.BoolOpt(
+        "apply", default=False, help="Write the import, in one transaction. Default: only report."
+    ),
     cfg.BoolOpt(
         "partial",
         default=False,
-        help="With --apply: write what can be taken over although some cannot. Default: all or none.",
+        help="With --apply: import what can be imported, although other resources are refused. "
+        "Default: all or nothing.",
     ),
     cfg.BoolOpt(
         "again",
         default=False,
-        help="Take over also what an earlier run took over and somebody deleted since.",
+        help="Also import resources that an earlier run imported and somebody deleted since.",
     ),
 ]
 
 
 class _NotWrittenError(Exception):
-    """Ends the transaction without a trace."""
+    """Rolls the transaction back."""
 
 
 class ImportFailedError(Exception):
-    """Nothing can be taken over, for a reason that the operator can see to."""
+    """The import cannot start; the message tells the operator what to do."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Carry out a command line.
+    """Run the program.
 
-    :returns: the exit code, see the epilog of ``--help``.
+    :param argv: the arguments of the command line.
+    :returns: the exit code, see ``--help``.
     """
     cfg.CONF.register_cli_opts(_OPTIONS)
     conf.register_server_opts()
@@ -77,20 +82,22 @@ def main(argv: Sequence[str]) -> int:
         print(f"portchain-import: {error}", file=sys.stderr)
         return FAILED
     except db_exc.DBError as error:
-        print(f"portchain-import: the database says: {error}", file=sys.stderr)
+        print(f"portchain-import: the database refused a query: {error}", file=sys.stderr)
         return FAILED
     return _report(outcomes, cfg.CONF.apply, cfg.CONF.partial)
 
 
 def run(write: bool, partial: bool, again: bool) -> list[Outcome]:
-    """Take over what networking-sfc left in the configured database.
+    """Import the resources of networking-sfc from the configured database.
 
-    :param write: whether what was done stays.
-    :param partial: whether it stays although something was refused.
-    :param again: whether to take over also what was deleted since an earlier run.
-    :raises ImportFailedError: there are no such tables, or they are not as expected.
+    :param write: commit the import; otherwise roll it back.
+    :param partial: commit it although resources were refused.
+    :param again: also import resources that an earlier run imported and somebody deleted since.
+    :raises ImportFailedError: the tables of networking-sfc or ours are missing or not up to date.
+    :raises DriverNotLoaded: a configured driver cannot be loaded.
     """
-    # Rules ask Neutron for ports, as in a server; its mechanism drivers have no part in that.
+    # The rules ask Neutron's core plugin for ports. Its database code is enough for that; ML2 would
+    # also load the mechanism drivers.
     directory.add_plugin(constants.CORE, db_base_plugin_v2.NeutronDbPluginV2())
     check = manager.DriverManager(manager.load(cfg.CONF[conf.GROUP].drivers)).check
     context = neutron_context.get_admin_context()
@@ -99,7 +106,7 @@ def run(write: bool, partial: bool, again: bool) -> list[Outcome]:
         with db_api.CONTEXT_WRITER.using(context):
             _check_tables(context.session.connection())
             items = translate.items(legacy.read(context.session.connection()))
-            outcomes = apply.carry(Request(context, check), items, _show_progress, again)
+            outcomes = apply.import_all(Request(context, check), items, _show_progress, again)
             if not write or (not partial and _refused(outcomes)):
                 raise _NotWrittenError
     except _NotWrittenError:
@@ -108,21 +115,22 @@ def run(write: bool, partial: bool, again: bool) -> list[Outcome]:
 
 
 def _check_tables(connection: Any) -> None:
-    if not legacy.is_there(connection):
+    if not legacy.has_tables(connection):
         raise ImportFailedError(
-            "this database has no tables of networking-sfc: does --config-file name the "
-            "configuration of Neutron's servers?"
+            "this database has no tables of networking-sfc: pass the configuration of Neutron's "
+            "servers with --config-file"
         )
     heads = legacy.heads(connection)
     if heads != legacy.HEADS:
         raise ImportFailedError(
-            f"networking-sfc's tables are at {', '.join(sorted(heads)) or 'no known migration'}, "
-            f"not at {', '.join(sorted(legacy.HEADS))}: with networking-sfc installed, run "
+            "networking-sfc's tables are at migration "
+            f"{', '.join(sorted(heads)) or 'none'}, not at {', '.join(sorted(legacy.HEADS))}: where "
+            "networking-sfc is installed, run "
             "neutron-db-manage --subproject networking-sfc upgrade head"
         )
     if not connection.dialect.has_table(connection, models.Imported.__tablename__):
         raise ImportFailedError(
-            "tables of port chains are missing: run neutron-db-manage upgrade heads"
+            "the tables of neutron-portchain are missing: run neutron-db-manage upgrade heads"
         )
 
 
@@ -131,38 +139,41 @@ def _refused(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _show_progress(done: int, total: int) -> None:
-    """One line that changes, on a terminal; nothing elsewhere."""
+    """Print the progress on one line of the terminal; print nothing if stderr is no terminal."""
     if sys.stderr.isatty():
         end = "\r\033[K" if done == total else ""
-        print(f"\r{done} of {total}{end}", end="", file=sys.stderr, flush=True)
+        print(f"\r{done} of {total} resources{end}", end="", file=sys.stderr, flush=True)
 
 
 def _report(outcomes: Sequence[Outcome], write: bool, partial: bool) -> int:
-    """Print what was done or would be; return the exit code."""
+    """Print the report and return the exit code."""
     written = write and (partial or not _refused(outcomes))
     counts = Counter((one.item.kind, one.result) for one in outcomes)
-    done = "taken over" if written else "to take over"
-    print(f"{'':20}{done:>14}{'there already':>15}{'deleted here':>14}{'refused':>9}")
+    headings = ("imported" if written else "to import", "present", "deleted since", "refused")
+    print(f"{'':20}" + "".join(f"{heading:>15}" for heading in headings))
     for kind in apply.KINDS:
-        carried, there, deleted, refused = (counts[kind, result] for result in Result)
-        words = f"{kind.replace('_', ' ')}s"
-        print(f"{words:20}{carried:>14}{there:>15}{deleted:>14}{refused:>9}")
+        numbers = "".join(f"{counts[kind, result]:>15}" for result in Result)
+        print(f"{_plural(kind):20}{numbers}")
     for one in _refused(outcomes):
         print(f"refused: {one.item}: {one.reason}")
     print(_conclusion(outcomes, write, partial))
     return INCOMPLETE if _refused(outcomes) else DONE
 
 
+def _plural(kind: str) -> str:
+    return f"{kind.replace('_', ' ')}s"
+
+
 def _conclusion(outcomes: Sequence[Outcome], write: bool, partial: bool) -> str:
     if _refused(outcomes) and not (write and partial):
         return (
-            "Nothing was written. Change what is refused through networking-sfc's API, or take over "
+            "Nothing was written. Change the refused resources with networking-sfc's API, or import "
             "the rest with --apply --partial."
         )
-    if not any(one.result is Result.CARRIED for one in outcomes):
+    if not any(one.result is Result.IMPORTED for one in outcomes):
         deleted = any(one.result is Result.DELETED for one in outcomes)
-        more = " What was deleted here stays deleted, unless --again is given." if deleted else ""
-        return f"There is nothing to take over.{more}"
+        more = " Resources deleted since stay deleted; --again imports them." if deleted else ""
+        return f"There is nothing to import.{more}"
     if not write:
-        return "Nothing was written: this was a trial. --apply writes."
-    return "Written. The servers realise the chains when they start with port_chain."
+        return "Nothing was written: this was a trial. Run again with --apply to import."
+    return "Import written. The servers realise the chains when they start with port_chain."

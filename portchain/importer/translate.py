@@ -1,23 +1,23 @@
-"""What the rows of networking-sfc mean in requests of our API; nothing here reads or writes."""
+"""Turns rows of networking-sfc into requests of our API. Reads and writes nothing."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from portchain.importer.legacy import NAMED, Row, Tables
+from portchain.importer.legacy import COMMON_COLUMNS, Row, Tables
 
 Body = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One resource to carry over.
+    """One resource to import.
 
-    :param kind: as the API writes it, such as ``port_pair``.
-    :param body: as in a request that creates it.
-    :param kept: what such a request cannot say, but has to stay as it is: id, owner, numbers.
-    :param needs: resources it names, as kind and id.
+    :param kind: its name in requests, such as ``port_pair``.
+    :param body: the attributes of a request that creates it.
+    :param kept: values that it keeps although no request can set them: id, project, numbers.
+    :param needs: the resources that it names, each as a kind and an id.
     """
 
     kind: str
@@ -27,7 +27,7 @@ class Item:
 
     @property
     def id(self) -> str:
-        """Its id."""
+        """The id of the resource."""
         return str(self.kept["id"])
 
     def __str__(self) -> str:
@@ -37,7 +37,7 @@ class Item:
 
 
 def items(tables: Tables) -> list[Item]:
-    """Return all that is to be carried over, each after what it needs."""
+    """Return the resources to import, each after those that it needs."""
     return [
         *_classifiers(tables),
         *_pairs(tables),
@@ -48,11 +48,11 @@ def items(tables: Tables) -> list[Item]:
 
 
 def _classifiers(tables: Tables) -> Iterable[Item]:
-    seven = _parameters(tables["sfc_flow_classifier_l7_parameters"], "classifier_id", str)
+    l7_parameters = _parameters(tables["sfc_flow_classifier_l7_parameters"], "classifier_id", str)
     for row in tables["sfc_flow_classifiers"]:
-        columns = {key: value for key, value in row.items() if key not in NAMED}
-        body = columns | {"l7_parameters": seven.get(row["id"], {})}
-        yield Item("flow_classifier", _named(row) | body, _kept(row))
+        columns = {key: value for key, value in row.items() if key not in COMMON_COLUMNS}
+        body = columns | {"l7_parameters": l7_parameters.get(row["id"], {})}
+        yield Item("flow_classifier", _name_and_description(row) | body, _kept(row))
 
 
 def _pairs(tables: Tables) -> Iterable[Item]:
@@ -63,7 +63,7 @@ def _pairs(tables: Tables) -> Iterable[Item]:
             "egress": row["egress"],
             "service_function_parameters": parameters.get(row["id"], {}),
         }
-        yield Item("port_pair", _named(row) | body, _kept(row))
+        yield Item("port_pair", _name_and_description(row) | body, _kept(row))
 
 
 def _groups(tables: Tables) -> Iterable[Item]:
@@ -77,7 +77,9 @@ def _groups(tables: Tables) -> Iterable[Item]:
             "tap_enabled": bool(row["tap_enabled"]),
         }
         kept = _kept(row) | {"group_id": row["group_id"]}
-        yield Item("port_pair_group", _named(row) | body, kept, _needs(port_pair=pairs))
+        yield Item(
+            "port_pair_group", _name_and_description(row) | body, kept, _needs(port_pair=pairs)
+        )
 
 
 def _chains(tables: Tables) -> Iterable[Item]:
@@ -96,7 +98,7 @@ def _chains(tables: Tables) -> Iterable[Item]:
             "chain_id": row["chain_id"],
         }
         needs = _needs(port_pair_group=groups, flow_classifier=classifiers)
-        yield Item("port_chain", _named(row) | body, _kept(row), needs)
+        yield Item("port_chain", _name_and_description(row) | body, _kept(row), needs)
 
 
 def _graphs(tables: Tables) -> Iterable[Item]:
@@ -106,12 +108,12 @@ def _graphs(tables: Tables) -> Iterable[Item]:
         of_graph.setdefault(row["src_chain"], []).append(row["dst_chain"])
     for row in tables["sfc_service_graphs"]:
         chains = branches.get(row["id"], {})
-        names = {one for source, after in chains.items() for one in (source, *after)}
-        body = _named(row) | {"port_chains": chains}
-        yield Item("service_graph", body, _kept(row), _needs(port_chain=sorted(names)))
+        chain_ids = {one for source, after in chains.items() for one in (source, *after)}
+        body = _name_and_description(row) | {"port_chains": chains}
+        yield Item("service_graph", body, _kept(row), _needs(port_chain=sorted(chain_ids)))
 
 
-def _named(row: Row) -> Body:
+def _name_and_description(row: Row) -> Body:
     return {"name": row["name"] or "", "description": row["description"] or ""}
 
 
@@ -124,7 +126,7 @@ def _needs(**ids: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _members(rows: Iterable[Row], owner: str, member: str) -> dict[str, list[str]]:
-    """Return the members by owner, in the order of the rows."""
+    """Return owner -> its members, in the order of the rows."""
     found: dict[str, list[str]] = {}
     for row in rows:
         if row[owner] is not None:
@@ -133,7 +135,10 @@ def _members(rows: Iterable[Row], owner: str, member: str) -> dict[str, list[str
 
 
 def _parameters(rows: Iterable[Row], owner: str, load: Any = json.loads) -> dict[str, Body]:
-    """Return the parameters by owner; values are stored as JSON, except those of layer 7."""
+    """Return owner -> its parameters.
+
+    :param load: decodes a stored value; all but the layer 7 parameters are stored as JSON.
+    """
     found: dict[str, Body] = {}
     for row in rows:
         found.setdefault(row[owner], {})[row["keyword"]] = load(row["value"])
@@ -141,7 +146,7 @@ def _parameters(rows: Iterable[Row], owner: str, load: Any = json.loads) -> dict
 
 
 def _without_none(parameters: Mapping[str, Any]) -> Body:
-    """Leave out what says nothing: networking-sfc stores every key of a mapping."""
+    """Leave out empty values: networking-sfc stores every key of a mapping."""
     return {
         key: _without_none(value) if isinstance(value, dict) else value
         for key, value in parameters.items()

@@ -1,4 +1,4 @@
-"""Default policies: members of a project manage its resources, readers see them."""
+"""Default policies: members of a project manage its resources, and readers see them."""
 
 from neutron_lib.policy import rules as personas
 from oslo_policy import policy
@@ -19,17 +19,19 @@ _ACTIONS = {
 
 
 def list_rules() -> list[policy.RuleDefault]:
-    """Return the rules for Neutron's policy engine and for oslo.policy's generators."""
-    return [_shared(), *_resource_rules(), _STATUS_REASON]
+    """Return the policies for Neutron's policy engine and for oslo.policy's generators."""
+    return [_shared_groups(), *_resource_policies(), _STATUS_REASON]
 
 
 _SHARED = "shared_port_pair_groups"
 _OTHER_CHECKS = {"get_port_pair_group": f"({personas.ADMIN_OR_PROJECT_READER}) or rule:{_SHARED}"}
 
 
-def _shared() -> policy.RuleDefault:
-    """Return the rule about a field; only once Neutron is loaded does its text mean anything, and it
-    is read when the rule is made.
+def _shared_groups() -> policy.RuleDefault:
+    """Return the policy that matches port pair groups shared with the caller.
+
+    A function, not a constant: oslo.policy parses ``field:`` when the object is created, and only
+    Neutron, once loaded, gives that word a meaning.
     """
     return policy.RuleDefault(
         name=_SHARED,
@@ -42,7 +44,7 @@ _STATUS_REASON = policy.DocumentedRuleDefault(
     name="get_port_chain:status_reason",
     check_str=personas.ADMIN_OR_PROJECT_READER,
     scope_types=["project"],
-    description="See why a port chain is not active; the text may name hosts",
+    description="Get the reason for the status of a port chain; the text may name hosts",
     operations=[
         {"method": "GET", "path": "/sfc/port_chains"},
         {"method": "GET", "path": "/sfc/port_chains/{id}"},
@@ -50,7 +52,7 @@ _STATUS_REASON = policy.DocumentedRuleDefault(
 )
 
 
-def _resource_rules() -> list[policy.DocumentedRuleDefault]:
+def _resource_policies() -> list[policy.DocumentedRuleDefault]:
     return [
         policy.DocumentedRuleDefault(
             name=f"{action}_{resource}",

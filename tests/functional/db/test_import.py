@@ -139,7 +139,7 @@ def test_all_or_none_unless_told_otherwise(cloud: Any) -> None:
     assert there.ids() == set()
     code, said = there.import_("--apply", "--partial")
     assert code == 2
-    assert "Written." in said
+    assert "Import written." in said
     taken = there.ids()
     assert named("port_chains", "dns") in taken
     assert not taken & {named("port_chains", "sloppy"), named("flow_classifiers", "sloppy")}
@@ -149,7 +149,7 @@ def test_what_is_there_is_left_alone_and_a_second_run_does_nothing(cloud: Any) -
     there = cloud("noop")
     before = there.legacy_checksums()
     code, said = there.import_("--apply", "--partial")
-    assert "Written." in said
+    assert "Import written." in said
     assert EVERYTHING - there.ids() == {
         named("port_chains", "sloppy"),
         named("flow_classifiers", "sloppy"),
@@ -159,7 +159,7 @@ def test_what_is_there_is_left_alone_and_a_second_run_does_nothing(cloud: Any) -
         connection.execute(sa.text(f"UPDATE portchain_port_chains SET name = '{name}'"))
     code, again = there.import_("--apply", "--partial")
     assert code == 2, again
-    assert "There is nothing to take over." in again
+    assert "There is nothing to import." in again
     with sa.create_engine(there.url).connect() as connection:
         assert set(connection.scalars(sa.text("SELECT name FROM portchain_port_chains"))) == {name}
     assert there.legacy_checksums() == before
@@ -182,11 +182,11 @@ def test_what_was_deleted_here_comes_back_on_demand_only(cloud: Any) -> None:
         code, said = there.import_(*option)
         assert code == 2, said
         assert there.ids() == taken - gone
-    assert "There is nothing to take over. What was deleted here stays deleted" in said
+    assert "There is nothing to import. Resources deleted since stay deleted" in said
     # What was never taken over, and nothing else.
     assert "(sfc_flow_classifiers 1, sfc_port_chains 1)" in there.checks()
     code, said = there.import_("--apply", "--partial", "--again")
-    assert "Written." in said
+    assert "Import written." in said
     assert there.ids() == taken
 
 
@@ -212,7 +212,7 @@ def test_neutron_status_and_the_import_say_what_is_to_be_done(
         "(sfc_flow_classifiers 8, ",
         "portchain-import",
         "whose agent lacks the extension port_chain: h1",
-        "networking-sfc's extension still runs on h1",
+        "networking-sfc's agent extension still runs on h1",
     ):
         assert trouble in said, trouble
     there.configured("ovs")
@@ -234,7 +234,7 @@ def test_neutron_status_and_the_import_say_what_is_to_be_done(
         extensions = json.dumps({"extensions": ["port_chain"]})
         connection.execute(sa.text("UPDATE agents SET configurations = :e"), {"e": extensions})
     said = there.checks()
-    assert "networking-sfc has no tables here" in said
+    assert "networking-sfc has no tables in this database" in said
     for trouble in ("still", "cannot load", "neutron-db-manage", "portchain-import", "lacks"):
         assert trouble not in said.partition("Port chains: packages")[2], trouble
     code, said = there.import_()

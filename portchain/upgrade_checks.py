@@ -74,8 +74,8 @@ def check_packages(checker: Any) -> Result:
         return Result(Code.SUCCESS, None)
     return Result(
         Code.FAILURE,
-        f"{LEGACY_PACKAGE} {version} is installed. It registers the same policies, and Neutron does "
-        f"not start with both packages: uninstall {LEGACY_PACKAGE}",
+        f"{LEGACY_PACKAGE} {version} is installed. It registers the same policies, and Neutron "
+        f"does not start with both packages: uninstall {LEGACY_PACKAGE}",
     )
 
 
@@ -122,7 +122,7 @@ def check_import(checker: Any) -> Result:
 
 
 def check_agents(checker: Any) -> Result:
-    """Check that every Open vSwitch agent has the extension, if the driver ``ovs`` is configured."""
+    """Check that every Open vSwitch agent has the extension that the driver ``ovs`` needs."""
     if "ovs" not in cfg.CONF[conf.GROUP].drivers:
         return Result(
             Code.SUCCESS, "the driver ovs is not configured, so no agent needs the extension"

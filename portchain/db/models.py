@@ -44,7 +44,7 @@ class FlowClassifier(standard_attr.HasStandardAttributes, _Named, model_base.BAS
 
     __tablename__ = "portchain_flow_classifiers"
     api_collections = ("flow_classifiers",)
-    collection_resource_map = {"flow_classifiers": "flow_classifier"}  # noqa: RUF012 - Neutron reads it
+    collection_resource_map = {"flow_classifiers": "flow_classifier"}  # noqa: RUF012 - for Neutron
 
     ethertype: Mapped[str] = mapped_column(sa.String(8))
     protocol: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
@@ -64,7 +64,7 @@ class PortPair(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
 
     __tablename__ = "portchain_port_pairs"
     api_collections = ("port_pairs",)
-    collection_resource_map = {"port_pairs": "port_pair"}  # noqa: RUF012 - Neutron reads it
+    collection_resource_map = {"port_pairs": "port_pair"}  # noqa: RUF012 - for Neutron
     __table_args__ = (
         sa.UniqueConstraint("ingress", "egress", name="uniq_portchain_pairs0ingress0egress"),
         model_base.BASEV2.__table_args__,
@@ -82,7 +82,7 @@ class PortPairGroup(standard_attr.HasStandardAttributes, _Named, model_base.BASE
 
     __tablename__ = "portchain_port_pair_groups"
     api_collections = ("port_pair_groups",)
-    collection_resource_map = {"port_pair_groups": "port_pair_group"}  # noqa: RUF012 - Neutron reads it
+    collection_resource_map = {"port_pair_groups": "port_pair_group"}  # noqa: RUF012 - for Neutron
 
     group_id: Mapped[int] = mapped_column(sa.Integer, unique=True)
     lb_fields: Mapped[list[str]] = mapped_column(types.JsonEncodedList)
@@ -139,7 +139,7 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
 
     __tablename__ = "portchain_port_chains"
     api_collections = ("port_chains",)
-    collection_resource_map = {"port_chains": "port_chain"}  # noqa: RUF012 - Neutron reads it
+    collection_resource_map = {"port_chains": "port_chain"}  # noqa: RUF012 - for Neutron
 
     chain_id: Mapped[int] = mapped_column(sa.Integer, unique=True)
     correlation: Mapped[str] = mapped_column(sa.String(8))
@@ -226,7 +226,7 @@ class ServiceGraph(standard_attr.HasStandardAttributes, _Named, model_base.BASEV
 
     __tablename__ = "portchain_service_graphs"
     api_collections = ("service_graphs",)
-    collection_resource_map = {"service_graphs": "service_graph"}  # noqa: RUF012 - Neutron reads it
+    collection_resource_map = {"service_graphs": "service_graph"}  # noqa: RUF012 - for Neutron
 
     branches: Mapped[list["GraphBranch"]] = orm.relationship(
         lazy="selectin", order_by="GraphBranch.position", passive_deletes="all"

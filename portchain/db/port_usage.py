@@ -1,4 +1,4 @@
-"""What uses a Neutron port: pairs and classifiers that name it, and chains that a change affects."""
+"""What uses a Neutron port: pairs and classifiers that name it, and chains that it affects."""
 
 from typing import Any
 

@@ -101,8 +101,8 @@ def record_reports(
 ) -> dict[str, list[tuple[str, int]]]:
     """Record a host's reports about its part of chains.
 
-    :param reports: at most one for each chain. Reports about chains in which the host takes no part,
-        and about revisions older than the one it has applied, are ignored.
+    :param reports: at most one for each chain. A report is ignored if the host takes no part in the
+        chain, or has applied a later revision.
     :return: host -> pairs of a chain id and a revision to which the host can switch now: every host
         of the chain is prepared, and this one has not applied the revision yet.
     """

@@ -13,8 +13,8 @@ class Facts:
     """The facts that determine a chain's status.
 
     :param failure: why a driver failed; empty if none did.
-    :param down_reason: why the chain cannot carry traffic even if every host does its part; empty if
-        it can.
+    :param down_reason: why the chain cannot carry traffic even if every host does its part; empty
+        if it can.
     :param warning: what the owner should know although the chain carries traffic; empty if nothing.
     :param errors: pairs of a host and the reason why it failed.
     :param pending: pairs of a host that has not confirmed its latest plan and what it waits for;

@@ -124,8 +124,8 @@ def _check_tables(connection: Any) -> None:
     if heads != legacy.HEADS:
         raise ImportFailedError(
             "networking-sfc's tables are at migration "
-            f"{', '.join(sorted(heads)) or 'none'}, not at {', '.join(sorted(legacy.HEADS))}: where "
-            "networking-sfc is installed, run "
+            f"{', '.join(sorted(heads)) or 'none'}, not at {', '.join(sorted(legacy.HEADS))}: "
+            "where networking-sfc is installed, run "
             "neutron-db-manage --subproject networking-sfc upgrade head"
         )
     if not connection.dialect.has_table(connection, models.Imported.__tablename__):
@@ -167,8 +167,8 @@ def _plural(kind: str) -> str:
 def _conclusion(outcomes: Sequence[Outcome], write: bool, partial: bool) -> str:
     if _refused(outcomes) and not (write and partial):
         return (
-            "Nothing was written. Change the refused resources with networking-sfc's API, or import "
-            "the rest with --apply --partial."
+            "Nothing was written. Change the refused resources with networking-sfc's API, or "
+            "import the rest with --apply --partial."
         )
     if not any(one.result is Result.IMPORTED for one in outcomes):
         deleted = any(one.result is Result.DELETED for one in outcomes)

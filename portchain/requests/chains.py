@@ -37,7 +37,7 @@ def create_port_chain(request: Request, data: Data) -> str:
 def update_port_chain(request: Request, chain_id: str, data: Data) -> None:
     """Change a port chain and refresh its neighbours in a service graph.
 
-    :raises NotFound: the chain, a group or a classifier does not exist, or the caller cannot see it.
+    :raises NotFound: the chain, a group or a classifier does not exist or is not visible.
     :raises Violation: the changed chain breaks a rule, or no driver supports it.
     """
     session = request.session

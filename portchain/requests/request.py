@@ -43,7 +43,7 @@ class Request:
         return self.context.session
 
     def may_steer(self, port: model.Port) -> bool:
-        """Tell whether the caller may steer the port's traffic: its owner and administrators may."""
+        """Tell whether the caller may steer a port's traffic: its owner and administrators may."""
         return self.context.is_admin or port.project_id == self.context.project_id
 
 

@@ -1,1 +1,1 @@
-"""Database migrations, run by neutron-db-manage as those of the subproject neutron-portchain."""
+"""Database migrations: neutron-db-manage runs them as the subproject neutron-portchain."""

@@ -1,4 +1,4 @@
-"""A MariaDB server of the tests' own, with Neutron's schema and ours in it."""
+"""A MariaDB server for the tests, with databases that have Neutron's schema and ours."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ START_SECONDS = 60
 class MariaDb:
     """A running server.
 
-    :param socket: the Unix socket it listens on; it has no other.
+    :param socket: the Unix socket it listens on; it has no network socket.
     """
 
     socket: Path
@@ -53,10 +53,10 @@ class MariaDb:
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDb]:
-    """Start a server on a Unix socket; stop it at the end, also after a failure."""
+    """Start a server on a Unix socket, and stop it at the end, also after a failure."""
     if not shutil.which("mariadbd"):
         pytest.skip("mariadbd is not installed")
-    # Not pytest's own directory: the path of a Unix socket has room for 107 characters.
+    # Not pytest's temporary directory: the path of a Unix socket is limited to 107 characters.
     with tempfile.TemporaryDirectory(prefix="pc-db-") as name:
         directory = Path(name)
         data, socket = directory / "data", directory / "socket"
@@ -92,7 +92,7 @@ def _wait(server: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
 
 
 def manage(url: str, *arguments: str) -> str:
-    """Run neutron-db-manage on a database; return what it prints."""
+    """Run neutron-db-manage on a database and return what it prints."""
     command = Path(sys.executable).with_name("neutron-db-manage")
     done = subprocess.run(
         [command, "--database-connection", url, *arguments],
@@ -113,11 +113,11 @@ def _migrate(mariadb: MariaDb, name: str, charset: str) -> str:
 
 @pytest.fixture(scope="session")
 def migrated(mariadb: MariaDb) -> str:
-    """Return the URL of a database that went through all migrations, Neutron's and ours."""
+    """Return the URL of a database with all migrations of Neutron and ours."""
     return _migrate(mariadb, "neutron", "utf8mb4")
 
 
 @pytest.fixture(scope="session")
 def narrow(mariadb: MariaDb) -> str:
-    """Return the URL of such a database with the character set that old deployments have."""
+    """Return the URL of such a database with the character set of old deployments, utf8mb3."""
     return _migrate(mariadb, "neutron_narrow", "utf8mb3")

@@ -1,4 +1,7 @@
-"""The API on a real MariaDB, which is stricter than SQLite: lengths, ranges, character sets, keys."""
+"""The API on a real MariaDB.
+
+MariaDB is stricter than SQLite about lengths, ranges, character sets and foreign keys.
+"""
 
 from typing import Any
 
@@ -13,7 +16,7 @@ from tests.unit.db import test_realisation
 
 
 class _Database(lib_fixture.SqlFixture):
-    """Makes Neutron use an engine, and empties its tables afterwards."""
+    """Makes Neutron use an engine, and empties all tables after the test."""
 
     def __init__(self, engine: sa.Engine) -> None:
         super().__init__()
@@ -29,7 +32,7 @@ class _Database(lib_fixture.SqlFixture):
 
 
 class OnMariaDb:
-    """Mix-in of test cases: the database is MariaDB."""
+    """Mix-in for test cases: use MariaDB as the database."""
 
     url: str
     engine: Any
@@ -38,10 +41,10 @@ class OnMariaDb:
         facade = enginefacade.transaction_context()
         facade.configure(connection=self.url)
         self.engine = facade.writer.get_engine()
-        self.useFixture(self._keep(self.engine))  # type: ignore[attr-defined]
+        self.useFixture(self._database_fixture(self.engine))  # type: ignore[attr-defined]
 
-    def _keep(self, engine: sa.Engine) -> "_Database":
-        """Return what Neutron's tests do with the rows afterwards."""
+    def _database_fixture(self, engine: sa.Engine) -> "_Database":
+        """Return the fixture that cleans up the database after the test."""
         return _Database(engine)
 
 
@@ -72,7 +75,7 @@ class WrongRequestOnMariaDbTest(OnMariaDb, test_wrong_requests.WrongRequestTest)
 
 
 class TextTest(OnMariaDb, ApiTestCase):
-    def test_text_is_kept_or_refused_but_never_an_error(self) -> None:
+    def test_text_is_stored_or_refused_but_never_a_server_error(self) -> None:
         group = self.create("port_pair_group")["id"]
         for attribute in ("name", "description"):
             for text in ("naïve", "鎖", "x" * 255, "鎖" * 255):

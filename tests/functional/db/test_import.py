@@ -1,4 +1,7 @@
-"""Moving in: portchain-import and the upgrade checks on a database that networking-sfc filled (``networking_sfc.make``)."""
+"""``portchain-import`` and the upgrade checks, on a database that networking-sfc filled.
+
+``networking_sfc.make`` has made that database.
+"""
 
 import json
 import subprocess
@@ -22,7 +25,7 @@ ANSWERS: dict[str, list[dict[str, Any]]] = json.loads(make.ANSWERS.read_text())
 
 @dataclass
 class Cloud:
-    """Neutron's database after networking-sfc, and the commands of an operator.
+    """A Neutron database with networking-sfc's tables, and an operator's commands.
 
     :param config: Neutron's configuration file.
     """
@@ -31,7 +34,7 @@ class Cloud:
     config: Path
 
     def configured(self, drivers: str, service_plugins: str = "port_chain") -> "Cloud":
-        """Write the configuration."""
+        """Write Neutron's configuration file."""
         self.config.write_text(
             f"[DEFAULT]\nservice_plugins = {service_plugins}\n[database]\nconnection = {self.url}\n"
             f"[port_chain]\ndrivers = {drivers}\n"
@@ -39,7 +42,7 @@ class Cloud:
         return self
 
     def run(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command that reads Neutron's configuration."""
+        """Run a program with Neutron's configuration file."""
         path = Path(sys.executable).with_name(program)
         return subprocess.run(
             [path, f"--config-file={self.config}", *arguments],
@@ -49,19 +52,19 @@ class Cloud:
         )
 
     def import_(self, *arguments: str) -> tuple[int, str]:
-        """Run portchain-import; return its exit code and what it said."""
+        """Run portchain-import and return its exit code and output."""
         done = self.run("portchain-import", *arguments)
         assert "Traceback" not in done.stderr, done.stderr[-3000:]
         return done.returncode, done.stdout + done.stderr
 
     def checks(self) -> str:
-        """Return what neutron-status says of port chains, in one line for each check."""
+        """Return the output of ``neutron-status upgrade check`` as one line."""
         done = self.run("neutron-status", "upgrade", "check")
         lines = [line.strip(" |") for line in done.stdout.splitlines()]
         return " ".join(line for line in lines if line and not line.startswith("+"))
 
     def ids(self) -> set[str]:
-        """Return the ids of all that is in our tables."""
+        """Return the ids of all resources in our tables."""
         with sa.create_engine(self.url).connect() as connection:
             return {
                 an_id
@@ -70,7 +73,7 @@ class Cloud:
             }
 
     def legacy_checksums(self) -> dict[str, int]:
-        """Return checksums of networking-sfc's tables, its driver's included."""
+        """Return checksums of networking-sfc's tables, including those of its driver."""
         with sa.create_engine(self.url).connect() as connection:
             names = [n for n in sa.inspect(connection).get_table_names() if n.startswith("sfc_")]
             assert set(legacy.COLUMNS) < set(names)
@@ -79,7 +82,7 @@ class Cloud:
 
 
 def _load(mariadb: MariaDb, name: str) -> str:
-    """Make a database as networking-sfc left it; return its URL."""
+    """Create a database as networking-sfc left it, and return its URL."""
     mariadb.execute(f"DROP DATABASE IF EXISTS {name}")
     mariadb.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb3")
     mariadb.load(name, make.DATABASE.read_text())
@@ -88,7 +91,10 @@ def _load(mariadb: MariaDb, name: str) -> str:
 
 @pytest.fixture(scope="module")
 def legacy_url(mariadb: MariaDb) -> str:
-    """Such a database, with our migrations applied; tests leave its old tables alone."""
+    """Return the URL of such a database with our migrations.
+
+    Tests must not change its old tables.
+    """
     url = _load(mariadb, "legacy")
     manage(url, "--subproject", "neutron-portchain", "upgrade", "heads")
     return url
@@ -96,7 +102,7 @@ def legacy_url(mariadb: MariaDb) -> str:
 
 @pytest.fixture
 def cloud(legacy_url: str, tmp_path: Path) -> Callable[[str], Cloud]:
-    """Make a configuration with these drivers, and empty our tables."""
+    """Empty our tables; return a function that makes a cloud with the given drivers."""
     with sa.create_engine(legacy_url).begin() as connection:
         connection.execute(sa.text("SET foreign_key_checks = 0"))
         for name in sa.inspect(connection).get_table_names():
@@ -106,7 +112,7 @@ def cloud(legacy_url: str, tmp_path: Path) -> Callable[[str], Cloud]:
 
 
 def named(kind: str, name: str) -> str:
-    """Return the id of a resource of the demo project, by its name."""
+    """Return the id of a resource by its name."""
     (an_id,) = [one["id"] for one in ANSWERS[kind] if one["name"] == name]
     return str(an_id)
 
@@ -114,7 +120,7 @@ def named(kind: str, name: str) -> str:
 EVERYTHING = {one["id"] for kind in make.KINDS for one in ANSWERS[kind]}
 
 
-def test_a_trial_writes_nothing_and_says_what_is_refused_and_why(cloud: Any) -> None:
+def test_trial_writes_nothing_and_reports_refusals(cloud: Any) -> None:
     there = cloud("ovs")
     before = there.legacy_checksums()
     code, said = there.import_()
@@ -122,7 +128,7 @@ def test_a_trial_writes_nothing_and_says_what_is_refused_and_why(cloud: Any) -> 
     sloppy = named("flow_classifiers", "sloppy")
     assert f"refused: flow classifier sloppy ({sloppy}): source_ip_prefix" in said
     assert "has host bits set" in said
-    # What needs it is not taken over without it.
+    # A resource that needs a refused one is refused as well.
     line = f"refused: port chain sloppy ({named('port_chains', 'sloppy')}): it needs "
     (needs,) = [one.removeprefix(line) for one in said.splitlines() if one.startswith(line)]
     assert f"flow classifier sloppy ({sloppy})" in needs
@@ -131,7 +137,7 @@ def test_a_trial_writes_nothing_and_says_what_is_refused_and_why(cloud: Any) -> 
     assert there.legacy_checksums() == before
 
 
-def test_all_or_none_unless_told_otherwise(cloud: Any) -> None:
+def test_import_is_all_or_nothing_without_partial(cloud: Any) -> None:
     there = cloud("ovs")
     code, said = there.import_("--apply")
     assert code == 2
@@ -145,7 +151,7 @@ def test_all_or_none_unless_told_otherwise(cloud: Any) -> None:
     assert not taken & {named("port_chains", "sloppy"), named("flow_classifiers", "sloppy")}
 
 
-def test_what_is_there_is_left_alone_and_a_second_run_does_nothing(cloud: Any) -> None:
+def test_second_run_leaves_existing_resources_alone(cloud: Any) -> None:
     there = cloud("noop")
     before = there.legacy_checksums()
     code, said = there.import_("--apply", "--partial")
@@ -165,7 +171,7 @@ def test_what_is_there_is_left_alone_and_a_second_run_does_nothing(cloud: Any) -
     assert there.legacy_checksums() == before
 
 
-def test_what_was_deleted_here_comes_back_on_demand_only(cloud: Any) -> None:
+def test_deleted_resources_come_back_only_with_again(cloud: Any) -> None:
     there = cloud("noop")
     there.import_("--apply", "--partial")
     taken = there.ids()
@@ -183,25 +189,23 @@ def test_what_was_deleted_here_comes_back_on_demand_only(cloud: Any) -> None:
         assert code == 2, said
         assert there.ids() == taken - gone
     assert "There is nothing to import. Resources deleted since stay deleted" in said
-    # What was never taken over, and nothing else.
+    # The check counts what was never imported, and not what was deleted since.
     assert "(sfc_flow_classifiers 1, sfc_port_chains 1)" in there.checks()
     code, said = there.import_("--apply", "--partial", "--again")
     assert "Import written." in said
     assert there.ids() == taken
 
 
-def test_a_trial_leaves_no_note_of_what_it_would_take_over(cloud: Any) -> None:
+def test_trial_does_not_record_imported_ids(cloud: Any) -> None:
     there = cloud("noop")
     there.import_()
-    there.import_("--apply")  # all or none: none
+    there.import_("--apply")  # imports nothing, because some resources are refused
     there.import_("--apply", "--partial")
     assert named("port_chains", "dns") in there.ids()
 
 
-def test_neutron_status_and_the_import_say_what_is_to_be_done(
-    mariadb: MariaDb, tmp_path: Path
-) -> None:
-    """From the database of a running networking-sfc to one that it has left."""
+def test_status_checks_and_import_say_what_to_do(mariadb: MariaDb, tmp_path: Path) -> None:
+    """From a database that networking-sfc uses to one without its tables."""
     there = Cloud(_load(mariadb, "leaving"), tmp_path / "neutron.conf")
     there.configured("ovs,nothing", service_plugins="sfc,flow_classifier")
     said = there.checks()
@@ -248,8 +252,8 @@ def test_neutron_status_and_the_import_say_what_is_to_be_done(
     assert "lacks" not in there.checks(), "a controller programs its switch"
 
 
-class _Kept(_Database):
-    """Leaves the rows where they are."""
+class _KeptDatabase(_Database):
+    """Keeps all rows after the test."""
 
     def _delete_from_schema(self, engine: sa.Engine) -> None:
         pass
@@ -264,8 +268,8 @@ class ListsTest(OnMariaDb, ApiTestCase):
         there.import_("--apply", "--partial")
         self.url = there.url
 
-    def _keep(self, engine: sa.Engine) -> _Database:
-        return _Kept(engine)
+    def _database_fixture(self, engine: sa.Engine) -> _Database:
+        return _KeptDatabase(engine)
 
     def test_same_ids_and_same_attributes(self) -> None:
         left_out = {named("port_chains", "sloppy"), named("flow_classifiers", "sloppy")}
@@ -279,7 +283,10 @@ class ListsTest(OnMariaDb, ApiTestCase):
 
 
 def _same(old: Any, new: Any) -> bool:
-    """Tell whether all that the old answer says is in the new one; null says nothing, and members have no order in the old."""
+    """Tell whether the new answer contains everything in the old one.
+
+    A null in the old answer does not count, and its lists have no order.
+    """
     if isinstance(old, dict):
         return all(value is None or _same(value, new.get(key)) for key, value in old.items())
     if isinstance(old, list):

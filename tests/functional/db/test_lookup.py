@@ -1,4 +1,7 @@
-"""What every port of the deployment asks is answered from indexes, on a real MariaDB."""
+"""Which chains a port affects is answered from indexes, on a real MariaDB.
+
+Every change of any port in the deployment runs this query.
+"""
 
 from typing import Any
 
@@ -19,28 +22,32 @@ def _url(request: pytest.FixtureRequest, migrated: str) -> None:
     request.cls.url = migrated
 
 
-class LookupTest(OnMariaDb, ApiTestCase):
+class PortUsageTest(OnMariaDb, ApiTestCase):
     def fill(self, connection: sa.Connection) -> None:
-        """Make chains with a function each and an open classifier, on networks of their own; of what else rows need, nothing
-        matters here.
+        """Create chains, each with one function and an open classifier on a network of its own.
+
+        Columns that do not matter here keep whatever the database puts there.
         """
         rows = [{"id": f"{number:036}", "number": number} for number in range(CHAINS)]
         connection.exec_driver_sql("SET foreign_key_checks = 0, sql_mode = ''")
         for statement in (
-            "ports (id, network_id, mac_address, standard_attr_id) VALUES (:id, :id, :id, :number + 100000)",
-            "portchain_port_pairs (id, ingress, egress, standard_attr_id) VALUES (:id, :id, :id, :number + 200000)",
+            "ports (id, network_id, mac_address, standard_attr_id)"
+            " VALUES (:id, :id, :id, :number + 100000)",
+            "portchain_port_pairs (id, ingress, egress, standard_attr_id)"
+            " VALUES (:id, :id, :id, :number + 200000)",
             "portchain_group_pairs (pair_id, group_id) VALUES (:id, :id)",
             "portchain_port_chains (id, project_id, chain_id, symmetric, standard_attr_id)"
             f" VALUES (:id, '{PROJECT}', :number, 1, :number + 300000)",
             "portchain_chain_groups (chain_id, position, group_id) VALUES (:id, 0, :id)",
             "portchain_chain_networks (chain_id, network_id) VALUES (:id, :id)",
-            "portchain_flow_classifiers (id, ethertype, standard_attr_id) VALUES (:id, 'IPv4', :number + 400000)",
+            "portchain_flow_classifiers (id, ethertype, standard_attr_id)"
+            " VALUES (:id, 'IPv4', :number + 400000)",
             "portchain_chain_classifiers (classifier_id, chain_id) VALUES (:id, :id)",
         ):
             connection.execute(sa.text(f"INSERT INTO {statement}"), rows)
 
     def lookup(self, network: str) -> tuple[set[str], int]:
-        """Return the chains that a port concerns, and how many rows were read in whatever way."""
+        """Return the chains that a port on the network affects, and the number of rows read."""
         port = model.Port("a-port", network, PROJECT, "", fixed_ips=("10.0.0.1",))
         with db_api.CONTEXT_READER.using(self.context):
             before = self.rows_read()

@@ -1,4 +1,4 @@
-"""Migrations on a real MariaDB, run by Neutron's own command."""
+"""The migrations on a real MariaDB, run by neutron-db-manage."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def test_upgrade_from_scratch_creates_our_tables_beside_neutrons(migrated: str) 
     ours = {name for name in models.PortChain.metadata.tables if name.startswith("portchain_")}
     assert len(ours) == 15
     assert ours | {"ports", VERSION_TABLE} <= names
-    # networking-sfc may be installed in the same database.
+    # networking-sfc may have its tables in the same database.
     assert not any(name.startswith("sfc_") for name in ours)
 
 
@@ -37,7 +37,7 @@ def test_migrations_create_what_the_models_describe(migrated: str) -> None:
 
 
 def test_comparison_would_notice_a_missing_column(migrated: str) -> None:
-    """The test above could pass for the wrong reason: that nothing of ours is compared."""
+    """Make sure that the test above compares our tables at all."""
     metadata = sa.MetaData()
     sa.Table("portchain_chain_hosts", metadata, sa.Column("more", sa.Integer, primary_key=True))
     with sa.create_engine(migrated).connect() as connection:
@@ -56,24 +56,28 @@ def test_head_files_and_branches_are_in_order(migrated: str) -> None:
     assert current.count("head)") == 2, current
 
 
-# A chain over two networks, one over one of them, and one without a function. Of what else rows need, nothing matters here.
+# A chain on two networks, one on one of them, and one without functions. Columns that do not matter
+# here keep whatever the database puts there.
 _CHAINS = """
     SET foreign_key_checks = 0, sql_mode = '';
     INSERT INTO networks (id, standard_attr_id) VALUES ('net1', 901), ('net2', 902);
     INSERT INTO ports (id, network_id, mac_address, standard_attr_id)
         VALUES ('in', 'net1', '1', 903), ('out', 'net2', '2', 904), ('both', 'net1', '3', 905);
-    INSERT INTO portchain_port_pairs (id, ingress, egress) VALUES ('p1', 'in', 'out'), ('p2', 'both', 'both');
-    INSERT INTO portchain_group_pairs (pair_id, group_id) VALUES ('p1', 'group-0'), ('p2', 'group-1');
+    INSERT INTO portchain_port_pairs (id, ingress, egress)
+        VALUES ('p1', 'in', 'out'), ('p2', 'both', 'both');
+    INSERT INTO portchain_group_pairs (pair_id, group_id)
+        VALUES ('p1', 'group-0'), ('p2', 'group-1');
     INSERT INTO portchain_port_chains (id, chain_id, caution)
         VALUES ('two', 1, 'long packets'), ('one', 2, ''), ('none', 3, '');
     INSERT INTO portchain_chain_groups (chain_id, position, group_id)
-        VALUES ('two', 0, 'group-0'), ('two', 1, 'group-1'), ('one', 0, 'group-1'), ('none', 0, 'group-2');
+        VALUES ('two', 0, 'group-0'), ('two', 1, 'group-1'),
+               ('one', 0, 'group-1'), ('none', 0, 'group-2');
 """
 
 
 @pytest.fixture(scope="module")
 def upgraded(mariadb: MariaDb) -> sa.Engine:
-    """A database that had rows before our last migrations."""
+    """Return a database that had rows before our latest migrations."""
     mariadb.execute("CREATE DATABASE neutron_before CHARACTER SET utf8mb4")
     url = mariadb.url("neutron_before")
     manage(url, "--subproject", "neutron", "upgrade", "heads")
@@ -85,7 +89,8 @@ def upgraded(mariadb: MariaDb) -> sa.Engine:
             connection.exec_driver_sql(
                 "INSERT INTO portchain_port_pair_groups (id, project_id, name, description, "
                 "group_id, lb_fields, ingress_n_tuple, egress_n_tuple) "
-                f"VALUES ('group-{number}', 'p', '', 'text {number}', {number}, '[]', '{{}}', '{{}}')"
+                f"VALUES ('group-{number}', 'p', '', 'text {number}', {number}, "
+                "'[]', '{}', '{}')"
             )
             connection.exec_driver_sql(
                 "INSERT INTO portchain_service_graphs VALUES "
@@ -99,7 +104,7 @@ def upgraded(mariadb: MariaDb) -> sa.Engine:
     return engine
 
 
-def test_rows_of_before_get_standard_attributes(upgraded: sa.Engine) -> None:
+def test_older_rows_get_standard_attributes(upgraded: sa.Engine) -> None:
     with upgraded.connect() as connection:
         for table, words in (("port_pair_groups", "text"), ("service_graphs", "graph")):
             rows = connection.exec_driver_sql(
@@ -111,7 +116,7 @@ def test_rows_of_before_get_standard_attributes(upgraded: sa.Engine) -> None:
             ]
 
 
-def test_networks_of_chains_of_before_are_known(upgraded: sa.Engine) -> None:
+def test_networks_of_older_chains_are_recorded(upgraded: sa.Engine) -> None:
     with upgraded.connect() as connection:
         rows = connection.exec_driver_sql(
             "SELECT chain_id, network_id FROM portchain_chain_networks"

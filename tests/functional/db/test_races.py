@@ -1,4 +1,4 @@
-"""Servers that do the same thing at the same time, on a real MariaDB."""
+"""Requests and reports that race each other, on a real MariaDB."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def _url(request: pytest.FixtureRequest, migrated: str) -> None:
 
 @pytest.fixture(autouse=True)
 def _few_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So few numbers that workers often pick the same."""
+    """Leave so few numbers that workers often pick the same one."""
     monkeypatch.setattr(ids, "LAST", 40)
 
 
@@ -40,12 +40,12 @@ class RaceTest(OnMariaDb, ApiTestCase):
         self.net = self.network()
 
     def at_once(self, *works: Callable[[Any], Any]) -> list[Any]:
-        """Do things at the same time, each with a context of its own; return results or errors."""
+        """Run works at the same time, each with its own context; return results or errors."""
         barrier = Barrier(len(works))
 
         def run(work: Callable[[Any], Any]) -> Any:
             context = neutron_context.Context("user", PROJECT, roles=["member"])
-            # Each has a connection before the first begins; making one takes longer than the work.
+            # Connect before the first work begins: connecting takes longer than the work itself.
             with db_api.CONTEXT_READER.using(context):
                 context.session.execute(sa.text("SELECT 1"))
                 barrier.wait()
@@ -84,7 +84,7 @@ class RaceTest(OnMariaDb, ApiTestCase):
         }
         return self.plugin.create_port_chain(context, {"port_chain": body | attributes})
 
-    def test_every_number_is_given_to_one_and_then_none_is_left(self) -> None:
+    def test_every_number_is_allocated_once_until_none_is_free(self) -> None:
         per_worker = ids.LAST // WORKERS
         results = self.at_once(
             *[lambda context: [self.new_group(context) for _ in range(per_worker)]] * WORKERS
@@ -99,14 +99,14 @@ class RaceTest(OnMariaDb, ApiTestCase):
         results = self.at_once(*[lambda context: self.new_chain(context, [group])] * WORKERS)
         assert len({chain["chain_id"] for chain in results}) == WORKERS
 
-    def test_one_number_chosen_by_two(self) -> None:
+    def test_requests_for_the_same_chain_id(self) -> None:
         group = self.create("port_pair_group")["id"]
         results = self.at_once(
             *[lambda context: self.new_chain(context, [group], chain_id=7)] * WORKERS
         )
         assert self.outcome(results) == {"made": 1, "InvalidInput": WORKERS - 1}
 
-    def test_one_pair_for_two_groups(self) -> None:
+    def test_same_pair_in_several_groups(self) -> None:
         pair = self.pair(self.net)["id"]
         results = self.at_once(
             *[lambda context: self.new_group(context, port_pairs=[pair])] * WORKERS
@@ -114,7 +114,7 @@ class RaceTest(OnMariaDb, ApiTestCase):
         assert self.outcome(results) == {"made": 1, "RuleConflict": WORKERS - 1}
         assert len(self.list_all("port_pair_group")) == 1
 
-    def test_one_classifier_for_two_chains(self) -> None:
+    def test_same_classifier_in_several_chains(self) -> None:
         group = self.create("port_pair_group")["id"]
         classifier = self.create("flow_classifier")["id"]
         results = self.at_once(
@@ -141,7 +141,7 @@ class RaceTest(OnMariaDb, ApiTestCase):
         }
         return self.plugin.create_flow_classifier(context, {"flow_classifier": body})
 
-    def test_classifiers_that_overlap(self) -> None:
+    def test_overlapping_classifiers(self) -> None:
         results = self.at_once(*[self.new_classifier] * WORKERS)
         assert self.outcome(results) == {"made": 1, "InvalidInput": WORKERS - 1}
 
@@ -149,20 +149,20 @@ class RaceTest(OnMariaDb, ApiTestCase):
         body = {"name": "", "description": "", "project_id": PROJECT, "port_chains": port_chains}
         return self.plugin.create_service_graph(context, {"service_graph": body})
 
-    def test_one_chain_for_two_graphs(self) -> None:
+    def test_same_chain_in_several_graphs(self) -> None:
         group = self.create("port_pair_group")["id"]
         one, two = (self.new_chain(self.context, [group])["id"] for _ in range(2))
         results = self.at_once(*[lambda context: self.new_graph(context, {one: [two]})] * WORKERS)
         assert self.outcome(results) == {"made": 1, "RuleConflict": WORKERS - 1}
 
-    def test_group_deleted_while_a_chain_takes_it(self) -> None:
+    def test_group_deleted_while_a_chain_is_created_with_it(self) -> None:
         for _ in range(5):
             group = self.create("port_pair_group")["id"]
             made, deleted = self.at_once(
                 lambda context, group=group: self.new_chain(context, [group]),
                 lambda context, group=group: self.plugin.delete_port_pair_group(context, group),
             )
-            # Either the chain is there and the group is kept, or the other way round.
+            # Either the chain was created and the group stays, or the other way round.
             if isinstance(made, dict):
                 assert isinstance(deleted, lib.InUse | lib.Conflict), deleted
                 self.delete("port_chain", made["id"])
@@ -190,8 +190,11 @@ class RaceTest(OnMariaDb, ApiTestCase):
             row = lookup.find_one(self.context, lookup.PORT_CHAIN, chain)
         assert row.revision == row.realised_revision == 1 + WORKERS
 
-    def test_all_functions_are_taken_out_at_once(self) -> None:
-        """Requests about groups of two owners do not wait for each other, and neither sees that the chain loses all."""
+    def test_both_groups_of_a_chain_emptied_at_once(self) -> None:
+        """Requests about groups of two projects do not wait for each other.
+
+        So neither sees that the chain loses all its functions.
+        """
         theirs = {"project": OTHER_PROJECT}
         net = self.network("10.1.0.0/24", **theirs)
         ports = [self.port(net, "vm", **theirs) for _ in range(2)]
@@ -219,7 +222,7 @@ class RaceTest(OnMariaDb, ApiTestCase):
             self.update("port_pair_group", own, port_pairs=pairs)
             self.update("port_pair_group", borrowed, port_pairs=[pair], as_=theirs)
 
-    def test_begin_at_once_on_new_hosts(self) -> None:
+    def test_plans_recorded_at_once_for_new_hosts(self) -> None:
         group = self.create("port_pair_group")["id"]
         chain = self.new_chain(self.context, [group])["id"]
         self.at_once(

@@ -1,4 +1,7 @@
-"""What is looked for every second is found by an index, on a real MariaDB."""
+"""Unconfirmed rows are found by an index, on a real MariaDB.
+
+A driver looks for them every second.
+"""
 
 import sqlalchemy as sa
 
@@ -17,7 +20,7 @@ def test_confirmed_rows_are_not_read(migrated: str) -> None:
         {"chain": "waiting", "host": "h2", "applied": 2, "missing": "a port"},
     ]
     with sa.create_engine(migrated).connect() as connection:
-        # The chains themselves matter to nobody here.
+        # The chains themselves do not matter here.
         connection.exec_driver_sql("SET foreign_key_checks = 0")
         connection.execute(
             sa.text(
@@ -29,7 +32,7 @@ def test_confirmed_rows_are_not_read(migrated: str) -> None:
         )
 
         def rows_read() -> int:
-            """The session's count of rows that were read in whatever way."""
+            """Return how many rows the session has read so far."""
             counts = connection.execute(sa.text("SHOW SESSION STATUS LIKE 'Handler_read%'"))
             return sum(int(count) for _, count in counts)
 

@@ -1,4 +1,4 @@
-"""What hosts are told and confirm, in every order in which it can happen."""
+"""Plans for hosts and their reports, in every order in which they can arrive."""
 
 from portchain.core.model import HostReport
 from portchain.db import realisation
@@ -22,7 +22,7 @@ class RealisationTest(ApiTestCase):
         realisation.record_reports(self.context, host, [report])
 
     def prepared(self, host: str, revision: int) -> set[str]:
-        """Report a host prepared; return the hosts that can switch."""
+        """Report that a host is prepared, and return the hosts that can switch."""
         report = HostReport(self.id, revision, prepared=True)
         return set(realisation.record_reports(self.context, host, [report]))
 
@@ -38,7 +38,7 @@ class RealisationTest(ApiTestCase):
         self.confirm("h2", 1)
         assert self.status() == ("ACTIVE", "")
 
-    def test_what_some_hosts_have_yet_to_confirm(self) -> None:
+    def test_unconfirmed(self) -> None:
         def waiting() -> list[tuple[str, int, str]]:
             found = realisation.unconfirmed(self.context, {"h1", "h2"})
             return sorted((item.host, item.revision, item.missing) for item in found)
@@ -51,7 +51,7 @@ class RealisationTest(ApiTestCase):
         self.confirm("h2", 1)
         assert waiting() == []
         self.confirm("h1", 1, missing="a port")
-        assert waiting() == [("h1", 1, "a port")], "it was there and is gone"
+        assert waiting() == [("h1", 1, "a port")], "a port that was plugged in is gone"
         self.begin(2, "h2")
         assert waiting() == [("h2", 2, "")]
 
@@ -74,13 +74,13 @@ class RealisationTest(ApiTestCase):
         assert self.status() == ("BUILD", "waiting for h1, h2")
         assert realisation.ready_on(self.context, "h1") == [(self.id, 1)]
         assert realisation.ready_on(self.context, "h3") == []
-        assert self.prepared("h1", 1) == {"h1"}, "who says it again hears it again"
+        assert self.prepared("h1", 1) == {"h1"}, "a repeated report gets the same answer"
         self.confirm("h1", 1)
         self.confirm("h2", 1)
         assert self.status() == ("ACTIVE", "")
         assert realisation.ready_on(self.context, "h1") == []
 
-    def test_who_is_prepared_for_an_older_revision_has_to_be_again(self) -> None:
+    def test_prepared_for_an_older_revision_does_not_count(self) -> None:
         self.begin(1, "h1", "h2")
         self.prepared("h1", 1)
         self.begin(2, "h1", "h2")
@@ -88,7 +88,7 @@ class RealisationTest(ApiTestCase):
         assert self.prepared("h2", 2) == set()
         assert self.prepared("h1", 2) == {"h1", "h2"}
 
-    def test_who_cannot_do_its_part_is_not_prepared(self) -> None:
+    def test_host_with_an_error_is_not_prepared(self) -> None:
         self.begin(1, "h1", "h2")
         self.prepared("h1", 1)
         for trouble in ({"error": "no bridge"}, {"missing": "port p1"}):
@@ -96,7 +96,7 @@ class RealisationTest(ApiTestCase):
             assert realisation.record_reports(self.context, "h2", [report]) == {}
         assert realisation.ready_on(self.context, "h1") == []
 
-    def test_old_news_is_ignored(self) -> None:
+    def test_older_plans_and_reports_are_ignored(self) -> None:
         assert self.begin(3, "h3")
         assert not self.begin(2, "h2", down="old")
         assert realisation.hosts_of(self.context, [self.id]) == {self.id: frozenset({"h3"})}
@@ -104,7 +104,7 @@ class RealisationTest(ApiTestCase):
         self.confirm("h3", 2, error="old")
         assert self.status() == ("ACTIVE", "")
 
-    def test_hosts_no_longer_involved_are_forgotten(self) -> None:
+    def test_hosts_that_no_longer_take_part_are_removed(self) -> None:
         self.begin(1, "h1", "h2")
         self.confirm("h1", 1, error="broken")
         self.begin(2, "h2")
@@ -115,7 +115,7 @@ class RealisationTest(ApiTestCase):
         assert self.status() == ("ACTIVE", "")
         assert realisation.hosts_of(self.context, [self.id]) == {}
 
-    def test_errors_and_what_is_missing(self) -> None:
+    def test_errors_and_missing_ports(self) -> None:
         self.begin(1, "h1")
         self.confirm("h1", 1, error="no such bridge")
         assert self.status() == ("ERROR", "h1: no such bridge")
@@ -123,7 +123,7 @@ class RealisationTest(ApiTestCase):
         assert self.status() == ("BUILD", "waiting for h1 (port p1 is not plugged in)")
         self.confirm("h1", 1)
         assert self.status() == ("ACTIVE", "")
-        # What was complete can lose a part again.
+        # A confirmed part can become incomplete again.
         self.confirm("h1", 1, missing="port p1 is gone")
         assert self.status() == ("BUILD", "waiting for h1 (port p1 is gone)")
 
@@ -135,7 +135,7 @@ class RealisationTest(ApiTestCase):
         self.confirm("h1", 2)
         assert self.status() == ("ACTIVE", "")
 
-    def test_chains_that_are_gone(self) -> None:
+    def test_deleted_chain(self) -> None:
         self.begin(1, "h1")
         self.delete("port_chain", self.id)
         assert realisation.expected_on(self.context, "h1") == {}
@@ -145,12 +145,12 @@ class RealisationTest(ApiTestCase):
         realisation.mark_realised(self.context, [(self.id, 2)])
         assert self.list_all("port_chain") == []
 
-    def test_what_a_host_should_have(self) -> None:
+    def test_expected_on(self) -> None:
         self.begin(4, "h1")
         assert realisation.expected_on(self.context, "h1") == {self.id: 4}
         assert realisation.expected_on(self.context, "h2") == {}
 
-    def test_reports_of_many_chains_take_as_many_statements_as_of_one(self) -> None:
+    def test_statements_do_not_depend_on_the_number_of_reports(self) -> None:
         group = self.create("port_pair_group")["id"]
         chains = [self.create("port_chain", port_pair_groups=[group])["id"] for _ in range(9)]
         for chain in chains:

@@ -1,4 +1,4 @@
-"""What a snapshot says of the networks of its ports."""
+"""The segments and MTUs of ports in snapshots."""
 
 from neutron.tests.common import helpers
 from neutron_lib.plugins import directory
@@ -15,7 +15,7 @@ class SegmentsTest(ApiTestCase):
         helpers.register_ovs_agent(HOST, bridge_mappings=mappings, tunneling_ip="192.0.2.1")
 
     def on(self, **provider: str) -> str:
-        """Create a network with these provider attributes; return its id."""
+        """Create a network with these provider attributes and return its id."""
         wanted = {f"provider:{name}": value for name, value in provider.items()}
         body = {"network": {"name": "provider", "mtu": 1400, **wanted}}
         response = self.call("POST", "/networks", body, roles="admin")
@@ -23,7 +23,7 @@ class SegmentsTest(ApiTestCase):
         an_id: str = response.json["network"]["id"]
         return an_id
 
-    def test_bound_ports_know_their_segment_and_mtu(self) -> None:
+    def test_bound_ports_have_a_segment_and_an_mtu(self) -> None:
         flat = self.on(network_type="flat", physical_network="physnet1")
         tunnel = self.network()
         chain = self.chain(tunnel)

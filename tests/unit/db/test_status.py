@@ -1,4 +1,4 @@
-"""The status of a chain, fact by fact."""
+"""The status of a chain for each recorded fact."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def test_each_fact(facts: Facts, status: ChainStatus, reason: str) -> None:
     assert derive(facts) == (status, reason)
 
 
-def test_the_worst_fact_counts() -> None:
+def test_worst_fact_determines_the_status() -> None:
     everything = Facts(
         revision=3,
         realised_revision=2,

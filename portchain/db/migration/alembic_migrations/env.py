@@ -1,7 +1,7 @@
 """Alembic's environment for our tables in Neutron's database.
 
-The version table is our own, and autogeneration looks at nothing but our tables: Neutron's, and
-those of other subprojects, are in the same database.
+Neutron and other subprojects have their tables in the same database. Our migrations therefore have
+a version table of their own, and autogeneration compares our tables only.
 """
 
 from typing import Any
@@ -23,14 +23,15 @@ neutron_config: Any = config.neutron_config  # type: ignore[attr-defined]
 def include_object(
     item: Any, name: str | None, type_: str, reflected: bool, compare_to: Any
 ) -> bool:
-    """Tell alembic which tables are ours; what belongs to a table is asked for only if the table
-    is.
+    """Tell alembic which tables are ours.
+
+    Alembic asks about columns and indexes only of tables that are included.
     """
     return type_ != "table" or (name or "").startswith("portchain_")
 
 
 def run_offline() -> None:
-    """Print SQL instead of running it."""
+    """Print the SQL of the migrations instead of running it."""
     database = neutron_config.database
     target = (
         {"url": database.connection} if database.connection else {"dialect_name": database.engine}
@@ -41,7 +42,7 @@ def run_offline() -> None:
 
 
 def run_online() -> None:
-    """Run migrations on the connection handed over, or on the configured database."""
+    """Run the migrations on the given connection, or on the configured database."""
     given = config.attributes.get("connection")
     with DBConnection(neutron_config.database.connection, given) as connection:
         context.configure(

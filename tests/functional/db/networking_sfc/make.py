@@ -1,10 +1,11 @@
-"""Make ``database.sql`` and ``answers.json``: networking-sfc in a lab, filled through its API.
+"""Makes ``database.sql`` and ``answers.json`` with networking-sfc in a lab.
 
     python -m tests.functional.db.networking_sfc.make
 
-As root, some minutes. It brings up a lab with Neutron and networking-sfc (the environment of the benchmarks), creates chains of
-every sort in two projects, writes what the API shows of them, and dumps Neutron's database. Only needed when the import is to
-be tried on something else: both files are kept.
+Run it as root; it takes some minutes. It starts a lab with Neutron and networking-sfc (the
+environment of the benchmarks), creates chains of every kind in two projects, saves what the API
+shows of them, and dumps Neutron's database. Both files are in the repository, so run it only to
+change what the tests import.
 """
 
 import json
@@ -25,7 +26,7 @@ DATABASE, ANSWERS = HERE / "database.sql", HERE / "answers.json"
 NAME = "legacy"
 FUNCTIONS = 6
 KINDS = ("flow_classifiers", "port_pairs", "port_pair_groups", "port_chains", "service_graphs")
-# Neutron's stock of numbers, thousands of rows.
+# Neutron's pools of numbers: thousands of rows that no test needs.
 LEFT_OUT = (
     "ml2_vlan_allocations",
     "ml2_vxlan_allocations",
@@ -37,7 +38,7 @@ Shown = dict[str, Any]
 
 
 class Filler:
-    """Creates resources as one user."""
+    """Creates resources as one user of the lab."""
 
     def __init__(self, lab: Lab, user: str) -> None:
         self.lab = lab
@@ -45,14 +46,14 @@ class Filler:
         self.network = lab.sdk(user).network
 
     def create(self, kind: str, name: str, **attributes: Any) -> str:
-        """Create a resource; return its id."""
+        """Create a resource and return its id."""
         answer = self.network.post(f"/sfc/{kind}s", json={kind: {"name": name, **attributes}})
         if answer.status_code != 201:
             raise SystemExit(f"{kind} {name}: {answer.status_code} {answer.text}")
         return str(answer.json()[kind]["id"])
 
     def boot(self, cidr: str) -> tuple[VirtualMachine, list[VirtualMachine]]:
-        """A network with a source and service functions, all on the one host."""
+        """Boot a source and service functions on a new network, all on one host."""
         net = self.network.create_network(name="net1")
         self.network.create_subnet(network_id=net.id, ip_version=4, cidr=cidr, enable_dhcp=False)
 
@@ -72,7 +73,7 @@ class Filler:
 
 
 def fill_demo(filler: Filler) -> None:
-    """A project with chains of every sort that the ovs driver of networking-sfc takes."""
+    """Fill a project with every kind of chain that networking-sfc's OVS driver supports."""
     source, functions = filler.boot("10.71.0.0/24")
     ports = [nic.port_id for nic in source.nics]
 
@@ -109,7 +110,7 @@ def fill_demo(filler: Filler) -> None:
         destination_port_range_min=9000,
         destination_port_range_max=9001,
     )
-    # It means the whole network, as networking-sfc takes it.
+    # networking-sfc takes a prefix with host bits for the whole network.
     sloppy = classifier(
         "sloppy",
         protocol="tcp",
@@ -128,7 +129,7 @@ def fill_demo(filler: Filler) -> None:
     aware = pair("aware", 2, correlation="mpls")
     nsh = pair("nsh", 3, correlation="nsh")
     tap = pair("tap", 4)
-    # It takes half of the parameters, and then no group takes the pair.
+    # networking-sfc accepts this pair with half of the parameters, but accepts it in no group.
     half = functions[5].nics
     filler.create(
         "port_pair",
@@ -186,7 +187,7 @@ def fill_demo(filler: Filler) -> None:
 
 
 def fill_admin(filler: Filler) -> None:
-    """Another project, with a plain chain of the same names."""
+    """Fill another project with a plain chain whose resources have the same names."""
     source, functions = filler.boot("10.72.0.0/24")
     ingress, egress = (nic.port_id for nic in functions[0].nics)
     pair = filler.create("port_pair", "firewall 1", ingress=ingress, egress=egress)
@@ -203,7 +204,7 @@ def fill_admin(filler: Filler) -> None:
 
 
 def answers(lab: Lab) -> dict[str, list[Shown]]:
-    """What the API shows an administrator."""
+    """Return what the API shows an administrator."""
     network = lab.sdk("admin").network
     return {
         kind: sorted(network.get(f"/sfc/{kind}").json()[kind], key=lambda one: str(one["id"]))
@@ -212,7 +213,7 @@ def answers(lab: Lab) -> dict[str, list[Shown]]:
 
 
 def dump(lab: Lab) -> str:
-    """Neutron's database as SQL."""
+    """Return Neutron's database as SQL statements."""
     socket = str(mariadb_socket(lab.layout))
     connection = pymysql.connect(unix_socket=socket, user="root", database="neutron")
     with connection, connection.cursor() as cursor:
@@ -233,7 +234,7 @@ def dump(lab: Lab) -> str:
 
 
 def main() -> None:
-    """Bring the lab up, fill, write, and take the lab down."""
+    """Start the lab, fill it, write both files, and stop the lab."""
     lab = Lab(Layout(NAME, hosts=1, software=networking_sfc(print)))
     lab.up(print)
     try:

@@ -14,7 +14,7 @@ down_revision = None
 
 
 def _named() -> list[Any]:
-    """Return the columns of everything a user creates."""
+    """Return the columns that every resource has."""
     return [
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("project_id", sa.String(255), index=True),
@@ -34,7 +34,7 @@ def _create(name: str, *items: Any) -> None:
 
 
 def upgrade() -> None:
-    """Create what users make, then how it hangs together."""
+    """Create the tables of resources, then the tables that link them."""
     _create_parts()
     _create_chains()
     _create_links()

@@ -1,4 +1,4 @@
-"""Give every row its standard attributes.
+"""Link every row to its standard attributes.
 
 Revision ID: 3f6a90c2d71b
 Revises: e47a19b05d63
@@ -24,7 +24,7 @@ TABLES = (
 def upgrade() -> None:
     """Move descriptions to the standard attributes of each row."""
     for table in TABLES:
-        # Rows are told apart by their id in the place of the resource's type until they are linked.
+        # Until the rows are linked, the column of the resource's type holds the id of the row.
         op.execute(
             "INSERT INTO standardattributes (resource_type, description, revision_number) "
             f"SELECT id, description, 0 FROM {table} WHERE standard_attr_id IS NULL"

@@ -1,4 +1,4 @@
-"""Add what changes in two steps need to know: who is prepared, and which list of groups a chain has.
+"""Add columns for changes in two phases: prepared revisions of hosts, generations of chains.
 
 Revision ID: 2f7ad35c81e6
 Revises: e92d05a4b7c6
@@ -13,7 +13,7 @@ down_revision = "e92d05a4b7c6"
 
 
 def upgrade() -> None:
-    """Add the columns; servers of the release before leave them at their defaults."""
+    """Add the columns; servers of the previous release leave them at their defaults."""
     for table, name in (
         ("portchain_chain_hosts", "prepared_revision"),
         ("portchain_port_chains", "generation"),

@@ -1,4 +1,4 @@
-"""Add as of what a chain was realised, so that changes that nobody told of are found.
+"""Add a digest of what a chain was realised from, to find changes that were not notified.
 
 Revision ID: 6d1b90f4e3a7
 Revises: 2f7ad35c81e6
@@ -13,6 +13,6 @@ down_revision = "2f7ad35c81e6"
 
 
 def upgrade() -> None:
-    """Add the column; what servers of the release before realise is looked at anew."""
+    """Add the column; chains that servers of the previous release realise are refreshed once."""
     column = sa.Column("seen", sa.String(64), nullable=False, server_default="")
     op.add_column("portchain_port_chains", column)

@@ -11,4 +11,4 @@ branch_labels = ("expand",)
 
 
 def upgrade() -> None:
-    """Change nothing: a branch needs a first revision to carry its label."""
+    """Change nothing: the first revision of a branch only carries its label."""

@@ -1,4 +1,4 @@
-"""Keep the networks of chains, for when groups become empty.
+"""Record the networks of chains, for the time when a group is empty.
 
 Revision ID: 9d4b17e6c0a3
 Revises: 4e9c07d2b8f5
@@ -28,7 +28,7 @@ _OF_FUNCTIONS = """
 
 
 def upgrade() -> None:
-    """Create the table, with the networks that functions of chains are on now."""
+    """Create the table and fill it with the networks of the chains' present functions."""
     op.create_table(
         "portchain_chain_networks",
         *(

@@ -21,7 +21,7 @@ def _reference(name: str, target: str, ondelete: str, **options: Any) -> sa.Colu
 
 
 def upgrade() -> None:
-    """Create graphs, their chains and how these follow each other."""
+    """Create the tables of graphs, of their chains and of the links between chains."""
     op.create_table(
         "portchain_service_graphs",
         sa.Column("id", sa.String(36), primary_key=True),

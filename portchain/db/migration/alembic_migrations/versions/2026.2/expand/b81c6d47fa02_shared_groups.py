@@ -1,4 +1,4 @@
-"""Let port pair groups be shared with other projects.
+"""Create the table of RBAC policies that share port pair groups.
 
 Revision ID: b81c6d47fa02
 Revises: d05b7e91f3c8

@@ -1,4 +1,4 @@
-"""Add what the owner of a chain should know of it although it carries traffic.
+"""Add warnings: what the owner of a chain should know although it carries traffic.
 
 Revision ID: c19e4f7a2d80
 Revises: 8b2f6d9c3a54
@@ -13,6 +13,6 @@ down_revision = "8b2f6d9c3a54"
 
 
 def upgrade() -> None:
-    """Add the column; servers of the release before leave it at its default."""
+    """Add the column; servers of the previous release leave it at its default."""
     column = sa.Column("caution", sa.String(1000), nullable=False, server_default="")
     op.add_column("portchain_port_chains", column)

@@ -13,10 +13,10 @@ down_revision = "9d4b17e6c0a3"
 
 
 def upgrade() -> None:
-    """Add ``realised_digest`` (was ``seen``), ``warning`` (was ``caution``) and the table of project
-    locks (was ``portchain_turns``).
+    """Add two columns and a table; servers of the previous release leave them alone.
 
-    Servers of the previous release leave the new columns at their defaults.
+    ``realised_digest`` replaces ``seen``, ``warning`` replaces ``caution``, and
+    ``portchain_project_locks`` replaces ``portchain_turns``.
     """
     for name, length in (("realised_digest", 64), ("warning", 1000)):
         column = sa.Column(name, sa.String(length), nullable=False, server_default="")

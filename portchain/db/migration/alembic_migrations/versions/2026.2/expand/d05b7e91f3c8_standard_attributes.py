@@ -1,4 +1,4 @@
-"""Let resources have Neutron's standard attributes.
+"""Add Neutron's standard attributes to the resources.
 
 Revision ID: d05b7e91f3c8
 Revises: a4c82f1b96de
@@ -21,7 +21,7 @@ TABLES = (
 
 
 def upgrade() -> None:
-    """Add the columns; the contract branch fills and demands them."""
+    """Add the columns; the contract branch fills them and makes them mandatory."""
     for table in TABLES:
         op.add_column(table, sa.Column("standard_attr_id", sa.BigInteger, nullable=True))
         op.create_unique_constraint(f"uniq_{table}0standard_attr", table, ["standard_attr_id"])

@@ -1,4 +1,4 @@
-"""Create the table by which requests of one project wait for each other.
+"""Create the table of project locks, by which requests of one project wait for each other.
 
 Revision ID: e92d05a4b7c6
 Revises: b81c6d47fa02

@@ -1,4 +1,4 @@
-"""Create the table that notes what was taken over from networking-sfc.
+"""Create the table of resources imported from networking-sfc.
 
 Revision ID: f3b8d61c2e07
 Revises: 6d1b90f4e3a7

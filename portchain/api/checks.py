@@ -13,7 +13,7 @@ from neutron_lib import exceptions as lib
 from neutron_lib.api import converters as lib_converters
 from neutron_lib.api import validators
 
-from portchain.core.rules import first_repeated
+from portchain.core.rules import first_duplicate
 
 Rules = Mapping[str, Any]
 """What an attribute map says of an attribute, or of a key of a dict."""
@@ -128,7 +128,7 @@ def _check_list(value: Any, kind: str, limit: Any) -> None:
         raise Refused("the list must not be empty")
     for item in value:
         check(item, {_ITEMS[kind]: limit})
-    twice = first_repeated(value)
+    twice = first_duplicate(value)
     if twice is not None:
         raise Refused(f"{shown(twice)} is there more than once")
 

@@ -1,1 +1,1 @@
-"""What decides, for every driver: the model, the rules for requests, who owns a chain. Pure."""
+"""The pure core: values and decisions that need no OpenStack, OpenFlow or SQL library."""

@@ -25,7 +25,7 @@ class Availability:
     """What the ports of a chain mean for its traffic.
 
     :param unavailable: pair id -> why the pair gets no traffic; available pairs are left out.
-    :param skipped: groups that packets do not visit: no pair is available, and the group fails open.
+    :param skipped: groups that packets do not visit: no pair is available, and they fail open.
     :param down_reasons: why the chain cannot forward traffic; none if it can. Such a chain is DOWN,
         and its traffic must be dropped rather than bypass the functions.
     :param warnings: what is wrong although the chain forwards traffic.
@@ -134,7 +134,8 @@ def _down_reasons(
 ) -> Iterator[str]:
     chain, ports = snapshot.chain, snapshot.ports
     for group in lacking:
-        yield f"{group_label(group)} has no available pair{_pair_reasons(chain, group, unavailable)}"
+        reasons = _pair_reasons(chain, group, unavailable)
+        yield f"{group_label(group)} has no available pair{reasons}"
     for before in snapshot.predecessors:
         last = before.last_group
         pairs = last.port_pairs if last else ()

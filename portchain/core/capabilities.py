@@ -1,4 +1,4 @@
-"""What a driver can carry out, and the comparison of a request with it."""
+"""What a driver supports, and the comparison of a request with it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,25 +14,27 @@ from portchain.core.model import (
 from portchain.core.rules import Kind, Violation
 
 Subject = FlowClassifier | PortPair | PortPairGroup | ChainSnapshot
-"""What drivers are asked about before anything is written."""
+"""What the driver manager checks before anything is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a driver can carry out. A chain that needs more is refused before anything is written.
+    """What a driver supports. A request that needs more is rejected before anything is written.
 
-    :param chain_correlations: values of ``chain_parameters.correlation``.
-    :param pair_correlations: values of ``service_function_parameters.correlation``; None is a function unaware of chains.
-    :param lb_fields: sets of load-balancing fields that can be honoured; the empty set is the whole 5-tuple.
+    :param chain_correlations: supported values of ``chain_parameters.correlation``.
+    :param pair_correlations: of ``service_function_parameters.correlation``; None stands for
+        SFC-unaware functions.
+    :param lb_fields: supported sets of load-balancing fields; the empty set is the whole 5-tuple.
     :param symmetric: chains whose replies visit the same functions in reverse order.
-    :param asymmetric: chains whose replies go straight back.
-    :param n_tuple_mapping: functions that rewrite the 5-tuple.
-    :param l7_parameters: keys of a classifier's ``l7_parameters``.
-    :param function_kinds: how functions may hand on packets (``model.FunctionKind``).
-    :param ethertypes: values of a classifier's ``ethertype``.
-    :param service_graphs: chains that take over the traffic of others.
-    :param tap: groups whose function gets copies and hands nothing on.
-    :param health_checks: values of a group's ``health_check``; ``failure_modes``: of its ``failure_mode``.
+    :param asymmetric: chains whose replies bypass the functions.
+    :param n_tuple_mapping: functions that change addresses or ports.
+    :param l7_parameters: supported keys of a classifier's ``l7_parameters``.
+    :param function_kinds: supported values of a pair's ``function_kind``.
+    :param ethertypes: of a classifier's ``ethertype``.
+    :param service_graphs: chains that take the traffic of preceding chains.
+    :param tap: groups with ``tap_enabled``.
+    :param health_checks: supported values of a group's ``health_check``.
+    :param failure_modes: of its ``failure_mode``.
     """
 
     chain_correlations: frozenset[str] = frozenset({"mpls"})
@@ -51,10 +53,10 @@ class Capabilities:
 
 
 def check(subject: Subject, capabilities: Capabilities, driver: str) -> None:
-    """Refuse what a driver cannot do.
+    """Check that a driver supports what is about to be written.
 
     :param driver: the driver's name, for the message.
-    :raises Violation: of kind unsupported, naming the attribute, the value and the driver.
+    :raises Violation: of kind unsupported; names the attribute, the value and the driver.
     """
     for attribute, value in _missing(subject, capabilities):
         raise Violation(
@@ -63,7 +65,7 @@ def check(subject: Subject, capabilities: Capabilities, driver: str) -> None:
 
 
 def _missing(subject: Subject, capabilities: Capabilities) -> Iterator[tuple[str, str]]:
-    """Yield each attribute of the subject that goes beyond the capabilities, with its value."""
+    """Yield each attribute that needs an unsupported capability, with its value."""
     match subject:
         case FlowClassifier():
             yield from _classifier(subject, capabilities)
@@ -107,10 +109,10 @@ def _chain(snapshot: ChainSnapshot, capabilities: Capabilities) -> Iterator[tupl
     if chain.symmetric and not capabilities.symmetric:
         yield "chain_parameters", "symmetric true"
     if not chain.symmetric and not capabilities.asymmetric:
-        yield "chain_parameters", "symmetric false (replies always come back through the chain)"
+        yield "chain_parameters", "symmetric false (replies always return through the chain)"
     if (snapshot.predecessors or snapshot.successors) and not capabilities.service_graphs:
         yield "port_chains", "a service graph"
-    # The parts may be older than the drivers that are configured now.
+    # The parts may have been accepted when other drivers were configured.
     pairs = [pair for group in chain.port_pair_groups for pair in group.port_pairs]
     parts: tuple[Subject, ...] = (*chain.flow_classifiers, *chain.port_pair_groups, *pairs)
     for part in parts:

@@ -1,4 +1,4 @@
-"""What each kind of service function gets, must keep and returns: one table that all other code reads.
+"""What each kind of service function gets, must keep and returns: one table for all other code.
 
 A port pair declares its kind with ``function_kind`` and with the ``correlation`` among its
 ``service_function_parameters``. Rules, planning, flow compilation, MTU warnings and
@@ -30,7 +30,8 @@ class FunctionTraits:
     :param encapsulation: the chain header in front of its packets, in both directions (the SFC
         encapsulation of RFC 7665, section 4.1); empty for an SFC-unaware function.
     :param header_bytes: bytes by which that header makes packets longer at the function's ports.
-    :param keeps_source_mac: the function returns each frame with the source MAC address it came with.
+    :param keeps_source_mac: the function returns each frame with the source MAC address that it
+        came with.
     :param keeps_packet: it returns packets with the same IP addresses and transport ports, unless
         its group declares a ``ppg_n_tuple_mapping``.
     :param keeps_vlan_tag: the VLAN tag of a frame tells which chain the frame belongs to, and the

@@ -125,7 +125,7 @@ def _check_chain(request: Request, chain_id: str) -> list[str]:
         rules.check_overlap(classifier, others, "flow_classifiers")
     foreign = relations.foreign_chains_sharing_groups(request.session, chain)
     if foreign:
-        rules.check_told_apart(chain, snapshots.load_chains(request.session, foreign))
+        rules.check_attributable(chain, snapshots.load_chains(request.session, foreign))
     check_linked_chains(request, linked, "flow_classifiers")
     return [
         snapshot.chain.id

@@ -52,7 +52,7 @@ def check_linked_chains(
     :param attribute: the attribute of the request that an error names.
     :raises Violation: a rule is broken, or no driver supports one of the chains.
     """
-    rules.check_functions_once(linked, attribute)
+    rules.check_no_function_twice(linked, attribute)
     for snapshot in linked:
         rules.check_branch(snapshot.chain, snapshot.successors, attribute)
         request.check(snapshot)

@@ -101,15 +101,15 @@ def _check_chains(
     linked = snapshots.load(
         request.context, relations.with_chains_of_same_graphs(request.session, chains)
     )
-    rules.check_functions_once(linked, attribute)
+    rules.check_no_function_twice(linked, attribute)
     own = [snapshot for snapshot in linked if snapshot.chain.id in chains]
     if group.port_ids != before.port_ids:
         source_networks.record(request.session, own)
-    rules.check_still_told_apart(before, group, [snapshot.chain for snapshot in own])
+    rules.check_group_attributable(before, group, [snapshot.chain for snapshot in own])
     for snapshot in linked:
         if snapshot.chain.id in chains:
             rules.check_correlation(snapshot.chain, group, attribute)
-            rules.check_sides(snapshot.chain, attribute)
+            rules.check_port_sides(snapshot.chain, attribute)
         elif not _follows(snapshot, group):
             continue
         request.check(snapshot)

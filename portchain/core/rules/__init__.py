@@ -1,30 +1,26 @@
-"""What users may ask for: pure validation over the model.
+"""Validation of requests: pure functions over the model.
 
-Every ``check_*`` either returns or raises `Violation`, which names the attribute of the request and
-the rule it breaks. Nothing is read or written here; callers load what a rule has to see.
+Every ``check_*`` function returns, or raises a ``Violation`` that names the attribute of the
+request and the rule that it breaks. Rules read and write nothing: their callers load what they compare.
 """
 
+from portchain.core.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
 from portchain.core.rules.chain import (
+    check_attributable,
     check_correlation,
+    check_group_attributable,
     check_port_chain,
-    check_sides,
-    check_still_told_apart,
-    check_told_apart,
+    check_port_sides,
 )
 from portchain.core.rules.classifier import (
-    ICMP,
-    ICMPV6,
     PROTOCOLS_WITH_PORTS,
-    SCTP,
-    TCP,
-    UDP,
-    answering,
     check_flow_classifier,
     check_overlap,
     overlap,
     port_range,
     protocol_of,
-    turned,
+    reply_classifier,
+    reply_ports,
 )
 from portchain.core.rules.function import (
     MAX_WEIGHT,
@@ -32,8 +28,8 @@ from portchain.core.rules.function import (
     check_port_pair,
     check_port_pair_group,
 )
-from portchain.core.rules.graph import check_branch, check_functions_once, check_service_graph
-from portchain.core.rules.violation import Kind, Violation, first_repeated, label, label_for
+from portchain.core.rules.graph import check_branch, check_no_function_twice, check_service_graph
+from portchain.core.rules.violation import Kind, Violation, first_duplicate, label, label_for
 
 __all__ = [
     "ICMP",
@@ -45,25 +41,25 @@ __all__ = [
     "UDP",
     "Kind",
     "Violation",
-    "answering",
+    "check_attributable",
     "check_branch",
     "check_changed_pair",
     "check_correlation",
     "check_flow_classifier",
-    "check_functions_once",
+    "check_group_attributable",
+    "check_no_function_twice",
     "check_overlap",
     "check_port_chain",
     "check_port_pair",
     "check_port_pair_group",
+    "check_port_sides",
     "check_service_graph",
-    "check_sides",
-    "check_still_told_apart",
-    "check_told_apart",
-    "first_repeated",
+    "first_duplicate",
     "label",
     "label_for",
     "overlap",
     "port_range",
     "protocol_of",
-    "turned",
+    "reply_classifier",
+    "reply_ports",
 ]

@@ -1,25 +1,31 @@
-"""Port chains: what their groups, functions and classifiers have to be to each other."""
+"""Rules about port chains: how their groups, functions and classifiers must fit together."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, product
 
 from portchain.core.function_kinds import identify_chains, traits_of
 from portchain.core.model import FlowClassifier, PortChain, PortPairGroup
-from portchain.core.rules.classifier import ICMP_ANSWERS, from_any_port, overlap, turned
-from portchain.core.rules.violation import Violation, first_repeated, label, label_for
+from portchain.core.rules.classifier import (
+    ICMP_REPLY_TYPES,
+    ignoring_source,
+    overlap,
+    reply_classifier,
+)
+from portchain.core.rules.violation import Violation, first_duplicate, label, label_for
 
 
 def check_port_chain(chain: PortChain) -> None:
-    """Check a chain with its groups and classifiers in place.
+    """Check a chain with all its groups and classifiers.
 
-    :raises Violation: no group, a group twice, two tap groups in a row, pairs whose correlation does
-        not fit the chain's, replies that cannot be known.
+    :raises Violation: the chain has no group, a group twice, two tap groups in a row, a pair that
+        needs another chain header, or, if it is symmetric, a classifier whose packets have no
+        replies.
     """
     if not chain.port_pair_groups:
         raise Violation("port_pair_groups", "a chain needs at least one port pair group")
-    repeated = first_repeated([group.id for group in chain.port_pair_groups])
+    repeated = first_duplicate([group.id for group in chain.port_pair_groups])
     if repeated:
-        raise Violation("port_pair_groups", f"{repeated} is there more than once")
+        raise Violation("port_pair_groups", f"{repeated} occurs more than once")
     for one, other in pairwise(chain.port_pair_groups):
         if one.tap_enabled and other.tap_enabled:
             raise Violation(
@@ -27,21 +33,23 @@ def check_port_chain(chain: PortChain) -> None:
                 f"{label(one)} and {label(other)} both have tap_enabled; two such groups cannot "
                 "follow each other",
             )
-    check_sides(chain)
+    check_port_sides(chain)
     for group in chain.port_pair_groups:
         check_correlation(chain, group)
     if chain.symmetric:
         _check_replies(chain.flow_classifiers)
 
 
-def check_sides(chain: PortChain, attribute: str = "port_pair_groups") -> None:
-    """Check that no port is on the same side of two functions: what it gets or sends could belong to either hop.
+def check_port_sides(chain: PortChain, attribute: str = "port_pair_groups") -> None:
+    """Check that no port is the ingress of two functions, or the egress of two.
 
-    :raises Violation: one is.
+    Packets at such a port could belong to either hop.
+
+    :raises Violation: a port is.
     """
     pairs = [pair for group in chain.port_pair_groups for pair in group.port_pairs]
     for side in ("ingress", "egress"):
-        twice = first_repeated([getattr(pair, side) for pair in pairs])
+        twice = first_duplicate([getattr(pair, side) for pair in pairs])
         if twice:
             own = all(pair.project_id == chain.project_id for pair in pairs)
             which, whose = (f"port {twice}", label(chain)) if own else ("a port", "one")
@@ -49,28 +57,32 @@ def check_sides(chain: PortChain, attribute: str = "port_pair_groups") -> None:
 
 
 def _check_replies(classifiers: Iterable[FlowClassifier]) -> None:
-    """Check that it can be told what replies to a symmetric chain's packets look like."""
+    """Check that the replies to the packets of a symmetric chain can be classified."""
     for classifier in classifiers:
-        answers = ICMP_ANSWERS.get(classifier.protocol or 0)
-        if answers and classifier.source_ports and classifier.source_ports[0] not in answers:
+        reply_types = ICMP_REPLY_TYPES.get(classifier.protocol or 0)
+        if (
+            reply_types
+            and classifier.source_ports
+            and classifier.source_ports[0] not in reply_types
+        ):
             raise Violation(
                 "flow_classifiers",
-                f"{label(classifier)} is for ICMP type {classifier.source_ports[0]}, which has no replies: "
-                "its chain cannot be symmetric",
+                f"{label(classifier)} matches ICMP type {classifier.source_ports[0]}, which has no "
+                "replies: its chain cannot be symmetric",
             )
 
 
 def check_correlation(
     chain: PortChain, group: PortPairGroup, attribute: str = "port_pair_groups"
 ) -> None:
-    """Check that the functions of a group understand the chain's header, or see none: one that keeps VLAN tags sees none.
+    """Check that the functions of a group understand the chain's header, or need none.
 
-    :raises Violation: a pair wants another header than the chain uses.
+    :raises Violation: a pair needs another header than the chain uses.
     """
     for pair in group.port_pairs:
         if traits_of(pair).encapsulation in ("", chain.correlation):
             continue
-        # Whoever shares a group, and whoever uses it, know nothing of each other's other resources.
+        # The owner of a shared group and its users must not see each other's resources.
         shared = group.project_id != chain.project_id
         one = "a pair" if shared else f"port pair {label(pair)}"
         other = "a port chain that uses it" if shared else f"port chain {label(chain)}"
@@ -81,66 +93,72 @@ def check_correlation(
         )
 
 
-def check_told_apart(chain: PortChain, others: Iterable[PortChain]) -> None:
-    """Check that what a borrowed function hands back can be told to be this chain's.
+def check_attributable(chain: PortChain, others: Iterable[PortChain]) -> None:
+    """Check that packets returned by a shared group can be attributed to one project.
 
-    Within a project classifiers do not overlap, but for those with different logical source ports: there the ports' addresses
-    decide. Chains of other projects may take packets with the same header.
+    SFC-unaware functions return packets that say nothing about their chain, so classifiers decide.
+    Classifiers of one project do not overlap, except if their logical source ports differ: then
+    the addresses of these ports decide. Chains of other projects may classify packets with the
+    same header.
 
-    :param others: chains of other projects that have groups in common with this one.
-    :raises Violation: a function that sees no chain header could hand back a packet of either.
+    :param others: chains of other projects that use a group of this chain.
+    :raises Violation: a function could return a packet that belongs to either chain.
     """
     for other in others:
-        both_ways = chain.symmetric and other.symmetric
+        both_symmetric = chain.symmetric and other.symmetric
+        theirs = {group.id for group in other.port_pair_groups}
         for group in chain.port_pair_groups:
-            if group.id not in {one.id for one in other.port_pair_groups} or identify_chains(
-                group.port_pairs
-            ):
+            if group.id not in theirs or identify_chains(group.port_pairs):
                 continue
-            forward = not _leave_alike(group, chain.port_pair_groups, other.port_pair_groups)
-            back = both_ways and not _leave_alike(
+            forward = not _same_continuation(group, chain.port_pair_groups, other.port_pair_groups)
+            back = both_symmetric and not _same_continuation(
                 group, chain.port_pair_groups[::-1], other.port_pair_groups[::-1]
             )
             for one, another in product(chain.flow_classifiers, other.flow_classifiers):
-                if (forward and _look_alike(one, another)) or (
-                    back and _look_alike(turned(one), turned(another))
+                if (forward and _indistinguishable(one, another)) or (
+                    back and _indistinguishable(reply_classifier(one), reply_classifier(another))
                 ):
                     raise Violation(
                         "port_pair_groups",
-                        f"what {label_for(chain.project_id, group)} hands back of flow classifier {label(one)} could be a port "
-                        "chain's of another project; narrow the classifier, e.g. by a source prefix, or name its logical "
-                        "source port",
+                        f"packets of flow classifier {label(one)} that "
+                        f"{label_for(chain.project_id, group)} returns could belong to a port "
+                        "chain of another project; narrow the classifier, for example with a "
+                        "source prefix or a logical source port",
                     )
 
 
-def check_still_told_apart(
+def check_group_attributable(
     before: PortPairGroup, after: PortPairGroup, chains: Sequence[PortChain]
 ) -> None:
-    """Check that packets of several projects' chains are told apart behind a group whose pairs have changed.
+    """Check that packets stay attributable to one project when the pairs of a group change.
 
-    :param chains: all that the group is in. They are compared unless its functions were of a kind that needed no less.
-    :raises Violation: a packet that the new functions hand back could be another project's, too.
+    :param chains: all chains that use the group. They are compared only if the new functions
+        require more than the old ones did.
+    :raises Violation: a new function could return a packet of either of two projects.
     """
     if not after.port_pairs or identify_chains(after.port_pairs):
         return
-    needed_before = before.port_pairs and not identify_chains(before.port_pairs)
-    if needed_before and _routes(after) >= _routes(before):
+    were_unaware = before.port_pairs and not identify_chains(before.port_pairs)
+    if were_unaware and _routes(after) >= _routes(before):
         return
     for chain in chains:
         try:
-            check_told_apart(chain, [one for one in chains if one.project_id != chain.project_id])
+            check_attributable(chain, [one for one in chains if one.project_id != chain.project_id])
         except Violation as violation:
             raise Violation(
                 "port_pairs",
-                f"port chains of several projects use group {label(after)}, and packets that functions like these hand "
-                "back could be of more than one; make a group for each project",
+                f"port chains of several projects use group {label(after)}, and packets that "
+                "functions of this kind return could belong to more than one of them; create a "
+                "group for each project",
             ) from violation
 
 
-def _leave_alike(
+def _same_continuation(
     group: PortPairGroup, one: Sequence[PortPairGroup], other: Sequence[PortPairGroup]
 ) -> bool:
-    """Whether packets of two chains go on alike behind a group: to their destinations, from a function that routes."""
+    """Return whether packets of two chains take the same path after a group, so that it does not
+    matter which chain they belong to: a function that routes sends them to their destination.
+    """
     return _routes(group) and one[-1].id == other[-1].id == group.id
 
 
@@ -148,6 +166,6 @@ def _routes(group: PortPairGroup) -> bool:
     return not any(traits_of(pair).keeps_source_mac for pair in group.port_pairs)
 
 
-def _look_alike(one: FlowClassifier, other: FlowClassifier) -> bool:
+def _indistinguishable(one: FlowClassifier, other: FlowClassifier) -> bool:
     known = one.logical_source_port is not None and other.logical_source_port is not None
-    return not known and overlap(from_any_port(one), from_any_port(other))
+    return not known and overlap(ignoring_source(one), ignoring_source(other))

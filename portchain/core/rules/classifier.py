@@ -1,4 +1,4 @@
-"""Flow classifiers: what they may say, and when two of them mean the same packet."""
+"""Rules about flow classifiers: valid attributes, and which classifiers overlap."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,13 +6,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeVar
 
 from portchain.core.model import FlowClassifier, PortRange
-from portchain.core.protocols import NEIGHBOUR_DISCOVERY
+from portchain.core.protocols import ICMP, ICMPV6, NEIGHBOUR_DISCOVERY, SCTP, TCP, UDP
 from portchain.core.rules.violation import Violation, label
 
-ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 PROTOCOLS_WITH_PORTS = frozenset({TCP, UDP, SCTP})
-MAX_ICMP = 255  # the width of type and code
-ICMP_ANSWERS = {
+MAX_ICMP = 255  # type and code have 8 bits each
+ICMP_REPLY_TYPES = {
     ICMP: {0: 8, 8: 0, 13: 14, 14: 13},  # echo and timestamp (RFC 792)
     ICMPV6: {128: 129, 129: 128},  # echo (RFC 4443, section 4)
 }
@@ -24,8 +23,9 @@ _Network = IPv4Network | IPv6Network
 
 
 def port_range(low: int | None, high: int | None) -> PortRange | None:
-    """Return the range two optional bounds describe: a missing bound is open, two missing ones are
-    any port.
+    """Return the range between two optional bounds; None, for any port, if both are missing.
+
+    :param low: first port; missing, it is 0. ``high``: last port; missing, it is 65535.
     """
     if low is None and high is None:
         return None
@@ -33,17 +33,17 @@ def port_range(low: int | None, high: int | None) -> PortRange | None:
 
 
 def protocol_of(ethertype: str, protocol: int | None) -> int | None:
-    """Return the protocol a user means: ICMP is another one in IPv6, but has the same name."""
+    """Return the protocol number that a user means: users call ICMPv6 ``icmp``, too."""
     return ICMPV6 if (ethertype, protocol) == ("IPv6", ICMP) else protocol
 
 
 def check_flow_classifier(classifier: FlowClassifier) -> None:
     """Check the attributes of a classifier against each other.
 
-    :raises Violation: reversed port range, ports without a protocol that has them, an ICMP type or
-        code that cannot be, a prefix of the wrong address family or with bits set beyond its length.
+    :raises Violation: a port range is reversed, or the protocol has no ports; an ICMP type or code
+        is not possible; a prefix has host bits set, or belongs to another address family.
     """
-    if classifier.protocol in ICMP_ANSWERS:
+    if classifier.protocol in ICMP_REPLY_TYPES:
         _check_icmp(classifier)
     else:
         _check_ports("source", classifier.source_ports, classifier.protocol)
@@ -63,12 +63,13 @@ def _check_ports(side: str, ports: PortRange | None, protocol: int | None) -> No
     if protocol not in PROTOCOLS_WITH_PORTS:
         raise Violation(
             f"{side}_port_range_min",
-            f"it and {side}_port_range_max need protocol tcp, udp or sctp, or icmp, where they are type or code",
+            f"this attribute and {side}_port_range_max need protocol tcp, udp or sctp; with "
+            "protocol icmp they are the ICMP type or code",
         )
 
 
 def _check_icmp(classifier: FlowClassifier) -> None:
-    """Where others have ports ICMP has its type and its code, as in OpenFlow: one of each."""
+    """Check type and code, which ICMP has in the place of ports, as in OpenFlow: one of each."""
     for side, meaning, values in (
         ("source", "type", classifier.source_ports),
         ("destination", "code", classifier.destination_ports),
@@ -76,15 +77,15 @@ def _check_icmp(classifier: FlowClassifier) -> None:
         if values is not None and not values[0] == values[1] <= MAX_ICMP:
             raise Violation(
                 f"{side}_port_range_min",
-                f"with protocol icmp this is the ICMP {meaning}, and has to be the same as "
-                f"{side}_port_range_max and at most {MAX_ICMP}",
+                f"with protocol icmp this is the ICMP {meaning}: it must equal "
+                f"{side}_port_range_max and be at most {MAX_ICMP}",
             )
     if classifier.source_ports is None:
         if classifier.destination_ports is not None:
             raise Violation(
                 "destination_port_range_min",
-                "with protocol icmp it and destination_port_range_max are the ICMP code, which needs "
-                "an ICMP type, in source_port_range_min and _max",
+                "with protocol icmp this attribute and destination_port_range_max are the ICMP "
+                "code, which needs an ICMP type in source_port_range_min and source_port_range_max",
             )
     elif classifier.protocol == ICMPV6 and classifier.source_ports[0] in NEIGHBOUR_DISCOVERY:
         raise Violation(
@@ -97,13 +98,18 @@ def _check_icmp(classifier: FlowClassifier) -> None:
 def _check_prefix(attribute: str, prefix: str | None, ethertype: str) -> None:
     if prefix is None:
         return
-    network = network_of(prefix, attribute)
+    network = parse_prefix(prefix, attribute)
     if f"IPv{network.version}" != ethertype:
         raise Violation(attribute, f"{prefix} is not a prefix of ethertype {ethertype}")
 
 
-def network_of(prefix: str, attribute: str, key: str = "") -> _Network:
-    """Return the network that a prefix of an attribute, or of a key of it, stands for."""
+def parse_prefix(prefix: str, attribute: str, key: str = "") -> _Network:
+    """Return the network that a prefix describes.
+
+    :param attribute: the attribute that contains the prefix, for the message.
+    :param key: the key in that attribute, with a colon and a space; empty if there is none.
+    :raises Violation: it is no prefix, or has host bits set.
+    """
     try:
         network: _Network = ip_network(prefix, strict=False)
     except ValueError as error:
@@ -117,29 +123,31 @@ def network_of(prefix: str, attribute: str, key: str = "") -> _Network:
 
 
 def overlap(one: FlowClassifier, other: FlowClassifier) -> bool:
-    """Tell whether a packet can exist that both classifiers match.
+    """Return whether a packet can exist that both classifiers match.
 
-    A classifier without a logical source port classifies what its owner's ports send, so it never
-    meets one of another owner; two logical source ports that differ never meet either.
+    A classifier without a logical source port matches traffic of its owner's ports only, so
+    classifiers of different owners do not overlap then. Neither do classifiers with different
+    logical source ports.
     """
     return (
         one.ethertype == other.ethertype
-        and _sources_meet(one, other)
-        and _same_or_any(one.logical_destination_port, other.logical_destination_port)
-        and _same_or_any(one.protocol, other.protocol)
-        and _ranges_meet(one.source_ports, other.source_ports)
-        and _ranges_meet(one.destination_ports, other.destination_ports)
-        and _prefixes_meet(one.source_prefix, other.source_prefix)
-        and _prefixes_meet(one.destination_prefix, other.destination_prefix)
+        and _sources_overlap(one, other)
+        and _equal_or_any(one.logical_destination_port, other.logical_destination_port)
+        and _equal_or_any(one.protocol, other.protocol)
+        and _ranges_overlap(one.source_ports, other.source_ports)
+        and _ranges_overlap(one.destination_ports, other.destination_ports)
+        and _prefixes_overlap(one.source_prefix, other.source_prefix)
+        and _prefixes_overlap(one.destination_prefix, other.destination_prefix)
     )
 
 
 def check_overlap(
     classifier: FlowClassifier, others: Iterable[FlowClassifier], attribute: str = "flow_classifier"
 ) -> None:
-    """Refuse a classifier that could match a packet another one matches.
+    """Check that no packet can match a classifier and one of the others.
 
-    :raises Violation: naming the other classifier, unless it belongs to another project.
+    :raises Violation: one can. The message names the other classifier unless it belongs to another
+        project.
     """
     for other in others:
         if other.id != classifier.id and overlap(classifier, other):
@@ -150,14 +158,14 @@ def check_overlap(
             raise Violation(
                 attribute,
                 f"{label(classifier)} overlaps with {who}: a packet that both match could enter "
-                "only one of their chains. Let them differ in ethertype, protocol, a port range, a "
-                "prefix or a logical port",
+                "only one of their chains. Make them differ in ethertype, protocol, a port range, "
+                "a prefix or a logical port",
             )
 
 
-def turned(classifier: FlowClassifier) -> FlowClassifier:
-    """The classifier of the replies to what a classifier matches."""
-    source_ports, destination_ports = answering(
+def reply_classifier(classifier: FlowClassifier) -> FlowClassifier:
+    """Return the classifier that matches the replies to a classifier's packets."""
+    source_ports, destination_ports = reply_ports(
         classifier.protocol, classifier.source_ports, classifier.destination_ports
     )
     return replace(
@@ -171,36 +179,38 @@ def turned(classifier: FlowClassifier) -> FlowClassifier:
     )
 
 
-def answering(
+def reply_ports(
     protocol: int | None, source: PortRange | None, destination: PortRange | None
 ) -> tuple[PortRange | None, PortRange | None]:
-    """What replies have in the place of source and destination ports or, with ICMP, of type and code.
+    """Return the source and destination ports of replies; with ICMP their type and code.
 
-    :param source: of the requests; ``destination`` likewise. An ICMP type that has no replies stays as it is.
+    :param source: source ports, or ICMP type, of the requests. A type without replies is returned
+        unchanged.
+    :param destination: destination ports, or ICMP code, of the requests.
     """
-    if protocol not in ICMP_ANSWERS:
+    if protocol not in ICMP_REPLY_TYPES:
         return destination, source
     if source is None:
         return None, destination
-    answer = ICMP_ANSWERS[protocol].get(source[0], source[0])
-    return (answer, answer), destination
+    reply_type = ICMP_REPLY_TYPES[protocol].get(source[0], source[0])
+    return (reply_type, reply_type), destination
 
 
-def _sources_meet(one: FlowClassifier, other: FlowClassifier) -> bool:
+def _sources_overlap(one: FlowClassifier, other: FlowClassifier) -> bool:
     if one.logical_source_port is None or other.logical_source_port is None:
         return one.project_id == other.project_id
     return one.logical_source_port == other.logical_source_port
 
 
-def _same_or_any(one: _T | None, other: _T | None) -> bool:
+def _equal_or_any(one: _T | None, other: _T | None) -> bool:
     return one is None or other is None or one == other
 
 
-def _ranges_meet(one: PortRange | None, other: PortRange | None) -> bool:
+def _ranges_overlap(one: PortRange | None, other: PortRange | None) -> bool:
     return one is None or other is None or (one[0] <= other[1] and other[0] <= one[1])
 
 
-def _prefixes_meet(one: str | None, other: str | None) -> bool:
+def _prefixes_overlap(one: str | None, other: str | None) -> bool:
     if one is None or other is None:
         return True
     first: _Network = ip_network(one)
@@ -209,6 +219,6 @@ def _prefixes_meet(one: str | None, other: str | None) -> bool:
     return first.network_address in second or second.network_address in first
 
 
-def from_any_port(classifier: FlowClassifier) -> FlowClassifier:
-    """The classifier of what the same packets look like to somebody who knows neither their port nor their owner."""
+def ignoring_source(classifier: FlowClassifier) -> FlowClassifier:
+    """Return a classifier for packets with the same header from any port and any owner."""
     return replace(classifier, logical_source_port=None, project_id="")

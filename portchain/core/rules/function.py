@@ -1,20 +1,20 @@
-"""Port pairs and their groups."""
+"""Rules about port pairs and port pair groups."""
 
 from collections.abc import Mapping
 
 from portchain.core.function_kinds import traits_of
 from portchain.core.model import Port, PortPair, PortPairGroup
-from portchain.core.rules.classifier import network_of
+from portchain.core.rules.classifier import parse_prefix
 from portchain.core.rules.violation import Violation, label
 
 MAX_WEIGHT = 65535  # the width of a bucket's weight in OpenFlow
 
 
 def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
-    """Check that the two ports can be the two sides of one service function.
+    """Check that two ports can be the ingress and egress of one service function.
 
-    :raises Violation: no device behind a port, two different devices, one port for a function that bridges, weight out of
-        range.
+    :raises Violation: a port has no device, the ports have different devices, a function that
+        needs two ports has one, or the weight is out of range.
     """
     for side, port in (("ingress", ingress), ("egress", egress)):
         if not port.device_id:
@@ -30,15 +30,15 @@ def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
     if pair.ingress == pair.egress and not traits_of(pair).allows_single_port:
         raise Violation(
             "egress",
-            "it is the ingress port, too; a function of the kind l2 is a bump in the wire, which has two ends",
+            f"it is also the ingress port; a function of kind {pair.kind} needs two ports",
         )
     _check_weight(pair)
 
 
 def check_changed_pair(before: PortPair, after: PortPair) -> None:
-    """Check that of what a function is like, nothing but its weight changes.
+    """Check that an update changes no property of a function but its weight.
 
-    :raises Violation: its correlation would, or the weight is out of range.
+    :raises Violation: the correlation changes, or the weight is out of range.
     """
     if after.correlation != before.correlation:
         was = before.correlation or "none"
@@ -55,16 +55,13 @@ def _check_weight(pair: PortPair) -> None:
 
 
 def check_port_pair_group(group: PortPairGroup) -> None:
-    """Check that the pairs of a group are interchangeable, and only one where that means nothing.
+    """Check that the pairs of a group are interchangeable.
 
-    :raises Violation: pairs of different correlation or kind, several pairs in a tap group, a reversed port range, a
-        prefix with bits set beyond its length.
+    :raises Violation: the pairs differ in correlation or kind, a tap group has several pairs, a
+        port range is reversed, or a prefix has host bits set.
     """
     if group.tap_enabled and len(group.port_pairs) > 1:
-        raise Violation(
-            "port_pairs",
-            "a group with tap_enabled takes one port pair: a copy of each packet goes to one observer",
-        )
+        raise Violation("port_pairs", "a group with tap_enabled can have only one port pair")
     for name in ("ingress_n_tuple", "egress_n_tuple"):
         for side in ("source", "destination"):
             _check_n_tuple(f"ppg_n_tuple_mapping: {name}: {side}", getattr(group, name), side)
@@ -72,20 +69,20 @@ def check_port_pair_group(group: PortPairGroup) -> None:
         raise Violation("port_pairs", "all port pairs of a group must have the same function_kind")
     correlations = {pair.correlation for pair in group.port_pairs}
     if len(correlations) > 1:
-        kinds = ", ".join(sorted(str(kind).lower() for kind in correlations))
+        found = ", ".join(sorted(str(correlation).lower() for correlation in correlations))
         raise Violation(
             "port_pairs",
-            "all port pairs of a group must have the same service_function_parameters "
-            f"correlation; these have {kinds}",
+            "all port pairs of a group must have the same correlation in their "
+            f"service_function_parameters; these have {found}",
         )
 
 
 def _check_n_tuple(where: str, n_tuple: Mapping[str, object], side: str) -> None:
-    """Check what a group's n-tuple says of one side of packets."""
+    """Check one side of an n-tuple: the prefix, and the order of the port range."""
     attribute = "port_pair_group_parameters"
     prefix = n_tuple.get(f"{side}_ip_prefix")
     if isinstance(prefix, str):
-        network_of(prefix, attribute, f"{where}_ip_prefix: ")
+        parse_prefix(prefix, attribute, f"{where}_ip_prefix: ")
     low, high = (n_tuple.get(f"{side}_port_range_{end}") for end in ("min", "max"))
     if isinstance(low, int) and isinstance(high, int) and low > high:
         raise Violation(

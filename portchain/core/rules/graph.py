@@ -1,4 +1,4 @@
-"""Service graphs."""
+"""Rules about service graphs."""
 
 from collections.abc import Collection, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -6,21 +6,22 @@ from itertools import combinations, product
 
 from portchain.core.function_kinds import traits_of
 from portchain.core.model import ChainSnapshot, FlowClassifier, PortChain, ServiceGraph
-from portchain.core.rules.classifier import from_any_port, overlap
-from portchain.core.rules.violation import Violation, first_repeated, label, label_for
+from portchain.core.rules.classifier import ignoring_source, overlap
+from portchain.core.rules.violation import Violation, first_duplicate, label, label_for
 
 
 def check_service_graph(graph: ServiceGraph) -> None:
-    """Check how the chains of a graph follow each other.
+    """Check the structure of a graph.
 
-    :raises Violation: no branching point, one without destinations or with one twice, or a loop.
+    :raises Violation: there is no branching point, a branching point has no destination or one
+        twice, or the chains form a loop.
     """
     if not graph.branches:
         raise Violation("port_chains", "a service graph needs at least one branching point")
     for source, destinations in graph.branches.items():
         if not destinations:
-            raise Violation("port_chains", f"no chain follows {source}; leave it out")
-        repeated = first_repeated(destinations)
+            raise Violation("port_chains", f"no chain follows {source}; remove it")
+        repeated = first_duplicate(destinations)
         if repeated:
             raise Violation("port_chains", f"{repeated} follows {source} more than once")
     try:
@@ -33,16 +34,17 @@ def check_service_graph(graph: ServiceGraph) -> None:
 def check_branch(
     source: PortChain, destinations: Sequence[PortChain], attribute: str = "port_chains"
 ) -> None:
-    """Check that what leaves a chain can be handed to those that follow it.
+    """Check that packets that leave a chain can be assigned to one of the chains that follow.
 
-    The packet alone decides: nobody knows any more which port has sent it.
+    Only the packet's header decides: the port that sent it is no longer known there.
 
-    :raises Violation: another correlation, or a packet could enter two of the destinations. Only
-        what belongs to the source's project has a name there.
+    :raises Violation: a destination has another correlation, or a packet could enter two of them.
+        The message names resources of the source chain's project only.
     """
 
-    def named(thing: FlowClassifier | PortChain) -> str:
-        return label(thing) if thing.project_id == source.project_id else "of another project"
+    def named(resource: FlowClassifier | PortChain) -> str:
+        own = resource.project_id == source.project_id
+        return label(resource) if own else "of another project"
 
     for destination in destinations:
         if destination.correlation != source.correlation:
@@ -53,52 +55,56 @@ def check_branch(
             )
     for one, other in combinations(destinations, 2):
         for first, second in product(one.flow_classifiers, other.flow_classifiers):
-            if overlap(from_any_port(first), from_any_port(second)):
+            if overlap(ignoring_source(first), ignoring_source(second)):
                 raise Violation(
                     attribute,
-                    f"a packet that leaves {label(source)} could enter port chain {named(one)} by flow "
-                    f"classifier {named(first)} and port chain {named(other)} by {named(second)}; logical "
-                    "source ports do not count there",
+                    f"a packet that leaves {label(source)} could enter port chain {named(one)} by "
+                    f"flow classifier {named(first)} and port chain {named(other)} by "
+                    f"{named(second)}; logical source ports are ignored there",
                 )
 
 
-def check_functions_once(
+def check_no_function_twice(
     snapshots: Collection[ChainSnapshot], attribute: str = "port_chains"
 ) -> None:
-    """Check that packets come to a function once on their way through the chains of a graph.
+    """Check that no packet visits a function twice on its path through the chains of a graph.
 
-    What one that sees no chain header hands back the second time looks as it did the first time.
+    Packets that an SFC-unaware function returns look the same both times.
 
     :param snapshots: all chains of a graph.
-    :raises Violation: a function is in a chain, and in one that can be reached from it.
+    :raises Violation: such a function is in a chain, and in another that can be reached from it.
     """
-    known = {one.chain.id: one.chain for one in snapshots}
-    after = {one.chain.id: {chain.id for chain in one.successors} for one in snapshots}
-    for first in known.values():
-        reached, ahead = set[str](), [*after[first.id]]
-        while ahead:
-            reached.add(chain_id := ahead.pop())
-            ahead += after[chain_id] - reached
-        for other in map(known.__getitem__, sorted(reached)):
-            if _unaware_senders(first) & _unaware_senders(other) and _can_both_take(first, other):
+    chains = {one.chain.id: one.chain for one in snapshots}
+    successors = {one.chain.id: {chain.id for chain in one.successors} for one in snapshots}
+    for first in chains.values():
+        reached, pending = set[str](), [*successors[first.id]]
+        while pending:
+            reached.add(chain_id := pending.pop())
+            pending += successors[chain_id] - reached
+        for other in map(chains.__getitem__, sorted(reached)):
+            shared = _unaware_egress_ports(first) & _unaware_egress_ports(other)
+            if shared and _can_pass_both(first, other):
                 raise Violation(
                     attribute,
-                    f"{label_for(first.project_id, first)} and {label_for(first.project_id, other)}, which a packet can both "
-                    "pass, have a function in common that understands no chain header; use another function in one of them, or "
-                    "pairs with correlation",
+                    f"a packet can pass {label_for(first.project_id, first)} and "
+                    f"{label_for(first.project_id, other)}, which have a function in common that "
+                    "understands no chain header; use another function in one of them, or pairs "
+                    "with correlation",
                 )
 
 
-def _can_both_take(one: PortChain, other: PortChain) -> bool:
-    """Whether classifiers of both match one packet, whichever port sends it."""
+def _can_pass_both(one: PortChain, other: PortChain) -> bool:
+    """Return whether classifiers of both chains match one packet, whichever port sends it."""
     return any(
-        overlap(from_any_port(first), from_any_port(second))
+        overlap(ignoring_source(first), ignoring_source(second))
         for first, second in product(one.flow_classifiers, other.flow_classifiers)
     )
 
 
-def _unaware_senders(chain: PortChain) -> frozenset[str]:
-    """The ports from which functions hand back packets that say nothing of their chain."""
+def _unaware_egress_ports(chain: PortChain) -> frozenset[str]:
+    """Return the egress ports of functions that return packets without saying to which chain they
+    belong.
+    """
     return frozenset(
         pair.egress
         for group in chain.port_pair_groups

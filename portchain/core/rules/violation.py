@@ -1,4 +1,4 @@
-"""What a broken rule is, and how messages name things."""
+"""What a broken rule is, and how messages name resources."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ class Kind(StrEnum):
     UNSUPPORTED = "unsupported"
 
 
-class Violation(Exception):  # noqa: N818 - it is raised on users' mistakes, not on errors of ours
+class Violation(Exception):  # noqa: N818 - a user's mistake, not an error of the program
     """A request breaks a rule.
 
     :param attribute: the attribute of the request at fault, in the API's notation.
@@ -29,8 +29,8 @@ class Violation(Exception):  # noqa: N818 - it is raised on users' mistakes, not
         self.kind = kind
 
 
-def first_repeated(ids: Sequence[str]) -> str | None:
-    """Return the first id that stands in the list a second time, None if there is none."""
+def first_duplicate(ids: Sequence[str]) -> str | None:
+    """Return the first id that occurs a second time; None if there is none."""
     seen: set[str] = set()
     for an_id in ids:
         if an_id in seen:
@@ -39,17 +39,17 @@ def first_repeated(ids: Sequence[str]) -> str | None:
     return None
 
 
-_Thing = FlowClassifier | Port | PortPair | PortPairGroup | PortChain
+_Resource = FlowClassifier | Port | PortPair | PortPairGroup | PortChain
 
 
-def label_for(project_id: str, thing: _Thing) -> str:
-    """Return kind and label of a resource; of one that is none of the project's, the kind alone."""
-    kind = " ".join(re.findall("[A-Z][a-z]+", type(thing).__name__)).lower()
-    if thing.project_id == project_id:
-        return f"{kind} {label(thing)}"
+def label_for(project_id: str, resource: _Resource) -> str:
+    """Return the kind and the label of a resource; only the kind if another project owns it."""
+    kind = " ".join(re.findall("[A-Z][a-z]+", type(resource).__name__)).lower()
+    if resource.project_id == project_id:
+        return f"{kind} {label(resource)}"
     return f"a {kind} of another project"
 
 
-def label(thing: _Thing) -> str:
+def label(resource: _Resource) -> str:
     """Return the text by which a user recognises a resource: its name, if any, and its id."""
-    return f"{thing.name} ({thing.id})" if thing.name else thing.id
+    return f"{resource.name} ({resource.id})" if resource.name else resource.id

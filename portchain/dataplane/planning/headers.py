@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from portchain.core.model import PortPairGroup
-from portchain.core.rules import answering, port_range
+from portchain.core.rules import port_range, reply_ports
 from portchain.dataplane.plan import Classifier
 
 
@@ -41,7 +41,7 @@ def reply_headers(headers: list[Classifier], groups: Iterable[PortPairGroup]) ->
 
 def reply_header(header: Classifier) -> Classifier:
     """Return the header fields of replies to packets with the given header fields."""
-    source_ports, destination_ports = answering(
+    source_ports, destination_ports = reply_ports(
         header.protocol, header.source_ports, header.destination_ports
     )
     return replace(

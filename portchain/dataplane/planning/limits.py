@@ -19,7 +19,7 @@ from portchain.core.rules import (
     label,
     label_for,
     overlap,
-    turned,
+    reply_classifier,
 )
 from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
 from portchain.dataplane.plan import SUPPORTED_FUNCTIONS
@@ -99,7 +99,7 @@ def _ambiguous_direction(chain: PortChain) -> Reasons:
     ]
     if not chain.symmetric or not single:
         return
-    replies = [turned(classifier) for classifier in chain.flow_classifiers]
+    replies = [reply_classifier(classifier) for classifier in chain.flow_classifiers]
     for request, reply in itertools.product(chain.flow_classifiers, replies):
         if overlap(request, reply):
             yield (

@@ -266,7 +266,7 @@ class MessageTest(ApiTestCase):
              ("source_port_range_min. Reason: 2", "greater than source_port_range_max, 1")),
             ("flow_classifier", {"protocol": "icmp", "destination_port_range_max": 0},
              ("destination_port_range_max", "needs an ICMP type")),
-            ("flow_classifier", {"logical_source_port": None}, ("overlaps with", "Let them differ")),
+            ("flow_classifier", {"logical_source_port": None}, ("overlaps with", "Make them differ")),
             ("port_pair", {"ingress": bare}, ("ingress", "attach it to an instance")),
             ("port_pair", {"egress": bare}, ("egress", "attach it to an instance")),
             ("port_pair", {"egress": self.port(self.net, "other")}, ("egress", "the same device")),

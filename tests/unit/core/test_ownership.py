@@ -59,7 +59,7 @@ def test_ports_that_are_not_bound_decide_nothing():
     ("chain", "drivers", "words"),
     [
         (bound(pp2_in="openvswitch"), TWO, ("driver ovs", "pp2-in", "driver ovn", "for each kind")),
-        (bound(src="openvswitch"), TWO, ("src", "one driver must do the whole")),
+        (bound(src="openvswitch"), TWO, ("src", "one driver must realise the whole chain")),
         (bound("sriovnicswitch"), TWO, ("sriovnicswitch", "none of the drivers ovs, ovn")),
         (bound("ovn"), {"ovs": TWO["ovs"]}, ("mechanism driver ovn", "none of the drivers ovs")),
         (

@@ -49,7 +49,7 @@ def test_a_port_that_nobody_knows_more_of_than_its_host_is_claimed_once() -> Non
 
 
 def test_a_chain_over_hosts_of_both_kinds_is_refused() -> None:
-    with pytest.raises(Violation, match="one driver must do the whole"):
+    with pytest.raises(Violation, match="one driver must realise the whole chain"):
         owner_of(on("h1", "h3"), BOTH)
 
 

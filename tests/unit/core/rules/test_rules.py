@@ -137,9 +137,9 @@ def test_replies_of_icmp(protocol: int, number: int, answer: int | None) -> None
         broken("flow_classifiers", rules.check_port_chain, symmetric)
         return
     rules.check_port_chain(symmetric)
-    back = rules.turned(replace(one, destination_ports=(0, 0)))
+    back = rules.reply_classifier(replace(one, destination_ports=(0, 0)))
     assert (back.source_ports, back.destination_ports) == ((answer, answer), (0, 0))
-    assert rules.turned(replace(one, source_ports=None)).source_ports is None
+    assert rules.reply_classifier(replace(one, source_ports=None)).source_ports is None
 
 
 @pytest.mark.parametrize(

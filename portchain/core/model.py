@@ -1,7 +1,8 @@
-"""The vocabulary of port chains as plain, immutable values.
+"""The model of port chains: plain, immutable values.
 
-Nothing here knows of OpenStack's libraries: rules, plans and flow tables are computed from these values alone. Identifiers
-are UUID strings in Neutron's notation; an empty string means "none" only where a field says so.
+Rules, plans and flow tables are computed from these values alone, without OpenStack's libraries.
+Identifiers are UUID strings in Neutron's notation. An empty string means "none" only where a field
+says so.
 """
 
 from collections.abc import Mapping
@@ -9,14 +10,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 PortRange = tuple[int, int]
-"""First and last transport port, both included."""
+"""First and last transport port, both included; 0..65535."""
 
 
 class ChainStatus(StrEnum):
-    """What the owner of a chain sees of its realisation.
+    """How far a chain is realised, as the API shows it.
 
-    ``BUILD``: a host involved has yet to confirm. ``ACTIVE``: every host confirmed. ``DOWN``: the chain cannot carry traffic
-    because ports are not bound. ``ERROR``: a driver or a host failed; the reason says how.
+    ``BUILD``: a host has not confirmed yet. ``ACTIVE``: all hosts have confirmed. ``DOWN``: the
+    chain cannot forward traffic, because no pair of a group or no source port is available.
+    ``ERROR``: a driver or a host failed; ``status_reason`` says why.
     """
 
     BUILD = "BUILD"
@@ -26,10 +28,11 @@ class ChainStatus(StrEnum):
 
 
 class FunctionKind(StrEnum):
-    """How a service function hands on a packet.
+    """How a service function forwards packets; see ``function_kinds`` for what follows from it.
 
-    ``l3``: it routes; it gets the packet at its own MAC address and resolves the next one itself. ``l2``: it is a bump in the
-    wire; it gets the frame as the source sent it and hands on the same frame.
+    ``l3``: it routes. It gets packets at its own MAC address, and resolves the next hop itself.
+    ``l2``: it is a bump in the wire. It gets frames as the source sent them, and returns them
+    unchanged.
     """
 
     L3 = "l3"
@@ -48,10 +51,10 @@ VLAN = "vlan"
 
 
 class HealthCheck(StrEnum):
-    """How it is found out that a service function forwards.
+    """How a driver finds out whether a service function forwards packets.
 
-    ``none``: it is not; a function whose ports are plugged in counts as forwarding. ``icmp``: probes are sent into it at its
-    ingress, and awaited at its egress.
+    ``none``: it does not; a function forwards if its ports are plugged in. ``icmp``: it sends
+    probes into the ingress port, and expects them at the egress port.
     """
 
     NONE = "none"
@@ -59,9 +62,9 @@ class HealthCheck(StrEnum):
 
 
 class FailureMode(StrEnum):
-    """What becomes of packets while no function of a group can take them.
+    """What happens to packets while no function of a group is available.
 
-    ``closed``: they are dropped. ``open``: they go on as if the group were not there.
+    ``closed``: they are dropped. ``open``: they skip the group.
     """
 
     CLOSED = "closed"
@@ -70,10 +73,11 @@ class FailureMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What carries a network between hosts, in Neutron's terms.
+    """A segment of a Neutron network: how frames get from host to host.
 
     :param network_type: ``vxlan``, ``vlan``, ``flat``, ...
-    :param physical_network: None for tunnels. ``segmentation_id``: None for flat networks.
+    :param physical_network: None for tunnels.
+    :param segmentation_id: VLAN tag or tunnel id; None for flat networks.
     """
 
     network_type: str
@@ -83,13 +87,16 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A Neutron port, as far as steering needs it.
+    """A Neutron port: the attributes that steering needs.
 
-    :param host: the compute host it is bound to; empty when it is not bound (no host, or binding failed).
-    :param plugged: false while Neutron reports the port DOWN, i.e. no virtual interface is there to send to.
-    :param segment: the port is bound to; None while it is not bound.
-    :param mtu: of the port's network, in bytes; 0 if it is not known.
-    :param mechanism: Neutron's mechanism driver that bound the port, such as ``openvswitch``; empty if it is not known.
+    :param fixed_ips: IPv4 and IPv6 addresses.
+    :param host: the compute host that the port is bound to; empty if it is not bound.
+    :param plugged: false while Neutron reports the port DOWN: there is no interface to send to.
+    :param device_id: the instance that has the port; empty if there is none.
+    :param segment: the segment that the port is bound to; None while it is not bound.
+    :param mtu: of the port's network, in bytes; 0 if unknown.
+    :param mechanism: the mechanism driver of Neutron that bound the port, such as ``openvswitch``;
+        empty if unknown.
     """
 
     id: str
@@ -108,16 +115,19 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class FlowClassifier:
-    """Which packets enter a chain (RFC 7665, 4.4: service classification).
+    """Which packets enter a chain (RFC 7665, section 4.7: classification).
 
-    :param protocol: IP protocol number, None for any.
-    :param source_ports: source transport ports, None for any; ``destination_ports`` likewise. With ICMP they are its type and
-        its code.
-    :param source_prefix: CIDR, None for any; ``destination_prefix`` likewise.
-    :param logical_source_port: the Neutron port whose traffic is classified; None: every port of the owner's
-        on the networks of the chain's functions that has an address in ``source_prefix``.
-    :param logical_destination_port: limits the destination to this Neutron port's addresses.
-    :param l7_parameters: as given by the user; not interpreted here.
+    :param ethertype: ``IPv4`` or ``IPv6``.
+    :param protocol: IP protocol number; None for any.
+    :param source_ports: source transport ports, or ICMP type; None for any.
+    :param destination_ports: destination transport ports, or ICMP code; None for any.
+    :param source_prefix: CIDR; None for any. ``destination_prefix`` likewise.
+    :param logical_source_port: the Neutron port whose traffic is classified. None stands for every
+        port of the owner that is on a network of the chain's functions and has an address in
+        ``source_prefix``.
+    :param logical_destination_port: the Neutron port whose addresses are the only destinations;
+        None for any.
+    :param l7_parameters: as the user gave them; drivers interpret them.
     """
 
     id: str
@@ -136,11 +146,13 @@ class FlowClassifier:
 
 @dataclass(frozen=True, slots=True)
 class PortPair:
-    """One instance of a service function: what goes in at ``ingress`` comes out at ``egress`` (Neutron port ids).
+    """One instance of a service function: packets enter at one Neutron port and leave at another.
 
-    :param correlation: None for a function that knows nothing of chains, else ``mpls``, ``nsh`` or ``vlan``.
-    :param weight: share of new flows relative to the other pairs of its group; 0 takes none.
-    :param kind: how the function hands on packets.
+    :param ingress: id of the port where requests enter. ``egress``: of the port where they leave.
+    :param correlation: the chain header that the function understands, ``mpls`` or ``nsh``;
+        ``vlan`` for a function that keeps VLAN tags; None otherwise.
+    :param weight: share of new flows relative to the other pairs of the group; with 0, none.
+    :param kind: how the function forwards packets.
     """
 
     id: str
@@ -158,10 +170,12 @@ class PortPairGroup:
     """Interchangeable instances of one service function: each flow visits one of them.
 
     :param group_id: small integer, unique in the deployment.
-    :param lb_fields: packet fields that decide which pair a flow visits; empty for the whole 5-tuple.
-    :param ingress_n_tuple: header rewriting of the function, as stated by the user; ``egress_n_tuple`` likewise.
-    :param tap_enabled: the function is a passive observer: it gets a copy of each packet, and hands none on.
-    :param health_check: how it is found out which pairs forward. ``failure_mode``: what happens while none does.
+    :param lb_fields: header fields that decide which pair a flow visits; empty for the 5-tuple.
+    :param ingress_n_tuple: the header of packets before the function, as the user declares it.
+    :param egress_n_tuple: the header of packets after the function, if the function changes it.
+    :param tap_enabled: the function is a passive observer: it gets copies, and returns nothing.
+    :param health_check: how a driver finds out which pairs forward packets.
+    :param failure_mode: what happens to packets while no pair is available.
     """
 
     id: str
@@ -178,17 +192,21 @@ class PortPairGroup:
 
     @property
     def port_ids(self) -> frozenset[str]:
-        """The Neutron ports of the group's functions."""
+        """Ids of the Neutron ports of the group's functions."""
         return frozenset(port for pair in self.port_pairs for port in (pair.ingress, pair.egress))
 
 
 @dataclass(frozen=True, slots=True)
 class PortChain:
-    """An ordered path through port pair groups for the traffic of its classifiers (RFC 7665: a service function chain).
+    """A path through port pair groups, in order, for the packets of flow classifiers.
+
+    RFC 7665 calls it a service function chain.
 
     :param chain_id: the service path identifier, 1..65535, unique in the deployment.
+    :param correlation: the header of chain frames, ``mpls`` or ``nsh``.
+    :param symmetric: replies visit the same functions in reverse order.
     :param revision: grows by one with every change that could alter the chain's realisation.
-    :param generation: grows by one with every change of which groups it leads through, or in which order.
+    :param generation: grows by one with every change of the list of groups.
     """
 
     id: str
@@ -204,14 +222,16 @@ class PortChain:
 
     @property
     def port_ids(self) -> frozenset[str]:
-        """Every Neutron port the chain names: function ports and logical source and destination ports."""
+        """Ids of all Neutron ports that the chain names: function ports, logical source ports and
+        logical destination ports.
+        """
         sources = {classifier.logical_source_port for classifier in self.flow_classifiers}
         ends = {port for port in sources if port is not None} | self.logical_destinations
         return self.function_ports | ends
 
     @property
     def function_ports(self) -> frozenset[str]:
-        """The Neutron ports of all functions."""
+        """Ids of the Neutron ports of all functions."""
         return frozenset(port for group in self.port_pair_groups for port in group.port_ids)
 
     @property
@@ -221,22 +241,26 @@ class PortChain:
 
     @property
     def last_group(self) -> PortPairGroup | None:
-        """The group from which packets leave the chain: taps hand nothing on. None if there are but taps."""
-        handing_on = (group for group in reversed(self.port_pair_groups) if not group.tap_enabled)
-        return next(handing_on, None)
+        """The group from which packets leave the chain; None if all groups are taps, which return
+        nothing.
+        """
+        returning = (group for group in reversed(self.port_pair_groups) if not group.tap_enabled)
+        return next(returning, None)
 
     @property
     def logical_destinations(self) -> frozenset[str]:
-        """The Neutron ports that classifiers name as destinations."""
+        """Ids of the Neutron ports that classifiers name as destinations."""
         ports = {classifier.logical_destination_port for classifier in self.flow_classifiers}
         return frozenset(port for port in ports if port is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceGraph:
-    """Chains linked to each other: what leaves one is classified again, for those that follow it (RFC 7665, 4.8).
+    """Chains linked to each other: packets that leave one are classified again for its successors
+    (RFC 7665, section 4.8: re-classification and branching).
 
-    :param branches: source chain -> the chains of which one may take what has passed through it (ids).
+    :param branches: id of a chain -> ids of the chains that follow it. Each packet enters at most
+        one of them.
     """
 
     id: str
@@ -246,19 +270,19 @@ class ServiceGraph:
 
     @property
     def chain_ids(self) -> frozenset[str]:
-        """Every chain of the graph."""
+        """Ids of all chains of the graph."""
         return frozenset(self.branches) | {one for many in self.branches.values() for one in many}
 
 
 @dataclass(frozen=True, slots=True)
 class HostReport:
-    """What a host made of a chain.
+    """What a host reports about a chain.
 
-    :param revision: of the chain, as the host was told of it.
-    :param error: why the host cannot do its part; empty if it can.
-    :param missing: what the host waits for to complete its part, e.g. a port to be plugged in; empty if nothing.
-    :param prepared: the host takes what others send by this revision, but sends by an earlier one still: it waits until
-        all are prepared.
+    :param revision: the revision of the chain that the host was notified of.
+    :param error: why the host cannot realise its part of the chain; empty if it can.
+    :param missing: what the host waits for, such as a port to be plugged in; empty if nothing.
+    :param prepared: the host is in the first of two phases. It accepts packets that other hosts
+        send by this revision, and sends packets by an earlier one until all hosts are prepared.
     """
 
     chain_id: str
@@ -270,17 +294,19 @@ class HostReport:
 
 @dataclass(frozen=True, slots=True)
 class ChainSnapshot:
-    """A chain with all that was true of its ports at one moment: the input of every driver.
+    """A chain and the state of its ports at one moment: the input of every driver.
 
-    :param ports: port id -> port, for the chain's function ports, logical ports and classified sources; a port
-        that no longer exists is absent. Of the chains before it, the ports of their last groups; of those after it, the
-        logical destination ports.
-    :param sources: classifier id -> ids of the ports whose traffic it classifies; none if there are predecessors.
-    :param destinations: classifier id -> ids of the ports whose replies it classifies, for symmetric chains.
-    :param predecessors: chains of the service graph whose traffic this chain takes when it leaves them, by its own
-        classifiers but for their logical source ports. A chain with predecessors takes no other traffic.
-    :param successors: chains of the service graph that take this chain's traffic when it leaves it. At most one of them
-        matches a packet; one that none matches goes to its destination.
+    :param ports: port id -> port. Contains the chain's function ports, logical ports and source
+        ports, the ports of the last groups of its predecessors, and the logical destination ports
+        of its successors. Ports that no longer exist are absent.
+    :param sources: classifier id -> ids of the ports whose traffic it matches. Empty for a chain
+        with predecessors.
+    :param destinations: classifier id -> ids of the ports whose replies it matches, for symmetric
+        chains.
+    :param predecessors: the preceding chains of the service graph. This chain gets its packets from
+        them alone: those that its classifiers match, ignoring their logical source ports.
+    :param successors: the following chains of the service graph. A packet that leaves this chain
+        enters the one whose classifiers match it; without a match, it goes to its destination.
     """
 
     chain: PortChain

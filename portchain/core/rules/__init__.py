@@ -1,7 +1,8 @@
 """Validation of requests: pure functions over the model.
 
 Every ``check_*`` function returns, or raises a ``Violation`` that names the attribute of the
-request and the rule that it breaks. Rules read and write nothing: their callers load what they compare.
+request and the rule that it breaks. Rules read and write nothing: their callers load what they
+compare.
 """
 
 from portchain.core.protocols import ICMP, ICMPV6, SCTP, TCP, UDP

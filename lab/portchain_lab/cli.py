@@ -80,7 +80,8 @@ def parser() -> argparse.ArgumentParser:
         "exec",
         "Run a command in a namespace of the lab.",
         """
-        On a host, ovs-ofctl, ovs-vsctl and ovs-appctl find the switch of that host.
+        On a host, ovs-vsctl and ovs-ofctl find the switch of that host. For ovs-appctl, name
+        its socket with -t: /var/lib/portchain-lab/NAME/HOST/vswitchd.ctl
         """,
     )
     run.add_argument(

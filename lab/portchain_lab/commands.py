@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from portchain.dataplane.flow import COOKIE
 from portchain_lab import layout
 from portchain_lab.cloud import clients
 from portchain_lab.demo import Demo
@@ -171,13 +172,16 @@ def _is_usable(lab: Lab) -> bool:
 
 
 def _print_next_steps(name: str) -> None:
-    show = ["openstack", "sfc", "port", "chain", "show", "PC1"]
-    flows = ["ovs-ofctl", "-O", "OpenFlow13", "--names", "dump-flows", "br-int"]
+    own_flows = f"cookie={COOKIE:#x}/-1"
+    flows = ["ovs-ofctl", "-O", "OpenFlow13", "--names", "dump-flows", "br-int", own_flows]
     suggestions = (
         ("open a shell with the openstack client", ("shell",)),
-        ("show the chain", ("exec", "ctl", "--", *show)),
-        ("see what the first function receives", ("exec", "vm1", "--", "tcpdump", "-ni", "eth0")),
-        ("read the flows of a host", ("exec", "h1", "--", *flows)),
+        (
+            "show the chain",
+            ("exec", "ctl", "--", *["openstack", "sfc", "port", "chain", "show", "PC1"]),
+        ),
+        ("read the chain's flows on a host", ("exec", "h1", "--", *flows)),
+        ("capture at a function's port", ("exec", "vm1", "--", "tcpdump", "-ni", "eth0")),
         ("see which programs run, and where their files are", ("status",)),
         ("stop the lab", ("down",)),
     )

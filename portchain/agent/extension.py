@@ -19,7 +19,7 @@ from portchain.rpc.agent import AgentEndpoint
 LOG = log.getLogger(__name__)
 
 _FIRST_SYNC_SECONDS = 10.0
-"""How long the first ports after a start of the agent wait for the server's answer to the first sync."""
+"""How long the first port after a start of the agent waits for the server's first answer."""
 
 
 class PortChainAgentExtension(l2_extension.L2AgentExtension):
@@ -67,8 +67,8 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         """Return the physical bridges that the agent has created since the last call.
 
         When a bridge is created again, the agent creates a new object for it. Soon afterwards, it
-        deletes the flows whose cookie is not reserved on that object. Between the two, it handles all
-        ports: so calling this for each port is early enough to reserve our cookie.
+        deletes the flows whose cookie is not reserved on that object. Between the two, it handles
+        all ports: so calling this for each port is early enough to reserve our cookie.
         """
         api = self._agent_api
         created = {
@@ -86,8 +86,8 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
     def handle_port(self, context: Any, data: dict[str, Any]) -> None:
         """Program the chains of a port that was plugged in or updated.
 
-        This blocks until the flows are in the switch: when it returns, the agent lets traffic of the
-        port pass, and that traffic must not bypass its chains.
+        This blocks until the flows are in the switch: when it returns, the agent lets traffic of
+        the port pass, and that traffic must not bypass its chains.
         """
         self._wait_for_first_sync()
         try:
@@ -102,16 +102,17 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
     def _wait_for_first_sync(self) -> None:
         """Wait until the plans of this host are known, at most once and for a limited time.
 
-        Neutron's server has just answered the agent, so it usually answers us as well. If it does not,
-        ports are wired without chains, because ports that are in no chain must not wait for ever.
+        Neutron's server has just answered the agent, so it usually answers us as well. If it does
+        not, ports are wired without chains, because ports that are in no chain must not wait for
+        ever.
         """
         seconds = self._first_sync_seconds
         if not self._worker.synchronised.wait(seconds) and seconds:
             self._first_sync_seconds = 0.0
             LOG.warning(
-                "The Neutron server has not sent the port chains of this host within %s s. Ports are "
-                "wired without chains until it does: check the connection to the message broker and "
-                "whether the service plugin port_chain is loaded",
+                "The Neutron server has not sent the port chains of this host within %s s. Ports "
+                "are wired without chains until it does. Check the connection to the message "
+                "broker, and that the server has loaded the service plugin port_chain",
                 seconds,
             )
 

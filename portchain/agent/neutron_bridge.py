@@ -13,9 +13,10 @@ from portchain.host.bridge import OPENFLOW, OPENFLOW_FOR_FLOODING, ofctl_argv
 def call_before_default_flows(bridge: Any, callback: Callable[[], None]) -> None:
     """Have a function called each time before Neutron's agent installs the default flows of br-int.
 
-    The agent installs them after a restart of the switch. From the first of them on, br-int forwards
-    packets, so our flows must be there before. The agent notifies its extensions only when all bridges
-    are set up. That is too late, and there is no earlier event: hence this wraps the bridge's method.
+    The agent installs them after a restart of the switch. From the first of them on, br-int
+    forwards packets, so our flows must be there before. The agent notifies its extensions only
+    when all bridges are set up. That is too late, and there is no earlier event: hence this wraps
+    the bridge's method.
 
     :param bridge: br-int, the agent's own object.
     """

@@ -1,1 +1,1 @@
-"""``portchain-controller``: programs switches over the network, for hosts without the agent extension."""
+"""``portchain-controller``: programs the switches of hosts without the agent extension."""

@@ -64,7 +64,7 @@ class SwitchDatabase:
 
 
 class _Api(impl_idl.OvsdbIdl):
-    """ovsdbapp's commands. The base class shares one connection among all its objects; this does not."""
+    """ovsdbapp's commands. Unlike in the base class, each object has a connection of its own."""
 
     ovsdb_connection: Any = None
 

@@ -16,7 +16,8 @@ class Endpoint:
     :param database_port: TCP port of the Open vSwitch database.
     :param first_port: TCP port of br-int for OpenFlow; the other bridges have the ports after it.
     :param timeout: seconds to wait for an answer.
-    :param tls_options: options of ovs-ofctl that name the key and the certificates; empty without SSL.
+    :param tls_options: options of ovs-ofctl that name the key and the certificates; empty without
+        SSL.
     """
 
     address: str
@@ -38,7 +39,7 @@ class Endpoint:
         return self._remote(self.first_port + index)
 
     def listener(self, index: int) -> str:
-        """Return what a bridge must have as ``controller`` in the database to listen at ``bridge``."""
+        """Return the value of the bridge's column ``controller`` that makes it listen there."""
         return f"p{self._protocol}:{self.first_port + index}:{self._host}"
 
     @property
@@ -75,7 +76,8 @@ def configure_tls() -> tuple[str, ...]:
     """Use the configured key and certificates for all connections to databases.
 
     :returns: the options of ovs-ofctl for the same files; empty if none is configured.
-    :raises RequiredOptError: of oslo.config, if some of the three files are configured and others not.
+    :raises RequiredOptError: of oslo.config, if some of the three files are configured and others
+        not.
     """
     options = cfg.CONF[GROUP]
     files = {name: options[f"openflow_{name}"] for name in tls.FILES}

@@ -15,7 +15,7 @@ _MONITOR_SECONDS = 60
 unnoticed, and how long a process outlives a controller that was killed."""
 
 _FAST_RETRY_SECONDS, _FAST_RETRIES, _SLOW_RETRY_SECONDS = 0.1, 100, 2.0
-"""A switch that has just gone away is usually restarting, and comes back without flows. Until ours are
+"""A switch that has just gone away is usually restarting, and has no flows then. Until ours are
 back, packets bypass chains, so the first retries follow each other quickly."""
 
 _OUR_COOKIE = f"cookie={COOKIE:#x}"
@@ -61,7 +61,8 @@ class FlowMonitor:
         ) as self._process:
             assert self._process.stdout is not None
             for line in self._process.stdout:
-                # From the reply on, every change is reported. Changes before it may have been missed.
+                # From the reply on, every change is reported. Changes before it may have been
+                # missed.
                 is_reply = not answered and "FLOW_MONITOR reply" in line
                 answered = answered or is_reply
                 if is_reply or _OUR_COOKIE in line:

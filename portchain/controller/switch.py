@@ -100,7 +100,8 @@ class RemoteSwitch(OpenVSwitch):
         """See ``Switch``. Also looks up the bridges and makes each listen for the controller.
 
         :raises OvsdbUnreachableError: the database does not answer.
-        :raises Exception: of ovsdbapp, if there is no br-int or the database does not answer in time.
+        :raises Exception: of ovsdbapp, if there is no br-int or the database does not answer in
+            time.
         """
         self._bridges = self._find_bridges(self._database.connect())
         return super().read_ports()

@@ -1,1 +1,1 @@
-"""What the agent extension and the controller share: programming the flows of one host from its plans."""
+"""Programs the flows of one host from its plans: what agent extension and controller share."""

@@ -1,8 +1,9 @@
-"""Excludes ports of br-int from flooding: broadcast, multicast and unknown unicast of the action NORMAL.
+"""Excludes ports of br-int from flooding.
 
-A port is excluded by the OpenFlow port setting "no-flood", and marked in OVSDB with who made the
-setting. ovs-vswitchd forgets the setting when it restarts, but the mark stays. Both disappear with the
-port (docs/decisions/0012).
+The action NORMAL floods broadcast, multicast and unknown unicast. A port is excluded by the
+OpenFlow port setting "no-flood", and marked in OVSDB with who made the setting. ovs-vswitchd
+forgets the setting when it restarts, but the mark stays. Both disappear with the port
+(docs/decisions/0012).
 """
 
 import re
@@ -14,8 +15,8 @@ from portchain.dataplane.flow import NoFlood
 from portchain.host.bridge import OPENFLOW_FOR_FLOODING, BridgeConnection, read_port_rows
 
 MARK = "portchain-no-flood"
-"""Key in an interface's ``external_ids``. It says that a chain needs the setting, and whether portchain
-made it (``SET``) or somebody else had made it before (``FOUND``)."""
+"""Key in an interface's ``external_ids``. It says that a chain needs the setting, and whether
+portchain made it (``SET``) or somebody else had made it before (``FOUND``)."""
 
 SET, FOUND = "set", "found"
 _PORT = re.compile(r"^ (\d+)(?:\(.*\))?: addr:.*\n\s+config:\s+(.*)$", re.MULTILINE | re.ASCII)

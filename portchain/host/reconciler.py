@@ -1,8 +1,9 @@
 """Keeps the flows of a host's switch equal to what the host's plans require.
 
 The reconciler is level-triggered: an event only means "compare again". It holds the plans, has the
-flows computed from them, and applies the difference to the flows that it believes to be in the switch.
-When it cannot be sure of those, it reads them from the switch first. A correct flow is never touched.
+flows computed from them, and applies the difference to the flows that it believes to be in the
+switch. When it cannot be sure of those, it reads them from the switch first. A correct flow is
+never touched.
 """
 
 import threading
@@ -29,8 +30,8 @@ _MAX_REMOVED_CHAINS = 10_000
 """Number of removed chains whose revisions are kept, to recognise late messages about them."""
 
 _MAX_REJECTIONS = 4
-"""A chain has four sets of flows that the switch may reject one after the other: of its latest plan, of
-its previous plan, of its bypass guard, and for packets in flight."""
+"""A chain has four sets of flows that the switch may reject in turn: those of its latest plan,
+of its previous plan, of its bypass guard, and for packets in flight."""
 
 
 class Reconciler:
@@ -99,9 +100,10 @@ class Reconciler:
             return self._in_sync or not self._has_all_plans
 
     def update(self, update: PlanUpdate) -> None:
-        """Accept new plans and program their flows. Before the first ``synchronise``, only accept them.
+        """Accept new plans and program their flows.
 
-        Repeated, late and reordered updates are harmless.
+        Before the first ``synchronise``, plans are accepted and nothing is programmed. Repeated,
+        late and reordered updates are harmless.
 
         :raises Exception: the switch could not be programmed; call ``reconcile`` later.
         """
@@ -117,7 +119,8 @@ class Reconciler:
 
         The answer is authoritative, except for chains that changed after the request.
 
-        :param sent_revisions: ``known_revisions`` as sent with the request; by default those of now.
+        :param sent_revisions: ``known_revisions`` as sent with the request; by default those of
+            now.
         :returns: whether the switch had to be changed.
         :raises Exception: as ``reconcile``.
         """
@@ -171,7 +174,7 @@ class Reconciler:
                 self._program(set(self._incomplete))
 
     def reconcile(self) -> bool:
-        """Compute all flows again, compare them with those in the switch, and repair the difference.
+        """Compute all flows again, compare them with the switch, and repair the difference.
 
         Does nothing before the first ``synchronise``.
 
@@ -224,8 +227,8 @@ class Reconciler:
         now = self._chains.get(plan.id, ABSENT)
         if now.plan == plan:
             return False
-        # Before the first sync it is unknown which plan the flows in the switch belong to, so there is
-        # nothing to prepare from: the chain goes straight to the new plan.
+        # Before the first sync it is unknown which plan the flows in the switch belong to, so
+        # there is nothing to prepare from: the chain goes straight to the new plan.
         in_two_phases = self._has_all_plans and plan.id in prepare
         then = transition.accept(
             now,
@@ -307,8 +310,8 @@ class Reconciler:
             self._apply_batches(batches)
         except Exception as exc:
             LOG.warning(
-                "The switch of host %s rejected flows (%s). Looking for the chains that they belong "
-                "to, and programming all others",
+                "The switch of host %s rejected flows (%s). Looking for the chains that they "
+                "belong to, and programming all others",
                 self._host,
                 exc,
             )
@@ -318,7 +321,7 @@ class Reconciler:
         self._report_outcomes(outcomes)
 
     def _apply_without_rejected(self, local: LocalSwitch) -> dict[str, Outcome]:
-        """Program all flows but those that the switch rejects, so that they do not block other chains."""
+        """Program all flows but the rejected ones, so that these do not block other chains."""
         outcomes: dict[str, Outcome] = {}
         ledger = self._arbiter.ledger
         for _ in range(_MAX_REJECTIONS):
@@ -359,8 +362,8 @@ class Reconciler:
 def _log_failures(chain_id: str, outcome: Outcome) -> None:
     for failure in outcome.failures:
         LOG.error(
-            "The latest plan of chain %s is not programmed: %s. Its previous plan stays in place, and "
-            "traffic that would bypass the chain is dropped",
+            "The latest plan of chain %s is not programmed: %s. Its previous plan stays in place, "
+            "and traffic that would bypass the chain is dropped",
             chain_id,
             failure,
             exc_info=None if outcome.is_expected else failure,

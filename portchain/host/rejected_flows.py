@@ -1,4 +1,4 @@
-"""Finds the chains whose flows the switch rejects, so that the flows of all others can be programmed."""
+"""Finds the chains whose flows the switch rejects, so that all others can be programmed."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,9 @@ from portchain.host.switch import Switch
 
 
 def find_rejected(ledger: FlowLedger, switch: Switch) -> dict[str, str]:
-    """Add the entries that are missing in a switch, as far as the switch accepts them. Removes nothing.
+    """Add the entries that are missing in a switch, as far as the switch accepts them.
+
+    Removes nothing.
 
     :param ledger: the entries that the switch should hold.
     :returns: owner whose entries the switch rejects -> the switch's error.

@@ -11,8 +11,8 @@ from portchain.dataplane.host_switch import LocalSwitch
 class Switch(Protocol):
     """The bridges of one host; ``portchain.host.open_vswitch.OpenVSwitch`` is the implementation.
 
-    Every method raises an exception if the switch or its database refuses or does not answer. The type depends on the
-    implementation.
+    Every method raises an exception if the switch or its database refuses or does not answer. The
+    type depends on the implementation.
     """
 
     def read_ports(self) -> LocalSwitch:

@@ -25,8 +25,8 @@ _RETRY_SECONDS = 2
 class HostWorker:
     """Programs the switch of one host from the plans that the server sends.
 
-    One thread calls the server, so that a message broker that is down does not delay the switch. The
-    other thread works on the switch, so that callers of the methods below return at once.
+    One thread calls the server, so that a message broker that is down does not delay the switch.
+    The other thread works on the switch, so that callers of the methods below return at once.
 
     :param host: the host's name in Neutron.
     """
@@ -62,7 +62,7 @@ class HostWorker:
         self._tasks.put(lambda: self.reconciler.ports_changed([port_id]))
 
     def request_reconcile(self) -> None:
-        """Compare all flows with the switch. Requests before the comparison begins are one request."""
+        """Compare all flows with the switch. Requests until the comparison begins count as one."""
         if not self._reconcile_queued.is_set():
             self._reconcile_queued.set()
             self._tasks.put(self._reconcile)
@@ -75,7 +75,7 @@ class HostWorker:
     # The thread that works on the switch.
 
     def _run_tasks(self) -> None:
-        """Run one task after the other. After a failure, compare everything with the switch soon."""
+        """Run the tasks. After one that fails, compare everything with the switch soon."""
         while True:
             try:
                 self._next_task()()
@@ -85,7 +85,7 @@ class HostWorker:
                 self._last_failure = "" if self.reconciler.is_in_sync else self._last_failure
 
     def _log_failure(self, failure: str) -> None:
-        """Log the current exception, unless the last failure was the same: hosts may be down for days."""
+        """Log the current exception, once for equal ones in a row: hosts may be down for days."""
         if failure != self._last_failure:
             LOG.exception(
                 "Could not program the flows of host %s; comparing all flows with its switch every "

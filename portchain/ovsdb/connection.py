@@ -15,8 +15,8 @@ from ovsdbapp.backend.ovs_idl import connection, idlutils
 
 RowListener = Callable[[Any, Any], None]
 """Called with a row that was inserted, modified or deleted, and with the previous values of the
-columns that a modification changed: an object with one attribute a column, None for an insertion or a
-deletion. ovsdbapp's thread calls it, so it must not block."""
+columns that a modification changed: an object with one attribute a column, None for an insertion
+or a deletion. ovsdbapp's thread calls it, so it must not block."""
 
 
 class OvsdbUnreachableError(RuntimeError):
@@ -37,7 +37,8 @@ class OvsdbConnection:
     :param remote: returns the server's address in the notation of ovsdb(7), e.g.
         ``tcp:192.0.2.1:6641``; the servers of a cluster are separated by commas.
     :param columns: table -> columns to replicate. What the server's schema lacks is left out.
-    :param timeout: seconds to wait for each server to accept a connection, and for the first replica.
+    :param timeout: seconds to wait for each server to accept a connection, and for the first
+        replica.
     :param on_change: told of each changed row, including the rows of the first replica.
     :param prepare: called with ovsdbapp's connection before it starts, e.g. to create indexes.
     """

@@ -1,1 +1,1 @@
-"""Messages between the Neutron server and the hosts: the wire contract, and both ends of each call."""
+"""Calls between the Neutron server and the hosts: the wire contract, and both ends of each."""

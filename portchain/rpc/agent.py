@@ -52,9 +52,9 @@ class AgentEndpoint:
             decoded = contract.decode_update(update)
         except contract.ContractError as exc:
             LOG.error(
-                "Ignoring an update of host %s that does not follow the wire contract: %s. The next "
-                "sync asks for the plans again. If this repeats, check that server and host have "
-                "releases that work together",
+                "Ignoring an update of host %s that does not follow the wire contract: %s. The "
+                "next sync asks for the plans again. If this repeats, check that server and host "
+                "have releases that work together",
                 self._host,
                 exc,
             )

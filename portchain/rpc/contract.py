@@ -1,8 +1,8 @@
 """The wire contract between the Neutron server and the hosts: topics, versions, and messages.
 
-A message is made of dictionaries, lists, text and numbers that JSON can express. ``encode_*`` makes it
-from values, ``decode_*`` checks it and makes values of it again. Everything received is checked before
-it is used, because flows are made of these values.
+A message is made of dictionaries, lists, text and numbers that JSON can express. ``encode_*``
+makes it from values, ``decode_*`` checks it and makes values of it again. Everything received is
+checked before it is used, because flows are made of these values.
 
 The server sends ``apply`` to a host. A host calls ``sync`` and ``report`` of the server.
 """
@@ -34,31 +34,34 @@ from portchain.dataplane.plan import (
 AGENT_TOPIC = "port_chain-agent"
 SERVER_TOPIC = "port_chain-server"
 
-# Version history. A receiver accepts any minor version of its own major version, and ignores keys that
-# it does not know: so either side may be one release ahead. A new kind of hop has its targets under a
-# key of its own. An older agent then finds no target in that hop and drops its packets, which is what it
-# must do with a hop that it does not understand. All minor versions are sent as 1.0.
+# Version history. A receiver accepts any minor version of its own major version, and ignores keys
+# that it does not know: so either side may be one release ahead. A new kind of hop has its targets
+# under a key of its own. An older agent then finds no target in that hop and drops its packets,
+# which is what it must do with a hop that it does not understand. All minor versions are sent as
+# 1.0.
 #
 # 1.0  "apply" to hosts, "sync" and "report" to the server.
-# 1.1  "aware_targets": a hop of SFC-aware functions (RFC 7665). An older agent would send them packets
-#      without the chain header.
-# 1.2  "graph_hops": the hops of a path in a service graph. An older agent would let packets leave the
-#      chain where the next chain of the graph begins.
-# 1.3  "tap_targets": a hop that gets copies ("tap"). An older agent would wait for the tap to return the
-#      packets.
+# 1.1  "aware_targets": a hop of SFC-aware functions (RFC 7665). An older agent would send them
+#      packets without the chain header.
+# 1.2  "graph_hops": the hops of a path in a service graph. An older agent would let packets leave
+#      the chain where the next chain of the graph begins.
+# 1.3  "tap_targets": a hop that gets copies ("tap"). An older agent would wait for the tap to
+#      return the packets.
 # 1.4  "mapping_targets": a hop whose functions change headers ("headers"). An older agent would not
 #      recognise the packets behind it, and would let them leave the chain.
 # 1.5  Changes in two phases (docs/decisions/0018): "prepare" and "switch" in updates, "prepared" in
-#      reports. An older agent switches at once, as does an agent whose server is older. A plan of an odd
-#      generation has a "path_id" above 65535. Older agents refuse it, because its frames have a label
-#      that they would not use.
+#      reports. An older agent switches at once, as does an agent whose server is older. A plan of
+#      an odd generation has a "path_id" above 65535. Older agents refuse it, because its frames
+#      have a label that they would not use.
 VERSION = "1.0"
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _KEYWORD = re.compile(r"[a-z0-9]{0,15}", re.ASCII)
 _MAX_PORT, _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 65535, 255, 4094
 _MAX_TEXT = 4095
-_UNREADABLE = "this host cannot read the plan: {}. If the server has a later release, upgrade the host's agent"
+_UNREADABLE = (
+    "this host cannot read the plan: {}. Upgrade the host if the server has a later release"
+)
 _TARGET_KEYS = ("targets", "aware_targets", "tap_targets", "mapping_targets")
 
 T = TypeVar("T")
@@ -74,8 +77,8 @@ class PlanUpdate:
 
     :param chains: plans that replace the plans that the host has of the same chains.
     :param removed: chain id -> revision from which on the host has no part in the chain.
-    :param prepare: ids of the chains in ``chains`` that the host must prepare for: it must be able to
-        receive packets by the new plan, but not send any yet.
+    :param prepare: ids of the chains in ``chains`` that the host must prepare for: it must be able
+        to receive packets by the new plan, but not send any yet.
     :param switch: chain id -> revision that all hosts are prepared for.
     :param unreadable: reports about plans that the receiver cannot read; never sent.
     """
@@ -121,7 +124,7 @@ def _encode_chain(chain: ChainPlan) -> dict[str, Any]:
 
 
 def decode_update(message: Any) -> PlanUpdate:
-    """Return the update in a message. A plan that cannot be read is reported, and the others are used.
+    """Return the update in a message. A plan that cannot be read becomes a report about it.
 
     :raises ContractError: the message is damaged so much that the chains' ids cannot be read.
     """

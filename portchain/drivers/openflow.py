@@ -1,7 +1,8 @@
-"""The OpenFlow driver: for hosts without an agent of ours, whose switches ``portchain-controller`` programs from afar.
+"""The OpenFlow driver, for hosts whose switches ``portchain-controller`` programs remotely.
 
-What hosts have to know of a chain, and how one asks them for it, does not depend on who makes rules of it. So this
-driver plans and tells like the ``ovs`` driver does, and the controller answers in the hosts' names.
+What a host has to know about a chain, and how it is notified, does not depend on whether an agent
+or a controller programs its switch. So this driver plans and notifies as the driver ``ovs`` does;
+the controller answers for its hosts.
 """
 
 from oslo_config import cfg
@@ -11,12 +12,13 @@ from portchain.drivers.ovs.driver import OvsDriver
 
 
 class OpenFlowDriver(OvsDriver):
-    """Realises chains on the hosts that the option ``openflow_hosts`` lists; Neutron's Open vSwitch agents run there as they
-    come.
+    """Realises chains on the hosts in the option ``openflow_hosts``.
+
+    These hosts run Neutron's Open vSwitch agents without the extension ``port_chain``.
     """
 
     name = "openflow"
 
     def serves(self, host: str) -> bool:
-        """Whether a controller programs the switch of a host."""
+        """Return whether a controller programs the flows of a host."""
         return host in cfg.CONF[GROUP].openflow_hosts

@@ -1,1 +1,1 @@
-"""The Open vSwitch driver: realises chains through an extension of Neutron's own agents."""
+"""The Open vSwitch driver: snapshot -> plan -> RPC messages to the hosts."""

@@ -224,7 +224,7 @@ class OvsDriverTest(ApiTestCase):
         for text in ("missing", "error"):
             said = {text: "port 12345 is not plugged in on host h1"}
             reports = [HostReport(chain, 1, **said) for chain in (borrowed, own)]
-            self.driver()._take_reports(self.context, SECOND, reports)
+            self.driver()._record_reports(self.context, SECOND, reports)
             shown = {
                 row.chain_id: getattr(row, text)
                 for row in self.context.session.query(models.ChainHost).filter_by(host=SECOND)

@@ -11,7 +11,7 @@ from oslo_config import cfg
 from portchain import conf as portchain_conf
 from portchain.dataplane.plan import Segment
 from portchain.dataplane.planning.mtu import CHAIN_HEADER, TunnelEnd, Underlay, why_too_long
-from portchain.drivers.ovs.driver import underlay_of
+from portchain.drivers.ovs.underlay import underlay_of
 from tests.plans import HOSTS, TUNNEL_IPS, chain, ident, source, target
 
 PORTS = [ident(name) for name in ("vm", "a-in", "a-out", "b-in", "b-out")]

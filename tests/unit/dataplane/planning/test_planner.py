@@ -17,7 +17,7 @@ from portchain.core.model import (
 )
 from portchain.dataplane import plan as plans
 from portchain.dataplane.planning.planner import plan_chain
-from portchain.drivers.ovs.driver import updates_by_host
+from portchain.drivers.ovs.updates import updates_by_host
 from portchain.rpc import contract
 from tests.plans import TUNNEL_IPS, ident, mac
 

@@ -42,12 +42,12 @@ def test_the_one_driver_that_claims_the_ports_owns_the_chain(mechanism, owner):
     assert owner_of(bound(mechanism), TWO) == owner
 
 
-def test_while_nothing_is_bound_only_the_only_driver_owns_a_chain():
+def test_without_bound_ports_only_a_single_driver_owns_a_chain():
     assert owner_of(unbound(), TWO) is None
     assert owner_of(unbound(), {"ovn": TWO["ovn"]}) == "ovn"
 
 
-def test_ports_that_are_not_bound_decide_nothing():
+def test_unbound_ports_do_not_decide():
     made = bound()
     ports = dict(made.ports) | {
         ident("src"): replace(made.ports[ident("src")], host="", mechanism="")
@@ -69,12 +69,12 @@ def test_ports_that_are_not_bound_decide_nothing():
         ),
     ],
 )
-def test_chains_without_one_owner_are_refused_with_the_reason(chain, drivers, words):
+def test_a_chain_without_a_single_owner_is_rejected_with_the_reason(chain, drivers, words):
     with pytest.raises(Violation) as refusal:
         owner_of(chain, drivers)
     assert refusal.value.kind is Kind.UNSUPPORTED
     assert all(word in refusal.value.rule for word in words), refusal.value.rule
 
 
-def test_where_packets_go_to_decides_nothing():
+def test_destination_ports_do_not_decide():
     assert owner_of(bound(dst="openvswitch"), TWO) == "ovn"

@@ -100,7 +100,7 @@ def test_the_promised_modules_are_documented(page: str) -> None:
     assert "``portchain.core``" in page or "`portchain.core`" in page
 
 
-def test_it_is_offered_beside_the_others(installed: Path) -> None:
+def test_it_is_loaded_beside_the_other_drivers(installed: Path) -> None:
     assert list(manager.load(["intent", "ovs"])) == ["intent", "ovs"]
 
 
@@ -110,7 +110,7 @@ def test_it_owns_the_chains_whose_ports_it_claims(driver) -> None:
     assert owner_of(bound("openvswitch"), drivers) == "ovs"
 
 
-def test_a_chains_life(driver, folder) -> None:
+def test_create_and_delete(driver, folder) -> None:
     driver.create_port_chain(None, bound())
     ((name, intent),) = intents(folder).items()
     assert name == ident("pc1")
@@ -128,7 +128,7 @@ def test_a_newer_revision_is_not_overwritten(driver, folder) -> None:
     assert intents(folder) == {}
 
 
-def test_what_was_missed_or_damaged_is_made_right(driver, folder) -> None:
+def test_comparison_repairs_files(driver, folder) -> None:
     (folder / "stray.json").write_text("{}")
     (task,) = driver.periodic_tasks()
     task.run(None, lambda _context, _ids: iter([OwnChain(bound())]))
@@ -138,7 +138,7 @@ def test_what_was_missed_or_damaged_is_made_right(driver, folder) -> None:
     assert intents(folder)[ident("pc1")]["revision"] == 3
 
 
-def test_what_no_driver_can_carry_out_now_keeps_its_file(driver, folder) -> None:
+def test_a_chain_that_no_driver_can_realise_keeps_its_file(driver, folder) -> None:
     driver.create_port_chain(None, bound())
     before = intents(folder)
     (task,) = driver.periodic_tasks()
@@ -147,7 +147,7 @@ def test_what_no_driver_can_carry_out_now_keeps_its_file(driver, folder) -> None
     assert intents(folder) == before
 
 
-def test_it_refuses_what_its_controller_cannot_carry(driver) -> None:
+def test_it_rejects_more_groups_than_its_controller_supports(driver) -> None:
     made = bound()
     long = replace(made.chain, port_pair_groups=made.chain.port_pair_groups * 5)
     with pytest.raises(Violation, match="divide the chain"):

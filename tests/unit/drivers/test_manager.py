@@ -14,7 +14,7 @@ def test_drivers_are_loaded_in_the_order_named() -> None:
 
 
 @pytest.mark.parametrize("names", [["novs"], ["noop", "novs"], []])
-def test_what_cannot_be_loaded_is_named_with_what_can(names: list[str]) -> None:
+def test_a_driver_that_cannot_be_loaded_is_named_with_those_available(names: list[str]) -> None:
     with pytest.raises(errors.DriverNotLoaded, match=r"noop, openflow, ovn, ovs") as refusal:
         manager.load(names)
     assert "novs" in str(refusal.value) or not names

@@ -1,4 +1,4 @@
-"""Whose the hosts are that a controller programs."""
+"""How the drivers ovs and openflow divide the hosts."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +17,7 @@ from tests.unit.dataplane.planning.test_planner import snapshot
 
 @pytest.fixture(autouse=True)
 def central() -> Iterator[None]:
-    """A controller has h1 and h2."""
+    """A controller programs h1 and h2."""
     conf.register_server_opts(cfg.CONF)
     hosts = {"h1": "192.0.2.1", "h2": "192.0.2.2"}
     cfg.CONF.set_override("openflow_hosts", hosts, conf.GROUP)
@@ -26,7 +26,7 @@ def central() -> Iterator[None]:
 
 
 def on(*hosts: str, mechanism: str = "openvswitch") -> ChainSnapshot:
-    """A chain whose ports are on these hosts, in turn."""
+    """A chain whose ports alternate between these hosts."""
     made: Any = snapshot()
     ports = {
         name: replace(port, host=hosts[index % len(hosts)], mechanism=mechanism)
@@ -38,17 +38,17 @@ def on(*hosts: str, mechanism: str = "openvswitch") -> ChainSnapshot:
 BOTH = manager.load(["ovs", "openflow"])
 
 
-def test_a_chain_is_the_driver_s_whose_hosts_it_is_on() -> None:
+def test_the_driver_of_the_hosts_owns_a_chain() -> None:
     assert owner_of(on("h1", "h2"), BOTH) == "openflow"
     assert owner_of(on("h3", "h4"), BOTH) == "ovs"
 
 
-def test_a_port_that_nobody_knows_more_of_than_its_host_is_claimed_once() -> None:
+def test_a_port_of_unknown_mechanism_is_claimed_by_its_host() -> None:
     assert owner_of(on("h1", mechanism=""), BOTH) == "openflow"
     assert owner_of(on("h3", mechanism=""), BOTH) == "ovs"
 
 
-def test_a_chain_over_hosts_of_both_kinds_is_refused() -> None:
+def test_a_chain_over_hosts_of_both_kinds_is_rejected() -> None:
     with pytest.raises(Violation, match="one driver must realise the whole chain"):
         owner_of(on("h1", "h3"), BOTH)
 
@@ -58,10 +58,10 @@ def test_hosts_of_ovn_are_not_claimed() -> None:
         owner_of(on("h1", mechanism="ovn"), BOTH)
 
 
-def test_without_a_list_all_hosts_have_agents() -> None:
+def test_without_openflow_hosts_the_driver_ovs_claims_all_hosts() -> None:
     cfg.CONF.set_override("openflow_hosts", {}, conf.GROUP)
     assert owner_of(on("h1", "h3"), BOTH) == "ovs"
 
 
-def test_it_carries_what_the_agents_carry() -> None:
+def test_openflow_has_the_capabilities_of_ovs() -> None:
     assert BOTH["openflow"].capabilities == BOTH["ovs"].capabilities

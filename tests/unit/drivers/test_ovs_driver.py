@@ -1,4 +1,4 @@
-"""The Open vSwitch driver from the request to the messages on the bus, and back to the status."""
+"""The Open vSwitch driver: from the request to messages to the hosts, and back to the status."""
 
 from queue import Queue
 from typing import Any
@@ -91,7 +91,7 @@ class OvsDriverTest(ApiTestCase):
             reports = contract.encode_reports([report])
             self.endpoint().report(self.context, host=host, reports=reports)
 
-    def test_created_chain_is_one_message_to_each_host_that_takes_part(self) -> None:
+    def test_a_new_chain_is_one_message_to_each_of_its_hosts(self) -> None:
         chain = self.make_chain()
         sent = self.sent()
         assert sent.keys() == {FIRST, SECOND}
@@ -112,7 +112,7 @@ class OvsDriverTest(ApiTestCase):
         self.confirm(chain, SECOND)
         assert self.status(chain) == ("ACTIVE", "")
 
-    def test_hosts_are_told_to_switch_when_all_are_prepared(self) -> None:
+    def test_hosts_are_notified_to_switch_once_all_are_prepared(self) -> None:
         chain = self.make_chain()
         for updates in self.sent().values():
             assert [update.prepare for update in updates] == [frozenset({chain})]
@@ -128,7 +128,7 @@ class OvsDriverTest(ApiTestCase):
         self.confirm(chain, FIRST)
         assert self.status(chain) == ("ACTIVE", "")
 
-    def test_chain_on_one_host_is_one_step(self) -> None:
+    def test_chain_on_one_host_changes_in_one_phase(self) -> None:
         for side in ("ingress", "egress"):
             self.bind(self.vm_pair[side], FIRST)
         self.sent()
@@ -136,7 +136,7 @@ class OvsDriverTest(ApiTestCase):
         ((update,),) = self.sent().values()
         assert update.prepare == frozenset()
 
-    def test_another_list_of_groups_is_another_generation(self) -> None:
+    def test_each_list_of_groups_is_a_generation(self) -> None:
         chain = self.make_chain()
         more = self.create("port_pair_group", port_pairs=[])["id"]
         numbers = []
@@ -145,7 +145,7 @@ class OvsDriverTest(ApiTestCase):
             numbers.append(self.sent()[FIRST][-1].chains[0].path_id)
         assert numbers[0] == numbers[1] | ODD_GENERATION != numbers[1]
 
-    def test_chain_whose_frames_do_not_fit_is_active_and_says_so(self) -> None:
+    def test_chain_whose_frames_do_not_fit_is_active_with_a_warning(self) -> None:
         cfg.CONF.set_override("underlay_mtu", 0, conf.GROUP)
         chain = self.make_chain()
         self.confirm(chain, FIRST, SECOND)
@@ -182,7 +182,7 @@ class OvsDriverTest(ApiTestCase):
         assert sent[THIRD][-1].chains == sent[SECOND][-1].chains
         assert sent[THIRD][-1].chains[0].id == chain
 
-    def test_host_whose_tunnels_end_elsewhere(self) -> None:
+    def test_host_whose_tunnel_endpoint_moves(self) -> None:
         chain = self.make_chain()
         self.sent()
         for address, expected in (("192.0.2.1", 0), ("192.0.2.77", 1), ("192.0.2.77", 0)):
@@ -194,8 +194,8 @@ class OvsDriverTest(ApiTestCase):
                 assert plan.id == chain
                 assert plan.paths[0].hops[0].targets[0].tunnel_ip == address
 
-    def test_tunnel_ends_are_known_while_another_driver_s_agents_are_out_of_reach(self) -> None:
-        """ML2/OVN lets ``get_agents`` wait for its own databases."""
+    def test_tunnel_endpoints_are_known_while_ovn_is_unreachable(self) -> None:
+        """ML2/OVN blocks ``get_agents`` while its databases are unreachable."""
         away = mock.patch.object(
             directory.get_plugin(), "get_agents", side_effect=AssertionError("waits for OVN")
         )
@@ -204,7 +204,7 @@ class OvsDriverTest(ApiTestCase):
             (plan,) = self.chains_in(self.sent()[FIRST])
         assert plan.id == chain
 
-    def test_host_whose_agent_registers_anew_at_another_address(self) -> None:
+    def test_host_whose_agent_registers_again_with_another_address(self) -> None:
         chain = self.make_chain()
         plugin = directory.get_plugin()
         (agent,) = plugin.get_agents(self.context, filters={"host": [SECOND]})
@@ -215,7 +215,7 @@ class OvsDriverTest(ApiTestCase):
         assert plan.id == chain
         assert plan.paths[0].hops[0].targets[0].tunnel_ip == "192.0.2.78"
 
-    def test_borrowers_do_not_hear_of_which_ports_a_host_speaks(self) -> None:
+    def test_reports_do_not_show_ports_of_another_projects_group(self) -> None:
         self.share("port_pair_group", self.group_id)
         borrowed = self.create(
             "port_chain", as_={"project": OTHER_PROJECT}, port_pair_groups=[self.group_id]
@@ -262,7 +262,7 @@ class OvsDriverTest(ApiTestCase):
             (update,) = updates
             assert {plan.id for plan in update.chains} == chains
 
-    def test_a_chain_that_cannot_be_planned_does_not_hold_up_others(self) -> None:
+    def test_a_chain_that_cannot_be_planned_does_not_affect_others(self) -> None:
         wrong, right = (self.make_chain(number) for number in (1, 2))
         self.sent()
 
@@ -287,8 +287,8 @@ class OvsDriverTest(ApiTestCase):
         assert sent.keys() == {FIRST, SECOND}
         assert all(update.removed[0][0] == chain for (update,) in sent.values())
 
-    def test_late_worker_sends_nothing(self) -> None:
-        """A server that was slow to send what another has replaced, or deleted, meanwhile."""
+    def test_an_outdated_snapshot_is_not_sent(self) -> None:
+        """While a server was slow, another one replaced or deleted the chain."""
         chain = self.make_chain()
         (old,) = snapshots.load(self.context, [chain])
         self.update("port_chain", chain, flow_classifiers=[])
@@ -306,7 +306,7 @@ class OvsDriverTest(ApiTestCase):
         assert isinstance(driver, OvsDriver)
         return driver
 
-    def test_sync_tells_a_host_what_it_lacks_and_what_it_has_too_much(self) -> None:
+    def test_sync_returns_missing_and_obsolete_chains(self) -> None:
         chain = self.make_chain()
         unknown = "00000000-0000-0000-0000-000000000001"
         answer = self.endpoint().sync(self.context, host=SECOND, known={unknown: 5})
@@ -316,7 +316,7 @@ class OvsDriverTest(ApiTestCase):
         answer = self.endpoint().sync(self.context, host=SECOND, known={chain: 1})
         assert contract.decode_update(answer) == contract.PlanUpdate()
 
-    def test_a_service_graph_tells_the_hosts_of_both_chains(self) -> None:
+    def test_a_service_graph_notifies_the_hosts_of_both_chains(self) -> None:
         first, second = self.linked_chains()
         self.sent()
         graph = self.create("service_graph", port_chains={first: [second]})
@@ -332,7 +332,7 @@ class OvsDriverTest(ApiTestCase):
         assert not plans[first].paths[0].branches
         assert not plans[second].paths[0].entries
 
-    def test_symmetric_chains_in_a_service_graph_are_refused(self) -> None:
+    def test_symmetric_chains_in_a_service_graph_are_rejected(self) -> None:
         first, second = self.linked_chains(chain_parameters={"symmetric": True})
         before = self.rows()
         error = self.create("service_graph", expect=400, port_chains={first: [second]})
@@ -340,7 +340,7 @@ class OvsDriverTest(ApiTestCase):
         assert self.rows() == before
 
     def linked_chains(self, **attributes: Any) -> tuple[str, str]:
-        """Two chains of which the second may follow the first, with functions on the same host."""
+        """Two chains that can be linked, with their functions on one host."""
         pair = self.pair(self.net, "vm2")
         for side in ("ingress", "egress"):
             self.bind(pair[side], SECOND)

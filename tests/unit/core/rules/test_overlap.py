@@ -1,4 +1,4 @@
-"""The overlap of classifiers, against an oracle that tries every packet of a small world."""
+"""Overlap of classifiers, compared with an oracle that tries every packet of a small world."""
 
 import itertools
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from portchain.core import rules
 from portchain.core.model import FlowClassifier
 
-# A world small enough to try everything in: two owners with two ports each, one more destination,
+# A world that is small enough to try everything: two owners with two ports each, two destinations,
 # eight addresses of each family, three protocols and four transport ports.
 OWNER_OF = {"a1": "alice", "a2": "alice", "b1": "bob", "b2": "bob"}
 DESTINATIONS = ("d1", "d2")
@@ -64,7 +64,7 @@ def _in_prefix(ethertype: str, number: int, prefix: str | None) -> bool:
 
 
 def packet_of_both(one: FlowClassifier, other: FlowClassifier) -> Packet | None:
-    """Return a packet that both classifiers match, None if there is none."""
+    """Return a packet that both classifiers match; None if there is none."""
     # Each attribute is matched by itself, so those that cannot agree need not be combined with the
     # others.
     for values in itertools.product(
@@ -85,7 +85,7 @@ def packet_of_both(one: FlowClassifier, other: FlowClassifier) -> Packet | None:
 
 @st.composite
 def classifiers(draw: st.DrawFn, ethertypes: tuple[str, ...] = ("IPv4", "IPv6")) -> FlowClassifier:
-    """Draw a classifier that means something in the small world."""
+    """Draw a classifier with values of the small world."""
     ethertype = draw(st.sampled_from(ethertypes))
     owner = draw(st.sampled_from(("alice", "bob")))
     ranges = st.none() | st.tuples(st.sampled_from(PORTS), st.sampled_from(PORTS)).map(
@@ -128,12 +128,12 @@ def test_overlap_is_symmetric(one: FlowClassifier, other: FlowClassifier) -> Non
 
 
 @given(classifiers())
-def test_a_classifier_overlaps_with_itself_but_is_not_refused_for_it(one: FlowClassifier) -> None:
+def test_a_classifier_overlaps_with_itself_but_is_not_rejected(one: FlowClassifier) -> None:
     assert rules.overlap(one, one)
     rules.check_overlap(one, [one])
 
 
-def test_refusal_names_the_other_only_to_its_owner() -> None:
+def test_the_message_names_a_classifier_of_the_same_project_only() -> None:
     mine = FlowClassifier(id="1", project_id="alice", logical_source_port="p")
     hers = FlowClassifier(id="2", project_id="bob", name="secret", logical_source_port="p")
     with pytest.raises(rules.Violation) as refusal:

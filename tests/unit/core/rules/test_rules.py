@@ -1,4 +1,4 @@
-"""Rules, each by the least that breaks it."""
+"""Rules about requests, each with the smallest example that breaks it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +27,7 @@ CHAIN = PortChain("pc", "alice", 1, (GROUP,), (CLASSIFIER,))
 PORT = Port("p1", "n", "alice", "fa:16:3e:00:00:01", device_id="vm")
 
 
-def broken(attribute: str, check: Callable[..., None], *subject: Any) -> None:
+def rejects(attribute: str, check: Callable[..., None], *subject: Any) -> None:
     with pytest.raises(rules.Violation) as refusal:
         check(*subject)
     assert refusal.value.attribute == attribute
@@ -50,7 +50,7 @@ def broken(attribute: str, check: Callable[..., None], *subject: Any) -> None:
     ],
 )
 def test_classifier(attribute: str, changes: dict[str, Any]) -> None:
-    broken(attribute, rules.check_flow_classifier, replace(CLASSIFIER, **changes))
+    rejects(attribute, rules.check_flow_classifier, replace(CLASSIFIER, **changes))
 
 
 @pytest.mark.parametrize("protocol", sorted(rules.PROTOCOLS_WITH_PORTS))
@@ -74,11 +74,11 @@ def test_pair() -> None:
     other = replace(PORT, id="p2")
     rules.check_port_pair(PAIR, PORT, other)
     rules.check_port_pair(replace(PAIR, egress="p1"), PORT, PORT)
-    broken("ingress", rules.check_port_pair, PAIR, replace(PORT, device_id=""), other)
-    broken("egress", rules.check_port_pair, PAIR, PORT, replace(other, device_id=""))
-    broken("egress", rules.check_port_pair, PAIR, PORT, replace(other, device_id="vm2"))
+    rejects("ingress", rules.check_port_pair, PAIR, replace(PORT, device_id=""), other)
+    rejects("egress", rules.check_port_pair, PAIR, PORT, replace(other, device_id=""))
+    rejects("egress", rules.check_port_pair, PAIR, PORT, replace(other, device_id="vm2"))
     for weight in (-1, 65536):
-        broken(
+        rejects(
             "service_function_parameters",
             rules.check_port_pair,
             replace(PAIR, weight=weight),
@@ -91,7 +91,7 @@ def test_a_changed_pair() -> None:
     aware = replace(PAIR, correlation="mpls")
     rules.check_changed_pair(aware, replace(aware, weight=0, name="new"))
     for wrong in (replace(aware, weight=65536), PAIR, replace(aware, correlation="nsh")):
-        broken("service_function_parameters", rules.check_changed_pair, aware, wrong)
+        rejects("service_function_parameters", rules.check_changed_pair, aware, wrong)
 
 
 def test_ports_of_a_mapping() -> None:
@@ -103,7 +103,7 @@ def test_ports_of_a_mapping() -> None:
         }
         rules.check_port_pair_group(replace(GROUP, **{name: right}))
         wrong = {"destination_port_range_min": 6, "destination_port_range_max": 5}
-        broken(
+        rejects(
             "port_pair_group_parameters",
             rules.check_port_pair_group,
             replace(GROUP, **{name: wrong}),
@@ -113,14 +113,14 @@ def test_ports_of_a_mapping() -> None:
 def test_group() -> None:
     rules.check_port_pair_group(replace(GROUP, port_pairs=()))
     aware = replace(PAIR, id="aware", correlation="mpls")
-    broken("port_pairs", rules.check_port_pair_group, replace(GROUP, port_pairs=(PAIR, aware)))
+    rejects("port_pairs", rules.check_port_pair_group, replace(GROUP, port_pairs=(PAIR, aware)))
     rules.check_port_pair_group(replace(GROUP, port_pairs=(aware, replace(aware, id="too"))))
 
 
 def test_chain() -> None:
     rules.check_port_chain(CHAIN)
-    broken("port_pair_groups", rules.check_port_chain, replace(CHAIN, port_pair_groups=()))
-    broken(
+    rejects("port_pair_groups", rules.check_port_chain, replace(CHAIN, port_pair_groups=()))
+    rejects(
         "port_pair_groups", rules.check_port_chain, replace(CHAIN, port_pair_groups=(GROUP, GROUP))
     )
 
@@ -134,7 +134,7 @@ def test_replies_of_icmp(protocol: int, number: int, answer: int | None) -> None
     symmetric = replace(CHAIN, flow_classifiers=(one,), symmetric=True)
     rules.check_port_chain(replace(symmetric, symmetric=False))
     if answer is None:
-        broken("flow_classifiers", rules.check_port_chain, symmetric)
+        rejects("flow_classifiers", rules.check_port_chain, symmetric)
         return
     rules.check_port_chain(symmetric)
     back = rules.reply_classifier(replace(one, destination_ports=(0, 0)))
@@ -158,7 +158,7 @@ def test_correlation_of_pairs_fits_the_chains(pair: str | None, chain: str, fits
     if fits:
         rules.check_port_chain(subject)
     else:
-        broken("port_pair_groups", rules.check_port_chain, subject)
+        rejects("port_pair_groups", rules.check_port_chain, subject)
 
 
 # Capabilities
@@ -179,16 +179,16 @@ _SNAPSHOT = ChainSnapshot(CHAIN, {}, {})
         ("chain_parameters", replace(_SNAPSHOT, chain=replace(CHAIN, correlation="nsh"))),
     ],
 )
-def test_what_the_least_driver_cannot_do(attribute: str, subject: capabilities.Subject) -> None:
-    with pytest.raises(rules.Violation, match="poor") as refusal:
-        capabilities.check(subject, Capabilities(), "poor")
+def test_default_capabilities_reject(attribute: str, subject: capabilities.Subject) -> None:
+    with pytest.raises(rules.Violation, match="minimal") as refusal:
+        capabilities.check(subject, Capabilities(), "minimal")
     assert (refusal.value.attribute, refusal.value.kind) == (attribute, rules.Kind.UNSUPPORTED)
-    capabilities.check(subject, _ALL, "rich")
+    capabilities.check(subject, _ALL, "complete")
 
 
 @pytest.mark.parametrize("subject", [CLASSIFIER, PAIR, GROUP, _SNAPSHOT])
-def test_what_every_driver_can_do(subject: capabilities.Subject) -> None:
-    capabilities.check(subject, Capabilities(), "poor")
+def test_default_capabilities_accept(subject: capabilities.Subject) -> None:
+    capabilities.check(subject, Capabilities(), "minimal")
 
 
 @pytest.mark.parametrize("side", ["ingress", "egress"])
@@ -196,4 +196,4 @@ def test_a_port_cannot_be_on_the_same_side_of_two_hops(side: str) -> None:
     one = PortPair("1", "project", "a", "b")
     other = replace(PortPair("2", "project", "c", "d"), **{side: getattr(one, side)})
     groups = tuple(PortPairGroup(pair.id, "project", 1, (pair,)) for pair in (one, other))
-    broken("port_pair_groups", rules.check_port_chain, PortChain("3", "project", 1, groups))
+    rejects("port_pair_groups", rules.check_port_chain, PortChain("3", "project", 1, groups))

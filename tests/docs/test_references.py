@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "lab").glob("*.md")])
 FOLDERS = "bench|docs|examples|lab|portchain|tests|tools"
 PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]+)`")
 TEST = re.compile(r"`(test_\w+)`")

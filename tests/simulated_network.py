@@ -1,7 +1,8 @@
-"""Several hosts' compiled rules as one network, in which packets move step by step while rules change between their steps.
+"""A network simulated from the compiled flows of several hosts.
 
-It knows the few matches and actions that a plain chain of routing functions needs, and refuses any other: a packet's fate is
-never guessed. The real switch has its own tests; this one can be stopped in any moment of a change.
+Packets move step by step, and flows can change between the steps. The simulation knows the few
+matches and actions that a chain of routing functions needs, and raises an error for any other.
+Functional tests use a real switch; this one can be stopped at any moment of a transition.
 """
 
 import re
@@ -17,47 +18,52 @@ from portchain.dataplane.plan import Classifier
 from tests.plans import mac
 
 REGISTERS = ("reg8", "reg9", "reg10", "reg11")
-IGNORED = {NO_VLAN, UNICAST, "mpls"}  # true of every packet here that gets to a rule with them
+IGNORED = {NO_VLAN, UNICAST, "mpls"}  # true of every packet that gets to a flow with them
 NEUTRON = TABLES["ACCEPT_OR_INGRESS"].number
 
 
 @dataclass
 class Packet:
-    """A packet on its way.
+    """A packet in flight.
 
-    :param place: ``("port", host, port)`` when a machine has just sent it, ``("frame", host, label, mac, tc)`` when it has
-        arrived from another host, ``("function", host, name)`` while a function has it; then how it ended: ``("delivered",)``,
-        ``("direct",)`` around every function, ``("dropped", why)``, ``("looped", visited)``.
-    :param visited: names of the functions that had it.
-    :param since: when it was sent.
+    :param location: where the packet is; the first item is one of
+
+        * ``("port", host, port)``: a VM has just sent it;
+        * ``("frame", host, label, mac, tc)``: it has arrived from another host;
+        * ``("function", host, name)``: a function has it;
+        * ``("delivered",)``, ``("direct",)`` (bypassed every function), ``("dropped", reason)``,
+          ``("looped", visited)``: how it ended.
+    :param visited: names of the functions that have had it.
+    :param since: time at which it was sent.
     """
 
     number: int
     classifier: Classifier
-    place: tuple = ("port", "h1", "vm")
+    location: tuple = ("port", "h1", "vm")
     visited: list[str] = field(default_factory=list)
     since: float = 0.0
 
     @property
-    def is_under_way(self) -> bool:
-        return self.place[0] in ("port", "frame", "function")
+    def is_in_flight(self) -> bool:
+        return self.location[0] in ("port", "frame", "function")
 
 
 class Host:
-    """One host's rules and ports."""
+    """The flows and ports of one host."""
 
     def __init__(self, local: LocalSwitch, ports: dict[str, int]) -> None:
         self.local = local
         self.ports = ports  # name -> OpenFlow port
         self.flows: list[Flow] = []
 
-    def hold(self, flows: Iterable[Flow]) -> None:
+    def install(self, flows: Iterable[Flow]) -> None:
+        """Replace all flows."""
         self.flows = sorted(flows, key=lambda flow: -flow.key.priority)
 
 
 def move(packet: Packet, hosts: dict[str, Host]) -> None:
-    """Take a packet one step further: through one host's switch, or out of a function."""
-    kind, host, *rest = packet.place
+    """Move a packet by one step: through the switch of a host, or out of a function."""
+    kind, host, *rest = packet.location
     here = hosts[host]
     fields = {"classifier": packet.classifier, "slot": packet.number % 128}
     if kind == "frame":
@@ -65,10 +71,10 @@ def move(packet: Packet, hosts: dict[str, Host]) -> None:
         fields |= {"in_port": here.local.patch_to_tun, "mpls_label": label, "dl_dst": address, "mpls_tc": tc}  # fmt: skip
         table = 0
     else:
-        # What a machine's own port sends is classified behind the firewall, what a function sends in the first table.
+        # Packets of a VM are classified behind the firewall, those of a function in table 0.
         port, table = (f"{rest[0]}-out", 0) if kind == "function" else (rest[0], NEUTRON)
         fields["in_port"] = here.ports[port]
-    packet.place = _through(here, Bridge.INT, table, fields, hosts, packet)
+    packet.location = _through(here, Bridge.INT, table, fields, hosts, packet)
 
 
 def _through(here, bridge, table, fields, hosts, packet):
@@ -90,7 +96,7 @@ def _through(here, bridge, table, fields, hosts, packet):
             elif action.startswith("multipath"):
                 fields["reg11"] = fields["slot"]
             elif action.startswith("resubmit("):
-                # A table that is asked in between: nobody remembers anything here, so it has nothing to say.
+                # AFFINITY or LEARN_AFFINITY: the simulation learns nothing.
                 pass
             elif name == "goto_table":
                 table = int(rest)
@@ -105,7 +111,10 @@ def _through(here, bridge, table, fields, hosts, packet):
 def _missed(here, bridge, table, fields):
     if (bridge, table) == (Bridge.INT, NEUTRON):
         return ("direct",)
-    return ("dropped", f"no rule of table {table} on {bridge} of {here.local.host} for {fields}")
+    return (
+        "dropped",
+        f"no flow of table {table} on {bridge} of {here.local.host} matches {fields}",
+    )
 
 
 def _matches(flow: Flow, fields: dict) -> bool:
@@ -115,7 +124,7 @@ def _matches(flow: Flow, fields: dict) -> bool:
         if word in IGNORED:
             continue
         if name == "ct_state":
-            return False  # every connection is known already
+            return False  # all connections are established
         if name in REGISTERS or name in ("in_port", "mpls_label", "mpls_tc"):
             if fields.get(name, 0 if name in REGISTERS else None) != int(value, 0):
                 return False

@@ -14,18 +14,20 @@ MORE_IN_FULL = 10
 EXPLORE = int(os.environ.get("PORTCHAIN_EXPLORE", "0"))
 
 
-def lead(machine: type[RuleBasedStateMachine], world: object, lives: int, steps: int) -> None:
+def run_stateful(
+    machine: type[RuleBasedStateMachine], world: object, examples: int, steps: int
+) -> None:
     """Run examples of a state machine in a world, which it finds in its attribute ``world``.
 
-    :param lives: number of examples in `make test`; `make test-full` runs ten times as many.
+    :param examples: number of examples in `make test`; `make test-full` runs ten times as many.
     :param steps: number of steps of each example.
     :raises AssertionError: an example failed; the message has its steps.
     """
-    here = type("LifeHere", (machine,), {"world": world})
+    bound = type("MachineInWorld", (machine,), {"world": world})
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        here,
+        bound,
         settings=settings(
-            max_examples=EXPLORE or (MORE_IN_FULL * lives if FULL else lives),
+            max_examples=EXPLORE or (MORE_IN_FULL * examples if FULL else examples),
             stateful_step_count=steps,
             derandomize=not EXPLORE,
             database=None,

@@ -26,7 +26,7 @@ from portchain_lab.observe.capture import CapturedFrame
 
 from tests.lab.captures import Captures
 from tests.lab.workflow import DIRECT, Workflow
-from tests.stateful import lead
+from tests.stateful import run_stateful
 
 HOSTS = ("h1", "h2", "h3")
 KINDS = {"sf1": "l3", "sf2": "l2", "sf3": "l3"}
@@ -261,4 +261,4 @@ def workflow(lab: Lab, captures: Captures) -> Iterator[Workflow]:
 
 
 def test_any_changes_in_any_order(workflow: Workflow) -> None:
-    lead(Life, workflow, lives=1, steps=12)
+    run_stateful(Life, workflow, examples=1, steps=12)

@@ -1,4 +1,4 @@
-"""Chains that follow each other: what leaves one is classified again, in a real switch."""
+"""Service graphs in a real Open vSwitch: packets that leave a chain are classified again."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from scapy.packet import Packet
 
 from portchain.core.model import Encapsulation
 from portchain.dataplane.plan import ChainPlan, GraphIngress
-from tests.functional.dataplane.test_switch import DST_MAC, Fabric, handed_back, tcp
+from tests.functional.dataplane.fabric import DST_MAC, Fabric, returned, tcp
 from tests.functional.vswitch import Vswitch
 from tests.plans import chain, classifier, mac, source, target
 
@@ -17,7 +17,7 @@ MANY = {"source_ports": None, "source_prefixes": ()}
 
 
 def first(*last, **kind) -> ChainPlan:
-    """Takes 100 to 102 through ``a`` on h1, and through ``last`` where there is one."""
+    """Return a chain for ports 100 to 102 through ``a`` on h1, and then through ``last``."""
     plan = chain(
         [target("a", "h1", **kind)],
         *last,
@@ -28,11 +28,11 @@ def first(*last, **kind) -> ChainPlan:
 
 def follower(name: str, number: int, port: int, *hops, after: ChainPlan, **entry) -> ChainPlan:
     (path,) = after.paths
-    places = tuple(
+    senders = tuple(
         replace(source("x", last.host), port_id=last.egress_port, mac=last.egress_mac)
         for last in path.hops[-1].targets
     )
-    ends = {"senders": places, "origins": places} | entry
+    ends = {"senders": senders, "origins": senders} | entry
     before = GraphIngress(path_id=after.path_id, hops=len(path.hops), **ends)
     plan = chain(
         *hops,
@@ -53,13 +53,13 @@ def fabric(vswitch: Vswitch) -> Fabric:
 
 
 def through(vswitch: Vswitch, port: str, name: str) -> None:
-    """Let an l3 function hand back the one packet with this destination port that it has got."""
+    """Let an l3 function return the one packet with this destination port that it has got."""
     (frame,) = vswitch.received(f"{name}-in", 1, lambda f: TCP in f and f.dport == port)
-    vswitch.send(f"{name}-out", handed_back(frame, name))
+    vswitch.send(f"{name}-out", returned(frame, name))
 
 
 def arrived(vswitch: Vswitch, port: str, *numbers: int) -> list[Packet]:
-    """What has come out of a port, once packets with all of these destination ports have."""
+    """Return the frames from a port, as soon as all of these destination ports are among them."""
     frames: list[Packet] = []
     while not set(numbers) <= {frame.dport for frame in frames}:
         frames = vswitch.received(port, len(frames) + 1)
@@ -67,7 +67,7 @@ def arrived(vswitch: Vswitch, port: str, *numbers: int) -> list[Packet]:
 
 
 @pytest.mark.parametrize("hosts", [("h1", "h1"), ("h1", "h2"), ("h2", "h1")])
-def test_what_leaves_a_chain_is_classified_for_those_after_it(vswitch, hosts):
+def test_packets_are_classified_for_following_chains(vswitch, hosts):
     fabric = Fabric(vswitch)
     fabric.plug("h1", "vm", "dst-h1")
     fabric.plug("h2", "dst-h2")
@@ -85,7 +85,7 @@ def test_what_leaves_a_chain_is_classified_for_those_after_it(vswitch, hosts):
         through(vswitch, port, "a")
     through(vswitch, 100, "b")
     through(vswitch, 101, "c")
-    # Each goes on where its last function is; what no chain takes, behind the first one.
+    # Each continues from its last function; a packet of no following chain, from the first one.
     for port, host, name in ((102, hosts[0], "a"), (100, hosts[1], "b"), (101, "h2", "c")):
         (frame,) = [f for f in arrived(vswitch, f"dst-{host}", port) if f.dport == port]
         assert frame.src == mac(f"{name}-out")
@@ -93,7 +93,7 @@ def test_what_leaves_a_chain_is_classified_for_those_after_it(vswitch, hosts):
     assert [host.dump_entries() for host in fabric.hosts.values()] == [[], []]
 
 
-def test_a_chain_that_nobody_can_serve_holds_back_what_it_takes_over(fabric, vswitch):
+def test_following_chain_without_pair_drops_its_packets(fabric, vswitch):
     one = first()
     fabric.program(one, follower("pc2", 2, 100, [], after=one))
     for port in (100, 101):
@@ -102,25 +102,23 @@ def test_a_chain_that_nobody_can_serve_holds_back_what_it_takes_over(fabric, vsw
     assert [f.dport for f in vswitch.received("dst", 1)] == [101]
 
 
-def test_nothing_but_what_left_the_chain_before_is_taken_over(fabric, vswitch):
+def test_following_chain_takes_packets_of_preceding_chain_only(fabric, vswitch):
     one = first()
     fabric.program(one, follower("pc2", 2, 100, [target("b", "h2")], after=one))
-    beside = tcp(dport=100, dst="10.0.0.99")
-    vswitch.send("vm", beside)
-    assert [bytes(f) for f in vswitch.received("dst", 1)] == [bytes(beside)]
+    other = tcp(dport=100, dst="10.0.0.99")
+    vswitch.send("vm", other)
+    assert [bytes(f) for f in vswitch.received("dst", 1)] == [bytes(other)]
     assert vswitch.received("b-in", 0) == []
 
 
-def test_after_functions_that_know_chains_packets_are_classified_without_their_header(
-    fabric, vswitch
-):
+def test_packets_are_classified_after_removal_of_the_header(fabric, vswitch):
     one = first(encapsulation=Encapsulation.MPLS)
     fabric.program(one, follower("pc2", 2, 100, [target("b", "h2"), target("c", "h2")], after=one))
     vswitch.send("vm", tcp(dport=100))
     (frame,) = vswitch.received("a-in", 1)
     raw = bytearray(bytes(frame))
     raw[6:12], raw[0:6] = bytes.fromhex(mac("a-out").replace(":", "")), raw[6:12]
-    raw[17] -= 1  # the label's time to live is the service index
+    raw[17] -= 1  # the label's TTL is the service index
     vswitch.send("a-out", Ether(bytes(raw)))
     chosen: list[Packet] = []
     while not chosen:
@@ -128,7 +126,7 @@ def test_after_functions_that_know_chains_packets_are_classified_without_their_h
     assert [(f[IP].src, f.dport) for f in chosen] == [("10.0.0.10", 100)]
 
 
-def test_a_frame_goes_on_from_the_last_function_that_routes_in_the_chain_before(fabric, vswitch):
+def test_frame_continues_from_routing_function_of_preceding_chain(fabric, vswitch):
     one = first()
     two = follower("pc2", 2, 100, [target("b", "h2", bridges=True)], after=one)
     fabric.program(one, two)

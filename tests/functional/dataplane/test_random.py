@@ -1,7 +1,7 @@
-"""Random changes of chains, groups, pairs and ports in a world of three hosts; packets say whether all is right after each.
+"""Random changes of chains, groups, pairs and ports on three hosts; packets check each of them.
 
-The oracle knows nothing of rules or plans: it says from what the user asked for where a packet must have been. The same
-changes are made with each run; ``PORTCHAIN_EXPLORE=<examples>`` tries that many others.
+The oracle knows nothing of flows or plans: it computes from the user's requests where a packet must
+go. Each run makes the same changes; ``PORTCHAIN_EXPLORE=<examples>`` tries that many others.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,13 +30,13 @@ from portchain.dataplane.planning.planner import plan_chain
 from tests.functional.dataplane.world import TCP, UDP, Header, World
 from tests.functional.vswitch import running_vswitch
 from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
-from tests.stateful import lead
+from tests.stateful import run_stateful
 
 SOURCES, DESTINATION = ("vm1", "vm2"), "dst"
-# Groups, and of which kind their functions are.
+# Groups, and the kind of their functions.
 GROUPS = {"A": FunctionKind.L3, "B": FunctionKind.L3, "C": FunctionKind.L2}
 PAIRS = {"a1": "A", "a2": "A", "a3": "A", "b1": "B", "b2": "B", "c1": "C", "c2": "C"}
-# A function that sends something of its own, with ports that no other classifier names.
+# A function that sends traffic of its own, with ports that no other classifier names.
 SPEAKER, ITS_OWN = "b1-out", (200, 203)
 ANY_PORTS = (0, 65535)
 ADDRESSES = {
@@ -47,7 +47,7 @@ ADDRESSES = {
     ]
 }  # fmt: skip
 OWNERS = {address: name for name, address in ADDRESSES.items()}
-UNHEARD = 1999  # source port of packets of which nothing must be remembered that matters later
+UNTRACKED = 1999  # source port of packets whose learned flows the oracle ignores
 HEADERS = [
     Header(ADDRESSES[source], ADDRESSES[DESTINATION], protocol, source_port, port)
     for source in (*SOURCES, SPEAKER)
@@ -59,9 +59,9 @@ HEADERS = [
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A chain as the user asked for it.
+    """A chain as the user requested it.
 
-    :param source: the port that the user named; empty for all of ``SOURCES``.
+    :param source: the logical source port; empty for all of ``SOURCES``.
     :param ports: first and last destination port.
     """
 
@@ -79,7 +79,7 @@ class Wish:
     def sources(self) -> tuple[str, ...]:
         return (self.source,) if self.source else SOURCES
 
-    def takes(self, header: Header) -> bool:
+    def matches(self, header: Header) -> bool:
         return (
             OWNERS[header.source] in self.sources
             and self.protocol in (None, header.protocol)
@@ -87,7 +87,7 @@ class Wish:
         )
 
     def collides(self, other: "Wish") -> bool:
-        """Whether a packet could be both's: the API refuses such a pair."""
+        """Whether a packet could match both, which the API rejects."""
         return (
             not set(self.sources).isdisjoint(other.sources)
             and (None in (self.protocol, other.protocol) or self.protocol == other.protocol)
@@ -96,12 +96,12 @@ class Wish:
         )
 
 
-Place = tuple[str, bool, int, Header, str]
-"""Where a flow is remembered: chain, whether replies, hop, header and the host that chooses."""
+AffinityKey = tuple[str, bool, int, Header, str]
+"""Where a flow has a learned pair: chain, whether replies, hop, header, selecting host."""
 
 
-class Life(RuleBasedStateMachine):
-    """What users and operators do, in any order."""
+class UserActions(RuleBasedStateMachine):
+    """Actions of users and operators, in any order."""
 
     world: World
 
@@ -114,7 +114,7 @@ class Life(RuleBasedStateMachine):
             for group in GROUPS
         }
         self.made = 0
-        self.remembered: dict[Place, str] = {}
+        self.learned: dict[AffinityKey, str] = {}
         self.world.bridging = {p for p, of in PAIRS.items() if GROUPS[of] is FunctionKind.L2}
         self.home = dict(zip((*SOURCES, DESTINATION), HOSTS, strict=True))
         self.home |= {pair: HOSTS[n % 3] for n, pair in enumerate(PAIRS)}
@@ -122,7 +122,7 @@ class Life(RuleBasedStateMachine):
         for name, host in self.home.items():
             self.world.plug(host, *_ports_of(name))
 
-    # What is done.
+    # Actions.
 
     @rule(
         source=st.sampled_from(["", *SOURCES, SPEAKER]),
@@ -150,14 +150,14 @@ class Life(RuleBasedStateMachine):
         wish = Wish(f"pc{self.made}", source, protocol, ports, tuple(groups), symmetric, self.made)
         if not any(wish.collides(other) for other in self.wishes.values()):
             self.wishes[wish.name] = wish
-            self._tell([wish.name], lost_on)
+            self._notify([wish.name], lost_on)
 
     @precondition(lambda self: self.wishes)
     @rule(data=st.data(), lost_on=st.sampled_from(["", *HOSTS]))
     def delete_chain(self, data: st.DataObject, lost_on: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.wishes)))
         del self.wishes[name]
-        self.world.tell_gone(ident(name), lost_on)
+        self.world.notify_deleted(ident(name), lost_on)
         self._catch_up(lost_on)
 
     @precondition(lambda self: self.wishes)
@@ -172,9 +172,9 @@ class Life(RuleBasedStateMachine):
             self.wishes[name] = replace(
                 self.wishes[name], groups=tuple(groups), generation=generation
             )
-            # Flows are dealt anew where the list of groups changes (docs/decisions/0018).
-            self.remembered = {key: p for key, p in self.remembered.items() if key[0] != name}
-            self._tell([name])
+            # A change of the list of groups resets flow affinity (docs/decisions/0018).
+            self.learned = {key: p for key, p in self.learned.items() if key[0] != name}
+            self._notify([name])
 
     @rule(
         pair=st.sampled_from(sorted(PAIRS)),
@@ -182,31 +182,31 @@ class Life(RuleBasedStateMachine):
         lost_on=st.sampled_from(["", *HOSTS]),
     )
     def change_group(self, pair: str, weight: int | None, lost_on: str) -> None:
-        """Add a pair, give it another weight or, without one, take it out."""
+        """Add a pair, change its weight or, without a weight, remove it."""
         group = self.members[PAIRS[pair]]
         if weight is None:
             group.pop(pair, None)
         else:
             group[pair] = weight
-        self._tell(self._users_of(PAIRS[pair]), lost_on)
+        self._notify(self._users_of(PAIRS[pair]), lost_on)
 
     @rule(name=st.sampled_from([DESTINATION, *sorted(PAIRS)]), host=st.sampled_from(HOSTS))
     def move(self, name: str, host: str) -> None:
         self.home[name] = host
         self.down.discard(name)
         self.world.plug(host, *_ports_of(name))
-        self._tell(self.wishes)
+        self._notify(self.wishes)
 
     @precondition(lambda self: self.wishes)
     @rule(name=st.sampled_from(SOURCES), host=st.sampled_from(HOSTS))
     def move_source(self, name: str, host: str) -> None:
         self.home[name] = host
         self.world.plug(host, name)
-        self._tell(self.wishes, before_all_switch=lambda: self._goes_not_around(name))
+        self._notify(self.wishes, before_all_switch=lambda: self._does_not_bypass(name))
 
-    def _goes_not_around(self, name: str) -> None:
-        """What a machine sends that has just moved goes by the chain's plan before or after, or is lost; never around."""
-        headers = [replace(h, source_port=UNHEARD) for h in HEADERS if OWNERS[h.source] == name]
+    def _does_not_bypass(self, name: str) -> None:
+        """Packets of a VM that has just moved follow the old or the new plan or are lost."""
+        headers = [replace(h, source_port=UNTRACKED) for h in HEADERS if OWNERS[h.source] == name]
         headers = [header for header in headers if self._chain_of(header)]
         probes = [(name, header, DESTINATION) for header in headers]
         for header, trail in zip(headers, self.world.send(probes), strict=True):
@@ -218,14 +218,14 @@ class Life(RuleBasedStateMachine):
     def unplug(self, pair: str) -> None:
         self.down.add(pair)
         self.world.plug("", *_ports_of(pair))
-        self._tell(self._users_of(PAIRS[pair]))
+        self._notify(self._users_of(PAIRS[pair]))
 
     @rule(host=st.sampled_from(HOSTS))
     def restart_agent(self, host: str) -> None:
         self.world.agents[host].restart()
-        assert self.world.synchronise(host) is False, "nothing that is right is touched"
+        assert self.world.synchronise(host) is False, "correct flows are not changed"
 
-    def _tell(
+    def _notify(
         self,
         names: object,
         lost_on: str = "",
@@ -235,14 +235,14 @@ class Life(RuleBasedStateMachine):
         for name in sorted(names):  # type: ignore[call-overload]
             self.wishes[name] = replace(self.wishes[name], revision=self.wishes[name].revision + 1)
             planned.append(plan_chain(self._snapshot(self.wishes[name]), TUNNEL_IPS))
-        self.world.tell(planned, lost_on)
+        self.world.notify(planned, lost_on)
         before_all_switch()
         self._catch_up(lost_on)
 
     def _catch_up(self, lost_on: str) -> None:
         if lost_on:
             self.world.synchronise(lost_on)
-        self.world.settle()
+        self.world.finish_transitions()
 
     def _users_of(self, group: str) -> list[str]:
         return [wish.name for wish in self.wishes.values() if group in wish.groups]
@@ -287,17 +287,17 @@ class Life(RuleBasedStateMachine):
             {classifier.id: (ident(DESTINATION),)},
         )  # fmt: skip
 
-    # What must be.
+    # Invariants.
 
     @invariant()
-    def no_host_has_a_fault(self) -> None:
+    def no_host_reports_an_error(self) -> None:
         for agent in self.world.agents.values():
             assert {r.error for r in agent.reports.values() if r.chain_id in self.world.plans} <= {""}  # fmt: skip
 
     @invariant()
-    def packets_were_where_they_must_be(self) -> None:
-        self._forget()
-        headers = [header for header in HEADERS if self._speaks(header)]
+    def packets_visit_the_right_functions(self) -> None:
+        self._forget_learned()
+        headers = [header for header in HEADERS if self._can_send(header)]
         answered = [h for h in headers if (w := self._chain_of(h)) is None or w.symmetric]
         probes = [(OWNERS[h.source], h, DESTINATION) for h in headers]
         probes += [(DESTINATION, h.reply, OWNERS[h.source]) for h in answered]
@@ -311,14 +311,14 @@ class Life(RuleBasedStateMachine):
                 both = {(fresh[hop], fresh_back[hop]) for hop in fresh.keys() & fresh_back.keys()}
                 assert all(one == other for one, other in both), (header, trail, back[header])
 
-    def _speaks(self, header: Header) -> bool:
+    def _can_send(self, header: Header) -> bool:
         return OWNERS[header.source] != SPEAKER or SPEAKER[:2] not in self.down
 
     def _chain_of(self, header: Header) -> Wish | None:
-        return next((wish for wish in self.wishes.values() if wish.takes(header)), None)
+        return next((wish for wish in self.wishes.values() if wish.matches(header)), None)
 
     def _judge(self, header: Header, trail: tuple[str, ...], *, reverse: bool) -> dict[str, str]:
-        """Hold a packet's way against what was asked for; returns which group chose which pair anew."""
+        """Check the trail of a packet; returns group -> pair where a pair was newly selected."""
         wish = self._chain_of(header)
         end = OWNERS[header.source] if reverse else DESTINATION
         place = self.home[_owner(DESTINATION if reverse else OWNERS[header.source])]
@@ -329,7 +329,7 @@ class Life(RuleBasedStateMachine):
             assert wish is not None
             usable = self._usable(group)
             key = (wish.name, reverse, hop, header, place)
-            known = self.remembered.get(key)
+            known = self.learned.get(key)
             allowed = {known} if known else {pair for pair, weight in usable.items() if weight}
             if not allowed:
                 assert rest == [], f"{trail} although {group} has no pair for {header} of {wish}"
@@ -341,7 +341,7 @@ class Life(RuleBasedStateMachine):
             pair = visited.partition("-")[0]
             if known is None:
                 fresh[group] = pair
-            self.remembered[key] = pair
+            self.learned[key] = pair
             place = self.home[pair]
         assert rest == [end], f"{header} of {wish}, replies: {reverse}, was at {trail}"
         return fresh
@@ -349,9 +349,9 @@ class Life(RuleBasedStateMachine):
     def _usable(self, group: str) -> dict[str, int]:
         return {p: w for p, w in self.members[group].items() if p not in self.down}
 
-    def _forget(self) -> None:
-        """What is remembered of a pair goes when it is none of the hop's any more, or the host chooses for the hop no more."""
-        for key, pair in list(self.remembered.items()):
+    def _forget_learned(self) -> None:
+        """Forget pairs that left their hop, and hops that the host selects no pair for any more."""
+        for key, pair in list(self.learned.items()):
             name, reverse, hop, _, host = key
             wish = self.wishes.get(name)
             groups = (wish.groups[::-1] if reverse else wish.groups) if wish else ()
@@ -361,20 +361,20 @@ class Life(RuleBasedStateMachine):
                 senders = self._usable(groups[hop - 1]) if hop else first
                 if host in {self.home[sender] for sender in senders}:
                     continue
-            del self.remembered[key]
+            del self.learned[key]
 
     def teardown(self) -> None:
-        """The last chain leaves nothing behind."""
+        """Deleting the last chain removes all our flows."""
         for name in self.wishes:
-            self.world.tell_gone(ident(name))
-        self.world.settle()
+            self.world.notify_deleted(ident(name))
+        self.world.finish_transitions()
         assert {
             name: host.flow_counts() for name, host in self.world.hosts.items()
-        } == self.switched()
+        } == self.neutron_flow_counts()
 
-    def switched(self) -> dict[str, object]:
-        """Rules that are Neutron's."""
-        return {name: host.neutron_rules() for name, host in self.world.hosts.items()}
+    def neutron_flow_counts(self) -> dict[str, object]:
+        """Return how many flows are Neutron's, for each host and bridge."""
+        return {name: host.neutron_flow_counts() for name, host in self.world.hosts.items()}
 
 
 def _ports_of(name: str) -> tuple[str, ...]:
@@ -391,18 +391,18 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         yield World(vswitch, [*SOURCES, DESTINATION], PAIRS, request.param)
 
 
-def test_any_changes_in_any_order(world: World) -> None:
-    lead(Life, world, lives=5, steps=14)
+def test_any_actions_in_any_order(world: World) -> None:
+    run_stateful(UserActions, world, examples=5, steps=14)
 
 
-def test_a_machine_that_moves_does_not_go_around_its_chain_while_hosts_change(world: World) -> None:
-    class LifeHere(Life):
+def test_moving_vm_does_not_bypass_its_chain(world: World) -> None:
+    class Actions(UserActions):
         pass
 
-    LifeHere.world = world
-    life = LifeHere()
-    life.create_chain("vm1", TCP, (100, 100), ["A", "B"], symmetric=False, lost_on="")
+    Actions.world = world
+    actions = Actions()
+    actions.create_chain("vm1", TCP, (100, 100), ["A", "B"], symmetric=False, lost_on="")
     for host in (*HOSTS, *HOSTS):
-        life.move_source("vm1", host)
-        life.packets_were_where_they_must_be()
-    life.teardown()
+        actions.move_source("vm1", host)
+        actions.packets_visit_the_right_functions()
+    actions.teardown()

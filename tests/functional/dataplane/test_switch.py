@@ -1,4 +1,4 @@
-"""The compiler's rules in a real Open vSwitch: they load, read back as written, and packets follow them."""
+"""Compiled flows in a real Open vSwitch: they read back as written, and packets follow them."""
 
 from collections import Counter
 from dataclasses import replace
@@ -9,48 +9,12 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Ether
 
 from portchain.core.function_kinds import L2
-from portchain.dataplane.compile import compile_bypass_guard, compile_chain, compile_frame_guard
+from portchain.dataplane.compile import compile_bypass_guard, compile_chain
 from portchain.dataplane.diff import diff
 from portchain.dataplane.flow import COOKIE, Bridge
-from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
-from portchain.dataplane.ledger import FlowLedger
-from tests.functional.vswitch import Host, Vswitch
-from tests.plans import TUNNEL_IPS, chain, classifier, ident, mac, single, source, target
-
-VM_MAC, DST_MAC = mac("vm"), mac("dst")
-
-
-class Fabric:
-    """Two hosts, h1 and h2, joined by a link in the place of a tunnel."""
-
-    def __init__(self, vswitch: Vswitch, firewall: Firewall = Firewall.OPENVSWITCH) -> None:
-        self.vswitch = vswitch
-        self.hosts = {name: Host(vswitch, name) for name in ("h1", "h2")}
-        self._ports: dict[str, dict[str, LocalPort]] = {"h1": {}, "h2": {}}
-        self._firewall = firewall
-        vswitch.add_patch("h1-tun", "h1-peer", 2, "h2-peer")
-        vswitch.add_patch("h2-tun", "h2-peer", 2, "h1-peer")
-
-    def plug(self, host: str, *names: str) -> None:
-        for name in names:
-            ofport = 11 + len(self._ports[host])
-            self.vswitch.add_port(f"{host}-int", name, ofport)
-            self._ports[host][ident(name)] = LocalPort(ofport, 1)
-
-    def local(self, host: str) -> LocalSwitch:
-        peer = {"h1": "h2", "h2": "h1"}[host]
-        return LocalSwitch(host, self._firewall, self._ports[host], 1, 1, {TUNNEL_IPS[peer]: 2})
-
-    def desired(self, host, *plans):
-        local, ledger = self.local(host), FlowLedger()
-        for plan in plans:
-            ledger.set(plan.id, compile_chain(plan, local).entries)
-        return set(ledger.entries) | (compile_frame_guard(local) if plans else set())
-
-    def program(self, *plans):
-        for name, host in self.hosts.items():
-            for batch in diff(self.desired(name, *plans), host.dump_entries()):
-                host.apply(batch)
+from portchain.dataplane.host_switch import Firewall
+from tests.functional.dataplane.fabric import DST_MAC, VM_MAC, Fabric, returned, tcp
+from tests.plans import chain, classifier, mac, single, source, target
 
 
 @pytest.fixture
@@ -59,24 +23,6 @@ def fabric(vswitch):
     fabric.plug("h1", "vm", "dst", "a-in", "a-out")
     fabric.plug("h2", "b-in", "b-out", "c-in", "c-out")
     return fabric
-
-
-def tcp(sport=23, dport=100, src="10.0.0.10", dst="10.0.0.20", eth_dst=DST_MAC, eth_src=VM_MAC):
-    return (
-        Ether(src=eth_src, dst=eth_dst)
-        / IP(src=src, dst=dst)
-        / TCP(sport=sport, dport=dport)
-        / "payload"
-    )
-
-
-def handed_back(frame, name):
-    """What an l3 function re-emits: same packet, its own source address, the destination it resolved, TTL - 1."""
-    frame = frame.copy()
-    frame.src, frame.dst = mac(f"{name}-out"), DST_MAC
-    frame.ttl -= 1
-    del frame[IP].chksum
-    return frame
 
 
 VARIANTS = {
@@ -107,7 +53,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("firewall", list(Firewall))
-def test_rules_read_back_as_they_were_written(vswitch, firewall):
+def test_flows_read_back_as_written(vswitch, firewall):
     fabric = Fabric(vswitch, firewall)
     fabric.plug("h1", "vm", "dst", "a-in", "a-out")
     fabric.plug("h2", "b-in", "b-out", "c-in", "c-out")
@@ -131,7 +77,7 @@ def test_rules_read_back_as_they_were_written(vswitch, firewall):
     assert [host.dump_entries() for host in fabric.hosts.values()] == [[], []]
 
 
-def test_a_packet_visits_every_hop_in_order_across_hosts(fabric, vswitch):
+def test_packet_visits_all_hops_in_order_across_hosts(fabric, vswitch):
     fabric.program(chain([target("b", "h2")], [target("a", "h1")], [target("c", "h2")]))
     sent = tcp()
     vswitch.send("vm", sent)
@@ -141,21 +87,21 @@ def test_a_packet_visits_every_hop_in_order_across_hosts(fabric, vswitch):
     assert bytes(at_b) == bytes(expected), (
         "only the destination address changes, and no chain header is left"
     )
-    vswitch.send("b-out", handed_back(at_b, "b"))
+    vswitch.send("b-out", returned(at_b, "b"))
     (at_a,) = vswitch.received("a-in", 1)
-    vswitch.send("a-out", handed_back(at_a, "a"))
+    vswitch.send("a-out", returned(at_a, "a"))
     (at_c,) = vswitch.received("c-in", 1)
     assert at_c.ttl == sent.ttl - 2
     assert vswitch.received("dst", 0) == []
 
 
-def test_after_the_last_hop_a_packet_reaches_its_destination_once(fabric, vswitch):
+def test_packet_reaches_its_destination_once_after_last_hop(fabric, vswitch):
     fabric.program(chain([target("a", "h1")]))
-    # The destination is known to the bridge as it is to every learning switch: it has spoken.
+    # The bridge learns the destination's port from this frame.
     vswitch.send("dst", Ether(src=DST_MAC, dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.20"))
     vswitch.send("vm", tcp())
     (at_a,) = vswitch.received("a-in", 2)[1:]  # the first frame is the ARP request
-    vswitch.send("a-out", handed_back(at_a, "a"))
+    vswitch.send("a-out", returned(at_a, "a"))
     (at_dst,) = vswitch.received("dst", 1)
     assert bytes(at_dst[IP].payload) == bytes(tcp()[IP].payload)
 
@@ -179,7 +125,7 @@ def test_after_the_last_hop_a_packet_reaches_its_destination_once(fabric, vswitc
     ],
     ids=lambda frame: frame.summary(),
 )
-def test_other_traffic_takes_no_detour(fabric, vswitch, frame):
+def test_other_traffic_bypasses_the_chain(fabric, vswitch, frame):
     fabric.program(chain([target("b", "h2")]))
     vswitch.send("vm", frame)
     (at_dst,) = vswitch.received("dst", 1)
@@ -187,7 +133,7 @@ def test_other_traffic_takes_no_detour(fabric, vswitch, frame):
     assert vswitch.received("b-in", 0) == []
 
 
-def test_an_icmp_type_can_be_classified(fabric, vswitch):
+def test_icmp_type_is_classified(fabric, vswitch):
     pings = classifier(protocol=1, source_ports=(8, 8), destination_ports=None)
     fabric.program(chain([target("b", "h2")], classifiers=(pings,)))
     frames = [
@@ -200,7 +146,7 @@ def test_an_icmp_type_can_be_classified(fabric, vswitch):
 
 
 @pytest.mark.parametrize("bridges", [False, True], ids=["l3", "l2"])
-def test_ipv6_passes_between_hosts_unchanged(fabric, vswitch, bridges):
+def test_ipv6_packets_cross_hosts_unchanged(fabric, vswitch, bridges):
     ipv6 = classifier(
         ethertype="IPv6",
         source_ports=None,
@@ -235,14 +181,14 @@ def neighbour_message(eth_src, eth_dst):
 
 
 @pytest.mark.parametrize("protocol", [None, 58])
-@pytest.mark.parametrize("held", [False, True])
-def test_unicast_neighbour_discovery_takes_no_detour(fabric, vswitch, protocol, held):
+@pytest.mark.parametrize("guarded", [False, True])
+def test_unicast_neighbour_discovery_bypasses_the_chain(fabric, vswitch, protocol, guarded):
     everything = classifier(
         ethertype="IPv6", protocol=protocol, source_ports=None, destination_ports=None,
         source_prefixes=(), destination_prefixes=(),
     )  # fmt: skip
     plan = chain([target("a", "h1")], [target("c", "h2")], classifiers=(everything,))
-    if held:
+    if guarded:
         for batch in diff(compile_bypass_guard(plan, fabric.local("h1")).flows, []):
             fabric.hosts["h1"].apply(batch)
     else:
@@ -254,11 +200,11 @@ def test_unicast_neighbour_discovery_takes_no_detour(fabric, vswitch, protocol, 
         vswitch.send(port, message, ping)
         arrived = [bytes(frame) for frame in vswitch.received("dst", 1)]
         assert arrived.count(bytes(message)) == 1
-        if port == "vm" or not held:
+        if port == "vm" or not guarded:
             assert bytes(ping) not in arrived
 
 
-def test_flows_spread_over_the_pairs_and_stay_with_theirs(fabric, vswitch):
+def test_flows_are_balanced_over_pairs_and_stay(fabric, vswitch):
     plan = chain(
         [target("a", "h1"), target("b", "h2")], classifiers=(classifier(source_ports=None),)
     )
@@ -266,14 +212,14 @@ def test_flows_spread_over_the_pairs_and_stay_with_theirs(fabric, vswitch):
     frames = [tcp(sport=port) for port in range(2000, 2064)]
     vswitch.send("vm", *frames, *frames)
     arrived = {name: Counter(f.sport for f in vswitch.received(f"{name}-in", 2)) for name in "ab"}
-    # Frames are handled in order: once all 128 are accounted for, nothing is on its way any more.
+    # The switch handles frames in order: after 128 frames, none is in flight any more.
     assert sum(map(sum, (c.values() for c in arrived.values()))) == 128
     assert set(arrived["a"]).isdisjoint(arrived["b"])
     assert set((arrived["a"] + arrived["b"]).values()) == {2}
     assert min(len(arrived["a"]), len(arrived["b"])) >= 16
 
 
-def test_chains_of_different_sources_share_a_function_and_have_the_same_header(fabric, vswitch):
+def test_chains_with_same_header_and_different_sources_share_a_function(fabric, vswitch):
     fabric.plug("h1", "vm2")
     header = (classifier(source_prefixes=("10.0.0.0/24",), source_port_known=True),)
     one = chain([target("a", "h1")], [target("b", "h2")], classifiers=header)
@@ -283,37 +229,39 @@ def test_chains_of_different_sources_share_a_function_and_have_the_same_header(f
     )  # fmt: skip
     fabric.program(one, two)
     for address in ("10.0.0.10", "10.0.0.11", "10.0.0.99"):
-        vswitch.send("a-out", handed_back(tcp(src=address), "a"))
+        vswitch.send("a-out", returned(tcp(src=address), "a"))
     vswitch.send("a-out", tcp(dport=101))
-    vswitch.received("dst", 1)  # in order: by now the others have been where they were sent
+    vswitch.received("dst", 1)  # in order: the other frames have arrived
     assert [f[IP].src for f in vswitch.received("b-in", 1)] == ["10.0.0.10"]
     assert [f[IP].src for f in vswitch.received("c-in", 1)] == ["10.0.0.11"]
-    assert [f.dport for f in vswitch.received("dst", 1)] == [101], "nobody's packet goes nowhere"
+    assert [f.dport for f in vswitch.received("dst", 1)] == [101], (
+        "a packet of no known source is dropped"
+    )
 
 
-def test_a_chain_that_nobody_can_serve_holds_its_traffic_back(fabric, vswitch):
+def test_chain_without_pair_drops_its_traffic(fabric, vswitch):
     fabric.program(chain([]))
     vswitch.send("vm", tcp(), tcp(sport=24))
     (passed,) = vswitch.received("dst", 1)
     assert passed.sport == 24
 
 
-def test_a_chain_that_its_host_cannot_carry_holds_its_traffic_back(fabric, vswitch):
+def test_bypass_guard_drops_traffic_of_unsupported_chain(fabric, vswitch):
     host, plan = fabric.hosts["h1"], chain([target("a", "h1")])
     for batch in diff(compile_bypass_guard(plan, fabric.local("h1")).flows, host.dump_entries()):
         host.apply(batch)
     vswitch.send("vm", tcp(), tcp(dport=101))
     (at_dst,) = vswitch.received("dst", 1)
-    assert at_dst.dport == 101, "in order, so the first one has been dropped by now"
+    assert at_dst.dport == 101, "in order, so the first one has been dropped"
     assert vswitch.received("a-in", 1) == [at_dst], "flooded, not steered"
 
 
-def test_a_host_that_does_not_know_the_chain_drops_its_frames(fabric, vswitch):
+def test_host_without_the_chain_drops_its_frames(fabric, vswitch):
     plan = chain([target("b", "h2")])
     h2 = fabric.hosts["h2"]
     fabric.program(plan)
     stale = compile_chain(plan, fabric.local("h2")).flows
-    for batch in diff([], stale):  # the guards stay
+    for batch in diff([], stale):  # the frame guard stays
         h2.apply(batch)
     vswitch.send("vm", tcp(), tcp(sport=24))
     vswitch.received("dst", 1)
@@ -321,7 +269,7 @@ def test_a_host_that_does_not_know_the_chain_drops_its_frames(fabric, vswitch):
         assert vswitch.received(port, 0) == []
 
 
-def test_mpls_of_a_tenant_is_not_taken_for_ours(fabric, vswitch):
+def test_mpls_of_tenant_is_no_chain_frame(fabric, vswitch):
     fabric.program(chain([target("b", "h2")]))
     forged = (
         Ether(src=VM_MAC, dst=mac("b-in"), type=0x8847) / bytes.fromhex("100011ff") / bytes(tcp())
@@ -331,7 +279,7 @@ def test_mpls_of_a_tenant_is_not_taken_for_ours(fabric, vswitch):
     assert vswitch.received("b-in", 0) == []
 
 
-def test_damage_is_repaired_and_foreign_rules_stay(fabric):
+def test_damage_is_repaired_and_foreign_flows_stay(fabric):
     plan = chain([target("a", "h1"), target("b", "h2")])
     fabric.program(plan)
     h1 = fabric.hosts["h1"]
@@ -351,7 +299,7 @@ def test_damage_is_repaired_and_foreign_rules_stay(fabric):
     assert h1.flow_counts() == {Bridge.INT: len(h1.neutron_flows) + 1, Bridge.TUN: 0}
 
 
-def test_sources_elsewhere_do_not_classify_here(fabric):
+def test_host_does_not_classify_sources_of_other_hosts(fabric):
     plan = chain([target("b", "h2")], sources=(source("vm", "h1"),))
     compiled = compile_chain(plan, fabric.local("h2"))
     assert not [f for f in compiled.flows if f.key.table in (60, 73, 94)]
@@ -361,7 +309,7 @@ def test_sources_elsewhere_do_not_classify_here(fabric):
 
 
 def both_ways(*hops, **changes):
-    """A symmetric chain through these hops: its destination is on h1, too."""
+    """Return a symmetric chain through these hops; its destination is on h1 as well."""
     forward = chain(*hops, **changes)
     (path,) = forward.paths
     reply = replace(
@@ -383,7 +331,7 @@ def both_ways(*hops, **changes):
     return replace(forward, paths=(path, reply))
 
 
-def test_a_function_with_one_port_serves_both_directions(fabric, vswitch):
+def test_function_with_single_port_serves_both_directions(fabric, vswitch):
     fabric.program(both_ways([single(target("b", "h2"))], [single(target("a", "h1"))]))
     there = tcp()
     back = tcp(
@@ -397,7 +345,7 @@ def test_a_function_with_one_port_serves_both_directions(fabric, vswitch):
             answer = arrived.copy()
             answer.src, answer.dst = mac(f"{name}-in"), sent.dst
             vswitch.send(f"{name}-in", answer)
-    # Nobody has spoken: what the last function hands on is flooded among the ports of its host.
+    # No port has sent anything yet, so the packet after the last function is flooded on its host.
     assert [f[TCP].dport for f in vswitch.received("dst", 1)] == [100]
     assert [f[TCP].dport for f in vswitch.received("c-in", 1)] == [23]
 
@@ -409,7 +357,7 @@ def l2_chain(*hops):
     return chain(*[[target(name, host, bridges=True) for name, host in hop] for hop in hops])
 
 
-def test_a_bridging_function_gets_the_frame_as_it_was_sent(fabric, vswitch):
+def test_bridging_function_gets_the_unmodified_frame(fabric, vswitch):
     fabric.program(l2_chain([("b", "h2")], [("a", "h1")]))
     vswitch.send("vm", tcp())
     (at_b,) = vswitch.received("b-in", 1)
@@ -420,7 +368,7 @@ def test_a_bridging_function_gets_the_frame_as_it_was_sent(fabric, vswitch):
 
 
 @pytest.mark.parametrize("last", ["a", "b"])
-def test_after_bridging_functions_a_frame_goes_on_from_its_source(fabric, vswitch, last):
+def test_frame_continues_from_its_source_after_bridging_functions(fabric, vswitch, last):
     where = {"a": "h1", "b": "h2"}
     first = "ab".replace(last, "")
     fabric.program(l2_chain([(first, where[first])], [(last, where[last])]))
@@ -435,15 +383,15 @@ def test_after_bridging_functions_a_frame_goes_on_from_its_source(fabric, vswitc
     arrived = vswitch.received("dst", before + 1)[before:]
     assert [bytes(frame) for frame in arrived] == [bytes(tcp())]
     assert bytes(at_first)[:12] != b""
-    # No switch has learnt the source's address at a function's place.
+    # No switch has learnt the source's address on a function's port.
     learnt = vswitch.run("ovs-appctl", "fdb/show", "h1-int") + vswitch.run(
         "ovs-appctl", "fdb/show", "h2-int"
     )
     places = {line.split()[0] for line in learnt.splitlines() if VM_MAC in line}
-    assert places <= {"11", "1"}, "the source's own port on h1, the way to br-tun on h2"
+    assert places <= {"11", "1"}, "the source's own port on h1, the port to br-tun on h2"
 
 
-def test_what_a_bridging_function_sends_besides_does_not_circle(fabric, vswitch):
+def test_other_traffic_of_bridging_function_does_not_loop(fabric, vswitch):
     fabric.program(l2_chain([("a", "h1")]))
     broadcast = Ether(src=VM_MAC, dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.10", pdst="10.0.0.20")
     for port, address in (("a-out", VM_MAC), ("a-in", VM_MAC), ("a-out", mac("a-out"))):
@@ -453,7 +401,7 @@ def test_what_a_bridging_function_sends_besides_does_not_circle(fabric, vswitch)
     assert [frame[TCP].sport for frame in vswitch.received("dst", 1)] == [24]
 
 
-def test_floods_do_not_get_into_a_bridging_function(fabric, vswitch):
+def test_flooded_frames_do_not_reach_bridging_function(fabric, vswitch):
     fabric.plug("h1", "d-in", "d-out")
     other = {"classifiers": (classifier(source_ports=(99, 99)),)}
     fabric.program(
@@ -461,8 +409,8 @@ def test_floods_do_not_get_into_a_bridging_function(fabric, vswitch):
     )
     unknown, broadcast = tcp(sport=24), tcp(sport=24, eth_dst="ff:ff:ff:ff:ff:ff")
     vswitch.send("vm", unknown, broadcast)
-    for open_to_floods in ("dst", "d-in"):
-        assert len(vswitch.received(open_to_floods, 2)) == 2
+    for flooded_port in ("dst", "d-in"):
+        assert len(vswitch.received(flooded_port, 2)) == 2
     vswitch.send("vm", tcp())
     assert [f[TCP].sport for f in vswitch.received("a-in", 1)] == [23], "the chain's frame alone"
     assert vswitch.received("a-out", 0) == []
@@ -471,7 +419,7 @@ def test_floods_do_not_get_into_a_bridging_function(fabric, vswitch):
     assert len(vswitch.received("a-in", 1)) == 1, "not again after the chain"
 
 
-def test_ports_are_flooded_to_again_when_no_chain_needs_otherwise(fabric, vswitch):
+def test_flooding_is_restored_after_the_last_chain(fabric, vswitch):
     h1, plans = fabric.hosts["h1"], [l2_chain([("a", "h1")]), l2_chain([("b", "h2")])]
     fabric.program(plans[0])
     kept = h1.no_flood()
@@ -482,11 +430,11 @@ def test_ports_are_flooded_to_again_when_no_chain_needs_otherwise(fabric, vswitc
     assert len(vswitch.received("a-in", 1)) == 1
 
 
-def test_a_frame_of_a_routing_function_goes_on_from_that_function(fabric, vswitch):
+def test_frame_continues_from_last_routing_function(fabric, vswitch):
     fabric.program(chain([target("a", "h1")], [target("b", "h2", bridges=True)]))
     vswitch.send("vm", tcp())
     (at_a,) = vswitch.received("a-in", 1)
-    routed = handed_back(at_a, "a")
+    routed = returned(at_a, "a")
     vswitch.send("a-out", routed)
     (at_b,) = vswitch.received("b-in", 1)
     assert bytes(at_b) == bytes(routed)

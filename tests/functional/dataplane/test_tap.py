@@ -1,4 +1,4 @@
-"""Taps get copies of what passes, wherever they are, and nobody waits for them; in a real Open vSwitch."""
+"""Taps in a real Open vSwitch: they get copies on any host, and a missing tap stops no traffic."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from scapy.layers.l2 import ARP, Ether
 
 from portchain.dataplane.diff import diff
 from portchain.dataplane.host_switch import Firewall
-from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, Fabric, handed_back, tcp
+from tests.functional.dataplane.fabric import DST_MAC, VM_MAC, Fabric, returned, tcp
 from tests.plans import chain, classifier, mac, tap, target
 
 
@@ -23,7 +23,7 @@ def fabric(vswitch, request):
 
 
 def announce_ends(vswitch):
-    """Everybody speaks once, so that no frame is flooded."""
+    """Send a frame from all ends, so that switches learn them and flood nothing."""
     for port, address in (
         ("vm", VM_MAC),
         ("dst", DST_MAC),
@@ -34,18 +34,18 @@ def announce_ends(vswitch):
 
 
 def packets(vswitch, port, count=0):
-    """The TCP packets that came out of a port; ``count`` of them are waited for."""
+    """Return the TCP packets from a port; waits for ``count`` of them."""
     frames = vswitch.received(port, 0)
     while sum(TCP in frame for frame in frames) < count:
         frames = vswitch.received(port, len(frames) + 1)
     return [frame for frame in frames if TCP in frame]
 
 
-PLACES = [("s", "h1"), ("t", "h2")]
+TAPS = [("s", "h1"), ("t", "h2")]
 
 
-@pytest.mark.parametrize(("name", "host"), PLACES)
-def test_a_tap_before_a_function(fabric, vswitch, name, host):
+@pytest.mark.parametrize(("name", "host"), TAPS)
+def test_tap_before_function(fabric, vswitch, name, host):
     fabric.program(chain(tap(target(name, host)), [target("a", "h1")]))
     announce_ends(vswitch)
     vswitch.send("vm", tcp())
@@ -53,7 +53,7 @@ def test_a_tap_before_a_function(fabric, vswitch, name, host):
     (copy,) = packets(vswitch, f"{name}-in", 1)
     assert copy.dst == mac(f"{name}-in")
     assert bytes(copy)[6:] == bytes(tcp())[6:] == bytes(at_a)[6:]
-    vswitch.send("a-out", handed_back(at_a, "a"))
+    vswitch.send("a-out", returned(at_a, "a"))
     (at_dst,) = packets(vswitch, "dst", 1)
     assert at_dst.ttl == tcp().ttl - 1
     for port in ("a-in", f"{name}-in"):
@@ -61,15 +61,15 @@ def test_a_tap_before_a_function(fabric, vswitch, name, host):
     assert packets(vswitch, f"{name}-out") == []
 
 
-@pytest.mark.parametrize(("name", "host"), PLACES)
+@pytest.mark.parametrize(("name", "host"), TAPS)
 @pytest.mark.parametrize("bridges", [False, True], ids=["l3", "l2"])
-def test_a_tap_behind_the_last_function(fabric, vswitch, name, host, bridges):
+def test_tap_after_last_function(fabric, vswitch, name, host, bridges):
     fabric.program(chain([target("a", "h1", bridges=bridges)], tap(target(name, host))))
     announce_ends(vswitch)
     vswitch.send("vm", tcp())
     (at_a,) = packets(vswitch, "a-in", 1)
-    assert packets(vswitch, f"{name}-in") == [], "the function has not handed it on"
-    back = at_a if bridges else handed_back(at_a, "a")
+    assert packets(vswitch, f"{name}-in") == [], "the function has not returned it yet"
+    back = at_a if bridges else returned(at_a, "a")
     vswitch.send("a-out", back)
     (at_dst,) = packets(vswitch, "dst", 1)
     assert bytes(at_dst) == bytes(back)
@@ -77,8 +77,8 @@ def test_a_tap_behind_the_last_function(fabric, vswitch, name, host, bridges):
     assert bytes(copy)[6:] == bytes(back)[6:]
 
 
-@pytest.mark.parametrize(("name", "host"), PLACES)
-def test_nothing_but_a_tap(fabric, vswitch, name, host):
+@pytest.mark.parametrize(("name", "host"), TAPS)
+def test_chain_with_only_a_tap(fabric, vswitch, name, host):
     fabric.program(chain(tap(target(name, host))))
     announce_ends(vswitch)
     vswitch.send("vm", tcp(), tcp(sport=24))
@@ -87,26 +87,26 @@ def test_nothing_but_a_tap(fabric, vswitch, name, host):
     assert [f[TCP].sport for f in packets(vswitch, f"{name}-in", 1)] == [23]
 
 
-def test_a_tap_that_is_away_holds_nothing_up(fabric, vswitch):
+def test_tap_without_pair_stops_no_traffic(fabric, vswitch):
     away = replace(tap(target("s", "h1")), targets=())
     drained = tap(target("t", "h2", weight=0))
     fabric.program(chain(away, [target("a", "h1")], drained))
     announce_ends(vswitch)
     vswitch.send("vm", tcp())
     (at_a,) = packets(vswitch, "a-in", 1)
-    vswitch.send("a-out", handed_back(at_a, "a"))
+    vswitch.send("a-out", returned(at_a, "a"))
     assert len(packets(vswitch, "dst", 1)) == 1
     assert packets(vswitch, "t-in") == []
 
 
-def test_a_tap_that_is_not_plugged_in_holds_nothing_up(fabric, vswitch):
+def test_unplugged_tap_stops_no_traffic(fabric, vswitch):
     fabric.program(chain(tap(target("nobody", "h1")), [target("a", "h1")]))
     vswitch.send("vm", tcp())
     assert len(packets(vswitch, "a-in", 1)) == 1
 
 
 @pytest.mark.parametrize(("encapsulation", "header"), [("mpls", MPLS), ("nsh", NSH)])
-def test_a_tap_gets_the_header_that_it_understands(fabric, vswitch, encapsulation, header):
+def test_sfc_aware_tap_gets_its_header(fabric, vswitch, encapsulation, header):
     aware = target("t", "h2", encapsulation=encapsulation)
     fabric.program(chain(tap(aware), [target("a", "h1")]))
     vswitch.send("vm", tcp())
@@ -117,7 +117,7 @@ def test_a_tap_gets_the_header_that_it_understands(fabric, vswitch, encapsulatio
     assert bytes(at_a[IP]) == bytes(tcp()[IP])
 
 
-def test_what_a_tap_sends_is_its_own(fabric, vswitch):
+def test_traffic_sent_by_tap_is_not_in_the_chain(fabric, vswitch):
     fabric.program(chain(tap(target("s", "h1")), [target("a", "h1")]))
     announce_ends(vswitch)
     vswitch.send("s-out", tcp(eth_src=mac("s-out")))
@@ -125,7 +125,7 @@ def test_what_a_tap_sends_is_its_own(fabric, vswitch):
     assert packets(vswitch, "a-in") == []
 
 
-def test_rules_read_back_as_they_were_written(fabric):
+def test_flows_read_back_as_written(fabric):
     taps = (tap(target("s", "h1")), tap(target("t", "h2", encapsulation="nsh")))
     plans = [
         chain(taps[0], [target("a", "h1", bridges=True)], taps[1]),

@@ -1,5 +1,6 @@
-"""A small cloud in one ovs-vswitchd: three hosts with real agents' reconcilers, end points, and functions that hand on what
-they get. What crosses it are real packets; what programs it is the way of production from the plan on.
+"""A small cloud in one ovs-vswitchd: three hosts with reconcilers, end points, and functions.
+
+Real packets cross it. The reconcilers program it from plans as in production.
 """
 
 import json
@@ -24,7 +25,7 @@ from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
 
 FIRST_OFPORT = 11
 SINK, SINK_OFPORT, MARKER_TYPE = "sink", 10, 0x88B5
-RECEIVE_QUEUE = 100  # frames that wait for a dummy port at most
+RECEIVE_QUEUE = 100  # a dummy port queues at most this many frames
 _PCAP_HEADER, _RECORD = 24, struct.Struct("<IIII")
 _ETHERNET, _IP, _PORTS, _NUMBER = (
     struct.Struct("!6s6sH"),
@@ -33,7 +34,7 @@ _ETHERNET, _IP, _PORTS, _NUMBER = (
     struct.Struct("!Q"),
 )
 TCP, UDP = 6, 17
-PATIENCE = TransitionTimeouts(switch=5, drain=1)
+TIMEOUTS = TransitionTimeouts(switch=5, drain=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,13 @@ class Header:
 
     @property
     def reply(self) -> "Header":
-        """The header of the answers."""
+        """The header of replies."""
         return Header(
             self.destination, self.source, self.protocol, self.destination_port, self.source_port
         )
 
     def packet(self, number: int, sender: str, receiver: str) -> bytes:
-        """A frame from one MAC address to another with a number as its payload."""
+        """Return a frame between two ports with a number as its payload."""
         transport = _PORTS.pack(self.source_port, self.destination_port)
         if self.protocol == TCP:
             transport += struct.pack("!IIBBHHH", 1, 1, 5 << 4, 0x10, 1024, 0, 0)
@@ -69,7 +70,7 @@ class Header:
 
 @dataclass
 class Agent:
-    """A host's reconciler and what it reported."""
+    """A host's reconciler and its latest reports."""
 
     host: "WorldHost"
     clock: Callable[[], float]
@@ -79,14 +80,14 @@ class Agent:
         self.restart()
 
     def restart(self) -> None:
-        self.reconciler = Reconciler(self.host, self.host.name, self._take, PATIENCE, self.clock)
+        self.reconciler = Reconciler(self.host, self.host.name, self._keep, TIMEOUTS, self.clock)
 
-    def _take(self, reports: list[HostReport]) -> None:
+    def _keep(self, reports: list[HostReport]) -> None:
         self.reports.update((report.chain_id, report) for report in reports)
 
 
 class WorldHost(Host):
-    """A host that has every port of the world, of which some are plugged in."""
+    """A host that has all ports of the world; some of them are plugged in."""
 
     def __init__(self, vswitch: Vswitch, name: str, ports: Mapping[str, int], firewall: Firewall) -> None:  # fmt: skip
         super().__init__(vswitch, name)
@@ -99,8 +100,8 @@ class WorldHost(Host):
         self.ofctl(Bridge.INT, "add-flow", marked)
         self._normal = {Bridge.INT: 0, Bridge.TUN: 0}
 
-    def neutron_rules(self) -> dict[Bridge, int]:
-        """How many rules there are that are not ours."""
+    def neutron_flow_counts(self) -> dict[Bridge, int]:
+        """Return how many flows are Neutron's, for each bridge."""
         return dict(self._normal)
 
     def read_ports(self) -> LocalSwitch:
@@ -109,9 +110,9 @@ class WorldHost(Host):
         return LocalSwitch(self.name, self._firewall, ports, 1, 1, tunnels)
 
     def switch_normally(self, homes: Mapping[str, str]) -> None:
-        """Neutron's part: every frame to where its destination is, without flooding.
+        """Program Neutron's part: forward every frame to its destination, without flooding.
 
-        :param homes: port -> host.
+        :param homes: port -> its host.
         """
         integration, tunnels = [], []
         for name, home in homes.items():
@@ -128,18 +129,19 @@ class WorldHost(Host):
             Bridge.INT: len(self.neutron_flows) + len(integration),
             Bridge.TUN: len(tunnels),
         }
-        for bridge, table, rules in ((Bridge.INT, 94, integration), (Bridge.TUN, 0, tunnels)):
-            gone = f"delete cookie=0/-1,table={table}"
+        for bridge, table, flows in ((Bridge.INT, 94, integration), (Bridge.TUN, 0, tunnels)):
+            removed = f"delete cookie=0/-1,table={table}"
             if bridge is Bridge.INT:
-                rules.append("table=94,priority=1,actions=drop")
-            lines = "\n".join([gone, *(f"add {rule}" for rule in rules)])
+                flows.append("table=94,priority=1,actions=drop")
+            lines = "\n".join([removed, *(f"add {flow}" for flow in flows)])
             self.ofctl(bridge, "add-flows", "--bundle", "-", stdin=lines + "\n")
 
 
 class World:
-    """The hosts, their wiring and what is plugged in where.
+    """The hosts, the links between them, and where ports are plugged in.
 
-    :param ends: names of ports of end points. ``pairs``: of functions, with the ports ``<name>-in`` and ``<name>-out``.
+    :param ends: names of the ports of end points.
+    :param pairs: names of functions; their ports are ``<name>-in`` and ``<name>-out``.
     """
 
     def __init__(self, vswitch: Vswitch, ends: Iterable[str], pairs: Iterable[str], firewall: Firewall) -> None:  # fmt: skip
@@ -160,7 +162,7 @@ class World:
         self.reset()
 
     def reset(self) -> None:
-        """Agents that know of nothing, on hosts where nothing is plugged in."""
+        """Start over: agents without chains, hosts without plugged ports."""
         self.homes: dict[str, str] = {}
         self.bridging: set[str] = set()
         self.plans: dict[str, ChainPlan] = {}
@@ -187,10 +189,10 @@ class World:
         for agent in self.agents.values():
             agent.reconciler.ports_changed(map(ident, names))
 
-    def tell(self, planned: Iterable[Planned], lost_on: str = "") -> None:
-        """Tell the hosts of plans as the driver does.
+    def notify(self, planned: Iterable[Planned], lost_on: str = "") -> None:
+        """Send plans to the hosts as the driver does.
 
-        :param lost_on: a host that the messages do not reach.
+        :param lost_on: a host that does not get its message.
         """
         planned = list(planned)
         before = {p.plan.id: self.plans[p.plan.id].hosts for p in planned if p.plan.id in self.plans}  # fmt: skip
@@ -199,25 +201,28 @@ class World:
             if host != lost_on:
                 self.agents[host].reconciler.update(_over_the_bus(update))
 
-    def tell_gone(self, chain_id: str, lost_on: str = "") -> None:
-        """Tell the hosts that a chain is deleted."""
+    def notify_deleted(self, chain_id: str, lost_on: str = "") -> None:
+        """Tell the hosts that a chain has been deleted."""
         plan = self.plans.pop(chain_id)
-        gone = contract.PlanUpdate(removed=((chain_id, 2**62),))
+        removed = contract.PlanUpdate(removed=((chain_id, 2**62),))
         for host in sorted(plan.hosts - {lost_on}):
-            self.agents[host].reconciler.update(_over_the_bus(gone))
+            self.agents[host].reconciler.update(_over_the_bus(removed))
 
     def synchronise(self, host: str) -> bool:
-        """What an agent does at its start and now and then; returns whether anything had to be changed."""
+        """Synchronise as an agent does on startup and periodically.
+
+        :returns: whether the host had to change any flow.
+        """
         known = self.agents[host].reconciler.known_revisions
         expected = {p.id: p for p in self.plans.values() if host in p.hosts}
         news = tuple(p for p in expected.values() if known.get(p.id) != p.revision)
-        gone = tuple((an_id, 2**62) for an_id in known if an_id not in expected)
+        removed = tuple((an_id, 2**62) for an_id in known if an_id not in expected)
         prepare = frozenset(p.id for p in news if len(p.hosts) > 1)
-        update = contract.PlanUpdate(news, gone, prepare)
+        update = contract.PlanUpdate(news, removed, prepare)
         return self.agents[host].reconciler.synchronise(_over_the_bus(update))
 
-    def settle(self) -> None:
-        """Bring all changes to their end: the server hears of who is prepared and says when to switch, and time passes."""
+    def finish_transitions(self) -> None:
+        """Finish all transitions: tell prepared hosts to switch, and let the drain times pass."""
         for plan in self.plans.values():
             reports = {host: self.agents[host].reports.get(plan.id) for host in plan.hosts}
             if all(report and report.revision == plan.revision for report in reports.values()):
@@ -232,11 +237,11 @@ class World:
     # Packets.
 
     def send(self, probes: Iterable[tuple[str, Header, str]]) -> list[tuple[str, ...]]:
-        """Send probes, let functions hand on what they get, and say at which ports each probe was.
+        """Send probes, let functions forward them, and return the ports that each probe visited.
 
-        :param probes: sending port, header, port that the frame is addressed to.
+        :param probes: sending port, header, and the port that the frame is addressed to.
         """
-        # Or the datapath goes on for a moment with what rules said that are gone.
+        # The datapath caches decisions of deleted flows for a moment.
         self.vswitch.appctl("revalidator/purge")
         self._drain()
         trails: dict[int, list[str]] = {}
@@ -254,13 +259,13 @@ class World:
                 if number not in trails:
                     continue
                 trails[number].append(port)
-                assert len(trails[number]) < 20, f"a circle: {trails[number]}"
+                assert len(trails[number]) < 20, f"a loop: {trails[number]}"
                 if port != receivers[number] and (other := self.functions.get(port)):
-                    frames[other].append(self._handed_on(frame, other, receivers[number]))
+                    frames[other].append(self._forwarded(frame, other, receivers[number]))
         return [tuple(trail) for trail in trails.values()]
 
     def _feed(self, frames: Mapping[str, list[bytes]]) -> None:
-        """Feed frames into ports; returns when all are handled, as a last one behind them shows."""
+        """Feed frames into ports; returns when the switch has handled a marker behind the last one."""
         waiting: defaultdict[str, set[int]] = defaultdict(set)
         for port, some in frames.items():
             self._number += 1
@@ -273,26 +278,26 @@ class World:
             self.vswitch.appctl("netdev-dummy/receive", f"{home}.{port}", *hexadecimal)
         deadline = time.monotonic() + DEADLINE
         while any(waiting.values()):
-            assert time.monotonic() < deadline, f"still on their way: {waiting}"
+            assert time.monotonic() < deadline, f"still in flight: {waiting}"
             for home, numbers in waiting.items():
                 for frame in self._new_in(f"{home}.{SINK}"):
                     numbers.discard(_NUMBER.unpack_from(frame, len(frame) - _NUMBER.size)[0])
-        # What came with the last one may be written after it: the switch answers when it is done with them.
+        # Frames in the batch of the marker may be written after it. The switch answers after that.
         self.vswitch.appctl("version")
 
-    def _handed_on(self, frame: bytes, port: str, receiver: str) -> bytes:
+    def _forwarded(self, frame: bytes, port: str, receiver: str) -> bytes:
         if port.partition("-")[0] in self.bridging:
             return frame
         ttl = frame[22] - 1
         return _raw(mac(receiver)) + _raw(mac(port)) + frame[12:22] + bytes([ttl]) + frame[23:]
 
     def _drain(self) -> list[tuple[str, bytes]]:
-        """The frames that came out of ports since the last time."""
+        """Return the frames that left ports since the last call."""
         homes = [(name, home) for name, home in self.homes.items() if home]
         return [(name, frame) for name, home in homes for frame in self._new_in(f"{home}.{name}")]
 
     def _new_in(self, capture: str) -> list[bytes]:
-        """The frames of a capture that were not read before; one that is not written completely waits."""
+        """Return the new frames of a capture, without one that is not written completely yet."""
         path = self.vswitch.folder / f"{capture}.pcap"
         if path.stat().st_size <= self._read[capture]:
             return []

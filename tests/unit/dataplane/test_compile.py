@@ -1,4 +1,4 @@
-"""What the compiler makes of chains: by table names and meaning; test_golden.py has whole tables."""
+"""Properties of compiled flows; tests/golden has whole flow tables."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ ANY_IPV4 = classifier(
 ANY_IPV6 = replace(ANY_IPV4, ethertype="IPv6")
 
 
-def rules(compiled, table):
+def flows_of(compiled, table):
     place = TABLES[table]
     return [
         f for f in compiled.flows if (f.key.bridge, f.key.table) == (place.bridge, place.number)
@@ -34,49 +34,53 @@ def rules(compiled, table):
 
 
 def actions(compiled, table):
-    return {f.actions for f in rules(compiled, table)}
+    return {f.actions for f in flows_of(compiled, table)}
 
 
-def test_a_host_without_a_part_has_no_rules():
+def test_host_without_a_part_has_no_flows():
     compiled = compile_chain(chain([target("a", "h2")]), switch("h3"))
     assert compiled.flows == frozenset()
     assert compiled.missing == ()
 
 
-def test_the_source_host_classifies_behind_the_firewall():
+def test_source_host_classifies_behind_the_firewall():
     compiled = compile_chain(chain([target("a", "h2")]), switch("h1", "vm"))
-    assert not rules(compiled, "LOCAL_SWITCHING"), "table 0 is before the source's security group"
-    assert {len(rules(compiled, table)) for table in ("ACCEPT_OR_INGRESS", "ACCEPTED_EGRESS")} == {
+    assert not flows_of(compiled, "LOCAL_SWITCHING"), (
+        "table 0 is before the source's security group"
+    )
+    assert {
+        len(flows_of(compiled, table)) for table in ("ACCEPT_OR_INGRESS", "ACCEPTED_EGRESS")
+    } == {
         2,
         1,
     }
-    new = [f for f in rules(compiled, "ACCEPT_OR_INGRESS") if "ct_state=+new-est" in f.key.match]
+    new = [f for f in flows_of(compiled, "ACCEPT_OR_INGRESS") if "ct_state=+new-est" in f.key.match]
     assert [f.actions.startswith("ct(commit,zone=NXM_NX_REG6[0..15]),") for f in new] == [True]
 
 
-def test_without_a_firewall_on_the_bridge_it_classifies_before_normal():
+def test_source_host_classifies_in_table_60_without_firewall():
     compiled = compile_chain(
         chain([target("a", "h2")]), switch("h1", "vm", firewall=Firewall.ELSEWHERE)
     )
-    assert len(rules(compiled, "TRANSIENT")) == 1
-    assert not rules(compiled, "ACCEPT_OR_INGRESS")
+    assert len(flows_of(compiled, "TRANSIENT")) == 1
+    assert not flows_of(compiled, "ACCEPT_OR_INGRESS")
 
 
-def test_a_chain_without_a_pair_drops_its_traffic_at_the_source():
+def test_chain_without_pair_drops_its_traffic_at_the_source():
     compiled = compile_chain(chain([]), switch("h1", "vm", "a-in", "a-out"))
     assert actions(compiled, "HOP") == {"drop"}
-    assert len(rules(compiled, "ACCEPT_OR_INGRESS")) == 2
+    assert len(flows_of(compiled, "ACCEPT_OR_INGRESS")) == 2
 
 
-def test_a_drained_pair_gets_only_what_is_remembered():
+def test_drained_pair_gets_learned_flows_only():
     drained = chain([target("a", "h1", weight=0)])
     compiled = compile_chain(drained, switch("h1", "vm", "a-in", "a-out"))
-    assert actions(compiled, "BALANCE") == {"goto_table:152"}, "and nobody's number is set"
-    assert len(rules(compiled, "LEARN_AFFINITY")) == 1
-    assert len(rules(compiled, "FORWARD")) == 1
+    assert actions(compiled, "BALANCE") == {"goto_table:152"}, "and no pair is selected"
+    assert len(flows_of(compiled, "LEARN_AFFINITY")) == 1
+    assert len(flows_of(compiled, "FORWARD")) == 1
 
 
-def test_a_single_pair_needs_no_hash():
+def test_single_pair_needs_no_hash():
     compiled = compile_chain(chain([target("a", "h2")]), switch("h1", "vm"))
     assert not any("multipath" in flow.actions for flow in compiled.flows)
     assert actions(compiled, "BALANCE") == {
@@ -94,37 +98,39 @@ def test_a_single_pair_needs_no_hash():
         ({"ethertype": "IPv6", "source_prefixes": (), "destination_prefixes": ()}, {"tcp6"}),
     ],
 )  # fmt: skip
-def test_the_connections_that_classifiers_can_carry_are_remembered(changes, protocols):
+def test_connections_of_classifiers_are_learned(changes, protocols):
     plan = chain([target("a", "h2"), target("b", "h3")], classifiers=(classifier(**changes),))
-    found = rules(compile_chain(plan, switch("h1", "vm")), "LEARN_AFFINITY")
+    found = flows_of(compile_chain(plan, switch("h1", "vm")), "LEARN_AFFINITY")
     assert {word for flow in found for word in flow.key.match if "=" not in word} == protocols
     assert len(found) == 2 * len(protocols), "for each pair"
 
 
-def test_what_is_learned_says_at_which_hop_it_is_of_which_pair():
-    found = rules(compile_chain(chain([target("a", "h2")]), switch("h1", "vm")), "LEARN_AFFINITY")
+def test_cookie_of_learned_flow_is_hop_and_pair():
+    found = flows_of(
+        compile_chain(chain([target("a", "h2")]), switch("h1", "vm")), "LEARN_AFFINITY"
+    )
     number = target_number(ident("a"))
     assert [f"cookie=0x10001{number:08x}," in flow.actions for flow in found] == [True]
 
 
 @pytest.mark.parametrize("fields", sorted(map(sorted, SUPPORTED_LB_FIELD_SETS)))
-def test_any_fields_can_be_balanced_by(fields):
+def test_all_lb_field_sets_are_supported(fields):
     plan = chain([target("a", "h2"), target("b", "h3")], classifiers=(ANY_IPV4, ANY_IPV6))
     (path,) = plan.paths
     by_fields = replace(path, hops=(replace(path.hops[0], lb_fields=tuple(fields)),))
     compiled = compile_chain(replace(plan, paths=(by_fields,)), switch("h1", "vm"))
     pipeline.check(compiled.flows)
-    hashed = {flow.actions for flow in rules(compiled, "HOP")}
+    hashed = {flow.actions for flow in flows_of(compiled, "HOP")}
     for name in fields:
         learned = [
-            flow for flow in rules(compiled, "LEARN_AFFINITY") if name.upper() in flow.actions
+            flow for flow in flows_of(compiled, "LEARN_AFFINITY") if name.upper() in flow.actions
         ]
         assert learned or name.startswith("ip"), name
     ports = {name.partition("_")[0] for name in fields} & {"tcp", "udp"}
     assert len(hashed) <= 1 + len(ports)
 
 
-def test_unknown_fields_are_refused():
+def test_unknown_lb_fields_are_unsupported():
     plan = chain([target("a", "h2")])
     (path,) = plan.paths
     strange = replace(path, hops=(replace(path.hops[0], lb_fields=("ip_ttl",)),))
@@ -132,42 +138,42 @@ def test_unknown_fields_are_refused():
         compile_chain(replace(plan, paths=(strange,)), switch("h1", "vm"))
 
 
-def test_two_chains_over_one_group_share_its_slots():
+def test_chains_with_the_same_group_share_slot_flows():
     pairs = [target("a", "h2"), target("b", "h3")]
     one = compile_chain(chain(pairs), switch("h1", "vm"))
     other = compile_chain(chain(pairs, name="pc2", path_id=2), switch("h1", "vm"))
-    assert set(rules(one, "BALANCE")) == set(rules(other, "BALANCE"))
-    assert not set(rules(one, "LEARN_AFFINITY")) & set(rules(other, "LEARN_AFFINITY"))
-    assert not set(rules(one, "HOP")) & set(rules(other, "HOP"))
+    assert set(flows_of(one, "BALANCE")) == set(flows_of(other, "BALANCE"))
+    assert not set(flows_of(one, "LEARN_AFFINITY")) & set(flows_of(other, "LEARN_AFFINITY"))
+    assert not set(flows_of(one, "HOP")) & set(flows_of(other, "HOP"))
 
 
-def test_what_a_host_lacks_is_named():
+def test_missing_ports_are_named():
     compiled = compile_chain(chain([target("a", "h1")], [target("b", "h2")]), switch("h1"))
     assert {ident(name) for name in ("a-in", "a-out")} <= set(" ".join(compiled.missing).split())
 
 
-def test_known_sources_tell_chains_with_one_header_apart():
+def test_known_source_gets_exact_return_flow():
     plan = chain(
         [target("a", "h1")], classifiers=(classifier(source_prefixes=(), source_port_known=True),)
     )
     compiled = compile_chain(plan, switch("h1", "vm", "a-in", "a-out"))
     exact = [
         f
-        for f in rules(compiled, "LOCAL_SWITCHING")
+        for f in flows_of(compiled, "LOCAL_SWITCHING")
         if f.key.priority == pipeline.Priority.RETURN_EXACT
     ]
     assert ["nw_src=10.0.0.10" in f.key.match for f in exact] == [True]
 
 
-def test_the_last_function_hands_over_behind_the_egress_checks():
+def test_last_function_returns_behind_the_egress_checks():
     compiled = compile_chain(chain([target("a", "h1")]), switch("h1", "vm", "a-in", "a-out"))
-    returned = [f for f in rules(compiled, "LOCAL_SWITCHING") if "in_port=13" in f.key.match]
+    returned = [f for f in flows_of(compiled, "LOCAL_SWITCHING") if "in_port=13" in f.key.match]
     assert {f.actions for f in returned} == {
         "set_field:0xff000000->reg8,set_field:0xd->reg5,set_field:0x1->reg6,goto_table:73"
     }
 
 
-def test_chain_frames_that_nobody_waits_for_are_dropped():
+def test_unexpected_chain_frames_are_dropped():
     guards = compile_frame_guard(switch("h1"))
     assert {
         (f.key.bridge, f.actions) for f in guards if f.key.priority == pipeline.Priority.STRAY_FRAME
@@ -184,14 +190,14 @@ def test_chain_frames_that_nobody_waits_for_are_dropped():
         (Segment("physnet1", 100), "h1 has no bridge for physical network physnet1"),
     ],
 )
-def test_without_any_way_to_a_host_the_chain_says_why(segment, reason):
+def test_missing_link_to_a_host_is_named(segment, reason):
     there = replace(target("a", "h2"), ingress_segment=segment)
     compiled = compile_chain(chain([there]), replace(switch("h1", "vm"), tunnels={}))
     assert compiled.missing == (f"no tunnel from host h1 to h2 (192.0.2.2), and {reason}",)
 
 
-def test_an_undeclared_rule_raises():
-    (good,) = rules(compile_chain(chain([target("a", "h2")]), switch("h1", "vm")), "HOP")
+def test_undeclared_flow_is_an_error():
+    (good,) = flows_of(compile_chain(chain([target("a", "h2")]), switch("h1", "vm")), "HOP")
     bad = type(good)(good.key, "set_field:1->reg0,goto_table:150")
     with pytest.raises(pipeline.UndeclaredFlowError, match="reg0"):
         pipeline.check([bad])
@@ -212,7 +218,7 @@ hops = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(hops, st.data())
-def test_any_chain_compiles_to_declared_rules_without_ambiguity(shape, data):
+def test_any_chain_compiles_to_declared_flows_with_unique_keys(shape, data):
     used = set()
     built = []
     for kind, hop in shape:
@@ -233,8 +239,8 @@ def test_any_chain_compiles_to_declared_rules_without_ambiguity(shape, data):
     sources = tuple(source(f"vm{host}", host, "10.0.0.10") for host in HOSTS)
     plan = chain(*built, sources=sources)
     for host in HOSTS:
-        here = [f"{t}-{side}" for t in "abcdef" for side in ("in", "out")]
-        compiled = compile_chain(plan, switch(host, f"vm{host}", *here))
+        local = [f"{t}-{side}" for t in "abcdef" for side in ("in", "out")]
+        compiled = compile_chain(plan, switch(host, f"vm{host}", *local))
         pipeline.check(compiled.flows | compile_frame_guard(switch(host)))
         keys = [f.key for f in compiled.flows]
         assert len(keys) == len(set(keys))
@@ -242,16 +248,16 @@ def test_any_chain_compiles_to_declared_rules_without_ambiguity(shape, data):
 
 
 @pytest.mark.parametrize("firewall", list(Firewall))
-def test_what_can_be_a_request_is_no_reply(firewall):
+def test_request_flows_have_higher_priority_than_reply_flows(firewall):
     forward = chain([target("a", "h1")], classifiers=(ANY_IPV4,)).paths[0]
     back = replace(forward, reverse=True)
     plan = replace(chain([]), paths=(forward, back))
-    here = switch("h1", "vm", "a-in", "a-out", firewall=firewall)
+    local = switch("h1", "vm", "a-in", "a-out", firewall=firewall)
     for table in ("TRANSIENT", "ACCEPT_OR_INGRESS", "ACCEPTED_EGRESS"):
-        found = [f.key.priority for f in rules(compile_chain(plan, here), table) if f.key.match]
-        assert len(found) == len(set(found)), "two rules of one priority for the same packets"
+        found = [f.key.priority for f in flows_of(compile_chain(plan, local), table) if f.key.match]
+        assert len(found) == len(set(found)), "two flows of one priority for the same packets"
         one_way = [
             f.key.priority
-            for f in rules(compile_chain(replace(plan, paths=(forward,)), here), table)
+            for f in flows_of(compile_chain(replace(plan, paths=(forward,)), local), table)
         ]
         assert sorted(found)[len(found) - len(one_way) :] == sorted(one_way)

@@ -1,3 +1,5 @@
+"""The diff of two flow tables, and the ledger of owners."""
+
 from collections import defaultdict
 from dataclasses import replace
 
@@ -11,7 +13,7 @@ from portchain.dataplane.ledger import FlowConflictError, FlowLedger
 
 OUTER = (Bridge.TUN, Bridge.physical("a"), Bridge.physical("b"))
 
-rules = st.builds(
+flows = st.builds(
     make_flow,
     st.sampled_from([Bridge.INT, *OUTER]),
     st.integers(0, 2),
@@ -19,100 +21,107 @@ rules = st.builds(
     st.sets(st.sampled_from(["ip", "in_port=1", "reg8=0x1"]), max_size=2),
     st.lists(st.sampled_from(["drop", "output:1", "goto_table:9"]), min_size=1, max_size=1),
 )
-contestable_flows = st.builds(replace, rules, contestable=st.just(True))
-flows = rules | st.builds(NoFlood, st.integers(1, 3), st.sampled_from(["a", "b"]))
-flow_sets = st.lists(flows, max_size=6, unique_by=lambda f: f.key)
+contestable_flows = st.builds(replace, flows, contestable=st.just(True))
+all_entries = flows | st.builds(NoFlood, st.integers(1, 3), st.sampled_from(["a", "b"]))
+entry_sets = st.lists(all_entries, max_size=6, unique_by=lambda f: f.key)
 
 
-def run(actual, batches):
-    """What a switch that held ``actual`` holds after the batches."""
+def apply(actual, batches):
+    """Apply batches to the content of a switch."""
     table = {f.key: f for f in actual}
     for batch in batches:
         assert batch.bridge == Bridge.INT or not batch.suppress_flooding + batch.restore_flooding
         table |= {port: port for port in batch.suppress_flooding}
         for port in batch.restore_flooding:
             del table[port]
-        for rule in batch.put:
-            assert rule.key.bridge == batch.bridge
-            table[rule.key] = rule
+        for entry in batch.put:
+            assert entry.key.bridge == batch.bridge
+            table[entry.key] = entry
         for key in batch.remove:
             assert key.bridge == batch.bridge
             del table[key]
     return set(table.values())
 
 
-@given(flow_sets, flow_sets)
+@given(entry_sets, entry_sets)
 def test_diff_turns_actual_into_desired(desired, actual):
-    assert run(actual, diff(desired, actual)) == set(desired)
+    assert apply(actual, diff(desired, actual)) == set(desired)
 
 
-@given(flow_sets)
-def test_what_is_right_is_not_touched(desired):
+@given(entry_sets)
+def test_correct_flows_are_not_changed(desired):
     assert diff(desired, desired) == []
 
 
-@given(flow_sets, flow_sets)
-def test_the_ways_out_are_ready_before_and_kept_until_after(desired, actual):
-    places = [
+@given(entry_sets, entry_sets)
+def test_outer_bridges_change_before_and_after_br_int(desired, actual):
+    bundles = [
         ("put" if batch.put else "remove", batch.bridge)
         for batch in diff(desired, actual)
         if batch.put or batch.remove
     ]
     order = [("put", True), ("any", False), ("remove", True)]
-    stages = [order.index((what if b in OUTER else "any", b in OUTER)) for what, b in places]
+    stages = [order.index((what if b in OUTER else "any", b in OUTER)) for what, b in bundles]
     assert stages == sorted(stages)
-    assert len(places) == len(set(places)), "one bundle a bridge and stage"
+    assert len(bundles) == len(set(bundles)), "one bundle for each bridge and stage"
 
 
-@given(flow_sets, flow_sets)
-def test_ports_are_shielded_before_and_exposed_after_anything_is_sent_there(desired, actual):
+@given(entry_sets, entry_sets)
+def test_flooding_is_suppressed_first_and_restored_last(desired, actual):
     batches = diff(desired, actual)
     assert not any(batch.suppress_flooding for batch in batches[1:])
     assert not any(batch.restore_flooding for batch in batches[:-1])
 
 
-owned_flows = st.lists(st.tuples(st.sampled_from("abc"), flow_sets), max_size=10)
+owned_entries = st.lists(st.tuples(st.sampled_from("abc"), entry_sets), max_size=10)
 
 
-def disagree(wanted, owner, rules):
-    others = [rule for other in wanted.keys() - {owner} for rule in wanted[other]]
-    return any(one.key == rule.key and one != rule for one in others for rule in rules)
+def conflict(wanted, owner, entries):
+    others = [entry for other in wanted.keys() - {owner} for entry in wanted[other]]
+    return any(one.key == entry.key and one != entry for one in others for entry in entries)
 
 
-@given(owned_flows)
-def test_a_ledger_holds_what_its_owners_want(steps):
-    ledger, wanted, held = FlowLedger(), {}, set()
-    for owner, rules in steps:
-        if disagree(wanted, owner, rules):
-            assert list(ledger.conflicts(owner, rules))
+@given(owned_entries)
+def test_ledger_has_what_its_owners_want(updates):
+    ledger, wanted, present = FlowLedger(), {}, set()
+    for owner, entries in updates:
+        if conflict(wanted, owner, entries):
+            assert list(ledger.conflicts(owner, entries))
             with pytest.raises(FlowConflictError):
-                ledger.set(owner, rules)
+                ledger.set(owner, entries)
             continue
-        assert not list(ledger.conflicts(owner, rules))
-        ledger.set(owner, rules)
-        wanted[owner] = rules
-        held = run(held, ledger.pop_changes())
-        assert held == {rule for rules in wanted.values() for rule in rules} == set(ledger.entries)
-        assert ledger.owners == {owner for owner, rules in wanted.items() if rules}
-        assert {rule for one in ledger.owners for rule in ledger.entries_of(one)} == held
+        assert not list(ledger.conflicts(owner, entries))
+        ledger.set(owner, entries)
+        wanted[owner] = entries
+        present = apply(present, ledger.pop_changes())
+        assert (
+            present
+            == {entry for entries in wanted.values() for entry in entries}
+            == set(ledger.entries)
+        )
+        assert ledger.owners == {owner for owner, entries in wanted.items() if entries}
+        assert {entry for one in ledger.owners for entry in ledger.entries_of(one)} == present
 
 
-@given(owned_flows)
-def test_what_was_changed_and_changed_back_is_no_change(steps):
+@given(owned_entries)
+def test_reverted_changes_cancel_out(updates):
     ledger = FlowLedger()
-    for owner, rules in steps:
-        if not list(ledger.conflicts(owner, rules)):
-            ledger.set(owner, rules)
-    before, held = {owner: ledger.entries_of(owner) for owner in ledger.owners}, set(ledger.entries)
+    for owner, entries in updates:
+        if not list(ledger.conflicts(owner, entries)):
+            ledger.set(owner, entries)
+    before, present = (
+        {owner: ledger.entries_of(owner) for owner in ledger.owners},
+        set(ledger.entries),
+    )
     ledger.pop_changes()
-    for owner, rules in before.items():
-        for rule in rules:
-            ledger.release(owner, rule.key)
+    for owner, entries in before.items():
+        for entry in entries:
+            ledger.release(owner, entry.key)
     assert ledger.owners == frozenset()
-    for owner, rules in before.items():
-        ledger.set(owner, rules)
+    for owner, entries in before.items():
+        ledger.set(owner, entries)
     assert ledger.pop_changes() == []
-    assert set(ledger.entries) == held
+    assert set(ledger.entries) == present
 
 
 @given(
@@ -124,23 +133,24 @@ def test_what_was_changed_and_changed_back_is_no_change(steps):
         max_size=10,
     )
 )
-def test_what_contestable_rules_disagree_about_is_dropped(steps):
-    ledger, wanted, held = FlowLedger(), {}, set()
-    for owner, rules in steps:
-        assert not list(ledger.conflicts(owner, rules))
-        ledger.set(owner, rules)
-        wanted[owner] = rules
-        held = run(held, ledger.pop_changes())
+def test_conflicting_contestable_flows_drop(updates):
+    ledger, wanted, present = FlowLedger(), {}, set()
+    for owner, entries in updates:
+        assert not list(ledger.conflicts(owner, entries))
+        ledger.set(owner, entries)
+        wanted[owner] = entries
+        present = apply(present, ledger.pop_changes())
         actions = defaultdict(set)
-        for rule in (rule for rules in wanted.values() for rule in rules):
-            actions[rule.key].add(rule.actions)
+        for entry in (entry for entries in wanted.values() for entry in entries):
+            actions[entry.key].add(entry.actions)
         agreed = {
-            Flow(key, *(said if len(said) == 1 else {"drop"})) for key, said in actions.items()
+            Flow(key, *(wanted if len(wanted) == 1 else {"drop"}))
+            for key, wanted in actions.items()
         }
-        assert held == agreed == set(ledger.entries)
+        assert present == agreed == set(ledger.entries)
 
 
-def test_a_contestable_rule_yields_to_no_other():
+def test_contestable_flow_conflicts_with_other_flows():
     ledger = FlowLedger()
     mine = replace(make_flow(Bridge.INT, 1, 1, ["ip"], ["output:1"]), contestable=True)
     other = make_flow(Bridge.INT, 1, 1, ["ip"], ["output:2"])
@@ -150,7 +160,7 @@ def test_a_contestable_rule_yields_to_no_other():
     assert list(ledger.conflicts("b", [other])) == [("a", other)]
 
 
-def test_a_shared_rule_stays_until_its_last_owner_goes():
+def test_shared_flow_stays_until_last_owner_is_removed():
     ledger, shared = FlowLedger(), make_flow(Bridge.INT, 1, 1, ["ip"], ["drop"])
     for owner in "ab":
         ledger.set(owner, [shared])
@@ -161,7 +171,7 @@ def test_a_shared_rule_stays_until_its_last_owner_goes():
     assert [batch.remove for batch in ledger.pop_changes()] == [(shared.key,)]
 
 
-def test_a_conflict_names_both_sides_and_changes_nothing():
+def test_conflict_names_both_owners_and_changes_nothing():
     ledger = FlowLedger()
     ledger.set("a", [make_flow(Bridge.INT, 1, 1, ["ip"], ["drop"])])
     with pytest.raises(FlowConflictError, match="b and a conflict") as caught:
@@ -171,7 +181,7 @@ def test_a_conflict_names_both_sides_and_changes_nothing():
 
 
 class Owner(str):
-    """An owner that counts how often something is looked up by it."""
+    """An owner that counts look-ups by owner."""
 
     looked_up = 0
 
@@ -181,18 +191,18 @@ class Owner(str):
 
 
 def look_ups(count, again):
-    """How often owners that share their rules, but for one each, are looked up when all are set once more."""
+    """Count look-ups while all owners are set again; they share all flows but one each."""
     shared = [make_flow(Bridge.INT, 1, 1, [f"reg9={n}"], ["drop"]) for n in range(10)]
     owners, ledger = [Owner(n) for n in range(count)], FlowLedger()
     own = [make_flow(Bridge.INT, 1, 2, [f"reg8={owner}"], ["drop"]) for owner in owners]
-    for owner, rule in zip(owners, own, strict=True):
-        ledger.set(owner, [*shared, rule])
+    for owner, entry in zip(owners, own, strict=True):
+        ledger.set(owner, [*shared, entry])
     Owner.looked_up = 0
-    for owner, rule in zip(owners, own, strict=True):
-        ledger.set(owner, [*(shared if again else ()), rule])
+    for owner, entry in zip(owners, own, strict=True):
+        ledger.set(owner, [*(shared if again else ()), entry])
     return Owner.looked_up
 
 
 @pytest.mark.parametrize("again", [True, False])
-def test_many_that_share_rules_are_not_looked_up_for_each_other(again):
+def test_cost_of_shared_flows_grows_linearly(again):
     assert 0 < look_ups(200, again) < 3 * look_ups(100, again)

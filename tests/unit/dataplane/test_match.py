@@ -1,3 +1,5 @@
+"""Classifiers as OpenFlow matches."""
+
 import itertools
 
 import pytest
@@ -12,7 +14,7 @@ ports = st.integers(0, 65535)
 
 
 @given(st.tuples(ports, ports).map(lambda ends: (min(ends), max(ends))))
-def test_masked_ports_cover_the_range_and_nothing_else(ends):
+def test_masked_ports_cover_exactly_the_range(ends):
     cover = masked_ports(ends)
     covered = sorted(
         itertools.chain.from_iterable(
@@ -30,7 +32,7 @@ def test_masked_ports_are_few():
     assert masked_ports((23, 23)) == [(23, 0xFFFF)]
 
 
-def test_the_classifier_of_the_specification_is_one_match():
+def test_specification_classifier_needs_one_match():
     assert classifier_matches(classifier()) == [
         frozenset({"tcp", "nw_src=10.0.0.10", "nw_dst=10.0.0.20", "tp_src=23", "tp_dst=100"})
     ]
@@ -66,7 +68,7 @@ def test_the_classifier_of_the_specification_is_one_match():
         ({"ethertype": "IPv4", "source_prefixes": ("0.0.0.0/0",)}, {"ip"}),
     ],
 )
-def test_one_match(fields, expected):
+def test_classifiers_that_need_one_match(fields, expected):
     assert classifier_matches(Classifier(**fields)) == [frozenset(expected)]
 
 
@@ -81,7 +83,7 @@ def test_ranges_multiply():
     }
 
 
-def test_known_sources_replace_the_prefix():
+def test_source_addresses_replace_the_prefix():
     narrow = classifier(source_prefixes=("10.0.0.0/24",))
     known = list(addresses_within(("10.0.0.7", "10.9.9.9", "2001:db8::7"), narrow))
     assert known == ["10.0.0.7/32"]

@@ -1,4 +1,4 @@
-"""Functions that understand chains: what they get, what counts of what they hand back, in a real Open vSwitch."""
+"""SFC-aware functions in a real Open vSwitch: the packets they get, and those they return."""
 
 import pytest
 from scapy.contrib.mpls import MPLS
@@ -11,7 +11,7 @@ from scapy.packet import Raw
 from portchain.dataplane.compile.context import UnsupportedPlanError
 from portchain.dataplane.diff import diff
 from portchain.dataplane.host_switch import Firewall
-from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, Fabric, handed_back, tcp
+from tests.functional.dataplane.fabric import DST_MAC, VM_MAC, Fabric, returned, tcp
 from tests.plans import chain, classifier, mac, single, source, target
 
 MPLS_TYPE, NSH_TYPE = 0x8847, 0x894F
@@ -30,7 +30,7 @@ BOTH_FAMILIES = {
 def fabric(vswitch):
     fabric = Fabric(vswitch)
     fabric.plug("h1", "vm", "dst", "a-in", "a-out")
-    # The link between the hosts carries nothing but chain frames: what goes on at h2 finds a destination there.
+    # The link between the hosts carries chain frames only, so h2 needs a destination of its own.
     fabric.plug("h2", "b-in", "b-out", "c-in", "c-out", "dst2")
     return fabric
 
@@ -49,18 +49,18 @@ def tcp6():
 
 
 def announce_destination(vswitch):
-    """The destination speaks once, so that switches know its place."""
+    """Send a frame from the destination, so that switches learn its port."""
     for port in ("dst", "dst2"):
         vswitch.send(port, Ether(src=DST_MAC, dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.20"))
 
 
 def received(vswitch, port, ethertype, count=1):
-    """Wait for frames of an ethertype; others, such as flooded ones, may be among them."""
+    """Wait for frames of an ethertype, and ignore others such as flooded ones."""
     return vswitch.received(port, count, lambda f: f.type == ethertype)
 
 
 def mpls_answer(frame, name, **changes):
-    """What an MPLS-aware function hands back: to the frame's sender, one service index further."""
+    """Return the answer of an MPLS-aware function: to the sender, service index decremented."""
     label = frame[MPLS].copy()
     label.ttl -= 1
     for field, value in changes.items():
@@ -82,7 +82,7 @@ TYPES = {"mpls": MPLS_TYPE, "nsh": NSH_TYPE}
 
 @pytest.mark.parametrize("firewall", list(Firewall))
 @pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
-def test_rules_read_back_as_they_were_written(vswitch, firewall, encapsulation):
+def test_flows_read_back_as_written(vswitch, firewall, encapsulation):
     fabric = Fabric(vswitch, firewall)
     fabric.plug("h1", "vm", "a-in", "a-out")
     fabric.plug("h2", "b-in", "b-out", "c-in", "c-out")
@@ -97,7 +97,7 @@ def test_rules_read_back_as_they_were_written(vswitch, firewall, encapsulation):
 
 
 @pytest.mark.parametrize("host", ["h1", "h2"])
-def test_an_mpls_aware_function_gets_the_packet_behind_its_label(fabric, vswitch, host):
+def test_mpls_aware_function_gets_the_packet_behind_its_label(fabric, vswitch, host):
     name = {"h1": "a", "h2": "b"}[host]
     fabric.program(chain([aware(name, host, "mpls")], path_id=0x1234, **BOTH_FAMILIES))
     vswitch.send("vm", tcp(), tcp6())
@@ -110,7 +110,7 @@ def test_an_mpls_aware_function_gets_the_packet_behind_its_label(fabric, vswitch
 
 
 @pytest.mark.parametrize("host", ["h1", "h2"])
-def test_an_nsh_aware_function_gets_the_frame_behind_its_header(fabric, vswitch, host):
+def test_nsh_aware_function_gets_the_frame_behind_its_header(fabric, vswitch, host):
     name = {"h1": "a", "h2": "b"}[host]
     fabric.program(chain([aware(name, host, "nsh")], path_id=0x1234))
     vswitch.send("vm", tcp())
@@ -125,7 +125,7 @@ def test_an_nsh_aware_function_gets_the_frame_behind_its_header(fabric, vswitch,
 
 @pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
 @pytest.mark.parametrize("where", [("a", "b"), ("b", "a"), ("b", "c"), ("c", "b")])
-def test_packets_cross_aware_functions_in_a_row(fabric, vswitch, where, encapsulation):
+def test_packets_visit_consecutive_sfc_aware_functions(fabric, vswitch, where, encapsulation):
     hosts = {"a": "h1", "b": "h2", "c": "h2"}
     fabric.program(chain(*[[aware(name, hosts[name], encapsulation)] for name in where]))
     announce_destination(vswitch)
@@ -144,27 +144,27 @@ def test_packets_cross_aware_functions_in_a_row(fabric, vswitch, where, encapsul
 
 
 @pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
-def test_between_plain_functions(fabric, vswitch, encapsulation):
+def test_sfc_aware_function_between_unaware_ones(fabric, vswitch, encapsulation):
     fabric.program(
         chain([target("a", "h1")], [aware("b", "h2", encapsulation)], [target("c", "h2")])
     )
     announce_destination(vswitch)
     vswitch.send("vm", tcp())
     at_a = received(vswitch, "a-in", 0x0800)[-1]
-    vswitch.send("a-out", handed_back(at_a, "a"))
+    vswitch.send("a-out", returned(at_a, "a"))
     (at_b,) = received(vswitch, "b-in", TYPES[encapsulation])
     vswitch.send("b-out", ANSWERS[encapsulation](at_b, "b"))
     (at_c,) = received(vswitch, "c-in", 0x0800)
     assert at_c.dst == mac("c-in")
     assert at_c.type == 0x0800
-    vswitch.send("c-out", handed_back(at_c, "c"))
+    vswitch.send("c-out", returned(at_c, "c"))
     (at_dst,) = received(vswitch, "dst2", 0x0800)
     assert at_dst[TCP].dport == 100
     assert at_dst[IP].ttl == tcp()[IP].ttl - 2
 
 
 @pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
-def test_an_aware_function_may_change_what_is_behind_the_header(fabric, vswitch, encapsulation):
+def test_sfc_aware_function_may_change_the_packet(fabric, vswitch, encapsulation):
     fabric.program(chain([aware("b", "h2", encapsulation)], [target("a", "h1")]))
     vswitch.send("vm", tcp())
     (frame,) = received(vswitch, "b-in", TYPES[encapsulation])
@@ -181,7 +181,7 @@ def test_an_aware_function_may_change_what_is_behind_the_header(fabric, vswitch,
 
 @pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
 @pytest.mark.parametrize("host", ["h1", "h2"])
-def test_a_function_may_have_one_port(fabric, vswitch, host, encapsulation):
+def test_sfc_aware_function_may_have_a_single_port(fabric, vswitch, host, encapsulation):
     name = {"h1": "a", "h2": "b"}[host]
     fabric.program(chain([single(aware(name, host, encapsulation))], [target("c", "h2")]))
     vswitch.send("vm", tcp())
@@ -205,7 +205,7 @@ WRONG = {
 @pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
 def test_wrong_headers_are_dropped(fabric, vswitch, encapsulation):
     one = chain([aware("a", "h1", encapsulation)], [target("b", "h2")])
-    # A chain that the function has no part in, with everything that a wrong label could hit.
+    # A chain without the function, for whose flows a wrong label could be meant.
     other = chain(
         [aware("c", "h2", encapsulation)],
         name="pc2",
@@ -216,7 +216,7 @@ def test_wrong_headers_are_dropped(fabric, vswitch, encapsulation):
     announce_destination(vswitch)
     vswitch.send("vm", tcp())
     (frame,) = received(vswitch, "a-in", TYPES[encapsulation])
-    # In order: when the right one has arrived, the wrong ones are gone.
+    # In order: once the right one has arrived, the wrong ones have been dropped.
     for number, wrong in enumerate([*WRONG[encapsulation], {}]):
         answer = ANSWERS[encapsulation](frame, "a", **wrong)
         answer[IP].id = number
@@ -229,7 +229,7 @@ def test_wrong_headers_are_dropped(fabric, vswitch, encapsulation):
 
 
 @pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
-def test_a_port_outside_of_the_chain_cannot_inject(fabric, vswitch, encapsulation):
+def test_other_ports_cannot_inject_packets(fabric, vswitch, encapsulation):
     fabric.program(chain([aware("a", "h1", encapsulation)], [target("b", "h2")]))
     announce_destination(vswitch)
     vswitch.send("vm", tcp())
@@ -241,7 +241,7 @@ def test_a_port_outside_of_the_chain_cannot_inject(fabric, vswitch, encapsulatio
 
 
 @pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
-def test_what_an_aware_function_sends_without_header_is_its_own(fabric, vswitch, encapsulation):
+def test_packets_without_header_are_not_in_the_chain(fabric, vswitch, encapsulation):
     fabric.program(chain([aware("a", "h1", encapsulation)], [target("b", "h2")]))
     announce_destination(vswitch)
     vswitch.send("a-out", tcp(eth_src=mac("a-out")))
@@ -251,7 +251,7 @@ def test_what_an_aware_function_sends_without_header_is_its_own(fabric, vswitch,
 
 
 @pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])
-def test_flows_spread_over_aware_pairs_behind_another(fabric, vswitch, encapsulation):
+def test_flows_are_balanced_over_sfc_aware_pairs(fabric, vswitch, encapsulation):
     pairs = [aware("b", "h2", encapsulation), aware("c", "h2", encapsulation)]
     fabric.program(
         chain(
@@ -269,7 +269,7 @@ def test_flows_spread_over_aware_pairs_behind_another(fabric, vswitch, encapsula
     assert min(map(len, found.values())) >= 8
 
 
-def test_one_function_serves_several_chains(fabric, vswitch):
+def test_sfc_aware_function_serves_several_chains(fabric, vswitch):
     plans = [
         chain(
             [aware("b", "h2", "mpls")],
@@ -298,6 +298,6 @@ def test_one_function_serves_several_chains(fabric, vswitch):
 @pytest.mark.parametrize(
     "wrong", [target("b", "h2", bridges=True, encapsulation="mpls"), aware("b", "h2", "srv6")]
 )
-def test_what_this_agent_cannot_do_is_said(fabric, wrong):
+def test_unsupported_kind_of_function_is_an_error(fabric, wrong):
     with pytest.raises(UnsupportedPlanError):
         fabric.desired("h2", chain([wrong]))

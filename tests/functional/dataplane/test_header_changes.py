@@ -1,4 +1,4 @@
-"""Functions that change headers: their packets are known again by what the mapping says; in a real Open vSwitch."""
+"""Functions that change headers, in a real Open vSwitch: the mapping identifies their packets."""
 
 import pytest
 from scapy.layers.inet import IP, TCP
@@ -6,7 +6,7 @@ from scapy.layers.l2 import ARP, Ether
 
 from portchain.dataplane.diff import diff
 from portchain.dataplane.plan import Hop
-from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, Fabric, handed_back, tcp
+from tests.functional.dataplane.fabric import DST_MAC, VM_MAC, Fabric, returned, tcp
 from tests.plans import chain, classifier, mac, target
 
 CHANGED = classifier(source_prefixes=("10.0.0.99/32",), source_ports=(4096, 8191))
@@ -23,8 +23,8 @@ def fabric(vswitch):
 
 
 def translated(frame, name):
-    """What a function that routes and translates hands back."""
-    frame = handed_back(frame, name)
+    """Return the frame that a routing function sends after address translation."""
+    frame = returned(frame, name)
     frame[IP].src, frame[TCP].sport = "10.0.0.99", 5000
     del frame[TCP].chksum
     return frame
@@ -42,31 +42,31 @@ def mapping(name, host, bridges=False):
 
 
 @pytest.mark.parametrize("bridges", [False, True], ids=["l3", "l2"])
-def test_what_a_function_has_changed_visits_the_next_ones(fabric, vswitch, bridges):
+def test_changed_packets_visit_the_next_hops(fabric, vswitch, bridges):
     fabric.program(chain(mapping("a", "h1", bridges), [target("b", "h2")], [target("c", "h2")]))
     vswitch.send("vm", tcp())
     (at_a,) = packets(vswitch, "a-in", 1)
     vswitch.send("a-out", translated(at_a, "a"))
     (at_b,) = packets(vswitch, "b-in", 1)
     assert (at_b[IP].src, at_b[TCP].sport) == ("10.0.0.99", 5000)
-    vswitch.send("b-out", handed_back(at_b, "b"))
+    vswitch.send("b-out", returned(at_b, "b"))
     (at_c,) = packets(vswitch, "c-in", 1)
     assert (at_c[IP].src, at_c[TCP].sport) == ("10.0.0.99", 5000)
 
 
-def test_what_a_function_has_not_changed_does_not_go_around_the_next_one(fabric, vswitch):
+def test_unchanged_packets_do_not_bypass_the_next_hop(fabric, vswitch):
     fabric.program(chain(mapping("a", "h1"), [target("b", "h2")]))
     vswitch.send("vm", tcp())
     (at_a,) = packets(vswitch, "a-in", 1)
     own = tcp(sport=24, src="10.0.0.98", eth_src=mac("a-out"))
-    # In order: when its own packet has arrived, the other is gone.
-    vswitch.send("a-out", handed_back(at_a, "a"), own)
+    # In order: once its own packet has arrived, the other has been dropped.
+    vswitch.send("a-out", returned(at_a, "a"), own)
     assert [bytes(frame) for frame in packets(vswitch, "dst", 1)] == [bytes(own)]
     vswitch.send("a-out", translated(at_a, "a"))
     assert [frame[TCP].sport for frame in packets(vswitch, "b-in", 1)] == [5000]
 
 
-def test_rules_read_back_as_they_were_written(fabric):
+def test_flows_read_back_as_written(fabric):
     plans = [chain(mapping("a", "h1"), mapping("b", "h2", bridges=True), [target("c", "h2")])]
     fabric.program(*plans)
     for name, host in fabric.hosts.items():

@@ -1,4 +1,4 @@
-"""Flows stay with their pair while the group changes around them: in a real switch, with packets."""
+"""Flow affinity in a real Open vSwitch: flows keep their pair while the group changes."""
 
 from collections import Counter
 from dataclasses import replace
@@ -8,10 +8,10 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
 from portchain.dataplane.balance import SLOTS
-from portchain.dataplane.compile.flow_hash import opposite_field
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.pipeline import TABLES
-from tests.functional.dataplane.test_switch import DST_MAC, VM_MAC, Fabric
+from portchain.dataplane.plan import opposite_field
+from tests.functional.dataplane.fabric import DST_MAC, VM_MAC, Fabric
 from tests.plans import chain, classifier, source, target
 
 ANY_TCP = (classifier(source_ports=None),)
@@ -34,7 +34,7 @@ def grouped(*targets, **changes):
 
 
 def symmetric(*targets, lb_fields=()):
-    """A chain and the way of its replies, from everywhere in a prefix."""
+    """Return a symmetric chain with one hop, for all sources in a prefix."""
     there = grouped(
         *targets, classifiers=(classifier(source_ports=None, source_prefixes=("10.0.0.0/24",)),)
     ).paths[0]
@@ -86,9 +86,10 @@ def segment(port, flags="A", src="10.0.0.10"):
 
 
 def visits(fabric, frames, port="vm", side="in", by=lambda frame: frame.sport):
-    """Send frames, and see which function each came to.
+    """Send frames, and return which function got each of them.
 
-    :returns: what ``by`` says of each frame -> name of the function.
+    :param by: maps a frame to the key of its flow.
+    :returns: key -> name of the function.
     """
     names = ("a", "b", "c")
     before = {name: len(fabric.vswitch.received(f"{name}-{side}", 0)) for name in names}
@@ -110,7 +111,7 @@ def visits(fabric, frames, port="vm", side="in", by=lambda frame: frame.sport):
 
 
 def connect(fabric, ports):
-    """Open connections: where their first packets go, the others follow."""
+    """Open connections; their later packets must visit the same functions as the first ones."""
     opened = visits(fabric, [segment(port, "S") for port in ports])
     assert visits(fabric, [segment(port) for port in ports]) == opened
     assert opened.keys() == set(ports)
@@ -124,7 +125,7 @@ def learned(fabric, host="h1"):
 
 
 @pytest.mark.parametrize("flags", ["A", "PA", "FA", "R"])
-def test_established_connections_stay_when_a_pair_comes(fabric, flags):
+def test_connections_stay_when_a_pair_is_added(fabric, flags):
     fabric.program(grouped(A, B))
     before = connect(fabric, PORTS)
     fabric.program(grouped(A, B, C))
@@ -133,7 +134,7 @@ def test_established_connections_stay_when_a_pair_comes(fabric, flags):
     assert min(shares[name] for name in "abc") >= len(NEW) / 8
 
 
-def test_the_connections_of_a_single_pair_stay_when_a_second_comes(fabric):
+def test_connections_of_single_pair_stay_when_a_second_is_added(fabric):
     fabric.program(grouped(A))
     assert set(connect(fabric, PORTS).values()) == {"a"}
     fabric.program(grouped(A, B))
@@ -144,7 +145,7 @@ def test_the_connections_of_a_single_pair_stay_when_a_second_comes(fabric):
     assert set(visits(fabric, [segment(port) for port in PORTS]).values()) == {"a"}
 
 
-def test_a_pair_that_goes_takes_only_its_own_connections_along(fabric):
+def test_removing_a_pair_moves_only_its_own_connections(fabric):
     fabric.program(grouped(A, B, C))
     before = connect(fabric, PORTS)
     fabric.program(grouped(A, B))
@@ -153,10 +154,12 @@ def test_a_pair_that_goes_takes_only_its_own_connections_along(fabric):
         port for port in PORTS if before[port] == "c"
     }
     fabric.program(grouped(A, B, C))
-    assert visits(fabric, [segment(port) for port in PORTS]) == after, "nor when it comes back"
+    assert visits(fabric, [segment(port) for port in PORTS]) == after, (
+        "adding it again moves none either"
+    )
 
 
-def test_a_drained_pair_keeps_its_connections_and_gets_no_others(fabric):
+def test_drained_pair_keeps_its_connections_and_gets_no_new_ones(fabric):
     fabric.program(grouped(A, B))
     before = connect(fabric, PORTS)
     drained = replace(B, weight=0)
@@ -165,7 +168,7 @@ def test_a_drained_pair_keeps_its_connections_and_gets_no_others(fabric):
     assert set(connect(fabric, NEW).values()) == {"a"}
 
 
-def test_the_last_pair_can_be_drained(fabric):
+def test_last_pair_can_be_drained(fabric):
     fabric.program(grouped(A))
     connect(fabric, PORTS)
     fabric.program(grouped(replace(A, weight=0)))
@@ -173,7 +176,7 @@ def test_the_last_pair_can_be_drained(fabric):
     assert visits(fabric, [segment(port, "S") for port in NEW[:1]]) == {}
 
 
-def test_weights_count_for_new_connections_alone(fabric):
+def test_weights_apply_to_new_connections_only(fabric):
     fabric.program(grouped(A, B))
     before = connect(fabric, PORTS)
     fabric.program(grouped(replace(A, weight=1), replace(B, weight=50)))
@@ -181,7 +184,7 @@ def test_weights_count_for_new_connections_alone(fabric):
     assert Counter(connect(fabric, NEW).values())["b"] > len(NEW) * 0.8
 
 
-def test_both_directions_keep_the_pair(fabric):
+def test_both_directions_keep_their_pair(fabric):
     def replies(flags):
         frames = [reply(port, flags) for port in PORTS]
         return visits(fabric, frames, port="dst", side="out", by=lambda frame: frame.dport)
@@ -198,13 +201,13 @@ def test_both_directions_keep_the_pair(fabric):
     assert all(moved[port] == "a" for port in PORTS if before[port] == "a")
 
 
-def test_what_is_learned_is_not_ours_to_repair_and_goes_with_the_chain(fabric):
+def test_learned_flows_are_not_repaired_and_are_removed_with_the_chain(fabric):
     fabric.program(grouped(A, B))
     connect(fabric, PORTS)
     host = fabric.hosts["h1"]
     before, present = sorted(host.dump_entries(), key=str), learned(fabric)
     assert len(present) == len(PORTS)
-    fabric.program(grouped(A, B))  # an agent that starts again, or looks for damage
+    fabric.program(grouped(A, B))  # as a restarted agent or a repair does
     assert sorted(host.dump_entries(), key=str) == before
     assert learned(fabric) == present
     fabric.program()
@@ -212,7 +215,7 @@ def test_what_is_learned_is_not_ours_to_repair_and_goes_with_the_chain(fabric):
     assert host.flow_counts() == {Bridge.INT: len(host.neutron_flows), Bridge.TUN: 0}
 
 
-def test_two_chains_over_a_group_remember_for_themselves(fabric):
+def test_chains_that_share_a_group_learn_separately(fabric):
     other = grouped(
         A, B, name="pc2", path_id=2, classifiers=(classifier(protocol=17, source_ports=None),)
     )
@@ -246,7 +249,7 @@ def datagram(src, sport, eth_src=VM_MAC, dport=100):
     )  # fmt: skip
 
 
-def test_packets_with_the_same_fields_stay_together_and_with_their_pair(fabric):
+def test_packets_with_same_lb_fields_keep_their_pair(fabric):
     def from_everyone(sport):
         frames = [segment(sport, src=src) for src in ADDRESSES]
         frames += [datagram(src, sport + 1) for src in ADDRESSES]
@@ -271,17 +274,17 @@ def test_packets_with_the_same_fields_stay_together_and_with_their_pair(fabric):
         (("udp_src", "udp_dst", "eth_src", "eth_dst", "ip_dst"), ["10.0.0.64", "10.0.0.65"], PORTS),
     ],
 )
-def test_only_the_fields_that_are_named_decide(fabric, fields, same, different):
+def test_only_named_lb_fields_matter(fabric, fields, same, different):
     fabric.program(by(*fields, classifiers=FROM_ANYWHERE))
     frames = [datagram(src, port) for port in different for src in same]
     assert Counter(visits(fabric, frames).values()).keys() == {"a", "b"}
-    # What has no such ports is told apart by the other fields only.
+    # Packets without such ports are balanced by the other fields only.
     tcp = [segment(port, src=src) for port in different for src in same]
     assert len(set(visits(fabric, tcp).values())) == 1
 
 
 @pytest.mark.parametrize("fields", [("ip_src",), ("ip_src", "tcp_dst"), ("tcp_src", "ip_dst", "ip_src")])  # fmt: skip
-def test_replies_find_the_pair_of_their_fields(fabric, fields):
+def test_replies_visit_the_pair_of_their_lb_fields(fabric, fields):
     fabric.program(symmetric(A, B, lb_fields=fields))
     there = visits(fabric, [segment(7, src=src) for src in ADDRESSES], by=lambda f: f[IP].src)
     back = visits(
@@ -291,7 +294,7 @@ def test_replies_find_the_pair_of_their_fields(fabric, fields):
     assert set(there.values()) == {"a", "b"}
 
 
-def test_the_slots_are_all_in_use(fabric):
+def test_all_slots_are_in_use(fabric):
     assert SLOTS == 128
     fabric.program(by("ip_src", "tcp_src", classifiers=FROM_ANYWHERE))
     frames = [segment(port, src=src) for port in PORTS[:16] for src in ADDRESSES[:16]]

@@ -1,0 +1,71 @@
+"""Two simulated hosts in a real Open vSwitch, and the packets that tests send through them."""
+
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
+
+from portchain.dataplane.compile import compile_chain, compile_frame_guard
+from portchain.dataplane.diff import diff
+from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.ledger import FlowLedger
+from tests.functional.vswitch import Host, Vswitch
+from tests.plans import TUNNEL_IPS, ident, mac
+
+VM_MAC, DST_MAC = mac("vm"), mac("dst")
+
+
+class Fabric:
+    """Two hosts, h1 and h2, connected by a patch link instead of a tunnel."""
+
+    def __init__(self, vswitch: Vswitch, firewall: Firewall = Firewall.OPENVSWITCH) -> None:
+        self.vswitch = vswitch
+        self.hosts = {name: Host(vswitch, name) for name in ("h1", "h2")}
+        self._ports: dict[str, dict[str, LocalPort]] = {"h1": {}, "h2": {}}
+        self._firewall = firewall
+        vswitch.add_patch("h1-tun", "h1-peer", 2, "h2-peer")
+        vswitch.add_patch("h2-tun", "h2-peer", 2, "h1-peer")
+
+    def plug(self, host: str, *names: str) -> None:
+        """Plug ports into a host."""
+        for name in names:
+            ofport = 11 + len(self._ports[host])
+            self.vswitch.add_port(f"{host}-int", name, ofport)
+            self._ports[host][ident(name)] = LocalPort(ofport, 1)
+
+    def local(self, host: str) -> LocalSwitch:
+        """Return the state of a host's switch, for the compiler."""
+        peer = {"h1": "h2", "h2": "h1"}[host]
+        return LocalSwitch(host, self._firewall, self._ports[host], 1, 1, {TUNNEL_IPS[peer]: 2})
+
+    def desired(self, host, *plans):
+        """Return the desired entries of a host for all chains."""
+        local, ledger = self.local(host), FlowLedger()
+        for plan in plans:
+            ledger.set(plan.id, compile_chain(plan, local).entries)
+        return set(ledger.entries) | (compile_frame_guard(local) if plans else set())
+
+    def program(self, *plans):
+        """Program the flows of these chains, and remove those of others."""
+        for name, host in self.hosts.items():
+            for batch in diff(self.desired(name, *plans), host.dump_entries()):
+                host.apply(batch)
+
+
+def tcp(sport=23, dport=100, src="10.0.0.10", dst="10.0.0.20", eth_dst=DST_MAC, eth_src=VM_MAC):
+    return (
+        Ether(src=eth_src, dst=eth_dst)
+        / IP(src=src, dst=dst)
+        / TCP(sport=sport, dport=dport)
+        / "payload"
+    )
+
+
+def returned(frame, name):
+    """Return the frame that an l3 function sends for a frame that it got.
+
+    It has the function's source address, the resolved destination address and a decremented TTL.
+    """
+    frame = frame.copy()
+    frame.src, frame.dst = mac(f"{name}-out"), DST_MAC
+    frame.ttl -= 1
+    del frame[IP].chksum
+    return frame

@@ -1,4 +1,7 @@
-"""Chains that cannot be carried out, because of others, of the switch or by themselves: what is done instead, and who wins."""
+"""Chains that a host cannot realise: conflicts and precedence, rejected flows, and the fallback.
+
+Tests the arbiter through a reconciler.
+"""
 
 import itertools
 from dataclasses import replace
@@ -17,8 +20,8 @@ from tests.plans import chain, ident, source, switch, target
 from tests.unit.host.in_memory_switch import PORTS, MemorySwitch, on_h1, plan, wait
 
 
-def of(number, *names, hops=2, revision=1, far=False):
-    """A chain for the same packets as all others that this makes, of these sources."""
+def chain_of(number, *names, hops=2, revision=1, far=False):
+    """Return a chain of these sources; all chains from here have the same header fields."""
     last = target("c", "h2") if far else target("b", "h1")
     made = chain(
         *([target("a", "h1")], [last])[:hops], name=f"pc{number}", path_id=number, revision=revision
@@ -28,8 +31,8 @@ def of(number, *names, hops=2, revision=1, far=False):
     return replace(made, paths=(replace(path, sources=sources),))
 
 
-def unreadable(plan, *names):
-    """The same chain with something that this agent does not know."""
+def unsupported(plan, *names):
+    """Return the chain with a feature that this agent does not support, at the next revision."""
     (path,) = plan.paths
     hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("ip_ttl",))
     sources = tuple(source(name) for name in names) or path.sources
@@ -38,8 +41,8 @@ def unreadable(plan, *names):
     )
 
 
-def held(memory, name):
-    """Whether what a port sends goes nowhere."""
+def is_dropped(memory, name):
+    """Tell whether the switch drops everything that a port sends."""
     in_port = f"in_port={memory.local.ports[ident(name)].ofport}"
     found = [flow for flow in memory.rules.values() if in_port in flow.key.match]
     return bool(found) and all(flow.actions == "drop" for flow in found)
@@ -49,7 +52,7 @@ def errors(reports):
     return {report.chain_id: report.error for report in reports}
 
 
-def test_chains_that_contradict_each_other_do_not_hold_up_others(memory, reconciler, reports):
+def test_conflicting_chains_do_not_affect_others(memory, reconciler, reports):
     one = plan(1, 1)
     rival = replace(plan(2, 1), paths=one.paths)
     reconciler.synchronise(PlanUpdate((one,)))
@@ -57,73 +60,71 @@ def test_chains_that_contradict_each_other_do_not_hold_up_others(memory, reconci
     assert memory.should_hold(one, plan(3, 1))
     errors = {report.chain_id: report.error for report in reports}
     assert "another port chain" in errors[rival.id]
-    assert one.id not in errors[rival.id], "it may be another project's"
+    assert one.id not in errors[rival.id], "the message must not name a chain of another project"
     assert errors[plan(3, 1).id] == ""
 
 
-def test_what_cannot_be_carried_is_held_back_not_let_around(memory, reconciler, reports):
+def test_bypass_guard_drops_traffic_of_unsupported_plan(memory, reconciler, reports):
     hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("ip_ttl",))
     newer = replace(plan(1, 1), paths=(replace(plan(1, 1).paths[0], hops=(hop,)),))
     reconciler.synchronise(PlanUpdate((newer,)))
-    held = compile_bypass_guard(newer, memory.local).flows | compile_frame_guard(memory.local)
-    assert set(memory.rules.values()) == held
-    assert {flow.key.table for flow in held} & {TABLES["HOP"].number} == set(), (
-        "nowhere to go on to"
+    guard = compile_bypass_guard(newer, memory.local).flows | compile_frame_guard(memory.local)
+    assert set(memory.rules.values()) == guard
+    assert {flow.key.table for flow in guard} & {TABLES["HOP"].number} == set(), (
+        "no flow leads into the chain"
     )
-    assert any("in_port=" in str(flow) and flow.actions == "drop" for flow in held), (
-        "but classified"
+    assert any("in_port=" in str(flow) and flow.actions == "drop" for flow in guard), (
+        "but traffic is classified"
     )
     reconciler.update(PlanUpdate((plan(1, 2),)))
     wait(reconciler)
     assert memory.should_hold(plan(1, 2))
     reconciler.update(PlanUpdate((replace(newer, revision=3),)))
     wait(reconciler)
-    assert memory.should_hold(plan(1, 2)), "what worked stays rather than nothing"
+    assert memory.should_hold(plan(1, 2)), "existing steering is kept"
 
 
-def test_a_later_chain_that_shares_functions_but_not_the_way_is_held_back(
-    memory, reconciler, reports
-):
+def test_traffic_of_conflicting_later_chain_is_dropped(memory, reconciler, reports):
     one = chain([target("a", "h1")], [target("b", "h1")], name="pc1", path_id=1)
     elsewhere = (source("vm2"),)
     rival = chain([target("a", "h1")], [target("b", "h1")], name="pc2", path_id=2)
     rival = replace(rival, paths=(replace(rival.paths[0], sources=elsewhere),))
     memory.local = switch("h1", *PORTS, "vm2")
     reconciler.synchronise(PlanUpdate((one, rival)))
-    held = compile_bypass_guard(rival, memory.local).flows
-    assert held
-    assert held < set(memory.rules.values())
+    guard = compile_bypass_guard(rival, memory.local).flows
+    assert guard
+    assert guard < set(memory.rules.values())
     assert "another port chain" in reports[-1].error
     reconciler.update(PlanUpdate(removed=((one.id, 9),)))
     wait(reconciler)
-    assert memory.should_hold(rival), "the other chain is gone"
+    assert memory.should_hold(rival), "the other chain is deleted"
     assert reports[-1].error == ""
 
 
-def test_a_chain_that_contradicts_itself_says_so(memory, reconciler, reports):
-    circle = chain(
+def test_chain_that_conflicts_with_itself_is_reported(memory, reconciler, reports):
+    loop = chain(
         [target("a", "h1")], [target("b", "h1")], [target("a", "h1")], name="pc1", path_id=1
     )
-    reconciler.synchronise(PlanUpdate((circle, plan(2, 1))))
+    reconciler.synchronise(PlanUpdate((loop, plan(2, 1))))
     errors = {report.chain_id: report.error for report in reports}
-    assert "conflicts with itself" in errors[circle.id]
-    assert compile_bypass_guard(circle, memory.local).flows < set(memory.rules.values())
+    assert "conflicts with itself" in errors[loop.id]
+    assert compile_bypass_guard(loop, memory.local).flows < set(memory.rules.values())
     assert compile_chain(plan(2, 1), memory.local).flows < set(memory.rules.values())
 
 
-def test_a_failure_of_the_compiler_holds_up_nobody(memory, reconciler, reports, monkeypatch):
+def test_compiler_failure_does_not_affect_other_chains(memory, reconciler, reports, monkeypatch):
     def fails_for_one(flows):
         if any("0x10002" in flow.actions for flow in flows):
-            raise ValueError("a rule beyond the declaration")
+            raise ValueError("a flow beyond the declaration")
 
     monkeypatch.setattr("portchain.dataplane.pipeline.check", fails_for_one)
     reconciler.synchronise(PlanUpdate((plan(2, 1), plan(1, 1))))
     errors = {report.chain_id: report.error for report in reports}
-    assert errors == {plan(2, 1).id: "a rule beyond the declaration", plan(1, 1).id: ""}
+    assert errors == {plan(2, 1).id: "a flow beyond the declaration", plan(1, 1).id: ""}
     assert compile_chain(plan(1, 1), memory.local).flows < set(memory.rules.values())
 
 
-def test_a_plan_beyond_this_agent_is_reported_and_holds_up_nobody(memory, reconciler, reports):
+def test_unsupported_plan_is_reported_and_does_not_affect_others(memory, reconciler, reports):
     hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("ip_ttl",))
     newer = replace(plan(2, 1), paths=(replace(plan(2, 1).paths[0], hops=(hop,)),))
     reconciler.synchronise(PlanUpdate((newer, plan(1, 1))))
@@ -132,8 +133,8 @@ def test_a_plan_beyond_this_agent_is_reported_and_holds_up_nobody(memory, reconc
     assert "ip_ttl" in errors[newer.id]
 
 
-def test_rules_for_packets_in_flight_give_way_to_other_chains(memory, reconciler, reports):
-    """A classifier that is taken from one chain and given to another, over the same functions."""
+def test_flows_of_draining_plans_yield_to_other_chains(memory, reconciler, reports):
+    """A classifier moves from one chain to another through the same functions."""
     one = plan(1, 1)
     other = replace(plan(2, 1), paths=one.paths)
     reconciler.synchronise(PlanUpdate((one,)))
@@ -145,37 +146,37 @@ def test_rules_for_packets_in_flight_give_way_to_other_chains(memory, reconciler
     assert memory.should_hold(other)
 
 
-# --- What is held back.
+# --- Bypass guards and fallback.
 
 
-def test_what_is_held_back_follows_the_ports(memory, reconciler):
+def test_bypass_guard_follows_the_ports(memory, reconciler):
     memory.local = switch("h1", *PORTS, "vm2")
-    one, loser = of(1, "vm"), of(2, "vm2")
+    one, loser = chain_of(1, "vm"), chain_of(2, "vm2")
     reconciler.synchronise(PlanUpdate((one, loser)))
-    assert held(memory, "vm2")
+    assert is_dropped(memory, "vm2")
     memory.local = switch("h1", *PORTS, "other", "vm2")
     reconciler.ports_changed([ident("vm2")])
-    assert held(memory, "vm2")
-    assert not held(memory, "other"), "it has the number that vm2 had"
+    assert is_dropped(memory, "vm2")
+    assert not is_dropped(memory, "other"), "it has the OpenFlow port that vm2 had"
 
 
-def test_what_goes_on_by_the_plan_before_follows_the_ports(memory, reconciler, reports):
+def test_fallback_follows_the_ports(memory, reconciler, reports):
     old = plan(1, 1)
     reconciler.synchronise(PlanUpdate((old,)))
-    reconciler.update(PlanUpdate((unreadable(old, "vm", "vm2"),)))
+    reconciler.update(PlanUpdate((unsupported(old, "vm", "vm2"),)))
     wait(reconciler)
     memory.local = switch("h1", *PORTS, "vm2", first=31)
     reconciler.ports_changed([ident("b-out"), ident("vm2")])
     assert compile_chain(old, memory.local).flows < set(memory.rules.values())
-    assert held(memory, "vm2"), "the plan before does not know it"
+    assert is_dropped(memory, "vm2"), "it is not a source of the fallback plan"
     assert "ip_ttl" in reports[-1].error
     assert not any(f"in_port={port}" in flow.key.match for flow in memory.rules.values() for port in range(11, 20))  # fmt: skip
 
 
-def test_a_port_that_only_the_plan_before_names_is_looked_at(memory, reconciler):
-    old = of(1, "vm")
+def test_fallback_follows_ports_of_the_fallback_plan_only(memory, reconciler):
+    old = chain_of(1, "vm")
     reconciler.synchronise(PlanUpdate((old,)))
-    (path,) = unreadable(old).paths
+    (path,) = unsupported(old).paths
     newer = replace(old, revision=2, paths=(replace(path, hops=(Hop(1, (target("d", "h1"),), ("ip_ttl",)),)),))  # fmt: skip
     reconciler.update(PlanUpdate((newer,)))
     wait(reconciler)
@@ -186,19 +187,17 @@ def test_a_port_that_only_the_plan_before_names_is_looked_at(memory, reconciler)
     assert compile_chain(old, memory.local).flows < set(memory.rules.values())
 
 
-def test_only_what_others_hold_is_not_held_back(memory, reconciler):
+def test_bypass_guard_yields_to_other_chains_only(memory, reconciler):
     memory.local = switch("h1", *PORTS, "vm2")
-    one, loser = of(1, "vm"), of(2, "vm", "vm2")
+    one, loser = chain_of(1, "vm"), chain_of(2, "vm", "vm2")
     reconciler.synchronise(PlanUpdate((one, loser)))
     assert compile_chain(one, memory.local).flows < set(memory.rules.values())
-    assert held(memory, "vm2")
-    reconciler.update(PlanUpdate((replace(of(1), revision=2),)))
-    assert held(memory, "vm2") or memory.should_hold(replace(of(1), revision=2), loser)
+    assert is_dropped(memory, "vm2")
+    reconciler.update(PlanUpdate((replace(chain_of(1), revision=2),)))
+    assert is_dropped(memory, "vm2") or memory.should_hold(replace(chain_of(1), revision=2), loser)
 
 
-def test_failed_chains_are_tried_again_when_something_of_theirs_changed(
-    memory, reconciler, monkeypatch
-):
+def test_failed_chains_are_recomputed_only_after_a_related_change(memory, reconciler, monkeypatch):
     tried = []
 
     def compile_transition(now, local):
@@ -206,9 +205,9 @@ def test_failed_chains_are_tried_again_when_something_of_theirs_changed(
         return compiled(now, local)
 
     compiled = transition.compile_transition
-    one, loser = of(1, "vm"), of(2, "vm2")
+    one, loser = chain_of(1, "vm"), chain_of(2, "vm2")
     memory.local = switch("h1", *PORTS, "vm2")
-    reconciler.synchronise(PlanUpdate((one, loser, unreadable(plan(4, 1)))))
+    reconciler.synchronise(PlanUpdate((one, loser, unsupported(plan(4, 1)))))
     monkeypatch.setattr(transition, "compile_transition", compile_transition)
     reconciler.update(PlanUpdate((plan(3, 1),)))
     assert tried == [plan(3, 1).id]
@@ -219,65 +218,75 @@ def test_failed_chains_are_tried_again_when_something_of_theirs_changed(
     assert set(tried) == {one.id, loser.id}
 
 
-# --- Who wins.
+# --- Precedence.
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([1, 2, 3])))
-def test_of_chains_that_come_together_the_lowest_number_wins(memory, reports, order):
+def test_lowest_number_has_precedence_among_new_chains(memory, reports, order):
     memory.local = switch("h1", *PORTS, "vm1", "vm2", "vm3")
-    plans = [of(number, f"vm{number}") for number in order]
+    plans = [chain_of(number, f"vm{number}") for number in order]
     on_h1(memory, reports.extend).synchronise(PlanUpdate(tuple(plans)))
-    assert [number for number in order if not errors(reports)[of(number).id]] == [1]
+    assert [number for number in order if not errors(reports)[chain_of(number).id]] == [1]
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
-def test_until_one_carries_packets_the_lower_number_wins_in_any_order(memory, reports, order):
-    """Chains over several hosts, which hear of them in any order."""
+def test_lower_number_has_precedence_until_one_chain_sends(memory, reports, order):
+    """Chains over several hosts, which receive their plans in any order."""
     memory.local = switch("h1", *PORTS, "vm1", "vm2")
     reconciler = on_h1(memory, reports.extend)
     reconciler.synchronise(PlanUpdate())
     for number in order:
-        made = of(number, f"vm{number}", far=True)
+        made = chain_of(number, f"vm{number}", far=True)
         reconciler.update(PlanUpdate((made,), prepare=frozenset({made.id})))
-    assert errors(reports)[of(1).id] == ""
-    assert "another port chain" in errors(reports)[of(2).id]
+    assert errors(reports)[chain_of(1).id] == ""
+    assert "another port chain" in errors(reports)[chain_of(2).id]
 
 
-def test_who_carries_packets_does_not_lose_to_who_comes_later(memory, reconciler, reports):
+def test_chain_that_sends_has_precedence_over_later_ones(memory, reconciler, reports):
     memory.local = switch("h1", *PORTS, "vm1", "vm2")
-    carrying = of(2, "vm2")
-    reconciler.synchronise(PlanUpdate((carrying,)))
-    reconciler.update(PlanUpdate((of(1, "vm1"),)))
-    assert errors(reports)[carrying.id] == ""
-    assert "another port chain" in errors(reports)[of(1).id]
-    newer = replace(carrying, revision=2)
+    sending = chain_of(2, "vm2")
+    reconciler.synchronise(PlanUpdate((sending,)))
+    reconciler.update(PlanUpdate((chain_of(1, "vm1"),)))
+    assert errors(reports)[sending.id] == ""
+    assert "another port chain" in errors(reports)[chain_of(1).id]
+    newer = replace(sending, revision=2)
     reconciler.update(PlanUpdate((newer,)))
     wait(reconciler)
-    assert errors(reports)[carrying.id] == "", "nor with its next plan"
+    assert errors(reports)[sending.id] == "", "also with its next plan"
     restarted = on_h1(memory, reports.extend)
-    assert restarted.synchronise(PlanUpdate((of(1, "vm1"), newer))) is False
-    assert errors(reports)[carrying.id] == "", "nor after a restart of the agent"
+    assert restarted.synchronise(PlanUpdate((chain_of(1, "vm1"), newer))) is False
+    assert errors(reports)[sending.id] == "", "also after a restart of the agent"
 
 
-def test_a_plan_that_comes_into_the_way_of_another_chain_loses(memory, reconciler, reports):
+def test_new_plan_yields_to_chain_that_sends(memory, reconciler, reports):
     memory.local = switch("h1", *PORTS, "vm1", "vm2")
-    apart = replace(of(1, "vm1"), paths=plan(7, 1).paths)
-    carrying = of(2, "vm2")
-    reconciler.synchronise(PlanUpdate((apart, carrying)))
-    reconciler.update(PlanUpdate((of(1, "vm1", revision=2),)))
+    apart = replace(chain_of(1, "vm1"), paths=plan(7, 1).paths)
+    sending = chain_of(2, "vm2")
+    reconciler.synchronise(PlanUpdate((apart, sending)))
+    reconciler.update(PlanUpdate((chain_of(1, "vm1", revision=2),)))
     wait(reconciler)
-    assert errors(reports)[carrying.id] == ""
+    assert errors(reports)[sending.id] == ""
     assert "another port chain" in errors(reports)[apart.id]
-    assert compile_chain(apart, memory.local).flows < set(memory.rules.values()), "as before"
-    assert held(memory, "vm1")
+    assert compile_chain(apart, memory.local).flows < set(memory.rules.values()), (
+        "existing steering is kept"
+    )
+    assert is_dropped(memory, "vm1")
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.permutations([of(1, "vm1"), of(2, "vm2"), of(3, "vm1", hops=1), of(4, "vm3"), plan(5, 1)]),
+    st.permutations(
+        [
+            chain_of(1, "vm1"),
+            chain_of(2, "vm2"),
+            chain_of(3, "vm1", hops=1),
+            chain_of(4, "vm3"),
+            plan(5, 1),
+        ]
+    ),
     st.lists(st.sampled_from([1, 2, 3, 4, 5]), max_size=3, unique=True),
 )
-def test_nothing_goes_around_whoever_wins_and_a_restart_changes_nothing(plans, gone):
+def test_no_bypass_in_any_order_and_restart_changes_nothing(plans, gone):
     memory, reports = MemorySwitch(), []
     memory.local = switch("h1", *PORTS, "vm1", "vm2", "vm3")
     reconciler = on_h1(memory, reports.extend)
@@ -288,28 +297,30 @@ def test_nothing_goes_around_whoever_wins_and_a_restart_changes_nothing(plans, g
         reconciler.update(PlanUpdate(removed=((ident(f"pc{number}"), 9),)))
     wait(reconciler)
     left = tuple(each for each in plans if each.path_id not in gone)
-    places = {(flow.key, flow.actions) for flow in memory.rules.values()}
+    programmed = {(flow.key, flow.actions) for flow in memory.rules.values()}
     for each in left:
         entrance = {flow.key for flow in compile_chain(each, memory.local).classification}
         assert entrance <= memory.rules.keys()
         if not errors(reports)[each.id]:
-            assert {(f.key, f.actions) for f in compile_chain(each, memory.local).flows} <= places
+            assert {
+                (f.key, f.actions) for f in compile_chain(each, memory.local).flows
+            } <= programmed
     assert any(not errors(reports)[each.id] for each in left) or not left
     before = errors(reports)
     assert on_h1(memory, reports.extend).synchronise(PlanUpdate(left)) is False
     assert errors(reports) == before
 
 
-# --- What the switch refuses.
+# --- Flows that the switch rejects.
 
 
-def test_a_rule_that_the_switch_refuses_holds_up_no_other_chain(memory, reconciler, reports):
+def test_rejected_flow_does_not_affect_other_chains(memory, reconciler, reports):
     memory.refused = ("0x10002->reg8",)
     reconciler.synchronise(PlanUpdate(tuple(plan(number, 1) for number in range(1, 8))))
     assert reconciler.is_in_sync
-    said = errors(reports)
-    assert {chain_id for chain_id, error in said.items() if error} == {plan(2, 1).id}
-    assert "OFPBAC_BAD_TYPE" in said[plan(2, 1).id]
+    errors_by_chain = errors(reports)
+    assert {chain_id for chain_id, error in errors_by_chain.items() if error} == {plan(2, 1).id}
+    assert "OFPBAC_BAD_TYPE" in errors_by_chain[plan(2, 1).id]
     flows = set(memory.rules.values())
     assert all(compile_chain(plan(n, 1), memory.local).flows < flows for n in (1, 3, 4, 5, 6, 7))
     assert compile_bypass_guard(plan(2, 1), memory.local).flows < flows
@@ -319,9 +330,7 @@ def test_a_rule_that_the_switch_refuses_holds_up_no_other_chain(memory, reconcil
     assert memory.should_hold(*(plan(number, 1) for number in range(1, 8)))
 
 
-def test_a_chain_whose_new_rules_are_refused_goes_on_by_the_plan_before(
-    memory, reconciler, reports
-):
+def test_chain_with_rejected_flows_keeps_its_applied_plan(memory, reconciler, reports):
     old, new = plan(1, 1), replace(plan(1, 2, hops=2), path_id=1 | ODD_GENERATION)
     reconciler.synchronise(PlanUpdate((old,)))
     memory.refused = (f"in_port={memory.local.ports[ident('b-out')].ofport}",)
@@ -333,15 +342,15 @@ def test_a_chain_whose_new_rules_are_refused_goes_on_by_the_plan_before(
     assert memory.should_hold(old, plan(2, 1))
 
 
-def test_whose_rules_are_refused_whatever_they_are_has_none(memory, reconciler, reports):
+def test_chain_whose_guard_is_rejected_too_has_no_flows(memory, reconciler, reports):
     memory.local = switch("h1", *PORTS, "vm2")
     memory.refused = (f"in_port={memory.local.ports[ident('vm2')].ofport}",)
-    reconciler.synchronise(PlanUpdate((of(1, "vm2"), plan(2, 1))))
+    reconciler.synchronise(PlanUpdate((chain_of(1, "vm2"), plan(2, 1))))
     assert memory.should_hold(plan(2, 1))
-    assert "OFPBAC_BAD_TYPE" in errors(reports)[of(1).id]
+    assert "OFPBAC_BAD_TYPE" in errors(reports)[chain_of(1).id]
 
 
-def test_a_switch_that_refuses_what_all_need_is_tried_again(memory, reconciler, reports):
+def test_rejected_frame_guard_is_retried(memory, reconciler, reports):
     memory.refused = ("mpls",)
     with pytest.raises(RuntimeError):
         reconciler.synchronise(PlanUpdate((plan(1, 1),)))
@@ -352,11 +361,9 @@ def test_a_switch_that_refuses_what_all_need_is_tried_again(memory, reconciler, 
     assert memory.should_hold(plan(1, 1))
 
 
-def test_a_source_that_is_held_back_until_the_switch_does_not_stand_in_another_chains_way(
-    memory, reconciler, reports
-):
-    """A classifier that goes from one chain to another, of which this host hears in the wrong order."""
-    one, other = plan(1, 1), of(2, "vm", revision=2, far=True)
+def test_guard_of_new_source_yields_to_another_chain(memory, reconciler, reports):
+    """A classifier moves from one chain to another; the host gets the plans in the wrong order."""
+    one, other = plan(1, 1), chain_of(2, "vm", revision=2, far=True)
     (path,) = other.paths
     other = replace(other, paths=(replace(path, hops=path.hops[1:], classifiers=one.paths[0].classifiers),))  # fmt: skip
     reconciler.synchronise(PlanUpdate((one,)))
@@ -364,6 +371,6 @@ def test_a_source_that_is_held_back_until_the_switch_does_not_stand_in_another_c
     assert reports[-1] == HostReport(other.id, 2, prepared=True)
     assert compile_chain(one, memory.local).flows < set(memory.rules.values())
     reconciler.update(PlanUpdate(removed=((one.id, 2),)))
-    assert held(memory, "vm"), "and now it is held back"
+    assert is_dropped(memory, "vm"), "now the guard applies"
     wait(reconciler)
     assert memory.should_hold(other)

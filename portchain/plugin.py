@@ -1,6 +1,6 @@
 """The Neutron service plugin.
 
-Every request takes the same way through the layers, shown here for a new port chain:
+Every request passes the same layers. A new port chain, for example, passes:
 
     ``POST /v2.0/sfc/port_chains``            Neutron's API controller and `portchain.api`
     ``PortChainPlugin.create_port_chain``     this module
@@ -8,9 +8,10 @@ Every request takes the same way through the layers, shown here for a new port c
     ``DriverManager.create_port_chain``       after the commit: which driver owns the chain
     ``PortChainDriver.create_port_chain``     the driver realises the chain
 
-Neutron looks up the plugin's methods by their names, five for each resource. They only say which
-resource and which operation of `portchain.requests` they stand for; `PortChainPlugin._create`,
-``_update`` and ``_write`` do what all requests have in common.
+Neutron looks up the plugin's methods by their names: create, create in bulk, update, delete, get
+and list, for each resource. A method only names its resource and the operation of
+`portchain.requests` that it runs. `PortChainPlugin._create`, ``_update`` and ``_write`` do what all
+requests have in common.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +35,7 @@ from portchain.core import model
 from portchain.db import drift, lookup, models, port_usage, realisation, sharing, writer
 from portchain.drivers import manager
 from portchain.requests import chains, classifiers, graphs, groups, pairs
-from portchain.requests.request import Request, update_name_and_description
+from portchain.requests.request import Request
 from portchain.requests.transaction import write_transaction
 
 LOG = logging.getLogger(__name__)
@@ -53,8 +54,8 @@ _T = TypeVar("_T")
 class PortChainPlugin(service_base.ServicePluginBase):
     """Serves flow classifiers, port pairs, port pair groups, port chains and service graphs."""
 
-    # Neutron reads the names down to the constructor. A bulk request is one transaction; the
-    # database sorts lists and divides them into pages.
+    # Neutron reads these attributes. The last three say that a bulk request is one transaction, and
+    # that the database sorts lists and divides them into pages.
     supported_extension_aliases = tuple(one.ALIAS for one in definitions.ALL)
     path_prefix = definitions.API_PREFIX
     __native_bulk_support = True
@@ -143,7 +144,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         return self._update(
             context,
             lookup.FLOW_CLASSIFIER,
-            update_name_and_description(lookup.FLOW_CLASSIFIER),
+            classifiers.update_flow_classifier,
             id,
             flow_classifier,
         )
@@ -259,7 +260,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         return self._update(
             context,
             lookup.SERVICE_GRAPH,
-            update_name_and_description(lookup.SERVICE_GRAPH),
+            graphs.update_service_graph,
             id,
             service_graph,
         )

@@ -1,8 +1,14 @@
-"""Requests that create and delete flow classifiers."""
+"""Requests that create, update and delete flow classifiers."""
 
 from portchain.core import rules
 from portchain.db import convert, lookup, project_lock, relations, writer
-from portchain.requests.request import Data, Request, load_usable_ports, refuse_if_in_use
+from portchain.requests.request import (
+    Data,
+    Request,
+    load_usable_ports,
+    refuse_if_in_use,
+    update_name_and_description,
+)
 
 
 def create_flow_classifier(request: Request, data: Data) -> str:
@@ -27,6 +33,14 @@ def create_flow_classifier(request: Request, data: Data) -> str:
     request.session.add(row)
     request.session.flush()
     return row.id
+
+
+def update_flow_classifier(request: Request, classifier_id: str, data: Data) -> None:
+    """Change the name or description of a flow classifier.
+
+    :raises NotFound: the classifier does not exist, or the caller cannot see it.
+    """
+    update_name_and_description(request, lookup.FLOW_CLASSIFIER, classifier_id, data)
 
 
 def delete_flow_classifier(request: Request, classifier_id: str) -> None:

@@ -1,10 +1,16 @@
-"""Requests that create and delete service graphs."""
+"""Requests that create, update and delete service graphs."""
 
 from collections.abc import Sequence
 
 from portchain.core import model, rules
 from portchain.db import lookup, project_lock, relations, snapshots, writer
-from portchain.requests.request import Data, Request, refresh_chains, refuse_if_member_elsewhere
+from portchain.requests.request import (
+    Data,
+    Request,
+    refresh_chains,
+    refuse_if_member_elsewhere,
+    update_name_and_description,
+)
 
 
 def create_service_graph(request: Request, data: Data) -> str:
@@ -30,6 +36,14 @@ def create_service_graph(request: Request, data: Data) -> str:
     refresh_chains(request, chains)
     check_linked_chains(request, snapshots.load(request.context, chains), "port_chains")
     return graph.id
+
+
+def update_service_graph(request: Request, graph_id: str, data: Data) -> None:
+    """Change the name or description of a service graph.
+
+    :raises NotFound: the graph does not exist, or the caller cannot see it.
+    """
+    update_name_and_description(request, lookup.SERVICE_GRAPH, graph_id, data)
 
 
 def delete_service_graph(request: Request, graph_id: str) -> None:

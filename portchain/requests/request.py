@@ -48,15 +48,14 @@ class Request:
 
 
 def update_name_and_description(
-    resource: lookup.Resource,
-) -> Callable[[Request, str, Data], None]:
-    """Return the update operation of a resource whose other attributes are read-only."""
+    request: Request, resource: lookup.Resource, resource_id: str, data: Data
+) -> None:
+    """Change a resource that has no other attributes to be changed.
 
-    def update(request: Request, resource_id: str, data: Data) -> None:
-        row = lookup.find_one(request.context, resource, resource_id)
-        writer.set_name_and_description(request.session, row, data)
-
-    return update
+    :raises NotFound: it does not exist, or the caller cannot see it.
+    """
+    row = lookup.find_one(request.context, resource, resource_id)
+    writer.set_name_and_description(request.session, row, data)
 
 
 def load_usable_ports(request: Request, **port_ids: str | None) -> dict[str, model.Port]:

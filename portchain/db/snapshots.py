@@ -78,7 +78,7 @@ class _Graphs:
         return tuple(self.chains[after] for source, after in self.links if source == chain.id)
 
     def port_ids(self, chain: model.PortChain) -> frozenset[str]:
-        """Return the ports that a chain and its links name; its snapshot contains all of them.
+        """Return the ports that a chain and its links name; its snapshot has those that exist.
 
         `port_usage.chains_using_port` reads the same relation from the port's side.
         """

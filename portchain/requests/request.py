@@ -119,7 +119,7 @@ def refuse_if_member_elsewhere(
         raise rules.Violation(
             attribute,
             f"{kind} {member_id} is already in {describe_for_caller(request, owner, [owner_id])}; "
-            "it can be in one only",
+            "remove it there first",
             rules.Kind.CONFLICT,
         )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from portchain.api.converters import from_protocol
 from portchain.core import model, rules
-from portchain.db import models, status
+from portchain.db import models, plain_attributes, status
 
 # Rows -> model
 
@@ -123,42 +123,31 @@ def _time(moment: datetime.datetime | None) -> str | None:
     return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-CLASSIFIER_COLUMNS = (
-    "ethertype",
-    "source_port_range_min",
-    "source_port_range_max",
-    "destination_port_range_min",
-    "destination_port_range_max",
-    "source_ip_prefix",
-    "destination_ip_prefix",
-    "logical_source_port",
-    "logical_destination_port",
-)
-
-
 def show_flow_classifier(row: models.FlowClassifier) -> dict[str, Any]:
     """Return what the API shows of a flow classifier."""
-    columns = {name: getattr(row, name) for name in CLASSIFIER_COLUMNS}
-    protocol = from_protocol(row.protocol)
-    return _common(row) | columns | {"protocol": protocol, "l7_parameters": row.l7_parameters}
+    return {
+        **_common(row),
+        **plain_attributes.FLOW_CLASSIFIER.of_row(row),
+        "protocol": from_protocol(row.protocol),
+        "l7_parameters": row.l7_parameters,
+    }
 
 
 def show_port_pair(row: models.PortPair) -> dict[str, Any]:
     """Return what the API shows of a port pair."""
-    return _common(row) | {
-        "ingress": row.ingress,
-        "egress": row.egress,
+    return {
+        **_common(row),
+        **plain_attributes.PORT_PAIR.of_row(row),
         "service_function_parameters": {"correlation": row.correlation, "weight": row.weight},
         "function_kind": row.kind,
     }
 
 
-HEALTH_COLUMNS = ("health_check", "failure_mode")
-
-
 def show_port_pair_group(row: models.PortPairGroup) -> dict[str, Any]:
     """Return what the API shows of a port pair group."""
-    return _common(row) | {
+    return {
+        **_common(row),
+        **plain_attributes.PORT_PAIR_GROUP.of_row(row),
         "group_id": row.group_id,
         "port_pairs": [member.pair_id for member in row.members],
         "port_pair_group_parameters": {
@@ -168,8 +157,6 @@ def show_port_pair_group(row: models.PortPairGroup) -> dict[str, Any]:
                 "egress_n_tuple": dict(row.egress_n_tuple),
             },
         },
-        "tap_enabled": row.tap_enabled,
-        **{name: getattr(row, name) for name in HEALTH_COLUMNS},
     }
 
 

@@ -9,7 +9,7 @@ from oslo_utils import timeutils, uuidutils
 from sqlalchemy import orm
 
 from portchain.core import model, rules
-from portchain.db import convert, ids, models
+from portchain.db import ids, models, plain_attributes
 
 
 def new_id() -> str:
@@ -49,10 +49,9 @@ def set_name_and_description(session: Any, row: Any, data: Mapping[str, Any]) ->
 
 def new_flow_classifier(data: Mapping[str, Any]) -> models.FlowClassifier:
     """Return the row of a new classifier, without adding it to the session."""
-    columns = {name: data[name] for name in convert.CLASSIFIER_COLUMNS}
     return models.FlowClassifier(
         **_common_columns(data),
-        **columns,
+        **plain_attributes.FLOW_CLASSIFIER.of_request(data),
         protocol=rules.protocol_of(data["ethertype"], data["protocol"]),
         l7_parameters=_without_none(data["l7_parameters"]),
     )
@@ -86,8 +85,7 @@ def add_port_pair_group(session: Any, data: Mapping[str, Any]) -> models.PortPai
         lb_fields=list(parameters["lb_fields"] or ()),
         ingress_n_tuple=_without_none(mapping["ingress_n_tuple"]),
         egress_n_tuple=_without_none(mapping["egress_n_tuple"]),
-        tap_enabled=data["tap_enabled"],
-        **{name: data[name] for name in convert.HEALTH_COLUMNS},
+        **plain_attributes.PORT_PAIR_GROUP.of_request(data),
     )
     session.add(row)
     session.flush()

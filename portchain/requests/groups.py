@@ -1,12 +1,11 @@
 """Requests that create, update and delete port pair groups."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from portchain.core import model, rules
 from portchain.db import (
-    convert,
     lookup,
+    plain_attributes,
     project_lock,
     relations,
     snapshots,
@@ -48,18 +47,17 @@ def update_port_pair_group(request: Request, group_id: str, data: Data) -> None:
     project_lock.acquire_for(session, lookup.PORT_PAIR_GROUP, group_id)
     row = lookup.find_one(request.context, lookup.PORT_PAIR_GROUP, group_id)
     writer.set_name_and_description(session, row, data)
-    present: dict[str, Any] = {name: getattr(row, name) for name in convert.HEALTH_COLUMNS}
-    present["port_pairs"] = [member.pair_id for member in row.members]
-    changed = {name: data[name] for name in present if name in data and data[name] != present[name]}
-    if not changed:
+    changes = plain_attributes.PORT_PAIR_GROUP.changes(row, data)
+    pairs = [member.pair_id for member in row.members]
+    new_pairs = data.get("port_pairs", pairs)
+    if not changes and new_pairs == pairs:
         return
     before = snapshots.load_groups(session, [group_id])[group_id]
-    pairs = changed.pop("port_pairs", None)
-    if pairs is not None:
-        _check_new_pairs(request, [pair for pair in pairs if pair not in present["port_pairs"]])
-        writer.set_pairs(session, row, pairs)
-    writer.set_columns(session, row, changed)
-    attribute = "port_pairs" if pairs is not None else next(iter(changed))
+    if new_pairs != pairs:
+        _check_new_pairs(request, [pair for pair in new_pairs if pair not in pairs])
+        writer.set_pairs(session, row, new_pairs)
+    writer.set_columns(session, row, changes)
+    attribute = "port_pairs" if new_pairs != pairs else next(iter(changes))
     check_group_and_refresh_chains(request, before, attribute)
 
 

@@ -141,7 +141,7 @@ def measure_packets(arguments: argparse.Namespace) -> int:
     """
     out = Console(highlight=False, width=max(console.width, WIDTH))
     if arguments.show:
-        out.print(dataplane.table(dataplane.read(arguments.show), arguments.markdown))
+        out.print(dataplane.format_table(dataplane.read(arguments.show), arguments.markdown))
         return 0
     ours = next(one for one in IMPLEMENTATIONS if one.name == PORTCHAIN)
     plan = dataplane.Plan(1, 1.0, 10) if arguments.quick else dataplane.Plan()
@@ -156,7 +156,7 @@ def measure_packets(arguments: argparse.Namespace) -> int:
     except (BenchError, LabError) as error:
         console.print(f"[red]{error}[/]", soft_wrap=True)
         return 1
-    out.print(dataplane.table(rows, arguments.markdown))
+    out.print(dataplane.format_table(rows, arguments.markdown))
     written = dataplane.write(rows, about, began, arguments.output)
     console.print(f"written: {written} and {written.with_suffix('.png').name}")
     return 0

@@ -241,19 +241,19 @@ def read(path: Path) -> list[Row]:
     return [Row(row["functions"], row["metric"], tuple(row["values"])) for row in rows]
 
 
-def table(rows: Sequence[Row], markdown: bool = False) -> Table:
+def format_table(rows: Sequence[Row], markdown: bool = False) -> Table:
     """A row per metric and a column per length; in parentheses the value relative to no chain."""
-    made = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
+    table = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
     counts = sorted({row.functions for row in rows})
-    made.add_column("")
+    table.add_column("")
     for count in counts:
-        made.add_column(f"{count} functions" if count else "no chain", justify="right")
+        table.add_column(f"{count} functions" if count else "no chain", justify="right")
     found = {(row.metric, row.functions): row.median for row in rows}
     for metric, title in METRICS.items():
         plain = found.get((metric, 0), 0.0)
         cells = [_cell(found.get((metric, count)), plain, metric) for count in counts]
-        made.add_row(title, *cells)
-    return made
+        table.add_row(title, *cells)
+    return table
 
 
 def _cell(value: float | None, plain: float, metric: str) -> str:

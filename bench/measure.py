@@ -135,12 +135,12 @@ def first_packet(scene: Scene, repeat: int, progress: Callable[[], None]) -> Val
             values.append((steered.first() - api.answered_at) * 1000)
             api.delete("port_chain", chain["id"])
             progress()
-    for resource, made in (
+    for resource, created in (
         ("port_pair_group", group),
         ("port_pair", pair),
         ("flow_classifier", classifier),
     ):
-        api.delete(resource, made["id"])
+        api.delete(resource, created["id"])
     if not values:
         raise BenchError("the plan has no repetitions: there is no first packet")
     return {"port_chain create": values}

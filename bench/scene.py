@@ -145,11 +145,11 @@ class Scene:
 
     def _create_network(self) -> Any:
         network = self.lab.sdk().network
-        made = network.create_network(name="bench")
+        net = network.create_network(name="bench")
         network.create_subnet(
-            network_id=made.id, ip_version=4, cidr=CIDR, enable_dhcp=False, name="bench"
+            network_id=net.id, ip_version=4, cidr=CIDR, enable_dhcp=False, name="bench"
         )
-        return made
+        return net
 
     def _create_vm(self, name: str, host: str, ports: int, kind: str) -> VirtualMachine:
         network = self.lab.sdk().network

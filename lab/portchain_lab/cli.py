@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from textwrap import dedent
+from typing import Any, cast
 
 from portchain_lab import client_dialects, layout
 from portchain_lab.errors import LabError
@@ -40,21 +41,33 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_lab_commands(commands)
+    _add_inspection_commands(commands)
+    _add_program_commands(commands)
+    return top
 
-    def add(name: str, summary: str, details: str = "") -> argparse.ArgumentParser:
-        description = summary + ("\n\n" + dedent(details).strip() if details else "")
-        command = commands.add_parser(
-            name,
-            help=summary,
-            description=description,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        command.add_argument(
-            "--name", default="demo", help="the lab's name, to run several (default: %(default)s)"
-        )
-        return command
 
-    demo = add(
+def _add(commands: Any, name: str, summary: str, details: str = "") -> argparse.ArgumentParser:
+    """Add the parser of a command.
+
+    :param details: a paragraph for the command's own help.
+    """
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=summary + ("\n\n" + dedent(details).strip() if details else ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "--name", default="demo", help="the lab's name, to run several (default: %(default)s)"
+    )
+    return cast(argparse.ArgumentParser, command)
+
+
+def _add_lab_commands(commands: Any) -> None:
+    """The commands that start and stop a lab."""
+    demo = _add(
+        commands,
         "demo",
         "Run the specification's workflow and check every packet's path.",
         """
@@ -69,14 +82,19 @@ def parser() -> argparse.ArgumentParser:
         default="openstack",
         help="the client to use; the specification shows neutron (default: %(default)s)",
     )
-    up = add("up", "Start a lab. An existing lab of the same name is removed first.")
+    up = _add(commands, "up", "Start a lab. An existing lab of the same name is removed first.")
     for command in (up, demo):
         _add_layout_options(command)
-    add("down", "Stop a lab and delete its files, also if it came up only in part.")
-    add("status", "List a lab's programs, namespaces and files.")
-    add("shell", "Open a shell next to the servers, with the clients logged in.")
+    _add(commands, "down", "Stop a lab and delete its files, also if it came up only in part.")
 
-    run = add(
+
+def _add_inspection_commands(commands: Any) -> None:
+    """The commands that look into a lab."""
+    _add(commands, "status", "List a lab's programs, namespaces and files.")
+    _add(commands, "shell", "Open a shell next to the servers, with the clients logged in.")
+
+    run = _add(
+        commands,
         "exec",
         "Run a command in a namespace of the lab.",
         """
@@ -91,17 +109,19 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the command")
 
-    logs = add("logs", "Show the last lines of a program's log, or list all logs.")
+    logs = _add(commands, "logs", "Show the last lines of a program's log, or list all logs.")
     logs.add_argument("program", nargs="?", help=PROGRAM_HELP)
     logs.add_argument("-f", "--follow", action="store_true", help="keep showing new lines")
 
+
+def _add_program_commands(commands: Any) -> None:
+    """The commands that stop and start one program."""
     for name, summary in (
         ("start", "Start a program that was killed or stopped, and wait until it is ready."),
         ("restart", "Restart a program as a service manager would, and wait until it is ready."),
         ("kill", "Kill a program with SIGKILL, to see what its failure does."),
     ):
-        add(name, summary).add_argument("program", help=PROGRAM_HELP)
-    return top
+        _add(commands, name, summary).add_argument("program", help=PROGRAM_HELP)
 
 
 def _add_layout_options(command: argparse.ArgumentParser) -> None:

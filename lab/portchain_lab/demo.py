@@ -31,6 +31,15 @@ ACTIVE_DEADLINE = 240.0
 CHAINED, WIDE, OUTSIDE = 100, 200, 300
 """Destination ports: matched by FC1 of the specification, by the wider FC2, and by neither."""
 CONNECTIONS = {CHAINED: 100, WIDE: 60, OUTSIDE: 20}
+INTRODUCTION = f"""
+[bold]The workflow of the specification[/]
+
+  source ──▶ PG1: vm1 or vm2 ──▶ PG2: vm3 ──▶ destination
+
+The port chain PC1 steers TCP connections from source to destination through two groups of service
+functions. Connections to port {CHAINED} (flow classifier FC1) and {WIDE} (FC2) must take this path,
+connections to port {OUTSIDE} must go directly. Lines with $ are commands of a real client; the dim
+line below each is what it returned."""
 DIRECT: Path = ("source", "destination")
 EXPECTED = {pair: ("source", *PAIRS[pair], *PAIRS["PP3"], "destination") for pair in GROUPS["PG1"]}
 
@@ -116,7 +125,9 @@ class Demo:
         :returns: whether every packet took the path that the specification gives it.
         """
         self._running_marker.touch()
-        self._clean()
+        self._console.print(INTRODUCTION)
+        with self._console.status("deleting what an earlier run created"):
+            self._clean()
         source, destination = self._create_vms()
         self._create_chain(source, destination)
         frames = self._send_traffic(source, destination)
@@ -175,7 +186,8 @@ class Demo:
         vm3 = self._boot("vm3", hosts[-1], ["p5"], ids, self._options.kind)
         self._console.print("  nova interface-attach --port-id p6 vm3")
         vms.append(self._lab.vms.attach_port(vm3, ids["p6"], wait=False))
-        self._lab.vms.wait_active(vms)
+        with self._console.status("waiting until the agents have wired every port"):
+            self._lab.vms.wait_active(vms)
         self._console.print("  [green]✓[/] Neutron reports every port ACTIVE")
         return vms[0], vms[1]
 
@@ -208,7 +220,8 @@ class Demo:
         )
         self._run_clients(dialect.group(group, pairs) for group, pairs in GROUPS.items())
         self._run_client(dialect.chain("PC1", list(GROUPS), ["FC1", "FC2"], options.chain_options))
-        wait_for(self._is_active, ACTIVE_DEADLINE, "PC1 to become ACTIVE")
+        with self._console.status("waiting until every host has programmed its flows"):
+            wait_for(self._is_active, ACTIVE_DEADLINE, "PC1 to become ACTIVE")
         self._console.print("  [green]✓[/] PC1 is ACTIVE: every host has programmed its flows")
 
     def _is_active(self) -> bool:
@@ -278,7 +291,9 @@ class Demo:
         with ThreadPoolExecutor(max_workers=2) as pool:
             pending = [(line, pool.submit(self._execute, line)) for line in commands]
             for line, answer in pending:
-                self._show(line, answer.result())
+                with self._console.status(f"$ {escape(line)}"):
+                    shown = answer.result()
+                self._print_command(line, shown)
 
     def _run_client(self, command: str) -> None:
         self._run_clients([command])
@@ -287,7 +302,7 @@ class Demo:
         answer = json.loads(self._lab.run_client(*shlex.split(command), "-f", "json"))
         return {key.lower().replace(" ", "_"): value for key, value in answer.items()}
 
-    def _show(self, command: str, answer: dict[str, Any]) -> None:
+    def _print_command(self, command: str, answer: dict[str, Any]) -> None:
         self._names[answer["id"]] = answer["name"]
         facts = [
             f"{key}={shorten(answer[key], self._names)}"

@@ -21,7 +21,7 @@ def restart_agents(
     start: Callable[[str], None],
     network: Any,
 ) -> None:
-    """Stop agents and portchain-controller, write their configuration anew, and start them.
+    """Stop agents and portchain-controller, write new configuration files, and start them.
 
     :param lab: the lab with its new options.
     :param rebuild_bridges: delete the agents' bridges, which another network type requires.

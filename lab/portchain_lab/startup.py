@@ -21,7 +21,7 @@ STARTED_BY_NAME = {
     *("mariadb", "epmd", "rabbitmq", "keystone", "neutron-rpc-server", "neutron-api"),
     *("ovn-nb", "ovn-sb", "ovn-northd"),
 }
-"""The controller's programs for which ``start_all`` has an order of its own."""
+"""The controller's programs to which ``_Starter`` gives an order of their own."""
 
 
 def write_files(lab: layout.Layout) -> None:
@@ -67,64 +67,12 @@ def start_all(
 ) -> None:
     """Start every program and wait until the lab is usable.
 
-    A program starts as soon as the programs it cannot do without are ready::
-
-        mariadb ----------> keystone, neutron-api
-        epmd -> rabbitmq -> neutron-rpc-server and all others of the controller (with mariadb)
-                rabbitmq -> agent or ovn-controller (with the host's switch)
-        ovn-nb, ovn-sb, ovn-northd -> everything that connects to OVN's databases
-
     :param start: starts a program by name and waits until it is ready.
     :param connect: makes an administrator's SDK connection.
     :param report: receives a line once a program is ready.
     """
-    began = time.monotonic()
-
-    def report_ready(what: str) -> None:
-        report(f"{what} ({time.monotonic() - began:.1f} s)")
-
-    def start_in_turn(*names: str, after: Sequence[Future[None]] = ()) -> None:
-        finish(after)
-        for name in names:
-            start(name)
-            report_ready(name)
-
-    def start_database() -> None:
-        database.install(lab, registry, report)
-        start_in_turn("mariadb")
-
-    def start_switch(host: str) -> None:
-        switch.create_database(lab, host)
-        start_in_turn(*(f"{name}@{host}" for name in programs.SWITCH_PROGRAMS))
-
-    def start_ovn() -> None:
-        ovn.create_databases(lab)
-        start_in_turn("ovn-nb", "ovn-sb", "ovn-northd")
-
-    # Jobs run in the order of submission, so none waits for one that cannot begin.
-    with ThreadPoolExecutor(max_workers=PARALLEL_STARTS) as pool:
-        mariadb = pool.submit(start_database)
-        rabbitmq = pool.submit(start_in_turn, "epmd", "rabbitmq")
-        switches = {host: pool.submit(start_switch, host) for host in lab.host_names}
-        central_ovn = [pool.submit(start_ovn)] if lab.has_ovn else []
-        jobs = [mariadb, rabbitmq, *switches.values(), *central_ovn]
-
-        def start_after(name: str, *needed: Future[None]) -> None:
-            jobs.append(pool.submit(start_in_turn, name, after=[*needed, *central_ovn]))
-
-        # Agents repeat a call only after a timeout: let the server begin before them.
-        start_after("neutron-rpc-server", mariadb, rabbitmq)
-        start_after("neutron-api", mariadb)
-        for host in lab.host_names:
-            for program in programs.on_host(lab, host):
-                if program not in programs.SWITCH_PROGRAMS:
-                    start_after(f"{program}@{host}", rabbitmq, switches[host])
-        start_after("keystone", mariadb)
-        for name in programs.central(lab):
-            if name not in STARTED_BY_NAME:
-                start_after(name, mariadb, rabbitmq, *switches.values())
-        finish(jobs)
-
+    starter = _Starter(lab, registry, start, report)
+    starter.start_programs()
     network = connect().network
 
     def agents_are_alive() -> bool:
@@ -132,7 +80,86 @@ def start_all(
         return alive >= set(lab.host_names)
 
     wait_for(agents_are_alive, AGENTS_DEADLINE, "every agent to be alive in Neutron", interval=0.3)
-    report_ready("Neutron reports every agent alive")
+    starter.report_ready("Neutron reports every agent alive")
+
+
+class _Starter:
+    """Starts programs in parallel, each as soon as the programs it cannot do without are ready.
+
+    ::
+
+        mariadb ----------> keystone, neutron-api
+        epmd -> rabbitmq -> neutron-rpc-server and all others of the controller (with mariadb)
+                rabbitmq -> agent or ovn-controller (with the host's switch)
+        ovn-nb, ovn-sb, ovn-northd -> everything but switches, MariaDB and RabbitMQ
+    """
+
+    def __init__(
+        self,
+        lab: layout.Layout,
+        registry: processes.ProcessRegistry,
+        start: Callable[[str], None],
+        report: Progress,
+    ) -> None:
+        self._lab = lab
+        self._registry = registry
+        self._start = start
+        self._report = report
+        self._began = time.monotonic()
+
+    def report_ready(self, what: str) -> None:
+        """Report a step with the time since the beginning."""
+        self._report(f"{what} ({time.monotonic() - self._began:.1f} s)")
+
+    def start_programs(self) -> None:
+        """Start every program and wait until all are ready.
+
+        :raises LabError: a program does not start.
+        """
+        lab = self._lab
+        # Jobs run in the order of submission, so none waits for one that cannot begin.
+        with ThreadPoolExecutor(max_workers=PARALLEL_STARTS) as pool:
+            mariadb = pool.submit(self._start_database)
+            rabbitmq = pool.submit(self._start_in_turn, "epmd", "rabbitmq")
+            switches = {host: pool.submit(self._start_switch, host) for host in lab.host_names}
+            central_ovn = [pool.submit(self._start_ovn)] if lab.has_ovn else []
+            jobs = [mariadb, rabbitmq, *switches.values(), *central_ovn]
+
+            def start_after(name: str, *needed: Future[None]) -> None:
+                after = [*needed, *central_ovn]
+                jobs.append(pool.submit(self._start_in_turn, name, after=after))
+
+            # An agent repeats a failed call only after a timeout: its server starts first.
+            start_after("neutron-rpc-server", mariadb, rabbitmq)
+            start_after("neutron-api", mariadb)
+            for host in lab.host_names:
+                for program in programs.on_host(lab, host):
+                    if program not in programs.SWITCH_PROGRAMS:
+                        start_after(f"{program}@{host}", rabbitmq, switches[host])
+            start_after("keystone", mariadb)
+            for name in programs.central(lab):
+                if name not in STARTED_BY_NAME:
+                    start_after(name, mariadb, rabbitmq, *switches.values())
+            finish(jobs)
+
+    def _start_in_turn(self, *names: str, after: Sequence[Future[None]] = ()) -> None:
+        """Start programs one after the other, once the jobs they need are complete."""
+        finish(after)
+        for name in names:
+            self._start(name)
+            self.report_ready(name)
+
+    def _start_database(self) -> None:
+        database.install(self._lab, self._registry, self._report)
+        self._start_in_turn("mariadb")
+
+    def _start_switch(self, host: str) -> None:
+        switch.create_database(self._lab, host)
+        self._start_in_turn(*(f"{name}@{host}" for name in programs.SWITCH_PROGRAMS))
+
+    def _start_ovn(self) -> None:
+        ovn.create_databases(self._lab)
+        self._start_in_turn("ovn-nb", "ovn-sb", "ovn-northd")
 
 
 def finish(jobs: Iterable[Future[None]]) -> None:

@@ -17,7 +17,7 @@ ROWS = [
 
 def test_the_table_shows_values_relative_to_no_chain():
     out = Console(file=io.StringIO(), width=200)
-    out.print(dataplane.table(ROWS, markdown=True))
+    out.print(dataplane.format_table(ROWS, markdown=True))
     lines = out.file.getvalue().splitlines()
     throughput = next(line for line in lines if "Mbit/s" in line)
     assert "450 (1.00)" in throughput

@@ -1,4 +1,4 @@
-"""Names, addresses and texts that only have to be computed."""
+"""Names, addresses, configuration files and routing commands of a lab."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def nic(device: str, address: str, gateway: str = "") -> Nic:
 
 
 @pytest.mark.parametrize("name", ["", "UPPER", "a-b", "elevenchars", "a/b"])
-def test_names_that_would_not_fit_into_interface_names_are_refused(name: str) -> None:
+def test_names_that_do_not_fit_into_interface_names_are_rejected(name: str) -> None:
     with pytest.raises(LabError, match="lab name"):
         Layout(name, software=SOFTWARE)
 
@@ -42,7 +42,7 @@ def test_a_tap_device_is_named_as_nova_names_it() -> None:
     assert tap_name("03f08f24-698d-49ac-892d-1ed9986b22f1") == "tap03f08f24-69"
 
 
-def test_unusual_machine_names_still_make_namespace_names() -> None:
+def test_unusual_vm_names_become_valid_namespace_names() -> None:
     assert vm_part("vm1") == "vm-vm1"
     assert "/" not in vm_part("a/b")
     assert vm_part("a/b") != vm_part("a:b")
@@ -65,18 +65,18 @@ def test_plain_neutron_is_configured_without_port_chains() -> None:
     assert "port_chain" not in configs.agent(lab, "h1")
 
 
-def test_the_agent_gets_its_own_host_and_tunnel_end() -> None:
+def test_the_agent_is_configured_with_its_host_and_tunnel_endpoint() -> None:
     text = configs.agent(Layout("a", software=SOFTWARE), "h2")
     assert "host = h2\n" in text
     assert "local_ip = 10.102.0.12\n" in text
     assert "extensions = port_chain\n" in text
 
 
-def test_a_plain_machine_needs_no_policy_routing() -> None:
+def test_a_plain_vm_needs_no_policy_routing() -> None:
     assert routing.policy_routing([nic("eth0", "10.0.0.5/24")], kinds.PLAIN) == []
 
 
-def test_a_machine_knows_the_way_to_other_networks_unless_it_is_the_gateway() -> None:
+def test_a_vm_has_a_default_route_unless_it_is_the_gateway() -> None:
     gateway = "10.0.0.1"
     assert routing.default_route([nic("eth0", "10.0.0.5/24", gateway)]) == [
         "route replace default via 10.0.0.1 dev eth0"
@@ -85,7 +85,7 @@ def test_a_machine_knows_the_way_to_other_networks_unless_it_is_the_gateway() ->
     assert routing.default_route([nic("eth0", "10.0.0.5/24")]) == []
 
 
-def test_a_routing_function_sends_what_one_nic_gets_out_by_the_other() -> None:
+def test_a_routing_function_sends_what_one_interface_receives_out_of_the_other() -> None:
     nics = [nic("eth0", "10.0.0.5/24", "10.0.0.1"), nic("eth1", "10.0.0.6/24", "10.0.0.1")]
     lines = routing.policy_routing(nics, kinds.L3)
     assert "rule add iif eth0 lookup 200 prio 200" in lines
@@ -95,7 +95,7 @@ def test_a_routing_function_sends_what_one_nic_gets_out_by_the_other() -> None:
     assert "rule add from 10.0.0.6 lookup 101 prio 101" in lines
 
 
-def test_a_routing_function_with_one_nic_sends_packets_back_out_of_it() -> None:
+def test_a_routing_function_with_one_interface_sends_packets_back_out_of_it() -> None:
     lines = routing.policy_routing([nic("eth0", "10.0.0.5/24")], kinds.L3)
     assert "route replace 10.0.0.0/24 dev eth0 table 200" in lines
     assert not any("from" in line for line in lines)
@@ -116,7 +116,7 @@ def test_ipv6_addresses_get_ipv6_routes() -> None:
         ({"ipv6_underlay": True, "l2_population": True}, 1570, "vxlan"),
     ],
 )
-def test_tenants_have_1500_bytes_over_every_way(
+def test_project_networks_have_an_mtu_of_1500_over_every_transport(
     chosen: dict[str, Any], mtu: int, tunnels: str
 ) -> None:
     lab = Layout("a", software=SOFTWARE, **chosen)
@@ -132,6 +132,6 @@ def test_tenants_have_1500_bytes_over_every_way(
 @pytest.mark.parametrize(
     "chosen", [{"network_type": "ipx"}, {"network_type": "flat", "ipv6_underlay": True}]
 )
-def test_networks_that_cannot_be_are_refused(chosen: dict[str, Any]) -> None:
+def test_impossible_network_types_are_rejected(chosen: dict[str, Any]) -> None:
     with pytest.raises(LabError, match="network"):
         Layout("a", software=SOFTWARE, **chosen)

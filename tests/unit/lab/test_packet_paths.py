@@ -1,4 +1,4 @@
-"""From frames to paths, with frames that scapy made."""
+"""From captured frames to paths, with frames built by scapy."""
 
 from collections import Counter
 from dataclasses import replace
@@ -25,9 +25,9 @@ def frame(inner: Packet, hop: int) -> bytes:
 def along(
     inner: Packet, path: tuple[str, ...], start: int, hops: bool = True
 ) -> list[CapturedFrame]:
-    """What captures see of a packet that passes these ports, one microsecond apart.
+    """The captured frames of a packet that passes these ports, one microsecond apart.
 
-    :param hops: whether what it passes are routers.
+    :param hops: whether the VMs on the path are routers.
     """
     return [
         CapturedFrame(
@@ -45,15 +45,15 @@ def tcp(flags: str, seq: int, ident: int, sport: int = 23, back: bool = False) -
 
 
 def test_each_use_of_a_five_tuple_is_a_connection_of_its_own() -> None:
-    seen = []
+    frames = []
     for number, pair in enumerate((("p1", "p2"), ("p3", "p4"))):
         start = number * 1_000_000
         path = ("src", *pair, "dst")
-        seen += along(tcp("S", 1000 * number, 10 + number), path, start)
-        seen += along(tcp("SA", 5000, 20 + number, back=True), ("dst", "src"), start + 100_000)
-        seen += along(tcp("A", 1000 * number + 1, 30 + number), path, start + 200_000)
+        frames += along(tcp("S", 1000 * number, 10 + number), path, start)
+        frames += along(tcp("SA", 5000, 20 + number, back=True), ("dst", "src"), start + 100_000)
+        frames += along(tcp("A", 1000 * number + 1, 30 + number), path, start + 200_000)
 
-    first, second = packet_paths.connections(packet_paths.observations(seen))
+    first, second = packet_paths.connections(packet_paths.observations(frames))
 
     assert first.path == ("src", "p1", "p2", "dst")
     assert second.path == ("src", "p3", "p4", "dst")
@@ -62,84 +62,84 @@ def test_each_use_of_a_five_tuple_is_a_connection_of_its_own() -> None:
     assert first.replies == second.replies == Counter({("dst", "src"): 1})
 
 
-def test_a_connection_whose_packets_part_has_no_single_path() -> None:
-    seen = along(tcp("S", 1, 1), CHAIN, 0) + along(tcp("A", 2, 2), ("src", "dst"), 1_000_000)
+def test_a_connection_whose_packets_take_two_paths_has_no_single_path() -> None:
+    frames = along(tcp("S", 1, 1), CHAIN, 0) + along(tcp("A", 2, 2), ("src", "dst"), 1_000_000)
 
-    (connection,) = packet_paths.connections(packet_paths.observations(seen))
+    (connection,) = packet_paths.connections(packet_paths.observations(frames))
 
     assert connection.path is None
     assert connection.paths == Counter({CHAIN: 1, ("src", "dst"): 1})
 
 
-def test_a_clock_that_is_set_back_does_not_turn_a_path_round() -> None:
-    seen = along(tcp("S", 1, 1), ("src", "p1", "p1", "dst"), 1_000_000)
-    seen[-1] = replace(seen[-1], time_ns=999_000)
+def test_a_clock_that_is_set_back_does_not_reverse_a_path() -> None:
+    frames = along(tcp("S", 1, 1), ("src", "p1", "p1", "dst"), 1_000_000)
+    frames[-1] = replace(frames[-1], time_ns=999_000)
 
-    (connection,) = packet_paths.connections(packet_paths.observations(seen))
+    (connection,) = packet_paths.connections(packet_paths.observations(frames))
 
     assert connection.path == ("src", "p1", "p1", "dst")
 
 
-def test_a_clock_that_is_set_back_does_not_put_the_end_before_a_bump_in_the_wire() -> None:
-    seen = along(tcp("S", 1, 1), CHAIN, 1_000_000, hops=False)
-    seen[-1] = replace(seen[-1], time_ns=1_001_500)
+def test_a_clock_that_is_set_back_does_not_move_the_end_before_a_bump_in_the_wire() -> None:
+    frames = along(tcp("S", 1, 1), CHAIN, 1_000_000, hops=False)
+    frames[-1] = replace(frames[-1], time_ns=1_001_500)
 
-    (connection,) = packet_paths.connections(packet_paths.observations(seen))
+    (connection,) = packet_paths.connections(packet_paths.observations(frames))
 
     assert connection.path == CHAIN
 
 
-def test_a_packet_that_arrives_twice_shows() -> None:
+def test_a_packet_that_arrives_twice_is_traced_twice() -> None:
     once = tcp("S", 1, 1)
-    seen = along(once, CHAIN, 0)
-    seen.append(replace(seen[-1], time_ns=50_000))
+    frames = along(once, CHAIN, 0)
+    frames.append(replace(frames[-1], time_ns=50_000))
 
-    (trace,) = packet_paths.traces(packet_paths.observations(seen))
+    (trace,) = packet_paths.traces(packet_paths.observations(frames))
 
     assert trace.ports == (*CHAIN, "dst")
 
 
-def test_a_repeated_syn_opens_no_second_connection() -> None:
+def test_a_retransmitted_syn_opens_no_second_connection() -> None:
     first = tcp("S", 1, 1)
     again = tcp("S", 1, 1)
-    seen = along(first, ("src",), 0) + along(again, CHAIN, 1_000_000)
+    frames = along(first, ("src",), 0) + along(again, CHAIN, 1_000_000)
 
-    assert len(packet_paths.connections(packet_paths.observations(seen))) == 1
+    assert len(packet_paths.connections(packet_paths.observations(frames))) == 1
 
 
-def test_what_only_passes_by_is_left_out_unless_asked_for() -> None:
+def test_frames_for_other_macs_are_skipped_unless_promiscuous() -> None:
     flooded = [CapturedFrame(0, "sf9", "p9", False, False, frame(tcp("S", 1, 1), 0))]
 
     assert packet_paths.observations(flooded) == []
     assert [one.port for one in packet_paths.observations(flooded, promiscuous=True)] == ["p9"]
 
 
-def test_a_leaked_chain_header_is_foreign() -> None:
+def test_a_leaked_chain_header_is_unexpected() -> None:
     inside = bytes(tcp("S", 1, 1))
     leaked = CapturedFrame(
         0, "sf1", "p1", False, True, bytes(Ether(type=0x8847) / Raw(bytes(4) + inside))
     )
-    seen = [
+    frames = [
         leaked,
         *along(tcp("S", 1, 1), CHAIN, 0),
         CapturedFrame(0, "sf1", "p1", True, True, bytes(Ether() / ARP())),
     ]
 
-    assert packet_paths.unexpected_frames(seen) == [leaked]
+    assert packet_paths.unexpected_frames(frames) == [leaked]
 
 
-def test_a_checksum_of_zero_is_one_of_all_ones() -> None:
-    """Linux writes the one, Open vSwitch the other; both are right."""
+def test_checksums_of_zero_and_of_all_ones_are_equal() -> None:
+    """Linux writes one, Open vSwitch the other; both are valid."""
     sent, arrived = tcp("S", 1, 1), tcp("S", 1, 1)
     sent[TCP].chksum, arrived[TCP].chksum = 0xFFFF, 0
     other = tcp("S", 1, 1)
     other[TCP].chksum = 1
     for packet, paths in ((arrived, 1), (other, 2)):
-        seen = along(sent, CHAIN[:1], 0) + along(packet, CHAIN[1:], 1000)
-        assert len(packet_paths.traces(packet_paths.observations(seen))) == paths
+        frames = along(sent, CHAIN[:1], 0) + along(packet, CHAIN[1:], 1000)
+        assert len(packet_paths.traces(packet_paths.observations(frames))) == paths
 
 
-def test_other_protocols_have_flows_too() -> None:
+def test_other_protocols_have_five_tuples_too() -> None:
     packets = {
         "udp": IP(src=CLIENT, dst=SERVER) / UDP(sport=5, dport=6) / Raw(b"x"),
         "icmp": IP(src=CLIENT, dst=SERVER) / ICMP(id=7),
@@ -156,9 +156,9 @@ def test_other_protocols_have_flows_too() -> None:
 
 
 def test_selection_by_protocol_prefix_and_port() -> None:
-    seen = along(tcp("S", 1, 1), CHAIN, 0)
-    seen += along(IP(src=CLIENT, dst=SERVER) / UDP(sport=5, dport=6), ("src", "dst"), 1)
-    found = packet_paths.connections(packet_paths.observations(seen))
+    frames = along(tcp("S", 1, 1), CHAIN, 0)
+    frames += along(IP(src=CLIENT, dst=SERVER) / UDP(sport=5, dport=6), ("src", "dst"), 1)
+    found = packet_paths.connections(packet_paths.observations(frames))
 
     assert len(packet_paths.select(found)) == 2
     (only,) = packet_paths.select(found, "tcp", "10.0.0.0/24", SERVER, 100)
@@ -167,11 +167,11 @@ def test_selection_by_protocol_prefix_and_port() -> None:
 
 
 @given(st.lists(st.sampled_from(["p1", "p2", "p3", "p4"]), max_size=6), st.randoms())
-def test_the_order_of_the_records_does_not_matter(ports: list[str], random: object) -> None:
+def test_the_order_of_captured_frames_does_not_matter(ports: list[str], random: object) -> None:
     path = ("src", *ports, "dst")
-    seen = along(tcp("S", 1, 1), path, 0)
-    random.shuffle(seen)  # type: ignore[attr-defined]
+    frames = along(tcp("S", 1, 1), path, 0)
+    random.shuffle(frames)  # type: ignore[attr-defined]
 
-    (trace,) = packet_paths.traces(packet_paths.observations(seen))
+    (trace,) = packet_paths.traces(packet_paths.observations(frames))
 
     assert trace.ports == path

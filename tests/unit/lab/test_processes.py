@@ -1,4 +1,4 @@
-"""Processes are known by id and start time, and killed with all that belongs to them."""
+"""Process records, the registry, logs and waiting."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from portchain_lab.hosts.processes import (
 from portchain_lab.waiting import wait_for
 
 
-def test_a_record_matches_only_the_process_it_was_made_of() -> None:
+def test_a_record_matches_only_the_process_that_it_describes() -> None:
     process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=-1)
     born = start_time(process.pid)
     assert born is not None
@@ -44,13 +44,13 @@ def test_the_registry_keeps_records_and_ignores_broken_files(tmp_path: Path) -> 
     assert registry.all() == []
 
 
-def test_only_what_was_said_since_the_last_start_counts(tmp_path: Path) -> None:
+def test_only_output_since_the_last_start_counts(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("---- started: a\nready\n---- started: a\nstarting\n")
     assert "ready" not in log_since_start(log)
     assert "starting" in log_since_start(log)
 
 
-def test_waiting_ends_at_the_deadline_and_says_for_what() -> None:
+def test_waiting_ends_at_the_deadline_and_names_the_state() -> None:
     with pytest.raises(DeadlineError, match="pigs to fly"):
         wait_for(lambda: False, 0.05, "pigs to fly", interval=0.01)

@@ -1,4 +1,4 @@
-"""What the lab's programs for service functions make of a frame, by what scapy reads in it."""
+"""Service functions as programs: what they do to frames, decoded with scapy."""
 
 import pytest
 from hypothesis import given
@@ -24,26 +24,26 @@ FRAMES = {
 }
 
 
-def answer(kind: str) -> Packet:
+def processed(kind: str) -> Packet:
     own = bytes.fromhex(OWN.replace(":", ""))
     return Ether(service_function.KINDS[kind].process(bytes(FRAMES[kind]), own, 0))
 
 
 @pytest.mark.parametrize("kind", FRAMES)
-def test_one_index_further_and_back_to_the_sender(kind: str) -> None:
+def test_the_service_index_decreases_and_the_frame_returns_to_its_sender(kind: str) -> None:
     expected = Ether(bytes(FRAMES[kind]))
     expected.src, expected.dst = OWN, THERE
     if kind == "mpls":
         expected[MPLS].ttl = 253
     else:
         expected[NSH].si = 253
-    assert bytes(answer(kind)) == bytes(expected)
+    assert bytes(processed(kind)) == bytes(expected)
 
 
 @pytest.mark.parametrize("kind", FRAMES)
 def test_a_packet_is_followed_behind_its_chain_header(kind: str) -> None:
     plain = bytes(Ether(src=OWN, dst=HERE) / PACKET)
-    frames = (plain, bytes(FRAMES[kind]), bytes(answer(kind)))
+    frames = (plain, bytes(FRAMES[kind]), bytes(processed(kind)))
     captured = [
         CapturedFrame(number, port, port, False, True, one)
         for number, (port, one) in enumerate(zip("abc", frames, strict=True))
@@ -79,12 +79,12 @@ def test_nat_changes_one_address_and_nothing_else(
         assert bytes(valid) == bytes(found) == bytes(expected)
 
 
-def test_nat_leaves_other_frames_alone() -> None:
+def test_nat_does_not_change_other_frames() -> None:
     for other in (Ether() / ARP(), Ether() / IP(proto=47) / b"x"):
         assert service_function.nat(bytes(other), b"", 0) == bytes(other)
 
 
-def test_a_machine_runs_a_program_for_the_kinds_that_need_one() -> None:
+def test_a_vm_runs_a_program_if_its_kind_needs_one() -> None:
     nics = [Nic(device, "", "", "", HERE, (), "", 1450) for device in ("eth0", "eth1")]
     assert configuration.programs(nics, "l3") == configuration.programs([], "nsh") == {}
     assert configuration.programs(nics, "nsh")["function"][2:] == (

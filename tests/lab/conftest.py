@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from portchain_lab import evidence
@@ -29,9 +30,19 @@ def lab(labs: Labs) -> Lab:
     return labs.get(firewall=FIREWALL)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     schedule.arrange(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> schedule.GroupScheduling | None:
+    """Keep tests that share a lab in one process.
+
+    pytest-xdist 3.8 ignores its own mark for that, ``xdist_group``, with pytest 9.
+    """
+    if config.getvalue("dist") == "loadgroup":
+        return schedule.GroupScheduling(config, log)
+    return None
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ after the other, and keep its lab. The longest group comes first, so that the la
 short and all processes end at about the same time.
 """
 
-from collections.abc import Iterable
+import re
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 FOLDER = Path(__file__).parent
 
@@ -39,36 +40,36 @@ GROUPS: dict[str, tuple[str, ...]] = {
 """Modules by group; ``module[word]`` stands for those of its tests whose parameters begin so."""
 
 
-def arrange(items: list[pytest.Item]) -> None:
-    """Sort lab tests by group, and mark each with its group for pytest-xdist.
+PLACES = {
+    name: (number, group)
+    for number, (name, group) in enumerate(
+        (name, group) for group, names in GROUPS.items() for name in names
+    )
+}
+"""Place in the order, and group, of each name in GROUPS."""
 
-    :param items: all tests that were collected; those that need no lab keep their place in front.
+
+def arrange(items: list[pytest.Item]) -> None:
+    """Sort lab tests by group.
+
+    :param items: all tests that were collected; those that need no lab stay in front.
     :raises pytest.UsageError: a module of lab tests is in no group.
     """
-    places = {
-        name: (number, group)
-        for number, (name, group) in enumerate(
-            (name, group) for group, names in GROUPS.items() for name in names
-        )
-    }
-    order = {}
-    for item in items:
-        if item.path.parent != FOLDER:
-            order[item] = -1
-            continue
-        name = next(filter(places.__contains__, _names(item)), None)
-        if name is None:
-            msg = f"{item.nodeid}: add its module to GROUPS in {__name__}"
-            raise pytest.UsageError(msg)
-        order[item], group = places[name]
-        item.add_marker(pytest.mark.xdist_group(group))
+    order = {item: _place(item.nodeid)[0] if item.path.parent == FOLDER else -1 for item in items}
     items.sort(key=order.__getitem__)  # stable: within a module nothing changes
 
 
-def _names(item: pytest.Item) -> Iterable[str]:
-    """What may stand for a test in GROUPS, the most special first."""
-    module = item.path.stem
-    callspec = getattr(item, "callspec", None)
-    if callspec is not None:
-        yield f"{module}[{callspec.id.partition('-')[0]}]"
-    yield module
+class GroupScheduling(LoadScopeScheduling):
+    """Gives a process of pytest-xdist whole groups of tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _place(nodeid)[1]
+
+
+def _place(nodeid: str) -> tuple[int, str]:
+    module, parameter = re.fullmatch(r".*?(\w+)\.py(?:[^[]*\[([^]-]+))?.*", nodeid).groups()  # type: ignore[union-attr]
+    for name in (f"{module}[{parameter}]", module):
+        if name in PLACES:
+            return PLACES[name]
+    msg = f"{nodeid}: add its module to GROUPS in {__name__}"
+    raise pytest.UsageError(msg)

@@ -42,10 +42,12 @@ class Progress:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
-        """Print no letter for what passed; the summary at the end counts it all the same."""
-        if not report.passed:
-            return None
-        return ("passed" if report.when == "call" else "", "", "")
+        """Print no letters; the summary at the end counts the tests all the same."""
+        if report.passed:
+            return ("passed" if report.when == "call" else "", "", "")
+        if report.failed:
+            return ("failed" if report.when == "call" else "error", "", "")
+        return None
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Iterator[None]:

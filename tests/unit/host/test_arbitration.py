@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portchain.core.model import HostReport
-from portchain.dataplane import transition
+from portchain.dataplane import transition_flows
 from portchain.dataplane.compile import compile_bypass_guard, compile_chain, compile_frame_guard
 from portchain.dataplane.pipeline import ODD_GENERATION, TABLES
 from portchain.dataplane.plan import Hop
@@ -204,11 +204,11 @@ def test_failed_chains_are_recomputed_only_after_a_related_change(memory, reconc
         tried.append(now.plan.id)
         return compiled(now, local)
 
-    compiled = transition.compile_transition
+    compiled = transition_flows.compile_transition
     one, loser = chain_of(1, "vm"), chain_of(2, "vm2")
     memory.local = switch("h1", *PORTS, "vm2")
     reconciler.synchronise(PlanUpdate((one, loser, unsupported(plan(4, 1)))))
-    monkeypatch.setattr(transition, "compile_transition", compile_transition)
+    monkeypatch.setattr(transition_flows, "compile_transition", compile_transition)
     reconciler.update(PlanUpdate((plan(3, 1),)))
     assert tried == [plan(3, 1).id]
     reconciler.ports_changed([ident("vm2")])

@@ -1,0 +1,92 @@
+"""What the arbiter of flows keeps from one computation to the next (see ``arbitration``)."""
+
+from collections import defaultdict
+
+from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.transition import ChainTransition, Phase
+
+
+class Decisions:
+    """The decisions of a ``FlowArbiter``, and why it took them.
+
+    ================ =============================================================================
+    Attribute        Meaning
+    ================ =============================================================================
+    ``applied``      chain -> the latest plan that the switch has taken. A chain that fails falls
+                     back to it.
+    ``_active``      chains whose latest plan has its flows in the ledger -> the revision by which
+                     they send packets; None while they are only prepared. A chain that fails
+                     leaves it.
+    ``_unconfirmed`` chain -> a plan that is in the ledger and moves to ``applied`` as soon as the
+                     switch has taken it.
+    ``_blockers``    chain -> the chains that have a match which it needs. It is recomputed when
+                     one of them changes.
+    ``_blocked``     the reverse of ``_blockers``.
+    ``_rejections``  chain -> kind of its flows -> the switch's error message.
+    ================ =============================================================================
+    """
+
+    def __init__(self) -> None:
+        self.applied: dict[str, ChainPlan] = {}
+        self._active: dict[str, int | None] = {}
+        self._unconfirmed: dict[str, ChainPlan] = {}
+        self._blockers: defaultdict[str, set[str]] = defaultdict(set)
+        self._blocked: defaultdict[str, set[str]] = defaultdict(set)
+        self._rejections: dict[str, dict[str, str]] = {}
+
+    def is_active(self, chain_id: str) -> bool:
+        """Tell whether a chain's latest plan has its flows in the ledger."""
+        return chain_id in self._active
+
+    def sending_revision(self, chain_id: str) -> int | None:
+        """Return the revision by which an active chain sends; None if it does not send."""
+        return self._active.get(chain_id)
+
+    def activate(self, chain_id: str, state: ChainTransition) -> None:
+        """Note that the flows of a chain's state are in the ledger."""
+        plan = state.plan
+        if plan is None:
+            self.deactivate(chain_id)
+            self.applied.pop(chain_id, None)
+        elif state.phase is Phase.SWITCHED:
+            self._active[chain_id], self._unconfirmed[chain_id] = plan.revision, plan
+        else:
+            self._active.setdefault(chain_id, None)
+
+    def deactivate(self, chain_id: str) -> None:
+        """Note that a chain has failed or is gone."""
+        self._active.pop(chain_id, None)
+        self._unconfirmed.pop(chain_id, None)
+
+    def mark_applied(self) -> None:
+        """Note that the switch has taken all plans in the ledger."""
+        self.applied |= self._unconfirmed
+        self._unconfirmed.clear()
+
+    def block(self, chain_id: str, by: str) -> None:
+        """Note that a chain needs a match that another one has."""
+        self._blockers[chain_id].add(by)
+        self._blocked[by].add(chain_id)
+
+    def unblock(self, chain_id: str) -> None:
+        """Forget by which chains a chain is blocked."""
+        for other in self._blockers.pop(chain_id, ()):
+            self._blocked[other].discard(chain_id)
+            if not self._blocked[other]:
+                del self._blocked[other]
+
+    def chains_blocked_by(self, chain_id: str) -> frozenset[str]:
+        """Return the chains that a chain blocks."""
+        return frozenset(self._blocked.get(chain_id, ()))
+
+    def note_rejection(self, chain_id: str, kind: str, message: str) -> None:
+        """Note that the switch rejects a kind of a chain's flows."""
+        self._rejections.setdefault(chain_id, {})[kind] = message
+
+    def rejection(self, chain_id: str, kind: str) -> str | None:
+        """Return why the switch rejects a kind of a chain's flows; None if it does not."""
+        return self._rejections.get(chain_id, {}).get(kind)
+
+    def forget_rejections(self, chain_id: str) -> None:
+        """Offer all flows of a chain to the switch again."""
+        self._rejections.pop(chain_id, None)

@@ -1,0 +1,88 @@
+"""Compares two plans of a chain: what hosts with the one can do with packets of the other. Pure."""
+
+from dataclasses import replace
+
+from portchain.dataplane.plan import ChainPlan, Path, Target
+
+
+def sends_elsewhere(path: Path, host: str) -> bool:
+    """Tell whether a host sends packets of a path to another host."""
+    # Behind the last hop, a frame may have to return to the host of its origin.
+    receivers_of_hop = (*(hop.targets for hop in path.hops), path.origins)
+    return any(
+        any(sender.host == host for sender in path.senders_into(index))
+        and any(receiver.host != host for receiver in receivers)
+        for index, receivers in enumerate(receivers_of_hop)
+    )
+
+
+def is_covered_by(plan: ChainPlan, previous: ChainPlan) -> bool:
+    """Tell whether hosts with the previous plan can receive all that is sent by the new one."""
+    if plan.path_id != previous.path_id or len(plan.paths) != len(previous.paths):
+        return False
+    return all(map(_path_is_covered_by, plan.paths, previous.paths))
+
+
+def _path_is_covered_by(path: Path, previous: Path) -> bool:
+    if (path.reverse, len(path.hops)) != (previous.reverse, len(previous.hops)):
+        return False
+    if (path.entries, path.branches) != (previous.entries, previous.branches):
+        return False
+    hops_are_covered = all(
+        (hop.group_id, hop.tap, hop.headers) == (old.group_id, old.tap, old.headers)
+        and set(map(_without_weight, hop.targets)) <= set(map(_without_weight, old.targets))
+        for hop, old in zip(path.hops, previous.hops, strict=True)
+    )
+    return (
+        hops_are_covered
+        and set(path.classifiers) <= set(previous.classifiers)
+        and _sources_by_classifier(path) <= _sources_by_classifier(previous)
+    )
+
+
+def _without_weight(target: Target) -> Target:
+    """Return the target with the same weight as all others: only senders depend on weights."""
+    return replace(target, weight=1)
+
+
+def _sources_by_classifier(path: Path) -> set[tuple[object, ...]]:
+    """Return the sources with their classifiers, whatever the classifiers' order in the plan."""
+    return {
+        (path.classifiers[source.classifier], replace(source, classifier=0))
+        for source in path.sources
+    }
+
+
+def groups(path: Path) -> list[int]:
+    """Return the numbers of the groups that a path visits."""
+    return [hop.group_id for hop in path.hops]
+
+
+def can_mix_into_bypass(before: Path, after: Path) -> bool:
+    """Tell whether packets that travel by a mixture of two paths can bypass a function.
+
+    Groups that both paths share at the start and at the end are harmless: a packet that changes
+    paths there visits one or the other variant of the middle. But if a function is in the middle
+    of both paths, the packets that it returns may have visited different functions before it.
+    """
+    old, new = groups(before), groups(after)
+    while old and new and old[0] == new[0]:
+        old, new = old[1:], new[1:]
+    while old and new and old[-1] == new[-1]:
+        old, new = old[:-1], new[:-1]
+    in_both = set(old) & set(new)
+    earlier = _groups_of_unaware_pairs(before)
+    return any(
+        pair in earlier and (group in in_both or earlier[pair] != group)
+        for pair, group in _groups_of_unaware_pairs(after).items()
+    )
+
+
+def _groups_of_unaware_pairs(path: Path) -> dict[str, int]:
+    """Map SFC-unaware pairs to their groups: a packet that they return does not tell its plan."""
+    return {
+        target.pair_id: hop.group_id
+        for hop in path.hops
+        for target in hop.targets
+        if not target.function.identifies_chain and not hop.tap
+    }

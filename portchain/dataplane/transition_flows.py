@@ -1,0 +1,139 @@
+"""Compiles the flows of a chain in any state of a transition (see ``transition``). Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from portchain.dataplane.compile import (
+    Compiled,
+    UnsupportedPlanError,
+    compile_bypass_guard,
+    compile_chain,
+)
+from portchain.dataplane.flow import Flow, FlowKey, NoFlood, SwitchEntry
+from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.transition import ChainTransition, Phase
+
+_FIRST_REVISION = 1
+"""Revision of a chain's first plan. A host that first hears of a chain at a later revision has
+joined an existing chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionFlows:
+    """The desired entries of a switch for one chain.
+
+    :param flows: of the latest plan and, until the switch, of the previous one.
+    :param bypass_guard: flows that drop what would bypass the chain until the switch. They yield to
+        other chains' ``flows``.
+    :param draining: flows of earlier plans for packets in flight. They yield to all other flows.
+    :param no_flood: as in ``Compiled``, for all of these plans.
+    :param missing: as in ``Compiled``, for the latest plan.
+    """
+
+    flows: frozenset[Flow] = frozenset()
+    bypass_guard: frozenset[Flow] = frozenset()
+    draining: frozenset[Flow] = frozenset()
+    no_flood: frozenset[NoFlood] = frozenset()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> frozenset[SwitchEntry]:
+        """All entries but those that yield to others."""
+        return self.flows | self.no_flood
+
+    @property
+    def all_flows(self) -> frozenset[Flow]:
+        """All flows, including those that yield."""
+        return self.flows | self.bypass_guard | self.draining
+
+
+def compile_transition(state: ChainTransition, local: LocalSwitch) -> TransitionFlows:
+    """Compile the flows of a chain in any state.
+
+    :raises UnsupportedPlanError: as ``compile_chain``.
+    """
+    new = compile_chain(state.plan, local) if state.plan is not None else Compiled()
+    old = _compile_or_guard(state.previous, local) if state.previous is not None else Compiled()
+    drained = [_compile_or_guard(each.plan, local) for each in state.draining]
+    flows = _main_flows(state, new, old, local)
+    # Without flow affinity: connections would go on to pairs that have left the chain.
+    closed = state.phase is Phase.CLOSED
+    in_flight = _first_wins(*(each.forwarding if closed else each.transit for each in drained))
+    taken = {flow.key for flow in flows}
+    guard = (flow for flow in _guard_new_sources(state, local) if flow.key not in taken)
+    draining = (replace(flow, contestable=False) for flow in in_flight if flow.key not in taken)
+    no_flood = new.no_flood.union(old.no_flood, *(each.no_flood for each in drained))
+    return TransitionFlows(flows, frozenset(guard), frozenset(draining), no_flood, new.missing)
+
+
+def _main_flows(
+    state: ChainTransition, new: Compiled, old: Compiled, local: LocalSwitch
+) -> frozenset[Flow]:
+    if state.phase is Phase.SWITCHED:
+        return new.flows
+    if state.phase is Phase.CLOSED:
+        plans = (plan for plan in (state.plan, state.previous) if plan)
+        guards = (compile_bypass_guard(plan, local).flows for plan in plans)
+        return _first_wins(*guards, old.forwarding)
+    if state.is_ambiguous:
+        return old.flows
+    # Where both plans have a flow with the same key, the flows differ in where they send packets.
+    # Until the switch this host sends by the old plan.
+    return _first_wins(old.flows, new.transit, new.affinity)
+
+
+def _guard_new_sources(state: ChainTransition, local: LocalSwitch) -> frozenset[Flow]:
+    """Drop what new sources of an existing chain send, until the switch.
+
+    An example is a virtual machine that has moved to this host: its traffic was in the chain
+    before. The traffic of a new classifier was not; it continues without the chain until the
+    switch.
+    """
+    plan, previous = state.plan, state.previous
+    if state.phase is not Phase.PREPARED or plan is None:
+        return frozenset()
+    if previous is None and plan.revision <= _FIRST_REVISION:
+        return frozenset()
+    known = {
+        (path.reverse, classifier)
+        for path in (previous.paths if previous is not None else plan.paths)
+        for classifier in path.classifiers
+    }
+    paths = []
+    for path in plan.paths:
+        is_known = [(path.reverse, classifier) in known for classifier in path.classifiers]
+        sources = tuple(source for source in path.sources if is_known[source.classifier])
+        paths.append(replace(path, sources=sources, entries=()))
+    return compile_bypass_guard(replace(plan, paths=tuple(paths)), local).classification
+
+
+def compile_fallback(
+    state: ChainTransition, applied: ChainPlan | None, local: LocalSwitch
+) -> TransitionFlows:
+    """Compile the flows of a chain whose latest plan cannot be realised on this host.
+
+    They keep the existing steering. ``compile_bypass_guard`` compiles the flows that drop what
+    would bypass the chain meanwhile.
+
+    :param applied: the latest plan that the switch has taken; None if there is none.
+    :raises UnsupportedPlanError: as ``compile_chain``.
+    """
+    return compile_transition(ChainTransition(applied, draining=state.draining), local)
+
+
+def _compile_or_guard(plan: ChainPlan, local: LocalSwitch) -> Compiled:
+    """Compile an earlier plan. This agent may not have supported that one either."""
+    try:
+        return compile_chain(plan, local)
+    except UnsupportedPlanError:
+        return compile_bypass_guard(plan, local)
+
+
+def _first_wins(*groups: Iterable[Flow]) -> frozenset[Flow]:
+    """Merge flows; of several with the same key, keep that of the first group."""
+    merged: dict[FlowKey, Flow] = {}
+    for flows in groups:
+        for flow in flows:
+            merged.setdefault(flow.key, flow)
+    return frozenset(merged.values())

@@ -12,7 +12,8 @@ from neutron_lib.api import converters as lib_converters
 from neutron_lib.api.definitions import flowclassifier, sfc
 
 from portchain.api import checks, converters
-from portchain.core.model import VLAN, FailureMode, FunctionKind, HealthCheck
+from portchain.core.function_kinds import FUNCTION_KINDS
+from portchain.core.model import FailureMode, FunctionKind, HealthCheck
 
 AttributeMap = dict[str, dict[str, Any]]
 
@@ -89,7 +90,9 @@ def _sfc() -> SimpleNamespace:
             rules.pop("default", None)
     _fill_partial_dict(groups, "port_pair_group_parameters")
     functions = resources[sfc.PORT_PAIRS]["service_function_parameters"]
-    functions["validate"]["type:dict"]["correlation"]["type:values"].append(VLAN)
+    correlations = functions["validate"]["type:dict"]["correlation"]["type:values"]
+    known = [kind.correlation for kind in FUNCTION_KINDS]
+    correlations += [correlation for correlation in known if correlation not in correlations]
     _changeable_weight(functions)
     _fill_partial_dict(resources[sfc.PORT_CHAINS], "chain_parameters")
     # A chain without groups is refused as any other missing attribute, not as "None is not a list".

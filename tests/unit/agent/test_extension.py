@@ -1,4 +1,4 @@
-"""The extension between Neutron's agent and the reconciler, with Neutron's own cookies and agent API."""
+"""The agent extension with Neutron's own agent extension API and cookies."""
 
 import threading
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ PORT = {"port_id": "a-port"}
 
 
 class _Bridge:
-    """What the cookie's keeper needs below it."""
+    """The base class that Neutron's mixin for cookies needs."""
 
     def __init__(self) -> None:
         self._default_cookie = 1
@@ -41,7 +41,7 @@ class Bridge(OVSBridgeCookieMixin, _Bridge):  # type: ignore[misc]  # Neutron ha
 
 
 class Server:
-    """Answers a sync when it is let to."""
+    """Answers a sync when the test allows it."""
 
     def __init__(self) -> None:
         self.may_answer = threading.Event()
@@ -52,7 +52,7 @@ class Server:
 
 
 class Reconciler:
-    """Notes what it is asked for."""
+    """Records the calls that it gets."""
 
     is_in_sync, has_incomplete_chains, seconds_until_due = True, False, None
     test_is_over = False
@@ -62,7 +62,7 @@ class Reconciler:
 
     @property
     def known_revisions(self) -> dict[str, int]:
-        """Asked for before the server is: where a worker's thread, which goes on for ever, ends with its test."""
+        """Read before each sync: ends the worker's thread, which would run for ever, with its test."""
         if self.test_is_over:
             raise SystemExit
         return {}
@@ -109,7 +109,7 @@ def start(api: agent_api.OVSAgentExtensionAPI) -> tuple[Any, Reconciler]:
     return made, made._reconciler  # type: ignore[return-value]
 
 
-def test_ports_of_an_agent_that_has_started_wait_for_the_chains(
+def test_the_first_port_waits_for_the_plans_of_the_host(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     made, reconciler = start(agent_api.OVSAgentExtensionAPI(Bridge(), None))
@@ -119,7 +119,7 @@ def test_ports_of_an_agent_that_has_started_wait_for_the_chains(
     assert "wired without chains" not in caplog.text
 
 
-def test_ports_are_wired_without_a_server(
+def test_ports_are_wired_if_the_server_does_not_answer(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(extension, "_FIRST_SYNC_SECONDS", 0.1)
@@ -130,7 +130,7 @@ def test_ports_are_wired_without_a_server(
     assert caplog.text.count("wired without chains") == 1
 
 
-def test_rules_in_a_bridge_that_is_made_anew_are_not_stale_to_neutron(server: Server) -> None:
+def test_our_cookie_is_reserved_on_a_bridge_that_was_created_again(server: Server) -> None:
     bridges = {"physnet1": Bridge()}
     api = agent_api.OVSAgentExtensionAPI(
         Bridge(), None, bridges, bridge_mappings={"physnet1": "br-phy"}
@@ -146,7 +146,7 @@ def test_rules_in_a_bridge_that_is_made_anew_are_not_stale_to_neutron(server: Se
     assert reconciler.asked[3:] == ["ports"]
 
 
-def test_rules_are_back_before_neutron_lets_a_restarted_switch_switch(
+def test_flows_are_restored_before_neutron_installs_its_default_flows(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bridge, seen = Bridge(), []
@@ -160,7 +160,7 @@ def test_rules_are_back_before_neutron_lets_a_restarted_switch_switch(
     assert seen == [({"enable_dhcpv6": True}, ["synchronise", "reconcile"])]
 
 
-def test_neutron_goes_on_if_rules_cannot_be_restored(
+def test_neutron_continues_if_flows_cannot_be_restored(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     bridge = Bridge()

@@ -1,4 +1,4 @@
-"""What the reconciler hears of a switch that refuses."""
+"""Errors of ovs-ofctl, as Neutron's agent reports them."""
 
 from unittest import mock
 
@@ -8,12 +8,12 @@ from neutron_lib.exceptions import ProcessExecutionError
 from portchain.agent import neutron_bridge
 
 
-def test_what_the_switch_says_is_told_without_what_it_was_sent(
+def test_an_error_of_ovs_ofctl_is_raised_without_its_input(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def execute(argv: list[str], process_input: str, **_: object) -> str:
-        said = "OFPT_ERROR (OF1.4) (xid=0x2):\nOFPBAC_BAD_TYPE"
-        text = f"Exit code: 1; Cmd: {argv}; Stdin: {process_input}; Stdout: ; Stderr: {said}"
+        error = "OFPT_ERROR (OF1.4) (xid=0x2):\nOFPBAC_BAD_TYPE"
+        text = f"Exit code: 1; Cmd: {argv}; Stdin: {process_input}; Stdout: ; Stderr: {error}"
         raise ProcessExecutionError(text, returncode=1)
 
     monkeypatch.setattr(neutron_bridge.agent_utils, "execute", execute)

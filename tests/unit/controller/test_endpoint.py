@@ -1,4 +1,4 @@
-"""What the controller's options say of where switches are."""
+"""Addresses of databases and bridges, from the controller's options."""
 
 from collections.abc import Iterator
 
@@ -32,18 +32,18 @@ def test_each_host_has_a_database_and_a_port_for_each_bridge() -> None:
     assert endpoints["h1"].listener(1) == "ptcp:6655:192.0.2.1"
 
 
-def test_an_address_of_ipv6_is_in_brackets() -> None:
+def test_an_ipv6_address_is_in_brackets() -> None:
     place = endpoint.configured_endpoints()["h2.example.org"]
     assert place.bridge(0) == "tcp:[2001:db8::2]:6654"
     assert place.listener(0) == "ptcp:6654:[2001:db8::2]"
 
 
-def test_a_host_with_an_address_of_ipv6_is_read_from_a_file() -> None:
+def test_ipv6_addresses_can_be_configured() -> None:
     text = conf.OPENFLOW_HOSTS.type("a:2001:db8::2,b:192.0.2.1")
     assert text == {"a": "2001:db8::2", "b": "192.0.2.1"}
 
 
-def test_with_keys_all_of_it_is_by_ssl() -> None:
+def test_with_tls_files_all_connections_use_ssl() -> None:
     place = endpoint.Endpoint("192.0.2.1", 6640, 6654, 10, ("--private-key=k",))
     assert (place.database, place.bridge(0)) == ("ssl:192.0.2.1:6640", "ssl:192.0.2.1:6654")
     assert place.listener(0) == "pssl:6654:192.0.2.1"

@@ -1,4 +1,4 @@
-"""The program, as far as it comes without a broker."""
+"""``portchain-controller`` up to its connection to the message broker."""
 
 import subprocess
 import sys
@@ -11,13 +11,13 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
 
 
-def test_it_says_what_it_can_be_told() -> None:
+def test_help_lists_the_options() -> None:
     done = run("--help")
     assert done.returncode == 0
     assert "--config-file" in done.stdout
 
 
-def test_without_hosts_it_says_so(tmp_path: Path) -> None:
+def test_without_hosts_it_names_the_missing_option(tmp_path: Path) -> None:
     config = tmp_path / "controller.conf"
     config.write_text("[DEFAULT]\ntransport_url = fake:\n")
     done = run(f"--config-file={config}")
@@ -25,10 +25,11 @@ def test_without_hosts_it_says_so(tmp_path: Path) -> None:
     assert "openflow_hosts" in done.stderr
 
 
-def test_options_that_libraries_read_later_are_there() -> None:
-    """What is missing is only noticed when a server does not answer."""
+def test_options_that_libraries_read_later_are_registered() -> None:
+    """A missing option would be noticed only when a server does not answer."""
     code = (
-        "from portchain.controller import main; from oslo_config import cfg; main.read_configuration([]); "
+        "from portchain.controller import main; from oslo_config import cfg; "
+        "main.read_configuration([]); "
         "print(cfg.CONF.rpc_response_max_timeout, cfg.CONF.OVS.ovsdb_timeout, "
         "cfg.CONF.SECURITYGROUP.firewall_driver, cfg.CONF.port_chain.sync_interval)"
     )

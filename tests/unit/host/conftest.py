@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit.host.in_memory_switch import MemorySwitch, on_h1
+from tests.unit.host.in_memory_switch import MemorySwitch, reconciler_on_h1
 
 
 @pytest.fixture
@@ -15,4 +15,4 @@ def reports():
 
 @pytest.fixture
 def reconciler(memory, reports):
-    return on_h1(memory, reports.extend)
+    return reconciler_on_h1(memory, reports.extend)

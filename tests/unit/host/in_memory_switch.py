@@ -1,4 +1,4 @@
-"""A switch in memory that can lose rules, refuse some and fail; and a reconciler that works on it."""
+"""A switch in memory that can lose and reject flows and fail, and a reconciler for it."""
 
 from portchain.dataplane.compile import compile_chain, compile_frame_guard
 from portchain.dataplane.host_switch import LocalSwitch
@@ -6,25 +6,27 @@ from portchain.dataplane.transition import TransitionTimeouts
 from portchain.host.reconciler import Reconciler
 from tests.plans import chain, classifier, switch, target
 
-PATIENCE = TransitionTimeouts(switch=5, drain=1)
+TIMEOUTS = TransitionTimeouts(switch=5, drain=1)
 PORTS = ("vm", "a-in", "a-out", "b-in", "b-out")
 
 
 class MemorySwitch:
+    """Implements ``portchain.host.switch.Switch`` without a switch."""
+
     def __init__(self) -> None:
         self.local: LocalSwitch = switch("h1", *PORTS)
-        self.rules = {}
-        self.broken = False
-        self.changes = 0
+        self.flows = {}
+        self.is_down = False
+        self.changes = 0  # flows added or removed
         self.limits = {}
-        self.refused = ()  # words of which none may be in a rule
+        self.rejected_words = ()  # flows that contain one of these words are rejected
 
     def read_ports(self):
         return self.local
 
     def dump_entries(self):
         self._answer()
-        return list(self.rules.values())
+        return list(self.flows.values())
 
     def limit_tables(self, limits):
         self._answer()
@@ -32,24 +34,26 @@ class MemorySwitch:
 
     def apply(self, batch):
         self._answer()
-        if any(word in str(flow) for flow in batch.put for word in self.refused):
+        if any(word in str(flow) for flow in batch.put for word in self.rejected_words):
             raise RuntimeError("OFPBAC_BAD_TYPE")
         self.changes += len(batch.put) + len(batch.remove)
         for key in batch.remove:
-            self.rules.pop(key, None)
-        self.rules |= {flow.key: flow for flow in batch.put}
+            self.flows.pop(key, None)
+        self.flows |= {flow.key: flow for flow in batch.put}
 
     def _answer(self):
-        if self.broken:
-            raise RuntimeError("ovs-vswitchd is not there")
+        if self.is_down:
+            raise RuntimeError("ovs-vswitchd is not running")
 
-    def should_hold(self, *plans):
+    def holds_exactly(self, *plans):
+        """Whether the switch holds the flows of these plans and no other flow."""
         flows = {flow for plan in plans for flow in compile_chain(plan, self.local).flows}
         flows |= compile_frame_guard(self.local) if plans else set()
-        return set(self.rules.values()) == flows
+        return set(self.flows.values()) == flows
 
 
 def plan(number, revision, hops=1):
+    """A chain of one or two functions on this host, whose classifier no other number has."""
     targets = [target("a", "h1")], [target("b", "h1")]
     own = classifier(source_ports=(number, number))
     return chain(
@@ -65,12 +69,12 @@ class Clock:
         return self.now
 
 
-def on_h1(memory, report=lambda _: None):
-    return Reconciler(memory, "h1", report, PATIENCE, Clock())
+def reconciler_on_h1(memory, report=lambda _: None):
+    return Reconciler(memory, "h1", report, TIMEOUTS, Clock())
 
 
-def wait(reconciler, seconds=2 * (PATIENCE.switch + PATIENCE.drain)):
-    """Let time pass, and the agent's thread do what is due."""
+def let_time_pass(reconciler, seconds=2 * (TIMEOUTS.switch + TIMEOUTS.drain)):
+    """Let time pass, and do what the worker's thread would do."""
     end = reconciler._clock.now + seconds
     while (
         left := reconciler.seconds_until_due

@@ -17,7 +17,13 @@ from portchain.dataplane.pipeline import ODD_GENERATION, TABLES
 from portchain.dataplane.plan import Hop
 from portchain.rpc.contract import PlanUpdate
 from tests.plans import chain, ident, source, switch, target
-from tests.unit.host.in_memory_switch import PORTS, MemorySwitch, on_h1, plan, wait
+from tests.unit.host.in_memory_switch import (
+    PORTS,
+    MemorySwitch,
+    let_time_pass,
+    plan,
+    reconciler_on_h1,
+)
 
 
 def chain_of(number, *names, hops=2, revision=1, far=False):
@@ -44,7 +50,7 @@ def unsupported(plan, *names):
 def is_dropped(memory, name):
     """Tell whether the switch drops everything that a port sends."""
     in_port = f"in_port={memory.local.ports[ident(name)].ofport}"
-    found = [flow for flow in memory.rules.values() if in_port in flow.key.match]
+    found = [flow for flow in memory.flows.values() if in_port in flow.key.match]
     return bool(found) and all(flow.actions == "drop" for flow in found)
 
 
@@ -57,7 +63,7 @@ def test_conflicting_chains_do_not_affect_others(memory, reconciler, reports):
     rival = replace(plan(2, 1), paths=one.paths)
     reconciler.synchronise(PlanUpdate((one,)))
     reconciler.update(PlanUpdate((rival, plan(3, 1))))
-    assert memory.should_hold(one, plan(3, 1))
+    assert memory.holds_exactly(one, plan(3, 1))
     errors = {report.chain_id: report.error for report in reports}
     assert "another port chain" in errors[rival.id]
     assert one.id not in errors[rival.id], "the message must not name a chain of another project"
@@ -69,7 +75,7 @@ def test_bypass_guard_drops_traffic_of_unsupported_plan(memory, reconciler, repo
     newer = replace(plan(1, 1), paths=(replace(plan(1, 1).paths[0], hops=(hop,)),))
     reconciler.synchronise(PlanUpdate((newer,)))
     guard = compile_bypass_guard(newer, memory.local).flows | compile_frame_guard(memory.local)
-    assert set(memory.rules.values()) == guard
+    assert set(memory.flows.values()) == guard
     assert {flow.key.table for flow in guard} & {TABLES["HOP"].number} == set(), (
         "no flow leads into the chain"
     )
@@ -77,11 +83,11 @@ def test_bypass_guard_drops_traffic_of_unsupported_plan(memory, reconciler, repo
         "but traffic is classified"
     )
     reconciler.update(PlanUpdate((plan(1, 2),)))
-    wait(reconciler)
-    assert memory.should_hold(plan(1, 2))
+    let_time_pass(reconciler)
+    assert memory.holds_exactly(plan(1, 2))
     reconciler.update(PlanUpdate((replace(newer, revision=3),)))
-    wait(reconciler)
-    assert memory.should_hold(plan(1, 2)), "existing steering is kept"
+    let_time_pass(reconciler)
+    assert memory.holds_exactly(plan(1, 2)), "existing steering is kept"
 
 
 def test_traffic_of_conflicting_later_chain_is_dropped(memory, reconciler, reports):
@@ -93,11 +99,11 @@ def test_traffic_of_conflicting_later_chain_is_dropped(memory, reconciler, repor
     reconciler.synchronise(PlanUpdate((one, rival)))
     guard = compile_bypass_guard(rival, memory.local).flows
     assert guard
-    assert guard < set(memory.rules.values())
+    assert guard < set(memory.flows.values())
     assert "another port chain" in reports[-1].error
     reconciler.update(PlanUpdate(removed=((one.id, 9),)))
-    wait(reconciler)
-    assert memory.should_hold(rival), "the other chain is deleted"
+    let_time_pass(reconciler)
+    assert memory.holds_exactly(rival), "the other chain is deleted"
     assert reports[-1].error == ""
 
 
@@ -108,8 +114,8 @@ def test_chain_that_conflicts_with_itself_is_reported(memory, reconciler, report
     reconciler.synchronise(PlanUpdate((loop, plan(2, 1))))
     errors = {report.chain_id: report.error for report in reports}
     assert "conflicts with itself" in errors[loop.id]
-    assert compile_bypass_guard(loop, memory.local).flows < set(memory.rules.values())
-    assert compile_chain(plan(2, 1), memory.local).flows < set(memory.rules.values())
+    assert compile_bypass_guard(loop, memory.local).flows < set(memory.flows.values())
+    assert compile_chain(plan(2, 1), memory.local).flows < set(memory.flows.values())
 
 
 def test_compiler_failure_does_not_affect_other_chains(memory, reconciler, reports, monkeypatch):
@@ -121,14 +127,14 @@ def test_compiler_failure_does_not_affect_other_chains(memory, reconciler, repor
     reconciler.synchronise(PlanUpdate((plan(2, 1), plan(1, 1))))
     errors = {report.chain_id: report.error for report in reports}
     assert errors == {plan(2, 1).id: "a flow beyond the declaration", plan(1, 1).id: ""}
-    assert compile_chain(plan(1, 1), memory.local).flows < set(memory.rules.values())
+    assert compile_chain(plan(1, 1), memory.local).flows < set(memory.flows.values())
 
 
 def test_unsupported_plan_is_reported_and_does_not_affect_others(memory, reconciler, reports):
     hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("ip_ttl",))
     newer = replace(plan(2, 1), paths=(replace(plan(2, 1).paths[0], hops=(hop,)),))
     reconciler.synchronise(PlanUpdate((newer, plan(1, 1))))
-    assert compile_chain(plan(1, 1), memory.local).flows < set(memory.rules.values())
+    assert compile_chain(plan(1, 1), memory.local).flows < set(memory.flows.values())
     errors = {report.chain_id: report.error for report in reports}
     assert "ip_ttl" in errors[newer.id]
 
@@ -141,9 +147,9 @@ def test_flows_of_draining_plans_yield_to_other_chains(memory, reconciler, repor
     reconciler.update(PlanUpdate(removed=((one.id, 2),)))
     reconciler.update(PlanUpdate((other,)))
     assert reports[-1] == HostReport(other.id, 1)
-    assert compile_chain(other, memory.local).flows < set(memory.rules.values())
-    wait(reconciler)
-    assert memory.should_hold(other)
+    assert compile_chain(other, memory.local).flows < set(memory.flows.values())
+    let_time_pass(reconciler)
+    assert memory.holds_exactly(other)
 
 
 # --- Bypass guards and fallback.
@@ -164,13 +170,13 @@ def test_fallback_follows_the_ports(memory, reconciler, reports):
     old = plan(1, 1)
     reconciler.synchronise(PlanUpdate((old,)))
     reconciler.update(PlanUpdate((unsupported(old, "vm", "vm2"),)))
-    wait(reconciler)
+    let_time_pass(reconciler)
     memory.local = switch("h1", *PORTS, "vm2", first=31)
     reconciler.ports_changed([ident("b-out"), ident("vm2")])
-    assert compile_chain(old, memory.local).flows < set(memory.rules.values())
+    assert compile_chain(old, memory.local).flows < set(memory.flows.values())
     assert is_dropped(memory, "vm2"), "it is not a source of the fallback plan"
     assert "ip_ttl" in reports[-1].error
-    assert not any(f"in_port={port}" in flow.key.match for flow in memory.rules.values() for port in range(11, 20))  # fmt: skip
+    assert not any(f"in_port={port}" in flow.key.match for flow in memory.flows.values() for port in range(11, 20))  # fmt: skip
 
 
 def test_fallback_follows_ports_of_the_fallback_plan_only(memory, reconciler):
@@ -179,22 +185,24 @@ def test_fallback_follows_ports_of_the_fallback_plan_only(memory, reconciler):
     (path,) = unsupported(old).paths
     newer = replace(old, revision=2, paths=(replace(path, hops=(Hop(1, (target("d", "h1"),), ("ip_ttl",)),)),))  # fmt: skip
     reconciler.update(PlanUpdate((newer,)))
-    wait(reconciler)
+    let_time_pass(reconciler)
     reconciler.update(PlanUpdate((replace(newer, revision=3),)))
-    wait(reconciler)
+    let_time_pass(reconciler)
     memory.local = switch("h1", *PORTS, first=31)
     reconciler.ports_changed([ident("a-in")])
-    assert compile_chain(old, memory.local).flows < set(memory.rules.values())
+    assert compile_chain(old, memory.local).flows < set(memory.flows.values())
 
 
 def test_bypass_guard_yields_to_other_chains_only(memory, reconciler):
     memory.local = switch("h1", *PORTS, "vm2")
     one, loser = chain_of(1, "vm"), chain_of(2, "vm", "vm2")
     reconciler.synchronise(PlanUpdate((one, loser)))
-    assert compile_chain(one, memory.local).flows < set(memory.rules.values())
+    assert compile_chain(one, memory.local).flows < set(memory.flows.values())
     assert is_dropped(memory, "vm2")
     reconciler.update(PlanUpdate((replace(chain_of(1), revision=2),)))
-    assert is_dropped(memory, "vm2") or memory.should_hold(replace(chain_of(1), revision=2), loser)
+    assert is_dropped(memory, "vm2") or memory.holds_exactly(
+        replace(chain_of(1), revision=2), loser
+    )
 
 
 def test_failed_chains_are_recomputed_only_after_a_related_change(memory, reconciler, monkeypatch):
@@ -225,7 +233,7 @@ def test_failed_chains_are_recomputed_only_after_a_related_change(memory, reconc
 def test_lowest_number_has_precedence_among_new_chains(memory, reports, order):
     memory.local = switch("h1", *PORTS, "vm1", "vm2", "vm3")
     plans = [chain_of(number, f"vm{number}") for number in order]
-    on_h1(memory, reports.extend).synchronise(PlanUpdate(tuple(plans)))
+    reconciler_on_h1(memory, reports.extend).synchronise(PlanUpdate(tuple(plans)))
     assert [number for number in order if not errors(reports)[chain_of(number).id]] == [1]
 
 
@@ -233,7 +241,7 @@ def test_lowest_number_has_precedence_among_new_chains(memory, reports, order):
 def test_lower_number_has_precedence_until_one_chain_sends(memory, reports, order):
     """Chains over several hosts, which receive their plans in any order."""
     memory.local = switch("h1", *PORTS, "vm1", "vm2")
-    reconciler = on_h1(memory, reports.extend)
+    reconciler = reconciler_on_h1(memory, reports.extend)
     reconciler.synchronise(PlanUpdate())
     for number in order:
         made = chain_of(number, f"vm{number}", far=True)
@@ -251,9 +259,9 @@ def test_chain_that_sends_has_precedence_over_later_ones(memory, reconciler, rep
     assert "another port chain" in errors(reports)[chain_of(1).id]
     newer = replace(sending, revision=2)
     reconciler.update(PlanUpdate((newer,)))
-    wait(reconciler)
+    let_time_pass(reconciler)
     assert errors(reports)[sending.id] == "", "also with its next plan"
-    restarted = on_h1(memory, reports.extend)
+    restarted = reconciler_on_h1(memory, reports.extend)
     assert restarted.synchronise(PlanUpdate((chain_of(1, "vm1"), newer))) is False
     assert errors(reports)[sending.id] == "", "also after a restart of the agent"
 
@@ -264,10 +272,10 @@ def test_new_plan_yields_to_chain_that_sends(memory, reconciler, reports):
     sending = chain_of(2, "vm2")
     reconciler.synchronise(PlanUpdate((apart, sending)))
     reconciler.update(PlanUpdate((chain_of(1, "vm1", revision=2),)))
-    wait(reconciler)
+    let_time_pass(reconciler)
     assert errors(reports)[sending.id] == ""
     assert "another port chain" in errors(reports)[apart.id]
-    assert compile_chain(apart, memory.local).flows < set(memory.rules.values()), (
+    assert compile_chain(apart, memory.local).flows < set(memory.flows.values()), (
         "existing steering is kept"
     )
     assert is_dropped(memory, "vm1")
@@ -289,25 +297,25 @@ def test_new_plan_yields_to_chain_that_sends(memory, reconciler, reports):
 def test_no_bypass_in_any_order_and_restart_changes_nothing(plans, gone):
     memory, reports = MemorySwitch(), []
     memory.local = switch("h1", *PORTS, "vm1", "vm2", "vm3")
-    reconciler = on_h1(memory, reports.extend)
+    reconciler = reconciler_on_h1(memory, reports.extend)
     reconciler.synchronise(PlanUpdate())
     for each in plans:
         reconciler.update(PlanUpdate((each,)))
     for number in gone:
         reconciler.update(PlanUpdate(removed=((ident(f"pc{number}"), 9),)))
-    wait(reconciler)
+    let_time_pass(reconciler)
     left = tuple(each for each in plans if each.path_id not in gone)
-    programmed = {(flow.key, flow.actions) for flow in memory.rules.values()}
+    programmed = {(flow.key, flow.actions) for flow in memory.flows.values()}
     for each in left:
         entrance = {flow.key for flow in compile_chain(each, memory.local).classification}
-        assert entrance <= memory.rules.keys()
+        assert entrance <= memory.flows.keys()
         if not errors(reports)[each.id]:
             assert {
                 (f.key, f.actions) for f in compile_chain(each, memory.local).flows
             } <= programmed
     assert any(not errors(reports)[each.id] for each in left) or not left
     before = errors(reports)
-    assert on_h1(memory, reports.extend).synchronise(PlanUpdate(left)) is False
+    assert reconciler_on_h1(memory, reports.extend).synchronise(PlanUpdate(left)) is False
     assert errors(reports) == before
 
 
@@ -315,50 +323,50 @@ def test_no_bypass_in_any_order_and_restart_changes_nothing(plans, gone):
 
 
 def test_rejected_flow_does_not_affect_other_chains(memory, reconciler, reports):
-    memory.refused = ("0x10002->reg8",)
+    memory.rejected_words = ("0x10002->reg8",)
     reconciler.synchronise(PlanUpdate(tuple(plan(number, 1) for number in range(1, 8))))
     assert reconciler.is_in_sync
     errors_by_chain = errors(reports)
     assert {chain_id for chain_id, error in errors_by_chain.items() if error} == {plan(2, 1).id}
     assert "OFPBAC_BAD_TYPE" in errors_by_chain[plan(2, 1).id]
-    flows = set(memory.rules.values())
+    flows = set(memory.flows.values())
     assert all(compile_chain(plan(n, 1), memory.local).flows < flows for n in (1, 3, 4, 5, 6, 7))
     assert compile_bypass_guard(plan(2, 1), memory.local).flows < flows
-    memory.refused = ()
+    memory.rejected_words = ()
     reconciler.reconcile()
     assert errors(reports)[plan(2, 1).id] == ""
-    assert memory.should_hold(*(plan(number, 1) for number in range(1, 8)))
+    assert memory.holds_exactly(*(plan(number, 1) for number in range(1, 8)))
 
 
 def test_chain_with_rejected_flows_keeps_its_applied_plan(memory, reconciler, reports):
     old, new = plan(1, 1), replace(plan(1, 2, hops=2), path_id=1 | ODD_GENERATION)
     reconciler.synchronise(PlanUpdate((old,)))
-    memory.refused = (f"in_port={memory.local.ports[ident('b-out')].ofport}",)
+    memory.rejected_words = (f"in_port={memory.local.ports[ident('b-out')].ofport}",)
     reconciler.update(PlanUpdate((new, plan(2, 1))))
-    assert compile_chain(old, memory.local).flows < set(memory.rules.values())
-    assert compile_chain(plan(2, 1), memory.local).flows < set(memory.rules.values())
+    assert compile_chain(old, memory.local).flows < set(memory.flows.values())
+    assert compile_chain(plan(2, 1), memory.local).flows < set(memory.flows.values())
     assert "OFPBAC_BAD_TYPE" in errors(reports)[new.id]
-    wait(reconciler)
-    assert memory.should_hold(old, plan(2, 1))
+    let_time_pass(reconciler)
+    assert memory.holds_exactly(old, plan(2, 1))
 
 
 def test_chain_whose_guard_is_rejected_too_has_no_flows(memory, reconciler, reports):
     memory.local = switch("h1", *PORTS, "vm2")
-    memory.refused = (f"in_port={memory.local.ports[ident('vm2')].ofport}",)
+    memory.rejected_words = (f"in_port={memory.local.ports[ident('vm2')].ofport}",)
     reconciler.synchronise(PlanUpdate((chain_of(1, "vm2"), plan(2, 1))))
-    assert memory.should_hold(plan(2, 1))
+    assert memory.holds_exactly(plan(2, 1))
     assert "OFPBAC_BAD_TYPE" in errors(reports)[chain_of(1).id]
 
 
 def test_rejected_frame_guard_is_retried(memory, reconciler, reports):
-    memory.refused = ("mpls",)
+    memory.rejected_words = ("mpls",)
     with pytest.raises(RuntimeError):
         reconciler.synchronise(PlanUpdate((plan(1, 1),)))
     assert reports == []
     assert not reconciler.is_in_sync
-    memory.refused = ()
+    memory.rejected_words = ()
     reconciler.reconcile()
-    assert memory.should_hold(plan(1, 1))
+    assert memory.holds_exactly(plan(1, 1))
 
 
 def test_guard_of_new_source_yields_to_another_chain(memory, reconciler, reports):
@@ -369,8 +377,8 @@ def test_guard_of_new_source_yields_to_another_chain(memory, reconciler, reports
     reconciler.synchronise(PlanUpdate((one,)))
     reconciler.update(PlanUpdate((other,), prepare=frozenset({other.id})))
     assert reports[-1] == HostReport(other.id, 2, prepared=True)
-    assert compile_chain(one, memory.local).flows < set(memory.rules.values())
+    assert compile_chain(one, memory.local).flows < set(memory.flows.values())
     reconciler.update(PlanUpdate(removed=((one.id, 2),)))
     assert is_dropped(memory, "vm"), "now the guard applies"
-    wait(reconciler)
-    assert memory.should_hold(other)
+    let_time_pass(reconciler)
+    assert memory.holds_exactly(other)

@@ -1,4 +1,4 @@
-"""The reconciler against a switch in memory that can lose rules and fail; the real switch has its own tests."""
+"""The reconciler with a switch in memory that can lose flows and fail."""
 
 from dataclasses import replace
 
@@ -12,31 +12,38 @@ from portchain.dataplane.compile import compile_chain
 from portchain.dataplane.pipeline import TABLES
 from portchain.rpc.contract import PlanUpdate
 from tests.plans import chain, ident, switch, target
-from tests.unit.host.in_memory_switch import PATIENCE, PORTS, MemorySwitch, on_h1, plan, wait
+from tests.unit.host.in_memory_switch import (
+    PORTS,
+    TIMEOUTS,
+    MemorySwitch,
+    let_time_pass,
+    plan,
+    reconciler_on_h1,
+)
 
 
-def test_nothing_is_removed_before_the_server_said_what_there_is(memory, reconciler):
+def test_no_flow_is_removed_before_the_first_answer_of_the_server(memory, reconciler):
     old = compile_chain(plan(1, 1), memory.local).flows
-    memory.rules = {flow.key: flow for flow in old}
+    memory.flows = {flow.key: flow for flow in old}
     reconciler.update(PlanUpdate((plan(2, 1),)))
     reconciler.reconcile()
     reconciler.ports_changed([ident("vm")])
-    assert set(memory.rules.values()) == old
+    assert set(memory.flows.values()) == old
     reconciler.synchronise(PlanUpdate((plan(1, 1),)))
-    assert memory.should_hold(plan(1, 1), plan(2, 1)), (
-        "what came before the answer is not forgotten"
+    assert memory.holds_exactly(plan(1, 1), plan(2, 1)), (
+        "a plan that arrived before the answer counts"
     )
 
 
-def test_a_restarted_agent_touches_nothing_that_is_right(memory, reconciler):
+def test_a_restarted_agent_touches_no_correct_flow(memory, reconciler):
     reconciler.synchronise(PlanUpdate((plan(1, 1), plan(2, 1))))
     memory.changes = 0
-    restarted = on_h1(memory)
+    restarted = reconciler_on_h1(memory)
     assert restarted.synchronise(PlanUpdate((plan(1, 1), plan(2, 1)))) is False
     assert memory.changes == 0
 
 
-def test_one_change_costs_what_one_chain_has(memory, reconciler):
+def test_one_new_chain_changes_only_its_own_flows(memory, reconciler):
     reconciler.synchronise(PlanUpdate(tuple(plan(n, 1) for n in range(1, 30))))
     memory.changes = 0
     reconciler.update(PlanUpdate((plan(99, 1),)))
@@ -49,21 +56,21 @@ def test_tables_are_limited_while_there_are_chains(memory, reconciler):
     reconciler.synchronise(PlanUpdate((plan(1, 1),)))
     assert memory.limits == {TABLES["AFFINITY"].number: TABLES["AFFINITY"].max_flows}
     reconciler.update(PlanUpdate(removed=((plan(1, 1).id, 2),)))
-    wait(reconciler)
+    let_time_pass(reconciler)
     assert memory.limits == {}
 
 
-@pytest.mark.parametrize("late", [plan(1, 1), plan(1, 2, hops=1)], ids=["older", "the same number"])
-def test_a_late_message_does_not_bring_back_what_was(memory, reconciler, late):
+@pytest.mark.parametrize("late", [plan(1, 1), plan(1, 2, hops=1)], ids=["older", "same number"])
+def test_a_late_message_does_not_restore_an_older_plan(memory, reconciler, late):
     reconciler.synchronise(PlanUpdate((plan(1, 3, hops=2),)))
     reconciler.update(PlanUpdate((late,)))
-    assert memory.should_hold(plan(1, 3, hops=2))
+    assert memory.holds_exactly(plan(1, 3, hops=2))
     reconciler.update(PlanUpdate(removed=((plan(1, 0).id, 2),)))
-    assert memory.should_hold(plan(1, 3, hops=2))
+    assert memory.holds_exactly(plan(1, 3, hops=2))
     reconciler.update(PlanUpdate(removed=((plan(1, 0).id, 3),)))
     reconciler.update(PlanUpdate((plan(1, 3, hops=2),)))
-    wait(reconciler)
-    assert memory.should_hold()
+    let_time_pass(reconciler)
+    assert memory.holds_exactly()
 
 
 def test_a_port_that_comes_later_completes_the_chain(memory, reconciler, reports):
@@ -72,17 +79,17 @@ def test_a_port_that_comes_later_completes_the_chain(memory, reconciler, reports
     assert ident("a-in") in reports[-1].missing
     memory.local = switch("h1", *PORTS)
     reconciler.ports_changed([ident("a-in")])
-    assert memory.should_hold(plan(1, 1))
+    assert memory.holds_exactly(plan(1, 1))
     assert (reports[-1].missing, reports[-1].error) == ("", "")
 
 
-def test_a_source_that_is_not_plugged_in_is_not_waited_for(memory, reconciler, reports):
+def test_a_source_that_is_not_plugged_in_is_not_missing(memory, reconciler, reports):
     memory.local = switch("h1", *PORTS[1:], first=12)
     reconciler.synchronise(PlanUpdate((plan(1, 1),)))
     assert (reports[-1].missing, reports[-1].error) == ("", "")
     memory.local = switch("h1", *PORTS)
     reconciler.ports_changed([ident("vm")])
-    assert memory.should_hold(plan(1, 1))
+    assert memory.holds_exactly(plan(1, 1))
 
 
 def test_a_tunnel_that_comes_without_an_event_is_found(memory, reconciler, reports):
@@ -94,41 +101,39 @@ def test_a_tunnel_that_comes_without_an_event_is_found(memory, reconciler, repor
     memory.local = complete
     reconciler.retry_incomplete()
     assert not reconciler.has_incomplete_chains
-    assert memory.should_hold(remote)
+    assert memory.holds_exactly(remote)
     assert reports[-1].missing == ""
 
 
 def test_a_port_of_no_chain_costs_nothing(memory, reconciler):
     reconciler.synchronise(PlanUpdate((plan(1, 1),)))
-    memory.broken = True
+    memory.is_down = True
     reconciler.ports_changed([ident("stranger")])
 
 
-def test_what_could_not_be_applied_is_made_up_for(memory, reconciler, reports):
+def test_a_failed_update_is_repaired_by_the_next_comparison(memory, reconciler, reports):
     reconciler.synchronise(PlanUpdate())
-    memory.broken = True
+    memory.is_down = True
     with pytest.raises(RuntimeError):
         reconciler.update(PlanUpdate((plan(1, 1),)))
-    assert reports == [], "no host confirms what it could not do"
-    memory.broken = False
+    assert reports == [], "a host reports no revision that it has not applied"
+    memory.is_down = False
     reconciler.reconcile()
-    assert memory.should_hold(plan(1, 1))
+    assert memory.holds_exactly(plan(1, 1))
     assert [report.revision for report in reports] == [1]
 
 
-def test_a_plan_that_could_not_be_read_is_reported_once_and_what_works_stays(
-    memory, reconciler, reports
-):
+def test_an_unreadable_plan_is_reported_once_and_flows_stay(memory, reconciler, reports):
     reconciler.synchronise(PlanUpdate((plan(1, 1),)))
-    unread = HostReport(plan(1, 2).id, 2, error="this agent cannot read the plan: colour")
+    unread = HostReport(plan(1, 2).id, 2, error="this host cannot read the plan: colour")
     for _ in range(2):
         reconciler.update(PlanUpdate((plan(2, 1),), unreadable=(unread,)))
-    assert memory.should_hold(plan(1, 1), plan(2, 1))
+    assert memory.holds_exactly(plan(1, 1), plan(2, 1))
     assert [report for report in reports if report.error] == [unread]
 
 
 def elsewhere(revision):
-    """A chain whose function is on another host, through one more pair with each revision."""
+    """A chain whose functions are on another host. Each revision has one more pair."""
     pairs = [target(name, "h2") for name in "cde"[:revision]]
     return chain(pairs, name="pc1", path_id=1, revision=revision)
 
@@ -137,61 +142,65 @@ def prepare(*plans):
     return PlanUpdate(plans, prepare=frozenset(plan.id for plan in plans))
 
 
-def test_a_host_sends_by_a_new_plan_when_all_are_prepared(memory, reconciler, reports):
+def test_a_host_switches_to_a_new_plan_when_all_hosts_are_prepared(memory, reconciler, reports):
     old, new = elsewhere(1), elsewhere(2)
     reconciler.synchronise(PlanUpdate((old,)))
     reconciler.update(prepare(new))
     assert reports[-1] == HostReport(new.id, 2, prepared=True)
     before = compile_chain(old, memory.local).flows
-    assert before < set(memory.rules.values()), "the old one's rules, all of them"
+    assert before < set(memory.flows.values()), "all flows of the old plan"
     reconciler.update(PlanUpdate(switch=((new.id, 1),)))
-    assert before < set(memory.rules.values()), "late news of the old plan"
+    assert before < set(memory.flows.values()), "a late message about the old plan"
     reconciler.update(PlanUpdate(switch=((new.id, 2),)))
     assert reports[-1] == HostReport(new.id, 2)
-    assert compile_chain(new, memory.local).flows < set(memory.rules.values())
-    wait(reconciler)
-    assert memory.should_hold(new)
+    assert compile_chain(new, memory.local).flows < set(memory.flows.values())
+    let_time_pass(reconciler)
+    assert memory.holds_exactly(new)
 
 
-def test_a_new_chain_is_entered_when_all_are_prepared_or_time_is_over(memory, reconciler, reports):
+def test_a_new_chain_is_classified_after_the_switch_timeout_at_the_latest(
+    memory, reconciler, reports
+):
     reconciler.synchronise(PlanUpdate())
     new = elsewhere(1)
     reconciler.update(prepare(new))
     entrance = compile_chain(new, memory.local).classification
-    assert not entrance & set(memory.rules.values())
-    wait(reconciler, PATIENCE.switch - 1)
-    assert not entrance & set(memory.rules.values())
-    wait(reconciler, 1)
-    assert memory.should_hold(new)
+    assert not entrance & set(memory.flows.values())
+    let_time_pass(reconciler, TIMEOUTS.switch - 1)
+    assert not entrance & set(memory.flows.values())
+    let_time_pass(reconciler, 1)
+    assert memory.holds_exactly(new)
     assert reports[-1] == HostReport(new.id, 1)
 
 
-def test_a_server_that_knows_no_steps_is_followed_at_once(memory, reconciler, reports):
+def test_a_plan_of_a_server_without_phases_is_switched_to_at_once(memory, reconciler, reports):
     reconciler.synchronise(PlanUpdate((elsewhere(1),)))
     reconciler.update(PlanUpdate((elsewhere(2),)))
     assert reports[-1] == HostReport(elsewhere(2).id, 2)
 
 
-def test_an_agent_that_starts_in_the_middle_goes_to_the_end(memory, reconciler, reports):
+def test_an_agent_that_starts_during_a_change_switches_at_once(memory, reconciler, reports):
     reconciler.synchronise(prepare(elsewhere(2)))
-    assert memory.should_hold(elsewhere(2))
+    assert memory.holds_exactly(elsewhere(2))
     assert reports[-1] == HostReport(elsewhere(2).id, 2)
 
 
-def test_the_answer_of_the_server_counts_more_than_a_message_of_before(memory, reconciler):
+def test_an_answer_of_the_server_overrides_earlier_messages(memory, reconciler):
     here = plan(1, 3)
     reconciler.synchronise(PlanUpdate())
     reconciler.update(PlanUpdate(removed=((here.id, 3),)))
     reconciler.update(PlanUpdate((here,)))
-    assert memory.should_hold(), "the message may be the later one"
+    assert memory.holds_exactly(), "the message may be older than the removal"
     reconciler.synchronise(PlanUpdate((here,)), reconciler.known_revisions)
-    assert memory.should_hold(here)
+    assert memory.holds_exactly(here)
     older = replace(here, revision=2)
     reconciler.synchronise(PlanUpdate((older,)), reconciler.known_revisions)
-    assert reconciler.known_revisions == {here.id: 2}, "the server's database is one of before"
+    assert reconciler.known_revisions == {here.id: 2}, (
+        "the server's database was restored from a backup"
+    )
 
 
-def test_what_changed_while_the_server_answered_is_newer_than_its_answer(memory, reconciler):
+def test_a_message_that_overtakes_the_answer_overrides_it(memory, reconciler):
     old = plan(1, 3)
     reconciler.synchronise(PlanUpdate((old,)))
     asked_with = reconciler.known_revisions
@@ -205,12 +214,12 @@ def test_what_changed_while_the_server_answered_is_newer_than_its_answer(memory,
 
 
 class Life(RuleBasedStateMachine):
-    """Messages in any order, damage and failures: once the switch answers, it ends at the latest plans."""
+    """Messages in any order, damage and failures: a sync always restores the latest plans."""
 
     def __init__(self) -> None:
         super().__init__()
         self.memory = MemorySwitch()
-        self.reconciler = on_h1(self.memory)
+        self.reconciler = reconciler_on_h1(self.memory)
         self.latest = {}
         self.sent = []
         self.reconciler.synchronise(PlanUpdate())
@@ -219,7 +228,7 @@ class Life(RuleBasedStateMachine):
         try:
             work()
         except RuntimeError:
-            assert self.memory.broken
+            assert self.memory.is_down
 
     @rule(
         number=st.integers(1, 3), hops=st.integers(1, 2), deliver=st.booleans(), steps=st.booleans()
@@ -252,26 +261,26 @@ class Life(RuleBasedStateMachine):
 
     @rule(broken=st.booleans())
     def fail(self, broken):
-        self.memory.broken = broken
+        self.memory.is_down = broken
 
     @rule(data=st.data())
-    def lose_a_rule(self, data):
-        if self.memory.rules:
-            del self.memory.rules[data.draw(st.sampled_from(sorted(self.memory.rules, key=str)))]
+    def lose_a_flow(self, data):
+        if self.memory.flows:
+            del self.memory.flows[data.draw(st.sampled_from(sorted(self.memory.flows, key=str)))]
 
     @rule()
     def synchronise(self):
-        self.memory.broken = False
+        self.memory.is_down = False
         known = self.reconciler.known_revisions
         latest = {p.id: p for p in self.latest.values()}
         removed = tuple((i, revision) for i, revision in known.items() if i not in latest)
         self.reconciler.synchronise(PlanUpdate(tuple(latest.values()), removed))
-        wait(self.reconciler)
-        assert self.memory.should_hold(*latest.values())
+        let_time_pass(self.reconciler)
+        assert self.memory.holds_exactly(*latest.values())
 
     @invariant()
     def only_ours(self):
-        assert len(self.memory.rules) < 500
+        assert len(self.memory.flows) < 500
 
 
 Life.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

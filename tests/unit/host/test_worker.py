@@ -1,4 +1,4 @@
-"""The queue between those who bring news of a host and its switch."""
+"""The queue of tasks between the events of a host and its switch."""
 
 import threading
 from typing import Any
@@ -18,15 +18,15 @@ class Server:
 
 
 class Reconciler:
-    """Counts comparisons, and holds the first up."""
+    """Counts comparisons. Each waits until the test lets it continue."""
 
     is_in_sync, has_incomplete_chains, seconds_until_due = True, False, None
     known_revisions: dict[str, int] = {}  # noqa: RUF012
 
     def __init__(self, *_: Any) -> None:
-        self.compared = 0
-        self.may_go_on = threading.Event()
-        self.at_it = threading.Event()
+        self.reconciled = 0
+        self.may_continue = threading.Event()
+        self.has_begun = threading.Event()
         self.done = threading.Event()
         self.failure: Exception | None = None
 
@@ -37,9 +37,9 @@ class Reconciler:
         self.done.set()
 
     def reconcile(self) -> bool:
-        self.compared += 1
-        self.at_it.set()
-        assert self.may_go_on.wait(10)
+        self.reconciled += 1
+        self.has_begun.set()
+        assert self.may_continue.wait(10)
         if self.failure:
             raise self.failure
         return True
@@ -59,25 +59,25 @@ def host(monkeypatch: pytest.MonkeyPatch) -> worker.HostWorker:
 
 def finish(host: worker.HostWorker) -> Reconciler:
     reconciler: Any = host.reconciler
-    reconciler.may_go_on.set()
+    reconciler.may_continue.set()
     reconciler.done.clear()
     host.port_changed("any")
     assert reconciler.done.wait(10)
     return reconciler
 
 
-def test_many_calls_for_a_comparison_are_one_that_begins_after_the_last(
+def test_many_requests_to_reconcile_are_one_comparison_after_the_last_request(
     host: worker.HostWorker,
 ) -> None:
     reconciler: Any = host.reconciler
     host.request_reconcile()
-    assert reconciler.at_it.wait(10)
+    assert reconciler.has_begun.wait(10)
     for _ in range(50):
         host.request_reconcile()
-    assert finish(host).compared == 2
+    assert finish(host).reconciled == 2
 
 
-def test_a_host_that_is_away_is_logged_once(
+def test_a_host_that_is_down_is_logged_once(
     host: worker.HostWorker, caplog: pytest.LogCaptureFixture
 ) -> None:
     reconciler: Any = host.reconciler
@@ -85,7 +85,7 @@ def test_a_host_that_is_away_is_logged_once(
     for _ in range(3):
         host.request_reconcile()
         finish(host)
-    assert reconciler.compared >= 3
+    assert reconciler.reconciled >= 3
     assert caplog.text.count("Could not program the flows of host h1") == 1
     reconciler.failure = None
     reconciler.is_in_sync = True

@@ -1,7 +1,7 @@
-"""A real ovs-vswitchd with its userspace datapath, whose ports a test feeds and listens to.
+"""A real ovs-vswitchd with its userspace datapath, for tests that send frames through its ports.
 
-Ports are of the type "dummy": frames go in by ovs-appctl and come out into a pcap file each. No privileges, no interfaces of
-the machine.
+Ports have the type "dummy": ovs-appctl sends frames into a port, and frames that leave a port are
+written to a pcap file. This needs no privileges and no interfaces of the machine.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ from portchain.dataplane.host_switch import PhysicalBridge
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 DEADLINE = 20
-COMMANDS_A_TURN = 10
-AT_ONCE = 50  # frames in one call; a dummy port drops what waits behind the hundredth
+COMMANDS_PER_ROUND = 10
+FRAMES_PER_CALL = 50  # a dummy port queues at most a hundred frames and drops the others
 
 
 class Vswitch:
     """One ovs-vswitchd and its database.
 
-    :param folder: where it keeps its files; short, because paths of UNIX sockets are.
+    :param folder: for its files. The path must be short: those of UNIX sockets are limited.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,9 +43,9 @@ class Vswitch:
         }
 
     def run(self, *argv: str, stdin: str | None = None) -> str:
-        """Run a tool of Open vSwitch against this instance.
+        """Run a tool of Open vSwitch against this instance and return what it printed.
 
-        :raises AssertionError: it failed; with what it said.
+        :raises AssertionError: it failed; the text has its errors.
         """
         done = subprocess.run(
             argv, env=self._env, input=stdin, capture_output=True, text=True, check=False
@@ -54,7 +54,7 @@ class Vswitch:
         return done.stdout
 
     def start(self) -> None:
-        """Start database and switch; returns when both answer."""
+        """Start database and switch. Returns when both answer."""
         database = f"unix:{self.folder}/db.sock"
         self.run("ovsdb-tool", "create", f"{self.folder}/conf.db", SCHEMA)
         self.run(
@@ -71,22 +71,24 @@ class Vswitch:
         self.start_switch()
 
     def start_switch(self) -> None:
-        """Start the switch over its database; returns when it answers."""
+        """Start the switch for the running database. Returns when it answers."""
         self._control = None
         argv = ("ovs-vswitchd", f"unix:{self.folder}/db.sock", "--enable-dummy")
         self.run(*argv, *self._daemon("ovs-vswitchd"))
 
     def stop_switch(self) -> None:
-        """Let the switch end; returns when it has, so that it can be started again."""
+        """Stop the switch and wait for its end, so that it can be started again."""
         pid_file = self.folder / "ovs-vswitchd.pid"
         self.appctl("exit")
         deadline = time.monotonic() + DEADLINE
         while pid_file.exists():
-            assert time.monotonic() < deadline, "ovs-vswitchd goes on although it was told to exit"
+            assert time.monotonic() < deadline, (
+                "ovs-vswitchd is still running although it was told to exit"
+            )
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Stop both, by pid."""
+        """Kill switch and database, by pid."""
         if self._control is not None:
             self._control.close()
         for name in ("ovs-vswitchd", "ovsdb-server"):
@@ -102,34 +104,38 @@ class Vswitch:
         ]
 
     def add_bridge(self, name: str) -> None:
-        """Add a bridge that forwards nothing by itself."""
+        """Add a bridge without any flows."""
         self.run(
             "ovs-vsctl", "add-br", name, "--", "set", "bridge", name,
             "datapath_type=dummy", "fail_mode=secure", "protocols=OpenFlow10,OpenFlow13,OpenFlow14",
         )  # fmt: skip
 
     def add_port(self, bridge: str, name: str, ofport: int, *columns: str) -> None:
-        """Add a port whose frames can be sent and received by the test; like Neutron's, an access port of a VLAN.
+        """Add a port that the test can send frames into and receive frames from.
 
-        :param columns: settings of the port in the place of that.
+        :param columns: settings of the row in table Port; by default, the port is an access port of
+            VLAN 1, like ports that Neutron's agent has wired.
         """
         pcap = self.folder / f"{name}.pcap"
         self.run(
-            "ovs-vsctl", "add-port", bridge, name, *(columns or ["tag=1"]), "--", "set", "interface", name,
-            "type=dummy", f"ofport_request={ofport}", f"options:tx_pcap={pcap}",
+            "ovs-vsctl", "add-port", bridge, name, *(columns or ["tag=1"]),
+            "--", "set", "interface", name, "type=dummy",
+            f"ofport_request={ofport}", f"options:tx_pcap={pcap}",
         )  # fmt: skip
 
     def add_patch(self, bridge: str, name: str, ofport: int, peer: str) -> None:
-        """Add one end of a link between two bridges."""
+        """Add a patch port to another bridge, whose patch port is ``peer``."""
         self.run(
             "ovs-vsctl", "add-port", bridge, name, "--", "set", "interface", name,
             "type=patch", f"ofport_request={ofport}", f"options:peer={peer}",
         )  # fmt: skip
 
     def appctl(self, command: str, *arguments: str) -> str:
-        """Give the running switch a command; without a process for each, thousands take seconds.
+        """Give the running switch a command, and return its answer.
 
-        :raises AssertionError: it failed; with what the switch said.
+        No process is started, so that thousands of commands take seconds.
+
+        :raises AssertionError: the command failed; the text has the switch's error.
         """
         if self._control is None:
             pid = (self.folder / "ovs-vswitchd.pid").read_text().strip()
@@ -140,22 +146,22 @@ class Vswitch:
         return str(answer)
 
     def send(self, port: str, *frames: Packet | bytes) -> None:
-        """Feed frames into a port, in order; returns when the switch has handled them."""
-        for start in range(0, len(frames), AT_ONCE):
-            some = [bytes(frame).hex() for frame in frames[start : start + AT_ONCE]]
+        """Send frames into a port, in order. Returns when the switch has handled them."""
+        for start in range(0, len(frames), FRAMES_PER_CALL):
+            some = [bytes(frame).hex() for frame in frames[start : start + FRAMES_PER_CALL]]
             self.appctl("netdev-dummy/receive", port, *some)
-            # Each turn, the switch takes one frame from each port, and then up to ten commands of ours.
-            for _ in range(COMMANDS_A_TURN * len(some)):
+            # In each round, the switch handles one frame of each port, then up to ten commands.
+            for _ in range(COMMANDS_PER_ROUND * len(some)):
                 self.appctl("version")
 
     def received(
         self, port: str, count: int, where: Callable[[Packet], bool] = lambda frame: True
     ) -> list[Packet]:
-        """The frames that have come out of a port since it was added.
+        """Return the frames that have left a port since it was added.
 
-        :param count: wait until there are so many; 0 returns at once what is there.
-        :param where: which frames are asked for and counted; others, such as flooded ones, may be among them.
-        :raises AssertionError: fewer came in time.
+        :param count: wait for so many frames; 0 does not wait.
+        :param where: selects the frames to return and to count; flooded frames may be among all.
+        :raises AssertionError: fewer frames have left the port within ``DEADLINE`` seconds.
         """
         deadline = time.monotonic() + DEADLINE
         while True:
@@ -169,9 +175,10 @@ class Vswitch:
 
 
 class Host:
-    """The two bridges of a compute host inside a ``Vswitch``; implements ``portchain.host.switch.Switch``.
+    """The two bridges of a compute host; implements ``portchain.host.switch.Switch``.
 
-    Neutron's part is what the tests need of it: everything is switched normally after the firewall's tables.
+    Of Neutron's flows, there are those that the tests need: the firewall's tables, which pass all
+    packets on, and the action NORMAL after them.
     """
 
     def __init__(self, vswitch: Vswitch, name: str) -> None:
@@ -188,13 +195,14 @@ class Host:
             "table=73,priority=1,actions=goto_table:94",
             "table=94,priority=1,actions=NORMAL",
         ]
-        for rule in self.neutron_flows:
-            self.ofctl(Bridge.INT, "add-flow", rule)
+        for flow in self.neutron_flows:
+            self.ofctl(Bridge.INT, "add-flow", flow)
 
     def add_physical_bridge(self, name: str, vlan: int | None, local_vlan: int) -> PhysicalBridge:
-        """Add the bridge to a physical network that carries one Neutron network, wired as Neutron's agent wires it.
+        """Add the bridge to a physical network with one Neutron network, as Neutron's agent does.
 
-        :param vlan: of the network on the wire, None for untagged frames.
+        :param vlan: tag of the network outside of the host; None for untagged frames.
+        :param local_vlan: tag of the network on br-int.
         """
         bridge = Bridge.physical(name)
         self._names[bridge] = f"{self.name}-{name}"
@@ -203,19 +211,20 @@ class Host:
         self.vswitch.add_patch(self._names[Bridge.INT], to_physical, 2, to_int)
         self.vswitch.add_patch(self._names[bridge], to_int, 1, to_physical)
         tag = "pop_vlan" if vlan is None else f"mod_vlan_vid:{vlan}"
-        for rule in (
+        for flow in (
             "priority=0,actions=NORMAL",
             f"priority=4,in_port=1,dl_vlan={local_vlan},actions={tag},NORMAL",
             "priority=2,in_port=1,actions=drop",
         ):
-            self.ofctl(bridge, "add-flow", rule)
-        here = "vlan_tci=0x0000/0x1fff" if vlan is None else f"dl_vlan={vlan}"
+            self.ofctl(bridge, "add-flow", flow)
+        incoming = "vlan_tci=0x0000/0x1fff" if vlan is None else f"dl_vlan={vlan}"
         retag = "push_vlan:0x8100," if vlan is None else ""
-        for rule in (
-            f"priority=3,in_port=2,{here},actions={retag}set_field:{0x1000 | local_vlan}->vlan_vid,goto_table:60",
+        retag += f"set_field:{0x1000 | local_vlan}->vlan_vid"
+        for flow in (
+            f"priority=3,in_port=2,{incoming},actions={retag},goto_table:60",
             "priority=2,in_port=2,actions=drop",
         ):
-            self.ofctl(Bridge.INT, "add-flow", rule)
+            self.ofctl(Bridge.INT, "add-flow", flow)
         return PhysicalBridge(2, 1)
 
     def ofctl(
@@ -240,36 +249,36 @@ class Host:
         )
 
     def dump_entries(self) -> list[SwitchEntry]:
-        """What is ours on both bridges; nobody else sets a port to no-flood here."""
+        """See ``Switch``. Nobody else sets a port to no-flood here."""
         owned = f"cookie={COOKIE:#x}/-1"
-        return [*self.no_flood(), *self._rules(owned)]
+        return [*self.no_flood(), *self._flows(owned)]
 
     def no_flood(self) -> list[NoFlood]:
-        """The ports of the integration bridge that are not flooded to."""
+        """Return the ports of the integration bridge that are excluded from flooding."""
         text = self.ofctl(Bridge.INT, "dump-ports-desc", version="OpenFlow10")
         ports = re.findall(r"^ (\d+)\(.*\n +config: +(.*)$", text, re.MULTILINE)
         return [NoFlood(int(number)) for number, config in ports if "NO_FLOOD" in config]
 
-    def _rules(self, owned: str) -> list[Flow]:
+    def _flows(self, owned: str) -> list[Flow]:
         return [
-            rule
+            flow
             for bridge in self._names
-            for rule in parse_dump(
+            for flow in parse_dump(
                 bridge, self.ofctl(bridge, "dump-flows", "--no-stats", "--no-names", owned)
             )
         ]
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:
-        """Limits are OVSDB's, and the agent's to set."""
+        """Do nothing: tests/functional/controller covers the limits, which are set in OVSDB."""
 
     def flow_counts(self) -> Mapping[Bridge, int]:
-        """How many rules there are, whoever's they are."""
+        """Return the number of flows on each bridge, whoever owns them."""
         return {
             b: len(parse_dump(b, self.ofctl(b, "dump-flows", "--no-stats"))) for b in self._names
         }
 
     def apply(self, batch: Batch) -> None:
-        """Carry out a batch."""
+        """See ``Switch``."""
         for ports, setting in (
             (batch.suppress_flooding, "no-flood"),
             (batch.restore_flooding, "flood"),
@@ -277,7 +286,7 @@ class Host:
             for port in ports:
                 self.ofctl(Bridge.INT, "mod-port", str(port.ofport), setting, version="OpenFlow10")
         lines = [
-            f"add cookie={COOKIE:#x},{rule.match_text},actions={rule.actions}" for rule in batch.put
+            f"add cookie={COOKIE:#x},{flow.match_text},actions={flow.actions}" for flow in batch.put
         ]
         lines += [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]
         self.ofctl(batch.bridge, "add-flows", "--bundle", "-", stdin="\n".join(lines) + "\n")
@@ -289,7 +298,7 @@ def _match_text(key: FlowKey) -> str:
 
 @contextlib.contextmanager
 def running_vswitch() -> Iterator[Vswitch]:
-    """A switch that is gone when the block ends; its logs stay if the block failed."""
+    """Run a switch until the block ends. Its logs stay if the block fails."""
     folder = Path(tempfile.mkdtemp(prefix="vswitch-"))
     vswitch = Vswitch(folder)
     try:

@@ -1,4 +1,4 @@
-"""A real switch and its database, reached over TCP as a controller reaches them."""
+"""A real switch and its database over TCP and SSL, as the controller connects to them."""
 
 import queue
 import random
@@ -26,33 +26,33 @@ from tests.functional.vswitch import DEADLINE, Vswitch, running_vswitch
 
 ADDRESS, VM = "127.0.0.1", "7f2c0f4e-0000-4000-8000-000000000001"
 NAMES = {Bridge.INT: "br-int", Bridge.TUN: "br-tun", Bridge.physical("physnet1"): "br-ex"}
-RULE = Flow(FlowKey(Bridge.INT, 152, 10, frozenset({"reg8=0x10001"})), "output:5")
+FLOW = Flow(FlowKey(Bridge.INT, 152, 10, frozenset({"reg8=0x10001"})), "output:5")
 
 
 class Remote:
-    """A host with br-int and br-tun, and a controller's view of it."""
+    """A host with br-int and br-tun, and the controller's connection to it."""
 
     def __init__(self, vswitch: Vswitch, keys: tuple[str, ...] = ()) -> None:
         self.vswitch = vswitch
         base = free_ports(4)
         self.endpoint = Endpoint(ADDRESS, base, base + 1, timeout=5, tls_options=keys)
-        self.changes: queue.Queue[str] = queue.Queue()
-        self.touched: queue.Queue[bool] = queue.Queue()
+        self.row_changes: queue.Queue[str] = queue.Queue()
+        self.flow_changes: queue.Queue[bool] = queue.Queue()
         for name in ("br-int", "br-tun"):
             vswitch.add_bridge(name)
         vswitch.add_patch("br-int", "patch-tun", 1, "patch-int")
         vswitch.add_patch("br-tun", "patch-int", 2, "patch-tun")
         vswitch.add_port("br-int", "tap1", 5, "tag=7")
         vswitch.run("ovs-vsctl", "set", "interface", "tap1", f"external_ids:iface-id={VM}")
-        self.serve()
+        self.start_listening()
         self.switch = self.open()
 
-    def serve(self) -> None:
-        """Have the database listen."""
+    def start_listening(self) -> None:
+        """Have the database listen on its TCP port."""
         self._control("add-remote")
 
-    def hide(self) -> None:
-        """Have it listen no longer, and end the connections."""
+    def stop_listening(self) -> None:
+        """Have the database stop listening and close its connections."""
         self._control("remove-remote")
 
     def _control(self, what: str) -> None:
@@ -63,20 +63,22 @@ class Remote:
         self.vswitch.run("ovs-appctl", "-t", control, f"ovsdb-server/{what}", remote)
 
     def open(self) -> RemoteSwitch:
-        database = SwitchDatabase(self.endpoint, self.changes.put)
-        return RemoteSwitch("h1", self.endpoint, database, NAMES, lambda: self.touched.put(True))
+        database = SwitchDatabase(self.endpoint, self.row_changes.put)
+        return RemoteSwitch(
+            "h1", self.endpoint, database, NAMES, lambda: self.flow_changes.put(True)
+        )
 
     def ofctl(self, command: str, *arguments: str) -> str:
         return self.vswitch.run("ovs-ofctl", "-OOpenFlow14", command, "br-int", *arguments)
 
-    def settle(self) -> None:
-        """Wait until nothing is told any more."""
-        for news in (self.changes, self.touched):
-            drain(news)
+    def wait_until_quiet(self) -> None:
+        """Wait until no change is reported any more."""
+        for reports in (self.row_changes, self.flow_changes):
+            collect(reports)
 
 
 def free_ports(count: int) -> int:
-    """The first of some ports in a row that nobody listens at."""
+    """The first of some consecutive TCP ports that nobody listens at."""
     while True:
         base = random.randrange(20000, 30000)
         try:
@@ -88,11 +90,11 @@ def free_ports(count: int) -> int:
         return base
 
 
-def drain(news: "queue.Queue[Any]") -> list[Any]:
+def collect(reports: "queue.Queue[Any]") -> list[Any]:
     found = []
     while True:
         try:
-            found.append(news.get(timeout=0.5))
+            found.append(reports.get(timeout=0.5))
         except queue.Empty:
             return found
 
@@ -112,7 +114,7 @@ def remote() -> Iterator[Remote]:
         made.switch.close()
 
 
-def test_what_is_plugged_in_is_seen_from_afar(remote: Remote) -> None:
+def test_ports_are_read_over_the_network(remote: Remote) -> None:
     local = remote.switch.read_ports()
     assert local.host == "h1"
     assert (local.ports[VM].ofport, local.ports[VM].vlan) == (5, 7)
@@ -120,13 +122,13 @@ def test_what_is_plugged_in_is_seen_from_afar(remote: Remote) -> None:
     assert local.physical == {}, "there is no bridge br-ex"
 
 
-def test_rules_are_written_and_read_and_only_ours(remote: Remote) -> None:
+def test_only_flows_with_our_cookie_are_read_and_deleted(remote: Remote) -> None:
     remote.ofctl("add-flow", "cookie=0x77,table=152,reg8=1,actions=drop")
     remote.switch.read_ports()
-    remote.switch.apply(Batch(Bridge.INT, put=(RULE,)))
+    remote.switch.apply(Batch(Bridge.INT, put=(FLOW,)))
     remote.switch.limit_tables(FLOW_LIMITS)
-    assert remote.switch.dump_entries() == [RULE]
-    remote.switch.apply(Batch(Bridge.INT, remove=(RULE.key,)))
+    assert remote.switch.dump_entries() == [FLOW]
+    remote.switch.apply(Batch(Bridge.INT, remove=(FLOW.key,)))
     assert remote.switch.dump_entries() == []
     assert "cookie=0x77" in remote.ofctl("dump-flows")
 
@@ -135,100 +137,89 @@ def test_a_refused_bundle_raises_and_changes_nothing(remote: Remote) -> None:
     remote.switch.read_ports()
     wrong = Flow(FlowKey(Bridge.INT, 152, 10, frozenset({"reg8=0x10002"})), "output:nowhere")
     with pytest.raises(RuntimeError, match="nowhere"):
-        remote.switch.apply(Batch(Bridge.INT, put=(RULE, wrong)))
+        remote.switch.apply(Batch(Bridge.INT, put=(FLOW, wrong)))
     assert remote.switch.dump_entries() == []
 
 
-def test_a_rule_of_ours_that_somebody_deletes_or_alters_is_told(remote: Remote) -> None:
+def test_a_flow_of_ours_that_others_delete_or_modify_is_reported(remote: Remote) -> None:
     remote.switch.read_ports()
-    remote.switch.apply(Batch(Bridge.INT, put=(RULE,)))
+    remote.switch.apply(Batch(Bridge.INT, put=(FLOW,)))
     remote.ofctl("add-flow", "cookie=0x77,table=152,reg8=1,actions=drop")
-    remote.settle()
+    remote.wait_until_quiet()
     remote.ofctl("del-flows", "cookie=0x77/-1")
-    assert drain(remote.touched) == [], "somebody else's"
+    assert collect(remote.flow_changes) == [], "a flow of somebody else"
     remote.ofctl("mod-flows", f"table=152,cookie={COOKIE:#x}/-1,actions=drop")
-    assert remote.touched.get(timeout=DEADLINE)
-    remote.settle()
+    assert remote.flow_changes.get(timeout=DEADLINE)
+    remote.wait_until_quiet()
     remote.ofctl("del-flows", "table=152")
-    assert remote.touched.get(timeout=DEADLINE)
+    assert remote.flow_changes.get(timeout=DEADLINE)
 
 
-def test_what_is_added_tells_nothing(remote: Remote) -> None:
+def test_added_flows_are_not_reported(remote: Remote) -> None:
     remote.switch.read_ports()
-    remote.settle()
-    remote.switch.apply(Batch(Bridge.INT, put=(RULE,)))
-    assert drain(remote.touched) == []
+    remote.wait_until_quiet()
+    remote.switch.apply(Batch(Bridge.INT, put=(FLOW,)))
+    assert collect(remote.flow_changes) == []
 
 
-def test_a_switch_that_restarts_is_told(remote: Remote) -> None:
+def test_a_restart_of_the_switch_is_reported(remote: Remote) -> None:
     remote.switch.read_ports()
-    remote.switch.apply(Batch(Bridge.INT, put=(RULE,)))
-    remote.settle()
+    remote.switch.apply(Batch(Bridge.INT, put=(FLOW,)))
+    remote.wait_until_quiet()
     remote.vswitch.stop_switch()
     remote.vswitch.start_switch()
-    assert remote.touched.get(timeout=DEADLINE)
+    assert remote.flow_changes.get(timeout=DEADLINE)
     remote.switch.read_ports()
     assert remote.switch.dump_entries() == []
 
 
-def test_a_bridge_that_forgets_the_controller_is_reached_again(remote: Remote) -> None:
+def test_a_bridge_that_stopped_listening_is_made_to_listen_again(remote: Remote) -> None:
     remote.switch.read_ports()
-    remote.settle()
+    remote.wait_until_quiet()
     remote.vswitch.run("ovs-vsctl", "set-controller", "br-int", "tcp:127.0.0.1:6633")
-    assert remote.changes.get(timeout=DEADLINE) == ""
+    assert remote.row_changes.get(timeout=DEADLINE) == ""
     remote.switch.read_ports()
     assert remote.switch.dump_entries() == []
     own = remote.vswitch.run("ovs-vsctl", "get-controller", "br-int").split()
     assert own == [remote.endpoint.listener(0), "tcp:127.0.0.1:6633"]
 
 
-def test_changes_of_a_port_name_the_port(remote: Remote) -> None:
+def test_changes_of_a_port_are_reported_with_its_id(remote: Remote) -> None:
     remote.switch.read_ports()
-    remote.settle()
+    remote.wait_until_quiet()
     remote.vswitch.run("ovs-vsctl", "set", "port", "tap1", "other_config:tag=8")
-    assert remote.changes.get(timeout=DEADLINE) == VM
+    assert remote.row_changes.get(timeout=DEADLINE) == VM
     assert remote.switch.read_ports().ports[VM].vlan == 8
-    remote.settle()
+    remote.wait_until_quiet()
     remote.vswitch.run("ovs-vsctl", "del-port", "tap1")
-    assert VM in drain(remote.changes)
+    assert VM in collect(remote.row_changes)
     assert remote.switch.read_ports().ports == {}
     remote.vswitch.add_port("br-int", "tap1", 6, "tag=7")
-    remote.settle()
+    remote.wait_until_quiet()
     remote.vswitch.run("ovs-vsctl", "set", "interface", "tap1", f"external_ids:iface-id={VM}")
-    assert remote.changes.get(timeout=DEADLINE) == VM
+    assert remote.row_changes.get(timeout=DEADLINE) == VM
     assert remote.switch.read_ports().ports[VM].ofport == 6
 
 
-def test_a_database_that_is_away_raises_and_is_found_again(remote: Remote) -> None:
+def test_a_database_that_is_down_raises_until_it_is_back(remote: Remote) -> None:
     remote.switch.read_ports()
-    remote.hide()
+    remote.stop_listening()
     with pytest.raises(OvsdbUnreachableError):
-        until(lambda: remote.switch.read_ports() is None)
+        wait_until(lambda: remote.switch.read_ports() is None)
     never = remote.open()
     with pytest.raises(OvsdbUnreachableError):
         never.read_ports()
-    remote.serve()
-    until(lambda: answers(remote.switch))
+    remote.start_listening()
+    wait_until(lambda: answers(remote.switch))
 
 
-def test_by_ssl(tmp_path: Path) -> None:
-    """One certificate for all: who has its key may talk."""
+def test_connections_over_ssl(tmp_path: Path) -> None:
+    """One self-signed certificate is used on both sides."""
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     with running_vswitch() as vswitch:
         vswitch.run(
-            *[
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-days",
-                "1",
-                "-subj",
-                "/CN=test",
-            ],
-            *("-keyout", str(key), "-out", str(certificate)),
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
+            *("-subj", "/CN=test", "-keyout", str(key), "-out", str(certificate)),
         )
         vswitch.run("ovs-vsctl", "set-ssl", str(key), str(certificate), str(certificate))
         for name, file in (
@@ -239,14 +230,14 @@ def test_by_ssl(tmp_path: Path) -> None:
             cfg.CONF.set_override(f"openflow_{name}", str(file), conf.GROUP)
         remote = Remote(vswitch, configure_tls())
         try:
-            # The database's server reads which keys it has a little later.
-            until(lambda: answers(remote.switch))
-            remote.switch.apply(Batch(Bridge.INT, put=(RULE,)))
-            assert remote.switch.dump_entries() == [RULE]
+            # ovsdb-server reads the names of its files a little later.
+            wait_until(lambda: answers(remote.switch))
+            remote.switch.apply(Batch(Bridge.INT, put=(FLOW,)))
+            assert remote.switch.dump_entries() == [FLOW]
             assert "pssl" in vswitch.run("ovs-vsctl", "get-controller", "br-int")
-            remote.settle()
+            remote.wait_until_quiet()
             remote.ofctl("del-flows", "table=152")
-            assert remote.touched.get(timeout=DEADLINE)
+            assert remote.flow_changes.get(timeout=DEADLINE)
         finally:
             remote.switch.close()
             for name in ("private_key", "certificate", "ca_cert"):
@@ -260,8 +251,8 @@ def answers(switch: RemoteSwitch) -> bool:
         return False
 
 
-def until(true: Any) -> None:
+def wait_until(condition: Any) -> None:
     deadline = time.monotonic() + DEADLINE
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)

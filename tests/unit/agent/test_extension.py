@@ -62,7 +62,7 @@ class Reconciler:
 
     @property
     def known_revisions(self) -> dict[str, int]:
-        """Read before each sync: ends the worker's thread, which would run for ever, with its test."""
+        """Read before each sync: the worker's endless thread is ended here after its test."""
         if self.test_is_over:
             raise SystemExit
         return {}

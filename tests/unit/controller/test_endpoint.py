@@ -33,9 +33,9 @@ def test_each_host_has_a_database_and_a_port_for_each_bridge() -> None:
 
 
 def test_an_ipv6_address_is_in_brackets() -> None:
-    place = endpoint.configured_endpoints()["h2.example.org"]
-    assert place.bridge(0) == "tcp:[2001:db8::2]:6654"
-    assert place.listener(0) == "ptcp:6654:[2001:db8::2]"
+    remote = endpoint.configured_endpoints()["h2.example.org"]
+    assert remote.bridge(0) == "tcp:[2001:db8::2]:6654"
+    assert remote.listener(0) == "ptcp:6654:[2001:db8::2]"
 
 
 def test_ipv6_addresses_can_be_configured() -> None:
@@ -44,9 +44,9 @@ def test_ipv6_addresses_can_be_configured() -> None:
 
 
 def test_with_tls_files_all_connections_use_ssl() -> None:
-    place = endpoint.Endpoint("192.0.2.1", 6640, 6654, 10, ("--private-key=k",))
-    assert (place.database, place.bridge(0)) == ("ssl:192.0.2.1:6640", "ssl:192.0.2.1:6654")
-    assert place.listener(0) == "pssl:6654:192.0.2.1"
+    remote = endpoint.Endpoint("192.0.2.1", 6640, 6654, 10, ("--private-key=k",))
+    assert (remote.database, remote.bridge(0)) == ("ssl:192.0.2.1:6640", "ssl:192.0.2.1:6654")
+    assert remote.listener(0) == "pssl:6654:192.0.2.1"
 
 
 def test_a_key_without_its_certificate_is_refused(options: cfg.ConfigOpts) -> None:

@@ -1,3 +1,5 @@
+"""The messages between server and hosts: what is sent, what is refused, and older releases."""
+
 import copy
 import json
 from dataclasses import replace
@@ -100,13 +102,13 @@ updates = st.builds(
 )
 
 
-def over_the_wire(message):
+def through_json(message):
     return json.loads(json.dumps(message))
 
 
 @given(updates)
 def test_updates_arrive_as_they_were_sent(update):
-    assert contract.decode_update(over_the_wire(contract.encode_update(update))) == update
+    assert contract.decode_update(through_json(contract.encode_update(update))) == update
 
 
 @given(
@@ -115,7 +117,7 @@ def test_updates_arrive_as_they_were_sent(update):
     )
 )
 def test_reports_arrive_as_they_were_sent(reports):
-    assert contract.decode_reports(over_the_wire(contract.encode_reports(reports))) == reports
+    assert contract.decode_reports(through_json(contract.encode_reports(reports))) == reports
 
 
 def message():
@@ -125,59 +127,59 @@ def message():
         frozenset({ident("pc1")}),
         ((ident("pc3"), 4),),
     )
-    return over_the_wire(contract.encode_update(update))
+    return through_json(contract.encode_update(update))
 
 
-def test_an_agent_that_knows_no_mappings_finds_nobody_to_send_to():
+def test_an_agent_before_1_4_finds_no_targets_in_a_hop_that_changes_headers():
     (path,) = chain([target("a", "h1")], [target("c", "h1")]).paths
     mapped = replace(path.hops[0], headers=path.classifiers)
     plan = replace(chain([]), paths=(replace(path, hops=(mapped, path.hops[1])),))
-    sent = over_the_wire(contract.encode_update(PlanUpdate((plan,))))
+    sent = through_json(contract.encode_update(PlanUpdate((plan,))))
     first, plain = sent["chains"][0]["paths"][0]["hops"]
     assert (first["targets"], len(plain["targets"])) == ([], 1)
     assert contract.decode_update(sent).chains == (plan,)
     first["headers"] *= 2
-    (refused,) = contract.decode_update(sent).unreadable
-    assert "headers" in refused.error
+    (unreadable,) = contract.decode_update(sent).unreadable
+    assert "headers" in unreadable.error
 
 
-def test_an_agent_that_knows_no_taps_finds_nobody_to_wait_for():
+def test_an_agent_before_1_3_finds_no_targets_in_a_tap():
     plan = chain(tap(target("a", "h1", encapsulation="mpls")), [target("c", "h1")])
-    sent = over_the_wire(contract.encode_update(PlanUpdate((plan,))))
+    sent = through_json(contract.encode_update(PlanUpdate((plan,))))
     copied, plain = sent["chains"][0]["paths"][0]["hops"]
     assert (copied["targets"], len(plain["targets"])) == ([], 1)
     assert "aware_targets" not in copied
     assert contract.decode_update(sent).chains == (plan,)
 
 
-def test_an_agent_that_knows_no_chain_headers_finds_nobody_to_send_to():
+def test_an_agent_before_1_1_finds_no_targets_in_an_sfc_aware_hop():
     plan = chain([target("a", "h1"), target("b", "h2", encapsulation="mpls")], [target("c", "h1")])
-    sent = over_the_wire(contract.encode_update(PlanUpdate((plan,))))
+    sent = through_json(contract.encode_update(PlanUpdate((plan,))))
     aware, plain = sent["chains"][0]["paths"][0]["hops"]
     assert (aware["targets"], len(plain["targets"])) == ([], 1)
     assert contract.decode_update(sent).chains == (plan,)
 
 
-def test_what_a_server_or_an_agent_of_1_1_says_is_of_one_step():
+def test_messages_from_before_1_5_have_no_phases():
     older = message()
     del older["prepare"], older["switch"]
     update = contract.decode_update(older)
     assert (update.prepare, update.switch) == (frozenset(), ())
-    (report,) = over_the_wire(contract.encode_reports([HostReport(ident("pc1"), 3)]))
+    (report,) = through_json(contract.encode_reports([HostReport(ident("pc1"), 3)]))
     del report["prepared"]
     assert contract.decode_reports([report]) == (HostReport(ident("pc1"), 3),)
 
 
-def test_an_agent_of_1_1_refuses_a_plan_whose_label_it_would_not_make():
+def test_an_agent_before_1_5_refuses_a_plan_of_an_odd_generation():
     plan = replace(chain([target("a", "h1")]), path_id=7 | ODD_GENERATION)
-    (sent,) = over_the_wire(contract.encode_update(PlanUpdate((plan,))))["chains"]
-    assert sent["path_id"] > 65535, "the most that it takes"
-    for wrong in (0, ODD_GENERATION, 65536, ODD_GENERATION << 1 | 7):
-        assert contract.decode_update({"chains": [sent | {"path_id": wrong}]}).chains == ()
+    (sent,) = through_json(contract.encode_update(PlanUpdate((plan,))))["chains"]
+    assert sent["path_id"] > 65535, "the largest that it accepts"
+    for path_id in (0, ODD_GENERATION, 65536, ODD_GENERATION << 1 | 7):
+        assert contract.decode_update({"chains": [sent | {"path_id": path_id}]}).chains == ()
 
 
 def paths(value, path=()):
-    """The way to every value inside a message."""
+    """The keys that lead to every value inside a message."""
     yield path
     children = (
         value.items()
@@ -192,22 +194,22 @@ def paths(value, path=()):
 
 @pytest.mark.parametrize("path", [p for p in paths(message()) if p], ids=str)
 @given(
-    rubbish=st.sampled_from(
+    wrong=st.sampled_from(
         [None, -1, 1 << 70, 1.5, "x,actions=normal", "\n", [], ["\n"], [{}], {}, {"x": 1}, True]
     )
 )
-def test_rubbish_anywhere_is_refused_or_harmless(path, rubbish):
+def test_a_wrong_value_anywhere_is_refused_or_harmless(path, wrong):
     damaged = copy.deepcopy(message())
-    place = damaged
+    parent = damaged
     for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = rubbish
+        parent = parent[key]
+    parent[path[-1]] = wrong
     try:
         update = contract.decode_update(damaged)
     except ContractError:
         return
     free_text = {host for plan in update.chains for host in plan.hosts}
-    hops = [hop for plan in update.chains for way in plan.paths for hop in way.hops]
+    hops = [hop for plan in update.chains for one in plan.paths for hop in one.hops]
     free_text |= {name for hop in hops for name in hop.lb_fields}
     for value in ("actions", "\n"):
         assert value not in json.dumps(contract.encode_update(update)) or any(
@@ -216,21 +218,21 @@ def test_rubbish_anywhere_is_refused_or_harmless(path, rubbish):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "error"),
     [("path_id", 0, "path_id: 0 is not in 1..65535"), ("paths", "x", "paths: expected a list")],
 )
-def test_one_bad_plan_does_not_hold_up_the_others(name, value, says):
+def test_one_unreadable_plan_does_not_block_the_others(name, value, error):
     several = contract.encode_update(
         PlanUpdate(
             (chain([target("a", "h1")], name="bad"), chain([target("a", "h1")], name="good"))
         )
     )
     several["chains"][0][name] = value
-    update = contract.decode_update(over_the_wire(several))
+    update = contract.decode_update(through_json(several))
     assert [plan.id for plan in update.chains] == [ident("good")]
-    (refused,) = update.unreadable
-    assert (refused.chain_id, refused.revision) == (ident("bad"), 1)
-    assert says in refused.error
+    (unreadable,) = update.unreadable
+    assert (unreadable.chain_id, unreadable.revision) == (ident("bad"), 1)
+    assert error in unreadable.error
 
 
 @pytest.mark.parametrize(
@@ -240,12 +242,12 @@ def test_numbers_have_bounds(change):
     path = chain([target("a", "h1", weight=change.get("weight", 1))]).paths[0]
     plan = chain(*[[target("a", "h1")]] * change.get("hops", 1))
     plan = plan if "hops" in change else replace(plan, paths=(path,))
-    update = contract.decode_update(over_the_wire(contract.encode_update(PlanUpdate((plan,)))))
+    update = contract.decode_update(through_json(contract.encode_update(PlanUpdate((plan,)))))
     assert update.chains == ()
     assert len(update.unreadable) == 1
 
 
-def test_a_newer_sender_may_say_more():
+def test_unknown_keys_of_a_newer_sender_are_ignored():
     newer = message()
     newer["hints"] = {"x": 1}
     newer["chains"][0]["colour"] = "blue"
@@ -256,7 +258,7 @@ def test_a_newer_sender_may_say_more():
 @pytest.mark.parametrize(
     "known", [None, [], {"no uuid": 1}, {ident("pc1"): "1"}, {ident("pc1"): -1}]
 )
-def test_what_a_host_knows_is_checked(known):
+def test_known_revisions_are_checked(known):
     with pytest.raises(ContractError):
         contract.decode_known(known)
 
@@ -264,18 +266,18 @@ def test_what_a_host_knows_is_checked(known):
 @pytest.mark.parametrize(
     "text", ["fe80::5%eth0", "fe80::5%x,actions=NORMAL\nadd table=0", "10.0.0.1%1"]
 )
-def test_addresses_have_no_scope_which_could_be_any_text(text):
-    for place in ("addresses", "tunnel_ip"):
+def test_addresses_with_a_scope_are_refused(text):
+    for key in ("addresses", "tunnel_ip"):
         hostile = message()
         source = hostile["chains"][0]["paths"][0]["sources"][0]
-        source[place] = [text] if place == "addresses" else text
-        (refused,) = contract.decode_update(hostile).unreadable
-        assert place in refused.error
+        source[key] = [text] if key == "addresses" else text
+        (unreadable,) = contract.decode_update(hostile).unreadable
+        assert key in unreadable.error
     hostile = message()
     hostile["chains"][0]["paths"][0]["classifiers"][0] |= {
         "ethertype": "IPv6",
         "source_prefixes": [text],
         "destination_prefixes": [],
     }
-    (refused,) = contract.decode_update(hostile).unreadable
-    assert "source_prefixes" in refused.error
+    (unreadable,) = contract.decode_update(hostile).unreadable
+    assert "source_prefixes" in unreadable.error

@@ -1,15 +1,19 @@
 """Base of tests that send requests to Neutron's real WSGI application, with ML2 and SQLite."""
 
 import contextlib
+import copy
 import ipaddress
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import sqlalchemy as sa
 import webtest
-from neutron import manager, tests
+from neutron import manager, policy, tests
 from neutron.api import extensions
 from neutron.conf.plugins.ml2 import config as ml2_config
 from neutron.conf.plugins.ml2.drivers import driver_type
@@ -17,6 +21,7 @@ from neutron.tests.common import helpers
 from neutron.tests.unit import testlib_api
 from neutron_lib import context as neutron_context
 from neutron_lib import fixture
+from neutron_lib.api import attributes as lib_attributes
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
@@ -49,6 +54,63 @@ class Caller:
         return self._application(environ, start_response)
 
 
+# What makes each test fast. Neutron's base class starts a whole server for every test, and most of
+# that time goes into work whose result is the same every time.
+
+_parse_rules = policy.register_rules
+_RULES: dict[frozenset[tuple[str, str]], dict[str, Any]] = {}
+
+
+def register_rules(enforcer: Any) -> None:
+    """Register Neutron's default policies, parsed once per process instead of twice per test.
+
+    A check that compares a field takes its converter from the attribute maps that are loaded when
+    it is parsed. Rules are therefore kept per set of known attributes.
+    """
+    known = frozenset(
+        (name, key) for name, keys in lib_attributes.RESOURCES.items() for key in keys
+    )
+    if known not in _RULES:
+        _parse_rules(enforcer)
+        _RULES[known] = dict(enforcer.registered_rules)
+    # The policy engine replaces attributes of rules; it changes no check in place.
+    enforcer.registered_rules.update(
+        {name: copy.copy(rule) for name, rule in _RULES[known].items()}
+    )
+
+
+def copy_map(attribute_map: Any) -> Any:
+    """Copy the dicts of an attribute map: extensions add to these, and change no value in place."""
+    if not isinstance(attribute_map, dict):
+        return attribute_map
+    return {key: copy_map(value) for key, value in attribute_map.items()}
+
+
+SHORTCUTS = (
+    mock.patch.object(policy, "register_rules", register_rules),
+    mock.patch.object(fixture, "copy", SimpleNamespace(deepcopy=copy_map)),
+    # Pushes every change of Neutron's resources to agents that no test has.
+    mock.patch("neutron.plugins.ml2.ovo_rpc.OVOServerRpcInterface"),
+)
+
+
+class Prepared:
+    """The database after `ApiTestCase.prepare`, and the attributes that it set."""
+
+    def __init__(self, connection: sqlite3.Connection, attributes: dict[str, Any]) -> None:
+        self._database = sqlite3.connect(":memory:", check_same_thread=False)
+        connection.backup(self._database)
+        self._attributes = copy.deepcopy(attributes)
+
+    def restore(self, connection: sqlite3.Connection, test: "ApiTestCase") -> None:
+        """Give a test the same start."""
+        self._database.backup(connection)
+        vars(test).update(copy.deepcopy(self._attributes))
+
+
+_PREPARED: dict[Any, Prepared] = {}
+
+
 class ApiTestCase(testlib_api.SqlTestCase):
     """A Neutron with ML2 (Open vSwitch mechanism) and port chains; methods send requests."""
 
@@ -57,6 +119,9 @@ class ApiTestCase(testlib_api.SqlTestCase):
     agent_hosts = (HOST,)
 
     def setUp(self) -> None:
+        for shortcut in SHORTCUTS:
+            shortcut.start()
+            self.addCleanup(shortcut.stop)
         self.setup_coreplugin("ml2", load_plugins=False)
         super().setUp()
         self.addCleanup(extensions.PluginAwareExtensionManager.clear_instance)
@@ -71,15 +136,46 @@ class ApiTestCase(testlib_api.SqlTestCase):
         driver_type.register_ml2_drivers_vxlan_opts()
         cfg.CONF.set_override("mechanism_drivers", ["openvswitch"], "ml2")
         cfg.CONF.set_override("project_network_types", ["vxlan"], "ml2")
-        cfg.CONF.set_override("vni_ranges", ["1:1000"], "ml2_type_vxlan")
+        cfg.CONF.set_override("vni_ranges", ["1:100"], "ml2_type_vxlan")
         self.app = webtest.TestApp(Caller(wsgi.Loader(cfg.CONF).load_app("neutron")))
         self.context = neutron_context.get_admin_context()
         plugin = directory.get_plugin(conf.PLUGIN_TYPE)
         assert isinstance(plugin, PortChainPlugin)
         self.plugin = plugin
+        assert manager.NeutronManager.has_instance()
+        self._restore_or_prepare()
+
+    def prepare(self) -> None:
+        """Create what every test of the class starts with.
+
+        It runs for the first test only: the others get the database as it was then, and copies of
+        the attributes that were set on ``self``.
+        """
+
+    def _restore_or_prepare(self) -> None:
+        key = (type(self).prepare, self.drivers, self.service_plugins, self.agent_hosts)
+        if key in _PREPARED and self.engine.name == "sqlite":
+            _PREPARED[key].restore(self._sqlite(), self)
+            self._register_agents()  # those of the first test may be too old to count as alive
+            return
+        self._register_agents()
+        before = set(vars(self))
+        self.prepare()
+        if self.engine.name == "sqlite":
+            added = {name: value for name, value in vars(self).items() if name not in before}
+            _PREPARED[key] = Prepared(self._sqlite(), added)
+
+    def _register_agents(self) -> None:
         for host in self.agent_hosts:
             helpers.register_ovs_agent(host, tunneling_ip="192.0.2.1", tunnel_types=["vxlan"])
-        assert manager.NeutronManager.has_instance()
+
+    def _sqlite(self) -> sqlite3.Connection:
+        """Return the connection to the database in memory that all sessions share."""
+        pooled = self.engine.raw_connection()
+        try:
+            return pooled.driver_connection  # type: ignore[no-any-return]
+        finally:
+            pooled.close()
 
     # Requests
 

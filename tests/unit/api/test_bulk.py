@@ -10,8 +10,7 @@ RESOURCES = ("flow_classifier", "port_pair", "port_pair_group", "port_chain", "s
 
 
 class BulkTest(ApiTestCase):
-    def setUp(self) -> None:
-        super().setUp()
+    def prepare(self) -> None:
         self.net = self.network()
 
     def bulk(self, resource: str, items: list[dict[str, Any]], expect: int = 201) -> Any:

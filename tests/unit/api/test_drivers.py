@@ -69,8 +69,7 @@ class DriverTestCase(ApiTestCase):
     def use(self, *drivers: PortChainDriver) -> None:
         self.plugin.drivers = DriverManager({driver.name: driver for driver in drivers})
 
-    def setUp(self) -> None:
-        super().setUp()
+    def prepare(self) -> None:
         self.net = self.network()
 
 

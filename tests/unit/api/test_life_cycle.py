@@ -16,6 +16,8 @@ class LifeCycleTest(ApiTestCase):
         super().setUp()
         self.driver = Fragile()
         self.plugin.drivers = DriverManager({"fragile": self.driver})
+
+    def prepare(self) -> None:
         self.net = self.network()
         self.function = self.pair(self.net)
         group = self.create("port_pair_group", port_pairs=[self.function["id"]])["id"]
@@ -24,7 +26,6 @@ class LifeCycleTest(ApiTestCase):
         self.chain_id = self.create(
             "port_chain", port_pair_groups=[group], flow_classifiers=[classifier]
         )["id"]
-        self.driver.told.clear()
 
     def change(self, port: str, **attributes: Any) -> None:
         response = self.call("PUT", f"/ports/{port}", {"port": attributes}, **ADMIN)

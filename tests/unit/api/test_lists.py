@@ -12,8 +12,7 @@ RESOURCES = ("flow_classifier", "port_pair", "port_pair_group", "port_chain", "s
 
 
 class ListTest(ApiTestCase):
-    def setUp(self) -> None:
-        super().setUp()
+    def prepare(self) -> None:
         self.net = self.network()
 
     def groups(self, *names: str) -> dict[str, str]:

@@ -181,8 +181,7 @@ def test_only_the_beginning_of_a_value_is_repeated() -> None:
 
 
 class MessageTest(ApiTestCase):
-    def setUp(self) -> None:
-        super().setUp()
+    def prepare(self) -> None:
         self.net = self.network()
         self.ports = [self.port(self.net, "vm") for _ in range(2)]
         chains = [self.chain(self.net) for _ in range(2)]

@@ -10,8 +10,7 @@ DEFAULT_PARAMETERS = {"correlation": "mpls", "symmetric": False}
 
 
 class PortChainTest(ApiTestCase):
-    def setUp(self) -> None:
-        super().setUp()
+    def prepare(self) -> None:
         self.net = self.network()
 
     def refused(self, attribute: str, expect: int = 400, **attributes: Any) -> None:

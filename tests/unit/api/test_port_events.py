@@ -23,6 +23,8 @@ class PortEventsTest(ApiTestCase):
         super().setUp()
         self.driver = Fragile()
         self.plugin.drivers = DriverManager({"fragile": self.driver})
+
+    def prepare(self) -> None:
         self.net = self.network()
         self.client = self.port(self.net, "client")
         self.vm_pair = self.pair(self.net)

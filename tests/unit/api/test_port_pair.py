@@ -11,8 +11,7 @@ DEFAULT_PARAMETERS = {"correlation": None, "weight": 1}
 
 
 class PortPairTest(ApiTestCase):
-    def setUp(self) -> None:
-        super().setUp()
+    def prepare(self) -> None:
         self.net = self.network()
         self.ingress = self.port(self.net, "vm1", "p1")
         self.egress = self.port(self.net, "vm1", "p2")

@@ -14,8 +14,7 @@ DEFAULT_PARAMETERS = {"lb_fields": [], "ppg_n_tuple_mapping": NO_TUPLES}
 
 
 class PortPairGroupTest(ApiTestCase):
-    def setUp(self) -> None:
-        super().setUp()
+    def prepare(self) -> None:
         self.net = self.network()
 
     def refused(self, attribute: str, expect: int = 400, **attributes: Any) -> None:

@@ -23,6 +23,8 @@ class QueryCountTest(ApiTestCase):
         super().setUp()
         for quota in ("port_chain", "port_pair_group", "port_pair", "flow_classifier", "port"):
             cfg.CONF.set_override(f"quota_{quota}", -1, "QUOTAS")
+
+    def prepare(self) -> None:
         self.net = self.network()
 
     def fill(self, chains: int) -> None:

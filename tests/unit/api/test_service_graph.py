@@ -16,6 +16,9 @@ class ServiceGraphTest(DriverTestCase):
         self.driver = Fragile()
         self.use(self.driver)
         cfg.CONF.set_override("quota_port_pair_group", -1, "QUOTAS")
+
+    def prepare(self) -> None:
+        super().prepare()
         self.client = self.port(self.net, "client")
 
     def chains(self, *numbers: int, **attributes: Any) -> list[str]:

@@ -23,8 +23,7 @@ TENANT = {"project": OTHER_PROJECT}
 class SharingTest(ApiTestCase):
     """PROJECT provides a group; OTHER_PROJECT borrows it."""
 
-    def setUp(self) -> None:
-        super().setUp()
+    def prepare(self) -> None:
         self.net = self.network()
         self.group_id = self.group(self.net, name="firewall")["id"]
 
@@ -185,8 +184,7 @@ class SharingTest(ApiTestCase):
 class UsablePortsTest(ApiTestCase):
     """What belongs to somebody else is not used, even where it can be seen."""
 
-    def setUp(self) -> None:
-        super().setUp()
+    def prepare(self) -> None:
         self.net = self.network()
         self.share("network", self.net)
         self.mine = self.port(self.net, "vm")

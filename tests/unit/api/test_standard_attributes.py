@@ -12,8 +12,7 @@ from tests.unit.api.base import ApiTestCase
 class StandardAttributesTest(ApiTestCase):
     service_plugins = ("port_chain", "revisions", "timestamp", "tag")
 
-    def setUp(self) -> None:
-        super().setUp()
+    def prepare(self) -> None:
         self.net = self.network()
 
     def one_of_each(self) -> dict[str, Any]:

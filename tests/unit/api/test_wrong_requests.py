@@ -81,6 +81,8 @@ class WrongRequestTest(ApiTestCase):
         super().setUp()
         for quota in ("port_chain", "port_pair_group", "port_pair", "flow_classifier"):
             cfg.CONF.set_override(f"quota_{quota}", -1, "QUOTAS")
+
+    def prepare(self) -> None:
         self.net = self.network()
         self.parts = self.chain(self.net)
         self.after = self.chain(self.net)["id"]

@@ -1,7 +1,7 @@
-"""What an attribute's value has to be, in words that say it.
+"""Validation of attribute values, with messages that state the value and what is allowed.
 
-Neutron's validators decide. Their own messages repeat the whole value, and name neither the key of a dict nor what
-would be right.
+Neutron's validators decide whether a value is valid. Their messages are replaced, because they
+repeat the whole value, and name neither the key of a dict nor the allowed values.
 """
 
 import json
@@ -16,56 +16,56 @@ from neutron_lib.api import validators
 from portchain.core.rules import first_duplicate
 
 Rules = Mapping[str, Any]
-"""What an attribute map says of an attribute, or of a key of a dict."""
+"""What an attribute map says about an attribute, or about a key of a dict attribute."""
 
-DESCRIBED = "type:portchain"
-"""The type that attributes have for Neutron; what it is instead of stands behind it."""
+VALIDATOR = "type:portchain"
+"""The name under which Neutron finds `validate`; its argument are the rules it replaces."""
 
-_LONGEST_SHOWN = 60
-_LARGEST = 2**63 - 1  # databases count no further
+_LONGEST_QUOTE = 60
+_LARGEST = 2**63 - 1  # the largest integer that every supported database can compare
 _TO_INTEGER = (lib_converters.convert_to_int, lib_converters.convert_to_int_if_not_none)
 
 
-class Refused(ValueError):  # noqa: N818 - it is raised on users' mistakes, not on errors of ours
-    """A value is not what it has to be; the text says what it is and what it is not."""
+class InvalidValue(ValueError):  # noqa: N818 - a user's mistake, not an error of the server
+    """A value is not valid; the text quotes it and says what is allowed."""
 
 
-def shown(value: Any) -> str:
-    """Return a value as JSON has it, as far as a message has room for it."""
+def quote(value: Any) -> str:
+    """Return a value as JSON, cut to the length that a message has room for."""
     text = json.dumps(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
 
 def convert(value: Any, rules: Rules) -> Any:
-    """Return what the converter of an attribute makes of a value.
+    """Return the result of an attribute's converter.
 
-    :raises Refused: it cannot.
+    :raises InvalidValue: the converter refuses the value.
     """
     if "convert_to" not in rules:
         return value
     to_integer = rules["convert_to"] in _TO_INTEGER
-    if to_integer and _would_be_cut(value):
-        raise _refusal(value, rules)
+    if to_integer and _would_be_rounded(value):
+        raise _invalid(value, rules)
     try:
         result = rules["convert_to"](value)
     except lib.InvalidInput as error:
-        raise _refusal(value, rules) from error
+        raise _invalid(value, rules) from error
     if to_integer and result is not None and abs(result) > _LARGEST:
-        raise Refused(f"{shown(value)} is too large a number")
+        raise InvalidValue(f"{quote(value)} is too large: the largest integer is {_LARGEST}")
     return result
 
 
-def _would_be_cut(value: Any) -> bool:
-    """Tell whether Python would make an integer of what is none: 1.5, 1e999, true."""
+def _would_be_rounded(value: Any) -> bool:
+    """Tell whether ``int()`` would silently change a value, such as 1.5, 1e999 or true."""
     return isinstance(value, bool) or (isinstance(value, float) and not value.is_integer())
 
 
 def check(value: Any, rules: Rules) -> None:
-    """Check a value after its conversion; the values in a dict are converted and checked one by one.
+    """Check a value after its conversion. The values in a dict are converted and checked here.
 
-    :raises Refused: it is not what ``rules`` demand.
+    :raises InvalidValue: the value breaks ``rules``.
     """
-    kind, limit = _kind(rules)
+    kind, limit = _type(rules)
     if value is None and kind.endswith("_or_none"):
         return
     kind = kind.removesuffix("_or_none")
@@ -75,42 +75,42 @@ def check(value: Any, rules: Rules) -> None:
         _check_list(value, kind, limit)
     elif kind == "regex":
         if not isinstance(value, str) or not re.fullmatch(limit, value):
-            raise _refusal(value, rules)
+            raise _invalid(value, rules)
     elif validators.get_validator(f"type:{kind}")(value, limit):
-        raise _refusal(value, rules)
+        raise _invalid(value, rules)
 
 
-def described(value: Any, rules: Rules) -> str | None:
-    """Return what is wrong with a value, None if nothing is; Neutron calls it for `DESCRIBED`."""
+def validate(value: Any, rules: Rules) -> str | None:
+    """Return what is wrong with a value, or None: the form that Neutron expects of validators."""
     try:
         check(value, rules)
-    except Refused as refusal:
-        return str(refusal)
+    except InvalidValue as error:
+        return str(error)
     return None
 
 
-validators.add_validator(DESCRIBED, described)
+validators.add_validator(VALIDATOR, validate)
 
 
-def _kind(rules: Rules) -> tuple[str, Any]:
-    """Return what Neutron calls the type of a value, and its limit."""
+def _type(rules: Rules) -> tuple[str, Any]:
+    """Return the name of Neutron's validator without ``type:``, and its argument."""
     ((name, limit),) = [item for item in rules.items() if item[0].startswith("type:")]
     return name.removeprefix("type:"), limit
 
 
 def _check_dict(value: Any, keys: Mapping[str, Rules] | None) -> None:
     if not isinstance(value, dict):
-        raise Refused(f"{shown(value)} is not an object")
+        raise InvalidValue(f"{quote(value)} is not an object")
     for key, rules in (keys or {}).items():
         if key in value:
             try:
                 value[key] = convert(value[key], rules)
                 check(value[key], rules)
-            except Refused as refusal:
-                raise Refused(f"{key}: {refusal}") from refusal
+            except InvalidValue as error:
+                raise InvalidValue(f"{key}: {error}") from error
     for key in value:
         if keys is not None and key not in keys:
-            raise Refused(f"{shown(key)} is not one of its keys, {', '.join(keys)}")
+            raise InvalidValue(f"{quote(key)} is not an allowed key; use {', '.join(keys)}")
 
 
 _ITEMS = {
@@ -118,32 +118,33 @@ _ITEMS = {
     "uuid_list_non_empty": "type:uuid",
     "list_of_regex": "type:regex",
 }
-"""What the items of a list are."""
+"""The type of the items, by the type of a list."""
 
 
 def _check_list(value: Any, kind: str, limit: Any) -> None:
     if not isinstance(value, list):
-        raise Refused(f"{shown(value)} is not a list")
+        raise InvalidValue(f"{quote(value)} is not a list")
     if not value and kind.endswith("_non_empty"):
-        raise Refused("the list must not be empty")
+        raise InvalidValue("the list must not be empty")
     for item in value:
         check(item, {_ITEMS[kind]: limit})
-    twice = first_duplicate(value)
-    if twice is not None:
-        raise Refused(f"{shown(twice)} is there more than once")
+    repeated = first_duplicate(value)
+    if repeated is not None:
+        raise InvalidValue(f"{quote(repeated)} is in the list more than once")
 
 
-def _refusal(value: Any, rules: Rules) -> Refused:
-    """Return the exception that says what a value is not."""
-    kind, limit = _kind(rules.get("validate", rules))
-    return Refused(f"{shown(value)} {_demand(kind.removesuffix('_or_none'), limit)}")
+def _invalid(value: Any, rules: Rules) -> InvalidValue:
+    """Return the exception for a value that is not of the demanded type."""
+    kind, limit = _type(rules.get("validate", rules))
+    return InvalidValue(f"{quote(value)} {_complaint(kind.removesuffix('_or_none'), limit)}")
 
 
-def _demand(kind: str, limit: Any) -> str:
-    demands = {
+def _complaint(kind: str, limit: Any) -> str:
+    complaints = {
         "uuid": "is not a UUID",
         "string": f"is not text of at most {limit} characters",
-        "name_string": f"is not printable text of at most {limit} characters without spaces at its ends",
+        "name_string": f"is not printable text of at most {limit} characters without spaces "
+        "at its ends",
         "boolean": "is neither true nor false",
         "non_negative": "is not an integer of 0 or more",
         "subnet": "is not a prefix in CIDR notation, such as 10.0.0.0/24",
@@ -153,4 +154,4 @@ def _demand(kind: str, limit: Any) -> str:
         return f"is not an integer from {limit[0]} to {limit[1]}"
     if kind == "values":
         return f"is not one of {', '.join('null' if one is None else one for one in limit)}"
-    return demands[kind]
+    return complaints[kind]

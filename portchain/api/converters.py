@@ -14,16 +14,17 @@ _NAMES: Mapping[int, str] = {
     int(number): name
     for name, number in (
         *constants.IP_PROTOCOL_MAP.items(),
-        # Several names may mean one number; the last one written wins.
+        # A number can have several names: the last one in this list wins.
         *((name, constants.IP_PROTOCOL_MAP[name]) for name in _PREFERRED_NAMES),
     )
 }
 
 
 def to_protocol(value: Any) -> int | None:
-    """Convert a protocol's name (any case) or number to its number; None is any protocol.
+    """Convert the name of an IP protocol, in any case, or its number to the number.
 
-    :raises Refused: neither a known name nor 0..255.
+    :param value: None stands for any protocol, and stays None.
+    :raises InvalidValue: the value is neither a known name nor a number from 0 to 255.
     """
     if value is None:
         return None
@@ -34,70 +35,71 @@ def to_protocol(value: Any) -> int | None:
     except ValueError:
         number = -1
     if not 0 <= number <= 255:
-        raise checks.Refused(
-            f"{checks.shown(value)} is neither the name of an IP protocol nor a number from 0 to 255"
+        raise checks.InvalidValue(
+            f"{checks.quote(value)} is neither the name of an IP protocol "
+            "nor a number from 0 to 255"
         )
     return number
 
 
 def from_protocol(number: int | None) -> str | None:
-    """Convert a protocol's number to its name, or to a string of digits if it has none."""
+    """Convert the number of an IP protocol to its name, or to digits if it has no name."""
     return None if number is None else _NAMES.get(number, str(number))
 
 
 def named(attribute: str, rules: checks.Rules) -> Callable[[Any], Any]:
-    """Return a converter that does what the one in ``rules`` does, and whose refusal names the
-    attribute and says what it has to be.
+    """Return a converter like the one in ``rules``, whose errors name the attribute.
+
+    :raises InvalidInput: from the returned converter, with the allowed values.
     """
     unnamed = dict(rules)
 
     def converted(value: Any) -> Any:
         try:
             return checks.convert(value, unnamed)
-        except checks.Refused as refusal:
-            raise errors.InvalidInput(attribute=attribute, rule=str(refusal)) from refusal
+        except checks.InvalidValue as error:
+            raise errors.InvalidInput(attribute=attribute, rule=str(error)) from error
 
     return converted
 
 
 def to_text(value: Any) -> Any:
-    """Make text of None, and refuse text that UTF-8 cannot hold: JSON can have halves of
-    characters.
+    """Convert None to the empty text.
 
-    :raises Refused: there is such a half in the text.
+    :raises InvalidValue: the text has half a surrogate pair. JSON can, UTF-8 cannot.
     """
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise checks.Refused("the text is not valid Unicode") from error
+            raise checks.InvalidValue("the text is not valid Unicode") from error
     return "" if value is None else value
 
 
 def to_branches(value: Any) -> Any:
-    """Check the branching points of a service graph: chains, each with those that follow it.
+    """Check the branching points of a service graph; return them unchanged.
 
-    :raises Refused: no dict, a key is no UUID, or a value no list of UUIDs.
+    :param value: maps the id of a chain to the ids of the chains that follow it.
+    :raises InvalidValue: it is no dict, a key is no UUID, or a value no list of UUIDs.
     """
     if not isinstance(value, dict):
-        raise checks.Refused(f"{checks.shown(value)} is not an object")
+        raise checks.InvalidValue(f"{checks.quote(value)} is not an object")
     for source, destinations in value.items():
         if not isinstance(destinations, list):
-            raise checks.Refused(f"what stands for {checks.shown(source)} is not a list")
+            raise checks.InvalidValue(f"the value of {checks.quote(source)} is not a list")
         for chain in (source, *destinations):
             if not isinstance(chain, str) or not uuidutils.is_uuid_like(chain):
-                raise checks.Refused(f"{checks.shown(chain)} is not a UUID")
+                raise checks.InvalidValue(f"{checks.quote(chain)} is not a UUID")
     return value
 
 
 def fill_defaults(spec: Mapping[str, Mapping[str, Any]]) -> Callable[[Any], Any]:
-    """Return a converter that completes a partial dict with the defaults of its keys, and those of
-    the dicts in it.
+    """Return a converter that adds the missing keys of a dict, and of dicts in it.
 
-    Anything but a dict passes unchanged and fails the validation that follows; neutron-lib's own
-    way to fill defaults stumbles over it and answers 500.
+    A value that is no dict passes unchanged; the validation that follows refuses it. neutron-lib's
+    own ``dict_populate_defaults`` answers such a value with 500.
 
-    :param spec: what stands under ``validate: {type:dict: ...}`` in the attribute map.
+    :param spec: the rules of each key: ``validate: {type:dict: ...}`` of the attribute map.
     """
 
     def convert(value: Any) -> Any:
@@ -107,22 +109,16 @@ def fill_defaults(spec: Mapping[str, Mapping[str, Any]]) -> Callable[[Any], Any]
         filled = dict(given)
         for key, rules in spec.items():
             nested = rules.get("type:dict")
-            if nested is not None and _has_defaults(rules):
+            # A nested dict that has a default itself is not filled in key by key.
+            if nested is not None and "default" not in rules:
                 filled[key] = fill_defaults(nested)(filled.get(key))
             elif "default" in rules:
-                filled.setdefault(key, _fresh(rules["default"]))
+                filled.setdefault(key, _copied(rules["default"]))
         return filled
 
     return convert
 
 
-def _has_defaults(rules: Mapping[str, Any]) -> bool:
-    """Tell whether an absent nested dict is to be filled; one with a default of its own is taken as
-    it is.
-    """
-    return "default" not in rules
-
-
-def _fresh(default: Any) -> Any:
-    """Return a default that the request may change without changing the attribute map."""
+def _copied(default: Any) -> Any:
+    """Return a default that a request can modify without modifying the attribute map."""
     return default.copy() if isinstance(default, dict | list) else default

@@ -1,6 +1,11 @@
-"""The API definitions of neutron-lib, completed where they fall short, and the one of our own.
+"""The extensions of the Port Chain API: aliases, resources and attribute maps.
 
-neutron-lib's maps are global; what is changed here is a copy.
+One block per extension, in the order in which `ALL` lists them. An attribute is declared here and
+nowhere else: the OpenAPI document, the default policies and the tests read these maps, and tests
+fail where the database, a client or ``docs/api.md`` lacks an attribute of theirs.
+
+Two extensions come from neutron-lib (``sfc``, ``flow_classifier``). neutron-lib's maps are global
+to the process and have mistakes, so each block copies them and corrects the copy.
 """
 
 import copy
@@ -16,39 +21,99 @@ from portchain.core.function_kinds import FUNCTION_KINDS
 from portchain.core.model import FailureMode, FunctionKind, HealthCheck
 
 AttributeMap = dict[str, dict[str, Any]]
+"""What Neutron knows about each attribute of a resource."""
 
 API_PREFIX: str = sfc.API_PREFIX
+SERVICE_GRAPHS = "service_graphs"
 LB_FIELDS = r"^(eth|ip|tcp|udp)_(src|dst)$"
+"""Packet fields that may decide which port pair of a group a flow visits."""
 
 
-def _copy(module: ModuleType, resources: dict[str, AttributeMap]) -> SimpleNamespace:
-    """Return an API definition like ``module`` with other attribute maps."""
+# How blocks are written
+
+
+def _extension(
+    alias: str,
+    name: str,
+    description: str,
+    updated: str,
+    *,
+    extends: str | None = sfc.ALIAS,
+    optional: tuple[str, ...] = (),
+    resources: dict[str, AttributeMap] | None = None,
+) -> SimpleNamespace:
+    """Return an API definition in the form of neutron-lib's modules.
+
+    :param alias: the name by which clients find out whether the server has the extension.
+    :param updated: date of the last change, ``YYYY-MM-DD``.
+    :param extends: alias of the extension whose resources this one extends.
+    :param optional: aliases of extensions that are loaded earlier if the server has them.
+    :param resources: attributes by collection; empty for an extension that only announces that
+        existing attributes take more values.
+    """
+    return SimpleNamespace(
+        ALIAS=alias,
+        NAME=name,
+        DESCRIPTION=description,
+        UPDATED_TIMESTAMP=f"{updated}T00:00:00-00:00",
+        RESOURCE_ATTRIBUTE_MAP=resources or {},
+        SUB_RESOURCE_ATTRIBUTE_MAP={},
+        REQUIRED_EXTENSIONS=[extends] if extends else [],
+        OPTIONAL_EXTENSIONS=list(optional),
+    )
+
+
+def _corrected(module: ModuleType, resources: dict[str, AttributeMap]) -> SimpleNamespace:
+    """Return neutron-lib's API definition with other attribute maps."""
     public = {name: getattr(module, name) for name in dir(module) if name.isupper()}
     return SimpleNamespace(**public | {"RESOURCE_ATTRIBUTE_MAP": resources})
 
 
+def _attribute(*, post: bool, put: bool, searchable: bool, **rules: Any) -> dict[str, Any]:
+    """Return what Neutron knows about a visible attribute.
+
+    :param post: requests that create the resource may set it; ``put``: requests that update it.
+    :param searchable: lists can be filtered and sorted by it.
+    """
+    return {
+        "allow_post": post,
+        "allow_put": put,
+        "is_visible": True,
+        "is_filter": searchable,
+        "is_sort_key": searchable,
+        **rules,
+    }
+
+
+def _choice(values: type[StrEnum]) -> dict[str, Any]:
+    """Return the rules for an attribute with these values; the first one is the default."""
+    known = [value.value for value in values]
+    return {
+        "default": known[0],
+        "default_overrides_none": True,
+        "validate": {"type:values": known},
+    }
+
+
+_BOOLEAN = {
+    "validate": {"type:boolean": None},
+    "convert_to": lib_converters.convert_to_boolean,
+}
+
+
 def _fill_partial_dict(attributes: AttributeMap, name: str) -> None:
-    """Make absent and partial values of a dict attribute complete before they are validated."""
+    """Fill in the keys that a dict attribute lacks before it is validated."""
     attribute = attributes[name]
     attribute.pop("dict_populate_defaults", None)
     attribute["default"] = None
     attribute["convert_to"] = converters.fill_defaults(attribute["validate"]["type:dict"])
 
 
-def _changeable_weight(parameters: dict[str, Any]) -> None:
-    """Let a function's weight be changed: what a request leaves out stays as it is, or gets its default if it is new."""
-    parameters.pop("dict_populate_defaults", None)
-    parameters["allow_put"] = True
-    parameters["default"] = None
-    parameters["convert_to"] = lib_converters.convert_none_to_empty_dict
-
-
 def _searchable(attributes: AttributeMap) -> None:
-    """Let lists be filtered by what a column or a relation can answer, and sorted by what a column
-    can.
+    """Let lists be filtered by what a column or a relation can answer, and sorted by columns.
 
-    neutron-lib marks dicts, by which nothing can be filtered, and leaves out ids and every
-    attribute of classifiers.
+    neutron-lib marks dicts, by which no list can be filtered, and does not mark ids and the
+    attributes of flow classifiers.
     """
     for attribute in attributes.values():
         rules = attribute.get("validate", {})
@@ -58,251 +123,234 @@ def _searchable(attributes: AttributeMap) -> None:
         attribute["is_sort_key"] = not is_dict and not is_list
 
 
-def _explain(attributes: AttributeMap) -> None:
-    """Make refusals of an attribute's value name it and say what it has to be."""
-    for name, rules in attributes.items():
-        if "convert_to" in rules:
-            rules["convert_to"] = converters.named(name, rules)
-        if "validate" in rules:
-            rules["validate"] = {checks.DESCRIBED: rules["validate"]}
-
-
-def _complete(resources: dict[str, AttributeMap]) -> None:
-    """Apply what all attribute maps need."""
+def _complete(resources: dict[str, AttributeMap]) -> dict[str, AttributeMap]:
+    """Apply to whole resources what all of them need; return them."""
     for attributes in resources.values():
         _searchable(attributes)
         description = attributes["description"]
         description["default"] = ""
-        # It is in another table than the rest.
+        # Neutron keeps descriptions in its table of standard attributes: lists cannot sort by it.
         description["is_sort_key"] = False
         description["convert_to"] = converters.to_text
+    return resources
 
 
-def _sfc() -> SimpleNamespace:
+# sfc: port pairs, port pair groups and port chains, as OpenStack published them
+
+
+def _sfc_resources() -> dict[str, AttributeMap]:
     resources: dict[str, AttributeMap] = copy.deepcopy(sfc.RESOURCE_ATTRIBUTE_MAP)
-    groups = resources[sfc.PORT_PAIR_GROUPS]
-    parameters = groups["port_pair_group_parameters"]["validate"]["type:dict"]
-    # The published pattern lacks its opening parenthesis and the end of the word.
-    parameters["lb_fields"]["type:list_of_regex_or_none"] = LB_FIELDS
-    for tuple_spec in parameters["ppg_n_tuple_mapping"]["type:dict"].values():
-        # Each key may be left out; saying so here keeps the answer what the user sent.
-        for rules in tuple_spec["type:dict"].values():
-            rules.pop("default", None)
-    _fill_partial_dict(groups, "port_pair_group_parameters")
-    functions = resources[sfc.PORT_PAIRS]["service_function_parameters"]
-    correlations = functions["validate"]["type:dict"]["correlation"]["type:values"]
+    _correct_groups(resources[sfc.PORT_PAIR_GROUPS])
+    parameters = resources[sfc.PORT_PAIRS]["service_function_parameters"]
+    correlations = parameters["validate"]["type:dict"]["correlation"]["type:values"]
     known = [kind.correlation for kind in FUNCTION_KINDS]
     correlations += [correlation for correlation in known if correlation not in correlations]
-    _changeable_weight(functions)
+    _make_weight_changeable(parameters)
     _fill_partial_dict(resources[sfc.PORT_CHAINS], "chain_parameters")
-    # A chain without groups is refused as any other missing attribute, not as "None is not a list".
+    # Without a default, a request without groups is refused as any other missing attribute is.
     resources[sfc.PORT_CHAINS]["port_pair_groups"].pop("default")
-    _complete(resources)
-    return _copy(sfc, resources)
+    return _complete(resources)
 
 
-def _flow_classifier() -> SimpleNamespace:
-    resources: dict[str, AttributeMap] = copy.deepcopy(flowclassifier.RESOURCE_ATTRIBUTE_MAP)
-    attributes = resources[flowclassifier.COLLECTION_NAME]
-    attributes["protocol"]["convert_to"] = converters.to_protocol
-    _complete(resources)
-    return _copy(flowclassifier, resources)
+def _correct_groups(groups: AttributeMap) -> None:
+    parameters = groups["port_pair_group_parameters"]["validate"]["type:dict"]
+    # neutron-lib's pattern lacks its opening parenthesis and its end.
+    parameters["lb_fields"]["type:list_of_regex_or_none"] = LB_FIELDS
+    for n_tuple in parameters["ppg_n_tuple_mapping"]["type:dict"].values():
+        # Without defaults, responses have the keys that the user sent and no others.
+        for rules in n_tuple["type:dict"].values():
+            rules.pop("default", None)
+    _fill_partial_dict(groups, "port_pair_group_parameters")
 
 
-def _without_attributes(required: str, **constants: str) -> SimpleNamespace:
-    """Return the definition of an extension that says what existing attributes may hold.
+def _make_weight_changeable(parameters: dict[str, Any]) -> None:
+    """Let updates set ``service_function_parameters``; keys that they leave out keep their value.
 
-    :param required: alias of the extension that has these attributes.
-    :param constants: its alias, name and description, named as neutron-lib names them.
+    The defaults for a new port pair are filled in later, by the request handler.
     """
-    return SimpleNamespace(
-        UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
-        RESOURCE_ATTRIBUTE_MAP={},
-        SUB_RESOURCE_ATTRIBUTE_MAP={},
-        REQUIRED_EXTENSIONS=[required],
-        OPTIONAL_EXTENSIONS=[],
-        **constants,
-    )
+    parameters.pop("dict_populate_defaults", None)
+    parameters["allow_put"] = True
+    parameters["default"] = None
+    parameters["convert_to"] = lib_converters.convert_none_to_empty_dict
 
 
-def _port_chain_status() -> SimpleNamespace:
-    shown = {
-        "allow_post": False,
-        "allow_put": False,
-        "is_visible": True,
-        # Both are derived from what the hosts report; no column holds them.
-        "is_filter": False,
-        "is_sort_key": False,
-    }
-    return SimpleNamespace(
-        ALIAS="port-chain-status",
-        NAME="Port Chain Status",
-        DESCRIPTION="Shows whether the hosts involved have realised a port chain",
-        UPDATED_TIMESTAMP="2026-11-22T00:00:00-00:00",
-        RESOURCE_ATTRIBUTE_MAP={
-            # The reason may name hosts: whoever runs the cloud decides by policy who sees it.
-            sfc.PORT_CHAINS: {"status": shown, "status_reason": shown | {"enforce_policy": True}}
-        },
-        SUB_RESOURCE_ATTRIBUTE_MAP={},
-        REQUIRED_EXTENSIONS=[sfc.ALIAS],
-        OPTIONAL_EXTENSIONS=[],
-    )
+SFC = _corrected(sfc, _sfc_resources())
 
 
-def _port_pair_function_kind() -> SimpleNamespace:
-    kind = {
-        "allow_post": True,
-        "allow_put": False,
-        "is_visible": True,
-        "default": FunctionKind.L3.value,
-        "default_overrides_none": True,
-        "validate": {"type:values": [kind.value for kind in FunctionKind]},
-        "is_filter": False,
-        "is_sort_key": False,
-    }
-    return SimpleNamespace(
-        ALIAS="port-pair-function-kind",
-        NAME="Port Pair Function Kind",
-        DESCRIPTION="States how the service function of a port pair hands on packets",
-        UPDATED_TIMESTAMP="2026-11-22T00:00:00-00:00",
-        RESOURCE_ATTRIBUTE_MAP={sfc.PORT_PAIRS: {"function_kind": kind}},
-        SUB_RESOURCE_ATTRIBUTE_MAP={},
-        REQUIRED_EXTENSIONS=[sfc.ALIAS],
-        OPTIONAL_EXTENSIONS=[],
-    )
+# flow_classifier: flow classifiers, as OpenStack published them
 
 
-def _tap() -> SimpleNamespace:
-    enabled = {
-        "allow_post": True,
-        "allow_put": False,
-        "is_visible": True,
-        "default": False,
-        "default_overrides_none": True,
-        "validate": {"type:boolean": None},
-        "convert_to": lib_converters.convert_to_boolean,
-        "is_filter": True,
-        "is_sort_key": True,
-    }
-    return SimpleNamespace(
-        ALIAS="networking-sfc-tap",
-        NAME="Passive Tap Functions",
-        DESCRIPTION="Lets a port pair group observe a chain's traffic without handing it on",
-        UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
-        RESOURCE_ATTRIBUTE_MAP={sfc.PORT_PAIR_GROUPS: {"tap_enabled": enabled}},
-        SUB_RESOURCE_ATTRIBUTE_MAP={},
-        REQUIRED_EXTENSIONS=[sfc.ALIAS],
-        OPTIONAL_EXTENSIONS=[],
-    )
+def _flow_classifier_resources() -> dict[str, AttributeMap]:
+    resources: dict[str, AttributeMap] = copy.deepcopy(flowclassifier.RESOURCE_ATTRIBUTE_MAP)
+    # neutron-lib's converter lets values through that are no protocol.
+    resources[flowclassifier.COLLECTION_NAME]["protocol"]["convert_to"] = converters.to_protocol
+    return _complete(resources)
 
 
-def _health() -> SimpleNamespace:
-    def choice(values: type[StrEnum]) -> dict[str, Any]:
-        known = [value.value for value in values]
-        return {
-            "allow_post": True,
-            "allow_put": True,
-            "is_visible": True,
-            # The first is what groups were like before there was a choice.
-            "default": known[0],
-            "default_overrides_none": True,
-            "validate": {"type:values": known},
-            "is_filter": True,
-            "is_sort_key": True,
+FLOW_CLASSIFIER = _corrected(flowclassifier, _flow_classifier_resources())
+
+
+# flow-classifier-icmp: tells clients that classifiers can match ICMP types and codes. The
+# published attributes for ports hold them, so every client can set them.
+
+FLOW_CLASSIFIER_ICMP = _extension(
+    "flow-classifier-icmp",
+    "ICMP Types of Flow Classifiers",
+    "With protocol icmp, the source port range is the ICMP type and the destination port range "
+    "its code",
+    "2026-11-25",
+    extends=flowclassifier.ALIAS,
+)
+
+
+# port-chain-status: whether a chain carries traffic, and why not. Both attributes are derived from
+# what hosts report; no column holds them, so no list can be filtered or sorted by them.
+
+PORT_CHAIN_STATUS = _extension(
+    "port-chain-status",
+    "Port Chain Status",
+    "Shows whether the hosts involved have realised a port chain",
+    "2026-11-22",
+    resources={
+        sfc.PORT_CHAINS: {
+            "status": _attribute(post=False, put=False, searchable=False),
+            # The reason may name hosts: a policy decides who sees it.
+            "status_reason": _attribute(
+                post=False, put=False, searchable=False, enforce_policy=True
+            ),
         }
+    },
+)
 
-    return SimpleNamespace(
-        ALIAS="port-pair-group-health",
-        NAME="Health of Port Pair Groups",
-        DESCRIPTION="States how functions are found to fail, and what becomes of packets when all do",
-        UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
-        RESOURCE_ATTRIBUTE_MAP={
-            sfc.PORT_PAIR_GROUPS: {
-                "health_check": choice(HealthCheck),
-                "failure_mode": choice(FailureMode),
+
+# port-pair-function-kind: whether a service function routes (l3) or bridges (l2). The kind decides
+# which destination MAC address its frames get, so it cannot change while flows rely on it.
+
+PORT_PAIR_FUNCTION_KIND = _extension(
+    "port-pair-function-kind",
+    "Port Pair Function Kind",
+    "States how the service function of a port pair forwards packets",
+    "2026-11-22",
+    resources={
+        sfc.PORT_PAIRS: {
+            "function_kind": _attribute(
+                post=True, put=False, searchable=False, **_choice(FunctionKind)
+            )
+        }
+    },
+)
+
+
+# port-pair-weight: tells clients that they can update the weight of a port pair. The published API
+# fixes it at creation, so a function could not be drained.
+
+PORT_PAIR_WEIGHT = _extension(
+    "port-pair-weight",
+    "Changeable Weight of Port Pairs",
+    "Lets the weight in the service_function_parameters of a port pair be changed",
+    "2026-11-25",
+)
+
+
+# port-pair-vlan: tells clients that ``vlan`` is a correlation. It is for service functions that
+# keep a frame's VLAN tag but understand no chain header.
+
+PORT_PAIR_VLAN = _extension(
+    "port-pair-vlan",
+    "Service Functions That Keep VLAN Tags",
+    "Adds the value vlan to the correlation in the service_function_parameters of a port pair",
+    "2026-11-25",
+)
+
+
+# port-pair-group-health: how the server detects that service functions have failed, and what
+# happens to packets when all functions of a group have.
+
+HEALTH = _extension(
+    "port-pair-group-health",
+    "Health of Port Pair Groups",
+    "States how failed functions are detected, and what happens to packets when all have failed",
+    "2026-11-25",
+    resources={
+        sfc.PORT_PAIR_GROUPS: {
+            "health_check": _attribute(
+                post=True, put=True, searchable=True, **_choice(HealthCheck)
+            ),
+            "failure_mode": _attribute(
+                post=True, put=True, searchable=True, **_choice(FailureMode)
+            ),
+        }
+    },
+)
+
+
+# port-pair-group-sharing: whether an RBAC policy shares the group with the caller's project.
+
+SHARING = _extension(
+    "port-pair-group-sharing",
+    "Shared Port Pair Groups",
+    "Lets port pair groups be shared with projects by RBAC policies",
+    "2026-11-25",
+    optional=("rbac-policies",),
+    resources={
+        sfc.PORT_PAIR_GROUPS: {
+            "shared": _attribute(post=False, put=False, searchable=True, **_BOOLEAN)
+            # A subquery answers the filter; there is no column to sort by.
+            | {"is_sort_key": False, "required_by_policy": True}
+        }
+    },
+)
+
+
+# service_graph: chains that take over the traffic that leaves another chain. neutron-lib has no
+# definition; paths and attributes are those that networking-sfc and its clients use.
+
+SERVICE_GRAPH = _extension(
+    "service_graph",
+    "Service Graph",
+    "Links port chains: traffic that leaves one is classified again for others",
+    "2026-11-25",
+    resources=_complete(
+        {
+            SERVICE_GRAPHS: {
+                name: copy.deepcopy(sfc.RESOURCE_ATTRIBUTE_MAP[sfc.PORT_CHAINS][name])
+                for name in ("id", "name", "description", "tenant_id")
             }
-        },
-        SUB_RESOURCE_ATTRIBUTE_MAP={},
-        REQUIRED_EXTENSIONS=[sfc.ALIAS],
-        OPTIONAL_EXTENSIONS=[],
-    )
-
-
-def _sharing() -> SimpleNamespace:
-    shared = {
-        "allow_post": False,
-        "allow_put": False,
-        "is_visible": True,
-        "validate": {"type:boolean": None},
-        "convert_to": lib_converters.convert_to_boolean,
-        "required_by_policy": True,
-        "is_filter": True,
-        "is_sort_key": False,
-    }
-    return SimpleNamespace(
-        ALIAS="port-pair-group-sharing",
-        NAME="Shared Port Pair Groups",
-        DESCRIPTION="Lets port pair groups be shared with projects by RBAC policies",
-        UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
-        RESOURCE_ATTRIBUTE_MAP={sfc.PORT_PAIR_GROUPS: {"shared": shared}},
-        SUB_RESOURCE_ATTRIBUTE_MAP={},
-        REQUIRED_EXTENSIONS=[sfc.ALIAS],
-        OPTIONAL_EXTENSIONS=["rbac-policies"],
-    )
-
-
-def _service_graph() -> SimpleNamespace:
-    attributes = {
-        name: copy.deepcopy(sfc.RESOURCE_ATTRIBUTE_MAP[sfc.PORT_CHAINS][name])
-        for name in ("id", "name", "description", "tenant_id")
-    }
-    attributes["port_chains"] = {
-        "allow_post": True,
-        "allow_put": False,
-        "is_visible": True,
-        "validate": {"type:dict": None},
-        "convert_to": converters.to_branches,
-    }
-    resources = {"service_graphs": attributes}
-    _complete(resources)
-    return SimpleNamespace(
-        ALIAS="service_graph",
-        NAME="Service Graph",
-        DESCRIPTION="Links port chains: what leaves one is classified again for others",
-        UPDATED_TIMESTAMP="2026-11-25T00:00:00-00:00",
-        RESOURCE_ATTRIBUTE_MAP=resources,
-        SUB_RESOURCE_ATTRIBUTE_MAP={},
-        REQUIRED_EXTENSIONS=[sfc.ALIAS],
-        OPTIONAL_EXTENSIONS=[],
-    )
-
-
-SFC = _sfc()
-FLOW_CLASSIFIER = _flow_classifier()
-FLOW_CLASSIFIER_ICMP = _without_attributes(
-    flowclassifier.ALIAS,
-    ALIAS="flow-classifier-icmp",
-    NAME="ICMP Types of Flow Classifiers",
-    DESCRIPTION="With protocol icmp, the source port range is the ICMP type and the destination port range its code",
+            | {
+                "port_chains": _attribute(
+                    post=True,
+                    put=False,
+                    searchable=False,
+                    validate={"type:dict": None},
+                    convert_to=converters.to_branches,
+                )
+            }
+        }
+    ),
 )
-PORT_CHAIN_STATUS = _port_chain_status()
-PORT_PAIR_FUNCTION_KIND = _port_pair_function_kind()
-PORT_PAIR_WEIGHT = _without_attributes(
-    sfc.ALIAS,
-    ALIAS="port-pair-weight",
-    NAME="Changeable Weight of Port Pairs",
-    DESCRIPTION="Lets the weight among the service_function_parameters of a port pair be changed",
+
+
+# networking-sfc-tap: groups whose functions only observe. Alias and attribute are networking-sfc's.
+
+TAP = _extension(
+    "networking-sfc-tap",
+    "Passive Tap Functions",
+    "Lets a port pair group receive copies of a chain's packets",
+    "2026-11-25",
+    resources={
+        sfc.PORT_PAIR_GROUPS: {
+            "tap_enabled": _attribute(
+                post=True,
+                put=False,
+                searchable=True,
+                default=False,
+                default_overrides_none=True,
+                **_BOOLEAN,
+            )
+        }
+    },
 )
-PORT_PAIR_VLAN = _without_attributes(
-    sfc.ALIAS,
-    ALIAS="port-pair-vlan",
-    NAME="Service Functions That Keep VLAN Tags",
-    DESCRIPTION="Adds the value vlan to the correlation among the service_function_parameters of a port pair",
-)
-HEALTH = _health()
-SHARING = _sharing()
-SERVICE_GRAPH = _service_graph()
-TAP = _tap()
+
 
 ALL = (
     SFC,
@@ -317,8 +365,36 @@ ALL = (
     SERVICE_GRAPH,
     TAP,
 )
-"""Every extension that the service plugin offers."""
+"""Every extension of the service plugin; each has a module in `portchain.api.extensions`."""
+
+
+def _explain(attributes: AttributeMap) -> None:
+    """Make refusals name the attribute and state the allowed values."""
+    for name, rules in attributes.items():
+        if "convert_to" in rules:
+            rules["convert_to"] = converters.named(name, rules)
+        if "validate" in rules:
+            rules["validate"] = {checks.VALIDATOR: rules["validate"]}
+
 
 for _definition in ALL:
     for _attributes in _definition.RESOURCE_ATTRIBUTE_MAP.values():
         _explain(_attributes)
+
+
+_NEUTRONS = ("tenant_id", "project_id", "revision_number", "created_at", "updated_at")
+"""Attributes that Neutron has on every resource; it adds some to the maps at run time."""
+
+
+def resources() -> dict[str, AttributeMap]:
+    """Return the attributes of each resource, from all extensions that add to it.
+
+    :returns: attribute maps by the name of the resource in the singular, without the attributes
+        that Neutron gives to every resource.
+    """
+    found: dict[str, AttributeMap] = {}
+    for definition in ALL:
+        for plural, attributes in definition.RESOURCE_ATTRIBUTE_MAP.items():
+            own = {name: rules for name, rules in attributes.items() if name not in _NEUTRONS}
+            found.setdefault(plural.removesuffix("s"), {}).update(own)
+    return found

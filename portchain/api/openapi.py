@@ -1,6 +1,7 @@
-"""The API as an OpenAPI document, made from the attribute maps that Neutron checks requests by.
+"""The OpenAPI document of the API, generated from the attribute maps that requests are checked by.
 
-``python -m portchain.api.openapi`` prints it; ``docs/openapi.json`` is kept like it by a test.
+``python -m portchain.api.openapi > docs/openapi.json`` updates the copy in the documentation; a
+test fails while the two differ.
 """
 
 import json
@@ -13,15 +14,6 @@ from portchain.core.model import ChainStatus
 
 Schema = dict[str, Any]
 
-_EXTENSIONS = (
-    definitions.FLOW_CLASSIFIER,
-    definitions.SFC,
-    definitions.SERVICE_GRAPH,
-    definitions.TAP,
-    definitions.SHARING,
-    definitions.PORT_CHAIN_STATUS,
-    definitions.PORT_PAIR_FUNCTION_KIND,
-)
 _UUID: Schema = {"type": "string", "format": "uuid"}
 _UUIDS: Schema = {"type": "array", "items": _UUID, "uniqueItems": True}
 _TEXT: Schema = {"type": "string"}
@@ -32,14 +24,14 @@ _UNTYPED: Mapping[str, Schema] = {
     "protocol": {
         "type": "string",
         "nullable": True,
-        "description": "Name of an IP protocol, or its number",
+        "description": "Name or number of an IP protocol",
     },
     "group_id": {"type": "integer", "minimum": 1, "maximum": 65535},
     "status": {"type": "string", "enum": [str(status) for status in ChainStatus]},
     "status_reason": _TEXT,
     "port_chains": {"type": "object", "additionalProperties": _UUIDS | {"minItems": 1}},
 }
-"""What attributes are whose map names no type: their converters check them, or nobody can send them."""
+"""Schemas of attributes whose map names no type: a converter checks them, or they are read-only."""
 
 _ALWAYS: Mapping[str, Schema] = {
     "project_id": _TEXT,
@@ -47,7 +39,7 @@ _ALWAYS: Mapping[str, Schema] = {
     "created_at": _TIME,
     "updated_at": _TIME,
 }
-"""What Neutron itself shows of every resource."""
+"""Read-only attributes that Neutron shows on every resource."""
 
 _ERROR: Schema = {
     "type": "object",
@@ -61,19 +53,18 @@ _ERROR: Schema = {
     },
 }
 
-
-_REFUSALS = {
-    "400": "An attribute breaks a rule; the message names both",
-    "403": "The policy forbids it",
-    "404": "It, or something that the request names, does not exist or is not visible",
-    "409": "It is in use, something is taken, or the quota is reached",
-    "412": "The resource has another revision number than If-Match demands",
+_ERRORS = {
+    "400": "An attribute is not valid; the message names the attribute and what is allowed",
+    "403": "A policy forbids the request",
+    "404": "The resource, or one that the request names, does not exist or is not visible",
+    "409": "The resource is in use, a member belongs to another resource, or a quota is reached",
+    "412": "The revision number of the resource differs from the one in If-Match",
 }
 
 
 def document() -> Schema:
     """Return the OpenAPI document of all resources and extensions."""
-    resources = _resources()
+    resources = definitions.resources()
     return {
         "openapi": "3.0.3",
         "info": {
@@ -88,13 +79,13 @@ def document() -> Schema:
                 "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}
             },
             "schemas": {"error": _ERROR}
-            | {name[:-1]: _shown(attributes) for name, attributes in resources.items()},
+            | {name: _response(attributes) for name, attributes in resources.items()},
             "responses": {
                 code: {"description": text, "content": _json(_reference("schemas", "error"))}
-                for code, text in _REFUSALS.items()
+                for code, text in _ERRORS.items()
             }
-            # Keystone's middleware answers before Neutron does, in a form of its own.
-            | {"401": {"description": "No valid token"}},
+            # Keystone's middleware sends this one, without Neutron's error object.
+            | {"401": {"description": "The token is missing or not valid"}},
         },
         "paths": dict(
             path for name, attributes in resources.items() for path in _paths(name, attributes)
@@ -102,26 +93,13 @@ def document() -> Schema:
     }
 
 
-def _resources() -> dict[str, dict[str, Any]]:
-    """Return the attributes of each resource in all extensions, by its plural."""
-    found: dict[str, dict[str, Any]] = {}
-    for extension in _EXTENSIONS:
-        for name, attributes in extension.RESOURCE_ATTRIBUTE_MAP.items():
-            found.setdefault(name, {}).update(attributes)
-    for attributes in found.values():
-        # Neutron adds its own to the maps when it loads its extensions.
-        for name in ("tenant_id", *_ALWAYS):
-            attributes.pop(name, None)
-    return found
-
-
-def _paths(plural: str, attributes: Mapping[str, Any]) -> Iterator[tuple[str, Schema]]:
-    """Yield the two paths of a resource."""
-    name, words = plural[:-1], plural[:-1].replace("_", " ")
-    shown = _reference("schemas", name)
-    one = {"type": "object", "required": [name], "properties": {name: shown}}
-    several = {"type": "array", "items": shown}
-    many = {"type": "object", "required": [plural], "properties": {plural: several}}
+def _paths(name: str, attributes: Mapping[str, Any]) -> Iterator[tuple[str, Schema]]:
+    """Yield the path of a resource's collection, and the path of one resource."""
+    plural, words = f"{name}s", name.replace("_", " ")
+    resource = _reference("schemas", name)
+    one = {"type": "object", "required": [name], "properties": {name: resource}}
+    items = {"type": "array", "items": resource}
+    many = {"type": "object", "required": [plural], "properties": {plural: items}}
     yield (
         f"{definitions.API_PREFIX}/{plural}",
         {
@@ -131,7 +109,7 @@ def _paths(plural: str, attributes: Mapping[str, Any]) -> Iterator[tuple[str, Sc
                 f"Create a {words}",
                 201,
                 one,
-                body=_sent(name, attributes, "post"),
+                body=_request(name, attributes, "post"),
                 links=_links(name),
             ),
         },
@@ -147,7 +125,7 @@ def _paths(plural: str, attributes: Mapping[str, Any]) -> Iterator[tuple[str, Sc
                 f"Change a {words}",
                 200,
                 one,
-                body=_sent(name, attributes, "put"),
+                body=_request(name, attributes, "put"),
             ),
             "delete": _operation(f"delete_{name}", f"Delete a {words}", 204),
         },
@@ -155,7 +133,7 @@ def _paths(plural: str, attributes: Mapping[str, Any]) -> Iterator[tuple[str, Sc
 
 
 def _links(name: str) -> Schema:
-    """Return what can be done next with what was created."""
+    """Return the operations that take the id of a resource that was created."""
     an_id = {"id": f"$response.body#/{name}/id"}
     return {
         verb: {"operationId": f"{verb}_{name}", "parameters": an_id}
@@ -164,7 +142,7 @@ def _links(name: str) -> Schema:
 
 
 def _operation(
-    an_id: str,
+    operation_id: str,
     summary: str,
     status: int,
     answer: Schema | None = None,
@@ -172,16 +150,16 @@ def _operation(
     body: Schema | None = None,
     links: Schema | None = None,
 ) -> Schema:
-    done: Schema = {"description": summary}
+    success: Schema = {"description": summary}
     if answer is not None:
-        done["content"] = _json(answer)
+        success["content"] = _json(answer)
     if links is not None:
-        done["links"] = links
-    refusals = {code: _reference("responses", code) for code in sorted({*_REFUSALS, "401"})}
+        success["links"] = links
+    errors = {code: _reference("responses", code) for code in sorted({*_ERRORS, "401"})}
     operation: Schema = {
-        "operationId": an_id,
+        "operationId": operation_id,
         "summary": summary,
-        "responses": {str(status): done} | refusals,
+        "responses": {str(status): success} | errors,
     }
     if body is not None:
         operation["requestBody"] = {"required": True, "content": _json(body)}
@@ -196,8 +174,8 @@ def _reference(kind: str, name: str) -> Schema:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-def _sent(name: str, attributes: Mapping[str, Any], method: str) -> Schema:
-    """Return the schema of a request's body."""
+def _request(name: str, attributes: Mapping[str, Any], method: str) -> Schema:
+    """Return the schema of the body of a POST or PUT request."""
     allowed = {key: rules for key, rules in attributes.items() if rules[f"allow_{method}"]}
     needed = [key for key, rules in allowed.items() if method == "post" and "default" not in rules]
     resource: Schema = {
@@ -210,18 +188,18 @@ def _sent(name: str, attributes: Mapping[str, Any], method: str) -> Schema:
     return {"type": "object", "required": [name], "properties": {name: resource}}
 
 
-def _shown(attributes: Mapping[str, Any]) -> Schema:
-    """Return the schema of what the API shows."""
+def _response(attributes: Mapping[str, Any]) -> Schema:
+    """Return the schema of a resource in a response."""
     visible = {key: rules for key, rules in attributes.items() if rules["is_visible"]}
     properties = {key: _schema(key, rules) for key, rules in visible.items()}
     return {"type": "object", "properties": properties | dict(_ALWAYS)}
 
 
 def _schema(name: str, rules: Mapping[str, Any]) -> Schema:
-    """Return the schema of an attribute, or of a key of one."""
-    demands = rules.get("validate", rules)
-    demands = demands.get(checks.DESCRIBED, demands)
-    found = [(check, limit) for check, limit in demands.items() if check.startswith("type:")]
+    """Return the schema of an attribute, or of a key of a dict attribute."""
+    validation = rules.get("validate", rules)
+    validation = validation.get(checks.VALIDATOR, validation)
+    found = [(check, limit) for check, limit in validation.items() if check.startswith("type:")]
     if name in _UNTYPED or not found:
         return dict(_UNTYPED[name])
     ((check, limit),) = found
@@ -237,7 +215,10 @@ def _schema(name: str, rules: Mapping[str, Any]) -> Schema:
 
 
 def _simple(kind: str, limit: Any) -> Schema:
-    """Return the schema of what Neutron calls a type."""
+    """Return the schema of a type of Neutron's.
+
+    :raises NotImplementedError: no attribute had this type yet.
+    """
     schema: Schema
     match kind:
         case "uuid":
@@ -255,7 +236,7 @@ def _simple(kind: str, limit: Any) -> Schema:
         case "range":
             schema = {"type": "integer", "minimum": limit[0], "maximum": limit[1]}
         case "subnet":
-            schema = _TEXT | {"description": "A prefix in CIDR notation without host bits"}
+            schema = _TEXT | {"description": "IP prefix in CIDR notation without host bits"}
         case "list_of_regex":
             schema = {"type": "array", "items": {"type": "string", "pattern": limit}}
         case "values":

@@ -1,1 +1,1 @@
-"""What people and their scripts type: ``neutron``, additions to ``openstack``."""
+"""Command lines: the program ``neutron``, and additions to ``openstack sfc``."""

@@ -1,6 +1,6 @@
-"""Requests about resources, as dicts with all that the server says.
+"""The REST client of the commands: requests and responses as plain dicts.
 
-openstacksdk's own resources leave out attributes that they do not know.
+openstacksdk's resource classes drop the attributes that they do not know.
 """
 
 from collections.abc import Iterator
@@ -12,37 +12,48 @@ from openstack import exceptions
 from portchain.cli.kinds import REFERRED, Kind
 
 Shown = dict[str, Any]
+"""A resource as the server shows it."""
 
 
 class ClientError(Exception):
-    """What went wrong, in words for the user."""
+    """A request failed; the text tells the user why."""
 
 
 class Client:
     """The network service.
 
-    :param network: openstacksdk's proxy of it.
+    :param network: openstacksdk's proxy for the service.
     """
 
     def __init__(self, network: Any) -> None:
         self._network = network
 
     def create(self, kind: Kind, attributes: Shown) -> Shown:
-        """Create a resource; return what the server shows of it."""
+        """Create a resource; return it as the server shows it.
+
+        :raises ClientError: the server refuses the request, or does not answer.
+        """
         return self._send("POST", kind.path, json={kind.name: attributes})[kind.name]
 
-    def update(self, kind: Kind, an_id: str, attributes: Shown) -> Shown:
-        """Change a resource; return what the server shows of it."""
-        return self._send("PUT", f"{kind.path}/{an_id}", json={kind.name: attributes})[kind.name]
+    def update(self, kind: Kind, resource_id: str, attributes: Shown) -> Shown:
+        """Update a resource; return it as the server shows it.
 
-    def delete(self, kind: Kind, an_id: str) -> None:
-        """Delete a resource."""
-        self._send("DELETE", f"{kind.path}/{an_id}")
+        :raises ClientError: the server refuses the request, or does not answer.
+        """
+        path = f"{kind.path}/{resource_id}"
+        return self._send("PUT", path, json={kind.name: attributes})[kind.name]
+
+    def delete(self, kind: Kind, resource_id: str) -> None:
+        """Delete a resource.
+
+        :raises ClientError: the server refuses the request, or does not answer.
+        """
+        self._send("DELETE", f"{kind.path}/{resource_id}")
 
     def show(self, kind: Kind, name_or_id: str) -> Shown:
         """Return a resource.
 
-        :raises ClientError: there is none of this name or id, or several.
+        :raises ClientError: no resource has this name or id, or several have this name.
         """
         for key in ("id", "name"):
             found = list(self.list(kind, **{key: name_or_id}))
@@ -58,12 +69,16 @@ class Client:
     def find(self, kind: str, name_or_id: str) -> str:
         """Return the id of a resource.
 
-        :raises ClientError: there is none of this name or id, or several.
+        :param kind: name of the resource's kind, such as ``port_pair``.
+        :raises ClientError: no resource has this name or id, or several have this name.
         """
         return str(self.show(REFERRED[kind], name_or_id)["id"])
 
     def list(self, kind: Kind, **query: str) -> Iterator[Shown]:
-        """Return the resources with these attributes, asking for as many pages as the server makes of them."""
+        """Yield the resources that match a query, from all pages of the server's answer.
+
+        :raises ClientError: the server refuses the request, or does not answer.
+        """
         page = self._send("GET", kind.path, params=query)
         while True:
             yield from page[kind.plural]

@@ -1,4 +1,4 @@
-"""The commands of ``neutron``: five verbs, each for every kind of resource."""
+"""The commands of ``neutron``: create, list, show, update and delete, for each kind of resource."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -11,22 +11,26 @@ from portchain.cli.client import Client, ClientError, Shown
 from portchain.cli.kinds import KINDS, Kind
 
 Table = tuple[Sequence[str], Any]
+"""Column names, and one row or several: what cliff prints."""
 
 
 class _OfKind(command.Command):
-    """A command about one kind of resource."""
+    """A command about one kind of resource.
+
+    ``purpose`` is the first line of its help, with a placeholder for the kind.
+    """
 
     kind: ClassVar[Kind]
     purpose: ClassVar[str]
 
     def get_description(self) -> str:
-        """What ``--help`` begins with."""
-        return self.purpose.format(self.kind.words)
+        """Return the first line of the help."""
+        return self.purpose.format(kind=self.kind.words)
 
     @property
     def client(self) -> Client:
-        """The network service, with the user's credentials."""
-        client: Client = self.app.client  # type: ignore[attr-defined]  # of our own application
+        """The network service; requests carry the user's credentials."""
+        client: Client = self.app.client  # type: ignore[attr-defined]  # NeutronShell has one
         return client
 
     def _attributes(self, arguments: argparse.Namespace, *, creating: bool) -> Shown:
@@ -38,7 +42,7 @@ class _OfKind(command.Command):
 
 
 class _Create(_OfKind, show.ShowOne):
-    purpose = "Create a {}"
+    purpose = "Create a {kind}"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -53,11 +57,11 @@ class _Create(_OfKind, show.ShowOne):
 
 
 class _Show(_OfKind, show.ShowOne):
-    purpose = "Show a {}"
+    purpose = "Display {kind} details"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        _add_resource(parser, self.kind)
+        _add_resource(parser, self.kind, "display")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Table:
@@ -65,16 +69,19 @@ class _Show(_OfKind, show.ShowOne):
 
 
 class _List(_OfKind, lister.Lister):
-    purpose = "List {}s"
+    purpose = "List {kind}s"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument("--long", action="store_true", help="show more columns")
-        parser.add_argument("--name", help=f"only {self.kind.words}s of this name")
+        parser.add_argument("--long", action="store_true", help="List additional fields in output")
+        parser.add_argument(
+            "--name", metavar="<name>", help=f"List only {self.kind.words}s with this name"
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Table:
-        names = ["id", "name", *self.kind.columns, *(self.kind.more if parsed_args.long else ())]
+        more = self.kind.long_columns if parsed_args.long else ()
+        names = ["id", "name", *self.kind.columns, *more]
         query = {"name": parsed_args.name} if parsed_args.name is not None else {}
         return names, self._rows(names, query)
 
@@ -84,11 +91,11 @@ class _List(_OfKind, lister.Lister):
 
 
 class _Update(_OfKind):
-    purpose = "Change a {}"
+    purpose = "Update a {kind}"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        _add_resource(parser, self.kind)
+        _add_resource(parser, self.kind, "update")
         for option in self.kind.options:
             if option.updatable:
                 option.add_to(parser, creating=False)
@@ -97,22 +104,22 @@ class _Update(_OfKind):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         attributes = self._attributes(parsed_args, creating=False)
         if not attributes:
-            raise ClientError("nothing to change: --help lists the options")
-        an_id = self.client.find(self.kind.name, parsed_args.resource)
-        self.client.update(self.kind, an_id, attributes)
+            raise ClientError("nothing to update: give at least one option, see --help")
+        resource_id = self.client.find(self.kind.name, parsed_args.resource)
+        self.client.update(self.kind, resource_id, attributes)
         self.app.stdout.write(f"Updated {self.kind.name}: {parsed_args.resource}\n")
 
 
 class _Delete(_OfKind):
-    purpose = "Delete one {0} or more"
+    purpose = "Delete {kind}(s)"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        _add_resource(parser, self.kind, nargs="+")
+        _add_resource(parser, self.kind, "delete", nargs="+")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Delete what can be deleted; say of each of the others why it could not."""
+        """Delete every resource that can be deleted; log why each of the others cannot."""
         failed = 0
         for name in parsed_args.resource:
             try:
@@ -125,16 +132,19 @@ class _Delete(_OfKind):
             raise ClientError(f"{failed} of {len(parsed_args.resource)} could not be deleted")
 
 
-def _add_resource(parser: argparse.ArgumentParser, kind: Kind, **how: Any) -> None:
-    parser.add_argument("resource", metavar=f"<{kind.command}>", help="name or id", **how)
+def _add_resource(parser: argparse.ArgumentParser, kind: Kind, doing: str, **options: Any) -> None:
+    """Declare the argument that names the resource of the command."""
+    help_text = f"{kind.words.capitalize()} to {doing} (name or ID)"
+    parser.add_argument("resource", metavar=f"<{kind.command}>", help=help_text, **options)
 
 
 def _fields(shown: Shown) -> Table:
-    return zip(*((name, _cell(value)) for name, value in sorted(shown.items())), strict=True)  # type: ignore[return-value]
+    fields = sorted(shown.items())
+    return [name for name, _ in fields], [_cell(value) for _, value in fields]
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as tables show it; JSON and YAML get it as it is."""
+    """Return a value with the way tables format it; JSON and YAML print the plain value."""
     formats: dict[type, type[columns.FormattableColumn[Any]]] = {
         dict: format_columns.DictColumn,
         list: format_columns.ListColumn,
@@ -154,7 +164,7 @@ _VERBS: dict[str, type[_OfKind]] = {
 
 
 def all_commands() -> dict[str, type[command.Command]]:
-    """Return every command by its name."""
+    """Return every command by its name, such as ``port-chain-create``."""
     return {
         f"{kind.command}-{verb}": type(f"{verb}_{kind.name}", (base,), {"kind": kind})
         for kind in KINDS.values()

@@ -1,7 +1,8 @@
-"""What the ``openstack sfc`` commands of python-neutronclient show and take besides, as hooks of cliff.
+"""Hooks of cliff that add our attributes to the ``openstack sfc`` commands of python-neutronclient.
 
-A hook adds to a command that another package brings; it does not stand in for it, so it does not matter which of the two is
-found first (decision 26). With a server that lacks an attribute the commands are as without the hooks.
+A hook extends a command of another package and replaces nothing, so it does not matter which of
+the two packages is found first (decision 26). With a server that lacks an attribute, the commands
+work as without the hooks.
 """
 
 import argparse
@@ -20,214 +21,242 @@ from portchain.cli.options import Attributes, Option, Parameter
 
 _ID = "ID"
 _RESOURCES = {PORT_PAIR.name: SfcPortPair, PORT_PAIR_GROUP.name: SfcPortPairGroup}
+"""openstacksdk's classes for the resources that commands create and update."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
-    """What is shown besides.
+class Additions:
+    """What the hooks add to the commands for one kind of resource.
 
-    :param heads: attributes, with the heads of their columns.
-    :param long: those of them that only long lists have.
+    Options follow from the attributes: a create command gets those that `portchain.cli.kinds`
+    calls creatable, a set command those that it calls updatable.
+
+    :param attributes: attributes that the commands show, and take if requests may set them.
+    :param short: those of them that lists show without ``--long``.
+    :param set_options: more options of the set command.
     """
 
     kind: Kind
-    heads: dict[str, str]
-    long: tuple[str, ...]
+    attributes: tuple[str, ...]
+    short: tuple[str, ...] = ()
+    set_options: tuple[Option, ...] = ()
+
+    @property
+    def headings(self) -> dict[str, str]:
+        """The attributes, each with the heading of its column."""
+        return {name: name.replace("_", " ").title() for name in self.attributes}
+
+    def options(self, *, creating: bool) -> tuple[Option, ...]:
+        """Return the options that a create command gets, or else a set command."""
+        added = tuple(
+            option
+            for option in self.kind.options
+            if option.attribute in self.attributes
+            and (option.creatable if creating else option.updatable)
+        )
+        return added if creating else (*added, *self.set_options)
 
 
-_CHAIN = _Columns(
-    PORT_CHAIN, {"status": "Status", "status_reason": "Status Reason"}, ("status_reason",)
+CHAINS = Additions(PORT_CHAIN, ("status", "status_reason"), short=("status",))
+GROUPS = Additions(PORT_PAIR_GROUP, ("shared", "health_check", "failure_mode"))
+PAIRS = Additions(
+    PORT_PAIR,
+    ("function_kind",),
+    set_options=(
+        Parameter(
+            flag="--weight",
+            attribute="service_function_parameters",
+            key="weight",
+            value=int,
+            help="Share of new flows that the service function gets, relative to the other port "
+            "pairs of its group: 0 to 65535, 0 for none",
+        ),
+    ),
 )
-_GROUP = _Columns(
-    PORT_PAIR_GROUP,
-    {"shared": "Shared", "health_check": "Health Check", "failure_mode": "Failure Mode"},
-    ("shared", "health_check", "failure_mode"),
-)
-_PAIR = _Columns(PORT_PAIR, {"function_kind": "Function Kind"}, ("function_kind",))
 
 
 class _Hook(hooks.CommandHook):
-    """A hook that does nothing yet."""
+    """A hook that changes nothing; cliff demands all of these methods."""
 
-    adds: ClassVar[_Columns]
+    adds: ClassVar[Additions]
 
     def get_parser(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        """Called by cliff: options may be added here."""
+        """Return the command's parser, to which options may be added."""
         return parser
 
     def get_epilog(self) -> str | None:
-        """Called by cliff: more text at the end of the help."""
-        heads = ", ".join(self.adds.heads.values())
-        return f"neutron-portchain adds: {heads}."
+        """Return more text for the end of the help."""
+        headings = ", ".join(self.adds.headings.values())
+        return f"neutron-portchain adds: {headings}."
 
     def before(self, parsed_args: argparse.Namespace) -> argparse.Namespace:
-        """Called by cliff before the command is carried out."""
+        """Return the arguments with which the command runs."""
         return parsed_args
 
     def after(self, parsed_args: argparse.Namespace, return_code: Any) -> Any:
-        """Called by cliff with what the command returns; returns what is used instead."""
+        """Return what is printed, given what the command returned."""
         return return_code
 
     @property
     def _network(self) -> Any:
-        return self.cmd.app.client_manager.network  # type: ignore[attr-defined]  # of OpenStack's client
+        manager = self.cmd.app.client_manager  # type: ignore[attr-defined]  # openstackclient's
+        return manager.network
 
 
 class _OneHook(_Hook):
     """Adds attributes to a command that shows one resource."""
 
     def after(self, parsed_args: argparse.Namespace, return_code: Any) -> Any:
-        """Called by cliff with the columns and values; returns more of them."""
-        heads, values = return_code
-        an_id = dict(zip(heads, values, strict=True))[_ID]
-        (shown,) = Client(self._network).list(self.adds.kind, id=an_id)
-        more = {head: shown[name] for name, head in self.adds.heads.items() if name in shown}
-        return (*heads, *more), (*values, *more.values())
+        """Return the command's columns and values, and more of them."""
+        columns, values = return_code
+        resource_id = dict(zip(columns, values, strict=True))[_ID]
+        (shown,) = Client(self._network).list(self.adds.kind, id=resource_id)
+        more = {
+            heading: shown[name] for name, heading in self.adds.headings.items() if name in shown
+        }
+        return (*columns, *more), (*values, *more.values())
 
 
 class _ListHook(_Hook):
-    """Adds attributes to a list: with one more request, however long it is."""
+    """Adds attributes to a list, with one more request whatever its length."""
 
     def after(self, parsed_args: argparse.Namespace, return_code: Any) -> Any:
-        """Called by cliff with the columns and rows; returns wider ones."""
-        heads, rows = return_code
+        """Return the command's columns and rows, and more columns."""
+        columns, rows = return_code
         shown = {one["id"]: one for one in Client(self._network).list(self.adds.kind)}
         present = {name for one in shown.values() for name in one}
         more = {
-            name: head
-            for name, head in self.adds.heads.items()
-            if name in present and (parsed_args.long or name not in self.adds.long)
+            name: heading
+            for name, heading in self.adds.headings.items()
+            if name in present and (parsed_args.long or name in self.adds.short)
         }
-        return (*heads, *more.values()), self._widen(heads, rows, shown, list(more))
+        return (*columns, *more.values()), self._widen(columns, rows, shown, list(more))
 
     @staticmethod
     def _widen(
-        heads: Sequence[str], rows: Any, shown: dict[str, Shown], more: Sequence[str]
+        columns: Sequence[str], rows: Any, shown: dict[str, Shown], more: Sequence[str]
     ) -> Iterator[tuple[Any, ...]]:
-        place = list(heads).index(_ID)
+        id_column = list(columns).index(_ID)
         for row in rows:
-            # Deleted between the two requests: the columns stay empty.
-            one = shown.get(row[place], {})
+            # A resource deleted between the two requests gets empty columns.
+            one = shown.get(row[id_column], {})
             yield (*row, *(one.get(name, "") for name in more))
 
 
-class OnePortChain(_OneHook):
-    """``sfc port chain show`` and ``create``."""
+class _SendingHook(_Hook):
+    """Adds options to a command that creates or updates a resource, and sends their values.
 
-    adds = _CHAIN
+    ``method`` is the method of openstacksdk's proxy by which the command sends its request.
+    """
 
-
-class PortChains(_ListHook):
-    """``sfc port chain list``."""
-
-    adds = _CHAIN
-
-
-class OnePortPairGroup(_OneHook):
-    """``sfc port pair group show`` and ``create``."""
-
-    adds = _GROUP
-
-
-class PortPairGroups(_ListHook):
-    """``sfc port pair group list``."""
-
-    adds = _GROUP
-
-
-class OnePortPair(_OneHook):
-    """``sfc port pair show``."""
-
-    adds = _PAIR
-
-
-class PortPairs(_ListHook):
-    """``sfc port pair list``."""
-
-    adds = _PAIR
-
-
-class _Sending(_Hook):
-    """Adds options to a command that creates or changes a resource, and what they give to its request."""
-
-    options: ClassVar[tuple[Option, ...]]
-    method: ClassVar[str]  # of openstacksdk's proxy, by which the command sends its request
+    method: ClassVar[str]
     creating: ClassVar[bool]
 
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The options that the command gets."""
+        return self.adds.options(creating=self.creating)
+
     def get_epilog(self) -> str | None:
-        """Called by cliff: more text at the end of the help."""
+        """Return more text for the end of the help."""
         flags = ", ".join(option.flag for option in self.options)
         return f"neutron-portchain adds: {flags}."
 
     def get_parser(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        """Add the options."""
+        """Return the command's parser with our options."""
         for option in self.options:
             option.add_to(parser, creating=self.creating)
         return parser
 
     def before(self, parsed_args: argparse.Namespace) -> argparse.Namespace:
-        """Have the request that follows carry the options."""
+        """Replace the method by which the command is about to send its request.
+
+        openstacksdk's method drops attributes that it does not know.
+        """
         client = Client(self._network)
-        own = vars(self._network)
-        own.pop(self.method, None)  # what an earlier command of this process left
+        overrides = vars(self._network)
+        overrides.pop(self.method, None)  # an earlier command of this process may have left it
         more: Attributes = {}
         for option in self.options:
             more |= option.read(parsed_args, client.find)
         if more:
-            own[self.method] = partial(self._send, client, more)
+            overrides[self.method] = partial(self._send, client, more)
         return parsed_args
 
-    # In the place of openstacksdk's method, which drops attributes that it does not know.
-    def _send(self, client: Client, more: Attributes, an_id: str = "", **attributes: Any) -> Any:
+    def _send(
+        self, client: Client, more: Attributes, resource_id: str = "", **attributes: Any
+    ) -> Any:
+        """Send the command's attributes and ours; return the resource as openstacksdk would."""
         kind, body = self.adds.kind, attributes | more
-        shown = client.create(kind, body) if self.creating else client.update(kind, an_id, body)
-        return _RESOURCES[kind.name].existing(**shown)
+        if self.creating:
+            return _RESOURCES[kind.name].existing(**client.create(kind, body))
+        return _RESOURCES[kind.name].existing(**client.update(kind, resource_id, body))
 
 
-def _options(kind: Kind, *flags: str) -> tuple[Option, ...]:
-    return tuple(option for option in kind.options if option.flag in flags)
+# The hooks that pyproject.toml names, one for each command.
 
 
-class NewPortPair(_Sending, OnePortPair):
-    """``sfc port pair create``."""
+class OnePortChain(_OneHook):
+    """``sfc port chain show`` and ``create``."""
 
-    options = _options(PORT_PAIR, "--function-kind")
-    method = "create_sfc_port_pair"
-    creating = True
+    adds = CHAINS
 
 
-class ChangedPortPair(_Sending):
-    """``sfc port pair set``."""
+class PortChains(_ListHook):
+    """``sfc port chain list``."""
 
-    adds = _PAIR
-    options = (
-        Parameter(
-            flag="--weight",
-            attribute="service_function_parameters",
-            key="weight",
-            value=int,
-            help="share of new flows that the service function gets, beside the others of its group; 0 for none",
-        ),
-    )
-    method = "update_sfc_port_pair"
-    creating = False
+    adds = CHAINS
 
 
-_HEALTH = _options(PORT_PAIR_GROUP, "--health-check", "--failure-mode")
+class OnePortPairGroup(_OneHook):
+    """``sfc port pair group show``."""
+
+    adds = GROUPS
 
 
-class NewPortPairGroup(_Sending, OnePortPairGroup):
+class PortPairGroups(_ListHook):
+    """``sfc port pair group list``."""
+
+    adds = GROUPS
+
+
+class NewPortPairGroup(_SendingHook, OnePortPairGroup):
     """``sfc port pair group create``."""
 
-    options = _HEALTH
     method = "create_sfc_port_pair_group"
     creating = True
 
 
-class ChangedPortPairGroup(_Sending):
+class ChangedPortPairGroup(_SendingHook):
     """``sfc port pair group set``."""
 
-    adds = _GROUP
-    options = _HEALTH
+    adds = GROUPS
     method = "update_sfc_port_pair_group"
+    creating = False
+
+
+class OnePortPair(_OneHook):
+    """``sfc port pair show``."""
+
+    adds = PAIRS
+
+
+class PortPairs(_ListHook):
+    """``sfc port pair list``."""
+
+    adds = PAIRS
+
+
+class NewPortPair(_SendingHook, OnePortPair):
+    """``sfc port pair create``."""
+
+    method = "create_sfc_port_pair"
+    creating = True
+
+
+class ChangedPortPair(_SendingHook):
+    """``sfc port pair set``."""
+
+    adds = PAIRS
+    method = "update_sfc_port_pair"
     creating = False

@@ -1,4 +1,9 @@
-"""The resources that the ``neutron`` command handles: one table, from which all of its commands are made."""
+"""The resources that ``neutron`` handles: one table from which all of its commands are made.
+
+The attributes themselves are declared in `portchain.api.definitions`. A test compares both: an
+attribute needs an option here, and a column. The clients do not import the definitions, so that
+they start without loading Neutron.
+"""
 
 from dataclasses import dataclass
 
@@ -6,6 +11,7 @@ from portchain.cli import options
 from portchain.cli.options import (
     Choice,
     MaybeText,
+    Number,
     Option,
     Parameters,
     PortRange,
@@ -20,42 +26,58 @@ from portchain.core.model import FailureMode, FunctionKind, HealthCheck
 class Kind:
     """A kind of resource.
 
-    :param name: as the API writes it in bodies.
+    :param name: as the API writes it in request bodies, such as ``port_pair``.
     :param path: of its collection, below /v2.0.
-    :param options: what can be said about one.
-    :param columns: attributes that lists show besides id and name; ``more`` only long ones.
+    :param options: the options of its create and update commands.
+    :param columns: attributes that lists show besides id and name.
+    :param long_columns: attributes that lists show in addition with ``--long``.
     """
 
     name: str
     path: str
     options: tuple[Option, ...]
     columns: tuple[str, ...]
-    more: tuple[str, ...] = ()
+    long_columns: tuple[str, ...] = ()
 
     @property
     def plural(self) -> str:
-        """The name of the collection in bodies."""
+        """The name of the collection in response bodies."""
         return f"{self.name}s"
 
     @property
     def command(self) -> str:
-        """What its commands begin with."""
+        """The beginning of its commands, such as ``port-pair``."""
         return self.name.replace("_", "-")
 
     @property
     def words(self) -> str:
-        """What people call it."""
+        """The name in messages, such as ``port pair``."""
         return self.name.replace("_", " ")
 
 
-_DESCRIPTION = Option(
-    flag="--description", attribute="description", help="any text", updatable=True
-)
-_NAME = Option(flag="--name", attribute="name", help="name; it need not be unique", updatable=True)
-_NAMES = (
-    Option(flag="name", attribute="name", help="name; it need not be unique"),
-    Option(flag="--name", attribute="name", help="new name", creatable=False, updatable=True),
-)
+def _named(kind: str) -> tuple[Option, ...]:
+    """Return the options that all resources of the API have, for a command with a name argument."""
+    return (
+        Option(flag="name", attribute="name", help=f"Name of the {kind}; need not be unique"),
+        Option(
+            flag="--name",
+            attribute="name",
+            creatable=False,
+            updatable=True,
+            help=f"New name of the {kind}",
+        ),
+        _description(kind),
+    )
+
+
+def _description(kind: str) -> Option:
+    return Option(
+        flag="--description",
+        attribute="description",
+        updatable=True,
+        help=f"Description of the {kind}, at most 255 characters",
+    )
+
 
 PORT = Kind(
     "port",
@@ -65,14 +87,19 @@ PORT = Kind(
             flag="network",
             attribute="network_id",
             kind="network",
-            help="network (name or id)",
             required=True,
+            help="Network the port belongs to (name or ID)",
         ),
-        _NAME,
-        _DESCRIPTION,
+        Option(
+            flag="--name",
+            attribute="name",
+            updatable=True,
+            help="Name of the port; need not be unique",
+        ),
+        _description("port"),
     ),
-    ("mac_address", "fixed_ips", "status"),
-    ("network_id", "device_id", "project_id"),
+    columns=("mac_address", "fixed_ips", "status"),
+    long_columns=("network_id", "device_id", "project_id"),
 )
 NETWORK = Kind("network", "/networks", (), ())
 
@@ -80,105 +107,124 @@ FLOW_CLASSIFIER = Kind(
     "flow_classifier",
     "/sfc/flow_classifiers",
     (
-        *_NAMES,
+        *_named("flow classifier"),
         Choice(
-            flag="--ethertype", attribute="ethertype", values=("IPv4", "IPv6"), help="default: IPv4"
+            flag="--ethertype",
+            attribute="ethertype",
+            values=("IPv4", "IPv6"),
+            help="Address family of the packets: IPv4 or IPv6 (default: IPv4)",
         ),
         Option(
             flag="--protocol",
             attribute="protocol",
-            help="name or number of an IP protocol; default: any",
+            help="Name or number of the IP protocol, such as tcp (default: any)",
         ),
         PortRange(
             flag="--source-port",
             attribute="source_port",
-            help="source ports, with icmp its type; default: any",
+            help="First and last source port, each 0 to 65535; with protocol icmp, the ICMP type "
+            "(default: any)",
         ),
         PortRange(
             flag="--destination-port",
             attribute="destination_port",
-            help="destination ports, with icmp its code; default: any",
+            help="First and last destination port, each 0 to 65535; with protocol icmp, the ICMP "
+            "code (default: any)",
         ),
         MaybeText(
             flag="--source-ip-prefix",
             attribute="source_ip_prefix",
-            help="source addresses, such as 10.0.0.0/24; without a value, and by default: any",
+            help="Source addresses in CIDR notation, such as 10.0.0.0/24 (default, also without a "
+            "value: any)",
         ),
         MaybeText(
             flag="--destination-ip-prefix",
             attribute="destination_ip_prefix",
-            help="destination addresses; without a value, and by default: any",
+            help="Destination addresses in CIDR notation (default, also without a value: any)",
         ),
         Reference(
             flag="--logical-source-port",
             attribute="logical_source_port",
             kind="port",
-            help="port that sends the packets (name or id)",
+            help="Port that sends the packets (name or ID) (default: the project's ports on the "
+            "networks of the chain's functions)",
         ),
         Reference(
             flag="--logical-destination-port",
             attribute="logical_destination_port",
             kind="port",
-            help="port that gets the packets in the end (name or id)",
+            help="Port to whose addresses the packets are sent (name or ID) (default: any)",
         ),
-        _DESCRIPTION,
+        Parameters(
+            flag="--l7-parameters",
+            attribute="l7_parameters",
+            keys={"logical_source_network": str, "logical_destination_network": str},
+            help="Network IDs for drivers that classify by network; no driver of this package does",
+        ),
     ),
-    ("protocol", "source_ip_prefix", "destination_ip_prefix"),
-    (
-        *("ethertype", "source_port_range_min", "source_port_range_max"),
-        *("destination_port_range_min", "destination_port_range_max"),
-        *("logical_source_port", "logical_destination_port", "project_id", "description"),
+    columns=("protocol", "source_ip_prefix", "destination_ip_prefix"),
+    long_columns=(
+        "ethertype",
+        "source_port_range_min",
+        "source_port_range_max",
+        "destination_port_range_min",
+        "destination_port_range_max",
+        "logical_source_port",
+        "logical_destination_port",
+        "l7_parameters",
+        "project_id",
+        "description",
     ),
 )
 PORT_PAIR = Kind(
     "port_pair",
     "/sfc/port_pairs",
     (
-        *_NAMES,
+        *_named("port pair"),
         Reference(
             flag="--ingress",
             attribute="ingress",
             kind="port",
             required=True,
-            help="port at which the service function gets packets (name or id)",
+            help="Port at which the service function receives packets (name or ID)",
         ),
         Reference(
             flag="--egress",
             attribute="egress",
             kind="port",
             required=True,
-            help="port at which it hands them on (name or id)",
+            help="Port at which the service function sends packets (name or ID)",
         ),
         Choice(
             flag="--function-kind",
             attribute="function_kind",
             values=tuple(kind.value for kind in FunctionKind),
-            help="how the function hands on packets; default: l3, it routes",
+            help="How the service function forwards packets: l3 routes, l2 bridges (default: l3)",
         ),
         Parameters(
             flag="--service-function-parameters",
             attribute="service_function_parameters",
             keys={"correlation": options.word_or_none, "weight": int},
             updatable=True,
-            help="correlation: the chain header that the function understands (mpls, nsh), or vlan if it keeps VLAN "
-            "tags; it stays as it is; weight: the function's share of new flows, 0 for none",
+            help="correlation: mpls or nsh if the function understands that chain header, vlan if "
+            "it keeps VLAN tags, none for any other (default: none); it cannot be updated. "
+            "weight: share of new flows, 0 to 65535, 0 for none (default: 1)",
         ),
-        _DESCRIPTION,
     ),
-    ("ingress", "egress"),
-    ("service_function_parameters", "function_kind", "project_id", "description"),
+    columns=("ingress", "egress"),
+    long_columns=("service_function_parameters", "function_kind", "project_id", "description"),
 )
 PORT_PAIR_GROUP = Kind(
     "port_pair_group",
     "/sfc/port_pair_groups",
     (
-        *_NAMES,
+        *_named("port pair group"),
         References(
             flag="--port-pair",
             attribute="port_pairs",
             kind="port_pair",
             updatable=True,
-            help="port pair (name or id); repeat the option for more",
+            help="Port pair (name or ID); repeat the option to add several",
         ),
         Parameters(
             flag="--port-pair-group-parameters",
@@ -187,33 +233,36 @@ PORT_PAIR_GROUP = Kind(
                 "lb_fields": options.words,
                 "ppg_n_tuple_mapping": options.n_tuple_mapping,
             },
-            help="lb_fields: packet fields that decide which pair a flow visits, such as ip_src&ip_dst; "
-            "ppg_n_tuple_mapping: what the functions change in headers, such as "
-            "source_ip_prefix_ingress=10.0.0.0/24&source_ip_prefix_egress=10.1.0.0/24",
+            help="lb_fields: packet fields that decide which port pair a flow visits, such as "
+            "ip_src&ip_dst (default: addresses, protocol and ports). ppg_n_tuple_mapping: header "
+            "fields that the functions rewrite, such as source_ip_prefix_ingress=10.0.0.0/24&"
+            "source_ip_prefix_egress=10.1.0.0/24 (default: none)",
         ),
         Switch(
             flag="--enable-tap",
             attribute="tap_enabled",
-            help="the functions only listen, to copies of the packets",
+            help="The functions receive copies of the packets and send none (default: they "
+            "forward the packets)",
         ),
         Choice(
             flag="--health-check",
             attribute="health_check",
             values=tuple(check.value for check in HealthCheck),
             updatable=True,
-            help="how it is found out that a function forwards; default: none, it is not",
+            help="How failed functions are detected: none, or icmp for probes through each "
+            "function (default: none)",
         ),
         Choice(
             flag="--failure-mode",
             attribute="failure_mode",
             values=tuple(mode.value for mode in FailureMode),
             updatable=True,
-            help="what becomes of packets while no function takes them; default: closed, they are dropped",
+            help="What happens to packets while no function forwards: closed drops them, open "
+            "skips the group (default: closed)",
         ),
-        _DESCRIPTION,
     ),
-    ("port_pairs",),
-    (
+    columns=("port_pairs",),
+    long_columns=(
         "group_id",
         "port_pair_group_parameters",
         "tap_enabled",
@@ -228,36 +277,44 @@ PORT_CHAIN = Kind(
     "port_chain",
     "/sfc/port_chains",
     (
-        *_NAMES,
+        *_named("port chain"),
         References(
             flag="--port-pair-group",
             attribute="port_pair_groups",
             kind="port_pair_group",
             required=True,
             updatable=True,
-            help="port pair group (name or id); repeat the option for more, in the order that packets visit them",
+            help="Port pair group (name or ID); repeat the option to add several, in the order in "
+            "which packets visit them",
         ),
         References(
             flag="--flow-classifier",
             attribute="flow_classifiers",
             kind="flow_classifier",
             updatable=True,
-            help="flow classifier (name or id); repeat the option for more",
+            help="Flow classifier (name or ID); repeat the option to add several",
         ),
         Parameters(
             flag="--chain-parameters",
             attribute="chain_parameters",
             keys={"correlation": str, "symmetric": options.boolean},
-            help="correlation: the header of chain frames, mpls or nsh; symmetric: replies visit the same functions",
+            help="correlation: header of frames inside the chain, mpls or nsh (default: mpls). "
+            "symmetric: true if replies visit the same functions in reverse order, or false "
+            "(default: false)",
         ),
-        _DESCRIPTION,
+        Number(
+            flag="--chain-id",
+            attribute="chain_id",
+            help="Path identifier of the chain, 1 to 65535; 0 for a free one (default: 0)",
+        ),
     ),
-    ("port_pair_groups", "flow_classifiers", "status"),
-    ("status_reason", "chain_id", "chain_parameters", "project_id", "description"),
+    columns=("port_pair_groups", "flow_classifiers", "status"),
+    long_columns=("status_reason", "chain_id", "chain_parameters", "project_id", "description"),
 )
 
 KINDS = {
     kind.name: kind for kind in (PORT, FLOW_CLASSIFIER, PORT_PAIR, PORT_PAIR_GROUP, PORT_CHAIN)
 }
+"""The kinds that ``neutron`` has commands for."""
 REFERRED = {**KINDS, NETWORK.name: NETWORK}
-"""All that an option can name."""
+"""The kinds that options can name."""

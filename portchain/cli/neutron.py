@@ -1,6 +1,6 @@
-"""The command ``neutron``, with the commands of the specification of port chains.
+"""The program ``neutron``, with the commands as the specification of port chains writes them.
 
-The maintained clients no longer have it (decision 25).
+OpenStack has removed the original program; decision 25 says why it is here.
 """
 
 import argparse
@@ -24,9 +24,9 @@ DISTRIBUTION = "neutron-portchain"
 
 
 class NeutronShell(app.App):
-    """The program: options that all commands have, and the connection they use.
+    """The program: global options, and the connection that all commands use.
 
-    :param argv: the command line; which options there are depends on the kind of credentials in it.
+    :param argv: the command line. The kind of credentials in it decides which options exist.
     """
 
     NAME = "neutron"
@@ -34,13 +34,13 @@ class NeutronShell(app.App):
     def __init__(self, argv: list[str]) -> None:
         self._argv = argv
         self._config = OpenStackConfig()
-        # Names of commands are written as in the specification, with dashes.
+        # The specification writes names of commands with dashes.
         manager = commandmanager.CommandManager("portchain.neutron", convert_underscores=False)
         for name, one in commands.all_commands().items():
             manager.add_command(name, one)
         super().__init__(
-            description="Ports and port chains by the commands of the port chain specification. "
-            "Credentials come from OS_* variables, clouds.yaml (--os-cloud) or the options below.",
+            description="Manage ports and port chains. Credentials come from OS_* environment "
+            "variables, from clouds.yaml (--os-cloud) or from the options below.",
             version=metadata.version(DISTRIBUTION),
             command_manager=manager,
             deferred_help=True,
@@ -53,42 +53,43 @@ class NeutronShell(app.App):
         argparse_kwargs: dict[str, Any] | None = None,
     ) -> argparse.ArgumentParser:
         """Add the options that all OpenStack clients have."""
-        # An abbreviation of one of these could be an option of a command.
-        whole = {"allow_abbrev": False, **(argparse_kwargs or {})}
-        parser = super().build_option_parser(description, version, whole)
+        # An abbreviated global option could be an option of a command.
+        unabbreviated = {"allow_abbrev": False, **(argparse_kwargs or {})}
+        parser = super().build_option_parser(description, version, unabbreviated)
         self._config.register_argparse_arguments(parser, self._argv, service_keys=["network"])
         return parser
 
     @functools.cached_property
     def client(self) -> Client:
-        """The network service, as the options and variables say.
+        """The network service, with the credentials of the options or the environment.
 
-        :raises ClientError: they are not complete.
+        :raises ClientError: the credentials are incomplete or refused.
         """
         try:
             region = self._config.get_one(argparse=self.options)
             return Client(openstack.connection.Connection(config=region).network)
         except (keystone.MissingRequiredOptions, exceptions.ConfigException) as error:
             raise ClientError(
-                f"{error}. Set OS_CLOUD or OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and OS_PROJECT_NAME, "
-                "or give --os-cloud"
+                f"{error}. Set OS_CLOUD or OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and "
+                "OS_PROJECT_NAME, or give --os-cloud"
             ) from error
         except (keystone.ClientException, exceptions.SDKException) as error:
             raise ClientError(str(error)) from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of ``neutron``.
+    """Run the program ``neutron``.
 
-    :returns: 0, or another number after an error that is printed.
+    :param argv: arguments without the program's name; None for those of this process.
+    :returns: 0 on success, another number after an error, which is printed.
     """
     if not sys.warnoptions:
-        # What the libraries want to tell their own developers.
+        # Deprecation warnings of the libraries are for developers, not for users.
         warnings.simplefilter("ignore")
-    given = list(sys.argv[1:] if argv is None else argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        shell = NeutronShell(given)
+        shell = NeutronShell(arguments)
     except exceptions.SDKException as error:
         print(f"neutron: {error}", file=sys.stderr)
         return 1
-    return shell.run(given)
+    return shell.run(arguments)

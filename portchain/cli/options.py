@@ -1,6 +1,6 @@
-"""The kinds of command line options, and the attributes of the API that they give.
+"""Types of command line options, each with the API attributes that its value becomes.
 
-Nothing here speaks to a server: what a name stands for is asked of a function.
+Nothing here talks to a server: callers pass a function that resolves names.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Find = Callable[[str, str], str]
-"""Given a kind of resource and the name or id of one, returns its id."""
+"""Takes a kind of resource and a name or id; returns the id."""
 Attributes = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One option, and how its value becomes attributes.
+    """One option whose value becomes an attribute as it is.
 
-    :param flag: as it is typed, or a name without dashes for an argument by position.
-    :param attribute: of the API.
-    :param required: for creation.
-    :param creatable: whether it is there when a resource is created; ``updatable``: when it is changed.
+    :param flag: as users type it, or a name without dashes for a positional argument.
+    :param attribute: name in the API.
+    :param help: shown by ``--help``: what it does, allowed values and default.
+    :param required: the create command demands it.
+    :param creatable: the create command has it.
+    :param updatable: the update command has it.
     """
 
     flag: str
@@ -33,25 +35,36 @@ class Option:
     updatable: bool = False
 
     def add_to(self, parser: argparse.ArgumentParser, *, creating: bool) -> None:
-        """Declare the option to the parser of a command that creates or updates."""
+        """Declare the option to the parser of a create command, or else of an update command."""
         parsing = self._parsing()
         if self.flag.startswith("-"):
             parsing |= {"dest": self._name, "required": self.required and creating}
-        parser.add_argument(self.flag, help=self.help, **parsing)
+        parser.add_argument(self.flag, help=self._help(creating=creating), **parsing)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes of the API that the option sets."""
+        return (self.attribute,)
 
     def read(self, arguments: argparse.Namespace, find: Find) -> Attributes:
-        """Return the attributes that were given on the command line."""
+        """Return the attributes that the user gave on the command line.
+
+        :param find: resolves names and ids of other resources.
+        """
         value = getattr(arguments, self._name)
         return {} if value is None else self._attributes(value, find)
 
     @property
     def _name(self) -> str:
-        """What argparse knows it by. Attributes such as ``name`` are also parts of commands."""
+        """The name of the value in argparse's namespace; cliff uses names such as ``name``."""
         return self.flag if not self.flag.startswith("-") else f"option_{self.attribute}"
 
     @property
     def _metavar(self) -> str:
         return f"<{self.flag.removeprefix('--')}>"
+
+    def _help(self, *, creating: bool) -> str:
+        return self.help
 
     def _parsing(self) -> dict[str, Any]:
         return {"metavar": self._metavar}
@@ -62,7 +75,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice(Option):
-    """One of a few words."""
+    """One of a few words.
+
+    :param values: the allowed words.
+    """
 
     values: tuple[str, ...]
 
@@ -71,8 +87,16 @@ class Choice(Option):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Number(Option):
+    """An integer."""
+
+    def _parsing(self) -> dict[str, Any]:
+        return {"metavar": self._metavar, "type": int}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Switch(Option):
-    """An attribute that is true if the option is there."""
+    """A flag without a value: the attribute becomes true."""
 
     def _parsing(self) -> dict[str, Any]:
         return {"action": "store_const", "const": True}
@@ -80,7 +104,7 @@ class Switch(Option):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaybeText(Option):
-    """Text that may be left out after the option: then it is any, as without the option."""
+    """Text that the user may leave out: the option alone means the same as no option."""
 
     def _parsing(self) -> dict[str, Any]:
         return {"metavar": self._metavar, "nargs": "?", "const": ""}
@@ -91,23 +115,29 @@ class MaybeText(Option):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortRange(Option):
-    """Transport ports as ``<first>:<last>``, or one of them.
+    """Transport ports as ``<first>:<last>``, or one port.
 
-    ``attribute`` is what the names of the two attributes begin with.
+    ``attribute`` is the common beginning of the two attributes, such as ``source_port``.
     """
 
     def _parsing(self) -> dict[str, Any]:
         return {"metavar": "<first>:<last>", "type": port_range}
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes of the API that the option sets."""
+        return (f"{self.attribute}_range_min", f"{self.attribute}_range_max")
+
     def _attributes(self, value: tuple[int, int], find: Find) -> Attributes:
-        return {
-            f"{self.attribute}_range_{end}": n for end, n in zip(("min", "max"), value, strict=True)
-        }
+        return dict(zip(self.attributes, value, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference(Option):
-    """The name or id of another resource."""
+    """The name or id of another resource.
+
+    :param kind: of that resource, such as ``port_pair``.
+    """
 
     kind: str
 
@@ -117,15 +147,17 @@ class Reference(Option):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class References(Option):
-    """Names or ids of other resources: the option is repeated.
+    """Names or ids of other resources; users repeat the option.
 
-    On update they replace those there were, and ``--no-...`` takes all away.
+    An update replaces the whole list. ``--no-<option>`` empties it, unless the list is required.
+
+    :param kind: of those resources, such as ``port_pair``.
     """
 
     kind: str
 
     def add_to(self, parser: argparse.ArgumentParser, *, creating: bool) -> None:
-        """Declare the option, and the one that empties the list."""
+        """Declare the option, and for updates the option that empties the list."""
         Option.add_to(self, parser, creating=creating)
         if not creating and not self.required:
             parser.add_argument(
@@ -133,8 +165,11 @@ class References(Option):
                 dest=self._name,
                 action="store_const",
                 const=[],
-                help=f"take all away; instead of {self.flag}",
+                help=f"Remove all of them; use it instead of {self.flag}",
             )
+
+    def _help(self, *, creating: bool) -> str:
+        return self.help if creating else f"{self.help}; replaces the whole list"
 
     def _parsing(self) -> dict[str, Any]:
         return {"metavar": self._metavar, "action": "append"}
@@ -147,7 +182,7 @@ class References(Option):
 class Parameters(Option):
     """A dict as ``<key>=<value>,...``.
 
-    :param keys: what may be in it, with what makes a value of its text.
+    :param keys: allowed keys, each with the function that parses its value.
     """
 
     keys: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
@@ -162,7 +197,7 @@ class Parameters(Option):
             key = key.strip().replace("-", "_")
             if not equals or key not in self.keys:
                 known = ", ".join(f"{name}=..." for name in self.keys)
-                raise argparse.ArgumentTypeError(f"{part!r} is none of {known}")
+                raise argparse.ArgumentTypeError(f"{part!r} is not one of {known}")
             try:
                 parsed[key] = self.keys[key](value.strip())
             except ValueError as error:
@@ -172,9 +207,10 @@ class Parameters(Option):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter(Option):
-    """One key of a dict.
+    """One key of a dict attribute as an option of its own.
 
-    :param value: makes a value of its text.
+    :param key: in the dict.
+    :param value: parses the option's text.
     """
 
     key: str
@@ -192,9 +228,9 @@ class Parameter(Option):
 
 
 def port_range(text: str) -> tuple[int, int]:
-    """Read ``23:100`` or ``23``.
+    """Parse ``23:100`` or ``23``.
 
-    :raises argparse.ArgumentTypeError: it is neither.
+    :raises argparse.ArgumentTypeError: the text has another form.
     """
     first, colon, last = text.partition(":")
     try:
@@ -206,28 +242,30 @@ def port_range(text: str) -> tuple[int, int]:
 
 
 def boolean(text: str) -> bool:
-    """Read true or false.
+    """Parse true or false, in any case.
 
-    :raises ValueError: it is neither.
+    :raises ValueError: the text is neither.
     """
-    words = {"true": True, "false": False}
-    if text.lower() not in words:
+    values = {"true": True, "false": False}
+    if text.lower() not in values:
         raise ValueError(f"{text!r} is neither true nor false")
-    return words[text.lower()]
+    return values[text.lower()]
 
 
 def word_or_none(text: str) -> str | None:
-    """Read a word; ``none`` is none."""
+    """Parse a word; ``none`` and the empty text become None."""
     return None if text.lower() in ("", "none") else text
 
 
 def words(text: str) -> list[str]:
-    """Read words between ``&`` signs."""
+    """Parse words that are separated by ``&``."""
     return [word for word in text.split("&") if word]
 
 
 def n_tuple_mapping(text: str) -> dict[str, dict[str, Any]]:
-    """Read how a function changes headers: ``<field>_ingress=<value>&<field>_egress=<value>``, the fields named as in the API.
+    """Parse how a function rewrites headers: ``<field>_ingress=<value>&<field>_egress=<value>``.
+
+    Fields have their names in the API, such as ``source_ip_prefix``.
 
     :raises ValueError: a part has another form.
     """

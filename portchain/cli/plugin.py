@@ -1,4 +1,7 @@
-"""The plug-in of ``openstack`` itself: says where its commands are. They use the network service that the program has."""
+"""The plug-in module of openstackclient for the commands of `portchain.cli.sharing`.
+
+openstackclient demands these names of a module in the entry points ``openstack.cli.extension``.
+"""
 
 import argparse
 from typing import Any
@@ -6,17 +9,20 @@ from typing import Any
 from portchain.cli.client import Client
 
 API_NAME = "portchain"
-# Commands come with the version of the network service, as those of ``openstack sfc`` do.
+# No API version of our own: the commands follow the network service's, as ``openstack sfc`` does.
 API_VERSION_OPTION = "os_network_api_version"
 DEFAULT_API_VERSION = "2.0"
 API_VERSIONS = ("2", "2.0")
 
 
 def make_client(instance: Any) -> Client:
-    """Called by the program, which is ``instance``: the client of commands."""
+    """Return the client that commands find as ``app.client_manager.portchain``.
+
+    :param instance: openstackclient's client manager.
+    """
     return Client(instance.network)
 
 
 def build_option_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Called by the program for options of its own: there are none."""
+    """Add options for all commands: there are none."""
     return parser

@@ -1,6 +1,6 @@
-"""``openstack sfc port pair group share`` and ``unshare``: Neutron's RBAC policies for groups.
+"""``openstack sfc port pair group share`` and ``unshare``: RBAC policies for port pair groups.
 
-``openstack network rbac create`` does not know this type of object.
+``openstack network rbac create`` accepts no such object type.
 """
 
 import argparse
@@ -17,29 +17,37 @@ _ACTION = "access_as_shared"
 
 
 class _OfPolicy(command.Command):
-    """A command about the policy that shares a group with somebody."""
+    """A command about the RBAC policy that shares a group with a project."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument(
-            "group", metavar="<port-pair-group>", help="Port pair group (name or ID)"
+            "group", metavar="<port-pair-group>", help="Port pair group to share (name or ID)"
         )
-        whom = parser.add_mutually_exclusive_group(required=True)
-        whom.add_argument("--project", metavar="<project>", help="Project (name or ID)")
-        whom.add_argument("--all-projects", action="store_true", help="Every project")
+        target = parser.add_mutually_exclusive_group(required=True)
+        target.add_argument(
+            "--project",
+            metavar="<project>",
+            help="Project that may use the group in its chains (name or ID)",
+        )
+        target.add_argument(
+            "--all-projects",
+            action="store_true",
+            help="Every project may use the group (admin only)",
+        )
         common.add_project_domain_option_to_parser(parser)
         return parser
 
     @property
     def _clients(self) -> Any:
-        """OpenStack's clients, and ours."""
+        """openstackclient's clients; ``portchain`` is ours."""
         return self.app.client_manager
 
     def _policy(self, parsed_args: argparse.Namespace) -> dict[str, str]:
-        """Return what the policy says."""
-        whom = EVERYBODY
+        """Return the attributes of the policy."""
+        target = EVERYBODY
         if parsed_args.project:
-            whom = common.find_project_id_sdk(
+            target = common.find_project_id_sdk(
                 self._clients.sdk_connection.identity,
                 parsed_args.project,
                 parsed_args.project_domain,
@@ -48,33 +56,33 @@ class _OfPolicy(command.Command):
             "object_type": PORT_PAIR_GROUP.name,
             "object_id": self._clients.portchain.find(PORT_PAIR_GROUP.name, parsed_args.group),
             "action": _ACTION,
-            "target_project_id": whom,
+            "target_project_id": target,
         }
 
 
 class ShareSfcPortPairGroup(_OfPolicy, command.ShowOne):
-    _description = "Let a project, or all, use a port pair group in its chains"
+    _description = "Share a port pair group with a project or with all projects"
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        """Create the policy."""
-        made = self._clients.network.create_rbac_policy(**self._policy(parsed_args))
+        """Create the policy; return its fields."""
+        created = self._clients.network.create_rbac_policy(**self._policy(parsed_args))
         shown = {
-            "ID": made.id,
-            "Port Pair Group": made.object_id,
+            "ID": created.id,
+            "Port Pair Group": created.object_id,
             "Shared With": "all projects"
-            if made.target_project_id == EVERYBODY
-            else made.target_project_id,
+            if created.target_project_id == EVERYBODY
+            else created.target_project_id,
         }
         return tuple(shown), tuple(shown.values())
 
 
 class UnshareSfcPortPairGroup(_OfPolicy):
-    _description = "Take back what share gave; refused while chains rely on it"
+    _description = "Stop sharing a port pair group; refused while the project's chains use it"
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Delete the policy.
 
-        :raises CommandError: there is none.
+        :raises CommandError: the group is not shared with this project.
         """
         network = self._clients.network
         found = list(network.rbac_policies(**self._policy(parsed_args)))

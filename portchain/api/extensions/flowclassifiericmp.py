@@ -1,11 +1,9 @@
-"""Extension ``flow-classifier-icmp``: classifiers of ICMP types and codes, in the attributes that others have for ports."""
+"""Extension ``flow-classifier-icmp``."""
 
-from neutron_lib.api import extensions
-
-from portchain.api import definitions
+from portchain.api import definitions, descriptors
 
 
-class Flowclassifiericmp(extensions.APIExtensionDescriptor):
-    """Says that port ranges are allowed with protocol icmp, and what they mean."""
+class Flowclassifiericmp(descriptors.Extension):
+    """Announces that flow classifiers match ICMP types and codes."""
 
     api_definition = definitions.FLOW_CLASSIFIER_ICMP

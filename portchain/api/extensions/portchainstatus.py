@@ -1,11 +1,9 @@
-"""Extension ``port-chain-status``: whether a chain carries traffic, and why not."""
+"""Extension ``port-chain-status``."""
 
-from neutron_lib.api import extensions
-
-from portchain.api import definitions
+from portchain.api import definitions, descriptors
 
 
-class Portchainstatus(extensions.APIExtensionDescriptor):
-    """Adds the read-only attributes status and status_reason to port chains."""
+class Portchainstatus(descriptors.Extension):
+    """Adds status and status_reason to port chains."""
 
     api_definition = definitions.PORT_CHAIN_STATUS

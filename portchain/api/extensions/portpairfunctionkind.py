@@ -1,11 +1,9 @@
-"""Extension ``port-pair-function-kind``: whether a function routes or bridges."""
+"""Extension ``port-pair-function-kind``."""
 
-from neutron_lib.api import extensions
-
-from portchain.api import definitions
+from portchain.api import definitions, descriptors
 
 
-class Portpairfunctionkind(extensions.APIExtensionDescriptor):
-    """Adds the attribute function_kind to port pairs."""
+class Portpairfunctionkind(descriptors.Extension):
+    """Adds function_kind to port pairs."""
 
     api_definition = definitions.PORT_PAIR_FUNCTION_KIND

@@ -1,11 +1,9 @@
-"""Extension ``port-pair-group-health``: how functions are found to fail, and what happens when all do."""
+"""Extension ``port-pair-group-health``."""
 
-from neutron_lib.api import extensions
-
-from portchain.api import definitions
+from portchain.api import definitions, descriptors
 
 
-class Portpairgrouphealth(extensions.APIExtensionDescriptor):
-    """Adds the attributes health_check and failure_mode to port pair groups."""
+class Portpairgrouphealth(descriptors.Extension):
+    """Adds health_check and failure_mode to port pair groups."""
 
     api_definition = definitions.HEALTH

@@ -1,11 +1,9 @@
-"""Extension ``port-pair-group-sharing``: groups that other projects may put into their chains."""
+"""Extension ``port-pair-group-sharing``."""
 
-from neutron_lib.api import extensions
-
-from portchain.api import definitions
+from portchain.api import definitions, descriptors
 
 
-class Portpairgroupsharing(extensions.APIExtensionDescriptor):
-    """Adds the read-only attribute shared to port pair groups."""
+class Portpairgroupsharing(descriptors.Extension):
+    """Adds shared to port pair groups."""
 
     api_definition = definitions.SHARING

@@ -1,11 +1,9 @@
-"""Extension ``port-pair-vlan``: service functions that chains are told apart for by a VLAN tag."""
+"""Extension ``port-pair-vlan``."""
 
-from neutron_lib.api import extensions
-
-from portchain.api import definitions
+from portchain.api import definitions, descriptors
 
 
-class Portpairvlan(extensions.APIExtensionDescriptor):
-    """Says that vlan is a correlation of port pairs."""
+class Portpairvlan(descriptors.Extension):
+    """Announces that port pairs take the correlation vlan."""
 
     api_definition = definitions.PORT_PAIR_VLAN

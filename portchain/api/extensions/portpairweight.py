@@ -1,11 +1,9 @@
-"""Extension ``port-pair-weight``: the weight of a port pair can be changed."""
+"""Extension ``port-pair-weight``."""
 
-from neutron_lib.api import extensions
-
-from portchain.api import definitions
+from portchain.api import definitions, descriptors
 
 
-class Portpairweight(extensions.APIExtensionDescriptor):
-    """Says that an update may have ``service_function_parameters``."""
+class Portpairweight(descriptors.Extension):
+    """Announces that the weight of port pairs can be changed."""
 
     api_definition = definitions.PORT_PAIR_WEIGHT

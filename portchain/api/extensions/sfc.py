@@ -1,16 +1,9 @@
-"""Extension ``sfc``: port pairs, port pair groups and port chains."""
+"""Extension ``sfc``."""
 
-from typing import Any
-
-from portchain.api import definitions, resources
+from portchain.api import definitions, descriptors
 
 
-class Sfc(resources.Extension):
-    """Serves /v2.0/sfc/{port_pairs,port_pair_groups,port_chains}."""
+class Sfc(descriptors.ResourceExtension):
+    """Serves /v2.0/sfc/port_pairs, port_pair_groups and port_chains."""
 
     api_definition = definitions.SFC
-
-    @classmethod
-    def get_resources(cls) -> list[Any]:
-        """Return the resources with their controllers and quotas."""
-        return resources.build(definitions.SFC)

@@ -1,11 +1,9 @@
-"""Extension ``networking-sfc-tap``: port pair groups that only observe."""
+"""Extension ``networking-sfc-tap``."""
 
-from neutron_lib.api import extensions
-
-from portchain.api import definitions
+from portchain.api import definitions, descriptors
 
 
-class Tap(extensions.APIExtensionDescriptor):
-    """Adds the attribute tap_enabled to port pair groups."""
+class Tap(descriptors.Extension):
+    """Adds tap_enabled to port pair groups."""
 
     api_definition = definitions.TAP

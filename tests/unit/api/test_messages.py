@@ -5,7 +5,7 @@ from typing import Any
 
 from oslo_utils import uuidutils
 
-from portchain.api import checks, resources
+from portchain.api import checks, descriptors
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
 
 HUGE = "x" * 70000
@@ -36,7 +36,7 @@ PORTS: Sequence[Row] = (
         "not an integer from 0 to 65535",
     ),
     ("port_range_max", (-1, 65536, "2:3", False, [1]), "not an integer from 0 to 65535"),
-    ("port_range_max", (2**70, "9" * 4000), "too large a number"),
+    ("port_range_max", (2**70, "9" * 4000), "is too large"),
 )
 PREFIXES: Sequence[Row] = (
     ("ip_prefix", ("10.0.0.1/8",), "host bits set; its network would be 10.0.0.0/8"),
@@ -74,7 +74,7 @@ WRONG: Mapping[str, Sequence[Row]] = {
         ("logical_source_port", (UNKNOWN,), "could not be found"),
         ("logical_destination_port", (UNKNOWN,), "could not be found"),
         ("l7_parameters", NOT_OBJECTS, "not an object"),
-        ("l7_parameters", ({"url": "x"}, {HUGE: 1}, DEEP), "not one of its keys"),
+        ("l7_parameters", ({"url": "x"}, {HUGE: 1}, DEEP), "not an allowed key"),
         ("l7_parameters.logical_source_network", NOT_UUIDS, "not a UUID"),
         ("l7_parameters.logical_destination_network", NOT_UUIDS, "not a UUID"),
     ),
@@ -84,7 +84,7 @@ WRONG: Mapping[str, Sequence[Row]] = {
         ("ingress", (UNKNOWN,), "could not be found"),
         ("egress", (UNKNOWN,), "could not be found"),
         ("service_function_parameters", NOT_OBJECTS, "not an object"),
-        ("service_function_parameters", ({"colour": 1}, {HUGE: 1}, DEEP), "not one of its keys"),
+        ("service_function_parameters", ({"colour": 1}, {HUGE: 1}, DEEP), "not an allowed key"),
         (
             "service_function_parameters.correlation",
             ("qinq", "", HUGE, 5, ["nsh"], DEEP),
@@ -96,7 +96,7 @@ WRONG: Mapping[str, Sequence[Row]] = {
             "not an integer of 0 or more",
         ),
         ("service_function_parameters.weight", (65536, 2**62), "between 0 and 65535"),
-        ("service_function_parameters.weight", (2**70,), "too large a number"),
+        ("service_function_parameters.weight", (2**70,), "is too large"),
         ("function_kind", ("l4", "", HUGE, 3, ["l2"], DEEP), "not one of l3, l2"),
     ),
     "port_pair_group": (
@@ -108,7 +108,7 @@ WRONG: Mapping[str, Sequence[Row]] = {
         ("health_check", ("tcp", "", HUGE, 3, ["icmp"], DEEP), "not one of none, icmp"),
         ("failure_mode", ("ajar", "", HUGE, 3, ["open"], DEEP), "not one of closed, open"),
         ("port_pair_group_parameters", NOT_OBJECTS, "not an object"),
-        ("port_pair_group_parameters", ({"colour": 1}, DEEP), "not one of its keys"),
+        ("port_pair_group_parameters", ({"colour": 1}, DEEP), "not an allowed key"),
         ("port_pair_group_parameters.lb_fields", ("ip_src", 5, DEEP), "not a list"),
         (
             "port_pair_group_parameters.lb_fields",
@@ -117,9 +117,9 @@ WRONG: Mapping[str, Sequence[Row]] = {
         ),
         ("port_pair_group_parameters.lb_fields", (["ip_src", "ip_src"],), "more than once"),
         ("port_pair_group_parameters.ppg_n_tuple_mapping", NOT_OBJECTS, "not an object"),
-        ("port_pair_group_parameters.ppg_n_tuple_mapping", ({"x": 1}, DEEP), "not one of its keys"),
+        ("port_pair_group_parameters.ppg_n_tuple_mapping", ({"x": 1}, DEEP), "not an allowed key"),
         (N_TUPLE[:-1], NOT_OBJECTS, "not an object"),
-        (N_TUPLE[:-1], ({"protocol": "tcp"}, DEEP), "not one of its keys"),
+        (N_TUPLE[:-1], ({"protocol": "tcp"}, DEEP), "not an allowed key"),
         *both_sides(PREFIXES, N_TUPLE),
         *both_sides(PORTS, N_TUPLE),
     ),
@@ -133,9 +133,9 @@ WRONG: Mapping[str, Sequence[Row]] = {
         ("flow_classifiers", ([UNKNOWN, UNKNOWN],), "more than once"),
         ("flow_classifiers", ([UNKNOWN], IDS), "could not be found"),
         ("chain_id", (-1, 65536, 1.5, "many", None, True, [1], DEEP), "an integer from 0 to 65535"),
-        ("chain_id", (2**70,), "too large a number"),
+        ("chain_id", (2**70,), "is too large"),
         ("chain_parameters", NOT_OBJECTS, "not an object"),
-        ("chain_parameters", ({"colour": 1}, DEEP), "not one of its keys"),
+        ("chain_parameters", ({"colour": 1}, DEEP), "not an allowed key"),
         ("chain_parameters.correlation", ("vlan", None, HUGE, 5, []), "not one of mpls, nsh"),
         ("chain_parameters.symmetric", ("perhaps", HUGE, 2, [], DEEP), "neither true nor false"),
         ("status", ("ACTIVE",), "not allowed in POST"),
@@ -177,7 +177,7 @@ def within(attribute: str, value: Any) -> tuple[list[str], Any]:
 
 def test_only_the_beginning_of_a_value_is_repeated() -> None:
     for value in (HUGE, IDS, DEEP, {HUGE: HUGE}):
-        assert len(checks.shown(value)) < 100
+        assert len(checks.quote(value)) < 100
 
 
 class MessageTest(ApiTestCase):
@@ -209,7 +209,7 @@ class MessageTest(ApiTestCase):
         response = self.call(method, path, body)
         assert response.status_int in (400, 404), (words, response.text[:300])
         message = response.json["NeutronError"]["message"]
-        assert len(message) <= resources.LONGEST_MESSAGE, words
+        assert len(message) <= descriptors.LONGEST_MESSAGE, words
         for word in words:
             assert word in message, (word, message)
 
@@ -293,8 +293,8 @@ class MessageTest(ApiTestCase):
         for resource in WRONG:
             path = f"/sfc/{resource}s"
             for wrong in (HUGE, 5, IDS, True):
-                self.refused("POST", path, wrong, "body", "an object")
-                self.refused("PUT", f"{path}/{UNKNOWN}", wrong, "body", "an object")
+                self.refused("POST", path, wrong, "body", "a JSON object")
+                self.refused("PUT", f"{path}/{UNKNOWN}", wrong, "body", "a JSON object")
                 self.refused("POST", path, {resource: wrong}, resource)
                 self.refused("PUT", f"{path}/{UNKNOWN}", {resource: wrong}, resource)
             self.refused("POST", path, {}, "body required")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oslo_config import cfg
 from oslo_utils import uuidutils
 
-from portchain.api import definitions, resources
+from portchain.api import definitions, descriptors
 from tests.unit.api.base import ApiTestCase
 
 ATTRIBUTES: dict[str, set[str]] = {}
@@ -105,7 +105,7 @@ class WrongRequestTest(ApiTestCase):
         assert response.status_int < 500, (path, body, response.text)
         if response.status_int >= 400:
             message = response.json["NeutronError"]["message"]
-            assert 0 < len(message) <= resources.LONGEST_MESSAGE, (path, body)
+            assert 0 < len(message) <= descriptors.LONGEST_MESSAGE, (path, body)
             assert any(name in message for name in names), (names, message)
             assert self.rows() == before, (path, body)
         elif method == "POST":

@@ -161,7 +161,7 @@ def test_a_wrong_option_is_named(
 
 def test_an_update_without_options_says_so(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert shell("port-chain-update PC") != 0
-    assert "nothing to change" in capsys.readouterr().err
+    assert "nothing to update" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", [kind.command for kind in KINDS.values()])

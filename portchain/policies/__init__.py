@@ -3,13 +3,8 @@
 from neutron_lib.policy import rules as personas
 from oslo_policy import policy
 
-_RESOURCES = {
-    "flow_classifier": "flow classifier",
-    "port_pair": "port pair",
-    "port_pair_group": "port pair group",
-    "port_chain": "port chain",
-    "service_graph": "service graph",
-}
+from portchain.api import definitions
+
 _ACTIONS = {
     "create": ("Create a {}", personas.ADMIN_OR_PROJECT_MEMBER, (("POST", ""),)),
     "get": ("Get a {}", personas.ADMIN_OR_PROJECT_READER, (("GET", ""), ("GET", "/{id}"))),
@@ -58,11 +53,11 @@ def _resource_policies() -> list[policy.DocumentedRuleDefault]:
             name=f"{action}_{resource}",
             check_str=_OTHER_CHECKS.get(f"{action}_{resource}", check),
             scope_types=["project"],
-            description=description.format(words),
+            description=description.format(resource.replace("_", " ")),
             operations=[
                 {"method": method, "path": f"/sfc/{resource}s{path}"} for method, path in paths
             ],
         )
-        for resource, words in _RESOURCES.items()
+        for resource in definitions.resources()
         for action, (description, check, paths) in _ACTIONS.items()
     ]

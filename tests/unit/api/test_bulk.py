@@ -1,4 +1,4 @@
-"""Several resources in one request: all or none."""
+"""Requests that create several resources create all of them or none."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ class BulkTest(ApiTestCase):
         self.net = self.network()
 
     def bulk(self, resource: str, items: list[dict[str, Any]], expect: int = 201) -> Any:
-        """Create several; return what the API shows, or its message."""
+        """Create several resources; return them as the API shows them, or its error message."""
         response = self.call("POST", f"/sfc/{resource}s", {f"{resource}s": items})
         assert response.status_int == expect, response.text
         if expect == 201:
@@ -22,7 +22,7 @@ class BulkTest(ApiTestCase):
         return response.json["NeutronError"]["message"]
 
     def three(self, resource: str) -> list[dict[str, Any]]:
-        """Return what three resources can be made of that do not get into each other's way."""
+        """Return the attributes of three resources that do not conflict with each other."""
         group = self.create("port_pair_group")["id"]
         if resource == "flow_classifier":
             return [{"logical_source_port": self.port(self.net)} for _ in range(3)]
@@ -39,7 +39,7 @@ class BulkTest(ApiTestCase):
         return [{"port_chains": {one: [other]}} for one, other in zip(bare, bare[3:], strict=False)]
 
     def wrong(self, resource: str) -> list[tuple[dict[str, Any], int]]:
-        """Return what is wrong with one of several, and the status of the answer."""
+        """Return wrong attributes, each with the status code of the answer."""
         attribute = {
             "flow_classifier": {"source_ip_prefix": "10.0.0.1/8"},
             "port_pair": {"egress": self.port(self.net)},
@@ -52,7 +52,7 @@ class BulkTest(ApiTestCase):
             (attribute, 404 if resource in ("port_pair_group", "port_chain") else 400),
         ]
 
-    def test_all_are_created_in_their_order(self) -> None:
+    def test_resources_are_created_in_the_order_of_the_request(self) -> None:
         for resource in RESOURCES:
             items = self.three(resource)
             named = [item | {"name": f"{n}"} for n, item in zip("bca", items, strict=True)]
@@ -60,7 +60,7 @@ class BulkTest(ApiTestCase):
             assert [one | named[n] for n, one in enumerate(made)] == made
             assert [self.show(resource, one["id"]) for one in made] == made
 
-    def test_all_or_none(self) -> None:
+    def test_one_wrong_resource_refuses_the_whole_request(self) -> None:
         for resource in RESOURCES:
             good = self.three(resource)
             for wrong, status in self.wrong(resource):
@@ -73,8 +73,8 @@ class BulkTest(ApiTestCase):
                     assert self.rows() == before, resource
             assert len(self.bulk(resource, good)) == 3
 
-    def test_one_against_another(self) -> None:
-        """What is right alone can be wrong beside the others of the same request."""
+    def test_resources_of_one_request_are_checked_against_each_other(self) -> None:
+        """A resource can be valid alone and conflict with another of the same request."""
         for resource, attribute, status in (
             ("flow_classifier", "overlaps", 400),
             ("port_pair", "ingress", 400),
@@ -87,7 +87,7 @@ class BulkTest(ApiTestCase):
             assert attribute in self.bulk(resource, [first, *rest, first], status)
             assert self.rows() == before, resource
 
-    def test_quota(self) -> None:
+    def test_a_request_beyond_the_quota_creates_nothing(self) -> None:
         for resource in RESOURCES:
             items = self.three(resource)
             there = len(self.list_all(resource))

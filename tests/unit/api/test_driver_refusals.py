@@ -1,4 +1,4 @@
-"""Chains that can no longer be carried out: whom drivers are told of, and what becomes of the others."""
+"""Chains that a driver refuses or cannot realise after they were created."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,11 +7,11 @@ from portchain.core.model import ChainSnapshot, Port
 from portchain.core.rules import Violation
 from portchain.db import realisation
 from portchain.drivers.base import ChainsFailed
-from tests.unit.api.test_drivers import DriverTestCase, Fragile
+from tests.unit.api.test_drivers import DriverTestCase, RecordingDriver
 
 
-class Holding(Fragile):
-    """Writes down as well which chains it is to hold back; can be made to refuse some at run time, or to fail with them."""
+class FreezingDriver(RecordingDriver):
+    """Records frozen chains too, and can refuse some chains or fail with them at run time."""
 
     def __init__(self, name: str = "holding") -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Holding(Fragile):
 class RefusedLaterTest(DriverTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.first, self.second = Holding("first"), Holding("second")
+        self.first, self.second = FreezingDriver("first"), FreezingDriver("second")
         self.second.claiming = False
         self.use(self.first, self.second)
         self.ids = [self.chain(self.net)["id"] for _ in range(2)]
@@ -52,11 +52,11 @@ class RefusedLaterTest(DriverTestCase):
         self.forget()
 
     def forget(self) -> None:
-        self.first.told.clear()
-        self.second.told.clear()
+        self.first.calls.clear()
+        self.second.calls.clear()
 
-    def told(self, driver: Holding) -> list[tuple[str, set[str]]]:
-        return [(what, {one.chain.id for one in chains}) for what, chains in driver.told]
+    def called(self, driver: FreezingDriver) -> list[tuple[str, set[str]]]:
+        return [(what, {one.chain.id for one in chains}) for what, chains in driver.calls]
 
     def refresh(self) -> None:
         self.plugin.drivers.refresh_port_chains(self.context, self.ids)
@@ -66,24 +66,24 @@ class RefusedLaterTest(DriverTestCase):
         return [(chain["status"], chain["status_reason"]) for chain in shown]
 
     def own(self, name: str) -> dict[str, str]:
-        """The chains that are not to be removed, and why they cannot be carried out."""
+        """Return the chains that a driver must not remove, each with the reason why it refuses it."""
         found = self.plugin.drivers._own_chains(name, self.context, None)
         return {one.snapshot.chain.id: one.refusal for one in found}
 
-    def test_its_owner_holds_it_back_and_the_others_go_on(self) -> None:
+    def test_its_driver_freezes_it_and_realises_the_others(self) -> None:
         self.first.refused = {self.ids[0]}
         self.refresh()
-        assert self.told(self.first) == [("hold", {self.ids[0]}), ("refresh", {self.ids[1]})]
-        assert self.told(self.second) == []
+        assert self.called(self.first) == [("hold", {self.ids[0]}), ("refresh", {self.ids[1]})]
+        assert self.called(self.second) == []
         assert self.statuses() == [("ERROR", "it cannot be any more"), ("ACTIVE", "")]
         assert self.own("first") == {self.ids[0]: "it cannot be any more", self.ids[1]: ""}
         assert self.own("second") == {}
 
-    def test_what_no_driver_owns_any_more_no_driver_removes(self) -> None:
+    def test_drivers_keep_a_chain_that_no_driver_owns_any_more(self) -> None:
         self.second.claiming = True
         self.refresh()
         for driver in (self.first, self.second):
-            assert sorted(self.told(driver), key=str) == sorted(
+            assert sorted(self.called(driver), key=str) == sorted(
                 (("hold", {chain}) for chain in self.ids), key=str
             )
         assert {status for status, _ in self.statuses()} == {"ERROR"}
@@ -91,7 +91,7 @@ class RefusedLaterTest(DriverTestCase):
             assert self.own(name).keys() == set(self.ids)
             assert all("claimed by the drivers" in why for why in self.own(name).values())
 
-    def test_only_the_chains_that_failed_are_in_error(self) -> None:
+    def test_only_chains_that_failed_are_in_error(self) -> None:
         self.first.broken = {self.ids[0]}
         self.refresh()
         (first, reason), second = self.statuses()

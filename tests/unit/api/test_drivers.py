@@ -1,4 +1,4 @@
-"""Drivers that refuse, that fail and that are asked and told in the right order."""
+"""Calls of drivers: which ones and in which order, and drivers that refuse or fail."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,18 +14,18 @@ from portchain.drivers.noop import NoopDriver
 from tests.unit.api.base import HOST, ApiTestCase
 
 
-class Fragile(PortChainDriver):
-    """A driver that writes down what it is told, and fails while it is told to."""
+class RecordingDriver(PortChainDriver):
+    """A driver that records its calls, and fails while ``failing`` is set."""
 
     name = "fragile"
     capabilities = NoopDriver.capabilities
 
     def __init__(self) -> None:
         self.failing = False
-        self.told: list[tuple[str, list[ChainSnapshot]]] = []
+        self.calls: list[tuple[str, list[ChainSnapshot]]] = []
 
     def _note(self, what: str, snapshots: Sequence[ChainSnapshot]) -> None:
-        self.told.append((what, list(snapshots)))
+        self.calls.append((what, list(snapshots)))
         if self.failing:
             raise ConnectionError("the controller does not answer")
 
@@ -45,26 +45,26 @@ class Fragile(PortChainDriver):
         self._note("refresh", snapshots)
 
 
-class Picky(Fragile):
-    """A driver that refuses in each of its checks."""
+class RefusingDriver(RecordingDriver):
+    """A driver whose checks refuse everything."""
 
     name = "picky"
 
     def _refuse(self, subject: Any) -> None:
-        raise errors.NotSupported(attribute="everything", rule="picky wants nothing")
+        raise errors.NotSupported(attribute="everything", rule="picky supports nothing")
 
     check_flow_classifier = check_port_pair = check_port_pair_group = check_port_chain = _refuse
 
 
-class Poor(Fragile):
-    """A driver that can do the least a driver can."""
+class MinimalDriver(RecordingDriver):
+    """A driver with the fewest capabilities that a driver can have."""
 
     name = "poor"
     capabilities = Capabilities()
 
 
 class DriverTestCase(ApiTestCase):
-    """Each test says which driver there is."""
+    """Each test chooses its drivers with `use`."""
 
     def use(self, *drivers: PortChainDriver) -> None:
         self.plugin.drivers = DriverManager({driver.name: driver for driver in drivers})
@@ -73,54 +73,54 @@ class DriverTestCase(ApiTestCase):
         self.net = self.network()
 
 
-class ToldTest(DriverTestCase):
+class CallsTest(DriverTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.fragile = Fragile()
+        self.fragile = RecordingDriver()
         self.use(self.fragile)
 
-    def told(self) -> list[str]:
-        return [what for what, _ in self.fragile.told]
+    def called(self) -> list[str]:
+        return [what for what, _ in self.fragile.calls]
 
-    def test_a_chains_life(self) -> None:
+    def test_the_driver_is_called_for_create_update_and_delete(self) -> None:
         chain = self.chain(self.net, groups=2)
         self.update("port_chain", chain["id"], flow_classifiers=[])
         self.delete("port_chain", chain["id"])
-        assert self.told() == ["create", "update", "delete"]
-        created, updated, deleted = (snapshots[0] for _, snapshots in self.fragile.told)
+        assert self.called() == ["create", "update", "delete"]
+        created, updated, deleted = (snapshots[0] for _, snapshots in self.fragile.calls)
         assert (created.chain.revision, updated.chain.revision) == (1, 2)
         assert [group.id for group in created.chain.port_pair_groups] == chain["port_pair_groups"]
         assert created.ports.keys() == created.chain.port_ids
         assert deleted == updated
 
-    def test_names_are_nobodys_business(self) -> None:
+    def test_a_new_name_calls_no_driver(self) -> None:
         chain = self.chain(self.net)
         self.update(
             "port_chain", chain["id"], name="new", port_pair_groups=chain["port_pair_groups"]
         )
         self.update("port_pair_group", chain["port_pair_groups"][0], name="new")
-        assert self.told() == ["create"]
+        assert self.called() == ["create"]
 
-    def test_a_shared_group_means_one_call_with_all_its_chains(self) -> None:
+    def test_a_changed_group_makes_one_call_with_all_its_chains(self) -> None:
         group = self.group(self.net)["id"]
         chains = [self.create("port_chain", port_pair_groups=[group])["id"] for _ in range(3)]
         self.chain(self.net)
-        self.fragile.told.clear()
+        self.fragile.calls.clear()
         self.update("port_pair_group", group, port_pairs=[])
-        ((what, snapshots),) = self.fragile.told
+        ((what, snapshots),) = self.fragile.calls
         assert what == "refresh"
         assert sorted(snapshot.chain.id for snapshot in snapshots) == sorted(chains)
         assert {snapshot.chain.revision for snapshot in snapshots} == {2}
         assert all(not snapshot.chain.port_pair_groups[0].port_pairs for snapshot in snapshots)
 
-    def test_a_pair_s_weight_means_one_call_with_all_chains_of_its_group(self) -> None:
+    def test_a_changed_weight_makes_one_call_with_all_chains_of_the_group(self) -> None:
         pair = self.pair(self.net)["id"]
         group = self.create("port_pair_group", port_pairs=[pair])["id"]
         chains = [self.create("port_chain", port_pair_groups=[group])["id"] for _ in range(2)]
-        self.fragile.told.clear()
+        self.fragile.calls.clear()
         for weight in (1, 0, 0):
             self.update("port_pair", pair, service_function_parameters={"weight": weight})
-        ((what, snapshots),) = self.fragile.told
+        ((what, snapshots),) = self.fragile.calls
         assert what == "refresh"
         assert sorted(snapshot.chain.id for snapshot in snapshots) == sorted(chains)
         assert {one.chain.port_pair_groups[0].port_pairs[0].weight for one in snapshots} == {0}
@@ -136,7 +136,7 @@ class RefusingTest(DriverTestCase):
     def test_checks_run_before_anything_is_written(self) -> None:
         parts = self.chain(self.net)
         ports = [self.port(self.net, "vm") for _ in range(2)]
-        picky = Picky()
+        picky = RefusingDriver()
         self.use(picky)
         wanted: dict[str, dict[str, Any]] = {
             "flow_classifier": {"protocol": "udp"},
@@ -161,12 +161,12 @@ class RefusingTest(DriverTestCase):
             ),
             "picky",
         )
-        assert picky.told == []
+        assert picky.calls == []
 
     def test_capabilities_are_compared_and_the_driver_is_named(self) -> None:
         group = self.group(self.net)["id"]
         ports = [self.port(self.net, "vm") for _ in range(2)]
-        self.use(Poor())
+        self.use(MinimalDriver())
         tuples = {"ppg_n_tuple_mapping": {"ingress_n_tuple": {"source_ip_prefix": "10.0.0.0/8"}}}
         for resource, attribute, value, words in (
             ("flow_classifier", "ethertype", "IPv6", ("ethertype", "IPv6")),
@@ -204,11 +204,11 @@ class RefusingTest(DriverTestCase):
             )
         self.create("port_chain", port_pair_groups=[group])
 
-    def test_parts_older_than_the_driver_are_checked_with_the_chain(self) -> None:
+    def test_groups_created_before_the_driver_was_loaded_are_checked_with_the_chain(self) -> None:
         group = self.create(
             "port_pair_group", port_pair_group_parameters={"lb_fields": ["eth_src"]}
         )["id"]
-        self.use(Poor())
+        self.use(MinimalDriver())
         self.refused(
             lambda: self.create("port_chain", expect=400, port_pair_groups=[group]),
             "lb_fields",
@@ -219,7 +219,7 @@ class RefusingTest(DriverTestCase):
 class FailingTest(DriverTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.fragile = Fragile()
+        self.fragile = RecordingDriver()
         self.use(self.fragile)
 
     def assert_error_then_repair(self, chain_id: str) -> None:
@@ -233,43 +233,43 @@ class FailingTest(DriverTestCase):
         self.plugin.repair()
         shown = self.show("port_chain", chain_id)
         assert (shown["status"], shown["status_reason"]) == ("ACTIVE", "")
-        count = len(self.fragile.told)
+        count = len(self.fragile.calls)
         self.plugin.repair()
-        assert len(self.fragile.told) == count, "what is realised is left alone"
+        assert len(self.fragile.calls) == count, "repair called a driver for a realised chain"
 
     def setup_repair_at_once(self) -> None:
         self.config(group="port_chain", repair_after=0)
 
-    def test_create(self) -> None:
+    def test_failed_create_is_repaired(self) -> None:
         self.setup_repair_at_once()
         self.fragile.failing = True
         chain = self.chain(self.net)
         assert chain["status"] == "ERROR"
         self.assert_error_then_repair(chain["id"])
 
-    def test_update(self) -> None:
+    def test_failed_update_is_repaired(self) -> None:
         self.setup_repair_at_once()
         chain = self.chain(self.net)
         self.fragile.failing = True
         assert self.update("port_chain", chain["id"], flow_classifiers=[])["status"] == "ERROR"
         self.assert_error_then_repair(chain["id"])
-        assert self.fragile.told[-1][1][0].chain.flow_classifiers == ()
+        assert self.fragile.calls[-1][1][0].chain.flow_classifiers == ()
 
-    def test_refresh(self) -> None:
+    def test_failed_refresh_is_repaired(self) -> None:
         self.setup_repair_at_once()
         chain = self.chain(self.net)
         self.fragile.failing = True
         self.update("port_pair_group", chain["port_pair_groups"][0], port_pairs=[])
         self.assert_error_then_repair(chain["id"])
 
-    def test_delete(self) -> None:
+    def test_failed_delete_still_deletes_the_chain(self) -> None:
         chain = self.chain(self.net)
         self.fragile.failing = True
         self.delete("port_chain", chain["id"])
         self.show("port_chain", chain["id"], expect=404)
 
-    def test_interrupted_before_drivers_were_told(self) -> None:
-        """As if the server process had ended between the commit and the drivers."""
+    def test_a_chain_is_repaired_that_no_driver_was_notified_of(self) -> None:
+        """As if the server process had ended between the commit and the call of the drivers."""
         self.setup_repair_at_once()
         self.use()
         self.plugin.drivers.create_port_chain = lambda context, chain_ids: None  # type: ignore[method-assign]
@@ -277,10 +277,10 @@ class FailingTest(DriverTestCase):
         assert chain["status"] == "BUILD"
         self.use(self.fragile)
         self.plugin.repair()
-        assert [what for what, _ in self.fragile.told] == ["update"]
+        assert [what for what, _ in self.fragile.calls] == ["update"]
         assert self.show("port_chain", chain["id"])["status"] == "ACTIVE"
 
-    def test_a_chain_that_cannot_be_checked_does_not_hold_up_others(self) -> None:
+    def test_a_chain_whose_check_fails_does_not_delay_others(self) -> None:
         self.setup_repair_at_once()
         self.fragile.failing = True
         chains = sorted(self.chain(self.net)["id"] for _ in range(2))
@@ -296,7 +296,7 @@ class FailingTest(DriverTestCase):
         assert (poisoned["status"], healthy["status"]) == ("ERROR", "ACTIVE")
         assert "no such thing" in poisoned["status_reason"]
 
-    def test_reasons_are_as_long_as_one_reads(self) -> None:
+    def test_reasons_are_cut_to_a_readable_length(self) -> None:
         chain = self.chain(self.net)["id"]
         realisation.mark_failed(self.context, [chain], "\N{GREEK SMALL LETTER ALPHA}" * 100_000)
         assert len(self.show("port_chain", chain)["status_reason"]) <= 1000
@@ -304,11 +304,11 @@ class FailingTest(DriverTestCase):
         realisation.record_plan(self.context, chain, 1, [], down_reason="x" * 100_000)
         assert self.show("port_chain", chain)["status_reason"].endswith("x ...")
 
-    def test_changes_of_ports_that_nobody_told_of_are_found(self) -> None:
-        """As if the server process had ended between the change of a port and the look-up of its chains."""
+    def test_missed_changes_of_ports_are_detected(self) -> None:
+        """As if the server process had ended before it looked up the chains of a changed port."""
         chains = [self.chain(self.net) for _ in range(3)]
         self.plugin.repair()
-        self.fragile.told.clear()
+        self.fragile.calls.clear()
         (pair,) = self.show("port_pair_group", chains[1]["port_pair_groups"][0])["port_pairs"]
         port = self.show("port_pair", pair)["egress"]
         with mock.patch.object(port_usage, "chains_using_port", side_effect=RuntimeError("killed")):
@@ -316,11 +316,11 @@ class FailingTest(DriverTestCase):
         with mock.patch.object(drift, "_PAGE", 1):
             for _ in range(2 * len(chains) + 2):
                 self.plugin.repair()
-        ((what, (snapshot,)),) = self.fragile.told
+        ((what, (snapshot,)),) = self.fragile.calls
         assert (what, snapshot.chain.id) == ("refresh", chains[1]["id"])
         assert snapshot.ports[port].host == HOST
 
-    def test_what_only_people_read_is_no_change(self) -> None:
+    def test_names_and_order_of_ports_do_not_change_the_digest(self) -> None:
         chain = self.chain(self.net)["id"]
         (before,) = snapshots.load(self.context, [chain])
         self.update("port_chain", chain, name="new")
@@ -333,6 +333,6 @@ class FailingTest(DriverTestCase):
     def test_repair_leaves_requests_in_progress_alone(self) -> None:
         self.fragile.failing = True
         self.chain(self.net)
-        count = len(self.fragile.told)
+        count = len(self.fragile.calls)
         self.plugin.repair()
-        assert len(self.fragile.told) == count
+        assert len(self.fragile.calls) == count

@@ -1,4 +1,4 @@
-"""Flow classifiers through the API."""
+"""Flow classifiers: requests and responses."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ SPECIFICATION: dict[str, Any] = {
 
 class FlowClassifierTest(ApiTestCase):
     def refused(self, attribute: str, **attributes: Any) -> None:
-        """Expect 400 with the attribute in the message, and nothing written."""
+        """Expect a 400 that names the attribute, and an unchanged database."""
         before = self.rows()
         error = self.create("flow_classifier", expect=400, **attributes)
         assert attribute in error["message"], error
@@ -47,7 +47,7 @@ class FlowClassifierTest(ApiTestCase):
         assert DEFAULTS.items() <= shown.items()
         assert self.show("flow_classifier", shown["id"]) == shown
 
-    def test_none_is_as_good_as_nothing(self) -> None:
+    def test_null_means_the_default(self) -> None:
         # The description is one of Neutron's standard attributes, which take no null.
         nothing = dict.fromkeys(DEFAULTS.keys() - {"description"})
         assert DEFAULTS.items() <= self.create("flow_classifier", **nothing).items()
@@ -72,7 +72,7 @@ class FlowClassifierTest(ApiTestCase):
             )
             assert shown["protocol"] == name
 
-    def test_icmp_means_that_of_the_address_family(self) -> None:
+    def test_icmp_with_ipv6_means_icmpv6(self) -> None:
         shown = self.create("flow_classifier", ethertype="IPv6", protocol="icmp")
         assert shown["protocol"] == "ipv6-icmp"
         (found,) = self.list_all("flow_classifier", "protocol=ipv6-icmp")
@@ -139,7 +139,7 @@ class FlowClassifierTest(ApiTestCase):
         self.refused("source_ip_prefix", source_ip_prefix="10.0.0.1/8")
         self.refused("source_ip_prefix", ethertype="IPv6", source_ip_prefix="fd00::1/8")
 
-    def test_prefix_must_be_one(self) -> None:
+    def test_prefix_must_be_in_cidr_notation(self) -> None:
         for wrong in ("10.0.0.1", "10.0.0.0/33", "banana", 10, ["10.0.0.0/8"]):
             self.refused("source_ip_prefix", source_ip_prefix=wrong)
 
@@ -151,7 +151,7 @@ class FlowClassifierTest(ApiTestCase):
                 assert unknown in error["message"]
         self.refused("logical_source_port", logical_source_port="p1")
 
-    def test_l7_parameters_are_only_those_that_are_known(self) -> None:
+    def test_unknown_l7_parameters_are_refused(self) -> None:
         network = uuidutils.generate_uuid()
         shown = self.create("flow_classifier", l7_parameters={"logical_source_network": network})
         assert shown["l7_parameters"] == {"logical_source_network": network}
@@ -171,26 +171,26 @@ class FlowClassifierTest(ApiTestCase):
         assert first["id"] in error["message"]
         assert "flow_classifier" in error["message"]
 
-    def test_two_machines_may_have_the_same_rule(self) -> None:
+    def test_two_source_ports_may_have_the_same_classifier(self) -> None:
         network = self.network()
         for _ in range(2):
             self.classifier(self.port(network, "client"))
 
-    def test_one_machine_may_not_have_the_same_rule_twice(self) -> None:
+    def test_one_source_port_may_not_have_overlapping_classifiers(self) -> None:
         port = self.port(self.network(), "client")
         first = self.classifier(port)
         error = self.create("flow_classifier", expect=400, logical_source_port=port, protocol="tcp")
         assert first["id"] in error["message"]
 
-    def test_a_rule_for_all_machines_overlaps_with_one_machines(self) -> None:
+    def test_a_classifier_for_all_ports_overlaps_with_one_for_a_single_port(self) -> None:
         first = self.classifier(self.port(self.network(), "client"))
         assert first["id"] in self.create("flow_classifier", expect=400)["message"]
 
-    def test_projects_do_not_see_each_others_rules(self) -> None:
+    def test_projects_may_have_the_same_classifier(self) -> None:
         self.create("flow_classifier", **SPECIFICATION)
         self.create("flow_classifier", as_={"project": OTHER_PROJECT}, **SPECIFICATION)
 
-    def test_only_name_and_description_change(self) -> None:
+    def test_only_name_and_description_can_be_updated(self) -> None:
         shown = self.create("flow_classifier", **SPECIFICATION)
         changed = self.update("flow_classifier", shown["id"], name="new", description="text")
         counted = {key: changed[key] for key in changed.keys() & {"updated_at", "revision_number"}}
@@ -202,7 +202,7 @@ class FlowClassifierTest(ApiTestCase):
             assert name in str(error)
         assert self.show("flow_classifier", shown["id"]) == changed
 
-    def test_deleted_unless_in_a_chain(self) -> None:
+    def test_a_classifier_of_a_chain_cannot_be_deleted(self) -> None:
         chain = self.chain(self.network())
         (classifier,) = chain["flow_classifiers"]
         error = self.delete("flow_classifier", classifier, expect=409)

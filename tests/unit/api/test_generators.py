@@ -1,4 +1,4 @@
-"""What operators generate: sample configuration and sample policy."""
+"""The sample configuration and the sample policy that operators generate."""
 
 import subprocess
 import sys
@@ -6,13 +6,14 @@ from pathlib import Path
 
 from portchain import conf, policies
 from portchain.agent.options import AGENT_OPTS
+from portchain.api import definitions
 from portchain.controller.options import CONTROLLER_OPTS
 
-RESOURCES = ("flow_classifier", "port_pair", "port_pair_group", "port_chain", "service_graph")
+RESOURCES = tuple(definitions.resources())
 
 
 def generate(command: str, *arguments: str) -> str:
-    """Run one of oslo's generators as installed beside this Python."""
+    """Run one of oslo's generators from this environment; return its output."""
     path = Path(sys.executable).with_name(command)
     return subprocess.run([path, *arguments], check=True, capture_output=True, text=True).stdout
 

@@ -1,4 +1,4 @@
-"""What becomes of chains when other things of Neutron's change or go, and the other way round."""
+"""Chains while Neutron's ports, networks and instances change or are deleted."""
 
 from typing import Any
 from unittest import mock
@@ -6,7 +6,7 @@ from unittest import mock
 from portchain.db import port_usage
 from portchain.drivers.manager import DriverManager
 from tests.unit.api.base import HOST, ApiTestCase
-from tests.unit.api.test_drivers import Fragile
+from tests.unit.api.test_drivers import RecordingDriver
 
 ADMIN = {"roles": "admin"}
 
@@ -14,7 +14,7 @@ ADMIN = {"roles": "admin"}
 class LifeCycleTest(ApiTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.driver = Fragile()
+        self.driver = RecordingDriver()
         self.plugin.drivers = DriverManager({"fragile": self.driver})
 
     def prepare(self) -> None:
@@ -32,23 +32,23 @@ class LifeCycleTest(ApiTestCase):
         assert response.status_int == 200, response.text
 
     def last(self, port: str) -> Any:
-        """Return a port as the driver was told of it last."""
-        _, snapshots = self.driver.told[-1]
+        """Return a port as it was in the last call of the driver."""
+        _, snapshots = self.driver.calls[-1]
         (snapshot,) = snapshots
         assert snapshot.chain.id == self.chain_id
         return snapshot.ports[port]
 
-    def test_networks_and_subnets_in_use_are_kept(self) -> None:
+    def test_networks_and_subnets_in_use_cannot_be_deleted(self) -> None:
         network = self.call("GET", f"/networks/{self.net}").json["network"]
         for path in (f"/subnets/{network['subnets'][0]}", f"/networks/{self.net}"):
             assert self.call("DELETE", path, **ADMIN).status_int == 409
 
-    def test_ports_in_use_are_kept_for_administrators_too(self) -> None:
+    def test_ports_in_use_cannot_be_deleted_even_by_administrators(self) -> None:
         for port in (self.client, self.function["ingress"], self.function["egress"]):
             assert self.call("DELETE", f"/ports/{port}", **ADMIN).status_int == 409
 
-    def test_the_instance_is_deleted(self) -> None:
-        """Nova takes its name off the port and unbinds it; the port stays if Nova has not made it."""
+    def test_a_deleted_instance_leaves_its_port_unbound(self) -> None:
+        """Nova clears the port's device and unbinds it; it deletes only ports that it created."""
         port = self.function["ingress"]
         self.bind(port)
         assert self.last(port).host == HOST
@@ -58,18 +58,18 @@ class LifeCycleTest(ApiTestCase):
         self.change(port, **{"device_id": "next", "binding:host_id": HOST})
         assert (self.last(port).host, self.last(port).device_id) == (HOST, "next")
 
-    def test_addresses_are_followed(self) -> None:
+    def test_drivers_get_new_addresses_of_ports(self) -> None:
         self.change(self.client, mac_address="02:00:00:00:00:77")
         assert self.last(self.client).mac_address == "02:00:00:00:00:77"
         self.change(self.client, fixed_ips=[{"ip_address": "10.0.0.77"}])
         assert self.last(self.client).fixed_ips == ("10.0.0.77",)
 
-    def test_trouble_of_ours_stops_nothing_of_neutrons(self) -> None:
+    def test_a_failed_lookup_of_chains_does_not_fail_port_requests(self) -> None:
         with mock.patch.object(port_usage, "chains_using_port", side_effect=RuntimeError("ours")):
             other = self.port(self.net, "other")
             self.change(other, name="new")
             self.bind(self.client)
             assert self.call("DELETE", f"/ports/{other}").status_int == 204
-        assert self.driver.told == []
+        assert self.driver.calls == []
         self.bind(self.function["ingress"])
         assert self.last(self.function["ingress"]).host == HOST

@@ -1,4 +1,4 @@
-"""What all Neutron lists can do, who may do what, and quotas."""
+"""Filters, sorting and pages of lists; policies; quotas."""
 
 from neutron import policy
 from neutron.quota import resource_registry
@@ -6,9 +6,10 @@ from oslo_config import cfg
 from oslo_policy import policy as oslo_policy
 from oslo_utils import uuidutils
 
+from portchain.api import definitions
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
 
-RESOURCES = ("flow_classifier", "port_pair", "port_pair_group", "port_chain", "service_graph")
+RESOURCES = tuple(definitions.resources())
 
 
 class ListTest(ApiTestCase):
@@ -23,15 +24,8 @@ class ListTest(ApiTestCase):
         return [group["name"] for group in self.list_all("port_pair_group", query)]
 
     def test_extensions_are_announced(self) -> None:
-        for alias in (
-            "sfc",
-            "service_graph",
-            "flow_classifier",
-            "networking-sfc-tap",
-            "port-chain-status",
-            "port-pair-function-kind",
-        ):
-            assert self.call("GET", f"/extensions/{alias}").status_int == 200
+        for definition in definitions.ALL:
+            assert self.call("GET", f"/extensions/{definition.ALIAS}").status_int == 200
 
     def test_filter_by_column(self) -> None:
         ids = self.groups("a", "b", "c")
@@ -55,7 +49,7 @@ class ListTest(ApiTestCase):
         shown = self.show("port_pair_group", group)
         assert self.list_all("port_pair_group", f"port_pairs={shown['port_pairs'][0]}") == [shown]
 
-    def test_filter_that_cannot_be(self) -> None:
+    def test_filters_that_no_column_answers_are_refused(self) -> None:
         for query in ("colour=red", "chain_parameters=mpls", "status=ACTIVE", "chain_id=many"):
             self.list_all("port_chain", query, expect=400)
 
@@ -71,7 +65,7 @@ class ListTest(ApiTestCase):
         assert self.names(f"{page}&marker={first[-1]['id']}") == ["c", "d"]
         assert self.names(f"{page}&marker={first[0]['id']}&page_reverse=True") == []
 
-    def test_sort_that_cannot_be(self) -> None:
+    def test_sort_keys_that_no_column_answers_are_refused(self) -> None:
         for key in ("port_pairs", "port_pair_group_parameters", "colour"):
             self.list_all("port_pair_group", f"sort_key={key}&sort_dir=asc", expect=400)
 
@@ -95,7 +89,7 @@ class ListTest(ApiTestCase):
 
 
 class PolicyTest(ApiTestCase):
-    def test_reader_sees_and_changes_nothing(self) -> None:
+    def test_readers_can_show_but_not_change(self) -> None:
         chain = self.chain(self.network())
         parts = {
             "port_chain": chain["id"],
@@ -113,7 +107,7 @@ class PolicyTest(ApiTestCase):
         some = uuidutils.generate_uuid()
         return {"port_chain": {"port_pair_groups": [some]}}.get(resource, {})
 
-    def test_other_projects_see_nothing(self) -> None:
+    def test_other_projects_cannot_see_resources(self) -> None:
         chain = self.chain(self.network())
         assert self.list_all("port_chain", project=OTHER_PROJECT) == []
         self.show("port_chain", chain["id"], expect=404, project=OTHER_PROJECT)
@@ -128,7 +122,7 @@ class PolicyTest(ApiTestCase):
         group = self.create("port_pair_group", as_=admin, project_id=chain["project_id"])
         assert self.show("port_pair_group", group["id"])["tenant_id"] == chain["project_id"]
 
-    def test_operators_decide_who_sees_reasons(self) -> None:
+    def test_a_policy_decides_who_sees_status_reason(self) -> None:
         chain = self.chain(self.network())
         assert "status_reason" in self.show("port_chain", chain["id"])
         rule = {"get_port_chain:status_reason": "role:admin"}
@@ -143,7 +137,7 @@ class PolicyTest(ApiTestCase):
 
 
 class QuotaTest(ApiTestCase):
-    def test_defaults(self) -> None:
+    def test_default_quotas(self) -> None:
         expected = {
             "port_chain": 10,
             "service_graph": 10,

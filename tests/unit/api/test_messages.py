@@ -1,4 +1,4 @@
-"""Wrong values, one by one: the refusal names the attribute and the rule, and how much there is of a value does not matter."""
+"""Messages about wrong values name the attribute and what is allowed, however long the value is."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ IDS = [uuidutils.generate_uuid() for _ in range(2000)]
 UNKNOWN = IDS[0]
 
 Row = tuple[str, Sequence[Any], str]
-"""An attribute, or a key in one behind a dot; wrong values; the rule's words."""
+"""An attribute, or a key of one after a dot; wrong values; words of the message."""
 
 TEXT: Sequence[Row] = (
     ("name", (HUGE, "x" * 256, " x", "\x00", "\ud800", 5, ["x"], DEEP), "printable text of at most 255"),
@@ -45,7 +45,7 @@ PREFIXES: Sequence[Row] = (
 
 
 def both_sides(rows: Sequence[Row], before: str = "") -> Iterator[Row]:
-    """Rows for the source's and the destination's attributes."""
+    """Yield rows for the attributes of both the source and the destination."""
     for name, values, words in rows:
         for side in ("source", "destination"):
             yield f"{before}{side}_{name}", values, words
@@ -164,11 +164,11 @@ CHANGED: Mapping[str, Sequence[Row]] = {
         row for row in WRONG["port_chain"] if row[0] in ("port_pair_groups", "flow_classifiers")
     ],
 }
-"""What can be changed besides texts."""
+"""Rows for attributes that updates can set, besides name and description."""
 
 
 def within(attribute: str, value: Any) -> tuple[list[str], Any]:
-    """Return an attribute and the keys of dicts below it, and what the attribute is if there is a value at the last."""
+    """Split an attribute such as ``a.b`` into its keys; return them, and ``{"b": value}``."""
     names = attribute.split(".")
     for key in reversed(names[1:]):
         value = {key: value}
@@ -255,8 +255,8 @@ class MessageTest(ApiTestCase):
     def test_service_graph(self) -> None:
         self.check("service_graph")
 
-    def test_what_needs_others(self) -> None:
-        """What a value alone does not show to be wrong."""
+    def test_values_that_are_wrong_beside_other_values(self) -> None:
+        """Each value is valid alone."""
         chain, bare = self.there["port_chain"], self.port(self.net)
         foreign = self.create("port_pair_group", as_={"project": OTHER_PROJECT})["id"]
         shown = self.show("port_chain", chain)
@@ -278,7 +278,7 @@ class MessageTest(ApiTestCase):
             body = {resource: self.right(resource) | attributes}
             self.refused("POST", f"/sfc/{resource}s", body, *words)
 
-    def test_missing(self) -> None:
+    def test_missing_attributes(self) -> None:
         for resource, name in (
             ("port_pair", "ingress"),
             ("port_pair", "egress"),
@@ -289,7 +289,7 @@ class MessageTest(ApiTestCase):
             del body[name]
             self.refused("POST", f"/sfc/{resource}s", {resource: body}, name, "not specified")
 
-    def test_bodies(self) -> None:
+    def test_wrong_bodies(self) -> None:
         for resource in WRONG:
             path = f"/sfc/{resource}s"
             for wrong in (HUGE, 5, IDS, True):

@@ -1,4 +1,4 @@
-"""The OpenAPI document in the docs is the one that the attribute maps give."""
+"""The OpenAPI document describes what Neutron serves, and the copy in the docs is up to date."""
 
 import json
 from pathlib import Path
@@ -11,13 +11,13 @@ from tests.unit.api.base import ApiTestCase
 SHIPPED = Path(__file__).parents[3] / "docs" / "openapi.json"
 
 
-def test_the_docs_have_it_as_it_is() -> None:
-    """`python -m portchain.api.openapi > docs/openapi.json` after a change of the maps."""
+def test_the_copy_in_the_docs_is_up_to_date() -> None:
+    """If it fails: ``python -m portchain.api.openapi > docs/openapi.json``."""
     assert json.loads(SHIPPED.read_text()) == openapi.document()
 
 
 class OpenApiTest(ApiTestCase):
-    def test_every_resource_and_attribute_that_neutron_serves_is_in_it(self) -> None:
+    def test_it_describes_every_resource_and_attribute_that_neutron_serves(self) -> None:
         document = openapi.document()
         served = extensions.PluginAwareExtensionManager.get_instance().get_resources()
         ours = {one.collection for one in served if one.path_prefix == "/sfc"}

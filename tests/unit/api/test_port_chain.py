@@ -1,4 +1,4 @@
-"""Port chains through the API."""
+"""Port chains: requests and responses."""
 
 from typing import Any
 
@@ -62,12 +62,12 @@ class PortChainTest(ApiTestCase):
         ):
             self.refused("chain_parameters", port_pair_groups=[group], chain_parameters=wrong)
 
-    def test_a_group_is_needed(self) -> None:
+    def test_at_least_one_group_is_required(self) -> None:
         for wrong in ([], None, "PG1", ["PG1"]):
             self.refused("port_pair_groups", port_pair_groups=wrong)
         self.refused("port_pair_groups")
 
-    def test_a_group_stands_in_the_chain_once(self) -> None:
+    def test_a_group_cannot_be_in_the_chain_twice(self) -> None:
         group = self.group(self.net)["id"]
         self.refused("port_pair_groups", port_pair_groups=[group, group])
 
@@ -105,7 +105,7 @@ class PortChainTest(ApiTestCase):
         assert "flow_classifiers" in error["message"]
         assert self.show("port_chain", other["id"]) == other
 
-    def test_two_chains_over_the_same_groups(self) -> None:
+    def test_two_chains_can_use_the_same_groups(self) -> None:
         groups = [self.group(self.net)["id"] for _ in range(2)]
         for _ in range(2):
             self.create(
@@ -114,12 +114,12 @@ class PortChainTest(ApiTestCase):
                 flow_classifiers=[self.classifier(self.port(self.net))["id"]],
             )
 
-    def test_functions_on_other_subnets_and_networks(self) -> None:
+    def test_functions_can_be_on_other_networks(self) -> None:
         groups = [self.group(self.network(f"10.{number}.0.0/24"))["id"] for number in range(2)]
         source = self.classifier(self.port(self.net))
         self.create("port_chain", port_pair_groups=groups, flow_classifiers=[source["id"]])
 
-    def test_owner_of_the_chain_decides_whose_traffic_a_classifier_means(self) -> None:
+    def test_a_classifier_without_source_port_means_traffic_of_the_chains_project(self) -> None:
         """An administrator can put another project's classifier into a chain."""
         admin = {"roles": "admin"}
         mine = self.create("flow_classifier")
@@ -181,7 +181,7 @@ class PortChainTest(ApiTestCase):
             "flow_classifiers": []
         }
 
-    def test_update_of_what_is_fixed(self) -> None:
+    def test_fixed_attributes_cannot_be_updated(self) -> None:
         chain = self.chain(self.net)
         for name in ("chain_id", "chain_parameters", "status", "status_reason"):
             assert name in str(
@@ -205,10 +205,10 @@ class PortChainTest(ApiTestCase):
         self.update("port_chain", unknown, expect=404, name="x")
         assert self.rows() == before
 
-    def test_status_cannot_be_given(self) -> None:
+    def test_status_cannot_be_set(self) -> None:
         self.refused("status", status="ACTIVE", port_pair_groups=[self.group(self.net)["id"]])
 
-    def test_deleted(self) -> None:
+    def test_delete(self) -> None:
         chain = self.chain(self.net)
         self.delete("port_chain", chain["id"])
         self.show("port_chain", chain["id"], expect=404)

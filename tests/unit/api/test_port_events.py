@@ -1,4 +1,4 @@
-"""Chains follow the ports they use."""
+"""Drivers are called with the chains of a port that changes, and with no others."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from portchain.core.model import ChainSnapshot
 from portchain.db import port_usage, snapshots
 from portchain.drivers.manager import DriverManager
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
-from tests.unit.api.test_drivers import Fragile
+from tests.unit.api.test_drivers import RecordingDriver
 
 FIRST, SECOND = "compute-1", "compute-2"
 
@@ -21,7 +21,7 @@ class PortEventsTest(ApiTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.driver = Fragile()
+        self.driver = RecordingDriver()
         self.plugin.drivers = DriverManager({"fragile": self.driver})
 
     def prepare(self) -> None:
@@ -35,14 +35,14 @@ class PortEventsTest(ApiTestCase):
         chain: str = self.create(
             "port_chain", port_pair_groups=[self.group_id], flow_classifiers=[fc]
         )["id"]
-        self.driver.told.clear()
+        self.driver.calls.clear()
         return chain
 
-    def told(self) -> list[Sequence[ChainSnapshot]]:
-        """Return what the driver was told since it was asked last."""
-        told = [snapshots for _, snapshots in self.driver.told]
-        self.driver.told.clear()
-        return told
+    def new_calls(self) -> list[Sequence[ChainSnapshot]]:
+        """Return the snapshots of the calls of the driver since the last time."""
+        new_calls = [snapshots for _, snapshots in self.driver.calls]
+        self.driver.calls.clear()
+        return new_calls
 
     def set_status(self, port: str, status: str, host: str = FIRST) -> None:
         directory.get_plugin().update_port_status(self.context, port, status, host)
@@ -51,68 +51,68 @@ class PortEventsTest(ApiTestCase):
         chain = self.make_chain(logical_source_port=self.client)
         port = self.vm_pair["ingress"]
         self.bind(port, FIRST, status="BUILD")
-        last = self.told()[-1][0]
+        last = self.new_calls()[-1][0]
         assert (last.ports[port].host, last.ports[port].plugged) == (FIRST, True)
         self.set_status(port, "ACTIVE")
-        assert self.told() == [], "BUILD to ACTIVE alters nothing"
+        assert self.new_calls() == [], "BUILD to ACTIVE needs no call"
         self.bind(port, SECOND)
-        last = self.told()[-1][0]
+        last = self.new_calls()[-1][0]
         assert last.ports[port].host == SECOND
         self.set_status(port, "DOWN", SECOND)
-        last = self.told()[-1][0]
+        last = self.new_calls()[-1][0]
         assert not last.ports[port].plugged
         assert last.chain.id == chain
 
-    def test_restart_of_an_agent_alters_nothing(self) -> None:
+    def test_a_restarted_agent_calls_no_driver(self) -> None:
         self.make_chain(logical_source_port=self.client)
         for port in (self.vm_pair["ingress"], self.vm_pair["egress"], self.client):
             self.bind(port)
-        self.driver.told.clear()
+        self.driver.calls.clear()
         for status in ("BUILD", "ACTIVE"):
             for port in (self.vm_pair["ingress"], self.vm_pair["egress"], self.client):
                 self.set_status(port, status)
-        assert self.told() == []
+        assert self.new_calls() == []
 
-    def test_source_port_is_followed(self) -> None:
+    def test_a_changed_source_port_calls_the_driver(self) -> None:
         chain = self.make_chain(logical_source_port=self.client)
         self.bind(self.client)
-        last = self.told()[-1][0]
+        last = self.new_calls()[-1][0]
         assert last.ports[self.client].host == FIRST
         assert last.chain.id == chain
 
-    def test_destination_port_is_followed(self) -> None:
+    def test_a_changed_destination_port_calls_the_driver(self) -> None:
         server = self.port(self.net, "server")
         self.make_chain(logical_source_port=self.client, logical_destination_port=server)
         body = {"port": {"fixed_ips": [{"ip_address": "10.0.0.77"}]}}
         assert self.call("PUT", f"/ports/{server}", body).status_int == 200
-        (snapshots,) = self.told()
+        (snapshots,) = self.new_calls()
         assert snapshots[0].ports[server].fixed_ips == ("10.0.0.77",)
 
-    def test_names_of_ports_alter_nothing(self) -> None:
+    def test_a_renamed_port_calls_no_driver(self) -> None:
         self.make_chain(logical_source_port=self.client)
         self.call("PUT", f"/ports/{self.vm_pair['ingress']}", {"port": {"name": "new"}})
-        assert self.told() == []
+        assert self.new_calls() == []
 
-    def test_other_ports_alter_nothing(self) -> None:
+    def test_ports_without_chains_call_no_driver(self) -> None:
         self.make_chain(logical_source_port=self.client)
         other = self.port(self.net, "other")
         self.bind(other)
         assert self.call("DELETE", f"/ports/{other}").status_int == 204
-        assert self.told() == []
+        assert self.new_calls() == []
 
-    def test_ports_that_a_classifier_means_without_naming_them(self) -> None:
+    def test_classified_ports_that_no_classifier_names_call_the_driver(self) -> None:
         self.make_chain(source_ip_prefix="10.0.0.0/24")
         before = self.snapshot()
         assert self.client in self.sources(before)
         late = self.port(self.net, "late")
-        (snapshots,) = self.told()
+        (snapshots,) = self.new_calls()
         assert late in self.sources(snapshots[0])
         self.bind(late)
-        assert self.told()[-1][0].ports[late].host == FIRST
+        assert self.new_calls()[-1][0].ports[late].host == FIRST
         assert self.call("DELETE", f"/ports/{late}").status_int == 204
-        assert self.told() == [[self.snapshot()]]
+        assert self.new_calls() == [[self.snapshot()]]
 
-    def test_a_symmetric_chain_follows_the_ports_whose_replies_it_takes(self) -> None:
+    def test_ports_whose_replies_a_symmetric_chain_classifies_call_the_driver(self) -> None:
         # Its address was Neutron's choice and might be one of the servers'.
         self.call("DELETE", f"/ports/{self.client}")
         self.client = self.port(self.net, "client", ip="10.0.0.99")
@@ -127,39 +127,39 @@ class PortEventsTest(ApiTestCase):
             flow_classifiers=[classifier],
             chain_parameters={"symmetric": True},
         )
-        self.driver.told.clear()
+        self.driver.calls.clear()
         self.port(self.net, "elsewhere", ip="10.0.0.100")
-        assert self.told() == []
+        assert self.new_calls() == []
         server = self.port(self.net, "server", ip="10.0.0.200")
-        (snapshots,) = self.told()
+        (snapshots,) = self.new_calls()
         assert snapshots[0].destinations == {classifier: (server,)}
         assert snapshots[0].sources == {classifier: (self.client,)}
         self.bind(server)
-        assert self.told()[-1][0].ports[server].host == FIRST
+        assert self.new_calls()[-1][0].ports[server].host == FIRST
         assert self.call("DELETE", f"/ports/{server}").status_int == 204
-        (snapshots,) = self.told()
+        (snapshots,) = self.new_calls()
         assert snapshots[0].destinations == {classifier: ()}
 
-    def test_ports_that_an_open_classifier_does_not_mean_alter_nothing(self) -> None:
+    def test_ports_outside_the_prefix_project_or_network_call_no_driver(self) -> None:
         self.make_chain(source_ip_prefix="10.0.0.0/25")
         self.port(self.net, "client", ip="10.0.0.200")
         self.port(self.net, "client", ip="10.0.0.100", project=OTHER_PROJECT, roles="admin")
         self.port(self.network("10.0.0.0/24"), "client", ip="10.0.0.100")
-        assert self.told() == []
+        assert self.new_calls() == []
         self.port(self.net, "client", ip="10.0.0.101")
-        assert len(self.told()) == 1
+        assert len(self.new_calls()) == 1
 
-    def test_port_that_leaves_or_enters_the_prefix(self) -> None:
+    def test_a_port_that_leaves_or_enters_the_prefix_calls_the_driver(self) -> None:
         self.make_chain(source_ip_prefix="10.0.0.0/25")
         port = self.port(self.net, "client", ip="10.0.0.101")
-        self.told()
+        self.new_calls()
         for address, meant in (("10.0.0.201", False), ("10.0.0.102", True)):
             body = {"port": {"fixed_ips": [{"ip_address": address}]}}
             assert self.call("PUT", f"/ports/{port}", body).status_int == 200
-            ((snapshot,),) = self.told()
+            ((snapshot,),) = self.new_calls()
             assert (port in self.sources(snapshot)) == meant
 
-    def test_whose_traffic_a_classifier_means(self) -> None:
+    def test_sources_of_a_classifier_without_source_port(self) -> None:
         other_net = self.network("10.5.0.0/24")
         elsewhere = self.port(other_net, "client")
         foreign = self.port(self.net, "client", project=OTHER_PROJECT, roles="admin")
@@ -177,34 +177,34 @@ class PortEventsTest(ApiTestCase):
         for port in (elsewhere, foreign, outside, dhcp, *self.functions()):
             assert port not in sources
 
-    def test_what_everything_goes_to_is_no_source(self) -> None:
+    def test_the_only_destination_of_a_classifier_is_no_source(self) -> None:
         server = self.port(self.net, "server", ip="10.0.0.77")
         self.make_chain(source_ip_prefix="10.0.0.0/24", destination_ip_prefix="10.0.0.77/32")
         sources = self.sources(self.snapshot())
         assert self.client in sources
         assert server not in sources
 
-    def test_what_is_among_destinations_is_a_source_too(self) -> None:
+    def test_one_of_several_destinations_is_a_source(self) -> None:
         server = self.port(self.net, "server", ip="10.0.0.77")
         self.make_chain(source_ip_prefix="10.0.0.0/24", destination_ip_prefix="10.0.0.76/31")
         assert {self.client, server} <= set(self.sources(self.snapshot()))
 
-    def test_sources_stay_while_there_is_no_function(self) -> None:
+    def test_sources_remain_while_the_only_group_is_empty(self) -> None:
         self.make_chain(protocol="tcp")
         before = self.sources(self.snapshot())
         assert self.client in before
         self.set_pairs(self.group_id)
-        ((snapshot,),) = self.told()
+        ((snapshot,),) = self.new_calls()
         assert set(before) < set(self.sources(snapshot)), (
             "the functions' ports are like any other now"
         )
         late = self.port(self.net, "late")
-        ((snapshot,),) = self.told()
+        ((snapshot,),) = self.new_calls()
         assert late in self.sources(snapshot)
         self.bind(late)
-        assert self.told()[-1][0].ports[late].host == FIRST
+        assert self.new_calls()[-1][0].ports[late].host == FIRST
 
-    def test_sources_are_where_the_functions_are_once_there_are_some(self) -> None:
+    def test_sources_move_to_the_network_of_new_functions(self) -> None:
         self.make_chain(protocol="tcp")
         self.set_pairs(self.group_id)
         other = self.network("10.6.0.0/24")
@@ -212,15 +212,15 @@ class PortEventsTest(ApiTestCase):
         assert client not in self.sources(self.snapshot())
         self.set_pairs(self.group_id, pair)
         assert self.sources(self.snapshot()) == (client,)
-        self.told()
+        self.new_calls()
         self.port(self.net, "late")
-        assert self.told() == [], "the network of before is forgotten"
+        assert self.new_calls() == [], "the chain no longer has the earlier network"
         self.set_pairs(self.group_id)
         assert client in self.sources(self.snapshot())
         assert self.client not in self.sources(self.snapshot())
 
-    def test_sources_stay_while_one_group_is_empty(self) -> None:
-        """What they send would go around the functions of both."""
+    def test_sources_of_both_networks_remain_while_one_group_is_empty(self) -> None:
+        """Otherwise their packets would bypass the functions of both groups."""
         other = self.network("10.6.0.0/24")
         more, client = self.group(other)["id"], self.port(other, "client")
         chain = self.make_chain(protocol="tcp")
@@ -231,20 +231,20 @@ class PortEventsTest(ApiTestCase):
         self.update("port_chain", chain, port_pair_groups=[more])
         assert {self.client, client} <= set(self.sources(self.snapshot()))
 
-    def test_sources_stay_when_empty_groups_take_the_place_of_others(self) -> None:
+    def test_sources_remain_when_an_empty_group_replaces_another(self) -> None:
         chain = self.make_chain(protocol="tcp")
         empty = self.create("port_pair_group")["id"]
         self.update("port_chain", chain, port_pair_groups=[empty])
         assert self.client in self.sources(self.snapshot())
 
-    def test_networks_of_functions_are_known_before_a_classifier_needs_them(self) -> None:
+    def test_source_networks_are_recorded_before_a_classifier_needs_them(self) -> None:
         chain = self.make_chain(protocol="udp", logical_source_port=self.client)
         self.set_pairs(self.group_id)
         late = self.create("flow_classifier", protocol="tcp", source_ip_prefix="10.0.0.0/24")["id"]
         self.update("port_chain", chain, flow_classifiers=[late])
         assert self.client in self.sources(self.snapshot())
 
-    def test_replies_are_taken_while_there_is_no_function(self) -> None:
+    def test_replies_are_classified_while_the_group_is_empty(self) -> None:
         server = self.port(self.net, "server", ip="10.0.0.200")
         classifier = self.create("flow_classifier", destination_ip_prefix="10.0.0.200/32")["id"]
         self.create(
@@ -262,7 +262,7 @@ class PortEventsTest(ApiTestCase):
         self.create("port_chain", port_pair_groups=[group], flow_classifiers=[fc])
         assert self.sources(self.snapshot()) == ()
 
-    def test_a_network_is_not_kept_from_being_deleted(self) -> None:
+    def test_a_recorded_source_network_can_be_deleted(self) -> None:
         self.make_chain()
         self.set_pairs(self.group_id)
         self.delete("port_pair", self.vm_pair["id"])
@@ -271,7 +271,7 @@ class PortEventsTest(ApiTestCase):
         assert self.call("DELETE", f"/networks/{self.net}").status_int == 204
         assert self.sources(self.snapshot()) == ()
 
-    def test_a_change_is_passed_on_exactly_to_the_chains_that_see_the_port(self) -> None:
+    def test_chains_using_a_port_are_those_whose_snapshot_has_it(self) -> None:
         """What the look-up of chains finds and what snapshots hold is one relation, seen from both
         ends.
         """
@@ -319,14 +319,14 @@ class PortEventsTest(ApiTestCase):
             found = port_usage.chains_using_port(self.context, port_events.with_all_addresses(port))
             assert found == seen_by.get(port["id"], set()), port
 
-    def test_failed_binding_is_no_host(self) -> None:
+    def test_a_port_with_failed_binding_has_no_host(self) -> None:
         self.make_chain(logical_source_port=self.client)
         self.call(
             "PUT", f"/ports/{self.client}", {"port": {"binding:host_id": "none"}}, roles="admin"
         )
         assert self.snapshot().ports[self.client].host == ""
 
-    def test_trouble_of_ours_does_not_stop_neutron(self) -> None:
+    def test_a_failing_driver_does_not_fail_port_requests(self) -> None:
         self.make_chain(logical_source_port=self.client)
         self.driver.failing = True
         self.bind(self.client)

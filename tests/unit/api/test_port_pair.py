@@ -1,4 +1,4 @@
-"""Port pairs through the API."""
+"""Port pairs: requests and responses."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class PortPairTest(ApiTestCase):
         assert shown["service_function_parameters"] == DEFAULT_PARAMETERS
         assert self.show("port_pair", shown["id"]) == shown
 
-    def test_subports_of_trunks_belong_to_the_device_of_the_parent(self) -> None:
+    def test_a_trunk_subport_belongs_to_the_device_of_its_parent(self) -> None:
         parents = [self.port(self.net, device) for device in ("vm3", "vm3", "vm4", "")]
         subports = [self._subport_of(parent) for parent in parents]
         self.create("port_pair", ingress=subports[0], egress=subports[1])
@@ -63,7 +63,7 @@ class PortPairTest(ApiTestCase):
             pair = self.pair(self.net, f"vm{number}", service_function_parameters=given)
             assert pair["service_function_parameters"] == DEFAULT_PARAMETERS | shown
 
-    def test_a_function_routes_unless_said_otherwise(self) -> None:
+    def test_the_default_function_kind_is_l3(self) -> None:
         for number, (given, shown) in enumerate(
             (({}, "l3"), ({"function_kind": "l3"}, "l3"), ({"function_kind": "l2"}, "l2"))
         ):
@@ -72,11 +72,11 @@ class PortPairTest(ApiTestCase):
             assert self.show("port_pair", pair["id"])["function_kind"] == shown
         self.update("port_pair", pair["id"], expect=400, function_kind="l3")
 
-    def test_wrong_function_kind(self) -> None:
+    def test_wrong_function_kinds_are_refused(self) -> None:
         for wrong in ("l4", "", 2, ["l2"], {"l2": True}):
             self.refused("function_kind", function_kind=wrong)
 
-    def test_functions_of_a_group_are_of_one_kind(self) -> None:
+    def test_a_group_cannot_mix_function_kinds(self) -> None:
         kinds = [
             self.pair(self.net, f"vm{kind}", function_kind=kind)["id"] for kind in ("l2", "l3")
         ]
@@ -86,7 +86,7 @@ class PortPairTest(ApiTestCase):
         assert "function_kind" in error["message"]
         assert self.rows() == before
 
-    def test_wrong_parameters(self) -> None:
+    def test_wrong_parameters_are_refused(self) -> None:
         for wrong in (
             {"weight": -1},
             {"weight": "heavy"},
@@ -100,7 +100,7 @@ class PortPairTest(ApiTestCase):
         ):
             self.refused("service_function_parameters", service_function_parameters=wrong)
 
-    def test_kind_of_function(self) -> None:
+    def test_function_kind_can_be_set_but_not_updated(self) -> None:
         assert self.call("GET", "/extensions/port-pair-function-kind").status_int == 200
         for number, (given, shown) in enumerate(
             (({}, "l3"), ({"function_kind": None}, "l3"), ({"function_kind": "l2"}, "l2"))
@@ -113,7 +113,7 @@ class PortPairTest(ApiTestCase):
         for wrong in ("L7", "", 2, ["l2"], {}):
             self.refused("function_kind", function_kind=wrong)
 
-    def test_a_function_may_have_one_port_unless_it_bridges(self) -> None:
+    def test_ingress_and_egress_can_be_one_port_unless_the_function_bridges(self) -> None:
         self.refused("egress", egress=self.ingress, function_kind="l2")
         pair = self.create("port_pair", ingress=self.ingress, egress=self.ingress)
         assert pair["ingress"] == pair["egress"] == self.ingress
@@ -125,26 +125,26 @@ class PortPairTest(ApiTestCase):
             self.refused(unknown, expect=404, egress=unknown)
         self.refused("ingress", ingress="p1")
 
-    def test_both_ports_are_needed(self) -> None:
+    def test_both_ports_are_required(self) -> None:
         self.create("port_pair", expect=400, ingress=self.ingress)
         self.create("port_pair", expect=400, egress=self.egress)
 
-    def test_ports_must_be_of_one_device(self) -> None:
+    def test_both_ports_must_belong_to_one_device(self) -> None:
         self.refused("egress", egress=self.port(self.net, "vm2"))
 
-    def test_ports_must_be_of_some_device(self) -> None:
+    def test_both_ports_must_belong_to_a_device(self) -> None:
         loose = [self.port(self.net) for _ in range(2)]
         self.refused("ingress", ingress=loose[0], egress=loose[1])
         self.refused("egress", egress=loose[1])
 
-    def test_same_ports_twice(self) -> None:
+    def test_two_pairs_cannot_have_the_same_ingress_and_egress(self) -> None:
         first = self.create("port_pair", ingress=self.ingress, egress=self.egress)
         self.refused(first["id"])
         # The other direction is another function, and one port can be both sides of a third.
         self.create("port_pair", ingress=self.egress, egress=self.ingress)
         self.create("port_pair", ingress=self.ingress, egress=self.ingress)
 
-    def test_name_and_description_change(self) -> None:
+    def test_name_and_description_can_be_updated(self) -> None:
         shown = self.create("port_pair", ingress=self.ingress, egress=self.egress)
         changed = self.update("port_pair", shown["id"], name="new", description="text")
         assert changed == shown | {"name": "new", "description": "text"}
@@ -153,7 +153,7 @@ class PortPairTest(ApiTestCase):
                 self.update("port_pair", shown["id"], expect=400, **{name: shown[name]})
             )
 
-    def test_the_weight_changes_and_nothing_else_of_a_function(self) -> None:
+    def test_weight_is_the_only_parameter_that_can_be_updated(self) -> None:
         assert self.call("GET", "/extensions/port-pair-weight").status_int == 200
         parameters = "service_function_parameters"
         shown = self.pair(self.net, "vm2", **{parameters: {"correlation": "mpls"}})
@@ -181,7 +181,7 @@ class PortPairTest(ApiTestCase):
             assert parameters in error["message"]
             assert self.show("port_pair", shown["id"]) == changed
 
-    def test_deleted_unless_in_a_group(self) -> None:
+    def test_a_pair_of_a_group_cannot_be_deleted(self) -> None:
         group = self.group(self.net)
         (pair,) = group["port_pairs"]
         assert group["id"] in self.delete("port_pair", pair, expect=409)["message"]
@@ -192,7 +192,7 @@ class PortPairTest(ApiTestCase):
 
 
 class PortInUseTest(ApiTestCase):
-    """Neutron's own ports cannot vanish under pairs and classifiers."""
+    """A Neutron port cannot be deleted while a pair or a classifier names it."""
 
     def test_port_of_a_pair_cannot_be_deleted(self) -> None:
         pair = self.pair(self.network(), name="PP1")

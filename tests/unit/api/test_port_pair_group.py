@@ -1,4 +1,4 @@
-"""Port pair groups through the API."""
+"""Port pair groups: requests and responses."""
 
 from typing import Any
 
@@ -54,7 +54,7 @@ class PortPairGroupTest(ApiTestCase):
             assert group["port_pair_group_parameters"] == DEFAULT_PARAMETERS | shown
             self.delete("port_pair_group", group["id"])
 
-    def test_wrong_parameters(self) -> None:
+    def test_wrong_parameters_are_refused(self) -> None:
         for wrong in (
             {"lb_fields": ["ip_source"]},
             {"lb_fields": ["ip_srcx"]},
@@ -82,7 +82,7 @@ class PortPairGroupTest(ApiTestCase):
         for wrong in (["PP1"], "PP1", [[]], [{}], [None], 3):
             self.refused("port_pairs", port_pairs=wrong)
 
-    def test_a_pair_stands_in_the_list_once(self) -> None:
+    def test_a_pair_cannot_be_in_the_list_twice(self) -> None:
         pair = self.pair(self.net)["id"]
         self.refused("port_pairs", port_pairs=[pair, pair])
 
@@ -117,7 +117,7 @@ class PortPairGroupTest(ApiTestCase):
                 self.update("port_pair_group", group["id"], expect=400, **{name: group[name]})
             )
 
-    def test_update_of_a_group_in_chains_gives_them_one_refresh(self) -> None:
+    def test_an_update_refreshes_each_chain_of_the_group_once(self) -> None:
         group = self.group(self.net)
         chains = [
             self.create(
@@ -143,7 +143,7 @@ class PortPairGroupTest(ApiTestCase):
         assert "port_pairs" in error["message"]
         assert self.rows() == before
 
-    def test_its_functions_are_no_others_of_its_chains(self) -> None:
+    def test_a_function_cannot_be_in_two_groups_of_a_chain(self) -> None:
         ports = [self.port(self.net, "vm") for _ in range(3)]
         one, other = (
             self.create("port_pair", ingress=ports[0], egress=egress)["id"] for egress in ports[1:]
@@ -178,7 +178,7 @@ class PortPairGroupTest(ApiTestCase):
         changed = self.update("port_pair_group", group["id"], failure_mode="closed")
         assert changed == group | {"failure_mode": "closed"}
 
-    def test_chains_follow_a_change_of_health(self) -> None:
+    def test_a_changed_health_check_refreshes_the_chains(self) -> None:
         group = self.group(self.net)
         chain = self.create(
             "port_chain",
@@ -202,7 +202,7 @@ class PortPairGroupTest(ApiTestCase):
         with db_api.CONTEXT_READER.using(context):
             return int(context.session.get(models.PortChain, chain_id).revision)
 
-    def test_a_tap_group_takes_one_pair(self) -> None:
+    def test_a_tap_group_has_at_most_one_pair(self) -> None:
         pairs = [self.pair(self.net, f"vm{number}")["id"] for number in range(2)]
         self.refused("port_pairs", port_pairs=pairs, tap_enabled=True)
         group = self.create("port_pair_group", port_pairs=pairs[:1], tap_enabled=True)
@@ -210,7 +210,7 @@ class PortPairGroupTest(ApiTestCase):
         assert "port_pairs" in error["message"]
         assert self.show("port_pair_group", group["id"]) == group
 
-    def test_deleted_unless_in_a_chain(self) -> None:
+    def test_a_group_of_a_chain_cannot_be_deleted(self) -> None:
         chain = self.chain(self.net)
         (group,) = chain["port_pair_groups"]
         assert chain["id"] in self.delete("port_pair_group", group, expect=409)["message"]

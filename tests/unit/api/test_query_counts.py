@@ -1,4 +1,4 @@
-"""The number of SQL statements of a request does not depend on what is there already."""
+"""The number of SQL statements of a request does not depend on the number of chains."""
 
 from collections.abc import Callable
 from typing import Any
@@ -91,9 +91,9 @@ class QueryCountTest(ApiTestCase):
         run("delete port pair", lambda: self.delete("port_pair", pair))
         return counts
 
-    def test_requests(self) -> None:
+    def test_requests_need_as_many_statements_with_many_chains(self) -> None:
         self.fill(1)
-        self.requests()  # what the process does once, e.g. for quotas, is done
+        self.requests()  # warms up what a process does once, such as for quotas
         few = self.requests()
         self.fill(MANY - 1)
         many = self.requests()
@@ -102,8 +102,8 @@ class QueryCountTest(ApiTestCase):
             print(f"  {label:24} {count:3} {many[label]:3}")
         assert many == few
 
-    def test_port_that_no_chain_cares_about(self) -> None:
-        """The price every port of the deployment pays: one statement."""
+    def test_a_port_without_chains_costs_one_statement(self) -> None:
+        """Every update of a port in the deployment costs one statement of ours."""
         port = self.port(self.network("10.9.0.0/24"), "vm")
         for present in (0, MANY):
             self.fill(present)
@@ -112,8 +112,8 @@ class QueryCountTest(ApiTestCase):
             ours = [statement for statement in seen if "portchain_" in statement]
             assert len(ours) == 1, ours
 
-    def test_snapshots(self) -> None:
-        """The lists of ports in the plans of many chains cost what those of one cost."""
+    def test_snapshots_of_many_chains_need_as_many_statements_as_one(self) -> None:
+        """The ports of many chains are loaded together."""
         self.fill(10)
         ids = [chain["id"] for chain in self.list_all("port_chain")]
         counts = [
@@ -122,7 +122,7 @@ class QueryCountTest(ApiTestCase):
         ]
         assert counts[0] == counts[1]
 
-    def test_snapshots_of_chains_without_functions(self) -> None:
+    def test_snapshots_of_chains_without_functions_need_one_statement_more(self) -> None:
         group = self.group(self.net)["id"]
         for protocol in ("tcp", "udp", "sctp"):
             fc = self.create("flow_classifier", protocol=protocol)["id"]
@@ -136,7 +136,7 @@ class QueryCountTest(ApiTestCase):
         ]
         assert counts == [whole + 1] * 2
 
-    def test_a_group_of_many_chains_is_emptied(self) -> None:
+    def test_emptying_a_group_of_many_chains_needs_as_many_statements(self) -> None:
         def empty(chains: int) -> int:
             group = self.group(self.net)["id"]
             for _ in range(chains):
@@ -146,7 +146,7 @@ class QueryCountTest(ApiTestCase):
 
         assert empty(2) == empty(12)
 
-    def test_port_that_a_chain_follows(self) -> None:
+    def test_a_changed_port_needs_as_many_statements_with_many_chains(self) -> None:
         def moves() -> int:
             chain = self.chain(self.net)
             group = self.show("port_pair_group", chain["port_pair_groups"][0])

@@ -1,4 +1,4 @@
-"""Service graphs through the API."""
+"""Service graphs: requests, responses and calls of drivers."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from oslo_utils import uuidutils
 
 from portchain.db import snapshots
 from tests.unit.api.base import OTHER_PROJECT
-from tests.unit.api.test_drivers import DriverTestCase, Fragile, Poor
+from tests.unit.api.test_drivers import DriverTestCase, MinimalDriver, RecordingDriver
 
 
 class ServiceGraphTest(DriverTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.driver = Fragile()
+        self.driver = RecordingDriver()
         self.use(self.driver)
         cfg.CONF.set_override("quota_port_pair_group", -1, "QUOTAS")
 
@@ -34,7 +34,7 @@ class ServiceGraphTest(DriverTestCase):
                 **attributes,
             )
             made.append(chain["id"])
-        self.driver.told.clear()
+        self.driver.calls.clear()
         return made
 
     def graph(self, port_chains: dict[str, list[str]], **attributes: Any) -> Any:
@@ -55,10 +55,10 @@ class ServiceGraphTest(DriverTestCase):
         assert self.show("service_graph", graph["id"]) == graph
         assert self.list_all("service_graph", "name=SG1") == [graph]
 
-    def test_only_names_change(self) -> None:
+    def test_only_name_and_description_can_be_updated(self) -> None:
         one, two = self.chains(1, 2)
         graph = self.graph({one: [two]})
-        self.driver.told.clear()
+        self.driver.calls.clear()
         changed = self.update("service_graph", graph["id"], name="new", description="text")
         expected = graph | {"name": "new", "description": "text"}
         # Where another test has loaded Neutron's time stamps, the time is shown as well.
@@ -66,9 +66,9 @@ class ServiceGraphTest(DriverTestCase):
         assert "port_chains" in str(
             self.update("service_graph", graph["id"], expect=400, port_chains={two: [one]})
         )
-        assert self.driver.told == []
+        assert self.driver.calls == []
 
-    def test_loops(self) -> None:
+    def test_loops_are_refused(self) -> None:
         one, two, three = self.chains(1, 2, 3)
         for loop in (
             {one: [one]},
@@ -77,14 +77,14 @@ class ServiceGraphTest(DriverTestCase):
         ):
             self.refused("port_chains", "loop", two if len(loop) > 1 else one, port_chains=loop)
 
-    def test_duplicates_and_gaps(self) -> None:
+    def test_duplicate_and_missing_destinations_are_refused(self) -> None:
         one, two = self.chains(1, 2)
         self.refused("port_chains", two, "more than once", port_chains={one: [two, two]})
         self.refused("port_chains", one, port_chains={one: []})
         self.refused("port_chains", port_chains={})
         self.refused("port_chains")
 
-    def test_wrong_values(self) -> None:
+    def test_wrong_values_are_refused(self) -> None:
         one, two = self.chains(1, 2)
         for wrong in (
             None,
@@ -122,8 +122,8 @@ class ServiceGraphTest(DriverTestCase):
         (two,) = self.chains(2, chain_parameters={"correlation": "nsh"})
         self.refused("port_chains", "correlation", port_chains={one: [two]})
 
-    def test_a_packet_finds_one_way_at_a_branching_point(self) -> None:
-        """Two machines may have the same rule, but behind a function nobody knows who has sent."""
+    def test_classifiers_behind_a_branching_point_must_not_overlap(self) -> None:
+        """Logical source ports do not count there: nobody knows who sent a packet."""
         one, two = self.chains(1, 2)
         other = self.classifier(self.port(self.net, "other"), 2)["id"]
         group = self.group(self.net)["id"]
@@ -132,7 +132,7 @@ class ServiceGraphTest(DriverTestCase):
         # One after the other is no branch.
         self.graph({one: [two], two: [three]})
 
-    def test_chains_in_a_graph_are_kept(self) -> None:
+    def test_a_chain_of_a_graph_cannot_be_deleted(self) -> None:
         one, two = self.chains(1, 2)
         graph = self.graph({one: [two]})["id"]
         for chain in (one, two):
@@ -154,82 +154,82 @@ class ServiceGraphTest(DriverTestCase):
 
     # What drivers hear of it
 
-    def told(self) -> dict[str, Any]:
-        """Return what the driver was told since the last time, by chain."""
-        told = {one.chain.id: one for _, snapshots in self.driver.told for one in snapshots}
-        self.driver.told.clear()
-        return told
+    def new_calls(self) -> dict[str, Any]:
+        """Return the snapshots of the calls of the driver since the last time, by chain."""
+        new_calls = {one.chain.id: one for _, snapshots in self.driver.calls for one in snapshots}
+        self.driver.calls.clear()
+        return new_calls
 
     @staticmethod
     def around(snapshot: Any) -> tuple[list[str], list[str]]:
         return tuple([c.id for c in some] for some in (snapshot.predecessors, snapshot.successors))  # type: ignore[return-value]
 
-    def test_snapshots_say_what_precedes_and_what_follows(self) -> None:
+    def test_snapshots_have_predecessors_and_successors(self) -> None:
         one, two, three = self.chains(1, 2, 3)
         graph = self.graph({one: [two, three]})["id"]
-        ((what, snapshots),) = self.driver.told
+        ((what, snapshots),) = self.driver.calls
         assert what == "refresh"
-        told = self.told()
-        assert {an_id: self.around(told[an_id]) for an_id in told} == {
+        new_calls = self.new_calls()
+        assert {an_id: self.around(new_calls[an_id]) for an_id in new_calls} == {
             one: ([], [two, three]),
             two: ([one], []),
             three: ([one], []),
         }
         assert {one.chain.revision for one in snapshots} == {2}
         # A chain that follows another takes nothing from ports, whatever its classifiers name.
-        (classifier,) = told[two].chain.flow_classifiers
-        assert told[two].sources == {classifier.id: ()}
-        assert told[one].chain.port_pair_groups[-1].port_ids <= told[two].ports.keys()
+        (classifier,) = new_calls[two].chain.flow_classifiers
+        assert new_calls[two].sources == {classifier.id: ()}
+        assert new_calls[one].chain.port_pair_groups[-1].port_ids <= new_calls[two].ports.keys()
         self.delete("service_graph", graph)
-        told = self.told()
-        assert {an_id: self.around(told[an_id]) for an_id in told} == {
+        new_calls = self.new_calls()
+        assert {an_id: self.around(new_calls[an_id]) for an_id in new_calls} == {
             an_id: ([], []) for an_id in (one, two, three)
         }
-        assert told[two].sources == {classifier.id: (self.client,)}
+        assert new_calls[two].sources == {classifier.id: (self.client,)}
 
-    def test_neighbours_follow_a_chain(self) -> None:
+    def test_a_changed_chain_refreshes_its_neighbours(self) -> None:
         one, two, three, four = self.chains(1, 2, 3, 4)
         self.graph({one: [two], two: [three, four]})
-        self.told()
+        self.new_calls()
         self.update("port_chain", one, flow_classifiers=[])
-        assert self.told().keys() == {one, two}
+        assert self.new_calls().keys() == {one, two}
         self.update("port_chain", two, flow_classifiers=[])
-        assert self.told().keys() == {one, two, three, four}
+        assert self.new_calls().keys() == {one, two, three, four}
         (group,) = self.show("port_chain", one)["port_pair_groups"]
         self.update("port_pair_group", group, port_pairs=[])
-        assert self.told().keys() == {one, two}
+        assert self.new_calls().keys() == {one, two}
         first = self.group(self.net)["id"]
         self.update("port_chain", one, port_pair_groups=[first, group])
-        self.told()
+        self.new_calls()
         self.update("port_pair_group", first, port_pairs=[])
-        assert self.told().keys() == {one}
+        assert self.new_calls().keys() == {one}
         for chain in (one, two, three, four):
             assert self.show("port_chain", chain)["status"] == "ACTIVE"
 
-    def test_a_chain_and_its_neighbours_are_told_together(self) -> None:
-        """Told alone, its packets would go around those that follow it until they are told, too."""
+    def test_a_chain_and_its_neighbours_are_refreshed_in_one_call(self) -> None:
+        """In separate calls, its packets would bypass the following chain between the two."""
         one, two = self.chains(1, 2)
         self.graph({one: [two]})
         groups = self.show("port_chain", one)["port_pair_groups"]
-        self.driver.told.clear()
+        self.driver.calls.clear()
         self.update("port_chain", one, port_pair_groups=[*groups, self.group(self.net)["id"]])
-        ((what, snapshots),) = self.driver.told
+        ((what, snapshots),) = self.driver.calls
         assert (what, {snapshot.chain.id for snapshot in snapshots}) == ("refresh", {one, two})
 
-    def test_packets_leave_a_chain_from_the_last_group_that_is_no_tap(self) -> None:
+    def test_a_chain_ends_at_its_last_group_that_is_no_tap(self) -> None:
         last = self.group(self.net)
         tap = self.group(self.net, tap_enabled=True)["id"]
         one, two = self.chains(1, 2)
         self.update("port_chain", one, port_pair_groups=[last["id"], tap])
         self.graph({one: [two]})
         pair = self.show("port_pair", last["port_pairs"][0])
-        assert {pair["ingress"], pair["egress"]} <= self.told()[two].ports.keys()
+        assert {pair["ingress"], pair["egress"]} <= self.new_calls()[two].ports.keys()
         self.bind(pair["egress"], status="DOWN")
-        assert self.told().keys() == {one, two}
+        assert self.new_calls().keys() == {one, two}
         self.update("port_pair_group", last["id"], port_pairs=[])
-        assert self.told().keys() == {one, two}
+        assert self.new_calls().keys() == {one, two}
 
-    def test_a_packet_comes_to_a_function_once(self) -> None:
+    def test_a_packet_cannot_visit_a_function_twice(self) -> None:
         one, two, apart = self.chains(1, 2, 3)
         (group,) = self.show("port_chain", one)["port_pair_groups"]
         like_one = self.classifier(self.port(self.net, "other"), 1)["id"]
@@ -247,7 +247,7 @@ class ServiceGraphTest(DriverTestCase):
         assert "correlation" in message
         assert self.rows() == before
 
-    def test_ports_where_chains_meet_are_followed(self) -> None:
+    def test_ports_where_chains_meet_refresh_both(self) -> None:
         server = self.port(self.net, "server")
         first, last = self.group(self.net)["id"], self.group(self.net)["id"]
         one = self.create(
@@ -269,7 +269,7 @@ class ServiceGraphTest(DriverTestCase):
         )["id"]
         self.create("port_chain", port_pair_groups=[first], flow_classifiers=[])
         self.graph({one: [two]})
-        self.told()
+        self.new_calls()
         chains = [chain["id"] for chain in self.list_all("port_chain")]
         seen_by: dict[str, set[str]] = {}
         for snapshot in snapshots.load(self.context, chains):
@@ -278,11 +278,11 @@ class ServiceGraphTest(DriverTestCase):
         assert {one, two} in seen_by.values()
         for port in self.call("GET", "/ports", roles="admin").json["ports"]:
             self.bind(port["id"])
-            assert self.told().keys() == seen_by.get(port["id"], set()), port
+            assert self.new_calls().keys() == seen_by.get(port["id"], set()), port
 
-    def test_drivers_that_know_no_graphs(self) -> None:
+    def test_a_driver_without_graph_support_refuses_them(self) -> None:
         one, two = self.chains(1, 2)
-        self.use(Poor())
+        self.use(MinimalDriver())
         self.refused("port_chains", "poor", port_chains={one: [two]})
 
     def test_over_quota(self) -> None:

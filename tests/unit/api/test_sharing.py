@@ -1,4 +1,4 @@
-"""Port pair groups that a provider shares with its tenants, and what nobody may see or use."""
+"""Port pair groups that a provider shares with tenants, and resources that stay private."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from portchain.drivers.noop import NoopDriver
 from tests.unit.api.base import HOST, OTHER_PROJECT, PROJECT, ApiTestCase
 
 
-class Elsewhere(NoopDriver):
-    """A driver of hosts that are not there."""
+class DriverOfOtherHosts(NoopDriver):
+    """A driver that is responsible for none of the hosts."""
 
     def claims(self, port: Port) -> bool:
         return False
@@ -21,7 +21,7 @@ TENANT = {"project": OTHER_PROJECT}
 
 
 class SharingTest(ApiTestCase):
-    """PROJECT provides a group; OTHER_PROJECT borrows it."""
+    """PROJECT shares a group with OTHER_PROJECT."""
 
     def prepare(self) -> None:
         self.net = self.network()
@@ -41,7 +41,7 @@ class SharingTest(ApiTestCase):
             "port_chain", as_=TENANT, **{"port_pair_groups": [self.group_id]} | attributes
         )
 
-    def test_only_whom_it_is_shared_with_sees_and_uses_it(self) -> None:
+    def test_only_the_target_project_sees_and_uses_a_shared_group(self) -> None:
         self.borrow(expect=404)
         self.show("port_pair_group", self.group_id, expect=404, **TENANT)
         self.lend(uuidutils.generate_uuid())
@@ -55,13 +55,13 @@ class SharingTest(ApiTestCase):
         assert self.show("port_pair_group", self.group_id)["shared"] is False
         assert self.borrow()["port_pair_groups"] == [self.group_id]
 
-    def test_everybody(self) -> None:
+    def test_sharing_with_all_projects_needs_an_administrator(self) -> None:
         self.lend("*", expect=403)  # Neutron's own rule: only an administrator may
         self.lend("*", roles="admin")
         assert self.show("port_pair_group", self.group_id)["shared"] is True
         self.borrow()
 
-    def test_the_borrower_changes_nothing(self) -> None:
+    def test_the_borrower_cannot_change_the_group(self) -> None:
         self.lend()
         for change in ({"name": "mine"}, {"port_pairs": []}):
             self.update("port_pair_group", self.group_id, expect=403, as_=TENANT, **change)
@@ -70,7 +70,7 @@ class SharingTest(ApiTestCase):
         self.show("port_pair", pair, expect=404, **TENANT)
         self.lend(uuidutils.generate_uuid(), expect=400, **TENANT)
 
-    def test_what_is_used_stays_shared(self) -> None:
+    def test_a_policy_in_use_cannot_be_deleted(self) -> None:
         policy = self.lend()
         chain = self.borrow()["id"]
         message = self.revoke(policy, expect=409)
@@ -79,13 +79,13 @@ class SharingTest(ApiTestCase):
         self.revoke(policy)
         self.borrow(expect=404)
 
-    def test_the_owners_own_use_does_not_keep_it_shared(self) -> None:
+    def test_chains_of_the_owner_do_not_keep_the_policy(self) -> None:
         policy = self.lend("*", roles="admin")
         self.create("port_chain", port_pair_groups=[self.group_id])
         response = self.call("DELETE", f"/rbac-policies/{policy}", roles="admin")
         assert response.status_int == 204, response.text
 
-    def test_packets_of_two_projects_behind_a_function_are_told_apart(self) -> None:
+    def test_packets_from_a_shared_function_must_belong_to_one_project(self) -> None:
         self.lend()
         more = self.group(self.net)["id"]
         theirs = self.create("port_pair_group", as_=TENANT)["id"]
@@ -106,7 +106,7 @@ class SharingTest(ApiTestCase):
         chain = self.borrow(**through | {"flow_classifiers": [narrow]})["id"]
         self.update("port_chain", chain, expect=400, as_=TENANT, flow_classifiers=[narrow, wide])
 
-    def test_other_functions_must_tell_packets_of_two_projects_apart_too(self) -> None:
+    def test_new_functions_of_a_shared_group_are_checked_for_all_projects(self) -> None:
         self.lend()
         mpls = {"service_function_parameters": {"correlation": "mpls"}}
         aware = [self.pair(self.net, f"vm{number}", **mpls)["id"] for number in (2, 3)]
@@ -133,7 +133,7 @@ class SharingTest(ApiTestCase):
         self.delete("port_chain", chain["id"], **TENANT)
         self.update("port_pair_group", self.group_id, port_pairs=[unaware])
 
-    def test_chains_that_end_at_a_borrowed_function_may_have_the_same_header(self) -> None:
+    def test_chains_that_end_at_a_shared_function_may_overlap(self) -> None:
         self.lend()
         for project in ({}, TENANT):
             taken = self.create("flow_classifier", as_=project or None, protocol="tcp")["id"]
@@ -149,13 +149,13 @@ class SharingTest(ApiTestCase):
         (pair,) = self.show("port_pair_group", self.group_id)["port_pairs"]
         port = self.show("port_pair", pair)["ingress"]
         self.bind(port)
-        self.plugin.drivers = DriverManager({"elsewhere": Elsewhere()})
+        self.plugin.drivers = DriverManager({"elsewhere": DriverOfOtherHosts()})
         message = self.borrow(expect=400)["message"]
         assert "a port of another project" in message
         assert port not in message
         assert HOST not in message
 
-    def test_owners_and_borrowers_do_not_see_each_others_resources(self) -> None:
+    def test_messages_name_no_resource_of_the_other_project(self) -> None:
         self.lend()
         chain = self.borrow(name="secret", chain_parameters={"correlation": "nsh"})
         message = self.delete("port_pair_group", self.group_id, expect=409)["message"]
@@ -173,7 +173,7 @@ class SharingTest(ApiTestCase):
         for word in ("hidden", aware):
             assert word not in error["message"]
 
-    def test_changes_reach_the_borrowers_chains(self) -> None:
+    def test_a_changed_group_refreshes_the_borrowers_chains(self) -> None:
         self.lend()
         chain = self.borrow()["id"]
         more = self.pair(self.net, "vm2")["id"]
@@ -182,7 +182,7 @@ class SharingTest(ApiTestCase):
 
 
 class UsablePortsTest(ApiTestCase):
-    """What belongs to somebody else is not used, even where it can be seen."""
+    """A project cannot use other projects' ports, even if it can see them."""
 
     def prepare(self) -> None:
         self.net = self.network()
@@ -196,8 +196,8 @@ class UsablePortsTest(ApiTestCase):
         assert self.rows() == before
         return str(error["message"])
 
-    def test_ports_on_a_shared_network(self) -> None:
-        """Its owner sees all ports on it, the others only theirs."""
+    def test_ports_of_other_projects_on_a_shared_network_cannot_be_used(self) -> None:
+        """The network's owner sees all ports on it, other projects only their own."""
         for attribute, wanted in (
             ("egress", {"ingress": self.mine, "egress": self.theirs}),
             ("ingress", {"ingress": self.theirs, "egress": self.mine}),
@@ -211,7 +211,7 @@ class UsablePortsTest(ApiTestCase):
         self.create("port_pair", ingress=self.mine, egress=self.mine)
         self.create("port_pair", as_=TENANT, ingress=self.theirs, egress=self.theirs)
 
-    def test_who_needs_a_port(self) -> None:
+    def test_a_refused_port_deletion_names_no_resource_of_another_project(self) -> None:
         admin = {"roles": "admin"}
         pair = self.create(
             "port_pair", as_=admin, name="secret", ingress=self.theirs, egress=self.theirs

@@ -1,4 +1,4 @@
-"""What Neutron gives all its resources: revision numbers, times and conditional changes."""
+"""Neutron's standard attributes: revision numbers, times, conditional requests."""
 
 from typing import Any
 
@@ -32,14 +32,14 @@ class StandardAttributesTest(ApiTestCase):
             "port_pair": self.show("port_pair", group["port_pairs"][0]),
         }
 
-    def test_new_resources_have_them(self) -> None:
+    def test_new_resources_have_revision_number_and_times(self) -> None:
         for shown in self.one_of_each().values():
             assert isinstance(shown["revision_number"], int)
             assert shown["created_at"].endswith("Z")
             assert shown["updated_at"] >= shown["created_at"]
 
-    def test_descriptions_stay_what_our_maps_say(self) -> None:
-        """Neutron's extension for descriptions knows neither null nor half characters."""
+    def test_our_description_replaces_the_one_of_neutron(self) -> None:
+        """Neutron's own extension accepts neither null nor refuses half a surrogate pair."""
         for resource, made in self.one_of_each().items():
             path = f"/sfc/{resource}s/{made['id']}"
             response = self.call("PUT", path, {resource: {"description": "\ud800"}})
@@ -47,7 +47,7 @@ class StandardAttributesTest(ApiTestCase):
             assert "description" in response.json["NeutronError"]["message"]
             assert self.update(resource, made["id"], description=None)["description"] == ""
 
-    def test_each_change_counts_once(self) -> None:
+    def test_each_update_adds_one_to_the_revision_number(self) -> None:
         for resource, made in self.one_of_each().items():
             shown = made
             for change in (
@@ -62,7 +62,7 @@ class StandardAttributesTest(ApiTestCase):
             unchanged = self.update(resource, shown["id"], name="newer")
             assert unchanged["revision_number"] == shown["revision_number"]
 
-    def test_members_are_a_change_of_their_owner(self) -> None:
+    def test_changed_members_count_as_an_update_of_their_owner(self) -> None:
         chain = self.chain(self.net)
         more = self.group(self.net)
         changed = self.update(
@@ -88,7 +88,7 @@ class StandardAttributesTest(ApiTestCase):
         status: int = response.status_int
         return status
 
-    def test_changes_only_of_what_the_caller_has_seen(self) -> None:
+    def test_conditional_updates(self) -> None:
         for resource, shown in self.one_of_each().items():
             an_id, number = shown["id"], shown["revision_number"]
             assert self.conditional("PUT", resource, an_id, number + 1, name="x") == 412
@@ -98,7 +98,7 @@ class StandardAttributesTest(ApiTestCase):
             assert self.conditional("PUT", resource, an_id, "many", name="y") == 400
             assert self.show(resource, an_id)["name"] == "x"
 
-    def test_members_change_only_if_the_caller_has_seen_them(self) -> None:
+    def test_conditional_updates_of_members(self) -> None:
         chain, more = self.chain(self.net), self.group(self.net)["id"]
         number = chain["revision_number"]
         wanted = {"port_pair_groups": [more]}
@@ -107,7 +107,7 @@ class StandardAttributesTest(ApiTestCase):
         assert self.conditional("PUT", "port_chain", chain["id"], number, **wanted) == 200
         assert self.show("port_chain", chain["id"])["port_pair_groups"] == [more]
 
-    def test_deletes_only_of_what_the_caller_has_seen(self) -> None:
+    def test_conditional_deletes(self) -> None:
         for resource, shown in self.one_of_each().items():
             an_id, number = shown["id"], shown["revision_number"]
             if resource in ("flow_classifier", "service_graph"):
@@ -115,7 +115,7 @@ class StandardAttributesTest(ApiTestCase):
                 assert self.conditional("DELETE", resource, an_id, number) == 204
                 self.show(resource, an_id, expect=404)
 
-    def test_lists_filter_and_sort_by_them(self) -> None:
+    def test_lists_filter_and_sort_by_standard_attributes(self) -> None:
         graph = self.one_of_each()
         group = graph["port_pair_group"]
         self.update("port_pair_group", group["id"], description="changed")
@@ -129,7 +129,7 @@ class StandardAttributesTest(ApiTestCase):
             query = f"sort_key={key}&sort_dir=asc"
             assert self.call("GET", f"/sfc/port_pair_groups?{query}").status_int in (200, 400), key
 
-    def test_nothing_is_left_behind(self) -> None:
+    def test_deleted_resources_leave_no_standard_attributes(self) -> None:
         table = standard_attr.StandardAttribute
 
         def count() -> Any:

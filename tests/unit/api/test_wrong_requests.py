@@ -1,6 +1,7 @@
-"""Whatever a request holds, the answer is never the server's error, and a refusal writes nothing and says why."""
+"""Random and wrong requests: never a 500, and a refusal names the cause and writes nothing."""
 
 import math
+import os
 from collections.abc import Collection
 from typing import Any
 
@@ -12,18 +13,9 @@ from oslo_utils import uuidutils
 from portchain.api import definitions, descriptors
 from tests.unit.api.base import ApiTestCase
 
-ATTRIBUTES: dict[str, set[str]] = {}
-for _definition in (
-    definitions.SFC,
-    definitions.FLOW_CLASSIFIER,
-    definitions.SERVICE_GRAPH,
-    definitions.SHARING,
-    definitions.TAP,
-    definitions.PORT_CHAIN_STATUS,
-    definitions.PORT_PAIR_FUNCTION_KIND,
-):
-    for _collection, _attributes in _definition.RESOURCE_ATTRIBUTE_MAP.items():
-        ATTRIBUTES.setdefault(_collection[:-1], set()).update(_attributes)
+ATTRIBUTES = {
+    resource: {*attributes, "tenant_id"} for resource, attributes in definitions.resources().items()
+}
 UNKNOWN = uuidutils.generate_uuid()
 WORDS = (
     "",
@@ -69,8 +61,10 @@ junk = st.recursive(
     ),
     max_leaves=6,
 )
+EXAMPLES = int(os.environ.get("PORTCHAIN_EXAMPLES", "25"))
+"""Random requests for each kind of resource; `make test-full` sets more."""
 SETTINGS = settings(
-    max_examples=100,
+    max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
@@ -89,7 +83,7 @@ class WrongRequestTest(ApiTestCase):
         self.ports = [self.port(self.net, "vm") for _ in range(2)]
 
     def right(self, resource: str) -> dict[str, Any]:
-        """Return attributes with which a resource could be created."""
+        """Return attributes with which a resource can be created."""
         return {
             "flow_classifier": {"protocol": "tcp", "logical_source_port": self.ports[0]},
             "port_pair": {"ingress": self.ports[0], "egress": self.ports[1]},
@@ -99,7 +93,7 @@ class WrongRequestTest(ApiTestCase):
         }[resource]
 
     def send(self, method: str, path: str, body: Any, names: Collection[str] = ("",)) -> None:
-        """Send a request; a refusal has to contain one of the names."""
+        """Send a request; the message of a refusal has to contain one of the names."""
         before = self.rows()
         response = self.call(method, path, body)
         assert response.status_int < 500, (path, body, response.text)
@@ -150,7 +144,7 @@ class WrongRequestTest(ApiTestCase):
     def test_service_graph(self) -> None:
         self.fuzz("service_graph")
 
-    def test_bodies(self) -> None:
+    def test_random_bodies(self) -> None:
         @SETTINGS
         @given(st.sampled_from(sorted(ATTRIBUTES)), junk, st.booleans())
         def run(resource: str, wrong: Any, bulk: bool) -> None:
@@ -161,7 +155,7 @@ class WrongRequestTest(ApiTestCase):
 
         run()
 
-    def test_queries(self) -> None:
+    def test_wrong_queries(self) -> None:
         huge = "9" * 30
         for query, status in (
             (f"limit={huge}", 200),
@@ -179,7 +173,7 @@ class WrongRequestTest(ApiTestCase):
         ):
             assert self.call("GET", f"/sfc/port_chains?{query}").status_int == status, query
 
-    def test_long_lists(self) -> None:
+    def test_lists_of_thousands_of_ids(self) -> None:
         ids = [uuidutils.generate_uuid() for _ in range(5000)]
         for resource, name in (
             ("port_chain", "port_pair_groups"),

@@ -1,4 +1,4 @@
-"""What our hooks add to the commands of ``openstack sfc``: the real program, as far as it goes without a server."""
+"""The hooks for ``openstack sfc``: in the real program, and with a server that is simulated."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ OURS = {
 
 
 @pytest.mark.parametrize(("name", "adds"), OURS.items())
-def test_the_program_knows_them_and_complains_of_nothing(name: str, adds: str) -> None:
+def test_openstack_loads_the_hooks_without_a_warning(name: str, adds: str) -> None:
     program = Path(sys.executable).with_name("openstack")
     done = subprocess.run(
         [program, "sfc", *name.split(), "--help"], capture_output=True, text=True, check=False
@@ -41,7 +41,7 @@ def test_the_program_knows_them_and_complains_of_nothing(name: str, adds: str) -
 
 
 @pytest.mark.parametrize("verb", ["share", "unshare"])
-def test_the_program_has_our_own_commands(verb: str) -> None:
+def test_openstack_has_the_sharing_commands(verb: str) -> None:
     program = Path(sys.executable).with_name("openstack")
     done = subprocess.run(
         [program, "sfc", "port", "pair", "group", verb, "--help"],
@@ -54,7 +54,7 @@ def test_the_program_has_our_own_commands(verb: str) -> None:
 
 
 class Server:
-    """The network service as openstacksdk's proxy is to a hook."""
+    """Simulates openstacksdk's proxy of the network service, as far as hooks use it."""
 
     def __init__(self, **collections: list[dict[str, Any]]) -> None:
         self.collections = collections
@@ -85,7 +85,7 @@ CHAINS = [
 ]
 
 
-def test_one_chain_gets_its_status() -> None:
+def test_a_shown_chain_gets_its_status() -> None:
     added = hook(hooks.OnePortChain, Server(port_chains=CHAINS)).after(
         Namespace(), (("ID", "Name"), ("2", "b"))
     )
@@ -93,7 +93,7 @@ def test_one_chain_gets_its_status() -> None:
 
 
 @pytest.mark.parametrize("long", [False, True])
-def test_lists_get_columns_with_one_request(long: bool) -> None:
+def test_lists_get_columns_with_one_more_request(long: bool) -> None:
     server = Server(port_chains=CHAINS)
     rows = iter([("b", "2"), ("gone", "3"), ("a", "1")])
     heads, wide = hook(hooks.PortChains, server).after(Namespace(long=long), (("Name", "ID"), rows))
@@ -141,7 +141,7 @@ SENT = {
 
 
 @pytest.mark.parametrize("case", SENT)
-def test_options_go_with_the_request_of_their_own_command_only(case: str) -> None:
+def test_options_are_sent_with_the_request_of_their_own_command_only(case: str) -> None:
     kind, options, body = SENT[case]
     server = Server()
     setattr(server, kind.method, None)  # left by an earlier command

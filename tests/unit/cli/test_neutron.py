@@ -1,4 +1,4 @@
-"""From the command line of ``neutron`` to the bodies that are sent, and what it says when it cannot."""
+"""The program ``neutron``: the requests that it sends, its output and its errors."""
 
 import json
 import shlex
@@ -92,7 +92,7 @@ OTHERS = {
 
 
 class Recording(Client):
-    """Finds whatever is asked for, and remembers what would be sent."""
+    """Finds any name, and records requests instead of sending them."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -108,7 +108,7 @@ class Recording(Client):
 
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
-    """Runs a command line; ``recording`` has what it sends."""
+    """Runs a command line; ``sent`` has the bodies of its requests."""
     monkeypatch.setattr(neutron.NeutronShell, "client", recording := Recording())
 
     def run(line: str) -> int:
@@ -119,12 +119,12 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
 
 
 @pytest.mark.parametrize(("line", "body"), [*SPECIFICATION.items(), *OTHERS.items()])
-def test_a_command_line_gives_this_body(shell: Any, line: str, body: dict[str, Any]) -> None:
+def test_command_lines_become_request_bodies(shell: Any, line: str, body: dict[str, Any]) -> None:
     assert shell(line) == 0
     assert shell.sent == [body]
 
 
-def test_output_formats_are_cliffs(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_formats(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
     shell("port-pair-group-create --port-pair PP1 PG1 -f json")
     assert json.loads(capsys.readouterr().out)["port_pairs"] == ["id-of-PP1"]
     shell("port-pair-group-create --port-pair PP1 --port-pair PP2 PG1 -f value -c port_pairs")
@@ -150,7 +150,7 @@ def test_output_formats_are_cliffs(shell: Any, capsys: pytest.CaptureFixture[str
         ),
     ],
 )
-def test_a_wrong_option_is_named(
+def test_errors_name_the_wrong_option(
     shell: Any, capsys: pytest.CaptureFixture[str], line: str, says: str
 ) -> None:
     with pytest.raises(SystemExit):
@@ -159,21 +159,23 @@ def test_a_wrong_option_is_named(
     assert shell.sent == []
 
 
-def test_an_update_without_options_says_so(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_update_without_options_is_refused(
+    shell: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert shell("port-chain-update PC") != 0
     assert "nothing to update" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", [kind.command for kind in KINDS.values()])
 @pytest.mark.parametrize("verb", ["create", "list", "show", "update", "delete"])
-def test_every_command_explains_itself(
+def test_every_command_has_help(
     shell: Any, capsys: pytest.CaptureFixture[str], kind: str, verb: str
 ) -> None:
     assert shell(f"{kind}-{verb} --help") == 0
     assert f"usage: neutron {kind}-{verb}" in capsys.readouterr().out
 
 
-def test_without_credentials_it_says_which(
+def test_errors_name_missing_credentials(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OS_CLOUD", raising=False)
@@ -183,7 +185,7 @@ def test_without_credentials_it_says_which(
 
 
 class Pages(Client):
-    """A server that has three pairs, two of one name, and sends one a page."""
+    """A server with three pairs, two of them with one name, and one pair a page."""
 
     def __init__(self) -> None:
         self.pairs = [{"id": str(n), "name": name} for n, name in enumerate(("a", "b", "b"))]
@@ -198,11 +200,11 @@ class Pages(Client):
         return {"port_pairs": page, "port_pairs_links": links}
 
 
-def test_lists_go_on_to_the_last_page() -> None:
+def test_lists_read_all_pages() -> None:
     assert [one["id"] for one in Pages().list(PORT_PAIR)] == ["0", "1", "2"]
 
 
-def test_a_name_that_several_have_is_refused_with_their_ids() -> None:
+def test_an_ambiguous_name_is_refused_with_the_ids() -> None:
     client = Pages()
     assert client.find("port_pair", "a") == "0"
     assert client.find("port_pair", "2") == "2"

@@ -11,6 +11,7 @@ from oslo_config import cfg
 from oslo_utils import uuidutils
 
 from portchain.api import definitions, descriptors
+from tests.full import FULL
 from tests.unit.api.base import ApiTestCase
 
 ATTRIBUTES = {
@@ -61,8 +62,8 @@ junk = st.recursive(
     ),
     max_leaves=6,
 )
-EXAMPLES = int(os.environ.get("PORTCHAIN_EXAMPLES", "25"))
-"""Random requests for each kind of resource; `make test-full` sets more."""
+EXAMPLES = int(os.environ.get("PORTCHAIN_EXAMPLES", "125" if FULL else "25"))
+"""Random requests for each kind of resource."""
 SETTINGS = settings(
     max_examples=EXAMPLES,
     deadline=None,

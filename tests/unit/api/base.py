@@ -1,4 +1,8 @@
-"""Base of tests that send requests to Neutron's real WSGI application, with ML2 and SQLite."""
+"""Base class of tests that send requests to Neutron's real WSGI application, on SQLite.
+
+A test case creates what all of its tests start with in `ApiTestCase.prepare`. Each test gets a
+server of its own and a copy of the database as `prepare` left it.
+"""
 
 import contextlib
 import copy
@@ -40,7 +44,7 @@ HOST = "compute-1"
 
 
 class Caller:
-    """WSGI middleware that takes who is calling from headers, as Keystone's would from a token."""
+    """WSGI middleware that reads the caller from headers, as Keystone's reads it from a token."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
@@ -112,7 +116,7 @@ _PREPARED: dict[Any, Prepared] = {}
 
 
 class ApiTestCase(testlib_api.SqlTestCase):
-    """A Neutron with ML2 (Open vSwitch mechanism) and port chains; methods send requests."""
+    """A Neutron server with ML2 (openvswitch) and port chains; methods send requests to it."""
 
     drivers = ("noop",)
     service_plugins: tuple[str, ...] = ("port_chain",)
@@ -125,7 +129,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
         self.setup_coreplugin("ml2", load_plugins=False)
         super().setUp()
         self.addCleanup(extensions.PluginAwareExtensionManager.clear_instance)
-        # What one test's service plugins add to our maps is not for the next.
+        # Service plugins add attributes to our maps; the next test may load others.
         self.useFixture(fixture.APIDefinitionFixture(*definitions.ALL))
         conf.register_server_opts()
         cfg.CONF.set_override("auth_strategy", "noauth")
@@ -146,10 +150,11 @@ class ApiTestCase(testlib_api.SqlTestCase):
         self._restore_or_prepare()
 
     def prepare(self) -> None:
-        """Create what every test of the class starts with.
+        """Create what every test of the class starts with; set its ids as attributes.
 
-        It runs for the first test only: the others get the database as it was then, and copies of
-        the attributes that were set on ``self``.
+        It runs for the first test of a process. The others get the database as it was then, and
+        copies of the attributes that were set on ``self``. On other databases than SQLite it runs
+        for every test.
         """
 
     def _restore_or_prepare(self) -> None:
@@ -189,7 +194,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
         roles: str = "member,reader",
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Send a request; return its response, whatever the status."""
+        """Send a request; return its response, whatever its status code."""
         return self.app.request(
             f"/v2.0{path}",
             method=method,
@@ -211,7 +216,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
         as_: dict[str, str] | None = None,
         **attributes: Any,
     ) -> Any:
-        """Create a resource of ours; return what the API shows, or the error."""
+        """Create a resource; return it as the API shows it, or the error."""
         response = self.call("POST", f"/sfc/{resource}s", {resource: attributes}, **(as_ or {}))
         return self._result(response, resource, expect)
 
@@ -246,12 +251,13 @@ class ApiTestCase(testlib_api.SqlTestCase):
             return response.json["NeutronError"]
         return response.json[key] if response.body else None
 
-    # Things of Neutron's that chains need
+    # Neutron's resources that chains need
 
     def network(self, cidr: str = "10.0.0.0/24", **as_: str) -> str:
         """Create a network with a subnet; return its id.
 
-        Neutron hands out IPv4 addresses at random, but those from .70 to .119 and from .200 to .209 are for tests to ask for.
+        Neutron assigns IPv4 addresses at random, except .70 to .119 and .200 to .209: these are
+        for tests that ask for an address.
         """
         network = self.call("POST", "/networks", {"network": {"name": "net"}}, **as_)
         an_id: str = network.json["network"]["id"]
@@ -294,7 +300,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
         return self.create("port_pair_group", port_pairs=ids, **attributes)
 
     def classifier(self, source_port: str, number: int = 80, **attributes: Any) -> Any:
-        """Create a classifier of what a port sends to one TCP port."""
+        """Create a classifier for what a port sends to one TCP port."""
         return self.create(
             "flow_classifier",
             logical_source_port=source_port,
@@ -317,7 +323,10 @@ class ApiTestCase(testlib_api.SqlTestCase):
     def share(
         self, kind: str, an_id: str, target: str = OTHER_PROJECT, *, expect: int = 201, **as_: str
     ) -> str:
-        """Share something of a kind that RBAC policies know with a project; return the policy's id."""
+        """Create an RBAC policy that shares a resource with a project; return the policy's id.
+
+        :param kind: the policy's object type, such as ``network``.
+        """
         policy = {
             "object_type": kind,
             "object_id": an_id,
@@ -329,7 +338,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
         return str(response.json.get("rbac_policy", {}).get("id", ""))
 
     def bind(self, port: str, host: str = HOST, status: str = "ACTIVE") -> None:
-        """Bind a port to a host and plug it in, the way Nova and the agent do."""
+        """Bind a port to a host as Nova does, and report its status as the agent does."""
         body = {"port": {portbindings.HOST_ID: host}}
         response = self.call("PUT", f"/ports/{port}", body, roles="admin")
         assert response.status_int == 200, response.text
@@ -339,7 +348,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
 
     @contextlib.contextmanager
     def statements(self) -> Iterator[list[str]]:
-        """Collect the SQL statements that run meanwhile."""
+        """Collect the SQL statements that run inside the ``with`` block."""
         seen: list[str] = []
 
         def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
@@ -353,7 +362,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
             sa.event.remove(self.engine, "before_cursor_execute", note)
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return the content of all our tables, to see whether anything was written."""
+        """Return the rows of all our tables, to find out whether anything was written."""
         tables = models.PortChain.metadata.tables
         with db_api.CONTEXT_READER.using(self.context):
             return {

@@ -66,7 +66,7 @@ class RefusedLaterTest(DriverTestCase):
         return [(chain["status"], chain["status_reason"]) for chain in shown]
 
     def own(self, name: str) -> dict[str, str]:
-        """Return the chains that a driver must not remove, each with the reason why it refuses it."""
+        """Return the chains that a driver must not remove, with the reason why it refuses them."""
         found = self.plugin.drivers._own_chains(name, self.context, None)
         return {one.snapshot.chain.id: one.refusal for one in found}
 

@@ -272,8 +272,8 @@ class FailingTest(DriverTestCase):
         """As if the server process had ended between the commit and the call of the drivers."""
         self.setup_repair_at_once()
         self.use()
-        self.plugin.drivers.create_port_chain = lambda context, chain_ids: None  # type: ignore[method-assign]
-        chain = self.chain(self.net)
+        with mock.patch.object(self.plugin.drivers, "create_port_chain"):
+            chain = self.chain(self.net)
         assert chain["status"] == "BUILD"
         self.use(self.fragile)
         self.plugin.repair()

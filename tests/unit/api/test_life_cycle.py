@@ -54,7 +54,7 @@ class LifeCycleTest(ApiTestCase):
         assert self.last(port).host == HOST
         self.change(port, **{"device_id": "", "device_owner": "", "binding:host_id": ""})
         assert (self.last(port).host, self.last(port).device_id) == ("", "")
-        # The pair is as it was: the port can be given to the next instance.
+        # The pair still names the port, which can be given to the next instance.
         self.change(port, **{"device_id": "next", "binding:host_id": HOST})
         assert (self.last(port).host, self.last(port).device_id) == (HOST, "next")
 

@@ -14,15 +14,20 @@ for _ in range(90):
     DEEP = {"deep": [DEEP]}
 IDS = [uuidutils.generate_uuid() for _ in range(2000)]
 UNKNOWN = IDS[0]
+LOOP = {one: [following] for one, following in zip(IDS, (*IDS[1:], UNKNOWN), strict=True)}
 
 Row = tuple[str, Sequence[Any], str]
 """An attribute, or a key of one after a dot; wrong values; words of the message."""
 
 TEXT: Sequence[Row] = (
-    ("name", (HUGE, "x" * 256, " x", "\x00", "\ud800", 5, ["x"], DEEP), "printable text of at most 255"),
+    (
+        "name",
+        (HUGE, "x" * 256, " x", "\x00", "\ud800", 5, ["x"], DEEP),
+        "printable text of at most 255",
+    ),
     ("description", (HUGE, "x" * 256, 5, ["x"], DEEP), "text of at most 255 characters"),
     ("description", ("\ud800",), "not valid Unicode"),
-)  # fmt: skip
+)
 OWNER: Sequence[Row] = (
     ("project_id", (OTHER_PROJECT, HUGE, 5, ""), "project"),
     ("id", (UNKNOWN, None), "not allowed in POST"),
@@ -147,10 +152,10 @@ WRONG: Mapping[str, Sequence[Row]] = {
         ("port_chains", ({UNKNOWN: IDS[1]}, {UNKNOWN: DEEP}), "not a list"),
         ("port_chains", ({"PC1": [UNKNOWN]}, {UNKNOWN: ["PC1"]}, {UNKNOWN: [None]}), "not a UUID"),
         ("port_chains", ({UNKNOWN: [IDS[1], IDS[1]]},), "more than once"),
-        ("port_chains", (dict(zip(IDS, ([one] for one in (*IDS[1:], UNKNOWN)), strict=True)),), "loop"),
+        ("port_chains", (LOOP,), "loop"),
         ("port_chains", ({UNKNOWN: IDS[1:]},), "could not be found"),
     ),
-}  # fmt: skip
+}
 CHANGED: Mapping[str, Sequence[Row]] = {
     "port_pair": [
         row for row in WRONG["port_pair"] if row[0].startswith("service_function_parameters")
@@ -219,7 +224,7 @@ class MessageTest(ApiTestCase):
             for value in values:
                 names, whole = within(attribute, value)
                 body = self.right(resource) | {names[0]: whole}
-                # An unknown attribute's name may be as long as a value.
+                # The name of an unknown attribute may be long too.
                 said = [one[:100] for one in names]
                 self.refused("POST", path, {resource: body}, *said, words)
         bulk = [self.right(resource), self.right(resource) | {"name": HUGE}]
@@ -260,21 +265,46 @@ class MessageTest(ApiTestCase):
         chain, bare = self.there["port_chain"], self.port(self.net)
         foreign = self.create("port_pair_group", as_={"project": OTHER_PROJECT})["id"]
         shown = self.show("port_chain", chain)
+        reversed_range = {"source_port_range_min": 2, "source_port_range_max": 1}
         for resource, attributes, words in (
-            ("flow_classifier", {"protocol": "tcp", "source_port_range_min": 2, "source_port_range_max": 1},
-             ("source_port_range_min. Reason: 2", "greater than source_port_range_max, 1")),
-            ("flow_classifier", {"protocol": "icmp", "destination_port_range_max": 0},
-             ("destination_port_range_max", "needs an ICMP type")),
-            ("flow_classifier", {"logical_source_port": None}, ("overlaps with", "Make them differ")),
+            (
+                "flow_classifier",
+                {"protocol": "tcp", **reversed_range},
+                ("source_port_range_min. Reason: 2", "greater than source_port_range_max, 1"),
+            ),
+            (
+                "flow_classifier",
+                {"protocol": "icmp", "destination_port_range_max": 0},
+                ("destination_port_range_max", "needs an ICMP type"),
+            ),
+            (
+                "flow_classifier",
+                {"logical_source_port": None},
+                ("overlaps with", "Make them differ"),
+            ),
             ("port_pair", {"ingress": bare}, ("ingress", "attach it to an instance")),
             ("port_pair", {"egress": bare}, ("egress", "attach it to an instance")),
             ("port_pair", {"egress": self.port(self.net, "other")}, ("egress", "the same device")),
-            ("port_pair_group", {"port_pair_group_parameters": {"ppg_n_tuple_mapping": {
-                "egress_n_tuple": {"source_port_range_min": 2, "source_port_range_max": 1}}}},
-             ("port_pair_group_parameters", "source_port_range_min", "greater than")),
-            ("port_chain", {"port_pair_groups": [foreign]}, ("port_pair_groups", "could not be found")),
-            ("port_chain", {"chain_id": shown["chain_id"]}, ("chain_id", "taken; 0 lets the server")),
-        ):  # fmt: skip
+            (
+                "port_pair_group",
+                {
+                    "port_pair_group_parameters": {
+                        "ppg_n_tuple_mapping": {"egress_n_tuple": reversed_range}
+                    }
+                },
+                ("port_pair_group_parameters", "source_port_range_min", "greater than"),
+            ),
+            (
+                "port_chain",
+                {"port_pair_groups": [foreign]},
+                ("port_pair_groups", "could not be found"),
+            ),
+            (
+                "port_chain",
+                {"chain_id": shown["chain_id"]},
+                ("chain_id", "taken; 0 lets the server"),
+            ),
+        ):
             body = {resource: self.right(resource) | attributes}
             self.refused("POST", f"/sfc/{resource}s", body, *words)
 

@@ -175,7 +175,7 @@ class PortChainTest(ApiTestCase):
             "flow_classifiers": [classifier],
         }
         assert self.update("port_chain", chain["id"], **wanted) == chain | wanted
-        # What is left out is as it was; the classifier no longer in the chain is free.
+        # Attributes that the request leaves out keep their value. The removed classifier is free.
         self.delete("flow_classifier", chain["flow_classifiers"][0])
         assert self.update("port_chain", chain["id"], flow_classifiers=[]) == chain | wanted | {
             "flow_classifiers": []
@@ -213,7 +213,7 @@ class PortChainTest(ApiTestCase):
         self.delete("port_chain", chain["id"])
         self.show("port_chain", chain["id"], expect=404)
         self.delete("port_chain", chain["id"], expect=404)
-        # Its parts stay and can be used again.
+        # Its groups and classifiers remain and can be used again.
         again = self.create(
             "port_chain",
             port_pair_groups=chain["port_pair_groups"],

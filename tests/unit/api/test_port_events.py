@@ -113,7 +113,7 @@ class PortEventsTest(ApiTestCase):
         assert self.new_calls() == [[self.snapshot()]]
 
     def test_ports_whose_replies_a_symmetric_chain_classifies_call_the_driver(self) -> None:
-        # Its address was Neutron's choice and might be one of the servers'.
+        # Neutron chose its address, which could be one of the servers'.
         self.call("DELETE", f"/ports/{self.client}")
         self.client = self.port(self.net, "client", ip="10.0.0.99")
         classifier = self.create(

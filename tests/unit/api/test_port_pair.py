@@ -140,7 +140,7 @@ class PortPairTest(ApiTestCase):
     def test_two_pairs_cannot_have_the_same_ingress_and_egress(self) -> None:
         first = self.create("port_pair", ingress=self.ingress, egress=self.egress)
         self.refused(first["id"])
-        # The other direction is another function, and one port can be both sides of a third.
+        # The reverse direction is another function, and so is one with a single port.
         self.create("port_pair", ingress=self.egress, egress=self.ingress)
         self.create("port_pair", ingress=self.ingress, egress=self.ingress)
 

@@ -197,7 +197,7 @@ class PortPairGroupTest(ApiTestCase):
 
     @staticmethod
     def revision(chain_id: str) -> int:
-        """By which a chain's realisation is known to drivers."""
+        """Return the revision of a chain, which grows when drivers have to realise it again."""
         context = n_context.get_admin_context()
         with db_api.CONTEXT_READER.using(context):
             return int(context.session.get(models.PortChain, chain_id).revision)

@@ -61,7 +61,7 @@ class ServiceGraphTest(DriverTestCase):
         self.driver.calls.clear()
         changed = self.update("service_graph", graph["id"], name="new", description="text")
         expected = graph | {"name": "new", "description": "text"}
-        # Where another test has loaded Neutron's time stamps, the time is shown as well.
+        # The time of the update is shown if another test has loaded Neutron's time stamps.
         assert changed == expected | {key: changed[key] for key in ("updated_at",) if key in graph}
         assert "port_chains" in str(
             self.update("service_graph", graph["id"], expect=400, port_chains={two: [one]})
@@ -129,7 +129,7 @@ class ServiceGraphTest(DriverTestCase):
         group = self.group(self.net)["id"]
         three = self.create("port_chain", port_pair_groups=[group], flow_classifiers=[other])["id"]
         self.refused("port_chains", two, three, other, port_chains={one: [two, three]})
-        # One after the other is no branch.
+        # In a row, they do not branch.
         self.graph({one: [two], two: [three]})
 
     def test_a_chain_of_a_graph_cannot_be_deleted(self) -> None:
@@ -152,7 +152,7 @@ class ServiceGraphTest(DriverTestCase):
         assert two in message["message"]
         assert self.rows() == before
 
-    # What drivers hear of it
+    # Calls of drivers
 
     def new_calls(self) -> dict[str, Any]:
         """Return the snapshots of the calls of the driver since the last time, by chain."""
@@ -162,7 +162,8 @@ class ServiceGraphTest(DriverTestCase):
 
     @staticmethod
     def around(snapshot: Any) -> tuple[list[str], list[str]]:
-        return tuple([c.id for c in some] for some in (snapshot.predecessors, snapshot.successors))  # type: ignore[return-value]
+        predecessors = [chain.id for chain in snapshot.predecessors]
+        return predecessors, [chain.id for chain in snapshot.successors]
 
     def test_snapshots_have_predecessors_and_successors(self) -> None:
         one, two, three = self.chains(1, 2, 3)
@@ -176,7 +177,7 @@ class ServiceGraphTest(DriverTestCase):
             three: ([one], []),
         }
         assert {one.chain.revision for one in snapshots} == {2}
-        # A chain that follows another takes nothing from ports, whatever its classifiers name.
+        # A chain that follows another has no sources, whatever its classifiers name.
         (classifier,) = new_calls[two].chain.flow_classifiers
         assert new_calls[two].sources == {classifier.id: ()}
         assert new_calls[one].chain.port_pair_groups[-1].port_ids <= new_calls[two].ports.keys()
@@ -238,7 +239,7 @@ class ServiceGraphTest(DriverTestCase):
             "id"
         ]
         self.refused("port_chains", one, again, port_chains={one: [two], two: [again]})
-        # What no packet can pass both, and what is on two branches, may have a function in common.
+        # Two branches may share a function: no packet passes both.
         self.update("port_chain", apart, port_pair_groups=groups)
         self.graph({one: [two, apart]})
         wide = self.classifier(self.port(self.net, "more"), 1)["id"]

@@ -56,7 +56,7 @@ class SharingTest(ApiTestCase):
         assert self.borrow()["port_pair_groups"] == [self.group_id]
 
     def test_sharing_with_all_projects_needs_an_administrator(self) -> None:
-        self.lend("*", expect=403)  # Neutron's own rule: only an administrator may
+        self.lend("*", expect=403)  # by Neutron's own policy
         self.lend("*", roles="admin")
         assert self.show("port_pair_group", self.group_id)["shared"] is True
         self.borrow()

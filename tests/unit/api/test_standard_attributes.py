@@ -75,7 +75,7 @@ class StandardAttributesTest(ApiTestCase):
         assert changed["revision_number"] == chain["revision_number"] + 1
         changed = self.update("port_pair_group", more["id"], port_pairs=[])
         assert changed["revision_number"] == more["revision_number"] + 1
-        # The chain is realised anew, but its owner has not changed it.
+        # The chain is realised again, but no request has updated it.
         assert self.show("port_chain", chain["id"])["revision_number"] == 1
 
     def conditional(self, method: str, resource: str, an_id: str, number: Any, **body: Any) -> int:

@@ -115,7 +115,7 @@ class WrongRequestTest(ApiTestCase):
         @given(st.dictionaries(names, junk, min_size=1, max_size=2), st.booleans())
         def run(wrong: dict[str, Any], change: bool) -> None:
             body = {resource: wrong if change else self.right(resource) | wrong}
-            # Neutron knows an owner by two names.
+            # Neutron has two names for the owning project.
             names = {"project_id" if name == "tenant_id" else name for name in wrong}
             if change:
                 target = {
@@ -125,7 +125,7 @@ class WrongRequestTest(ApiTestCase):
                 }.get(resource, UNKNOWN)
                 self.send("PUT", f"/sfc/{resource}s/{target}", body, {*names, UNKNOWN})
             else:
-                # All attributes together make classifiers overlap.
+                # Random attributes can make two classifiers overlap.
                 self.send("POST", f"/sfc/{resource}s", body, {*names, "overlaps with"})
 
         run()

@@ -67,7 +67,9 @@ OTHERS = {
         "failure_mode": "open",
     },
     "port-pair-group-update --failure-mode closed PG": {"failure_mode": "closed"},
-    "port-chain-create --port-pair-group PG --chain-parameters symmetric=true,correlation=mpls PC": {
+    "port-chain-create --port-pair-group PG PC --chain-id 7 "
+    "--chain-parameters symmetric=true,correlation=mpls": {
+        "chain_id": 7,
         "name": "PC",
         "port_pair_groups": ["id-of-PG"],
         "chain_parameters": {"symmetric": True, "correlation": "mpls"},

@@ -1,1 +1,1 @@
-"""Attribute maps and extension descriptors of the Port Chain API, and nothing else."""
+"""The REST API: attribute maps, validation of values, extension descriptors, OpenAPI document."""

@@ -122,7 +122,7 @@ def _kept(row: Row) -> Body:
 
 
 def _needs(**ids: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    return tuple((kind, an_id) for kind, wanted in ids.items() for an_id in wanted)
+    return tuple((kind, needed) for kind, wanted in ids.items() for needed in wanted)
 
 
 def _members(rows: Iterable[Row], owner: str, member: str) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ PLUGIN_TYPE = "PORT_CHAIN"
 """The type under which Neutron's plugin directory knows the service plugin."""
 
 GROUP = "port_chain"
-"""Section of portchain's options in the server's, the agent's and the controller's configuration."""
+"""Section of portchain's options in every configuration file: server, agent and controller."""
 
 OPENFLOW_HOSTS = cfg.DictOpt(
     "openflow_hosts",

@@ -1,7 +1,7 @@
-"""A driver for an SDN controller that watches a folder: one file for each chain, its intent as JSON.
+"""A driver for an SDN controller that watches a folder with a file for each chain, in JSON.
 
 The controller is made up, the driver is complete: it compiles chains with pure functions, rejects
-what the controller cannot do, reports status, and repairs. docs/drivers.md explains it step by step.
+what the controller cannot do, reports status, and repairs. docs/drivers.md explains it.
 """
 
 import json
@@ -115,7 +115,7 @@ class IntentDriver(PortChainDriver):
         obsolete = set(self._chains_with_files())
         for own in chains(context, None):
             obsolete.discard(own.snapshot.chain.id)
-            # A chain that cannot be realised keeps its file: its traffic must not bypass the functions.
+            # A chain that cannot be realised keeps its file: its traffic must not bypass it.
             if not own.refusal:
                 self._write(own.snapshot.chain.id, compile_chain(own.snapshot))
         for chain_id in obsolete:

@@ -6,20 +6,20 @@ This API is stable. A driver, in this repository or in a package of its own, may
 * ``portchain.core`` and its modules: chains as values (``model``), the rules and ``Violation``
   (``rules``), kinds of functions (``function_kinds``), the wording of reasons (``availability``).
 
-What is promised about these modules, until a major version announces otherwise in its release notes:
+Until the release notes of a major version announce otherwise, it is promised that
 
-* Methods of ``PortChainDriver`` keep their names and parameters. New ones come with a default, so
+* methods of ``PortChainDriver`` keep their names and parameters. New ones come with a default, so
   that an existing driver keeps working.
-* Fields of ``Capabilities``, of ``ChainStatusReporter`` and of the classes in ``model`` are added,
+* fields of ``Capabilities``, of ``ChainStatusReporter`` and of the classes in ``model`` are added,
   not removed. A capability that a driver does not name is one that it does not have.
-* The manager calls a driver as ``docs/drivers.md`` describes.
+* the manager calls a driver as ``docs/drivers.md`` describes.
 
 Nothing else in ``portchain`` is promised: not the database, the RPC, or the data plane of the
 driver ``ovs``.
 
-Drivers are level-triggered: the manager says *which* chains may have changed, and passes their whole
-present state. A driver that is called twice, or once for several changes, must arrive at the same
-realisation.
+Drivers are level-triggered: the manager says *which* chains may have changed, and passes their
+whole present state. A driver that is called twice, or once for several changes, must arrive at the
+same realisation.
 """
 
 import abc
@@ -96,8 +96,8 @@ class PeriodicTask:
 class ChainStatusReporter(abc.ABC):
     """Records how far chains are realised; their status in the API follows from it.
 
-    Each method runs in one transaction, in that of the context if it has one. Calls may be repeated,
-    late or out of order: anything older than what is recorded is ignored.
+    Each method runs in one transaction, in that of the context if it has one. Calls may be
+    repeated, late or out of order: anything older than what is recorded is ignored.
     """
 
     @abc.abstractmethod
@@ -111,7 +111,7 @@ class ChainStatusReporter(abc.ABC):
         down_reason: str = "",
         warning: str = "",
     ) -> bool:
-        """Record which hosts have to confirm a revision of a chain; call this before notifying them.
+        """Record which hosts have to confirm a revision of a chain, before they are notified.
 
         The chain is in BUILD until all of them confirm. Without hosts, it is ACTIVE once the
         driver's method returns.

@@ -1,4 +1,4 @@
-"""Loads the configured drivers, asks them before a change is written, and notifies them after it."""
+"""Loads the configured drivers, checks requests with them, and notifies them after the commit."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

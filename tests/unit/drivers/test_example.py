@@ -1,4 +1,4 @@
-"""The example of docs/drivers.md: installed as a package of its own, and loaded by its entry point."""
+"""The example of docs/drivers.md: installed as a package, and loaded by its entry point."""
 
 import ast
 import json
@@ -28,7 +28,7 @@ DOCUMENTATION = ROOT / "docs" / "drivers.md"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with the example and its metadata, as ``pip install --editable`` makes them, on the path of this process."""
+    """The example as ``pip install --editable`` installs it, on the path of this process."""
     target = tmp_path_factory.mktemp("example")
     for file in (EXAMPLE / "pyproject.toml", EXAMPLE / "portchain_intent.py"):
         (target / file.name).write_text(file.read_text())

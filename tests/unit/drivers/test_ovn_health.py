@@ -1,4 +1,4 @@
-"""Functions that are checked, and groups of which none takes traffic: what becomes of a chain's rows."""
+"""Health checks, and groups without an available pair: what becomes of a chain's rows."""
 
 from dataclasses import replace
 

@@ -122,7 +122,7 @@ def _create_chain(scene: Scene, count: int) -> int:
 
 def _streams(scene: Scene, plan: Plan, report: Callable[[str], None]) -> list[Row]:
     values: dict[tuple[int, str], list[float]] = {}
-    for turn in range(plan.repeat):
+    for repetition in range(plan.repeat):
         for count in FUNCTIONS:
             port = FIRST_PORT + count
             for metric, value in (
@@ -131,7 +131,7 @@ def _streams(scene: Scene, plan: Plan, report: Callable[[str], None]) -> list[Ro
                 ("packets", _packets(scene, port, plan.seconds)),
             ):
                 values.setdefault((count, metric), []).append(value)
-        report(f"round {turn + 1} of {plan.repeat}")
+        report(f"round {repetition + 1} of {plan.repeat}")
     return [Row(count, metric, tuple(found)) for (count, metric), found in values.items()]
 
 

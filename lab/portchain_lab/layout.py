@@ -128,14 +128,20 @@ class Layout:
             msg = f"network type {self.network_type!r}: use one of {', '.join(NETWORK_TYPES)}"
             raise LabError(msg)
         if not self.has_tunnels and (self.l2_population or self.ipv6_underlay):
-            msg = f"network type {self.network_type!r} uses no tunnels: it excludes l2 population and an IPv6 underlay"
+            msg = (
+                f"network type {self.network_type!r} uses no tunnels, "
+                "which l2 population and an IPv6 underlay require"
+            )
             raise LabError(msg)
 
         if self.driver not in DRIVERS:
             msg = f"driver {self.driver!r}: use one of {' '.join(DRIVERS)}"
             raise LabError(msg)
         if self.has_ovn and (self.network_type != "geneve" or self.l2_population):
-            msg = f"driver {self.driver!r}: hosts of OVN need network type geneve and no l2 population"
+            msg = (
+                f"driver {self.driver!r}: hosts of OVN require network type geneve "
+                "and no l2 population"
+            )
             raise LabError(msg)
 
     @property

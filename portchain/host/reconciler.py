@@ -134,7 +134,7 @@ class Reconciler:
             return changed
 
     def advance_transitions(self) -> None:
-        """Move transitions on whose deadline has passed.
+        """Continue the transitions whose deadline has passed.
 
         :raises Exception: as ``update``.
         """
@@ -211,15 +211,15 @@ class Reconciler:
 
         :param sent_revisions: the revisions that the plan is an answer to; None for a notification.
         """
-        held = self._chains.get(plan.id, ABSENT).plan
-        outdated = self._has_newer(plan, held)
+        current = self._chains.get(plan.id, ABSENT).plan
+        outdated = self._has_newer(plan, current)
         if sent_revisions is None or not outdated:
             return outdated
-        return sent_revisions.get(plan.id) != (None if held is None else held.revision)
+        return sent_revisions.get(plan.id) != (None if current is None else current.revision)
 
-    def _has_newer(self, plan: ChainPlan, held: ChainPlan | None) -> bool:
-        if held is not None:
-            return held.revision > plan.revision
+    def _has_newer(self, plan: ChainPlan, current: ChainPlan | None) -> bool:
+        if current is not None:
+            return current.revision > plan.revision
         return self._removed_revisions.get(plan.id, -1) >= plan.revision
 
     def _accept_plan(self, plan: ChainPlan, prepare: Collection[str]) -> bool:
@@ -353,10 +353,10 @@ class Reconciler:
         self._send_reports(reports)
 
     def _send_reports(self, reports: Iterable[HostReport]) -> None:
-        news = [report for report in reports if self._reported.get(report.chain_id) != report]
-        self._reported.update((report.chain_id, report) for report in news)
-        if news:
-            self._report(news)
+        changed = [report for report in reports if self._reported.get(report.chain_id) != report]
+        self._reported.update((report.chain_id, report) for report in changed)
+        if changed:
+            self._report(changed)
 
 
 def _log_failures(chain_id: str, outcome: Outcome) -> None:

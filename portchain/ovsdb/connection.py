@@ -39,7 +39,7 @@ class OvsdbConnection:
     :param columns: table -> columns to replicate. What the server's schema lacks is left out.
     :param timeout: seconds to wait for each server to accept a connection, and for the first
         replica.
-    :param on_change: told of each changed row, including the rows of the first replica.
+    :param on_change: called for each changed row, including the rows of the first replica.
     :param prepare: called with ovsdbapp's connection before it starts, e.g. to create indexes.
     """
 

@@ -8,6 +8,7 @@ from neutron_lib import rpc as n_rpc
 from oslo_log import log
 
 from portchain.rpc import contract
+from portchain.rpc.fields import ContractError
 
 LOG = log.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class AgentEndpoint:
         """Receive an update. One that does not follow the contract is logged and ignored."""
         try:
             decoded = contract.decode_update(update)
-        except contract.ContractError as exc:
+        except ContractError as exc:
             LOG.error(
                 "Ignoring an update of host %s that does not follow the wire contract: %s. The "
                 "next sync asks for the plans again. If this repeats, check that server and host "

@@ -7,12 +7,9 @@ checked before it is used, because flows are made of these values.
 The server sends ``apply`` to a host. A host calls ``sync`` and ``report`` of the server.
 """
 
-import ipaddress
-import re
-import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from portchain.core import function_kinds
 from portchain.core.function_kinds import FunctionTraits
@@ -25,10 +22,24 @@ from portchain.dataplane.plan import (
     GraphIngress,
     Hop,
     Path,
-    PortRange,
     Segment,
     Source,
     Target,
+)
+from portchain.rpc.fields import (
+    ContractError,
+    as_address,
+    as_mapping,
+    read_each,
+    read_int,
+    read_keyword,
+    read_list,
+    read_mac,
+    read_ports,
+    read_prefixes,
+    read_text,
+    read_tunnel_ip,
+    read_uuid,
 )
 
 AGENT_TOPIC = "port_chain-agent"
@@ -55,20 +66,11 @@ SERVER_TOPIC = "port_chain-server"
 #      have a label that they would not use.
 VERSION = "1.0"
 
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
-_KEYWORD = re.compile(r"[a-z0-9]{0,15}", re.ASCII)
-_MAX_PORT, _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 65535, 255, 4094
-_MAX_TEXT = 4095
+_MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 255, 4094
 _UNREADABLE = (
     "this host cannot read the plan: {}. Upgrade the host if the server has a later release"
 )
 _TARGET_KEYS = ("targets", "aware_targets", "tap_targets", "mapping_targets")
-
-T = TypeVar("T")
-
-
-class ContractError(ValueError):
-    """A message does not follow the contract. The text starts with the key that is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,19 +130,19 @@ def decode_update(message: Any) -> PlanUpdate:
 
     :raises ContractError: the message is damaged so much that the chains' ids cannot be read.
     """
-    body = _mapping(message, "update")
-    read = _each(body, "chains", _chain_or_report)
+    body = as_mapping(message, "update")
+    read = read_each(body, "chains", _chain_or_report)
     return PlanUpdate(
         chains=tuple(chain for chain in read if isinstance(chain, ChainPlan)),
         unreadable=tuple(report for report in read if isinstance(report, HostReport)),
-        removed=_each(body, "removed", _revision),
-        prepare=frozenset(_uuid({"id": item}, "id") for item in _list(body, "prepare")),
-        switch=_each(body, "switch", _revision),
+        removed=read_each(body, "removed", _revision),
+        prepare=frozenset(read_uuid({"id": item}, "id") for item in read_list(body, "prepare")),
+        switch=read_each(body, "switch", _revision),
     )
 
 
 def _revision(item: Mapping[str, Any]) -> tuple[str, int]:
-    return _uuid(item, "id"), _int(item, "revision", 0)
+    return read_uuid(item, "id"), read_int(item, "revision", 0)
 
 
 def encode_reports(reports: Iterable[HostReport]) -> list[dict[str, Any]]:
@@ -153,14 +155,14 @@ def decode_reports(message: Any) -> tuple[HostReport, ...]:
 
     :raises ContractError: a value is missing or has a wrong type.
     """
-    return _each(
+    return read_each(
         {"reports": message},
         "reports",
         lambda item: HostReport(
-            _uuid(item, "chain_id"),
-            _int(item, "revision", 0),
-            _text(item, "error"),
-            _text(item, "missing"),
+            read_uuid(item, "chain_id"),
+            read_int(item, "revision", 0),
+            read_text(item, "error"),
+            read_text(item, "missing"),
             bool(item.get("prepared", False)),
         ),
     )
@@ -171,12 +173,12 @@ def decode_known(message: Any) -> dict[str, int]:
 
     :raises ContractError: the message is anything else.
     """
-    known = _mapping(message, "known")
-    return {_uuid({"id": chain_id}, "id"): _int(known, chain_id, 0) for chain_id in known}
+    known = as_mapping(message, "known")
+    return {read_uuid({"id": chain_id}, "id"): read_int(known, chain_id, 0) for chain_id in known}
 
 
 def _chain_or_report(item: Mapping[str, Any]) -> ChainPlan | HostReport:
-    chain_id, revision = _uuid(item, "id"), _int(item, "revision", 0)
+    chain_id, revision = read_uuid(item, "id"), read_int(item, "revision", 0)
     try:
         return _chain(item)
     except ContractError as exc:
@@ -185,28 +187,28 @@ def _chain_or_report(item: Mapping[str, Any]) -> ChainPlan | HostReport:
 
 def _chain(item: Mapping[str, Any]) -> ChainPlan:
     return ChainPlan(
-        id=_uuid(item, "id"),
+        id=read_uuid(item, "id"),
         path_id=_path_id(item),
-        revision=_int(item, "revision", 0),
-        paths=_each(item, "paths", _path),
+        revision=read_int(item, "revision", 0),
+        paths=read_each(item, "paths", _path),
     )
 
 
 def _path_id(item: Mapping[str, Any]) -> int:
-    value = _int(item, "path_id", 0)
+    value = read_int(item, "path_id", 0)
     if not 1 <= value & ~ODD_GENERATION <= _MAX_PATH_ID:
         raise ContractError(f"path_id: {value} is not in 1..{_MAX_PATH_ID}")
     return value
 
 
 def _path(item: Mapping[str, Any]) -> Path:
-    classifiers = _each(item, "classifiers", _classifier)
+    classifiers = read_each(item, "classifiers", _classifier)
     return Path(
         classifiers=classifiers,
-        sources=_each(item, "sources", lambda source: _source(source, len(classifiers))),
+        sources=read_each(item, "sources", lambda source: _source(source, len(classifiers))),
         hops=_hops(item, "hops", len(classifiers)) or _hops(item, "graph_hops", len(classifiers)),
         reverse=bool(item.get("reverse", False)),
-        entries=_each(item, "entries", _graph_ingress),
+        entries=read_each(item, "entries", _graph_ingress),
         branches=bool(item.get("branches", False)),
     )
 
@@ -214,42 +216,46 @@ def _path(item: Mapping[str, Any]) -> Path:
 def _graph_ingress(item: Mapping[str, Any]) -> GraphIngress:
     return GraphIngress(
         path_id=_path_id(item),
-        hops=_int(item, "hops", 1, MAX_HOPS),
-        senders=_each(item, "senders", lambda sender: _source(sender, 1)),
-        origins=_each(item, "origins", lambda origin: _source(origin, 1)),
+        hops=read_int(item, "hops", 1, MAX_HOPS),
+        senders=read_each(item, "senders", lambda sender: _source(sender, 1)),
+        origins=read_each(item, "origins", lambda origin: _source(origin, 1)),
     )
 
 
 def _classifier(item: Mapping[str, Any]) -> Classifier:
-    ethertype = _text(item, "ethertype")
+    ethertype = read_text(item, "ethertype")
     if ethertype not in ("IPv4", "IPv6"):
         raise ContractError(f"ethertype: {ethertype!r} is neither IPv4 nor IPv6")
     family = 4 if ethertype == "IPv4" else 6
     return Classifier(
         ethertype=ethertype,
-        protocol=None if item.get("protocol") is None else _int(item, "protocol", 0, _MAX_PROTOCOL),
-        source_ports=_ports(item, "source_ports"),
-        destination_ports=_ports(item, "destination_ports"),
-        source_prefixes=_prefixes(item, "source_prefixes", family),
-        destination_prefixes=_prefixes(item, "destination_prefixes", family),
+        protocol=None
+        if item.get("protocol") is None
+        else read_int(item, "protocol", 0, _MAX_PROTOCOL),
+        source_ports=read_ports(item, "source_ports"),
+        destination_ports=read_ports(item, "destination_ports"),
+        source_prefixes=read_prefixes(item, "source_prefixes", family),
+        destination_prefixes=read_prefixes(item, "destination_prefixes", family),
         source_port_known=bool(item.get("source_port_known", False)),
     )
 
 
 def _source(item: Mapping[str, Any], classifiers: int) -> Source:
     return Source(
-        classifier=_int(item, "classifier", 0, classifiers - 1),
-        port_id=_uuid(item, "port_id"),
-        host=_text(item, "host"),
-        tunnel_ip=_tunnel_ip(item),
-        mac=_mac(item, "mac"),
-        addresses=tuple(_address(address, "addresses") for address in _list(item, "addresses")),
+        classifier=read_int(item, "classifier", 0, classifiers - 1),
+        port_id=read_uuid(item, "port_id"),
+        host=read_text(item, "host"),
+        tunnel_ip=read_tunnel_ip(item),
+        mac=read_mac(item, "mac"),
+        addresses=tuple(
+            as_address(address, "addresses") for address in read_list(item, "addresses")
+        ),
         segment=_segment(item, "segment"),
     )
 
 
 def _hops(item: Mapping[str, Any], name: str, classifiers: int) -> tuple[Hop, ...]:
-    hops = _each(item, name, _hop)
+    hops = read_each(item, name, _hop)
     if len(hops) > MAX_HOPS:
         raise ContractError(f"{name}: {len(hops)} hops, at most {MAX_HOPS} are possible")
     if any(len(hop.headers) not in (0, classifiers) for hop in hops):
@@ -261,26 +267,26 @@ def _hops(item: Mapping[str, Any], name: str, classifiers: int) -> tuple[Hop, ..
 
 def _hop(item: Mapping[str, Any]) -> Hop:
     return Hop(
-        group_id=_int(item, "group_id", 0),
-        targets=tuple(target for key in _TARGET_KEYS for target in _each(item, key, _target)),
+        group_id=read_int(item, "group_id", 0),
+        targets=tuple(target for key in _TARGET_KEYS for target in read_each(item, key, _target)),
         tap=bool(item.get("tap", False)),
-        headers=_each(item, "headers", _classifier),
+        headers=read_each(item, "headers", _classifier),
         lb_fields=tuple(
-            _text({"lb_fields": name}, "lb_fields") for name in _list(item, "lb_fields")
+            read_text({"lb_fields": name}, "lb_fields") for name in read_list(item, "lb_fields")
         ),
     )
 
 
 def _target(item: Mapping[str, Any]) -> Target:
     return Target(
-        pair_id=_uuid(item, "pair_id"),
-        host=_text(item, "host"),
-        tunnel_ip=_tunnel_ip(item),
-        ingress_port=_uuid(item, "ingress_port"),
-        ingress_mac=_mac(item, "ingress_mac"),
-        egress_port=_uuid(item, "egress_port"),
-        egress_mac=_mac(item, "egress_mac"),
-        weight=_int(item, "weight", 0, MAX_WEIGHT),
+        pair_id=read_uuid(item, "pair_id"),
+        host=read_text(item, "host"),
+        tunnel_ip=read_tunnel_ip(item),
+        ingress_port=read_uuid(item, "ingress_port"),
+        ingress_mac=read_mac(item, "ingress_mac"),
+        egress_port=read_uuid(item, "egress_port"),
+        egress_mac=read_mac(item, "egress_mac"),
+        weight=read_int(item, "weight", 0, MAX_WEIGHT),
         function=_function(item),
         ingress_segment=_segment(item, "ingress_segment"),
         egress_segment=_segment(item, "egress_segment"),
@@ -289,122 +295,13 @@ def _target(item: Mapping[str, Any]) -> Target:
 
 def _function(item: Mapping[str, Any]) -> FunctionTraits:
     kind = FunctionKind.L2 if item.get("bridges", False) else FunctionKind.L3
-    return function_kinds.find(kind, _keyword(item, "encapsulation") or None)
+    return function_kinds.find(kind, read_keyword(item, "encapsulation") or None)
 
 
 def _segment(item: Mapping[str, Any], name: str) -> Segment | None:
     if item.get(name) is None:
         return None
-    segment = _mapping(item[name], name)
+    segment = as_mapping(item[name], name)
     untagged = segment.get("vlan") is None
-    vlan = None if untagged else _int(segment, "vlan", 1, _MAX_VLAN)
-    return Segment(_text(segment, "physical_network"), vlan)
-
-
-# --- Values.
-
-
-def _mapping(value: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ContractError(f"{name}: expected a dictionary, got {type(value).__name__}")
-    return value
-
-
-def _list(item: Mapping[str, Any], name: str) -> list[Any]:
-    value = item.get(name, [])
-    if not isinstance(value, list | tuple):
-        raise ContractError(f"{name}: expected a list, got {type(value).__name__}")
-    return list(value)
-
-
-def _each(
-    item: Mapping[str, Any], name: str, read: Callable[[Mapping[str, Any]], T]
-) -> tuple[T, ...]:
-    return tuple(read(_mapping(element, name)) for element in _list(item, name))
-
-
-def _text(item: Mapping[str, Any], name: str) -> str:
-    value = item.get(name, "")
-    if not isinstance(value, str):
-        raise ContractError(f"{name}: expected text, got {type(value).__name__}")
-    return value[:_MAX_TEXT]
-
-
-def _keyword(item: Mapping[str, Any], name: str) -> str:
-    keyword = _text(item, name)
-    if not _KEYWORD.fullmatch(keyword):
-        raise ContractError(
-            f"{name}: {keyword!r} is not a keyword of lower-case letters and digits"
-        )
-    return keyword
-
-
-def _int(item: Mapping[str, Any], name: str, low: int, high: int | None = None) -> int:
-    value = item.get(name)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ContractError(f"{name}: expected an integer, got {value!r}")
-    if value < low or (high is not None and value > high):
-        raise ContractError(f"{name}: {value} is not in {low}..{'' if high is None else high}")
-    return value
-
-
-def _uuid(item: Mapping[str, Any], name: str) -> str:
-    try:
-        return str(uuid.UUID(_text(item, name)))
-    except ValueError as exc:
-        raise ContractError(f"{name}: {item.get(name)!r} is not a UUID") from exc
-
-
-def _mac(item: Mapping[str, Any], name: str) -> str:
-    mac = _text(item, name)
-    if not _MAC.fullmatch(mac):
-        raise ContractError(f"{name}: {mac!r} is not a MAC address")
-    return mac
-
-
-def _tunnel_ip(item: Mapping[str, Any]) -> str:
-    text = _text(item, "tunnel_ip")
-    return _address(text, "tunnel_ip") if text else ""
-
-
-def _address(value: Any, name: str) -> str:
-    try:
-        return str(ipaddress.ip_address(_without_scope(value)))
-    except ValueError as exc:
-        raise ContractError(f"{name}: {value!r} is not an IP address") from exc
-
-
-def _without_scope(value: Any) -> str:
-    """Return the text of an address, or "" if it has a scope (RFC 4007).
-
-    ipaddress accepts any text as a scope, so that actions could be smuggled into a flow.
-    """
-    return value if isinstance(value, str) and "%" not in value else ""
-
-
-def _prefixes(item: Mapping[str, Any], name: str, family: int) -> tuple[str, ...]:
-    return tuple(_prefix(value, name, family) for value in _list(item, name))
-
-
-def _prefix(value: Any, name: str, family: int) -> str:
-    try:
-        network = ipaddress.ip_network(_without_scope(value), strict=False)
-    except ValueError as exc:
-        raise ContractError(f"{name}: {value!r} is not a prefix") from exc
-    if network.version != family:
-        raise ContractError(f"{name}: {value} is not an IPv{family} prefix")
-    return str(network)
-
-
-def _ports(item: Mapping[str, Any], name: str) -> PortRange | None:
-    value = item.get(name)
-    if value is None:
-        return None
-    ends = _list(item, name)
-    if (
-        len(ends) != 2
-        or not all(type(end) is int and 0 <= end <= _MAX_PORT for end in ends)
-        or ends[0] > ends[1]
-    ):
-        raise ContractError(f"{name}: {value!r} is not a range of ports")
-    return (ends[0], ends[1])
+    vlan = None if untagged else read_int(segment, "vlan", 1, _MAX_VLAN)
+    return Segment(read_text(segment, "physical_network"), vlan)

@@ -22,7 +22,8 @@ from portchain.dataplane.plan import (
     Target,
 )
 from portchain.rpc import contract
-from portchain.rpc.contract import ContractError, PlanUpdate
+from portchain.rpc.contract import PlanUpdate
+from portchain.rpc.fields import ContractError
 from tests.plans import chain, ident, tap, target
 
 uuids = st.uuids().map(str)

@@ -63,28 +63,37 @@ class Host:
 
 def move(packet: Packet, hosts: dict[str, Host]) -> None:
     """Move a packet by one step: through the switch of a host, or out of a function."""
-    kind, host, *rest = packet.location
-    here = hosts[host]
+    kind, host_name, *rest = packet.location
+    host = hosts[host_name]
     fields = {"classifier": packet.classifier, "slot": packet.number % 128}
     if kind == "frame":
         label, address, tc = rest
-        fields |= {"in_port": here.local.patch_to_tun, "mpls_label": label, "dl_dst": address, "mpls_tc": tc}  # fmt: skip
+        fields |= {
+            "in_port": host.local.patch_to_tun,
+            "mpls_label": label,
+            "dl_dst": address,
+            "mpls_tc": tc,
+        }
         table = 0
     else:
         # Packets of a VM are classified behind the firewall, those of a function in table 0.
         port, table = (f"{rest[0]}-out", 0) if kind == "function" else (rest[0], NEUTRON)
-        fields["in_port"] = here.ports[port]
-    packet.location = _through(here, Bridge.INT, table, fields, hosts, packet)
+        fields["in_port"] = host.ports[port]
+    packet.location = _through(host, Bridge.INT, table, fields, hosts, packet)
 
 
-def _through(here, bridge, table, fields, hosts, packet):
+def _through(host, bridge, table, fields, hosts, packet):
     while True:
         flow = next(
-            (f for f in here.flows if (f.key.bridge, f.key.table) == (bridge, table) and _matches(f, fields)),
+            (
+                f
+                for f in host.flows
+                if (f.key.bridge, f.key.table) == (bridge, table) and _matches(f, fields)
+            ),
             None,
-        )  # fmt: skip
+        )
         if flow is None:
-            return _missed(here, bridge, table, fields)
+            return _missed(host, bridge, table, fields)
         if flow.actions == "drop":
             return ("dropped", str(flow))
         table = None
@@ -101,19 +110,19 @@ def _through(here, bridge, table, fields, hosts, packet):
             elif name == "goto_table":
                 table = int(rest)
             elif name == "output":
-                return _out(here, bridge, int(rest), fields, hosts, packet)
+                return _out(host, bridge, int(rest), fields, hosts, packet)
             elif not action.startswith(("encap", "decap", "ct(commit")):
                 raise AssertionError(f"action {action} of {flow}")
         if table == NEUTRON:
             return ("delivered",)
 
 
-def _missed(here, bridge, table, fields):
+def _missed(host, bridge, table, fields):
     if (bridge, table) == (Bridge.INT, NEUTRON):
         return ("direct",)
     return (
         "dropped",
-        f"no flow of table {table} on {bridge} of {here.local.host} matches {fields}",
+        f"no flow of table {table} on {bridge} of {host.local.host} matches {fields}",
     )
 
 
@@ -138,24 +147,24 @@ def _matches(flow: Flow, fields: dict) -> bool:
     return not headers or frozenset(headers) in classifier_matches(fields["classifier"])
 
 
-def _out(here, bridge, port, fields, hosts, packet):
+def _out(host, bridge, port, fields, hosts, packet):
     if bridge == Bridge.TUN:
-        (address,) = [ip for ip, ofport in here.local.tunnels.items() if ofport == port]
+        (address,) = [ip for ip, ofport in host.local.tunnels.items() if ofport == port]
         (peer,) = [name for name in hosts if address in TUNNELS[name]]
         return ("frame", peer, fields["mpls_label"], fields["dl_dst"], fields["mpls_tc"])
-    if port == here.local.patch_to_tun and "eth_dst" in fields and "mpls_label" in fields:
-        frame = {"in_port": here.local.patch_to_int, "mpls_label": fields["mpls_label"],
+    if port == host.local.patch_to_tun and "eth_dst" in fields and "mpls_label" in fields:
+        frame = {"in_port": host.local.patch_to_int, "mpls_label": fields["mpls_label"],
                  "mpls_tc": fields["mpls_tc"], "dl_dst": fields["eth_dst"]}  # fmt: skip
         return _through(
-            here, Bridge.TUN, 0, frame | {"classifier": packet.classifier}, hosts, packet
+            host, Bridge.TUN, 0, frame | {"classifier": packet.classifier}, hosts, packet
         )
-    (name,) = [name for name, ofport in here.ports.items() if ofport == port]
+    (name,) = [name for name, ofport in host.ports.items() if ofport == port]
     function = name.removesuffix("-in")
     assert fields["eth_dst"] == mac(name), "at its own address"
     packet.visited.append(function)
     if len(packet.visited) > len(set(packet.visited)) * 4:
         return ("looped", packet.visited)
-    return ("function", here.local.host, function)
+    return ("function", host.local.host, function)
 
 
 TUNNELS = {f"h{n}": (f"192.0.2.{n}",) for n in (1, 2, 3)}

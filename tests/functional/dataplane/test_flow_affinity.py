@@ -44,8 +44,10 @@ def symmetric(*targets, lb_fields=()):
         classifiers=(
             replace(
                 outward,
-                source_ports=outward.destination_ports, destination_ports=outward.source_ports,
-                source_prefixes=outward.destination_prefixes, destination_prefixes=outward.source_prefixes,
+                source_ports=outward.destination_ports,
+                destination_ports=outward.source_ports,
+                source_prefixes=outward.destination_prefixes,
+                destination_prefixes=outward.source_prefixes,
             ),
         ),
         sources=(source("dst", "h1", "10.0.0.20"),),
@@ -56,15 +58,17 @@ def symmetric(*targets, lb_fields=()):
                 targets=tuple(
                     replace(
                         pair,
-                        ingress_port=pair.egress_port, ingress_mac=pair.egress_mac,
-                        egress_port=pair.ingress_port, egress_mac=pair.ingress_mac,
+                        ingress_port=pair.egress_port,
+                        ingress_mac=pair.egress_mac,
+                        egress_port=pair.ingress_port,
+                        egress_mac=pair.ingress_mac,
                     )
                     for pair in targets
                 ),
             ),
         ),
         reverse=True,
-    )  # fmt: skip
+    )
     there = replace(there, hops=(replace(there.hops[0], lb_fields=lb_fields),))
     return replace(grouped(*targets), paths=(there, back))
 
@@ -245,8 +249,10 @@ FROM_ANYWHERE = (
 
 def datagram(src, sport, eth_src=VM_MAC, dport=100):
     return (
-        Ether(src=eth_src, dst=DST_MAC) / IP(src=src, dst="10.0.0.20") / UDP(sport=sport, dport=dport)
-    )  # fmt: skip
+        Ether(src=eth_src, dst=DST_MAC)
+        / IP(src=src, dst="10.0.0.20")
+        / UDP(sport=sport, dport=dport)
+    )
 
 
 def test_packets_with_same_lb_fields_keep_their_pair(fabric):
@@ -257,7 +263,9 @@ def test_packets_with_same_lb_fields_keep_their_pair(fabric):
 
     fabric.program(by("ip_src", targets=(A,), classifiers=FROM_ANYWHERE))
     some = ADDRESSES[:8]
-    assert set(visits(fabric, [segment(1, src=src) for src in some], by=lambda f: f[IP].src).values()) == {"a"}  # fmt: skip
+    assert set(
+        visits(fabric, [segment(1, src=src) for src in some], by=lambda f: f[IP].src).values()
+    ) == {"a"}
     fabric.program(by("ip_src", classifiers=FROM_ANYWHERE))
     before = from_everyone(2000)
     assert {before[src] for src in some} == {"a"}
@@ -283,7 +291,9 @@ def test_only_named_lb_fields_matter(fabric, fields, same, different):
     assert len(set(visits(fabric, tcp).values())) == 1
 
 
-@pytest.mark.parametrize("fields", [("ip_src",), ("ip_src", "tcp_dst"), ("tcp_src", "ip_dst", "ip_src")])  # fmt: skip
+@pytest.mark.parametrize(
+    "fields", [("ip_src",), ("ip_src", "tcp_dst"), ("tcp_src", "ip_dst", "ip_src")]
+)
 def test_replies_visit_the_pair_of_their_lb_fields(fabric, fields):
     fabric.program(symmetric(A, B, lb_fields=fields))
     there = visits(fabric, [segment(7, src=src) for src in ADDRESSES], by=lambda f: f[IP].src)

@@ -42,10 +42,16 @@ ANY_PORTS = (0, 65535)
 ADDRESSES = {
     name: f"10.0.{number // 100}.{number % 100}"
     for name, number in [
-        ("vm1", 1), ("vm2", 2), ("dst", 9),
-        *((f"{pair}-{side}", 100 + 2 * n + out) for n, pair in enumerate(PAIRS) for out, side in enumerate(("in", "out"))),
+        ("vm1", 1),
+        ("vm2", 2),
+        ("dst", 9),
+        *(
+            (f"{pair}-{side}", 100 + 2 * n + out)
+            for n, pair in enumerate(PAIRS)
+            for out, side in enumerate(("in", "out"))
+        ),
     ]
-}  # fmt: skip
+}
 OWNERS = {address: name for name, address in ADDRESSES.items()}
 UNTRACKED = 1999  # source port of packets whose learned flows the oracle ignores
 HEADERS = [
@@ -259,14 +265,24 @@ class UserActions(RuleBasedStateMachine):
         }  # fmt: skip
         groups = tuple(
             PortPairGroup(
-                ident(group), project, number,
+                ident(group),
+                project,
+                number,
                 tuple(
-                    PortPair(ident(p), project, ident(f"{p}-in"), ident(f"{p}-out"), p, weight=weight, kind=GROUPS[group])
+                    PortPair(
+                        ident(p),
+                        project,
+                        ident(f"{p}-in"),
+                        ident(f"{p}-out"),
+                        p,
+                        weight=weight,
+                        kind=GROUPS[group],
+                    )
                     for p, weight in self.members[group].items()
                 ),
             )
             for number, group in enumerate(wish.groups, 1)
-        )  # fmt: skip
+        )
         source, destination = ADDRESSES.get(wish.source), ADDRESSES[DESTINATION]
         classifier = FlowClassifier(
             ident(f"fc-{wish.name}"),
@@ -292,7 +308,9 @@ class UserActions(RuleBasedStateMachine):
     @invariant()
     def no_host_reports_an_error(self) -> None:
         for agent in self.world.agents.values():
-            assert {r.error for r in agent.reports.values() if r.chain_id in self.world.plans} <= {""}  # fmt: skip
+            assert {r.error for r in agent.reports.values() if r.chain_id in self.world.plans} <= {
+                ""
+            }
 
     @invariant()
     def packets_visit_the_right_functions(self) -> None:

@@ -194,12 +194,25 @@ def test_sfc_aware_function_may_have_a_single_port(fabric, vswitch, host, encaps
 
 WRONG = {
     "mpls": [
-        {"ttl": 255}, {"ttl": 253}, {"ttl": 0}, {"label": 0x10002}, {"label": 0x20001}, {"label": 0x50001}, {"s": 0},
+        {"ttl": 255},
+        {"ttl": 253},
+        {"ttl": 0},
+        {"label": 0x10002},
+        {"label": 0x20001},
+        {"label": 0x50001},
+        {"s": 0},
     ],
     "nsh": [
-        {"si": 255}, {"si": 253}, {"si": 0}, {"spi": 0x10002}, {"spi": 0x20001}, {"ttl": 0}, {"nextproto": 1}, {"mdtype": 2},
+        {"si": 255},
+        {"si": 253},
+        {"si": 0},
+        {"spi": 0x10002},
+        {"spi": 0x20001},
+        {"ttl": 0},
+        {"nextproto": 1},
+        {"mdtype": 2},
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("encapsulation", ["mpls", "nsh"])

@@ -28,28 +28,48 @@ def fabric(vswitch):
 VARIANTS = {
     "spec": {},
     "ranges": {"classifiers": (classifier(source_ports=(1000, 3333), destination_ports=(0, 99)),)},
-    "any": {"classifiers": (classifier(protocol=None, source_ports=None, destination_ports=None, source_prefixes=()),)},
+    "any": {
+        "classifiers": (
+            classifier(
+                protocol=None, source_ports=None, destination_ports=None, source_prefixes=()
+            ),
+        )
+    },
     "icmp": {"classifiers": (classifier(protocol=1, source_ports=None, destination_ports=None),)},
-    "icmp code": {"classifiers": (classifier(protocol=1, source_ports=(3, 3), destination_ports=(4, 4)),)},
+    "icmp code": {
+        "classifiers": (classifier(protocol=1, source_ports=(3, 3), destination_ports=(4, 4)),)
+    },
     "gre": {"classifiers": (classifier(protocol=47, source_ports=None, destination_ports=None),)},
     "zero": {"classifiers": (classifier(protocol=0, source_ports=None, destination_ports=None),)},
     "sctp": {"classifiers": (classifier(protocol=132),)},
-    "udp": {"classifiers": (classifier(protocol=17, source_prefixes=("10.0.0.0/24", "10.1.0.0/16")),)},
+    "udp": {
+        "classifiers": (classifier(protocol=17, source_prefixes=("10.0.0.0/24", "10.1.0.0/16")),)
+    },
     "ipv6": {
         "classifiers": (
-            classifier(ethertype="IPv6", source_prefixes=("2001:db8::/64",), destination_prefixes=("2001:db8::20/128",)),
+            classifier(
+                ethertype="IPv6",
+                source_prefixes=("2001:db8::/64",),
+                destination_prefixes=("2001:db8::20/128",),
+            ),
         )
     },
     "icmp6": {
         "classifiers": (
             classifier(
-                ethertype="IPv6", protocol=58, source_ports=None, destination_ports=None,
-                source_prefixes=(), destination_prefixes=(),
+                ethertype="IPv6",
+                protocol=58,
+                source_ports=None,
+                destination_ports=None,
+                source_prefixes=(),
+                destination_prefixes=(),
             ),
         )
     },
-    "known source": {"classifiers": (classifier(source_prefixes=("10.0.0.0/24",), source_port_known=True),)},
-}  # fmt: skip
+    "known source": {
+        "classifiers": (classifier(source_prefixes=("10.0.0.0/24",), source_port_known=True),)
+    },
+}
 
 
 @pytest.mark.parametrize("firewall", list(Firewall))

@@ -130,8 +130,14 @@ def test_flows_read_back_as_written(fabric):
     plans = [
         chain(taps[0], [target("a", "h1", bridges=True)], taps[1]),
         chain(taps[1], name="pc2", path_id=2, classifiers=(classifier(source_ports=(24, 24)),)),
-        chain([target("b", "h2")], taps[0], name="pc3", path_id=3, classifiers=(classifier(source_ports=(25, 25)),)),
-    ]  # fmt: skip
+        chain(
+            [target("b", "h2")],
+            taps[0],
+            name="pc3",
+            path_id=3,
+            classifiers=(classifier(source_ports=(25, 25)),),
+        ),
+    ]
     fabric.program(*plans)
     for name, host in fabric.hosts.items():
         assert diff(fabric.desired(name, *plans), host.dump_entries()) == []

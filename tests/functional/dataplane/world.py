@@ -89,7 +89,9 @@ class Agent:
 class WorldHost(Host):
     """A host that has all ports of the world; some of them are plugged in."""
 
-    def __init__(self, vswitch: Vswitch, name: str, ports: Mapping[str, int], firewall: Firewall) -> None:  # fmt: skip
+    def __init__(
+        self, vswitch: Vswitch, name: str, ports: Mapping[str, int], firewall: Firewall
+    ) -> None:
         super().__init__(vswitch, name)
         self._ofports, self._firewall = ports, firewall
         self._peers = {peer: number for number, peer in enumerate(HOSTS, 2) if peer != name}
@@ -144,7 +146,9 @@ class World:
     :param pairs: names of functions; their ports are ``<name>-in`` and ``<name>-out``.
     """
 
-    def __init__(self, vswitch: Vswitch, ends: Iterable[str], pairs: Iterable[str], firewall: Firewall) -> None:  # fmt: skip
+    def __init__(
+        self, vswitch: Vswitch, ends: Iterable[str], pairs: Iterable[str], firewall: Firewall
+    ) -> None:
         self.vswitch = vswitch
         self.functions = {f"{p}-in": f"{p}-out" for p in pairs}
         self.functions |= {there: here for here, there in self.functions.items()}
@@ -195,7 +199,9 @@ class World:
         :param lost_on: a host that does not get its message.
         """
         planned = list(planned)
-        before = {p.plan.id: self.plans[p.plan.id].hosts for p in planned if p.plan.id in self.plans}  # fmt: skip
+        before = {
+            p.plan.id: self.plans[p.plan.id].hosts for p in planned if p.plan.id in self.plans
+        }
         self.plans |= {item.plan.id: item.plan for item in planned}
         for host, update in sorted(updates_by_host(planned, before).items()):
             if host != lost_on:
@@ -227,7 +233,9 @@ class World:
             reports = {host: self.agents[host].reports.get(plan.id) for host in plan.hosts}
             if all(report and report.revision == plan.revision for report in reports.values()):
                 switch = contract.PlanUpdate(switch=((plan.id, plan.revision),))
-                for host in (host for host, report in reports.items() if report and report.prepared):  # fmt: skip
+                for host in (
+                    host for host, report in reports.items() if report and report.prepared
+                ):
                     self.agents[host].reconciler.update(_over_the_bus(switch))
         for agent in self.agents.values():
             while (seconds := agent.reconciler.seconds_until_due) is not None:
@@ -265,7 +273,7 @@ class World:
         return [tuple(trail) for trail in trails.values()]
 
     def _feed(self, frames: Mapping[str, list[bytes]]) -> None:
-        """Feed frames into ports; returns when the switch has handled a marker behind the last one."""
+        """Feed frames into ports; returns when the switch has handled a marker after the last."""
         waiting: defaultdict[str, set[int]] = defaultdict(set)
         for port, some in frames.items():
             self._number += 1

@@ -94,10 +94,13 @@ def test_single_pair_needs_no_hash():
     [
         ({}, {"tcp"}),
         ({"protocol": 1, "source_ports": None, "destination_ports": None}, set()),
-        ({"protocol": None, "source_ports": None, "destination_ports": None}, {"tcp", "udp", "sctp"}),
+        (
+            {"protocol": None, "source_ports": None, "destination_ports": None},
+            {"tcp", "udp", "sctp"},
+        ),
         ({"ethertype": "IPv6", "source_prefixes": (), "destination_prefixes": ()}, {"tcp6"}),
     ],
-)  # fmt: skip
+)
 def test_connections_of_classifiers_are_learned(changes, protocols):
     plan = chain([target("a", "h2"), target("b", "h3")], classifiers=(classifier(**changes),))
     found = flows_of(compile_chain(plan, switch("h1", "vm")), "LEARN_AFFINITY")

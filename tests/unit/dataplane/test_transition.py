@@ -49,12 +49,30 @@ CASES = [
     ("pair is removed", OLD, chain([A], [C]), "h1", Phase.SWITCHED),
     ("pair is added", chain([A], [C]), OLD, "h1", Phase.PREPARED),
     ("weights", OLD, chain([replace(A, weight=3), B], [C]), "h1", Phase.SWITCHED),
-    ("classifier is added", OLD, chain([A, B], [C], classifiers=(classifier(), OTHER)), "h1", Phase.PREPARED),
-    ("classifier is removed", chain([A, B], [C], classifiers=(classifier(), OTHER)), OLD, "h1", Phase.SWITCHED),
+    (
+        "classifier is added",
+        OLD,
+        chain([A, B], [C], classifiers=(classifier(), OTHER)),
+        "h1",
+        Phase.PREPARED,
+    ),
+    (
+        "classifier is removed",
+        chain([A, B], [C], classifiers=(classifier(), OTHER)),
+        OLD,
+        "h1",
+        Phase.SWITCHED,
+    ),
     ("source is added", OLD, chain([A, B], [C], sources=(VM, source("vm2"))), "h1", Phase.PREPARED),
-    ("source is removed", chain([A, B], [C], sources=(VM, source("vm2"))), OLD, "h1", Phase.SWITCHED),
+    (
+        "source is removed",
+        chain([A, B], [C], sources=(VM, source("vm2"))),
+        OLD,
+        "h1",
+        Phase.SWITCHED,
+    ),
     ("pair moves", OLD, chain([A, replace(B, host="h3")], [C]), "h1", Phase.PREPARED),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +125,7 @@ VM2 = source("vm2", "h1", "10.0.0.11")
 
 
 def prepared_flows(before, plan):
-    """Return the flows of h1 while it is prepared for a plan, with ``vm`` and ``vm2`` plugged in."""
+    """Return the flows of h1 while it is prepared for a plan; two sources are plugged in."""
     local = switch("h1", "vm", "vm2", "a-in", "a-out")
     now = accept(switched(before), replace(plan, revision=2), "h1")
     assert now.phase is Phase.PREPARED
@@ -161,9 +179,15 @@ GROUPS = {
 }
 NAMES = {ident(f"{letter}{n}"): f"{letter}{n}" for letter in "abcd" for n in (1, 2)}
 PORTS = {
-    host: [f"{NAMES[t.pair_id]}-{end}" for group in GROUPS.values() for t in group if t.host == host for end in ("in", "out")]
+    host: [
+        f"{NAMES[t.pair_id]}-{end}"
+        for group in GROUPS.values()
+        for t in group
+        if t.host == host
+        for end in ("in", "out")
+    ]
     for host in HOSTS
-}  # fmt: skip
+}
 PORTS["h1"] = ["vm", *PORTS["h1"]]
 
 
@@ -228,7 +252,9 @@ class World:
         self.hosts = {}
         for name in HOSTS:
             local = switch(name, *PORTS[name])
-            self.hosts[name] = Host(local, {port: local.ports[ident(port)].ofport for port in PORTS[name]})  # fmt: skip
+            self.hosts[name] = Host(
+                local, {port: local.ports[ident(port)].ofport for port in PORTS[name]}
+            )
         takes_part = {name: first if first and name in first.hosts else None for name in HOSTS}
         self.states = {name: ChainTransition(plan) for name, plan in takes_part.items()}
         self.latest = first
@@ -374,4 +400,6 @@ def test_no_packet_bypasses_the_chain_in_quick_changes(history, random):
     found = packets_by_outcome(world)
     assert not {("direct",), ("looped",)} & found.keys()
     for packet in found.get(("delivered",), ()):
-        assert any(contains(packet.visited, walk) for plan in history for walk in walks(plan)), packet.visited  # fmt: skip
+        assert any(contains(packet.visited, walk) for plan in history for walk in walks(plan)), (
+            packet.visited
+        )

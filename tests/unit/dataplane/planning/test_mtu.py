@@ -120,12 +120,18 @@ def test_no_warning_if_mtu_is_unknown(unknown):
         ({}, Underlay(1500, {}, 1500)),
         ({"path_mtu": 1400}, Underlay(1400, {}, 1500)),
         ({"path_mtu": 9000}, Underlay(1500, {}, 1500)),
-        ({"physical_network_mtus": {"a": "1400", "b": "9000"}}, Underlay(1500, {"a": 1400, "b": 1500}, 1500)),
-        ({"global_physnet_mtu": 9000, "physical_network_mtus": {"a": "1600"}}, Underlay(9000, {"a": 1600}, 9000)),
+        (
+            {"physical_network_mtus": {"a": "1400", "b": "9000"}},
+            Underlay(1500, {"a": 1400, "b": 1500}, 1500),
+        ),
+        (
+            {"global_physnet_mtu": 9000, "physical_network_mtus": {"a": "1600"}},
+            Underlay(9000, {"a": 1600}, 9000),
+        ),
         ({"underlay_mtu": 1600, "path_mtu": 1400}, Underlay(1600, {}, 1600)),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_underlay_mtu_from_options(options, expected):
     conf = cfg.ConfigOpts()
     common_config.register_core_common_config_opts(conf)

@@ -58,9 +58,14 @@ def snapshot(symmetric=False, **port_changes):
         PortPairGroup(ident("pg2"), ident("project"), 2, (pair("pp3"),), "PG2"),
     )
     classifier = FlowClassifier(
-        ident("fc1"), ident("project"), protocol=6, source_ports=(23, 23), destination_ports=(100, 100),
-        source_prefix="10.0.0.0/28", destination_prefix="10.0.0.20/32",
-    )  # fmt: skip
+        ident("fc1"),
+        ident("project"),
+        protocol=6,
+        source_ports=(23, 23),
+        destination_ports=(100, 100),
+        source_prefix="10.0.0.0/28",
+        destination_prefix="10.0.0.20/32",
+    )
     chain = PortChain(
         ident("pc1"),
         ident("project"),

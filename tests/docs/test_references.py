@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "lab").glob("*.md")])
 FOLDERS = "bench|docs|examples|lab|portchain|tests|tools"
 PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]+)`")
-TEST = re.compile(r"`(test_\w+)`")
+TEST = re.compile(r"`(test_\w+)(?:\.py)?`")
 
 
 @pytest.fixture(scope="module")

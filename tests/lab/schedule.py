@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "ovn": ("test_ovn", "test_ovn_shared", "test_demo[ovn]"),
-    "changes": ("test_failures", "test_changes", "test_learning"),
+    "failures": ("test_failures", "test_learning"),
     "packets": (
         "test_kinds",
         "test_specification",
@@ -34,6 +34,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "openflow": ("test_openflow", "test_demo[openflow]"),
     "api": ("test_clients", "test_tenancy", "test_openapi", "test_many_clients", "test_demo"),
     "both": ("test_both",),
+    "changes": ("test_changes",),
     "l2pop": ("test_matrix[l2pop]",),
     "ipv6": ("test_matrix[ipv6]",),
 }

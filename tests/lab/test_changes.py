@@ -18,8 +18,6 @@ from tests.lab.captures import Captures
 from tests.lab.load import FLOWS, Load, Path, paths
 from tests.lab.workflow import CHAINED, DEADLINE, DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
 
-pytestmark = pytest.mark.alone
-
 PORT, OTHER_PORT, UNCHAINED = 7000, 7100, 99
 MEMBERS = {"PG1": ("PP1", "PP2"), "PG2": ("PP3",)}
 VIA_PP4 = ("p7", "p8")

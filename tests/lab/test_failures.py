@@ -33,8 +33,6 @@ from tests.lab.workflow import (
     without_counters,
 )
 
-pytestmark = pytest.mark.alone
-
 PORT, RATE = 7000, 100
 OUTAGE = int(os.environ.get("PORTCHAIN_OUTAGE", "1"))  # seconds without a server
 # h1 has the source and PP1, h2 has PP2, h3 has PP3 and the destination.

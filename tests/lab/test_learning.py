@@ -13,8 +13,6 @@ from tests.lab.captures import Captures
 from tests.lab.test_kinds import SYMMETRIC
 from tests.lab.workflow import DEADLINE, FUNCTIONS, Workflow
 
-pytestmark = pytest.mark.alone
-
 HOMES = {"src": "h1", "other": "h2", "dst": "h3"}
 MARK = "portchain-no-flood"
 MANY = 100

@@ -23,8 +23,6 @@ from tests.lab.workflow import (
     without_counters,
 )
 
-pytestmark = pytest.mark.alone
-
 CONTROLLER, PORT = "portchain-controller", 7000
 ANY_SOURCE_PORT = {"source_port_range_min": None, "source_port_range_max": None}
 AT_ONCE = 10

@@ -21,10 +21,14 @@ def names() -> Iterator[str]:
 
 
 def exists(name: str) -> bool:
-    """Whether a dotted name below the package is a module, or something that one defines."""
+    """Whether a dotted name is a module, or something that one defines.
+
+    Names of the lab begin with ``portchain_lab``, all others are below ``portchain``.
+    """
     parts = name.split(".")
+    folder = ROOT / "lab" if parts[0] == "portchain_lab" else ROOT / "portchain"
     for length in range(len(parts), 0, -1):
-        path = (ROOT / "portchain").joinpath(*parts[:length])
+        path = folder.joinpath(*parts[:length])
         module = path.with_suffix(".py") if not path.is_dir() else path / "__init__.py"
         if module.is_file():
             return _defines(ast.parse(module.read_text()), parts[length:])

@@ -163,7 +163,7 @@ def test_rules_that_somebody_deletes_or_alters_come_back_at_once(workflow: Workf
 def repairs(workflow: Workflow) -> Counter[str]:
     """How often the controller has repaired each host's switch."""
     log = (workflow.lab.layout.logs / f"{CONTROLLER}.log").read_text()
-    return Counter(re.findall(r"The switch of host (\w+) was brought to", log))
+    return Counter(re.findall(r"The switch of host (\w+) was changed to hold", log))
 
 
 def test_an_agent_that_restarts_deletes_rules_and_they_come_back(workflow: Workflow) -> None:

@@ -91,19 +91,20 @@ class FlowArbiter:
         chains: Mapping[str, ChainTransition],
         changed: Iterable[str],
         local: LocalSwitch,
-        found: Collection[int] = (),
+        active_at_start: Collection[int] = (),
     ) -> dict[str, Outcome]:
         """Recompute the flows of some chains, and of those that conflict with them.
 
         :param chains: the states of all chains of this host.
         :param changed: ids of the chains to recompute; an id that ``chains`` lacks is removed.
-        :param found: numbers of the chains that had flows in the switch when this agent started.
+        :param active_at_start: numbers of the chains that had flows in the switch when this agent
+            started.
         :returns: the outcome for each chain that was recomputed.
         """
         changed = list(changed)
         for chain_id in changed:
             self._decisions.forget_rejections(chain_id)
-        return _Pass(self._decisions, self.ledger, chains, local, found).run(changed)
+        return _Pass(self._decisions, self.ledger, chains, local, active_at_start).run(changed)
 
     def replace_rejected(
         self, chains: Mapping[str, ChainTransition], rejected: Mapping[str, str], local: LocalSwitch
@@ -137,10 +138,10 @@ class _Pass:
         ledger: FlowLedger,
         chains: Mapping[str, ChainTransition],
         local: LocalSwitch,
-        found: Collection[int],
+        active_at_start: Collection[int],
     ) -> None:
         self._decisions, self._ledger = decisions, ledger
-        self._chains, self._local, self._found = chains, local, found
+        self._chains, self._local, self._active_at_start = chains, local, active_at_start
         self._precedences: dict[str, Precedence] = {}  # fixed during a pass
         self._queue: list[tuple[Precedence, str]] = []
         self._queued: set[str] = set()
@@ -193,7 +194,7 @@ class _Pass:
             plan = self._state(chain_id).plan
             number = plan.path_id & ~pipeline.ODD_GENERATION if plan else 0
             revision = self._decisions.sending_revision(chain_id)
-            activity = 2 if revision is None and number not in self._found else 1
+            activity = 2 if revision is None and number not in self._active_at_start else 1
             if plan is None or revision == plan.revision:
                 activity = 0
             self._precedences[chain_id] = (activity, number, chain_id)

@@ -176,14 +176,20 @@ def test_fallback_follows_the_ports(memory, reconciler, reports):
     assert compile_chain(old, memory.local).flows < set(memory.flows.values())
     assert is_dropped(memory, "vm2"), "it is not a source of the fallback plan"
     assert "ip_ttl" in reports[-1].error
-    assert not any(f"in_port={port}" in flow.key.match for flow in memory.flows.values() for port in range(11, 20))  # fmt: skip
+    assert not any(
+        f"in_port={port}" in flow.key.match
+        for flow in memory.flows.values()
+        for port in range(11, 20)
+    )
 
 
 def test_fallback_follows_ports_of_the_fallback_plan_only(memory, reconciler):
     old = chain_of(1, "vm")
     reconciler.synchronise(PlanUpdate((old,)))
     (path,) = unsupported(old).paths
-    newer = replace(old, revision=2, paths=(replace(path, hops=(Hop(1, (target("d", "h1"),), ("ip_ttl",)),)),))  # fmt: skip
+    newer = replace(
+        old, revision=2, paths=(replace(path, hops=(Hop(1, (target("d", "h1"),), ("ip_ttl",)),)),)
+    )
     reconciler.update(PlanUpdate((newer,)))
     let_time_pass(reconciler)
     reconciler.update(PlanUpdate((replace(newer, revision=3),)))
@@ -373,7 +379,9 @@ def test_guard_of_new_source_yields_to_another_chain(memory, reconciler, reports
     """A classifier moves from one chain to another; the host gets the plans in the wrong order."""
     one, other = plan(1, 1), chain_of(2, "vm", revision=2, far=True)
     (path,) = other.paths
-    other = replace(other, paths=(replace(path, hops=path.hops[1:], classifiers=one.paths[0].classifiers),))  # fmt: skip
+    other = replace(
+        other, paths=(replace(path, hops=path.hops[1:], classifiers=one.paths[0].classifiers),)
+    )
     reconciler.synchronise(PlanUpdate((one,)))
     reconciler.update(PlanUpdate((other,), prepare=frozenset({other.id})))
     assert reports[-1] == HostReport(other.id, 2, prepared=True)

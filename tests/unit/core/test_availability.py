@@ -26,8 +26,8 @@ CHAIN = PortChain("chain", OWNER, 1, (GROUPS["a"], GROUPS["b"]), (FlowClassifier
 
 
 def port(name: str, **changes: Any) -> Port:
-    made = Port(name, "net", OWNER, "02:00:00:00:00:01", host="h1", plugged=True)
-    return replace(made, **changes)
+    basic = Port(name, "net", OWNER, "02:00:00:00:00:01", host="h1", plugged=True)
+    return replace(basic, **changes)
 
 
 PORTS = {

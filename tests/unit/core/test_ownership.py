@@ -33,8 +33,8 @@ def bound(default="ovn", **mechanisms):
 
 
 def unbound():
-    made = snapshot()
-    return replace(made, ports={name: replace(one, host="") for name, one in made.ports.items()})
+    given = snapshot()
+    return replace(given, ports={name: replace(one, host="") for name, one in given.ports.items()})
 
 
 @pytest.mark.parametrize(("mechanism", "owner"), [("ovn", "ovn"), ("openvswitch", "ovs")])
@@ -48,11 +48,11 @@ def test_without_bound_ports_only_a_single_driver_owns_a_chain():
 
 
 def test_unbound_ports_do_not_decide():
-    made = bound()
-    ports = dict(made.ports) | {
-        ident("src"): replace(made.ports[ident("src")], host="", mechanism="")
+    given = bound()
+    ports = dict(given.ports) | {
+        ident("src"): replace(given.ports[ident("src")], host="", mechanism="")
     }
-    assert owner_of(replace(made, ports=ports), TWO) == "ovn"
+    assert owner_of(replace(given, ports=ports), TWO) == "ovn"
 
 
 @pytest.mark.parametrize(

@@ -51,16 +51,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def driver(installed: Path, folder: Path):
-    (made,) = manager.load(["intent"]).values()
+    (loaded,) = manager.load(["intent"]).values()
     # The implementation that records in the database has tests of its own.
-    made.initialize(mock.create_autospec(ChainStatusReporter, instance=True))
-    return made
+    loaded.initialize(mock.create_autospec(ChainStatusReporter, instance=True))
+    return loaded
 
 
 def bound(mechanism="intent"):
-    made = snapshot()
+    given = snapshot()
     return replace(
-        made, ports={name: replace(port, mechanism=mechanism) for name, port in made.ports.items()}
+        given,
+        ports={name: replace(port, mechanism=mechanism) for name, port in given.ports.items()},
     )
 
 
@@ -148,7 +149,7 @@ def test_a_chain_that_no_driver_can_realise_keeps_its_file(driver, folder) -> No
 
 
 def test_it_rejects_more_groups_than_its_controller_supports(driver) -> None:
-    made = bound()
-    long = replace(made.chain, port_pair_groups=made.chain.port_pair_groups * 5)
+    given = bound()
+    long = replace(given.chain, port_pair_groups=given.chain.port_pair_groups * 5)
     with pytest.raises(Violation, match="divide the chain"):
-        driver.check_port_chain(replace(made, chain=long))
+        driver.check_port_chain(replace(given, chain=long))

@@ -27,12 +27,12 @@ def central() -> Iterator[None]:
 
 def on(*hosts: str, mechanism: str = "openvswitch") -> ChainSnapshot:
     """A chain whose ports alternate between these hosts."""
-    made: Any = snapshot()
+    given: Any = snapshot()
     ports = {
         name: replace(port, host=hosts[index % len(hosts)], mechanism=mechanism)
-        for index, (name, port) in enumerate(made.ports.items())
+        for index, (name, port) in enumerate(given.ports.items())
     }
-    return replace(made, ports=ports)
+    return replace(given, ports=ports)
 
 
 BOTH = manager.load(["ovs", "openflow"])

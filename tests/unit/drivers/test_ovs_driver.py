@@ -36,7 +36,7 @@ class OvsDriverTest(ApiTestCase):
         super().setUp()
         cfg.CONF.set_override("underlay_mtu", 9000, conf.GROUP)
         self.servers: list[Any] = []
-        # Cleaned up last: each waits for what it polls, so all are told to stop before.
+        # Cleaned up last: wait() blocks until a server has stopped, so all are stopped first.
         self.addCleanup(lambda: [server.wait() for server in self.servers])
         self.bus = {host: self.listen(host) for host in HOSTS}
         self.net = self.network()

@@ -247,7 +247,8 @@ def format_table(rows: Sequence[Row], markdown: bool = False) -> Table:
     counts = sorted({row.functions for row in rows})
     table.add_column("")
     for count in counts:
-        table.add_column(f"{count} functions" if count else "no chain", justify="right")
+        heading = f"{count} function{'' if count == 1 else 's'}" if count else "no chain"
+        table.add_column(heading, justify="right")
     found = {(row.metric, row.functions): row.median for row in rows}
     for metric, title in METRICS.items():
         plain = found.get((metric, 0), 0.0)

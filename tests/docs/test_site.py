@@ -1,4 +1,4 @@
-"""The documentation builds without a warning: every page is listed, every link and anchor exists."""
+"""The documentation builds without a warning: every page is listed, and no link is broken."""
 
 import subprocess
 import sys

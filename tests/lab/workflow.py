@@ -391,7 +391,7 @@ class Workflow:
         return self.lab.vsctl(host, "get", "interface", "patch-tun", "ofport").strip()
 
     def wait_no_flows(self) -> None:
-        """Wait until no host has a flow of ours; on OVN, until the Northbound has no row of ours."""
+        """Wait until no host has a flow of ours; on OVN, until Northbound has no row of ours."""
         if self.lab.layout.drivers == ("ovn",):
             wait_for(lambda: not any(self.flows().values()), DEADLINE, "no rows of ours")
             return

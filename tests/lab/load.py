@@ -8,6 +8,7 @@ import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import islice
+from operator import ge
 
 from portchain_lab.observe import packet_paths, traffic
 from portchain_lab.observe.capture import CapturedFrame
@@ -61,23 +62,21 @@ class Load:
 
     def wait_for_more(self, count: int = 100) -> None:
         """Wait until ``count`` more datagrams of each flow have arrived."""
-        for stream in self._streams:
-            enough = len(stream.result.received) + count
-            wait_for(
-                lambda stream=stream, enough=enough: len(stream.result.received) >= enough,
-                2 * DEADLINE,
-                f"{count} more datagrams of each flow",
-            )
+        enough = [len(stream.result.received) + count for stream in self._streams]
+        wait_for(
+            lambda: all(map(ge, (len(one.result.received) for one in self._streams), enough)),
+            2 * DEADLINE,
+            f"{count} more datagrams of each flow",
+        )
 
     def wait_for_sent(self, count: int = 100) -> None:
         """Wait until ``count`` more datagrams of each flow were sent; they need not arrive."""
-        for stream in self._streams:
-            enough = stream.result.sent + count
-            wait_for(
-                lambda stream=stream, enough=enough: stream.result.sent >= enough,
-                DEADLINE,
-                f"{count} more datagrams of each flow sent",
-            )
+        enough = [stream.result.sent + count for stream in self._streams]
+        wait_for(
+            lambda: all(map(ge, (one.result.sent for one in self._streams), enough)),
+            DEADLINE,
+            f"{count} more datagrams of each flow sent",
+        )
 
     # Results: valid after the load has stopped.
 

@@ -90,7 +90,7 @@ class _Starter:
 
         mariadb ----------> keystone, neutron-api
         epmd -> rabbitmq -> neutron-rpc-server and all others of the controller (with mariadb)
-                rabbitmq -> agent or ovn-controller (with the host's switch)
+                neutron-rpc-server -> agent or ovn-controller (with the host's switch)
         ovn-nb, ovn-sb, ovn-northd -> everything but switches, MariaDB and RabbitMQ
     """
 
@@ -125,17 +125,19 @@ class _Starter:
             central_ovn = [pool.submit(self._start_ovn)] if lab.has_ovn else []
             jobs = [mariadb, rabbitmq, *switches.values(), *central_ovn]
 
-            def start_after(name: str, *needed: Future[None]) -> None:
+            def start_after(name: str, *needed: Future[None]) -> Future[None]:
                 after = [*needed, *central_ovn]
                 jobs.append(pool.submit(self._start_in_turn, name, after=after))
+                return jobs[-1]
 
-            # An agent repeats a failed call only after a timeout: its server starts first.
-            start_after("neutron-rpc-server", mariadb, rabbitmq)
+            # An agent repeats a failed call only after a timeout, which grows each time: on a busy
+            # machine that takes a minute. So its server is ready first.
+            rpc_server = start_after("neutron-rpc-server", mariadb, rabbitmq)
             start_after("neutron-api", mariadb)
             for host in lab.host_names:
                 for program in programs.on_host(lab, host):
                     if program not in programs.SWITCH_PROGRAMS:
-                        start_after(f"{program}@{host}", rabbitmq, switches[host])
+                        start_after(f"{program}@{host}", rpc_server, switches[host])
             start_after("keystone", mariadb)
             for name in programs.central(lab):
                 if name not in STARTED_BY_NAME:

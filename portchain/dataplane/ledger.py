@@ -76,7 +76,7 @@ class FlowLedger:
         for other_owner, entry in self.conflicts(owner, changed):
             raise FlowConflictError(owner, other_owner, entry)
         for key in present.keys() - wanted.keys():
-            self._remove_wish(owner, key)
+            self._give_up(owner, key)
             self._resolve(key)
         for entry in changed:
             self._wanted.setdefault(entry.key, {})[owner] = entry
@@ -88,7 +88,7 @@ class FlowLedger:
     def release(self, owner: str, key: EntryKey) -> None:
         """Remove one entry of an owner."""
         if self._wanted_by.get(owner, {}).pop(key, None) is not None:
-            self._remove_wish(owner, key)
+            self._give_up(owner, key)
             self._resolve(key)
             if not self._wanted_by[owner]:
                 del self._wanted_by[owner]
@@ -104,7 +104,7 @@ class FlowLedger:
         remove = [key for key, old in previous.items() if old and key not in self._entries]
         return order(put, remove)
 
-    def _remove_wish(self, owner: str, key: EntryKey) -> None:
+    def _give_up(self, owner: str, key: EntryKey) -> None:
         del self._wanted[key][owner]
         if not self._wanted[key]:
             del self._wanted[key]

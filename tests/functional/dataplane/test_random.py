@@ -64,7 +64,7 @@ HEADERS = [
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RequestedChain:
     """A chain as the user requested it.
 
     :param source: the logical source port; empty for all of ``SOURCES``.
@@ -92,7 +92,7 @@ class Wish:
             and self.ports[0] <= header.destination_port <= self.ports[1]
         )
 
-    def collides(self, other: "Wish") -> bool:
+    def collides(self, other: "RequestedChain") -> bool:
         """Whether a packet could match both, which the API rejects."""
         return (
             not set(self.sources).isdisjoint(other.sources)
@@ -114,7 +114,7 @@ class UserActions(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world.reset()
-        self.wishes: dict[str, Wish] = {}
+        self.requested: dict[str, RequestedChain] = {}
         self.members: dict[str, dict[str, int]] = {
             group: {p: 1 for p, of in PAIRS.items() if of == group and p[1] == "1"}
             for group in GROUPS
@@ -153,30 +153,32 @@ class UserActions(RuleBasedStateMachine):
         elif protocol is None:
             ports = ANY_PORTS
         self.made += 1
-        wish = Wish(f"pc{self.made}", source, protocol, ports, tuple(groups), symmetric, self.made)
-        if not any(wish.collides(other) for other in self.wishes.values()):
-            self.wishes[wish.name] = wish
-            self._notify([wish.name], lost_on)
+        wanted = RequestedChain(
+            f"pc{self.made}", source, protocol, ports, tuple(groups), symmetric, self.made
+        )
+        if not any(wanted.collides(other) for other in self.requested.values()):
+            self.requested[wanted.name] = wanted
+            self._notify([wanted.name], lost_on)
 
-    @precondition(lambda self: self.wishes)
+    @precondition(lambda self: self.requested)
     @rule(data=st.data(), lost_on=st.sampled_from(["", *HOSTS]))
     def delete_chain(self, data: st.DataObject, lost_on: str) -> None:
-        name = data.draw(st.sampled_from(sorted(self.wishes)))
-        del self.wishes[name]
+        name = data.draw(st.sampled_from(sorted(self.requested)))
+        del self.requested[name]
         self.world.notify_deleted(ident(name), lost_on)
         self._catch_up(lost_on)
 
-    @precondition(lambda self: self.wishes)
+    @precondition(lambda self: self.requested)
     @rule(
         data=st.data(),
         groups=st.lists(st.sampled_from(sorted(GROUPS)), min_size=1, max_size=3, unique=True),
     )
     def reorder_chain(self, data: st.DataObject, groups: list[str]) -> None:
-        name = data.draw(st.sampled_from(sorted(self.wishes)))
-        if self.wishes[name].source != SPEAKER and self.wishes[name].groups != tuple(groups):
-            generation = self.wishes[name].generation + 1
-            self.wishes[name] = replace(
-                self.wishes[name], groups=tuple(groups), generation=generation
+        name = data.draw(st.sampled_from(sorted(self.requested)))
+        if self.requested[name].source != SPEAKER and self.requested[name].groups != tuple(groups):
+            generation = self.requested[name].generation + 1
+            self.requested[name] = replace(
+                self.requested[name], groups=tuple(groups), generation=generation
             )
             # A change of the list of groups resets flow affinity (docs/decisions/0018).
             self.learned = {key: p for key, p in self.learned.items() if key[0] != name}
@@ -201,14 +203,14 @@ class UserActions(RuleBasedStateMachine):
         self.home[name] = host
         self.down.discard(name)
         self.world.plug(host, *_ports_of(name))
-        self._notify(self.wishes)
+        self._notify(self.requested)
 
-    @precondition(lambda self: self.wishes)
+    @precondition(lambda self: self.requested)
     @rule(name=st.sampled_from(SOURCES), host=st.sampled_from(HOSTS))
     def move_source(self, name: str, host: str) -> None:
         self.home[name] = host
         self.world.plug(host, name)
-        self._notify(self.wishes, before_all_switch=lambda: self._does_not_bypass(name))
+        self._notify(self.requested, before_all_switch=lambda: self._does_not_bypass(name))
 
     def _does_not_bypass(self, name: str) -> None:
         """Packets of a VM that has just moved follow the old or the new plan or are lost."""
@@ -216,9 +218,12 @@ class UserActions(RuleBasedStateMachine):
         headers = [header for header in headers if self._chain_of(header)]
         probes = [(name, header, DESTINATION) for header in headers]
         for header, trail in zip(headers, self.world.send(probes), strict=True):
-            wish = self._chain_of(header)
-            assert wish is not None
-            assert trail[-1:] != (DESTINATION,) or len(trail) > len(wish.groups), (header, trail)
+            wanted = self._chain_of(header)
+            assert wanted is not None
+            assert trail[-1:] != (DESTINATION,) or len(trail) > len(wanted.groups), (
+                header,
+                trail,
+            )
 
     @rule(pair=st.sampled_from(sorted(PAIRS)))
     def unplug(self, pair: str) -> None:
@@ -239,8 +244,10 @@ class UserActions(RuleBasedStateMachine):
     ) -> None:
         planned = []
         for name in sorted(names):  # type: ignore[call-overload]
-            self.wishes[name] = replace(self.wishes[name], revision=self.wishes[name].revision + 1)
-            planned.append(plan_chain(self._snapshot(self.wishes[name]), TUNNEL_IPS))
+            self.requested[name] = replace(
+                self.requested[name], revision=self.requested[name].revision + 1
+            )
+            planned.append(plan_chain(self._snapshot(self.requested[name]), TUNNEL_IPS))
         self.world.notify(planned, lost_on)
         before_all_switch()
         self._catch_up(lost_on)
@@ -251,9 +258,9 @@ class UserActions(RuleBasedStateMachine):
         self.world.finish_transitions()
 
     def _users_of(self, group: str) -> list[str]:
-        return [wish.name for wish in self.wishes.values() if group in wish.groups]
+        return [wanted.name for wanted in self.requested.values() if group in wanted.groups]
 
-    def _snapshot(self, wish: Wish) -> ChainSnapshot:
+    def _snapshot(self, wanted: RequestedChain) -> ChainSnapshot:
         project, network = ident("project"), ident("net")
         ports = {
             ident(port): Port(
@@ -281,25 +288,25 @@ class UserActions(RuleBasedStateMachine):
                     for p, weight in self.members[group].items()
                 ),
             )
-            for number, group in enumerate(wish.groups, 1)
+            for number, group in enumerate(wanted.groups, 1)
         )
-        source, destination = ADDRESSES.get(wish.source), ADDRESSES[DESTINATION]
+        source, destination = ADDRESSES.get(wanted.source), ADDRESSES[DESTINATION]
         classifier = FlowClassifier(
-            ident(f"fc-{wish.name}"),
+            ident(f"fc-{wanted.name}"),
             project,
-            protocol=wish.protocol,
-            destination_ports=wish.ports if wish.protocol else None,
+            protocol=wanted.protocol,
+            destination_ports=wanted.ports if wanted.protocol else None,
             source_prefix=f"{source}/32" if source else "10.0.0.0/29",
             destination_prefix=f"{destination}/32",
-            logical_source_port=ident(wish.source) if wish.source else None,
+            logical_source_port=ident(wanted.source) if wanted.source else None,
         )
         return ChainSnapshot(
             PortChain(
-                ident(wish.name), project, wish.number, groups, (classifier,), wish.name,
-                symmetric=wish.symmetric, revision=wish.revision, generation=wish.generation,
+                ident(wanted.name), project, wanted.number, groups, (classifier,), wanted.name,
+                symmetric=wanted.symmetric, revision=wanted.revision, generation=wanted.generation,
             ),
             ports,
-            {classifier.id: tuple(map(ident, wish.sources))},
+            {classifier.id: tuple(map(ident, wanted.sources))},
             {classifier.id: (ident(DESTINATION),)},
         )  # fmt: skip
 
@@ -323,45 +330,47 @@ class UserActions(RuleBasedStateMachine):
         outward = dict(zip(headers, trails, strict=False))
         back = dict(zip(answered, trails[len(headers) :], strict=True))
         for header, trail in outward.items():
-            fresh = self._judge(header, trail, reverse=False)
+            fresh = self._check_trail(header, trail, reverse=False)
             if header in back:
-                fresh_back = self._judge(header, back[header], reverse=True)
+                fresh_back = self._check_trail(header, back[header], reverse=True)
                 both = {(fresh[hop], fresh_back[hop]) for hop in fresh.keys() & fresh_back.keys()}
                 assert all(one == other for one, other in both), (header, trail, back[header])
 
     def _can_send(self, header: Header) -> bool:
         return OWNERS[header.source] != SPEAKER or SPEAKER[:2] not in self.down
 
-    def _chain_of(self, header: Header) -> Wish | None:
-        return next((wish for wish in self.wishes.values() if wish.matches(header)), None)
+    def _chain_of(self, header: Header) -> RequestedChain | None:
+        return next((wanted for wanted in self.requested.values() if wanted.matches(header)), None)
 
-    def _judge(self, header: Header, trail: tuple[str, ...], *, reverse: bool) -> dict[str, str]:
+    def _check_trail(
+        self, header: Header, trail: tuple[str, ...], *, reverse: bool
+    ) -> dict[str, str]:
         """Check the trail of a packet; returns group -> pair where a pair was newly selected."""
-        wish = self._chain_of(header)
+        wanted = self._chain_of(header)
         end = OWNERS[header.source] if reverse else DESTINATION
-        place = self.home[_owner(DESTINATION if reverse else OWNERS[header.source])]
+        host = self.home[_owner(DESTINATION if reverse else OWNERS[header.source])]
         entrance = "out" if reverse else "in"
         rest, fresh = list(trail), {}
-        groups = wish.groups if wish else ()
+        groups = wanted.groups if wanted else ()
         for hop, group in enumerate(reversed(groups) if reverse else groups):
-            assert wish is not None
+            assert wanted is not None
             usable = self._usable(group)
-            key = (wish.name, reverse, hop, header, place)
+            key = (wanted.name, reverse, hop, header, host)
             known = self.learned.get(key)
             allowed = {known} if known else {pair for pair, weight in usable.items() if weight}
             if not allowed:
-                assert rest == [], f"{trail} although {group} has no pair for {header} of {wish}"
+                assert rest == [], f"{trail} although {group} has no pair for {header} of {wanted}"
                 return fresh
             visited = rest.pop(0) if rest else ""
             assert visited in {f"{pair}-{entrance}" for pair in allowed}, (
-                f"{header} of {wish} was at {trail}; at hop {hop} it should visit one of {allowed}"
+                f"{header} of {wanted} visited {trail}; hop {hop} should be one of {allowed}"
             )
             pair = visited.partition("-")[0]
             if known is None:
                 fresh[group] = pair
             self.learned[key] = pair
-            place = self.home[pair]
-        assert rest == [end], f"{header} of {wish}, replies: {reverse}, was at {trail}"
+            host = self.home[pair]
+        assert rest == [end], f"{header} of {wanted}, replies: {reverse}, was at {trail}"
         return fresh
 
     def _usable(self, group: str) -> dict[str, int]:
@@ -371,11 +380,11 @@ class UserActions(RuleBasedStateMachine):
         """Forget pairs that left their hop, and hops that the host selects no pair for any more."""
         for key, pair in list(self.learned.items()):
             name, reverse, hop, _, host = key
-            wish = self.wishes.get(name)
-            groups = (wish.groups[::-1] if reverse else wish.groups) if wish else ()
+            wanted = self.requested.get(name)
+            groups = (wanted.groups[::-1] if reverse else wanted.groups) if wanted else ()
             if hop < len(groups) and pair in self._usable(groups[hop]):
-                assert wish is not None
-                first = (DESTINATION,) if reverse else tuple(map(_owner, wish.sources))
+                assert wanted is not None
+                first = (DESTINATION,) if reverse else tuple(map(_owner, wanted.sources))
                 senders = self._usable(groups[hop - 1]) if hop else first
                 if host in {self.home[sender] for sender in senders}:
                     continue
@@ -383,7 +392,7 @@ class UserActions(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Deleting the last chain removes all our flows."""
-        for name in self.wishes:
+        for name in self.requested:
             self.world.notify_deleted(ident(name))
         self.world.finish_transitions()
         assert {

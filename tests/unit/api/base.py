@@ -30,6 +30,7 @@ from neutron_lib.api.definitions import portbindings
 from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
 from oslo_config import cfg
+from oslo_policy import policy as oslo_policy
 from oslo_service import wsgi
 from oslo_utils import uuidutils
 
@@ -90,7 +91,34 @@ def copy_map(attribute_map: Any) -> Any:
     return {key: copy_map(value) for key, value in attribute_map.items()}
 
 
+_load_rules = oslo_policy.Enforcer.load_rules
+
+
+def load_rules(enforcer: Any, force_reload: bool = False) -> None:
+    """Load policies when Neutron asks for it, and not before each decision: no file changes."""
+    if force_reload:
+        _load_rules(enforcer, force_reload)
+
+
+_load_extensions = extensions.ExtensionManager._load_all_extensions_from_path
+_EXTENSIONS: dict[str, list[type]] = {}
+
+
+def load_extensions(manager: Any, path: str) -> None:
+    """Load a folder of extensions; Neutron executes its modules for every server it starts."""
+    if path not in _EXTENSIONS:
+        with mock.patch.object(manager, "add_extension") as add_extension:
+            _load_extensions(manager, path)
+        _EXTENSIONS[path] = [type(call.args[0]) for call in add_extension.call_args_list]
+    for extension in _EXTENSIONS[path]:
+        manager.add_extension(extension())
+
+
 SHORTCUTS = (
+    mock.patch.object(oslo_policy.Enforcer, "load_rules", load_rules),
+    mock.patch.object(
+        extensions.ExtensionManager, "_load_all_extensions_from_path", load_extensions
+    ),
     mock.patch.object(policy, "register_rules", register_rules),
     mock.patch.object(fixture, "copy", SimpleNamespace(deepcopy=copy_map)),
     # Pushes every change of Neutron's resources to agents that no test has.

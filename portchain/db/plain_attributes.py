@@ -58,19 +58,15 @@ class PlainAttributes:
         }
 
 
-def _declared(plural: str, table: Any) -> PlainAttributes:
+def _declared(resource: str, table: Any) -> PlainAttributes:
+    """Find the attributes that are declared for a resource and have a column of the same name."""
+    attributes = definitions.resources()[resource]
     columns = table.__table__.columns
-    updatable = {
-        name: rules["allow_put"]
-        for definition in definitions.ALL
-        for name, rules in definition.RESOURCE_ATTRIBUTE_MAP.get(plural, {}).items()
-        if name in columns and name not in _OTHERWISE
-    }
-    return PlainAttributes(
-        tuple(updatable), tuple(name for name, allowed in updatable.items() if allowed)
-    )
+    names = [name for name in attributes if name in columns and name not in _OTHERWISE]
+    updatable = [name for name in names if attributes[name]["allow_put"]]
+    return PlainAttributes(tuple(names), tuple(updatable))
 
 
-FLOW_CLASSIFIER = _declared("flow_classifiers", models.FlowClassifier)
-PORT_PAIR = _declared("port_pairs", models.PortPair)
-PORT_PAIR_GROUP = _declared("port_pair_groups", models.PortPairGroup)
+FLOW_CLASSIFIER = _declared("flow_classifier", models.FlowClassifier)
+PORT_PAIR = _declared("port_pair", models.PortPair)
+PORT_PAIR_GROUP = _declared("port_pair_group", models.PortPairGroup)

@@ -15,7 +15,6 @@ FOLDER = Path(__file__).parent
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "ovn": ("test_ovn", "test_ovn_shared", "test_demo[ovn]"),
-    "failures": ("test_failures", "test_learning"),
     "packets": (
         "test_kinds",
         "test_specification",
@@ -27,16 +26,17 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "test_mapping",
         "test_plain",
     ),
-    # These differ only in the configuration of the agents, so they share a lab.
-    "transports": tuple(
-        f"test_matrix[{transport}]" for transport in ("vxlan", "geneve", "flat", "gre", "vlan")
+    "failures": ("test_failures", "test_learning", "test_demo"),
+    # The transports differ only in the configuration of the agents, so they share a lab.
+    "api": (
+        *("test_clients", "test_tenancy", "test_openapi", "test_many_clients"),
+        *(f"test_matrix[{name}]" for name in ("vxlan", "geneve", "flat", "gre", "vlan")),
     ),
     "openflow": ("test_openflow", "test_demo[openflow]"),
-    "api": ("test_clients", "test_tenancy", "test_openapi", "test_many_clients", "test_demo"),
     "both": ("test_both",),
-    "changes": ("test_changes",),
     "l2pop": ("test_matrix[l2pop]",),
     "ipv6": ("test_matrix[ipv6]",),
+    "changes": ("test_changes",),
 }
 """Modules by group; ``module[word]`` stands for those of its tests whose parameters begin so."""
 

@@ -1,8 +1,5 @@
 """Options of the Neutron server, and the names that all configuration files share."""
 
-import importlib
-from typing import Any
-
 from oslo_config import cfg
 
 from portchain.drivers.ovn.options import OVN_OPTS
@@ -94,15 +91,3 @@ def register_server_opts(conf: cfg.ConfigOpts = cfg.CONF) -> None:
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return the server's options for oslo-config-generator."""
     return [(GROUP, SERVER_OPTS), ("quotas", QUOTA_OPTS)]
-
-
-# An installation made before the options moved names these two as its entry points. They import
-# by name, because this module is below those two.
-def list_agent_opts() -> Any:
-    """Return the agent extension's options; see ``portchain.agent.options``."""
-    return importlib.import_module("portchain.agent.options").list_opts()
-
-
-def list_controller_opts() -> Any:
-    """Return the controller's options; see ``portchain.controller.options``."""
-    return importlib.import_module("portchain.controller.options").list_opts()

@@ -2,6 +2,6 @@
 
 Data flows one way through the package::
 
-    api -> rules -> plugin -> db -> drivers.manager -> drivers.base -> a driver
-    drivers.ovs.plan -> rpc -> agent -> dataplane.compile -> dataplane.diff -> the switch
+    api -> plugin -> requests (core.rules, db) -> drivers.manager -> drivers.base -> a driver
+    drivers.ovs -> dataplane.planning -> rpc -> host -> dataplane.compile -> the switch
 """

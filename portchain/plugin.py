@@ -56,7 +56,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     # Neutron reads these attributes. The last three say that a bulk request is one transaction, and
     # that the database sorts lists and divides them into pages.
-    supported_extension_aliases = tuple(one.ALIAS for one in definitions.ALL)
+    supported_extension_aliases = tuple(extension.ALIAS for extension in definitions.ALL)
     path_prefix = definitions.API_PREFIX
     __native_bulk_support = True
     __native_pagination_support = True
@@ -376,8 +376,8 @@ class PortChainPlugin(service_base.ServicePluginBase):
     ) -> None:
         """Refresh the chains on a host whose tunnel address or tunnel types changed.
 
-        Most reports of an agent change neither. A new agent counts as changed: its host may have
-        had an agent before that was deleted.
+        Most reports of an agent change neither. A new agent counts as changed: an earlier
+        agent of its host may have been deleted.
         """
         before, after = payload.states[1], payload.desired_state
         known = before.configurations if before is not None else {}

@@ -16,7 +16,7 @@ NOT_BOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED
 
 
 def affects_chains(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Tell whether an update of a port could change the realisation of a chain.
+    """Return whether an update of a port could change the realisation of a chain.
 
     When an agent restarts, the status of its ports goes from ACTIVE to BUILD and back to ACTIVE.
     That alone affects no chain.
@@ -39,7 +39,7 @@ def _relevant(port: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def changes_tunnels(known: Mapping[str, Any], reported: Mapping[str, Any]) -> bool:
-    """Tell whether an agent reports other tunnels than before.
+    """Return whether an agent reports other tunnels than before.
 
     :param known: the configurations that it reported before.
     :param reported: the configurations that it reports now.
@@ -66,9 +66,9 @@ def with_all_addresses(*states: Mapping[str, Any]) -> model.Port:
 
 
 def serves_network(port: Mapping[str, Any]) -> bool:
-    """Tell whether a port belongs to Neutron itself: a router, a DHCP server and the like.
+    """Return whether a port belongs to Neutron itself: a router, a DHCP server and the like.
 
-    Chains take no traffic from such ports.
+    Chains do not classify the traffic of such ports.
     """
     owner: str = port.get("device_owner") or ""
     return owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX)

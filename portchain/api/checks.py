@@ -19,7 +19,7 @@ Rules = Mapping[str, Any]
 """What an attribute map says about an attribute, or about a key of a dict attribute."""
 
 VALIDATOR = "type:portchain"
-"""The name under which Neutron finds `validate`; its argument are the rules it replaces."""
+"""Neutron's name for `validate`. Its argument holds the rules of the validator that it replaces."""
 
 _LONGEST_QUOTE = 60
 _LARGEST = 2**63 - 1  # the largest integer that every supported database can compare
@@ -56,7 +56,7 @@ def convert(value: Any, rules: Rules) -> Any:
 
 
 def _would_be_rounded(value: Any) -> bool:
-    """Tell whether ``int()`` would silently change a value, such as 1.5, 1e999 or true."""
+    """Return whether ``int()`` would silently change a value, such as 1.5, 1e999 or true."""
     return isinstance(value, bool) or (isinstance(value, float) and not value.is_integer())
 
 
@@ -153,5 +153,5 @@ def _complaint(kind: str, limit: Any) -> str:
     if kind == "range":
         return f"is not an integer from {limit[0]} to {limit[1]}"
     if kind == "values":
-        return f"is not one of {', '.join('null' if one is None else one for one in limit)}"
+        return f"is not one of {', '.join('null' if value is None else value for value in limit)}"
     return complaints[kind]

@@ -1,8 +1,8 @@
 """The extensions of the Port Chain API: aliases, resources and attribute maps.
 
 One block per extension, in the order in which `ALL` lists them. An attribute is declared here and
-nowhere else: the OpenAPI document, the default policies and the tests read these maps, and tests
-fail where the database, a client or ``docs/api.md`` lacks an attribute of theirs.
+nowhere else: the OpenAPI document, the default policies and the tests read these maps, and a test
+fails if the database, a client or ``docs/api.md`` lacks one of their attributes.
 
 Two extensions come from neutron-lib (``sfc``, ``flow_classifier``). neutron-lib's maps are global
 to the process and have mistakes, so each block copies them and corrects the copy.
@@ -190,7 +190,7 @@ def _flow_classifier_resources() -> dict[str, AttributeMap]:
 FLOW_CLASSIFIER = _corrected(flowclassifier, _flow_classifier_resources())
 
 
-# flow-classifier-icmp: tells clients that classifiers can match ICMP types and codes. The
+# flow-classifier-icmp: announces that classifiers can match ICMP types and codes. The
 # published attributes for ports hold them, so every client can set them.
 
 FLOW_CLASSIFIER_ICMP = _extension(
@@ -203,7 +203,7 @@ FLOW_CLASSIFIER_ICMP = _extension(
 )
 
 
-# port-chain-status: whether a chain carries traffic, and why not. Both attributes are derived from
+# port-chain-status: whether a chain is realised, and why not. Both attributes are derived from
 # what hosts report; no column holds them, so no list can be filtered or sorted by them.
 
 PORT_CHAIN_STATUS = _extension(
@@ -241,7 +241,7 @@ PORT_PAIR_FUNCTION_KIND = _extension(
 )
 
 
-# port-pair-weight: tells clients that they can update the weight of a port pair. The published API
+# port-pair-weight: announces that clients can update the weight of a port pair. The published API
 # fixes it at creation, so a function could not be drained.
 
 PORT_PAIR_WEIGHT = _extension(
@@ -252,7 +252,7 @@ PORT_PAIR_WEIGHT = _extension(
 )
 
 
-# port-pair-vlan: tells clients that ``vlan`` is a correlation. It is for service functions that
+# port-pair-vlan: announces that ``vlan`` is a correlation. It is for service functions that
 # keep a frame's VLAN tag but understand no chain header.
 
 PORT_PAIR_VLAN = _extension(

@@ -97,7 +97,7 @@ def _paths(name: str, attributes: Mapping[str, Any]) -> Iterator[tuple[str, Sche
     """Yield the path of a resource's collection, and the path of one resource."""
     plural, words = f"{name}s", name.replace("_", " ")
     resource = _reference("schemas", name)
-    one = {"type": "object", "required": [name], "properties": {name: resource}}
+    single = {"type": "object", "required": [name], "properties": {name: resource}}
     items = {"type": "array", "items": resource}
     many = {"type": "object", "required": [plural], "properties": {plural: items}}
     yield (
@@ -108,7 +108,7 @@ def _paths(name: str, attributes: Mapping[str, Any]) -> Iterator[tuple[str, Sche
                 f"create_{name}",
                 f"Create a {words}",
                 201,
-                one,
+                single,
                 body=_request(name, attributes, "post"),
                 links=_links(name),
             ),
@@ -119,12 +119,12 @@ def _paths(name: str, attributes: Mapping[str, Any]) -> Iterator[tuple[str, Sche
         f"{definitions.API_PREFIX}/{plural}/{{id}}",
         {
             "parameters": [an_id],
-            "get": _operation(f"show_{name}", f"Show a {words}", 200, one),
+            "get": _operation(f"show_{name}", f"Show a {words}", 200, single),
             "put": _operation(
                 f"change_{name}",
                 f"Change a {words}",
                 200,
-                one,
+                single,
                 body=_request(name, attributes, "put"),
             ),
             "delete": _operation(f"delete_{name}", f"Delete a {words}", 204),
@@ -217,7 +217,7 @@ def _schema(name: str, rules: Mapping[str, Any]) -> Schema:
 def _simple(kind: str, limit: Any) -> Schema:
     """Return the schema of a type of Neutron's.
 
-    :raises NotImplementedError: no attribute had this type yet.
+    :raises NotImplementedError: there is no schema for this type yet.
     """
     schema: Schema
     match kind:

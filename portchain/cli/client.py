@@ -16,7 +16,7 @@ Shown = dict[str, Any]
 
 
 class ClientError(Exception):
-    """A request failed; the text tells the user why."""
+    """A request failed; the text says why."""
 
 
 class Client:
@@ -58,7 +58,7 @@ class Client:
         for key in ("id", "name"):
             found = list(self.list(kind, **{key: name_or_id}))
             if len(found) > 1:
-                ids = ", ".join(one["id"] for one in found)
+                ids = ", ".join(resource["id"] for resource in found)
                 raise ClientError(
                     f"{len(found)} {kind.words}s are named {name_or_id!r}: use an id, one of {ids}"
                 )

@@ -86,8 +86,8 @@ class _List(_OfKind, lister.Lister):
         return names, self._rows(names, query)
 
     def _rows(self, names: Sequence[str], query: dict[str, str]) -> Iterator[tuple[Any, ...]]:
-        for one in self.client.list(self.kind, **query):
-            yield tuple(_cell(one.get(name)) for name in names)
+        for resource in self.client.list(self.kind, **query):
+            yield tuple(_cell(resource.get(name)) for name in names)
 
 
 class _Update(_OfKind):

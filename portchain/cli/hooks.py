@@ -31,7 +31,7 @@ class Additions:
     Options follow from the attributes: a create command gets those that `portchain.cli.kinds`
     calls creatable, a set command those that it calls updatable.
 
-    :param attributes: attributes that the commands show, and take if requests may set them.
+    :param attributes: attributes that the commands show, and accept if requests may set them.
     :param short: those of them that lists show without ``--long``.
     :param set_options: more options of the set command.
     """
@@ -123,8 +123,8 @@ class _ListHook(_Hook):
     def after(self, parsed_args: argparse.Namespace, return_code: Any) -> Any:
         """Return the command's columns and rows, and more columns."""
         columns, rows = return_code
-        shown = {one["id"]: one for one in Client(self._network).list(self.adds.kind)}
-        present = {name for one in shown.values() for name in one}
+        shown = {item["id"]: item for item in Client(self._network).list(self.adds.kind)}
+        present = {name for item in shown.values() for name in item}
         more = {
             name: heading
             for name, heading in self.adds.headings.items()
@@ -139,8 +139,8 @@ class _ListHook(_Hook):
         id_column = list(columns).index(_ID)
         for row in rows:
             # A resource deleted between the two requests gets empty columns.
-            one = shown.get(row[id_column], {})
-            yield (*row, *(one.get(name, "") for name in more))
+            item = shown.get(row[id_column], {})
+            yield (*row, *(item.get(name, "") for name in more))
 
 
 class _SendingHook(_Hook):

@@ -1,6 +1,6 @@
 """The program ``neutron``, with the commands as the specification of port chains writes them.
 
-OpenStack has removed the original program; decision 25 says why it is here.
+OpenStack has removed the original program; decision 25 explains why this package has one.
 """
 
 import argparse
@@ -36,8 +36,8 @@ class NeutronShell(app.App):
         self._config = OpenStackConfig()
         # The specification writes names of commands with dashes.
         manager = commandmanager.CommandManager("portchain.neutron", convert_underscores=False)
-        for name, one in commands.all_commands().items():
-            manager.add_command(name, one)
+        for name, command in commands.all_commands().items():
+            manager.add_command(name, command)
         super().__init__(
             description="Manage ports and port chains. Credentials come from OS_* environment "
             "variables, from clouds.yaml (--os-cloud) or from the options below.",

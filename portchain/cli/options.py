@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Find = Callable[[str, str], str]
-"""Takes a kind of resource and a name or id; returns the id."""
+"""Returns the id of a resource, given its kind and its name or id."""
 Attributes = dict[str, Any]
 
 
@@ -175,7 +175,7 @@ class References(Option):
         return {"metavar": self._metavar, "action": "append"}
 
     def _attributes(self, value: list[str], find: Find) -> Attributes:
-        return {self.attribute: [find(self.kind, one) for one in value]}
+        return {self.attribute: [find(self.kind, name_or_id) for name_or_id in value]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ LOG = log.getLogger(__name__)
 
 
 class Host:
-    """One host of the controller. The server cannot tell it from a host with the agent extension.
+    """One host of the controller. To the server it looks like one with the agent extension.
 
     :param name: the host's name in Neutron.
     """

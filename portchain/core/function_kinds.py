@@ -2,8 +2,8 @@
 
 A port pair declares its kind with ``function_kind`` and with the ``correlation`` among its
 ``service_function_parameters``. Rules, planning, flow compilation, MTU warnings and
-``docs/functions.md`` take what follows from a kind from ``FUNCTION_KINDS``; a test compares the
-page with it. To add a kind, add a row here, and support for it in a driver.
+``docs/functions.md`` read the traits of a kind from ``FUNCTION_KINDS``; a test compares the page
+with it. To add a kind, add a row here, and support for it in a driver.
 """
 
 from collections.abc import Iterable
@@ -34,8 +34,8 @@ class FunctionTraits:
         came with.
     :param keeps_packet: it returns packets with the same IP addresses and transport ports, unless
         its group declares a ``ppg_n_tuple_mapping``.
-    :param keeps_vlan_tag: the VLAN tag of a frame tells which chain the frame belongs to, and the
-        function returns the frame with the same tag.
+    :param keeps_vlan_tag: the VLAN tag of a frame identifies its chain, and the function returns
+        the frame with the same tag.
     :param allows_single_port: one Neutron port may be both ingress and egress.
     :param chain_traffic_only: no traffic but that of chains may enter or leave its ports, because
         the function would forward it in a loop.
@@ -61,7 +61,7 @@ class FunctionTraits:
 
     @property
     def identifies_chain(self) -> bool:
-        """Whether the frames that the function returns say which chain they belong to.
+        """Whether the frames that the function returns identify their chain.
 
         Frames of other functions are assigned to a chain by its flow classifiers.
         """
@@ -163,7 +163,7 @@ _BY_DECLARATION = {(kind.function_kind, kind.correlation): kind for kind in FUNC
 
 
 def find(function_kind: FunctionKind, correlation: str | None) -> FunctionTraits:
-    """Return the traits of functions that are declared like this.
+    """Return the traits of functions with these two attributes.
 
     A combination that ``FUNCTION_KINDS`` does not list gets the traits of its two parts and is not
     ``defined``: a driver, or an agent older than its server, must be able to refuse it by name.
@@ -188,4 +188,4 @@ def traits_of(pair: PortPair) -> FunctionTraits:
 def identify_chains(pairs: Iterable[PortPair]) -> bool:
     """Return whether there are pairs, and what each of them returns identifies its chain."""
     traits = [traits_of(pair) for pair in pairs]
-    return bool(traits) and all(one.identifies_chain for one in traits)
+    return bool(traits) and all(trait.identifies_chain for trait in traits)

@@ -271,7 +271,9 @@ class ServiceGraph:
     @property
     def chain_ids(self) -> frozenset[str]:
         """Ids of all chains of the graph."""
-        return frozenset(self.branches) | {one for many in self.branches.values() for one in many}
+        return frozenset(self.branches) | {
+            chain for chains in self.branches.values() for chain in chains
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 The switch hashes each flow to one of a fixed number of slots; this module assigns the slots to
 pairs. Each slot goes to the pair with the highest score for it. A score depends on slot, pair and
 weight only. So a pair that is removed gives its own slots to the others and moves nothing else,
-and a pair that is added takes no more than its share.
+and a pair that is added gets no more than its share.
 
 Sources: Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998; weights
 after Schindelhauer and Schomaker, 2005.

@@ -35,7 +35,7 @@ class Decisions:
         self._rejections: dict[str, dict[str, str]] = {}
 
     def is_active(self, chain_id: str) -> bool:
-        """Tell whether a chain's latest plan has its flows in the ledger."""
+        """Return whether a chain's latest plan has its flows in the ledger."""
         return chain_id in self._active
 
     def sending_revision(self, chain_id: str) -> int | None:

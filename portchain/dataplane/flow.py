@@ -1,7 +1,7 @@
 """What portchain puts into a switch, as comparable values: OpenFlow flows and port settings.
 
 Flows use the notation of ovs-ofctl(8). Open vSwitch prints each flow in one canonical form, and
-the compiler writes exactly that form. So comparing values tells whether a flow is in the switch,
+the compiler writes exactly that form. So comparing values shows whether a flow is in the switch,
 and no flow is rewritten because it merely looks different. A functional test puts every kind of
 flow into a real switch and reads it back.
 """
@@ -75,7 +75,7 @@ class Flow:
 
     :param actions: in canonical notation, e.g. ``set_field:0x1->reg9,goto_table:152``.
     :param contestable: whether two chains may have this flow with different actions. The switch
-        then drops the packets, because the match does not tell to which chain they belong.
+        then drops the packets, because the match does not identify their chain.
     """
 
     key: FlowKey

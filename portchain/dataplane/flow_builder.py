@@ -6,7 +6,7 @@ from portchain.dataplane.flow import Bridge, Flow, make_flow
 from portchain.dataplane.pipeline import TABLES
 
 UNICAST = "dl_dst=00:00:00:00:00:00/01:00:00:00:00:00"
-"""Chains take unicast only. ARP, DHCP discovery, neighbour discovery and other multicast concern
+"""Chains steer unicast only. ARP, DHCP discovery, neighbour discovery and other multicast concern
 the link and stay on it."""
 
 NO_VLAN = "vlan_tci=0x0000/0x1fff"

@@ -165,10 +165,10 @@ class FlowConflictError(ValueError):
     """
 
     def __init__(self, owner: str, rival: str, entry: SwitchEntry) -> None:
-        who = (
+        conflict = (
             f"{owner} conflicts with itself" if owner == rival else f"{owner} and {rival} conflict"
         )
-        super().__init__(f"{who} over {entry}")
+        super().__init__(f"{conflict} over {entry}")
         self.owner = owner
         self.rival = rival
         self.reason = (

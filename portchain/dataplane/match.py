@@ -73,7 +73,7 @@ def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> l
 
 
 def covers_neighbour_discovery(classifier: Classifier) -> bool:
-    """Tell whether a classifier would match neighbour discovery: ICMPv6 without a given type."""
+    """Return whether a classifier would match neighbour discovery: ICMPv6 without a given type."""
     any_type = classifier.protocol in (None, ICMPV6) and classifier.source_ports is None
     return classifier.ethertype == "IPv6" and any_type
 

@@ -330,7 +330,7 @@ class Priority:
     # In our own tables.
     POSITION = 10
     POSITION_AND_PORTS = 11  # packets that have the ports which lb_fields names
-    BRANCH = 20  # into a following chain of a service graph; POSITION takes all others
+    BRANCH = 20  # into a following chain of a service graph; POSITION matches all others
 
 
 # --- Checking.

@@ -50,8 +50,8 @@ class Classifier:
     :param destination_ports: first and last transport port; for ICMP, the code.
     :param source_prefixes: CIDRs, one of which must match; empty matches any address.
     :param destination_prefixes: as ``source_prefixes``.
-    :param source_port_known: whether the user named the source port. Its addresses then tell this
-        chain's packets from those of other chains with the same header fields.
+    :param source_port_known: whether the user named the source port. Its addresses then
+        distinguish this chain's packets from those of other chains with the same header fields.
     """
 
     ethertype: str
@@ -97,13 +97,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A port pair that can take traffic of a hop.
+    """A port pair that can receive traffic of a hop.
 
     :param host: the host that both of its ports are bound to.
     :param tunnel_ip: address of that host's tunnel endpoint; empty if it has none.
     :param ingress_mac: MAC address of the ingress port, ``xx:xx:xx:xx:xx:xx``.
     :param egress_mac: MAC address of the egress port.
-    :param weight: share of new flows relative to the other targets of the hop; 0 takes none.
+    :param weight: share of new flows relative to the other targets of the hop; 0 for none.
     :param function: what follows from the kind of the function.
     :param ingress_segment: of the ingress port; None unless it is on a provider network.
     :param egress_segment: of the egress port; None unless it is on a provider network.
@@ -195,7 +195,7 @@ class Path:
         return next(changed, self.classifiers)
 
     def ends_after(self, index: int) -> bool:
-        """Tell whether packets visit no further function after hop ``index``."""
+        """Return whether packets visit no further function after hop ``index``."""
         return all(hop.tap for hop in self.hops[index + 1 :])
 
     @property

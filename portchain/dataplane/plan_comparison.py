@@ -1,4 +1,4 @@
-"""Compares two plans of a chain: what hosts with the one can do with packets of the other. Pure."""
+"""Compares two plans of a chain: how hosts with one plan handle packets of the other. Pure."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from portchain.dataplane.plan import ChainPlan, Path, Target
 
 
 def sends_elsewhere(path: Path, host: str) -> bool:
-    """Tell whether a host sends packets of a path to another host."""
+    """Return whether a host sends packets of a path to another host."""
     # Behind the last hop, a frame may have to return to the host of its origin.
     receivers_of_hop = (*(hop.targets for hop in path.hops), path.origins)
     return any(
@@ -17,7 +17,7 @@ def sends_elsewhere(path: Path, host: str) -> bool:
 
 
 def is_covered_by(plan: ChainPlan, previous: ChainPlan) -> bool:
-    """Tell whether hosts with the previous plan can receive all that is sent by the new one."""
+    """Return whether hosts with the previous plan can receive all that is sent by the new one."""
     if plan.path_id != previous.path_id or len(plan.paths) != len(previous.paths):
         return False
     return all(map(_path_is_covered_by, plan.paths, previous.paths))
@@ -59,7 +59,7 @@ def groups(path: Path) -> list[int]:
 
 
 def can_mix_into_bypass(before: Path, after: Path) -> bool:
-    """Tell whether packets that travel by a mixture of two paths can bypass a function.
+    """Return whether packets that travel by a mixture of two paths can bypass a function.
 
     Groups that both paths share at the start and at the end are harmless: a packet that changes
     paths there visits one or the other variant of the middle. But if a function is in the middle
@@ -79,7 +79,7 @@ def can_mix_into_bypass(before: Path, after: Path) -> bool:
 
 
 def _groups_of_unaware_pairs(path: Path) -> dict[str, int]:
-    """Map SFC-unaware pairs to their groups: a packet that they return does not tell its plan."""
+    """Map SFC-unaware pairs, whose packets do not identify their plan, to their groups."""
     return {
         target.pair_id: hop.group_id
         for hop in path.hops

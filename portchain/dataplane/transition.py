@@ -1,4 +1,4 @@
-"""The state machine that takes a host from one plan of a chain to the next (docs/decisions/0018).
+"""The state machine that moves a host from one plan of a chain to the next (docs/decisions/0018).
 
 Hosts receive a new plan at different times, and packets are in flight all the while. Two phases
 keep packets from bypassing a function: every host *prepares* to receive packets by the new plan,
@@ -23,7 +23,7 @@ WITHDRAWN none: ``plan`` is None                                    transit of d
 
 ``transition_flows`` compiles these flows.
 
-Transitions. "Ambiguous" means that packets of the two plans cannot be told apart behind some
+Transitions. "Ambiguous" means that packets of the two plans cannot be distinguished behind some
 function or between hosts, see ``ChainTransition.is_ambiguous``. A plan that stops being used drains
 for ``TransitionTimeouts.switch + drain`` seconds.
 
@@ -36,7 +36,7 @@ any but   ``accept``      as        if none must: prepared and switched at once
 CLOSED                    switched
 any but   ``accept``      CLOSED    if frames of both plans would carry the same label
 CLOSED
-CLOSED    ``accept``      CLOSED    takes the newer plan; the wait starts again
+CLOSED    ``accept``      CLOSED    accepts the newer plan; the wait starts again
 PREPARED  ``switch``      SWITCHED  the previous plan starts to drain
 PREPARED  ``switch``      CLOSED    if ambiguous: no packets to functions for ``drain`` seconds
 PREPARED  deadline        as switch the host has waited ``TransitionTimeouts.switch`` seconds
@@ -166,7 +166,7 @@ def accept(
     time: float,
     timeouts: TransitionTimeouts,
 ) -> ChainTransition:
-    """Take a new plan.
+    """Accept a new plan.
 
     :param host: name of this host.
     :param prepare: whether the server coordinates the switch. Otherwise the host does not wait for
@@ -240,7 +240,7 @@ def _start_to_drain(
 
 
 def _must_wait_for_others(state: ChainTransition, host: str) -> bool:
-    """Tell whether this host would send packets that hosts which are not prepared would drop."""
+    """Return whether this host would send packets that hosts which are not prepared would drop."""
     plan, previous = state.plan, state.previous
     if plan is None or state.is_ambiguous:
         return True

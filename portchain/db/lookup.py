@@ -108,7 +108,7 @@ def show_by_id(
     """
     with db_api.CONTEXT_READER.using(context):
         rows = find(context, resource, ids)
-        return [_show(context, resource, rows[one], fields) for one in ids]
+        return [_show(context, resource, rows[row_id], fields) for row_id in ids]
 
 
 @db_api.retry_if_session_inactive()
@@ -166,7 +166,9 @@ def _member_filter(relation: Any, column: Any, key: str) -> Callable[[Any, Mappi
         if not wanted:
             return query
         # Neutron passes each value as the attribute's converter returned it, so it may be a list.
-        flat = [one for value in wanted for one in (value if isinstance(value, list) else [value])]
+        flat = [
+            member for value in wanted for member in (value if isinstance(value, list) else [value])
+        ]
         return query.filter(relation.any(column.in_(flat)))
 
     return apply

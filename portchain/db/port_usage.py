@@ -135,11 +135,11 @@ def _predecessors_by_classifiers() -> sa.Select[Any]:
 
 def _by_open_source(port: model.Port) -> sa.Select[Any]:
     """Select the chains whose classifiers without a logical source port may stand for the port."""
-    here = _chains_on_network(port).subquery()
+    chains = _chains_on_network(port).subquery()
     classifier, branch = models.FlowClassifier, models.GraphBranch
-    # A chain with predecessors takes traffic from them only.
-    has_predecessors = sa.exists().where(branch.destination_id == here.c.chain_id)
-    return _open_classifiers(here, classifier.source_ip_prefix).where(
+    # A chain with predecessors gets packets from them only.
+    has_predecessors = sa.exists().where(branch.destination_id == chains.c.chain_id)
+    return _open_classifiers(chains, classifier.source_ip_prefix).where(
         ~has_predecessors, classifier.logical_source_port.is_(None)
     )
 
@@ -148,9 +148,9 @@ def _by_open_destination(port: model.Port) -> sa.Select[Any]:
     """Select the symmetric chains whose classifiers without a logical destination port may stand
     for the port.
     """
-    here = _chains_on_network(port).subquery()
+    chains = _chains_on_network(port).subquery()
     classifier = models.FlowClassifier
-    return _open_classifiers(here, classifier.destination_ip_prefix).where(
+    return _open_classifiers(chains, classifier.destination_ip_prefix).where(
         models.PortChain.symmetric.is_(True), classifier.logical_destination_port.is_(None)
     )
 

@@ -127,7 +127,7 @@ def devices_of_subports(session: Any, port_ids: Iterable[str]) -> dict[str, str]
 
 
 def has_address_in(port: model.Port, ethertype: str, prefix: str | None) -> bool:
-    """Tell whether a port has an address in a prefix of a classifier.
+    """Return whether a port has an address in a prefix of a classifier.
 
     :param ethertype: the classifier's.
     :param prefix: a CIDR, None for every address of the ethertype.

@@ -49,14 +49,14 @@ def _overlap_conditions(
     Each belongs in a query of its own: combined with "or", conditions on columns of different
     tables would make the database read every row.
     """
-    sources = {one.logical_source_port for one in classifiers if one.logical_source_port}
+    sources = {c.logical_source_port for c in classifiers if c.logical_source_port}
     if sources:
         yield table.logical_source_port.in_(sorted(sources))
     # A classifier without a logical source port can overlap with every one of its project.
-    without_source = sorted({one.project_id for one in classifiers if not one.logical_source_port})
+    without_source = sorted({c.project_id for c in classifiers if not c.logical_source_port})
     if without_source:
         yield owner.in_(without_source)
-    others = sorted({one.project_id for one in classifiers} - set(without_source))
+    others = sorted({c.project_id for c in classifiers} - set(without_source))
     if others:
         yield sa.and_(table.logical_source_port.is_(None), owner.in_(others))
 
@@ -87,7 +87,7 @@ def chains_of_classifiers(session: Any, classifier_ids: Iterable[str]) -> dict[s
 
 
 def chain_id_is_taken(session: Any, chain_id: int) -> bool:
-    """Tell whether a chain has this service path identifier."""
+    """Return whether a chain has this service path identifier."""
     table = models.PortChain
     return session.scalar(sa.select(table.id).where(table.chain_id == chain_id)) is not None
 

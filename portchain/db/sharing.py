@@ -63,5 +63,5 @@ def keep_policies_in_use() -> None:
 
 
 def is_shared_with(row: models.PortPairGroup, project_id: str | None) -> bool:
-    """Tell whether a policy shares a group with a project."""
+    """Return whether a policy shares a group with a project."""
     return any(entry.target_project in ("*", project_id) for entry in row.rbac_entries)

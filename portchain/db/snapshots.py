@@ -82,8 +82,10 @@ class _Graphs:
 
         `port_usage.chains_using_port` reads the same relation from the port's side.
         """
-        last_hops = (last.port_ids for one in self.predecessors(chain) if (last := one.last_group))
-        destinations = (one.logical_destinations for one in self.successors(chain))
+        last_hops = (
+            last.port_ids for before in self.predecessors(chain) if (last := before.last_group)
+        )
+        destinations = (after.logical_destinations for after in self.successors(chain))
         return chain.port_ids.union(*last_hops, *destinations)
 
 
@@ -161,13 +163,13 @@ def _load_candidates(
         session,
         port.network_id.in_(wanted),
         port.project_id.in_({chain.project_id for chain in open_ended}),
-        # Chains take no traffic from Neutron's own ports: routers, DHCP servers and the like.
+        # Chains classify no traffic of Neutron's own ports: routers, DHCP servers and the like.
         ~port.device_owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX),
     )
 
 
 def _has_open_classifier(chain: model.PortChain) -> bool:
-    """Tell whether a classifier stands for ports that it does not name.
+    """Return whether a classifier stands for ports that it does not name.
 
     It is open if it names no logical source port or, in a symmetric chain, no logical destination
     port.
@@ -223,7 +225,7 @@ def _sources(classifier: model.FlowClassifier, eligible: Sequence[model.Port]) -
 
 
 def _is_sole_destination(port: model.Port, classifier: model.FlowClassifier) -> bool:
-    """Tell whether the port is the only destination of a classifier's traffic.
+    """Return whether the port is the only destination of a classifier's traffic.
 
     Such a port is no source of that traffic.
     """

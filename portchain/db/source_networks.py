@@ -21,8 +21,8 @@ def of_chains(
 ) -> dict[str, frozenset[str]]:
     """Return the ids of the networks of each chain, by the chain's id.
 
-    Runs one query, or none if no group is empty: the functions of a complete chain tell its
-    networks.
+    Runs one query, or none if no group is empty: the networks of a complete chain are those of
+    its functions.
 
     :param ports: port id -> port; at least the function ports that exist.
     """

@@ -13,9 +13,10 @@ class Facts:
     """The facts that determine a chain's status.
 
     :param failure: why a driver failed; empty if none did.
-    :param down_reason: why the chain cannot carry traffic even if every host does its part; empty
-        if it can.
-    :param warning: what the owner should know although the chain carries traffic; empty if nothing.
+    :param down_reason: why the chain cannot forward traffic even if every host does its part;
+        empty if it can.
+    :param warning: what the owner should know although the chain forwards traffic; empty if
+        nothing.
     :param errors: pairs of a host and the reason why it failed.
     :param pending: pairs of a host that has not confirmed its latest plan and what it waits for;
         the latter is empty if the host has not said.
@@ -67,7 +68,7 @@ def derive(known: Facts) -> tuple[ChainStatus, str]:
 
 
 def _not_yet_blocked(known: Facts) -> str:
-    """Say who does not yet drop the traffic of a chain that is DOWN; empty if everybody does.
+    """Return what does not yet drop the traffic of a chain that is DOWN; empty if all hosts do.
 
     A host that waits for a port already drops the traffic. Hosts are counted and not named: not
     everybody who sees that a chain is DOWN may see where its functions are.

@@ -126,7 +126,7 @@ def add_service_graph(session: Any, graph: model.ServiceGraph, description: str)
         )
     )
     session.flush()
-    chains = [{"chain_id": one, "graph_id": graph.id} for one in sorted(graph.chain_ids)]
+    chains = [{"chain_id": chain, "graph_id": graph.id} for chain in sorted(graph.chain_ids)]
     session.execute(sa.insert(models.GraphChain), chains)
     branches = [
         {"source_id": source, "destination_id": destination}

@@ -9,7 +9,7 @@ from portchain.drivers.base import ChainStatusReporter
 
 
 class DatabaseStatusReporter(ChainStatusReporter):
-    """What the driver manager hands to each driver."""
+    """The ``ChainStatusReporter`` that the driver manager gives to each driver."""
 
     def record_plan(
         self,
@@ -21,7 +21,7 @@ class DatabaseStatusReporter(ChainStatusReporter):
         down_reason: str = "",
         warning: str = "",
     ) -> bool:
-        """See ``ChainStatusReporter``; so for the other methods."""
+        """See ``ChainStatusReporter``, also for the other methods."""
         return realisation.record_plan(
             context, chain_id, revision, hosts, down_reason=down_reason, warning=warning
         )

@@ -13,7 +13,7 @@ OPENFLOW_FOR_FLOODING = ovs_constants.OPENFLOW10
 
 
 class BridgeConnection(Protocol):
-    """One bridge of a host, on this machine or over the network."""
+    """One bridge of a host, reached locally or over the network."""
 
     @property
     def name(self) -> str:

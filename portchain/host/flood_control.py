@@ -15,8 +15,8 @@ from portchain.dataplane.flow import NoFlood
 from portchain.host.bridge import OPENFLOW_FOR_FLOODING, BridgeConnection, read_port_rows
 
 MARK = "portchain-no-flood"
-"""Key in an interface's ``external_ids``. It says that a chain needs the setting, and whether
-portchain made it (``SET``) or somebody else had made it before (``FOUND``)."""
+"""Key in an interface's ``external_ids``. It says that a chain needs the setting, and who
+made it: portchain (``SET``), or somebody else before (``FOUND``)."""
 
 SET, FOUND = "set", "found"
 _PORT = re.compile(r"^ (\d+)(?:\(.*\))?: addr:.*\n\s+config:\s+(.*)$", re.MULTILINE | re.ASCII)

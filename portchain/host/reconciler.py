@@ -73,7 +73,7 @@ class Reconciler:
     def known_revisions(self) -> dict[str, int]:
         """Chain id -> revision of the plan that this host has."""
         with self._lock:
-            plans = (now.plan for now in self._chains.values())
+            plans = (state.plan for state in self._chains.values())
             return {plan.id: plan.revision for plan in plans if plan is not None}
 
     @property
@@ -147,8 +147,8 @@ class Reconciler:
                 and deadline <= now
             }
             for chain_id in due:
-                then = transition.advance(self._chains[chain_id], now, self._timeouts)
-                self._set_transition(chain_id, then)
+                state = transition.advance(self._chains[chain_id], now, self._timeouts)
+                self._set_transition(chain_id, state)
             if due:
                 self._program(due)
 
@@ -224,21 +224,21 @@ class Reconciler:
 
     def _accept_plan(self, plan: ChainPlan, prepare: Collection[str]) -> bool:
         """Store a plan; return whether it is new."""
-        now = self._chains.get(plan.id, ABSENT)
-        if now.plan == plan:
+        current = self._chains.get(plan.id, ABSENT)
+        if current.plan == plan:
             return False
         # Before the first sync it is unknown which plan the flows in the switch belong to, so
         # there is nothing to prepare from: the chain goes straight to the new plan.
         in_two_phases = self._has_all_plans and plan.id in prepare
-        then = transition.accept(
-            now,
+        state = transition.accept(
+            current,
             plan,
             self._host,
             prepare=in_two_phases,
             time=self._clock(),
             timeouts=self._timeouts,
         )
-        self._set_transition(plan.id, then)
+        self._set_transition(plan.id, state)
         self._removed_revisions.pop(plan.id, None)
         return True
 
@@ -248,18 +248,18 @@ class Reconciler:
         :param removed: id and revision.
         """
         chain_id, revision = removed
-        now = self._chains.get(chain_id, ABSENT)
-        if now.plan is not None and now.plan.revision > revision:
+        current = self._chains.get(chain_id, ABSENT)
+        if current.plan is not None and current.plan.revision > revision:
             return False
         known = self._removed_revisions.pop(chain_id, revision)
         self._removed_revisions[chain_id] = max(revision, known)
         while len(self._removed_revisions) > _MAX_REMOVED_CHAINS:
             self._removed_revisions.popitem(last=False)
         self._reported.pop(chain_id, None)
-        if now.plan is None:
+        if current.plan is None:
             return False
-        then = transition.withdraw(now, self._clock(), self._timeouts)
-        self._set_transition(chain_id, then)
+        state = transition.withdraw(current, self._clock(), self._timeouts)
+        self._set_transition(chain_id, state)
         return True
 
     def _switch_chain(self, switch: tuple[str, int]) -> bool:
@@ -268,27 +268,27 @@ class Reconciler:
         :param switch: id, and the revision that all hosts are prepared for.
         """
         chain_id, revision = switch
-        now = self._chains.get(chain_id, ABSENT)
-        if now.plan is None or now.plan.revision != revision:
+        current = self._chains.get(chain_id, ABSENT)
+        if current.plan is None or current.plan.revision != revision:
             return False
-        then = transition.switch(now, self._clock(), self._timeouts)
-        self._set_transition(chain_id, then)
-        return then != now
+        state = transition.switch(current, self._clock(), self._timeouts)
+        self._set_transition(chain_id, state)
+        return state != current
 
-    def _set_transition(self, chain_id: str, then: ChainTransition) -> None:
+    def _set_transition(self, chain_id: str, state: ChainTransition) -> None:
         for port_id in self._ports_of_chain.pop(chain_id, ()):
             self._chains_of_port[port_id].discard(chain_id)
             if not self._chains_of_port[port_id]:
                 del self._chains_of_port[port_id]
         self._in_transition.discard(chain_id)
-        if then == ABSENT:
+        if state == ABSENT:
             self._chains.pop(chain_id, None)
             return
-        self._chains[chain_id] = then
-        if then.next_deadline is not None:
+        self._chains[chain_id] = state
+        if state.next_deadline is not None:
             self._in_transition.add(chain_id)
         # A chain whose latest plan failed is steered by the last plan that was applied.
-        ports = self._arbiter.applied_ports(chain_id).union(*(plan.ports for plan in then.plans))
+        ports = self._arbiter.applied_ports(chain_id).union(*(plan.ports for plan in state.plans))
         self._ports_of_chain[chain_id] = ports
         for port_id in ports:
             self._chains_of_port[port_id].add(chain_id)
@@ -344,11 +344,12 @@ class Reconciler:
         reports = []
         for chain_id, outcome in outcomes.items():
             _log_failures(chain_id, outcome)
-            now = self._chains.get(chain_id, ABSENT)
-            if now.plan is not None:
-                missing, is_prepared = "; ".join(outcome.missing), now.phase is not Phase.SWITCHED
+            current = self._chains.get(chain_id, ABSENT)
+            if current.plan is not None:
+                missing = "; ".join(outcome.missing)
+                is_prepared = current.phase is not Phase.SWITCHED
                 reports.append(
-                    HostReport(chain_id, now.plan.revision, outcome.error, missing, is_prepared)
+                    HostReport(chain_id, current.plan.revision, outcome.error, missing, is_prepared)
                 )
         self._send_reports(reports)
 

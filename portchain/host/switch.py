@@ -28,4 +28,4 @@ class Switch(Protocol):
         """
 
     def apply(self, batch: Batch) -> None:
-        """Apply a batch. Its flows are one bundle: the switch takes all of them or none."""
+        """Apply a batch. Its flows are one bundle: the switch accepts all of them or none."""

@@ -58,7 +58,7 @@ class _NotWrittenError(Exception):
 
 
 class ImportFailedError(Exception):
-    """The import cannot start; the message tells the operator what to do."""
+    """The import cannot start; the message says what the operator must do."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -135,7 +135,7 @@ def _check_tables(connection: Any) -> None:
 
 
 def _refused(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    return [one for one in outcomes if one.result is Result.REFUSED]
+    return [outcome for outcome in outcomes if outcome.result is Result.REFUSED]
 
 
 def _show_progress(done: int, total: int) -> None:
@@ -148,14 +148,14 @@ def _show_progress(done: int, total: int) -> None:
 def _report(outcomes: Sequence[Outcome], write: bool, partial: bool) -> int:
     """Print the report and return the exit code."""
     written = write and (partial or not _refused(outcomes))
-    counts = Counter((one.item.kind, one.result) for one in outcomes)
+    counts = Counter((outcome.item.kind, outcome.result) for outcome in outcomes)
     headings = ("imported" if written else "to import", "present", "deleted since", "refused")
     print(f"{'':20}" + "".join(f"{heading:>15}" for heading in headings))
     for kind in apply.KINDS:
         numbers = "".join(f"{counts[kind, result]:>15}" for result in Result)
         print(f"{_plural(kind):20}{numbers}")
-    for one in _refused(outcomes):
-        print(f"refused: {one.item}: {one.reason}")
+    for outcome in _refused(outcomes):
+        print(f"refused: {outcome.item}: {outcome.reason}")
     print(_conclusion(outcomes, write, partial))
     return INCOMPLETE if _refused(outcomes) else DONE
 
@@ -170,8 +170,8 @@ def _conclusion(outcomes: Sequence[Outcome], write: bool, partial: bool) -> str:
             "Nothing was written. Change the refused resources with networking-sfc's API, or "
             "import the rest with --apply --partial."
         )
-    if not any(one.result is Result.IMPORTED for one in outcomes):
-        deleted = any(one.result is Result.DELETED for one in outcomes)
+    if not any(outcome.result is Result.IMPORTED for outcome in outcomes):
+        deleted = any(outcome.result is Result.DELETED for outcome in outcomes)
         more = " Resources deleted since stay deleted; --again imports them." if deleted else ""
         return f"There is nothing to import.{more}"
     if not write:

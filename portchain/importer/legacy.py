@@ -47,7 +47,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 
 
 def has_tables(connection: Any) -> bool:
-    """Tell whether the database has networking-sfc's tables."""
+    """Return whether the database has networking-sfc's tables."""
     return bool(sa.inspect(connection).has_table("sfc_port_chains"))
 
 

@@ -108,7 +108,7 @@ def _graphs(tables: Tables) -> Iterable[Item]:
         of_graph.setdefault(row["src_chain"], []).append(row["dst_chain"])
     for row in tables["sfc_service_graphs"]:
         chains = branches.get(row["id"], {})
-        chain_ids = {one for source, after in chains.items() for one in (source, *after)}
+        chain_ids = {chain for source, after in chains.items() for chain in (source, *after)}
         body = _name_and_description(row) | {"port_chains": chains}
         yield Item("service_graph", body, _kept(row), _needs(port_chain=sorted(chain_ids)))
 

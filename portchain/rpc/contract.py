@@ -1,8 +1,8 @@
 """The wire contract between the Neutron server and the hosts: topics, versions, and messages.
 
-A message is made of dictionaries, lists, text and numbers that JSON can express. ``encode_*``
-makes it from values, ``decode_*`` checks it and makes values of it again. Everything received is
-checked before it is used, because flows are made of these values.
+A message consists of dictionaries, lists, text and numbers that JSON can express. ``encode_*``
+turns values into a message; ``decode_*`` checks a message and turns it back into values.
+Everything received is checked before it is used, because flows contain these values.
 
 The server sends ``apply`` to a host. A host calls ``sync`` and ``report`` of the server.
 """

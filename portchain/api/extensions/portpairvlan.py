@@ -4,6 +4,6 @@ from portchain.api import definitions, descriptors
 
 
 class Portpairvlan(descriptors.Extension):
-    """Announces that port pairs take the correlation vlan."""
+    """Announces that port pairs accept the correlation vlan."""
 
     api_definition = definitions.PORT_PAIR_VLAN

@@ -3,7 +3,7 @@
 ``docs/pipeline.md`` has pictures. The stages, in the order in which a packet meets them::
 
     source port -> Neutron's egress checks
-      -> classify      take the packet into the chain
+      -> classify      divert the packet into the chain
       -> select_pair   HOP, BALANCE: select a port pair (flow_hash, flow_affinity)
       -> forward       FORWARD: to the function's ingress port, or to its host (transport)
     function's egress port

@@ -1,4 +1,4 @@
-"""Classification: takes packets from Neutron's tables into the chain's first hop."""
+"""Classification: diverts packets from Neutron's tables to the chain's first hop."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ def classifier_flows(context: PathOnHost) -> Iterator[Flow]:
 
 
 def graph_ingress_flows(context: PathOnHost) -> Iterator[Flow]:
-    """Yield the flows that take traffic of preceding chains in a service graph (table BRANCH).
+    """Yield the flows that accept packets of preceding chains in a service graph (table BRANCH).
 
     They ignore the source ports of the classifiers: all packets at the end of a chain come from
     its last functions.

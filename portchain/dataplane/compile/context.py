@@ -21,9 +21,10 @@ class Compiled:
     They are grouped by what they do, because a transition to another plan replaces the groups one
     after the other (docs/decisions/0018).
 
-    :param classification: take packets into the chain.
+    :param classification: divert packets into the chain.
     :param delivery: give packets to functions on this host, whichever host has sent them.
-    :param forwarding: all between: select a pair, send to other hosts, take back from functions.
+    :param forwarding: all between: select a pair, send to other hosts, accept what functions
+        return.
     :param affinity: make the switch learn which pair a flow visits.
     :param no_flood: ports to which the switch must not flood.
     :param missing: what the host lacks at the moment to realise its part, such as a port or a
@@ -70,7 +71,7 @@ class PathOnHost:
     no_flood: set[NoFlood] = field(default_factory=set)
 
     def sends_into(self, index: int) -> bool:
-        """Tell whether this host has packets that are about to visit hop ``index``."""
+        """Return whether this host has packets that are about to visit hop ``index``."""
         return self.switch.host in self.sender_hosts(index)
 
     def sender_hosts(self, index: int) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Return path: takes packets from a function to the next hop or, after the last hop, to Neutron.
+"""Return path: forwards packets from a function to the next hop or, after the last hop, to Neutron.
 
 A function returns packets at its egress port.
 """
@@ -49,7 +49,7 @@ def _unaware_return_flows(
     for number, classifier in enumerate(context.path.headers_after(index)):
         for priority, words in _return_matches(context, number, classifier):
             # Chains with different source ports can have the same header fields. Then only
-            # RETURN_EXACT tells their packets apart.
+            # RETURN_EXACT distinguishes their packets.
             contestable = classifier.source_port_known and priority == Priority.RETURN
             match = words | from_function
             yield build_flow("LOCAL_SWITCHING", priority, match, *onward, contestable=contestable)
@@ -130,7 +130,7 @@ def rejoin_flows(context: PathOnHost) -> Iterator[Flow]:
     """
     end, host = context.end, context.switch.host
     last = context.path.senders_into(end)
-    if not any(isinstance(one, Target) and one.function.keeps_source_mac for one in last):
+    if not any(isinstance(sender, Target) and sender.function.keeps_source_mac for sender in last):
         return
     ends_here = host in context.sender_hosts(end)
     for port_id, mac, origin in map(_port_of_origin, context.path.origins):

@@ -68,14 +68,14 @@ def _hop_flows(
 ) -> Iterator[Flow]:
     """Yield the flows of HOP: they hash the packet and look for a learned pair."""
     position = context.match_position(index)
-    then = (set_field(set_number, REG_PAIR_SET), resubmit("AFFINITY"), goto("BALANCE"))
+    onward = (set_field(set_number, REG_PAIR_SET), resubmit("AFFINITY"), goto("BALANCE"))
     if needs_hash and hop.lb_fields:
         for kind in kinds:
             hashing = flow_hash.hash_fields(kind.fields)
-            yield build_flow("HOP", kind.priority, (position, *kind.match), *hashing, *then)
+            yield build_flow("HOP", kind.priority, (position, *kind.match), *hashing, *onward)
         return
     hashing = flow_hash.hash_connection() if needs_hash else ()
-    yield build_flow("HOP", Priority.POSITION, (position,), *hashing, *then)
+    yield build_flow("HOP", Priority.POSITION, (position,), *hashing, *onward)
 
 
 def _balance_flows(set_number: int, slots: tuple[str, ...]) -> Iterator[Flow]:
@@ -88,7 +88,7 @@ def _balance_flows(set_number: int, slots: tuple[str, ...]) -> Iterator[Flow]:
     for slot, pair in enumerate(slots if needs_hash else slots[:1]):
         slot_word = (f"{REG_SLOT}={hex(slot) if slot else 0}",) if needs_hash else ()
         target = set_field(target_number(pair), REG_TARGET)
-        then = (resubmit("LEARN_AFFINITY"), goto("FORWARD"))
-        yield build_flow("BALANCE", Priority.POSITION, (*no_pair, *slot_word), target, *then)
+        onward = (resubmit("LEARN_AFFINITY"), goto("FORWARD"))
+        yield build_flow("BALANCE", Priority.POSITION, (*no_pair, *slot_word), target, *onward)
     has_learned_pair = (f"{REG_PAIR_SET}=0",)
     yield build_flow("BALANCE", Priority.POSITION, has_learned_pair, goto("FORWARD"))

@@ -92,19 +92,19 @@ def encapsulation_flows(
 
 
 def decapsulation_flows(
-    context: PathOnHost, to: Source | Target, *then: str, mac: str, index: int, traffic_class: int
+    context: PathOnHost, to: Source | Target, *onward: str, mac: str, index: int, traffic_class: int
 ) -> Iterator[Flow]:
     """Yield the flows that decapsulate chain frames from other hosts.
 
     The flows accept frames from the tunnel and from the provider network: the sending host decides,
     and it can get its tunnel before or after this host.
 
-    :param then: the actions after decapsulation. Other parameters as in ``encapsulation_flows``.
+    :param onward: the actions after decapsulation. Other parameters as in ``encapsulation_flows``.
     """
     switch, wanted = context.switch, f"mpls_tc={traffic_class}"
     if switch.patch_to_tun is not None:
         match = (f"in_port={switch.patch_to_tun}", *frame_match(context.label, mac), wanted)
-        yield build_flow("LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *_DECAPSULATE, *then)
+        yield build_flow("LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *_DECAPSULATE, *onward)
     segment = _segment(to, traffic_class)
     physical = switch.physical.get(segment.physical_network) if segment else None
     if segment is None or physical is None:
@@ -117,7 +117,7 @@ def decapsulation_flows(
         yield build_flow("PHYSICAL_SWITCHING", Priority.CHAIN_FRAME, frame, out, bridge=bridge)
         match = (f"in_port={physical.patch_to_physical}", *frame, wanted)
         yield build_flow(
-            "LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *untag, *_DECAPSULATE, *then
+            "LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *untag, *_DECAPSULATE, *onward
         )
 
 

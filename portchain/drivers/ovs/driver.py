@@ -169,7 +169,9 @@ class OvsDriver(PortChainDriver):
         borrowing = (
             relations.chains_using_foreign_groups(context, with_text) if with_text else set()
         )
-        ready = self.status.confirm(context, host, [redact(one, borrowing) for one in reports])
+        ready = self.status.confirm(
+            context, host, [redact(report, borrowing) for report in reports]
+        )
         updates = {
             each: contract.PlanUpdate(switch=tuple(chains)) for each, chains in ready.items()
         }

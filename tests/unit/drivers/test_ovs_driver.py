@@ -39,6 +39,8 @@ class OvsDriverTest(ApiTestCase):
         # Cleaned up last: wait() blocks until a server has stopped, so all are stopped first.
         self.addCleanup(lambda: [server.wait() for server in self.servers])
         self.bus = {host: self.listen(host) for host in HOSTS}
+
+    def prepare(self) -> None:
         self.net = self.network()
         self.client = self.port(self.net, "client")
         self.bind(self.client, FIRST)

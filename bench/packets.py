@@ -1,4 +1,4 @@
-"""Packets: a continuous sender, and a watch that tells when one arrives at a port."""
+"""Packets: a continuous sender, and a watch for their arrival at a port."""
 
 import contextlib
 import select

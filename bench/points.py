@@ -1,4 +1,4 @@
-"""Measured values and statistics on them. Nothing here acts."""
+"""Measured values and statistics on them. Pure."""
 
 import math
 import statistics

@@ -1,4 +1,4 @@
-"""Which of the two runs this is: ``make test``, or ``make test-full`` with its repetitions."""
+"""Distinguishes the two test runs: ``make test``, and ``make test-full`` with its repetitions."""
 
 import os
 from collections.abc import Sequence

@@ -52,7 +52,7 @@ def tap(target: Target) -> Hop:
 
 
 def source(name: str = "vm", host: str = "h1", *addresses: str, number: int = 0) -> Source:
-    """A port whose traffic the classifier with this number takes."""
+    """A port whose traffic the classifier with this number matches."""
     return Source(number, ident(name), host, TUNNEL_IPS[host], mac(name), addresses)
 
 

@@ -1,4 +1,4 @@
-"""The specification's workflow as command lines of either client. Nothing here acts."""
+"""The specification's workflow as command lines of either client. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Names, directories, addresses and options of a lab. Nothing here acts.
+"""Names, directories, addresses and options of a lab. Pure.
 
 All labs use the same addresses: each has namespaces of its own, which no other lab can reach.
 """
@@ -230,9 +230,9 @@ class Layout:
 
     @property
     def global_physnet_mtu(self) -> int:
-        """The MTU of the underlay that Neutron is told: just enough for ``PROJECT_MTU``.
+        """The underlay MTU in Neutron's configuration: just enough for ``PROJECT_MTU``.
 
-        The underlay itself takes frames of ``UNDERLAY_MTU``.
+        The underlay itself accepts frames of ``UNDERLAY_MTU``.
         """
         overhead = NETWORK_TYPES[self.network_type] + (IPV6_OVERHEAD if self.ipv6_underlay else 0)
         return PROJECT_MTU + overhead + (OVN_OPTIONS if self.has_ovn else 0)

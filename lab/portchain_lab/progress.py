@@ -1,9 +1,9 @@
-"""How the lab reports what it does to whoever waits for it."""
+"""How the lab reports its progress to the user."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str], None]
-"""Is called with a line for people each time a step is complete."""
+"""Called with a line of text each time a step is complete."""
 
 
 def silent(_: str) -> None:

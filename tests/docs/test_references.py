@@ -29,7 +29,7 @@ def test_named_files_and_tests_exist(page, names_of_tests):
     assert not [test for test in TEST.findall(text) if test not in names_of_tests]
 
 
-# What the walk through a counter tells the reader to write.
+# Names that the walk through a counter asks the reader to write.
 NOT_YET_WRITTEN = {"read_counters"}
 
 

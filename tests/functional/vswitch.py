@@ -83,7 +83,7 @@ class Vswitch:
         deadline = time.monotonic() + DEADLINE
         while pid_file.exists():
             assert time.monotonic() < deadline, (
-                "ovs-vswitchd is still running although it was told to exit"
+                "ovs-vswitchd is still running after the command to exit"
             )
             time.sleep(0.02)
 

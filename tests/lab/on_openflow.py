@@ -8,7 +8,7 @@ from portchain_lab.layout import Software
 from tests.lab.labs import FIREWALL, Labs
 
 # The controller compares all flows every ten minutes instead of every 30 seconds: what it repairs
-# in a test, it repairs because the switch told it of a change.
+# in a test, it repairs because the switch reported a change.
 SOFTWARE = replace(Software.installed(), agent_options="[port_chain]\nsync_interval = 600")
 
 

@@ -63,7 +63,7 @@ def through(*via: tuple[str, str]) -> set[tuple[object, object]]:
     return {(("src", *pair, "dst"), frozenset({("dst", *reversed(pair), "src")})) for pair in via}
 
 
-def held(workflow: Workflow) -> traffic.OpenConnections:
+def open_connections(workflow: Workflow) -> traffic.OpenConnections:
     vms = workflow.vms
     return traffic.OpenConnections(vms["src"], vms["dst"], PORT, COUNT)
 
@@ -79,18 +79,18 @@ def learned(workflow: Workflow) -> int:
 
 def test_established_connections_stay_when_a_pair_is_added(workflow: Workflow) -> None:
     chain = open_chain(workflow, "PP1")
-    with held(workflow) as conversations:
+    with open_connections(workflow) as conversations:
         before = talk(workflow, conversations)
         assert set(before.values()) == through(VIA_PP1)
         regroup(workflow, chain, "PP1", "PP2")
         assert talk(workflow, conversations) == before
-    with held(workflow) as conversations:
+    with open_connections(workflow) as conversations:
         assert set(talk(workflow, conversations).values()) == through(VIA_PP1, VIA_PP2)
 
 
 def test_removing_a_pair_moves_only_its_own_connections(workflow: Workflow) -> None:
     chain = open_chain(workflow, "PP1", "PP2")
-    with held(workflow) as conversations:
+    with open_connections(workflow) as conversations:
         before = talk(workflow, conversations)
         regroup(workflow, chain, "PP1")
         # These functions keep no state, so the connections of the removed pair stay open, too.
@@ -102,7 +102,7 @@ def test_removing_a_pair_moves_only_its_own_connections(workflow: Workflow) -> N
 
 def test_a_drained_pair_keeps_its_connections_and_gets_no_others(workflow: Workflow) -> None:
     chain = open_chain(workflow, "PP1", "PP2")
-    with held(workflow) as conversations:
+    with open_connections(workflow) as conversations:
         before = talk(workflow, conversations)
         assert set(before.values()) == through(VIA_PP1, VIA_PP2)
         workflow.update(
@@ -110,7 +110,7 @@ def test_a_drained_pair_keeps_its_connections_and_gets_no_others(workflow: Workf
         )
         workflow.wait_status(chain)
         assert talk(workflow, conversations) == before
-    with held(workflow) as conversations:
+    with open_connections(workflow) as conversations:
         assert set(talk(workflow, conversations).values()) == through(VIA_PP2)
     workflow.update("port_pair", workflow.pairs["PP1"], service_function_parameters={"weight": 1})
     workflow.wait_status(chain)
@@ -118,7 +118,7 @@ def test_a_drained_pair_keeps_its_connections_and_gets_no_others(workflow: Workf
 
 def test_learned_flows_outlive_the_agents_and_end_with_the_chain(workflow: Workflow) -> None:
     chain = open_chain(workflow, "PP1", "PP2")
-    with held(workflow) as conversations:
+    with open_connections(workflow) as conversations:
         before = talk(workflow, conversations)
         remembered = learned(workflow)
         assert remembered >= 2 * COUNT

@@ -45,7 +45,7 @@ class Side(Workflow):
             **PAIR_ATTRIBUTES.get(self.kind, {}),
         )
         self.groups = {"G": self.create("port_pair_group", port_pairs=[pair["id"]])}
-        self.taken = self.create(
+        self.classifier_of_port = self.create(
             "flow_classifier",
             protocol="tcp",
             logical_source_port=ids["src"],
@@ -53,13 +53,13 @@ class Side(Workflow):
             destination_port_range_max=PORT,
         )
         self.pc1 = self.chain(
-            self.taken,
+            self.classifier_of_port,
             name=self.name,
             groups=["G"],
             chain_parameters={"symmetric": self.kind == "l2"},
         )
 
-    def ways(self, captures: Captures, port: int = PORT) -> set[Any]:
+    def captured_paths(self, captures: Captures, port: int = PORT) -> set[Any]:
         self.captures = captures
         return self.paths(port=port, count=5, answered=None, promiscuous=True)
 
@@ -89,8 +89,8 @@ def test_each_driver_realises_the_chains_of_its_ports(
     sides: dict[str, Side], captures: Captures
 ) -> None:
     for side in sides.values():
-        assert side.ways(captures) == CHAINED, side.name
-        assert side.ways(captures, PORT + 1) == DIRECT, side.name
+        assert side.captured_paths(captures) == CHAINED, side.name
+        assert side.captured_paths(captures, PORT + 1) == DIRECT, side.name
 
 
 def test_a_chain_over_hosts_of_both_drivers_is_refused(sides: dict[str, Side]) -> None:
@@ -109,11 +109,11 @@ def test_one_driver_works_while_the_backend_of_the_other_is_stopped(
     agents, ovn = sides["agents"], sides["ovn"]
     lab.kill("ovn-nb")
     try:
-        for classifiers, expected in (([], DIRECT), ([agents.taken["id"]], CHAINED)):
+        for classifiers, expected in (([], DIRECT), ([agents.classifier_of_port["id"]], CHAINED)):
             agents.update("port_chain", agents.pc1, flow_classifiers=classifiers)
             agents.wait_status(agents.pc1)
-            assert agents.ways(captures) == expected
+            assert agents.captured_paths(captures) == expected
     finally:
         lab.start("ovn-nb")
     ovn.wait_status(ovn.pc1)
-    assert ovn.ways(captures) == CHAINED
+    assert ovn.captured_paths(captures) == CHAINED

@@ -119,17 +119,17 @@ class Change:
 THROUGH_ALL = through(PG1, PG2)
 THROUGH_THREE, PG3_LAST = through(PG1, PG3, PG2), through(PG1, PG2, PG3)
 CHANGES = (
-    Change("a pair is taken out", pairs("PP2"), THROUGH_ALL, through([VIA_PP2], PG2)),
+    Change("a pair is removed", pairs("PP2"), THROUGH_ALL, through([VIA_PP2], PG2)),
     Change("a pair is put in", pairs("PP1", "PP2"), through([VIA_PP2], PG2), THROUGH_ALL),
     Change("a pair is drained", weight("PP1", 0), THROUGH_ALL, THROUGH_ALL),
     Change("a drained pair is used again", weight("PP1", 3), THROUGH_ALL, THROUGH_ALL),
     Change("a group is put in between", groups("PG1", "PG3", "PG2"), THROUGH_ALL, THROUGH_THREE),
-    Change("the first group is taken out", groups("PG3", "PG2"), THROUGH_THREE, through(PG3, PG2)),
+    Change("the first group is removed", groups("PG3", "PG2"), THROUGH_THREE, through(PG3, PG2)),
     Change("a group is put first", groups("PG1", "PG3", "PG2"), through(PG3, PG2), THROUGH_THREE),
-    Change("the last group is taken out", groups("PG1", "PG3"), THROUGH_THREE, through(PG1, PG3)),
+    Change("the last group is removed", groups("PG1", "PG3"), THROUGH_THREE, through(PG1, PG3)),
     Change("a group is exchanged", groups("PG1", "PG2"), through(PG1, PG3), THROUGH_ALL),
     Change("a group is put at the end", groups("PG1", "PG2", "PG3"), THROUGH_ALL, PG3_LAST),
-    Change("the middle is taken out", groups("PG1", "PG3"), PG3_LAST, through(PG1, PG3)),
+    Change("the middle is removed", groups("PG1", "PG3"), PG3_LAST, through(PG1, PG3)),
     Change(
         "the order is reversed",
         groups("PG3", "PG1"),
@@ -202,8 +202,8 @@ def fill_groups(workflow: Workflow) -> None:
         workflow.update("port_pair_group", workflow.groups[name], port_pairs=ids)
 
 
-def test_all_functions_are_taken_out_and_put_back(workflow: Workflow) -> None:
-    """The classifier names no source: the network of the functions says whose traffic to drop."""
+def test_all_functions_are_removed_and_restored(workflow: Workflow) -> None:
+    """The classifier names no source: the functions' network decides which traffic is dropped."""
     with Load(workflow, workflow.captures, PORT) as load:
         empty_groups(workflow)
         reason = workflow.wait_status(workflow.pc1, "DOWN")
@@ -224,34 +224,34 @@ def test_without_functions_requests_and_replies_are_dropped_wherever_the_source_
     classifier = udp(workflow, OTHER_PORT)
     chain = workflow.chain(classifier, name="PC2", chain_parameters={"symmetric": True})
     workflow.wait_status(chain)
-    assert_both_ways(workflow)
+    assert_both_directions_pass(workflow)
     empty_groups(workflow)
     workflow.wait_status(chain, "DOWN")
-    assert ways(workflow) == (set(), set())
+    assert paths_by_direction(workflow) == (set(), set())
     for host in ("h2", "h1"):
         vms["src"] = lab.vms.migrate(vms["src"], host)
         lab.vms.wait_active(vms.values())
         lab.vms.announce_addresses(vms["src"])
         workflow.warm_up(UNCHAINED)
         workflow.wait_status(chain, "DOWN")
-        assert ways(workflow) == (set(), set())
+        assert paths_by_direction(workflow) == (set(), set())
     fill_groups(workflow)
     for each in (chain, workflow.pc1):
         workflow.wait_status(each)
-    assert_both_ways(workflow)
+    assert_both_directions_pass(workflow)
     workflow.delete("port_chain", chain)
     workflow.delete("flow_classifier", classifier)
 
 
-def assert_both_ways(workflow: Workflow) -> None:
-    there, back = ways(workflow)
+def assert_both_directions_pass(workflow: Workflow) -> None:
+    there, back = paths_by_direction(workflow)
     assert there
     assert there <= CHAINED
     assert back
     assert back <= {path[::-1] for path in CHAINED}
 
 
-def ways(workflow: Workflow) -> tuple[set[Path], set[Path]]:
+def paths_by_direction(workflow: Workflow) -> tuple[set[Path], set[Path]]:
     """The paths of datagrams of PC2 that arrive, and of those in the other direction."""
     source, destination = workflow.vms["src"], workflow.vms["dst"]
     there, back = range(OTHER_PORT, OTHER_PORT + 2), range(OTHER_PORT + 2, OTHER_PORT + FLOWS)

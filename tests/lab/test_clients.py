@@ -2,7 +2,7 @@
 
 These are ``openstack sfc``, ``neutron``, openstacksdk, and the requests of Heat and of Tacker.
 
-Nothing here carries packets: the ports belong to VMs that do not run, and the chains are DOWN.
+No packets are sent: the ports belong to VMs that do not run, and the chains are DOWN.
 """
 
 import json
@@ -358,7 +358,7 @@ WRONG = {
 }
 
 
-def test_neutron_says_what_is_wrong(lab: Lab, ports: Ports) -> None:
+def test_neutron_reports_errors(lab: Lab, ports: Ports) -> None:
     printed, complaints = run(lab, "neutron", list(WRONG))
     assert printed == []
     for text in WRONG.values():
@@ -487,7 +487,7 @@ HEAT = (
 )
 
 
-def test_what_heat_sends(library: neutronclient.Client, ports: Ports) -> None:
+def test_requests_of_heat(library: neutronclient.Client, ports: Ports) -> None:
     def resolved(kind: str, name: str) -> str:
         path = f"/sfc/{kind}s"
         try:
@@ -525,12 +525,12 @@ def test_what_heat_sends(library: neutronclient.Client, ports: Ports) -> None:
             library.delete_ext(f"/sfc/{kind}s/%s", made[kind])
 
 
-def test_what_tacker_sends(library: neutronclient.Client, ports: Ports) -> None:
+def test_requests_of_tacker(library: neutronclient.Client, ports: Ports) -> None:
     """A forwarding graph: created, changed, deleted.
 
     From openstack/tacker, tacker/nfvo/drivers/vim/openstack_driver.py: Tacker lists all pairs to
     find one with the same ports. It asks for its path id as ``chain_id`` and keeps the one in the
-    answer. It tells from the names of groups which function they stand for. With a chain, it
+    answer. It recognises the function of a group by the group's name. With a chain, it
     deletes the groups that no other chain has, and their pairs.
     """
     ids = ports.ids

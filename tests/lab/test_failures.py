@@ -1,4 +1,4 @@
-"""Processes stop and start again while a chain carries traffic.
+"""Processes stop and start again while a chain steers traffic.
 
 The tests count datagrams of a steady stream: those that are lost, and those that bypass a function.
 """
@@ -272,7 +272,7 @@ def test_the_rpc_server_dies_between_the_two_phases_of_a_change(workflow: Workfl
     shorter = {("src", *ports, "dst") for ports in (VIA_PP1, VIA_PP2)}
     with Traffic(workflow) as stream:
         lab.kill("neutron-rpc-server")
-        # The API notifies the agents, but nobody can tell them that all hosts are prepared.
+        # The API notifies the agents, but nobody can notify them that all hosts are prepared.
         workflow.update("port_chain", workflow.pc1, port_pair_groups=groups[:1])
         wait_for(lambda: workflow.paths(source_port=23) <= shorter, DEADLINE, "the hosts to switch")
         stream.wait_for_more()

@@ -48,7 +48,7 @@ def through(
 
 
 def test_a_branch(workflow: Workflow) -> None:
-    """All traffic takes the first function, then some the second and some the third one."""
+    """All traffic visits the first function, then some the second and some the third one."""
     first = through(workflow, "C1", VIA_PP1, "src", 100, 102)
     second = through(workflow, "C2", VIA_PP2, "p2", 101, 101)
     third = through(workflow, "C3", VIA_PP3, "p2", 102, 103)

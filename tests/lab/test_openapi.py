@@ -88,7 +88,7 @@ def test_answers_are_as_described(
     print(label, mode.value, dict(answers))
 
 
-def test_what_is_created_can_be_shown_changed_and_deleted(
+def test_created_resources_can_be_shown_changed_and_deleted(
     lab: Lab, existing: dict[str, str]
 ) -> None:
     """Sequences of requests that use what earlier ones created, by the document's links."""

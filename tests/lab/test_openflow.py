@@ -74,7 +74,7 @@ def test_the_agents_run_without_our_extension(workflow: Workflow) -> None:
     assert_paths(workflow)
 
 
-def test_a_controller_restarts_and_not_one_rule_changes(workflow: Workflow) -> None:
+def test_a_restart_of_the_controller_changes_no_flow(workflow: Workflow) -> None:
     wait_for(lambda: youngest(workflow) > 2, DEADLINE, "flows older than two seconds")
     before = without_counters(workflow.flows())
     with Load(workflow, workflow.captures, PORT, rate=200) as load:
@@ -106,7 +106,7 @@ def has_compared(workflow: Workflow) -> bool:
     return all(f"switch of host {host} " in said for host in workflow.lab.hosts)
 
 
-def test_a_controller_that_was_killed_realises_what_changed_meanwhile(workflow: Workflow) -> None:
+def test_a_killed_controller_realises_missed_changes_after_its_restart(workflow: Workflow) -> None:
     before = without_counters(workflow.flows())
     workflow.lab.kill(CONTROLLER)
     workflow.update(
@@ -146,7 +146,7 @@ def counts(workflow: Workflow) -> dict[str, int]:
     return {host: len(flows) for host, flows in workflow.flows().items()}
 
 
-def test_rules_that_somebody_deletes_or_alters_come_back_at_once(workflow: Workflow) -> None:
+def test_deleted_and_altered_flows_are_restored_at_once(workflow: Workflow) -> None:
     before, repaired = without_counters(workflow.flows()), repairs(workflow)
     ofctl, ours = workflow.lab.ofctl, f"cookie={COOKIE:#x}/-1"
     ofctl("h1", "del-flows", "br-int", "table=152")
@@ -166,7 +166,7 @@ def repairs(workflow: Workflow) -> Counter[str]:
     return Counter(re.findall(r"The switch of host (\w+) was changed to hold", log))
 
 
-def test_an_agent_that_restarts_deletes_rules_and_they_come_back(workflow: Workflow) -> None:
+def test_flows_that_a_restarting_agent_deletes_are_restored(workflow: Workflow) -> None:
     """Traffic to another host never bypasses the chain: the agent leaves one table alone."""
     before = without_counters(workflow.flows())
     log = workflow.lab.layout.logs / "agent@h1.log"
@@ -186,7 +186,7 @@ def test_an_agent_that_restarts_deletes_rules_and_they_come_back(workflow: Workf
     assert_paths(workflow)
 
 
-def test_a_switch_that_restarts_gets_its_rules_back(workflow: Workflow) -> None:
+def test_flows_are_restored_after_a_restart_of_the_switch(workflow: Workflow) -> None:
     before = counts(workflow)
     with Load(workflow, workflow.captures, PORT, rate=200) as load:
         workflow.lab.kill("ovs-vswitchd", "h2")
@@ -197,7 +197,7 @@ def test_a_switch_that_restarts_gets_its_rules_back(workflow: Workflow) -> None:
     assert load.last() <= CHAINED
 
 
-def test_the_chain_is_taken_away_and_not_one_rule_is_left(workflow: Workflow) -> None:
+def test_a_deleted_chain_leaves_no_flow(workflow: Workflow) -> None:
     assert all(workflow.flows().values())
     workflow.delete("port_chain", workflow.pc1)
     workflow.wait_no_flows()

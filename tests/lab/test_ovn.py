@@ -154,7 +154,7 @@ def narrowed(workflow: Workflow) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("port", ["p1", "p6"])
-def test_what_neutron_rewrites_is_repaired(workflow: Workflow, port: str) -> None:
+def test_rows_that_neutron_rewrites_are_repaired(workflow: Workflow, port: str) -> None:
     """Neutron writes whole columns of a port when any attribute changes."""
     chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
     workflow.warm_up()
@@ -178,7 +178,7 @@ def is_moved(workflow: Workflow, port: str) -> bool:
     return "unknown" in str(row["addresses"]) and row["port_security"] == ["set", []]
 
 
-def test_rows_that_somebody_removed_come_back(workflow: Workflow) -> None:
+def test_removed_rows_are_restored(workflow: Workflow) -> None:
     chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
     workflow.warm_up()
     for row in ovn.northbound(workflow.lab.layout, "Logical_Switch", "name", "external_ids"):
@@ -194,7 +194,7 @@ def test_rows_that_somebody_removed_come_back(workflow: Workflow) -> None:
     )
 
 
-def test_a_function_that_is_unplugged_leaves_its_traffic_to_the_other(workflow: Workflow) -> None:
+def test_traffic_of_an_unplugged_function_moves_to_the_other(workflow: Workflow) -> None:
     chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
     workflow.warm_up()
     lab = workflow.lab
@@ -261,8 +261,9 @@ def checked(workflow: Workflow) -> Iterator[Workflow]:
 
 
 def test_functions_that_forward_nothing_fail_their_health_check(checked: Workflow) -> None:
-    """One of two fails: the other takes all. Both fail: traffic is dropped. A group that fails
-    open is left out.
+    """One of two fails: the other gets all traffic. Both fail: traffic is dropped.
+
+    A group that fails open is skipped.
     """
     workflow = checked
     chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
@@ -350,7 +351,7 @@ def answering(workflow: Workflow) -> Iterator[Callable[..., bool]]:
             one.close()
 
 
-def test_traffic_is_dropped_while_no_function_takes_it(workflow: Workflow) -> None:
+def test_traffic_is_dropped_while_no_function_is_available(workflow: Workflow) -> None:
     """New connections, and replies on open ones, until the functions are back."""
     chain = chained(
         workflow, workflow.classifier(**ANY_SOURCE_PORT), workflow.classifier("FC2", **UDP)
@@ -404,7 +405,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_ovn_does_not_support_is_refused(workflow: Workflow, case: str) -> None:
+def test_unsupported_chains_are_refused(workflow: Workflow, case: str) -> None:
     attributes, words = REFUSED[case]
     message = refused(workflow, flow_classifiers=[workflow.classifier()["id"]], **attributes)
     assert all(word in message for word in words), message

@@ -163,7 +163,7 @@ def test_ports_that_neutron_rewrites_are_closed_again(workflow: Workflow) -> Non
         assert paths(workflow, port=port, count=3) == through(port)
 
 
-def test_a_function_receives_only_what_chains_send(workflow: Workflow) -> None:
+def test_a_function_receives_only_traffic_of_chains(workflow: Workflow) -> None:
     """Flooded frames could loop through a function that bridges, and mislead one that learns."""
     make_chain(workflow, FORTH)
     workflow.warm_up()

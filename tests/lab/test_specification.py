@@ -134,7 +134,7 @@ def test_a_function_that_is_missing_is_not_bypassed_and_is_used_again(workflow: 
     assert workflow.paths(source_port=23, count=3) <= CHAINED
 
 
-def test_one_of_two_pairs_goes_away_and_the_other_takes_all(workflow: Workflow) -> None:
+def test_the_remaining_pair_gets_all_traffic(workflow: Workflow) -> None:
     many = workflow.classifier(source_port_range_min=None, source_port_range_max=None)
     chain = workflow.chain(many)
     workflow.wait_status(chain)

@@ -1,4 +1,4 @@
-"""The configuration files of servers and agents, as text. Nothing here acts."""
+"""The configuration files of servers and agents, as text. Pure."""
 
 from portchain_lab import layout
 from portchain_lab.hosts.underlay import UNDERLAY_BRIDGE

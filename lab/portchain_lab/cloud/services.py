@@ -1,4 +1,4 @@
-"""The programs of the controller: how each is started, and how to tell that it works."""
+"""The programs of the controller: how each is started, and how to check that it works."""
 
 from pathlib import Path
 

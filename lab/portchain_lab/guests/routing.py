@@ -1,4 +1,4 @@
-"""Routes and policy rules inside a virtual machine, as ip(8) commands. Nothing here acts."""
+"""Routes and policy rules inside a virtual machine, as ip(8) commands. Pure."""
 
 import ipaddress
 from collections.abc import Sequence

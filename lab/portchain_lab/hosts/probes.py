@@ -1,4 +1,4 @@
-"""Probes that tell whether a program of the lab works. Each asks once, without retrying."""
+"""Probes that check whether a program of the lab works. Each asks once, without retrying."""
 
 import contextlib
 import http.client

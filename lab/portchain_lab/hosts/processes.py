@@ -62,7 +62,7 @@ class ProcessRecord:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program of the lab: how to start it and how to tell that it works.
+    """A program of the lab: how to start it and how to check that it works.
 
     :param ready: asks once, without waiting, whether the program works.
     :param deadline: seconds it may take to become ready.

@@ -95,7 +95,7 @@ def _chassis_settings(lab: layout.Layout, host: str) -> tuple[str, ...]:
 
 
 def _set_tunnel_neighbours(lab: layout.Layout, host: str) -> None:
-    """Tell a switch the MAC addresses of the other tunnel endpoints, and tell the others its own.
+    """Write the MAC addresses of the other tunnel endpoints into a switch, and its own into theirs.
 
     The userspace datapath drops the packet for which it has to resolve an address
     (ovs-vswitchd(8), tnl/neigh). Tests that count packets must not lose that one.

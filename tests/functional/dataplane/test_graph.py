@@ -102,7 +102,7 @@ def test_following_chain_without_pair_drops_its_packets(fabric, vswitch):
     assert [f.dport for f in vswitch.received("dst", 1)] == [101]
 
 
-def test_following_chain_takes_packets_of_preceding_chain_only(fabric, vswitch):
+def test_following_chain_gets_packets_of_preceding_chain_only(fabric, vswitch):
     one = first()
     fabric.program(one, follower("pc2", 2, 100, [target("b", "h2")], after=one))
     other = tcp(dport=100, dst="10.0.0.99")

@@ -208,7 +208,7 @@ class World:
                 self.agents[host].reconciler.update(_over_the_bus(update))
 
     def notify_deleted(self, chain_id: str, lost_on: str = "") -> None:
-        """Tell the hosts that a chain has been deleted."""
+        """Notify the hosts that a chain has been deleted."""
         plan = self.plans.pop(chain_id)
         removed = contract.PlanUpdate(removed=((chain_id, 2**62),))
         for host in sorted(plan.hosts - {lost_on}):
@@ -228,7 +228,7 @@ class World:
         return self.agents[host].reconciler.synchronise(_over_the_bus(update))
 
     def finish_transitions(self) -> None:
-        """Finish all transitions: tell prepared hosts to switch, and let the drain times pass."""
+        """Finish all transitions: notify prepared hosts to switch, and let drain times pass."""
         for plan in self.plans.values():
             reports = {host: self.agents[host].reports.get(plan.id) for host in plan.hosts}
             if all(report and report.revision == plan.revision for report in reports.values()):

@@ -204,7 +204,7 @@ def test_trial_does_not_record_imported_ids(cloud: Any) -> None:
     assert named("port_chains", "dns") in there.ids()
 
 
-def test_status_checks_and_import_say_what_to_do(mariadb: MariaDb, tmp_path: Path) -> None:
+def test_status_checks_and_import_name_the_next_step(mariadb: MariaDb, tmp_path: Path) -> None:
     """From a database that networking-sfc uses to one without its tables."""
     there = Cloud(_load(mariadb, "leaving"), tmp_path / "neutron.conf")
     there.configured("ovs,nothing", service_plugins="sfc,flow_classifier")
@@ -283,7 +283,7 @@ class ListsTest(OnMariaDb, ApiTestCase):
 
 
 def _same(old: Any, new: Any) -> bool:
-    """Tell whether the new answer contains everything in the old one.
+    """Return whether the new answer contains everything in the old one.
 
     A null in the old answer does not count, and its lists have no order.
     """

@@ -27,7 +27,7 @@ def test_upgrade_from_scratch_creates_our_tables_beside_neutrons(migrated: str) 
     assert not any(name.startswith("sfc_") for name in ours)
 
 
-def test_migrations_create_what_the_models_describe(migrated: str) -> None:
+def test_migrations_create_the_tables_of_the_models(migrated: str) -> None:
     with sa.create_engine(migrated).connect() as connection:
         context = migration.MigrationContext.configure(
             connection,

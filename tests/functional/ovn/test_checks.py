@@ -29,15 +29,15 @@ def refusal(database: northbound.Database) -> str:
     return str(refused.value)
 
 
-def test_what_nothing_speaks_against_is_taken(connect: Connect) -> None:
+def test_a_supported_chain_is_accepted(connect: Connect) -> None:
     check(connect())
 
 
-def test_an_ovn_that_knows_no_functions(connect: Connect) -> None:
+def test_ovn_without_network_functions_is_refused(connect: Connect) -> None:
     assert "26.03 or newer" in refusal(connect(old=True))
 
 
-def test_more_functions_than_ovn_has_numbers_for(connect: Connect) -> None:
+def test_a_chain_is_refused_if_function_numbers_run_out(connect: Connect) -> None:
     database = connect()
 
     def nearly_all(row: Callable[..., Any]) -> None:
@@ -53,7 +53,7 @@ def test_more_functions_than_ovn_has_numbers_for(connect: Connect) -> None:
     assert "255 network functions and this chain needs 1 more" in str(full.value)
 
 
-def test_a_source_whose_connections_nobody_tracks(connect: Connect) -> None:
+def test_a_source_without_connection_tracking_is_refused(connect: Connect) -> None:
     database = connect()
 
     def stateless(row: Callable[..., Any]) -> None:
@@ -69,7 +69,7 @@ def test_a_source_whose_connections_nobody_tracks(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("owner", ["project", "somebody else"])
-def test_a_function_that_is_another_chains(connect: Connect, owner: str) -> None:
+def test_a_function_in_another_chain_is_refused(connect: Connect, owner: str) -> None:
     """The message names the other chain only to the project that owns it."""
     database = connect()
     add_port(database, "pp1-in", **{northbound.CHAIN: "pc9"})
@@ -81,7 +81,7 @@ def test_a_function_that_is_another_chains(connect: Connect, owner: str) -> None
     assert "give this one a function of its own" in message
 
 
-def test_a_borrowed_function_that_is_another_chains(connect: Connect) -> None:
+def test_a_borrowed_function_in_another_chain_is_refused(connect: Connect) -> None:
     database = connect()
     add_port(database, "pp1-in", **{northbound.CHAIN: "pc9"})
     wanted = symmetric()

@@ -14,8 +14,8 @@ from tests.functional.ovn.conftest import Connect, add
 from tests.plans import ident
 
 
-def test_functions_that_are_only_checked_are_not_waited_for(connect: Connect) -> None:
-    """A function with weight 0 or on standby has probes and takes no packets."""
+def test_ports_of_functions_without_traffic_are_not_awaited(connect: Connect) -> None:
+    """A function with weight 0 or on standby has probes and gets no packets."""
     database = connect()
     marks = {"neutron:port_name": "p2", "neutron:project_id": "mine", "neutron:host_id": "h1"}
     function = ident("p2")

@@ -87,7 +87,7 @@ def test_rows_of_checks_come_and_go(connect: Connect, northern: northbound.Datab
     assert northern.rows("Network_Function") == []
 
 
-def test_a_function_is_offline_when_ovn_says_so(connect: Connect) -> None:
+def test_a_function_is_offline_if_its_check_fails(connect: Connect) -> None:
     southern = connect("sb")
     health, chain = Health(southern), checked(chain_through("pp1")).chain
     assert health.offline(chain) == frozenset()
@@ -112,7 +112,7 @@ def test_chains_are_named_once_when_a_verdict_changes(connect: Connect) -> None:
     assert health.changed() == {CHAIN}
 
 
-def test_checks_take_numbers_of_functions(northern: northbound.Database) -> None:
+def test_health_checks_use_numbers_of_functions(northern: northbound.Database) -> None:
     def others(row: Callable[..., Any]) -> None:
         end = northern.named("Logical_Switch_Port", ident("dst"))
         for number in range(1, 255):
@@ -136,8 +136,8 @@ def test_a_function_behind_a_trunk_is_not_checked(northern: northbound.Database)
         checks.check_chain(northern, checked(plain), compile_chain(checked(plain)).rows)
 
 
-def test_connections_find_a_way_when_groups_are_left_out_and_come_back(connect: Connect) -> None:
-    """Connections keep the number of the function that took their first packet."""
+def test_connections_keep_a_path_while_groups_are_skipped_and_return(connect: Connect) -> None:
+    """Connections keep the number of the function that their first packet visited."""
     database = connect()
     pairs = [pair(f"pp{number}") for number in (1, 2, 3)]
     ports = [port for one in pairs for port in (one.ingress, one.egress)]

@@ -102,7 +102,7 @@ def emptied(snapshot: ChainSnapshot) -> ChainSnapshot:
 
 
 def joined_by_another(snapshot: ChainSnapshot, network: str = "net2") -> ChainSnapshot:
-    """The same chain after a port that it classifies as well came up on another network."""
+    """The same chain after another port that it classifies came up on another network."""
     other = port("src2", "h1", "10.0.0.11", network_id=ident(network), mechanism="ovn")
     return replace(
         snapshot,
@@ -111,24 +111,24 @@ def joined_by_another(snapshot: ChainSnapshot, network: str = "net2") -> ChainSn
     )
 
 
-def ends_up_held(world: World) -> None:
+def assert_traffic_is_dropped(world: World) -> None:
     assert world.acls() == {(2000, "drop", "inport == @pc1")}
     assert world.members() == {"src"}
     assert world.switch_of("pp1-in") == world.switch_of("src")
     assert world.database.rows("Network_Function") == []
 
 
-def test_an_emptied_chain_holds_back_what_it_took_before(world: World) -> None:
+def test_an_emptied_chain_drops_its_traffic(world: World) -> None:
     chain = chain_through("pp1")
     world.write(chain)
     assert {action for _, action, _ in world.acls()} == {"allow-related"}
     world.write(emptied(chain))
-    ends_up_held(world)
+    assert_traffic_is_dropped(world)
     world.write(emptied(chain))
-    ends_up_held(world)
+    assert_traffic_is_dropped(world)
 
 
-def test_switches_are_not_deleted_while_others_are_made(world: World) -> None:
+def test_switches_are_not_deleted_while_others_are_created(world: World) -> None:
     """The ovn-northd of OVN 26.03.1 crashes then."""
 
     def wires() -> set[str]:
@@ -167,7 +167,7 @@ def in_one_row(*sizes: int) -> ChainSnapshot:
     return replace(chain, ports=ports, chain=replace(chain.chain, port_pair_groups=tuple(groups)))
 
 
-def test_a_pair_that_has_just_taken_over_is_not_down(world: World) -> None:
+def test_a_standby_pair_that_became_active_is_not_down(world: World) -> None:
     """Moving its ports takes them down for a moment; failing back then would never end."""
     chain = in_one_row(1, 2, 1)
     names = ("g0p0", "g1p0", "g1p1", "g2p0")
@@ -200,17 +200,17 @@ def test_a_pair_that_has_just_taken_over_is_not_down(world: World) -> None:
     assert at_work() == {"g1p0"}, "and keeps its place"
 
 
-def test_a_chain_without_weights_holds_its_traffic_back(world: World) -> None:
+def test_a_chain_without_weights_drops_its_traffic(world: World) -> None:
     chain = chain_through("pp1")
     world.write(chain)
     (group,) = chain.chain.port_pair_groups
     pairs = tuple(replace(one, weight=0) for one in group.port_pairs)
     groups = (replace(group, port_pairs=pairs),)
     world.write(replace(chain, chain=replace(chain.chain, port_pair_groups=groups)))
-    ends_up_held(world)
+    assert_traffic_is_dropped(world)
 
 
-def test_a_refused_chain_keeps_its_rows_and_what_is_new_is_held_back(world: World) -> None:
+def test_a_refused_chain_keeps_its_rows_and_drops_new_traffic(world: World) -> None:
     chain = chain_through("pp1")
     world.write(chain)
     before = world.acls()
@@ -227,7 +227,7 @@ def test_a_refused_chain_keeps_its_rows_and_what_is_new_is_held_back(world: Worl
     assert (world.acls(), world.members()) == (before, {"src"})
 
 
-def test_a_refused_chain_without_rows_is_held_back(world: World) -> None:
+def test_a_refused_chain_without_rows_drops_its_traffic(world: World) -> None:
     chain = chain_through("pp1")
     carry.hold(world.database, chain)
     assert world.acls() == {(2001, "drop", 'inport == "src"')}
@@ -235,14 +235,14 @@ def test_a_refused_chain_without_rows_is_held_back(world: World) -> None:
     assert {action for _, action, _ in world.acls()} == {"allow-related"}
 
 
-def test_what_another_driver_would_have_to_hold_back_is_left_to_it(world: World) -> None:
+def test_traffic_of_another_driver_is_left_to_it(world: World) -> None:
     chain = chain_through("pp1")
     elsewhere = {key: replace(one, mechanism="openvswitch") for key, one in chain.ports.items()}
     carry.hold(world.database, replace(chain, ports=elsewhere))
     assert world.chains() == set()
 
 
-def test_what_ovn_does_not_know_yet_is_held_back_and_named_for_its_owner(world: World) -> None:
+def test_ports_unknown_to_ovn_are_named_to_their_owner_only(world: World) -> None:
     chain = chain_through("pp1")
     lost = replace(chain.ports[ident("pp1-in")], id=ident("lost"))
     (group,) = chain.chain.port_pair_groups
@@ -285,7 +285,7 @@ def test_refused_chains_keep_their_rows_and_those_of_others_go(world: World) -> 
     assert world.acls() == before
 
 
-def test_a_chain_that_fails_does_not_keep_others_from_being_repaired(world: World) -> None:
+def test_a_failing_chain_does_not_block_the_repair_of_others(world: World) -> None:
     broken, healthy = unknown_to_ovn(chain_through("pp1")), chain_through("pp2", "pc2")
     world.write(chain_through("pp3", "orphan"))
     repair = Repair(world.database, Health(world.database))
@@ -304,7 +304,7 @@ def test_a_chain_that_fails_does_not_keep_others_from_being_repaired(world: Worl
     repair.run(None, nobody)
 
 
-def test_chains_that_were_touched_are_looked_at_after_a_failure_of_all(
+def test_changed_chains_are_repaired_after_a_failure_of_all(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain = chain_through("pp1")
@@ -333,7 +333,7 @@ def test_chains_that_were_touched_are_looked_at_after_a_failure_of_all(
 # The driver.
 
 
-def test_a_chain_that_fails_does_not_keep_others_from_being_written(world: World) -> None:
+def test_a_failing_chain_does_not_block_others(world: World) -> None:
     driver = OvnDriver()
     driver._northbound, driver._health = world.database, Health(world.database)
     broken, healthy = unknown_to_ovn(chain_through("pp1")), chain_through("pp2", "pc2")

@@ -146,7 +146,7 @@ def test_checks_have_tags_of_their_own(database: northbound.Database) -> None:
     assert len(children) == 6
 
 
-def test_what_neutron_writes_is_kept_and_given_back(database: northbound.Database) -> None:
+def test_columns_that_neutron_wrote_are_saved_and_restored(database: northbound.Database) -> None:
     write(database, tagged("pc1"), tagged("pc2"))
     theirs = {"port_security": ["02:00:00:00:00:01 192.0.2.1"], "options": {"mcast_flood": "true"}}
 
@@ -163,7 +163,7 @@ def test_what_neutron_writes_is_kept_and_given_back(database: northbound.Databas
     assert {column: columns(database)[ENDS[0]][column] for column in theirs} == theirs
 
 
-def test_marks_that_were_lost_are_made_again(database: northbound.Database) -> None:
+def test_lost_marks_are_restored(database: northbound.Database) -> None:
     """A process that deletes a port's row and creates it again does not know the chains."""
     write(database, tagged("pc1"), tagged("pc2"))
     lose_marks(database)
@@ -205,7 +205,7 @@ def test_processes_that_write_at_once_give_out_different_tags(
 
 
 @pytest.mark.parametrize("first_tagged", [True, False])
-def test_by_tag_and_for_one_chain_alone_exclude_each_other(
+def test_a_function_is_either_tagged_or_in_one_chain(
     database: northbound.Database, first_tagged: bool
 ) -> None:
     def chain(name: str, by_tag: bool) -> ChainSnapshot:
@@ -228,7 +228,9 @@ def test_by_tag_and_for_one_chain_alone_exclude_each_other(
 
 
 @pytest.mark.parametrize("by_tag", [True, False])
-def test_marks_that_come_back_are_removed(database: northbound.Database, by_tag: bool) -> None:
+def test_marks_that_neutron_writes_again_are_removed(
+    database: northbound.Database, by_tag: bool
+) -> None:
     """Neutron reads all marks of a port, and may write them back after their removal."""
     before = columns(database)
     write(database, tagged("pc1") if by_tag else chain_through("pp1"))
@@ -262,7 +264,7 @@ def test_a_function_without_free_tags(
     assert {acl.action for acl in anchor.acls} == {"drop"}
 
 
-def test_all_chains_at_a_port_hear_of_it(database: northbound.Database) -> None:
+def test_all_chains_at_a_port_are_examined_when_it_goes_down(database: northbound.Database) -> None:
     """Also after a restart, when the process first reads what others have written."""
     write(database, tagged("pc1"), tagged("pc2"))
     asked: list[Any] = []
@@ -313,7 +315,7 @@ def test_two_processes_that_remove_the_last_chains_open_the_ports(
         other.close()
 
 
-def test_marks_of_a_chain_that_is_gone_do_not_take_a_port_from_its_wire(
+def test_marks_of_a_deleted_chain_leave_a_port_on_its_wire(
     database: northbound.Database,
 ) -> None:
     write(database, chain_through("pp1"))
@@ -333,7 +335,9 @@ def test_marks_of_a_chain_that_is_gone_do_not_take_a_port_from_its_wire(
 
 
 @pytest.mark.parametrize("sync_first", [True, False])
-def test_what_neutron_writes_is_one_thing(database: northbound.Database, sync_first: bool) -> None:
+def test_a_column_is_restored_although_neutron_wrote_the_same_value(
+    database: northbound.Database, sync_first: bool
+) -> None:
     """Without port security, Neutron writes the same value to a column as a chain does."""
     secured = {"addresses": ["02:00:00:00:00:01 192.0.2.1"], "port_security": ["02:00:00:00:00:01"]}
     without = {"addresses": ["02:00:00:00:00:01 192.0.2.1", "unknown"], "port_security": []}
@@ -355,7 +359,7 @@ def test_what_neutron_writes_is_one_thing(database: northbound.Database, sync_fi
 
 
 @pytest.mark.parametrize("by_tag", [True, False])
-def test_a_chain_has_a_function_in_another_way_than_before(
+def test_a_function_can_change_between_tagged_and_untagged(
     database: northbound.Database, by_tag: bool
 ) -> None:
     def checked(snapshot: ChainSnapshot) -> ChainSnapshot:
@@ -372,7 +376,7 @@ def test_a_chain_has_a_function_in_another_way_than_before(
     assert columns(database) == before
 
 
-def test_marks_of_a_chain_that_is_gone_refuse_no_other(database: northbound.Database) -> None:
+def test_marks_of_a_deleted_chain_refuse_no_other(database: northbound.Database) -> None:
     write(database, chain_through("pp1"))
     marks = port(database, ENDS[0]).external_ids
     remove(database, "pc1")
@@ -385,7 +389,7 @@ def test_marks_of_a_chain_that_is_gone_refuse_no_other(database: northbound.Data
         checks.check_chain(database, given, compile_chain(given).rows)
 
 
-def test_a_chain_that_was_written_after_all_is_not_held_back(database: northbound.Database) -> None:
+def test_a_chain_that_was_written_meanwhile_is_not_dropped(database: northbound.Database) -> None:
     given = tagged("pc1")
     held = HoldBack(database, given)
     write(database, given)

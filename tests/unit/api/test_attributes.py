@@ -121,7 +121,7 @@ def test_openstack_sfc_shows_it_with_our_hooks(resource: str, name: str) -> None
 
 
 @pytest.mark.parametrize("resource", ADDITIONS)
-def test_openstack_sfc_takes_it_with_our_hooks(resource: str) -> None:
+def test_openstack_sfc_accepts_it_with_our_hooks(resource: str) -> None:
     added = ADDITIONS[resource]
     for creating, method in ((True, "post"), (False, "put")):
         taken = {name for option in added.options(creating=creating) for name in option.attributes}

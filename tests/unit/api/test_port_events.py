@@ -271,7 +271,7 @@ class PortEventsTest(ApiTestCase):
         assert self.call("DELETE", f"/networks/{self.net}").status_int == 204
         assert self.sources(self.snapshot()) == ()
 
-    def test_chains_using_a_port_are_those_whose_snapshot_has_it(self) -> None:
+    def test_a_port_affects_exactly_the_chains_whose_snapshots_contain_it(self) -> None:
         """What the look-up of chains finds and what snapshots hold is one relation, seen from both
         ends.
         """

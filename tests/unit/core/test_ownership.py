@@ -1,4 +1,4 @@
-"""Which of several drivers a chain belongs to."""
+"""Ownership: which of several drivers a chain belongs to."""
 
 from dataclasses import replace
 

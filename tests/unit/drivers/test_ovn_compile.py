@@ -114,13 +114,13 @@ def test_wires_always_form_trees(all_weights):
         assert group_of not in (chain.port_pair_groups[0], chain.port_pair_groups[-1])
 
 
-def test_no_more_groups_stand_by_than_have_to():
+def test_as_few_groups_as_possible_are_on_standby():
     sizes = [2, 2, 2, 1, 2, 1]
     chain = chain_of(*(numbered(number, [1] * size) for number, size in enumerate(sizes)))
     assert [one.name for one in lanes_of.standing_by(chain, lanes_of.deal(chain))] == ["g4"]
 
 
-def test_the_pair_at_work_stays_and_the_first_that_can_takes_its_place():
+def test_the_active_pair_stays_until_the_first_available_one_replaces_it():
     chain = chain_of(numbered(0, [1]), numbered(1, [0, 1, 1]), numbered(2, [1]))
     drained, one, other = (pair.id for pair in chain.port_pair_groups[1].port_pairs)
     for usable, at_work, expected in (
@@ -137,7 +137,7 @@ def test_the_pair_at_work_stays_and_the_first_that_can_takes_its_place():
 
 
 def test_one_of_two_parallel_lanes_is_down():
-    """Its wires are there, and nothing is handed over on them."""
+    """Its wires exist, and no traffic is sent over them."""
     groups = tuple(numbered(number, [1, 1]) for number in range(2))
     pairs = [one for its in groups for one in its.port_pairs]
     ends = [
@@ -155,7 +155,7 @@ def test_one_of_two_parallel_lanes_is_down():
     }
 
 
-def test_that_pairs_stand_by_is_said():
+def test_standby_pairs_are_a_warning():
     groups = tuple(numbered(number, [1] * size) for number, size in enumerate((1, 2, 1)))
     chain = with_chain(snapshot(symmetric=True), port_pair_groups=groups)
     assert "Port pair group g1 is not balanced" in compile_chain(chain).caution
@@ -238,7 +238,7 @@ def test_obstacles_are_named_and_the_traffic_stays_classified(changes, reason):
     assert compiled.rows.classification
 
 
-def test_a_borrower_is_not_told_why_a_group_takes_nothing():
+def test_a_borrower_does_not_see_why_a_group_is_unavailable():
     """Pairs, ports and hosts of a shared group are its owner's."""
     down = snapshot(symmetric=True, pp3_in={"plugged": False})
     first, second = down.chain.port_pair_groups
@@ -288,7 +288,7 @@ def two_networks(given_snapshot):
     ("without", "why"),
     [(no_pairs, "PG2 has no available pair (it is empty)"), (no_weights, "weight is 0"), (two_networks, "")],
 )  # fmt: skip
-def test_what_no_function_takes_is_dropped_and_not_let_around(without, why):
+def test_traffic_without_an_available_function_is_dropped(without, why):
     compiled = compile_chain(without(snapshot(symmetric=True)))
     assert why in compiled.obstacle
     sources = compiled.rows.sources
@@ -298,14 +298,14 @@ def test_what_no_function_takes_is_dropped_and_not_let_around(without, why):
     )
 
 
-def test_what_a_chain_without_any_function_classifies_is_held_back():
+def test_traffic_of_a_chain_without_functions_is_dropped():
     empty = with_chain(snapshot(), port_pair_groups=(group("pg1"),))
     assert compile_chain(empty).rows == replace(
         BARE, sources=(ident("src"),), classification=(drop(f"@{BARE.anchor}"),)
     )
 
 
-def test_a_refused_chain_drops_what_its_rows_do_not_take():
+def test_a_refused_chain_drops_traffic_that_its_rows_do_not_match():
     refused = two_networks(snapshot(**{name: {"mechanism": "ovn"} for name in ("src", "dst")}))
     assert hold_back(refused, {ident("src"), ident("dst")}) == BARE
     assert hold_back(refused, {ident("src")}) == replace(
@@ -344,12 +344,12 @@ def classifier(**changes):
         ),
     ],
 )
-def test_what_a_classifier_matches(changes, expected):
+def test_matches_of_classifiers(changes, expected):
     assert match.classified(classifier(**changes), port("dst", "h3", "10.0.0.20")) == expected
 
 
 @pytest.mark.parametrize(("ethertype", "nobody"), [("IPv4", "255.255.255.255"), ("IPv6", "::")])
-def test_a_port_without_addresses_of_the_family_is_nobody_and_not_anybody(ethertype, nobody):
+def test_a_port_without_addresses_of_the_family_matches_no_packet(ethertype, nobody):
     wanted = classifier(ethertype=ethertype, logical_destination_port=ident("dst"))
     gone = replace(port("dst", "h3", ""), fixed_ips=())
     assert match.classified(wanted, gone).endswith(f".dst == {nobody}")
@@ -365,7 +365,7 @@ def test_a_port_without_addresses_of_the_family_is_nobody_and_not_anybody(ethert
         ([classifier(), classifier(ethertype="IPv6")], False, "(ip4.src == 0.0.0.3/0.0.0.15 || ip6.src == ::3/::f)"),
     ],
 )  # fmt: skip
-def test_flows_are_told_apart_by_what_they_all_have(classifiers, by_address, expected):
+def test_flows_are_hashed_by_fields_that_all_of_them_have(classifiers, by_address, expected):
     spread = match.spread(classifiers, by_address)
     assert spread.match([3]) == expected
     assert spread.match([3], replies=True) == expected.replace("src", "dst")
@@ -426,7 +426,7 @@ def test_a_source_is_no_destination_of_its_own_chain(changes):
         refusals.check_chain(both)
 
 
-def test_what_sources_send_to_each_other_is_said_to_be_dropped():
+def test_dropped_traffic_between_sources_is_a_warning():
     (classifier,) = snapshot().chain.flow_classifiers
     anywhere = replace(classifier, destination_prefix=None)
     given = with_chain(snapshot(symmetric=True), flow_classifiers=(anywhere,))
@@ -454,7 +454,7 @@ def test_a_function_is_no_source_of_its_own_chain():
         (with_chain(snapshot(symmetric=True), correlation="nsh"), "correlation nsh"),
     ],
 )
-def test_what_the_driver_says_it_cannot_do(subject, words):
+def test_unsupported_features_are_refused(subject, words):
     if not words:
         capabilities.check(subject, OvnDriver.capabilities, "ovn")
         return

@@ -1,4 +1,4 @@
-"""Health checks, and groups without an available pair: what becomes of a chain's rows."""
+"""Health checks, and groups without an available pair: the rows of a chain in each case."""
 
 from dataclasses import replace
 
@@ -63,7 +63,7 @@ def test_names_of_other_ports_are_of_no_chain() -> None:
         assert rows.chain_of_probe(name) == ""
 
 
-def test_what_fails_its_check_is_left_to_the_others() -> None:
+def test_other_pairs_replace_a_pair_that_fails_its_check() -> None:
     given = chain(replace(group("pg1", PP1, PP2), **CHECKED), group("pg2", PP3))
     healthy, degraded = compile_chain(given), compile_chain(given, offline={PP1.id})
     assert degraded.obstacle == ""
@@ -75,7 +75,7 @@ def test_what_fails_its_check_is_left_to_the_others() -> None:
     assert degraded.rows.moved == healthy.rows.moved, "back soon, it is not moved for that"
 
 
-def test_all_that_fail_stay_in_a_chain_that_is_closed() -> None:
+def test_a_closed_group_keeps_its_pairs_when_all_fail() -> None:
     given = chain(replace(group("pg1", PP1, PP2), **CHECKED), group("pg2", PP3))
     compiled = compile_chain(given, offline={PP1.id, PP2.id})
     assert compiled.rows == compile_chain(given).rows
@@ -83,7 +83,7 @@ def test_all_that_fail_stay_in_a_chain_that_is_closed() -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_group_that_fails_open_is_left_out(place: int) -> None:
+def test_a_group_that_fails_open_is_skipped(place: int) -> None:
     failing = replace(group("pg2", PP3), **CHECKED, **OPEN)
     groups = [group("pg1", PP1, PP2)]
     rest = compile_chain(chain(*groups)).rows
@@ -103,8 +103,8 @@ def test_a_group_that_fails_open_is_left_out(place: int) -> None:
     assert {check.name for check in made.checks} == {rows.check_name(made.chain_id, PP3.egress)}
 
 
-def test_of_a_group_that_shares_its_functions_the_children_are_left_out() -> None:
-    """The ports are others' as well: they stay where they are."""
+def test_child_ports_of_a_skipped_shared_group_leave_the_chain() -> None:
+    """Other chains use the ports, too: they stay in their switches."""
     shared = replace(PP3, correlation=VLAN)
     groups = group("pg1", PP1, PP2), replace(group("pg2", shared), **CHECKED, **OPEN)
     made = compile_chain(chain(*groups), offline={PP3.id}).rows
@@ -129,7 +129,7 @@ def test_of_a_group_that_shares_its_functions_the_children_are_left_out() -> Non
 
 
 @pytest.mark.parametrize("reason", ["unplugged", "without weight", "empty"])
-def test_a_chain_of_nothing_but_open_groups_lets_packets_by(reason: str) -> None:
+def test_packets_bypass_a_chain_of_open_groups_only(reason: str) -> None:
     ports = {"pp3_in": {"plugged": False}} if reason == "unplugged" else {}
     weight = 0 if reason == "without weight" else 1
     pairs = () if reason == "empty" else (replace(PP3, weight=weight),)
@@ -155,15 +155,15 @@ def test_a_chain_of_nothing_but_open_groups_lets_packets_by(reason: str) -> None
     )
 
 
-def test_nothing_is_told_of_another_projects_functions() -> None:
+def test_functions_of_another_project_are_not_named() -> None:
     borrowed = replace(group("pg1", PP3), project_id=ident("other"), **CHECKED, **OPEN)
     compiled = compile_chain(chain(borrowed), offline={PP3.id})
     assert "pg1 is skipped" in compiled.caution
     assert "pp3" not in compiled.caution
 
 
-def test_what_is_left_of_two_groups_gets_through() -> None:
-    """Each lane has a function that fails, and there is a way all the same."""
+def test_remaining_pairs_of_two_groups_form_a_path() -> None:
+    """Each lane has a failed function, but the other two pairs form a path."""
     groups = group("pg1", PP1, PP2), replace(group("pg2", PP3, PP4), **CHECKED)
     compiled = compile_chain(chain_of_four(*groups), offline={PP1.id, PP4.id})
     assert (compiled.obstacle, compiled.caution) == ("", "")
@@ -176,8 +176,8 @@ def test_what_is_left_of_two_groups_gets_through() -> None:
             assert places[name] == rows.wire_name(compiled.rows.chain_id, name), "alone"
 
 
-def test_what_was_left_out_stays_where_it_is_while_the_rest_is_down() -> None:
-    """Back on its network, a function that bridges could close a circle."""
+def test_functions_of_a_skipped_group_stay_isolated_while_the_chain_is_down() -> None:
+    """Back on its network, a bridging function could close a loop."""
     failing = replace(group("pg1", PP1), **CHECKED, **OPEN)
     compiled = compile_chain(chain(failing, group("pg2")), offline={PP1.id})
     assert "pg2 has no available pair" in compiled.obstacle

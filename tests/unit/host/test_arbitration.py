@@ -48,7 +48,7 @@ def unsupported(plan, *names):
 
 
 def is_dropped(memory, name):
-    """Tell whether the switch drops everything that a port sends."""
+    """Return whether the switch drops everything that a port sends."""
     in_port = f"in_port={memory.local.ports[ident(name)].ofport}"
     found = [flow for flow in memory.flows.values() if in_port in flow.key.match]
     return bool(found) and all(flow.actions == "drop" for flow in found)

@@ -21,7 +21,7 @@ def test_every_two_choices_meet(sizes: list[int]) -> None:
     assert len(cases) >= largest[0] * largest[1]
 
 
-def test_what_cannot_be_is_left_out() -> None:
+def test_impossible_combinations_are_left_out() -> None:
     dimensions = {"a": (1, 2), "b": (1, 2), "c": (1, 2)}
     cases = all_pairs(dimensions, lambda case: case["a"] != case["b"])
     assert all(case["a"] != case["b"] for case in cases)
@@ -37,7 +37,7 @@ def test_pairs_that_are_not_needed_may_be_missing_but_every_choice_is_covered() 
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_the_matrix_covers_what_the_documentation_says(
+def test_the_matrix_covers_the_documented_pairs(
     full: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(matrix, "FULL", full)

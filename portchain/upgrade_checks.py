@@ -253,12 +253,12 @@ def _not_imported(connection: Any) -> dict[str, int] | None:
 
 
 def _count_missing(connection: Any, old: str, new: str) -> int:
-    theirs, ours = sa.table(old, sa.column("id")), sa.table(new, sa.column("id"))
-    query = sa.select(sa.func.count()).select_from(theirs)
-    for table in (ours, sa.table("portchain_imported", sa.column("id"))):
+    old_table, new_table = sa.table(old, sa.column("id")), sa.table(new, sa.column("id"))
+    query = sa.select(sa.func.count()).select_from(old_table)
+    for table in (new_table, sa.table("portchain_imported", sa.column("id"))):
         # A resource that was imported and then deleted does not count as missing.
         if sa.inspect(connection).has_table(table.name):
-            query = query.where(theirs.c.id.not_in(sa.select(table.c.id)))
+            query = query.where(old_table.c.id.not_in(sa.select(table.c.id)))
     return int(connection.scalar(query))
 
 

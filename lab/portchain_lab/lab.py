@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
 
 import openstack.connection
 
@@ -237,10 +236,6 @@ class Lab:
         :raises LabError: it fails; the message holds its output.
         """
         return self.run_client("openstack", *arguments, user=user)
-
-    def openstack_json(self, *arguments: str, user: str = "demo") -> Any:
-        """Run the real ``openstack`` client with JSON output; returns it parsed."""
-        return json.loads(self.openstack(*arguments, "-f", "json", user=user))
 
     # Switches.
 

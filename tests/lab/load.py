@@ -95,16 +95,6 @@ class Load:
         return max(stream.result.longest_gap for stream in self._streams)
 
     @property
-    def gaps(self) -> list[tuple[int, int, Path]]:
-        """For each lost datagram: its flow, its number, and the ports that it was seen at."""
-        lost = [
-            (port, number)
-            for port, stream in zip(self._ports, self._streams, strict=True)
-            for number in stream.result.lost
-        ]
-        return [(*datagram, self.paths.get(datagram, ())) for datagram in lost]
-
-    @property
     def arrived(self) -> Counter[Path]:
         """How many datagrams reached the destination on each path."""
         return Counter(path for path in self.paths.values() if path[-1] == "dst")
@@ -121,7 +111,7 @@ class Load:
             for _, path in islice(sorted(arrived, reverse=True), count)
         }
 
-    def astray(self, allowed: Iterable[Path]) -> Counter[Path]:
+    def misrouted(self, allowed: Iterable[Path]) -> Counter[Path]:
         """Datagrams that arrived on a path that is not allowed, or twice, by path."""
         return Counter({path: n for path, n in self.arrived.items() if path not in set(allowed)})
 

@@ -106,7 +106,7 @@ def arrange(workflow: Workflow, case: Case) -> None:
     workflow.start_functions()
 
 
-def put_away(workflow: Workflow) -> None:
+def delete_case(workflow: Workflow) -> None:
     """Delete the chains and the functions of a case; the end points stay."""
     workflow.delete_chains()
     for name in FUNCTIONS:

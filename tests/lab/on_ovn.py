@@ -25,7 +25,7 @@ def all_active(workflow: Workflow) -> bool:
     return all(port.status == "ACTIVE" for port in workflow.cloud.ports() if port.id in names)
 
 
-def settle(lab: Lab) -> None:
+def wait_for_chassis(lab: Lab) -> None:
     """Wait until every chassis has caught up with the Northbound database."""
     ovn.ctl(lab.layout, "nb", "--wait=hv", "sync")
 
@@ -51,7 +51,7 @@ def paths(workflow: Workflow, **how: Any) -> set[Any]:
 
 def paths_or_none(workflow: Workflow, **how: Any) -> Any:
     """The paths, or None if a connection fails."""
-    settle(workflow.lab)
+    wait_for_chassis(workflow.lab)
     try:
         return paths(workflow, **how)
     except AssertionError:

@@ -27,7 +27,7 @@ class Side(Workflow):
     ) -> None:
         super().__init__(lab, Captures(), kinds={"sf": kind}, subnets=(subnet,))
         self.name, self.kind = name, kind
-        self.furnish()
+        self.set_up_network()
         roles = {"src": ("src",), "sf": ("in", "out"), "dst": ("dst",)}
         self.make_ports(*(port for ports in roles.values() for port in ports))
         for host, (role, ports) in zip(hosts, roles.items(), strict=True):

@@ -151,7 +151,7 @@ def test_a_change_loses_nothing_and_nothing_bypasses_the_chain(
         workflow.wait_status(workflow.pc1)
         load.wait_for_more(200)
     print(f"{change.name}: sent {load.sent}, lost {load.lost}, longest gap {load.gap:.3f} s")
-    assert not load.astray(change.before | change.after)
+    assert not load.misrouted(change.before | change.after)
     assert load.last() <= change.after
     if not change.interrupts:
         assert load.lost == 0
@@ -169,8 +169,8 @@ def test_a_classifier_comes_and_goes(workflow: Workflow) -> None:
             workflow.wait_status(workflow.pc1)
             load.wait_for_more()
     workflow.delete("flow_classifier", other)
-    assert not steady.astray(CHAINED)
-    assert not load.astray(CHAINED | DIRECT)
+    assert not steady.misrouted(CHAINED)
+    assert not load.misrouted(CHAINED | DIRECT)
     assert set(load.arrived) & CHAINED, "the traffic took the chain"
     assert load.last() == DIRECT, "and takes it no more"
     assert (steady.lost, load.lost) == (0, 0)
@@ -185,7 +185,7 @@ def test_a_chain_comes_and_goes(workflow: Workflow) -> None:
         workflow.delete("port_chain", chain)
         load.wait_for_more(200)
     workflow.delete("flow_classifier", other)
-    assert not load.astray(CHAINED | DIRECT)
+    assert not load.misrouted(CHAINED | DIRECT)
     assert set(load.arrived) & CHAINED
     assert load.last() == DIRECT
     assert load.lost == 0
@@ -212,7 +212,7 @@ def test_all_functions_are_removed_and_restored(workflow: Workflow) -> None:
         workflow.wait_status(workflow.pc1)
         load.wait_for_more(200)
     assert reason.count("it is empty") == len(MEMBERS)
-    assert not load.astray(CHAINED)
+    assert not load.misrouted(CHAINED)
     assert load.last() <= CHAINED
     assert load.lost >= 100 * FLOWS
 
@@ -282,4 +282,4 @@ def test_a_function_moves_to_another_host(workflow: Workflow) -> None:
     print(f"sf2 moved: sent {load.sent}, lost {load.lost}, longest gap {load.gap:.3f} s")
     workflow.vms["sf2"] = lab.vms.migrate(workflow.vms["sf2"], "h2")
     workflow.wait_status(workflow.pc1)
-    assert not load.astray(CHAINED)
+    assert not load.misrouted(CHAINED)

@@ -55,7 +55,7 @@ def site(labs: Labs) -> Iterator[Site]:
 def workflow(site: Site, captures: Captures, case: Case) -> Iterator[Workflow]:
     workflow = site.prepare(case, captures)
     yield workflow
-    matrix.put_away(workflow)
+    matrix.delete_case(workflow)
 
 
 @pytest.fixture

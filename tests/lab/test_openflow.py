@@ -83,11 +83,11 @@ def test_a_restart_of_the_controller_changes_no_flow(workflow: Workflow) -> None
         load.wait_for_more()
     assert without_counters(workflow.flows()) == before
     assert youngest(workflow) > 2, "no flow was written again"
-    assert (load.lost, load.astray(CHAINED)) == (0, {})
+    assert (load.lost, load.misrouted(CHAINED)) == (0, {})
 
 
 def report(what: str, load: Load) -> None:
-    around = dict(load.astray(CHAINED))
+    around = dict(load.misrouted(CHAINED))
     print(
         f"{what}: sent {load.sent}, lost {load.lost}, longest gap {load.gap:.3f} s, around {around}"
     )
@@ -181,7 +181,7 @@ def test_flows_that_a_restarting_agent_deletes_are_restored(workflow: Workflow) 
         wait_for(lambda: without_counters(workflow.flows()) == before, AT_ONCE, "repair")
         load.wait_for_more()
     report("agent@h1", load)
-    assert not load.astray(CHAINED)
+    assert not load.misrouted(CHAINED)
     assert load.last() <= CHAINED
     assert_paths(workflow)
 

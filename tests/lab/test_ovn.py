@@ -22,8 +22,8 @@ from tests.lab.on_ovn import (
     is_dropped,
     paths,
     paths_or_none,
-    settle,
     silent,
+    wait_for_chassis,
 )
 from tests.lab.workflow import DEADLINE, DIRECT, FUNCTIONS, SUBNET, Workflow
 from tests.pairwise import Case
@@ -54,7 +54,7 @@ class TestMatrix:
         ends.captures = captures
         matrix.arrange(ends, case)
         yield ends
-        matrix.put_away(ends)
+        matrix.delete_case(ends)
 
     @pytest.mark.parametrize("case", matrix.cases({matrix.OVN}), ids=matrix.name_of)
     def test_packets_visit_the_chain_and_nothing_else(self, arranged: Workflow, case: Case) -> None:
@@ -89,7 +89,7 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
             booted.delete(kind, {"id": an_id})
     booted.wait_no_flows()
     wait_for(lambda: all_active(booted), DEADLINE, "every port ACTIVE again")
-    settle(booted.lab)
+    wait_for_chassis(booted.lab)
 
 
 def test_vms_reach_each_other_without_chains(workflow: Workflow) -> None:
@@ -113,7 +113,7 @@ def test_ports_of_a_deleted_chain_are_as_neutron_wrote_them(workflow: Workflow) 
     workflow.delete("port_chain", chain)
     workflow.wait_no_flows()
     assert as_neutron_wrote() == before
-    settle(workflow.lab)
+    wait_for_chassis(workflow.lab)
     assert paths(workflow, count=3) == DIRECT
 
 
@@ -363,7 +363,7 @@ def test_traffic_is_dropped_while_no_function_is_available(workflow: Workflow) -
         workflow.update("port_pair_group", group, port_pairs=[])
         try:
             assert "it is empty" in workflow.wait_status(chain, "DOWN")
-            settle(workflow.lab)
+            wait_for_chassis(workflow.lab)
             assert all(workflow.is_dropped() for _ in range(3))
             assert not any(answer_arrives(question=False) for _ in range(3))
             assert not answer_arrives(question=True)
@@ -386,7 +386,7 @@ def test_the_chain_survives_the_death_of_a_program(workflow: Workflow, program: 
     name, _, host = program.partition("@")
     workflow.lab.kill(name, host)
     workflow.lab.start(program)
-    settle(workflow.lab)
+    wait_for_chassis(workflow.lab)
     wait_for(
         lambda: paths_or_none(workflow, count=20) == workflow.chained,
         DEADLINE,
@@ -394,7 +394,7 @@ def test_the_chain_survives_the_death_of_a_program(workflow: Workflow, program: 
     )
     workflow.update("port_chain", chain, flow_classifiers=[])
     workflow.wait_status(chain)
-    settle(workflow.lab)
+    wait_for_chassis(workflow.lab)
     assert paths(workflow, count=2) == DIRECT
 
 

@@ -14,7 +14,7 @@ from scapy.layers.l2 import Dot1Q, Ether
 from tests.lab import on_ovn
 from tests.lab.captures import Captures
 from tests.lab.labs import Labs
-from tests.lab.on_ovn import chained, is_dropped, paths, settle, silent
+from tests.lab.on_ovn import chained, is_dropped, paths, silent, wait_for_chassis
 from tests.lab.workflow import (
     DEADLINE,
     DIRECT,
@@ -73,7 +73,7 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
         }
         yield booted
     booted.wait_no_flows()
-    settle(booted.lab)
+    wait_for_chassis(booted.lab)
 
 
 SHUT = "01:00:00:00:00:00"
@@ -111,13 +111,13 @@ def test_chains_share_functions_in_any_order(workflow: Workflow) -> None:
 
     for port, others in ((FORTH, (BACK, SHORT)), (BACK, (SHORT,))):
         workflow.delete("port_chain", chains.pop(port))
-        settle(workflow.lab)
+        wait_for_chassis(workflow.lab)
         for other in others:
             assert paths(workflow, port=other, count=3) == through(other)
     workflow.delete("port_chain", chains.pop(SHORT))
     workflow.wait_no_flows()
     assert as_neutron_wrote(workflow.lab) == before
-    settle(workflow.lab)
+    wait_for_chassis(workflow.lab)
     assert paths(workflow, count=3) == DIRECT
 
 
@@ -157,7 +157,7 @@ def test_ports_that_neutron_rewrites_are_closed_again(workflow: Workflow) -> Non
         workflow.cloud.update_port(
             workflow.ports[port].id, allowed_address_pairs=[{"ip_address": "198.51.100.9"}]
         )
-    settle(workflow.lab)
+    wait_for_chassis(workflow.lab)
     wait_for(shut, DEADLINE, "the functions' ports closed")
     for port in (FORTH, BACK):
         assert paths(workflow, port=port, count=3) == through(port)
@@ -201,7 +201,7 @@ def borrower(lab: Lab, workflow: Workflow, captures: Captures) -> Iterator[Workf
     fixed = {name: [workflow.address(name)] for name in ("src", "dst")}
     other = Workflow(lab, captures, fixed=fixed)
     other.cloud = lab.sdk("admin").network
-    other.furnish()
+    other.set_up_network()
     other.make_ports("src", "dst")
     for name, host in (("src", "h3"), ("dst", "h2")):
         ids = [other.ports[name].id]
@@ -241,7 +241,7 @@ def test_projects_share_a_function(workflow: Workflow, borrower: Workflow) -> No
         assert paths(borrower, count=5) == {("src", *VIA_PP3, *VIA_PP1, "dst")}
         assert paths(workflow, count=5) == through(FORTH)
         workflow.delete("port_chain", own)
-        settle(workflow.lab)
+        wait_for_chassis(workflow.lab)
         assert paths(borrower, count=3) == {("src", *VIA_PP3, *VIA_PP1, "dst")}
     finally:
         borrower.vms = {name: borrower.vms[name] for name in ("src", "dst")}

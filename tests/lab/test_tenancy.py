@@ -62,8 +62,8 @@ class Cast:
         assert status == 201, shown
         return str(shown["id"])
 
-    def furnish(self) -> None:
-        """Make what the tests look at."""
+    def create_resources(self) -> None:
+        """Create the resources that the tests use."""
         self.network = self.make("network", name="net")
         self.make("subnet", network_id=self.network, cidr="10.77.0.0/24", ip_version=4)
         self.ports = [
@@ -116,7 +116,7 @@ class Cast:
 def cast(lab: Lab) -> Iterator[Cast]:
     made = Cast(_identities(lab))
     made.clear()
-    made.furnish()
+    made.create_resources()
     yield made
     made.clear()
 

@@ -79,14 +79,14 @@ class Workflow:
 
     def boot(self, functions: Iterable[str] = FUNCTIONS) -> None:
         """Make network and ports and start the VMs, all with Neutron's default port security."""
-        self.furnish()
+        self.set_up_network()
         self.make_ports("src", "dst", "p1", "p2", "p3", "p4", "p5", "p6")
         self.start("src", "h1", "src")
         self.start("dst", "h3", "dst")
         self.start_functions(functions)
 
-    def furnish(self) -> None:
-        """Make the network, and a security group rule that admits traffic from its subnets.
+    def set_up_network(self) -> None:
+        """Create the network, and a security group rule that admits traffic from its subnets.
 
         The default group's own rule names a remote group. Neutron notifies hosts of the group's
         members up to seconds late whenever VMs come and go (docs/operate/run.md), and drops packets

@@ -74,8 +74,8 @@ def check_no_function_twice(
     :param snapshots: all chains of a graph.
     :raises Violation: such a function is in a chain, and in another that can be reached from it.
     """
-    chains = {one.chain.id: one.chain for one in snapshots}
-    successors = {one.chain.id: {chain.id for chain in one.successors} for one in snapshots}
+    chains = {each.chain.id: each.chain for each in snapshots}
+    successors = {each.chain.id: {chain.id for chain in each.successors} for each in snapshots}
     for first in chains.values():
         reached, pending = set[str](), [*successors[first.id]]
         while pending:

@@ -88,8 +88,8 @@ class OvsDriver(PortChainDriver):
     def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         """Notify the hosts of a chain that it is deleted."""
         planned = plan_chain(snapshot, {})
-        gone = contract.PlanUpdate(removed=((snapshot.chain.id, DELETED),))
-        self._agents.apply(context, dict.fromkeys(planned.plan.hosts, gone))
+        removal = contract.PlanUpdate(removed=((snapshot.chain.id, DELETED),))
+        self._agents.apply(context, dict.fromkeys(planned.plan.hosts, removal))
 
     def refresh_port_chains(self, context: Any, snapshots: Sequence[ChainSnapshot]) -> None:
         """Plan chains, and send each host all of its changes in one message.

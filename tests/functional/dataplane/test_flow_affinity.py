@@ -15,7 +15,6 @@ from tests.functional.dataplane.fabric import DST_MAC, VM_MAC, Fabric
 from tests.plans import chain, classifier, source, target
 
 ANY_TCP = (classifier(source_ports=None),)
-ANY = (classifier(protocol=None, source_ports=None, destination_ports=None),)
 A, B, C = target("a", "h1"), target("b", "h2"), target("c", "h2")
 PORTS = range(2000, 2064)
 NEW = range(3000, 3064)

@@ -53,8 +53,8 @@ class World:
         anchor: Any = self.database.named("Port_Group", anchor_name(ident(name)))
         return {self._readable(row.name) for row in anchor.ports}
 
-    def settle(self) -> None:
-        """Let Neutron note that all ports have moved."""
+    def finish_moves(self) -> None:
+        """Increase the ports' revision numbers, as Neutron does when all of them have moved."""
 
         def note(_row: Any) -> None:
             for port_row in self.database.rows("Logical_Switch_Port"):
@@ -184,7 +184,7 @@ def test_a_standby_pair_that_became_active_is_not_down(world: World) -> None:
         add(world.database, lambda _row: setattr(row, "up", [up]))
 
     assert at_work() == {"g1p0"}
-    world.settle()
+    world.finish_moves()
     plug("g1p0-out", up=False)
     assert at_work() == {"g1p1"}
     for name in ("g1p1-in", "g1p1-out"):
@@ -192,9 +192,9 @@ def test_a_standby_pair_that_became_active_is_not_down(world: World) -> None:
     assert at_work() == {"g1p1"}, "nobody can"
     plug("g1p0-out", up=True)
     assert at_work() == {"g1p1"}, "it has just been moved"
-    world.settle()
+    world.finish_moves()
     assert at_work() == {"g1p0"}, "it is down for another reason"
-    world.settle()
+    world.finish_moves()
     for name in ("g1p1-in", "g1p1-out"):
         plug(name, up=True)
     assert at_work() == {"g1p0"}, "and keeps its place"

@@ -1,7 +1,7 @@
 """What all tests have in common."""
 
 # Neutron chooses oslo.service's backend when it is imported, and so must come before anything that
-# would choose another; the order in which test modules are collected does not see to that.
+# would choose another; the order in which test modules are collected does not ensure that.
 import neutron  # noqa: F401
 from hypothesis import settings
 

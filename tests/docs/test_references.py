@@ -23,7 +23,7 @@ def names_of_tests() -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_named_files_and_tests_exist(page, names_of_tests):
     text = page.read_text()
-    if page.name == "CHANGELOG.md":  # names what was removed
+    if page.name == "CHANGELOG.md":  # names removed files and tests
         return
     assert not [path for path in PATH.findall(text) if not (ROOT / path).exists()]
     assert not [test for test in TEST.findall(text) if test not in names_of_tests]

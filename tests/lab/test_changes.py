@@ -171,8 +171,8 @@ def test_a_classifier_comes_and_goes(workflow: Workflow) -> None:
     workflow.delete("flow_classifier", other)
     assert not steady.misrouted(CHAINED)
     assert not load.misrouted(CHAINED | DIRECT)
-    assert set(load.arrived) & CHAINED, "the traffic took the chain"
-    assert load.last() == DIRECT, "and takes it no more"
+    assert set(load.arrived) & CHAINED, "the traffic visited the chain"
+    assert load.last() == DIRECT, "and bypasses it afterwards"
     assert (steady.lost, load.lost) == (0, 0)
 
 

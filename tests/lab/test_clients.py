@@ -596,7 +596,7 @@ def test_requests_of_tacker(library: neutronclient.Client, ports: Ports) -> None
     library.delete_sfc_flow_classifier(first)
     assert library.show_sfc_flow_classifier(second)["flow_classifier"]["protocol"] == "tcp"
 
-    # What is wrong is a bad request with a text, which it passes on.
+    # Errors are bad requests with a message, which Tacker passes on.
     with pytest.raises(client_exceptions.BadRequest, match="same ingress and egress"):
         function("VNF3", "p1", "p2")
 

@@ -259,7 +259,7 @@ def test_pings_and_their_answers_are_steered_and_nothing_else_is(
         capture.wait_until_quiet()
     through = ("src", "in", "out", "dst")
     ends = {place.vms["src"].ip, destination}
-    # Between neighbours there are solicitations, too, which take no detour.
+    # The same VMs also exchange neighbour solicitations, which do not enter the chain.
     paths = {
         trace.ports
         for trace in packet_paths.traces(packet_paths.observations(capture.frames))

@@ -178,7 +178,7 @@ def test_a_server_restarts_and_the_chain_goes_on(workflow: Workflow, program: st
     assert stream.result.lost == []
     assert set(stream.paths) <= CHAINED
     _assert_a_change_is_realised(workflow)
-    # The agents hear of the deletion after the API has answered.
+    # The agents are notified of the deletion after the API has answered.
     wait_for(
         lambda: without_counters(workflow.flows()) == flows, DEADLINE, "only the flows from before"
     )

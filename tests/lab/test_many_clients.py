@@ -17,7 +17,7 @@ from portchain.core.model import FlowClassifier
 from tests.full import FULL
 
 CLIENTS, REQUESTS = 8, 60 if FULL else 30
-# Users before what they use.
+# Each kind before the kinds that it uses.
 KINDS = ("service_graph", "port_chain", "port_pair_group", "port_pair", "flow_classifier")
 EXPECTED = {200, 201, 204, 400, 404, 409}
 DEADLINE = 180

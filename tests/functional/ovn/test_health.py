@@ -95,7 +95,9 @@ def test_a_function_is_offline_if_its_check_fails(connect: Connect) -> None:
         verdict(southern, status)
         assert health.offline(chain) == ({PP1.id} if offline else frozenset()), status
         assert health.is_online(chain.id, PP1.egress) is (status == "online")
-    assert health.offline(chain_through("pp1").chain) == frozenset(), "nobody asked"
+    assert health.offline(chain_through("pp1").chain) == frozenset(), (
+        "the group has no health check"
+    )
 
 
 def test_chains_are_named_once_when_a_verdict_changes(connect: Connect) -> None:
@@ -103,7 +105,7 @@ def test_chains_are_named_once_when_a_verdict_changes(connect: Connect) -> None:
     health = Health(southern)
     verdict(southern, "online")
     verdict(southern, "online", port="somebody's load balancer")
-    assert health.changed() == {CHAIN}, "at first, all that have one"
+    assert health.changed() == {CHAIN}, "at first, all chains with a check"
     assert health.changed() == set()
     verdict(southern, "offline")
     wait_for(lambda: health.changed() == {CHAIN}, DEADLINE, "the change is noticed")

@@ -298,7 +298,7 @@ def test_a_failing_chain_does_not_block_the_repair_of_others(world: World) -> No
     assert world.chains() == {"pc1", "pc2"}
 
     def nobody(_context: Any, some: Any) -> Iterator[OwnChain]:
-        assert some is not None, "all were looked at a moment ago"
+        assert some is not None, "all chains were examined a moment ago"
         return iter(())
 
     repair.run(None, nobody)

@@ -59,8 +59,8 @@ class Caller:
         return self._application(environ, start_response)
 
 
-# What makes each test fast. Neutron's base class starts a whole server for every test, and most of
-# that time goes into work whose result is the same every time.
+# Caches that make tests fast. Neutron's base class starts a whole server for every test, and most
+# of that time goes into work whose result is the same every time.
 
 _parse_rules = policy.register_rules
 _RULES: dict[frozenset[tuple[str, str]], dict[str, Any]] = {}

@@ -272,8 +272,8 @@ class PortEventsTest(ApiTestCase):
         assert self.sources(self.snapshot()) == ()
 
     def test_a_port_affects_exactly_the_chains_whose_snapshots_contain_it(self) -> None:
-        """What the look-up of chains finds and what snapshots hold is one relation, seen from both
-        ends.
+        """The query for a port's chains and the snapshots of chains read one relation, from either
+        side.
         """
         cfg.CONF.set_override("quota_port_chain", -1, "QUOTAS")
         other = self.network("10.7.0.0/24")

@@ -233,7 +233,7 @@ def test_subports_of_trunks_are_sources_and_functions(place: Place) -> None:
 
 
 @pytest.mark.parametrize(("prefix", "echo"), [("10.46.0.0/24", 8), ("fd46::/64", 128)])
-def test_pings_and_their_answers_are_steered_and_nothing_else_is(
+def test_only_pings_and_their_replies_are_steered(
     place: Place, lab: Lab, prefix: str, echo: int
 ) -> None:
     place.network("net", prefix)

@@ -168,7 +168,9 @@ def test_a_switch_database_restarts_and_nothing_bypasses_the_chain(
 
 
 @pytest.mark.parametrize("program", SERVERS)
-def test_a_server_restarts_and_the_chain_goes_on(workflow: Workflow, program: str) -> None:
+def test_a_restart_of_the_server_does_not_disturb_the_chain(
+    workflow: Workflow, program: str
+) -> None:
     flows = without_counters(workflow.flows())
     with Traffic(workflow) as stream:
         workflow.lab.kill(program)
@@ -235,7 +237,7 @@ def test_a_worker_dies_between_commit_and_message(workflow: Workflow) -> None:
     groups = [group["id"] for group in workflow.groups.values()]
     body = {"name": "stored", "port_pair_groups": groups, "flow_classifiers": [other["id"]]}
     arguments = (workflow, "/sfc/port_chains", {"port_chain": body})
-    request = Thread(target=_post_in_vain, args=arguments)
+    request = Thread(target=_post_to_a_dying_server, args=arguments)
     request.start()
     try:
         # No message can be sent: no agent knows what is stored now.
@@ -254,8 +256,8 @@ def test_a_worker_dies_between_commit_and_message(workflow: Workflow) -> None:
     workflow.delete("flow_classifier", other)
 
 
-def _post_in_vain(workflow: Workflow, path: str, body: dict[str, object]) -> None:
-    """Its connection breaks when the server dies."""
+def _post_to_a_dying_server(workflow: Workflow, path: str, body: dict[str, object]) -> None:
+    """Post; the connection breaks when the server dies, which is ignored."""
     with suppress(openstack.exceptions.SDKException, keystoneauth1.exceptions.ClientException):
         workflow.lab.sdk("demo").network.post(path, json=body)
 

@@ -126,7 +126,7 @@ def test_flooding_to_functions_is_off_while_a_chain_needs_it(workflow: Workflow)
     wait_no_flood(workflow, {host: set() for host in wanted})
 
 
-def test_a_no_flood_setting_of_somebody_else_stays(workflow: Workflow) -> None:
+def test_a_no_flood_setting_of_another_program_stays(workflow: Workflow) -> None:
     lab, first = workflow.lab, workflow.ofport("h1", "p1")
     workflow.delete("port_chain", workflow.pc1)
     wait_no_flood(workflow, {"h1": set(), "h2": set(), "h3": set()})

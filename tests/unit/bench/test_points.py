@@ -15,13 +15,13 @@ def point(*values: float, name: str = PORTCHAIN, chains: int = 0, subject: str =
 
 
 @given(VALUES, st.integers(1, 100))
-def test_percentile_is_the_least_value_that_enough_do_not_exceed(values, percent):
+def test_percentile_is_the_value_at_the_nearest_rank(values, percent):
     found = percentile(values, percent)
     assert sum(value <= found for value in values) * 100 >= percent * len(values)
     assert sum(value < found for value in values) * 100 < percent * len(values)
 
 
-def test_percentile_of_twenty_values_leaves_one_out():
+def test_95th_percentile_of_twenty_values_is_the_nineteenth():
     assert percentile(list(range(1, 21)), 95) == 19
 
 

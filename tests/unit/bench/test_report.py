@@ -43,11 +43,11 @@ def test_there_is_no_ratio_without_two_implementations_and_no_growth_without_two
 @pytest.mark.parametrize(
     ("value", "text"), [(3.0, "3"), (3.14, "3.1"), (314.15, "314"), (-2.06, "-2.1"), (0.0, "0")]
 )
-def test_numbers_have_the_digits_that_mean_something(value, text):
+def test_numbers_have_three_significant_digits(value, text):
     assert report.number(value) == text
 
 
-def test_markdown_tables_are_markdown():
+def test_tables_can_be_drawn_as_markdown():
     ((title, table),) = report.tables(MEASURED, markdown=True)
     console = Console(width=200, file=io.StringIO())
     with console.capture() as capture:
@@ -58,7 +58,7 @@ def test_markdown_tables_are_markdown():
     assert lines[2].split("|")[1].strip() == "port chain create"
 
 
-def test_the_picture_is_a_picture(tmp_path):
+def test_the_picture_is_a_png_file(tmp_path):
     pytest.importorskip("matplotlib", reason="comes with the extra 'bench'")
     from bench import plot  # noqa: PLC0415
 

@@ -48,8 +48,17 @@ class Remote:
         self.switch = self.open()
 
     def start_listening(self) -> None:
-        """Have the database listen on its TCP port."""
+        """Have the database listen on its TCP port.
+
+        The server answers the command before it listens.
+        """
         self._control("add-remote")
+        wait_until(self._listens)
+
+    def _listens(self) -> bool:
+        place = (self.endpoint.address, self.endpoint.database_port)
+        with socket.socket() as probe:
+            return probe.connect_ex(place) == 0
 
     def stop_listening(self) -> None:
         """Have the database stop listening and close its connections."""

@@ -18,7 +18,7 @@ _COUNTED = re.compile(r"\s*(SELECT\s+(?!1\s*$)|INSERT|UPDATE|DELETE|REPLACE)", r
 
 
 def counted(statement: str) -> bool:
-    """Whether a statement reads or writes rows."""
+    """Return whether a statement reads or writes rows."""
     return _COUNTED.match(statement) is not None
 
 

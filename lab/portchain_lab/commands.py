@@ -163,7 +163,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def _is_usable(lab: Lab) -> bool:
-    """Whether a lab with this layout is up and no interrupted run left resources in it."""
+    """Return whether a lab with this layout is up and no interrupted run left resources in it."""
     return (
         lab.is_up()
         and Lab.open(lab.layout.name).layout == lab.layout

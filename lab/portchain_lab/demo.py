@@ -225,7 +225,7 @@ class Demo:
         self._console.print("  [green]✓[/] PC1 is ACTIVE: every host has programmed its flows")
 
     def _is_active(self) -> bool:
-        """Whether PC1 is ACTIVE. Reads the API's JSON: the SDK lacks the attribute."""
+        """Return whether PC1 is ACTIVE. Reads the API's JSON: the SDK lacks the attribute."""
         chain = self._network.get("/sfc/port_chains?name=PC1").json()["port_chains"][0]
         if chain["status"] == "ERROR":
             msg = f"PC1 went to ERROR: {chain['status_reason']}"

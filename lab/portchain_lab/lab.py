@@ -77,7 +77,7 @@ class Lab:
             self._remove()
 
     def is_up(self) -> bool:
-        """Whether the lab came up completely and each of its programs runs."""
+        """Return whether the lab came up completely and each of its programs runs."""
         complete = (self.layout.directory / "lab.json").exists()
         return complete and all(running for _, _, running in self.status())
 

@@ -61,7 +61,7 @@ def _delete_agent_bridges(lab: layout.Layout, host: str) -> None:
 
 
 def _agents_have_reported(lab: layout.Layout, network: Any) -> bool:
-    """Whether Neutron knows the network types that the agents now serve."""
+    """Return whether Neutron knows the network types that the agents now serve."""
     types = [lab.network_type] if lab.has_tunnels else []
     return all(
         agent.configuration.get("tunnel_types") == types

@@ -26,7 +26,7 @@ _RESOURCES = {PORT_PAIR.name: SfcPortPair, PORT_PAIR_GROUP.name: SfcPortPairGrou
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """What the hooks add to the commands for one kind of resource.
+    """Attributes and options that the hooks add to the commands for one kind of resource.
 
     Options follow from the attributes: a create command gets those that `portchain.cli.kinds`
     calls creatable, a set command those that it calls updatable.

@@ -10,7 +10,7 @@ from portchain.ovsdb import tls
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """How the controller reaches one host.
+    """Addresses and options by which the controller reaches one host.
 
     :param address: the host's IP address.
     :param database_port: TCP port of the Open vSwitch database.

@@ -1,4 +1,4 @@
-"""Why a chain cannot forward traffic, works with a warning, or skips a group.
+"""Derives why a chain cannot forward traffic, has a warning, or skips a group.
 
 Pure functions that all drivers share, so that owners of chains read the same words whatever driver
 realises a chain. A driver adds what it alone knows with ``Availability.with_warnings``.
@@ -22,7 +22,7 @@ _FAILS_HEALTH_CHECK = "it fails its health check"
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """What the ports of a chain mean for its traffic.
+    """The consequences of the state of a chain's ports for its traffic.
 
     :param unavailable: pair id -> why the pair gets no traffic; available pairs are left out.
     :param skipped: groups that packets do not visit: no pair is available, and they fail open.

@@ -1,4 +1,4 @@
-"""What a driver supports, and the comparison of a request with it."""
+"""Capabilities of drivers, and the comparison of requests with them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Subject = FlowClassifier | PortPair | PortPairGroup | ChainSnapshot
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a driver supports. A request that needs more is rejected before anything is written.
+    """Features that a driver supports. Requests that need more are rejected before any write.
 
     :param chain_correlations: supported values of ``chain_parameters.correlation``.
     :param pair_correlations: of ``service_function_parameters.correlation``; None stands for

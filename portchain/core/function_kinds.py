@@ -1,4 +1,4 @@
-"""What each kind of service function gets, must keep and returns: one table for all other code.
+"""One table of the kinds of service functions: what each kind gets, must keep and returns.
 
 A port pair declares its kind with ``function_kind`` and with the ``correlation`` among its
 ``service_function_parameters``. Rules, planning, flow compilation, MTU warnings and
@@ -22,7 +22,7 @@ class Addressing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FunctionTraits:
-    """What follows from the kind of a service function.
+    """Traits of one kind of service function.
 
     :param name: how documentation and messages name the kind.
     :param function_kind: ``function_kind`` of the pairs. ``correlation``: likewise.

@@ -1,4 +1,4 @@
-"""Which of several active drivers a chain belongs to: a pure function of its ports' bindings."""
+"""Decides which of several active drivers owns a chain, from its ports' bindings. Pure."""
 
 from collections.abc import Mapping
 from functools import partial

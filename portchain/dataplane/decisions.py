@@ -1,4 +1,4 @@
-"""What the arbiter of flows keeps from one computation to the next (see ``arbitration``)."""
+"""Decisions that the flow arbiter keeps from one computation to the next (see ``arbitration``)."""
 
 from collections import defaultdict
 

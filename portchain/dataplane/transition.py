@@ -64,7 +64,7 @@ instead of memory."""
 
 @dataclass(frozen=True, slots=True)
 class TransitionTimeouts:
-    """How long a host waits during a transition, in seconds.
+    """Times that a host waits during a transition, in seconds.
 
     :param switch: for the other hosts to be prepared.
     :param drain: for packets in flight to leave the chain.
@@ -75,7 +75,7 @@ class TransitionTimeouts:
 
 
 class Phase(StrEnum):
-    """How far a host is with its latest plan; the states in the module's tables."""
+    """The phases of a transition to the latest plan; the states in the module's tables."""
 
     PREPARED = "prepared"
     CLOSED = "closed"

@@ -70,7 +70,7 @@ def load(names: Sequence[str]) -> dict[str, PortChainDriver]:
 
 @dataclass(frozen=True, slots=True)
 class PendingNotifications:
-    """What to notify the drivers of once a transaction is committed.
+    """Changes that the drivers are notified of once a transaction is committed.
 
     :param created: ids of new chains.
     :param updated: ids of chains that were changed themselves.
@@ -85,7 +85,7 @@ class PendingNotifications:
 
 
 class _Assessment(NamedTuple):
-    """Which driver a chain belongs to, and whether it can be realised.
+    """The driver that owns a chain, and whether it can realise the chain.
 
     ``owner`` is empty while no port of the chain is bound, or if no driver can own the chain.
     ``refusal`` says why the chain cannot be realised as it is now; empty if it can.

@@ -32,7 +32,7 @@ KINDS = tuple(_CREATE)
 
 
 class Result(StrEnum):
-    """What happened to a resource.
+    """Result of the import of a resource.
 
     ``imported``: it was created. ``present``: it exists already. ``deleted``: an earlier run
     imported it, and somebody deleted it since. ``refused``: it cannot be created.
@@ -46,7 +46,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened to one resource.
+    """Outcome of the import of one resource.
 
     :param reason: why it was refused; empty otherwise.
     """

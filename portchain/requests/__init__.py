@@ -1,1 +1,1 @@
-"""What each request checks and writes inside its transaction: one module for each resource."""
+"""Requests: their checks and writes inside one transaction; one module for each resource."""

@@ -12,5 +12,5 @@ KINDS = (PLAIN, L3, L2, *service_function.KINDS)
 
 
 def is_bump_in_the_wire(kind: str) -> bool:
-    """Whether a VM of this kind only forwards frames and must send none of its own."""
+    """Return whether a VM of this kind only forwards frames and must send none of its own."""
     return kind == L2 or (kind in service_function.KINDS and service_function.KINDS[kind].bump)

@@ -230,7 +230,7 @@ class VirtualMachines:
         return bool(self._network.get_port(port).status == "ACTIVE")
 
     def ping(self, vm: VirtualMachine, address: str, count: int = 1, deadline: int = 10) -> bool:
-        """Whether ``count`` echo replies arrive within ``deadline`` seconds.
+        """Return whether ``count`` echo replies arrive within ``deadline`` seconds.
 
         Sends a request every 0.2 s until enough replies came: address resolution may cost the
         first one.
@@ -317,7 +317,7 @@ def _program(name: str, vm: VirtualMachine) -> str:
 
 
 def _is_ready(record: processes.ProcessRecord, log: Path) -> bool:
-    """Whether a program in a VM has reported that it is ready.
+    """Return whether a program in a VM has reported that it is ready.
 
     :raises LabError: it has ended.
     """

@@ -58,7 +58,7 @@ def _batch(argv: list[str], lines: list[str], force: bool) -> None:
 
 
 def exists(namespace: str) -> bool:
-    """Whether the namespace exists."""
+    """Return whether the namespace exists."""
     return (NETNS_DIR / namespace).exists()
 
 

@@ -28,14 +28,14 @@ def connect(namespace: str, address: str, port: int, timeout: float = TIMEOUT) -
 
 
 def accepts_tcp(namespace: str, address: str, port: int) -> bool:
-    """Whether a server accepts connections at this address."""
+    """Return whether a server accepts connections at this address."""
     with contextlib.suppress(OSError), connect(namespace, address, port):
         return True
     return False
 
 
 def answers_http(namespace: str, address: str, port: int, path: str) -> bool:
-    """Whether a GET request is answered with success."""
+    """Return whether a GET request is answered with success."""
     connection = http.client.HTTPConnection(address, port, timeout=5)
     try:
         connection.sock = connect(namespace, address, port, timeout=5)
@@ -48,7 +48,7 @@ def answers_http(namespace: str, address: str, port: int, path: str) -> bool:
 
 
 def answers_amqp(namespace: str, address: str, port: int) -> bool:
-    """Whether an AMQP broker answers the protocol header with a Start method."""
+    """Return whether an AMQP broker answers the protocol header with a Start method."""
     with contextlib.suppress(OSError), connect(namespace, address, port) as sock:
         sock.sendall(b"AMQP\x00\x00\x09\x01")
         return sock.recv(1) == b"\x01"
@@ -56,7 +56,7 @@ def answers_amqp(namespace: str, address: str, port: int) -> bool:
 
 
 def answers_mysql(path: Path) -> bool:
-    """Whether a MariaDB server sends its greeting."""
+    """Return whether a MariaDB server sends its greeting."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(TIMEOUT)
         sock.connect(str(path))
@@ -65,12 +65,12 @@ def answers_mysql(path: Path) -> bool:
 
 
 def answers_unixctl(socket: Path) -> bool:
-    """Whether an Open vSwitch or OVN program answers at its unixctl socket."""
+    """Return whether an Open vSwitch or OVN program answers at its unixctl socket."""
     return _succeeds("ovs-appctl", f"--target={socket}", "version")
 
 
 def switch_is_configured(directory: Path) -> bool:
-    """Whether the switch has applied the contents of its database.
+    """Return whether the switch has applied the contents of its database.
 
     :param directory: the host's run directory, with the sockets of switch and database.
     """
@@ -87,7 +87,7 @@ def switch_is_configured(directory: Path) -> bool:
 
 
 def _listens(path: Path) -> bool:
-    """Whether a program accepts connections at a Unix socket."""
+    """Return whether a program accepts connections at a Unix socket."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(path))
         return True
@@ -104,7 +104,7 @@ def _output(*argv: str) -> str:
 
 
 def is_connected(namespace: str, port: int, program: str) -> bool:
-    """Whether a program in the namespace has an established connection to a port.
+    """Return whether a program in the namespace has an established connection to a port.
 
     :param program: part of its command line, such as the name of its executable file.
     """
@@ -117,7 +117,7 @@ def is_connected(namespace: str, port: int, program: str) -> bool:
 
 
 def has_process(namespace: str, title: str) -> bool:
-    """Whether a process in the namespace has this text in its command line."""
+    """Return whether a process in the namespace has this text in its command line."""
     for process in netns.pids(namespace):
         with contextlib.suppress(OSError):
             if title in Path(f"/proc/{process}/cmdline").read_text():

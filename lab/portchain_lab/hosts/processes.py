@@ -74,7 +74,7 @@ class Program:
 
 
 def is_ready(program: Program, record: ProcessRecord) -> bool:
-    """Whether a program that was started works.
+    """Return whether a program that was started works.
 
     :raises LabError: it has ended; the message names its log.
     """
@@ -109,7 +109,7 @@ def start_time(pid: int) -> int | None:
 
 
 def alive(record: ProcessRecord) -> bool:
-    """Whether exactly this process still runs."""
+    """Return whether exactly this process still runs."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(record.pid, os.WNOHANG)
     return start_time(record.pid) == record.start_time

@@ -58,7 +58,7 @@ def _connect(lab: layout.Layout, host: str) -> None:
 
 
 def is_connected(lab: layout.Layout, host: str) -> bool:
-    """Whether the fabric still has the veth interfaces of a host."""
+    """Return whether the fabric still has the veth interfaces of a host."""
     found = netns.run(lab.fabric_namespace, "ip", "-o", "link", "show", "type", "veth").splitlines()
     return any(line.split()[1].partition("@")[0] in (host, f"{host}u") for line in found)
 
@@ -99,7 +99,7 @@ def disable_offloads(namespace: str, devices: Iterable[str]) -> None:
 
 
 def has_tunnel_endpoint(lab: layout.Layout, host: str) -> bool:
-    """Whether the switch has created ``br-phy``.
+    """Return whether the switch has created ``br-phy``.
 
     A restarted switch has the bridge in its database and reports ready before it creates it.
     """

@@ -1,4 +1,4 @@
-"""What a broken rule is, and how messages name resources."""
+"""Violations of rules, and the names of resources in their messages."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from portchain.core.model import FlowClassifier, Port, PortChain, PortPair, Port
 
 
 class Kind(StrEnum):
-    """What sort of rule was broken; it decides the type and the HTTP status of the answer."""
+    """Kind of the rule that was broken; it decides the type and the HTTP status of the answer."""
 
     INVALID = "invalid"
     CONFLICT = "conflict"

@@ -1,4 +1,4 @@
-"""What Neutron knows about the network between the hosts: tunnel endpoints and MTUs."""
+"""Reads what Neutron knows about the underlay: tunnel endpoints and MTUs."""
 
 from collections.abc import Collection
 from typing import Any

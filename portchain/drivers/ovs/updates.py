@@ -1,4 +1,4 @@
-"""What to send to which host, and what to show of a host's reports: pure functions."""
+"""Computes the updates for hosts, and the public part of their reports. Pure."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping

@@ -191,7 +191,7 @@ TABLES = {
             "HOP",
             Bridge.INT,
             150,
-            "Starts a hop: hashes the packet's flow and looks for a learned pair.",
+            "Starts a hop: hashes the packet's traffic flow and looks for a learned pair.",
             matches=_HEADERS | {REG_PATH_POSITION},
             # The source address serves as scratch space for hashing and is restored.
             writes=_set(REG_TARGET, REG_PAIR_SET, REG_SLOT, REG_DIGEST, "eth_src"),
@@ -249,7 +249,7 @@ TABLES = {
             "AFFINITY",
             Bridge.INT,
             155,
-            "Has the learned flows: each sets the pair that a flow has visited before.",
+            "Has the learned flows: each sets the pair that a traffic flow has visited.",
             matches=frozenset(),  # contains learned flows only
             max_flows=1 << 16,
         ),
@@ -257,7 +257,7 @@ TABLES = {
             "LEARN_AFFINITY",
             Bridge.INT,
             156,
-            "Makes the switch learn which pair a flow visits.",
+            "Makes the switch learn which pair a traffic flow visits.",
             matches=_HEADERS | {REG_PATH_POSITION, REG_TARGET},
             learns_into=_set("AFFINITY"),
         ),

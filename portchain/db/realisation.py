@@ -18,11 +18,14 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron_lib.db import api as db_api
+from oslo_log import log as logging
 from oslo_utils import timeutils
 from sqlalchemy import orm
 
 from portchain.core.model import HostReport
 from portchain.db.models import REASON_SIZE, ChainHost, PortChain
+
+LOG = logging.getLogger(__name__)
 
 
 @db_api.retry_if_session_inactive()
@@ -102,7 +105,8 @@ def record_reports(
     """Record a host's reports about its part of chains.
 
     :param reports: at most one for each chain. A report is ignored if the host takes no part in the
-        chain, or has applied a later revision.
+        chain, has applied a later revision, or cannot have been sent the revision yet. Otherwise
+        one wrong report would make every later one look old.
     :return: host -> pairs of a chain id and a revision to which the host can switch now: every host
         of the chain is prepared, and this one has not applied the revision yet.
     """
@@ -112,26 +116,41 @@ def record_reports(
     with db_api.CONTEXT_WRITER.using(context):
         session = context.session
         # If two hosts report at once, the second must see what the first has written.
-        chains = sa.select(PortChain.id).where(PortChain.id.in_(ids)).order_by(PortChain.id)
-        session.execute(chains.with_for_update())
+        chains = sa.select(PortChain.id, PortChain.revision).where(PortChain.id.in_(ids))
+        locked = chains.order_by(PortChain.id).with_for_update()
+        newest: dict[str, int] = dict(session.execute(locked).all())
         rows: dict[str, dict[str, ChainHost]] = defaultdict(dict)
         for row in session.scalars(sa.select(ChainHost).where(ChainHost.chain_id.in_(ids))):
             rows[row.chain_id][row.host] = row
         ready: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for report in reports:
-            for row in _record_report(rows[report.chain_id], host, report):
+            for row in _record_report(
+                rows[report.chain_id], host, report, newest.get(report.chain_id, 0)
+            ):
                 ready[row.host].append((row.chain_id, row.wanted_revision))
     return ready
 
 
-def _record_report(rows: Mapping[str, ChainHost], host: str, report: HostReport) -> list[ChainHost]:
+def _record_report(
+    rows: Mapping[str, ChainHost], host: str, report: HostReport, newest: int
+) -> list[ChainHost]:
     """Write a report to its host's row.
 
     :param rows: host -> row, for every host of the report's chain.
+    :param newest: the chain's present revision. The answer to a host's request for changes can
+        contain it before `record_plan` has recorded it.
     :return: the rows of the hosts that can switch now.
     """
     row = rows.get(host)
     if row is None or report.revision < row.applied_revision:
+        return []
+    if report.revision > max(newest, row.wanted_revision):
+        LOG.warning(
+            "Host %s reports revision %s of port chain %s, which it was never sent; ignoring it",
+            host,
+            report.revision,
+            report.chain_id,
+        )
         return []
     some_were_unprepared = not all(map(_is_prepared, rows.values()))
     row.error, row.missing = report.error, report.missing

@@ -1,7 +1,9 @@
 """Plans for hosts and their reports, in every order in which they can arrive."""
 
+from neutron_lib.db import api as db_api
+
 from portchain.core.model import HostReport
-from portchain.db import realisation
+from portchain.db import realisation, writer
 from tests.unit.api.base import ApiTestCase
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -102,6 +104,25 @@ class RealisationTest(ApiTestCase):
         assert realisation.hosts_of(self.context, [self.id]) == {self.id: frozenset({"h3"})}
         self.confirm("h3", 3)
         self.confirm("h3", 2, error="old")
+        assert self.status() == ("ACTIVE", "")
+
+    def test_reports_beyond_what_was_sent_are_ignored(self) -> None:
+        self.begin(1, "h1", "h2")
+        for revision in (2, 2**31 - 1, 2**62):
+            self.confirm("h1", revision)
+            assert self.prepared("h2", revision) == set()
+            self.confirm("h2", revision, error="never sent")
+        assert self.status() == ("BUILD", "waiting for h1, h2")
+        self.confirm("h1", 1, error="no bridge")
+        assert self.status() == ("ERROR", "h1: no bridge"), "a later report counts"
+
+    def test_a_revision_that_a_host_asked_for_counts_before_it_is_recorded(self) -> None:
+        self.begin(1, "h1")
+        with db_api.CONTEXT_WRITER.using(self.context):
+            writer.increment_revision(self.context.session, [self.id])
+        self.confirm("h1", 2)
+        self.begin(2, "h1")
+        realisation.mark_realised(self.context, [(self.id, 2)])
         assert self.status() == ("ACTIVE", "")
 
     def test_hosts_that_no_longer_take_part_are_removed(self) -> None:

@@ -352,6 +352,18 @@ class PortChainPlugin(service_base.ServicePluginBase):
         if users:
             raise errors.PortInUse(id=payload.resource_id, user=users)
 
+    @registry.receives(resources.PORT, [events.PRECOMMIT_DELETE])
+    def _keep_ports_used_meanwhile(
+        self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload
+    ) -> None:
+        """Refuse the same for users that came after the first check.
+
+        Without this, the database would refuse the deletion, and Neutron would answer 500.
+        """
+        users = port_usage.describe_latest_users(payload.context, payload.resource_id)
+        if users:
+            raise errors.PortInUse(id=payload.resource_id, user=users)
+
     @registry.receives(resources.PORT, [events.AFTER_CREATE, events.AFTER_DELETE])
     def _on_port_created_or_deleted(
         self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload

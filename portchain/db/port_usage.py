@@ -1,5 +1,6 @@
 """What uses a Neutron port: pairs and classifiers that name it, and chains that it affects."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,8 +18,30 @@ def describe_users(context: Any, port_id: str) -> str | None:
 
     Resources that the caller may not see are not named.
     """
+    return _describe(context, context.session.execute(_users_of(port_id)))
+
+
+def describe_latest_users(context: Any, port_id: str) -> str | None:
+    """Describe the users of a port that the transaction is about to delete; None if there is none.
+
+    Locks the port first: no new user can appear until the transaction ends. Then it reads what
+    other transactions have committed since this one began.
+    """
+    port = models_v2.Port
+    context.session.execute(sa.select(port.id).where(port.id == port_id).with_for_update())
+    # A locking read of each table: databases do not lock the rows of a union.
+    queries = (query.with_for_update(read=True) for query in _user_queries(port_id))
+    return _describe(context, (row for query in queries for row in context.session.execute(query)))
+
+
+def _users_of(port_id: str) -> sa.CompoundSelect[Any]:
+    return sa.union_all(*_user_queries(port_id))
+
+
+def _user_queries(port_id: str) -> tuple[sa.Select[Any], ...]:
+    """Return the queries for pairs and for classifiers that name a port."""
     pair, classifier = models.PortPair, models.FlowClassifier
-    query = sa.union_all(
+    return (
         _columns_of("port pair", pair).where(
             sa.or_(pair.ingress == port_id, pair.egress == port_id)
         ),
@@ -29,8 +52,11 @@ def describe_users(context: Any, port_id: str) -> str | None:
             )
         ),
     )
+
+
+def _describe(context: Any, rows: Iterable[Any]) -> str | None:
     users = []
-    for kind, user_id, name, project_id in context.session.execute(query):
+    for kind, user_id, name, project_id in rows:
         if not context.is_admin and project_id != context.project_id:
             users.append(f"a {kind} of another project")
         else:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from neutron_lib import context as neutron_context
 from neutron_lib import exceptions as lib
 from neutron_lib.db import api as db_api
+from neutron_lib.plugins import directory
 from oslo_config import cfg
 
 from portchain import errors
@@ -51,7 +52,7 @@ class RaceTest(OnMariaDb, ApiTestCase):
                 barrier.wait()
             try:
                 return work(context)
-            except lib.NeutronException as error:
+            except (lib.NeutronException, lib.MultipleExceptions) as error:
                 return error
 
         with ThreadPoolExecutor(len(works)) as pool:
@@ -123,7 +124,7 @@ class RaceTest(OnMariaDb, ApiTestCase):
         )
         assert self.outcome(results) == {"made": 1, "RuleConflict": WORKERS - 1}
 
-    def new_classifier(self, context: Any) -> Any:
+    def new_classifier(self, context: Any, source_port: str | None = None) -> Any:
         body = {
             "name": "",
             "description": "",
@@ -136,7 +137,7 @@ class RaceTest(OnMariaDb, ApiTestCase):
                 for side in ("source", "destination")
                 for what in ("port_range_min", "port_range_max", "ip_prefix")
             ),
-            "logical_source_port": None,
+            "logical_source_port": source_port,
             "logical_destination_port": None,
         }
         return self.plugin.create_flow_classifier(context, {"flow_classifier": body})
@@ -170,6 +171,35 @@ class RaceTest(OnMariaDb, ApiTestCase):
             else:
                 assert isinstance(made, lib.NotFound | lib.Conflict), made
                 self.show("port_pair_group", group, expect=404)
+
+    def test_port_deleted_while_it_is_named(self) -> None:
+        """Either the port stays, or what names it is refused: 409 or 404 on either side."""
+        core = directory.get_plugin()
+        for _ in range(6):
+            for make in (self.new_pair, self.new_classifier):
+                port = self.port(self.net, "vm")
+                made, deleted = self.at_once(
+                    lambda context, make=make, port=port: make(context, port),
+                    lambda context, port=port: core.delete_port(context, port),
+                )
+                if isinstance(made, dict):
+                    inner = getattr(deleted, "inner_exceptions", [deleted])
+                    assert all(isinstance(one, lib.InUse) for one in inner), deleted
+                else:
+                    assert isinstance(made, lib.NotFound | lib.Conflict), made
+                    assert deleted is None
+
+    def new_pair(self, context: Any, port: str) -> Any:
+        body = {
+            "name": "",
+            "description": "",
+            "project_id": PROJECT,
+            "ingress": port,
+            "egress": port,
+            "service_function_parameters": {"correlation": None, "weight": 1},
+            "function_kind": "l3",
+        }
+        return self.plugin.create_port_pair(context, {"port_pair": body})
 
     def test_revisions_are_not_lost(self) -> None:
         group = self.create("port_pair_group")["id"]

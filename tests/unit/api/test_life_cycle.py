@@ -3,6 +3,8 @@
 from typing import Any
 from unittest import mock
 
+from oslo_db import exception as db_exc
+
 from portchain.db import port_usage
 from portchain.drivers.manager import DriverManager
 from tests.unit.api.base import HOST, ApiTestCase
@@ -46,6 +48,42 @@ class LifeCycleTest(ApiTestCase):
     def test_ports_in_use_cannot_be_deleted_even_by_administrators(self) -> None:
         for port in (self.client, self.function["ingress"], self.function["egress"]):
             assert self.call("DELETE", f"/ports/{port}", **ADMIN).status_int == 409
+
+    def test_a_port_that_gets_a_user_while_it_is_deleted_stays(self) -> None:
+        """The first check sees no user yet; the transaction that deletes the port does."""
+        port = self.port(self.net, "vm")
+        for resource, names in (
+            ("port_pair", {"ingress": port, "egress": port}),
+            ("flow_classifier", {"logical_source_port": port}),
+            ("flow_classifier", {"logical_destination_port": port, "protocol": "udp"}),
+        ):
+            user = self.create(resource, **names)["id"]
+            with mock.patch.object(port_usage, "describe_users", return_value=None):
+                response = self.call("DELETE", f"/ports/{port}")
+            assert response.status_int == 409, response.text
+            assert user in response.json["NeutronError"]["message"]
+            assert "Delete that first" in response.json["NeutronError"]["message"]
+            self.delete(resource, user)
+        assert self.call("DELETE", f"/ports/{port}").status_int == 204
+
+    def test_what_is_deleted_while_it_is_named_is_a_conflict(self) -> None:
+        """The database finds a missing row that the checks still saw: 409, for every resource."""
+        group = self.create("port_pair_group")["id"]
+        chain = self.create("port_chain", port_pair_groups=[group])["id"]
+        other = self.create("port_chain", port_pair_groups=[group])["id"]
+        port = self.port(self.net, "vm")
+        requests: dict[str, dict[str, Any]] = {
+            "flow_classifier": {"logical_source_port": port},
+            "port_pair": {"ingress": port, "egress": port},
+            "port_pair_group": {"port_pairs": []},
+            "port_chain": {"port_pair_groups": [group]},
+            "service_graph": {"port_chains": {chain: [other]}},
+        }
+        gone = db_exc.DBReferenceError("ports", "constraint", "key", "key_table")
+        for resource, attributes in requests.items():
+            with mock.patch.object(self.plugin.drivers, "check", side_effect=gone):
+                error = self.create(resource, expect=409, **attributes)
+            assert "repeat the request" in error["message"], resource
 
     def test_a_deleted_instance_leaves_its_port_unbound(self) -> None:
         """Nova clears the port's device and unbinds it; it deletes only ports that it created."""

@@ -1,6 +1,8 @@
 """Converters of attribute values that neutron-lib does not have."""
 
+import re
 from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from typing import Any
 
 from neutron_lib import constants
@@ -61,6 +63,21 @@ def named(attribute: str, rules: checks.Rules) -> Callable[[Any], Any]:
             raise errors.InvalidInput(attribute=attribute, rule=str(error)) from error
 
     return converted
+
+
+def to_prefix(value: Any) -> Any:
+    """Convert a prefix in CIDR notation to its network: 10.10.0.5/24 becomes 10.10.0.0/24.
+
+    Many published descriptors have an address with a prefix length where they mean its network.
+
+    :param value: anything that is no prefix passes unchanged; the validation refuses it.
+    """
+    if not isinstance(value, str) or not re.fullmatch(r"[^/%]+/[0-9]+", value):
+        return value
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError:
+        return value
 
 
 def to_text(value: Any) -> Any:

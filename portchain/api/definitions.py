@@ -28,6 +28,8 @@ SERVICE_GRAPHS = "service_graphs"
 LB_FIELDS = r"^(eth|ip|tcp|udp)_(src|dst)$"
 """Packet fields that may decide which port pair of a group a flow visits."""
 
+_PREFIXES = ("source_ip_prefix", "destination_ip_prefix")
+
 
 # How blocks are written
 
@@ -158,8 +160,10 @@ def _correct_groups(groups: AttributeMap) -> None:
     parameters["lb_fields"]["type:list_of_regex_or_none"] = LB_FIELDS
     for n_tuple in parameters["ppg_n_tuple_mapping"]["type:dict"].values():
         # Without defaults, responses have the keys that the user sent and no others.
-        for rules in n_tuple["type:dict"].values():
+        for name, rules in n_tuple["type:dict"].items():
             rules.pop("default", None)
+            if name in _PREFIXES:
+                rules["convert_to"] = converters.to_prefix
     _fill_partial_dict(groups, "port_pair_group_parameters")
 
 
@@ -182,8 +186,11 @@ SFC = _corrected(sfc, _sfc_resources())
 
 def _flow_classifier_resources() -> dict[str, AttributeMap]:
     resources: dict[str, AttributeMap] = copy.deepcopy(flowclassifier.RESOURCE_ATTRIBUTE_MAP)
+    attributes = resources[flowclassifier.COLLECTION_NAME]
     # neutron-lib's converter lets values through that are no protocol.
-    resources[flowclassifier.COLLECTION_NAME]["protocol"]["convert_to"] = converters.to_protocol
+    attributes["protocol"]["convert_to"] = converters.to_protocol
+    for name in _PREFIXES:
+        attributes[name]["convert_to"] = converters.to_prefix
     return _complete(resources)
 
 

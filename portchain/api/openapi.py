@@ -236,7 +236,7 @@ def _simple(kind: str, limit: Any) -> Schema:
         case "range":
             schema = {"type": "integer", "minimum": limit[0], "maximum": limit[1]}
         case "subnet":
-            schema = _TEXT | {"description": "IP prefix in CIDR notation without host bits"}
+            schema = _TEXT | {"description": "IP prefix in CIDR notation; host bits are cleared"}
         case "list_of_regex":
             schema = {"type": "array", "items": {"type": "string", "pattern": limit}}
         case "values":

@@ -41,7 +41,7 @@ class BulkTest(ApiTestCase):
     def wrong(self, resource: str) -> list[tuple[dict[str, Any], int]]:
         """Return wrong attributes, each with the status code of the answer."""
         attribute = {
-            "flow_classifier": {"source_ip_prefix": "10.0.0.1/8"},
+            "flow_classifier": {"source_ip_prefix": "fd00::/8"},
             "port_pair": {"egress": self.port(self.net)},
             "port_pair_group": {"port_pairs": [self.net]},
             "port_chain": {"port_pair_groups": [self.net]},

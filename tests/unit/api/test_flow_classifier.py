@@ -135,9 +135,23 @@ class FlowClassifierTest(ApiTestCase):
         self.refused("destination_ip_prefix", ethertype="IPv4", destination_ip_prefix="fd00::/8")
         self.create("flow_classifier", ethertype="IPv6", source_ip_prefix="fd00::/8")
 
-    def test_prefix_must_not_have_host_bits(self) -> None:
-        self.refused("source_ip_prefix", source_ip_prefix="10.0.0.1/8")
-        self.refused("source_ip_prefix", ethertype="IPv6", source_ip_prefix="fd00::1/8")
+    def test_prefixes_with_host_bits_stand_for_their_network(self) -> None:
+        shown = self.create(
+            "flow_classifier",
+            source_ip_prefix="10.10.0.5/24",
+            destination_ip_prefix="10.20.30.40/16",
+        )
+        normalised = {"source_ip_prefix": "10.10.0.0/24", "destination_ip_prefix": "10.20.0.0/16"}
+        assert normalised.items() <= shown.items()
+        assert self.show("flow_classifier", shown["id"]) == shown
+        for prefix in ("10.10.0.5/24", "10.10.0.0/24"):
+            assert self.list_all("flow_classifier", f"source_ip_prefix={prefix}") == [shown]
+        self.refused("flow_classifier", source_ip_prefix="10.10.0.9/24")
+        other = self.create(
+            "flow_classifier", ethertype="IPv6", source_ip_prefix="FD00:0:0:1::1/64"
+        )
+        assert other["source_ip_prefix"] == "fd00:0:0:1::/64"
+        self.refused("source_ip_prefix", ethertype="IPv6", source_ip_prefix="10.0.0.1/8")
 
     def test_prefix_must_be_in_cidr_notation(self) -> None:
         for wrong in ("10.0.0.1", "10.0.0.0/33", "banana", 10, ["10.0.0.0/8"]):

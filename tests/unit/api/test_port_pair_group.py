@@ -54,6 +54,16 @@ class PortPairGroupTest(ApiTestCase):
             assert group["port_pair_group_parameters"] == DEFAULT_PARAMETERS | shown
             self.delete("port_pair_group", group["id"])
 
+    def test_prefixes_with_host_bits_stand_for_their_network(self) -> None:
+        given = {"source_ip_prefix": "10.10.0.5/24", "destination_ip_prefix": "FD00::1/64"}
+        wanted = {"source_ip_prefix": "10.10.0.0/24", "destination_ip_prefix": "fd00::/64"}
+        for name in ("ingress_n_tuple", "egress_n_tuple"):
+            mapping = {"ppg_n_tuple_mapping": {name: given}}
+            group = self.create("port_pair_group", port_pair_group_parameters=mapping)
+            shown = group["port_pair_group_parameters"]["ppg_n_tuple_mapping"]
+            assert shown == NO_TUPLES | {name: wanted}
+            assert self.show("port_pair_group", group["id"]) == group
+
     def test_wrong_parameters_are_refused(self) -> None:
         for wrong in (
             {"lb_fields": ["ip_source"]},

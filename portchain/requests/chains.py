@@ -116,6 +116,8 @@ def _check_chain(request: Request, chain_id: str) -> list[str]:
     source_networks.record(request.session, [own])
     chain = own.chain
     rules.check_port_chain(chain)
+    for snapshot in linked:
+        rules.check_ports_in_a_row(snapshot.chain, snapshot.successors)
     # In a chain, a classifier without a logical source port stands for ports of the chain's owner,
     # whoever owns the classifier. Its creation was checked against its own owner's classifiers
     # only, and did not see classifiers that another server was creating at the same time.

@@ -34,7 +34,10 @@ def create_service_graph(request: Request, data: Data) -> str:
     refuse_if_member_elsewhere(request, "port chain", lookup.SERVICE_GRAPH, owners, "port_chains")
     writer.add_service_graph(request.session, graph, data["description"])
     refresh_chains(request, chains)
-    check_linked_chains(request, snapshots.load(request.context, chains), "port_chains")
+    linked = snapshots.load(request.context, chains)
+    for snapshot in linked:
+        rules.check_ports_in_a_row(snapshot.chain, snapshot.successors, "port_chains")
+    check_linked_chains(request, linked, "port_chains")
     return graph.id
 
 

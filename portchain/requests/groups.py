@@ -105,6 +105,7 @@ def _check_chains(
         source_networks.record(request.session, own)
     rules.check_group_attributable(before, group, [snapshot.chain for snapshot in own])
     for snapshot in linked:
+        rules.check_ports_in_a_row(snapshot.chain, snapshot.successors, attribute)
         if snapshot.chain.id in chains:
             rules.check_correlation(snapshot.chain, group, attribute)
             rules.check_port_sides(snapshot.chain, attribute)

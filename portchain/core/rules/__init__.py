@@ -12,6 +12,7 @@ from portchain.core.rules.chain import (
     check_group_attributable,
     check_port_chain,
     check_port_sides,
+    check_ports_in_a_row,
 )
 from portchain.core.rules.classifier import (
     PROTOCOLS_WITH_PORTS,
@@ -54,6 +55,7 @@ __all__ = [
     "check_port_pair",
     "check_port_pair_group",
     "check_port_sides",
+    "check_ports_in_a_row",
     "check_service_graph",
     "first_duplicate",
     "label",

@@ -1,10 +1,10 @@
 """Rules about port chains: how their groups, functions and classifiers must fit together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, product
 
 from portchain.core.function_kinds import identify_chains, traits_of
-from portchain.core.model import FlowClassifier, PortChain, PortPairGroup
+from portchain.core.model import FailureMode, FlowClassifier, PortChain, PortPairGroup
 from portchain.core.rules.classifier import (
     ICMP_REPLY_TYPES,
     ignoring_source,
@@ -17,9 +17,9 @@ from portchain.core.rules.violation import Violation, first_duplicate, label, la
 def check_port_chain(chain: PortChain) -> None:
     """Check a chain with all its groups and classifiers.
 
-    :raises Violation: the chain has no group, a group twice, two tap groups in a row, a pair that
-        needs another chain header, or, if it is symmetric, a classifier whose packets have no
-        replies.
+    :raises Violation: the chain has no group, a group twice, two tap groups in a row, two functions
+        that share a port in a way that no packet can pass, a pair that needs another chain header,
+        or, if it is symmetric, a classifier whose packets have no replies.
     """
     if not chain.port_pair_groups:
         raise Violation("port_pair_groups", "a chain needs at least one port pair group")
@@ -34,6 +34,7 @@ def check_port_chain(chain: PortChain) -> None:
                 "follow each other",
             )
     check_port_sides(chain)
+    check_ports_in_a_row(chain)
     for group in chain.port_pair_groups:
         check_correlation(chain, group)
     if chain.symmetric:
@@ -54,6 +55,47 @@ def check_port_sides(chain: PortChain, attribute: str = "port_pair_groups") -> N
             own = all(pair.project_id == chain.project_id for pair in pairs)
             which, whose = (f"port {twice}", label(chain)) if own else ("a port", "one")
             raise Violation(attribute, f"{which} is the {side} of two pairs of port chain {whose}")
+
+
+def check_ports_in_a_row(
+    chain: PortChain,
+    successors: Iterable[PortChain] = (),
+    attribute: str = "port_pair_groups",
+) -> None:
+    """Check that no packet leaves one function by the port at which the next one takes it.
+
+    A switch does not send a frame back to the port that it came from. Replies of a symmetric chain
+    pass the same functions in reverse order, so they meet the same ports.
+
+    :param successors: the chains that follow in a service graph.
+    :raises Violation: a pair's egress is the ingress of the next pair on the path.
+    """
+    own, groups = chain.project_id, chain.port_pair_groups
+    paths = [groups, *((*groups, *one.port_pair_groups) for one in successors)]
+    for before, after in (hop for path in paths for hop in _hops(path)):
+        for pair, following in product(before.port_pairs, after.port_pairs):
+            if pair.egress == following.ingress:
+                shared = f"port {pair.egress}" if own == pair.project_id else "a port"
+                raise Violation(
+                    attribute,
+                    f"packets leave {label_for(own, pair)} by {shared}, which is also the ingress "
+                    f"of {label_for(own, following)} after it; no switch sends a packet back to "
+                    "the port it came from. Give one of the two functions a port of its own",
+                )
+
+
+def _hops(groups: Sequence[PortPairGroup]) -> Iterator[tuple[PortPairGroup, PortPairGroup]]:
+    """Yield each group with every group that can be next for a packet.
+
+    Packets do not return from a tap, and skip a group that fails open.
+    """
+    for number, before in enumerate(groups):
+        if before.tap_enabled:
+            continue
+        for after in groups[number + 1 :]:
+            yield before, after
+            if not after.tap_enabled and after.failure_mode is not FailureMode.OPEN:
+                break
 
 
 def _check_replies(classifiers: Iterable[FlowClassifier]) -> None:

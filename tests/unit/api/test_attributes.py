@@ -242,7 +242,7 @@ class StoredTest(ApiTestCase):
             "port_pair": {"ingress": self.ports[0], "egress": self.ports[1]},
             "port_pair_group": {},
             "port_chain": {"port_pair_groups": [self.groups[0]]},
-            "service_graph": {"port_chains": {self.chains[0]: [self.chains[1]]}},
+            "service_graph": {"port_chains": {self.chains[1]: [self.chains[0]]}},
         }[resource]
 
     def samples(self, resource: str) -> dict[str, dict[str, Any]]:
@@ -291,7 +291,7 @@ class StoredTest(ApiTestCase):
                 "chain_parameters": {"chain_parameters": {"correlation": "nsh", "symmetric": True}},
                 "chain_id": {"chain_id": 777},
             },
-            "service_graph": {"port_chains": {"port_chains": {self.chains[2]: [self.chains[3]]}}},
+            "service_graph": {"port_chains": {"port_chains": {self.chains[3]: [self.chains[2]]}}},
         }[resource]
         return samples | {name: {name: f"a {name}"} for name in ONLY_FOR_PEOPLE}
 

@@ -248,6 +248,50 @@ class ServiceGraphTest(DriverTestCase):
         assert "correlation" in message
         assert self.rows() == before
 
+    def row_of_ports(self) -> list[str]:
+        """Create groups of pairs p1>p2 and p2>p3, and an empty one; return their ids."""
+        ports = [self.port(self.net, "vm") for _ in range(3)]
+        pairs = [
+            self.create("port_pair", ingress=ports[number], egress=ports[number + 1])["id"]
+            for number in range(2)
+        ]
+        groups = [self.create("port_pair_group", port_pairs=[pair])["id"] for pair in pairs]
+        return [*groups, self.create("port_pair_group")["id"]]
+
+    def change_refused(self, attribute: str, resource: str, an_id: str, **changes: Any) -> None:
+        """Try a change that makes two functions in a row share a port."""
+        before = self.rows()
+        message = self.update(resource, an_id, expect=400, **changes)["message"]
+        assert f"for {attribute}." in message
+        assert "a port of its own" in message
+        assert self.rows() == before
+
+    def test_functions_in_a_row_share_no_port(self) -> None:
+        one, two, empty = self.row_of_ports()
+        groups = {"port_pair_groups": [one, two]}
+        before = self.rows()
+        assert "a port of its own" in self.create("port_chain", expect=400, **groups)["message"]
+        assert self.rows() == before
+        chain = self.create("port_chain", port_pair_groups=[one])["id"]
+        self.change_refused("port_pair_groups", "port_chain", chain, **groups)
+        self.update("port_chain", chain, port_pair_groups=[one, empty])
+        pairs = self.show("port_pair_group", two)["port_pairs"]
+        self.update("port_pair_group", two, port_pairs=[])
+        self.change_refused("port_pairs", "port_pair_group", empty, port_pairs=pairs)
+
+    def test_functions_in_a_row_share_no_port_across_chains_of_a_graph(self) -> None:
+        one, two, empty = self.row_of_ports()
+        first = self.create("port_chain", port_pair_groups=[one])["id"]
+        after = self.create("port_chain", port_pair_groups=[two])["id"]
+        graph = {first: [after]}
+        self.refused("port_chains", "a port of its own", port_chains=graph)
+        self.update("port_chain", after, port_pair_groups=[empty])
+        self.graph(graph)
+        self.change_refused("port_pair_groups", "port_chain", after, port_pair_groups=[two])
+        pairs = self.show("port_pair_group", two)["port_pairs"]
+        self.update("port_pair_group", two, port_pairs=[])
+        self.change_refused("port_pairs", "port_pair_group", empty, port_pairs=pairs)
+
     def test_ports_where_chains_meet_refresh_both(self) -> None:
         server = self.port(self.net, "server")
         first, last = self.group(self.net)["id"], self.group(self.net)["id"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from portchain.core import capabilities, rules
 from portchain.core.model import (
     ChainSnapshot,
+    FailureMode,
     FlowClassifier,
     Port,
     PortChain,
@@ -197,3 +198,57 @@ def test_a_port_cannot_be_on_the_same_side_of_two_hops(side: str) -> None:
     other = replace(PortPair("2", "project", "c", "d"), **{side: getattr(one, side)})
     groups = tuple(PortPairGroup(pair.id, "project", 1, (pair,)) for pair in (one, other))
     rejects("port_pair_groups", rules.check_port_chain, PortChain("3", "project", 1, groups))
+
+
+def a_group(number: int, ingress: str, egress: str, **attributes: Any) -> PortPairGroup:
+    """Return a group with one pair of alice's."""
+    pair = PortPair(f"{ingress}>{egress}", "alice", ingress, egress)
+    return PortPairGroup(f"g{number}", "alice", number, (pair,), **attributes)
+
+
+def a_chain(*groups: PortPairGroup, an_id: str = "pc") -> PortChain:
+    return PortChain(an_id, "alice", 1, groups)
+
+
+FIRST, NEXT, OTHER = a_group(1, "p1", "p2"), a_group(2, "p2", "p3"), a_group(3, "a", "b")
+TAP, OPEN = replace(OTHER, tap_enabled=True), replace(OTHER, failure_mode=FailureMode.OPEN)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        (FIRST, NEXT),
+        (OTHER, FIRST, NEXT),
+        (FIRST, TAP, NEXT),
+        (FIRST, OPEN, NEXT),
+        (FIRST, replace(NEXT, tap_enabled=True)),
+        (replace(FIRST, port_pairs=(OTHER.port_pairs[0], FIRST.port_pairs[0])), NEXT),
+    ],
+)
+def test_functions_in_a_row_cannot_share_a_port(groups: tuple[PortPairGroup, ...]) -> None:
+    rejects("port_pair_groups", rules.check_port_chain, a_chain(*groups))
+    with pytest.raises(rules.Violation, match=r"port p2, which is also the ingress .* port of its"):
+        rules.check_ports_in_a_row(a_chain(*groups))
+
+
+def test_functions_that_are_not_in_a_row_can_share_a_port() -> None:
+    rules.check_port_chain(a_chain(FIRST, OTHER, NEXT))
+    rules.check_port_chain(a_chain(NEXT, FIRST))
+    rules.check_port_chain(a_chain(replace(FIRST, tap_enabled=True), NEXT))
+    same_hop = replace(FIRST, port_pairs=(*FIRST.port_pairs, *NEXT.port_pairs))
+    rules.check_port_chain(a_chain(same_hop, OTHER))
+
+
+def test_functions_in_a_row_of_a_graph_cannot_share_a_port() -> None:
+    for before, after in (
+        ((OTHER, FIRST), (NEXT,)),
+        ((FIRST, TAP), (NEXT,)),
+        ((FIRST,), (TAP, NEXT)),
+    ):
+        source, successor = a_chain(*before), a_chain(*after, an_id="after")
+        check = rules.check_ports_in_a_row
+        rejects("port_chains", check, source, [a_chain(an_id="x"), successor], "port_chains")
+        check(successor, [a_chain(*before[:-1])])
+    foreign = replace(NEXT, port_pairs=(replace(NEXT.port_pairs[0], project_id="bob"),))
+    with pytest.raises(rules.Violation, match="a port pair of another project"):
+        rules.check_ports_in_a_row(a_chain(FIRST), [a_chain(foreign)])

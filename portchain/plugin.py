@@ -132,7 +132,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def create_flow_classifier_bulk(self, context: Any, flow_classifiers: Body) -> list[Shown]:
         """Create several flow classifiers, all or none."""
         return self._create(
-            context, lookup.FLOW_CLASSIFIER, classifiers.create_flow_classifier, flow_classifiers
+            context, lookup.FLOW_CLASSIFIER, classifiers.create_flow_classifiers, flow_classifiers
         )
 
     def create_flow_classifier(self, context: Any, flow_classifier: Body) -> Shown:
@@ -165,7 +165,8 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def create_port_pair_bulk(self, context: Any, port_pairs: Body) -> list[Shown]:
         """Create several port pairs, all or none."""
-        return self._create(context, lookup.PORT_PAIR, pairs.create_port_pair, port_pairs)
+        create = _one_by_one(pairs.create_port_pair)
+        return self._create(context, lookup.PORT_PAIR, create, port_pairs)
 
     def create_port_pair(self, context: Any, port_pair: Body) -> Shown:
         """Create a port pair."""
@@ -191,9 +192,8 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def create_port_pair_group_bulk(self, context: Any, port_pair_groups: Body) -> list[Shown]:
         """Create several port pair groups, all or none."""
-        return self._create(
-            context, lookup.PORT_PAIR_GROUP, groups.create_port_pair_group, port_pair_groups
-        )
+        create = _one_by_one(groups.create_port_pair_group)
+        return self._create(context, lookup.PORT_PAIR_GROUP, create, port_pair_groups)
 
     def create_port_pair_group(self, context: Any, port_pair_group: Body) -> Shown:
         """Create a port pair group."""
@@ -221,7 +221,8 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def create_port_chain_bulk(self, context: Any, port_chains: Body) -> list[Shown]:
         """Create several port chains, all or none."""
-        return self._create(context, lookup.PORT_CHAIN, chains.create_port_chain, port_chains)
+        create = _one_by_one(chains.create_port_chain)
+        return self._create(context, lookup.PORT_CHAIN, create, port_chains)
 
     def create_port_chain(self, context: Any, port_chain: Body) -> Shown:
         """Create a port chain."""
@@ -247,9 +248,8 @@ class PortChainPlugin(service_base.ServicePluginBase):
 
     def create_service_graph_bulk(self, context: Any, service_graphs: Body) -> list[Shown]:
         """Create several service graphs, all or none, and refresh their chains."""
-        return self._create(
-            context, lookup.SERVICE_GRAPH, graphs.create_service_graph, service_graphs
-        )
+        create = _one_by_one(graphs.create_service_graph)
+        return self._create(context, lookup.SERVICE_GRAPH, create, service_graphs)
 
     def create_service_graph(self, context: Any, service_graph: Body) -> Shown:
         """Create a service graph."""
@@ -283,18 +283,14 @@ class PortChainPlugin(service_base.ServicePluginBase):
         self,
         context: Any,
         resource: lookup.Resource,
-        create: Callable[[Request, Body], str],
+        create: Callable[[Request, Sequence[Body]], list[str]],
         body: Body,
     ) -> list[Shown]:
         """Create every resource in a bulk body in one transaction, and show them.
 
-        :param create: the operation of `portchain.requests`; creates one and returns its id.
+        :param create: creates all and returns their ids.
         """
-
-        def create_all(request: Request, items: Sequence[Body]) -> list[str]:
-            return [create(request, data) for data in items]
-
-        ids = self._write(context, create_all, _bulk_items(body, resource.name))
+        ids = self._write(context, create, _bulk_items(body, resource.name))
         return lookup.show_by_id(context, resource, ids)
 
     def _update(
@@ -416,6 +412,17 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def _increment_revision(context: Any, chain_ids: Sequence[str]) -> None:
         with db_api.CONTEXT_WRITER.using(context):
             writer.increment_revision(context.session, chain_ids)
+
+
+def _one_by_one(
+    create: Callable[[Request, Body], str],
+) -> Callable[[Request, Sequence[Body]], list[str]]:
+    """Return an operation that creates several resources, one after the other."""
+
+    def create_all(request: Request, items: Sequence[Body]) -> list[str]:
+        return [create(request, data) for data in items]
+
+    return create_all
 
 
 def _bulk(body: Body) -> dict[str, list[Body]]:

@@ -21,23 +21,25 @@ def classifiers_that_may_overlap(
 ) -> list[model.FlowClassifier]:
     """Return a superset of the classifiers that overlap with the given ones.
 
-    SQL narrows the search; `portchain.core.rules.overlap` decides.
+    SQL narrows the search, in one query; `portchain.core.rules` decides.
 
     :param chained: return only classifiers that are in a chain, each with the owner of its chain as
         its owner.
     """
     table = models.FlowClassifier
     owner = models.PortChain.project_id if chained else table.project_id
-    query = sa.select(table, owner.label("owner")).options(orm.lazyload(table.standard_attr))
+    query = sa.select(*table.__table__.columns, owner.label("owner"))
     if chained:
         link = models.ChainClassifier
         query = query.join(link, link.classifier_id == table.id).join(
             models.PortChain, models.PortChain.id == link.chain_id
         )
-    found = {}
-    for condition in _overlap_conditions(table, owner, classifiers):
-        for row, project_id in session.execute(query.where(condition)):
-            found[row.id] = replace(convert.classifier(row), project_id=project_id)
+    conditions = _overlap_conditions(table, owner, classifiers)
+    union = sa.union_all(*(query.where(condition) for condition in conditions))
+    found = {
+        row.id: replace(convert.classifier(row), project_id=row.owner)
+        for row in (session.execute(union) if classifiers else ())
+    }
     return list(found.values())
 
 
@@ -46,7 +48,7 @@ def _overlap_conditions(
 ) -> Iterator[sa.ColumnElement[bool]]:
     """Yield the conditions of `portchain.core.rules.overlap` that an index can answer.
 
-    Each belongs in a query of its own: combined with "or", conditions on columns of different
+    Each belongs in a part of a union: combined with "or", conditions on columns of different
     tables would make the database read every row.
     """
     sources = {c.logical_source_port for c in classifiers if c.logical_source_port}

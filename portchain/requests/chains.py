@@ -123,8 +123,7 @@ def _check_chain(request: Request, chain_id: str) -> list[str]:
     # only, and did not see classifiers that another server was creating at the same time.
     effective = [replace(fc, project_id=chain.project_id) for fc in chain.flow_classifiers]
     others = relations.classifiers_that_may_overlap(request.session, effective, chained=True)
-    for classifier in effective:
-        rules.check_overlap(classifier, others, "flow_classifiers")
+    rules.check_overlaps(effective, others, "flow_classifiers")
     foreign = relations.foreign_chains_sharing_groups(request.session, chain)
     if foreign:
         rules.check_attributable(chain, snapshots.load_chains(request.session, foreign))

@@ -1,5 +1,7 @@
 """Requests that create, update and delete flow classifiers."""
 
+from collections.abc import Sequence
+
 from portchain.core import rules
 from portchain.db import convert, lookup, project_lock, relations, writer
 from portchain.requests.request import (
@@ -12,27 +14,41 @@ from portchain.requests.request import (
 
 
 def create_flow_classifier(request: Request, data: Data) -> str:
-    """Add a flow classifier and return its id.
+    """Add a flow classifier and return its id; see `create_flow_classifiers`."""
+    (classifier_id,) = create_flow_classifiers(request, [data])
+    return classifier_id
+
+
+def create_flow_classifiers(request: Request, items: Sequence[Data]) -> list[str]:
+    """Add flow classifiers and return their ids.
+
+    Checks and writes them together: checked one by one, each would be compared with all the others.
 
     :raises PortNotFound: a logical port does not exist, or the caller cannot see it.
-    :raises Violation: the classifier breaks a rule or overlaps with another one, a logical port
-        belongs to another project, or no driver supports the classifier.
+    :raises Violation: a classifier breaks a rule or overlaps with another one, a logical port
+        belongs to another project, or no driver supports a classifier.
     """
-    project_lock.acquire(request.session, data["project_id"])
-    row = writer.new_flow_classifier(data)
-    classifier = convert.classifier(row)
-    rules.check_flow_classifier(classifier)
+    for project_id in sorted({data["project_id"] for data in items}):
+        project_lock.acquire(request.session, project_id)
+    rows = [writer.new_flow_classifier(data) for data in items]
+    classifiers = [convert.classifier(row) for row in rows]
+    for classifier in classifiers:
+        rules.check_flow_classifier(classifier)
     load_usable_ports(
         request,
-        logical_source_port=classifier.logical_source_port,
-        logical_destination_port=classifier.logical_destination_port,
+        (
+            (attribute, getattr(classifier, attribute))
+            for classifier in classifiers
+            for attribute in ("logical_source_port", "logical_destination_port")
+        ),
     )
-    others = relations.classifiers_that_may_overlap(request.session, [classifier])
-    rules.check_overlap(classifier, others)
-    request.check(classifier)
-    request.session.add(row)
+    others = relations.classifiers_that_may_overlap(request.session, classifiers)
+    rules.check_overlaps(classifiers, others)
+    for classifier in classifiers:
+        request.check(classifier)
+    request.session.add_all(rows)
     request.session.flush()
-    return row.id
+    return [row.id for row in rows]
 
 
 def update_flow_classifier(request: Request, classifier_id: str, data: Data) -> None:

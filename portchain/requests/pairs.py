@@ -30,7 +30,7 @@ def create_port_pair(request: Request, data: Data) -> str:
         kind=model.FunctionKind(data["function_kind"]),
         **data["service_function_parameters"],
     )
-    ports = load_usable_ports(request, ingress=pair.ingress, egress=pair.egress)
+    ports = load_usable_ports(request, [("ingress", pair.ingress), ("egress", pair.egress)])
     rules.check_port_pair(pair, ports[pair.ingress], ports[pair.egress])
     existing = relations.pair_of_ports(request.session, pair.ingress, pair.egress)
     if existing is not None:

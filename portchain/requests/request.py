@@ -58,23 +58,26 @@ def update_name_and_description(
     writer.set_name_and_description(request.session, row, data)
 
 
-def load_usable_ports(request: Request, **port_ids: str | None) -> dict[str, model.Port]:
+def load_usable_ports(
+    request: Request, port_ids: Iterable[tuple[str, str | None]]
+) -> dict[str, model.Port]:
     """Load the Neutron ports that a request names and check that the caller may use them.
 
-    :param port_ids: attribute of the request -> port id, None if the attribute is not set.
+    :param port_ids: pairs of an attribute and the id of the port that it names, None if the
+        attribute is not set.
     :returns: the ports by id. A subport of a trunk has the device of its parent port.
     :raises PortNotFound: a port does not exist, or the caller cannot see it.
     :raises Violation: the caller sees the port but another project owns it. An owner of a network
         sees all ports on it, for example.
     """
-    named = {attribute: port_id for attribute, port_id in port_ids.items() if port_id is not None}
+    named = [(attribute, port_id) for attribute, port_id in port_ids if port_id is not None]
     if not named:
         return {}
-    ids = sorted(set(named.values()))
+    ids = sorted({port_id for _, port_id in named})
     fields = ["id", "network_id", "project_id", "mac_address", "device_id", "name"]
     found = directory.get_plugin().get_ports(request.context, filters={"id": ids}, fields=fields)
     ports = {port["id"]: model.Port(**{name: port[name] for name in fields}) for port in found}
-    for attribute, port_id in named.items():
+    for attribute, port_id in named:
         if port_id not in ports:
             raise errors.PortNotFound(port_id=port_id, attribute=attribute)
         if not request.may_steer(ports[port_id]):

@@ -17,7 +17,6 @@ from portchain.core.rules.chain import (
 from portchain.core.rules.classifier import (
     PROTOCOLS_WITH_PORTS,
     check_flow_classifier,
-    check_overlap,
     overlap,
     port_range,
     protocol_of,
@@ -31,6 +30,7 @@ from portchain.core.rules.function import (
     check_port_pair_group,
 )
 from portchain.core.rules.graph import check_branch, check_no_function_twice, check_service_graph
+from portchain.core.rules.many_classifiers import check_overlap, check_overlaps
 from portchain.core.rules.violation import Kind, Violation, first_duplicate, label, label_for
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "check_group_attributable",
     "check_no_function_twice",
     "check_overlap",
+    "check_overlaps",
     "check_port_chain",
     "check_port_pair",
     "check_port_pair_group",

@@ -1,13 +1,12 @@
 """Rules about flow classifiers: valid attributes, and which classifiers overlap."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeVar
 
 from portchain.core.model import FlowClassifier, PortRange
 from portchain.core.protocols import ICMP, ICMPV6, NEIGHBOUR_DISCOVERY, SCTP, TCP, UDP
-from portchain.core.rules.violation import Violation, label
+from portchain.core.rules.violation import Violation
 
 PROTOCOLS_WITH_PORTS = frozenset({TCP, UDP, SCTP})
 MAX_ICMP = 255  # type and code have 8 bits each
@@ -139,28 +138,6 @@ def overlap(one: FlowClassifier, other: FlowClassifier) -> bool:
         and _prefixes_overlap(one.source_prefix, other.source_prefix)
         and _prefixes_overlap(one.destination_prefix, other.destination_prefix)
     )
-
-
-def check_overlap(
-    classifier: FlowClassifier, others: Iterable[FlowClassifier], attribute: str = "flow_classifier"
-) -> None:
-    """Check that no packet can match a classifier and one of the others.
-
-    :raises Violation: one can. The message names the other classifier unless it belongs to another
-        project.
-    """
-    for other in others:
-        if other.id != classifier.id and overlap(classifier, other):
-            if other.project_id == classifier.project_id:
-                who = f"flow classifier {label(other)}"
-            else:
-                who = "a flow classifier of another project"
-            raise Violation(
-                attribute,
-                f"{label(classifier)} overlaps with {who}: a packet that both match could enter "
-                "only one of their chains. Make them differ in ethertype, protocol, a port range, "
-                "a prefix or a logical port",
-            )
 
 
 def reply_classifier(classifier: FlowClassifier) -> FlowClassifier:

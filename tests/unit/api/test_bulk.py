@@ -87,6 +87,27 @@ class BulkTest(ApiTestCase):
             assert attribute in self.bulk(resource, [first, *rest, first], status)
             assert self.rows() == before, resource
 
+    def test_classifiers_of_one_request_are_compared_with_one_query(self) -> None:
+        client = self.port(self.net, "client")
+        self.classifier(client)  # creates the row by which requests of the project are locked
+        counts = []
+        for first, number in ((1, 3), (100, 30)):
+            items = [
+                {
+                    "protocol": "udp",
+                    "logical_source_port": client,
+                    "destination_port_range_min": port,
+                    "destination_port_range_max": port,
+                }
+                for port in range(first, first + number)
+            ]
+            with self.statements() as seen:
+                assert len(self.bulk("flow_classifier", items)) == number
+            compared = [one for one in seen if "UNION ALL" in one and "flow_classifiers" in one]
+            assert len(compared) <= 1
+            counts.append(sum("FROM ports" in one or "project_locks" in one for one in seen))
+        assert counts[0] == counts[1]
+
     def test_a_request_beyond_the_quota_creates_nothing(self) -> None:
         for resource in RESOURCES:
             items = self.three(resource)

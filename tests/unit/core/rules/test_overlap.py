@@ -1,6 +1,7 @@
 """Overlap of classifiers, compared with an oracle that tries every packet of a small world."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
@@ -131,6 +132,56 @@ def test_overlap_is_symmetric(one: FlowClassifier, other: FlowClassifier) -> Non
 def test_a_classifier_overlaps_with_itself_but_is_not_rejected(one: FlowClassifier) -> None:
     assert rules.overlap(one, one)
     rules.check_overlap(one, [one])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(classifiers(), max_size=6), st.lists(classifiers(), max_size=6))
+def test_many_classifiers_are_compared_as_each_with_each(
+    new: list[FlowClassifier], others: list[FlowClassifier]
+) -> None:
+    pairs = [*itertools.combinations(new, 2), *itertools.product(new, others)]
+    some_overlap = any(one.id != other.id and rules.overlap(one, other) for one, other in pairs)
+    try:
+        rules.check_overlaps(new, [*others, *new])
+    except rules.Violation as violation:
+        assert some_overlap, violation
+    else:
+        assert not some_overlap
+
+
+def test_the_later_of_two_new_classifiers_is_refused() -> None:
+    new = [FlowClassifier(id=f"new {number}", project_id="alice") for number in range(2)]
+    with pytest.raises(rules.Violation, match="new 1 overlaps with flow classifier new 0"):
+        rules.check_overlaps(new, [])
+
+
+def in_one_dimension(number: int) -> FlowClassifier:
+    return FlowClassifier(str(number), "alice", protocol=6, destination_ports=(number, number))
+
+
+def in_another_dimension(number: int) -> FlowClassifier:
+    prefix = f"10.{number // 256}.{number % 256}.0/24"
+    return FlowClassifier(str(number), "alice", source_prefix=prefix)
+
+
+def of_a_port(number: int) -> FlowClassifier:
+    return FlowClassifier(str(number), "alice", logical_source_port=f"port {number}")
+
+
+@pytest.mark.parametrize("make", [in_one_dimension, in_another_dimension, of_a_port])
+def test_few_of_many_classifiers_are_compared(
+    make: Callable[[int], FlowClassifier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[FlowClassifier, FlowClassifier]] = []
+    monkeypatch.setattr(
+        "portchain.core.rules.many_classifiers._overlapping",
+        lambda boxes: iter(compared.extend(itertools.combinations(boxes, 2)) or ()),
+    )
+    everything = [make(number) for number in range(1, 2001)]
+    # One that differs from all others in an attribute of its own keeps none of them together.
+    apart = FlowClassifier("apart", "alice", ethertype="IPv6")
+    rules.check_overlaps(everything[:500], [*everything[500:], apart])
+    assert not compared
 
 
 def test_the_message_names_a_classifier_of_the_same_project_only() -> None:

@@ -4,16 +4,19 @@ Neutron finds these classes by their base classes, and its own code checks and s
 It refuses (409) to remove a policy while a chain of the target project uses the group.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from neutron.extensions import rbac as rbac_exc
 from neutron.objects import base, rbac, rbac_db
 from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.db import api as db_api
 from neutron_lib.objects import common_types
 from oslo_versionedobjects import fields
 
-from portchain.db import models
+from portchain.db import models, project_lock
 
 
 @base.NeutronObjectRegistry.register
@@ -22,6 +25,62 @@ class PortPairGroupRBAC(rbac.RBACBaseObject):
 
     VERSION = "1.0"
     db_model = models.PortPairGroupRBAC
+
+    def update(self) -> None:
+        """Change the policy.
+
+        :raises RbacPolicyInUse: a chain that began to use the group meanwhile would lose it.
+        """
+        with _keeping_groups_of_chains(self.obj_context, self.object_id):
+            super().update()
+
+    def delete(self) -> None:
+        """Delete the policy.
+
+        :raises RbacPolicyInUse: as for `update`.
+        """
+        with _keeping_groups_of_chains(self.obj_context, self.object_id):
+            super().delete()
+
+
+@contextmanager
+def _keeping_groups_of_chains(context: Any, group_id: str) -> Iterator[None]:
+    """Run a change of a group's policies, and undo it if a chain would lose the group.
+
+    Neutron checks that before its transaction. A chain can be created in between, so this checks
+    again, under the lock that a request about such a chain holds.
+
+    :raises RbacPolicyInUse: a chain would lose the group.
+    """
+    with db_api.CONTEXT_WRITER.using(context):
+        project_lock.acquire_for_group(context.session, group_id)
+        before = _projects_without_policy(context.session, group_id)
+        yield
+        lost = _projects_without_policy(context.session, group_id) - before
+        if lost:
+            raise rbac_exc.RbacPolicyInUse(
+                object_id=group_id, details=f"project_id={', '.join(sorted(lost))}"
+            )
+
+
+def _projects_without_policy(session: Any, group_id: str) -> set[str]:
+    """Return the projects whose chains use a group that no policy shares with them."""
+    policy = models.PortPairGroupRBAC
+    targets = sa.select(policy.target_project).where(policy.object_id == group_id)
+    allowed = set(session.scalars(targets))
+    return set() if "*" in allowed else _projects_using(session, group_id) - allowed
+
+
+def _projects_using(session: Any, group_id: str) -> set[str]:
+    """Return the other projects whose chains use a group."""
+    chain, link, group = models.PortChain, models.ChainGroup, models.PortPairGroup
+    query = (
+        sa.select(chain.project_id)
+        .join(link, link.chain_id == chain.id)
+        .join(group, group.id == link.group_id)
+        .where(group.id == group_id, chain.project_id != group.project_id)
+    )
+    return set(session.scalars(query))
 
 
 @base.NeutronObjectRegistry.register
@@ -42,14 +101,7 @@ class PortPairGroup(rbac_db.NeutronRbacObject):
     @db_api.CONTEXT_READER
     def get_bound_project_ids(cls, context: Any, obj_id: str) -> set[str]:
         """Return the other projects whose chains use a group."""
-        chain, link, group = models.PortChain, models.ChainGroup, models.PortPairGroup
-        query = (
-            sa.select(chain.project_id)
-            .join(link, link.chain_id == chain.id)
-            .join(group, group.id == link.group_id)
-            .where(group.id == obj_id, chain.project_id != group.project_id)
-        )
-        return set(context.session.scalars(query))
+        return _projects_using(context.session, obj_id)
 
 
 def keep_policies_in_use() -> None:

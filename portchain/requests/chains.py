@@ -22,7 +22,7 @@ def create_port_chain(request: Request, data: Data) -> str:
     :raises Violation: the chain breaks a rule, or no driver supports it.
     """
     session = request.session
-    project_lock.acquire(session, data["project_id"])
+    project_lock.acquire_for_new_chain(session, data["project_id"], data["port_pair_groups"])
     _check_chain_id(session, data["chain_id"])
     lookup.require(
         request.context, lookup.PORT_PAIR_GROUP, data["port_pair_groups"], "port_pair_groups"
@@ -41,7 +41,7 @@ def update_port_chain(request: Request, chain_id: str, data: Data) -> None:
     :raises Violation: the changed chain breaks a rule, or no driver supports it.
     """
     session = request.session
-    project_lock.acquire_for(session, lookup.PORT_CHAIN, chain_id)
+    project_lock.acquire_for_chain(session, chain_id, data.get("port_pair_groups", ()))
     row = lookup.find_one(request.context, lookup.PORT_CHAIN, chain_id)
     writer.set_name_and_description(session, row, data)
     groups = [link.group_id for link in row.groups]

@@ -28,8 +28,7 @@ def create_flow_classifiers(request: Request, items: Sequence[Data]) -> list[str
     :raises Violation: a classifier breaks a rule or overlaps with another one, a logical port
         belongs to another project, or no driver supports a classifier.
     """
-    for project_id in sorted({data["project_id"] for data in items}):
-        project_lock.acquire(request.session, project_id)
+    project_lock.acquire(request.session, *(data["project_id"] for data in items))
     rows = [writer.new_flow_classifier(data) for data in items]
     classifiers = [convert.classifier(row) for row in rows]
     for classifier in classifiers:

@@ -20,7 +20,6 @@ def create_service_graph(request: Request, data: Data) -> str:
     :raises Violation: the graph breaks a rule, a chain is in another graph, or no driver supports
         one of the chains in this graph.
     """
-    project_lock.acquire(request.session, data["project_id"])
     graph = model.ServiceGraph(
         id=writer.id_of(data),
         project_id=data["project_id"],
@@ -29,6 +28,7 @@ def create_service_graph(request: Request, data: Data) -> str:
     )
     rules.check_service_graph(graph)
     chains = sorted(graph.chain_ids)
+    project_lock.acquire_for_new_graph(request.session, data["project_id"], chains)
     lookup.require(request.context, lookup.PORT_CHAIN, chains, "port_chains")
     owners = relations.graphs_of_chains(request.session, chains)
     refuse_if_member_elsewhere(request, "port chain", lookup.SERVICE_GRAPH, owners, "port_chains")

@@ -44,7 +44,7 @@ def update_port_pair_group(request: Request, group_id: str, data: Data) -> None:
         group, or no driver supports the change.
     """
     session = request.session
-    project_lock.acquire_for(session, lookup.PORT_PAIR_GROUP, group_id)
+    project_lock.acquire_for_group(session, group_id)
     row = lookup.find_one(request.context, lookup.PORT_PAIR_GROUP, group_id)
     writer.set_name_and_description(session, row, data)
     changes = plain_attributes.PORT_PAIR_GROUP.changes(row, data)

@@ -52,7 +52,7 @@ def update_port_pair(request: Request, pair_id: str, data: Data) -> None:
     """
     session, parameters = request.session, data.get("service_function_parameters", {})
     if parameters:
-        project_lock.acquire_for(session, lookup.PORT_PAIR, pair_id)
+        project_lock.acquire_for_pair(session, pair_id)
     row = lookup.find_one(request.context, lookup.PORT_PAIR, pair_id)
     before = convert.pair(row)
     after = replace(before, **parameters)

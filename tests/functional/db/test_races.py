@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from neutron.extensions.rbac import RbacPolicyInUse
 from neutron_lib import context as neutron_context
 from neutron_lib import exceptions as lib
 from neutron_lib.db import api as db_api
@@ -251,6 +252,25 @@ class RaceTest(OnMariaDb, ApiTestCase):
             assert client in snapshot.sources[classifier]
             self.update("port_pair_group", own, port_pairs=pairs)
             self.update("port_pair_group", borrowed, port_pairs=[pair], as_=theirs)
+
+    def test_policy_revoked_while_a_chain_borrows_the_group(self) -> None:
+        """Either the chain is refused, or the revocation."""
+        theirs = {"project": OTHER_PROJECT}
+        group = self.create("port_pair_group", as_=theirs)["id"]
+        core = directory.get_plugin()
+        for _ in range(15):
+            policy = self.share("port_pair_group", group, PROJECT, **theirs)
+            made, revoked = self.at_once(
+                lambda context: self.new_chain(context, [group]),
+                lambda context, policy=policy: core.delete_rbac_policy(context.elevated(), policy),
+            )
+            if isinstance(made, dict):
+                assert isinstance(revoked, RbacPolicyInUse), revoked
+                self.delete("port_chain", made["id"])
+                core.delete_rbac_policy(self.context, policy)
+            else:
+                assert isinstance(made, lib.NotFound), made
+                assert revoked is None
 
     def test_plans_recorded_at_once_for_new_hosts(self) -> None:
         group = self.create("port_pair_group")["id"]

@@ -1,10 +1,13 @@
 """Port pair groups that a provider shares with tenants, and resources that stay private."""
 
+from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 from oslo_utils import uuidutils
 
 from portchain.core.model import Port
+from portchain.db import project_lock, sharing
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
 from tests.unit.api.base import HOST, OTHER_PROJECT, PROJECT, ApiTestCase
@@ -78,6 +81,69 @@ class SharingTest(ApiTestCase):
         self.delete("port_chain", chain, **TENANT)
         self.revoke(policy)
         self.borrow(expect=404)
+
+    def test_a_policy_that_gets_used_while_it_is_removed_stays(self) -> None:
+        """Neutron's check sees no chain yet; the transaction that removes the policy does."""
+        policy = self.lend()
+        chain = self.borrow()["id"]
+        early = mock.patch.object(
+            sharing.PortPairGroup, "get_bound_project_ids", return_value=set()
+        )
+        with early:
+            assert chain not in self.revoke(policy, expect=409)
+            changed = {"rbac_policy": {"target_tenant": uuidutils.generate_uuid()}}
+            assert self.call("PUT", f"/rbac-policies/{policy}", changed).status_int == 409
+        assert self.show("port_pair_group", self.group_id, **TENANT)["id"] == self.group_id
+        self.delete("port_chain", chain, **TENANT)
+        with early:
+            self.revoke(policy)
+
+    def locked(self, request: Callable[[], Any]) -> set[str]:
+        """Return the projects whose locks a request acquires."""
+        with mock.patch.object(
+            project_lock, "acquire", side_effect=project_lock.acquire
+        ) as acquire:
+            request()
+        return {project for call in acquire.call_args_list for project in call.args[1:]}
+
+    def test_requests_about_a_shared_group_hold_the_lock_of_its_owner(self) -> None:
+        policy = self.lend()
+        own = self.create("port_pair_group", as_=TENANT)["id"]
+        made: list[str] = []
+        both, provider = {PROJECT, OTHER_PROJECT}, {PROJECT}
+        (pair,) = self.show("port_pair_group", self.group_id)["port_pairs"]
+
+        def change_chain(groups: list[str]) -> Any:
+            return self.update("port_chain", made[0], as_=TENANT, port_pair_groups=groups)
+
+        def link() -> Any:
+            return self.create("service_graph", as_=TENANT, port_chains={made[0]: [made[1]]})
+
+        def weigh() -> Any:
+            weight = {"service_function_parameters": {"weight": 2}}
+            return self.update("port_pair", pair, **weight)
+
+        assert self.locked(lambda: made.append(self.borrow()["id"])) == both
+        assert self.locked(lambda: change_chain([own])) == both
+        assert self.locked(lambda: change_chain([self.group_id])) == both
+        made.append(self.create("port_chain", as_=TENANT, port_pair_groups=[own])["id"])
+        assert self.locked(link) == both
+        # A chain that does not use the group, but follows one that does.
+        empty = self.create("port_pair_group", as_=TENANT)["id"]
+        assert (
+            self.locked(
+                lambda: self.update("port_chain", made[1], as_=TENANT, port_pair_groups=[empty])
+            )
+            == both
+        )
+        assert self.locked(weigh) == provider
+        rename = {"port_pairs": []}
+        assert (
+            self.locked(lambda: self.update("port_pair_group", self.group_id, **rename)) == provider
+        )
+        assert self.locked(lambda: self.revoke(policy, expect=409)) == set(), "refused before"
+        self.lend("*", roles="admin")
+        assert self.locked(lambda: self.revoke(policy)) == provider
 
     def test_chains_of_the_owner_do_not_keep_the_policy(self) -> None:
         policy = self.lend("*", roles="admin")

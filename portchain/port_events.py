@@ -33,6 +33,7 @@ def _relevant(port: Mapping[str, Any]) -> tuple[Any, ...]:
         port.get("mac_address"),
         sorted(ip["ip_address"] for ip in port.get("fixed_ips") or ()),
         port.get("device_id"),
+        serves_network(port),
         port.get("project_id"),
         port.get("status") == constants.PORT_STATUS_DOWN,
     )

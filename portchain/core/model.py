@@ -97,6 +97,7 @@ class Port:
     :param mtu: of the port's network, in bytes; 0 if unknown.
     :param mechanism: the mechanism driver of Neutron that bound the port, such as ``openvswitch``;
         empty if unknown.
+    :param serves_network: the port is Neutron's own: of a router, a DHCP server and the like.
     """
 
     id: str
@@ -111,6 +112,7 @@ class Port:
     segment: Segment | None = None
     mtu: int = 0
     mechanism: str = ""
+    serves_network: bool = False
 
 
 @dataclass(frozen=True, slots=True)

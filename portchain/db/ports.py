@@ -13,7 +13,7 @@ from neutron.services.trunk import models as trunk_models
 from neutron_lib import constants
 
 from portchain.core import model
-from portchain.port_events import NOT_BOUND
+from portchain.port_events import NOT_BOUND, serves_network
 
 
 def _port_query() -> sa.Select[Any]:
@@ -29,6 +29,7 @@ def _port_query() -> sa.Select[Any]:
         port.mac_address,
         port.status,
         port.device_id,
+        port.device_owner,
         port.name,
         binding.host,
         binding.vif_type,
@@ -104,6 +105,7 @@ def _port(
         host="" if row.vif_type in NOT_BOUND else (row.host or ""),
         plugged=row.status != constants.PORT_STATUS_DOWN,
         device_id=row.device_id,
+        serves_network=serves_network({"device_owner": row.device_owner}),
         name=row.name or "",
         segment=segment,
         mechanism=mechanism,

@@ -77,6 +77,7 @@ def _reasons(snapshot: ChainSnapshot) -> Iterator[tuple[str, str]]:
             f"the driver ovn cannot take traffic from port {label(snapshot.ports[both[0]])}, "
             "which belongs to a function of the same chain; classify the traffic of another port",
         )
+    yield from _routers(sources)
     yield from _segments(sources)
     yield from _between(snapshot, sources)
 
@@ -97,6 +98,20 @@ def _twice(snapshot: ChainSnapshot) -> Iterator[tuple[str, str]]:
                 f"the driver ovn cannot have packets pass {which} in two port pairs of one chain; use a port for each",
             )
         seen |= {pair.ingress, pair.egress}
+
+
+def _routers(sources: list[Port]) -> Iterator[tuple[str, str]]:
+    """OVN forwards what a router sends without the rows of its port: the chain would get replies
+    only.
+    """
+    for port in sources:
+        if port.serves_network:
+            yield (
+                "flow_classifiers",
+                f"the driver ovn cannot take traffic from port {label(port)}, which belongs to a "
+                "router or another service of the network; classify the traffic of the virtual "
+                "machines behind it, or use hosts of the Open vSwitch agent and the driver ovs",
+            )
 
 
 def _segments(sources: list[Port]) -> Iterator[tuple[str, str]]:

@@ -85,6 +85,12 @@ class LifeCycleTest(ApiTestCase):
                 error = self.create(resource, expect=409, **attributes)
             assert "repeat the request" in error["message"], resource
 
+    def test_drivers_know_which_ports_are_of_routers(self) -> None:
+        self.change(self.client, device_id="r1")
+        assert not self.last(self.client).serves_network
+        self.change(self.client, device_owner="network:router_interface")
+        assert self.last(self.client).serves_network
+
     def test_a_deleted_instance_leaves_its_port_unbound(self) -> None:
         """Nova clears the port's device and unbinds it; it deletes only ports that it created."""
         port = self.function["ingress"]

@@ -32,7 +32,7 @@ from portchain import conf, errors, port_events
 from portchain.api import definitions
 from portchain.api import extensions as our_extensions
 from portchain.core import model
-from portchain.db import drift, lookup, models, port_usage, realisation, sharing, writer
+from portchain.db import drift, lookup, models, port_usage, realisation, redaction, sharing, writer
 from portchain.drivers import manager
 from portchain.requests import chains, classifiers, graphs, groups, pairs
 from portchain.requests.request import Request
@@ -332,7 +332,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         **kwargs: _P.kwargs,
     ) -> tuple[_T, manager.PendingNotifications]:
         request = Request(context, self.drivers.check)
-        with write_transaction(context):
+        with write_transaction(context, redaction.ids_in((args, kwargs))):
             return operation(request, *args, **kwargs), request.notifications
 
     # Neutron's events. An exception in a callback after a change is logged by the registry and

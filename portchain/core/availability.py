@@ -122,6 +122,11 @@ def group_label(group: PortPairGroup) -> str:
     return f"Port pair group {group.name or group.id}"
 
 
+def _chain_label(chain: PortChain, other: PortChain) -> str:
+    """Return how another chain is called in a text for the owner of a chain."""
+    return other.name or other.id if other.project_id == chain.project_id else "of another project"
+
+
 def _has_no_pair(group: PortPairGroup, unavailable: Collection[str]) -> bool:
     return all(pair.id in unavailable for pair in group.port_pairs)
 
@@ -142,7 +147,7 @@ def _down_reasons(
         if all(why_pair_unavailable(pair, ports, same_host=same_host) for pair in pairs):
             yield (
                 f"No function in the last group of the preceding port chain "
-                f"{before.name or before.id} is available"
+                f"{_chain_label(chain, before)} is available"
             )
     if chain.flow_classifiers and not snapshot.predecessors and not _has_bound_source(snapshot):
         yield "No source port of the flow classifiers is bound to a host"

@@ -10,7 +10,7 @@ from neutron_lib.db import model_query
 from neutron_lib.db import utils as db_utils
 
 from portchain import errors
-from portchain.db import convert, models, sharing
+from portchain.db import convert, models, sharing, status
 
 _LARGEST_PAGE = 2**31 - 1  # the largest LIMIT that every database accepts
 
@@ -148,6 +148,8 @@ def _show(
     context: Any, resource: Resource, row: Any, fields: Sequence[str] | None
 ) -> dict[str, Any]:
     shown = resource.show(row)
+    if resource is PORT_CHAIN and row.has_foreign_parts and not context.is_admin:
+        shown["status_reason"] = status.reason_without_hosts(row)
     if resource is PORT_PAIR_GROUP:
         shown["shared"] = sharing.is_shared_with(row, context.project_id)
     return db_utils.resource_fields(shown, fields)

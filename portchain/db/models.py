@@ -5,13 +5,10 @@ begin with ``portchain_``.
 """
 
 import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
-from neutron.db import (
-    models_v2,  # noqa: F401 - our foreign keys refer to its ports and networks
-    rbac_db_models,
-)
+from neutron.db import models_v2, rbac_db_models
 from neutron_lib.db import constants as size
 from neutron_lib.db import model_base, standard_attr
 from oslo_db.sqlalchemy import types
@@ -153,6 +150,8 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     realised_digest: Mapped[str] = mapped_column(sa.String(64), default="", server_default="")
     touched_at: Mapped[datetime.datetime] = mapped_column(sa.DateTime)
 
+    has_foreign_parts: ClassVar[Any]  # a query, see `_has_foreign_parts`
+
     groups: Mapped[list["ChainGroup"]] = orm.relationship(
         lazy="selectin", order_by="ChainGroup.position", passive_deletes="all"
     )
@@ -269,3 +268,35 @@ class Imported(model_base.BASEV2):
     __tablename__ = "portchain_imported"
 
     id: Mapped[str] = mapped_column(sa.String(size.UUID_FIELD_SIZE), primary_key=True)
+
+
+def _has_foreign_parts() -> sa.ColumnElement[bool]:
+    """Return whether a chain's realisation involves groups or ports of another project.
+
+    The groups are those of the chain and, in a service graph, of the chains it is linked with.
+    """
+    chain, group, port = PortChain, PortPairGroup, models_v2.Port
+    own, other = GraphChain, orm.aliased(GraphChain)
+    link, linked = ChainGroup, orm.aliased(ChainGroup)
+    groups = sa.select(link.group_id).join(group, group.id == link.group_id)
+    linked_groups = (
+        sa.select(linked.group_id)
+        .join(other, other.chain_id == linked.chain_id)
+        .join(own, own.graph_id == other.graph_id)
+        .join(group, group.id == linked.group_id)
+    )
+    ports = (
+        sa.select(link.group_id)
+        .join(GroupPair, GroupPair.group_id == link.group_id)
+        .join(PortPair, PortPair.id == GroupPair.pair_id)
+        .join(port, sa.or_(port.id == PortPair.ingress, port.id == PortPair.egress))
+    )
+    conditions = (
+        groups.where(link.chain_id == chain.id, group.project_id != chain.project_id),
+        linked_groups.where(own.chain_id == chain.id, group.project_id != chain.project_id),
+        ports.where(link.chain_id == chain.id, port.project_id != chain.project_id),
+    )
+    return sa.or_(*(one.correlate(chain).exists() for one in conditions))
+
+
+PortChain.has_foreign_parts = orm.column_property(_has_foreign_parts())

@@ -224,6 +224,14 @@ def mark_realised(
         )
 
 
+def project_of(context: Any, chain_id: str) -> str | None:
+    """Return the project that owns a chain; None if the chain does not exist."""
+    with db_api.CONTEXT_READER.using(context):
+        query = sa.select(PortChain.project_id).where(PortChain.id == chain_id)
+        owner: str | None = context.session.scalar(query)
+    return owner
+
+
 def hosts_of(context: Any, chain_ids: Iterable[str]) -> dict[str, frozenset[str]]:
     """Return the hosts of the last plan of each chain; chains without hosts are left out."""
     found: dict[str, set[str]] = defaultdict(set)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
-from neutron_lib.db import api as db_api
 from sqlalchemy import orm
 
 from portchain.core import model
@@ -112,19 +111,6 @@ def foreign_chains_sharing_groups(session: Any, chain: model.PortChain) -> list[
         )
     )
     return list(session.scalars(query.distinct()))
-
-
-def chains_using_foreign_groups(context: Any, chain_ids: Iterable[str]) -> set[str]:
-    """Return the chains among the given ones that use a group of another project."""
-    group, chain, link = models.PortPairGroup, models.PortChain, models.ChainGroup
-    query = (
-        sa.select(link.chain_id)
-        .join(chain, chain.id == link.chain_id)
-        .join(group, group.id == link.group_id)
-        .where(link.chain_id.in_(list(chain_ids)), group.project_id != chain.project_id)
-    )
-    with db_api.CONTEXT_READER.using(context):
-        return set(context.session.scalars(query))
 
 
 def graphs_of_chains(session: Any, chain_ids: Iterable[str]) -> dict[str, str]:

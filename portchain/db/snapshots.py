@@ -101,7 +101,9 @@ def load_chains(session: Any, chain_ids: Iterable[str]) -> list[model.PortChain]
         sa.select(models.PortChain)
         .where(models.PortChain.id.in_(list(chain_ids)))
         .options(
-            orm.lazyload(models.PortChain.hosts), _without_standard_attributes(models.PortChain)
+            orm.lazyload(models.PortChain.hosts),
+            orm.defer(models.PortChain.has_foreign_parts),
+            _without_standard_attributes(models.PortChain),
         )
     ).all()
     groups = load_groups(session, {link.group_id for row in rows for link in row.groups})

@@ -1,9 +1,10 @@
 """Derives the status of a chain from the recorded progress of its realisation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from portchain.core.model import ChainStatus
+from portchain.db import redaction
 
 _FOR_DRIVERS = "waiting for the drivers"
 
@@ -48,10 +49,33 @@ def facts(row: Any) -> Facts:
     )
 
 
-def derive(known: Facts) -> tuple[ChainStatus, str]:
+def reason_without_hosts(row: Any) -> str:
+    """Return the reason for a chain's status for readers who may not see all of its hosts.
+
+    What a host reports names ports, which may be another project's. So it is left out.
+    """
+    hosts, known = [host.host for host in row.hosts], facts(row)
+    hidden = "see the log of the host's agent; a group of another project takes part in the chain"
+    state, reason = derive(
+        replace(
+            known,
+            failure=redaction.redact_hosts(known.failure, hosts),
+            down_reason=redaction.redact_hosts(known.down_reason, hosts),
+            warning=redaction.redact_hosts(known.warning, hosts),
+            errors=known.errors and (("a host", f"it cannot realise the chain; {hidden}"),),
+        ),
+        name_hosts=False,
+    )
+    lacks_port = state is ChainStatus.BUILD and any(missing for _, missing in known.pending)
+    return _joined(reason, f"a port is not plugged in yet; {hidden}" if lacks_port else "")
+
+
+def derive(known: Facts, *, name_hosts: bool = True) -> tuple[ChainStatus, str]:
     """Return a chain's status and the reason for it.
 
     The reason of an ACTIVE chain is its warning.
+
+    :param name_hosts: name hosts that are waited for, and say what they wait for.
     """
     if known.failure:
         return ChainStatus.ERROR, known.failure
@@ -63,7 +87,8 @@ def derive(known: Facts) -> tuple[ChainStatus, str]:
         return ChainStatus.BUILD, _FOR_DRIVERS
     if known.pending:
         waits = (f"{host} ({missing})" if missing else host for host, missing in known.pending)
-        return ChainStatus.BUILD, _joined(f"waiting for {', '.join(waits)}", known.warning)
+        awaited = ", ".join(waits) if name_hosts else _counted(len(known.pending))
+        return ChainStatus.BUILD, _joined(f"waiting for {awaited}", known.warning)
     return ChainStatus.ACTIVE, known.warning
 
 
@@ -76,7 +101,11 @@ def _not_yet_blocked(known: Facts) -> str:
     if known.realised_revision < known.revision:
         return _FOR_DRIVERS
     silent = sum(not missing for _, missing in known.pending)
-    return f"waiting for {silent} host{'s' * (silent > 1)}" if silent else ""
+    return f"waiting for {_counted(silent)}" if silent else ""
+
+
+def _counted(hosts: int) -> str:
+    return f"{hosts} host{'s' * (hosts > 1)}"
 
 
 def _joined(*reasons: str) -> str:

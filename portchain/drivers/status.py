@@ -1,10 +1,11 @@
 """Records the status of chains in Neutron's database, on behalf of the drivers."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from portchain.core.model import HostReport
-from portchain.db import realisation
+from portchain.db import realisation, redaction
 from portchain.drivers.base import ChainStatusReporter
 
 
@@ -23,7 +24,12 @@ class DatabaseStatusReporter(ChainStatusReporter):
     ) -> bool:
         """See ``ChainStatusReporter``, also for the other methods."""
         return realisation.record_plan(
-            context, chain_id, revision, hosts, down_reason=down_reason, warning=warning
+            context,
+            chain_id,
+            revision,
+            hosts,
+            down_reason=_for_owner(context, chain_id, down_reason),
+            warning=_for_owner(context, chain_id, warning),
         )
 
     def confirm(
@@ -32,7 +38,11 @@ class DatabaseStatusReporter(ChainStatusReporter):
         return realisation.record_reports(context, host, reports)
 
     def mark_failed(self, context: Any, chain_ids: Iterable[str], reason: str) -> None:
-        realisation.mark_failed(context, chain_ids, reason)
+        texts: dict[str, list[str]] = defaultdict(list)
+        for chain_id in chain_ids:
+            texts[_for_owner(context, chain_id, reason)].append(chain_id)
+        for text, ids in texts.items():
+            realisation.mark_failed(context, ids, text)
 
     def hosts_of(self, context: Any, chain_ids: Iterable[str]) -> Mapping[str, frozenset[str]]:
         return realisation.hosts_of(context, chain_ids)
@@ -42,3 +52,10 @@ class DatabaseStatusReporter(ChainStatusReporter):
 
     def ready_on(self, context: Any, host: str) -> Sequence[tuple[str, int]]:
         return realisation.ready_on(context, host)
+
+
+def _for_owner(context: Any, chain_id: str, text: str) -> str:
+    """Return a text as the owner of a chain may read it."""
+    if not redaction.ids_in(text):
+        return text
+    return redaction.redact(context, text, realisation.project_of(context, chain_id))

@@ -13,7 +13,7 @@ from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SET
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.dataplane.planning.planner import Planned, plan_chain
-from portchain.db import relations, snapshots
+from portchain.db import snapshots
 from portchain.drivers.base import (
     Capabilities,
     ChainsFailed,
@@ -21,7 +21,7 @@ from portchain.drivers.base import (
     PortChainDriver,
 )
 from portchain.drivers.ovs.underlay import tunnel_ends, underlay_of
-from portchain.drivers.ovs.updates import redact, two_phase_chains, updates_by_host
+from portchain.drivers.ovs.updates import two_phase_chains, updates_by_host
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.server import ServerEndpoint
@@ -165,13 +165,7 @@ class OvsDriver(PortChainDriver):
 
     def _record_reports(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
         """Record what a host has done, and notify hosts that can switch now."""
-        with_text = [report.chain_id for report in reports if report.error or report.missing]
-        borrowing = (
-            relations.chains_using_foreign_groups(context, with_text) if with_text else set()
-        )
-        ready = self.status.confirm(
-            context, host, [redact(report, borrowing) for report in reports]
-        )
+        ready = self.status.confirm(context, host, reports)
         updates = {
             each: contract.PlanUpdate(switch=tuple(chains)) for each, chains in ready.items()
         }

@@ -1,10 +1,8 @@
-"""Computes the updates for hosts, and the public part of their reports. Pure."""
+"""Computes the updates for hosts. Pure."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 
-from portchain.core.model import HostReport
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned
 from portchain.rpc import contract
@@ -40,21 +38,3 @@ def two_phase_chains(plans: Iterable[ChainPlan]) -> frozenset[str]:
     chains with several hosts do.
     """
     return frozenset(plan.id for plan in plans if len(plan.hosts) > 1)
-
-
-def redact(report: HostReport, borrowing: Collection[str]) -> HostReport:
-    """Return what the owner of a chain may see of a report.
-
-    A host's text names ports. If a group of another project takes part in the chain, they may be
-    that project's.
-
-    :param borrowing: ids of the chains that use such groups.
-    """
-    if report.chain_id not in borrowing:
-        return report
-    hidden = "see the log of the host's agent; a group of another project takes part in the chain"
-    return replace(
-        report,
-        error=report.error and f"it cannot realise the chain; {hidden}",
-        missing=report.missing and f"a port that is not plugged in yet; {hidden}",
-    )

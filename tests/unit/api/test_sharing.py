@@ -6,8 +6,9 @@ from unittest import mock
 
 from oslo_utils import uuidutils
 
-from portchain.core.model import Port
-from portchain.db import project_lock, sharing
+from portchain.core.model import ChainSnapshot, HostReport, Port
+from portchain.core.rules import Violation, label
+from portchain.db import project_lock, realisation, sharing
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
 from tests.unit.api.base import HOST, OTHER_PROJECT, PROJECT, ApiTestCase
@@ -18,6 +19,35 @@ class DriverOfOtherHosts(NoopDriver):
 
     def claims(self, port: Port) -> bool:
         return False
+
+
+class TalkativeDriver(NoopDriver):
+    """A driver that refuses, or fails, with the names of everything in a chain."""
+
+    refuses = False
+    fails = False
+
+    @staticmethod
+    def names(snapshot: ChainSnapshot) -> str:
+        chain = snapshot.chain
+        pairs = [pair for group in chain.port_pair_groups for pair in group.port_pairs]
+        everything = (
+            chain,
+            *chain.flow_classifiers,
+            *chain.port_pair_groups,
+            *pairs,
+            *snapshot.ports.values(),
+        )
+        named = ", ".join(label(one) for one in everything)
+        return f"port chain {label(chain)} and {named} are too many"
+
+    def check_port_chain(self, snapshot: ChainSnapshot) -> None:
+        if self.refuses:
+            raise Violation("port_pair_groups", self.names(snapshot))
+
+    def update_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        if self.fails:
+            raise ValueError(self.names(snapshot))
 
 
 TENANT = {"project": OTHER_PROJECT}
@@ -238,6 +268,100 @@ class SharingTest(ApiTestCase):
         assert "correlation" in error["message"]
         for word in ("hidden", aware):
             assert word not in error["message"]
+
+    def secrets(self) -> tuple[set[str], set[str]]:
+        """Have both projects name everything; return the words of the provider, the borrower."""
+        self.lend()
+        pair = self.pair(self.net, "vm2", name="hidden-pair")
+        port = self.port(self.net, "vm2", name="hidden-port")
+        other = self.create("port_pair", ingress=port, egress=port, name="hidden-other")
+        self.update("port_pair_group", self.group_id, port_pairs=[pair["id"], other["id"]])
+        net = self.network("10.1.0.0/24", **TENANT)
+        client = self.port(net, "client", name="secret-client", **TENANT)
+        classifier = self.classifier(client, name="secret-classifier", as_=TENANT)["id"]
+        own = self.create("port_pair_group", as_=TENANT, name="secret-group")["id"]
+        self.chain_id = self.borrow(
+            name="secret-chain",
+            port_pair_groups=[self.group_id, own],
+            flow_classifiers=[classifier],
+        )["id"]
+        provider = {"hidden", pair["id"], other["id"], port, pair["ingress"], pair["egress"]}
+        return provider, {"secret", client, classifier, own, self.chain_id}
+
+    def test_no_message_names_anything_of_another_project(self) -> None:
+        """Whatever a rule or driver writes: messages are reduced where they leave the server."""
+        provider, borrower = self.secrets()
+        driver = TalkativeDriver()
+        self.plugin.drivers = DriverManager({"talkative": driver})
+        pairs = self.show("port_pair_group", self.group_id)["port_pairs"]
+
+        def said(words: set[str], **as_: str) -> set[str]:
+            driver.refuses = True
+            error = self.update(
+                "port_pair_group", self.group_id, expect=400, as_=as_, port_pairs=pairs[:1]
+            )
+            driver.refuses = False
+            return {word for word in words if word in error["message"]}
+
+        assert said(borrower) == set()
+        assert said(provider - {pairs[1]}), "its own things stay"
+        assert said(borrower, roles="admin") == borrower
+        driver.refuses = True
+        error = self.update(
+            "port_chain",
+            self.chain_id,
+            expect=400,
+            as_=TENANT,
+            port_pair_groups=[self.group_id],
+        )
+        assert {word for word in provider if word in error["message"]} == set()
+        assert "secret-chain" in error["message"]
+        assert "a port pair of another project" in error["message"]
+
+    def test_no_status_names_anything_of_another_project(self) -> None:
+        provider, _ = self.secrets()
+        driver = TalkativeDriver()
+        driver.fails = True
+        self.plugin.drivers = DriverManager({"talkative": driver})
+        (first, *_) = self.show("port_pair_group", self.group_id)["port_pairs"]
+        self.update("port_pair_group", self.group_id, port_pairs=[first])
+        chain = self.show("port_chain", self.chain_id, **TENANT)
+        assert chain["status"] == "ERROR"
+        assert "secret-chain" in chain["status_reason"]
+        assert {word for word in provider if word in chain["status_reason"]} == set()
+
+    def test_a_borrower_does_not_learn_the_names_of_hosts(self) -> None:
+        self.lend()
+        chain = self.borrow()["id"]
+        own = self.create("port_pair_group", as_=TENANT)["id"]
+        follower = self.borrow(port_pair_groups=[own])["id"]
+        self.create("service_graph", as_=TENANT, port_chains={chain: [follower]})
+        for one in (chain, follower):
+            for texts, words in (
+                ({"down_reason": "no tunnel to h1"}, "no tunnel to a host"),
+                ({"warning": "h2.cloud is slow"}, "waiting for 2 hosts; a host is slow"),
+                ({}, "waiting for 2 hosts"),
+            ):
+                hosts = ["h1", "h2.cloud"]
+                realisation.record_plan(self.context, one, 99, hosts, **texts)
+                realisation.mark_realised(self.context, [(one, 99)])
+                self.reason_hides_hosts(one, words)
+            for report, words in (
+                (HostReport(one, 99, missing="port of vm7"), "a port is not plugged in yet"),
+                (HostReport(one, 99, error="no bridge for vm7"), "cannot realise the chain"),
+            ):
+                realisation.record_reports(self.context, "h1", [report])
+                self.reason_hides_hosts(one, words)
+
+    def reason_hides_hosts(self, chain: str, words: str) -> None:
+        shown = self.show("port_chain", chain, **TENANT)["status_reason"]
+        assert words in shown
+        for secret in ("h1", "h2", "vm7"):
+            assert secret not in shown
+        listed = self.list_all("port_chain", f"id={chain}", **TENANT)
+        assert listed[0]["status_reason"] == shown
+        seen = self.show("port_chain", chain, roles="admin")["status_reason"]
+        assert "h1" in seen, "administrators see hosts"
 
     def test_a_changed_group_refreshes_the_borrowers_chains(self) -> None:
         self.lend()

@@ -15,7 +15,7 @@ from portchain.core.model import ChainSnapshot, HostReport
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned, plan_chain
-from portchain.db import models, realisation, snapshots
+from portchain.db import realisation, snapshots
 from portchain.drivers.ovs import driver
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.rpc import contract
@@ -227,13 +227,14 @@ class OvsDriverTest(ApiTestCase):
             said = {text: "port 12345 is not plugged in on host h1"}
             reports = [HostReport(chain, 1, **said) for chain in (borrowed, own)]
             self.driver()._record_reports(self.context, SECOND, reports)
-            shown = {
-                row.chain_id: getattr(row, text)
-                for row in self.context.session.query(models.ChainHost).filter_by(host=SECOND)
-            }
-            assert "12345" in shown[own]
-            assert "12345" not in shown[borrowed]
-            assert "another project" in shown[borrowed]
+            tenant = {"project": OTHER_PROJECT}
+            shown = self.show("port_chain", borrowed, **tenant)["status_reason"]
+            assert "12345" in self.show("port_chain", own)["status_reason"]
+            assert "12345" not in shown
+            assert SECOND not in shown
+            assert "another project" in shown
+            seen = self.show("port_chain", borrowed, roles="admin")["status_reason"]
+            assert "12345" in seen, "administrators see everything"
 
     def test_a_changed_chain_in_a_graph_can_be_read_by_hosts(self) -> None:
         first, second = self.linked_chains()

@@ -43,8 +43,10 @@ class Labs:
         """Whether the running lab gets the layout by a restart of its agents."""
         assert self._current is not None
         running = self._current.layout
+        if not running.driver == wanted.driver == "ovs":
+            return False
         changed = replace(running, firewall=wanted.firewall, network_type=wanted.network_type)
-        return running != wanted == changed and wanted.driver == "ovs"
+        return running != wanted == changed
 
     def stop(self) -> None:
         """Stop the lab that is running, if any."""

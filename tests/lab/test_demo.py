@@ -1,30 +1,29 @@
 """The demo: as a person runs it, interrupted and run again, and on every driver."""
 
-import io
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from portchain_lab.demo import Demo
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
+from portchain_lab.layout import Layout
 from portchain_lab.waiting import wait_for
-from rich.console import Console
 
-from tests.lab import on_openflow, on_ovn
-from tests.lab.labs import Labs
+from tests.lab.labs import NAME, Labs
 
+OPTIONS: dict[str, dict[str, Any]] = {"ovn": {"network_type": "geneve"}, "openflow": {}}
 COMMAND = str(Path(sys.executable).parent / "portchain-lab")
 
 
-def start(lab: Lab, output: Path) -> "subprocess.Popen[bytes]":
-    """Run the demo's command for a lab."""
+def start(layout: Layout, output: Path) -> "subprocess.Popen[bytes]":
+    """Run the demo's command for a lab with this layout's name and driver."""
     with output.open("wb") as file:
         return subprocess.Popen(
-            [COMMAND, "demo", "--name", lab.layout.name],
+            [COMMAND, "demo", "--name", layout.name, "--driver", layout.driver],
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "COLUMNS": "200"},
@@ -33,7 +32,7 @@ def start(lab: Lab, output: Path) -> "subprocess.Popen[bytes]":
 
 def kill_after(lab: Lab, output: Path, words: str) -> None:
     """Start the demo and kill it as soon as it has printed these words."""
-    process = start(lab, output)
+    process = start(lab.layout, output)
     try:
         wait_for(lambda: words in output.read_text(), 240, f"the demo to say {words!r}")
     finally:
@@ -69,7 +68,7 @@ def test_the_demo_survives_being_killed_and_leaves_nothing_behind(
     try:
         kill_after(lab, output, "nova boot")  # the workflow is half done
         kill_after(lab, output, "rabbitmq")  # the lab is half up
-        finished = start(lab, output)
+        finished = start(lab.layout, output)
         assert finished.wait(timeout=400) == 0, output.read_text()
         assert_paths(output.read_text())
         subprocess.run([COMMAND, "down", "--name", lab.layout.name], check=True)
@@ -79,11 +78,14 @@ def test_the_demo_survives_being_killed_and_leaves_nothing_behind(
         labs.stop()
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("driver", ["ovn", "openflow"])
-def test_the_demo_runs_on_every_driver(labs: Labs, driver: str) -> None:
-    """In the lab that other tests of the driver have used before."""
-    lab = {"ovn": on_ovn.lab, "openflow": on_openflow.lab}[driver](labs)
-    output = io.StringIO()
-    demo = Demo(lab, Console(file=output, width=200, highlight=False, soft_wrap=True))
-    assert demo.run(), output.getvalue()
-    assert_paths(output.getvalue())
+def test_the_demo_runs_on_every_driver(labs: Labs, tmp_path: Path, driver: str) -> None:
+    labs.stop()
+    layout, output = Layout(NAME, driver=driver, **OPTIONS[driver]), tmp_path / "output"
+    try:
+        finished = start(layout, output)
+        assert finished.wait(timeout=400) == 0, output.read_text()
+        assert_paths(output.read_text())
+    finally:
+        subprocess.run([COMMAND, "down", "--name", NAME], check=True)

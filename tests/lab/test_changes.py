@@ -38,8 +38,9 @@ def through(*groups: Any) -> set[Path]:
 PG1, PG2, PG3 = (VIA_PP1, VIA_PP2), (VIA_PP3,), (VIA_PP4,)
 
 
-# Hosts start to send by a new list of groups up to drain_time apart; three hosts that share two
-# processors can be further apart than the default of 1 s allows.
+# A host that hears of a new list of groups more than drain_time after another one can let a packet
+# bypass a group (docs/operate/limits.md). With the default of 1 s, one datagram did in one of three
+# runs on hosts that share two processors.
 SOFTWARE = replace(Software.installed(), agent_options="[port_chain]\ndrain_time = 3")
 
 

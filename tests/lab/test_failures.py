@@ -46,6 +46,7 @@ SWITCHES = in_full(
 )
 POWER = in_full(["h1", "h2", "h3"], ["h1"])
 RESTART_NOTICED = "OVS is restarted"
+PORTS_WIRED = "Configuration for devices up"
 SERVERS = sorted(set(CONTROLLER_PROGRAMS) - {"epmd"})
 
 
@@ -208,17 +209,9 @@ def from_any_source_port(workflow: Workflow, name: str, port: int) -> Any:
 
 @pytest.mark.parametrize(("host", "to"), SWITCHES)
 def test_a_switch_restarts_and_the_chain_comes_back(workflow: Workflow, host: str, to: str) -> None:
-    lab = workflow.lab
     flows = without_counters(workflow.flows())[host]
-    log = lab.layout.logs / f"agent@{host}.log"
-    noticed = log.read_text().count(RESTART_NOTICED)
     with Traffic(workflow, to) as stream:
-        lab.restart(f"ovs-vswitchd@{host}")
-        wait_for(
-            lambda: log.read_text().count(RESTART_NOTICED) > noticed,
-            DEADLINE,
-            "the agent to notice",
-        )
+        restart_switch(workflow.lab, host)
         wait_for(
             lambda: without_counters(workflow.flows())[host] == flows,
             DEADLINE,
@@ -228,6 +221,29 @@ def test_a_switch_restarts_and_the_chain_comes_back(workflow: Workflow, host: st
     assert not stream.around
     workflow.warm_up(source_port=23)
     assert workflow.paths(source_port=23, count=5) <= CHAINED
+
+
+def restart_switch(lab: Lab, host: str) -> None:
+    """Restart a host's switch, and restore what Neutron's agent may leave out.
+
+    The agent forgets the restart if its monitor of interfaces is not running in time. It then omits
+    the flow that takes packets out of tunnels, until an operator restarts the agent
+    (docs/operate/limits.md).
+    """
+    agent = f"agent@{host}"
+    log = lab.layout.logs / f"{agent}.log"
+    noticed = log.read_text().count(RESTART_NOTICED)
+
+    def has_wired_ports() -> bool:
+        said = log.read_text().split(RESTART_NOTICED)
+        return len(said) - 1 > noticed and PORTS_WIRED in said[-1]
+
+    lab.restart(f"ovs-vswitchd@{host}")
+    wait_for(has_wired_ports, DEADLINE, f"{agent} to wire its ports again")
+    if "tun_id=" not in lab.ofctl(host, "dump-flows", "br-tun", "table=4"):
+        print(f"{agent} left out the flows of tunnels: it is restarted")
+        lab.restart(agent)
+        wait_for(lambda: has_cleaned_up(log), DEADLINE, f"{agent} to have cleaned up")
 
 
 def test_a_worker_dies_between_commit_and_message(workflow: Workflow) -> None:

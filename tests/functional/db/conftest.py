@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from pathlib import Path
 import pymysql
 import pytest
 from pymysql.constants import CLIENT
+
+from tests import programs
 
 START_SECONDS = 60
 
@@ -93,13 +94,7 @@ def _wait(server: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
 
 def manage(url: str, *arguments: str) -> str:
     """Run neutron-db-manage on a database and return what it prints."""
-    command = Path(sys.executable).with_name("neutron-db-manage")
-    done = subprocess.run(
-        [command, "--database-connection", url, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = programs.run("neutron-db-manage", "--database-connection", url, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

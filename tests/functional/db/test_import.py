@@ -5,7 +5,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from portchain.importer import legacy
+from tests import programs
 from tests.functional.db.conftest import MariaDb, manage
 from tests.functional.db.networking_sfc import make
 from tests.functional.db.test_api import OnMariaDb, _Database
@@ -43,13 +43,7 @@ class Cloud:
 
     def run(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run a program with Neutron's configuration file."""
-        path = Path(sys.executable).with_name(program)
-        return subprocess.run(
-            [path, f"--config-file={self.config}", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return programs.run(program, f"--config-file={self.config}", *arguments)
 
     def import_(self, *arguments: str) -> tuple[int, str]:
         """Run portchain-import and return its exit code and output."""

@@ -4,15 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAM = Path(sys.executable).with_name("portchain-controller")
-
-
-def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
+from tests import programs
 
 
 def test_help_lists_the_options() -> None:
-    done = run("--help")
+    done = programs.run("portchain-controller", "--help")
     assert done.returncode == 0
     assert "--config-file" in done.stdout
 
@@ -20,7 +16,7 @@ def test_help_lists_the_options() -> None:
 def test_without_hosts_it_names_the_missing_option(tmp_path: Path) -> None:
     config = tmp_path / "controller.conf"
     config.write_text("[DEFAULT]\ntransport_url = fake:\n")
-    done = run(f"--config-file={config}")
+    done = programs.run("portchain-controller", f"--config-file={config}")
     assert done.returncode == 1
     assert "openflow_hosts" in done.stderr
 

@@ -9,7 +9,6 @@ import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Any
 
 import amqp  # type: ignore[import-untyped]
@@ -62,12 +61,7 @@ class RpcTrace:
         channel.basic_consume(queue, no_ack=True, callback=self._receive)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
         self._control("trace_off")
 

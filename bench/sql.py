@@ -5,7 +5,6 @@ connection. So statements of other programs are not counted.
 """
 
 import re
-from types import TracebackType
 from typing import Any
 
 import pymysql
@@ -47,12 +46,7 @@ class SqlLog:
         self._query("SET GLOBAL general_log = 'ON'")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._query("SET GLOBAL general_log = 'OFF'")
         self._connection.close()
 

@@ -278,7 +278,7 @@ class Workflow:
             waits = status == "DOWN" and "waiting for" in reason
             return (reason,) if found == status and not waits else None
 
-        (reason,) = wait_for(reached, DEADLINE, f"{chain['name']} {status}", interval=0.2)
+        (reason,) = wait_for(reached, DEADLINE, f"{chain['name']} {status}", interval=0.4)
         return reason
 
     # Packets.

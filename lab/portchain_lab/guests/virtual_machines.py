@@ -13,7 +13,7 @@ from typing import Any
 import openstack.connection
 
 from portchain_lab import layout
-from portchain_lab.errors import LabError
+from portchain_lab.errors import DeadlineError, LabError
 from portchain_lab.guests import configuration, kinds, vif
 from portchain_lab.guests.vif import Nic
 from portchain_lab.hosts import netns, processes
@@ -221,13 +221,19 @@ class VirtualMachines:
 
         :param deadline: seconds.
         """
-        for vm in vms:
-            for nic in vm.nics:
-                what = f"port {nic.label} of {vm.name} to become ACTIVE"
-                wait_for(partial(self._is_active, nic.port_id), deadline, what, interval=0.3)
+        names = {nic.port_id: f"{nic.label} of {vm.name}" for vm in vms for nic in vm.nics}
+        try:
+            wait_for(lambda: not self._inactive(names), deadline, "ports to become ACTIVE", 0.4)
+        except DeadlineError:
+            late = ", ".join(names[port] for port in self._inactive(names))
+            msg = f"not ACTIVE after {deadline:g} s: {late}"
+            raise DeadlineError(msg) from None
 
-    def _is_active(self, port: str) -> bool:
-        return bool(self._network.get_port(port).status == "ACTIVE")
+    def _inactive(self, ports: Iterable[str]) -> list[str]:
+        """Which of the ports are not ACTIVE, asked in one request."""
+        query = [("fields", "id"), ("status", "ACTIVE"), *(("id", port) for port in ports)]
+        active = self._network.get("/ports", params=query).json()["ports"]
+        return sorted(set(ports) - {port["id"] for port in active})
 
     def ping(self, vm: VirtualMachine, address: str, count: int = 1, deadline: int = 10) -> bool:
         """Return whether ``count`` echo replies arrive within ``deadline`` seconds.

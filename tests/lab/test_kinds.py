@@ -8,6 +8,7 @@ from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths
 from scapy.layers.l2 import Ether
 
+from tests.lab import matrix
 from tests.lab.captures import Captures
 from tests.lab.workflow import DIRECT, Workflow
 
@@ -24,21 +25,26 @@ KINDS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=KINDS, ids="-".join)
-def booted(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Workflow]:
-    first, second = request.param
-    wanted = {"sf1": first, "sf2": first, "sf3": second}
-    workflow = Workflow(
-        lab,
-        Captures(),
-        kinds={name: kind.removesuffix(ONE_PORT) for name, kind in wanted.items()},
-        one_port=[name for name, kind in wanted.items() if kind.endswith(ONE_PORT)],
-    )
-    workflow.boot()
-    workflow.pairs_and_groups()
+@pytest.fixture(scope="module")
+def ends(lab: Lab) -> Iterator[Workflow]:
+    """A network with two end points, for functions of one kind after the other."""
+    workflow = Workflow(lab, Captures())
+    workflow.boot(functions=())
     yield workflow
     workflow.clean_up()
     workflow.wait_no_flows()
+
+
+@pytest.fixture(scope="module", params=KINDS, ids="-".join)
+def booted(ends: Workflow, request: pytest.FixtureRequest) -> Iterator[Workflow]:
+    first, second = request.param
+    wanted = {"sf1": first, "sf2": first, "sf3": second}
+    ends.kinds = {name: kind.removesuffix(ONE_PORT) for name, kind in wanted.items()}
+    ends.one_port = [name for name, kind in wanted.items() if kind.endswith(ONE_PORT)]
+    ends.start_functions()
+    ends.pairs_and_groups()
+    yield ends
+    matrix.delete_case(ends)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 import amqp  # type: ignore[import-untyped]
 from portchain_lab import layout
-from portchain_lab.cloud import services
+from portchain_lab.cloud import broker
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
 
@@ -82,7 +82,7 @@ class RpcTrace:
         self._methods.append(method_of(message.body))
 
     def _control(self, command: str) -> None:
-        service = services.rabbitmq(self._lab.layout).process
+        service = broker.server(self._lab.layout).process
         subprocess.run(
             netns.command(service.namespace, [CONTROL, "-n", "rabbit@localhost", command]),
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **service.env},

@@ -187,6 +187,15 @@ class Layout:
         return self.directory / "scratch"
 
     @property
+    def launcher_socket(self) -> Path:
+        """Where the launcher takes requests to start Neutron's programs."""
+        return self.directory / "launcher.sock"
+
+    def host_launcher_socket(self, host: str) -> Path:
+        """Where a host's agent has a launcher for its privilege daemons."""
+        return self.host_directory(host) / "launcher.sock"
+
+    @property
     def prefix(self) -> str:
         """The prefix of the names of all of the lab's namespaces."""
         return f"pc-{self.name}-"

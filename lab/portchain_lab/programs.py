@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from portchain_lab.cloud import ovn, services
+from portchain_lab.cloud import broker, ovn, services
 from portchain_lab.errors import LabError
 from portchain_lab.hosts import programs as host_programs
 from portchain_lab.hosts.processes import Program
@@ -15,7 +15,8 @@ HostPrograms = Mapping[str, Callable[[Layout, str], Program]]
 CONTROLLER_PROGRAMS: CentralPrograms = {
     "mariadb": services.mariadb,
     "epmd": services.epmd,
-    "rabbitmq": services.rabbitmq,
+    "rabbitmq": broker.server,
+    services.LAUNCHER: services.neutron_launcher,
     "keystone": services.keystone,
     "neutron-api": services.neutron_api,
     "neutron-rpc-server": services.neutron_rpc_server,

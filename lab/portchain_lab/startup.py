@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import openstack.connection
 
 from portchain_lab import layout, programs
-from portchain_lab.cloud import configs, database, ovn
+from portchain_lab.cloud import broker, configs, database, ovn, services
 from portchain_lab.hosts import processes, switch
 from portchain_lab.progress import Progress
 from portchain_lab.waiting import wait_for
@@ -19,6 +19,7 @@ PARALLEL_STARTS = 16
 
 STARTED_BY_NAME = {
     *("mariadb", "epmd", "rabbitmq", "keystone", "neutron-rpc-server", "neutron-api"),
+    services.LAUNCHER,
     *("ovn-nb", "ovn-sb", "ovn-northd"),
 }
 """The controller's programs to which ``_Starter`` gives an order of their own."""
@@ -43,6 +44,7 @@ def write_files(lab: layout.Layout) -> None:
     for name, text in files.items():
         (lab.directory / name).write_text(text)
     write_agent_files(lab)
+    broker.write_home(lab)
     # Erlang refuses a cookie that others than its owner can read.
     cookie = lab.directory / "rabbitmq" / ".erlang.cookie"
     cookie.write_text(layout.PASSWORD)
@@ -89,7 +91,8 @@ class _Starter:
     ::
 
         mariadb ----------> keystone, neutron-api
-        epmd -> rabbitmq -> neutron-rpc-server and all others of the controller (with mariadb)
+        epmd -> rabbitmq -> neutron-rpc-server and all others of the controller (with mariadb and
+                            neutron-launcher)
                 neutron-rpc-server -> agent or ovn-controller (with the host's switch)
         ovn-nb, ovn-sb, ovn-northd -> everything but switches, MariaDB and RabbitMQ
     """
@@ -121,9 +124,10 @@ class _Starter:
         with ThreadPoolExecutor(max_workers=PARALLEL_STARTS) as pool:
             mariadb = pool.submit(self._start_database)
             rabbitmq = pool.submit(self._start_in_turn, "epmd", "rabbitmq")
+            launcher = pool.submit(self._start_in_turn, services.LAUNCHER)
             switches = {host: pool.submit(self._start_switch, host) for host in lab.host_names}
             central_ovn = [pool.submit(self._start_ovn)] if lab.has_ovn else []
-            jobs = [mariadb, rabbitmq, *switches.values(), *central_ovn]
+            jobs = [mariadb, rabbitmq, launcher, *switches.values(), *central_ovn]
 
             def start_after(name: str, *needed: Future[None]) -> Future[None]:
                 after = [*needed, *central_ovn]
@@ -132,7 +136,7 @@ class _Starter:
 
             # An agent repeats a failed call only after a timeout, which grows each time: on a busy
             # machine that takes a minute. So its server is ready first.
-            rpc_server = start_after("neutron-rpc-server", mariadb, rabbitmq)
+            rpc_server = start_after("neutron-rpc-server", mariadb, rabbitmq, launcher)
             start_after("neutron-api", mariadb)
             for host in lab.host_names:
                 for program in programs.on_host(lab, host):
@@ -141,7 +145,7 @@ class _Starter:
             start_after("keystone", mariadb)
             for name in programs.central(lab):
                 if name not in STARTED_BY_NAME:
-                    start_after(name, mariadb, rabbitmq, *switches.values())
+                    start_after(name, mariadb, rabbitmq, launcher, *switches.values())
             finish(jobs)
 
     def _start_in_turn(self, *names: str, after: Sequence[Future[None]] = ()) -> None:

@@ -131,11 +131,14 @@ class Workflow:
         )
 
     def make_ports(self, *names: str) -> None:
+        wanted = []
         for name in names:
             fixed = [{"ip_address": address} for address in self.fixed.get(name, ())]
-            self.ports[name] = self.cloud.create_port(
-                network_id=self.net.id, name=name, **({"fixed_ips": fixed} if fixed else {})
+            wanted.append(
+                {"network_id": self.net.id, "name": name} | ({"fixed_ips": fixed} if fixed else {})
             )
+        for port in self.cloud.create_ports(wanted):
+            self.ports[port.name] = port
 
     def start(self, name: str, host: str, *ports: str, kind: str = "plain") -> None:
         ids = [self.ports[port].id for port in ports]
@@ -164,9 +167,11 @@ class Workflow:
     def clean_up(self) -> None:
         """Delete everything, chains first."""
         self.delete_chains()
-        self.lab.vms.delete_all()
+        plugged = {nic.port_id for vm in self.lab.vms.all() for nic in vm.nics if nic.vlan is None}
+        self.lab.vms.delete_all(delete_ports=True)
         for port in self.ports.values():
-            self.cloud.delete_port(port)
+            if port.id not in plugged:
+                self.cloud.delete_port(port)
         self.cloud.delete_network(self.net)
         for rule in self.admitting_rules:
             self.cloud.delete_security_group_rule(rule)

@@ -1,6 +1,7 @@
 """The configuration files of servers and agents, as text. Pure."""
 
 from portchain_lab import layout
+from portchain_lab.hosts import launcher_client
 from portchain_lab.hosts.underlay import UNDERLAY_BRIDGE
 from portchain_lab.layout import CONTROLLER_IP, PASSWORD
 
@@ -151,7 +152,13 @@ ovn_metadata_enabled = false
 def agent(lab: layout.Layout, host: str) -> str:
     """Configuration of a host's neutron-openvswitch-agent."""
     directory = lab.host_directory(host)
-    helper = f"{lab.software.command('privsep-helper')} --config-file {directory}/agent.conf"
+    helper = " ".join(
+        (
+            *(lab.software.command("python"), "-I", "-S", launcher_client.__file__),
+            str(lab.host_launcher_socket(host)),
+            *(lab.software.command("privsep-helper"), f"--config-file={directory}/agent.conf"),
+        )
+    )
     sections = (
         "privsep",
         "privsep_conntrack",

@@ -1,14 +1,32 @@
 """The programs of the controller: how each is started, and how to check that it works."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from portchain_lab import layout
-from portchain_lab.hosts import probes
+from portchain_lab.cloud import garbage_collection
+from portchain_lab.hosts import launcher, probes
 from portchain_lab.hosts.processes import ProcessSpec, Program, log_since_start
 
 API_WORKERS = 2
 KEYSTONE_WORKERS = 1
-RABBIT_BIN = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+LAUNCHER = "neutron-launcher"
+PRELOADED = (
+    "neutron.cmd.server",
+    "neutron.plugins.ml2.plugin",
+    "neutron.cmd.agents.ovs_neutron_agent",
+    "neutron.plugins.ml2.drivers.openvswitch.agent.ovs_neutron_agent",
+    "neutron.agent.linux.openvswitch_firewall",
+    "oslo_privsep.daemon",
+)
+"""What the launcher imports: Neutron's part of its servers and agents. The port chain extension is
+not among them, so that a program that starts again runs the present code."""
+API_IMPORTS = (
+    *("neutron", "neutron.server.api", "neutron.plugins.ml2.plugin", "neutron.pecan_wsgi.app"),
+    *("neutron.services.trunk.plugin", "keystonemiddleware.auth_token", "pymysql"),
+)
+"""The workers of Neutron's API server each load it themselves (``lazy-apps``), because its plugins
+start threads and connections. They share these modules, which do neither."""
 UWSGI = (
     "--master",
     "--no-orphans",
@@ -73,47 +91,24 @@ def epmd(lab: layout.Layout) -> Program:
     return Program(process, lambda: probes.accepts_tcp(lab.controller_namespace, "127.0.0.1", 4369))
 
 
-def rabbitmq(lab: layout.Layout) -> Program:
-    """The message broker, without plugins."""
-    directory = lab.directory / "rabbitmq"
-    env = {
-        "HOME": str(directory),
-        "RABBITMQ_NODENAME": "rabbit@localhost",
-        "RABBITMQ_CONFIG_FILE": f"{directory}/rabbitmq.conf",
-        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-        "RABBITMQ_ENABLED_PLUGINS_FILE": f"{directory}/enabled_plugins",
-        "RABBITMQ_MNESIA_BASE": f"{directory}/mnesia",
-        "RABBITMQ_LOG_BASE": str(lab.logs),
-        "RABBITMQ_LOGS": "-",
-        "RABBITMQ_PID_FILE": f"{directory}/pid",
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-start_epmd false +S 2:2 +sbwt none +sbwtdcpu none",
-        "ERL_EPMD_ADDRESS": "127.0.0.1",
-    }
-    # Most other programs wait for the broker: it must not share the processor with those that
-    # start at the same time.
-    argv = ("nice", "-n", "-10", RABBIT_BIN)
-    process = ProcessSpec(
-        "rabbitmq",
-        lab.controller_namespace,
-        argv,
-        lab.log_file("rabbitmq"),
-        env,
-        stop_wait=15,
-    )
-    return Program(
-        process,
-        lambda: probes.answers_amqp(
-            lab.controller_namespace, layout.CONTROLLER_IP, layout.RABBIT_PORT
-        ),
-    )
-
-
 def _uwsgi(
-    lab: layout.Layout, name: str, *, module: str, port: int, workers: int, env: dict[str, str]
+    lab: layout.Layout,
+    name: str,
+    *,
+    module: str,
+    port: int,
+    workers: int,
+    env: dict[str, str],
+    imports: Iterable[str] = (),
 ) -> Program:
+    """A server that uWSGI runs.
+
+    :param imports: modules to import before uWSGI forks the workers.
+    """
     argv = (
         lab.software.command("uwsgi"),
         *UWSGI,
+        *(f"--shared-import={one}" for one in (*imports, garbage_collection.__file__)),
         f"--http-socket={layout.CONTROLLER_IP}:{port}",
         f"--processes={workers}",
         f"--module={module}",
@@ -144,7 +139,30 @@ def neutron_api(lab: layout.Layout) -> Program:
     }
     module = "neutron.wsgi.api:application"
     port = layout.NEUTRON_PORT
-    return _uwsgi(lab, "neutron-api", module=module, port=port, workers=API_WORKERS, env=env)
+    return _uwsgi(
+        lab,
+        "neutron-api",
+        module=module,
+        port=port,
+        workers=API_WORKERS,
+        env=env,
+        imports=API_IMPORTS,
+    )
+
+
+def neutron_launcher(lab: layout.Layout) -> Program:
+    """The launcher of Neutron's programs other than its API server."""
+    socket = lab.launcher_socket
+    argv = (lab.software.command("python"), "-P", launcher.__file__, str(socket), *PRELOADED)
+    process = ProcessSpec(
+        LAUNCHER,
+        lab.controller_namespace,
+        argv,
+        lab.log_file(LAUNCHER),
+        {"PATH": lab.software.path},
+        stop_wait=0,
+    )
+    return Program(process, socket.is_socket)
 
 
 def neutron_process(lab: layout.Layout, name: str, program: str) -> ProcessSpec:
@@ -155,7 +173,12 @@ def neutron_process(lab: layout.Layout, name: str, program: str) -> ProcessSpec:
         f"--config-file={lab.directory}/ml2_conf.ini",
     )
     return ProcessSpec(
-        name, lab.controller_namespace, argv, lab.log_file(name), {"PATH": lab.software.path}
+        name,
+        lab.controller_namespace,
+        argv,
+        lab.log_file(name),
+        {"PATH": lab.software.path},
+        launcher=lab.launcher_socket,
     )
 
 

@@ -72,6 +72,8 @@ class VirtualMachines:
         self._directory = lab.directory / "vms"
         self._programs = processes.ProcessRegistry(lab.directory / "programs")
         self._cloud: openstack.connection.Connection | None = None
+        self._subnets: dict[str, Any] = {}
+        self._networks: dict[str, Any] = {}
 
     @property
     def _network(self) -> Any:
@@ -200,21 +202,28 @@ class VirtualMachines:
         if not kinds.is_bump_in_the_wire(vm.kind):
             configuration.announce_addresses(vm.namespace, vm.nics)
 
-    def delete(self, vm: VirtualMachine) -> None:
-        """Delete a VM. Its ports stay, unbound."""
+    def delete(self, vm: VirtualMachine, *, delete_ports: bool = False) -> None:
+        """Delete a VM. Its ports stay, unbound.
+
+        :param delete_ports: delete the ports in Neutron instead, as Nova does with those that it
+            created itself. Subports of a trunk stay.
+        """
         processes.kill_all([vm.namespace])
         for nic in vm.nics:
             vif.unplug(self._lab, vm.host, vm.name, vm.id, nic)
-            self._unbind(nic)
+            if delete_ports and nic.vlan is None:
+                self._network.delete_port(nic.port_id)
+            else:
+                self._unbind(nic)
         for name in configuration.programs(vm.nics, vm.kind):
             self._programs.remove(_program(name, vm))
         netns.delete([vm.namespace])
         (self._directory / f"{vm.name}.json").unlink(missing_ok=True)
 
-    def delete_all(self) -> None:
-        """Delete every VM."""
+    def delete_all(self, *, delete_ports: bool = False) -> None:
+        """Delete every VM; ``delete_ports`` as in ``delete``."""
         for vm in self.all():
-            self.delete(vm)
+            self.delete(vm, delete_ports=delete_ports)
 
     def wait_active(self, vms: Iterable[VirtualMachine], deadline: float = ACTIVE_DEADLINE) -> None:
         """Wait until Neutron reports every port of the VMs ACTIVE.
@@ -287,7 +296,7 @@ class VirtualMachines:
     def _describe(self, port: Any, device: str) -> Nic:
         addresses, gateway = [], ""
         for fixed in port.fixed_ips:
-            subnet = self._network.get_subnet(fixed["subnet_id"])
+            subnet = _cached(self._subnets, fixed["subnet_id"], self._network.get_subnet)
             addresses.append(f"{fixed['ip_address']}/{subnet.cidr.partition('/')[2]}")
             gateway = gateway or subnet.gateway_ip or ""
         return Nic(
@@ -298,7 +307,7 @@ class VirtualMachines:
             mac_address=port.mac_address,
             addresses=tuple(addresses),
             gateway=gateway,
-            mtu=self._network.get_network(port.network_id).mtu,
+            mtu=_cached(self._networks, port.network_id, self._network.get_network).mtu,
             bridge=(port.binding_vif_details or {}).get("bridge_name", vif.INTEGRATION_BRIDGE),
         )
 
@@ -316,6 +325,13 @@ class VirtualMachines:
         draft = path.with_suffix(".new")
         draft.write_text(json.dumps(asdict(vm)))
         shutil.move(draft, path)
+
+
+def _cached(known: dict[str, Any], key: str, get: Callable[[str], Any]) -> Any:
+    """What Neutron says of a network or subnet: no caller changes one that has VMs."""
+    if key not in known:
+        known[key] = get(key)
+    return known[key]
 
 
 def _program(name: str, vm: VirtualMachine) -> str:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from portchain_lab.errors import DeadlineError, LabError
-from portchain_lab.hosts import netns
+from portchain_lab.hosts import launcher_client, netns
 from portchain_lab.waiting import wait_for
 
 READY = "ready"
@@ -37,6 +37,9 @@ class ProcessSpec:
 
     :param name: unique in the lab, such as ``neutron-api`` or ``agent@h1``.
     :param stop_wait: seconds between SIGTERM and SIGKILL; 0 kills at once.
+    :param launcher: socket of the launcher (``launcher.py``) that forks the program, a Python
+        script, to save the time that imports take. While none runs, it is started as any other.
+    :param own_launcher: socket at which it gets a launcher for the programs that it starts itself.
     """
 
     name: str
@@ -45,6 +48,8 @@ class ProcessSpec:
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
     stop_wait: float = 5.0
+    launcher: Path | None = None
+    own_launcher: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,25 +166,54 @@ def start(spec: ProcessSpec, registry: ProcessRegistry) -> ProcessRecord:
     with spec.log.open("ab") as log:
         log.write(STARTED + spec.name.encode() + b"\n")
         log.flush()
-        process = subprocess.Popen(
-            netns.command(spec.namespace, spec.argv),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **spec.env},
-            # uWSGI would import Python packages from the caller's current directory.
-            cwd="/",
-            # A process group of its own: it outlives this process and can be killed as a whole.
-            start_new_session=True,
-        )
-    born = start_time(process.pid)
-    # The process is meant to outlive this object: silence subprocess's warning about that.
-    process.returncode = 0
+        pid = _launch(spec, log.fileno()) or _execute(spec, log.fileno())
+    born = start_time(pid)
     if born is None:
         raise LabError(f"{spec.name} ended at once; its log says why: {spec.log}")
-    record = ProcessRecord(spec.name, spec.namespace, process.pid, born)
+    record = ProcessRecord(spec.name, spec.namespace, pid, born)
     registry.write(record)
     return record
+
+
+def _launch(spec: ProcessSpec, log: int) -> int | None:
+    """Let the launcher start a program.
+
+    :param log: file descriptor of the program's log.
+    :returns: its process id; None if there is no launcher.
+    """
+    if spec.launcher is None:
+        return None
+    connection = launcher_client.request(
+        str(spec.launcher),
+        log,
+        argv=spec.argv,
+        env={**os.environ, **spec.env},
+        namespace=spec.namespace,
+        session=True,
+        launcher=str(spec.own_launcher) if spec.own_launcher else None,
+    )
+    if connection is None:
+        return None
+    with connection:
+        return launcher_client.receive(connection)
+
+
+def _execute(spec: ProcessSpec, log: int) -> int:
+    """Execute a program in a new process, and return its process id."""
+    process = subprocess.Popen(
+        netns.command(spec.namespace, spec.argv),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, **spec.env},
+        # uWSGI would import Python packages from the caller's current directory.
+        cwd="/",
+        # A process group of its own: it outlives this process and can be killed as a whole.
+        start_new_session=True,
+    )
+    # The process is meant to outlive this object: silence subprocess's warning about that.
+    process.returncode = 0
+    return process.pid
 
 
 def log_since_start(log: Path) -> str:

@@ -61,7 +61,16 @@ def agent(lab: layout.Layout, host: str) -> Program:
     )
     env = {"OVS_RUNDIR": str(directory), "PATH": lab.software.path}
     # After SIGTERM the agent may take more than a minute to end.
-    process = ProcessSpec(name, lab.namespace(host), argv, lab.log_file(name), env, stop_wait=2)
+    process = ProcessSpec(
+        name,
+        lab.namespace(host),
+        argv,
+        lab.log_file(name),
+        env,
+        stop_wait=2,
+        launcher=lab.launcher_socket,
+        own_launcher=lab.host_launcher_socket(host),
+    )
     return Program(
         process, lambda: "Agent initialized successfully" in log_since_start(process.log)
     )

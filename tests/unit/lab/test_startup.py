@@ -62,7 +62,7 @@ def test_each_program_starts_once_and_after_those_it_needs(
     assert sorted(before) == sorted(programs.names(layout))
 
     for name in ("neutron-rpc-server", "neutron-periodic"):
-        assert {"mariadb", "rabbitmq"} <= before[name]
+        assert {"mariadb", "rabbitmq", "neutron-launcher"} <= before[name]
     for name in ("keystone", "neutron-api"):
         assert "mariadb" in before[name]
     assert "epmd" in before["rabbitmq"]

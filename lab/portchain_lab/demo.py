@@ -128,8 +128,9 @@ class Demo:
         self._console.print(INTRODUCTION)
         with self._console.status("deleting what an earlier run created"):
             self._clean()
-        source, destination = self._create_vms()
-        self._create_chain(source, destination)
+        with self._lab.client_launcher():
+            source, destination = self._create_vms()
+            self._create_chain(source, destination)
         frames = self._send_traffic(source, destination)
         # A bridging function receives only frames for other MAC addresses.
         bridged = self._options.kind == kinds.L2

@@ -4,7 +4,7 @@ import fcntl
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -229,6 +229,10 @@ class Lab:
         :raises LabError: it fails; the message holds its output.
         """
         return clients.run(self.layout, user, program, *arguments)
+
+    def client_launcher(self) -> AbstractContextManager[None]:
+        """Makes ``run_client`` and ``openstack`` take less time within this context."""
+        return clients.launcher(self.layout, self.processes)
 
     def openstack(self, *arguments: str, user: str = "demo") -> str:
         """Run the real ``openstack`` client; returns what it printed.

@@ -23,6 +23,7 @@ PRELOADED = (
 not among them, so that a program that starts again runs the present code."""
 API_IMPORTS = (
     *("neutron", "neutron.server.api", "neutron.plugins.ml2.plugin", "neutron.pecan_wsgi.app"),
+    *("neutron.conf.policies", "kombu.common"),
     *("neutron.services.trunk.plugin", "keystonemiddleware.auth_token", "pymysql"),
 )
 """The workers of Neutron's API server each load it themselves (``lazy-apps``), because its plugins
@@ -138,6 +139,7 @@ def neutron_api(lab: layout.Layout) -> Program:
         "OS_NEUTRON_CONFIG_FILES": "neutron.conf;ml2_conf.ini",
     }
     module = "neutron.wsgi.api:application"
+    plugins = ("portchain.plugin",) if "port_chain" in lab.software.service_plugins else ()
     port = layout.NEUTRON_PORT
     return _uwsgi(
         lab,
@@ -146,7 +148,7 @@ def neutron_api(lab: layout.Layout) -> Program:
         port=port,
         workers=API_WORKERS,
         env=env,
-        imports=API_IMPORTS,
+        imports=(*API_IMPORTS, *plugins),
     )
 
 
@@ -162,7 +164,7 @@ def neutron_launcher(lab: layout.Layout) -> Program:
         {"PATH": lab.software.path},
         stop_wait=0,
     )
-    return Program(process, socket.is_socket)
+    return Program(process, lambda: probes.launches_programs(socket))
 
 
 def neutron_process(lab: layout.Layout, name: str, program: str) -> ProcessSpec:

@@ -44,6 +44,7 @@ class _Launcher:
 
     def __init__(self, path: str) -> None:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        Path(path).unlink(missing_ok=True)  # of one that was killed
         self._listener.bind(path)
         self._listener.listen(64)
         self._clients: dict[int, socket.socket] = {}
@@ -70,15 +71,15 @@ class _Launcher:
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
-        data, descriptors, _, _ = socket.recv_fds(connection, MAX_REQUEST, 1)
-        if not descriptors:
+        data, outputs, _, _ = socket.recv_fds(connection, MAX_REQUEST, 2)
+        if not outputs:
             connection.close()
             return
-        (output,) = descriptors
         process = os.fork()
         if process == 0:
-            self._become(json.loads(data), output, connection)
-        os.close(output)
+            self._become(json.loads(data), outputs, connection)
+        for output in outputs:
+            os.close(output)
         self._clients[process] = connection
         self._report(connection, process)
 
@@ -96,11 +97,13 @@ class _Launcher:
         with contextlib.suppress(OSError):  # the other end only wanted to know the process id
             connection.send(str(number).encode())
 
-    def _become(self, program: dict[str, Any], output: int, connection: socket.socket) -> NoReturn:
+    def _become(
+        self, program: dict[str, Any], outputs: list[int], connection: socket.socket
+    ) -> NoReturn:
         """Run a program in the forked process, and end as an interpreter of its own would."""
         self.close()
         connection.close()
-        _redirect(output)
+        _redirect(outputs)
         _run(program)
         sys.exit()
 
@@ -113,13 +116,13 @@ class _Launcher:
             sock.close()
 
 
-def _redirect(output: int) -> None:
+def _redirect(outputs: list[int]) -> None:
+    """Replace the standard streams. Without a second output, the first is also for errors."""
     nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(nothing)
-    os.close(output)
+    for number, descriptor in enumerate((nothing, outputs[0], outputs[-1])):
+        os.dup2(descriptor, number)
+    for descriptor in (nothing, *outputs):
+        os.close(descriptor)
 
 
 def _run(program: dict[str, Any]) -> None:
@@ -148,7 +151,6 @@ def _fork_launcher(path: str) -> None:
     The launcher dies with the program.
     """
     parent = os.getpid()
-    Path(path).unlink(missing_ok=True)
     launcher = _Launcher(path)
     if os.fork():
         launcher.close()

@@ -14,11 +14,11 @@ import socket
 import sys
 
 
-def request(path: str, output: int, **program: object) -> socket.socket | None:
+def request(path: str, *outputs: int, **program: object) -> socket.socket | None:
     """Ask the launcher at a socket to start a program.
 
     :param path: the launcher's socket.
-    :param output: file descriptor for standard output and standard error.
+    :param outputs: file descriptors for standard output and standard error, or one for both.
     :param program: ``argv`` and ``env``. Optional are ``cwd``, the network ``namespace``,
         ``session`` for a session of its own, and ``launcher``, the path of a socket at which the
         program gets a launcher of its own.
@@ -31,7 +31,7 @@ def request(path: str, output: int, **program: object) -> socket.socket | None:
     except OSError:
         connection.close()
         return None
-    socket.send_fds(connection, [json.dumps(program).encode()], [output])
+    socket.send_fds(connection, [json.dumps(program).encode()], outputs)
     return connection
 
 
@@ -43,7 +43,7 @@ def receive(connection: socket.socket) -> int | None:
 
 def main(path: str, argv: list[str]) -> None:
     """Run a program as a child of the launcher, and exit with its status."""
-    connection = request(path, 2, argv=argv, env=dict(os.environ), cwd=os.getcwd())  # noqa: PTH109
+    connection = request(path, 1, 2, argv=argv, env=dict(os.environ), cwd=os.getcwd())  # noqa: PTH109
     if connection is None:
         os.execv(argv[0], argv)  # noqa: S606
     receive(connection)

@@ -64,6 +64,16 @@ def answers_mysql(path: Path) -> bool:
     return False
 
 
+def launches_programs(path: Path) -> bool:
+    """Return whether a launcher (``launcher.py``) serves a socket."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.connect(str(path))
+    except OSError:
+        return False
+    return True
+
+
 def answers_unixctl(socket: Path) -> bool:
     """Return whether an Open vSwitch or OVN program answers at its unixctl socket."""
     return _succeeds("ovs-appctl", f"--target={socket}", "version")

@@ -68,7 +68,10 @@ def mariadb() -> Iterator[MariaDb]:
             check=True,
             capture_output=True,
         )
-        options = [f"--socket={socket}", "--skip-networking", "--innodb-flush-log-at-trx-commit=0"]
+        options = [
+            *(f"--socket={socket}", "--skip-networking", "--innodb-flush-log-at-trx-commit=0"),
+            "--max-connections=1000",
+        ]
         with (directory / "log").open("wb") as log:
             server = subprocess.Popen(["mariadbd", *common, *options], stdout=log, stderr=log)
         try:

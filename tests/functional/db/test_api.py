@@ -41,6 +41,8 @@ class OnMariaDb:
         facade = enginefacade.transaction_context()
         facade.configure(connection=self.url)
         self.engine = facade.writer.get_engine()
+        # Otherwise its connections stay open until Python collects garbage.
+        self.addCleanup(self.engine.dispose)  # type: ignore[attr-defined]
         self.useFixture(self._database_fixture(self.engine))  # type: ignore[attr-defined]
 
     def _database_fixture(self, engine: sa.Engine) -> "_Database":

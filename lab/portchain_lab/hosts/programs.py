@@ -1,8 +1,5 @@
 """The programs that run on a compute host: switch database, switch, and agent or ovn-controller."""
 
-import functools
-import subprocess
-
 from portchain_lab import layout, ovn_toolchain
 from portchain_lab.hosts import probes
 from portchain_lab.hosts.processes import ProcessSpec, Program, log_since_start
@@ -42,7 +39,9 @@ def ovs_vswitchd(lab: layout.Layout, host: str) -> Program:
         "--disable-system",
         "-vconsole:info",
     )
-    argv = (*_priority(), *argv)
+    # The priority that distributions give it: a switch must not drop packets because other
+    # programs are busy.
+    argv = ("nice", "-n", "-10", *argv)
     env = {"OVS_RUNDIR": str(directory)}
     process = ProcessSpec(name, lab.namespace(host), argv, lab.log_file(name), env)
     return Program(process, lambda: probes.switch_is_configured(directory))
@@ -89,19 +88,6 @@ def ovn_controller(lab: layout.Layout, host: str) -> Program:
     env = {"OVS_RUNDIR": str(directory), "OVN_RUNDIR": str(directory)}
     process = ProcessSpec(name, lab.namespace(host), argv, lab.log_file(name), env)
     return Program(process, lambda: probes.answers_unixctl(directory / "ovn-controller.ctl"))
-
-
-@functools.cache
-def _priority() -> tuple[str, ...]:
-    """The command that starts a switch with a priority above that of all other programs.
-
-    A switch that waits for a processor drops packets. Clouds reserve processors for it; the hosts
-    of labs share a few with servers and tests. Where the kernel grants no real-time priority, the
-    switch gets the niceness that distributions give it.
-    """
-    real_time = ("chrt", "--rr", "1")
-    granted = subprocess.run((*real_time, "true"), capture_output=True, check=False)
-    return real_time if granted.returncode == 0 else ("nice", "-n", "-10")
 
 
 def _switch_program(

@@ -68,6 +68,7 @@ def mariadb() -> Iterator[MariaDb]:
             check=True,
             capture_output=True,
         )
+        # Engines of some tests keep connections open until Python collects garbage.
         options = [
             *(f"--socket={socket}", "--skip-networking", "--innodb-flush-log-at-trx-commit=0"),
             "--max-connections=1000",

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import product
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -23,6 +22,7 @@ from portchain_lab.waiting import wait_for
 
 from tests.full import in_full
 from tests.lab.captures import Captures
+from tests.lab.restarts import has_cleaned_up, restart_switch
 from tests.lab.workflow import (
     CHAINED,
     DEADLINE,
@@ -45,9 +45,6 @@ SWITCHES = in_full(
     [("h1", "dst"), ("h1", "near"), ("h2", "dst"), ("h3", "dst")], [("h1", "near"), ("h3", "dst")]
 )
 POWER = in_full(["h1", "h2", "h3"], ["h1"])
-RESTART_NOTICED = "OVS is restarted"
-PORTS_WIRED = "Configuration for devices up"
-AGENT_HANGS = 90  # seconds; Neutron's agent itself waits for its monitor for 60
 SERVERS = sorted(set(CONTROLLER_PROGRAMS) - {"epmd"})
 
 
@@ -146,12 +143,6 @@ def test_an_agent_restarts_and_no_packet_is_lost(workflow: Workflow, agent: str,
     )
 
 
-def has_cleaned_up(log: Path) -> bool:
-    """Whether an agent has deleted the flows of earlier agents since it was started."""
-    said = log.read_text().rsplit("Loaded agent extensions", 1)[-1]
-    return "Cleaning stale br-int flows" in said
-
-
 @pytest.mark.parametrize("host", DATABASES)
 def test_a_switch_database_restarts_and_nothing_bypasses_the_chain(
     workflow: Workflow, host: str
@@ -222,30 +213,6 @@ def test_a_switch_restarts_and_the_chain_comes_back(workflow: Workflow, host: st
     assert not stream.around
     workflow.warm_up(source_port=23)
     assert workflow.paths(source_port=23, count=5) <= CHAINED
-
-
-def restart_switch(lab: Lab, host: str) -> None:
-    """Restart a host's switch, and restore what Neutron's agent may leave out.
-
-    If its monitor of interfaces is not running in time, the agent forgets the restart and omits the
-    flow that takes packets out of tunnels, or it hangs. Then an operator has to restart the agent
-    (docs/operate/limits.md).
-    """
-    agent = f"agent@{host}"
-    log = lab.layout.logs / f"{agent}.log"
-    noticed = log.read_text().count(RESTART_NOTICED)
-
-    def has_wired_ports() -> bool:
-        said = log.read_text().split(RESTART_NOTICED)
-        return len(said) - 1 > noticed and PORTS_WIRED in said[-1]
-
-    lab.restart(f"ovs-vswitchd@{host}")
-    with suppress(DeadlineError):
-        wait_for(has_wired_ports, AGENT_HANGS, f"{agent} to wire its ports again")
-    if "tun_id=" not in lab.ofctl(host, "dump-flows", "br-tun", "table=4"):
-        print(f"{agent} did not restore the flows of tunnels: it is restarted")
-        lab.restart(agent)
-        wait_for(lambda: has_cleaned_up(log), DEADLINE, f"{agent} to have cleaned up")
 
 
 def test_a_worker_dies_between_commit_and_message(workflow: Workflow) -> None:

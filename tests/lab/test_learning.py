@@ -10,6 +10,7 @@ from portchain_lab.observe import traffic
 from portchain_lab.waiting import wait_for
 
 from tests.lab.captures import Captures
+from tests.lab.restarts import restart_switch
 from tests.lab.test_kinds import SYMMETRIC
 from tests.lab.workflow import DEADLINE, FUNCTIONS, Workflow
 
@@ -120,7 +121,7 @@ def test_flooding_to_functions_is_off_while_a_chain_needs_it(workflow: Workflow)
         host: {workflow.ofport(host, port) for port in ports} for host, *ports in FUNCTIONS.values()
     }
     assert no_flood(workflow) == wanted
-    lab.restart("ovs-vswitchd@h2")
+    restart_switch(lab, "h2")
     wait_no_flood(workflow, wanted)
     workflow.delete("port_chain", workflow.pc1)
     wait_no_flood(workflow, {host: set() for host in wanted})

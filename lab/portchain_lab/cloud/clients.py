@@ -146,9 +146,7 @@ def _launch(
     if connection is None:
         return None
     with connection:
-        launcher_client.receive(connection)
-        status = launcher_client.receive(connection)
-    return 1 if status is None else status
+        return launcher_client.exit_status(connection)
 
 
 @contextmanager

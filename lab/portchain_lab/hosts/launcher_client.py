@@ -41,14 +41,19 @@ def receive(connection: socket.socket) -> int | None:
     return int(answer) if answer else None
 
 
+def exit_status(connection: socket.socket) -> int:
+    """Wait until a program that was asked for has ended; its exit status, 1 if that is unknown."""
+    receive(connection)
+    status = receive(connection)
+    return 1 if status is None else status
+
+
 def main(path: str, argv: list[str]) -> None:
     """Run a program as a child of the launcher, and exit with its status."""
     connection = request(path, 1, 2, argv=argv, env=dict(os.environ), cwd=os.getcwd())  # noqa: PTH109
     if connection is None:
         os.execv(argv[0], argv)  # noqa: S606
-    receive(connection)
-    status = receive(connection)
-    sys.exit(1 if status is None else status)
+    sys.exit(exit_status(connection))
 
 
 if __name__ == "__main__":

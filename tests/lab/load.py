@@ -138,6 +138,6 @@ def _observation(seen: CapturedFrame) -> packet_paths.Observation:
     """Like those of ``packet_paths.observations``, but without the fields that a load ignores."""
     return packet_paths.Observation(
         *(seen.time_ns, seen.vm, seen.port, seen.outgoing, _ANY_FLOW, b""),
-        opens_connection=False,
+        opens=None,
         ttl=seen.frame[_TTL],
     )

@@ -22,6 +22,7 @@ from portchain_lab.waiting import wait_for
 DEVICE_OWNER = "compute:nova"
 ACTIVE_DEADLINE = 240.0
 PROGRAM_DEADLINE = 60.0
+AGENT_LINES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +231,11 @@ class VirtualMachines:
 
         :param deadline: seconds.
         """
-        names = {nic.port_id: f"{nic.label} of {vm.name}" for vm in vms for nic in vm.nics}
+        owners = {nic.port_id: (vm, nic) for vm in vms for nic in vm.nics}
         try:
-            wait_for(lambda: not self._inactive(names), deadline, "ports to become ACTIVE", 0.4)
+            wait_for(lambda: not self._inactive(owners), deadline, "ports to become ACTIVE", 0.4)
         except DeadlineError:
-            late = ", ".join(names[port] for port in self._inactive(names))
+            late = "\n".join(self._explain(*owners[port]) for port in self._inactive(owners))
             msg = f"not ACTIVE after {deadline:g} s: {late}"
             raise DeadlineError(msg) from None
 
@@ -243,6 +244,20 @@ class VirtualMachines:
         query = [("fields", "id"), ("status", "ACTIVE"), *(("id", port) for port in ports)]
         active = self._network.get("/ports", params=query).json()["ports"]
         return sorted(set(ports) - {port["id"] for port in active})
+
+    def _explain(self, vm: VirtualMachine, nic: Nic) -> str:
+        """What Neutron and the host's agent say about a port that does not become ACTIVE."""
+        port = self._network.get_port(nic.port_id)
+        log = self._lab.log_file(f"agent@{vm.host}")
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        said = [line for line in lines if nic.port_id in line][-AGENT_LINES:]
+        return "\n  ".join(
+            [
+                f"{nic.label} of {vm.name}: {port.status}, bound to {port.binding_host_id} "
+                f"as {port.binding_vif_type}, wanted on {vm.host}",
+                *(said or [f"the agent's log says nothing about it: {log}"]),
+            ]
+        )
 
     def ping(self, vm: VirtualMachine, address: str, count: int = 1, deadline: int = 10) -> bool:
         """Return whether ``count`` echo replies arrive within ``deadline`` seconds.

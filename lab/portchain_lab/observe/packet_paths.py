@@ -63,7 +63,7 @@ class Observation:
 
     :param vm: the VM that has the port.
     :param identity: digest of what forwarding does not change; equal at every port of the path.
-    :param opens_connection: whether the packet is the SYN of a TCP connection.
+    :param opens: sequence number of a SYN that opens a TCP connection; None for other packets.
     :param ttl: TTL or hop limit, which each routing function decrements.
     """
 
@@ -73,7 +73,7 @@ class Observation:
     outgoing: bool
     five_tuple: FiveTuple
     identity: bytes
-    opens_connection: bool
+    opens: int | None
     ttl: int
 
 
@@ -137,7 +137,7 @@ def _observation(captured: CapturedFrame) -> Observation | None:
     if network is None or ICMPv6ND_Redirect in network:
         return None
     five_tuple = _five_tuple(network)
-    opens_connection = TCP in network and network[TCP].flags & (TCP_SYN | TCP_ACK) == TCP_SYN
+    opens = TCP in network and network[TCP].flags & (TCP_SYN | TCP_ACK) == TCP_SYN
     ttl = network.ttl if IP in network else network.hlim
     return Observation(
         *(
@@ -148,7 +148,7 @@ def _observation(captured: CapturedFrame) -> Observation | None:
             five_tuple,
             _identity(network),
         ),
-        opens_connection=bool(opens_connection),
+        opens=int(network[TCP].seq) if opens else None,
         ttl=ttl,
     )
 
@@ -237,22 +237,27 @@ def _visits(steps: Sequence[Observation]) -> list[tuple[Observation | None, ...]
     return visits
 
 
+def _opened(observed: Iterable[Observation]) -> dict[FiveTuple, dict[int, int]]:
+    """The time of the first SYN of each TCP connection, by 5-tuple and sequence number."""
+    opened: dict[FiveTuple, dict[int, int]] = {}
+    for observation in observed:
+        if observation.opens is not None:
+            of_tuple = opened.setdefault(observation.five_tuple, {})
+            of_tuple.setdefault(observation.opens, observation.time_ns)
+    return opened
+
+
 def connections(observed: Sequence[Observation]) -> list[Connection]:
     """Group packets by connection; returns the connections in the order of their first packets.
 
-    A new SYN begins a new TCP connection, also if its 5-tuple was used before; a retransmitted SYN
-    does not. The side that sent first is the client.
+    A SYN with another sequence number begins a new TCP connection, also if its 5-tuple was used
+    before; a retransmitted SYN does not. The client is the side that sent a SYN, whatever the clock
+    says, or else the side that sent first.
     """
-    starts: dict[FiveTuple, list[int]] = {}
-    known: set[bytes] = set()
+    starts = {five_tuple: sorted(of.values()) for five_tuple, of in _opened(observed).items()}
     for observation in observed:
-        fresh = observation.identity not in known
-        known.add(observation.identity)
-        if observation.five_tuple.reverse in starts:
-            continue
-        begun = starts.setdefault(observation.five_tuple, [])
-        if not begun or (observation.opens_connection and fresh):
-            begun.append(observation.time_ns)
+        if observation.five_tuple.reverse not in starts:
+            starts.setdefault(observation.five_tuple, [observation.time_ns])
     result = {
         (five_tuple, number): Connection(five_tuple, number, start, Counter(), Counter())
         for five_tuple, times in starts.items()

@@ -101,10 +101,22 @@ def test_a_packet_that_arrives_twice_is_traced_twice() -> None:
 
 def test_a_retransmitted_syn_opens_no_second_connection() -> None:
     first = tcp("S", 1, 1)
-    again = tcp("S", 1, 1)
-    frames = along(first, ("src",), 0) + along(again, CHAIN, 1_000_000)
+    again = tcp("S", 1, 2)  # the kernel gives it an IP id of its own
+    frames = along(first, CHAIN, 0) + along(again, CHAIN, 1_000_000)
 
-    assert len(packet_paths.connections(packet_paths.observations(frames))) == 1
+    (connection,) = packet_paths.connections(packet_paths.observations(frames))
+
+    assert connection.paths == Counter({CHAIN: 2})
+
+
+def test_a_clock_that_is_set_back_does_not_make_the_server_the_client() -> None:
+    frames = along(tcp("S", 1, 1), CHAIN, 1_000_000)
+    frames += along(tcp("SA", 1, 1, back=True), ("dst", "src"), 900_000)
+
+    (connection,) = packet_paths.connections(packet_paths.observations(frames))
+
+    assert connection.five_tuple.destination == SERVER
+    assert (connection.paths, connection.replies) == (Counter([CHAIN]), Counter([("dst", "src")]))
 
 
 def test_frames_for_other_macs_are_skipped_unless_promiscuous() -> None:

@@ -1,6 +1,7 @@
 """What uses a Neutron port: pairs and classifiers that name it, and chains that it affects."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -82,30 +83,44 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
     :param port: only its id, network, project and addresses matter. The addresses are those before
         and those after the change.
     """
-    pair, classifier = models.PortPair, models.FlowClassifier
-    query = sa.union(
-        _by_name(
-            _successors_by_last_pairs().where(
-                sa.or_(pair.ingress == port.id, pair.egress == port.id)
-            )
-        ),
-        _by_name(
-            _predecessors_by_classifiers().where(classifier.logical_destination_port == port.id)
-        ),
-        _by_name(_chains_of_pairs().where(pair.ingress == port.id)),
-        _by_name(_chains_of_pairs().where(pair.egress == port.id)),
-        _by_name(_chains_of_classifiers().where(classifier.logical_source_port == port.id)),
-        _by_name(_chains_of_classifiers().where(classifier.logical_destination_port == port.id)),
-        _by_open_source(port),
-        _by_open_destination(port),
-    )
+    values = {"port_id": port.id, "network_id": port.network_id, "project_id": port.project_id}
     with db_api.CONTEXT_READER.using(context):
-        rows = context.session.execute(query).all()
+        rows = context.session.execute(_chains_query(), values).all()
     return {
         row.chain_id
         for row in rows
         if row.ethertype is None or has_address_in(port, row.ethertype, row.prefix)
     }
+
+
+PORT_ID, NETWORK_ID, PROJECT_ID = map(sa.bindparam, ("port_id", "network_id", "project_id"))
+"""Parameters of `_chains_query`: of the port."""
+
+
+@cache
+def _chains_query() -> sa.CompoundSelect[Any]:
+    """Return the query of `chains_using_port`.
+
+    Neutron asks this for each port that it creates, binds, reports or deletes, and to build the
+    query takes longer than to execute it. So it is built once.
+    """
+    pair, classifier = models.PortPair, models.FlowClassifier
+    return sa.union(
+        _by_name(
+            _successors_by_last_pairs().where(
+                sa.or_(pair.ingress == PORT_ID, pair.egress == PORT_ID)
+            )
+        ),
+        _by_name(
+            _predecessors_by_classifiers().where(classifier.logical_destination_port == PORT_ID)
+        ),
+        _by_name(_chains_of_pairs().where(pair.ingress == PORT_ID)),
+        _by_name(_chains_of_pairs().where(pair.egress == PORT_ID)),
+        _by_name(_chains_of_classifiers().where(classifier.logical_source_port == PORT_ID)),
+        _by_name(_chains_of_classifiers().where(classifier.logical_destination_port == PORT_ID)),
+        _by_open_source(),
+        _by_open_destination(),
+    )
 
 
 def _by_name(chains: sa.Select[Any]) -> sa.Select[Any]:
@@ -159,9 +174,9 @@ def _predecessors_by_classifiers() -> sa.Select[Any]:
     )
 
 
-def _by_open_source(port: model.Port) -> sa.Select[Any]:
+def _by_open_source() -> sa.Select[Any]:
     """Select the chains whose classifiers without a logical source port may stand for the port."""
-    chains = _chains_on_network(port).subquery()
+    chains = _chains_on_network().subquery()
     classifier, branch = models.FlowClassifier, models.GraphBranch
     # A chain with predecessors gets packets from them only.
     has_predecessors = sa.exists().where(branch.destination_id == chains.c.chain_id)
@@ -170,11 +185,11 @@ def _by_open_source(port: model.Port) -> sa.Select[Any]:
     )
 
 
-def _by_open_destination(port: model.Port) -> sa.Select[Any]:
+def _by_open_destination() -> sa.Select[Any]:
     """Select the symmetric chains whose classifiers without a logical destination port may stand
     for the port.
     """
-    chains = _chains_on_network(port).subquery()
+    chains = _chains_on_network().subquery()
     classifier = models.FlowClassifier
     return _open_classifiers(chains, classifier.destination_ip_prefix).where(
         models.PortChain.symmetric.is_(True), classifier.logical_destination_port.is_(None)
@@ -196,7 +211,7 @@ def _open_classifiers(chains: Any, prefix: Any) -> sa.Select[Any]:
     )
 
 
-def _chains_on_network(port: model.Port) -> sa.CompoundSelect[Any]:
+def _chains_on_network() -> sa.CompoundSelect[Any]:
     """Select the chains of the port's project that look for sources on the port's network.
 
     `source_networks.of_chains` reads the same relation from the chain's side.
@@ -208,11 +223,11 @@ def _chains_on_network(port: model.Port) -> sa.CompoundSelect[Any]:
         # By the functions themselves, too: servers of the previous release record no networks.
         *(
             functions.join(function, function.id == side).where(
-                function.network_id == port.network_id, chain.project_id == port.project_id
+                function.network_id == NETWORK_ID, chain.project_id == PROJECT_ID
             )
             for side in (pair.ingress, pair.egress)
         ),
         sa.select(recorded.chain_id)
         .join(chain, chain.id == recorded.chain_id)
-        .where(recorded.network_id == port.network_id, chain.project_id == port.project_id),
+        .where(recorded.network_id == NETWORK_ID, chain.project_id == PROJECT_ID),
     )

@@ -20,6 +20,7 @@ from portchain.dataplane.flow import COOKIE
 from tests.lab.captures import Captures
 
 DEADLINE = 180
+OUR_FLOWS = f"cookie={COOKIE:#x}/-1"
 SUBNET = "10.30.0.0/24"
 FUNCTIONS = {"sf1": ("h1", "p1", "p2"), "sf2": ("h2", "p3", "p4"), "sf3": ("h3", "p5", "p6")}
 VIA_PP1, VIA_PP2, VIA_PP3 = ("p1", "p2"), ("p3", "p4"), ("p5", "p6")
@@ -381,9 +382,9 @@ class Workflow:
     def _flows_on(self, host: str) -> list[str]:
         lines = []
         for bridge in self.lab.vsctl(host, "list-br").split():
-            for command in ("dump-flows", "dump-groups"):
-                lines += self.lab.ofctl(host, command, bridge).splitlines()
-        return [line for line in lines if f"cookie={COOKIE:#x}" in line or "group_id" in line]
+            lines += self.lab.ofctl(host, "dump-flows", bridge, OUR_FLOWS).splitlines()
+            lines += self.lab.ofctl(host, "dump-groups", bridge).splitlines()
+        return [line for line in lines if "cookie=" in line or "group_id" in line]
 
     def ofport(self, host: str, port: str) -> str:
         """OpenFlow number of a VM's port on a host's integration bridge."""
@@ -403,7 +404,9 @@ class Workflow:
         for host in self.lab.hosts:
             # A host gets no flows back once it has none: one after the other is enough.
             gone = partial(self._has_no_flows, host)
-            wait_for(gone, DEADLINE, f"no flows of ours on {host}", interval=0.2)
+            wait_for(gone, DEADLINE, f"no flows of ours on {host}", interval=0.4)
 
     def _has_no_flows(self, host: str) -> bool:
-        return not self._flows_on(host)
+        # The last to go are on br-int; the rest is worth a look once those are gone.
+        ours = self.lab.ofctl(host, "dump-flows", "br-int", OUR_FLOWS)
+        return "cookie=" not in ours and not self._flows_on(host)

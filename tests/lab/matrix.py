@@ -2,8 +2,8 @@
 
 The dimensions are transport, firewall, address family, kinds of functions, placement and direction.
 `make test-full` runs every pair of choices that the transport's driver supports. `make test` runs
-every transport between hosts, and every pair of choices of the other dimensions but those of a
-placement with a firewall or with kinds of functions.
+every transport between hosts, every choice of the other dimensions, and every pair of firewall,
+address family and direction; ``test_kinds`` has the kinds of functions in both directions.
 """
 
 from collections.abc import Collection
@@ -19,7 +19,8 @@ from tests.pairwise import Case, all_pairs
 
 OVN = "ovn"
 DEFAULT_TRANSPORT = "vxlan"
-ONLY_IN_FULL = ({"kinds", "places"}, {"firewall", "places"})
+PAIRED = {"firewall", "version", "symmetric"}
+"""Dimensions of which `make test`, too, runs every pair of choices."""
 # How the layout of the transport's lab differs from the default.
 TRANSPORTS: dict[str, dict[str, Any]] = {
     "vxlan": {},
@@ -81,7 +82,7 @@ def _supported(case: Case) -> bool:
 
 def _needed(dimensions: frozenset[str]) -> bool:
     """Whether this run covers all pairs of two dimensions."""
-    return FULL or not ("transport" in dimensions or dimensions in ONLY_IN_FULL)
+    return FULL or dimensions <= PAIRED
 
 
 def cases(transports: Collection[str]) -> list[Case]:

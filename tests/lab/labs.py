@@ -48,9 +48,12 @@ class Labs:
         changed = replace(running, firewall=wanted.firewall, network_type=wanted.network_type)
         return running != wanted == changed
 
-    def stop(self) -> None:
-        """Stop the lab that is running, if any."""
-        if self._current is not None:
+    def stop(self, unless: Layout | None = None) -> None:
+        """Stop the lab that is running, if any.
+
+        :param unless: keep a lab that has this layout.
+        """
+        if self._current is not None and self._current.layout != unless:
             self._current.down()
             self._current = None
 

@@ -14,7 +14,7 @@ def test_tests_are_grouped_by_module_and_by_their_first_parameter() -> None:
         "tests/lab/test_ovn.py::test_chain": "ovn",
         "tests/lab/test_demo.py::test_demo[openflow]": "openflow",
         "tests/lab/test_demo.py::test_killed": "failures",
-        "tests/lab/test_matrix.py::test_packets[gre-noop-4]": "api",
+        "tests/lab/test_matrix.py::test_packets[gre-noop-4]": "default",
         "tests/lab/test_matrix.py::test_packets[ipv6-noop-4]": "ipv6",
         "tests/lab/test_kinds.py::test_one_way[l3-1-nsh]": "packets",
     }

@@ -93,8 +93,10 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
     }
 
 
-PORT_ID, NETWORK_ID, PROJECT_ID = map(sa.bindparam, ("port_id", "network_id", "project_id"))
-"""Parameters of `_chains_query`: of the port."""
+# Parameters of `_chains_query`, of the port.
+PORT_ID = sa.bindparam("port_id", type_=sa.String)
+NETWORK_ID = sa.bindparam("network_id", type_=sa.String)
+PROJECT_ID = sa.bindparam("project_id", type_=sa.String)
 
 
 @cache

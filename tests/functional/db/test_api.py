@@ -3,6 +3,9 @@
 MariaDB is stricter than SQLite about lengths, ranges, character sets and foreign keys.
 """
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +18,52 @@ from tests.unit.api.base import ApiTestCase
 from tests.unit.db import test_realisation
 
 
+# One engine for all tests, because SQLAlchemy keeps compiled statements for each engine. Compiling
+# them takes more time than MariaDB needs to run them.
+@functools.cache
+def _context_of(url: str) -> Any:
+    """Return the transaction context with the engine of a database."""
+    context = enginefacade.transaction_context()
+    context.configure(connection=url)
+    return context
+
+
+@functools.cache
+def _columns(engine: sa.Engine) -> dict[str, list[str]]:
+    """Return the columns that can be written, for each table that tests write."""
+    columns: dict[str, list[str]] = {}
+    with engine.connect() as connection:
+        for table, column in connection.exec_driver_sql(
+            "SELECT table_name, column_name FROM information_schema.columns "
+            "JOIN information_schema.tables USING (table_schema, table_name) "
+            "WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' "
+            "AND is_generated = 'NEVER' ORDER BY ordinal_position"
+        ):
+            if not table.startswith("alembic"):
+                columns.setdefault(table, []).append(f"`{column}`")
+    return columns
+
+
+def _filled(connection: sa.Connection) -> list[str]:
+    """Return the tables that have rows: few of some hundred."""
+    statement = " UNION ALL ".join(
+        f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM `{table}`)"
+        for table in _columns(connection.engine)
+    )
+    return list(connection.exec_driver_sql(statement).scalars())
+
+
+@contextlib.contextmanager
+def _emptied(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Empty all tables, and connect without checks of foreign keys."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SET foreign_key_checks=0")
+        for name in _filled(connection):
+            connection.exec_driver_sql(f"DELETE FROM `{name}`")
+        yield connection
+        connection.exec_driver_sql("SET foreign_key_checks=1")
+
+
 class _Database(lib_fixture.SqlFixture):
     """Makes Neutron use an engine, and empties all tables after the test."""
 
@@ -23,12 +72,8 @@ class _Database(lib_fixture.SqlFixture):
         self.engine = engine
 
     def _delete_from_schema(self, engine: sa.Engine) -> None:
-        with engine.begin() as connection:
-            connection.exec_driver_sql("SET foreign_key_checks=0")
-            for name in sa.inspect(engine).get_table_names():
-                if not name.startswith("alembic"):
-                    connection.exec_driver_sql(f"DELETE FROM `{name}`")
-            connection.exec_driver_sql("SET foreign_key_checks=1")
+        with _emptied(engine):
+            pass
 
 
 class OnMariaDb:
@@ -38,16 +83,38 @@ class OnMariaDb:
     engine: Any
 
     def _setup_database_fixtures(self) -> None:
-        facade = enginefacade.transaction_context()
-        facade.configure(connection=self.url)
-        self.engine = facade.writer.get_engine()
-        # Otherwise its connections stay open until Python collects garbage.
-        self.addCleanup(self.engine.dispose)  # type: ignore[attr-defined]
+        self.engine = _context_of(self.url).writer.get_engine()
         self.useFixture(self._database_fixture(self.engine))  # type: ignore[attr-defined]
 
     def _database_fixture(self, engine: sa.Engine) -> "_Database":
         """Return the fixture that cleans up the database after the test."""
         return _Database(engine)
+
+    def save_database(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return all rows, for each table that has some."""
+        columns = _columns(self.engine)
+        with self.engine.connect() as connection:
+            return {
+                table: [
+                    tuple(row)
+                    for row in connection.exec_driver_sql(
+                        f"SELECT {', '.join(columns[table])} FROM `{table}`"
+                    )
+                ]
+                for table in _filled(connection)
+            }
+
+    def restore_database(self, saved: dict[str, list[tuple[Any, ...]]]) -> None:
+        """Write the rows that were saved, instead of those that are there."""
+        columns = _columns(self.engine)
+        with _emptied(self.engine) as connection:
+            for table, rows in saved.items():
+                names = columns[table]
+                connection.exec_driver_sql(
+                    f"INSERT INTO `{table}` ({', '.join(names)}) "
+                    f"VALUES ({', '.join(['%s'] * len(names))})",
+                    rows,
+                )
 
 
 @pytest.fixture(autouse=True, scope="class")

@@ -39,6 +39,8 @@ class RaceTest(OnMariaDb, ApiTestCase):
         super().setUp()
         for quota in ("port_chain", "port_pair_group", "port_pair", "flow_classifier"):
             cfg.CONF.set_override(f"quota_{quota}", -1, "QUOTAS")
+
+    def prepare(self) -> None:
         self.net = self.network()
 
     def at_once(self, *works: Callable[[Any], Any]) -> list[Any]:

@@ -129,14 +129,13 @@ SHORTCUTS = (
 class Prepared:
     """The database after `ApiTestCase.prepare`, and the attributes that it set."""
 
-    def __init__(self, connection: sqlite3.Connection, attributes: dict[str, Any]) -> None:
-        self._database = sqlite3.connect(":memory:", check_same_thread=False)
-        connection.backup(self._database)
+    def __init__(self, test: "ApiTestCase", attributes: dict[str, Any]) -> None:
+        self._database = test.save_database()
         self._attributes = copy.deepcopy(attributes)
 
-    def restore(self, connection: sqlite3.Connection, test: "ApiTestCase") -> None:
+    def restore(self, test: "ApiTestCase") -> None:
         """Give a test the same start."""
-        self._database.backup(connection)
+        test.restore_database(self._database)
         vars(test).update(copy.deepcopy(self._attributes))
 
 
@@ -181,26 +180,35 @@ class ApiTestCase(testlib_api.SqlTestCase):
         """Create what every test of the class starts with; set its ids as attributes.
 
         It runs for the first test of a process. The others get the database as it was then, and
-        copies of the attributes that were set on ``self``. On other databases than SQLite it runs
-        for every test.
+        copies of the attributes that were set on ``self``.
         """
 
     def _restore_or_prepare(self) -> None:
-        key = (type(self).prepare, self.drivers, self.service_plugins, self.agent_hosts)
-        if key in _PREPARED and self.engine.name == "sqlite":
-            _PREPARED[key].restore(self._sqlite(), self)
+        settings = (self.drivers, self.service_plugins, self.agent_hosts)
+        key = (type(self).prepare, str(self.engine.url), *settings)
+        if key in _PREPARED:
+            _PREPARED[key].restore(self)
             self._register_agents()  # those of the first test may be too old to count as alive
             return
         self._register_agents()
         before = set(vars(self))
         self.prepare()
-        if self.engine.name == "sqlite":
-            added = {name: value for name, value in vars(self).items() if name not in before}
-            _PREPARED[key] = Prepared(self._sqlite(), added)
+        added = {name: value for name, value in vars(self).items() if name not in before}
+        _PREPARED[key] = Prepared(self, added)
 
     def _register_agents(self) -> None:
         for host in self.agent_hosts:
             helpers.register_ovs_agent(host, tunneling_ip="192.0.2.1", tunnel_types=["vxlan"])
+
+    def save_database(self) -> Any:
+        """Return a copy of all rows."""
+        saved = sqlite3.connect(":memory:", check_same_thread=False)
+        self._sqlite().backup(saved)
+        return saved
+
+    def restore_database(self, saved: Any) -> None:
+        """Write the rows that were saved."""
+        saved.backup(self._sqlite())
 
     def _sqlite(self) -> sqlite3.Connection:
         """Return the connection to the database in memory that all sessions share."""

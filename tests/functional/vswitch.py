@@ -5,18 +5,21 @@ written to a pcap file. This needs no privileges and no interfaces of the machin
 """
 
 import contextlib
+import functools
+import json
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ovs.unixctl.client import UnixctlClient
+from scapy.layers.l2 import Ether
 from scapy.packet import Packet
-from scapy.utils import rdpcap
 
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, NoFlood, SwitchEntry, parse_dump
@@ -26,6 +29,89 @@ SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 DEADLINE = 20
 COMMANDS_PER_ROUND = 10
 FRAMES_PER_CALL = 50  # a dummy port queues at most a hundred frames and drops the others
+PCAP_HEADER, _RECORD = 24, struct.Struct("<IIII")
+
+
+class Capture:
+    """Reads the frames of a pcap file that the switch is writing.
+
+    Only new frames are read: a test may look at a port hundreds of times.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = PCAP_HEADER
+
+    def new_frames(self) -> list[bytes]:
+        """Return the frames since the last call, without one that is not complete yet."""
+        if self._path.stat().st_size <= self._read:
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        found, offset = [], 0
+        while offset + _RECORD.size <= len(data):
+            end = offset + _RECORD.size + _RECORD.unpack_from(data, offset)[2]
+            if end > len(data):
+                break
+            found.append(data[offset + _RECORD.size : end])
+            offset = end
+        self._read += offset
+        return found
+
+
+class Control:
+    """The control socket of a running switch, for commands as ``ovs-appctl`` sends them.
+
+    Open vSwitch's own client in Python takes half a millisecond for each command.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(DEADLINE)
+        self._socket.connect(path)
+        self._answers = ""
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def transact(self, command: str, arguments: Sequence[str] = (), times: int = 1) -> str:
+        """Give the same command several times; return the answer to the last one.
+
+        :raises AssertionError: a command failed; the text has the switch's error.
+        """
+        request = json.dumps({"method": command, "params": list(arguments), "id": 0})
+        self._socket.sendall(request.encode() * times)
+        for _ in range(times):
+            answer = self._receive()
+            assert answer["error"] is None, f"{command}: {answer['error']}"
+        return str(answer["result"])
+
+    def _receive(self) -> dict[str, object]:
+        while True:
+            try:
+                answer, end = json.JSONDecoder().raw_decode(self._answers)
+            except ValueError:
+                data = self._socket.recv(1 << 16)
+                assert data, "the switch closed its control socket"
+                self._answers += data.decode()
+            else:
+                self._answers = self._answers[end:].lstrip()
+                return answer  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _new_database() -> bytes:
+    """Return the file of a database that ``ovs-vsctl init`` has initialised."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "conf.db")
+        row = {"op": "insert", "table": "Open_vSwitch", "row": {}}
+        for argv in (
+            ("ovsdb-tool", "create", path, SCHEMA),
+            ("ovsdb-tool", "transact", path, json.dumps(["Open_vSwitch", row])),
+        ):
+            subprocess.run(argv, check=True, capture_output=True)
+        return path.read_bytes()
 
 
 class Vswitch:
@@ -36,7 +122,9 @@ class Vswitch:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._control: UnixctlClient | None = None
+        self._control: Control | None = None
+        self._collected: list[str] | None = None
+        self._captures: dict[str, tuple[Capture, list[Packet]]] = {}
         self._env = {
             **os.environ,
             **{f"OVS_{kind}DIR": str(folder) for kind in ("RUN", "LOG", "DB")},
@@ -56,7 +144,7 @@ class Vswitch:
     def start(self) -> None:
         """Start database and switch. Returns when both answer."""
         database = f"unix:{self.folder}/db.sock"
-        self.run("ovsdb-tool", "create", f"{self.folder}/conf.db", SCHEMA)
+        (self.folder / "conf.db").write_bytes(_new_database())
         self.run(
             "ovsdb-server",
             f"{self.folder}/conf.db",
@@ -67,7 +155,6 @@ class Vswitch:
             ),
             *self._daemon("ovsdb-server"),
         )
-        self.run("ovs-vsctl", "--no-wait", "init")
         self.start_switch()
 
     def start_switch(self) -> None:
@@ -103,10 +190,32 @@ class Vswitch:
             "--no-chdir",
         ]
 
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Configure the bridges and ports that the block adds in one transaction, at its end.
+
+        The switch takes about as long for twenty ports as for one.
+        """
+        assert self._collected is None
+        self._collected = []
+        try:
+            yield
+            if self._collected:
+                self.run("ovs-vsctl", *self._collected)
+        finally:
+            self._collected = None
+
+    def _configure(self, *command: str) -> None:
+        """Run a command of ovs-vsctl, at the end of an ``at_once`` block if there is one."""
+        if self._collected is None:
+            self.run("ovs-vsctl", *command)
+        else:
+            self._collected += ["--", *command]
+
     def add_bridge(self, name: str) -> None:
         """Add a bridge without any flows."""
-        self.run(
-            "ovs-vsctl", "add-br", name, "--", "set", "bridge", name,
+        self._configure(
+            "add-br", name, "--", "set", "bridge", name,
             "datapath_type=dummy", "fail_mode=secure", "protocols=OpenFlow10,OpenFlow13,OpenFlow14",
         )  # fmt: skip
 
@@ -117,33 +226,31 @@ class Vswitch:
             VLAN 1, like ports that Neutron's agent has wired.
         """
         pcap = self.folder / f"{name}.pcap"
-        self.run(
-            "ovs-vsctl", "add-port", bridge, name, *(columns or ["tag=1"]),
+        self._configure(
+            "add-port", bridge, name, *(columns or ["tag=1"]),
             "--", "set", "interface", name, "type=dummy",
             f"ofport_request={ofport}", f"options:tx_pcap={pcap}",
         )  # fmt: skip
 
     def add_patch(self, bridge: str, name: str, ofport: int, peer: str) -> None:
         """Add a patch port to another bridge, whose patch port is ``peer``."""
-        self.run(
-            "ovs-vsctl", "add-port", bridge, name, "--", "set", "interface", name,
+        self._configure(
+            "add-port", bridge, name, "--", "set", "interface", name,
             "type=patch", f"ofport_request={ofport}", f"options:peer={peer}",
         )  # fmt: skip
 
     def appctl(self, command: str, *arguments: str) -> str:
-        """Give the running switch a command, and return its answer.
-
-        No process is started, so that thousands of commands take seconds.
+        """Give the running switch a command, and return its answer. No process is started.
 
         :raises AssertionError: the command failed; the text has the switch's error.
         """
+        return self._connected().transact(command, arguments)
+
+    def _connected(self) -> Control:
         if self._control is None:
             pid = (self.folder / "ovs-vswitchd.pid").read_text().strip()
-            failed, self._control = UnixctlClient.create(f"{self.folder}/ovs-vswitchd.{pid}.ctl")
-            assert not failed, os.strerror(failed)
-        failed, refusal, answer = self._control.transact(command, list(arguments))
-        assert not failed and refusal is None, f"{command}: {refusal or os.strerror(failed)}"
-        return str(answer)
+            self._control = Control(f"{self.folder}/ovs-vswitchd.{pid}.ctl")
+        return self._control
 
     def send(self, port: str, *frames: Packet | bytes) -> None:
         """Send frames into a port, in order. Returns when the switch has handled them."""
@@ -151,8 +258,7 @@ class Vswitch:
             some = [bytes(frame).hex() for frame in frames[start : start + FRAMES_PER_CALL]]
             self.appctl("netdev-dummy/receive", port, *some)
             # In each round, the switch handles one frame of each port, then up to ten commands.
-            for _ in range(COMMANDS_PER_ROUND * len(some)):
-                self.appctl("version")
+            self._connected().transact("version", times=COMMANDS_PER_ROUND * len(some))
 
     def received(
         self, port: str, count: int, where: Callable[[Packet], bool] = lambda frame: True
@@ -164,8 +270,12 @@ class Vswitch:
         :raises AssertionError: fewer frames have left the port within ``DEADLINE`` seconds.
         """
         deadline = time.monotonic() + DEADLINE
+        if port not in self._captures:
+            self._captures[port] = Capture(self.folder / f"{port}.pcap"), []
+        capture, seen = self._captures[port]
         while True:
-            frames = [f for f in rdpcap(str(self.folder / f"{port}.pcap")) if where(f)]
+            seen += map(Ether, capture.new_frames())
+            frames = [frame for frame in seen if where(frame)]
             if len(frames) >= count:
                 return frames
             assert time.monotonic() < deadline, (
@@ -185,18 +295,18 @@ class Host:
         self.vswitch = vswitch
         self.name = name
         self._names = {Bridge.INT: f"{name}-int", Bridge.TUN: f"{name}-tun"}
-        for bridge in self._names.values():
-            vswitch.add_bridge(bridge)
-        vswitch.add_patch(self._names[Bridge.INT], f"{name}-to-tun", 1, f"{name}-to-int")
-        vswitch.add_patch(self._names[Bridge.TUN], f"{name}-to-int", 1, f"{name}-to-tun")
+        with vswitch.at_once():
+            for bridge in self._names.values():
+                vswitch.add_bridge(bridge)
+            vswitch.add_patch(self._names[Bridge.INT], f"{name}-to-tun", 1, f"{name}-to-int")
+            vswitch.add_patch(self._names[Bridge.TUN], f"{name}-to-int", 1, f"{name}-to-tun")
         self.neutron_flows = [
             "table=0,priority=0,actions=goto_table:60",
             "table=60,priority=1,actions=goto_table:73",
             "table=73,priority=1,actions=goto_table:94",
             "table=94,priority=1,actions=NORMAL",
         ]
-        for flow in self.neutron_flows:
-            self.ofctl(Bridge.INT, "add-flow", flow)
+        self.add_flows(Bridge.INT, self.neutron_flows)
 
     def add_physical_bridge(self, name: str, vlan: int | None, local_vlan: int) -> PhysicalBridge:
         """Add the bridge to a physical network with one Neutron network, as Neutron's agent does.
@@ -206,25 +316,26 @@ class Host:
         """
         bridge = Bridge.physical(name)
         self._names[bridge] = f"{self.name}-{name}"
-        self.vswitch.add_bridge(self._names[bridge])
         to_physical, to_int = f"{self.name}-int-{name}", f"{self.name}-phy-{name}"
-        self.vswitch.add_patch(self._names[Bridge.INT], to_physical, 2, to_int)
-        self.vswitch.add_patch(self._names[bridge], to_int, 1, to_physical)
+        with self.vswitch.at_once():
+            self.vswitch.add_bridge(self._names[bridge])
+            self.vswitch.add_patch(self._names[Bridge.INT], to_physical, 2, to_int)
+            self.vswitch.add_patch(self._names[bridge], to_int, 1, to_physical)
         tag = "pop_vlan" if vlan is None else f"mod_vlan_vid:{vlan}"
-        for flow in (
+        flows = (
             "priority=0,actions=NORMAL",
             f"priority=4,in_port=1,dl_vlan={local_vlan},actions={tag},NORMAL",
             "priority=2,in_port=1,actions=drop",
-        ):
-            self.ofctl(bridge, "add-flow", flow)
+        )
+        self.add_flows(bridge, flows)
         incoming = "vlan_tci=0x0000/0x1fff" if vlan is None else f"dl_vlan={vlan}"
         retag = "push_vlan:0x8100," if vlan is None else ""
         retag += f"set_field:{0x1000 | local_vlan}->vlan_vid"
-        for flow in (
+        flows = (
             f"priority=3,in_port=2,{incoming},actions={retag},goto_table:60",
             "priority=2,in_port=2,actions=drop",
-        ):
-            self.ofctl(Bridge.INT, "add-flow", flow)
+        )
+        self.add_flows(Bridge.INT, flows)
         return PhysicalBridge(2, 1)
 
     def ofctl(
@@ -235,18 +346,27 @@ class Host:
         stdin: str | None = None,
         version: str = "OpenFlow14",
     ) -> str:
-        """Run ovs-ofctl on one of the bridges."""
+        """Run ovs-ofctl on one of the bridges.
+
+        To look up names of ports and tables, it would ask for all features of all tables first,
+        which takes longer than the command.
+        """
         options = [arg for arg in args if arg.startswith("--")]
         operands = [arg for arg in args if not arg.startswith("--")]
         return self.vswitch.run(
             "ovs-ofctl",
             *options,
+            "--no-names",
             f"-O{version}",
             command,
             self._names[bridge],
             *operands,
             stdin=stdin,
         )
+
+    def add_flows(self, bridge: Bridge, flows: Iterable[str]) -> None:
+        """Add flows to one of the bridges."""
+        self.ofctl(bridge, "add-flows", "-", stdin="".join(f"{flow}\n" for flow in flows))
 
     def dump_entries(self) -> list[SwitchEntry]:
         """See ``Switch``. Nobody else sets a port to no-flood here."""
@@ -263,9 +383,7 @@ class Host:
         return [
             flow
             for bridge in self._names
-            for flow in parse_dump(
-                bridge, self.ofctl(bridge, "dump-flows", "--no-stats", "--no-names", owned)
-            )
+            for flow in parse_dump(bridge, self.ofctl(bridge, "dump-flows", "--no-stats", owned))
         ]
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:

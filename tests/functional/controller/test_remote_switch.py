@@ -38,11 +38,12 @@ class Remote:
         self.endpoint = Endpoint(ADDRESS, base, base + 1, timeout=5, tls_options=keys)
         self.row_changes: queue.Queue[str] = queue.Queue()
         self.flow_changes: queue.Queue[bool] = queue.Queue()
-        for name in ("br-int", "br-tun"):
-            vswitch.add_bridge(name)
-        vswitch.add_patch("br-int", "patch-tun", 1, "patch-int")
-        vswitch.add_patch("br-tun", "patch-int", 2, "patch-tun")
-        vswitch.add_port("br-int", "tap1", 5, "tag=7")
+        with vswitch.at_once():
+            for name in ("br-int", "br-tun"):
+                vswitch.add_bridge(name)
+            vswitch.add_patch("br-int", "patch-tun", 1, "patch-int")
+            vswitch.add_patch("br-tun", "patch-int", 2, "patch-tun")
+            vswitch.add_port("br-int", "tap1", 5, "tag=7")
         vswitch.run("ovs-vsctl", "set", "interface", "tap1", f"external_ids:iface-id={VM}")
         self.start_listening()
         self.switch = self.open()
@@ -78,7 +79,9 @@ class Remote:
         )
 
     def ofctl(self, command: str, *arguments: str) -> str:
-        return self.vswitch.run("ovs-ofctl", "-OOpenFlow14", command, "br-int", *arguments)
+        return self.vswitch.run(
+            "ovs-ofctl", "--no-names", "-OOpenFlow14", command, "br-int", *arguments
+        )
 
     def wait_until_quiet(self) -> None:
         """Wait until no change is reported any more."""

@@ -21,15 +21,17 @@ class Fabric:
         self.hosts = {name: Host(vswitch, name) for name in ("h1", "h2")}
         self._ports: dict[str, dict[str, LocalPort]] = {"h1": {}, "h2": {}}
         self._firewall = firewall
-        vswitch.add_patch("h1-tun", "h1-peer", 2, "h2-peer")
-        vswitch.add_patch("h2-tun", "h2-peer", 2, "h1-peer")
+        with vswitch.at_once():
+            vswitch.add_patch("h1-tun", "h1-peer", 2, "h2-peer")
+            vswitch.add_patch("h2-tun", "h2-peer", 2, "h1-peer")
 
     def plug(self, host: str, *names: str) -> None:
         """Plug ports into a host."""
-        for name in names:
-            ofport = 11 + len(self._ports[host])
-            self.vswitch.add_port(f"{host}-int", name, ofport)
-            self._ports[host][ident(name)] = LocalPort(ofport, 1)
+        with self.vswitch.at_once():
+            for name in names:
+                ofport = 11 + len(self._ports[host])
+                self.vswitch.add_port(f"{host}-int", name, ofport)
+                self._ports[host][ident(name)] = LocalPort(ofport, 1)
 
     def local(self, host: str) -> LocalSwitch:
         """Return the state of a host's switch, for the compiler."""

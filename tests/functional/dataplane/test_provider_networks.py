@@ -41,10 +41,11 @@ class ProviderNetwork:
         self.physical = {}
         for number, (name, host) in enumerate(self.hosts.items(), 1):
             self.physical[name] = {"phy": host.add_physical_bridge("phy", vlan, 1)}
-            vswitch.add_patch(f"{name}-phy", f"{name}-up", 7, f"outside-{name}")
-            vswitch.add_patch("outside", f"outside-{name}", number, f"{name}-up")
-            for ofport, port in enumerate(self.ports[name], 11):
-                vswitch.add_port(f"{name}-int", port, ofport)
+            with vswitch.at_once():
+                vswitch.add_patch(f"{name}-phy", f"{name}-up", 7, f"outside-{name}")
+                vswitch.add_patch("outside", f"outside-{name}", number, f"{name}-up")
+                for ofport, port in enumerate(self.ports[name], 11):
+                    vswitch.add_port(f"{name}-int", port, ofport)
 
     def target(self, name, host, bridges=False):
         placed = target(name, host, bridges=bridges)

@@ -125,8 +125,9 @@ class UserActions(RuleBasedStateMachine):
         self.home = dict(zip((*SOURCES, DESTINATION), HOSTS, strict=True))
         self.home |= {pair: HOSTS[n % 3] for n, pair in enumerate(PAIRS)}
         self.down: set[str] = set()
-        for name, host in self.home.items():
-            self.world.plug(host, *_ports_of(name))
+        self.world.place(
+            {port: host for name, host in self.home.items() for port in _ports_of(name)}
+        )
 
     # Actions.
 

@@ -20,13 +20,12 @@ from portchain.dataplane.transition import TransitionTimeouts
 from portchain.drivers.ovs.updates import updates_by_host
 from portchain.host.reconciler import Reconciler
 from portchain.rpc import contract
-from tests.functional.vswitch import DEADLINE, Host, Vswitch
+from tests.functional.vswitch import DEADLINE, Capture, Host, Vswitch
 from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
 
 FIRST_OFPORT = 11
 SINK, SINK_OFPORT, MARKER_TYPE = "sink", 10, 0x88B5
 RECEIVE_QUEUE = 100  # a dummy port queues at most this many frames
-_PCAP_HEADER, _RECORD = 24, struct.Struct("<IIII")
 _ETHERNET, _IP, _PORTS, _NUMBER = (
     struct.Struct("!6s6sH"),
     20,
@@ -156,12 +155,13 @@ class World:
         ofports = {name: number for number, name in enumerate(self.ports, FIRST_OFPORT)}
         self.hosts = {name: WorldHost(vswitch, name, ofports, firewall) for name in HOSTS}
         for one in HOSTS:
-            for peer_number, other in enumerate(HOSTS, 2):
-                if one != other:
-                    vswitch.add_patch(f"{one}-tun", f"{one}-{other}", peer_number, f"{other}-{one}")
-            for name, ofport in ofports.items():
-                vswitch.add_port(f"{one}-int", f"{one}.{name}", ofport)
-        self._read: defaultdict[str, int] = defaultdict(lambda: _PCAP_HEADER)
+            with vswitch.at_once():
+                for number, other in enumerate(HOSTS, 2):
+                    if one != other:
+                        vswitch.add_patch(f"{one}-tun", f"{one}-{other}", number, f"{other}-{one}")
+                for name, ofport in ofports.items():
+                    vswitch.add_port(f"{one}-int", f"{one}.{name}", ofport)
+        self._captures: dict[str, Capture] = {}
         self._number = 0
         self.reset()
 
@@ -181,7 +181,11 @@ class World:
 
     def plug(self, host: str, *names: str) -> None:
         """Move ports to a host; an empty name unplugs them."""
-        for name in names:
+        self.place(dict.fromkeys(names, host))
+
+    def place(self, places: Mapping[str, str]) -> None:
+        """Move each port to a host; an empty name unplugs it."""
+        for name, host in places.items():
             for other in self.hosts.values():
                 other.plugged.discard(name)
             self.homes[name] = host
@@ -191,7 +195,7 @@ class World:
         for one in self.hosts.values():
             one.switch_normally(homes)
         for agent in self.agents.values():
-            agent.reconciler.ports_changed(map(ident, names))
+            agent.reconciler.ports_changed(map(ident, places))
 
     def notify(self, planned: Iterable[Planned], lost_on: str = "") -> None:
         """Send plans to the hosts as the driver does.
@@ -304,23 +308,11 @@ class World:
         homes = [(name, home) for name, home in self.homes.items() if home]
         return [(name, frame) for name, home in homes for frame in self._new_in(f"{home}.{name}")]
 
-    def _new_in(self, capture: str) -> list[bytes]:
-        """Return the new frames of a capture, without one that is not written completely yet."""
-        path = self.vswitch.folder / f"{capture}.pcap"
-        if path.stat().st_size <= self._read[capture]:
-            return []
-        with path.open("rb") as file:
-            file.seek(self._read[capture])
-            data = file.read()
-        found, offset = [], 0
-        while offset + _RECORD.size <= len(data):
-            end = offset + _RECORD.size + _RECORD.unpack_from(data, offset)[2]
-            if end > len(data):
-                break
-            found.append(data[offset + _RECORD.size : end])
-            offset = end
-        self._read[capture] += offset
-        return found
+    def _new_in(self, port: str) -> list[bytes]:
+        """Return the frames that left a port since the last call."""
+        if port not in self._captures:
+            self._captures[port] = Capture(self.vswitch.folder / f"{port}.pcap")
+        return self._captures[port].new_frames()
 
 
 def _over_the_bus(update: contract.PlanUpdate) -> contract.PlanUpdate:

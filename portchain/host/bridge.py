@@ -38,11 +38,14 @@ class BridgeConnection(Protocol):
 def ofctl_argv(target: str, command: str, args: tuple[str, ...], version: str) -> list[str]:
     """Return the command line of ``ovs-ofctl``.
 
+    Our flows have numbers for ports and tables. To look up names, ovs-ofctl would read the features
+    of all tables, 16 MB, before it adds a flow.
+
     :param target: a bridge's name, or its address, e.g. ``tcp:192.0.2.1:6654``.
     """
     options = [arg for arg in args if arg.startswith("--")]
     operands = [arg for arg in args if not arg.startswith("--")]
-    return ["ovs-ofctl", *options, "-O", version, command, target, *operands]
+    return ["ovs-ofctl", "--no-names", *options, "-O", version, command, target, *operands]
 
 
 def read_port_rows(

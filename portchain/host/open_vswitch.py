@@ -89,7 +89,7 @@ class OpenVSwitch:
         found: list[SwitchEntry] = [*FloodControl(self._bridges[Bridge.INT]).suppressed()]
         owned = f"cookie={COOKIE:#x}/-1"
         for bridge, connection in self._bridges.items():
-            text = connection.ofctl("dump-flows", "--no-stats", "--no-names", owned)
+            text = connection.ofctl("dump-flows", "--no-stats", owned)
             found += parse_dump(bridge, text)
         return found
 

@@ -38,10 +38,13 @@ def ofctl(
 ) -> str:
     """Run ovs-ofctl on a bridge of a host.
 
+    It knows ports and tables by their numbers only: looking up names takes longer than most
+    commands.
+
     :param version: OpenFlow versions; the latest that the bridge also speaks is used.
     """
     target = f"unix:{lab.host_directory(host)}/{bridge}.mgmt"
-    return _run(["ovs-ofctl", "-O", version, command, target, *more])
+    return _run(["ovs-ofctl", "--no-names", "-O", version, command, target, *more])
 
 
 def appctl(lab: layout.Layout, host: str, *arguments: str) -> str:

@@ -32,7 +32,17 @@ from portchain import conf, errors, port_events
 from portchain.api import definitions
 from portchain.api import extensions as our_extensions
 from portchain.core import model
-from portchain.db import drift, lookup, models, port_usage, realisation, redaction, sharing, writer
+from portchain.db import (
+    drift,
+    lookup,
+    models,
+    port_usage,
+    realisation,
+    redaction,
+    relations,
+    sharing,
+    writer,
+)
 from portchain.drivers import manager
 from portchain.requests import chains, classifiers, graphs, groups, pairs
 from portchain.requests.request import Request
@@ -393,6 +403,18 @@ class PortChainPlugin(service_base.ServicePluginBase):
         if port_events.changes_tunnels(known, reported):
             context = neutron_context.get_admin_context()
             self._refresh(context, realisation.chains_on(context, after["host"]))
+
+    @registry.receives(resources.RBAC_POLICY, [events.AFTER_CREATE, events.AFTER_DELETE])
+    def _on_group_shared_or_withdrawn(
+        self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload
+    ) -> None:
+        """Refresh the chains of a group: what it returns is told apart otherwise while shared."""
+        if payload.metadata.get("object_type") == models.PortPairGroupRBAC.object_type:
+            context = neutron_context.get_admin_context()
+            with db_api.CONTEXT_READER.using(context):
+                group_id = payload.latest_state["object_id"]
+                chains = relations.chains_of_group(context.session, group_id)
+            self._refresh(context, chains)
 
     def _refresh_chains_of(self, port: model.Port) -> None:
         # Not the event's own context: its caller may not see the chains, and its session may be

@@ -8,6 +8,7 @@ Functional tests use a real switch; this one can be stopped at any moment of a t
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 
 from portchain.dataplane.flow import Bridge, Flow
 from portchain.dataplane.flow_builder import NO_VLAN, UNICAST
@@ -30,7 +31,8 @@ class Packet:
 
         * ``("port", host, port)``: a VM has just sent it;
         * ``("frame", host, label, mac, tc)``: it has arrived from another host;
-        * ``("function", host, name)``: a function has it;
+        * ``("function", host, name, side)``: a function has it, and returns it at its port
+          ``name-side``;
         * ``("delivered",)``, ``("direct",)`` (bypassed every function), ``("dropped", reason)``,
           ``("looped", visited)``: how it ended.
     :param visited: names of the functions that have had it.
@@ -38,7 +40,7 @@ class Packet:
     """
 
     number: int
-    classifier: Classifier
+    classifier: "Classifier | Header"
     location: tuple = ("port", "h1", "vm")
     visited: list[str] = field(default_factory=list)
     since: float = 0.0
@@ -46,6 +48,33 @@ class Packet:
     @property
     def is_in_flight(self) -> bool:
         return self.location[0] in ("port", "frame", "function")
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header of one UDP or TCP packet, matched word by word as a switch does."""
+
+    source: str
+    destination: str
+    protocol: int
+    source_port: int
+    destination_port: int
+
+    def matches(self, words: Iterable[str]) -> bool:
+        return all(self._has(word) for word in words)
+
+    def _has(self, word: str) -> bool:
+        name, _, value = word.partition("=")
+        if name in ("ip", "tcp", "udp"):
+            return name == "ip" or {"tcp": 6, "udp": 17}[name] == self.protocol
+        if name in ("nw_src", "nw_dst"):
+            own = self.source if name == "nw_src" else self.destination
+            return ip_address(own) in ip_network(value)
+        if name in ("tp_src", "tp_dst"):
+            number, _, mask = value.partition("/")
+            own_port = self.source_port if name == "tp_src" else self.destination_port
+            return (own_port ^ int(number, 0)) & int(mask or "0xffff", 0) == 0
+        raise AssertionError(f"the simulation does not know {word}")
 
 
 class Host:
@@ -77,7 +106,7 @@ def move(packet: Packet, hosts: dict[str, Host]) -> None:
         table = 0
     else:
         # Packets of a VM are classified behind the firewall, those of a function in table 0.
-        port, table = (f"{rest[0]}-out", 0) if kind == "function" else (rest[0], NEUTRON)
+        port, table = ("-".join(rest), 0) if kind == "function" else (rest[0], NEUTRON)
         fields["in_port"] = host.ports[port]
     packet.location = _through(host, Bridge.INT, table, fields, hosts, packet)
 
@@ -144,6 +173,8 @@ def _matches(flow: Flow, fields: dict) -> bool:
             return False
         else:
             headers.append(word)
+    if isinstance(fields["classifier"], Header):
+        return fields["classifier"].matches(headers)
     return not headers or frozenset(headers) in classifier_matches(fields["classifier"])
 
 
@@ -159,12 +190,12 @@ def _out(host, bridge, port, fields, hosts, packet):
             host, Bridge.TUN, 0, frame | {"classifier": packet.classifier}, hosts, packet
         )
     (name,) = [name for name, ofport in host.ports.items() if ofport == port]
-    function = name.removesuffix("-in")
+    function, _, side = name.rpartition("-")
     assert fields["eth_dst"] == mac(name), "at its own address"
     packet.visited.append(function)
     if len(packet.visited) > len(set(packet.visited)) * 4:
         return ("looped", packet.visited)
-    return ("function", host.local.host, function)
+    return ("function", host.local.host, function, "out" if side == "in" else "in")
 
 
 TUNNELS = {f"h{n}": (f"192.0.2.{n}",) for n in (1, 2, 3)}

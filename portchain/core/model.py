@@ -178,6 +178,7 @@ class PortPairGroup:
     :param tap_enabled: the function is a passive observer: it gets copies, and returns nothing.
     :param health_check: how a driver finds out which pairs forward packets.
     :param failure_mode: what happens to packets while no pair is available.
+    :param shared: whether an RBAC policy lets another project use the group.
     """
 
     id: str
@@ -191,6 +192,7 @@ class PortPairGroup:
     tap_enabled: bool = False
     health_check: HealthCheck = HealthCheck.NONE
     failure_mode: FailureMode = FailureMode.CLOSED
+    shared: bool = False
 
     @property
     def port_ids(self) -> frozenset[str]:
@@ -209,6 +211,7 @@ class PortChain:
     :param symmetric: replies visit the same functions in reverse order.
     :param revision: grows by one with every change that could alter the chain's realisation.
     :param generation: grows by one with every change of the list of groups.
+    :param serial: grows from chain to chain in the order of their creation. Users cannot choose it.
     """
 
     id: str
@@ -221,6 +224,7 @@ class PortChain:
     symmetric: bool = False
     revision: int = 0
     generation: int = 0
+    serial: int = 0
 
     @property
     def port_ids(self) -> frozenset[str]:

@@ -38,7 +38,7 @@ _FALLBACK = "/fallback"  # the flows of the latest plan that the switch has take
 
 _PATH_ID = 0xFFFF  # the bits of a path position that hold the chain's number
 
-Precedence = tuple[int, int, str]
+Precedence = tuple[int, int, int, str]
 """Of two chains, the one whose value is lower has higher precedence."""
 
 
@@ -185,10 +185,11 @@ class _Pass:
             heappush(self._queue, (self._precedence(chain_id), chain_id))
 
     def _precedence(self, chain_id: str) -> Precedence:
-        """Order chains: by activity, then by their number.
+        """Order chains: by activity, then by age.
 
         First come chains that send by their latest plan, then chains that send by an earlier plan
-        or did so before this agent started, then all others.
+        or did so before this agent started, then all others. Age is the order of creation. Chains
+        of a server that does not send it are ordered by number.
         """
         if chain_id not in self._precedences:
             plan = self._state(chain_id).plan
@@ -197,7 +198,8 @@ class _Pass:
             activity = 2 if revision is None and number not in self._active_at_start else 1
             if plan is None or revision == plan.revision:
                 activity = 0
-            self._precedences[chain_id] = (activity, number, chain_id)
+            serial = plan.serial if plan else 0
+            self._precedences[chain_id] = (activity, serial, number, chain_id)
         return self._precedences[chain_id]
 
     def _realise(self, chain_id: str, state: ChainTransition) -> None:
@@ -208,7 +210,7 @@ class _Pass:
             compiled = transition_flows.compile_transition(state, self._local)
             pipeline.check(compiled.all_flows)
             entries = by_key(chain_id, compiled.entries).values()
-            for rival, entry in self._ledger.conflicts(chain_id, entries):
+            for rival, entry, _ in self._ledger.conflicts(chain_id, entries):
                 if self._yields_to(chain_id, rival):
                     self._decisions.block(chain_id, by=rival)
                     raise FlowConflictError(chain_id, rival, entry)
@@ -251,9 +253,9 @@ class _Pass:
 
     def _displace_others(self, chain_id: str, entries: Iterable[SwitchEntry]) -> None:
         """Remove from the ledger what conflicts with entries of a chain of higher precedence."""
-        for owner, entry in list(self._ledger.conflicts(chain_id, entries)):
+        for owner, _, rival_key in list(self._ledger.conflicts(chain_id, entries)):
             if _yield_level(owner) > 0:
-                self._ledger.release(owner, entry.key)
+                self._ledger.release(owner, rival_key)
                 if owner.endswith(_GUARD):
                     self._decisions.block(_chain_of(owner), by=chain_id)
                 continue
@@ -270,7 +272,7 @@ class _Pass:
             return
         entries = self._compile_fallback(self._state(chain_id), applied).entries
         conflicts = self._ledger.conflicts(chain_id, entries)
-        rivals = {owner for owner, _ in conflicts if _yield_level(owner) == 0}
+        rivals = {each.owner for each in conflicts if _yield_level(each.owner) == 0}
         for rival in rivals:
             self._decisions.block(chain_id, by=rival)
         if not rivals:
@@ -297,9 +299,9 @@ class _Pass:
         owner = chain_id + kind
         is_rejected = self._decisions.rejection(chain_id, kind) is not None
         wanted = by_key(owner, () if is_rejected else flows)
-        for rival, entry in list(self._ledger.conflicts(owner, wanted.values())):
+        for rival, entry, rival_key in list(self._ledger.conflicts(owner, wanted.values())):
             if _yield_level(rival) > _yield_level(owner):
-                self._ledger.release(rival, entry.key)
+                self._ledger.release(rival, rival_key)
                 continue
             wanted.pop(entry.key, None)
             if kind == _GUARD and rival not in (chain_id, _FRAME_GUARD):

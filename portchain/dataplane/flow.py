@@ -76,11 +76,15 @@ class Flow:
     :param actions: in canonical notation, e.g. ``set_field:0x1->reg9,goto_table:152``.
     :param contestable: whether two chains may have this flow with different actions. The switch
         then drops the packets, because the match does not identify their chain.
+    :param project: the project whose packets a function returns, as in ``ChainPlan.owner``; empty
+        for all other flows. No flow of another project may take one of these packets elsewhere,
+        whatever its priority.
     """
 
     key: FlowKey
     actions: str
     contestable: bool = field(default=False, compare=False)
+    project: str = field(default="", compare=False)
 
     @property
     def match_text(self) -> str:
@@ -128,10 +132,11 @@ def make_flow(
     actions: Iterable[str],
     *,
     contestable: bool = False,
+    project: str = "",
 ) -> Flow:
     """Build a flow from its parts; no actions means drop."""
     key = FlowKey(bridge, table, priority, frozenset(match))
-    return Flow(key, ",".join(actions) or DROP, contestable)
+    return Flow(key, ",".join(actions) or DROP, contestable, project)
 
 
 def parse_dump(bridge: Bridge, text: str) -> list[Flow]:

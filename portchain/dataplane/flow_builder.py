@@ -59,14 +59,21 @@ def build_flow(
     *actions: str,
     bridge: Bridge | None = None,
     contestable: bool = False,
+    project: str = "",
 ) -> Flow:
     """Build a flow of a declared table.
 
     :param table_name: key of ``pipeline.TABLES``.
     :param bridge: for tables of physical bridges, which of them.
-    :param contestable: as in ``Flow``.
+    :param contestable: as in ``Flow``. ``project``: likewise.
     """
     table = TABLES[table_name]
     return make_flow(
-        bridge or table.bridge, table.number, priority, match, actions, contestable=contestable
+        bridge or table.bridge,
+        table.number,
+        priority,
+        match,
+        actions,
+        contestable=contestable,
+        project=project,
     )

@@ -1,10 +1,30 @@
 """The desired content of a host's switch, and which owner wants each entry."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from portchain.dataplane.diff import Batch, order
-from portchain.dataplane.flow import DROP, EntryKey, Flow, FlowKey, SwitchEntry
+from portchain.dataplane.flow import DROP, Bridge, EntryKey, Flow, FlowKey, SwitchEntry
+from portchain.dataplane.match import matches_overlap
+
+_Place = tuple[Bridge, int, str]
+"""Bridge, table, and the word that matches the port."""
+_FlowsOfProjects = defaultdict[str, dict[tuple[str, EntryKey], Flow]]
+"""Project -> owner and key -> flow."""
+
+
+class Conflict(NamedTuple):
+    """An owner that wants an entry with which another entry cannot be in the switch.
+
+    :param owner: the other owner. ``rival_key``: the key of the entry that it has.
+    :param entry: the entry that conflicts with it.
+    """
+
+    owner: str
+    entry: SwitchEntry
+    rival_key: EntryKey
 
 
 class FlowLedger:
@@ -14,6 +34,9 @@ class FlowLedger:
     of an update depends on how many of the owner's entries change, not on the size of the ledger.
 
     Owners are strings: ids of chains, some with a suffix (see ``arbitration``).
+
+    Flows of two projects at a function's egress port conflict if one packet can match both,
+    although their keys differ: the switch would let the priority or chance decide.
     """
 
     def __init__(self) -> None:
@@ -25,6 +48,10 @@ class FlowLedger:
         self._wanted_by: dict[str, dict[EntryKey, SwitchEntry]] = {}
         # Keys for which owners want different, contestable flows: their packets are dropped.
         self._contested: set[EntryKey] = set()
+        # Flows with a project: place -> source address -> project -> (owner, key) -> flow.
+        self._of_projects: defaultdict[_Place, defaultdict[str, _FlowsOfProjects]] = defaultdict(
+            lambda: defaultdict(lambda: defaultdict(dict))
+        )
         # Key -> its entry at the last ``pop_changes``, for keys that have changed since.
         self._previous: dict[EntryKey, SwitchEntry | None] = {}
 
@@ -42,18 +69,17 @@ class FlowLedger:
         """Return the desired entries for the keys that an owner uses."""
         return [self._entries[key] for key in self._wanted_by.get(owner, ())]
 
-    def conflicts(
-        self, owner: str, entries: Iterable[SwitchEntry]
-    ) -> Iterator[tuple[str, SwitchEntry]]:
+    def conflicts(self, owner: str, entries: Iterable[SwitchEntry]) -> Iterator[Conflict]:
         """Find the owners that conflict with entries.
 
         Two owners conflict if they want different actions for one key, unless both flows are
-        contestable.
+        contestable; or if they are of two projects, see the class.
 
         :param entries: all that ``owner`` would want, whether it has them already or not.
-        :returns: each conflicting owner with the entry in question.
         """
         for entry in entries:
+            if isinstance(entry, Flow) and entry.project:
+                yield from self._conflicts_between_projects(owner, entry)
             contested = entry.key in self._contested
             # Cheap test first. An uncontested key has one entry, whoever wants it; owners of a
             # contested key accept any other contestable flow.
@@ -62,7 +88,26 @@ class FlowLedger:
             for other_owner, other in self._wanted[entry.key].items():
                 agree = other == entry or (entry.contestable and other.contestable)
                 if other_owner != owner and not agree:
-                    yield other_owner, entry
+                    yield Conflict(other_owner, entry, entry.key)
+
+    def _conflicts_between_projects(self, owner: str, flow: Flow) -> Iterator[Conflict]:
+        place, source = _place(flow), _source_address(flow)
+        if place not in self._of_projects:
+            return
+        at_port = self._of_projects[place]
+        near = (source, "") if source else tuple(at_port)
+        for project, flows in [
+            item for one in near if one in at_port for item in at_port[one].items()
+        ]:
+            if project == flow.project:
+                continue
+            for (other_owner, key), other in flows.items():
+                if (
+                    other_owner != owner
+                    and other.actions != flow.actions
+                    and matches_overlap(other.key.match, flow.key.match)
+                ):
+                    yield Conflict(other_owner, flow, key)
 
     def set(self, owner: str, entries: Iterable[SwitchEntry]) -> None:
         """Replace all entries of an owner.
@@ -73,13 +118,17 @@ class FlowLedger:
         """
         wanted, present = by_key(owner, entries), self._wanted_by.get(owner, {})
         changed = [entry for key, entry in wanted.items() if not _is_same(present.get(key), entry)]
-        for other_owner, entry in self.conflicts(owner, changed):
-            raise FlowConflictError(owner, other_owner, entry)
+        for conflict in self.conflicts(owner, changed):
+            raise FlowConflictError(owner, conflict.owner, conflict.entry)
         for key in present.keys() - wanted.keys():
             self._give_up(owner, key)
             self._resolve(key)
         for entry in changed:
-            self._wanted.setdefault(entry.key, {})[owner] = entry
+            wanting = self._wanted.setdefault(entry.key, {})
+            if owner in wanting:
+                self._forget_project(owner, wanting[owner])
+            wanting[owner] = entry
+            self._note_project(owner, entry)
             self._resolve(entry.key, entry)
         self._wanted_by[owner] = wanted
         if not wanted:
@@ -104,8 +153,25 @@ class FlowLedger:
         remove = [key for key, old in previous.items() if old and key not in self._entries]
         return order(put, remove)
 
+    def _note_project(self, owner: str, entry: SwitchEntry) -> None:
+        if isinstance(entry, Flow) and entry.project:
+            from_source = self._of_projects[_place(entry)][_source_address(entry)]
+            from_source[entry.project][owner, entry.key] = entry
+
+    def _forget_project(self, owner: str, entry: SwitchEntry) -> None:
+        if isinstance(entry, Flow) and entry.project:
+            place, source = _place(entry), _source_address(entry)
+            at_port = self._of_projects[place]
+            del at_port[source][entry.project][owner, entry.key]
+            if not at_port[source][entry.project]:
+                del at_port[source][entry.project]
+            if not at_port[source]:
+                del at_port[source]
+            if not at_port:
+                del self._of_projects[place]
+
     def _give_up(self, owner: str, key: EntryKey) -> None:
-        del self._wanted[key][owner]
+        self._forget_project(owner, self._wanted[key].pop(owner))
         if not self._wanted[key]:
             del self._wanted[key]
 
@@ -139,7 +205,21 @@ class FlowLedger:
 
 
 def _is_same(before: SwitchEntry | None, after: SwitchEntry) -> bool:
+    if isinstance(before, Flow) and isinstance(after, Flow) and before.project != after.project:
+        return False
     return before == after and before.contestable == after.contestable
+
+
+def _place(flow: Flow) -> _Place:
+    """Return what two flows must have in common for one packet to match both."""
+    in_port = next((word for word in flow.key.match if word.startswith("in_port=")), "")
+    return flow.key.bridge, flow.key.table, in_port
+
+
+def _source_address(flow: Flow) -> str:
+    """Return the word that matches a single source address; empty for any other flow."""
+    words = (word for word in flow.key.match if word.startswith(("nw_src=", "ipv6_src=")))
+    return next((word for word in words if "/" not in word), "")
 
 
 def by_key(owner: str, entries: Iterable[SwitchEntry]) -> dict[EntryKey, SwitchEntry]:

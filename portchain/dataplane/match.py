@@ -4,9 +4,10 @@ One classifier can need several matches. A port range becomes the smallest set o
 pairs that covers exactly the range; ranges and lists of prefixes multiply.
 """
 
+import functools
 import ipaddress
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from portchain.core.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
 from portchain.dataplane.plan import Classifier, PortRange
@@ -27,6 +28,7 @@ _WORDS = {
     ("IPv6", UDP): "udp6",
     ("IPv6", SCTP): "sctp6",
 }
+_PROTOCOLS = {word: key for key, word in _WORDS.items()}
 _ADDRESS_FIELDS = {"IPv4": ("nw_src", "nw_dst"), "IPv6": ("ipv6_src", "ipv6_dst")}
 _PORT_FIELDS = ("tp_src", "tp_dst")
 _ICMP_FIELDS = ("icmp_type", "icmp_code")
@@ -94,6 +96,38 @@ def protocol_words(ethertype: str, protocol: int | None) -> tuple[str, ...]:
     """Match packets of an ethertype and IP protocol; None matches any protocol."""
     word = _WORDS.get((ethertype, protocol))
     return (word,) if word is not None else (_WORDS[ethertype, None], f"nw_proto={protocol}")
+
+
+def matches_overlap(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Tell whether one packet can match both of two sets of match words.
+
+    Words whose values are not known to exclude each other count as compatible.
+    """
+    first, second = _fields(one), _fields(other)
+    return all(
+        (first[name][0] ^ second[name][0]) & first[name][1] & second[name][1] == 0
+        for name in first.keys() & second.keys()
+    )
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _fields(match: frozenset[str]) -> Mapping[str, tuple[int, int]]:
+    """Return the fields of a match: name -> (value, mask)."""
+    fields: dict[str, tuple[int, int]] = {}
+    for word in match:
+        name, _, value = word.partition("=")
+        if word in _PROTOCOLS:
+            ethertype, protocol = _PROTOCOLS[word]
+            fields["ethertype"] = (int(ethertype == "IPv6"), 1)
+            if protocol is not None:
+                fields["nw_proto"] = (protocol, 0xFF)
+        elif name in itertools.chain(*_ADDRESS_FIELDS.values()):
+            network = ipaddress.ip_network(value, strict=False)
+            fields[name] = (int(network.network_address), int(network.netmask))
+        elif name in (*_PORT_FIELDS, *_ICMP_FIELDS, "nw_proto"):
+            number, _, mask = value.partition("/")
+            fields[name] = (int(number, 0), int(mask, 0) if mask else _FULL_MASK)
+    return fields
 
 
 def _prefix_words(name: str, prefixes: Iterable[str]) -> list[tuple[str, ...]]:

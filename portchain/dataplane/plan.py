@@ -132,6 +132,9 @@ class Hop:
         even if there is no target.
     :param headers: the header fields behind the hop, one for each of the path's classifiers;
         empty if the hop does not change them.
+    :param accepted_sources: for each of the path's classifiers, the CIDRs of the only source
+        addresses that its packets can have behind the hop. An SFC-unaware function that projects
+        share returns packets of others, too. Empty if the function is not shared.
     """
 
     group_id: int
@@ -139,6 +142,7 @@ class Hop:
     lb_fields: tuple[str, ...] = ()
     tap: bool = False
     headers: tuple[Classifier, ...] = ()
+    accepted_sources: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +228,16 @@ class ChainPlan:
         ``pipeline.ODD_GENERATION`` for every second list of groups.
     :param revision: a plan replaces plans of the same chain with a lower revision.
     :param paths: one for each direction that is steered.
+    :param serial: orders chains by their creation; 0 if unknown, because the server is older.
+    :param owner: a number, as text, of the project that owns the chain; empty if unknown.
     """
 
     id: str
     path_id: int
     revision: int
     paths: tuple[Path, ...]
+    serial: int = 0
+    owner: str = ""
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from portchain.dataplane.plan import ChainPlan, Path, Target
+from portchain.dataplane.plan import ChainPlan, Hop, Path, Target
 
 
 def sends_elsewhere(path: Path, host: str) -> bool:
@@ -31,12 +31,26 @@ def _path_is_covered_by(path: Path, previous: Path) -> bool:
     hops_are_covered = all(
         (hop.group_id, hop.tap, hop.headers) == (old.group_id, old.tap, old.headers)
         and set(map(_without_weight, hop.targets)) <= set(map(_without_weight, old.targets))
+        and _accepts_all_sources(previous, old, path, hop)
         for hop, old in zip(path.hops, previous.hops, strict=True)
     )
     return (
         hops_are_covered
         and set(path.classifiers) <= set(previous.classifiers)
         and _sources_by_classifier(path) <= _sources_by_classifier(previous)
+    )
+
+
+def _accepts_all_sources(previous: Path, old: Hop, path: Path, hop: Hop) -> bool:
+    """Tell whether behind the old hop, packets are accepted from all sources of the new one."""
+    if not old.accepted_sources:
+        return True
+    if not hop.accepted_sources:
+        return False
+    known = dict(zip(previous.classifiers, old.accepted_sources, strict=True))
+    return all(
+        set(sources) <= set(known.get(classifier, ()))
+        for classifier, sources in zip(path.classifiers, hop.accepted_sources, strict=True)
     )
 
 

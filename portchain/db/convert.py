@@ -65,6 +65,7 @@ def group(row: models.PortPairGroup, pairs: Mapping[str, model.PortPair]) -> mod
         tap_enabled=row.tap_enabled,
         health_check=model.HealthCheck(row.health_check),
         failure_mode=model.FailureMode(row.failure_mode),
+        shared=bool(row.rbac_entries),
     )
 
 
@@ -89,6 +90,8 @@ def chain(
         symmetric=row.symmetric,
         revision=row.revision,
         generation=row.generation,
+        # Neutron numbers the standard attributes of its resources in the order of creation.
+        serial=row.standard_attr_id,
     )
 
 

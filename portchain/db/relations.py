@@ -99,18 +99,24 @@ def chains_of_group(session: Any, group_id: str) -> list[str]:
     return list(session.scalars(sa.select(link.chain_id).where(link.group_id == group_id)))
 
 
-def foreign_chains_sharing_groups(session: Any, chain: model.PortChain) -> list[str]:
-    """Return the ids of other projects' chains that have a group in common with a chain."""
-    link, other = models.ChainGroup, models.PortChain
-    query = (
+def chains_with_function_ports(
+    session: Any, port_ids: Iterable[str], excluded: Iterable[str]
+) -> list[str]:
+    """Return the ids of the chains that have a function with one of the ports.
+
+    :param excluded: ids of chains that are left out.
+    """
+    link, member, pair = models.ChainGroup, models.GroupPair, models.PortPair
+    ports, known = sorted(port_ids), sorted(excluded)
+    chains = (
         sa.select(link.chain_id)
-        .join(other, other.id == link.chain_id)
-        .where(
-            link.group_id.in_([group.id for group in chain.port_pair_groups]),
-            other.project_id != chain.project_id,
-        )
+        .join(member, member.group_id == link.group_id)
+        .join(pair, pair.id == member.pair_id)
+        .where(link.chain_id.not_in(known))
     )
-    return list(session.scalars(query.distinct()))
+    # Two queries in one: each condition has an index of its own.
+    query = sa.union(*(chains.where(port.in_(ports)) for port in (pair.ingress, pair.egress)))
+    return list(session.scalars(query))
 
 
 def graphs_of_chains(session: Any, chain_ids: Iterable[str]) -> dict[str, str]:

@@ -26,6 +26,24 @@ class PortPairGroupRBAC(rbac.RBACBaseObject):
     VERSION = "1.0"
     db_model = models.PortPairGroupRBAC
 
+    def create(self) -> None:
+        """Store the policy and, once it is committed, publish that a group is shared.
+
+        Neutron publishes the deletion of policies only.
+        """
+        super().create()
+        payload = events.DBEventPayload(
+            self.obj_context,
+            states=(self.to_dict(),),
+            resource_id=self.id,
+            metadata={"object_type": self.db_model.object_type},
+        )
+
+        def publish(_session: Any) -> None:
+            registry.publish(resources.RBAC_POLICY, events.AFTER_CREATE, self, payload=payload)
+
+        sa.event.listen(self.obj_context.session, "after_commit", publish, once=True)
+
     def update(self) -> None:
         """Change the policy.
 

@@ -20,10 +20,14 @@ from portchain.db.ports import has_address_in, load_ports
 
 
 @db_api.retry_if_session_inactive()
-def load(context: Any, chain_ids: Iterable[str]) -> list[model.ChainSnapshot]:
+def load(
+    context: Any, chain_ids: Iterable[str], with_sources: bool = True
+) -> list[model.ChainSnapshot]:
     """Return the snapshots of chains: each chain with the state of its ports, read at one moment.
 
     :param chain_ids: chains that no longer exist are left out.
+    :param with_sources: whether to look for the ports that classifiers stand for without naming
+        them; costs two queries, and rows of all ports on the networks.
     """
     wanted = set(chain_ids)
     if not wanted:
@@ -36,7 +40,7 @@ def load(context: Any, chain_ids: Iterable[str]) -> list[model.ChainSnapshot]:
         graphs = _Graphs({chain.id: chain for chain in loaded}, links)
         port_ids = {port_id for chain in chains for port_id in graphs.port_ids(chain)}
         ports = load_ports(session, models_v2.Port.id.in_(port_ids))
-        open_ended = [chain for chain in chains if _has_open_classifier(chain)]
+        open_ended = [chain for chain in chains if with_sources and _has_open_classifier(chain)]
         networks = source_networks.of_chains(session, open_ended, ports)
         candidates = _load_candidates(session, open_ended, networks)
     return [

@@ -7,6 +7,7 @@ from typing import Any
 from portchain.core import rules
 from portchain.db import lookup, project_lock, relations, snapshots, source_networks, writer
 from portchain.requests.graphs import check_linked_chains
+from portchain.requests.isolation import check_isolated
 from portchain.requests.request import (
     Data,
     Request,
@@ -124,9 +125,7 @@ def _check_chain(request: Request, chain_id: str) -> list[str]:
     effective = [replace(fc, project_id=chain.project_id) for fc in chain.flow_classifiers]
     others = relations.classifiers_that_may_overlap(request.session, effective, chained=True)
     rules.check_overlaps(effective, others, "flow_classifiers")
-    foreign = relations.foreign_chains_sharing_groups(request.session, chain)
-    if foreign:
-        rules.check_attributable(chain, snapshots.load_chains(request.session, foreign))
+    check_isolated(request, linked, "port_pair_groups")
     check_linked_chains(request, linked, "flow_classifiers")
     return [
         snapshot.chain.id

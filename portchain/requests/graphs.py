@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from portchain.core import model, rules
 from portchain.db import lookup, project_lock, relations, snapshots, writer
+from portchain.requests.isolation import check_isolated
 from portchain.requests.request import (
     Data,
     Request,
@@ -37,6 +38,7 @@ def create_service_graph(request: Request, data: Data) -> str:
     linked = snapshots.load(request.context, chains)
     for snapshot in linked:
         rules.check_ports_in_a_row(snapshot.chain, snapshot.successors, "port_chains")
+    check_isolated(request, linked, "port_chains")
     check_linked_chains(request, linked, "port_chains")
     return graph.id
 

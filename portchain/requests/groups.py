@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from portchain.core import model, rules
+from portchain.core.function_kinds import traits_of
 from portchain.db import (
     lookup,
     plain_attributes,
@@ -12,6 +13,7 @@ from portchain.db import (
     source_networks,
     writer,
 )
+from portchain.requests.isolation import check_isolated
 from portchain.requests.request import (
     Data,
     Request,
@@ -103,7 +105,8 @@ def _check_chains(
     own = [snapshot for snapshot in linked if snapshot.chain.id in chains]
     if group.port_ids != before.port_ids:
         source_networks.record(request.session, own)
-    rules.check_group_attributable(before, group, [snapshot.chain for snapshot in own])
+    if _returns_more(before, group):
+        check_isolated(request, own, "port_pairs", changed=group)
     for snapshot in linked:
         rules.check_ports_in_a_row(snapshot.chain, snapshot.successors, attribute)
         if snapshot.chain.id in chains:
@@ -114,6 +117,18 @@ def _check_chains(
         request.check(snapshot)
         affected.append(snapshot.chain.id)
     return affected
+
+
+def _returns_more(before: model.PortPairGroup, after: model.PortPairGroup) -> bool:
+    """Tell whether a changed group returns packets at other ports or of another kind than before.
+
+    The check costs more, the more chains use the group. A new weight cannot fail it.
+    """
+    functions = [
+        {(pair.ingress, pair.egress, traits_of(pair).name) for pair in group.port_pairs}
+        for group in (before, after)
+    ]
+    return not functions[1] <= functions[0]
 
 
 def _follows(snapshot: model.ChainSnapshot, group: model.PortPairGroup) -> bool:

@@ -64,13 +64,23 @@ SERVER_TOPIC = "port_chain-server"
 #      reports. An older agent switches at once, as does an agent whose server is older. A plan of
 #      an odd generation has a "path_id" above 65535. Older agents refuse it, because its frames
 #      have a label that they would not use.
+# 1.6  "attributed_targets": a hop of SFC-unaware functions that projects share, which takes packets
+#      from "accepted_sources" only. An older agent would take packets of other projects there.
+#      "serial" and "owner" of a chain: an older agent lets "path_id" decide which of two new
+#      chains in conflict it realises, as does an agent whose server is older.
 VERSION = "1.0"
 
 _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 255, 4094
 _UNREADABLE = (
     "this host cannot read the plan: {}. Upgrade the host if the server has a later release"
 )
-_TARGET_KEYS = ("targets", "aware_targets", "tap_targets", "mapping_targets")
+_TARGET_KEYS = (
+    "targets",
+    "aware_targets",
+    "tap_targets",
+    "mapping_targets",
+    "attributed_targets",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,8 @@ def _encode_chain(chain: ChainPlan) -> dict[str, Any]:
                 target["encapsulation"] = str(function["correlation"] or "")
             if hop["tap"]:
                 hop["tap_targets"], hop["targets"] = hop["targets"], ()
+            elif hop["accepted_sources"]:
+                hop["attributed_targets"], hop["targets"] = hop["targets"], ()
             elif hop["headers"]:
                 hop["mapping_targets"], hop["targets"] = hop["targets"], ()
             elif any(target["encapsulation"] for target in hop["targets"]):
@@ -191,6 +203,8 @@ def _chain(item: Mapping[str, Any]) -> ChainPlan:
         path_id=_path_id(item),
         revision=read_int(item, "revision", 0),
         paths=read_each(item, "paths", _path),
+        serial=read_int(item, "serial", 0) if "serial" in item else 0,
+        owner=read_keyword(item, "owner"),
     )
 
 
@@ -262,6 +276,10 @@ def _hops(item: Mapping[str, Any], name: str, classifiers: int) -> tuple[Hop, ..
         raise ContractError(
             f"{name}: a hop has headers for only some of the {classifiers} classifiers"
         )
+    if any(len(hop.accepted_sources) not in (0, classifiers) for hop in hops):
+        raise ContractError(
+            f"{name}: a hop has accepted_sources for only some of the {classifiers} classifiers"
+        )
     return hops
 
 
@@ -271,10 +289,19 @@ def _hop(item: Mapping[str, Any]) -> Hop:
         targets=tuple(target for key in _TARGET_KEYS for target in read_each(item, key, _target)),
         tap=bool(item.get("tap", False)),
         headers=read_each(item, "headers", _classifier),
+        accepted_sources=tuple(
+            _networks(prefixes) for prefixes in read_list(item, "accepted_sources")
+        ),
         lb_fields=tuple(
             read_text({"lb_fields": name}, "lb_fields") for name in read_list(item, "lb_fields")
         ),
     )
+
+
+def _networks(prefixes: Any) -> tuple[str, ...]:
+    item = {"accepted_sources": prefixes}
+    family = 6 if any(":" in str(prefix) for prefix in read_list(item, "accepted_sources")) else 4
+    return read_prefixes(item, "accepted_sources", family)
 
 
 def _target(item: Mapping[str, Any]) -> Target:

@@ -7,9 +7,7 @@ compare.
 
 from portchain.core.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
 from portchain.core.rules.chain import (
-    check_attributable,
     check_correlation,
-    check_group_attributable,
     check_port_chain,
     check_port_sides,
     check_ports_in_a_row,
@@ -43,12 +41,10 @@ __all__ = [
     "UDP",
     "Kind",
     "Violation",
-    "check_attributable",
     "check_branch",
     "check_changed_pair",
     "check_correlation",
     "check_flow_classifier",
-    "check_group_attributable",
     "check_no_function_twice",
     "check_overlap",
     "check_overlaps",

@@ -3,14 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, product
 
-from portchain.core.function_kinds import identify_chains, traits_of
+from portchain.core.function_kinds import traits_of
 from portchain.core.model import FailureMode, FlowClassifier, PortChain, PortPairGroup
-from portchain.core.rules.classifier import (
-    ICMP_REPLY_TYPES,
-    ignoring_source,
-    overlap,
-    reply_classifier,
-)
+from portchain.core.rules.classifier import ICMP_REPLY_TYPES
 from portchain.core.rules.violation import Violation, first_duplicate, label, label_for
 
 
@@ -133,81 +128,3 @@ def check_correlation(
             f"{one} of group {label(group)} has correlation {pair.correlation}, {other} has "
             f"{chain.correlation}",
         )
-
-
-def check_attributable(chain: PortChain, others: Iterable[PortChain]) -> None:
-    """Check that packets returned by a shared group can be attributed to one project.
-
-    SFC-unaware functions return packets that say nothing about their chain, so classifiers decide.
-    Classifiers of one project do not overlap, except if their logical source ports differ: then
-    the addresses of these ports decide. Chains of other projects may classify packets with the
-    same header.
-
-    :param others: chains of other projects that use a group of this chain.
-    :raises Violation: a function could return a packet that belongs to either chain.
-    """
-    for other in others:
-        both_symmetric = chain.symmetric and other.symmetric
-        theirs = {group.id for group in other.port_pair_groups}
-        for group in chain.port_pair_groups:
-            if group.id not in theirs or identify_chains(group.port_pairs):
-                continue
-            forward = not _same_continuation(group, chain.port_pair_groups, other.port_pair_groups)
-            back = both_symmetric and not _same_continuation(
-                group, chain.port_pair_groups[::-1], other.port_pair_groups[::-1]
-            )
-            for one, another in product(chain.flow_classifiers, other.flow_classifiers):
-                if (forward and _indistinguishable(one, another)) or (
-                    back and _indistinguishable(reply_classifier(one), reply_classifier(another))
-                ):
-                    raise Violation(
-                        "port_pair_groups",
-                        f"packets of flow classifier {label(one)} that "
-                        f"{label_for(chain.project_id, group)} returns could belong to a port "
-                        "chain of another project; narrow the classifier, for example with a "
-                        "source prefix or a logical source port",
-                    )
-
-
-def check_group_attributable(
-    before: PortPairGroup, after: PortPairGroup, chains: Sequence[PortChain]
-) -> None:
-    """Check that packets stay attributable to one project when the pairs of a group change.
-
-    :param chains: all chains that use the group. They are compared only if the new functions
-        require more than the old ones did.
-    :raises Violation: a new function could return a packet of either of two projects.
-    """
-    if not after.port_pairs or identify_chains(after.port_pairs):
-        return
-    were_unaware = before.port_pairs and not identify_chains(before.port_pairs)
-    if were_unaware and _routes(after) >= _routes(before):
-        return
-    for chain in chains:
-        try:
-            check_attributable(chain, [one for one in chains if one.project_id != chain.project_id])
-        except Violation as violation:
-            raise Violation(
-                "port_pairs",
-                f"port chains of several projects use group {label(after)}, and packets that "
-                "functions of this kind return could belong to more than one of them; create a "
-                "group for each project",
-            ) from violation
-
-
-def _same_continuation(
-    group: PortPairGroup, one: Sequence[PortPairGroup], other: Sequence[PortPairGroup]
-) -> bool:
-    """Return whether packets of two chains take the same path after a group, so that it does not
-    matter which chain they belong to: a function that routes sends them to their destination.
-    """
-    return _routes(group) and one[-1].id == other[-1].id == group.id
-
-
-def _routes(group: PortPairGroup) -> bool:
-    return not any(traits_of(pair).keeps_source_mac for pair in group.port_pairs)
-
-
-def _indistinguishable(one: FlowClassifier, other: FlowClassifier) -> bool:
-    known = one.logical_source_port is not None and other.logical_source_port is not None
-    return not known and overlap(ignoring_source(one), ignoring_source(other))

@@ -59,6 +59,7 @@ class PathOnHost:
     """A path of a chain as one host sees it.
 
     :param label: the path's label, see ``pipeline.path_label``.
+    :param chain_owner: as ``ChainPlan.owner``.
     :param missing: what the host lacks; collected by the stages.
     :param no_flood: ports to which the switch must not flood; collected by the stages.
     """
@@ -67,6 +68,7 @@ class PathOnHost:
     chain_id: str
     label: int
     switch: LocalSwitch
+    chain_owner: str = ""
     missing: set[str] = field(default_factory=set)
     no_flood: set[NoFlood] = field(default_factory=set)
 

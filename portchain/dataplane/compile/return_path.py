@@ -4,7 +4,8 @@ A function returns packets at its egress port.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_network
 
 from portchain.dataplane.compile import sfc_aware, transport
 from portchain.dataplane.compile.context import PathOnHost
@@ -44,32 +45,69 @@ def return_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Fl
 def _unaware_return_flows(
     context: PathOnHost, index: int, egress: LocalPort, onward: tuple[str, ...]
 ) -> Iterator[Flow]:
-    """Yield flows that recognise the chain's packets by their header fields."""
+    """Yield flows that recognise the chain's packets by their header fields.
+
+    At a function that projects share, the source address counts too.
+    """
     from_function = frozenset({f"in_port={egress.ofport}", UNICAST, f"{REG_PATH_POSITION}=0"})
+    accepted = context.path.hops[index].accepted_sources
     for number, classifier in enumerate(context.path.headers_after(index)):
-        for priority, words in _return_matches(context, number, classifier):
+        if accepted:
+            matches = _matches_of_accepted(classifier, accepted[number])
+        else:
+            matches = _return_matches(context, number, classifier)
+        for priority, words in matches:
             # Chains with different source ports can have the same header fields. Then only
             # RETURN_EXACT distinguishes their packets.
-            contestable = classifier.source_port_known and priority == Priority.RETURN
+            contestable = (
+                not accepted and classifier.source_port_known and priority == Priority.RETURN
+            )
             match = words | from_function
-            yield build_flow("LOCAL_SWITCHING", priority, match, *onward, contestable=contestable)
+            yield build_flow(
+                "LOCAL_SWITCHING",
+                priority,
+                match,
+                *onward,
+                contestable=contestable,
+                project=context.chain_owner,
+            )
     if context.path.hops[index].headers:
         # The function should have changed these packets. They must not bypass the next hops.
-        for classifier in context.path.headers_after(index - 1):
-            for words in classifier_matches(classifier):
+        for number, classifier in enumerate(context.path.headers_after(index - 1)):
+            before: Iterable[frozenset[str]] = classifier_matches(classifier)
+            if accepted:
+                sources = _known_sources(context, number, classifier) or classifier.source_prefixes
+                before = [words for _, words in _matches_of_accepted(classifier, sources)]
+            for words in before:
                 match = words | from_function
                 yield build_flow("LOCAL_SWITCHING", Priority.RETURN_UNCHANGED, match)
 
 
-def _return_matches(
-    context: PathOnHost, number: int, classifier: Classifier
+def _matches_of_accepted(
+    classifier: Classifier, sources: Iterable[str]
 ) -> Iterator[tuple[int, frozenset[str]]]:
-    known = [
+    """Match a classifier's packets from some sources, CIDRs; nothing if there are none."""
+    for source in sources:
+        network = ip_network(source)
+        is_address = network.prefixlen == network.max_prefixlen
+        for words in classifier_matches(classifier, [source]):
+            yield Priority.RETURN_EXACT if is_address else Priority.RETURN, words
+
+
+def _known_sources(context: PathOnHost, number: int, classifier: Classifier) -> list[str]:
+    """Return the addresses, as CIDRs, of the ports whose traffic a classifier matches."""
+    return [
         address
         for source in context.path.sources
         if source.classifier == number
         for address in addresses_within(source.addresses, classifier)
     ]
+
+
+def _return_matches(
+    context: PathOnHost, number: int, classifier: Classifier
+) -> Iterator[tuple[int, frozenset[str]]]:
+    known = _known_sources(context, number, classifier)
     if known and classifier.source_port_known:
         for words in classifier_matches(classifier, known):
             yield Priority.RETURN_EXACT, words

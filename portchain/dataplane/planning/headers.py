@@ -11,9 +11,37 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from portchain.core.model import PortPairGroup
+from portchain.core.model import FlowClassifier, Port, PortChain, PortPairGroup
 from portchain.core.rules import port_range, reply_ports
 from portchain.dataplane.plan import Classifier
+
+
+def request_headers(chain: PortChain, ports: Mapping[str, Port]) -> list[list[Classifier]]:
+    """Return for each classifier the header fields of requests, from the first hop to the end.
+
+    :param ports: port id -> port; logical ports that it lacks have no address.
+    """
+    return [
+        headers_along_path(classifier_header(classifier, ports), chain.port_pair_groups)
+        for classifier in chain.flow_classifiers
+    ]
+
+
+def headers_of_replies(chain: PortChain, ports: Mapping[str, Port]) -> list[list[Classifier]]:
+    """Return for each classifier the header fields of replies, from their first hop to the end.
+
+    :param ports: as for ``request_headers``.
+    """
+    found = []
+    for classifier in chain.flow_classifiers:
+        sent = replace(
+            classifier_header(classifier, ports),
+            source_prefixes=_source_prefixes(classifier, ports),
+            source_port_known=classifier.logical_destination_port is not None,
+        )
+        along_path = headers_along_path(sent, chain.port_pair_groups)
+        found.append(reply_headers(along_path, chain.port_pair_groups))
+    return found
 
 
 def headers_along_path(header: Classifier, groups: Iterable[PortPairGroup]) -> list[Classifier]:
@@ -60,6 +88,44 @@ def changes_per_hop(headers: Iterable[list[Classifier]]) -> list[tuple[Classifie
     """
     stages = list(zip(*headers, strict=True))
     return [after if after != before else () for before, after in pairwise(stages)]
+
+
+def classifier_header(classifier: FlowClassifier, ports: Mapping[str, Port]) -> Classifier:
+    return Classifier(
+        ethertype=classifier.ethertype,
+        protocol=classifier.protocol,
+        source_ports=classifier.source_ports,
+        destination_ports=classifier.destination_ports,
+        source_prefixes=(classifier.source_prefix,) if classifier.source_prefix else (),
+        destination_prefixes=_destination_prefixes(classifier, ports),
+        source_port_known=classifier.logical_source_port is not None,
+    )
+
+
+def _destination_prefixes(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tuple[str, ...]:
+    """Return the destination prefix or, if the user named a destination port, its addresses."""
+    if classifier.logical_destination_port is None:
+        return (classifier.destination_prefix,) if classifier.destination_prefix else ()
+    return _addresses(classifier, ports.get(classifier.logical_destination_port))
+
+
+def _source_prefixes(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tuple[str, ...]:
+    """Return the source prefix or, if the user named a source port, its addresses."""
+    if classifier.logical_source_port is None:
+        return (classifier.source_prefix,) if classifier.source_prefix else ()
+    return _addresses(classifier, ports.get(classifier.logical_source_port))
+
+
+def _addresses(classifier: FlowClassifier, port: Port | None) -> tuple[str, ...]:
+    """Return a port's addresses of the classifier's IP version, as prefixes.
+
+    An empty result would match any address. So for a port without such an address the result is an
+    address that no packet has.
+    """
+    is_ipv6 = classifier.ethertype == "IPv6"
+    own = [ip for ip in (port.fixed_ips if port else ()) if (":" in ip) is is_ipv6]
+    bits, no_packet = (128, "::/128") if is_ipv6 else (32, "255.255.255.255/32")
+    return tuple(f"{ip}/{bits}" for ip in own) or (no_packet,)
 
 
 def _fields(n_tuple: Mapping[str, Any]) -> dict[str, Any]:

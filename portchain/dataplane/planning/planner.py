@@ -1,5 +1,6 @@
 """Plans a chain: turns the snapshot of a chain into what its hosts need to know. Pure."""
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,6 @@ from portchain.core.availability import Availability
 from portchain.core.function_kinds import traits_of
 from portchain.core.model import (
     ChainSnapshot,
-    FlowClassifier,
     Port,
     PortChain,
     PortPairGroup,
@@ -27,7 +27,7 @@ from portchain.dataplane.plan import (
     Target,
     opposite_field,
 )
-from portchain.dataplane.planning import headers
+from portchain.dataplane.planning import attribution, headers
 
 T = TypeVar("T")
 
@@ -52,8 +52,13 @@ def plan_chain(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Planne
     chain = snapshot.chain
     forward = _forward(snapshot, tunnel_ips)
     paths = (forward, _reverse(snapshot, forward, tunnel_ips)) if chain.symmetric else (forward,)
-    plan = ChainPlan(chain.id, _path_id(chain), chain.revision, paths)
+    plan = ChainPlan(chain.id, _path_id(chain), chain.revision, paths, chain.serial, _owner(chain))
     return Planned(plan, availability.assess(snapshot, same_host=True))
+
+
+def _owner(chain: PortChain) -> str:
+    """Return what hosts tell projects apart by: they need not know the project itself."""
+    return hashlib.sha256(chain.project_id.encode()).hexdigest()[:15]
 
 
 def _path_id(chain: PortChain) -> int:
@@ -62,13 +67,12 @@ def _path_id(chain: PortChain) -> int:
 
 def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
     chain, ports = snapshot.chain, snapshot.ports
-    classifiers = tuple(_classifier(classifier, ports) for classifier in chain.flow_classifiers)
-    header_lists = [
-        headers.headers_along_path(header, chain.port_pair_groups) for header in classifiers
-    ]
+    header_lists = headers.request_headers(chain, ports)
+    sources = tuple(_sources(snapshot, snapshot.sources, tunnel_ips))
+    accepted = attribution.accepted_sources(snapshot, header_lists, sources)
     return Path(
-        classifiers=classifiers,
-        sources=tuple(_sources(snapshot, snapshot.sources, tunnel_ips)),
+        classifiers=tuple(along_path[0] for along_path in header_lists),
+        sources=sources,
         hops=tuple(
             Hop(
                 group.group_id,
@@ -76,8 +80,11 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
                 group.lb_fields,
                 tap=group.tap_enabled,
                 headers=changed,
+                accepted_sources=accepted_here,
             )
-            for group, changed in _with_changes(chain.port_pair_groups, header_lists)
+            for (group, accepted_here), changed in _with_changes(
+                zip(chain.port_pair_groups, accepted, strict=True), header_lists
+            )
         ),
         entries=tuple(
             _graph_ingress(before, ports, tunnel_ips) for before in snapshot.predecessors
@@ -124,25 +131,17 @@ def _egress_source(target: Target, ports: Mapping[str, Port]) -> Source:
 
 def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, str]) -> Path:
     """Plan the path of replies: the same pairs in reverse order, ingress and egress swapped."""
-    groups = snapshot.chain.port_pair_groups
-    header_lists = []
-    for classifier, origin in zip(
-        forward.classifiers, snapshot.chain.flow_classifiers, strict=True
-    ):
-        known = origin.logical_destination_port is not None
-        sent = replace(
-            classifier,
-            source_prefixes=_source_prefixes(origin, snapshot.ports),
-            source_port_known=known,
-        )
-        sent_headers = headers.headers_along_path(sent, groups)
-        header_lists.append(headers.reply_headers(sent_headers, groups))
+    header_lists = headers.headers_of_replies(snapshot.chain, snapshot.ports)
+    sources = tuple(_sources(snapshot, snapshot.destinations, tunnel_ips))
+    accepted = attribution.accepted_sources(snapshot, header_lists, sources, reverse=True)
     return Path(
-        classifiers=tuple(reply_headers[0] for reply_headers in header_lists),
-        sources=tuple(_sources(snapshot, snapshot.destinations, tunnel_ips)),
+        classifiers=tuple(along_path[0] for along_path in header_lists),
+        sources=sources,
         hops=tuple(
-            replace(_reversed_hop(hop), headers=changed)
-            for hop, changed in _with_changes(reversed(forward.hops), header_lists)
+            replace(_reversed_hop(hop), headers=changed, accepted_sources=accepted_here)
+            for (hop, accepted_here), changed in _with_changes(
+                zip(reversed(forward.hops), accepted, strict=True), header_lists
+            )
         ),
         reverse=True,
     )
@@ -162,44 +161,6 @@ def _reversed_hop(hop: Hop) -> Hop:
         for target in hop.targets
     )
     return replace(hop, targets=targets, lb_fields=tuple(map(opposite_field, hop.lb_fields)))
-
-
-def _classifier(classifier: FlowClassifier, ports: Mapping[str, Port]) -> Classifier:
-    return Classifier(
-        ethertype=classifier.ethertype,
-        protocol=classifier.protocol,
-        source_ports=classifier.source_ports,
-        destination_ports=classifier.destination_ports,
-        source_prefixes=(classifier.source_prefix,) if classifier.source_prefix else (),
-        destination_prefixes=_destination_prefixes(classifier, ports),
-        source_port_known=classifier.logical_source_port is not None,
-    )
-
-
-def _destination_prefixes(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tuple[str, ...]:
-    """Return the destination prefix or, if the user named a destination port, its addresses."""
-    if classifier.logical_destination_port is None:
-        return (classifier.destination_prefix,) if classifier.destination_prefix else ()
-    return _addresses(classifier, ports.get(classifier.logical_destination_port))
-
-
-def _source_prefixes(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tuple[str, ...]:
-    """Return the source prefix or, if the user named a source port, its addresses."""
-    if classifier.logical_source_port is None:
-        return (classifier.source_prefix,) if classifier.source_prefix else ()
-    return _addresses(classifier, ports.get(classifier.logical_source_port))
-
-
-def _addresses(classifier: FlowClassifier, port: Port | None) -> tuple[str, ...]:
-    """Return a port's addresses of the classifier's IP version, as prefixes.
-
-    An empty result would match any address. So for a port without such an address the result is an
-    address that no packet has.
-    """
-    is_ipv6 = classifier.ethertype == "IPv6"
-    own = [ip for ip in (port.fixed_ips if port else ()) if (":" in ip) is is_ipv6]
-    bits, no_packet = (128, "::/128") if is_ipv6 else (32, "255.255.255.255/32")
-    return tuple(f"{ip}/{bits}" for ip in own) or (no_packet,)
 
 
 def _sources(

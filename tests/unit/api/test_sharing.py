@@ -198,7 +198,9 @@ class SharingTest(ApiTestCase):
         assert wide in message
         assert "another project" in message
         assert mine not in message
-        narrow = self.create("flow_classifier", as_=TENANT, protocol="udp")["id"]
+        narrow = self.create(
+            "flow_classifier", as_=TENANT, protocol="udp", source_ip_prefix="10.0.0.0/24"
+        )["id"]
         chain = self.borrow(**through | {"flow_classifiers": [narrow]})["id"]
         self.update("port_chain", chain, expect=400, as_=TENANT, flow_classifiers=[narrow, wide])
 

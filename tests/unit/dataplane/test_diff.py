@@ -155,9 +155,9 @@ def test_contestable_flow_conflicts_with_other_flows():
     mine = replace(make_flow(Bridge.INT, 1, 1, ["ip"], ["output:1"]), contestable=True)
     other = make_flow(Bridge.INT, 1, 1, ["ip"], ["output:2"])
     ledger.set("a", [mine])
-    assert list(ledger.conflicts("b", [other])) == [("a", other)]
+    assert list(ledger.conflicts("b", [other])) == [("a", other, other.key)]
     ledger.set("c", [replace(other, contestable=True)])
-    assert list(ledger.conflicts("b", [other])) == [("a", other)]
+    assert list(ledger.conflicts("b", [other])) == [("a", other, other.key)]
 
 
 def test_shared_flow_stays_until_last_owner_is_removed():

@@ -6,9 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portchain.dataplane.match import addresses_within, classifier_matches, masked_ports
+from portchain.dataplane.match import (
+    addresses_within,
+    classifier_matches,
+    masked_ports,
+    matches_overlap,
+)
 from portchain.dataplane.plan import Classifier
 from tests.plans import classifier
+from tests.simulated_network import Header
 
 ports = st.integers(0, 65535)
 
@@ -90,3 +96,40 @@ def test_source_addresses_replace_the_prefix():
     assert {
         word for match in classifier_matches(narrow, known) for word in match if "nw_src" in word
     } == {"nw_src=10.0.0.7"}
+
+
+words = st.builds(
+    lambda protocol, source, destination, port: {
+        protocol,
+        f"tp_dst={port}",
+        *([f"nw_src={source}"] if source else []),
+        *([f"nw_dst={destination}"] if destination else []),
+    },
+    st.sampled_from(["udp", "tcp"]),
+    st.sampled_from(["", "10.0.0.1", "10.0.0.2", "10.0.0.0/30"]),
+    st.sampled_from(["", "10.0.0.1", "10.0.0.2", "10.0.0.0/31"]),
+    st.sampled_from(["1", "2", "0x0/0xfffe", "0x2/0xfffe"]),
+)
+
+
+@given(words, words)
+def test_matches_overlap_if_one_packet_can_match_both(one, other):
+    packets = (
+        Header(source, destination, protocol, 1, port)
+        for source in ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9")
+        for destination in ("10.0.0.1", "10.0.0.2", "10.0.0.9")
+        for protocol in (6, 17)
+        for port in range(5)
+    )
+    wanted = any(packet.matches(one) and packet.matches(other) for packet in packets)
+    assert matches_overlap(frozenset(one), frozenset(other)) is wanted
+
+
+def test_matches_of_two_ip_versions_do_not_overlap():
+    assert not matches_overlap(frozenset({"udp"}), frozenset({"udp6"}))
+    assert matches_overlap(frozenset({"ip"}), frozenset({"udp", "tp_dst=5"}))
+    assert matches_overlap(frozenset({"ip", "nw_proto=47"}), frozenset({"ip"}))
+    assert not matches_overlap(frozenset({"ip", "nw_proto=47"}), frozenset({"udp"}))
+    assert not matches_overlap(
+        frozenset({"udp6", "ipv6_src=fd00::1"}), frozenset({"udp6", "ipv6_src=fd00::2"})
+    )

@@ -16,7 +16,7 @@ from portchain.dataplane.compile import compile_bypass_guard, compile_chain, com
 from portchain.dataplane.pipeline import ODD_GENERATION, TABLES
 from portchain.dataplane.plan import Hop
 from portchain.rpc.contract import PlanUpdate
-from tests.plans import chain, ident, source, switch, target
+from tests.plans import chain, classifier, ident, source, switch, target
 from tests.unit.host.in_memory_switch import (
     PORTS,
     MemorySwitch,
@@ -241,6 +241,69 @@ def test_lowest_number_has_precedence_among_new_chains(memory, reports, order):
     plans = [chain_of(number, f"vm{number}") for number in order]
     reconciler_on_h1(memory, reports.extend).synchronise(PlanUpdate(tuple(plans)))
     assert [number for number in order if not errors(reports)[chain_of(number).id]] == [1]
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_older_chain_has_precedence_whatever_its_number(memory, reports, order):
+    """After a reboot the switch is empty. Users can choose numbers, but not the serial."""
+    memory.local = switch("h1", *PORTS, "vm1", "vm2")
+    serials = {1: 9, 2: 3}
+    plans = [replace(chain_of(n, f"vm{n}"), serial=serials[n]) for n in order]
+    reconciler_on_h1(memory, reports.extend).synchronise(PlanUpdate(tuple(plans)))
+    assert [number for number in order if not errors(reports)[chain_of(number).id]] == [2]
+
+
+def behind_a(number, owner, **changes):
+    """A chain whose function ``a`` is also in other chains; it accepts one source there."""
+    made = chain_of(number, f"vm{number}")
+    (path,) = made.paths
+    first, last = path.hops
+    hops = (replace(first, accepted_sources=(("10.0.0.10/32",),)), last)
+    wanted = (classifier(**changes),)
+    path = replace(path, hops=hops, classifiers=wanted)
+    return replace(made, paths=(path,), serial=number, owner=owner)
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_later_chain_of_another_project_takes_no_packet_of_an_earlier_one(memory, reports, order):
+    """The keys of the flows differ: without this rule, the switch would let chance decide."""
+    memory.local = switch("h1", *PORTS, "vm1", "vm2")
+    chains = {
+        1: behind_a(1, "alice"),
+        2: behind_a(2, "bob", source_ports=None, destination_prefixes=("10.0.0.0/24",)),
+    }
+    reconciler = reconciler_on_h1(memory, reports.extend)
+    reconciler.synchronise(PlanUpdate(tuple(chains[number] for number in order)))
+    assert errors(reports)[chains[1].id] == ""
+    assert "another port chain" in errors(reports)[chains[2].id]
+    assert is_dropped(memory, "vm2"), "it does not bypass its chain either"
+    reconciler.update(PlanUpdate(removed=((chains[1].id, 9),)))
+    let_time_pass(reconciler)
+    assert errors(reports)[chains[2].id] == ""
+
+
+def test_chains_of_one_project_may_take_the_same_packets(memory, reports):
+    memory.local = switch("h1", *PORTS, "vm1", "vm2")
+    chains = (behind_a(1, "alice"), behind_a(2, "alice", source_ports=None))
+    reconciler_on_h1(memory, reports.extend).synchronise(PlanUpdate(chains))
+    assert set(errors(reports).values()) == {""}
+
+
+def test_packets_with_other_source_addresses_are_not_taken_from_a_shared_function(memory, reports):
+    made = behind_a(1, "alice")
+    flows = compile_chain(made, switch("h1", *PORTS, "vm1")).flows
+    at_function = [
+        flow
+        for flow in flows
+        if f"in_port={memory.local.ports[ident('a-out')].ofport}" in flow.key.match
+        and flow.key.table == TABLES["LOCAL_SWITCHING"].number
+    ]
+    assert at_function
+    assert all("nw_src=10.0.0.10" in flow.key.match for flow in at_function)
+    nobody = replace(made.paths[0].hops[0], accepted_sources=((),))
+    path = replace(made.paths[0], hops=(nobody, made.paths[0].hops[1]))
+    compiled = compile_chain(replace(made, paths=(path,)), switch("h1", *PORTS, "vm1"))
+    assert not set(at_function) & compiled.flows
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])

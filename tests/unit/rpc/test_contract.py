@@ -75,6 +75,20 @@ hops = st.builds(
     st.just(("ip_src",)),
     tap=st.booleans(),
 )
+keywords = st.text("abcdef0123456789", max_size=15)
+accepted = st.lists(st.ip_addresses(v=4).map(lambda ip: f"{ip}/32"), max_size=2).map(tuple)
+
+
+def with_accepted_sources(path):
+    count = len(path.classifiers)
+    return st.lists(accepted, min_size=count, max_size=count).map(
+        lambda each: replace(
+            path,
+            hops=tuple(replace(hop, accepted_sources=tuple(each)) for hop in path.hops),
+        )
+    )
+
+
 path_ids = st.integers(1, 65535) | st.integers(1, 65535).map(lambda n: n | ODD_GENERATION)
 some_sources = st.lists(sources, max_size=2).map(tuple)
 entries = st.builds(GraphIngress, path_ids, st.integers(1, MAX_HOPS), some_sources, some_sources)
@@ -86,13 +100,15 @@ paths_of_chains = st.builds(
     st.booleans(),
     st.lists(entries, max_size=1).map(tuple),
     st.booleans(),
-)
+).flatmap(lambda path: st.just(path) | with_accepted_sources(path))
 plans = st.builds(
     ChainPlan,
     uuids,
     path_ids,
     st.integers(0, 2**63),
     st.lists(paths_of_chains, max_size=2).map(tuple),
+    st.integers(0, 2**63),
+    keywords,
 )
 updates = st.builds(
     PlanUpdate,
@@ -129,6 +145,24 @@ def message():
         ((ident("pc3"), 4),),
     )
     return through_json(contract.encode_update(update))
+
+
+def test_an_agent_before_1_6_finds_no_targets_in_a_hop_that_projects_share():
+    (path,) = chain([target("a", "h1")], [target("c", "h1")]).paths
+    shared = replace(path.hops[0], accepted_sources=(("10.0.0.10/32",),), headers=path.classifiers)
+    plan = replace(chain([]), paths=(replace(path, hops=(shared, path.hops[1])),))
+    sent = through_json(contract.encode_update(PlanUpdate((plan,))))
+    first, plain = sent["chains"][0]["paths"][0]["hops"]
+    assert (first["targets"], first.get("mapping_targets"), len(plain["targets"])) == ([], None, 1)
+    assert contract.decode_update(sent).chains == (plan,)
+
+
+def test_a_server_before_1_6_sends_no_age():
+    sent = message()
+    for key in ("serial", "owner"):
+        del sent["chains"][0][key]
+    (plan,) = contract.decode_update(sent).chains
+    assert (plan.serial, plan.owner) == (0, "")
 
 
 def test_an_agent_before_1_4_finds_no_targets_in_a_hop_that_changes_headers():

@@ -13,7 +13,6 @@ from portchain.core.model import (
     ChainSnapshot,
     FailureMode,
     FlowClassifier,
-    FunctionKind,
     Port,
     PortChain,
     PortPair,
@@ -253,94 +252,3 @@ def test_functions_in_a_row_of_a_graph_cannot_share_a_port() -> None:
     foreign = replace(NEXT, port_pairs=(replace(NEXT.port_pairs[0], project_id="bob"),))
     with pytest.raises(rules.Violation, match="a port pair of another project"):
         rules.check_ports_in_a_row(a_chain(FIRST), [a_chain(foreign)])
-
-
-# What a shared function returns must belong to one project
-
-ELSEWHERE = a_group(9, "x", "y")
-BRIDGING = replace(PAIR, kind=FunctionKind.L2)
-
-
-def through(
-    project: str, *groups: PortPairGroup, classifier: FlowClassifier = CLASSIFIER, symmetric: bool
-) -> PortChain:
-    """Return a project's chain through groups."""
-    own = replace(classifier, id=f"fc of {project}", project_id=project)
-    return PortChain(project, project, 1, groups, (own,), symmetric=symmetric)
-
-
-def test_replies_count_if_both_chains_are_symmetric() -> None:
-    """Both chains end with the shared group; in reverse they go on to groups of their own."""
-    for hers in (True, False):
-        for his in (True, False):
-            alice = through("alice", ELSEWHERE, GROUP, symmetric=hers)
-            bob = through("bob", OTHER, GROUP, symmetric=his)
-            if hers and his:
-                rejects("port_pair_groups", rules.check_attributable, alice, [bob])
-            else:
-                rules.check_attributable(alice, [bob])
-    alice = through("alice", GROUP, symmetric=True)
-    rules.check_attributable(alice, [through("bob", GROUP, symmetric=True)])
-
-
-def test_replies_are_compared_as_replies() -> None:
-    """The named destinations differ, so replies come from different ports."""
-    alice, bob = (
-        through(
-            project,
-            apart,
-            GROUP,
-            classifier=replace(CLASSIFIER, logical_destination_port=f"server of {project}"),
-            symmetric=True,
-        )
-        for project, apart in (("alice", ELSEWHERE), ("bob", OTHER))
-    )
-    rules.check_attributable(alice, [bob])
-    rejects(
-        "port_pair_groups",
-        rules.check_attributable,
-        alice,
-        [replace(bob, flow_classifiers=(replace(CLASSIFIER, project_id="bob"),))],
-    )
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "accepted"),
-    [
-        # Functions that bridge require more than functions that route: those send packets of both
-        # chains to their destination, whichever chain the packets belong to.
-        ((PAIR,), (BRIDGING,), False),
-        ((PAIR,), (PAIR, replace(BRIDGING, id="more")), False),
-        ((PAIR,), (replace(PAIR, id="another"),), True),
-        ((BRIDGING,), (PAIR,), True),
-        # Functions that route alone require nothing here, whatever was there before.
-        ((), (PAIR,), True),
-        ((), (BRIDGING,), False),
-        ((replace(PAIR, correlation="mpls"),), (BRIDGING,), False),
-        ((PAIR,), (replace(PAIR, correlation="mpls"),), True),
-        ((PAIR,), (), True),
-        # Chains that were accepted with functions that bridge are not looked at again.
-        ((BRIDGING,), (replace(BRIDGING, id="another"),), True),
-    ],
-)
-def test_new_functions_of_a_shared_group_are_compared_with_the_old_ones(
-    before: tuple[PortPair, ...], after: tuple[PortPair, ...], accepted: bool
-) -> None:
-    old, new = (replace(GROUP, port_pairs=pairs) for pairs in (before, after))
-    chains = [through(project, new, symmetric=False) for project in ("alice", "bob")]
-    if accepted:
-        rules.check_group_attributable(old, new, chains)
-    else:
-        rejects("port_pairs", rules.check_group_attributable, old, new, chains)
-
-
-@pytest.mark.parametrize("before", [(), (replace(PAIR, correlation="mpls"),)])
-def test_functions_that_need_no_header_are_compared_if_the_old_ones_were_told_apart(
-    before: tuple[PortPair, ...],
-) -> None:
-    old, new = (replace(GROUP, port_pairs=pairs) for pairs in (before, (PAIR,)))
-    chains = [
-        through(project, new, behind, symmetric=False)
-        for project, behind in (("alice", ELSEWHERE), ("bob", OTHER))
-    ]
-    rejects("port_pairs", rules.check_group_attributable, old, new, chains)

@@ -1,0 +1,325 @@
+"""Decides which packets that a shared function returns belong to which chain. Pure.
+
+An SFC-unaware function returns packets that say nothing about their chain: their header and their
+source address decide. If the function serves chains of several projects, each chain takes there
+only packets with the addresses of its own sources, and chains of two projects that could take the
+same packet are refused (docs/decisions/0045).
+
+What is compared is what the planner plans: the header fields behind each hop, after all header
+mappings, in both directions and in service graphs.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from itertools import product
+
+from portchain.core.function_kinds import traits_of
+from portchain.core.model import (
+    ChainSnapshot,
+    FlowClassifier,
+    Port,
+    PortChain,
+    PortPair,
+    PortPairGroup,
+)
+from portchain.core.rules import Violation, label, label_for
+from portchain.dataplane.match import addresses_within
+from portchain.dataplane.plan import Classifier, PortRange, Source
+from portchain.dataplane.planning import headers
+
+_ANY_ADDRESS = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
+_ALTERNATIVE = (
+    "use a group whose pairs have the correlation mpls or nsh in service_function_parameters, or "
+    "a group of your own"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """The packets that a chain takes at one port of an SFC-unaware function.
+
+    :param chain: the chain. ``classifier``: its classifier. ``group``: the function's group.
+    :param port: id of the port at which the function returns the packets.
+    :param header: their header fields, after all header mappings on the path so far.
+    :param sources: CIDRs that their source addresses are in; None for any address that the header
+        allows.
+    :param to_destination: whether the packets continue to their destination, as they would
+        without a chain: the group is the last one, and it routes.
+    :param attributable: whether packets that the function sends of its own are never among them.
+    :param reverse: whether the packets are replies.
+    """
+
+    chain: PortChain
+    classifier: FlowClassifier
+    group: PortPairGroup
+    port: str
+    header: Classifier
+    sources: tuple[str, ...] | None
+    to_destination: bool
+    attributable: bool
+    reverse: bool
+
+    def intersects(self, other: "Selector") -> bool:
+        """Tell whether both chains could take one packet, and continue differently with it."""
+        return (
+            self.port == other.port
+            and not (self.to_destination and other.to_destination)
+            and _headers_overlap(self.header, other.header)
+            and _addresses_overlap(self._source_prefixes, other._source_prefixes)
+        )
+
+    @property
+    def _source_prefixes(self) -> tuple[str, ...]:
+        if self.sources is not None:
+            return self.sources
+        return self.header.source_prefixes or (_ANY_ADDRESS[self.header.ethertype],)
+
+
+def selectors(snapshot: ChainSnapshot) -> list[Selector]:
+    """Return what a chain takes at the ports of its SFC-unaware functions.
+
+    It depends neither on where ports are bound nor on which ports a classifier stands for at the
+    moment. A classifier without a logical port counts with its whole prefix.
+    """
+    found = [*_selectors_of_path(snapshot, reverse=False)]
+    if snapshot.chain.symmetric:
+        found += _selectors_of_path(snapshot, reverse=True)
+    return found
+
+
+def check_isolated(
+    own: Sequence[ChainSnapshot],
+    others: Iterable[ChainSnapshot] = (),
+    attribute: str = "port_pair_groups",
+    changed: PortPairGroup | None = None,
+) -> None:
+    """Check that chains of two projects take no packet in common at a function that they share.
+
+    :param own: the chains that a request changes. ``others``: chains that have ports in common with
+        them; two chains of ``others`` are not compared.
+    :param attribute: the attribute of the request that an error names.
+    :param changed: the group whose change is checked; None if a chain or graph is.
+    :raises Violation: two chains could take the same packet, or a chain could take what a function
+        of another project sends of its own. The message names nothing of another project.
+    """
+    own_selectors = [selector for snapshot in own for selector in selectors(snapshot)]
+    for selector in own_selectors:
+        if not selector.attributable:
+            raise Violation(attribute, _why_not_attributable(selector, changed))
+    at_port: dict[str, list[Selector]] = defaultdict(list)
+    for selector in (*own_selectors, *(one for each in others for one in selectors(each))):
+        at_port[selector.port].append(selector)
+    for selector in own_selectors:
+        for other in at_port[selector.port]:
+            if other.chain.project_id != selector.chain.project_id and selector.intersects(other):
+                raise Violation(attribute, _why_not_isolated(selector, changed))
+
+
+def accepted_sources(
+    snapshot: ChainSnapshot,
+    header_lists: Sequence[Sequence[Classifier]],
+    sources: Iterable[Source],
+    reverse: bool = False,
+) -> list[tuple[tuple[str, ...], ...]]:
+    """Return ``Hop.accepted_sources`` for each hop of a path.
+
+    :param header_lists: the header fields along the path, one list for each classifier.
+    :param sources: the sources of the path.
+    :param reverse: whether it is the path of the replies.
+    """
+    addresses: dict[int, list[str]] = defaultdict(list)
+    for source in sources:
+        addresses[source.classifier] += source.addresses
+    return [
+        tuple(
+            hop.accepted_sources(header_list[hop.index + 1], addresses[number])
+            for number, header_list in enumerate(header_lists)
+        )
+        if _is_attributed_by_source(snapshot.chain, hop.group)
+        else ()
+        for hop in _hops(snapshot, reverse)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """A hop of a chain, in one direction.
+
+    :param index: position on the path, from 0.
+    """
+
+    snapshot: ChainSnapshot
+    index: int
+    group: PortPairGroup
+    reverse: bool
+
+    @property
+    def is_last(self) -> bool:
+        """Whether packets leave the chain, and enter no other one, behind this hop."""
+        chain = self.snapshot.chain
+        is_end = self.index == len(chain.port_pair_groups) - 1
+        return is_end and (self.reverse or not self.snapshot.successors)
+
+    @property
+    def has_prefixes_only(self) -> bool:
+        """Whether packets behind this hop have other sources than the addresses of known ports.
+
+        A function has changed the source address, or they come from another chain of a graph.
+        """
+        groups = self.snapshot.chain.port_pair_groups
+        if self.reverse:
+            return any("destination_ip_prefix" in group.egress_n_tuple for group in groups)
+        before = groups[: self.index + 1]
+        changes = any("source_ip_prefix" in group.egress_n_tuple for group in before)
+        return changes or bool(self.snapshot.predecessors)
+
+    def accepted_sources(self, header: Classifier, addresses: Iterable[str]) -> tuple[str, ...]:
+        """Return the CIDRs of the source addresses that packets with a header can have here.
+
+        :param addresses: of the ports that send them.
+        """
+        if self.has_prefixes_only:
+            return header.source_prefixes or (_ANY_ADDRESS[header.ethertype],)
+        return tuple(sorted(set(addresses_within(addresses, header))))
+
+    def named_sources(
+        self, classifier: FlowClassifier, header: Classifier
+    ) -> tuple[str, ...] | None:
+        """Return the CIDRs that the user named as sources; None if the user named none."""
+        port_id = (
+            classifier.logical_destination_port if self.reverse else classifier.logical_source_port
+        )
+        if port_id is not None and not self.has_prefixes_only:
+            port = self.snapshot.ports.get(port_id)
+            return tuple(addresses_within(port.fixed_ips if port else (), header))
+        return header.source_prefixes or None
+
+    def excludes_function(self, header: Classifier, named: tuple[str, ...] | None) -> bool:
+        """Tell whether the chain never takes what the hop's functions send of their own.
+
+        The user must have named the sources or, for replies, the ports that they go to.
+        """
+        if named is None and not (self.reverse and header.destination_prefixes):
+            return False
+        if not self.has_prefixes_only:
+            return True  # the flows match addresses of ports, and a function's are not among them
+        own = _addresses_of(self.group, self.snapshot.ports)
+        return named is not None and not _addresses_overlap(named, own)
+
+
+def _hops(snapshot: ChainSnapshot, reverse: bool) -> list[_Hop]:
+    groups = snapshot.chain.port_pair_groups
+    in_path_order = groups[::-1] if reverse else groups
+    return [_Hop(snapshot, index, group, reverse) for index, group in enumerate(in_path_order)]
+
+
+def _selectors_of_path(snapshot: ChainSnapshot, reverse: bool) -> Iterator[Selector]:
+    compute = headers.headers_of_replies if reverse else headers.request_headers
+    header_lists = compute(snapshot.chain, snapshot.ports)
+    for hop in _hops(snapshot, reverse):
+        for pair in () if hop.group.tap_enabled else hop.group.port_pairs:
+            if not traits_of(pair).identifies_chain:
+                yield from _selectors_of_pair(hop, pair, header_lists)
+
+
+def _selectors_of_pair(
+    hop: _Hop, pair: PortPair, header_lists: Sequence[Sequence[Classifier]]
+) -> Iterator[Selector]:
+    chain, group = hop.snapshot.chain, hop.group
+    to_destination = hop.is_last and not traits_of(pair).keeps_source_mac
+    limited = _is_attributed_by_source(chain, group)
+    for classifier, header_list in zip(chain.flow_classifiers, header_lists, strict=True):
+        header = header_list[hop.index + 1]
+        named = hop.named_sources(classifier, header)
+        yield Selector(
+            chain=chain,
+            classifier=classifier,
+            group=group,
+            port=pair.ingress if hop.reverse else pair.egress,
+            header=header,
+            sources=named if limited else None,
+            to_destination=to_destination,
+            attributable=to_destination
+            or group.project_id == chain.project_id
+            or hop.excludes_function(header, named),
+            reverse=hop.reverse,
+        )
+
+
+def _is_attributed_by_source(chain: PortChain, group: PortPairGroup) -> bool:
+    """Tell whether projects share a group of SFC-unaware functions."""
+    return (
+        (group.shared or group.project_id != chain.project_id)
+        and not group.tap_enabled
+        and not all(traits_of(pair).identifies_chain for pair in group.port_pairs)
+    )
+
+
+def _addresses_of(group: PortPairGroup, ports: Mapping[str, Port]) -> tuple[str, ...]:
+    addresses = (ip for port in group.port_ids if port in ports for ip in ports[port].fixed_ips)
+    return tuple(str(ip_network(ip_address(address))) for address in addresses)
+
+
+def _headers_overlap(one: Classifier, other: Classifier) -> bool:
+    """Tell whether one packet can have both headers, whatever its source address."""
+    return (
+        one.ethertype == other.ethertype
+        and (None in (one.protocol, other.protocol) or one.protocol == other.protocol)
+        and _ranges_overlap(one.source_ports, other.source_ports)
+        and _ranges_overlap(one.destination_ports, other.destination_ports)
+        and (
+            not one.destination_prefixes
+            or not other.destination_prefixes
+            or _addresses_overlap(one.destination_prefixes, other.destination_prefixes)
+        )
+    )
+
+
+def _ranges_overlap(one: PortRange | None, other: PortRange | None) -> bool:
+    return one is None or other is None or (one[0] <= other[1] and other[0] <= one[1])
+
+
+def _addresses_overlap(some: Iterable[str], others: Iterable[str]) -> bool:
+    networks = [[ip_network(prefix, strict=False) for prefix in each] for each in (some, others)]
+    return any(
+        one.version == other.version
+        and (one.network_address in other or other.network_address in one)
+        for one, other in product(*networks)
+    )
+
+
+def _why_not_attributable(selector: Selector, changed: PortPairGroup | None) -> str:
+    if changed is not None:
+        return (
+            f"port chains of several projects use group {label(changed)}, some for packets whose "
+            "sources they do not name, so they could take packets that functions of this kind send "
+            "of their own; use pairs with the correlation mpls or nsh"
+        )
+    project = selector.chain.project_id
+    packets = "replies to " if selector.reverse else ""
+    return (
+        f"{packets}packets of {label_for(project, selector.classifier)} that "
+        f"{label_for(project, selector.group)} returns cannot be told from those that its "
+        "functions send of their own. Name the sources in the classifier, by "
+        "logical_source_port or source_ip_prefix; in a chain that follows another one, by a "
+        f"source_ip_prefix without addresses of the functions. Or {_ALTERNATIVE}"
+    )
+
+
+def _why_not_isolated(selector: Selector, changed: PortPairGroup | None) -> str:
+    if changed is not None:
+        return (
+            f"port chains of several projects use functions of group {label(changed)}, and packets "
+            "that functions of this kind return could belong to more than one of them; create a "
+            "group for each project, or use pairs with the correlation mpls or nsh"
+        )
+    project = selector.chain.project_id
+    packets = "replies to packets" if selector.reverse else "packets"
+    return (
+        f"{packets} of {label_for(project, selector.classifier)} that "
+        f"{label_for(project, selector.group)} returns could belong to a port chain of another "
+        "project: chains of two projects cannot take the same header and source address there. "
+        f"Narrow the classifier, or {_ALTERNATIVE}"
+    )

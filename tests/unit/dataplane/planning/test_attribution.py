@@ -1,0 +1,270 @@
+"""Named samples of chains of two projects behind a function that they share.
+
+In the first ones, packets of one tenant came out of the other tenant's port.
+`test_isolation_search.py` looks for more.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from portchain.core import rules
+from portchain.core.model import ChainSnapshot, FunctionKind, PortPair
+from portchain.dataplane.planning import attribution
+from tests.plans import ident
+from tests.shared_functions import FUNCTION_ADDRESSES, T1, T2, World, is_accepted
+
+APART = {"t1vm1": "10.0.0.1", "t1vm2": "10.0.0.2", "t2vm1": "10.0.0.3", "t2vm2": "10.0.0.4"}
+SAME = {"t1vm1": "10.0.0.1", "t1vm2": "10.0.0.2", "t2vm1": "10.0.0.1", "t2vm2": "10.0.0.2"}
+THROUGH = {T1: ("shared", "t1f2"), T2: ("shared", "t2f2")}
+
+
+def refusal(chain: ChainSnapshot, *others: ChainSnapshot) -> rules.Violation:
+    with pytest.raises(rules.Violation) as refused:
+        attribution.check_isolated([chain], others)
+    return refused.value
+
+
+def both(world: World, one: dict[str, Any], other: dict[str, Any]) -> list[ChainSnapshot]:
+    return [world.chain(T1, THROUGH[T1], **one), world.chain(T2, THROUGH[T2], **other)]
+
+
+def test_destination_ports_with_the_same_address_on_two_networks_do_meet() -> None:
+    prefix = {"source_prefix": "10.0.0.0/30"}
+    one, other = both(
+        World(SAME),
+        prefix | {"logical_destination_port": ident("t1vm2")},
+        prefix | {"logical_destination_port": ident("t2vm2")},
+    )
+    for chain, rival in ((one, other), (other, one)):
+        violation = refusal(chain, rival)
+        assert violation.attribute == "port_pair_groups"
+        assert "correlation mpls or nsh" in violation.rule
+        assert "a group of your own" in violation.rule
+        assert rival.chain.flow_classifiers[0].id not in violation.rule
+        assert rival.chain.id not in violation.rule
+
+
+def test_the_header_behind_a_mapping_counts_not_the_classifier() -> None:
+    mapping = {"destination_port_range_min": 51, "destination_port_range_max": 51}
+    world = World(SAME, mappings={"t2f1": mapping})
+    one = world.chain(
+        T1, THROUGH[T1], destination_ports=(51, 51), logical_source_port=ident("t1vm1")
+    )
+    other = world.chain(
+        T2,
+        ("t2f1", "shared", "t2f2"),
+        destination_ports=(50, 50),
+        logical_source_port=ident("t2vm1"),
+    )
+    assert refusal(other, one).attribute == "port_pair_groups"
+    attribution.check_isolated(
+        [replace(other, chain=replace(other.chain, port_pair_groups=one.chain.port_pair_groups))],
+        [one],
+    )
+
+
+def test_named_sources_with_the_same_address_meet_if_one_classifier_is_narrower() -> None:
+    one, other = both(
+        World(SAME),
+        {"logical_source_port": ident("t1vm1")},
+        {"logical_source_port": ident("t2vm1"), "destination_ports": (50, 50)},
+    )
+    refusal(other, one)
+    refusal(one, other)
+
+
+def test_a_borrower_must_name_its_sources() -> None:
+    world = World(APART)
+    chain = world.chain(T1, THROUGH[T1])
+    assert "logical_source_port or source_ip_prefix" in refusal(chain).rule
+    attribution.check_isolated([world.chain(T1, ("shared",))])  # returned to their destination
+    attribution.check_isolated([replace(world, owner=T1).chain(T1, THROUGH[T1])])
+
+
+def test_the_functions_own_packets_enter_no_chain_of_a_borrower() -> None:
+    world = World(APART)
+    chain = world.chain(T1, THROUGH[T1], source_prefix="10.0.0.0/24")
+    attribution.check_isolated([chain])
+    world.check_packets([chain])
+
+
+def test_a_changed_source_address_must_not_be_the_functions_own() -> None:
+    own = f"{FUNCTION_ADDRESSES['shared-out']}/32"
+    for prefix, accepted in ((own, False), ("198.51.100.1/32", True)):
+        world = World(APART, mappings={"shared": {"source_ip_prefix": prefix}})
+        chain = world.chain(T1, THROUGH[T1], logical_source_port=ident("t1vm1"))
+        assert is_accepted(chain, []) is accepted
+
+
+def test_replies_and_requests_meet_at_a_function_with_a_single_port() -> None:
+    world = World(SAME)
+    one, other = both(
+        world,
+        {"logical_source_port": ident("t1vm1"), "destination_prefix": "10.0.0.2/32"},
+        {"logical_source_port": ident("t2vm2"), "destination_prefix": "10.0.0.1/32"},
+    )
+    attribution.check_isolated([other], [one])
+    first, last = one.chain.port_pair_groups
+    single = replace(first, port_pairs=(replace(first.port_pairs[0], ingress=ident("shared-out")),))
+    symmetric = [
+        replace(
+            each,
+            chain=replace(
+                each.chain,
+                symmetric=True,
+                port_pair_groups=(each.chain.port_pair_groups[1], single),
+            ),
+        )
+        for each in (one, other)
+    ]
+    refusal(symmetric[1], symmetric[0])
+    assert last not in symmetric[1].chain.port_pair_groups
+
+
+def test_a_following_chain_is_compared_by_its_prefix_alone() -> None:
+    world = World(APART)
+    one, other = both(
+        world,
+        {"logical_source_port": ident("t1vm1")},
+        {"logical_source_port": ident("t2vm1"), "source_prefix": "10.0.0.0/29"},
+    )
+    attribution.check_isolated([other], [one])
+    following = replace(other, predecessors=(world.chain(T2, ("t2f1",)).chain,))
+    refusal(following, [one][0])
+    unnamed = world.chain(T2, THROUGH[T2], logical_source_port=ident("t2vm1"))
+    refusal(replace(unnamed, predecessors=following.predecessors))
+
+
+def test_functions_with_a_header_are_shared_without_limits() -> None:
+    one, other = both(World(SAME), {}, {})
+    aware = [
+        replace(
+            each,
+            chain=replace(
+                each.chain,
+                port_pair_groups=tuple(
+                    replace(
+                        g, port_pairs=tuple(replace(p, correlation="mpls") for p in g.port_pairs)
+                    )
+                    for g in each.chain.port_pair_groups
+                ),
+            ),
+        )
+        for each in (one, other)
+    ]
+    attribution.check_isolated(aware[:1], aware[1:])
+
+
+def test_a_group_change_is_refused_without_naming_chains() -> None:
+    one, other = both(
+        World(SAME),
+        {"logical_source_port": ident("t1vm1")},
+        {"logical_source_port": ident("t2vm1")},
+    )
+    group = one.chain.port_pair_groups[0]
+    with pytest.raises(rules.Violation, match="several projects") as refused:
+        attribution.check_isolated([one, other], attribute="port_pairs", changed=group)
+    for chain in (one.chain, other.chain):
+        assert chain.id not in refused.value.rule
+        assert chain.flow_classifiers[0].id not in refused.value.rule
+
+
+def test_pairs_of_two_groups_with_one_egress_port_count_as_one_function() -> None:
+    one, other = both(
+        World(SAME),
+        {"logical_source_port": ident("t1vm1")},
+        {"logical_source_port": ident("t2vm1")},
+    )
+    shared, last = other.chain.port_pair_groups
+    elsewhere = replace(
+        shared,
+        id=ident("another group"),
+        port_pairs=(replace(shared.port_pairs[0], ingress=ident("third port")),),
+    )
+    apart = replace(other, chain=replace(other.chain, port_pair_groups=(elsewhere, last)))
+    refusal(apart, one)
+
+
+def test_replies_count_if_both_chains_are_symmetric() -> None:
+    """Both chains end with the shared group; in reverse they go on to groups of their own."""
+    world = World(SAME)
+    for hers in (True, False):
+        for his in (True, False):
+            one = world.chain(T1, ("t1f1", "shared"), hers, logical_source_port=ident("t1vm1"))
+            other = world.chain(T2, ("t2f1", "shared"), his, logical_source_port=ident("t2vm1"))
+            if hers and his:
+                refusal(other, one)
+            else:
+                attribution.check_isolated([other], [one])
+    ends = [
+        world.chain(project, ("shared",), True, logical_source_port=ident(f"{project}vm1"))
+        for project in (T1, T2)
+    ]
+    attribution.check_isolated(ends[:1], ends[1:])
+
+
+def test_replies_are_compared_as_replies() -> None:
+    """The named destinations have different addresses, so replies come from different ports."""
+    world = World(APART)
+    one, other = (
+        world.chain(
+            project,
+            (f"{project}f1", "shared"),
+            True,
+            source_prefix="10.0.0.0/24",
+            logical_destination_port=ident(f"{project}vm2"),
+        )
+        for project in (T1, T2)
+    )
+    attribution.check_isolated([other], [one])
+    open_ended = world.chain(T2, ("t2f1", "shared"), True, source_prefix="10.0.0.0/24")
+    refusal(open_ended, one)
+
+
+ROUTING = PortPair("pp", "provider", ident("shared-in"), ident("shared-out"))
+BRIDGING = replace(ROUTING, kind=FunctionKind.L2)
+AWARE = replace(ROUTING, correlation="mpls")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "accepted_at_the_end", "accepted_before_others"),
+    [
+        # Functions that route send the packets of both chains to their destination, whichever
+        # chain the packets belong to. Functions that bridge return them to the chain.
+        ((ROUTING,), True, False),
+        ((BRIDGING,), False, False),
+        ((ROUTING, replace(BRIDGING, id="more")), False, False),
+        ((AWARE,), True, True),
+        ((AWARE, ROUTING), True, False),
+        ((), True, True),
+    ],
+)
+def test_the_kinds_of_a_shared_groups_functions_decide(
+    pairs: tuple[PortPair, ...], accepted_at_the_end: bool, accepted_before_others: bool
+) -> None:
+    world = World(SAME)
+    for groups, accepted in (
+        ({T1: ("shared",), T2: ("shared",)}, accepted_at_the_end),
+        (THROUGH, accepted_before_others),
+    ):
+        chains = [
+            world.chain(project, groups[project], logical_source_port=ident(f"{project}vm1"))
+            for project in (T1, T2)
+        ]
+        shared = replace(chains[0].chain.port_pair_groups[0], port_pairs=pairs)
+        chains = [
+            replace(
+                one,
+                chain=replace(
+                    one.chain, port_pair_groups=(shared, *one.chain.port_pair_groups[1:])
+                ),
+            )
+            for one in chains
+        ]
+        if accepted:
+            attribution.check_isolated(chains, attribute="port_pairs", changed=shared)
+        else:
+            with pytest.raises(rules.Violation, match="port_pairs"):
+                attribution.check_isolated(chains, attribute="port_pairs", changed=shared)

@@ -62,6 +62,7 @@ class _Show(_OfKind, show.ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         _add_resource(parser, self.kind, "display")
+        _add_old_column_option(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Table:
@@ -77,13 +78,23 @@ class _List(_OfKind, lister.Lister):
         parser.add_argument(
             "--name", metavar="<name>", help=f"List only {self.kind.words}s with this name"
         )
+        for name in self.kind.filters:
+            parser.add_argument(
+                f"--{name.replace('_', '-')}",
+                dest=f"filter_{name}",
+                metavar=f"<{name}>",
+                help=f"List only {self.kind.words}s with this {name}",
+            )
+        _add_old_column_option(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Table:
         more = self.kind.long_columns if parsed_args.long else ()
         names = ["id", "name", *self.kind.columns, *more]
-        query = {"name": parsed_args.name} if parsed_args.name is not None else {}
-        return names, self._rows(names, query)
+        values = {name: getattr(parsed_args, f"filter_{name}") for name in self.kind.filters}
+        query = {"name": parsed_args.name, **values}
+        given = {name: value for name, value in query.items() if value is not None}
+        return names, self._rows(names, given)
 
     def _rows(self, names: Sequence[str], query: dict[str, str]) -> Iterator[tuple[Any, ...]]:
         for resource in self.client.list(self.kind, **query):
@@ -136,6 +147,13 @@ def _add_resource(parser: argparse.ArgumentParser, kind: Kind, doing: str, **opt
     """Declare the argument that names the resource of the command."""
     help_text = f"{kind.words.capitalize()} to {doing} (name or ID)"
     parser.add_argument("resource", metavar=f"<{kind.command}>", help=help_text, **options)
+
+
+def _add_old_column_option(parser: argparse.ArgumentParser) -> None:
+    """Declare the name that ``--column`` had in the original program, too."""
+    parser.add_argument(
+        *("-F", "--field"), dest="columns", action="append", help="The same as --column"
+    )
 
 
 def _fields(shown: Shown) -> Table:

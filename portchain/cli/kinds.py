@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from portchain.cli import options
 from portchain.cli.options import (
+    Boolean,
     Choice,
+    ListOfParameters,
     MaybeText,
     Number,
     Option,
@@ -31,6 +33,7 @@ class Kind:
     :param options: the options of its create and update commands.
     :param columns: attributes that lists show besides id and name.
     :param long_columns: attributes that lists show in addition with ``--long``.
+    :param filters: attributes by which lists select, besides the name.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Kind:
     options: tuple[Option, ...]
     columns: tuple[str, ...]
     long_columns: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
 
     @property
     def plural(self) -> str:
@@ -79,6 +83,106 @@ def _description(kind: str) -> Option:
     )
 
 
+# The options that the original program had for ports, by name or by passing unknown ones on.
+_PORT_STATE = (
+    Switch(
+        flag="--admin-state-down",
+        attribute="admin_state_up",
+        value=False,
+        help="Set the administrative state of the port to down",
+    ),
+    Boolean(
+        flag="--admin-state-up",
+        attribute="admin_state_up",
+        updatable=True,
+        help="Administrative state of the port (default: true)",
+    ),
+    Option(
+        flag="--device-id",
+        attribute="device_id",
+        updatable=True,
+        help="Device that uses the port, such as the ID of a virtual machine",
+    ),
+    Option(
+        flag="--device-owner",
+        attribute="device_owner",
+        updatable=True,
+        help="What uses the port, such as compute:nova",
+    ),
+    Option(flag="--tenant-id", attribute="project_id", help="ID of the project of the port"),
+)
+_PORT_ADDRESSES = (
+    Option(
+        flag="--mac-address",
+        attribute="mac_address",
+        updatable=True,
+        help="MAC address of the port (default: a free one)",
+    ),
+    ListOfParameters(
+        flag="--fixed-ip",
+        attribute="fixed_ips",
+        keys={"subnet_id": str, "ip_address": str},
+        references={"subnet_id": "subnet"},
+        flag_for_none="--no-fixed-ip",
+        updatable=True,
+        help="Subnet (name or ID) or address of the port, or both; repeat the option to add "
+        "several (default: an address of each IP version that the network has)",
+    ),
+    ListOfParameters(
+        flag="--extra-dhcp-opt",
+        attribute="extra_dhcp_opts",
+        keys={"opt_name": str, "opt_value": str, "ip_version": int},
+        updatable=True,
+        help="DHCP option for the port; repeat the option to add several",
+    ),
+    Option(
+        flag="--dns-name",
+        attribute="dns_name",
+        updatable=True,
+        help="Name of the port in the internal DNS",
+    ),
+)
+_PORT_SECURITY = (
+    References(
+        flag="--security-group",
+        attribute="security_groups",
+        kind="security_group",
+        flag_for_none="--no-security-groups",
+        updatable=True,
+        help="Security group (name or ID); repeat the option to add several (default: the "
+        "project's group named default)",
+    ),
+    Boolean(
+        flag="--port-security-enabled",
+        attribute="port_security_enabled",
+        updatable=True,
+        help="Whether the port may send with its own addresses only. Without, it can have neither "
+        "security groups nor allowed address pairs (default: as the network)",
+    ),
+    ListOfParameters(
+        flag="--allowed-address-pair",
+        attribute="allowed_address_pairs",
+        keys={"ip_address": str, "mac_address": str},
+        flag_for_none="--no-allowed-address-pairs",
+        updatable=True,
+        help="Address, or CIDR, that the port may send with besides its own; repeat the option to "
+        "add several",
+    ),
+)
+_PORT_BINDING = (
+    Option(
+        flag="--vnic-type",
+        attribute="binding:vnic_type",
+        updatable=True,
+        help="Type of the virtual network card, such as normal or direct (default: normal)",
+    ),
+    Option(
+        flag="--binding:host-id",
+        attribute="binding:host_id",
+        updatable=True,
+        help="Host that the port is bound to; administrators only",
+    ),
+)
 PORT = Kind(
     "port",
     "/ports",
@@ -97,11 +201,18 @@ PORT = Kind(
             help="Name of the port; need not be unique",
         ),
         _description("port"),
+        *_PORT_STATE,
+        *_PORT_ADDRESSES,
+        *_PORT_SECURITY,
+        *_PORT_BINDING,
     ),
     columns=("mac_address", "fixed_ips", "status"),
     long_columns=("network_id", "device_id", "project_id"),
+    filters=("network_id", "device_id", "device_owner", "mac_address", "status", "tenant_id"),
 )
 NETWORK = Kind("network", "/networks", (), ())
+SUBNET = Kind("subnet", "/subnets", (), ())
+SECURITY_GROUP = Kind("security_group", "/security-groups", (), ())
 
 FLOW_CLASSIFIER = Kind(
     "flow_classifier",
@@ -316,5 +427,5 @@ KINDS = {
     kind.name: kind for kind in (PORT, FLOW_CLASSIFIER, PORT_PAIR, PORT_PAIR_GROUP, PORT_CHAIN)
 }
 """The kinds that ``neutron`` has commands for."""
-REFERRED = {**KINDS, NETWORK.name: NETWORK}
+REFERRED = {**KINDS, **{kind.name: kind for kind in (NETWORK, SUBNET, SECURITY_GROUP)}}
 """The kinds that options can name."""

@@ -7,7 +7,7 @@ import argparse
 import functools
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -59,6 +59,10 @@ class NeutronShell(app.App):
         self._config.register_argparse_arguments(parser, self._argv, service_keys=["network"])
         return parser
 
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Run a command that the user typed, whether in a shell or in the interactive mode."""
+        return int(super().run_subcommand(list(in_present_form(argv))))
+
     @functools.cached_property
     def client(self) -> Client:
         """The network service, with the credentials of the options or the environment.
@@ -75,6 +79,20 @@ class NeutronShell(app.App):
             ) from error
         except (keystone.ClientException, exceptions.SDKException) as error:
             raise ClientError(str(error)) from error
+
+
+def in_present_form(arguments: Iterable[str]) -> Iterator[str]:
+    """Yield arguments that the original program understood as this one does.
+
+    It took options with underscores, such as ``--port_security_enabled``, and a ``--`` before
+    options that it did not know.
+    """
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if argument == "--":
+            continue
+        is_option = name.startswith("--")
+        yield f"{name.replace('_', '-')}{equals}{value}" if is_option else argument
 
 
 def main(argv: Sequence[str] | None = None) -> int:

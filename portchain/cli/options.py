@@ -96,10 +96,23 @@ class Number(Option):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch(Option):
-    """A flag without a value: the attribute becomes true."""
+    """A flag without a value.
+
+    :param value: what the attribute becomes.
+    """
+
+    value: Any = True
 
     def _parsing(self) -> dict[str, Any]:
-        return {"action": "store_const", "const": True}
+        return {"action": "store_const", "const": self.value}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boolean(Option):
+    """``true`` or ``false``, in any case."""
+
+    def _parsing(self) -> dict[str, Any]:
+        return {"metavar": "{true,false}", "type": boolean}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,21 +165,19 @@ class References(Option):
     An update replaces the whole list. ``--no-<option>`` empties it, unless the list is required.
 
     :param kind: of those resources, such as ``port_pair``.
+    :param flag_for_none: the option that empties the list, if it has another name and the create
+        command has it, too.
     """
 
     kind: str
+    flag_for_none: str = ""
 
     def add_to(self, parser: argparse.ArgumentParser, *, creating: bool) -> None:
-        """Declare the option, and for updates the option that empties the list."""
+        """Declare the option, and the one that empties the list."""
         Option.add_to(self, parser, creating=creating)
-        if not creating and not self.required:
-            parser.add_argument(
-                f"--no-{self.flag.removeprefix('--')}",
-                dest=self._name,
-                action="store_const",
-                const=[],
-                help=f"Remove all of them; use it instead of {self.flag}",
-            )
+        if self.flag_for_none or not (creating or self.required):
+            flag = self.flag_for_none or f"--no-{self.flag.removeprefix('--')}"
+            _add_flag_for_none(parser, flag, self.flag, self._name)
 
     def _help(self, *, creating: bool) -> str:
         return self.help if creating else f"{self.help}; replaces the whole list"
@@ -206,6 +217,38 @@ class Parameters(Option):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListOfParameters(Parameters):
+    """A list of dicts, each as for ``Parameters``; users repeat the option.
+
+    :param references: keys that name another resource -> its kind.
+    :param flag_for_none: the option of update commands that empties the list; empty if there is
+        none.
+    """
+
+    references: Mapping[str, str] = field(default_factory=dict)
+    flag_for_none: str = ""
+
+    def add_to(self, parser: argparse.ArgumentParser, *, creating: bool) -> None:
+        """Declare the option, and for updates the option that empties the list."""
+        Option.add_to(self, parser, creating=creating)
+        if self.flag_for_none and not creating:
+            _add_flag_for_none(parser, self.flag_for_none, self.flag, self._name)
+
+    def _parsing(self) -> dict[str, Any]:
+        return {**Parameters._parsing(self), "action": "append"}
+
+    def _attributes(self, value: list[Attributes], find: Find) -> Attributes:
+        found = [
+            {
+                key: find(self.references[key], one) if key in self.references else one
+                for key, one in each.items()
+            }
+            for each in value
+        ]
+        return {self.attribute: found}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter(Option):
     """One key of a dict attribute as an option of its own.
 
@@ -225,6 +268,16 @@ class Parameter(Option):
 
     def _attributes(self, value: Any, find: Find) -> Attributes:
         return {self.attribute: {self.key: value}}
+
+
+def _add_flag_for_none(parser: argparse.ArgumentParser, flag: str, other: str, name: str) -> None:
+    parser.add_argument(
+        flag,
+        dest=name,
+        action="store_const",
+        const=[],
+        help=f"Remove all of them; use it instead of {other}",
+    )
 
 
 def port_range(text: str) -> tuple[int, int]:

@@ -291,7 +291,30 @@ NEUTRON: Steps = [
     ("port-create --name p7 net1", {"network_id": "net1", "name": "p7"}),
     ("port-list --name p7", [{"name": "p7", "status": "DOWN"}]),
     ("port-update p7 --name p8", None),
-    ("port-show p8", {"network_id": "net1"}),
+    # As in published scripts: functions do not send with their own addresses only.
+    ("port-update --no-security-groups --port_security_enabled=False p8", None),
+    (
+        "port-show p8",
+        {"network_id": "net1", "security_groups": [], "port_security_enabled": False},
+    ),
+    ("port-update p8 --port-security-enabled True --security-group default", None),
+    (
+        "port-update p8 --allowed-address-pair ip_address=10.60.9.0/24 --device_id machine9",
+        None,
+    ),
+    (
+        "port-show p8",
+        {
+            "port_security_enabled": True,
+            "device_id": "machine9",
+            "allowed_address_pairs": [{"ip_address": "10.60.9.0/24"}],
+        },
+    ),
+    (
+        "port-create net1 --fixed-ip ip_address=10.60.0.77 --admin-state-down --name p9",
+        {"fixed_ips": [{"ip_address": "10.60.0.77"}], "admin_state_up": False},
+    ),
+    ("port-list --device-id machine9", [{"name": "p8"}]),
     (
         "flow-classifier-create --ethertype IPv4 --source-ip-prefix --destination-ip-prefix "
         "--protocol tcp --source-port 23:23 --destination-port 100:100 FC1",

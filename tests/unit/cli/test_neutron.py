@@ -91,6 +91,59 @@ OTHERS = {
     "port-chain-update PC --no-flow-classifier": {"flow_classifiers": []},
     "port-pair-update PP --description text": {"description": "text"},
 }
+PORTS = {
+    "port-update --no-security-groups --port-security-enabled=False p1": {
+        "security_groups": [],
+        "port_security_enabled": False,
+    },
+    "port-update p1 --no-security-groups --port_security_enabled False": {
+        "security_groups": [],
+        "port_security_enabled": False,
+    },
+    "port-update p1 --security-group sg1 --security-group sg2 --admin-state-up true": {
+        "security_groups": ["id-of-sg1", "id-of-sg2"],
+        "admin_state_up": True,
+    },
+    "port-update p1 --allowed-address-pair ip_address=10.0.0.0/24 "
+    "--allowed-address-pair ip_address=10.1.0.1,mac_address=fa:16:3e:00:00:01": {
+        "allowed_address_pairs": [
+            {"ip_address": "10.0.0.0/24"},
+            {"ip_address": "10.1.0.1", "mac_address": "fa:16:3e:00:00:01"},
+        ]
+    },
+    "port-update --no-allowed-address-pairs p1": {"allowed_address_pairs": []},
+    "port-update p1 --device_id vm1 --device-owner compute:nova --binding:host_id=h1": {
+        "device_id": "vm1",
+        "device_owner": "compute:nova",
+        "binding:host_id": "h1",
+    },
+    "port-update p1 --fixed-ip subnet_id=s1,ip_address=10.0.0.5": {
+        "fixed_ips": [{"subnet_id": "id-of-s1", "ip_address": "10.0.0.5"}]
+    },
+    "port-create net1 --name p1 --fixed-ip ip_address=10.0.0.5 --fixed-ip subnet_id=s2 "
+    "--mac-address fa:16:3e:00:00:02 --admin-state-down --no-security-groups "
+    "--port-security-enabled=False": {
+        "network_id": "id-of-net1",
+        "name": "p1",
+        "fixed_ips": [{"ip_address": "10.0.0.5"}, {"subnet_id": "id-of-s2"}],
+        "mac_address": "fa:16:3e:00:00:02",
+        "admin_state_up": False,
+        "security_groups": [],
+        "port_security_enabled": False,
+    },
+    "port-create --tenant-id t1 --vnic-type normal net1 -- --binding:host_id=h1": {
+        "network_id": "id-of-net1",
+        "project_id": "t1",
+        "binding:vnic_type": "normal",
+        "binding:host_id": "h1",
+    },
+    "port-create --extra-dhcp-opt opt_name=mtu,opt_value=1400 --dns-name web net1": {
+        "network_id": "id-of-net1",
+        "extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": "1400"}],
+        "dns_name": "web",
+    },
+}
+"""Commands about ports in scripts from the years of the original program."""
 
 
 class Recording(Client):
@@ -120,7 +173,9 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], int]:
     return run
 
 
-@pytest.mark.parametrize(("line", "body"), [*SPECIFICATION.items(), *OTHERS.items()])
+@pytest.mark.parametrize(
+    ("line", "body"), [*SPECIFICATION.items(), *OTHERS.items(), *PORTS.items()]
+)
 def test_command_lines_become_request_bodies(shell: Any, line: str, body: dict[str, Any]) -> None:
     assert shell(line) == 0
     assert shell.sent == [body]
@@ -131,6 +186,25 @@ def test_output_formats(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["port_pairs"] == ["id-of-PP1"]
     shell("port-pair-group-create --port-pair PP1 --port-pair PP2 PG1 -f value -c port_pairs")
     assert "id-of-PP2" in capsys.readouterr().out
+
+
+def test_lists_of_ports_select_and_show_fields(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    class Answering(Client):
+        def __init__(self) -> None:
+            pass
+
+        def _send(self, method: str, path: str, **request: Any) -> Any:
+            asked.append(request["params"])
+            return {"ports": [{"id": "1", "name": "p1"}]}
+
+    monkeypatch.setattr(neutron.NeutronShell, "client", Answering())
+    assert neutron.main(shlex.split("port-list --device_id vm1 -F id -f value")) == 0
+    assert asked == [{"device_id": "vm1"}]
+    assert capsys.readouterr().out == "1\n"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,12 @@ class Batch:
     restore_flooding: tuple[NoFlood, ...] = ()
 
 
+def keys_of(batch: Batch) -> set[EntryKey]:
+    """Return the keys of all entries that a batch changes."""
+    entries: tuple[SwitchEntry, ...] = (*batch.put, *batch.suppress_flooding)
+    return {*(entry.key for entry in entries), *batch.remove, *batch.restore_flooding}
+
+
 def diff(desired: Iterable[SwitchEntry], actual: Iterable[SwitchEntry]) -> list[Batch]:
     """Compute the changes that turn the actual content of a switch into the desired content.
 

@@ -4,8 +4,12 @@ The reconciler is level-triggered: an event only means "compare again". It holds
 flows computed from them, and applies the difference to the flows that it believes to be in the
 switch. When it cannot be sure of those, it reads them from the switch first. A correct flow is
 never touched.
+
+Work on many chains is divided into slices, so that a port that Neutron's agent is about to wire
+never waits for other ports' chains (docs/decisions/0052).
 """
 
+import math
 import threading
 import time
 from collections import OrderedDict, defaultdict
@@ -16,10 +20,13 @@ from oslo_log import log
 from portchain.core.model import HostReport
 from portchain.dataplane import pipeline, transition
 from portchain.dataplane.arbitration import FlowArbiter, Outcome, path_ids_in
-from portchain.dataplane.diff import Batch, diff
+from portchain.dataplane.diff import Batch, diff, keys_of
+from portchain.dataplane.flow import EntryKey
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
+from portchain.dataplane.work_units import work_units
+from portchain.host.priority_lock import PriorityLock
 from portchain.host.rejected_flows import find_rejected
 from portchain.host.switch import Switch
 from portchain.rpc.contract import PlanUpdate
@@ -28,6 +35,9 @@ LOG = log.getLogger(__name__)
 
 _MAX_REMOVED_CHAINS = 10_000
 """Number of removed chains whose revisions are kept, to recognise late messages about them."""
+
+_SLICE_SECONDS = 0.1
+"""How long a slice of work computes flows. Applying them takes about as long."""
 
 _MAX_REJECTIONS = 4
 """A chain has four sets of flows that the switch may reject in turn: those of its latest plan,
@@ -56,7 +66,9 @@ class Reconciler:
         self._report = report
         self._timeouts = timeouts
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = PriorityLock()
+        self._comparing = threading.Lock()
+        self._ports_lock = threading.Lock()  # of the two tables below: never held for long
         self._chains: dict[str, ChainTransition] = {}
         self._in_transition: set[str] = set()  # chains with a deadline
         self._removed_revisions: OrderedDict[str, int] = OrderedDict()
@@ -68,6 +80,8 @@ class Reconciler:
         # Before the first answer of the server, some plans are missing: their flows must stay.
         self._has_all_plans = False
         self._in_sync = False  # whether the switch is known to hold what the arbiter's ledger says
+        # While a comparison reads the switch: the keys that have changed since. None: all may have.
+        self._changed_since: set[EntryKey] | None = None
 
     @property
     def known_revisions(self) -> dict[str, int]:
@@ -108,8 +122,9 @@ class Reconciler:
         :raises Exception: the switch could not be programmed; call ``reconcile`` later.
         """
         with self._lock:
-            if changed := self._accept_update(update):
-                self._program(changed)
+            changed = self._accept_update(update)
+        self._program_in_slices(changed)
+        with self._lock:
             self._send_reports(update.unreadable)
 
     def synchronise(
@@ -129,9 +144,10 @@ class Reconciler:
                 update, self.known_revisions if sent_revisions is None else sent_revisions
             )
             self._has_all_plans = True
-            changed = self.reconcile()
+        changed = self.reconcile()
+        with self._lock:
             self._send_reports(update.unreadable)
-            return changed
+        return changed
 
     def advance_transitions(self) -> None:
         """Continue the transitions whose deadline has passed.
@@ -149,20 +165,23 @@ class Reconciler:
             for chain_id in due:
                 state = transition.advance(self._chains[chain_id], now, self._timeouts)
                 self._set_transition(chain_id, state)
-            if due:
-                self._program(due)
+        self._program_in_slices(due)
 
     def ports_changed(self, port_ids: Iterable[str]) -> None:
         """Compute the flows of the chains that use these ports again.
 
+        This is urgent, because Neutron's agent waits for it: it waits for the current slice of
+        other work only, and for nothing if no chain uses the ports.
+
         :raises Exception: as ``update``.
         """
-        with self._lock:
+        with self._ports_lock:
             chains = {
                 chain for port_id in port_ids for chain in self._chains_of_port.get(port_id, ())
             }
-            if chains:
-                self._program(chains)
+        if chains:
+            with self._lock.urgently():
+                self._program([tuple(chains)])
 
     def retry_incomplete(self) -> None:
         """Compute the flows of the chains that lack something again.
@@ -170,8 +189,8 @@ class Reconciler:
         :raises Exception: as ``update``.
         """
         with self._lock:
-            if self._incomplete:
-                self._program(set(self._incomplete))
+            incomplete = set(self._incomplete)
+        self._program_in_slices(incomplete)
 
     def reconcile(self) -> bool:
         """Compute all flows again, compare them with the switch, and repair the difference.
@@ -181,19 +200,58 @@ class Reconciler:
         :returns: whether the switch had to be changed.
         :raises Exception: the switch does not answer, or rejected a change.
         """
-        with self._lock:
+        with self._lock.for_a_slice():
             if not self._has_all_plans:
                 return False
-            self._in_sync = False
-            local, actual = self._switch.read_ports(), self._switch.dump_entries()
-            arbiter = self._arbiter
-            found = frozenset() if arbiter.chain_ids else path_ids_in(actual)
-            outcomes = arbiter.recompute(
-                self._chains, arbiter.chain_ids | set(self._chains), local, found
+            if not self._in_sync:
+                return self._reconcile_at_once()
+            chain_ids = self._arbiter.chain_ids | set(self._chains)
+        changed = self._program_in_slices(chain_ids)
+        with self._comparing:
+            return self._compare() or changed
+
+    def _reconcile_at_once(self) -> bool:
+        """Do all of ``reconcile`` without a pause: what the switch holds is unknown."""
+        self._in_sync = False
+        local, actual = self._switch.read_ports(), self._switch.dump_entries()
+        arbiter = self._arbiter
+        found = frozenset() if arbiter.chain_ids else path_ids_in(actual)
+        outcomes = arbiter.recompute(
+            self._chains, arbiter.chain_ids | set(self._chains), local, found
+        )
+        arbiter.ledger.pop_changes()
+        batches = diff(arbiter.ledger.entries, actual)
+        self._apply(batches, outcomes, local)
+        return bool(batches)
+
+    def _compare(self) -> bool:
+        """Compare the switch with what it should hold, and repair the difference.
+
+        The switch is read without the lock: other work may change it meanwhile. What has changed
+        is compared the next time.
+        """
+        with self._lock:
+            self._changed_since = set()
+        try:
+            actual = self._switch.dump_entries()
+        except Exception:
+            with self._lock:
+                self._in_sync = False
+            raise
+        with self._lock.for_a_slice():
+            changed, self._changed_since = self._changed_since, None
+            if not self._in_sync:
+                return self._reconcile_at_once()
+            if changed is None:
+                return False
+            desired = self._arbiter.ledger.entries
+            batches = diff(
+                (entry for entry in desired if entry.key not in changed),
+                (entry for entry in actual if entry.key not in changed),
             )
-            arbiter.ledger.pop_changes()
-            batches = diff(arbiter.ledger.entries, actual)
-            self._apply(batches, outcomes, local)
+            if batches:
+                self._in_sync = False
+                self._apply(batches, {}, self._switch.read_ports())
             return bool(batches)
 
     def _accept_update(
@@ -276,32 +334,64 @@ class Reconciler:
         return state != current
 
     def _set_transition(self, chain_id: str, state: ChainTransition) -> None:
-        for port_id in self._ports_of_chain.pop(chain_id, ()):
-            self._chains_of_port[port_id].discard(chain_id)
-            if not self._chains_of_port[port_id]:
-                del self._chains_of_port[port_id]
         self._in_transition.discard(chain_id)
         if state == ABSENT:
             self._chains.pop(chain_id, None)
+            self._set_ports(chain_id, frozenset())
             return
         self._chains[chain_id] = state
         if state.next_deadline is not None:
             self._in_transition.add(chain_id)
         # A chain whose latest plan failed is steered by the last plan that was applied.
-        ports = self._arbiter.applied_ports(chain_id).union(*(plan.ports for plan in state.plans))
-        self._ports_of_chain[chain_id] = ports
-        for port_id in ports:
-            self._chains_of_port[port_id].add(chain_id)
+        applied = self._arbiter.applied_ports(chain_id)
+        self._set_ports(chain_id, applied.union(*(plan.ports for plan in state.plans)))
 
-    def _program(self, chain_ids: Iterable[str]) -> None:
-        """Compute the flows of some chains again and apply the difference."""
+    def _set_ports(self, chain_id: str, port_ids: frozenset[str]) -> None:
+        """Note which ports a chain uses; none if it has gone."""
+        with self._ports_lock:
+            for port_id in self._ports_of_chain.pop(chain_id, ()):
+                self._chains_of_port[port_id].discard(chain_id)
+                if not self._chains_of_port[port_id]:
+                    del self._chains_of_port[port_id]
+            if port_ids:
+                self._ports_of_chain[chain_id] = port_ids
+            for port_id in port_ids:
+                self._chains_of_port[port_id].add(chain_id)
+
+    def _program_in_slices(self, chain_ids: Collection[str]) -> bool:
+        """Compute the flows of some chains again and apply the difference, slice by slice.
+
+        Between two slices, urgent work can go on.
+
+        :returns: whether the switch had to be changed.
+        """
+        with self._lock:
+            units = work_units(self._chains, chain_ids)
+        changed = False
+        while units:
+            with self._lock.for_a_slice():
+                changed |= self._program(units, _SLICE_SECONDS)
+        return changed
+
+    def _program(self, units: list[tuple[str, ...]], seconds: float = math.inf) -> bool:
+        """Compute the flows of some chains again and apply the difference.
+
+        :param units: chains that change together; those that are done are removed.
+        :param seconds: start no unit but the first later than this.
+        :returns: whether the switch had to be changed.
+        """
         if not self._in_sync:
-            self.reconcile()
-            return
+            units.clear()
+            return self._has_all_plans and self._reconcile_at_once()
         self._in_sync = False  # stays so if anything below raises
         local = self._switch.read_ports()
-        outcomes = self._arbiter.recompute(self._chains, chain_ids, local)
-        self._apply(self._arbiter.ledger.pop_changes(), outcomes, local)
+        outcomes: dict[str, Outcome] = {}
+        end = self._clock() + seconds
+        while units and (not outcomes or self._clock() < end):
+            outcomes |= self._arbiter.recompute(self._chains, units.pop(0), local)
+        batches = self._arbiter.ledger.pop_changes()
+        self._apply(batches, outcomes, local)
+        return bool(batches)
 
     def _apply(
         self, batches: list[Batch], outcomes: dict[str, Outcome], local: LocalSwitch
@@ -323,6 +413,7 @@ class Reconciler:
     def _apply_without_rejected(self, local: LocalSwitch) -> dict[str, Outcome]:
         """Program all flows but the rejected ones, so that these do not block other chains."""
         outcomes: dict[str, Outcome] = {}
+        self._changed_since = None
         ledger = self._arbiter.ledger
         for _ in range(_MAX_REJECTIONS):
             rejected = find_rejected(ledger, self._switch)
@@ -335,6 +426,8 @@ class Reconciler:
 
     def _apply_batches(self, batches: list[Batch]) -> None:
         for batch in batches:
+            if self._changed_since is not None:
+                self._changed_since.update(keys_of(batch))
             self._switch.apply(batch)
         self._switch.limit_tables(pipeline.FLOW_LIMITS if self._chains else {})
 

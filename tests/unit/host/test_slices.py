@@ -1,0 +1,210 @@
+"""Urgent work does not wait for other projects' chains: slices, the lock, and comparisons."""
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from portchain.dataplane.flow import Bridge, make_flow
+from portchain.dataplane.plan import GraphIngress
+from portchain.dataplane.transition import ChainTransition, TransitionTimeouts
+from portchain.dataplane.work_units import work_units
+from portchain.host.priority_lock import PriorityLock
+from portchain.host.reconciler import Reconciler
+from portchain.rpc.contract import PlanUpdate
+from tests.plans import chain, classifier, ident, source, switch, target
+from tests.unit.host.in_memory_switch import MemorySwitch
+
+PORTS = ("vm", "victim", "a-in", "a-out", "b-in", "b-out")
+LONG = 20
+
+
+class SlowSwitch(MemorySwitch):
+    """Takes a millisecond for each flow that changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.local = switch("h1", *PORTS)
+        self.seconds = 0.001
+        self.busy = threading.Event()
+        self.during_dump = lambda: None
+
+    def apply(self, batch):
+        self.busy.set()
+        time.sleep(self.seconds * (len(batch.put) + len(batch.remove)))
+        super().apply(batch)
+
+    def dump_entries(self):
+        found = super().dump_entries()
+        self.during_dump()
+        return found
+
+
+def chain_of(name, number, port, **changes):
+    """A chain of its own for a port, through the function ``a`` or, for the victim, ``b``."""
+    function = "b" if port == "victim" else "a"
+    own = classifier(**{"source_ports": (number, number), **changes})
+    return chain([target(function, "h1")], name=name, path_id=number, classifiers=(own,),
+                 sources=(source(port, "h1"),))  # fmt: skip
+
+
+@pytest.fixture
+def slow():
+    return SlowSwitch()
+
+
+@pytest.fixture
+def reconciler(slow):
+    made = Reconciler(slow, "h1", lambda reports: None, TransitionTimeouts(5, 1))
+    made.synchronise(PlanUpdate((chain_of("victim's", 1, "victim"),)))
+    slow.busy.clear()
+    return made
+
+
+MANY = tuple(
+    chain_of(f"c{number}", number, "vm", destination_ports=(1, 65534)) for number in range(2, 14)
+)
+
+
+def wait_meanwhile(reconciler, slow, port, work):
+    """Return how long a port waits while work goes on, and how long the work takes."""
+    thread = threading.Thread(target=work)
+    began = time.monotonic()
+    thread.start()
+    assert slow.busy.wait(LONG)
+    asked = time.monotonic()
+    reconciler.ports_changed([ident(port)])
+    waited = time.monotonic() - asked
+    assert thread.is_alive(), "the work was too short to be waited for"
+    thread.join()
+    return waited, time.monotonic() - began
+
+
+def test_a_port_does_not_wait_for_other_chains(reconciler, slow, monkeypatch):
+    monkeypatch.setattr("portchain.host.reconciler._SLICE_SECONDS", 0.01)
+    waited, took = wait_meanwhile(
+        reconciler, slow, "victim", lambda: reconciler.update(PlanUpdate(MANY))
+    )
+    assert waited < took / 4
+
+
+def test_a_port_without_chains_waits_for_nothing(reconciler, slow):
+    """Not even for one slice: here, a chain takes three seconds and is one."""
+    slow.seconds = 0.02
+    waited, _ = wait_meanwhile(
+        reconciler, slow, "unknown", lambda: reconciler.update(PlanUpdate(MANY[:1], ()))
+    )
+    assert waited < 1
+
+
+def test_a_port_does_not_wait_while_the_switch_is_read(reconciler, slow):
+    done = []
+
+    def port_comes():
+        thread = threading.Thread(target=lambda: reconciler.ports_changed([ident("victim")]))
+        thread.start()
+        thread.join(LONG)
+        done.append(not thread.is_alive())
+
+    slow.during_dump = port_comes
+    reconciler.reconcile()
+    assert done == [True]
+
+
+def test_a_comparison_leaves_what_has_changed_since_it_read_the_switch(reconciler, slow):
+    """A chain that comes meanwhile is not programmed twice, and a lost flow is restored."""
+    plan = chain_of("meanwhile", 77, "vm")
+
+    def chain_comes():
+        slow.during_dump = lambda: None
+        reconciler.update(PlanUpdate((plan,)))
+        slow.changes = 0
+
+    lost = next(flow for flow in slow.flows.values() if flow.key.table == 152)
+    del slow.flows[lost.key]
+    slow.during_dump = chain_comes
+    assert reconciler.reconcile() is True
+    assert slow.changes == 1
+    assert slow.flows[lost.key] == lost
+    assert reconciler.reconcile() is False
+
+
+def test_a_comparison_that_fails_is_repeated(reconciler, slow):
+    slow.is_down = True
+    with pytest.raises(RuntimeError):
+        reconciler.reconcile()
+    assert not reconciler.is_in_sync
+    slow.is_down = False
+    slow.flows.clear()
+    assert reconciler.reconcile() is True
+    assert reconciler.is_in_sync
+
+
+def test_slices_lead_to_the_same_flows(slow, reconciler, monkeypatch):
+    monkeypatch.setattr("portchain.host.reconciler._SLICE_SECONDS", 0)
+    slow.seconds = 0
+    reconciler.update(PlanUpdate(MANY))
+    at_once = SlowSwitch()
+    at_once.seconds = 0
+    other = Reconciler(at_once, "h1", lambda reports: None, TransitionTimeouts(5, 1))
+    other.synchronise(PlanUpdate((chain_of("victim's", 1, "victim"), *MANY)))
+    assert slow.flows == at_once.flows
+    assert reconciler.reconcile() is False
+
+
+def test_foreign_flows_with_our_cookie_are_removed(slow, reconciler):
+    stray = make_flow(Bridge.INT, 152, 7, ["reg8=0x9"], [])
+    slow.flows[stray.key] = stray
+    assert reconciler.reconcile() is True
+    assert stray.key not in slow.flows
+
+
+# --- The lock.
+
+
+def test_urgent_work_comes_before_the_next_slice():
+    lock, order = PriorityLock(), []
+    with lock:
+        threads = [threading.Thread(target=_note, args=(lock.urgently, order, "urgent"))]
+        threads[0].start()
+        time.sleep(0.05)
+        threads.append(threading.Thread(target=_note, args=(lock.for_a_slice, order, "slice")))
+        threads[1].start()
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join(LONG)
+    assert order == ["urgent", "slice"]
+
+
+def _note(hold, order, name):
+    with hold():
+        order.append(name)
+
+
+# --- Units.
+
+
+def states(*plans):
+    return {plan.id: ChainTransition(plan) for plan in plans}
+
+
+def test_chains_of_a_graph_are_one_unit():
+    plans = [chain_of(f"c{number}", number, "vm") for number in (5, 6, 7, 8)]
+    entry = GraphIngress(path_id=8, hops=1, senders=(), origins=())
+    following = replace(plans[0], paths=(replace(plans[0].paths[0], entries=(entry,)),))
+    last = replace(
+        plans[2], paths=(replace(plans[2].paths[0], entries=(replace(entry, path_id=5),)),)
+    )
+    chains = states(following, plans[1], last, plans[3])
+    assert work_units(chains, list(chains)) == [
+        (plans[0].id, plans[2].id, plans[3].id),
+        (plans[1].id,),
+    ]
+
+
+def test_units_have_the_order_of_numbers_whatever_the_message_has():
+    plans = [chain_of(f"c{number}", number, "vm") for number in (5, 6, 7, 8)]
+    expected = [(plan.id,) for plan in plans]
+    assert work_units(states(*plans), [plan.id for plan in reversed(plans)]) == expected
+    assert work_units({}, ["gone"]) == [("gone",)]

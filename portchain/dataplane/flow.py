@@ -7,7 +7,7 @@ flow into a real switch and reads it back.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar
 
@@ -57,16 +57,42 @@ Bridge.TUN = Bridge(BridgeKind.TUN)
 
 
 @dataclass(frozen=True, slots=True)
+class Clause:
+    """A clause of a conjunction, to which a flow belongs (see ``conjunction``).
+
+    :param number: from 1; ``count``: how many clauses the conjunction has.
+    :param common: the words that the flows of all clauses match.
+    :param ports: field -> range, for the port ranges that the conjunction matches.
+    :param conj_id: the conjunction's number; 0 in the first clause, whose flow identifies what is
+        matched: of several owners, only one can have it, with one number.
+    """
+
+    number: int
+    count: int
+    common: frozenset[str]
+    ports: tuple[tuple[str, tuple[int, int]], ...]
+    conj_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FlowKey:
     """What identifies a flow in a switch: a new flow with the same key replaces the old one.
 
     :param match: words such as ``field=value`` or ``tcp``, in canonical notation.
+    :param clause: the clause that the flow belongs to; None in a switch, where flows that differ
+        only in this are one.
     """
 
     bridge: Bridge
     table: int
     priority: int
     match: frozenset[str]
+    clause: Clause | None = None
+
+    @property
+    def in_switch(self) -> "FlowKey":
+        """The key that the flow has in a switch."""
+        return self if self.clause is None else replace(self, clause=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from portchain.dataplane import conjunction
 from portchain.dataplane.diff import Batch, order
-from portchain.dataplane.flow import DROP, Bridge, EntryKey, Flow, FlowKey, SwitchEntry
-from portchain.dataplane.match import matches_overlap
+from portchain.dataplane.flow import Bridge, EntryKey, Flow, FlowKey, SwitchEntry
 
 _Place = tuple[Bridge, int, str]
 """Bridge, table, and the word that matches the port."""
@@ -52,13 +52,17 @@ class FlowLedger:
         self._of_projects: defaultdict[_Place, defaultdict[str, _FlowsOfProjects]] = defaultdict(
             lambda: defaultdict(lambda: defaultdict(dict))
         )
-        # Key -> its entry at the last ``pop_changes``, for keys that have changed since.
+        # Key in the switch -> the keys of the flows that are merged there (see ``conjunction``).
+        self._clauses: dict[EntryKey, set[EntryKey]] = {}
+        # Key in the switch -> its entry at the last ``pop_changes``, for keys that have changed
+        # since.
         self._previous: dict[EntryKey, SwitchEntry | None] = {}
 
     @property
     def entries(self) -> Collection[SwitchEntry]:
         """The desired content of the switch."""
-        return self._entries.values()
+        plain = [entry for key, entry in self._entries.items() if _in_switch(key) is key]
+        return [*plain, *(self._merged(key) for key in self._clauses)]
 
     @property
     def owners(self) -> frozenset[str]:
@@ -66,8 +70,11 @@ class FlowLedger:
         return frozenset(self._wanted_by)
 
     def entries_of(self, owner: str) -> list[SwitchEntry]:
-        """Return the desired entries for the keys that an owner uses."""
-        return [self._entries[key] for key in self._wanted_by.get(owner, ())]
+        """Return the desired entries for the keys that an owner uses, as the switch needs them."""
+        wanted = self._wanted_by.get(owner, ())
+        merged = {_in_switch(key) for key in wanted if _in_switch(key) is not key}
+        plain = [self._entries[key] for key in wanted if _in_switch(key) is key]
+        return [*plain, *(self._merged(key) for key in merged)]
 
     def conflicts(self, owner: str, entries: Iterable[SwitchEntry]) -> Iterator[Conflict]:
         """Find the owners that conflict with entries.
@@ -105,7 +112,7 @@ class FlowLedger:
                 if (
                     other_owner != owner
                     and other.actions != flow.actions
-                    and matches_overlap(other.key.match, flow.key.match)
+                    and conjunction.overlap(other.key, flow.key)
                 ):
                     yield Conflict(other_owner, flow, key)
 
@@ -147,10 +154,10 @@ class FlowLedger:
         previous, self._previous = self._previous, {}
         put = [
             entry
-            for key in previous
-            if (entry := self._entries.get(key)) and entry != previous[key]
+            for key, old in previous.items()
+            if (entry := self._in_switch_now(key)) and entry != old
         ]
-        remove = [key for key, old in previous.items() if old and key not in self._entries]
+        remove = [key for key, old in previous.items() if old and not self._in_switch_now(key)]
         return order(put, remove)
 
     def _note_project(self, owner: str, entry: SwitchEntry) -> None:
@@ -169,6 +176,31 @@ class FlowLedger:
                 del at_port[source]
             if not at_port:
                 del self._of_projects[place]
+
+    def _in_switch_now(self, key: EntryKey) -> SwitchEntry | None:
+        """Return the desired entry for a key as it is in a switch; None if there is none."""
+        return self._merged(key) if key in self._clauses else self._entries.get(key)
+
+    def _merged(self, key: EntryKey) -> SwitchEntry:
+        return conjunction.merge(self._entries[member] for member in self._clauses[key])
+
+    def _store(self, key: EntryKey, entry: SwitchEntry | None) -> None:
+        """Store the desired entry for a key; None for none."""
+        in_switch = _in_switch(key)
+        if in_switch not in self._previous:
+            self._previous[in_switch] = self._in_switch_now(in_switch)
+        if entry is not None:
+            self._entries[key] = entry
+        else:
+            del self._entries[key]
+        if in_switch is key:
+            return
+        if entry is not None:
+            self._clauses.setdefault(in_switch, set()).add(key)
+            return
+        self._clauses[in_switch].discard(key)
+        if not self._clauses[in_switch]:
+            del self._clauses[in_switch]
 
     def _give_up(self, owner: str, key: EntryKey) -> None:
         self._forget_project(owner, self._wanted[key].pop(owner))
@@ -189,19 +221,19 @@ class FlowLedger:
         else:
             after = self._agreed_entry(key)
         if after != present:
-            self._previous.setdefault(key, present)
-            if after is None:
-                del self._entries[key]
-            else:
-                self._entries[key] = after
+            self._store(key, after)
 
     def _agreed_entry(self, key: EntryKey) -> SwitchEntry:
         first, *_ = islice(self._wanted[key].values(), 1)
         if isinstance(key, FlowKey) and any(other != first for other in self._wanted[key].values()):
             self._contested.add(key)
-            return Flow(key, DROP)
+            return conjunction.contested(key)
         self._contested.discard(key)
         return first
+
+
+def _in_switch(key: EntryKey) -> EntryKey:
+    return key.in_switch if isinstance(key, FlowKey) else key
 
 
 def _is_same(before: SwitchEntry | None, after: SwitchEntry) -> bool:

@@ -1,13 +1,15 @@
 """Translates the header fields of a classifier into OpenFlow matches.
 
-One classifier can need several matches. A port range becomes the smallest set of (value, mask)
-pairs that covers exactly the range; ranges and lists of prefixes multiply.
+One classifier can need several matches: one for each pair of a source and a destination prefix. A
+port range becomes the smallest set of (value, mask) pairs that covers exactly the range;
+``conjunction`` keeps ranges from multiplying.
 """
 
 import functools
 import ipaddress
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from portchain.core.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
 from portchain.dataplane.plan import Classifier, PortRange
@@ -52,26 +54,91 @@ def masked_ports(ports: PortRange) -> list[tuple[int, int]]:
     return cover
 
 
-def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> list[frozenset[str]]:
+@dataclass(frozen=True, slots=True)
+class PortChoice:
+    """A range of transport ports, and the words that cover it, of which one must match.
+
+    :param field: ``tp_src`` or ``tp_dst``.
+    """
+
+    field: str
+    range: PortRange
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMatch:
+    """A match of header fields.
+
+    :param words: all of these must match.
+    :param ports: of each of these, one word must match.
+    """
+
+    words: frozenset[str]
+    ports: tuple[PortChoice, ...] = ()
+
+    def __or__(self, words: Iterable[str]) -> "HeaderMatch":
+        """Return the match with further words that must match."""
+        return HeaderMatch(self.words.union(words), self.ports)
+
+    @property
+    def combinations(self) -> Iterator[frozenset[str]]:
+        """One set of match words for each flow that is needed without conjunctions."""
+        for chosen in itertools.product(*(choice.words for choice in self.ports)):
+            yield self.words.union(chosen)
+
+
+def header_matches(
+    classifier: Classifier, sources: Iterable[str] = (), *, any_source: bool = False
+) -> list[HeaderMatch]:
     """Match the packets of a classifier.
 
     :param sources: CIDRs to match instead of the classifier's source prefixes, which must contain
         them; empty to match the classifier's own.
-    :returns: one set of match words for each flow needed.
+    :param any_source: match packets from any address.
+    :returns: one match for each pair of a source and a destination prefix.
     """
     source_field, destination_field = _ADDRESS_FIELDS[classifier.ethertype]
-    is_icmp = classifier.protocol in (ICMP, ICMPV6)
-    source_ports, destination_ports = _ICMP_FIELDS if is_icmp else _PORT_FIELDS
-    choices: list[list[tuple[str, ...]]] = [
-        [protocol_words(classifier.ethertype, classifier.protocol)],
-        _prefix_words(source_field, tuple(sources) or classifier.source_prefixes),
+    words = set(protocol_words(classifier.ethertype, classifier.protocol))
+    ports: tuple[PortChoice, ...] = ()
+    given = (classifier.source_ports, classifier.destination_ports)
+    if classifier.protocol in (ICMP, ICMPV6):
+        values = zip(_ICMP_FIELDS, given, strict=True)
+        words |= {f"{name}={value[0]}" for name, value in values if value is not None}
+        if classifier.source_ports:
+            # Later fragments have no ICMP header; the switch would match them as type 0.
+            words.add("nw_frag=not_later")
+    else:
+        ports = tuple(
+            PortChoice(name, value, tuple(_port_words(name, value)))
+            for name, value in zip(_PORT_FIELDS, given, strict=True)
+            if value is not None and value != (0, _FULL_MASK)
+        )
+    cidrs = () if any_source else tuple(sources) or classifier.source_prefixes
+    prefixes = itertools.product(
+        _prefix_words(source_field, cidrs),
         _prefix_words(destination_field, classifier.destination_prefixes),
-        _port_words(source_ports, classifier.source_ports),
-        # Later fragments have no ICMP header; the switch would match them as type 0.
-        [("nw_frag=not_later",) if is_icmp and classifier.source_ports else ()],
-        _port_words(destination_ports, classifier.destination_ports),
-    ]
-    return [frozenset(itertools.chain(*words)) for words in itertools.product(*choices)]
+    )
+    return [HeaderMatch(frozenset(words.union(*chosen)), ports) for chosen in prefixes]
+
+
+def source_words(classifier: Classifier, sources: Iterable[str]) -> list[str]:
+    """Return the words that match source addresses; none if they contain every address.
+
+    :param sources: CIDRs of the classifier's IP version.
+    """
+    field = _ADDRESS_FIELDS[classifier.ethertype][0]
+    return [word for words in _prefix_words(field, sources) for word in words]
+
+
+def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> list[frozenset[str]]:
+    """Match the packets of a classifier without conjunctions.
+
+    :param sources: as for ``header_matches``.
+    :returns: one set of match words for each flow needed.
+    """
+    matches = header_matches(classifier, sources)
+    return [words for match in matches for words in match.combinations]
 
 
 def covers_neighbour_discovery(classifier: Classifier) -> bool:
@@ -110,6 +177,16 @@ def matches_overlap(one: frozenset[str], other: frozenset[str]) -> bool:
     )
 
 
+def port_ranges(match: frozenset[str]) -> dict[str, PortRange]:
+    """Return the transport ports that match words allow: field -> first and last."""
+    fields = _fields(match)
+    return {
+        name: (fields[name][0], fields[name][0] | _FULL_MASK & ~fields[name][1])
+        for name in _PORT_FIELDS
+        if name in fields
+    }
+
+
 @functools.lru_cache(maxsize=1 << 16)
 def _fields(match: frozenset[str]) -> Mapping[str, tuple[int, int]]:
     """Return the fields of a match: name -> (value, mask)."""
@@ -138,10 +215,8 @@ def _prefix_words(name: str, prefixes: Iterable[str]) -> list[tuple[str, ...]]:
     return [(f"{name}={n.network_address if n.prefixlen == full else n}",) for n in networks]
 
 
-def _port_words(name: str, ports: PortRange | None) -> list[tuple[str, ...]]:
-    if ports is None or ports == (0, _FULL_MASK):
-        return [()]
-    return [(_port_word(name, value, mask),) for value, mask in masked_ports(ports)]
+def _port_words(name: str, ports: PortRange) -> Iterator[str]:
+    return (_port_word(name, value, mask) for value, mask in masked_ports(ports))
 
 
 def _port_word(name: str, value: int, mask: int) -> str:

@@ -25,6 +25,10 @@ REG_PAIR_SET = "reg10"
 REG_SLOT = "reg11"
 """The hash slot of the flow (7 bits)."""
 
+REG_CLAUSE = "reg12"
+"""Always 0. Flows of a conjunction match it, so that none has the match of a flow that stands for
+itself."""
+
 REG_DIGEST = "pkt_reg5"
 REG_DIGEST_HALVES = (REG_PAIR_SET, REG_SLOT)
 """``reg10`` and ``reg11`` as one 64-bit register: scratch space to hash several fields side by
@@ -123,7 +127,7 @@ _CLASSIFIED = frozenset(
     | _HEADERS
 )
 _HOOK_WRITES = frozenset({REG_PATH_POSITION})
-_HOOK_MATCHES = _CLASSIFIED | {REG_PATH_POSITION}
+_HOOK_MATCHES = _CLASSIFIED | {REG_PATH_POSITION, REG_CLAUSE, "conj_id"}
 _NSH_WRITES = frozenset({"nsh_spi", "nsh_si", "nsh_ttl"})
 _FRAME_MATCHES = frozenset(
     {"mpls", "vlan_tci", "dl_vlan", "dl_src"}

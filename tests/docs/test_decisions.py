@@ -76,4 +76,5 @@ def test_missing_numbers_are_explained():
     _, _, section = (FOLDER / "README.md").read_text().partition("## Missing numbers")
     explained = {int(number) for number in re.findall(r"\b\d+\b", section.partition("```")[0])}
     numbers = {number_of(page) for page in PAGES}
-    assert explained == set(range(1, max(numbers))) - numbers
+    # Numbers in work are explained, too, until and after their pages appear.
+    assert explained >= set(range(1, max(numbers))) - numbers

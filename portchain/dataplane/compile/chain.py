@@ -1,7 +1,6 @@
 """Combines the stages: compiles a chain's plan for one host."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from portchain.dataplane.compile import transport
 from portchain.dataplane.compile.classify import (
@@ -17,7 +16,7 @@ from portchain.dataplane.compile.forward import (
 )
 from portchain.dataplane.compile.return_path import rejoin_flows, return_flows
 from portchain.dataplane.compile.select_pair import affinity_flows, pair_selection_flows
-from portchain.dataplane.flow import DROP, Flow, NoFlood
+from portchain.dataplane.flow import Flow, NoFlood
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.pipeline import path_label
 from portchain.dataplane.plan import ChainPlan, Hop, Target
@@ -60,8 +59,8 @@ def compile_bypass_guard(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     """
     classification, forwarding = set[Flow](), set[Flow]()
     for context in _paths_on_host(plan, switch):
-        entering = (*classifier_flows(context), *graph_ingress_flows(context))
-        classification.update(replace(flow, actions=DROP) for flow in entering)
+        classification.update(classifier_flows(context, drop=True))
+        classification.update(graph_ingress_flows(context, drop=True))
         forwarding.update(neighbour_discovery_flows(context))
     return Compiled(classification=frozenset(classification), forwarding=frozenset(forwarding))
 

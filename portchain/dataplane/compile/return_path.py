@@ -4,15 +4,17 @@ A function returns packets at its egress port.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 
 from portchain.dataplane.compile import sfc_aware, transport
 from portchain.dataplane.compile.context import PathOnHost
+from portchain.dataplane.conjunction import build_flows
 from portchain.dataplane.flow import Flow, NoFlood
 from portchain.dataplane.flow_builder import UNICAST, build_flow, goto, set_field
 from portchain.dataplane.host_switch import Firewall, LocalPort
-from portchain.dataplane.match import addresses_within, classifier_matches
+from portchain.dataplane.match import HeaderMatch, addresses_within, header_matches, source_words
 from portchain.dataplane.pipeline import (
     POSITION_DONE,
     REG_NEUTRON_NET,
@@ -22,6 +24,9 @@ from portchain.dataplane.pipeline import (
     path_position,
 )
 from portchain.dataplane.plan import Classifier, Source, Target
+
+_Selected = tuple[int, HeaderMatch, list[str]]
+"""A priority, a match, and words of which one must match the source, too; none for any source."""
 
 
 def return_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
@@ -56,42 +61,52 @@ def _unaware_return_flows(
             matches = _matches_of_accepted(classifier, accepted[number])
         else:
             matches = _return_matches(context, number, classifier)
-        for priority, words in matches:
+        for priority, header, sources in matches:
             # Chains with different source ports can have the same header fields. Then only
             # RETURN_EXACT distinguishes their packets.
             contestable = (
                 not accepted and classifier.source_port_known and priority == Priority.RETURN
             )
-            match = words | from_function
-            yield build_flow(
+            yield from build_flows(
                 "LOCAL_SWITCHING",
                 priority,
-                match,
+                header | from_function,
                 *onward,
+                sources=sources,
                 contestable=contestable,
                 project=context.chain_owner,
             )
     if context.path.hops[index].headers:
         # The function should have changed these packets. They must not bypass the next hops.
         for number, classifier in enumerate(context.path.headers_after(index - 1)):
-            before: Iterable[frozenset[str]] = classifier_matches(classifier)
+            before: Iterable[_Selected] = [
+                (Priority.RETURN, header, []) for header in header_matches(classifier)
+            ]
             if accepted:
-                sources = _known_sources(context, number, classifier) or classifier.source_prefixes
-                before = [words for _, words in _matches_of_accepted(classifier, sources)]
-            for words in before:
-                match = words | from_function
-                yield build_flow("LOCAL_SWITCHING", Priority.RETURN_UNCHANGED, match)
+                addresses = (
+                    _known_sources(context, number, classifier) or classifier.source_prefixes
+                )
+                before = _matches_of_accepted(classifier, addresses)
+            for _, header, sources in before:
+                yield from build_flows(
+                    "LOCAL_SWITCHING",
+                    Priority.RETURN_UNCHANGED,
+                    header | from_function,
+                    sources=sources,
+                )
 
 
-def _matches_of_accepted(
-    classifier: Classifier, sources: Iterable[str]
-) -> Iterator[tuple[int, frozenset[str]]]:
+def _matches_of_accepted(classifier: Classifier, sources: Iterable[str]) -> Iterator[_Selected]:
     """Match a classifier's packets from some sources, CIDRs; nothing if there are none."""
+    by_priority: defaultdict[int, list[str]] = defaultdict(list)
     for source in sources:
         network = ip_network(source)
         is_address = network.prefixlen == network.max_prefixlen
-        for words in classifier_matches(classifier, [source]):
-            yield Priority.RETURN_EXACT if is_address else Priority.RETURN, words
+        by_priority[Priority.RETURN_EXACT if is_address else Priority.RETURN].append(source)
+    for priority, cidrs in by_priority.items():
+        words = source_words(classifier, cidrs)
+        for match in header_matches(classifier, any_source=True):
+            yield priority, match, words
 
 
 def _known_sources(context: PathOnHost, number: int, classifier: Classifier) -> list[str]:
@@ -106,13 +121,13 @@ def _known_sources(context: PathOnHost, number: int, classifier: Classifier) -> 
 
 def _return_matches(
     context: PathOnHost, number: int, classifier: Classifier
-) -> Iterator[tuple[int, frozenset[str]]]:
+) -> Iterator[_Selected]:
     known = _known_sources(context, number, classifier)
     if known and classifier.source_port_known:
-        for words in classifier_matches(classifier, known):
-            yield Priority.RETURN_EXACT, words
-    for words in classifier_matches(classifier):
-        yield Priority.RETURN, words
+        for match in header_matches(classifier, any_source=True):
+            yield Priority.RETURN_EXACT, match, source_words(classifier, known)
+    for match in header_matches(classifier):
+        yield Priority.RETURN, match, []
 
 
 def _isolate_bridging_function(context: PathOnHost, target: Target) -> Iterator[Flow]:

@@ -376,7 +376,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     ) -> None:
         """Refresh the chains whose classifiers stand for the port without naming it."""
         port = payload.latest_state
-        if port and not port_events.serves_network(port):
+        if port and port_events.role_of(port) is not model.PortRole.SERVICE:
             self._refresh_chains_of(port_events.with_all_addresses(port))
 
     @registry.receives(resources.PORT, [events.AFTER_UPDATE])

@@ -3,7 +3,8 @@
 Pure functions over the dicts of Neutron's events.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from typing import Any
 
 from neutron_lib import constants
@@ -32,8 +33,10 @@ def _relevant(port: Mapping[str, Any]) -> tuple[Any, ...]:
         port.get(portbindings.VIF_TYPE) if bound else None,
         port.get("mac_address"),
         sorted(ip["ip_address"] for ip in port.get("fixed_ips") or ()),
+        set(_address_pairs(port)),
+        _port_security(port),
         port.get("device_id"),
-        serves_network(port),
+        role_of(port),
         port.get("project_id"),
         port.get("status") == constants.PORT_STATUS_DOWN,
     )
@@ -63,13 +66,41 @@ def with_all_addresses(*states: Mapping[str, Any]) -> model.Port:
         project_id=port["project_id"],
         mac_address=port["mac_address"],
         fixed_ips=tuple(sorted(addresses)),
+        role=role_of(port),
+        address_pairs=tuple(pair for state in states for pair in _address_pairs(state)),
+        port_security=all(map(_port_security, states)),
     )
 
 
-def serves_network(port: Mapping[str, Any]) -> bool:
-    """Return whether a port belongs to Neutron itself: a router, a DHCP server and the like.
+_ROLES = {
+    constants.DEVICE_OWNER_ROUTER_INTF: model.PortRole.ROUTER,
+    constants.DEVICE_OWNER_HA_REPLICATED_INT: model.PortRole.ROUTER,
+    # The router's namespace for source NAT is on one host.
+    constants.DEVICE_OWNER_ROUTER_SNAT: model.PortRole.ROUTER,
+    constants.DEVICE_OWNER_DVR_INTERFACE: model.PortRole.DISTRIBUTED_ROUTER,
+}
 
-    Chains do not classify the traffic of such ports.
-    """
+
+def role_of(port: Mapping[str, Any]) -> model.PortRole:
+    """Return what a port does for its network, by its ``device_owner``."""
     owner: str = port.get("device_owner") or ""
-    return owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX)
+    if owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX):
+        return _ROLES.get(owner, model.PortRole.SERVICE)
+    return model.PortRole.END
+
+
+def address_pair(address: str, mac_address: str) -> model.AddressPair:
+    """Return an entry of a port's ``allowed_address_pairs``.
+
+    :param address: an address or a CIDR; Neutron keeps it as the user wrote it, host bits included.
+    """
+    return model.AddressPair(str(ip_network(address, strict=False)), mac_address.lower())
+
+
+def _address_pairs(port: Mapping[str, Any]) -> Iterator[model.AddressPair]:
+    for pair in port.get("allowed_address_pairs") or ():
+        yield address_pair(pair["ip_address"], pair["mac_address"])
+
+
+def _port_security(port: Mapping[str, Any]) -> bool:
+    return port.get("port_security_enabled") is not False

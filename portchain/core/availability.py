@@ -151,6 +151,7 @@ def _down_reasons(
             )
     if chain.flow_classifiers and not snapshot.predecessors and not _has_bound_source(snapshot):
         yield "No source port of the flow classifiers is bound to a host"
+        yield from _classifiers_without_source(snapshot)
 
 
 def _has_bound_source(snapshot: ChainSnapshot) -> bool:
@@ -160,6 +161,18 @@ def _has_bound_source(snapshot: ChainSnapshot) -> bool:
         for port_ids in snapshot.sources.values()
         for port_id in port_ids
     )
+
+
+def _classifiers_without_source(snapshot: ChainSnapshot) -> Iterator[str]:
+    """Say for which source prefixes no port is known, and what gives a chain one."""
+    for classifier in snapshot.chain.flow_classifiers:
+        if classifier.source_prefix and not snapshot.sources.get(classifier.id):
+            yield (
+                "no port on the networks of the functions may send from source_ip_prefix "
+                f"{classifier.source_prefix} of flow classifier "
+                f"{classifier.name or classifier.id}: add the address to allowed_address_pairs of "
+                "the port that has it, or name the port as logical_source_port"
+            )
 
 
 def _warnings(

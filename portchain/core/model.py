@@ -8,6 +8,7 @@ says so.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_network
 
 PortRange = tuple[int, int]
 """First and last transport port, both included; 0..65535."""
@@ -86,6 +87,32 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressPair:
+    """Addresses that a port may send from besides its own (Neutron's ``allowed_address_pairs``).
+
+    :param prefix: CIDR, IPv4 or IPv6.
+    :param mac_address: the MAC address that frames with these addresses may have.
+    """
+
+    prefix: str
+    mac_address: str
+
+
+class PortRole(StrEnum):
+    """What a port does for a network, as far as chains treat it differently.
+
+    ``end``: it belongs to an instance or a device of a user. ``router``: it is the port of a router
+    on one host. ``distributed_router``: it is the port of a router on all hosts (DVR). ``service``:
+    it is another one of Neutron's own, of a DHCP server for example.
+    """
+
+    END = "end"
+    ROUTER = "router"
+    DISTRIBUTED_ROUTER = "distributed_router"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
     """A Neutron port: the attributes that steering needs.
 
@@ -97,7 +124,10 @@ class Port:
     :param mtu: of the port's network, in bytes; 0 if unknown.
     :param mechanism: the mechanism driver of Neutron that bound the port, such as ``openvswitch``;
         empty if unknown.
-    :param serves_network: the port is Neutron's own: of a router, a DHCP server and the like.
+    :param role: what the port does for its network.
+    :param address_pairs: further addresses that the port may send from.
+    :param port_security: whether Neutron checks that the port sends only from its own addresses.
+    :param subnets: CIDRs of the subnets that the port has addresses of.
     """
 
     id: str
@@ -112,7 +142,32 @@ class Port:
     segment: Segment | None = None
     mtu: int = 0
     mechanism: str = ""
-    serves_network: bool = False
+    role: PortRole = PortRole.END
+    address_pairs: tuple[AddressPair, ...] = ()
+    port_security: bool = True
+    subnets: tuple[str, ...] = ()
+
+    @property
+    def serves_network(self) -> bool:
+        """Whether the port is Neutron's own: of a router, a DHCP server and the like."""
+        return self.role is not PortRole.END
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses that the port has: its fixed IPs, and single allowed addresses."""
+        allowed = (ip_network(pair.prefix) for pair in self.address_pairs)
+        single = (str(one.network_address) for one in allowed if one.num_addresses == 1)
+        return tuple(dict.fromkeys((*self.fixed_ips, *single)))
+
+    @property
+    def forwards(self) -> bool:
+        """Whether the port may send packets from any address, and so receive packets to any."""
+        return self.routes or not self.port_security
+
+    @property
+    def routes(self) -> bool:
+        """Whether the port is a router's: what it sends comes from behind the router."""
+        return self.role in (PortRole.ROUTER, PortRole.DISTRIBUTED_ROUTER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,3 +7,23 @@ NEIGHBOUR_DISCOVERY = range(133, 138)
 """ICMPv6 types of neighbour discovery: router and neighbour solicitation and advertisement, and
 redirect (RFC 4861, section 4).
 """
+
+NEIGHBOUR_DISCOVERY_LENGTHS = {
+    133: (8, 24),
+    134: (16, 256),
+    135: (24, 40),
+    136: (24, 40),
+    137: (40, 1240),
+}
+"""Type of neighbour discovery -> least and greatest length of the ICMPv6 message, in bytes.
+
+The least are those of RFC 4861, section 4. The greatest leave room for the options that hosts send:
+a link-layer address and a nonce (RFC 7527); for advertisements those of routers; for redirects the
+redirected packet. Longer messages are no neighbour discovery, but carry something else.
+"""
+
+NEIGHBOUR_DISCOVERY_HOP_LIMIT = 255
+"""A router has not forwarded the packet (RFC 4861, section 7.1)."""
+
+DHCP_PORTS = {"IPv4": (68, 67), "IPv6": (546, 547)}
+"""Ethertype -> UDP port of DHCP clients and of DHCP servers (RFC 2131, RFC 8415)."""

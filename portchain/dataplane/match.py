@@ -89,13 +89,18 @@ class HeaderMatch:
 
 
 def header_matches(
-    classifier: Classifier, sources: Iterable[str] = (), *, any_source: bool = False
+    classifier: Classifier,
+    sources: Iterable[str] = (),
+    *,
+    any_source: bool = False,
+    destinations: Iterable[str] = (),
 ) -> list[HeaderMatch]:
-    """Match the packets of a classifier.
+    """Match the packets of a classifier by their header fields.
 
     :param sources: CIDRs to match instead of the classifier's source prefixes, which must contain
         them; empty to match the classifier's own.
     :param any_source: match packets from any address.
+    :param destinations: as ``sources``, instead of the classifier's destination prefixes.
     :returns: one match for each pair of a source and a destination prefix.
     """
     source_field, destination_field = _ADDRESS_FIELDS[classifier.ethertype]
@@ -117,9 +122,45 @@ def header_matches(
     cidrs = () if any_source else tuple(sources) or classifier.source_prefixes
     prefixes = itertools.product(
         _prefix_words(source_field, cidrs),
-        _prefix_words(destination_field, classifier.destination_prefixes),
+        _prefix_words(destination_field, tuple(destinations) or classifier.destination_prefixes),
     )
     return [HeaderMatch(frozenset(words.union(*chosen)), ports) for chosen in prefixes]
+
+
+def sent_matches(classifier: Classifier) -> Iterator[tuple[int, HeaderMatch]]:
+    """Match the packets of a classifier where they are sent, for its receiver alone.
+
+    :returns: a rank and a match. Of several matches for a packet, also those of other classifiers,
+        the one with the lowest rank is right. Matches without ``dl_dst`` match frames to any
+        address.
+    """
+    receiver = classifier.receiver
+    if receiver is None:
+        yield from ((0, match) for match in header_matches(classifier))
+        return
+    for rank, addresses in ((0, receiver.addresses), (2, receiver.shared_addresses)):
+        for match in header_matches(classifier, destinations=addresses) if addresses else ():
+            yield rank, match
+    for match, mac in itertools.product(header_matches(classifier), receiver.macs):
+        yield 1, match | {f"dl_dst={mac}"}
+
+
+def returned_matches(
+    classifier: Classifier, *, any_source: bool = False
+) -> Iterator[tuple[int, HeaderMatch]]:
+    """Match the packets of a classifier where only their header fields are known.
+
+    :param any_source: as for ``header_matches``.
+    :returns: as ``sent_matches``; ranks are 0 and 1.
+    """
+    receiver = classifier.receiver
+    if receiver is not None and receiver.addresses:
+        for match in header_matches(
+            classifier, any_source=any_source, destinations=receiver.addresses
+        ):
+            yield 0, match
+    for match in header_matches(classifier, any_source=any_source):
+        yield (0 if receiver is None else 1), match
 
 
 def source_words(classifier: Classifier, sources: Iterable[str]) -> list[str]:
@@ -145,6 +186,22 @@ def covers_neighbour_discovery(classifier: Classifier) -> bool:
     """Return whether a classifier would match neighbour discovery: ICMPv6 without a given type."""
     any_type = classifier.protocol in (None, ICMPV6) and classifier.source_ports is None
     return classifier.ethertype == "IPv6" and any_type
+
+
+def covers_dhcp(classifier: Classifier, ethertype: str, ports: PortRange) -> bool:
+    """Return whether a classifier would match DHCP messages.
+
+    :param ports: their source and their destination port.
+    """
+    ranges = (classifier.source_ports, classifier.destination_ports)
+    return (
+        classifier.ethertype == ethertype
+        and classifier.protocol in (None, UDP)
+        and all(
+            among is None or among[0] <= port <= among[1]
+            for port, among in zip(ports, ranges, strict=True)
+        )
+    )
 
 
 def addresses_within(addresses: Iterable[str], classifier: Classifier) -> Iterator[str]:
@@ -201,6 +258,9 @@ def _fields(match: frozenset[str]) -> Mapping[str, tuple[int, int]]:
         elif name in itertools.chain(*_ADDRESS_FIELDS.values()):
             network = ipaddress.ip_network(value, strict=False)
             fields[name] = (int(network.network_address), int(network.netmask))
+        elif name == "dl_dst":
+            mac, _, mask = value.replace(":", "").partition("/")
+            fields[name] = (int(mac, 16), int(mask or "f" * 12, 16))
         elif name in (*_PORT_FIELDS, *_ICMP_FIELDS, "nw_proto"):
             number, _, mask = value.partition("/")
             fields[name] = (int(number, 0), int(mask, 0) if mask else _FULL_MASK)

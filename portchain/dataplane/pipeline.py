@@ -29,6 +29,9 @@ REG_CLAUSE = "reg12"
 """Always 0. Flows of a conjunction match it, so that none has the match of a flow that stands for
 itself."""
 
+REG_LENGTH = "reg13"
+"""What has been measured of the packet's length; 0 if nothing has."""
+
 REG_DIGEST = "pkt_reg5"
 REG_DIGEST_HALVES = (REG_PAIR_SET, REG_SLOT)
 """``reg10`` and ``reg11`` as one 64-bit register: scratch space to hash several fields side by
@@ -150,9 +153,10 @@ TABLES = {
             Bridge.INT,
             0,
             "Takes packets that functions return, and chain frames from other hosts.",
-            matches=_HOOK_MATCHES | _FRAME_MATCHES,
+            matches=_HOOK_MATCHES | _FRAME_MATCHES | {"nw_ttl", REG_LENGTH},
             writes=_set(
-                *(REG_PATH_POSITION, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src")
+                *(REG_PATH_POSITION, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
+                REG_LENGTH,
             ),
             successors=_set(
                 *("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "BRANCH", "COPY"),
@@ -316,13 +320,20 @@ class Priority:
     # Below the firewall's flow for a port in table 60 (100), above Neutron's NORMAL (1).
     CLASSIFY_UNGUARDED = 50
     # Subtracted from the three above for replies: a packet that can be a request is no reply.
-    REPLY_OFFSET = 2
-    NEIGHBOUR_DISCOVERY = 330  # keeps neighbour discovery out of chains
+    REPLY_OFFSET = 10
+    # Subtracted for each rank of a match, see ``match.sent_matches``.
+    RANK_OFFSET = 2
+    # Added to replies' priorities for packets that a router forwards, and that are none.
+    FORWARDED_OFFSET = 3
+    # In Neutron's first table, before anything is classified.
+    TO_GROUP = 331  # broadcast and multicast: not part of chains
+    LINK_TRAFFIC = 330  # neighbour discovery and DHCP: not part of chains
+    DISGUISED = 329  # would go around the chain
 
     # From functions.
-    EXPIRED = 312  # NSH with a TTL of 0
-    RETURN_EXACT = 311  # matches the addresses of the chain's source port, too
-    RETURN = 310
+    EXPIRED = 317  # NSH with a TTL of 0
+    RETURN_EXACT = 315  # matches the addresses of the chain's source port, too
+    RETURN = 312
     RETURN_UNCHANGED = 309  # a function that changes headers returns the original header
     OTHER_FROM_L2_FUNCTION = 299  # anything else from a function that bridges
 

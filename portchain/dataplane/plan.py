@@ -41,6 +41,22 @@ SUPPORTED_FUNCTIONS = frozenset({L3, L2, MPLS_AWARE, NSH_AWARE})
 
 
 @dataclass(frozen=True, slots=True)
+class Receiver:
+    """How packets for a certain port are known where they are sent.
+
+    If several of these match a packet, the first one decides whose it is.
+
+    :param addresses: CIDRs of the port's fixed addresses: whatever the way, the port gets them.
+    :param macs: the port gets packets to any of the classifier's destinations in frames to these.
+    :param shared_addresses: CIDRs that the port may have, and other ports too.
+    """
+
+    addresses: tuple[str, ...] = ()
+    macs: tuple[str, ...] = ()
+    shared_addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Classifier:
     """Header fields of the packets that enter a chain; None matches any value.
 
@@ -52,6 +68,8 @@ class Classifier:
     :param destination_prefixes: as ``source_prefixes``.
     :param source_port_known: whether the user named the source port. Its addresses then
         distinguish this chain's packets from those of other chains with the same header fields.
+    :param receiver: the port that gets the packets, if the destination prefixes, which contain
+        their destinations, do not say enough.
     """
 
     ethertype: str
@@ -61,6 +79,7 @@ class Classifier:
     source_prefixes: tuple[str, ...] = ()
     destination_prefixes: tuple[str, ...] = ()
     source_port_known: bool = False
+    receiver: Receiver | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +103,9 @@ class Source:
     :param mac: the port's MAC address, ``xx:xx:xx:xx:xx:xx``.
     :param addresses: the port's fixed IPs.
     :param segment: the port's segment; None unless its network is a provider network.
+    :param broadcasts: the broadcast addresses of the port's IPv4 subnets.
+    :param forwarded: addresses of the chain's ends on other networks. The port forwards their
+        packets, which have been classified at their own ports already.
     """
 
     classifier: int
@@ -93,6 +115,8 @@ class Source:
     mac: str
     addresses: tuple[str, ...] = ()
     segment: Segment | None = None
+    broadcasts: tuple[str, ...] = ()
+    forwarded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import orm
 
 from portchain.core import model
 from portchain.db import models
-from portchain.db.ports import has_address_in
+from portchain.db.ports import may_send_from
 
 
 def describe_users(context: Any, port_id: str) -> str | None:
@@ -75,7 +75,7 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
     These are the chains
 
     * whose functions, or whose logical source or destination ports, include the port;
-    * with an open classifier that stands for the port without naming it;
+    * with an open classifier that can stand for the port without naming it;
     * that precede or follow such a chain in a service graph, where the port is part of the link.
 
     `portchain.db.snapshots` reads the same relation from the chain's side.
@@ -85,11 +85,11 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
     """
     values = {"port_id": port.id, "network_id": port.network_id, "project_id": port.project_id}
     with db_api.CONTEXT_READER.using(context):
-        rows = context.session.execute(_chains_query(), values).all()
+        rows = context.session.execute(_chains_query(bool(port.forwards)), values).all()
     return {
         row.chain_id
         for row in rows
-        if row.ethertype is None or has_address_in(port, row.ethertype, row.prefix)
+        if row.ethertype is None or may_send_from(port, row.ethertype, row.prefix)
     }
 
 
@@ -100,8 +100,8 @@ PROJECT_ID = sa.bindparam("project_id", type_=sa.String)
 
 
 @cache
-def _chains_query() -> sa.CompoundSelect[Any]:
-    """Return the query of `chains_using_port`.
+def _chains_query(forwards: bool) -> sa.CompoundSelect[Any]:
+    """Return the query of `chains_using_port`, for ports that forward packets of others or not.
 
     Neutron asks this for each port that it creates, binds, reports or deletes, and to build the
     query takes longer than to execute it. So it is built once.
@@ -122,6 +122,7 @@ def _chains_query() -> sa.CompoundSelect[Any]:
         _by_name(_chains_of_classifiers().where(classifier.logical_destination_port == PORT_ID)),
         _by_open_source(),
         _by_open_destination(),
+        *([_by_name(_symmetric_chains_of_sources_on_network())] if forwards else ()),
     )
 
 
@@ -195,6 +196,25 @@ def _by_open_destination() -> sa.Select[Any]:
     classifier = models.FlowClassifier
     return _open_classifiers(chains, classifier.destination_ip_prefix).where(
         models.PortChain.symmetric.is_(True), classifier.logical_destination_port.is_(None)
+    )
+
+
+def _symmetric_chains_of_sources_on_network() -> sa.Select[Any]:
+    """Select the symmetric chains with a logical source port on the network of a router's port.
+
+    Replies from other networks reach this port through the router.
+    """
+    classifier, source, chain = models.FlowClassifier, models_v2.Port, models.PortChain
+    return (
+        _chains_of_classifiers()
+        .join(chain, chain.id == models.ChainClassifier.chain_id)
+        .join(source, source.id == classifier.logical_source_port)
+        .where(
+            source.network_id == NETWORK_ID,
+            chain.symmetric.is_(True),
+            chain.project_id == PROJECT_ID,
+            classifier.logical_destination_port.is_(None),
+        )
     )
 
 

@@ -2,18 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_address, ip_network
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from neutron.db.models import allowed_address_pair
 from neutron.db.models import segment as segment_models
+from neutron.db.port_security import models as port_security
 from neutron.plugins.ml2 import models as ml2
 from neutron.services.trunk import models as trunk_models
 from neutron_lib import constants
 
 from portchain.core import model
-from portchain.port_events import NOT_BOUND, serves_network
+from portchain.port_events import NOT_BOUND, address_pair, role_of
 
 
 def _port_query() -> sa.Select[Any]:
@@ -22,6 +25,7 @@ def _port_query() -> sa.Select[Any]:
     Plain columns, because each of Neutron's ORM rows would load ten relations.
     """
     port, binding, network = models_v2.Port, ml2.PortBinding, models_v2.Network
+    security = port_security.PortSecurityBinding
     query = sa.select(
         port.id,
         port.network_id,
@@ -34,32 +38,68 @@ def _port_query() -> sa.Select[Any]:
         binding.host,
         binding.vif_type,
         network.mtu,
+        security.port_security_enabled,
     )
-    return query.join(network, network.id == port.network_id).join(
-        binding,
-        # A port has a second, inactive binding while its instance migrates.
-        sa.and_(binding.port_id == port.id, binding.status == constants.ACTIVE),
-        isouter=True,
+    return (
+        query.join(network, network.id == port.network_id)
+        .join(
+            binding,
+            # A port has a second, inactive binding while its instance migrates.
+            sa.and_(binding.port_id == port.id, binding.status == constants.ACTIVE),
+            isouter=True,
+        )
+        .join(security, security.port_id == port.id, isouter=True)
     )
 
 
 def load_ports(session: Any, *conditions: Any) -> dict[str, model.Port]:
     """Return by id the ports that meet all conditions on Neutron's table of ports."""
     rows = session.execute(_port_query().where(*conditions)).all()
-    addresses: dict[str, list[str]] = defaultdict(list)
-    allocation = models_v2.IPAllocation
-    for port_id, address in session.execute(
-        sa.select(allocation.port_id, allocation.ip_address)
-        .where(allocation.port_id.in_([row.id for row in rows]))
-        .order_by(allocation.ip_address)
-    ):
-        addresses[port_id].append(address)
-    bindings = _bindings(session, [row.id for row in rows])
+    port_ids = [row.id for row in rows]
+    addresses, bindings = _addresses(session, port_ids), _bindings(session, port_ids)
     not_bound = (None, "")
     return {
         row.id: _port(row, addresses[row.id], *bindings.get((row.id, row.host), not_bound))
         for row in rows
     }
+
+
+@dataclass(slots=True)
+class _Addresses:
+    """The addresses of a port: the fields of the same names, or similar ones, of ``model.Port``."""
+
+    fixed_ips: list[str] = field(default_factory=list)
+    pairs: list[model.AddressPair] = field(default_factory=list)
+    subnets: set[str] = field(default_factory=set)
+
+
+def _addresses(session: Any, port_ids: Sequence[str]) -> dict[str, _Addresses]:
+    """Return the addresses of ports, by the port's id.
+
+    One query for fixed IPs and allowed address pairs, because most ports have no pairs.
+    """
+    allocation, allowed = models_v2.IPAllocation, allowed_address_pair.AllowedAddressPair
+    subnet, none = models_v2.Subnet, sa.null()
+    rows = session.execute(
+        sa.union_all(
+            sa.select(
+                allocation.port_id, allocation.ip_address, none.label("mac_address"), subnet.cidr
+            )
+            .join(subnet, subnet.id == allocation.subnet_id)
+            .where(allocation.port_id.in_(port_ids)),
+            sa.select(allowed.port_id, allowed.ip_address, allowed.mac_address, none).where(
+                allowed.port_id.in_(port_ids)
+            ),
+        )
+    ).all()
+    found: dict[str, _Addresses] = defaultdict(_Addresses)
+    for port_id, address, mac, cidr in sorted(rows, key=lambda row: (row[1], row[2] or "")):
+        if mac is not None:
+            found[port_id].pairs.append(address_pair(address, mac))
+            continue
+        found[port_id].fixed_ips.append(address)
+        found[port_id].subnets.add(cidr)
+    return found
 
 
 def _bindings(
@@ -94,18 +134,22 @@ def _bindings(
 
 
 def _port(
-    row: Any, addresses: Sequence[str], segment: model.Segment | None, mechanism: str
+    row: Any, addresses: _Addresses, segment: model.Segment | None, mechanism: str
 ) -> model.Port:
     return model.Port(
         id=row.id,
         network_id=row.network_id,
         project_id=row.project_id,
         mac_address=row.mac_address,
-        fixed_ips=tuple(addresses),
+        fixed_ips=tuple(addresses.fixed_ips),
         host="" if row.vif_type in NOT_BOUND else (row.host or ""),
         plugged=row.status != constants.PORT_STATUS_DOWN,
         device_id=row.device_id,
-        serves_network=serves_network({"device_owner": row.device_owner}),
+        role=role_of({"device_owner": row.device_owner}),
+        address_pairs=tuple(addresses.pairs),
+        # Without Neutron's extension for port security, every port has it.
+        port_security=row.port_security_enabled is not False,
+        subnets=tuple(sorted(addresses.subnets)),
         name=row.name or "",
         segment=segment,
         mechanism=mechanism,
@@ -131,9 +175,37 @@ def devices_of_subports(session: Any, port_ids: Iterable[str]) -> dict[str, str]
 def has_address_in(port: model.Port, ethertype: str, prefix: str | None) -> bool:
     """Return whether a port has an address in a prefix of a classifier.
 
+    An allowed address pair counts if all of it is in the prefix, such as a virtual address. With a
+    wider one the port may forward packets of others, which is not known: see `may_send_from`.
+
     :param ethertype: the classifier's.
     :param prefix: a CIDR, None for every address of the ethertype.
     """
-    everything = "0.0.0.0/0" if ethertype == constants.IPv4 else "::/0"
-    network = ip_network(prefix or everything)
-    return any(ip_address(address) in network for address in port.fixed_ips)
+    network = _network(ethertype, prefix)
+    if any(ip_address(address) in network for address in port.fixed_ips):
+        return True
+    return any(contains(str(network), pair.prefix) for pair in port.address_pairs)
+
+
+def may_send_from(port: model.Port, ethertype: str, prefix: str | None) -> bool:
+    """Return whether Neutron lets a port send packets from an address in a classifier's prefix.
+
+    :param ethertype: the classifier's.
+    :param prefix: a CIDR, None for every address of the ethertype.
+    """
+    network = _network(ethertype, prefix)
+    return (
+        port.forwards
+        or has_address_in(port, ethertype, prefix)
+        or any(network.overlaps(ip_network(pair.prefix)) for pair in port.address_pairs)
+    )
+
+
+def _network(ethertype: str, prefix: str | None) -> IPv4Network | IPv6Network:
+    return ip_network(prefix or ("0.0.0.0/0" if ethertype == constants.IPv4 else "::/0"))
+
+
+def contains(prefix: str, other: str) -> bool:
+    """Return whether a prefix contains all of another one."""
+    network, inner = ip_network(prefix), ip_network(other)
+    return network.overlaps(inner) and network.prefixlen <= inner.prefixlen

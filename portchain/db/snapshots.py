@@ -16,7 +16,7 @@ from sqlalchemy import orm
 
 from portchain.core import model
 from portchain.db import convert, models, source_networks
-from portchain.db.ports import has_address_in, load_ports
+from portchain.db.ports import contains, has_address_in, load_ports, may_send_from
 
 
 @db_api.retry_if_session_inactive()
@@ -42,7 +42,7 @@ def load(
         ports = load_ports(session, models_v2.Port.id.in_(port_ids))
         open_ended = [chain for chain in chains if with_sources and _has_open_classifier(chain)]
         networks = source_networks.of_chains(session, open_ended, ports)
-        candidates = _load_candidates(session, open_ended, networks)
+        candidates = _load_candidates(session, open_ended, networks, ports)
     return [
         _snapshot(chain, graphs, ports, candidates, networks.get(chain.id, frozenset()))
         for chain in chains
@@ -154,24 +154,44 @@ def _without_standard_attributes(table: Any) -> Any:
 
 
 def _load_candidates(
-    session: Any, open_ended: Sequence[model.PortChain], networks: Mapping[str, Collection[str]]
+    session: Any,
+    open_ended: Sequence[model.PortChain],
+    networks: Mapping[str, Collection[str]],
+    ports: Mapping[str, model.Port],
 ) -> dict[str, model.Port]:
     """Return by id the ports for which the open classifiers of chains could stand.
 
     :param open_ended: chains with open classifiers (`_has_open_classifier`).
     :param networks: chain id -> ids of the networks of its functions.
+    :param ports: port id -> port; at least the logical source ports that exist.
     """
-    wanted = {network_id for chain in open_ended for network_id in networks[chain.id]}
-    if not wanted:
+    of_functions = {network_id for chain in open_ended for network_id in networks[chain.id]}
+    of_routers = of_functions.union(*(_source_networks(chain, ports) for chain in open_ended))
+    if not of_routers:
         return {}
     port = models_v2.Port
+    # Chains classify no traffic of Neutron's own ports, such as DHCP servers, but of routers.
+    is_own = port.device_owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX)
     return load_ports(
         session,
-        port.network_id.in_(wanted),
         port.project_id.in_({chain.project_id for chain in open_ended}),
-        # Chains classify no traffic of Neutron's own ports: routers, DHCP servers and the like.
-        ~port.device_owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX),
+        sa.or_(
+            sa.and_(port.network_id.in_(of_functions), ~is_own),
+            sa.and_(
+                port.network_id.in_(of_routers),
+                port.device_owner.in_(constants.ROUTER_INTERFACE_OWNERS),
+            ),
+        ),
     )
+
+
+def _source_networks(chain: model.PortChain, ports: Mapping[str, model.Port]) -> set[str]:
+    """Return the networks of the ports that the classifiers of a symmetric chain name as sources.
+
+    Replies from other networks reach such a port through a router there.
+    """
+    named = (fc.logical_source_port for fc in chain.flow_classifiers if chain.symmetric)
+    return {ports[port_id].network_id for port_id in named if port_id and port_id in ports}
 
 
 def _has_open_classifier(chain: model.PortChain) -> bool:
@@ -194,20 +214,12 @@ def _snapshot(
     networks: Collection[str],
 ) -> model.ChainSnapshot:
     predecessors = graphs.predecessors(chain)
-    eligible = [
-        port
-        for port in candidates.values()
-        if port.id not in chain.function_ports
-        and port.network_id in networks
-        and port.project_id == chain.project_id
-    ]
-    sources = {
-        fc.id: () if predecessors else _sources(fc, eligible) for fc in chain.flow_classifiers
-    }
-    replying = chain.flow_classifiers if chain.symmetric else ()
-    destinations = {fc.id: _destinations(fc, eligible) for fc in replying}
-    ends = {port_id for ids in (*sources.values(), *destinations.values()) for port_id in ids}
     loaded = {**candidates, **ports}
+    eligible = _Candidates(chain, candidates, networks, _source_networks(chain, ports))
+    sources = {fc.id: () if predecessors else eligible.sources(fc) for fc in chain.flow_classifiers}
+    replying = chain.flow_classifiers if chain.symmetric else ()
+    destinations = {fc.id: eligible.destinations(fc) for fc in replying}
+    ends = {port_id for ids in (*sources.values(), *destinations.values()) for port_id in ids}
     return model.ChainSnapshot(
         chain=chain,
         ports={
@@ -222,12 +234,59 @@ def _snapshot(
     )
 
 
-def _sources(classifier: model.FlowClassifier, eligible: Sequence[model.Port]) -> tuple[str, ...]:
-    """Return the ids of the ports whose traffic a classifier matches."""
-    if classifier.logical_source_port is not None:
-        return (classifier.logical_source_port,)
-    senders = [port for port in eligible if not _is_sole_destination(port, classifier)]
-    return _with_address(senders, classifier.ethertype, classifier.source_prefix)
+_ROUTERS = (model.PortRole.ROUTER, model.PortRole.DISTRIBUTED_ROUTER)
+
+
+class _Candidates:
+    """The ports of a chain's project that its open classifiers can stand for.
+
+    A port that may send from any address, or from a range that contains a classifier's prefix, and
+    a router only count where no port has an address in the prefix: otherwise a packet that they
+    forward would be classified twice, here and at its source.
+    """
+
+    def __init__(
+        self,
+        chain: model.PortChain,
+        candidates: Mapping[str, model.Port],
+        networks: Collection[str],
+        source_networks: Collection[str],
+    ) -> None:
+        own = [
+            port
+            for port in candidates.values()
+            if port.project_id == chain.project_id and port.id not in chain.function_ports
+        ]
+        self._ends = [p for p in own if p.network_id in networks and not p.serves_network]
+        routers = [p for p in own if p.role in _ROUTERS]
+        self._routers = [
+            p for p in routers if p.role is model.PortRole.ROUTER and p.network_id in networks
+        ]
+        self._reply_routers = [
+            p for p in routers if p.network_id in networks or p.network_id in source_networks
+        ]
+
+    def sources(self, classifier: model.FlowClassifier) -> tuple[str, ...]:
+        """Return the ids of the ports whose traffic a classifier matches."""
+        if classifier.logical_source_port is not None:
+            return (classifier.logical_source_port,)
+        senders = [port for port in self._ends if not _is_sole_destination(port, classifier)]
+        ethertype, prefix = classifier.ethertype, classifier.source_prefix
+        found = _with_address(senders, ethertype, prefix)
+        if not found and prefix is not None:
+            found = _that_may_send([*senders, *self._routers], ethertype, prefix)
+        return _ids(found)
+
+    def destinations(self, classifier: model.FlowClassifier) -> tuple[str, ...]:
+        """Return the ids of the ports whose replies belong to a classifier's traffic."""
+        if classifier.logical_destination_port is not None:
+            return (classifier.logical_destination_port,)
+        ethertype, prefix = classifier.ethertype, classifier.destination_prefix
+        found = _with_address(self._ends, ethertype, prefix)
+        if not found:
+            found = _that_may_send(self._ends, ethertype, prefix)
+        routers = (port for port in self._reply_routers if not _is_on_link(port, prefix))
+        return _ids([*found, *routers])
 
 
 def _is_sole_destination(port: model.Port, classifier: model.FlowClassifier) -> bool:
@@ -242,16 +301,22 @@ def _is_sole_destination(port: model.Port, classifier: model.FlowClassifier) -> 
     return network.num_addresses == 1 and network.network_address in own
 
 
-def _destinations(
-    classifier: model.FlowClassifier, eligible: Sequence[model.Port]
-) -> tuple[str, ...]:
-    """Return the ids of the ports whose replies belong to a classifier's traffic."""
-    if classifier.logical_destination_port is not None:
-        return (classifier.logical_destination_port,)
-    return _with_address(eligible, classifier.ethertype, classifier.destination_prefix)
+def _is_on_link(router: model.Port, prefix: str | None) -> bool:
+    """Tell whether a router forwards nothing from a prefix to a network: it is the network's."""
+    return prefix is not None and any(contains(subnet, prefix) for subnet in router.subnets)
 
 
 def _with_address(
     ports: Sequence[model.Port], ethertype: str, prefix: str | None
-) -> tuple[str, ...]:
-    return tuple(sorted(port.id for port in ports if has_address_in(port, ethertype, prefix)))
+) -> list[model.Port]:
+    return [port for port in ports if has_address_in(port, ethertype, prefix)]
+
+
+def _that_may_send(
+    ports: Sequence[model.Port], ethertype: str, prefix: str | None
+) -> list[model.Port]:
+    return [port for port in ports if may_send_from(port, ethertype, prefix)]
+
+
+def _ids(ports: Iterable[model.Port]) -> tuple[str, ...]:
+    return tuple(sorted(port.id for port in ports))

@@ -22,6 +22,7 @@ from portchain.dataplane.plan import (
     GraphIngress,
     Hop,
     Path,
+    Receiver,
     Segment,
     Source,
     Target,
@@ -68,6 +69,9 @@ SERVER_TOPIC = "port_chain-server"
 #      from "accepted_sources" only. An older agent would take packets of other projects there.
 #      "serial" and "owner" of a chain: an older agent lets "path_id" decide which of two new
 #      chains in conflict it realises, as does an agent whose server is older.
+# 1.7  "receiver" of a classifier: an older agent takes all packets to "destination_prefixes", which
+#      contain those that the receiver gets. "broadcasts" and "forwarded" of a source: an older
+#      agent drops neither frames that go around, nor spares packets from being classified twice.
 VERSION = "1.0"
 
 _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 255, 4094
@@ -251,6 +255,18 @@ def _classifier(item: Mapping[str, Any]) -> Classifier:
         source_prefixes=read_prefixes(item, "source_prefixes", family),
         destination_prefixes=read_prefixes(item, "destination_prefixes", family),
         source_port_known=bool(item.get("source_port_known", False)),
+        receiver=_receiver(item, family),
+    )
+
+
+def _receiver(item: Mapping[str, Any], family: int) -> Receiver | None:
+    if item.get("receiver") is None:
+        return None
+    receiver = as_mapping(item["receiver"], "receiver")
+    return Receiver(
+        addresses=read_prefixes(receiver, "addresses", family),
+        macs=tuple(read_mac({"macs": mac}, "macs") for mac in read_list(receiver, "macs")),
+        shared_addresses=read_prefixes(receiver, "shared_addresses", family),
     )
 
 
@@ -265,6 +281,12 @@ def _source(item: Mapping[str, Any], classifiers: int) -> Source:
             as_address(address, "addresses") for address in read_list(item, "addresses")
         ),
         segment=_segment(item, "segment"),
+        broadcasts=tuple(
+            as_address(address, "broadcasts") for address in read_list(item, "broadcasts")
+        ),
+        forwarded=tuple(
+            as_address(address, "forwarded") for address in read_list(item, "forwarded")
+        ),
     )
 
 

@@ -24,6 +24,7 @@ class Place(Workflow):
         super().__post_init__()
         self.nets: dict[str, Any] = {}
         self.trunks: list[Any] = []
+        self.ways_back: set[Any] = set()
 
     def network(self, name: str, *prefixes: str, gateways: tuple[str, ...] = ()) -> None:
         """A network without port security, in which VMs can forward for others."""
@@ -102,7 +103,7 @@ class Place(Workflow):
     def way(self, source: str, destination: str, to: str, port: int = PORT, **how: Any) -> set[Any]:
         """The paths of TCP connections between two VMs, without the parent ports of trunks.
 
-        Every connection has to succeed.
+        Every connection has to succeed. ``ways_back`` has the paths of their replies then.
         """
         watched = [
             replace(one, nics=tuple(nic for nic in one.nics if not self._is_parent(one, nic)))
@@ -119,9 +120,9 @@ class Place(Workflow):
             capture.wait_until_quiet()
         assert [attempt.error for attempt in attempts if not attempt.ok] == []
         found = packet_paths.connections(packet_paths.observations(capture.frames))
-        return {
-            one.path for one in packet_paths.select(found, protocol="tcp", destination_port=port)
-        }
+        chosen = packet_paths.select(found, protocol="tcp", destination_port=port)
+        self.ways_back = {path for one in chosen for path in one.replies}
+        return {one.path for one in chosen}
 
     @staticmethod
     def _is_parent(vm: VirtualMachine, nic: Any) -> bool:
@@ -204,6 +205,16 @@ def test_a_destination_behind_a_router_and_traffic_that_a_router_sends(place: Pl
     into = ("far", "gate-out", "gate-in", "f-in", "f-out", "vm")
     assert place.way("far", "vm", "10.42.0.10") == {into}
     assert place.way("far", "vm", "10.42.0.10", port=101) == {("far", "gate-out", "gate-in", "vm")}
+    # Both ways: the router is found, and it is named beside a prefix.
+    back = ("far", "gate-out", "gate-in", "f-out", "f-in", "vm")
+    vm, gate = place.ports["vm"].id, place.ports["gate-in"].id
+    for named in ({}, {"logical_destination_port": gate}):
+        place.delete_chains()
+        group = place.group("G", "f-in", "f-out")
+        outside = {"logical_source_port": vm, "destination_ip_prefix": "10.43.0.0/24"}
+        place.steer([group], symmetric=True, **outside, **named)
+        assert place.way("vm", "far", "10.43.0.20") == {out}
+        assert place.ways_back == {back}
 
 
 def test_subports_of_trunks_are_sources_and_functions(place: Place) -> None:

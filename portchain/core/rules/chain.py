@@ -63,8 +63,10 @@ def check_ports_in_a_row(
     pass the same functions in reverse order, so they meet the same ports.
 
     :param successors: the chains that follow in a service graph.
-    :raises Violation: a pair's egress is the ingress of the next pair on the path.
+    :raises Violation: a pair's egress is the ingress of the next pair on the path, or a logical
+        port is where packets enter the function next to it.
     """
+    _check_ends(chain, attribute)
     own, groups = chain.project_id, chain.port_pair_groups
     paths = [groups, *((*groups, *one.port_pair_groups) for one in successors)]
     for before, after in (hop for path in paths for hop in _hops(path)):
@@ -77,6 +79,35 @@ def check_ports_in_a_row(
                     f"of {label_for(own, following)} after it; no switch sends a packet back to "
                     "the port it came from. Give one of the two functions a port of its own",
                 )
+
+
+def _check_ends(chain: PortChain, attribute: str) -> None:
+    """Check that no function gets packets at the very port that sends them into the chain."""
+    groups = chain.port_pair_groups
+    for classifier in chain.flow_classifiers:
+        ends = [(classifier.logical_source_port, "ingress", groups)]
+        if chain.symmetric:
+            ends.append((classifier.logical_destination_port, "egress", groups[::-1]))
+        for port, side, in_order in ends:
+            for pair in (pair for group in _first(in_order) for pair in group.port_pairs):
+                if port is not None and getattr(pair, side) == port:
+                    own = pair.project_id == chain.project_id
+                    raise Violation(
+                        attribute,
+                        f"{label_for(chain.project_id, classifier)} takes packets from "
+                        f"{f'port {port}' if own else 'a port'}, which is also the {side} of "
+                        f"{label_for(chain.project_id, pair)} that they visit first; no switch "
+                        "sends a packet back to the port it came from. Give the function a port "
+                        "of its own",
+                    )
+
+
+def _first(groups: Sequence[PortPairGroup]) -> Iterator[PortPairGroup]:
+    """Yield the groups that can be the first one for a packet."""
+    for group in groups:
+        yield group
+        if not group.tap_enabled and group.failure_mode is not FailureMode.OPEN:
+            break
 
 
 def _hops(groups: Sequence[PortPairGroup]) -> Iterator[tuple[PortPairGroup, PortPairGroup]]:

@@ -5,7 +5,15 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeVar
 
 from portchain.core.model import FlowClassifier, PortRange
-from portchain.core.protocols import ICMP, ICMPV6, NEIGHBOUR_DISCOVERY, SCTP, TCP, UDP
+from portchain.core.protocols import (
+    DHCP_PORTS,
+    ICMP,
+    ICMPV6,
+    NEIGHBOUR_DISCOVERY,
+    SCTP,
+    TCP,
+    UDP,
+)
 from portchain.core.rules.violation import Violation
 
 PROTOCOLS_WITH_PORTS = frozenset({TCP, UDP, SCTP})
@@ -40,13 +48,15 @@ def check_flow_classifier(classifier: FlowClassifier) -> None:
     """Check the attributes of a classifier against each other.
 
     :raises Violation: a port range is reversed, or the protocol has no ports; an ICMP type or code
-        is not possible; a prefix has host bits set, or belongs to another address family.
+        is not possible; it matches nothing but DHCP; a prefix has host bits set, or belongs to
+        another address family.
     """
     if classifier.protocol in ICMP_REPLY_TYPES:
         _check_icmp(classifier)
     else:
         _check_ports("source", classifier.source_ports, classifier.protocol)
         _check_ports("destination", classifier.destination_ports, classifier.protocol)
+        _check_no_dhcp(classifier)
     _check_prefix("source_ip_prefix", classifier.source_prefix, classifier.ethertype)
     _check_prefix("destination_ip_prefix", classifier.destination_prefix, classifier.ethertype)
 
@@ -64,6 +74,19 @@ def _check_ports(side: str, ports: PortRange | None, protocol: int | None) -> No
             f"{side}_port_range_min",
             f"this attribute and {side}_port_range_max need protocol tcp, udp or sctp; with "
             "protocol icmp they are the ICMP type or code",
+        )
+
+
+def _check_no_dhcp(classifier: FlowClassifier) -> None:
+    """Check that a classifier matches something else than DHCP."""
+    client, server = DHCP_PORTS[classifier.ethertype]
+    ports = (classifier.source_ports, classifier.destination_ports)
+    ends = ((client, client), (server, server))
+    if classifier.protocol == UDP and ports in (ends, ends[::-1]):
+        raise Violation(
+            "destination_port_range_min",
+            f"UDP between the ports {client} and {server} is DHCP, which never enters a chain; "
+            "classify other ports",
         )
 
 

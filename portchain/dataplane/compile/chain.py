@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from portchain.dataplane.compile import transport
 from portchain.dataplane.compile.classify import (
     classifier_flows,
+    forwarded_traffic_flows,
     graph_ingress_flows,
-    neighbour_discovery_flows,
 )
 from portchain.dataplane.compile.context import Compiled, PathOnHost, distinct
 from portchain.dataplane.compile.forward import (
@@ -14,6 +14,7 @@ from portchain.dataplane.compile.forward import (
     remote_delivery_flows,
     tap_copy_flows,
 )
+from portchain.dataplane.compile.link_traffic import link_traffic_flows
 from portchain.dataplane.compile.return_path import rejoin_flows, return_flows
 from portchain.dataplane.compile.select_pair import affinity_flows, pair_selection_flows
 from portchain.dataplane.flow import Flow, NoFlood
@@ -36,7 +37,7 @@ def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     no_flood: set[NoFlood] = set()
     missing: set[str] = set()
     for context in _paths_on_host(plan, switch):
-        classification.update(classifier_flows(context))
+        classification.update(classifier_flows(context), forwarded_traffic_flows(context))
         delivery.update(_delivery(context))
         forwarding.update(_forwarding(context))
         affinity.update(_affinity(context))
@@ -61,7 +62,8 @@ def compile_bypass_guard(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     for context in _paths_on_host(plan, switch):
         classification.update(classifier_flows(context, drop=True))
         classification.update(graph_ingress_flows(context, drop=True))
-        forwarding.update(neighbour_discovery_flows(context))
+        classification.update(forwarded_traffic_flows(context))
+        forwarding.update(link_traffic_flows(context))
     return Compiled(classification=frozenset(classification), forwarding=frozenset(forwarding))
 
 
@@ -98,7 +100,7 @@ def _forwarding(context: PathOnHost) -> Iterator[Flow]:
         elif not hop.tap and sends:
             yield from remote_delivery_flows(context, index, target)
     yield from rejoin_flows(context)
-    yield from neighbour_discovery_flows(context)
+    yield from link_traffic_flows(context)
 
 
 def _affinity(context: PathOnHost) -> Iterator[Flow]:

@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 
-from portchain.core.protocols import NEIGHBOUR_DISCOVERY
 from portchain.dataplane.compile.context import PathOnHost
 from portchain.dataplane.conjunction import build_flows
 from portchain.dataplane.flow import Flow
-from portchain.dataplane.flow_builder import UNICAST, build_flow, resubmit, set_field
+from portchain.dataplane.flow_builder import UNICAST, resubmit, set_field
 from portchain.dataplane.host_switch import Firewall
-from portchain.dataplane.match import HeaderMatch, covers_neighbour_discovery, header_matches
+from portchain.dataplane.match import HeaderMatch, addresses_within, header_matches, sent_matches
 from portchain.dataplane.pipeline import (
     POSITION_DONE,
     REG_NEUTRON_NET,
@@ -18,6 +17,7 @@ from portchain.dataplane.pipeline import (
     path_label,
     path_position,
 )
+from portchain.dataplane.plan import Classifier, Source
 
 _TRACKED_NEW = "ct_state=+new-est"
 
@@ -27,23 +27,45 @@ def classifier_flows(context: PathOnHost, *, drop: bool = False) -> Iterator[Flo
 
     :param drop: yield flows that drop this traffic instead.
     """
-    for number, in_ports in sorted(_sources_here(context).items()):
-        for match in header_matches(context.path.classifiers[number]):
-            outside = match | {UNICAST, f"{REG_PATH_POSITION}=0"}
-            yield from _entrance(context, outside, in_ports, drop=drop)
+    for number, sources in sorted(_sources_here(context).items()):
+        for rank, match in sent_matches(context.path.classifiers[number]):
+            yield from _entrance(context, _outside(match), list(sources), rank, drop=drop)
 
 
-def _sources_here(context: PathOnHost) -> dict[int, list[str]]:
+def forwarded_traffic_flows(context: PathOnHost) -> Iterator[Flow]:
+    """Yield the flows that keep out what a router among the sources forwards for the chain's ends.
+
+    These packets have been classified where they were sent.
+    """
+    mark = set_field(POSITION_DONE, REG_PATH_POSITION)
+    for number, sources in sorted(_sources_here(context).items()):
+        classifier = context.path.classifiers[number]
+        for in_port, source in sources.items():
+            forwarded = list(addresses_within(source.forwarded, classifier))
+            for match in header_matches(classifier, forwarded) if forwarded else ():
+                for table, priority in _entrance_tables(context):
+                    above = priority - Priority.REPLY_OFFSET + Priority.FORWARDED_OFFSET
+                    passed = _outside(match) | {in_port}
+                    yield from build_flows(table, above, passed, mark, resubmit(table))
+
+
+def _sources_here(context: PathOnHost) -> dict[int, dict[str, Source]]:
     """Return the index of each classifier -> the words that match its sources on this host.
 
     A source that is not plugged in sends nothing, so it is not reported as missing.
     """
-    found: defaultdict[int, list[str]] = defaultdict(list)
+    found: defaultdict[int, dict[str, Source]] = defaultdict(dict)
     for source in context.path.sources:
         port = context.switch.ports.get(source.port_id)
         if source.host == context.switch.host and port is not None:
-            found[source.classifier].append(f"in_port={port.ofport}")
+            found[source.classifier][f"in_port={port.ofport}"] = source
     return found
+
+
+def _outside(match: HeaderMatch) -> HeaderMatch:
+    """Match unicast frames outside of chains. A match can name their destination already."""
+    named = any(word.startswith("dl_dst=") for word in match.words)
+    return match | {f"{REG_PATH_POSITION}=0", *(() if named else (UNICAST,))}
 
 
 def graph_ingress_flows(context: PathOnHost, *, drop: bool = False) -> Iterator[Flow]:
@@ -60,52 +82,55 @@ def graph_ingress_flows(context: PathOnHost, *, drop: bool = False) -> Iterator[
             continue
         end = path_position(path_label(entry.path_id), entry.hops)
         for classifier in context.path.classifiers:
-            for header in header_matches(classifier):
+            for rank, header in _branch_matches(classifier):
                 match = header | {f"{REG_PATH_POSITION}={end:#x}"}
-                yield from build_flows("BRANCH", Priority.BRANCH, match, *enter)
+                priority = Priority.BRANCH - rank * Priority.RANK_OFFSET
+                yield from build_flows("BRANCH", priority, match, *enter)
 
 
-def neighbour_discovery_flows(context: PathOnHost) -> Iterator[Flow]:
-    """Yield the flows that keep unicast neighbour discovery out of the chain.
-
-    Neighbour discovery concerns the link, and a classifier cannot exclude it.
-    """
-    if any(covers_neighbour_discovery(classifier) for classifier in context.path.classifiers):
-        for icmp_type in NEIGHBOUR_DISCOVERY:
-            match = ("icmp6", f"icmp_type={icmp_type}", f"{REG_PATH_POSITION}=0")
-            mark = set_field(POSITION_DONE, REG_PATH_POSITION)
-            again = resubmit("LOCAL_SWITCHING")
-            yield build_flow("LOCAL_SWITCHING", Priority.NEIGHBOUR_DISCOVERY, match, mark, again)
+def _branch_matches(classifier: Classifier) -> Iterator[tuple[int, HeaderMatch]]:
+    """Match as at the sender; or, if the last function sends frames elsewhere, by the header."""
+    matches = dict.fromkeys(sent_matches(classifier))
+    if classifier.receiver is not None:
+        matches |= dict.fromkeys((2, match) for match in header_matches(classifier))
+    yield from matches
 
 
 def _entrance(
-    context: PathOnHost, match: HeaderMatch, in_ports: Collection[str], *, drop: bool
+    context: PathOnHost, match: HeaderMatch, in_ports: Collection[str], rank: int, *, drop: bool
 ) -> Iterator[Flow]:
     """Yield flows in the tables where Neutron has completed the egress checks of the port.
 
     :param in_ports: words that match the sources.
+    :param rank: as from ``sent_matches``.
     """
+    below = rank * Priority.RANK_OFFSET + (Priority.REPLY_OFFSET if context.path.reverse else 0)
 
     def build(table: str, priority: int, match: HeaderMatch, *before: str) -> Iterator[Flow]:
         actions = () if drop else (*before, *_enter_from(context, table))
-        below = Priority.REPLY_OFFSET if context.path.reverse else 0
         return build_flows(table, priority - below, match, *actions, sources=in_ports)
 
-    if context.switch.firewall is not Firewall.OPENVSWITCH:
-        yield from build("TRANSIENT", Priority.CLASSIFY, match)
-        return
-    if not context.path.ends_after(-1):
+    if context.switch.firewall is Firewall.OPENVSWITCH and not context.path.ends_after(-1):
         # This flow overtakes the firewall's flow that commits new connections to conntrack.
         # Replies need the conntrack entry.
         commit = f"ct(commit,zone=NXM_NX_{REG_NEUTRON_NET.upper()}[0..15])"
         new = match | {_TRACKED_NEW}
         yield from build("ACCEPT_OR_INGRESS", Priority.CLASSIFY_NEW, new, commit)
-    yield from build("ACCEPT_OR_INGRESS", Priority.CLASSIFY, match)
+    for table, priority in _entrance_tables(context):
+        yield from build(table, priority, match)
+
+
+def _entrance_tables(context: PathOnHost) -> Iterator[tuple[str, int]]:
+    """Yield the tables in which packets enter, and the priority there."""
+    if context.switch.firewall is not Firewall.OPENVSWITCH:
+        yield "TRANSIENT", Priority.CLASSIFY
+        return
+    yield "ACCEPT_OR_INGRESS", Priority.CLASSIFY
     # Replies of connections that the other side opened do not pass ACCEPT_OR_INGRESS.
-    yield from build("ACCEPTED_EGRESS", Priority.CLASSIFY, match)
+    yield "ACCEPTED_EGRESS", Priority.CLASSIFY
     # After a restart of the switch, the firewall's flows for the port are missing for a moment,
     # and Neutron's table 60 would switch the packet with NORMAL.
-    yield from build("TRANSIENT", Priority.CLASSIFY_UNGUARDED, match)
+    yield "TRANSIENT", Priority.CLASSIFY_UNGUARDED
 
 
 def _enter_from(context: PathOnHost, table: str) -> tuple[str, ...]:

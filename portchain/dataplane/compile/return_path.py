@@ -14,7 +14,13 @@ from portchain.dataplane.conjunction import build_flows
 from portchain.dataplane.flow import Flow, NoFlood
 from portchain.dataplane.flow_builder import UNICAST, build_flow, goto, set_field
 from portchain.dataplane.host_switch import Firewall, LocalPort
-from portchain.dataplane.match import HeaderMatch, addresses_within, header_matches, source_words
+from portchain.dataplane.match import (
+    HeaderMatch,
+    addresses_within,
+    header_matches,
+    returned_matches,
+    source_words,
+)
 from portchain.dataplane.pipeline import (
     POSITION_DONE,
     REG_NEUTRON_NET,
@@ -65,7 +71,7 @@ def _unaware_return_flows(
             # Chains with different source ports can have the same header fields. Then only
             # RETURN_EXACT distinguishes their packets.
             contestable = (
-                not accepted and classifier.source_port_known and priority == Priority.RETURN
+                not accepted and classifier.source_port_known and priority <= Priority.RETURN
             )
             yield from build_flows(
                 "LOCAL_SWITCHING",
@@ -105,8 +111,8 @@ def _matches_of_accepted(classifier: Classifier, sources: Iterable[str]) -> Iter
         by_priority[Priority.RETURN_EXACT if is_address else Priority.RETURN].append(source)
     for priority, cidrs in by_priority.items():
         words = source_words(classifier, cidrs)
-        for match in header_matches(classifier, any_source=True):
-            yield priority, match, words
+        for rank, match in returned_matches(classifier, any_source=True):
+            yield priority - rank, match, words
 
 
 def _known_sources(context: PathOnHost, number: int, classifier: Classifier) -> list[str]:
@@ -124,10 +130,10 @@ def _return_matches(
 ) -> Iterator[_Selected]:
     known = _known_sources(context, number, classifier)
     if known and classifier.source_port_known:
-        for match in header_matches(classifier, any_source=True):
-            yield Priority.RETURN_EXACT, match, source_words(classifier, known)
-    for match in header_matches(classifier):
-        yield Priority.RETURN, match, []
+        for rank, match in returned_matches(classifier, any_source=True):
+            yield Priority.RETURN_EXACT - rank, match, source_words(classifier, known)
+    for rank, match in returned_matches(classifier):
+        yield Priority.RETURN - rank, match, []
 
 
 def _isolate_bridging_function(context: PathOnHost, target: Target) -> Iterator[Flow]:

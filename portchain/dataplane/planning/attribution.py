@@ -130,17 +130,42 @@ def accepted_sources(
     :param reverse: whether it is the path of the replies.
     """
     addresses: dict[int, list[str]] = defaultdict(list)
+    routed: set[int] = set()
     for source in sources:
         addresses[source.classifier] += source.addresses
+        if snapshot.ports[source.port_id].routes:
+            routed.add(source.classifier)
     return [
         tuple(
-            hop.accepted_sources(header_list[hop.index + 1], addresses[number])
+            hop.accepted_sources(header_list[hop.index + 1], addresses[number], number in routed)
             for number, header_list in enumerate(header_lists)
         )
         if _is_attributed_by_source(snapshot.chain, hop.group)
         else ()
         for hop in _hops(snapshot, reverse)
     ]
+
+
+def unattributable_routers(snapshot: ChainSnapshot) -> Iterator[tuple[FlowClassifier, Port]]:
+    """Yield the routers whose packets a function that projects share would return unattributed.
+
+    :returns: each with the classifier that takes its packets or, in a symmetric chain, the replies.
+    """
+    chain = snapshot.chain
+    for reverse, ends in ((False, snapshot.sources), (True, snapshot.destinations)):
+        if reverse and not chain.symmetric:
+            continue
+        compute = headers.headers_of_replies if reverse else headers.request_headers
+        for classifier, along_path in zip(
+            chain.flow_classifiers, compute(chain, snapshot.ports), strict=True
+        ):
+            ports = (snapshot.ports.get(port_id) for port_id in ends.get(classifier.id, ()))
+            routers = [port for port in ports if port is not None and port.routes]
+            for hop in _hops(snapshot, reverse) if routers else ():
+                header = along_path[hop.index + 1]
+                shared = _is_attributed_by_source(chain, hop.group)
+                if shared and not hop.has_prefixes_only and not hop.prefixes_behind_router(header):
+                    yield classifier, routers[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +200,26 @@ class _Hop:
         changes = any("source_ip_prefix" in group.egress_n_tuple for group in before)
         return changes or bool(self.snapshot.predecessors)
 
-    def accepted_sources(self, header: Classifier, addresses: Iterable[str]) -> tuple[str, ...]:
+    def accepted_sources(
+        self, header: Classifier, addresses: Iterable[str], routed: bool
+    ) -> tuple[str, ...]:
         """Return the CIDRs of the source addresses that packets with a header can have here.
 
         :param addresses: of the ports that send them.
+        :param routed: whether a router is among these ports.
         """
         if self.has_prefixes_only:
             return header.source_prefixes or (_ANY_ADDRESS[header.ethertype],)
-        return tuple(sorted(set(addresses_within(addresses, header))))
+        from_router = self.prefixes_behind_router(header) if routed else ()
+        return tuple(sorted({*addresses_within(addresses, header), *from_router}))
+
+    def prefixes_behind_router(self, header: Classifier) -> tuple[str, ...]:
+        """Return the CIDRs that a router sends from; empty if they cannot be attributed.
+
+        What the functions send of their own must not be among them.
+        """
+        own = _addresses_of(self.group, self.snapshot.ports)
+        return () if _addresses_overlap(header.source_prefixes, own) else header.source_prefixes
 
     def named_sources(
         self, classifier: FlowClassifier, header: Classifier
@@ -193,7 +230,9 @@ class _Hop:
         )
         if port_id is not None and not self.has_prefixes_only:
             port = self.snapshot.ports.get(port_id)
-            return tuple(addresses_within(port.fixed_ips if port else (), header))
+            if port is not None and port.routes:
+                return self.prefixes_behind_router(header)
+            return tuple(addresses_within(port.addresses if port else (), header))
         return header.source_prefixes or None
 
     def excludes_function(self, header: Classifier, named: tuple[str, ...] | None) -> bool:

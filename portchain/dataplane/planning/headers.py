@@ -13,7 +13,8 @@ from typing import Any
 
 from portchain.core.model import FlowClassifier, Port, PortChain, PortPairGroup
 from portchain.core.rules import port_range, reply_ports
-from portchain.dataplane.plan import Classifier
+from portchain.dataplane.plan import Classifier, Receiver
+from portchain.dataplane.planning.receivers import received
 
 
 def request_headers(chain: PortChain, ports: Mapping[str, Port]) -> list[list[Classifier]]:
@@ -34,13 +35,24 @@ def headers_of_replies(chain: PortChain, ports: Mapping[str, Port]) -> list[list
     """
     found = []
     for classifier in chain.flow_classifiers:
+        prefixes, receiver = _sources(classifier, ports)
         sent = replace(
             classifier_header(classifier, ports),
-            source_prefixes=_source_prefixes(classifier, ports),
+            source_prefixes=prefixes,
             source_port_known=classifier.logical_destination_port is not None,
+            receiver=None,
         )
         along_path = headers_along_path(sent, chain.port_pair_groups)
-        found.append(reply_headers(along_path, chain.port_pair_groups))
+        replies = reply_headers(along_path, chain.port_pair_groups)
+        found.append(
+            [
+                # Behind a function that translates, replies go to another port.
+                replace(
+                    reply, receiver=receiver if reply.destination_prefixes == prefixes else None
+                )
+                for reply in replies
+            ]
+        )
     return found
 
 
@@ -51,7 +63,9 @@ def headers_along_path(header: Classifier, groups: Iterable[PortPairGroup]) -> l
         changes = _fields(group.egress_n_tuple)
         # A changed source address is not one of the source port's addresses any more.
         known = headers[-1].source_port_known and "source_prefixes" not in changes
-        headers.append(replace(headers[-1], **changes | {"source_port_known": known}))
+        receiver = None if "destination_prefixes" in changes else headers[-1].receiver
+        others = {"source_port_known": known, "receiver": receiver}
+        headers.append(replace(headers[-1], **changes | others))
     return headers
 
 
@@ -91,41 +105,38 @@ def changes_per_hop(headers: Iterable[list[Classifier]]) -> list[tuple[Classifie
 
 
 def classifier_header(classifier: FlowClassifier, ports: Mapping[str, Port]) -> Classifier:
+    """Return the header fields of a classifier's packets where they are sent."""
+    destinations, receiver = _destinations(classifier, ports)
     return Classifier(
         ethertype=classifier.ethertype,
         protocol=classifier.protocol,
         source_ports=classifier.source_ports,
         destination_ports=classifier.destination_ports,
         source_prefixes=(classifier.source_prefix,) if classifier.source_prefix else (),
-        destination_prefixes=_destination_prefixes(classifier, ports),
+        destination_prefixes=destinations,
         source_port_known=classifier.logical_source_port is not None,
+        receiver=receiver,
     )
 
 
-def _destination_prefixes(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tuple[str, ...]:
-    """Return the destination prefix or, if the user named a destination port, its addresses."""
-    if classifier.logical_destination_port is None:
-        return (classifier.destination_prefix,) if classifier.destination_prefix else ()
-    return _addresses(classifier, ports.get(classifier.logical_destination_port))
+def _destinations(
+    classifier: FlowClassifier, ports: Mapping[str, Port]
+) -> tuple[tuple[str, ...], Receiver | None]:
+    """Return the destinations of requests: the prefix, or what the named port gets of it."""
+    prefix, port_id = classifier.destination_prefix, classifier.logical_destination_port
+    if port_id is None:
+        return (prefix,) if prefix else (), None
+    return received(ports.get(port_id), classifier.ethertype, prefix)
 
 
-def _source_prefixes(classifier: FlowClassifier, ports: Mapping[str, Port]) -> tuple[str, ...]:
-    """Return the source prefix or, if the user named a source port, its addresses."""
-    if classifier.logical_source_port is None:
-        return (classifier.source_prefix,) if classifier.source_prefix else ()
-    return _addresses(classifier, ports.get(classifier.logical_source_port))
-
-
-def _addresses(classifier: FlowClassifier, port: Port | None) -> tuple[str, ...]:
-    """Return a port's addresses of the classifier's IP version, as prefixes.
-
-    An empty result would match any address. So for a port without such an address the result is an
-    address that no packet has.
-    """
-    is_ipv6 = classifier.ethertype == "IPv6"
-    own = [ip for ip in (port.fixed_ips if port else ()) if (":" in ip) is is_ipv6]
-    bits, no_packet = (128, "::/128") if is_ipv6 else (32, "255.255.255.255/32")
-    return tuple(f"{ip}/{bits}" for ip in own) or (no_packet,)
+def _sources(
+    classifier: FlowClassifier, ports: Mapping[str, Port]
+) -> tuple[tuple[str, ...], Receiver | None]:
+    """Return the destinations of replies: the source prefix, or what the named port gets of it."""
+    prefix, port_id = classifier.source_prefix, classifier.logical_source_port
+    if port_id is None:
+        return (prefix,) if prefix else (), None
+    return received(ports.get(port_id), classifier.ethertype, prefix)
 
 
 def _fields(n_tuple: Mapping[str, Any]) -> dict[str, Any]:

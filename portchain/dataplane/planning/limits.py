@@ -11,6 +11,7 @@ from portchain.core.model import (
     PortChain,
     PortPair,
     PortPairGroup,
+    PortRole,
 )
 from portchain.core.rules import (
     PROTOCOLS_WITH_PORTS,
@@ -23,6 +24,7 @@ from portchain.core.rules import (
 )
 from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
 from portchain.dataplane.plan import SUPPORTED_FUNCTIONS
+from portchain.dataplane.planning import attribution
 
 Reasons = Iterator[tuple[str, str]]
 """Pairs of the attribute that is at fault and the reason."""
@@ -58,6 +60,8 @@ def check_chain(snapshot: ChainSnapshot) -> None:
         _invalid_mapping(chain),
         _lost_reply(chain),
         _unsupported_in_graph(snapshot),
+        _distributed_router(snapshot),
+        _router_behind_shared_function(snapshot),
     ):
         raise Violation(attribute, reason, Kind.UNSUPPORTED)
 
@@ -197,6 +201,38 @@ def _unsupported_in_graph(snapshot: ChainSnapshot) -> Reasons:
                 f"the last functions of the preceding chain {label(before)}; Open vSwitch needs a "
                 "function that routes between them",
             )
+
+
+def _distributed_router(snapshot: ChainSnapshot) -> Reasons:
+    """A distributed router has a port on every host, and sends on whichever host it likes."""
+    chain, ports = snapshot.chain, snapshot.ports
+    ends = (snapshot.sources, snapshot.destinations if chain.symmetric else {})
+    for found, what in zip(ends, ("packets", "replies"), strict=True):
+        for classifier in chain.flow_classifiers:
+            for port_id in found.get(classifier.id, ()):
+                port = ports.get(port_id)
+                if port is not None and port.role is PortRole.DISTRIBUTED_ROUTER:
+                    yield (
+                        "flow_classifiers",
+                        f"{what} of {label_for(chain.project_id, classifier)} come from "
+                        f"{label_for(chain.project_id, port)} of a distributed router, and Open "
+                        "vSwitch cannot classify those. Use a router that is not distributed; or "
+                        "classify other ports and, in a symmetric chain, a destination_ip_prefix "
+                        "in the router's own subnet",
+                    )
+
+
+def _router_behind_shared_function(snapshot: ChainSnapshot) -> Reasons:
+    """What comes from behind a router has any address, so it could be the function's own."""
+    project = snapshot.chain.project_id
+    for classifier, router in attribution.unattributable_routers(snapshot):
+        yield (
+            "flow_classifiers",
+            f"{label_for(project, classifier)} takes what {label_for(project, router)} of a router "
+            "sends, and functions that projects share return it. Name the addresses behind the "
+            "router by source_ip_prefix or, for replies, destination_ip_prefix, without addresses "
+            "of the functions; or use a group of your own",
+        )
 
 
 def _hides_direction(pair: PortPair) -> bool:

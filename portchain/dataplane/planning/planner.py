@@ -4,6 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, ip_network
 from typing import TypeVar
 
 from portchain.core import availability
@@ -136,7 +137,9 @@ def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, st
     accepted = attribution.accepted_sources(snapshot, header_lists, sources, reverse=True)
     return Path(
         classifiers=tuple(along_path[0] for along_path in header_lists),
-        sources=sources,
+        sources=tuple(
+            replace(source, forwarded=tuple(_forwarded(snapshot, source))) for source in sources
+        ),
         hops=tuple(
             replace(_reversed_hop(hop), headers=changed, accepted_sources=accepted_here)
             for (hop, accepted_here), changed in _with_changes(
@@ -179,9 +182,26 @@ def _sources(
                     port.host,
                     tunnel_ip,
                     port.mac_address,
-                    port.fixed_ips,
+                    port.addresses,
                     _segment(port),
+                    tuple(_broadcasts(port)),
                 )
+
+
+def _forwarded(snapshot: ChainSnapshot, source: Source) -> Iterator[str]:
+    """Return the addresses whose packets a router forwards from the ports of a symmetric chain.
+
+    The chain has classified them where they were sent. At the router's port, requests would look
+    like replies, and replies would enter the chain a second time.
+    """
+    router, ports = snapshot.ports[source.port_id], snapshot.ports
+    if not router.forwards:
+        return
+    classifier = snapshot.chain.flow_classifiers[source.classifier].id
+    ends = {*snapshot.sources.get(classifier, ()), *snapshot.destinations.get(classifier, ())}
+    for end in sorted(ends & ports.keys()):
+        if ports[end].network_id != router.network_id and not ports[end].forwards:
+            yield from ports[end].addresses
 
 
 def _targets(
@@ -204,6 +224,13 @@ def _targets(
             ingress_segment=_segment(ingress),
             egress_segment=_segment(egress),
         )
+
+
+def _broadcasts(port: Port) -> Iterator[str]:
+    """Yield the broadcast addresses of a port's subnets; small ones have none (RFC 3021)."""
+    for subnet in map(ip_network, port.subnets):
+        if isinstance(subnet, IPv4Network) and subnet.num_addresses > 2:
+            yield str(subnet.broadcast_address)
 
 
 def _segment(port: Port) -> Segment | None:

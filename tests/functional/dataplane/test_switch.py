@@ -141,7 +141,6 @@ def test_packet_reaches_its_destination_once_after_last_hop(fabric, vswitch):
         / IPv6(src="2001:db8::1", dst="2001:db8::2")
         / TCP(sport=23, dport=100),
         Ether(src=VM_MAC, dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.10", pdst="10.0.0.20"),
-        tcp(eth_dst="ff:ff:ff:ff:ff:ff"),
     ],
     ids=lambda frame: frame.summary(),
 )

@@ -112,6 +112,13 @@ def test_no_bound_source_is_a_down_reason() -> None:
     reason = "No source port of the flow classifiers is bound to a host"
     assert assess(with_port("src", host="")).down_reason == reason
     assert assess(replace(SNAPSHOT, sources={"fc": ("gone",)})).down_reason == reason
+    unknown = replace(CHAIN.flow_classifiers[0], source_prefix="10.0.0.100/32")
+    virtual = replace(
+        SNAPSHOT, chain=replace(CHAIN, flow_classifiers=(unknown,)), sources={"fc": ()}
+    )
+    found = assess(virtual).down_reason
+    assert found.startswith(f"{reason}; no port on the networks of the functions may send from ")
+    assert "10.0.0.100/32 of flow classifier fc: add the address to allowed_address_pairs" in found
     unclassified = replace(SNAPSHOT, chain=replace(CHAIN, flow_classifiers=()), sources={})
     assert assess(unclassified).down_reason == ""
 

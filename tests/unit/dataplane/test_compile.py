@@ -16,7 +16,7 @@ from portchain.dataplane.compile import (
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.pipeline import TABLES
-from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, Hop, Segment
+from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, Hop, Receiver, Segment
 from tests.plans import HOSTS, chain, classifier, ident, source, switch, target
 
 ANY_IPV4 = classifier(
@@ -45,7 +45,7 @@ def test_host_without_a_part_has_no_flows():
 
 def test_source_host_classifies_behind_the_firewall():
     compiled = compile_chain(chain([target("a", "h2")]), switch("h1", "vm"))
-    assert not flows_of(compiled, "LOCAL_SWITCHING"), (
+    assert actions(compiled, "LOCAL_SWITCHING") == {"drop"}, (
         "table 0 is before the source's security group"
     )
     assert {
@@ -264,3 +264,35 @@ def test_request_flows_have_higher_priority_than_reply_flows(firewall):
             for f in flows_of(compile_chain(replace(plan, paths=(forward,)), local), table)
         ]
         assert sorted(found)[len(found) - len(one_way) :] == sorted(one_way)
+
+
+def test_address_of_a_receiver_counts_before_the_way_to_it():
+    """Behind a function, as where packets are sent: the more certain flow has priority."""
+    mac_of_receiver = "fa:16:3e:00:00:99"
+    through = classifier(
+        destination_prefixes=(),
+        source_port_known=True,
+        receiver=Receiver(("10.0.0.1/32",), (mac_of_receiver,), ("10.0.0.100/32",)),
+    )
+    compiled = compile_chain(
+        chain([target("a", "h1")], [target("b", "h1")], classifiers=(through,)),
+        switch("h1", "vm", "a-in", "a-out", "b-in", "b-out"),
+    )
+    returned = [f for f in flows_of(compiled, "LOCAL_SWITCHING") if "in_port=13" in f.key.match]
+    by_address, all_others = (
+        {f.key.priority for f in returned if ("nw_dst=10.0.0.1" in f.key.match) is known}
+        for known in (True, False)
+    )
+    assert min(by_address) > min(all_others) and max(by_address) > max(all_others)
+    assert by_address.isdisjoint(all_others)
+    ranks = {
+        word: f.key.priority
+        for f in flows_of(compiled, "ACCEPTED_EGRESS")
+        for word in ("nw_dst=10.0.0.1", f"dl_dst={mac_of_receiver}", "nw_dst=10.0.0.100")
+        if word in f.key.match
+    }
+    assert list(ranks) and sorted(ranks, key=ranks.get, reverse=True) == [
+        "nw_dst=10.0.0.1",
+        f"dl_dst={mac_of_receiver}",
+        "nw_dst=10.0.0.100",
+    ]

@@ -14,6 +14,7 @@ from portchain.dataplane.flow import Bridge, Flow
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.ledger import FlowConflictError, FlowLedger
 from portchain.dataplane.match import header_matches
+from portchain.dataplane.pipeline import Priority
 from tests.plans import chain, classifier, source, switch, target
 
 WIDE = (1, 65534)  # 30 masked values, the worst case
@@ -68,7 +69,7 @@ def test_functions_return_packets_by_few_flows():
     returned = [
         flow
         for flow in merge_all(compile_chain(plan, host()).forwarding)
-        if flow.key.table == 0 and flow.key.priority in (310, 311)
+        if flow.key.table == 0 and flow.key.priority in (Priority.RETURN, Priority.RETURN_EXACT)
     ]
     # RETURN_EXACT: 10 addresses and two ranges. RETURN: two ranges, for the chain and to drop.
     assert len(returned) == (10 + 60 + 1) + (1 + 60 + 2)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from portchain.dataplane import balance, transition
 from portchain.dataplane.compile import compile_chain, compile_frame_guard
+from portchain.dataplane.flow_builder import UNICAST
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan, Hop, Path
 from portchain.dataplane.transition import (
@@ -166,7 +167,9 @@ def test_traffic_of_new_classifier_bypasses_the_chain_until_the_switch():
     flows, _ = prepared_flows(
         OLD, chain([A, B], [C], classifiers=(classifier(), OTHER), sources=sources)
     )
-    assert not any(flow.actions == "drop" and "tp_dst=200" in flow.key.match for flow in flows)
+    assert not any(
+        flow.actions == "drop" and flow.key.match >= {"tp_dst=200", UNICAST} for flow in flows
+    )
 
 
 # --- Packets in flight.

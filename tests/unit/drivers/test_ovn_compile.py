@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portchain.core import capabilities
-from portchain.core.model import PortPairGroup, Segment
+from portchain.core.model import PortPairGroup, PortRole, Segment
 from portchain.core.rules import Violation
 from portchain.drivers.ovn import lanes as lanes_of
 from portchain.drivers.ovn import match, refusals
@@ -400,7 +400,7 @@ def test_too_many_pairs_are_refused():
     [
         ({"dst": {"network_id": ident("net2")}}, "make a chain for each network"),
         ({"src": {"segment": Segment("vlan", "physnet1", 7)}}, "use a network of type geneve"),
-        ({"src": {"serves_network": True}}, "classify the traffic of the virtual machines"),
+        ({"src": {"role": PortRole.ROUTER}}, "classify the traffic of the virtual machines"),
     ],
 )
 def test_sources_that_ovn_cannot_serve_are_refused(changes, words):

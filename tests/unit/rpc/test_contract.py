@@ -17,6 +17,7 @@ from portchain.dataplane.plan import (
     GraphIngress,
     Hop,
     Path,
+    Receiver,
     Segment,
     Source,
     Target,
@@ -31,16 +32,17 @@ texts = st.text("abc.-_", max_size=10)
 macs = st.binary(min_size=6, max_size=6).map(lambda raw: ":".join(f"{byte:02x}" for byte in raw))
 addresses = st.ip_addresses().map(str)
 ranges = st.none() | st.tuples(st.integers(0, 100), st.integers(100, 65535))
+prefixes = st.lists(st.ip_addresses(v=4).map(lambda ip: f"{ip}/32"), max_size=2).map(tuple)
 classifiers = st.builds(
     Classifier,
     ethertype=st.just("IPv4"),
     protocol=st.none() | st.integers(0, 255),
     source_ports=ranges,
     destination_ports=ranges,
-    source_prefixes=st.lists(st.ip_addresses(v=4).map(lambda ip: f"{ip}/32"), max_size=2).map(
-        tuple
-    ),
+    source_prefixes=prefixes,
     source_port_known=st.booleans(),
+    receiver=st.none()
+    | st.builds(Receiver, prefixes, st.lists(macs, max_size=2).map(tuple), prefixes),
 )
 tunnel_ips = addresses | st.just("")
 segments = st.none() | st.builds(Segment, texts, st.none() | st.integers(1, 4094))
@@ -53,6 +55,8 @@ sources = st.builds(
     macs,
     st.lists(addresses, max_size=2).map(tuple),
     segments,
+    st.lists(addresses, max_size=2).map(tuple),
+    st.lists(addresses, max_size=2).map(tuple),
 )
 targets = st.builds(
     Target,

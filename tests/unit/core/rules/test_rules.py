@@ -252,3 +252,33 @@ def test_functions_in_a_row_of_a_graph_cannot_share_a_port() -> None:
     foreign = replace(NEXT, port_pairs=(replace(NEXT.port_pairs[0], project_id="bob"),))
     with pytest.raises(rules.Violation, match="a port pair of another project"):
         rules.check_ports_in_a_row(a_chain(FIRST), [a_chain(foreign)])
+
+
+def test_functions_cannot_get_packets_where_they_are_sent() -> None:
+    """A switch does not send a packet back to the port it came from."""
+    from_p1 = FlowClassifier("f", "alice", logical_source_port="p1")
+    to_p2 = FlowClassifier("f", "alice", logical_source_port="x", logical_destination_port="p2")
+    for groups in ((FIRST,), (TAP, FIRST), (OPEN, FIRST)):
+        refused = replace(a_chain(*groups), flow_classifiers=(from_p1,))
+        rejects("port_pair_groups", rules.check_port_chain, refused)
+    rules.check_port_chain(replace(a_chain(OTHER, FIRST), flow_classifiers=(from_p1,)))
+    replies = replace(a_chain(FIRST), flow_classifiers=(to_p2,))
+    rules.check_port_chain(replies)
+    rejects("port_pair_groups", rules.check_port_chain, replace(replies, symmetric=True))
+    rules.check_port_chain(
+        replace(a_chain(FIRST, OTHER), flow_classifiers=(to_p2,), symmetric=True)
+    )
+
+
+def test_dhcp_cannot_be_classified() -> None:
+    def dhcp(ethertype: str, one: int, other: int, protocol: int | None = 17) -> FlowClassifier:
+        ends = {"source_ports": (one, one), "destination_ports": (other, other)}
+        return FlowClassifier("f", "alice", ethertype=ethertype, protocol=protocol, **ends)
+
+    for ethertype, client, server in (("IPv4", 68, 67), ("IPv6", 546, 547)):
+        for ports in ((client, server), (server, client)):
+            rejects(
+                "destination_port_range_min", rules.check_flow_classifier, dhcp(ethertype, *ports)
+            )
+        rules.check_flow_classifier(dhcp(ethertype, server, server))
+        rules.check_flow_classifier(dhcp(ethertype, client, server, protocol=6))

@@ -9,9 +9,11 @@ from portchain.core.model import (
     ChainSnapshot,
     FlowClassifier,
     FunctionKind,
+    Port,
     PortChain,
     PortPair,
     PortPairGroup,
+    PortRole,
 )
 from portchain.core.rules import Kind, Violation
 from portchain.dataplane.planning import limits
@@ -110,3 +112,42 @@ def test_replies_that_cannot_find_their_pair() -> None:
     assert_accepted(with_group(destination, PAIR))
     assert_rejected("chain_parameters", with_group(destination, PAIR, symmetric=True))
     assert_rejected("chain_parameters", with_group(source, SINGLE, symmetric=True))
+
+
+def through_router(
+    role: PortRole, symmetric: bool = True, shared: bool = False, **ends: Any
+) -> Any:
+    """A chain whose packets, or replies, come from a router."""
+    router = Port("r1", "net", "alice", "fa:16:3e:00:00:01", role=role)
+    classifier = replace(TELNET, **{"destination_prefix": None, **ends.pop("classifier", {})})
+    made = chain(PAIR, classifier=classifier, symmetric=symmetric)
+    groups = tuple(replace(group, shared=shared) for group in made.port_pair_groups)
+    functions = Port("p2", "net", "alice", "fa:16:3e:00:00:02", ("10.0.0.30",))
+    return ChainSnapshot(
+        replace(made, port_pair_groups=groups),
+        {"r1": router, "p2": functions},
+        **{"sources": {}, **ends},
+    )
+
+
+@pytest.mark.parametrize("end", ["sources", "destinations"])
+def test_distributed_router_as_an_end(end: str) -> None:
+    ends = {end: {"f": ("r1",)}}
+    with pytest.raises(Violation, match="a router that is not distributed") as refusal:
+        limits.check_chain(through_router(PortRole.DISTRIBUTED_ROUTER, **ends))
+    assert refusal.value.attribute == "flow_classifiers"
+    limits.check_chain(through_router(PortRole.ROUTER, **ends))
+    if end == "destinations":
+        limits.check_chain(through_router(PortRole.DISTRIBUTED_ROUTER, symmetric=False, **ends))
+
+
+def test_router_behind_a_shared_function() -> None:
+    """The function's own packets could be taken for those of hosts behind the router."""
+    replies = {"destinations": {"f": ("r1",)}, "shared": True}
+    for prefix in (None, "0.0.0.0/0", "10.0.0.0/24"):
+        with pytest.raises(Violation, match="addresses behind the router"):
+            narrow = {"classifier": {"destination_prefix": prefix}}
+            limits.check_chain(through_router(PortRole.ROUTER, **replies, **narrow))
+    outside = {"classifier": {"destination_prefix": "203.0.113.0/24"}}
+    limits.check_chain(through_router(PortRole.ROUTER, **replies, **outside))
+    limits.check_chain(through_router(PortRole.ROUTER, **{**replies, "shared": False}))

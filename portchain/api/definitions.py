@@ -15,6 +15,7 @@ from typing import Any
 
 from neutron_lib.api import converters as lib_converters
 from neutron_lib.api.definitions import flowclassifier, sfc
+from neutron_lib.db import constants as db_constants
 
 from portchain.api import checks, converters
 from portchain.core.function_kinds import FUNCTION_KINDS
@@ -72,7 +73,7 @@ def _corrected(module: ModuleType, resources: dict[str, AttributeMap]) -> Simple
 
 
 def _attribute(*, post: bool, put: bool, searchable: bool, **rules: Any) -> dict[str, Any]:
-    """Return what Neutron knows about a visible attribute.
+    """Return what Neutron knows about an attribute, which is visible unless ``rules`` differ.
 
     :param post: requests that create the resource may set it; ``put``: requests that update it.
     :param searchable: lists can be filtered and sorted by it.
@@ -291,7 +292,8 @@ HEALTH = _extension(
 )
 
 
-# port-pair-group-sharing: whether an RBAC policy shares the group with the caller's project.
+# port-pair-group-sharing: whether an RBAC policy shares the group with the caller's project, and
+# how its owner takes it back from chains.
 
 SHARING = _extension(
     "port-pair-group-sharing",
@@ -303,7 +305,16 @@ SHARING = _extension(
         sfc.PORT_PAIR_GROUPS: {
             "shared": _attribute(post=False, put=False, searchable=True, **_BOOLEAN)
             # A subquery answers the filter; there is no column to sort by.
-            | {"is_sort_key": False, "required_by_policy": True}
+            | {"is_sort_key": False, "required_by_policy": True},
+            # An order, not a property: nobody sees it. Neutron's policies cannot be deleted by
+            # force, because plugins do not see the query of such a request.
+            "withdraw_from": _attribute(
+                post=False,
+                put=True,
+                searchable=False,
+                is_visible=False,
+                validate={"type:string": db_constants.PROJECT_ID_FIELD_SIZE},
+            ),
         }
     },
 )

@@ -371,6 +371,14 @@ PORT_PAIR_GROUP = Kind(
             help="What happens to packets while no function forwards: closed drops them, open "
             "skips the group (default: closed)",
         ),
+        Option(
+            flag="--withdraw-from",
+            attribute="withdraw_from",
+            creatable=False,
+            updatable=True,
+            help="Project ID, or * for all: take the group out of the chains of other projects, "
+            "which drop their packets until their owners choose other groups",
+        ),
     ),
     columns=("port_pairs",),
     long_columns=(

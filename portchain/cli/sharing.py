@@ -79,13 +79,27 @@ class ShareSfcPortPairGroup(_OfPolicy, command.ShowOne):
 class UnshareSfcPortPairGroup(_OfPolicy):
     _description = "Stop sharing a port pair group; refused while the project's chains use it"
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="Take the group out of the project's chains: they drop their packets until their "
+            "owner chooses other groups",
+        )
+        return parser
+
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Delete the policy.
+        """Delete the policy; with ``--force``, withdraw the group from chains, too.
 
         :raises CommandError: the group is not shared with this project.
         """
-        network = self._clients.network
-        found = list(network.rbac_policies(**self._policy(parsed_args)))
+        network, policy = self._clients.network, self._policy(parsed_args)
+        if parsed_args.force:
+            order = {"withdraw_from": policy["target_project_id"]}
+            self._clients.portchain.update(PORT_PAIR_GROUP, policy["object_id"], order)
+            return
+        found = list(network.rbac_policies(**policy))
         if not found:
             raise exceptions.CommandError(
                 f"Port pair group {parsed_args.group} is not shared with "

@@ -255,6 +255,13 @@ class PortPairGroup:
         return frozenset(port for pair in self.port_pairs for port in (pair.ingress, pair.egress))
 
 
+WITHDRAWN_GROUP = PortPairGroup(
+    "00000000-0000-0000-0000-000000000000", "", 0, name="withdrawn by its owner"
+)
+"""Stands in a chain for the groups that their owners have withdrawn. It is empty, so drivers drop
+the chain's packets."""
+
+
 @dataclass(frozen=True, slots=True)
 class PortChain:
     """A path through port pair groups, in order, for the packets of flow classifiers.
@@ -299,6 +306,16 @@ class PortChain:
     def lacks_functions(self) -> bool:
         """Whether a group is empty."""
         return not all(group.port_pairs for group in self.port_pair_groups)
+
+    @property
+    def drops_all(self) -> bool:
+        """Whether no packet can leave the chain: a group that packets must pass is empty."""
+        return any(
+            not group.port_pairs
+            and not group.tap_enabled
+            and group.failure_mode is FailureMode.CLOSED
+            for group in self.port_pair_groups
+        )
 
     @property
     def last_group(self) -> PortPairGroup | None:

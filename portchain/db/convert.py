@@ -83,7 +83,12 @@ def chain(
         id=row.id,
         project_id=row.project_id,
         chain_id=row.chain_id,
-        port_pair_groups=tuple(groups[link.group_id] for link in row.groups),
+        # A withdrawn group is no longer among the links. Without an empty group in its place, the
+        # chain's packets would bypass it.
+        port_pair_groups=(
+            *((model.WITHDRAWN_GROUP,) if row.group_withdrawn else ()),
+            *(groups[link.group_id] for link in row.groups),
+        ),
         flow_classifiers=tuple(classifiers[link.classifier_id] for link in row.classifiers),
         name=row.name,
         correlation=row.correlation,

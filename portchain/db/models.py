@@ -132,6 +132,8 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     change of the list of groups. All drivers have accepted ``realised_revision``;
     ``realised_digest`` is a digest of the snapshot they accepted (`portchain.db.drift`).
     ``touched_at`` (UTC) is the time of the last change of a revision or of the last attempt.
+    ``group_withdrawn``: the owner of a shared group has withdrawn it by force, and the owner of the
+    chain has not chosen other groups yet.
     """
 
     __tablename__ = "portchain_port_chains"
@@ -149,6 +151,9 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     failure: Mapped[str] = mapped_column(sa.Text)
     realised_digest: Mapped[str] = mapped_column(sa.String(64), default="", server_default="")
     touched_at: Mapped[datetime.datetime] = mapped_column(sa.DateTime)
+    group_withdrawn: Mapped[bool] = mapped_column(
+        sa.Boolean, default=False, server_default=sa.false()
+    )
 
     has_foreign_parts: ClassVar[Any]  # a query, see `_has_foreign_parts`
 

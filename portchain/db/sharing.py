@@ -72,21 +72,37 @@ def _keeping_groups_of_chains(context: Any, group_id: str) -> Iterator[None]:
     """
     with db_api.CONTEXT_WRITER.using(context):
         project_lock.acquire_for_group(context.session, group_id)
-        before = _projects_without_policy(context.session, group_id)
+        before = projects_without_policy(context.session, group_id)
         yield
-        lost = _projects_without_policy(context.session, group_id) - before
+        lost = projects_without_policy(context.session, group_id) - before
         if lost:
             raise rbac_exc.RbacPolicyInUse(
                 object_id=group_id, details=f"project_id={', '.join(sorted(lost))}"
             )
 
 
-def _projects_without_policy(session: Any, group_id: str) -> set[str]:
+def projects_without_policy(session: Any, group_id: str) -> set[str]:
     """Return the projects whose chains use a group that no policy shares with them."""
     policy = models.PortPairGroupRBAC
     targets = sa.select(policy.target_project).where(policy.object_id == group_id)
     allowed = set(session.scalars(targets))
     return set() if "*" in allowed else _projects_using(session, group_id) - allowed
+
+
+def remove_policies(session: Any, group_id: str, target: str) -> bool:
+    """Remove the policies that share a group with a project, or with all; tell if there were any.
+
+    :param target: a project's id; ``*`` removes all policies of the group.
+    """
+    policy = models.PortPairGroupRBAC
+    wanted = [policy.object_id == group_id]
+    if target != "*":
+        wanted.append(policy.target_project == target)
+    rows = session.scalars(sa.select(policy).where(*wanted)).all()
+    for row in rows:
+        session.delete(row)
+    session.flush()
+    return bool(rows)
 
 
 def _projects_using(session: Any, group_id: str) -> set[str]:
@@ -130,6 +146,15 @@ def keep_policies_in_use() -> None:
     """
     for event in (events.BEFORE_CREATE, events.BEFORE_UPDATE, events.BEFORE_DELETE):
         registry.subscribe(PortPairGroup.validate_rbac_policy_change, resources.RBAC_POLICY, event)
+
+
+def is_shared(session: Any, group_id: str, project_id: str) -> bool:
+    """Return whether a policy shares a group with a project."""
+    policy = models.PortPairGroupRBAC
+    query = sa.select(policy.id).where(
+        policy.object_id == group_id, policy.target_project.in_(("*", project_id))
+    )
+    return session.scalar(query) is not None
 
 
 def is_shared_with(row: models.PortPairGroup, project_id: str | None) -> bool:

@@ -7,12 +7,17 @@ from portchain.core.model import ChainStatus
 from portchain.db import redaction
 
 _FOR_DRIVERS = "waiting for the drivers"
+_WITHDRAWN = (
+    "another project has withdrawn a port pair group that it shared; the chain drops its packets. "
+    "Set port_pair_groups, or delete the chain"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """The facts that determine a chain's status.
 
+    :param group_withdrawn: another project has withdrawn a group of the chain.
     :param failure: why a driver failed; empty if none did.
     :param down_reason: why the chain cannot forward traffic even if every host does its part;
         empty if it can.
@@ -25,6 +30,7 @@ class Facts:
 
     revision: int
     realised_revision: int
+    group_withdrawn: bool = False
     failure: str = ""
     down_reason: str = ""
     warning: str = ""
@@ -37,6 +43,7 @@ def facts(row: Any) -> Facts:
     return Facts(
         revision=row.revision,
         realised_revision=row.realised_revision,
+        group_withdrawn=row.group_withdrawn,
         failure=row.failure,
         down_reason=row.down_reason,
         warning=row.warning,
@@ -77,10 +84,8 @@ def derive(known: Facts, *, name_hosts: bool = True) -> tuple[ChainStatus, str]:
 
     :param name_hosts: name hosts that are waited for, and say what they wait for.
     """
-    if known.failure:
-        return ChainStatus.ERROR, known.failure
-    if known.errors:
-        return ChainStatus.ERROR, "; ".join(f"{host}: {error}" for host, error in known.errors)
+    if error := _error(known):
+        return ChainStatus.ERROR, error
     if known.down_reason:
         return ChainStatus.DOWN, _joined(known.down_reason, _not_yet_blocked(known))
     if known.realised_revision < known.revision:
@@ -92,8 +97,16 @@ def derive(known: Facts, *, name_hosts: bool = True) -> tuple[ChainStatus, str]:
     return ChainStatus.ACTIVE, known.warning
 
 
+def _error(known: Facts) -> str:
+    """Return why a chain is in ERROR; empty if it is not."""
+    if known.group_withdrawn:
+        # Other reasons may be about the chain as it was, with names of the other project in them.
+        return _joined(_WITHDRAWN, _not_yet_blocked(known))
+    return known.failure or "; ".join(f"{host}: {error}" for host, error in known.errors)
+
+
 def _not_yet_blocked(known: Facts) -> str:
-    """Return what does not yet drop the traffic of a chain that is DOWN; empty if all hosts do.
+    """Return what does not yet drop the traffic of a chain; empty if all hosts do.
 
     A host that waits for a port already drops the traffic. Hosts are counted and not named: not
     everybody who sees that a chain is DOWN may see where its functions are.

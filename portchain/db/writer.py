@@ -192,11 +192,36 @@ def set_columns(session: Any, row: models.PortPairGroup, values: Mapping[str, st
     session.flush()
 
 
-def set_groups(session: Any, row: models.PortChain, group_ids: Sequence[str]) -> None:
-    """Replace the groups of a chain and begin a new generation of the chain."""
+def set_groups(
+    session: Any, row: models.PortChain, group_ids: Sequence[str], withdrawn: bool = False
+) -> None:
+    """Replace the groups of a chain and begin a new generation of the chain.
+
+    :param withdrawn: another project has withdrawn one of the chain's groups.
+    """
     _replace(session, _GROUPS, row, group_ids)
     row.generation = models.PortChain.generation + 1
+    row.group_withdrawn = withdrawn
     session.flush()
+
+
+def withdraw_group(session: Any, group_id: str, project_ids: Iterable[str]) -> list[str]:
+    """Take a group out of all chains of some projects.
+
+    :returns: the ids of the chains.
+    """
+    chain, link = models.PortChain, models.ChainGroup
+    query = (
+        sa.select(chain)
+        .join(link, link.chain_id == chain.id)
+        .where(link.group_id == group_id, chain.project_id.in_(sorted(project_ids)))
+        .order_by(chain.id)
+    )
+    rows = session.scalars(query).all()
+    for row in rows:
+        others = [each.group_id for each in row.groups if each.group_id != group_id]
+        set_groups(session, row, others, withdrawn=True)
+    return [row.id for row in rows]
 
 
 def set_classifiers(session: Any, row: models.PortChain, classifier_ids: Sequence[str]) -> None:

@@ -49,12 +49,14 @@ def update_port_chain(request: Request, chain_id: str, data: Data) -> None:
     classifiers = [link.classifier_id for link in row.classifiers]
     new_groups = data.get("port_pair_groups", groups)
     new_classifiers = data.get("flow_classifiers", classifiers)
-    if new_groups == groups and new_classifiers == classifiers:
+    # The same list without the withdrawn group is a choice, too.
+    groups_chosen = new_groups != groups or (row.group_withdrawn and "port_pair_groups" in data)
+    if not groups_chosen and new_classifiers == classifiers:
         return
     added = [group_id for group_id in new_groups if group_id not in groups]
     lookup.require(request.context, lookup.PORT_PAIR_GROUP, added, "port_pair_groups")
     _check_new_classifiers(request, [one for one in new_classifiers if one not in classifiers])
-    if new_groups != groups:
+    if groups_chosen:
         writer.set_groups(session, row, new_groups)
     if new_classifiers != classifiers:
         writer.set_classifiers(session, row, new_classifiers)

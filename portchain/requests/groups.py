@@ -21,6 +21,7 @@ from portchain.requests.request import (
     refuse_if_in_use,
     refuse_if_member_elsewhere,
 )
+from portchain.requests.withdrawal import withdraw_group
 
 
 def create_port_pair_group(request: Request, data: Data) -> str:
@@ -49,6 +50,8 @@ def update_port_pair_group(request: Request, group_id: str, data: Data) -> None:
     project_lock.acquire_for_group(session, group_id)
     row = lookup.find_one(request.context, lookup.PORT_PAIR_GROUP, group_id)
     writer.set_name_and_description(session, row, data)
+    if "withdraw_from" in data:
+        withdraw_group(request, row, data["withdraw_from"])
     changes = plain_attributes.PORT_PAIR_GROUP.changes(row, data)
     pairs = [member.pair_id for member in row.members]
     new_pairs = data.get("port_pairs", pairs)

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from portchain_lab.lab import Lab
+from portchain_lab.observe import packet_paths, traffic
+from portchain_lab.waiting import wait_for
 
 from tests.lab.captures import Captures
 from tests.lab.workflow import DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
@@ -71,3 +73,46 @@ def test_a_branch(workflow: Workflow) -> None:
     for chain in chains:
         workflow.wait_status(chain)
     assert workflow.paths(port=102) == {("src", *VIA_PP1, "dst")}
+
+
+def test_a_provider_withdraws_a_group(workflow: Workflow) -> None:
+    """The borrower's chain drops its packets until its owner chooses other groups."""
+    lab, project = workflow.lab, workflow.net.project_id
+    provider = Workflow(lab, workflow.captures)
+    provider.cloud = lab.sdk("admin").network
+    ingress, egress = (workflow.ports[port].id for port in VIA_PP1)
+    pair = provider.create("port_pair", name="PP1", ingress=ingress, egress=egress)
+    group = provider.create("port_pair_group", name="offered", port_pairs=[pair["id"]])
+    provider.cloud.create_rbac_policy(
+        object_type="port_pair_group",
+        object_id=group["id"],
+        action="access_as_shared",
+        target_project_id=project,
+    )
+    try:
+        classifier = workflow.classifier("FC1", **ANY_SOURCE)
+        workflow.groups = {"offered": group}
+        chain = workflow.chain(classifier, groups=["offered"])
+        workflow.wait_status(chain)
+        workflow.warm_up()
+        assert workflow.paths() == {("src", *VIA_PP1, "dst")}
+        provider.update("port_pair_group", group, withdraw_from=project)
+        assert "offered" not in workflow.wait_status(chain, "ERROR")
+        wait_for(lambda: "waiting for" not in workflow.status(chain)[1], 60, "packets dropped")
+        provider.delete("port_pair_group", group)
+        source, destination = workflow.vms["src"], workflow.vms["dst"]
+        with (
+            workflow.captures(*workflow.vms.values()) as capture,
+            traffic.TcpEchoServer(destination, 100),
+        ):
+            (attempt,) = traffic.tcp_connections(source, destination, 100, 1)
+        assert not attempt.ok
+        found = packet_paths.connections(packet_paths.observations(capture.frames))
+        seen = packet_paths.select(found, protocol="tcp", destination_port=100)
+        assert {path for one in seen for path in one.paths} == {("src",)}
+        workflow.delete("port_chain", chain)
+        workflow.warm_up()
+        assert workflow.paths() == DIRECT
+    finally:
+        workflow.delete_chains()
+        provider.delete_chains()

@@ -80,6 +80,8 @@ class Selector:
 def selectors(snapshot: ChainSnapshot) -> list[Selector]:
     """Return what a chain takes at the ports of its SFC-unaware functions.
 
+    A chain that drops all packets takes none of a shared function's: the planner sends it none.
+
     It depends neither on where ports are bound nor on which ports a classifier stands for at the
     moment. A classifier without a logical port counts with its whole prefix.
     """
@@ -140,7 +142,7 @@ def accepted_sources(
             hop.accepted_sources(header_list[hop.index + 1], addresses[number], number in routed)
             for number, header_list in enumerate(header_lists)
         )
-        if _is_attributed_by_source(snapshot.chain, hop.group)
+        if is_attributed_by_source(snapshot.chain, hop.group)
         else ()
         for hop in _hops(snapshot, reverse)
     ]
@@ -163,7 +165,7 @@ def unattributable_routers(snapshot: ChainSnapshot) -> Iterator[tuple[FlowClassi
             routers = [port for port in ports if port is not None and port.routes]
             for hop in _hops(snapshot, reverse) if routers else ():
                 header = along_path[hop.index + 1]
-                shared = _is_attributed_by_source(chain, hop.group)
+                shared = is_attributed_by_source(chain, hop.group)
                 if shared and not hop.has_prefixes_only and not hop.prefixes_behind_router(header):
                     yield classifier, routers[0]
 
@@ -233,7 +235,8 @@ class _Hop:
             if port is not None and port.routes:
                 return self.prefixes_behind_router(header)
             return tuple(addresses_within(port.addresses if port else (), header))
-        return header.source_prefixes or None
+        is_any = any(ip_network(prefix).prefixlen == 0 for prefix in header.source_prefixes)
+        return header.source_prefixes if header.source_prefixes and not is_any else None
 
     def excludes_function(self, header: Classifier, named: tuple[str, ...] | None) -> bool:
         """Tell whether the chain never takes what the hop's functions send of their own.
@@ -268,7 +271,9 @@ def _selectors_of_pair(
 ) -> Iterator[Selector]:
     chain, group = hop.snapshot.chain, hop.group
     to_destination = hop.is_last and not traits_of(pair).keeps_source_mac
-    limited = _is_attributed_by_source(chain, group)
+    limited = is_attributed_by_source(chain, group)
+    if limited and chain.drops_all:
+        return
     for classifier, header_list in zip(chain.flow_classifiers, header_lists, strict=True):
         header = header_list[hop.index + 1]
         named = hop.named_sources(classifier, header)
@@ -287,7 +292,7 @@ def _selectors_of_pair(
         )
 
 
-def _is_attributed_by_source(chain: PortChain, group: PortPairGroup) -> bool:
+def is_attributed_by_source(chain: PortChain, group: PortPairGroup) -> bool:
     """Tell whether projects share a group of SFC-unaware functions."""
     return (
         (group.shared or group.project_id != chain.project_id)
@@ -329,8 +334,16 @@ def _addresses_overlap(some: Iterable[str], others: Iterable[str]) -> bool:
     )
 
 
+def _concerns_others(selector: Selector, changed: PortPairGroup) -> bool:
+    """Tell whether the owner of a changed group may not see the selector's chain, or need not.
+
+    Otherwise a borrower has changed a group of its own, and the selector's group is another one.
+    """
+    return selector.group.id == changed.id or selector.chain.project_id != changed.project_id
+
+
 def _why_not_attributable(selector: Selector, changed: PortPairGroup | None) -> str:
-    if changed is not None:
+    if changed is not None and _concerns_others(selector, changed):
         return (
             f"port chains of several projects use group {label(changed)}, some for packets whose "
             "sources they do not name, so they could take packets that functions of this kind send "
@@ -348,7 +361,7 @@ def _why_not_attributable(selector: Selector, changed: PortPairGroup | None) -> 
 
 
 def _why_not_isolated(selector: Selector, changed: PortPairGroup | None) -> str:
-    if changed is not None:
+    if changed is not None and _concerns_others(selector, changed):
         return (
             f"port chains of several projects use functions of group {label(changed)}, and packets "
             "that functions of this kind return could belong to more than one of them; create a "

@@ -163,6 +163,10 @@ CHANGED: Mapping[str, Sequence[Row]] = {
         row
         for row in WRONG["port_pair_group"]
         if row[0] in ("port_pairs", "health_check", "failure_mode")
+    ]
+    + [
+        ("withdraw_from", (HUGE, 5, True, None, ["*"], DEEP), "not text of at most 255"),
+        ("withdraw_from", (UNKNOWN, "*", ""), "no RBAC policy shares the group"),
     ],
     "port_chain": [
         row for row in WRONG["port_chain"] if row[0] in ("port_pair_groups", "flow_classifiers")

@@ -12,6 +12,7 @@ from portchain.db import project_lock, realisation, sharing
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
 from tests.unit.api.base import HOST, OTHER_PROJECT, PROJECT, ApiTestCase
+from tests.unit.api.provider import TENANT, ProviderTestCase
 
 
 class DriverOfOtherHosts(NoopDriver):
@@ -50,29 +51,8 @@ class TalkativeDriver(NoopDriver):
             raise ValueError(self.names(snapshot))
 
 
-TENANT = {"project": OTHER_PROJECT}
-
-
-class SharingTest(ApiTestCase):
+class SharingTest(ProviderTestCase):
     """PROJECT shares a group with OTHER_PROJECT."""
-
-    def prepare(self) -> None:
-        self.net = self.network()
-        self.group_id = self.group(self.net, name="firewall")["id"]
-
-    def lend(self, target: str = OTHER_PROJECT, **how: Any) -> str:
-        """Share the group; return the policy's id."""
-        return self.share("port_pair_group", self.group_id, target, **how)
-
-    def revoke(self, policy: str, expect: int = 204) -> str:
-        response = self.call("DELETE", f"/rbac-policies/{policy}")
-        assert response.status_int == expect, response.text
-        return str(response.text)
-
-    def borrow(self, **attributes: Any) -> Any:
-        return self.create(
-            "port_chain", as_=TENANT, **{"port_pair_groups": [self.group_id]} | attributes
-        )
 
     def test_only_the_target_project_sees_and_uses_a_shared_group(self) -> None:
         self.borrow(expect=404)
@@ -184,7 +164,7 @@ class SharingTest(ApiTestCase):
     def test_packets_from_a_shared_function_must_belong_to_one_project(self) -> None:
         self.lend()
         more = self.group(self.net)["id"]
-        theirs = self.create("port_pair_group", as_=TENANT)["id"]
+        theirs = self.behind(TENANT)
         web = {
             "protocol": "tcp",
             "destination_port_range_min": 80,
@@ -209,13 +189,12 @@ class SharingTest(ApiTestCase):
         mpls = {"service_function_parameters": {"correlation": "mpls"}}
         aware = [self.pair(self.net, f"vm{number}", **mpls)["id"] for number in (2, 3)]
         self.update("port_pair_group", self.group_id, port_pairs=aware[:1])
-        for project in (None, TENANT):
-            wide = self.create("flow_classifier", as_=project, protocol="tcp")["id"]
-            behind = self.create("port_pair_group", as_=project)["id"]
+        for project in ({}, TENANT):
+            wide = self.create("flow_classifier", as_=project or None, protocol="tcp")["id"]
             chain = self.create(
                 "port_chain",
-                as_=project,
-                port_pair_groups=[self.group_id, behind],
+                as_=project or None,
+                port_pair_groups=[self.group_id, self.behind(project)],
                 flow_classifiers=[wide],
             )
         for pairs in (aware, [], aware):

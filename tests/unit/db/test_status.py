@@ -56,3 +56,20 @@ def test_worst_fact_determines_the_status() -> None:
     assert derive(less) == (ChainStatus.DOWN, "down; waiting for 2 hosts")
     assert derive(replace(less, pending=(("h1", "port p1"),))) == (ChainStatus.DOWN, "down")
     assert derive(replace(less, down_reason=""))[0] == ChainStatus.BUILD
+
+
+def test_a_chain_that_lost_a_group_says_nothing_of_its_past() -> None:
+    lost = Facts(
+        revision=3,
+        realised_revision=3,
+        group_withdrawn=True,
+        failure="failure",
+        down_reason="down",
+        errors=(("h1", "error"),),
+        pending=(("h2", ""), ("h3", "port p1")),
+    )
+    state, reason = derive(lost)
+    assert state is ChainStatus.ERROR
+    assert reason.endswith("Set port_pair_groups, or delete the chain; waiting for 1 host")
+    for hidden in ("failure", "down", "error", "h1", "h2", "p1"):
+        assert hidden not in reason

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from portchain.core import rules
-from portchain.core.model import ChainSnapshot, FunctionKind, PortPair
+from portchain.core.model import WITHDRAWN_GROUP, ChainSnapshot, FunctionKind, PortPair
 from portchain.dataplane.planning import attribution
-from tests.plans import ident
+from portchain.dataplane.planning.planner import plan_chain
+from tests.plans import TUNNEL_IPS, ident
 from tests.shared_functions import FUNCTION_ADDRESSES, T1, T2, World, is_accepted
+from tests.simulated_network import Header
 
 APART = {"t1vm1": "10.0.0.1", "t1vm2": "10.0.0.2", "t2vm1": "10.0.0.3", "t2vm2": "10.0.0.4"}
 SAME = {"t1vm1": "10.0.0.1", "t1vm2": "10.0.0.2", "t2vm1": "10.0.0.1", "t2vm2": "10.0.0.2"}
@@ -268,3 +270,42 @@ def test_the_kinds_of_a_shared_groups_functions_decide(
         else:
             with pytest.raises(rules.Violation, match="port_pairs"):
                 attribution.check_isolated(chains, attribute="port_pairs", changed=shared)
+
+
+def test_a_chain_that_lost_a_group_drops_its_packets() -> None:
+    world = World(APART)
+    chain = world.chain(T1, ("t1f2",), logical_source_port=ident("t1vm1"))
+    lost = replace(chain.chain, port_pair_groups=(WITHDRAWN_GROUP, *chain.chain.port_pair_groups))
+    hosts = world.hosts([replace(chain, chain=lost)])
+    header = Header(world.addresses["t1vm1"], world.addresses["t1vm2"], 17, 1, 2)
+    assert world.functions_visited(hosts, header, "port", "t1vm1") == ([], "dropped")
+
+
+def test_a_chain_with_an_empty_group_takes_nothing_at_a_shared_function() -> None:
+    world = World(SAME)
+    full = world.chain(T1, THROUGH[T1], logical_source_port=ident("t1vm1"))
+    shared, last = full.chain.port_pair_groups
+    gap = replace(full.chain, port_pair_groups=(shared, replace(last, port_pairs=())))
+    empty = replace(full, chain=gap)
+    other = world.chain(T2, THROUGH[T2], logical_source_port=ident("t2vm1"))
+    attribution.check_isolated([other], [empty])
+    attribution.check_isolated([empty], [other])
+    refusal(full, other)
+    hosts = world.hosts([empty])
+    header = Header(world.addresses["t1vm1"], world.addresses["t1vm2"], 17, 1, 2)
+    assert world.functions_visited(hosts, header, "port", "t1vm1") == ([], "dropped")
+    plan = plan_chain(empty, TUNNEL_IPS).plan
+    assert [hop.targets for path in plan.paths for hop in path.hops] == [(), ()]
+
+
+def test_filling_the_gap_names_the_borrowers_own_classifier() -> None:
+    one, other = both(
+        World(SAME),
+        {"logical_source_port": ident("t1vm1")},
+        {"logical_source_port": ident("t2vm1")},
+    )
+    filled = one.chain.port_pair_groups[-1]
+    with pytest.raises(rules.Violation) as refused:
+        attribution.check_isolated([one], [other], attribute="port_pairs", changed=filled)
+    assert one.chain.flow_classifiers[0].id in refused.value.rule
+    assert "several projects" not in refused.value.rule

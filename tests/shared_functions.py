@@ -11,7 +11,14 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from portchain.core import rules
-from portchain.core.model import ChainSnapshot, FlowClassifier, Port, PortChain, PortPair
+from portchain.core.model import (
+    ChainSnapshot,
+    FlowClassifier,
+    FunctionKind,
+    Port,
+    PortChain,
+    PortPair,
+)
 from portchain.core.model import PortPairGroup as Group
 from portchain.dataplane.compile import compile_chain
 from portchain.dataplane.planning import attribution, limits
@@ -36,11 +43,20 @@ FUNCTION_ADDRESSES = {
 
 @dataclass(frozen=True)
 class World:
-    """The addresses of the VMs, the owner of the shared function, and all header mappings."""
+    """VMs and functions.
+
+    :param addresses: of the VMs.
+    :param owner: who owns the shared function.
+    :param mappings: how functions change headers, by name.
+    :param bridging: names of the functions that bridge; all others route.
+    :param single: names of the functions with a single port.
+    """
 
     addresses: dict[str, str]
     owner: str = PROVIDER
     mappings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bridging: frozenset[str] = frozenset()
+    single: frozenset[str] = frozenset()
 
     @property
     def ports(self) -> dict[str, Port]:
@@ -58,7 +74,11 @@ class World:
 
     def group(self, name: str) -> Group:
         owner = self.owner_of(name)
-        pair = PortPair(ident(name), owner, ident(f"{name}-in"), ident(f"{name}-out"), name)
+        side = "in" if name in self.single else "out"
+        pair = PortPair(
+            ident(name), owner, ident(f"{name}-in"), ident(f"{name}-{side}"), name,
+            kind=FunctionKind.L2 if name in self.bridging else FunctionKind.L3,
+        )  # fmt: skip
         mapping = self.mappings.get(name, {})
         return Group(
             ident(f"g-{name}"), owner, FUNCTIONS.index(name) + 1, (pair,), name,
@@ -82,6 +102,29 @@ class World:
             {fc.id: tuple(self._sources(fc, ends))},
             {fc.id: tuple(self._destinations(fc, ends))} if symmetric else {},
         )
+
+    def linked(
+        self, project: str, first: str, groups: tuple[str, ...], **classifier: Any
+    ) -> list[ChainSnapshot]:
+        """Return two chains of a service graph: all that the VMs send, then a classifier's part.
+
+        :param first: the function of the first chain. ``groups``: of the second chain.
+        """
+        before = self.chain(project, (first,), source_prefix="10.0.0.0/29")
+        after = self.chain(project, groups, **classifier)
+        renamed = replace(
+            before.chain,
+            id=ident(f"before {before.chain.id}"),
+            chain_id=before.chain.chain_id + 10,
+            flow_classifiers=tuple(
+                replace(fc, id=ident(f"before {fc.id}")) for fc in before.chain.flow_classifiers
+            ),
+        )
+        sources = {ident(f"before {fc}"): ports for fc, ports in before.sources.items()}
+        return [
+            replace(before, chain=renamed, sources=sources, successors=(after.chain,)),
+            replace(after, sources=dict.fromkeys(after.sources, ()), predecessors=(renamed,)),
+        ]
 
     def _sources(self, fc: FlowClassifier, ends: list[str]) -> Iterator[str]:
         if fc.logical_source_port:
@@ -124,6 +167,21 @@ class World:
             return False, names[::-1]
         return NO_CHAIN
 
+    def functions_along(
+        self, chains: list[ChainSnapshot], sender: str, header: Header
+    ) -> tuple[bool, list[str]]:
+        """As `functions_for`, of a project's chains: one, or two in a row of a service graph."""
+        if not chains:
+            return NO_CHAIN
+        is_request, names = self.functions_for(chains[0], sender, header)
+        for following in chains[1:] if is_request else ():
+            for name in names:
+                header = self._changed(header, name)
+            (fc,) = following.chain.flow_classifiers
+            if self._is_request(fc, header):
+                names = names + [group.name for group in following.chain.port_pair_groups]
+        return is_request, names
+
     def _is_request(self, fc: FlowClassifier, header: Header) -> bool:
         low, high = fc.destination_ports or (0, 65535)
         if target := fc.logical_destination_port:
@@ -146,6 +204,7 @@ class World:
         for chain in reversed(chains) if last_first else chains:
             flows += compile_chain(plan_chain(chain, TUNNEL_IPS).plan, local).flows
         host.install(flows)
+        host.bridging, host.single = self.bridging, self.single
         return {"h1": host}
 
     def functions_visited(
@@ -155,19 +214,18 @@ class World:
         packet = Packet(0, header, location=(location[0], "h1", *location[1:]))
         while packet.is_in_flight and len(packet.visited) < 9:
             if packet.location[0] == "function" and packet.visited:
-                self._change(packet)
+                assert isinstance(packet.classifier, Header)
+                packet.classifier = self._changed(packet.classifier, packet.visited[-1])
             move(packet, hosts)
         return packet.visited, str(packet.location[0])
 
-    def _change(self, packet: Packet) -> None:
-        mapping = self.mappings.get(packet.visited[-1], {})
-        assert isinstance(packet.classifier, Header)
+    def _changed(self, header: Header, function: str) -> Header:
+        mapping = self.mappings.get(function, {})
         if "source_ip_prefix" in mapping:
-            address = str(ip_network(mapping["source_ip_prefix"])[0])
-            packet.classifier = replace(packet.classifier, source=address)
+            header = replace(header, source=str(ip_network(mapping["source_ip_prefix"])[0]))
         if "destination_port_range_min" in mapping:
-            number = mapping["destination_port_range_min"]
-            packet.classifier = replace(packet.classifier, destination_port=number)
+            header = replace(header, destination_port=mapping["destination_port_range_min"])
+        return header
 
     def check_packets(self, chains: list[ChainSnapshot]) -> None:
         """Every packet visits the functions of its own project's chain; others visit none."""
@@ -177,22 +235,23 @@ class World:
             for target in (1, 2, 3, 10, 18)
             for source_port, port in ((40, 50), (40, 51), (50, 40))
         ]
+        sides = ("in",) if "shared" in self.single else SIDES
         own = [
             Header(FUNCTION_ADDRESSES[f"shared-{side}"], f"10.0.0.{target}", UDP, *ports)
-            for side in SIDES
+            for side in sides
             for target in (1, 2, 3)
             for ports in ((40, 50), (40, 51), (50, 40))
         ]
         hosts_in_order = [self.hosts(chains, last_first) for last_first in (False, True)]
         for hosts, (sender, header) in itertools.product(hosts_in_order, headers):
             mine = [chain for chain in chains if chain.chain.project_id == sender[:2]]
-            is_request, wanted = self.functions_for(mine[0], sender, header) if mine else NO_CHAIN
+            is_request, wanted = self.functions_along(mine, sender, header)
             if mine and mine[0].chain.symmetric and not is_request and self._changes(mine[0]):
                 continue  # a function restores what it changed only for connections that it knows
             visited, end = self.functions_visited(hosts, header, "port", sender)
             assert visited == wanted, (sender, header, visited, wanted)
             assert end == ("delivered" if wanted else "direct"), (sender, header)
-        for hosts, side, header in itertools.product(hosts_in_order, SIDES, own):
+        for hosts, side, header in itertools.product(hosts_in_order, sides, own):
             visited, _ = self.functions_visited(hosts, header, "function", "shared", side)
             entered = {self.owner_of(name) for name in visited} - {self.owner}
             assert not entered, f"{entered} took the function's own {header} from {side}"
@@ -204,10 +263,18 @@ def _is_in(address: str, prefix: str | None) -> bool:
 
 
 def is_accepted(chain: ChainSnapshot, others: list[ChainSnapshot]) -> bool:
+    return are_accepted([chain], others)
+
+
+def are_accepted(own: list[ChainSnapshot], others: list[ChainSnapshot]) -> bool:
+    """Tell whether the rules accept the chains of one project beside those of the other one."""
     try:
-        rules.check_port_chain(chain.chain)
-        limits.check_chain(chain)
-        attribution.check_isolated([chain], others)
+        rules.check_no_function_twice(own, "port_pair_groups")
+        for each in own:
+            rules.check_port_chain(each.chain)
+            rules.check_ports_in_a_row(each.chain, each.successors)
+            limits.check_chain(each)
+        attribution.check_isolated(own, others)
     except rules.Violation:
         return False
     return True

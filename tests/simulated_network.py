@@ -1,7 +1,7 @@
 """A network simulated from the compiled flows of several hosts.
 
 Packets move step by step, and flows can change between the steps. The simulation knows the few
-matches and actions that a chain of routing functions needs, and raises an error for any other.
+matches and actions that chains of SFC-unaware functions need, and raises an error for any other.
 Functional tests use a real switch; this one can be stopped at any moment of a transition.
 """
 
@@ -21,6 +21,9 @@ from tests.plans import mac
 REGISTERS = ("reg8", "reg9", "reg10", "reg11")
 IGNORED = {NO_VLAN, UNICAST, "mpls"}  # true of every packet that gets to a flow with them
 NEUTRON = TABLES["ACCEPT_OR_INGRESS"].number
+# Tables that a packet continues in, wherever a flow sends it there. The simulation learns no flows
+# and has no taps, so it skips the others.
+CONTINUES_IN = {TABLES[name].number for name in ("ACCEPT_OR_INGRESS", "REJOIN", "BRANCH")}
 
 
 @dataclass
@@ -37,6 +40,7 @@ class Packet:
           ``("looped", visited)``: how it ended.
     :param visited: names of the functions that have had it.
     :param since: time at which it was sent.
+    :param mac: the source MAC address of its frame.
     """
 
     number: int
@@ -44,6 +48,7 @@ class Packet:
     location: tuple = ("port", "h1", "vm")
     visited: list[str] = field(default_factory=list)
     since: float = 0.0
+    mac: str = ""
 
     @property
     def is_in_flight(self) -> bool:
@@ -78,12 +83,17 @@ class Header:
 
 
 class Host:
-    """The flows and ports of one host."""
+    """The flows and ports of one host.
+
+    ``bridging``: names of the functions that bridge. ``single``: of those with a single port.
+    """
 
     def __init__(self, local: LocalSwitch, ports: dict[str, int]) -> None:
         self.local = local
         self.ports = ports  # name -> OpenFlow port
         self.flows: list[Flow] = []
+        self.bridging: frozenset[str] = frozenset()
+        self.single: frozenset[str] = frozenset()
 
     def install(self, flows: Iterable[Flow]) -> None:
         """Replace all flows."""
@@ -108,6 +118,9 @@ def move(packet: Packet, hosts: dict[str, Host]) -> None:
         # Packets of a VM are classified behind the firewall, those of a function in table 0.
         port, table = ("-".join(rest), 0) if kind == "function" else (rest[0], NEUTRON)
         fields["in_port"] = host.ports[port]
+        if kind == "port" or rest[0] not in host.bridging:
+            packet.mac = mac(port)
+    fields["dl_src"] = packet.mac
     packet.location = _through(host, Bridge.INT, table, fields, hosts, packet)
 
 
@@ -134,8 +147,8 @@ def _through(host, bridge, table, fields, hosts, packet):
             elif action.startswith("multipath"):
                 fields["reg11"] = fields["slot"]
             elif action.startswith("resubmit("):
-                # AFFINITY or LEARN_AFFINITY: the simulation learns nothing.
-                pass
+                number = int(action.rstrip(")").partition(",")[2])
+                table = number if number in CONTINUES_IN else table
             elif name == "goto_table":
                 table = int(rest)
             elif name == "output":
@@ -166,8 +179,8 @@ def _matches(flow: Flow, fields: dict) -> bool:
         if name in REGISTERS or name in ("in_port", "mpls_label", "mpls_tc"):
             if fields.get(name, 0 if name in REGISTERS else None) != int(value, 0):
                 return False
-        elif name == "dl_dst":
-            if fields.get("dl_dst") != value:
+        elif name in ("dl_dst", "dl_src"):
+            if fields.get(name) != value:
                 return False
         elif name == "tun_id":
             return False
@@ -191,11 +204,13 @@ def _out(host, bridge, port, fields, hosts, packet):
         )
     (name,) = [name for name, ofport in host.ports.items() if ofport == port]
     function, _, side = name.rpartition("-")
-    assert fields["eth_dst"] == mac(name), "at its own address"
+    if function not in host.bridging:
+        assert fields["eth_dst"] == mac(name), "at its own address"
     packet.visited.append(function)
     if len(packet.visited) > len(set(packet.visited)) * 4:
         return ("looped", packet.visited)
-    return ("function", host.local.host, function, "out" if side == "in" else "in")
+    other_side = "out" if side == "in" else "in"
+    return ("function", host.local.host, function, side if function in host.single else other_side)
 
 
 TUNNELS = {f"h{n}": (f"192.0.2.{n}",) for n in (1, 2, 3)}

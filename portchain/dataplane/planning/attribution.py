@@ -142,7 +142,7 @@ def accepted_sources(
             hop.accepted_sources(header_list[hop.index + 1], addresses[number], number in routed)
             for number, header_list in enumerate(header_lists)
         )
-        if is_attributed_by_source(snapshot.chain, hop.group)
+        if _is_attributed_by_source(snapshot.chain, hop.group)
         else ()
         for hop in _hops(snapshot, reverse)
     ]
@@ -165,7 +165,7 @@ def unattributable_routers(snapshot: ChainSnapshot) -> Iterator[tuple[FlowClassi
             routers = [port for port in ports if port is not None and port.routes]
             for hop in _hops(snapshot, reverse) if routers else ():
                 header = along_path[hop.index + 1]
-                shared = is_attributed_by_source(chain, hop.group)
+                shared = _is_attributed_by_source(chain, hop.group)
                 if shared and not hop.has_prefixes_only and not hop.prefixes_behind_router(header):
                     yield classifier, routers[0]
 
@@ -271,9 +271,9 @@ def _selectors_of_pair(
 ) -> Iterator[Selector]:
     chain, group = hop.snapshot.chain, hop.group
     to_destination = hop.is_last and not traits_of(pair).keeps_source_mac
-    limited = is_attributed_by_source(chain, group)
-    if limited and chain.drops_all:
+    if takes_nothing(chain, group):
         return
+    limited = _is_attributed_by_source(chain, group)
     for classifier, header_list in zip(chain.flow_classifiers, header_lists, strict=True):
         header = header_list[hop.index + 1]
         named = hop.named_sources(classifier, header)
@@ -292,13 +292,21 @@ def _selectors_of_pair(
         )
 
 
-def is_attributed_by_source(chain: PortChain, group: PortPairGroup) -> bool:
+def _is_attributed_by_source(chain: PortChain, group: PortPairGroup) -> bool:
     """Tell whether projects share a group of SFC-unaware functions."""
     return (
         (group.shared or group.project_id != chain.project_id)
         and not group.tap_enabled
         and not all(traits_of(pair).identifies_chain for pair in group.port_pairs)
     )
+
+
+def takes_nothing(chain: PortChain, group: PortPairGroup) -> bool:
+    """Tell whether a chain sends nothing to a group that it could use.
+
+    At a shared function it would claim packets of other projects, only to drop them behind it.
+    """
+    return chain.drops_all and _is_attributed_by_source(chain, group)
 
 
 def _addresses_of(group: PortPairGroup, ports: Mapping[str, Port]) -> tuple[str, ...]:

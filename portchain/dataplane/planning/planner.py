@@ -77,7 +77,9 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
         hops=tuple(
             Hop(
                 group.group_id,
-                () if _takes_nothing(chain, group) else tuple(_targets(group, ports, tunnel_ips)),
+                ()
+                if attribution.takes_nothing(chain, group)
+                else tuple(_targets(group, ports, tunnel_ips)),
                 group.lb_fields,
                 tap=group.tap_enabled,
                 headers=changed,
@@ -92,14 +94,6 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
         ),
         branches=bool(snapshot.successors),
     )
-
-
-def _takes_nothing(chain: PortChain, group: PortPairGroup) -> bool:
-    """Tell whether a chain sends nothing to a group that it could use.
-
-    At a shared function it would claim packets of other projects, only to drop them behind it.
-    """
-    return chain.drops_all and attribution.is_attributed_by_source(chain, group)
 
 
 def _with_changes(

@@ -14,6 +14,7 @@ from heapq import heappop, heappush
 
 from portchain.dataplane import pipeline, transition_flows
 from portchain.dataplane.compile import (
+    TooManyFlowsError,
     UnsupportedPlanError,
     compile_bypass_guard,
     compile_frame_guard,
@@ -210,6 +211,7 @@ class _Pass:
             compiled = transition_flows.compile_transition(state, self._local)
             pipeline.check(compiled.all_flows)
             entries = by_key(chain_id, compiled.entries).values()
+            self._check_limits(chain_id, state, len(entries))
             for rival, entry, _ in self._ledger.conflicts(chain_id, entries):
                 if self._yields_to(chain_id, rival):
                     self._decisions.block(chain_id, by=rival)
@@ -219,11 +221,34 @@ class _Pass:
             return
         self._displace_others(chain_id, entries)
         self._ledger.set(chain_id, entries)
+        self._decisions.note_size(chain_id, _project_of(state), len(entries))
         self._failed.discard(chain_id)
         self._decisions.activate(chain_id, state)
         self._guards[chain_id] = compiled.bypass_guard
         self._draining[chain_id] = compiled.draining
         self._outcomes[chain_id] = Outcome(missing=compiled.missing)
+
+    def _check_limits(self, chain_id: str, state: ChainTransition, count: int) -> None:
+        """Check that a chain takes no more of the host than the operator allows.
+
+        :param count: of its entries.
+        :raises TooManyFlowsError: it would. A chain that fails is tried again when it changes, and
+            at the next comparison.
+        """
+        limits, project = self._local.limits, _project_of(state)
+        if limits.chain and count > limits.chain:
+            raise TooManyFlowsError(
+                f"the chain needs {count} flows on a host; the limit max_chain_flows there is "
+                f"{limits.chain}. Use fewer or simpler classifiers, fewer groups, or fewer "
+                "functions and sources on one host"
+            )
+        total = count + self._decisions.size_of_others(chain_id, project)
+        if count and project and limits.project and total > limits.project:
+            raise TooManyFlowsError(
+                f"with this chain, the project's chains need {total} flows on a host; the limit "
+                f"max_project_flows there is {limits.project}. Use fewer or simpler chains on one "
+                "host"
+            )
 
     def _fail(self, chain_id: str, state: ChainTransition, exc: Exception) -> None:
         reason = exc.reason if isinstance(exc, FlowConflictError) else str(exc) or repr(exc)
@@ -318,6 +343,11 @@ def path_ids_in(entries: Iterable[SwitchEntry]) -> frozenset[int]:
     prefix = f"{pipeline.REG_PATH_POSITION}="
     positions = (word.removeprefix(prefix) for word in words if word.startswith(prefix))
     return frozenset(int(value, 0) & _PATH_ID for value in positions)
+
+
+def _project_of(state: ChainTransition) -> str:
+    """Return what identifies a chain's project; empty if it is unknown."""
+    return state.plan.owner if state.plan is not None else ""
 
 
 def _chain_of(owner: str) -> str:

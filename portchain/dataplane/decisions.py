@@ -1,6 +1,6 @@
 """Decisions that the flow arbiter keeps from one computation to the next (see ``arbitration``)."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ChainTransition, Phase
@@ -22,6 +22,7 @@ class Decisions:
     ``_blockers``    chain -> the chains that have a match which it needs. It is recomputed when
                      one of them changes.
     ``_blocked``     the reverse of ``_blockers``.
+    ``_sizes``       chain -> its project, and the number of its entries in the ledger.
     ``_rejections``  chain -> kind of its flows -> the switch's error message.
     ================ =============================================================================
     """
@@ -32,6 +33,8 @@ class Decisions:
         self._unconfirmed: dict[str, ChainPlan] = {}
         self._blockers: defaultdict[str, set[str]] = defaultdict(set)
         self._blocked: defaultdict[str, set[str]] = defaultdict(set)
+        self._sizes: dict[str, tuple[str, int]] = {}
+        self._sizes_of_projects: Counter[str] = Counter()
         self._rejections: dict[str, dict[str, str]] = {}
 
     def is_active(self, chain_id: str) -> bool:
@@ -78,6 +81,21 @@ class Decisions:
     def chains_blocked_by(self, chain_id: str) -> frozenset[str]:
         """Return the chains that a chain blocks."""
         return frozenset(self._blocked.get(chain_id, ()))
+
+    def note_size(self, chain_id: str, project: str, entries: int) -> None:
+        """Note how many entries a chain of a project has."""
+        before, count = self._sizes.pop(chain_id, (project, 0))
+        self._sizes_of_projects[before] -= count
+        if not self._sizes_of_projects[before]:
+            del self._sizes_of_projects[before]
+        if entries:
+            self._sizes[chain_id] = project, entries
+            self._sizes_of_projects[project] += entries
+
+    def size_of_others(self, chain_id: str, project: str) -> int:
+        """Return how many entries the other chains of a project have."""
+        own_project, own = self._sizes.get(chain_id, (project, 0))
+        return self._sizes_of_projects[project] - (own if own_project == project else 0)
 
     def note_rejection(self, chain_id: str, kind: str, message: str) -> None:
         """Note that the switch rejects a kind of a chain's flows."""

@@ -42,6 +42,17 @@ class PhysicalBridge:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowLimits:
+    """The most flows that a host has for one chain, and for all chains of one project.
+
+    0 is no limit.
+    """
+
+    chain: int = 0
+    project: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LocalSwitch:
     """The state of a host's switch that the compiler depends on.
 
@@ -51,6 +62,7 @@ class LocalSwitch:
     :param patch_to_int: OpenFlow port of br-tun that leads to br-int; None without tunnels.
     :param tunnels: IP address of the remote end -> OpenFlow port of br-tun.
     :param physical: name of a physical network -> its bridge.
+    :param limits: what the operator allows chains to take.
     """
 
     host: str
@@ -60,3 +72,4 @@ class LocalSwitch:
     patch_to_int: int | None = None
     tunnels: Mapping[str, int] = field(default_factory=dict)
     physical: Mapping[str, PhysicalBridge] = field(default_factory=dict)
+    limits: FlowLimits = FlowLimits()

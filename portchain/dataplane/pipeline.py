@@ -323,6 +323,9 @@ class Priority:
     REPLY_OFFSET = 10
     # Subtracted for each rank of a match, see ``match.sent_matches``.
     RANK_OFFSET = 2
+    # As a rank, for drops of all that a source sends, because its chain is too large to classify:
+    # below the flows of all chains.
+    COARSE_RANK = 10
     # Added to replies' priorities for packets that a router forwards, and that are none.
     FORWARDED_OFFSET = 3
     # In Neutron's first table, before anything is classified.
@@ -345,6 +348,7 @@ class Priority:
     # In our own tables.
     POSITION = 10
     POSITION_AND_PORTS = 11  # packets that have the ports which lb_fields names
+    COARSE_BRANCH = 12  # as COARSE_RANK
     BRANCH = 20  # into a following chain of a service graph; POSITION matches all others
 
 

@@ -17,9 +17,9 @@ def work_units(
 
     :param chains: the states of all chains.
     :param chain_ids: the chains to divide; ids that ``chains`` lacks are of chains that have gone.
-    :returns: units in the order of the chains' numbers, which is the same on all hosts.
+    :returns: units in the order in which the chains were made, which is the same on all hosts.
     """
-    ids = sorted(set(chain_ids), key=lambda one: (_number(chains.get(one, ABSENT)), one))
+    ids = sorted(set(chain_ids), key=lambda one: (_age(chains.get(one, ABSENT)), one))
     unit_of: dict[str, int] = {}
     by_number = {_number(chains[one]): one for one in ids if one in chains}
     for index, chain_id in enumerate(ids):
@@ -43,6 +43,11 @@ def _predecessors(state: ChainTransition, by_number: Mapping[int, str]) -> list[
         for entry in path.entries
     }
     return [by_number[number] for number in numbers if number in by_number]
+
+
+def _age(state: ChainTransition) -> tuple[int, int]:
+    """Order chains by their creation or, of an older server, by number."""
+    return (state.plan.serial if state.plan is not None else 0, _number(state))
 
 
 def _number(state: ChainTransition) -> int:

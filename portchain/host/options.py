@@ -2,7 +2,17 @@
 
 from oslo_config import cfg
 
+from portchain.drivers.ovs.options import MAX_CHAIN_FLOWS
+
 HOST_OPTS: list[cfg.Opt] = [
+    MAX_CHAIN_FLOWS,
+    cfg.IntOpt(
+        "max_project_flows",
+        default=50000,
+        min=0,
+        help="Most flows that all port chains of one project may have on this host. A chain that "
+        "would exceed it is in ERROR. 0 means: no limit.",
+    ),
     cfg.IntOpt(
         "sync_interval",
         default=30,

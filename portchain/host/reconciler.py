@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 
 from oslo_log import log
 
@@ -22,7 +23,7 @@ from portchain.dataplane import pipeline, transition
 from portchain.dataplane.arbitration import FlowArbiter, Outcome, path_ids_in
 from portchain.dataplane.diff import Batch, diff, keys_of
 from portchain.dataplane.flow import EntryKey
-from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.host_switch import FlowLimits, LocalSwitch
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
@@ -51,6 +52,7 @@ class Reconciler:
     :param report: called with the new state of chains whenever it changes; must not block.
     :param timeouts: how long transitions wait.
     :param clock: returns seconds of a monotonic clock.
+    :param limits: what chains may take of the host.
     """
 
     def __init__(
@@ -60,12 +62,15 @@ class Reconciler:
         report: Callable[[list[HostReport]], None],
         timeouts: TransitionTimeouts,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        limits: FlowLimits | None = None,
     ) -> None:
         self._switch = switch
         self._host = host
         self._report = report
         self._timeouts = timeouts
         self._clock = clock
+        self._limits = limits or FlowLimits()
         self._lock = PriorityLock()
         self._comparing = threading.Lock()
         self._ports_lock = threading.Lock()  # of the two tables below: never held for long
@@ -213,7 +218,7 @@ class Reconciler:
     def _reconcile_at_once(self) -> bool:
         """Do all of ``reconcile`` without a pause: what the switch holds is unknown."""
         self._in_sync = False
-        local, actual = self._switch.read_ports(), self._switch.dump_entries()
+        local, actual = self._read_ports(), self._switch.dump_entries()
         arbiter = self._arbiter
         found = frozenset() if arbiter.chain_ids else path_ids_in(actual)
         outcomes = arbiter.recompute(
@@ -251,8 +256,11 @@ class Reconciler:
             )
             if batches:
                 self._in_sync = False
-                self._apply(batches, {}, self._switch.read_ports())
+                self._apply(batches, {}, self._read_ports())
             return bool(batches)
+
+    def _read_ports(self) -> LocalSwitch:
+        return replace(self._switch.read_ports(), limits=self._limits)
 
     def _accept_update(
         self, update: PlanUpdate, sent_revisions: Mapping[str, int] | None = None
@@ -384,7 +392,7 @@ class Reconciler:
             units.clear()
             return self._has_all_plans and self._reconcile_at_once()
         self._in_sync = False  # stays so if anything below raises
-        local = self._switch.read_ports()
+        local = self._read_ports()
         outcomes: dict[str, Outcome] = {}
         end = self._clock() + seconds
         while units and (not outcomes or self._clock() < end):

@@ -11,6 +11,7 @@ from oslo_log import log
 
 from portchain.conf import GROUP
 from portchain.core.model import HostReport
+from portchain.dataplane.host_switch import FlowLimits
 from portchain.dataplane.transition import TransitionTimeouts
 from portchain.host.reconciler import Reconciler
 from portchain.host.switch import Switch
@@ -35,7 +36,8 @@ class HostWorker:
         options = cfg.CONF[GROUP]
         timeouts = TransitionTimeouts(options.switch_timeout, options.drain_time)
         self.host = host
-        self.reconciler = Reconciler(switch, host, self._queue_reports, timeouts)
+        limits = FlowLimits(options.max_chain_flows, options.max_project_flows)
+        self.reconciler = Reconciler(switch, host, self._queue_reports, timeouts, limits=limits)
         self.synchronised = threading.Event()
         """Set once the switch holds the flows of the server's first answer."""
         self._server = ServerClient()

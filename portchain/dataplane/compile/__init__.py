@@ -18,10 +18,16 @@ from portchain.dataplane.compile.chain import (
     compile_chain,
     compile_frame_guard,
 )
-from portchain.dataplane.compile.context import Compiled, UnsupportedPlanError, target_number
+from portchain.dataplane.compile.context import (
+    Compiled,
+    TooManyFlowsError,
+    UnsupportedPlanError,
+    target_number,
+)
 
 __all__ = [
     "Compiled",
+    "TooManyFlowsError",
     "UnsupportedPlanError",
     "compile_bypass_guard",
     "compile_chain",

@@ -5,10 +5,17 @@ from collections.abc import Iterator
 from portchain.dataplane.compile import transport
 from portchain.dataplane.compile.classify import (
     classifier_flows,
+    coarse_guard_flows,
     forwarded_traffic_flows,
     graph_ingress_flows,
 )
-from portchain.dataplane.compile.context import Compiled, PathOnHost, distinct
+from portchain.dataplane.compile.context import (
+    Compiled,
+    PathOnHost,
+    TooManyFlowsError,
+    collect,
+    distinct,
+)
 from portchain.dataplane.compile.forward import (
     local_delivery_flows,
     remote_delivery_flows,
@@ -30,17 +37,18 @@ def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     chains.
 
     :returns: flows for all bridges of the host.
-    :raises UnsupportedPlanError: the plan needs a feature that this agent lacks.
+    :raises UnsupportedPlanError: the plan needs a feature that this agent lacks, or too many flows.
     """
     classification, delivery = set[Flow](), set[Flow]()
     forwarding, affinity = set[Flow](), set[Flow]()
     no_flood: set[NoFlood] = set()
     missing: set[str] = set()
     for context in _paths_on_host(plan, switch):
-        classification.update(classifier_flows(context), forwarded_traffic_flows(context))
-        delivery.update(_delivery(context))
-        forwarding.update(_forwarding(context))
-        affinity.update(_affinity(context))
+        classification |= collect(classifier_flows(context), switch.limits)
+        classification |= collect(forwarded_traffic_flows(context), switch.limits)
+        delivery |= collect(_delivery(context), switch.limits)
+        forwarding |= collect(_forwarding(context), switch.limits)
+        affinity |= collect(_affinity(context), switch.limits)
         no_flood |= context.no_flood
         missing |= context.missing
     return Compiled(
@@ -56,13 +64,17 @@ def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
 def compile_bypass_guard(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     """Compile flows that drop the traffic of a chain which this host cannot realise.
 
-    Losing a packet is better than letting it bypass the chain's functions.
+    Losing a packet is better than letting it bypass the chain's functions. If the classifiers need
+    too many flows, all IP packets of the chain's sources are dropped that no other chain takes.
     """
     classification, forwarding = set[Flow](), set[Flow]()
     for context in _paths_on_host(plan, switch):
-        classification.update(classifier_flows(context, drop=True))
-        classification.update(graph_ingress_flows(context, drop=True))
-        classification.update(forwarded_traffic_flows(context))
+        try:
+            classification |= collect(classifier_flows(context, drop=True), switch.limits)
+            classification |= collect(graph_ingress_flows(context, drop=True), switch.limits)
+            classification |= collect(forwarded_traffic_flows(context), switch.limits)
+        except TooManyFlowsError:
+            classification |= set(coarse_guard_flows(context))
         forwarding.update(link_traffic_flows(context))
     return Compiled(classification=frozenset(classification), forwarding=frozenset(forwarding))
 

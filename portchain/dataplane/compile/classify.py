@@ -8,7 +8,13 @@ from portchain.dataplane.conjunction import build_flows
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import UNICAST, resubmit, set_field
 from portchain.dataplane.host_switch import Firewall
-from portchain.dataplane.match import HeaderMatch, addresses_within, header_matches, sent_matches
+from portchain.dataplane.match import (
+    HeaderMatch,
+    addresses_within,
+    header_matches,
+    protocol_words,
+    sent_matches,
+)
 from portchain.dataplane.pipeline import (
     POSITION_DONE,
     REG_NEUTRON_NET,
@@ -49,6 +55,27 @@ def forwarded_traffic_flows(context: PathOnHost) -> Iterator[Flow]:
                     yield from build_flows(table, above, passed, mark, resubmit(table))
 
 
+def coarse_guard_flows(context: PathOnHost) -> Iterator[Flow]:
+    """Yield few flows that drop all IP packets which might be in the chain, and others.
+
+    They are below the flows of all chains.
+    """
+    in_ports = _sources_here(context)
+    for ethertype in sorted({classifier.ethertype for classifier in context.path.classifiers}):
+        match = HeaderMatch(frozenset({*protocol_words(ethertype, None), UNICAST}))
+        sources = {
+            word
+            for number, classifier in enumerate(context.path.classifiers)
+            if classifier.ethertype == ethertype
+            for word in in_ports.get(number, ())
+        }
+        if sources:
+            outside = match | {f"{REG_PATH_POSITION}=0"}
+            yield from _entrance(context, outside, sorted(sources), Priority.COARSE_RANK, drop=True)
+        for end in _ends_before(context):
+            yield from build_flows("BRANCH", Priority.COARSE_BRANCH, match | {end})
+
+
 def _sources_here(context: PathOnHost) -> dict[int, dict[str, Source]]:
     """Return the index of each classifier -> the words that match its sources on this host.
 
@@ -77,15 +104,19 @@ def graph_ingress_flows(context: PathOnHost, *, drop: bool = False) -> Iterator[
     :param drop: as for ``classifier_flows``.
     """
     enter = () if drop else context.actions_into(0)
-    for entry in context.path.entries:
-        if context.switch.host not in {sender.host for sender in entry.senders}:
-            continue
-        end = path_position(path_label(entry.path_id), entry.hops)
+    for end in _ends_before(context):
         for classifier in context.path.classifiers:
             for rank, header in _branch_matches(classifier):
-                match = header | {f"{REG_PATH_POSITION}={end:#x}"}
                 priority = Priority.BRANCH - rank * Priority.RANK_OFFSET
-                yield from build_flows("BRANCH", priority, match, *enter)
+                yield from build_flows("BRANCH", priority, header | {end}, *enter)
+
+
+def _ends_before(context: PathOnHost) -> Iterator[str]:
+    """Yield the words that match packets at the end of a preceding chain, on this host."""
+    for entry in context.path.entries:
+        if context.switch.host in {sender.host for sender in entry.senders}:
+            end = path_position(path_label(entry.path_id), entry.hops)
+            yield f"{REG_PATH_POSITION}={end:#x}"
 
 
 def _branch_matches(classifier: Classifier) -> Iterator[tuple[int, HeaderMatch]]:

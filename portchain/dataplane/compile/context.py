@@ -1,17 +1,39 @@
 """One path of a chain on one host: what all stages of the compiler share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from portchain.dataplane.flow import Flow, NoFlood, SwitchEntry
 from portchain.dataplane.flow_builder import goto, resubmit, set_field
-from portchain.dataplane.host_switch import LocalPort, LocalSwitch
+from portchain.dataplane.host_switch import FlowLimits, LocalPort, LocalSwitch
 from portchain.dataplane.pipeline import REG_PATH_POSITION, REG_TARGET, path_position
 from portchain.dataplane.plan import Path, Target
 
 
 class UnsupportedPlanError(ValueError):
     """A plan needs a feature that this agent lacks, because the server is newer."""
+
+
+class TooManyFlowsError(UnsupportedPlanError):
+    """A chain, or all chains of its project, need more flows than the operator allows."""
+
+
+def collect(flows: Iterable[Flow], limits: FlowLimits) -> set[Flow]:
+    """Return the flows of a chain as a set.
+
+    :raises TooManyFlowsError: they are too many. The rest of them is not compiled, because that
+        would take long.
+    """
+    found: set[Flow] = set()
+    for flow in flows:
+        found.add(flow)
+        if limits.chain and len(found) > limits.chain:
+            raise TooManyFlowsError(
+                f"the chain needs more than {limits.chain} flows on a host, which is the limit "
+                "max_chain_flows there. Use fewer or simpler classifiers, fewer groups, or fewer "
+                "functions and sources on one host"
+            )
+    return found
 
 
 @dataclass(frozen=True, slots=True)

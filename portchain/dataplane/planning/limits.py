@@ -23,8 +23,9 @@ from portchain.core.rules import (
     reply_classifier,
 )
 from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
-from portchain.dataplane.plan import SUPPORTED_FUNCTIONS
+from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, ChainPlan
 from portchain.dataplane.planning import attribution
+from portchain.dataplane.planning.size import least_flows
 
 Reasons = Iterator[tuple[str, str]]
 """Pairs of the attribute that is at fault and the reason."""
@@ -64,6 +65,23 @@ def check_chain(snapshot: ChainSnapshot) -> None:
         _router_behind_shared_function(snapshot),
     ):
         raise Violation(attribute, reason, Kind.UNSUPPORTED)
+
+
+def check_size(plan: ChainPlan, most: int) -> None:
+    """Reject a chain that needs too many flows on one host, whatever the host is like.
+
+    :param most: flows on a host; 0 for any number.
+    :raises Violation: of kind unsupported.
+    """
+    needed = max(least_flows(plan).values(), default=0)
+    if most and needed > most:
+        raise Violation(
+            "flow_classifiers",
+            f"the chain would need at least {needed} flows on one host, and at most {most} are "
+            "allowed. Use fewer classifiers or port ranges, fewer groups, or functions on several "
+            "hosts",
+            Kind.UNSUPPORTED,
+        )
 
 
 def _too_many_hops(chain: PortChain) -> Reasons:

@@ -1,0 +1,162 @@
+"""What one chain and one project may take of a host, and what becomes of chains beyond it."""
+
+from dataclasses import replace
+
+import pytest
+
+from portchain.core.rules import Violation
+from portchain.dataplane.arbitration import FlowArbiter
+from portchain.dataplane.compile import TooManyFlowsError, compile_bypass_guard, compile_chain
+from portchain.dataplane.conjunction import merge_all
+from portchain.dataplane.host_switch import Firewall, FlowLimits
+from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.planning.limits import check_size
+from portchain.dataplane.planning.size import least_flows
+from portchain.dataplane.transition import ChainTransition
+from tests.plans import HOSTS, chain, classifier, source, switch, target
+
+PORTS = ("vm", "vm2", "a-in", "a-out", "b-in", "b-out")
+WIDE = (1, 65534)
+
+
+def plan(number, *, project="p", count=1, port="vm", revision=1, **changes) -> ChainPlan:
+    """A chain with some classifiers, of which each is one source and one destination network."""
+    classifiers = tuple(
+        classifier(source_prefixes=(), destination_prefixes=(f"10.{number}.{n}.0/24",), **changes)
+        for n in range(count)
+    )
+    made = chain(
+        [target("a", "h1")],
+        name=f"pc{number}",
+        path_id=number,
+        revision=revision,
+        classifiers=classifiers,
+        sources=tuple(source(port, "h1", number=n) for n in range(count)),
+    )
+    return replace(made, owner=project, serial=number)
+
+
+def local(chain_limit=0, project_limit=0, firewall=Firewall.OPENVSWITCH):
+    made = switch("h1", *PORTS, firewall=firewall)
+    return replace(made, limits=FlowLimits(chain_limit, project_limit))
+
+
+class Host:
+    """An arbiter and the chains that it knows."""
+
+    def __init__(self, where):
+        self.arbiter, self.where, self.chains = FlowArbiter(), where, {}
+
+    def have(self, *plans, removed=()):
+        self.chains |= {one.id: ChainTransition(one) for one in plans}
+        for one in removed:
+            del self.chains[one.id]
+        changed = [one.id for one in (*plans, *removed)]
+        outcomes = self.arbiter.recompute(self.chains, changed, self.where)
+        self.arbiter.ledger.pop_changes()
+        self.arbiter.mark_applied()
+        return [outcomes[one.id].error for one in plans]
+
+
+def size(one):
+    return len(compile_chain(one, local()).entries)
+
+
+def test_a_chain_at_the_limit_is_realised_and_one_above_it_fails():
+    exact = size(plan(1, count=3))
+    assert Host(local(exact)).have(plan(1, count=3)) == [""]
+    (error,) = Host(local(exact - 1)).have(plan(1, count=3))
+    assert f"needs {exact} flows" in error
+    assert "max_chain_flows" in error
+
+
+def test_a_chain_that_grows_too_large_keeps_its_latest_plan():
+    small, large = plan(1, count=2), plan(1, count=30, revision=2)
+    host = Host(local(size(small) + 10))
+    assert host.have(small) == [""]
+    (error,) = host.have(large)
+    assert "max_chain_flows" in error
+    kept = compile_chain(small, host.where).flows
+    assert kept <= set(host.arbiter.ledger.entries)
+    assert host.have(replace(small, revision=3)) == [""]
+
+
+def test_a_project_is_limited_and_others_are_not():
+    one = size(plan(1))
+    host = Host(local(project_limit=2 * one + 1))
+    assert host.have(plan(1), plan(2)) == ["", ""]
+    (error,) = host.have(plan(3))
+    assert "max_project_flows" in error
+    assert f"{3 * one} flows" in error
+    assert host.have(plan(4, project="other")) == [""]
+    assert host.have(plan(1, revision=2)) == [""], "a chain does not count twice"
+    assert host.have(removed=[plan(2)]) == []
+    assert host.have(plan(3)) == [""]
+
+
+def test_chains_of_an_older_server_have_no_project():
+    host = Host(local(project_limit=size(plan(1))))
+    assert host.have(plan(1, project=""), plan(2, project="")) == ["", ""]
+
+
+def test_compiling_stops_at_the_limit():
+    """It takes no longer than for a chain within the limit."""
+    huge = plan(1, count=200, source_ports=WIDE, destination_ports=WIDE)
+    with pytest.raises(TooManyFlowsError, match="more than 100 flows"):
+        compile_chain(huge, local(100))
+
+
+@pytest.mark.parametrize("firewall", list(Firewall))
+def test_guard_of_a_chain_with_too_many_flows_is_small_and_below_all_chains(firewall):
+    huge = plan(1, count=200, source_ports=WIDE, destination_ports=WIDE)
+    guard = compile_bypass_guard(huge, local(100, firewall=firewall)).classification
+    assert len(guard) == (4 if firewall is Firewall.OPENVSWITCH else 1)
+    assert {flow.actions for flow in guard} == {"drop"}
+    other = compile_chain(plan(2, port="vm"), local(firewall=firewall)).classification
+    for table in {flow.key.table for flow in guard}:
+        highest = max(flow.key.priority for flow in guard if flow.key.table == table)
+        below = [flow.key.priority for flow in other if flow.key.table == table]
+        # In table 73 there are two priorities; each guard is below its own kind.
+        assert highest < max(below)
+        assert min(flow.key.priority for flow in guard if flow.key.table == table) < min(below)
+
+
+def test_guard_of_a_chain_with_few_matches_is_exact():
+    long = plan(1, count=2)
+    exact = compile_bypass_guard(long, local()).classification
+    assert compile_bypass_guard(long, local(len(exact))).classification == exact
+
+
+# --- On the server.
+
+
+@pytest.mark.parametrize("firewall", list(Firewall))
+@pytest.mark.parametrize(
+    "one",
+    [
+        plan(1),
+        plan(1, count=5),
+        plan(1, source_ports=WIDE, destination_ports=WIDE, count=3),
+        plan(1, destination_ports=(8000, 8080)),
+        chain([target("a", "h1"), target("b", "h1")], [target("c", "h2")],
+              classifiers=(classifier(source_ports=WIDE),)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_server_never_counts_more_than_a_host_has(one, firewall):
+    counted = least_flows(one)
+    for host in HOSTS[:2]:
+        names = [f"{name}-{side}" for name in "abc" for side in ("in", "out")]
+        here = switch(host, "vm", "vm2", *names, firewall=firewall)
+        assert counted[host] <= len(merge_all(compile_chain(one, here).flows))
+    assert counted["h1"] > 0
+
+
+def test_the_server_refuses_what_no_host_can_have():
+    huge = plan(1, count=100, source_ports=WIDE, destination_ports=WIDE)
+    with pytest.raises(Violation) as refused:
+        check_size(huge, 10000)
+    assert refused.value.attribute == "flow_classifiers"
+    assert "at most 10000 are allowed" in str(refused.value)
+    check_size(huge, 0)
+    check_size(plan(1, count=10, source_ports=WIDE, destination_ports=WIDE), 10000)

@@ -18,7 +18,7 @@ from portchain.dataplane.pipeline import TABLES
 from portchain.dataplane.plan import Classifier
 from tests.plans import mac
 
-REGISTERS = ("reg8", "reg9", "reg10", "reg11")
+REGISTERS = ("reg8", "reg9", "reg10", "reg11", "reg13", "reg14")
 IGNORED = {NO_VLAN, UNICAST, "mpls"}  # true of every packet that gets to a flow with them
 NEUTRON = TABLES["ACCEPT_OR_INGRESS"].number
 # Tables that a packet continues in, wherever a flow sends it there. The simulation learns no flows

@@ -32,6 +32,10 @@ itself."""
 REG_LENGTH = "reg13"
 """What has been measured of the packet's length; 0 if nothing has."""
 
+REG_PROJECT = "reg14"
+"""A number of the project whose chain a packet is in. Learned flows match it, so that a full table
+evicts those of the project that has most."""
+
 REG_DIGEST = "pkt_reg5"
 REG_DIGEST_HALVES = (REG_PAIR_SET, REG_SLOT)
 """``reg10`` and ``reg11`` as one 64-bit register: scratch space to hash several fields side by
@@ -202,7 +206,7 @@ TABLES = {
             "Starts a hop: hashes the packet's traffic flow and looks for a learned pair.",
             matches=_HEADERS | {REG_PATH_POSITION},
             # The source address serves as scratch space for hashing and is restored.
-            writes=_set(REG_TARGET, REG_PAIR_SET, REG_SLOT, REG_DIGEST, "eth_src"),
+            writes=_set(REG_TARGET, REG_PAIR_SET, REG_SLOT, REG_DIGEST, REG_PROJECT, "eth_src"),
             successors=_set("AFFINITY", "BALANCE", "LEARN_AFFINITY", "FORWARD"),
         ),
         Table(

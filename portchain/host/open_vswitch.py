@@ -21,7 +21,7 @@ from portchain.dataplane.flow import (
     parse_dump,
 )
 from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch, PhysicalBridge
-from portchain.dataplane.pipeline import FLOW_LIMITS, REG_PATH_POSITION
+from portchain.dataplane.pipeline import FLOW_LIMITS, REG_PROJECT
 from portchain.host.bridge import BridgeConnection, read_port_rows
 from portchain.host.flood_control import FloodControl
 
@@ -96,14 +96,21 @@ class OpenVSwitch:
     def limit_tables(self, limits: Mapping[int, int]) -> None:
         """See ``Switch``. The limits keep learned flows from filling the switch's memory.
 
-        A full table evicts flows of the path position that has most flows in it, and of these the
-        flow that would time out first (ovs-vswitchd.conf.db(5), table Flow_Table).
+        A full table evicts flows of the project that has most flows in it, and of these the flow
+        that would time out first (ovs-vswitchd.conf.db(5), table Flow_Table). So a project loses
+        flows only while no other one has more.
 
         :raises Exception: of ovsdbapp, if the database refuses or does not answer.
         """
         database, name = self._bridges[Bridge.INT].database, self._bridges[Bridge.INT].name
         present = database.db_get("Bridge", name, "flow_tables").execute(check_error=True)
         missing = limits.keys() - present.keys()
+        groups = [f"NXM_NX_{REG_PROJECT.upper()}[]"]
+        outdated = [
+            row.uuid
+            for number, row in present.items()
+            if number in limits and list(row.groups) != groups
+        ]
         surplus = FLOW_LIMITS.keys() & present.keys() - limits.keys()
         with database.transaction(check_error=True) as transaction:
             for number in missing:
@@ -113,10 +120,12 @@ class OpenVSwitch:
                         name="port_chain",
                         flow_limit=limits[number],
                         overflow_policy="evict",
-                        groups=[f"NXM_NX_{REG_PATH_POSITION.upper()}[]"],
+                        groups=groups,
                     )
                 )
                 transaction.add(database.db_set("Bridge", name, ("flow_tables", {number: row})))
+            for row in outdated:
+                transaction.add(database.db_set("Flow_Table", row, ("groups", groups)))
             for number in surplus:
                 transaction.add(database.db_remove("Bridge", name, "flow_tables", number))
 

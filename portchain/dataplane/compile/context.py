@@ -1,5 +1,6 @@
 """One path of a chain on one host: what all stages of the compiler share."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -101,6 +102,12 @@ class PathOnHost:
     def sender_hosts(self, index: int) -> frozenset[str]:
         """Return the hosts that have packets about to visit hop ``index``, or the path's end."""
         return frozenset(sender.host for sender in self.path.senders_into(index))
+
+    @property
+    def project_number(self) -> int:
+        """A number of the chain's project, 32 bits; of the chain, if its project is unknown."""
+        project = self.chain_owner or self.chain_id
+        return int.from_bytes(hashlib.blake2b(project.encode(), digest_size=4).digest(), "big")
 
     @property
     def end(self) -> int:

@@ -14,6 +14,7 @@ from portchain.dataplane.flow_builder import build_flow
 from portchain.dataplane.pipeline import (
     REG_PAIR_SET,
     REG_PATH_POSITION,
+    REG_PROJECT,
     REG_TARGET,
     TABLES,
     Priority,
@@ -47,6 +48,7 @@ def learning_flow(
         f"priority={Priority.POSITION}",
         "delete_learned",
         f"cookie={cookie:#x}",
+        f"NXM_NX_{REG_PROJECT.upper()}[]",
         f"NXM_NX_{REG_PATH_POSITION.upper()}[]",
         *kind.learned,
         f"load:NXM_NX_{REG_TARGET.upper()}[]->NXM_NX_{REG_TARGET.upper()}[]",

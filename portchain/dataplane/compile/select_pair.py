@@ -13,7 +13,7 @@ from portchain.dataplane.compile.context import (
 from portchain.dataplane.compile.flow_affinity import learning_flow
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import build_flow, goto, resubmit, set_field
-from portchain.dataplane.pipeline import REG_PAIR_SET, REG_SLOT, REG_TARGET, Priority
+from portchain.dataplane.pipeline import REG_PAIR_SET, REG_PROJECT, REG_SLOT, REG_TARGET, Priority
 from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, Hop
 
 
@@ -68,7 +68,12 @@ def _hop_flows(
 ) -> Iterator[Flow]:
     """Yield the flows of HOP: they hash the packet and look for a learned pair."""
     position = context.match_position(index)
-    onward = (set_field(set_number, REG_PAIR_SET), resubmit("AFFINITY"), goto("BALANCE"))
+    onward = (
+        set_field(set_number, REG_PAIR_SET),
+        set_field(context.project_number, REG_PROJECT),
+        resubmit("AFFINITY"),
+        goto("BALANCE"),
+    )
     if needs_hash and hop.lb_fields:
         for kind in kinds:
             hashing = flow_hash.hash_fields(kind.fields)

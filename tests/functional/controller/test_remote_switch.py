@@ -20,7 +20,7 @@ from portchain.controller.options import register_controller_opts
 from portchain.controller.switch import RemoteSwitch
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey
-from portchain.dataplane.pipeline import FLOW_LIMITS
+from portchain.dataplane.pipeline import FLOW_LIMITS, REG_PROJECT
 from portchain.ovsdb.connection import OvsdbUnreachableError
 from tests.functional.vswitch import DEADLINE, Vswitch, running_vswitch
 
@@ -143,6 +143,20 @@ def test_only_flows_with_our_cookie_are_read_and_deleted(remote: Remote) -> None
     remote.switch.apply(Batch(Bridge.INT, remove=(FLOW.key,)))
     assert remote.switch.dump_entries() == []
     assert "cookie=0x77" in remote.ofctl("dump-flows")
+
+
+def test_limits_of_an_earlier_release_are_brought_up_to_date(remote: Remote) -> None:
+    remote.switch.read_ports()
+    remote.switch.limit_tables(FLOW_LIMITS)
+    database, groups = remote.switch._bridges[Bridge.INT].database, ["NXM_NX_REG8[]"]
+    (row,) = database.db_list("Flow_Table", columns=["_uuid", "groups"]).execute(check_error=True)
+    assert row["groups"] == [f"NXM_NX_{REG_PROJECT.upper()}[]"]
+    database.db_set("Flow_Table", row["_uuid"], ("groups", groups)).execute(check_error=True)
+    remote.switch.limit_tables(FLOW_LIMITS)
+    (after,) = database.db_list("Flow_Table", columns=["_uuid", "groups"]).execute(check_error=True)
+    assert after == row
+    remote.switch.limit_tables({})
+    assert database.db_get("Bridge", "br-int", "flow_tables").execute(check_error=True) == {}
 
 
 def test_a_refused_bundle_raises_and_changes_nothing(remote: Remote) -> None:

@@ -1,5 +1,6 @@
 """Flow affinity in a real Open vSwitch: flows keep their pair while the group changes."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from scapy.layers.l2 import Ether
 
 from portchain.dataplane.balance import SLOTS
 from portchain.dataplane.flow import Bridge
-from portchain.dataplane.pipeline import TABLES
+from portchain.dataplane.pipeline import REG_PROJECT, TABLES
 from portchain.dataplane.plan import opposite_field
 from tests.functional.dataplane.fabric import DST_MAC, VM_MAC, Fabric
 from tests.plans import chain, classifier, source, target
@@ -309,3 +310,28 @@ def test_all_slots_are_in_use(fabric):
     frames = [segment(port, src=src) for port in PORTS[:16] for src in ADDRESSES[:16]]
     shares = Counter(visits(fabric, frames, by=lambda frame: (frame[IP].src, frame.sport)).values())
     assert abs(shares["a"] - shares["b"]) < len(frames) / 3
+
+
+def test_a_full_table_evicts_flows_of_the_project_that_has_most(fabric):
+    """However many hops and chains a project has, it cannot evict what others have learned."""
+    limit, attackers, of_victim = 300, 15, range(2000, 2149)
+    row = ("flow_limit=300", "overflow_policy=evict", f'groups="NXM_NX_{REG_PROJECT.upper()}[]"')
+    fabric.vswitch.run(
+        *("ovs-vsctl", "--id=@limits", "create", "Flow_Table", *row),
+        *("--", "set", "bridge", "h1-int", f"flow_tables:{TABLES['AFFINITY'].number}=@limits"),
+    )
+    plans = [replace(grouped(A), owner="victim")]
+    for number in range(attackers):
+        own = (classifier(source_ports=None, destination_ports=(200 + number, 200 + number)),)
+        plan = grouped(A, name=f"attacker{number}", path_id=100 + number, classifiers=own)
+        plans.append(replace(plan, owner="attacker"))
+    fabric.program(*plans)
+    fabric.vswitch.send("vm", *(segment(port) for port in of_victim))
+    for number in range(attackers):
+        frames = [segment(port) for port in range(5000, 5019)]
+        for frame in frames:
+            frame[TCP].dport = 200 + number
+        fabric.vswitch.send("vm", *frames)
+    positions = Counter(re.search(r"reg8=(\w+)", line).group(1) for line in learned(fabric))
+    assert sum(positions.values()) == limit
+    assert positions["0x10001"] == len(of_victim)

@@ -13,6 +13,7 @@ from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SET
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.dataplane.planning.planner import Planned, plan_chain
+from portchain.dataplane.planning.visibility import plan_for_host
 from portchain.db import snapshots
 from portchain.drivers.base import (
     Capabilities,
@@ -154,7 +155,7 @@ class OvsDriver(PortChainDriver):
         planned, _ = self._plan(context, snapshots.load(context, unknown))
         plans = tuple(item.plan for item in planned if host in item.plan.hosts)
         return contract.PlanUpdate(
-            chains=plans,
+            chains=tuple(plan_for_host(plan, host) for plan in plans),
             prepare=two_phase_chains(plans),
             switch=tuple(self.status.ready_on(context, host)),
             removed=tuple(

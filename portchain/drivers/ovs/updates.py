@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned
+from portchain.dataplane.planning.visibility import plan_for_host
 from portchain.rpc import contract
 
 
@@ -25,7 +26,9 @@ def updates_by_host(
             removed[host].append((plan.id, plan.revision))
     return {
         host: contract.PlanUpdate(
-            tuple(chains[host]), tuple(removed[host]), prepare=two_phase_chains(chains[host])
+            tuple(plan_for_host(plan, host) for plan in chains[host]),
+            tuple(removed[host]),
+            prepare=two_phase_chains(chains[host]),
         )
         for host in chains.keys() | removed.keys()
     }

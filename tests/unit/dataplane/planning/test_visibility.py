@@ -1,0 +1,78 @@
+"""A host gets what it needs of a plan, and nothing else."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portchain.dataplane.compile import compile_bypass_guard, compile_chain
+from portchain.dataplane.host_switch import Firewall
+from portchain.dataplane.plan import Hop
+from portchain.dataplane.planning.visibility import plan_for_host
+from tests.plans import HOSTS, chain, classifier, source, switch, tap, target
+
+NAMES = ("a", "b", "c")
+VMS = ("vm1", "vm2", "vm3", "vm4")
+
+targets = st.builds(
+    target,
+    st.sampled_from(NAMES),
+    st.sampled_from(HOSTS),
+    bridges=st.booleans(),
+)
+aware = st.builds(
+    target, st.sampled_from(NAMES), st.sampled_from(HOSTS), encapsulation=st.just("mpls")
+)
+hops = st.one_of(
+    st.builds(
+        lambda group, some: Hop(group, tuple(some)),
+        st.integers(1, 9),
+        st.lists(targets, max_size=3, unique_by=lambda one: one.pair_id),
+    ),
+    st.builds(lambda one: Hop(1, (one,)), aware),
+    st.builds(tap, targets),
+)
+sources = st.builds(
+    lambda name, host, address, number: source(name, host, f"10.0.0.{address}", number=number),
+    st.sampled_from(VMS),
+    st.sampled_from(HOSTS),
+    st.integers(1, 254),
+    st.integers(0, 1),
+)
+
+
+@st.composite
+def plans(draw):
+    known = draw(st.booleans())
+    headers = tuple(
+        classifier(source_prefixes=("10.0.0.0/24",), source_ports=None, source_port_known=known,
+                   destination_ports=(port, port))
+        for port in (100, 200)
+    )  # fmt: skip
+    made = chain(
+        *draw(st.lists(hops, min_size=1, max_size=4)),
+        classifiers=headers,
+        sources=tuple(draw(st.lists(sources, max_size=4))),
+    )
+    (path,) = made.paths
+    reverse = replace(
+        path, reverse=True, sources=tuple(draw(st.lists(sources, max_size=3))),
+        hops=tuple(reversed(path.hops)),
+    )  # fmt: skip
+    return replace(made, paths=(path, reverse) if draw(st.booleans()) else (path,))
+
+
+@given(plans(), st.sampled_from(HOSTS), st.sampled_from(list(Firewall)))
+def test_a_host_compiles_the_same_from_what_it_gets(plan, host, firewall):
+    ports = [*VMS, *(f"{name}-{side}" for name in NAMES for side in ("in", "out"))]
+    here = switch(host, *ports, firewall=firewall)
+    given_to_host = plan_for_host(plan, host)
+    assert compile_chain(given_to_host, here) == compile_chain(plan, here)
+    assert compile_bypass_guard(given_to_host, here) == compile_bypass_guard(plan, here)
+
+
+@given(plans(), st.sampled_from(HOSTS))
+def test_a_host_without_functions_learns_of_no_other_source(plan, host):
+    for path in plan_for_host(plan, host).paths:
+        if not any(target.host == host for hop in path.hops for target in hop.targets):
+            assert {source.host for source in path.sources} <= {host}

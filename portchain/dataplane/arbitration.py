@@ -21,7 +21,7 @@ from portchain.dataplane.compile import (
 )
 from portchain.dataplane.decisions import Decisions
 from portchain.dataplane.flow import Flow, SwitchEntry
-from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.host_switch import FlowLimits, LocalSwitch
 from portchain.dataplane.ledger import FlowConflictError, FlowLedger, by_key
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition
@@ -36,6 +36,9 @@ _DRAINING = "/draining"  # flows for packets in flight; yield to plans and guard
 # Kinds of a chain's flows that the switch can reject: one of the suffixes above, or one of these.
 _LATEST = ""  # the flows of the latest plan
 _FALLBACK = "/fallback"  # the flows of the latest plan that the switch has taken
+
+_MOST_GUARDS = 500
+"""Of a chain that exceeds a limit, at most this many flows drop exactly what would bypass it."""
 
 _PATH_ID = 0xFFFF  # the bits of a path position that hold the chain's number
 
@@ -225,7 +228,10 @@ class _Pass:
         self._failed.discard(chain_id)
         self._decisions.activate(chain_id, state)
         self._guards[chain_id] = compiled.bypass_guard
-        self._draining[chain_id] = compiled.draining
+        # Rapid changes must not multiply what a chain takes: they cost packets in flight instead.
+        most = self._local.limits.chain
+        fits = not most or len(entries) + len(compiled.draining) <= most
+        self._draining[chain_id] = compiled.draining if fits else frozenset()
         self._outcomes[chain_id] = Outcome(missing=compiled.missing)
 
     def _check_limits(self, chain_id: str, state: ChainTransition, count: int) -> None:
@@ -306,9 +312,11 @@ class _Pass:
 
     def _bypass_guard(self, chain_id: str) -> frozenset[Flow]:
         """Compile the flows that drop what would bypass a failed chain."""
-        plan = self._state(chain_id).plan
+        plan, local = self._state(chain_id).plan, self._local
+        if any(isinstance(one, TooManyFlowsError) for one in self._outcomes[chain_id].failures):
+            local = replace(local, limits=FlowLimits(chain=_MOST_GUARDS))
         try:
-            flows = compile_bypass_guard(plan, self._local).flows if plan else frozenset()
+            flows = compile_bypass_guard(plan, local).flows if plan else frozenset()
             by_key(chain_id, flows)
         except Exception as exc:
             outcome = self._outcomes[chain_id]

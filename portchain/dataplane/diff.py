@@ -30,6 +30,21 @@ def keys_of(batch: Batch) -> set[EntryKey]:
     return {*(entry.key for entry in entries), *batch.remove, *batch.restore_flooding}
 
 
+def without(batches: Iterable[Batch], keys: Collection[EntryKey]) -> list[Batch]:
+    """Return batches without their changes of some keys."""
+    rest = [
+        Batch(
+            batch.bridge,
+            tuple(flow for flow in batch.put if flow.key not in keys),
+            tuple(key for key in batch.remove if key not in keys),
+            tuple(port for port in batch.suppress_flooding if port not in keys),
+            tuple(port for port in batch.restore_flooding if port not in keys),
+        )
+        for batch in batches
+    ]
+    return [batch for batch in rest if batch != Batch(batch.bridge)]
+
+
 def diff(desired: Iterable[SwitchEntry], actual: Iterable[SwitchEntry]) -> list[Batch]:
     """Compute the changes that turn the actual content of a switch into the desired content.
 

@@ -54,6 +54,7 @@ class FlowLedger:
         )
         # Key in the switch -> the keys of the flows that are merged there (see ``conjunction``).
         self._clauses: dict[EntryKey, set[EntryKey]] = {}
+        self._merged_flows: dict[EntryKey, SwitchEntry] = {}  # computed when they are needed
         # Key in the switch -> its entry at the last ``pop_changes``, for keys that have changed
         # since.
         self._previous: dict[EntryKey, SwitchEntry | None] = {}
@@ -62,7 +63,7 @@ class FlowLedger:
     def entries(self) -> Collection[SwitchEntry]:
         """The desired content of the switch."""
         plain = [entry for key, entry in self._entries.items() if _in_switch(key) is key]
-        return [*plain, *(self._merged(key) for key in self._clauses)]
+        return [*plain, *map(self._merged, self._clauses)]
 
     @property
     def owners(self) -> frozenset[str]:
@@ -182,13 +183,17 @@ class FlowLedger:
         return self._merged(key) if key in self._clauses else self._entries.get(key)
 
     def _merged(self, key: EntryKey) -> SwitchEntry:
-        return conjunction.merge(self._entries[member] for member in self._clauses[key])
+        if key not in self._merged_flows:
+            members = (self._entries[member] for member in self._clauses[key])
+            self._merged_flows[key] = conjunction.merge(members)
+        return self._merged_flows[key]
 
     def _store(self, key: EntryKey, entry: SwitchEntry | None) -> None:
         """Store the desired entry for a key; None for none."""
         in_switch = _in_switch(key)
         if in_switch not in self._previous:
             self._previous[in_switch] = self._in_switch_now(in_switch)
+        self._merged_flows.pop(in_switch, None)
         if entry is not None:
             self._entries[key] = entry
         else:

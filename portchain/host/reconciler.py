@@ -21,7 +21,7 @@ from oslo_log import log
 from portchain.core.model import HostReport
 from portchain.dataplane import pipeline, transition
 from portchain.dataplane.arbitration import FlowArbiter, Outcome, path_ids_in
-from portchain.dataplane.diff import Batch, diff, keys_of
+from portchain.dataplane.diff import Batch, diff, keys_of, without
 from portchain.dataplane.flow import EntryKey
 from portchain.dataplane.host_switch import FlowLimits, LocalSwitch
 from portchain.dataplane.plan import ChainPlan
@@ -81,6 +81,8 @@ class Reconciler:
         self._ports_of_chain: dict[str, frozenset[str]] = {}
         self._arbiter = FlowArbiter()
         self._reported: dict[str, HostReport] = {}
+        self._local: LocalSwitch | None = None
+        self._computed_for: dict[str, LocalSwitch] = {}  # chain -> the ports when it was computed
         self._incomplete: set[str] = set()  # chains that lack something on this host
         # Before the first answer of the server, some plans are missing: their flows must stay.
         self._has_all_plans = False
@@ -210,10 +212,26 @@ class Reconciler:
                 return False
             if not self._in_sync:
                 return self._reconcile_at_once()
-            chain_ids = self._arbiter.chain_ids | set(self._chains)
-        changed = self._program_in_slices(chain_ids)
+            changed_chains = self._chains_to_compute(self._read_ports())
+        changed = self._program_in_slices(changed_chains)
         with self._comparing:
             return self._compare() or changed
+
+    def _chains_to_compute(self, local: LocalSwitch) -> set[str]:
+        """Return the chains whose flows may be other ones than when they were computed last.
+
+        Those of a chain that failed may be: the switch may accept now what it rejected.
+        """
+        chain_ids = self._arbiter.chain_ids | set(self._chains)
+        return {
+            one
+            for one in chain_ids
+            if self._computed_for.get(one) is not local or self._reported_error(one)
+        }
+
+    def _reported_error(self, chain_id: str) -> bool:
+        report = self._reported.get(chain_id)
+        return report is not None and bool(report.error)
 
     def _reconcile_at_once(self) -> bool:
         """Do all of ``reconcile`` without a pause: what the switch holds is unknown."""
@@ -232,13 +250,14 @@ class Reconciler:
     def _compare(self) -> bool:
         """Compare the switch with what it should hold, and repair the difference.
 
-        The switch is read without the lock: other work may change it meanwhile. What has changed
-        is compared the next time.
+        Most of this needs no lock: other work may change the switch meanwhile. What has changed is
+        compared the next time.
         """
         with self._lock:
             self._changed_since = set()
+            desired = self._arbiter.ledger.entries
         try:
-            actual = self._switch.dump_entries()
+            batches = diff(desired, self._switch.dump_entries())
         except Exception:
             with self._lock:
                 self._in_sync = False
@@ -247,20 +266,18 @@ class Reconciler:
             changed, self._changed_since = self._changed_since, None
             if not self._in_sync:
                 return self._reconcile_at_once()
-            if changed is None:
-                return False
-            desired = self._arbiter.ledger.entries
-            batches = diff(
-                (entry for entry in desired if entry.key not in changed),
-                (entry for entry in actual if entry.key not in changed),
-            )
+            batches = without(batches, changed) if changed is not None else []
             if batches:
                 self._in_sync = False
                 self._apply(batches, {}, self._read_ports())
             return bool(batches)
 
     def _read_ports(self) -> LocalSwitch:
-        return replace(self._switch.read_ports(), limits=self._limits)
+        """Return the ports of the switch; the same object while nothing has changed."""
+        local = replace(self._switch.read_ports(), limits=self._limits)
+        if local != self._local:
+            self._local = local
+        return self._local
 
     def _accept_update(
         self, update: PlanUpdate, sent_revisions: Mapping[str, int] | None = None
@@ -416,6 +433,10 @@ class Reconciler:
             outcomes |= self._apply_without_rejected(local)
         self._arbiter.mark_applied()
         self._in_sync = True
+        for chain_id in outcomes:
+            self._computed_for.pop(chain_id, None)
+            if chain_id in self._chains:
+                self._computed_for[chain_id] = local
         self._report_outcomes(outcomes)
 
     def _apply_without_rejected(self, local: LocalSwitch) -> dict[str, Outcome]:

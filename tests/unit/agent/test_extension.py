@@ -89,7 +89,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     securitygroups_rpc.register_securitygroups_opts()
     made, reconcilers = Server(), []
 
-    def reconciler(*_: Any) -> Reconciler:
+    def reconciler(*_: Any, **__: Any) -> Reconciler:
         reconcilers.append(Reconciler())
         return reconcilers[-1]
 

@@ -12,7 +12,7 @@ from portchain.dataplane.host_switch import Firewall, FlowLimits
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.limits import check_size
 from portchain.dataplane.planning.size import least_flows
-from portchain.dataplane.transition import ChainTransition
+from portchain.dataplane.transition import ChainTransition, TransitionTimeouts, accept
 from tests.plans import HOSTS, chain, classifier, source, switch, target
 
 PORTS = ("vm", "vm2", "a-in", "a-out", "b-in", "b-out")
@@ -97,6 +97,31 @@ def test_a_project_is_limited_and_others_are_not():
 def test_chains_of_an_older_server_have_no_project():
     host = Host(local(project_limit=size(plan(1))))
     assert host.have(plan(1, project=""), plan(2, project="")) == ["", ""]
+
+
+def test_guards_of_chains_beyond_the_project_limit_are_few():
+    """Otherwise, chains in ERROR would take what the limit does not give them."""
+    host = Host(local(project_limit=size(plan(1, count=200))))
+    assert host.have(plan(1, count=200)) == [""]
+    before = len(host.arbiter.ledger.entries)
+    for number in range(2, 6):
+        (error,) = host.have(plan(number, count=200, port="vm2"))
+        assert "max_project_flows" in error
+    assert len(host.arbiter.ledger.entries) - before <= 4 * 4
+
+
+def test_rapid_changes_do_not_multiply_what_a_chain_takes():
+    """Flows for packets in flight go if there is no room for them."""
+    limit = 2 * size(plan(1, count=20))
+    host = Host(local(limit))
+    state = ChainTransition(plan(1, count=20))
+    for revision in range(2, 8):
+        newer = replace(plan(1, count=20, source_ports=(revision, revision)), revision=revision)
+        state = accept(state, newer, "h1", prepare=False, time=0, timeouts=TransitionTimeouts())
+        host.chains[newer.id] = state
+        host.arbiter.recompute(host.chains, [newer.id], host.where)
+        assert len(host.arbiter.ledger.entries) <= limit + 10
+    assert len(state.draining) > 3
 
 
 def test_compiling_stops_at_the_limit():

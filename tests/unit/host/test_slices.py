@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from portchain.dataplane.arbitration import FlowArbiter
 from portchain.dataplane.flow import Bridge, make_flow
 from portchain.dataplane.plan import GraphIngress
 from portchain.dataplane.transition import ChainTransition, TransitionTimeouts
@@ -63,7 +64,7 @@ def reconciler(slow):
 
 
 MANY = tuple(
-    chain_of(f"c{number}", number, "vm", destination_ports=(1, 65534)) for number in range(2, 14)
+    chain_of(f"c{number}", number, "vm", destination_ports=(1, 65534)) for number in range(20, 32)
 )
 
 
@@ -128,6 +129,33 @@ def test_a_comparison_leaves_what_has_changed_since_it_read_the_switch(reconcile
     assert slow.changes == 1
     assert slow.flows[lost.key] == lost
     assert reconciler.reconcile() is False
+
+
+def test_a_comparison_computes_only_what_may_have_changed(reconciler, slow, monkeypatch):
+    """The flows of thousands of chains are not computed again every ``sync_interval``."""
+    slow.seconds = 0
+    reconciler.update(PlanUpdate(MANY[:3]))
+    computed = []
+    recompute = FlowArbiter.recompute
+
+    def noting(self, chains, changed, *rest):
+        computed.extend(changed)
+        return recompute(self, chains, changed, *rest)
+
+    monkeypatch.setattr(FlowArbiter, "recompute", noting)
+    assert reconciler.reconcile() is False
+    assert computed == []
+    slow.local = switch("h1", *PORTS, "another")
+    reconciler.reconcile()
+    assert len(computed) == 4
+    computed.clear()
+    slow.rejected_words = ("reg8=0x10009",)
+    rejected = chain_of("rejected", 9, "vm")
+    reconciler.update(PlanUpdate((rejected,)))
+    computed.clear()
+    slow.rejected_words = ()
+    assert reconciler.reconcile() is True
+    assert computed == [rejected.id], "a chain that failed is tried again"
 
 
 def test_a_comparison_that_fails_is_repeated(reconciler, slow):

@@ -23,7 +23,7 @@ class Reconciler:
     is_in_sync, has_incomplete_chains, seconds_until_due = True, False, None
     known_revisions: dict[str, int] = {}  # noqa: RUF012
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: Any, **__: Any) -> None:
         self.reconciled = 0
         self.may_continue = threading.Event()
         self.has_begun = threading.Event()

@@ -23,8 +23,10 @@ from portchain.core.rules import (
     reply_classifier,
 )
 from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
-from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, ChainPlan
+from portchain.dataplane.plan import SUPPORTED_FUNCTIONS
 from portchain.dataplane.planning import attribution
+from portchain.dataplane.planning.planner import plan_chain
+from portchain.dataplane.planning.size import least_flows
 from portchain.dataplane.planning.size import least_flows
 
 Reasons = Iterator[tuple[str, str]]
@@ -67,14 +69,14 @@ def check_chain(snapshot: ChainSnapshot) -> None:
         raise Violation(attribute, reason, Kind.UNSUPPORTED)
 
 
-def check_size(plan: ChainPlan, most: int) -> None:
+def check_size(snapshot: ChainSnapshot, most: int) -> None:
     """Reject a chain that needs too many flows on one host, whatever the host is like.
 
     :param most: flows on a host; 0 for any number.
     :raises Violation: of kind unsupported.
     """
-    needed = max(least_flows(plan).values(), default=0)
-    if most and needed > most:
+    needed = max(least_flows(plan_chain(snapshot, {}).plan).values(), default=0) if most else 0
+    if needed > most:
         raise Violation(
             "flow_classifiers",
             f"the chain would need at least {needed} flows on one host, and at most {most} are "

@@ -75,7 +75,7 @@ class OvsDriver(PortChainDriver):
     def check_port_chain(self, snapshot: ChainSnapshot) -> None:
         """Reject a chain that flows cannot realise."""
         limits.check_chain(snapshot)
-        limits.check_size(plan_chain(snapshot, {}).plan, cfg.CONF[GROUP].max_chain_flows)
+        limits.check_size(snapshot, cfg.CONF[GROUP].max_chain_flows)
 
     # After the commit.
 

@@ -246,6 +246,7 @@ def test_contested_ranges_drop():
     assert found_actions(ledger.entries, packet) == {"output:1"}
     ledger.set("two", contestable("output:2"))
     assert found_actions(ledger.entries, packet) == {"drop"}
+    assert not found_actions(ledger.entries, packet | {"tp_dst": 0}), "only these ports"
     ledger.set("one", ())
     assert found_actions(ledger.entries, packet) == {"output:2"}
     assert not found_actions(ledger.entries, packet | {"tp_src": 0})

@@ -1,6 +1,7 @@
 """What one chain and one project may take of a host, and what becomes of chains beyond it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,7 @@ from portchain.dataplane.compile import TooManyFlowsError, compile_bypass_guard,
 from portchain.dataplane.conjunction import merge_all
 from portchain.dataplane.host_switch import Firewall, FlowLimits
 from portchain.dataplane.plan import ChainPlan
-from portchain.dataplane.planning.limits import check_size
+from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.size import least_flows
 from portchain.dataplane.transition import ChainTransition, TransitionTimeouts, accept
 from tests.plans import HOSTS, chain, classifier, source, switch, target
@@ -177,11 +178,14 @@ def test_the_server_never_counts_more_than_a_host_has(one, firewall):
     assert counted["h1"] > 0
 
 
-def test_the_server_refuses_what_no_host_can_have():
-    huge = plan(1, count=100, source_ports=WIDE, destination_ports=WIDE)
+def test_the_server_refuses_what_no_host_can_have(monkeypatch):
+    plans = iter(
+        plan(1, count=count, source_ports=WIDE, destination_ports=WIDE) for count in (100, 10)
+    )
+    monkeypatch.setattr(limits, "plan_chain", lambda *_: SimpleNamespace(plan=next(plans)))
     with pytest.raises(Violation) as refused:
-        check_size(huge, 10000)
+        limits.check_size(None, 10000)
     assert refused.value.attribute == "flow_classifiers"
     assert "at most 10000 are allowed" in str(refused.value)
-    check_size(huge, 0)
-    check_size(plan(1, count=10, source_ports=WIDE, destination_ports=WIDE), 10000)
+    limits.check_size(None, 10000)
+    limits.check_size(None, 0)

@@ -265,6 +265,43 @@ class OvsDriverTest(ApiTestCase):
             (update,) = updates
             assert {plan.id for plan in update.chains} == chains
 
+    def test_a_chain_that_needs_too_many_flows_is_refused(self) -> None:
+        wide = self.create(
+            "flow_classifier",
+            protocol="tcp",
+            logical_source_port=self.client,
+            destination_port_range_min=1,
+            destination_port_range_max=65534,
+        )["id"]
+        body = {"port_pair_groups": [self.group_id], "flow_classifiers": [wide]}
+        cfg.CONF.set_override("max_chain_flows", 20, conf.GROUP)
+        self.addCleanup(cfg.CONF.clear_override, "max_chain_flows", conf.GROUP)
+        before = self.rows()
+        refused = self.call("POST", "/sfc/port_chains", {"port_chain": body})
+        assert refused.status_int == 400
+        assert "flow_classifiers" in refused.text
+        assert "at most 20 are allowed" in refused.text
+        assert self.rows() == before
+        cfg.CONF.set_override("max_chain_flows", 100, conf.GROUP)
+        self.create("port_chain", **body)
+
+    def test_hosts_without_functions_learn_of_no_other_source(self) -> None:
+        """The second source is on a host that has no function of the chain."""
+        other = self.port(self.net, "other")
+        self.bind(other, THIRD)
+        both = [self.classifier(port)["id"] for port in (self.client, other)]
+        self.create("port_chain", port_pair_groups=[self.group_id], flow_classifiers=both)
+        known = {
+            host: {
+                source.host
+                for plan in self.chains_in(updates)
+                for path in plan.paths
+                for source in path.sources
+            }
+            for host, updates in self.sent().items()
+        }
+        assert known == {FIRST: {FIRST}, SECOND: {FIRST, THIRD}, THIRD: {THIRD}}
+
     def test_a_chain_that_cannot_be_planned_does_not_affect_others(self) -> None:
         wrong, right = (self.make_chain(number) for number in (1, 2))
         self.sent()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from portchain.dataplane.arbitration import FlowArbiter
+from portchain.dataplane.compile import compile_chain
 from portchain.dataplane.flow import Bridge, make_flow
 from portchain.dataplane.plan import GraphIngress
 from portchain.dataplane.transition import ChainTransition, TransitionTimeouts
@@ -156,6 +157,42 @@ def test_a_comparison_computes_only_what_may_have_changed(reconciler, slow, monk
     slow.rejected_words = ()
     assert reconciler.reconcile() is True
     assert computed == [rejected.id], "a chain that failed is tried again"
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_comparison_undoes_nothing_that_changes_meanwhile(reconciler, slow, removed):
+    """A stray flow becomes a wanted one, or a lost flow of a chain need not come back."""
+    slow.seconds = 0
+    plan = chain_of("meanwhile", 77, "vm")
+    if removed:
+        reconciler.update(PlanUpdate((plan,)))
+        lost = next(flow for flow in slow.flows.values() if "reg8=0x1004d" in str(flow))
+        del slow.flows[lost.key]
+        update = PlanUpdate(removed=((plan.id, 9),))
+    else:
+        wanted = next(iter(compile_chain(plan, slow.local).classification))
+        slow.flows[wanted.key] = replace(wanted, actions="drop")
+        update = PlanUpdate((plan,))
+
+    def it_changes():
+        slow.during_dump = lambda: None
+        reconciler.update(update)
+        reconciler.advance_transitions()
+
+    slow.during_dump = it_changes
+    reconciler.reconcile()
+    if removed:
+        assert lost.key not in slow.flows
+    else:
+        assert slow.flows[wanted.key] == wanted
+
+
+def test_ports_are_urgent(reconciler, monkeypatch):
+    used = []
+    urgently = PriorityLock.urgently
+    monkeypatch.setattr(PriorityLock, "urgently", lambda self: (used.append(1), urgently(self))[1])
+    reconciler.ports_changed([ident("victim")])
+    assert used == [1]
 
 
 def test_a_comparison_that_fails_is_repeated(reconciler, slow):

@@ -166,7 +166,8 @@ def test_a_comparison_undoes_nothing_that_changes_meanwhile(reconciler, slow, re
     plan = chain_of("meanwhile", 77, "vm")
     if removed:
         reconciler.update(PlanUpdate((plan,)))
-        lost = next(flow for flow in slow.flows.values() if "reg8=0x1004d" in str(flow))
+        classifying = (flow for flow in slow.flows.values() if flow.key.table == 73)
+        lost = next(flow for flow in classifying if "0x1004d" in flow.actions)
         del slow.flows[lost.key]
         update = PlanUpdate(removed=((plan.id, 9),))
     else:

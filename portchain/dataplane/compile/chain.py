@@ -73,9 +73,10 @@ def compile_bypass_guard(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
             classification |= collect(classifier_flows(context, drop=True), switch.limits)
             classification |= collect(graph_ingress_flows(context, drop=True), switch.limits)
             classification |= collect(forwarded_traffic_flows(context), switch.limits)
+            forwarding |= collect(link_traffic_flows(context), switch.limits)
         except TooManyFlowsError:
             classification |= set(coarse_guard_flows(context))
-        forwarding.update(link_traffic_flows(context))
+            forwarding |= set(link_traffic_flows(context, coarse=True))
     return Compiled(classification=frozenset(classification), forwarding=frozenset(forwarding))
 
 

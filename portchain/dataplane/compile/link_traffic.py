@@ -4,6 +4,7 @@ And what only looks as if it did: frames that a chain does not classify, althoug
 accepts them as if they had been sent in the usual way. They are dropped.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
@@ -40,18 +41,29 @@ _FRAME_HEADERS = 14 + 40  # bytes of Ethernet and IPv6 headers
 _TOO_LONG, _LONG_ENOUGH, _MEASURED = 0, 1, 2
 
 
-def link_traffic_flows(context: PathOnHost) -> Iterator[Flow]:
+def link_traffic_flows(context: PathOnHost, *, coarse: bool = False) -> Iterator[Flow]:
     """Yield the flows that keep traffic of the link out of the chain, and frames from going around.
 
     All of them stand in Neutron's first table, ahead of those that classify.
+
+    :param coarse: yield few flows, which drop such frames of the sources whatever else they match.
     """
     yield from _neighbour_discovery_flows(context)
     yield from _dhcp_flows(context)
+    in_ports: defaultdict[Classifier, dict[str, None]] = defaultdict(dict)
     for source in context.path.sources:
         port = context.switch.ports.get(source.port_id)
         if source.host == context.switch.host and port is not None:
             classifier = context.path.classifiers[source.classifier]
-            yield from _disguise_flows(f"in_port={port.ofport}", source, classifier)
+            if coarse:
+                classifier = Classifier(classifier.ethertype)
+            in_port = f"in_port={port.ofport}"
+            in_ports[classifier][in_port] = None
+            yield from _tag_and_group_flows(in_port, source, classifier)
+    for classifier, ports in in_ports.items():
+        for header in header_matches(classifier):
+            match = header | {_GROUP_FRAME, _OUTSIDE}
+            yield from build_flows("LOCAL_SWITCHING", Priority.DISGUISED, match, sources=ports)
 
 
 def _neighbour_discovery_flows(context: PathOnHost) -> Iterator[Flow]:
@@ -94,18 +106,17 @@ def _dhcp_flows(context: PathOnHost) -> Iterator[Flow]:
                 yield build_flow("LOCAL_SWITCHING", Priority.LINK_TRAFFIC, match, *_STAY)
 
 
-def _disguise_flows(in_port: str, source: Source, classifier: Classifier) -> Iterator[Flow]:
-    """Drop frames that Linux accepts although no flow classifies them.
+def _tag_and_group_flows(in_port: str, source: Source, classifier: Classifier) -> Iterator[Flow]:
+    """Drop frames that Linux accepts although no flow classifies them, and let real ones stay.
 
-    A host accepts datagrams to its own address in frames to a broadcast or multicast address. It
-    also removes any number of priority tags (VLAN 0), of which the switch reads only one.
+    A host accepts datagrams to its own address in frames to a broadcast or multicast address;
+    ``link_traffic_flows`` drops those. It also removes any number of priority tags (VLAN 0), of
+    which the switch reads only one.
     """
     for tag_type in _TAG_TYPES:
         match = (in_port, _PRIORITY_TAG, f"dl_type={tag_type:#06x}", _OUTSIDE)
         yield build_flow("LOCAL_SWITCHING", Priority.DISGUISED, match)
     outside = {in_port, _GROUP_FRAME, _OUTSIDE}
-    for header in header_matches(classifier):
-        yield from build_flows("LOCAL_SWITCHING", Priority.DISGUISED, header | outside)
     for group in _to_groups(source, classifier):
         yield build_flow("LOCAL_SWITCHING", Priority.TO_GROUP, (*group, *outside), *_STAY)
 

@@ -27,7 +27,6 @@ from portchain.dataplane.plan import SUPPORTED_FUNCTIONS
 from portchain.dataplane.planning import attribution
 from portchain.dataplane.planning.planner import plan_chain
 from portchain.dataplane.planning.size import least_flows
-from portchain.dataplane.planning.size import least_flows
 
 Reasons = Iterator[tuple[str, str]]
 """Pairs of the attribute that is at fault and the reason."""

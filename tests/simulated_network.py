@@ -33,7 +33,7 @@ class Packet:
     :param location: where the packet is; the first item is one of
 
         * ``("port", host, port)``: a VM has just sent it;
-        * ``("frame", host, label, mac, tc)``: it has arrived from another host;
+        * ``("frame", host, label, mac, tc, ttl)``: it has arrived from another host;
         * ``("function", host, name, side)``: a function has it, and returns it at its port
           ``name-side``;
         * ``("delivered",)``, ``("direct",)`` (bypassed every function), ``("dropped", reason)``,
@@ -106,12 +106,13 @@ def move(packet: Packet, hosts: dict[str, Host]) -> None:
     host = hosts[host_name]
     fields = {"classifier": packet.classifier, "slot": packet.number % 128}
     if kind == "frame":
-        label, address, tc = rest
+        label, address, tc, ttl = rest
         fields |= {
             "in_port": host.local.patch_to_tun,
             "mpls_label": label,
             "dl_dst": address,
             "mpls_tc": tc,
+            "mpls_ttl": ttl,
         }
         table = 0
     else:
@@ -135,7 +136,7 @@ def _through(host, bridge, table, fields, hosts, packet):
             None,
         )
         if flow is None:
-            return _missed(host, bridge, table, fields)
+            return _missed(host, bridge, table, fields, packet)
         if flow.actions == "drop":
             return ("dropped", str(flow))
         table = None
@@ -159,9 +160,12 @@ def _through(host, bridge, table, fields, hosts, packet):
             return ("delivered",)
 
 
-def _missed(host, bridge, table, fields):
+def _missed(host, bridge, table, fields, packet):
     if (bridge, table) == (Bridge.INT, NEUTRON):
         return ("direct",)
+    if (bridge, table) == (Bridge.INT, 0) and packet.location[0] == "function":
+        # Neutron's flows take what the function sends of its own, and let it go to the destination.
+        return ("delivered",)
     return (
         "dropped",
         f"no flow of table {table} on {bridge} of {host.local.host} matches {fields}",
@@ -176,7 +180,7 @@ def _matches(flow: Flow, fields: dict) -> bool:
             continue
         if name == "ct_state":
             return False  # all connections are established
-        if name in REGISTERS or name in ("in_port", "mpls_label", "mpls_tc"):
+        if name in REGISTERS or name in ("in_port", "mpls_label", "mpls_tc", "mpls_ttl"):
             if fields.get(name, 0 if name in REGISTERS else None) != int(value, 0):
                 return False
         elif name in ("dl_dst", "dl_src"):
@@ -195,10 +199,18 @@ def _out(host, bridge, port, fields, hosts, packet):
     if bridge == Bridge.TUN:
         (address,) = [ip for ip, ofport in host.local.tunnels.items() if ofport == port]
         (peer,) = [name for name in hosts if address in TUNNELS[name]]
-        return ("frame", peer, fields["mpls_label"], fields["dl_dst"], fields["mpls_tc"])
+        return (
+            "frame",
+            peer,
+            fields["mpls_label"],
+            fields["dl_dst"],
+            fields["mpls_tc"],
+            fields["mpls_ttl"],
+        )
     if port == host.local.patch_to_tun and "eth_dst" in fields and "mpls_label" in fields:
         frame = {"in_port": host.local.patch_to_int, "mpls_label": fields["mpls_label"],
-                 "mpls_tc": fields["mpls_tc"], "dl_dst": fields["eth_dst"]}  # fmt: skip
+                 "mpls_tc": fields["mpls_tc"], "mpls_ttl": fields["mpls_ttl"],
+                 "dl_dst": fields["eth_dst"]}  # fmt: skip
         return _through(
             host, Bridge.TUN, 0, frame | {"classifier": packet.classifier}, hosts, packet
         )

@@ -14,7 +14,8 @@ from portchain.dataplane.flow import Bridge, Flow
 # --- Registers of the integration bridge. Neutron uses reg0 to reg7.
 
 REG_PATH_POSITION = "reg8"
-"""The path position of the packet: hop index << 24 | path label. 0 outside of chains."""
+"""The path position of the packet: hop index << 24 | generation << 20 | path label. 0 outside of
+chains."""
 
 REG_TARGET = "reg9"
 """The first 32 bits of the selected port pair's id; 0 until a pair is selected."""
@@ -75,6 +76,31 @@ def path_label(path_id: int, reverse: bool = False) -> int:
     return (_REVERSE_LABEL if reverse else _FORWARD_LABEL) | path_id
 
 
+POSITION_GENERATIONS = 16
+"""So many successive lists of groups of a chain have different path positions."""
+
+POSITION_WITHOUT_GENERATION = 0xFF0FFFFF
+"""The bits of a path position that do not depend on the generation."""
+
+_FRAME_GENERATIONS, _FRAME_INDICES = 13, 16
+
+
+def frame_ttl(generation: int | None, index: int) -> int:
+    """Return the MPLS TTL of a chain frame: which list of groups it follows, and where in it.
+
+    Hosts learn of a change at different times, or not at all. A receiver with another list, or with
+    the pair at another hop, must not take the frame (docs/decisions/0053). The TTL and the label's
+    ``ODD_GENERATION`` together distinguish 26 successive lists.
+
+    :param generation: as in ``ChainPlan``.
+    :param index: index of the hop that the packet is about to visit.
+    """
+    if generation is None:
+        return FIRST_SERVICE_INDEX - index  # as agents before contract 1.7 set it
+    block = 1 + generation % _FRAME_GENERATIONS  # block 0 is theirs
+    return FIRST_SERVICE_INDEX - block * _FRAME_INDICES - index % _FRAME_INDICES
+
+
 def function_label(label: int, ethertype: str) -> int:
     """Return the label of a path as SFC-aware functions see it.
 
@@ -86,12 +112,13 @@ def function_label(label: int, ethertype: str) -> int:
     return label | (_IPV6_LABEL if ethertype == "IPv6" else 0)
 
 
-def path_position(label: int, hop: int) -> int:
+def path_position(label: int, hop: int, generation: int | None = None) -> int:
     """Return the value of ``REG_PATH_POSITION`` for a packet that is about to visit a hop.
 
     :param hop: index of the hop, from 0; the number of hops once the packet has visited all.
+    :param generation: as in ``ChainPlan``; None if it does not matter.
     """
-    return hop << 24 | label
+    return hop << 24 | ((generation or 0) % POSITION_GENERATIONS) << 20 | label
 
 
 # --- Tables.

@@ -254,6 +254,8 @@ class ChainPlan:
     :param paths: one for each direction that is steered.
     :param serial: orders chains by their creation; 0 if unknown, because the server is older.
     :param owner: a number, as text, of the project that owns the chain; empty if unknown.
+    :param generation: grows by one with every change of the list of groups; None if the server is
+        older than contract 1.7.
     """
 
     id: str
@@ -262,6 +264,7 @@ class ChainPlan:
     paths: tuple[Path, ...]
     serial: int = 0
     owner: str = ""
+    generation: int | None = None
 
     @property
     def hosts(self) -> frozenset[str]:

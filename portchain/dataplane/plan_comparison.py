@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from portchain.dataplane.pipeline import POSITION_GENERATIONS
 from portchain.dataplane.plan import ChainPlan, Hop, Path, Target
 
 
@@ -19,6 +20,8 @@ def sends_elsewhere(path: Path, host: str) -> bool:
 def is_covered_by(plan: ChainPlan, previous: ChainPlan) -> bool:
     """Return whether hosts with the previous plan can receive all that is sent by the new one."""
     if plan.path_id != previous.path_id or len(plan.paths) != len(previous.paths):
+        return False
+    if previous.generation not in (None, plan.generation):
         return False
     return all(map(_path_is_covered_by, plan.paths, previous.paths))
 
@@ -70,6 +73,22 @@ def _sources_by_classifier(path: Path) -> set[tuple[object, ...]]:
 def groups(path: Path) -> list[int]:
     """Return the numbers of the groups that a path visits."""
     return [hop.group_id for hop in path.hops]
+
+
+def share_positions(plan: ChainPlan, other: ChainPlan) -> bool:
+    """Return whether packets of two lists of groups would have the same path positions."""
+    if plan.path_id != other.path_id:
+        return False
+    if plan.generation is None or other.generation is None:
+        return True
+    same = (plan.generation - other.generation) % POSITION_GENERATIONS == 0
+    # SFC-aware functions return the label alone.
+    return same or (_has_aware_pairs(plan) and _has_aware_pairs(other))
+
+
+def _has_aware_pairs(plan: ChainPlan) -> bool:
+    hops = (hop for path in plan.paths for hop in path.hops)
+    return any(target.function.encapsulation for hop in hops for target in hop.targets)
 
 
 def can_mix_into_bypass(before: Path, after: Path) -> bool:

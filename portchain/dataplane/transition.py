@@ -1,65 +1,76 @@
-"""The state machine that moves a host from one plan of a chain to the next (docs/decisions/0018).
+"""The state machine that moves a host from one plan of a chain to the next.
 
-Hosts receive a new plan at different times, and packets are in flight all the while. Two phases
-keep packets from bypassing a function: every host *prepares* to receive packets by the new plan,
-then every host *switches* to send by it. Pure: time is an argument.
+Hosts receive a new plan at different times, or not at all, and packets are in flight all the while.
+Two things keep packets from bypassing a function. Between hosts, a frame names the list of groups
+that it follows and its place in the list (``pipeline.frame_ttl``). On each host, this machine keeps
+a packet that a function returns from being taken for one of another plan. Neither depends on what
+other hosts have heard: waiting for them saves packets, not the order (docs/decisions/0018, 0053).
+Pure: time is an argument.
 
 States, and the flows that br-int has in each. "Transit" flows forward packets that have entered a
-chain: they deliver to functions, select pairs and send to other hosts. ``compile.Compiled`` defines
-the groups of flows.
+chain: they deliver to functions, select pairs and send to other hosts. "Forwarding" is transit
+without delivery to this host's functions. ``compile.Compiled`` defines the groups of flows.
 
 ========= ========================================================= ==============================
 State     Flows of the latest plan                                  Flows of earlier plans
 ========= ========================================================= ==============================
 ABSENT    none: the host has no part in the chain                   none
 PREPARED  transit and affinity, where the previous plan has no      all of the previous plan;
-          flow with the same key; drops for new sources. Only       transit of draining plans
+          flow with the same key; drops for new sources. Only       those of draining plans
           the drops while packets of both plans are ambiguous
-CLOSED    drops for everything that would enter                     forwarding, no delivery; drops
-                                                                    for what would enter
-SWITCHED  all                                                       transit of draining plans
-WITHDRAWN none: ``plan`` is None                                    transit of draining plans
+CLOSED    drops for everything that would enter                     forwarding; drops for what
+                                                                    would enter
+OPENING   forwarding; drops for everything that would enter         drops for what would enter
+SWITCHED  all                                                       those of draining plans
+WITHDRAWN none: ``plan`` is None                                    those of draining plans
 ========= ========================================================= ==============================
+
+A plan that stops being used drains: it keeps its transit flows for ``switch + drain`` seconds of
+``TransitionTimeouts``, because others may send by it until then, and then its forwarding flows for
+``drain + settle`` seconds, because functions may hold packets.
 
 ``transition_flows`` compiles these flows.
 
 Transitions. "Ambiguous" means that packets of the two plans cannot be distinguished behind some
-function or between hosts, see ``ChainTransition.is_ambiguous``. A plan that stops being used drains
-for ``TransitionTimeouts.switch + drain`` seconds.
+function, or have the same label with different hops, see ``ChainTransition.is_ambiguous``. The
+times of CLOSED, OPENING and forwarding flows begin when the switch holds the flows: ``applied``.
 
 ========= =============== ========= ==============================================================
 State     Event           Next      What happens
 ========= =============== ========= ==============================================================
-any but   ``accept``      PREPARED  if other hosts must be prepared before this one sends
-CLOSED                              (a plan that was only prepared starts to drain)
-any but   ``accept``      as        if none must: prepared and switched at once
-CLOSED                    switched
-any but   ``accept``      CLOSED    if frames of both plans would carry the same label
-CLOSED
-CLOSED    ``accept``      CLOSED    accepts the newer plan; the wait starts again
+any other ``accept``      PREPARED  if other hosts must be prepared before this one sends
+                                    (a plan that was only prepared starts to drain)
+any other ``accept``      as        if none must: prepared and switched at once
+                          switched
+any other ``accept``      CLOSED    if packets of both plans have the same label, or too many
+                                    plans drain
+CLOSED,   ``accept``      CLOSED    accepts the newer plan; the wait starts again
+OPENING
 PREPARED  ``switch``      SWITCHED  the previous plan starts to drain
-PREPARED  ``switch``      CLOSED    if ambiguous: no packets to functions for ``drain`` seconds
+PREPARED  ``switch``      CLOSED    if ambiguous: no packets to functions any more
 PREPARED  deadline        as switch the host has waited ``TransitionTimeouts.switch`` seconds
-CLOSED    ``switch``      CLOSED    shortens the wait to ``drain`` seconds
-CLOSED    deadline        SWITCHED  nothing of earlier plans is in flight any more
+CLOSED    ``switch``      CLOSED    does not wait for other hosts any more
+CLOSED    wait over       OPENING   ``drain + settle`` seconds: functions hold no packet any more
+OPENING   wait over       SWITCHED  ``settle`` seconds: what functions return follows the new plan
 SWITCHED  ``switch``      SWITCHED  nothing
 any       ``withdraw``    WITHDRAWN all plans start to drain
-any       ``withdraw``    ABSENT    if ambiguous
+any       ``withdraw``    CLOSED    if ambiguous; then ABSENT
 SWITCHED  drain time over SWITCHED  the flows of the drained plan go
 WITHDRAWN drain time over ABSENT    after the last draining plan
 ========= =============== ========= ==============================================================
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from portchain.dataplane import plan_comparison
+from portchain.dataplane.flow import Flow
 from portchain.dataplane.plan import ChainPlan, Path
 
-_MAX_DRAINING = 8
-"""At most this many plans drain at a time. More changes in so short a time cost packets in flight
-instead of memory."""
+MAX_DRAINING = 8
+"""At most this many plans drain at a time. With more changes in so short a time the host closes the
+chain for a moment: it loses packets instead of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +79,14 @@ class TransitionTimeouts:
 
     :param switch: for the other hosts to be prepared.
     :param drain: for packets in flight to leave the chain.
+    :param settle: for the switch to forward by its present flows alone. Open vSwitch's datapath
+        caches decisions, and checks them after a change of flows, or when ``max-revalidator`` (by
+        default 500 ms) has passed.
     """
 
     switch: float = 5.0
     drain: float = 1.0
+    settle: float = 0.5
 
 
 class Phase(StrEnum):
@@ -79,6 +94,7 @@ class Phase(StrEnum):
 
     PREPARED = "prepared"
     CLOSED = "closed"
+    OPENING = "opening"
     SWITCHED = "switched"
 
 
@@ -86,11 +102,13 @@ class Phase(StrEnum):
 class DrainingPlan:
     """An earlier plan by which packets may still be in flight.
 
-    :param until: time after which no packet can be.
+    :param until: time at which the present stage ends; None until the switch holds its flows.
+    :param delivers: whether functions still get packets by this plan: the first of two stages.
     """
 
     plan: ChainPlan
-    until: float
+    until: float | None
+    delivers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +119,11 @@ class ChainTransition:
     :param previous: until the switch, the plan that packets still enter and travel by; None if
         there is none.
     :param draining: earlier plans, the latest first.
-    :param deadline: time at which the phase ends by itself; None if it does not.
+    :param deadline: time until which the host waits for others; None if it does not.
+    :param wait_ends: time at which CLOSED or OPENING may end; None until the switch holds the flows
+        of this phase.
+    :param leftovers: flows that drop what functions return by an earlier plan that the agent does
+        not know, because it has restarted.
     """
 
     plan: ChainPlan | None
@@ -109,6 +131,8 @@ class ChainTransition:
     previous: ChainPlan | None = None
     draining: tuple[DrainingPlan, ...] = ()
     deadline: float | None = None
+    wait_ends: float | None = None
+    leftovers: frozenset[Flow] = frozenset()
 
     @property
     def plans(self) -> Iterator[ChainPlan]:
@@ -117,10 +141,31 @@ class ChainTransition:
         yield from (old.plan for old in self.draining)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether functions of this host get no packets, so that those in flight can leave."""
+        return self.phase in (Phase.CLOSED, Phase.OPENING)
+
+    @property
     def next_deadline(self) -> float | None:
-        """Time at which ``advance`` has something to do; None if never."""
-        times = [old.until for old in self.draining]
-        return min((*times, self.deadline) if self.deadline is not None else times, default=None)
+        """Time at which ``advance`` has something to do; None if never, or not yet known."""
+        times = [old.until for old in self.draining if old.until is not None]
+        end = self._end_of_phase
+        return min((*times, end) if end is not None else times, default=None)
+
+    @property
+    def _end_of_phase(self) -> float | None:
+        if not self.is_closed:
+            return self.deadline
+        if self.wait_ends is None:
+            return None
+        return max(self.wait_ends, self.deadline or self.wait_ends)
+
+    @property
+    def awaits_switch(self) -> bool:
+        """Whether a time begins when the switch holds the flows of this state."""
+        return (self.is_closed and self.wait_ends is None) or any(
+            old.until is None for old in self.draining
+        )
 
     @property
     def is_ambiguous(self) -> bool:
@@ -131,13 +176,13 @@ class ChainTransition:
 
     @property
     def reuses_labels(self) -> bool:
-        """Whether frames of two plans have the same label but different hops.
+        """Whether packets of two plans have the same label or path position but different hops.
 
-        The label has one bit for the generation of the list of groups, so this happens when the
-        list changes twice in a short time.
+        This happens when the list of groups changes twice in a short time and the server is older
+        than contract 1.7, or the functions are SFC-aware.
         """
         return self.plan is not None and any(
-            earlier.path_id == self.plan.path_id
+            plan_comparison.share_positions(earlier, self.plan)
             and plan_comparison.groups(old) != plan_comparison.groups(new)
             for earlier, old, new in self._path_pairs()
         )
@@ -174,18 +219,18 @@ def accept(
     :param time: now, in seconds.
     """
     has_others = prepare and not plan.hosts <= {host}
-    reopens = time + timeouts.drain + (timeouts.switch if has_others else 0)
-    if state.phase is Phase.CLOSED:
-        return replace(state, plan=plan, deadline=reopens)
+    deadline = time + timeouts.switch if has_others else None
+    if state.is_closed:
+        return _close(replace(state, plan=plan), deadline)
     previous, draining = state.plan, state.draining
     if state.phase is Phase.PREPARED:
         previous = state.previous
         if not state.is_ambiguous:
             # This host never switched to that plan, but other hosts may send by it.
             draining = _start_to_drain(state.plan, draining, time, timeouts)
-    prepared = ChainTransition(plan, Phase.PREPARED, previous, draining, time + timeouts.switch)
-    if prepared.reuses_labels:
-        return replace(prepared, phase=Phase.CLOSED, deadline=reopens)
+    prepared = ChainTransition(plan, Phase.PREPARED, previous, draining, deadline)
+    if prepared.reuses_labels or len(draining) > MAX_DRAINING:
+        return _close(prepared, deadline)
     if has_others and _must_wait_for_others(prepared, host):
         return prepared
     return switch(prepared, time, timeouts)
@@ -194,34 +239,75 @@ def accept(
 def switch(state: ChainTransition, time: float, timeouts: TransitionTimeouts) -> ChainTransition:
     """Start to send by the latest plan: every host is prepared for it."""
     if state.phase is Phase.CLOSED:
-        return replace(state, deadline=min(state.deadline or time, time + timeouts.drain))
-    if state.phase is Phase.SWITCHED:
+        return replace(state, deadline=None)
+    if state.phase is not Phase.PREPARED:
         return state
-    if state.is_ambiguous:
-        return replace(state, phase=Phase.CLOSED, deadline=time + timeouts.drain)
     draining = _start_to_drain(state.previous, state.draining, time, timeouts)
+    if state.is_ambiguous or len(draining) > MAX_DRAINING:
+        return _close(state)
     return ChainTransition(state.plan, draining=draining)
 
 
 def withdraw(state: ChainTransition, time: float, timeouts: TransitionTimeouts) -> ChainTransition:
     """End the host's part in the chain: nothing enters any more, packets in flight go on."""
-    if state.is_ambiguous:
-        return ABSENT
+    if state.is_closed or state.is_ambiguous:
+        return _close(replace(state, plan=None))
     draining = _start_to_drain(state.plan, state.draining, time, timeouts)
     return ChainTransition(None, draining=_start_to_drain(state.previous, draining, time, timeouts))
 
 
+def applied(state: ChainTransition, time: float, timeouts: TransitionTimeouts) -> ChainTransition:
+    """Note that the switch holds the flows of a state: the times that depend on it begin."""
+    without_delivery = time + timeouts.drain + timeouts.settle
+    draining = tuple(
+        replace(old, until=without_delivery) if old.until is None else old for old in state.draining
+    )
+    wait_ends = state.wait_ends
+    if state.is_closed and wait_ends is None:
+        is_opening = state.phase is Phase.OPENING
+        wait_ends = time + timeouts.settle if is_opening else without_delivery
+    return replace(state, draining=draining, wait_ends=wait_ends)
+
+
 def advance(state: ChainTransition, time: float, timeouts: TransitionTimeouts) -> ChainTransition:
     """Handle every deadline that has passed."""
-    draining = tuple(old for old in state.draining if old.until > time)
-    if len(draining) != len(state.draining):
+    draining = tuple(_next_stages(state.draining, time))
+    if draining != state.draining:
         state = replace(state, draining=draining)
-    if state.deadline is None or state.deadline > time:
+    end = state._end_of_phase
+    if end is None or end > time:
         return state
-    if state.phase is Phase.CLOSED:
-        # While the chain was closed, all packets of earlier plans have left it.
+    if state.phase is Phase.OPENING:
         return ChainTransition(state.plan)
+    if state.phase is Phase.CLOSED and state.plan is None:
+        return ABSENT
+    if state.phase is Phase.CLOSED:
+        # No function holds a packet of an earlier plan. But the switch may still have cached where
+        # it sends what they return, so they must not get packets before it has forgotten that.
+        return replace(state, phase=Phase.OPENING, draining=(), deadline=None, wait_ends=None)
     return switch(state, time, timeouts)
+
+
+def reclose(state: ChainTransition) -> ChainTransition:
+    """Begin a closed phase again: the switch holds the flows of an earlier plan meanwhile."""
+    return _close(state, state.deadline)
+
+
+def _close(state: ChainTransition, deadline: float | None = None) -> ChainTransition:
+    """Stop giving packets to functions.
+
+    :param deadline: time until which to wait for other hosts; None not to.
+    """
+    return replace(state, phase=Phase.CLOSED, deadline=deadline, wait_ends=None)
+
+
+def _next_stages(draining: Iterable[DrainingPlan], time: float) -> Iterator[DrainingPlan]:
+    """Yield plans that go on to drain, those in the stage that follows included."""
+    for old in draining:
+        if old.until is None or old.until > time:
+            yield old
+        elif old.delivers:
+            yield replace(old, delivers=False, until=None)
 
 
 def _start_to_drain(
@@ -232,11 +318,10 @@ def _start_to_drain(
 ) -> tuple[DrainingPlan, ...]:
     if plan is None:
         return draining
-    others = [old for old in draining if old.plan != plan]
     # Another host may wait as long as it can before it switches. What it sends until then by the
     # old plan is in flight for the drain time.
     until = time + timeouts.switch + timeouts.drain
-    return (DrainingPlan(plan, until), *others[: _MAX_DRAINING - 1])
+    return (DrainingPlan(plan, until), *(old for old in draining if old.plan != plan))
 
 
 def _must_wait_for_others(state: ChainTransition, host: str) -> bool:

@@ -10,7 +10,16 @@ from portchain.dataplane.compile import (
     compile_chain,
 )
 from portchain.dataplane.flow import Flow, FlowKey, NoFlood, SwitchEntry
+from portchain.dataplane.flow_builder import build_flow
 from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.pipeline import (
+    FIRST_SERVICE_INDEX,
+    REG_PATH_POSITION,
+    REG_TARGET,
+    Priority,
+    path_label,
+    path_position,
+)
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ChainTransition, Phase
 
@@ -55,15 +64,20 @@ def compile_transition(state: ChainTransition, local: LocalSwitch) -> Transition
     """
     new = compile_chain(state.plan, local) if state.plan is not None else Compiled()
     old = _compile_or_guard(state.previous, local) if state.previous is not None else Compiled()
-    drained = [_compile_or_guard(each.plan, local) for each in state.draining]
     flows = _main_flows(state, new, old, local)
+    drained = [
+        (_compile_or_guard(each.plan, local), each.delivers and not state.is_closed)
+        for each in state.draining
+    ]
     # Without flow affinity: connections would go on to pairs that have left the chain.
-    closed = state.phase is Phase.CLOSED
-    in_flight = _first_wins(*(each.forwarding if closed else each.transit for each in drained))
+    in_flight = _first_wins(
+        *(each.transit if delivers else each.forwarding for each, delivers in drained),
+        state.leftovers,
+    )
     taken = {flow.key for flow in flows}
     guard = (flow for flow in _guard_new_sources(state, local) if flow.key not in taken)
     draining = (replace(flow, contestable=False) for flow in in_flight if flow.key not in taken)
-    no_flood = new.no_flood.union(old.no_flood, *(each.no_flood for each in drained))
+    no_flood = new.no_flood.union(old.no_flood, *(each.no_flood for each, _ in drained))
     return TransitionFlows(flows, frozenset(guard), frozenset(draining), no_flood, new.missing)
 
 
@@ -72,15 +86,28 @@ def _main_flows(
 ) -> frozenset[Flow]:
     if state.phase is Phase.SWITCHED:
         return new.flows
-    if state.phase is Phase.CLOSED:
-        plans = (plan for plan in (state.plan, state.previous) if plan)
-        guards = (compile_bypass_guard(plan, local).flows for plan in plans)
-        return _first_wins(*guards, old.forwarding)
+    if state.is_closed:
+        # Nothing would bypass a chain that the host withdraws from.
+        plans = [plan for plan in (state.plan, state.previous) if plan]
+        guards = (compile_bypass_guard(plan, local).flows for plan in plans if state.plan)
+        opening = state.phase is Phase.OPENING
+        forwarding = new.forwarding if opening else old.forwarding
+        return _first_wins(map(_closing_mark, plans), *guards, forwarding)
     if state.is_ambiguous:
         return old.flows
     # Where both plans have a flow with the same key, the flows differ in where they send packets.
     # Until the switch this host sends by the old plan.
     return _first_wins(old.flows, new.transit, new.affinity)
+
+
+def _closing_mark(plan: ChainPlan) -> Flow:
+    """Return a flow that no packet matches: it tells a restarted agent that the chain was closed.
+
+    Its position, behind all hops that a chain can have, is not one that any plan has (``resume``).
+    """
+    position = path_position(path_label(plan.path_id), FIRST_SERVICE_INDEX)
+    match = (f"{REG_PATH_POSITION}={position:#x}", f"{REG_TARGET}=0")
+    return build_flow("FORWARD", Priority.POSITION, match)
 
 
 def _guard_new_sources(state: ChainTransition, local: LocalSwitch) -> frozenset[Flow]:

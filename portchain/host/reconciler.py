@@ -19,7 +19,7 @@ from dataclasses import replace
 from oslo_log import log
 
 from portchain.core.model import HostReport
-from portchain.dataplane import pipeline, transition
+from portchain.dataplane import pipeline, resume, transition
 from portchain.dataplane.arbitration import FlowArbiter, Outcome, path_ids_in
 from portchain.dataplane.diff import Batch, diff, keys_of, without
 from portchain.dataplane.flow import EntryKey
@@ -76,6 +76,7 @@ class Reconciler:
         self._ports_lock = threading.Lock()  # of the two tables below: never held for long
         self._chains: dict[str, ChainTransition] = {}
         self._in_transition: set[str] = set()  # chains with a deadline
+        self._awaiting_switch: set[str] = set()  # chains with a time that begins with their flows
         self._removed_revisions: OrderedDict[str, int] = OrderedDict()
         self._chains_of_port: defaultdict[str, set[str]] = defaultdict(set)
         self._ports_of_chain: dict[str, frozenset[str]] = {}
@@ -86,6 +87,7 @@ class Reconciler:
         self._incomplete: set[str] = set()  # chains that lack something on this host
         # Before the first answer of the server, some plans are missing: their flows must stay.
         self._has_all_plans = False
+        self._has_resumed = False  # whether it has looked for flows of the agent before a restart
         self._in_sync = False  # whether the switch is known to hold what the arbiter's ledger says
         # While a comparison reads the switch: the keys that have changed since. None: all may have.
         self._changed_since: set[EntryKey] | None = None
@@ -237,6 +239,10 @@ class Reconciler:
         """Do all of ``reconcile`` without a pause: what the switch holds is unknown."""
         self._in_sync = False
         local, actual = self._read_ports(), self._switch.dump_entries()
+        if not self._has_resumed:
+            for chain_id, state in resume.resume(self._chains, actual, local).items():
+                self._set_transition(chain_id, state)
+            self._has_resumed = True
         arbiter = self._arbiter
         found = frozenset() if arbiter.chain_ids else path_ids_in(actual)
         outcomes = arbiter.recompute(
@@ -360,6 +366,7 @@ class Reconciler:
 
     def _set_transition(self, chain_id: str, state: ChainTransition) -> None:
         self._in_transition.discard(chain_id)
+        self._awaiting_switch.discard(chain_id)
         if state == ABSENT:
             self._chains.pop(chain_id, None)
             self._set_ports(chain_id, frozenset())
@@ -367,9 +374,23 @@ class Reconciler:
         self._chains[chain_id] = state
         if state.next_deadline is not None:
             self._in_transition.add(chain_id)
+        if state.awaits_switch:
+            self._awaiting_switch.add(chain_id)
         # A chain whose latest plan failed is steered by the last plan that was applied.
         applied = self._arbiter.applied_ports(chain_id)
         self._set_ports(chain_id, applied.union(*(plan.ports for plan in state.plans)))
+
+    def _note_applied(self, chain_id: str, *, failed: bool) -> None:
+        """Start the times of a transition that begin when the switch holds its flows.
+
+        :param failed: whether the switch holds the flows of an earlier plan instead.
+        """
+        state = self._chains.get(chain_id, ABSENT)
+        if failed and state.is_closed:
+            self._set_transition(chain_id, transition.reclose(state))
+        elif not failed and chain_id in self._awaiting_switch:
+            now = self._clock()
+            self._set_transition(chain_id, transition.applied(state, now, self._timeouts))
 
     def _set_ports(self, chain_id: str, port_ids: frozenset[str]) -> None:
         """Note which ports a chain uses; none if it has gone."""
@@ -437,6 +458,8 @@ class Reconciler:
             self._computed_for.pop(chain_id, None)
             if chain_id in self._chains:
                 self._computed_for[chain_id] = local
+        for chain_id, outcome in outcomes.items():
+            self._note_applied(chain_id, failed=bool(outcome.error))
         self._report_outcomes(outcomes)
 
     def _apply_without_rejected(self, local: LocalSwitch) -> dict[str, Outcome]:

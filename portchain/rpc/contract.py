@@ -72,6 +72,9 @@ SERVER_TOPIC = "port_chain-server"
 # 1.7  "receiver" of a classifier: an older agent takes all packets to "destination_prefixes", which
 #      contain those that the receiver gets. "broadcasts" and "forwarded" of a source: an older
 #      agent drops neither frames that go around, nor spares packets from being classified twice.
+# 1.8  "generation" of a chain: the number of its list of groups (docs/decisions/0053). Frames
+#      between hosts carry it. An older agent neither sends nor checks it; newer agents take its
+#      frames, and those of agents whose server is older.
 VERSION = "1.0"
 
 _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 255, 4094
@@ -209,6 +212,7 @@ def _chain(item: Mapping[str, Any]) -> ChainPlan:
         paths=read_each(item, "paths", _path),
         serial=read_int(item, "serial", 0) if "serial" in item else 0,
         owner=read_keyword(item, "owner"),
+        generation=None if item.get("generation") is None else read_int(item, "generation", 0),
     )
 
 

@@ -91,7 +91,7 @@ def compile_frame_guard(switch: LocalSwitch) -> frozenset[Flow]:
 def _paths_on_host(plan: ChainPlan, switch: LocalSwitch) -> Iterator[PathOnHost]:
     for path in plan.paths:
         label = path_label(plan.path_id, path.reverse)
-        yield PathOnHost(path, plan.id, label, switch, plan.owner)
+        yield PathOnHost(path, plan.id, label, plan.generation, switch, plan.owner)
 
 
 def _delivery(context: PathOnHost) -> Iterator[Flow]:

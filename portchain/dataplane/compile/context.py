@@ -82,6 +82,7 @@ class PathOnHost:
     """A path of a chain as one host sees it.
 
     :param label: the path's label, see ``pipeline.path_label``.
+    :param generation: of the list of groups, as in ``ChainPlan``.
     :param chain_owner: as ``ChainPlan.owner``.
     :param missing: what the host lacks; collected by the stages.
     :param no_flood: ports to which the switch must not flood; collected by the stages.
@@ -90,6 +91,7 @@ class PathOnHost:
     path: Path
     chain_id: str
     label: int
+    generation: int | None
     switch: LocalSwitch
     chain_owner: str = ""
     missing: set[str] = field(default_factory=set)
@@ -123,7 +125,7 @@ class PathOnHost:
         """
         actions: list[str] = []
         for number, hop in enumerate(self.path.hops[index:], index):
-            position = set_field(path_position(self.label, number), REG_PATH_POSITION)
+            position = set_field(self.position(number), REG_PATH_POSITION)
             if not hop.tap:
                 return (*actions, position, goto("HOP"))
             actions += (position, resubmit("COPY"))
@@ -136,9 +138,17 @@ class PathOnHost:
             self.missing.add(f"port {port_id} is not plugged in on host {self.switch.host}")
         return port
 
+    def position(self, index: int) -> int:
+        """Return the path position of packets that are about to visit hop ``index``.
+
+        Packets at the end have visited all of their list, whichever it is.
+        """
+        generation = self.generation if index < self.end else None
+        return path_position(self.label, index, generation)
+
     def match_position(self, index: int) -> str:
         """Match packets that are about to visit hop ``index``."""
-        return f"{REG_PATH_POSITION}={path_position(self.label, index):#x}"
+        return f"{REG_PATH_POSITION}={self.position(index):#x}"
 
     def match_target(self, index: int, target: Target) -> tuple[str, str]:
         """Match packets for which ``target`` has been selected at hop ``index``."""

@@ -18,7 +18,6 @@ from portchain.dataplane.pipeline import (
     REG_TARGET,
     TABLES,
     Priority,
-    path_position,
 )
 from portchain.dataplane.plan import Target
 
@@ -41,7 +40,7 @@ def learning_flow(
     :param connection: whether a learned flow is for one connection, whose end the switch can see.
     """
     # The cookie of learned flows names hop and pair. ``delete_learned`` deletes by this cookie.
-    cookie = path_position(context.label, index) << 32 | target_number(target.pair_id)
+    cookie = context.position(index) << 32 | target_number(target.pair_id)
     words = (
         f"table={TABLES['AFFINITY'].number}",
         *_timeouts(kind, connection),

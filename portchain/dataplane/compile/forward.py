@@ -6,7 +6,7 @@ from portchain.dataplane.compile import sfc_aware, transport
 from portchain.dataplane.compile.context import PathOnHost, target_number
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import build_flow, goto, set_field
-from portchain.dataplane.pipeline import REG_PATH_POSITION, REG_TARGET, Priority, path_position
+from portchain.dataplane.pipeline import REG_PATH_POSITION, REG_TARGET, Priority
 from portchain.dataplane.plan import Target
 
 
@@ -25,7 +25,7 @@ def local_delivery_flows(context: PathOnHost, index: int, target: Target) -> Ite
     yield from transport.decapsulation_flows(
         context,
         target,
-        set_field(path_position(context.label, index), REG_PATH_POSITION),
+        set_field(context.position(index), REG_PATH_POSITION),
         set_field(target_number(target.pair_id), REG_TARGET),
         goto("FORWARD"),
         mac=target.ingress_mac,

@@ -27,7 +27,6 @@ from portchain.dataplane.pipeline import (
     REG_NEUTRON_PORT,
     REG_PATH_POSITION,
     Priority,
-    path_position,
 )
 from portchain.dataplane.plan import Classifier, Source, Target
 
@@ -157,7 +156,7 @@ def _actions_at_end(context: PathOnHost, target: Target, egress: LocalPort) -> l
 
 
 def _set_end(context: PathOnHost) -> str:
-    return set_field(path_position(context.label, context.end), REG_PATH_POSITION)
+    return set_field(context.position(context.end), REG_PATH_POSITION)
 
 
 def _actions_into_neutron(context: PathOnHost, port: LocalPort) -> list[str]:

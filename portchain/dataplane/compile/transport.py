@@ -19,7 +19,7 @@ from portchain.dataplane.flow_builder import (
     provider_mac,
 )
 from portchain.dataplane.host_switch import LocalSwitch
-from portchain.dataplane.pipeline import FIRST_SERVICE_INDEX, Priority
+from portchain.dataplane.pipeline import Priority, frame_ttl
 from portchain.dataplane.plan import Segment, Source, Target
 
 # Traffic class of a chain frame: on its path to a function, or back to its origin after the last.
@@ -77,7 +77,7 @@ def encapsulation_flows(
         "encap(mpls)",
         f"set_field:{context.label}->mpls_label",
         f"set_field:{traffic_class}->mpls_tc",
-        f"set_field:{FIRST_SERVICE_INDEX - index}->mpls_ttl",
+        f"set_field:{frame_ttl(context.generation, index)}->mpls_ttl",
         "encap(ethernet)",
         f"set_field:{mac}->eth_dst",
         f"set_field:{uplink.source_mac}->eth_src",
@@ -101,10 +101,12 @@ def decapsulation_flows(
 
     :param onward: the actions after decapsulation. Other parameters as in ``encapsulation_flows``.
     """
-    switch, wanted = context.switch, f"mpls_tc={traffic_class}"
+    switch, wanted = context.switch, tuple(_place_matches(context, index, traffic_class))
     if switch.patch_to_tun is not None:
-        match = (f"in_port={switch.patch_to_tun}", *frame_match(context.label, mac), wanted)
-        yield build_flow("LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *_DECAPSULATE, *onward)
+        frame = (f"in_port={switch.patch_to_tun}", *frame_match(context.label, mac))
+        for words in wanted:
+            match = (*frame, *words)
+            yield build_flow("LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *_DECAPSULATE, *onward)
     segment = _segment(to, traffic_class)
     physical = switch.physical.get(segment.physical_network) if segment else None
     if segment is None or physical is None:
@@ -115,10 +117,25 @@ def decapsulation_flows(
         sent_by = f"dl_src={provider_mac(context.chain_id, host)}"
         frame = ("mpls", tag, f"mpls_label={context.label}", f"dl_dst={mac}", sent_by)
         yield build_flow("PHYSICAL_SWITCHING", Priority.CHAIN_FRAME, frame, out, bridge=bridge)
-        match = (f"in_port={physical.patch_to_physical}", *frame, wanted)
-        yield build_flow(
-            "LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *untag, *_DECAPSULATE, *onward
-        )
+        for words in wanted:
+            match = (f"in_port={physical.patch_to_physical}", *frame, *words)
+            yield build_flow(
+                "LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *untag, *_DECAPSULATE, *onward
+            )
+
+
+def _place_matches(
+    context: PathOnHost, index: int, traffic_class: int
+) -> Iterator[tuple[str, ...]]:
+    """Yield the words that match frames of this list of groups at one hop."""
+    wanted = f"mpls_tc={traffic_class}"
+    if context.generation is None:
+        # Plans that hosts got before the server was upgraded stay: others may have newer ones.
+        yield (wanted,)
+        return
+    # An agent before contract 1.7 says the hop, but not the list.
+    for generation in (context.generation, None):
+        yield (wanted, f"mpls_ttl={frame_ttl(generation, index)}")
 
 
 def frame_guard_flows(switch: LocalSwitch) -> Iterator[Flow]:

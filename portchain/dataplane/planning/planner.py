@@ -53,7 +53,15 @@ def plan_chain(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Planne
     chain = snapshot.chain
     forward = _forward(snapshot, tunnel_ips)
     paths = (forward, _reverse(snapshot, forward, tunnel_ips)) if chain.symmetric else (forward,)
-    plan = ChainPlan(chain.id, _path_id(chain), chain.revision, paths, chain.serial, _owner(chain))
+    plan = ChainPlan(
+        chain.id,
+        _path_id(chain),
+        chain.revision,
+        paths,
+        serial=chain.serial,
+        owner=_owner(chain),
+        generation=chain.generation,
+    )
     return Planned(plan, availability.assess(snapshot, same_host=True))
 
 

@@ -25,7 +25,7 @@ from portchain.dataplane.transition_flows import compile_transition
 from tests.plans import HOSTS, chain, classifier, ident, source, switch, target
 from tests.simulated_network import Host, Packet, move
 
-TIMEOUTS = TransitionTimeouts(switch=5, drain=1)
+TIMEOUTS = TransitionTimeouts(switch=5, drain=1, settle=0.5)
 DEAL = balance.assign_slots
 A, B, C = target("a", "h1"), target("b", "h2"), target("c", "h3")
 
@@ -96,8 +96,15 @@ def test_host_switches_at_its_deadline():
     state = transition.advance(state, TIMEOUTS.switch, TIMEOUTS)
     assert (state.phase, state.previous) == (Phase.SWITCHED, None)
     assert [past.plan for past in state.draining] == [chain([A], [C])]
-    end = state.next_deadline
-    assert transition.advance(state, end, TIMEOUTS) == switched(replace(OLD, revision=2))
+    (past,) = state.draining
+    assert (past.delivers, past.until) == (True, 2 * TIMEOUTS.switch + TIMEOUTS.drain)
+    state = transition.advance(state, past.until, TIMEOUTS)
+    (past,) = state.draining
+    assert (past.delivers, past.until) == (False, None), "functions may still hold packets"
+    assert transition.advance(state, 1000, TIMEOUTS) == state, "the switch does not answer"
+    state = transition.applied(state, 1000, TIMEOUTS)
+    assert transition.advance(state, 1001.4, TIMEOUTS) == state
+    assert transition.advance(state, 1001.5, TIMEOUTS) == switched(replace(OLD, revision=2))
 
 
 def test_reversed_order_closes_the_chain():
@@ -107,9 +114,16 @@ def test_reversed_order_closes_the_chain():
     state = accept(switched(chain([A], [C])), turned, "h3")
     assert state.phase is Phase.PREPARED, "although it sends to Neutron only"
     state = transition.switch(state, 1, TIMEOUTS)
-    assert (state.phase, state.deadline) == (Phase.CLOSED, 1 + TIMEOUTS.drain)
-    state = transition.advance(state, 2, TIMEOUTS)
-    assert state == switched(turned), "no packet of the old plan is in flight"
+    assert (state.phase, state.next_deadline) == (Phase.CLOSED, None), "not in the switch yet"
+    assert transition.advance(state, 1000, TIMEOUTS) == state
+    state = transition.applied(state, 1000, TIMEOUTS)
+    assert transition.applied(state, 1001, TIMEOUTS) == state
+    assert transition.advance(state, 1001.4, TIMEOUTS).phase is Phase.CLOSED
+    state = transition.advance(state, 1001.5, TIMEOUTS)
+    assert (state.phase, state.next_deadline) == (Phase.OPENING, None), "functions are empty"
+    state = transition.applied(state, 1002, TIMEOUTS)
+    assert transition.advance(state, 1002.4, TIMEOUTS) == state
+    assert transition.advance(state, 1002.5, TIMEOUTS) == switched(turned), "nothing is cached"
 
 
 def test_withdrawn_chain_drains():
@@ -119,6 +133,9 @@ def test_withdrawn_chain_drains():
     assert compiled.flows == frozenset()
     assert compiled.draining == compile_chain(OLD, local).transit
     assert not compiled.draining & compile_chain(OLD, local).classification
+    gone = transition.advance(gone, gone.next_deadline, TIMEOUTS)
+    assert compile_transition(gone, local).draining == compile_chain(OLD, local).forwarding
+    gone = transition.applied(gone, 10, TIMEOUTS)
     assert transition.advance(gone, gone.next_deadline, TIMEOUTS) == ABSENT
 
 
@@ -272,6 +289,7 @@ class World:
         compiled = compile_transition(self.states[name], host.local)
         flows = compiled.all_flows
         host.install(flows | compile_frame_guard(host.local))
+        self.states[name] = transition.applied(self.states[name], self.time, TIMEOUTS)
 
     def notify(self, plan: ChainPlan) -> None:
         """Send a plan to the hosts."""

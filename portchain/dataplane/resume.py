@@ -1,0 +1,110 @@
+"""Resumes chains after a restart of the agent, from the flows that it finds in the switch. Pure.
+
+Functions hold packets that they got by the flows in the switch. The agent does not know the plan of
+these flows. If it can differ from the latest plan in the order of functions, the host closes the
+chain before it follows the latest plan (``transition``, docs/decisions/0053).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+
+from portchain.dataplane.compile import UnsupportedPlanError, compile_chain
+from portchain.dataplane.flow import Flow, SwitchEntry
+from portchain.dataplane.flow_builder import set_field
+from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.pipeline import (
+    POSITION_DONE,
+    POSITION_WITHOUT_GENERATION,
+    REG_PATH_POSITION,
+    REG_TARGET,
+    TABLES,
+    Priority,
+)
+from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.transition import ChainTransition, Phase
+
+_CHAIN_NUMBER = 0xFFFF  # the bits of a path position that hold the chain's number
+_SET_POSITION = re.compile(rf"set_field:(0x[0-9a-f]+)->{REG_PATH_POSITION}\b")
+
+Places = Mapping[int, Collection[int]]
+"""Path position -> numbers of the pairs that the host sends to there."""
+
+
+def resume(
+    states: Mapping[str, ChainTransition], found: Iterable[SwitchEntry], local: LocalSwitch
+) -> dict[str, ChainTransition]:
+    """Return the states that chains must be in instead of those that assume an empty switch.
+
+    :param states: chain id -> the state that the server's answer has led to.
+    :param found: our entries in the switch.
+    :returns: chain id -> state. Chains of which the host has flows, but no plan, have made-up ids.
+    """
+    places: defaultdict[int, defaultdict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+    leftovers: defaultdict[int, set[Flow]] = defaultdict(set)
+    for flow in found:
+        if isinstance(flow, Flow):
+            if place := _place(flow):
+                position, pair = place
+                places[position & _CHAIN_NUMBER][position].add(pair)
+            elif (onward := _position_of_returned(flow)) is not None:
+                # These actions send a packet nowhere. The next restart recognises the flow by them.
+                drop = set_field(onward, REG_PATH_POSITION)
+                leftovers[onward & _CHAIN_NUMBER].add(replace(flow, actions=drop))
+    resumed = {}
+    numbers = set()
+    for chain_id, state in states.items():
+        number = _number(state)
+        numbers.add(number)
+        if number in places.keys() | leftovers.keys() and not all(
+            _agrees(places[number], plan, local) for plan in state.plans
+        ):
+            resumed[chain_id] = _closed(state.plan, leftovers[number])
+    for number in leftovers.keys() - numbers:
+        resumed[f"chain {number}"] = _closed(None, leftovers[number])
+    return resumed
+
+
+def _closed(plan: ChainPlan | None, leftovers: Iterable[Flow]) -> ChainTransition:
+    return ChainTransition(plan, Phase.CLOSED, leftovers=frozenset(leftovers))
+
+
+def _number(state: ChainTransition) -> int:
+    return next((plan.path_id & _CHAIN_NUMBER for plan in state.plans), 0)
+
+
+def _place(flow: Flow) -> tuple[int, int] | None:
+    """Return the position and the pair that a flow of FORWARD is for; None for other flows."""
+    if flow.key.table != TABLES["FORWARD"].number:
+        return None
+    fields = dict(word.partition("=")[::2] for word in flow.key.match)
+    if REG_PATH_POSITION not in fields or REG_TARGET not in fields:
+        return None
+    # An agent of an older release has written other generations. The pairs tell lists apart, too.
+    position = int(fields[REG_PATH_POSITION], 0) & POSITION_WITHOUT_GENERATION
+    return position, int(fields[REG_TARGET], 0)
+
+
+def _position_of_returned(flow: Flow) -> int | None:
+    """Return where a flow sends what a function returns; None for other flows, and at the end."""
+    key = flow.key
+    if key.table != TABLES["LOCAL_SWITCHING"].number or key.priority == Priority.CHAIN_FRAME:
+        return None
+    positions = [int(value, 0) for value in _SET_POSITION.findall(flow.actions)]
+    return next((position for position in positions if position != POSITION_DONE), None)
+
+
+def _agrees(found: Places, plan: ChainPlan, local: LocalSwitch) -> bool:
+    """Return whether packets can go on by a plan after they got to functions by the flows found."""
+    try:
+        flows = compile_chain(plan, local).flows
+    except UnsupportedPlanError:
+        return False
+    wanted: defaultdict[int, set[int]] = defaultdict(set)
+    for place in filter(None, map(_place, flows)):
+        wanted[place[0]].add(place[1])
+    # Pairs may have been added. One that is gone may have been taken for another group.
+    return found.keys() == wanted.keys() and all(
+        set(pairs) <= wanted[position] for position, pairs in found.items()
+    )

@@ -25,7 +25,7 @@ from tests.simulated_network import Host, Packet, move
 from tests.unit.host.in_memory_switch import TIMEOUTS, Clock, MemorySwitch
 
 SEEDS = range(3000 if FULL else 150)
-STEPS = 120
+STEPS = 200
 FAULTS = ("restart", "fail")
 SETTLE = TIMEOUTS.settle
 PAIRS = {
@@ -48,7 +48,7 @@ def plan_of(groups: Groups, revision: int, generation: int) -> ChainPlan:
     hops = tuple(Hop(number, tuple(PAIRS[name] for name in names)) for number, names in groups)
     path = Path((classifier(),), (source("vm", "h1", "10.0.0.10"),), hops)
     odd = ODD_GENERATION if generation % 2 else 0
-    return ChainPlan(ident("pc1"), 1 | odd, revision, (path,), generation)
+    return ChainPlan(ident("pc1"), 1 | odd, revision, (path,), generation=generation)
 
 
 class Agent:
@@ -135,7 +135,7 @@ class World:
 
     def _next_groups(self, before: Groups) -> Groups:
         """Reverse or shuffle the groups, go back to an earlier list, or change pairs."""
-        kinds = ["any", "reverse", "earlier", "pairs"] if before else ["any"]
+        kinds = ["any", "reverse", "reverse", "earlier", "pairs"] if before else ["any"]
         match self.random.choice(kinds):
             case "reverse" if len(before) > 1:
                 return before[::-1]
@@ -144,7 +144,7 @@ class World:
             case "pairs":
                 pairs = self._deal([number for number, _ in before])
             case _:
-                numbers = self.random.sample([1, 2, 3, 4], self.random.randint(1, 3))
+                numbers = self.random.sample([1, 2, 3, 4], self.random.choice([1, 2, 2, 3, 3, 4]))
                 pairs = self._deal(numbers)
         return pairs
 
@@ -176,8 +176,8 @@ class World:
         random = self.random
         agent = self.agents[random.choice(HOSTS)]
         match random.choice(
-            ["packet"] * 8 + ["new packet"] * 4 + ["message"] * 6 + ["time"] * 3
-            + ["change", "switch", "sync", "lose", *FAULTS]
+            ["packet"] * 10 + ["new packet"] * 5 + ["message"] * 6 + ["time"] * 3
+            + ["change", "switch", "switch", "sync", "lose", *FAULTS]
         ):  # fmt: skip
             case "packet":
                 self._move_one()

@@ -88,7 +88,7 @@ def chain(
         ),
         **{**fields, **changes},  # type: ignore[arg-type]
     )
-    return ChainPlan(ident(name), path_id, revision, (path,))
+    return ChainPlan(ident(name), path_id, revision, (path,), generation=0)
 
 
 def switch(

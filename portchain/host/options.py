@@ -35,6 +35,6 @@ HOST_OPTS: list[cfg.Opt] = [
         help="Longest time in seconds that a packet takes through a whole chain, including the "
         "time in its service functions. Flows of a chain's previous plan are deleted only this "
         "long after the last host has stopped sending by it. A change of the order of a chain's "
-        "functions interrupts its traffic for this time.",
+        "functions interrupts its traffic for this time and one second.",
     ),
 ]

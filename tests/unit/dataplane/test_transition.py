@@ -1,5 +1,6 @@
 """Transitions between plans: what hosts wait for, and packets in flight meanwhile."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portchain.dataplane import balance, transition
+from portchain.dataplane import balance, pipeline, transition
 from portchain.dataplane.compile import compile_chain, compile_frame_guard
 from portchain.dataplane.flow_builder import UNICAST
 from portchain.dataplane.pipeline import ODD_GENERATION
@@ -189,6 +190,124 @@ def test_traffic_of_new_classifier_bypasses_the_chain_until_the_switch():
     )
 
 
+# --- Lists of groups that change quickly.
+
+
+def listing(generation, *groups):
+    """A chain through groups 1, 2, ... of one pair each, as the list of this generation."""
+    hops = tuple(Hop(number, (pair,)) for number, pair in groups)
+    odd = ODD_GENERATION if generation % 2 else 0
+    (path,) = OLD.paths
+    path = replace(path, hops=hops)
+    return ChainPlan(OLD.id, 1 | odd, generation + 1, (path,), generation=generation)
+
+
+LISTS = ((1, A), (3, C)), ((1, A), (2, B), (3, C)), ((1, A), (3, C))
+
+
+def test_two_changes_within_seconds_do_not_close_a_chain():
+    state = switched(listing(0, *LISTS[0]))
+    for generation in (1, 2):
+        state = accept(state, listing(generation, *LISTS[generation]), "h1")
+        assert state.phase is Phase.PREPARED
+        state = transition.switch(state, 0.1, TIMEOUTS)
+        assert state.phase is Phase.SWITCHED
+    assert len(state.draining) == 2
+
+
+@pytest.mark.parametrize("generations", [(None, None), (0, 16)], ids=["older server", "16 lists"])
+def test_lists_with_the_same_path_positions_close_a_chain_at_once(generations):
+    old, new = generations
+    before = replace(listing(0, (1, A), (3, C)), generation=old)
+    plan = replace(listing(0, (1, A), (2, B)), generation=new, revision=2)
+    state = accept(switched(before), plan, "h1", time=3)
+    assert (state.phase, state.deadline) == (Phase.CLOSED, 3 + TIMEOUTS.switch)
+    state = transition.applied(state, 3, TIMEOUTS)
+    assert state.next_deadline == 3 + TIMEOUTS.switch, "other hosts may not be prepared"
+    state = transition.switch(state, 4, TIMEOUTS)
+    assert state.next_deadline == 3 + TIMEOUTS.drain + TIMEOUTS.settle
+
+
+def test_sfc_aware_functions_return_the_label_alone():
+    aware = target("a", "h1", encapsulation="mpls")
+    before, plan = listing(0, (1, aware), (3, C)), listing(2, (1, aware), (2, B))
+    assert accept(switched(before), plan, "h1").phase is Phase.CLOSED
+    plan = listing(2, (1, A), (2, B))
+    assert accept(switched(before), plan, "h1").phase is Phase.PREPARED, "one list has labels"
+
+
+def test_a_chain_with_too_many_draining_plans_closes():
+    state, phases = switched(listing(0, (1, A), (3, C))), []
+    for number in range(1, transition.MAX_DRAINING + 3):
+        weighted = replace(C, weight=number)
+        plan = replace(listing(0, (1, A), (3, weighted)), revision=number + 1)
+        state = accept(state, plan, "h3")
+        phases.append(state.phase)
+    assert phases == [*[Phase.SWITCHED] * transition.MAX_DRAINING, Phase.CLOSED, Phase.CLOSED]
+    assert len(state.draining) == transition.MAX_DRAINING, "what functions hold is not forgotten"
+
+
+def test_host_that_withdraws_while_the_order_changes_takes_back_what_its_functions_hold():
+    local = switch("h3", "c-in", "c-out")
+    before = listing(0, (1, C), (3, A))
+    state = accept(switched(before), listing(1, (3, A), (1, C)), "h3")
+    state = transition.withdraw(state, 0, TIMEOUTS)
+    old = compile_chain(before, local)
+    assert old.forwarding <= compile_transition(state, local).flows
+    assert not old.delivery & compile_transition(state, local).flows
+    state = transition.applied(state, 5, TIMEOUTS)
+    assert transition.advance(state, 6.4, TIMEOUTS) == state
+    assert transition.advance(state, 6.5, TIMEOUTS) == ABSENT
+
+
+def test_newer_plan_closes_a_chain_again_that_is_about_to_open():
+    state = ChainTransition(listing(1, (3, C), (1, A)), Phase.OPENING, wait_ends=7)
+    state = accept(state, listing(2, (1, A), (3, C)), "h1", time=6)
+    assert (state.phase, state.plan.revision, state.wait_ends) == (Phase.CLOSED, 3, None)
+
+
+# --- Frames between hosts.
+
+
+def test_a_frame_names_its_list_and_its_hop():
+    ttls = [
+        pipeline.frame_ttl(generation, index) for generation in range(13) for index in range(16)
+    ]
+    assert len(set(ttls)) == len(ttls)
+    older = {pipeline.frame_ttl(None, index) for index in range(16)}
+    assert older == set(range(240, 256)), "the service index"
+    assert not older & set(ttls)
+    assert min(ttls) > 0
+
+
+def frames_taken(plan, host="h2"):
+    """Return the TTLs of the frames for ``b`` that a host takes."""
+    flows = compile_chain(plan, switch(host, "b-in", "b-out")).delivery
+    words = {word for flow in flows for word in flow.key.match if word.startswith("mpls_ttl=")}
+    return {int(word.removeprefix("mpls_ttl=")) for word in words}
+
+
+def frames_sent(plan, host="h1"):
+    flows = compile_chain(plan, switch(host, "vm", "a-in", "a-out")).forwarding
+    actions = [flow.actions for flow in flows if "mpls_ttl" in flow.actions]
+    return {int(re.search(r"set_field:(\d+)->mpls_ttl", text)[1]) for text in actions}
+
+
+def test_a_host_takes_frames_of_its_own_list_and_of_older_agents():
+    plan = listing(4, (1, A), (2, B))
+    without = replace(plan, generation=None)  # an older agent, or a plan from an older server
+    assert frames_sent(plan) < frames_taken(plan)
+    assert frames_sent(without) < frames_taken(plan)
+    assert frames_taken(without) == set(), "any"
+
+
+def test_a_host_takes_no_frame_of_another_list_or_for_another_hop():
+    taken = frames_taken(listing(4, (1, A), (2, B)))
+    assert not taken & frames_sent(listing(2, (1, A), (2, B))), "the same label"
+    assert not taken & frames_sent(listing(4, (1, B))), "the pair was in the first group"
+    assert not taken & frames_sent(replace(listing(4, (1, B)), generation=None))
+
+
 # --- Packets in flight.
 
 GROUPS = {
@@ -221,7 +340,7 @@ def plans(draw, revision=1, generation=0, groups=None):
         hops.append(Hop(number, tuple(pairs[i] for i in sorted(some))))
     paths = (Path((classifier(),), (source("vm", "h1", "10.0.0.10"),), tuple(hops)),)
     odd = ODD_GENERATION if generation % 2 else 0
-    return ChainPlan(ident("pc1"), 1 | odd, revision, paths)
+    return ChainPlan(ident("pc1"), 1 | odd, revision, paths, generation=generation)
 
 
 def order_of(plan):
@@ -239,7 +358,7 @@ def histories(draw, length):
         plan = draw(plans(revision=len(made) + 1, groups=groups))
         generation += order_of(plan) != order_of(made[-1])
         odd = ODD_GENERATION if generation % 2 else 0
-        made.append(replace(plan, path_id=1 | odd))
+        made.append(replace(plan, path_id=1 | odd, generation=generation))
     return made
 
 
@@ -424,3 +543,9 @@ def test_no_packet_bypasses_the_chain_in_quick_changes(history, random):
         assert any(contains(packet.visited, walk) for plan in history for walk in walks(plan)), (
             packet.visited
         )
+    gap = any(
+        ChainTransition(new, previous=old).is_ambiguous
+        for number, new in enumerate(history)
+        for old in history[:number]
+    )
+    assert gap or ("dropped",) not in found, [packet.location for packet in found[("dropped",)]]

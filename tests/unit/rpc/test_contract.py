@@ -217,6 +217,14 @@ def test_an_agent_before_1_5_refuses_a_plan_of_an_odd_generation():
         assert contract.decode_update({"chains": [sent | {"path_id": path_id}]}).chains == ()
 
 
+def test_a_plan_from_a_server_before_1_7_has_no_generation():
+    plan = replace(chain([target("a", "h1")]), generation=3)
+    (sent,) = through_json(contract.encode_update(PlanUpdate((plan,))))["chains"]
+    assert contract.decode_update({"chains": [sent]}).chains == (plan,)
+    del sent["generation"]
+    assert contract.decode_update({"chains": [sent]}).chains == (replace(plan, generation=None),)
+
+
 def paths(value, path=()):
     """The keys that lead to every value inside a message."""
     yield path

@@ -1,0 +1,100 @@
+"""What a restarted agent does about the flows that it finds in the switch."""
+
+from dataclasses import replace
+
+import pytest
+
+from portchain.dataplane.compile import compile_chain, compile_frame_guard
+from portchain.dataplane.pipeline import ODD_GENERATION
+from portchain.dataplane.resume import resume
+from portchain.dataplane.transition import ChainTransition, Phase
+from portchain.dataplane.transition_flows import compile_transition
+from tests.plans import chain, switch, target
+
+A, B, C, D = (target(name, "h1") for name in "abcd")
+ELSEWHERE = target("e", "h2")
+LOCAL = switch("h1", "vm", *(f"{name}-{end}" for name in "abcd" for end in ("in", "out")))
+OLD = chain([A], [B, C])
+
+
+def odd(plan):
+    return replace(plan, path_id=plan.path_id | ODD_GENERATION, generation=1, revision=2)
+
+
+def resumed(found, *plans):
+    """Return what becomes of chains whose latest plans are these."""
+    states = {plan.id: ChainTransition(plan) for plan in plans}
+    return resume(states, found, LOCAL)
+
+
+def flows_of(*plans):
+    return [flow for plan in plans for flow in compile_chain(plan, LOCAL).flows]
+
+
+UNCHANGED = [
+    ("the same plan", OLD, OLD),
+    ("an empty switch", None, OLD),
+    ("a pair was added", OLD, replace(chain([A], [B, C, D]), revision=2)),
+    ("flows of an older release", replace(OLD, generation=None), replace(OLD, generation=5)),
+]
+
+
+@pytest.mark.parametrize(
+    ("found", "plan"), [case[1:] for case in UNCHANGED], ids=[case[0] for case in UNCHANGED]
+)
+def test_chain_goes_on(found, plan):
+    assert resumed(flows_of(found) if found else [], plan) == {}
+
+
+CHANGED = [
+    ("the order was reversed", odd(chain([B, C], [A]))),
+    ("a group was added", odd(chain([A], [B, C], [D]))),
+    ("the list changed twice", replace(chain([B], [D]), generation=2)),
+    ("a pair was removed: it may be in another group", chain([A], [B])),
+    ("pairs have changed places", chain([B], [A, C])),
+]
+
+
+@pytest.mark.parametrize("plan", [case[1] for case in CHANGED], ids=[case[0] for case in CHANGED])
+def test_chain_closes_and_what_functions_hold_is_dropped(plan):
+    found = flows_of(OLD)
+    ((chain_id, state),) = resumed(found, plan).items()
+    assert (chain_id, state.phase, state.plan, state.previous) == (
+        plan.id,
+        Phase.CLOSED,
+        plan,
+        None,
+    )
+    flows = {flow.key: flow for flow in compile_transition(state, LOCAL).all_flows}
+    held = [flow for flow in found if flow.key.table == 0 and "in_port=13" in flow.key.match]
+    assert held, "flows for what a returns"
+    for flow in held:
+        assert "goto_table" not in flows[flow.key].actions
+        assert "output" not in flows[flow.key].actions
+
+
+def test_second_restart_finds_that_the_chain_was_closed():
+    plan = odd(chain([B, C], [A]))
+    (first,) = resumed(flows_of(OLD), plan).values()
+    (second,) = resumed(compile_transition(first, LOCAL).all_flows, plan).values()
+    assert second == first
+    closed = ChainTransition(odd(chain([ELSEWHERE], [A])), Phase.CLOSED)
+    found = compile_transition(closed, LOCAL).all_flows
+    assert resumed(found, closed.plan)[plan.id].is_closed, "although its functions hold nothing"
+
+
+def test_flows_of_a_chain_that_has_left_the_host_are_dropped():
+    found = [*flows_of(OLD), *compile_frame_guard(LOCAL)]
+    other = chain([A], name="pc2", path_id=2)
+    ((chain_id, state),) = resumed([*found, *flows_of(other)], other).items()
+    assert chain_id not in (OLD.id, other.id)
+    assert (state.plan, state.phase) == (None, Phase.CLOSED)
+    assert compile_transition(state, LOCAL).flows == frozenset()
+    assert compile_transition(state, LOCAL).draining == state.leftovers
+    assert state.leftovers
+
+
+def test_plan_of_a_transition_counts():
+    plan = odd(chain([A], [D], [B, C]))
+    state = ChainTransition(plan, Phase.PREPARED, OLD)
+    assert resume({plan.id: state}, flows_of(OLD), LOCAL)[plan.id].plan == plan

@@ -96,7 +96,7 @@ def frame_ttl(generation: int | None, index: int) -> int:
     :param index: index of the hop that the packet is about to visit.
     """
     if generation is None:
-        return FIRST_SERVICE_INDEX - index  # as agents before contract 1.7 set it
+        return FIRST_SERVICE_INDEX - index  # as agents before contract 1.9 set it
     block = 1 + generation % _FRAME_GENERATIONS  # block 0 is theirs
     return FIRST_SERVICE_INDEX - block * _FRAME_INDICES - index % _FRAME_INDICES
 

@@ -255,7 +255,7 @@ class ChainPlan:
     :param serial: orders chains by their creation; 0 if unknown, because the server is older.
     :param owner: a number, as text, of the project that owns the chain; empty if unknown.
     :param generation: grows by one with every change of the list of groups; None if the server is
-        older than contract 1.7.
+        older than contract 1.9.
     """
 
     id: str

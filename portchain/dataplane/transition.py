@@ -179,7 +179,7 @@ class ChainTransition:
         """Whether packets of two plans have the same label or path position but different hops.
 
         This happens when the list of groups changes twice in a short time and the server is older
-        than contract 1.7, or the functions are SFC-aware.
+        than contract 1.9, or the functions are SFC-aware.
         """
         return self.plan is not None and any(
             plan_comparison.share_positions(earlier, self.plan)

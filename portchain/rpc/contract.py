@@ -72,7 +72,7 @@ SERVER_TOPIC = "port_chain-server"
 # 1.7  "receiver" of a classifier: an older agent takes all packets to "destination_prefixes", which
 #      contain those that the receiver gets. "broadcasts" and "forwarded" of a source: an older
 #      agent drops neither frames that go around, nor spares packets from being classified twice.
-# 1.8  "generation" of a chain: the number of its list of groups (docs/decisions/0053). Frames
+# 1.9  "generation" of a chain: the number of its list of groups (docs/decisions/0053). Frames
 #      between hosts carry it. An older agent neither sends nor checks it; newer agents take its
 #      frames, and those of agents whose server is older.
 VERSION = "1.0"

@@ -133,7 +133,7 @@ def _place_matches(
         # Plans that hosts got before the server was upgraded stay: others may have newer ones.
         yield (wanted,)
         return
-    # An agent before contract 1.7 says the hop, but not the list.
+    # An agent before contract 1.9 says the hop, but not the list.
     for generation in (context.generation, None):
         yield (wanted, f"mpls_ttl={frame_ttl(generation, index)}")
 

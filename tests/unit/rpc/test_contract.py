@@ -217,7 +217,7 @@ def test_an_agent_before_1_5_refuses_a_plan_of_an_odd_generation():
         assert contract.decode_update({"chains": [sent | {"path_id": path_id}]}).chains == ()
 
 
-def test_a_plan_from_a_server_before_1_7_has_no_generation():
+def test_a_plan_from_a_server_before_1_9_has_no_generation():
     plan = replace(chain([target("a", "h1")]), generation=3)
     (sent,) = through_json(contract.encode_update(PlanUpdate((plan,))))["chains"]
     assert contract.decode_update({"chains": [sent]}).chains == (plan,)

@@ -37,7 +37,13 @@ def ports(lab: Lab) -> Iterator[Ports]:
     """Make the ports, and delete them with all chain resources afterwards."""
     cloud = lab.sdk("demo").network
     net = cloud.create_network(name="net1")
-    cloud.create_subnet(network_id=net.id, ip_version=4, cidr="10.60.0.0/24", enable_dhcp=False)
+    cloud.create_subnet(
+        network_id=net.id,
+        ip_version=4,
+        cidr="10.60.0.0/24",
+        enable_dhcp=False,
+        allocation_pools=[{"start": "10.60.0.10", "end": "10.60.0.199"}],
+    )
     made = {
         name: cloud.create_port(network_id=net.id, name=name, device_id=vm)
         for name, vm in PORTS.items()
@@ -311,8 +317,8 @@ NEUTRON: Steps = [
         },
     ),
     (
-        "port-create net1 --fixed-ip ip_address=10.60.0.77 --admin-state-down --name p9",
-        {"fixed_ips": [{"ip_address": "10.60.0.77"}], "admin_state_up": False},
+        "port-create net1 --fixed-ip ip_address=10.60.0.200 --admin-state-down --name p9",
+        {"fixed_ips": [{"ip_address": "10.60.0.200"}], "admin_state_up": False},
     ),
     ("port-list --device-id machine9", [{"name": "p8"}]),
     (

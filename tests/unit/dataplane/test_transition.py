@@ -23,7 +23,7 @@ from portchain.dataplane.transition import (
     TransitionTimeouts,
 )
 from portchain.dataplane.transition_flows import compile_transition
-from tests.plans import HOSTS, chain, classifier, ident, source, switch, target
+from tests.plans import HOSTS, chain, classifier, ident, source, switch, tap, target
 from tests.simulated_network import Host, Packet, move
 
 TIMEOUTS = TransitionTimeouts(switch=5, drain=1, settle=0.5)
@@ -258,6 +258,19 @@ def test_host_that_withdraws_while_the_order_changes_takes_back_what_its_functio
     state = transition.applied(state, 5, TIMEOUTS)
     assert transition.advance(state, 6.4, TIMEOUTS) == state
     assert transition.advance(state, 6.5, TIMEOUTS) == ABSENT
+
+
+def test_a_pair_that_moves_to_a_new_group_makes_plans_ambiguous():
+    before, plan = listing(0, (1, A), (3, C)), listing(1, (2, A), (3, C))
+    assert ChainTransition(plan, previous=before).is_ambiguous, "a returns packets of both"
+    plan = listing(1, (2, B), (3, C))
+    assert not ChainTransition(plan, previous=before).is_ambiguous
+
+
+def test_function_without_egress_port_gets_no_packets_unless_it_is_a_tap():
+    local = switch("h1", "vm", "a-in")
+    assert compile_chain(chain([A], [C]), local).delivery == frozenset()
+    assert compile_chain(chain(tap(A), [C]), local).delivery
 
 
 def test_newer_plan_closes_a_chain_again_that_is_about_to_open():

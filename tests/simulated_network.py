@@ -18,7 +18,7 @@ from portchain.dataplane.pipeline import TABLES
 from portchain.dataplane.plan import Classifier
 from tests.plans import mac
 
-REGISTERS = ("reg8", "reg9", "reg10", "reg11", "reg13", "reg14")
+REGISTERS = ("reg8", "reg9", "reg10", "reg11", "reg13", "reg14", "reg15")
 IGNORED = {NO_VLAN, UNICAST, "mpls"}  # true of every packet that gets to a flow with them
 NEUTRON = TABLES["ACCEPT_OR_INGRESS"].number
 # Tables that a packet continues in, wherever a flow sends it there. The simulation learns no flows
@@ -147,6 +147,8 @@ def _through(host, bridge, table, fields, hosts, packet):
                 fields[register] = value if ":" in value else int(value, 0)
             elif action.startswith("multipath"):
                 fields["reg11"] = fields["slot"]
+            elif action == "resubmit(,0)":
+                table = 0
             elif action.startswith("resubmit("):
                 number = int(action.rstrip(")").partition(",")[2])
                 table = number if number in CONTINUES_IN else table

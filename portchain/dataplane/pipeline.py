@@ -37,6 +37,9 @@ REG_PROJECT = "reg14"
 """A number of the project whose chain a packet is in. Learned flows match it, so that a full table
 evicts those of the project that has most."""
 
+REG_OWN = "reg15"
+"""1 if a function has sent the packet of its own, and not for a chain; 0 if nothing is known."""
+
 REG_DIGEST = "pkt_reg5"
 REG_DIGEST_HALVES = (REG_PAIR_SET, REG_SLOT)
 """``reg10`` and ``reg11`` as one 64-bit register: scratch space to hash several fields side by
@@ -184,10 +187,10 @@ TABLES = {
             Bridge.INT,
             0,
             "Takes packets that functions return, and chain frames from other hosts.",
-            matches=_HOOK_MATCHES | _FRAME_MATCHES | {"nw_ttl", REG_LENGTH},
+            matches=_HOOK_MATCHES | _FRAME_MATCHES | {"nw_ttl", REG_LENGTH, REG_OWN},
             writes=_set(
                 *(REG_PATH_POSITION, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
-                REG_LENGTH,
+                *(REG_LENGTH, REG_OWN),
             ),
             successors=_set(
                 *("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "BRANCH", "COPY"),
@@ -365,6 +368,7 @@ class Priority:
     DISGUISED = 329  # would go around the chain
 
     # From functions.
+    OWN_TRAFFIC = 318  # a function's port is the source of a chain
     EXPIRED = 317  # NSH with a TTL of 0
     RETURN_EXACT = 315  # matches the addresses of the chain's source port, too
     RETURN = 312

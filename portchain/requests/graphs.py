@@ -72,6 +72,7 @@ def check_linked_chains(
     :raises Violation: a rule is broken, or no driver supports one of the chains.
     """
     rules.check_no_function_twice(linked, attribute)
+    rules.check_no_source_is_function(linked, attribute)
     for snapshot in linked:
         rules.check_branch(snapshot.chain, snapshot.successors, attribute)
         request.check(snapshot)

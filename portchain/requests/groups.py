@@ -105,6 +105,7 @@ def _check_chains(
         request.context, relations.with_chains_of_same_graphs(request.session, chains)
     )
     rules.check_no_function_twice(linked, attribute)
+    rules.check_no_source_is_function(linked, attribute)
     own = [snapshot for snapshot in linked if snapshot.chain.id in chains]
     if group.port_ids != before.port_ids:
         source_networks.record(request.session, own)

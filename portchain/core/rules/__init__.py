@@ -27,7 +27,12 @@ from portchain.core.rules.function import (
     check_port_pair,
     check_port_pair_group,
 )
-from portchain.core.rules.graph import check_branch, check_no_function_twice, check_service_graph
+from portchain.core.rules.graph import (
+    check_branch,
+    check_no_function_twice,
+    check_no_source_is_function,
+    check_service_graph,
+)
 from portchain.core.rules.many_classifiers import check_overlap, check_overlaps
 from portchain.core.rules.violation import Kind, Violation, first_duplicate, label, label_for
 
@@ -46,6 +51,7 @@ __all__ = [
     "check_correlation",
     "check_flow_classifier",
     "check_no_function_twice",
+    "check_no_source_is_function",
     "check_overlap",
     "check_overlaps",
     "check_port_chain",

@@ -1,11 +1,17 @@
 """Rules about service graphs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import combinations, product
 
 from portchain.core.function_kinds import traits_of
-from portchain.core.model import ChainSnapshot, FlowClassifier, PortChain, ServiceGraph
+from portchain.core.model import (
+    ChainSnapshot,
+    FlowClassifier,
+    PortChain,
+    PortPair,
+    ServiceGraph,
+)
 from portchain.core.rules.classifier import ignoring_source, overlap
 from portchain.core.rules.violation import Violation, first_duplicate, label, label_for
 
@@ -74,14 +80,8 @@ def check_no_function_twice(
     :param snapshots: all chains of a graph.
     :raises Violation: such a function is in a chain, and in another that can be reached from it.
     """
-    chains = {each.chain.id: each.chain for each in snapshots}
-    successors = {each.chain.id: {chain.id for chain in each.successors} for each in snapshots}
-    for first in chains.values():
-        reached, pending = set[str](), [*successors[first.id]]
-        while pending:
-            reached.add(chain_id := pending.pop())
-            pending += successors[chain_id] - reached
-        for other in map(chains.__getitem__, sorted(reached)):
+    for first, followers in _with_followers(snapshots):
+        for other in followers:
             shared = _unaware_egress_ports(first) & _unaware_egress_ports(other)
             if shared and _can_pass_both(first, other):
                 raise Violation(
@@ -91,6 +91,49 @@ def check_no_function_twice(
                     "understands no chain header; use another function in one of them, or pairs "
                     "with correlation",
                 )
+
+
+def check_no_source_is_function(
+    snapshots: Collection[ChainSnapshot], attribute: str = "flow_classifiers"
+) -> None:
+    """Check that no packet is sent by the port at which a function of its path returns packets.
+
+    What the function sends of its own would look like what it returns.
+
+    :param snapshots: all chains of a graph, or one chain that is in no graph.
+    :raises Violation: a classifier names the port of an SFC-unaware function of its chain, or of a
+        chain that follows, as a source of packets or replies.
+    """
+    for first, followers in _with_followers(snapshots):
+        for chain in (first, *followers):
+            for classifier in first.flow_classifiers:
+                ends = [(classifier.logical_source_port, _unaware_egress_ports(chain))]
+                if first.symmetric:
+                    ends.append((classifier.logical_destination_port, _unaware_ports_back(chain)))
+                for port, returning in ends:
+                    if port in returning:
+                        raise Violation(
+                            attribute,
+                            f"{label_for(first.project_id, classifier)} takes what port {port} "
+                            "sends, and a function of "
+                            f"{label_for(first.project_id, chain)}, which understands no chain "
+                            "header, returns packets at that port: nothing tells them apart. Name "
+                            "another port of the machine, or use a pair with correlation",
+                        )
+
+
+def _with_followers(
+    snapshots: Collection[ChainSnapshot],
+) -> Iterator[tuple[PortChain, list[PortChain]]]:
+    """Yield each chain with all chains that its packets can reach in a service graph."""
+    chains = {each.chain.id: each.chain for each in snapshots}
+    successors = {each.chain.id: {chain.id for chain in each.successors} for each in snapshots}
+    for first in chains.values():
+        reached, pending = set[str](), [*successors[first.id]]
+        while pending:
+            reached.add(chain_id := pending.pop())
+            pending += successors[chain_id] - reached
+        yield first, [chains[chain_id] for chain_id in sorted(reached)]
 
 
 def _can_pass_both(one: PortChain, other: PortChain) -> bool:
@@ -105,10 +148,16 @@ def _unaware_egress_ports(chain: PortChain) -> frozenset[str]:
     """Return the egress ports of functions that return packets without saying to which chain they
     belong.
     """
-    return frozenset(
-        pair.egress
-        for group in chain.port_pair_groups
-        if not group.tap_enabled
-        for pair in group.port_pairs
-        if not traits_of(pair).identifies_chain
-    )
+    return frozenset(pair.egress for pair in _unaware_pairs(chain))
+
+
+def _unaware_ports_back(chain: PortChain) -> frozenset[str]:
+    """Return the ports at which such functions return replies."""
+    return frozenset(pair.ingress for pair in _unaware_pairs(chain))
+
+
+def _unaware_pairs(chain: PortChain) -> Iterator[PortPair]:
+    for group in chain.port_pair_groups:
+        for pair in () if group.tap_enabled else group.port_pairs:
+            if not traits_of(pair).identifies_chain:
+                yield pair

@@ -8,6 +8,7 @@ from portchain.dataplane.compile.classify import (
     coarse_guard_flows,
     forwarded_traffic_flows,
     graph_ingress_flows,
+    own_traffic_flows,
 )
 from portchain.dataplane.compile.context import (
     Compiled,
@@ -74,6 +75,7 @@ def compile_bypass_guard(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
             classification |= collect(graph_ingress_flows(context, drop=True), switch.limits)
             classification |= collect(forwarded_traffic_flows(context), switch.limits)
             forwarding |= collect(link_traffic_flows(context), switch.limits)
+            forwarding |= collect(own_traffic_flows(context), switch.limits)
         except TooManyFlowsError:
             classification |= set(coarse_guard_flows(context))
             forwarding |= set(link_traffic_flows(context, coarse=True))
@@ -114,6 +116,7 @@ def _forwarding(context: PathOnHost) -> Iterator[Flow]:
             yield from remote_delivery_flows(context, index, target)
     yield from rejoin_flows(context)
     yield from link_traffic_flows(context)
+    yield from own_traffic_flows(context)
 
 
 def _affinity(context: PathOnHost) -> Iterator[Flow]:

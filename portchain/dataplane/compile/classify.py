@@ -18,6 +18,7 @@ from portchain.dataplane.match import (
 from portchain.dataplane.pipeline import (
     POSITION_DONE,
     REG_NEUTRON_NET,
+    REG_OWN,
     REG_PATH_POSITION,
     Priority,
     path_label,
@@ -74,6 +75,24 @@ def coarse_guard_flows(context: PathOnHost) -> Iterator[Flow]:
             yield from _entrance(context, outside, sorted(sources), Priority.COARSE_RANK, drop=True)
         for end in _ends_before(context):
             yield from build_flows("BRANCH", Priority.COARSE_BRANCH, match | {end})
+
+
+def own_traffic_flows(context: PathOnHost) -> Iterator[Flow]:
+    """Yield the flows that take what named sources send for their own traffic.
+
+    The port can be that of a function of another chain. There, the return flows would take these
+    packets for packets that the function returns. They must not look at a packet of the chain that
+    has an address of the port.
+    """
+    mark = set_field(1, REG_OWN)
+    for number, sources in sorted(_sources_here(context).items()):
+        classifier = context.path.classifiers[number]
+        for in_port, source in sources.items() if classifier.source_port_known else ():
+            own = list(addresses_within(source.addresses, classifier))
+            for match in header_matches(classifier, own) if own else ():
+                first = _outside(match) | {in_port, f"{REG_OWN}=0"}
+                again = resubmit("LOCAL_SWITCHING")
+                yield from build_flows("LOCAL_SWITCHING", Priority.OWN_TRAFFIC, first, mark, again)
 
 
 def _sources_here(context: PathOnHost) -> dict[int, dict[str, Source]]:

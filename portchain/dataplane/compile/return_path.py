@@ -25,6 +25,7 @@ from portchain.dataplane.pipeline import (
     POSITION_DONE,
     REG_NEUTRON_NET,
     REG_NEUTRON_PORT,
+    REG_OWN,
     REG_PATH_POSITION,
     Priority,
 )
@@ -59,7 +60,9 @@ def _unaware_return_flows(
 
     At a function that projects share, the source address counts too.
     """
-    from_function = frozenset({f"in_port={egress.ofport}", UNICAST, f"{REG_PATH_POSITION}=0"})
+    from_function = frozenset(
+        {f"in_port={egress.ofport}", UNICAST, f"{REG_PATH_POSITION}=0", f"{REG_OWN}=0"}
+    )
     accepted = context.path.hops[index].accepted_sources
     for number, classifier in enumerate(context.path.headers_after(index)):
         if accepted:

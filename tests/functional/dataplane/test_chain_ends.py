@@ -267,3 +267,21 @@ def test_replies_to_what_is_behind_a_router(vswitch):
     assert received_at_egress(place, [("10.0.0.22", OUTSIDE, "gw", 2, 1)], "two") == 1
     assert received_at_egress(place, [("10.0.0.22", OUTSIDE, "one", 2, 1)], "two") == 0
     assert received_at_egress(place, [("10.0.0.22", "198.51.100.9", "gw", 2, 1)], "two") == 0
+
+
+@FIREWALLS
+def test_a_function_is_the_source_of_another_chain_with_the_same_header(vswitch, firewall):
+    """What the function sends of its own enters its chain, what it returns stays in the other."""
+    place = Place(vswitch, firewall)
+    own = place.ports["a-out"].fixed_ips[0]
+    for first in ({}, {"source_prefix": "10.0.0.0/24"}):
+        chains = [
+            Chain("a", classifier(logical_source_port=ident("vm"), **first)),
+            Chain("b", classifier(logical_source_port=ident("a-out")), sources=("a-out",)),
+        ]
+        for in_order in (chains, chains[::-1]):
+            place.program(*in_order)
+            frames = [(VM, "10.0.0.22", "two", 1, 2)]
+            assert place.at_functions(frames) == [["a"]]
+            assert place.at_functions(frames, sender="a-out") == [[]]
+            assert place.at_functions([(own, *frames[0][1:])], sender="a-out") == [["b"]]

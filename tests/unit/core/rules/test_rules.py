@@ -282,3 +282,34 @@ def test_dhcp_cannot_be_classified() -> None:
             )
         rules.check_flow_classifier(dhcp(ethertype, server, server))
         rules.check_flow_classifier(dhcp(ethertype, client, server, protocol=6))
+
+
+def test_functions_are_no_sources_of_their_own_chain() -> None:
+    """What a function sends of its own would look like what it returns."""
+
+    def alone(port: str, symmetric: bool = False, **pair: Any) -> list[ChainSnapshot]:
+        source = FlowClassifier("f", "alice", logical_source_port=port)
+        if symmetric:
+            source = replace(source, logical_source_port="x", logical_destination_port=port)
+        group = replace(NEXT, port_pairs=(replace(NEXT.port_pairs[0], **pair),))
+        chain = replace(
+            a_chain(OTHER, group, OTHER), flow_classifiers=(source,), symmetric=symmetric
+        )
+        return [ChainSnapshot(chain, {}, {})]
+
+    check = rules.check_no_source_is_function
+    rejects("flow_classifiers", check, alone("p3"))
+    check(alone("p2"))
+    check(alone("p3", correlation="mpls"))
+    rejects("flow_classifiers", check, alone("p2", symmetric=True))
+    check(alone("p3", symmetric=True))
+    (first,) = alone("b")
+    follower = a_chain(FIRST, an_id="after")
+    source = replace(first.chain.flow_classifiers[0], logical_source_port="p2")
+    before = replace(a_chain(OTHER), flow_classifiers=(source,))
+    linked = [
+        ChainSnapshot(before, {}, {}, successors=(follower,)),
+        ChainSnapshot(follower, {}, {}, predecessors=(before,)),
+    ]
+    rejects("port_chains", check, linked, "port_chains")
+    check([ChainSnapshot(before, {}, {}), ChainSnapshot(follower, {}, {})])

@@ -182,6 +182,10 @@ def _matches(flow: Flow, fields: dict) -> bool:
             continue
         if name == "ct_state":
             return False  # all connections are established
+        if name == "nw_frag":
+            if value != "no":
+                return False  # no packet is a fragment
+            continue
         if name in REGISTERS or name in ("in_port", "mpls_label", "mpls_tc", "mpls_ttl"):
             if fields.get(name, 0 if name in REGISTERS else None) != int(value, 0):
                 return False
@@ -194,7 +198,8 @@ def _matches(flow: Flow, fields: dict) -> bool:
             headers.append(word)
     if isinstance(fields["classifier"], Header):
         return fields["classifier"].matches(headers)
-    return not headers or frozenset(headers) in classifier_matches(fields["classifier"])
+    packets = classifier_matches(fields["classifier"])
+    return any(frozenset(headers) <= packet for packet in packets)
 
 
 def _out(host, bridge, port, fields, hosts, packet):

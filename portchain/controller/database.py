@@ -12,7 +12,7 @@ _SCHEMA = "Open_vSwitch"
 _COLUMNS = {
     "Open_vSwitch": ("bridges", "cur_cfg", "next_cfg"),
     "Bridge": ("name", "ports", "controller", "protocols", "flow_tables"),
-    "Port": ("name", "interfaces", "tag", "other_config"),
+    "Port": ("name", "interfaces", "tag", "other_config", "protected"),
     "Interface": ("name", "type", "ofport", "options", "external_ids"),
     "Controller": ("target",),
     "Flow_Table": ("name", "flow_limit", "overflow_policy", "groups"),

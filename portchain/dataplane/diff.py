@@ -14,6 +14,7 @@ class Batch:
     :param put: flows to add; a flow with the key of an existing one replaces it without a gap.
     :param remove: keys of flows to delete.
     :param suppress_flooding: ports to which the switch must stop flooding.
+    :param forget_addresses: ports at which the switch must forget the addresses it has learned.
     :param restore_flooding: ports to which the switch may flood again.
     """
 
@@ -21,6 +22,7 @@ class Batch:
     put: tuple[Flow, ...] = ()
     remove: tuple[FlowKey, ...] = ()
     suppress_flooding: tuple[NoFlood, ...] = ()
+    forget_addresses: tuple[NoFlood, ...] = ()
     restore_flooding: tuple[NoFlood, ...] = ()
 
 
@@ -63,7 +65,8 @@ def order(put: Collection[SwitchEntry], remove: Collection[EntryKey]) -> list[Ba
 
     A bundle is atomic on one bridge only. So the bridges towards other hosts get their new flows
     before br-int changes, and lose their old flows after it. Flooding to a port is suppressed
-    before the first flow that needs that, and restored after the last one.
+    before the first flow that needs that, and restored after the last one. The addresses behind
+    the port are forgotten once flows keep the switch from learning them again.
     """
     added: defaultdict[Bridge, list[Flow]] = defaultdict(list)
     deleted: defaultdict[Bridge, list[FlowKey]] = defaultdict(list)
@@ -74,13 +77,12 @@ def order(put: Collection[SwitchEntry], remove: Collection[EntryKey]) -> list[Ba
         if isinstance(key, FlowKey):
             deleted[key.bridge].append(key)
     outer = sorted((added.keys() | deleted.keys()) - {Bridge.INT}, key=str)
+    suppressed = tuple(entry for entry in put if isinstance(entry, NoFlood))
     batches = (
-        Batch(
-            Bridge.INT,
-            suppress_flooding=tuple(entry for entry in put if isinstance(entry, NoFlood)),
-        ),
+        Batch(Bridge.INT, suppress_flooding=suppressed),
         *(Batch(bridge, put=tuple(added[bridge])) for bridge in outer),
         Batch(Bridge.INT, put=tuple(added[Bridge.INT]), remove=tuple(deleted[Bridge.INT])),
+        Batch(Bridge.INT, forget_addresses=suppressed),
         *(Batch(bridge, remove=tuple(deleted[bridge])) for bridge in outer),
         Batch(
             Bridge.INT, restore_flooding=tuple(key for key in remove if isinstance(key, NoFlood))

@@ -124,7 +124,8 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class NoFlood:
-    """A port of br-int to which the NORMAL action does not flood (docs/decisions/0012).
+    """A port of br-int to which the NORMAL action sends nothing: it does not flood to the port
+    (docs/decisions/0012), and knows no address behind it (docs/decisions/0050).
 
     :param ofport: OpenFlow port number.
     :param record: as in ``host_switch.LocalPort``. A port that is plugged in again has lost the

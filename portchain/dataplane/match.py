@@ -8,14 +8,15 @@ port range becomes the smallest set of (value, mask) pairs that covers exactly t
 import functools
 import ipaddress
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from portchain.core.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
 from portchain.dataplane.plan import Classifier, PortRange
 
 _PORT_BITS = 16
 _FULL_MASK = (1 << _PORT_BITS) - 1
+_ALL_PORTS: PortRange = (0, _FULL_MASK)
 
 # The words of ovs-ofctl for an ethertype and protocol.
 _WORDS = {
@@ -101,7 +102,8 @@ def header_matches(
         them; empty to match the classifier's own.
     :param any_source: match packets from any address.
     :param destinations: as ``sources``, instead of the classifier's destination prefixes.
-    :returns: one match for each pair of a source and a destination prefix.
+    :returns: one match for each pair of a source and a destination prefix. None of them matches a
+        fragment that ``undecided_fragment_matches`` matches.
     """
     source_field, destination_field = _ADDRESS_FIELDS[classifier.ethertype]
     words = set(protocol_words(classifier.ethertype, classifier.protocol))
@@ -110,15 +112,14 @@ def header_matches(
     if classifier.protocol in (ICMP, ICMPV6):
         values = zip(_ICMP_FIELDS, given, strict=True)
         words |= {f"{name}={value[0]}" for name, value in values if value is not None}
-        if classifier.source_ports:
-            # Later fragments have no ICMP header; the switch would match them as type 0.
-            words.add("nw_frag=not_later")
     else:
         ports = tuple(
             PortChoice(name, value, tuple(_port_words(name, value)))
             for name, value in zip(_PORT_FIELDS, given, strict=True)
-            if value is not None and value != (0, _FULL_MASK)
+            if value is not None and value != _ALL_PORTS
         )
+    if _matches_fragments_by_mistake(classifier):
+        words.add("nw_frag=no")
     cidrs = () if any_source else tuple(sources) or classifier.source_prefixes
     prefixes = itertools.product(
         _prefix_words(source_field, cidrs),
@@ -182,6 +183,48 @@ def classifier_matches(classifier: Classifier, sources: Iterable[str] = ()) -> l
     return [words for match in matches for words in match.combinations]
 
 
+def undecided_fragment_matches(
+    classifier: Classifier, matches: Callable[[Classifier], Iterable[HeaderMatch]]
+) -> Iterator[frozenset[str]]:
+    """Match fragments of which the switch cannot tell whether they are packets of a classifier.
+
+    The switch sees port 0 or ICMP type 0 in every fragment, the first one included. Of the later
+    fragments of an IPv6 packet it does not see the protocol either.
+
+    :param matches: how whole packets of a classifier are matched.
+    :returns: one set of match words for each flow needed; none if the classifier names only fields
+        that every fragment has.
+    """
+    hidden = bool(_limited_ports(classifier))
+    without_ports = replace(classifier, source_ports=None, destination_ports=None)
+    undecided = []
+    if classifier.ethertype == "IPv6" and classifier.protocol is not None:
+        hidden = True
+        undecided.append((replace(without_ports, protocol=None), "nw_frag=later"))
+    if hidden:
+        undecided.append((without_ports, "nw_frag=yes"))
+    for known, fragment in undecided:
+        for match in matches(known):
+            yield match.words - {"nw_frag=no"} | {fragment}
+
+
+def _matches_fragments_by_mistake(classifier: Classifier) -> bool:
+    """Tell whether flows of a classifier need a word that excludes fragments.
+
+    Their ports look like 0, and the first fragment of an IPv6 packet would go without the others.
+    """
+    limited = _limited_ports(classifier)
+    if limited:
+        return all(first == 0 for first, _ in limited)
+    return classifier.ethertype == "IPv6" and classifier.protocol is not None
+
+
+def _limited_ports(classifier: Classifier) -> list[PortRange]:
+    """Return the port ranges of a classifier that exclude some port."""
+    given = (classifier.source_ports, classifier.destination_ports)
+    return [ports for ports in given if ports is not None and ports != _ALL_PORTS]
+
+
 def covers_neighbour_discovery(classifier: Classifier) -> bool:
     """Return whether a classifier would match neighbour discovery: ICMPv6 without a given type."""
     any_type = classifier.protocol in (None, ICMPV6) and classifier.source_ports is None
@@ -202,6 +245,13 @@ def covers_dhcp(classifier: Classifier, ethertype: str, ports: PortRange) -> boo
             for port, among in zip(ports, ranges, strict=True)
         )
     )
+
+
+def address_matches(addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Match packets from addresses: one pair of match words for each."""
+    for address in addresses:
+        family = f"IPv{ipaddress.ip_address(address).version}"
+        yield _WORDS[family, None], f"{_ADDRESS_FIELDS[family][0]}={address}"
 
 
 def addresses_within(addresses: Iterable[str], classifier: Classifier) -> Iterator[str]:

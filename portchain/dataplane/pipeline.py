@@ -234,7 +234,7 @@ TABLES = {
             Bridge.INT,
             150,
             "Starts a hop: hashes the packet's traffic flow and looks for a learned pair.",
-            matches=_HEADERS | {REG_PATH_POSITION},
+            matches=_HEADERS | {REG_PATH_POSITION, "nw_frag"},
             # The source address serves as scratch space for hashing and is restored.
             writes=_set(REG_TARGET, REG_PAIR_SET, REG_SLOT, REG_DIGEST, REG_PROJECT, "eth_src"),
             successors=_set("AFFINITY", "BALANCE", "LEARN_AFFINITY", "FORWARD"),
@@ -262,10 +262,10 @@ TABLES = {
             Bridge.INT,
             153,
             "Lets a frame with an unmodified source address continue from the port it came from.",
-            matches=_set(REG_PATH_POSITION, "dl_src"),
+            matches=_set(REG_PATH_POSITION, "dl_src", "ip", "ipv6", "nw_src", "ipv6_src"),
             writes=_FRAME_WRITES
             | {REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET, "in_port"},
-            successors=_set("TRANSIENT", "ACCEPT_OR_INGRESS"),
+            successors=_set("REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
             outputs=True,
         ),
         Table(
@@ -362,6 +362,8 @@ class Priority:
     COARSE_RANK = 10
     # Added to replies' priorities for packets that a router forwards, and that are none.
     FORWARDED_OFFSET = 3
+    # Subtracted for fragments of which the switch cannot tell whether they match: below all ranks.
+    FRAGMENT_OFFSET = 15
     # In Neutron's first table, before anything is classified.
     TO_GROUP = 331  # broadcast and multicast: not part of chains
     LINK_TRAFFIC = 330  # neighbour discovery and DHCP: not part of chains
@@ -373,6 +375,7 @@ class Priority:
     RETURN_EXACT = 315  # matches the addresses of the chain's source port, too
     RETURN = 312
     RETURN_UNCHANGED = 309  # a function that changes headers returns the original header
+    HOLD_RETURNED_FRAGMENT = 308  # fragments that may belong to a chain, from a function
     OTHER_FROM_L2_FUNCTION = 299  # anything else from a function that bridges
 
     # Between hosts.
@@ -381,10 +384,14 @@ class Priority:
     FROM_TUNNEL = 299  # chain frames from any tunnel; below all more specific flows
 
     # In our own tables.
+    ANY_SOURCE = 9  # frames with a source MAC address that the plan does not name
     POSITION = 10
-    POSITION_AND_PORTS = 11  # packets that have the ports which lb_fields names
+    POSITION_AND_PORTS = 11  # packets whose transport ports identify their traffic flow
+    ADDRESS = 11  # packets without a source MAC address, by their IP address
+    FRAGMENT = 12  # fragments of such packets, in which the switch sees no ports
     COARSE_BRANCH = 12  # as COARSE_RANK
     BRANCH = 20  # into a following chain of a service graph; POSITION matches all others
+    BRANCH_FRAGMENT = 15  # fragments that may belong to a following chain
 
 
 # --- Checking.

@@ -106,6 +106,8 @@ class Source:
     :param broadcasts: the broadcast addresses of the port's IPv4 subnets.
     :param forwarded: addresses of the chain's ends on other networks. The port forwards their
         packets, which have been classified at their own ports already.
+    :param further_macs: other MAC addresses that the port may send from, for example of VRRP.
+    :param sends_from_any_mac: whether nobody checks what MAC addresses the port sends from.
     """
 
     classifier: int
@@ -117,6 +119,8 @@ class Source:
     segment: Segment | None = None
     broadcasts: tuple[str, ...] = ()
     forwarded: tuple[str, ...] = ()
+    further_macs: tuple[str, ...] = ()
+    sends_from_any_mac: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,8 @@ class Target:
     :param function: what follows from the kind of the function.
     :param ingress_segment: of the ingress port; None unless it is on a provider network.
     :param egress_segment: of the egress port; None unless it is on a provider network.
+    :param off_network: the function returns packets without their source MAC address, at a port
+        that is not on the network where they were. They continue from their origin.
     """
 
     pair_id: str
@@ -144,6 +150,12 @@ class Target:
     function: FunctionTraits = L3
     ingress_segment: Segment | None = None
     egress_segment: Segment | None = None
+    off_network: bool = False
+
+    @property
+    def is_origin(self) -> bool:
+        """Whether frames that the function returns continue from its own egress port."""
+        return not self.function.keeps_source_mac and not self.off_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,15 +244,29 @@ class Path:
 
         Functions that bridge, or receive the frame inside NSH, keep its source address. So the
         frame is that of the last function that routes or, if there is none, of the source. It
-        continues to its destination from that port.
+        continues to its destination from that port, as do packets from functions ``off_network``.
         """
+        found: tuple[Source | Target, ...] = ()
         for hop in reversed(self.hops):
-            routers = tuple(
-                target for target in hop.targets if not target.function.keeps_source_mac
-            )
-            if routers and not hop.tap:
-                return routers
-        return (*self.sources, *(origin for entry in self.entries for origin in entry.origins))
+            if hop.tap:
+                continue
+            found += tuple(target for target in hop.targets if target.is_origin)
+            if hop.targets and all(target.is_origin for target in hop.targets):
+                return found
+        entries = (origin for entry in self.entries for origin in entry.origins)
+        return (*found, *self.sources, *entries)
+
+    @property
+    def without_source(self) -> tuple[Target, ...]:
+        """The functions ``off_network`` whose MAC address frames can have behind the last hop."""
+        found: list[Target] = []
+        for hop in reversed(self.hops):
+            if hop.tap:
+                continue
+            found += (target for target in hop.targets if target.off_network)
+            if hop.targets and all(target.is_origin for target in hop.targets):
+                break
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,8 @@ class OpenVSwitch:
         flood_control = FloodControl(self._bridges[Bridge.INT])
         if batch.suppress_flooding:
             flood_control.suppress(batch.suppress_flooding)
+        if batch.forget_addresses:
+            flood_control.forget_addresses(batch.forget_addresses)
         if batch.restore_flooding:
             flood_control.restore(batch.restore_flooding)
         lines = [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]

@@ -72,6 +72,10 @@ SERVER_TOPIC = "port_chain-server"
 # 1.7  "receiver" of a classifier: an older agent takes all packets to "destination_prefixes", which
 #      contain those that the receiver gets. "broadcasts" and "forwarded" of a source: an older
 #      agent drops neither frames that go around, nor spares packets from being classified twice.
+# 1.8  "off_network" of a target (docs/decisions/0008). An older agent forwards packets from such a
+#      function on the function's own network, where their destination is not: they are lost, as
+#      with a server that is older. "further_macs" and "sends_from_any_mac" of a source: an older
+#      agent loses frames with these source addresses behind functions that keep them.
 # 1.9  "generation" of a chain: the number of its list of groups (docs/decisions/0053). Frames
 #      between hosts carry it. An older agent neither sends nor checks it; newer agents take its
 #      frames, and those of agents whose server is older.
@@ -291,6 +295,10 @@ def _source(item: Mapping[str, Any], classifiers: int) -> Source:
         forwarded=tuple(
             as_address(address, "forwarded") for address in read_list(item, "forwarded")
         ),
+        further_macs=tuple(
+            read_mac({"mac": mac}, "mac") for mac in read_list(item, "further_macs")
+        ),
+        sends_from_any_mac=bool(item.get("sends_from_any_mac", False)),
     )
 
 
@@ -343,6 +351,7 @@ def _target(item: Mapping[str, Any]) -> Target:
         function=_function(item),
         ingress_segment=_segment(item, "ingress_segment"),
         egress_segment=_segment(item, "egress_segment"),
+        off_network=bool(item.get("off_network", False)),
     )
 
 

@@ -125,6 +125,7 @@ class Vswitch:
         self._control: Control | None = None
         self._collected: list[str] | None = None
         self._captures: dict[str, tuple[Capture, list[Packet]]] = {}
+        self._port_names: dict[tuple[str, int], str] = {}
         self._env = {
             **os.environ,
             **{f"OVS_{kind}DIR": str(folder) for kind in ("RUN", "LOG", "DB")},
@@ -226,11 +227,19 @@ class Vswitch:
             VLAN 1, like ports that Neutron's agent has wired.
         """
         pcap = self.folder / f"{name}.pcap"
+        self._port_names[bridge, ofport] = name
         self._configure(
             "add-port", bridge, name, *(columns or ["tag=1"]),
             "--", "set", "interface", name, "type=dummy",
             f"ofport_request={ofport}", f"options:tx_pcap={pcap}",
         )  # fmt: skip
+
+    def forget_addresses(self, bridge: str, ofports: Iterable[int]) -> None:
+        """Forget what a bridge has learned at ports: their column "protected" changes twice."""
+        names = [self._port_names[bridge, ofport] for ofport in ofports]
+        for value in ("true", "false"):
+            commands = (("--", "set", "port", name, f"protected={value}") for name in names)
+            self.run("ovs-vsctl", *(word for command in commands for word in command))
 
     def add_patch(self, bridge: str, name: str, ofport: int, peer: str) -> None:
         """Add a patch port to another bridge, whose patch port is ``peer``."""
@@ -403,6 +412,9 @@ class Host:
         ):
             for port in ports:
                 self.ofctl(Bridge.INT, "mod-port", str(port.ofport), setting, version="OpenFlow10")
+        if batch.forget_addresses:
+            ofports = [port.ofport for port in batch.forget_addresses]
+            self.vswitch.forget_addresses(self._names[Bridge.INT], ofports)
         lines = [
             f"add cookie={COOKIE:#x},{flow.match_text},actions={flow.actions}" for flow in batch.put
         ]

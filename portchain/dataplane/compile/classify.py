@@ -1,12 +1,13 @@
 """Classification: diverts packets from Neutron's tables to the chain's first hop."""
 
+import itertools
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from portchain.dataplane.compile.context import PathOnHost
 from portchain.dataplane.conjunction import build_flows
 from portchain.dataplane.flow import Flow
-from portchain.dataplane.flow_builder import UNICAST, resubmit, set_field
+from portchain.dataplane.flow_builder import UNICAST, build_flow, resubmit, set_field
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.match import (
     HeaderMatch,
@@ -14,6 +15,7 @@ from portchain.dataplane.match import (
     header_matches,
     protocol_words,
     sent_matches,
+    undecided_fragment_matches,
 )
 from portchain.dataplane.pipeline import (
     POSITION_DONE,
@@ -37,6 +39,8 @@ def classifier_flows(context: PathOnHost, *, drop: bool = False) -> Iterator[Flo
     for number, sources in sorted(_sources_here(context).items()):
         for rank, match in sent_matches(context.path.classifiers[number]):
             yield from _entrance(context, _outside(match), list(sources), rank, drop=drop)
+        if not context.path.ends_after(-1):
+            yield from _hold_fragments(context, context.path.classifiers[number], sources)
 
 
 def forwarded_traffic_flows(context: PathOnHost) -> Iterator[Flow]:
@@ -128,6 +132,10 @@ def graph_ingress_flows(context: PathOnHost, *, drop: bool = False) -> Iterator[
             for rank, header in _branch_matches(classifier):
                 priority = Priority.BRANCH - rank * Priority.RANK_OFFSET
                 yield from build_flows("BRANCH", priority, header | {end}, *enter)
+            for words in undecided_fragment_matches(
+                classifier, lambda known: (match for _, match in _branch_matches(known))
+            ):
+                yield build_flow("BRANCH", Priority.BRANCH_FRAGMENT, words | {end})
 
 
 def _ends_before(context: PathOnHost) -> Iterator[str]:
@@ -181,6 +189,22 @@ def _entrance_tables(context: PathOnHost) -> Iterator[tuple[str, int]]:
     # After a restart of the switch, the firewall's flows for the port are missing for a moment,
     # and Neutron's table 60 would switch the packet with NORMAL.
     yield "TRANSIENT", Priority.CLASSIFY_UNGUARDED
+
+
+def _hold_fragments(
+    context: PathOnHost, classifier: Classifier, in_ports: Iterable[str]
+) -> Iterator[Flow]:
+    """Yield flows that drop fragments which may belong to the chain (docs/decisions/0049).
+
+    They yield to the flows of any chain that can tell that a fragment is its own.
+    """
+    undecided = undecided_fragment_matches(
+        classifier, lambda known: (_outside(match) for _, match in sent_matches(known))
+    )
+    for words, in_port in itertools.product(undecided, in_ports):
+        for table, priority in _entrance_tables(context):
+            held = priority - Priority.FRAGMENT_OFFSET
+            yield build_flow(table, held, words | {in_port})
 
 
 def _enter_from(context: PathOnHost, table: str) -> tuple[str, ...]:

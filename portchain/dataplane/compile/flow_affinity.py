@@ -41,7 +41,7 @@ def learning_flow(
     """
     # The cookie of learned flows names hop and pair. ``delete_learned`` deletes by this cookie.
     cookie = context.position(index) << 32 | target_number(target.pair_id)
-    words = (
+    before = (
         f"table={TABLES['AFFINITY'].number}",
         *_timeouts(kind, connection),
         f"priority={Priority.POSITION}",
@@ -49,12 +49,14 @@ def learning_flow(
         f"cookie={cookie:#x}",
         f"NXM_NX_{REG_PROJECT.upper()}[]",
         f"NXM_NX_{REG_PATH_POSITION.upper()}[]",
-        *kind.learned,
+    )
+    after = (
         f"load:NXM_NX_{REG_TARGET.upper()}[]->NXM_NX_{REG_TARGET.upper()}[]",
         f"load:0->NXM_NX_{REG_PAIR_SET.upper()}[]",
     )
     match = (*context.match_target(index, target), *kind.match)
-    return build_flow("LEARN_AFFINITY", kind.priority, match, f"learn({','.join(words)})")
+    actions = (f"learn({','.join((*before, *words, *after))})" for words in kind.learned)
+    return build_flow("LEARN_AFFINITY", kind.priority, match, *actions)
 
 
 def _timeouts(kind: FlowKind, connection: bool) -> tuple[str, ...]:

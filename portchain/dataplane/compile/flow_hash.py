@@ -1,11 +1,13 @@
 """Flow hashing: which packets at a hop are one flow, and how the switch hashes a flow to a slot.
 
-Without ``lb_fields`` a flow is a connection, identified by its 5-tuple. With ``lb_fields`` a flow
-is all packets with the same values in these fields.
+Without ``lb_fields`` a flow is a connection of TCP or SCTP, identified by its 5-tuple, or all other
+packets between two addresses: UDP datagrams can be fragmented, and the switch sees no ports in
+fragments (docs/decisions/0049). With ``lb_fields`` a flow is all packets with the same values in
+these fields.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from portchain.core.protocols import SCTP, TCP, UDP
 from portchain.dataplane import balance
@@ -15,6 +17,9 @@ from portchain.dataplane.pipeline import REG_DIGEST, REG_DIGEST_HALVES, REG_SLOT
 from portchain.dataplane.plan import Classifier, opposite_field
 
 _TRANSPORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
+_CONNECTIONS = (TCP, SCTP)
+_IPV6_FRAGMENT = 44
+"""What the switch takes for the protocol of the later fragments of an IPv6 packet."""
 _ETHERTYPES = {"IPv4": "0x800", "IPv6": "0x86dd"}
 
 # Names of the fields in the learn action, and in the multipath action for a single field.
@@ -45,22 +50,27 @@ class FlowKind:
     :param protocol: IP protocol number; None for any.
     :param match: words that match packets of this kind.
     :param fields: names as in ``LB_FIELDS``; the order is the same in both directions of a chain.
-    :param learned: what a learned flow matches, in the notation of the learn action.
+    :param learned: what a learned flow matches, in the notation of the learn action; several, if
+        the traffic flow needs several learned flows.
     """
 
     priority: int
     protocol: int | None
     match: tuple[str, ...]
     fields: tuple[str, ...]
-    learned: tuple[str, ...]
+    learned: tuple[tuple[str, ...], ...]
 
 
 def connection_kinds(classifiers: Iterable[Classifier]) -> Iterator[FlowKind]:
-    """Yield the kinds of connections that classifiers match: TCP, UDP and SCTP."""
+    """Yield the kinds of flows that classifiers match: connections, and UDP by addresses."""
     for ethertype, protocol in _transports_of(classifiers):
-        name = _TRANSPORTS[protocol]
-        fields = ("ip_src", "ip_dst", f"{name}_src", f"{name}_dst")
-        yield _kind(ethertype, protocol, fields, Priority.POSITION)
+        fields: tuple[str, ...] = ("ip_src", "ip_dst")
+        if protocol in _CONNECTIONS:
+            name = _TRANSPORTS[protocol]
+            fields = (*fields, f"{name}_src", f"{name}_dst")
+            yield _kind(ethertype, protocol, fields, Priority.POSITION_AND_PORTS)
+        else:
+            yield _kind(ethertype, protocol, fields, Priority.POSITION)
 
 
 def kinds_by_fields(
@@ -84,8 +94,33 @@ def kinds_by_fields(
 
 
 def hash_connection() -> tuple[str, ...]:
-    """Return actions that hash the 5-tuple to ``REG_SLOT``, to the same slot in both directions."""
-    return (f"multipath(symmetric_l3l4+udp,0,modulo_n,{balance.SLOTS},0,{_SLOT})",)
+    """Return actions that hash the 5-tuple of TCP or SCTP to ``REG_SLOT``.
+
+    Both directions of a connection get the same slot.
+    """
+    return (f"multipath(symmetric_l3l4,0,modulo_n,{balance.SLOTS},0,{_SLOT})",)
+
+
+def hash_addresses() -> tuple[str, ...]:
+    """Return actions that hash the two IP addresses to ``REG_SLOT``, alike in both directions."""
+    return (f"multipath(symmetric_l3,0,modulo_n,{balance.SLOTS},0,{_SLOT})",)
+
+
+def has_ports(kind: FlowKind) -> bool:
+    """Tell whether transport ports are among the fields that identify a flow of this kind."""
+    return any(field.startswith(tuple(_TRANSPORTS.values())) for field in kind.fields)
+
+
+def fragment_matches(kinds: Iterable[FlowKind]) -> Iterator[tuple[str, ...]]:
+    """Match the fragments whose flow the switch cannot tell, because ports identify it.
+
+    The later fragments of IPv6 packets hide their protocol. They count as datagrams, because TCP
+    and SCTP avoid fragments.
+    """
+    for kind in filter(has_ports, kinds):
+        yield (*kind.match, "nw_frag=yes")
+        if kind.match == protocol_words("IPv6", UDP):
+            yield (*protocol_words("IPv6", None), "nw_frag=later")
 
 
 def hash_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,15 +170,21 @@ def _kind(
     *,
     by_protocol: bool = False,
 ) -> FlowKind:
-    learned = [f"eth_type={_ETHERTYPES[ethertype]}"]
+    match = protocol_words(ethertype, protocol)
+    kind = FlowKind(priority, protocol, match, fields, ())
+    protocols = [""]
     if protocol is not None:
-        learned.append(f"nw_proto={protocol}")
+        protocols = [f"nw_proto={protocol}"]
     elif by_protocol:
         # Must not match packets that have ports: other learned flows match those.
-        learned.append("NXM_OF_IP_PROTO[]")
-    learned += [_learned_as(field, ethertype) for field in fields]
-    match = protocol_words(ethertype, protocol)
-    return FlowKind(priority, protocol, match, fields, tuple(learned))
+        protocols = ["NXM_OF_IP_PROTO[]"]
+    if ethertype == "IPv6" and protocols != [""] and not has_ports(kind):
+        protocols.append(f"nw_proto={_IPV6_FRAGMENT}")
+    ends = [_learned_as(field, ethertype) for field in fields]
+    learned = tuple(
+        (f"eth_type={_ETHERTYPES[ethertype]}", *filter(None, [name]), *ends) for name in protocols
+    )
+    return replace(kind, learned=learned)
 
 
 def _learned_as(field: str, ethertype: str) -> str:

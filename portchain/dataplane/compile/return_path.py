@@ -12,14 +12,16 @@ from portchain.dataplane.compile import sfc_aware, transport
 from portchain.dataplane.compile.context import PathOnHost
 from portchain.dataplane.conjunction import build_flows
 from portchain.dataplane.flow import Flow, NoFlood
-from portchain.dataplane.flow_builder import UNICAST, build_flow, goto, set_field
+from portchain.dataplane.flow_builder import UNICAST, build_flow, goto, resubmit, set_field
 from portchain.dataplane.host_switch import Firewall, LocalPort
 from portchain.dataplane.match import (
     HeaderMatch,
+    address_matches,
     addresses_within,
     header_matches,
     returned_matches,
     source_words,
+    undecided_fragment_matches,
 )
 from portchain.dataplane.pipeline import (
     POSITION_DONE,
@@ -29,7 +31,7 @@ from portchain.dataplane.pipeline import (
     REG_PATH_POSITION,
     Priority,
 )
-from portchain.dataplane.plan import Classifier, Source, Target
+from portchain.dataplane.plan import Classifier, Path, Source, Target
 
 _Selected = tuple[int, HeaderMatch, list[str]]
 """A priority, a match, and words of which one must match the source, too; none for any source."""
@@ -102,6 +104,28 @@ def _unaware_return_flows(
                     header | from_function,
                     sources=sources,
                 )
+    if context.path.branches or not context.path.ends_after(index):
+        yield from _hold_fragments(context, index, from_function)
+
+
+def _hold_fragments(
+    context: PathOnHost, index: int, from_function: frozenset[str]
+) -> Iterator[Flow]:
+    """Drop fragments that may belong to the chain (docs/decisions/0049).
+
+    A function can split packets. Their fragments must not bypass the functions that follow.
+    """
+    accepted = context.path.hops[index].accepted_sources
+    for number, classifier in enumerate(context.path.headers_after(index)):
+        only_from = (
+            [source_words(classifier, [one]) for one in accepted[number]] if accepted else [[]]
+        )
+        for words in undecided_fragment_matches(
+            classifier, lambda known: header_matches(known, any_source=bool(accepted))
+        ):
+            for source in only_from:
+                match = words.union(source, from_function)
+                yield build_flow("LOCAL_SWITCHING", Priority.HOLD_RETURNED_FRAGMENT, match)
 
 
 def _matches_of_accepted(classifier: Classifier, sources: Iterable[str]) -> Iterator[_Selected]:
@@ -153,7 +177,7 @@ def _isolate_bridging_function(context: PathOnHost, target: Target) -> Iterator[
 
 
 def _actions_at_end(context: PathOnHost, target: Target, egress: LocalPort) -> list[str]:
-    if target.function.keeps_source_mac:
+    if not target.is_origin:
         return [_set_end(context), goto("REJOIN")]
     return _actions_into_neutron(context, egress)
 
@@ -191,18 +215,15 @@ def rejoin_flows(context: PathOnHost) -> Iterator[Flow]:
     """
     end, host = context.end, context.switch.host
     last = context.path.senders_into(end)
-    if not any(isinstance(sender, Target) and sender.function.keeps_source_mac for sender in last):
+    if not any(isinstance(sender, Target) and not sender.is_origin for sender in last):
         return
     ends_here = host in context.sender_hosts(end)
+    if ends_here:
+        yield from _source_flows(context)
+        yield from _shared_source_flows(context)
     for port_id, mac, origin in map(_port_of_origin, context.path.origins):
-        match = (context.match_position(end), f"dl_src={mac}")
-        if origin.host == host:
-            port = context.switch.ports.get(port_id)
-            if port is None:
-                continue
-            from_port = f"set_field:{port.ofport}->in_port"
-            onward = _with_resubmit(_actions_into_neutron(context, port))
-            yield build_flow("REJOIN", Priority.POSITION, match, from_port, *onward)
+        port = context.switch.ports.get(port_id)
+        if origin.host == host and port is not None:
             yield from transport.decapsulation_flows(
                 context,
                 origin,
@@ -212,16 +233,83 @@ def rejoin_flows(context: PathOnHost) -> Iterator[Flow]:
                 index=end,
                 traffic_class=transport.TO_ORIGIN,
             )
-        elif ends_here:
-            yield from transport.encapsulation_flows(
-                context,
-                "REJOIN",
-                match,
-                origin,
-                mac=mac,
-                index=end,
-                traffic_class=transport.TO_ORIGIN,
-            )
+        for sent_from in (mac, *_own_further_macs(context.path, origin)):
+            match = (context.match_position(end), f"dl_src={sent_from}")
+            if origin.host == host and port is not None:
+                from_port = f"set_field:{port.ofport}->in_port"
+                onward = _with_resubmit(_actions_into_neutron(context, port))
+                yield build_flow("REJOIN", Priority.POSITION, match, from_port, *onward)
+            elif origin.host != host and ends_here:
+                yield from transport.encapsulation_flows(
+                    context,
+                    "REJOIN",
+                    match,
+                    origin,
+                    mac=mac,
+                    index=end,
+                    traffic_class=transport.TO_ORIGIN,
+                )
+
+
+def _own_further_macs(path: Path, origin: Source | Target) -> list[str]:
+    """Return the further MAC addresses of an origin from which no other origin sends."""
+    if not isinstance(origin, Source):
+        return []
+    others = {
+        mac
+        for port_id, primary, other in map(_port_of_origin, path.origins)
+        if port_id != origin.port_id
+        for mac in (primary, *(other.further_macs if isinstance(other, Source) else ()))
+    }
+    return sorted(set(origin.further_macs) - others - {origin.mac})
+
+
+def _shared_source_flows(context: PathOnHost) -> Iterator[Flow]:
+    """Yield flows for frames whose source MAC address does not tell which origin has sent them.
+
+    Such addresses are those of virtual routers (VRRP), which several sources share, and all others
+    if nobody checks what a source sends. The frame gets the MAC address of one of these sources and
+    continues from there: no switch then learns the shared address at the wrong place.
+    """
+    origins = _origins_by_distance(context)
+    known = {mac for _, mac, _ in origins}
+    sources = [(mac, origin) for _, mac, origin in origins if isinstance(origin, Source)]
+    for shared in sorted({mac for _, source in sources for mac in source.further_macs} - known):
+        senders = [mac for mac, source in sources if shared in source.further_macs]
+        if len(senders) > 1:
+            match = (context.match_position(context.end), f"dl_src={shared}")
+            onward = (f"set_field:{senders[0]}->eth_src", resubmit("REJOIN"))
+            yield build_flow("REJOIN", Priority.POSITION, match, *onward)
+    unchecked = [mac for mac, source in sources if source.sends_from_any_mac]
+    if unchecked:
+        ended = (context.match_position(context.end),)
+        onward = (f"set_field:{unchecked[0]}->eth_src", resubmit("REJOIN"))
+        yield build_flow("REJOIN", Priority.ANY_SOURCE, ended, *onward)
+
+
+def _source_flows(context: PathOnHost) -> Iterator[Flow]:
+    """Yield flows that give packets from functions ``off_network`` a source address again.
+
+    The packet's IP address tells which source has sent it. If no source has that address, for
+    example because a function that routes has sent it, any origin will do: all are on the network
+    of the destination, unless the sources are on several networks.
+    """
+    origins = _origins_by_distance(context)
+    for target in context.path.without_source:
+        match = (context.match_position(context.end), f"dl_src={target.egress_mac}")
+        for number, (_, mac, origin) in enumerate(origins):
+            onward = (f"set_field:{mac}->eth_src", resubmit("REJOIN"))
+            if number == 0:
+                yield build_flow("REJOIN", Priority.POSITION, match, *onward)
+            if len(origins) > 1 and isinstance(origin, Source):
+                for words in address_matches(origin.addresses):
+                    yield build_flow("REJOIN", Priority.ADDRESS, (*match, *words), *onward)
+
+
+def _origins_by_distance(context: PathOnHost) -> list[tuple[str, str, Source | Target]]:
+    """Return port, MAC address and origin, those on this host first: they are the nearest."""
+    ends = {port: (port, mac, o) for port, mac, o in map(_port_of_origin, context.path.origins)}
+    return sorted(ends.values(), key=lambda end: (end[2].host != context.switch.host, end[0]))
 
 
 def _port_of_origin(origin: Source | Target) -> tuple[str, str, Source | Target]:

@@ -39,6 +39,11 @@ def pair_selection_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[
     kinds = tuple(_flow_kinds(context, hop))
     needs_hash = len(set(slots)) > 1
     yield from _hop_flows(context, index, hop, kinds, set_number, needs_hash=needs_hash)
+    if len(targets) > 1:
+        # Not seeing the ports, the switch cannot tell the flow. Losing a fragment is better than
+        # sending it to another pair than the other packets of its flow (docs/decisions/0049).
+        for words in flow_hash.fragment_matches(kinds):
+            yield build_flow("HOP", Priority.FRAGMENT, (context.match_position(index), *words))
     yield from _balance_flows(set_number, slots)
 
 
@@ -66,7 +71,11 @@ def _hop_flows(
     *,
     needs_hash: bool,
 ) -> Iterator[Flow]:
-    """Yield the flows of HOP: they hash the packet and look for a learned pair."""
+    """Yield the flows of HOP: they hash the packet and look for a learned pair.
+
+    Without a choice of pairs there are the same flows. Otherwise those of a new plan that has one
+    could overtake those of the previous plan before the switch (``transition_flows``).
+    """
     position = context.match_position(index)
     onward = (
         set_field(set_number, REG_PAIR_SET),
@@ -74,13 +83,18 @@ def _hop_flows(
         resubmit("AFFINITY"),
         goto("BALANCE"),
     )
-    if needs_hash and hop.lb_fields:
-        for kind in kinds:
+    for kind in kinds:
+        if hop.lb_fields:
             hashing = flow_hash.hash_fields(kind.fields)
-            yield build_flow("HOP", kind.priority, (position, *kind.match), *hashing, *onward)
-        return
-    hashing = flow_hash.hash_connection() if needs_hash else ()
-    yield build_flow("HOP", Priority.POSITION, (position,), *hashing, *onward)
+        elif flow_hash.has_ports(kind):
+            hashing = flow_hash.hash_connection()
+        else:
+            continue  # as all packets without ports
+        actions = (*hashing, *onward) if needs_hash else onward
+        yield build_flow("HOP", kind.priority, (position, *kind.match), *actions)
+    if not hop.lb_fields:
+        hashing = flow_hash.hash_addresses() if needs_hash else ()
+        yield build_flow("HOP", Priority.POSITION, (position,), *hashing, *onward)
 
 
 def _balance_flows(set_number: int, slots: tuple[str, ...]) -> Iterator[Flow]:

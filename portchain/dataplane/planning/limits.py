@@ -64,6 +64,7 @@ def check_chain(snapshot: ChainSnapshot) -> None:
         _unsupported_in_graph(snapshot),
         _distributed_router(snapshot),
         _router_behind_shared_function(snapshot),
+        _leads_to_another_network(snapshot),
     ):
         raise Violation(attribute, reason, Kind.UNSUPPORTED)
 
@@ -252,6 +253,55 @@ def _router_behind_shared_function(snapshot: ChainSnapshot) -> Reasons:
             "router by source_ip_prefix or, for replies, destination_ip_prefix, without addresses "
             "of the functions; or use a group of your own",
         )
+
+
+def _leads_to_another_network(snapshot: ChainSnapshot) -> Reasons:
+    """A bridging function would pass frames from their network into another one.
+
+    Frames that it returns continue on the network where they were before it
+    (docs/decisions/0008), so they would never arrive.
+    """
+    chain, ports = snapshot.chain, snapshot.ports
+    for group in _functions(chain):
+        for pair in group.port_pairs:
+            ends = {ports[end].network_id for end in (pair.ingress, pair.egress) if end in ports}
+            if not traits_of(pair).chain_traffic_only or len(ends) < 2:
+                continue
+            if _sources_can_be_anywhere(snapshot) or not ends.isdisjoint(
+                _networks_of_frames(snapshot)
+            ):
+                yield (
+                    "port_pair_groups",
+                    f"the ports of {label_for(chain.project_id, pair)} are on two networks, and "
+                    f"packets of port chain {label(chain)} can come from one of them; a function "
+                    "of kind l2 returns packets to the network that they come from, and does not "
+                    "connect it to another one. Put both ports on one network, or use a function "
+                    "of kind l3",
+                )
+
+
+def _sources_can_be_anywhere(snapshot: ChainSnapshot) -> bool:
+    """Tell whether sources can be on all networks of the chain's functions."""
+    if snapshot.predecessors:
+        return False  # packets come from the functions of the preceding chains
+    chain = snapshot.chain
+    return any(
+        classifier.logical_source_port is None
+        or (chain.symmetric and classifier.logical_destination_port is None)
+        for classifier in chain.flow_classifiers
+    )
+
+
+def _networks_of_frames(snapshot: ChainSnapshot) -> set[str]:
+    """Return the networks of the ports that the chain's frames can have been sent by."""
+    senders = {port for ids in snapshot.sources.values() for port in ids}
+    senders |= {port for ids in snapshot.destinations.values() for port in ids}
+    for before in (snapshot.chain, *snapshot.predecessors):
+        for group in _functions(before):
+            for pair in group.port_pairs:
+                if not traits_of(pair).keeps_source_mac:
+                    senders |= {pair.ingress, pair.egress}
+    return {snapshot.ports[port].network_id for port in senders if port in snapshot.ports}
 
 
 def _hides_direction(pair: PortPair) -> bool:

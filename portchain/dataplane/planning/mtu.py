@@ -152,7 +152,7 @@ def _senders_and_receivers(
         yield senders, {(target.host, target.ingress_segment) for target in hop.targets}
         if not hop.tap:
             senders = hop.targets
-    returning = tuple(s for s in senders if isinstance(s, Target) and s.function.keeps_source_mac)
+    returning = tuple(s for s in senders if isinstance(s, Target) and not s.is_origin)
     yield returning, {(origin.host, _segment(origin)) for origin in path.origins}
 
 

@@ -79,7 +79,7 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
     header_lists = headers.request_headers(chain, ports)
     sources = tuple(_sources(snapshot, snapshot.sources, tunnel_ips))
     accepted = attribution.accepted_sources(snapshot, header_lists, sources)
-    return Path(
+    path = Path(
         classifiers=tuple(along_path[0] for along_path in header_lists),
         sources=sources,
         hops=tuple(
@@ -102,6 +102,7 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
         ),
         branches=bool(snapshot.successors),
     )
+    return _with_networks(path, ports)
 
 
 def _with_changes(
@@ -145,7 +146,7 @@ def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, st
     header_lists = headers.headers_of_replies(snapshot.chain, snapshot.ports)
     sources = tuple(_sources(snapshot, snapshot.destinations, tunnel_ips))
     accepted = attribution.accepted_sources(snapshot, header_lists, sources, reverse=True)
-    return Path(
+    path = Path(
         classifiers=tuple(along_path[0] for along_path in header_lists),
         sources=tuple(
             replace(source, forwarded=tuple(_forwarded(snapshot, source))) for source in sources
@@ -158,6 +159,35 @@ def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, st
         ),
         reverse=True,
     )
+    return _with_networks(path, snapshot.ports)
+
+
+def _with_networks(path: Path, ports: Mapping[str, Port]) -> Path:
+    """Mark the functions that return packets without a source MAC address on another network.
+
+    Such a function knows the network only by its header: it is where the packets were before it.
+    """
+    senders = (*path.sources, *(origin for entry in path.entries for origin in entry.origins))
+    networks = {ports[sender.port_id].network_id for sender in senders if sender.port_id in ports}
+    hops = []
+    for hop in path.hops:
+        targets = tuple(
+            replace(target, off_network=_is_off_network(target, networks, ports))
+            for target in hop.targets
+        )
+        hops.append(replace(hop, targets=targets))
+        routers = [target for target in targets if target.is_origin]
+        if routers and not hop.tap:
+            kept = set() if len(routers) == len(targets) else networks
+            networks = {ports[target.egress_port].network_id for target in routers} | kept
+    return replace(path, hops=tuple(hops))
+
+
+def _is_off_network(target: Target, networks: set[str], ports: Mapping[str, Port]) -> bool:
+    function = target.function
+    if not function.encapsulation or function.keeps_source_mac or not networks:
+        return False
+    return networks != {ports[target.egress_port].network_id}
 
 
 def _reversed_hop(hop: Hop) -> Hop:
@@ -195,7 +225,14 @@ def _sources(
                     port.addresses,
                     _segment(port),
                     tuple(_broadcasts(port)),
+                    further_macs=_further_macs(port),
+                    sends_from_any_mac=port.forwards,
                 )
+
+
+def _further_macs(port: Port) -> tuple[str, ...]:
+    """Return the MAC addresses of a port's allowed address pairs, except its own."""
+    return tuple(sorted({pair.mac_address for pair in port.address_pairs} - {port.mac_address}))
 
 
 def _forwarded(snapshot: ChainSnapshot, source: Source) -> Iterator[str]:

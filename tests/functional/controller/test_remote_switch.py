@@ -19,7 +19,7 @@ from portchain.controller.endpoint import Endpoint, configure_tls
 from portchain.controller.options import register_controller_opts
 from portchain.controller.switch import RemoteSwitch
 from portchain.dataplane.diff import Batch
-from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey
+from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, NoFlood
 from portchain.dataplane.pipeline import FLOW_LIMITS, REG_PROJECT
 from portchain.ovsdb.connection import OvsdbUnreachableError
 from tests.functional.vswitch import DEADLINE, Vswitch, running_vswitch
@@ -157,6 +157,34 @@ def test_limits_of_an_earlier_release_are_brought_up_to_date(remote: Remote) -> 
     assert after == row
     remote.switch.limit_tables({})
     assert database.db_get("Bridge", "br-int", "flow_tables").execute(check_error=True) == {}
+
+
+def test_switch_sends_nothing_normally_to_bridging_functions(remote: Remote) -> None:
+    port = remote.switch.read_ports().ports[VM]
+    setting = NoFlood(port.ofport, port.record)
+
+    def columns() -> list[str]:
+        names = ("--bare", "--columns=protected", "list", "port", "tap1")
+        marks = ("get", "interface", "tap1", "external_ids")
+        run = remote.vswitch.run
+        return [run("ovs-vsctl", *names).strip(), run("ovs-vsctl", *marks).strip()]
+
+    before = columns()
+    here = f"{'ff' * 6}0200000000aa88b5"
+    remote.ofctl("add-flow", "table=0,priority=0,actions=NORMAL")
+    remote.vswitch.appctl("netdev-dummy/receive", "tap1", here.ljust(120, "0"))
+    wait_until(lambda: "02:00:00:00:00:aa" in remote.vswitch.appctl("fdb/show", "br-int"))
+    remote.switch.apply(Batch(Bridge.INT, suppress_flooding=(setting,)))
+    assert remote.switch.dump_entries() == [], "addresses behind the port are not forgotten yet"
+    remote.switch.apply(Batch(Bridge.INT, suppress_flooding=(setting,)))
+    remote.switch.apply(Batch(Bridge.INT, forget_addresses=(setting,)))
+    assert remote.switch.dump_entries() == [setting]
+    assert "02:00:00:00:00:aa" not in remote.vswitch.appctl("fdb/show", "br-int")
+    assert columns()[0] == "false", "nothing could be sent between two functions otherwise"
+    remote.switch.apply(Batch(Bridge.INT, forget_addresses=(setting,)))
+    remote.switch.apply(Batch(Bridge.INT, restore_flooding=(setting,)))
+    assert remote.switch.dump_entries() == []
+    assert columns() == before
 
 
 def test_a_refused_bundle_raises_and_changes_nothing(remote: Remote) -> None:

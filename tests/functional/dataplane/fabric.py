@@ -25,13 +25,16 @@ class Fabric:
             vswitch.add_patch("h1-tun", "h1-peer", 2, "h2-peer")
             vswitch.add_patch("h2-tun", "h2-peer", 2, "h1-peer")
 
-    def plug(self, host: str, *names: str) -> None:
-        """Plug ports into a host."""
+    def plug(self, host: str, *names: str, vlan: int = 1) -> None:
+        """Plug ports into a host.
+
+        :param vlan: local VLAN of the ports' network.
+        """
         with self.vswitch.at_once():
             for name in names:
                 ofport = 11 + len(self._ports[host])
-                self.vswitch.add_port(f"{host}-int", name, ofport)
-                self._ports[host][ident(name)] = LocalPort(ofport, 1)
+                self.vswitch.add_port(f"{host}-int", name, ofport, f"tag={vlan}")
+                self._ports[host][ident(name)] = LocalPort(ofport, vlan)
 
     def local(self, host: str) -> LocalSwitch:
         """Return the state of a host's switch, for the compiler."""

@@ -1,5 +1,7 @@
 """SFC-aware functions in a real Open vSwitch: the packets they get, and those they return."""
 
+from dataclasses import replace
+
 import pytest
 from scapy.contrib.mpls import MPLS
 from scapy.contrib.nsh import NSH
@@ -314,3 +316,50 @@ def test_sfc_aware_function_serves_several_chains(fabric, vswitch):
 def test_unsupported_kind_of_function_is_an_error(fabric, wrong):
     with pytest.raises(UnsupportedPlanError):
         fabric.desired("h2", chain([wrong]))
+
+
+@pytest.mark.parametrize("firewall", list(Firewall))
+@pytest.mark.parametrize("host", ["h1", "h2"])
+def test_mpls_aware_function_can_have_a_network_of_its_own(vswitch, host, firewall):
+    """The destination is on the network of the source, not on that of the function."""
+    fabric = Fabric(vswitch, firewall)
+    fabric.plug("h1", "vm", "vm2", "dst")
+    fabric.plug(host, "m-in", "m-out", vlan=2)
+    vswitch.send("dst", Ether(src=DST_MAC, dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.20"))
+    named = classifier(source_prefixes=())
+    sources = (source("vm", "h1", "10.0.0.10"), source("vm2", "h1", "10.0.0.11"))
+    own = replace(aware("m", host, "mpls"), off_network=True)
+    fabric.program(chain([own], classifiers=(named,), sources=sources))
+    for number, (port, address) in enumerate(
+        (("vm", "10.0.0.10"), ("vm2", "10.0.0.11"), ("vm", "10.0.0.12")), 1
+    ):
+        sent = tcp(src=address, eth_src=mac(port))
+        vswitch.send(port, sent)
+        at_function = received(vswitch, "m-in", MPLS_TYPE, number)[-1]
+        vswitch.send("m-out", mpls_answer(at_function, "m"))
+        at_dst = received(vswitch, "dst", 0x0800, number)
+        assert len(at_dst) == number
+        assert bytes(at_dst[-1].payload) == bytes(sent.payload)
+        home = mac("vm2") if address == "10.0.0.11" else None
+        assert at_dst[-1].src == home or (
+            home is None and at_dst[-1].src in (mac("vm"), mac("vm2"))
+        )
+    learned = vswitch.appctl("fdb/show", "h1-int")
+    assert mac("m-out") not in learned
+
+
+def test_functions_behind_an_mpls_aware_function_on_its_own_network(fabric, vswitch):
+    """A bridging function keeps the address that the switch has given the packet."""
+    fabric.plug("h2", "m-in", "m-out", vlan=2)
+    announce_destination(vswitch)
+    own = replace(aware("m", "h2", "mpls"), off_network=True)
+    bridging = target("a", "h1", bridges=True)
+    fabric.program(chain([own], [bridging], **{"sources": (source("vm", "h1", "10.0.0.10"),)}))
+    vswitch.send("vm", tcp())
+    (at_m,) = received(vswitch, "m-in", MPLS_TYPE)
+    vswitch.send("m-out", mpls_answer(at_m, "m"))
+    (at_a,) = received(vswitch, "a-in", 0x0800)
+    vswitch.send("a-out", at_a)
+    (at_dst,) = received(vswitch, "dst", 0x0800)
+    assert at_dst.src == VM_MAC
+    assert bytes(at_dst.payload) == bytes(tcp().payload)

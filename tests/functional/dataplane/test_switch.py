@@ -1,5 +1,7 @@
 """Compiled flows in a real Open vSwitch: they read back as written, and packets follow them."""
 
+import random
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -13,7 +15,9 @@ from portchain.dataplane.compile import compile_bypass_guard, compile_chain
 from portchain.dataplane.diff import diff
 from portchain.dataplane.flow import COOKIE, Bridge
 from portchain.dataplane.host_switch import Firewall
+from tests.full import FULL
 from tests.functional.dataplane.fabric import DST_MAC, VM_MAC, Fabric, returned, tcp
+from tests.functional.vswitch import DEADLINE
 from tests.plans import chain, classifier, mac, single, source, target
 
 
@@ -436,6 +440,116 @@ def test_flooded_frames_do_not_reach_bridging_function(fabric, vswitch):
     vswitch.send("a-out", tcp())
     assert [f[TCP].sport for f in vswitch.received("dst", 3)] == [24, 24, 23]
     assert len(vswitch.received("a-in", 1)) == 1, "not again after the chain"
+
+
+def test_no_frame_meets_a_bridging_function_twice(fabric, vswitch):
+    """Not even if a switch believes that the destination is behind the function."""
+    fabric.plug("h1", "e-in", "e-out")
+    here = Ether(src=DST_MAC, dst="ff:ff:ff:ff:ff:ff") / ARP(psrc="10.0.0.20")
+    # Before there is a chain, the function passes on what the destination broadcasts.
+    vswitch.send("e-in", here)
+    plans = [chain([target(name, "h1", bridges=True) for name in "e"])]
+    fabric.program(*plans)
+    vswitch.send("e-in", here)
+    for number in range(3):
+        vswitch.send("vm", tcp())
+        at_function = vswitch.received("e-in", number + 1, lambda frame: frame.type == 0x0800)
+        assert len(at_function) == number + 1
+        vswitch.send("e-out", at_function[-1])
+    at_dst = vswitch.received("dst", 3, lambda frame: frame.type == 0x0800)
+    assert len(at_dst) == 3, "flooded, but not to the function"
+    assert len(vswitch.received("e-in", 3, lambda frame: frame.type == 0x0800)) == 3
+    fabric.program()
+    protected = vswitch.run("ovs-vsctl", "--bare", "--columns=protected", "list", "port")
+    assert set(protected.split()) == {"false"}
+
+
+@pytest.mark.parametrize("seed", range(10 if FULL else 1))
+def test_no_frame_meets_a_function_twice_whatever_switches_have_learned(fabric, vswitch, seed):
+    """Random chains; before each, functions send what makes switches believe them to be others."""
+    chosen, names = random.Random(seed), ["a", "d", "e", "f"]
+    fabric.plug("h1", *(f"{name}-{side}" for name in names[1:] for side in ("in", "out")))
+    ports = {f"{name}-in": f"{name}-out" for name in names}
+    for number in range(12):
+        for port in chosen.sample([*ports, *ports.values(), "dst", "vm"], 4):
+            address = chosen.choice([DST_MAC, VM_MAC, mac("a-out"), mac("d-in")])
+            vswitch.send(port, Ether(src=address, dst="ff:ff:ff:ff:ff:ff", type=0x88B5) / b"here")
+        path = chosen.sample(names, chosen.randint(1, 4))
+        bridging = {name for name in path if chosen.random() < 0.7}
+        fabric.program(chain(*([target(n, "h1", bridges=n in bridging)] for n in path)))
+        before = {port: len(vswitch.received(port, 0)) for port in ports}
+        vswitch.send("vm", tcp())
+        visits: Counter[str] = Counter()
+        idle_rounds, deadline = 0, time.monotonic() + DEADLINE
+        while idle_rounds < 3 or (visits.total() < len(path) and time.monotonic() < deadline):
+            idle_rounds += 1
+            for ingress, egress in ports.items():
+                new = vswitch.received(ingress, 0)[before[ingress] :]
+                before[ingress] += len(new)
+                name = ingress.partition("-")[0]
+                for frame in new:
+                    if name in bridging or frame.dst == mac(ingress):
+                        visits[name] += 1
+                        idle_rounds = 0
+                        vswitch.send(egress, frame if name in bridging else returned(frame, name))
+            assert visits.total() <= len(path), (seed, number, path, bridging, visits)
+        assert visits == Counter(path), (seed, number, path, bridging, visits)
+        fabric.program()
+
+
+VIRTUAL_MAC = "00:00:5e:00:01:2a"
+
+
+@pytest.mark.parametrize("home", ["h1", "h2"])
+def test_frame_may_have_a_further_address_of_its_source(fabric, vswitch, home):
+    """The virtual MAC address of VRRP, from an allowed address pair."""
+    name = {"h1": "a", "h2": "b"}[home]
+    vrrp = replace(source("vm", "h1"), further_macs=(VIRTUAL_MAC,))
+    plan = chain([target(name, home, bridges=True)], sources=(vrrp,))
+    fabric.program(plan)
+    for host in ("h1", "h2"):
+        assert diff(fabric.desired(host, plan), fabric.hosts[host].dump_entries()) == []
+    for number, address in enumerate((VIRTUAL_MAC, VM_MAC), 1):
+        sent = tcp(eth_src=address)
+        vswitch.send("vm", sent)
+        at_function = vswitch.received(f"{name}-in", number)
+        vswitch.send(f"{name}-out", at_function[-1])
+        assert bytes(vswitch.received("dst", number)[-1]) == bytes(sent)
+    table = vswitch.appctl("fdb/show", "h1-int")
+    assert {line.split()[0] for line in table.splitlines() if VIRTUAL_MAC in line} == {"11"}
+
+
+def test_frame_from_an_address_of_several_sources_arrives(fabric, vswitch):
+    """No switch believes that the shared address is at the source which has not sent the frame."""
+    fabric.plug("h1", "vm2")
+    both = tuple(replace(source(n, "h1"), further_macs=(VIRTUAL_MAC,)) for n in ("vm", "vm2"))
+    fabric.program(chain([target("b", "h2", bridges=True)], sources=both))
+    for number, port in enumerate(("vm", "vm2"), 1):
+        vswitch.send(port, tcp(eth_src=VIRTUAL_MAC))
+        at_function = vswitch.received("b-in", number)
+        vswitch.send("b-out", at_function[-1])
+        at_dst = vswitch.received("dst", number)[-1]
+        assert at_dst.src in (VM_MAC, mac("vm2"))
+        assert bytes(at_dst.payload) == bytes(tcp().payload)
+    assert VIRTUAL_MAC not in vswitch.appctl("fdb/show", "h1-int")
+
+
+def test_source_without_port_security_may_send_from_any_address(fabric, vswitch):
+    anything = replace(source("vm", "h1"), sends_from_any_mac=True)
+    fabric.program(chain([target("b", "h2", bridges=True)], sources=(anything,)))
+    vswitch.send("vm", tcp(eth_src="02:00:00:00:00:77"))
+    (at_function,) = vswitch.received("b-in", 1)
+    assert at_function.src == "02:00:00:00:00:77"
+    vswitch.send("b-out", at_function)
+    (at_dst,) = vswitch.received("dst", 1)
+    assert at_dst.src == VM_MAC
+    assert bytes(at_dst.payload) == bytes(tcp().payload)
+
+
+def test_bridging_function_cannot_send_from_other_addresses(fabric, vswitch):
+    fabric.program(chain([target("a", "h1", bridges=True)]))
+    vswitch.send("a-out", tcp(eth_src="02:00:00:00:00:77"), tcp())
+    assert [frame.src for frame in vswitch.received("dst", 1)] == [VM_MAC]
 
 
 def test_flooding_is_restored_after_the_last_chain(fabric, vswitch):

@@ -52,7 +52,8 @@ def compiled(*classifiers, count=1, **changes):
 def test_ranges_and_sources_add():
     sizes = {n: len(merge_all(compiled(wide(), count=n).classification)) for n in (1, 2, 10)}
     # Four tables or priorities; two ranges of 30 values, one flow a source, one for the number.
-    assert sizes == {n: 4 * (30 + 30 + n + 1) for n in (1, 2, 10)}
+    # In three tables, one flow a source holds fragments back.
+    assert sizes == {n: 4 * (30 + 30 + n + 1) + 3 * n for n in (1, 2, 10)}
 
 
 def test_classifiers_add():
@@ -107,6 +108,8 @@ def word_matches(word, packet):
         return packet[name] == int(value)
     if name == "tcp":
         return True
+    if name == "nw_frag":
+        return value == "no"  # no packet is a fragment
     assert name in ("dl_dst", "reg8", "reg12", "ct_state", "dl_src"), word
     return True
 
@@ -194,7 +197,8 @@ def test_another_chain_changes_no_flow_but_those_it_shares():
     (batch,) = ledger.pop_changes()
     assert not batch.remove
     new = [flow for flow in batch.put if flow.key not in before]
-    assert len(new) == 4 * (1 + 1)  # the source and the number; ranges are shared
+    # The source and the number; ranges are shared. The source's fragments, in three tables.
+    assert len(new) == 4 * (1 + 1) + 3
     ledger.set("two", ())
     ledger.pop_changes()
     assert {entry.key: entry for entry in ledger.entries} == before
@@ -206,7 +210,7 @@ def test_another_source_is_one_flow_in_each_table():
     ledger.pop_changes()
     ledger.set("one", member(1, count=3))
     (batch,) = ledger.pop_changes()
-    assert (len(batch.put), batch.remove) == (4, ())
+    assert (len(batch.put), batch.remove) == (4 + 3, ()), "and one that holds fragments back"
 
 
 def test_flows_are_the_same_whenever_they_are_compiled():

@@ -70,6 +70,12 @@ def test_outer_bridges_change_before_and_after_br_int(desired, actual):
 def test_flooding_is_suppressed_first_and_restored_last(desired, actual):
     batches = diff(desired, actual)
     assert not any(batch.suppress_flooding for batch in batches[1:])
+    last_put = max((n for n, b in enumerate(batches) if b.put), default=-1)
+    forget = [number for number, batch in enumerate(batches) if batch.forget_addresses]
+    assert all(number > last_put for number in forget), "flows keep the addresses away first"
+    assert [batches[number].forget_addresses for number in forget] == [
+        batch.suppress_flooding for batch in batches if batch.suppress_flooding
+    ]
     assert not any(batch.restore_flooding for batch in batches[:-1])
 
 

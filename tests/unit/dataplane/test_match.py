@@ -9,14 +9,17 @@ from hypothesis import strategies as st
 from portchain.dataplane.match import (
     addresses_within,
     classifier_matches,
+    header_matches,
     masked_ports,
     matches_overlap,
+    undecided_fragment_matches,
 )
 from portchain.dataplane.plan import Classifier
 from tests.plans import classifier
 from tests.simulated_network import Header
 
 ports = st.integers(0, 65535)
+port_ranges = st.none() | st.tuples(ports, ports).map(lambda ends: (min(ends), max(ends)))
 
 
 @given(st.tuples(ports, ports).map(lambda ends: (min(ends), max(ends))))
@@ -50,7 +53,7 @@ def test_specification_classifier_needs_one_match():
         ({"ethertype": "IPv4"}, {"ip"}),
         ({"ethertype": "IPv6"}, {"ipv6"}),
         ({"ethertype": "IPv4", "protocol": 1}, {"icmp"}),
-        ({"ethertype": "IPv6", "protocol": 58}, {"icmp6"}),
+        ({"ethertype": "IPv6", "protocol": 58}, {"icmp6", "nw_frag=no"}),
         (
             {
                 "ethertype": "IPv4",
@@ -58,11 +61,23 @@ def test_specification_classifier_needs_one_match():
                 "source_ports": (3, 3),
                 "destination_ports": (4, 4),
             },
-            {"icmp", "icmp_type=3", "icmp_code=4", "nw_frag=not_later"},
+            {"icmp", "icmp_type=3", "icmp_code=4"},
         ),
         (
             {"ethertype": "IPv6", "protocol": 58, "source_ports": (128, 128)},
-            {"icmp6", "icmp_type=128", "nw_frag=not_later"},
+            {"icmp6", "icmp_type=128"},
+        ),
+        (
+            {"ethertype": "IPv4", "protocol": 1, "source_ports": (0, 0)},
+            {"icmp", "icmp_type=0", "nw_frag=no"},
+        ),
+        (
+            {"ethertype": "IPv6", "protocol": 47},
+            {"ipv6", "nw_proto=47", "nw_frag=no"},
+        ),
+        (
+            {"ethertype": "IPv4", "protocol": 6, "source_ports": (0, 0)},
+            {"tcp", "tp_src=0", "nw_frag=no"},
         ),
         ({"ethertype": "IPv4", "protocol": 47}, {"ip", "nw_proto=47"}),
         ({"ethertype": "IPv6", "protocol": 17, "source_ports": (53, 53)}, {"udp6", "tp_src=53"}),
@@ -76,6 +91,48 @@ def test_specification_classifier_needs_one_match():
 )
 def test_classifiers_that_need_one_match(fields, expected):
     assert classifier_matches(Classifier(**fields)) == [frozenset(expected)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, []),
+        ({"protocol": 17}, []),
+        ({"protocol": 17, "source_ports": (0, 65535)}, []),
+        ({"protocol": 17, "source_ports": (1, 65535)}, [{"udp", "nw_frag=yes"}]),
+        ({"protocol": 6, "destination_ports": (0, 99)}, [{"tcp", "nw_frag=yes"}]),
+        ({"protocol": 1, "source_ports": (8, 8)}, [{"icmp", "nw_frag=yes"}]),
+        ({"ethertype": "IPv6"}, []),
+        (
+            {"ethertype": "IPv6", "protocol": 17},
+            [{"udp6", "nw_frag=yes"}, {"ipv6", "nw_frag=later"}],
+        ),
+        (
+            {"protocol": 17, "source_ports": (7, 7), "destination_prefixes": ("10.0.0.0/24",)},
+            [{"udp", "nw_frag=yes", "nw_dst=10.0.0.0/24"}],
+        ),
+    ],
+)
+def test_fragments_that_hide_what_a_classifier_names(fields, expected):
+    named = Classifier(**{"ethertype": "IPv4", **fields})
+    matches = set(undecided_fragment_matches(named, header_matches))
+    assert matches == {frozenset(words) for words in expected}
+
+
+@given(port_ranges, port_ranges, st.sampled_from(["IPv4", "IPv6"]))
+def test_fragments_are_chained_only_if_no_port_is_named(sources, destinations, ethertype):
+    """The switch sees port 0 in fragments, and no protocol in those of IPv6."""
+    one = Classifier(ethertype, 17, sources, destinations)
+    takes_fragments = [
+        "nw_frag=no" not in words
+        and all(
+            int(word.partition("=")[2].partition("/")[0], 0) == 0
+            for word in words
+            if word.startswith("tp_")
+        )
+        for words in classifier_matches(one)
+    ]
+    assert any(takes_fragments) != any(undecided_fragment_matches(one, header_matches))
 
 
 def test_ranges_multiply():

@@ -57,6 +57,8 @@ sources = st.builds(
     segments,
     st.lists(addresses, max_size=2).map(tuple),
     st.lists(addresses, max_size=2).map(tuple),
+    st.lists(macs, max_size=2).map(tuple),
+    st.booleans(),
 )
 targets = st.builds(
     Target,
@@ -71,6 +73,7 @@ targets = st.builds(
     st.builds(find, st.sampled_from(FunctionKind), st.sampled_from([None, "mpls", "nsh", "srv6"])),
     segments,
     segments,
+    st.booleans(),
 )
 hops = st.builds(
     Hop,

@@ -47,6 +47,65 @@ def test_header_for_bridging_function() -> None:
     limits.check_pair(replace(PAIR, kind=FunctionKind.L2))
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_bridging_function_between_two_networks(symmetric: bool) -> None:
+    def snapshot(networks: str, source: str = "vm", kind: str = "l2") -> ChainSnapshot:
+        ends = ("vm", "server", "p1", "p2")
+        named = replace(
+            TELNET, logical_source_port=source or None, logical_destination_port="server"
+        )
+        pair = replace(PAIR, kind=FunctionKind(kind))
+        return ChainSnapshot(
+            chain(pair, classifier=named, symmetric=symmetric),
+            {
+                end: Port(end, net, "alice", "fa:16:3e:00:00:01")
+                for end, net in zip(ends, networks, strict=True)
+            },
+            sources={"f": (source,) if source else ()},
+            destinations={"f": ("server",) if symmetric else ()},
+        )
+
+    for networks, source, kind, is_accepted in (
+        ("1212", "vm", "l2", False),
+        ("1112", "vm", "l2", False),
+        ("1312", "vm", "l2", False),
+        ("1111", "vm", "l2", True),
+        ("1122", "vm", "l2", True),
+        ("1123", "vm", "l2", True),  # neither port is where the packets are
+        ("1123", "", "l2", False),  # sources can be on both networks
+        ("1212", "vm", "l3", True),
+    ):
+        case = snapshot(networks, source, kind)
+        if is_accepted:
+            limits.check_chain(case)
+            continue
+        with pytest.raises(Violation, match="two networks") as refusal:
+            limits.check_chain(case)
+        assert (refusal.value.attribute, refusal.value.kind) == (
+            "port_pair_groups", Kind.UNSUPPORTED,
+        )  # fmt: skip
+
+
+def test_bridging_function_between_the_networks_of_routing_functions() -> None:
+    bridging = replace(PAIR, id="b", kind=FunctionKind.L2, ingress="b1", egress="b2")
+    named = replace(TELNET, logical_source_port="vm")
+    ports = {"vm": "1", "p1": "1", "p2": "2", "b1": "2", "b2": "3"}
+    for order, is_accepted in (((PAIR, bridging), False), ((bridging,), True)):
+        case = ChainSnapshot(
+            chain(*order, classifier=named),
+            {
+                name: Port(name, network, "alice", "fa:16:3e:00:00:01")
+                for name, network in ports.items()
+            },
+            sources={"f": ("vm",)},
+        )
+        if is_accepted:
+            limits.check_chain(case)
+        else:
+            with pytest.raises(Violation, match="two networks"):
+                limits.check_chain(case)
+
+
 def test_ambiguous_directions_at_single_port() -> None:
     anything = replace(TELNET, source_prefix=None, destination_ports=None)
     assert_rejected("chain_parameters", chain(PAIR, SINGLE, classifier=anything, symmetric=True))

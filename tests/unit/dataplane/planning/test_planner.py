@@ -6,6 +6,7 @@ import pytest
 
 from portchain.core.function_kinds import L2, L3, NSH_AWARE
 from portchain.core.model import (
+    AddressPair,
     ChainSnapshot,
     FlowClassifier,
     FunctionKind,
@@ -280,6 +281,59 @@ def test_plan_names_sfc_aware_functions():
     )
     (path,) = plan_chain(with_header, TUNNEL_IPS).plan.paths
     assert [[t.function for t in hop.targets] for hop in path.hops] == [[L3, L3], [NSH_AWARE]]
+
+
+@pytest.mark.parametrize(
+    ("function", "networks", "off_network", "origins"),
+    [
+        ({"correlation": "mpls"}, {}, False, "pp3-out"),
+        ({"correlation": "mpls"}, {"pp3-out": "net2"}, True, "src"),
+        ({"correlation": "mpls"}, {"pp3-in": "net2"}, False, "pp3-out"),
+        ({"correlation": "nsh"}, {"pp3-out": "net2"}, False, "src"),
+        ({}, {"pp3-out": "net2"}, False, "pp3-out"),
+    ],
+)
+def test_packets_continue_from_their_source_if_a_function_is_on_another_network(
+    function, networks, off_network, origins
+):
+    """Only functions that return packets without the source's MAC address need to know."""
+    known = snapshot(symmetric=True)
+    group = replace(known.chain.port_pair_groups[1], port_pairs=(pair("pp3", **function),))
+    ports = dict(known.ports)
+    for name, network in networks.items():
+        ports[ident(name)] = replace(ports[ident(name)], network_id=ident(network))
+    known = replace(known, ports=ports, chain=replace(known.chain, port_pair_groups=(group,)))
+    forward, reverse = plan_chain(known, TUNNEL_IPS).plan.paths
+    assert [target.off_network for target in forward.hops[0].targets] == [off_network]
+    ends = [getattr(end, "port_id", "") or end.egress_port for end in forward.origins]
+    assert ends == [ident(origins)]
+    back = reverse.hops[0].targets[0]
+    assert back.off_network == (function == {"correlation": "mpls"} and "pp3-in" in networks)
+
+
+def test_plan_has_the_addresses_that_sources_may_send_from():
+    vrrp = AddressPair("10.0.0.100/32", "00:00:5e:00:01:2a")
+    own = AddressPair("10.0.0.101/32", mac("src"))
+    checked = plan(src={"address_pairs": (vrrp, own)}).plan.paths[0].sources[0]
+    assert (checked.further_macs, checked.sends_from_any_mac) == ((vrrp.mac_address,), False)
+    assert plan(src={"port_security": False}).plan.paths[0].sources[0].sends_from_any_mac
+
+
+def test_packets_of_several_networks_continue_from_their_sources():
+    known = snapshot()
+    mpls = replace(known.chain.port_pair_groups[1], port_pairs=(pair("pp3", correlation="mpls"),))
+    routed = known.chain.port_pair_groups[0]
+    for groups, expected in (((mpls,), True), ((routed, mpls), False)):
+        other = port("src2", "h1", "10.0.0.11", network_id=ident("net2"))
+        (classifier,) = known.chain.flow_classifiers
+        both = replace(
+            known,
+            chain=replace(known.chain, port_pair_groups=groups),
+            ports={**known.ports, other.id: other},
+            sources={classifier.id: (ident("src"), other.id)},
+        )
+        path = plan_chain(both, TUNNEL_IPS).plan.paths[0]
+        assert [target.off_network for target in path.hops[-1].targets] == [expected]
 
 
 def test_each_host_gets_one_update_and_leaving_hosts_get_a_removal():

@@ -12,6 +12,7 @@ from typing import Any
 
 from portchain.core import rules
 from portchain.core.model import (
+    AddressPair,
     ChainSnapshot,
     FlowClassifier,
     FunctionKind,
@@ -62,10 +63,13 @@ class World:
     def ports(self) -> dict[str, Port]:
         found = {}
         for name, address in {**self.addresses, **FUNCTION_ADDRESSES}.items():
-            owner = self.owner_of(name.partition("-")[0])
+            function = name.partition("-")[0]
+            owner = self.owner_of(function)
+            translated = self.mappings.get(function, {}).get("source_ip_prefix")
             found[ident(name)] = Port(
                 ident(name), ident(f"net-{owner}"), owner, mac(name), (address,), "h1",
                 plugged=True, name=name,
+                address_pairs=(AddressPair(translated, mac(name)),) if translated else (),
             )  # fmt: skip
         return found
 

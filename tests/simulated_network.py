@@ -23,7 +23,7 @@ IGNORED = {NO_VLAN, UNICAST, "mpls"}  # true of every packet that gets to a flow
 NEUTRON = TABLES["ACCEPT_OR_INGRESS"].number
 # Tables that a packet continues in, wherever a flow sends it there. The simulation learns no flows
 # and has no taps, so it skips the others.
-CONTINUES_IN = {TABLES[name].number for name in ("ACCEPT_OR_INGRESS", "REJOIN", "BRANCH")}
+CONTINUES_IN = {TABLES[name].number for name in ("ACCEPT_OR_INGRESS", "REJOIN", "BRANCH", "HOP")}
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """Notation that the compiler writes flows in: constants and small helpers."""
 
 import hashlib
+import re
+from collections.abc import Iterable
 
 from portchain.dataplane.flow import Bridge, Flow, make_flow
 from portchain.dataplane.pipeline import TABLES
@@ -50,6 +52,11 @@ def goto(name: str) -> str:
 def resubmit(name: str) -> str:
     """Look a packet up in another table, and continue after it."""
     return f"resubmit(,{TABLES[name].number})"
+
+
+def with_resubmit(actions: Iterable[str]) -> list[str]:
+    """Replace goto_table, which only leads to higher table numbers, by resubmit."""
+    return [re.sub(r"goto_table:(\d+)", r"resubmit(,\1)", action) for action in actions]
 
 
 def build_flow(

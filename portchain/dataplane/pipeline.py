@@ -69,6 +69,11 @@ POSITION_DONE = 0xFF000000
 """Value of ``REG_PATH_POSITION``: the packet has left its chain; do not classify it again."""
 
 
+POSITION_RETURNED = 0xFE000000
+"""Value of ``REG_PATH_POSITION``: a function that routes has returned the packet at the end of its
+chain. It is not accepted yet."""
+
+
 def path_label(path_id: int, reverse: bool = False) -> int:
     """Return the MPLS label of one direction of a chain.
 
@@ -194,7 +199,7 @@ TABLES = {
             ),
             successors=_set(
                 *("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "BRANCH", "COPY"),
-                *("TRANSIENT", "ACCEPT_OR_INGRESS"),
+                *("RETURNED", "TRANSIENT", "ACCEPT_OR_INGRESS"),
             ),
             neutron=True,
         ),
@@ -276,6 +281,19 @@ TABLES = {
             matches=_HOOK_MATCHES,
             writes=_set(REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET),
             successors=_set("HOP", "COPY", "REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
+        ),
+        Table(
+            "RETURNED",
+            Bridge.INT,
+            148,
+            "Accepts what functions return, if the chain's sources may send it (anti-spoofing).",
+            matches=_set(REG_PATH_POSITION, "in_port", "dl_src")
+            | {"ip", "ipv6", "nw_src", "ipv6_src"},
+            writes=_set(REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET, REG_OWN),
+            successors=_set(
+                *("LOCAL_SWITCHING", "HOP", "COPY", "BRANCH", "REJOIN"),
+                *("TRANSIENT", "ACCEPT_OR_INGRESS"),
+            ),
         ),
         Table(
             "COPY",
@@ -385,6 +403,7 @@ class Priority:
 
     # In our own tables.
     ANY_SOURCE = 9  # frames with a source MAC address that the plan does not name
+    NOT_RETURNED = 9  # other packets of a function
     POSITION = 10
     POSITION_AND_PORTS = 11  # packets whose transport ports identify their traffic flow
     ADDRESS = 11  # packets without a source MAC address, by their IP address

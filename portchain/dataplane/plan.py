@@ -133,6 +133,7 @@ class Target:
     :param egress_mac: MAC address of the egress port.
     :param weight: share of new flows relative to the other targets of the hop; 0 for none.
     :param function: what follows from the kind of the function.
+    :param return_macs: the MAC addresses that the egress port may send from; empty for any.
     :param ingress_segment: of the ingress port; None unless it is on a provider network.
     :param egress_segment: of the egress port; None unless it is on a provider network.
     :param off_network: the function returns packets without their source MAC address, at a port
@@ -151,6 +152,7 @@ class Target:
     ingress_segment: Segment | None = None
     egress_segment: Segment | None = None
     off_network: bool = False
+    return_macs: tuple[str, ...] = ()
 
     @property
     def is_origin(self) -> bool:
@@ -171,6 +173,8 @@ class Hop:
     :param accepted_sources: for each of the path's classifiers, the CIDRs of the only source
         addresses that its packets can have behind the hop. An SFC-unaware function that projects
         share returns packets of others, too. Empty if the function is not shared.
+    :param returned_sources: the CIDRs of the only source addresses that the functions may return
+        packets with; None if they are not known.
     """
 
     group_id: int
@@ -179,6 +183,7 @@ class Hop:
     tap: bool = False
     headers: tuple[Classifier, ...] = ()
     accepted_sources: tuple[tuple[str, ...], ...] = ()
+    returned_sources: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

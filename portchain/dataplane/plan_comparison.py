@@ -35,6 +35,7 @@ def _path_is_covered_by(path: Path, previous: Path) -> bool:
         (hop.group_id, hop.tap, hop.headers) == (old.group_id, old.tap, old.headers)
         and set(map(_without_weight, hop.targets)) <= set(map(_without_weight, old.targets))
         and _accepts_all_sources(previous, old, path, hop)
+        and _lets_return(old, hop)
         for hop, old in zip(path.hops, previous.hops, strict=True)
     )
     return (
@@ -54,6 +55,15 @@ def _accepts_all_sources(previous: Path, old: Hop, path: Path, hop: Hop) -> bool
     return all(
         set(sources) <= set(known.get(classifier, ()))
         for classifier, sources in zip(path.classifiers, hop.accepted_sources, strict=True)
+    )
+
+
+def _lets_return(old: Hop, hop: Hop) -> bool:
+    """Tell whether the old hop accepts all source addresses that the new one does."""
+    if old.returned_sources is None:
+        return True
+    return hop.returned_sources is not None and set(hop.returned_sources) <= set(
+        old.returned_sources
     )
 
 

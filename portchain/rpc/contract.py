@@ -79,6 +79,8 @@ SERVER_TOPIC = "port_chain-server"
 # 1.9  "generation" of a chain: the number of its list of groups (docs/decisions/0053). Frames
 #      between hosts carry it. An older agent neither sends nor checks it; newer agents take its
 #      frames, and those of agents whose server is older.
+# 1.10 "returned_sources" of a hop, "return_macs" of a target: an older agent accepts from functions
+#      what the chain's sources may not send.
 VERSION = "1.0"
 
 _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 255, 4094
@@ -324,7 +326,15 @@ def _hop(item: Mapping[str, Any]) -> Hop:
         tap=bool(item.get("tap", False)),
         headers=read_each(item, "headers", _classifier),
         accepted_sources=tuple(
-            _networks(prefixes) for prefixes in read_list(item, "accepted_sources")
+            _networks(prefixes, "accepted_sources")
+            for prefixes in read_list(item, "accepted_sources")
+        ),
+        returned_sources=None
+        if item.get("returned_sources") is None
+        else tuple(
+            prefix
+            for each in read_list(item, "returned_sources")
+            for prefix in _networks([each], "returned_sources")
         ),
         lb_fields=tuple(
             read_text({"lb_fields": name}, "lb_fields") for name in read_list(item, "lb_fields")
@@ -332,10 +342,10 @@ def _hop(item: Mapping[str, Any]) -> Hop:
     )
 
 
-def _networks(prefixes: Any) -> tuple[str, ...]:
-    item = {"accepted_sources": prefixes}
-    family = 6 if any(":" in str(prefix) for prefix in read_list(item, "accepted_sources")) else 4
-    return read_prefixes(item, "accepted_sources", family)
+def _networks(prefixes: Any, name: str) -> tuple[str, ...]:
+    item = {name: prefixes}
+    family = 6 if any(":" in str(prefix) for prefix in read_list(item, name)) else 4
+    return read_prefixes(item, name, family)
 
 
 def _target(item: Mapping[str, Any]) -> Target:
@@ -352,6 +362,9 @@ def _target(item: Mapping[str, Any]) -> Target:
         ingress_segment=_segment(item, "ingress_segment"),
         egress_segment=_segment(item, "egress_segment"),
         off_network=bool(item.get("off_network", False)),
+        return_macs=tuple(
+            read_mac({"return_macs": mac}, "return_macs") for mac in read_list(item, "return_macs")
+        ),
     )
 
 

@@ -12,9 +12,9 @@ from portchain.dataplane import pipeline
 from portchain.dataplane.compile import compile_chain, compile_frame_guard
 from portchain.dataplane.flow import BridgeKind, Flow
 from portchain.dataplane.host_switch import Firewall, PhysicalBridge
-from portchain.dataplane.plan import GraphIngress, Segment
+from portchain.dataplane.plan import GraphIngress, Hop, Segment
 from tests.golden.test_golden import specification
-from tests.plans import HOSTS, chain, classifier, source, switch, tap, target
+from tests.plans import HOSTS, chain, classifier, mac, source, switch, tap, target
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 PORTS = ["vm", "pp1-in", "pp1-out", "pp2-in", "pp2-out", "pp3-in", "pp3-out"]
@@ -58,7 +58,14 @@ def examples() -> list[Flow]:
     entry = GraphIngress(path_id=1, hops=1, senders=ends, origins=ends)
     follows = replace(follows, paths=(replace(follows.paths[0], entries=(entry,)),))
     tapped = chain(tap(target("pp1", "h1")), [target("pp2", "h2")])
-    for plan in (specification(), bridging, over_vlan, first, follows, tapped):
+    checked = chain(
+        Hop(
+            1,
+            (replace(target("pp1", "h1"), return_macs=(mac("pp1-out"),)),),
+            returned_sources=("10.0.0.10/32",),
+        )
+    )
+    for plan in (specification(), bridging, over_vlan, first, follows, tapped, checked):
         for firewall in Firewall:
             for host in HOSTS:
                 local = replace(

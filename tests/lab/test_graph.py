@@ -1,12 +1,16 @@
 """A service graph: traffic that leaves a chain is classified again for the next chains."""
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths, traffic
 from portchain_lab.waiting import wait_for
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
 
 from tests.lab.captures import Captures
 from tests.lab.workflow import DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
@@ -116,3 +120,42 @@ def test_a_provider_withdraws_a_group(workflow: Workflow) -> None:
     finally:
         workflow.delete_chains()
         provider.delete_chains()
+
+
+def test_a_function_cannot_send_for_others(workflow: Workflow) -> None:
+    """Its owner may neither turn port security off nor set ``allowed_address_pairs``."""
+    ingress, egress = (workflow.ports[port] for port in VIA_PP1)
+    pair = workflow.create("port_pair", name="PP1", ingress=ingress.id, egress=egress.id)
+    workflow.groups = {"G": workflow.create("port_pair_group", port_pairs=[pair["id"]])}
+    anything = workflow.create("flow_classifier", protocol="udp")
+    workflow.wait_status(workflow.chain(anything, groups=["G"]))
+    function, destination = workflow.vms["sf1"], workflow.vms["dst"]
+    own, victim = egress.mac_address, workflow.ports["p6"].mac_address
+    frames = [
+        Ether(src=mac, dst=workflow.ports["dst"].mac_address)
+        / IP(src=address, dst=destination.ip)
+        / UDP(sport=9, dport=number)
+        for number, (address, mac) in enumerate(
+            (
+                ("10.30.0.250", own),
+                ("192.0.2.1", own),
+                (workflow.address("p6"), victim),
+                (workflow.address("src"), victim),
+                (workflow.address("src"), own),
+            ),
+            1001,
+        )
+    ]
+    with (
+        workflow.captures(destination) as capture,
+        netns.open_socket(function.namespace, socket.AF_PACKET, socket.SOCK_RAW) as sock,
+    ):
+        sock.bind((function.nic("p2").device, 0))
+        for frame in frames:
+            sock.send(bytes(frame))
+        capture.wait_until_quiet()
+    seen = [Ether(one.frame) for one in capture.frames]
+    assert [each[UDP].dport for each in seen if UDP in each and each[UDP].sport == 9] == [1005]
+    table = workflow.lab.appctl("h1", "fdb/show", "br-int").splitlines()
+    at_function = workflow.ofport("h1", "p2")
+    assert at_function not in {line.split()[0] for line in table if victim in line}

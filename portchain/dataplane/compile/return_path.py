@@ -3,16 +3,22 @@
 A function returns packets at its egress port.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 
-from portchain.dataplane.compile import sfc_aware, transport
+from portchain.dataplane.compile import returned, sfc_aware, transport
 from portchain.dataplane.compile.context import PathOnHost
 from portchain.dataplane.conjunction import build_flows
 from portchain.dataplane.flow import Flow, NoFlood
-from portchain.dataplane.flow_builder import UNICAST, build_flow, goto, resubmit, set_field
+from portchain.dataplane.flow_builder import (
+    UNICAST,
+    build_flow,
+    goto,
+    resubmit,
+    set_field,
+    with_resubmit,
+)
 from portchain.dataplane.host_switch import Firewall, LocalPort
 from portchain.dataplane.match import (
     HeaderMatch,
@@ -44,9 +50,12 @@ def return_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Fl
     at_end = _actions_at_end(context, target, egress)
     if context.path.branches and context.path.ends_after(index):
         ended = (context.match_position(context.end), f"in_port={egress.ofport}")
-        yield build_flow("BRANCH", Priority.POSITION, ended, *_with_resubmit(at_end))
+        yield build_flow("BRANCH", Priority.POSITION, ended, *with_resubmit(at_end))
         at_end = [_set_end(context), goto("BRANCH")]
     onward = context.actions_into(index + 1, *at_end)
+    if returned.is_checked(context, index):
+        onward, flows = returned.checked_flows(context, index, target, egress, onward)
+        yield from flows
     if target.function.encapsulation:
         yield from sfc_aware.return_flows(context, index, target, egress, onward)
         return
@@ -202,11 +211,6 @@ def _actions_into_neutron(context: PathOnHost, port: LocalPort) -> list[str]:
     ]
 
 
-def _with_resubmit(actions: list[str]) -> list[str]:
-    """Replace goto_table, which only leads to higher table numbers, by resubmit."""
-    return [re.sub(r"goto_table:(\d+)", r"resubmit(,\1)", action) for action in actions]
-
-
 def rejoin_flows(context: PathOnHost) -> Iterator[Flow]:
     """Yield the flows that let a frame continue from the port whose MAC address it has.
 
@@ -237,7 +241,7 @@ def rejoin_flows(context: PathOnHost) -> Iterator[Flow]:
             match = (context.match_position(end), f"dl_src={sent_from}")
             if origin.host == host and port is not None:
                 from_port = f"set_field:{port.ofport}->in_port"
-                onward = _with_resubmit(_actions_into_neutron(context, port))
+                onward = with_resubmit(_actions_into_neutron(context, port))
                 yield build_flow("REJOIN", Priority.POSITION, match, from_port, *onward)
             elif origin.host != host and ends_here:
                 yield from transport.encapsulation_flows(

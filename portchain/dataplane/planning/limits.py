@@ -24,7 +24,7 @@ from portchain.core.rules import (
 )
 from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
 from portchain.dataplane.plan import SUPPORTED_FUNCTIONS
-from portchain.dataplane.planning import attribution
+from portchain.dataplane.planning import attribution, spoofing
 from portchain.dataplane.planning.planner import plan_chain
 from portchain.dataplane.planning.size import least_flows
 
@@ -55,6 +55,7 @@ def check_chain(snapshot: ChainSnapshot) -> None:
     :raises Violation: of kind unsupported, with the first reason found.
     """
     chain = snapshot.chain
+    spoofing.check_mappings(snapshot)
     for attribute, reason in itertools.chain(
         _too_many_hops(chain),
         _reply_without_pair(chain),

@@ -28,7 +28,7 @@ from portchain.dataplane.plan import (
     Target,
     opposite_field,
 )
-from portchain.dataplane.planning import attribution, headers
+from portchain.dataplane.planning import attribution, headers, spoofing
 
 T = TypeVar("T")
 
@@ -92,9 +92,16 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
                 tap=group.tap_enabled,
                 headers=changed,
                 accepted_sources=accepted_here,
+                returned_sources=returned,
             )
-            for (group, accepted_here), changed in _with_changes(
-                zip(chain.port_pair_groups, accepted, strict=True), header_lists
+            for (group, accepted_here, returned), changed in _with_changes(
+                zip(
+                    chain.port_pair_groups,
+                    accepted,
+                    spoofing.returned_sources(snapshot),
+                    strict=True,
+                ),
+                header_lists,
             )
         ),
         entries=tuple(
@@ -152,9 +159,20 @@ def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, st
             replace(source, forwarded=tuple(_forwarded(snapshot, source))) for source in sources
         ),
         hops=tuple(
-            replace(_reversed_hop(hop), headers=changed, accepted_sources=accepted_here)
-            for (hop, accepted_here), changed in _with_changes(
-                zip(reversed(forward.hops), accepted, strict=True), header_lists
+            replace(
+                _reversed_hop(hop, snapshot.ports),
+                headers=changed,
+                accepted_sources=accepted_here,
+                returned_sources=returned,
+            )
+            for (hop, accepted_here, returned), changed in _with_changes(
+                zip(
+                    reversed(forward.hops),
+                    accepted,
+                    spoofing.returned_sources(snapshot, reverse=True),
+                    strict=True,
+                ),
+                header_lists,
             )
         ),
         reverse=True,
@@ -190,7 +208,7 @@ def _is_off_network(target: Target, networks: set[str], ports: Mapping[str, Port
     return networks != {ports[target.egress_port].network_id}
 
 
-def _reversed_hop(hop: Hop) -> Hop:
+def _reversed_hop(hop: Hop, ports: Mapping[str, Port]) -> Hop:
     targets = tuple(
         replace(
             target,
@@ -200,6 +218,7 @@ def _reversed_hop(hop: Hop) -> Hop:
             egress_mac=target.ingress_mac,
             ingress_segment=target.egress_segment,
             egress_segment=target.ingress_segment,
+            return_macs=spoofing.frame_addresses(ports[target.ingress_port]),
         )
         for target in hop.targets
     )
@@ -270,6 +289,7 @@ def _targets(
             function=traits_of(pair),
             ingress_segment=_segment(ingress),
             egress_segment=_segment(egress),
+            return_macs=spoofing.frame_addresses(egress),
         )
 
 

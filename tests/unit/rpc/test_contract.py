@@ -3,6 +3,7 @@
 import copy
 import json
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
@@ -74,6 +75,7 @@ targets = st.builds(
     segments,
     segments,
     st.booleans(),
+    st.lists(macs, max_size=2).map(tuple),
 )
 hops = st.builds(
     Hop,
@@ -81,6 +83,8 @@ hops = st.builds(
     st.lists(targets, max_size=2).map(tuple),
     st.just(("ip_src",)),
     tap=st.booleans(),
+    returned_sources=st.none()
+    | st.lists(st.ip_addresses().map(lambda ip: str(ip_network(ip))), max_size=3).map(tuple),
 )
 keywords = st.text("abcdef0123456789", max_size=15)
 accepted = st.lists(st.ip_addresses(v=4).map(lambda ip: f"{ip}/32"), max_size=2).map(tuple)

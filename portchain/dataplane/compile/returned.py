@@ -1,0 +1,79 @@
+"""Accepts from functions only packets that the chain's sources may send (anti-spoofing).
+
+The return flows find out to which chain and hop a packet belongs. The flows here look at its source
+address and, behind a function that routes, at the source address of its frame. Both are in a table
+of their own, so that addresses and port ranges do not multiply.
+"""
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from itertools import product
+
+from portchain.core import function_kinds
+from portchain.dataplane.compile.context import PathOnHost
+from portchain.dataplane.flow import Flow
+from portchain.dataplane.flow_builder import build_flow, goto, resubmit, set_field, with_resubmit
+from portchain.dataplane.host_switch import LocalPort
+from portchain.dataplane.pipeline import (
+    POSITION_DONE,
+    POSITION_RETURNED,
+    REG_OWN,
+    REG_PATH_POSITION,
+    Priority,
+)
+from portchain.dataplane.plan import Target
+
+_FIELDS = {"IPv4": ("ip", "nw_src", 4), "IPv6": ("ipv6", "ipv6_src", 6)}
+
+
+def is_checked(context: PathOnHost, index: int) -> bool:
+    """Tell whether the plan says with which sources the functions of a hop return packets."""
+    return context.path.hops[index].returned_sources is not None
+
+
+def checked_flows(
+    context: PathOnHost, index: int, target: Target, egress: LocalPort, onward: tuple[str, ...]
+) -> tuple[tuple[str, ...], list[Flow]]:
+    """Return how packets that a function on this host returns at hop ``index`` are checked.
+
+    :param onward: the actions for packets that are accepted.
+    :returns: the actions that have a packet checked, and the flows that do it.
+    """
+    position = _position(context, index, onward)
+    from_hop = (f"{REG_PATH_POSITION}={position:#x}", f"in_port={egress.ofport}")
+    routes = target.function == function_kinds.L3
+    frames: list[tuple[str, ...]] = [(f"dl_src={mac}",) for mac in target.return_macs]
+    any_frame = not routes or not frames
+    actions = with_resubmit(onward)
+    flows = [
+        build_flow("RETURNED", Priority.POSITION, (*from_hop, *source, *frame), *actions)
+        for source, frame in product(_source_words(context, index), [()] if any_frame else frames)
+    ]
+    if routes:
+        # What the function sends of its own. Port security checks it, as everybody's packets.
+        own = (set_field(0, REG_PATH_POSITION), set_field(1, REG_OWN))
+        again = resubmit("LOCAL_SWITCHING")
+        flows.append(build_flow("RETURNED", Priority.NOT_RETURNED, from_hop, *own, again))
+    return (set_field(position, REG_PATH_POSITION), goto("RETURNED")), flows
+
+
+def _position(context: PathOnHost, index: int, onward: tuple[str, ...]) -> int:
+    """Return the position of packets that are to be checked.
+
+    Several chains can end at a function that routes, with packets of the same header. Their flows
+    must be the same then: it does not matter to which chain a packet belongs.
+    """
+    if set_field(POSITION_DONE, REG_PATH_POSITION) in onward:
+        return POSITION_RETURNED
+    return context.position(index + 1)
+
+
+def _source_words(context: PathOnHost, index: int) -> Iterator[tuple[str, ...]]:
+    sources = context.path.hops[index].returned_sources or ()
+    for ethertype in sorted({classifier.ethertype for classifier in context.path.classifiers}):
+        protocol, field, version = _FIELDS[ethertype]
+        for network in map(ip_network, sources):
+            if network.version == version:
+                exact = network.prefixlen == network.max_prefixlen
+                value = network.network_address if exact else network
+                yield (protocol, f"{field}={value}") if network.prefixlen else (protocol,)

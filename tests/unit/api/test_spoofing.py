@@ -1,0 +1,112 @@
+"""What a member's function may return: nothing that Neutron would not let the sources send."""
+
+from typing import Any
+
+from neutron.conf.plugins.ml2 import config as ml2_config
+from oslo_config import cfg
+
+from portchain.core.model import ChainSnapshot
+from portchain.dataplane.plan import Hop
+from portchain.dataplane.planning import limits
+from portchain.dataplane.planning.planner import plan_chain
+from portchain.db import snapshots
+from portchain.drivers.manager import DriverManager
+from portchain.drivers.noop import NoopDriver
+from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
+
+
+class DriverOfOpenVswitch(NoopDriver):
+    """Refuses what Open vSwitch cannot realise, and notifies nobody."""
+
+    def check_port_chain(self, snapshot: ChainSnapshot) -> None:
+        limits.check_chain(snapshot)
+
+
+MINE = {"project": OTHER_PROJECT}
+
+
+class SpoofingTest(ApiTestCase):
+    """OTHER_PROJECT has ports on a network that PROJECT shares, beside PROJECT's own."""
+
+    def setUp(self) -> None:
+        ml2_config.register_ml2_plugin_opts()
+        cfg.CONF.set_override("extension_drivers", ["port_security"], "ml2")
+        super().setUp()
+
+    def prepare(self) -> None:
+        self.net = self.network()
+        self.share("network", self.net)
+        self.victim = self.port(self.net, "victim")
+        self.mine = self.port(self.net, "mine", **MINE)
+        self.address = self.address_of(self.mine)
+        self.bind(self.mine)
+        ends = [self.port(self.net, "fn", **MINE) for _ in range(2)]
+        for port in ends:
+            self.bind(port)
+        self.function = self.create("port_pair", as_=MINE, ingress=ends[0], egress=ends[1])
+        self.classifier_id = self.create("flow_classifier", as_=MINE)["id"]
+
+    def address_of(self, port: str) -> str:
+        shown = self.call("GET", f"/ports/{port}", roles="admin").json["port"]
+        return str(shown["fixed_ips"][0]["ip_address"])
+
+    def chain_through(self, expect: int = 201, **group: Any) -> Any:
+        own = self.create("port_pair_group", as_=MINE, port_pairs=[self.function["id"]], **group)
+        return self.create(
+            "port_chain",
+            as_=MINE,
+            expect=expect,
+            port_pair_groups=[own["id"]],
+            flow_classifiers=[self.classifier_id],
+        )
+
+    def hop(self, chain: str) -> Hop:
+        (loaded,) = snapshots.load(self.context, [chain])
+        return plan_chain(loaded, {}).plan.paths[0].hops[0]
+
+    def returned(self, chain: str) -> set[str]:
+        return {cidr for cidr in self.hop(chain).returned_sources or () if ":" not in cidr}
+
+    def test_a_classifier_for_anything_does_not_free_the_function(self) -> None:
+        chain = self.chain_through()["id"]
+        assert self.returned(chain) == {f"{self.address}/32"}
+        (target,) = self.hop(chain).targets
+        assert target.return_macs == (target.egress_mac,)
+
+    def test_what_neutron_allows_later_is_allowed(self) -> None:
+        chain = self.chain_through()["id"]
+        for change, expected in (
+            ({"allowed_address_pairs": [{"ip_address": "10.9.0.0/16"}]}, "10.9.0.0/16"),
+            ({"allowed_address_pairs": [], "security_groups": []}, f"{self.address}/32"),
+            ({"port_security_enabled": False}, "0.0.0.0/0"),
+        ):
+            (before,) = snapshots.load(self.context, [chain])
+            answer = self.call("PUT", f"/ports/{self.mine}", {"port": change}, roles="admin")
+            assert answer.status_int == 200, answer.text
+            (after,) = snapshots.load(self.context, [chain])
+            assert after.chain.revision > before.chain.revision, "the hosts are notified"
+            assert expected in self.returned(chain)
+
+    def test_a_mapping_to_somebody_elses_address_is_refused(self) -> None:
+        mapping = {
+            "ppg_n_tuple_mapping": {
+                "ingress_n_tuple": {},
+                "egress_n_tuple": {"source_ip_prefix": f"{self.address_of(self.victim)}/32"},
+            }
+        }
+        self.plugin.drivers = DriverManager({"ovs": DriverOfOpenVswitch()})
+        error = self.chain_through(expect=400, port_pair_group_parameters=mapping)
+        assert "port_pair_groups" in error["message"]
+        assert "allowed_address_pairs" in error["message"]
+        assert self.victim not in error["message"]
+        allowed = {"allowed_address_pairs": [{"ip_address": self.address_of(self.victim)}]}
+        egress = self.function["egress"]
+        answer = self.call("PUT", f"/ports/{egress}", {"port": allowed}, roles="admin")
+        assert answer.status_int == 200, answer.text
+        groups = self.list_all("port_pair_group", **MINE)
+        self.create(
+            "port_chain",
+            as_=MINE,
+            port_pair_groups=[groups[0]["id"]],
+            flow_classifiers=[self.classifier_id],
+        )

@@ -43,6 +43,7 @@ def resume(
     """
     places: defaultdict[int, defaultdict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
     leftovers: defaultdict[int, set[Flow]] = defaultdict(set)
+    drops: set[Flow] = set()
     for flow in found:
         if isinstance(flow, Flow):
             if place := _place(flow):
@@ -52,6 +53,8 @@ def resume(
                 # These actions send a packet nowhere. The next restart recognises the flow by them.
                 drop = set_field(onward, REG_PATH_POSITION)
                 leftovers[onward & _CHAIN_NUMBER].add(replace(flow, actions=drop))
+            elif _drops_returned(flow):
+                drops.add(flow)  # of any chain: each that closes keeps them
     resumed = {}
     numbers = set()
     for chain_id, state in states.items():
@@ -60,9 +63,9 @@ def resume(
         if number in places.keys() | leftovers.keys() and not all(
             _agrees(places[number], plan, local) for plan in state.plans
         ):
-            resumed[chain_id] = _closed(state.plan, leftovers[number])
+            resumed[chain_id] = _closed(state.plan, leftovers[number] | drops)
     for number in leftovers.keys() - numbers:
-        resumed[f"chain {number}"] = _closed(None, leftovers[number])
+        resumed[f"chain {number}"] = _closed(None, leftovers[number] | drops)
     return resumed
 
 
@@ -93,6 +96,14 @@ def _position_of_returned(flow: Flow) -> int | None:
         return None
     positions = [int(value, 0) for value in _SET_POSITION.findall(flow.actions)]
     return next((position for position in positions if position != POSITION_DONE), None)
+
+
+def _drops_returned(flow: Flow) -> bool:
+    """Return whether a flow drops what a function returns and must not bypass the next ones."""
+    return flow.key.table == TABLES["LOCAL_SWITCHING"].number and flow.key.priority in (
+        Priority.HOLD_RETURNED_FRAGMENT,
+        Priority.RETURN_UNCHANGED,
+    )
 
 
 def _agrees(found: Places, plan: ChainPlan, local: LocalSwitch) -> bool:

@@ -19,12 +19,12 @@ from openstack import exceptions as sdk_exceptions
 from portchain_lab.cloud import clients
 from portchain_lab.lab import Lab
 
-PORTS = {f"p{n}": f"machine{(n + 1) // 2}" for n in range(1, 7)}
+PORTS = {f"p{n}": f"machine{(n + 1) // 2}" for n in range(1, 7)} | {"source": "machine4"}
 
 
 @dataclass(frozen=True)
 class Ports:
-    """A network with ``p1`` to ``p6``, of three VMs.
+    """A network with ``p1`` to ``p6``, of three VMs, and ``source``.
 
     :param ids: of the network and the ports by their names.
     """
@@ -135,7 +135,7 @@ OPENSTACK: Steps = [
     (
         "sfc flow classifier create FC1 --description first --ethertype IPv4 --protocol tcp "
         "--source-port 23:23 --destination-port 100:200 --source-ip-prefix 10.60.0.0/24 "
-        "--destination-ip-prefix 10.60.0.9/32 --logical-source-port p1",
+        "--destination-ip-prefix 10.60.0.9/32 --logical-source-port source",
         {
             "Name": "FC1",
             "Protocol": "tcp",
@@ -145,7 +145,7 @@ OPENSTACK: Steps = [
             "Destination Port Range Max": 200,
             "Source IP": "10.60.0.0/24",
             "Destination IP": "10.60.0.9/32",
-            "Logical Source Port": "p1",
+            "Logical Source Port": "source",
             "Logical Destination Port": None,
             "L7 Parameters": {},
         },
@@ -403,7 +403,7 @@ def attributes(
 ) -> dict[str, Any]:
     """What to create a resource with, made of those that were created before."""
     if kind == "flow_classifier":
-        return {"protocol": "tcp", "logical_source_port": ids["p1"]}
+        return {"protocol": "tcp", "logical_source_port": ids["source"]}
     if kind == "port_pair":
         return {"ingress": ids["p1"], "egress": ids["p2"]}
     if kind == "port_pair_group":
@@ -484,7 +484,7 @@ HEAT = (
             "source_ip_prefix": "10.60.0.0/24",
             "destination_port_range_min": 80,
             "destination_port_range_max": 80,
-            "logical_source_port": "p1",
+            "logical_source_port": "source",
         },
     ),
     HeatResource(

@@ -83,7 +83,9 @@ class Reconciler:
         self._arbiter = FlowArbiter()
         self._reported: dict[str, HostReport] = {}
         self._local: LocalSwitch | None = None
-        self._computed_for: dict[str, LocalSwitch] = {}  # chain -> the ports when it was computed
+        # Chain -> the ports for which the flows of its present state were computed. Lacks chains
+        # whose state has changed since, or that failed.
+        self._computed_for: dict[str, LocalSwitch] = {}
         self._incomplete: set[str] = set()  # chains that lack something on this host
         # Before the first answer of the server, some plans are missing: their flows must stay.
         self._has_all_plans = False
@@ -225,15 +227,7 @@ class Reconciler:
         Those of a chain that failed may be: the switch may accept now what it rejected.
         """
         chain_ids = self._arbiter.chain_ids | set(self._chains)
-        return {
-            one
-            for one in chain_ids
-            if self._computed_for.get(one) is not local or self._reported_error(one)
-        }
-
-    def _reported_error(self, chain_id: str) -> bool:
-        report = self._reported.get(chain_id)
-        return report is not None and bool(report.error)
+        return {one for one in chain_ids if self._computed_for.get(one) is not local}
 
     def _reconcile_at_once(self) -> bool:
         """Do all of ``reconcile`` without a pause: what the switch holds is unknown."""
@@ -280,7 +274,11 @@ class Reconciler:
 
     def _read_ports(self) -> LocalSwitch:
         """Return the ports of the switch; the same object while nothing has changed."""
-        local = replace(self._switch.read_ports(), limits=self._limits)
+        try:
+            local = replace(self._switch.read_ports(), limits=self._limits)
+        except Exception:
+            self._in_sync = False  # chains that were to be computed wait for the next attempt
+            raise
         if local != self._local:
             self._local = local
         return self._local
@@ -367,6 +365,7 @@ class Reconciler:
     def _set_transition(self, chain_id: str, state: ChainTransition) -> None:
         self._in_transition.discard(chain_id)
         self._awaiting_switch.discard(chain_id)
+        self._computed_for.pop(chain_id, None)
         if state == ABSENT:
             self._chains.pop(chain_id, None)
             self._set_ports(chain_id, frozenset())
@@ -454,12 +453,11 @@ class Reconciler:
             outcomes |= self._apply_without_rejected(local)
         self._arbiter.mark_applied()
         self._in_sync = True
-        for chain_id in outcomes:
-            self._computed_for.pop(chain_id, None)
-            if chain_id in self._chains:
-                self._computed_for[chain_id] = local
         for chain_id, outcome in outcomes.items():
+            self._computed_for.pop(chain_id, None)
             self._note_applied(chain_id, failed=bool(outcome.error))
+            if chain_id in self._chains and not outcome.error:
+                self._computed_for[chain_id] = local
         self._report_outcomes(outcomes)
 
     def _apply_without_rejected(self, local: LocalSwitch) -> dict[str, Outcome]:

@@ -123,6 +123,24 @@ def test_a_failed_update_is_repaired_by_the_next_comparison(memory, reconciler, 
     assert [report.revision for report in reports] == [1]
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["at once", "once ports can be read"])
+def test_an_answer_replaces_lost_messages_about_known_chains(memory, reconciler, reports, fails):
+    reconciler.synchronise(PlanUpdate((plan(1, 1), plan(2, 1))))
+    answer = PlanUpdate((plan(1, 2, hops=2),), removed=((plan(2, 1).id, 2),))
+    if fails:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delattr(MemorySwitch, "read_ports")
+            with pytest.raises(AttributeError):
+                reconciler.synchronise(answer)
+        assert not reconciler.is_in_sync, "the worker tries again soon"
+        reconciler.reconcile()
+    else:
+        assert reconciler.synchronise(answer)
+    let_time_pass(reconciler)
+    assert memory.holds_exactly(plan(1, 2, hops=2))
+    assert reports[-1].revision == 2
+
+
 def test_an_unreadable_plan_is_reported_once_and_flows_stay(memory, reconciler, reports):
     reconciler.synchronise(PlanUpdate((plan(1, 1),)))
     unread = HostReport(plan(1, 2).id, 2, error="this host cannot read the plan: colour")

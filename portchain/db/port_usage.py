@@ -85,7 +85,7 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
     """
     values = {"port_id": port.id, "network_id": port.network_id, "project_id": port.project_id}
     with db_api.CONTEXT_READER.using(context):
-        rows = context.session.execute(_chains_query(bool(port.forwards)), values).all()
+        rows = context.session.execute(_chains_query(port.forwards), values).all()
     return {
         row.chain_id
         for row in rows

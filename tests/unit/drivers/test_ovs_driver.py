@@ -1,6 +1,8 @@
 """The Open vSwitch driver: from the request to messages to the hosts, and back to the status."""
 
+import time
 from queue import Queue
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -26,6 +28,16 @@ HOSTS = ("compute-1", "compute-2", "compute-3")
 FIRST, SECOND, THIRD = HOSTS
 END = contract.PlanUpdate(removed=(("00000000-0000-0000-0000-000000000000", 0),))
 SECONDS = 10
+# The threads that receive messages ask for the next one, and whether they are to stop, this often.
+# Their own intervals, 0.05 and 1 second, would be most of the time of these tests.
+INTERVAL = 0.005
+FAST_SERVERS = (
+    mock.patch("futurist._thread.ThreadWorker.MAX_IDLE_FOR", INTERVAL),
+    mock.patch(
+        "oslo_messaging._drivers.impl_fake.time",
+        SimpleNamespace(time=time.time, sleep=lambda _seconds: time.sleep(INTERVAL)),
+    ),
+)
 
 
 class OvsDriverTest(ApiTestCase):
@@ -33,6 +45,9 @@ class OvsDriverTest(ApiTestCase):
     agent_hosts = HOSTS
 
     def setUp(self) -> None:
+        for patch in FAST_SERVERS:
+            patch.start()
+            self.addCleanup(patch.stop)
         super().setUp()
         cfg.CONF.set_override("underlay_mtu", 9000, conf.GROUP)
         self.servers: list[Any] = []

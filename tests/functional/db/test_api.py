@@ -81,6 +81,7 @@ class OnMariaDb:
 
     url: str
     engine: Any
+    enforces_quotas = True
 
     def _setup_database_fixtures(self) -> None:
         self.engine = _context_of(self.url).writer.get_engine()

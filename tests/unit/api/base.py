@@ -17,10 +17,11 @@ from unittest import mock
 
 import sqlalchemy as sa
 import webtest
-from neutron import manager, policy, tests
+from neutron import manager, policy, quota, tests
 from neutron.api import extensions
 from neutron.conf.plugins.ml2 import config as ml2_config
 from neutron.conf.plugins.ml2.drivers import driver_type
+from neutron.db.quota import driver_null
 from neutron.tests.common import helpers
 from neutron.tests.unit import testlib_api
 from neutron_lib import context as neutron_context
@@ -148,11 +149,17 @@ class ApiTestCase(testlib_api.SqlTestCase):
     drivers = ("noop",)
     service_plugins: tuple[str, ...] = ("port_chain",)
     agent_hosts = (HOST,)
+    enforces_quotas = False  # one request in six would be spent on counting and reserving
 
     def setUp(self) -> None:
         for shortcut in SHORTCUTS:
             shortcut.start()
             self.addCleanup(shortcut.stop)
+        # The quota engine keeps the driver of the first test of a process.
+        driver = None if self.enforces_quotas else driver_null.DbQuotaDriverNull()
+        engine = mock.patch.object(quota.QUOTAS, "_driver", driver)
+        engine.start()
+        self.addCleanup(engine.stop)
         self.setup_coreplugin("ml2", load_plugins=False)
         super().setUp()
         self.addCleanup(extensions.PluginAwareExtensionManager.clear_instance)
@@ -217,6 +224,11 @@ class ApiTestCase(testlib_api.SqlTestCase):
             return pooled.driver_connection  # type: ignore[no-any-return]
         finally:
             pooled.close()
+
+    @staticmethod
+    def enforce_quotas() -> None:
+        """Enforce quotas from here on, as `enforces_quotas` does for all tests of a class."""
+        quota.QUOTAS._driver = None
 
     # Requests
 

@@ -109,6 +109,7 @@ class BulkTest(ApiTestCase):
         assert counts[0] == counts[1]
 
     def test_a_request_beyond_the_quota_creates_nothing(self) -> None:
+        self.enforce_quotas()
         for resource in RESOURCES:
             items = self.three(resource)
             there = len(self.list_all(resource))

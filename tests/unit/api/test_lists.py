@@ -137,6 +137,8 @@ class PolicyTest(ApiTestCase):
 
 
 class QuotaTest(ApiTestCase):
+    enforces_quotas = True
+
     def test_default_quotas(self) -> None:
         expected = {
             "port_chain": 10,

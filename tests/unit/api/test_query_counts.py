@@ -20,6 +20,7 @@ class QueryCountTest(ApiTestCase):
         "timestamp",
         "tag",
     )  # Neutron's defaults among them
+    enforces_quotas = True
 
     def setUp(self) -> None:
         super().setUp()

@@ -15,7 +15,6 @@ class ServiceGraphTest(DriverTestCase):
         super().setUp()
         self.driver = RecordingDriver()
         self.use(self.driver)
-        cfg.CONF.set_override("quota_port_pair_group", -1, "QUOTAS")
 
     def prepare(self) -> None:
         super().prepare()
@@ -331,6 +330,7 @@ class ServiceGraphTest(DriverTestCase):
         self.refused("port_chains", "poor", port_chains={one: [two]})
 
     def test_over_quota(self) -> None:
+        self.enforce_quotas()
         cfg.CONF.set_override("quota_service_graph", 1, "QUOTAS")
         one, two, three, four = self.chains(1, 2, 3, 4)
         self.graph({one: [two]})

@@ -39,6 +39,7 @@ from portchain import conf
 from portchain.api import definitions
 from portchain.db import models
 from portchain.plugin import PortChainPlugin
+from tests.unit.api.port_copies import PortTemplate
 
 PASTE_INI = Path(tests.__file__).parent / "etc" / "api-paste.ini"
 PROJECT, OTHER_PROJECT = uuidutils.generate_uuid(), uuidutils.generate_uuid()
@@ -199,6 +200,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
             return
         self._register_agents()
         before = set(vars(self))
+        self.templates: dict[str, PortTemplate] = {}
         self.prepare()
         added = {name: value for name, value in vars(self).items() if name not in before}
         _PREPARED[key] = Prepared(self, added)
@@ -333,12 +335,27 @@ class ApiTestCase(testlib_api.SqlTestCase):
         an_id: str = response.json["port"]["id"]
         return an_id
 
+    def copied_port(self, network: str, device: str) -> str:
+        """Create a port as `port` does, in a tenth of the time, but without Neutron's events.
+
+        The first port of a network and its project comes from the API, the others are copies of it.
+        """
+        if network not in self.templates:
+            port = self.port(network, device)
+            with db_api.CONTEXT_READER.using(self.context):
+                template = PortTemplate(self.context.session, port)
+            if template.has_only_ipv4():
+                self.templates[network] = template
+            return port
+        with db_api.CONTEXT_WRITER.using(self.context):
+            return self.templates[network].copy(self.context.session, device)
+
     def pair(self, network: str, device: str = "vm", **attributes: Any) -> Any:
         """Create a pair of two new ports of a device."""
         return self.create(
             "port_pair",
-            ingress=self.port(network, device),
-            egress=self.port(network, device),
+            ingress=self.copied_port(network, device),
+            egress=self.copied_port(network, device),
             **attributes,
         )
 
@@ -360,7 +377,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
 
     def chain(self, network: str, groups: int = 1, **attributes: Any) -> Any:
         """Create a chain of new groups with one classifier."""
-        source = self.port(network, "client")
+        source = self.copied_port(network, "client")
         return self.create(
             "port_chain",
             port_pair_groups=[self.group(network)["id"] for _ in range(groups)],

@@ -45,7 +45,7 @@ class PortCopiesTest(ApiTestCase):
                 del port[unique]
         assert copied == wanted
 
-        # Neutron can bind, move and delete a copy.
+        # Neutron can bind and delete a copy.
         port = ids[1]
         self.bind(port)
         assert self.call("DELETE", f"/ports/{port}").status_int == 204

@@ -100,7 +100,8 @@ def test_a_provider_withdraws_a_group(workflow: Workflow) -> None:
         workflow.wait_status(chain)
         workflow.warm_up()
         assert workflow.paths() == {("src", *VIA_PP1, "dst")}
-        provider.update("port_pair_group", group, withdraw_from=project)
+        unshare = ("sfc", "port", "pair", "group", "unshare", "offered")
+        lab.openstack(*unshare, "--project", project, "--force", user="admin")
         assert "offered" not in workflow.wait_status(chain, "ERROR")
         wait_for(lambda: "waiting for" not in workflow.status(chain)[1], 60, "packets dropped")
         provider.delete("port_pair_group", group)

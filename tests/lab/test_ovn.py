@@ -147,9 +147,14 @@ def narrowed(workflow: Workflow) -> Iterator[None]:
     try:
         yield
     finally:
-        workflow.admitting_rules[0] = workflow.cloud.create_security_group_rule(
-            security_group_id=group, direction="ingress", ethertype="IPv4", remote_ip_prefix=SUBNET
-        )
+        for rule in rules:
+            sources = ("remote_ip_prefix", "remote_group_id")
+            again = workflow.cloud.create_security_group_rule(
+                **{"security_group_id": group, "direction": "ingress", "ethertype": "IPv4"},
+                **{name: rule[name] for name in sources if rule[name]},
+            )
+            if rule.id == workflow.admitting_rules[0].id:
+                workflow.admitting_rules[0] = again
         workflow.cloud.delete_security_group_rule(only)
 
 

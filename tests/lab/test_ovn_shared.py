@@ -243,6 +243,11 @@ def test_projects_share_a_function(workflow: Workflow, borrower: Workflow) -> No
         workflow.delete("port_chain", own)
         wait_for_chassis(workflow.lab)
         assert paths(borrower, count=3) == {("src", *VIA_PP3, *VIA_PP1, "dst")}
+        withdrawn = {"withdraw_from": borrower.net.project_id}
+        workflow.update("port_pair_group", workflow.groups["G1"], **withdrawn)
+        assert "G1" not in borrower.wait_status(theirs, "ERROR")
+        wait_for_chassis(workflow.lab)
+        assert borrower.is_dropped(), "the chain no longer has its second function"
     finally:
         borrower.vms = {name: borrower.vms[name] for name in ("src", "dst")}
     borrower.delete("port_chain", theirs)

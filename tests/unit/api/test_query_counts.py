@@ -10,7 +10,7 @@ from tests import full
 from tests.unit.api.base import HOST, ApiTestCase
 
 # A count that grows with the chains differs between one chain and ten already.
-MANY = 30 if full.FULL else 10
+MANY = 30 if full.FULL else 4
 
 
 class QueryCountTest(ApiTestCase):

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 
 from portchain.core.function_kinds import traits_of
@@ -23,7 +24,7 @@ from portchain.core.rules import (
     reply_classifier,
 )
 from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
-from portchain.dataplane.plan import SUPPORTED_FUNCTIONS
+from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, Target
 from portchain.dataplane.planning import attribution, spoofing
 from portchain.dataplane.planning.planner import plan_chain
 from portchain.dataplane.planning.size import least_flows
@@ -66,6 +67,7 @@ def check_chain(snapshot: ChainSnapshot) -> None:
         _distributed_router(snapshot),
         _router_behind_shared_function(snapshot),
         _leads_to_another_network(snapshot),
+        _followed_from_another_network(snapshot),
     ):
         raise Violation(attribute, reason, Kind.UNSUPPORTED)
 
@@ -281,6 +283,34 @@ def _leads_to_another_network(snapshot: ChainSnapshot) -> Reasons:
                 )
 
 
+def _followed_from_another_network(snapshot: ChainSnapshot) -> Reasons:
+    """A chain that follows learns neither the source nor the network of such packets.
+
+    A function that understands MPLS returns packets without their source MAC address. At the end of
+    its own chain, the source's is written into them (docs/decisions/0008).
+    """
+    chain, last = snapshot.chain, snapshot.chain.last_group
+    lost = [after for after in snapshot.successors if not any(map(_routes, _functions(after)))]
+    if not lost or last is None or _routes(last) or all(map(_keeps_mac, last.port_pairs)):
+        return
+    # The plan contains functions that run only. This must not depend on which ones do now.
+    ports = {
+        port_id: replace(port, host="any host", plugged=True)
+        for port_id, port in snapshot.ports.items()
+    }
+    path = plan_chain(replace(snapshot, ports=ports), {}).plan.paths[0]
+    targets = path.senders_into(len(chain.port_pair_groups))
+    if any(isinstance(target, Target) and target.off_network for target in targets):
+        yield (
+            "port_chains",
+            f"the last functions of port chain {label(chain)} understand MPLS and are not on the "
+            f"network of its packets, and port chain {label(lost[0])}, which follows, has no "
+            "function that routes; the packets would not find their destination behind it. Put a "
+            "function of kind l3 without correlation into one of them, or the last functions of "
+            f"{label(chain)} on the network of its sources",
+        )
+
+
 def _sources_can_be_anywhere(snapshot: ChainSnapshot) -> bool:
     """Tell whether sources can be on all networks of the chain's functions."""
     if snapshot.predecessors:
@@ -315,4 +345,13 @@ def _functions(chain: PortChain) -> list[PortPairGroup]:
 
 
 def _keeps_source_mac(group: PortPairGroup) -> bool:
-    return any(traits_of(pair).keeps_source_mac for pair in group.port_pairs)
+    return any(map(_keeps_mac, group.port_pairs))
+
+
+def _keeps_mac(pair: PortPair) -> bool:
+    return traits_of(pair).keeps_source_mac
+
+
+def _routes(group: PortPairGroup) -> bool:
+    """Tell whether all functions return packets with their own MAC address and on their network."""
+    return not any(_keeps_mac(pair) or traits_of(pair).encapsulation for pair in group.port_pairs)

@@ -140,6 +140,36 @@ def test_only_taps_in_service_graph() -> None:
     assert_rejected("port_chains", taps, predecessors=(observed,))
 
 
+@pytest.mark.parametrize(
+    ("network", "after", "is_accepted"),
+    [
+        ("1", {"kind": FunctionKind.L2}, True),
+        ("2", {"kind": FunctionKind.L2}, False),
+        ("2", {"correlation": "mpls"}, False),
+        ("2", {}, True),
+    ],
+)
+def test_mpls_aware_function_on_another_network_before_a_following_chain(
+    network: str, after: dict[str, Any], is_accepted: bool
+) -> None:
+    aware = replace(PAIR, correlation="mpls")
+    first = chain(aware, classifier=replace(TELNET, logical_source_port="vm"), correlation="mpls")
+    next_pair = replace(PAIR, id="n", ingress="n1", egress="n2", **after)
+    networks = {"vm": "1", "p1": network, "p2": network}
+    snapshot = ChainSnapshot(
+        first,
+        {end: Port(end, net, "alice", "fa:16:3e:00:00:01") for end, net in networks.items()},
+        sources={"f": ("vm",)},
+        successors=(replace(chain(next_pair), id="next"),),
+    )
+    if is_accepted:
+        limits.check_chain(snapshot)
+        return
+    with pytest.raises(Violation, match="not on the network of its packets") as refusal:
+        limits.check_chain(snapshot)
+    assert (refusal.value.attribute, refusal.value.kind) == ("port_chains", Kind.UNSUPPORTED)
+
+
 def mapping(pairs: tuple[PortPair, ...] = (PAIR,), **egress: Any) -> PortPairGroup:
     return PortPairGroup("nat", "alice", 9, pairs, "NAT", egress_n_tuple=egress)
 

@@ -1,9 +1,11 @@
 """Virtual machines: namespaces whose interfaces are Neutron ports, plugged as Nova does."""
 
+import itertools
 import json
 import shutil
 import subprocess
 import uuid
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -21,6 +23,8 @@ from portchain_lab.waiting import wait_for
 
 DEVICE_OWNER = "compute:nova"
 ACTIVE_DEADLINE = 240.0
+LEFT_OUT_AFTER = 90.0
+"""Seconds after which an agent has left a new interface out."""
 PROGRAM_DEADLINE = 60.0
 AGENT_LINES = 6
 
@@ -232,15 +236,31 @@ class VirtualMachines:
     def wait_active(self, vms: Iterable[VirtualMachine], deadline: float = ACTIVE_DEADLINE) -> None:
         """Wait until Neutron reports every port of the VMs ACTIVE.
 
+        An interface that Neutron's agent leaves out is plugged again once, with a warning. Nova
+        would give the boot up, and its user would repeat it.
+
         :param deadline: seconds.
         """
         owners = {nic.port_id: (vm, nic) for vm in vms for nic in vm.nics}
-        try:
-            wait_for(lambda: not self._inactive(owners), deadline, "ports to become ACTIVE", 0.4)
-        except DeadlineError:
-            late = "\n".join(self._explain(*owners[port]) for port in self._inactive(owners))
-            msg = f"not ACTIVE after {deadline:g} s: {late}"
-            raise DeadlineError(msg) from None
+        for seconds in (min(deadline, LEFT_OUT_AFTER), deadline):
+            try:
+                wait_for(lambda: not self._inactive(owners), seconds, "ports to become ACTIVE", 0.4)
+            except DeadlineError:
+                late = [owners[port] for port in self._inactive(owners)]
+                said = "\n".join(itertools.starmap(self._explain, late))
+                if seconds == deadline:
+                    msg = f"not ACTIVE after {deadline:g} s: {said}"
+                    raise DeadlineError(msg) from None
+                warnings.warn(f"plugged again, because it stays DOWN: {said}", stacklevel=2)
+                for vm, nic in late:
+                    self._plug_again(vm, nic)
+            else:
+                return
+
+    def _plug_again(self, vm: VirtualMachine, nic: Nic) -> None:
+        vif.unplug(self._lab, vm.host, vm.name, vm.id, nic)
+        vif.plug(self._lab, vm.host, vm.name, vm.id, nic)
+        self._configure(vm)
 
     def _inactive(self, ports: Iterable[str]) -> list[str]:
         """Which of the ports are not ACTIVE, asked in one request."""

@@ -32,6 +32,14 @@ Places = Mapping[int, Collection[int]]
 """Path position -> numbers of the pairs that the host sends to there."""
 
 
+def unknown_chain(path_id: int) -> str:
+    """Return the id of a chain of which a host has flows but no plan.
+
+    :param path_id: as in ``ChainPlan``.
+    """
+    return f"chain {path_id & _CHAIN_NUMBER}"
+
+
 def resume(
     states: Mapping[str, ChainTransition], found: Iterable[SwitchEntry], local: LocalSwitch
 ) -> dict[str, ChainTransition]:
@@ -39,7 +47,8 @@ def resume(
 
     :param states: chain id -> the state that the server's answer has led to.
     :param found: our entries in the switch.
-    :returns: chain id -> state. Chains of which the host has flows, but no plan, have made-up ids.
+    :returns: chain id -> state. Chains of which the host has flows, but no plan, have the id
+        ``unknown_chain``.
     """
     places: defaultdict[int, defaultdict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
     leftovers: defaultdict[int, set[Flow]] = defaultdict(set)
@@ -65,7 +74,7 @@ def resume(
         ):
             resumed[chain_id] = _closed(state.plan, leftovers[number] | drops)
     for number in leftovers.keys() - numbers:
-        resumed[f"chain {number}"] = _closed(None, leftovers[number] | drops)
+        resumed[unknown_chain(number)] = _closed(None, leftovers[number] | drops)
     return resumed
 
 

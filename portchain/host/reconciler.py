@@ -314,6 +314,8 @@ class Reconciler:
         current = self._chains.get(plan.id, ABSENT)
         if current.plan == plan:
             return False
+        if current == ABSENT:
+            current = self._take_over_unknown(plan)
         # Before the first sync it is unknown which plan the flows in the switch belong to, so
         # there is nothing to prepare from: the chain goes straight to the new plan.
         in_two_phases = self._has_all_plans and plan.id in prepare
@@ -328,6 +330,20 @@ class Reconciler:
         self._set_transition(plan.id, state)
         self._removed_revisions.pop(plan.id, None)
         return True
+
+    def _take_over_unknown(self, plan: ChainPlan) -> ChainTransition:
+        """Return the state in which a restart of the agent left a chain that had no plan then.
+
+        Functions may still hold packets that they got before the restart. The new plan must not
+        apply to them.
+        """
+        unknown = resume.unknown_chain(plan.path_id)
+        state = self._chains.get(unknown, ABSENT)
+        if state != ABSENT:
+            self._set_transition(unknown, ABSENT)
+            # Both chains must change at once, for the flows that drop those packets to stay.
+            self._in_sync = False
+        return state
 
     def _remove_chain(self, removed: tuple[str, int]) -> bool:
         """Withdraw from a chain; return whether this host had a plan of it.

@@ -5,20 +5,18 @@ See docs/decisions/0018 and 0053.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
-from portchain_lab.layout import Software
 from portchain_lab.observe import traffic
 from portchain_lab.observe.capture import CapturedFrame
 from portchain_lab.waiting import wait_for
 
 from portchain.dataplane.pipeline import ODD_GENERATION
 from tests.lab.captures import Captures
-from tests.lab.labs import FIREWALL, Labs
 from tests.lab.load import FLOWS, Load, Path, paths
 from tests.lab.workflow import CHAINED, DEADLINE, DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
 
@@ -36,16 +34,6 @@ def through(*groups: Any) -> set[Path]:
 
 
 PG1, PG2, PG3 = (VIA_PP1, VIA_PP2), (VIA_PP3,), (VIA_PP4,)
-
-
-# The hosts share two processors, where a packet can take longer than the default of 1 s.
-SOFTWARE = replace(Software.installed(), agent_options="[port_chain]\ndrain_time = 3")
-
-
-@pytest.fixture(scope="module")
-def lab(labs: Labs) -> Lab:
-    """Three hosts with Open vSwitch agents that allow for slow hosts."""
-    return labs.get(firewall=FIREWALL, software=SOFTWARE)
 
 
 @pytest.fixture(scope="module")

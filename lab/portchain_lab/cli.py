@@ -158,6 +158,11 @@ def _add_layout_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--ipv6-underlay", action="store_true", help="run tunnels over IPv6 instead of IPv4"
     )
+    command.add_argument(
+        "--routers",
+        action="store_true",
+        help="run Neutron's L3 agents, also for distributed routers; includes --l2-population",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -39,9 +39,10 @@ def _layout(arguments: argparse.Namespace) -> layout.Layout:
         hosts=arguments.hosts,
         firewall=arguments.firewall,
         network_type=arguments.network_type or layout.default_network_type(arguments.driver),
-        l2_population=arguments.l2_population,
+        l2_population=arguments.l2_population or arguments.routers,
         ipv6_underlay=arguments.ipv6_underlay,
         driver=arguments.driver,
+        routers=arguments.routers,
     )
 
 

@@ -103,6 +103,8 @@ class Layout:
     :param ipv6_underlay: run tunnels over IPv6.
     :param driver: the driver that realises chains, one of ``DRIVERS``. With ``ovs,ovn``, odd hosts
         belong to the first and even hosts to the second.
+    :param routers: run Neutron's L3 agents. Every host can build distributed routers, which need
+        ``l2_population``; the last host also runs the other routers and source NAT.
     """
 
     name: str = "demo"
@@ -112,6 +114,7 @@ class Layout:
     l2_population: bool = False
     ipv6_underlay: bool = False
     driver: str = "ovs"
+    routers: bool = False
     software: Software = field(default_factory=Software.installed)
 
     def __post_init__(self) -> None:
@@ -143,6 +146,9 @@ class Layout:
                 "and no l2 population"
             )
             raise LabError(msg)
+
+        if self.routers and (self.has_ovn or not self.l2_population):
+            raise LabError("routers require Neutron's Open vSwitch agents and l2 population")
 
     @property
     def drivers(self) -> tuple[str, ...]:
@@ -194,6 +200,11 @@ class Layout:
     def host_launcher_socket(self, host: str) -> Path:
         """Where a host's agent has a launcher for its privilege daemons."""
         return self.host_directory(host) / "launcher.sock"
+
+    @property
+    def router_host(self) -> str:
+        """The host of routers that are not distributed, and of source NAT for the others."""
+        return self.host_names[-1]
 
     @property
     def prefix(self) -> str:

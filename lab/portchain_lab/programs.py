@@ -33,6 +33,7 @@ SWITCH_PROGRAMS: HostPrograms = {
     "ovsdb-server": host_programs.ovsdb_server,
     "ovs-vswitchd": host_programs.ovs_vswitchd,
 }
+ROUTER_PROGRAMS: HostPrograms = {"l3-agent": host_programs.l3_agent}
 HOST_PROGRAMS: Mapping[str, HostPrograms] = {
     "ovs": {**SWITCH_PROGRAMS, "agent": host_programs.agent},
     "ovn": {**SWITCH_PROGRAMS, "ovn-controller": host_programs.ovn_controller},
@@ -52,7 +53,8 @@ def central(lab: Layout) -> CentralPrograms:
 
 def on_host(lab: Layout, host: str) -> HostPrograms:
     """The programs of a host."""
-    return HOST_PROGRAMS[lab.driver_of(host)]
+    routing = ROUTER_PROGRAMS if lab.routers else {}
+    return {**HOST_PROGRAMS[lab.driver_of(host)], **routing}
 
 
 def names(lab: Layout) -> list[str]:

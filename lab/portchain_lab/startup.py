@@ -58,6 +58,8 @@ def write_agent_files(lab: layout.Layout) -> None:
     (lab.directory / "controller.conf").write_text(configs.controller(lab))
     for host in lab.host_names:
         (lab.host_directory(host) / "agent.conf").write_text(configs.agent(lab, host))
+        if lab.routers:
+            (lab.host_directory(host) / "l3.conf").write_text(configs.l3_agent(lab, host))
 
 
 def start_all(

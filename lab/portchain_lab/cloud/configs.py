@@ -7,6 +7,7 @@ from portchain_lab.layout import CONTROLLER_IP, PASSWORD
 
 _MECHANISMS = {"ovs": "openvswitch", "ovn": "ovn", "openflow": "openvswitch"}
 """Neutron's ML2 mechanism driver for the hosts of each chain driver."""
+_ROUTER_PLUGIN: dict[bool, tuple[str, ...]] = {False: (), True: ("router",)}
 _RABBIT_URL = f"rabbit://openstack:{PASSWORD}@{CONTROLLER_IP}:{layout.RABBIT_PORT}/"
 
 # Clients reconnect to a restarted broker within a few seconds.
@@ -70,7 +71,7 @@ def neutron(lab: layout.Layout) -> str:
     return f"""\
 [DEFAULT]
 core_plugin = ml2
-service_plugins = {",".join(lab.software.service_plugins)}
+service_plugins = {",".join((*lab.software.service_plugins, *_ROUTER_PLUGIN[lab.routers]))}
 transport_url = {_RABBIT_URL}
 auth_strategy = keystone
 api_paste_config = {lab.directory}/api-paste.ini
@@ -159,17 +160,9 @@ def agent(lab: layout.Layout, host: str) -> str:
             *(lab.software.command("privsep-helper"), f"--config-file={directory}/agent.conf"),
         )
     )
-    sections = (
-        "privsep",
-        "privsep_conntrack",
-        "privsep_link",
-        "privsep_namespace",
-        "privsep_ovs_vsctl",
-    )
     extensions = list(lab.software.agent_extensions)
     if host in lab.openflow_hosts:  # the controller programs this switch instead
         extensions.remove("port_chain")
-    privsep = "\n".join(f"[{section}]\nhelper_command = {helper}" for section in sections)
     return f"""\
 [DEFAULT]
 host = {host}
@@ -185,6 +178,7 @@ ovsdb_monitor_respawn_interval = 2
 polling_interval = 1
 tunnel_types = {lab.network_type if lab.has_tunnels else ""}
 l2_population = {lab.l2_population}
+enable_distributed_routing = {lab.routers}
 extensions = {",".join(extensions)}
 [ovs]
 local_ip = {lab.tunnel_ip(host)}
@@ -196,9 +190,37 @@ firewall_driver = {lab.firewall}
 enable_security_group = true
 [oslo_concurrency]
 lock_path = {directory}/agent/lock
-{privsep}
+{_privsep_sections(helper)}
 {_MESSAGING}
 {lab.software.agent_options}
+"""
+
+
+def l3_agent(lab: layout.Layout, host: str) -> str:
+    """Configuration of a host's neutron-l3-agent.
+
+    Its privilege daemons are its children, because they must see its network namespaces.
+    """
+    directory = lab.host_directory(host)
+    return f"""\
+[DEFAULT]
+host = {host}
+transport_url = {_RABBIT_URL}
+state_path = {directory}/l3-agent
+rpc_response_timeout = 10
+use_stderr = true
+interface_driver = openvswitch
+agent_mode = {"dvr_snat" if host == lab.router_host else "dvr"}
+enable_metadata_proxy = false
+[agent]
+root_helper = env
+report_interval = 5
+[ovs]
+ovsdb_connection = tcp:127.0.0.1:{layout.OVSDB_PORT}
+[oslo_concurrency]
+lock_path = {directory}/l3-agent/lock
+{_privsep_sections(f"{lab.software.command('privsep-helper')} --config-file={directory}/l3.conf")}
+{_MESSAGING}
 """
 
 
@@ -221,6 +243,18 @@ enable_security_group = true
 {_MESSAGING}
 {lab.software.agent_options}
 """
+
+
+def _privsep_sections(helper: str) -> str:
+    """How an agent starts its privilege daemons."""
+    sections = (
+        "privsep",
+        "privsep_conntrack",
+        "privsep_link",
+        "privsep_namespace",
+        "privsep_ovs_vsctl",
+    )
+    return "\n".join(f"[{section}]\nhelper_command = {helper}" for section in sections)
 
 
 def _bridge_mappings(lab: layout.Layout) -> str:

@@ -75,6 +75,21 @@ def agent(lab: layout.Layout, host: str) -> Program:
     )
 
 
+def l3_agent(lab: layout.Layout, host: str) -> Program:
+    """A host's neutron-l3-agent, with network namespaces that no other host sees.
+
+    The agent of each host makes a namespace of the same name for a distributed router. So each
+    agent has a directory of namespaces of its own, which ends with the agent.
+    """
+    name = f"l3-agent@{host}"
+    config = f"{lab.host_directory(host)}/l3.conf"
+    command = f"{lab.software.command('neutron-l3-agent')} --config-file={config}"
+    argv = ("sh", "-c", f"mount -t tmpfs none /run/netns && exec {command}")
+    env = {"OVS_RUNDIR": str(lab.host_directory(host)), "PATH": lab.software.path}
+    process = ProcessSpec(name, lab.namespace(host), argv, lab.log_file(name), env, stop_wait=2)
+    return Program(process, lambda: "L3 agent started" in log_since_start(process.log))
+
+
 def ovn_controller(lab: layout.Layout, host: str) -> Program:
     """A host's ovn-controller."""
     directory = lab.host_directory(host)

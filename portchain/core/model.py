@@ -128,6 +128,8 @@ class Port:
     :param address_pairs: further addresses that the port may send from.
     :param port_security: whether Neutron checks that the port sends only from its own addresses.
     :param subnets: CIDRs of the subnets that the port has addresses of.
+    :param floating: whether a distributed router translates a floating address for the port, which
+        it does on the port's host only.
     """
 
     id: str
@@ -146,6 +148,7 @@ class Port:
     address_pairs: tuple[AddressPair, ...] = ()
     port_security: bool = True
     subnets: tuple[str, ...] = ()
+    floating: bool = False
 
     @property
     def serves_network(self) -> bool:

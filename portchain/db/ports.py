@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.db.models import allowed_address_pair
+from neutron.db.models import allowed_address_pair, l3, l3_attrs
 from neutron.db.models import segment as segment_models
 from neutron.db.port_security import models as port_security
 from neutron.plugins.ml2 import models as ml2
@@ -26,6 +26,13 @@ def _port_query() -> sa.Select[Any]:
     """
     port, binding, network = models_v2.Port, ml2.PortBinding, models_v2.Network
     security = port_security.PortSecurityBinding
+    floating_ip, router = l3.FloatingIP, l3_attrs.RouterExtraAttributes
+    floating = (
+        sa.select(floating_ip.id)
+        .join(router, router.router_id == floating_ip.router_id)
+        .where(floating_ip.fixed_port_id == port.id, router.distributed)
+        .exists()
+    )
     query = sa.select(
         port.id,
         port.network_id,
@@ -39,6 +46,7 @@ def _port_query() -> sa.Select[Any]:
         binding.vif_type,
         network.mtu,
         security.port_security_enabled,
+        floating.label("floating"),
     )
     return (
         query.join(network, network.id == port.network_id)
@@ -150,6 +158,7 @@ def _port(
         # Without Neutron's extension for port security, every port has it.
         port_security=row.port_security_enabled is not False,
         subnets=tuple(sorted(addresses.subnets)),
+        floating=bool(row.floating),
         name=row.name or "",
         segment=segment,
         mechanism=mechanism,

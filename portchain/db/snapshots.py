@@ -259,9 +259,8 @@ class _Candidates:
         ]
         self._ends = [p for p in own if p.network_id in networks and not p.serves_network]
         routers = [p for p in own if p.role in _ROUTERS]
-        self._routers = [
-            p for p in routers if p.role is model.PortRole.ROUTER and p.network_id in networks
-        ]
+        # Drivers that cannot classify what a distributed router sends must learn of it, to refuse.
+        self._routers = [p for p in routers if p.network_id in networks]
         self._reply_routers = [
             p for p in routers if p.network_id in networks or p.network_id in source_networks
         ]

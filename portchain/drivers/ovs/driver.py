@@ -11,6 +11,7 @@ from portchain.conf import GROUP
 from portchain.core.model import ChainSnapshot, Encapsulation, HostReport, Port, PortPair
 from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SETS
 from portchain.dataplane.planning import limits
+from portchain.dataplane.planning.floating import why_not_translated
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.dataplane.planning.planner import Planned, plan_chain
 from portchain.dataplane.planning.visibility import plan_for_host
@@ -177,10 +178,13 @@ class OvsDriver(PortChainDriver):
 def _plan_one(
     snapshot: ChainSnapshot, ends: Mapping[str, TunnelEnd], underlay: Underlay
 ) -> Planned:
-    """Plan a chain, with a warning if its frames are too long for the underlay."""
+    """Plan a chain, with warnings of what the packets may not survive outside of the chain."""
     planned = plan_chain(snapshot, {host: end.address for host, end in ends.items()})
     mtus = {port.id: port.mtu for port in snapshot.ports.values()}
     owner = snapshot.chain.project_id
     foreign = {port.id for port in snapshot.ports.values() if port.project_id != owner}
-    too_long = why_too_long(planned.plan, mtus, ends, underlay, foreign)
-    return replace(planned, availability=planned.availability.with_warnings(too_long))
+    reasons = (
+        why_too_long(planned.plan, mtus, ends, underlay, foreign),
+        why_not_translated(snapshot, planned.plan.paths[0]),
+    )
+    return replace(planned, availability=planned.availability.with_warnings(*reasons))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from neutron.conf.plugins.ml2 import config as ml2_config
+from neutron.db.models import l3, l3_attrs
 from oslo_config import cfg
 
 from portchain.core.model import AddressPair, ChainSnapshot, PortRole
@@ -72,6 +73,28 @@ class ChainEndsTest(ApiTestCase):
         assert (found[self.client].port_security, found[self.server].port_security) == (True, False)
         assert (found[self.client].forwards, found[self.server].forwards) == (False, True)
 
+    def test_floating_address_of_a_distributed_router(self) -> None:
+        routers = {"distributed": (True, self.client), "on one host": (False, self.server)}
+        with self.context.session.begin():
+            for router, (distributed, port) in routers.items():
+                self.context.session.add(l3.Router(id=router, project_id=PROJECT))
+                self.context.session.flush()
+                self.context.session.add(
+                    l3_attrs.RouterExtraAttributes(router_id=router, distributed=distributed)
+                )
+                self.context.session.add(
+                    l3.FloatingIP(
+                        floating_ip_address="203.0.113.9",
+                        floating_network_id=self.net,
+                        floating_port_id=port,
+                        fixed_port_id=port,
+                        router_id=router,
+                    )
+                )
+        with self.context.session.begin():
+            found = ports.load_ports(self.context.session)
+        assert (found[self.client].floating, found[self.server].floating) == (True, False)
+
     def test_roles_of_ports(self) -> None:
         owners = {
             ROUTER: PortRole.ROUTER,
@@ -111,6 +134,12 @@ class ChainEndsTest(ApiTestCase):
         assert self.ends(protocol="tcp", source_ip_prefix=OUTSIDE)[0] == {router}
         assert self.ends(protocol="udp", source_ip_prefix="10.0.0.70/32")[0] == {self.client}
         assert router not in self.ends(protocol="icmp")[0]
+
+    def test_distributed_router_is_a_source_of_unknown_addresses(self) -> None:
+        """Drivers refuse the chain then. Without the source, requests would bypass it."""
+        router = self.router_port(DISTRIBUTED)
+        assert self.ends(protocol="tcp", source_ip_prefix=OUTSIDE)[0] == {router}
+        assert self.ends(protocol="udp", source_ip_prefix="10.0.0.70/32")[0] == {self.client}
 
     def test_replies_from_behind_a_router(self) -> None:
         router = self.router_port()

@@ -90,7 +90,7 @@ def _check_ends(chain: PortChain, attribute: str) -> None:
             ends.append((classifier.logical_destination_port, "egress", groups[::-1]))
         for port, side, in_order in ends:
             for pair in (pair for group in _first(in_order) for pair in group.port_pairs):
-                if port is not None and getattr(pair, side) == port:
+                if getattr(pair, side) == port:
                     own = pair.project_id == chain.project_id
                     raise Violation(
                         attribute,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portchain.core import capabilities, rules
@@ -44,6 +44,15 @@ def rejects(attribute: str, check: Callable[..., None], *subject: Any) -> None:
         ("source_port_range_min", {"source_ports": (256, 256), "protocol": 58}),
         ("destination_port_range_min", {"destination_ports": (0, 0), "protocol": 1}),
         ("destination_port_range_min", {"destination_ports": (1, 2), "protocol": None}),
+        (
+            "destination_port_range_min",
+            {"source_ports": (8, 8), "destination_ports": (1, 2), "protocol": 1},
+        ),
+        (
+            "destination_port_range_min",
+            {"source_ports": (8, 8), "destination_ports": (256, 256), "protocol": 1},
+        ),
+        ("source_port_range_min", {"source_ports": (135, 135), "protocol": 58}),
         ("source_ip_prefix", {"source_prefix": "10.0.0.1/8"}),
         ("source_ip_prefix", {"source_prefix": "fd00::/8"}),
         ("destination_ip_prefix", {"destination_prefix": "10.0.0.0/8", "ethertype": "IPv6"}),
@@ -61,9 +70,26 @@ def test_classifier_with_ports(protocol: int) -> None:
     )
 
 
+def test_classifier_of_icmp() -> None:
+    for protocol, icmp_type, code in ((1, 8, 0), (1, 255, 255), (1, 135, 0), (58, 128, 0)):
+        ports = {"source_ports": (icmp_type, icmp_type), "destination_ports": (code, code)}
+        rules.check_flow_classifier(replace(CLASSIFIER, protocol=protocol, **ports))
+    rules.check_flow_classifier(replace(CLASSIFIER, protocol=58))
+
+
+@pytest.mark.parametrize(
+    ("ethertype", "protocol", "meant"),
+    [("IPv6", 1, 58), ("IPv6", 58, 58), ("IPv6", 6, 6), ("IPv4", 1, 1), ("IPv4", None, None)],
+)
+def test_icmp_of_ipv6_is_icmpv6(ethertype: str, protocol: int | None, meant: int | None) -> None:
+    assert rules.protocol_of(ethertype, protocol) == meant
+
+
 ports = st.none() | st.integers(0, 65535)
 
 
+@example(None, 5, 0)
+@example(5, None, 65535)
 @given(ports, ports, st.integers(0, 65535))
 def test_a_missing_bound_of_a_range_is_open(low: int | None, high: int | None, port: int) -> None:
     inside = (low is None or low <= port) and (high is None or port <= high)
@@ -124,6 +150,69 @@ def test_chain() -> None:
     rejects(
         "port_pair_groups", rules.check_port_chain, replace(CHAIN, port_pair_groups=(GROUP, GROUP))
     )
+    empty = replace(GROUP, port_pairs=())
+    rejects("port_pair_groups", rules.check_port_chain, a_chain(empty, OTHER, empty))
+
+
+def test_taps_cannot_follow_each_other() -> None:
+    other_tap = a_group(4, "c", "d", tap_enabled=True)
+    rejects("port_pair_groups", rules.check_port_chain, a_chain(TAP, other_tap))
+    rules.check_port_chain(a_chain(TAP, FIRST, other_tap))
+
+
+def test_only_packets_with_replies_need_a_reply_type() -> None:
+    for one in (replace(CLASSIFIER, source_ports=(5, 9)), replace(CLASSIFIER, protocol=1)):
+        rules.check_port_chain(replace(CHAIN, flow_classifiers=(one,), symmetric=True))
+
+
+def owned_by(owner: str, group: PortPairGroup) -> PortPairGroup:
+    """Return the group and its pairs as those of a project."""
+    pairs = tuple(replace(pair, project_id=owner) for pair in group.port_pairs)
+    return replace(group, project_id=owner, port_pairs=pairs)
+
+
+@pytest.mark.parametrize(
+    ("chain", "hidden"),
+    [
+        (lambda one, other: a_chain(one, replace(other, port_pairs=one.port_pairs)), "port p1"),
+        (lambda one, other: a_chain(one, NEXT), "port p2"),
+        (
+            lambda one, other: replace(
+                a_chain(one, OTHER),
+                flow_classifiers=(FlowClassifier("f", "alice", logical_source_port="p1"),),
+            ),
+            "port p1",
+        ),
+        (
+            lambda one, other: a_chain(
+                replace(one, port_pairs=(replace(one.port_pairs[0], correlation="nsh"),)), OTHER
+            ),
+            "p1>p2",
+        ),
+    ],
+    ids=["a port on a side twice", "ports in a row", "port of a source", "correlation"],
+)
+def test_messages_about_a_chain_name_own_resources_only(
+    chain: Callable[[PortPairGroup, PortPairGroup], PortChain], hidden: str
+) -> None:
+    for owner in ("alice", "bob"):
+        one = owned_by(owner, FIRST)
+        with pytest.raises(rules.Violation) as refusal:
+            rules.check_port_chain(chain(one, replace(one, id="g2")))
+        assert (hidden in refusal.value.rule) == (owner == "alice"), refusal.value.rule
+
+
+def test_message_about_a_port_on_a_side_twice_hides_it_if_one_pair_is_foreign() -> None:
+    foreign = owned_by("bob", replace(FIRST, id="g2"))
+    with pytest.raises(rules.Violation, match="a port is the ingress of two pairs of port chain"):
+        rules.check_port_sides(a_chain(FIRST, foreign))
+
+
+def test_message_about_correlation_hides_the_chain_from_the_owner_of_a_group() -> None:
+    group = replace(GROUP, port_pairs=(PAIR, replace(PAIR, id="x", correlation="nsh")))
+    for project, expected in (("alice", "port chain pc has"), ("bob", "a port chain that uses it")):
+        with pytest.raises(rules.Violation, match=expected):
+            rules.check_correlation(replace(CHAIN, project_id=project), group)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +310,7 @@ TAP, OPEN = replace(OTHER, tap_enabled=True), replace(OTHER, failure_mode=Failur
         (OTHER, FIRST, NEXT),
         (FIRST, TAP, NEXT),
         (FIRST, OPEN, NEXT),
+        (TAP, FIRST, NEXT),
         (FIRST, replace(NEXT, tap_enabled=True)),
         (replace(FIRST, port_pairs=(OTHER.port_pairs[0], FIRST.port_pairs[0])), NEXT),
     ],
@@ -268,6 +358,8 @@ def test_functions_cannot_get_packets_where_they_are_sent() -> None:
     rules.check_port_chain(
         replace(a_chain(FIRST, OTHER), flow_classifiers=(to_p2,), symmetric=True)
     )
+    last_may_fail = replace(a_chain(FIRST, OPEN), flow_classifiers=(to_p2,), symmetric=True)
+    rejects("port_pair_groups", rules.check_port_chain, last_may_fail)
 
 
 def test_dhcp_cannot_be_classified() -> None:

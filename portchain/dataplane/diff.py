@@ -37,10 +37,11 @@ def without(batches: Iterable[Batch], keys: Collection[EntryKey]) -> list[Batch]
     rest = [
         Batch(
             batch.bridge,
-            tuple(flow for flow in batch.put if flow.key not in keys),
-            tuple(key for key in batch.remove if key not in keys),
-            tuple(port for port in batch.suppress_flooding if port not in keys),
-            tuple(port for port in batch.restore_flooding if port not in keys),
+            put=tuple(flow for flow in batch.put if flow.key not in keys),
+            remove=tuple(key for key in batch.remove if key not in keys),
+            suppress_flooding=tuple(port for port in batch.suppress_flooding if port not in keys),
+            forget_addresses=tuple(port for port in batch.forget_addresses if port not in keys),
+            restore_flooding=tuple(port for port in batch.restore_flooding if port not in keys),
         )
         for batch in batches
     ]

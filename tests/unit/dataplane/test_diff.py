@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portchain.dataplane.diff import diff
+from portchain.dataplane.diff import diff, keys_of, without
 from portchain.dataplane.flow import Bridge, Flow, NoFlood, make_flow
 from portchain.dataplane.ledger import FlowConflictError, FlowLedger
 
@@ -46,6 +46,26 @@ def apply(actual, batches):
 @given(entry_sets, entry_sets)
 def test_diff_turns_actual_into_desired(desired, actual):
     assert apply(actual, diff(desired, actual)) == set(desired)
+
+
+@given(entry_sets, entry_sets, st.randoms(use_true_random=False))
+def test_without_leaves_some_entries_as_they_are(desired, actual, random):
+    """A comparison must not undo what has changed in the switch meanwhile."""
+    keys = sorted({entry.key for entry in (*desired, *actual)}, key=str)
+    excluded = set(random.sample(keys, len(keys) // 2))
+    batches = without(diff(desired, actual), excluded)
+    expected = {entry for entry in actual if entry.key in excluded}
+    expected |= {entry for entry in desired if entry.key not in excluded}
+    assert apply(actual, batches) == expected
+    suppressed = [port for batch in batches for port in batch.suppress_flooding]
+    assert [port for batch in batches for port in batch.forget_addresses] == suppressed
+    assert all(keys_of(batch) for batch in batches if not batch.forget_addresses), "no empty batch"
+
+
+@given(entry_sets, entry_sets)
+def test_keys_of_batches_are_those_of_all_differences(desired, actual):
+    changed = {key for batch in diff(desired, actual) for key in keys_of(batch)}
+    assert changed == {entry.key for entry in set(desired) ^ set(actual)}
 
 
 @given(entry_sets)

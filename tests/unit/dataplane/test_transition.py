@@ -19,6 +19,7 @@ from portchain.dataplane.plan import ChainPlan, Hop, Path
 from portchain.dataplane.transition import (
     ABSENT,
     ChainTransition,
+    DrainingPlan,
     Phase,
     TransitionTimeouts,
 )
@@ -277,6 +278,87 @@ def test_newer_plan_closes_a_chain_again_that_is_about_to_open():
     state = ChainTransition(listing(1, (3, C), (1, A)), Phase.OPENING, wait_ends=7)
     state = accept(state, listing(2, (1, A), (3, C)), "h1", time=6)
     assert (state.phase, state.plan.revision, state.wait_ends) == (Phase.CLOSED, 3, None)
+
+
+def test_plan_that_other_hosts_may_send_by_drains_although_this_host_never_switched_to_it():
+    first, second, third = (listing(n, *LISTS[n]) for n in range(3))
+    state = accept(accept(switched(first), second, "h1", time=1), third, "h1", time=2)
+    assert (state.phase, state.plan, state.previous) == (Phase.PREPARED, third, first)
+    assert state.draining == (DrainingPlan(second, 2 + TIMEOUTS.switch + TIMEOUTS.drain),)
+    reversed_order = listing(1, *reversed(LISTS[0]))
+    state = accept(accept(switched(first), reversed_order, "h1"), third, "h1")
+    assert (state.plan, state.previous, state.draining) == (third, first, ()), "nobody sent by it"
+
+
+def test_host_that_withdraws_before_the_switch_drains_both_plans():
+    first, second = listing(0, *LISTS[0]), listing(1, *LISTS[1])
+    state = transition.withdraw(accept(switched(first), second, "h1"), 3, TIMEOUTS)
+    until = 3 + TIMEOUTS.switch + TIMEOUTS.drain
+    assert state == ChainTransition(
+        None, draining=(DrainingPlan(first, until), DrainingPlan(second, until))
+    )
+
+
+def test_a_plan_that_drains_again_drains_once():
+    state = transition.withdraw(switched(OLD), 0, TIMEOUTS)
+    state = accept(state, OLD, "h1", prepare=False, time=1)
+    state = transition.withdraw(state, 2, TIMEOUTS)
+    assert state.draining == (DrainingPlan(OLD, 2 + TIMEOUTS.switch + TIMEOUTS.drain),)
+
+
+def test_a_chain_that_was_only_prepared_closes_too_if_too_many_plans_drain():
+    weighted = [listing(0, (1, A), (3, replace(C, weight=number))) for number in range(2, 10)]
+    draining = tuple(DrainingPlan(plan, 9) for plan in weighted)
+    assert len(draining) == transition.MAX_DRAINING
+    state = ChainTransition(listing(1, *LISTS[1]), Phase.PREPARED, listing(0, *LISTS[0]), draining)
+    state = accept(state, listing(2, (1, A), (3, B)), "h1", time=4)
+    assert (state.phase, state.deadline) == (Phase.CLOSED, 4 + TIMEOUTS.switch)
+
+
+@pytest.mark.parametrize("phase", [Phase.CLOSED, Phase.OPENING])
+def test_a_closed_phase_that_begins_again_still_waits_for_other_hosts(phase):
+    state = ChainTransition(OLD, phase, deadline=7, wait_ends=3)
+    assert transition.reclose(state) == ChainTransition(OLD, Phase.CLOSED, deadline=7)
+
+
+def test_next_deadline_is_the_earliest_one():
+    drains = (DrainingPlan(OLD, 3), DrainingPlan(OLD, None), DrainingPlan(OLD, 4))
+    assert ChainTransition(OLD, draining=drains).next_deadline == 3
+    for deadline in (2, 7):
+        state = ChainTransition(OLD, Phase.PREPARED, draining=drains, deadline=deadline)
+        assert state.next_deadline == min(3, deadline)
+    assert ChainTransition(OLD, draining=drains[1:2]).next_deadline is None
+
+
+@pytest.mark.parametrize(
+    ("state", "awaits"),
+    [
+        (ChainTransition(OLD), False),
+        (ChainTransition(OLD, Phase.PREPARED, deadline=3), False),
+        (ChainTransition(OLD, Phase.CLOSED), True),
+        (ChainTransition(OLD, Phase.OPENING), True),
+        (ChainTransition(OLD, Phase.CLOSED, wait_ends=3), False),
+        (ChainTransition(OLD, draining=(DrainingPlan(OLD, 3),)), False),
+        (ChainTransition(OLD, draining=(DrainingPlan(OLD, 3), DrainingPlan(OLD, None))), True),
+    ],
+)
+def test_times_that_begin_when_the_switch_holds_the_flows(state, awaits):
+    assert state.awaits_switch is awaits
+
+
+def test_new_chain_drops_nothing_until_the_switch():
+    state = accept(ABSENT, chain([B], sources=(VM,)), "h1")
+    assert state.phase is Phase.PREPARED
+    assert compile_transition(state, switch("h1", "vm")).bypass_guard == frozenset()
+
+
+def test_closed_host_delivers_by_no_draining_plan():
+    local = switch("h1", "vm", "a-in", "a-out")
+    draining = (DrainingPlan(OLD, 9),)
+    closed = ChainTransition(chain([C], [A]), Phase.CLOSED, draining=draining)
+    assert not compile_chain(OLD, local).delivery & compile_transition(closed, local).all_flows
+    open_ = ChainTransition(chain([C]), draining=draining)
+    assert compile_chain(OLD, local).delivery <= compile_transition(open_, local).draining
 
 
 # --- Frames between hosts.

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from portchain.dataplane.compile import compile_chain, compile_frame_guard
-from portchain.dataplane.pipeline import ODD_GENERATION
+from portchain.dataplane.compile import UnsupportedPlanError, compile_chain, compile_frame_guard
+from portchain.dataplane.pipeline import ODD_GENERATION, TABLES, Priority
+from portchain.dataplane.plan import Hop
 from portchain.dataplane.resume import resume
-from portchain.dataplane.transition import ChainTransition, Phase
+from portchain.dataplane.transition import ABSENT, ChainTransition, Phase
 from portchain.dataplane.transition_flows import compile_transition
 from tests.plans import chain, switch, target
 
@@ -102,3 +103,31 @@ def test_plan_of_a_transition_counts():
     plan = odd(chain([A], [D], [B, C]))
     state = ChainTransition(plan, Phase.PREPARED, OLD)
     assert resume({plan.id: state}, flows_of(OLD), LOCAL)[plan.id].plan == plan
+
+
+def test_plan_that_the_agent_does_not_support_closes_the_chain():
+    """What its functions hold must not go on by flows that nobody knows."""
+    hops = (Hop(1, (A,), lb_fields=("ip_ttl",)), Hop(2, (B, C)))
+    unsupported = chain(*hops)
+    with pytest.raises(UnsupportedPlanError):
+        compile_chain(unsupported, LOCAL)
+    assert resumed(flows_of(OLD), unsupported)[OLD.id].phase is Phase.CLOSED
+
+
+def test_chain_that_is_being_withdrawn_has_no_number_yet():
+    found = resume({"absent": ABSENT}, flows_of(OLD), LOCAL)
+    assert list(found) == [f"chain {OLD.path_id}"]
+
+
+def test_drops_of_what_functions_return_are_kept():
+    """Fragments that a function still holds must not bypass the functions after it."""
+    (state,) = resumed(flows_of(OLD), odd(chain([B, C], [A]))).values()
+    drops = [
+        flow
+        for flow in flows_of(OLD)
+        if flow.key.priority in (Priority.HOLD_RETURNED_FRAGMENT, Priority.RETURN_UNCHANGED)
+        and flow.key.table == TABLES["LOCAL_SWITCHING"].number
+        and flow.actions == "drop"
+    ]
+    assert drops
+    assert set(drops) <= state.leftovers

@@ -13,6 +13,8 @@ from portchain.core.model import (
     ChainSnapshot,
     FailureMode,
     FlowClassifier,
+    FunctionKind,
+    HealthCheck,
     Port,
     PortChain,
     PortPair,
@@ -104,6 +106,10 @@ def test_pair() -> None:
     rejects("ingress", rules.check_port_pair, PAIR, replace(PORT, device_id=""), other)
     rejects("egress", rules.check_port_pair, PAIR, PORT, replace(other, device_id=""))
     rejects("egress", rules.check_port_pair, PAIR, PORT, replace(other, device_id="vm2"))
+    bridging = replace(PAIR, egress="p1", kind=FunctionKind.L2)
+    rejects("egress", rules.check_port_pair, bridging, PORT, PORT)
+    for weight in (0, 65535):
+        rules.check_port_pair(replace(PAIR, weight=weight), PORT, other)
     for weight in (-1, 65536):
         rejects(
             "service_function_parameters",
@@ -137,11 +143,29 @@ def test_ports_of_a_mapping() -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["ingress_n_tuple", "egress_n_tuple"])
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_prefixes_of_a_mapping_are_prefixes(name: str, side: str) -> None:
+    key = f"{side}_ip_prefix"
+    rules.check_port_pair_group(replace(GROUP, **{name: {key: "10.0.0.0/8"}}))
+    with pytest.raises(rules.Violation, match=f"{name}: {key}: .* host bits set"):
+        rules.check_port_pair_group(replace(GROUP, **{name: {key: "10.0.0.1/8"}}))
+
+
 def test_group() -> None:
     rules.check_port_pair_group(replace(GROUP, port_pairs=()))
     aware = replace(PAIR, id="aware", correlation="mpls")
     rejects("port_pairs", rules.check_port_pair_group, replace(GROUP, port_pairs=(PAIR, aware)))
-    rules.check_port_pair_group(replace(GROUP, port_pairs=(aware, replace(aware, id="too"))))
+    pairs = (aware, replace(aware, id="too"))
+    rules.check_port_pair_group(replace(GROUP, port_pairs=pairs))
+    rejects(
+        "port_pairs",
+        rules.check_port_pair_group,
+        replace(GROUP, port_pairs=pairs, tap_enabled=True),
+    )
+    rules.check_port_pair_group(replace(GROUP, port_pairs=pairs[:1], tap_enabled=True))
+    bridging = replace(PAIR, id="bridging", kind=FunctionKind.L2)
+    rejects("port_pairs", rules.check_port_pair_group, replace(GROUP, port_pairs=(PAIR, bridging)))
 
 
 def test_chain() -> None:
@@ -265,6 +289,42 @@ _SNAPSHOT = ChainSnapshot(CHAIN, {}, {})
         ("service_function_parameters", replace(PAIR, correlation="nsh")),
         ("port_pair_group_parameters", replace(GROUP, lb_fields=("ip_src",))),
         ("port_pair_group_parameters", replace(GROUP, egress_n_tuple={"source_port_range_min": 1})),
+        (
+            "port_pair_group_parameters",
+            replace(GROUP, ingress_n_tuple={"source_port_range_min": 1}),
+        ),
+        ("function_kind", replace(PAIR, kind=FunctionKind.L2)),
+        ("tap_enabled", replace(GROUP, tap_enabled=True)),
+        ("health_check", replace(GROUP, health_check=HealthCheck.ICMP)),
+        ("failure_mode", replace(GROUP, failure_mode=FailureMode.OPEN)),
+        ("port_chains", replace(_SNAPSHOT, predecessors=(CHAIN,))),
+        ("port_chains", replace(_SNAPSHOT, successors=(CHAIN,))),
+        (
+            "ethertype",
+            replace(
+                _SNAPSHOT,
+                chain=replace(CHAIN, flow_classifiers=(replace(CLASSIFIER, ethertype="IPv6"),)),
+            ),
+        ),
+        (
+            "tap_enabled",
+            replace(
+                _SNAPSHOT,
+                chain=replace(CHAIN, port_pair_groups=(replace(GROUP, tap_enabled=True),)),
+            ),
+        ),
+        (
+            "function_kind",
+            replace(
+                _SNAPSHOT,
+                chain=replace(
+                    CHAIN,
+                    port_pair_groups=(
+                        replace(GROUP, port_pairs=(replace(PAIR, kind=FunctionKind.L2),)),
+                    ),
+                ),
+            ),
+        ),
         ("chain_parameters", replace(_SNAPSHOT, chain=replace(CHAIN, symmetric=True))),
         ("chain_parameters", replace(_SNAPSHOT, chain=replace(CHAIN, correlation="nsh"))),
     ],
@@ -274,6 +334,15 @@ def test_default_capabilities_reject(attribute: str, subject: capabilities.Subje
         capabilities.check(subject, Capabilities(), "minimal")
     assert (refusal.value.attribute, refusal.value.kind) == (attribute, rules.Kind.UNSUPPORTED)
     capabilities.check(subject, _ALL, "complete")
+
+
+def test_drivers_can_require_symmetric_chains() -> None:
+    always = Capabilities(symmetric=True, asymmetric=False)
+    with pytest.raises(rules.Violation, match="symmetric false") as refusal:
+        capabilities.check(_SNAPSHOT, always, "minimal")
+    assert refusal.value.attribute == "chain_parameters"
+    symmetric = replace(_SNAPSHOT, chain=replace(CHAIN, symmetric=True))
+    capabilities.check(symmetric, always, "minimal")
 
 
 @pytest.mark.parametrize("subject", [CLASSIFIER, PAIR, GROUP, _SNAPSHOT])

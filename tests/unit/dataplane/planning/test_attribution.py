@@ -207,6 +207,44 @@ def test_replies_count_if_both_chains_are_symmetric() -> None:
     attribution.check_isolated(ends[:1], ends[1:])
 
 
+def test_packets_must_go_on_the_same_way_to_be_left_unattributed() -> None:
+    """One chain ends with the shared group, the other goes on to a group or chain of its own."""
+    world = World(SAME)
+    ends, also_ends = (
+        world.chain(project, ("shared",), logical_source_port=ident(f"{project}vm1"))
+        for project in (T1, T2)
+    )
+    attribution.check_isolated([ends], [also_ends])
+    goes_on = world.chain(T2, THROUGH[T2], logical_source_port=ident("t2vm1"))
+    followed = replace(also_ends, successors=(world.chain(T2, ("t2f2",)).chain,))
+    for other in (goes_on, followed):
+        refusal(ends, other)
+        refusal(other, ends)
+
+
+def test_replies_of_a_chain_that_others_follow_end_with_its_first_group() -> None:
+    world = World(SAME)
+    chains = [
+        replace(
+            world.chain(
+                project,
+                ("shared", f"{project}f2"),
+                True,
+                logical_source_port=ident(f"{project}vm1"),
+            ),
+            successors=(world.chain(project, (f"{project}f1",)).chain,),
+        )
+        for project in (T1, T2)
+    ]
+    backward = [
+        one
+        for chain in chains
+        for one in attribution.selectors(chain)
+        if one.reverse and one.port == ident("shared-in")
+    ]
+    assert [one.to_destination for one in backward] == [True, True]
+
+
 def test_replies_are_compared_as_replies() -> None:
     """The named destinations have different addresses, so replies come from different ports."""
     world = World(APART)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from portchain.core import rules
-from portchain.core.model import WITHDRAWN_GROUP, ChainSnapshot, FunctionKind, PortPair
+from portchain.core.model import WITHDRAWN_GROUP, ChainSnapshot, FunctionKind, PortPair, PortRole
 from portchain.dataplane.planning import attribution
 from portchain.dataplane.planning.planner import plan_chain
 from tests.plans import TUNNEL_IPS, ident
@@ -347,3 +347,91 @@ def test_filling_the_gap_names_the_borrowers_own_classifier() -> None:
         attribution.check_isolated([one], [other], attribute="port_pairs", changed=filled)
     assert one.chain.flow_classifiers[0].id in refused.value.rule
     assert "several projects" not in refused.value.rule
+
+
+# --- What a chain takes at a shared function.
+
+
+def sources_at(port: str, chain: ChainSnapshot) -> list[tuple[str, ...] | None]:
+    found = [one for one in attribution.selectors(chain) if one.port == ident(port)]
+    return [one.sources for one in found]
+
+
+def routing(chain: ChainSnapshot, name: str) -> ChainSnapshot:
+    """Return the chain with a VM's port as that of a router."""
+    port = replace(chain.ports[ident(name)], role=PortRole.ROUTER)
+    return replace(chain, ports={**chain.ports, ident(name): port})
+
+
+def test_a_mapping_behind_the_shared_function_changes_nothing_before_it() -> None:
+    mapping = {"source_ip_prefix": "198.51.100.1/32"}
+    named = {"logical_source_port": ident("t1vm1")}
+    later = World(APART, mappings={"t1f2": mapping}).chain(T1, THROUGH[T1], **named)
+    assert sources_at("shared-out", later) == [("10.0.0.1/32",)]
+    before = World(APART, mappings={"t1f1": mapping}).chain(T1, ("t1f1", "shared"), **named)
+    assert sources_at("shared-out", before) == [("198.51.100.1/32",)]
+
+
+def test_replies_have_the_address_that_requests_were_mapped_to() -> None:
+    world = World(APART, mappings={"t1f2": {"destination_ip_prefix": "198.51.100.1/32"}})
+    named = {"logical_source_port": ident("t1vm1"), "logical_destination_port": ident("t1vm2")}
+    chain = world.chain(T1, ("t1f2", "shared"), True, **named)
+    assert sources_at("shared-in", chain) == [("198.51.100.1/32",)]
+    without = World(APART).chain(T1, ("t1f2", "shared"), True, **named)
+    assert sources_at("shared-in", without) == [("10.0.0.2/32",)]
+
+
+def test_a_shared_tap_returns_nothing() -> None:
+    chain = World(SAME).chain(T1, THROUGH[T1], logical_source_port=ident("t1vm1"))
+    shared, last = chain.chain.port_pair_groups
+    groups = (replace(shared, tap_enabled=True), last)
+    tapped = replace(chain, chain=replace(chain.chain, port_pair_groups=groups))
+    assert sources_at("shared-out", tapped) == []
+    hops = [hop for path in plan_chain(tapped, TUNNEL_IPS).plan.paths for hop in path.hops]
+    assert [hop.accepted_sources for hop in hops] == [(), ()]
+
+
+def test_what_a_router_sends_is_attributed_without_addresses_of_the_functions() -> None:
+    for prefix, sources in (("198.51.100.0/24", ("198.51.100.0/24",)), ("10.0.0.0/24", ())):
+        named = {"logical_source_port": ident("t1vm1"), "source_prefix": prefix}
+        chain = routing(World(APART).chain(T1, THROUGH[T1], **named), "t1vm1")
+        assert sources_at("shared-out", chain) == [sources]
+
+
+def test_a_prefix_of_all_addresses_names_no_source() -> None:
+    chain = World(APART).chain(T1, THROUGH[T1], source_prefix="0.0.0.0/0")
+    assert "Name the sources" in refusal(chain).rule
+
+
+def test_replies_of_routers_count_in_symmetric_chains() -> None:
+    named = {
+        "logical_destination_port": ident("t1vm2"),
+        "destination_prefix": "10.0.0.0/24",
+        "logical_source_port": ident("t1vm1"),
+    }
+    for symmetric in (False, True):
+        chain = World(APART).chain(T1, THROUGH[T1], symmetric, **named)
+        (classifier,) = chain.chain.flow_classifiers
+        chain = replace(routing(chain, "t1vm2"), destinations={classifier.id: (ident("t1vm2"),)})
+        found = {(one.id, port.id) for one, port in attribution.unattributable_routers(chain)}
+        assert found == ({(classifier.id, ident("t1vm2"))} if symmetric else set())
+
+
+def test_messages_about_a_changed_group_name_nothing_that_its_owner_may_not_see() -> None:
+    """The owner of a group hears of its chain's classifier only if another group is the reason."""
+    one, other = both(
+        World(SAME, owner=T1),
+        {"logical_source_port": ident("t1vm1")},
+        {"logical_source_port": ident("t2vm1")},
+    )
+    shared, last = one.chain.port_pair_groups
+    classifier = one.chain.flow_classifiers[0].id
+    for changed, named in (
+        (shared, False),
+        (last, True),
+        (replace(last, project_id="provider"), False),
+        (None, True),
+    ):
+        with pytest.raises(rules.Violation) as refused:
+            attribution.check_isolated([one], [other], changed=changed)
+        assert (classifier in refused.value.rule) is named

@@ -25,8 +25,11 @@ from schemathesis.specs.openapi.checks import (
 
 from portchain.api import openapi
 from tests.full import FULL
+from tests.stateful import EXPLORE
 
 EXAMPLES = int(os.environ.get("PORTCHAIN_EXAMPLES", "60" if FULL else "10"))
+SEQUENCES = 60
+"""With fewer sequences of requests, none may change what it has created."""
 CHECKS = (
     not_a_server_error,
     status_code_conformance,
@@ -71,6 +74,7 @@ def test_answers_are_as_described(
     @given(case=OPERATIONS[label].as_strategy(generation_mode=mode))
     @settings(
         max_examples=EXAMPLES,
+        derandomize=not EXPLORE,
         deadline=None,
         database=None,
         phases=[Phase.generate],
@@ -114,7 +118,8 @@ def test_created_resources_can_be_shown_changed_and_deleted(
 
     Rows.run(
         settings=settings(
-            max_examples=2 * EXAMPLES,
+            max_examples=max(SEQUENCES, 2 * EXAMPLES),
+            derandomize=not EXPLORE,
             stateful_step_count=10,
             deadline=None,
             database=None,

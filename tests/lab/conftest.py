@@ -9,11 +9,13 @@ import pytest
 from portchain_lab import evidence
 from portchain_lab.lab import Lab
 
+from tests.full import in_full
 from tests.lab import schedule
 from tests.lab.captures import Captures
 from tests.lab.labs import FIREWALL, Labs
 
 EVIDENCE = Path("evidence")
+collect_ignore = list(in_full([], ["test_routers.py"]))
 
 
 @pytest.fixture(scope="session")

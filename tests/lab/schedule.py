@@ -31,6 +31,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "openflow": ("test_openflow", "test_demo[openflow]"),
     "both": ("test_both",),
     "l2pop": ("test_matrix[l2pop]",),
+    "routers": ("test_routers",),
     "ipv6": ("test_matrix[ipv6]",),
     "changes": ("test_changes",),
 }

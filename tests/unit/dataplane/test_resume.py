@@ -51,6 +51,10 @@ CHANGED = [
     ("the order was reversed", odd(chain([B, C], [A]))),
     ("a group was added", odd(chain([A], [B, C], [D]))),
     ("the list changed twice", replace(chain([B], [D]), generation=2)),
+    (
+        "a group was added, by two changes",
+        replace(chain([A], [B, C], [D]), generation=2),
+    ),
     ("a pair was removed: it may be in another group", chain([A], [B])),
     ("pairs have changed places", chain([B], [A, C])),
 ]
@@ -131,3 +135,28 @@ def test_drops_of_what_functions_return_are_kept():
     ]
     assert drops
     assert set(drops) <= state.leftovers
+
+
+def test_frames_between_hosts_and_drops_of_a_chain_that_has_left():
+    """Frames that other hosts send still reach no function; drops at functions stay."""
+    plan = chain([A], [ELSEWHERE], [B])
+    found = flows_of(plan)
+    assert any(flow.key.priority == Priority.CHAIN_FRAME for flow in found)
+    (state,) = resumed(found).values()
+    assert not any(flow.key.priority == Priority.CHAIN_FRAME for flow in state.leftovers)
+    held = {f for f in found if f.key.priority == Priority.HOLD_RETURNED_FRAGMENT}
+    assert held
+    assert held <= state.leftovers
+
+
+def test_flows_for_what_functions_return_close_a_chain_alone():
+    forward = TABLES["FORWARD"].number
+    found = [flow for flow in flows_of(OLD) if flow.key.table != forward]
+    assert resumed(found, OLD)[OLD.id].is_closed
+
+
+def test_every_plan_of_a_transition_must_agree():
+    other = odd(chain([A], [D], [B, C]))
+    for plan, previous in ((OLD, other), (other, OLD)):
+        state = ChainTransition(plan, Phase.PREPARED, previous)
+        assert resume({plan.id: state}, flows_of(OLD), LOCAL)[plan.id].is_closed

@@ -12,7 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portchain.dataplane import balance, pipeline, transition
-from portchain.dataplane.compile import compile_chain, compile_frame_guard
+from portchain.dataplane.compile import (
+    compile_bypass_guard,
+    compile_chain,
+    compile_frame_guard,
+)
 from portchain.dataplane.flow_builder import UNICAST
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan, Hop, Path
@@ -359,6 +363,68 @@ def test_closed_host_delivers_by_no_draining_plan():
     assert not compile_chain(OLD, local).delivery & compile_transition(closed, local).all_flows
     open_ = ChainTransition(chain([C]), draining=draining)
     assert compile_chain(OLD, local).delivery <= compile_transition(open_, local).draining
+
+
+def test_chain_on_one_host_waits_for_nobody_before_it_closes():
+    d = target("d", "h1")
+    before, after = listing(0, (1, A), (2, d)), listing(1, (2, d), (1, A))
+    state = accept(switched(before), after, "h1")
+    assert (state.phase, state.deadline) == (Phase.CLOSED, None)
+
+
+def test_host_that_sends_to_no_other_host_waits_if_packets_are_ambiguous():
+    state = accept(switched(listing(0, (1, C), (3, A))), listing(1, (3, A), (1, C)), "h3")
+    assert state.phase is Phase.PREPARED
+
+
+def test_withdrawal_does_not_open_a_closed_chain():
+    state = transition.withdraw(ChainTransition(OLD, Phase.CLOSED, wait_ends=3), 1, TIMEOUTS)
+    assert state == ChainTransition(None, Phase.CLOSED)
+
+
+def test_nothing_drains_any_more_when_a_closed_chain_opens():
+    closed = ChainTransition(OLD, Phase.CLOSED, draining=(DrainingPlan(OLD, 99),), wait_ends=3)
+    assert transition.advance(closed, 3, TIMEOUTS) == ChainTransition(OLD, Phase.OPENING)
+
+
+def test_flows_of_a_closed_chain():
+    """Until it opens, packets that functions return follow the previous plan."""
+    local = switch("h1", "vm", "vm2", "a-in", "a-out")
+    old, new = OLD, chain([C], [A], sources=(VM2,))
+    drops = [compile_bypass_guard(plan, local).flows for plan in (old, new)]
+    closed = ChainTransition(new, Phase.CLOSED, old)
+    flows = compile_transition(closed, local).flows
+    assert drops[0] | drops[1] | compile_chain(old, local).forwarding <= flows
+    flows = compile_transition(replace(closed, phase=Phase.OPENING), local).flows
+    assert drops[0] | drops[1] | compile_chain(new, local).forwarding <= flows
+    flows = compile_transition(replace(closed, plan=None), local).flows
+    (mark,) = flows - compile_chain(old, local).forwarding
+    assert mark.actions == "drop", "for a restarted agent; nothing is classified"
+
+
+def test_prepared_host_sends_by_the_previous_plan_and_takes_frames_of_both():
+    local = switch("h1", "vm", "a-in", "a-out")
+    before, plan = listing(0, *LISTS[0]), listing(1, *LISTS[1])
+    flows = compile_transition(accept(switched(before), plan, "h1"), local).flows
+    old, new = compile_chain(before, local), compile_chain(plan, local)
+    assert old.flows <= flows
+    assert {flow.key for flow in new.transit | new.affinity} <= {flow.key for flow in flows}
+    weighted = chain([A, replace(B, weight=3)], [C], sources=(VM, source("vm2")))
+    flows = compile_transition(accept(switched(OLD), weighted, "h1"), local).flows
+    assert compile_chain(OLD, local).flows <= flows
+
+
+def test_ports_are_not_flooded_while_any_plan_needs_that():
+    local = switch("h1", "vm", "a-in", "a-out")
+    bridging = chain([target("a", "h1", bridges=True)], [C])
+    needed = compile_chain(bridging, local).no_flood
+    assert needed
+    for state in (
+        ChainTransition(chain([C]), Phase.PREPARED, bridging),
+        ChainTransition(chain([C]), draining=(DrainingPlan(bridging, 9),)),
+        ChainTransition(bridging),
+    ):
+        assert compile_transition(state, local).no_flood == needed
 
 
 # --- Frames between hosts.

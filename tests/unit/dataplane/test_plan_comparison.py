@@ -149,10 +149,19 @@ def test_hosts_must_attribute_the_sources_of_a_new_plan(
         ([[B]], {"h1"}),  # b continues from its own port
         ([[A], [B]], {"h1"}),
         ([[A, B], [C]], {"h1", "h2"}),
+        ([[A, B], [target("d", "h1")]], {"h1", "h2"}),
         ([[A], tap(C), [B]], {"h1"}),
         ([[target("b", "h2", bridges=True)]], {"h1", "h2"}),  # back to the source's host
     ],
-    ids=["same host", "other host", "second hop", "pairs", "tap", "back to the origin"],
+    ids=[
+        "same host",
+        "other host",
+        "second hop",
+        "pairs",
+        "one of two pairs",
+        "tap",
+        "back to the origin",
+    ],
 )
 def test_hosts_that_send_to_another_host(hops: list, senders: set[str]) -> None:
     assert {host for host in ("h1", "h2", "h3") if sends_elsewhere(path(*hops), host)} == senders

@@ -76,7 +76,8 @@ class Routed(Place):
         self.floating = self.cloud.create_ip(
             floating_network_id=self.outside.id, port_id=self.ports["a"].id
         )
-        for source, address in (("a", B), ("a", WORLD), ("world", self.floating_address)):
+        # Before the router of h1 knows the floating address, it could redirect `a` to source NAT.
+        for source, address in (("a", B), ("world", self.floating_address), ("a", WORLD)):
             self.wait_reachable(source, address)
 
     @property

@@ -3,6 +3,11 @@
 TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
 """IP protocol numbers (IANA, Protocol Numbers)."""
 
+IPV6_EXTENSION_HEADERS = (0, 43, 44, 51, 60)
+"""Hop-by-hop options, routing, fragment, authentication and destination options: numbers that IPv6
+packets have before their protocol, and that Open vSwitch skips (RFC 8200, section 4).
+"""
+
 NEIGHBOUR_DISCOVERY = range(133, 138)
 """ICMPv6 types of neighbour discovery: router and neighbour solicitation and advertisement, and
 redirect (RFC 4861, section 4).

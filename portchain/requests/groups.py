@@ -110,7 +110,9 @@ def _check_chains(
     if group.port_ids != before.port_ids:
         source_networks.record(request.session, own)
     if _returns_more(before, group):
-        check_isolated(request, own, "port_pairs", changed=group)
+        is_opened = group.failure_mode != before.failure_mode
+        taken_by = "failure_mode" if is_opened and attribute != "port_pairs" else "port_pairs"
+        check_isolated(request, own, taken_by, changed=group)
     for snapshot in linked:
         rules.check_ports_in_a_row(snapshot.chain, snapshot.successors, attribute)
         if snapshot.chain.id in chains:
@@ -124,10 +126,13 @@ def _check_chains(
 
 
 def _returns_more(before: model.PortPairGroup, after: model.PortPairGroup) -> bool:
-    """Tell whether a changed group returns packets at other ports or of another kind than before.
+    """Tell whether chains take more with a changed group than before.
 
-    The check costs more, the more chains use the group. A new weight cannot fail it.
+    It returns packets at other ports or of another kind, or an empty one lets packets pass now. The
+    check costs more, the more chains use the group. A new weight cannot fail it.
     """
+    if after.failure_mode != before.failure_mode:
+        return True
     functions = [
         {(pair.ingress, pair.egress, traits_of(pair).name) for pair in group.port_pairs}
         for group in (before, after)

@@ -9,6 +9,7 @@ from portchain.core.protocols import (
     DHCP_PORTS,
     ICMP,
     ICMPV6,
+    IPV6_EXTENSION_HEADERS,
     NEIGHBOUR_DISCOVERY,
     SCTP,
     TCP,
@@ -47,10 +48,11 @@ def protocol_of(ethertype: str, protocol: int | None) -> int | None:
 def check_flow_classifier(classifier: FlowClassifier) -> None:
     """Check the attributes of a classifier against each other.
 
-    :raises Violation: a port range is reversed, or the protocol has no ports; an ICMP type or code
-        is not possible; it matches nothing but DHCP; a prefix has host bits set, or belongs to
-        another address family.
+    :raises Violation: no packet can have the protocol; a port range is reversed, or the protocol
+        has no ports; an ICMP type or code is not possible; it matches nothing but DHCP; a prefix
+        has host bits set, or belongs to another address family.
     """
+    _check_protocol(classifier)
     if classifier.protocol in ICMP_REPLY_TYPES:
         _check_icmp(classifier)
     else:
@@ -59,6 +61,22 @@ def check_flow_classifier(classifier: FlowClassifier) -> None:
         _check_no_dhcp(classifier)
     _check_prefix("source_ip_prefix", classifier.source_prefix, classifier.ethertype)
     _check_prefix("destination_ip_prefix", classifier.destination_prefix, classifier.ethertype)
+
+
+def _check_protocol(classifier: FlowClassifier) -> None:
+    """Check that packets of the ethertype can have the protocol.
+
+    IPv6's extension headers (RFC 8200, section 4) are no protocols: switches and endpoints look at
+    what follows them. ICMPv6 exists over IPv6 only; switches ignore its types over IPv4.
+    """
+    if classifier.ethertype == "IPv6" and classifier.protocol in IPV6_EXTENSION_HEADERS:
+        raise Violation(
+            "protocol",
+            f"{classifier.protocol} is an extension header of IPv6, which switches do not match; "
+            "classify the protocol that follows it",
+        )
+    if classifier.ethertype == "IPv4" and classifier.protocol == ICMPV6:
+        raise Violation("protocol", f"{ICMPV6} is ICMPv6, which exists with ethertype IPv6 only")
 
 
 def _check_ports(side: str, ports: PortRange | None, protocol: int | None) -> None:

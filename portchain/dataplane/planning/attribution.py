@@ -213,7 +213,15 @@ class _Hop:
         if self.has_prefixes_only:
             return header.source_prefixes or (_ANY_ADDRESS[header.ethertype],)
         from_router = self.prefixes_behind_router(header) if routed else ()
-        return tuple(sorted({*addresses_within(addresses, header), *from_router}))
+        # A source on another network can have the address of a function: what comes from it is
+        # the function's own, then.
+        own = _addresses_of(self.group, self.snapshot.ports)
+        senders = (
+            address
+            for address in addresses_within(addresses, header)
+            if not _addresses_overlap([address], own)
+        )
+        return tuple(sorted({*senders, *from_router}))
 
     def prefixes_behind_router(self, header: Classifier) -> tuple[str, ...]:
         """Return the CIDRs that a router sends from; empty if they cannot be attributed.
@@ -227,9 +235,7 @@ class _Hop:
         self, classifier: FlowClassifier, header: Classifier
     ) -> tuple[str, ...] | None:
         """Return the CIDRs that the user named as sources; None if the user named none."""
-        port_id = (
-            classifier.logical_destination_port if self.reverse else classifier.logical_source_port
-        )
+        port_id = self._named_end(classifier)
         if port_id is not None and not self.has_prefixes_only:
             port = self.snapshot.ports.get(port_id)
             if port is not None and port.routes:
@@ -238,17 +244,26 @@ class _Hop:
         is_any = any(ip_network(prefix).prefixlen == 0 for prefix in header.source_prefixes)
         return header.source_prefixes if header.source_prefixes and not is_any else None
 
-    def excludes_function(self, header: Classifier, named: tuple[str, ...] | None) -> bool:
+    def excludes_function(
+        self, classifier: FlowClassifier, header: Classifier, named: tuple[str, ...] | None
+    ) -> bool:
         """Tell whether the chain never takes what the hop's functions send of their own.
 
-        The user must have named the sources or, for replies, the ports that they go to.
+        The user must have named the sources or, for replies, the ports that they go to. A named
+        port on another network can have the address of a function.
         """
         if named is None and not (self.reverse and header.destination_prefixes):
             return False
-        if not self.has_prefixes_only:
-            return True  # the flows match addresses of ports, and a function's are not among them
+        if not self.has_prefixes_only and self._named_end(classifier) is None:
+            return True  # the flows match addresses of ports but those of functions
         own = _addresses_of(self.group, self.snapshot.ports)
         return named is not None and not _addresses_overlap(named, own)
+
+    def _named_end(self, classifier: FlowClassifier) -> str | None:
+        """Return the id of the port that the user named as the sender."""
+        if self.reverse:
+            return classifier.logical_destination_port
+        return classifier.logical_source_port
 
 
 def _hops(snapshot: ChainSnapshot, reverse: bool) -> list[_Hop]:
@@ -287,7 +302,7 @@ def _selectors_of_pair(
             to_destination=to_destination,
             attributable=to_destination
             or group.project_id == chain.project_id
-            or hop.excludes_function(header, named),
+            or hop.excludes_function(classifier, header, named),
             reverse=hop.reverse,
         )
 

@@ -101,6 +101,22 @@ class IsolationTest(ApiTestCase):
         self.is_refused(self.borrow(T2, other, nat, expect=400), "port_pair_groups", chain, first)
         self.borrow(T2, other)
 
+    def test_a_source_with_the_address_of_the_function(self) -> None:
+        (pair,) = self.show("port_pair_group", self.group_id)["port_pairs"]
+        egress = self.show("port_pair", pair)["egress"]
+        shown = self.call("GET", f"/ports/{egress}", roles="admin").json["port"]
+        net = self.network(cidr="10.9.0.0/24", **T1)
+        same = self.port(net, "same", ip=shown["fixed_ips"][0]["ip_address"], **T1)
+        self.is_refused(self.borrow(T1, self.fc(T1, logical_source_port=same), expect=400))
+
+    def test_an_empty_group_that_lets_packets_pass_from_now_on(self) -> None:
+        self.borrow_first()
+        empty = self.create("port_pair_group", as_=T2, port_pairs=[])["id"]
+        other = self.named(T2, destination_port_range_min=9, destination_port_range_max=9)
+        self.borrow(T2, other, empty)
+        opened = self.update("port_pair_group", empty, as_=T2, expect=400, failure_mode="open")
+        self.is_refused(opened, "failure_mode")
+
     def test_sources_with_one_address_and_a_narrower_classifier(self) -> None:
         chain, first = self.borrow_first()
         narrow = self.named(T2, destination_port_range_min=9, destination_port_range_max=9)

@@ -20,10 +20,12 @@ from portchain.core.model import (
     PortPair,
     PortPairGroup,
 )
+from portchain.core.protocols import ICMP, ICMPV6, IPV6_EXTENSION_HEADERS
 from portchain.drivers.base import Capabilities
 from portchain.drivers.noop import NoopDriver
 
 CLASSIFIER = FlowClassifier("f", "alice", protocol=6)
+OVER_IPV6 = {"protocol": ICMPV6, "ethertype": "IPv6"}
 PAIR = PortPair("pp", "alice", "p1", "p2")
 GROUP = PortPairGroup("pg", "alice", 1, (PAIR,))
 CHAIN = PortChain("pc", "alice", 1, (GROUP,), (CLASSIFIER,))
@@ -43,7 +45,7 @@ def rejects(attribute: str, check: Callable[..., None], *subject: Any) -> None:
         ("source_port_range_min", {"source_ports": (2, 1)}),
         ("destination_port_range_min", {"destination_ports": (2, 1)}),
         ("source_port_range_min", {"source_ports": (1, 2), "protocol": 1}),
-        ("source_port_range_min", {"source_ports": (256, 256), "protocol": 58}),
+        ("source_port_range_min", {"source_ports": (256, 256), **OVER_IPV6}),
         ("destination_port_range_min", {"destination_ports": (0, 0), "protocol": 1}),
         ("destination_port_range_min", {"destination_ports": (1, 2), "protocol": None}),
         (
@@ -54,7 +56,9 @@ def rejects(attribute: str, check: Callable[..., None], *subject: Any) -> None:
             "destination_port_range_min",
             {"source_ports": (8, 8), "destination_ports": (256, 256), "protocol": 1},
         ),
-        ("source_port_range_min", {"source_ports": (135, 135), "protocol": 58}),
+        ("source_port_range_min", {"source_ports": (135, 135), **OVER_IPV6}),
+        ("protocol", {"protocol": 58}),
+        *(("protocol", {**OVER_IPV6, "protocol": header}) for header in IPV6_EXTENSION_HEADERS),
         ("source_ip_prefix", {"source_prefix": "10.0.0.1/8"}),
         ("source_ip_prefix", {"source_prefix": "fd00::/8"}),
         ("destination_ip_prefix", {"destination_prefix": "10.0.0.0/8", "ethertype": "IPv6"}),
@@ -73,10 +77,18 @@ def test_classifier_with_ports(protocol: int) -> None:
 
 
 def test_classifier_of_icmp() -> None:
-    for protocol, icmp_type, code in ((1, 8, 0), (1, 255, 255), (1, 135, 0), (58, 128, 0)):
+    over_ipv4 = {"protocol": ICMP}
+    for family, icmp_type, code in (
+        (over_ipv4, 8, 0), (over_ipv4, 255, 255), (over_ipv4, 135, 0), (OVER_IPV6, 128, 0),
+    ):  # fmt: skip
         ports = {"source_ports": (icmp_type, icmp_type), "destination_ports": (code, code)}
-        rules.check_flow_classifier(replace(CLASSIFIER, protocol=protocol, **ports))
-    rules.check_flow_classifier(replace(CLASSIFIER, protocol=58))
+        rules.check_flow_classifier(replace(CLASSIFIER, **family, **ports))
+    rules.check_flow_classifier(replace(CLASSIFIER, **OVER_IPV6))
+
+
+def test_protocols_that_are_extension_headers_of_ipv6_are_protocols_of_ipv4() -> None:
+    for header in IPV6_EXTENSION_HEADERS:
+        rules.check_flow_classifier(replace(CLASSIFIER, protocol=header))
 
 
 @pytest.mark.parametrize(
@@ -244,7 +256,8 @@ def test_message_about_correlation_hides_the_chain_from_the_owner_of_a_group() -
     [(1, 8, 0), (1, 14, 13), (58, 128, 129), (1, 3, None), (1, 128, None), (58, 8, None)],
 )
 def test_replies_of_icmp(protocol: int, number: int, answer: int | None) -> None:
-    one = replace(CLASSIFIER, protocol=protocol, source_ports=(number, number))
+    ethertype = "IPv6" if protocol == ICMPV6 else "IPv4"
+    one = replace(CLASSIFIER, protocol=protocol, ethertype=ethertype, source_ports=(number, number))
     symmetric = replace(CHAIN, flow_classifiers=(one,), symmetric=True)
     rules.check_port_chain(replace(symmetric, symmetric=False))
     if answer is None:

@@ -26,7 +26,7 @@ from portchain.core.model import (
 )
 from portchain.core.rules import Violation, label, label_for
 from portchain.dataplane.match import addresses_within
-from portchain.dataplane.plan import Classifier, PortRange, Source
+from portchain.dataplane.plan import Classifier, Source
 from portchain.dataplane.planning import headers
 
 _ANY_ADDRESS = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
@@ -62,11 +62,15 @@ class Selector:
     reverse: bool
 
     def intersects(self, other: "Selector") -> bool:
-        """Tell whether both chains could take one packet, and continue differently with it."""
+        """Tell whether chains of two projects meet here, and continue differently with packets.
+
+        Protocol, ports and destination do not tell them apart: by asking for one after the other, a
+        project could find out those of another project.
+        """
         return (
             self.port == other.port
             and not (self.to_destination and other.to_destination)
-            and _headers_overlap(self.header, other.header)
+            and self.header.ethertype == other.header.ethertype
             and _addresses_overlap(self._source_prefixes, other._source_prefixes)
         )
 
@@ -329,25 +333,6 @@ def _addresses_of(group: PortPairGroup, ports: Mapping[str, Port]) -> tuple[str,
     return tuple(str(ip_network(ip_address(address))) for address in addresses)
 
 
-def _headers_overlap(one: Classifier, other: Classifier) -> bool:
-    """Tell whether one packet can have both headers, whatever its source address."""
-    return (
-        one.ethertype == other.ethertype
-        and (None in (one.protocol, other.protocol) or one.protocol == other.protocol)
-        and _ranges_overlap(one.source_ports, other.source_ports)
-        and _ranges_overlap(one.destination_ports, other.destination_ports)
-        and (
-            not one.destination_prefixes
-            or not other.destination_prefixes
-            or _addresses_overlap(one.destination_prefixes, other.destination_prefixes)
-        )
-    )
-
-
-def _ranges_overlap(one: PortRange | None, other: PortRange | None) -> bool:
-    return one is None or other is None or (one[0] <= other[1] and other[0] <= one[1])
-
-
 def _addresses_overlap(some: Iterable[str], others: Iterable[str]) -> bool:
     networks = [[ip_network(prefix, strict=False) for prefix in each] for each in (some, others)]
     return any(
@@ -395,6 +380,6 @@ def _why_not_isolated(selector: Selector, changed: PortPairGroup | None) -> str:
     return (
         f"{packets} of {label_for(project, selector.classifier)} that "
         f"{label_for(project, selector.group)} returns could belong to a port chain of another "
-        "project: chains of two projects cannot take the same header and source address there. "
-        f"Narrow the classifier, or {_ALTERNATIVE}"
+        "project: chains of two projects cannot take packets with the same source addresses there. "
+        f"Name other sources, or {_ALTERNATIVE}"
     )

@@ -99,7 +99,25 @@ class IsolationTest(ApiTestCase):
         )["id"]
         other = self.named(T2, destination_port_range_min=9, destination_port_range_max=9)
         self.is_refused(self.borrow(T2, other, nat, expect=400), "port_pair_groups", chain, first)
-        self.borrow(T2, other)
+
+    def test_refusals_tell_nothing_but_that_sources_are_taken(self) -> None:
+        """Otherwise a project could ask for one half of all ports or addresses after the other."""
+        server = {"destination_ip_prefix": "10.0.0.72/32"}
+        ports = {"destination_port_range_min": 4711, "destination_port_range_max": 4711}
+        self.borrow_first(**server, **ports)
+        answers = set()
+        for half in (
+            {"destination_ip_prefix": "0.0.0.0/1"},
+            {"destination_ip_prefix": "128.0.0.0/1"},
+            server,
+            {"destination_port_range_min": 0, "destination_port_range_max": 4710},
+            ports,
+        ):
+            asked = self.named(T2, **half)
+            message = self.borrow(T2, asked, expect=400)["message"]
+            answers.add(message.replace(asked, "FC"))
+            self.delete("flow_classifier", asked, **T2)
+        assert len(answers) == 1
 
     def test_a_source_with_the_address_of_the_function(self) -> None:
         (pair,) = self.show("port_pair_group", self.group_id)["port_pairs"]

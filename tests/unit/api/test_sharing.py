@@ -167,6 +167,7 @@ class SharingTest(ProviderTestCase):
         theirs = self.behind(TENANT)
         web = {
             "protocol": "tcp",
+            "source_ip_prefix": "10.1.0.0/24",
             "destination_port_range_min": 80,
             "destination_port_range_max": 80,
         }

@@ -57,6 +57,7 @@ def check_chain(snapshot: ChainSnapshot) -> None:
     """
     chain = snapshot.chain
     spoofing.check_mappings(snapshot)
+    spoofing.check_senders(snapshot)
     for attribute, reason in itertools.chain(
         _too_many_hops(chain),
         _reply_without_pair(chain),

@@ -13,6 +13,7 @@ from portchain.core.function_kinds import traits_of
 from portchain.core.model import ChainSnapshot, Port, PortPairGroup
 from portchain.core.rules import Violation, label_for
 
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
@@ -51,18 +52,79 @@ def returned_sources(
     groups = snapshot.chain.port_pair_groups
     in_path_order = groups[::-1] if reverse else groups
     ends = snapshot.destinations if reverse else snapshot.sources
-    allowed = set(_of_ports(snapshot, chain.from_iterable(ends.values())))
-    if snapshot.predecessors:
-        allowed = set(ANYWHERE)  # the sources are those of other chains
+    senders = [snapshot.ports[one] for one in _known(snapshot, chain.from_iterable(ends.values()))]
+    changed: list[Port] = []
     found: list[tuple[str, ...] | None] = []
     for group in in_path_order:
         if group.tap_enabled:
             found.append(None)
             continue
+        returning = [
+            snapshot.ports[one]
+            for one in _known(snapshot, _returning_ports(group, reverse=reverse))
+        ]
         if _may_change_source(group, reverse=reverse):
-            allowed |= set(_of_ports(snapshot, _returning_ports(group, reverse=reverse)))
-        found.append(_collapsed(allowed))
+            changed += returning
+        # In a graph, the sources are those of other chains.
+        of_senders = ANYWHERE if snapshot.predecessors else _seen_from(returning, senders)
+        found.append(_collapsed({*of_senders, *_seen_from(returning, changed)}))
     return found
+
+
+def check_senders(snapshot: ChainSnapshot) -> None:
+    """Check that no sender has an address of a network on which functions return its packets.
+
+    :raises Violation: one has, on a network of its own; its packets would be lost.
+    """
+    both_ways = (False, True) if snapshot.chain.symmetric else (False,)
+    for reverse in both_ways:
+        ends = snapshot.destinations if reverse else snapshot.sources
+        for group in snapshot.chain.port_pair_groups:
+            returning = _known(snapshot, _returning_ports(group, reverse=reverse))
+            for sender in _known(snapshot, chain.from_iterable(ends.values())):
+                port = snapshot.ports[sender]
+                fixed = [str(ipaddress.ip_network(address)) for address in port.fixed_ips]
+                if group.tap_enabled or port.routes or not returning:
+                    continue
+                if set(fixed) - set(_without_subnets(fixed, port, snapshot.ports[returning[0]])):
+                    raise Violation(
+                        "port_pair_groups",
+                        f"{label_for(snapshot.chain.project_id, port)} has an address of the "
+                        "network that the functions of "
+                        f"{label_for(snapshot.chain.project_id, group)} are on, but is on another "
+                        "network; the functions must not send with addresses of their network's "
+                        "machines. Put them on the network of the port, or give it another address",
+                    )
+
+
+def _seen_from(returning: Iterable[Port], senders: Iterable[Port]) -> Iterator[str]:
+    """Yield the CIDRs that senders may send from where functions return their packets.
+
+    On a network of his own, a user may give a machine any address. On the functions' network, that
+    address may be another machine's (docs/decisions/0045).
+    """
+    at = list(returning)
+    for sender in senders:
+        allowed = list(may_send_from(sender))
+        for one in () if sender.routes else at:
+            allowed = _without_subnets(allowed, sender, one)
+        yield from allowed
+
+
+def _without_subnets(cidrs: Iterable[str], sender: Port, function: Port) -> list[str]:
+    """Take the subnets of a function's port from what a sender on another network may send from."""
+    left = [ipaddress.ip_network(cidr) for cidr in cidrs]
+    if sender.network_id != function.network_id:
+        for subnet in map(ipaddress.ip_network, function.subnets):
+            left = [part for one in left for part in _difference(one, subnet)]
+    return [str(one) for one in left]
+
+
+def _difference(one: _Network, other: _Network) -> Iterator[_Network]:
+    if one.version != other.version or not one.overlaps(other):
+        yield one
+    elif other.prefixlen > one.prefixlen:
+        yield from one.address_exclude(other)  # type: ignore[arg-type]
 
 
 def check_mappings(snapshot: ChainSnapshot) -> None:
@@ -99,10 +161,8 @@ def _returning_ports(group: PortPairGroup, *, reverse: bool) -> list[str]:
     return [pair.ingress if reverse else pair.egress for pair in group.port_pairs]
 
 
-def _of_ports(snapshot: ChainSnapshot, port_ids: Iterable[str]) -> Iterator[str]:
-    for port_id in port_ids:
-        if port_id in snapshot.ports:
-            yield from may_send_from(snapshot.ports[port_id])
+def _known(snapshot: ChainSnapshot, port_ids: Iterable[str]) -> list[str]:
+    return [port_id for port_id in port_ids if port_id in snapshot.ports]
 
 
 def _collapsed(cidrs: Iterable[str]) -> tuple[str, ...]:
@@ -113,10 +173,7 @@ def _collapsed(cidrs: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(str, fewest))
 
 
-def _contains(
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network,
-    other: ipaddress.IPv4Network | ipaddress.IPv6Network,
-) -> bool:
+def _contains(network: _Network, other: _Network) -> bool:
     return network.prefixlen <= other.prefixlen and other.network_address in network
 
 

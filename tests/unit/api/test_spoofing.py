@@ -1,5 +1,6 @@
 """What a member's function may return: nothing that Neutron would not let the sources send."""
 
+import ipaddress
 from typing import Any
 
 from neutron.conf.plugins.ml2 import config as ml2_config
@@ -86,6 +87,43 @@ class SpoofingTest(ApiTestCase):
             (after,) = snapshots.load(self.context, [chain])
             assert after.chain.revision > before.chain.revision, "the hosts are notified"
             assert expected in self.returned(chain)
+
+    def from_own_network(self, cidr: str, **port: Any) -> str:
+        """Name a source on a network of the member's own in the classifier; return its id."""
+        self.delete("flow_classifier", self.classifier_id, **MINE)
+        source = self.port(self.network(cidr=cidr, **MINE), "vm", **port, **MINE)
+        self.bind(source)
+        named = self.create("flow_classifier", as_=MINE, logical_source_port=source)
+        self.classifier_id = named["id"]
+        return source
+
+    def test_a_source_elsewhere_with_somebody_elses_address_is_refused(self) -> None:
+        self.plugin.drivers = DriverManager({"ovs": DriverOfOpenVswitch()})
+        victim = self.address_of(self.victim)
+        network = str(ipaddress.ip_network(f"{victim}/24", strict=False))
+        source = self.from_own_network(network, ip=victim)
+        error = self.chain_through(expect=400)
+        assert "port_pair_groups" in error["message"]
+        assert source in error["message"]
+        assert self.victim not in error["message"]
+
+    def test_what_a_source_may_send_elsewhere_does_not_count_here(self) -> None:
+        victim = ipaddress.ip_address(self.address_of(self.victim))
+        source = self.from_own_network("10.44.0.0/24")
+        for change in (
+            {"allowed_address_pairs": [{"ip_address": str(victim)}]},
+            {"allowed_address_pairs": [], "port_security_enabled": False, "security_groups": []},
+        ):
+            answer = self.call("PUT", f"/ports/{source}", {"port": change}, **MINE)
+            assert answer.status_int == 200, answer.text
+            chain = self.chain_through()["id"]
+            prefixes = [ipaddress.ip_network(prefix) for prefix in self.returned(chain)]
+            assert not any(victim in prefix for prefix in prefixes)
+            own = ipaddress.ip_address(self.address_of(source))
+            assert any(own in prefix for prefix in prefixes)
+            (group,) = self.show("port_chain", chain, **MINE)["port_pair_groups"]
+            self.delete("port_chain", chain, **MINE)
+            self.delete("port_pair_group", group, **MINE)
 
     def test_a_mapping_to_somebody_elses_address_is_refused(self) -> None:
         mapping = {

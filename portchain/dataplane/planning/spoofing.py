@@ -6,8 +6,8 @@ addresses of others (docs/decisions/0045).
 """
 
 import ipaddress
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, product
 
 from portchain.core.function_kinds import traits_of
 from portchain.core.model import ChainSnapshot, Port, PortPairGroup
@@ -51,18 +51,14 @@ def returned_sources(
     """
     groups = snapshot.chain.port_pair_groups
     in_path_order = groups[::-1] if reverse else groups
-    ends = snapshot.destinations if reverse else snapshot.sources
-    senders = [snapshot.ports[one] for one in _known(snapshot, chain.from_iterable(ends.values()))]
+    senders = _senders(snapshot, reverse=reverse)
     changed: list[Port] = []
     found: list[tuple[str, ...] | None] = []
     for group in in_path_order:
         if group.tap_enabled:
             found.append(None)
             continue
-        returning = [
-            snapshot.ports[one]
-            for one in _known(snapshot, _returning_ports(group, reverse=reverse))
-        ]
+        returning = _known(snapshot, _returning_ports(group, reverse=reverse))
         if _may_change_source(group, reverse=reverse):
             changed += returning
         # In a graph, the sources are those of other chains.
@@ -72,41 +68,39 @@ def returned_sources(
 
 
 def check_senders(snapshot: ChainSnapshot) -> None:
-    """Check that no sender has an address of a network on which functions return its packets.
+    """Check that no sender on another network has an address of the functions' network.
 
-    :raises Violation: one has, on a network of its own; its packets would be lost.
+    :raises Violation: a sender has one; its packets would be lost.
     """
     both_ways = (False, True) if snapshot.chain.symmetric else (False,)
-    for reverse in both_ways:
-        ends = snapshot.destinations if reverse else snapshot.sources
-        for group in snapshot.chain.port_pair_groups:
-            returning = _known(snapshot, _returning_ports(group, reverse=reverse))
-            for sender in _known(snapshot, chain.from_iterable(ends.values())):
-                port = snapshot.ports[sender]
-                fixed = [str(ipaddress.ip_network(address)) for address in port.fixed_ips]
-                if group.tap_enabled or port.routes or not returning:
-                    continue
-                if set(fixed) - set(_without_subnets(fixed, port, snapshot.ports[returning[0]])):
-                    raise Violation(
-                        "port_pair_groups",
-                        f"{label_for(snapshot.chain.project_id, port)} has an address of the "
-                        "network that the functions of "
-                        f"{label_for(snapshot.chain.project_id, group)} are on, but is on another "
-                        "network; the functions must not send with addresses of their network's "
-                        "machines. Put them on the network of the port, or give it another address",
-                    )
+    groups = [group for group in snapshot.chain.port_pair_groups if not group.tap_enabled]
+    for reverse, group in product(both_ways, groups):
+        returning = _known(snapshot, _returning_ports(group, reverse=reverse))
+        for sender in _senders(snapshot, reverse=reverse):
+            fixed = [str(ipaddress.ip_network(address)) for address in sender.fixed_ips]
+            if sender.routes or all(
+                _without_subnets(fixed, sender, at) == fixed for at in returning
+            ):
+                continue
+            project = snapshot.chain.project_id
+            raise Violation(
+                "port_pair_groups",
+                f"{label_for(project, sender)} is on another network than the functions of "
+                f"{label_for(project, group)}, but has an address of that network. Functions must "
+                "not send with addresses of machines on their network. Put the functions on the "
+                "network of the port, or give the port another address",
+            )
 
 
-def _seen_from(returning: Iterable[Port], senders: Iterable[Port]) -> Iterator[str]:
+def _seen_from(returning: Sequence[Port], senders: Iterable[Port]) -> Iterator[str]:
     """Yield the CIDRs that senders may send from where functions return their packets.
 
     On a network of his own, a user may give a machine any address. On the functions' network, that
     address may be another machine's (docs/decisions/0045).
     """
-    at = list(returning)
     for sender in senders:
         allowed = list(may_send_from(sender))
-        for one in () if sender.routes else at:
+        for one in () if sender.routes else returning:
             allowed = _without_subnets(allowed, sender, one)
         yield from allowed
 
@@ -161,8 +155,14 @@ def _returning_ports(group: PortPairGroup, *, reverse: bool) -> list[str]:
     return [pair.ingress if reverse else pair.egress for pair in group.port_pairs]
 
 
-def _known(snapshot: ChainSnapshot, port_ids: Iterable[str]) -> list[str]:
-    return [port_id for port_id in port_ids if port_id in snapshot.ports]
+def _senders(snapshot: ChainSnapshot, *, reverse: bool) -> list[Port]:
+    """Return the ports that send the packets of a path."""
+    ends = snapshot.destinations if reverse else snapshot.sources
+    return _known(snapshot, chain.from_iterable(ends.values()))
+
+
+def _known(snapshot: ChainSnapshot, port_ids: Iterable[str]) -> list[Port]:
+    return [snapshot.ports[port_id] for port_id in port_ids if port_id in snapshot.ports]
 
 
 def _collapsed(cidrs: Iterable[str]) -> tuple[str, ...]:

@@ -150,6 +150,8 @@ class ApiTestCase(testlib_api.SqlTestCase):
     drivers = ("noop",)
     service_plugins: tuple[str, ...] = ("port_chain",)
     agent_hosts = (HOST,)
+    extension_drivers: tuple[str, ...] = ()
+    """Of ML2: ``port_security``, for example."""
     enforces_quotas = False  # one request in six would be spent on counting and reserving
 
     def setUp(self) -> None:
@@ -174,6 +176,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
         ml2_config.register_ml2_plugin_opts()
         driver_type.register_ml2_drivers_vxlan_opts()
         cfg.CONF.set_override("mechanism_drivers", ["openvswitch"], "ml2")
+        cfg.CONF.set_override("extension_drivers", list(self.extension_drivers), "ml2")
         cfg.CONF.set_override("project_network_types", ["vxlan"], "ml2")
         cfg.CONF.set_override("vni_ranges", ["1:100"], "ml2_type_vxlan")
         self.app = webtest.TestApp(Caller(wsgi.Loader(cfg.CONF).load_app("neutron")))
@@ -192,7 +195,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
         """
 
     def _restore_or_prepare(self) -> None:
-        settings = (self.drivers, self.service_plugins, self.agent_hosts)
+        settings = (self.drivers, self.service_plugins, self.extension_drivers, self.agent_hosts)
         key = (type(self).prepare, str(self.engine.url), *settings)
         if key in _PREPARED:
             _PREPARED[key].restore(self)

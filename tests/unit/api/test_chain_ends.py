@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from neutron.conf.plugins.ml2 import config as ml2_config
 from neutron.db.models import l3, l3_attrs
-from oslo_config import cfg
 
 from portchain.core.model import AddressPair, ChainSnapshot, PortRole
 from portchain.db import port_usage, ports, snapshots
@@ -15,10 +13,7 @@ VIP, OUTSIDE = "10.0.0.100/32", "203.0.113.0/24"
 
 
 class ChainEndsTest(ApiTestCase):
-    def setUp(self) -> None:
-        ml2_config.register_ml2_plugin_opts()
-        cfg.CONF.set_override("extension_drivers", ["port_security"], "ml2")
-        super().setUp()
+    extension_drivers = ("port_security",)
 
     def prepare(self) -> None:
         self.net = self.network()

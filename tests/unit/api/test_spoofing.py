@@ -3,9 +3,6 @@
 import ipaddress
 from typing import Any
 
-from neutron.conf.plugins.ml2 import config as ml2_config
-from oslo_config import cfg
-
 from portchain.core.model import ChainSnapshot
 from portchain.dataplane.plan import Hop
 from portchain.dataplane.planning import limits
@@ -29,10 +26,7 @@ MINE = {"project": OTHER_PROJECT}
 class SpoofingTest(ApiTestCase):
     """OTHER_PROJECT has ports on a network that PROJECT shares, beside PROJECT's own."""
 
-    def setUp(self) -> None:
-        ml2_config.register_ml2_plugin_opts()
-        cfg.CONF.set_override("extension_drivers", ["port_security"], "ml2")
-        super().setUp()
+    extension_drivers = ("port_security",)
 
     def prepare(self) -> None:
         self.net = self.network()

@@ -1,6 +1,5 @@
 """Virtual machines: namespaces whose interfaces are Neutron ports, plugged as Nova does."""
 
-import itertools
 import json
 import shutil
 import subprocess
@@ -242,20 +241,25 @@ class VirtualMachines:
         :param deadline: seconds.
         """
         owners = {nic.port_id: (vm, nic) for vm in vms for nic in vm.nics}
-        for seconds in (min(deadline, LEFT_OUT_AFTER), deadline):
-            try:
-                wait_for(lambda: not self._inactive(owners), seconds, "ports to become ACTIVE", 0.4)
-            except DeadlineError:
-                late = [owners[port] for port in self._inactive(owners)]
-                said = "\n".join(itertools.starmap(self._explain, late))
-                if seconds == deadline:
-                    msg = f"not ACTIVE after {deadline:g} s: {said}"
-                    raise DeadlineError(msg) from None
-                warnings.warn(f"plugged again, because it stays DOWN: {said}", stacklevel=2)
-                for vm, nic in late:
-                    self._plug_again(vm, nic)
-            else:
-                return
+        late = self._wait_for_ports(owners, min(deadline, LEFT_OUT_AFTER))
+        if late and deadline > LEFT_OUT_AFTER:
+            said = "\n".join(self._explain(*owners[port]) for port in late)
+            warnings.warn(f"plugged again, because it stays DOWN: {said}", stacklevel=2)
+            for port in late:
+                self._plug_again(*owners[port])
+            late = self._wait_for_ports(owners, deadline)
+        if late:
+            said = "\n".join(self._explain(*owners[port]) for port in late)
+            msg = f"not ACTIVE after {deadline:g} s: {said}"
+            raise DeadlineError(msg)
+
+    def _wait_for_ports(self, ports: Iterable[str], deadline: float) -> list[str]:
+        """Return the ports that are not ACTIVE after ``deadline`` seconds."""
+        try:
+            wait_for(lambda: not self._inactive(ports), deadline, "ports to become ACTIVE", 0.4)
+        except DeadlineError:
+            return self._inactive(ports)
+        return []
 
     def _plug_again(self, vm: VirtualMachine, nic: Nic) -> None:
         vif.unplug(self._lab, vm.host, vm.name, vm.id, nic)

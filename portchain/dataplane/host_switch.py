@@ -1,7 +1,7 @@
 """The state of a host's switch that the compiler depends on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -73,3 +73,23 @@ class LocalSwitch:
     tunnels: Mapping[str, int] = field(default_factory=dict)
     physical: Mapping[str, PhysicalBridge] = field(default_factory=dict)
     limits: FlowLimits = FlowLimits()
+
+    def without_ports(self, port_ids: Collection[str]) -> "LocalSwitch":
+        """Return the switch as it would be if none of these ports were plugged in."""
+        if self.ports.keys().isdisjoint(port_ids):
+            return self
+        kept = {one: port for one, port in self.ports.items() if one not in port_ids}
+        return replace(self, ports=kept)
+
+    def replugged_since(self, earlier: "LocalSwitch") -> frozenset[str]:
+        """Return the ports that were plugged in, or unplugged, since an earlier state."""
+        return frozenset(
+            port_id
+            for port_id in self.ports.keys() | earlier.ports.keys()
+            if _record(self, port_id) != _record(earlier, port_id)
+        )
+
+
+def _record(switch: LocalSwitch, port_id: str) -> str | None:
+    port = switch.ports.get(port_id)
+    return None if port is None else port.record

@@ -27,7 +27,8 @@ WITHDRAWN none: ``plan`` is None                                    those of dra
 
 A plan that stops being used drains: it keeps its transit flows for ``switch + drain`` seconds of
 ``TransitionTimeouts``, because others may send by it until then, and then its forwarding flows for
-``drain + settle`` seconds, because functions may hold packets.
+``drain + settle`` seconds, because functions may hold packets. It has no flows for a port that is
+plugged in meanwhile: what is behind that port is another function, or none.
 
 ``transition_flows`` compiles these flows.
 
@@ -60,7 +61,7 @@ WITHDRAWN drain time over ABSENT    after the last draining plan
 ========= =============== ========= ==============================================================
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -104,11 +105,13 @@ class DrainingPlan:
 
     :param until: time at which the present stage ends; None until the switch holds its flows.
     :param delivers: whether functions still get packets by this plan: the first of two stages.
+    :param replugged: ports that were plugged in or unplugged since the plan started to drain.
     """
 
     plan: ChainPlan
     until: float | None
     delivers: bool = True
+    replugged: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +289,18 @@ def advance(state: ChainTransition, time: float, timeouts: TransitionTimeouts) -
         # it sends what they return, so they must not get packets before it has forgotten that.
         return replace(state, phase=Phase.OPENING, draining=(), deadline=None, wait_ends=None)
     return switch(state, time, timeouts)
+
+
+def note_replugged(state: ChainTransition, port_ids: Collection[str]) -> ChainTransition:
+    """Note that ports were plugged in or unplugged: draining plans do not apply to them any more.
+
+    Otherwise a port that bridged in a deleted chain, say, would lose the broadcasts of its new VM.
+    """
+    draining = tuple(
+        replace(old, replugged=old.replugged | old.plan.ports.intersection(port_ids))
+        for old in state.draining
+    )
+    return state if draining == state.draining else replace(state, draining=draining)
 
 
 def reclose(state: ChainTransition) -> ChainTransition:

@@ -66,7 +66,10 @@ def compile_transition(state: ChainTransition, local: LocalSwitch) -> Transition
     old = _compile_or_guard(state.previous, local) if state.previous is not None else Compiled()
     flows = _main_flows(state, new, old, local)
     drained = [
-        (_compile_or_guard(each.plan, local), each.delivers and not state.is_closed)
+        (
+            _compile_or_guard(each.plan, local.without_ports(each.replugged)),
+            each.delivers and not state.is_closed,
+        )
         for each in state.draining
     ]
     # Without flow affinity: connections would go on to pairs that have left the chain.

@@ -280,8 +280,17 @@ class Reconciler:
             self._in_sync = False  # chains that were to be computed wait for the next attempt
             raise
         if local != self._local:
+            if self._local is not None:
+                self._note_replugged(local.replugged_since(self._local))
             self._local = local
         return self._local
+
+    def _note_replugged(self, port_ids: Collection[str]) -> None:
+        """Note that ports were plugged in or unplugged; their chains change at their events."""
+        for chain_id in self._in_transition | self._awaiting_switch:
+            state = transition.note_replugged(self._chains[chain_id], port_ids)
+            if state != self._chains[chain_id]:
+                self._set_transition(chain_id, state)
 
     def _accept_update(
         self, update: PlanUpdate, sent_revisions: Mapping[str, int] | None = None

@@ -427,6 +427,29 @@ def test_ports_are_not_flooded_while_any_plan_needs_that():
         assert compile_transition(state, local).no_flood == needed
 
 
+@pytest.mark.parametrize("kind", [{}, {"bridges": True}, {"encapsulation": "mpls"}], ids=str)
+@pytest.mark.parametrize("delivers", [True, False])
+def test_a_draining_plan_has_nothing_for_a_port_that_is_plugged_in_again(kind, delivers):
+    plan = chain([target("a", "h1", **kind)], [C])
+    local = switch("h1", "vm", "a-in", "a-out")
+    plugged = {
+        ident(name): replace(local.ports[ident(name)], record="2") for name in ("a-in", "a-out")
+    }
+    again = replace(local, ports={**local.ports, **plugged})
+    state = ChainTransition(None, draining=(DrainingPlan(plan, 9, delivers),))
+    at_ports = re.compile(r"(in_port=|output:|int port )(12|13)\b")
+
+    def entries(local, state):
+        compiled = compile_transition(state, local)
+        return [str(entry) for entry in compiled.all_flows | compiled.no_flood]
+
+    assert any(map(at_ports.search, entries(again, state)))
+    state = transition.note_replugged(state, again.replugged_since(local))
+    assert not any(map(at_ports.search, entries(again, state)))
+    live = compile_transition(replace(state, plan=plan), again)
+    assert compile_chain(plan, again).entries <= live.entries
+
+
 # --- Frames between hosts.
 
 

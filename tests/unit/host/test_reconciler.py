@@ -73,6 +73,26 @@ def test_a_late_message_does_not_restore_an_older_plan(memory, reconciler, late)
     assert memory.holds_exactly()
 
 
+@pytest.mark.parametrize("sees_it_unplugged", [True, False])
+def test_a_port_is_free_as_soon_as_it_is_plugged_in_for_something_else(
+    memory, reconciler, sees_it_unplugged
+):
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    reconciler.update(PlanUpdate(removed=((plan(1, 1).id, 2),)))
+    before = memory.local
+    held = f"in_port={before.ports[ident('a-out')].ofport},"
+    assert any(held in str(flow) for flow in memory.flows.values())
+    if sees_it_unplugged:
+        memory.local = before.without_ports([ident("a-out")])
+        reconciler.ports_changed([ident("a-out")])
+    port = replace(before.ports[ident("a-out")], record="2")
+    memory.local = replace(before, ports={**before.ports, ident("a-out"): port})
+    reconciler.ports_changed([ident("a-out")])
+    assert not any(held in str(flow) for flow in memory.flows.values())
+    let_time_pass(reconciler)
+    assert memory.holds_exactly()
+
+
 def test_a_port_that_comes_later_completes_the_chain(memory, reconciler, reports):
     memory.local = switch("h1", "vm")
     reconciler.synchronise(PlanUpdate((plan(1, 1),)))

@@ -21,9 +21,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from portchain.core.boxes import Interval
 from portchain.dataplane.flow import DROP, Clause, Flow, FlowKey, SwitchEntry
 from portchain.dataplane.flow_builder import build_flow
-from portchain.dataplane.match import HeaderMatch, matches_overlap, port_ranges
+from portchain.dataplane.match import HeaderMatch, field_intervals, matches_overlap, port_ranges
 from portchain.dataplane.pipeline import REG_CLAUSE
 
 MOST_MULTIPLIED = 4
@@ -101,6 +102,11 @@ def overlap(one: FlowKey, other: FlowKey) -> bool:
         first[name][0] <= second[name][1] and second[name][0] <= first[name][1]
         for name in first.keys() & second.keys()
     )
+
+
+def intervals(key: FlowKey) -> tuple[Interval, ...]:
+    """Return intervals for ``portchain.core.boxes`` of a key as ``overlap`` compares it."""
+    return field_intervals(key.match, _port_ranges(key))
 
 
 def _port_ranges(key: FlowKey) -> Mapping[str, tuple[int, int]]:

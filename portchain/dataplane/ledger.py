@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from portchain.core.boxes import Box, overlapping
 from portchain.dataplane import conjunction
 from portchain.dataplane.diff import Batch, order
 from portchain.dataplane.flow import Bridge, EntryKey, Flow, FlowKey, SwitchEntry
@@ -85,9 +86,9 @@ class FlowLedger:
 
         :param entries: all that ``owner`` would want, whether it has them already or not.
         """
+        entries = list(entries)
+        yield from self._conflicts_between_projects(owner, entries)
         for entry in entries:
-            if isinstance(entry, Flow) and entry.project:
-                yield from self._conflicts_between_projects(owner, entry)
             contested = entry.key in self._contested
             # Cheap test first. An uncontested key has one entry, whoever wants it; owners of a
             # contested key accept any other contestable flow.
@@ -98,24 +99,37 @@ class FlowLedger:
                 if other_owner != owner and not agree:
                     yield Conflict(other_owner, entry, entry.key)
 
-    def _conflicts_between_projects(self, owner: str, flow: Flow) -> Iterator[Conflict]:
-        place, source = _place(flow), _source_address(flow)
+    def _conflicts_between_projects(
+        self, owner: str, entries: Iterable[SwitchEntry]
+    ) -> Iterator[Conflict]:
+        at_place: defaultdict[_Place, list[Flow]] = defaultdict(list)
+        for entry in entries:
+            if isinstance(entry, Flow) and entry.project:
+                at_place[_place(entry)].append(entry)
+        for place, flows in at_place.items():
+            boxes = [_box(owner, flow, "new") for flow in flows]
+            boxes += [_box(*other, "old") for other in self._rivals(owner, place, flows)]
+            for (_, flow), (other_owner, other) in overlapping(boxes):
+                if conjunction.overlap(flow.key, other.key):
+                    yield Conflict(other_owner, flow, other.key)
+
+    def _rivals(
+        self, owner: str, place: _Place, flows: Iterable[Flow]
+    ) -> Iterator[tuple[str, Flow]]:
+        """Yield flows of other projects at a place, each with its owner.
+
+        :param flows: of this owner. Flows that match another single source are left out.
+        """
         if place not in self._of_projects:
             return
         at_port = self._of_projects[place]
-        near = (source, "") if source else tuple(at_port)
-        for project, flows in [
-            item for one in near if one in at_port for item in at_port[one].items()
-        ]:
-            if project == flow.project:
-                continue
-            for (other_owner, key), other in flows.items():
-                if (
-                    other_owner != owner
-                    and other.actions != flow.actions
-                    and conjunction.overlap(other.key, flow.key)
-                ):
-                    yield Conflict(other_owner, flow, key)
+        sources = {_source_address(flow) for flow in flows}
+        projects = {flow.project for flow in flows}
+        for source in at_port if "" in sources else sources | {""}:
+            for project, known in at_port[source].items() if source in at_port else ():
+                for (other_owner, _), other in known.items() if projects != {project} else ():
+                    if other_owner != owner:
+                        yield other_owner, other
 
     def set(self, owner: str, entries: Iterable[SwitchEntry]) -> None:
         """Replace all entries of an owner.
@@ -251,6 +265,12 @@ def _place(flow: Flow) -> _Place:
     """Return what two flows must have in common for one packet to match both."""
     in_port = next((word for word in flow.key.match if word.startswith("in_port=")), "")
     return flow.key.bridge, flow.key.table, in_port
+
+
+def _box(owner: str, flow: Flow, side: str) -> Box[tuple[str, Flow]]:
+    """Return the packets that a flow matches; they are compared with those of the other side."""
+    labels = (side, flow.project, flow.actions)
+    return Box((owner, flow), conjunction.intervals(flow.key), labels)
 
 
 def _source_address(flow: Flow) -> str:

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from portchain.core.boxes import Interval
 from portchain.core.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
 from portchain.dataplane.plan import Classifier, PortRange
 
@@ -35,6 +36,20 @@ _PROTOCOLS = {word: key for key, word in _WORDS.items()}
 _ADDRESS_FIELDS = {"IPv4": ("nw_src", "nw_dst"), "IPv6": ("ipv6_src", "ipv6_dst")}
 _PORT_FIELDS = ("tp_src", "tp_dst")
 _ICMP_FIELDS = ("icmp_type", "icmp_code")
+# Fields of matches that are compared, and how many bits they have.
+_WIDTHS = {
+    "ethertype": 1,
+    "nw_proto": 8,
+    "nw_src": 32,
+    "nw_dst": 32,
+    "ipv6_src": 128,
+    "ipv6_dst": 128,
+    "dl_dst": 48,
+    "tp_src": 16,
+    "tp_dst": 16,
+    "icmp_type": 8,
+    "icmp_code": 8,
+}
 
 
 def masked_ports(ports: PortRange) -> list[tuple[int, int]]:
@@ -282,6 +297,28 @@ def matches_overlap(one: frozenset[str], other: frozenset[str]) -> bool:
         (first[name][0] ^ second[name][0]) & first[name][1] & second[name][1] == 0
         for name in first.keys() & second.keys()
     )
+
+
+def field_intervals(match: frozenset[str], ports: Mapping[str, PortRange]) -> tuple[Interval, ...]:
+    """Return the values that match words allow in each field, for ``portchain.core.boxes``.
+
+    Matches whose intervals do not overlap do not overlap. The reverse does not hold if a mask is
+    no prefix.
+
+    :param ports: field -> range, for transport ports that no word matches.
+    """
+    fields = _fields(match)
+    return tuple(
+        ports[name] if name in ports else _interval(*fields.get(name, (0, 0)), width)
+        for name, width in _WIDTHS.items()
+    )
+
+
+def _interval(value: int, mask: int, width: int) -> Interval:
+    last = (1 << width) - 1
+    free = last & ~mask
+    is_prefix = free & (free + 1) == 0
+    return (value & mask, value & mask | free) if is_prefix else (0, last)
 
 
 def port_ranges(match: frozenset[str]) -> dict[str, PortRange]:

@@ -33,7 +33,11 @@ from portchain.core.rules.graph import (
     check_no_source_is_function,
     check_service_graph,
 )
-from portchain.core.rules.many_classifiers import check_overlap, check_overlaps
+from portchain.core.rules.many_classifiers import (
+    check_overlap,
+    check_overlaps,
+    first_common_packet,
+)
 from portchain.core.rules.violation import Kind, Violation, first_duplicate, label, label_for
 
 __all__ = [
@@ -60,6 +64,7 @@ __all__ = [
     "check_port_sides",
     "check_ports_in_a_row",
     "check_service_graph",
+    "first_common_packet",
     "first_duplicate",
     "label",
     "label_for",

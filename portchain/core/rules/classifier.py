@@ -235,8 +235,3 @@ def _prefixes_overlap(one: str | None, other: str | None) -> bool:
     second: _Network = ip_network(other)
     # Two prefixes are disjoint unless one contains the other.
     return first.network_address in second or second.network_address in first
-
-
-def ignoring_source(classifier: FlowClassifier) -> FlowClassifier:
-    """Return a classifier for packets with the same header from any port and any owner."""
-    return replace(classifier, logical_source_port=None, project_id="")

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
-from itertools import combinations, product
 
 from portchain.core.function_kinds import traits_of
 from portchain.core.model import (
@@ -12,7 +11,7 @@ from portchain.core.model import (
     PortPair,
     ServiceGraph,
 )
-from portchain.core.rules.classifier import ignoring_source, overlap
+from portchain.core.rules.many_classifiers import first_common_header
 from portchain.core.rules.violation import Violation, first_duplicate, label, label_for
 
 
@@ -59,15 +58,18 @@ def check_branch(
                 f"chain {named(destination)} has correlation {destination.correlation}, "
                 f"{label(source)} before it has {source.correlation}",
             )
-    for one, other in combinations(destinations, 2):
-        for first, second in product(one.flow_classifiers, other.flow_classifiers):
-            if overlap(ignoring_source(first), ignoring_source(second)):
-                raise Violation(
-                    attribute,
-                    f"a packet that leaves {label(source)} could enter port chain {named(one)} by "
-                    f"flow classifier {named(first)} and port chain {named(other)} by "
-                    f"{named(second)}; logical source ports are ignored there",
-                )
+    common = first_common_header(*(one.flow_classifiers for one in destinations))
+    if common is not None:
+        one, other = (
+            next(d for d in destinations if each in d.flow_classifiers) for each in common
+        )
+        first, second = common
+        raise Violation(
+            attribute,
+            f"a packet that leaves {label(source)} could enter port chain {named(one)} by flow "
+            f"classifier {named(first)} and port chain {named(other)} by {named(second)}; logical "
+            "source ports are ignored there",
+        )
 
 
 def check_no_function_twice(
@@ -138,10 +140,7 @@ def _with_followers(
 
 def _can_pass_both(one: PortChain, other: PortChain) -> bool:
     """Return whether classifiers of both chains match one packet, whichever port sends it."""
-    return any(
-        overlap(ignoring_source(first), ignoring_source(second))
-        for first, second in product(one.flow_classifiers, other.flow_classifiers)
-    )
+    return first_common_header(one.flow_classifiers, other.flow_classifiers) is not None
 
 
 def _unaware_egress_ports(chain: PortChain) -> frozenset[str]:

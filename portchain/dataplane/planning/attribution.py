@@ -9,11 +9,14 @@ What is compared is what the planner plans: the header fields behind each hop, a
 mappings, in both directions and in service graphs.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from ipaddress import ip_address, ip_network
 from itertools import product
+from operator import itemgetter
 
 from portchain.core.function_kinds import traits_of
 from portchain.core.model import (
@@ -30,6 +33,8 @@ from portchain.dataplane.plan import Classifier, Source
 from portchain.dataplane.planning import headers
 
 _ANY_ADDRESS = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
+_Place = tuple[str, str]
+"""Id of a port, and ethertype."""
 _ALTERNATIVE = (
     "use a group whose pairs have the correlation mpls or nsh in service_function_parameters, or "
     "a group of your own"
@@ -61,24 +66,58 @@ class Selector:
     attributable: bool
     reverse: bool
 
-    def intersects(self, other: "Selector") -> bool:
-        """Tell whether chains of two projects meet here, and continue differently with packets.
-
-        Protocol, ports and destination do not tell them apart: by asking for one after the other, a
-        project could find out those of another project.
-        """
-        return (
-            self.port == other.port
-            and not (self.to_destination and other.to_destination)
-            and self.header.ethertype == other.header.ethertype
-            and _addresses_overlap(self._source_prefixes, other._source_prefixes)
-        )
+    @property
+    def place(self) -> _Place:
+        """What two selectors must have in common to take one packet."""
+        return self.port, self.header.ethertype
 
     @property
-    def _source_prefixes(self) -> tuple[str, ...]:
-        if self.sources is not None:
-            return self.sources
-        return self.header.source_prefixes or (_ANY_ADDRESS[self.header.ethertype],)
+    def source_ranges(self) -> list[tuple[int, int]]:
+        """The first and the last address of each range that source addresses are in."""
+        prefixes = self.sources
+        if prefixes is None:
+            prefixes = self.header.source_prefixes or (_ANY_ADDRESS[self.header.ethertype],)
+        return [
+            (int(network[0]), int(network[-1]))
+            for network in (ip_network(prefix, strict=False) for prefix in prefixes)
+        ]
+
+
+class _Taken:
+    """The source addresses that chains of several projects take at one port, of one ethertype.
+
+    Protocol, ports and destination do not tell packets of two projects apart: by asking for one
+    after the other, a project could find out those of another project.
+    """
+
+    def __init__(self, selectors: Iterable[Selector]) -> None:
+        ranges = [
+            (low, high, each.chain.project_id)
+            for each in selectors
+            for low, high in each.source_ranges
+        ]
+        ranges.sort()
+        self._lows = [low for low, _, _ in ranges]
+        # For each range, the last address of this range and those before it, for the two projects
+        # that reach furthest.
+        self._furthest: list[tuple[tuple[int, str], ...]] = []
+        furthest: dict[str, int] = {}
+        for _, high, project in ranges:
+            furthest[project] = max(high, furthest.get(project, -1))
+            furthest = dict(nlargest(2, furthest.items(), key=itemgetter(1)))
+            self._furthest.append(tuple((last, whose) for whose, last in furthest.items()))
+
+    def by_other_project(self, selector: Selector) -> bool:
+        """Tell whether a chain of another project takes an address that a selector takes, too."""
+        return any(
+            last >= low and project != selector.chain.project_id
+            for low, high in selector.source_ranges
+            for last, project in self._before(high)
+        )
+
+    def _before(self, address: int) -> tuple[tuple[int, str], ...]:
+        count = bisect_right(self._lows, address)
+        return self._furthest[count - 1] if count else ()
 
 
 def selectors(snapshot: ChainSnapshot) -> list[Selector]:
@@ -114,13 +153,19 @@ def check_isolated(
     for selector in own_selectors:
         if not selector.attributable:
             raise Violation(attribute, _why_not_attributable(selector, changed))
-    at_port: dict[str, list[Selector]] = defaultdict(list)
+    at_place: defaultdict[_Place, list[Selector]] = defaultdict(list)
     for selector in (*own_selectors, *(one for each in others for one in selectors(each))):
-        at_port[selector.port].append(selector)
+        at_place[selector.place].append(selector)
+    # Two chains that send a packet to its destination do the same with it.
+    taken = {
+        place: (_Taken(here), _Taken(one for one in here if not one.to_destination))
+        for place, here in at_place.items()
+    }
     for selector in own_selectors:
-        for other in at_port[selector.port]:
-            if other.chain.project_id != selector.chain.project_id and selector.intersects(other):
-                raise Violation(attribute, _why_not_isolated(selector, changed))
+        by_any, by_those_that_continue = taken[selector.place]
+        rivals = by_those_that_continue if selector.to_destination else by_any
+        if rivals.by_other_project(selector):
+            raise Violation(attribute, _why_not_isolated(selector, changed))
 
 
 def accepted_sources(

@@ -18,9 +18,9 @@ from portchain.core.rules import (
     PROTOCOLS_WITH_PORTS,
     Kind,
     Violation,
+    first_common_packet,
     label,
     label_for,
-    overlap,
     reply_classifier,
 )
 from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
@@ -128,15 +128,16 @@ def _ambiguous_direction(chain: PortChain) -> Reasons:
     if not chain.symmetric or not single:
         return
     replies = [reply_classifier(classifier) for classifier in chain.flow_classifiers]
-    for request, reply in itertools.product(chain.flow_classifiers, replies):
-        if overlap(request, reply):
-            yield (
-                "chain_parameters",
-                f"{label_for(chain.project_id, single[0])} has one port for both directions of "
-                "this symmetric chain, and Open vSwitch cannot tell the directions apart there: a "
-                f"packet that flow classifier {label(request)} matches could be a reply to one "
-                f"that {label(reply)} matches",
-            )
+    common = first_common_packet(chain.flow_classifiers, replies)
+    if common is not None:
+        request, reply = common
+        yield (
+            "chain_parameters",
+            f"{label_for(chain.project_id, single[0])} has one port for both directions of this "
+            "symmetric chain, and Open vSwitch cannot tell the directions apart there: a packet "
+            f"that flow classifier {label(request)} matches could be a reply to one that "
+            f"{label(reply)} matches",
+        )
 
 
 def _invalid_mapping(chain: PortChain) -> Reasons:

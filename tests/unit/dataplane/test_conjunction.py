@@ -1,5 +1,7 @@
 """Wide port ranges as conjunctions: what packets match, how many flows it takes, who owns them."""
 
+import contextlib
+import itertools
 import random
 import re
 from dataclasses import replace
@@ -293,3 +295,45 @@ def test_matches_overlap_if_their_ranges_do(one, other):
         overlap(first.key, second.key) for first in first_flow(one) for second in first_flow(other)
     )
     assert found is expected
+
+
+HEADERS = st.builds(
+    wide,
+    source_prefixes=st.sampled_from([(), ("10.0.0.1/32",), ("10.0.0.2/32",), ("10.0.0.0/24",)]),
+    destination_prefixes=st.sampled_from([(), ("10.0.1.1/32",), ("10.0.1.0/24",)]),
+    source_ports=RANGES,
+    destination_ports=RANGES,
+)
+OWNED = st.tuples(st.sampled_from("pq"), st.sampled_from(["drop", "output:1"]), HEADERS)
+
+
+@given(st.lists(OWNED, max_size=12), st.lists(OWNED, max_size=6))
+def test_ledger_finds_the_flows_of_other_projects_as_each_with_each(present, new):
+    """Whether or not they have a single source address, and whether or not ranges are wide."""
+    ledger, there = FlowLedger(), []
+    for number, each in enumerate(present):
+        flows = flows_of_project(*each)
+        with contextlib.suppress(FlowConflictError):
+            ledger.set(str(number), flows)
+            there += [(str(number), flow) for flow in flows if flow.project]
+    wanted = [flow for each in new for flow in flows_of_project("r", *each[1:])]
+    found = {
+        (owner, flow, key)
+        for owner, flow, key in ledger.conflicts("new", wanted)
+        if (owner, flow.project) != ("new", "")
+    }
+    assert found >= {
+        (owner, flow, other.key)
+        for flow, (owner, other) in itertools.product(wanted, there)
+        if flow.project and flow.actions != other.actions and overlap(flow.key, other.key)
+    }
+    assert all(flow.key == key or overlap(flow.key, key) for _, flow, key in found), (
+        "and nothing else"
+    )
+
+
+def flows_of_project(project, actions, header):
+    (match,) = header_matches(header)
+    return list(
+        build_flows("LOCAL_SWITCHING", 310, match | {"in_port=1"}, actions, project=project)
+    )

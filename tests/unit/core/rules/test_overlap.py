@@ -3,15 +3,16 @@
 import functools
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portchain.core import rules
-from portchain.core.model import FlowClassifier
+from portchain.core import boxes, rules
+from portchain.core.model import FlowClassifier, PortChain
 
 # A world that is small enough to try everything: two owners with two ports each, two destinations,
 # eight addresses of each family, three protocols and four transport ports.
@@ -156,8 +157,51 @@ def test_many_classifiers_are_compared_as_each_with_each(
         rules.check_overlaps(new, [*others, *new])
     except rules.Violation as violation:
         assert some_overlap, violation
+        first = next(
+            one for number, one in enumerate(new)
+            if any(rules.overlap(one, other) for other in (*new[:number], *others))
+        )  # fmt: skip
+        assert violation.rule.startswith(f"{first.id} overlaps")
     else:
         assert not some_overlap
+
+
+@given(st.lists(st.lists(classifiers(), max_size=3), max_size=3))
+def test_chains_of_a_branch_are_compared_by_header_as_each_with_each(
+    sets: list[list[FlowClassifier]],
+) -> None:
+    chains = [
+        PortChain(str(number), "alice", number, (), tuple(each)) for number, each in enumerate(sets)
+    ]
+    source = PortChain("source", "alice", 9, ())
+    some_overlap = any(
+        rules.overlap(ignoring_source(first), ignoring_source(second))
+        for one, other in itertools.combinations(sets, 2)
+        for first, second in itertools.product(one, other)
+    )
+    try:
+        rules.check_branch(source, chains)
+    except rules.Violation as violation:
+        assert some_overlap, violation
+    else:
+        assert not some_overlap
+
+
+def ignoring_source(classifier: FlowClassifier) -> FlowClassifier:
+    return replace(classifier, logical_source_port=None, project_id="")
+
+
+@given(st.lists(classifiers(), max_size=4), st.lists(classifiers(), max_size=4))
+def test_two_sets_are_compared_as_each_with_each(
+    some: list[FlowClassifier], others: list[FlowClassifier]
+) -> None:
+    found = rules.first_common_packet(some, others)
+    if found is None:
+        assert not any(itertools.starmap(rules.overlap, itertools.product(some, others)))
+    else:
+        assert rules.overlap(*found)
+        assert found[0] in some
+        assert found[1] in others
 
 
 def test_the_later_of_two_new_classifiers_is_refused() -> None:
@@ -179,20 +223,35 @@ def of_a_port(number: int) -> FlowClassifier:
     return FlowClassifier(str(number), "alice", logical_source_port=f"port {number}")
 
 
-@pytest.mark.parametrize("make", [in_one_dimension, in_another_dimension, of_a_port])
+def step_of_a_staircase(number: int) -> FlowClassifier:
+    step, side = divmod(number, 2)
+    ranges = ((step, step), (step + side, 65535))
+    return FlowClassifier(
+        str(number), "alice", protocol=6,
+        source_ports=ranges[side], destination_ports=ranges[1 - side],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "make", [in_one_dimension, in_another_dimension, of_a_port, step_of_a_staircase]
+)
 def test_few_of_many_classifiers_are_compared(
     make: Callable[[int], FlowClassifier], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compared: list[tuple[FlowClassifier, FlowClassifier]] = []
-    monkeypatch.setattr(
-        "portchain.core.rules.many_classifiers._overlapping",
-        lambda boxes: iter(compared.extend(itertools.combinations(boxes, 2)) or ()),
-    )
+    compared = 0
+    compare = boxes._compare
+
+    def counting(some: Any) -> Any:
+        nonlocal compared
+        compared += len(some) ** 2
+        return compare(some)
+
+    monkeypatch.setattr(boxes, "_compare", counting)
     everything = [make(number) for number in range(1, 2001)]
     # One that differs from all others in an attribute of its own keeps none of them together.
     apart = FlowClassifier("apart", "alice", ethertype="IPv6")
     rules.check_overlaps(everything[:500], [*everything[500:], apart])
-    assert not compared
+    assert compared < 20 * len(everything)
 
 
 def test_the_message_names_a_classifier_of_the_same_project_only() -> None:

@@ -5,16 +5,19 @@ In the first ones, packets of one tenant came out of the other tenant's port.
 """
 
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portchain.core import rules
 from portchain.core.model import WITHDRAWN_GROUP, ChainSnapshot, FunctionKind, PortPair, PortRole
 from portchain.dataplane.planning import attribution
 from portchain.dataplane.planning.planner import plan_chain
 from tests.plans import TUNNEL_IPS, ident
-from tests.shared_functions import FUNCTION_ADDRESSES, T1, T2, World, is_accepted
+from tests.shared_functions import FUNCTION_ADDRESSES, PROVIDER, T1, T2, World, is_accepted
 from tests.simulated_network import Header
 
 APART = {"t1vm1": "10.0.0.1", "t1vm2": "10.0.0.2", "t2vm1": "10.0.0.3", "t2vm2": "10.0.0.4"}
@@ -433,3 +436,61 @@ def test_messages_about_a_changed_group_name_nothing_that_its_owner_may_not_see(
         with pytest.raises(rules.Violation) as refused:
             attribution.check_isolated([one], [other], changed=changed)
         assert (classifier in refused.value.rule) is named
+
+
+PREFIXES = st.sampled_from(["10.0.0.0/29", "10.0.0.0/31", "10.0.0.1/32", "10.0.0.2/31"])
+CHAINS = st.tuples(
+    st.sampled_from([T1, T2, PROVIDER]), st.booleans(), st.lists(PREFIXES, min_size=1, max_size=3)
+)
+
+
+def with_prefixes(number: int, project: str, ends: bool, prefixes: list[str]) -> ChainSnapshot:
+    """A chain through the shared function; it ends there, or another function follows."""
+    world = World(APART)
+    groups = ("shared",) if ends else ("shared", "t1f2" if project == T1 else "t2f2")
+    made = world.chain(T1 if project == T1 else T2, groups)
+    classifiers = tuple(
+        replace(fc, id=f"{number}-{index}", source_prefix=prefix, project_id=project)
+        for index, prefix in enumerate(prefixes)
+        for fc in made.chain.flow_classifiers
+    )
+    chain = replace(
+        made.chain,
+        id=str(number),
+        project_id=project,
+        flow_classifiers=classifiers,
+        name=str(number),
+    )
+    return replace(made, chain=chain, sources={fc.id: () for fc in classifiers})
+
+
+@given(st.lists(CHAINS, min_size=1, max_size=4), st.lists(CHAINS, max_size=4))
+def test_chains_are_compared_as_each_with_each(
+    own: list[tuple[str, bool, list[str]]], others: list[tuple[str, bool, list[str]]]
+) -> None:
+    chains = [with_prefixes(number, *each) for number, each in enumerate([*own, *others])]
+    mine = [each for chain in chains[: len(own)] for each in attribution.selectors(chain)]
+    everybodys = [each for chain in chains for each in attribution.selectors(chain)]
+    at_fault = [
+        one
+        for one in mine
+        for other in everybodys
+        if one.chain.project_id != other.chain.project_id
+        and one.port == other.port
+        and not (one.to_destination and other.to_destination)
+        and ip_network(one.header.source_prefixes[0]).overlaps(
+            ip_network(other.header.source_prefixes[0])
+        )
+    ]
+    try:
+        attribution.check_isolated(chains[: len(own)], chains[len(own) :])
+    except rules.Violation as violation:
+        assert f"flow classifier {at_fault[0].classifier.id} " in violation.rule
+    else:
+        assert not at_fault
+
+
+def test_chains_of_one_ethertype_are_compared() -> None:
+    one = World(APART).chain(T1, THROUGH[T1], source_prefix="10.0.0.1/32")
+    other = World(APART).chain(T2, THROUGH[T2], source_prefix="::a00:1/128", ethertype="IPv6")
+    attribution.check_isolated([one], [other])

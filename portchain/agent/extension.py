@@ -61,6 +61,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
             bridges=bridges | self._new_physical_bridges(),
             patch_to_tun=ovs.int_peer_patch_port,
             patch_to_int=ovs.tun_peer_patch_port,
+            has_rate_limits="qos" in cfg.CONF.agent.extensions,
         )
 
     def _new_physical_bridges(self) -> dict[Bridge, BridgeConnection]:

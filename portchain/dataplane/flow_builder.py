@@ -22,6 +22,8 @@ CHAIN_TUNNEL_ID = 0
 CHAIN_MAC = "0e:70:6f:72:74:63"
 """Source address of the outer Ethernet header in tunnels: locally administered, no port has it."""
 
+_VLAN_PRESENT = 0x1000  # OFPVID_PRESENT
+
 PROVIDER_MACS = "dl_src=0e:00:00:00:00:00/ff:00:00:00:00:00"
 """Matches all source addresses that ``provider_mac`` generates."""
 
@@ -52,6 +54,11 @@ def goto(name: str) -> str:
 def resubmit(name: str) -> str:
     """Look a packet up in another table, and continue after it."""
     return f"resubmit(,{TABLES[name].number})"
+
+
+def push_vlan(vlan: int) -> tuple[str, str]:
+    """Add an 802.1Q tag."""
+    return ("push_vlan:0x8100", f"set_field:{_VLAN_PRESENT | vlan}->vlan_vid")
 
 
 def with_resubmit(actions: Iterable[str]) -> list[str]:

@@ -63,6 +63,7 @@ class LocalSwitch:
     :param tunnels: IP address of the remote end -> OpenFlow port of br-tun.
     :param physical: name of a physical network -> its bridge.
     :param limits: what the operator allows chains to take.
+    :param has_rate_limits: whether Neutron's agent limits the packet rates of ports here (QoS).
     """
 
     host: str
@@ -73,6 +74,7 @@ class LocalSwitch:
     tunnels: Mapping[str, int] = field(default_factory=dict)
     physical: Mapping[str, PhysicalBridge] = field(default_factory=dict)
     limits: FlowLimits = FlowLimits()
+    has_rate_limits: bool = False
 
     def without_ports(self, port_ids: Collection[str]) -> "LocalSwitch":
         """Return the switch as it would be if none of these ports were plugged in."""

@@ -45,6 +45,9 @@ REG_DIGEST_HALVES = (REG_PAIR_SET, REG_SLOT)
 """``reg10`` and ``reg11`` as one 64-bit register: scratch space to hash several fields side by
 side, before either register gets its value."""
 
+REG_METERING = REG_SLOT
+"""1 while a packet visits the tables that limit packet rates; its slot does not matter then."""
+
 # Set by Neutron's openvswitch firewall: the port that sent a packet, and its network's local VLAN.
 REG_NEUTRON_PORT = "reg5"
 REG_NEUTRON_NET = "reg6"
@@ -176,6 +179,7 @@ _FRAME_MATCHES = frozenset(
     | {"mpls_label", "mpls_tc", "mpls_ttl", "mpls_bos"}
     | {"dl_type", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si", "nsh_ttl"}
 )
+_METER_WRITES = frozenset({REG_METERING, "eth_src", "eth_dst", "vlan_vid"})
 _FRAME_WRITES = frozenset({"eth_dst", "eth_src", "mpls_label", "mpls_tc", "mpls_ttl"})
 
 
@@ -196,11 +200,20 @@ TABLES = {
             writes=_set(
                 *(REG_PATH_POSITION, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
                 *(REG_LENGTH, REG_OWN),
-            ),
+            )
+            | _METER_WRITES,
             successors=_set(
                 *("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "BRANCH", "COPY"),
-                *("RETURNED", "TRANSIENT", "ACCEPT_OR_INGRESS"),
+                *("RETURNED", "RATE_LIMIT", "TRANSIENT", "ACCEPT_OR_INGRESS"),
             ),
+            neutron=True,
+        ),
+        Table(
+            "RATE_LIMIT",
+            Bridge.INT,
+            58,
+            "Neutron's packet rate limits, and behind them those of bandwidth. No flow of ours.",
+            matches=frozenset(),
             neutron=True,
         ),
         Table(
@@ -208,7 +221,7 @@ TABLES = {
             Bridge.INT,
             60,
             "Classifies what sources send, if Neutron's firewall is not on br-int.",
-            matches=_HOOK_MATCHES,
+            matches=_HOOK_MATCHES | {REG_METERING},
             writes=_HOOK_WRITES,
             successors=_set("HOP", "COPY", "TRANSIENT"),
             neutron=True,
@@ -259,7 +272,8 @@ TABLES = {
             152,
             "Sends the packet to the selected function, here or on another host.",
             matches=_set(REG_PATH_POSITION, REG_TARGET, "ip", "ipv6"),
-            writes=_FRAME_WRITES | _NSH_WRITES,
+            writes=_FRAME_WRITES | _NSH_WRITES | _METER_WRITES,
+            successors=_set("RATE_LIMIT"),
             outputs=True,
         ),
         Table(
@@ -289,9 +303,10 @@ TABLES = {
             "Accepts what functions return, if the chain's sources may send it (anti-spoofing).",
             matches=_set(REG_PATH_POSITION, "in_port", "dl_src")
             | {"ip", "ipv6", "nw_src", "ipv6_src"},
-            writes=_set(REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET, REG_OWN),
+            writes=_set(REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET, REG_OWN)
+            | _METER_WRITES,
             successors=_set(
-                *("LOCAL_SWITCHING", "HOP", "COPY", "BRANCH", "REJOIN"),
+                *("LOCAL_SWITCHING", "HOP", "COPY", "BRANCH", "REJOIN", "RATE_LIMIT"),
                 *("TRANSIENT", "ACCEPT_OR_INGRESS"),
             ),
         ),
@@ -301,7 +316,8 @@ TABLES = {
             154,
             "Sends a copy of the packet to a tap, here or on another host.",
             matches=_set(REG_PATH_POSITION, "ip", "ipv6"),
-            writes=_FRAME_WRITES | _NSH_WRITES,
+            writes=_FRAME_WRITES | _NSH_WRITES | _METER_WRITES,
+            successors=_set("RATE_LIMIT"),
             outputs=True,
         ),
         # Flow affinity, br-int. The tables above resubmit to these and continue after them.
@@ -382,6 +398,7 @@ class Priority:
     FORWARDED_OFFSET = 3
     # Subtracted for fragments of which the switch cannot tell whether they match: below all ranks.
     FRAGMENT_OFFSET = 15
+    METERED = 332  # has visited the tables that limit packet rates
     # In Neutron's first table, before anything is classified.
     TO_GROUP = 331  # broadcast and multicast: not part of chains
     LINK_TRAFFIC = 330  # neighbour discovery and DHCP: not part of chains

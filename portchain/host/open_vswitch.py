@@ -44,6 +44,7 @@ class OpenVSwitch:
     :param bridges: br-int, br-tun if the host has tunnels, and the bridges to physical networks.
     :param patch_to_tun: name of the patch port of br-int to br-tun.
     :param patch_to_int: name of the patch port of br-tun to br-int.
+    :param has_rate_limits: as in ``LocalSwitch``.
     """
 
     def __init__(
@@ -54,9 +55,11 @@ class OpenVSwitch:
         bridges: Mapping[Bridge, BridgeConnection],
         patch_to_tun: str,
         patch_to_int: str,
+        has_rate_limits: bool = False,
     ) -> None:
         self._host = host
         self._firewall = firewall
+        self._has_rate_limits = has_rate_limits
         self._bridges = dict(bridges)
         self._patch_to_tun = patch_to_tun
         self._patch_to_int = patch_to_int
@@ -79,6 +82,7 @@ class OpenVSwitch:
             patch_to_int=_ofport_of(tunnels, self._patch_to_int),
             tunnels=_tunnels(tunnels),
             physical=self._physical_bridges(integration),
+            has_rate_limits=self._has_rate_limits,
         )
 
     def dump_entries(self) -> list[SwitchEntry]:

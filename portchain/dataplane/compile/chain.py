@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from portchain.dataplane.compile import transport
+from portchain.dataplane.compile import rate_limits, transport
 from portchain.dataplane.compile.classify import (
     classifier_flows,
     coarse_guard_flows,
@@ -85,9 +85,11 @@ def compile_bypass_guard(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
 def compile_frame_guard(switch: LocalSwitch) -> frozenset[Flow]:
     """Compile the flows that a host needs once, as soon as it has any chain.
 
-    They keep chain frames out of Neutron's tables, and forged ones out of chains.
+    They keep chain frames out of Neutron's tables, and forged ones out of chains. One ends the
+    visits of packets to the tables that limit packet rates.
     """
-    return frozenset(transport.frame_guard_flows(switch))
+    metering = rate_limits.end_of_metering_flows(switch)
+    return frozenset((*transport.frame_guard_flows(switch), *metering))
 
 
 def _paths_on_host(plan: ChainPlan, switch: LocalSwitch) -> Iterator[PathOnHost]:

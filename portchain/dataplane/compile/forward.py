@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from portchain.dataplane.compile import sfc_aware, transport
+from portchain.dataplane.compile import rate_limits, sfc_aware, transport
 from portchain.dataplane.compile.context import PathOnHost, target_number
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import build_flow, goto, set_field
+from portchain.dataplane.host_switch import LocalPort
 from portchain.dataplane.pipeline import REG_PATH_POSITION, REG_TARGET, Priority
 from portchain.dataplane.plan import Target
 
@@ -19,9 +20,8 @@ def local_delivery_flows(context: PathOnHost, index: int, target: Target) -> Ite
     if ingress is None or not can_forward:
         return
     selected = context.match_target(index, target)
-    for words, actions in sfc_aware.delivery_variants(context, index, target):
-        output = f"output:{ingress.ofport}"
-        yield build_flow("FORWARD", Priority.POSITION, (*selected, *words), *actions, output)
+    for words, actions in _delivery_variants(context, index, target, ingress):
+        yield build_flow("FORWARD", Priority.POSITION, (*selected, *words), *actions)
     yield from transport.decapsulation_flows(
         context,
         target,
@@ -55,9 +55,18 @@ def tap_copy_flows(context: PathOnHost, index: int, target: Target) -> Iterator[
             clone=True,
         )
     elif (ingress := context.find_port(target.ingress_port)) is not None:
-        for words, actions in sfc_aware.delivery_variants(context, index, target):
-            copied = ",".join((*actions, f"output:{ingress.ofport}"))
+        for words, actions in _delivery_variants(context, index, target, ingress):
+            copied = ",".join(actions)
             yield build_flow("COPY", Priority.POSITION, (*match, *words), f"clone({copied})")
+
+
+def _delivery_variants(
+    context: PathOnHost, index: int, target: Target, ingress: LocalPort
+) -> Iterator[tuple[tuple[str, ...], ...]]:
+    """Yield words to match, and the actions that give a packet to a function."""
+    metered = rate_limits.received_actions(context.switch, ingress, target.ingress_mac)
+    for words, actions in sfc_aware.delivery_variants(context, index, target):
+        yield words, (*metered, *actions, f"output:{ingress.ofport}")
 
 
 def remote_delivery_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Flow]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 
-from portchain.dataplane.compile import returned, sfc_aware, transport
+from portchain.dataplane.compile import rate_limits, returned, sfc_aware, transport
 from portchain.dataplane.compile.context import PathOnHost
 from portchain.dataplane.conjunction import build_flows
 from portchain.dataplane.flow import Flow, NoFlood
@@ -53,11 +53,16 @@ def return_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Fl
         yield build_flow("BRANCH", Priority.POSITION, ended, *with_resubmit(at_end))
         at_end = [_set_end(context), goto("BRANCH")]
     onward = context.actions_into(index + 1, *at_end)
+    metered = rate_limits.sent_actions(context.switch, target.egress_mac)
+    if not target.function.encapsulation:
+        onward = (*metered, *onward)
     if returned.is_checked(context, index):
         onward, flows = returned.checked_flows(context, index, target, egress, onward)
         yield from flows
     if target.function.encapsulation:
-        yield from sfc_aware.return_flows(context, index, target, egress, onward)
+        yield from sfc_aware.return_flows(
+            context, index, target, egress, metered=metered, onward=onward
+        )
         return
     yield from _unaware_return_flows(context, index, egress, onward)
     if target.function.chain_traffic_only:

@@ -73,13 +73,21 @@ def _push_nsh(context: PathOnHost, index: int, target: Target) -> Iterator[str]:
 
 
 def return_flows(
-    context: PathOnHost, index: int, target: Target, egress: LocalPort, onward: tuple[str, ...]
+    context: PathOnHost,
+    index: int,
+    target: Target,
+    egress: LocalPort,
+    *,
+    metered: tuple[str, ...],
+    onward: tuple[str, ...],
 ) -> Iterator[Flow]:
     """Yield the flows that remove the header from packets that a function returns.
 
     The header must be this path's, with the service index of the next hop. Packets with any other
     header are dropped.
 
+    :param metered: actions before the header is removed; after it, Open vSwitch lets no flow touch
+        the source address.
     :param onward: the actions after the header is removed.
     """
     from_function = f"in_port={egress.ofport}"
@@ -88,7 +96,7 @@ def return_flows(
         match = (from_function, _NSH, NO_VLAN, *_NSH_WITH_FRAME, f"nsh_spi={context.label:#x}")
         returned = (*match, f"nsh_si={service_index}")
         yield build_flow(
-            "LOCAL_SWITCHING", Priority.RETURN, returned, "decap()", "decap()", *onward
+            "LOCAL_SWITCHING", Priority.RETURN, returned, *metered, "decap()", "decap()", *onward
         )
         expired = (from_function, _NSH, "nsh_ttl=0")
         yield build_flow("LOCAL_SWITCHING", Priority.EXPIRED, expired)
@@ -100,7 +108,8 @@ def return_flows(
     for ethertype in _ethertypes(context):
         returned = (*match, f"mpls_label={function_label(context.label, ethertype)}")
         pop = f"pop_mpls:{_IP_WORDS[ethertype][1]}"
-        yield build_flow("LOCAL_SWITCHING", Priority.RETURN, returned, pop, readdress, *onward)
+        actions = (*metered, pop, readdress, *onward)
+        yield build_flow("LOCAL_SWITCHING", Priority.RETURN, returned, *actions)
     yield build_flow("LOCAL_SWITCHING", Priority.STRAY_FRAME, (from_function, "mpls"))
 
 

@@ -17,6 +17,7 @@ from portchain.dataplane.flow_builder import (
     build_flow,
     frame_match,
     provider_mac,
+    push_vlan,
 )
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.pipeline import Priority, frame_ttl
@@ -25,7 +26,6 @@ from portchain.dataplane.plan import Segment, Source, Target
 # Traffic class of a chain frame: on its path to a function, or back to its origin after the last.
 TO_FUNCTION, TO_ORIGIN = 0, 1
 
-_VLAN_PRESENT = 0x1000
 _DECAPSULATE = ("decap()", "decap(packet_type(ns=0,type=0))")
 
 
@@ -181,7 +181,7 @@ def _provider_uplink(context: PathOnHost, segment: Segment | None) -> _Uplink | 
     if segment is None or segment.physical_network not in context.switch.physical:
         return None
     physical = context.switch.physical[segment.physical_network]
-    tag = () if segment.vlan is None else _push_vlan(segment.vlan)
+    tag = () if segment.vlan is None else push_vlan(segment.vlan)
     return _Uplink(
         from_int=physical.patch_to_physical,
         to_outer=physical.patch_to_int,
@@ -192,10 +192,6 @@ def _provider_uplink(context: PathOnHost, segment: Segment | None) -> _Uplink | 
         actions=(*tag, "NORMAL"),
         source_mac=provider_mac(context.chain_id, context.switch.host),
     )
-
-
-def _push_vlan(vlan: int) -> tuple[str, str]:
-    return ("push_vlan:0x8100", f"set_field:{_VLAN_PRESENT | vlan}->vlan_vid")
 
 
 def _tag_words(segment: Segment) -> tuple[str, tuple[str, ...]]:

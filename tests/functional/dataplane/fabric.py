@@ -1,5 +1,7 @@
 """Two simulated hosts in a real Open vSwitch, and the packets that tests send through them."""
 
+from typing import Any
+
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
@@ -14,13 +16,18 @@ VM_MAC, DST_MAC = mac("vm"), mac("dst")
 
 
 class Fabric:
-    """Two hosts, h1 and h2, connected by a patch link instead of a tunnel."""
+    """Two hosts, h1 and h2, connected by a patch link instead of a tunnel.
 
-    def __init__(self, vswitch: Vswitch, firewall: Firewall = Firewall.OPENVSWITCH) -> None:
+    :param options: more fields of the ``LocalSwitch`` of both hosts.
+    """
+
+    def __init__(
+        self, vswitch: Vswitch, firewall: Firewall = Firewall.OPENVSWITCH, **options: Any
+    ) -> None:
         self.vswitch = vswitch
         self.hosts = {name: Host(vswitch, name) for name in ("h1", "h2")}
         self._ports: dict[str, dict[str, LocalPort]] = {"h1": {}, "h2": {}}
-        self._firewall = firewall
+        self._firewall, self._options = firewall, options
         with vswitch.at_once():
             vswitch.add_patch("h1-tun", "h1-peer", 2, "h2-peer")
             vswitch.add_patch("h2-tun", "h2-peer", 2, "h1-peer")
@@ -39,7 +46,8 @@ class Fabric:
     def local(self, host: str) -> LocalSwitch:
         """Return the state of a host's switch, for the compiler."""
         peer = {"h1": "h2", "h2": "h1"}[host]
-        return LocalSwitch(host, self._firewall, self._ports[host], 1, 1, {TUNNEL_IPS[peer]: 2})
+        tunnels = {TUNNEL_IPS[peer]: 2}
+        return LocalSwitch(host, self._firewall, self._ports[host], 1, 1, tunnels, **self._options)
 
     def desired(self, host, *plans):
         """Return the desired entries of a host for all chains."""

@@ -22,7 +22,7 @@ from portchain.core.model import (
 )
 from portchain.core.model import PortPairGroup as Group
 from portchain.dataplane.compile import compile_chain
-from portchain.dataplane.planning import attribution, limits
+from portchain.dataplane.planning import ambiguity, attribution, limits
 from portchain.dataplane.planning.planner import plan_chain
 from tests.plans import TUNNEL_IPS, ident, mac, switch
 from tests.simulated_network import Header, Host, Packet, move
@@ -279,6 +279,7 @@ def are_accepted(own: list[ChainSnapshot], others: list[ChainSnapshot]) -> bool:
             rules.check_ports_in_a_row(each.chain, each.successors)
             limits.check_chain(each)
         attribution.check_isolated(own, others)
+        ambiguity.check_unambiguous(own, others)
     except rules.Violation:
         return False
     return True

@@ -99,23 +99,36 @@ def chains_of_group(session: Any, group_id: str) -> list[str]:
     return list(session.scalars(sa.select(link.chain_id).where(link.group_id == group_id)))
 
 
-def chains_with_function_ports(
-    session: Any, port_ids: Iterable[str], excluded: Iterable[str]
-) -> list[str]:
-    """Return the ids of the chains that have a function with one of the ports.
+def chains_at_function_ports(session: Any, chains: Sequence[model.PortChain]) -> list[str]:
+    """Return the ids of other chains that meet some chains at the port of a function.
 
-    :param excluded: ids of chains that are left out.
+    They have a function with one of these chains' ports, or name a function's port of these chains
+    as the end of their packets.
     """
+    known = sorted(chain.id for chain in chains)
+    of_functions = sorted({port for chain in chains for port in chain.function_ports})
+    ports = sorted({port for chain in chains for port in chain.port_ids})
     link, member, pair = models.ChainGroup, models.GroupPair, models.PortPair
-    ports, known = sorted(port_ids), sorted(excluded)
-    chains = (
+    with_pair = (
         sa.select(link.chain_id)
         .join(member, member.group_id == link.group_id)
         .join(pair, pair.id == member.pair_id)
         .where(link.chain_id.not_in(known))
     )
-    # Two queries in one: each condition has an index of its own.
-    query = sa.union(*(chains.where(port.in_(ports)) for port in (pair.ingress, pair.egress)))
+    own, classifier = models.ChainClassifier, models.FlowClassifier
+    with_classifier = (
+        sa.select(own.chain_id)
+        .join(classifier, classifier.id == own.classifier_id)
+        .where(own.chain_id.not_in(known))
+    )
+    # All in one query: each condition has an index of its own.
+    query = sa.union(
+        *(with_pair.where(port.in_(ports)) for port in (pair.ingress, pair.egress)),
+        *(
+            with_classifier.where(port.in_(of_functions))
+            for port in (classifier.logical_source_port, classifier.logical_destination_port)
+        ),
+    )
     return list(session.scalars(query))
 
 

@@ -127,8 +127,8 @@ def _check_chain(request: Request, chain_id: str) -> list[str]:
     effective = [replace(fc, project_id=chain.project_id) for fc in chain.flow_classifiers]
     others = relations.classifiers_that_may_overlap(request.session, effective, chained=True)
     rules.check_overlaps(effective, others, "flow_classifiers")
-    check_isolated(request, linked, "port_pair_groups")
     check_linked_chains(request, linked, "flow_classifiers")
+    check_isolated(request, linked, "port_pair_groups")
     return [
         snapshot.chain.id
         for snapshot in linked

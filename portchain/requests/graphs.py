@@ -38,8 +38,8 @@ def create_service_graph(request: Request, data: Data) -> str:
     linked = snapshots.load(request.context, chains)
     for snapshot in linked:
         rules.check_ports_in_a_row(snapshot.chain, snapshot.successors, "port_chains")
-    check_isolated(request, linked, "port_chains")
     check_linked_chains(request, linked, "port_chains")
+    check_isolated(request, linked, "port_chains")
     return graph.id
 
 

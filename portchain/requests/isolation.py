@@ -1,9 +1,9 @@
-"""Checks that chains of several projects stay apart at the functions that they share."""
+"""Checks that chains stay apart at the functions that they have in common."""
 
 from collections.abc import Sequence
 
 from portchain.core import model
-from portchain.dataplane.planning import attribution
+from portchain.dataplane.planning import ambiguity, attribution
 from portchain.db import relations, snapshots
 from portchain.requests.request import Request
 
@@ -14,17 +14,17 @@ def check_isolated(
     attribute: str,
     changed: model.PortPairGroup | None = None,
 ) -> None:
-    """Check chains against all chains that have function ports in common with them.
+    """Check chains against all chains that meet them at the port of a function.
 
     :param own: the chains that the request creates or affects.
     :param attribute: the attribute of the request that an error names.
     :param changed: the group that the request changes; None for chains and graphs.
-    :raises Violation: see ``attribution.check_isolated``.
+    :raises Violation: see ``attribution.check_isolated`` and ``ambiguity.check_unambiguous``.
     """
-    ports = {port for one in own for port in one.chain.function_ports}
-    if not ports:
+    chains = [one.chain for one in own]
+    if not any(chain.port_ids for chain in chains):
         return
-    known = [one.chain.id for one in own]
-    others = relations.chains_with_function_ports(request.session, ports, known)
+    others = relations.chains_at_function_ports(request.session, chains)
     loaded = snapshots.load(request.context, others, with_sources=False) if others else []
     attribution.check_isolated(own, loaded, attribute, changed)
+    ambiguity.check_unambiguous(own, loaded, attribute, changed)

@@ -50,6 +50,9 @@ class Selector:
     :param header: their header fields, after all header mappings on the path so far.
     :param sources: CIDRs that their source addresses are in; None for any address that the header
         allows.
+    :param senders: CIDRs of the sources that the user named, if flows know them by their addresses;
+        None if they know the header's source prefixes only.
+    :param translated: whether a function has changed the source addresses.
     :param to_destination: whether the packets continue to their destination, as they would
         without a chain: the group is the last one, and it routes.
     :param attributable: whether packets that the function sends of its own are never among them.
@@ -62,6 +65,8 @@ class Selector:
     port: str
     header: Classifier
     sources: tuple[str, ...] | None
+    senders: tuple[str, ...] | None
+    translated: bool
     to_destination: bool
     attributable: bool
     reverse: bool
@@ -244,12 +249,17 @@ class _Hop:
 
         A function has changed the source address, or they come from another chain of a graph.
         """
+        return self.is_translated or (not self.reverse and bool(self.snapshot.predecessors))
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether a function of this chain, or of the one before it, changes source addresses."""
         groups = self.snapshot.chain.port_pair_groups
         if self.reverse:
             return any("destination_ip_prefix" in group.egress_n_tuple for group in groups)
-        before = groups[: self.index + 1]
-        changes = any("source_ip_prefix" in group.egress_n_tuple for group in before)
-        return changes or bool(self.snapshot.predecessors)
+        preceding = (group for one in self.snapshot.predecessors for group in one.port_pair_groups)
+        before = (*preceding, *groups[: self.index + 1])
+        return any("source_ip_prefix" in group.egress_n_tuple for group in before)
 
     def accepted_sources(
         self, header: Classifier, addresses: Iterable[str], routed: bool
@@ -293,20 +303,34 @@ class _Hop:
         is_any = any(ip_network(prefix).prefixlen == 0 for prefix in header.source_prefixes)
         return header.source_prefixes if header.source_prefixes and not is_any else None
 
+    def known_senders(
+        self, classifier: FlowClassifier, header: Classifier
+    ) -> tuple[str, ...] | None:
+        """Return the CIDRs of the source that the user named; None if flows do not know them."""
+        port = self.snapshot.ports.get(self._named_end(classifier) or "")
+        if port is None or port.routes or self.has_prefixes_only:
+            return None
+        return tuple(addresses_within(port.addresses, header))
+
     def excludes_function(
         self, classifier: FlowClassifier, header: Classifier, named: tuple[str, ...] | None
     ) -> bool:
         """Tell whether the chain never takes what the hop's functions send of their own.
 
         The user must have named the sources or, for replies, the ports that they go to. A named
-        port on another network can have the address of a function.
+        port on another network can have the address of a function. A function that translates may
+        itself send from the addresses that it translates to.
         """
         if named is None and not (self.reverse and header.destination_prefixes):
             return False
         if not self.has_prefixes_only and self._named_end(classifier) is None:
             return True  # the flows match addresses of ports but those of functions
-        own = _addresses_of(self.group, self.snapshot.ports)
-        return named is not None and not _addresses_overlap(named, own)
+        if self.has_prefixes_only:
+            own = _may_send_from(self.group, self.snapshot.ports)
+        else:
+            own = _addresses_of(self.group, self.snapshot.ports)
+        translates = not self.reverse and "source_ip_prefix" in self.group.egress_n_tuple
+        return named is not None and not translates and not _addresses_overlap(named, own)
 
     def _named_end(self, classifier: FlowClassifier) -> str | None:
         """Return the id of the port that the user named as the sender."""
@@ -348,6 +372,8 @@ def _selectors_of_pair(
             port=pair.ingress if hop.reverse else pair.egress,
             header=header,
             sources=named if limited else None,
+            senders=hop.known_senders(classifier, header),
+            translated=hop.is_translated,
             to_destination=to_destination,
             attributable=to_destination
             or group.project_id == chain.project_id
@@ -374,8 +400,18 @@ def takes_nothing(chain: PortChain, group: PortPairGroup) -> bool:
 
 
 def _addresses_of(group: PortPairGroup, ports: Mapping[str, Port]) -> tuple[str, ...]:
-    addresses = (ip for port in group.port_ids if port in ports for ip in ports[port].fixed_ips)
+    addresses = (ip for port in group.port_ids if port in ports for ip in ports[port].addresses)
     return tuple(str(ip_network(ip_address(address))) for address in addresses)
+
+
+def _may_send_from(group: PortPairGroup, ports: Mapping[str, Port]) -> tuple[str, ...]:
+    """Return the CIDRs of the addresses that a group's functions have, and may have.
+
+    To be allowed to send from every address says nothing about which ones a port has.
+    """
+    pairs = (pair for port in group.port_ids if port in ports for pair in ports[port].address_pairs)
+    wide = (pair.prefix for pair in pairs if ip_network(pair.prefix, strict=False).prefixlen)
+    return (*_addresses_of(group, ports), *wide)
 
 
 def _addresses_overlap(some: Iterable[str], others: Iterable[str]) -> bool:
@@ -403,6 +439,13 @@ def _why_not_attributable(selector: Selector, changed: PortPairGroup | None) -> 
             "of their own; use pairs with the correlation mpls or nsh"
         )
     project = selector.chain.project_id
+    if not selector.reverse and "source_ip_prefix" in selector.group.egress_n_tuple:
+        return (
+            f"packets of {label_for(project, selector.classifier)} that "
+            f"{label_for(project, selector.group)} returns cannot be told from those that its "
+            "functions send of their own: the functions translate source addresses, and may send "
+            f"from the same ones. Let it be the last group, or {_ALTERNATIVE}"
+        )
     packets = "replies to " if selector.reverse else ""
     return (
         f"{packets}packets of {label_for(project, selector.classifier)} that "

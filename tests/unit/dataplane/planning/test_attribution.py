@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portchain.core import rules
-from portchain.core.model import WITHDRAWN_GROUP, ChainSnapshot, FunctionKind, PortPair, PortRole
+from portchain.core.model import (
+    WITHDRAWN_GROUP,
+    AddressPair,
+    ChainSnapshot,
+    FunctionKind,
+    PortPair,
+    PortRole,
+)
 from portchain.dataplane.planning import attribution
 from portchain.dataplane.planning.planner import plan_chain
 from tests.plans import TUNNEL_IPS, ident
@@ -93,12 +100,46 @@ def test_the_functions_own_packets_enter_no_chain_of_a_borrower() -> None:
     world.check_packets([chain])
 
 
-def test_a_changed_source_address_must_not_be_the_functions_own() -> None:
-    own = f"{FUNCTION_ADDRESSES['shared-out']}/32"
-    for prefix, accepted in ((own, False), ("198.51.100.1/32", True)):
+def test_what_a_shared_function_translates_is_not_told_from_what_it_sends() -> None:
+    for prefix in (f"{FUNCTION_ADDRESSES['shared-out']}/32", "198.51.100.1/32"):
         world = World(APART, mappings={"shared": {"source_ip_prefix": prefix}})
         chain = world.chain(T1, THROUGH[T1], logical_source_port=ident("t1vm1"))
-        assert is_accepted(chain, []) is accepted
+        violation = refusal(chain)
+        assert "the functions translate source addresses" in violation.rule
+        assert "correlation mpls or nsh" in violation.rule
+        # Sent to their destination, the function's own packets continue alike.
+        ends = world.chain(T1, ("shared",), logical_source_port=ident("t1vm1"))
+        attribution.check_isolated([ends])
+
+
+@pytest.mark.parametrize(
+    ("pair", "accepted"),
+    [
+        (None, True),
+        ("198.51.100.0/24", False),
+        ("198.51.100.1/32", False),
+        ("198.51.100.2/32", True),
+        ("0.0.0.0/0", True),
+    ],
+)
+def test_a_function_may_send_from_its_allowed_addresses(pair: str | None, accepted: bool) -> None:
+    """Behind a borrower's function that translates, only the prefix of the packets is known."""
+    world = World(APART, mappings={"t1f1": {"source_ip_prefix": "198.51.100.1/32"}})
+    chain = world.chain(T1, ("t1f1", "shared", "t1f2"), logical_source_port=ident("t1vm1"))
+    port = chain.ports[ident("shared-out")]
+    pairs = (AddressPair(pair, port.mac_address),) if pair else ()
+    ports = {**chain.ports, port.id: replace(port, address_pairs=pairs)}
+    assert is_accepted(replace(chain, ports=ports), []) is accepted
+
+
+def test_a_source_with_an_allowed_address_of_the_shared_function() -> None:
+    world = World(APART)
+    chain = world.chain(T1, THROUGH[T1], logical_source_port=ident("t1vm1"))
+    port = chain.ports[ident("shared-out")]
+    for pair, accepted in (("10.0.0.1/32", False), ("10.0.0.0/24", True)):
+        pairs = (AddressPair(pair, port.mac_address),)
+        ports = {**chain.ports, port.id: replace(port, address_pairs=pairs)}
+        assert is_accepted(replace(chain, ports=ports), []) is accepted
 
 
 def test_replies_and_requests_meet_at_a_function_with_a_single_port() -> None:

@@ -21,20 +21,21 @@ from portchain.db.ports import contains, has_address_in, load_ports, may_send_fr
 
 @db_api.retry_if_session_inactive()
 def load(
-    context: Any, chain_ids: Iterable[str], with_sources: bool = True
+    context: Any, chain_ids: Iterable[str], with_sources: bool = True, with_graphs: bool = True
 ) -> list[model.ChainSnapshot]:
     """Return the snapshots of chains: each chain with the state of its ports, read at one moment.
 
     :param chain_ids: chains that no longer exist are left out.
     :param with_sources: whether to look for the ports that classifiers stand for without naming
         them; costs two queries, and rows of all ports on the networks.
+    :param with_graphs: whether to load the links to other chains, or each chain as if it had none.
     """
     wanted = set(chain_ids)
     if not wanted:
         return []
     with db_api.CONTEXT_READER.using(context):
         session = context.session
-        links = _graph_links(session, wanted)
+        links = _graph_links(session, wanted) if with_graphs else []
         loaded = load_chains(session, wanted | {chain for link in links for chain in link})
         chains = [chain for chain in loaded if chain.id in wanted]
         graphs = _Graphs({chain.id: chain for chain in loaded}, links)

@@ -6,7 +6,7 @@ from typing import Any
 
 from portchain.core import rules
 from portchain.db import lookup, project_lock, relations, snapshots, source_networks, writer
-from portchain.requests.graphs import check_linked_chains
+from portchain.requests.graphs import check_linked_chains, check_without_graph
 from portchain.requests.isolation import check_isolated
 from portchain.requests.request import (
     Data,
@@ -129,6 +129,7 @@ def _check_chain(request: Request, chain_id: str) -> list[str]:
     rules.check_overlaps(effective, others, "flow_classifiers")
     check_linked_chains(request, linked, "flow_classifiers")
     check_isolated(request, linked, "port_pair_groups")
+    check_without_graph(request, [own], "port_pair_groups")
     return [
         snapshot.chain.id
         for snapshot in linked

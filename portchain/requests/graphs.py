@@ -76,3 +76,25 @@ def check_linked_chains(
     for snapshot in linked:
         rules.check_branch(snapshot.chain, snapshot.successors, attribute)
         request.check(snapshot)
+
+
+def check_without_graph(
+    request: Request,
+    linked: Sequence[model.ChainSnapshot],
+    attribute: str,
+    changed: model.PortPairGroup | None = None,
+) -> None:
+    """Check that chains are valid without their service graph, too: it can be deleted.
+
+    A chain gets the packets of its own sources then.
+
+    :param linked: the chains as they are; those that are in no graph are skipped.
+    :param attribute: the attribute of the request that an error names. ``changed``: as for
+        `check_isolated`.
+    :raises Violation: a rule is broken, or no driver supports one of the chains.
+    """
+    ids = [one.chain.id for one in linked if one.predecessors or one.successors]
+    alone = snapshots.load(request.context, ids, with_graphs=False)
+    for snapshot in alone:
+        request.check(snapshot)
+    check_isolated(request, alone, attribute, changed)

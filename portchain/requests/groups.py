@@ -13,6 +13,7 @@ from portchain.db import (
     source_networks,
     writer,
 )
+from portchain.requests.graphs import check_without_graph
 from portchain.requests.isolation import check_isolated
 from portchain.requests.request import (
     Data,
@@ -113,6 +114,7 @@ def _check_chains(
         is_opened = group.failure_mode != before.failure_mode
         taken_by = "failure_mode" if is_opened and attribute != "port_pairs" else "port_pairs"
         check_isolated(request, own, taken_by, changed=group)
+    check_without_graph(request, own, attribute, changed=group)
     for snapshot in linked:
         rules.check_ports_in_a_row(snapshot.chain, snapshot.successors, attribute)
         if snapshot.chain.id in chains:

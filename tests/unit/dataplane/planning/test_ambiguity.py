@@ -330,11 +330,11 @@ def test_packets_of_one_project_stay_in_their_chain(
     for chain in chains:
         ledger.set(chain.chain.id, compile_chain(plan_chain(chain, TUNNEL_IPS).plan, local).flows)
     own = world.addresses | FUNCTION_ADDRESSES
-    for last_first, sender, target, port in itertools.product(
-        (False, True), SENDERS, (2, 9, 20), (50, 51, 52)
+    in_order = [{"h1": without_tags(world.hosts(chains, last)["h1"])} for last in (False, True)]
+    for hosts, sender, target, port in itertools.product(
+        in_order, SENDERS, (2, 9, 20), (50, 51, 52)
     ):
         sent = Header(own[sender], f"10.0.0.{target}", UDP, 40, port)
-        hosts = {"h1": without_tags(world.hosts(chains, last_first)["h1"])}
         wanted = [name for one in chains for name in world.functions_for(one, sender, sent)[1]]
         visited, _ = world.functions_visited(hosts, sent, "port", sender)
         assert visited == wanted, (sender, sent, visited, wanted)

@@ -127,7 +127,8 @@ class Port:
     :param role: what the port does for its network.
     :param address_pairs: further addresses that the port may send from.
     :param port_security: whether Neutron checks that the port sends only from its own addresses.
-    :param subnets: CIDRs of the subnets that the port has addresses of.
+    :param subnets: CIDRs of the subnets that the port has addresses of. ``network_subnets``: of all
+        subnets of its network.
     :param floating: whether a distributed router translates a floating address for the port, which
         it does on the port's host only.
     """
@@ -148,6 +149,7 @@ class Port:
     address_pairs: tuple[AddressPair, ...] = ()
     port_security: bool = True
     subnets: tuple[str, ...] = ()
+    network_subnets: tuple[str, ...] = ()
     floating: bool = False
 
     @property

@@ -79,15 +79,17 @@ class _Addresses:
     fixed_ips: list[str] = field(default_factory=list)
     pairs: list[model.AddressPair] = field(default_factory=list)
     subnets: set[str] = field(default_factory=set)
+    network_subnets: set[str] = field(default_factory=set)
 
 
 def _addresses(session: Any, port_ids: Sequence[str]) -> dict[str, _Addresses]:
     """Return the addresses of ports, by the port's id.
 
-    One query for fixed IPs and allowed address pairs, because most ports have no pairs.
+    One query for fixed IPs, allowed address pairs and subnets, because most ports have no pairs and
+    most networks one subnet.
     """
     allocation, allowed = models_v2.IPAllocation, allowed_address_pair.AllowedAddressPair
-    subnet, none = models_v2.Subnet, sa.null()
+    port, subnet, none = models_v2.Port, models_v2.Subnet, sa.null()
     rows = session.execute(
         sa.union_all(
             sa.select(
@@ -98,10 +100,16 @@ def _addresses(session: Any, port_ids: Sequence[str]) -> dict[str, _Addresses]:
             sa.select(allowed.port_id, allowed.ip_address, allowed.mac_address, none).where(
                 allowed.port_id.in_(port_ids)
             ),
+            sa.select(port.id, none, none, subnet.cidr)
+            .join(subnet, subnet.network_id == port.network_id)
+            .where(port.id.in_(port_ids)),
         )
     ).all()
     found: dict[str, _Addresses] = defaultdict(_Addresses)
-    for port_id, address, mac, cidr in sorted(rows, key=lambda row: (row[1], row[2] or "")):
+    for port_id, address, mac, cidr in sorted(rows, key=lambda row: (row[1] or "", row[2] or "")):
+        if address is None:
+            found[port_id].network_subnets.add(cidr)
+            continue
         if mac is not None:
             found[port_id].pairs.append(address_pair(address, mac))
             continue
@@ -158,6 +166,7 @@ def _port(
         # Without Neutron's extension for port security, every port has it.
         port_security=row.port_security_enabled is not False,
         subnets=tuple(sorted(addresses.subnets)),
+        network_subnets=tuple(sorted(addresses.network_subnets)),
         floating=bool(row.floating),
         name=row.name or "",
         segment=segment,

@@ -14,6 +14,7 @@ from portchain.core.model import ChainSnapshot, Port, PortPairGroup
 from portchain.core.rules import Violation, label_for
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_LINK_LOCAL = "fe80::/10"
 ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
@@ -106,10 +107,14 @@ def _seen_from(returning: Sequence[Port], senders: Iterable[Port]) -> Iterator[s
 
 
 def _without_subnets(cidrs: Iterable[str], sender: Port, function: Port) -> list[str]:
-    """Take the subnets of a function's port from what a sender on another network may send from."""
+    """Take from what a sender on another network may send from what is local to a function's one.
+
+    These are the network's subnets and link-local addresses. Those are made of MAC addresses, which
+    a user may also choose.
+    """
     left = [ipaddress.ip_network(cidr) for cidr in cidrs]
     if sender.network_id != function.network_id:
-        for subnet in map(ipaddress.ip_network, function.subnets):
+        for subnet in map(ipaddress.ip_network, (*function.network_subnets, _LINK_LOCAL)):
             left = [part for one in left for part in _difference(one, subnet)]
     return [str(one) for one in left]
 

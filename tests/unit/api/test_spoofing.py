@@ -119,6 +119,46 @@ class SpoofingTest(ApiTestCase):
             self.delete("port_chain", chain, **MINE)
             self.delete("port_pair_group", group, **MINE)
 
+    def second_subnet(self, cidr: str) -> None:
+        """Add a subnet to the shared network, in which the functions' ports have no address."""
+        version = ipaddress.ip_network(cidr).version
+        body = {"network_id": self.net, "cidr": cidr, "ip_version": version, "enable_dhcp": False}
+        assert self.call("POST", "/subnets", {"subnet": body}).status_int == 201
+
+    def test_a_source_elsewhere_with_an_address_of_another_subnet_is_refused(self) -> None:
+        self.plugin.drivers = DriverManager({"ovs": DriverOfOpenVswitch()})
+        self.second_subnet("10.55.0.0/24")
+        source = self.from_own_network("10.55.0.0/24", ip="10.55.0.71")
+        error = self.chain_through(expect=400)
+        assert "port_pair_groups" in error["message"]
+        assert source in error["message"]
+
+    def test_no_subnet_of_the_functions_network_is_open_to_a_source_elsewhere(self) -> None:
+        self.second_subnet("10.55.0.0/24")
+        source = self.from_own_network("10.44.0.0/24")
+        anywhere = {"port_security_enabled": False, "security_groups": []}
+        answer = self.call("PUT", f"/ports/{source}", {"port": anywhere}, **MINE)
+        assert answer.status_int == 200, answer.text
+        hop = self.hop(self.chain_through()["id"])
+        allowed = [ipaddress.ip_network(cidr) for cidr in hop.returned_sources or ()]
+        for address, expected in (
+            (self.address_of(self.victim), False),
+            ("10.55.0.1", False),
+            ("10.54.255.255", True),
+            ("10.56.0.0", True),
+            ("fe80::f816:3eff:fe00:1", False),
+            ("2001:db8::1", True),
+        ):
+            one = ipaddress.ip_address(address)
+            found = any(one.version == each.version and one in each for each in allowed)
+            assert found is expected, address
+
+    def test_a_source_elsewhere_has_no_link_local_address_here(self) -> None:
+        """Its MAC address can be chosen, and so be that of another machine."""
+        self.from_own_network("10.44.0.0/24")
+        elsewhere = self.hop(self.chain_through()["id"]).returned_sources or ()
+        assert not any(cidr.startswith("fe80") for cidr in elsewhere)
+
     def test_a_mapping_to_somebody_elses_address_is_refused(self) -> None:
         mapping = {
             "ppg_n_tuple_mapping": {

@@ -11,7 +11,7 @@ from portchain.agent.neutron_bridge import NeutronBridge, call_before_default_fl
 from portchain.agent.options import register_agent_opts
 from portchain.dataplane.flow import Bridge
 from portchain.host.bridge import BridgeConnection
-from portchain.host.open_vswitch import OpenVSwitch, configured_firewall
+from portchain.host.open_vswitch import OpenVSwitch, configured_firewall, configured_rate_limits
 from portchain.host.worker import HostWorker
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentEndpoint
@@ -61,7 +61,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
             bridges=bridges | self._new_physical_bridges(),
             patch_to_tun=ovs.int_peer_patch_port,
             patch_to_int=ovs.tun_peer_patch_port,
-            has_rate_limits="qos" in cfg.CONF.agent.extensions,
+            has_rate_limits=configured_rate_limits(),
         )
 
     def _new_physical_bridges(self) -> dict[Bridge, BridgeConnection]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from neutron.agent.common import ovs_lib
+from neutron.conf.agent.agent_extensions_manager import register_agent_ext_manager_opts
 from neutron_lib import constants as n_const
 from neutron_lib.plugins import utils as plugin_utils
 from neutron_lib.plugins.ml2 import ovs_constants
@@ -35,6 +36,12 @@ def configured_firewall() -> Firewall:
     group = cfg.CONF.SECURITYGROUP
     on_bridge = group.enable_security_group and group.firewall_driver in _OVS_FIREWALLS
     return Firewall.OPENVSWITCH if on_bridge else Firewall.ELSEWHERE
+
+
+def configured_rate_limits() -> bool:
+    """Return whether Neutron's agent limits packet rates: it has the extension ``qos``."""
+    register_agent_ext_manager_opts(cfg.CONF)
+    return "qos" in cfg.CONF.agent.extensions
 
 
 class OpenVSwitch:

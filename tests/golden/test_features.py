@@ -1,0 +1,216 @@
+"""Golden files: the flows of small plans, each with one feature of plans, on one host.
+
+What these flows do to packets is tested elsewhere (`tests/functional/dataplane`). These files show
+each change of a flow, and take milliseconds.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from portchain.dataplane.compile import Compiled, compile_bypass_guard, compile_chain
+from portchain.dataplane.host_switch import Firewall, FlowLimits, LocalSwitch, PhysicalBridge
+from portchain.dataplane.plan import (
+    ChainPlan,
+    GraphIngress,
+    Hop,
+    Path,
+    Receiver,
+    Segment,
+    Source,
+)
+from tests.golden.readable import check, readable
+from tests.plans import TUNNEL_IPS, chain, classifier, mac, source, switch, tap, target
+
+PAIRS = ("a", "b", "far")
+PORTS = ("vm", "other", *(f"{pair}-{side}" for pair in ("a", "b") for side in ("in", "out")))
+IPV6 = classifier(
+    ethertype="IPv6",
+    protocol=None,
+    source_ports=None,
+    destination_ports=None,
+    source_prefixes=("2001:db8::/64",),
+    destination_prefixes=(),
+)
+UDP = classifier(protocol=17, source_ports=None, destination_ports=(67, 70))
+NAMED = replace(UDP, source_port_known=True)
+ANY = replace(UDP, protocol=None, destination_ports=None)
+A, B, FAR = (target(name, host) for name, host in (("a", "h1"), ("b", "h1"), ("far", "h2")))
+BRIDGE = target("a", "h1", bridges=True)
+VM = source("vm", "h1", "10.0.0.10", "2001:db8::10")
+REMOTE = source("remote", "h2", "10.0.0.10")
+VLAN, FLAT = Segment("physnet", 100), Segment("flatnet")
+PROVIDER = {
+    "tunnels": {},
+    "physical": {"physnet": PhysicalBridge(31, 41), "flatnet": PhysicalBridge(32, 42)},
+}
+
+
+def with_last(plan: ChainPlan, *paths: Path) -> ChainPlan:
+    return replace(plan, paths=(*plan.paths, *paths))
+
+
+def in_graph(plan: ChainPlan, before: Source, *, branches: bool = False) -> ChainPlan:
+    (path,) = plan.paths
+    entry = GraphIngress(7, 2, senders=(before,), origins=(before,))
+    return replace(plan, paths=(replace(path, sources=(), entries=(entry,), branches=branches),))
+
+
+def checked(*targets: object, **changes: object) -> Hop:
+    """A hop that says with which addresses its functions may return packets."""
+    returned = ("10.0.0.10/32", "10.0.1.0/24", "2001:db8::/64")
+    return Hop(1, targets, returned_sources=returned, **changes)  # type: ignore[arg-type]
+
+
+TRANSLATED = replace(
+    UDP, source_prefixes=("10.0.5.0/24",), destination_ports=(80, 80), source_port_known=False
+)
+RECEIVER = Receiver(("10.0.0.20/32",), (mac("vm2"), mac("virtual")), ("10.0.0.99/32",))
+TO_PORT = replace(UDP, destination_prefixes=(), receiver=RECEIVER)
+OFF_NETWORK = replace(target("a", "h1", encapsulation="mpls"), off_network=True)
+ROUTER = replace(source("vm", "h1", "10.0.0.1"), forwarded=("10.0.0.20", "10.0.9.9"))
+SAME_MAC = (mac("virtual"),)
+
+PLANS = {
+    "mpls-aware": chain(
+        [target("a", "h1", encapsulation="mpls")], [B], classifiers=(UDP, IPV6), sources=(VM,)
+    ),
+    "nsh-aware": chain(
+        [target("a", "h1", encapsulation="nsh")], [B], classifiers=(UDP, IPV6), sources=(VM,)
+    ),
+    "bridging": chain(
+        [BRIDGE],
+        classifiers=(NAMED, ANY),
+        sources=(
+            replace(VM, further_macs=SAME_MAC),
+            replace(REMOTE, further_macs=(*SAME_MAC, mac("own"))),
+            replace(source("other", "h1", number=1), sends_from_any_mac=True),
+        ),
+    ),
+    "off-network": chain(
+        [OFF_NETWORK], classifiers=(UDP, ANY), sources=(VM, REMOTE, source("other", number=1))
+    ),
+    "named-sources": chain(
+        [A],
+        [B],
+        classifiers=(NAMED, TO_PORT),
+        sources=(
+            VM,
+            replace(source("other", number=1), broadcasts=("10.0.0.255",)),
+        ),
+    ),
+    "destinations-at-the-end": chain([A], [tap(FAR).targets[0]], classifiers=(TO_PORT, IPV6)),
+    "graph": in_graph(chain([A], [B], classifiers=(TO_PORT, IPV6)), source("other"), branches=True),
+    "graph-after-another-host": in_graph(chain([BRIDGE], classifiers=(UDP,)), REMOTE),
+    "translation": chain(
+        checked(A, headers=(TRANSLATED,)), checked(B), classifiers=(NAMED,), sources=(VM,)
+    ),
+    "shared": chain(
+        checked(A, headers=(TRANSLATED,), accepted_sources=(("10.0.5.0/24", "10.0.6.1/32"),)),
+        checked(B, accepted_sources=((),)),
+        classifiers=(UDP,),
+        sources=(VM,),
+    ),
+    "shared-unchanged": chain(
+        Hop(1, (A,), accepted_sources=(("10.0.0.10/32", "10.0.0.16/28"), ("2001:db8::10/128",))),
+        [B],
+        classifiers=(NAMED, IPV6),
+        sources=(VM,),
+    ),
+    "checked": chain(
+        checked(replace(A, return_macs=(mac("a-out"), *SAME_MAC))),
+        checked(target("b", "h1", bridges=True)),
+        classifiers=(ANY, IPV6),
+        sources=(VM,),
+    ),
+    "checked-at-the-end": chain(
+        checked(replace(A, return_macs=(mac("a-out"),))), classifiers=(ANY,), sources=(VM,)
+    ),
+    "replies": with_last(
+        chain([A], classifiers=(UDP,), sources=(VM,)),
+        Path((UDP,), (ROUTER,), (Hop(1, (A,)),), reverse=True),
+    ),
+    "taps": chain(
+        tap(A), tap(FAR), [B], tap(target("a", "h1", weight=0)), classifiers=(UDP,), sources=(VM,)
+    ),
+    "only-taps": chain(
+        tap(target("a", "h1", bridges=True)), classifiers=(UDP, IPV6), sources=(VM,)
+    ),
+    "weights-and-fields": chain(
+        Hop(1, (A, replace(B, weight=0), FAR), lb_fields=("ip_src", "tcp_dst")),
+        classifiers=(classifier(), IPV6, UDP),
+        sources=(VM,),
+    ),
+    "no-function": chain(Hop(1, ()), classifiers=(UDP,), sources=(VM,)),
+    "wide-ranges": chain(
+        [A],
+        [B],
+        classifiers=(replace(NAMED, source_ports=(1, 14), destination_ports=(5, 6)),),
+        sources=(VM, source("other", "h1", "10.0.0.11")),
+    ),
+    "older-server": replace(chain([FAR], [B], sources=(VM,)), generation=None, owner="1f"),
+}
+
+
+def local(**changes: object) -> LocalSwitch:
+    return replace(switch("h1", *PORTS), **changes)  # type: ignore[arg-type]
+
+
+def text_of(compiled: Compiled) -> str:
+    parts = {
+        name: readable(getattr(compiled, name), PORTS, PAIRS)
+        for name in ("classification", "delivery", "forwarding", "affinity")
+    }
+    parts["no_flood"] = "".join(f"{one}\n" for one in sorted(map(str, compiled.no_flood)))
+    parts["missing"] = "".join(f"{one}\n" for one in compiled.missing)
+    return "".join(f"[{name}]\n{text}" for name, text in parts.items() if text)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_feature(name: str) -> None:
+    check(f"feature-{name}", text_of(compile_chain(PLANS[name], local())))
+
+
+@pytest.mark.parametrize("name", ["graph", "named-sources", "replies", "wide-ranges", "checked"])
+@pytest.mark.parametrize("most", [0, 1])
+def test_guard(name: str, most: int) -> None:
+    """Of a chain that the host cannot realise, or that needs too many flows."""
+    compiled = compile_bypass_guard(PLANS[name], local(limits=FlowLimits(chain=most)))
+    check(f"guard-{name}{'-coarse' if most else ''}", text_of(compiled))
+
+
+@pytest.mark.parametrize("host", ["h1", "h2"])
+def test_provider_networks(host: str) -> None:
+    """Tunnels are missing: frames use the networks of the ports that they are for."""
+    near = replace(target("a", "h1", bridges=True), ingress_segment=VLAN, egress_segment=FLAT)
+    far = replace(target("far", "h2"), ingress_segment=FLAT, egress_segment=VLAN)
+    ends = (replace(VM, segment=VLAN), replace(REMOTE, segment=FLAT))
+    plan = chain([far], [near], [tap(far).targets[0]], [near], sources=ends, classifiers=(UDP,))
+    ports = PORTS if host == "h1" else ("remote", "far-in", "far-out")
+    made = replace(switch(host, *ports), **PROVIDER)  # type: ignore[arg-type]
+    check(f"provider-{host}", text_of(compile_chain(plan, made)))
+
+
+def test_a_host_that_lacks_all() -> None:
+    """Neither ports, nor tunnels, nor the bridge of a network are there."""
+    far = replace(FAR, ingress_segment=VLAN)
+    plan = chain([A, far, target("nowhere", "h3")], [BRIDGE], tap(B), sources=(VM, REMOTE))
+    bare = replace(switch("h1", "vm"), tunnels={}, patch_to_tun=None, patch_to_int=None)
+    check("missing", text_of(compile_chain(plan, bare)))
+    some = local(patch_to_int=None)
+    check("missing-some", text_of(compile_chain(plan, some)))
+
+
+@pytest.mark.parametrize("name", ["mpls-aware", "only-taps", "checked-at-the-end"])
+def test_without_firewall(name: str) -> None:
+    made = local(firewall=Firewall.ELSEWHERE)
+    check(f"without-firewall-{name}", text_of(compile_chain(PLANS[name], made)))
+
+
+def test_the_other_host_returns_frames_to_their_origin() -> None:
+    """The last function bridges, so frames continue from the port that sent them."""
+    far = replace(target("far", "h2", bridges=True), tunnel_ip=TUNNEL_IPS["h2"])
+    plan = chain([far], classifiers=(UDP,), sources=(replace(VM, further_macs=SAME_MAC), REMOTE))
+    check("origin-here", text_of(compile_chain(plan, local())))
+    there = switch("h2", "remote", "far-in", "far-out")
+    check("origin-elsewhere", text_of(compile_chain(plan, there)))

@@ -6,13 +6,17 @@ NAME ?= demo
 DRIVER ?= ovs
 ARGS ?=
 
-.PHONY: help setup demo demo-down lab shell lint test test-full bench docs dist
+.PHONY: help setup setup-tests demo demo-down lab shell lint test test-full test-kernel bench docs \
+	dist
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install Debian packages and .venv (does nothing if nothing is missing)
 	@tools/install
+
+setup-tests: # also install what a virtual machine with another kernel needs
+	@tools/install kernel
 
 demo: setup ## start the lab and run the specification's workflow in it (DRIVER=ovn: on OVN; DRIVER=openflow: with a controller)
 	@$(LAB) demo --name $(NAME) --driver $(DRIVER) $(ARGS)
@@ -29,11 +33,14 @@ shell: ## open a shell with openstack, beside the lab's servers
 lint: setup ## check style, types and import rules
 	@PATH="$(CURDIR)/$(VENV):$$PATH"; ruff check . && ruff format --check . && mypy && lint-imports
 
-test: setup ## check everything that has to hold (ARGS=tests/unit runs a part)
+test: setup-tests ## check everything that has to hold (ARGS=tests/unit runs a part)
 	@tools/check $(ARGS)
 
-test-full: setup ## the same with more seeds, combinations and restarts
+test-full: setup-tests ## the same with more seeds, combinations and restarts
 	@PORTCHAIN_FULL=1 tools/check $(ARGS)
+
+test-kernel: setup-tests ## the tests of the data plane with a kernel's datapath, in a virtual machine
+	@tools/check --kernel
 
 bench: setup ## measure (see bench/)
 	@$(VENV)/python -m bench $(ARGS)

@@ -27,6 +27,7 @@ from portchain.dataplane.host_switch import PhysicalBridge
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 DEADLINE = 20
+DATAPATH = os.environ.get("PORTCHAIN_DATAPATH", "userspace")
 COMMANDS_PER_ROUND = 10
 FRAMES_PER_CALL = 50  # a dummy port queues at most a hundred frames and drops the others
 PCAP_HEADER, _RECORD = 24, struct.Struct("<IIII")
@@ -120,11 +121,14 @@ class Vswitch:
     :param folder: for its files. The path must be short: those of UNIX sockets are limited.
     """
 
+    datapath_type = "dummy"
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._control: Control | None = None
         self._collected: list[str] | None = None
-        self._captures: dict[str, tuple[Capture, list[Packet]]] = {}
+        self._captures: dict[str, Capture] = {}
+        self._received: dict[str, list[Packet]] = {}
         self._port_names: dict[tuple[str, int], str] = {}
         self._env = {
             **os.environ,
@@ -217,7 +221,8 @@ class Vswitch:
         """Add a bridge without any flows."""
         self._configure(
             "add-br", name, "--", "set", "bridge", name,
-            "datapath_type=dummy", "fail_mode=secure", "protocols=OpenFlow10,OpenFlow13,OpenFlow14",
+            f"datapath_type={self.datapath_type}", "fail_mode=secure",
+            "protocols=OpenFlow10,OpenFlow13,OpenFlow14",
         )  # fmt: skip
 
     def add_port(self, bridge: str, name: str, ofport: int, *columns: str) -> None:
@@ -226,13 +231,16 @@ class Vswitch:
         :param columns: settings of the row in table Port; by default, the port is an access port of
             VLAN 1, like ports that Neutron's agent has wired.
         """
-        pcap = self.folder / f"{name}.pcap"
         self._port_names[bridge, ofport] = name
         self._configure(
             "add-port", bridge, name, *(columns or ["tag=1"]),
-            "--", "set", "interface", name, "type=dummy",
-            f"ofport_request={ofport}", f"options:tx_pcap={pcap}",
+            "--", "set", "interface", name, f"ofport_request={ofport}",
+            *self._create_interface(name),
         )  # fmt: skip
+
+    def _create_interface(self, name: str) -> list[str]:
+        """Create what a port needs; return settings of its row in table Interface."""
+        return ["type=dummy", f"options:tx_pcap={self.folder / name}.pcap"]
 
     def forget_addresses(self, bridge: str, ofports: Iterable[int]) -> None:
         """Forget what a bridge has learned at ports: their column "protected" changes twice."""
@@ -248,12 +256,22 @@ class Vswitch:
             "type=patch", f"ofport_request={ofport}", f"options:peer={peer}",
         )  # fmt: skip
 
+    def add_link(self, bridge: str, name: str, ofport: int, peer: str) -> None:
+        """Add one end of the connection between two hosts, whose other end is ``peer``."""
+        self.add_patch(bridge, name, ofport, peer)
+
     def appctl(self, command: str, *arguments: str) -> str:
         """Give the running switch a command, and return its answer. No process is started.
 
         :raises AssertionError: the command failed; the text has the switch's error.
         """
         return self._connected().transact(command, arguments)
+
+    def slow_flows(self) -> list[str]:
+        """Return the datapath's flows whose packets all go through ovs-vswitchd."""
+        datapath = f"{self.datapath_type}@ovs-{self.datapath_type}"
+        flows = self.appctl("dpctl/dump-flows", "--names", datapath).splitlines()
+        return [flow for flow in flows if "slow_path" in flow]
 
     def _connected(self) -> Control:
         if self._control is None:
@@ -269,6 +287,12 @@ class Vswitch:
             # In each round, the switch handles one frame of each port, then up to ten commands.
             self._connected().transact("version", times=COMMANDS_PER_ROUND * len(some))
 
+    def new_frames(self, port: str) -> list[bytes]:
+        """Return the frames that have left a port since the last call."""
+        if port not in self._captures:
+            self._captures[port] = Capture(self.folder / f"{port}.pcap")
+        return self._captures[port].new_frames()
+
     def received(
         self, port: str, count: int, where: Callable[[Packet], bool] = lambda frame: True
     ) -> list[Packet]:
@@ -279,11 +303,9 @@ class Vswitch:
         :raises AssertionError: fewer frames have left the port within ``DEADLINE`` seconds.
         """
         deadline = time.monotonic() + DEADLINE
-        if port not in self._captures:
-            self._captures[port] = Capture(self.folder / f"{port}.pcap"), []
-        capture, seen = self._captures[port]
+        seen = self._received.setdefault(port, [])
         while True:
-            seen += map(Ether, capture.new_frames())
+            seen += map(Ether, self.new_frames(port))
             frames = [frame for frame in seen if where(frame)]
             if len(frames) >= count:
                 return frames
@@ -426,11 +448,24 @@ def _match_text(key: FlowKey) -> str:
     return Flow(key, "").match_text
 
 
+def _vswitch_class() -> type[Vswitch]:
+    if DATAPATH == "userspace":
+        return Vswitch
+    from tests.functional import kernel_vswitch  # noqa: PLC0415  # imports us
+
+    kernel = {"kernel": kernel_vswitch.KernelVswitch, "offload": kernel_vswitch.OffloadingVswitch}
+    return kernel[DATAPATH]
+
+
 @contextlib.contextmanager
 def running_vswitch() -> Iterator[Vswitch]:
-    """Run a switch until the block ends. Its logs stay if the block fails."""
+    """Run a switch until the block ends. Its logs stay if the block fails.
+
+    ``PORTCHAIN_DATAPATH=kernel`` selects the kernel's datapath, and ``offload`` offloads what it
+    can to tc.
+    """
     folder = Path(tempfile.mkdtemp(prefix="vswitch-"))
-    vswitch = Vswitch(folder)
+    vswitch = _vswitch_class()(folder)
     try:
         vswitch.start()
         yield vswitch

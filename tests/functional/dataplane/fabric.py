@@ -16,7 +16,7 @@ VM_MAC, DST_MAC = mac("vm"), mac("dst")
 
 
 class Fabric:
-    """Two hosts, h1 and h2, connected by a patch link instead of a tunnel.
+    """Two hosts, h1 and h2, connected by a link instead of a tunnel.
 
     :param options: more fields of the ``LocalSwitch`` of both hosts.
     """
@@ -29,8 +29,8 @@ class Fabric:
         self._ports: dict[str, dict[str, LocalPort]] = {"h1": {}, "h2": {}}
         self._firewall, self._options = firewall, options
         with vswitch.at_once():
-            vswitch.add_patch("h1-tun", "h1-peer", 2, "h2-peer")
-            vswitch.add_patch("h2-tun", "h2-peer", 2, "h1-peer")
+            vswitch.add_link("h1-tun", "h1-peer", 2, "h2-peer")
+            vswitch.add_link("h2-tun", "h2-peer", 2, "h1-peer")
 
     def plug(self, host: str, *names: str, vlan: int = 1) -> None:
         """Plug ports into a host.

@@ -35,15 +35,15 @@ class ProviderNetwork:
             "h1": ("vm", "dst", "a-in", "a-out"),
             "h2": ("b-in", "b-out", "bystander"),
         }
-        dummy = ("--", "set", "bridge", "outside", "datapath_type=dummy")
-        vswitch.run("ovs-vsctl", "add-br", "outside", *dummy)
+        datapath = f"datapath_type={vswitch.datapath_type}"
+        vswitch.run("ovs-vsctl", "add-br", "outside", "--", "set", "bridge", "outside", datapath)
         vswitch.add_port("outside", "tap", 9, "trunks=[]")
         self.physical = {}
         for number, (name, host) in enumerate(self.hosts.items(), 1):
             self.physical[name] = {"phy": host.add_physical_bridge("phy", vlan, 1)}
             with vswitch.at_once():
-                vswitch.add_patch(f"{name}-phy", f"{name}-up", 7, f"outside-{name}")
-                vswitch.add_patch("outside", f"outside-{name}", number, f"{name}-up")
+                vswitch.add_link(f"{name}-phy", f"{name}-up", 7, f"outside-{name}")
+                vswitch.add_link("outside", f"outside-{name}", number, f"{name}-up")
                 for ofport, port in enumerate(self.ports[name], 11):
                     vswitch.add_port(f"{name}-int", port, ofport)
 

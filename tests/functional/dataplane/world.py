@@ -20,7 +20,8 @@ from portchain.dataplane.transition import TransitionTimeouts
 from portchain.drivers.ovs.updates import updates_by_host
 from portchain.host.reconciler import Reconciler
 from portchain.rpc import contract
-from tests.functional.vswitch import DEADLINE, Capture, Host, Vswitch
+from tests.functional.kernel_vswitch import KernelVswitch
+from tests.functional.vswitch import DEADLINE, Host, Vswitch
 from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
 
 FIRST_OFPORT = 11
@@ -158,10 +159,9 @@ class World:
             with vswitch.at_once():
                 for number, other in enumerate(HOSTS, 2):
                     if one != other:
-                        vswitch.add_patch(f"{one}-tun", f"{one}-{other}", number, f"{other}-{one}")
+                        vswitch.add_link(f"{one}-tun", f"{one}-{other}", number, f"{other}-{one}")
                 for name, ofport in ofports.items():
                     vswitch.add_port(f"{one}-int", f"{one}.{name}", ofport)
-        self._captures: dict[str, Capture] = {}
         self._number = 0
         self.reset()
 
@@ -278,6 +278,10 @@ class World:
 
     def _feed(self, frames: Mapping[str, list[bytes]]) -> None:
         """Feed frames into ports; returns when the switch has handled a marker after the last."""
+        if isinstance(self.vswitch, KernelVswitch):
+            ports = {f"{self.homes[port]}.{port}": some for port, some in frames.items()}
+            self.vswitch.send_in_any_order(ports)
+            return
         waiting: defaultdict[str, set[int]] = defaultdict(set)
         for port, some in frames.items():
             self._number += 1
@@ -292,7 +296,7 @@ class World:
         while any(waiting.values()):
             assert time.monotonic() < deadline, f"still in flight: {waiting}"
             for home, numbers in waiting.items():
-                for frame in self._new_in(f"{home}.{SINK}"):
+                for frame in self.vswitch.new_frames(f"{home}.{SINK}"):
                     numbers.discard(_NUMBER.unpack_from(frame, len(frame) - _NUMBER.size)[0])
         # Frames in the batch of the marker may be written after it. The switch answers after that.
         self.vswitch.appctl("version")
@@ -306,13 +310,11 @@ class World:
     def _drain(self) -> list[tuple[str, bytes]]:
         """Return the frames that left ports since the last call."""
         homes = [(name, home) for name, home in self.homes.items() if home]
-        return [(name, frame) for name, home in homes for frame in self._new_in(f"{home}.{name}")]
-
-    def _new_in(self, port: str) -> list[bytes]:
-        """Return the frames that left a port since the last call."""
-        if port not in self._captures:
-            self._captures[port] = Capture(self.vswitch.folder / f"{port}.pcap")
-        return self._captures[port].new_frames()
+        return [
+            (name, frame)
+            for name, home in homes
+            for frame in self.vswitch.new_frames(f"{home}.{name}")
+        ]
 
 
 def _over_the_bus(update: contract.PlanUpdate) -> contract.PlanUpdate:

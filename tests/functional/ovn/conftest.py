@@ -1,6 +1,7 @@
 """A real Northbound database, without the rest of OVN."""
 
 import json
+import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -38,16 +39,16 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
         def start(which: str = "nb", *, old: bool = False) -> northbound.Database:
             path = Path(folder, which)
             text = (ovn_toolchain.ROOT / f"usr/share/ovn/ovn-{which}.ovsschema").read_text()
-            schema, file, socket = (path.with_suffix(end) for end in (".schema", ".db", ".sock"))
+            schema, file, place = (path.with_suffix(end) for end in (".schema", ".db", ".sock"))
             schema.write_text(json.dumps(_without(json.loads(text))) if old else text)
             ovn_toolchain.run("ovsdb-tool", "create", str(file), str(schema))
             argv = ovn_toolchain.command(
-                "ovsdb-server", str(file), f"--remote=punix:{socket}", "--unixctl=none"
+                "ovsdb-server", str(file), f"--remote=punix:{place}", "--unixctl=none"
             )
             servers.append(subprocess.Popen(argv, stderr=subprocess.DEVNULL))
-            wait_for(socket.exists, DEADLINE, "the database server")
+            wait_for(lambda: _accepts(place), DEADLINE, "the database server")
             database = northbound.northbound() if which == "nb" else northbound.southbound()
-            monkeypatch.setattr(database, "_server", lambda: f"unix:{socket}")
+            monkeypatch.setattr(database, "_server", lambda: f"unix:{place}")
             database.connect()
             databases.append(database)
             return database
@@ -59,6 +60,12 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
         for server in servers:
             server.kill()
             server.wait()
+
+
+def _accepts(place: Path) -> bool:
+    """Whether a server accepts connections; its socket exists a moment before that."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(place)) == 0
 
 
 def _without(schema: dict[str, Any]) -> dict[str, Any]:

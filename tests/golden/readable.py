@@ -40,7 +40,8 @@ def readable(flows: Iterable[Flow], ports: Sequence[str], pairs: Iterable[str] =
             text = text.replace(before, after)
         if flow.key.table == pipeline.TABLES["BALANCE"].number:
             text = re.sub(r"reg11=\w+", "reg11=<slot>", text)
-        lines.append(text + (" (contestable)" if flow.contestable else ""))
+        notes = ("contestable" if flow.contestable else "", flow.project and "of a project")
+        lines.append(" ".join([text, *(f"({note})" for note in notes if note)]))
     return "".join(f"{lines.count(line):>3} x {line}\n" for line in sorted(set(lines)))
 
 

@@ -33,7 +33,7 @@ IPV6 = classifier(
     destination_prefixes=(),
 )
 UDP = classifier(protocol=17, source_ports=None, destination_ports=(67, 70))
-NAMED = replace(UDP, source_port_known=True)
+NAMED = replace(UDP, source_port_known=True, source_prefixes=("10.0.0.0/24",))
 ANY = replace(UDP, protocol=None, destination_ports=None)
 A, B, FAR = (target(name, host) for name, host in (("a", "h1"), ("b", "h1"), ("far", "h2")))
 BRIDGE = target("a", "h1", bridges=True)
@@ -87,6 +87,26 @@ PLANS = {
             replace(source("other", "h1", number=1), sends_from_any_mac=True),
         ),
     ),
+    "off-network-alone": chain([OFF_NETWORK], classifiers=(UDP,), sources=(VM,)),
+    "off-network-behind-routers": chain([B, OFF_NETWORK], classifiers=(UDP,), sources=(VM,)),
+    "bridging-behind-routers": chain(
+        [target("b", "h1"), BRIDGE],
+        classifiers=(UDP,),
+        sources=(
+            # Some have a further MAC address that is another port's, or that all of them have.
+            replace(VM, further_macs=(mac("b-out"), mac("r1"), mac("own"), *SAME_MAC)),
+            replace(source("r1", "h2"), further_macs=(mac("r2"), *SAME_MAC)),
+            replace(source("r2", "h2", "10.0.0.12"), further_macs=(mac("r1"), *SAME_MAC)),
+            source("other", "h1", "10.0.0.11"),
+            replace(source("a-in"), host="h2"),  # plugged in here already
+            source("unplugged"),
+        ),
+    ),
+    "off-network-among-hosts": chain(
+        [OFF_NETWORK],
+        classifiers=(UDP,),
+        sources=(source("r1", "h2", "10.0.0.11"), VM, source("r3", "h2", "10.0.0.13")),
+    ),
     "off-network": chain(
         [OFF_NETWORK], classifiers=(UDP, ANY), sources=(VM, REMOTE, source("other", number=1))
     ),
@@ -108,7 +128,20 @@ PLANS = {
     "shared": chain(
         checked(A, headers=(TRANSLATED,), accepted_sources=(("10.0.5.0/24", "10.0.6.1/32"),)),
         checked(B, accepted_sources=((),)),
+        classifiers=(replace(UDP, source_prefixes=("10.0.0.0/24",)),),
+        sources=(VM,),
+    ),
+    "shared-without-sources": chain(
+        Hop(1, (A,), headers=(TRANSLATED,), accepted_sources=(("10.0.5.0/24",),)),
+        [B],
         classifiers=(UDP,),
+        sources=(),
+        entries=(GraphIngress(7, 2, senders=(VM,), origins=(VM,)),),
+    ),
+    "shared-to-a-port": chain(
+        Hop(1, (A,), accepted_sources=(("10.0.0.10/32", "10.0.0.16/28"),)),
+        [B],
+        classifiers=(TO_PORT,),
         sources=(VM,),
     ),
     "shared-unchanged": chain(
@@ -119,16 +152,27 @@ PLANS = {
     ),
     "checked": chain(
         checked(replace(A, return_macs=(mac("a-out"), *SAME_MAC))),
-        checked(target("b", "h1", bridges=True)),
+        checked(replace(target("b", "h1", bridges=True), return_macs=(mac("b-out"),))),
         classifiers=(ANY, IPV6),
         sources=(VM,),
     ),
     "checked-at-the-end": chain(
         checked(replace(A, return_macs=(mac("a-out"),))), classifiers=(ANY,), sources=(VM,)
     ),
+    "checked-for-anything": chain(
+        Hop(1, (A,), returned_sources=("0.0.0.0/0", "::/0")),
+        Hop(2, (B,), returned_sources=()),
+        classifiers=(ANY, IPV6),
+        sources=(VM,),
+    ),
     "replies": with_last(
         chain([A], classifiers=(UDP,), sources=(VM,)),
-        Path((UDP,), (ROUTER,), (Hop(1, (A,)),), reverse=True),
+        Path(
+            (replace(UDP, source_prefixes=("10.0.0.0/24",)),),
+            (ROUTER,),
+            (Hop(1, (A,)),),
+            reverse=True,
+        ),
     ),
     "taps": chain(
         tap(A), tap(FAR), [B], tap(target("a", "h1", weight=0)), classifiers=(UDP,), sources=(VM,)
@@ -168,7 +212,22 @@ def text_of(compiled: Compiled) -> str:
 
 @pytest.mark.parametrize("name", PLANS)
 def test_feature(name: str) -> None:
-    check(f"feature-{name}", text_of(compile_chain(PLANS[name], local())))
+    plan = replace(PLANS[name], owner="1f")
+    check(f"feature-{name}", text_of(compile_chain(plan, local())))
+
+
+@pytest.mark.parametrize("name", ["bridging", "mpls-aware", "nsh-aware", "checked", "taps"])
+def test_rate_limits(name: str) -> None:
+    """Functions receive and return packets within the limits of their ports."""
+    compiled = compile_chain(PLANS[name], local(has_rate_limits=True))
+    check(f"rate-limits-{name}", text_of(compiled))
+
+
+def test_slots_are_written_as_the_switch_writes_them() -> None:
+    compiled = compile_chain(PLANS["weights-and-fields"], local())
+    words = {word for flow in compiled.forwarding for word in flow.key.match}
+    assert {"reg11=0", "reg11=0x1"} <= words
+    assert "reg11=0x0" not in words
 
 
 @pytest.mark.parametrize("name", ["graph", "named-sources", "replies", "wide-ranges", "checked"])
@@ -210,7 +269,12 @@ def test_without_firewall(name: str) -> None:
 def test_the_other_host_returns_frames_to_their_origin() -> None:
     """The last function bridges, so frames continue from the port that sent them."""
     far = replace(target("far", "h2", bridges=True), tunnel_ip=TUNNEL_IPS["h2"])
-    plan = chain([far], classifiers=(UDP,), sources=(replace(VM, further_macs=SAME_MAC), REMOTE))
+    sources = (
+        replace(VM, further_macs=SAME_MAC),
+        replace(source("other"), further_macs=SAME_MAC),
+        REMOTE,
+    )
+    plan = chain([far], classifiers=(UDP,), sources=sources)
     check("origin-here", text_of(compile_chain(plan, local())))
     there = switch("h2", "remote", "far-in", "far-out")
     check("origin-elsewhere", text_of(compile_chain(plan, there)))

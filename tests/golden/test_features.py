@@ -8,7 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from portchain.dataplane.compile import Compiled, compile_bypass_guard, compile_chain
+from portchain.core.function_kinds import find
+from portchain.core.model import FunctionKind
+from portchain.dataplane.compile import (
+    Compiled,
+    UnsupportedPlanError,
+    compile_bypass_guard,
+    compile_chain,
+    compile_frame_guard,
+)
 from portchain.dataplane.host_switch import Firewall, FlowLimits, LocalSwitch, PhysicalBridge
 from portchain.dataplane.plan import (
     ChainPlan,
@@ -20,7 +28,7 @@ from portchain.dataplane.plan import (
     Source,
 )
 from tests.golden.readable import check, readable
-from tests.plans import TUNNEL_IPS, chain, classifier, mac, source, switch, tap, target
+from tests.plans import TUNNEL_IPS, chain, classifier, ident, mac, source, switch, tap, target
 
 PAIRS = ("a", "b", "far")
 PORTS = ("vm", "other", *(f"{pair}-{side}" for pair in ("a", "b") for side in ("in", "out")))
@@ -75,6 +83,15 @@ PLANS = {
     "mpls-aware": chain(
         [target("a", "h1", encapsulation="mpls")], [B], classifiers=(UDP, IPV6), sources=(VM,)
     ),
+    "mpls-aware-second": chain(
+        [B], [target("a", "h1", encapsulation="mpls")], [FAR], classifiers=(UDP,), sources=(VM,)
+    ),
+    "nsh-aware-second": chain(
+        [B], [target("a", "h1", encapsulation="nsh")], [FAR], classifiers=(UDP,), sources=(VM,)
+    ),
+    "tap-aware": chain(
+        tap(target("a", "h1", encapsulation="mpls")), [B], classifiers=(UDP, IPV6), sources=(VM,)
+    ),
     "nsh-aware": chain(
         [target("a", "h1", encapsulation="nsh")], [B], classifiers=(UDP, IPV6), sources=(VM,)
     ),
@@ -116,8 +133,16 @@ PLANS = {
         classifiers=(NAMED, TO_PORT),
         sources=(
             VM,
-            replace(source("other", number=1), broadcasts=("10.0.0.255",)),
+            replace(source("other", "h1", "10.0.0.11", number=1), broadcasts=("10.0.0.255",)),
+            replace(source("b-out"), host="h2"),  # moves to this host
         ),
+    ),
+    "named-source-without-address": chain([A], [B], classifiers=(NAMED,), sources=(source(),)),
+    "two-named-sources": chain(
+        [A],
+        [B],
+        classifiers=(NAMED, replace(NAMED, destination_ports=(90, 90))),
+        sources=(VM, source("other", "h1", "10.0.0.11", number=1)),
     ),
     "destinations-at-the-end": chain([A], [tap(FAR).targets[0]], classifiers=(TO_PORT, IPV6)),
     "graph": in_graph(chain([A], [B], classifiers=(TO_PORT, IPV6)), source("other"), branches=True),
@@ -185,6 +210,11 @@ PLANS = {
         classifiers=(classifier(), IPV6, UDP),
         sources=(VM,),
     ),
+    "to-groups": chain(
+        [A],
+        classifiers=(IPV6, replace(ANY, destination_prefixes=("10.0.0.0/8", "0.0.0.0/0"))),
+        sources=(VM, replace(source("other", number=1), broadcasts=("10.0.0.255",))),
+    ),
     "no-function": chain(Hop(1, ()), classifiers=(UDP,), sources=(VM,)),
     "wide-ranges": chain(
         [A],
@@ -238,26 +268,55 @@ def test_guard(name: str, most: int) -> None:
     check(f"guard-{name}{'-coarse' if most else ''}", text_of(compiled))
 
 
+NEAR = replace(target("a", "h1", bridges=True), ingress_segment=VLAN, egress_segment=FLAT)
+AFAR = replace(target("far", "h2"), ingress_segment=FLAT, egress_segment=VLAN)
+ON_PROVIDER = {
+    "": ([AFAR], [NEAR], [replace(AFAR, pair_id=ident("third"))], [NEAR]),
+    # Frames return to their source.
+    "-origin": ([NEAR],),
+}
+
+
 @pytest.mark.parametrize("host", ["h1", "h2"])
-def test_provider_networks(host: str) -> None:
+@pytest.mark.parametrize("kind", ON_PROVIDER)
+def test_provider_networks(host: str, kind: str) -> None:
     """Tunnels are missing: frames use the networks of the ports that they are for."""
-    near = replace(target("a", "h1", bridges=True), ingress_segment=VLAN, egress_segment=FLAT)
-    far = replace(target("far", "h2"), ingress_segment=FLAT, egress_segment=VLAN)
     ends = (replace(VM, segment=VLAN), replace(REMOTE, segment=FLAT))
-    plan = chain([far], [near], [tap(far).targets[0]], [near], sources=ends, classifiers=(UDP,))
+    plan = chain(*ON_PROVIDER[kind], sources=ends, classifiers=(UDP,))
     ports = PORTS if host == "h1" else ("remote", "far-in", "far-out")
     made = replace(switch(host, *ports), **PROVIDER)  # type: ignore[arg-type]
-    check(f"provider-{host}", text_of(compile_chain(plan, made)))
+    check(f"provider-{host}{kind}", text_of(compile_chain(plan, made)))
 
 
-def test_a_host_that_lacks_all() -> None:
-    """Neither ports, nor tunnels, nor the bridge of a network are there."""
+def test_a_host_that_lacks_something() -> None:
+    """Ports, tunnels, or the bridge of a network."""
     far = replace(FAR, ingress_segment=VLAN)
-    plan = chain([A, far, target("nowhere", "h3")], [BRIDGE], tap(B), sources=(VM, REMOTE))
+    nowhere = replace(target("nowhere", "h3"), tunnel_ip="")
+    near = replace(BRIDGE, ingress_segment=VLAN)
+    plan = chain([A, far, nowhere], [near], tap(B), sources=(VM, REMOTE))
     bare = replace(switch("h1", "vm"), tunnels={}, patch_to_tun=None, patch_to_int=None)
-    check("missing", text_of(compile_chain(plan, bare)))
-    some = local(patch_to_int=None)
-    check("missing-some", text_of(compile_chain(plan, some)))
+    for name, made in {
+        "all": bare,
+        "patch-to-int": local(patch_to_int=None),
+        "patch-to-tun": local(patch_to_tun=None),
+        "egress": switch("h1", "vm", "other", "a-in", "b-in"),
+    }.items():
+        guard = readable(compile_frame_guard(made), PORTS)
+        text = text_of(compile_chain(plan, made))
+        check(f"missing-{name}", f"{text}[frame guard]\n{guard}")
+
+
+def test_functions_that_this_agent_does_not_know() -> None:
+    unknown = replace(A, function=find(FunctionKind.L2, "mpls"))
+    with pytest.raises(UnsupportedPlanError, match="kind l2 with correlation mpls"):
+        compile_chain(chain([unknown], sources=(VM,)), local())
+
+
+def test_nsh_has_a_time_to_live_for_63_hops() -> None:
+    hops = [Hop(number, (target("a", "h1", encapsulation="nsh"),)) for number in range(1, 65)]
+    assert "set_field:1->nsh_ttl" in text_of(compile_chain(chain(*hops[:63], sources=()), local()))
+    with pytest.raises(UnsupportedPlanError, match="NSH TTL"):
+        compile_chain(chain(*hops, sources=()), local())
 
 
 @pytest.mark.parametrize("name", ["mpls-aware", "only-taps", "checked-at-the-end"])

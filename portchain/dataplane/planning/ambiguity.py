@@ -73,8 +73,7 @@ def check_unambiguous(
             sent[each.place].append(each)
     for place, here in returned.items():
         for one, other in _alike(here, own_ids):
-            mine, its = (one, other) if one.chain.id in own_ids else (other, one)
-            raise Violation(attribute, _why_alike(mine, its, changed))
+            raise Violation(attribute, _why_alike(one, other, changed))
         for selector, source in _like_own(here, sent[place], own_ids):
             is_source = selector.chain.id not in own_ids
             at_fault = "flow_classifiers" if is_source and attribute == _GROUPS else attribute
@@ -96,13 +95,15 @@ def _sent(snapshot: ChainSnapshot) -> Iterator[_Sent]:
         for classifier, along_path in zip(chain.flow_classifiers, header_lists, strict=True):
             ends = (classifier.logical_source_port, classifier.logical_destination_port)
             port = ports.get(ends[reverse] or "")
-            addresses = tuple(addresses_within(port.addresses if port else (), along_path[0]))
-            if port is not None and addresses:
+            if port is not None:
+                addresses = tuple(addresses_within(port.addresses, along_path[0]))
                 yield _Sent(chain, classifier, port.id, along_path[0], addresses)
 
 
 def _alike(here: Sequence[Selector], own: set[str]) -> Iterator[tuple[Selector, Selector]]:
     """Yield selectors of two chains of one project that take a packet, and differ in what follows.
+
+    They are in the order in which they are given.
 
     A switch looks for the addresses of named sources first. After that come packets with any
     address that the classifier allows, for chains whose sources it does not know.
@@ -138,13 +139,11 @@ def _like_own(
     alike, of_projects = [], []
     for one in everything:
         labels = (isinstance(one, _Sent), one.chain.id if one.chain.id in own else "other")
-        project = (one.chain.project_id, one.chain.project_id)
         for source in _ranges(_packet_sources(one)):
             of_projects.append(Box(one, (source,), (*labels, one.chain.project_id)))
             for header in _header_intervals(one.header):
-                alike.append(Box(one, (project, source, *header), labels))
-    for pair in (*overlapping(alike), *overlapping(of_projects)):
-        first, second = pair if isinstance(pair[0], Selector) else pair[::-1]
+                alike.append(Box(one, (source, *header), labels))
+    for first, second in (*overlapping(alike), *overlapping(of_projects)):
         if isinstance(first, Selector) and isinstance(second, _Sent):
             yield first, second
 

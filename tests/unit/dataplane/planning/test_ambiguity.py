@@ -93,6 +93,15 @@ def test_header_fields_tell_chains_of_one_project_apart(apart: dict[str, Any]) -
     refusal(one, second(world, ("t1f1", "shared"), **VM2, **prefix))
 
 
+@pytest.mark.parametrize("field", ["protocol", "source_ports", "destination_ports"])
+@pytest.mark.parametrize("end", [0, -1])
+def test_a_field_that_a_classifier_leaves_open_has_any_value(field: str, end: int) -> None:
+    world = World({**VMS, "t1vm2": "10.0.0.1"}, owner=T1)
+    value = (0, 255)[end] if field == "protocol" else ((0, 65535)[end],) * 2
+    one = world.chain(T1, ("t1f1", "t1f2"), **VM1, **{field: None})
+    refusal(one, second(world, ("t1f1", "shared"), **VM2, **{field: value}))
+
+
 def test_chains_of_two_projects_or_that_end_there_may_be_alike() -> None:
     """Other rules compare chains of two projects."""
     world = World({**VMS, "t1vm2": "10.0.0.1"}, owner=T1)
@@ -137,6 +146,12 @@ def test_translated_sources_are_known_by_prefix() -> None:
     world = World(VMS, owner=T1, mappings={"t1f1": TO_ITSELF})
     one = world.chain(T1, ("t1f1", "t1f2"), **VM1)
     refusal(one, second(world, ("t1f1", "shared"), **VM2))
+    ports = [{"destination_ports": (port, port)} for port in (50, 51)]
+    one = world.chain(T1, ("t1f1", "t1f2"), **VM1, **ports[0])
+    check_unambiguous([one], [second(world, ("t1f1", "shared"), **VM2, **ports[1])])
+    alike = second(world, ("t1f1", "shared"), **VM2, **ports[0])
+    of_another = replace(alike.chain, project_id=T2)
+    check_unambiguous([one], [replace(alike, chain=of_another)])
     # Where the switch does not know the translated address, any named source can have it.
     one = world.chain(T1, ("t1f1", "t1f2", "shared"), **VM1)
     refusal(one, second(world, ("t1f2",), **VM2))
@@ -248,6 +263,17 @@ def test_two_projects_are_compared_by_addresses_alone(swap: bool) -> None:
         assert (fc.id in violation.rule) == (chain.chain.project_id == own.chain.project_id)
 
 
+def test_two_projects_with_other_addresses() -> None:
+    world = World(VMS, owner=T2, mappings={"shared": {"source_ip_prefix": "10.0.7.7/32"}})
+    one = world.chain(T1, ("shared",), **VM1)
+    other = world.chain(T2, ("t2f1",), logical_source_port=ident("shared-out"))
+    # The function's port has the address that it translates to as an allowed one, too.
+    refusal(one, other)
+    check_unambiguous([], [one, other])
+    port = replace(other.ports[ident("shared-out")], address_pairs=())
+    check_unambiguous([one], [replace(other, ports={**other.ports, port.id: port})])
+
+
 def test_the_owner_of_a_changed_group_learns_nothing_of_the_chains() -> None:
     world = World({**VMS, "t1vm2": "10.0.0.1"}, owner=T2)
     one = world.chain(T1, ("shared", "t1f2"), **VM1)
@@ -259,6 +285,25 @@ def test_the_owner_of_a_changed_group_learns_nothing_of_the_chains() -> None:
     assert "second" not in refused.value.rule
     assert one.chain.flow_classifiers[0].id not in refused.value.rule
     assert "shared" in refused.value.rule
+
+
+def test_the_owner_of_a_changed_group_is_told_of_its_own_source_only() -> None:
+    translated = FUNCTION_ADDRESSES["shared-out"] + "/32"
+    world = World(VMS, owner=T2, mappings={"shared": {"source_ip_prefix": translated}})
+    one = world.chain(T1, ("shared",), **VM1)
+    other = world.chain(T2, ("t2f1",), logical_source_port=ident("shared-out"))
+    (group,) = one.chain.port_pair_groups
+    violation = refusal(one, other, attribute="port_pairs", changed=group)
+    assert other.chain.flow_classifiers[0].id in violation.rule
+    assert one.chain.flow_classifiers[0].id not in violation.rule
+
+
+def test_classifiers_of_one_chain_may_be_alike() -> None:
+    world = World({**VMS, "t1vm2": "10.0.0.1"}, owner=T1)
+    one = world.chain(T1, ("t1f1", "t1f2"), **VM1)
+    (fc,) = one.chain.flow_classifiers
+    alike = replace(fc, id="alike", logical_source_port=ident("t1vm2"))
+    check_unambiguous([replace(one, chain=replace(one.chain, flow_classifiers=(fc, alike)))])
 
 
 # The search.

@@ -285,6 +285,9 @@ def test_the_owner_of_a_changed_group_learns_nothing_of_the_chains() -> None:
     assert "second" not in refused.value.rule
     assert one.chain.flow_classifiers[0].id not in refused.value.rule
     assert "shared" in refused.value.rule
+    # Of a group of its own, the project may know all.
+    violation = refusal(one, other, attribute="port_pairs", changed=other.chain.port_pair_groups[1])
+    assert one.chain.flow_classifiers[0].id in violation.rule
 
 
 def test_the_owner_of_a_changed_group_is_told_of_its_own_source_only() -> None:

@@ -4,12 +4,14 @@ In the first ones, packets of one tenant came out of the other tenant's port.
 `test_isolation_search.py` looks for more.
 """
 
+import itertools
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
+from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portchain.core import rules
@@ -414,6 +416,68 @@ def test_a_mapping_behind_the_shared_function_changes_nothing_before_it() -> Non
     assert sources_at("shared-out", before) == [("198.51.100.1/32",)]
 
 
+def test_only_what_changes_packets_before_a_hop_counts_there() -> None:
+    world = World(APART, mappings={"t1f1": {"source_ip_prefix": "198.51.100.1/32"}})
+    named = {"logical_source_port": ident("t1vm1")}
+    for groups, translated in (
+        (("t1f2", "t1f1", "shared"), True),
+        (("t1f1", "t1f2", "shared"), True),
+        (("t1f2", "shared", "t1f1"), False),
+    ):
+        chain = world.chain(T1, groups, **named)
+        (one,) = (each for each in attribution.selectors(chain) if each.port == ident("shared-out"))
+        address = "198.51.100.1/32" if translated else "10.0.0.1/32"
+        assert (one.sources, one.translated) == ((address,), translated)
+        assert one.senders == (None if translated else (address,))
+        assert not any(each.translated for each in attribution.selectors(chain)[:1]) or (
+            groups[0] == "t1f1"
+        )
+    assert sources_at("t1f2-out", chain) == [None], "a group of its own has all"
+
+
+def attributable(chain: ChainSnapshot) -> dict[str, bool]:
+    names = {ident(f"shared-{side}"): side for side in ("in", "out")}
+    return {
+        names[one.port]: one.attributable
+        for one in attribution.selectors(chain)
+        if one.port in names
+    }
+
+
+def test_what_names_the_packets_of_a_borrower_in_both_directions() -> None:
+    ends = {"source_prefix": "10.0.0.0/30"}, {"destination_prefix": "10.0.0.0/30"}
+
+    def both_ways(**classifier: Any) -> dict[str, bool]:
+        groups = ("t1f1", "shared", "t1f2")
+        return attributable(World(APART).chain(T1, groups, True, **classifier))
+
+    assert both_ways() == {"in": False, "out": False}
+    assert both_ways(**ends[0]) == {"in": True, "out": True}
+    assert both_ways(**ends[1]) == {"in": True, "out": False}
+    # A named end with an address of the function's.
+    world = World({**APART, "t1vm2": FUNCTION_ADDRESSES["shared-in"]})
+    named = {"logical_destination_port": ident("t1vm2"), **ends[0]}
+    chain = world.chain(T1, ("t1f1", "shared", "t1f2"), True, **named)
+    assert attributable(chain) == {"in": False, "out": True}
+
+
+def test_replies_are_not_translated_by_what_translates_sources() -> None:
+    world = World(APART, mappings={"shared": {"source_ip_prefix": "198.51.100.1/32"}})
+    named = {
+        "logical_source_port": ident("t1vm1"), "logical_destination_port": ident("t1vm2")
+    }  # fmt: skip
+    chain = world.chain(T1, ("t1f1", "shared"), True, **named)
+    assert attributable(chain) == {"in": True, "out": True}
+
+
+def test_sources_that_nobody_named_are_known_by_prefix_once_they_are_translated() -> None:
+    own = FUNCTION_ADDRESSES["shared-out"]
+    for prefix, expected in ((f"{own}/32", False), ("198.51.100.1/32", True)):
+        world = World(APART, mappings={"t1f1": {"source_ip_prefix": prefix}})
+        chain = world.chain(T1, ("t1f1", "shared", "t1f2"), source_prefix="10.0.0.0/29")
+        assert attributable(chain) == {"out": expected}
+
+
 def test_replies_have_the_address_that_requests_were_mapped_to() -> None:
     world = World(APART, mappings={"t1f2": {"destination_ip_prefix": "198.51.100.1/32"}})
     named = {"logical_source_port": ident("t1vm1"), "logical_destination_port": ident("t1vm2")}
@@ -457,6 +521,101 @@ def test_replies_of_routers_count_in_symmetric_chains() -> None:
         chain = replace(routing(chain, "t1vm2"), destinations={classifier.id: (ident("t1vm2"),)})
         found = {(one.id, port.id) for one, port in attribution.unattributable_routers(chain)}
         assert found == ({(classifier.id, ident("t1vm2"))} if symmetric else set())
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_packets_of_routers_must_name_a_prefix_without_the_functions(symmetric: bool) -> None:
+    """The first classifier's source is no router; the second one's is, and so is a missing port."""
+    world = World(APART, mappings={"t1f1": {"source_ip_prefix": "198.51.100.0/24"}})
+
+    def found(*groups: str, **classifier: Any) -> list[tuple[str, str]]:
+        chain = world.chain(T1, groups, symmetric, logical_source_port=ident("t1vm1"))
+        (fc,) = chain.chain.flow_classifiers
+        named = replace(fc, id="routed", logical_source_port=ident("t1vm2"), **classifier)
+        both = replace(chain.chain, flow_classifiers=(fc, named))
+        sources = {**chain.sources, "routed": (ident("gone"), ident("t1vm2"))}
+        chain = routing(replace(chain, chain=both, sources=sources, destinations={}), "t1vm2")
+        return [(one.id, port.id) for one, port in attribution.unattributable_routers(chain)]
+
+    assert found("shared", "t1f2") == [("routed", ident("t1vm2"))]
+    assert found("shared", "t1f2", source_prefix="10.0.0.0/24") == [("routed", ident("t1vm2"))]
+    assert found("shared", "t1f2", source_prefix="198.51.100.0/24") == []
+    assert found("t1f2") == []
+    assert found("t1f1", "shared") == [], "known by the prefix that it translates to"
+
+
+def test_sources_that_are_accepted_behind_each_hop() -> None:
+    translation = {"source_ip_prefix": "198.51.100.1/32"}
+
+    def accepted(world: World, *groups: str) -> list[tuple[tuple[str, ...], ...]]:
+        chain = world.chain(T1, groups, logical_source_port=ident("t1vm1"))
+        (fc,) = chain.chain.flow_classifiers
+        routed = replace(
+            fc, id="r", logical_source_port=ident("t1vm2"), source_prefix="10.9.0.0/24"
+        )
+        both = replace(chain.chain, flow_classifiers=(fc, routed))
+        sources = {**chain.sources, "r": (ident("t1vm2"),)}
+        plan = plan_chain(
+            routing(replace(chain, chain=both, sources=sources), "t1vm2"), TUNNEL_IPS
+        ).plan
+        return [hop.accepted_sources for hop in plan.paths[0].hops]
+
+    own = (("10.0.0.1/32",), ("10.9.0.0/24",))
+    assert accepted(World(APART), "t1f1", "shared", "t1f2") == [(), own, ()]
+    translated = (("198.51.100.1/32",), ("198.51.100.1/32",))
+    before = World(APART, mappings={"t1f1": translation})
+    assert accepted(before, "t1f1", "shared") == [(), translated]
+    behind = World(APART, mappings={"t1f2": translation})
+    assert accepted(behind, "shared", "t1f2") == [own, ()]
+
+
+RANGES = st.sampled_from(
+    ["10.0.0.0/28", "10.0.0.0/30", "10.0.0.2/31", "10.0.0.3/32", "10.0.0.8/29", "10.0.0.9/32"]
+)
+TAKEN = st.tuples(st.sampled_from("pqrs"), st.booleans(), st.lists(RANGES, min_size=1, max_size=2))
+
+
+@given(st.lists(TAKEN, min_size=1, max_size=3), st.lists(TAKEN, max_size=6))
+@example(
+    [("p", False, ["10.0.0.9/32"])],
+    [
+        ("q", False, ["10.0.0.0/28"]),
+        ("r", False, ["10.0.0.2/31"]),
+        ("s", False, ["10.0.0.3/32"]),
+    ],
+)
+def test_addresses_of_projects_are_compared_as_each_with_each(
+    own: list[tuple[str, bool, list[str]]], others: list[tuple[str, bool, list[str]]]
+) -> None:
+    chain = World(APART).chain(T1, THROUGH[T1], logical_source_port=ident("t1vm1"))
+    template = attribution.selectors(chain)[0]
+    made = [
+        replace(
+            template, chain=replace(template.chain, id=str(number), project_id=project),
+            classifier=replace(template.classifier, id=str(number)),
+            to_destination=ends, sources=tuple(cidrs),
+        )
+        for number, (project, ends, cidrs) in enumerate([*own, *others])
+    ]  # fmt: skip
+    at_fault = [
+        one
+        for one, other in itertools.product(made[: len(own)], made)
+        if one.chain.project_id != other.chain.project_id
+        and not (one.to_destination and other.to_destination)
+        and any(
+            ip_network(a).overlaps(ip_network(b))
+            for a, b in itertools.product(one.sources or (), other.sources or ())
+        )
+    ]
+    with mock.patch.object(attribution, "selectors", lambda number: [made[number]]):
+        try:
+            attribution.check_isolated([*range(len(own))], [*range(len(own), len(made))])  # type: ignore[arg-type, list-item]
+        except rules.Violation as violation:
+            assert f"classifier {at_fault[0].classifier.id}" in violation.rule or (
+                at_fault[0].chain.project_id != T1
+            )
+        else:
+            assert not at_fault
 
 
 def test_messages_about_a_changed_group_name_nothing_that_its_owner_may_not_see() -> None:

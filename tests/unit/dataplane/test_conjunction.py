@@ -297,6 +297,19 @@ def test_matches_overlap_if_their_ranges_do(one, other):
     assert found is expected
 
 
+def test_an_owner_has_the_merged_flows_of_its_clauses():
+    ledger = FlowLedger()
+    flows = {"a": list(member(1)), "b": list(member(2, first=3))}
+    for name, own in flows.items():
+        ledger.set(name, own)
+    for name, own in flows.items():
+        keys = {flow.key.in_switch for flow in own}
+        in_switch = ledger.entries_of(name)
+        assert len(in_switch) == len(keys)
+        assert set(in_switch) == {entry for entry in ledger.entries if entry.key in keys}
+        assert not any(entry.key.clause for entry in in_switch)
+
+
 HEADERS = st.builds(
     wide,
     source_prefixes=st.sampled_from([(), ("10.0.0.1/32",), ("10.0.0.2/32",), ("10.0.0.0/24",)]),

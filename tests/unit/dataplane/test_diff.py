@@ -186,6 +186,22 @@ def test_contestable_flow_conflicts_with_other_flows():
     assert list(ledger.conflicts("b", [other])) == [("a", other, other.key)]
 
 
+def test_flow_conflicts_with_contestable_flows():
+    ledger = FlowLedger()
+    ledger.set("a", [other := make_flow(Bridge.INT, 1, 1, ["ip"], ["output:2"])])
+    mine = replace(other, actions="output:1", contestable=True)
+    assert list(ledger.conflicts("b", [mine])) == [("a", mine, other.key)]
+
+
+def test_an_owner_does_not_conflict_with_what_it_had():
+    ledger = FlowLedger()
+    ledger.set("a", [before := make_flow(Bridge.INT, 1, 1, ["ip"], ["output:2"])])
+    after = replace(before, actions="output:1")
+    assert not list(ledger.conflicts("a", [after]))
+    ledger.set("a", [after])
+    assert set(ledger.entries) == {after}
+
+
 def test_shared_flow_stays_until_last_owner_is_removed():
     ledger, shared = FlowLedger(), make_flow(Bridge.INT, 1, 1, ["ip"], ["drop"])
     for owner in "ab":

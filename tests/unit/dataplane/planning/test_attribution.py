@@ -21,6 +21,7 @@ from portchain.core.model import (
     ChainSnapshot,
     FunctionKind,
     PortPair,
+    PortPairGroup,
     PortRole,
 )
 from portchain.dataplane.planning import attribution
@@ -433,6 +434,32 @@ def test_only_what_changes_packets_before_a_hop_counts_there() -> None:
             groups[0] == "t1f1"
         )
     assert sources_at("t1f2-out", chain) == [None], "a group of its own has all"
+
+
+def test_which_groups_projects_share() -> None:
+    chain = World(APART).chain(T1, THROUGH[T1], logical_source_port=ident("t1vm1"))
+    shared, last = chain.chain.port_pair_groups
+
+    def sources(group: PortPairGroup, *more: PortPairGroup) -> list[tuple[str, ...] | None]:
+        groups = (group, *more, last)
+        changed = replace(chain, chain=replace(chain.chain, port_pair_groups=groups))
+        targets = plan_chain(changed, TUNNEL_IPS).plan.paths[0].hops[0].targets
+        assert bool(targets) == (not more or group.project_id == T1)
+        return sources_at("shared-out", changed)
+
+    named = [("10.0.0.1/32",)]
+    assert sources(shared) == named
+    assert sources(replace(shared, shared=False)) == named, "of another project"
+    assert sources(replace(shared, project_id=T1)) == named, "shared with others"
+    own = replace(shared, project_id=T1, shared=False)
+    assert sources(own) == [None]
+    (pair,) = shared.port_pairs
+    aware = replace(pair, id="aware", egress=ident("t1f1-out"), correlation="mpls")
+    assert sources(replace(shared, port_pairs=(pair, aware))) == named
+    # A chain that drops everything sends to its own functions only.
+    empty = replace(shared, id="empty", port_pairs=())
+    assert sources(shared, empty) == []
+    assert sources(own, empty) == [None]
 
 
 def attributable(chain: ChainSnapshot) -> dict[str, bool]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portchain.dataplane.compile import compile_bypass_guard, compile_chain
@@ -320,8 +320,37 @@ HEADERS = st.builds(
 OWNED = st.tuples(st.sampled_from("pq"), st.sampled_from(["drop", "output:1"]), HEADERS)
 
 
-@given(st.lists(OWNED, max_size=12), st.lists(OWNED, max_size=6))
-def test_ledger_finds_the_flows_of_other_projects_as_each_with_each(present, new):
+@given(
+    st.lists(OWNED, max_size=12),
+    st.lists(OWNED, max_size=6),
+    st.sets(st.integers(0, 11), max_size=4),
+)
+@example(
+    [("p", "drop", wide(source_prefixes=("10.0.0.0/24",)))],
+    [("p", "output:1", wide(source_prefixes=("10.0.0.1/32",)))],
+    set(),
+)
+@example(
+    [("p", "drop", wide(source_prefixes=("10.0.0.1/32",)))],
+    [("p", "output:1", wide(source_prefixes=("10.0.0.0/24",)))],
+    set(),
+)
+@example(
+    # Of two flows of a project with one source, of two projects, and of two sources, one goes.
+    [
+        (project, "drop", wide(source_prefixes=(source,), destination_ports=(port, port)))
+        for project, source, port in (
+            ("p", "10.0.0.1/32", 1),
+            ("p", "10.0.0.1/32", 2),
+            ("q", "10.0.0.2/32", 1),
+            ("p", "10.0.0.2/32", 2),
+            ("q", "10.0.0.3/32", 1),
+        )
+    ],
+    [("r", "output:1", wide())],
+    {0, 2, 4},
+)
+def test_ledger_finds_the_flows_of_other_projects_as_each_with_each(present, new, removed):
     """Whether or not they have a single source address, and whether or not ranges are wide."""
     ledger, there = FlowLedger(), []
     for number, each in enumerate(present):
@@ -329,6 +358,9 @@ def test_ledger_finds_the_flows_of_other_projects_as_each_with_each(present, new
         with contextlib.suppress(FlowConflictError):
             ledger.set(str(number), flows)
             there += [(str(number), flow) for flow in flows if flow.project]
+    for number in removed:
+        ledger.set(str(number), ())
+    there = [(owner, flow) for owner, flow in there if int(owner) not in removed]
     wanted = [flow for each in new for flow in flows_of_project("r", *each[1:])]
     found = {
         (owner, flow, key)

@@ -202,6 +202,13 @@ def test_an_owner_does_not_conflict_with_what_it_had():
     assert set(ledger.entries) == {after}
 
 
+def test_an_entry_that_comes_and_goes_changes_nothing():
+    ledger = FlowLedger()
+    ledger.set("a", [make_flow(Bridge.INT, 1, 1, ["ip"], ["drop"])])
+    ledger.set("a", [])
+    assert ledger.pop_changes() == []
+
+
 def test_shared_flow_stays_until_last_owner_is_removed():
     ledger, shared = FlowLedger(), make_flow(Bridge.INT, 1, 1, ["ip"], ["drop"])
     for owner in "ab":

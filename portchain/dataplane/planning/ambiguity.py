@@ -12,7 +12,6 @@ its own, which can be another chain's (docs/decisions/0045).
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
 
 from portchain.core.boxes import Box, Interval, overlapping
 from portchain.core.model import ChainSnapshot, FlowClassifier, PortChain, PortPairGroup
@@ -20,12 +19,15 @@ from portchain.core.rules import Violation, label, label_for
 from portchain.dataplane.match import addresses_within
 from portchain.dataplane.plan import Classifier
 from portchain.dataplane.planning import headers
-from portchain.dataplane.planning.attribution import Selector, selectors
+from portchain.dataplane.planning.attribution import (
+    Place,
+    Selector,
+    address_ranges,
+    or_any,
+    selectors,
+)
 
-_ANY_ADDRESS = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
 _GROUPS = "port_pair_groups"
-_Place = tuple[str, str]
-"""As `Selector.place`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class _Sent:
     addresses: tuple[str, ...]
 
     @property
-    def place(self) -> _Place:
+    def place(self) -> Place:
         """Port and ethertype."""
         return self.port, self.header.ethertype
 
@@ -64,8 +66,8 @@ def check_unambiguous(
     :raises Violation: a packet could.
     """
     own_ids = {each.chain.id for each in own}
-    returned: defaultdict[_Place, list[Selector]] = defaultdict(list)
-    sent: defaultdict[_Place, list[_Sent]] = defaultdict(list)
+    returned: defaultdict[Place, list[Selector]] = defaultdict(list)
+    sent: defaultdict[Place, list[_Sent]] = defaultdict(list)
     for snapshot in (*own, *others):
         for selector in selectors(snapshot):
             returned[selector.place].append(selector)
@@ -117,10 +119,10 @@ def _alike(here: Sequence[Selector], own: set[str]) -> Iterator[tuple[Selector, 
             "at the end" if one.to_destination else number,
         )
         for header in _header_intervals(one.header):
-            for source in _ranges(one.senders or ()):
+            for source in address_ranges(one.senders or ()):
                 by_address.append(Box(one, (project, source, *header), labels))
             among = "named" if one.senders is not None else number
-            for source in _ranges(_prefixes(one)):
+            for source in address_ranges(_prefixes(one)):
                 by_prefix.append(Box(one, (project, source, *header), (*labels, among)))
     yield from overlapping(by_address)
     yield from overlapping(by_prefix)
@@ -139,7 +141,7 @@ def _like_own(
     alike, of_projects = [], []
     for one in everything:
         labels = (isinstance(one, _Sent), one.chain.id if one.chain.id in own else "other")
-        for source in _ranges(_packet_sources(one)):
+        for source in address_ranges(_packet_sources(one)):
             of_projects.append(Box(one, (source,), (*labels, one.chain.project_id)))
             for header in _header_intervals(one.header):
                 alike.append(Box(one, (source, *header), labels))
@@ -158,7 +160,7 @@ def _packet_sources(one: Selector | _Sent) -> tuple[str, ...]:
 
 
 def _prefixes(selector: Selector) -> tuple[str, ...]:
-    return selector.header.source_prefixes or (_ANY_ADDRESS[selector.header.ethertype],)
+    return or_any(selector.header.source_prefixes, selector.header)
 
 
 def _header_intervals(header: Classifier) -> Iterator[tuple[Interval, ...]]:
@@ -167,19 +169,14 @@ def _header_intervals(header: Classifier) -> Iterator[tuple[Interval, ...]]:
     Packets to a port's own addresses are found before those that it gets besides.
     """
     exact = header.receiver.addresses if header.receiver is not None else ()
-    destinations = exact or header.destination_prefixes or (_ANY_ADDRESS[header.ethertype],)
-    for destination in _ranges(destinations):
+    destinations = exact or or_any(header.destination_prefixes, header)
+    for destination in address_ranges(destinations):
         yield (
             (header.protocol, header.protocol) if header.protocol is not None else (0, 255),
             header.source_ports or (0, 65535),
             header.destination_ports or (0, 65535),
             destination,
         )
-
-
-def _ranges(cidrs: Iterable[str]) -> Iterator[Interval]:
-    for network in (ip_network(cidr, strict=False) for cidr in cidrs):
-        yield int(network[0]), int(network[-1])
 
 
 def _why_alike(selector: Selector, other: Selector, changed: PortPairGroup | None) -> str:

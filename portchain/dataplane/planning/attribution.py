@@ -33,7 +33,7 @@ from portchain.dataplane.plan import Classifier, Source
 from portchain.dataplane.planning import headers
 
 _ANY_ADDRESS = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
-_Place = tuple[str, str]
+Place = tuple[str, str]
 """Id of a port, and ethertype."""
 _ALTERNATIVE = (
     "use a group whose pairs have the correlation mpls or nsh in service_function_parameters, or "
@@ -72,20 +72,27 @@ class Selector:
     reverse: bool
 
     @property
-    def place(self) -> _Place:
+    def place(self) -> Place:
         """What two selectors must have in common to take one packet."""
         return self.port, self.header.ethertype
 
     @property
     def source_ranges(self) -> list[tuple[int, int]]:
         """The first and the last address of each range that source addresses are in."""
-        prefixes = self.sources
-        if prefixes is None:
-            prefixes = self.header.source_prefixes or (_ANY_ADDRESS[self.header.ethertype],)
-        return [
-            (int(network[0]), int(network[-1]))
-            for network in (ip_network(prefix, strict=False) for prefix in prefixes)
-        ]
+        if self.sources is not None:
+            return list(address_ranges(self.sources))
+        return list(address_ranges(or_any(self.header.source_prefixes, self.header)))
+
+
+def or_any(prefixes: tuple[str, ...], header: Classifier) -> tuple[str, ...]:
+    """Return prefixes of a header, CIDRs; the one of all addresses if there are none."""
+    return prefixes or (_ANY_ADDRESS[header.ethertype],)
+
+
+def address_ranges(cidrs: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last address of each CIDR."""
+    for network in (ip_network(cidr, strict=False) for cidr in cidrs):
+        yield int(network[0]), int(network[-1])
 
 
 class _Taken:
@@ -158,7 +165,7 @@ def check_isolated(
     for selector in own_selectors:
         if not selector.attributable:
             raise Violation(attribute, _why_not_attributable(selector, changed))
-    at_place: defaultdict[_Place, list[Selector]] = defaultdict(list)
+    at_place: defaultdict[Place, list[Selector]] = defaultdict(list)
     for selector in (*own_selectors, *(one for each in others for one in selectors(each))):
         at_place[selector.place].append(selector)
     # Two chains that send a packet to its destination do the same with it.
@@ -270,7 +277,7 @@ class _Hop:
         :param routed: whether a router is among these ports.
         """
         if self.has_prefixes_only:
-            return header.source_prefixes or (_ANY_ADDRESS[header.ethertype],)
+            return or_any(header.source_prefixes, header)
         from_router = self.prefixes_behind_router(header) if routed else ()
         # A source on another network can have the address of a function: what comes from it is
         # the function's own, then.

@@ -96,7 +96,7 @@ def check_senders(snapshot: ChainSnapshot) -> None:
 def _seen_from(returning: Sequence[Port], senders: Iterable[Port]) -> Iterator[str]:
     """Yield the CIDRs that senders may send from where functions return their packets.
 
-    On a network of his own, a user may give a machine any address. On the functions' network, that
+    Users may give machines on networks of their own any address. On the functions' network, that
     address may be another machine's (docs/decisions/0045).
     """
     for sender in senders:
@@ -107,10 +107,10 @@ def _seen_from(returning: Sequence[Port], senders: Iterable[Port]) -> Iterator[s
 
 
 def _without_subnets(cidrs: Iterable[str], sender: Port, function: Port) -> list[str]:
-    """Take from what a sender on another network may send from what is local to a function's one.
+    """Return a sender's CIDRs without the addresses that are local to the function's network.
 
-    These are the network's subnets and link-local addresses. Those are made of MAC addresses, which
-    a user may also choose.
+    A sender on that network keeps them. Local are the network's subnets and link-local addresses:
+    these are made of MAC addresses, which users may choose.
     """
     left = [ipaddress.ip_network(cidr) for cidr in cidrs]
     if sender.network_id != function.network_id:

@@ -161,6 +161,19 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierPairs:
+    """The pairs that a group selected from before a change, while flows from before may live on.
+
+    :param weights: pair id and weight > 0 of each pair, sorted by id.
+    :param new_flows: whether the change is so recent that a flow which no host remembers counts as
+        one from before. Later only TCP connections do, and not from their first packet on.
+    """
+
+    weights: tuple[tuple[str, int], ...]
+    new_flows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Hop:
     """One group of a chain: each packet visits one of the targets.
 
@@ -175,6 +188,7 @@ class Hop:
         share returns packets of others, too. Empty if the function is not shared.
     :param returned_sources: the CIDRs of the only source addresses that the functions may return
         packets with; None if they are not known.
+    :param earlier_pairs: what the group selected from before its last changes, the oldest first.
     """
 
     group_id: int
@@ -184,6 +198,7 @@ class Hop:
     headers: tuple[Classifier, ...] = ()
     accepted_sources: tuple[tuple[str, ...], ...] = ()
     returned_sources: tuple[str, ...] | None = None
+    earlier_pairs: tuple[EarlierPairs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

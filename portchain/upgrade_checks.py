@@ -7,6 +7,7 @@ upgrade of the database.
 import json
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -63,6 +64,7 @@ class PortChainChecks(upgrade_checks.BaseChecks):
             ("Port chains: migrations", check_migrations),
             ("Port chains: resources of networking-sfc", check_import),
             ("Port chains: agents", check_agents),
+            ("Port chains: datapaths", check_datapaths),
         ]
 
 
@@ -134,6 +136,11 @@ def check_agents(checker: Any) -> Result:
             {host: loaded for host, loaded in _agents(connection).items() if host not in central}
         )
     )
+
+
+def check_datapaths(checker: Any) -> Result:
+    """Check that the datapath of every host carries its chains, and carries them fast."""
+    return _query_database(lambda connection: judge_datapaths(_host_warnings(connection)))
 
 
 def judge_service_plugins(plugins: Iterable[str]) -> Result:
@@ -214,6 +221,19 @@ def judge_agents(extensions: dict[str, Sequence[str]]) -> Result:
     return Result(Code.WARNING if problems else Code.SUCCESS, "; ".join(problems) or None)
 
 
+def judge_datapaths(warnings: dict[str, dict[str, int]]) -> Result:
+    """Judge what hosts report of their datapaths.
+
+    :param warnings: host -> warning, as in ``HostReport`` -> number of chains that have it.
+    """
+    problems = [
+        f"host {host}, {count} port chain{'s' * (count > 1)}: {warning}"
+        for host, counts in sorted(warnings.items())
+        for warning, count in sorted(counts.items())
+    ]
+    return Result(Code.WARNING if problems else Code.SUCCESS, ". ".join(problems) or None)
+
+
 def _query_database(question: Callable[[Any], Result]) -> Result:
     if not cfg.CONF.database.connection:
         return Result(
@@ -260,6 +280,20 @@ def _count_missing(connection: Any, old: str, new: str) -> int:
         if sa.inspect(connection).has_table(table.name):
             query = query.where(old_table.c.id.not_in(sa.select(table.c.id)))
     return int(connection.scalar(query))
+
+
+def _host_warnings(connection: Any) -> dict[str, dict[str, int]]:
+    """Return host -> warning -> number of chains; none before the migration that adds warnings."""
+    inspector = sa.inspect(connection)
+    name, found = "portchain_chain_hosts", defaultdict[str, dict[str, int]](dict)
+    known = inspector.get_columns(name) if inspector.has_table(name) else ()
+    if any(column["name"] == "warning" for column in known):
+        table = sa.table(name, sa.column("host"), sa.column("warning"))
+        columns = (table.c.host, table.c.warning)
+        query = sa.select(*columns, sa.func.count()).where(table.c.warning != "").group_by(*columns)
+        for host, warning, count in connection.execute(query):
+            found[host][warning] = count
+    return found
 
 
 def _agents(connection: Any) -> dict[str, Sequence[str]]:

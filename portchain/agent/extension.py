@@ -7,6 +7,7 @@ from neutron_lib.plugins.ml2 import ovs_constants
 from oslo_config import cfg
 from oslo_log import log
 
+from portchain.agent.datapath import read_lacking
 from portchain.agent.neutron_bridge import NeutronBridge, call_before_default_flows
 from portchain.agent.options import register_agent_opts
 from portchain.dataplane.flow import Bridge
@@ -42,6 +43,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         register_agent_opts(cfg.CONF)
         self._physical: dict[str, Any] = {}
         self._switch = self._open_switch()
+        self._read_datapath()
         self._worker = HostWorker(cfg.CONF.host, self._switch)
         self._reconciler = self._worker.reconciler
         self._first_sync_seconds = _FIRST_SYNC_SECONDS
@@ -124,6 +126,15 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
     def handle_switch_restart(self) -> None:
         """Restore flows after a restart of the switch, before the agent wires the ports again."""
         self._restore_flows(renew_bridges=True)
+        # It may be another release, with another module of the kernel. Flows were more urgent.
+        if self._read_datapath():
+            self._worker.request_reconcile()
+
+    def _read_datapath(self) -> bool:
+        """Read what the datapath lacks; return whether that has changed."""
+        before = self._switch.lacks
+        self._switch.lacks = read_lacking(cfg.CONF.host, self._agent_api.br_int.br_name)
+        return self._switch.lacks != before
 
     def _restore_flows(self, renew_bridges: bool = False) -> None:
         try:

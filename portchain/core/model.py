@@ -368,6 +368,7 @@ class HostReport:
     :param missing: what the host waits for, such as a port to be plugged in; empty if nothing.
     :param prepared: the host is in the first of two phases. It accepts packets that other hosts
         send by this revision, and sends packets by an earlier one until all hosts are prepared.
+    :param warning: what the host carries slowly or not at all; empty if nothing.
     """
 
     chain_id: str
@@ -375,6 +376,7 @@ class HostReport:
     error: str = ""
     missing: str = ""
     prepared: bool = False
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

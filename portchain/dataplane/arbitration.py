@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
-from portchain.dataplane import pipeline, transition_flows
+from portchain.dataplane import datapath, pipeline, transition_flows
 from portchain.dataplane.compile import (
     TooManyFlowsError,
     UnsupportedPlanError,
@@ -53,11 +53,13 @@ class Outcome:
     :param error: why its latest plan is not realised; empty if it is.
     :param missing: what the host lacks to realise all of it, see ``Compiled``.
     :param failures: the exceptions raised while its flows were computed, for the log.
+    :param warning: what the host carries slowly or not at all, see ``datapath``.
     """
 
     error: str = ""
     missing: tuple[str, ...] = ()
     failures: tuple[Exception, ...] = ()
+    warning: str = ""
 
     @property
     def is_expected(self) -> bool:
@@ -232,7 +234,9 @@ class _Pass:
         most = self._local.limits.chain
         fits = not most or len(entries) + len(compiled.draining) <= most
         self._draining[chain_id] = compiled.draining if fits else frozenset()
-        self._outcomes[chain_id] = Outcome(missing=compiled.missing)
+        one_host = all(plan.hosts <= {self._local.host} for plan in state.plans)
+        warning = datapath.shortfall(entries, self._local.lacks, one_host=one_host)
+        self._outcomes[chain_id] = Outcome(missing=compiled.missing, warning=warning)
 
     def _check_limits(self, chain_id: str, state: ChainTransition, count: int) -> None:
         """Check that a chain takes no more of the host than the operator allows.

@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from portchain.dataplane.datapath import Feature
+
 
 class Firewall(StrEnum):
     """Neutron's kind of firewall, which decides where on br-int the egress checks end."""
@@ -64,6 +66,7 @@ class LocalSwitch:
     :param physical: name of a physical network -> its bridge.
     :param limits: what the operator allows chains to take.
     :param has_rate_limits: whether Neutron's agent limits the packet rates of ports here (QoS).
+    :param lacks: what the datapath lacks of what chains may need, as far as known.
     """
 
     host: str
@@ -75,6 +78,7 @@ class LocalSwitch:
     physical: Mapping[str, PhysicalBridge] = field(default_factory=dict)
     limits: FlowLimits = FlowLimits()
     has_rate_limits: bool = False
+    lacks: frozenset[Feature] = frozenset()
 
     def without_ports(self, port_ids: Collection[str]) -> "LocalSwitch":
         """Return the switch as it would be if none of these ports were plugged in."""

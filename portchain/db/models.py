@@ -207,8 +207,8 @@ class ChainHost(model_base.BASEV2):
     """A host's part in a chain: what it was sent and what it has confirmed.
 
     `portchain.db.realisation` explains the three revisions. ``error`` says why the host cannot do
-    its part, ``missing`` what it waits for. The database computes ``unconfirmed``, whose index
-    finds the few such rows among many.
+    its part, ``missing`` what it waits for, ``warning`` what it carries slowly or not at all. The
+    database computes ``unconfirmed``, whose index finds the few such rows among many.
     """
 
     __tablename__ = "portchain_chain_hosts"
@@ -220,6 +220,7 @@ class ChainHost(model_base.BASEV2):
     applied_revision: Mapped[int] = mapped_column(sa.Integer)
     error: Mapped[str] = mapped_column(sa.Text)
     missing: Mapped[str] = mapped_column(sa.Text)
+    warning: Mapped[str] = mapped_column(sa.String(REASON_SIZE), default="", server_default="")
     unconfirmed: Mapped[bool | None] = mapped_column(
         sa.Boolean, sa.Computed(UNCONFIRMED), nullable=True, index=True
     )

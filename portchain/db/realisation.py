@@ -91,6 +91,7 @@ def _add_hosts(session: Any, chain_id: str, revision: int, hosts: set[str]) -> N
             "applied_revision": 0,
             "error": "",
             "missing": "",
+            "warning": "",
         }
         for host in sorted(hosts)
     ]
@@ -153,7 +154,7 @@ def _record_report(
         )
         return []
     some_were_unprepared = not all(map(_is_prepared, rows.values()))
-    row.error, row.missing = report.error, report.missing
+    row.error, row.missing, row.warning = report.error, report.missing, _short(report.warning)
     if report.error or report.missing:
         return []
     row.prepared_revision = report.revision

@@ -1,5 +1,6 @@
 """Derives the status of a chain from the recorded progress of its realisation."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ class Facts:
         empty if it can.
     :param warning: what the owner should know although the chain forwards traffic; empty if
         nothing.
+    :param host_warnings: pairs of a host and what it carries slowly or not at all.
     :param errors: pairs of a host and the reason why it failed.
     :param pending: pairs of a host that has not confirmed its latest plan and what it waits for;
         the latter is empty if the host has not said.
@@ -34,6 +36,7 @@ class Facts:
     failure: str = ""
     down_reason: str = ""
     warning: str = ""
+    host_warnings: tuple[tuple[str, str], ...] = ()
     errors: tuple[tuple[str, str], ...] = ()
     pending: tuple[tuple[str, str], ...] = ()
 
@@ -47,6 +50,7 @@ def facts(row: Any) -> Facts:
         failure=row.failure,
         down_reason=row.down_reason,
         warning=row.warning,
+        host_warnings=tuple((host.host, host.warning) for host in row.hosts if host.warning),
         errors=tuple((host.host, host.error) for host in row.hosts if host.error),
         pending=tuple(
             (host.host, host.missing)
@@ -90,11 +94,20 @@ def derive(known: Facts, *, name_hosts: bool = True) -> tuple[ChainStatus, str]:
         return ChainStatus.DOWN, _joined(known.down_reason, _not_yet_blocked(known))
     if known.realised_revision < known.revision:
         return ChainStatus.BUILD, _FOR_DRIVERS
+    warning = _joined(known.warning, *_host_warnings(known, name_hosts))
     if known.pending:
         waits = (f"{host} ({missing})" if missing else host for host, missing in known.pending)
         awaited = ", ".join(waits) if name_hosts else _counted(len(known.pending))
-        return ChainStatus.BUILD, _joined(f"waiting for {awaited}", known.warning)
-    return ChainStatus.ACTIVE, known.warning
+        return ChainStatus.BUILD, _joined(f"waiting for {awaited}", warning)
+    return ChainStatus.ACTIVE, warning
+
+
+def _host_warnings(known: Facts, name_hosts: bool) -> Iterator[str]:
+    """Yield what hosts carry slowly or not at all; hosts of which the same is true together."""
+    texts = sorted({text for _, text in known.host_warnings})
+    for text in texts:
+        hosts = sorted(host for host, other in known.host_warnings if other == text)
+        yield f"{', '.join(hosts) if name_hosts else _counted(len(hosts))}: {text}"
 
 
 def _error(known: Facts) -> str:

@@ -11,6 +11,7 @@ from neutron_lib.plugins import utils as plugin_utils
 from neutron_lib.plugins.ml2 import ovs_constants
 from oslo_config import cfg
 
+from portchain.dataplane.datapath import Feature
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import (
     COOKIE,
@@ -52,6 +53,7 @@ class OpenVSwitch:
     :param patch_to_tun: name of the patch port of br-int to br-tun.
     :param patch_to_int: name of the patch port of br-tun to br-int.
     :param has_rate_limits: as in ``LocalSwitch``.
+    :ivar lacks: as in ``LocalSwitch``; it may change while the switch is used.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class OpenVSwitch:
         self._bridges = dict(bridges)
         self._patch_to_tun = patch_to_tun
         self._patch_to_int = patch_to_int
+        self.lacks: frozenset[Feature] = frozenset()
 
     def update_bridges(self, bridges: Mapping[Bridge, BridgeConnection]) -> None:
         """Add bridges, or replace the connections of those that were created again."""
@@ -90,6 +93,7 @@ class OpenVSwitch:
             tunnels=_tunnels(tunnels),
             physical=self._physical_bridges(integration),
             has_rate_limits=self._has_rate_limits,
+            lacks=self.lacks,
         )
 
     def dump_entries(self) -> list[SwitchEntry]:

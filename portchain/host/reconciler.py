@@ -517,7 +517,11 @@ class Reconciler:
                 missing = "; ".join(outcome.missing)
                 is_prepared = current.phase is not Phase.SWITCHED
                 reports.append(
-                    HostReport(chain_id, current.plan.revision, outcome.error, missing, is_prepared)
+                    HostReport(
+                        *(chain_id, current.plan.revision, outcome.error, missing),
+                        prepared=is_prepared,
+                        warning=outcome.warning,
+                    )
                 )
         self._send_reports(reports)
 

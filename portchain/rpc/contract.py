@@ -81,6 +81,7 @@ SERVER_TOPIC = "port_chain-server"
 #      frames, and those of agents whose server is older.
 # 1.10 "returned_sources" of a hop, "return_macs" of a target: an older agent accepts from functions
 #      what the chain's sources may not send.
+# 1.11 "warning" of a report: what the datapath of the host lacks. An older agent does not say it.
 VERSION = "1.0"
 
 _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 255, 4094
@@ -189,6 +190,7 @@ def decode_reports(message: Any) -> tuple[HostReport, ...]:
             read_text(item, "error"),
             read_text(item, "missing"),
             bool(item.get("prepared", False)),
+            read_text(item, "warning"),
         ),
     )
 

@@ -248,6 +248,17 @@ def test_status_checks_and_import_name_the_next_step(mariadb: MariaDb, tmp_path:
     assert "no tables of networking-sfc" in said
 
     with sa.create_engine(there.url).begin() as connection:
+        connection.execute(sa.text("SET foreign_key_checks = 0"))
+        connection.execute(
+            sa.text(
+                "INSERT INTO portchain_chain_hosts (chain_id, host, wanted_revision, "
+                "applied_revision, error, missing, warning) VALUES (:chain, 'h1', 1, 1, '', '', :w)"
+            ),
+            [{"chain": chain, "w": "slow"} for chain in ("a", "b")] + [{"chain": "c", "w": ""}],
+        )
+    assert "host h1, 2 port chains: slow" in there.checks()
+
+    with sa.create_engine(there.url).begin() as connection:
         connection.execute(sa.text("UPDATE agents SET configurations = '{}'"))
     assert "lacks the extension port_chain: h1" in there.checks()
     there.configured("ovs,openflow\nopenflow_hosts = h1:192.0.2.1")

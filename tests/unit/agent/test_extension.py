@@ -12,6 +12,7 @@ from neutron.plugins.ml2.drivers.openvswitch.agent import ovs_agent_extension_ap
 from neutron.plugins.ml2.drivers.openvswitch.agent.openflow.br_cookie import OVSBridgeCookieMixin
 
 from portchain.agent import extension
+from portchain.dataplane.datapath import FRAMES, Feature
 from portchain.dataplane.flow import COOKIE
 from portchain.host import worker
 from portchain.rpc import contract
@@ -21,6 +22,8 @@ PORT = {"port_id": "a-port"}
 
 class _Bridge:
     """The base class that Neutron's mixin for cookies needs."""
+
+    br_name = "br-int"
 
     def __init__(self) -> None:
         self._default_cookie = 1
@@ -34,6 +37,16 @@ class _Bridge:
 
     def setup_default_table(self, **_: bool) -> str:
         return "set up"
+
+
+@pytest.fixture(autouse=True)
+def features(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[Feature]]:
+    """What the datapath lacks each time that the extension asks; then nothing."""
+    answers: list[frozenset[Feature]] = []
+    monkeypatch.setattr(
+        extension, "read_lacking", lambda *_: answers.pop(0) if answers else frozenset()
+    )
+    return answers
 
 
 class Bridge(OVSBridgeCookieMixin, _Bridge):  # type: ignore[misc]  # Neutron has no types
@@ -158,6 +171,21 @@ def test_flows_are_restored_before_neutron_installs_its_default_flows(
     assert made._worker.synchronised.wait(10)
     bridge.setup_default_table(enable_dhcpv6=True)
     assert seen == [({"enable_dhcpv6": True}, ["synchronise", "reconcile"])]
+
+
+def test_the_datapath_is_asked_again_after_a_restart_of_the_switch(
+    server: Server, features: list[frozenset[Feature]]
+) -> None:
+    features += [frozenset({FRAMES}), frozenset({FRAMES}), frozenset()]
+    made, reconciler = start(agent_api.OVSAgentExtensionAPI(Bridge(), None))
+    queued: list[str] = []
+    made._worker.request_reconcile = lambda: queued.append("reconcile")
+    assert made._switch.lacks == {FRAMES}
+    made.handle_switch_restart()
+    assert (made._switch.lacks, queued) == ({FRAMES}, [])
+    made.handle_switch_restart()
+    assert (made._switch.lacks, queued) == (frozenset(), ["reconcile"])
+    assert reconciler.asked.count("reconcile") == 2
 
 
 def test_neutron_continues_if_flows_cannot_be_restored(

@@ -136,6 +136,17 @@ class RealisationTest(ApiTestCase):
         assert self.status() == ("ACTIVE", "")
         assert realisation.hosts_of(self.context, [self.id]) == {}
 
+    def test_a_warning_of_a_host_counts_until_its_next_report(self) -> None:
+        self.begin(1, "h1")
+        report = HostReport(self.id, 1, warning="slow " * 500)
+        realisation.record_reports(self.context, "h1", [report])
+        state, reason = self.status()
+        assert (state, reason[:8], reason[-4:]) == ("ACTIVE", "h1: slow", " ...")
+        self.begin(2, "h1")
+        assert self.status()[1].startswith("waiting for h1; h1: slow")
+        self.confirm("h1", 2)
+        assert self.status() == ("ACTIVE", "")
+
     def test_errors_and_missing_ports(self) -> None:
         self.begin(1, "h1")
         self.confirm("h1", 1, error="no such bridge")

@@ -27,6 +27,20 @@ FINE = Facts(revision=3, realised_revision=3)
             ChainStatus.BUILD,
             "waiting for h1; long packets",
         ),
+        (
+            replace(
+                FINE,
+                warning="long packets",
+                host_warnings=(("h2", "slow"), ("h1", "slow"), ("h3", "lost")),
+            ),
+            ChainStatus.ACTIVE,
+            "long packets; h3: lost; h1, h2: slow",
+        ),
+        (
+            replace(FINE, host_warnings=(("h1", "slow"),), pending=(("h2", ""),)),
+            ChainStatus.BUILD,
+            "waiting for h2; h1: slow",
+        ),
         (replace(FINE, down_reason="p1 is unbound"), ChainStatus.DOWN, "p1 is unbound"),
         (replace(FINE, errors=(("h1", "no bridge"),)), ChainStatus.ERROR, "h1: no bridge"),
         (replace(FINE, failure="driver x: no"), ChainStatus.ERROR, "driver x: no"),
@@ -34,6 +48,11 @@ FINE = Facts(revision=3, realised_revision=3)
 )
 def test_each_fact(facts: Facts, status: ChainStatus, reason: str) -> None:
     assert derive(facts) == (status, reason)
+
+
+def test_hosts_with_warnings_are_counted_for_readers_who_may_not_see_them() -> None:
+    warned = replace(FINE, host_warnings=(("h1", "slow"), ("h2", "slow"), ("h3", "lost")))
+    assert derive(warned, name_hosts=False)[1] == "1 host: lost; 2 hosts: slow"
 
 
 def test_worst_fact_determines_the_status() -> None:

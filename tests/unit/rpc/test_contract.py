@@ -168,6 +168,14 @@ def test_an_agent_before_1_6_finds_no_targets_in_a_hop_that_projects_share():
     assert contract.decode_update(sent).chains == (plan,)
 
 
+def test_an_agent_before_1_11_does_not_say_what_its_datapath_lacks():
+    report = HostReport(ident("chain"), 3, prepared=True, warning="slow")
+    (sent,) = through_json(contract.encode_reports([report]))
+    assert contract.decode_reports([sent]) == (report,)
+    del sent["warning"]
+    assert contract.decode_reports([sent]) == (replace(report, warning=""),)
+
+
 def test_a_server_before_1_6_sends_no_age():
     sent = message()
     for key in ("serial", "owner"):

@@ -1,0 +1,175 @@
+"""What chains need of the datapath of Open vSwitch, and what happens where it lacks it.
+
+The datapath forwards packets: a module of the kernel, or a part of ovs-vswitchd. It does not have
+everything that OpenFlow flows can ask for. docs/datapaths.md has the versions.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from portchain.dataplane.flow import Bridge, Flow, SwitchEntry
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Feature:
+    """Something that chains need and that a datapath may lack.
+
+    :param name: what it is called.
+    :param effect: what happens to packets where it is missing.
+    :param shown_by: lines of ``ovs-appctl dpif/show-dp-features`` that show it, each with the least
+        number that is enough. One of them is enough. "Yes" counts as 1.
+    """
+
+    name: str
+    effect: str
+    shown_by: tuple[tuple[str, int], ...]
+
+
+FRAMES = Feature(
+    "MPLS Label add",
+    "every packet between hosts passes through ovs-vswitchd, which is many times slower",
+    (("MPLS Label add", 1),),
+)
+MPLS = Feature("MPLS", "packets with MPLS labels may be lost", (("Max MPLS depth", 1),))
+RECIRCULATION = Feature(
+    "Recirc", "packets whose chain header is removed may be lost", (("Recirc", 1),)
+)
+# Open vSwitch does not ask for NSH. Linux has it since 4.15, and the action clone since 4.18.
+NSH = Feature("NSH", "packets of NSH-aware functions may be lost", (("Clone action", 1),))
+PACKET_LENGTH = Feature(
+    "Check pkt length action",
+    "neighbour discovery that a classifier matches passes through ovs-vswitchd",
+    (("Check pkt length action", 1),),
+)
+# Open vSwitch uses nested actions "sample" in place of "clone", and discards copies without either.
+COPIES = Feature(
+    "Clone action", "taps may get no copies", (("Clone action", 1), ("Sample nesting", 4))
+)
+TRACKING = Feature(
+    "CT state",
+    "connections are not tracked, so neither chains nor security groups work",
+    (("CT state", 1),),
+)
+ZONES = Feature(
+    "CT zone",
+    "connections are not tracked, so neither chains nor security groups work",
+    (("CT zone", 1),),
+)
+FEATURES = frozenset({FRAMES, MPLS, RECIRCULATION, NSH, PACKET_LENGTH, COPIES, TRACKING, ZONES})
+
+
+def _each(constructs: str, *features: Feature) -> dict[str, tuple[Feature, ...]]:
+    return dict.fromkeys(constructs.split(), features)
+
+
+NEEDS: Mapping[str, tuple[Feature, ...]] = {
+    **_each("encap(mpls) decap(packet_type)", FRAMES, MPLS, RECIRCULATION),
+    **_each("mpls mpls_label mpls_tc mpls_ttl mpls_bos push_mpls", MPLS),
+    **_each("pop_mpls", MPLS, RECIRCULATION),
+    **_each("encap(nsh) nsh_mdtype nsh_np nsh_spi nsh_si nsh_ttl", NSH),
+    **_each("check_pkt_larger", PACKET_LENGTH),
+    **_each("clone", COPIES),
+    **_each("ct_state", TRACKING),
+    **_each("ct", TRACKING, ZONES),
+    # Each datapath that has the above has these. ``encap(nsh)`` and ``encap(mpls)`` go before the
+    # first two.
+    **_each("encap(ethernet) decap push_vlan pop_vlan vlan_vid vlan_tci dl_vlan tun_id"),
+    **_each("in_port dl_src dl_dst eth_src eth_dst dl_type ip ipv6 nw_proto nw_ttl nw_frag"),
+    **_each("tcp tcp6 udp udp6 sctp sctp6 icmp icmp6 icmp_type icmp_code tp_src tp_dst"),
+    **_each("nw_src nw_dst ipv6_src ipv6_dst NORMAL output"),
+    # ovs-vswitchd does these itself, when it computes a flow for the datapath.
+    **_each("conj_id conjunction learn multipath load move push pop set_field"),
+    **_each("goto_table resubmit drop register"),
+}
+"""Fields that flows match or write, and their actions -> what they need of the datapath.
+
+This lists everything that the pipeline uses; a test compares it with the flows of all plans.
+"""
+
+# Actions whose arguments are no actions. The first argument of some belongs to their name.
+_ARGUMENTS = re.compile(
+    r"\b(?:(?P<name>learn|multipath|conjunction|resubmit|ct|check_pkt_larger)\("
+    r"|(?P<header>(?:en|de)cap)\((?P<kind>\w*))(?:[^()]|\([^()]*\))*\)"
+)
+_ACTION = re.compile(r"(?:^|[,(])([a-zA-Z]\w*(?:\(\w+\)(?=,|\)|$))?)")
+_BETWEEN_HOSTS = frozenset({"encap(mpls)", "decap(packet_type)"})
+_WRITTEN = re.compile(r"set_field:[^,]*->(\w+)")
+_REGISTER = re.compile(r"(?:pkt_)?reg\d+")
+
+
+def constructs(flow: Flow) -> set[str]:
+    """Return the fields that a flow matches or writes, and its actions, as in ``NEEDS``."""
+    plain = _ARGUMENTS.sub(_name, flow.actions)
+    found = {word.partition("=")[0] for word in flow.key.match}
+    found |= {*_ACTION.findall(plain), *_WRITTEN.findall(plain)}
+    return {"register" if _REGISTER.fullmatch(name) else name for name in found}
+
+
+def _name(action: re.Match[str]) -> str:
+    """Return what an action is called in ``NEEDS``."""
+    kind = action["kind"]
+    return action["name"] or (f"{action['header']}({kind})" if kind else action["header"])
+
+
+def parse_features(text: str) -> dict[str, int]:
+    """Parse the output of ``ovs-appctl dpif/show-dp-features``.
+
+    :returns: title of a line -> its number; 1 for "Yes", 0 for "No".
+    """
+    found = {}
+    for line in text.splitlines():
+        title, _, value = (part.strip() for part in line.partition(":"))
+        value = {"Yes": "1", "No": "0"}.get(value, value)
+        if value.isdigit():
+            found[title] = int(value)
+    return found
+
+
+def lacking(found: Mapping[str, int]) -> frozenset[Feature]:
+    """Return the features that a datapath lacks.
+
+    A line that is missing proves nothing: Open vSwitch may call it something else.
+
+    :param found: as ``parse_features`` returns it.
+    """
+    return frozenset(feature for feature in FEATURES if _is_lacking(feature, found))
+
+
+def _is_lacking(feature: Feature, found: Mapping[str, int]) -> bool:
+    known = [found[title] >= least for title, least in feature.shown_by if title in found]
+    return bool(known) and not any(known)
+
+
+def shortfall(
+    entries: Iterable[SwitchEntry], lacks: Collection[Feature], *, one_host: bool = False
+) -> str:
+    """Return what happens to the packets of a chain, because the datapath lacks what it needs.
+
+    :param entries: all that the chain wants in the switch.
+    :param lacks: what the datapath of the host lacks.
+    :param one_host: the chain has no other host, so its flows for frames between hosts are idle.
+    :returns: empty if nothing is lacking.
+    """
+    if not lacks:
+        return ""
+    used: set[str] = set()
+    for entry in entries:
+        found = constructs(entry) if isinstance(entry, Flow) else set()
+        used |= set() if one_host and _is_between_hosts(entry, found) else found
+    return describe({need for name in used for need in NEEDS.get(name, ()) if need in lacks})
+
+
+def _is_between_hosts(entry: SwitchEntry, found: Collection[str]) -> bool:
+    """Return whether a flow is for frames between hosts.
+
+    :param found: its constructs.
+    """
+    is_inside = isinstance(entry, Flow) and entry.key.bridge == Bridge.INT
+    return not is_inside or not _BETWEEN_HOSTS.isdisjoint(found)
+
+
+def describe(lacks: Iterable[Feature]) -> str:
+    """Return what a datapath lacks and what happens because of it; empty if it lacks nothing."""
+    texts = [f"{feature.name} ({feature.effect})" for feature in sorted(lacks)]
+    return f"the datapath lacks {'; '.join(texts)}" if texts else ""

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from neutron.api import api_common
 from neutron.api.v2 import resource_helper
 from neutron_lib import exceptions as lib
-from neutron_lib.api import extensions
+from neutron_lib.api import extensions, faults
 from webob import exc
 
 from portchain.conf import PLUGIN_TYPE
@@ -53,6 +54,7 @@ def build_resources(definition: SimpleNamespace) -> list[Any]:
         controller = resource.controller.controller
         controller.create = _with_clear_errors(controller.create)
         controller.update = _with_clear_errors(controller.update)
+        resource.controller.func = _with_decoded_url(resource.controller.func)
     return resources
 
 
@@ -73,6 +75,25 @@ def _with_clear_errors(method: Callable[..., Any]) -> Callable[..., Any]:
         except exc.HTTPClientError as error:
             error.detail = _shorten(error.detail)
             raise
+
+    return checked
+
+
+def _with_decoded_url(answer: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Make a controller's WSGI function refuse a path or a query that is not UTF-8.
+
+    Neutron answers 500, for its own resources too, and logs a traceback.
+    """
+
+    def checked(request: Any) -> Any:
+        try:
+            _ = request.path, request.GET
+        except UnicodeDecodeError as error:
+            refusal = lib.BadRequest(resource="URL", msg="it must be encoded in UTF-8")
+            raise api_common.convert_exception_to_http_exc(
+                refusal, faults.FAULT_MAP, language=None
+            ) from error
+        return answer(request)
 
     return checked
 

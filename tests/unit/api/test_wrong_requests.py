@@ -174,6 +174,20 @@ class WrongRequestTest(ApiTestCase):
         ):
             assert self.call("GET", f"/sfc/port_chains?{query}").status_int == status, query
 
+    def test_urls_that_are_not_utf8(self) -> None:
+        for resource in definitions.resources():
+            collection, body = f"/sfc/{resource}s", {resource: {}}
+            for method, path in (
+                ("GET", f"{collection}?name=%ff"),
+                ("GET", f"{collection}?%ff=1"),
+                ("POST", f"{collection}?name=%ff"),
+                *((method, f"{collection}/%ff") for method in ("GET", "PUT", "DELETE")),
+                ("GET", f"{collection}/{UNKNOWN}?fields=%ff"),
+            ):
+                response = self.call(method, path, body if method in ("PUT", "POST") else None)
+                assert response.status_int == 400, (method, path)
+                assert "UTF-8" in response.json["NeutronError"]["message"]
+
     def test_lists_of_thousands_of_ids(self) -> None:
         ids = [uuidutils.generate_uuid() for _ in range(5000)]
         for resource, name in (

@@ -117,6 +117,22 @@ def why_pair_unavailable(
     return ""
 
 
+def selected_pairs(
+    group: PortPairGroup, ports: Mapping[str, Port], *, same_host: bool = False
+) -> tuple[tuple[str, int], ...]:
+    """Return the pairs that a group selects from for new flows; see ``why_pair_unavailable``.
+
+    :returns: pair id and weight > 0 of each, sorted by id.
+    """
+    return tuple(
+        sorted(
+            (pair.id, pair.weight)
+            for pair in group.port_pairs
+            if pair.weight and not why_pair_unavailable(pair, ports, same_host=same_host)
+        )
+    )
+
+
 def group_label(group: PortPairGroup) -> str:
     """Return how a group is called at the beginning of a sentence."""
     return f"Port pair group {group.name or group.id}"

@@ -125,6 +125,27 @@ class GroupPair(model_base.BASEV2):
     position: Mapped[int] = mapped_column(sa.Integer)
 
 
+class PairSet(model_base.BASEV2):
+    """The pairs that a group selects from, or selected from before (`portchain.db.pair_sets`).
+
+    ``weights`` has the weight of each pair by the pair's id. ``replaced_at`` (UTC) is the time when
+    another set replaced this one; NULL for the set in force. ``new_flows``: this was so short ago
+    that flows which no host remembers count as ones from before. ``number`` grows from set to set.
+    """
+
+    __tablename__ = "portchain_pair_sets"
+    __table_args__ = (
+        sa.Index("ix_portchain_pair_sets_age", "new_flows", "replaced_at"),
+        model_base.BASEV2.__table_args__,
+    )
+
+    group_id: Mapped[str] = _reference("portchain_port_pair_groups.id", "CASCADE", primary_key=True)
+    number: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=False)
+    weights: Mapped[dict[str, int]] = mapped_column(types.JsonEncodedDict(mysql_as_medium=True))
+    replaced_at: Mapped[datetime.datetime | None] = mapped_column(sa.DateTime, nullable=True)
+    new_flows: Mapped[bool] = mapped_column(sa.Boolean)
+
+
 class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     """A port chain and the progress of its realisation.
 

@@ -19,6 +19,7 @@ from portchain.dataplane.pipeline import MAX_HOPS, ODD_GENERATION
 from portchain.dataplane.plan import (
     ChainPlan,
     Classifier,
+    EarlierPairs,
     GraphIngress,
     Hop,
     Path,
@@ -82,9 +83,13 @@ SERVER_TOPIC = "port_chain-server"
 # 1.10 "returned_sources" of a hop, "return_macs" of a target: an older agent accepts from functions
 #      what the chain's sources may not send.
 # 1.11 "warning" of a report: what the datapath of the host lacks. An older agent does not say it.
+# 1.12 "earlier_pairs" of a hop: what its group selected from before its last changes. An older
+#      agent learns the pair of each traffic flow instead, and does not need them. If the server is
+#      older, connections whose slots a change of the group gives to another pair move there.
 VERSION = "1.0"
 
 _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 255, 4094
+_MAX_EARLIER_SETS, _MAX_PAIRS = 16, 65535
 _UNREADABLE = (
     "this host cannot read the plan: {}. Upgrade the host if the server has a later release"
 )
@@ -341,7 +346,31 @@ def _hop(item: Mapping[str, Any]) -> Hop:
         lb_fields=tuple(
             read_text({"lb_fields": name}, "lb_fields") for name in read_list(item, "lb_fields")
         ),
+        earlier_pairs=_earlier_pairs(item),
     )
+
+
+def _earlier_pairs(item: Mapping[str, Any]) -> tuple[EarlierPairs, ...]:
+    sets = read_each(item, "earlier_pairs", _earlier_set)
+    if len(sets) > _MAX_EARLIER_SETS:
+        raise ContractError(
+            f"earlier_pairs: {len(sets)} sets, at most {_MAX_EARLIER_SETS} are possible"
+        )
+    return sets
+
+
+def _earlier_set(item: Mapping[str, Any]) -> EarlierPairs:
+    weights = dict(_weighted_pair(pair) for pair in read_list(item, "weights"))
+    if not 1 <= len(weights) <= _MAX_PAIRS:
+        raise ContractError(f"weights: {len(weights)} pairs are not in 1..{_MAX_PAIRS}")
+    return EarlierPairs(tuple(sorted(weights.items())), bool(item.get("new_flows", False)))
+
+
+def _weighted_pair(pair: Any) -> tuple[str, int]:
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise ContractError(f"weights: {pair!r} is not a pair's id and its weight")
+    item = {"pair_id": pair[0], "weight": pair[1]}
+    return read_uuid(item, "pair_id"), read_int(item, "weight", 1, MAX_WEIGHT)
 
 
 def _networks(prefixes: Any, name: str) -> tuple[str, ...]:

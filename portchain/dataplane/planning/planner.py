@@ -20,6 +20,7 @@ from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import (
     ChainPlan,
     Classifier,
+    EarlierPairs,
     GraphIngress,
     Hop,
     Path,
@@ -31,6 +32,11 @@ from portchain.dataplane.plan import (
 from portchain.dataplane.planning import attribution, headers, spoofing
 
 T = TypeVar("T")
+
+PairHistory = Mapping[str, Sequence[EarlierPairs]]
+"""What port pair groups, by id, selected from before their last changes, the oldest first."""
+
+_UNCHANGED: PairHistory = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +51,16 @@ class Planned:
     availability: Availability
 
 
-def plan_chain(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Planned:
+def plan_chain(
+    snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str], history: PairHistory = _UNCHANGED
+) -> Planned:
     """Plan a chain, for all hosts that take part in it.
 
     :param tunnel_ips: host -> address of its tunnel endpoint; hosts without tunnels may be absent.
+    :param history: groups that have not changed lately may be absent.
     """
     chain = snapshot.chain
-    forward = _forward(snapshot, tunnel_ips)
+    forward = _with_history(_forward(snapshot, tunnel_ips), chain, history)
     paths = (forward, _reverse(snapshot, forward, tunnel_ips)) if chain.symmetric else (forward,)
     plan = ChainPlan(
         chain.id,
@@ -110,6 +119,26 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
         branches=bool(snapshot.successors),
     )
     return _with_networks(path, ports)
+
+
+def _with_history(path: Path, chain: PortChain, history: PairHistory) -> Path:
+    """Add to each hop what its group selected from before. A tap has no flows that must stay."""
+    hops = (
+        hop
+        if hop.tap
+        else replace(hop, earlier_pairs=_earlier_pairs(hop, history.get(group.id, ())))
+        for hop, group in zip(path.hops, chain.port_pair_groups, strict=True)
+    )
+    return replace(path, hops=tuple(hops))
+
+
+def _earlier_pairs(hop: Hop, history: Sequence[EarlierPairs]) -> tuple[EarlierPairs, ...]:
+    """Return the part of a group's history that makes a difference to what the hop selects."""
+    if not hop.targets:
+        return ()
+    present = tuple((target.pair_id, target.weight) for target in hop.targets if target.weight)
+    differing = (number for number, past in enumerate(history, 1) if past.weights != present)
+    return tuple(history[: max(differing, default=0)])
 
 
 def _with_changes(

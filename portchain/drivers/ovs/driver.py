@@ -8,18 +8,21 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from portchain.conf import GROUP
+from portchain.core.availability import selected_pairs
 from portchain.core.model import ChainSnapshot, Encapsulation, HostReport, Port, PortPair
 from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SETS
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.floating import why_not_translated
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
-from portchain.dataplane.planning.planner import Planned, plan_chain
+from portchain.dataplane.planning.planner import PairHistory, Planned, plan_chain
 from portchain.dataplane.planning.visibility import plan_for_host
-from portchain.db import snapshots
+from portchain.db import pair_sets, snapshots
 from portchain.drivers.base import (
     Capabilities,
     ChainsFailed,
     ChainStatusReporter,
+    OwnChains,
+    PeriodicTask,
     PortChainDriver,
 )
 from portchain.drivers.ovs.underlay import tunnel_ends, underlay_of
@@ -58,6 +61,11 @@ class OvsDriver(PortChainDriver):
     def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
         """Return the endpoint that hosts call."""
         return ((contract.SERVER_TOPIC, [ServerEndpoint(self._sync, self._record_reports)]),)
+
+    def periodic_tasks(self) -> Sequence[PeriodicTask]:
+        """Forget what groups selected from before, once flows from before have ended."""
+        interval = cfg.CONF[GROUP].repair_interval
+        return (PeriodicTask("flow affinity", interval, self._forget_earlier_pairs),)
 
     def claims(self, port: Port) -> bool:
         """Claim ports of Neutron's Open vSwitch agents, and ports whose mechanism is unknown."""
@@ -131,16 +139,29 @@ class OvsDriver(PortChainDriver):
             port.host for snapshot in snapshots for port in snapshot.ports.values() if port.host
         }
         ends, underlay = tunnel_ends(context, hosts), underlay_of(cfg.CONF)
+        history = _record_pairs(context, snapshots)
         planned: list[Planned] = []
         failures: dict[str, Exception] = {}
         for snapshot in snapshots:
             try:
-                planned.append(_plan_one(snapshot, ends, underlay))
+                planned.append(_plan_one(snapshot, ends, underlay, history))
             except Exception as error:
                 # A bug that one chain triggers must not affect the other chains of the call.
                 LOG.exception("Cannot plan port chain %s", snapshot.chain.id)
                 failures[snapshot.chain.id] = error
         return planned, failures
+
+    def _forget_earlier_pairs(self, context: Any, chains: OwnChains) -> None:
+        """Plan the chains again whose groups have earlier pairs that hosts need no more."""
+        times = _affinity_times()
+        due = pair_sets.due(context, times)
+        users = frozenset().union(*due.values())
+        own = {item.snapshot.chain.id: item for item in chains(context, users)} if users else {}
+        # The chains of another driver are planned by that driver's task.
+        groups = [group for group, ids in due.items() if not ids or ids & own.keys()]
+        usable = [chain_id for chain_id, item in own.items() if not item.refusal]
+        if groups and pair_sets.age(context, groups, usable, times) and usable:
+            self.refresh_port_chains(context, snapshots.load(context, usable))
 
     # Called by the hosts.
 
@@ -175,11 +196,31 @@ class OvsDriver(PortChainDriver):
         self._agents.apply(context, updates)
 
 
+def _affinity_times() -> pair_sets.AffinityTimes:
+    options = cfg.CONF[GROUP]
+    return pair_sets.AffinityTimes(options.flow_affinity_time, options.new_flow_affinity_time)
+
+
+def _record_pairs(context: Any, snapshots: Iterable[ChainSnapshot]) -> PairHistory:
+    """Record what the groups of chains select from now; return what they did before."""
+    present = {
+        group.id: selected_pairs(group, snapshot.ports, same_host=True)
+        for snapshot in snapshots
+        for group in snapshot.chain.port_pair_groups
+        if not group.tap_enabled
+    }
+    return pair_sets.record(context, present, _affinity_times()) if present else {}
+
+
 def _plan_one(
-    snapshot: ChainSnapshot, ends: Mapping[str, TunnelEnd], underlay: Underlay
+    snapshot: ChainSnapshot,
+    ends: Mapping[str, TunnelEnd],
+    underlay: Underlay,
+    history: PairHistory,
 ) -> Planned:
     """Plan a chain, with warnings of what the packets may not survive outside of the chain."""
-    planned = plan_chain(snapshot, {host: end.address for host, end in ends.items()})
+    tunnel_ips = {host: end.address for host, end in ends.items()}
+    planned = plan_chain(snapshot, tunnel_ips, history)
     mtus = {port.id: port.mtu for port in snapshot.ports.values()}
     owner = snapshot.chain.project_id
     foreign = {port.id for port in snapshot.ports.values() if port.project_id != owner}

@@ -25,4 +25,23 @@ OVS_OPTS: list[cfg.Opt] = [
         "these options.",
     ),
     MAX_CHAIN_FLOWS,
+    cfg.IntOpt(
+        "flow_affinity_time",
+        default=7440,
+        min=0,
+        help="Seconds for which TCP connections keep their port pair after pairs or weights of "
+        "their group have changed. Set it to the longest time for which a connection may send "
+        "nothing: a connection that was idle for all of this time may go to another pair "
+        "afterwards. Until then, hosts have flows for the earlier pairs. 0 means: a change moves "
+        "connections whose packets the group now sends to another pair. Of the drivers ovs and "
+        "openflow.",
+    ),
+    cfg.IntOpt(
+        "new_flow_affinity_time",
+        default=300,
+        min=0,
+        help="Seconds after a change of a group's pairs or weights for which datagrams that no "
+        "host remembers count as part of a flow from before the change, and keep the pair of "
+        "before. It has no effect beyond flow_affinity_time. Of the drivers ovs and openflow.",
+    ),
 ]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from portchain.core.availability import assess, why_pair_unavailable
+from portchain.core.availability import assess, selected_pairs, why_pair_unavailable
 from portchain.core.model import (
     ChainSnapshot,
     FailureMode,
@@ -135,3 +135,15 @@ def test_a_preceding_chain_without_available_function_is_a_down_reason() -> None
 
 def test_drivers_add_warnings_of_their_own() -> None:
     assert assess(SNAPSHOT).with_warnings("", "one", "two").warning == "one; two"
+
+
+def test_a_group_selects_from_pairs_that_can_forward_and_have_a_weight() -> None:
+    pairs = (replace(PAIRS["b"], weight=3), PAIRS["a"], replace(PAIRS["z"], weight=0))
+    group = replace(GROUPS["a"], port_pairs=pairs)
+    assert selected_pairs(group, PORTS) == (("a", 1), ("b", 3))
+    away = {**PORTS, "b-out": port("b-out", host="h2")}
+    assert selected_pairs(group, away) == (("a", 1), ("b", 3))
+    assert selected_pairs(group, away, same_host=True) == (("a", 1),)
+    unbound = {**PORTS, "a-in": port("a-in", host="")}
+    assert selected_pairs(group, unbound) == (("b", 3),)
+    assert selected_pairs(group, {}) == ()

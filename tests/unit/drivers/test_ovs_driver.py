@@ -321,10 +321,10 @@ class OvsDriverTest(ApiTestCase):
         wrong, right = (self.make_chain(number) for number in (1, 2))
         self.sent()
 
-        def plan(snapshot: ChainSnapshot, tunnel_ips: Any) -> Planned:
+        def plan(snapshot: ChainSnapshot, *rest: Any) -> Planned:
             if snapshot.chain.id == wrong:
                 raise KeyError("a port that nobody knows")
-            return plan_chain(snapshot, tunnel_ips)
+            return plan_chain(snapshot, *rest)
 
         with mock.patch.object(driver, "plan_chain", plan):
             self.update("port_pair_group", self.group_id, port_pairs=[])

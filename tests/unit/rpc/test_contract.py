@@ -15,6 +15,7 @@ from portchain.dataplane.pipeline import MAX_HOPS, ODD_GENERATION
 from portchain.dataplane.plan import (
     ChainPlan,
     Classifier,
+    EarlierPairs,
     GraphIngress,
     Hop,
     Path,
@@ -77,6 +78,13 @@ targets = st.builds(
     st.booleans(),
     st.lists(macs, max_size=2).map(tuple),
 )
+earlier_pairs = st.builds(
+    EarlierPairs,
+    st.dictionaries(uuids, st.integers(1, 65535), min_size=1, max_size=3).map(
+        lambda weights: tuple(sorted(weights.items()))
+    ),
+    st.booleans(),
+)
 hops = st.builds(
     Hop,
     st.integers(0, 99),
@@ -85,6 +93,7 @@ hops = st.builds(
     tap=st.booleans(),
     returned_sources=st.none()
     | st.lists(st.ip_addresses().map(lambda ip: str(ip_network(ip))), max_size=3).map(tuple),
+    earlier_pairs=st.lists(earlier_pairs, max_size=3).map(tuple),
 )
 keywords = st.text("abcdef0123456789", max_size=15)
 accepted = st.lists(st.ip_addresses(v=4).map(lambda ip: f"{ip}/32"), max_size=2).map(tuple)
@@ -148,9 +157,16 @@ def test_reports_arrive_as_they_were_sent(reports):
     assert contract.decode_reports(through_json(contract.encode_reports(reports))) == reports
 
 
+EARLIER = EarlierPairs(((ident("a"), 1), (ident("c"), 2)), new_flows=True)
+
+
+def with_earlier_pairs(*sets):
+    return chain(Hop(1, (target("a", "h1"),), earlier_pairs=sets))
+
+
 def message():
     update = PlanUpdate(
-        (chain([target("a", "h1")]),),
+        (with_earlier_pairs(EARLIER),),
         ((ident("pc2"), 3),),
         frozenset({ident("pc1")}),
         ((ident("pc3"), 4),),
@@ -238,6 +254,45 @@ def test_a_plan_from_a_server_before_1_9_has_no_generation():
     assert contract.decode_update({"chains": [sent]}).chains == (plan,)
     del sent["generation"]
     assert contract.decode_update({"chains": [sent]}).chains == (replace(plan, generation=None),)
+
+
+def test_a_plan_from_a_server_before_1_12_has_no_earlier_pairs():
+    sent = message()
+    del sent["chains"][0]["paths"][0]["hops"][0]["earlier_pairs"]
+    assert contract.decode_update(sent).chains == (with_earlier_pairs(),)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "error"),
+    [
+        ([{}], "weights: 0 pairs"),
+        ([{"weights": []}], "weights: 0 pairs"),
+        ([{"weights": [[ident("a"), 0]]}], "weight: 0 is not in 1..65535"),
+        ([{"weights": [[ident("a"), 65536]]}], "weight: 65536 is not in 1..65535"),
+        ([{"weights": [[ident("a"), True]]}], "weight: expected an integer"),
+        ([{"weights": [["a", 1]]}], "pair_id: 'a' is not a UUID"),
+        ([{"weights": [[ident("a")]]}], "weights: "),
+        ([{"weights": [ident("a")]}], "weights: "),
+        ([{"weights": [[ident("a"), 1]]}] * 17, "earlier_pairs: 17 sets"),
+        ([[]], "earlier_pairs: expected a dictionary"),
+        ("x", "earlier_pairs: expected a list"),
+    ],
+    ids=str,
+)
+def test_earlier_pairs_are_checked(earlier, error):
+    wrong = message()
+    wrong["chains"][0]["paths"][0]["hops"][0]["earlier_pairs"] = earlier
+    update = contract.decode_update(wrong)
+    assert update.chains == ()
+    (unreadable,) = update.unreadable
+    assert error in unreadable.error
+
+
+def test_earlier_pairs_are_sorted_and_distinct():
+    sent = message()
+    (earlier,) = sent["chains"][0]["paths"][0]["hops"][0]["earlier_pairs"]
+    earlier["weights"] = [*reversed(earlier["weights"]), earlier["weights"][0]]
+    assert contract.decode_update(sent).chains == (with_earlier_pairs(EARLIER),)
 
 
 def paths(value, path=()):

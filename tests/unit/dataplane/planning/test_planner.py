@@ -17,6 +17,7 @@ from portchain.core.model import (
     Segment,
 )
 from portchain.dataplane import plan as plans
+from portchain.dataplane.plan import EarlierPairs
 from portchain.dataplane.planning.planner import plan_chain
 from portchain.drivers.ovs.updates import updates_by_host
 from portchain.rpc import contract
@@ -399,3 +400,48 @@ def test_agent_without_service_graph_support_drops_their_traffic():
         message = contract.encode_update(update)
         assert contract.decode_update(message) == update
         assert [path["hops"] for path in message["chains"][0]["paths"]] == [()]
+
+
+PRESENT = tuple(sorted((ident(name), 1) for name in ("pp1", "pp2")))
+ONE, OTHER = (EarlierPairs(((ident(name), 1),)) for name in ("pp1", "gone"))
+
+
+def earlier(known, **history):
+    """What the hops of both directions select from before, in the order of the groups."""
+    by_id = {ident(name): sets for name, sets in history.items()}
+    forward, reverse = plan_chain(known, TUNNEL_IPS, by_id).plan.paths
+    assert [hop.earlier_pairs for hop in reversed(reverse.hops)] == [
+        hop.earlier_pairs for hop in forward.hops
+    ]
+    return [hop.earlier_pairs for hop in forward.hops]
+
+
+def test_hops_of_both_directions_know_what_their_group_selected_from_before():
+    known = snapshot(symmetric=True)
+    assert earlier(known) == [(), ()]
+    recent = replace(OTHER, new_flows=True)
+    assert earlier(known, pg1=(ONE, recent)) == [(ONE, recent), ()]
+    assert earlier(known, pg2=(OTHER,)) == [(), (OTHER,)]
+
+
+def test_earlier_pairs_that_make_no_difference_are_left_out():
+    same = EarlierPairs(PRESENT, new_flows=True)
+    known = snapshot(symmetric=True)
+    assert earlier(known, pg1=(same,)) == [(), ()]
+    assert earlier(known, pg1=(same, ONE, same, same)) == [(same, ONE), ()]
+    first, second = known.chain.port_pair_groups
+    drained = replace(first.port_pairs[1], weight=0)
+    first = replace(first, port_pairs=(first.port_pairs[0], drained))
+    without = replace(known, chain=replace(known.chain, port_pair_groups=(first, second)))
+    assert earlier(without, pg1=(ONE,)) == [(), ()]
+    assert earlier(without, pg1=(same,)) == [(same,), ()]
+
+
+def test_hops_that_select_nothing_know_no_earlier_pairs():
+    unbound = snapshot(symmetric=True, pp3_in={"host": ""})
+    assert earlier(unbound, pg2=(OTHER,)) == [(), ()]
+    known = snapshot(symmetric=True)
+    first, second = known.chain.port_pair_groups
+    groups = (first, replace(second, tap_enabled=True))
+    tapping = replace(known, chain=replace(known.chain, port_pair_groups=groups))
+    assert earlier(tapping, pg1=(ONE,), pg2=(OTHER,)) == [(ONE,), ()]

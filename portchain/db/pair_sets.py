@@ -1,0 +1,226 @@
+"""The pairs that groups select from, and those that they selected from before their last changes.
+
+While the set of a group's pairs and weights does not change, hosts compute the pair of a flow from
+the packet's header. After a change they need the earlier sets, as long as flows from before can
+live (docs/decisions/0016).
+
+A set depends on the group and its ports alone, not on a chain: it has the pairs that can forward
+packets and whose weight is not 0. Each group has at most one set in force, and some earlier ones.
+
+Lock order: groups, by id, then their sets. `age` locks chains, by id, then sets. No request holds
+a set and waits for anything else.
+"""
+
+import datetime
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib.db import api as db_api
+from oslo_utils import timeutils
+
+from portchain.core.availability import selected_pairs
+from portchain.dataplane.plan import EarlierPairs
+from portchain.db import snapshots, writer
+from portchain.db.models import ChainGroup, PairSet, PortChain, PortPairGroup
+from portchain.db.ports import load_ports
+
+MAX_EARLIER = 8
+"""At most this many earlier sets of a group are kept: each costs flows on hosts."""
+
+Weights = tuple[tuple[str, int], ...]
+"""Pair id and weight > 0 of each pair of a set, sorted by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class AffinityTimes:
+    """How long an earlier set is in use after another one has replaced it, in seconds.
+
+    :param connections: for TCP connections; then the set is forgotten. 0: it is not kept at all.
+    :param new_flows: for flows that no host remembers.
+    """
+
+    connections: int
+    new_flows: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """A row of the table."""
+
+    number: int
+    weights: Weights
+    replaced: bool
+    new_flows: bool
+
+
+_Sets = defaultdict[str, list[_Set]]
+"""Group id -> its sets, the oldest first. The last one is in force."""
+
+
+@db_api.retry_if_session_inactive()
+def record(
+    context: Any, present: Mapping[str, Weights], times: AffinityTimes
+) -> dict[str, tuple[EarlierPairs, ...]]:
+    """Record the sets in force; each one that another has replaced becomes an earlier one.
+
+    One query if no set has changed. Otherwise the present pairs are read again under a lock, so
+    that a server with an older snapshot does not bring back what another one has replaced.
+
+    :param present: group id -> its set in a snapshot.
+    :returns: group id -> its earlier sets, the oldest first.
+    """
+    with db_api.CONTEXT_READER.using(context):
+        sets = _load(context.session, present)
+    changed = sorted(group for group in present if _in_force(sets[group]) != present[group])
+    if changed:
+        sets.update(_replace(context, changed, times))
+    return {group: tuple(_earlier(sets[group])) for group in present}
+
+
+def _earlier(sets: Iterable[_Set]) -> Iterator[EarlierPairs]:
+    return (EarlierPairs(one.weights, one.new_flows) for one in sets if one.replaced)
+
+
+def _load(session: Any, group_ids: Iterable[str]) -> _Sets:
+    row = PairSet
+    query = (
+        sa.select(row.group_id, row.number, row.weights, row.replaced_at, row.new_flows)
+        .where(row.group_id.in_(sorted(group_ids)))
+        .order_by(row.group_id, row.number)
+    )
+    found: _Sets = defaultdict(list)
+    for group_id, number, weights, replaced_at, new_flows in session.execute(query):
+        known = tuple(sorted(weights.items()))
+        found[group_id].append(_Set(number, known, replaced_at is not None, new_flows))
+    return found
+
+
+def _in_force(sets: Sequence[_Set]) -> Weights:
+    """Return the pairs of the set in force; none if it is not known."""
+    return sets[-1].weights if sets else ()
+
+
+def _replace(context: Any, group_ids: Sequence[str], times: AffinityTimes) -> _Sets:
+    """Replace the sets in force of groups by what the groups select from at this moment.
+
+    :returns: the sets of these groups.
+    """
+    group = PortPairGroup
+    query = sa.select(group.id).where(group.id.in_(group_ids)).order_by(group.id)
+    with db_api.CONTEXT_WRITER.using(context):
+        session = context.session
+        # Nothing is read before the locks are held, which would fix what the transaction sees.
+        existing = list(session.scalars(query.with_for_update()))
+        sets, present = _load(session, existing), _present(session, existing)
+        for group_id in existing:
+            if _in_force(sets[group_id]) != present[group_id]:
+                _replace_one(session, group_id, sets[group_id], present[group_id], times)
+        return _load(session, existing)
+
+
+def _present(session: Any, group_ids: Iterable[str]) -> dict[str, Weights]:
+    groups = snapshots.load_groups(session, group_ids)
+    port_ids = {port_id for group in groups.values() for port_id in group.port_ids}
+    ports = load_ports(session, models_v2.Port.id.in_(port_ids))
+    return {
+        group_id: selected_pairs(group, ports, same_host=True) for group_id, group in groups.items()
+    }
+
+
+def _replace_one(
+    session: Any, group_id: str, sets: Sequence[_Set], present: Weights, times: AffinityTimes
+) -> None:
+    """Put a new set in force, and drop earlier ones that are not worth keeping."""
+    kept = [one for one in sets if one.weights and times.connections]
+    if kept and kept[-1].weights == present:
+        kept.pop()  # nothing was selected in between
+    kept = kept[-MAX_EARLIER:]
+    row = PairSet
+    dropped = [one.number for one in sets if one not in kept]
+    if dropped:
+        session.execute(
+            sa.delete(row)
+            .where(row.group_id == group_id, row.number.in_(dropped))
+            .execution_options(synchronize_session=False)
+        )
+    if kept and not kept[-1].replaced:
+        session.execute(
+            sa.update(row)
+            .where(row.group_id == group_id, row.number == kept[-1].number)
+            .values(replaced_at=timeutils.utcnow(), new_flows=times.new_flows > 0)
+            .execution_options(synchronize_session=False)
+        )
+    number = sets[-1].number + 1 if sets else 0
+    session.execute(
+        sa.insert(row).values(
+            group_id=group_id, number=number, weights=dict(present), new_flows=False
+        )
+    )
+
+
+def due(context: Any, times: AffinityTimes) -> dict[str, frozenset[str]]:
+    """Return the groups with earlier sets whose time is over, each with the chains that use it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    with db_api.CONTEXT_READER.using(context):
+        for group_id, chain_id in context.session.execute(_due_groups(times)):
+            found[group_id] |= {chain_id} - {None}
+    return {group_id: frozenset(chains) for group_id, chains in found.items()}
+
+
+def _due_groups(times: AffinityTimes) -> sa.Select[str, str]:
+    row, link = PairSet, ChainGroup
+    return (
+        sa.select(row.group_id, link.chain_id)
+        .join(link, link.group_id == row.group_id, isouter=True)
+        .where(_is_due(times))
+        .distinct()
+    )
+
+
+@db_api.retry_if_session_inactive()
+def age(
+    context: Any, group_ids: Collection[str], chain_ids: Collection[str], times: AffinityTimes
+) -> bool:
+    """Forget the sets of groups whose time is over, and give chains a new revision.
+
+    :param chain_ids: the chains whose plans have these sets.
+    :returns: False, and nothing is written, if another server has done it.
+    """
+    row = PairSet
+    chains = sa.select(PortChain.id).where(PortChain.id.in_(sorted(chain_ids)))
+    query = sa.select(row.group_id, row.number, row.replaced_at).where(
+        row.group_id.in_(sorted(group_ids)), _is_due(times)
+    )
+    with db_api.CONTEXT_WRITER.using(context):
+        session = context.session
+        session.execute(chains.order_by(PortChain.id).with_for_update())
+        sets = session.execute(query).all()
+        for group_id, number, replaced_at in sorted(sets):
+            which = sa.and_(row.group_id == group_id, row.number == number)
+            forgotten = replaced_at <= _ago(times.connections)
+            change = sa.delete(row) if forgotten else sa.update(row).values(new_flows=False)
+            session.execute(change.where(which).execution_options(synchronize_session=False))
+        if sets and chain_ids:
+            writer.increment_revision(session, chain_ids)
+    return bool(sets)
+
+
+def _is_due(times: AffinityTimes) -> sa.ColumnElement[bool]:
+    """Return the condition for sets that must be forgotten, or that new flows do not use any more.
+
+    In a form that the index of both columns can answer.
+    """
+    row = PairSet
+    new_flows = _ago(min(times.new_flows, times.connections))
+    return sa.or_(
+        sa.and_(row.new_flows == sa.true(), row.replaced_at <= new_flows),
+        sa.and_(row.new_flows == sa.false(), row.replaced_at <= _ago(times.connections)),
+    )
+
+
+def _ago(seconds: int) -> datetime.datetime:
+    return timeutils.utcnow() - datetime.timedelta(seconds=seconds)

@@ -4,18 +4,24 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from portchain_lab import layout
 from portchain_lab.errors import LabError
 from rich.console import Console
 
-from bench import dataplane, report, results
+from bench import report, results
+from bench.dataplane import measure as dataplane
+from bench.dataplane import report as dataplane_report
+from bench.dataplane import rows as dataplane_rows
+from bench.dataplane.rows import Row
+from bench.dataplane.run import run as run_packets
 from bench.environments import IMPLEMENTATIONS, REPOSITORY, Implementation
 from bench.errors import BenchError
-from bench.points import PORTCHAIN, Measured
+from bench.points import Measured
 from bench.results import Result
 from bench.run import Plan, run
 
@@ -63,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--quick", action="store_true", help="a short run: 0 and 10 chains, three repetitions"
+    )
+    command.add_argument(
+        "--full", action="store_true", help="dataplane: all cases, and up to 50,000 connections"
     )
     command.add_argument("--only", choices=names, help="measure only this implementation")
     command.add_argument(
@@ -134,32 +143,62 @@ def write(result: Result, directory: Path) -> None:
     console.print(f"written: {written} and {picture.name}")
 
 
+def packet_plan(arguments: argparse.Namespace) -> dataplane.Plan:
+    """The plan for the data plane that the command line asks for."""
+    if arguments.quick:
+        return dataplane.QUICK
+    return dataplane.FULL if arguments.full else dataplane.DEFAULT
+
+
+def show_packets(rows: Sequence[Row], about: str, markdown: bool) -> None:
+    """Print the tables of the data plane without wrapping them."""
+    out = Console(highlight=False, width=max(console.width, WIDTH * 2 if markdown else WIDTH))
+    out.print(about, soft_wrap=True)
+    for title, table in dataplane_report.tables(rows, markdown):
+        out.print(f"\n[bold]{title}[/]" if not markdown else f"\n### {title}")
+        out.print(table)
+
+
+def write_packets(
+    rows: Sequence[Row], about: Mapping[str, Any], began: str, directory: Path
+) -> None:
+    """Write the results file and the picture of the data plane."""
+    from bench import plot  # noqa: PLC0415
+
+    written = dataplane_rows.write(rows, about, began, directory)
+    picture = written.with_suffix(".png")
+    plot.draw_ratios(*dataplane_report.drawn(rows), picture)
+    console.print(f"written: {written} and {picture.name}")
+
+
 def measure_packets(arguments: argparse.Namespace) -> int:
     """``python -m bench dataplane``.
 
-    :returns: 0, or 1 after an error, which is printed.
+    :returns: 0, or 1 after an error, which is printed. Complete measurements are always written.
     """
-    out = Console(highlight=False, width=max(console.width, WIDTH))
     if arguments.show:
-        out.print(dataplane.format_table(dataplane.read(arguments.show), arguments.markdown))
+        show_packets(dataplane_rows.read(arguments.show), arguments.show.name, arguments.markdown)
         return 0
-    ours = next(one for one in IMPLEMENTATIONS if one.name == PORTCHAIN)
-    plan = dataplane.Plan(1, 1.0, 10) if arguments.quick else dataplane.Plan()
+    plan = packet_plan(arguments)
+    chosen = [one for one in IMPLEMENTATIONS if arguments.only in (None, one.name)]
     about = {
         "machine": results.machine(),
-        "versions": {ours.name: ours.version},
-        "plan": asdict(plan),
+        "versions": {one.name: one.version for one in chosen},
+        "plan": plan.to_json(),
     }
     began = results.now()
-    try:
-        rows = dataplane.measure(ours, plan, console)
-    except (BenchError, LabError) as error:
-        console.print(f"[red]{error}[/]", soft_wrap=True)
-        return 1
-    out.print(dataplane.format_table(rows, arguments.markdown))
-    written = dataplane.write(rows, about, began, arguments.output)
-    console.print(f"written: {written} and {written.with_suffix('.png').name}")
-    return 0
+    rows: list[Row] = []
+    succeeded = True
+    for implementation in chosen:
+        try:
+            run_packets(implementation, plan, rows, console)
+        except (BenchError, LabError) as error:
+            console.print(f"[red]{implementation.name}: {error}[/]", soft_wrap=True)
+            succeeded = False
+    if rows:
+        show_packets(rows, f"run of {began}Z: {about}", arguments.markdown)
+        write_packets(rows, about, began, arguments.output)
+    return 0 if succeeded else 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:

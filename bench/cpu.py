@@ -28,16 +28,16 @@ def spent(pids: Iterable[int]) -> dict[int, float]:
 
 
 class Meter:
-    """The processor time of one program of the lab, or of all of them.
+    """The processor time of some programs of the lab.
 
-    :param program: such as ``neutron-api``; empty for all servers, switches and agents.
+    :param programs: such as ``neutron-api``; without any, all servers, switches and agents.
     """
 
-    def __init__(self, lab: Lab, program: str = "") -> None:
-        if program:
-            record = lab.processes.read(program)
-            assert record, program
-            self._pids = processes.group_pids(record)
+    def __init__(self, lab: Lab, *programs: str) -> None:
+        if programs:
+            records = [lab.processes.read(program) for program in programs]
+            assert all(records), programs
+            self._pids = [pid for one in records if one for pid in processes.group_pids(one)]
         else:
             spaces = (lab.layout.controller_namespace, *map(lab.layout.namespace, lab.hosts))
             self._pids = [pid for space in spaces for pid in netns.pids(space)]

@@ -1,4 +1,4 @@
-"""Draws latency and memory over the number of chains, and throughput over their length."""
+"""Draws latency and memory over the number of chains, and what packets cost in chains."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,17 +32,23 @@ def draw(measured: Measured, path: Path) -> None:
     pyplot.close(figure)
 
 
-def draw_relative(relative: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
-    """Write a PNG with throughput through chains, relative to no chain.
+def draw_ratios(
+    labels: Sequence[str], series: Mapping[str, Sequence[float | None]], path: Path
+) -> None:
+    """Write a PNG with what chains cost, as ratios to the same steering by hand.
 
-    :param relative: metric -> (number of functions, value divided by that without a chain).
+    :param labels: of the cases.
+    :param series: name -> the ratio of each case; None if it was not measured.
     """
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    for metric, line in relative.items():
-        axes.plot(*zip(*line, strict=True), marker="o", label=metric)
-    axes.set(xlabel="functions", ylabel="relative to no chain")
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
+    figure, axes = pyplot.subplots(figsize=(max(8, len(labels)), 5), layout="constrained")
+    width = 0.8 / max(len(series), 1)
+    for number, (name, ratios) in enumerate(series.items()):
+        places = [place + (number - (len(series) - 1) / 2) * width for place in range(len(labels))]
+        axes.bar(places, [ratio or 0.0 for ratio in ratios], width, label=name)
+    axes.axhline(1.0, color="black", linewidth=0.8)
+    axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
+    axes.set(ylabel="relative to flows written by hand")
+    axes.grid(alpha=0.3, axis="y")
     axes.legend()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

@@ -1,0 +1,110 @@
+"""TCP connections that stay open while others are measured."""
+
+import resource
+import select
+import socket
+from typing import Self
+
+from portchain_lab.guests.virtual_machines import VirtualMachine
+from portchain_lab.hosts import netns
+
+from bench.dataplane.load import BACKLOG, TIMEOUT
+from bench.errors import BenchError
+
+AT_ONCE = 64
+USED_EVERY = 7
+"""Seconds between two packets of a connection. A datapath removes entries that are idle for 10."""
+SPARE_FILES = 4096
+LOCAL_PORTS = "10000 65535"
+
+
+class OpenConnections:
+    """Keeps TCP connections open within its context; the kernel sends packets on each of them.
+
+    :param count: how many.
+    """
+
+    def __init__(
+        self, source: VirtualMachine, destination: VirtualMachine, port: int, count: int
+    ) -> None:
+        self._source, self._destination = source, destination
+        self._port, self._count = port, count
+        self._open: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        _allow_files(2 * self._count + SPARE_FILES)
+        listener = netns.open_socket(self._destination.namespace)
+        with listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self._destination.ip, self._port))
+            listener.listen(BACKLOG)
+            listener.setblocking(False)
+            try:
+                netns.call(self._source.namespace, lambda: self._connect(listener))
+            except BaseException:
+                self.close()
+                raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for sock in self._open:
+            sock.close()
+
+    def _connect(self, listener: socket.socket) -> None:
+        """Open the connections. Runs in the source's namespace."""
+        netns.run(
+            self._source.namespace, "sysctl", "-qw", f"net.ipv4.ip_local_port_range={LOCAL_PORTS}"
+        )
+        with select.epoll() as poll:
+            poll.register(listener, select.EPOLLIN)
+            pending: dict[int, socket.socket] = {}
+            clients = accepted = 0
+            while clients < self._count or accepted < self._count:
+                while len(pending) < AT_ONCE and clients + len(pending) < self._count:
+                    client = _client((self._destination.ip, self._port))
+                    self._open.append(client)
+                    pending[client.fileno()] = client
+                    poll.register(client, select.EPOLLOUT)
+                ready = poll.poll(TIMEOUT)
+                if not ready:
+                    raise BenchError(f"only {clients} of {self._count} connections open")
+                for number, _ in ready:
+                    if number == listener.fileno():
+                        accepted += self._accept(listener)
+                        continue
+                    client = pending.pop(number)
+                    if error := client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                        raise BenchError(f"a connection does not open: error {error}")
+                    poll.unregister(client)
+                    clients += 1
+
+    def _accept(self, listener: socket.socket) -> int:
+        accepted = 0
+        while True:
+            try:
+                self._open.append(listener.accept()[0])
+            except BlockingIOError:
+                return accepted
+            accepted += 1
+
+
+def _client(address: tuple[str, int]) -> socket.socket:
+    """A socket that connects, and whose kernel asks the peer for a sign of life regularly."""
+    client = socket.socket()
+    client.setblocking(False)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, USED_EVERY)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, USED_EVERY)
+    client.connect_ex(address)
+    return client
+
+
+def _allow_files(count: int) -> None:
+    """Allow this process so many open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(count, hard)))

@@ -1,15 +1,10 @@
 """Requests and reports that race each other, on a real MariaDB."""
 
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from neutron.extensions.rbac import RbacPolicyInUse
-from neutron_lib import context as neutron_context
 from neutron_lib import exceptions as lib
 from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
@@ -17,6 +12,7 @@ from oslo_config import cfg
 
 from portchain import errors
 from portchain.db import ids, lookup, realisation, snapshots
+from tests.functional.db.at_once import AtOnce
 from tests.functional.db.test_api import OnMariaDb
 from tests.unit.api.base import OTHER_PROJECT, PROJECT, ApiTestCase
 
@@ -34,7 +30,7 @@ def _few_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ids, "LAST", 40)
 
 
-class RaceTest(OnMariaDb, ApiTestCase):
+class RaceTest(AtOnce, OnMariaDb, ApiTestCase):
     def setUp(self) -> None:
         super().setUp()
         for quota in ("port_chain", "port_pair_group", "port_pair", "flow_classifier"):
@@ -42,24 +38,6 @@ class RaceTest(OnMariaDb, ApiTestCase):
 
     def prepare(self) -> None:
         self.net = self.network()
-
-    def at_once(self, *works: Callable[[Any], Any]) -> list[Any]:
-        """Run works at the same time, each with its own context; return results or errors."""
-        barrier = Barrier(len(works))
-
-        def run(work: Callable[[Any], Any]) -> Any:
-            context = neutron_context.Context("user", PROJECT, roles=["member"])
-            # Connect before the first work begins: connecting takes longer than the work itself.
-            with db_api.CONTEXT_READER.using(context):
-                context.session.execute(sa.text("SELECT 1"))
-                barrier.wait()
-            try:
-                return work(context)
-            except (lib.NeutronException, lib.MultipleExceptions) as error:
-                return error
-
-        with ThreadPoolExecutor(len(works)) as pool:
-            return list(pool.map(run, works))
 
     def new_group(self, context: Any, **attributes: Any) -> Any:
         tuples: dict[str, Any] = {"ingress_n_tuple": {}, "egress_n_tuple": {}}

@@ -19,7 +19,7 @@ from portchain.dataplane.compile import (
 )
 from portchain.dataplane.flow_builder import UNICAST
 from portchain.dataplane.pipeline import ODD_GENERATION
-from portchain.dataplane.plan import ChainPlan, Hop, Path
+from portchain.dataplane.plan import ChainPlan, EarlierPairs, Hop, Path
 from portchain.dataplane.transition import (
     ABSENT,
     ChainTransition,
@@ -49,6 +49,11 @@ def switched(plan):
 OTHER = classifier(destination_ports=(200, 200))
 VM = source("vm", "h1", "10.0.0.10")
 OLD = chain([A, B], [C])
+PAST = EarlierPairs(((A.pair_id, 1),), new_flows=True)
+CHANGED, CHANGED_BEFORE = (
+    chain(Hop(1, (A, B), earlier_pairs=(past,)), [C])
+    for past in (PAST, replace(PAST, new_flows=False))
+)
 CASES = [
     ("new chain", None, chain([B]), "h1", Phase.PREPARED),
     ("new chain, host that only returns to Neutron", None, chain([B]), "h2", Phase.SWITCHED),
@@ -56,6 +61,8 @@ CASES = [
     ("pair is removed", OLD, chain([A], [C]), "h1", Phase.SWITCHED),
     ("pair is added", chain([A], [C]), OLD, "h1", Phase.PREPARED),
     ("weights", OLD, chain([replace(A, weight=3), B], [C]), "h1", Phase.SWITCHED),
+    ("earlier pairs are forgotten", CHANGED, OLD, "h1", Phase.SWITCHED),
+    ("earlier pairs serve no new flows", CHANGED, CHANGED_BEFORE, "h1", Phase.SWITCHED),
     (
         "classifier is added",
         OLD,

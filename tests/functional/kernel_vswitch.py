@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scapy.packet import Packet
 
-from tests.functional.vswitch import DEADLINE, Vswitch
+from tests.functional.vswitch import DEADLINE, Vswitch, quoted
 
 FENCE, FENCE_IN, FENCE_OUT = "fence", "fence-in", "fence-out"
 LARGEST_FRAME = 65536
@@ -150,6 +150,16 @@ class KernelVswitch(Vswitch):
             "add-port", bridge, name,
             "--", "set", "interface", name, f"ofport_request={ofport}",
         )  # fmt: skip
+
+    def _prepare_underlay(self, addresses: Mapping[str, str]) -> None:
+        """Give the namespace both addresses: the kernel sends the tunnels' packets to itself."""
+        self.run("ip", "link", "set", "dev", "lo", "up")
+        for address in addresses.values():
+            options = ("nodad",) if ":" in address else ()
+            self.run("ip", "address", "add", address, "dev", "lo", *options)
+
+    def _local_end(self, address: str) -> list[str]:
+        return [f"options:local_ip={quoted(address)}"]
 
     def _create_interface(self, name: str) -> list[str]:
         self._taps[name] = Tap(name)

@@ -1,5 +1,6 @@
 """Two simulated hosts in a real Open vSwitch, and the packets that tests send through them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from scapy.layers.inet import IP, TCP
@@ -18,16 +19,25 @@ VM_MAC, DST_MAC = mac("vm"), mac("dst")
 class Fabric:
     """Two hosts, h1 and h2, connected by a link instead of a tunnel.
 
+    :param tunnels: connect them by a tunnel of this kind, between the hosts' addresses.
     :param options: more fields of the ``LocalSwitch`` of both hosts.
     """
 
     def __init__(
-        self, vswitch: Vswitch, firewall: Firewall = Firewall.OPENVSWITCH, **options: Any
+        self,
+        vswitch: Vswitch,
+        firewall: Firewall = Firewall.OPENVSWITCH,
+        *,
+        tunnels: tuple[str, Mapping[str, str]] | None = None,
+        **options: Any,
     ) -> None:
         self.vswitch = vswitch
         self.hosts = {name: Host(vswitch, name) for name in ("h1", "h2")}
         self._ports: dict[str, dict[str, LocalPort]] = {"h1": {}, "h2": {}}
         self._firewall, self._options = firewall, options
+        if tunnels is not None:
+            vswitch.add_tunnels(*tunnels)
+            return
         with vswitch.at_once():
             vswitch.add_link("h1-tun", "h1-peer", 2, "h2-peer")
             vswitch.add_link("h2-tun", "h2-peer", 2, "h1-peer")

@@ -163,6 +163,7 @@ def _add_layout_options(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run Neutron's L3 agents, also for distributed routers; includes --l2-population",
     )
+    command.add_argument("--qos", action="store_true", help="load Neutron's QoS, for rate limits")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -43,6 +43,7 @@ def _layout(arguments: argparse.Namespace) -> layout.Layout:
         ipv6_underlay=arguments.ipv6_underlay,
         driver=arguments.driver,
         routers=arguments.routers,
+        qos=arguments.qos,
     )
 
 

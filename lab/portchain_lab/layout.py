@@ -105,6 +105,8 @@ class Layout:
         belong to the first and even hosts to the second.
     :param routers: run Neutron's L3 agents. Every host can build distributed routers, which need
         ``l2_population``; the last host also runs the other routers and source NAT.
+    :param qos: load Neutron's QoS, which limits the rates of ports with hosts of Neutron's Open
+        vSwitch agents.
     """
 
     name: str = "demo"
@@ -115,6 +117,7 @@ class Layout:
     ipv6_underlay: bool = False
     driver: str = "ovs"
     routers: bool = False
+    qos: bool = False
     software: Software = field(default_factory=Software.installed)
 
     def __post_init__(self) -> None:

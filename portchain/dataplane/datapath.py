@@ -35,7 +35,7 @@ MPLS = Feature("MPLS", "packets with MPLS labels may be lost", (("Max MPLS depth
 RECIRCULATION = Feature(
     "Recirc", "packets whose chain header is removed may be lost", (("Recirc", 1),)
 )
-# Open vSwitch does not ask for NSH. Linux has it since 4.15, and the action clone since 4.18.
+# Open vSwitch does not ask for NSH. Linux has it since 4.15, and the action clone since 4.19.
 NSH = Feature("NSH", "packets of NSH-aware functions may be lost", (("Clone action", 1),))
 PACKET_LENGTH = Feature(
     "Check pkt length action",

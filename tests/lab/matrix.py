@@ -29,7 +29,8 @@ TRANSPORTS: dict[str, dict[str, Any]] = {
     "vlan": {"network_type": "vlan"},
     "flat": {"network_type": "flat"},
     "l2pop": {"l2_population": True},
-    "ipv6": {"ipv6_underlay": True},
+    # Packets also visit the tables of Neutron's rate limits; ``test_rate_limits`` shares the lab.
+    "ipv6": {"ipv6_underlay": True, "qos": True},
     "ovn": {"network_type": "geneve", "driver": "ovn"},
 }
 ONE_PORT = "one port"

@@ -32,7 +32,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "both": ("test_both",),
     "l2pop": ("test_matrix[l2pop]",),
     "routers": ("test_routers",),
-    "ipv6": ("test_matrix[ipv6]",),
+    "ipv6": ("test_matrix[ipv6]", "test_rate_limits"),
     "changes": ("test_changes",),
 }
 """Modules by group; ``module[word]`` stands for those of its tests whose parameters begin so."""

@@ -8,6 +8,8 @@ from portchain_lab.layout import CONTROLLER_IP, PASSWORD
 _MECHANISMS = {"ovs": "openvswitch", "ovn": "ovn", "openflow": "openvswitch"}
 """Neutron's ML2 mechanism driver for the hosts of each chain driver."""
 _ROUTER_PLUGIN: dict[bool, tuple[str, ...]] = {False: (), True: ("router",)}
+_QOS: dict[bool, tuple[str, ...]] = {False: (), True: ("qos",)}
+"""Neutron's service plugin, extension driver and agent extension have one name."""
 _RABBIT_URL = f"rabbit://openstack:{PASSWORD}@{CONTROLLER_IP}:{layout.RABBIT_PORT}/"
 
 # Clients reconnect to a restarted broker within a few seconds.
@@ -71,7 +73,7 @@ def neutron(lab: layout.Layout) -> str:
     return f"""\
 [DEFAULT]
 core_plugin = ml2
-service_plugins = {",".join((*lab.software.service_plugins, *_ROUTER_PLUGIN[lab.routers]))}
+service_plugins = {",".join(_service_plugins(lab))}
 transport_url = {_RABBIT_URL}
 auth_strategy = keystone
 api_paste_config = {lab.directory}/api-paste.ini
@@ -128,7 +130,7 @@ def ml2(lab: layout.Layout) -> str:
 type_drivers = vxlan,gre,geneve,vlan,flat,local
 tenant_network_types = {project_network_types}
 mechanism_drivers = {",".join(mechanisms)}
-extension_drivers = port_security
+extension_drivers = {",".join(("port_security", *_QOS[lab.qos]))}
 overlay_ip_version = {6 if lab.ipv6_underlay else 4}
 [ml2_type_vxlan]
 vni_ranges = 1:10000
@@ -160,7 +162,7 @@ def agent(lab: layout.Layout, host: str) -> str:
             *(lab.software.command("privsep-helper"), f"--config-file={directory}/agent.conf"),
         )
     )
-    extensions = list(lab.software.agent_extensions)
+    extensions = [*lab.software.agent_extensions, *_QOS[lab.qos]]
     if host in lab.openflow_hosts:  # the controller programs this switch instead
         extensions.remove("port_chain")
     return f"""\
@@ -255,6 +257,10 @@ def _privsep_sections(helper: str) -> str:
         "privsep_ovs_vsctl",
     )
     return "\n".join(f"[{section}]\nhelper_command = {helper}" for section in sections)
+
+
+def _service_plugins(lab: layout.Layout) -> tuple[str, ...]:
+    return (*lab.software.service_plugins, *_ROUTER_PLUGIN[lab.routers], *_QOS[lab.qos])
 
 
 def _bridge_mappings(lab: layout.Layout) -> str:

@@ -129,6 +129,15 @@ def test_project_networks_have_an_mtu_of_1500_over_every_transport(
     assert ("l2population" in configs.ml2(lab)) is lab.l2_population
 
 
+@pytest.mark.parametrize("qos", [False, True])
+def test_qos_is_loaded_everywhere_or_nowhere(qos: bool) -> None:
+    lab = Layout("a", software=SOFTWARE, qos=qos)
+    more = ",qos" if qos else ""
+    assert f"service_plugins = port_chain{more}\n" in configs.neutron(lab)
+    assert f"extension_drivers = port_security{more}\n" in configs.ml2(lab)
+    assert f"\nextensions = port_chain{more}\n" in configs.agent(lab, "h1")
+
+
 @pytest.mark.parametrize(
     "chosen", [{"network_type": "ipx"}, {"network_type": "flat", "ipv6_underlay": True}]
 )

@@ -98,8 +98,7 @@ def _add_inspection_commands(commands: Any) -> None:
         "exec",
         "Run a command in a namespace of the lab.",
         """
-        On a host, ovs-vsctl and ovs-ofctl find the switch of that host. For ovs-appctl, name
-        its socket with -t: /var/lib/portchain-lab/NAME/HOST/vswitchd.ctl
+        On a host, ovs-vsctl, ovs-ofctl and ovs-appctl find the switch of that host.
         """,
     )
     run.add_argument(

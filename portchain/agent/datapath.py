@@ -28,7 +28,11 @@ def read_lacking(host: str, bridge: str) -> frozenset[datapath.Feature]:
             log_fail_as_error=False,
         )
     except Exception as exc:
-        LOG.warning("Could not ask Open vSwitch what the datapath of host %s lacks: %s", host, exc)
+        # The text of a failed command has several lines, and ends with what it printed.
+        error = " ".join(str(exc).rpartition("Stderr: ")[2].split())
+        LOG.warning(
+            "Could not ask Open vSwitch what the datapath of host %s lacks: %s", host, error
+        )
         return frozenset()
     lacks = datapath.lacking(datapath.parse_features(text))
     if lacks:

@@ -111,3 +111,9 @@ def _new_port_works(lab: Lab, vms: dict[str, VirtualMachine]) -> None:
     finally:
         lab.vms.delete(vm)
         network.delete_port(port)
+
+
+def test_each_agent_has_asked_its_switch_what_the_datapath_can_do(lab: Lab) -> None:
+    for host in lab.hosts:
+        log = lab.layout.log_file(f"agent@{host}").read_text()
+        assert f"The datapath of host {host} has all features that port chains use" in log

@@ -84,7 +84,7 @@ def switch_is_configured(directory: Path) -> bool:
 
     :param directory: the host's run directory, with the sockets of switch and database.
     """
-    if not answers_unixctl(directory / "vswitchd.ctl"):
+    if not _succeeds("env", f"OVS_RUNDIR={directory}", "ovs-appctl", "version"):
         return False
     vsctl = ("ovs-vsctl", "--timeout=2", f"--db=unix:{directory}/db.sock")
     query = ("--bare", "--columns=cur_cfg,next_cfg", "list", "Open_vSwitch")

@@ -35,7 +35,7 @@ def ovs_vswitchd(lab: layout.Layout, host: str) -> Program:
         host,
         "ovs-vswitchd",
         f"unix:{directory}/db.sock",
-        f"--unixctl={directory}/vswitchd.ctl",
+        f"--pidfile={directory}/ovs-vswitchd.pid",  # where ovs-appctl looks for the switch
         "--disable-system",
         "-vconsole:info",
     )

@@ -49,8 +49,7 @@ def ofctl(
 
 def appctl(lab: layout.Layout, host: str, *arguments: str) -> str:
     """Run ovs-appctl on a host's switch."""
-    target = f"{lab.host_directory(host)}/vswitchd.ctl"
-    return _run(["ovs-appctl", f"--target={target}", *arguments])
+    return _run(["env", f"OVS_RUNDIR={lab.host_directory(host)}", "ovs-appctl", *arguments])
 
 
 def prepare(lab: layout.Layout, host: str, ready: Callable[[], bool]) -> None:

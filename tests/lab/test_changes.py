@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pymysql
 import pytest
+from portchain_lab.cloud import services
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
 from portchain_lab.observe import traffic
@@ -104,6 +106,24 @@ def weight(name: str, value: int) -> Callable[[Workflow], None]:
     return change
 
 
+def forget_earlier_pairs(workflow: Workflow) -> None:
+    """Let the server believe that the last changes were long ago, and wait until it forgets."""
+    socket = str(services.mariadb_socket(workflow.lab.layout))
+    connection = pymysql.connect(
+        unix_socket=socket, user="root", database="neutron", autocommit=True
+    )
+    with connection, connection.cursor() as cursor:
+
+        def forgotten() -> bool:
+            return not cursor.execute(
+                "SELECT 1 FROM portchain_pair_sets WHERE replaced_at IS NOT NULL"
+            )
+
+        assert not forgotten()
+        cursor.execute("UPDATE portchain_pair_sets SET replaced_at = replaced_at - INTERVAL 1 DAY")
+        wait_for(forgotten, DEADLINE, "earlier pairs are forgotten")
+
+
 @dataclass(frozen=True)
 class Change:
     """A change of the chain, with the paths before and after it.
@@ -125,6 +145,7 @@ CHANGES = (
     Change("a pair is put in", pairs("PP1", "PP2"), through([VIA_PP2], PG2), THROUGH_ALL),
     Change("a pair is drained", weight("PP1", 0), THROUGH_ALL, THROUGH_ALL),
     Change("a drained pair is used again", weight("PP1", 3), THROUGH_ALL, THROUGH_ALL),
+    Change("earlier pairs are forgotten", forget_earlier_pairs, THROUGH_ALL, THROUGH_ALL),
     Change("a group is put in between", groups("PG1", "PG3", "PG2"), THROUGH_ALL, THROUGH_THREE),
     Change("the first group is removed", groups("PG3", "PG2"), THROUGH_THREE, through(PG3, PG2)),
     Change("a group is put first", groups("PG1", "PG3", "PG2"), through(PG3, PG2), THROUGH_THREE),

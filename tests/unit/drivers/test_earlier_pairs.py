@@ -130,6 +130,14 @@ class EarlierPairsTest(EarlierPairsCase):
         assert self.earlier() == [(self.past(0), self.past(0, 1))]
         assert self.in_force() == [((self.pairs[1], 1),)]
 
+    def test_a_set_that_returns_is_remembered_as_often_as_it_was_in_force(self) -> None:
+        one, both = self.past(0), self.past(0, 1)
+        self.set_pairs(0, 1)
+        self.set_pairs(0)
+        assert self.earlier() == [(one, both)]
+        self.set_pairs(0, 1)
+        assert self.earlier() == [(one, both, one)]
+
     def test_both_directions_of_a_symmetric_chain_know_the_same(self) -> None:
         chain = self.new_chain(81, self.group_id, chain_parameters={"symmetric": True})
         self.set_pairs(0, 1)

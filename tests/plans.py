@@ -6,7 +6,7 @@ from dataclasses import replace
 from portchain.core.function_kinds import find
 from portchain.core.model import FunctionKind
 from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
-from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
+from portchain.dataplane.plan import ChainPlan, Classifier, EarlierPairs, Hop, Path, Source, Target
 
 HOSTS = ("h1", "h2", "h3")
 TUNNEL_IPS = {host: f"192.0.2.{number}" for number, host in enumerate(HOSTS, 1)}
@@ -89,6 +89,33 @@ def chain(
         **{**fields, **changes},  # type: ignore[arg-type]
     )
     return ChainPlan(ident(name), path_id, revision, (path,), generation=0)
+
+
+def after(plan: ChainPlan, *previous: ChainPlan, new_flows: bool = True) -> ChainPlan:
+    """The plan with what the server says of the plans before it.
+
+    :param previous: plans of the same groups, the oldest first.
+    :param new_flows: as in ``EarlierPairs``.
+    """
+    paths = []
+    for number, path in enumerate(plan.paths):
+        hops = tuple(
+            replace(
+                hop,
+                earlier_pairs=tuple(
+                    EarlierPairs(weights_of(old.paths[number].hops[index]), new_flows)
+                    for old in previous
+                ),
+            )
+            for index, hop in enumerate(path.hops)
+        )
+        paths.append(replace(path, hops=hops))
+    return replace(plan, paths=tuple(paths))
+
+
+def weights_of(hop: Hop) -> tuple[tuple[str, int], ...]:
+    """The pairs of a hop, with their weights."""
+    return tuple(sorted((target.pair_id, target.weight) for target in hop.targets))
 
 
 def switch(

@@ -156,7 +156,9 @@ def _through(host, bridge, table, fields, hosts, packet):
                 table = int(rest)
             elif name == "output":
                 return _out(host, bridge, int(rest), fields, hosts, packet)
-            elif not action.startswith(("encap", "decap", "ct(commit")):
+            elif name not in ("move", "push", "pop") and not action.startswith(
+                ("encap", "decap", "ct(commit")
+            ):
                 raise AssertionError(f"action {action} of {flow}")
         if table == NEUTRON:
             return ("delivered",)
@@ -186,6 +188,8 @@ def _matches(flow: Flow, fields: dict) -> bool:
             if value != "no":
                 return False  # no packet is a fragment
             continue
+        if name == "tcp_flags":
+            return False  # no packet begins a connection
         if name in REGISTERS or name in ("in_port", "mpls_label", "mpls_tc", "mpls_ttl"):
             if fields.get(name, 0 if name in REGISTERS else None) != int(value, 0):
                 return False
@@ -199,7 +203,8 @@ def _matches(flow: Flow, fields: dict) -> bool:
     if isinstance(fields["classifier"], Header):
         return fields["classifier"].matches(headers)
     packets = classifier_matches(fields["classifier"])
-    return any(frozenset(headers) <= packet for packet in packets)
+    any_protocol = {"IPv4": "ip", "IPv6": "ipv6"}[fields["classifier"].ethertype]
+    return any(frozenset(headers) - {any_protocol} <= packet for packet in packets)
 
 
 def _out(host, bridge, port, fields, hosts, packet):

@@ -120,15 +120,15 @@ def why_pair_unavailable(
 def selected_pairs(
     group: PortPairGroup, ports: Mapping[str, Port], *, same_host: bool = False
 ) -> tuple[tuple[str, int], ...]:
-    """Return the pairs that a group selects from for new flows; see ``why_pair_unavailable``.
+    """Return the pairs that flows through a group can visit; see ``why_pair_unavailable``.
 
-    :returns: pair id and weight > 0 of each, sorted by id.
+    :returns: pair id and weight >= 0 of each, sorted by id. A pair of weight 0 gets no new flows.
     """
     return tuple(
         sorted(
             (pair.id, pair.weight)
             for pair in group.port_pairs
-            if pair.weight and not why_pair_unavailable(pair, ports, same_host=same_host)
+            if not why_pair_unavailable(pair, ports, same_host=same_host)
         )
     )
 

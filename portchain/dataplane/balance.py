@@ -5,13 +5,19 @@ pairs. Each slot goes to the pair with the highest score for it. A score depends
 weight only. So a pair that is removed gives its own slots to the others and moves nothing else,
 and a pair that is added gets no more than its share.
 
+While a group does not change, slots alone say which pair a flow visits. After a change, flows from
+before keep their pair for a time (docs/decisions/0058): ``selections`` says by which pairs the
+slots of old and of new flows go.
+
 Sources: Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998; weights
 after Schindelhauer and Schomaker, 2005.
 """
 
+import functools
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 SLOTS = 128
 """Number of hash slots, 7 bits. Two pairs of equal weight get shares that differ by about 10%."""
@@ -25,24 +31,140 @@ def assign_slots(weights: Mapping[str, int]) -> tuple[str, ...]:
     :param weights: pair id -> weight >= 0; a pair of weight 0 gets no slot.
     :returns: for each of the ``SLOTS`` slots the id of its pair; empty if all weights are 0.
     """
-    active = {pair: weight for pair, weight in weights.items() if weight > 0}
-    if not active:
-        return ()
+    return _assign(tuple(sorted(each for each in weights.items() if each[1] > 0)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _assign(active: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    if len(active) < 2:
+        return SLOTS * tuple(pair for pair, _ in active)
     return tuple(
-        max(active, key=lambda pair: (_score(slot, pair, active[pair]), pair))
+        max((_score(slot, pair, weight), pair) for pair, weight in active)[1]
         for slot in range(SLOTS)
     )
 
 
-def pair_set_number(weights: Mapping[str, int]) -> int:
-    """Return a number for a set of weighted pairs: 32 bits, never 0.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """By which pairs flows go that no learned flow names a pair for.
 
-    Groups with equal sets share the flows of their slots; different sets get different numbers.
-
-    :param weights: pair id -> weight.
+    :param pairs: for each slot the id of its pair; None if packets of the slot are dropped.
+    :param learns: for each slot, whether the switch learns the pair of the flow.
     """
-    text = ",".join(f"{pair}={weight}" for pair, weight in sorted(weights.items()) if weight > 0)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") or 1
+
+    pairs: tuple[str | None, ...]
+    learns: tuple[bool, ...]
+
+    @property
+    def number(self) -> int:
+        """A number of 32 bits, never 0, that is the same for equal selections only."""
+        slots = zip(self.pairs, self.learns, strict=True)
+        text = ",".join(f"{pair}/{learns}" for pair, learns in slots)
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") or 1
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the slot does not matter."""
+        return len({*zip(self.pairs, self.learns, strict=True)}) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Selections:
+    """The selections of a hop, by what can be said of a flow's age.
+
+    :param opening: for TCP packets with the flag SYN: the first ones of a connection.
+    :param open: for other TCP packets: their connection is older than they are.
+    :param others: for packets of other protocols, which do not show whether their flow is new.
+    """
+
+    opening: Selection
+    open: Selection
+    others: Selection
+
+    @property
+    def distinct(self) -> tuple[Selection, ...]:
+        return tuple(dict.fromkeys((self.opening, self.open, self.others)))
+
+
+def selections(
+    weights: Mapping[str, int],
+    for_connections: Sequence[Mapping[str, int]] = (),
+    for_all: Sequence[Mapping[str, int]] = (),
+    *,
+    spans_connections: bool = False,
+    remembering: bool = False,
+) -> Selections:
+    """Return by which pairs the flows of a hop go.
+
+    :param weights: pair id -> weight >= 0, for every pair that the hop can reach.
+    :param for_connections: weights of before by which connections may have begun, oldest first.
+    :param for_all: those by which other flows may have begun.
+    :param spans_connections: whether a flow can consist of several connections, so that the
+        first packet of a connection is not the first one of its flow.
+    :param remembering: whether new connections still go by the latest weights of before, too.
+    """
+    now = assign_slots(weights) or (None,) * SLOTS
+    open_ = _with_earlier(now, for_connections, weights)
+    others = _with_earlier(now, for_all, weights)
+    opening = _with_earlier(now, for_connections[-1:], weights) if remembering else now
+    if spans_connections:
+        opening = others
+    of_connections = _differ(now, opening, open_)
+    of_others = of_connections if spans_connections else _differ(now, others)
+    return Selections(
+        Selection(opening, of_connections),
+        Selection(open_, of_connections),
+        Selection(others, of_others),
+    )
+
+
+def _differ(*assignments: Sequence[str | None]) -> tuple[bool, ...]:
+    """Return for each slot whether its flows would go to another pair later, or if they were new.
+
+    The switch must learn their pair.
+    """
+    return tuple(len(set(pairs)) > 1 for pairs in zip(*assignments, strict=True))
+
+
+def _with_earlier(
+    now: Sequence[str | None],
+    earlier: Iterable[Mapping[str, int]],
+    present: Collection[str],
+) -> tuple[str | None, ...]:
+    """Return the pair of each slot's oldest flows.
+
+    A slot that has moved twice keeps the pair of its first flows: the switch has learned the pair
+    of those that came between. But if that pair left the group meanwhile, all flows have moved.
+    """
+    oldest: tuple[str | None, ...] = (None,) * SLOTS
+    for weights in earlier:
+        assigned = assign_slots(weights) or (None,) * SLOTS
+        oldest = _keep(oldest, assigned, weights)
+    return _keep(oldest, now, present)
+
+
+def _keep(
+    slots: Sequence[str | None], otherwise: Sequence[str | None], present: Collection[str]
+) -> tuple[str | None, ...]:
+    pairs = zip(slots, otherwise, strict=True)
+    return tuple(pair if pair in present else other for pair, other in pairs)
+
+
+def dispensable(sets: Sequence[Collection[str]]) -> int:
+    """Return which earlier set of pairs to forget, where too many are remembered.
+
+    The oldest set says where flows from before are. Those between it and the present one only say
+    which pairs left meanwhile.
+
+    :param sets: the pairs of each set, the oldest first; the last one is in force.
+    :returns: the index of the first set that says nothing; 0 if there is none.
+    """
+    members = [frozenset(each) for each in sets]
+    neighbours = zip(members, members[1:], members[2:], strict=False)
+    for index, (before, between, after) in enumerate(neighbours, 1):
+        if before & after <= between:
+            return index
+    return 0
 
 
 def _score(slot: int, pair: str, weight: int) -> float:

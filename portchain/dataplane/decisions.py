@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 
 from portchain.dataplane.plan import ChainPlan
-from portchain.dataplane.transition import ChainTransition, Phase
+from portchain.dataplane.transition import ChainTransition
 
 
 class Decisions:
@@ -51,7 +51,7 @@ class Decisions:
         if plan is None:
             self.deactivate(chain_id)
             self.applied.pop(chain_id, None)
-        elif state.phase is Phase.SWITCHED:
+        elif state.sends_by_latest:
             self._active[chain_id], self._unconfirmed[chain_id] = plan.revision, plan
         else:
             self._active.setdefault(chain_id, None)

@@ -252,7 +252,7 @@ TABLES = {
             Bridge.INT,
             150,
             "Starts a hop: hashes the packet's traffic flow and looks for a learned pair.",
-            matches=_HEADERS | {REG_PATH_POSITION, "nw_frag"},
+            matches=_HEADERS | {REG_PATH_POSITION, "nw_frag", "tcp_flags"},
             # The source address serves as scratch space for hashing and is restored.
             writes=_set(REG_TARGET, REG_PAIR_SET, REG_SLOT, REG_DIGEST, REG_PROJECT, "eth_src"),
             successors=_set("AFFINITY", "BALANCE", "LEARN_AFFINITY", "FORWARD"),
@@ -425,6 +425,7 @@ class Priority:
     POSITION_AND_PORTS = 11  # packets whose transport ports identify their traffic flow
     ADDRESS = 11  # packets without a source MAC address, by their IP address
     FRAGMENT = 12  # fragments of such packets, in which the switch sees no ports
+    OPENING = 12  # the first packets of TCP connections, after a change of their group
     COARSE_BRANCH = 12  # as COARSE_RANK
     BRANCH = 20  # into a following chain of a service graph; POSITION matches all others
     BRANCH_FRAGMENT = 15  # fragments that may belong to a following chain

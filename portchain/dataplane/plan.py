@@ -164,7 +164,7 @@ class Target:
 class EarlierPairs:
     """The pairs that a group selected from before a change, while flows from before may live on.
 
-    :param weights: pair id and weight > 0 of each pair, sorted by id.
+    :param weights: pair id and weight >= 0 of each pair, sorted by id.
     :param new_flows: whether the change is so recent that a flow which no host remembers counts as
         one from before. Later only TCP connections do, and not from their first packet on.
     """

@@ -72,6 +72,32 @@ def _without_weight(target: Target) -> Target:
     return replace(target, weight=1)
 
 
+def hops_with_other_pairs(before: ChainPlan | None, plan: ChainPlan) -> frozenset[tuple[bool, int]]:
+    """Return the hops whose flows another plan gave to other pairs, or in another proportion.
+
+    :param before: the plan that a host followed before ``plan``; None if it does not know. Then all
+        hops count that have changed lately.
+    :returns: for each hop the path's ``reverse`` and the hop's index.
+    """
+    known = {
+        (path.reverse, index, hop.group_id): _weights(hop)
+        for path in (before.paths if before else ())
+        for index, hop in enumerate(path.hops)
+    }
+    found = set()
+    for path in plan.paths:
+        for index, hop in enumerate(path.hops):
+            earlier = known.get((path.reverse, index, hop.group_id))
+            lately = bool(hop.earlier_pairs) and hop.earlier_pairs[-1].new_flows
+            if hop.earlier_pairs and (lately if earlier is None else earlier != _weights(hop)):
+                found.add((path.reverse, index))
+    return frozenset(found)
+
+
+def _weights(hop: Hop) -> set[tuple[str, int]]:
+    return {(target.pair_id, target.weight) for target in hop.targets if target.weight > 0}
+
+
 def _sources_by_classifier(path: Path) -> set[tuple[object, ...]]:
     """Return the sources with their classifiers, whatever the classifiers' order in the plan."""
     return {

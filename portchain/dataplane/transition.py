@@ -21,6 +21,8 @@ PREPARED  transit and affinity, where the previous plan has no      all of the p
 CLOSED    drops for everything that would enter                     forwarding; drops for what
                                                                     would enter
 OPENING   forwarding; drops for everything that would enter         drops for what would enter
+REMEMBER- all; but flows of a group that has changed go by its      those of draining plans
+ING       pairs of before, and the switch learns them
 SWITCHED  all                                                       those of draining plans
 WITHDRAWN none: ``plan`` is None                                    those of draining plans
 ========= ========================================================= ==============================
@@ -29,6 +31,11 @@ A plan that stops being used drains: it keeps its transit flows for ``switch + d
 ``TransitionTimeouts``, because others may send by it until then, and then its forwarding flows for
 ``drain + settle`` seconds, because functions may hold packets. It has no flows for a port that is
 plugged in meanwhile: what is behind that port is another function, or none.
+
+REMEMBERING is for connections that began before the change (docs/decisions/0058). When flows
+change, Open vSwitch looks at each entry of its datapath again with the packet that made it. That
+can be the first packet of a connection that has long been established, and must not be taken for
+the first packet of a new one.
 
 ``transition_flows`` compiles these flows.
 
@@ -48,6 +55,10 @@ any other ``accept``      CLOSED    if packets of both plans have the same label
 CLOSED,   ``accept``      CLOSED    accepts the newer plan; the wait starts again
 OPENING
 PREPARED  ``switch``      SWITCHED  the previous plan starts to drain
+PREPARED  ``switch``      REMEMBER- as SWITCHED, if the pairs of a group change
+                          ING
+REMEMBER- wait over       SWITCHED  ``settle`` seconds: what the switch has cached is checked
+ING
 PREPARED  ``switch``      CLOSED    if ambiguous: no packets to functions any more
 PREPARED  deadline        as switch the host has waited ``TransitionTimeouts.switch`` seconds
 CLOSED    ``switch``      CLOSED    does not wait for other hosts any more
@@ -94,6 +105,7 @@ class Phase(StrEnum):
     """The phases of a transition to the latest plan; the states in the module's tables."""
 
     PREPARED = "prepared"
+    REMEMBERING = "remembering"
     CLOSED = "closed"
     OPENING = "opening"
     SWITCHED = "switched"
@@ -123,8 +135,8 @@ class ChainTransition:
         there is none.
     :param draining: earlier plans, the latest first.
     :param deadline: time until which the host waits for others; None if it does not.
-    :param wait_ends: time at which CLOSED or OPENING may end; None until the switch holds the flows
-        of this phase.
+    :param wait_ends: time at which CLOSED, OPENING or REMEMBERING may end; None until the switch
+        holds the flows of this phase.
     :param leftovers: flows that drop what functions return by an earlier plan that the agent does
         not know, because it has restarted.
     """
@@ -149,6 +161,19 @@ class ChainTransition:
         return self.phase in (Phase.CLOSED, Phase.OPENING)
 
     @property
+    def sends_by_latest(self) -> bool:
+        """Whether packets enter and travel by the latest plan."""
+        return self.phase in (Phase.REMEMBERING, Phase.SWITCHED)
+
+    @property
+    def remembered_hops(self) -> frozenset[tuple[bool, int]]:
+        """The hops whose flows still go by the pairs of before, see ``plan_comparison``."""
+        if self.phase is not Phase.REMEMBERING or self.plan is None:
+            return frozenset()
+        before = self.draining[0].plan if self.draining else None
+        return plan_comparison.hops_with_other_pairs(before, self.plan)
+
+    @property
     def next_deadline(self) -> float | None:
         """Time at which ``advance`` has something to do; None if never, or not yet known."""
         times = [old.until for old in self.draining if old.until is not None]
@@ -157,6 +182,8 @@ class ChainTransition:
 
     @property
     def _end_of_phase(self) -> float | None:
+        if self.phase is Phase.REMEMBERING:
+            return self.wait_ends
         if not self.is_closed:
             return self.deadline
         if self.wait_ends is None:
@@ -166,9 +193,8 @@ class ChainTransition:
     @property
     def awaits_switch(self) -> bool:
         """Whether a time begins when the switch holds the flows of this state."""
-        return (self.is_closed and self.wait_ends is None) or any(
-            old.until is None for old in self.draining
-        )
+        waits = self.is_closed or self.phase is Phase.REMEMBERING
+        return (waits and self.wait_ends is None) or any(old.until is None for old in self.draining)
 
     @property
     def is_ambiguous(self) -> bool:
@@ -248,7 +274,7 @@ def switch(state: ChainTransition, time: float, timeouts: TransitionTimeouts) ->
     draining = _start_to_drain(state.previous, state.draining, time, timeouts)
     if state.is_ambiguous or len(draining) > MAX_DRAINING:
         return _close(state)
-    return ChainTransition(state.plan, draining=draining)
+    return _remember(ChainTransition(state.plan, draining=draining), state.previous)
 
 
 def withdraw(state: ChainTransition, time: float, timeouts: TransitionTimeouts) -> ChainTransition:
@@ -266,9 +292,10 @@ def applied(state: ChainTransition, time: float, timeouts: TransitionTimeouts) -
         replace(old, until=without_delivery) if old.until is None else old for old in state.draining
     )
     wait_ends = state.wait_ends
-    if state.is_closed and wait_ends is None:
-        is_opening = state.phase is Phase.OPENING
-        wait_ends = time + timeouts.settle if is_opening else without_delivery
+    if wait_ends is None and state.phase in (Phase.OPENING, Phase.REMEMBERING):
+        wait_ends = time + timeouts.settle
+    elif wait_ends is None and state.phase is Phase.CLOSED:
+        wait_ends = without_delivery
     return replace(state, draining=draining, wait_ends=wait_ends)
 
 
@@ -282,6 +309,8 @@ def advance(state: ChainTransition, time: float, timeouts: TransitionTimeouts) -
         return state
     if state.phase is Phase.OPENING:
         return ChainTransition(state.plan)
+    if state.phase is Phase.REMEMBERING:
+        return replace(state, phase=Phase.SWITCHED, wait_ends=None)
     if state.phase is Phase.CLOSED and state.plan is None:
         return ABSENT
     if state.phase is Phase.CLOSED:
@@ -306,6 +335,13 @@ def note_replugged(state: ChainTransition, port_ids: Collection[str]) -> ChainTr
 def reclose(state: ChainTransition) -> ChainTransition:
     """Begin a closed phase again: the switch holds the flows of an earlier plan meanwhile."""
     return _close(state, state.deadline)
+
+
+def _remember(state: ChainTransition, previous: ChainPlan | None) -> ChainTransition:
+    """Let flows go by the pairs of before, if the pairs change."""
+    if state.plan is None or not plan_comparison.hops_with_other_pairs(previous, state.plan):
+        return state
+    return replace(state, phase=Phase.REMEMBERING)
 
 
 def _close(state: ChainTransition, deadline: float | None = None) -> ChainTransition:

@@ -16,6 +16,7 @@ from portchain.dataplane.pipeline import (
     FIRST_SERVICE_INDEX,
     REG_PATH_POSITION,
     REG_TARGET,
+    TABLES,
     Priority,
     path_label,
     path_position,
@@ -62,7 +63,9 @@ def compile_transition(state: ChainTransition, local: LocalSwitch) -> Transition
 
     :raises UnsupportedPlanError: as ``compile_chain``.
     """
-    new = compile_chain(state.plan, local) if state.plan is not None else Compiled()
+    new = Compiled()
+    if state.plan is not None:
+        new = compile_chain(state.plan, local, remembered=state.remembered_hops)
     old = _compile_or_guard(state.previous, local) if state.previous is not None else Compiled()
     flows = _main_flows(state, new, old, local)
     drained = [
@@ -79,7 +82,7 @@ def compile_transition(state: ChainTransition, local: LocalSwitch) -> Transition
     )
     taken = {flow.key for flow in flows}
     guard = (flow for flow in _guard_new_sources(state, local) if flow.key not in taken)
-    draining = (replace(flow, contestable=False) for flow in in_flight if flow.key not in taken)
+    draining = (replace(flow, contestable=False) for flow in _first_wins(flows, in_flight) - flows)
     no_flood = new.no_flood.union(old.no_flood, *(each.no_flood for each, _ in drained))
     return TransitionFlows(flows, frozenset(guard), frozenset(draining), no_flood, new.missing)
 
@@ -87,7 +90,7 @@ def compile_transition(state: ChainTransition, local: LocalSwitch) -> Transition
 def _main_flows(
     state: ChainTransition, new: Compiled, old: Compiled, local: LocalSwitch
 ) -> frozenset[Flow]:
-    if state.phase is Phase.SWITCHED:
+    if state.sends_by_latest:
         return new.flows
     if state.is_closed:
         # Nothing would bypass a chain that the host withdraws from.
@@ -161,9 +164,23 @@ def _compile_or_guard(plan: ChainPlan, local: LocalSwitch) -> Compiled:
 
 
 def _first_wins(*groups: Iterable[Flow]) -> frozenset[Flow]:
-    """Merge flows; of several with the same key, keep that of the first group."""
+    """Merge flows; of several with the same key, keep that of the first group.
+
+    The flows that select a pair for packets at one path position are kept together: a packet that
+    one group has no special flow for must not match one of another group.
+    """
     merged: dict[FlowKey, Flow] = {}
+    positions: set[str] = set()
     for flows in groups:
-        for flow in flows:
+        added = [flow for flow in flows if not positions & _positions_in_hop_table(flow)]
+        for flow in added:
             merged.setdefault(flow.key, flow)
+        positions.update(*map(_positions_in_hop_table, added))
     return frozenset(merged.values())
+
+
+def _positions_in_hop_table(flow: Flow) -> frozenset[str]:
+    """Return the word that matches the path position, if this is a flow of table HOP."""
+    if flow.key.table != TABLES["HOP"].number:
+        return frozenset()
+    return frozenset(word for word in flow.key.match if word.startswith(f"{REG_PATH_POSITION}="))

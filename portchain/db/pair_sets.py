@@ -2,10 +2,11 @@
 
 While the set of a group's pairs and weights does not change, hosts compute the pair of a flow from
 the packet's header. After a change they need the earlier sets, as long as flows from before can
-live (docs/decisions/0016).
+live (docs/decisions/0058).
 
 A set depends on the group and its ports alone, not on a chain: it has the pairs that can forward
-packets and whose weight is not 0. Each group has at most one set in force, and some earlier ones.
+packets. Each group has at most one set in force, and some earlier ones. These are forgotten all at
+once, when the last change is long ago: where flows from before go depends on the oldest of them.
 
 Lock order: groups, by id, then their sets. `age` locks chains, by id, then sets. No request holds
 a set and waits for anything else.
@@ -23,6 +24,7 @@ from neutron_lib.db import api as db_api
 from oslo_utils import timeutils
 
 from portchain.core.availability import selected_pairs
+from portchain.dataplane.balance import dispensable
 from portchain.dataplane.plan import EarlierPairs
 from portchain.db import snapshots, writer
 from portchain.db.models import ChainGroup, PairSet, PortChain, PortPairGroup
@@ -32,12 +34,12 @@ MAX_EARLIER = 8
 """At most this many earlier sets of a group are kept: each costs flows on hosts."""
 
 Weights = tuple[tuple[str, int], ...]
-"""Pair id and weight > 0 of each pair of a set, sorted by id."""
+"""Pair id and weight >= 0 of each pair of a set, sorted by id."""
 
 
 @dataclass(frozen=True, slots=True)
 class AffinityTimes:
-    """How long an earlier set is in use after another one has replaced it, in seconds.
+    """How long the earlier sets of a group are in use after its last change, in seconds.
 
     :param connections: for TCP connections; then the set is forgotten. 0: it is not kept at all.
     :param new_flows: for flows that no host remembers.
@@ -138,7 +140,8 @@ def _replace_one(
     kept = [one for one in sets if one.weights and times.connections]
     if kept and kept[-1].weights == present:
         kept.pop()  # nothing was selected in between
-    kept = kept[-MAX_EARLIER:]
+    while len(kept) > MAX_EARLIER:
+        del kept[dispensable([*(dict(one.weights) for one in kept), dict(present)])]
     row = PairSet
     dropped = [one.number for one in sets if one not in kept]
     if dropped:
@@ -163,12 +166,20 @@ def _replace_one(
 
 
 def due(context: Any, times: AffinityTimes) -> dict[str, frozenset[str]]:
-    """Return the groups with earlier sets whose time is over, each with the chains that use it."""
+    """Return the groups whose earlier sets must age, each with the chains that use it."""
     found: dict[str, set[str]] = defaultdict(set)
     with db_api.CONTEXT_READER.using(context):
         for group_id, chain_id in context.session.execute(_due_groups(times)):
             found[group_id] |= {chain_id} - {None}
-    return {group_id: frozenset(chains) for group_id, chains in found.items()}
+        earlier = context.session.execute(_earlier_sets(found)).all() if found else ()
+    return {group_id: frozenset(found[group_id]) for group_id, _ in _aging(earlier, times)}
+
+
+def _earlier_sets(group_ids: Iterable[str]) -> sa.Select[Any, Any, Any, Any]:
+    row = PairSet
+    return sa.select(row.group_id, row.number, row.replaced_at, row.new_flows).where(
+        row.group_id.in_(sorted(group_ids)), row.replaced_at.is_not(None)
+    )
 
 
 def _due_groups(times: AffinityTimes) -> sa.Select[str, str]:
@@ -190,27 +201,37 @@ def age(
     :param chain_ids: the chains whose plans have these sets.
     :returns: False, and nothing is written, if another server has done it.
     """
-    row = PairSet
     chains = sa.select(PortChain.id).where(PortChain.id.in_(sorted(chain_ids)))
-    query = sa.select(row.group_id, row.number, row.replaced_at).where(
-        row.group_id.in_(sorted(group_ids)), _is_due(times)
-    )
     with db_api.CONTEXT_WRITER.using(context):
         session = context.session
         session.execute(chains.order_by(PortChain.id).with_for_update())
-        sets = session.execute(query).all()
-        for group_id, number, replaced_at in sorted(sets):
-            which = sa.and_(row.group_id == group_id, row.number == number)
-            forgotten = replaced_at <= _ago(times.connections)
-            change = sa.delete(row) if forgotten else sa.update(row).values(new_flows=False)
-            session.execute(change.where(which).execution_options(synchronize_session=False))
-        if sets and chain_ids:
+        changes = list(_aging(session.execute(_earlier_sets(group_ids)).all(), times))
+        for _, change in changes:
+            session.execute(change.execution_options(synchronize_session=False))
+        if changes and chain_ids:
             writer.increment_revision(session, chain_ids)
-    return bool(sets)
+    return bool(changes)
+
+
+def _aging(sets: Iterable[Any], times: AffinityTimes) -> Iterator[tuple[str, Any]]:
+    """Yield the groups whose earlier sets must age, and the statement that does it."""
+    row = PairSet
+    by_group: dict[str, list[Any]] = defaultdict(list)
+    for one in sorted(sets):
+        by_group[one.group_id].append(one)
+    for group_id, earlier in sorted(by_group.items()):
+        last_change = max(one.replaced_at for one in earlier)
+        if last_change <= _ago(times.connections):
+            numbers = [one.number for one in earlier]
+            of_group = row.group_id == group_id
+            yield group_id, sa.delete(row).where(of_group, row.number.in_(numbers))
+        elif last_change <= _ago(times.new_flows) and any(one.new_flows for one in earlier):
+            recent = sa.and_(row.group_id == group_id, row.new_flows == sa.true())
+            yield group_id, sa.update(row).where(recent).values(new_flows=False)
 
 
 def _is_due(times: AffinityTimes) -> sa.ColumnElement[bool]:
-    """Return the condition for sets that must be forgotten, or that new flows do not use any more.
+    """Return the condition for sets that may have to age, unless their group has changed since.
 
     In a form that the index of both columns can answer.
     """

@@ -515,6 +515,7 @@ class Reconciler:
             current = self._chains.get(chain_id, ABSENT)
             if current.plan is not None:
                 missing = "; ".join(outcome.missing)
+                # A change of pairs is done when new connections go by the new ones.
                 is_prepared = current.phase is not Phase.SWITCHED
                 reports.append(
                     HostReport(

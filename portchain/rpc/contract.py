@@ -370,7 +370,7 @@ def _weighted_pair(pair: Any) -> tuple[str, int]:
     if not isinstance(pair, list | tuple) or len(pair) != 2:
         raise ContractError(f"weights: {pair!r} is not a pair's id and its weight")
     item = {"pair_id": pair[0], "weight": pair[1]}
-    return read_uuid(item, "pair_id"), read_int(item, "weight", 1, MAX_WEIGHT)
+    return read_uuid(item, "pair_id"), read_int(item, "weight", 0, MAX_WEIGHT)
 
 
 def _networks(prefixes: Any, name: str) -> tuple[str, ...]:

@@ -309,9 +309,12 @@ class Vswitch:
 
     def slow_flows(self) -> list[str]:
         """Return the datapath's flows whose packets all go through ovs-vswitchd."""
+        return [flow for flow in self.datapath_flows() if "slow_path" in flow]
+
+    def datapath_flows(self) -> list[str]:
+        """Return all flows of the datapath."""
         datapath = f"{self.datapath_type}@ovs-{self.datapath_type}"
-        flows = self.appctl("dpctl/dump-flows", "--names", datapath).splitlines()
-        return [flow for flow in flows if "slow_path" in flow]
+        return self.appctl("dpctl/dump-flows", "--names", datapath).splitlines()
 
     def _connected(self) -> Control:
         if self._control is None:

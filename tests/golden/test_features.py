@@ -28,7 +28,18 @@ from portchain.dataplane.plan import (
     Source,
 )
 from tests.golden.readable import check, readable
-from tests.plans import TUNNEL_IPS, chain, classifier, ident, mac, source, switch, tap, target
+from tests.plans import (
+    TUNNEL_IPS,
+    after,
+    chain,
+    classifier,
+    ident,
+    mac,
+    source,
+    switch,
+    tap,
+    target,
+)
 
 PAIRS = ("a", "b", "far")
 PORTS = ("vm", "other", *(f"{pair}-{side}" for pair in ("a", "b") for side in ("in", "out")))
@@ -126,6 +137,24 @@ PLANS = {
     ),
     "off-network": chain(
         [OFF_NETWORK], classifiers=(UDP, ANY), sources=(VM, REMOTE, source("other", number=1))
+    ),
+    # All slots of a drained pair move, and with them TCP connections from before the change.
+    "changed-group": after(
+        chain([replace(A, weight=0), B], classifiers=(ANY, IPV6), sources=(VM,)), chain([A])
+    ),
+    "changed-group-later": after(
+        chain([replace(A, weight=0), B], classifiers=(ANY,), sources=(VM,)),
+        chain([A]),
+        new_flows=False,
+    ),
+    "changed-group-by-fields": after(
+        chain(
+            Hop(1, (replace(A, weight=0), B), lb_fields=("ip_src",)),
+            classifiers=(ANY,),
+            sources=(VM,),
+        ),
+        chain([A]),
+        new_flows=False,
     ),
     "named-sources": chain(
         [A],

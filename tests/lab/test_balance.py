@@ -121,7 +121,8 @@ def test_learned_flows_outlive_the_agents_and_end_with_the_chain(workflow: Workf
     with open_connections(workflow) as conversations:
         before = talk(workflow, conversations)
         remembered = learned(workflow)
-        assert remembered >= 2 * COUNT
+        # Of the connections whose pair the second pair would change, or has.
+        assert 0 < remembered < 2 * COUNT
         for host in workflow.lab.hosts:
             workflow.lab.restart(f"agent@{host}")
         assert learned(workflow) == remembered

@@ -1,6 +1,6 @@
 """Combines the stages: compiles a chain's plan for one host."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from portchain.dataplane.compile import rate_limits, transport
 from portchain.dataplane.compile.classify import (
@@ -31,12 +31,19 @@ from portchain.dataplane.pipeline import path_label
 from portchain.dataplane.plan import ChainPlan, Hop, Target
 
 
-def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
+def compile_chain(
+    plan: ChainPlan,
+    switch: LocalSwitch,
+    *,
+    remembered: Collection[tuple[bool, int]] = (),
+) -> Compiled:
     """Compile the flows with which this host realises its part of a chain.
 
     Each chain is compiled by itself, so the work for a change does not depend on the number of
     chains.
 
+    :param remembered: the hops whose flows go by the pairs of before, each as its path's
+        ``reverse`` and its index.
     :returns: flows for all bridges of the host.
     :raises UnsupportedPlanError: the plan needs a feature that this agent lacks, or too many flows.
     """
@@ -44,7 +51,7 @@ def compile_chain(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     forwarding, affinity = set[Flow](), set[Flow]()
     no_flood: set[NoFlood] = set()
     missing: set[str] = set()
-    for context in _paths_on_host(plan, switch):
+    for context in _paths_on_host(plan, switch, remembered):
         classification |= collect(classifier_flows(context), switch.limits)
         classification |= collect(forwarded_traffic_flows(context), switch.limits)
         delivery |= collect(_delivery(context), switch.limits)
@@ -92,10 +99,13 @@ def compile_frame_guard(switch: LocalSwitch) -> frozenset[Flow]:
     return frozenset((*transport.frame_guard_flows(switch), *metering))
 
 
-def _paths_on_host(plan: ChainPlan, switch: LocalSwitch) -> Iterator[PathOnHost]:
+def _paths_on_host(
+    plan: ChainPlan, switch: LocalSwitch, remembered: Collection[tuple[bool, int]] = ()
+) -> Iterator[PathOnHost]:
     for path in plan.paths:
         label = path_label(plan.path_id, path.reverse)
-        yield PathOnHost(path, plan.id, label, plan.generation, switch, plan.owner)
+        hops = frozenset(index for reverse, index in remembered if reverse == path.reverse)
+        yield PathOnHost(path, plan.id, label, plan.generation, switch, plan.owner, hops)
 
 
 def _delivery(context: PathOnHost) -> Iterator[Flow]:

@@ -84,6 +84,7 @@ class PathOnHost:
     :param label: the path's label, see ``pipeline.path_label``.
     :param generation: of the list of groups, as in ``ChainPlan``.
     :param chain_owner: as ``ChainPlan.owner``.
+    :param remembered: indices of the hops whose flows go by the pairs of before.
     :param missing: what the host lacks; collected by the stages.
     :param no_flood: ports to which the switch must not flood; collected by the stages.
     """
@@ -94,6 +95,7 @@ class PathOnHost:
     generation: int | None
     switch: LocalSwitch
     chain_owner: str = ""
+    remembered: frozenset[int] = frozenset()
     missing: set[str] = field(default_factory=set)
     no_flood: set[NoFlood] = field(default_factory=set)
 

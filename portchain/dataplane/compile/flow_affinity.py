@@ -15,6 +15,7 @@ from portchain.dataplane.pipeline import (
     REG_PAIR_SET,
     REG_PATH_POSITION,
     REG_PROJECT,
+    REG_SLOT,
     REG_TARGET,
     TABLES,
     Priority,
@@ -49,6 +50,8 @@ def learning_flow(
         f"cookie={cookie:#x}",
         f"NXM_NX_{REG_PROJECT.upper()}[]",
         f"NXM_NX_{REG_PATH_POSITION.upper()}[]",
+        # So that flows of other slots do not look at the fields of what this slot has learned.
+        f"NXM_NX_{REG_SLOT.upper()}[]",
     )
     after = (
         f"load:NXM_NX_{REG_TARGET.upper()}[]->NXM_NX_{REG_TARGET.upper()}[]",

@@ -1,5 +1,8 @@
 """Flow hashing: which packets at a hop are one flow, and how the switch hashes a flow to a slot.
 
+The switch hashes a few bits of the header only, those that vary most: its datapath then needs no
+entry for each flow, but one for each value of these bits (docs/decisions/0058).
+
 Without ``lb_fields`` a flow is a connection of TCP or SCTP, identified by its 5-tuple, or all other
 packets between two addresses: UDP datagrams can be fragmented, and the switch sees no ports in
 fragments (docs/decisions/0049). With ``lb_fields`` a flow is all packets with the same values in
@@ -34,12 +37,17 @@ _LEARNED_AS = {
     "sctp_dst": "OXM_OF_SCTP_DST[]",
 }
 _ADDRESSES_LEARNED_AS = {"IPv4": "NXM_OF_IP_{}[]", "IPv6": "NXM_NX_IPV6_{}[]"}
-_HASHED_AS = {"eth_src": "eth_src", "ip_src": "nw_src", "ip_dst": "nw_dst"}
 
 _SLOT = f"NXM_NX_{REG_SLOT.upper()}[0..{balance.SLOTS.bit_length() - 2}]"
 _SCRATCH, _SCRATCH_BITS = "NXM_OF_ETH_SRC", 48
 _DIGEST = f"OXM_OF_{REG_DIGEST.upper()}"
-_FIELD_BITS = 16
+
+# How many of a field's low bits are hashed. Linux connects from ports of one parity.
+_PORT_BITS = 8
+_ADDRESS_BITS_BESIDE_PORTS = 4
+_ADDRESS_BITS = 8
+_BITS_OF_MANY_FIELDS = 6
+_MANY_FIELDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,7 @@ class FlowKind:
 
     :param priority: of the flows that match this kind.
     :param protocol: IP protocol number; None for any.
+    :param ethertype: ``IPv4`` or ``IPv6``.
     :param match: words that match packets of this kind.
     :param fields: names as in ``LB_FIELDS``; the order is the same in both directions of a chain.
     :param learned: what a learned flow matches, in the notation of the learn action; several, if
@@ -55,22 +64,49 @@ class FlowKind:
     """
 
     priority: int
+    ethertype: str
     protocol: int | None
     match: tuple[str, ...]
     fields: tuple[str, ...]
     learned: tuple[tuple[str, ...], ...]
 
 
-def connection_kinds(classifiers: Iterable[Classifier]) -> Iterator[FlowKind]:
-    """Yield the kinds of flows that classifiers match: connections, and UDP by addresses."""
+def connection_kinds(classifiers: Iterable[Classifier], *, reverse: bool) -> Iterator[FlowKind]:
+    """Yield the kinds of flows that classifiers match: connections, and UDP by addresses.
+
+    :param reverse: as for ``kinds_by_fields``.
+    """
+    addresses = _ends("ip", reverse)
     for ethertype, protocol in _transports_of(classifiers):
-        fields: tuple[str, ...] = ("ip_src", "ip_dst")
         if protocol in _CONNECTIONS:
-            name = _TRANSPORTS[protocol]
-            fields = (*fields, f"{name}_src", f"{name}_dst")
+            fields = (*addresses, *_ends(_TRANSPORTS[protocol], reverse))
             yield _kind(ethertype, protocol, fields, Priority.POSITION_AND_PORTS)
         else:
-            yield _kind(ethertype, protocol, fields, Priority.POSITION)
+            yield _kind(ethertype, protocol, addresses, Priority.POSITION)
+
+
+def hashed_kinds(
+    classifiers: tuple[Classifier, ...], lb_fields: tuple[str, ...], *, reverse: bool
+) -> Iterator[FlowKind]:
+    """Yield the kinds of packets that the switch hashes differently; together, all packets.
+
+    TCP is by itself: it alone shows which packets are the first ones of a connection.
+    """
+    if lb_fields:
+        kinds = list(kinds_by_fields(classifiers, lb_fields, reverse=reverse))
+    else:
+        kinds = [kind for kind in connection_kinds(classifiers, reverse=reverse) if has_ports(kind)]
+        for ethertype in _ethertypes_of(classifiers):
+            kinds.append(_kind(ethertype, None, _ends("ip", reverse), Priority.POSITION))
+    yield from kinds
+    without_tcp = {
+        ethertype for ethertype, protocol in _transports_of(classifiers) if protocol == TCP
+    }
+    without_tcp -= {kind.ethertype for kind in kinds if kind.protocol == TCP}
+    for kind in kinds:
+        if kind.protocol is None and kind.ethertype in without_tcp:
+            match = protocol_words(kind.ethertype, TCP)
+            yield replace(kind, protocol=TCP, match=match, priority=Priority.POSITION_AND_PORTS)
 
 
 def kinds_by_fields(
@@ -89,21 +125,8 @@ def kinds_by_fields(
             fields = (*of_all_packets, *ports[protocol])
             yield _kind(ethertype, protocol, fields, Priority.POSITION_AND_PORTS)
     by_protocol = any(ports.values())
-    for ethertype in sorted({classifier.ethertype for classifier in classifiers}):
+    for ethertype in _ethertypes_of(classifiers):
         yield _kind(ethertype, None, of_all_packets, Priority.POSITION, by_protocol=by_protocol)
-
-
-def hash_connection() -> tuple[str, ...]:
-    """Return actions that hash the 5-tuple of TCP or SCTP to ``REG_SLOT``.
-
-    Both directions of a connection get the same slot.
-    """
-    return (f"multipath(symmetric_l3l4,0,modulo_n,{balance.SLOTS},0,{_SLOT})",)
-
-
-def hash_addresses() -> tuple[str, ...]:
-    """Return actions that hash the two IP addresses to ``REG_SLOT``, alike in both directions."""
-    return (f"multipath(symmetric_l3,0,modulo_n,{balance.SLOTS},0,{_SLOT})",)
 
 
 def has_ports(kind: FlowKind) -> bool:
@@ -123,27 +146,27 @@ def fragment_matches(kinds: Iterable[FlowKind]) -> Iterator[tuple[str, ...]]:
             yield (*protocol_words("IPv6", None), "nw_frag=later")
 
 
-def hash_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
-    """Return actions that hash some fields to ``REG_SLOT``.
+def hash_fields(fields: tuple[str, ...], ethertype: str) -> tuple[str, ...]:
+    """Return actions that hash some bits of some fields to ``REG_SLOT``.
 
-    Open vSwitch hashes one field, or a fixed set of fields. So the actions hash each field into a
-    part of ``REG_DIGEST``, move that to the frame's source address, hash the source address, and
-    restore it.
+    Open vSwitch hashes whole fields. So the actions collect the bits in ``REG_DIGEST``, move them
+    to the frame's source address, hash that, and restore it.
 
     :param fields: names as in ``LB_FIELDS``; the order affects the hash.
+    :param ethertype: ``IPv4`` or ``IPv6``.
     """
     if not fields:
         return (set_field(0, REG_SLOT),)
-    if len(fields) == 1 and fields[0] in _HASHED_AS:
-        return (f"multipath({_HASHED_AS[fields[0]]},0,modulo_n,{balance.SLOTS},0,{_SLOT})",)
-    bits = min(_FIELD_BITS, _SCRATCH_BITS // len(fields))
-    parts = [(field, number * bits, bits) for number, field in enumerate(fields)]
-    # Hashing the destination address overwrites the source address: it comes last.
-    parts.sort(key=lambda part: part[0] == "eth_dst")
+    moves, place = [], 0
+    for field in fields:
+        bits = _hashed_bits(field, fields)
+        source = _learned_as(field, ethertype).replace("[]", f"[0..{bits - 1}]")
+        moves.append(f"move:{source}->{_DIGEST}[{place}..{place + bits - 1}]")
+        place += bits
     return (
         *(set_field(0, half) for half in REG_DIGEST_HALVES),
+        *moves,
         f"push:{_SCRATCH}[]",
-        *(action for part in parts for action in _digest(*part)),
         f"move:{_DIGEST}[0..{_SCRATCH_BITS - 1}]->{_SCRATCH}[]",
         set_field(0, REG_SLOT),
         f"multipath(eth_src,0,modulo_n,{balance.SLOTS},0,{_SLOT})",
@@ -151,15 +174,13 @@ def hash_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def _digest(field: str, first_bit: int, bits: int) -> Iterator[str]:
-    place = f"{_DIGEST}[{first_bit}..{first_bit + bits - 1}]"
-    if field.startswith(("tcp", "udp")):
-        part = "" if bits == _FIELD_BITS else f"0..{bits - 1}"
-        yield f"move:NXM_OF_{field.upper()}[{part}]->{place}"
-        return
-    if field == "eth_dst":
-        yield f"move:NXM_OF_ETH_DST[]->{_SCRATCH}[]"
-    yield f"multipath({_HASHED_AS.get(field, 'eth_src')},0,modulo_n,{1 << bits},0,{place})"
+def _hashed_bits(field: str, fields: tuple[str, ...]) -> int:
+    if len(fields) > _MANY_FIELDS:
+        return _BITS_OF_MANY_FIELDS
+    if field.startswith(tuple(_TRANSPORTS.values())):
+        return _PORT_BITS
+    beside_ports = any(name.startswith(tuple(_TRANSPORTS.values())) for name in fields)
+    return _ADDRESS_BITS_BESIDE_PORTS if beside_ports else _ADDRESS_BITS
 
 
 def _kind(
@@ -171,7 +192,7 @@ def _kind(
     by_protocol: bool = False,
 ) -> FlowKind:
     match = protocol_words(ethertype, protocol)
-    kind = FlowKind(priority, protocol, match, fields, ())
+    kind = FlowKind(priority, ethertype, protocol, match, fields, ())
     protocols = [""]
     if protocol is not None:
         protocols = [f"nw_proto={protocol}"]
@@ -196,6 +217,15 @@ def _learned_as(field: str, ethertype: str) -> str:
 
 def _of_layer(fields: Iterable[str], *layers: str) -> tuple[str, ...]:
     return tuple(field for field in fields if field.partition("_")[0] in layers)
+
+
+def _ends(layer: str, reverse: bool) -> tuple[str, str]:
+    ends = ("dst", "src") if reverse else ("src", "dst")
+    return f"{layer}_{ends[0]}", f"{layer}_{ends[1]}"
+
+
+def _ethertypes_of(classifiers: Iterable[Classifier]) -> list[str]:
+    return sorted({classifier.ethertype for classifier in classifiers})
 
 
 def _transports_of(classifiers: Iterable[Classifier]) -> list[tuple[str, int]]:

@@ -1,8 +1,14 @@
-"""Pair selection: decides which port pair of a group a packet visits."""
+"""Pair selection: decides which port pair of a group a packet visits.
+
+HOP finds out which selection holds for a packet (``balance.Selections``) and its hash slot,
+AFFINITY may know the pair of its flow, and otherwise BALANCE has the pair of each slot.
+"""
 
 from collections.abc import Iterator
 
+from portchain.core.protocols import TCP
 from portchain.dataplane import balance
+from portchain.dataplane.balance import Selection, Selections
 from portchain.dataplane.compile import flow_hash
 from portchain.dataplane.compile.context import (
     PathOnHost,
@@ -11,17 +17,19 @@ from portchain.dataplane.compile.context import (
     target_number,
 )
 from portchain.dataplane.compile.flow_affinity import learning_flow
+from portchain.dataplane.compile.flow_hash import FlowKind
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import build_flow, goto, resubmit, set_field
 from portchain.dataplane.pipeline import REG_PAIR_SET, REG_PROJECT, REG_SLOT, REG_TARGET, Priority
-from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, Hop
+from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, Hop, Target
+
+_OPENING = "tcp_flags=+syn"
 
 
 def pair_selection_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[Flow]:
     """Yield the flows that set ``REG_TARGET`` to the pair that a packet visits at hop ``index``.
 
-    A flow with a learned pair visits that pair. Any other flow gets a pair by its hash, and the
-    switch learns that pair.
+    A flow with a learned pair visits that pair. Any other flow gets a pair by its hash.
 
     :raises UnsupportedPlanError: the plan balances by fields that this agent does not know.
     """
@@ -33,18 +41,17 @@ def pair_selection_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[
         # Drop: losing a packet is better than letting it bypass the function.
         yield build_flow("HOP", Priority.POSITION, (context.match_position(index),))
         return
-    weights = {target.pair_id: target.weight for target in targets}
-    slots = balance.assign_slots(weights)
-    set_number = balance.pair_set_number(weights)
-    kinds = tuple(_flow_kinds(context, hop))
-    needs_hash = len(set(slots)) > 1
-    yield from _hop_flows(context, index, hop, kinds, set_number, needs_hash=needs_hash)
-    if len(targets) > 1:
+    selections = _selections(context, index, hop, targets)
+    # Learned flows match the slot: it does not depend on the pairs' weights.
+    has_slots = len(targets) > 1
+    yield from _hop_flows(context, index, hop, selections, has_slots=has_slots)
+    if has_slots:
         # Not seeing the ports, the switch cannot tell the flow. Losing a fragment is better than
         # sending it to another pair than the other packets of its flow (docs/decisions/0049).
-        for words in flow_hash.fragment_matches(kinds):
+        for words in flow_hash.fragment_matches(_flow_kinds(context, hop)):
             yield build_flow("HOP", Priority.FRAGMENT, (context.match_position(index), *words))
-    yield from _balance_flows(set_number, slots)
+    for selection in selections.distinct:
+        yield from _balance_flows(selection)
 
 
 def affinity_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[Flow]:
@@ -55,59 +62,74 @@ def affinity_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[Flow]:
             yield learning_flow(context, index, target, kind, connection=not hop.lb_fields)
 
 
-def _flow_kinds(context: PathOnHost, hop: Hop) -> Iterator[flow_hash.FlowKind]:
+def _selections(
+    context: PathOnHost, index: int, hop: Hop, targets: tuple[Target, ...]
+) -> Selections:
+    return balance.selections(
+        {target.pair_id: target.weight for target in targets},
+        [dict(earlier.weights) for earlier in hop.earlier_pairs],
+        [dict(earlier.weights) for earlier in hop.earlier_pairs if earlier.new_flows],
+        spans_connections=bool(hop.lb_fields),
+        remembering=index in context.remembered,
+    )
+
+
+def _flow_kinds(context: PathOnHost, hop: Hop) -> Iterator[FlowKind]:
     path = context.path
     if hop.lb_fields:
         return flow_hash.kinds_by_fields(path.classifiers, hop.lb_fields, reverse=path.reverse)
-    return flow_hash.connection_kinds(path.classifiers)
+    return flow_hash.connection_kinds(path.classifiers, reverse=path.reverse)
 
 
 def _hop_flows(
-    context: PathOnHost,
-    index: int,
-    hop: Hop,
-    kinds: tuple[flow_hash.FlowKind, ...],
-    set_number: int,
-    *,
-    needs_hash: bool,
+    context: PathOnHost, index: int, hop: Hop, selections: Selections, *, has_slots: bool
 ) -> Iterator[Flow]:
-    """Yield the flows of HOP: they hash the packet and look for a learned pair.
-
-    Without a choice of pairs there are the same flows. Otherwise those of a new plan that has one
-    could overtake those of the previous plan before the switch (``transition_flows``).
-    """
+    """Yield the flows of HOP: they hash the packet and look for a learned pair."""
     position = context.match_position(index)
-    onward = (
-        set_field(set_number, REG_PAIR_SET),
-        set_field(context.project_number, REG_PROJECT),
-        resubmit("AFFINITY"),
-        goto("BALANCE"),
-    )
+    path = context.path
+    kinds = flow_hash.hashed_kinds(path.classifiers, hop.lb_fields, reverse=path.reverse)
+    one_selection = len(selections.distinct) == 1
     for kind in kinds:
-        if hop.lb_fields:
-            hashing = flow_hash.hash_fields(kind.fields)
-        elif flow_hash.has_ports(kind):
-            hashing = flow_hash.hash_connection()
-        else:
-            continue  # as all packets without ports
-        actions = (*hashing, *onward) if needs_hash else onward
-        yield build_flow("HOP", kind.priority, (position, *kind.match), *actions)
-    if not hop.lb_fields:
-        hashing = flow_hash.hash_addresses() if needs_hash else ()
-        yield build_flow("HOP", Priority.POSITION, (position,), *hashing, *onward)
+        is_hashed_alone = has_slots and flow_hash.has_ports(kind)
+        if one_selection and kind.protocol is not None and not is_hashed_alone:
+            continue  # as the packets of all protocols
+        hashing = flow_hash.hash_fields(kind.fields, kind.ethertype) if has_slots else ()
+        for priority, words, selection in _by_age(kind, selections):
+            onward = (
+                set_field(selection.number, REG_PAIR_SET),
+                set_field(context.project_number, REG_PROJECT),
+                resubmit("AFFINITY"),
+                goto("BALANCE"),
+            )
+            yield build_flow("HOP", priority, (position, *kind.match, *words), *hashing, *onward)
 
 
-def _balance_flows(set_number: int, slots: tuple[str, ...]) -> Iterator[Flow]:
+def _by_age(
+    kind: FlowKind, selections: Selections
+) -> Iterator[tuple[int, tuple[str, ...], Selection]]:
+    """Yield priority and words of the packets of a kind for which each selection holds."""
+    if kind.protocol != TCP:
+        yield kind.priority, (), selections.others
+        return
+    yield kind.priority, (), selections.open
+    if selections.opening != selections.open:
+        yield Priority.OPENING, (_OPENING,), selections.opening
+
+
+def _balance_flows(selection: Selection) -> Iterator[Flow]:
     """Yield the flows of BALANCE: they map slots to pairs.
 
-    All hops with the same set of weighted pairs share them.
+    All hops with the same selection share them.
     """
-    no_pair = (f"{REG_PAIR_SET}={set_number:#x}", f"{REG_TARGET}=0")
-    needs_hash = len(set(slots)) > 1
-    for slot, pair in enumerate(slots if needs_hash else slots[:1]):
-        slot_word = (f"{REG_SLOT}={hex(slot) if slot else 0}",) if needs_hash else ()
-        target = set_field(target_number(pair), REG_TARGET)
-        onward = (resubmit("LEARN_AFFINITY"), goto("FORWARD"))
-        yield build_flow("BALANCE", Priority.POSITION, (*no_pair, *slot_word), target, *onward)
+    no_pair = (f"{REG_PAIR_SET}={selection.number:#x}", f"{REG_TARGET}=0")
+    constant = selection.is_constant
+    slots = list(zip(selection.pairs, selection.learns, strict=True))
+    for slot, (pair, learns) in enumerate(slots[:1] if constant else slots):
+        if pair is not None:
+            slot_word = () if constant else (f"{REG_SLOT}={hex(slot) if slot else 0}",)
+            target = set_field(target_number(pair), REG_TARGET)
+            learn = (resubmit("LEARN_AFFINITY"),) if learns else ()
+            match = (*no_pair, *slot_word)
+            yield build_flow("BALANCE", Priority.POSITION, match, target, *learn, goto("FORWARD"))
     has_learned_pair = (f"{REG_PAIR_SET}=0",)
     yield build_flow("BALANCE", Priority.POSITION, has_learned_pair, goto("FORWARD"))

@@ -136,7 +136,7 @@ def _earlier_pairs(hop: Hop, history: Sequence[EarlierPairs]) -> tuple[EarlierPa
     """Return the part of a group's history that makes a difference to what the hop selects."""
     if not hop.targets:
         return ()
-    present = tuple((target.pair_id, target.weight) for target in hop.targets if target.weight)
+    present = tuple((target.pair_id, target.weight) for target in hop.targets)
     differing = (number for number, past in enumerate(history, 1) if past.weights != present)
     return tuple(history[: max(differing, default=0)])
 

@@ -10,6 +10,8 @@ from portchain.dataplane.compile import compile_chain, compile_frame_guard
 from portchain.dataplane.diff import diff
 from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.ledger import FlowLedger
+from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.plan_comparison import hops_with_other_pairs
 from tests.functional.vswitch import Host, Vswitch
 from tests.plans import TUNNEL_IPS, ident, mac
 
@@ -35,6 +37,7 @@ class Fabric:
         self.hosts = {name: Host(vswitch, name) for name in ("h1", "h2")}
         self._ports: dict[str, dict[str, LocalPort]] = {"h1": {}, "h2": {}}
         self._firewall, self._options = firewall, options
+        self._programmed: dict[str, ChainPlan] = {}
         if tunnels is not None:
             vswitch.add_tunnels(*tunnels)
             return
@@ -59,18 +62,33 @@ class Fabric:
         tunnels = {TUNNEL_IPS[peer]: 2}
         return LocalSwitch(host, self._firewall, self._ports[host], 1, 1, tunnels, **self._options)
 
-    def desired(self, host, *plans):
-        """Return the desired entries of a host for all chains."""
+    def desired(self, host, *plans, remembering=False):
+        """Return the desired entries of a host for all chains.
+
+        :param remembering: whether flows still go by the pairs of before, as in the moment after
+            a change.
+        """
         local, ledger = self.local(host), FlowLedger()
         for plan in plans:
-            ledger.set(plan.id, compile_chain(plan, local).entries)
+            changed = hops_with_other_pairs(self._programmed.get(plan.id), plan)
+            compiled = compile_chain(plan, local, remembered=changed if remembering else ())
+            ledger.set(plan.id, compiled.entries)
         return set(ledger.entries) | (compile_frame_guard(local) if plans else set())
 
     def program(self, *plans):
-        """Program the flows of these chains, and remove those of others."""
-        for name, host in self.hosts.items():
-            for batch in diff(self.desired(name, *plans), host.dump_entries()):
-                host.apply(batch)
+        """Program the flows of these chains, and remove those of others.
+
+        As an agent does after a change of a group, this gives the switch the time to look at its
+        cached decisions, before new connections go by the new pairs.
+        """
+        for remembering in (True, False):
+            for name, host in self.hosts.items():
+                wanted = self.desired(name, *plans, remembering=remembering)
+                for batch in diff(wanted, host.dump_entries()):
+                    host.apply(batch)
+            if remembering:
+                self.vswitch.appctl("revalidator/wait")
+        self._programmed = {plan.id: plan for plan in plans}
 
 
 def tcp(sport=23, dport=100, src="10.0.0.10", dst="10.0.0.20", eth_dst=DST_MAC, eth_src=VM_MAC):

@@ -9,14 +9,17 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
 from portchain.dataplane.balance import SLOTS
-from portchain.dataplane.flow import Bridge
+from portchain.dataplane.diff import diff
+from portchain.dataplane.flow import Bridge, Flow
 from portchain.dataplane.pipeline import REG_PROJECT, TABLES
 from portchain.dataplane.plan import opposite_field
 from tests.functional.dataplane.fabric import DST_MAC, VM_MAC, Fabric
-from tests.plans import chain, classifier, source, target
+from tests.plans import after, chain, classifier, source, target
 
 ANY_TCP = (classifier(source_ports=None),)
 A, B, C = target("a", "h1"), target("b", "h2"), target("c", "h2")
+CHANGED = after(chain([A, B], classifiers=ANY_TCP), chain([A]))
+"""A chain to whose group B has just been added."""
 PORTS = range(2000, 2064)
 NEW = range(3000, 3064)
 
@@ -132,7 +135,7 @@ def learned(fabric, host="h1"):
 def test_connections_stay_when_a_pair_is_added(fabric, flags):
     fabric.program(grouped(A, B))
     before = connect(fabric, PORTS)
-    fabric.program(grouped(A, B, C))
+    fabric.program(after(grouped(A, B, C), grouped(A, B)))
     assert visits(fabric, [segment(port, flags) for port in PORTS]) == before
     shares = Counter(connect(fabric, NEW).values())
     assert min(shares[name] for name in "abc") >= len(NEW) / 8
@@ -141,24 +144,24 @@ def test_connections_stay_when_a_pair_is_added(fabric, flags):
 def test_connections_of_single_pair_stay_when_a_second_is_added(fabric):
     fabric.program(grouped(A))
     assert set(connect(fabric, PORTS).values()) == {"a"}
-    fabric.program(grouped(A, B))
+    fabric.program(after(grouped(A, B), grouped(A)))
     assert set(visits(fabric, [segment(port) for port in PORTS]).values()) == {"a"}
     shares = Counter(connect(fabric, NEW).values())
     assert min(shares[name] for name in "ab") >= len(NEW) / 4
-    fabric.program(grouped(A, B, C))
+    fabric.program(after(grouped(A, B, C), grouped(A), grouped(A, B)))
     assert set(visits(fabric, [segment(port) for port in PORTS]).values()) == {"a"}
 
 
 def test_removing_a_pair_moves_only_its_own_connections(fabric):
     fabric.program(grouped(A, B, C))
     before = connect(fabric, PORTS)
-    fabric.program(grouped(A, B))
-    after = visits(fabric, [segment(port) for port in PORTS])
-    assert {port for port in PORTS if after[port] != before[port]} == {
+    fabric.program(after(grouped(A, B), grouped(A, B, C)))
+    now = visits(fabric, [segment(port) for port in PORTS])
+    assert {port for port in PORTS if now[port] != before[port]} == {
         port for port in PORTS if before[port] == "c"
     }
-    fabric.program(grouped(A, B, C))
-    assert visits(fabric, [segment(port) for port in PORTS]) == after, (
+    fabric.program(after(grouped(A, B, C), grouped(A, B, C), grouped(A, B)))
+    assert visits(fabric, [segment(port) for port in PORTS]) == now, (
         "adding it again moves none either"
     )
 
@@ -167,7 +170,7 @@ def test_drained_pair_keeps_its_connections_and_gets_no_new_ones(fabric):
     fabric.program(grouped(A, B))
     before = connect(fabric, PORTS)
     drained = replace(B, weight=0)
-    fabric.program(grouped(A, drained))
+    fabric.program(after(grouped(A, drained), grouped(A, B)))
     assert visits(fabric, [segment(port) for port in PORTS]) == before
     assert set(connect(fabric, NEW).values()) == {"a"}
 
@@ -175,7 +178,7 @@ def test_drained_pair_keeps_its_connections_and_gets_no_new_ones(fabric):
 def test_last_pair_can_be_drained(fabric):
     fabric.program(grouped(A))
     connect(fabric, PORTS)
-    fabric.program(grouped(replace(A, weight=0)))
+    fabric.program(after(grouped(replace(A, weight=0)), grouped(A)))
     assert set(visits(fabric, [segment(port) for port in PORTS]).values()) == {"a"}
     assert visits(fabric, [segment(port, "S") for port in NEW[:1]]) == {}
 
@@ -183,7 +186,7 @@ def test_last_pair_can_be_drained(fabric):
 def test_weights_apply_to_new_connections_only(fabric):
     fabric.program(grouped(A, B))
     before = connect(fabric, PORTS)
-    fabric.program(grouped(replace(A, weight=1), replace(B, weight=50)))
+    fabric.program(after(grouped(replace(A, weight=1), replace(B, weight=50)), grouped(A, B)))
     assert visits(fabric, [segment(port) for port in PORTS]) == before
     assert Counter(connect(fabric, NEW).values())["b"] > len(NEW) * 0.8
 
@@ -196,22 +199,28 @@ def test_both_directions_keep_their_pair(fabric):
     fabric.program(symmetric(A, B))
     before = connect(fabric, PORTS)
     assert replies("SA") == before
-    fabric.program(symmetric(A, B, C))
+    fabric.program(after(symmetric(A, B, C), symmetric(A, B)))
     assert visits(fabric, [segment(port) for port in PORTS]) == before
     assert replies("A") == before
-    fabric.program(symmetric(A, C))
+    fabric.program(after(symmetric(A, C), symmetric(A, B), symmetric(A, B, C)))
     moved = visits(fabric, [segment(port) for port in PORTS])
     assert replies("A") == moved
     assert all(moved[port] == "a" for port in PORTS if before[port] == "a")
 
 
-def test_learned_flows_are_not_repaired_and_are_removed_with_the_chain(fabric):
+def test_nothing_is_learned_while_a_group_does_not_change(fabric):
     fabric.program(grouped(A, B))
     connect(fabric, PORTS)
+    assert learned(fabric) == []
+
+
+def test_learned_flows_are_not_repaired_and_are_removed_with_the_chain(fabric):
+    fabric.program(CHANGED)
+    opened = connect(fabric, PORTS)
     host = fabric.hosts["h1"]
     before, present = sorted(host.dump_entries(), key=str), learned(fabric)
-    assert len(present) == len(PORTS)
-    fabric.program(grouped(A, B))  # as a restarted agent or a repair does
+    assert len(present) == sum(pair == "b" for pair in opened.values())
+    fabric.program(CHANGED)  # as a restarted agent or a repair does
     assert sorted(host.dump_entries(), key=str) == before
     assert learned(fabric) == present
     fabric.program()
@@ -219,15 +228,80 @@ def test_learned_flows_are_not_repaired_and_are_removed_with_the_chain(fabric):
     assert host.flow_counts() == {Bridge.INT: len(host.neutron_flows), Bridge.TUN: 0}
 
 
+def test_connections_stay_that_an_older_release_has_learned(fabric):
+    """It learned each connection, did not match slots, and hashed otherwise."""
+    plan = symmetric(A, B)
+    for name, host in fabric.hosts.items():
+        wanted = {_as_before(entry) for entry in fabric.desired(name, plan)}
+        for batch in diff(wanted, host.dump_entries()):
+            host.apply(batch)
+    before = connect(fabric, PORTS)
+    assert len(learned(fabric)) == len(PORTS)
+    assert set(before.values()) == {"a", "b"}
+    fabric.program(plan)
+    assert visits(fabric, [segment(port) for port in PORTS]) == before
+    assert len(learned(fabric)) == len(PORTS)
+    assert len(set(connect(fabric, NEW).values())) == 2
+    assert len(learned(fabric)) == len(PORTS), "of new connections, nothing is learned"
+
+
+def _as_before(entry):
+    """Return an entry with the actions that the release before decision 58 gave it."""
+    if not isinstance(entry, Flow):
+        return entry
+    actions = entry.actions.replace("NXM_NX_REG11[],", "")
+    if entry.key.table == TABLES["HOP"].number and "multipath" in actions:
+        hashing, _, onward = actions.partition("pop:NXM_OF_ETH_SRC[],")
+        fields = "symmetric_l3l4" if "TCP_SRC" in hashing else "symmetric_l3"
+        actions = f"multipath({fields},0,modulo_n,{SLOTS},0,NXM_NX_REG11[0..6]),{onward}"
+    if entry.key.table == TABLES["BALANCE"].number:
+        actions = actions.replace("->reg9,", "->reg9,resubmit(,156),")
+    return replace(entry, actions=actions)
+
+
 def test_chains_that_share_a_group_learn_separately(fabric):
     other = grouped(
         A, B, name="pc2", path_id=2, classifiers=(classifier(protocol=17, source_ports=None),)
     )
-    fabric.program(grouped(A, B), other)
+    fabric.program(CHANGED, after(other, grouped(A)))
     before = connect(fabric, PORTS)
-    fabric.program(grouped(A, B, C))
+    fabric.program(after(grouped(A, B, C), grouped(A), grouped(A, B)))
     assert visits(fabric, [segment(port) for port in PORTS]) == before
-    assert len(learned(fabric)) == len(PORTS)
+
+
+def test_a_new_connection_goes_by_the_new_pairs_although_a_cached_decision_is_older(fabric):
+    """The datapath's entries were made by first packets of connections that go on."""
+    fabric.program(grouped(A))
+    before = connect(fabric, PORTS)
+    both = [segment(port, flags) for port in PORTS for flags in ("S", "A")]
+    fabric.program(CHANGED)
+    assert visits(fabric, [frame for frame in both if "A" in str(frame[TCP].flags)]) == before
+
+
+def test_the_datapath_needs_no_entry_for_each_connection(fabric):
+    fabric.program(symmetric(A, B))
+    ports = range(20000, 24000)
+    fabric.vswitch.send("vm", *(segment(port, "S") for port in ports))
+    fabric.vswitch.send("dst", *(reply(port, "SA") for port in ports))
+    entries = [flow for flow in fabric.vswitch.datapath_flows() if "tcp" in flow]
+    assert len(entries) <= 4 * 256, "for both directions, hop and end, the values of eight bits"
+
+
+def test_others_than_connections_are_dealt_anew_when_the_time_of_new_flows_is_over(fabric):
+    def places(sport):
+        frames = [datagram(src, sport) for src in ADDRESSES]
+        return visits(fabric, frames, by=lambda frame: frame[IP].src)
+
+    one, two = (grouped(*targets, classifiers=FROM_ANYWHERE) for targets in ((A,), (A, B)))
+    fabric.program(one)
+    fabric.program(after(two, one))
+    some = ADDRESSES[:8]
+    known = [datagram(src, 1) for src in some]
+    assert set(visits(fabric, known, by=lambda frame: frame[IP].src).values()) == {"a"}
+    fabric.program(after(two, one, new_flows=False))
+    now = places(2)
+    assert {now[src] for src in some} == {"a"}, "these have been seen since the change"
+    assert set(now.values()) == {"a", "b"}
 
 
 # lb_fields.
@@ -257,8 +331,8 @@ def datagram(src, sport, eth_src=VM_MAC, dport=100):
 
 def test_packets_with_same_lb_fields_keep_their_pair(fabric):
     def from_everyone(sport):
-        frames = [segment(sport, src=src) for src in ADDRESSES]
-        frames += [datagram(src, sport + 1) for src in ADDRESSES]
+        frames = [datagram(src, sport + 1) for src in ADDRESSES]
+        frames += [segment(sport, src=src) for src in ADDRESSES]
         return visits(fabric, frames, by=lambda frame: frame[IP].src)
 
     fabric.program(by("ip_src", targets=(A,), classifiers=FROM_ANYWHERE))
@@ -266,11 +340,17 @@ def test_packets_with_same_lb_fields_keep_their_pair(fabric):
     assert set(
         visits(fabric, [segment(1, src=src) for src in some], by=lambda f: f[IP].src).values()
     ) == {"a"}
-    fabric.program(by("ip_src", classifiers=FROM_ANYWHERE))
+    one, two, three = (
+        by("ip_src", targets=targets, classifiers=FROM_ANYWHERE)
+        for targets in ((A,), (A, B), (A, B, C))
+    )
+    fabric.program(after(two, one))
+    visits(fabric, [datagram(src, 1) for src in some], by=lambda frame: frame[IP].src)
+    fabric.program(after(two, one, new_flows=False))
     before = from_everyone(2000)
     assert {before[src] for src in some} == {"a"}
     assert min(Counter(before.values())[name] for name in "ab") >= len(ADDRESSES) / 4
-    fabric.program(by("ip_src", targets=(A, B, C), classifiers=FROM_ANYWHERE))
+    fabric.program(after(three, one, two))
     assert from_everyone(3000) == before
 
 
@@ -320,11 +400,13 @@ def test_a_full_table_evicts_flows_of_the_project_that_has_most(fabric):
         *("ovs-vsctl", "--id=@limits", "create", "Flow_Table", *row),
         *("--", "set", "bridge", "h1-int", f"flow_tables:{TABLES['AFFINITY'].number}=@limits"),
     )
-    plans = [replace(grouped(A), owner="victim")]
+    # All connections are from before a change, so the switch learns each of them.
+    drained = (replace(A, weight=0), B)
+    plans = [after(replace(grouped(*drained), owner="victim"), grouped(A))]
     for number in range(attackers):
         own = (classifier(source_ports=None, destination_ports=(200 + number, 200 + number)),)
-        plan = grouped(A, name=f"attacker{number}", path_id=100 + number, classifiers=own)
-        plans.append(replace(plan, owner="attacker"))
+        plan = grouped(*drained, name=f"attacker{number}", path_id=100 + number, classifiers=own)
+        plans.append(after(replace(plan, owner="attacker"), grouped(A)))
     fabric.program(*plans)
     fabric.vswitch.send("vm", *(segment(port) for port in of_victim))
     for number in range(attackers):

@@ -13,7 +13,7 @@ from scapy.packet import Raw
 from portchain.dataplane.host_switch import Firewall
 from tests.full import FULL, in_full
 from tests.functional.dataplane.fabric import DST_MAC, VM_MAC, Fabric
-from tests.plans import chain, classifier, mac, source, target
+from tests.plans import after, chain, classifier, mac, source, target
 
 SMALL, BIG = 100, 3000
 FRAGMENT = 1400
@@ -173,11 +173,12 @@ def test_datagrams_of_a_flow_stay_together_when_a_pair_is_added(fabric, vswitch,
             set(places(vswitch, make.frames(sent, size, family, source))) for sent, source in flows
         ]
 
-    for before, after in (([A], [A, B, C]), ([A, B], [A, B, C])):
+    for pairs in ([A], [A, B]):
+        few, many = (chain(each, classifiers=(named,)) for each in (pairs, [A, B, C]))
         fabric.program()
-        fabric.program(chain(before, classifiers=(named,)))
+        fabric.program(few)
         started = visits(first)
-        fabric.program(chain(after, classifiers=(named,)))
+        fabric.program(after(many, few))
         assert visits(SMALL) == visits(BIG) == visits(SMALL) == started
 
 

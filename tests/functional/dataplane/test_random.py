@@ -25,7 +25,9 @@ from portchain.core.model import (
     PortPair,
     PortPairGroup,
 )
+from portchain.dataplane.balance import dispensable
 from portchain.dataplane.host_switch import Firewall
+from portchain.dataplane.plan import EarlierPairs
 from portchain.dataplane.planning.planner import plan_chain
 from tests.functional.dataplane.world import TCP, UDP, Header, World
 from tests.functional.vswitch import running_vswitch
@@ -102,6 +104,9 @@ class RequestedChain:
         )
 
 
+Weights = tuple[tuple[str, int], ...]
+MAX_SETS = 9
+
 AffinityKey = tuple[str, bool, int, Header, str]
 """Where a flow has a learned pair: chain, whether replies, hop, header, selecting host."""
 
@@ -121,6 +126,7 @@ class UserActions(RuleBasedStateMachine):
         }
         self.made = 0
         self.learned: dict[AffinityKey, str] = {}
+        self.history: dict[str, list[Weights]] = {group: [] for group in GROUPS}
         self.world.bridging = {p for p, of in PAIRS.items() if GROUPS[of] is FunctionKind.L2}
         self.home = dict(zip((*SOURCES, DESTINATION), HOSTS, strict=True))
         self.home |= {pair: HOSTS[n % 3] for n, pair in enumerate(PAIRS)}
@@ -243,12 +249,13 @@ class UserActions(RuleBasedStateMachine):
         lost_on: str = "",
         before_all_switch: Callable[[], object] = lambda: None,
     ) -> None:
-        planned = []
+        planned, history = [], self._history()
         for name in sorted(names):  # type: ignore[call-overload]
             self.requested[name] = replace(
                 self.requested[name], revision=self.requested[name].revision + 1
             )
-            planned.append(plan_chain(self._snapshot(self.requested[name]), TUNNEL_IPS))
+            snapshot = self._snapshot(self.requested[name])
+            planned.append(plan_chain(snapshot, TUNNEL_IPS, history))
         self.world.notify(planned, lost_on)
         before_all_switch()
         self._catch_up(lost_on)
@@ -257,6 +264,22 @@ class UserActions(RuleBasedStateMachine):
         if lost_on:
             self.world.synchronise(lost_on)
         self.world.finish_transitions()
+
+    def _history(self) -> dict[str, tuple[EarlierPairs, ...]]:
+        """Record what groups select from now, and return what they did before."""
+        for group, sets in self.history.items():
+            usable = self._usable(group).items()
+            present = tuple(sorted((ident(pair), weight) for pair, weight in usable))
+            if sets and not sets[-1]:
+                sets.pop()  # while there was no pair, no flow went to another one
+            if not sets or sets[-1] != present:
+                sets.append(present)
+            if len(sets) > MAX_SETS:
+                del sets[dispensable([dict(each) for each in sets])]
+        return {
+            ident(group): tuple(EarlierPairs(each, new_flows=True) for each in sets[:-1])
+            for group, sets in self.history.items()
+        }
 
     def _users_of(self, group: str) -> list[str]:
         return [wanted.name for wanted in self.requested.values() if group in wanted.groups]
@@ -358,7 +381,10 @@ class UserActions(RuleBasedStateMachine):
             usable = self._usable(group)
             key = (wanted.name, reverse, hop, header, host)
             known = self.learned.get(key)
-            allowed = {known} if known else {pair for pair, weight in usable.items() if weight}
+            # A host that has not seen the flow goes by what the group selected from before.
+            before = {pair for earlier in self.history[group] for pair, weight in earlier if weight}
+            fresh_for = {pair for pair, weight in usable.items() if weight or ident(pair) in before}
+            allowed = {known} if known else fresh_for
             if not allowed:
                 assert rest == [], f"{trail} although {group} has no pair for {header} of {wanted}"
                 return fresh

@@ -137,13 +137,13 @@ def test_drivers_add_warnings_of_their_own() -> None:
     assert assess(SNAPSHOT).with_warnings("", "one", "two").warning == "one; two"
 
 
-def test_a_group_selects_from_pairs_that_can_forward_and_have_a_weight() -> None:
+def test_a_group_selects_from_pairs_that_can_forward() -> None:
     pairs = (replace(PAIRS["b"], weight=3), PAIRS["a"], replace(PAIRS["z"], weight=0))
     group = replace(GROUPS["a"], port_pairs=pairs)
-    assert selected_pairs(group, PORTS) == (("a", 1), ("b", 3))
+    assert selected_pairs(group, PORTS) == (("a", 1), ("b", 3), ("z", 0))
     away = {**PORTS, "b-out": port("b-out", host="h2")}
-    assert selected_pairs(group, away) == (("a", 1), ("b", 3))
-    assert selected_pairs(group, away, same_host=True) == (("a", 1),)
+    assert selected_pairs(group, away) == (("a", 1), ("b", 3), ("z", 0))
+    assert selected_pairs(group, away, same_host=True) == (("a", 1), ("z", 0))
     unbound = {**PORTS, "a-in": port("a-in", host="")}
-    assert selected_pairs(group, unbound) == (("b", 3),)
+    assert selected_pairs(group, unbound) == (("b", 3), ("z", 0))
     assert selected_pairs(group, {}) == ()

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portchain.dataplane.balance import SLOTS, assign_slots, pair_set_number
+from portchain.dataplane.balance import SLOTS, Selection, assign_slots, dispensable, selections
 
 groups = st.dictionaries(st.uuids().map(str), st.integers(0, 5), min_size=1, max_size=8)
 
@@ -45,7 +45,99 @@ def test_shares_follow_weights():
 
 
 @given(groups, groups)
-def test_equal_pair_sets_have_equal_numbers(one, other):
-    same = {p: w for p, w in one.items() if w} == {p: w for p, w in other.items() if w}
-    assert (pair_set_number(one) == pair_set_number(other)) == same
-    assert 0 < pair_set_number(one) < 1 << 32
+def test_equal_selections_have_equal_numbers(one, other):
+    first, second = selections(one).opening, selections(other).opening
+    assert (first.number == second.number) == (first == second)
+    assert 0 < first.number < 1 << 32
+    learning = Selection(first.pairs, tuple(not learns for learns in first.learns))
+    assert learning.number != first.number
+
+
+# Changes of the group: which flows keep their pair.
+
+
+def each_slot(weights, earlier, recent=None, **changes):
+    """Yield for each slot the assigned pairs of before and now, and those of all selections."""
+    found = selections(weights, earlier, earlier if recent is None else recent, **changes)
+    before = [assign_slots(each) for each in earlier]
+    for slot in range(SLOTS):
+        pairs = tuple(each.pairs[slot] for each in (found.opening, found.open, found.others))
+        assert found.opening.learns == found.open.learns
+        learns = found.opening.learns[slot]
+        yield [each[slot] if each else None for each in before], pairs, learns
+
+
+@given(groups)
+def test_nothing_is_learned_while_a_group_does_not_change(weights):
+    now = assign_slots(weights)
+    for earlier in ([], [weights], [weights, weights]):
+        for slot, (_, pairs, learns) in enumerate(each_slot(weights, earlier)):
+            assert set(pairs) == {now[slot] if now else None}
+            assert not learns
+    found = selections(weights)
+    assert found.distinct == (found.opening,)
+
+
+@given(groups, st.lists(groups, min_size=1, max_size=3))
+def test_flows_from_before_go_by_the_oldest_pair_that_never_left(weights, earlier):
+    now = assign_slots(weights) or (None,) * SLOTS
+    for slot, (before, (opening, open_, others), learns) in enumerate(each_slot(weights, earlier)):
+        assert opening == now[slot], "a new connection goes by the present weights"
+        kept = None
+        for pair, members in zip([*before, now[slot]], [*earlier, weights], strict=True):
+            kept = kept if kept in members else pair
+        assert open_ == others == kept
+        assert learns == (open_ != opening)
+
+
+@given(
+    st.lists(
+        st.sets(st.sampled_from("abc"), min_size=1).map(lambda s: dict.fromkeys(s, 1)),
+        min_size=3,
+        max_size=6,
+    )
+)
+def test_a_dispensable_set_makes_no_difference(sets):
+    *earlier, weights = sets
+    index = dispensable(sets)
+    fewer = earlier[:index] + earlier[index + 1 :]
+    if index:
+        oldest, without = selections(weights, earlier).open, selections(weights, fewer).open
+        moved = {pair for pair in oldest.pairs if any(pair not in each for each in earlier)}
+        for pair, other in zip(oldest.pairs, without.pairs, strict=True):
+            assert pair == other or pair in moved
+
+
+def test_dispensable_sets():
+    assert dispensable(["a", "ab", "abc"]) == 1
+    assert dispensable(["ab", "a", "ab"]) == 0, "b left meanwhile"
+    assert dispensable(["ab", "a", "ab", "ab"]) == 2
+    assert dispensable(["a", "b"]) == 0
+
+
+@given(groups, groups)
+def test_others_than_connections_are_dealt_anew_after_a_time(weights, before):
+    for _, (opening, _, others), _ in each_slot(weights, [before], recent=[]):
+        assert opening == others
+    assert not any(selections(weights, [before], []).others.learns)
+    now, recent = selections(weights).others, selections(weights, [before], [before]).others
+    moves = [one != other for one, other in zip(now.pairs, recent.pairs, strict=True)]
+    assert list(recent.learns) == moves
+
+
+@given(groups, groups)
+def test_connections_of_one_flow_stay_together(weights, before):
+    now = assign_slots(weights) or (None,) * SLOTS
+    found = each_slot(weights, [before], spans_connections=True)
+    for slot, (_, (opening, _, others), learns) in enumerate(found):
+        assert opening == others
+        assert learns == (others != now[slot]), "they must stay when the time is over"
+
+
+@given(groups, groups, groups)
+def test_new_connections_go_by_the_last_weights_while_the_switch_learns(weights, first, last):
+    found = each_slot(weights, [first, last], remembering=True)
+    was, now = assign_slots(last), assign_slots(weights) or (None,) * SLOTS
+    for slot, (_, (opening, _, _), learns) in enumerate(found):
+        assert opening == (was[slot] if was and was[slot] in weights else now[slot])
+        assert learns or opening == now[slot]

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portchain.dataplane import balance, pipeline, transition
+from portchain.dataplane import balance, pipeline, plan_comparison, transition
 from portchain.dataplane.compile import (
     compile_bypass_guard,
     compile_chain,
     compile_frame_guard,
 )
 from portchain.dataplane.flow_builder import UNICAST
-from portchain.dataplane.pipeline import ODD_GENERATION
+from portchain.dataplane.pipeline import ODD_GENERATION, TABLES
 from portchain.dataplane.plan import ChainPlan, EarlierPairs, Hop, Path
 from portchain.dataplane.transition import (
     ABSENT,
@@ -28,7 +28,7 @@ from portchain.dataplane.transition import (
     TransitionTimeouts,
 )
 from portchain.dataplane.transition_flows import compile_transition
-from tests.plans import HOSTS, chain, classifier, ident, source, switch, tap, target
+from tests.plans import HOSTS, after, chain, classifier, ident, source, switch, tap, target
 from tests.simulated_network import Host, Packet, move
 
 TIMEOUTS = TransitionTimeouts(switch=5, drain=1, settle=0.5)
@@ -419,6 +419,78 @@ def test_prepared_host_sends_by_the_previous_plan_and_takes_frames_of_both():
     weighted = chain([A, replace(B, weight=3)], [C], sources=(VM, source("vm2")))
     flows = compile_transition(accept(switched(OLD), weighted, "h1"), local).flows
     assert compile_chain(OLD, local).flows <= flows
+
+
+# A group that changes: the switch learns the pairs of flows from before.
+
+
+GROWN = after(chain([A, C], [B]), chain([A], [B]))
+ONE_PAIR = chain([A], [B])
+
+
+def hop_flows(flows, position="0x10001"):
+    number = TABLES["HOP"].number
+    return {f for f in flows if f.key.table == number and f"reg8={position}" in f.key.match}
+
+
+def test_flows_go_by_the_pairs_of_before_until_cached_decisions_are_checked():
+    local = switch("h1", "vm", "a-in", "a-out")
+    state = accept(switched(ONE_PAIR), replace(GROWN, revision=2), "h1", prepare=False)
+    assert state.phase is Phase.REMEMBERING
+    assert state.sends_by_latest
+    flows = compile_transition(state, local).flows
+    assert flows == compile_chain(state.plan, local, remembered={(False, 0)}).flows
+    assert flows != compile_chain(state.plan, local).flows
+    assert transition.advance(state, 4, TIMEOUTS) == state, "the switch does not answer"
+    state = transition.applied(state, 4, TIMEOUTS)
+    assert transition.applied(state, 4.2, TIMEOUTS) == state
+    assert transition.advance(state, 4.4, TIMEOUTS) == state
+    state = transition.advance(state, 4.5, TIMEOUTS)
+    assert state.phase is Phase.SWITCHED
+    assert compile_transition(state, local).flows == compile_chain(state.plan, local).flows
+    assert [old.plan for old in state.draining] == [ONE_PAIR]
+
+
+@pytest.mark.parametrize(
+    ("before", "plan", "remembers"),
+    [
+        (ONE_PAIR, GROWN, {(False, 0)}),
+        (ONE_PAIR, chain([A, C], [B]), set()),  # the server says nothing of before
+        (GROWN, replace(GROWN, revision=2), set()),  # something else has changed
+        (GROWN, after(chain([A, C], [B]), ONE_PAIR, new_flows=False), set()),
+        (None, GROWN, {(False, 0), (False, 1)}),  # the agent has restarted
+        (None, after(chain([A, C], [B]), ONE_PAIR, new_flows=False), set()),
+        (GROWN, after(chain([A, replace(C, weight=3)], [B]), ONE_PAIR, GROWN), {(False, 0)}),
+        (chain([B], [A]), GROWN, {(False, 0), (False, 1)}),
+    ],
+)
+def test_hops_that_remember(before, plan, remembers):
+    assert plan_comparison.hops_with_other_pairs(before, plan) == remembers
+
+
+def test_prepared_host_selects_pairs_by_the_previous_plan_only():
+    """Even where the new plan has a flow for packets that the previous plan has none for."""
+    local = switch("h1", "vm", "a-in", "a-out")
+    state = accept(switched(ONE_PAIR), replace(GROWN, revision=2), "h1")
+    assert state.phase is Phase.PREPARED
+    flows = compile_transition(state, local).flows
+    assert hop_flows(flows) == hop_flows(compile_chain(ONE_PAIR, local).flows)
+
+
+def test_draining_plan_selects_no_pair_where_the_latest_plan_does():
+    local = switch("h1", "vm", "a-in", "a-out")
+    state = ChainTransition(ONE_PAIR, draining=(DrainingPlan(GROWN, 9),))
+    flows = compile_transition(state, local).all_flows
+    assert hop_flows(flows) == hop_flows(compile_chain(ONE_PAIR, local).flows)
+    assert hop_flows(compile_chain(GROWN, local).flows) - hop_flows(flows)
+
+
+def test_a_change_while_the_switch_learns_begins_from_the_latest_plan():
+    state = accept(switched(ONE_PAIR), replace(GROWN, revision=2), "h1", prepare=False)
+    third = replace(ONE_PAIR, revision=3)
+    assert accept(state, third, "h1", prepare=False).plan == third
+    assert accept(state, replace(GROWN, revision=3), "h1").previous in (None, state.plan)
+    assert transition.withdraw(state, 1, TIMEOUTS).phase is Phase.SWITCHED
 
 
 def test_ports_are_not_flooded_while_any_plan_needs_that():

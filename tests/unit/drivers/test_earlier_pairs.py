@@ -149,7 +149,7 @@ class EarlierPairsTest(EarlierPairsCase):
         assert self.earlier() == [(self.past(0), self.past(0, 1))]
         self.weigh(1, 0)
         assert self.earlier() == [(self.past(0), self.past(0, 1), self.past(0, 1, p1=3))]
-        assert self.in_force() == [((self.pairs[0], 1),)]
+        assert self.in_force() == [((self.pairs[0], 1), (self.pairs[1], 0))]
 
     def test_the_order_of_pairs_and_their_names_change_nothing(self) -> None:
         self.set_pairs(0, 1)
@@ -197,7 +197,8 @@ class EarlierPairsTest(EarlierPairsCase):
         self.set_pairs(0, 1)
         for weight in range(2, 12):
             self.weigh(1, weight)
-        assert self.earlier() == [tuple(self.past(0, 1, p1=weight) for weight in range(3, 11))]
+        last = tuple(self.past(0, 1, p1=weight) for weight in range(4, 11))
+        assert self.earlier() == [(self.past(0), *last)], "the oldest says where old flows are"
         assert len(self.rows()["portchain_pair_sets"]) == 9
 
     def test_a_deleted_group_leaves_nothing(self) -> None:
@@ -250,14 +251,20 @@ class EarlierPairsTest(EarlierPairsCase):
         self.wait(ALL)
         assert (self.revision(), len(self.sent)) == (start + 2, sent)
 
-    def test_each_set_has_its_own_time(self) -> None:
+    def test_all_sets_are_remembered_as_long_as_the_last_one(self) -> None:
+        """A slot may be back at the pair of the first: its flows were never learned."""
         self.set_pairs(0, 1)
         self.wait(100)
         self.set_pairs(1)
-        self.wait(200)
-        assert self.earlier() == [(self.past(0, new_flows=False), self.past(0, 1))]
-        self.wait(ALL - NEW)
-        assert self.earlier() == [(self.past(0, 1, new_flows=False),)]
+        self.wait(NEW - 1)
+        assert self.earlier() == [(self.past(0), self.past(0, 1))]
+        self.wait(1)
+        both = self.past(0, new_flows=False), self.past(0, 1, new_flows=False)
+        assert self.earlier() == [both]
+        self.wait(ALL - NEW - 1)
+        assert self.earlier() == [both]
+        self.wait(1)
+        assert self.earlier() == [()]
 
     def test_a_server_that_was_away_for_long_forgets_at_once(self) -> None:
         self.set_pairs(0, 1)

@@ -267,8 +267,8 @@ def test_a_plan_from_a_server_before_1_12_has_no_earlier_pairs():
     [
         ([{}], "weights: 0 pairs"),
         ([{"weights": []}], "weights: 0 pairs"),
-        ([{"weights": [[ident("a"), 0]]}], "weight: 0 is not in 1..65535"),
-        ([{"weights": [[ident("a"), 65536]]}], "weight: 65536 is not in 1..65535"),
+        ([{"weights": [[ident("a"), -1]]}], "weight: -1 is not in 0..65535"),
+        ([{"weights": [[ident("a"), 65536]]}], "weight: 65536 is not in 0..65535"),
         ([{"weights": [[ident("a"), True]]}], "weight: expected an integer"),
         ([{"weights": [["a", 1]]}], "pair_id: 'a' is not a UUID"),
         ([{"weights": [[ident("a")]]}], "weights: "),

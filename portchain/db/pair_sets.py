@@ -26,7 +26,7 @@ from oslo_utils import timeutils
 from portchain.core.availability import selected_pairs
 from portchain.dataplane.balance import dispensable
 from portchain.dataplane.plan import EarlierPairs
-from portchain.db import snapshots, writer
+from portchain.db import realisation, snapshots
 from portchain.db.models import ChainGroup, PairSet, PortChain, PortPairGroup
 from portchain.db.ports import load_ports
 
@@ -209,7 +209,7 @@ def age(
         for _, change in changes:
             session.execute(change.execution_options(synchronize_session=False))
         if changes and chain_ids:
-            writer.increment_revision(session, chain_ids)
+            realisation.advance(session, sorted(chain_ids))
     return bool(changes)
 
 

@@ -225,6 +225,40 @@ def mark_realised(
         )
 
 
+def advance(session: Any, chain_ids: Sequence[str]) -> None:
+    """Give chains a new revision that changes nothing that their status depends on.
+
+    Where the present revision is realised or confirmed, the new one counts as realised or confirmed
+    too. So chains stay ACTIVE. A host that does not get the new plan asks for it at its next sync.
+    """
+    chain, host = PortChain, ChainHost
+    # MariaDB assigns from left to right, so that each value must be read before it is changed.
+    session.execute(
+        sa.update(host)
+        .where(host.chain_id.in_(chain_ids))
+        .ordered_values(
+            (host.applied_revision, _one_more_if(host.applied_revision, host.wanted_revision)),
+            (host.wanted_revision, host.wanted_revision + 1),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    session.execute(
+        sa.update(chain)
+        .where(chain.id.in_(chain_ids))
+        .ordered_values(
+            (chain.realised_revision, _one_more_if(chain.realised_revision, chain.revision)),
+            (chain.revision, chain.revision + 1),
+            (chain.touched_at, timeutils.utcnow()),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _one_more_if(revision: Any, latest: Any) -> Any:
+    """Return the revision that follows, for a revision that is the latest one."""
+    return sa.case((revision == latest, revision + 1), else_=revision)
+
+
 def project_of(context: Any, chain_id: str) -> str | None:
     """Return the project that owns a chain; None if the chain does not exist."""
     with db_api.CONTEXT_READER.using(context):

@@ -161,7 +161,11 @@ class OvsDriver(PortChainDriver):
         groups = [group for group, ids in due.items() if not ids or ids & own.keys()]
         usable = [chain_id for chain_id, item in own.items() if not item.refusal]
         if groups and pair_sets.age(context, groups, usable, times) and usable:
-            self.refresh_port_chains(context, snapshots.load(context, usable))
+            try:
+                self.refresh_port_chains(context, snapshots.load(context, usable))
+            except ChainsFailed as failed:
+                for chain_id, error in failed.failures.items():
+                    self.status.mark_failed(context, [chain_id], str(error))
 
     # Called by the hosts.
 

@@ -204,3 +204,34 @@ class RealisationTest(ApiTestCase):
         assert realisation.unrealised(self.context, 10, older_than=60) == []
         realisation.mark_realised(self.context, [(self.id, 1)])
         assert realisation.unrealised(self.context, 10) == []
+
+    def advance(self) -> None:
+        with db_api.CONTEXT_WRITER.using(self.context):
+            realisation.advance(self.context.session, [self.id])
+
+    def test_a_revision_that_changes_nothing_is_confirmed_as_far_as_the_one_before(self) -> None:
+        self.begin(1, "h1", "h2")
+        self.confirm("h1", 1)
+        self.advance()
+        assert self.status() == ("BUILD", "waiting for h2")
+        assert realisation.expected_on(self.context, "h2") == {self.id: 2}
+        self.confirm("h2", 2)
+        assert self.status() == ("ACTIVE", "")
+        self.advance()
+        assert self.status() == ("ACTIVE", "")
+        assert realisation.expected_on(self.context, "h1") == {self.id: 3}
+        assert not self.begin(2, "h1"), "an older plan is not sent any more"
+        self.confirm("h1", 3, error="no bridge")
+        assert self.status() == ("ERROR", "h1: no bridge")
+
+    def test_such_a_revision_does_not_hide_a_change_that_drivers_have_not_accepted(self) -> None:
+        self.begin(1, "h1")
+        self.confirm("h1", 1)
+        with db_api.CONTEXT_WRITER.using(self.context):
+            writer.increment_revision(self.context.session, [self.id])
+        self.advance()
+        assert self.status() == ("BUILD", "waiting for the drivers")
+        assert realisation.unrealised(self.context, 9) == [self.id]
+        assert self.begin(3, "h1")
+        self.confirm("h1", 2)
+        assert self.status() == ("BUILD", "waiting for h1")

@@ -12,6 +12,7 @@ from portchain import conf
 from portchain.core.model import HostReport
 from portchain.dataplane.plan import EarlierPairs
 from portchain.db import pair_sets, realisation, snapshots
+from portchain.drivers.ovs import driver
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.plugin import PortChainPlugin
 from portchain.rpc.agent import AgentClient
@@ -109,9 +110,9 @@ class EarlierPairsCase(ApiTestCase):
             task()
 
     def driver(self) -> OvsDriver:
-        (driver,) = self.plugin.drivers._drivers.values()
-        assert isinstance(driver, OvsDriver)
-        return driver
+        (only,) = self.plugin.drivers._drivers.values()
+        assert isinstance(only, OvsDriver)
+        return only
 
     def revision(self) -> int:
         (snapshot,) = snapshots.load(self.context, [self.chain_id])
@@ -271,14 +272,37 @@ class EarlierPairsTest(EarlierPairsCase):
         self.wait(ALL)
         assert self.earlier() == [()]
 
-    def test_the_chain_is_active_as_soon_as_its_hosts_have_confirmed(self) -> None:
+    def test_a_chain_stays_active_while_it_forgets(self) -> None:
+        """Also if a host does not answer; the host asks for the plan when it is back."""
         self.set_pairs(0, 1)
         self.confirm()
-        assert self.show("port_chain", self.chain_id)["status"] == "ACTIVE"
-        self.wait(NEW)
-        assert self.show("port_chain", self.chain_id)["status_reason"] == f"waiting for {HOST}"
+        for seconds in (NEW, ALL):
+            known = realisation.expected_on(self.context, HOST)
+            assert self.driver()._sync(self.context, HOST, known) == PlanUpdate()
+            self.wait(seconds)
+            assert self.show("port_chain", self.chain_id)["status"] == "ACTIVE"
+            (plan,) = self.driver()._sync(self.context, HOST, known).chains
+            assert [hop.earlier_pairs for hop in plan.paths[0].hops] == self.earlier()
         self.confirm()
         assert self.show("port_chain", self.chain_id)["status"] == "ACTIVE"
+
+    def test_a_chain_whose_host_has_not_confirmed_a_change_waits_for_it_meanwhile(self) -> None:
+        self.set_pairs(0, 1)
+        for seconds in (NEW, ALL):
+            self.wait(seconds)
+            shown = self.show("port_chain", self.chain_id)
+            assert (shown["status"], shown["status_reason"]) == ("BUILD", f"waiting for {HOST}")
+        self.confirm()
+        assert self.show("port_chain", self.chain_id)["status"] == "ACTIVE"
+
+    def test_a_chain_that_cannot_be_planned_without_its_earlier_pairs_is_in_error(self) -> None:
+        self.set_pairs(0, 1)
+        with mock.patch.object(driver, "plan_chain", side_effect=KeyError("a mistake")):
+            self.wait(NEW)
+        shown = self.show("port_chain", self.chain_id)
+        assert (shown["status"], "a mistake" in shown["status_reason"]) == ("ERROR", True)
+        self.plugin.drivers.update_port_chain(self.context, [self.chain_id])
+        assert self.earlier() == [(self.past(0, new_flows=False),)]
 
     def confirm(self) -> None:
         expected = realisation.expected_on(self.context, HOST)

@@ -280,7 +280,7 @@ def test_a_new_connection_goes_by_the_new_pairs_although_a_cached_decision_is_ol
 
 def test_the_datapath_needs_no_entry_for_each_connection(fabric):
     fabric.program(symmetric(A, B))
-    ports = range(20000, 24000)
+    ports = range(20000, 21500)
     fabric.vswitch.send("vm", *(segment(port, "S") for port in ports))
     fabric.vswitch.send("dst", *(reply(port, "SA") for port in ports))
     entries = [flow for flow in fabric.vswitch.datapath_flows() if "tcp" in flow]

@@ -53,7 +53,8 @@ def resume(
     places: defaultdict[int, defaultdict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
     leftovers: defaultdict[int, set[Flow]] = defaultdict(set)
     drops: set[Flow] = set()
-    for flow in found:
+    present = frozenset(found)
+    for flow in present:
         if isinstance(flow, Flow):
             if place := _place(flow):
                 position, pair = place
@@ -73,6 +74,8 @@ def resume(
             _agrees(places[number], plan, local) for plan in state.plans
         ):
             resumed[chain_id] = _closed(state.plan, leftovers[number] | drops)
+        elif state.phase is Phase.REMEMBERING and _selects_already(state.plan, present, local):
+            resumed[chain_id] = replace(state, phase=Phase.SWITCHED)
     for number in leftovers.keys() - numbers:
         resumed[unknown_chain(number)] = _closed(None, leftovers[number] | drops)
     return resumed
@@ -80,6 +83,16 @@ def resume(
 
 def _closed(plan: ChainPlan | None, leftovers: Iterable[Flow]) -> ChainTransition:
     return ChainTransition(plan, Phase.CLOSED, leftovers=frozenset(leftovers))
+
+
+def _selects_already(
+    plan: ChainPlan | None, present: frozenset[SwitchEntry], local: LocalSwitch
+) -> bool:
+    """Return whether flows have gone by the plan's pairs before the restart already."""
+    if plan is None:
+        return False
+    wanted = compile_chain(plan, local).flows
+    return {flow for flow in wanted if flow.key.table == TABLES["HOP"].number} <= present
 
 
 def _number(state: ChainTransition) -> int:

@@ -238,6 +238,7 @@ class UserActions(RuleBasedStateMachine):
         self.world.plug("", *_ports_of(pair))
         self._notify(self._users_of(PAIRS[pair]))
 
+    @precondition(lambda self: self.requested)
     @rule(host=st.sampled_from(HOSTS))
     def restart_agent(self, host: str) -> None:
         self.world.agents[host].restart()

@@ -10,7 +10,7 @@ from portchain.dataplane.plan import Hop
 from portchain.dataplane.resume import resume
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase
 from portchain.dataplane.transition_flows import compile_transition
-from tests.plans import chain, switch, target
+from tests.plans import after, chain, switch, target
 
 A, B, C, D = (target(name, "h1") for name in "abcd")
 ELSEWHERE = target("e", "h2")
@@ -45,6 +45,21 @@ UNCHANGED = [
 )
 def test_chain_goes_on(found, plan):
     assert resumed(flows_of(found) if found else [], plan) == {}
+
+
+GROWN = after(chain([A, D], [B, C]), OLD)
+REMEMBERING = ChainTransition(GROWN, Phase.REMEMBERING)
+
+
+def test_flows_that_go_by_the_present_pairs_already_go_on():
+    """New connections must not go by the pairs of before again."""
+    (state,) = resume({GROWN.id: REMEMBERING}, flows_of(GROWN), LOCAL).values()
+    assert state == replace(REMEMBERING, phase=Phase.SWITCHED)
+
+
+@pytest.mark.parametrize("found", [flows_of(OLD), []])
+def test_flows_go_by_the_pairs_of_before_if_they_did_before_the_restart(found):
+    assert resume({GROWN.id: REMEMBERING}, found, LOCAL) == {}
 
 
 CHANGED = [

@@ -59,7 +59,7 @@ def has_counted(workflow: Workflow, limit: tuple[str, str], least: int) -> bool:
 
 
 def test_packets_of_chains_count_for_the_limits_of_functions(
-    workflow: Workflow, policy: Any
+    policy: Any, workflow: Workflow
 ) -> None:
     cloud = workflow.lab.sdk("admin").network
     ingress, egress = VIA_PP3
@@ -89,5 +89,3 @@ def test_packets_of_chains_count_for_the_limits_of_functions(
     for limit, known in zip(limits, before, strict=True):
         has_all = partial(has_counted, workflow, limit, known + sent)
         wait_for(has_all, DEADLINE, f"{sent} packets of the chain at the meter for {limit}")
-    for port in VIA_PP3:
-        cloud.update_port(workflow.ports[port].id, qos_policy_id=None)

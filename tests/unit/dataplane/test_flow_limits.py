@@ -14,7 +14,7 @@ from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.size import least_flows
 from portchain.dataplane.transition import ChainTransition, TransitionTimeouts, accept
-from tests.plans import HOSTS, chain, classifier, source, switch, target
+from tests.plans import HOSTS, chain, classifier, source, switch, tap, target
 
 PORTS = ("vm", "vm2", "a-in", "a-out", "b-in", "b-out")
 WIDE = (1, 65534)
@@ -176,6 +176,45 @@ def test_the_server_never_counts_more_than_a_host_has(one, firewall):
         here = switch(host, "vm", "vm2", *names, firewall=firewall)
         assert counted[host] <= len(merge_all(compile_chain(one, here).flows))
     assert counted["h1"] > 0
+
+
+TWO_WORDS, THREE_WORDS, FOUR_WORDS, FIVE_WORDS = (8, 10), (1, 4), (1, 6), (1, 12)
+
+
+@pytest.mark.parametrize(
+    ("source_ports", "destination_ports", "sources", "at_sources", "at_function"),
+    [
+        ((8, 8), (8, 8), 1, 1, 1),
+        ((8, 8), (8, 8), 2, 2, 1),
+        (TWO_WORDS, TWO_WORDS, 1, 4, 4),
+        (TWO_WORDS, TWO_WORDS, 2, 8, 4),
+        (TWO_WORDS, THREE_WORDS, 1, 7, 7),
+        (TWO_WORDS, THREE_WORDS, 2, 8, 7),
+        ((8, 8), FOUR_WORDS, 1, 4, 4),
+        ((8, 8), FIVE_WORDS, 1, 7, 7),
+        ((8, 8), FIVE_WORDS, 3, 9, 7),
+        (FIVE_WORDS, FOUR_WORDS, 1, 11, 11),
+    ],
+)
+def test_port_ranges_multiply_up_to_four_flows_and_are_clauses_beyond(
+    source_ports, destination_ports, sources, at_sources, at_function
+):
+    ranges = classifier(source_ports=source_ports, destination_ports=destination_ports)
+    one = chain(
+        [target("a", "h2")],
+        classifiers=(ranges,),
+        sources=tuple(source(f"vm{number}", "h1") for number in range(sources)),
+    )
+    assert least_flows(one) == {"h1": at_sources, "h2": at_function}
+
+
+def test_only_functions_that_return_packets_without_header_need_flows_for_them():
+    for hops, needed in (
+        ([tap(target("a", "h2"))], 0),
+        ([[target("a", "h2", encapsulation="nsh")]], 0),
+        ([[target("a", "h2"), target("b", "h2")], [target("c", "h2")]], 3),
+    ):
+        assert least_flows(chain(*hops))["h2"] == needed
 
 
 def test_the_server_refuses_what_no_host_can_have(monkeypatch):

@@ -49,7 +49,10 @@ def test_port_without_floating_address() -> None:
 
 
 def test_packets_that_no_router_translates() -> None:
-    assert reason(changed(destination_prefix="10.0.0.20/32")) == ""
+    for prefix in ("10.0.0.20/32", "10.0.0.0/24"):
+        assert reason(changed(destination_prefix=prefix)) == ""
+    subnets = {"src": {"floating": True, "subnets": ("2001:db8::/64", "10.0.0.0/24")}}
+    assert reason(changed(ports=subnets, destination_prefix="10.0.0.20/32")) == ""
     assert reason(changed(ethertype="IPv6", source_prefix=None, destination_prefix=None)) == ""
     named = {"logical_destination_port": ident("dst"), "destination_prefix": None}
     assert reason(changed(**named)) == ""

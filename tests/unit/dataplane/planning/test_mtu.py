@@ -12,7 +12,7 @@ from portchain import conf as portchain_conf
 from portchain.dataplane.plan import Segment
 from portchain.dataplane.planning.mtu import CHAIN_HEADER, TunnelEnd, Underlay, why_too_long
 from portchain.drivers.ovs.underlay import underlay_of
-from tests.plans import HOSTS, TUNNEL_IPS, chain, ident, source, target
+from tests.plans import HOSTS, TUNNEL_IPS, chain, ident, source, tap, target
 
 PORTS = [ident(name) for name in ("vm", "a-in", "a-out", "b-in", "b-out")]
 
@@ -65,6 +65,46 @@ def test_header_of_sfc_aware_function_must_fit_through_its_port(encapsulation, h
     assert why_too_long(plan, {}, ends(), Underlay()) == "", "MTUs are unknown"
 
 
+def test_the_longest_packets_count_and_the_worst_port_is_reported():
+    """Of a sender whose MTU is unknown, nothing is known to be too long."""
+    first, last = target("a", "h1", encapsulation="mpls"), target("b", "h1", encapsulation="nsh")
+    plan = chain(
+        [first], [last], sources=tuple(source(name, "h1") for name in ("vm", "vm2", "vm3"))
+    )
+    mtus = {ident("vm"): 1400, ident("vm2"): 1500, ident("a-in"): 1503, ident("a-out"): 1500}
+    text = why_too_long(plan, mtus, ends(), Underlay())
+    assert "packets longer than 1499 bytes" in text
+    assert "is 1503 and must be 1504" in text
+    text = why_too_long(plan, mtus | {ident("b-in"): 1530}, ends(), Underlay())
+    assert f"port {ident('b-in')} with the nsh header" in text
+    hidden = why_too_long(plan, mtus, ends(), Underlay(), {ident("a-in")})
+    assert "do not fit through a port of another project with the mpls header" in hidden
+    assert ident("a-in") not in hidden
+
+
+def test_only_headers_make_packets_too_long_for_a_port():
+    for encapsulation, mtus in (
+        ("", {ident("vm"): 1500, ident("a-in"): 1400}),
+        ("nsh", {ident("vm"): 1500}),
+        ("nsh", {ident("a-in"): 10}),
+    ):
+        plan = chain([target("a", "h1", encapsulation=encapsulation)])
+        assert why_too_long(plan, mtus, ends(), Underlay()) == ""
+
+
+def test_no_packets_come_from_a_group_without_functions():
+    plan = chain([], [target("b", "h1", encapsulation="nsh")])
+    assert why_too_long(plan, dict.fromkeys(PORTS, 1500), ends(), Underlay()) == ""
+
+
+def test_both_kinds_of_reasons_are_given():
+    plan = chain([target("a", "h2", encapsulation="mpls")])
+    text = why_too_long(plan, dict.fromkeys(PORTS, 1500), ends(), Underlay(1500))
+    between, at_function = text.split("; ")
+    assert "between hosts h1 and h2" in between
+    assert "with the mpls header" in at_function
+
+
 def test_tunnel_overheads_are_those_of_neutron():
     for kind, header in (
         ("vxlan", constants.VXLAN_ENCAP_OVERHEAD),
@@ -107,6 +147,59 @@ def test_return_from_bridging_function_to_source_is_checked():
     for bridges in (False, True):
         hops = [target("a", "h2", bridges=bridges)], [target("b", "h3", bridges=bridges)]
         assert ("between hosts h3 and h1" in reason(*hops, room=room, tunnels=tunnels)) is bridges
+
+
+def test_return_from_bridging_function_uses_the_network_of_the_source():
+    placed = target("a", "h2", bridges=True)
+    placed = replace(placed, ingress_segment=Segment("physnet2", 100))
+    found = reason([placed], tunnels=ends(""), physnet1=1500, physnet2=9000)
+    assert "between hosts h2 and h1" in found
+    assert reason([placed], tunnels=ends(""), physnet1=9000, physnet2=9000) == ""
+
+
+def test_packets_do_not_cross_between_the_last_functions_of_a_chain():
+    both, gre = frozenset({"gre", "vxlan"}), frozenset({"gre"})
+    tunnels = {
+        host: TunnelEnd(TUNNEL_IPS[host], types)
+        for host, types in (("h1", gre), ("h2", both), ("h3", both))
+    }
+    last = [target("a", "h2"), target("b", "h3")]
+    assert reason(last, room=1500 + 42 + CHAIN_HEADER, tunnels=tunnels) == ""
+
+
+def test_taps_return_nothing():
+    observer = tap(target("a", "h2"))
+    found = reason(observer, [target("b", "h3")], tunnels=ends(h3="2001:db8::3"))
+    assert "between hosts h1 and h3" in found
+    assert reason(tap(target("a", "h1"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (TunnelEnd("192.0.2.1", frozenset({"vxlan"})), TunnelEnd("192.0.2.2", frozenset({"gre"}))),
+        (TunnelEnd("192.0.2.1", frozenset({"stt"})), TunnelEnd("192.0.2.2", frozenset({"stt"}))),
+        (TunnelEnd("", frozenset({"gre"})), TunnelEnd("192.0.2.2", frozenset({"gre"}))),
+        (TunnelEnd("192.0.2.1", frozenset({"gre"})), TunnelEnd("", frozenset({"gre"}))),
+    ],
+    ids=["no type in common", "unknown type", "sender without address", "receiver without address"],
+)
+def test_hosts_between_which_there_is_no_tunnel(one, other):
+    """Without a physical network either, nothing is known of what carries the packets."""
+    tunnels = {"h1": one, "h2": other}
+    assert reason([target("a", "h2")], room=100, tunnels=tunnels) == ""
+    placed = replace(target("a", "h2"), ingress_segment=Segment("physnet1", 100))
+    assert "needs an underlay MTU of 1518" in reason([placed], room=100, tunnels=tunnels)
+
+
+def test_the_crossing_that_lacks_most_is_reported():
+    placed = replace(target("b", "h3"), ingress_segment=Segment("physnet1", 100))
+    tunnels = {host: end for host, end in ends().items() if host != "h3"}
+    found = reason([target("a", "h2"), placed], tunnels=tunnels, physnet1=1400)
+    assert found == (
+        "packets longer than 1382 bytes do not fit between hosts h1 and h3: the networks' MTU of "
+        "1500 needs an underlay MTU of 1518, and the server's configuration says 1400"
+    )
 
 
 @pytest.mark.parametrize("unknown", [{"mtu": 0}, {"room": 0}])

@@ -120,7 +120,7 @@ def _without_subnets(cidrs: Iterable[str], sender: Port, function: Port) -> list
 
 
 def _difference(one: _Network, other: _Network) -> Iterator[_Network]:
-    if one.version != other.version or not one.overlaps(other):
+    if not one.overlaps(other):
         yield one
     elif other.prefixlen > one.prefixlen:
         yield from one.address_exclude(other)  # type: ignore[arg-type]
@@ -141,7 +141,7 @@ def check_mappings(snapshot: ChainSnapshot) -> None:
             continue  # a port that no longer exists: such a chain is DOWN
         network = ipaddress.ip_network(str(prefix), strict=False)
         known = [ipaddress.ip_network(each) for each in allowed]
-        if not any(one.version == network.version and _contains(one, network) for one in known):
+        if not any(_contains(one, network) for one in known):
             raise Violation(
                 "port_pair_groups",
                 f"the functions of {label_for(snapshot.chain.project_id, group)} translate to "

@@ -106,6 +106,104 @@ def test_bridging_function_between_the_networks_of_routing_functions() -> None:
                 limits.check_chain(case)
 
 
+BRIDGING = replace(PAIR, id="b", kind=FunctionKind.L2, ingress="b1", egress="b2")
+NAMED = replace(TELNET, logical_source_port="vm", logical_destination_port="server")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "networks", "attributes", "is_accepted"),
+    [
+        # Replies come from the destination, and from where a function returns them.
+        ((BRIDGING,), {"vm": "3", "server": "1"}, {"symmetric": True}, False),
+        ((BRIDGING,), {"vm": "3", "server": "1"}, {}, True),
+        ((PAIR, BRIDGING), {"vm": "3", "server": "3", "p1": "2"}, {"symmetric": True}, False),
+        ((BRIDGING,), {"vm": "3", "server": "3"}, {"symmetric": True}, True),
+        # A port of the chain no longer exists.
+        ((BRIDGING,), {"server": "1"}, {}, True),
+    ],
+)
+def test_bridging_function_between_the_networks_of_both_ends(
+    pairs: tuple[PortPair, ...], networks: dict[str, str], attributes: Any, is_accepted: bool
+) -> None:
+    networks = {"p1": "3", "p2": "3", "b1": "1", "b2": "2"} | networks
+    symmetric = bool(attributes)
+    snapshot = ChainSnapshot(
+        chain(*pairs, classifier=NAMED, **attributes),
+        ports_on(networks),
+        {"f": ("vm",)},
+        {"f": ("server",)} if symmetric else {},
+    )
+    if is_accepted:
+        limits.check_chain(snapshot)
+    else:
+        with pytest.raises(Violation, match="two networks"):
+            limits.check_chain(snapshot)
+
+
+def ports_on(networks: dict[str, str]) -> dict[str, Port]:
+    return {
+        name: Port(name, network, "alice", "fa:16:3e:00:00:01")
+        for name, network in networks.items()
+    }
+
+
+def test_every_bridging_function_of_a_group_is_checked() -> None:
+    inside = replace(BRIDGING, id="i", ingress="i1", egress="i2")
+    made = chain(inside, classifier=NAMED)
+    (group,) = made.port_pair_groups
+    made = replace(made, port_pair_groups=(replace(group, port_pairs=(inside, BRIDGING)),))
+    networks = {"vm": "1", "server": "1", "i1": "1", "i2": "1", "b1": "1", "b2": "2"}
+    with pytest.raises(Violation, match="two networks"):
+        limits.check_chain(ChainSnapshot(made, ports_on(networks), {"f": ("vm",)}))
+
+
+@pytest.mark.parametrize(("network", "is_accepted"), [("1", True), ("2", False)])
+def test_packets_of_a_following_chain_come_from_the_chain_before_it(
+    network: str, is_accepted: bool
+) -> None:
+    """Its classifiers may be open: no port on the networks of its functions is a source."""
+    routing = replace(PAIR, id="r", ingress="r1", egress="r2")
+    networks = {"b1": "2", "b2": "3", "r1": network, "r2": network}
+    snapshot = ChainSnapshot(
+        chain(BRIDGING), ports_on(networks), {"f": ()}, predecessors=(chain(routing),)
+    )
+    if is_accepted:
+        limits.check_chain(snapshot)
+    else:
+        with pytest.raises(Violation, match="two networks"):
+            limits.check_chain(snapshot)
+
+
+def test_one_open_classifier_is_enough_to_have_sources_everywhere() -> None:
+    named = replace(NAMED, id="n", destination_ports=(80, 80))
+    for classifiers, symmetric, is_accepted in (
+        ((named,), True, True),
+        ((named, replace(TELNET, source_prefix="10.9.0.0/24")), False, False),
+        ((replace(named, logical_destination_port=None),), True, False),
+        ((replace(named, logical_destination_port=None),), False, True),
+    ):
+        made = replace(chain(BRIDGING, symmetric=symmetric), flow_classifiers=classifiers)
+        networks = {"vm": "3", "server": "3", "b1": "1", "b2": "2"}
+        snapshot = ChainSnapshot(made, ports_on(networks), {"n": ("vm",)})
+        if is_accepted:
+            limits.check_chain(snapshot)
+        else:
+            with pytest.raises(Violation, match="two networks"):
+                limits.check_chain(snapshot)
+
+
+@pytest.mark.parametrize("fields", [("eth_src",), ("ip_src", "eth_dst")])
+def test_replies_do_not_have_the_mac_addresses_of_requests(fields: tuple[str, ...]) -> None:
+    for symmetric in (False, True):
+        made = chain(PAIR, symmetric=symmetric)
+        (group,) = made.port_pair_groups
+        made = replace(made, port_pair_groups=(replace(group, lb_fields=fields),))
+        if symmetric:
+            assert_rejected("chain_parameters", made)
+        else:
+            assert_accepted(made)
+
+
 def test_ambiguous_directions_at_single_port() -> None:
     anything = replace(TELNET, source_prefix=None, destination_ports=None)
     assert_rejected("chain_parameters", chain(PAIR, SINGLE, classifier=anything, symmetric=True))
@@ -114,6 +212,9 @@ def test_ambiguous_directions_at_single_port() -> None:
     assert_accepted(chain(PAIR, SINGLE, symmetric=True))
     aware = replace(SINGLE, correlation="mpls")
     assert_accepted(chain(aware, classifier=anything, symmetric=True))
+    observed = chain(SINGLE, classifier=anything, symmetric=True)
+    tap = replace(observed.port_pair_groups[0], tap_enabled=True)
+    assert_accepted(replace(observed, port_pair_groups=(tap,)))
 
 
 def test_logical_ports_tell_directions_apart() -> None:
@@ -129,6 +230,7 @@ def test_logical_ports_tell_directions_apart() -> None:
 def test_too_many_hops() -> None:
     assert_accepted(chain(*[PAIR] * 63, correlation="nsh"))
     assert_rejected("port_pair_groups", chain(*[PAIR] * 64, correlation="nsh"))
+    assert_accepted(chain(*[PAIR] * 254))
     assert_rejected("port_pair_groups", chain(*[PAIR] * 255))
 
 
@@ -138,6 +240,59 @@ def test_only_taps_in_service_graph() -> None:
     taps = replace(observed, port_pair_groups=(group,))
     assert_accepted(taps)
     assert_rejected("port_chains", taps, predecessors=(observed,))
+    assert_rejected("port_chains", taps, successors=(chain(replace(PAIR, correlation="mpls")),))
+
+
+@pytest.mark.parametrize("side", ["predecessors", "successors"])
+def test_symmetric_chain_in_service_graph(side: str) -> None:
+    assert_rejected("port_chains", chain(PAIR, symmetric=True), **{side: (chain(PAIR),)})
+
+
+def test_bridging_functions_on_both_sides_of_a_link() -> None:
+    other = replace(PAIR, id="o", kind=FunctionKind.L2, ingress="o1", egress="o2")
+    both = chain(other)
+    (group,) = both.port_pair_groups
+    mixed = replace(both, port_pair_groups=(replace(group, port_pairs=(other, PAIR)),))
+    observed = replace(group, id="tap", tap_enabled=True)
+    for following, before, is_accepted in (
+        (chain(BRIDGING), chain(other), False),
+        (chain(BRIDGING), mixed, False),
+        (chain(BRIDGING), replace(both, port_pair_groups=(group, observed)), False),
+        (chain(BRIDGING), replace(both, port_pair_groups=(observed,)), True),
+        (chain(BRIDGING), chain(PAIR), True),
+        (chain(BRIDGING), chain(other, PAIR), True),
+        (chain(BRIDGING, PAIR), chain(other), True),
+        (chain(PAIR), chain(other), True),
+    ):
+        if is_accepted:
+            limits.check_chain(ChainSnapshot(following, {}, {}, predecessors=(before,)))
+        else:
+            assert_rejected("port_chains", following, predecessors=(before,))
+
+
+def test_one_function_on_another_network_is_enough_to_lose_packets() -> None:
+    aware = [replace(PAIR, id=x, ingress=x, egress=x, correlation="mpls") for x in ("a", "b")]
+    made = chain(aware[0], classifier=NAMED, correlation="mpls")
+    (group,) = made.port_pair_groups
+    made = replace(made, port_pair_groups=(replace(group, port_pairs=tuple(aware)),))
+    networks = {"vm": "1", "server": "1", "a": "1", "b": "2"}
+    routing = replace(PAIR, id="r", ingress="r1", egress="r2")
+    last = chain(aware[0])
+    mixed = replace(group, id="m", port_pairs=(routing, replace(aware[0], id="c")))
+    for following, is_accepted in (
+        (chain(BRIDGING), False),
+        (chain(routing), True),
+        (chain(BRIDGING, routing), True),
+        (replace(last, port_pair_groups=(mixed,)), False),
+    ):
+        snapshot = ChainSnapshot(
+            made, ports_on(networks), {"f": ("vm",)}, successors=(replace(following, id="next"),)
+        )
+        if is_accepted:
+            limits.check_chain(snapshot)
+        else:
+            with pytest.raises(Violation, match="not on the network of its packets"):
+                limits.check_chain(snapshot)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +343,9 @@ def test_mapping_that_packets_cannot_have() -> None:
     ping = replace(TELNET, protocol=1, destination_ports=None)
     assert_rejected("port_pair_groups", with_group(ports, PAIR, classifier=ping))
     assert_accepted(with_group(source, PAIR, classifier=ping))
+    before = replace(mapping(), ingress_n_tuple={"source_port_range_min": 5000})
+    assert_accepted(with_group(before, PAIR))
+    assert_rejected("port_pair_groups", with_group(before, PAIR, classifier=ping))
     assert_rejected("port_pair_groups", with_group(replace(source, tap_enabled=True), PAIR))
 
 
@@ -226,6 +384,7 @@ def test_distributed_router_as_an_end(end: str) -> None:
         limits.check_chain(through_router(PortRole.DISTRIBUTED_ROUTER, **ends))
     assert refusal.value.attribute == "flow_classifiers"
     limits.check_chain(through_router(PortRole.ROUTER, **ends))
+    limits.check_chain(through_router(PortRole.ROUTER, **{end: {"f": ("gone",)}}))
     if end == "destinations":
         limits.check_chain(through_router(PortRole.DISTRIBUTED_ROUTER, symmetric=False, **ends))
 

@@ -1,6 +1,7 @@
 """With which source addresses functions may return packets."""
 
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -115,6 +116,135 @@ def test_a_translation_to_an_address_that_nobody_may_send_from_is_refused() -> N
         with pytest.raises(rules.Violation, match="allowed_address_pairs") as refused:
             limits.check_chain(chain)
         assert refused.value.attribute == "port_pair_groups"
+
+
+def test_only_what_functions_return_is_compared_with_a_translation() -> None:
+    nobodys = {"egress_n_tuple": {"source_ip_prefix": "10.0.0.99/32"}}
+    for group in (
+        replace(GROUP, port_pairs=(), **nobodys),
+        replace(AFTER, port_pairs=(replace(FUNCTION, egress="gone"),), **nobodys),
+    ):
+        spoofing.check_mappings(snapshot(group))
+        with pytest.raises(rules.Violation):
+            spoofing.check_mappings(snapshot(group, replace(GROUP, group_id=3, **nobodys)))
+    spoofing.check_mappings(snapshot(replace(GROUP, tap_enabled=True, **nobodys)))
+    with pytest.raises(rules.Violation):
+        spoofing.check_mappings(snapshot(AFTER, replace(GROUP, **nobodys)))
+
+
+def test_the_function_translates_where_it_returns_requests() -> None:
+    pairs = {"address_pairs": (AddressPair("10.0.8.0/24", mac("port")),)}
+    changes = replace(GROUP, egress_n_tuple={"source_ip_prefix": "10.0.8.1/32"})
+    spoofing.check_mappings(snapshot(changes, ports=[port("out", "10.0.0.31", **pairs)]))
+    with pytest.raises(rules.Violation):
+        spoofing.check_mappings(snapshot(changes, ports=[port("in", "10.0.0.30", **pairs)]))
+
+
+def test_replies_are_translated_by_functions_that_may_change_any_packet() -> None:
+    aware = replace(GROUP, port_pairs=(replace(FUNCTION, correlation="mpls"),))
+    found = spoofing.returned_sources(snapshot(aware, AFTER, symmetric=True), reverse=True)
+    assert v4(found) == [["10.0.0.20/32"], ["10.0.0.20/32", "10.0.0.30/32"]]
+    one_aware = replace(
+        GROUP, port_pairs=(PortPair("x", "alice", "in2", "out2"), *aware.port_pairs)
+    )
+    found = spoofing.returned_sources(snapshot(one_aware))
+    assert v4(found) == [["10.0.0.10/32", "10.0.0.31/32", "10.0.0.32/32"]]
+    changes = replace(GROUP, egress_n_tuple={"source_ip_prefix": "10.0.0.31/32"})
+    found = spoofing.returned_sources(snapshot(changes, symmetric=True), reverse=True)
+    assert v4(found) == [["10.0.0.20/32"]]
+
+
+def test_link_local_addresses_are_made_of_mac_addresses() -> None:
+    vm = port("vm", mac_address="02:16:3e:00:01:02")
+    assert [*spoofing.may_send_from(vm)] == ["fe80::16:3eff:fe00:102/128"]
+    macs = [f"00:00:5e:00:01:{number:02x}" for number in range(9, 0, -1)]
+    several = replace(vm, address_pairs=tuple(AddressPair("10.0.0.1/32", one) for one in macs))
+    assert spoofing.frame_addresses(several) == (vm.mac_address, *sorted(macs))
+
+
+ELSEWHERE = {"network_id": "elsewhere"}
+HERE = {"network_subnets": ("10.55.0.0/24", "10.0.0.0/24", "2001:db8::/64")}
+
+
+@pytest.mark.parametrize(
+    ("sender", "allowed", "not_allowed"),
+    [
+        (
+            port("vm", "10.44.0.10", port_security=False, **ELSEWHERE),
+            ("10.44.0.10", "9.255.255.255", "10.0.1.0", "10.54.255.255", "10.56.0.0",
+             "2001:db8:0:1::1"),
+            ("10.0.0.0", "10.0.0.20", "10.55.0.255", "2001:db8::1", "fe80::1"),
+        ),
+        (
+            port("vm", "10.44.0.10", "10.0.0.10", mac_address=VIRTUAL, **ELSEWHERE),
+            ("10.44.0.10",), ("10.0.0.10", LINK_LOCAL[:-4]),
+        ),
+        (
+            port("vm", "10.0.0.10", mac_address=VIRTUAL),
+            ("10.0.0.10", LINK_LOCAL[:-4]), ("10.0.0.11",),
+        ),
+        (
+            port("vm", "10.44.0.1", role=PortRole.ROUTER, **ELSEWHERE),
+            ("10.44.0.10", "10.0.0.20", "fe80::1"), (),
+        ),
+    ],
+    ids=["anything", "addresses of two networks", "on the network", "router"],
+)  # fmt: skip
+def test_a_sender_elsewhere_has_no_address_of_the_functions_network(
+    sender: Port, allowed: tuple[str, ...], not_allowed: tuple[str, ...]
+) -> None:
+    (found,) = spoofing.returned_sources(
+        snapshot(GROUP, ports=[sender, port("out", "10.0.0.31", **HERE)])
+    )
+    networks = [ip_network(cidr) for cidr in found or ()]
+    for addresses, expected in ((allowed, True), (not_allowed, False)):
+        for address in addresses:
+            assert any(ip_address(address) in one for one in networks) is expected, address
+
+
+def test_senders_elsewhere_with_an_address_of_the_functions_network_are_refused() -> None:
+    functions = [port(name, **HERE) for name in ("in", "out")]
+    moved = port("out", network_id="third", network_subnets=("10.9.0.0/24",))
+    vm, server = port("vm", "10.0.0.10", **ELSEWHERE), port("server", "10.0.0.20", **ELSEWHERE)
+    beside = port("vm", "10.44.0.10", **ELSEWHERE)
+    two = replace(GROUP, port_pairs=(PortPair("x", "alice", "in2", "out2"), FUNCTION))
+    tap = replace(GROUP, tap_enabled=True)
+    for groups, ports, symmetric, is_accepted in (
+        ((GROUP,), [vm], False, False),
+        ((GROUP,), [beside], False, True),
+        ((GROUP,), [port("vm", "10.0.0.10")], False, True),  # on the network
+        ((GROUP,), [replace(vm, role=PortRole.ROUTER)], False, True),
+        ((GROUP,), [server], False, True),
+        ((GROUP,), [server], True, False),
+        ((GROUP,), [vm, moved], False, True),
+        ((tap,), [vm], False, True),
+        ((tap, replace(GROUP, id="pg3")), [vm], False, False),
+        ((two,), [vm, port("out2", **HERE)], False, False),
+        ((two,), [vm, replace(moved, id="out2")], False, False),
+    ):
+        chain = snapshot(*groups, ports=[*functions, *ports], symmetric=symmetric)
+        if is_accepted:
+            spoofing.check_senders(chain)
+            continue
+        with pytest.raises(rules.Violation, match="is on another network") as refused:
+            limits.check_chain(chain)
+        assert refused.value.attribute == "port_pair_groups"
+
+
+def test_every_sender_is_compared() -> None:
+    both = replace(
+        snapshot(
+            GROUP,
+            ports=[
+                port("out", **HERE),
+                port("vm", "10.44.0.10", **ELSEWHERE),
+                port("other", "10.0.0.10", **ELSEWHERE),
+            ],
+        ),
+        sources={"fc": ("vm", "other")},
+    )
+    with pytest.raises(rules.Violation, match="port other is on another network"):
+        spoofing.check_senders(both)
 
 
 def test_functions_use_the_addresses_of_their_ports_in_each_direction() -> None:

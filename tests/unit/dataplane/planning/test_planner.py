@@ -14,9 +14,11 @@ from portchain.core.model import (
     PortChain,
     PortPair,
     PortPairGroup,
+    PortRole,
     Segment,
 )
 from portchain.dataplane import plan as plans
+from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import EarlierPairs
 from portchain.dataplane.planning.planner import plan_chain
 from portchain.drivers.ovs.updates import updates_by_host
@@ -447,3 +449,182 @@ def test_hops_that_select_nothing_know_no_earlier_pairs():
     groups = (first, replace(second, tap_enabled=True))
     tapping = replace(known, chain=replace(known.chain, port_pair_groups=groups))
     assert earlier(tapping, pg1=(ONE,), pg2=(OTHER,)) == [(ONE,), ()]
+
+
+def test_plan_names_the_chain_and_its_owner():
+    made = snapshot()
+    for generation, path_id in ((0, 7), (1, 7 | ODD_GENERATION), (2, 7), (3, 7 | ODD_GENERATION)):
+        chain = replace(made.chain, serial=5, generation=generation)
+        found = plan_chain(replace(made, chain=chain), TUNNEL_IPS).plan
+        assert (found.path_id, found.generation, found.serial) == (path_id, generation, 5)
+    other = replace(made, chain=replace(made.chain, project_id=ident("other")))
+    assert plan_chain(other, TUNNEL_IPS).plan.owner != plan_chain(made, TUNNEL_IPS).plan.owner
+    assert made.chain.project_id not in repr(plan_chain(made, TUNNEL_IPS).plan)
+
+
+def test_chain_without_classifier_has_hops():
+    made = snapshot(symmetric=True)
+    made = replace(made, chain=replace(made.chain, flow_classifiers=()), sources={})
+    for path in plan_chain(made, TUNNEL_IPS).plan.paths:
+        assert [hop.headers for hop in path.hops] == [(), ()]
+        assert path.classifiers == ()
+
+
+def test_pairs_are_in_the_order_of_their_ids():
+    made = snapshot()
+    first, second = made.chain.port_pair_groups
+    turned = replace(first, port_pairs=first.port_pairs[::-1])
+    chain = replace(made.chain, port_pair_groups=(turned, second))
+    assert plan_chain(replace(made, chain=chain), {}).plan == plan_chain(made, {}).plan
+    target = plan_chain(made, {}).plan.paths[0].hops[1].targets[0]
+    assert target.tunnel_ip == plan_chain(made, {}).plan.paths[0].sources[0].tunnel_ip == ""
+
+
+def test_ports_that_are_gone_or_not_bound_are_no_sources():
+    made = snapshot(src={"host": ""})
+    (classifier,) = made.chain.flow_classifiers
+    made = replace(made, sources={classifier.id: (ident("gone"), ident("src"), ident("dst"))})
+    assert [s.port_id for s in plan_chain(made, {}).plan.paths[0].sources] == [ident("dst")]
+
+
+def test_broadcast_addresses_of_a_source():
+    subnets = ("10.0.0.0/24", "10.1.0.0/30", "10.2.0.0/31", "10.3.0.1/32", "2001:db8::/64")
+    path = plan(src={"subnets": subnets}).plan.paths[0]
+    assert path.sources[0].broadcasts == ("10.0.0.255", "10.1.0.3")
+
+
+def test_further_mac_addresses_are_sorted():
+    macs = [f"00:00:5e:00:01:{number:02x}" for number in range(9, 0, -1)]
+    pairs = tuple(AddressPair("10.0.0.100/32", one) for one in macs)
+    assert plan(src={"address_pairs": pairs}).plan.paths[0].sources[0].further_macs == tuple(
+        sorted(macs)
+    )
+
+
+def test_fields_by_which_groups_balance_are_turned_for_replies():
+    made = snapshot(symmetric=True)
+    first, second = made.chain.port_pair_groups
+    chain = replace(
+        made.chain, port_pair_groups=(replace(first, lb_fields=("ip_src", "tcp_dst")), second)
+    )
+    forward, reverse = plan_chain(replace(made, chain=chain), TUNNEL_IPS).plan.paths
+    assert forward.hops[0].lb_fields == ("ip_src", "tcp_dst")
+    assert reverse.hops[1].lb_fields == ("ip_dst", "tcp_src")
+
+
+def test_functions_return_replies_with_the_addresses_of_the_destination():
+    vrrp = AddressPair("10.0.0.100/32", "00:00:5e:00:01:2a")
+    forward, reverse = plan(symmetric=True, pp3_in={"address_pairs": (vrrp,)}).plan.paths
+    for path, address in ((forward, "10.0.0.10/32"), (reverse, "10.0.0.20/32")):
+        for hop in path.hops:
+            assert [one for one in hop.returned_sources or () if ":" not in one] == [address]
+    assert reverse.hops[0].targets[0].return_macs == (mac("pp3-in"), vrrp.mac_address)
+    assert forward.hops[1].targets[0].return_macs == (mac("pp3-out"),)
+
+
+def test_shared_functions_take_the_addresses_of_the_ends():
+    functions = {f"pp{n}_in": {"fixed_ips": (f"10.0.1.{n}",)} for n in (1, 2)}
+    made = snapshot(symmetric=True, **functions)
+    groups = tuple(replace(group, shared=True) for group in made.chain.port_pair_groups)
+    made = replace(made, chain=replace(made.chain, port_pair_groups=groups))
+    forward, reverse = plan_chain(made, TUNNEL_IPS).plan.paths
+    for path, address in ((forward, "10.0.0.10/32"), (reverse, "10.0.0.20/32")):
+        assert [hop.accepted_sources for hop in path.hops] == [((address,),)] * 2
+
+
+@pytest.mark.parametrize("router", [{"role": PortRole.ROUTER}, {"port_security": False}])
+def test_a_router_forwards_what_the_chain_has_classified_before(router):
+    """Requests from behind it are no replies, and replies to behind it have been classified."""
+    elsewhere = {"network_id": ident("net2")}
+    made = snapshot(symmetric=True, dst=router, src=elsewhere | {"fixed_ips": ("10.9.0.1",)})
+    also = port("also", "h2", "10.9.0.2", **elsewhere)
+    beside = port("beside", "h2", "10.0.0.12")
+    open_port = port("open", "h2", "10.9.0.3", port_security=False, **elsewhere)
+    (classifier,) = made.chain.flow_classifiers
+    made = replace(
+        made,
+        ports={**made.ports, **{one.id: one for one in (also, beside, open_port)}},
+        sources={classifier.id: (ident("src"), ident("beside"), ident("gone"))},
+        destinations={classifier.id: (ident("dst"), ident("also"), ident("open"))},
+    )
+    reverse = plan_chain(made, TUNNEL_IPS).plan.paths[1]
+    forwarded = {s.port_id: sorted(s.forwarded) for s in reverse.sources}
+    assert forwarded == {
+        ident("dst"): ["10.9.0.1", "10.9.0.2"],
+        ident("also"): [],
+        ident("open"): ["10.0.0.12"],
+    }
+
+
+def test_end_of_a_preceding_chain_with_a_tap_and_functions_that_bridge():
+    segment = Segment("vlan", "physnet1", 100)
+    first = snapshot(pp3_out={"segment": segment})
+    second = after(first)
+    group = first.chain.port_pair_groups[1]
+    bridging = replace(group, port_pairs=(pair("pp3", kind=FunctionKind.L2),))
+    for groups, senders, origins in (
+        ((group,), ["pp3-out"], ["pp3-out"]),
+        ((bridging,), ["pp3-out"], []),
+        ((group, replace(group, id=ident("tap"), tap_enabled=True)), ["pp3-out"], ["pp3-out"]),
+        ((replace(group, tap_enabled=True),), [], []),
+    ):
+        before = replace(first.chain, port_pair_groups=groups)
+        made = replace(second, predecessors=(before,))
+        (entry,) = plan_chain(made, TUNNEL_IPS).plan.paths[0].entries
+        assert [one.port_id for one in entry.senders] == list(map(ident, senders))
+        assert [one.port_id for one in entry.origins] == list(map(ident, origins))
+        assert entry.hops == len(groups)
+        for one in entry.senders:
+            assert one == plans.Source(
+                0, ident("pp3-out"), "h3", "192.0.2.3", mac("pp3-out"), ("10.0.0.31",),
+                plans.Segment("physnet1", 100),
+            )  # fmt: skip
+
+
+MPLS = {"correlation": "mpls"}
+
+
+@pytest.mark.parametrize(
+    ("first_group", "networks", "expected"),
+    [
+        # Packets continue on the networks of the functions that route; without all, also on theirs.
+        ([{}], {"pp1-out": "net2"}, True),
+        ([{}], {"pp1-out": "net2", "pp3-out": "net2"}, False),
+        ([{}, MPLS], {"pp1-out": "net2", "pp3-out": "net2"}, True),
+        ([{}, {}], {"pp1-out": "net2", "pp2-out": "net3", "pp3-out": "net2"}, True),
+        ([{}, {}], {"pp1-out": "net2", "pp2-out": "net2", "pp3-out": "net2"}, False),
+        ([MPLS], {"pp1-out": "net2"}, False),
+        (None, {"pp1-out": "net2"}, False),  # a tap
+        ([], {}, False),
+    ],
+)
+def test_on_which_networks_packets_are(first_group, networks, expected):
+    made = snapshot()
+    first, second = made.chain.port_pair_groups
+    kinds = [{}] if first_group is None else first_group
+    pairs = tuple(pair(f"pp{number}", **kind) for number, kind in enumerate(kinds, 1))
+    first = replace(first, port_pairs=pairs, tap_enabled=first_group is None)
+    second = replace(second, port_pairs=(pair("pp3", **MPLS),))
+    ports = dict(made.ports)
+    for name, network in networks.items():
+        ports[ident(name)] = replace(ports[ident(name)], network_id=ident(network))
+    chain = replace(made.chain, port_pair_groups=(first, second))
+    hops = plan_chain(replace(made, ports=ports, chain=chain), TUNNEL_IPS).plan.paths[0].hops
+    assert [target.off_network for target in hops[1].targets] == [expected]
+
+
+def test_packets_of_a_following_chain_are_on_the_network_of_the_functions_before_it():
+    for network, expected in (("net1", False), ("net2", True)):
+        second = after(snapshot(), **{"pp3-out": {"network_id": ident(network)}})
+        (group,) = second.chain.port_pair_groups
+        aware = replace(group, port_pairs=(replace(group.port_pairs[0], **MPLS),))
+        second = replace(second, chain=replace(second.chain, port_pair_groups=(aware,)))
+        (target,) = plan_chain(second, TUNNEL_IPS).plan.paths[0].hops[0].targets
+        assert target.off_network is expected
+
+
+def test_nothing_is_off_a_network_that_is_not_known():
+    made = snapshot(src={"host": ""})
+    aware = replace(made.chain.port_pair_groups[1], port_pairs=(pair("pp3", **MPLS),))
+    made = replace(made, chain=replace(made.chain, port_pair_groups=(aware,)))
+    assert not plan_chain(made, {}).plan.paths[0].hops[0].targets[0].off_network

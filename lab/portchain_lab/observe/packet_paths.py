@@ -4,57 +4,19 @@
 ``connections`` groups packets by connection. All functions are pure.
 """
 
-import hashlib
 import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-# Once imported, these let scapy decode packets behind MPLS and NSH headers.
-from scapy.contrib import mpls, nsh  # noqa: F401
-from scapy.data import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
-from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6ND_Redirect, IPv6
-from scapy.layers.l2 import Ether
-from scapy.packet import Packet
-
+from portchain_lab.observe import packets
 from portchain_lab.observe.capture import CapturedFrame
+from portchain_lab.observe.packets import FiveTuple
 
-ETHERTYPES = {ETH_P_IP, ETH_P_IPV6, ETH_P_ARP}
-_CHECKSUM_OFFSETS = {TCP: 16, UDP: 6}
-"""Offset of the checksum in the header, in bytes (RFC 9293, 3.1; RFC 768)."""
-TCP_SYN, TCP_ACK = 0x02, 0x10
+ETHERTYPES = {packets.ETH_P_IP, packets.ETH_P_IPV6, packets.ETH_P_ARP}
 Path = tuple[str, ...]
 """The ports at which a packet was captured, in order."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class FiveTuple:
-    """The 5-tuple of a packet. For ICMP echo, both ports hold the identifier."""
-
-    protocol: str
-    source: str
-    source_port: int
-    destination: str
-    destination_port: int
-
-    @property
-    def reverse(self) -> "FiveTuple":
-        """The 5-tuple of the replies."""
-        return FiveTuple(
-            self.protocol,
-            self.destination,
-            self.destination_port,
-            self.source,
-            self.source_port,
-        )
-
-    def __str__(self) -> str:
-        return (
-            f"{self.protocol} {self.source}:{self.source_port} -> "
-            f"{self.destination}:{self.destination_port}"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +24,7 @@ class Observation:
     """A packet captured at a port.
 
     :param vm: the VM that has the port.
-    :param identity: digest of what forwarding does not change; equal at every port of the path.
-    :param opens: sequence number of a SYN that opens a TCP connection; None for other packets.
-    :param ttl: TTL or hop limit, which each routing function decrements.
+    :param identity: see ``packets.IpPacket``, like the parameters that follow.
     """
 
     time_ns: int
@@ -127,63 +87,21 @@ def observations(frames: Iterable[CapturedFrame], promiscuous: bool = False) -> 
 
 def unexpected_frames(frames: Iterable[CapturedFrame]) -> list[CapturedFrame]:
     """Frames that are neither IP nor ARP, such as one with a chain header that leaked."""
-    return [one for one in frames if Ether(one.frame).type not in ETHERTYPES]
+    return [one for one in frames if _ethertype(one.frame) not in ETHERTYPES]
+
+
+def _ethertype(frame: bytes) -> int:
+    return int.from_bytes(frame[12:14])
 
 
 def _observation(captured: CapturedFrame) -> Observation | None:
-    packet = Ether(captured.frame)
-    network = packet.getlayer(IP) or packet.getlayer(IPv6)
-    # A redirect concerns the link only. It contains the packet that caused it.
-    if network is None or ICMPv6ND_Redirect in network:
+    packet = packets.read(captured.frame)
+    if packet is None:
         return None
-    five_tuple = _five_tuple(network)
-    opens = TCP in network and network[TCP].flags & (TCP_SYN | TCP_ACK) == TCP_SYN
-    ttl = network.ttl if IP in network else network.hlim
     return Observation(
-        *(
-            captured.time_ns,
-            captured.vm,
-            captured.port,
-            captured.outgoing,
-            five_tuple,
-            _identity(network),
-        ),
-        opens=int(network[TCP].seq) if opens else None,
-        ttl=ttl,
+        *(captured.time_ns, captured.vm, captured.port, captured.outgoing),
+        *(packet.five_tuple, packet.identity, packet.opens, packet.ttl),
     )
-
-
-def _five_tuple(network: Packet) -> FiveTuple:
-    source, destination = str(network.src), str(network.dst)
-    for layer, name in ((TCP, "tcp"), (UDP, "udp")):
-        if layer in network:
-            ports = network[layer]
-            return FiveTuple(name, source, int(ports.sport), destination, int(ports.dport))
-    if ICMP in network:
-        number = int(network[ICMP].id or 0)
-        return FiveTuple("icmp", source, number, destination, number)
-    number = int(network.nh if IPv6 in network else network.proto)
-    return FiveTuple(f"ip-{number}", source, 0, destination, 0)
-
-
-def _identity(network: Packet) -> bytes:
-    """Digest of what routers and switches do not change: addresses, IP id and IP payload."""
-    number = 0 if IPv6 in network else int(network.id)
-    head = f"{network.src} {network.dst} {number} ".encode()
-    return hashlib.sha256(head + _normalised_payload(network)).digest()
-
-
-def _normalised_payload(network: Packet) -> bytes:
-    """The IP payload, with a checksum of 0xffff replaced by 0.
-
-    Both are the same sum in one's complement; a device that recomputes it may write either.
-    """
-    payload = bytearray(bytes(network.payload))
-    layer = next((one for one in _CHECKSUM_OFFSETS if one in network), None)
-    if layer is not None:
-        checksum = slice(_CHECKSUM_OFFSETS[layer], _CHECKSUM_OFFSETS[layer] + 2)
-        payload[checksum] = payload[checksum].replace(b"\xff\xff", b"\0\0")
-    return bytes(payload)
 
 
 def traces(observed: Sequence[Observation]) -> list[PacketTrace]:

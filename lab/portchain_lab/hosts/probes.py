@@ -118,12 +118,22 @@ def is_connected(namespace: str, port: int, program: str) -> bool:
 
     :param program: part of its command line, such as the name of its executable file.
     """
+    # ss(8) looks at the files of every process: not before there is something to find.
+    if not netns.call(namespace, lambda: _is_anything_connected(port)):
+        return False
     query = ("ss", "-Htnp", "state", "established", f"dport = :{port}")
     for process in set(re.findall(r"pid=(\d+)", _output(*netns.command(namespace, query)))):
         with contextlib.suppress(OSError):
             if program in Path(f"/proc/{process}/cmdline").read_text():
                 return True
     return False
+
+
+def _is_anything_connected(port: int) -> bool:
+    """Return whether the calling thread's namespace has a connection to a port, over IPv4."""
+    rows = Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]
+    ends = [(row.split()[2], row.split()[3]) for row in rows]
+    return any(int(to.partition(":")[2], 16) == port and state == "01" for to, state in ends)
 
 
 def has_process(namespace: str, title: str) -> bool:

@@ -2,17 +2,17 @@
 
 import ipaddress
 import socket
+import struct
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from scapy.layers.l2 import ARP, Ether
 
 from portchain_lab.guests import kinds, routing, service_function, vlan_subports
 from portchain_lab.guests.vif import Nic
 from portchain_lab.hosts import netns
 
 _SYSCTL = Path("/proc/sys/net")
+_ETH_P_IP, _ETH_P_ARP = b"\x08\x00", b"\x08\x06"
 
 
 def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
@@ -48,12 +48,17 @@ def announce_addresses(namespace: str, nics: Sequence[Nic]) -> None:
     """
     for nic in nics:
         own = ipaddress.ip_interface(next(a for a in nic.addresses if ":" not in a)).ip
-        frame = Ether(src=nic.mac_address, dst="ff:ff:ff:ff:ff:ff") / ARP(
-            op="who-has", hwsrc=nic.mac_address, psrc=str(own), pdst=str(own)
-        )
         with netns.open_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW) as sock:
             sock.bind((nic.device, 0))
-            sock.send(bytes(frame))
+            sock.send(arp_announcement(nic.mac_address, own.packed))
+
+
+def arp_announcement(mac: str, address: bytes) -> bytes:
+    """The frame of an ARP request for one's own address."""
+    own = bytes.fromhex(mac.replace(":", ""))
+    ethernet = b"\xff" * 6 + own + _ETH_P_ARP
+    request = struct.pack("!H2sBBH", 1, _ETH_P_IP, len(own), len(address), 1)
+    return ethernet + request + own + address + bytes(6) + address
 
 
 def programs(nics: Sequence[Nic], kind: str) -> dict[str, tuple[str, ...]]:

@@ -16,9 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from scapy.data import DLT_EN10MB
-from scapy.utils import RawPcapWriter
-
 from portchain_lab.errors import LabError
 from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.hosts import netns
@@ -37,6 +34,8 @@ ETH_P_8021Q = 0x8100
 _AUXDATA = struct.Struct("IIIHHHH")
 _TIMESPEC = struct.Struct("qq")
 _SNAPLEN = 65536
+_PCAP_NANOSECONDS, _PCAP_ETHERNET = 0xA1B23C4D, 1
+_PCAP_HEADER, _PCAP_RECORD = struct.Struct("=IHHiIII"), struct.Struct("=IIII")
 _BUFFER = 16 * 1024 * 1024
 _STAMPING_SECONDS = 30
 
@@ -244,10 +243,11 @@ def write_pcap(frames: Iterable[CapturedFrame], directory: Path) -> list[Path]:
     paths = []
     for port, of_port in by_port.items():
         path = directory / f"{port}.pcap"
-        with RawPcapWriter(str(path), linktype=DLT_EN10MB, nano=True) as writer:
-            writer.write_header(None)
+        with path.open("wb") as file:
+            file.write(_PCAP_HEADER.pack(_PCAP_NANOSECONDS, 2, 4, 0, 0, _SNAPLEN, _PCAP_ETHERNET))
             for one in of_port:
                 seconds, nanoseconds = divmod(one.time_ns, 1_000_000_000)
-                writer.write_packet(one.frame, sec=seconds, usec=nanoseconds)
+                size = len(one.frame)
+                file.write(_PCAP_RECORD.pack(seconds, nanoseconds, size, size) + one.frame)
         paths.append(path)
     return paths

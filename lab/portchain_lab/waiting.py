@@ -9,6 +9,8 @@ from portchain_lab.errors import DeadlineError
 
 T = TypeVar("T")
 
+LONGEST_PAUSE = 1.0
+"""Seconds between two calls of a predicate that takes long, if no longer interval is asked for."""
 _pause = threading.Event()
 
 
@@ -19,16 +21,19 @@ def wait_for(
 
     :param deadline: seconds after which to give up.
     :param what: the awaited state, for the error message; follows the words "waiting for".
-    :param interval: seconds between two calls.
+    :param interval: seconds between two calls. If the predicate takes long, three times as long as
+        it took: else asking would take processor time away from what is awaited.
     :raises DeadlineError: the result is still false at the deadline. Exceptions of the predicate
         are passed on: a predicate that expects some must catch them.
     """
     end = time.monotonic() + deadline
     while True:
+        asked = time.monotonic()
         result = predicate()
         if result:
             return result  # type: ignore[return-value]  # True, from a predicate of type bool
-        if time.monotonic() >= end:
+        now = time.monotonic()
+        if now >= end:
             msg = f"timed out after {deadline:g} s waiting for {what}"
             raise DeadlineError(msg)
-        _pause.wait(interval)
+        _pause.wait(max(interval, min(3 * (now - asked), LONGEST_PAUSE)))

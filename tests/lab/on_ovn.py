@@ -21,8 +21,10 @@ def lab(labs: Labs) -> Lab:
 
 
 def all_active(workflow: Workflow) -> bool:
-    names = {port.id for port in workflow.ports.values()}
-    return all(port.status == "ACTIVE" for port in workflow.cloud.ports() if port.id in names)
+    wanted = {port.id for port in workflow.ports.values()}
+    query = [("fields", "id"), ("status", "ACTIVE"), *(("id", port) for port in wanted)]
+    active = workflow.cloud.get("/ports", params=query).json()["ports"]
+    return {port["id"] for port in active} == wanted
 
 
 def wait_for_chassis(lab: Lab) -> None:

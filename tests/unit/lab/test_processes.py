@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from portchain_lab import waiting
 from portchain_lab.errors import DeadlineError
 from portchain_lab.hosts.processes import (
     ProcessRecord,
@@ -49,6 +51,22 @@ def test_only_output_since_the_last_start_counts(tmp_path: Path) -> None:
     log.write_text("---- started: a\nready\n---- started: a\nstarting\n")
     assert "ready" not in log_since_start(log)
     assert "starting" in log_since_start(log)
+
+
+@pytest.mark.parametrize(("takes", "pause"), [(0.0, 0.1), (0.2, 0.6), (7.0, 1.0)])
+def test_a_predicate_that_takes_long_is_called_less_often(
+    takes: float, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, pauses = SimpleNamespace(now=0.0), []
+
+    def ready() -> bool:
+        clock.now += takes
+        return bool(pauses)
+
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(waiting, "_pause", SimpleNamespace(wait=pauses.append))
+    wait_for(ready, 60, "a state")
+    assert pauses == [pytest.approx(pause)]
 
 
 def test_waiting_ends_at_the_deadline_and_names_the_state() -> None:

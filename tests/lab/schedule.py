@@ -20,12 +20,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "test_specification",
         "test_balance",
         "test_ends",
+        "test_learning",
+        "test_tap",
     ),
-    "failures": ("test_failures", "test_learning", "test_demo"),
+    "failures": ("test_failures", "test_demo"),
     # These transports differ only in the configuration of the agents, so they share a lab.
     "default": (
         *("test_clients", "test_tenancy", "test_openapi", "test_many_clients"),
-        *("test_random", "test_graph", "test_tap", "test_mapping", "test_plain"),
+        *("test_random", "test_graph", "test_mapping", "test_plain"),
         *(f"test_matrix[{name}]" for name in ("vxlan", "geneve", "flat", "gre", "vlan")),
     ),
     "openflow": ("test_openflow", "test_demo[openflow]"),

@@ -55,8 +55,8 @@ class FlowKind:
     """A kind of packets at a hop, and the fields that identify a flow among them.
 
     :param priority: of the flows that match this kind.
-    :param protocol: IP protocol number; None for any.
     :param ethertype: ``IPv4`` or ``IPv6``.
+    :param protocol: IP protocol number; None for any.
     :param match: words that match packets of this kind.
     :param fields: names as in ``LB_FIELDS``; the order is the same in both directions of a chain.
     :param learned: what a learned flow matches, in the notation of the learn action; several, if

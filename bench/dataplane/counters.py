@@ -30,6 +30,12 @@ def show_datapaths(lab: Lab) -> str:
     return "\n".join(lab.appctl(host, "dpctl/show") for host in lab.hosts)
 
 
+def forget_entries(lab: Lab) -> None:
+    """Remove all datapath entries, so that those of other cases are not counted."""
+    for host in lab.hosts:
+        lab.appctl(host, "revalidator/purge")
+
+
 def count_flows(lab: Lab) -> int:
     """OpenFlow flows in the bridges of all hosts."""
     total = 0

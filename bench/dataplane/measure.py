@@ -150,6 +150,7 @@ class Bench:
 
     def _connections(self, subject: Subject) -> Iterator[Value]:
         lab, count = self._site.lab, self._plan.connections
+        counters.forget_entries(lab)
         with Connections(self._site.source, self._site.destination, subject.port) as connections:
             connections.run(WARM_UP, AT_ONCE)
             time.sleep(counters.SETTLE)

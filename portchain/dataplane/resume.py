@@ -88,11 +88,19 @@ def _closed(plan: ChainPlan | None, leftovers: Iterable[Flow]) -> ChainTransitio
 def _selects_already(
     plan: ChainPlan | None, present: frozenset[SwitchEntry], local: LocalSwitch
 ) -> bool:
-    """Return whether flows have gone by the plan's pairs before the restart already."""
-    if plan is None:
+    """Return whether flows went by the plan's pairs before the restart already."""
+    flows = _flows(plan, local) if plan is not None else None
+    if flows is None:
         return False
-    wanted = compile_chain(plan, local).flows
-    return {flow for flow in wanted if flow.key.table == TABLES["HOP"].number} <= present
+    return {flow for flow in flows if flow.key.table == TABLES["HOP"].number} <= present
+
+
+def _flows(plan: ChainPlan, local: LocalSwitch) -> frozenset[Flow] | None:
+    """Return the flows of a plan; None if this agent does not support it."""
+    try:
+        return compile_chain(plan, local).flows
+    except UnsupportedPlanError:
+        return None
 
 
 def _number(state: ChainTransition) -> int:
@@ -130,9 +138,8 @@ def _drops_returned(flow: Flow) -> bool:
 
 def _agrees(found: Places, plan: ChainPlan, local: LocalSwitch) -> bool:
     """Return whether packets can go on by a plan after they got to functions by the flows found."""
-    try:
-        flows = compile_chain(plan, local).flows
-    except UnsupportedPlanError:
+    flows = _flows(plan, local)
+    if flows is None:
         return False
     wanted: defaultdict[int, set[int]] = defaultdict(set)
     for place in filter(None, map(_place, flows)):

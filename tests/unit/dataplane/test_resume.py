@@ -62,6 +62,13 @@ def test_flows_go_by_the_pairs_of_before_if_they_did_before_the_restart(found):
     assert resume({GROWN.id: REMEMBERING}, found, LOCAL) == {}
 
 
+def test_a_changed_group_of_a_chain_that_this_agent_does_not_support_holds_up_no_other_chain():
+    strange = replace(GROWN.paths[0].hops[0], lb_fields=("ip_ttl",))
+    path = replace(GROWN.paths[0], hops=(strange, *GROWN.paths[0].hops[1:]))
+    state = replace(REMEMBERING, plan=replace(GROWN, paths=(path,)))
+    assert resume({GROWN.id: state}, [], LOCAL) == {}
+
+
 CHANGED = [
     ("the order was reversed", odd(chain([B, C], [A]))),
     ("a group was added", odd(chain([A], [B, C], [D]))),

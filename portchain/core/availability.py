@@ -117,20 +117,26 @@ def why_pair_unavailable(
     return ""
 
 
-def selected_pairs(
+def available_pairs(
+    group: PortPairGroup, ports: Mapping[str, Port], *, same_host: bool = False
+) -> list[PortPair]:
+    """Return the pairs of a group that packets can visit, by id; see ``why_pair_unavailable``.
+
+    A pair of weight 0 is among them: it gets no new flows.
+    """
+    return [
+        pair
+        for pair in sorted(group.port_pairs, key=lambda pair: pair.id)
+        if not why_pair_unavailable(pair, ports, same_host=same_host)
+    ]
+
+
+def pair_weights(
     group: PortPairGroup, ports: Mapping[str, Port], *, same_host: bool = False
 ) -> tuple[tuple[str, int], ...]:
-    """Return the pairs that flows through a group can visit; see ``why_pair_unavailable``.
-
-    :returns: pair id and weight >= 0 of each, sorted by id. A pair of weight 0 gets no new flows.
-    """
-    return tuple(
-        sorted(
-            (pair.id, pair.weight)
-            for pair in group.port_pairs
-            if not why_pair_unavailable(pair, ports, same_host=same_host)
-        )
-    )
+    """Return id and weight of each pair of ``available_pairs``."""
+    pairs = available_pairs(group, ports, same_host=same_host)
+    return tuple((pair.id, pair.weight) for pair in pairs)
 
 
 def group_label(group: PortPairGroup) -> str:

@@ -23,7 +23,7 @@ from neutron.db import models_v2
 from neutron_lib.db import api as db_api
 from oslo_utils import timeutils
 
-from portchain.core.availability import selected_pairs
+from portchain.core.availability import pair_weights
 from portchain.dataplane.balance import dispensable
 from portchain.dataplane.plan import EarlierPairs
 from portchain.db import realisation, snapshots
@@ -55,8 +55,13 @@ class _Set:
 
     number: int
     weights: Weights
-    replaced: bool
+    replaced_at: datetime.datetime | None
     new_flows: bool
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another set has replaced this one, which is not in force any more."""
+        return self.replaced_at is not None
 
 
 _Sets = defaultdict[str, list[_Set]]
@@ -97,7 +102,7 @@ def _load(session: Any, group_ids: Iterable[str]) -> _Sets:
     found: _Sets = defaultdict(list)
     for group_id, number, weights, replaced_at, new_flows in session.execute(query):
         known = tuple(sorted(weights.items()))
-        found[group_id].append(_Set(number, known, replaced_at is not None, new_flows))
+        found[group_id].append(_Set(number, known, replaced_at, new_flows))
     return found
 
 
@@ -129,7 +134,7 @@ def _present(session: Any, group_ids: Iterable[str]) -> dict[str, Weights]:
     port_ids = {port_id for group in groups.values() for port_id in group.port_ids}
     ports = load_ports(session, models_v2.Port.id.in_(port_ids))
     return {
-        group_id: selected_pairs(group, ports, same_host=True) for group_id, group in groups.items()
+        group_id: pair_weights(group, ports, same_host=True) for group_id, group in groups.items()
     }
 
 
@@ -171,15 +176,8 @@ def due(context: Any, times: AffinityTimes) -> dict[str, frozenset[str]]:
     with db_api.CONTEXT_READER.using(context):
         for group_id, chain_id in context.session.execute(_due_groups(times)):
             found[group_id] |= {chain_id} - {None}
-        earlier = context.session.execute(_earlier_sets(found)).all() if found else ()
-    return {group_id: frozenset(found[group_id]) for group_id, _ in _aging(earlier, times)}
-
-
-def _earlier_sets(group_ids: Iterable[str]) -> sa.Select[Any, Any, Any, Any]:
-    row = PairSet
-    return sa.select(row.group_id, row.number, row.replaced_at, row.new_flows).where(
-        row.group_id.in_(sorted(group_ids)), row.replaced_at.is_not(None)
-    )
+        sets = _load(context.session, found) if found else {}
+    return {group_id: frozenset(found[group_id]) for group_id, _ in _aging(sets, times)}
 
 
 def _due_groups(times: AffinityTimes) -> sa.Select[str, str]:
@@ -205,7 +203,7 @@ def age(
     with db_api.CONTEXT_WRITER.using(context):
         session = context.session
         session.execute(chains.order_by(PortChain.id).with_for_update())
-        changes = list(_aging(session.execute(_earlier_sets(group_ids)).all(), times))
+        changes = list(_aging(_load(session, group_ids), times))
         for _, change in changes:
             session.execute(change.execution_options(synchronize_session=False))
         if changes and chain_ids:
@@ -213,21 +211,26 @@ def age(
     return bool(changes)
 
 
-def _aging(sets: Iterable[Any], times: AffinityTimes) -> Iterator[tuple[str, Any]]:
-    """Yield the groups whose earlier sets must age, and the statement that does it."""
+def _aging(sets: Mapping[str, Iterable[_Set]], times: AffinityTimes) -> Iterator[tuple[str, Any]]:
+    """Yield the groups whose earlier sets must age, and the statement that does it.
+
+    The statement names the sets: another server may replace one more at the same time.
+
+    :param sets: group id -> its sets.
+    """
     row = PairSet
-    by_group: dict[str, list[Any]] = defaultdict(list)
-    for one in sorted(sets):
-        by_group[one.group_id].append(one)
-    for group_id, earlier in sorted(by_group.items()):
-        last_change = max(one.replaced_at for one in earlier)
+    for group_id, of_group in sorted(sets.items()):
+        replaced = [(one.replaced_at, one) for one in of_group if one.replaced_at]
+        if not replaced:
+            continue
+        last_change = max(at for at, _ in replaced)
+        numbers = [one.number for _, one in replaced]
+        earlier = sa.and_(row.group_id == group_id, row.number.in_(numbers))
+        is_recent = any(one.new_flows for _, one in replaced)
         if last_change <= _ago(times.connections):
-            numbers = [one.number for one in earlier]
-            of_group = row.group_id == group_id
-            yield group_id, sa.delete(row).where(of_group, row.number.in_(numbers))
-        elif last_change <= _ago(times.new_flows) and any(one.new_flows for one in earlier):
-            recent = sa.and_(row.group_id == group_id, row.new_flows == sa.true())
-            yield group_id, sa.update(row).where(recent).values(new_flows=False)
+            yield group_id, sa.delete(row).where(earlier)
+        elif is_recent and last_change <= _ago(times.new_flows):
+            yield group_id, sa.update(row).where(earlier).values(new_flows=False)
 
 
 def _is_due(times: AffinityTimes) -> sa.ColumnElement[bool]:

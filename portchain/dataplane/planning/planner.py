@@ -302,9 +302,7 @@ def _forwarded(snapshot: ChainSnapshot, source: Source) -> Iterator[str]:
 def _targets(
     group: PortPairGroup, ports: Mapping[str, Port], tunnel_ips: Mapping[str, str]
 ) -> Iterator[Target]:
-    for pair in sorted(group.port_pairs, key=lambda pair: pair.id):
-        if availability.why_pair_unavailable(pair, ports, same_host=True):
-            continue
+    for pair in availability.available_pairs(group, ports, same_host=True):
         ingress, egress = ports[pair.ingress], ports[pair.egress]
         yield Target(
             pair_id=pair.id,

@@ -8,7 +8,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from portchain.conf import GROUP
-from portchain.core.availability import selected_pairs
+from portchain.core.availability import pair_weights
 from portchain.core.model import ChainSnapshot, Encapsulation, HostReport, Port, PortPair
 from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SETS
 from portchain.dataplane.planning import limits
@@ -208,7 +208,7 @@ def _affinity_times() -> pair_sets.AffinityTimes:
 def _record_pairs(context: Any, snapshots: Iterable[ChainSnapshot]) -> PairHistory:
     """Record what the groups of chains select from now; return what they did before."""
     present = {
-        group.id: selected_pairs(group, snapshot.ports, same_host=True)
+        group.id: pair_weights(group, snapshot.ports, same_host=True)
         for snapshot in snapshots
         for group in snapshot.chain.port_pair_groups
         if not group.tap_enabled

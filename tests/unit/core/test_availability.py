@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from portchain.core.availability import assess, selected_pairs, why_pair_unavailable
+from portchain.core.availability import assess, pair_weights, why_pair_unavailable
 from portchain.core.model import (
     ChainSnapshot,
     FailureMode,
@@ -140,10 +140,10 @@ def test_drivers_add_warnings_of_their_own() -> None:
 def test_a_group_selects_from_pairs_that_can_forward() -> None:
     pairs = (replace(PAIRS["b"], weight=3), PAIRS["a"], replace(PAIRS["z"], weight=0))
     group = replace(GROUPS["a"], port_pairs=pairs)
-    assert selected_pairs(group, PORTS) == (("a", 1), ("b", 3), ("z", 0))
+    assert pair_weights(group, PORTS) == (("a", 1), ("b", 3), ("z", 0))
     away = {**PORTS, "b-out": port("b-out", host="h2")}
-    assert selected_pairs(group, away) == (("a", 1), ("b", 3), ("z", 0))
-    assert selected_pairs(group, away, same_host=True) == (("a", 1), ("z", 0))
+    assert pair_weights(group, away) == (("a", 1), ("b", 3), ("z", 0))
+    assert pair_weights(group, away, same_host=True) == (("a", 1), ("z", 0))
     unbound = {**PORTS, "a-in": port("a-in", host="")}
-    assert selected_pairs(group, unbound) == (("b", 3), ("z", 0))
-    assert selected_pairs(group, {}) == ()
+    assert pair_weights(group, unbound) == (("b", 3), ("z", 0))
+    assert pair_weights(group, {}) == ()

@@ -6,8 +6,8 @@ weight only. So a pair that is removed gives its own slots to the others and mov
 and a pair that is added gets no more than its share.
 
 While a group does not change, slots alone say which pair a flow visits. After a change, flows from
-before keep their pair for a time (docs/decisions/0058): ``selections`` says by which pairs the
-slots of old and of new flows go.
+before keep their pair for a time (docs/decisions/0058): ``selections`` says which pairs old and new
+flows of each slot visit.
 
 Sources: Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998; weights
 after Schindelhauer and Schomaker, 2005.
@@ -23,6 +23,7 @@ SLOTS = 128
 """Number of hash slots, 7 bits. Two pairs of equal weight get shares that differ by about 10%."""
 
 _HASH_BYTES = 8
+_NO_PAIR: tuple[str | None, ...] = (None,) * SLOTS
 
 
 def assign_slots(weights: Mapping[str, int]) -> tuple[str, ...]:
@@ -46,7 +47,7 @@ def _assign(active: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """By which pairs flows go that no learned flow names a pair for.
+    """Which pair a flow visits, if no learned flow names its pair.
 
     :param pairs: for each slot the id of its pair; None if packets of the slot are dropped.
     :param learns: for each slot, whether the switch learns the pair of the flow.
@@ -70,7 +71,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Selections:
-    """The selections of a hop, by what can be said of a flow's age.
+    """The selections of a hop. Which one holds for a packet depends on the age of its flow.
 
     :param opening: for TCP packets with the flag SYN: the first ones of a connection.
     :param open: for other TCP packets: their connection is older than they are.
@@ -94,16 +95,16 @@ def selections(
     spans_connections: bool = False,
     remembering: bool = False,
 ) -> Selections:
-    """Return by which pairs the flows of a hop go.
+    """Return the selections of a hop.
 
     :param weights: pair id -> weight >= 0, for every pair that the hop can reach.
-    :param for_connections: weights of before by which connections may have begun, oldest first.
-    :param for_all: those by which other flows may have begun.
+    :param for_connections: earlier weights, from which open connections may be; the oldest first.
+    :param for_all: earlier weights, from which other flows may be; the oldest first.
     :param spans_connections: whether a flow can consist of several connections, so that the
         first packet of a connection is not the first one of its flow.
-    :param remembering: whether new connections still go by the latest weights of before, too.
+    :param remembering: whether new connections still get their pair by the latest earlier weights.
     """
-    now = assign_slots(weights) or (None,) * SLOTS
+    now = assign_slots(weights) or _NO_PAIR
     open_ = _with_earlier(now, for_connections, weights)
     others = _with_earlier(now, for_all, weights)
     opening = _with_earlier(now, for_connections[-1:], weights) if remembering else now
@@ -119,9 +120,9 @@ def selections(
 
 
 def _differ(*assignments: Sequence[str | None]) -> tuple[bool, ...]:
-    """Return for each slot whether its flows would go to another pair later, or if they were new.
+    """Return for each slot whether assignments give it to different pairs.
 
-    The switch must learn their pair.
+    The switch must learn the pairs of its flows: their age cannot be seen later.
     """
     return tuple(len(set(pairs)) > 1 for pairs in zip(*assignments, strict=True))
 
@@ -136,10 +137,9 @@ def _with_earlier(
     A slot that has moved twice keeps the pair of its first flows: the switch has learned the pair
     of those that came between. But if that pair left the group meanwhile, all flows have moved.
     """
-    oldest: tuple[str | None, ...] = (None,) * SLOTS
+    oldest = _NO_PAIR
     for weights in earlier:
-        assigned = assign_slots(weights) or (None,) * SLOTS
-        oldest = _keep(oldest, assigned, weights)
+        oldest = _keep(oldest, assign_slots(weights) or _NO_PAIR, weights)
     return _keep(oldest, now, present)
 
 
@@ -151,13 +151,12 @@ def _keep(
 
 
 def dispensable(sets: Sequence[Collection[str]]) -> int:
-    """Return which earlier set of pairs to forget, where too many are remembered.
+    """Return which earlier set of pairs to forget, if there are too many.
 
-    The oldest set says where flows from before are. Those between it and the present one only say
-    which pairs left meanwhile.
+    The oldest set says where the oldest flows are. Each later one only says which pairs had left.
 
     :param sets: the pairs of each set, the oldest first; the last one is in force.
-    :returns: the index of the first set that says nothing; 0 if there is none.
+    :returns: the index of the first set that is not needed for that; 0, the oldest, if all are.
     """
     members = [frozenset(each) for each in sets]
     neighbours = zip(members, members[1:], members[2:], strict=False)

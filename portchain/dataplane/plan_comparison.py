@@ -73,10 +73,10 @@ def _without_weight(target: Target) -> Target:
 
 
 def hops_with_other_pairs(before: ChainPlan | None, plan: ChainPlan) -> frozenset[tuple[bool, int]]:
-    """Return the hops whose flows another plan gave to other pairs, or in another proportion.
+    """Return the hops whose pairs or weights differ from those of an earlier plan.
 
-    :param before: the plan that a host followed before ``plan``; None if it does not know. Then all
-        hops count that have changed lately.
+    :param before: the plan that a host followed before ``plan``. None if the host does not know it:
+        then all hops count whose group has changed within ``new_flow_affinity_time``.
     :returns: for each hop the path's ``reverse`` and the hop's index.
     """
     known = {

@@ -21,8 +21,8 @@ PREPARED  transit and affinity, where the previous plan has no      all of the p
 CLOSED    drops for everything that would enter                     forwarding; drops for what
                                                                     would enter
 OPENING   forwarding; drops for everything that would enter         drops for what would enter
-REMEMBER- all; but flows of a group that has changed go by its      those of draining plans
-ING       pairs of before, and the switch learns them
+REMEMBER- all; but at groups that have changed, flows visit the     those of draining plans
+ING       earlier pairs, and the switch learns them
 SWITCHED  all                                                       those of draining plans
 WITHDRAWN none: ``plan`` is None                                    those of draining plans
 ========= ========================================================= ==============================
@@ -167,7 +167,7 @@ class ChainTransition:
 
     @property
     def remembered_hops(self) -> frozenset[tuple[bool, int]]:
-        """The hops whose flows still go by the pairs of before, see ``plan_comparison``."""
+        """The hops at which flows still visit the pairs from before, see ``plan_comparison``."""
         if self.phase is not Phase.REMEMBERING or self.plan is None:
             return frozenset()
         before = self.draining[0].plan if self.draining else None
@@ -274,7 +274,9 @@ def switch(state: ChainTransition, time: float, timeouts: TransitionTimeouts) ->
     draining = _start_to_drain(state.previous, state.draining, time, timeouts)
     if state.is_ambiguous or len(draining) > MAX_DRAINING:
         return _close(state)
-    return _remember(ChainTransition(state.plan, draining=draining), state.previous)
+    switched = ChainTransition(state.plan, draining=draining)
+    remembering = replace(switched, phase=Phase.REMEMBERING)
+    return remembering if remembering.remembered_hops else switched
 
 
 def withdraw(state: ChainTransition, time: float, timeouts: TransitionTimeouts) -> ChainTransition:
@@ -335,13 +337,6 @@ def note_replugged(state: ChainTransition, port_ids: Collection[str]) -> ChainTr
 def reclose(state: ChainTransition) -> ChainTransition:
     """Begin a closed phase again: the switch holds the flows of an earlier plan meanwhile."""
     return _close(state, state.deadline)
-
-
-def _remember(state: ChainTransition, previous: ChainPlan | None) -> ChainTransition:
-    """Let flows go by the pairs of before, if the pairs change."""
-    if state.plan is None or not plan_comparison.hops_with_other_pairs(previous, state.plan):
-        return state
-    return replace(state, phase=Phase.REMEMBERING)
 
 
 def _close(state: ChainTransition, deadline: float | None = None) -> ChainTransition:

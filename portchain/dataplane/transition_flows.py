@@ -76,13 +76,13 @@ def compile_transition(state: ChainTransition, local: LocalSwitch) -> Transition
         for each in state.draining
     ]
     # Without flow affinity: connections would go on to pairs that have left the chain.
-    in_flight = _first_wins(
-        *(each.transit if delivers else each.forwarding for each, delivers in drained),
-        state.leftovers,
-    )
+    in_flight = (each.transit if delivers else each.forwarding for each, delivers in drained)
     taken = {flow.key for flow in flows}
     guard = (flow for flow in _guard_new_sources(state, local) if flow.key not in taken)
-    draining = (replace(flow, contestable=False) for flow in _first_wins(flows, in_flight) - flows)
+    draining = (
+        replace(flow, contestable=False)
+        for flow in _first_wins(flows, *in_flight, state.leftovers) - flows
+    )
     no_flood = new.no_flood.union(old.no_flood, *(each.no_flood for each, _ in drained))
     return TransitionFlows(flows, frozenset(guard), frozenset(draining), no_flood, new.missing)
 
@@ -172,15 +172,18 @@ def _first_wins(*groups: Iterable[Flow]) -> frozenset[Flow]:
     merged: dict[FlowKey, Flow] = {}
     positions: set[str] = set()
     for flows in groups:
-        added = [flow for flow in flows if not positions & _positions_in_hop_table(flow)]
-        for flow in added:
-            merged.setdefault(flow.key, flow)
-        positions.update(*map(_positions_in_hop_table, added))
+        added: set[str] = set()
+        for flow in flows:
+            position = _position_in_hop_table(flow)
+            if position not in positions:
+                merged.setdefault(flow.key, flow)
+                added |= {position} - {""}
+        positions |= added
     return frozenset(merged.values())
 
 
-def _positions_in_hop_table(flow: Flow) -> frozenset[str]:
-    """Return the word that matches the path position, if this is a flow of table HOP."""
+def _position_in_hop_table(flow: Flow) -> str:
+    """Return the word that matches the path position; empty if this is no flow of table HOP."""
     if flow.key.table != TABLES["HOP"].number:
-        return frozenset()
-    return frozenset(word for word in flow.key.match if word.startswith(f"{REG_PATH_POSITION}="))
+        return ""
+    return next(word for word in flow.key.match if word.startswith(f"{REG_PATH_POSITION}="))

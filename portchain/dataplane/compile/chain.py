@@ -42,8 +42,8 @@ def compile_chain(
     Each chain is compiled by itself, so the work for a change does not depend on the number of
     chains.
 
-    :param remembered: the hops whose flows go by the pairs of before, each as its path's
-        ``reverse`` and its index.
+    :param remembered: the hops at which flows still visit the pairs from before a change, each as
+        its path's ``reverse`` and its index.
     :returns: flows for all bridges of the host.
     :raises UnsupportedPlanError: the plan needs a feature that this agent lacks, or too many flows.
     """

@@ -84,7 +84,7 @@ class PathOnHost:
     :param label: the path's label, see ``pipeline.path_label``.
     :param generation: of the list of groups, as in ``ChainPlan``.
     :param chain_owner: as ``ChainPlan.owner``.
-    :param remembered: indices of the hops whose flows go by the pairs of before.
+    :param remembered: indices of the hops at which flows still visit the pairs from before.
     :param missing: what the host lacks; collected by the stages.
     :param no_flood: ports to which the switch must not flood; collected by the stages.
     """

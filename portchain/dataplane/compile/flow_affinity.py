@@ -50,7 +50,8 @@ def learning_flow(
         f"cookie={cookie:#x}",
         f"NXM_NX_{REG_PROJECT.upper()}[]",
         f"NXM_NX_{REG_PATH_POSITION.upper()}[]",
-        # So that flows of other slots do not look at the fields of what this slot has learned.
+        # Registers are compared first. The datapath's entries for other slots then need not match
+        # addresses and ports.
         f"NXM_NX_{REG_SLOT.upper()}[]",
     )
     after = (

@@ -71,11 +71,20 @@ class FlowKind:
     learned: tuple[tuple[str, ...], ...]
 
 
-def connection_kinds(classifiers: Iterable[Classifier], *, reverse: bool) -> Iterator[FlowKind]:
-    """Yield the kinds of flows that classifiers match: connections, and UDP by addresses.
+def flow_kinds(
+    classifiers: tuple[Classifier, ...], lb_fields: tuple[str, ...], *, reverse: bool
+) -> Iterator[FlowKind]:
+    """Yield the kinds of flows at a hop that the switch can learn.
 
-    :param reverse: as for ``kinds_by_fields``.
+    :param lb_fields: names as in ``LB_FIELDS``; empty for connections, and UDP by addresses.
+    :param reverse: whether the packets are replies, whose sources and destinations are swapped.
     """
+    if lb_fields:
+        return _kinds_by_fields(classifiers, lb_fields, reverse=reverse)
+    return _connection_kinds(classifiers, reverse=reverse)
+
+
+def _connection_kinds(classifiers: Iterable[Classifier], *, reverse: bool) -> Iterator[FlowKind]:
     addresses = _ends("ip", reverse)
     for ethertype, protocol in _transports_of(classifiers):
         if protocol in _CONNECTIONS:
@@ -90,12 +99,12 @@ def hashed_kinds(
 ) -> Iterator[FlowKind]:
     """Yield the kinds of packets that the switch hashes differently; together, all packets.
 
-    TCP is by itself: it alone shows which packets are the first ones of a connection.
+    TCP is by itself: it alone shows which packets are the first ones of a connection. Parameters
+    as for ``flow_kinds``.
     """
-    if lb_fields:
-        kinds = list(kinds_by_fields(classifiers, lb_fields, reverse=reverse))
-    else:
-        kinds = [kind for kind in connection_kinds(classifiers, reverse=reverse) if has_ports(kind)]
+    kinds = list(flow_kinds(classifiers, lb_fields, reverse=reverse))
+    if not lb_fields:
+        kinds = [kind for kind in kinds if has_ports(kind)]
         for ethertype in _ethertypes_of(classifiers):
             kinds.append(_kind(ethertype, None, _ends("ip", reverse), Priority.POSITION))
     yield from kinds
@@ -109,14 +118,9 @@ def hashed_kinds(
             yield replace(kind, protocol=TCP, match=match, priority=Priority.POSITION_AND_PORTS)
 
 
-def kinds_by_fields(
+def _kinds_by_fields(
     classifiers: tuple[Classifier, ...], lb_fields: Iterable[str], *, reverse: bool
 ) -> Iterator[FlowKind]:
-    """Yield the kinds of flows that ``lb_fields`` defines.
-
-    :param lb_fields: names as in ``LB_FIELDS``.
-    :param reverse: whether the packets are replies, whose sources and destinations are swapped.
-    """
     ordered = sorted(lb_fields, key=opposite_field if reverse else str)
     ports = {protocol: _of_layer(ordered, name) for protocol, name in _TRANSPORTS.items()}
     of_all_packets = _of_layer(ordered, "eth", "ip")
@@ -131,7 +135,11 @@ def kinds_by_fields(
 
 def has_ports(kind: FlowKind) -> bool:
     """Tell whether transport ports are among the fields that identify a flow of this kind."""
-    return any(field.startswith(tuple(_TRANSPORTS.values())) for field in kind.fields)
+    return any(map(_is_port, kind.fields))
+
+
+def _is_port(field: str) -> bool:
+    return field.startswith(tuple(_TRANSPORTS.values()))
 
 
 def fragment_matches(kinds: Iterable[FlowKind]) -> Iterator[tuple[str, ...]]:
@@ -177,10 +185,9 @@ def hash_fields(fields: tuple[str, ...], ethertype: str) -> tuple[str, ...]:
 def _hashed_bits(field: str, fields: tuple[str, ...]) -> int:
     if len(fields) > _MANY_FIELDS:
         return _BITS_OF_MANY_FIELDS
-    if field.startswith(tuple(_TRANSPORTS.values())):
+    if _is_port(field):
         return _PORT_BITS
-    beside_ports = any(name.startswith(tuple(_TRANSPORTS.values())) for name in fields)
-    return _ADDRESS_BITS_BESIDE_PORTS if beside_ports else _ADDRESS_BITS
+    return _ADDRESS_BITS_BESIDE_PORTS if any(map(_is_port, fields)) else _ADDRESS_BITS
 
 
 def _kind(

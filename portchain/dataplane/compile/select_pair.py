@@ -76,9 +76,7 @@ def _selections(
 
 def _flow_kinds(context: PathOnHost, hop: Hop) -> Iterator[FlowKind]:
     path = context.path
-    if hop.lb_fields:
-        return flow_hash.kinds_by_fields(path.classifiers, hop.lb_fields, reverse=path.reverse)
-    return flow_hash.connection_kinds(path.classifiers, reverse=path.reverse)
+    return flow_hash.flow_kinds(path.classifiers, hop.lb_fields, reverse=path.reverse)
 
 
 def _hop_flows(

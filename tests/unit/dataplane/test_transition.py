@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import lru_cache
 from itertools import product
 from random import Random
 
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portchain.dataplane import balance, pipeline, plan_comparison, transition
+from portchain.dataplane import pipeline, plan_comparison, transition
 from portchain.dataplane.compile import (
     compile_bypass_guard,
     compile_chain,
@@ -32,7 +31,6 @@ from tests.plans import HOSTS, after, chain, classifier, ident, source, switch, 
 from tests.simulated_network import Host, Packet, move
 
 TIMEOUTS = TransitionTimeouts(switch=5, drain=1, settle=0.5)
-DEAL = balance.assign_slots
 A, B, C = target("a", "h1"), target("b", "h2"), target("c", "h3")
 
 
@@ -634,16 +632,6 @@ def walks(plan: ChainPlan) -> set[tuple[str, ...]]:
 def contains(visited: Iterable[str], walk: Iterable[str]) -> bool:
     rest = iter(visited)
     return all(function in rest for function in walk)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cached_slots():
-    """Assign slots once for each set of pairs: these tests compile flows thousands of times."""
-    deal = lru_cache(lambda weights: DEAL(dict(weights)))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(balance, "assign_slots", lambda weights: deal(tuple(weights.items())))
-        yield
 
 
 class World:

@@ -8,13 +8,11 @@ agent sees some sequence of them.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import product
 from random import Random
 
 import pytest
 
-from portchain.dataplane import balance
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan, Hop, Path
 from portchain.host.reconciler import Reconciler
@@ -285,16 +283,6 @@ class World:
                 self.answer(known, agent.name), known))  # fmt: skip
         for _ in range(40):
             self.pass_time(1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cached_slots():
-    """Assign slots once for each set of pairs: flows are compiled thousands of times here."""
-    assign = balance.assign_slots
-    cached = lru_cache(lambda weights: assign(dict(weights)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(balance, "assign_slots", lambda weights: cached(tuple(weights.items())))
-        yield
 
 
 @pytest.mark.parametrize("seed", SEEDS)

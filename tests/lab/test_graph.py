@@ -13,7 +13,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from tests.lab.captures import Captures
-from tests.lab.workflow import DIRECT, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
+from tests.lab.workflow import DIRECT, UNUSED_ADDRESS, VIA_PP1, VIA_PP2, VIA_PP3, Workflow
 
 ANY_SOURCE = {"source_port_range_min": None, "source_port_range_max": None}
 
@@ -138,7 +138,7 @@ def test_a_function_cannot_send_for_others(workflow: Workflow) -> None:
         / UDP(sport=9, dport=number)
         for number, (address, mac) in enumerate(
             (
-                ("10.30.0.250", own),
+                (UNUSED_ADDRESS, own),
                 ("192.0.2.1", own),
                 (workflow.address("p6"), victim),
                 (workflow.address("src"), victim),

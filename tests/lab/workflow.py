@@ -22,6 +22,9 @@ from tests.lab.captures import Captures
 DEADLINE = 180
 OUR_FLOWS = f"cookie={COOKIE:#x}/-1"
 SUBNET = "10.30.0.0/24"
+POOL = {"start": "10.30.0.2", "end": "10.30.0.199"}
+UNUSED_ADDRESS = "10.30.0.250"
+"""An address of the subnet that no port has."""
 FUNCTIONS = {"sf1": ("h1", "p1", "p2"), "sf2": ("h2", "p3", "p4"), "sf3": ("h3", "p5", "p6")}
 VIA_PP1, VIA_PP2, VIA_PP3 = ("p1", "p2"), ("p3", "p4"), ("p5", "p6")
 CHAINED = {("src", *first, *VIA_PP3, "dst") for first in (VIA_PP1, VIA_PP2)}
@@ -98,7 +101,13 @@ class Workflow:
         self.admitting_rules = []
         for subnet in self.subnets:
             version = 6 if ":" in subnet else 4
-            self.cloud.create_subnet(network_id=self.net.id, ip_version=version, cidr=subnet)
+            self.cloud.create_subnet(
+                network_id=self.net.id,
+                ip_version=version,
+                cidr=subnet,
+                # Neutron chooses at random. Addresses that tests name stay free.
+                **({"allocation_pools": [POOL]} if subnet == SUBNET else {}),
+            )
             self.admitting_rules.append(
                 self.cloud.create_security_group_rule(
                     security_group_id=group.id,

@@ -231,6 +231,40 @@ def unattributable_routers(snapshot: ChainSnapshot) -> Iterator[tuple[FlowClassi
                     yield classifier, routers[0]
 
 
+def senders_like_functions(
+    snapshot: ChainSnapshot,
+) -> Iterator[tuple[FlowClassifier, Port, PortPairGroup]]:
+    """Yield the ports that have an address of a function that projects share.
+
+    What it returns from there counts as what it sends of its own, so it bypasses the groups behind.
+    If it changes headers, what it sends of its own from there would count as packets that it has
+    not changed, and be dropped.
+
+    :returns: each with the classifier that takes its packets or replies, and the function's group.
+    """
+    chain = snapshot.chain
+    for reverse, senders in ((False, snapshot.sources), (True, snapshot.destinations)):
+        if reverse and not chain.symmetric:
+            continue
+        compute = headers.headers_of_replies if reverse else headers.request_headers
+        header_lists = compute(chain, snapshot.ports)
+        for hop in _hops(snapshot, reverse):
+            if hop.has_prefixes_only or not _is_attributed_by_source(chain, hop.group):
+                continue
+            ends = all(_sends_to_destination(hop, pair) for pair in hop.group.port_pairs)
+            if ends and not hop.group.egress_n_tuple:
+                continue
+            own = _addresses_of(hop.group, snapshot.ports)
+            for classifier, along_path in zip(chain.flow_classifiers, header_lists, strict=True):
+                for port_id in senders.get(classifier.id, ()):
+                    port = snapshot.ports.get(port_id)
+                    if port is None or port.routes:
+                        continue
+                    sent = addresses_within(port.addresses, along_path[hop.index + 1])
+                    if _addresses_overlap(sent, own):
+                        yield classifier, port, hop.group
+
+
 @dataclass(frozen=True, slots=True)
 class _Hop:
     """A hop of a chain, in one direction.
@@ -365,7 +399,7 @@ def _selectors_of_pair(
     hop: _Hop, pair: PortPair, header_lists: Sequence[Sequence[Classifier]]
 ) -> Iterator[Selector]:
     chain, group = hop.snapshot.chain, hop.group
-    to_destination = hop.is_last and not traits_of(pair).keeps_source_mac
+    to_destination = _sends_to_destination(hop, pair)
     if takes_nothing(chain, group):
         return
     limited = _is_attributed_by_source(chain, group)
@@ -387,6 +421,11 @@ def _selectors_of_pair(
             or hop.excludes_function(classifier, header, named),
             reverse=hop.reverse,
         )
+
+
+def _sends_to_destination(hop: _Hop, pair: PortPair) -> bool:
+    """Tell whether what a function returns continues as without a chain."""
+    return hop.is_last and not traits_of(pair).keeps_source_mac
 
 
 def _is_attributed_by_source(chain: PortChain, group: PortPairGroup) -> bool:

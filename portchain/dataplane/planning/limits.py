@@ -67,6 +67,7 @@ def check_chain(snapshot: ChainSnapshot) -> None:
         _unsupported_in_graph(snapshot),
         _distributed_router(snapshot),
         _router_behind_shared_function(snapshot),
+        _sender_like_shared_function(snapshot),
         _leads_to_another_network(snapshot),
         _followed_from_another_network(snapshot),
     ):
@@ -257,6 +258,20 @@ def _router_behind_shared_function(snapshot: ChainSnapshot) -> Reasons:
             "sends, and functions that projects share return it. Name the addresses behind the "
             "router by source_ip_prefix or, for replies, destination_ip_prefix, without addresses "
             "of the functions; or use a group of your own",
+        )
+
+
+def _sender_like_shared_function(snapshot: ChainSnapshot) -> Reasons:
+    """What a function returns from its own address does not continue in the chain."""
+    project = snapshot.chain.project_id
+    for classifier, port, group in attribution.senders_like_functions(snapshot):
+        yield (
+            "flow_classifiers",
+            f"{label_for(project, classifier)} takes what {label_for(project, port)} sends, which "
+            f"has an address of a function of {label_for(project, group)}. Projects share this "
+            "group, so what it returns from there counts as what it sends of its own. Use another "
+            "address, pairs with the correlation mpls or nsh in service_function_parameters, or a "
+            "group that is not shared; or let this group be the last one",
         )
 
 

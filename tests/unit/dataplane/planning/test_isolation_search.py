@@ -31,15 +31,16 @@ from tests.shared_functions import (
 )
 from tests.stateful import EXPLORE
 
+SHARED_ADDRESS = FUNCTION_ADDRESSES["shared-out"]
 addresses = st.fixed_dictionaries(
-    {name: st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3"]) for name in VMS}
+    {name: st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3", SHARED_ADDRESS]) for name in VMS}
 )
 mappings = st.dictionaries(
     st.sampled_from(FUNCTIONS),
     st.sampled_from(
         [
             {"source_ip_prefix": "10.0.0.2/32"},
-            {"source_ip_prefix": FUNCTION_ADDRESSES["shared-out"] + "/32"},
+            {"source_ip_prefix": f"{SHARED_ADDRESS}/32"},
             {"destination_port_range_min": 51, "destination_port_range_max": 51},
         ]
     ),

@@ -399,3 +399,61 @@ def test_router_behind_a_shared_function() -> None:
     outside = {"classifier": {"destination_prefix": "203.0.113.0/24"}}
     limits.check_chain(through_router(PortRole.ROUTER, **replies, **outside))
     limits.check_chain(through_router(PortRole.ROUTER, **{**replies, "shared": False}))
+
+
+def test_source_with_the_address_of_a_shared_function() -> None:
+    """Nothing tells its packets, returned by the function, from the function's own."""
+
+    other = replace(PAIR, id="o", ingress="o1", egress="o2")
+
+    def snapshot(
+        address: str,
+        *,
+        shared: bool = True,
+        reverse: bool = False,
+        symmetric: bool = False,
+        **named: Any,
+    ) -> ChainSnapshot:
+        groups = tuple(
+            replace(group, shared=shared and not number)
+            for number, group in enumerate(chain(replace(PAIR, **named), other).port_pair_groups)
+        )
+        if reverse:
+            groups = groups[::-1]
+        made = replace(chain(PAIR, symmetric=symmetric), port_pair_groups=groups)
+        end = Port("vm", "net", "alice", "fa:16:3e:00:00:01", (address,))
+        function = Port("p2", "net", "alice", "fa:16:3e:00:00:02", ("10.0.0.30", "10.0.1.30"))
+        return ChainSnapshot(
+            made,
+            {"vm": end, "p2": function},
+            {"f": () if reverse else ("vm", "gone")},
+            {"f": ("vm",)} if reverse and symmetric else {},
+        )
+
+    last = snapshot("10.0.0.30")
+    last = replace(
+        last, chain=replace(last.chain, port_pair_groups=last.chain.port_pair_groups[::-1])
+    )
+    changing = replace(
+        last.chain.port_pair_groups[1], egress_n_tuple={"destination_port_range_min": 50}
+    )
+    for refused in (
+        replace(last, chain=replace(last.chain, port_pair_groups=(changing,))),
+        snapshot("10.0.0.30"),
+        snapshot("10.0.0.30", kind=FunctionKind.L2),
+        snapshot("10.0.1.30", reverse=True, symmetric=True),
+    ):
+        with pytest.raises(Violation, match="has an address of a function of") as refusal:
+            limits.check_chain(refused)
+        assert (refusal.value.attribute, refusal.value.kind) == (
+            "flow_classifiers", Kind.UNSUPPORTED,
+        )  # fmt: skip
+    for accepted in (
+        snapshot("10.0.0.31"),
+        snapshot("10.0.1.30"),  # not in the classifier's prefix
+        snapshot("10.0.0.30", shared=False),
+        snapshot("10.0.0.30", correlation="mpls"),
+        snapshot("10.0.1.30", reverse=True),
+        last,
+    ):
+        limits.check_chain(accepted)

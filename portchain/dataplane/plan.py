@@ -302,6 +302,8 @@ class ChainPlan:
     :param owner: a number, as text, of the project that owns the chain; empty if unknown.
     :param generation: grows by one with every change of the list of groups; None if the server is
         older than contract 1.9.
+    :param packet_hosts: the hosts, sorted, that accept packets in MPLS from tunnels; the others get
+        whole frames in MPLS (docs/decisions/0059).
     """
 
     id: str
@@ -311,6 +313,7 @@ class ChainPlan:
     serial: int = 0
     owner: str = ""
     generation: int | None = None
+    packet_hosts: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> frozenset[str]:

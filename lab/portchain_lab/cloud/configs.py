@@ -57,6 +57,8 @@ provider = fernet
 expiration = 86400
 [fernet_tokens]
 key_repository = {directory}/fernet-keys
+[fernet_receipts]
+key_repository = {directory}/fernet-keys
 [credential]
 key_repository = {directory}/credential-keys
 [identity]

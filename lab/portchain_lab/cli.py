@@ -25,6 +25,7 @@ examples:
   portchain-lab exec h1 -- ovs-ofctl -O OpenFlow13 --names dump-flows br-int
   portchain-lab exec vm1 -- tcpdump -ni eth0
   portchain-lab logs -f agent@h1
+  portchain-lab up --datapath kernel     with the datapath that clouds run
   portchain-lab down
 
 docs/lab.md describes each command.
@@ -145,6 +146,14 @@ def _add_layout_options(command: argparse.ArgumentParser) -> None:
         help="the agents' firewall driver (default: %(default)s)",
     )
     command.add_argument(
+        "--datapath",
+        choices=layout.DATAPATHS,
+        default="userspace",
+        help="where switches forward packets: kernel, as clouds do, or userspace. If this "
+        "machine's kernel has no openvswitch module, the lab runs in a virtual machine, some ten "
+        "times slower (default: %(default)s)",
+    )
+    command.add_argument(
         "--network-type",
         choices=layout.NETWORK_TYPES,
         help="the type of project networks (default: vxlan; geneve if the driver includes ovn)",
@@ -168,7 +177,8 @@ def _add_layout_options(command: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``portchain-lab``.
 
-    :returns: the exit status: 0, 1 after an error (which is printed), 130 after Ctrl-C.
+    :returns: the exit status: 0, 1 after an error (which is printed), 130 after Ctrl-C; of a
+        command that ran in a virtual machine, the status that it had there.
     """
     arguments = parser().parse_args(argv)
     if not sys.warnoptions:
@@ -183,13 +193,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Importing this takes a second, which --help should not cost.
     commands = importlib.import_module("portchain_lab.commands")
     try:
-        commands.COMMANDS[arguments.command](arguments)
+        status: int = commands.run(arguments, sys.argv[1:] if argv is None else argv)
     except LabError as error:
         print(f"portchain-lab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
+    return status
 
 
 if __name__ == "__main__":

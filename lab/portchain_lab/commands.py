@@ -18,6 +18,7 @@ from portchain_lab.demo import Demo
 from portchain_lab.errors import LabError
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
+from portchain_lab.machine import live
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -44,6 +45,7 @@ def _layout(arguments: argparse.Namespace) -> layout.Layout:
         driver=arguments.driver,
         routers=arguments.routers,
         qos=arguments.qos,
+        datapath=arguments.datapath,
     )
 
 
@@ -206,3 +208,34 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "kill": _kill,
     "demo": _demo,
 }
+
+
+STARTING, STOPPING = ("up", "demo"), "down"
+
+
+def run(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Run a command here, or in the lab's virtual machine if it has one.
+
+    :param arguments: what ``argv`` means.
+    :returns: the exit status.
+    """
+    if _is_in_machine(arguments):
+        return live.run(arguments.name, argv)
+    COMMANDS[arguments.command](arguments)
+    return 0
+
+
+def _is_in_machine(arguments: argparse.Namespace) -> bool:
+    """Return whether a command concerns a lab in a virtual machine; start the machine for it."""
+    name, command = arguments.name, arguments.command
+    if command == STOPPING:
+        return False
+    if command not in STARTING:
+        return live.exists(name)
+    if arguments.datapath != "kernel" or live.kernel_has_openvswitch():
+        return False
+    if command == "up" or not live.exists(name):
+        console.print("This machine's kernel has no Open vSwitch: starting a virtual machine")
+        with console.status("this takes a minute, the first time a few"):
+            live.start(name, lambda step: console.print(f"  [green]✓[/] {step}"))
+    return True

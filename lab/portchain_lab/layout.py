@@ -39,6 +39,8 @@ MAX_HOSTS = 50
 
 DRIVERS = ("ovs", "ovn", "ovs,ovn", "openflow")
 FIREWALLS = ("openvswitch", "noop")
+DATAPATHS = {"userspace": "netdev", "kernel": "system"}
+"""Where switches forward packets, each with Open vSwitch's name for it."""
 NETWORK_TYPES = {"vxlan": 50, "gre": 42, "geneve": 50, "vlan": 0, "flat": 0}
 """Types of project networks, each with the overhead that Neutron subtracts over IPv4, in bytes."""
 IPV6_OVERHEAD = 20
@@ -107,6 +109,7 @@ class Layout:
         ``l2_population``; the last host also runs the other routers and source NAT.
     :param qos: load Neutron's QoS, which limits the rates of ports with hosts of Neutron's Open
         vSwitch agents.
+    :param datapath: where switches forward packets, one of ``DATAPATHS``.
     """
 
     name: str = "demo"
@@ -118,6 +121,7 @@ class Layout:
     driver: str = "ovs"
     routers: bool = False
     qos: bool = False
+    datapath: str = "userspace"
     software: Software = field(default_factory=Software.installed)
 
     def __post_init__(self) -> None:
@@ -129,6 +133,9 @@ class Layout:
             raise LabError(msg)
         if self.firewall not in FIREWALLS:
             msg = f"firewall {self.firewall!r}: use one of {', '.join(FIREWALLS)}"
+            raise LabError(msg)
+        if self.datapath not in DATAPATHS:
+            msg = f"datapath {self.datapath!r}: use one of {', '.join(DATAPATHS)}"
             raise LabError(msg)
         if self.network_type not in NETWORK_TYPES:
             msg = f"network type {self.network_type!r}: use one of {', '.join(NETWORK_TYPES)}"
@@ -250,6 +257,16 @@ class Layout:
     def has_tunnels(self) -> bool:
         """Whether tunnels carry project networks; otherwise the underlay carries them directly."""
         return self.network_type not in ("vlan", "flat")
+
+    @property
+    def in_kernel(self) -> bool:
+        """Whether the kernel forwards packets."""
+        return self.datapath == "kernel"
+
+    @property
+    def datapath_type(self) -> str:
+        """The ``datapath_type`` of bridges."""
+        return DATAPATHS[self.datapath]
 
     @property
     def global_physnet_mtu(self) -> int:

@@ -25,8 +25,9 @@ from portchain_lab import layout
 from portchain_lab.errors import LabError
 from portchain_lab.hosts import launcher as hosts_launcher
 from portchain_lab.hosts import launcher_client, netns, probes, processes
+from portchain_lab.waiting import patient
 
-API_TIMEOUT = 120.0
+API_TIMEOUT = patient(120.0)
 CLIENT_MODULES = (
     *("openstackclient.shell", "openstackclient.network.client", "openstack.connection"),
     *("openstackclient.network.v2.network", "openstackclient.network.v2.port"),

@@ -4,6 +4,7 @@ from portchain_lab import layout
 from portchain_lab.hosts import launcher_client
 from portchain_lab.hosts.underlay import UNDERLAY_BRIDGE
 from portchain_lab.layout import CONTROLLER_IP, PASSWORD
+from portchain_lab.waiting import patient
 
 _MECHANISMS = {"ovs": "openvswitch", "ovn": "ovn", "openflow": "openvswitch"}
 """Neutron's ML2 mechanism driver for the hosts of each chain driver."""
@@ -13,13 +14,13 @@ _QOS: dict[bool, tuple[str, ...]] = {False: (), True: ("qos",)}
 _RABBIT_URL = f"rabbit://openstack:{PASSWORD}@{CONTROLLER_IP}:{layout.RABBIT_PORT}/"
 
 # Clients reconnect to a restarted broker within a few seconds.
-_MESSAGING = """
+_MESSAGING = f"""
 [oslo_messaging_rabbit]
 rabbit_retry_interval = 1
 rabbit_retry_backoff = 1
 rabbit_interval_max = 2
 kombu_reconnect_delay = 0.5
-heartbeat_timeout_threshold = 20
+heartbeat_timeout_threshold = {patient(20):.0f}
 """
 
 
@@ -84,10 +85,10 @@ global_physnet_mtu = {lab.global_physnet_mtu}
 dhcp_agent_notification = false
 notify_nova_on_port_status_changes = false
 notify_nova_on_port_data_changes = false
-agent_down_time = 20
+agent_down_time = {patient(20):.0f}
 rpc_workers = 1
 rpc_state_report_workers = 0
-rpc_response_timeout = 10
+rpc_response_timeout = {patient(10):.0f}
 api_workers = 2
 use_stderr = true
 [port_chain]
@@ -148,7 +149,7 @@ enable_security_group = true
 [ovn]
 ovn_nb_connection = tcp:{CONTROLLER_IP}:{layout.NORTHBOUND_PORT}
 ovn_sb_connection = tcp:{CONTROLLER_IP}:{layout.SOUTHBOUND_PORT}
-ovsdb_connection_timeout = 30
+ovsdb_connection_timeout = {patient(30):.0f}
 ovsdb_retry_max_interval = 5
 ovn_metadata_enabled = false
 """
@@ -172,7 +173,7 @@ def agent(lab: layout.Layout, host: str) -> str:
 host = {host}
 transport_url = {_RABBIT_URL}
 state_path = {directory}/agent
-rpc_response_timeout = 10
+rpc_response_timeout = {patient(10):.0f}
 use_stderr = true
 [agent]
 # The agent runs as root: it needs no rootwrap to run commands.
@@ -187,8 +188,10 @@ extensions = {",".join(extensions)}
 [ovs]
 local_ip = {lab.tunnel_ip(host)}
 bridge_mappings = {_bridge_mappings(lab)}
-datapath_type = netdev
+datapath_type = {lab.datapath_type}
 ovsdb_connection = tcp:127.0.0.1:{layout.OVSDB_PORT}
+ovsdb_timeout = {patient(10):.0f}
+of_inactivity_probe = {patient(10):.0f}
 [securitygroup]
 firewall_driver = {lab.firewall}
 enable_security_group = true
@@ -211,7 +214,7 @@ def l3_agent(lab: layout.Layout, host: str) -> str:
 host = {host}
 transport_url = {_RABBIT_URL}
 state_path = {directory}/l3-agent
-rpc_response_timeout = 10
+rpc_response_timeout = {patient(10):.0f}
 use_stderr = true
 interface_driver = openvswitch
 agent_mode = {"dvr_snat" if host == lab.router_host else "dvr"}
@@ -233,7 +236,7 @@ def controller(lab: layout.Layout) -> str:
     return f"""\
 [DEFAULT]
 transport_url = {_RABBIT_URL}
-rpc_response_timeout = 10
+rpc_response_timeout = {patient(10):.0f}
 use_stderr = true
 [port_chain]
 openflow_hosts = {_openflow_hosts(lab)}

@@ -72,19 +72,23 @@ def install(lab: layout.Layout, registry: processes.ProcessRegistry, report: Pro
 
     :param report: receives a line before databases are prepared, which takes a minute or more.
     """
-    name = key(lab.software)
-    prepared = DIRECTORY / name
-    with _locked(DIRECTORY / f"{name}.lock"):
-        if not prepared.exists():
+    source = prepared(lab.software)
+    with _locked(source.with_suffix(".lock")):
+        if not source.exists():
             report("preparing the databases; only necessary after an upgrade, takes minutes")
-            _prepare(lab, registry, prepared)
-            _prune(prepared)
+            _prepare(lab, registry, source)
+            _prune(source)
         else:
-            os.utime(prepared)
+            os.utime(source)
         for part in ("mysql", *KEY_DIRECTORIES):
             target = lab.directory / part
             shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(prepared / part, target)
+            shutil.copytree(source / part, target)
+
+
+def prepared(software: layout.Software) -> Path:
+    """The directory of the prepared databases, which exists once they are prepared."""
+    return DIRECTORY / key(software)
 
 
 def _prune(newest: Path) -> None:
@@ -98,8 +102,8 @@ def _prune(newest: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _prepare(lab: layout.Layout, registry: processes.ProcessRegistry, prepared: Path) -> None:
-    draft = prepared.with_suffix(".new")
+def _prepare(lab: layout.Layout, registry: processes.ProcessRegistry, target: Path) -> None:
+    draft = target.with_suffix(".new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     data = draft / "mysql"
@@ -124,7 +128,7 @@ def _prepare(lab: layout.Layout, registry: processes.ProcessRegistry, prepared: 
         processes.stop(record, registry, server.process.stop_wait)
     for part in KEY_DIRECTORIES:
         shutil.copytree(lab.directory / part, draft / part)
-    draft.rename(prepared)
+    draft.rename(target)
 
 
 def _create_databases(socket: Path) -> None:

@@ -8,6 +8,7 @@ from portchain_lab import layout, ovn_toolchain
 from portchain_lab.cloud.services import neutron_process
 from portchain_lab.hosts import probes
 from portchain_lab.hosts.processes import ProcessSpec, Program
+from portchain_lab.waiting import patient
 
 DATABASES = {"nb": layout.NORTHBOUND_PORT, "sb": layout.SOUTHBOUND_PORT}
 
@@ -24,7 +25,9 @@ def ctl(lab: layout.Layout, database: str, *arguments: str) -> str:
     :raises LabError: it fails.
     """
     address = f"--db=unix:{directory(lab)}/{database}.sock"
-    return ovn_toolchain.run(f"ovn-{database}ctl", address, "--timeout=30", *arguments)
+    return ovn_toolchain.run(
+        f"ovn-{database}ctl", address, f"--timeout={patient(30):.0f}", *arguments
+    )
 
 
 def northbound(lab: layout.Layout, table: str, *columns: str) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from vif_plug_ovs.ovsdb import impl_idl
 
 from portchain_lab import layout
 from portchain_lab.hosts import netns, underlay
+from portchain_lab.waiting import patient
 
 INTEGRATION_BRIDGE = "br-int"
 
@@ -103,12 +104,12 @@ def _connect(database: str, *, isolate: bool) -> _HostPlugin:
     # ovsdbapp keeps one connection per class, so each host needs a class of its own. The
     # connection's thread stays in this process's namespace.
     backend = type("HostBackend", (impl_idl.NeutronOvsdbIdl,), {"_ovsdb_connection": None})
-    connection = Connection(impl_idl.idl_factory(plugin.ovsdb), timeout=30)
+    connection = Connection(impl_idl.idl_factory(plugin.ovsdb), timeout=patient(30))
     plugin.ovsdb._ovsdb = backend(connection)
     return _HostPlugin(plugin, connection)
 
 
-def _describe(nic: Nic, vm: str, vm_id: str) -> tuple[Any, Any]:
+def _describe(lab: layout.Layout, nic: Nic, vm: str, vm_id: str) -> tuple[Any, Any]:
     """The interface and its VM as objects of os-vif."""
     vif = objects.vif.VIFOpenVSwitch(
         id=str(uuid.UUID(nic.port_id)),
@@ -119,7 +120,7 @@ def _describe(nic: Nic, vm: str, vm_id: str) -> tuple[Any, Any]:
             id=nic.network_id, bridge=nic.bridge, mtu=nic.mtu, subnets=_no_subnets()
         ),
         port_profile=objects.vif.VIFPortProfileOpenVSwitch(
-            interface_id=nic.port_id, datapath_type="netdev", create_port=True
+            interface_id=nic.port_id, datapath_type=lab.datapath_type, create_port=True
         ),
         plugin="ovs",
         active=True,
@@ -151,7 +152,7 @@ def plug(lab: layout.Layout, host: str, vm: str, vm_id: str, nic: Nic) -> None:
     underlay.disable_offloads(outside, [tap])
     underlay.disable_offloads(inside, [nic.device])
     plugin = _plugin(lab, host)
-    vif, instance = _describe(nic, vm, vm_id)
+    vif, instance = _describe(lab, nic, vm, vm_id)
     netns.call(outside, lambda: plugin.plug(vif, instance))
 
 
@@ -160,7 +161,7 @@ def unplug(lab: layout.Layout, host: str, vm: str, vm_id: str, nic: Nic) -> None
     if nic.vlan is not None:
         return
     plugin = _plugin(lab, host)
-    vif, instance = _describe(nic, vm, vm_id)
+    vif, instance = _describe(lab, nic, vm, vm_id)
     netns.call(lab.namespace(host), lambda: plugin.unplug(vif, instance))
     tap = layout.tap_name(nic.port_id)
     netns.ip(f"link del {tap}", namespace=lab.namespace(host), force=True)

@@ -18,7 +18,7 @@ from portchain_lab.errors import DeadlineError, LabError
 from portchain_lab.guests import configuration, kinds, vif
 from portchain_lab.guests.vif import Nic
 from portchain_lab.hosts import netns, processes
-from portchain_lab.waiting import wait_for
+from portchain_lab.waiting import patient, wait_for
 
 DEVICE_OWNER = "compute:nova"
 ACTIVE_DEADLINE = 240.0
@@ -292,7 +292,8 @@ class VirtualMachines:
         Sends a request every 0.2 s until enough replies came: address resolution may cost the
         first one.
         """
-        argv = ("ping", "-n", "-q", "-i", "0.2", "-c", str(count), "-w", str(deadline), address)
+        limit = f"{patient(deadline):.0f}"
+        argv = ("ping", "-n", "-q", "-i", "0.2", "-c", str(count), "-w", limit, address)
         done = subprocess.run(netns.command(vm.namespace, argv), capture_output=True, check=False)
         return done.returncode == 0
 

@@ -8,8 +8,10 @@ import subprocess
 from pathlib import Path
 
 from portchain_lab.hosts import netns
+from portchain_lab.waiting import patient
 
-TIMEOUT = 2.0
+TIMEOUT = patient(2.0)
+HTTP_TIMEOUT = patient(5.0)
 
 
 def connect(namespace: str, address: str, port: int, timeout: float = TIMEOUT) -> socket.socket:
@@ -36,9 +38,9 @@ def accepts_tcp(namespace: str, address: str, port: int) -> bool:
 
 def answers_http(namespace: str, address: str, port: int, path: str) -> bool:
     """Return whether a GET request is answered with success."""
-    connection = http.client.HTTPConnection(address, port, timeout=5)
+    connection = http.client.HTTPConnection(address, port, timeout=HTTP_TIMEOUT)
     try:
-        connection.sock = connect(namespace, address, port, timeout=5)
+        connection.sock = connect(namespace, address, port, timeout=HTTP_TIMEOUT)
         connection.request("GET", path)
         return connection.getresponse().status < 400
     except (OSError, http.client.HTTPException):
@@ -86,7 +88,7 @@ def switch_is_configured(directory: Path) -> bool:
     """
     if not _succeeds("env", f"OVS_RUNDIR={directory}", "ovs-appctl", "version"):
         return False
-    vsctl = ("ovs-vsctl", "--timeout=2", f"--db=unix:{directory}/db.sock")
+    vsctl = ("ovs-vsctl", f"--timeout={TIMEOUT:.0f}", f"--db=unix:{directory}/db.sock")
     query = ("--bare", "--columns=cur_cfg,next_cfg", "list", "Open_vSwitch")
     values = _output(*vsctl, *query).split()
     if len(values) != 2 or values[0] != values[1]:

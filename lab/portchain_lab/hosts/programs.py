@@ -27,7 +27,7 @@ def ovsdb_server(lab: layout.Layout, host: str) -> Program:
 
 
 def ovs_vswitchd(lab: layout.Layout, host: str) -> Program:
-    """A host's switch, with the userspace datapath."""
+    """A host's switch."""
     directory = lab.host_directory(host)
     name = f"ovs-vswitchd@{host}"
     argv = _switch_program(
@@ -36,7 +36,7 @@ def ovs_vswitchd(lab: layout.Layout, host: str) -> Program:
         "ovs-vswitchd",
         f"unix:{directory}/db.sock",
         f"--pidfile={directory}/ovs-vswitchd.pid",  # where ovs-appctl looks for the switch
-        "--disable-system",
+        *(() if lab.in_kernel else ("--disable-system",)),
         "-vconsole:info",
     )
     # The priority that distributions give it: a switch must not drop packets because other

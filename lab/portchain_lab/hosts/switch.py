@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from portchain_lab import layout, ovn_toolchain
 from portchain_lab.errors import LabError
 from portchain_lab.hosts import underlay
-from portchain_lab.waiting import wait_for
+from portchain_lab.waiting import patient, wait_for
 
 OPENFLOW_VERSIONS = "OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15"
 NEIGHBOUR_TIMEOUT = 3600
@@ -29,7 +29,11 @@ def vsctl(lab: layout.Layout, host: str, *arguments: str, applied: bool = False)
     :param applied: wait until the switch has applied the change.
     """
     database = f"unix:{lab.host_directory(host)}/db.sock"
-    options = ["--timeout=30", *([] if applied else ["--no-wait"]), f"--db={database}"]
+    options = [
+        f"--timeout={patient(30):.0f}",
+        *([] if applied else ["--no-wait"]),
+        f"--db={database}",
+    ]
     return _run(["ovs-vsctl", *options, *arguments])
 
 
@@ -57,11 +61,11 @@ def prepare(lab: layout.Layout, host: str, ready: Callable[[], bool]) -> None:
 
     :param ready: whether the switch has applied what its database holds.
     """
-    leg, bridge = underlay.UNDERLAY_LEG, underlay.UNDERLAY_BRIDGE
+    leg, bridge, kind = underlay.UNDERLAY_LEG, underlay.UNDERLAY_BRIDGE, lab.datapath_type
     vsctl(
         lab,
         host,
-        *f"--may-exist add-br {bridge} -- set bridge {bridge} datapath_type=netdev".split(),
+        *f"--may-exist add-br {bridge} -- set bridge {bridge} datapath_type={kind}".split(),
         *f"-- --may-exist add-port {bridge} {leg}".split(),
         *f"-- set interface {bridge} mtu_request={layout.UNDERLAY_MTU}".split(),
         *f"-- set open_vswitch . external_ids:system-id={host}".split(),
@@ -74,7 +78,8 @@ def prepare(lab: layout.Layout, host: str, ready: Callable[[], bool]) -> None:
         f"ovs-vswitchd@{host} to become ready (log: {lab.log_file(f'ovs-vswitchd@{host}')})",
     )
     underlay.configure_tunnel_endpoint(lab, host)
-    _set_tunnel_neighbours(lab, host)
+    if not lab.in_kernel:
+        _set_tunnel_neighbours(lab, host)
 
 
 def flush_mac_tables(lab: layout.Layout, hosts: Iterable[str]) -> None:
@@ -91,7 +96,7 @@ def _chassis_settings(lab: layout.Layout, host: str) -> tuple[str, ...]:
         "ovn-remote": f"tcp:{layout.CONTROLLER_IP}:{layout.SOUTHBOUND_PORT}",
         "ovn-encap-type": "geneve",
         "ovn-encap-ip": lab.tunnel_ip(host),
-        "ovn-bridge-datapath-type": "netdev",
+        "ovn-bridge-datapath-type": lab.datapath_type,
     }
     return tuple(f'external_ids:{key}="{value}"' for key, value in settings.items())
 

@@ -52,9 +52,10 @@ def _connect(lab: layout.Layout, host: str) -> None:
         f"addr add {lab.management_ip(host)}/{layout.MANAGEMENT_PREFIX} dev mgmt0",
         namespace=space,
     )
-    # A userspace switch forwards packets as they are, so the kernel must fill in checksums.
-    disable_offloads(space, [UNDERLAY_LEG])
-    disable_offloads(lab.fabric_namespace, [f"{host}u"])
+    if not lab.in_kernel:
+        # A userspace switch forwards packets as they are, so the kernel must fill in checksums.
+        disable_offloads(space, [UNDERLAY_LEG])
+        disable_offloads(lab.fabric_namespace, [f"{host}u"])
 
 
 def is_connected(lab: layout.Layout, host: str) -> bool:
@@ -82,20 +83,8 @@ def _connect_to_bridge(
 def disable_offloads(namespace: str, devices: Iterable[str]) -> None:
     """Disable checksum and segmentation offload of interfaces."""
     for device in devices:
-        netns.run(
-            namespace,
-            "ethtool",
-            "-K",
-            device,
-            "tx",
-            "off",
-            "tso",
-            "off",
-            "gso",
-            "off",
-            "gro",
-            "off",
-        )
+        features = [word for name in ("tx", "tso", "gso", "gro") for word in (name, "off")]
+        netns.run(namespace, "ethtool", "-K", device, *features)
 
 
 def has_tunnel_endpoint(lab: layout.Layout, host: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Self
 from portchain_lab.errors import DeadlineError
 from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.hosts import netns
-from portchain_lab.waiting import wait_for
+from portchain_lab.waiting import patient, wait_for
 
 TCP_CLOSE = 7  # from <netinet/tcp.h>
 SO_RCVBUFFORCE = 33  # from <asm-generic/socket.h>
@@ -79,7 +79,7 @@ class TcpEchoServer:
             except OSError:
                 return
             with connection, contextlib.suppress(OSError):
-                connection.settimeout(5)
+                connection.settimeout(patient(5))
                 connection.sendall(connection.recv(1024))
 
 
@@ -107,7 +107,7 @@ def tcp_connect(
     error = ""
     source_address, address = source_address or source.ip, address or destination.ip
     with netns.open_socket(source.namespace, _family(address)) as sock:
-        sock.settimeout(timeout)
+        sock.settimeout(patient(timeout))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((source_address, source_port))
@@ -197,16 +197,16 @@ class OpenConnections:
         with contextlib.ExitStack() as opening:
             listener = opening.enter_context(netns.open_socket(self._destination.namespace))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.settimeout(self._timeout)
+            listener.settimeout(patient(self._timeout))
             listener.bind((self._destination.ip, self._port))
             listener.listen(self._count)
             for _ in range(self._count):
                 client = opening.enter_context(netns.open_socket(self._source.namespace))
-                client.settimeout(self._timeout)
+                client.settimeout(patient(self._timeout))
                 client.bind((self._source.ip, 0))
                 client.connect((self._destination.ip, self._port))
                 server = opening.enter_context(listener.accept()[0])
-                server.settimeout(self._timeout)
+                server.settimeout(patient(self._timeout))
                 self._ends.append((client, server))
             self._open = opening.pop_all()
         return self
@@ -318,7 +318,7 @@ class UdpStream:
 
         :param grace: seconds without an arrival after which a datagram counts as lost.
         """
-        self._grace = grace
+        self._grace = patient(grace)
         self.end()
         for thread in self._threads:
             thread.join()

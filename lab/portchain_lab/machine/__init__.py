@@ -1,0 +1,1 @@
+"""A virtual machine with Debian's kernel, whose Open vSwitch datapath clouds run."""

@@ -6,11 +6,11 @@ NAME ?= demo
 DRIVER ?= ovs
 ARGS ?=
 
-.PHONY: help setup setup-tests demo demo-down lab shell lint test test-full test-kernel bench docs \
-	dist
+.PHONY: help setup setup-tests demo demo-down lab shell lint test test-full test-kernel test-kernel-lab bench \
+	docs dist
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install Debian packages and .venv (does nothing if nothing is missing)
 	@tools/install
@@ -41,6 +41,9 @@ test-full: setup-tests ## the same with more seeds, combinations and restarts
 
 test-kernel: setup-tests ## the tests of the data plane with a kernel's datapath, in a virtual machine
 	@tools/check --kernel
+
+test-kernel-lab: setup-tests ## the whole system with a kernel's datapath, in a virtual machine; takes an hour
+	@tools/check --kernel-lab
 
 bench: setup ## measure (see bench/)
 	@$(VENV)/python -m bench $(ARGS)

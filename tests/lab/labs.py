@@ -10,6 +10,7 @@ from portchain_lab.layout import Layout
 # Each of the processes that run tests beside each other has a lab of its own.
 NAME = os.environ.get("PORTCHAIN_TEST_LAB", "test") + os.environ.get("PYTEST_XDIST_WORKER", "")
 FIREWALL = os.environ.get("PORTCHAIN_TEST_FIREWALL", "openvswitch")
+DATAPATH = os.environ.get("PORTCHAIN_DATAPATH", "userspace")
 
 
 class Labs:
@@ -27,7 +28,7 @@ class Labs:
 
         :param options: of ``Layout``, without its name.
         """
-        wanted = Layout(NAME, **options)
+        wanted = Layout(NAME, datapath=DATAPATH, **options)
         if self._current is None and self._keep and Lab(wanted).is_up():
             self._current = Lab.open(NAME)
         if self._current is not None and self._agents_differ(wanted):

@@ -3,7 +3,8 @@
 The dimensions are transport, firewall, address family, kinds of functions, placement and direction.
 `make test-full` runs every pair of choices that the transport's driver supports. `make test` runs
 every transport between hosts, every choice of the other dimensions, and every pair of firewall,
-address family and direction; ``test_kinds`` has the kinds of functions in both directions.
+address family and direction; ``test_kinds`` has the kinds of functions in both directions. `make
+test-kernel-lab` runs the same, and every transport with both firewalls.
 """
 
 from collections.abc import Collection
@@ -14,6 +15,7 @@ from portchain_lab.layout import FIREWALLS
 from portchain_lab.observe import packet_paths
 
 from tests.full import FULL
+from tests.lab.labs import DATAPATH
 from tests.lab.workflow import ANSWERED, DIRECT, FUNCTIONS, Workflow
 from tests.pairwise import Case, all_pairs
 
@@ -21,6 +23,8 @@ OVN = "ovn"
 DEFAULT_TRANSPORT = "vxlan"
 PAIRED = {"firewall", "version", "symmetric"}
 """Dimensions of which `make test`, too, runs every pair of choices."""
+IN_KERNEL = DATAPATH == "kernel"
+"""Whether each transport runs with each firewall: the kernel itself tracks connections."""
 # How the layout of the transport's lab differs from the default.
 TRANSPORTS: dict[str, dict[str, Any]] = {
     "vxlan": {},
@@ -60,9 +64,11 @@ DIMENSIONS = {
 
 def _possible(case: Case) -> bool:
     """Whether this run can include a case."""
-    if not FULL and case["places"] == "one" and case["transport"] != DEFAULT_TRANSPORT:
+    together = case["transport"] == DEFAULT_TRANSPORT and case["firewall"] == FIREWALLS[0]
+    if not FULL and case["places"] == "one" and not together:
         return False  # a transport shows only between hosts
-    return _supported(case) and (FULL or case["firewall"] == _only_firewall(case))
+    any_firewall = FULL or IN_KERNEL
+    return _supported(case) and (any_firewall or case["firewall"] == _only_firewall(case))
 
 
 def _only_firewall(case: Case) -> str:
@@ -83,7 +89,8 @@ def _supported(case: Case) -> bool:
 
 def _needed(dimensions: frozenset[str]) -> bool:
     """Whether this run covers all pairs of two dimensions."""
-    return FULL or dimensions <= PAIRED
+    needed_in_kernel = IN_KERNEL and dimensions == {"transport", "firewall"}
+    return FULL or needed_in_kernel or dimensions <= PAIRED
 
 
 def cases(transports: Collection[str]) -> list[Case]:

@@ -36,6 +36,19 @@ def test_pairs_that_are_not_needed_may_be_missing_but_every_choice_is_covered() 
         assert {(case[name], case["c"]) for case in cases} == set(product(range(3), range(2)))
 
 
+def test_in_the_kernel_each_transport_runs_with_each_firewall_between_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(matrix, "FULL", False)
+    monkeypatch.setattr(matrix, "IN_KERNEL", True)
+    cases = matrix.cases(matrix.TRANSPORTS.keys() - {matrix.OVN})
+    met = {(case["transport"], case["firewall"]) for case in cases}
+    assert met == set(product(matrix.TRANSPORTS.keys() - {matrix.OVN}, matrix.FIREWALLS))
+    assert {case["transport"] for case in cases if case["places"] != "one"} == (
+        matrix.TRANSPORTS.keys() - {matrix.OVN}
+    )
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_the_matrix_covers_the_documented_pairs(
     full: bool, monkeypatch: pytest.MonkeyPatch

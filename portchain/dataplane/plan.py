@@ -303,7 +303,7 @@ class ChainPlan:
     :param generation: grows by one with every change of the list of groups; None if the server is
         older than contract 1.9.
     :param packet_hosts: the hosts, sorted, that accept packets in MPLS from tunnels; the others get
-        whole frames in MPLS (docs/decisions/0059).
+        whole frames in MPLS (docs/decisions/0061).
     """
 
     id: str

@@ -23,6 +23,10 @@ def is_covered_by(plan: ChainPlan, previous: ChainPlan) -> bool:
         return False
     if previous.generation not in (None, plan.generation):
         return False
+    # A host says that it accepts packets before its switch has the flows for them. These come with
+    # the first plan that says so.
+    if not set(plan.packet_hosts) <= set(previous.packet_hosts):
+        return False
     return all(map(_path_is_covered_by, plan.paths, previous.paths))
 
 

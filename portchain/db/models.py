@@ -228,8 +228,9 @@ class ChainHost(model_base.BASEV2):
     """A host's part in a chain: what it was sent and what it has confirmed.
 
     `portchain.db.realisation` explains the three revisions. ``error`` says why the host cannot do
-    its part, ``missing`` what it waits for, ``warning`` what it carries slowly or not at all. The
-    database computes ``unconfirmed``, whose index finds the few such rows among many.
+    its part, ``missing`` what it waits for, ``warning`` what it carries slowly or not at all.
+    ``gets_packets``: the wanted revision says that the host accepts packets in MPLS, see `Host`.
+    The database computes ``unconfirmed``, whose index finds the few such rows among many.
     """
 
     __tablename__ = "portchain_chain_hosts"
@@ -242,9 +243,22 @@ class ChainHost(model_base.BASEV2):
     error: Mapped[str] = mapped_column(sa.Text)
     missing: Mapped[str] = mapped_column(sa.Text)
     warning: Mapped[str] = mapped_column(sa.String(REASON_SIZE), default="", server_default="")
+    gets_packets: Mapped[bool] = mapped_column(sa.Boolean, default=False, server_default=sa.false())
     unconfirmed: Mapped[bool | None] = mapped_column(
         sa.Boolean, sa.Computed(UNCONFIRMED), nullable=True, index=True
     )
+
+
+class Host(model_base.BASEV2):
+    """A host that has said which minor version of the wire contract it follows.
+
+    0 if it follows one before 1.13 again (`portchain.db.hosts`).
+    """
+
+    __tablename__ = "portchain_hosts"
+
+    host: Mapped[str] = mapped_column(sa.String(255), primary_key=True)
+    minor_version: Mapped[int] = mapped_column(sa.Integer)
 
 
 class ServiceGraph(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):

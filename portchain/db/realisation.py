@@ -12,7 +12,7 @@ Each host of a chain has a row with three revisions of the chain:
 
 import datetime
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ def record_plan(
     *,
     down_reason: str = "",
     warning: str = "",
+    packet_hosts: Collection[str] = (),
 ) -> bool:
     """Record which hosts are about to be sent a plan for a chain.
 
@@ -48,6 +49,7 @@ def record_plan(
     :param down_reason: why the chain cannot carry traffic even if every host does its part; empty
         if it can.
     :param warning: what the owner should know although the chain carries traffic; empty if nothing.
+    :param packet_hosts: the hosts that, by the plan, accept packets in MPLS.
     :return: False, and nothing is written, if a newer revision is recorded or the chain is gone.
     """
     wanted = set(hosts)
@@ -70,9 +72,15 @@ def record_plan(
         known = set(session.scalars(sa.select(ChainHost.host).where(of_chain)))
         session.execute(sa.delete(ChainHost).where(of_chain, ChainHost.host.not_in(wanted)))
         session.execute(
-            sa.update(ChainHost).where(of_chain).values(wanted_revision=revision, missing="")
+            sa.update(ChainHost)
+            .where(of_chain)
+            .values(
+                wanted_revision=revision,
+                missing="",
+                gets_packets=sa.case((ChainHost.host.in_(packet_hosts), True), else_=False),
+            )
         )
-        _add_hosts(session, chain_id, revision, wanted - known)
+        _add_hosts(session, chain_id, revision, wanted - known, packet_hosts)
     return True
 
 
@@ -81,7 +89,9 @@ def _short(reason: str) -> str:
     return reason if len(reason) <= REASON_SIZE else f"{reason[: REASON_SIZE - 4]} ..."
 
 
-def _add_hosts(session: Any, chain_id: str, revision: int, hosts: set[str]) -> None:
+def _add_hosts(
+    session: Any, chain_id: str, revision: int, hosts: set[str], packet_hosts: Collection[str]
+) -> None:
     rows = [
         {
             "chain_id": chain_id,
@@ -92,6 +102,7 @@ def _add_hosts(session: Any, chain_id: str, revision: int, hosts: set[str]) -> N
             "error": "",
             "missing": "",
             "warning": "",
+            "gets_packets": host in packet_hosts,
         }
         for host in sorted(hosts)
     ]

@@ -110,6 +110,7 @@ class ChainStatusReporter(abc.ABC):
         *,
         down_reason: str = "",
         warning: str = "",
+        packet_hosts: Collection[str] = (),
     ) -> bool:
         """Record which hosts have to confirm a revision of a chain, before they are notified.
 
@@ -120,6 +121,8 @@ class ChainStatusReporter(abc.ABC):
             for its owner; the chain is DOWN then. Empty if it can.
         :param warning: what is wrong although the chain forwards traffic; shown in its
             ``status_reason``. Empty if nothing is.
+        :param packet_hosts: for the drivers of agents and controllers: which of the hosts accept
+            packets in MPLS, by the plan.
         :returns: False if a newer revision is recorded, or the chain was deleted: nothing is
             recorded then, and the driver has nothing to do.
         """

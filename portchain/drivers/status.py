@@ -1,7 +1,7 @@
 """Records the status of chains in Neutron's database, on behalf of the drivers."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from portchain.core.model import HostReport
@@ -21,6 +21,7 @@ class DatabaseStatusReporter(ChainStatusReporter):
         *,
         down_reason: str = "",
         warning: str = "",
+        packet_hosts: Collection[str] = (),
     ) -> bool:
         """See ``ChainStatusReporter``, also for the other methods."""
         return realisation.record_plan(
@@ -30,6 +31,7 @@ class DatabaseStatusReporter(ChainStatusReporter):
             hosts,
             down_reason=_for_owner(context, chain_id, down_reason),
             warning=_for_owner(context, chain_id, warning),
+            packet_hosts=packet_hosts,
         )
 
     def confirm(

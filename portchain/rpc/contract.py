@@ -86,10 +86,20 @@ SERVER_TOPIC = "port_chain-server"
 # 1.12 "earlier_pairs" of a hop: what its group selected from before its last changes. An older
 #      agent learns the pair of each traffic flow instead, and does not need them. If the server is
 #      older, connections whose slots a change of the group gives to another pair move there.
+# 1.13 "packet_hosts" of a chain: the hosts that accept packets in MPLS (docs/decisions/0061). An
+#      older agent sends them frames, which they accept too. With the revisions that a host knows,
+#      it says its minor version, under the id of a chain that cannot exist (docs/decisions/0060).
+#      An older server answers that the host has no part in that chain. A host that does not say
+#      its version is older.
 VERSION = "1.0"
+MINOR_VERSION = 13
+PACKETS_SINCE = 13
+"""The first minor version whose hosts accept packets in MPLS."""
 
 _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 255, 4094
 _MAX_EARLIER_SETS, _MAX_PAIRS = 16, 65535
+_MAX_HOSTS, _MAX_HOST_NAME, _MAX_MINOR_VERSION = 65535, 255, 65535
+_OWN_VERSION = "00000000-0000-0000-0000-000000000000"
 _UNREADABLE = (
     "this host cannot read the plan: {}. Upgrade the host if the server has a later release"
 )
@@ -119,6 +129,18 @@ class PlanUpdate:
     prepare: frozenset[str] = frozenset()
     switch: tuple[tuple[str, int], ...] = ()
     unreadable: tuple[HostReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostKnowledge:
+    """What a host says of itself when it asks for changes.
+
+    :param revisions: chain id -> revision of the plan that the host has.
+    :param minor_version: of the contract, that the host follows; 0 if it is older than 1.13.
+    """
+
+    revisions: Mapping[str, int]
+    minor_version: int = 0
 
 
 def encode_update(update: PlanUpdate) -> dict[str, Any]:
@@ -200,13 +222,27 @@ def decode_reports(message: Any) -> tuple[HostReport, ...]:
     )
 
 
-def decode_known(message: Any) -> dict[str, int]:
-    """Return the chains that a host knows: chain id -> revision.
+def encode_known(revisions: Mapping[str, int]) -> dict[str, int]:
+    """Return a message for ``decode_known``, with the minor version of this release.
+
+    :param revisions: chain id -> revision of the plan that the host has.
+    """
+    return {**revisions, _OWN_VERSION: MINOR_VERSION}
+
+
+def decode_known(message: Any) -> HostKnowledge:
+    """Return what a host says of itself.
 
     :raises ContractError: the message is anything else.
     """
     known = as_mapping(message, "known")
-    return {read_uuid({"id": chain_id}, "id"): read_int(known, chain_id, 0) for chain_id in known}
+    revisions = {
+        read_uuid({"id": chain_id}, "id"): read_int(known, chain_id, 0) for chain_id in known
+    }
+    version = revisions.pop(_OWN_VERSION, 0)
+    return HostKnowledge(
+        revisions, read_int({"minor_version": version}, "minor_version", 0, _MAX_MINOR_VERSION)
+    )
 
 
 def _chain_or_report(item: Mapping[str, Any]) -> ChainPlan | HostReport:
@@ -226,7 +262,19 @@ def _chain(item: Mapping[str, Any]) -> ChainPlan:
         serial=read_int(item, "serial", 0) if "serial" in item else 0,
         owner=read_keyword(item, "owner"),
         generation=None if item.get("generation") is None else read_int(item, "generation", 0),
+        packet_hosts=_host_names(item, "packet_hosts"),
     )
+
+
+def _host_names(item: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return a set of host names, sorted; none if the key is missing."""
+    names = read_list(item, name)
+    if len(names) > _MAX_HOSTS:
+        raise ContractError(f"{name}: {len(names)} hosts, at most {_MAX_HOSTS} are possible")
+    hosts = {read_text({name: host}, name) for host in names}
+    if any(not 1 <= len(host) <= _MAX_HOST_NAME for host in hosts):
+        raise ContractError(f"{name}: a host's name has 1..{_MAX_HOST_NAME} characters")
+    return tuple(sorted(hosts))
 
 
 def _path_id(item: Mapping[str, Any]) -> int:

@@ -25,7 +25,8 @@ class ServerClient:
         :raises Exception: of oslo.messaging, if no server answers.
         :raises ContractError: the answer cannot be read.
         """
-        answer = self._client.prepare().call(context, "sync", host=host, known=dict(known))
+        said = contract.encode_known(known)
+        answer = self._client.prepare().call(context, "sync", host=host, known=said)
         return contract.decode_update(answer)
 
     def report(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
@@ -41,7 +42,8 @@ class ServerClient:
 class ServerEndpoint:
     """Answers the hosts, on the server.
 
-    :param sync: called with context, host and known revisions; returns what the host must change.
+    :param sync: called with context, host and what the host says of itself; returns what the host
+        must change.
     :param report: called with context, host and reports; stores them.
     """
 
@@ -49,7 +51,7 @@ class ServerEndpoint:
 
     def __init__(
         self,
-        sync: Callable[[Any, str, Mapping[str, int]], contract.PlanUpdate],
+        sync: Callable[[Any, str, contract.HostKnowledge], contract.PlanUpdate],
         report: Callable[[Any, str, Sequence[HostReport]], None],
     ) -> None:
         self._sync = sync

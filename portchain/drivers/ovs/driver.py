@@ -1,6 +1,6 @@
 """The Open vSwitch driver: plan chains, record which hosts have to confirm, notify the hosts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.dataplane.planning.planner import PairHistory, Planned, plan_chain
 from portchain.dataplane.planning.visibility import plan_for_host
 from portchain.db import pair_sets, snapshots
+from portchain.db.hosts import record_version, renew_chains, with_version
 from portchain.drivers.base import (
     Capabilities,
     ChainsFailed,
@@ -121,6 +122,7 @@ class OvsDriver(PortChainDriver):
                 item.plan.hosts,
                 down_reason=item.availability.down_reason,
                 warning=item.availability.warning,
+                packet_hosts=item.plan.packet_hosts,
             )
         ]
         self._agents.apply(context, updates_by_host(current, before))
@@ -139,12 +141,13 @@ class OvsDriver(PortChainDriver):
             port.host for snapshot in snapshots for port in snapshot.ports.values() if port.host
         }
         ends, underlay = tunnel_ends(context, hosts), underlay_of(cfg.CONF)
+        packet_hosts = with_version(context, hosts, contract.PACKETS_SINCE)
         history = _record_pairs(context, snapshots)
         planned: list[Planned] = []
         failures: dict[str, Exception] = {}
         for snapshot in snapshots:
             try:
-                planned.append(_plan_one(snapshot, ends, underlay, history))
+                planned.append(_plan_one(snapshot, ends, underlay, history, packet_hosts))
             except Exception as error:
                 # A bug that one chain triggers must not affect the other chains of the call.
                 LOG.exception("Cannot plan port chain %s", snapshot.chain.id)
@@ -160,20 +163,34 @@ class OvsDriver(PortChainDriver):
         # The chains of another driver are planned by that driver's task.
         groups = [group for group, ids in due.items() if not ids or ids & own.keys()]
         usable = [chain_id for chain_id, item in own.items() if not item.refusal]
-        if groups and pair_sets.age(context, groups, usable, times) and usable:
-            try:
-                self.refresh_port_chains(context, snapshots.load(context, usable))
-            except ChainsFailed as failed:
-                for chain_id, error in failed.failures.items():
-                    self.status.mark_failed(context, [chain_id], str(error))
+        if groups and pair_sets.age(context, groups, usable, times):
+            self._plan_again(context, usable)
+
+    def _plan_again(self, context: Any, chain_ids: Sequence[str]) -> None:
+        """Plan chains for a reason that the driver manager does not know of."""
+        if not chain_ids:
+            return
+        try:
+            self.refresh_port_chains(context, snapshots.load(context, chain_ids))
+        except ChainsFailed as failed:
+            for chain_id, error in failed.failures.items():
+                self.status.mark_failed(context, [chain_id], str(error))
 
     # Called by the hosts.
 
-    def _sync(self, context: Any, host: str, known: Mapping[str, int]) -> contract.PlanUpdate:
+    def _sync(self, context: Any, host: str, said: contract.HostKnowledge) -> contract.PlanUpdate:
         """Return what a host must change.
 
-        :param known: chain id -> revision of the plan that the host has.
+        The other hosts are notified if they must send to it in another form, because its release
+        has changed. Packets that it cannot read any more are lost until then. Packets that it can
+        read now wait until it asks again: its switch has flows for them then, and the hosts that
+        were upgraded together with it are all known.
         """
+        is_new = record_version(context, host, said.minor_version)
+        accepts_packets = said.minor_version >= contract.PACKETS_SINCE
+        if not (is_new and accepts_packets):
+            self._plan_again(context, renew_chains(context, host, accepts_packets=accepts_packets))
+        known = said.revisions
         expected = self.status.expected_on(context, host)
         unknown = [
             chain_id for chain_id, revision in expected.items() if known.get(chain_id) != revision
@@ -221,15 +238,18 @@ def _plan_one(
     ends: Mapping[str, TunnelEnd],
     underlay: Underlay,
     history: PairHistory,
+    packet_hosts: Container[str],
 ) -> Planned:
     """Plan a chain, with warnings of what the packets may not survive outside of the chain."""
     tunnel_ips = {host: end.address for host, end in ends.items()}
     planned = plan_chain(snapshot, tunnel_ips, history)
+    accepting = (host for host in sorted(planned.plan.hosts) if host in packet_hosts)
+    plan = replace(planned.plan, packet_hosts=tuple(accepting))
     mtus = {port.id: port.mtu for port in snapshot.ports.values()}
     owner = snapshot.chain.project_id
     foreign = {port.id for port in snapshot.ports.values() if port.project_id != owner}
     reasons = (
-        why_too_long(planned.plan, mtus, ends, underlay, foreign),
-        why_not_translated(snapshot, planned.plan.paths[0]),
+        why_too_long(plan, mtus, ends, underlay, foreign),
+        why_not_translated(snapshot, plan.paths[0]),
     )
-    return replace(planned, availability=planned.availability.with_warnings(*reasons))
+    return replace(planned, plan=plan, availability=planned.availability.with_warnings(*reasons))

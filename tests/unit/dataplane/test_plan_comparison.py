@@ -87,6 +87,23 @@ def test_hosts_must_be_prepared_for_what_they_do_not_expect(plan: ChainPlan) -> 
     assert not is_covered_by(plan, PLAN)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "covered"),
+    [
+        ((), ("h2",), False),
+        (("h2",), ("h2", "h3"), False),
+        (("h2",), ("h2",), True),
+        (("h2", "h3"), ("h3",), True),
+    ],
+)
+def test_hosts_must_be_prepared_for_packets_but_not_for_frames(
+    before: tuple[str, ...], after: tuple[str, ...], covered: bool
+) -> None:
+    """Who sends frames to a host again must not wait: the host loses the packets."""
+    new, old = (replace(PLAN, packet_hosts=hosts) for hosts in (after, before))
+    assert is_covered_by(new, old) is covered
+
+
 def test_plan_of_an_older_server_covers_any_generation() -> None:
     assert is_covered_by(PLAN, replace(PLAN, generation=None))
     assert not is_covered_by(replace(PLAN, generation=None), PLAN)

@@ -16,7 +16,7 @@ from portchain.drivers.ovs import driver
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.plugin import PortChainPlugin
 from portchain.rpc.agent import AgentClient
-from portchain.rpc.contract import PlanUpdate
+from portchain.rpc.contract import HostKnowledge, PlanUpdate
 from tests.unit.api.base import HOST, ApiTestCase
 
 NEW, ALL = 300, 7440  # the defaults of the options, in seconds
@@ -219,7 +219,7 @@ class EarlierPairsTest(EarlierPairsCase):
 
     def test_a_host_that_asks_hears_the_same(self) -> None:
         self.set_pairs(0, 1)
-        (plan,) = self.driver()._sync(self.context, HOST, {}).chains
+        (plan,) = self.driver()._sync(self.context, HOST, HostKnowledge({})).chains
         assert [hop.earlier_pairs for hop in plan.paths[0].hops] == self.earlier()
 
     def test_a_port_that_was_unplugged_before_a_sync_is_recorded_by_it(self) -> None:
@@ -227,7 +227,7 @@ class EarlierPairsTest(EarlierPairsCase):
         self.set_pairs(0, 1)
         with mock.patch.object(PortChainPlugin, "_refresh_chains_of"):
             self.report(1, "DOWN")
-        (plan,) = self.driver()._sync(self.context, HOST, {}).chains
+        (plan,) = self.driver()._sync(self.context, HOST, HostKnowledge({})).chains
         assert [hop.earlier_pairs for hop in plan.paths[0].hops] == [
             (self.past(0), self.past(0, 1))
         ]
@@ -277,7 +277,7 @@ class EarlierPairsTest(EarlierPairsCase):
         self.set_pairs(0, 1)
         self.confirm()
         for seconds in (NEW, ALL):
-            known = realisation.expected_on(self.context, HOST)
+            known = HostKnowledge(realisation.expected_on(self.context, HOST))
             assert self.driver()._sync(self.context, HOST, known) == PlanUpdate()
             self.wait(seconds)
             assert self.show("port_chain", self.chain_id)["status"] == "ACTIVE"

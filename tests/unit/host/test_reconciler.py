@@ -44,6 +44,17 @@ def test_a_restarted_agent_touches_no_correct_flow(memory, reconciler):
     assert memory.changes == 0
 
 
+def test_an_older_server_takes_the_version_of_a_host_for_a_chain(memory, reconciler):
+    """It answers that the host has no part in that chain."""
+    reconciler.synchronise(PlanUpdate((plan(1, 1),)))
+    memory.changes = 0
+    answer = PlanUpdate(removed=(("00000000-0000-0000-0000-000000000000", 13),))
+    for _ in range(2):
+        assert reconciler.synchronise(answer) is False
+    assert memory.changes == 0
+    assert reconciler.known_revisions == {plan(1, 1).id: 1}
+
+
 def test_one_new_chain_changes_only_its_own_flows(memory, reconciler):
     reconciler.synchronise(PlanUpdate(tuple(plan(n, 1) for n in range(1, 30))))
     memory.changes = 0

@@ -129,6 +129,9 @@ plans = st.builds(
     st.lists(paths_of_chains, max_size=2).map(tuple),
     st.integers(0, 2**63),
     keywords,
+    packet_hosts=st.frozensets(st.text("abc.-_", min_size=1, max_size=10), max_size=3).map(
+        lambda hosts: tuple(sorted(hosts))
+    ),
 )
 updates = st.builds(
     PlanUpdate,
@@ -161,7 +164,8 @@ EARLIER = EarlierPairs(((ident("a"), 1), (ident("c"), 2)), new_flows=True)
 
 
 def with_earlier_pairs(*sets):
-    return chain(Hop(1, (target("a", "h1"),), earlier_pairs=sets))
+    made = chain(Hop(1, (target("a", "h1"),), earlier_pairs=sets))
+    return replace(made, packet_hosts=("h1",))
 
 
 def message():
@@ -288,6 +292,41 @@ def test_earlier_pairs_are_checked(earlier, error):
     assert error in unreadable.error
 
 
+def test_a_plan_from_a_server_before_1_13_has_hosts_get_frames():
+    sent = message()
+    del sent["chains"][0]["packet_hosts"]
+    (plan,) = contract.decode_update(sent).chains
+    assert plan == replace(with_earlier_pairs(EARLIER), packet_hosts=())
+
+
+@pytest.mark.parametrize(
+    ("hosts", "error"),
+    [
+        ("h1", "packet_hosts: expected a list"),
+        ([1], "packet_hosts: expected text"),
+        ([["h1"]], "packet_hosts: expected text"),
+        ([""], "packet_hosts: a host's name has 1..255 characters"),
+        (["h" * 256], "packet_hosts: a host's name has 1..255 characters"),
+        (["h1"] * 65536, "packet_hosts: 65536 hosts, at most 65535 are possible"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_hosts_that_accept_packets_are_checked(hosts, error):
+    wrong = message()
+    wrong["chains"][0]["packet_hosts"] = hosts
+    update = contract.decode_update(wrong)
+    assert update.chains == ()
+    (unreadable,) = update.unreadable
+    assert error in unreadable.error
+
+
+def test_hosts_that_accept_packets_are_sorted_and_distinct():
+    sent = message()
+    sent["chains"][0]["packet_hosts"] = ["h" * 255, "b", "a", "b"]
+    (plan,) = contract.decode_update(sent).chains
+    assert plan.packet_hosts == ("a", "b", "h" * 255)
+
+
 def test_earlier_pairs_are_sorted_and_distinct():
     sent = message()
     (earlier,) = sent["chains"][0]["paths"][0]["hops"][0]["earlier_pairs"]
@@ -325,7 +364,7 @@ def test_a_wrong_value_anywhere_is_refused_or_harmless(path, wrong):
         update = contract.decode_update(damaged)
     except ContractError:
         return
-    free_text = {host for plan in update.chains for host in plan.hosts}
+    free_text = {host for plan in update.chains for host in (*plan.hosts, *plan.packet_hosts)}
     hops = [hop for plan in update.chains for one in plan.paths for hop in one.hops]
     free_text |= {name for hop in hops for name in hop.lb_fields}
     for value in ("actions", "\n"):
@@ -372,12 +411,29 @@ def test_unknown_keys_of_a_newer_sender_are_ignored():
     assert contract.decode_update(newer) == contract.decode_update(message())
 
 
+OWN_VERSION = "00000000-0000-0000-0000-000000000000"
+KNOWN = {ident("pc1"): 3, ident("pc2"): 0}
+
+
 @pytest.mark.parametrize(
-    "known", [None, [], {"no uuid": 1}, {ident("pc1"): "1"}, {ident("pc1"): -1}]
+    "known",
+    [
+        *(None, [], {"no uuid": 1}, {ident("pc1"): "1"}, {ident("pc1"): -1}),
+        *({OWN_VERSION: version} for version in ("13", -1, 65536, True, None)),
+    ],
+    ids=str,
 )
 def test_known_revisions_are_checked(known):
     with pytest.raises(ContractError):
         contract.decode_known(known)
+
+
+def test_a_host_says_its_version_with_the_revisions_that_it_knows():
+    sent = through_json(contract.encode_known(KNOWN))
+    assert contract.decode_known(sent) == contract.HostKnowledge(KNOWN, contract.MINOR_VERSION)
+    assert contract.decode_known(KNOWN) == contract.HostKnowledge(KNOWN, 0), "an older agent"
+    highest = contract.decode_known({OWN_VERSION: 65535})
+    assert highest == contract.HostKnowledge({}, 65535), "a newer agent"
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,12 @@ def test_a_host_compiles_the_same_from_what_it_gets(plan, host, firewall):
 
 
 @given(plans(), st.sampled_from(HOSTS))
+def test_a_host_learns_the_form_for_the_hosts_that_it_knows(plan, host):
+    seen = plan_for_host(replace(plan, packet_hosts=HOSTS), host)
+    assert set(seen.packet_hosts) == seen.hosts
+
+
+@given(plans(), st.sampled_from(HOSTS))
 def test_a_host_without_functions_learns_of_no_other_source(plan, host):
     for path in plan_for_host(plan, host).paths:
         if not any(target.host == host for hop in path.hops for target in hop.targets):

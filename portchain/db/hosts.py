@@ -1,0 +1,81 @@
+"""Which minor version of the wire contract each host follows, and what plans assume of hosts.
+
+A host says its version whenever it asks for changes, and plans say which hosts accept packets
+instead of whole frames (docs/decisions/0060). Both are recorded: the version of each host, and for
+each chain what the last plan says of the host. Where they differ, the chain has to be planned
+again. So a server that ends in between is no special case: the host's next request finds the
+difference again.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from neutron_lib.db import api as db_api
+
+from portchain.db import writer
+from portchain.db.models import ChainHost, Host, PortChain
+
+
+@db_api.retry_if_session_inactive()
+def record_version(context: Any, host: str, minor_version: int) -> bool:
+    """Record the version that a host follows.
+
+    :param minor_version: 0 if the host has not said it; no row is added for that.
+    :returns: False, and nothing is written, if it was recorded before.
+    """
+    with db_api.CONTEXT_READER.using(context) as session:
+        known = session.scalar(sa.select(Host.minor_version).where(Host.host == host))
+    if minor_version == (known or 0):
+        return False
+    with db_api.CONTEXT_WRITER.using(context) as session:
+        session.merge(Host(host=host, minor_version=minor_version))
+    return True
+
+
+def with_version(context: Any, hosts: Collection[str], minor_version: int) -> frozenset[str]:
+    """Return which of some hosts follow a version or a later one."""
+    if not hosts:
+        return frozenset()
+    query = sa.select(Host.host).where(
+        Host.host.in_(sorted(hosts)), Host.minor_version >= minor_version
+    )
+    with db_api.CONTEXT_READER.using(context) as session:
+        return frozenset(session.scalars(query))
+
+
+@db_api.retry_if_session_inactive()
+def renew_chains(context: Any, host: str, *, accepts_packets: bool) -> list[str]:
+    """Give a new revision to the chains whose last plan says something wrong of a host.
+
+    :param accepts_packets: what is right.
+    :returns: the ids of these chains. They must be planned now.
+    """
+    wrong = _wrong_about(host, accepts_packets)
+    with db_api.CONTEXT_READER.using(context) as session:
+        found = list(session.scalars(wrong))
+    if not found:
+        return []
+    chains = sa.select(PortChain.id).where(PortChain.id.in_(found)).order_by(PortChain.id)
+    with db_api.CONTEXT_WRITER.using(context) as session:
+        # Nothing else is read before the locks are held: another server may have done it meanwhile.
+        session.execute(chains.with_for_update())
+        found = list(session.scalars(wrong))
+        writer.increment_revision(session, found)
+    return found
+
+
+def _wrong_about(host: str, accepts_packets: bool) -> sa.Select[str]:
+    """Return the query for the chains whose last plan says something wrong of a host.
+
+    Chains that could not be realised are left out: the repair worker tries them again. So are those
+    that are being planned now, unless they have the host get what it cannot read.
+    """
+    row, chain = ChainHost, PortChain
+    query = (
+        sa.select(row.chain_id)
+        .join(chain, chain.id == row.chain_id)
+        .where(row.host == host, row.gets_packets.is_not(accepts_packets), chain.failure == "")
+        .order_by(row.chain_id)
+    )
+    return query.where(chain.realised_revision == chain.revision) if accepts_packets else query

@@ -22,6 +22,7 @@ from portchain_lab.waiting import wait_for
 
 from tests.full import in_full
 from tests.lab.captures import Captures
+from tests.lab.labs import DATAPATH
 from tests.lab.restarts import has_cleaned_up, restart_switch
 from tests.lab.workflow import (
     CHAINED,
@@ -115,6 +116,10 @@ class Traffic:
             2 * DEADLINE,
             f"{count} more datagrams",
         )
+
+    def newest(self) -> int:
+        """The number of the last datagram that has arrived."""
+        return self._stream.result.received[-1][0]
 
     @property
     def around(self) -> Counter[tuple[str, ...]]:
@@ -213,6 +218,22 @@ def test_a_switch_restarts_and_the_chain_comes_back(workflow: Workflow, host: st
     assert not stream.around
     workflow.warm_up(source_port=23)
     assert workflow.paths(source_port=23, count=5) <= CHAINED
+
+
+if DATAPATH == "kernel":
+
+    def test_the_kernel_forwards_known_flows_while_no_switch_runs(workflow: Workflow) -> None:
+        lab = workflow.lab
+        with Traffic(workflow) as stream:
+            for host in lab.hosts:
+                lab.kill("ovs-vswitchd", host)
+            stream.wait_for_more(3 * RATE)
+            newest = stream.newest()
+            for host in lab.hosts:
+                restart_switch(lab, host)
+            stream.wait_for_more()
+        assert not [number for number in stream.result.lost if number <= newest]
+        assert not stream.around
 
 
 def test_a_worker_dies_between_commit_and_message(workflow: Workflow) -> None:

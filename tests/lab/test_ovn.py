@@ -30,6 +30,7 @@ from tests.pairwise import Case
 
 ANY_SOURCE_PORT = {"source_port_range_min": None, "source_port_range_max": None}
 SUBNETS = (SUBNET, "2001:db8:30::/64")
+TO_101 = {"destination_port_range_min": 101, "destination_port_range_max": 101}
 UDP = {**ANY_SOURCE_PORT, "protocol": "udp"}
 
 
@@ -81,15 +82,17 @@ def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     """The specification's groups, and no chain before or after the test."""
     booted.captures = captures
     yield booted
-    for kind, an_id in list(booted.made):
-        if kind == "port_chain":
-            booted.delete(kind, {"id": an_id})
-    for kind, an_id in list(booted.made):
-        if kind == "flow_classifier":
-            booted.delete(kind, {"id": an_id})
-    booted.wait_no_flows()
-    wait_for(lambda: all_active(booted), DEADLINE, "every port ACTIVE again")
-    wait_for_chassis(booted.lab)
+    leave_no_chain(booted)
+
+
+def leave_no_chain(workflow: Workflow) -> None:
+    for made in ("port_chain", "flow_classifier"):
+        for kind, an_id in list(workflow.made):
+            if kind == made:
+                workflow.delete(kind, {"id": an_id})
+    workflow.wait_no_flows()
+    wait_for(lambda: all_active(workflow), DEADLINE, "every port ACTIVE again")
+    wait_for_chassis(workflow.lab)
 
 
 def test_vms_reach_each_other_without_chains(workflow: Workflow) -> None:
@@ -158,21 +161,98 @@ def narrowed(workflow: Workflow) -> Iterator[None]:
         workflow.cloud.delete_security_group_rule(only)
 
 
-@pytest.mark.parametrize("port", ["p1", "p6"])
-def test_rows_that_neutron_rewrites_are_repaired(workflow: Workflow, port: str) -> None:
-    """Neutron writes whole columns of a port when any attribute changes."""
-    chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
-    workflow.warm_up()
-    workflow.cloud.update_port(
-        workflow.ports[port], description="seen by nobody", name=f"{port}-renamed"
+@pytest.fixture(scope="class")
+def standing(booted: Workflow) -> Iterator[Workflow]:
+    """A chain that several tests share: to make and delete one moves all ports of functions."""
+    booted.pc1 = chained(booted, booted.classifier(**ANY_SOURCE_PORT))
+    booted.warm_up()
+    yield booted
+    leave_no_chain(booted)
+
+
+class TestOneChain:
+    """What happens to a chain through both groups; after each test it is as before."""
+
+    @pytest.fixture
+    def workflow(self, standing: Workflow, captures: Captures) -> Iterator[Workflow]:
+        standing.captures = captures
+        own = standing.pc1["flow_classifiers"]
+        yield standing
+        standing.update("port_chain", standing.pc1, flow_classifiers=own)
+        for kind, an_id in list(standing.made):
+            if kind == "flow_classifier" and an_id not in own:
+                standing.delete(kind, {"id": an_id})
+        standing.wait_status(standing.pc1)
+        wait_for(lambda: all_active(standing), DEADLINE, "every port ACTIVE again")
+        wait_for_chassis(standing.lab)
+
+    @pytest.mark.parametrize("port", ["p1", "p6"])
+    def test_rows_that_neutron_rewrites_are_repaired(self, workflow: Workflow, port: str) -> None:
+        """Neutron writes whole columns of a port when any attribute changes."""
+        workflow.cloud.update_port(
+            workflow.ports[port], description="seen by nobody", name=f"{port}-renamed"
+        )
+        workflow.cloud.update_port(workflow.ports[port], name=port)
+        wait_for(lambda: is_moved(workflow, port), DEADLINE, f"{port} as the chain wants it")
+        wait_for(
+            lambda: paths_or_none(workflow, count=20) == workflow.chained,
+            DEADLINE,
+            "the chain as before",
+        )
+
+    def test_removed_rows_are_restored(self, workflow: Workflow) -> None:
+        for row in ovn.northbound(workflow.lab.layout, "Logical_Switch", "name", "external_ids"):
+            if "portchain:" in str(row["external_ids"]):
+                ovn.ctl(workflow.lab.layout, "nb", "--type=switch", "acl-del", row["name"])
+        for row in ovn.northbound(workflow.lab.layout, "Port_Group", "name", "external_ids"):
+            if "portchain:" in str(row["external_ids"]):
+                ovn.ctl(workflow.lab.layout, "nb", "clear", "port_group", row["name"], "acls")
+        wait_for(
+            lambda: paths_or_none(workflow, count=20) == workflow.chained,
+            DEADLINE,
+            "the chain repaired",
+        )
+
+    def test_traffic_of_an_unplugged_function_moves_to_the_other(self, workflow: Workflow) -> None:
+        lab = workflow.lab
+        workflow.vms["sf1"] = lab.vms.detach_port(workflow.vms["sf1"], "p2")
+        only = {("src", "p3", "p4", "p5", "p6", "dst")}
+        wait_for(lambda: paths_or_none(workflow, count=10) == only, DEADLINE, "all by way of PP2")
+        workflow.vms["sf1"] = lab.vms.attach_port(workflow.vms["sf1"], workflow.ports["p2"].id)
+        workflow.wait_status(workflow.pc1)
+        wait_for(
+            lambda: paths_or_none(workflow, count=40) == workflow.chained, DEADLINE, "both again"
+        )
+
+    @pytest.mark.parametrize(
+        "program", ["ovn-controller@h1", "ovn-controller@h3", "ovn-northd", "ovn-nb"]
     )
-    workflow.cloud.update_port(workflow.ports[port], name=port)
-    wait_for(lambda: is_moved(workflow, port), DEADLINE, f"{port} as the chain wants it")
-    wait_for(
-        lambda: paths_or_none(workflow, count=20) == workflow.chained,
-        DEADLINE,
-        "the chain as before",
-    )
+    def test_the_chain_survives_the_death_of_a_program(
+        self, workflow: Workflow, program: str
+    ) -> None:
+        name, _, host = program.partition("@")
+        workflow.lab.kill(name, host)
+        workflow.lab.start(program)
+        wait_for_chassis(workflow.lab)
+        wait_for(
+            lambda: paths_or_none(workflow, count=20) == workflow.chained,
+            DEADLINE,
+            "the chain as before",
+        )
+        elsewhere = workflow.classifier("FC2", **ANY_SOURCE_PORT, **TO_101)
+        workflow.update("port_chain", workflow.pc1, flow_classifiers=[elsewhere["id"]])
+        workflow.wait_status(workflow.pc1)
+        wait_for_chassis(workflow.lab)
+        assert paths(workflow, count=2) == DIRECT
+        assert paths(workflow, port=101, count=2) <= workflow.chained
+
+    def test_a_function_of_another_chain_is_refused(self, workflow: Workflow) -> None:
+        other = workflow.classifier(
+            "FC2", destination_port_range_min=300, destination_port_range_max=300
+        )
+        message = refused(workflow, flow_classifiers=[other["id"]], chain_parameters=BOTH_WAYS)
+        assert workflow.pc1["id"] in message
+        assert "add the flow classifier to that chain" in message
 
 
 def is_moved(workflow: Workflow, port: str) -> bool:
@@ -181,34 +261,6 @@ def is_moved(workflow: Workflow, port: str) -> bool:
     )
     (row,) = [row for row in rows if row["name"] == workflow.ports[port].id]
     return "unknown" in str(row["addresses"]) and row["port_security"] == ["set", []]
-
-
-def test_removed_rows_are_restored(workflow: Workflow) -> None:
-    chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
-    workflow.warm_up()
-    for row in ovn.northbound(workflow.lab.layout, "Logical_Switch", "name", "external_ids"):
-        if "portchain:" in str(row["external_ids"]):
-            ovn.ctl(workflow.lab.layout, "nb", "--type=switch", "acl-del", row["name"])
-    for row in ovn.northbound(workflow.lab.layout, "Port_Group", "name", "external_ids"):
-        if "portchain:" in str(row["external_ids"]):
-            ovn.ctl(workflow.lab.layout, "nb", "clear", "port_group", row["name"], "acls")
-    wait_for(
-        lambda: paths_or_none(workflow, count=20) == workflow.chained,
-        DEADLINE,
-        "the chain repaired",
-    )
-
-
-def test_traffic_of_an_unplugged_function_moves_to_the_other(workflow: Workflow) -> None:
-    chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
-    workflow.warm_up()
-    lab = workflow.lab
-    workflow.vms["sf1"] = lab.vms.detach_port(workflow.vms["sf1"], "p2")
-    only = {("src", "p3", "p4", "p5", "p6", "dst")}
-    wait_for(lambda: paths_or_none(workflow, count=10) == only, DEADLINE, "all by way of PP2")
-    workflow.vms["sf1"] = lab.vms.attach_port(workflow.vms["sf1"], workflow.ports["p2"].id)
-    workflow.wait_status(chain)
-    wait_for(lambda: paths_or_none(workflow, count=40) == workflow.chained, DEADLINE, "both again")
 
 
 def test_learned_addresses_do_not_outlive_a_change_of_the_chain(workflow: Workflow) -> None:
@@ -382,27 +434,6 @@ def test_traffic_is_dropped_while_no_function_is_available(workflow: Workflow) -
     )
 
 
-@pytest.mark.parametrize(
-    "program", ["ovn-controller@h1", "ovn-controller@h3", "ovn-northd", "ovn-nb"]
-)
-def test_the_chain_survives_the_death_of_a_program(workflow: Workflow, program: str) -> None:
-    chain = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
-    workflow.warm_up()
-    name, _, host = program.partition("@")
-    workflow.lab.kill(name, host)
-    workflow.lab.start(program)
-    wait_for_chassis(workflow.lab)
-    wait_for(
-        lambda: paths_or_none(workflow, count=20) == workflow.chained,
-        DEADLINE,
-        "the chain as before",
-    )
-    workflow.update("port_chain", chain, flow_classifiers=[])
-    workflow.wait_status(chain)
-    wait_for_chassis(workflow.lab)
-    assert paths(workflow, count=2) == DIRECT
-
-
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "asymmetric": ({"chain_parameters": {"symmetric": False}}, ("symmetric false", "driver ovn")),
     "nsh": ({"chain_parameters": {"symmetric": True, "correlation": "nsh"}}, ("correlation nsh",)),
@@ -414,16 +445,6 @@ def test_unsupported_chains_are_refused(workflow: Workflow, case: str) -> None:
     attributes, words = REFUSED[case]
     message = refused(workflow, flow_classifiers=[workflow.classifier()["id"]], **attributes)
     assert all(word in message for word in words), message
-
-
-def test_a_function_of_another_chain_is_refused(workflow: Workflow) -> None:
-    first = chained(workflow, workflow.classifier(**ANY_SOURCE_PORT))
-    other = workflow.classifier(
-        "FC2", destination_port_range_min=300, destination_port_range_max=300
-    )
-    message = refused(workflow, flow_classifiers=[other["id"]], chain_parameters=BOTH_WAYS)
-    assert first["id"] in message
-    assert "add the flow classifier to that chain" in message
 
 
 def refused(workflow: Workflow, **attributes: Any) -> str:

@@ -14,6 +14,7 @@ from tests.lab import on_openflow
 from tests.lab.captures import Captures
 from tests.lab.labs import Labs
 from tests.lab.load import FLOWS, Load
+from tests.lab.on_openflow import CONTROLLER
 from tests.lab.workflow import (
     CHAINED,
     DEADLINE,
@@ -24,7 +25,7 @@ from tests.lab.workflow import (
     without_counters,
 )
 
-CONTROLLER, PORT = "portchain-controller", 7000
+PORT = 7000
 ANY_SOURCE_PORT = {"source_port_range_min": None, "source_port_range_max": None}
 AT_ONCE = 10
 SELECTION = re.compile(r"reg10=(0x[0-9a-f]+)")

@@ -88,7 +88,7 @@ def chain(
         ),
         **{**fields, **changes},  # type: ignore[arg-type]
     )
-    return ChainPlan(ident(name), path_id, revision, (path,), generation=0)
+    return ChainPlan(ident(name), path_id, revision, (path,), generation=0, packet_hosts=HOSTS)
 
 
 def after(plan: ChainPlan, *previous: ChainPlan, new_flows: bool = True) -> ChainPlan:

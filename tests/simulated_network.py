@@ -18,12 +18,15 @@ from portchain.dataplane.pipeline import TABLES
 from portchain.dataplane.plan import Classifier
 from tests.plans import mac
 
-REGISTERS = ("reg8", "reg9", "reg10", "reg11", "reg13", "reg14", "reg15")
+REGISTERS = ("reg0", "reg8", "reg9", "reg10", "reg11", "reg13", "reg14", "reg15")
+LABEL = ("mpls_label", "mpls_tc", "mpls_ttl")
 IGNORED = {NO_VLAN, UNICAST, "mpls"}  # true of every packet that gets to a flow with them
 NEUTRON = TABLES["ACCEPT_OR_INGRESS"].number
 # Tables that a packet continues in, wherever a flow sends it there. The simulation learns no flows
 # and has no taps, so it skips the others.
-CONTINUES_IN = {TABLES[name].number for name in ("ACCEPT_OR_INGRESS", "REJOIN", "BRANCH", "HOP")}
+CONTINUES_IN = {
+    TABLES[name].number for name in ("ACCEPT_OR_INGRESS", "REJOIN", "BRANCH", "HOP", "ARRIVED")
+}
 
 
 @dataclass
@@ -33,7 +36,8 @@ class Packet:
     :param location: where the packet is; the first item is one of
 
         * ``("port", host, port)``: a VM has just sent it;
-        * ``("frame", host, label, mac, tc, ttl)``: it has arrived from another host;
+        * ``("frame", host, labels, mac)``: it has arrived from another host, with these labels,
+          the top first, each with its traffic class and TTL;
         * ``("function", host, name, side)``: a function has it, and returns it at its port
           ``name-side``;
         * ``("delivered",)``, ``("direct",)`` (bypassed every function), ``("dropped", reason)``,
@@ -104,16 +108,10 @@ def move(packet: Packet, hosts: dict[str, Host]) -> None:
     """Move a packet by one step: through the switch of a host, or out of a function."""
     kind, host_name, *rest = packet.location
     host = hosts[host_name]
-    fields = {"classifier": packet.classifier, "slot": packet.number % 128}
+    fields = {"classifier": packet.classifier, "slot": packet.number % 128, "labels": ()}
     if kind == "frame":
-        label, address, tc, ttl = rest
-        fields |= {
-            "in_port": host.local.patch_to_tun,
-            "mpls_label": label,
-            "dl_dst": address,
-            "mpls_tc": tc,
-            "mpls_ttl": ttl,
-        }
+        labels, address = rest
+        fields |= {"in_port": host.local.patch_to_tun, "labels": labels, "dl_dst": address}
         table = 0
     else:
         # Packets of a VM are classified behind the firewall, those of a function in table 0.
@@ -144,7 +142,20 @@ def _through(host, bridge, table, fields, hosts, packet):
             name, _, rest = action.partition(":")
             if name == "set_field":
                 value, _, register = rest.partition("->")
-                fields[register] = value if ":" in value else int(value, 0)
+                if register in LABEL:
+                    top, *below = fields["labels"]
+                    changed = dict(zip(LABEL, top, strict=True)) | {register: int(value, 0)}
+                    fields["labels"] = (tuple(changed.values()), *below)
+                else:
+                    fields[register] = value if ":" in value else int(value, 0)
+            elif name == "push_mpls" or action == "encap(mpls)":
+                fields["labels"] = ((0, 0, 0), *fields["labels"])
+            elif name == "pop_mpls":
+                fields["labels"] = fields["labels"][1:]
+            elif action.startswith("decap(packet_type"):
+                fields["labels"] = ()
+            elif name == "move" and "MPLS_LABEL" in rest:
+                fields["reg0"] = fields["labels"][0][0]
             elif action.startswith("multipath"):
                 fields["reg11"] = fields["slot"]
             elif action == "resubmit(,0)":
@@ -155,7 +166,8 @@ def _through(host, bridge, table, fields, hosts, packet):
             elif name == "goto_table":
                 table = int(rest)
             elif name == "output":
-                return _out(host, bridge, int(rest), fields, hosts, packet)
+                port = fields["reg0"] if rest.startswith("NXM_NX_REG0") else int(rest)
+                return _out(host, bridge, port, fields, hosts, packet)
             elif name not in ("move", "push", "pop") and not action.startswith(
                 ("encap", "decap", "ct(commit")
             ):
@@ -190,7 +202,15 @@ def _matches(flow: Flow, fields: dict) -> bool:
             continue
         if name == "tcp_flags":
             return False  # no packet begins a connection
-        if name in REGISTERS or name in ("in_port", "mpls_label", "mpls_tc", "mpls_ttl"):
+        if word == "dl_vlan=0":
+            return False  # no packet has a tag
+        if name == "mpls_bos":
+            if (len(fields["labels"]) == 1) != (value == "1"):
+                return False
+        elif name in LABEL:
+            if not fields["labels"] or fields["labels"][0][LABEL.index(name)] != int(value, 0):
+                return False
+        elif name in REGISTERS or name == "in_port":
             if fields.get(name, 0 if name in REGISTERS else None) != int(value, 0):
                 return False
         elif name in ("dl_dst", "dl_src"):
@@ -211,21 +231,11 @@ def _out(host, bridge, port, fields, hosts, packet):
     if bridge == Bridge.TUN:
         (address,) = [ip for ip, ofport in host.local.tunnels.items() if ofport == port]
         (peer,) = [name for name in hosts if address in TUNNELS[name]]
-        return (
-            "frame",
-            peer,
-            fields["mpls_label"],
-            fields["dl_dst"],
-            fields["mpls_tc"],
-            fields["mpls_ttl"],
-        )
-    if port == host.local.patch_to_tun and "eth_dst" in fields and "mpls_label" in fields:
-        frame = {"in_port": host.local.patch_to_int, "mpls_label": fields["mpls_label"],
-                 "mpls_tc": fields["mpls_tc"], "mpls_ttl": fields["mpls_ttl"],
-                 "dl_dst": fields["eth_dst"]}  # fmt: skip
-        return _through(
-            host, Bridge.TUN, 0, frame | {"classifier": packet.classifier}, hosts, packet
-        )
+        return ("frame", peer, fields["labels"], fields["dl_dst"])
+    if port == host.local.patch_to_tun and fields["labels"]:
+        frame = {"in_port": host.local.patch_to_int, "labels": fields["labels"],
+                 "dl_dst": fields.get("eth_dst"), "classifier": packet.classifier}  # fmt: skip
+        return _through(host, Bridge.TUN, 0, frame, hosts, packet)
     (name,) = [name for name, ofport in host.ports.items() if ofport == port]
     function, _, side = name.rpartition("-")
     if function not in host.bridging:

@@ -4,7 +4,11 @@ OVSDB has this only where something has created a row in its table ``Datapath``;
 So ``ovs-appctl`` asks ovs-vswitchd (docs/decisions/0057).
 """
 
+import os
+from pathlib import Path
+
 from neutron.agent.common import utils as agent_utils
+from neutron_lib.plugins.ml2 import ovs_constants
 from oslo_log import log
 
 from portchain.dataplane import datapath
@@ -12,12 +16,15 @@ from portchain.dataplane import datapath
 LOG = log.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 10
+_SEGMENTATION_MODULE = "mpls_gso"
+_LOADED_MODULES, _MODULES = Path("/sys/module"), Path("/lib/modules")
 
 
-def read_lacking(host: str, bridge: str) -> frozenset[datapath.Feature]:
+def read_lacking(host: str, bridge: str, datapath_type: str) -> frozenset[datapath.Feature]:
     """Return what the datapath of a bridge lacks of what chains may need.
 
     :param host: the host's name in Neutron, for the log.
+    :param datapath_type: of the bridge: ``system`` is the kernel's.
     :returns: nothing if Open vSwitch does not answer: chains work without the answer.
     """
     try:
@@ -35,8 +42,24 @@ def read_lacking(host: str, bridge: str) -> frozenset[datapath.Feature]:
         )
         return frozenset()
     lacks = datapath.lacking(datapath.parse_features(text))
+    if datapath_type == ovs_constants.OVS_DATAPATH_SYSTEM and not _can_segment():
+        lacks |= {datapath.SEGMENTATION}
     if lacks:
         LOG.warning("Port chains on host %s: %s", host, datapath.describe(lacks))
     else:
         LOG.info("The datapath of host %s has all features that port chains use", host)
     return lacks
+
+
+def _can_segment() -> bool:
+    """Return whether the kernel can divide large packets behind MPLS labels.
+
+    Open vSwitch's module needs the one for that to be built, but does not load it.
+    """
+    if Path(_LOADED_MODULES, _SEGMENTATION_MODULE).exists():
+        return True
+    built_in = Path(_MODULES, os.uname().release, "modules.builtin")
+    try:
+        return f"/{_SEGMENTATION_MODULE}.ko" in built_in.read_text()
+    except OSError:
+        return False

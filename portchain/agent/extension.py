@@ -133,7 +133,9 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
     def _read_datapath(self) -> bool:
         """Read what the datapath lacks; return whether that has changed."""
         before = self._switch.lacks
-        self._switch.lacks = read_lacking(cfg.CONF.host, self._agent_api.br_int.br_name)
+        self._switch.lacks = read_lacking(
+            cfg.CONF.host, self._agent_api.br_int.br_name, cfg.CONF.OVS.datapath_type
+        )
         return self._switch.lacks != before
 
     def _restore_flows(self, renew_bridges: bool = False) -> None:

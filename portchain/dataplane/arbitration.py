@@ -234,8 +234,7 @@ class _Pass:
         most = self._local.limits.chain
         fits = not most or len(entries) + len(compiled.draining) <= most
         self._draining[chain_id] = compiled.draining if fits else frozenset()
-        one_host = all(plan.hosts <= {self._local.host} for plan in state.plans)
-        warning = datapath.shortfall(entries, self._local.lacks, one_host=one_host)
+        warning = datapath.shortfall(entries, self._local.lacks)
         self._outcomes[chain_id] = Outcome(missing=compiled.missing, warning=warning)
 
     def _check_limits(self, chain_id: str, state: ChainTransition, count: int) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from portchain.dataplane.flow import Bridge, Flow, SwitchEntry
+from portchain.dataplane.flow import Flow, SwitchEntry
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,7 +31,14 @@ FRAMES = Feature(
     "every packet between hosts passes through ovs-vswitchd, which is many times slower",
     (("MPLS Label add", 1),),
 )
-MPLS = Feature("MPLS", "packets with MPLS labels may be lost", (("Max MPLS depth", 1),))
+MPLS = Feature("MPLS", "packets with MPLS labels may be lost", (("Max MPLS depth", 2),))
+# Open vSwitch does not know of this one: the agent looks for the module.
+SEGMENTATION = Feature(
+    "the kernel's module mpls_gso",
+    "large TCP packets of virtual machines (segmentation offload) are lost on their way to other "
+    "hosts, and TCP is slow. Run: modprobe mpls_gso",
+    (),
+)
 RECIRCULATION = Feature(
     "Recirc", "packets whose chain header is removed may be lost", (("Recirc", 1),)
 )
@@ -56,7 +63,9 @@ ZONES = Feature(
     "connections are not tracked, so neither chains nor security groups work",
     (("CT zone", 1),),
 )
-FEATURES = frozenset({FRAMES, MPLS, RECIRCULATION, NSH, PACKET_LENGTH, COPIES, TRACKING, ZONES})
+FEATURES = frozenset(
+    {FRAMES, MPLS, SEGMENTATION, RECIRCULATION, NSH, PACKET_LENGTH, COPIES, TRACKING, ZONES}
+)
 
 
 def _each(constructs: str, *features: Feature) -> dict[str, tuple[Feature, ...]]:
@@ -65,7 +74,8 @@ def _each(constructs: str, *features: Feature) -> dict[str, tuple[Feature, ...]]
 
 NEEDS: Mapping[str, tuple[Feature, ...]] = {
     **_each("encap(mpls) decap(packet_type)", FRAMES, MPLS, RECIRCULATION),
-    **_each("mpls mpls_label mpls_tc mpls_ttl mpls_bos push_mpls", MPLS),
+    **_each("mpls mpls_label mpls_tc mpls_ttl mpls_bos", MPLS),
+    **_each("push_mpls", MPLS, SEGMENTATION),
     **_each("pop_mpls", MPLS, RECIRCULATION),
     **_each("encap(nsh) nsh_mdtype nsh_np nsh_spi nsh_si nsh_ttl", NSH),
     **_each("check_pkt_larger", PACKET_LENGTH),
@@ -94,7 +104,6 @@ _ARGUMENTS = re.compile(
     r"|(?P<header>(?:en|de)cap)\((?P<kind>\w*))(?:[^()]|\([^()]*\))*\)"
 )
 _ACTION = re.compile(r"(?:^|[,(])([a-zA-Z]\w*(?:\(\w+\)(?=,|\)|$))?)")
-_BETWEEN_HOSTS = frozenset({"encap(mpls)", "decap(packet_type)"})
 _WRITTEN = re.compile(r"set_field:[^,]*->(\w+)")
 _REGISTER = re.compile(r"(?:pkt_)?reg\d+")
 
@@ -142,32 +151,17 @@ def _is_lacking(feature: Feature, found: Mapping[str, int]) -> bool:
     return bool(known) and not any(known)
 
 
-def shortfall(
-    entries: Iterable[SwitchEntry], lacks: Collection[Feature], *, one_host: bool = False
-) -> str:
+def shortfall(entries: Iterable[SwitchEntry], lacks: Collection[Feature]) -> str:
     """Return what happens to the packets of a chain, because the datapath lacks what it needs.
 
     :param entries: all that the chain wants in the switch.
     :param lacks: what the datapath of the host lacks.
-    :param one_host: the chain has no other host, so its flows for frames between hosts are idle.
     :returns: empty if nothing is lacking.
     """
     if not lacks:
         return ""
-    used: set[str] = set()
-    for entry in entries:
-        found = constructs(entry) if isinstance(entry, Flow) else set()
-        used |= set() if one_host and _is_between_hosts(entry, found) else found
+    used = {name for entry in entries if isinstance(entry, Flow) for name in constructs(entry)}
     return describe({need for name in used for need in NEEDS.get(name, ()) if need in lacks})
-
-
-def _is_between_hosts(entry: SwitchEntry, found: Collection[str]) -> bool:
-    """Return whether a flow is for frames between hosts.
-
-    :param found: its constructs.
-    """
-    is_inside = isinstance(entry, Flow) and entry.key.bridge == Bridge.INT
-    return not is_inside or not _BETWEEN_HOSTS.isdisjoint(found)
 
 
 def describe(lacks: Iterable[Feature]) -> str:

@@ -28,9 +28,13 @@ PROVIDER_MACS = "dl_src=0e:00:00:00:00:00/ff:00:00:00:00:00"
 """Matches all source addresses that ``provider_mac`` generates."""
 
 
+IP_WORDS = {"IPv4": ("ip", "0x0800"), "IPv6": ("ipv6", "0x86dd")}
+"""EtherType in the API -> the word that matches it, and its number."""
+
+
 def frame_match(label: int, mac: str) -> tuple[str, ...]:
-    """Match chain frames between hosts: by the path's label and the port that they are for."""
-    return ("mpls", NO_VLAN, f"mpls_label={label}", f"dl_dst={mac}")
+    """Match whole frames in MPLS: by the path's label and the port that they are for."""
+    return ("mpls", NO_VLAN, f"mpls_label={label}", "mpls_bos=1", f"dl_dst={mac}")
 
 
 def provider_mac(chain_id: str, host: str) -> str:

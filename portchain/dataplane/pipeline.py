@@ -45,6 +45,9 @@ REG_DIGEST_HALVES = (REG_PAIR_SET, REG_SLOT)
 """``reg10`` and ``reg11`` as one 64-bit register: scratch space to hash several fields side by
 side, before either register gets its value."""
 
+REG_TUNNEL = "reg0"
+"""On br-tun: the OpenFlow port of the tunnel that a packet of a chain goes into."""
+
 REG_METERING = REG_SLOT
 """1 while a packet visits the tables that limit packet rates; its slot does not matter then."""
 
@@ -110,6 +113,16 @@ def frame_ttl(generation: int | None, index: int) -> int:
         return FIRST_SERVICE_INDEX - index  # as agents before contract 1.9 set it
     block = 1 + generation % _FRAME_GENERATIONS  # block 0 is theirs
     return FIRST_SERVICE_INDEX - block * _FRAME_INDICES - index % _FRAME_INDICES
+
+
+def port_label(mac: str) -> int:
+    """Return the MPLS label that names the port which a packet between hosts is for.
+
+    Its five hex digits are the last ones of the port's MAC address.
+
+    :param mac: ``xx:xx:xx:xx:xx:xx``.
+    """
+    return int(mac.replace(":", "")[-5:], 16)
 
 
 def function_label(label: int, ethertype: str) -> int:
@@ -179,6 +192,7 @@ _FRAME_MATCHES = frozenset(
     | {"mpls_label", "mpls_tc", "mpls_ttl", "mpls_bos"}
     | {"dl_type", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si", "nsh_ttl"}
 )
+_TAG_MATCHES = frozenset({"vlan_tci", "dl_vlan"})
 _METER_WRITES = frozenset({REG_METERING, "eth_src", "eth_dst", "vlan_vid"})
 _FRAME_WRITES = frozenset({"eth_dst", "eth_src", "mpls_label", "mpls_tc", "mpls_ttl"})
 
@@ -204,7 +218,7 @@ TABLES = {
             | _METER_WRITES,
             successors=_set(
                 *("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "BRANCH", "COPY"),
-                *("RETURNED", "RATE_LIMIT", "TRANSIENT", "ACCEPT_OR_INGRESS"),
+                *("ARRIVED", "RETURNED", "RATE_LIMIT", "TRANSIENT", "ACCEPT_OR_INGRESS"),
             ),
             neutron=True,
         ),
@@ -248,6 +262,15 @@ TABLES = {
         ),
         # Our tables, br-int.
         Table(
+            "ARRIVED",
+            Bridge.INT,
+            147,
+            "Takes packets from other hosts to the port that their second label names.",
+            matches=_set(REG_PATH_POSITION, "mpls", "mpls_label", "mpls_tc"),
+            writes=_set(REG_PATH_POSITION, REG_TARGET),
+            successors=_set("FORWARD", "REJOIN"),
+        ),
+        Table(
             "HOP",
             Bridge.INT,
             150,
@@ -271,7 +294,7 @@ TABLES = {
             Bridge.INT,
             152,
             "Sends the packet to the selected function, here or on another host.",
-            matches=_set(REG_PATH_POSITION, REG_TARGET, "ip", "ipv6"),
+            matches=_set(REG_PATH_POSITION, REG_TARGET, "ip", "ipv6", *_TAG_MATCHES),
             writes=_FRAME_WRITES | _NSH_WRITES | _METER_WRITES,
             successors=_set("RATE_LIMIT"),
             outputs=True,
@@ -281,7 +304,8 @@ TABLES = {
             Bridge.INT,
             153,
             "Lets a frame with an unmodified source address continue from the port it came from.",
-            matches=_set(REG_PATH_POSITION, "dl_src", "ip", "ipv6", "nw_src", "ipv6_src"),
+            matches=_set(REG_PATH_POSITION, "dl_src", "ip", "ipv6", "nw_src", "ipv6_src")
+            | _TAG_MATCHES,
             writes=_FRAME_WRITES
             | {REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET, "in_port"},
             successors=_set("REJOIN", "TRANSIENT", "ACCEPT_OR_INGRESS"),
@@ -315,7 +339,7 @@ TABLES = {
             Bridge.INT,
             154,
             "Sends a copy of the packet to a tap, here or on another host.",
-            matches=_set(REG_PATH_POSITION, "ip", "ipv6"),
+            matches=_set(REG_PATH_POSITION, "ip", "ipv6", *_TAG_MATCHES),
             writes=_FRAME_WRITES | _NSH_WRITES | _METER_WRITES,
             successors=_set("RATE_LIMIT"),
             outputs=True,
@@ -343,8 +367,9 @@ TABLES = {
             Bridge.TUN,
             0,
             "Moves chain frames between br-int and the tunnels to other hosts.",
-            matches=_set("in_port", "mpls", "vlan_tci", "mpls_label", "dl_dst", "tun_id"),
-            writes=_set("tun_id"),
+            matches=_set("in_port", "mpls", "vlan_tci", "mpls_label", "dl_dst", "tun_id")
+            | {"mpls_bos"},
+            writes=_set("tun_id", REG_TUNNEL),
             outputs=True,
             neutron=True,
         ),
@@ -355,7 +380,8 @@ TABLES = {
             0,
             "Moves chain frames between br-int and a provider network, for hosts without a tunnel.",
             matches=_set(
-                *("in_port", "mpls", "vlan_tci", "dl_vlan", "mpls_label", "dl_dst", "dl_src")
+                *("in_port", "mpls", "vlan_tci", "dl_vlan", "mpls_label", "mpls_bos"),
+                *("dl_dst", "dl_src"),
             ),
             writes=_set("vlan_vid"),
             outputs=True,
@@ -436,7 +462,9 @@ class Priority:
 _WRITE = re.compile(r"(?:->|pop:|multipath\((?:\w+,){5})(?:NXM_OF_|NXM_NX_|OXM_OF_)?(\w+)")
 _LEARN = re.compile(r"learn\(table=(\d+),[^)]*\)")
 _GOTO = re.compile(r"(?:goto_table:|resubmit\(,)(\d+)")
-_OUTPUT = re.compile(r"(?:^|[,(])(?:output:\d+|in_port|NORMAL)(?:[,)]|$)", re.ASCII)
+_OUTPUT = re.compile(
+    r"(?:^|[,(])(?:output:(?:\d+|NXM_NX_REG\d+\[.*?\])|in_port|NORMAL)(?:[,)]|$)", re.ASCII
+)
 
 
 class UndeclaredFlowError(ValueError):

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from scapy.layers.inet import TCP
 from scapy.packet import Packet
 
 from tests.functional.vswitch import DEADLINE, Vswitch, quoted
@@ -22,7 +23,14 @@ FENCE, FENCE_IN, FENCE_OUT = "fence", "fence-in", "fence-out"
 LARGEST_FRAME = 65536
 WIRE_MTU = 9000
 _CLONE_NEWNET = 0x40000000
-_TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x2, 0x1000
+_TUNSETIFF, _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x400454CA, 0x2, 0x1000, 0x4000
+# linux/virtio_net.h: flags, kind of segmentation; in bytes: length of headers, of segment data,
+# where the checksum begins, and where it goes from there.
+_VNET_HEADER = struct.Struct("=BBHHHH")
+_NEEDS_CHECKSUM, _TCP_OVER = 1, {4: 1, 6: 4}
+_CHECKSUM_OF_TCP = 16
+_NO_OFFLOAD = bytes(_VNET_HEADER.size)
+_PSEUDO_HEADER = {4: struct.Struct("!4s4sxBH"), 6: struct.Struct("!16s16sI3xB")}
 _INTERFACE_REQUEST = struct.Struct("16sH22x")
 # Generic netlink: linux/netlink.h, linux/genetlink.h, linux/openvswitch.h.
 _NETLINK_GENERIC, _GENL_CONTROL, _REQUEST = 16, 16, 1
@@ -41,7 +49,7 @@ class Tap:
 
     def __init__(self, name: str) -> None:
         self._file = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-        request = _INTERFACE_REQUEST.pack(name.encode(), _IFF_TAP | _IFF_NO_PI)
+        request = _INTERFACE_REQUEST.pack(name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR)
         fcntl.ioctl(self._file, _TUNSETIFF, request)
 
     def close(self) -> None:
@@ -49,14 +57,32 @@ class Tap:
 
     def send(self, frame: bytes) -> None:
         """Send a frame. Returns when the kernel has done everything that it does on its own."""
-        os.write(self._file, frame)
+        os.write(self._file, _NO_OFFLOAD + frame)
+
+    def send_undivided(self, frame: Packet, segment: int) -> None:
+        """Send a large TCP packet for the kernel to divide, as virtual machines do (TSO).
+
+        :param segment: bytes of data in each packet.
+        """
+        packet, tcp = frame.payload, frame[TCP].copy()
+        tcp.chksum = _pseudo_header_sum(packet, len(tcp))
+        headers = len(frame) - len(tcp)
+        offload = _VNET_HEADER.pack(
+            _NEEDS_CHECKSUM,
+            _TCP_OVER[packet.version],
+            len(frame) - len(tcp.payload),
+            segment,
+            headers,
+            _CHECKSUM_OF_TCP,
+        )
+        os.write(self._file, offload + bytes(frame)[:headers] + bytes(tcp))
 
     def new_frames(self) -> list[bytes]:
         """Return the frames since the last call."""
         found = []
         while True:
             try:
-                found.append(os.read(self._file, LARGEST_FRAME))
+                found.append(os.read(self._file, LARGEST_FRAME)[_VNET_HEADER.size :])
             except BlockingIOError:
                 return found
 
@@ -119,6 +145,8 @@ class KernelVswitch(Vswitch):
 
         So one queue has all packets for which the kernel asks ovs-vswitchd.
         """
+        # Without it, the kernel drops large packets behind labels (docs/datapaths.md).
+        self.run("modprobe", "mpls_gso")
         _enter_new_namespace()
         os.sched_setaffinity(0, {_processor()})
         Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
@@ -179,6 +207,11 @@ class KernelVswitch(Vswitch):
             self._taps[port].send(bytes(frame))
             self.settle()
 
+    def send_large(self, port: str, frame: Packet, segment: int) -> None:
+        """See ``Vswitch``. The kernel divides the packet where it leaves the machine, or later."""
+        self._taps[port].send_undivided(frame, segment)
+        self.settle()
+
     def send_in_any_order(self, frames: Mapping[str, Iterable[bytes]]) -> None:
         """Send frames into ports. Returns when the switch has handled them."""
         for port, some in frames.items():
@@ -219,6 +252,23 @@ class OffloadingVswitch(KernelVswitch):
         settings = ("other_config:hw-offload=true", "other_config:tc-policy=skip_hw")
         self.run("ovs-vsctl", "--no-wait", "set", "Open_vSwitch", ".", *settings)
         super().start_switch()
+
+
+def _pseudo_header_sum(packet: Packet, length: int) -> int:
+    """Return the part of a TCP checksum that the network card does not compute (RFC 9293, 3.1).
+
+    :param length: bytes of TCP header and data.
+    """
+    addresses = [
+        socket.inet_pton(socket.AF_INET6 if packet.version == 6 else socket.AF_INET, each)
+        for each in (packet.src, packet.dst)
+    ]
+    last = (6, length) if packet.version == 4 else (length, 6)
+    words = _PSEUDO_HEADER[packet.version].pack(*addresses, *last)
+    total = sum(struct.unpack(f"!{len(words) // 2}H", words))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
 
 
 @functools.cache

@@ -15,13 +15,14 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from scapy.layers.inet import TCP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from portchain.dataplane.diff import Batch
+from portchain.dataplane.diff import Batch, diff
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, NoFlood, SwitchEntry, parse_dump
 from portchain.dataplane.host_switch import PhysicalBridge
 
@@ -330,6 +331,21 @@ class Vswitch:
             # In each round, the switch handles one frame of each port, then up to ten commands.
             self._connected().transact("version", times=COMMANDS_PER_ROUND * len(some))
 
+    def send_large(self, port: str, frame: Packet, segment: int) -> None:
+        """Send a TCP packet that the datapath has to divide, if it can get one.
+
+        :param segment: bytes of data in each packet.
+        """
+        data, number = bytes(frame[TCP].payload), frame[TCP].seq
+        pieces = []
+        for start in range(0, len(data), segment):
+            piece = frame.copy()
+            piece[TCP].remove_payload()
+            piece[TCP].seq = number + start
+            del piece[TCP].chksum, piece.payload.len, piece.payload.chksum
+            pieces.append(piece / data[start : start + segment])
+        self.send(port, *pieces)
+
     def new_frames(self, port: str) -> list[bytes]:
         """Return the frames that have left a port since the last call."""
         if port not in self._captures:
@@ -446,6 +462,11 @@ class Host:
         """See ``Switch``. Nobody else sets a port to no-flood here."""
         owned = f"cookie={COOKIE:#x}/-1"
         return [*self.no_flood(), *self._flows(owned)]
+
+    def put(self, wanted: Collection[SwitchEntry]) -> None:
+        """Give the switch exactly these of our entries."""
+        for batch in diff(wanted, self.dump_entries()):
+            self.apply(batch)
 
     def no_flood(self) -> list[NoFlood]:
         """Return the ports of the integration bridge that are excluded from flooding."""

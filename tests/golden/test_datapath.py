@@ -7,12 +7,12 @@ from portchain.dataplane.compile import compile_chain
 from portchain.dataplane.datapath import (
     COPIES,
     FEATURES,
-    FRAMES,
     MPLS,
     NEEDS,
     NSH,
     PACKET_LENGTH,
     RECIRCULATION,
+    SEGMENTATION,
     Feature,
     constructs,
     shortfall,
@@ -23,6 +23,9 @@ from portchain.dataplane.plan import ChainPlan
 from tests.golden.test_features import ON_PROVIDER, PLANS, PROVIDER, local
 from tests.golden.test_tables import examples
 from tests.plans import chain
+
+SENDING = {MPLS, SEGMENTATION}
+BOTH_WAYS = {*SENDING, RECIRCULATION}
 
 
 def flows(plan: ChainPlan, **changes: object) -> set[Flow]:
@@ -56,20 +59,18 @@ def test_every_feature_is_needed_by_something() -> None:
 @pytest.mark.parametrize(
     ("name", "needed"),
     [
-        ("bridging", {FRAMES}),
-        ("weights-and-fields", {FRAMES, PACKET_LENGTH}),
-        ("nsh-aware-second", {FRAMES, NSH}),
-        ("taps", {FRAMES, COPIES}),
+        ("bridging", BOTH_WAYS),
+        ("weights-and-fields", {*SENDING, PACKET_LENGTH}),
+        ("nsh-aware-second", {*SENDING, NSH}),
+        ("taps", {*SENDING, COPIES}),
         ("only-taps", {COPIES, PACKET_LENGTH}),  # the others are on one host
         ("shared-unchanged", {PACKET_LENGTH}),
-        ("mpls-aware", {MPLS, RECIRCULATION, PACKET_LENGTH}),
-        ("off-network-alone", {MPLS, RECIRCULATION}),
+        ("mpls-aware", {*BOTH_WAYS, PACKET_LENGTH}),
+        ("off-network-alone", BOTH_WAYS),
         ("checked-at-the-end", set()),
     ],
 )
 def test_a_chain_needs_what_its_flows_use(name: str, needed: set[Feature]) -> None:
     plan = PLANS[name]
-    one_host = plan.hosts <= {"h1"}
-    lacks = {FRAMES, NSH, COPIES, PACKET_LENGTH} | ({MPLS, RECIRCULATION} if one_host else set())
-    said = shortfall(flows(plan, firewall=Firewall.ELSEWHERE), lacks, one_host=one_host)
+    said = shortfall(flows(plan, firewall=Firewall.ELSEWHERE), FEATURES)
     assert {feature for feature in FEATURES if feature.effect in said} == needed

@@ -5,7 +5,8 @@
     source port -> Neutron's egress checks
       -> classify      divert the packet into the chain
       -> select_pair   HOP, BALANCE: select a port pair (flow_hash, flow_affinity)
-      -> forward       FORWARD: to the function's ingress port, or to its host (transport)
+      -> forward       FORWARD: to the function's ingress port, or to its host (transport,
+                       labels, frames)
     function's egress port
       -> return_path   to the next hop (sfc_aware removes the function's header) or, after the last
                        hop, back to Neutron's tables and to the destination

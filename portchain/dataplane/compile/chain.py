@@ -22,6 +22,7 @@ from portchain.dataplane.compile.forward import (
     remote_delivery_flows,
     tap_copy_flows,
 )
+from portchain.dataplane.compile.labels import ambiguous_macs
 from portchain.dataplane.compile.link_traffic import link_traffic_flows
 from portchain.dataplane.compile.return_path import rejoin_flows, return_flows
 from portchain.dataplane.compile.select_pair import affinity_flows, pair_selection_flows
@@ -96,7 +97,7 @@ def compile_frame_guard(switch: LocalSwitch) -> frozenset[Flow]:
     visits of packets to the tables that limit packet rates.
     """
     metering = rate_limits.end_of_metering_flows(switch)
-    return frozenset((*transport.frame_guard_flows(switch), *metering))
+    return frozenset((*transport.guard_flows(switch), *metering))
 
 
 def _paths_on_host(
@@ -105,7 +106,17 @@ def _paths_on_host(
     for path in plan.paths:
         label = path_label(plan.path_id, path.reverse)
         hops = frozenset(index for reverse, index in remembered if reverse == path.reverse)
-        yield PathOnHost(path, plan.id, label, plan.generation, switch, plan.owner, hops)
+        yield PathOnHost(
+            path,
+            plan.id,
+            label,
+            plan.generation,
+            switch,
+            plan.owner,
+            hops,
+            frozenset(plan.packet_hosts),
+            ambiguous_macs(path),
+        )
 
 
 def _delivery(context: PathOnHost) -> Iterator[Flow]:

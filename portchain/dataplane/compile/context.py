@@ -85,6 +85,8 @@ class PathOnHost:
     :param generation: of the list of groups, as in ``ChainPlan``.
     :param chain_owner: as ``ChainPlan.owner``.
     :param remembered: indices of the hops at which flows still visit the pairs from before.
+    :param packet_hosts: as ``ChainPlan.packet_hosts``.
+    :param ambiguous_macs: addresses of ports that labels cannot tell apart.
     :param missing: what the host lacks; collected by the stages.
     :param no_flood: ports to which the switch must not flood; collected by the stages.
     """
@@ -96,6 +98,8 @@ class PathOnHost:
     switch: LocalSwitch
     chain_owner: str = ""
     remembered: frozenset[int] = frozenset()
+    packet_hosts: frozenset[str] = frozenset()
+    ambiguous_macs: frozenset[str] = frozenset()
     missing: set[str] = field(default_factory=set)
     no_flood: set[NoFlood] = field(default_factory=set)
 
@@ -112,6 +116,11 @@ class PathOnHost:
         """A number of the chain's project, 32 bits; of the chain, if its project is unknown."""
         project = self.chain_owner or self.chain_id
         return int.from_bytes(hashlib.blake2b(project.encode(), digest_size=4).digest(), "big")
+
+    @property
+    def ethertypes(self) -> list[str]:
+        """The EtherTypes of the path's packets: ``IPv4``, ``IPv6``, or both."""
+        return sorted({classifier.ethertype for classifier in self.path.classifiers})
 
     @property
     def end(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from portchain.dataplane.compile import rate_limits, sfc_aware, transport
 from portchain.dataplane.compile.context import PathOnHost, target_number
+from portchain.dataplane.compile.crossing import TO_FUNCTION, Crossing
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import build_flow, goto, set_field
 from portchain.dataplane.host_switch import LocalPort
@@ -22,15 +23,11 @@ def local_delivery_flows(context: PathOnHost, index: int, target: Target) -> Ite
     selected = context.match_target(index, target)
     for words, actions in _delivery_variants(context, index, target, ingress):
         yield build_flow("FORWARD", Priority.POSITION, (*selected, *words), *actions)
-    yield from transport.decapsulation_flows(
-        context,
-        target,
+    yield from transport.arrival_flows(
+        _crossing(context, index, target),
         set_field(context.position(index), REG_PATH_POSITION),
         set_field(target_number(target.pair_id), REG_TARGET),
         goto("FORWARD"),
-        mac=target.ingress_mac,
-        index=index,
-        traffic_class=transport.TO_FUNCTION,
     )
 
 
@@ -44,16 +41,8 @@ def tap_copy_flows(context: PathOnHost, index: int, target: Target) -> Iterator[
     if target.weight == 0:
         return
     if target.host != context.switch.host:
-        yield from transport.encapsulation_flows(
-            context,
-            "COPY",
-            match,
-            target,
-            mac=target.ingress_mac,
-            index=index,
-            traffic_class=transport.TO_FUNCTION,
-            clone=True,
-        )
+        crossing = _crossing(context, index, target)
+        yield from transport.sending_flows(crossing, "COPY", match, clone=True)
     elif (ingress := context.find_port(target.ingress_port)) is not None:
         for words, actions in _delivery_variants(context, index, target, ingress):
             copied = ",".join(actions)
@@ -71,12 +60,9 @@ def _delivery_variants(
 
 def remote_delivery_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
     """Yield the flows that send packets for a function on another host to that host."""
-    yield from transport.encapsulation_flows(
-        context,
-        "FORWARD",
-        context.match_target(index, target),
-        target,
-        mac=target.ingress_mac,
-        index=index,
-        traffic_class=transport.TO_FUNCTION,
-    )
+    match = context.match_target(index, target)
+    yield from transport.sending_flows(_crossing(context, index, target), "FORWARD", match)
+
+
+def _crossing(context: PathOnHost, index: int, target: Target) -> Crossing:
+    return Crossing(context, target, target.ingress_mac, index, TO_FUNCTION)

@@ -9,6 +9,7 @@ from ipaddress import ip_network
 
 from portchain.dataplane.compile import rate_limits, returned, sfc_aware, transport
 from portchain.dataplane.compile.context import PathOnHost
+from portchain.dataplane.compile.crossing import TO_ORIGIN, Crossing
 from portchain.dataplane.conjunction import build_flows
 from portchain.dataplane.flow import Flow, NoFlood
 from portchain.dataplane.flow_builder import (
@@ -232,16 +233,9 @@ def rejoin_flows(context: PathOnHost) -> Iterator[Flow]:
         yield from _shared_source_flows(context)
     for port_id, mac, origin in map(_port_of_origin, context.path.origins):
         port = context.switch.ports.get(port_id)
+        crossing = Crossing(context, origin, mac, end, TO_ORIGIN)
         if origin.host == host and port is not None:
-            yield from transport.decapsulation_flows(
-                context,
-                origin,
-                _set_end(context),
-                goto("REJOIN"),
-                mac=mac,
-                index=end,
-                traffic_class=transport.TO_ORIGIN,
-            )
+            yield from transport.arrival_flows(crossing, _set_end(context), goto("REJOIN"))
         for sent_from in (mac, *_own_further_macs(context.path, origin)):
             match = (context.match_position(end), f"dl_src={sent_from}")
             if origin.host == host and port is not None:
@@ -249,15 +243,7 @@ def rejoin_flows(context: PathOnHost) -> Iterator[Flow]:
                 onward = with_resubmit(_actions_into_neutron(context, port))
                 yield build_flow("REJOIN", Priority.POSITION, match, from_port, *onward)
             elif origin.host != host and ends_here:
-                yield from transport.encapsulation_flows(
-                    context,
-                    "REJOIN",
-                    match,
-                    origin,
-                    mac=mac,
-                    index=end,
-                    traffic_class=transport.TO_ORIGIN,
-                )
+                yield from transport.sending_flows(crossing, "REJOIN", match)
 
 
 def _own_further_macs(path: Path, origin: Source | Target) -> list[str]:

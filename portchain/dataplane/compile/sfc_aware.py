@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from portchain.core import function_kinds
 from portchain.dataplane.compile.context import PathOnHost, UnsupportedPlanError
 from portchain.dataplane.flow import Flow
-from portchain.dataplane.flow_builder import CHAIN_MAC, NO_VLAN, UNICAST, build_flow
+from portchain.dataplane.flow_builder import CHAIN_MAC, IP_WORDS, NO_VLAN, UNICAST, build_flow
 from portchain.dataplane.host_switch import LocalPort
 from portchain.dataplane.pipeline import (
     FIRST_NSH_TTL,
@@ -19,7 +19,6 @@ from portchain.dataplane.pipeline import (
 )
 from portchain.dataplane.plan import Target
 
-_IP_WORDS = {"IPv4": ("ip", "0x0800"), "IPv6": ("ipv6", "0x86dd")}
 _NSH = "dl_type=0x894f"
 _NSH_WITH_FRAME = ("nsh_mdtype=1", "nsh_np=3")  # MD type 1, next protocol Ethernet (RFC 8300)
 
@@ -37,9 +36,9 @@ def delivery_variants(
         case function_kinds.L2:
             yield (), ()
         case function_kinds.MPLS_AWARE:
-            for ethertype in _ethertypes(context):
+            for ethertype in context.ethertypes:
                 actions = _push_label(context, ethertype, index, target)
-                yield _IP_WORDS[ethertype][:1], tuple(actions)
+                yield IP_WORDS[ethertype][:1], tuple(actions)
         case function_kinds.NSH_AWARE:
             yield (), tuple(_push_nsh(context, index, target))
         case unknown:
@@ -105,13 +104,9 @@ def return_flows(
     match = (from_function, "mpls", NO_VLAN, UNICAST, "mpls_bos=1", f"mpls_ttl={service_index}")
     # Switches must learn the function's own address, whatever source it has written.
     readdress = f"set_field:{target.egress_mac}->eth_src"
-    for ethertype in _ethertypes(context):
+    for ethertype in context.ethertypes:
         returned = (*match, f"mpls_label={function_label(context.label, ethertype)}")
-        pop = f"pop_mpls:{_IP_WORDS[ethertype][1]}"
+        pop = f"pop_mpls:{IP_WORDS[ethertype][1]}"
         actions = (*metered, pop, readdress, *onward)
         yield build_flow("LOCAL_SWITCHING", Priority.RETURN, returned, *actions)
     yield build_flow("LOCAL_SWITCHING", Priority.STRAY_FRAME, (from_function, "mpls"))
-
-
-def _ethertypes(context: PathOnHost) -> list[str]:
-    return sorted({classifier.ethertype for classifier in context.path.classifiers})

@@ -7,7 +7,6 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
 from portchain.dataplane.compile import compile_chain, compile_frame_guard
-from portchain.dataplane.diff import diff
 from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.ledger import FlowLedger
 from portchain.dataplane.plan import ChainPlan
@@ -83,9 +82,7 @@ class Fabric:
         """
         for remembering in (True, False):
             for name, host in self.hosts.items():
-                wanted = self.desired(name, *plans, remembering=remembering)
-                for batch in diff(wanted, host.dump_entries()):
-                    host.apply(batch)
+                host.put(self.desired(name, *plans, remembering=remembering))
             if remembering:
                 self.vswitch.appctl("revalidator/wait")
         self._programmed = {plan.id: plan for plan in plans}

@@ -1,11 +1,13 @@
 """What the agent says of the host's datapath."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from portchain.agent import datapath
-from portchain.dataplane.datapath import FRAMES
+from portchain.dataplane.datapath import FRAMES, SEGMENTATION
 
 ANSWER = "Masked set action: Yes\nMPLS Label add: No\nClone action: Yes\nMax MPLS depth: 3\n"
 
@@ -25,7 +27,7 @@ def test_a_host_that_lacks_something_is_named_in_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = answer(monkeypatch, ANSWER)
-    assert datapath.read_lacking("h1", "br-int") == {FRAMES}
+    assert datapath.read_lacking("h1", "br-int", "netdev") == {FRAMES}
     ((argv, options),) = asked
     assert argv[0] == "ovs-appctl"
     assert argv[2:] == ["dpif/show-dp-features", "br-int"]
@@ -41,7 +43,7 @@ def test_a_host_that_lacks_nothing_is_named_in_the_log(
 ) -> None:
     answer(monkeypatch, ANSWER.replace("No", "Yes"))
     with caplog.at_level("INFO"):
-        assert datapath.read_lacking("h1", "br-int") == frozenset()
+        assert datapath.read_lacking("h1", "br-int", "netdev") == frozenset()
     assert "The datapath of host h1 has all features" in caplog.text
 
 
@@ -52,5 +54,35 @@ def test_chains_work_if_open_vswitch_does_not_answer(
         raise OSError("no such program")
 
     monkeypatch.setattr(datapath.agent_utils, "execute", execute)
-    assert datapath.read_lacking("h1", "br-int") == frozenset()
+    assert datapath.read_lacking("h1", "br-int", "netdev") == frozenset()
     assert "Could not ask" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "loaded", "built_in", "lacks"),
+    [
+        ("system", "", "", {SEGMENTATION}),
+        ("system", "", "kernel/net/mpls/mpls_router.ko", {SEGMENTATION}),
+        ("system", "mpls_gso", "", set()),
+        ("system", "", "kernel/net/mpls/mpls_gso.ko", set()),
+        ("netdev", "", "", set()),
+    ],
+)
+def test_the_kernel_needs_a_module_to_divide_large_packets(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    kind: str,
+    loaded: str,
+    built_in: str,
+    lacks: set[object],
+) -> None:
+    answer(monkeypatch, ANSWER.replace("No", "Yes"))
+    sys_module, modules = tmp_path / "sys", tmp_path / "lib"
+    (sys_module / loaded).mkdir(parents=True)
+    release = modules / os.uname().release
+    release.mkdir(parents=True)
+    if built_in:
+        (release / "modules.builtin").write_text(f"{built_in}\n")
+    monkeypatch.setattr(datapath, "_LOADED_MODULES", sys_module)
+    monkeypatch.setattr(datapath, "_MODULES", modules)
+    assert datapath.read_lacking("h1", "br-int", kind) == lacks

@@ -84,8 +84,8 @@ CASES = [
         Phase.SWITCHED,
     ),
     ("pair moves", OLD, chain([A, replace(B, host="h3")], [C]), "h1", Phase.PREPARED),
-    ("a host gets packets", OLD, replace(OLD, packet_hosts=("h2",)), "h1", Phase.PREPARED),
-    ("a host gets frames", replace(OLD, packet_hosts=("h2",)), OLD, "h1", Phase.SWITCHED),
+    ("a host gets packets", replace(OLD, packet_hosts=("h2",)), OLD, "h1", Phase.PREPARED),
+    ("a host gets frames", OLD, replace(OLD, packet_hosts=("h2",)), "h1", Phase.SWITCHED),
 ]
 
 

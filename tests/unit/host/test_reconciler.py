@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from portchain.core.model import HostReport
 from portchain.dataplane.compile import compile_chain
-from portchain.dataplane.datapath import FRAMES
+from portchain.dataplane.datapath import SEGMENTATION
 from portchain.dataplane.pipeline import TABLES
 from portchain.rpc.contract import PlanUpdate
 from tests.plans import chain, ident, switch, target
@@ -116,12 +116,12 @@ def test_a_port_that_comes_later_completes_the_chain(memory, reconciler, reports
 
 
 def test_what_the_datapath_lacks_is_reported_for_chains_that_need_it(memory, reconciler, reports):
-    memory.local = replace(memory.local, lacks=frozenset({FRAMES}))
+    memory.local = replace(memory.local, lacks=frozenset({SEGMENTATION}))
     near, far = plan(1, 1), replace(chain([target("a", "h2")]), id=ident("far"), path_id=2)
     reconciler.synchronise(PlanUpdate((near, far)))
     said = {report.chain_id: report.warning for report in reports}
     assert said[near.id] == ""
-    assert "every packet between hosts" in said[far.id]
+    assert "large TCP packets" in said[far.id]
     # The switch was restarted, with another module of the kernel.
     memory.local = replace(memory.local, lacks=frozenset())
     reports.clear()

@@ -1,0 +1,168 @@
+"""Chain frames: the whole Ethernet frame in MPLS (docs/decisions/0001).
+
+They cross provider networks between hosts without a tunnel (docs/decisions/0009), and tunnels to
+hosts that do not know packets in MPLS.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from portchain.dataplane.compile.crossing import Crossing
+from portchain.dataplane.flow import Bridge, Flow
+from portchain.dataplane.flow_builder import (
+    CHAIN_MAC,
+    CHAIN_TUNNEL_ID,
+    NO_VLAN,
+    build_flow,
+    frame_match,
+    provider_mac,
+    push_vlan,
+)
+from portchain.dataplane.pipeline import Priority, frame_ttl
+from portchain.dataplane.plan import Segment
+
+_DECAPSULATE = ("decap()", "decap(packet_type(ns=0,type=0))")
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """A connection from br-int to another host.
+
+    :param from_int: port of br-int that leads to the outer bridge (br-tun or a physical bridge).
+    :param to_outer: the other end of that patch, a port of the outer bridge.
+    :param table: name of the table of the outer bridge, and ``bridge`` the bridge itself.
+    :param actions: of the outer bridge, on frames for the other host.
+    :param source_mac: source address of the outer Ethernet header.
+    """
+
+    from_int: int
+    to_outer: int
+    table: str
+    bridge: Bridge
+    actions: tuple[str, ...]
+    source_mac: str
+
+
+def find_uplink(crossing: Crossing) -> Uplink | None:
+    """Return the way to the other host: a tunnel or, without one, a provider network."""
+    switch, tunnel = crossing.switch, crossing.tunnel
+    if tunnel is None or switch.patch_to_tun is None or switch.patch_to_int is None:
+        return _provider_uplink(crossing)
+    return Uplink(
+        from_int=switch.patch_to_tun,
+        to_outer=switch.patch_to_int,
+        table="TUNNEL_SWITCHING",
+        bridge=Bridge.TUN,
+        actions=(f"set_field:{CHAIN_TUNNEL_ID}->tun_id", f"output:{tunnel}"),
+        source_mac=CHAIN_MAC,
+    )
+
+
+def _provider_uplink(crossing: Crossing) -> Uplink | None:
+    segment, switch = crossing.segment, crossing.switch
+    if segment is None or segment.physical_network not in switch.physical:
+        return None
+    physical = switch.physical[segment.physical_network]
+    tag = () if segment.vlan is None else push_vlan(segment.vlan)
+    return Uplink(
+        from_int=physical.patch_to_physical,
+        to_outer=physical.patch_to_int,
+        table="PHYSICAL_SWITCHING",
+        bridge=Bridge.physical(segment.physical_network),
+        # NORMAL handles an uplink that is a bond. The bridge may learn the source address, which
+        # is this host's own.
+        actions=(*tag, "NORMAL"),
+        source_mac=provider_mac(crossing.context.chain_id, switch.host),
+    )
+
+
+def why_no_uplink(crossing: Crossing) -> str:
+    """Return why there is no way to the other host, for the owner of the chain."""
+    switch, to, segment = crossing.switch, crossing.to, crossing.segment
+    peer = f"{to.host} ({to.tunnel_ip or 'which has no tunnel address'})"
+    if segment is None:
+        reason = "the port there is not on a VLAN or flat network"
+    else:
+        reason = f"{switch.host} has no bridge for physical network {segment.physical_network}"
+    return f"no tunnel from host {switch.host} to {peer}, and {reason}"
+
+
+def sending_actions(crossing: Crossing, uplink: Uplink) -> tuple[str, ...]:
+    """Return the actions of br-int that send packets to the other host."""
+    return (
+        "encap(mpls)",
+        f"set_field:{crossing.label}->mpls_label",
+        f"set_field:{crossing.traffic_class}->mpls_tc",
+        f"set_field:{crossing.ttl}->mpls_ttl",
+        "encap(ethernet)",
+        f"set_field:{crossing.mac}->eth_dst",
+        f"set_field:{uplink.source_mac}->eth_src",
+        f"output:{uplink.from_int}",
+    )
+
+
+def leaving_flow(crossing: Crossing, uplink: Uplink) -> Flow:
+    """Return the flow of the outer bridge that lets these frames leave the host."""
+    frames = (f"in_port={uplink.to_outer}", *frame_match(crossing.label, crossing.mac))
+    return build_flow(
+        uplink.table, Priority.CHAIN_FRAME, frames, *uplink.actions, bridge=uplink.bridge
+    )
+
+
+def tunnel_arrival_flows(crossing: Crossing, onward: tuple[str, ...]) -> Iterator[Flow]:
+    """Yield the flows that decapsulate frames from tunnels, if any host sends some.
+
+    A host that accepts packets also sends them, to hosts that accept them.
+
+    :param onward: the actions after that.
+    """
+    context, switch = crossing.context, crossing.switch
+    hosts = {switch.host, *crossing.senders}
+    if hosts <= context.packet_hosts and crossing.mac not in context.ambiguous_macs:
+        return
+    frame = (f"in_port={switch.patch_to_tun}", *frame_match(crossing.label, crossing.mac))
+    for place in _places(crossing):
+        match = (*frame, *place)
+        yield build_flow("LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *_DECAPSULATE, *onward)
+
+
+def provider_arrival_flows(crossing: Crossing, onward: tuple[str, ...]) -> Iterator[Flow]:
+    """Yield the flows that decapsulate frames from the provider network of the port.
+
+    :param onward: the actions after that.
+    """
+    segment = crossing.segment
+    physical = crossing.switch.physical.get(segment.physical_network) if segment else None
+    if segment is None or physical is None:
+        return
+    tag, untag = _tag_words(segment)
+    bridge, out = Bridge.physical(segment.physical_network), f"output:{physical.patch_to_int}"
+    for host in crossing.senders:
+        sent_by = f"dl_src={provider_mac(crossing.context.chain_id, host)}"
+        label = ("mpls", tag, f"mpls_label={crossing.label}")
+        frame = (*label, f"dl_dst={crossing.mac}", sent_by)
+        yield build_flow("PHYSICAL_SWITCHING", Priority.CHAIN_FRAME, frame, out, bridge=bridge)
+        for place in _places(crossing):
+            match = (f"in_port={physical.patch_to_physical}", *frame, *place)
+            yield build_flow(
+                "LOCAL_SWITCHING", Priority.CHAIN_FRAME, match, *untag, *_DECAPSULATE, *onward
+            )
+
+
+def _places(crossing: Crossing) -> Iterator[tuple[str, ...]]:
+    """Yield the words that match frames of this list of groups at one hop."""
+    wanted = f"mpls_tc={crossing.traffic_class}"
+    if crossing.context.generation is None:
+        # Plans that hosts got before the server was upgraded stay: others may have newer ones.
+        yield (wanted,)
+        return
+    # An agent before contract 1.9 says the hop, but not the list.
+    for generation in (crossing.context.generation, None):
+        yield (wanted, f"mpls_ttl={frame_ttl(generation, crossing.index)}")
+
+
+def _tag_words(segment: Segment) -> tuple[str, tuple[str, ...]]:
+    """Return the word that matches frames of a segment, and the actions that remove their tag."""
+    if segment.vlan is None:
+        return NO_VLAN, ()
+    return f"dl_vlan={segment.vlan}", ("pop_vlan",)

@@ -1,0 +1,125 @@
+"""Packets in MPLS, through tunnels: labels behind a packet's own Ethernet header.
+
+The path's label says where in which chain the packet is, and the port's label which port it is for
+(docs/decisions/0061).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from portchain.dataplane.compile.crossing import Crossing
+from portchain.dataplane.flow import Flow
+from portchain.dataplane.flow_builder import (
+    CHAIN_TUNNEL_ID,
+    IP_WORDS,
+    NO_VLAN,
+    build_flow,
+    goto,
+    set_field,
+)
+from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.pipeline import (
+    REG_PATH_POSITION,
+    REG_TUNNEL,
+    Priority,
+    port_label,
+)
+from portchain.dataplane.plan import Path, Source
+
+# Traffic class of a port's label: which version of IP follows it.
+_IP_VERSIONS = {"IPv4": 0, "IPv6": 1}
+
+_PRIORITY_TAG = "dl_vlan=0"
+_CONSTANT_TTL = 255
+_POP = "pop_mpls:0x8847"
+
+
+def ambiguous_macs(path: Path) -> frozenset[str]:
+    """Return the MAC addresses of a path's ports that have the label of another one."""
+    ends = [*path.origins, *(target for hop in path.hops for target in hop.targets)]
+    by_label = defaultdict(set)
+    for end in ends:
+        macs = (end.mac,) if isinstance(end, Source) else (end.ingress_mac, end.egress_mac)
+        for mac in macs:
+            by_label[port_label(mac)].add(mac)
+    return frozenset(mac for macs in by_label.values() if len(macs) > 1 for mac in macs)
+
+
+def are_sent(crossing: Crossing) -> bool:
+    """Return whether this host sends packets to the other one, and not whole frames."""
+    context = crossing.context
+    return (
+        crossing.tunnel is not None
+        and crossing.to.host in context.packet_hosts
+        and crossing.mac not in context.ambiguous_macs
+    )
+
+
+def sending_variants(
+    crossing: Crossing,
+) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Yield words to match, and the actions that send such packets to the other host.
+
+    A priority tag ends here: labels would follow it, and br-tun would take it for a network's tag.
+    """
+    assert crossing.tunnel is not None
+    path_label = _push(crossing.label, crossing.traffic_class, crossing.ttl)
+    # The third label stays on this host. Open vSwitch computes that no packet has it.
+    into_tunnel = _push(crossing.tunnel, 0, _CONSTANT_TTL)
+    output = f"output:{crossing.switch.patch_to_tun}"
+    for ethertype in crossing.context.ethertypes:
+        named = _push(port_label(crossing.mac), _IP_VERSIONS[ethertype], _CONSTANT_TTL)
+        actions = (*named, *path_label, *into_tunnel, output)
+        yield (IP_WORDS[ethertype][0], NO_VLAN), actions
+        yield (IP_WORDS[ethertype][0], _PRIORITY_TAG), ("pop_vlan", *actions)
+
+
+def arrival_flows(crossing: Crossing, onward: tuple[str, ...]) -> Iterator[Flow]:
+    """Yield the flows that remove the labels of packets from tunnels.
+
+    :param onward: the actions after that.
+    """
+    context = crossing.context
+    if context.generation is None or crossing.mac in context.ambiguous_macs:
+        return
+    place = (
+        *(f"in_port={crossing.switch.patch_to_tun}", "mpls", NO_VLAN, "mpls_bos=0"),
+        *(f"mpls_label={crossing.label}", f"mpls_tc={crossing.traffic_class}"),
+        f"mpls_ttl={crossing.ttl}",
+    )
+    position = set_field(context.position(crossing.index), REG_PATH_POSITION)
+    yield build_flow(
+        "LOCAL_SWITCHING", Priority.CHAIN_FRAME, place, position, _POP, goto("ARRIVED")
+    )
+    for ethertype in context.ethertypes:
+        named = (
+            *(context.match_position(crossing.index), "mpls"),
+            f"mpls_label={port_label(crossing.mac)}",
+            f"mpls_tc={_IP_VERSIONS[ethertype]}",
+        )
+        pop = f"pop_mpls:{IP_WORDS[ethertype][1]}"
+        yield build_flow("ARRIVED", Priority.POSITION, named, pop, *onward)
+
+
+def into_tunnel_flows(switch: LocalSwitch) -> Iterator[Flow]:
+    """Yield the flow of br-tun that sends packets of all chains into the tunnels they name."""
+    match = (f"in_port={switch.patch_to_int}", "mpls", NO_VLAN, "mpls_bos=0")
+    tunnel = f"NXM_NX_{REG_TUNNEL.upper()}[0..15]"
+    yield build_flow(
+        "TUNNEL_SWITCHING",
+        Priority.CHAIN_FRAME,
+        match,
+        f"move:OXM_OF_MPLS_LABEL[0..15]->{tunnel}",
+        _POP,
+        f"set_field:{CHAIN_TUNNEL_ID}->tun_id",
+        f"output:{tunnel}",
+    )
+
+
+def _push(label: int, traffic_class: int, ttl: int) -> tuple[str, ...]:
+    return (
+        "push_mpls:0x8847",
+        f"set_field:{label}->mpls_label",
+        f"set_field:{traffic_class}->mpls_tc",
+        f"set_field:{ttl}->mpls_ttl",
+    )

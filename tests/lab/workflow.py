@@ -347,14 +347,6 @@ class Workflow:
             for connection in self.connect(**how)
         }
 
-    def wait_paths(self, expected: frozenset[Any] | set[Any], **fields: Any) -> None:
-        """Wait until connections take expected paths, soon after a change of their group.
-
-        A connection with the same addresses and ports as one of the last seconds can visit two
-        pairs before the switch has checked its cache (docs/operate/limits.md).
-        """
-        wait_for(lambda: self.paths(**fields) <= expected, DEADLINE, "the expected paths")
-
     def warm_up(self, port: int = 100, source_port: int = 0, version: int = 4) -> None:
         """Open a connection whose path does not count.
 

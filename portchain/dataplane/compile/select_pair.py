@@ -23,7 +23,8 @@ from portchain.dataplane.flow_builder import build_flow, goto, resubmit, set_fie
 from portchain.dataplane.pipeline import REG_PAIR_SET, REG_PROJECT, REG_SLOT, REG_TARGET, Priority
 from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, Hop, Target
 
-_OPENING = "tcp_flags=+syn"
+_OPENING = ("tcp_flags=-fin+syn", "tcp_flags=+syn-rst")
+_OPENING_REMEMBERED = "tcp_flags=+syn-urg"
 
 
 def pair_selection_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[Flow]:
@@ -86,13 +87,13 @@ def _hop_flows(
     position = context.match_position(index)
     path = context.path
     kinds = flow_hash.hashed_kinds(path.classifiers, hop.lb_fields, reverse=path.reverse)
-    one_selection = len(selections.distinct) == 1
+    by_age = index in context.remembered or len(selections.distinct) > 1
     for kind in kinds:
         is_hashed_alone = has_slots and flow_hash.has_ports(kind)
-        if one_selection and kind.protocol is not None and not is_hashed_alone:
+        if not by_age and kind.protocol is not None and not is_hashed_alone:
             continue  # as the packets of all protocols
         hashing = flow_hash.hash_fields(kind.fields, kind.ethertype) if has_slots else ()
-        for priority, words, selection in _by_age(kind, selections):
+        for priority, words, selection in _by_age(context, index, kind, selections):
             onward = (
                 set_field(selection.number, REG_PAIR_SET),
                 set_field(context.project_number, REG_PROJECT),
@@ -103,15 +104,28 @@ def _hop_flows(
 
 
 def _by_age(
-    kind: FlowKind, selections: Selections
+    context: PathOnHost, index: int, kind: FlowKind, selections: Selections
 ) -> Iterator[tuple[int, tuple[str, ...], Selection]]:
     """Yield priority and words of the packets of a kind for which each selection holds."""
     if kind.protocol != TCP:
         yield kind.priority, (), selections.others
         return
     yield kind.priority, (), selections.open
-    if selections.opening != selections.open:
-        yield Priority.OPENING, (_OPENING,), selections.opening
+    if index in context.remembered or selections.opening != selections.open:
+        yield Priority.OPENING, (_opening(context, index),), selections.opening
+
+
+def _opening(context: PathOnHost, index: int) -> str:
+    """Match the first packet of TCP connections.
+
+    The word also names a flag that such a packet never has: another one after each change of the
+    group, and of the list of groups. The datapath's entries of before do not match that flag, so
+    Open vSwitch deletes them. Otherwise those for SYN and for later packets of one header would
+    disagree, and the switch would not learn from them (docs/decisions/0058).
+    """
+    if index in context.remembered:
+        return _OPENING_REMEMBERED
+    return _OPENING[(context.generation or 0) % len(_OPENING)]
 
 
 def _balance_flows(selection: Selection) -> Iterator[Flow]:

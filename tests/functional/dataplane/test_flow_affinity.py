@@ -278,6 +278,67 @@ def test_a_new_connection_goes_by_the_new_pairs_although_a_cached_decision_is_ol
     assert visits(fabric, [frame for frame in both if "A" in str(frame[TCP].flags)]) == before
 
 
+FROM_ANY_PORT = {"classifiers": ANY_TCP}
+FROM_EACH_PORT = {
+    "classifiers": tuple(classifier(source_ports=(port, port)) for port in PORTS),
+    "sources": tuple(source("vm", "h1", "10.0.0.10", number=index) for index in range(len(PORTS))),
+}
+"""The datapath has entries of their own for each connection, whether it is learned or not."""
+
+
+def history(*plans):
+    """Return plans of which each replaces the one before it."""
+    return [after(plan, *plans[:number]) for number, plan in enumerate(plans)]
+
+
+def weighted(pair, weight):
+    return replace(pair, weight=weight)
+
+
+@pytest.mark.parametrize(
+    "plans",
+    [
+        pytest.param(
+            history(*(grouped(*pairs, **FROM_EACH_PORT) for pairs in ((A,), (A, B), (A, B, C)))),
+            id="a-pair-is-added",
+        ),
+        pytest.param(
+            history(*(grouped(*pairs) for pairs in ((A,), (A, B), (A, C)))),
+            id="the-pair-has-left",
+        ),
+        pytest.param(
+            history(
+                grouped(A, **FROM_EACH_PORT),
+                grouped(weighted(A, 20), B, **FROM_EACH_PORT),
+                grouped(weighted(A, 20), C, **FROM_EACH_PORT),
+            ),
+            id="other-slots-move",  # SYN and others go by the same selection while it remembers
+        ),
+        pytest.param(
+            [
+                *history(grouped(A), grouped(A, C)),
+                replace(after(grouped(A, C), grouped(A)), generation=1),
+            ],
+            id="the-list-of-groups-changes",
+        ),
+    ],
+)
+def test_a_connection_with_the_header_of_an_earlier_one_visits_one_pair(fabric, plans):
+    """The datapath still has entries for the SYN or the later packets of the earlier one."""
+    *before, present = plans
+    for plan in before:
+        fabric.program(plan)
+    cached = ("SA", "AS", "S", "A")
+    for kept, flags in enumerate(cached):
+        ports = [port for port in PORTS if port % len(cached) == kept]
+        for flag in flags:
+            visits(fabric, [segment(port, flag) for port in ports])
+    fabric.vswitch.appctl("revalidator/wait")
+    fabric.program(present)
+    opened = [segment(port, flag) for port in PORTS for flag in "SA"]
+    assert "c" in visits(fabric, opened).values()
+
+
 def test_the_datapath_needs_no_entry_for_each_connection(fabric):
     fabric.program(symmetric(A, B))
     ports = range(20000, 21500)

@@ -70,3 +70,4 @@ class Progress:
         reporter.write_line(
             f"{minutes:3}:{seconds:02}  {self._name}: {self._done} of {self._total}{failed}  {what}"
         )
+        reporter.flush()  # the output may be a pipe, as in the virtual machine

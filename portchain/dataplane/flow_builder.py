@@ -15,6 +15,9 @@ NO_VLAN = "vlan_tci=0x0000/0x1fff"
 """Neutron tags all frames between br-int and br-tun; chain frames are untagged. A virtual machine
 therefore cannot forge one."""
 
+PRIORITY_TAG = "dl_vlan=0"
+"""Matches packets with a tag that has a priority and names no network (IEEE 802.1Q)."""
+
 CHAIN_TUNNEL_ID = 0
 """Tunnel id of chain frames. Neutron's tunnel ids start at 1, so no tenant's frame has this one
 (docs/decisions/0002)."""

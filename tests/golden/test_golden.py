@@ -4,6 +4,8 @@ A change of the compiler shows up as a change of the files. If the change is int
 files again with ``GOLDEN_UPDATE=1 python -m pytest tests/golden``.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from portchain.dataplane.compile import compile_chain, compile_frame_guard
@@ -34,3 +36,13 @@ def test_specification_workflow(host, firewall):
     assert compiled.missing == ()
     text = readable(compiled.flows | compile_frame_guard(local), PORTS[host], PAIRS)
     check(f"specification-{firewall}-{host}", text)
+
+
+@pytest.mark.parametrize("host", list(PORTS))
+def test_specification_workflow_with_hosts_that_do_not_know_packets(host):
+    """Hosts of an earlier release send and get whole frames; one before contract 1.9, too."""
+    local = switch(host, *PORTS[host])
+    for name, changes in (("frames", {}), ("1.8", {"generation": None})):
+        compiled = compile_chain(replace(specification(), packet_hosts=(), **changes), local)
+        text = readable(compiled.transit, PORTS[host], PAIRS)
+        check(f"specification-{name}-{host}", text)

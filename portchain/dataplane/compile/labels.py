@@ -29,7 +29,6 @@ from portchain.dataplane.plan import Path, Source
 # Traffic class of a port's label: which version of IP follows it.
 _IP_VERSIONS = {"IPv4": 0, "IPv6": 1}
 
-_PRIORITY_TAG = "dl_vlan=0"
 _CONSTANT_TTL = 255
 _POP = "pop_mpls:0x8847"
 
@@ -55,23 +54,23 @@ def are_sent(crossing: Crossing) -> bool:
     )
 
 
-def sending_variants(
-    crossing: Crossing,
-) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Yield words to match, and the actions that send such packets to the other host.
+def sending_actions(crossing: Crossing, ethertype: str, *, is_tagged: bool) -> tuple[str, ...]:
+    """Return the actions of br-int that send packets to the other host.
 
     A priority tag ends here: labels would follow it, and br-tun would take it for a network's tag.
+
+    :param ethertype: ``IPv4`` or ``IPv6``.
+    :param is_tagged: whether the packets have a priority tag.
     """
     assert crossing.tunnel is not None
-    path_label = _push(crossing.label, crossing.traffic_class, crossing.ttl)
-    # The third label stays on this host. Open vSwitch computes that no packet has it.
-    into_tunnel = _push(crossing.tunnel, 0, _CONSTANT_TTL)
-    output = f"output:{crossing.switch.patch_to_tun}"
-    for ethertype in crossing.context.ethertypes:
-        named = _push(port_label(crossing.mac), _IP_VERSIONS[ethertype], _CONSTANT_TTL)
-        actions = (*named, *path_label, *into_tunnel, output)
-        yield (IP_WORDS[ethertype][0], NO_VLAN), actions
-        yield (IP_WORDS[ethertype][0], _PRIORITY_TAG), ("pop_vlan", *actions)
+    return (
+        *(("pop_vlan",) if is_tagged else ()),
+        *_push(port_label(crossing.mac), _IP_VERSIONS[ethertype], _CONSTANT_TTL),
+        *_push(crossing.label, crossing.traffic_class, crossing.ttl),
+        # The third label stays on this host. Open vSwitch computes that no packet has it.
+        *_push(crossing.tunnel, 0, _CONSTANT_TTL),
+        f"output:{crossing.switch.patch_to_tun}",
+    )
 
 
 def arrival_flows(crossing: Crossing, onward: tuple[str, ...]) -> Iterator[Flow]:

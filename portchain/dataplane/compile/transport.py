@@ -4,12 +4,20 @@ Both use a tunnel of Neutron's. Between hosts without a tunnel, frames use the p
 the port that they are for (docs/decisions/0002, 0009 and 0061).
 """
 
+import itertools
 from collections.abc import Iterator
 
 from portchain.dataplane.compile import frames, labels
 from portchain.dataplane.compile.crossing import Crossing
 from portchain.dataplane.flow import Bridge, Flow
-from portchain.dataplane.flow_builder import CHAIN_TUNNEL_ID, NO_VLAN, PROVIDER_MACS, build_flow
+from portchain.dataplane.flow_builder import (
+    CHAIN_TUNNEL_ID,
+    IP_WORDS,
+    NO_VLAN,
+    PRIORITY_TAG,
+    PROVIDER_MACS,
+    build_flow,
+)
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.pipeline import Priority
 
@@ -19,24 +27,28 @@ def sending_flows(
 ) -> Iterator[Flow]:
     """Yield the flows that send packets to another host.
 
+    Packets with a tag of a virtual machine's are dropped, unless it is a priority tag.
+
     :param table: name of the table of br-int from which packets with ``match`` are sent.
     :param clone: whether to send copies and leave the packets unchanged.
     """
-    if labels.are_sent(crossing):
-        for words, actions in labels.sending_variants(crossing):
-            yield _sending_flow(table, (*match, *words), actions, clone)
-    elif (uplink := frames.find_uplink(crossing)) is not None:
-        yield _sending_flow(table, match, frames.sending_actions(crossing, uplink), clone)
-        yield frames.leaving_flow(crossing, uplink)
-    else:
+    uplink = frames.find_uplink(crossing)
+    if uplink is None:
         crossing.context.missing.add(frames.why_no_uplink(crossing))
-
-
-def _sending_flow(
-    table: str, match: tuple[str, ...], actions: tuple[str, ...], clone: bool
-) -> Flow:
-    sent = (f"clone({','.join(actions)})",) if clone else actions
-    return build_flow(table, Priority.POSITION, match, *sent)
+        return
+    sends_packets = labels.are_sent(crossing)
+    if not sends_packets:
+        yield frames.leaving_flow(crossing, uplink)
+    # Both forms have the same matches. So a plan with one form replaces a plan with the other at
+    # once, also while packets of the old one are in flight.
+    for ethertype, tag in itertools.product(crossing.context.ethertypes, (NO_VLAN, PRIORITY_TAG)):
+        if sends_packets:
+            actions = labels.sending_actions(crossing, ethertype, is_tagged=tag == PRIORITY_TAG)
+        else:
+            actions = frames.sending_actions(crossing, uplink)
+        sent = (f"clone({','.join(actions)})",) if clone else actions
+        words = (*match, IP_WORDS[ethertype][0], tag)
+        yield build_flow(table, Priority.POSITION, words, *sent)
 
 
 def arrival_flows(crossing: Crossing, *onward: str) -> Iterator[Flow]:

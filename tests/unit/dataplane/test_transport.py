@@ -15,6 +15,7 @@ from tests.plans import chain, classifier, mac, source, switch, tap, target
 SENDER = switch("h1", "vm", "a-in", "a-out")
 RECEIVER = switch("h2", "b-in", "b-out")
 B = target("b", "h2")
+SENDING = {TABLES[name].number for name in ("FORWARD", "REJOIN", "COPY")}
 ANY_IPV6 = classifier(ethertype="IPv6", source_prefixes=(), destination_prefixes=())
 
 
@@ -58,6 +59,19 @@ def test_hosts_get_what_they_accept(
     assert accepted(plan) == accepted_by_h2
 
 
+@pytest.mark.parametrize("hop", [[B], tap(B)])
+def test_both_forms_replace_each_other(hop: object) -> None:
+    """Otherwise a plan whose packets are in flight would go on to send the form of before."""
+    plan = chain(hop, [target("a", "h1")])  # type: ignore[arg-type]
+    keys = [
+        {flow.key for flow in flows(replace(plan, packet_hosts=hosts), SENDER)}
+        for hosts in (("h1", "h2"), ("h1",))
+    ]
+    sending = [{key for key in found if key.bridge == Bridge.INT} for found in keys]
+    tables = [{key for key in found if key.table in SENDING} for found in sending]
+    assert tables[0] == tables[1] != set()
+
+
 def test_plans_of_an_older_server_are_about_frames() -> None:
     plan = replace(chain([B]), generation=None, packet_hosts=())
     assert sent(plan) == {"encap(mpls)"}
@@ -68,6 +82,14 @@ def test_a_host_that_only_itself_sends_to_accepts_nothing() -> None:
     plan = chain([target("a", "h1")], [B])
     assert accepted(plan, SENDER) == set()
     assert accepted(plan) == {"packets"}
+
+
+@pytest.mark.parametrize("other", ["ingress_mac", "egress_mac"])
+def test_a_source_with_the_label_of_a_function_gets_frames_back(other: str) -> None:
+    hop = [replace(target("b", "h2", bridges=True), **{other: "fa:16:3f:ab:cd:ef"})]
+    for mac_of_source, form in (("fa:16:3e:0b:cd:ef", "frames"), ("fa:16:3e:0b:cd:ee", "packets")):
+        plan = chain(hop, sources=(replace(source(), mac=mac_of_source),))
+        assert accepted(plan, SENDER) == {form}
 
 
 @pytest.mark.parametrize("last", ["fa:16:3f:ab:cd:ef", "fa:16:3f:ab:cd:ee"])

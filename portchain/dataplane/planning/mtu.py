@@ -10,8 +10,13 @@ from dataclasses import dataclass, field
 
 from portchain.dataplane.plan import ChainPlan, Path, Segment, Source, Target
 
-CHAIN_HEADER = 18
-"""Bytes of the chain header: MPLS label and inner Ethernet header (docs/decisions/0001)."""
+FRAME_HEADER = 18
+"""Bytes of the chain header of a whole frame: MPLS label and Ethernet header
+(docs/decisions/0001)."""
+
+PACKET_HEADER = 8
+"""Bytes of the chain header of a packet, which only tunnels carry: two MPLS labels
+(docs/decisions/0061)."""
 
 # Bytes that a tunnel adds to a packet, without the outer IP header: tunnel header and inner
 # Ethernet header. Neutron computes network MTUs with the same numbers (neutron_lib.constants,
@@ -98,7 +103,8 @@ def _between_hosts(
     for sender, mtu, receiver, segment in set(_crossings(plan, mtus)):
         tunnel = _tunnel_overhead(ends.get(sender, no_tunnels), ends.get(receiver, no_tunnels))
         available = underlay.tunnels if tunnel else underlay.on(segment)
-        needed = mtu + CHAIN_HEADER + tunnel
+        is_packet = tunnel and receiver in plan.packet_hosts
+        needed = mtu + (PACKET_HEADER if is_packet else FRAME_HEADER) + tunnel
         if available and needed > available:
             reason = (
                 f"packets longer than {mtu - (needed - available)} bytes do not fit between hosts "

@@ -177,6 +177,13 @@ class OvsDriverTest(ApiTestCase):
         self.update("port_pair_group", self.group_id, port_pairs=[self.vm_pair["id"]])
         self.confirm(chain, FIRST, SECOND)
         assert self.status(chain) == ("ACTIVE", "")
+        for mtu, fits in ((1507, False), (1508, True)):
+            cfg.CONF.set_override("underlay_mtu", mtu, conf.GROUP)
+            for _ in range(2):
+                self.endpoint().sync(self.context, SECOND, contract.encode_known({}))
+            self.plugin.drivers.update_port_chain(self.context, [chain])
+            self.confirm(chain, FIRST, SECOND)
+            assert (self.status(chain) == ("ACTIVE", "")) is fits, "8 bytes if it gets packets"
 
     def test_chain_is_down_while_its_functions_are(self) -> None:
         chain = self.make_chain()

@@ -10,7 +10,13 @@ from oslo_config import cfg
 
 from portchain import conf as portchain_conf
 from portchain.dataplane.plan import Segment
-from portchain.dataplane.planning.mtu import CHAIN_HEADER, TunnelEnd, Underlay, why_too_long
+from portchain.dataplane.planning.mtu import (
+    FRAME_HEADER,
+    PACKET_HEADER,
+    TunnelEnd,
+    Underlay,
+    why_too_long,
+)
 from portchain.drivers.ovs.underlay import underlay_of
 from tests.plans import HOSTS, TUNNEL_IPS, chain, ident, source, tap, target
 
@@ -22,8 +28,9 @@ def ends(kind="vxlan", **addresses):
     return {host: TunnelEnd(known[host], frozenset({kind} if kind else ())) for host in HOSTS}
 
 
-def reason(*hops, mtu=1500, room=1550, tunnels=None, **underlay):
+def reason(*hops, mtu=1500, room=1550, tunnels=None, packet_hosts=(), **underlay):
     plan = chain(*hops, sources=(replace(source("vm", "h1"), segment=Segment("physnet1", 100)),))
+    plan = replace(plan, packet_hosts=packet_hosts)
     known = Underlay(room, underlay, other=room)
     return why_too_long(plan, dict.fromkeys(PORTS, mtu), tunnels or ends(), known)
 
@@ -41,14 +48,37 @@ def test_chain_on_one_host_always_fits():
         ("vxlan", "2001:db8::2", 70),
     ],
 )
-def test_chain_header_between_hosts_adds_to_neutrons_overhead(kind, address, overhead):
-    tunnels = ends(kind, h2=address, h1=address)
+@pytest.mark.parametrize(
+    ("packet_hosts", "header"), [((), 18), (("h1",), 18), (("h2",), 8), (("h1", "h2"), 8)]
+)
+def test_chain_header_between_hosts_adds_to_neutrons_overhead(
+    kind, address, overhead, packet_hosts, header
+):
+    """The receiving host decides whether the header is that of a packet or of a frame."""
     hop = [target("a", "h2")]
-    assert reason(hop, room=1500 + overhead + CHAIN_HEADER, tunnels=tunnels) == ""
-    assert reason(hop, mtu=1500 - CHAIN_HEADER, room=1500 + overhead, tunnels=tunnels) == ""
-    assert reason(hop, room=1500 + overhead + CHAIN_HEADER - 1, tunnels=tunnels).startswith(
-        "packets longer than 1499 bytes do not fit between hosts h1 and h2: "
+    known = {"tunnels": ends(kind, h2=address, h1=address), "packet_hosts": packet_hosts}
+    assert reason(hop, room=1500 + overhead + header, **known) == ""
+    assert reason(hop, mtu=1500 - header, room=1500 + overhead, **known) == ""
+    assert reason(hop, room=1500 + overhead + header - 1, **known).startswith(
+        "packets longer than 1499 bytes do not fit between hosts h1 and h2: the networks' MTU of "
+        f"1500 needs an underlay MTU of {1500 + overhead + header}, "
     )
+
+
+def test_frames_that_return_to_a_host_are_as_long_as_it_accepts_them():
+    """To the function go packets, and back whole frames, or the other way around."""
+    hop = [target("a", "h2", bridges=True)]
+    for packet_hosts, needed in (
+        ((), 1568),
+        (("h1",), 1568),
+        (("h2",), 1568),
+        (("h1", "h2"), 1558),
+    ):
+        assert reason(hop, room=needed, packet_hosts=packet_hosts) == ""
+        found = reason(hop, room=needed - 1, packet_hosts=packet_hosts)
+        assert f"needs an underlay MTU of {needed}" in found
+    back = reason(hop, room=1558, packet_hosts=("h2",))
+    assert "between hosts h2 and h1" in back
 
 
 @pytest.mark.parametrize(("encapsulation", "header"), [("mpls", 4), ("nsh", 38)])
@@ -112,16 +142,20 @@ def test_tunnel_overheads_are_those_of_neutron():
         ("geneve", constants.GENEVE_ENCAP_MIN_OVERHEAD),
     ):
         for version, address in ((4, "192.0.2.9"), (6, "2001:db8::9")):
-            room = 1500 + CHAIN_HEADER + header + constants.IP_HEADER_LENGTH[version]
             tunnels = ends(kind, h1=address, h2=address)
-            assert reason([target("a", "h2")], room=room, tunnels=tunnels) == ""
-            assert reason([target("a", "h2")], room=room - 1, tunnels=tunnels) != ""
+            for packet_hosts, ours in (((), FRAME_HEADER), (("h2",), PACKET_HEADER)):
+                room = 1500 + ours + header + constants.IP_HEADER_LENGTH[version]
+                known = {"tunnels": tunnels, "packet_hosts": packet_hosts}
+                assert reason([target("a", "h2")], room=room, **known) == ""
+                assert reason([target("a", "h2")], room=room - 1, **known) != ""
 
 
 def test_mtu_of_physical_network_applies_without_tunnel():
     placed = replace(target("a", "h2"), ingress_segment=Segment("physnet1", 100))
-    assert reason([placed], room=1518, tunnels=ends("")) == ""
-    assert "needs an underlay MTU of 1518" in reason([placed], room=1500, tunnels=ends(""))
+    for packet_hosts in ((), ("h1", "h2")):
+        known = {"tunnels": ends(""), "packet_hosts": packet_hosts}
+        assert reason([placed], room=1518, **known) == ""
+        assert "needs an underlay MTU of 1518" in reason([placed], room=1500, **known)
     assert reason([placed], room=1500, tunnels=ends(""), physnet1=9000) == ""
     assert reason([placed], room=9000, tunnels=ends(""), physnet1=1517) != ""
 
@@ -143,7 +177,7 @@ def test_return_from_bridging_function_to_source_is_checked():
         host: TunnelEnd(TUNNEL_IPS[host], types)
         for host, types in (("h1", both), ("h2", gre), ("h3", both))
     }
-    room = 1500 + 42 + CHAIN_HEADER
+    room = 1500 + 42 + FRAME_HEADER
     for bridges in (False, True):
         hops = [target("a", "h2", bridges=bridges)], [target("b", "h3", bridges=bridges)]
         assert ("between hosts h3 and h1" in reason(*hops, room=room, tunnels=tunnels)) is bridges
@@ -164,7 +198,7 @@ def test_packets_do_not_cross_between_the_last_functions_of_a_chain():
         for host, types in (("h1", gre), ("h2", both), ("h3", both))
     }
     last = [target("a", "h2"), target("b", "h3")]
-    assert reason(last, room=1500 + 42 + CHAIN_HEADER, tunnels=tunnels) == ""
+    assert reason(last, room=1500 + 42 + FRAME_HEADER, tunnels=tunnels) == ""
 
 
 def test_taps_return_nothing():

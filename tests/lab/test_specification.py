@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from portchain_lab.cloud import clients
+from portchain_lab.hosts import netns
+from portchain_lab.hosts.underlay import UNDERLAY_LEG
 from portchain_lab.lab import Lab
+from portchain_lab.layout import PROJECT_MTU, UNDERLAY_MTU
 from portchain_lab.observe import packet_paths, traffic
 from portchain_lab.observe.capture import CapturedFrame
 from portchain_lab.waiting import wait_for
@@ -302,3 +305,30 @@ def _client(lab: Lab, *commands: str) -> str:
 def _paths(seen: list[CapturedFrame], port: int) -> set[Any]:
     found = packet_paths.connections(packet_paths.observations(seen))
     return {one.path for one in packet_paths.select(found, protocol="tcp", destination_port=port)}
+
+
+def set_underlay_mtu(lab: Lab, mtu: int) -> None:
+    for host in lab.hosts:
+        netns.run(lab.layout.namespace(host), "ip", "link", "set", UNDERLAY_LEG, "mtu", str(mtu))
+
+
+def passes(workflow: Workflow, size: int) -> bool:
+    """Whether an IP packet of this many bytes, which nobody may fragment, is answered."""
+    argv = ["ping", "-M", "do", "-c", "1", "-W", "2", "-s", str(size - 28)]
+    command = netns.command(workflow.vms["src"].namespace, [*argv, workflow.address("dst")])
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_labels_between_hosts_take_eight_bytes(workflow: Workflow) -> None:
+    """As the server computes it: VXLAN takes 50 bytes, and the labels 8."""
+    source = workflow.ports["src"].id
+    ping = workflow.create("flow_classifier", protocol="icmp", logical_source_port=source)
+    workflow.wait_status(workflow.chain(ping, groups=["PG2"]))
+    wait_for(lambda: passes(workflow, PROJECT_MTU), 30, "pings through the chain")
+    try:
+        for spare in (0, -1):
+            set_underlay_mtu(workflow.lab, PROJECT_MTU + 50 + 8 + spare)
+            assert passes(workflow, PROJECT_MTU + spare)
+            assert passes(workflow, PROJECT_MTU) is (spare == 0)
+    finally:
+        set_underlay_mtu(workflow.lab, UNDERLAY_MTU)

@@ -83,7 +83,7 @@ class Chain:
             {fc.id: tuple(map(ident, self.sources))},
             {fc.id: tuple(map(ident, self.replies))},
         )
-        return plan_chain(snapshot, TUNNEL_IPS).plan
+        return replace(plan_chain(snapshot, TUNNEL_IPS).plan, packet_hosts=tuple(TUNNEL_IPS))
 
 
 def classifier(**changes):

@@ -131,6 +131,7 @@ class UserActions(RuleBasedStateMachine):
         self.home = dict(zip((*SOURCES, DESTINATION), HOSTS, strict=True))
         self.home |= {pair: HOSTS[n % 3] for n, pair in enumerate(PAIRS)}
         self.down: set[str] = set()
+        self.packet_hosts = set(HOSTS)
         self.world.place(
             {port: host for name, host in self.home.items() for port in _ports_of(name)}
         )
@@ -238,6 +239,12 @@ class UserActions(RuleBasedStateMachine):
         self.world.plug("", *_ports_of(pair))
         self._notify(self._users_of(PAIRS[pair]))
 
+    @rule(host=st.sampled_from(HOSTS), lost_on=st.sampled_from(["", *HOSTS]))
+    def change_release(self, host: str, lost_on: str) -> None:
+        """Others send packets or frames to a host, as the server says what its release accepts."""
+        self.packet_hosts ^= {host}
+        self._notify(self.requested, lost_on)
+
     @precondition(lambda self: self.requested)
     @rule(host=st.sampled_from(HOSTS))
     def restart_agent(self, host: str) -> None:
@@ -256,7 +263,9 @@ class UserActions(RuleBasedStateMachine):
                 self.requested[name], revision=self.requested[name].revision + 1
             )
             snapshot = self._snapshot(self.requested[name])
-            planned.append(plan_chain(snapshot, TUNNEL_IPS, history))
+            found = plan_chain(snapshot, TUNNEL_IPS, history)
+            accepting = tuple(sorted(self.packet_hosts & found.plan.hosts))
+            planned.append(replace(found, plan=replace(found.plan, packet_hosts=accepting)))
         self.world.notify(planned, lost_on)
         before_all_switch()
         self._catch_up(lost_on)

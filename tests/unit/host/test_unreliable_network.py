@@ -49,7 +49,11 @@ def plan_of(groups: Groups, revision: int, generation: int) -> ChainPlan:
     hops = tuple(Hop(number, tuple(PAIRS[name] for name in names)) for number, names in groups)
     path = Path((classifier(),), (source("vm", "h1", "10.0.0.10"),), hops)
     odd = ODD_GENERATION if generation % 2 else 0
-    return ChainPlan(ident("pc1"), 1 | odd, revision, (path,), generation=generation)
+    # The releases of hosts change, too.
+    packet_hosts = tuple(host for number, host in enumerate(HOSTS) if revision >> number & 1)
+    return ChainPlan(
+        ident("pc1"), 1 | odd, revision, (path,), generation=generation, packet_hosts=packet_hosts
+    )
 
 
 class Agent:

@@ -21,14 +21,17 @@ PORT = 7000
 _OUTSIDE, _INSIDE, _PREFIX = "10.103.0.1", "10.103.0.2", 24
 _TAP = "machine0"
 BOOT_DEADLINE = 600.0
+MODULES = ("openvswitch", "mpls_gso")
 
 
 def kernel_has_openvswitch() -> bool:
-    """Return whether this machine's own kernel has Open vSwitch's datapath; load it if it can."""
-    module = Path("/sys/module/openvswitch")
-    if not module.exists() and image.find("modprobe"):
-        subprocess.run([image.find("modprobe") or "", "-q", "openvswitch"], check=False)
-    return module.exists()
+    """Return whether this machine's own kernel has Open vSwitch's datapath; load it if it can.
+
+    With it comes the module that divides large packets behind MPLS labels.
+    """
+    if modprobe := image.find("modprobe"):
+        subprocess.run([modprobe, "-a", "-q", *MODULES], check=False)
+    return Path("/sys/module", MODULES[0]).exists()
 
 
 def exists(name: str) -> bool:

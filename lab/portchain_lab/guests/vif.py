@@ -146,6 +146,8 @@ def plug(lab: layout.Layout, host: str, vm: str, vm_id: str, nic: Nic) -> None:
     netns.ip(
         f"link add {tap} mtu {nic.mtu} type veth peer name {nic.device} "
         f"address {nic.mac_address} mtu {nic.mtu} netns {inside}",
+        # Without an address of its own, the host sends the VM no router solicitations.
+        f"link set {tap} addrgenmode none",
         f"link set {tap} up",
         namespace=outside,
     )

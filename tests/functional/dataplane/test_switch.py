@@ -292,16 +292,6 @@ def test_host_without_the_chain_drops_its_frames(fabric, vswitch):
         assert vswitch.received(port, 0) == []
 
 
-def test_mpls_of_tenant_is_no_chain_frame(fabric, vswitch):
-    fabric.program(chain([target("b", "h2")]))
-    forged = (
-        Ether(src=VM_MAC, dst=mac("b-in"), type=0x8847) / bytes.fromhex("100011ff") / bytes(tcp())
-    )
-    vswitch.send("vm", forged, tcp(sport=24))
-    assert [bytes(f)[12:14] for f in vswitch.received("dst", 2)] == [b"\x88\x47", b"\x08\x00"]
-    assert vswitch.received("b-in", 0) == []
-
-
 def test_damage_is_repaired_and_foreign_flows_stay(fabric):
     plan = chain([target("a", "h1"), target("b", "h2")])
     fabric.program(plan)

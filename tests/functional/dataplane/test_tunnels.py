@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import pytest
-from scapy.layers.inet import TCP
+from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Dot1Q, Ether
 
 from portchain.dataplane.flow import Bridge
-from tests.functional.dataplane.fabric import DST_MAC, Fabric, returned, tcp
+from portchain.dataplane.pipeline import port_label
+from tests.functional.dataplane.fabric import DST_MAC, VM_MAC, Fabric, returned, tcp
 from tests.functional.vswitch import Vswitch
-from tests.plans import chain, target
+from tests.plans import HOSTS, chain, mac, target
 
 # The userspace datapath knows the machine's own addresses, too: these are unlikely ones.
 UNDERLAY = {
@@ -56,16 +57,56 @@ def test_a_tag_does_not_take_packets_into_another_network(vswitch: Vswitch, tag:
     """br-tun would take it for the number of a network. A priority tag ends between hosts."""
     fabric = connected(vswitch, *CASES[0])
     fabric.program(THERE_AND_BACK)
-    hosts = fabric.hosts
-    hosts["h1"].add_flows(Bridge.TUN, ["priority=1,in_port=1,dl_vlan=5,actions=pop_vlan,output:2"])
-    hosts["h2"].add_flows(Bridge.TUN, ["priority=1,in_port=2,actions=output:1"])
-    hosts["h2"].add_flows(Bridge.INT, ["priority=1,in_port=1,actions=output:11,output:12"])
+    carry_network(fabric, vlan=5)
+    other_network = "priority=1,in_port=1,dl_vlan=5,actions=pop_vlan,output:11"
+    fabric.hosts["h2"].add_flows(Bridge.INT, [other_network])
     plain = tcp()
     tagged = Ether(src=plain.src, dst=plain.dst) / Dot1Q(vlan=tag) / plain.payload
     vswitch.send("vm", tagged)
     assert vswitch.received("b-out", 0) == []
     got = vswitch.received("b-in", 0 if tag else 1)
     assert [bytes(frame) for frame in got] == ([] if tag else [bytes(plain)])
+
+
+def labels(*stack: tuple[int, int]) -> bytes:
+    """MPLS labels, each with its TTL; the last one is at the bottom of the stack."""
+    words = (label << 12 | (n == len(stack)) << 8 | ttl for n, (label, ttl) in enumerate(stack, 1))
+    return b"".join(word.to_bytes(4, "big") for word in words)
+
+
+PATH, PORT, INTO_TUNNEL = (0x10001, 239), (port_label(mac("b-in")), 255), (2, 255)
+FORGED = {
+    "frame": labels(PATH) + bytes(tcp()),
+    "frame of an agent before contract 1.9": labels((0x10001, 255)) + bytes(tcp()),
+    "packet": labels(PATH, PORT) + bytes(tcp()[IP]),
+    "packet on its way to br-tun": labels(INTO_TUNNEL, PATH, PORT) + bytes(tcp()[IP]),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+@pytest.mark.parametrize("packet_hosts", [(), HOSTS], ids=["frames", "packets"])
+def test_mpls_of_a_tenant_does_not_enter_a_chain(
+    vswitch: Vswitch, packet_hosts: tuple[str, ...], forged: bytes
+) -> None:
+    """Neutron carries it as any frame of the network: with its tunnel id, and tagged on br-int."""
+    fabric = connected(vswitch, *CASES[0])
+    fabric.program(replace(chain([target("b", "h2")]), packet_hosts=packet_hosts))
+    carry_network(fabric, vlan=1)
+    vswitch.send("vm", Ether(src=VM_MAC, dst=mac("b-in"), type=0x8847) / forged)
+    arrived = [bytes(frame)[12:] for frame in vswitch.received("b-in", 1)]
+    assert arrived == [b"\x88\x47" + forged], "on the network, and not through the chain"
+
+
+def carry_network(fabric: Fabric, vlan: int) -> None:
+    """Carry the frames of a network between the hosts, as Neutron does.
+
+    :param vlan: its local VLAN on both hosts.
+    """
+    outgoing = f"in_port=1,dl_vlan={vlan},actions=pop_vlan,set_field:77->tun_id,output:2"
+    tag = f"push_vlan:0x8100,set_field:{0x1000 | vlan}->vlan_vid"
+    incoming = f"in_port=2,tun_id=77,actions={tag},output:1"
+    for host in fabric.hosts.values():
+        host.add_flows(Bridge.TUN, [f"priority=1,{outgoing}", f"priority=1,{incoming}"])
 
 
 def connected(vswitch: Vswitch, kind: str, version: int) -> Fabric:

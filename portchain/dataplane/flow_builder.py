@@ -68,6 +68,20 @@ def push_vlan(vlan: int) -> tuple[str, str]:
     return ("push_vlan:0x8100", f"set_field:{_VLAN_PRESENT | vlan}->vlan_vid")
 
 
+def push_label(label: int, traffic_class: int, ttl: int) -> tuple[str, ...]:
+    """Add an MPLS label behind the Ethernet header."""
+    return ("push_mpls:0x8847", *set_label(label, traffic_class, ttl))
+
+
+def set_label(label: int, traffic_class: int, ttl: int) -> tuple[str, ...]:
+    """Write all fields of the top MPLS label."""
+    return (
+        f"set_field:{label}->mpls_label",
+        f"set_field:{traffic_class}->mpls_tc",
+        f"set_field:{ttl}->mpls_ttl",
+    )
+
+
 def with_resubmit(actions: Iterable[str]) -> list[str]:
     """Replace goto_table, which only leads to higher table numbers, by resubmit."""
     return [re.sub(r"goto_table:(\d+)", r"resubmit(,\1)", action) for action in actions]

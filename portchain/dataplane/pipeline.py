@@ -187,12 +187,12 @@ _CLASSIFIED = frozenset(
 _HOOK_WRITES = frozenset({REG_PATH_POSITION})
 _HOOK_MATCHES = _CLASSIFIED | {REG_PATH_POSITION, REG_CLAUSE, "conj_id"}
 _NSH_WRITES = frozenset({"nsh_spi", "nsh_si", "nsh_ttl"})
-_FRAME_MATCHES = frozenset(
-    {"mpls", "vlan_tci", "dl_vlan", "dl_src"}
+_TAG_MATCHES = frozenset({"vlan_tci", "dl_vlan"})
+_FRAME_MATCHES = _TAG_MATCHES | frozenset(
+    {"mpls", "dl_src"}
     | {"mpls_label", "mpls_tc", "mpls_ttl", "mpls_bos"}
     | {"dl_type", "nsh_mdtype", "nsh_np", "nsh_spi", "nsh_si", "nsh_ttl"}
 )
-_TAG_MATCHES = frozenset({"vlan_tci", "dl_vlan"})
 _METER_WRITES = frozenset({REG_METERING, "eth_src", "eth_dst", "vlan_vid"})
 _FRAME_WRITES = frozenset({"eth_dst", "eth_src", "mpls_label", "mpls_tc", "mpls_ttl"})
 
@@ -294,7 +294,7 @@ TABLES = {
             Bridge.INT,
             152,
             "Sends the packet to the selected function, here or on another host.",
-            matches=_set(REG_PATH_POSITION, REG_TARGET, "ip", "ipv6", *_TAG_MATCHES),
+            matches=_set(REG_PATH_POSITION, REG_TARGET, "ip", "ipv6") | _TAG_MATCHES,
             writes=_FRAME_WRITES | _NSH_WRITES | _METER_WRITES,
             successors=_set("RATE_LIMIT"),
             outputs=True,
@@ -339,7 +339,7 @@ TABLES = {
             Bridge.INT,
             154,
             "Sends a copy of the packet to a tap, here or on another host.",
-            matches=_set(REG_PATH_POSITION, "ip", "ipv6", *_TAG_MATCHES),
+            matches=_set(REG_PATH_POSITION, "ip", "ipv6") | _TAG_MATCHES,
             writes=_FRAME_WRITES | _NSH_WRITES | _METER_WRITES,
             successors=_set("RATE_LIMIT"),
             outputs=True,
@@ -367,8 +367,9 @@ TABLES = {
             Bridge.TUN,
             0,
             "Moves chain frames between br-int and the tunnels to other hosts.",
-            matches=_set("in_port", "mpls", "vlan_tci", "mpls_label", "dl_dst", "tun_id")
-            | {"mpls_bos"},
+            matches=_set(
+                *("in_port", "mpls", "vlan_tci", "mpls_label", "mpls_bos", "dl_dst", "tun_id")
+            ),
             writes=_set("tun_id", REG_TUNNEL),
             outputs=True,
             neutron=True,

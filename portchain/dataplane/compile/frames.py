@@ -17,6 +17,7 @@ from portchain.dataplane.flow_builder import (
     frame_match,
     provider_mac,
     push_vlan,
+    set_label,
 )
 from portchain.dataplane.pipeline import Priority, frame_ttl
 from portchain.dataplane.plan import Segment
@@ -91,9 +92,7 @@ def sending_actions(crossing: Crossing, uplink: Uplink) -> tuple[str, ...]:
     """Return the actions of br-int that send packets to the other host."""
     return (
         "encap(mpls)",
-        f"set_field:{crossing.label}->mpls_label",
-        f"set_field:{crossing.traffic_class}->mpls_tc",
-        f"set_field:{crossing.ttl}->mpls_ttl",
+        *set_label(crossing.label, crossing.traffic_class, crossing.ttl),
         "encap(ethernet)",
         f"set_field:{crossing.mac}->eth_dst",
         f"set_field:{uplink.source_mac}->eth_src",

@@ -15,6 +15,7 @@ from portchain.dataplane.flow_builder import (
     NO_VLAN,
     build_flow,
     goto,
+    push_label,
     set_field,
 )
 from portchain.dataplane.host_switch import LocalSwitch
@@ -44,31 +45,33 @@ def ambiguous_macs(path: Path) -> frozenset[str]:
     return frozenset(mac for macs in by_label.values() if len(macs) > 1 for mac in macs)
 
 
-def are_sent(crossing: Crossing) -> bool:
-    """Return whether this host sends packets to the other one, and not whole frames."""
+def find_tunnel(crossing: Crossing) -> int | None:
+    """Return the tunnel into which this host sends packets; None if it sends whole frames.
+
+    :returns: the tunnel's OpenFlow port on br-tun.
+    """
     context = crossing.context
-    return (
-        crossing.tunnel is not None
-        and crossing.to.host in context.packet_hosts
-        and crossing.mac not in context.ambiguous_macs
-    )
+    accepts = crossing.to.host in context.packet_hosts
+    return crossing.tunnel if accepts and crossing.mac not in context.ambiguous_macs else None
 
 
-def sending_actions(crossing: Crossing, ethertype: str, *, is_tagged: bool) -> tuple[str, ...]:
+def sending_actions(
+    crossing: Crossing, tunnel: int, ethertype: str, *, is_tagged: bool
+) -> tuple[str, ...]:
     """Return the actions of br-int that send packets to the other host.
 
     A priority tag ends here: labels would follow it, and br-tun would take it for a network's tag.
 
+    :param tunnel: as ``find_tunnel`` returns it.
     :param ethertype: ``IPv4`` or ``IPv6``.
     :param is_tagged: whether the packets have a priority tag.
     """
-    assert crossing.tunnel is not None
     return (
         *(("pop_vlan",) if is_tagged else ()),
-        *_push(port_label(crossing.mac), _IP_VERSIONS[ethertype], _CONSTANT_TTL),
-        *_push(crossing.label, crossing.traffic_class, crossing.ttl),
+        *push_label(port_label(crossing.mac), _IP_VERSIONS[ethertype], _CONSTANT_TTL),
+        *push_label(crossing.label, crossing.traffic_class, crossing.ttl),
         # The third label stays on this host. Open vSwitch computes that no packet has it.
-        *_push(crossing.tunnel, 0, _CONSTANT_TTL),
+        *push_label(tunnel, 0, _CONSTANT_TTL),
         f"output:{crossing.switch.patch_to_tun}",
     )
 
@@ -112,13 +115,4 @@ def into_tunnel_flows(switch: LocalSwitch) -> Iterator[Flow]:
         _POP,
         f"set_field:{CHAIN_TUNNEL_ID}->tun_id",
         f"output:{tunnel}",
-    )
-
-
-def _push(label: int, traffic_class: int, ttl: int) -> tuple[str, ...]:
-    return (
-        "push_mpls:0x8847",
-        f"set_field:{label}->mpls_label",
-        f"set_field:{traffic_class}->mpls_tc",
-        f"set_field:{ttl}->mpls_ttl",
     )

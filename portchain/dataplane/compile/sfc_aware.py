@@ -9,7 +9,14 @@ from collections.abc import Iterator
 from portchain.core import function_kinds
 from portchain.dataplane.compile.context import PathOnHost, UnsupportedPlanError
 from portchain.dataplane.flow import Flow
-from portchain.dataplane.flow_builder import CHAIN_MAC, IP_WORDS, NO_VLAN, UNICAST, build_flow
+from portchain.dataplane.flow_builder import (
+    CHAIN_MAC,
+    IP_WORDS,
+    NO_VLAN,
+    UNICAST,
+    build_flow,
+    push_label,
+)
 from portchain.dataplane.host_switch import LocalPort
 from portchain.dataplane.pipeline import (
     FIRST_NSH_TTL,
@@ -53,10 +60,8 @@ def _push_label(context: PathOnHost, ethertype: str, index: int, target: Target)
     # sender needs no address resolution.
     yield "move:NXM_OF_ETH_DST[]->NXM_OF_ETH_SRC[]"
     yield f"set_field:{target.ingress_mac}->eth_dst"
-    yield "push_mpls:0x8847"
-    yield f"set_field:{function_label(context.label, ethertype)}->mpls_label"
-    yield "set_field:0->mpls_tc"
-    yield f"set_field:{FIRST_SERVICE_INDEX - index}->mpls_ttl"
+    label = function_label(context.label, ethertype)
+    yield from push_label(label, 0, FIRST_SERVICE_INDEX - index)
 
 
 def _push_nsh(context: PathOnHost, index: int, target: Target) -> Iterator[str]:

@@ -27,7 +27,7 @@ def sending_flows(
 ) -> Iterator[Flow]:
     """Yield the flows that send packets to another host.
 
-    Packets with a tag of a virtual machine's are dropped, unless it is a priority tag.
+    Drops packets that a virtual machine has tagged, unless the tag is a priority tag.
 
     :param table: name of the table of br-int from which packets with ``match`` are sent.
     :param clone: whether to send copies and leave the packets unchanged.
@@ -36,16 +36,17 @@ def sending_flows(
     if uplink is None:
         crossing.context.missing.add(frames.why_no_uplink(crossing))
         return
-    sends_packets = labels.are_sent(crossing)
-    if not sends_packets:
+    tunnel = labels.find_tunnel(crossing)
+    if tunnel is None:
         yield frames.leaving_flow(crossing, uplink)
     # Both forms have the same matches. So a plan with one form replaces a plan with the other at
     # once, also while packets of the old one are in flight.
     for ethertype, tag in itertools.product(crossing.context.ethertypes, (NO_VLAN, PRIORITY_TAG)):
-        if sends_packets:
-            actions = labels.sending_actions(crossing, ethertype, is_tagged=tag == PRIORITY_TAG)
-        else:
+        if tunnel is None:
             actions = frames.sending_actions(crossing, uplink)
+        else:
+            is_tagged = tag == PRIORITY_TAG
+            actions = labels.sending_actions(crossing, tunnel, ethertype, is_tagged=is_tagged)
         sent = (f"clone({','.join(actions)})",) if clone else actions
         words = (*match, IP_WORDS[ethertype][0], tag)
         yield build_flow(table, Priority.POSITION, words, *sent)

@@ -214,21 +214,10 @@ def unattributable_routers(snapshot: ChainSnapshot) -> Iterator[tuple[FlowClassi
 
     :returns: each with the classifier that takes its packets or, in a symmetric chain, the replies.
     """
-    chain = snapshot.chain
-    for reverse, ends in ((False, snapshot.sources), (True, snapshot.destinations)):
-        if reverse and not chain.symmetric:
-            continue
-        compute = headers.headers_of_replies if reverse else headers.request_headers
-        for classifier, along_path in zip(
-            chain.flow_classifiers, compute(chain, snapshot.ports), strict=True
-        ):
-            ports = (snapshot.ports.get(port_id) for port_id in ends.get(classifier.id, ()))
-            routers = [port for port in ports if port is not None and port.routes]
-            for hop in _hops(snapshot, reverse) if routers else ():
-                header = along_path[hop.index + 1]
-                shared = _is_attributed_by_source(chain, hop.group)
-                if shared and not hop.has_prefixes_only and not hop.prefixes_behind_router(header):
-                    yield classifier, routers[0]
+    for hop, classifier, header, senders in _attributed_by_address(snapshot):
+        routers = [port for port in senders if port.routes]
+        if routers and not hop.prefixes_behind_router(header):
+            yield classifier, routers[0]
 
 
 def senders_like_functions(
@@ -242,27 +231,42 @@ def senders_like_functions(
 
     :returns: each with the classifier that takes its packets or replies, and the function's group.
     """
+    for hop, classifier, header, senders in _attributed_by_address(snapshot):
+        group = hop.group
+        ends = all(_sends_to_destination(hop, pair) for pair in group.port_pairs)
+        if ends and not group.egress_n_tuple:
+            continue
+        own = _addresses_of(group, snapshot.ports)
+        for port in senders:
+            sent = addresses_within(port.addresses, header)
+            if not port.routes and _addresses_overlap(sent, own):
+                yield classifier, port, group
+
+
+def _attributed_by_address(
+    snapshot: ChainSnapshot,
+) -> Iterator[tuple["_Hop", FlowClassifier, Classifier, list[Port]]]:
+    """Yield each hop that tells projects apart by the addresses of the ports that send.
+
+    :returns: with each of the chain's classifiers, its header fields behind the hop, and the ports
+        that it takes packets of or, on the path of the replies, replies of.
+    """
     chain = snapshot.chain
-    for reverse, senders in ((False, snapshot.sources), (True, snapshot.destinations)):
+    for reverse, ends in ((False, snapshot.sources), (True, snapshot.destinations)):
         if reverse and not chain.symmetric:
             continue
         compute = headers.headers_of_replies if reverse else headers.request_headers
         header_lists = compute(chain, snapshot.ports)
-        for hop in _hops(snapshot, reverse):
-            if hop.has_prefixes_only or not _is_attributed_by_source(chain, hop.group):
-                continue
-            ends = all(_sends_to_destination(hop, pair) for pair in hop.group.port_pairs)
-            if ends and not hop.group.egress_n_tuple:
-                continue
-            own = _addresses_of(hop.group, snapshot.ports)
-            for classifier, along_path in zip(chain.flow_classifiers, header_lists, strict=True):
-                for port_id in senders.get(classifier.id, ()):
-                    port = snapshot.ports.get(port_id)
-                    if port is None or port.routes:
-                        continue
-                    sent = addresses_within(port.addresses, along_path[hop.index + 1])
-                    if _addresses_overlap(sent, own):
-                        yield classifier, port, hop.group
+        hops = [
+            hop
+            for hop in _hops(snapshot, reverse)
+            if _is_attributed_by_source(chain, hop.group) and not hop.has_prefixes_only
+        ]
+        for classifier, along_path in zip(chain.flow_classifiers, header_lists, strict=True):
+            found = (snapshot.ports.get(port_id) for port_id in ends.get(classifier.id, ()))
+            ports = [port for port in found if port is not None]
+            for hop in hops:
+                yield hop, classifier, along_path[hop.index + 1], ports
 
 
 @dataclass(frozen=True, slots=True)

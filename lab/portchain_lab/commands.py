@@ -209,7 +209,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "demo": _demo,
 }
 
-
 STARTING, STOPPING = ("up", "demo"), "down"
 
 

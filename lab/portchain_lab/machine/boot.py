@@ -36,7 +36,13 @@ KERNEL_OPTIONS = (
 
 
 def command_line(
-    kernel: Path, root: Path, source: Path, results: Path, network: Sequence[str] = ()
+    kernel: Path,
+    root: Path,
+    source: Path,
+    results: Path,
+    *,
+    network: Sequence[str] = (),
+    memory: str = MEMORY,
 ) -> list[str]:
     """The command line of QEMU.
 
@@ -44,6 +50,7 @@ def command_line(
     :param source: the archive that ``pack`` wrote.
     :param results: a file that ``reserve`` made.
     :param network: QEMU's arguments for a network interface.
+    :param memory: in megabytes, unless ``KERNEL_MEMORY`` says otherwise.
     """
     drives = [(root, "snapshot=on"), (source, "read-only=on"), (results, "cache=unsafe")]
     attached = [
@@ -56,7 +63,7 @@ def command_line(
     ]
     return [
         image.QEMU, "-accel", "tcg,thread=multi", "-cpu", "max",
-        "-smp", os.environ.get("KERNEL_CPUS", "2"), "-m", os.environ.get("KERNEL_MEMORY", MEMORY),
+        "-smp", os.environ.get("KERNEL_CPUS", "2"), "-m", os.environ.get("KERNEL_MEMORY", memory),
         "-kernel", str(kernel),
         "-append", " ".join(KERNEL_OPTIONS),
         "-no-reboot", "-display", "none", "-monitor", "none", "-serial", "stdio",

@@ -4,7 +4,6 @@ The machine is a program of the lab in a namespace of its own, connected to that
 interface. So only root reaches it, and ``down`` removes it like any other lab.
 """
 
-import os
 import subprocess
 from collections.abc import Sequence
 from functools import partial
@@ -49,17 +48,18 @@ def start(name: str, report: Progress) -> None:
     kernel, root = image.prepare(report)
     databases = labs.prepared_databases(report)
     where, space = lab.layout.directory, lab.layout.namespace(PROGRAM)
+    source, results = where / "source.tar", where / "results.tar"
     where.mkdir(parents=True)
     serve = f"exec python -m {server.__name__} {_INSIDE} {PORT}"
     interface = f"ip link set eth0 up && ip addr add {_INSIDE}/{_PREFIX} dev eth0"
     boot.pack(
-        where / "source.tar",
+        source,
         ("bash", "-c", f"{interface} && {serve}"),
         folder=Path("/root"),
         copied=[*boot.source_folders(), databases],
         environment=labs.ENVIRONMENT,
     )
-    boot.reserve(where / "results.tar")
+    boot.reserve(results)
     netns.create([space])
     netns.ip(
         f"tuntap add {_TAP} mode tap",
@@ -67,12 +67,11 @@ def start(name: str, report: Progress) -> None:
         f"link set {_TAP} up",
         namespace=space,
     )
-    os.environ.setdefault("KERNEL_MEMORY", labs.MEMORY)
     network = (
         *("-netdev", f"tap,id=n1,ifname={_TAP},script=no,downscript=no"),
         *("-device", "virtio-net-pci,netdev=n1,romfile="),
     )
-    argv = boot.command_line(kernel, root, where / "source.tar", where / "results.tar", network)
+    argv = boot.command_line(kernel, root, source, results, network=network, memory=labs.MEMORY)
     spec = processes.ProcessSpec(PROGRAM, space, tuple(argv), lab.layout.log_file(PROGRAM))
     record = processes.start(spec, lab.processes)
     ready = partial(probes.accepts_tcp, space, _INSIDE, PORT)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import termios
 import threading
+from collections.abc import Callable
 from typing import Any
 
 HEADER = struct.Struct("!cI")
@@ -91,15 +92,7 @@ class _Handler(socketserver.BaseRequestHandler):
 
 def _start(wanted: dict[str, Any]) -> tuple["subprocess.Popen[bytes]", list[int]]:
     """Start a command with pipes; returns it with its input, output and errors."""
-    pipe = subprocess.PIPE
-    child = subprocess.Popen(
-        wanted["argv"],
-        env=os.environ | wanted["environment"],
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe,
-        start_new_session=True,
-    )
+    child = _popen(wanted, subprocess.PIPE)
     streams = (child.stdin, child.stdout, child.stderr)
     return child, [stream.fileno() for stream in streams if stream]
 
@@ -108,17 +101,27 @@ def _start_on_terminal(wanted: dict[str, Any]) -> tuple["subprocess.Popen[bytes]
     """Start a command on a terminal of its own, which is its input and output."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *wanted["terminal"], 0, 0))
-    child = subprocess.Popen(
-        wanted["argv"],
-        env=os.environ | wanted["environment"],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-        preexec_fn=_take_terminal,  # noqa: PLW1509  # nothing here holds a lock of a thread
-    )
+    child = _popen(wanted, slave, preexec_fn=_take_terminal)
     os.close(slave)
     return child, [master, master]
+
+
+def _popen(
+    wanted: dict[str, Any], streams: int, preexec_fn: Callable[[], None] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a command in a session of its own.
+
+    :param streams: its input, output and errors, as ``subprocess`` takes them.
+    """
+    return subprocess.Popen(
+        wanted["argv"],
+        env=os.environ | wanted["environment"],
+        stdin=streams,
+        stdout=streams,
+        stderr=streams,
+        start_new_session=True,
+        preexec_fn=preexec_fn,  # noqa: PLW1509  # nothing here holds a lock of a thread
+    )
 
 
 def _take_terminal() -> None:

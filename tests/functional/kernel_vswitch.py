@@ -145,8 +145,6 @@ class KernelVswitch(Vswitch):
 
         So one queue has all packets for which the kernel asks ovs-vswitchd.
         """
-        # Without it, the kernel drops large packets behind labels (docs/datapaths.md).
-        self.run("modprobe", "mpls_gso")
         _enter_new_namespace()
         os.sched_setaffinity(0, {_processor()})
         Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")

@@ -9,7 +9,6 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
 from portchain.dataplane.balance import SLOTS
-from portchain.dataplane.diff import diff
 from portchain.dataplane.flow import Bridge, Flow
 from portchain.dataplane.pipeline import REG_PROJECT, TABLES
 from portchain.dataplane.plan import opposite_field
@@ -232,9 +231,7 @@ def test_connections_stay_that_an_older_release_has_learned(fabric):
     """It learned each connection, did not match slots, and hashed otherwise."""
     plan = symmetric(A, B)
     for name, host in fabric.hosts.items():
-        wanted = {_as_before(entry) for entry in fabric.desired(name, plan)}
-        for batch in diff(wanted, host.dump_entries()):
-            host.apply(batch)
+        host.put({_as_before(entry) for entry in fabric.desired(name, plan)})
     before = connect(fabric, PORTS)
     assert len(learned(fabric)) == len(PORTS)
     assert set(before.values()) == {"a", "b"}

@@ -69,8 +69,7 @@ class ProviderNetwork:
 
     def program(self, *plans, hosts=("h1", "h2")):
         for name in hosts:
-            for batch in diff(self.desired(name, *plans), self.hosts[name].dump_entries()):
-                self.hosts[name].apply(batch)
+            self.hosts[name].put(self.desired(name, *plans))
 
     def announce(self, *names):
         """Send a broadcast from each port, so that every switch learns its address."""

@@ -126,6 +126,13 @@ def migrated(mariadb: MariaDb) -> str:
     return _migrate(mariadb, "neutron", "utf8mb4")
 
 
+@pytest.fixture(scope="class")
+def migrated_url(request: pytest.FixtureRequest, migrated: str) -> None:
+    """Have a test class use that database."""
+    if request.cls is not None:
+        request.cls.url = migrated
+
+
 @pytest.fixture(scope="session")
 def narrow(mariadb: MariaDb) -> str:
     """Return the URL of such a database with the character set of old deployments, utf8mb3."""

@@ -23,10 +23,7 @@ from tests.unit.drivers.test_packet_hosts import (
 WORKERS = 6
 
 
-@pytest.fixture(autouse=True, scope="class")
-def _url(request: pytest.FixtureRequest, migrated: str) -> None:
-    if issubclass(request.cls or object, OnMariaDb):
-        request.cls.url = migrated
+pytestmark = pytest.mark.usefixtures("migrated_url")
 
 
 class HostRaceTest(AtOnce, OnMariaDb, PacketHostsCase):

@@ -17,9 +17,7 @@ from tests.unit.api.base import PROJECT, ApiTestCase
 CHAINS = 1000
 
 
-@pytest.fixture(autouse=True, scope="class")
-def _url(request: pytest.FixtureRequest, migrated: str) -> None:
-    request.cls.url = migrated
+pytestmark = pytest.mark.usefixtures("migrated_url")
 
 
 class PortUsageTest(OnMariaDb, ApiTestCase):

@@ -17,10 +17,7 @@ WORKERS = 6
 TIMES = pair_sets.AffinityTimes(ALL, NEW)
 
 
-@pytest.fixture(autouse=True, scope="class")
-def _url(request: pytest.FixtureRequest, migrated: str) -> None:
-    if issubclass(request.cls or object, OnMariaDb):
-        request.cls.url = migrated
+pytestmark = pytest.mark.usefixtures("migrated_url")
 
 
 class PairSetRaceTest(AtOnce, OnMariaDb, EarlierPairsCase):

@@ -19,9 +19,7 @@ from tests.unit.api.base import OTHER_PROJECT, PROJECT, ApiTestCase
 WORKERS = 8
 
 
-@pytest.fixture(autouse=True, scope="class")
-def _url(request: pytest.FixtureRequest, migrated: str) -> None:
-    request.cls.url = migrated
+pytestmark = pytest.mark.usefixtures("migrated_url")
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from portchain_lab.waiting import wait_for
 from scapy.layers.inet import ICMP, TCP
 from scapy.layers.l2 import Dot1Q, Ether
 
+from tests.frames import ether
 from tests.lab import on_ovn
 from tests.lab.captures import Captures
 from tests.lab.labs import Labs
@@ -192,7 +193,7 @@ def test_packets_of_full_size_pass_with_their_tag(workflow: Workflow) -> None:
         netns.run(workflow.vms["src"].namespace, *ping, workflow.address("dst"))
         capture.wait_until_quiet()
     sizes = {len(one.frame) for one in capture.frames if ICMP in Ether(one.frame)}
-    assert sizes == {workflow.net.mtu + len(Ether() / Dot1Q())}
+    assert sizes == {workflow.net.mtu + len(ether() / Dot1Q())}
 
 
 @pytest.fixture

@@ -7,21 +7,22 @@ import time
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP, IPOption_NOP
-from scapy.layers.l2 import ARP, Ether
+from scapy.layers.l2 import ARP
 
 from bench import __main__ as command
 from bench import cpu, memory, packets, rpc, scene, sql
+from tests.frames import ether
 
 
 def test_datagrams_are_recognised_by_their_destination_port():
-    frame = Ether() / IP() / UDP(sport=7, dport=30000) / b"portchain"
+    frame = ether() / IP() / UDP(sport=7, dport=30000) / b"portchain"
     assert packets.udp_destination_port(bytes(frame)) == 30000
-    options = Ether() / IP(options=[IPOption_NOP()] * 4) / UDP(dport=30000)
+    options = ether() / IP(options=[IPOption_NOP()] * 4) / UDP(dport=30000)
     assert packets.udp_destination_port(bytes(options)) == 30000
 
 
 @pytest.mark.parametrize(
-    "frame", [Ether() / IP() / TCP(dport=30000) / b"long enough", Ether() / ARP(), Ether()]
+    "frame", [ether() / IP() / TCP(dport=30000) / b"long enough", ether() / ARP(), ether()]
 )
 def test_other_frames_have_no_port(frame):
     assert packets.udp_destination_port(bytes(frame)) is None

@@ -11,6 +11,8 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
+from tests.frames import ether
+
 CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
 CHAIN = ("src", "p1", "p2", "dst")
 
@@ -129,12 +131,12 @@ def test_frames_for_other_macs_are_skipped_unless_promiscuous() -> None:
 def test_a_leaked_chain_header_is_unexpected() -> None:
     inside = bytes(tcp("S", 1, 1))
     leaked = CapturedFrame(
-        0, "sf1", "p1", False, True, bytes(Ether(type=0x8847) / Raw(bytes(4) + inside))
+        0, "sf1", "p1", False, True, bytes(ether(type=0x8847) / Raw(bytes(4) + inside))
     )
     frames = [
         leaked,
         *along(tcp("S", 1, 1), CHAIN, 0),
-        CapturedFrame(0, "sf1", "p1", True, True, bytes(Ether() / ARP())),
+        CapturedFrame(0, "sf1", "p1", True, True, bytes(ether() / ARP())),
     ]
 
     assert packet_paths.unexpected_frames(frames) == [leaked]
@@ -157,7 +159,7 @@ def test_other_protocols_have_five_tuples_too() -> None:
         "icmp": IP(src=CLIENT, dst=SERVER) / ICMP(id=7),
         "ip-47": IP(src=CLIENT, dst=SERVER, proto=47) / Raw(b"x"),
     }
-    arp = CapturedFrame(0, "src", "src", True, True, bytes(Ether() / ARP()))
+    arp = CapturedFrame(0, "src", "src", True, True, bytes(ether() / ARP()))
     for protocol, packet in packets.items():
         (observation,) = packet_paths.observations([arp, *along(packet, ("src",), 0)])
         assert observation.five_tuple.protocol == protocol

@@ -21,6 +21,8 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP, LLC, Dot1AD, Dot1Q, Dot3, Ether
 from scapy.packet import Packet, Raw
 
+from tests.frames import DESTINATION, SOURCE, ether
+
 numbers, ports = st.integers(0, 2**16 - 1), st.integers(0, 2**16 - 1)
 ttls = st.integers(1, 255)
 checksums = st.sampled_from([None, 0, 0xFFFF, 0x1234])
@@ -53,7 +55,7 @@ inner = st.one_of(
 
 
 def framed(tag: Packet | None, *layers: Packet) -> bytes:
-    packet = Ether() / tag if tag else Ether()
+    packet = ether() / tag if tag else ether()
     for layer in layers:
         packet /= layer
     return bytes(packet)
@@ -104,17 +106,17 @@ REDIRECT = ICMPv6ND_Redirect(tgt="fe80::3", dst="fd00::2") / Raw(bytes(IPv6() / 
         (IPv6() / REDIRECT, None),
         (ARP(), None),
         (Raw(bytes(40)), None),
-        (Ether(type=0x8847) / Raw(bytes([0, 0, 0x11, 64]) + bytes(TCP_PACKET)), "tcp"),
+        (ether(type=0x8847) / Raw(bytes([0, 0, 0x11, 64]) + bytes(TCP_PACKET)), "tcp"),
         (NSH(nextproto=1) / TCP_PACKET, "tcp"),
-        (NSH(nextproto=3) / Ether() / TCP_PACKET, "tcp"),
+        (NSH(nextproto=3) / ether() / TCP_PACKET, "tcp"),
     ],
 )
 def test_other_packets_are_read_as_by_scapy(packet: Packet, protocol: str | None) -> None:
-    frame = bytes(packet if isinstance(packet, Ether) else Ether() / packet)
+    frame = bytes(packet if isinstance(packet, Ether) else ether() / packet)
     found = packets.read(frame)
     assert found == packets.dissect(frame)
     assert (found.five_tuple.protocol if found else None) == protocol
 
 
 def test_a_frame_with_a_length_in_the_place_of_its_type_has_no_ip_packet() -> None:
-    assert packets.read(bytes(Dot3() / LLC() / Raw(bytes(40)))) is None
+    assert packets.read(bytes(Dot3(src=SOURCE, dst=DESTINATION) / LLC() / Raw(bytes(40)))) is None

@@ -13,6 +13,8 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 
+from tests.frames import ether
+
 HERE, THERE, OWN = "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03"
 PACKET = IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=5, dport=7) / b"data"
 FRAMES = {
@@ -80,7 +82,7 @@ def test_nat_changes_one_address_and_nothing_else(
 
 
 def test_nat_does_not_change_other_frames() -> None:
-    for other in (Ether() / ARP(), Ether() / IP(proto=47) / b"x"):
+    for other in (ether() / ARP(), ether() / IP(proto=47) / b"x"):
         assert service_function.nat(bytes(other), b"", 0) == bytes(other)
 
 

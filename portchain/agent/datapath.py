@@ -54,7 +54,7 @@ def read_lacking(host: str, bridge: str, datapath_type: str) -> frozenset[datapa
 def _can_segment() -> bool:
     """Return whether the kernel can divide large packets behind MPLS labels.
 
-    Open vSwitch's module needs the one for that to be built, but does not load it.
+    A kernel with Open vSwitch's module has the module for that, too, but nothing loads it.
     """
     if Path(_LOADED_MODULES, _SEGMENTATION_MODULE).exists():
         return True

@@ -209,7 +209,7 @@ TABLES = {
             "LOCAL_SWITCHING",
             Bridge.INT,
             0,
-            "Takes packets that functions return, and chain frames from other hosts.",
+            "Takes what functions return, and packets and chain frames from other hosts.",
             matches=_HOOK_MATCHES | _FRAME_MATCHES | {"nw_ttl", REG_LENGTH, REG_OWN},
             writes=_set(
                 *(REG_PATH_POSITION, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
@@ -265,7 +265,7 @@ TABLES = {
             "ARRIVED",
             Bridge.INT,
             147,
-            "Takes packets from other hosts to the port that their second label names.",
+            "Selects the port that packets from other hosts are for, by their second label.",
             matches=_set(REG_PATH_POSITION, "mpls", "mpls_label", "mpls_tc"),
             writes=_set(REG_PATH_POSITION, REG_TARGET),
             successors=_set("FORWARD", "REJOIN"),
@@ -366,7 +366,7 @@ TABLES = {
             "TUNNEL_SWITCHING",
             Bridge.TUN,
             0,
-            "Moves chain frames between br-int and the tunnels to other hosts.",
+            "Moves packets and chain frames between br-int and the tunnels to other hosts.",
             matches=_set(
                 *("in_port", "mpls", "vlan_tci", "mpls_label", "mpls_bos", "dl_dst", "tun_id")
             ),

@@ -19,9 +19,9 @@ OVS_OPTS: list[cfg.Opt] = [
         default=0,
         min=0,
         help="MTU in bytes of the networks between the hosts. The drivers ovs and openflow compare "
-        "it with the length of chain frames, which are longer than other frames: by 8 bytes in "
+        "it with the length of packets of chains, which are longer than others: by 8 bytes in "
         "tunnels, and by 18 bytes elsewhere and in tunnels to hosts of an older release. A chain "
-        "whose frames do not fit has a warning in its status_reason. Set this option if the MTU "
+        "whose packets do not fit has a warning in its status_reason. Set this option if the MTU "
         "is larger than global_physnet_mtu, path_mtu and physical_network_mtus say. 0 means: use "
         "these options.",
     ),

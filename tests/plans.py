@@ -1,11 +1,12 @@
 """Plans and switches for tests, with readable identifiers."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import replace
 
 from portchain.core.function_kinds import find
 from portchain.core.model import FunctionKind
-from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.host_switch import FROM_TUNNELS, Firewall, LocalPort, LocalSwitch, Wire
 from portchain.dataplane.plan import ChainPlan, Classifier, EarlierPairs, Hop, Path, Source, Target
 
 HOSTS = ("h1", "h2", "h3")
@@ -131,4 +132,27 @@ def switch(
         patch_to_tun=1,
         patch_to_int=1,
         tunnels={ip: 100 + n for n, (peer, ip) in enumerate(TUNNEL_IPS.items(), 1) if peer != host},
+    )
+
+
+NETWORK, GATE = 1000, 2000
+"""Added to a port's number: those of the patch ports that lead to its network and its gate."""
+
+
+def ovn_switch(
+    host: str, *port_names: str, ungated: Collection[str] = (), unbound: Collection[str] = ()
+) -> LocalSwitch:
+    """A host's switch with br-chain, and ports and tunnels as those of ``switch``.
+
+    :param ungated: names of ports without a gate. ``unbound``: of those whose gate is not bound.
+    """
+    plugged = switch(host, *port_names, firewall=Firewall.ELSEWHERE)
+    ports = {}
+    for name in port_names:
+        port = plugged.ports[ident(name)]
+        network, gate = NETWORK + port.ofport, GATE + port.ofport
+        wire = Wire(network) if name in ungated else Wire(network, gate, name not in unbound)
+        ports[ident(name)] = replace(port, vlan=0, wire=wire)
+    return replace(
+        plugged, ports=ports, patch_to_tun=FROM_TUNNELS, patch_to_int=None, has_br_chain=True
     )

@@ -58,15 +58,23 @@ class NeutronBridge:
     ) -> str:
         """See ``BridgeConnection``."""
         # Not OVSBridge.run_ofctl: it logs failures and does not raise.
-        try:
-            return agent_utils.execute(
-                ofctl_argv(self.name, command, args, version),
-                run_as_root=True,
-                process_input=stdin,
-                privsep_exec=True,
-                log_fail_as_error=False,
-            )
-        except exceptions.ProcessExecutionError as exc:
-            # The text repeats all input, and ends with what ovs-ofctl printed.
-            error = str(exc).rpartition("Stderr: ")[2] or str(exc)
-            raise RuntimeError(" ".join(error.split())) from exc
+        return run_ofctl(ofctl_argv(self.name, command, args, version), stdin)
+
+
+def run_ofctl(argv: list[str], stdin: str | None = None) -> str:
+    """Run ovs-ofctl as root, and return what it printed.
+
+    :raises RuntimeError: it failed.
+    """
+    try:
+        return agent_utils.execute(
+            argv,
+            run_as_root=True,
+            process_input=stdin,
+            privsep_exec=True,
+            log_fail_as_error=False,
+        )
+    except exceptions.ProcessExecutionError as exc:
+        # The text repeats all input, and ends with what ovs-ofctl printed.
+        error = str(exc).rpartition("Stderr: ")[2] or str(exc)
+        raise RuntimeError(" ".join(error.split())) from exc

@@ -13,11 +13,11 @@ from neutron.conf.plugins.ml2.drivers import ovs_conf
 from neutron_lib import rpc as n_rpc
 from oslo_log import log
 
-from portchain.controller.database import SwitchDatabase
 from portchain.controller.endpoint import Endpoint, configured_endpoints
 from portchain.controller.options import register_controller_opts
 from portchain.controller.switch import RemoteSwitch, configured_bridges
 from portchain.host.worker import HostWorker
+from portchain.ovsdb.switch_database import SwitchDatabase
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentEndpoint
 
@@ -31,7 +31,7 @@ class Host:
     """
 
     def __init__(self, name: str, endpoint: Endpoint) -> None:
-        database = SwitchDatabase(endpoint, self._row_changed)
+        database = SwitchDatabase(lambda: endpoint.database, endpoint.timeout, self._row_changed)
         self._switch = RemoteSwitch(
             name, endpoint, database, configured_bridges(), self._flows_changed
         )

@@ -7,9 +7,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log
 
-from portchain.controller.database import SwitchDatabase
 from portchain.controller.endpoint import Endpoint
-from portchain.controller.flow_monitor import FlowMonitor
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.host.bridge import (
@@ -18,7 +16,9 @@ from portchain.host.bridge import (
     BridgeConnection,
     ofctl_argv,
 )
+from portchain.host.flow_monitor import FlowMonitor
 from portchain.host.open_vswitch import OpenVSwitch, configured_firewall
+from portchain.ovsdb.switch_database import SwitchDatabase
 
 LOG = log.getLogger(__name__)
 

@@ -87,10 +87,9 @@ class FlowArbiter:
         """Ids of the chains that have flows."""
         return {_chain_of(owner) for owner in self.ledger.owners} - {_FRAME_GUARD}
 
-    def applied_ports(self, chain_id: str) -> frozenset[str]:
-        """Return the Neutron ports of the latest plan of a chain that the switch has taken."""
-        plan = self._decisions.applied.get(chain_id)
-        return plan.ports if plan else frozenset()
+    def applied_plan(self, chain_id: str) -> ChainPlan | None:
+        """Return the latest plan of a chain that the switch has taken."""
+        return self._decisions.applied.get(chain_id)
 
     def recompute(
         self,
@@ -161,7 +160,8 @@ class _Pass:
         """Compute the flows of some chains and all that depends on them; returns the outcomes."""
         for chain_id in changed:
             self._enqueue(chain_id)
-        self._ledger.set(_FRAME_GUARD, compile_frame_guard(self._local) if self._chains else ())
+        needs_guard = self._chains or (self._local.has_br_chain and self._local.ports)
+        self._ledger.set(_FRAME_GUARD, compile_frame_guard(self._local) if needs_guard else ())
         while self._queue:
             _, chain_id = heappop(self._queue)
             self._queued.discard(chain_id)

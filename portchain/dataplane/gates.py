@@ -7,8 +7,10 @@ is forwarded as if the port had sent it and OVN had checked it.
 """
 
 import hashlib
+from collections.abc import Iterator
 
-from portchain.dataplane.plan import ChainPlan, Path, Source
+from portchain.dataplane.host_switch import HostNeeds
+from portchain.dataplane.plan import ChainPlan, Path, Source, Target
 
 _PREFIX = "pc-gate-"
 
@@ -57,3 +59,30 @@ def _gated_ports(path: Path) -> set[str]:
         if target.is_origin
     }
     return ends | functions
+
+
+def needs_of(plan: ChainPlan, host: str) -> HostNeeds:
+    """Return what a chain needs of the switch of a host with br-chain.
+
+    :param host: the host's name in Neutron.
+    """
+    gated = gated_ports(plan)
+    ports: set[str] = set()
+    peers: set[str] = set()
+    for end, port_ids in _ends(plan):
+        if end.host == host:
+            ports |= {*port_ids, *map(gate_name, gated.intersection(port_ids))}
+        elif end.tunnel_ip:
+            peers.add(end.tunnel_ip)
+    return HostNeeds(frozenset(ports), frozenset(peers))
+
+
+def _ends(plan: ChainPlan) -> Iterator[tuple[Source | Target, tuple[str, ...]]]:
+    """Yield the sources and targets of a chain, each with the ports whose packets it steers."""
+    for path in plan.paths:
+        for source in path.sources:
+            yield source, (source.port_id,)
+        for hop in path.hops:
+            for target in hop.targets:
+                egress = () if hop.tap else (target.egress_port,)
+                yield target, (target.ingress_port, *egress)

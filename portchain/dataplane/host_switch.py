@@ -17,18 +17,39 @@ class Firewall(StrEnum):
     """No security groups (noop), or enforced outside of br-int (iptables): table 60."""
 
 
+FROM_TUNNELS = 0xFEFF
+"""On br-chain: OpenFlow port from which packets of all tunnels seem to come. No port has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """The patch ports that connect a port on br-chain to OVN's br-int.
+
+    :param network: OpenFlow port of br-chain that leads to the port's own logical port.
+    :param gate: the same for the port's gate; None if it has none.
+    :param is_bound: whether OVN has bound the gate to this host. While ovn-controller restarts, it
+        may say no, and still forward packets.
+    """
+
+    network: int
+    gate: int | None = None
+    is_bound: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class LocalPort:
-    """A Neutron port that is plugged into this host's br-int.
+    """A Neutron port that is plugged into this host's br-int, or into br-chain.
 
     :param ofport: OpenFlow port number.
-    :param vlan: local VLAN of its network, 1..4094.
+    :param vlan: local VLAN of its network, 1..4094; 0 on br-chain, which has none.
     :param record: id of its row in OVSDB, which is new each time that the port is plugged in.
+    :param wire: of a port on br-chain.
     """
 
     ofport: int
     vlan: int
     record: str = ""
+    wire: Wire | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +62,21 @@ class PhysicalBridge:
 
     patch_to_physical: int
     patch_to_int: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostNeeds:
+    """What the chains of a host need of its switch.
+
+    :param ports: names of logical ports: Neutron ports of this host, and gates of some of them.
+    :param peers: tunnel addresses of the hosts that packets may go to.
+    """
+
+    ports: frozenset[str] = frozenset()
+    peers: frozenset[str] = frozenset()
+
+    def __or__(self, other: "HostNeeds") -> "HostNeeds":
+        return HostNeeds(self.ports | other.ports, self.peers | other.peers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +103,9 @@ class LocalSwitch:
     :param limits: what the operator allows chains to take.
     :param has_rate_limits: whether Neutron's agent limits the packet rates of ports here (QoS).
     :param lacks: what the datapath lacks of what chains may need, as far as known.
+    :param has_br_chain: whether chains are steered on a bridge of their own, in front of OVN's
+        br-int, where ``tunnels`` end as well. ``patch_to_tun`` is ``FROM_TUNNELS`` then, and
+        ``patch_to_int`` is None.
     """
 
     host: str
@@ -79,6 +118,7 @@ class LocalSwitch:
     limits: FlowLimits = FlowLimits()
     has_rate_limits: bool = False
     lacks: frozenset[Feature] = frozenset()
+    has_br_chain: bool = False
 
     def without_ports(self, port_ids: Collection[str]) -> "LocalSwitch":
         """Return the switch as it would be if none of these ports were plugged in."""

@@ -48,6 +48,16 @@ side, before either register gets its value."""
 REG_TUNNEL = "reg0"
 """On br-tun: the OpenFlow port of the tunnel that a packet of a chain goes into."""
 
+REG_CHECKS = "reg4"
+"""On br-chain: ``UNCHECKED`` before OVN's egress checks of the port, ``AT_CHECKS`` during them, and
+0 for packets that need none or have passed them."""
+
+UNCHECKED, AT_CHECKS = 1, 2
+
+REG_SENDER = REG_PROJECT
+"""In front of a chain: OpenFlow port of the port that a packet is from. Learned flows match it, so
+that a full table evicts those of the port that has most."""
+
 REG_METERING = REG_SLOT
 """1 while a packet visits the tables that limit packet rates; its slot does not matter then."""
 
@@ -213,13 +223,15 @@ TABLES = {
             matches=_HOOK_MATCHES | _FRAME_MATCHES | {"nw_ttl", REG_LENGTH, REG_OWN},
             writes=_set(
                 *(REG_PATH_POSITION, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
-                *(REG_LENGTH, REG_OWN),
+                *(REG_LENGTH, REG_OWN, REG_CHECKS, REG_SENDER, "in_port", "pkt_mark"),
             )
             | _METER_WRITES,
             successors=_set(
                 *("LOCAL_SWITCHING", "HOP", "FORWARD", "REJOIN", "BRANCH", "COPY"),
                 *("ARRIVED", "RETURNED", "RATE_LIMIT", "TRANSIENT", "ACCEPT_OR_INGRESS"),
+                "NEXT_HOPS",
             ),
+            outputs=True,
             neutron=True,
         ),
         Table(
@@ -235,9 +247,10 @@ TABLES = {
             Bridge.INT,
             60,
             "Classifies what sources send, if Neutron's firewall is not on br-int.",
-            matches=_HOOK_MATCHES | {REG_METERING},
+            matches=_HOOK_MATCHES | {REG_METERING, REG_CHECKS},
             writes=_HOOK_WRITES,
             successors=_set("HOP", "COPY", "TRANSIENT"),
+            outputs=True,
             neutron=True,
         ),
         Table(
@@ -260,6 +273,25 @@ TABLES = {
             successors=_set("HOP", "COPY", "ACCEPTED_EGRESS"),
             neutron=True,
         ),
+        # Our tables, br-chain only.
+        Table(
+            "TO_CHECKS",
+            Bridge.INT,
+            143,
+            "Sends what enters a chain through OVN's egress checks of its port first (br-chain).",
+            matches=_set("in_port"),
+            writes=_set(REG_SENDER, "pkt_mark", "eth_dst"),
+            learns_into=_set("NEXT_HOPS"),
+            outputs=True,
+        ),
+        Table(
+            "NEXT_HOPS",
+            Bridge.INT,
+            144,
+            "Has learned flows: each knows a destination address that TO_CHECKS replaced.",
+            matches=frozenset(),  # contains learned flows only
+            max_flows=1 << 14,
+        ),
         # Our tables, br-int.
         Table(
             "ARRIVED",
@@ -275,10 +307,11 @@ TABLES = {
             Bridge.INT,
             150,
             "Starts a hop: hashes the packet's traffic flow and looks for a learned pair.",
-            matches=_HEADERS | {REG_PATH_POSITION, "nw_frag", "tcp_flags"},
+            matches=_HEADERS | {REG_PATH_POSITION, REG_CHECKS, "nw_frag", "tcp_flags"},
             # The source address serves as scratch space for hashing and is restored.
-            writes=_set(REG_TARGET, REG_PAIR_SET, REG_SLOT, REG_DIGEST, REG_PROJECT, "eth_src"),
-            successors=_set("AFFINITY", "BALANCE", "LEARN_AFFINITY", "FORWARD"),
+            writes=_set(REG_TARGET, REG_PAIR_SET, REG_SLOT, REG_DIGEST, REG_PROJECT, "eth_src")
+            | {REG_CHECKS},
+            successors=_set("AFFINITY", "BALANCE", "LEARN_AFFINITY", "FORWARD", "TO_CHECKS"),
         ),
         Table(
             "BALANCE",
@@ -339,9 +372,9 @@ TABLES = {
             Bridge.INT,
             154,
             "Sends a copy of the packet to a tap, here or on another host.",
-            matches=_set(REG_PATH_POSITION, "ip", "ipv6") | _TAG_MATCHES,
-            writes=_FRAME_WRITES | _NSH_WRITES | _METER_WRITES,
-            successors=_set("RATE_LIMIT"),
+            matches=_set(REG_PATH_POSITION, REG_CHECKS, "ip", "ipv6") | _TAG_MATCHES,
+            writes=_FRAME_WRITES | _NSH_WRITES | _METER_WRITES | {REG_CHECKS},
+            successors=_set("RATE_LIMIT", "TO_CHECKS"),
             outputs=True,
         ),
         # Flow affinity, br-int. The tables above resubmit to these and continue after them.
@@ -391,10 +424,11 @@ TABLES = {
     )
 }
 
-FLOW_LIMITS = {
-    table.number: table.max_flows for table in TABLES.values() if table.max_flows is not None
-}
-"""Table number -> maximum number of flows, for tables of br-int."""
+FLOW_LIMITS, BR_CHAIN_LIMITS = (
+    {TABLES[name].number: limit for name in names if (limit := TABLES[name].max_flows) is not None}
+    for names in (("AFFINITY",), ("AFFINITY", "NEXT_HOPS"))
+)
+"""Table number -> maximum number of flows, for tables of br-int and of br-chain."""
 
 _BY_NUMBER = {(table.bridge.kind, table.number): table for table in TABLES.values()}
 
@@ -444,6 +478,11 @@ class Priority:
     CHAIN_FRAME = 301
     STRAY_FRAME = 300  # chain frames that no flow expects, and forged ones
     FROM_TUNNEL = 299  # chain frames from any tunnel; below all more specific flows
+
+    # On br-chain, below all others of the table.
+    WIRE = 10  # between a port, its network and its gate
+    WIRE_TAGGED = 11  # packets with a VLAN tag, which no chain classifies
+    ENTER = 40  # in HOP and COPY, above all others: packets that OVN has not checked
 
     # In our own tables.
     ANY_SOURCE = 9  # frames with a source MAC address that the plan does not name

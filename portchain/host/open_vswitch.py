@@ -22,8 +22,14 @@ from portchain.dataplane.flow import (
     SwitchEntry,
     parse_dump,
 )
-from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch, PhysicalBridge
-from portchain.dataplane.pipeline import FLOW_LIMITS, REG_PROJECT
+from portchain.dataplane.host_switch import (
+    Firewall,
+    HostNeeds,
+    LocalPort,
+    LocalSwitch,
+    PhysicalBridge,
+)
+from portchain.dataplane.pipeline import BR_CHAIN_LIMITS, REG_PROJECT
 from portchain.host.bridge import BridgeConnection, read_port_rows
 from portchain.host.flood_control import FloodControl
 
@@ -78,6 +84,9 @@ class OpenVSwitch:
         """Add bridges, or replace the connections of those that were created again."""
         self._bridges = {**self._bridges, **bridges}
 
+    def provide(self, needs: HostNeeds) -> None:
+        """See ``Switch``. Neutron's agent provides ports and tunnels."""
+
     def read_ports(self) -> LocalSwitch:
         """See ``Switch``.
 
@@ -126,7 +135,7 @@ class OpenVSwitch:
             for number, row in present.items()
             if number in limits and list(row.groups) != groups
         ]
-        surplus = FLOW_LIMITS.keys() & present.keys() - limits.keys()
+        surplus = BR_CHAIN_LIMITS.keys() & present.keys() - limits.keys()
         with database.transaction(check_error=True) as transaction:
             for number in missing:
                 row = transaction.add(

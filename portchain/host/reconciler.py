@@ -15,6 +15,8 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 
 from oslo_log import log
 
@@ -23,7 +25,8 @@ from portchain.dataplane import pipeline, resume, transition
 from portchain.dataplane.arbitration import FlowArbiter, Outcome, path_ids_in
 from portchain.dataplane.diff import Batch, diff, keys_of, without
 from portchain.dataplane.flow import EntryKey
-from portchain.dataplane.host_switch import FlowLimits, LocalSwitch
+from portchain.dataplane.gates import needs_of
+from portchain.dataplane.host_switch import FlowLimits, HostNeeds, LocalSwitch
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
@@ -80,6 +83,7 @@ class Reconciler:
         self._removed_revisions: OrderedDict[str, int] = OrderedDict()
         self._chains_of_port: defaultdict[str, set[str]] = defaultdict(set)
         self._ports_of_chain: dict[str, frozenset[str]] = {}
+        self._needs_of_chain: dict[str, HostNeeds] = {}
         self._arbiter = FlowArbiter()
         self._reported: dict[str, HostReport] = {}
         self._local: LocalSwitch | None = None
@@ -275,6 +279,8 @@ class Reconciler:
     def _read_ports(self) -> LocalSwitch:
         """Return the ports of the switch; the same object while nothing has changed."""
         try:
+            if self._has_all_plans:
+                self._switch.provide(reduce(or_, self._needs_of_chain.values(), HostNeeds()))
             local = replace(self._switch.read_ports(), limits=self._limits)
         except Exception:
             self._in_sync = False  # chains that were to be computed wait for the next attempt
@@ -394,6 +400,7 @@ class Reconciler:
         if state == ABSENT:
             self._chains.pop(chain_id, None)
             self._set_ports(chain_id, frozenset())
+            self._needs_of_chain.pop(chain_id, None)
             return
         self._chains[chain_id] = state
         if state.next_deadline is not None:
@@ -401,8 +408,11 @@ class Reconciler:
         if state.awaits_switch:
             self._awaiting_switch.add(chain_id)
         # A chain whose latest plan failed is steered by the last plan that was applied.
-        applied = self._arbiter.applied_ports(chain_id)
-        self._set_ports(chain_id, applied.union(*(plan.ports for plan in state.plans)))
+        applied = self._arbiter.applied_plan(chain_id)
+        plans = [*state.plans, *([applied] if applied else [])]
+        needs = reduce(or_, (needs_of(plan, self._host) for plan in plans), HostNeeds())
+        self._needs_of_chain[chain_id] = needs
+        self._set_ports(chain_id, needs.ports.union(*(plan.ports for plan in plans)))
 
     def _note_applied(self, chain_id: str, *, failed: bool) -> None:
         """Start the times of a transition that begin when the switch holds its flows.

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import SwitchEntry
-from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.host_switch import HostNeeds, LocalSwitch
 
 
 class Switch(Protocol):
@@ -14,6 +14,12 @@ class Switch(Protocol):
     Every method raises an exception if the switch or its database refuses or does not answer. The
     type depends on the implementation.
     """
+
+    def provide(self, needs: HostNeeds) -> None:
+        """Note what all chains of the host need. ``read_ports`` provides it, if it can.
+
+        Not called before the needs of all chains are known.
+        """
 
     def read_ports(self) -> LocalSwitch:
         """Return the ports, tunnels and patch ports that the host has now."""

@@ -63,6 +63,10 @@ class HostWorker:
         """Compute the flows of the chains that use a port again."""
         self._tasks.put(lambda: self.reconciler.ports_changed([port_id]))
 
+    def run_soon(self, task: Callable[[], object]) -> None:
+        """Do something else with the switch. If it fails, all flows are compared with it."""
+        self._tasks.put(task)
+
     def request_reconcile(self) -> None:
         """Compare all flows with the switch. Requests until the comparison begins count as one."""
         if not self._reconcile_queued.is_set():

@@ -11,7 +11,7 @@ import pytest
 from portchain.dataplane.compile import compile_chain, compile_frame_guard
 from portchain.dataplane.host_switch import Firewall
 from tests.golden.readable import check, readable
-from tests.plans import TUNNEL_IPS, chain, switch, target
+from tests.plans import TUNNEL_IPS, chain, ovn_switch, switch, target
 
 PAIRS = {"pp1": "h1", "pp2": "h2", "pp3": "h3"}
 PORTS = {
@@ -36,6 +36,15 @@ def test_specification_workflow(host, firewall):
     assert compiled.missing == ()
     text = readable(compiled.flows | compile_frame_guard(local), PORTS[host], PAIRS)
     check(f"specification-{firewall}-{host}", text)
+
+
+@pytest.mark.parametrize("host", list(PORTS))
+def test_specification_workflow_on_ovn(host):
+    local = ovn_switch(host, *PORTS[host])
+    compiled = compile_chain(specification(), local)
+    assert compiled.missing == ()
+    text = readable(compiled.flows | compile_frame_guard(local), PORTS[host], PAIRS)
+    check(f"specification-ovn-{host}", text)
 
 
 @pytest.mark.parametrize("host", list(PORTS))

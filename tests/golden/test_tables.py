@@ -14,7 +14,17 @@ from portchain.dataplane.flow import BridgeKind, Flow
 from portchain.dataplane.host_switch import Firewall, PhysicalBridge
 from portchain.dataplane.plan import GraphIngress, Hop, Segment
 from tests.golden.test_golden import specification
-from tests.plans import HOSTS, chain, classifier, mac, source, switch, tap, target
+from tests.plans import (
+    HOSTS,
+    chain,
+    classifier,
+    mac,
+    ovn_switch,
+    source,
+    switch,
+    tap,
+    target,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 PORTS = ["vm", "pp1-in", "pp1-out", "pp2-in", "pp2-out", "pp3-in", "pp3-out"]
@@ -77,6 +87,8 @@ def examples() -> list[Flow]:
                 compiled = compile_chain(plan, local).flows | compile_frame_guard(local)
                 flows += sorted(compiled, key=lambda flow: (-flow.key.priority, str(flow)))
     flows += compile_frame_guard(replace(switch("h1"), has_rate_limits=True))
+    wiring = compile_frame_guard(ovn_switch("h1", *PORTS))
+    flows += sorted(wiring, key=lambda flow: (-flow.key.priority, str(flow)))
     return flows
 
 

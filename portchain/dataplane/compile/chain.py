@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from portchain.dataplane.compile import rate_limits, transport
+from portchain.dataplane.compile import rate_limits, transport, wiring
 from portchain.dataplane.compile.classify import (
     classifier_flows,
     coarse_guard_flows,
@@ -60,6 +60,7 @@ def compile_chain(
         affinity |= collect(_affinity(context), switch.limits)
         no_flood |= context.no_flood
         missing |= context.missing
+    missing.update(wiring.missing_gates(plan, switch))
     return Compiled(
         classification=frozenset(classification),
         delivery=frozenset(delivery),
@@ -94,10 +95,11 @@ def compile_frame_guard(switch: LocalSwitch) -> frozenset[Flow]:
     """Compile the flows that a host needs once, as soon as it has any chain.
 
     They keep chain frames out of Neutron's tables, and forged ones out of chains. One ends the
-    visits of packets to the tables that limit packet rates.
+    visits of packets to the tables that limit packet rates. On br-chain, they connect ports to
+    their networks, and a host needs them as soon as a port is there.
     """
     metering = rate_limits.end_of_metering_flows(switch)
-    return frozenset((*transport.guard_flows(switch), *metering))
+    return frozenset((*transport.guard_flows(switch), *metering, *wiring.wiring_flows(switch)))
 
 
 def _paths_on_host(

@@ -58,8 +58,12 @@ class Crossing:
 
     @property
     def tunnel(self) -> int | None:
-        """The OpenFlow port of br-tun that leads to the other host; None without a tunnel."""
+        """The OpenFlow port of br-tun that leads to the other host; None without a tunnel.
+
+        On a host with br-chain it is a port of br-chain itself.
+        """
         switch = self.switch
-        if switch.patch_to_tun is None or switch.patch_to_int is None:
+        has_br_tun = switch.patch_to_tun is not None and switch.patch_to_int is not None
+        if not has_br_tun and not switch.has_br_chain:
             return None
         return switch.tunnels.get(self.to.tunnel_ip)

@@ -27,36 +27,43 @@ _DECAPSULATE = ("decap()", "decap(packet_type(ns=0,type=0))")
 
 @dataclass(frozen=True, slots=True)
 class Uplink:
-    """A connection from br-int to another host.
+    """A connection from br-int or br-chain to another host.
 
-    :param from_int: port of br-int that leads to the outer bridge (br-tun or a physical bridge).
-    :param to_outer: the other end of that patch, a port of the outer bridge.
-    :param table: name of the table of the outer bridge, and ``bridge`` the bridge itself.
-    :param actions: of the outer bridge, on frames for the other host.
+    :param port: port of br-int that leads to the outer bridge; the tunnel's on br-chain.
     :param source_mac: source address of the outer Ethernet header.
+    :param outer: what the outer bridge does with frames for the other host; None without one.
+    """
+
+    port: int
+    source_mac: str
+    outer: "OuterBridge | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class OuterBridge:
+    """A bridge between br-int and other hosts: br-tun or a physical bridge.
+
+    :param from_int: port of the bridge that leads to br-int.
+    :param table: name of its table.
+    :param actions: on frames for the other host.
     """
 
     from_int: int
-    to_outer: int
     table: str
     bridge: Bridge
     actions: tuple[str, ...]
-    source_mac: str
 
 
 def find_uplink(crossing: Crossing) -> Uplink | None:
     """Return the way to the other host: a tunnel or, without one, a provider network."""
     switch, tunnel = crossing.switch, crossing.tunnel
+    if tunnel is not None and switch.has_br_chain:
+        return Uplink(tunnel, CHAIN_MAC)
     if tunnel is None or switch.patch_to_tun is None or switch.patch_to_int is None:
         return _provider_uplink(crossing)
-    return Uplink(
-        from_int=switch.patch_to_tun,
-        to_outer=switch.patch_to_int,
-        table="TUNNEL_SWITCHING",
-        bridge=Bridge.TUN,
-        actions=(f"set_field:{CHAIN_TUNNEL_ID}->tun_id", f"output:{tunnel}"),
-        source_mac=CHAIN_MAC,
-    )
+    to_host = (f"set_field:{CHAIN_TUNNEL_ID}->tun_id", f"output:{tunnel}")
+    outer = OuterBridge(switch.patch_to_int, "TUNNEL_SWITCHING", Bridge.TUN, to_host)
+    return Uplink(switch.patch_to_tun, CHAIN_MAC, outer)
 
 
 def _provider_uplink(crossing: Crossing) -> Uplink | None:
@@ -65,15 +72,14 @@ def _provider_uplink(crossing: Crossing) -> Uplink | None:
         return None
     physical = switch.physical[segment.physical_network]
     tag = () if segment.vlan is None else push_vlan(segment.vlan)
+    bridge = Bridge.physical(segment.physical_network)
+    # NORMAL handles an uplink that is a bond. The bridge may learn the source address, which is
+    # this host's own.
+    to_host = (*tag, "NORMAL")
     return Uplink(
-        from_int=physical.patch_to_physical,
-        to_outer=physical.patch_to_int,
-        table="PHYSICAL_SWITCHING",
-        bridge=Bridge.physical(segment.physical_network),
-        # NORMAL handles an uplink that is a bond. The bridge may learn the source address, which
-        # is this host's own.
-        actions=(*tag, "NORMAL"),
-        source_mac=provider_mac(crossing.context.chain_id, switch.host),
+        physical.patch_to_physical,
+        provider_mac(crossing.context.chain_id, switch.host),
+        OuterBridge(physical.patch_to_int, "PHYSICAL_SWITCHING", bridge, to_host),
     )
 
 
@@ -96,16 +102,17 @@ def sending_actions(crossing: Crossing, uplink: Uplink) -> tuple[str, ...]:
         "encap(ethernet)",
         f"set_field:{crossing.mac}->eth_dst",
         f"set_field:{uplink.source_mac}->eth_src",
-        f"output:{uplink.from_int}",
+        f"output:{uplink.port}",
     )
 
 
-def leaving_flow(crossing: Crossing, uplink: Uplink) -> Flow:
-    """Return the flow of the outer bridge that lets these frames leave the host."""
-    frames = (f"in_port={uplink.to_outer}", *frame_match(crossing.label, crossing.mac))
-    return build_flow(
-        uplink.table, Priority.CHAIN_FRAME, frames, *uplink.actions, bridge=uplink.bridge
-    )
+def leaving_flows(crossing: Crossing, uplink: Uplink) -> Iterator[Flow]:
+    """Yield the flow of the outer bridge that lets these frames leave the host."""
+    if (outer := uplink.outer) is not None:
+        frames = (f"in_port={outer.from_int}", *frame_match(crossing.label, crossing.mac))
+        yield build_flow(
+            outer.table, Priority.CHAIN_FRAME, frames, *outer.actions, bridge=outer.bridge
+        )
 
 
 def tunnel_arrival_flows(crossing: Crossing, onward: tuple[str, ...]) -> Iterator[Flow]:

@@ -48,7 +48,7 @@ def ambiguous_macs(path: Path) -> frozenset[str]:
 def find_tunnel(crossing: Crossing) -> int | None:
     """Return the tunnel into which this host sends packets; None if it sends whole frames.
 
-    :returns: the tunnel's OpenFlow port on br-tun.
+    :returns: the tunnel's OpenFlow port, as ``Crossing.tunnel``.
     """
     context = crossing.context
     accepts = crossing.to.host in context.packet_hosts
@@ -62,14 +62,21 @@ def sending_actions(
 
     A priority tag ends here: labels would follow it, and br-tun would take it for a network's tag.
 
+    On br-chain, which has the tunnel itself, the packets need no label that names the tunnel.
+
     :param tunnel: as ``find_tunnel`` returns it.
     :param ethertype: ``IPv4`` or ``IPv6``.
     :param is_tagged: whether the packets have a priority tag.
     """
-    return (
+    labelled = (
         *(("pop_vlan",) if is_tagged else ()),
         *push_label(port_label(crossing.mac), _IP_VERSIONS[ethertype], _CONSTANT_TTL),
         *push_label(crossing.label, crossing.traffic_class, crossing.ttl),
+    )
+    if crossing.switch.has_br_chain:
+        return (*labelled, f"output:{tunnel}")
+    return (
+        *labelled,
         # The third label stays on this host. Open vSwitch computes that no packet has it.
         *push_label(tunnel, 0, _CONSTANT_TTL),
         f"output:{crossing.switch.patch_to_tun}",

@@ -182,12 +182,16 @@ def _isolate_bridging_function(context: PathOnHost, target: Target) -> Iterator[
 
     With both of its ports in one network the function closes a loop: what it bridges besides the
     chain, such as broadcasts, would circulate forever. And a flooded frame that has been through
-    the function would leave it a second time as if the chain had sent it.
+    the function would leave it a second time as if the chain had sent it. On br-chain, a flow drops
+    what OVN sends to the port.
     """
     for port_id in (target.ingress_port, target.egress_port):
-        if (port := context.find_port(port_id)) is not None:
-            match = (f"in_port={port.ofport}",)
+        if (port := context.find_port(port_id)) is None:
+            continue
+        for in_port in (port.ofport, *([port.wire.network] if port.wire else [])):
+            match = (f"in_port={in_port}",)
             yield build_flow("LOCAL_SWITCHING", Priority.OTHER_FROM_L2_FUNCTION, match)
+        if port.wire is None:
             context.no_flood.add(NoFlood(port.ofport, port.record))
 
 

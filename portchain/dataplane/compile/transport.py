@@ -38,7 +38,7 @@ def sending_flows(
         return
     tunnel = labels.find_tunnel(crossing)
     if tunnel is None:
-        yield frames.leaving_flow(crossing, uplink)
+        yield from frames.leaving_flows(crossing, uplink)
     # Both forms have the same matches. So a plan with one form replaces a plan with the other at
     # once, also while packets of the old one are in flight.
     for ethertype, tag in itertools.product(crossing.context.ethertypes, (NO_VLAN, PRIORITY_TAG)):

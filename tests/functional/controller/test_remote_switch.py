@@ -14,7 +14,6 @@ from neutron.conf.plugins.ml2.drivers import ovs_conf
 from oslo_config import cfg
 
 from portchain import conf
-from portchain.controller.database import SwitchDatabase
 from portchain.controller.endpoint import Endpoint, configure_tls
 from portchain.controller.options import register_controller_opts
 from portchain.controller.switch import RemoteSwitch
@@ -22,6 +21,7 @@ from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, NoFlood
 from portchain.dataplane.pipeline import FLOW_LIMITS, REG_PROJECT
 from portchain.ovsdb.connection import OvsdbUnreachableError
+from portchain.ovsdb.switch_database import SwitchDatabase
 from tests.functional.vswitch import DEADLINE, Vswitch, running_vswitch
 
 ADDRESS, VM = "127.0.0.1", "7f2c0f4e-0000-4000-8000-000000000001"
@@ -73,7 +73,9 @@ class Remote:
         self.vswitch.run("ovs-appctl", "-t", control, f"ovsdb-server/{what}", remote)
 
     def open(self) -> RemoteSwitch:
-        database = SwitchDatabase(self.endpoint, self.row_changes.put)
+        database = SwitchDatabase(
+            lambda: self.endpoint.database, self.endpoint.timeout, self.row_changes.put
+        )
         return RemoteSwitch(
             "h1", self.endpoint, database, NAMES, lambda: self.flow_changes.put(True)
         )

@@ -1,6 +1,7 @@
 """Watches a bridge for changes of our flows that others make.
 
-Neutron's agent deletes flows that it does not know when it starts. It does not notify a controller.
+Neutron's agent deletes flows that it does not know when it starts, and notifies no controller. On
+hosts of OVN, nobody says that Open vSwitch has been restarted.
 """
 
 import subprocess
@@ -12,7 +13,7 @@ from portchain.host.bridge import OPENFLOW, ofctl_argv
 
 _MONITOR_SECONDS = 60
 """After this time, ovs-ofctl ends and is started again. That bounds how long a dead connection goes
-unnoticed, and how long a process outlives a controller that was killed."""
+unnoticed, and how long a process outlives a program that was killed."""
 
 _FAST_RETRY_SECONDS, _FAST_RETRIES, _SLOW_RETRY_SECONDS = 0.1, 100, 2.0
 """A switch that has just gone away is usually restarting, and has no flows then. Until ours are

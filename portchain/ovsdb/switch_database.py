@@ -1,19 +1,21 @@
-"""The Open vSwitch database of one host, as the controller sees it."""
+"""The Open vSwitch database of one host, as controller and agent of OVN's hosts see it."""
 
 from collections.abc import Callable
 from typing import Any
 
 from ovsdbapp.schema.open_vswitch import impl_idl
 
-from portchain.controller.endpoint import Endpoint
 from portchain.ovsdb.connection import OvsdbConnection
 
 _SCHEMA = "Open_vSwitch"
 _COLUMNS = {
-    "Open_vSwitch": ("bridges", "cur_cfg", "next_cfg"),
-    "Bridge": ("name", "ports", "controller", "protocols", "flow_tables"),
+    "Open_vSwitch": ("bridges", "cur_cfg", "next_cfg", "external_ids"),
+    "Bridge": (
+        *("name", "ports", "controller", "protocols", "flow_tables"),
+        *("datapath_type", "fail_mode", "external_ids"),
+    ),
     "Port": ("name", "interfaces", "tag", "other_config", "protected"),
-    "Interface": ("name", "type", "ofport", "options", "external_ids"),
+    "Interface": ("name", "type", "ofport", "ofport_request", "options", "external_ids"),
     "Controller": ("target",),
     "Flow_Table": ("name", "flow_limit", "overflow_policy", "groups"),
 }
@@ -25,18 +27,22 @@ _LISTENER_COLUMNS = ("controller", "protocols")
 class SwitchDatabase:
     """The Open vSwitch database of one host. Connects when it is first needed.
 
+    :param remote: returns its address in the notation of ovsdb(7), e.g. ``tcp:192.0.2.1:6640``.
+    :param timeout: seconds to wait for an answer.
     :param changed: called with the id of the Neutron port that a change concerns, or with "" for a
         change of a bridge or of any other port. ovsdbapp's thread calls it, so it must not block.
     """
 
-    def __init__(self, endpoint: Endpoint, changed: Callable[[str], None]) -> None:
+    def __init__(
+        self, remote: Callable[[], str], timeout: float, changed: Callable[[str], None]
+    ) -> None:
         self._changed = changed
         self._api: Any = None
         self._ovsdb = OvsdbConnection(
             _SCHEMA,
-            lambda: endpoint.database,
+            remote,
             _COLUMNS,
-            endpoint.timeout,
+            timeout,
             on_change=self._row_changed,
             prepare=self._create_api,
         )

@@ -222,6 +222,9 @@ class Reconciler:
                 return self._reconcile_at_once()
             changed_chains = self._chains_to_compute(self._read_ports())
         changed = self._program_in_slices(changed_chains)
+        if not changed_chains:
+            with self._lock.for_a_slice():  # flows that belong to no chain follow from ports, too
+                changed = self._program([()])
         with self._comparing:
             return self._compare() or changed
 

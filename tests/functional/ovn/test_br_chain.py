@@ -1,0 +1,262 @@
+"""Chains on hosts of OVN: real packets, from rows and plans as the server writes them.
+
+Whatever happens, no packet of a chain may arrive that has not visited the functions.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from portchain_lab import layout
+from portchain_lab.observe.capture import Capture
+from portchain_lab.observe.traffic import StreamResult
+from portchain_lab.waiting import wait_for
+
+from portchain.dataplane.interposing import network_peer
+from portchain.host.ovn_switch import BR_CHAIN
+from tests.functional.ovn.cloud import DEADLINE, Cloud, running_cloud, visits
+from tests.plans import ident
+
+THROUGH = ("a", "f-in", "f-out", "g-in", "g-out", "d")
+UNCLASSIFIED = 9001
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    """Source and first function on h1, second function and destination on h2."""
+    with running_cloud() as one:
+        one.add("a", "h1", ("a", "10.0.0.10"))
+        one.add("d", "h2", ("d", "10.0.0.13"))
+        one.add_function("f", "h1", 20)
+        one.add_function("g", "h2", 30)
+        one.settle()
+        yield one
+
+
+@pytest.fixture
+def chain(cloud: Cloud) -> Iterator[Cloud]:
+    """The cloud with a chain through both functions."""
+    cloud.realise(cloud.plan("a", "d", "f", "g"))
+    # The first packets wait for the addresses of tunnel ends and machines.
+    wait_for(lambda: not cloud.paths("a", "d")[0].lost, DEADLINE, "packets to pass the chain")
+    yield cloud
+    cloud.withdraw()
+
+
+def around(paths: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """The paths of packets that arrived without having visited all functions in order."""
+    return {path for path in paths if "d" in path and path != THROUGH}
+
+
+def test_packets_visit_the_functions(chain: Cloud) -> None:
+    result, paths = chain.paths("a", "d")
+    assert result.lost == []
+    assert paths == {THROUGH}
+    result, paths = chain.paths("a", "d", UNCLASSIFIED)
+    assert result.lost == []
+    assert paths == {("a", "d")}
+
+
+def test_flows_read_back_as_they_were_written(chain: Cloud) -> None:
+    for agent in chain.agents.values():
+        assert agent.reconciler.reconcile() is False
+
+
+def test_what_the_source_may_not_send_visits_no_function(chain: Cloud) -> None:
+    match = f"inport == @pc_sources && udp.dst == {UNCLASSIFIED - 1}"
+    chain.nb("acl-add", "pc_sources", "from-lport", "1001", match, "drop")
+    chain.settle()
+    _, paths = chain.paths("a", "d")
+    assert paths == {("a",)}
+
+
+def test_what_the_destination_may_not_receive_visits_the_functions_only(chain: Cloud) -> None:
+    port = ident("d")
+    chain.nb("acl-add", "network", "to-lport", "1001", f'outport == "{port}" && udp', "drop")
+    chain.settle()
+    _, paths = chain.paths("a", "d")
+    chain.nb("acl-del", "network")
+    assert paths == {THROUGH[:-1]}
+
+
+def test_a_source_cannot_spoof(chain: Cloud) -> None:
+    """Port security of the source applies before the chain."""
+    machine = chain.machines["a"]
+    chain.nb("lsp-set-port-security", machine.nics[0].port_id, "fa:16:3e:00:00:01 10.0.0.99")
+    chain.settle()
+    _, paths = chain.paths("a", "d")
+    owned = f"{machine.nics[0].mac_address} {machine.ip}"
+    chain.nb("lsp-set-port-security", machine.nics[0].port_id, owned)
+    chain.settle()
+    assert paths == {("a",)}
+
+
+def test_nothing_is_left_without_a_chain(cloud: Cloud) -> None:
+    before = {host: cloud.lab.vsctl(host, "list-ports", "br-int") for host in cloud.agents}
+    cloud.realise(cloud.plan("a", "d", "f", "g"))
+    cloud.withdraw()
+    for host in cloud.agents:
+        assert cloud.own_rows(host) == []
+        assert cloud.own_flows(host) == []
+        assert cloud.lab.vsctl(host, "list-ports", BR_CHAIN) == ""
+        assert cloud.lab.vsctl(host, "list-ports", "br-int") == before[host]
+    result, paths = cloud.paths("a", "d")
+    assert result.lost == []
+    assert paths == {("a", "d")}
+
+
+def during(
+    cloud: Cloud, disturb: Callable[[], None], port: int = UNCLASSIFIED - 1
+) -> tuple[StreamResult, set[tuple[str, ...]]]:
+    """Send datagrams while the agents run and something happens, and until they arrive again.
+
+    :returns: the result, and the paths that the datagrams took.
+    """
+    with Capture(cloud.machines.values()) as capture, ExitStack() as agents:
+        for agent in cloud.agents.values():
+            agents.enter_context(agent.running())
+        stream = agents.enter_context(cloud.stream("a", "d", port))
+        wait_for(lambda: len(stream.result.received) >= 20, DEADLINE, "datagrams to arrive")
+        disturb()
+        sent = stream.result.sent
+        wait_for(
+            lambda: sum(number >= sent for number, _ in stream.result.received) >= 20,
+            DEADLINE,
+            "datagrams to arrive again",
+        )
+        result = stream.stop()
+        frames = capture.stop()
+    return result, visits(frames, port)
+
+
+@pytest.mark.parametrize("host", ["h1", "h2"])
+@pytest.mark.parametrize("port", [UNCLASSIFIED - 1, UNCLASSIFIED])
+def test_open_vswitch_is_restarted(chain: Cloud, host: str, port: int) -> None:
+    def restart() -> None:
+        chain.lab.kill("ovs-vswitchd", host)
+        chain.lab.start(f"ovs-vswitchd@{host}")
+
+    result, paths = during(chain, restart, port)
+    if port != UNCLASSIFIED:
+        assert around(paths) == set()
+    assert len(result.lost) < result.sent
+
+
+@pytest.mark.parametrize("host", ["h1", "h2"])
+def test_ovn_controller_is_restarted(chain: Cloud, host: str) -> None:
+    def restart() -> None:
+        chain.lab.kill("ovn-controller", host)
+        chain.lab.start(f"ovn-controller@{host}")
+
+    result, paths = during(chain, restart)
+    assert around(paths) == set()
+    assert len(result.lost) < 100  # a second and a half at most: see the design
+
+
+def test_nova_plugs_the_source_in_again(chain: Cloud) -> None:
+    port = chain.machines["a"].nics[0].port_id
+    tap = layout.tap_name(port)
+
+    def plug() -> None:
+        chain.lab.vsctl(
+            "h1",
+            *f"--if-exists del-port {tap} -- add-port br-int {tap} --".split(),
+            *f"set interface {tap} external_ids:iface-id={port}".split(),
+        )
+
+    _, paths = during(chain, plug)
+    assert around(paths) == set()
+    assert tap in chain.lab.vsctl("h1", "list-ports", BR_CHAIN).split()
+
+
+@pytest.mark.parametrize("transactions", range(3))
+def test_an_agent_is_killed_while_it_moves_ports(cloud: Cloud, transactions: int) -> None:
+    """Another one goes on from there; nothing bypasses the chain in the meantime."""
+    plan = cloud.plan("a", "d", "f", "g")
+    cloud.add_gates(plan)
+    cloud.settle()
+    for host in cloud.agents:
+        agent = cloud.new_agent(host)
+        kill_after(agent.switch, transactions)
+        with pytest.raises(KilledError):
+            agent.set_plans(plan)
+    _, paths = cloud.paths("a", "d")
+    assert around(paths) == set()
+    for host in cloud.agents:
+        cloud.new_agent(host)
+    cloud.realise(plan)
+    wait_for(lambda: not cloud.paths("a", "d")[0].lost, DEADLINE, "packets to pass the chain")
+    result, paths = cloud.paths("a", "d")
+    cloud.withdraw()
+    assert paths == {THROUGH}
+    assert result.lost == []
+    assert [cloud.own_rows(host) for host in cloud.agents] == [[], []]
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL."""
+
+
+def kill_after(switch: object, transactions: int) -> None:
+    """End an agent when it begins the transaction, or the flows, after so many of them."""
+    left = iter(range(transactions))
+    for name in ("_change", "apply"):
+        original = getattr(switch, name)
+
+        def step(*arguments: object, original: Callable[..., None] = original) -> None:
+            if next(left, None) is None:
+                raise KilledError
+            original(*arguments)
+
+        setattr(switch, name, step)
+
+
+def test_a_host_is_started_while_the_server_is_down(chain: Cloud) -> None:
+    """The ports are connected; what belongs to a chain waits for the chains."""
+    agent = chain.new_agent("h1")
+    chain.lab.kill("ovs-vswitchd", "h1")
+    chain.lab.start("ovs-vswitchd@h1")
+    agent.switch.restore_wires()
+    wait_for(lambda: not chain.paths("a", "d", UNCLASSIFIED)[0].lost, DEADLINE, "packets to pass")
+    _, paths = chain.paths("a", "d")
+    assert around(paths) == set()
+    assert paths == {("a",)}
+    assert len(chain.own_rows("h1")) > 0
+
+
+def test_a_machine_is_stopped_and_started(chain: Cloud) -> None:
+    """os-vif does not find a port on br-chain. Nothing of it stays, and OVN unbinds it."""
+    machine, agent = chain.machines["a"], chain.agents["h1"]
+    (nic,) = machine.nics
+    chain.unplug("a")
+
+    def is_gone() -> bool:
+        agent.handle_events()
+        agent.reconciler.reconcile()
+        ports = chain.lab.vsctl("h1", "list-ports", BR_CHAIN)
+        return layout.tap_name(nic.port_id) not in ports
+
+    wait_for(is_gone, DEADLINE, "the port to be gone")
+    assert network_peer(nic.port_id) not in chain.lab.vsctl("h1", "list-ports", "br-int")
+    chain.restart_machine("a")
+    agent.wait_ready()
+    wait_for(lambda: not chain.paths("a", "d")[0].lost, DEADLINE, "packets to pass the chain")
+    _, paths = chain.paths("a", "d")
+    assert paths == {THROUGH}
+
+
+def test_moving_ports_loses_little(cloud: Cloud) -> None:
+    """Traffic that is in no chain waits for one transaction of Open vSwitch, each way."""
+    wait_for(lambda: not cloud.paths("a", "d", UNCLASSIFIED)[0].lost, DEADLINE, "packets to pass")
+    plan = cloud.plan("a", "d", "f", "g")
+    cloud.add_gates(plan)
+    cloud.settle()
+
+    def move() -> None:
+        for agent in cloud.agents.values():
+            agent.set_plans(plan)
+
+    result, _ = during(cloud, move, UNCLASSIFIED)
+    assert len(result.lost) < 60, "0.3 s"
+    back, _ = during(cloud, cloud.withdraw, UNCLASSIFIED)
+    assert len(back.lost) < 60

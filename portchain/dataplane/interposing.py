@@ -42,6 +42,8 @@ class PortRow:
 
     :param ofport: OpenFlow port number; ``NO_DEVICE``, or None if it has none yet.
     :param record: id of the interface's row.
+    :param ifindex: number of the device in the operating system; 0 if it has gone since Open
+        vSwitch has opened it.
     """
 
     name: str
@@ -51,6 +53,7 @@ class PortRow:
     record: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     external_ids: Mapping[str, str] = field(default_factory=dict)
+    ifindex: int | None = None
 
     @property
     def is_own(self) -> bool:
@@ -60,7 +63,15 @@ class PortRow:
     @property
     def is_plugged(self) -> bool:
         """Whether Open vSwitch has the device."""
-        return self.ofport is not None and self.ofport > 0
+        return self.ofport is not None and self.ofport > 0 and not self.has_gone
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether the device has gone for good. Nova then deletes its port from br-int only.
+
+        A device that Open vSwitch opens itself, as for vhost-user, can come back.
+        """
+        return self.type == _PLAIN and (self.ofport == NO_DEVICE or self.ifindex == 0)
 
     @property
     def is_bound(self) -> bool:
@@ -168,7 +179,7 @@ def interpose(rows: Iterable[PortRow], needs: HostNeeds) -> RowChange:
     wanted |= {port.name: port for port in _tunnels(rows, needs)}
     foreign = [row for row in rows if row.on_br_chain and not row.is_own and _port_id(row)]
     kept = {row.name for row in interposed.values()}
-    gone = [row.name for row in foreign if row.name not in kept and _has_gone(row)]
+    gone = [row.name for row in foreign if row.name not in kept and row.has_gone]
     return RowChange(
         put=tuple(
             port
@@ -188,16 +199,8 @@ def _to_interpose(rows: Iterable[PortRow], needs: HostNeeds) -> dict[str, PortRo
     return {
         port_id: row
         for port_id, row in interfaces_of_ports(rows).items()
-        if port_id in needs.ports and (row.is_plugged or (row.on_br_chain and not _has_gone(row)))
+        if port_id in needs.ports and (row.is_plugged or (row.on_br_chain and not row.has_gone))
     }
-
-
-def _has_gone(row: PortRow) -> bool:
-    """Return whether a device has gone for good: Nova removes its port from br-int only.
-
-    A port that Open vSwitch opens itself, as vhost-user ports are, is given back to br-int.
-    """
-    return row.type == _PLAIN and row.ofport == NO_DEVICE
 
 
 def _port_id(row: PortRow) -> str:

@@ -211,7 +211,7 @@ def read_rows(api: Any, integration: str) -> list[PortRow]:
     found = []
     for bridge in (integration, BR_CHAIN):
         names = api.list_ports(bridge).execute(check_error=True)
-        columns = ["_uuid", "name", "type", "ofport", "options", "external_ids"]
+        columns = ["_uuid", "name", "type", "ofport", "ifindex", "options", "external_ids"]
         query = api.db_list("Interface", names, columns=columns, if_exists=True)
         found += [
             PortRow(
@@ -220,6 +220,7 @@ def read_rows(api: Any, integration: str) -> list[PortRow]:
                 type=row["type"],
                 ofport=row["ofport"] if isinstance(row["ofport"], int) else None,
                 record=str(row["_uuid"]),
+                ifindex=row["ifindex"] if isinstance(row["ifindex"], int) else None,
                 options=dict(row["options"]),
                 external_ids=dict(row["external_ids"]),
             )

@@ -15,7 +15,9 @@ _COLUMNS = {
         *("datapath_type", "fail_mode", "external_ids"),
     ),
     "Port": ("name", "interfaces", "tag", "other_config", "protected"),
-    "Interface": ("name", "type", "ofport", "ofport_request", "options", "external_ids"),
+    "Interface": (
+        *("name", "type", "ofport", "ofport_request", "ifindex", "options", "external_ids"),
+    ),
     "Controller": ("target",),
     "Flow_Table": ("name", "flow_limit", "overflow_policy", "groups"),
 }

@@ -206,11 +206,16 @@ def test_a_port_whose_device_is_replaced_by_another_one() -> None:
     assert "tapA" not in database.rows
 
 
-def test_a_machine_that_was_stopped_leaves_nothing() -> None:
-    """os-vif deletes a port from br-int only: of one on br-chain it leaves the row."""
-    database = Database(vif(A, "tapA"), vif(B, "tapB"))
+@pytest.mark.parametrize("gone", [{"ofport": NO_DEVICE}, {"ifindex": 0}])
+def test_a_machine_that_was_stopped_leaves_nothing(gone: dict[str, int]) -> None:
+    """os-vif deletes a port from br-int only: of one on br-chain it leaves the row.
+
+    Open vSwitch first notices that the device has no number any more.
+    """
+    database = Database(vif(A, "tapA", ifindex=7), vif(B, "tapB"))
     database.settle(needs(A, B, gated=[A]))
-    database.rows["tapA"] = replace(database.rows["tapA"], ofport=NO_DEVICE)
+    assert database.rows["tapA"].on_br_chain
+    database.rows["tapA"] = replace(database.rows["tapA"], **gone)
     database.settle(needs(A, B, gated=[A]))
     assert "tapA" not in database.rows
     assert database.bindings() == [B]

@@ -48,6 +48,8 @@ class PortChainOvnExtension(extension_manager.OVNAgentExtension):
         """Connect to the switch and to the server, and start to work."""
         service_conf.register_service_opts(service_conf.RPC_EXTRA_OPTS)
         register_agent_opts(cfg.CONF)
+        # Unlike Neutron's other programs, its OVN agent does not set this.
+        oslo_messaging.set_transport_defaults(control_exchange="neutron")
         n_rpc.init(cfg.CONF)
         self._host = OvnHost(cfg.CONF.ovs.ovsdb_connection)
         self._host.start()

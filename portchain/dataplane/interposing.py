@@ -20,8 +20,8 @@ OWNER = "portchain"
 """Key in ``external_ids`` of all rows that belong to us. Its value is the id of the Neutron port
 that a patch port is for, or the address that a tunnel leads to."""
 
-IFACE_ID = "iface-id"
-_BINDING_KEYS = (IFACE_ID, "iface-id-ver", "encap-ip")
+IFACE_ID, IFACE_ID_VER = "iface-id", "iface-id-ver"
+_BINDING_KEYS = (IFACE_ID, IFACE_ID_VER, "encap-ip")
 """Keys of a port's ``external_ids`` that ovn-controller reads."""
 
 _INSTALLED = "ovn-installed"  # key of interfaces that ovn-controller has bound
@@ -213,12 +213,22 @@ def _patches(port_id: str, port: PortRow | None, needs: HostNeeds) -> Iterator[O
     :param port: its row; None before it is on br-chain: only one port of br-int may have its
         ``iface-id``.
     """
-    ids = {} if port is None else {key: port.external_ids.get(key, "") for key in _BINDING_KEYS}
-    bound = {key: value for key, value in ids.items() if value}
+    bound = {} if port is None else _binding(port)
     yield from _pair(network_patch(port_id), network_peer(port_id), port_id, bound)
     gate = gate_name(port_id)
     if gate in needs.ports:
         yield from _pair(gate_patch(port_id), gate, port_id, {IFACE_ID: gate})
+
+
+def _binding(port: PortRow) -> dict[str, str]:
+    """Return the keys by which ovn-controller binds a logical port to the patch port.
+
+    If Nova plugs a port in again, ovn-controller binds the logical port to the new interface. When
+    that leaves br-int, it looks at the patch port again only if one of these keys has changed. The
+    version differs for each interface; OVN ignores it unless the logical port requires one.
+    """
+    ids = {key: port.external_ids.get(key, "") for key in _BINDING_KEYS}
+    return {IFACE_ID_VER: port.record} | {key: value for key, value in ids.items() if value}
 
 
 def _pair(inner: str, outer: str, port_id: str, binding: Mapping[str, str]) -> Iterator[OwnPort]:

@@ -13,6 +13,7 @@ from portchain.dataplane.gates import gate_name
 from portchain.dataplane.host_switch import HostNeeds
 from portchain.dataplane.interposing import (
     IFACE_ID,
+    IFACE_ID_VER,
     NO_DEVICE,
     OWNER,
     OwnPort,
@@ -190,9 +191,12 @@ def test_nova_plugs_a_port_in_again() -> None:
     del database.rows["tapA"]
     database.rows["tapA"] = vif(A, "tapA", ofport=12, record="new")
     assert database.bindings() == [A, A]
+    bound = dict(database.rows[network_peer(A)].external_ids)
     database.settle(needs(A))
     assert database.bindings() == [A]
     assert database.rows["tapA"].on_br_chain
+    changed = database.rows[network_peer(A)].external_ids
+    assert changed[IFACE_ID_VER] != bound[IFACE_ID_VER], "so that OVN looks at the patch again"
 
 
 def test_a_port_whose_device_is_replaced_by_another_one() -> None:

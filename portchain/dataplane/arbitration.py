@@ -160,8 +160,7 @@ class _Pass:
         """Compute the flows of some chains and all that depends on them; returns the outcomes."""
         for chain_id in changed:
             self._enqueue(chain_id)
-        needs_guard = self._chains or (self._local.has_br_chain and self._local.ports)
-        self._ledger.set(_FRAME_GUARD, compile_frame_guard(self._local) if needs_guard else ())
+        self._set_frame_guard()
         while self._queue:
             _, chain_id = heappop(self._queue)
             self._queued.discard(chain_id)
@@ -181,6 +180,15 @@ class _Pass:
         for chain_id, flows in self._draining.items():
             self._set_yielding(chain_id, _DRAINING, flows)
         return self._outcomes
+
+    def _set_frame_guard(self) -> None:
+        """Set the flows that the host needs once, unless they are there and nothing has changed."""
+        is_set = _FRAME_GUARD in self._ledger.owners
+        if not (self._chains or (self._local.has_br_chain and self._local.ports)):
+            self._ledger.set(_FRAME_GUARD, ())
+        elif not is_set or self._decisions.guarded is not self._local:
+            self._ledger.set(_FRAME_GUARD, compile_frame_guard(self._local))
+        self._decisions.guarded = self._local
 
     def _state(self, chain_id: str) -> ChainTransition:
         return self._chains.get(chain_id, ABSENT)

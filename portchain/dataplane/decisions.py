@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 
+from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ChainTransition
 
@@ -24,6 +25,7 @@ class Decisions:
     ``_blocked``     the reverse of ``_blockers``.
     ``_sizes``       chain -> its project, and the number of its entries in the ledger.
     ``_rejections``  chain -> kind of its flows -> the switch's error message.
+    ``guarded``      the switch for which the flows that a host needs once are in the ledger.
     ================ =============================================================================
     """
 
@@ -36,6 +38,7 @@ class Decisions:
         self._sizes: dict[str, tuple[str, int]] = {}
         self._sizes_of_projects: Counter[str] = Counter()
         self._rejections: dict[str, dict[str, str]] = {}
+        self.guarded: LocalSwitch | None = None
 
     def is_active(self, chain_id: str) -> bool:
         """Return whether a chain's latest plan has its flows in the ledger."""

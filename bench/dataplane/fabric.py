@@ -77,7 +77,8 @@ class StaticSteering:
                     tunnels[host, addresses[one.remote]] = one.number
         network = lab.sdk("admin").network.get_network(self._site.network.id)
         vlans = {host: _vlan(self._site, host) for host in lab.hosts}
-        return Fabric(vlans, patches, tunnels, int(network.provider_segmentation_id))
+        segment = int(network.provider_segmentation_id)
+        return Fabric(vlans, patches, tunnels, segment, lab.layout.firewall == "openvswitch")
 
 
 def _interfaces(site: ChainSite, host: str) -> list[_Interface]:

@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Iterable
 from typing import Self
 
 from portchain_lab.guests.virtual_machines import VirtualMachine
@@ -56,12 +57,16 @@ class Connections:
         """
         return netns.call(
             self._source.namespace,
-            lambda: _Exchange(self._listener, self._address).run(count, at_once),
+            lambda: Exchange(self._listener, self._address).run(count, at_once),
         )
 
 
-class _Exchange:
-    """Client and server of some connections, in one thread."""
+class Exchange:
+    """Client and server of some connections, in one thread.
+
+    :param listener: the server's socket, which does not block.
+    :param address: of the server, as the clients know it.
+    """
 
     def __init__(self, listener: socket.socket, address: tuple[str, int]) -> None:
         self._listener, self._address = listener, address
@@ -71,6 +76,11 @@ class _Exchange:
         self._clients: dict[int, socket.socket] = {}
 
     def run(self, count: int, at_once: int) -> float:
+        """Open and close connections; returns the seconds that all took.
+
+        :param at_once: how many are open at the same time.
+        :raises BenchError: one fails.
+        """
         started = finished = 0
         began = time.perf_counter()
         try:
@@ -78,14 +88,20 @@ class _Exchange:
                 while started < count and len(self._clients) < at_once:
                     self._start()
                     started += 1
-                finished += self._step()
+                if not (ready := self._poll.poll(TIMEOUT)):
+                    raise TimeoutError(f"nothing happened for {TIMEOUT:g} s")
+                finished += self._handle(ready)
         except OSError as error:
             raise BenchError(f"connection {finished + 1} of {count} failed: {error}") from error
         finally:
-            self._poll.close()
-            for sock in (*self._clients.values(), *self._servers.values()):
-                sock.close()
+            self.close()
         return time.perf_counter() - began
+
+    def close(self) -> None:
+        """Close all sockets but the listener."""
+        self._poll.close()
+        for sock in (*self._clients.values(), *self._servers.values()):
+            sock.close()
 
     def _start(self) -> None:
         client = socket.socket()
@@ -94,11 +110,8 @@ class _Exchange:
         self._clients[client.fileno()] = client
         self._poll.register(client, select.EPOLLOUT)
 
-    def _step(self) -> int:
+    def _handle(self, ready: Iterable[tuple[int, int]]) -> int:
         """Process what is ready; returns how many connections are complete."""
-        ready = self._poll.poll(TIMEOUT)
-        if not ready:
-            raise TimeoutError(f"nothing happened for {TIMEOUT:g} s")
         finished = 0
         for number, event in ready:
             if number in self._clients:

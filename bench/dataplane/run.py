@@ -13,12 +13,15 @@ from bench.dataplane.rows import Row
 from bench.dataplane.site import ChainSite
 from bench.environments import Implementation
 
-LAB, HOSTS, FIREWALL = "benchdata", 3, "openvswitch"
+LAB, HOSTS = "benchdata", 3
 
 
-def run(implementation: Implementation, plan: Plan, rows: list[Row], console: Console) -> None:
+def run(
+    implementation: Implementation, plan: Plan, firewall: str, rows: list[Row], console: Console
+) -> None:
     """Measure in a lab of its own.
 
+    :param firewall: the agents' firewall driver.
     :param rows: receives what was measured, also before a failure.
     :raises BenchError: a connection failed, or datagrams were lost.
     :raises LabError: the lab does not start, or a chain does not become ACTIVE.
@@ -31,7 +34,7 @@ def run(implementation: Implementation, plan: Plan, rows: list[Row], console: Co
     console.rule(f"{implementation.name} {implementation.version}")
     with console.status("preparing the environment"):
         software = implementation.software(report)
-    lab = Lab(layout.Layout(LAB, HOSTS, FIREWALL, software=software))
+    lab = Lab(layout.Layout(LAB, HOSTS, firewall, software=software))
     # uWSGI imports from its current directory, where it would find portchain.
     layout.ROOT.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(layout.ROOT):

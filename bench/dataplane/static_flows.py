@@ -1,8 +1,9 @@
 """The steering of a chain by static flows, as a person would write them. Pure.
 
 One flow for each leg rewrites the destination's MAC address and outputs the packet to the next
-function: at its port, or by Neutron's tunnel. Source and destination keep their security groups:
-flows take packets after the checks of their sender's, and hand them to those of their receiver.
+function: at its port, or by Neutron's tunnel. If security groups are flows, source and destination
+keep theirs: flows take packets after the checks of their sender's, and hand them to those of their
+receiver.
 In a group of several pairs, four bits of the client's port select one.
 """
 
@@ -56,12 +57,14 @@ class Fabric:
     :param patches: host -> number in br-int of the port that leads to br-tun.
     :param tunnels: (host, other host) -> number of the tunnel's port in br-tun.
     :param segment: the tunnel id of the network.
+    :param filtered: whether security groups are flows (firewall ``openvswitch``).
     """
 
     vlans: Mapping[str, int]
     patches: Mapping[str, int]
     tunnels: Mapping[tuple[str, str], int]
     segment: int
+    filtered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,9 @@ def _leg(
     host = sender.host
     actions = f"mod_dl_dst:{target.mac},{_deliver(fabric, host, target)}"
     matched = f"in_port={sender.port},{match} actions="
-    if sender.end:
+    if sender.end and not fabric.filtered:
+        yield host, INT, f"table=60,priority={PRIORITY},{matched}{actions}"
+    elif sender.end:
         commit = "ct(commit,zone=NXM_NX_REG6[0..15]),"
         first = f"table=73,priority={PRIORITY + 1},ct_state=+new-est,"
         yield host, INT, f"{first}{matched}{commit}{actions}"
@@ -134,7 +139,7 @@ def _leg(
 def _deliver(fabric: Fabric, host: str, target: Attachment) -> str:
     if target.host != host:
         return f"mod_vlan_vid:{fabric.vlans[host]},output:{fabric.patches[host]}"
-    if target.end:
+    if target.end and fabric.filtered:
         registers = f"load:{target.port}->NXM_NX_REG5[],load:{fabric.vlans[host]}->NXM_NX_REG6[]"
         return f"{registers},resubmit(,81)"
     return f"output:{target.port}"

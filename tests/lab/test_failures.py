@@ -18,12 +18,12 @@ from portchain_lab.errors import DeadlineError
 from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths, traffic
 from portchain_lab.programs import CONTROLLER_PROGRAMS
+from portchain_lab.restarts import has_cleaned_up, restart_switch
 from portchain_lab.waiting import wait_for
 
 from tests.full import in_full
 from tests.lab.captures import Captures
 from tests.lab.labs import DATAPATH
-from tests.lab.restarts import has_cleaned_up, restart_switch
 from tests.lab.workflow import (
     CHAINED,
     DEADLINE,

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from portchain_lab.lab import Lab
 from portchain_lab.observe import traffic
+from portchain_lab.restarts import restart_switch
 from portchain_lab.waiting import wait_for
 
 from tests.lab.captures import Captures
-from tests.lab.restarts import restart_switch
 from tests.lab.test_kinds import SYMMETRIC
 from tests.lab.workflow import DEADLINE, FUNCTIONS, Workflow
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from bench.dataplane.load import _Exchange
+from bench.dataplane.load import Exchange
 from bench.errors import BenchError
 
 
@@ -19,7 +19,7 @@ def listener():
 
 @pytest.mark.parametrize("at_once", [1, 8])
 def test_connections_are_opened_and_closed(listener, at_once):
-    assert _Exchange(listener, listener.getsockname()).run(40, at_once) > 0
+    assert Exchange(listener, listener.getsockname()).run(40, at_once) > 0
 
 
 def test_a_refused_connection_fails(listener):
@@ -27,4 +27,4 @@ def test_a_refused_connection_fails(listener):
         closed.bind(("127.0.0.1", 0))
         address = closed.getsockname()
     with pytest.raises(BenchError, match="connection 1 of 3"):
-        _Exchange(listener, address).run(3, 1)
+        Exchange(listener, address).run(3, 1)

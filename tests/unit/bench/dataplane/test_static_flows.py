@@ -1,6 +1,7 @@
 """The flows that steer as a chain does, written by hand."""
 
 from collections import Counter
+from dataclasses import replace
 
 from bench.dataplane.static_flows import (
     INT,
@@ -63,6 +64,15 @@ def test_a_function_on_another_host_is_reached_by_the_tunnel():
 def test_a_destination_on_the_last_functions_host_keeps_its_security_group():
     last = flows([pair("b", 30)])["b", INT][-1]
     assert last.endswith("load:20->NXM_NX_REG5[],load:8->NXM_NX_REG6[],resubmit(,81)")
+
+
+def test_without_security_groups_flows_take_and_deliver_packets_directly():
+    fabric = replace(FABRIC, filtered=False)
+    direction = Direction(SOURCE, DESTINATION, [[pair("b", 30)]], MATCH, "tp_src")
+    found = {place: "\n".join(some) for place, some in write(fabric, [direction]).items()}
+    assert f"table=60,priority=500,in_port=10,{MATCH} actions=mod_dl_dst" in found["a", INT]
+    assert "ct(" not in found["a", INT]
+    assert found["b", INT].endswith("actions=mod_dl_dst:fa:00:00:00:00:02,output:20")
 
 
 def test_several_pairs_share_the_values_of_the_split():

@@ -7,8 +7,7 @@ from portchain_lab.errors import DeadlineError
 from portchain_lab.lab import Lab
 from portchain_lab.waiting import wait_for
 
-from tests.lab.workflow import DEADLINE
-
+DEADLINE = 180
 RESTART_NOTICED = "OVS is restarted"
 PORTS_WIRED = "Configuration for devices up"
 AGENT_HANGS = 90  # seconds; Neutron's agent itself waits for its monitor for 60

@@ -58,19 +58,15 @@ class Plan:
         return {**asdict(self), **names}
 
 
-_CROWDED = (Case(1), Case(1, 3))
+_ALL = cases.combine((1, 2, 4, 8), (1, 3))
 QUICK = Plan(cases.combine((1, 2), (1, 3)), 1, 150, 200, 0.5)
-DEFAULT = Plan(
-    (*cases.combine((1, 2, 4, 8), (1,)), *cases.combine((1, 2), (3,))),
-    alive=(10_000,),
-    crowded=_CROWDED,
-)
+DEFAULT = Plan(_ALL, repeat=2, alive=(10_000, 50_000), crowded=(Case(1), Case(1, 3)))
 FULL = Plan(
-    cases.combine((1, 2, 4, 8), (1, 3)),
+    _ALL,
     repeat=5,
     seconds=3.0,
     alive=(10_000, 50_000),
-    crowded=(*_CROWDED, Case(2, 3, symmetric=True)),
+    crowded=(Case(1), Case(1, 3), Case(2, 3, symmetric=True)),
 )
 
 

@@ -156,5 +156,5 @@ def _tunnel(fabric: Fabric, host: str, target: Attachment) -> Iterator[tuple[str
     )
     if not target.end:
         at, vlan = fabric.patches[target.host], fabric.vlans[target.host]
-        match = f"table=0,priority={PRIORITY},in_port={at},dl_vlan={vlan},dl_dst={target.mac}"
+        match = f"table=0,priority={PRIORITY},ip,in_port={at},dl_vlan={vlan},dl_dst={target.mac}"
         yield target.host, INT, f"{match} actions=strip_vlan,output:{target.port}"

@@ -56,7 +56,7 @@ def test_a_function_on_another_host_is_reached_by_the_tunnel():
         "actions=strip_vlan,load:99->NXM_NX_TUN_ID[],output:3"
     ]
     assert found["b", INT][0] == (
-        "table=0,priority=500,in_port=2,dl_vlan=8,dl_dst=fa:00:00:00:01:30 "
+        "table=0,priority=500,ip,in_port=2,dl_vlan=8,dl_dst=fa:00:00:00:01:30 "
         "actions=strip_vlan,output:30"
     )
 

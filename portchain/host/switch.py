@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from portchain.dataplane.datapath import Feature
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import SwitchEntry
 from portchain.dataplane.host_switch import HostNeeds, LocalSwitch
@@ -13,7 +14,11 @@ class Switch(Protocol):
 
     Every method raises an exception if the switch or its database refuses or does not answer. The
     type depends on the implementation.
+
+    :ivar lacks: as in ``LocalSwitch``; it may change at any time.
     """
+
+    lacks: frozenset[Feature]
 
     def provide(self, needs: HostNeeds) -> None:
         """Note what all chains of the host need. ``read_ports`` provides it, if it can.

@@ -11,6 +11,7 @@ from oslo_log import log
 
 from portchain.conf import GROUP
 from portchain.core.model import HostReport
+from portchain.dataplane.datapath import MPLS
 from portchain.dataplane.host_switch import FlowLimits
 from portchain.dataplane.transition import TransitionTimeouts
 from portchain.host.reconciler import Reconciler
@@ -36,6 +37,7 @@ class HostWorker:
         options = cfg.CONF[GROUP]
         timeouts = TransitionTimeouts(options.switch_timeout, options.drain_time)
         self.host = host
+        self._switch = switch
         limits = FlowLimits(options.max_chain_flows, options.max_project_flows)
         self.reconciler = Reconciler(switch, host, self._queue_reports, timeouts, limits=limits)
         self.synchronised = threading.Event()
@@ -157,7 +159,13 @@ class HostWorker:
 
     def _synchronise(self) -> None:
         known = self.reconciler.known_revisions
-        update = self._server.sync(n_context.get_admin_context_without_session(), self.host, known)
+        # Packets have two labels, frames only one.
+        version = contract.version_of_host(accepts_packets=MPLS not in self._switch.lacks)
+        update = self._server.sync(
+            n_context.get_admin_context_without_session(),
+            self.host,
+            contract.HostKnowledge(known, version),
+        )
         self._tasks.put(lambda: self._apply_sync(update, known))
 
     def _send_reports(self) -> None:

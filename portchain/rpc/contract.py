@@ -96,6 +96,15 @@ MINOR_VERSION = 13
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 
+
+def version_of_host(accepts_packets: bool) -> int:
+    """Return the minor version that a host of this release says.
+
+    :param accepts_packets: whether its datapath can take packets in MPLS from other hosts.
+    """
+    return MINOR_VERSION if accepts_packets else PACKETS_SINCE - 1
+
+
 _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 255, 4094
 _MAX_EARLIER_SETS, _MAX_PAIRS = 16, 65535
 _MAX_HOSTS, _MAX_HOST_NAME, _MAX_MINOR_VERSION = 65535, 255, 65535
@@ -222,12 +231,9 @@ def decode_reports(message: Any) -> tuple[HostReport, ...]:
     )
 
 
-def encode_known(revisions: Mapping[str, int]) -> dict[str, int]:
-    """Return a message for ``decode_known``, with the minor version of this release.
-
-    :param revisions: chain id -> revision of the plan that the host has.
-    """
-    return {**revisions, _OWN_VERSION: MINOR_VERSION}
+def encode_known(knowledge: HostKnowledge) -> dict[str, int]:
+    """Return a message for ``decode_known``."""
+    return {**knowledge.revisions, _OWN_VERSION: knowledge.minor_version}
 
 
 def decode_known(message: Any) -> HostKnowledge:

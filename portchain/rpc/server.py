@@ -1,6 +1,6 @@
 """Calls from a host to the server: ``ServerClient`` makes them, ``ServerEndpoint`` answers them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import oslo_messaging
@@ -18,10 +18,9 @@ class ServerClient:
             oslo_messaging.Target(topic=contract.SERVER_TOPIC, version=contract.VERSION)
         )
 
-    def sync(self, context: Any, host: str, known: Mapping[str, int]) -> contract.PlanUpdate:
+    def sync(self, context: Any, host: str, known: contract.HostKnowledge) -> contract.PlanUpdate:
         """Ask for all changes that this host does not know.
 
-        :param known: chain id -> revision of the plan that the host has.
         :raises Exception: of oslo.messaging, if no server answers.
         :raises ContractError: the answer cannot be read.
         """

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from portchain.dataplane.compile.crossing import Crossing
+from portchain.dataplane.datapath import MPLS
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import (
     CHAIN_TUNNEL_ID,
@@ -51,8 +52,8 @@ def find_tunnel(crossing: Crossing) -> int | None:
     :returns: the tunnel's OpenFlow port, as ``Crossing.tunnel``.
     """
     context = crossing.context
-    accepts = crossing.to.host in context.packet_hosts
-    return crossing.tunnel if accepts and crossing.mac not in context.ambiguous_macs else None
+    is_possible = crossing.to.host in context.packet_hosts and MPLS not in crossing.switch.lacks
+    return crossing.tunnel if is_possible and crossing.mac not in context.ambiguous_macs else None
 
 
 def sending_actions(

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from portchain.dataplane.compile import compile_chain, compile_frame_guard
+from portchain.dataplane.datapath import MPLS
 from portchain.dataplane.flow import Bridge, Flow
 from portchain.dataplane.host_switch import LocalSwitch, PhysicalBridge
 from portchain.dataplane.pipeline import TABLES, port_label
@@ -57,6 +58,11 @@ def test_hosts_get_what_they_accept(
     plan = replace(chain(hop, [target("a", "h1")]), packet_hosts=packet_hosts)  # type: ignore[arg-type]
     assert sent(plan) == sent_by_h1
     assert accepted(plan) == accepted_by_h2
+
+
+def test_a_host_whose_datapath_takes_one_label_only_sends_frames() -> None:
+    plan = replace(chain([B], [target("a", "h1")]), packet_hosts=("h2",))
+    assert sent(plan, replace(SENDER, lacks=frozenset({MPLS}))) == {"encap(mpls)"}
 
 
 @pytest.mark.parametrize("hop", [[B], tap(B)])

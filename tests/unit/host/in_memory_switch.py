@@ -16,6 +16,7 @@ class MemorySwitch:
     def __init__(self) -> None:
         self.local: LocalSwitch = switch("h1", *PORTS)
         self.flows = {}
+        self.lacks = frozenset()
         self.is_down = False
         self.changes = 0  # flows added or removed
         self.limits = {}

@@ -1,19 +1,27 @@
 """The queue of tasks between the events of a host and its switch."""
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from oslo_config import cfg
 
 from portchain.conf import GROUP
+from portchain.dataplane.datapath import MPLS, Feature
 from portchain.host import worker
 from portchain.host.options import HOST_OPTS
 from portchain.rpc import contract
 
 
 class Server:
-    def sync(self, *_: Any) -> contract.PlanUpdate:
+    """Records what the host says of itself."""
+
+    def __init__(self) -> None:
+        self.said: list[contract.HostKnowledge] = []
+
+    def sync(self, _context: Any, _host: str, known: contract.HostKnowledge) -> contract.PlanUpdate:
+        self.said.append(known)
         return contract.PlanUpdate()
 
 
@@ -46,15 +54,33 @@ class Reconciler:
 
 
 @pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> worker.HostWorker:
+def lacks() -> frozenset[Feature]:
+    """What the datapath of the host lacks."""
+    return frozenset()
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, lacks: frozenset[Feature]) -> worker.HostWorker:
     cfg.CONF.register_opts(HOST_OPTS, GROUP)
     monkeypatch.setattr(worker, "ServerClient", Server)
     monkeypatch.setattr(worker, "Reconciler", Reconciler)
     monkeypatch.setattr(worker.n_context, "get_admin_context_without_session", object)
-    made = worker.HostWorker("h1", None)  # type: ignore[arg-type]
+    made = worker.HostWorker("h1", SimpleNamespace(lacks=lacks))  # type: ignore[arg-type]
     made.start()
     assert made.synchronised.wait(10)
     return made
+
+
+@pytest.mark.parametrize(
+    ("lacks", "version"),
+    [
+        (frozenset(), contract.MINOR_VERSION),
+        (frozenset({MPLS}), contract.PACKETS_SINCE - 1),
+    ],
+    ids=["two labels", "one label"],
+)
+def test_a_host_whose_datapath_reads_one_label_only_asks_for_frames(host, version):
+    assert {said.minor_version for said in host._server.said} == {version}  # type: ignore[attr-defined]
 
 
 def finish(host: worker.HostWorker) -> Reconciler:

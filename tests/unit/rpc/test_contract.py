@@ -429,11 +429,16 @@ def test_known_revisions_are_checked(known):
 
 
 def test_a_host_says_its_version_with_the_revisions_that_it_knows():
-    sent = through_json(contract.encode_known(KNOWN))
-    assert contract.decode_known(sent) == contract.HostKnowledge(KNOWN, contract.MINOR_VERSION)
+    said = contract.HostKnowledge(KNOWN, contract.MINOR_VERSION)
+    assert contract.decode_known(through_json(contract.encode_known(said))) == said
     assert contract.decode_known(KNOWN) == contract.HostKnowledge(KNOWN, 0), "an older agent"
     highest = contract.decode_known({OWN_VERSION: 65535})
     assert highest == contract.HostKnowledge({}, 65535), "a newer agent"
+
+
+def test_a_host_that_cannot_take_packets_says_the_last_version_without_them():
+    assert contract.version_of_host(accepts_packets=True) == contract.MINOR_VERSION
+    assert contract.version_of_host(accepts_packets=False) == contract.PACKETS_SINCE - 1
 
 
 @pytest.mark.parametrize(

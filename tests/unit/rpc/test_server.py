@@ -58,7 +58,8 @@ class ServerTest(base.BaseTestCase):
         self.addCleanup(server.wait)
         self.addCleanup(server.stop)
         context = neutron_context.get_admin_context_without_session()
-        return ServerClient().sync(context, "h1", KNOWN)
+        known = contract.HostKnowledge(KNOWN, contract.MINOR_VERSION)
+        return ServerClient().sync(context, "h1", known)
 
     def test_the_server_learns_the_version_of_a_host(self) -> None:
         said: list[tuple[str, contract.HostKnowledge]] = []

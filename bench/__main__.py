@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,9 @@ def parser() -> argparse.ArgumentParser:
         help="the numbers of existing chains to measure with (default: 0,50,200)",
     )
     command.add_argument(
-        "--repeat", type=int, default=10, help="repetitions of each request (default: %(default)s)"
+        "--repeat",
+        type=int,
+        help="repetitions of each request or measurement (default: 10; dataplane: 2)",
     )
     command.add_argument(
         "--quick", action="store_true", help="a short run: 0 and 10 chains, three repetitions"
@@ -117,7 +119,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     firewall = arguments.firewall or "openvswitch"
     if arguments.quick:
         return Plan((0, 10), 3, 1, 12, arguments.hosts, firewall)
-    return Plan(arguments.chains, arguments.repeat, 2, 35, arguments.hosts, firewall)
+    return Plan(arguments.chains, arguments.repeat or 10, 2, 35, arguments.hosts, firewall)
 
 
 def show(result: Result, markdown: bool = False) -> None:
@@ -158,9 +160,9 @@ def write(result: Result, directory: Path) -> None:
 
 def packet_plan(arguments: argparse.Namespace) -> dataplane.Plan:
     """The plan for the data plane that the command line asks for."""
-    if arguments.quick:
-        return dataplane.QUICK
-    return dataplane.FULL if arguments.full else dataplane.DEFAULT
+    plan = dataplane.FULL if arguments.full else dataplane.DEFAULT
+    plan = dataplane.QUICK if arguments.quick else plan
+    return replace(plan, repeat=arguments.repeat or plan.repeat)
 
 
 def packet_firewall(chosen: Sequence[Implementation]) -> str:
@@ -213,15 +215,17 @@ def measure_packets(arguments: argparse.Namespace) -> int:
     began = results.now()
     rows: list[Row] = []
     succeeded = True
-    for implementation in chosen:
-        try:
-            run_packets(implementation, plan, firewall, rows, console)
-        except (BenchError, LabError) as error:
-            console.print(f"[red]{implementation.name}: {error}[/]", soft_wrap=True)
-            succeeded = False
-    if rows:
-        show_packets(rows, f"run of {began}Z: {about}", arguments.markdown)
-        write_packets(rows, about, began, arguments.output)
+    try:
+        for implementation in chosen:
+            try:
+                run_packets(implementation, plan, firewall, rows, console)
+            except (BenchError, LabError) as error:
+                console.print(f"[red]{implementation.name}: {error}[/]", soft_wrap=True)
+                succeeded = False
+    finally:
+        if rows:
+            show_packets(rows, f"run of {began}Z: {about}", arguments.markdown)
+            write_packets(rows, about, began, arguments.output)
     return 0 if succeeded else 1
 
 

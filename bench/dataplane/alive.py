@@ -1,8 +1,13 @@
 """TCP connections that stay open while others are measured."""
 
+import contextlib
+import multiprocessing
 import resource
 import select
 import socket
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Self
 
 from portchain_lab.guests.virtual_machines import VirtualMachine
@@ -17,12 +22,83 @@ USED_EVERY = 7
 SPARE_FILES = 4096
 LOCAL_PORTS = "10000 65535"
 
+# The parent's state is what the children need.
+_CONTEXT = multiprocessing.get_context("fork")
+
 
 class OpenConnections:
     """Keeps TCP connections open within its context; the kernel sends packets on each of them.
 
+    One process after the other opens some of them, and holds them: the system may not allow a
+    process so many files.
+
     :param count: how many.
     """
+
+    def __init__(
+        self, source: VirtualMachine, destination: VirtualMachine, port: int, count: int
+    ) -> None:
+        self._ends = source, destination, port
+        self._count = count
+        self._holders: list[tuple[BaseProcess, Connection]] = []
+
+    def __enter__(self) -> Self:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        each = (most - SPARE_FILES) // 2
+        try:
+            for begin in range(0, self._count, each):
+                self._open(min(each, self._count - begin))
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for _, pipe in self._holders:
+            pipe.close()
+        for process, _ in self._holders:
+            process.join()
+
+    def _open(self, count: int) -> None:
+        pipe, held = multiprocessing.Pipe()
+        others = [other for _, other in self._holders]
+        process = _CONTEXT.Process(
+            target=_hold, args=(_Share(*self._ends, count), held, [pipe, *others]), daemon=True
+        )
+        process.start()
+        held.close()
+        self._holders.append((process, pipe))
+        try:
+            problem = pipe.recv()
+        except EOFError:
+            problem = "the process that held the open connections has ended"
+        if problem:
+            raise BenchError(problem)
+
+
+def _hold(share: "_Share", pipe: Connection, others: Sequence[Connection]) -> None:
+    """Open connections, say so, and hold them until the other end of the pipe is closed.
+
+    :param others: ends of pipes that this process has inherited, and that would stay open in it.
+    """
+    for other in others:
+        other.close()
+    try:
+        share.open()
+    except (BenchError, OSError) as error:
+        pipe.send(str(error))
+        return
+    pipe.send("")
+    with contextlib.suppress(EOFError):
+        pipe.recv()
+
+
+class _Share:
+    """The connections of one process."""
 
     def __init__(
         self, source: VirtualMachine, destination: VirtualMachine, port: int, count: int
@@ -31,7 +107,11 @@ class OpenConnections:
         self._port, self._count = port, count
         self._open: list[socket.socket] = []
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """Open the connections.
+
+        :raises BenchError: one does not open.
+        """
         _allow_files(2 * self._count + SPARE_FILES)
         listener = netns.open_socket(self._destination.namespace)
         with listener:
@@ -39,20 +119,7 @@ class OpenConnections:
             listener.bind((self._destination.ip, self._port))
             listener.listen(BACKLOG)
             listener.setblocking(False)
-            try:
-                netns.call(self._source.namespace, lambda: self._connect(listener))
-            except BaseException:
-                self.close()
-                raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close all connections."""
-        for sock in self._open:
-            sock.close()
+            netns.call(self._source.namespace, lambda: self._connect(listener))
 
     def _connect(self, listener: socket.socket) -> None:
         """Open the connections. Runs in the source's namespace."""
@@ -104,7 +171,7 @@ def _client(address: tuple[str, int]) -> socket.socket:
 
 
 def _allow_files(count: int) -> None:
-    """Allow this process so many open files."""
+    """Allow this process so many open files, as far as the system does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(count, hard)))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))

@@ -179,8 +179,9 @@ class OvsDriverTest(ApiTestCase):
         assert self.status(chain) == ("ACTIVE", "")
         for mtu, fits in ((1507, False), (1508, True)):
             cfg.CONF.set_override("underlay_mtu", mtu, conf.GROUP)
+            said = contract.HostKnowledge({}, contract.MINOR_VERSION)
             for _ in range(2):
-                self.endpoint().sync(self.context, SECOND, contract.encode_known({}))
+                self.endpoint().sync(self.context, SECOND, contract.encode_known(said))
             self.plugin.drivers.update_port_chain(self.context, [chain])
             self.confirm(chain, FIRST, SECOND)
             assert (self.status(chain) == ("ACTIVE", "")) is fits, "8 bytes if it gets packets"

@@ -3,5 +3,5 @@
 Data flows one way through the package::
 
     api -> plugin -> requests (core.rules, db) -> drivers.manager -> drivers.base -> a driver
-    drivers.ovs -> dataplane.planning -> rpc -> host -> dataplane.compile -> the switch
+    drivers.hosts -> dataplane.planning -> rpc -> host -> dataplane.compile -> the switch
 """

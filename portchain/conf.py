@@ -2,8 +2,8 @@
 
 from oslo_config import cfg
 
+from portchain.drivers.hosts.options import OVS_OPTS
 from portchain.drivers.ovn.options import OVN_OPTS
-from portchain.drivers.ovs.options import OVS_OPTS
 
 PLUGIN_TYPE = "PORT_CHAIN"
 """The type under which Neutron's plugin directory knows the service plugin."""

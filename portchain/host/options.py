@@ -2,7 +2,7 @@
 
 from oslo_config import cfg
 
-from portchain.drivers.ovs.options import MAX_CHAIN_FLOWS
+from portchain.drivers.hosts.options import MAX_CHAIN_FLOWS
 
 HOST_OPTS: list[cfg.Opt] = [
     MAX_CHAIN_FLOWS,

@@ -2,14 +2,9 @@
 
 from neutron_lib import exceptions as lib
 
+from portchain.ovsdb.ovn import Unreachable
 
-class Unreachable(lib.ServiceUnavailable):
-    """503: a database of OVN does not answer."""
-
-    message = "The driver ovn cannot reach the database %(schema)s at %(server)s: %(error)s."
-
-    def __init__(self, schema: str, server: str, error: object) -> None:
-        super().__init__(schema=schema, server=server, error=error)
+__all__ = ["NoFreeFunctionId", "NoFreeTag", "SwitchNotFound", "Taken", "Unreachable"]
 
 
 class NoFreeFunctionId(lib.Conflict):

@@ -1,1 +1,1 @@
-"""The Open vSwitch driver: snapshot -> plan -> RPC messages to the hosts."""
+"""The Open vSwitch driver."""

@@ -17,7 +17,7 @@ from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned
 from portchain.dataplane.transition import TransitionTimeouts
-from portchain.drivers.ovs.updates import updates_by_host
+from portchain.drivers.hosts.updates import updates_by_host
 from portchain.host.reconciler import Reconciler
 from portchain.rpc import contract
 from tests.functional.kernel_vswitch import KernelVswitch

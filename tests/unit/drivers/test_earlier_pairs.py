@@ -12,7 +12,7 @@ from portchain import conf
 from portchain.core.model import HostReport
 from portchain.dataplane.plan import EarlierPairs
 from portchain.db import pair_sets, realisation, snapshots
-from portchain.drivers.ovs import driver
+from portchain.drivers.hosts import driver
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.plugin import PortChainPlugin
 from portchain.rpc.agent import AgentClient

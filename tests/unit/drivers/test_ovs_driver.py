@@ -18,7 +18,7 @@ from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned, plan_chain
 from portchain.db import realisation, snapshots
-from portchain.drivers.ovs import driver
+from portchain.drivers.hosts import driver
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient, AgentEndpoint

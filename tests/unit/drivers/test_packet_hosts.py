@@ -11,7 +11,7 @@ from portchain import conf
 from portchain.core.model import HostReport
 from portchain.dataplane.plan import ChainPlan
 from portchain.db import hosts, realisation, writer
-from portchain.drivers.ovs import driver
+from portchain.drivers.hosts import driver
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient

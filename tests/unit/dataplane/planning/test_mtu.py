@@ -17,7 +17,7 @@ from portchain.dataplane.planning.mtu import (
     Underlay,
     why_too_long,
 )
-from portchain.drivers.ovs.underlay import underlay_of
+from portchain.drivers.hosts.underlay import underlay_of
 from tests.plans import HOSTS, TUNNEL_IPS, chain, ident, source, tap, target
 
 PORTS = [ident(name) for name in ("vm", "a-in", "a-out", "b-in", "b-out")]

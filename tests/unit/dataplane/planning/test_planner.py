@@ -21,7 +21,7 @@ from portchain.dataplane import plan as plans
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import EarlierPairs
 from portchain.dataplane.planning.planner import plan_chain
-from portchain.drivers.ovs.updates import updates_by_host
+from portchain.drivers.hosts.updates import updates_by_host
 from portchain.rpc import contract
 from tests.plans import TUNNEL_IPS, ident, mac
 

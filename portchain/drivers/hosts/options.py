@@ -1,4 +1,4 @@
-"""Server options of the drivers ``ovs`` and ``openflow``."""
+"""Server options of the drivers ``ovs``, ``openflow`` and ``ovn``."""
 
 from oslo_config import cfg
 

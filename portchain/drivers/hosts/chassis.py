@@ -1,0 +1,50 @@
+"""Reads the tunnel endpoints of OVN's hosts from the Southbound database."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from portchain.dataplane.planning.mtu import TunnelEnd
+from portchain.ovsdb import ovn
+
+_COLUMNS = {"Chassis": ("name", "hostname", "encaps"), "Encap": ("type", "ip", "options")}
+_TUNNEL = "geneve"
+"""The only type with which all versions of OVN connect chassis, and the one that Neutron needs."""
+
+
+class Chassis:
+    """The chassis that ovn-controllers have registered. Connects when it is first asked."""
+
+    def __init__(self) -> None:
+        self._southbound: ovn.Database | None = None
+
+    def tunnel_ends(self, hosts: Collection[str]) -> dict[str, TunnelEnd]:
+        """Return host -> its tunnel endpoint; hosts without a chassis are left out.
+
+        :raises ovn.Unreachable: the database does not answer, and never did in this process.
+        """
+        if not hosts:
+            return {}
+        database = self._connected()
+        chassis = ((row.hostname, row.encaps) for row in database.rows("Chassis"))
+        return {host: _tunnel_end(encaps) for host, encaps in chassis if host in hosts}
+
+    def _connected(self) -> ovn.Database:
+        if self._southbound is None:
+            self._southbound = ovn.southbound(_COLUMNS)
+        try:
+            self._southbound.connect()
+        except ovn.Unreachable:
+            # Hosts keep their addresses while the database is away.
+            if not self._southbound.is_known:
+                raise
+        return self._southbound
+
+
+def _tunnel_end(encaps: Iterable[Any]) -> TunnelEnd:
+    """Return the endpoint of a chassis: of several addresses, the one that OVN prefers."""
+    usable = [row for row in encaps if row.type == _TUNNEL]
+    if not usable:
+        return TunnelEnd()
+    default = "default-encap-ip"
+    chosen = min(usable, key=lambda row: (row.options.get(default) != "true", row.ip))
+    return TunnelEnd(chosen.ip, frozenset({_TUNNEL}))

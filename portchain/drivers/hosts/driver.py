@@ -1,0 +1,268 @@
+"""Base of the drivers ``ovs``, ``openflow`` and ``ovn``.
+
+Plans chains, records which hosts have to confirm, and notifies the hosts. What programs a host's
+switch, an agent or a controller, makes no difference to what the host has to know.
+"""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from portchain.conf import GROUP
+from portchain.core.availability import pair_weights
+from portchain.core.model import ChainSnapshot, Encapsulation, HostReport, PortPair
+from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SETS
+from portchain.dataplane.planning import limits
+from portchain.dataplane.planning.floating import why_not_translated
+from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
+from portchain.dataplane.planning.planner import PairHistory, Planned, plan_chain
+from portchain.dataplane.planning.visibility import plan_for_host
+from portchain.db import pair_sets, snapshots
+from portchain.db.hosts import record_version, renew_chains, with_version
+from portchain.drivers.base import (
+    Capabilities,
+    ChainsFailed,
+    ChainStatusReporter,
+    OwnChains,
+    PeriodicTask,
+    PortChainDriver,
+)
+from portchain.drivers.hosts.chassis import Chassis
+from portchain.drivers.hosts.underlay import tunnel_ends, underlay_of
+from portchain.drivers.hosts.updates import two_phase_chains, updates_by_host
+from portchain.rpc import contract
+from portchain.rpc.agent import AgentClient
+from portchain.rpc.server import ServerEndpoint
+
+LOG = logging.getLogger(__name__)
+
+OVN_MECHANISM = "ovn"
+"""Neutron's mechanism driver for ports on hosts of OVN."""
+
+DELETED = 2**62
+"""Revision as of which hosts have no part in a deleted chain: higher than that of any plan."""
+
+
+class HostDriver(PortChainDriver):
+    """Realises chains on hosts that program their switches by plans.
+
+    A request of a host may reach any driver that derives from this class: all of them listen on one
+    topic. So what answers requests must not depend on the driver.
+    """
+
+    capabilities = Capabilities(
+        chain_correlations=frozenset(Encapsulation),
+        pair_correlations=frozenset(kind.correlation for kind in SUPPORTED_FUNCTIONS),
+        lb_fields=SUPPORTED_LB_FIELD_SETS,
+        symmetric=True,
+        function_kinds=frozenset(kind.function_kind for kind in SUPPORTED_FUNCTIONS),
+        ethertypes=frozenset({"IPv4", "IPv6"}),
+        service_graphs=True,
+        tap=True,
+        n_tuple_mapping=True,
+    )
+
+    def initialize(self, status: ChainStatusReporter) -> None:
+        """Connect to the message bus."""
+        super().initialize(status)
+        self._agents = AgentClient()
+        self._chassis = Chassis()
+
+    def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
+        """Return the endpoint that hosts call."""
+        return ((contract.SERVER_TOPIC, [ServerEndpoint(self._sync, self._record_reports)]),)
+
+    def periodic_tasks(self) -> Sequence[PeriodicTask]:
+        """Forget what groups selected from before, once flows from before have ended."""
+        interval = cfg.CONF[GROUP].repair_interval
+        return (PeriodicTask("flow affinity", interval, self._forget_earlier_pairs),)
+
+    # Before anything is written.
+
+    def check_port_pair(self, pair: PortPair) -> None:
+        """Reject a kind of function that flows cannot be compiled for."""
+        limits.check_pair(pair)
+
+    def check_port_chain(self, snapshot: ChainSnapshot) -> None:
+        """Reject a chain that flows cannot realise."""
+        limits.check_chain(snapshot)
+        limits.check_size(snapshot, cfg.CONF[GROUP].max_chain_flows)
+
+    # After the commit.
+
+    def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Notify the hosts of a new chain."""
+        self.refresh_port_chains(context, [snapshot])
+
+    def update_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Notify the hosts that take part in a chain now, or did before."""
+        self.refresh_port_chains(context, [snapshot])
+
+    def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Notify the hosts of a chain that it is deleted."""
+        planned = plan_chain(snapshot, {})
+        removal = contract.PlanUpdate(removed=((snapshot.chain.id, DELETED),))
+        self._agents.apply(context, dict.fromkeys(planned.plan.hosts, removal))
+
+    def refresh_port_chains(self, context: Any, snapshots: Sequence[ChainSnapshot]) -> None:
+        """Plan chains, and send each host all of its changes in one message.
+
+        :raises ChainsFailed: some chains cannot be planned; the hosts are notified of the others.
+        """
+        planned, failures = self._plan(context, snapshots)
+        before = self.status.hosts_of(context, [item.plan.id for item in planned])
+        # A plan is sent only if no other server has recorded a newer revision, or the deletion. A
+        # host that has no part in the newer plan would learn of that only at its next sync.
+        current = [
+            item
+            for item in planned
+            if self.status.record_plan(
+                context,
+                item.plan.id,
+                item.plan.revision,
+                item.plan.hosts,
+                down_reason=item.availability.down_reason,
+                warning=item.availability.warning,
+                packet_hosts=item.plan.packet_hosts,
+            )
+        ]
+        self._agents.apply(context, updates_by_host(current, before))
+        if failures:
+            raise ChainsFailed(failures)
+
+    def _plan(
+        self, context: Any, snapshots: Iterable[ChainSnapshot]
+    ) -> tuple[list[Planned], dict[str, Exception]]:
+        """Plan chains.
+
+        :returns: the plans, and chain id -> exception of those that cannot be planned.
+        """
+        snapshots = list(snapshots)
+        ports = (port for snapshot in snapshots for port in snapshot.ports.values())
+        mechanisms = {port.host: port.mechanism for port in ports if port.host}
+        hosts = mechanisms.keys()
+        ends, underlay = self._tunnel_ends(context, mechanisms), underlay_of(cfg.CONF)
+        packet_hosts = with_version(context, hosts, contract.PACKETS_SINCE)
+        history = _record_pairs(context, snapshots)
+        planned: list[Planned] = []
+        failures: dict[str, Exception] = {}
+        for snapshot in snapshots:
+            try:
+                planned.append(_plan_one(snapshot, ends, underlay, history, packet_hosts))
+            except Exception as error:
+                # A bug that one chain triggers must not affect the other chains of the call.
+                LOG.exception("Cannot plan port chain %s", snapshot.chain.id)
+                failures[snapshot.chain.id] = error
+        return planned, failures
+
+    def _tunnel_ends(self, context: Any, mechanisms: Mapping[str, str]) -> dict[str, TunnelEnd]:
+        """Return host -> its tunnel endpoint.
+
+        :param mechanisms: host -> the mechanism driver that bound ports there.
+        """
+        chassis = {host for host, mechanism in mechanisms.items() if mechanism == OVN_MECHANISM}
+        agents = mechanisms.keys() - chassis
+        return {**tunnel_ends(context, agents), **self._chassis.tunnel_ends(chassis)}
+
+    def _forget_earlier_pairs(self, context: Any, chains: OwnChains) -> None:
+        """Plan the chains again whose groups have earlier pairs that hosts need no more."""
+        times = _affinity_times()
+        due = pair_sets.due(context, times)
+        users = frozenset().union(*due.values())
+        own = {item.snapshot.chain.id: item for item in chains(context, users)} if users else {}
+        # The chains of another driver are planned by that driver's task.
+        groups = [group for group, ids in due.items() if not ids or ids & own.keys()]
+        usable = [chain_id for chain_id, item in own.items() if not item.refusal]
+        if groups and pair_sets.age(context, groups, usable, times):
+            self._plan_again(context, usable)
+
+    def _plan_again(self, context: Any, chain_ids: Sequence[str]) -> None:
+        """Plan chains for a reason that the driver manager does not know of."""
+        if not chain_ids:
+            return
+        try:
+            self.refresh_port_chains(context, snapshots.load(context, chain_ids))
+        except ChainsFailed as failed:
+            for chain_id, error in failed.failures.items():
+                self.status.mark_failed(context, [chain_id], str(error))
+
+    # Called by the hosts.
+
+    def _sync(self, context: Any, host: str, said: contract.HostKnowledge) -> contract.PlanUpdate:
+        """Return what a host must change.
+
+        The other hosts are notified if they must send to it in another form, because its release
+        has changed. Packets that it cannot read any more are lost until then. Packets that it can
+        read now wait until it asks again: its switch has flows for them then, and the hosts that
+        were upgraded together with it are all known.
+        """
+        is_new = record_version(context, host, said.minor_version)
+        accepts_packets = said.minor_version >= contract.PACKETS_SINCE
+        if not (is_new and accepts_packets):
+            self._plan_again(context, renew_chains(context, host, accepts_packets=accepts_packets))
+        known = said.revisions
+        expected = self.status.expected_on(context, host)
+        unknown = [
+            chain_id for chain_id, revision in expected.items() if known.get(chain_id) != revision
+        ]
+        planned, _ = self._plan(context, snapshots.load(context, unknown))
+        plans = tuple(item.plan for item in planned if host in item.plan.hosts)
+        return contract.PlanUpdate(
+            chains=tuple(plan_for_host(plan, host) for plan in plans),
+            prepare=two_phase_chains(plans),
+            switch=tuple(self.status.ready_on(context, host)),
+            removed=tuple(
+                (chain_id, revision)
+                for chain_id, revision in known.items()
+                if chain_id not in expected
+            ),
+        )
+
+    def _record_reports(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
+        """Record what a host has done, and notify hosts that can switch now."""
+        ready = self.status.confirm(context, host, reports)
+        updates = {
+            each: contract.PlanUpdate(switch=tuple(chains)) for each, chains in ready.items()
+        }
+        self._agents.apply(context, updates)
+
+
+def _affinity_times() -> pair_sets.AffinityTimes:
+    options = cfg.CONF[GROUP]
+    return pair_sets.AffinityTimes(options.flow_affinity_time, options.new_flow_affinity_time)
+
+
+def _record_pairs(context: Any, snapshots: Iterable[ChainSnapshot]) -> PairHistory:
+    """Record what the groups of chains select from now; return what they did before."""
+    present = {
+        group.id: pair_weights(group, snapshot.ports, same_host=True)
+        for snapshot in snapshots
+        for group in snapshot.chain.port_pair_groups
+        if not group.tap_enabled
+    }
+    return pair_sets.record(context, present, _affinity_times()) if present else {}
+
+
+def _plan_one(
+    snapshot: ChainSnapshot,
+    ends: Mapping[str, TunnelEnd],
+    underlay: Underlay,
+    history: PairHistory,
+    packet_hosts: Container[str],
+) -> Planned:
+    """Plan a chain, with warnings of what the packets may not survive outside of the chain."""
+    tunnel_ips = {host: end.address for host, end in ends.items()}
+    planned = plan_chain(snapshot, tunnel_ips, history)
+    accepting = (host for host in sorted(planned.plan.hosts) if host in packet_hosts)
+    plan = replace(planned.plan, packet_hosts=tuple(accepting))
+    mtus = {port.id: port.mtu for port in snapshot.ports.values()}
+    owner = snapshot.chain.project_id
+    foreign = {port.id for port in snapshot.ports.values() if port.project_id != owner}
+    reasons = (
+        why_too_long(plan, mtus, ends, underlay, foreign),
+        why_not_translated(snapshot, plan.paths[0]),
+    )
+    return replace(planned, plan=plan, availability=planned.availability.with_warnings(*reasons))

@@ -305,6 +305,21 @@ def expected_on(context: Any, host: str) -> dict[str, int]:
         return dict(context.session.execute(query).all())
 
 
+def applied(context: Any, chain_ids: Iterable[str]) -> dict[str, int]:
+    """Return the last planned revision of those chains whose hosts have all applied it."""
+    ids = list(chain_ids)
+    behind = sa.select(ChainHost.chain_id).where(
+        ChainHost.chain_id == PortChain.id, ChainHost.applied_revision < ChainHost.wanted_revision
+    )
+    query = sa.select(PortChain.id, PortChain.realised_revision).where(
+        PortChain.id.in_(ids), ~behind.exists()
+    )
+    if not ids:
+        return {}
+    with db_api.CONTEXT_READER.using(context) as session:
+        return {row.id: row.realised_revision for row in session.execute(query)}
+
+
 @dataclass(frozen=True, slots=True)
 class Unconfirmed:
     """A revision of a chain that a host has not confirmed.

@@ -140,7 +140,7 @@ class HostDriver(PortChainDriver):
 
         :returns: the plans, and chain id -> exception of those that cannot be planned.
         """
-        snapshots = list(snapshots)
+        snapshots = [self._observed(snapshot) for snapshot in snapshots]
         ports = (port for snapshot in snapshots for port in snapshot.ports.values())
         mechanisms = {port.host: port.mechanism for port in ports if port.host}
         hosts = mechanisms.keys()
@@ -157,6 +157,10 @@ class HostDriver(PortChainDriver):
                 LOG.exception("Cannot plan port chain %s", snapshot.chain.id)
                 failures[snapshot.chain.id] = error
         return planned, failures
+
+    def _observed(self, snapshot: ChainSnapshot) -> ChainSnapshot:
+        """Return a chain with what the driver knows better than Neutron's database."""
+        return snapshot
 
     def _tunnel_ends(self, context: Any, mechanisms: Mapping[str, str]) -> dict[str, TunnelEnd]:
         """Return host -> its tunnel endpoint.

@@ -36,7 +36,12 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
         servers: list[subprocess.Popen[bytes]] = []
         databases: list[northbound.Database] = []
 
-        def start(which: str = "nb", *, old: bool = False) -> northbound.Database:
+        def start(
+            which: str = "nb",
+            *,
+            old: bool = False,
+            database: northbound.Database | None = None,
+        ) -> northbound.Database:
             path = Path(folder, which)
             text = (ovn_toolchain.ROOT / f"usr/share/ovn/ovn-{which}.ovsschema").read_text()
             schema, file, place = (path.with_suffix(end) for end in (".schema", ".db", ".sock"))
@@ -47,7 +52,8 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
             )
             servers.append(subprocess.Popen(argv, stderr=subprocess.DEVNULL))
             wait_for(lambda: _accepts(place), DEADLINE, "the database server")
-            database = northbound.northbound() if which == "nb" else northbound.southbound()
+            if database is None:
+                database = northbound.northbound() if which == "nb" else northbound.southbound()
             monkeypatch.setattr(database, "_server", lambda: f"unix:{place}")
             database.connect()
             databases.append(database)

@@ -1,0 +1,100 @@
+"""The driver of OVN's hosts: plans chains as ``ovs`` does, and writes rows beside.
+
+On these hosts chains are steered on a bridge of their own, in front of br-int. What that needs of
+OVN is in the Northbound database: gates, by which packets leave and enter OVN's pipeline, and
+guards, which drop what should have left it and did not.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from oslo_log import log as logging
+
+from portchain.core.model import ChainSnapshot, Port
+from portchain.drivers.base import ChainStatusReporter, PeriodicTask
+from portchain.drivers.gates import northbound, refusals
+from portchain.drivers.gates.northbound import Wanted, WriteChains
+from portchain.drivers.gates.rows import NOTHING, Phase, rows_of
+from portchain.drivers.gates.upkeep import Upkeep
+from portchain.drivers.hosts.driver import OVN_MECHANISM, HostDriver
+from portchain.ovsdb.ovn import Unreachable
+
+LOG = logging.getLogger(__name__)
+
+
+class OvnDriver(HostDriver):
+    """Realises chains on the hosts of Neutron's mechanism driver ``ovn``."""
+
+    name = "ovn"
+
+    def initialize(self, status: ChainStatusReporter) -> None:
+        """Prepare the connections; each process connects when it first has to."""
+        super().initialize(status)
+        self._northbound = northbound.open_database()
+        self._upkeep = Upkeep(self._northbound)
+
+    def periodic_tasks(self) -> Sequence[PeriodicTask]:
+        """Complete rows once hosts have confirmed, and repair those that others have changed."""
+        return (*super().periodic_tasks(), PeriodicTask("rows", 1, self._upkeep.run))
+
+    def claims(self, port: Port) -> bool:
+        """Claim ports that ML2/OVN has bound."""
+        return port.mechanism == OVN_MECHANISM
+
+    def check_port_chain(self, snapshot: ChainSnapshot) -> None:
+        """Reject a chain that flows cannot realise, or that OVN cannot hand over to them."""
+        refusals.check_chain(snapshot)
+        super().check_port_chain(snapshot)
+
+    def refresh_port_chains(self, context: Any, snapshots: Sequence[ChainSnapshot]) -> None:
+        """Write the rows that the hosts will need, then plan the chains and notify the hosts.
+
+        :raises Unreachable: the Northbound database does not answer; no host is notified.
+        :raises ChainsFailed: some chains cannot be planned; the hosts are notified of the others.
+        """
+        wanted = list(_wanted(snapshots))
+        if wanted:
+            self._northbound.run(WriteChains(self._northbound, wanted))
+        super().refresh_port_chains(context, snapshots)
+
+    def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
+        """Remove the chain's guards, and notify its hosts. The gates are removed later.
+
+        :raises Unreachable: the Northbound database does not answer; guards are removed later, too.
+        """
+        removed = Wanted(snapshot.chain.id, snapshot.chain.revision, Phase.REMOVED, NOTHING)
+        try:
+            self._northbound.run(WriteChains(self._northbound, [removed]))
+        finally:
+            super().delete_port_chain(context, snapshot)
+
+    def _observed(self, snapshot: ChainSnapshot) -> ChainSnapshot:
+        """Return a chain with its ports as OVN knows them.
+
+        OVN binds a port anew when its interface moves to the bridge of chains or back. Neutron
+        hears that the port is DOWN, and then that it is ACTIVE: late, and one after the other.
+        """
+        try:
+            self._northbound.connect()
+        except Unreachable:
+            return snapshot
+        ports = {port_id: self._observed_port(port) for port_id, port in snapshot.ports.items()}
+        return replace(snapshot, ports=ports)
+
+    def _observed_port(self, port: Port) -> Port:
+        plugged = northbound.is_plugged(self._northbound, port.id)
+        is_ours = port.mechanism == OVN_MECHANISM and plugged is not None
+        return replace(port, plugged=bool(plugged)) if is_ours else port
+
+
+def _wanted(snapshots: Iterable[ChainSnapshot]) -> Iterable[Wanted]:
+    for snapshot in snapshots:
+        chain = snapshot.chain
+        try:
+            rows = rows_of(snapshot)
+        except Exception:
+            # The base class plans the chain, too, and reports why it cannot.
+            LOG.exception("Cannot plan the rows of port chain %s", chain.id)
+            continue
+        yield Wanted(chain.id, chain.revision, Phase.CHANGING, rows)

@@ -1,0 +1,118 @@
+"""Translates the header fields of a classifier into OVN's expressions (ovn-sb(5), Logical_Flow).
+
+Pure. An expression matches the packets that hosts classify, and no other: what it matches and did
+not come out of a gate is dropped.
+"""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_network
+
+from portchain.core.protocols import (
+    DHCP_PORTS,
+    ICMP,
+    ICMPV6,
+    NEIGHBOUR_DISCOVERY,
+    NEIGHBOUR_DISCOVERY_HOP_LIMIT,
+    SCTP,
+    TCP,
+    UDP,
+)
+from portchain.dataplane.match import addresses_within, covers_dhcp, covers_neighbour_discovery
+from portchain.dataplane.plan import Classifier, PortRange
+
+_WITH_PORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
+_ICMP = {ICMP: "icmp4", ICMPV6: "icmp6"}
+_IP = {"IPv4": "ip4", "IPv6": "ip6"}
+_ALL_PORTS: PortRange = (0, 65535)
+_UNICAST = "!eth.mcast"
+
+
+def classified(classifier: Classifier, forwarded: Iterable[str] = ()) -> str:
+    """Match the packets of a classifier where they are sent.
+
+    :param forwarded: addresses whose packets the sending port only forwards, see ``Source``.
+    """
+    ip = _IP[classifier.ethertype]
+    terms = [
+        ip,
+        _UNICAST,
+        *_protocol(classifier),
+        *_within(f"{ip}.src", classifier.source_prefixes),
+        *_received(classifier),
+        *_link_traffic(classifier),
+    ]
+    if passed := sorted(addresses_within(forwarded, classifier)):
+        terms.append(f"!({_one_of(f'{ip}.src', passed)})")
+    return " && ".join(terms)
+
+
+def _protocol(classifier: Classifier) -> Iterator[str]:
+    protocol = classifier.protocol
+    ranges = (classifier.source_ports, classifier.destination_ports)
+    if protocol is None:
+        return
+    if (name := _WITH_PORTS.get(protocol)) is not None:
+        yield name
+        for field, ports in zip(("src", "dst"), ranges, strict=True):
+            yield from _range(f"{name}.{field}", ports)
+    elif (name := _ICMP.get(protocol)) is not None:
+        yield name
+        for field, values in zip(("type", "code"), ranges, strict=True):
+            if values is not None:
+                yield f"{name}.{field} == {values[0]}"
+    else:
+        yield f"ip.proto == {protocol}"
+
+
+def _range(field: str, ports: PortRange | None) -> Iterator[str]:
+    if ports is None or ports == _ALL_PORTS:
+        return
+    first, last = ports
+    yield f"{field} == {first}" if first == last else f"{first} <= {field} <= {last}"
+
+
+def _received(classifier: Classifier) -> Iterator[str]:
+    """Match the destination: that of the receiver, in any of the ways in which it is known."""
+    field = f"{_IP[classifier.ethertype]}.dst"
+    receiver = classifier.receiver
+    if receiver is None:
+        yield from _within(field, classifier.destination_prefixes)
+        return
+    ways = [
+        _one_of(field, addresses)
+        for addresses in (receiver.addresses, receiver.shared_addresses)
+        if addresses
+    ]
+    if receiver.macs:
+        to_frames = _one_of("eth.dst", receiver.macs)
+        ways.append(" && ".join((to_frames, *_within(field, classifier.destination_prefixes))))
+    if not ways:
+        yield "0"
+    elif len(ways) == 1:
+        yield ways[0]
+    else:
+        yield f"({' || '.join(f'({way})' for way in ways)})"
+
+
+def _link_traffic(classifier: Classifier) -> Iterator[str]:
+    """Leave out what never enters a chain: DHCP and neighbour discovery."""
+    for ethertype, (client, server) in DHCP_PORTS.items():
+        for source, destination in ((client, server), (server, client)):
+            if covers_dhcp(classifier, ethertype, (source, destination)):
+                yield f"!(udp.src == {source} && udp.dst == {destination})"
+    if covers_neighbour_discovery(classifier):
+        types = ", ".join(map(str, NEIGHBOUR_DISCOVERY))
+        hop_limit = f"ip.ttl == {NEIGHBOUR_DISCOVERY_HOP_LIMIT}"
+        yield f"!(icmp6.type == {{{types}}} && icmp6.code == 0 && {hop_limit})"
+
+
+def _within(field: str, prefixes: Iterable[str]) -> Iterator[str]:
+    """Match an address in any of some prefixes; all addresses if there is none."""
+    networks = [ip_network(prefix, strict=False) for prefix in prefixes]
+    if networks and all(network.prefixlen for network in networks):
+        yield _one_of(field, map(str, networks))
+
+
+def _one_of(field: str, values: Iterable[str]) -> str:
+    chosen = list(values)
+    return f"{field} == {chosen[0]}" if len(chosen) == 1 else f"{field} == {{{', '.join(chosen)}}}"

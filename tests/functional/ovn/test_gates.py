@@ -66,7 +66,7 @@ def content(database: Database) -> list[str]:
     """All that the database holds, without the ids of rows."""
     tables = ("Logical_Switch", "Logical_Switch_Port", "Port_Group", "ACL")
     return sorted(
-        f"{table} {[(column, plain(getattr(row, column))) for column in sorted(row._table.columns)]}"
+        f"{table} {[(name, plain(getattr(row, name))) for name in sorted(row._table.columns)]}"
         for table in tables
         for row in database.rows(table)
     )
@@ -74,7 +74,9 @@ def content(database: Database) -> list[str]:
 
 def plain(value: Any) -> Any:
     if isinstance(value, list):
-        return sorted(getattr(item, "name", None) or getattr(item, "match", str(item)) for item in value)
+        return sorted(
+            getattr(item, "name", None) or getattr(item, "match", str(item)) for item in value
+        )
     return value
 
 

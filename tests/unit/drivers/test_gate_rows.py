@@ -1,0 +1,137 @@
+"""Northbound rows of chains on OVN: which gates and guards follow from a chain, as values."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from portchain.dataplane.gates import gate_mac
+from portchain.dataplane.plan import Classifier, Receiver
+from portchain.drivers.gates.match import classified
+from portchain.drivers.gates.rows import (
+    NOTHING,
+    ChainRows,
+    Guard,
+    guard_acls,
+    rows_of,
+    while_changing,
+)
+from tests.plans import ident
+from tests.unit.dataplane.planning.test_planner import snapshot
+
+TCP = Classifier("IPv4", 6)
+ANY = "ip4 && !eth.mcast"
+
+EXPRESSIONS = [
+    (Classifier("IPv4", 1, source_ports=(8, 8)), f"{ANY} && icmp4 && icmp4.type == 8"),
+    (
+        Classifier("IPv6", 58, (128, 128), (0, 0)),
+        "ip6 && !eth.mcast && icmp6 && icmp6.type == 128 && icmp6.code == 0",
+    ),
+    (TCP, f"{ANY} && tcp"),
+    (replace(TCP, source_ports=(5, 5)), f"{ANY} && tcp && tcp.src == 5"),
+    (replace(TCP, destination_ports=(0, 9)), f"{ANY} && tcp && 0 <= tcp.dst <= 9"),
+    (replace(TCP, destination_ports=(0, 65535)), f"{ANY} && tcp"),
+    (
+        Classifier("IPv4", 132, (1, 2), (3, 3)),
+        f"{ANY} && sctp && 1 <= sctp.src <= 2 && sctp.dst == 3",
+    ),
+    (Classifier("IPv4", 47), f"{ANY} && ip.proto == 47"),
+    (replace(TCP, source_prefixes=("10.0.0.0/8",)), f"{ANY} && tcp && ip4.src == 10.0.0.0/8"),
+    (replace(TCP, source_prefixes=("10.0.0.0/8", "0.0.0.0/0")), f"{ANY} && tcp"),
+    (
+        replace(TCP, destination_prefixes=("10.0.0.1/32", "10.0.0.2/32")),
+        f"{ANY} && tcp && ip4.dst == {{10.0.0.1/32, 10.0.0.2/32}}",
+    ),
+    (
+        replace(TCP, receiver=Receiver(("10.0.0.1/32",))),
+        f"{ANY} && tcp && ip4.dst == 10.0.0.1/32",
+    ),
+    (
+        replace(
+            TCP,
+            destination_prefixes=("10.0.0.0/8",),
+            receiver=Receiver(("10.0.0.1/32",), ("fa:16:3e:00:00:01",), ("10.0.0.9/32",)),
+        ),
+        f"{ANY} && tcp && ((ip4.dst == 10.0.0.1/32) || (ip4.dst == 10.0.0.9/32) || "
+        "(eth.dst == fa:16:3e:00:00:01 && ip4.dst == 10.0.0.0/8))",
+    ),
+    (replace(TCP, receiver=Receiver()), f"{ANY} && tcp && 0"),
+    (
+        Classifier("IPv4", 17),
+        f"{ANY} && udp && !(udp.src == 68 && udp.dst == 67) && !(udp.src == 67 && udp.dst == 68)",
+    ),
+    (Classifier("IPv4", 17, source_ports=(1, 60)), f"{ANY} && udp && 1 <= udp.src <= 60"),
+    (
+        Classifier("IPv6"),
+        "ip6 && !eth.mcast && !(udp.src == 546 && udp.dst == 547) && "
+        "!(udp.src == 547 && udp.dst == 546) && "
+        "!(icmp6.type == {133, 134, 135, 136, 137} && icmp6.code == 0 && ip.ttl == 255)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("classifier", "expression"), EXPRESSIONS, ids=range(len(EXPRESSIONS)))
+def test_a_classifier_as_an_expression(classifier: Classifier, expression: str) -> None:
+    assert classified(classifier) == expression
+
+
+def test_what_a_source_only_forwards_is_left_out() -> None:
+    classifier = replace(TCP, source_prefixes=("10.0.0.0/8",))
+    expression = classified(classifier, ["10.0.0.1", "192.0.2.1", "2001:db8::1"])
+    assert expression == f"{ANY} && tcp && ip4.src == 10.0.0.0/8 && !(ip4.src == 10.0.0.1/32)"
+
+
+def gates(**how: Any) -> set[str]:
+    rows = rows_of(snapshot(**how))
+    assert set(rows.gates.values()) == {ident("net1")}
+    names = ("src", "dst", *(f"pp{n}-{side}" for n in (1, 2, 3) for side in ("in", "out")))
+    return {name for name in names if ident(name) in rows.gates}
+
+
+def test_sources_and_the_egress_ports_of_routing_functions_have_gates() -> None:
+    assert gates() == {"src", "pp1-out", "pp2-out", "pp3-out"}
+
+
+def test_both_ends_and_both_ports_have_gates_if_replies_return_through_the_chain() -> None:
+    both = {f"pp{n}-{side}" for n in (1, 2, 3) for side in ("in", "out")}
+    assert gates(symmetric=True) == {"src", "dst", *both}
+
+
+def test_a_function_that_is_not_plugged_in_keeps_its_gate() -> None:
+    assert gates(pp1_in={"plugged": False}) == gates()
+
+
+def test_each_direction_has_a_guard() -> None:
+    guards = rows_of(snapshot(symmetric=True)).guards.values()
+    assert {guard.ports for guard in guards} == {
+        frozenset({ident("src")}),
+        frozenset({ident("dst")}),
+    }
+    (replies,) = (guard.match for guard in guards if ident("dst") in guard.ports)
+    assert "tcp.src == 100 && tcp.dst == 23" in replies
+    assert "ip4.src == 10.0.0.20/32" in replies
+
+
+def test_what_comes_by_a_gate_passes_the_guard() -> None:
+    passing, dropping = guard_acls("pg", Guard("ip4", frozenset()))
+    assert passing.priority > dropping.priority
+    assert (passing.action, dropping.action) == ("allow", "drop")
+    assert passing.match == "inport == @pg && eth.dst == 0e:00:00:00:00:00/ff:00:00:00:00:00"
+    assert gate_mac(ident("src")).startswith("0e:")
+    assert dropping.match == "inport == @pg && ip4"
+    assert {acl.options["apply-after-lb"] for acl in (passing, dropping)} == {"true"}
+
+
+def guard(*ports: str) -> Guard:
+    return Guard("ip4", frozenset(ports))
+
+
+def test_while_a_chain_changes_it_has_all_gates_and_only_the_guards_that_stay() -> None:
+    present = ChainRows({"a": "n", "b": "n"}, {"stays": guard("a", "b"), "goes": guard("a")})
+    wanted = ChainRows({"b": "n", "c": "n"}, {"stays": guard("b", "c"), "comes": guard("c")})
+    assert while_changing(present, wanted) == ChainRows(
+        {"a": "n", "b": "n", "c": "n"}, {"stays": guard("b")}
+    )
+    assert while_changing(present, NOTHING) == ChainRows(present.gates, {})
+    assert while_changing(wanted, wanted) == wanted

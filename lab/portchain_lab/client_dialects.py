@@ -25,16 +25,16 @@ class Dialect:
 
     :param port: (port) -> command that creates it on the network ``net1``.
     :param classifier: (classifier, what it matches) -> command.
-    :param pair: (port pair, ingress port, egress port, more options) -> command.
+    :param pair: (port pair, ingress port, egress port) -> command.
     :param group: (port pair group, port pairs) -> command.
-    :param chain: (port chain, groups, classifiers, more options) -> command.
+    :param chain: (port chain, groups, classifiers) -> command.
     """
 
     port: Callable[[str], str]
     classifier: Callable[[str, Match], str]
-    pair: Callable[[str, str, str, Sequence[str]], str]
+    pair: Callable[[str, str, str], str]
     group: Callable[[str, Sequence[str]], str]
-    chain: Callable[[str, Sequence[str], Sequence[str], Sequence[str]], str]
+    chain: Callable[[str, Sequence[str], Sequence[str]], str]
 
 
 def _match(match: Match) -> str:
@@ -54,36 +54,32 @@ def _chain(groups: Sequence[str], classifiers: Sequence[str]) -> str:
     return f"{_each('port-pair-group', groups)} {_each('flow-classifier', classifiers)}"
 
 
-def _command(*parts: str) -> str:
-    return " ".join(parts)
-
-
 DIALECTS = {
     "openstack": Dialect(
         port=lambda name: f"openstack port create --network net1 {name}",
         classifier=lambda name, m: f"openstack sfc flow classifier create {_match(m)} {name}",
-        pair=lambda name, ingress, egress, more: _command(
-            f"openstack sfc port pair create --ingress {ingress} --egress {egress}", *more, name
+        pair=lambda name, ingress, egress: (
+            f"openstack sfc port pair create --ingress {ingress} --egress {egress} {name}"
         ),
         group=lambda name, pairs: (
             f"openstack sfc port pair group create {_each('port-pair', pairs)} {name}"
         ),
-        chain=lambda name, groups, classifiers, more: _command(
-            f"openstack sfc port chain create {_chain(groups, classifiers)}", *more, name
+        chain=lambda name, groups, classifiers: (
+            f"openstack sfc port chain create {_chain(groups, classifiers)} {name}"
         ),
     ),
     # The commands that the specification shows.
     "neutron": Dialect(
         port=lambda name: f"neutron port-create --name {name} net1",
         classifier=lambda name, m: f"neutron flow-classifier-create {_match(m)} {name}",
-        pair=lambda name, ingress, egress, more: _command(
-            f"neutron port-pair-create --ingress={ingress} --egress={egress}", *more, name
+        pair=lambda name, ingress, egress: (
+            f"neutron port-pair-create --ingress={ingress} --egress={egress} {name}"
         ),
         group=lambda name, pairs: (
             f"neutron port-pair-group-create {_each('port-pair', pairs)} {name}"
         ),
-        chain=lambda name, groups, classifiers, more: _command(
-            f"neutron port-chain-create {_chain(groups, classifiers)}", *more, name
+        chain=lambda name, groups, classifiers: (
+            f"neutron port-chain-create {_chain(groups, classifiers)} {name}"
         ),
     ),
 }

@@ -5,7 +5,6 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -68,33 +67,6 @@ SHOWN = (
 """The attributes to print of what a client shows, by the names that either client uses."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowOptions:
-    """How to run the workflow on a driver: as close to the specification as the driver allows.
-
-    :param kind: kind of the service functions.
-    :param symmetric: whether the chain is symmetric, so that replies take it backwards.
-    """
-
-    kind: str = kinds.L3
-    symmetric: bool = False
-
-    @property
-    def pair_options(self) -> tuple[str, ...]:
-        """More arguments for the command that creates a port pair."""
-        return () if self.kind == kinds.L3 else (f"--function-kind {self.kind}",)
-
-    @property
-    def chain_options(self) -> tuple[str, ...]:
-        """More arguments for the command that creates the port chain."""
-        return ("--chain-parameters symmetric=true",) if self.symmetric else ()
-
-
-OPTIONS = {"ovn": WorkflowOptions(kinds.L2, symmetric=True)}
-"""By driver, where they differ from the specification. Not read from the driver: that would import
-most of Neutron, which takes longer than some commands of this program."""
-
-
 class Demo:
     """One run of the demo in a lab that is up.
 
@@ -106,7 +78,6 @@ class Demo:
         self._dialect = DIALECTS[client]
         self._console = console
         self._network = lab.sdk("demo").network
-        self._options = OPTIONS.get(lab.layout.drivers[0], WorkflowOptions())
         self._names: dict[str, str] = {}
         self._running_marker = lab.layout.directory / "demo-is-running"
 
@@ -128,14 +99,10 @@ class Demo:
             source, destination = self._create_vms()
             self._create_chain(source, destination)
         frames = self._send_traffic(source, destination)
-        # A bridging function receives only frames for other MAC addresses.
-        bridged = self._options.kind == kinds.L2
-        connections = packet_paths.connections(
-            packet_paths.observations(frames, promiscuous=bridged)
-        )
+        connections = packet_paths.connections(packet_paths.observations(frames))
         found = packet_paths.select(connections, "tcp", source.ip, destination.ip)
         self._report(found)
-        wrong = faults(found, self._options.symmetric) + [
+        wrong = faults(found) + [
             f"a frame that is neither IP nor ARP reached port {one.port}"
             for one in packet_paths.unexpected_frames(frames)
         ]
@@ -177,10 +144,10 @@ class Demo:
         vms = [
             self._boot("source", hosts[0], ["source"], ids),
             self._boot("destination", hosts[-1], ["destination"], ids),
-            self._boot("vm1", hosts[0], ["p1", "p2"], ids, self._options.kind),
-            self._boot("vm2", hosts[1 % len(hosts)], ["p3", "p4"], ids, self._options.kind),
+            self._boot("vm1", hosts[0], ["p1", "p2"], ids, kinds.L3),
+            self._boot("vm2", hosts[1 % len(hosts)], ["p3", "p4"], ids, kinds.L3),
         ]
-        vm3 = self._boot("vm3", hosts[-1], ["p5"], ids, self._options.kind)
+        vm3 = self._boot("vm3", hosts[-1], ["p5"], ids, kinds.L3)
         self._console.print("  nova interface-attach --port-id p6 vm3")
         vms.append(self._lab.vms.attach_port(vm3, ids["p6"], wait=False))
         with self._console.status("waiting until the agents have wired every port"):
@@ -211,12 +178,9 @@ class Demo:
             ]
         )
         self._heading("4. Create port pairs, port pair groups and the port chain")
-        options = self._options
-        self._run_clients(
-            dialect.pair(pair, *ports, options.pair_options) for pair, ports in PAIRS.items()
-        )
+        self._run_clients(dialect.pair(pair, *ports) for pair, ports in PAIRS.items())
         self._run_clients(dialect.group(group, pairs) for group, pairs in GROUPS.items())
-        self._run_client(dialect.chain("PC1", list(GROUPS), ["FC1", "FC2"], options.chain_options))
+        self._run_client(dialect.chain("PC1", list(GROUPS), ["FC1", "FC2"]))
         with self._console.status("waiting until every host has programmed its flows"):
             wait_for(self._is_active, ACTIVE_DEADLINE, "PC1 to become ACTIVE")
         self._console.print("  [green]✓[/] PC1 is ACTIVE: every host has programmed its flows")
@@ -270,14 +234,9 @@ class Demo:
         self._console.print(
             f"  Connections of FC2 were distributed over the pairs of PG1: {shares}."
         )
-        replies = (
-            "return through the same functions, because PC1 is symmetric."
-            if self._options.symmetric
-            else "return directly, because PC1 is not symmetric."
-        )
         self._console.print(
             "  Connections of FC1 share one 5-tuple, so one pair of PG1 gets all of them. "
-            f"Replies {replies}"
+            "Replies return directly, because PC1 is not symmetric."
         )
 
     def _heading(self, text: str) -> None:
@@ -334,11 +293,8 @@ def paths_to(found: Iterable[Connection], port: int) -> list[tuple[Path, int, in
     return [(path, number, packets[path]) for path, number in connections.most_common()]
 
 
-def faults(found: Sequence[Connection], symmetric: bool = False) -> list[str]:
-    """What the captures show that contradicts the specification; empty if all is well.
-
-    :param symmetric: replies have to take the path of their requests backwards.
-    """
+def faults(found: Sequence[Connection]) -> list[str]:
+    """What the captures show that contradicts the specification; empty if all is well."""
     wrong = []
     for port, count in CONNECTIONS.items():
         to_port = [one for one in found if one.five_tuple.destination_port == port]
@@ -360,7 +316,7 @@ def faults(found: Sequence[Connection], symmetric: bool = False) -> list[str]:
             f"{one.five_tuple}: replies went {' → '.join(path)}"
             for one in to_port
             for path in one.replies
-            if path != tuple(reversed((one.path or ()) if symmetric else DIRECT))
+            if path != DIRECT[::-1]
         ]
     wide = {one.path for one in found if one.five_tuple.destination_port == WIDE}
     wrong += [

@@ -36,7 +36,11 @@ SWITCH_PROGRAMS: HostPrograms = {
 ROUTER_PROGRAMS: HostPrograms = {"l3-agent": host_programs.l3_agent}
 HOST_PROGRAMS: Mapping[str, HostPrograms] = {
     "ovs": {**SWITCH_PROGRAMS, "agent": host_programs.agent},
-    "ovn": {**SWITCH_PROGRAMS, "ovn-controller": host_programs.ovn_controller},
+    "ovn": {
+        **SWITCH_PROGRAMS,
+        "ovn-controller": host_programs.ovn_controller,
+        "agent": host_programs.ovn_agent,
+    },
     "openflow": {**SWITCH_PROGRAMS, "agent": host_programs.agent},
 }
 """By the driver that realises chains on the host."""

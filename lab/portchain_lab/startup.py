@@ -16,6 +16,7 @@ from portchain_lab.waiting import wait_for
 AGENTS_DEADLINE = 240.0
 """Seconds within which Neutron must report every agent alive."""
 PARALLEL_STARTS = 16
+OVN_CONTROLLER = "ovn-controller"
 
 STARTED_BY_NAME = {
     *("mariadb", "epmd", "rabbitmq", "keystone", "neutron-rpc-server", "neutron-api"),
@@ -57,7 +58,9 @@ def write_agent_files(lab: layout.Layout) -> None:
     """Write the configuration files of agents and portchain-controller."""
     (lab.directory / "controller.conf").write_text(configs.controller(lab))
     for host in lab.host_names:
-        (lab.host_directory(host) / "agent.conf").write_text(configs.agent(lab, host))
+        is_ovn = lab.driver_of(host) == "ovn"
+        text = configs.ovn_agent(lab, host) if is_ovn else configs.agent(lab, host)
+        (lab.host_directory(host) / "agent.conf").write_text(text)
         if lab.routers:
             (lab.host_directory(host) / "l3.conf").write_text(configs.l3_agent(lab, host))
 
@@ -95,7 +98,8 @@ class _Starter:
         mariadb ----------> keystone, neutron-api
         epmd -> rabbitmq -> neutron-rpc-server and all others of the controller (with mariadb and
                             neutron-launcher)
-                neutron-rpc-server -> agent or ovn-controller (with the host's switch)
+                neutron-rpc-server -> agent (with the host's switch)
+                ovn-controller, which registers the host -> agent of a host of OVN
         ovn-nb, ovn-sb, ovn-northd -> everything but switches, MariaDB and RabbitMQ
     """
 
@@ -141,9 +145,15 @@ class _Starter:
             rpc_server = start_after("neutron-rpc-server", mariadb, rabbitmq, launcher)
             start_after("neutron-api", mariadb)
             for host in lab.host_names:
+                needed = [rpc_server, switches[host]]
                 for program in programs.on_host(lab, host):
-                    if program not in programs.SWITCH_PROGRAMS:
-                        start_after(f"{program}@{host}", rpc_server, switches[host])
+                    if program == OVN_CONTROLLER:
+                        needed.append(
+                            pool.submit(self._start_chassis, host, switches[host], *central_ovn)
+                        )
+                        jobs.append(needed[-1])
+                    elif program not in programs.SWITCH_PROGRAMS:
+                        start_after(f"{program}@{host}", *needed)
             start_after("keystone", mariadb)
             for name in programs.central(lab):
                 if name not in STARTED_BY_NAME:
@@ -164,6 +174,11 @@ class _Starter:
     def _start_switch(self, host: str) -> None:
         switch.create_database(self._lab, host)
         self._start_in_turn(*(f"{name}@{host}" for name in programs.SWITCH_PROGRAMS))
+
+    def _start_chassis(self, host: str, switch: Future[None], central: Future[None]) -> None:
+        self._start_in_turn(f"{OVN_CONTROLLER}@{host}", after=[switch, central])
+        # Neutron's agent ends if the host is not registered yet.
+        ovn.wait_for_chassis(self._lab, host)
 
     def _start_ovn(self) -> None:
         ovn.create_databases(self._lab)

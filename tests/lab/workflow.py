@@ -383,10 +383,12 @@ class Workflow:
     # Hosts.
 
     def flows(self) -> dict[str, list[str]]:
-        """Our flows and all OpenFlow groups by host; on OVN, our rows in the Northbound."""
-        if self.lab.layout.drivers == ("ovn",):
-            return {"northbound": ovn.rows_with_external_id(self.lab.layout, "portchain:")}
-        return {host: self._flows_on(host) for host in self.lab.hosts}
+        """Our flows and all OpenFlow groups by host; with OVN, also rows of chains."""
+        found = {host: self._flows_on(host) for host in self.lab.hosts}
+        return {**found, "northbound": self._rows()} if self.lab.layout.has_ovn else found
+
+    def _rows(self) -> list[str]:
+        return ovn.rows_with_external_id(self.lab.layout, "portchain:chain")
 
     def _flows_on(self, host: str) -> list[str]:
         lines = []
@@ -406,10 +408,9 @@ class Workflow:
         return self.lab.vsctl(host, "get", "interface", "patch-tun", "ofport").strip()
 
     def wait_no_flows(self) -> None:
-        """Wait until no host has a flow of ours; on OVN, until Northbound has no row of ours."""
-        if self.lab.layout.drivers == ("ovn",):
-            wait_for(lambda: not any(self.flows().values()), DEADLINE, "no rows of ours")
-            return
+        """Wait until no host has a flow of ours, and no chain has rows in OVN's Northbound."""
+        if self.lab.layout.has_ovn:
+            wait_for(lambda: not self._rows(), DEADLINE, "no rows of chains", interval=0.4)
         for host in self.lab.hosts:
             # A host gets no flows back once it has none: one after the other is enough.
             gone = partial(self._has_no_flows, host)

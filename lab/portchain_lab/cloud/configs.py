@@ -146,13 +146,19 @@ tunnel_id_ranges = 1:10000
 network_vlan_ranges = {layout.PHYSICAL_NETWORK}:100:199
 [securitygroup]
 enable_security_group = true
+{_ovn_databases()}
+ovn_metadata_enabled = false
+"""
+
+
+def _ovn_databases() -> str:
+    """Where OVN's databases are, for Neutron's server and agents."""
+    return f"""\
 [ovn]
 ovn_nb_connection = tcp:{CONTROLLER_IP}:{layout.NORTHBOUND_PORT}
 ovn_sb_connection = tcp:{CONTROLLER_IP}:{layout.SOUTHBOUND_PORT}
 ovsdb_connection_timeout = {patient(30):.0f}
-ovsdb_retry_max_interval = 5
-ovn_metadata_enabled = false
-"""
+ovsdb_retry_max_interval = 5"""
 
 
 def agent(lab: layout.Layout, host: str) -> str:
@@ -195,6 +201,31 @@ of_inactivity_probe = {patient(10):.0f}
 [securitygroup]
 firewall_driver = {lab.firewall}
 enable_security_group = true
+[oslo_concurrency]
+lock_path = {directory}/agent/lock
+{_privsep_sections(helper)}
+{_MESSAGING}
+{lab.software.agent_options}
+"""
+
+
+def ovn_agent(lab: layout.Layout, host: str) -> str:
+    """Configuration of the neutron-ovn-agent on a host of OVN."""
+    directory = lab.host_directory(host)
+    helper = f"{lab.software.command('privsep-helper')} --config-file={directory}/agent.conf"
+    return f"""\
+[DEFAULT]
+host = {host}
+transport_url = {_RABBIT_URL}
+state_path = {directory}/agent
+rpc_response_timeout = {patient(10):.0f}
+use_stderr = true
+[agent]
+root_helper = env
+extensions = {",".join(lab.software.agent_extensions)}
+[ovs]
+ovsdb_connection = tcp:127.0.0.1:{layout.OVSDB_PORT}
+{_ovn_databases()}
 [oslo_concurrency]
 lock_path = {directory}/agent/lock
 {_privsep_sections(helper)}

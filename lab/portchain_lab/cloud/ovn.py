@@ -8,8 +8,9 @@ from portchain_lab import layout, ovn_toolchain
 from portchain_lab.cloud.services import neutron_process
 from portchain_lab.hosts import probes
 from portchain_lab.hosts.processes import ProcessSpec, Program
-from portchain_lab.waiting import patient
+from portchain_lab.waiting import patient, wait_for
 
+CHASSIS_DEADLINE = 60.0
 DATABASES = {"nb": layout.NORTHBOUND_PORT, "sb": layout.SOUTHBOUND_PORT}
 
 
@@ -35,6 +36,15 @@ def northbound(lab: layout.Layout, table: str, *columns: str) -> list[dict[str, 
     options = ("--format=json", f"--columns={','.join(columns)}")
     printed = json.loads(ctl(lab, "nb", *options, "list", table))
     return [dict(zip(printed["headings"], row, strict=True)) for row in printed["data"]]
+
+
+def wait_for_chassis(lab: layout.Layout, host: str) -> None:
+    """Wait until a host's ovn-controller has registered the host.
+
+    :raises DeadlineError: it does not.
+    """
+    options = ("--bare", "--columns=name", "find", "Chassis_Private", f"name={host}")
+    wait_for(lambda: ctl(lab, "sb", *options).strip(), CHASSIS_DEADLINE, f"the chassis {host}")
 
 
 def rows_with_external_id(lab: layout.Layout, text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The programs that run on a compute host: switch database, switch, and agent or ovn-controller."""
+"""The programs that run on a compute host: switch database, switch, ovn-controller, and agent."""
 
 from portchain_lab import layout, ovn_toolchain
 from portchain_lab.hosts import probes
@@ -103,6 +103,27 @@ def ovn_controller(lab: layout.Layout, host: str) -> Program:
     env = {"OVS_RUNDIR": str(directory), "OVN_RUNDIR": str(directory)}
     process = ProcessSpec(name, lab.namespace(host), argv, lab.log_file(name), env)
     return Program(process, lambda: probes.answers_unixctl(directory / "ovn-controller.ctl"))
+
+
+def ovn_agent(lab: layout.Layout, host: str) -> Program:
+    """A host's neutron-ovn-agent, unmodified. It loads the port chain extension."""
+    directory = lab.host_directory(host)
+    name = f"agent@{host}"
+    argv = (
+        lab.software.command("neutron-ovn-agent"),
+        f"--config-file={directory}/agent.conf",
+    )
+    env = {"OVS_RUNDIR": str(directory), "PATH": lab.software.path}
+    process = ProcessSpec(
+        name,
+        lab.namespace(host),
+        argv,
+        lab.log_file(name),
+        env,
+        stop_wait=2,
+        launcher=lab.launcher_socket,
+    )
+    return Program(process, lambda: "OVN Neutron Agent started" in log_since_start(process.log))
 
 
 def _switch_program(

@@ -28,16 +28,21 @@ class Chassis:
         chassis = ((row.hostname, row.encaps) for row in database.rows("Chassis"))
         return {host: _tunnel_end(encaps) for host, encaps in chassis if host in hosts}
 
-    def _connected(self) -> ovn.Database:
+    def open(self) -> ovn.Database:
+        """Return the database; it is not connected before it is asked."""
         if self._southbound is None:
             self._southbound = ovn.southbound(_COLUMNS)
+        return self._southbound
+
+    def _connected(self) -> ovn.Database:
+        database = self.open()
         try:
-            self._southbound.connect()
+            database.connect()
         except ovn.Unreachable:
             # Hosts keep their addresses while the database is away.
-            if not self._southbound.is_known:
+            if not database.is_known:
                 raise
-        return self._southbound
+        return database
 
 
 def _tunnel_end(encaps: Iterable[Any]) -> TunnelEnd:

@@ -1,0 +1,251 @@
+"""The driver of OVN's hosts: requests, plans for hosts and rows, on real databases of OVN."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import pytest
+import sqlalchemy as sa
+from neutron.plugins.ml2 import models as ml2
+from neutron_lib.db import api as db_api
+
+from portchain.core.model import HostReport
+from portchain.dataplane.gates import gate_name
+from portchain.db import realisation
+from portchain.drivers import manager
+from portchain.drivers.gates import northbound, rows, upkeep
+from portchain.drivers.gates.driver import OvnDriver
+from portchain.drivers.gates.northbound import Anchor
+from portchain.drivers.gates.rows import Phase
+from portchain.drivers.hosts import driver as hosts_driver
+from portchain.rpc import contract
+from tests.functional.ovn.conftest import Connect, add
+from tests.unit.api.base import ApiTestCase
+
+FIRST, SECOND = "compute-1", "compute-2"
+TUNNEL_IPS = {FIRST: "192.0.2.1", SECOND: "192.0.2.2"}
+
+
+class Sent:
+    """Takes the place of the client that notifies hosts."""
+
+    def __init__(self) -> None:
+        self.updates: list[tuple[str, contract.PlanUpdate]] = []
+
+    def apply(self, _context: Any, updates: dict[str, contract.PlanUpdate]) -> None:
+        self.updates += updates.items()
+
+
+class OvnDriverTest(ApiTestCase):
+    agent_hosts = (FIRST, SECOND)
+
+    @pytest.fixture(autouse=True)
+    def _databases(self, connect: Connect) -> None:
+        self.connect = connect
+
+    def setUp(self) -> None:
+        for patch in (
+            mock.patch.object(manager, "load", lambda _names: {"ovn": OvnDriver()}),
+            mock.patch.object(hosts_driver, "AgentClient", Sent),
+        ):
+            patch.start()
+            self.addCleanup(patch.stop)
+        super().setUp()
+        self.driver: Any = self.plugin.drivers._drivers["ovn"]
+        self.northbound = self.driver._northbound
+        self.connect(database=self.northbound)
+        self.southbound = self.driver._chassis.open()
+        self.connect("sb", database=self.southbound)
+        add(self.southbound, add_chassis)
+        self.add_logical_ports()
+
+    def prepare(self) -> None:
+        self.net = self.network()
+        self.client = self.port(self.net, "client")
+        self.vm_pair = self.pair(self.net)
+        self.bind(self.client, FIRST)
+        for side in ("ingress", "egress"):
+            self.bind(self.vm_pair[side], SECOND)
+        # Bound by ML2/OVN, as far as chains can see.
+        with db_api.CONTEXT_WRITER.using(self.context) as session:
+            session.execute(sa.update(ml2.PortBindingLevel).values(driver="ovn"))
+        self.group_id = self.create("port_pair_group", port_pairs=[self.vm_pair["id"]])["id"]
+
+    def add_logical_ports(self) -> None:
+        """Add what ML2/OVN writes."""
+        names = (self.client, self.vm_pair["ingress"], self.vm_pair["egress"])
+
+        def network(row: Callable[..., Any]) -> None:
+            ports = [row("Logical_Switch_Port", name=name, up=True) for name in names]
+            row("Logical_Switch", name=rows.switch_name(self.net), ports=ports)
+
+        add(self.northbound, network)
+
+    def make_chain(self, number: int = 80) -> str:
+        fc = self.classifier(self.client, number)["id"]
+        chain: str = self.create(
+            "port_chain", port_pair_groups=[self.group_id], flow_classifiers=[fc]
+        )["id"]
+        return chain
+
+    def sent(self) -> dict[str, list[contract.PlanUpdate]]:
+        found: dict[str, list[contract.PlanUpdate]] = {}
+        for host, update in self.driver._agents.updates:
+            found.setdefault(host, []).append(update)
+        self.driver._agents.updates.clear()
+        return found
+
+    def confirm(self, chain: str) -> None:
+        for host in (FIRST, SECOND):
+            revision = realisation.expected_on(self.context, host)[chain]
+            self.driver._record_reports(self.context, host, [HostReport(chain, revision)])
+
+    def keep_up(self) -> None:
+        own = partial(self.plugin.drivers._own_chains, "ovn")
+        self.driver._upkeep.run(self.context, own)
+
+    def anchor(self, chain: str) -> Anchor | None:
+        return northbound.anchor(self.northbound, chain)
+
+    def gates(self) -> set[str]:
+        (switch,) = self.northbound.rows("Logical_Switch")
+        return {row.name for row in switch.ports} & {
+            gate_name(port) for port in (self.client, *self.vm_pair.values())
+        }
+
+    def dropped(self, chain: str) -> list[tuple[str, list[str]]]:
+        """What guards drop, and from which ports."""
+        found = self.northbound.named_from("Port_Group", rows.guard_prefix(chain))
+        return [
+            (acl.match.partition(" && ")[2], [port.name for port in row.ports])
+            for row in found
+            for acl in row.acls
+            if acl.action == "drop"
+        ]
+
+    def test_hosts_get_plans_with_the_addresses_of_chassis(self) -> None:
+        chain = self.make_chain()
+        sent = self.sent()
+        assert sent.keys() == {FIRST, SECOND}
+        for updates in sent.values():
+            ((plan,),) = (update.chains for update in updates)
+            assert plan.id == chain
+            (path,) = plan.paths
+            ends = [*path.sources, *path.hops[0].targets]
+            assert {end.host: end.tunnel_ip for end in ends} == TUNNEL_IPS
+        assert self.show("port_chain", chain)["status"] == "BUILD"
+        self.confirm(chain)
+        assert self.show("port_chain", chain)["status"] == "ACTIVE"
+
+    def test_gates_come_first_and_guards_last(self) -> None:
+        gates = {gate_name(self.client), gate_name(self.vm_pair["egress"])}
+        chain = self.make_chain()
+        assert self.gates() == gates
+        assert self.dropped(chain) == []
+        self.keep_up()
+        assert self.dropped(chain) == []
+        self.confirm(chain)
+        self.keep_up()
+        ((match, ports),) = self.dropped(chain)
+        assert "tcp.dst == 80" in match
+        assert ports == [self.client]
+        assert self.gates() == gates
+        assert self.anchor(chain) == Anchor(chain, 1, Phase.COMPLETE)
+
+    def test_what_a_chain_no_longer_takes_is_not_dropped(self) -> None:
+        chain = self.make_chain()
+        self.confirm(chain)
+        self.keep_up()
+        other = self.classifier(self.client, 90)["id"]
+        self.update("port_chain", chain, flow_classifiers=[other])
+        assert self.dropped(chain) == []
+        self.keep_up()
+        assert self.dropped(chain) == []
+        self.confirm(chain)
+        self.keep_up()
+        ((match, _),) = self.dropped(chain)
+        assert "tcp.dst == 90" in match
+
+    def test_a_deleted_chain_loses_its_guards_at_once_and_its_gates_later(self) -> None:
+        chain = self.make_chain()
+        self.confirm(chain)
+        self.keep_up()
+        self.sent()
+        self.delete("port_chain", chain)
+        assert self.dropped(chain) == []
+        assert len(self.gates()) == 2
+        assert {host: len(updates) for host, updates in self.sent().items()} == {
+            FIRST: 1,
+            SECOND: 1,
+        }
+        self.keep_up()
+        assert len(self.gates()) == 2
+        with mock.patch.object(upkeep, "_DRAIN", 0):
+            self.keep_up()
+        assert self.gates() == set()
+        assert self.anchor(chain) is None
+
+    def test_rows_that_others_change_are_repaired(self) -> None:
+        chain = self.make_chain()
+        self.confirm(chain)
+        self.keep_up()
+        before = self.dropped(chain), self.gates()
+
+        def damage(_row: Any) -> None:
+            for row in self.northbound.named_from("Port_Group", rows.guard_prefix(chain)):
+                row.acls = []
+            (switch,) = self.northbound.rows("Logical_Switch")
+            switch.ports = [row for row in switch.ports if not row.name.startswith("pc-gate-")]
+
+        add(self.northbound, damage)
+        assert (self.dropped(chain), self.gates()) != before
+        self.keep_up()
+        assert (self.dropped(chain), self.gates()) == before
+
+    def test_rows_of_unknown_chains_are_removed(self) -> None:
+        chain = self.make_chain()
+        with db_api.CONTEXT_WRITER.using(self.context) as session:
+            session.execute(sa.text("DELETE FROM portchain_port_chains"))
+        with mock.patch.object(upkeep, "_DRAIN", 0):
+            self.keep_up()
+        assert self.anchor(chain) is None
+        assert self.gates() == set()
+
+    def test_a_port_that_moves_to_another_bridge_is_still_plugged_in(self) -> None:
+        """Neutron calls it DOWN for a moment, although OVN has bound it again."""
+        chain = self.make_chain()
+        self.confirm(chain)
+        self.bind(self.vm_pair["ingress"], SECOND, "DOWN")
+        assert self.show("port_chain", chain)["status"] != "DOWN"
+
+        def unplug(_row: Any) -> None:
+            row: Any = self.northbound.named("Logical_Switch_Port", self.vm_pair["ingress"])
+            row.up = False
+
+        add(self.northbound, unplug)
+        self.plugin.drivers.update_port_chain(self.context, [chain])
+        assert self.show("port_chain", chain)["status"] == "DOWN"
+
+    def test_a_chain_waits_while_the_northbound_does_not_answer(self) -> None:
+        unreachable = mock.patch.object(
+            self.northbound, "run", side_effect=RuntimeError("no answer")
+        )
+        with unreachable:
+            chain = self.make_chain()
+        assert self.show("port_chain", chain)["status"] == "ERROR"
+        assert self.sent() == {}
+        self.plugin.drivers.update_port_chain(self.context, [chain])
+        assert self.sent().keys() == {FIRST, SECOND}
+        with unreachable:
+            self.delete("port_chain", chain)
+        assert self.sent().keys() == {FIRST, SECOND}, "hosts are told in any case"
+
+
+def add_chassis(row: Callable[..., Any]) -> None:
+    for host, address in TUNNEL_IPS.items():
+        encaps = [
+            row("Encap", type=kind, ip=ip)
+            for kind, ip in (("vxlan", f"198.51.100.{host[-1]}"), ("geneve", address))
+        ]
+        row("Chassis", name=f"chassis-{host}", hostname=host, encaps=encaps)

@@ -1,7 +1,7 @@
 """Translates the header fields of a classifier into OVN's expressions (ovn-sb(5), Logical_Flow).
 
-Pure. An expression matches the packets that hosts classify, and no other: what it matches and did
-not come out of a gate is dropped.
+Pure. Together, the expressions match the packets that hosts classify, and no other: what they match
+is dropped unless it is sent to a gate.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,23 +27,39 @@ _ALL_PORTS: PortRange = (0, 65535)
 _UNICAST = "!eth.mcast"
 
 
-def classified(classifier: Classifier, forwarded: Iterable[str] = ()) -> str:
-    """Match the packets of a classifier where they are sent.
+def classified(classifier: Classifier) -> str:
+    """Match the packets of a classifier where they are sent, and the ``exceptions`` among them."""
+    ip = _IP[classifier.ethertype]
+    return " && ".join(
+        (
+            ip,
+            _UNICAST,
+            *_protocol(classifier),
+            *_within(f"{ip}.src", classifier.source_prefixes),
+            *_received(classifier),
+        )
+    )
+
+
+def exceptions(classifier: Classifier, forwarded: Iterable[str] = ()) -> Iterator[str]:
+    """Match what a classifier matches and hosts do not classify: traffic of the link, for example.
+
+    Expressions of their own, because OVN takes ``!(udp.src == 68)`` for UDP from other ports, and
+    makes a flow for each bit of a field that must differ.
 
     :param forwarded: addresses whose packets the sending port only forwards, see ``Source``.
     """
-    ip = _IP[classifier.ethertype]
-    terms = [
-        ip,
-        _UNICAST,
-        *_protocol(classifier),
-        *_within(f"{ip}.src", classifier.source_prefixes),
-        *_received(classifier),
-        *_link_traffic(classifier),
-    ]
+    everything = classified(classifier)
+    for ethertype, (client, server) in DHCP_PORTS.items():
+        for source, destination in ((client, server), (server, client)):
+            if covers_dhcp(classifier, ethertype, (source, destination)):
+                yield f"{everything} && udp.src == {source} && udp.dst == {destination}"
+    if covers_neighbour_discovery(classifier):
+        types = ", ".join(map(str, NEIGHBOUR_DISCOVERY))
+        hop_limit = f"ip.ttl == {NEIGHBOUR_DISCOVERY_HOP_LIMIT}"
+        yield f"{everything} && icmp6.type == {{{types}}} && icmp6.code == 0 && {hop_limit}"
     if passed := sorted(addresses_within(forwarded, classifier)):
-        terms.append(f"!({_one_of(f'{ip}.src', passed)})")
-    return " && ".join(terms)
+        yield f"{everything} && {_one_of(f'{_IP[classifier.ethertype]}.src', passed)}"
 
 
 def _protocol(classifier: Classifier) -> Iterator[str]:
@@ -92,18 +108,6 @@ def _received(classifier: Classifier) -> Iterator[str]:
         yield ways[0]
     else:
         yield f"({' || '.join(f'({way})' for way in ways)})"
-
-
-def _link_traffic(classifier: Classifier) -> Iterator[str]:
-    """Leave out what never enters a chain: DHCP and neighbour discovery."""
-    for ethertype, (client, server) in DHCP_PORTS.items():
-        for source, destination in ((client, server), (server, client)):
-            if covers_dhcp(classifier, ethertype, (source, destination)):
-                yield f"!(udp.src == {source} && udp.dst == {destination})"
-    if covers_neighbour_discovery(classifier):
-        types = ", ".join(map(str, NEIGHBOUR_DISCOVERY))
-        hop_limit = f"ip.ttl == {NEIGHBOUR_DISCOVERY_HOP_LIMIT}"
-        yield f"!(icmp6.type == {{{types}}} && icmp6.code == 0 && {hop_limit})"
 
 
 def _within(field: str, prefixes: Iterable[str]) -> Iterator[str]:

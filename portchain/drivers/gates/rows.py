@@ -8,7 +8,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -16,7 +16,7 @@ from portchain.core.model import ChainSnapshot, Port
 from portchain.dataplane.gates import GATE_MAC_MASK, gated_ports
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import plan_chain
-from portchain.drivers.gates.match import classified
+from portchain.drivers.gates.match import classified, exceptions
 
 GATES = "pc_gates"
 """Name of the port group of all gates."""
@@ -52,10 +52,12 @@ class Guard:
 
     :param match: which packets, apart from the ports that send them.
     :param ports: names of the logical ports.
+    :param exceptions: which of these packets pass.
     """
 
     match: str
     ports: frozenset[str]
+    exceptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,23 +125,25 @@ def chain_rows(plan: ChainPlan, ports: Mapping[str, Port]) -> ChainRows:
     :param ports: id -> port, of all in the plan.
     """
     found = sorted(gated_ports(plan) & ports.keys())
-    senders: defaultdict[str, set[str]] = defaultdict(set)
+    senders: defaultdict[tuple[str, tuple[str, ...]], set[str]] = defaultdict(set)
     for path in plan.paths:
         for source in path.sources:
-            match = classified(path.classifiers[source.classifier], source.forwarded)
-            senders[match].add(source.port_id)
+            classifier = path.classifiers[source.classifier]
+            passed = tuple(exceptions(classifier, source.forwarded))
+            senders[classified(classifier), passed].add(source.port_id)
     return ChainRows(
         {port_id: ports[port_id].network_id for port_id in found},
         {
-            _guard_name(plan.id, match): Guard(match, frozenset(ids))
-            for match, ids in sorted(senders.items())
+            _guard_name(plan.id, match, passed): Guard(match, frozenset(ids), passed)
+            for (match, passed), ids in sorted(senders.items())
         },
     )
 
 
-def _guard_name(chain_id: str, match: str) -> str:
+def _guard_name(chain_id: str, match: str, passed: Iterable[str]) -> str:
     """Return a name that says what a guard matches: a change of it is another guard."""
-    return guard_prefix(chain_id) + hashlib.blake2b(match.encode(), digest_size=6).hexdigest()
+    text = "\n".join((match, *passed))
+    return guard_prefix(chain_id) + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def guard_acls(name: str, guard: Guard) -> tuple[Acl, ...]:
@@ -148,9 +152,12 @@ def guard_acls(name: str, guard: Guard) -> tuple[Acl, ...]:
     Two priorities, because OVN would make a flow for each bit of an address that must differ.
     """
     sent = f"inport == @{name}"
-    by_gate = f"{sent} && eth.dst == {GATE_MAC_MASK}"
+    passing = (f"eth.dst == {GATE_MAC_MASK}", *guard.exceptions)
     return (
-        Acl(FROM_PORT, PASS_PRIORITY, by_gate, "allow", AFTER_CHECKS),
+        *(
+            Acl(FROM_PORT, PASS_PRIORITY, f"{sent} && {match}", "allow", AFTER_CHECKS)
+            for match in passing
+        ),
         Acl(FROM_PORT, DROP_PRIORITY, f"{sent} && {guard.match}", "drop", AFTER_CHECKS),
     )
 
@@ -162,7 +169,7 @@ def while_changing(present: ChainRows, wanted: ChainRows) -> ChainRows:
     not be dropped, and hosts that do not have the plan yet let pass what will enter it.
     """
     guards = {
-        name: Guard(wanted.guards[name].match, guard.ports & wanted.guards[name].ports)
+        name: replace(wanted.guards[name], ports=guard.ports & wanted.guards[name].ports)
         for name, guard in present.guards.items()
         if name in wanted.guards
     }

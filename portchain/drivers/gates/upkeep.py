@@ -17,7 +17,7 @@ from portchain.drivers.gates.northbound import RemoveChains, Wanted, WriteChains
 from portchain.drivers.gates.rows import Phase, rows_of
 from portchain.ovsdb.ovn import Database, Noted
 
-_DRAIN = 5.0
+_DRAIN = 3.0
 """Seconds for which a deleted chain keeps its gates: hosts send into them until they know."""
 
 

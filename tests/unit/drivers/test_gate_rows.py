@@ -7,7 +7,7 @@ import pytest
 
 from portchain.dataplane.gates import gate_mac
 from portchain.dataplane.plan import Classifier, Receiver
-from portchain.drivers.gates.match import classified
+from portchain.drivers.gates.match import classified, exceptions
 from portchain.drivers.gates.rows import (
     NOTHING,
     ChainRows,
@@ -57,17 +57,6 @@ EXPRESSIONS = [
         "(eth.dst == fa:16:3e:00:00:01 && ip4.dst == 10.0.0.0/8))",
     ),
     (replace(TCP, receiver=Receiver()), f"{ANY} && tcp && 0"),
-    (
-        Classifier("IPv4", 17),
-        f"{ANY} && udp && !(udp.src == 68 && udp.dst == 67) && !(udp.src == 67 && udp.dst == 68)",
-    ),
-    (Classifier("IPv4", 17, source_ports=(1, 60)), f"{ANY} && udp && 1 <= udp.src <= 60"),
-    (
-        Classifier("IPv6"),
-        "ip6 && !eth.mcast && !(udp.src == 546 && udp.dst == 547) && "
-        "!(udp.src == 547 && udp.dst == 546) && "
-        "!(icmp6.type == {133, 134, 135, 136, 137} && icmp6.code == 0 && ip.ttl == 255)",
-    ),
 ]
 
 
@@ -76,10 +65,34 @@ def test_a_classifier_as_an_expression(classifier: Classifier, expression: str) 
     assert classified(classifier) == expression
 
 
-def test_what_a_source_only_forwards_is_left_out() -> None:
+@pytest.mark.parametrize(
+    ("classifier", "expected"),
+    [
+        (TCP, []),
+        (Classifier("IPv4", 17, source_ports=(1, 60)), []),
+        (
+            Classifier("IPv4", 17, source_ports=(1, 67)),
+            ["ip4 && !eth.mcast && udp && 1 <= udp.src <= 67 && udp.src == 67 && udp.dst == 68"],
+        ),
+        (
+            Classifier("IPv6"),
+            [
+                "ip6 && !eth.mcast && udp.src == 546 && udp.dst == 547",
+                "ip6 && !eth.mcast && udp.src == 547 && udp.dst == 546",
+                "ip6 && !eth.mcast && icmp6.type == {133, 134, 135, 136, 137} && "
+                "icmp6.code == 0 && ip.ttl == 255",
+            ],
+        ),
+    ],
+)
+def test_traffic_of_the_link_is_an_exception(classifier: Classifier, expected: list[str]) -> None:
+    assert list(exceptions(classifier)) == expected
+
+
+def test_what_a_source_only_forwards_is_an_exception() -> None:
     classifier = replace(TCP, source_prefixes=("10.0.0.0/8",))
-    expression = classified(classifier, ["10.0.0.1", "192.0.2.1", "2001:db8::1"])
-    assert expression == f"{ANY} && tcp && ip4.src == 10.0.0.0/8 && !(ip4.src == 10.0.0.1/32)"
+    found = list(exceptions(classifier, ["10.0.0.1", "192.0.2.1", "2001:db8::1"]))
+    assert found == [f"{ANY} && tcp && ip4.src == 10.0.0.0/8 && ip4.src == 10.0.0.1/32"]
 
 
 def gates(**how: Any) -> set[str]:
@@ -114,7 +127,9 @@ def test_each_direction_has_a_guard() -> None:
 
 
 def test_what_comes_by_a_gate_passes_the_guard() -> None:
-    passing, dropping = guard_acls("pg", Guard("ip4", frozenset()))
+    passing, exempt, dropping = guard_acls("pg", Guard("ip4", frozenset(), ("ip4 && udp",)))
+    assert replace(exempt, match="") == replace(passing, match="")
+    assert exempt.match == "inport == @pg && ip4 && udp"
     assert passing.priority > dropping.priority
     assert (passing.action, dropping.action) == ("allow", "drop")
     assert passing.match == "inport == @pg && eth.dst == 0e:00:00:00:00:00/ff:00:00:00:00:00"

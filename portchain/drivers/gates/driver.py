@@ -9,10 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from neutron_lib.db import api as db_api
 from oslo_log import log as logging
 
 from portchain.core.model import ChainSnapshot, Port
-from portchain.drivers.base import ChainStatusReporter, PeriodicTask
+from portchain.dataplane.planning.mtu import TunnelEnd
+from portchain.db import realisation, writer
+from portchain.drivers.base import ChainStatusReporter, OwnChains, PeriodicTask
 from portchain.drivers.gates import northbound, refusals
 from portchain.drivers.gates.northbound import Wanted, WriteChains
 from portchain.drivers.gates.rows import NOTHING, Phase, rows_of
@@ -33,10 +36,15 @@ class OvnDriver(HostDriver):
         super().initialize(status)
         self._northbound = northbound.open_database()
         self._upkeep = Upkeep(self._northbound)
+        self._known_ends: dict[str, TunnelEnd] | None = None
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
-        """Complete rows once hosts have confirmed, and repair those that others have changed."""
-        return (*super().periodic_tasks(), PeriodicTask("rows", 1, self._upkeep.run))
+        """Complete and repair rows, and follow the hosts' tunnel endpoints."""
+        return (
+            *super().periodic_tasks(),
+            PeriodicTask("rows", 1, self._upkeep.run),
+            PeriodicTask("chassis", 5, self._follow_chassis),
+        )
 
     def claims(self, port: Port) -> bool:
         """Claim ports that ML2/OVN has bound."""
@@ -70,22 +78,38 @@ class OvnDriver(HostDriver):
             super().delete_port_chain(context, snapshot)
 
     def _observed(self, snapshot: ChainSnapshot) -> ChainSnapshot:
-        """Return a chain with its ports as OVN knows them.
+        """Return a chain without the ports that only seem to be unplugged.
 
         OVN binds a port anew when its interface moves to the bridge of chains or back. Neutron
-        hears that the port is DOWN, and then that it is ACTIVE: late, and one after the other.
+        hears later, and one after the other, that the port is down and that it is up.
         """
         try:
             self._northbound.connect()
         except Unreachable:
             return snapshot
-        ports = {port_id: self._observed_port(port) for port_id, port in snapshot.ports.items()}
+        ports = {
+            port_id: replace(port, plugged=port.plugged or self._is_bound(port))
+            for port_id, port in snapshot.ports.items()
+        }
         return replace(snapshot, ports=ports)
 
-    def _observed_port(self, port: Port) -> Port:
-        plugged = northbound.is_plugged(self._northbound, port.id)
-        is_ours = port.mechanism == OVN_MECHANISM and plugged is not None
-        return replace(port, plugged=bool(plugged)) if is_ours else port
+    def _is_bound(self, port: Port) -> bool:
+        """Return whether OVN says that a port is up."""
+        is_own = port.mechanism == OVN_MECHANISM
+        return is_own and northbound.is_up(self._northbound, port.id)
+
+    def _follow_chassis(self, context: Any, _chains: OwnChains) -> None:
+        """Plan the chains on hosts whose tunnel endpoints have changed."""
+        ends = self._chassis.all_tunnel_ends()
+        known, self._known_ends = self._known_ends, ends
+        if known is None or known == ends:
+            return
+        changed = {host for host in known | ends if known.get(host) != ends.get(host)}
+        found = {chain for host in changed for chain in realisation.chains_on(context, host)}
+        if found:
+            with db_api.CONTEXT_WRITER.using(context) as session:
+                writer.increment_revision(session, sorted(found))
+            self._plan_again(context, sorted(found))
 
 
 def _wanted(snapshots: Iterable[ChainSnapshot]) -> Iterable[Wanted]:

@@ -80,10 +80,10 @@ def _anchor_of(row: Any) -> Anchor | None:
     )
 
 
-def is_plugged(database: Database, port_id: str) -> bool | None:
-    """Return whether OVN has bound a port; None if it does not know the port."""
+def is_up(database: Database, port_id: str) -> bool:
+    """Return whether a chassis has bound a port."""
     row = database.named(_PORT_TABLE, port_id)
-    return None if row is None else row.up == [True]
+    return row is not None and row.up == [True]
 
 
 def chains_of(row: Any) -> list[str]:

@@ -22,11 +22,13 @@ class Chassis:
 
         :raises ovn.Unreachable: the database does not answer, and never did in this process.
         """
-        if not hosts:
-            return {}
-        database = self._connected()
-        chassis = ((row.hostname, row.encaps) for row in database.rows("Chassis"))
-        return {host: _tunnel_end(encaps) for host, encaps in chassis if host in hosts}
+        known = self.all_tunnel_ends() if hosts else {}
+        return {host: end for host, end in known.items() if host in hosts}
+
+    def all_tunnel_ends(self) -> dict[str, TunnelEnd]:
+        """Return the same for all hosts."""
+        chassis = self._connected().rows("Chassis")
+        return {row.hostname: _tunnel_end(row.encaps) for row in chassis}
 
     def open(self) -> ovn.Database:
         """Return the database; it is not connected before it is asked."""

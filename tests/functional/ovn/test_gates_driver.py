@@ -19,6 +19,7 @@ from portchain.drivers.gates.driver import OvnDriver
 from portchain.drivers.gates.northbound import Anchor
 from portchain.drivers.gates.rows import Phase
 from portchain.drivers.hosts import driver as hosts_driver
+from portchain.drivers.ovs.driver import OvsDriver
 from portchain.rpc import contract
 from tests.functional.ovn.conftest import Connect, add
 from tests.unit.api.base import ApiTestCase
@@ -240,6 +241,39 @@ class OvnDriverTest(ApiTestCase):
         with unreachable:
             self.delete("port_chain", chain)
         assert self.sent().keys() == {FIRST, SECOND}, "hosts are told in any case"
+
+    def test_hosts_learn_of_another_tunnel_endpoint(self) -> None:
+        self.driver._follow_chassis(self.context, None)
+        chain = self.make_chain()
+        self.confirm(chain)
+        self.sent()
+        self.driver._follow_chassis(self.context, None)
+        assert self.sent() == {}
+
+        def move(_row: Any) -> None:
+            for row in self.southbound.rows("Encap"):
+                if row.ip == TUNNEL_IPS[SECOND]:
+                    row.ip = "192.0.2.22"
+
+        add(self.southbound, move)
+        self.driver._follow_chassis(self.context, None)
+        ((plan,),) = (update.chains for update in self.sent()[FIRST])
+        (target,) = plan.paths[0].hops[0].targets
+        assert target.tunnel_ip == "192.0.2.22"
+        assert self.show("port_chain", chain)["status"] == "BUILD"
+
+    def test_any_driver_answers_a_host(self) -> None:
+        """All drivers whose hosts have plans listen on one topic."""
+        chain = self.make_chain()
+        other = OvsDriver()
+        other.initialize(self.driver.status)
+        other._chassis = self.driver._chassis
+        answer = other._sync(self.context, FIRST, contract.HostKnowledge({}, 13))
+        (plan,) = answer.chains
+        assert plan.id == chain
+        assert {target.tunnel_ip for target in plan.paths[0].hops[0].targets} == {
+            TUNNEL_IPS[SECOND]
+        }
 
 
 def add_chassis(row: Callable[..., Any]) -> None:

@@ -64,6 +64,7 @@ class PortChainChecks(upgrade_checks.BaseChecks):
             ("Port chains: migrations", check_migrations),
             ("Port chains: resources of networking-sfc", check_import),
             ("Port chains: agents", check_agents),
+            ("Port chains: hosts of OVN", check_ovn_hosts),
             ("Port chains: datapaths", check_datapaths),
         ]
 
@@ -136,6 +137,16 @@ def check_agents(checker: Any) -> Result:
             {host: loaded for host, loaded in _agents(connection).items() if host not in central}
         )
     )
+
+
+def check_ovn_hosts(checker: Any) -> Result:
+    """Check that the hosts of OVN have the agent that the driver ``ovn`` needs.
+
+    Neutron does not know which extensions agents of OVN have loaded. But ours asks for plans.
+    """
+    if "ovn" not in cfg.CONF[conf.GROUP].drivers:
+        return Result(Code.SUCCESS, "the driver ovn is not configured")
+    return _query_database(lambda connection: judge_ovn_hosts(_silent_ovn_hosts(connection)))
 
 
 def check_datapaths(checker: Any) -> Result:
@@ -221,6 +232,21 @@ def judge_agents(extensions: dict[str, Sequence[str]]) -> Result:
     return Result(Code.WARNING if problems else Code.SUCCESS, "; ".join(problems) or None)
 
 
+def judge_ovn_hosts(silent: Iterable[str]) -> Result:
+    """Judge the hosts of OVN.
+
+    :param silent: hosts with bound ports that have never asked for plans.
+    """
+    hosts = ", ".join(sorted(silent))
+    if not hosts:
+        return Result(Code.SUCCESS, None)
+    return Result(
+        Code.WARNING,
+        "port chains do not work on hosts of OVN without neutron-ovn-agent and its extension "
+        f"{AGENT_EXTENSION}; these have never asked for plans: {hosts}",
+    )
+
+
 def judge_datapaths(warnings: dict[str, dict[str, int]]) -> Result:
     """Judge what hosts report of their datapaths.
 
@@ -294,6 +320,16 @@ def _host_warnings(connection: Any) -> dict[str, dict[str, int]]:
         for host, warning, count in connection.execute(query):
             found[host][warning] = count
     return found
+
+
+def _silent_ovn_hosts(connection: Any) -> set[str]:
+    """Return the hosts on which ML2/OVN has bound ports, and which have never asked for plans."""
+    level = sa.table("ml2_port_binding_levels", sa.column("host"), sa.column("driver"))
+    hosts = set(connection.scalars(sa.select(level.c.host).where(level.c.driver == "ovn")))
+    if not sa.inspect(connection).has_table("portchain_hosts"):
+        return hosts
+    known = sa.table("portchain_hosts", sa.column("host"))
+    return hosts - set(connection.scalars(sa.select(known.c.host)))
 
 
 def _agents(connection: Any) -> dict[str, Sequence[str]]:

@@ -9,7 +9,10 @@ import pytest
 import sqlalchemy as sa
 from neutron.plugins.ml2 import models as ml2
 from neutron_lib.db import api as db_api
+from oslo_config import cfg
+from oslo_upgradecheck.upgradecheck import Code
 
+from portchain import upgrade_checks
 from portchain.core.model import HostReport
 from portchain.dataplane.gates import gate_name
 from portchain.db import realisation
@@ -39,6 +42,7 @@ class Sent:
 
 
 class OvnDriverTest(ApiTestCase):
+    drivers = ("ovn",)
     agent_hosts = (FIRST, SECOND)
 
     @pytest.fixture(autouse=True)
@@ -261,6 +265,17 @@ class OvnDriverTest(ApiTestCase):
         (target,) = plan.paths[0].hops[0].targets
         assert target.tunnel_ip == "192.0.2.22"
         assert self.show("port_chain", chain)["status"] == "BUILD"
+
+    def test_the_upgrade_check_names_hosts_that_never_asked_for_plans(self) -> None:
+        cfg.CONF.set_override("connection", "sqlite://", "database")
+        result = upgrade_checks.check_ovn_hosts(None)
+        assert result.code == Code.WARNING
+        assert result.details.endswith(f"{FIRST}, {SECOND}")
+        asked = contract.HostKnowledge({}, 13)
+        self.driver._sync(self.context, SECOND, asked)
+        assert upgrade_checks.check_ovn_hosts(None).details.endswith(f": {FIRST}")
+        self.driver._sync(self.context, FIRST, asked)
+        assert upgrade_checks.check_ovn_hosts(None).code == Code.SUCCESS
 
     def test_any_driver_answers_a_host(self) -> None:
         """All drivers whose hosts have plans listen on one topic."""

@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 FOLDER = Path(__file__).parent
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "ovn": ("test_ovn", "test_ovn_shared", "test_demo[ovn]"),
+    "ovn": ("test_ovn", "test_matrix[ovn]", "test_demo[ovn]"),
     "packets": (
         "test_kinds",
         "test_specification",

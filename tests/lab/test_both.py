@@ -56,7 +56,6 @@ class Side(Workflow):
             self.classifier_of_port,
             name=self.name,
             groups=["G"],
-            chain_parameters={"symmetric": self.kind == "l2"},
         )
 
     def captured_paths(self, captures: Captures, port: int = PORT) -> set[Any]:
@@ -72,7 +71,7 @@ def sides(lab: Lab) -> Iterator[dict[str, Side]]:
     """One network for each driver, with its chain."""
     made = {
         "agents": Side(lab, "agents", "10.31.0.0/24", ("h1", "h3", "h3"), "l3"),
-        "ovn": Side(lab, "ovn", "10.32.0.0/24", ("h2", "h2", "h2"), "l2"),
+        "ovn": Side(lab, "ovn", "10.32.0.0/24", ("h2", "h2", "h2"), "l3"),
     }
     for side in made.values():
         side.make_chain()

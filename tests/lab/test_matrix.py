@@ -1,4 +1,4 @@
-"""The matrix on hosts with Open vSwitch agents; ``test_ovn`` has the cases for OVN."""
+"""The matrix: one oracle for all transports and drivers."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.lab.labs import Labs
 from tests.lab.workflow import SUBNET, Workflow
 from tests.pairwise import Case
 
-CASES = matrix.cases(matrix.TRANSPORTS.keys() - {matrix.OVN})
+CASES = matrix.cases()
 
 
 class Site:

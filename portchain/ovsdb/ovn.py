@@ -21,8 +21,8 @@ from portchain.ovsdb.connection import OvsdbConnection, OvsdbUnreachableError
 _ATTEMPTS = 3
 """Two processes may add the same row at once: the second one then compares again."""
 
-_INDEXES = {"Service_Monitor": "logical_port"}
-"""Table -> the column by which rows are looked up, if it is not ``name``."""
+_INDEX = "name"
+"""The column by which rows are looked up."""
 
 
 class Unreachable(lib.ServiceUnavailable):
@@ -125,10 +125,6 @@ class Database:
         with transaction.Transaction(self, self._connection, timeout, True, False) as opened:
             opened.add(wanted)
 
-    def has(self, table: str) -> bool:
-        """Return whether the server's schema has a table."""
-        return table in self.idl.tables
-
     def rows(self, table: str) -> list[Any]:
         """Return the present rows of a table."""
         with self._connection.lock:
@@ -136,18 +132,17 @@ class Database:
 
     def named(self, table: str, name: str) -> Any | None:
         """Return the row with a name; None if there is none."""
-        column = _INDEXES.get(table, "name")
         with self._connection.lock:
             rows = self.idl.tables[table].rows
-            entry = rows.IndexEntry(**{column: name})
-            return next(iter(rows.indexes[column].irange(entry, entry)), None)
+            entry = rows.IndexEntry(name=name)
+            return next(iter(rows.indexes[_INDEX].irange(entry, entry)), None)
 
     def named_from(self, table: str, start: str) -> list[Any]:
         """Return the rows whose names begin with a text."""
         with self._connection.lock:
             rows = self.idl.tables[table].rows
             first, last = (rows.IndexEntry(name=name) for name in (start, f"{start}\U0010ffff"))
-            return list(rows.indexes["name"].irange(first, last))
+            return list(rows.indexes[_INDEX].irange(first, last))
 
 
 def put(row: Any, **columns: Any) -> None:
@@ -200,6 +195,5 @@ def _use_certificates(database: str) -> None:
 
 def _create_indexes(opened: connection.Connection) -> None:
     for table in opened.idl.tables.values():
-        column = _INDEXES.get(table.name, "name")
-        if column in table.columns:
-            table.rows.index_create(column).add_column(column)
+        if _INDEX in table.columns:
+            table.rows.index_create(_INDEX).add_column(_INDEX)

@@ -1,4 +1,1 @@
-"""The OVN driver: snapshot -> lanes -> Northbound rows -> difference -> one transaction.
-
-How chains are made of Northbound rows, and why: docs/ovn.md.
-"""
+"""The driver of OVN's hosts: Northbound rows for what hosts cannot do, plans for all else."""

@@ -1,133 +1,122 @@
-"""Classifiers and buckets in the words of OVN's matches (ovn-sb(5), Logical_Flow: expressions)."""
+"""Translates the header fields of a classifier into OVN's expressions (ovn-sb(5), Logical_Flow).
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from ipaddress import ip_address
+Pure. Together, the expressions match the packets that hosts classify, and no other: what they match
+is dropped unless it is sent to a gate.
+"""
 
-from portchain.core.model import FlowClassifier, Port, PortRange
-from portchain.drivers.ovn.lanes import BUCKETS
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_network
 
-_WITH_PORTS = {6: "tcp", 17: "udp", 132: "sctp"}
-_ICMP = {"IPv4": (1, "icmp4"), "IPv6": (58, "icmp6")}
-# Linux gives outgoing connections source ports of one parity while it can: the last bit says little.
-_PORT_SHIFT = 1
-_NOT_FOR_CHAINS = "!eth.mcast"
-"""What goes to many at once belongs to the network itself. What resolves addresses does, too: OVN lets it pass any ACL."""
+from portchain.core.protocols import (
+    DHCP_PORTS,
+    ICMP,
+    ICMPV6,
+    NEIGHBOUR_DISCOVERY,
+    NEIGHBOUR_DISCOVERY_HOP_LIMIT,
+    SCTP,
+    TCP,
+    UDP,
+)
+from portchain.dataplane.match import addresses_within, covers_dhcp, covers_neighbour_discovery
+from portchain.dataplane.plan import Classifier, PortRange
 
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Where in a header the bits are that say which bucket a flow belongs to.
-
-    :param protocols: whose source port has them; none: the source address has them.
-    :param families: ethertypes of the chain's classifiers.
-    """
-
-    protocols: tuple[int, ...]
-    families: tuple[str, ...]
-
-    def match(self, buckets: Iterable[int], replies: bool = False) -> str:
-        """Match flows of some buckets.
-
-        :param replies: match the flows' replies instead.
-        """
-        wanted = sorted(buckets)
-        if len(wanted) == BUCKETS:
-            return ""
-        side = "dst" if replies else "src"
-        if self.protocols:
-            values = [
-                f"{bucket << _PORT_SHIFT}/{(BUCKETS - 1) << _PORT_SHIFT}" for bucket in wanted
-            ]
-            parts = [_one_of(f"{_WITH_PORTS[number]}.{side}", values) for number in self.protocols]
-        else:
-            parts = [self._addresses(family, side, wanted) for family in self.families]
-        return parts[0] if len(parts) == 1 else f"({' || '.join(parts)})"
-
-    @staticmethod
-    def _addresses(family: str, side: str, buckets: Sequence[int]) -> str:
-        if family == "IPv4":
-            return _one_of(
-                f"ip4.{side}", [f"0.0.0.{bucket}/0.0.0.{BUCKETS - 1}" for bucket in buckets]
-            )
-        return _one_of(f"ip6.{side}", [f"::{bucket:x}/::{BUCKETS - 1:x}" for bucket in buckets])
+_WITH_PORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
+_ICMP = {ICMP: "icmp4", ICMPV6: "icmp6"}
+_IP = {"IPv4": "ip4", "IPv6": "ip6"}
+_ALL_PORTS: PortRange = (0, 65535)
+_UNICAST = "!eth.mcast"
 
 
-def spread(classifiers: Sequence[FlowClassifier], by_address: bool) -> Spread:
-    """Choose what flows are told apart by: source ports if every classifier has some to choose from.
-
-    :param by_address: a group of the chain asks for addresses.
-    """
-    families = tuple(sorted({classifier.ethertype for classifier in classifiers}))
-    protocols = sorted({classifier.protocol or 0 for classifier in classifiers})
-    fixed = all(
-        classifier.source_ports and classifier.source_ports[0] == classifier.source_ports[1]
-        for classifier in classifiers
-    )
-    if by_address or fixed or not set(protocols) <= _WITH_PORTS.keys():
-        return Spread((), families)
-    return Spread(tuple(protocols), families)
-
-
-def classified(classifier: FlowClassifier, destination: Port | None) -> str:
-    """Match what a classifier does, but for the port it comes from.
-
-    :param destination: the port it names as ``logical_destination_port``, if any.
-    """
-    is_ipv6 = classifier.ethertype == "IPv6"
-    family = "ip6" if is_ipv6 else "ip4"
-    terms = [family, _NOT_FOR_CHAINS, *_protocol(classifier)]
-    if classifier.source_prefix:
-        terms.append(f"{family}.src == {classifier.source_prefix}")
-    if classifier.destination_prefix:
-        terms.append(f"{family}.dst == {classifier.destination_prefix}")
-    if classifier.logical_destination_port is not None:
-        own = destination.fixed_ips if destination else ()
-        addresses = [ip for ip in own if (ip_address(ip).version == 6) is is_ipv6]
-        # None at all must not become "any".
-        terms.append(
-            _one_of(f"{family}.dst", addresses)
-            if addresses
-            else f"{family}.dst == {'::' if is_ipv6 else '255.255.255.255'}"
+def classified(classifier: Classifier) -> str:
+    """Match the packets of a classifier where they are sent, and the ``exceptions`` among them."""
+    ip = _IP[classifier.ethertype]
+    return " && ".join(
+        (
+            ip,
+            _UNICAST,
+            *_protocol(classifier),
+            *_within(f"{ip}.src", classifier.source_prefixes),
+            *_received(classifier),
         )
-    return " && ".join(terms)
+    )
 
 
-def _protocol(classifier: FlowClassifier) -> Iterable[str]:
-    number = classifier.protocol
-    if number is None:
+def exceptions(classifier: Classifier, forwarded: Iterable[str] = ()) -> Iterator[str]:
+    """Match what a classifier matches and hosts do not classify: traffic of the link, for example.
+
+    Expressions of their own, because OVN takes ``!(udp.src == 68)`` for UDP from other ports, and
+    makes a flow for each bit of a field that must differ.
+
+    :param forwarded: addresses whose packets the sending port only forwards, see ``Source``.
+    """
+    everything = classified(classifier)
+    for ethertype, (client, server) in DHCP_PORTS.items():
+        for source, destination in ((client, server), (server, client)):
+            if covers_dhcp(classifier, ethertype, (source, destination)):
+                yield f"{everything} && udp.src == {source} && udp.dst == {destination}"
+    if covers_neighbour_discovery(classifier):
+        types = ", ".join(map(str, NEIGHBOUR_DISCOVERY))
+        hop_limit = f"ip.ttl == {NEIGHBOUR_DISCOVERY_HOP_LIMIT}"
+        yield f"{everything} && icmp6.type == {{{types}}} && icmp6.code == 0 && {hop_limit}"
+    if passed := sorted(addresses_within(forwarded, classifier)):
+        yield f"{everything} && {_one_of(f'{_IP[classifier.ethertype]}.src', passed)}"
+
+
+def _protocol(classifier: Classifier) -> Iterator[str]:
+    protocol = classifier.protocol
+    ranges = (classifier.source_ports, classifier.destination_ports)
+    if protocol is None:
         return
-    name = _WITH_PORTS.get(number)
-    icmp, icmp_name = _ICMP[classifier.ethertype]
-    if name is None:
-        if number == icmp:
-            yield icmp_name
-            yield from _range(f"{icmp_name}.type", classifier.source_ports)
-            yield from _range(f"{icmp_name}.code", classifier.destination_ports)
-        else:
-            yield f"ip.proto == {number}"
-        return
-    yield name
-    yield from _range(f"{name}.src", classifier.source_ports)
-    yield from _range(f"{name}.dst", classifier.destination_ports)
+    if (name := _WITH_PORTS.get(protocol)) is not None:
+        yield name
+        for field, ports in zip(("src", "dst"), ranges, strict=True):
+            yield from _range(f"{name}.{field}", ports)
+    elif (name := _ICMP.get(protocol)) is not None:
+        yield name
+        for field, values in zip(("type", "code"), ranges, strict=True):
+            if values is not None:
+                yield f"{name}.{field} == {values[0]}"
+    else:
+        yield f"ip.proto == {protocol}"
 
 
-def _range(field: str, ports: PortRange | None) -> Iterable[str]:
-    if ports is None:
+def _range(field: str, ports: PortRange | None) -> Iterator[str]:
+    if ports is None or ports == _ALL_PORTS:
         return
     first, last = ports
     yield f"{field} == {first}" if first == last else f"{first} <= {field} <= {last}"
 
 
-def from_ports(names: Sequence[str]) -> str:
-    """Match what comes from one of these logical ports."""
-    return _one_of("inport", [f'"{name}"' for name in names])
+def _received(classifier: Classifier) -> Iterator[str]:
+    """Match the destination: that of the receiver, in any of the ways in which it is known."""
+    field = f"{_IP[classifier.ethertype]}.dst"
+    receiver = classifier.receiver
+    if receiver is None:
+        yield from _within(field, classifier.destination_prefixes)
+        return
+    ways = [
+        _one_of(field, addresses)
+        for addresses in (receiver.addresses, receiver.shared_addresses)
+        if addresses
+    ]
+    if receiver.macs:
+        to_frames = _one_of("eth.dst", receiver.macs)
+        ways.append(" && ".join((to_frames, *_within(field, classifier.destination_prefixes))))
+    if not ways:
+        yield "0"
+    elif len(ways) == 1:
+        yield ways[0]
+    else:
+        yield f"({' || '.join(f'({way})' for way in ways)})"
 
 
-def to_port(name: str) -> str:
-    """Match what goes to a logical port."""
-    return f'outport == "{name}"'
+def _within(field: str, prefixes: Iterable[str]) -> Iterator[str]:
+    """Match an address in any of some prefixes; all addresses if there is none."""
+    networks = [ip_network(prefix, strict=False) for prefix in prefixes]
+    if networks and all(network.prefixlen for network in networks):
+        yield _one_of(field, map(str, networks))
 
 
-def _one_of(field: str, values: Sequence[str]) -> str:
-    return f"{field} == {values[0]}" if len(values) == 1 else f"{field} == {{{', '.join(values)}}}"
+def _one_of(field: str, values: Iterable[str]) -> str:
+    chosen = list(values)
+    return f"{field} == {chosen[0]}" if len(chosen) == 1 else f"{field} == {{{', '.join(chosen)}}}"

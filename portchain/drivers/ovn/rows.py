@@ -1,173 +1,176 @@
-"""The Northbound rows of one chain, as values. Nothing here acts.
+"""The Northbound rows of a chain as values, and how they follow from its plan. Pure.
 
-Rows that OVN identifies by name are identified so here as well. All are the chain's own but two
-kinds: the ports of functions, which are Neutron's and are only moved, and the switch of the sources.
+::
+
+    ChainSnapshot -> rows_of -> ChainRows: what OVN needs for the chain
+    rows that exist -> while_changing -> ChainRows: what it needs until all hosts have the plan
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
 
-PRIORITY = 2000
-"""Of a chain's ACLs."""
+from portchain.core.model import ChainSnapshot, Port
+from portchain.dataplane.gates import GATE_MAC_MASK, gated_ports
+from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.planning.planner import plan_chain
+from portchain.drivers.ovn.match import classified, exceptions
+
+GATES = "pc_gates"
+"""Name of the port group of all gates."""
+
+STATELESS_PRIORITY = 32000
+PASS_PRIORITY, DROP_PRIORITY = 3000, 2000
 FROM_PORT, TO_PORT = "from-lport", "to-lport"
-_PROBE = re.compile("pc-.{36}-(?P<chain>.{36})-probe")
+AFTER_CHECKS = {"apply-after-lb": "true"}
+"""These ACLs count after those of security groups, and cannot let pass what those drop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acl:
-    """A row of the table ACL.
-
-    :param function: name of the ``Network_Function_Group`` that gets what matches; empty for none.
-    """
+    """A row of the table ACL."""
 
     direction: str
     priority: int
     match: str
     action: str
-    function: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """A port of type ``switch``: one end of a wire between two switches.
-
-    :param switch: name of the switch it is on. ``peer``: name of the port at the other end.
-    :param addresses: of the row; ``unknown`` takes what no other port of its switch is known for.
-    """
-
-    name: str
-    switch: str
-    peer: str
-    addresses: tuple[str, ...] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
+GATE_ACLS = (
+    Acl(FROM_PORT, STATELESS_PRIORITY, f"inport == @{GATES}", "allow-stateless"),
+    Acl(TO_PORT, STATELESS_PRIORITY, f"outport == @{GATES}", "allow-stateless"),
+)
+"""A gate sees one direction of a connection, in which conntrack would find invalid packets."""
 
 
 @dataclass(frozen=True, slots=True)
-class MovedPort:
-    """A port of a function, which Neutron has made: taken from its own switch to one of the chain's.
+class Guard:
+    """Drops what ports send into a chain if it did not come by their gates.
 
-    :param home: name of the switch on which it is without chains.
+    :param match: which packets, apart from the ports that send them.
+    :param ports: names of the logical ports.
+    :param exceptions: which of these packets pass.
     """
 
-    name: str
-    switch: str
-    home: str
-    addresses: tuple[str, ...]
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A ``Network_Function`` and the group of the same name that holds nothing else.
-
-    :param inport: where requests leave the sources' switch, and replies come back to it.
-    :param outport: where requests come back, and replies leave.
-    """
-
-    name: str
-    inport: str
-    outport: str
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A child of a function's port: what it sends comes out there with a VLAN tag, and only such frames come in.
-
-    :param switch: name of the switch it is on. ``parent``: name of the function's port.
-    :param tag: 1..4094; None where several chains may have children: each gets a tag of its own there.
-    :param twin: name of the child at the function's other port, which gets the same.
-    """
-
-    name: str
-    switch: str
-    parent: str
-    tag: int | None
-    twin: str
-    addresses: tuple[str, ...] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A ``Network_Function`` for nothing but its health check, and that check, of the same name.
-
-    :param inport: where the ping is sent. ``outport``: where it is awaited.
-    :param options: of the check.
-    """
-
-    name: str
-    inport: str
-    outport: str
-    options: Mapping[str, str] = field(default_factory=dict)
+    match: str
+    ports: frozenset[str]
+    exceptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ChainRows:
-    """Everything of one chain.
+    """What a chain needs in the Northbound database.
 
-    :param anchor: name of the chain's Port_Group, by which all the rest is found again.
-    :param project: id of the project that owns the chain.
-    :param sources: names of the ports whose traffic is classified.
-    :param keeps_functions: those that are left over stay for a while, for replies of connections from before.
-    :param switches: name -> its ACLs.
-    :param children: in the place of the ports of functions that keep VLAN tags. ``probes``: those that check functions.
-    :param classification: ACLs of the anchor.
+    :param gates: id of each port that needs a gate -> id of its network.
+    :param guards: name -> guard.
     """
 
-    chain_id: str
-    revision: int
-    anchor: str
-    project: str = ""
-    sources: tuple[str, ...] = ()
-    keeps_functions: bool = False
-    switches: Mapping[str, tuple[Acl, ...]] = field(default_factory=dict)
-    patches: tuple[Patch, ...] = ()
-    moved: tuple[MovedPort, ...] = ()
-    children: tuple[Child, ...] = ()
-    functions: tuple[Function, ...] = ()
-    probes: tuple[Child, ...] = ()
-    checks: tuple[Check, ...] = ()
-    classification: tuple[Acl, ...] = ()
+    gates: Mapping[str, str] = field(default_factory=dict)
+    guards: Mapping[str, Guard] = field(default_factory=dict)
+
+
+NOTHING = ChainRows()
+
+
+class Phase(Enum):
+    """How far a change of a chain is."""
+
+    CHANGING = "changing"
+    """Hosts may still send by an earlier plan."""
+
+    COMPLETE = "complete"
+    """All hosts have confirmed the plan."""
+
+    REMOVED = "removed"
+    """The chain is deleted. Hosts may still send by its last plan."""
 
 
 def anchor_name(chain_id: str) -> str:
-    """Name of a chain's Port_Group; matches refer to it, in which no hyphen may be."""
-    return f"pc_{chain_id.replace('-', '_')}"
+    """Return the name of the port group that says which revision of a chain has been written.
+
+    OVN's expressions accept no hyphens in names.
+    """
+    return f"pc_chain_{_word(chain_id)}"
 
 
-def wire_name(chain_id: str, wire: str = "") -> str:
-    """Name of a wire of a chain; without a wire, what they all begin with."""
-    return f"pc-{chain_id}-{wire}"
+def guard_prefix(chain_id: str) -> str:
+    """Return what the names of all guards of a chain begin with."""
+    return f"pc_guard_{_word(chain_id)}_"
 
 
-def check_name(chain_id: str, egress: str) -> str:
-    """Name of what checks a function, and of the switch that takes: by the function's egress."""
-    return wire_name(chain_id, f"{egress}-check")
+def _word(chain_id: str) -> str:
+    return chain_id.replace("-", "_")
 
 
-def children_name(port: str) -> str:
-    """What the names of all children of a function's port begin with."""
-    return f"pc-{port}-"
-
-
-def child_name(chain_id: str, port: str) -> str:
-    """Name of the child by which a chain's packets pass a port of a function that keeps VLAN tags."""
-    return f"{children_name(port)}{chain_id}"
-
-
-def probe_name(chain_id: str, port: str) -> str:
-    """Name of the child that a function's port has while the function is checked."""
-    return f"{child_name(chain_id, port)}-probe"
-
-
-def chain_of_probe(name: str) -> str:
-    """Id of the chain that checks a function by the port of this name; empty if the port is nothing of the kind."""
-    found = _PROBE.fullmatch(name)
-    return found["chain"] if found else ""
-
-
-def home_of(network_id: str) -> str:
-    """Name of the switch that ML2/OVN makes for a network."""
+def switch_name(network_id: str) -> str:
+    """Return the name of the logical switch that ML2/OVN makes for a network."""
     return f"neutron-{network_id}"
+
+
+def rows_of(snapshot: ChainSnapshot) -> ChainRows:
+    """Return what a chain needs once all hosts have its plan.
+
+    A function that is not plugged in has its gate already when it comes back.
+    """
+    ports = {port_id: replace(port, plugged=True) for port_id, port in snapshot.ports.items()}
+    return chain_rows(plan_chain(replace(snapshot, ports=ports), {}).plan, ports)
+
+
+def chain_rows(plan: ChainPlan, ports: Mapping[str, Port]) -> ChainRows:
+    """Return what a plan needs.
+
+    :param ports: id -> port, of all in the plan.
+    """
+    found = sorted(gated_ports(plan) & ports.keys())
+    senders: defaultdict[tuple[str, tuple[str, ...]], set[str]] = defaultdict(set)
+    for path in plan.paths:
+        for source in path.sources:
+            classifier = path.classifiers[source.classifier]
+            passed = tuple(exceptions(classifier, source.forwarded))
+            senders[classified(classifier), passed].add(source.port_id)
+    return ChainRows(
+        {port_id: ports[port_id].network_id for port_id in found},
+        {
+            _guard_name(plan.id, match, passed): Guard(match, frozenset(ids), passed)
+            for (match, passed), ids in sorted(senders.items())
+        },
+    )
+
+
+def _guard_name(chain_id: str, match: str, passed: Iterable[str]) -> str:
+    """Return a name that says what a guard matches: a change of it is another guard."""
+    text = "\n".join((match, *passed))
+    return guard_prefix(chain_id) + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def guard_acls(name: str, guard: Guard) -> tuple[Acl, ...]:
+    """Return the ACLs of a guard's port group.
+
+    Two priorities, because OVN would make a flow for each bit of an address that must differ.
+    """
+    sent = f"inport == @{name}"
+    passing = (f"eth.dst == {GATE_MAC_MASK}", *guard.exceptions)
+    return (
+        *(
+            Acl(FROM_PORT, PASS_PRIORITY, f"{sent} && {match}", "allow", AFTER_CHECKS)
+            for match in passing
+        ),
+        Acl(FROM_PORT, DROP_PRIORITY, f"{sent} && {guard.match}", "drop", AFTER_CHECKS),
+    )
+
+
+def while_changing(present: ChainRows, wanted: ChainRows) -> ChainRows:
+    """Return what a chain needs until all hosts have its plan.
+
+    Hosts that still send by the earlier plan need its gates. What no longer enters the chain must
+    not be dropped, and hosts that do not have the plan yet let pass what will enter it.
+    """
+    guards = {
+        name: replace(wanted.guards[name], ports=guard.ports & wanted.guards[name].ports)
+        for name, guard in present.guards.items()
+        if name in wanted.guards
+    }
+    return ChainRows({**present.gates, **wanted.gates}, guards)

@@ -1,11 +1,9 @@
-"""A real Northbound database, without the rest of OVN."""
+"""Real databases of OVN, without the rest of OVN."""
 
-import json
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,13 @@ from portchain_lab import ovn_toolchain
 from portchain_lab.waiting import wait_for
 
 from portchain import conf
-from portchain.core.model import ChainSnapshot, PortPairGroup
-from portchain.drivers.ovn import northbound
-from portchain.drivers.ovn.rows import home_of
+from portchain.drivers.ovn import northbound, rows
+from portchain.ovsdb.ovn import Database
 from tests.plans import ident
-from tests.unit.dataplane.planning.test_planner import pair, snapshot
 
 DEADLINE = 20
-SINCE_26_03 = ("Network_Function", "Network_Function_Group")
 
-Connect = Callable[..., northbound.Database]
+Connect = Callable[..., Database]
 
 
 @pytest.fixture
@@ -34,26 +29,23 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     conf.register_server_opts(cfg.CONF)
     with tempfile.TemporaryDirectory(prefix="ovn-") as folder:
         servers: list[subprocess.Popen[bytes]] = []
-        databases: list[northbound.Database] = []
+        databases: list[Database] = []
 
-        def start(
-            which: str = "nb",
-            *,
-            old: bool = False,
-            database: northbound.Database | None = None,
-        ) -> northbound.Database:
-            path = Path(folder, which)
-            text = (ovn_toolchain.ROOT / f"usr/share/ovn/ovn-{which}.ovsschema").read_text()
-            schema, file, place = (path.with_suffix(end) for end in (".schema", ".db", ".sock"))
-            schema.write_text(json.dumps(_without(json.loads(text))) if old else text)
+        def start(which: str = "nb", database: Database | None = None) -> Database:
+            """Start a server.
+
+            :param which: ``nb`` or ``sb``.
+            :param database: connects to it instead of a new one for the Northbound.
+            """
+            file, place = (Path(folder, f"{which}.{end}") for end in ("db", "sock"))
+            schema = ovn_toolchain.ROOT / f"usr/share/ovn/ovn-{which}.ovsschema"
             ovn_toolchain.run("ovsdb-tool", "create", str(file), str(schema))
             argv = ovn_toolchain.command(
                 "ovsdb-server", str(file), f"--remote=punix:{place}", "--unixctl=none"
             )
             servers.append(subprocess.Popen(argv, stderr=subprocess.DEVNULL))
             wait_for(lambda: _accepts(place), DEADLINE, "the database server")
-            if database is None:
-                database = northbound.northbound() if which == "nb" else northbound.southbound()
+            database = database or northbound.open_database()
             monkeypatch.setattr(database, "_server", lambda: f"unix:{place}")
             database.connect()
             databases.append(database)
@@ -74,20 +66,10 @@ def _accepts(place: Path) -> bool:
         return probe.connect_ex(str(place)) == 0
 
 
-def _without(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema as it was before OVN supported network functions."""
-    tables = {name: table for name, table in schema["tables"].items() if name not in SINCE_26_03}
-    acl = {**tables["ACL"]["columns"]}
-    del acl["network_function_group"]
-    return {**schema, "tables": {**tables, "ACL": {**tables["ACL"], "columns": acl}}}
-
-
 class _Add(BaseCommand):
     """Adds rows: calls a function with another one that makes a row of a table."""
 
-    def __init__(
-        self, database: northbound.Database, add: Callable[[Callable[..., Any]], None]
-    ) -> None:
+    def __init__(self, database: Database, add: Callable[[Callable[..., Any]], None]) -> None:
         super().__init__(database)
         self._add = add
 
@@ -101,53 +83,15 @@ class _Add(BaseCommand):
         self._add(row)
 
 
-def add(database: northbound.Database, what: Callable[[Callable[..., Any]], None]) -> None:
+def add(database: Database, what: Callable[[Callable[..., Any]], None]) -> None:
     database.run(_Add(database, what))
 
 
-def add_port(database: northbound.Database, name: str, **external_ids: str) -> None:
-    """Add a port to a switch: the database deletes ports that are on none."""
-
-    def both(row: Callable[..., Any]) -> None:
-        port = row("Logical_Switch_Port", name=ident(name), external_ids=external_ids)
-        row("Logical_Switch", name="net", ports=[port])
-
-    add(database, both)
-
-
-def add_network(database: northbound.Database, *names: str, network: str = "net1") -> None:
+def add_network(database: Database, *names: str, network: str = "net1") -> None:
     """Add a network's switch with ports, as ML2/OVN makes them."""
-    switch = home_of(ident(network))
-    marks = {"neutron:network_name": switch, "neutron:project_id": ident("project")}
 
     def all_of_it(row: Callable[..., Any]) -> None:
-        ports = [
-            row("Logical_Switch_Port", name=ident(name), external_ids=marks, up=True)
-            for name in names
-        ]
-        row("Logical_Switch", name=switch, ports=ports)
+        ports = [row("Logical_Switch_Port", name=ident(name), up=True) for name in names]
+        row("Logical_Switch", name=rows.switch_name(ident(network)), ports=ports)
 
     add(database, all_of_it)
-
-
-def symmetric() -> ChainSnapshot:
-    """A chain that OVN supports."""
-    given = snapshot(symmetric=True)
-    (classifier,) = given.chain.flow_classifiers
-    chain = replace(given.chain, flow_classifiers=(replace(classifier, source_ports=None),))
-    return replace(given, chain=chain)
-
-
-def chain_through(
-    function: str, name: str = "pc1", sources: Iterable[str] = ("src",)
-) -> ChainSnapshot:
-    """A chain of one function; its sources are bound by ML2/OVN."""
-    given = symmetric()
-    group = PortPairGroup(ident(f"pg-{name}"), ident("project"), 1, (pair(function),), f"PG-{name}")
-    ids = tuple(ident(source) for source in sources)
-    return replace(
-        given,
-        chain=replace(given.chain, id=ident(name), port_pair_groups=(group,)),
-        ports={key: replace(port, mechanism="ovn") for key, port in given.ports.items()},
-        sources={ident("fc1"): ids},
-    )

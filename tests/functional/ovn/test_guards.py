@@ -13,9 +13,10 @@ from portchain_lab.waiting import wait_for
 
 from portchain.core.model import FlowClassifier
 from portchain.dataplane.gates import gate_mac, gate_name
-from portchain.drivers.gates import northbound, rows
-from portchain.drivers.gates.northbound import Wanted, WriteChains
-from portchain.drivers.gates.rows import Phase, rows_of
+from portchain.drivers.ovn import northbound, rows
+from portchain.drivers.ovn.northbound import Wanted, WriteChains
+from portchain.drivers.ovn.rows import Phase, rows_of
+from portchain.ovsdb import ovn
 from tests.functional.ovn.conftest import DEADLINE, Connect, add
 from tests.plans import ident, mac
 from tests.unit.dataplane.planning.test_planner import snapshot
@@ -35,7 +36,8 @@ class Switch:
     def __init__(self, connect: Connect) -> None:
         self._northbound = northbound.open_database()
         connect(database=self._northbound)
-        self._southbound = connect("sb")._server()
+        southbound = connect("sb", ovn.southbound({"SB_Global": ("nb_cfg",)}))
+        self._southbound = southbound._server()
         argv = ovn_toolchain.command(
             "ovn-northd",
             f"--ovnnb-db={self._northbound._server()}",

@@ -7,8 +7,8 @@ import pytest
 
 from portchain.dataplane.gates import gate_mac
 from portchain.dataplane.plan import Classifier, Receiver
-from portchain.drivers.gates.match import classified, exceptions
-from portchain.drivers.gates.rows import (
+from portchain.drivers.ovn.match import classified, exceptions
+from portchain.drivers.ovn.rows import (
     NOTHING,
     ChainRows,
     Guard,

@@ -7,9 +7,9 @@ import pytest
 
 from portchain.core.model import ChainSnapshot
 from portchain.dataplane.gates import gate_mac, gate_name
-from portchain.drivers.gates import northbound, rows
-from portchain.drivers.gates.northbound import RemoveChains, Wanted, WriteChains
-from portchain.drivers.gates.rows import NOTHING, ChainRows, Phase, rows_of
+from portchain.drivers.ovn import northbound, rows
+from portchain.drivers.ovn.northbound import RemoveChains, Wanted, WriteChains
+from portchain.drivers.ovn.rows import NOTHING, ChainRows, Phase, rows_of
 from portchain.ovsdb.ovn import Database
 from tests.functional.ovn.conftest import Connect, add, add_network
 from tests.plans import ident

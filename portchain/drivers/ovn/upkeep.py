@@ -12,9 +12,9 @@ from oslo_config import cfg
 from portchain.conf import GROUP
 from portchain.db import realisation
 from portchain.drivers.base import OwnChain, OwnChains
-from portchain.drivers.gates import northbound
-from portchain.drivers.gates.northbound import RemoveChains, Wanted, WriteChains
-from portchain.drivers.gates.rows import Phase, rows_of
+from portchain.drivers.ovn import northbound
+from portchain.drivers.ovn.northbound import RemoveChains, Wanted, WriteChains
+from portchain.drivers.ovn.rows import Phase, rows_of
 from portchain.ovsdb.ovn import Database, Noted
 
 _DRAIN = 3.0

@@ -17,11 +17,11 @@ from portchain.core.model import HostReport
 from portchain.dataplane.gates import gate_name
 from portchain.db import realisation
 from portchain.drivers import manager
-from portchain.drivers.gates import northbound, rows, upkeep
-from portchain.drivers.gates.driver import OvnDriver
-from portchain.drivers.gates.northbound import Anchor
-from portchain.drivers.gates.rows import Phase
 from portchain.drivers.hosts import driver as hosts_driver
+from portchain.drivers.ovn import northbound, rows, upkeep
+from portchain.drivers.ovn.driver import OvnDriver
+from portchain.drivers.ovn.northbound import Anchor
+from portchain.drivers.ovn.rows import Phase
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.rpc import contract
 from tests.functional.ovn.conftest import Connect, add

@@ -13,7 +13,7 @@ from oslo_log import log as logging
 
 from portchain.conf import GROUP
 from portchain.core.availability import pair_weights
-from portchain.core.model import ChainSnapshot, Encapsulation, HostReport, PortPair
+from portchain.core.model import VLAN, ChainSnapshot, Encapsulation, HostReport, PortPair
 from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SETS
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.floating import why_not_translated
@@ -31,6 +31,7 @@ from portchain.drivers.base import (
     PortChainDriver,
 )
 from portchain.drivers.hosts.chassis import Chassis
+from portchain.drivers.hosts.tags import untagged_chain, untagged_pair
 from portchain.drivers.hosts.underlay import tunnel_ends, underlay_of
 from portchain.drivers.hosts.updates import two_phase_chains, updates_by_host
 from portchain.rpc import contract
@@ -55,7 +56,7 @@ class HostDriver(PortChainDriver):
 
     capabilities = Capabilities(
         chain_correlations=frozenset(Encapsulation),
-        pair_correlations=frozenset(kind.correlation for kind in SUPPORTED_FUNCTIONS),
+        pair_correlations=frozenset({*(kind.correlation for kind in SUPPORTED_FUNCTIONS), VLAN}),
         lb_fields=SUPPORTED_LB_FIELD_SETS,
         symmetric=True,
         function_kinds=frozenset(kind.function_kind for kind in SUPPORTED_FUNCTIONS),
@@ -84,12 +85,13 @@ class HostDriver(PortChainDriver):
 
     def check_port_pair(self, pair: PortPair) -> None:
         """Reject a kind of function that flows cannot be compiled for."""
-        limits.check_pair(pair)
+        limits.check_pair(untagged_pair(pair))
 
     def check_port_chain(self, snapshot: ChainSnapshot) -> None:
         """Reject a chain that flows cannot realise."""
-        limits.check_chain(snapshot)
-        limits.check_size(snapshot, cfg.CONF[GROUP].max_chain_flows)
+        untagged = untagged_chain(snapshot)
+        limits.check_chain(untagged)
+        limits.check_size(untagged, cfg.CONF[GROUP].max_chain_flows)
 
     # After the commit.
 
@@ -140,7 +142,7 @@ class HostDriver(PortChainDriver):
 
         :returns: the plans, and chain id -> exception of those that cannot be planned.
         """
-        snapshots = [self._observed(snapshot) for snapshot in snapshots]
+        snapshots = [self._observed(untagged_chain(snapshot)) for snapshot in snapshots]
         ports = (port for snapshot in snapshots for port in snapshot.ports.values())
         mechanisms = {port.host: port.mechanism for port in ports if port.host}
         hosts = mechanisms.keys()

@@ -18,12 +18,11 @@ OVS_OPTS: list[cfg.Opt] = [
         "underlay_mtu",
         default=0,
         min=0,
-        help="MTU in bytes of the networks between the hosts. The drivers ovs and openflow compare "
-        "it with the length of packets of chains, which are longer than others: by 8 bytes in "
-        "tunnels, and by 18 bytes elsewhere and in tunnels to hosts of an older release. A chain "
-        "whose packets do not fit has a warning in its status_reason. Set this option if the MTU "
-        "is larger than global_physnet_mtu, path_mtu and physical_network_mtus say. 0 means: use "
-        "these options.",
+        help="MTU in bytes of the networks between the hosts. The drivers compare it with the length "
+        "of packets of chains, which are longer than others: by 8 bytes in tunnels, and by 18 "
+        "bytes elsewhere and in tunnels to hosts of an older release. A chain whose packets do not "
+        "fit has a warning in its status_reason. Set this option if the MTU is larger than "
+        "global_physnet_mtu, path_mtu and physical_network_mtus say. 0 means: use these options.",
     ),
     MAX_CHAIN_FLOWS,
     cfg.IntOpt(
@@ -34,8 +33,7 @@ OVS_OPTS: list[cfg.Opt] = [
         "their group have changed. Set it to the longest time for which a connection may send "
         "nothing: a connection that was idle for all of this time may go to another pair "
         "afterwards. Until then, hosts have flows for the earlier pairs. 0 means: a change moves "
-        "connections whose packets the group now sends to another pair. Of the drivers ovs and "
-        "openflow.",
+        "connections whose packets the group now sends to another pair.",
     ),
     cfg.IntOpt(
         "new_flow_affinity_time",
@@ -43,6 +41,6 @@ OVS_OPTS: list[cfg.Opt] = [
         min=0,
         help="Seconds after a change of a group's pairs or weights for which datagrams that no "
         "host remembers count as part of a flow from before the change, and keep the pair of "
-        "before. It has no effect beyond flow_affinity_time. Of the drivers ovs and openflow.",
+        "before. It has no effect beyond flow_affinity_time.",
     ),
 ]

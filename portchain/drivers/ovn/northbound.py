@@ -21,6 +21,8 @@ CHAIN = "portchain:chain"
 """Key of guards and anchors: id of the chain."""
 REVISION, PHASE = "portchain:revision", "portchain:phase"
 """Keys of anchors: the chain's revision that was written, and its ``Phase``."""
+GROUP = "portchain:group"
+"""Key of the port group of all gates."""
 PORT, NETWORK = "portchain:port", "portchain:network"
 """Keys of gates: id of the port, and of the network whose switch the gate is on."""
 USER = "portchain:chain:"
@@ -246,6 +248,7 @@ class _Writer:
         group = self._named(_GROUP_TABLE, rows.GATES)
         if group is None:
             group = self._insert(_GROUP_TABLE, rows.GATES)
+        put(group, external_ids={GROUP: rows.GATES})
         self._acls(group, rows.GATE_ACLS)
         if gate.uuid in {port.uuid for port in group.ports}:
             return

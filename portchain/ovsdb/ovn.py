@@ -125,6 +125,10 @@ class Database:
         with transaction.Transaction(self, self._connection, timeout, True, False) as opened:
             opened.add(wanted)
 
+    def has(self, table: str) -> bool:
+        """Return whether the server's schema has a table."""
+        return table in self.idl.tables
+
     def rows(self, table: str) -> list[Any]:
         """Return the present rows of a table."""
         with self._connection.lock:

@@ -18,7 +18,7 @@ OVS_OPTS: list[cfg.Opt] = [
         "underlay_mtu",
         default=0,
         min=0,
-        help="MTU in bytes of the networks between the hosts. The drivers compare it with the length "
+        help="MTU in bytes of the networks between hosts. Drivers compare it with the length "
         "of packets of chains, which are longer than others: by 8 bytes in tunnels, and by 18 "
         "bytes elsewhere and in tunnels to hosts of an older release. A chain whose packets do not "
         "fit has a warning in its status_reason. Set this option if the MTU is larger than "

@@ -35,7 +35,7 @@ class OvnDriver(HostDriver):
         """Prepare the connections; each process connects when it first has to."""
         super().initialize(status)
         self._northbound = northbound.open_database()
-        self._upkeep = Upkeep(self._northbound)
+        self._upkeep = Upkeep(self._northbound, self._renew)
         self._known_ends: dict[str, TunnelEnd] | None = None
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
@@ -106,10 +106,14 @@ class OvnDriver(HostDriver):
             return
         changed = {host for host in known | ends if known.get(host) != ends.get(host)}
         found = {chain for host in changed for chain in realisation.chains_on(context, host)}
-        if found:
+        self._renew(context, sorted(found))
+
+    def _renew(self, context: Any, chain_ids: Sequence[str]) -> None:
+        """Plan chains again as a new revision, for a reason that Neutron does not know of."""
+        if chain_ids:
             with db_api.CONTEXT_WRITER.using(context) as session:
-                writer.increment_revision(session, sorted(found))
-            self._plan_again(context, sorted(found))
+                writer.increment_revision(session, list(chain_ids))
+            self._plan_again(context, chain_ids)
 
 
 def _wanted(snapshots: Iterable[ChainSnapshot]) -> Iterable[Wanted]:

@@ -29,7 +29,7 @@ USER = "portchain:chain:"
 """Beginning of keys of gates: a chain's id follows. The value is empty."""
 
 _COLUMNS = {
-    "Logical_Switch": ("name", "ports"),
+    "Logical_Switch": ("name", "ports", "external_ids"),
     "Logical_Switch_Port": (
         *("name", "type", "addresses", "port_security", "options", "up", "external_ids"),
         *("parent_name", "tag", "enabled"),
@@ -37,12 +37,19 @@ _COLUMNS = {
     "Port_Group": ("name", "ports", "acls", "external_ids"),
     "ACL": ("direction", "priority", "match", "action", "options"),
 }
+FORMER_TABLES = (
+    "Network_Function_Group",
+    "Network_Function",
+    "Network_Function_Health_Check",
+)
+FORMER_COLUMNS = dict.fromkeys(FORMER_TABLES, ("name", "external_ids"))
+"""Tables of the former driver, as far as this OVN has them."""
 _PORT_TABLE, _GROUP_TABLE = "Logical_Switch_Port", "Port_Group"
 
 
 def open_database() -> Database:
     """Return the Northbound database; it connects when it is first used."""
-    return ovn.northbound(_COLUMNS)
+    return ovn.northbound({**_COLUMNS, **FORMER_COLUMNS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +127,7 @@ class WriteChains(BaseCommand):
 
     def run_idl(self, txn: Any) -> None:
         """Called by ovsdbapp, within its transaction."""
-        write = _Writer(self.api, txn)
+        write = Writer(self.api, txn)
         for wanted in self._wanted:
             write.chain(wanted)
 
@@ -144,12 +151,12 @@ class RemoveChains(BaseCommand):
 
     def run_idl(self, txn: Any) -> None:
         """Called by ovsdbapp, within its transaction."""
-        write = _Writer(self.api, txn)
+        write = Writer(self.api, txn)
         for chain_id in self._chain_ids:
             write.remove(chain_id)
 
 
-class _Writer:
+class Writer:
     """Compares rows with what is wanted, and writes the difference into a transaction."""
 
     def __init__(self, database: Database, txn: Any) -> None:

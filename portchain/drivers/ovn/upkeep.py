@@ -4,7 +4,7 @@ Level-triggered: whatever has happened, the rows of a chain are compared with wh
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from oslo_config import cfg
@@ -12,9 +12,10 @@ from oslo_config import cfg
 from portchain.conf import GROUP
 from portchain.db import realisation
 from portchain.drivers.base import OwnChain, OwnChains
-from portchain.drivers.ovn import northbound
+from portchain.drivers.ovn import northbound, takeover
 from portchain.drivers.ovn.northbound import RemoveChains, Wanted, WriteChains
 from portchain.drivers.ovn.rows import Phase, rows_of
+from portchain.drivers.ovn.takeover import TakeOver
 from portchain.ovsdb.ovn import Database, Noted
 
 _DRAIN = 3.0
@@ -26,8 +27,13 @@ class Upkeep:
     of all.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, renew: Callable[[Any, Sequence[str]], None]) -> None:
+        """Look after the rows of chains.
+
+        :param renew: plans chains, by their ids, as a new revision.
+        """
         self._northbound = database
+        self._renew = renew
         self._touched = Noted()
         self._is_watching = False
         self._next = 0.0
@@ -43,6 +49,8 @@ class Upkeep:
         if not self._is_watching:
             self._northbound.watch(lambda row: self._touched.add(northbound.chains_of(row)))
             self._is_watching = True
+        if former := takeover.former_chains(self._northbound):
+            self._take_over(context, chains, former)
         touched = self._touched.take()
         is_time = time.monotonic() >= self._next
         try:
@@ -53,6 +61,14 @@ class Upkeep:
             raise
         if is_time:
             self._next = time.monotonic() + cfg.CONF[GROUP].ovn_sync_interval
+
+    def _take_over(self, context: Any, chains: OwnChains, former: Collection[str]) -> None:
+        """Replace the rows of the former driver."""
+        own = list(chains(context, former))
+        # As if all hosts had confirmed: what enters a chain is dropped until they have.
+        wanted = [_wanted(one, one.snapshot.chain.revision) for one in own]
+        self._northbound.run(TakeOver(self._northbound, wanted))
+        self._renew(context, [one.snapshot.chain.id for one in own if not one.refusal])
 
     def _compare(self, context: Any, chains: OwnChains, touched: Collection[str] | None) -> None:
         """Compare the rows of some chains.

@@ -1,5 +1,6 @@
 """The driver of OVN's hosts: requests, plans for hosts and rows, on real databases of OVN."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,20 +12,23 @@ from neutron.plugins.ml2 import models as ml2
 from neutron_lib.db import api as db_api
 from oslo_config import cfg
 from oslo_upgradecheck.upgradecheck import Code
+from portchain_lab import ovn_toolchain
+from portchain_lab.waiting import wait_for
 
 from portchain import upgrade_checks
 from portchain.core.model import HostReport
 from portchain.dataplane.gates import gate_name
-from portchain.db import realisation
+from portchain.db import realisation, snapshots
 from portchain.drivers import manager
 from portchain.drivers.hosts import driver as hosts_driver
-from portchain.drivers.ovn import northbound, rows, upkeep
+from portchain.drivers.ovn import northbound, rows, takeover, upkeep
 from portchain.drivers.ovn.driver import OvnDriver
 from portchain.drivers.ovn.northbound import Anchor
 from portchain.drivers.ovn.rows import Phase
 from portchain.drivers.ovs.driver import OvsDriver
+from portchain.ovsdb.ovn import Database
 from portchain.rpc import contract
-from tests.functional.ovn.conftest import Connect, add
+from tests.functional.ovn.conftest import DEADLINE, Connect, add
 from tests.unit.api.base import ApiTestCase
 
 FIRST, SECOND = "compute-1", "compute-2"
@@ -80,9 +84,12 @@ class OvnDriverTest(ApiTestCase):
     def add_logical_ports(self) -> None:
         """Add what ML2/OVN writes."""
         names = (self.client, self.vm_pair["ingress"], self.vm_pair["egress"])
+        marks = {"neutron:network_name": rows.switch_name(self.net)}
 
         def network(row: Callable[..., Any]) -> None:
-            ports = [row("Logical_Switch_Port", name=name, up=True) for name in names]
+            ports = [
+                row("Logical_Switch_Port", name=name, up=True, external_ids=marks) for name in names
+            ]
             row("Logical_Switch", name=rows.switch_name(self.net), ports=ports)
 
         add(self.northbound, network)
@@ -266,6 +273,67 @@ class OvnDriverTest(ApiTestCase):
         assert target.tunnel_ip == "192.0.2.22"
         assert self.show("port_chain", chain)["status"] == "BUILD"
 
+    def test_chains_of_the_former_driver_are_taken_over(self) -> None:
+        chain = self.make_chain()
+        self.confirm(chain)
+        before = self.neutrons_ports()
+        add(self.northbound, partial(add_former_rows, self.northbound, chain, self.vm_pair))
+        self.add_network_function(chain)
+        assert self.neutrons_ports() != before
+        revision = self.show_revision(chain)
+        self.sent()
+        self.driver._upkeep._take_over(
+            self.context, partial(self.plugin.drivers._own_chains, "ovn"), {chain}
+        )
+        assert self.neutrons_ports() == before
+        assert self.dropped(chain), "what would bypass the chain, until hosts have it"
+        assert self.show_revision(chain) == revision + 1
+        assert self.sent().keys() == {FIRST, SECOND}
+        assert takeover.former_chains(self.northbound) == set()
+        left = [row for table in FORMER for row in self.northbound.rows(table)]
+        assert [row for row in left if "portchain:chain" in row.external_ids] == []
+        assert len(self.northbound.rows("Logical_Switch")) == 1
+        self.confirm(chain)
+        self.keep_up()
+        assert self.dropped(chain)
+        assert self.gates() == {gate_name(self.client), gate_name(self.vm_pair["egress"])}
+
+    def add_network_function(self, chain: str) -> None:
+        """Add the rows of a network function of the former driver."""
+        ports: list[Any] = [
+            self.northbound.named("Logical_Switch_Port", name)
+            for name in (f"pc-{chain}-left", self.vm_pair["ingress"])
+        ]
+        common = (f"name=pc-{chain}-1", f'external_ids={{"portchain:chain"="{chain}"}}', "id=1")
+        ovn_toolchain.run(
+            "ovn-nbctl",
+            f"--db={self.northbound._server()}",
+            *("--id=@function", "create", "Network_Function", *common),
+            *(
+                f"{side}={port.uuid}"
+                for side, port in zip(("inport", "outport"), ports, strict=True)
+            ),
+            *("--", "create", "Network_Function_Group", *common, "network_function=@function"),
+            "mode=inline",
+        )
+        wait_for(lambda: self.northbound.rows("Network_Function_Group"), DEADLINE, "the function")
+
+    def neutrons_ports(self) -> dict[str, tuple[Any, ...]]:
+        (switch,) = [
+            row
+            for row in self.northbound.rows("Logical_Switch")
+            if row.name == rows.switch_name(self.net)
+        ]
+        return {
+            row.name: (row.addresses, row.port_security, row.options, row.external_ids)
+            for row in switch.ports
+            if not row.name.startswith("pc-")
+        }
+
+    def show_revision(self, chain: str) -> int:
+        (snapshot,) = snapshots.load(self.context, [chain])
+        return snapshot.chain.revision
+
     def test_the_upgrade_check_names_hosts_that_never_asked_for_plans(self) -> None:
         cfg.CONF.set_override("connection", "sqlite://", "database")
         result = upgrade_checks.check_ovn_hosts(None)
@@ -289,6 +357,31 @@ class OvnDriverTest(ApiTestCase):
         assert {target.tunnel_ip for target in plan.paths[0].hops[0].targets} == {
             TUNNEL_IPS[SECOND]
         }
+
+
+FORMER = ("Network_Function_Group", "Network_Function")
+
+
+def add_former_rows(
+    database: Database, chain: str, pair: dict[str, str], row: Callable[..., Any]
+) -> None:
+    """Add what the former driver wrote for a chain: a moved port, a patch, a network function."""
+    mark = {"portchain:chain": chain}
+    (network,) = database.rows("Logical_Switch")
+    moved: Any = database.named("Logical_Switch_Port", pair["ingress"])
+    network.delvalue("ports", moved)
+    moved.external_ids = {
+        **moved.external_ids,
+        **mark,
+        "portchain:written": json.dumps({"addresses": ["unknown"], "port_security": []}),
+        "portchain:kept": json.dumps({"addresses": [], "port_security": []}),
+        "portchain:options": json.dumps({"is-nf": "true"}),
+    }
+    moved.addresses, moved.options = ["unknown"], {"is-nf": "true"}
+    patch = row("Logical_Switch_Port", name=f"pc-{chain}-left", external_ids=mark)
+    network.addvalue("ports", patch)
+    row("Logical_Switch", name=f"pc-{chain}-wire", ports=[moved], external_ids=mark)
+    row("Port_Group", name=f"pc_{chain.replace('-', '_')}", external_ids=mark)
 
 
 def add_chassis(row: Callable[..., Any]) -> None:

@@ -12,7 +12,7 @@ from portchain_lab.lab import Lab
 from tests.full import in_full
 from tests.lab import schedule
 from tests.lab.captures import Captures
-from tests.lab.labs import FIREWALL, Labs
+from tests.lab.labs import DEFAULT, Labs
 
 EVIDENCE = Path("evidence")
 collect_ignore = list(in_full([], ["test_routers.py"]))
@@ -28,8 +28,8 @@ def labs() -> Iterator[Labs]:
 
 @pytest.fixture(scope="module")
 def lab(labs: Labs) -> Lab:
-    """Three hosts with Open vSwitch agents. Modules that need another layout override this."""
-    return labs.get(firewall=FIREWALL)
+    """Three hosts, usually with Open vSwitch agents. Some modules override this."""
+    return labs.get(**DEFAULT)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

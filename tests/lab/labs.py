@@ -10,7 +10,14 @@ from portchain_lab.layout import Layout
 # Each of the processes that run tests beside each other has a lab of its own.
 NAME = os.environ.get("PORTCHAIN_TEST_LAB", "test") + os.environ.get("PYTEST_XDIST_WORKER", "")
 FIREWALL = os.environ.get("PORTCHAIN_TEST_FIREWALL", "openvswitch")
+DRIVER = os.environ.get("PORTCHAIN_TEST_DRIVER", "ovs")
 DATAPATH = os.environ.get("PORTCHAIN_DATAPATH", "userspace")
+
+OVN: dict[str, Any] = {"network_type": "geneve", "driver": "ovn"}
+"""How the layout of a lab with OVN differs from the default."""
+
+DEFAULT: dict[str, Any] = OVN if DRIVER == "ovn" else {"firewall": FIREWALL}
+"""The lab of tests that need no certain layout."""
 
 
 class Labs:

@@ -14,6 +14,7 @@ from portchain_lab.layout import FIREWALLS
 from portchain_lab.observe import packet_paths
 
 from tests.full import FULL
+from tests.lab import labs
 from tests.lab.labs import DATAPATH
 from tests.lab.workflow import ANSWERED, DIRECT, FUNCTIONS, Workflow
 from tests.pairwise import Case, all_pairs
@@ -34,7 +35,7 @@ TRANSPORTS: dict[str, dict[str, Any]] = {
     "l2pop": {"l2_population": True},
     # Packets also visit the tables of Neutron's rate limits; ``test_rate_limits`` shares the lab.
     "ipv6": {"ipv6_underlay": True, "qos": True},
-    "ovn": {"network_type": "geneve", "driver": "ovn"},
+    "ovn": labs.OVN,
 }
 ONE_PORT = "one port"
 # Kinds of the functions of PG1 and of PG2.

@@ -5,12 +5,12 @@ from typing import Any
 from portchain_lab.cloud import ovn
 from portchain_lab.lab import Lab
 
-from tests.lab.labs import Labs
+from tests.lab.labs import OVN, Labs
 
 
 def lab(labs: Labs) -> Lab:
     """The lab that tests of chains on OVN share."""
-    return labs.get(network_type="geneve", driver="ovn")
+    return labs.get(**OVN)
 
 
 def wait_for_chassis(lab: Lab) -> None:

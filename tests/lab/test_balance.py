@@ -73,7 +73,9 @@ def learned(workflow: Workflow) -> int:
     return sum(
         "load:" in line
         for host in workflow.lab.hosts
-        for line in workflow.lab.ofctl(host, "dump-flows", "br-int", table).splitlines()
+        for line in workflow.lab.ofctl(
+            host, "dump-flows", workflow.bridge(host), table
+        ).splitlines()
     )
 
 
@@ -134,5 +136,6 @@ def test_learned_flows_outlive_the_agents_and_end_with_the_chain(workflow: Workf
             (("src", "dst"), frozenset({("dst", "src")}))
         }
     for host in workflow.lab.hosts:
-        limits = workflow.lab.vsctl(host, "get", "bridge", "br-int", "flow_tables").strip()
+        bridge = workflow.bridge(host)
+        limits = workflow.lab.vsctl(host, "get", "bridge", bridge, "flow_tables").strip()
         assert limits == "{}", "nothing of ours in the database either"

@@ -217,18 +217,18 @@ def test_a_packet_that_the_security_group_drops_does_not_enter_the_chain(
 def test_damaged_flows_are_repaired(workflow: Workflow) -> None:
     chain = workflow.chain(workflow.classifier())
     workflow.wait_status(chain)
-    ofctl = workflow.lab.ofctl
+    ofctl, bridge = workflow.lab.ofctl, workflow.bridge("h1")
     before = without_counters(workflow.flows())
     ours, strangers = f"cookie={COOKIE:#x}", "cookie=0x77,table=152,in_port=4243"
-    ofctl("h1", "del-flows", "br-int", "table=152")
-    ofctl("h2", "mod-flows", "br-int", f"{ours}/-1,actions=drop")
-    ofctl("h3", "add-flow", "br-int", f"{ours},table=152,in_port=4242,actions=drop")
-    ofctl("h3", "add-flow", "br-int", f"{strangers},actions=drop")
+    ofctl("h1", "del-flows", bridge, "table=152")
+    ofctl("h2", "mod-flows", bridge, f"{ours}/-1,actions=drop")
+    ofctl("h3", "add-flow", bridge, f"{ours},table=152,in_port=4242,actions=drop")
+    ofctl("h3", "add-flow", bridge, f"{strangers},actions=drop")
     damaged = without_counters(workflow.flows())
     assert all(damaged[host] != before[host] for host in before)
     wait_for(lambda: without_counters(workflow.flows()) == before, 90, "repair")
-    assert "in_port=4243" in ofctl("h3", "dump-flows", "br-int", "cookie=0x77/-1")
-    ofctl("h3", "del-flows", "br-int", "cookie=0x77/-1")
+    assert "in_port=4243" in ofctl("h3", "dump-flows", bridge, "cookie=0x77/-1")
+    ofctl("h3", "del-flows", bridge, "cookie=0x77/-1")
     assert workflow.paths(source_port=23) <= CHAINED
 
 

@@ -397,6 +397,10 @@ class Workflow:
             lines += self.lab.ofctl(host, "dump-groups", bridge).splitlines()
         return [line for line in lines if "cookie=" in line or "group_id" in line]
 
+    def bridge(self, host: str) -> str:
+        """The bridge with the flows of chains on a host."""
+        return "br-chain" if self.lab.layout.driver_of(host) == "ovn" else "br-int"
+
     def ofport(self, host: str, port: str) -> str:
         """OpenFlow number of a VM's port on a host's integration bridge."""
         owner = f"external_ids:iface-id={self.ports[port].id}"
@@ -418,5 +422,5 @@ class Workflow:
 
     def _has_no_flows(self, host: str) -> bool:
         # The last to go are on br-int; the rest is worth a look once those are gone.
-        ours = self.lab.ofctl(host, "dump-flows", "br-int", OUR_FLOWS)
+        ours = self.lab.ofctl(host, "dump-flows", self.bridge(host), OUR_FLOWS)
         return "cookie=" not in ours and not self._flows_on(host)

@@ -163,7 +163,7 @@ def _demo(arguments: argparse.Namespace) -> None:
         raise LabError(
             "some packets did not take the path that the specification gives them: see above"
         )
-    _print_next_steps(arguments.name)
+    _print_next_steps(arguments.name, lab.layout.chain_bridge("h1"))
 
 
 def _is_usable(lab: Lab) -> bool:
@@ -175,9 +175,9 @@ def _is_usable(lab: Lab) -> bool:
     )
 
 
-def _print_next_steps(name: str) -> None:
+def _print_next_steps(name: str, bridge: str) -> None:
     own_flows = f"cookie={COOKIE:#x}/-1"
-    flows = ["ovs-ofctl", "-O", "OpenFlow13", "--names", "dump-flows", "br-int", own_flows]
+    flows = ["ovs-ofctl", "-O", "OpenFlow13", "--names", "dump-flows", bridge, own_flows]
     suggestions = (
         ("open a shell with the openstack client", ("shell",)),
         (

@@ -9,7 +9,7 @@ from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
 from portchain_lab.observe import capture
 
-BRIDGES = ("br-int", "br-tun", "br-phy")
+BRIDGES = ("br-int", "br-chain", "br-tun", "br-phy")
 
 
 def collect(lab: Lab, directory: Path, frames: Iterable[capture.CapturedFrame] = ()) -> Path:

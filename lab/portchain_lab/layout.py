@@ -172,6 +172,10 @@ class Layout:
         """
         return self.drivers[(int(host[1:]) - 1) % len(self.drivers)]
 
+    def chain_bridge(self, host: str) -> str:
+        """The bridge with the flows of chains on a host."""
+        return "br-chain" if self.driver_of(host) == "ovn" else "br-int"
+
     @property
     def has_ovn(self) -> bool:
         """Whether any host belongs to the driver ``ovn``."""

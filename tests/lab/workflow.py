@@ -399,7 +399,7 @@ class Workflow:
 
     def bridge(self, host: str) -> str:
         """The bridge with the flows of chains on a host."""
-        return "br-chain" if self.lab.layout.driver_of(host) == "ovn" else "br-int"
+        return self.lab.layout.chain_bridge(host)
 
     def ofport(self, host: str, port: str) -> str:
         """OpenFlow number of a VM's port on a host's integration bridge."""

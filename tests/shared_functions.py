@@ -127,7 +127,12 @@ class World:
         sources = {ident(f"before {fc}"): ports for fc, ports in before.sources.items()}
         return [
             replace(before, chain=renamed, sources=sources, successors=(after.chain,)),
-            replace(after, sources=dict.fromkeys(after.sources, ()), predecessors=(renamed,)),
+            replace(
+                after,
+                sources=dict.fromkeys(after.sources, ()),
+                predecessors=(renamed,),
+                senders=tuple(port for ports in sources.values() for port in ports),
+            ),
         ]
 
     def _sources(self, fc: FlowClassifier, ends: list[str]) -> Iterator[str]:

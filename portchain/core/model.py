@@ -384,8 +384,8 @@ class ChainSnapshot:
     """A chain and the state of its ports at one moment: the input of every driver.
 
     :param ports: port id -> port. Contains the chain's function ports, logical ports and source
-        ports, the ports of the last groups of its predecessors, and the logical destination ports
-        of its successors. Ports that no longer exist are absent.
+        ports, all these of its ancestors, and the logical destination ports of its successors.
+        Ports that no longer exist are absent.
     :param sources: classifier id -> ids of the ports whose traffic it matches. Empty for a chain
         with predecessors.
     :param destinations: classifier id -> ids of the ports whose replies it matches, for symmetric
@@ -394,6 +394,9 @@ class ChainSnapshot:
         them alone: those that its classifiers match, ignoring their logical source ports.
     :param successors: the following chains of the service graph. A packet that leaves this chain
         enters the one whose classifiers match it; without a match, it goes to its destination.
+    :param earlier: the predecessors of the predecessors, their predecessors, and so on.
+    :param senders: ids of the ports that may have sent packets of a chain with predecessors: the
+        sources of its ancestors.
     """
 
     chain: PortChain
@@ -402,3 +405,10 @@ class ChainSnapshot:
     destinations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     predecessors: tuple[PortChain, ...] = ()
     successors: tuple[PortChain, ...] = ()
+    earlier: tuple[PortChain, ...] = ()
+    senders: tuple[str, ...] = ()
+
+    @property
+    def ancestors(self) -> tuple[PortChain, ...]:
+        """The chains that packets may have passed before this one."""
+        return (*self.predecessors, *self.earlier)

@@ -7,10 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron_lib.db import api as db_api
-from sqlalchemy import orm
 
-from portchain.core import model
-from portchain.db import models
+from portchain.core import model, rules
+from portchain.db import models, relations
 from portchain.db.ports import may_send_from
 
 
@@ -70,13 +69,14 @@ def _columns_of(kind: str, table: Any) -> sa.Select[Any]:
 
 
 def chains_using_port(context: Any, port: model.Port) -> set[str]:
-    """Return the ids of the chains that a change of a port could affect, in one query.
+    """Return the ids of the chains that a change of a port could affect, in two queries at most.
 
     These are the chains
 
     * whose functions, or whose logical source or destination ports, include the port;
     * with an open classifier that can stand for the port without naming it;
-    * that precede or follow such a chain in a service graph, where the port is part of the link.
+    * that packets can reach from such a chain in a service graph;
+    * that precede a chain with this logical destination port.
 
     `portchain.db.snapshots` reads the same relation from the chain's side.
 
@@ -86,11 +86,14 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
     values = {"port_id": port.id, "network_id": port.network_id, "project_id": port.project_id}
     with db_api.CONTEXT_READER.using(context):
         rows = context.session.execute(_chains_query(port.forwards), values).all()
-    return {
-        row.chain_id
-        for row in rows
-        if row.ethertype is None or may_send_from(port, row.ethertype, row.prefix)
-    }
+        found = [
+            row
+            for row in rows
+            if row.ethertype is None or may_send_from(port, row.ethertype, row.prefix)
+        ]
+        own = {row.chain_id for row in found if not row.precedes}
+        links = relations.links_of_graphs(context.session, own) if own else []
+    return {row.chain_id for row in found} | rules.reachable(own, links)
 
 
 # Parameters of `_chains_query`, of the port.
@@ -109,12 +112,8 @@ def _chains_query(forwards: bool) -> sa.CompoundSelect[Any]:
     pair, classifier = models.PortPair, models.FlowClassifier
     return sa.union(
         _by_name(
-            _successors_by_last_pairs().where(
-                sa.or_(pair.ingress == PORT_ID, pair.egress == PORT_ID)
-            )
-        ),
-        _by_name(
-            _predecessors_by_classifiers().where(classifier.logical_destination_port == PORT_ID)
+            _predecessors_by_classifiers().where(classifier.logical_destination_port == PORT_ID),
+            precedes=True,
         ),
         _by_name(_chains_of_pairs().where(pair.ingress == PORT_ID)),
         _by_name(_chains_of_pairs().where(pair.egress == PORT_ID)),
@@ -126,9 +125,16 @@ def _chains_query(forwards: bool) -> sa.CompoundSelect[Any]:
     )
 
 
-def _by_name(chains: sa.Select[Any]) -> sa.Select[Any]:
-    """Add empty columns to a query for chains that name the port, as `_by_open_source` has them."""
-    return chains.add_columns(sa.null().label("ethertype"), sa.null().label("prefix"))
+def _by_name(chains: sa.Select[Any], *, precedes: bool = False) -> sa.Select[Any]:
+    """Add columns to a query for chains, as `_by_open_source` has them.
+
+    :param precedes: whether not these chains name the port, but chains that follow them.
+    """
+    return chains.add_columns(
+        sa.null().label("ethertype"),
+        sa.null().label("prefix"),
+        (sa.true() if precedes else sa.false()).label("precedes"),
+    )
 
 
 def _chains_of_pairs() -> sa.Select[Any]:
@@ -143,27 +149,6 @@ def _chains_of_classifiers() -> sa.Select[Any]:
     link = models.ChainClassifier
     return sa.select(link.chain_id).join(
         models.FlowClassifier, models.FlowClassifier.id == link.classifier_id
-    )
-
-
-def _successors_by_last_pairs() -> sa.Select[Any]:
-    """Select the successors of chains, with the pairs of the chains' last groups."""
-    link, later = models.ChainGroup, orm.aliased(models.ChainGroup)
-    group, later_group = models.PortPairGroup, orm.aliased(models.PortPairGroup)
-    # The last group is that of `PortChain.last_group`: taps do not count, they forward nothing.
-    later_groups = sa.select(later.chain_id).join(later_group, later_group.id == later.group_id)
-    is_last = ~later_groups.where(
-        later.chain_id == link.chain_id,
-        later.position > link.position,
-        later_group.tap_enabled.is_(False),
-    ).exists()
-    return (
-        sa.select(models.GraphBranch.destination_id.label("chain_id"))
-        .join(link, link.chain_id == models.GraphBranch.source_id)
-        .join(group, group.id == link.group_id)
-        .join(models.GroupPair, models.GroupPair.group_id == link.group_id)
-        .join(models.PortPair, models.PortPair.id == models.GroupPair.pair_id)
-        .where(is_last, group.tap_enabled.is_(False))
     )
 
 
@@ -226,6 +211,7 @@ def _open_classifiers(chains: Any, prefix: Any) -> sa.Select[Any]:
             chains.c.chain_id,
             classifier.ethertype.label("ethertype"),
             prefix.label("prefix"),
+            sa.false().label("precedes"),
         )
         .join(models.PortChain, models.PortChain.id == chains.c.chain_id)
         .join(link, link.chain_id == chains.c.chain_id)

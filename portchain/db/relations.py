@@ -149,3 +149,18 @@ def with_chains_of_same_graphs(session: Any, chain_ids: Iterable[str]) -> set[st
         .where(own.chain_id.in_(given))
     )
     return {*given, *session.scalars(query)}
+
+
+def links_of_graphs(session: Any, chain_ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the links of the service graphs that the chains are in.
+
+    :returns: pairs of a source chain and a destination chain, in the order of the graph.
+    """
+    member, branch = models.GraphChain, models.GraphBranch
+    graphs = sa.select(member.graph_id).where(member.chain_id.in_(list(chain_ids)))
+    rows = session.execute(
+        sa.select(branch.source_id, branch.destination_id)
+        .where(branch.graph_id.in_(graphs))
+        .order_by(branch.graph_id, branch.position)
+    )
+    return [(row.source_id, row.destination_id) for row in rows]

@@ -14,8 +14,8 @@ from neutron_lib import constants
 from neutron_lib.db import api as db_api
 from sqlalchemy import orm
 
-from portchain.core import model
-from portchain.db import convert, models, source_networks
+from portchain.core import model, rules
+from portchain.db import convert, models, relations, source_networks
 from portchain.db.ports import contains, has_address_in, load_ports, may_send_from
 
 
@@ -35,34 +35,29 @@ def load(
         return []
     with db_api.CONTEXT_READER.using(context):
         session = context.session
-        links = _graph_links(session, wanted) if with_graphs else []
-        loaded = load_chains(session, wanted | {chain for link in links for chain in link})
+        links = relations.links_of_graphs(session, wanted) if with_graphs else []
+        before = rules.reachable(wanted, ((after, source) for source, after in links))
+        after = {after for source, after in links if source in wanted}
+        loaded = load_chains(session, wanted | before | after)
         chains = [chain for chain in loaded if chain.id in wanted]
+        # A chain's packets are those of its ancestors' sources.
+        sending = [chain for chain in loaded if chain.id in wanted | before]
         graphs = _Graphs({chain.id: chain for chain in loaded}, links)
         port_ids = {port_id for chain in chains for port_id in graphs.port_ids(chain)}
         ports = load_ports(session, models_v2.Port.id.in_(port_ids))
-        open_ended = [chain for chain in chains if with_sources and _has_open_classifier(chain)]
+        open_ended = [chain for chain in sending if with_sources and _has_open_classifier(chain)]
         networks = source_networks.of_chains(session, open_ended, ports)
         candidates = _load_candidates(session, open_ended, networks, ports)
-    return [
-        _snapshot(chain, graphs, ports, candidates, networks.get(chain.id, frozenset()))
-        for chain in chains
-    ]
-
-
-def _graph_links(session: Any, chain_ids: Collection[str]) -> list[tuple[str, str]]:
-    """Return the links of service graphs that begin or end at the chains.
-
-    :returns: pairs of a source chain and a destination chain, in the order of the graph.
-    """
-    branch = models.GraphBranch
-    ids = list(chain_ids)
-    rows = session.execute(
-        sa.select(branch.source_id, branch.destination_id)
-        .where(sa.or_(branch.source_id.in_(ids), branch.destination_id.in_(ids)))
-        .order_by(branch.position)
-    )
-    return [(row.source_id, row.destination_id) for row in rows]
+    eligible = {
+        chain.id: _Candidates(
+            chain,
+            candidates,
+            networks.get(chain.id, frozenset()),
+            _source_networks(chain, ports),
+        )
+        for chain in sending
+    }
+    return [_snapshot(chain, graphs, {**candidates, **ports}, eligible) for chain in chains]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +77,18 @@ class _Graphs:
     def successors(self, chain: model.PortChain) -> tuple[model.PortChain, ...]:
         return tuple(self.chains[after] for source, after in self.links if source == chain.id)
 
+    def ancestors(self, chain: model.PortChain) -> tuple[model.PortChain, ...]:
+        found = rules.reachable([chain.id], ((after, source) for source, after in self.links))
+        return tuple(self.chains[chain_id] for chain_id in sorted(found))
+
     def port_ids(self, chain: model.PortChain) -> frozenset[str]:
         """Return the ports that a chain and its links name; its snapshot has those that exist.
 
         `port_usage.chains_using_port` reads the same relation from the port's side.
         """
-        last_hops = (
-            last.port_ids for before in self.predecessors(chain) if (last := before.last_group)
-        )
+        before = (one.port_ids for one in self.ancestors(chain))
         destinations = (after.logical_destinations for after in self.successors(chain))
-        return chain.port_ids.union(*last_hops, *destinations)
+        return chain.port_ids.union(*before, *destinations)
 
 
 def chain_ids(context: Any) -> list[str]:
@@ -211,27 +208,32 @@ def _snapshot(
     chain: model.PortChain,
     graphs: _Graphs,
     ports: Mapping[str, model.Port],
-    candidates: Mapping[str, model.Port],
-    networks: Collection[str],
+    eligible: Mapping[str, "_Candidates"],
 ) -> model.ChainSnapshot:
-    predecessors = graphs.predecessors(chain)
-    loaded = {**candidates, **ports}
-    eligible = _Candidates(chain, candidates, networks, _source_networks(chain, ports))
-    sources = {fc.id: () if predecessors else eligible.sources(fc) for fc in chain.flow_classifiers}
+    def sources(one: model.PortChain) -> dict[str, tuple[str, ...]]:
+        follows = bool(graphs.predecessors(one))
+        own = eligible[one.id]
+        return {fc.id: () if follows else own.sources(fc) for fc in one.flow_classifiers}
+
+    predecessors, ancestors = graphs.predecessors(chain), graphs.ancestors(chain)
+    senders = {port for one in ancestors for ids in sources(one).values() for port in ids}
+    own_sources = sources(chain)
     replying = chain.flow_classifiers if chain.symmetric else ()
-    destinations = {fc.id: eligible.destinations(fc) for fc in replying}
-    ends = {port_id for ids in (*sources.values(), *destinations.values()) for port_id in ids}
+    destinations = {fc.id: eligible[chain.id].destinations(fc) for fc in replying}
+    ends = {port for ids in (*own_sources.values(), *destinations.values()) for port in ids}
     return model.ChainSnapshot(
         chain=chain,
         ports={
-            port_id: loaded[port_id]
-            for port_id in sorted(ends | graphs.port_ids(chain))
-            if port_id in loaded
+            port_id: ports[port_id]
+            for port_id in sorted(senders | ends | graphs.port_ids(chain))
+            if port_id in ports
         },
-        sources=sources,
+        sources=own_sources,
         destinations=destinations,
         predecessors=predecessors,
         successors=graphs.successors(chain),
+        earlier=tuple(one for one in ancestors if one not in predecessors),
+        senders=tuple(sorted(senders)),
     )
 
 

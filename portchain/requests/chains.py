@@ -36,7 +36,7 @@ def create_port_chain(request: Request, data: Data) -> str:
 
 
 def update_port_chain(request: Request, chain_id: str, data: Data) -> None:
-    """Change a port chain and refresh its neighbours in a service graph.
+    """Change a port chain, and refresh those before and behind it in a service graph.
 
     :raises NotFound: the chain, a group or a classifier does not exist or is not visible.
     :raises Violation: the changed chain breaks a rule, or no driver supports it.
@@ -109,7 +109,7 @@ def _check_new_classifiers(request: Request, ids: Sequence[str]) -> None:
 def _check_chain(request: Request, chain_id: str) -> list[str]:
     """Check a chain, and the service graph it is in, as the transaction has written them.
 
-    :returns: the ids of the chain's neighbours in the graph.
+    :returns: the ids of its predecessors in the graph, and of all chains that follow.
     :raises Violation: a rule is broken, or no driver supports a chain of the graph.
     """
     linked = snapshots.load(
@@ -133,5 +133,5 @@ def _check_chain(request: Request, chain_id: str) -> list[str]:
     return [
         snapshot.chain.id
         for snapshot in linked
-        if chain_id in {one.id for one in (*snapshot.predecessors, *snapshot.successors)}
+        if chain_id in {one.id for one in (*snapshot.ancestors, *snapshot.successors)}
     ]

@@ -91,14 +91,14 @@ def _check_chains(
     group: model.PortPairGroup,
     attribute: str,
 ) -> list[str]:
-    """Check the chains that use a changed group, and their successors in service graphs.
+    """Check the chains that use a changed group, and those that follow them in service graphs.
 
     :param chains: the chains that use the group.
     :param before: the group before the change.
     :param group: the group after it.
     :param attribute: the attribute of the request that an error names.
-    :returns: the chains whose realisation the change affects: those that use the group, and those
-        that follow a chain whose last group it is.
+    :returns: the chains whose realisation the change affects: those that use the group, and all
+        that follow.
     :raises Violation: one of them breaks a rule, or no driver supports it.
     """
     affected = []
@@ -120,7 +120,7 @@ def _check_chains(
         if snapshot.chain.id in chains:
             rules.check_correlation(snapshot.chain, group, attribute)
             rules.check_port_sides(snapshot.chain, attribute)
-        elif not _follows(snapshot, group):
+        elif set(chains).isdisjoint(one.id for one in snapshot.ancestors):
             continue
         request.check(snapshot)
         affected.append(snapshot.chain.id)
@@ -140,12 +140,6 @@ def _returns_more(before: model.PortPairGroup, after: model.PortPairGroup) -> bo
         for group in (before, after)
     ]
     return not functions[1] <= functions[0]
-
-
-def _follows(snapshot: model.ChainSnapshot, group: model.PortPairGroup) -> bool:
-    """Tell whether a chain takes its traffic from a chain that ends with the group."""
-    last_groups = (chain.last_group for chain in snapshot.predecessors)
-    return any(last is not None and last.id == group.id for last in last_groups)
 
 
 def _check_new_pairs(request: Request, pair_ids: Sequence[str]) -> None:

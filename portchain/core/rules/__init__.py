@@ -32,6 +32,7 @@ from portchain.core.rules.graph import (
     check_no_function_twice,
     check_no_source_is_function,
     check_service_graph,
+    reachable,
 )
 from portchain.core.rules.many_classifiers import (
     check_overlap,
@@ -71,6 +72,7 @@ __all__ = [
     "overlap",
     "port_range",
     "protocol_of",
+    "reachable",
     "reply_classifier",
     "reply_ports",
 ]

@@ -1,6 +1,7 @@
 """Rules about service graphs."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from portchain.core.function_kinds import traits_of
@@ -129,13 +130,26 @@ def _with_followers(
 ) -> Iterator[tuple[PortChain, list[PortChain]]]:
     """Yield each chain with all chains that its packets can reach in a service graph."""
     chains = {each.chain.id: each.chain for each in snapshots}
-    successors = {each.chain.id: {chain.id for chain in each.successors} for each in snapshots}
+    links = [(each.chain.id, after.id) for each in snapshots for after in each.successors]
     for first in chains.values():
-        reached, pending = set[str](), [*successors[first.id]]
-        while pending:
-            reached.add(chain_id := pending.pop())
-            pending += successors[chain_id] - reached
-        yield first, [chains[chain_id] for chain_id in sorted(reached)]
+        yield first, [chains[chain_id] for chain_id in sorted(reachable([first.id], links))]
+
+
+def reachable(first: Iterable[str], links: Iterable[tuple[str, str]]) -> set[str]:
+    """Return what can be reached from some chains of service graphs.
+
+    :param first: ids of the chains; they are returned only if another one of them leads to them.
+    :param links: pairs of a chain's id and that of a chain that can be reached from it at once.
+    """
+    after = defaultdict[str, set[str]](set)
+    for chain_id, next_id in links:
+        after[chain_id].add(next_id)
+    reached = set[str]()
+    pending = {next_id for chain_id in first for next_id in after[chain_id]}
+    while pending:
+        reached |= pending
+        pending = {next_id for chain_id in pending for next_id in after[chain_id]} - reached
+    return reached
 
 
 def _can_pass_both(one: PortChain, other: PortChain) -> bool:

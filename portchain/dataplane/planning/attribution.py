@@ -298,11 +298,11 @@ class _Hop:
 
     @property
     def is_translated(self) -> bool:
-        """Whether a function of this chain, or of the one before it, changes source addresses."""
+        """Whether a function of this chain, or of one before it, changes source addresses."""
         groups = self.snapshot.chain.port_pair_groups
         if self.reverse:
             return any("destination_ip_prefix" in group.egress_n_tuple for group in groups)
-        preceding = (group for one in self.snapshot.predecessors for group in one.port_pair_groups)
+        preceding = (group for one in self.snapshot.ancestors for group in one.port_pair_groups)
         before = (*preceding, *groups[: self.index + 1])
         return any("source_ip_prefix" in group.egress_n_tuple for group in before)
 

@@ -53,7 +53,7 @@ def returned_sources(
     groups = snapshot.chain.port_pair_groups
     in_path_order = groups[::-1] if reverse else groups
     senders = _senders(snapshot, reverse=reverse)
-    changed: list[Port] = []
+    changed = _known(snapshot, _translating_before(snapshot))
     found: list[tuple[str, ...] | None] = []
     for group in in_path_order:
         if group.tap_enabled:
@@ -62,9 +62,7 @@ def returned_sources(
         returning = _known(snapshot, _returning_ports(group, reverse=reverse))
         if _may_change_source(group, reverse=reverse):
             changed += returning
-        # In a graph, the sources are those of other chains.
-        of_senders = ANYWHERE if snapshot.predecessors else _seen_from(returning, senders)
-        found.append(_collapsed({*of_senders, *_seen_from(returning, changed)}))
+        found.append(_collapsed(_seen_from(returning, [*senders, *changed])))
     return found
 
 
@@ -163,7 +161,15 @@ def _returning_ports(group: PortPairGroup, *, reverse: bool) -> list[str]:
 def _senders(snapshot: ChainSnapshot, *, reverse: bool) -> list[Port]:
     """Return the ports that send the packets of a path."""
     ends = snapshot.destinations if reverse else snapshot.sources
-    return _known(snapshot, chain.from_iterable(ends.values()))
+    return _known(snapshot, (*chain.from_iterable(ends.values()), *snapshot.senders))
+
+
+def _translating_before(snapshot: ChainSnapshot) -> Iterator[str]:
+    """Yield the egress ports of functions of earlier chains that may change source addresses."""
+    for before in snapshot.ancestors:
+        for group in before.port_pair_groups:
+            if not group.tap_enabled and _may_change_source(group, reverse=False):
+                yield from _returning_ports(group, reverse=False)
 
 
 def _known(snapshot: ChainSnapshot, port_ids: Iterable[str]) -> list[Port]:

@@ -11,13 +11,24 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
+from portchain.core.model import (
+    AddressPair,
+    ChainSnapshot,
+    FlowClassifier,
+    FunctionKind,
+    Port,
+    PortChain,
+    PortPair,
+    PortPairGroup,
+)
 from portchain.dataplane.flow import Bridge, Flow
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.pipeline import TABLES
 from portchain.dataplane.plan import Hop
+from portchain.dataplane.planning.planner import plan_chain
 from tests import full
 from tests.functional.dataplane.fabric import DST_MAC, VM_MAC, Fabric
-from tests.plans import chain, classifier, ident, mac, source, target
+from tests.plans import TUNNEL_IPS, chain, classifier, ident, mac, source, target
 
 SEEDS = full.in_full(range(40), range(1))
 RETURNED = TABLES["RETURNED"].number
@@ -137,6 +148,73 @@ def test_a_function_without_port_security_returns_any_frame(vswitch):
     vswitch.send("dst", Ether(src=DST_MAC, dst=VM_MAC, type=0x88B6) / b"here")
     vswitch.send("a-out", frame(1, "192.0.2.1", mac("a-out")), frame(2, VM, VICTIM_MAC))
     assert numbers_at(vswitch, "dst", 2) == [1, 2]
+
+
+def graph_of(*kinds):
+    """Return snapshots of chains in a row, of one function each: ``a``, ``b`` and so on.
+
+    The first chain takes all that ``vm`` sends. Port security is as in `build`.
+    """
+    names = "abc"[: len(kinds)]
+    pairs = tuple(AddressPair(prefix, VM_MAC) for prefix in (f"{SECOND}/32", PAIR))
+    ports = {
+        ident(name): Port(
+            ident(name), "net", "alice", mac(name), (address,), "h1", plugged=True,
+            address_pairs=pairs if name == "vm" else (),
+        )
+        for name, address in (
+            ("vm", VM), *((f"{name}-{side}", OWN) for name in names for side in ("in", "out")),
+        )
+    }  # fmt: skip
+    chains = []
+    for number, (name, kind) in enumerate(zip(names, kinds, strict=True), 1):
+        ends = (ident(f"{name}-in"), ident(f"{name}-out"))
+        pair = PortPair(name, "alice", *ends, kind=kind)
+        group = PortPairGroup(name, "alice", number, (pair,))
+        classifier = FlowClassifier(name, "alice")
+        chains.append(PortChain(f"chain-{name}", "alice", number, (group,), (classifier,)))
+    return [
+        ChainSnapshot(
+            one,
+            ports,
+            {one.flow_classifiers[0].id: () if number else (ident("vm"),)},
+            predecessors=tuple(chains[:number][-1:]),
+            successors=tuple(chains[number + 1 :][:1]),
+            earlier=tuple(chains[:number][:-1]),
+            senders=(ident("vm"),) if number else (),
+        )
+        for number, one in enumerate(chains)
+    ]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(
+    ("name", "kinds", "next_port"),
+    [
+        ("b", (FunctionKind.L3, FunctionKind.L3, FunctionKind.L3), "c-in"),
+        ("c", (FunctionKind.L3, FunctionKind.L3, FunctionKind.L3), "dst"),
+        ("c", (FunctionKind.L3, FunctionKind.L3, FunctionKind.L2), "dst"),
+    ],
+    ids=["routes", "routes at the end", "bridges at the end"],
+)
+def test_functions_of_following_chains_return_what_the_first_chains_sources_may_send(
+    vswitch, name, kinds, next_port, seed
+):
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", "dst", *(f"{each}-{side}" for each in "abc" for side in ("in", "out")))
+    secure(fabric, name)
+    fabric.program(*(plan_chain(one, TUNNEL_IPS).plan for one in graph_of(*kinds)))
+    vswitch.send("dst", Ether(src=DST_MAC, dst=VM_MAC, type=0x88B6) / b"here")
+    routes = kinds["abc".index(name)] is FunctionKind.L3
+    # A bridging function returns frames of the last function that routes.
+    sender = mac(f"{name}-out") if routes else mac(f"{'abc'['abc'.index(name) - 1]}-out")
+    frames = random_frames(seed, sender)
+    vswitch.send(f"{name}-out", *frames, frame(99, VM, sender))
+    # What a routing function sends of its own gets to the destination, past the chains.
+    may_send = (*MAY_SEND, OWN) if routes and next_port == "dst" else MAY_SEND
+    expected = [f[UDP].dport for f in frames if f.src == sender and f[IP].src in may_send]
+    assert numbers_at(vswitch, next_port, len(expected) + 1) == [*expected, 99]
+    assert not learnt_at(vswitch, VICTIM_MAC) | learnt_at(vswitch, VM_MAC)
 
 
 def test_chains_that_end_at_one_function_do_not_conflict(vswitch):

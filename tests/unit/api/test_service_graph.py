@@ -164,6 +164,22 @@ class ServiceGraphTest(DriverTestCase):
         predecessors = [chain.id for chain in snapshot.predecessors]
         return predecessors, [chain.id for chain in snapshot.successors]
 
+    def chains_by_port(self) -> dict[str, set[str]]:
+        """Return for each port the chains whose snapshots have it."""
+        chains = [chain["id"] for chain in self.list_all("port_chain")]
+        seen_by: dict[str, set[str]] = {}
+        for snapshot in snapshots.load(self.context, chains):
+            for port in snapshot.ports:
+                seen_by.setdefault(port, set()).add(snapshot.chain.id)
+        return seen_by
+
+    def check_that_ports_refresh_the_chains_that_know_them(self) -> None:
+        seen_by = self.chains_by_port()
+        self.new_calls()
+        for port in self.call("GET", "/ports", roles="admin").json["ports"]:
+            self.bind(port["id"])
+            assert self.new_calls().keys() == seen_by.get(port["id"], set()), port
+
     def test_snapshots_have_predecessors_and_successors(self) -> None:
         one, two, three = self.chains(1, 2, 3)
         graph = self.graph({one: [two, three]})["id"]
@@ -187,22 +203,22 @@ class ServiceGraphTest(DriverTestCase):
         }
         assert new_calls[two].sources == {classifier.id: (self.client,)}
 
-    def test_a_changed_chain_refreshes_its_neighbours(self) -> None:
+    def test_a_changed_chain_refreshes_those_before_and_all_behind_it(self) -> None:
         one, two, three, four = self.chains(1, 2, 3, 4)
         self.graph({one: [two], two: [three, four]})
         self.new_calls()
         self.update("port_chain", one, flow_classifiers=[])
-        assert self.new_calls().keys() == {one, two}
+        assert self.new_calls().keys() == {one, two, three, four}
         self.update("port_chain", two, flow_classifiers=[])
         assert self.new_calls().keys() == {one, two, three, four}
+        self.update("port_chain", three, flow_classifiers=[])
+        assert self.new_calls().keys() == {two, three}
         (group,) = self.show("port_chain", one)["port_pair_groups"]
         self.update("port_pair_group", group, port_pairs=[])
-        assert self.new_calls().keys() == {one, two}
-        first = self.group(self.net)["id"]
-        self.update("port_chain", one, port_pair_groups=[first, group])
-        self.new_calls()
-        self.update("port_pair_group", first, port_pairs=[])
-        assert self.new_calls().keys() == {one}
+        assert self.new_calls().keys() == {one, two, three, four}
+        (group,) = self.show("port_chain", three)["port_pair_groups"]
+        self.update("port_pair_group", group, port_pairs=[])
+        assert self.new_calls().keys() == {three}
         for chain in (one, two, three, four):
             assert self.show("port_chain", chain)["status"] == "ACTIVE"
 
@@ -216,18 +232,49 @@ class ServiceGraphTest(DriverTestCase):
         ((what, snapshots),) = self.driver.calls
         assert (what, {snapshot.chain.id for snapshot in snapshots}) == ("refresh", {one, two})
 
-    def test_a_chain_ends_at_its_last_group_that_is_no_tap(self) -> None:
-        last = self.group(self.net)
-        tap = self.group(self.net, tap_enabled=True)["id"]
-        one, two = self.chains(1, 2)
-        self.update("port_chain", one, port_pair_groups=[last["id"], tap])
-        self.graph({one: [two]})
-        pair = self.show("port_pair", last["port_pairs"][0])
-        assert {pair["ingress"], pair["egress"]} <= self.new_calls()[two].ports.keys()
-        self.bind(pair["egress"], status="DOWN")
-        assert self.new_calls().keys() == {one, two}
-        self.update("port_pair_group", last["id"], port_pairs=[])
-        assert self.new_calls().keys() == {one, two}
+    def test_snapshots_have_all_chains_before_and_the_sources_of_their_packets(self) -> None:
+        other, unrelated = self.port(self.net, "other"), self.port(self.net, "unrelated")
+        one, two, three, four, five = self.chains(1, 2, 3, 4, 5)
+        self.update("port_chain", five, flow_classifiers=[self.classifier(other, 5)["id"]])
+        self.classifier(unrelated, 6)
+        self.graph({one: [two, three], two: [three], three: [four], five: [four]})
+        found = self.new_calls()
+        assert {an_id: {chain.id for chain in found[an_id].earlier} for an_id in found} == {
+            one: set(),
+            two: set(),
+            three: set(),  # the first chain is a predecessor, too
+            four: {one, two},
+            five: set(),
+        }
+        expected = {two: {self.client}, three: {self.client}, four: {self.client, other}}
+        for an_id, snapshot in found.items():
+            senders = expected.get(an_id, set())
+            assert set(snapshot.senders) == senders
+            functions = {port for chain in snapshot.ancestors for port in chain.function_ports}
+            assert snapshot.ports.keys() >= senders | functions
+            assert unrelated not in snapshot.ports
+        ahead, behind = {one, two, three, four}, {five, four}
+        assert all(chains in self.chains_by_port().values() for chains in (ahead, behind, {four}))
+        self.check_that_ports_refresh_the_chains_that_know_them()
+
+    def test_a_new_source_of_the_first_chain_is_known_to_all_that_follow(self) -> None:
+        one, two, three = self.chains(1, 2, 3)
+        (classifier,) = self.show("port_chain", one)["flow_classifiers"]
+        self.update("port_chain", one, flow_classifiers=[])
+        self.delete("flow_classifier", classifier)
+        every = self.create("flow_classifier", protocol="icmp")["id"]
+        self.update("port_chain", one, flow_classifiers=[every])
+        self.graph({one: [two], two: [three]})
+        self.new_calls()
+        source = self.port(self.net, "new")
+        found = self.new_calls()
+        assert found.keys() == {one, two, three}
+        assert source in found[one].sources[every]
+        for an_id in (two, three):
+            assert found[an_id].senders == found[one].sources[every]
+        self.call("DELETE", f"/ports/{source}")
+        found = self.new_calls()
+        assert all(source not in found[an_id].senders for an_id in (two, three))
 
     def test_a_packet_cannot_visit_a_function_twice(self) -> None:
         one, two, apart = self.chains(1, 2, 3)
@@ -312,17 +359,11 @@ class ServiceGraphTest(DriverTestCase):
             flow_classifiers=classifiers,
         )["id"]
         self.create("port_chain", port_pair_groups=[first], flow_classifiers=[])
-        self.graph({one: [two]})
+        three = self.create("port_chain", port_pair_groups=[self.group(self.net)["id"]])["id"]
+        self.graph({one: [two], two: [three]})
         self.new_calls()
-        chains = [chain["id"] for chain in self.list_all("port_chain")]
-        seen_by: dict[str, set[str]] = {}
-        for snapshot in snapshots.load(self.context, chains):
-            for port in snapshot.ports:
-                seen_by.setdefault(port, set()).add(snapshot.chain.id)
-        assert {one, two} in seen_by.values()
-        for port in self.call("GET", "/ports", roles="admin").json["ports"]:
-            self.bind(port["id"])
-            assert self.new_calls().keys() == seen_by.get(port["id"], set()), port
+        assert {one, two, three} in self.chains_by_port().values()
+        self.check_that_ports_refresh_the_chains_that_know_them()
 
     def test_a_driver_without_graph_support_refuses_them(self) -> None:
         one, two = self.chains(1, 2)

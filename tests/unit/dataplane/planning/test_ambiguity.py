@@ -245,6 +245,7 @@ def test_a_chain_that_follows_a_translating_one_has_its_addresses() -> None:
     refusal(one, other)
     without = replace(before, port_pair_groups=(World(VMS, owner=T1).group("t1f2"),))
     check_unambiguous([replace(one, predecessors=(without,))], [other])
+    refusal(replace(one, predecessors=(without,), earlier=(before,)), other)
 
 
 @pytest.mark.parametrize("swap", [False, True])

@@ -247,6 +247,52 @@ def test_every_sender_is_compared() -> None:
         spoofing.check_senders(both)
 
 
+def following(*groups: PortPairGroup, behind: PortPairGroup, **changes: Any) -> ChainSnapshot:
+    """Return the third chain of a service graph.
+
+    :param behind: the group of the first chain, which takes what ``vm`` sends.
+    """
+    alone = snapshot(*groups, ports=[port("out3", "10.0.0.33")])
+    first = PortChain("first", "alice", 2, (behind,), (replace(CLASSIFIER, id="fc2"),))
+    second = replace(first, id="second", port_pair_groups=(AFTER,))
+    graph = replace(
+        alone, sources={"fc": ()}, predecessors=(second,), earlier=(first,), senders=("vm",)
+    )
+    return replace(graph, **changes)
+
+
+def test_functions_return_what_the_sources_of_earlier_chains_may_send() -> None:
+    found = spoofing.returned_sources(following(GROUP, behind=AFTER))
+    assert v4(found) == [["10.0.0.10/32"]]
+    nobody = following(GROUP, behind=AFTER, senders=())
+    assert spoofing.returned_sources(nobody) == [()]
+
+
+def test_functions_return_what_functions_of_earlier_chains_translate_to() -> None:
+    third = replace(GROUP, port_pairs=(PortPair("pp3", "alice", "in", "out3"),))
+    for translating in (
+        replace(third, egress_n_tuple={"source_ip_prefix": "10.0.0.33/32"}),
+        replace(third, port_pairs=(replace(third.port_pairs[0], correlation="mpls"),)),
+    ):
+        found = spoofing.returned_sources(following(GROUP, behind=translating))
+        assert v4(found) == [["10.0.0.10/32", "10.0.0.33/32"]]
+        tap = replace(translating, tap_enabled=True)
+        found = spoofing.returned_sources(following(GROUP, behind=tap))
+        assert v4(found) == [["10.0.0.10/32"]]
+
+
+def test_addresses_in_following_chains_are_refused_as_in_others() -> None:
+    functions = [port(name, **HERE) for name in ("in", "out")]
+    elsewhere = {each.id: each for each in (*functions, port("vm", "10.0.0.10", **ELSEWHERE))}
+    good = following(GROUP, behind=AFTER)
+    limits.check_chain(good)
+    with pytest.raises(rules.Violation, match="is on another network"):
+        limits.check_chain(replace(good, ports=good.ports | elsewhere))
+    nobodys = replace(GROUP, egress_n_tuple={"source_ip_prefix": "10.0.0.99/32"})
+    with pytest.raises(rules.Violation, match="allowed_address_pairs"):
+        limits.check_chain(following(nobodys, behind=AFTER))
+
+
 def test_functions_use_the_addresses_of_their_ports_in_each_direction() -> None:
     plan = plan_chain(snapshot(GROUP, symmetric=True), TUNNEL_IPS).plan
     macs = [path.hops[0].targets[0].return_macs for path in plan.paths]

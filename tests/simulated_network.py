@@ -25,7 +25,8 @@ NEUTRON = TABLES["ACCEPT_OR_INGRESS"].number
 # Tables that a packet continues in, wherever a flow sends it there. The simulation learns no flows
 # and has no taps, so it skips the others.
 CONTINUES_IN = {
-    TABLES[name].number for name in ("ACCEPT_OR_INGRESS", "REJOIN", "BRANCH", "HOP", "ARRIVED")
+    TABLES[name].number
+    for name in ("ACCEPT_OR_INGRESS", "RETURNED", "REJOIN", "BRANCH", "HOP", "ARRIVED")
 }
 
 

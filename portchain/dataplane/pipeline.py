@@ -61,6 +61,10 @@ that a full table evicts those of the port that has most."""
 REG_METERING = REG_SLOT
 """1 while a packet visits the tables that limit packet rates; its slot does not matter then."""
 
+REG_CHECKED = REG_SLOT
+"""1 while the source MAC address of a packet is checked that has an accepted source address; its
+slot does not matter then."""
+
 # Set by Neutron's openvswitch firewall: the port that sent a packet, and its network's local VLAN.
 REG_NEUTRON_PORT = "reg5"
 REG_NEUTRON_NET = "reg6"
@@ -358,13 +362,13 @@ TABLES = {
             Bridge.INT,
             148,
             "Accepts what functions return, if the chain's sources may send it (anti-spoofing).",
-            matches=_set(REG_PATH_POSITION, "in_port", "dl_src")
+            matches=_set(REG_PATH_POSITION, REG_CHECKED, "in_port", "dl_src")
             | {"ip", "ipv6", "nw_src", "ipv6_src"},
             writes=_set(REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET, REG_OWN)
             | _METER_WRITES,
             successors=_set(
-                *("LOCAL_SWITCHING", "HOP", "COPY", "BRANCH", "REJOIN", "RATE_LIMIT"),
-                *("TRANSIENT", "ACCEPT_OR_INGRESS"),
+                *("LOCAL_SWITCHING", "RETURNED", "HOP", "COPY", "BRANCH", "REJOIN"),
+                *("RATE_LIMIT", "TRANSIENT", "ACCEPT_OR_INGRESS"),
             ),
         ),
         Table(

@@ -188,6 +188,8 @@ class Hop:
         share returns packets of others, too. Empty if the function is not shared.
     :param returned_sources: the CIDRs of the only source addresses that the functions may return
         packets with; None if they are not known.
+    :param returned_macs: the only source MAC addresses of the frames that functions which keep them
+        may return; None for any.
     :param earlier_pairs: what the group selected from before its last changes, the oldest first.
     """
 
@@ -198,6 +200,7 @@ class Hop:
     headers: tuple[Classifier, ...] = ()
     accepted_sources: tuple[tuple[str, ...], ...] = ()
     returned_sources: tuple[str, ...] | None = None
+    returned_macs: tuple[str, ...] | None = None
     earlier_pairs: tuple[EarlierPairs, ...] = ()
 
 

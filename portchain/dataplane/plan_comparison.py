@@ -64,10 +64,12 @@ def _accepts_all_sources(previous: Path, old: Hop, path: Path, hop: Hop) -> bool
 
 def _lets_return(old: Hop, hop: Hop) -> bool:
     """Tell whether the old hop accepts all source addresses that the new one does."""
-    if old.returned_sources is None:
-        return True
-    return hop.returned_sources is not None and set(hop.returned_sources) <= set(
-        old.returned_sources
+    return all(
+        before is None or (after is not None and set(after) <= set(before))
+        for before, after in (
+            (old.returned_sources, hop.returned_sources),
+            (old.returned_macs, hop.returned_macs),
+        )
     )
 
 

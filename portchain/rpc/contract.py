@@ -91,8 +91,10 @@ SERVER_TOPIC = "port_chain-server"
 #      it says its minor version, under the id of a chain that cannot exist (docs/decisions/0060).
 #      An older server answers that the host has no part in that chain. A host that does not say
 #      its version is older.
+# 1.14 "returned_macs" of a hop: before another hop, an older agent accepts frames with any source
+#      MAC address from functions that bridge or understand NSH.
 VERSION = "1.0"
-MINOR_VERSION = 13
+MINOR_VERSION = 14
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 
@@ -397,6 +399,9 @@ def _hop(item: Mapping[str, Any]) -> Hop:
             for each in read_list(item, "returned_sources")
             for prefix in _networks([each], "returned_sources")
         ),
+        returned_macs=None
+        if item.get("returned_macs") is None
+        else tuple(read_mac({"mac": mac}, "mac") for mac in read_list(item, "returned_macs")),
         lb_fields=tuple(
             read_text({"lb_fields": name}, "lb_fields") for name in read_list(item, "lb_fields")
         ),

@@ -210,6 +210,22 @@ PLANS = {
         classifiers=(ANY, IPV6),
         sources=(VM,),
     ),
+    "checked-frames": chain(
+        checked(
+            target("a", "h1", bridges=True),
+            target("b", "h1"),
+            returned_macs=(mac("vm"), mac("virtual")),
+        ),
+        Hop(
+            2,
+            (target("f", "h1", encapsulation="nsh"),),
+            returned_sources=("10.0.0.10/32",),
+            returned_macs=(),
+        ),
+        tap(target("b", "h1")),
+        classifiers=(ANY, IPV6),
+        sources=(VM,),
+    ),
     "checked-at-the-end": chain(
         checked(replace(A, return_macs=(mac("a-out"),))), classifiers=(ANY,), sources=(VM,)
     ),

@@ -1,8 +1,10 @@
 """Accepts from functions only packets that the chain's sources may send (anti-spoofing).
 
 The return flows find out to which chain and hop a packet belongs. The flows here look at its source
-address and, behind a function that routes, at the source address of its frame. Both are in a table
-of their own, so that addresses and port ranges do not multiply.
+address and at that of its frame, in a table of their own, so that addresses and port ranges do not
+multiply. A function that routes uses the few MAC addresses of its port. One that keeps the source's
+may return frames of many sources: such packets pass the table twice, first by the one address and
+then by the other.
 """
 
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from portchain.dataplane.host_switch import LocalPort
 from portchain.dataplane.pipeline import (
     POSITION_DONE,
     POSITION_RETURNED,
+    REG_CHECKED,
     REG_OWN,
     REG_PATH_POSITION,
     Priority,
@@ -40,14 +43,28 @@ def checked_flows(
     :returns: the actions that have a packet checked, and the flows that do it.
     """
     position = _position(context, index, onward)
-    from_hop = (f"{REG_PATH_POSITION}={position:#x}", f"in_port={egress.ofport}")
+    from_hop: tuple[str, ...] = (f"{REG_PATH_POSITION}={position:#x}", f"in_port={egress.ofport}")
     routes = target.function == function_kinds.L3
-    frames: list[tuple[str, ...]] = [(f"dl_src={mac}",) for mac in target.return_macs]
-    any_frame = not routes or not frames
+    frames = list(map(_frame_word, target.return_macs)) if routes else []
+    kept = _macs_to_check(context, index, target)
     actions = with_resubmit(onward)
-    flows = [
+    flows = []
+    if kept is not None:
+        flows += [
+            build_flow(
+                "RETURNED",
+                Priority.POSITION,
+                (*from_hop, f"{REG_CHECKED}=0x1", *_frame_word(mac)),
+                set_field(0, REG_CHECKED),
+                *actions,
+            )
+            for mac in kept
+        ]
+        from_hop = (*from_hop, f"{REG_CHECKED}=0")
+        actions = [set_field(1, REG_CHECKED), resubmit("RETURNED")]
+    flows += [
         build_flow("RETURNED", Priority.POSITION, (*from_hop, *source, *frame), *actions)
-        for source, frame in product(_source_words(context, index), [()] if any_frame else frames)
+        for source, frame in product(_source_words(context, index), frames or [()])
     ]
     if routes:
         # What the function sends of its own. Port security checks it, as everybody's packets.
@@ -55,6 +72,21 @@ def checked_flows(
         again = resubmit("LOCAL_SWITCHING")
         flows.append(build_flow("RETURNED", Priority.NOT_RETURNED, from_hop, *own, again))
     return (set_field(position, REG_PATH_POSITION), goto("RETURNED")), flows
+
+
+def _frame_word(mac: str) -> tuple[str, ...]:
+    return (f"dl_src={mac}",)
+
+
+def _macs_to_check(context: PathOnHost, index: int, target: Target) -> tuple[str, ...] | None:
+    """Return the MAC addresses of frames that a function may return; None for any.
+
+    At the end of a path, table REJOIN accepts frames of the path's origins only.
+    """
+    if not target.function.keeps_source_mac:
+        return None
+    is_checked_by_rejoin = index + 1 == context.end and not context.path.branches
+    return None if is_checked_by_rejoin else context.path.hops[index].returned_macs
 
 
 def _position(context: PathOnHost, index: int, onward: tuple[str, ...]) -> int:

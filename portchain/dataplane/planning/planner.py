@@ -102,12 +102,14 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
                 headers=changed,
                 accepted_sources=accepted_here,
                 returned_sources=returned,
+                returned_macs=macs,
             )
-            for (group, accepted_here, returned), changed in _with_changes(
+            for (group, accepted_here, returned, macs), changed in _with_changes(
                 zip(
                     chain.port_pair_groups,
                     accepted,
                     spoofing.returned_sources(snapshot),
+                    spoofing.returned_macs(snapshot),
                     strict=True,
                 ),
                 header_lists,
@@ -193,12 +195,14 @@ def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, st
                 headers=changed,
                 accepted_sources=accepted_here,
                 returned_sources=returned,
+                returned_macs=macs,
             )
-            for (hop, accepted_here, returned), changed in _with_changes(
+            for (hop, accepted_here, returned, macs), changed in _with_changes(
                 zip(
                     reversed(forward.hops),
                     accepted,
                     spoofing.returned_sources(snapshot, reverse=True),
+                    spoofing.returned_macs(snapshot, reverse=True),
                     strict=True,
                 ),
                 header_lists,

@@ -1,4 +1,4 @@
-"""Decides with which source addresses functions may return packets. Pure.
+"""Decides with which source addresses, and MAC addresses, functions may return packets. Pure.
 
 A function's port is subject to Neutron's port security, but what it returns to a chain continues
 behind the port security. Without a check of its own, a chain would let its owner send with the
@@ -64,6 +64,36 @@ def returned_sources(
             changed += returning
         found.append(_collapsed(_seen_from(returning, [*senders, *changed])))
     return found
+
+
+def returned_macs(snapshot: ChainSnapshot, reverse: bool = False) -> list[tuple[str, ...] | None]:
+    """Return ``Hop.returned_macs`` for each hop of a path.
+
+    :param reverse: whether it is the path of the replies.
+    """
+    groups = snapshot.chain.port_pair_groups
+    routing_before = (
+        port
+        for before in snapshot.ancestors
+        for group in before.port_pair_groups
+        for port in _routing_ports(group, reverse=reverse)
+    )
+    sending = [*_senders(snapshot, reverse=reverse), *_known(snapshot, routing_before)]
+    found: list[tuple[str, ...] | None] = []
+    for group in groups[::-1] if reverse else groups:
+        routing = _routing_ports(group, reverse=reverse)
+        all_route = len(routing) == len(group.port_pairs)
+        found.append(None if group.tap_enabled or all_route else _frame_addresses_of(sending))
+        if routing:
+            sending = [*([] if all_route else sending), *_known(snapshot, routing)]
+    return found
+
+
+def _frame_addresses_of(ports: Sequence[Port]) -> tuple[str, ...] | None:
+    """Return the MAC addresses that ports may send from; None for any."""
+    if any(port.forwards for port in ports):
+        return None
+    return tuple(sorted({mac for port in ports for mac in frame_addresses(port)}))
 
 
 def check_senders(snapshot: ChainSnapshot) -> None:
@@ -152,6 +182,14 @@ def check_mappings(snapshot: ChainSnapshot) -> None:
 def _may_change_source(group: PortPairGroup, *, reverse: bool) -> bool:
     declared = not reverse and "source_ip_prefix" in group.egress_n_tuple
     return declared or not all(traits_of(pair).keeps_packet for pair in group.port_pairs)
+
+
+def _routing_ports(group: PortPairGroup, *, reverse: bool) -> list[str]:
+    """Return the ports at which functions return packets with their own MAC address."""
+    if group.tap_enabled:
+        return []
+    routing = (pair for pair in group.port_pairs if not traits_of(pair).keeps_source_mac)
+    return [pair.ingress if reverse else pair.egress for pair in routing]
 
 
 def _returning_ports(group: PortPairGroup, *, reverse: bool) -> list[str]:

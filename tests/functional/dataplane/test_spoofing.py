@@ -8,6 +8,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from scapy.contrib.nsh import NSH
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
@@ -150,71 +151,105 @@ def test_a_function_without_port_security_returns_any_frame(vswitch):
     assert numbers_at(vswitch, "dst", 2) == [1, 2]
 
 
-def graph_of(*kinds):
-    """Return snapshots of chains in a row, of one function each: ``a``, ``b`` and so on.
+def graph_of(*chains):
+    """Return snapshots of chains in a row. Their functions are ``a``, ``b`` and so on.
 
     The first chain takes all that ``vm`` sends. Port security is as in `build`.
+
+    :param chains: the kinds of the functions of each chain: the arguments of a `PortPair`.
     """
-    names = "abc"[: len(kinds)]
+    names = iter("abc")
     pairs = tuple(AddressPair(prefix, VM_MAC) for prefix in (f"{SECOND}/32", PAIR))
-    ports = {
-        ident(name): Port(
-            ident(name), "net", "alice", mac(name), (address,), "h1", plugged=True,
-            address_pairs=pairs if name == "vm" else (),
-        )
-        for name, address in (
-            ("vm", VM), *((f"{name}-{side}", OWN) for name in names for side in ("in", "out")),
-        )
-    }  # fmt: skip
-    chains = []
-    for number, (name, kind) in enumerate(zip(names, kinds, strict=True), 1):
-        ends = (ident(f"{name}-in"), ident(f"{name}-out"))
-        pair = PortPair(name, "alice", *ends, kind=kind)
-        group = PortPairGroup(name, "alice", number, (pair,))
-        classifier = FlowClassifier(name, "alice")
-        chains.append(PortChain(f"chain-{name}", "alice", number, (group,), (classifier,)))
+    vm = Port(
+        ident("vm"), "net", "alice", VM_MAC, (VM,), "h1", plugged=True, address_pairs=pairs
+    )  # fmt: skip
+    ports, made = {vm.id: vm}, []
+    for number, kinds in enumerate(chains, 1):
+        groups = []
+        for kind, name in zip(kinds, names, strict=False):
+            ends = [ident(f"{name}-{side}") for side in ("in", "out")]
+            pair = PortPair(name, "alice", *ends, **kind)
+            groups.append(PortPairGroup(name, "alice", ord(name), (pair,)))
+            ports |= {
+                ident(port): Port(
+                    ident(port), "net", "alice", mac(port), (OWN,), "h1", plugged=True
+                )
+                for port in (f"{name}-in", f"{name}-out")
+            }
+        classifier = FlowClassifier(f"fc{number}", "alice")
+        made.append(PortChain(f"pc{number}", "alice", number, tuple(groups), (classifier,)))
     return [
         ChainSnapshot(
             one,
             ports,
-            {one.flow_classifiers[0].id: () if number else (ident("vm"),)},
-            predecessors=tuple(chains[:number][-1:]),
-            successors=tuple(chains[number + 1 :][:1]),
-            earlier=tuple(chains[:number][:-1]),
-            senders=(ident("vm"),) if number else (),
+            {one.flow_classifiers[0].id: () if number else (vm.id,)},
+            predecessors=tuple(made[:number][-1:]),
+            successors=tuple(made[number + 1 :][:1]),
+            earlier=tuple(made[:number][:-1]),
+            senders=(vm.id,) if number else (),
         )
-        for number, one in enumerate(chains)
+        for number, one in enumerate(made)
     ]
+
+
+ROUTE, BRIDGE = {"kind": FunctionKind.L3}, {"kind": FunctionKind.L2}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
-    ("name", "kinds", "next_port"),
+    ("chains", "name", "senders", "next_port"),
     [
-        ("b", (FunctionKind.L3, FunctionKind.L3, FunctionKind.L3), "c-in"),
-        ("c", (FunctionKind.L3, FunctionKind.L3, FunctionKind.L3), "dst"),
-        ("c", (FunctionKind.L3, FunctionKind.L3, FunctionKind.L2), "dst"),
+        # A bridging function returns frames of the last function that routes, or of the source.
+        ([[BRIDGE, ROUTE]], "a", ["vm"], "b-in"),
+        ([[ROUTE, BRIDGE, ROUTE]], "b", ["a-out"], "c-in"),
+        ([[BRIDGE, BRIDGE]], "a", ["vm"], "b-in"),
+        ([[BRIDGE], [ROUTE]], "a", ["vm"], "b-in"),
+        ([[BRIDGE], [BRIDGE, ROUTE]], "b", ["vm"], "c-in"),
+        # In a following chain, nobody knows which functions its packets have passed.
+        ([[ROUTE], [BRIDGE], [ROUTE]], "b", ["a-out", "vm"], "c-in"),
+        ([[ROUTE], [ROUTE], [BRIDGE]], "c", ["b-out"], "dst"),
+        ([[ROUTE], [ROUTE], [ROUTE]], "b", ["b-out"], "c-in"),
+        ([[ROUTE], [ROUTE], [ROUTE]], "c", ["c-out"], "dst"),
     ],
-    ids=["routes", "routes at the end", "bridges at the end"],
 )
-def test_functions_of_following_chains_return_what_the_first_chains_sources_may_send(
-    vswitch, name, kinds, next_port, seed
+def test_functions_of_all_kinds_return_what_the_sources_may_send(
+    vswitch, chains, name, senders, next_port, seed
 ):
     fabric = Fabric(vswitch)
     fabric.plug("h1", "vm", "dst", *(f"{each}-{side}" for each in "abc" for side in ("in", "out")))
     secure(fabric, name)
-    fabric.program(*(plan_chain(one, TUNNEL_IPS).plan for one in graph_of(*kinds)))
+    fabric.program(*(plan_chain(one, TUNNEL_IPS).plan for one in graph_of(*chains)))
     vswitch.send("dst", Ether(src=DST_MAC, dst=VM_MAC, type=0x88B6) / b"here")
-    routes = kinds["abc".index(name)] is FunctionKind.L3
-    # A bridging function returns frames of the last function that routes.
-    sender = mac(f"{name}-out") if routes else mac(f"{'abc'['abc'.index(name) - 1]}-out")
-    frames = random_frames(seed, sender)
-    vswitch.send(f"{name}-out", *frames, frame(99, VM, sender))
+    macs = list(map(mac, senders))
+    frames = random_frames(seed, macs[0])
+    vswitch.send(f"{name}-out", *frames, frame(99, VM, macs[0]))
     # What a routing function sends of its own gets to the destination, past the chains.
+    routes = senders == [f"{name}-out"]
     may_send = (*MAY_SEND, OWN) if routes and next_port == "dst" else MAY_SEND
-    expected = [f[UDP].dport for f in frames if f.src == sender and f[IP].src in may_send]
+    expected = [f[UDP].dport for f in frames if f.src in macs and f[IP].src in may_send]
     assert numbers_at(vswitch, next_port, len(expected) + 1) == [*expected, 99]
     assert not learnt_at(vswitch, VICTIM_MAC) | learnt_at(vswitch, VM_MAC)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_functions_that_understand_nsh_return_frames_of_the_sources(vswitch, seed):
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", *(f"{each}-{side}" for each in "ab" for side in ("in", "out")))
+    (snapshot,) = graph_of([{"correlation": "nsh"}, ROUTE])
+    fabric.program(plan_chain(snapshot, TUNNEL_IPS).plan)
+    vswitch.send("vm", frame(98, VM, VM_MAC))
+    (at_function,) = vswitch.received("a-in", 1, lambda each: NSH in each)
+    answer = Ether(src=mac("a-out"), dst=at_function.src, type=at_function.type)
+    frames = random_frames(seed, mac("a-out"))
+    for inside in (*frames, frame(99, VM, VM_MAC)):
+        header = at_function[NSH].copy()
+        header.si -= 1
+        header.remove_payload()
+        vswitch.send("a-out", answer / header / inside)
+    # It may translate to the addresses of its own port.
+    may_send = (*MAY_SEND, OWN)
+    expected = [f[UDP].dport for f in frames if f.src == VM_MAC and f[IP].src in may_send]
+    assert numbers_at(vswitch, "b-in", len(expected) + 1) == [*expected, 99]
 
 
 def test_chains_that_end_at_one_function_do_not_conflict(vswitch):
@@ -244,6 +279,13 @@ def test_flows_read_back_as_written(vswitch):
             (replace(target("a", "h1"), return_macs=(mac("a-out"), VICTIM_MAC)),),
             returned_sources=(PAIR, "2001:db8::10/128", "fe80::/64", "::/0"),
         ),
+        Hop(
+            2,
+            (target("b", "h1", bridges=True),),
+            returned_sources=(PAIR, "::/0"),
+            returned_macs=(mac("a-out"), VICTIM_MAC),
+        ),
+        [target("c", "h2")],
         classifiers=(ANY, replace(ANY, ethertype="IPv6")),
     )
     fabric.program(plans)

@@ -132,10 +132,12 @@ def test_sources_belong_to_their_classifier_whatever_its_number() -> None:
 def test_hosts_must_accept_the_sources_of_a_new_plan(
     before: tuple[str, ...] | None, after: tuple[str, ...] | None, covered: bool
 ) -> None:
-    old, new = (
-        chain(Hop(1, (target("a", "h1"),), returned_sources=sources)) for sources in (before, after)
-    )
-    assert is_covered_by(new, old) is covered
+    for field in ("returned_sources", "returned_macs"):
+        old, new = (
+            chain(Hop(1, (target("a", "h1"),), **{field: sources}))  # type: ignore[arg-type]
+            for sources in (before, after)
+        )
+        assert is_covered_by(new, old) is covered
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,7 @@ hops = st.builds(
     tap=st.booleans(),
     returned_sources=st.none()
     | st.lists(st.ip_addresses().map(lambda ip: str(ip_network(ip))), max_size=3).map(tuple),
+    returned_macs=st.none() | st.lists(macs, max_size=3).map(tuple),
     earlier_pairs=st.lists(earlier_pairs, max_size=3).map(tuple),
 )
 keywords = st.text("abcdef0123456789", max_size=15)

@@ -72,11 +72,11 @@ class ServerTest(base.BaseTestCase):
 
         endpoint = ServerEndpoint(answer, lambda *_: None)
         assert self.sync(endpoint) == contract.PlanUpdate()
-        assert said == [("h1", contract.HostKnowledge(KNOWN, 13))]
+        assert said == [("h1", contract.HostKnowledge(KNOWN, contract.MINOR_VERSION))]
 
     def test_an_older_server_takes_the_version_for_a_chain_that_has_gone(self) -> None:
         answer = self.sync(ServerBefore113())
         assert answer.removed == (
             (ident("pc1"), 3),
-            ("00000000-0000-0000-0000-000000000000", 13),
+            ("00000000-0000-0000-0000-000000000000", contract.MINOR_VERSION),
         )

@@ -293,10 +293,61 @@ def test_addresses_in_following_chains_are_refused_as_in_others() -> None:
         limits.check_chain(following(nobodys, behind=AFTER))
 
 
+BRIDGING = replace(AFTER, id="bridging", port_pairs=(replace(FUNCTION, kind=FunctionKind.L2),))
+BOTH = replace(
+    GROUP, port_pairs=(*BRIDGING.port_pairs, PortPair("pp3", "alice", "in2", "out2"))
+)  # fmt: skip
+TAP = replace(GROUP, id="tap", tap_enabled=True)
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ((GROUP,), [None]),
+        ((BRIDGING,), [["vm"]]),
+        ((TAP, BRIDGING), [None, ["vm"]]),
+        ((GROUP, BRIDGING), [None, ["out"]]),
+        ((BRIDGING, GROUP, BRIDGING), [["vm"], None, ["out"]]),
+        ((BOTH, BRIDGING), [["vm"], ["out2", "vm"]]),
+        ((replace(GROUP, port_pairs=()), BRIDGING), [None, ["vm"]]),
+    ],
+)
+def test_functions_that_keep_frames_return_those_of_sources_and_routing_functions(
+    groups: tuple[PortPairGroup, ...], expected: list[Any]
+) -> None:
+    macs = [None if names is None else tuple(sorted(map(mac, names))) for names in expected]
+    assert spoofing.returned_macs(snapshot(*groups)) == macs
+
+
+def test_frames_have_further_addresses_of_their_senders() -> None:
+    pairs = (AddressPair("10.0.0.10/32", VIRTUAL),)
+    vm = port("vm", "10.0.0.10", address_pairs=pairs)
+    found = spoofing.returned_macs(snapshot(BRIDGING, ports=[vm]))
+    assert found == [tuple(sorted((VIRTUAL, mac("vm"))))]
+    free = port("vm", "10.0.0.10", port_security=False)
+    assert spoofing.returned_macs(snapshot(BRIDGING, ports=[free])) == [None]
+    assert spoofing.returned_macs(snapshot(GROUP, BRIDGING, ports=[free]))[1] == (mac("out"),)
+
+
+def test_frames_of_replies_have_the_addresses_of_the_other_sides() -> None:
+    chain = snapshot(BRIDGING, GROUP, symmetric=True)
+    assert spoofing.returned_macs(chain, reverse=True) == [None, (mac("in"),)]
+    assert spoofing.returned_macs(snapshot(BRIDGING, symmetric=True), reverse=True) == [
+        (mac("server"),)
+    ]
+
+
+def test_frames_in_following_chains_have_addresses_of_earlier_ones() -> None:
+    found = spoofing.returned_macs(following(BRIDGING, behind=BOTH))
+    assert found == [tuple(sorted((mac("vm"), mac("out2"))))]
+
+
 def test_functions_use_the_addresses_of_their_ports_in_each_direction() -> None:
     plan = plan_chain(snapshot(GROUP, symmetric=True), TUNNEL_IPS).plan
     macs = [path.hops[0].targets[0].return_macs for path in plan.paths]
     assert macs == [(mac("out"),), (mac("in"),)]
     bridging = replace(GROUP, port_pairs=(replace(FUNCTION, kind=FunctionKind.L2),))
-    plan = plan_chain(snapshot(bridging), TUNNEL_IPS).plan
-    assert plan.paths[0].hops[0].returned_sources is not None
+    plan = plan_chain(snapshot(bridging, symmetric=True), TUNNEL_IPS).plan
+    hops = [path.hops[0] for path in plan.paths]
+    assert all(hop.returned_sources is not None for hop in hops)
+    assert [hop.returned_macs for hop in hops] == [(mac("vm"),), (mac("server"),)]

@@ -118,9 +118,9 @@ class PathOnHost:
         return int.from_bytes(hashlib.blake2b(project.encode(), digest_size=4).digest(), "big")
 
     @property
-    def ethertypes(self) -> list[str]:
+    def ethertypes(self) -> frozenset[str]:
         """The EtherTypes of the path's packets: ``IPv4``, ``IPv6``, or both."""
-        return sorted({classifier.ethertype for classifier in self.path.classifiers})
+        return frozenset(classifier.ethertype for classifier in self.path.classifiers)
 
     @property
     def end(self) -> int:
@@ -168,7 +168,7 @@ class PathOnHost:
 
 def target_number(pair_id: str) -> int:
     """Return the first 32 bits of a pair's id. Registers name pairs by them."""
-    return int(pair_id.replace("-", "")[:8], 16)
+    return int(pair_id[:8], 16)
 
 
 def distinct(targets: tuple[Target, ...]) -> Iterator[Target]:
@@ -177,7 +177,7 @@ def distinct(targets: tuple[Target, ...]) -> Iterator[Target]:
     Two pairs in four billion do; only the first of them gets traffic then.
     """
     seen = set()
-    for target in sorted(targets, key=lambda target: target.pair_id):
+    for target in targets:
         if (number := target_number(target.pair_id)) not in seen:
             seen.add(number)
             yield target

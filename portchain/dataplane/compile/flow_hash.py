@@ -46,8 +46,6 @@ _DIGEST = f"OXM_OF_{REG_DIGEST.upper()}"
 _PORT_BITS = 8
 _ADDRESS_BITS_BESIDE_PORTS = 4
 _ADDRESS_BITS = 8
-_BITS_OF_MANY_FIELDS = 6
-_MANY_FIELDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +161,6 @@ def hash_fields(fields: tuple[str, ...], ethertype: str) -> tuple[str, ...]:
     :param fields: names as in ``LB_FIELDS``; the order affects the hash.
     :param ethertype: ``IPv4`` or ``IPv6``.
     """
-    if not fields:
-        return (set_field(0, REG_SLOT),)
     moves, place = [], 0
     for field in fields:
         bits = _hashed_bits(field, fields)
@@ -183,8 +179,6 @@ def hash_fields(fields: tuple[str, ...], ethertype: str) -> tuple[str, ...]:
 
 
 def _hashed_bits(field: str, fields: tuple[str, ...]) -> int:
-    if len(fields) > _MANY_FIELDS:
-        return _BITS_OF_MANY_FIELDS
     if _is_port(field):
         return _PORT_BITS
     return _ADDRESS_BITS_BESIDE_PORTS if any(map(_is_port, fields)) else _ADDRESS_BITS

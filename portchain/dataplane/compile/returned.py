@@ -102,7 +102,7 @@ def _position(context: PathOnHost, index: int, onward: tuple[str, ...]) -> int:
 
 def _source_words(context: PathOnHost, index: int) -> Iterator[tuple[str, ...]]:
     sources = context.path.hops[index].returned_sources or ()
-    for ethertype in sorted({classifier.ethertype for classifier in context.path.classifiers}):
+    for ethertype in context.ethertypes:
         protocol, field, version = _FIELDS[ethertype]
         for network in map(ip_network, sources):
             if network.version == version:

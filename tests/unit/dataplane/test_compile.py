@@ -76,6 +76,13 @@ def test_drained_pair_gets_learned_flows_only():
     assert len(flows_of(compiled, "FORWARD")) == 1
 
 
+def test_of_two_pairs_with_one_number_the_first_gets_the_traffic():
+    first, other = target("a", "h1"), target("b", "h1")
+    same = replace(other, pair_id=first.pair_id[:8] + other.pair_id[8:])
+    local = switch("h1", "vm", "a-in", "a-out", "b-in", "b-out")
+    assert compile_chain(chain([first, same]), local) == compile_chain(chain([first]), local)
+
+
 def test_single_pair_needs_no_hash():
     compiled = compile_chain(chain([target("a", "h2")]), switch("h1", "vm"))
     assert not any("multipath" in flow.actions for flow in compiled.flows)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from portchain.dataplane.pipeline import ODD_GENERATION, POSITION_GENERATIONS
-from portchain.dataplane.plan import ChainPlan, GraphIngress, Hop
+from portchain.dataplane.plan import ChainPlan, EarlierPairs, GraphIngress, Hop
 from portchain.dataplane.plan_comparison import (
     can_mix_into_bypass,
+    hops_with_other_pairs,
     is_covered_by,
     sends_elsewhere,
     share_positions,
@@ -104,6 +105,17 @@ def test_hosts_must_be_prepared_for_packets_but_not_for_frames(
     assert is_covered_by(new, old) is covered
 
 
+def test_hosts_must_be_prepared_for_each_direction() -> None:
+    requests, replies = PLAN.paths[0], replace(PLAN.paths[0], reverse=True)
+    both = replace(PLAN, paths=(requests, replies))
+    assert is_covered_by(both, both)
+    for paths in (
+        (requests, with_hop(group_id=9).paths[0]),
+        (with_hop(group_id=9).paths[0], replies),
+    ):
+        assert not is_covered_by(replace(PLAN, paths=paths), both)
+
+
 def test_plan_of_an_older_server_covers_any_generation() -> None:
     assert is_covered_by(PLAN, replace(PLAN, generation=None))
     assert not is_covered_by(replace(PLAN, generation=None), PLAN)
@@ -124,6 +136,7 @@ def test_sources_belong_to_their_classifier_whatever_its_number() -> None:
         (None, None, True),
         (None, ("10.0.0.1/32",), True),
         (("10.0.0.1/32",), None, False),
+        (("10.0.0.1/32",), ("10.0.0.1/32",), True),
         (("10.0.0.1/32", "10.0.0.2/32"), ("10.0.0.1/32",), True),
         (("10.0.0.1/32",), ("10.0.0.1/32", "10.0.0.2/32"), False),
         ((), ("10.0.0.1/32",), False),
@@ -156,6 +169,21 @@ def test_hosts_must_attribute_the_sources_of_a_new_plan(
     plan = with_path(classifiers=(FIRST, OTHER))
     old, new = (with_hop(2, plan, accepted_sources=sources) for sources in (before, after))
     assert is_covered_by(new, old) is covered
+
+
+# --- Which hops have other pairs.
+
+
+def test_a_pair_without_weight_is_no_other_pair() -> None:
+    """No new flow visits it, so the flows of the other pairs need not be remembered."""
+    drained = replace(B, weight=0)
+    before, after = (
+        chain(Hop(1, targets, earlier_pairs=(EarlierPairs(((A.pair_id, 1),)),)))
+        for targets in ((A,), (A, drained))
+    )
+    assert hops_with_other_pairs(before, after) == frozenset()
+    weighted = chain(Hop(1, (A, B), earlier_pairs=(EarlierPairs(((A.pair_id, 1),)),)))
+    assert hops_with_other_pairs(before, weighted) == {(False, 0)}
 
 
 # --- Who sends to other hosts.

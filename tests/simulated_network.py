@@ -41,11 +41,14 @@ class Packet:
           the top first, each with its traffic class and TTL;
         * ``("function", host, name, side)``: a function has it, and returns it at its port
           ``name-side``;
-        * ``("delivered",)``, ``("direct",)`` (bypassed every function), ``("dropped", reason)``,
-          ``("looped", visited)``: how it ended.
+        * ``("delivered",)``, ``("delivered", "own")`` (past the port security of a function, as
+          what it sends of its own), ``("direct",)`` (bypassed every function), ``("dropped",
+          reason)``, ``("looped", visited)``: how it ended.
     :param visited: names of the functions that have had it.
     :param since: time at which it was sent.
     :param mac: the source MAC address of its frame.
+    :param forged: the source MAC address that the function writes which has it; empty for the one
+        that belongs there.
     """
 
     number: int
@@ -54,6 +57,7 @@ class Packet:
     visited: list[str] = field(default_factory=list)
     since: float = 0.0
     mac: str = ""
+    forged: str = ""
 
     @property
     def is_in_flight(self) -> bool:
@@ -118,7 +122,9 @@ def move(packet: Packet, hosts: dict[str, Host]) -> None:
         # Packets of a VM are classified behind the firewall, those of a function in table 0.
         port, table = ("-".join(rest), 0) if kind == "function" else (rest[0], NEUTRON)
         fields["in_port"] = host.ports[port]
-        if kind == "port" or rest[0] not in host.bridging:
+        if packet.forged:
+            packet.mac, packet.forged = packet.forged, ""
+        elif kind == "port" or rest[0] not in host.bridging:
             packet.mac = mac(port)
     fields["dl_src"] = packet.mac
     packet.location = _through(host, Bridge.INT, table, fields, hosts, packet)
@@ -182,7 +188,7 @@ def _missed(host, bridge, table, fields, packet):
         return ("direct",)
     if (bridge, table) == (Bridge.INT, 0) and packet.location[0] == "function":
         # Neutron's flows take what the function sends of its own, and let it go to the destination.
-        return ("delivered",)
+        return ("delivered", "own")
     return (
         "dropped",
         f"no flow of table {table} on {bridge} of {host.local.host} matches {fields}",

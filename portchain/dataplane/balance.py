@@ -32,13 +32,13 @@ def assign_slots(weights: Mapping[str, int]) -> tuple[str, ...]:
     :param weights: pair id -> weight >= 0; a pair of weight 0 gets no slot.
     :returns: for each of the ``SLOTS`` slots the id of its pair; empty if all weights are 0.
     """
-    return _assign(tuple(sorted(each for each in weights.items() if each[1] > 0)))
+    return _assign(tuple(each for each in weights.items() if each[1] > 0))
 
 
 @functools.lru_cache(maxsize=1024)
 def _assign(active: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
-    if len(active) < 2:
-        return SLOTS * tuple(pair for pair, _ in active)
+    if not active:
+        return ()
     return tuple(
         max((_score(slot, pair, weight), pair) for pair, weight in active)[1]
         for slot in range(SLOTS)

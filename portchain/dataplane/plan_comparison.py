@@ -145,10 +145,9 @@ def can_mix_into_bypass(before: Path, after: Path) -> bool:
         old, new = old[1:], new[1:]
     while old and new and old[-1] == new[-1]:
         old, new = old[:-1], new[:-1]
-    in_both = set(old) & set(new)
     earlier = _groups_of_unaware_pairs(before)
     return any(
-        pair in earlier and (group in in_both or earlier[pair] != group)
+        pair in earlier and (group in new or earlier[pair] != group)
         for pair, group in _groups_of_unaware_pairs(after).items()
     )
 

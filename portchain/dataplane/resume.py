@@ -112,8 +112,6 @@ def _place(flow: Flow) -> tuple[int, int] | None:
     if flow.key.table != TABLES["FORWARD"].number:
         return None
     fields = dict(word.partition("=")[::2] for word in flow.key.match)
-    if REG_PATH_POSITION not in fields or REG_TARGET not in fields:
-        return None
     # An agent of an older release has written other generations. The pairs tell lists apart, too.
     position = int(fields[REG_PATH_POSITION], 0) & POSITION_WITHOUT_GENERATION
     return position, int(fields[REG_TARGET], 0)

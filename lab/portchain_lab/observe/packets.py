@@ -21,6 +21,8 @@ _CHECKSUM_OFFSETS = {_TCP: 16, _UDP: 6}
 """Offset of the checksum in the header, in bytes (RFC 9293, 3.1; RFC 768)."""
 _SHORTEST = {_TCP: 20, _UDP: 8, _ICMP: 8, _ICMPV6: 4, _IGMP: 8, _HOP_BY_HOP: 12}
 """Bytes of the shortest payload of an IP packet, by protocol."""
+_SHORTEST_ICMP = {13: 20, 14: 20, 17: 12, 18: 12}
+"""The same of ICMP messages that are longer, by type: time stamps and masks (RFC 792, RFC 950)."""
 _WITH_ICMP_ID = {0, 8, 13, 14, 15, 16, 17, 18}
 """Types of ICMP messages with an identifier (RFC 792, RFC 950)."""
 _REDIRECT = 137
@@ -138,7 +140,10 @@ def _packet(
     source: str, destination: str, payload: bytes, *, number: int, ttl: int, protocol: int
 ) -> IpPacket:
     """:param number: the identification of an IPv4 packet."""
-    if len(payload) < _SHORTEST[protocol]:
+    shortest = _SHORTEST[protocol]
+    if protocol == _ICMP and payload:
+        shortest = _SHORTEST_ICMP.get(payload[0], shortest)
+    if len(payload) < shortest:
         raise _NotReadHereError
     name, ports, opens = f"ip-{protocol}", (0, 0), None
     if protocol in _NAMES:

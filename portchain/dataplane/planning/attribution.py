@@ -115,7 +115,7 @@ class _Taken:
         self._furthest: list[tuple[tuple[int, str], ...]] = []
         furthest: dict[str, int] = {}
         for _, high, project in ranges:
-            furthest[project] = max(high, furthest.get(project, -1))
+            furthest[project] = max(high, furthest.get(project, high))
             furthest = dict(nlargest(2, furthest.items(), key=itemgetter(1)))
             self._furthest.append(tuple((last, whose) for whose, last in furthest.items()))
 

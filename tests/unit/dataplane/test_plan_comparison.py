@@ -16,6 +16,7 @@ from portchain.dataplane.plan_comparison import (
 from tests.plans import chain, classifier, source, tap, target
 
 A, B, C = target("a", "h1"), target("b", "h2"), target("c", "h3")
+D, E = target("d", "h1"), target("e", "h1")
 FIRST, OTHER = classifier(), classifier(destination_ports=(200, 200))
 VM, VM2 = source("vm", "h1", "10.0.0.10"), source("vm2", "h1", "10.0.0.11")
 
@@ -254,11 +255,17 @@ def test_lists_share_labels_if_both_have_sfc_aware_functions() -> None:
         ([[A], [C]], [[A]], False),
         ([[A], [B], [C]], [[A], [C], [B]], True),
         ([[A], [B], [C]], [[B], [A], [C]], True),
+        ([[A], [B]], [[A], [B], [C]], False),
+        ([[B], [C]], [[A], [B], [C]], False),
+        ([[A], [B], [C], [D]], [[A], [B], [E], [C], [D]], False),
     ],
-    ids=["same", "group added", "reversed", "group removed", "end reversed", "start reversed"],
+    ids=[
+        *("same", "group added", "reversed", "group removed", "end reversed", "start reversed"),
+        *("group added at the end", "group added at the start", "group added among many"),
+    ],
 )
 def test_a_new_order_of_groups_can_bypass_one(before: list, after: list, can_bypass: bool) -> None:
-    number = {A: 1, B: 2, C: 3}
+    number = {A: 1, B: 2, C: 3, D: 4, E: 5}
     one, other = (path(*(Hop(number[hop[0]], tuple(hop)) for hop in p)) for p in (before, after))
     assert can_mix_into_bypass(one, other) is can_bypass
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from portchain.dataplane.compile import UnsupportedPlanError, compile_chain, compile_frame_guard
+from portchain.dataplane.flow import Flow, NoFlood
+from portchain.dataplane.flow_builder import build_flow
 from portchain.dataplane.pipeline import ODD_GENERATION, TABLES, Priority
 from portchain.dataplane.plan import Hop
-from portchain.dataplane.resume import resume
+from portchain.dataplane.resume import resume, unknown_chain
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase
 from portchain.dataplane.transition_flows import compile_transition
 from tests.plans import after, chain, switch, target
@@ -55,6 +57,12 @@ def test_flows_that_go_by_the_present_pairs_already_go_on():
     """New connections must not go by the pairs of before again."""
     (state,) = resume({GROWN.id: REMEMBERING}, flows_of(GROWN), LOCAL).values()
     assert state == replace(REMEMBERING, phase=Phase.SWITCHED)
+
+
+@pytest.mark.parametrize("table", ["HOP", "BALANCE", "ACCEPT_OR_INGRESS"])
+def test_only_flows_that_select_pairs_say_which_pairs_flows_went_by(table):
+    found = [flow for flow in flows_of(GROWN) if flow.key.table != TABLES[table].number]
+    assert (GROWN.id in resume({GROWN.id: REMEMBERING}, found, LOCAL)) == (table != "HOP")
 
 
 @pytest.mark.parametrize("found", [flows_of(OLD), []])
@@ -157,6 +165,20 @@ def test_drops_of_what_functions_return_are_kept():
     ]
     assert drops
     assert set(drops) <= state.leftovers
+
+
+def test_other_drops_and_ports_without_flooding_are_no_leftovers():
+    bridging = chain([target("a", "h1", bridges=True)], [B], name="pc2", path_id=2)
+    entries = compile_chain(bridging, LOCAL).entries
+    elsewhere = build_flow("ACCEPT_OR_INGRESS", Priority.RETURN_UNCHANGED, ("ip",))
+    (state,) = resumed([*entries, elsewhere]).values()
+    assert any(isinstance(entry, NoFlood) for entry in entries)
+    assert elsewhere not in state.leftovers
+    assert all(isinstance(entry, Flow) for entry in state.leftovers)
+
+
+def test_a_chain_has_one_number_whichever_list_of_groups_it_follows():
+    assert unknown_chain(OLD.path_id) == unknown_chain(odd(OLD).path_id)
 
 
 def test_frames_between_hosts_and_drops_of_a_chain_that_has_left():

@@ -5,7 +5,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from portchain_lab.observe import packets
 from scapy.contrib.nsh import NSH
@@ -35,7 +35,7 @@ transports = st.one_of(
     st.builds(partial(UDP, chksum=0xFFFF), sport=st.just(1), dport=st.just(7000)),
     st.builds(UDP, sport=ports, dport=st.integers(7000, 7100), chksum=checksums),
 )
-messages = st.builds(ICMP, type=st.sampled_from([0, 3, 5, 8, 11, 13]), id=numbers)
+messages = st.builds(ICMP, type=st.sampled_from([0, 3, 5, 8, 11, 13, 14, 17, 18]), id=numbers)
 echoes = st.builds(ICMPv6EchoRequest, id=numbers)
 ipv4 = st.builds(
     IP,
@@ -73,6 +73,7 @@ def test_plain_packets_are_read_as_by_scapy(
 
 
 @given(inner, payloads, st.integers(0, 100))
+@example((IP(), ICMP(type=13)), Raw(), 42)
 def test_a_frame_that_was_cut_off_is_read_as_by_scapy(
     inner: tuple[Packet, Packet], payload: Raw, length: int
 ) -> None:

@@ -594,6 +594,8 @@ def test_sources_that_are_accepted_behind_each_hop() -> None:
     assert accepted(before, "t1f1", "shared") == [(), translated]
     behind = World(APART, mappings={"t1f2": translation})
     assert accepted(behind, "shared", "t1f2") == [own, ()]
+    there = World(APART, mappings={"shared": translation})
+    assert accepted(there, "t1f1", "shared") == [(), translated]
 
 
 RANGES = st.sampled_from(
@@ -610,6 +612,10 @@ TAKEN = st.tuples(st.sampled_from("pqrs"), st.booleans(), st.lists(RANGES, min_s
         ("r", False, ["10.0.0.2/31"]),
         ("s", False, ["10.0.0.3/32"]),
     ],
+)
+@example(
+    [("p", False, ["10.0.0.3/32"])],
+    [("q", False, ["10.0.0.8/29"]), ("r", False, ["10.0.0.2/31"])],
 )
 def test_addresses_of_projects_are_compared_as_each_with_each(
     own: list[tuple[str, bool, list[str]]], others: list[tuple[str, bool, list[str]]]

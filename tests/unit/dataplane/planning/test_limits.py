@@ -437,8 +437,11 @@ def test_source_with_the_address_of_a_shared_function() -> None:
     changing = replace(
         last.chain.port_pair_groups[1], egress_n_tuple={"destination_port_range_min": 50}
     )
+    one_bridges = (PAIR, replace(other, kind=FunctionKind.L2))
+    mixed = replace(last.chain.port_pair_groups[1], port_pairs=one_bridges)
     for refused in (
         replace(last, chain=replace(last.chain, port_pair_groups=(changing,))),
+        replace(last, chain=replace(last.chain, port_pair_groups=(mixed,))),
         snapshot("10.0.0.30"),
         snapshot("10.0.0.30", kind=FunctionKind.L2),
         snapshot("10.0.1.30", reverse=True, symmetric=True),

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 
 from bench.dataplane.cases import CHAIN, DIRECT, NONE, STATIC, Case
-from bench.dataplane.goals import COSTS, GROWTH, goal, is_cost
+from bench.dataplane.goals import COSTS, GROWTH, RATES, goal, is_cost
 from bench.dataplane.rows import METRICS, Row, Rows
 from bench.points import NETWORKING_SFC, PORTCHAIN
 
@@ -65,8 +65,9 @@ def cells(rows: Rows, metric: str, alive: int, case: Case) -> list[str]:
         if name == PORTCHAIN:
             found += _judged(metric, case, chain, by_hand)
     if _compared(rows):
-        ours = rows.median(PORTCHAIN, CHAIN, case, metric, alive)
-        theirs = rows.median(NETWORKING_SFC, CHAIN, case, metric, alive)
+        ours, theirs = (
+            _comparable(rows, name, case, metric, alive) for name in (PORTCHAIN, NETWORKING_SFC)
+        )
         found += _compare(metric, ours, theirs)
     return [*found, *_growth(rows, metric, alive, case)]
 
@@ -96,6 +97,14 @@ def _judged(metric: str, case: Case, chain: float | None, by_hand: float | None)
         return ["", ""]
     value = by_hand if wanted.relative else chain
     return [str(wanted), "-" if value is None else MET if wanted.is_met(value) else MISSED]
+
+
+def _comparable(rows: Rows, name: str, case: Case, metric: str, alive: int) -> float | None:
+    """A value that two labs can be compared by: what depends on the machine's load is a ratio."""
+    chain = rows.median(name, CHAIN, case, metric, alive)
+    if metric in COSTS or metric in RATES:
+        return ratio(chain, rows.median(name, STATIC, case, metric, alive))
+    return chain
 
 
 def _compare(metric: str, ours: float | None, theirs: float | None) -> list[str]:

@@ -14,7 +14,9 @@ from bench.dataplane.load import BACKLOG, Exchange
 PATIENCE = 20.0
 """Seconds after which a connection counts as failed."""
 TICK = 0.01
-CLIENT_PORTS = range(10000, 60000)
+CLIENT_PORTS = range(1024, 9999)
+"""Those that connections which stay open do not use. An odd number of them: so a port is used for
+the other of two chains when its turn comes again."""
 
 
 class PacedConnections:

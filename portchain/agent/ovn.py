@@ -1,5 +1,6 @@
 """The extension of Neutron's OVN agent, and what it shares with the program for other hosts."""
 
+import os
 import threading
 from typing import Any
 
@@ -13,9 +14,10 @@ from oslo_log import log
 from portchain.agent.datapath import read_lacking
 from portchain.agent.neutron_bridge import run_ofctl
 from portchain.agent.options import register_agent_opts
+from portchain.dataplane.datapath import Feature
 from portchain.host.bridge import OPENFLOW, ofctl_argv
-from portchain.host.flow_monitor import FlowMonitor
-from portchain.host.ovn_switch import BR_CHAIN, OvnSwitch
+from portchain.host.flow_monitor import FlowMonitor, FlowPoll
+from portchain.host.ovn_switch import BR_CHAIN, OvnSwitch, integration_bridge
 from portchain.host.worker import HostWorker
 from portchain.ovsdb.switch_database import SwitchDatabase
 from portchain.rpc import contract
@@ -46,12 +48,7 @@ class PortChainOvnExtension(extension_manager.OVNAgentExtension):
 
     def start(self) -> None:
         """Connect to the switch and to the server, and start to work."""
-        service_conf.register_service_opts(service_conf.RPC_EXTRA_OPTS)
-        register_agent_opts(cfg.CONF)
-        # Unlike Neutron's other programs, its OVN agent does not set this.
-        oslo_messaging.set_transport_defaults(control_exchange="neutron")
-        n_rpc.init(cfg.CONF)
-        self._host = OvnHost(cfg.CONF.ovs.ovsdb_connection)
+        self._host = OvnHost()
         self._host.start()
         super().start()
 
@@ -59,10 +56,13 @@ class PortChainOvnExtension(extension_manager.OVNAgentExtension):
 class OvnHost:
     """This host: its switch, and its connection to the server.
 
-    :param remote: address of the host's Open vSwitch database, as in ovsdb(7).
+    Uses the options of Neutron's OVN agent, and registers those that it lacks.
     """
 
-    def __init__(self, remote: str) -> None:
+    def __init__(self) -> None:
+        service_conf.register_service_opts(service_conf.RPC_EXTRA_OPTS)
+        register_agent_opts(cfg.CONF)
+        remote = cfg.CONF.ovs.ovsdb_connection
         database = SwitchDatabase(lambda: remote, _TIMEOUT_SECONDS, self._row_changed)
         self._database = database
         self._worker: HostWorker | None = None
@@ -72,22 +72,30 @@ class OvnHost:
 
         :raises OvsdbUnreachableError: the switch's database does not answer.
         """
+        # Unlike Neutron's other programs, its OVN agent does not set this.
+        oslo_messaging.set_transport_defaults(control_exchange="neutron")
+        n_rpc.init(cfg.CONF)
         api = self._database.connect()
         name = self._name = host_name(api)
         self._switch = OvnSwitch(
             host=name, database=self._database, connect=LocalBridge, call_later=self._call_later
         )
         self._worker = HostWorker(name, self._switch)
+        self._switch.lacks = self._read_lacking(api)
         self._worker.run_soon(self._switch.restore_wires)
-        self._worker.run_soon(self._read_datapath)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
             [AgentEndpoint(name, self._worker.receive_update)],
         )
         self._rpc.start()
         self._worker.start()
-        self._monitor = FlowMonitor(BR_CHAIN, (), self._flows_changed)
+        self._watch_flows()
         LOG.info("Programming the port chains of host %s on %s", name, BR_CHAIN)
+
+    def stop(self) -> None:
+        """Disconnect. Ports stay on br-chain, and flows in the switch."""
+        self._rpc.stop()
+        self._switch.close()
 
     def _row_changed(self, port_id: str) -> None:
         """Called by the database's thread, from the first replica on."""
@@ -113,10 +121,20 @@ class OvnHost:
             timer.daemon = True
             timer.start()
 
-    def _read_datapath(self) -> None:
-        api = self._database.connect()
-        kind = api.db_get("Bridge", BR_CHAIN, "datapath_type").execute(check_error=True)
-        self._switch.lacks = read_lacking(self._name, BR_CHAIN, kind)
+    def _watch_flows(self) -> None:
+        """Watch br-chain for a restart of the switch.
+
+        Only root can have Open vSwitch report changes; anybody else asks again and again.
+        """
+        if os.geteuid() == 0:
+            FlowMonitor(BR_CHAIN, (), self._flows_changed)
+        else:
+            FlowPoll(LocalBridge(None, BR_CHAIN), self._flows_changed)
+
+    def _read_lacking(self, api: Any) -> frozenset[Feature]:
+        bridge = integration_bridge(api)
+        kind = api.db_get("Bridge", bridge, "datapath_type").execute(check_error=True)
+        return read_lacking(self._name, bridge, kind)
 
 
 class LocalBridge:

@@ -26,6 +26,11 @@ def gate_name(port_id: str) -> str:
     return f"{_PREFIX}{port_id}"
 
 
+def is_gate(name: str) -> bool:
+    """Return whether a logical port is a gate."""
+    return name.startswith(_PREFIX)
+
+
 def gate_mac(port_id: str) -> str:
     """Return the MAC address of a Neutron port's gate.
 

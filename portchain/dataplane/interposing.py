@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from portchain.dataplane.gates import gate_name
+from portchain.dataplane.gates import gate_name, is_gate
 from portchain.dataplane.host_switch import HostNeeds
 
 OWNER = "portchain"
@@ -121,6 +121,36 @@ class RowChange:
 
     def __bool__(self) -> bool:
         return bool(self.put or self.delete or self.interpose or self.give_back)
+
+
+HOLD_SECONDS = 10.0
+"""How long a port stays on br-chain after the last chain that used it. Moving it takes OVN's port
+down for a moment, and a chain may leave out a port that is down."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldNeeds:
+    """What chains need, and have needed not long ago.
+
+    :param needs: both.
+    :param unused: ports that no chain needs any more -> since when, in seconds.
+    """
+
+    needs: HostNeeds = field(default_factory=HostNeeds)
+    unused: Mapping[str, float] = field(default_factory=dict)
+
+    def replace(self, needs: HostNeeds, now: float) -> "HeldNeeds":
+        """Return what to provide when chains have other needs.
+
+        Gates are not held: a port that migrates has its gate on the other host at once.
+        """
+        left = {name for name in self.needs.ports - needs.ports if not is_gate(name)}
+        unused = {
+            name: since
+            for name, since in (dict.fromkeys(left, now) | dict(self.unused)).items()
+            if name in left and now - since < HOLD_SECONDS
+        }
+        return HeldNeeds(needs | HostNeeds(frozenset(unused)), unused)
 
 
 def network_patch(port_id: str) -> str:

@@ -4,12 +4,13 @@ Neutron's agent deletes flows that it does not know when it starts, and notifies
 hosts of OVN, nobody says that Open vSwitch has been restarted.
 """
 
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
 
 from portchain.dataplane.flow import COOKIE
-from portchain.host.bridge import OPENFLOW, ofctl_argv
+from portchain.host.bridge import OPENFLOW, BridgeConnection, ofctl_argv
 
 _MONITOR_SECONDS = 60
 """After this time, ovs-ofctl ends and is started again. That bounds how long a dead connection goes
@@ -18,6 +19,9 @@ unnoticed, and how long a process outlives a program that was killed."""
 _FAST_RETRY_SECONDS, _FAST_RETRIES, _SLOW_RETRY_SECONDS = 0.1, 100, 2.0
 """A switch that has just gone away is usually restarting, and has no flows then. Until ours are
 back, packets bypass chains, so the first retries follow each other quickly."""
+
+_POLL_SECONDS = 1.0
+_FLOW_COUNT = re.compile(r"flow_count=(\d+)", re.ASCII)
 
 _OUR_COOKIE = f"cookie={COOKIE:#x}"
 
@@ -69,3 +73,47 @@ class FlowMonitor:
                 if is_reply or _OUR_COOKIE in line:
                     self._changed()
         return answered
+
+
+class FlowPoll:
+    """Asks again and again whether a bridge has lost all of our flows, in a thread of its own.
+
+    It stands in for ``FlowMonitor`` where ovs-ofctl needs the help of a privileged process, which
+    returns what a program prints when the program ends.
+
+    :param changed: called when our flows have gone, or the switch answers again; must not block.
+    """
+
+    def __init__(
+        self,
+        bridge: BridgeConnection,
+        changed: Callable[[], None],
+        *,
+        interval: float = _POLL_SECONDS,
+    ) -> None:
+        self._bridge = bridge
+        self._changed = changed
+        self._interval = interval
+        self._stopped = threading.Event()
+        threading.Thread(target=self._run, name=f"flow-poll {bridge.name}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop asking."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        before: int | None = 0
+        while not self._stopped.wait(self._interval):
+            count = self._count()
+            if count is not None and (before is None or (before > 0 and count == 0)):
+                self._changed()
+            before = count
+
+    def _count(self) -> int | None:
+        """Return how many flows of ours the bridge has; None if it does not answer."""
+        try:
+            text = self._bridge.ofctl("dump-aggregate", f"{_OUR_COOKIE}/-1")
+        except Exception:  # it is restarting, or does not exist yet
+            return None
+        found = _FLOW_COUNT.search(text)
+        return int(found[1]) if found else None

@@ -28,7 +28,13 @@ from portchain.dataplane.host_switch import (
     LocalSwitch,
     Wire,
 )
-from portchain.dataplane.interposing import OwnPort, PortRow, RowChange
+from portchain.dataplane.interposing import (
+    HOLD_SECONDS,
+    HeldNeeds,
+    OwnPort,
+    PortRow,
+    RowChange,
+)
 from portchain.dataplane.pipeline import BR_CHAIN_LIMITS
 from portchain.host.bridge import OPENFLOW, OPENFLOW_FOR_FLOODING, BridgeConnection
 from portchain.host.open_vswitch import OpenVSwitch
@@ -38,10 +44,6 @@ LOG = log.getLogger(__name__)
 
 BR_CHAIN = "br-chain"
 _FAIL_MODE, _PROTOCOLS = "secure", [OPENFLOW_FOR_FLOODING, OPENFLOW]
-
-HOLD_SECONDS = 10.0
-"""How long a port stays on br-chain after the last chain that used it. Moving it takes OVN's port
-down for a moment, and a chain may leave out a port that is down."""
 
 
 class OvnSwitch(OpenVSwitch):
@@ -73,25 +75,16 @@ class OvnSwitch(OpenVSwitch):
         self._connect = connect
         self._call_later = call_later
         self._clock = clock
-        self._needs: HostNeeds | None = None
-        self._last_used: dict[str, float] = {}  # ports and peers that no chain needs any more
+        self._held: HeldNeeds | None = None  # None before the needs of all chains are known
         self._looks_again = -math.inf
 
     def provide(self, needs: HostNeeds) -> None:
-        """See ``Switch``. What is not needed any more is kept for ``HOLD_SECONDS``."""
-        now, before = self._clock(), self._needs or HostNeeds()
-        names = needs.ports | needs.peers
-        left = (before.ports | before.peers) - names - self._last_used.keys()
-        self._last_used = {
-            name: since
-            for name, since in {**self._last_used, **dict.fromkeys(left, now)}.items()
-            if name not in names and now - since < HOLD_SECONDS
-        }
-        if self._last_used and now >= self._looks_again:
+        """See ``Switch``. Ports that are not needed any more are kept for ``HOLD_SECONDS``."""
+        now = self._clock()
+        self._held = (self._held or HeldNeeds()).replace(needs, now)
+        if self._held.unused and now >= self._looks_again:
             self._looks_again = now + HOLD_SECONDS
             self._call_later(HOLD_SECONDS)
-        held = self._last_used.keys()
-        self._needs = needs | HostNeeds(before.ports & held, before.peers & held)
 
     def read_ports(self) -> LocalSwitch:
         """See ``Switch``. Provides what chains need, as far as that is known.
@@ -103,8 +96,8 @@ class OvnSwitch(OpenVSwitch):
         api = self._database.connect()
         integration = self._ensure_br_chain(api)
         rows = read_rows(api, integration)
-        if self._needs is not None:
-            rows = self._interpose(api, integration, rows, self._needs)
+        if self._held is not None:
+            rows = self._interpose(api, integration, rows, self._held.needs)
         return self._local_switch(rows)
 
     def restore_wires(self) -> None:

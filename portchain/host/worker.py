@@ -45,6 +45,8 @@ class HostWorker:
         self._server = ServerClient()
         self._tasks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._reconcile_queued = threading.Event()
+        self._changed_ports: set[str] = set()
+        self._changed_ports_lock = threading.Lock()
         self._reports: dict[str, HostReport] = {}
         self._reports_lock = threading.Lock()
         self._has_reports = threading.Event()
@@ -62,8 +64,16 @@ class HostWorker:
         self._tasks.put(lambda: self.reconciler.update(update))
 
     def port_changed(self, port_id: str) -> None:
-        """Compute the flows of the chains that use a port again."""
-        self._tasks.put(lambda: self.reconciler.ports_changed([port_id]))
+        """Compute the flows of the chains that use a port again.
+
+        A port that is plugged in changes several rows of the database. Ports until the computation
+        begins count once.
+        """
+        with self._changed_ports_lock:
+            is_queued = bool(self._changed_ports)
+            self._changed_ports.add(port_id)
+        if not is_queued:
+            self._tasks.put(self._compute_changed_ports)
 
     def run_soon(self, task: Callable[[], object]) -> None:
         """Do something else with the switch. If it fails, all flows are compared with it."""
@@ -115,6 +125,11 @@ class HostWorker:
             if reconciler.seconds_until_due == 0:
                 return reconciler.advance_transitions
             return reconciler.reconcile if failed else reconciler.retry_incomplete
+
+    def _compute_changed_ports(self) -> None:
+        with self._changed_ports_lock:
+            port_ids, self._changed_ports = self._changed_ports, set()
+        self.reconciler.ports_changed(port_ids)
 
     def _reconcile(self) -> None:
         self._reconcile_queued.clear()

@@ -5,9 +5,10 @@ The rows that the server would write, and the plans that it would send, are writ
 
 import logging
 import os
+import pathlib
 import queue
-import shutil
 import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
@@ -30,10 +31,11 @@ from portchain.core.function_kinds import L2, L3
 from portchain.core.model import HostReport
 from portchain.dataplane.flow import COOKIE
 from portchain.dataplane.gates import GATE_MAC_MASK, gate_mac, gate_name, gated_ports
+from portchain.dataplane.interposing import HOLD_SECONDS
 from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
 from portchain.dataplane.transition import TransitionTimeouts
 from portchain.host.bridge import OPENFLOW, ofctl_argv
-from portchain.host.ovn_switch import BR_CHAIN, HOLD_SECONDS, OvnSwitch
+from portchain.host.ovn_switch import BR_CHAIN, OvnSwitch
 from portchain.host.reconciler import Reconciler
 from portchain.ovsdb.switch_database import SwitchDatabase
 from portchain.rpc.contract import PlanUpdate
@@ -42,6 +44,7 @@ from tests.plans import ident, mac
 LOG = logging.getLogger(__name__)
 
 DEADLINE = 30
+PRIVSEP = str(pathlib.Path(sys.executable).with_name("privsep-helper"))
 NETWORK, GROUP = "network", "pc_gates"
 PREFIX = 24
 UDP = 17
@@ -307,6 +310,34 @@ class Cloud:
         self.agents[host] = Agent(self.lab, host)
         return self.agents[host]
 
+    @contextmanager
+    def running_program(self, host: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run ``portchain-ovn-agent`` on a host, with a message bus that has no server."""
+        folder = self.lab.layout.host_directory(host)
+        config, log = folder / "agent.conf", folder / "agent.log"
+        config.write_text(
+            "[DEFAULT]\n"
+            "transport_url = fake:/\n"
+            "use_stderr = true\n"
+            f"state_path = {folder}\n"
+            "[agent]\n"
+            "root_helper = env\n"
+            "[ovs]\n"
+            f"ovsdb_connection = unix:{folder}/db.sock\n"
+            "[privsep]\n"
+            f"helper_command = {PRIVSEP} --config-file={config}\n"
+        )
+        code = "from portchain.agent.ovn_main import main; main()"
+        argv = [sys.executable, "-W", "ignore", "-c", code, f"--config-file={config}"]
+        environment = {**os.environ, "OVS_RUNDIR": str(folder)}
+        with log.open("wb") as file:
+            program = subprocess.Popen(argv, env=environment, stdout=file, stderr=file)
+            try:
+                yield program
+            finally:
+                program.kill()
+                program.wait()
+
     # Packets.
 
     def stream(self, source: str, destination: str, port: int = PORT, rate: int = 200) -> UdpStream:
@@ -381,4 +412,4 @@ def prepare(cloud: Cloud) -> None:
 
 def remove(lab: Lab) -> None:
     lab.down()
-    shutil.rmtree(lab.layout.directory, ignore_errors=True)
+    lab.layout.directory.with_suffix(".lock").unlink(missing_ok=True)

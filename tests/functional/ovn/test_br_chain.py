@@ -153,6 +153,40 @@ def test_ovn_controller_is_restarted(chain: Cloud, host: str) -> None:
     assert len(result.lost) < 100  # a second and a half at most: see the design
 
 
+def test_the_agents_are_restarted(chain: Cloud) -> None:
+    """Nothing is written again, and nothing is lost."""
+    before = {host: (chain.own_rows(host), chain.own_flows(host)) for host in chain.agents}
+    plan = chain.plan("a", "d", "f", "g")
+    stream = chain.stream("a", "d")
+    with stream:
+        for host in chain.agents:
+            agent = chain.new_agent(host)
+            agent.switch.restore_wires()
+            agent.set_plans(plan)
+        result = stream.stop()
+    assert result.lost == []
+    assert result.sent > 0
+    for host, (rows, flows) in before.items():
+        assert chain.own_rows(host) == rows
+        assert len(chain.own_flows(host)) == len(flows)
+
+
+def test_the_program_connects_ports(chain: Cloud) -> None:
+    """``portchain-ovn-agent``, while its server does not answer."""
+    chain.lab.kill("ovs-vswitchd", "h1")
+    chain.lab.start("ovs-vswitchd@h1")
+    assert chain.own_flows("h1") == []
+    with chain.running_program("h1") as program:
+        wait_for(lambda: chain.own_flows("h1"), DEADLINE, "flows that connect ports")
+        wait_for(
+            lambda: not chain.paths("a", "d", UNCLASSIFIED)[0].lost, DEADLINE, "packets to pass"
+        )
+        program.terminate()
+        assert program.wait(DEADLINE) == 0
+    _, paths = chain.paths("a", "d")
+    assert around(paths) == set()
+
+
 def test_nova_plugs_the_source_in_again(chain: Cloud) -> None:
     port = chain.machines["a"].nics[0].port_id
     tap = layout.tap_name(port)

@@ -12,10 +12,12 @@ import pytest
 from portchain.dataplane.gates import gate_name
 from portchain.dataplane.host_switch import HostNeeds
 from portchain.dataplane.interposing import (
+    HOLD_SECONDS,
     IFACE_ID,
     IFACE_ID_VER,
     NO_DEVICE,
     OWNER,
+    HeldNeeds,
     OwnPort,
     PortRow,
     RowChange,
@@ -353,3 +355,25 @@ def test_a_host_gets_there_from_any_state(seed: int) -> None:
     gates = {gate_name(port) for port in gated & plugged}
     assert database.bindings() == sorted(plugged | gates)
     assert len(database.own()) == 2 * len(on_chain) + 2 * len(gates) + len(current.peers)
+
+
+def held(*steps: tuple[float, HostNeeds]) -> HeldNeeds:
+    found = HeldNeeds()
+    for now, wanted in steps:
+        found = found.replace(wanted, now)
+    return found
+
+
+def test_a_port_is_held_after_its_last_chain() -> None:
+    last = HOLD_SECONDS - 1
+    used = (0.0, needs(A, B))
+    assert held(used, (50, needs(B)), (50 + last, needs(B))).needs == needs(A, B)
+    assert held(used, (50, needs(B)), (50 + HOLD_SECONDS, needs(B))).needs == needs(B)
+    back = ((50.0, needs(B)), (55.0, needs(A, B)), (56.0, needs(B)), (56 + last, needs(B)))
+    assert held(used, *back).needs == needs(A, B), "the time begins anew"
+    assert held(used, *back, (56 + HOLD_SECONDS, needs(B))) == HeldNeeds(needs(B))
+
+
+def test_gates_and_tunnels_are_not_held() -> None:
+    before = needs(A, gated=[A], peers=[PEER])
+    assert held((0, before), (1, needs())).needs == needs(A)

@@ -33,6 +33,7 @@ class Reconciler:
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self.reconciled = 0
+        self.ports: list[set[str]] = []
         self.may_continue = threading.Event()
         self.has_begun = threading.Event()
         self.done = threading.Event()
@@ -41,7 +42,8 @@ class Reconciler:
     def synchronise(self, *_: object) -> bool:
         return False
 
-    def ports_changed(self, _: list[str]) -> None:
+    def ports_changed(self, port_ids: set[str]) -> None:
+        self.ports.append(set(port_ids))
         self.done.set()
 
     def reconcile(self) -> bool:
@@ -101,6 +103,20 @@ def test_many_requests_to_reconcile_are_one_comparison_after_the_last_request(
     for _ in range(50):
         host.request_reconcile()
     assert finish(host).reconciled == 2
+
+
+def test_ports_that_change_while_the_host_is_busy_are_computed_once(
+    host: worker.HostWorker,
+) -> None:
+    reconciler: Any = host.reconciler
+    host.request_reconcile()
+    assert reconciler.has_begun.wait(10)
+    for port_id in ("a", "b", "a", "a", "b"):
+        host.port_changed(port_id)
+    reconciler.may_continue.set()
+    assert reconciler.done.wait(10)
+    finish(host)
+    assert reconciler.ports == [{"a", "b"}, {"any"}]
 
 
 def test_a_host_that_is_down_is_logged_once(

@@ -77,6 +77,7 @@ class OvnSwitch(OpenVSwitch):
         self._clock = clock
         self._held: HeldNeeds | None = None  # None before the needs of all chains are known
         self._looks_again = -math.inf
+        self._known: tuple[object, LocalSwitch] | None = None  # a state that was read, of what
 
     def provide(self, needs: HostNeeds) -> None:
         """See ``Switch``. Ports that are not needed any more are kept for ``HOLD_SECONDS``."""
@@ -94,11 +95,16 @@ class OvnSwitch(OpenVSwitch):
             time.
         """
         api = self._database.connect()
-        integration = self._ensure_br_chain(api)
-        rows = read_rows(api, integration)
-        if self._held is not None:
-            rows = self._interpose(api, integration, rows, self._held.needs)
-        return self._local_switch(rows)
+        needs = None if self._held is None else self._held.needs
+        # Reading hundreds of ports takes longer than most changes of a chain.
+        state = (api.idl.change_seqno, needs, self.lacks)
+        if self._known is None or self._known[0] != state:
+            integration = self._ensure_br_chain(api)
+            rows = read_rows(api, integration)
+            if needs is not None:
+                rows = self._interpose(api, integration, rows, needs)
+            self._known = state, self._local_switch(rows)
+        return self._known[1]
 
     def restore_wires(self) -> None:
         """Connect the ports of br-chain to their networks, without regard to chains.

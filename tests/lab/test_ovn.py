@@ -73,10 +73,12 @@ def test_rows_of_neutron_stay_as_they_are(workflow: Workflow) -> None:
     with_chain = neutrons_ports(lab)
     classifiers = workflow.pc1["flow_classifiers"]
     workflow.update("port_chain", workflow.pc1, flow_classifiers=[])
-    workflow.wait_status(workflow.pc1)
-    assert neutrons_ports(lab) == with_chain
-    assert workflow.paths(count=3) == DIRECT
-    workflow.update("port_chain", workflow.pc1, flow_classifiers=classifiers)
+    try:
+        workflow.wait_status(workflow.pc1)
+        assert neutrons_ports(lab) == with_chain
+        assert workflow.paths(count=3) == DIRECT
+    finally:
+        workflow.update("port_chain", workflow.pc1, flow_classifiers=classifiers)
     workflow.wait_status(workflow.pc1)
     assert works(workflow)
 

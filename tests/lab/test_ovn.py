@@ -12,6 +12,7 @@ import pytest
 from portchain_lab.cloud import ovn
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
+from portchain_lab.layout import tap_name
 from portchain_lab.waiting import wait_for
 
 from tests.lab import on_ovn
@@ -202,18 +203,30 @@ def test_traffic_of_an_unplugged_function_moves_to_the_other(workflow: Workflow)
 
 
 def test_a_source_without_agent_sends_nothing_around(workflow: Workflow) -> None:
-    """The port is plugged in anew while no agent takes it into the chain: OVN drops the traffic."""
-    lab, source = workflow.lab, workflow.ports["src"]
+    """The source is plugged into br-int while no agent takes it into the chain: OVN drops."""
+    lab, port = workflow.lab, workflow.ports["src"].id
+    tap = tap_name(port)
     lab.kill("agent", "h1")
     try:
-        workflow.vms["src"] = lab.vms.detach_port(workflow.vms["src"], "src")
-        workflow.vms["src"] = lab.vms.attach_port(workflow.vms["src"], source.id)
-        wait_for_chassis(lab)
-        assert workflow.paths(port=101) == DIRECT
+        lab.vsctl(
+            "h1",
+            *("del-port", f"pc-port-{port}", "--", "del-port", tap),
+            *("--", "add-port", "br-int", tap),
+            *("--", "set", "interface", tap, f"external_ids:iface-id={port}"),
+            applied=True,
+        )
+        wait_for(lambda: goes_direct(workflow, 101), DEADLINE, "OVN to bind the port")
         assert workflow.is_dropped()
     finally:
         lab.start("agent@h1")
     wait_for(lambda: works(workflow), DEADLINE, "the chain as before")
+
+
+def goes_direct(workflow: Workflow, port: int) -> bool:
+    try:
+        return workflow.paths(port=port) == DIRECT
+    except AssertionError:
+        return False
 
 
 def test_a_deleted_chain_leaves_nothing(workflow: Workflow) -> None:

@@ -13,6 +13,7 @@ from portchain_lab.cloud import ovn
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
 from portchain_lab.layout import tap_name
+from portchain_lab.observe import packet_paths
 from portchain_lab.waiting import wait_for
 
 from tests.lab import on_ovn
@@ -106,7 +107,8 @@ def test_what_a_security_group_denies_at_the_source_reaches_no_function(
 def seen_at(workflow: Workflow, port: str) -> bool:
     """Whether the last capture has TCP to port 100 at a port."""
     frames = workflow.captures.all[-1].frames
-    return any(one.port == port and one.data[36:38] == b"\x00\x64" for one in frames)
+    traces = packet_paths.traces(packet_paths.observations(frames))
+    return any(port in one.ports for one in traces if one.five_tuple.destination_port == 100)
 
 
 @contextmanager

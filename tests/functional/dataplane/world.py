@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from portchain.core.model import HostReport
 from portchain.dataplane.flow import Bridge
-from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.host_switch import Firewall, HostNeeds, LocalPort, LocalSwitch
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned
 from portchain.dataplane.transition import TransitionTimeouts
@@ -105,6 +105,9 @@ class WorldHost(Host):
     def neutron_flow_counts(self) -> dict[Bridge, int]:
         """Return how many flows are Neutron's, for each bridge."""
         return dict(self._normal)
+
+    def provide(self, needs: HostNeeds) -> None:
+        """Provide nothing: these hosts have all that chains need."""
 
     def read_ports(self) -> LocalSwitch:
         ports = {ident(name): LocalPort(self._ofports[name], 1) for name in self.plugged}

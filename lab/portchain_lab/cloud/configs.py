@@ -296,7 +296,9 @@ def _privsep_sections(helper: str) -> str:
 
 
 def _service_plugins(lab: layout.Layout) -> tuple[str, ...]:
-    return (*lab.software.service_plugins, *_ROUTER_PLUGIN[lab.routers], *_QOS[lab.qos])
+    # Neutron's maintenance worker for OVN ends without OVN's routers.
+    ovn = ("ovn-router",) if lab.has_ovn else ()
+    return (*lab.software.service_plugins, *_ROUTER_PLUGIN[lab.routers], *ovn, *_QOS[lab.qos])
 
 
 def _bridge_mappings(lab: layout.Layout) -> str:

@@ -98,10 +98,16 @@ def test_no_switch_learns_an_address_at_a_functions_port(workflow: Workflow) -> 
         for host in workflow.lab.hosts:
             table = workflow.lab.appctl(host, "fdb/show", "br-int").splitlines()
             places = {line.split()[0] for line in table if address in line}
-            own = workflow.ofport(host, end) if host == home else workflow.patch_to_tun(host)
-            assert places <= {own}, f"{end} on {host}"
+            assert places <= home_of(workflow, end, home, host), f"{end} on {host}"
     direct = workflow.connect(port=101, count=5, promiscuous=promiscuous(workflow))
     assert {connection.path for connection in direct} == DIRECT
+
+
+def home_of(workflow: Workflow, end: str, home: str, host: str) -> set[str]:
+    """The ports of a host's br-int at which an address is right; OVN's br-int learns none."""
+    if workflow.lab.layout.driver_of(host) == "ovn":
+        return set()
+    return {workflow.ofport(host, end) if host == home else workflow.patch_to_tun(host)}
 
 
 def test_chain_headers_reach_only_functions_that_support_them(workflow: Workflow) -> None:

@@ -388,6 +388,6 @@ def add_chassis(row: Callable[..., Any]) -> None:
     for host, address in TUNNEL_IPS.items():
         encaps = [
             row("Encap", type=kind, ip=ip)
-            for kind, ip in (("vxlan", f"198.51.100.{host[-1]}"), ("geneve", address))
+            for kind, ip in (("vxlan", f"192.0.1.{host[-1]}"), ("geneve", address))
         ]
         row("Chassis", name=f"chassis-{host}", hostname=host, encaps=encaps)

@@ -252,6 +252,8 @@ def measure_soak(arguments: argparse.Namespace) -> int:
     except (BenchError, LabError) as failure:
         error = failure
         console.print(f"[red]{error}[/]", soft_wrap=True)
+    except KeyboardInterrupt:
+        console.print("interrupted")
     if not minutes:
         return 1
     console.print(soak.table(minutes, arguments.markdown))

@@ -239,7 +239,7 @@ def senders_like_functions(
         own = _addresses_of(group, snapshot.ports)
         for port in senders:
             sent = addresses_within(port.addresses, header)
-            if not port.routes and _addresses_overlap(sent, own):
+            if _addresses_overlap(sent, own):
                 yield classifier, port, group
 
 

@@ -23,9 +23,8 @@ def work_units(
     unit_of: dict[str, int] = {}
     by_number = {_number(chains[one]): one for one in ids if one in chains}
     for index, chain_id in enumerate(ids):
-        linked = {index} if chain_id not in unit_of else {unit_of[chain_id]}
         members = [chain_id, *_predecessors(chains.get(chain_id, ABSENT), by_number)]
-        linked |= {unit_of[one] for one in members if one in unit_of}
+        linked = {index, *(unit_of[one] for one in members if one in unit_of)}
         first = min(linked)
         unit_of |= {one: first for one, unit in unit_of.items() if unit in linked}
         unit_of |= dict.fromkeys(members, first)

@@ -273,4 +273,5 @@ def test_units_have_the_order_of_numbers_whatever_the_message_has():
     plans = [chain_of(f"c{number}", number, "vm") for number in (5, 6, 7, 8)]
     expected = [(plan.id,) for plan in plans]
     assert work_units(states(*plans), [plan.id for plan in reversed(plans)]) == expected
-    assert work_units({}, ["gone"]) == [("gone",)]
+    gone = [f"gone{number}" for number in range(9)]
+    assert work_units({}, gone[::-1]) == [(one,) for one in gone]

@@ -437,12 +437,18 @@ def test_source_with_the_address_of_a_shared_function() -> None:
     changing = replace(
         last.chain.port_pair_groups[1], egress_n_tuple={"destination_port_range_min": 50}
     )
+    first, second = snapshot("10.0.0.30").chain.port_pair_groups
+    second = replace(second, egress_n_tuple={"source_ip_prefix": "192.0.2.1/32"})
+    translated_later = replace(
+        last, chain=replace(last.chain, port_pair_groups=(first, second))
+    )  # fmt: skip
     one_bridges = (PAIR, replace(other, kind=FunctionKind.L2))
     mixed = replace(last.chain.port_pair_groups[1], port_pairs=one_bridges)
     for refused in (
         replace(last, chain=replace(last.chain, port_pair_groups=(changing,))),
         replace(last, chain=replace(last.chain, port_pair_groups=(mixed,))),
         snapshot("10.0.0.30"),
+        translated_later,
         snapshot("10.0.0.30", kind=FunctionKind.L2),
         snapshot("10.0.1.30", reverse=True, symmetric=True),
     ):

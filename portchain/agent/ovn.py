@@ -80,8 +80,8 @@ class OvnHost:
         self._switch = OvnSwitch(
             host=name, database=self._database, connect=LocalBridge, call_later=self._call_later
         )
-        self._worker = HostWorker(name, self._switch)
         self._switch.lacks = self._read_lacking(api)
+        self._worker = HostWorker(name, self._switch)
         self._worker.run_soon(self._switch.restore_wires)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
@@ -133,6 +133,8 @@ class OvnHost:
 
     def _read_lacking(self, api: Any) -> frozenset[Feature]:
         bridge = integration_bridge(api)
+        if not api.br_exists(bridge).execute(check_error=True):
+            return frozenset()  # ovn-controller creates it when it starts
         kind = api.db_get("Bridge", bridge, "datapath_type").execute(check_error=True)
         return read_lacking(self._name, bridge, kind)
 

@@ -43,7 +43,7 @@ from portchain.ovsdb.switch_database import SwitchDatabase
 LOG = log.getLogger(__name__)
 
 BR_CHAIN = "br-chain"
-_FAIL_MODE, _PROTOCOLS = "secure", [OPENFLOW_FOR_FLOODING, OPENFLOW]
+_FAIL_MODE, _PROTOCOLS = "secure", sorted((OPENFLOW_FOR_FLOODING, OPENFLOW))
 
 
 class OvnSwitch(OpenVSwitch):
@@ -128,16 +128,20 @@ class OvnSwitch(OpenVSwitch):
         self._database.close()
 
     def _ensure_br_chain(self, api: Any) -> str:
-        """Create br-chain, like br-int, if it does not exist. Return the name of br-int."""
+        """Create br-chain if it does not exist, and configure it. Return the name of br-int.
+
+        Patch ports work between bridges of one datapath only. In another fail mode, br-chain would
+        forward packets while it has no flow.
+        """
         integration = integration_bridge(api)
+        kind = api.db_get("Bridge", integration, "datapath_type").execute(check_error=True)
         if not api.br_exists(BR_CHAIN).execute(check_error=True):
-            kind = api.db_get("Bridge", integration, "datapath_type").execute(check_error=True)
             api.add_br(BR_CHAIN, datapath_type=kind).execute(check_error=True)
         (row,) = api.db_list("Bridge", [BR_CHAIN]).execute(check_error=True)
-        # In another mode, the bridge would forward packets while it has no flow.
-        wanted = (("fail_mode", _FAIL_MODE), ("protocols", _PROTOCOLS))
-        if (row["fail_mode"], sorted(row["protocols"])) != (_FAIL_MODE, sorted(_PROTOCOLS)):
-            api.db_set("Bridge", BR_CHAIN, *wanted).execute(check_error=True)
+        wanted = {"datapath_type": kind, "fail_mode": _FAIL_MODE, "protocols": _PROTOCOLS}
+        present = {name: row[name] for name in wanted} | {"protocols": sorted(row["protocols"])}
+        if present != wanted:
+            api.db_set("Bridge", BR_CHAIN, *wanted.items()).execute(check_error=True)
         if Bridge.INT not in self._bridges:
             self.update_bridges({Bridge.INT: self._connect(api, BR_CHAIN)})
         return integration

@@ -248,9 +248,10 @@ def test_rows_of_vhost_user_ports_are_never_deleted() -> None:
     assert not database.rows["vhu"].on_br_chain
 
 
-def test_a_port_that_has_no_number_yet_stays_where_it_is() -> None:
+@pytest.mark.parametrize("number", [None, 0])
+def test_a_port_that_has_no_number_yet_stays_where_it_is(number: int | None) -> None:
     """Open vSwitch has not got to it."""
-    database = Database(vif(A, "tapA", ofport=None))
+    database = Database(vif(A, "tapA", ofport=number))
     database.settle(needs(A))
     assert not database.rows["tapA"].on_br_chain
     assert database.own() == set()

@@ -135,3 +135,25 @@ def test_a_host_needs_its_own_ports_their_gates_and_ways_to_others() -> None:
     assert needs_of(PLAN, "h3") == HostNeeds(peers=frozenset({"192.0.2.1", "192.0.2.2"}))
     tapped = chain(tap(target("t", "h2")), [target("a", "h1")])
     assert needs_of(tapped, "h2").ports == {ident("t-in")}
+
+
+def test_a_port_without_a_wire_has_no_flows() -> None:
+    unwired = {port_id: replace(port, wire=None) for port_id, port in LOCAL.ports.items()}
+    flows = compile_frame_guard(replace(LOCAL, ports=unwired))
+    assert flows == compile_frame_guard(replace(LOCAL, ports={}))
+    assert compile_chain(PLAN, replace(LOCAL, ports=unwired)).missing == ()
+
+
+def test_a_host_needs_no_way_to_a_host_without_an_address() -> None:
+    without = replace(target("b", "h2"), tunnel_ip="")
+    assert needs_of(chain([target("a", "h1")], [without]), "h1").peers == frozenset()
+
+
+def test_connections_follow_the_ports() -> None:
+    arbiter, state = FlowArbiter(), {PLAN.id: ChainTransition(PLAN)}
+    other = ovn_switch("h1", *PORTS, "further")
+    for local in (LOCAL, other, LOCAL):
+        arbiter.recompute(state, [], local)
+        assert compile_frame_guard(local) <= set(arbiter.ledger.entries)
+        wires = {flow for flow in arbiter.ledger.entries if flow.key.match & {"in_port=14"}}
+        assert bool(wires) == (local is other)

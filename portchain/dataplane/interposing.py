@@ -256,8 +256,12 @@ def _binding(port: PortRow) -> dict[str, str]:
     If Nova plugs a port in again, ovn-controller binds the logical port to the new interface. When
     that leaves br-int, it looks at the patch port again only if one of these keys has changed. The
     version differs for each interface; OVN ignores it unless the logical port requires one.
+
+    A port that is about to be moved is up. ovn-controller would say for a moment that it is down,
+    if the patch port did not say so from the beginning.
     """
-    ids = {key: port.external_ids.get(key, "") for key in _BINDING_KEYS}
+    keys = _BINDING_KEYS if port.on_br_chain else (*_BINDING_KEYS, _INSTALLED)
+    ids = {key: port.external_ids.get(key, "") for key in keys}
     return {IFACE_ID_VER: port.record} | {key: value for key, value in ids.items() if value}
 
 

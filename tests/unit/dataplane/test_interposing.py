@@ -153,6 +153,22 @@ def test_what_ovn_controller_reads_of_a_port_is_at_its_patch() -> None:
     assert peer == {OWNER: A, IFACE_ID: A, "iface-id-ver": "2"}
 
 
+def test_a_port_that_is_up_stays_up() -> None:
+    """The patch port says that it is installed when it takes over, and never again."""
+    row = vif(A, "tapA")
+    installed = replace(row, external_ids={**row.external_ids, "ovn-installed": "true"})
+    for plugged, says in ((installed, "true"), (row, None)):
+        database = Database(plugged)
+        database.settle(needs(A))
+        assert database.rows[network_peer(A)].external_ids.get("ovn-installed") == says
+    database = Database(installed)
+    database.settle(needs(A))
+    peer = database.rows[network_peer(A)]
+    said = {key: value for key, value in peer.external_ids.items() if key != "ovn-installed"}
+    database.rows[peer.name] = replace(peer, external_ids=said)
+    assert not interpose(database.rows.values(), needs(A)), "ovn-controller knows better"
+
+
 def test_what_ovn_controller_writes_stays() -> None:
     database = Database(vif(A, "tapA"))
     database.settle(needs(A, gated=[A]))

@@ -177,7 +177,7 @@ def test_the_program_connects_ports(chain: Cloud) -> None:
     chain.lab.start("ovs-vswitchd@h1")
     assert chain.own_flows("h1") == []
     with chain.running_program("h1") as program:
-        wait_for(lambda: chain.own_flows("h1"), DEADLINE, "flows that connect ports")
+        wait_for(lambda: chain.own_flows("h1"), 3 * DEADLINE, "flows that connect ports")
         wait_for(
             lambda: not chain.paths("a", "d", UNCLASSIFIED)[0].lost, DEADLINE, "packets to pass"
         )

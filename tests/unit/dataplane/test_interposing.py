@@ -210,6 +210,7 @@ def test_nova_plugs_a_port_in_again() -> None:
     database.rows["tapA"] = vif(A, "tapA", ofport=12, record="new")
     assert database.bindings() == [A, A]
     bound = dict(database.rows[network_peer(A)].external_ids)
+    assert not prepare(database.rows.values(), needs(A)).put, "the patches are there"
     database.settle(needs(A))
     assert database.bindings() == [A]
     assert database.rows["tapA"].on_br_chain
@@ -217,14 +218,15 @@ def test_nova_plugs_a_port_in_again() -> None:
     assert changed[IFACE_ID_VER] != bound[IFACE_ID_VER], "so that OVN looks at the patch again"
 
 
-def test_a_port_whose_device_is_replaced_by_another_one() -> None:
+@pytest.mark.parametrize("other", ["tapA2", "tap0"])
+def test_a_port_whose_device_is_replaced_by_another_one(other: str) -> None:
     database = Database(vif(A, "tapA"))
     database.settle(needs(A))
     database.rows["tapA"] = replace(database.rows["tapA"], ofport=NO_DEVICE)
-    database.rows["tapA2"] = vif(A, "tapA2", ofport=13)
+    database.rows[other] = vif(A, other, ofport=13)
     database.settle(needs(A))
     assert database.bindings() == [A]
-    assert database.rows["tapA2"].on_br_chain
+    assert database.rows[other].on_br_chain
     assert "tapA" not in database.rows
 
 
@@ -394,3 +396,26 @@ def test_a_port_is_held_after_its_last_chain() -> None:
 def test_gates_and_tunnels_are_not_held() -> None:
     before = needs(A, gated=[A], peers=[PEER])
     assert held((0, before), (1, needs())).needs == needs(A)
+
+
+def test_ports_of_others_on_br_chain_stay() -> None:
+    """For example one by which an operator mirrors packets."""
+    mirror = PortRow("mirror", True, ofport=3)
+    database = Database(mirror, vif(A, "tapA"))
+    database.settle(needs(A))
+    database.settle(needs())
+    assert database.rows["mirror"] == mirror
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        RowChange(put=(OwnPort("p", True, "patch", {}, {}),)),
+        RowChange(delete=("p",)),
+        RowChange(interpose={"p": 1}),
+        RowChange(give_back=("p",)),
+    ],
+)
+def test_any_change_is_one(change: RowChange) -> None:
+    assert change
+    assert not RowChange()

@@ -225,7 +225,8 @@ def test_damaged_flows_are_repaired(workflow: Workflow) -> None:
     ofctl("h3", "add-flow", bridge, f"{ours},table=152,in_port=4242,actions=drop")
     ofctl("h3", "add-flow", bridge, f"{strangers},actions=drop")
     damaged = without_counters(workflow.flows())
-    assert all(damaged[host] != before[host] for host in workflow.lab.hosts)
+    if not workflow.lab.layout.has_ovn:  # whose hosts notice at once
+        assert all(damaged[host] != before[host] for host in workflow.lab.hosts)
     wait_for(lambda: without_counters(workflow.flows()) == before, 90, "repair")
     assert "in_port=4243" in ofctl("h3", "dump-flows", bridge, "cookie=0x77/-1")
     ofctl("h3", "del-flows", bridge, "cookie=0x77/-1")

@@ -594,8 +594,34 @@ def test_sources_that_are_accepted_behind_each_hop() -> None:
     assert accepted(before, "t1f1", "shared") == [(), translated]
     behind = World(APART, mappings={"t1f2": translation})
     assert accepted(behind, "shared", "t1f2") == [own, ()]
+    like_function = World(APART | {"t1vm1": FUNCTION_ADDRESSES["shared-out"]})
+    assert accepted(like_function, "shared") == [((), ("10.9.0.0/24",))]
     there = World(APART, mappings={"shared": translation})
     assert accepted(there, "t1f1", "shared") == [(), translated]
+
+
+def test_accepted_sources_have_one_order() -> None:
+    """Equal plans of one revision must be equal on all hosts."""
+    chain = World(APART).chain(T1, ("shared", "t1f2"), source_prefix="10.0.0.0/29")
+    (fc,) = chain.chain.flow_classifiers
+    for vms in (("t1vm1", "t1vm2"), ("t1vm2", "t1vm1")):
+        plan = plan_chain(replace(chain, sources={fc.id: tuple(map(ident, vms))}), TUNNEL_IPS).plan
+        assert plan.paths[0].hops[0].accepted_sources == (("10.0.0.1/32", "10.0.0.2/32"),)
+
+
+def test_a_named_source_that_no_longer_exists_sends_nothing() -> None:
+    chain = World(APART).chain(T1, THROUGH[T1], logical_source_port=ident("t1vm1"))
+    left = {port: each for port, each in chain.ports.items() if port != ident("t1vm1")}
+    (selector, _) = attribution.selectors(replace(chain, ports=left))
+    assert (selector.sources, selector.senders) == ((), None)
+
+
+def test_a_shared_function_that_translates_to_a_sources_address_is_not_attributable() -> None:
+    """It may send from there, although its port security does not say so."""
+    world = World(APART, mappings={"shared": {"source_ip_prefix": "10.0.0.1/32"}})
+    chain = world.chain(T1, THROUGH[T1], logical_source_port=ident("t1vm1"))
+    ports = {port: replace(each, address_pairs=()) for port, each in chain.ports.items()}
+    assert "translate source addresses" in refusal(replace(chain, ports=ports)).rule
 
 
 RANGES = st.sampled_from(

@@ -5,6 +5,9 @@ whether the VM sent or received it, loses nothing when it stops, and continues a
 is unplugged and plugged again.
 """
 
+import ctypes
+import errno
+import os
 import selectors
 import socket
 import struct
@@ -35,9 +38,11 @@ _AUXDATA = struct.Struct("IIIHHHH")
 _TIMESPEC = struct.Struct("qq")
 _SNAPLEN = 65536
 _PCAP_NANOSECONDS, _PCAP_ETHERNET = 0xA1B23C4D, 1
+_SOCKADDR_LL = struct.Struct("=HHiHBB8s")  # as in packet(7); the third is the interface's index
 _PCAP_HEADER, _PCAP_RECORD = struct.Struct("=IHHiIII"), struct.Struct("=IIII")
 _BUFFER = 16 * 1024 * 1024
 _STAMPING_SECONDS = 30
+_recvfrom = ctypes.CDLL(None, use_errno=True).recvfrom
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,8 @@ class CapturedFrame:
 class Capture:
     """Captures from ``start`` to ``stop``, or within its context.
 
-    ``stop`` raises ``LabError`` if the kernel dropped frames or the capture ended early: such a
-    capture proves nothing.
+    ``stop`` raises ``LabError`` if the kernel dropped frames, if the capture ended early, or if
+    it cannot tell the port of a frame: such a capture proves nothing.
 
     :param vms: the VMs at whose interfaces to capture, all of them.
     """
@@ -75,6 +80,8 @@ class Capture:
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._read, name="capture", daemon=True)
         self._frames: list[CapturedFrame] = []
+        self._devices: dict[tuple[str, int], str] = {}
+        self._unnamed = 0
         self._stopped = False
 
     def start(self) -> Self:
@@ -82,6 +89,8 @@ class Capture:
         _wait_for_arrival_timestamps()
         for vm in self._vms:
             sock = _listen(vm.namespace)
+            for index, device in netns.call(vm.namespace, socket.if_nameindex):
+                self._devices[vm.namespace, index] = device
             self._selector.register(sock, selectors.EVENT_READ, vm)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._thread.start()
@@ -97,6 +106,9 @@ class Capture:
             self._close()
             if ended_early:
                 raise LabError("the capture ended before it was stopped")
+            if self._unnamed:
+                msg = f"frames of interfaces that have left, of unknown ports: {self._unnamed}"
+                raise LabError(msg)
         return self.frames
 
     def wait_until_quiet(self, quiet: float = 0.3, limit: float = 2.0) -> None:
@@ -141,13 +153,11 @@ class Capture:
 
     def _drain(self, sock: socket.socket, vm: VirtualMachine) -> None:
         labels = {nic.device: nic.label for nic in vm.nics}
-        while True:
-            try:
-                frame, ancillary, _, address = sock.recvmsg(_SNAPLEN, 256)
-            except BlockingIOError:
-                return
-            device, kind = address[0], address[2]
+        while (index := _next_interface(sock)) is not None:
+            frame, ancillary, _, (device, _, kind, *_) = sock.recvmsg(_SNAPLEN, 256)
+            device = self._device(vm, index, device)
             if device not in labels:
+                self._unnamed += not device
                 continue
             self._frames.append(
                 replace(
@@ -158,6 +168,12 @@ class Capture:
                     addressed_to_vm=kind != socket.PACKET_OTHERHOST,
                 )
             )
+
+    def _device(self, vm: VirtualMachine, index: int, named: str) -> str:
+        """The name of an interface. It has none any more if it was unplugged since the frame."""
+        if named:
+            self._devices[vm.namespace, index] = named
+        return self._devices.get((vm.namespace, index), "")
 
     def _close(self) -> None:
         lost = [(vm.name, _dropped(sock)) for sock, vm in self._sockets()]
@@ -181,6 +197,20 @@ def _listen(namespace: str) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
     return sock
+
+
+def _next_interface(sock: socket.socket) -> int | None:
+    """The index of the interface of the next frame, which stays unread; None if none waits.
+
+    ``socket.recvmsg`` gives only the name, and looks it up when it is called.
+    """
+    address = ctypes.create_string_buffer(_SOCKADDR_LL.size)
+    size = ctypes.c_uint32(_SOCKADDR_LL.size)
+    if _recvfrom(sock.fileno(), None, 0, socket.MSG_PEEK, address, ctypes.byref(size)) < 0:
+        if (error := ctypes.get_errno()) == errno.EAGAIN:
+            return None
+        raise OSError(error, os.strerror(error))
+    return int(_SOCKADDR_LL.unpack(address.raw)[2])
 
 
 @cache

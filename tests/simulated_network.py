@@ -132,14 +132,7 @@ def move(packet: Packet, hosts: dict[str, Host]) -> None:
 
 def _through(host, bridge, table, fields, hosts, packet):
     while True:
-        flow = next(
-            (
-                f
-                for f in host.flows
-                if (f.key.bridge, f.key.table) == (bridge, table) and _matches(f, fields)
-            ),
-            None,
-        )
+        flow = _first_match(host, bridge, table, fields)
         if flow is None:
             return _missed(host, bridge, table, fields, packet)
         if flow.actions == "drop":
@@ -181,6 +174,18 @@ def _through(host, bridge, table, fields, hosts, packet):
                 raise AssertionError(f"action {action} of {flow}")
         if table == NEUTRON:
             return ("delivered",)
+
+
+def _first_match(host, bridge, table, fields):
+    """The flow that a packet matches. Of two with one priority, a switch takes any."""
+    found = [
+        flow
+        for flow in host.flows
+        if (flow.key.bridge, flow.key.table) == (bridge, table) and _matches(flow, fields)
+    ]
+    rivals = [flow for flow in found if flow.key.priority == found[0].key.priority]
+    assert len({flow.actions for flow in rivals}) <= 1, rivals
+    return rivals[0] if rivals else None
 
 
 def _missed(host, bridge, table, fields, packet):

@@ -494,8 +494,8 @@ class Priority:
     POSITION = 10
     POSITION_AND_PORTS = 11  # packets whose transport ports identify their traffic flow
     ADDRESS = 11  # packets without a source MAC address, by their IP address
-    FRAGMENT = 12  # fragments of such packets, in which the switch sees no ports
     OPENING = 12  # the first packets of TCP connections, after a change of their group
+    FRAGMENT = 13  # fragments of such packets, in which the switch sees no ports
     COARSE_BRANCH = 12  # as COARSE_RANK
     BRANCH = 20  # into a following chain of a service graph; POSITION matches all others
     BRANCH_FRAGMENT = 15  # fragments that may belong to a following chain

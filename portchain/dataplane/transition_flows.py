@@ -166,24 +166,35 @@ def _compile_or_guard(plan: ChainPlan, local: LocalSwitch) -> Compiled:
 def _first_wins(*groups: Iterable[Flow]) -> frozenset[Flow]:
     """Merge flows; of several with the same key, keep that of the first group.
 
-    The flows that select a pair for packets at one path position are kept together: a packet that
+    Flows that decide the same about packets at one path position are kept together: a packet that
     one group has no special flow for must not match one of another group.
     """
     merged: dict[FlowKey, Flow] = {}
-    positions: set[str] = set()
+    decided: set[frozenset[str]] = set()
     for flows in groups:
-        added: set[str] = set()
+        added: set[frozenset[str]] = set()
         for flow in flows:
-            position = _position_in_hop_table(flow)
-            if position not in positions:
+            decision = _decision(flow)
+            if decision not in decided:
                 merged.setdefault(flow.key, flow)
-                added |= {position} - {""}
-        positions |= added
+                added.add(decision)
+        decided |= added - {frozenset()}
     return frozenset(merged.values())
 
 
-def _position_in_hop_table(flow: Flow) -> str:
-    """Return the word that matches the path position; empty if this is no flow of table HOP."""
-    if flow.key.table != TABLES["HOP"].number:
-        return ""
-    return next(word for word in flow.key.match if word.startswith(f"{REG_PATH_POSITION}="))
+_DECIDING_TABLES = {
+    TABLES["HOP"].number: (f"{REG_PATH_POSITION}=",),
+    TABLES["COPY"].number: (f"{REG_PATH_POSITION}=",),
+    # Packets for a port on this host match one flow, for another host one for each ethertype.
+    TABLES["FORWARD"].number: (f"{REG_PATH_POSITION}=", f"{REG_TARGET}="),
+    TABLES["REJOIN"].number: (f"{REG_PATH_POSITION}=", "dl_src="),
+}
+
+
+def _decision(flow: Flow) -> frozenset[str]:
+    """Return the words that match what the flow decides about; none if its key says all."""
+    prefixes = _DECIDING_TABLES.get(flow.key.table)
+    if prefixes is None:
+        return frozenset()
+    words = (word for word in flow.key.match if word.startswith(prefixes))
+    return frozenset((f"table={flow.key.table}", *words))

@@ -8,6 +8,7 @@ from pathlib import Path
 from portchain.dataplane import pipeline
 from portchain.dataplane.compile import target_number
 from portchain.dataplane.flow import Flow
+from tests.ambiguous_flows import ambiguous
 from tests.plans import ident, mac
 
 FOLDER = Path(__file__).parent
@@ -16,7 +17,7 @@ FOLDER = Path(__file__).parent
 def readable(flows: Iterable[Flow], ports: Sequence[str], pairs: Iterable[str] = ()) -> str:
     """Return flows as sorted lines with names of tables, ports, pairs and addresses.
 
-    Flows that differ in their slot only are counted.
+    Flows that differ in their slot only are counted. Fails if a packet can match two alike.
 
     :param ports: names of the OpenFlow ports from 11.
     :param pairs: names of the pairs.
@@ -25,7 +26,8 @@ def readable(flows: Iterable[Flow], ports: Sequence[str], pairs: Iterable[str] =
     replacements = {mac(name): f"<{name}>" for name in ports}
     replacements |= {mac(f"{p}-{side}"): f"<{p}-{side}>" for p in pairs for side in ("in", "out")}
     replacements |= {f"{target_number(ident(pair)):#x}": f"<{pair}>" for pair in pairs}
-    lines = []
+    flows, lines = list(flows), []
+    assert next(ambiguous(flows), None) is None
     for flow in flows:
         match = ",".join(sorted(flow.key.match))
         table = _table_name(flow)

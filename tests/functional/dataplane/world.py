@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from portchain.core.model import HostReport
-from portchain.dataplane.flow import Bridge
+from portchain.dataplane.flow import Bridge, Flow
 from portchain.dataplane.host_switch import Firewall, HostNeeds, LocalPort, LocalSwitch
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned
@@ -20,6 +20,7 @@ from portchain.dataplane.transition import TransitionTimeouts
 from portchain.drivers.hosts.updates import updates_by_host
 from portchain.host.reconciler import Reconciler
 from portchain.rpc import contract
+from tests.ambiguous_flows import ambiguous
 from tests.functional.kernel_vswitch import KernelVswitch
 from tests.functional.vswitch import DEADLINE, Host, Vswitch
 from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
@@ -246,8 +247,16 @@ class World:
                     self.agents[host].reconciler.update(_over_the_bus(switch))
         for agent in self.agents.values():
             while (seconds := agent.reconciler.seconds_until_due) is not None:
+                self._check_flows()
                 self.now += seconds
                 agent.reconciler.advance_transitions()
+
+    def _check_flows(self) -> None:
+        """Check that no switch has to choose between flows, while packets of before drain, too."""
+        for name, agent in self.agents.items():
+            entries = agent.reconciler._arbiter.ledger.entries
+            found = next(ambiguous(flow for flow in entries if isinstance(flow, Flow)), None)
+            assert found is None, (name, *map(str, found))
 
     # Packets.
 

@@ -27,7 +27,19 @@ from portchain.dataplane.transition import (
     TransitionTimeouts,
 )
 from portchain.dataplane.transition_flows import compile_transition
-from tests.plans import HOSTS, after, chain, classifier, ident, source, switch, tap, target
+from tests.ambiguous_flows import ambiguous
+from tests.plans import (
+    HOSTS,
+    TUNNEL_IPS,
+    after,
+    chain,
+    classifier,
+    ident,
+    source,
+    switch,
+    tap,
+    target,
+)
 from tests.simulated_network import Host, Packet, move
 
 TIMEOUTS = TransitionTimeouts(switch=5, drain=1, settle=0.5)
@@ -580,17 +592,18 @@ GROUPS = {
     4: (target("d1", "h1"), target("d2", "h1")),
 }
 NAMES = {ident(f"{letter}{n}"): f"{letter}{n}" for letter in "abcd" for n in (1, 2)}
+# A function that moves is on both hosts for a moment.
 PORTS = {
-    host: [
-        f"{NAMES[t.pair_id]}-{end}"
-        for group in GROUPS.values()
-        for t in group
-        if t.host == host
-        for end in ("in", "out")
-    ]
-    for host in HOSTS
+    host: [f"{name}-{end}" for name in NAMES.values() for end in ("in", "out")] for host in HOSTS
 }
 PORTS["h1"] = ["vm", *PORTS["h1"]]
+
+
+def moved(pair):
+    """The pair on its own host, or on another one."""
+    return st.sampled_from([pair.host, *HOSTS]).map(
+        lambda host: replace(pair, host=host, tunnel_ip=TUNNEL_IPS[host])
+    )
 
 
 @st.composite
@@ -600,7 +613,7 @@ def plans(draw, revision=1, generation=0, groups=None):
     for number in order:
         pairs = GROUPS[number]
         some = draw(st.sets(st.sampled_from(range(len(pairs))), min_size=1))
-        hops.append(Hop(number, tuple(pairs[i] for i in sorted(some))))
+        hops.append(Hop(number, tuple(draw(moved(pairs[i])) for i in sorted(some))))
     paths = (Path((classifier(),), (source("vm", "h1", "10.0.0.10"),), tuple(hops)),)
     odd = ODD_GENERATION if generation % 2 else 0
     return ChainPlan(ident("pc1"), 1 | odd, revision, paths, generation=generation)
@@ -661,6 +674,7 @@ class World:
         compiled = compile_transition(self.states[name], host.local)
         flows = compiled.all_flows
         host.install(flows | compile_frame_guard(host.local))
+        assert next(ambiguous(host.flows), None) is None
         self.states[name] = transition.applied(self.states[name], self.time, TIMEOUTS)
 
     def notify(self, plan: ChainPlan) -> None:

@@ -18,6 +18,7 @@ import hashlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 SLOTS = 128
 """Number of hash slots, 7 bits. Two pairs of equal weight get shares that differ by about 10%."""
@@ -150,18 +151,17 @@ def _keep(
     return tuple(pair if pair in present else other for pair, other in pairs)
 
 
-def dispensable(sets: Sequence[Collection[str]]) -> int:
+def dispensable(sets: Sequence[Mapping[str, int]]) -> int:
     """Return which earlier set of pairs to forget, if there are too many.
 
-    The oldest set says where the oldest flows are. Each later one only says which pairs had left.
+    The oldest set says where the oldest flows are. A later one matters if a pair had left: it says
+    where the flows of that pair went.
 
-    :param sets: the pairs of each set, the oldest first; the last one is in force.
-    :returns: the index of the first set that is not needed for that; 0, the oldest, if all are.
+    :param sets: pair id -> weight of each set, the oldest first; the last one is in force.
+    :returns: the index of the first set that no pair had left; 0, the oldest, if there is none.
     """
-    members = [frozenset(each) for each in sets]
-    neighbours = zip(members, members[1:], members[2:], strict=False)
-    for index, (before, between, after) in enumerate(neighbours, 1):
-        if before & after <= between:
+    for index, (before, after) in enumerate(pairwise(sets[:-1]), 1):
+        if any(before.values()) and before.keys() <= after.keys():
             return index
     return 0
 

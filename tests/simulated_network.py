@@ -21,6 +21,7 @@ from tests.plans import mac
 REGISTERS = ("reg0", "reg8", "reg9", "reg10", "reg11", "reg13", "reg14", "reg15")
 LABEL = ("mpls_label", "mpls_tc", "mpls_ttl")
 IGNORED = {NO_VLAN, UNICAST, "mpls"}  # true of every packet that gets to a flow with them
+MOST_CROSSINGS = 20
 NEUTRON = TABLES["ACCEPT_OR_INGRESS"].number
 # Tables that a packet continues in, wherever a flow sends it there. The simulation learns no flows
 # and has no taps, so it skips the others.
@@ -45,6 +46,7 @@ class Packet:
           what it sends of its own), ``("direct",)`` (bypassed every function), ``("dropped",
           reason)``, ``("looped", visited)``: how it ended.
     :param visited: names of the functions that have had it.
+    :param crossings: how often it has gone from one host to another.
     :param since: time at which it was sent.
     :param mac: the source MAC address of its frame.
     :param forged: the source MAC address that the function writes which has it; empty for the one
@@ -55,6 +57,7 @@ class Packet:
     classifier: "Classifier | Header"
     location: tuple = ("port", "h1", "vm")
     visited: list[str] = field(default_factory=list)
+    crossings: int = 0
     since: float = 0.0
     mac: str = ""
     forged: str = ""
@@ -243,6 +246,9 @@ def _out(host, bridge, port, fields, hosts, packet):
     if bridge == Bridge.TUN:
         (address,) = [ip for ip, ofport in host.local.tunnels.items() if ofport == port]
         (peer,) = [name for name in hosts if address in TUNNELS[name]]
+        packet.crossings += 1
+        if packet.crossings > MOST_CROSSINGS:
+            return ("looped", packet.visited)
         return ("frame", peer, fields["labels"], fields["dl_dst"])
     if port == host.local.patch_to_tun and fields["labels"]:
         frame = {"in_port": host.local.patch_to_int, "labels": fields["labels"],

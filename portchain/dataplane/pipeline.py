@@ -89,6 +89,11 @@ POSITION_DONE = 0xFF000000
 """Value of ``REG_PATH_POSITION``: the packet has left its chain; do not classify it again."""
 
 
+POSITION_ARRIVED = 0x40000
+"""Flag in ``REG_PATH_POSITION``: the packet has come from another host. It goes to a port of this
+host, and never to one more host: two hosts that learn of a move at different times would send it to
+and fro without an end."""
+
 POSITION_RETURNED = 0xFE000000
 """Value of ``REG_PATH_POSITION``: a function that routes has returned the packet at the end of its
 chain. It is not accepted yet."""

@@ -15,6 +15,7 @@ from portchain.dataplane.flow import Flow, SwitchEntry
 from portchain.dataplane.flow_builder import set_field
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.pipeline import (
+    POSITION_ARRIVED,
     POSITION_DONE,
     POSITION_WITHOUT_GENERATION,
     REG_PATH_POSITION,
@@ -113,7 +114,7 @@ def _place(flow: Flow) -> tuple[int, int] | None:
         return None
     fields = dict(word.partition("=")[::2] for word in flow.key.match)
     # An agent of an older release has written other generations. The pairs tell lists apart, too.
-    position = int(fields[REG_PATH_POSITION], 0) & POSITION_WITHOUT_GENERATION
+    position = int(fields[REG_PATH_POSITION], 0) & POSITION_WITHOUT_GENERATION & ~POSITION_ARRIVED
     return position, int(fields[REG_TARGET], 0)
 
 

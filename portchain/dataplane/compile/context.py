@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from portchain.dataplane.flow import Flow, NoFlood, SwitchEntry
 from portchain.dataplane.flow_builder import goto, resubmit, set_field
 from portchain.dataplane.host_switch import FlowLimits, LocalPort, LocalSwitch
-from portchain.dataplane.pipeline import REG_PATH_POSITION, REG_TARGET, path_position
+from portchain.dataplane.pipeline import (
+    POSITION_ARRIVED,
+    REG_PATH_POSITION,
+    REG_TARGET,
+    path_position,
+)
 from portchain.dataplane.plan import Path, Target
 
 
@@ -160,6 +165,10 @@ class PathOnHost:
     def match_position(self, index: int) -> str:
         """Match packets that are about to visit hop ``index``."""
         return f"{REG_PATH_POSITION}={self.position(index):#x}"
+
+    def arrived_position(self, index: int) -> int:
+        """Return the path position of such packets that have come from another host for it."""
+        return self.position(index) | POSITION_ARRIVED
 
     def match_target(self, index: int, target: Target) -> tuple[str, str]:
         """Match packets for which ``target`` has been selected at hop ``index``."""

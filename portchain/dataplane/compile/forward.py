@@ -13,20 +13,30 @@ from portchain.dataplane.plan import Target
 
 
 def local_delivery_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Flow]:
-    """Yield the flows that give packets to a function on this host, whichever host sent them."""
+    """Yield the flows that give packets to a function on this host, whichever host sent them.
+
+    Those of other hosts match flows of their own, which a change leaves alone while packets are in
+    flight: the function may have moved on.
+    """
     ingress = context.find_port(target.ingress_port)
     is_tap = context.path.hops[index].tap
     # A function whose egress port is missing cannot forward packets, so it gets none.
     can_forward = is_tap or context.find_port(target.egress_port) is not None
     if ingress is None or not can_forward:
         return
-    selected = context.match_target(index, target)
-    for words, actions in _delivery_variants(context, index, target, ingress):
-        yield build_flow("FORWARD", Priority.POSITION, (*selected, *words), *actions)
+    crossing, arrived = _crossing(context, index, target), context.arrived_position(index)
+    positions = [context.position(index)] if context.sends_into(index) and not is_tap else []
+    if crossing.senders:
+        positions.append(arrived)
+    number = target_number(target.pair_id)
+    for position in positions:
+        selected = (f"{REG_PATH_POSITION}={position:#x}", f"{REG_TARGET}={number:#x}")
+        for words, actions in _delivery_variants(context, index, target, ingress):
+            yield build_flow("FORWARD", Priority.POSITION, (*selected, *words), *actions)
     yield from transport.arrival_flows(
-        _crossing(context, index, target),
-        set_field(context.position(index), REG_PATH_POSITION),
-        set_field(target_number(target.pair_id), REG_TARGET),
+        crossing,
+        set_field(arrived, REG_PATH_POSITION),
+        set_field(number, REG_TARGET),
         goto("FORWARD"),
     )
 

@@ -6,6 +6,7 @@ A function returns packets at its egress port.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
+from itertools import product
 
 from portchain.dataplane.compile import rate_limits, returned, sfc_aware, transport
 from portchain.dataplane.compile.context import PathOnHost
@@ -238,10 +239,16 @@ def rejoin_flows(context: PathOnHost) -> Iterator[Flow]:
     for port_id, mac, origin in map(_port_of_origin, context.path.origins):
         port = context.switch.ports.get(port_id)
         crossing = Crossing(context, origin, mac, end, TO_ORIGIN)
+        arrived = context.arrived_position(end)
+        positions = [context.position(end)] if ends_here else []
         if origin.host == host and port is not None:
-            yield from transport.arrival_flows(crossing, _set_end(context), goto("REJOIN"))
-        for sent_from in (mac, *_own_further_macs(context.path, origin)):
-            match = (context.match_position(end), f"dl_src={sent_from}")
+            set_position = set_field(arrived, REG_PATH_POSITION)
+            yield from transport.arrival_flows(crossing, set_position, goto("REJOIN"))
+            positions += [arrived] if crossing.senders else []
+        for position, sent_from in product(
+            positions, (mac, *_own_further_macs(context.path, origin))
+        ):
+            match = (f"{REG_PATH_POSITION}={position:#x}", f"dl_src={sent_from}")
             if origin.host == host and port is not None:
                 from_port = f"set_field:{port.ofport}->in_port"
                 onward = with_resubmit(_actions_into_neutron(context, port))

@@ -294,7 +294,7 @@ def test_a_pair_that_moves_to_a_new_group_makes_plans_ambiguous():
 def test_function_without_egress_port_gets_no_packets_unless_it_is_a_tap():
     local = switch("h1", "vm", "a-in")
     assert compile_chain(chain([A], [C]), local).delivery == frozenset()
-    assert compile_chain(chain(tap(A), [C]), local).delivery
+    assert compile_chain(chain([B], tap(A), [C]), local).delivery
 
 
 def test_newer_plan_closes_a_chain_again_that_is_about_to_open():

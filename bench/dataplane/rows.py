@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.dataplane.cases import CHAIN, NONE, Case
 from bench.points import PORTCHAIN
+from bench.results import write_file
 
 METRICS: Mapping[str, str] = {
     "tcp cpu": "µs of all ovs-vswitchd for a TCP connection, one after the other",
@@ -118,12 +119,7 @@ class Rows:
 
 def write(rows: Sequence[Row], about: Mapping[str, Any], began: str, directory: Path) -> Path:
     """Write the results file; returns its path."""
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{began.replace(':', '')}-dataplane.json"
-    head = json.dumps({"began": began, "about": about}, indent=1)
-    lines = ",\n".join("  " + json.dumps(row.to_json()) for row in rows)
-    path.write_text(f'{head.removesuffix("}").rstrip()},\n "rows": [\n{lines}\n ]\n}}\n')
-    return path
+    return write_file(directory, began, about, "rows", rows, suffix="-dataplane")
 
 
 def read(path: Path) -> list[Row]:

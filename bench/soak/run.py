@@ -1,7 +1,6 @@
 """Minute after minute: connections, a change of the group, and sometimes a restart."""
 
 import contextlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from bench import cpu
 from bench.api import Api
 from bench.dataplane.alive import OpenConnections
 from bench.errors import BenchError
+from bench.results import write_file
 from bench.soak.load import PacedConnections
 from bench.soak.site import BOTH_WAYS, HOPS, ONE_WAY, SoakSite
 from bench.soak.verdict import Minute, judge, totals
@@ -185,9 +185,4 @@ def table(minutes: Sequence[Minute], markdown: bool = False) -> Table:
 
 def write(minutes: Sequence[Minute], about: Mapping[str, Any], began: str, directory: Path) -> Path:
     """Write the results file; returns its path."""
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{began.replace(':', '')}-soak.json"
-    head = json.dumps({"began": began, "about": about}, indent=1)
-    lines = ",\n".join("  " + json.dumps(one.to_json()) for one in minutes)
-    path.write_text(f'{head.removesuffix("}").rstrip()},\n "minutes": [\n{lines}\n ]\n}}\n')
-    return path
+    return write_file(directory, began, about, "minutes", minutes, suffix="-soak")

@@ -175,12 +175,7 @@ def agent(lab: layout.Layout, host: str) -> str:
     if host in lab.openflow_hosts:  # the controller programs this switch instead
         extensions.remove("port_chain")
     return f"""\
-[DEFAULT]
-host = {host}
-transport_url = {_RABBIT_URL}
-state_path = {directory}/agent
-rpc_response_timeout = {patient(10):.0f}
-use_stderr = true
+{_of_agent(lab, host, helper)}
 [agent]
 # The agent runs as root: it needs no rootwrap to run commands.
 root_helper = env
@@ -201,10 +196,6 @@ of_inactivity_probe = {patient(10):.0f}
 [securitygroup]
 firewall_driver = {lab.firewall}
 enable_security_group = true
-[oslo_concurrency]
-lock_path = {directory}/agent/lock
-{_privsep_sections(helper)}
-{_MESSAGING}
 {lab.software.agent_options}
 """
 
@@ -214,24 +205,34 @@ def ovn_agent(lab: layout.Layout, host: str) -> str:
     directory = lab.host_directory(host)
     helper = f"{lab.software.command('privsep-helper')} --config-file={directory}/agent.conf"
     return f"""\
-[DEFAULT]
-host = {host}
-transport_url = {_RABBIT_URL}
-state_path = {directory}/agent
-rpc_response_timeout = {patient(10):.0f}
-use_stderr = true
+{_of_agent(lab, host, helper)}
 [agent]
 root_helper = env
 extensions = {",".join(lab.software.agent_extensions)}
 [ovs]
 ovsdb_connection = tcp:127.0.0.1:{layout.OVSDB_PORT}
 {_ovn_databases()}
+{lab.software.agent_options}
+"""
+
+
+def _of_agent(lab: layout.Layout, host: str, helper: str) -> str:
+    """The sections that the agents of all hosts have.
+
+    :param helper: the command that starts a privilege daemon.
+    """
+    directory = lab.host_directory(host)
+    return f"""\
+[DEFAULT]
+host = {host}
+transport_url = {_RABBIT_URL}
+state_path = {directory}/agent
+rpc_response_timeout = {patient(10):.0f}
+use_stderr = true
 [oslo_concurrency]
 lock_path = {directory}/agent/lock
 {_privsep_sections(helper)}
-{_MESSAGING}
-{lab.software.agent_options}
-"""
+{_MESSAGING}"""
 
 
 def l3_agent(lab: layout.Layout, host: str) -> str:

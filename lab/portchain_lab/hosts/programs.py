@@ -1,5 +1,7 @@
 """The programs that run on a compute host: switch database, switch, ovn-controller, and agent."""
 
+from pathlib import Path
+
 from portchain_lab import layout, ovn_toolchain
 from portchain_lab.hosts import probes
 from portchain_lab.hosts.processes import ProcessSpec, Program, log_since_start
@@ -52,26 +54,9 @@ def agent(lab: layout.Layout, host: str) -> Program:
 
     With the driver ``ovs``, its configuration loads the port chain extension.
     """
-    directory = lab.host_directory(host)
-    name = f"agent@{host}"
-    argv = (
-        lab.software.command("neutron-openvswitch-agent"),
-        f"--config-file={directory}/agent.conf",
-    )
-    env = {"OVS_RUNDIR": str(directory), "PATH": lab.software.path}
-    # After SIGTERM the agent may take more than a minute to end.
-    process = ProcessSpec(
-        name,
-        lab.namespace(host),
-        argv,
-        lab.log_file(name),
-        env,
-        stop_wait=2,
-        launcher=lab.launcher_socket,
-        own_launcher=lab.host_launcher_socket(host),
-    )
-    return Program(
-        process, lambda: "Agent initialized successfully" in log_since_start(process.log)
+    launcher = lab.host_launcher_socket(host)
+    return _agent(
+        lab, host, "neutron-openvswitch-agent", "Agent initialized successfully", launcher
     )
 
 
@@ -107,12 +92,20 @@ def ovn_controller(lab: layout.Layout, host: str) -> Program:
 
 def ovn_agent(lab: layout.Layout, host: str) -> Program:
     """A host's neutron-ovn-agent, unmodified. It loads the port chain extension."""
+    return _agent(lab, host, "neutron-ovn-agent", "OVN Neutron Agent started")
+
+
+def _agent(
+    lab: layout.Layout, host: str, program: str, started: str, own_launcher: Path | None = None
+) -> Program:
+    """A host's agent of Neutron.
+
+    :param started: what its log says when it is ready.
+    :param own_launcher: socket of the launcher that starts the agent's privilege daemons.
+    """
     directory = lab.host_directory(host)
     name = f"agent@{host}"
-    argv = (
-        lab.software.command("neutron-ovn-agent"),
-        f"--config-file={directory}/agent.conf",
-    )
+    argv = (lab.software.command(program), f"--config-file={directory}/agent.conf")
     env = {"OVS_RUNDIR": str(directory), "PATH": lab.software.path}
     process = ProcessSpec(
         name,
@@ -120,10 +113,12 @@ def ovn_agent(lab: layout.Layout, host: str) -> Program:
         argv,
         lab.log_file(name),
         env,
+        # After SIGTERM an agent may take more than a minute to end.
         stop_wait=2,
         launcher=lab.launcher_socket,
+        own_launcher=own_launcher,
     )
-    return Program(process, lambda: "OVN Neutron Agent started" in log_since_start(process.log))
+    return Program(process, lambda: started in log_since_start(process.log))
 
 
 def _switch_program(

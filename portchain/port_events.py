@@ -9,6 +9,7 @@ from typing import Any
 
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
+from neutron_lib.services.trunk.constants import TRUNK_SUBPORT_OWNER
 
 from portchain.core import model
 
@@ -86,7 +87,7 @@ def role_of(port: Mapping[str, Any]) -> model.PortRole:
     owner: str = port.get("device_owner") or ""
     if owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX):
         return _ROLES.get(owner, model.PortRole.SERVICE)
-    return model.PortRole.END
+    return model.PortRole.SUBPORT if owner == TRUNK_SUBPORT_OWNER else model.PortRole.END
 
 
 def address_pair(address: str, mac_address: str) -> model.AddressPair:

@@ -103,13 +103,15 @@ class PortRole(StrEnum):
 
     ``end``: it belongs to an instance or a device of a user. ``router``: it is the port of a router
     on one host. ``distributed_router``: it is the port of a router on all hosts (DVR). ``service``:
-    it is another one of Neutron's own, of a DHCP server for example.
+    it is another one of Neutron's own, of a DHCP server for example. ``subport``: it is a subport
+    of a trunk, and uses the interface of its parent port.
     """
 
     END = "end"
     ROUTER = "router"
     DISTRIBUTED_ROUTER = "distributed_router"
     SERVICE = "service"
+    SUBPORT = "subport"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ class Port:
     @property
     def serves_network(self) -> bool:
         """Whether the port is Neutron's own: of a router, a DHCP server and the like."""
-        return self.role is not PortRole.END
+        return self.role not in (PortRole.END, PortRole.SUBPORT)
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -97,6 +97,7 @@ class ChainEndsTest(ApiTestCase):
             DISTRIBUTED: PortRole.DISTRIBUTED_ROUTER,
             "network:dhcp": PortRole.SERVICE,
             "compute:nova": PortRole.END,
+            "trunk:subport": PortRole.SUBPORT,
         }
         made = {owner: self.router_port(owner) for owner in owners}
         with self.context.session.begin():

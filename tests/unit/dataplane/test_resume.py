@@ -7,7 +7,15 @@ import pytest
 from portchain.dataplane.compile import UnsupportedPlanError, compile_chain, compile_frame_guard
 from portchain.dataplane.flow import Flow, NoFlood
 from portchain.dataplane.flow_builder import build_flow
-from portchain.dataplane.pipeline import ODD_GENERATION, TABLES, Priority
+from portchain.dataplane.pipeline import (
+    ODD_GENERATION,
+    POSITION_ARRIVED,
+    REG_PATH_POSITION,
+    TABLES,
+    Priority,
+    path_label,
+    path_position,
+)
 from portchain.dataplane.plan import Hop
 from portchain.dataplane.resume import resume, unknown_chain
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase
@@ -47,6 +55,21 @@ UNCHANGED = [
 )
 def test_chain_goes_on(found, plan):
     assert resumed(flows_of(found) if found else [], plan) == {}
+
+
+def test_a_chain_goes_on_whose_flows_do_not_tell_what_other_hosts_have_sent():
+    """An agent of before decision 64 has written them."""
+    plan = chain([ELSEWHERE], [B])
+    marked = f"{REG_PATH_POSITION}={path_position(path_label(1), 1, 0) | POSITION_ARRIVED:#x}"
+    before = f"{REG_PATH_POSITION}={path_position(path_label(1), 1, 0):#x}"
+    found = [
+        replace(flow, key=replace(flow.key, match=flow.key.match - {marked} | {before}))
+        if marked in flow.key.match
+        else flow
+        for flow in flows_of(plan)
+    ]
+    assert found != flows_of(plan)
+    assert resumed(found, plan) == {}
 
 
 GROWN = after(chain([A, D], [B, C]), OLD)

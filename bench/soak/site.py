@@ -9,7 +9,7 @@ from portchain_lab.waiting import wait_for
 
 from bench.api import Api
 from bench.scene import Function, Site
-from bench.soak.watch import Place, Watch
+from bench.soak.watch import Watch
 
 READY = 120.0
 ONE_WAY, BOTH_WAYS = 31000, 31002
@@ -59,10 +59,10 @@ class SoakSite(Site):
         watch = Watch(port + more for port in (ONE_WAY, BOTH_WAYS) for more in (0, 1))
         for hop, functions in (("first", self.functions), ("last", [self.last])):
             for one in functions:
-                for nic, replies in ((0, False), (1, True)):
-                    watch.add(one.vm, nic, Place(hop, one.vm.name, replies))
-        watch.add(self.destination, 0, Place())
-        watch.add(self.source, 0, Place(replies=True))
+                watch.add(one.vm, 0, hop)
+                watch.add(one.vm, 1, hop, replies=True)
+        watch.add(self.destination, 0)
+        watch.add(self.source, 0, replies=True)
         return watch
 
     def changes(self) -> Iterator[Change]:

@@ -25,11 +25,15 @@ TTL, PROTOCOL, PORTS = 22, 23, struct.Struct("!34xHH")
 class Place:
     """An interface at which packets are seen when they arrive.
 
+    Frames for other MAC addresses do not count: a switch that does not know an address floods.
+
+    :param mac: the interface's address.
     :param hop: name of the hop; empty at the ends of the chain.
     :param pair: name of the pair.
     :param replies: whether replies arrive here, and not the client's packets.
     """
 
+    mac: bytes
     hop: str = ""
     pair: str = ""
     replies: bool = False
@@ -48,11 +52,14 @@ class Watch:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._read, name="watch", daemon=True)
 
-    def add(self, vm: VirtualMachine, nic: int, place: Place) -> None:
+    def add(self, vm: VirtualMachine, nic: int, hop: str = "", *, replies: bool = False) -> None:
         """Watch an interface of a VM.
 
         :param nic: the interface's index.
+        :param hop: as in ``Place``, like ``replies``. The pair has the VM's name.
         """
+        mac = bytes.fromhex(vm.nics[nic].mac_address.replace(":", ""))
+        place = Place(mac, hop, vm.name, replies)
         kind = socket.htons(ETH_P_IP)
         sock = netns.open_socket(vm.namespace, socket.AF_PACKET, socket.SOCK_RAW, kind)
         sock.setblocking(False)
@@ -98,7 +105,7 @@ class Watch:
                 sock.recv_into(buffer)
             except BlockingIOError:
                 return
-            if buffer[PROTOCOL] != socket.IPPROTO_TCP:
+            if buffer[PROTOCOL] != socket.IPPROTO_TCP or not buffer.startswith(place.mac):
                 continue
             client, server = PORTS.unpack_from(buffer)
             if place.replies:

@@ -37,6 +37,8 @@ REGION = "RegionOne"
 PASSWORD = "portchain"  # noqa: S105
 MAX_HOSTS = 50
 
+OVN_NETWORK_TYPES = ("geneve", "vlan", "flat")
+"""The types of project networks on hosts of OVN; the first one is that of tunnels."""
 DRIVERS = ("ovs", "ovn", "ovs,ovn", "openflow")
 FIREWALLS = ("openvswitch", "noop")
 DATAPATHS = {"userspace": "netdev", "kernel": "system"}
@@ -150,9 +152,10 @@ class Layout:
         if self.driver not in DRIVERS:
             msg = f"driver {self.driver!r}: use one of {' '.join(DRIVERS)}"
             raise LabError(msg)
-        if self.has_ovn and (self.network_type != "geneve" or self.l2_population):
+        on_ovn = OVN_NETWORK_TYPES if self.driver == "ovn" else OVN_NETWORK_TYPES[:1]
+        if self.has_ovn and (self.network_type not in on_ovn or self.l2_population):
             msg = (
-                f"driver {self.driver!r}: hosts of OVN require network type geneve "
+                f"driver {self.driver!r}: hosts of OVN require network type {' or '.join(on_ovn)} "
                 "and no l2 population"
             )
             raise LabError(msg)

@@ -19,7 +19,6 @@ from tests.lab.labs import DATAPATH
 from tests.lab.workflow import ANSWERED, DIRECT, FUNCTIONS, Workflow
 from tests.pairwise import Case, all_pairs
 
-OVN = "ovn"
 DEFAULT_TRANSPORT = "vxlan"
 PAIRED = {"firewall", "version", "symmetric"}
 """Dimensions of which `make test`, too, runs every pair of choices."""
@@ -36,6 +35,8 @@ TRANSPORTS: dict[str, dict[str, Any]] = {
     # Packets also visit the tables of Neutron's rate limits; ``test_rate_limits`` shares the lab.
     "ipv6": {"ipv6_underlay": True, "qos": True},
     "ovn": labs.OVN,
+    "ovn-vlan": {**labs.OVN, "network_type": "vlan"},
+    "ovn-flat": {**labs.OVN, "network_type": "flat"},
 }
 ONE_PORT = "one port"
 # Kinds of the functions of PG1 and of PG2.
@@ -73,7 +74,7 @@ def _possible(case: Case) -> bool:
 
 def _only_firewall(case: Case) -> str:
     """A transport's firewall in `make test`: with another one, every agent has to restart."""
-    if case["transport"] == OVN:
+    if _on_ovn(case):
         return FIREWALLS[0]
     return FIREWALLS[list(TRANSPORTS).index(str(case["transport"])) % len(FIREWALLS)]
 
@@ -83,8 +84,12 @@ def _supported(case: Case) -> bool:
 
     OVN has its own firewall, and its Open vSwitch ends with TCP in NSH (docs/ovn.md).
     """
-    on_ovn = case["firewall"] == FIREWALLS[0] and case["kinds"] != "nsh"
-    return case["transport"] != OVN or on_ovn
+    possible = case["firewall"] == FIREWALLS[0] and case["kinds"] != "nsh"
+    return possible or not _on_ovn(case)
+
+
+def _on_ovn(case: Case) -> bool:
+    return TRANSPORTS[str(case["transport"])].get("driver") == "ovn"
 
 
 def _needed(dimensions: frozenset[str]) -> bool:

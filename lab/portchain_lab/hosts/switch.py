@@ -97,6 +97,7 @@ def _chassis_settings(lab: layout.Layout, host: str) -> tuple[str, ...]:
         "ovn-encap-type": "geneve",
         "ovn-encap-ip": lab.tunnel_ip(host),
         "ovn-bridge-datapath-type": lab.datapath_type,
+        "ovn-bridge-mappings": f"{layout.PHYSICAL_NETWORK}:{underlay.UNDERLAY_BRIDGE}",
     }
     return tuple(f'external_ids:{key}="{value}"' for key, value in settings.items())
 

@@ -14,7 +14,7 @@ from portchain_lab.observe import packets
 from portchain_lab.observe.capture import CapturedFrame
 from portchain_lab.observe.packets import FiveTuple
 
-ETHERTYPES = {packets.ETH_P_IP, packets.ETH_P_IPV6, packets.ETH_P_ARP}
+ETHERTYPES = {packets.ETH_P_IP, packets.ETH_P_IPV6, packets.ETH_P_ARP, packets.ETH_P_RARP}
 Path = tuple[str, ...]
 """The ports at which a packet was captured, in order."""
 
@@ -86,7 +86,10 @@ def observations(frames: Iterable[CapturedFrame], promiscuous: bool = False) -> 
 
 
 def unexpected_frames(frames: Iterable[CapturedFrame]) -> list[CapturedFrame]:
-    """Frames that are neither IP nor ARP, such as one with a chain header that leaked."""
+    """Frames that are neither IP nor ARP, such as one with a chain header that leaked.
+
+    On provider networks, OVN announces addresses by RARP.
+    """
     return [one for one in frames if _ethertype(one.frame) not in ETHERTYPES]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from portchain.dataplane.compile import UnsupportedPlanError, compile_chain
+from portchain.dataplane.compile.context import target_number
 from portchain.dataplane.flow import Flow, SwitchEntry
 from portchain.dataplane.flow_builder import set_field
 from portchain.dataplane.host_switch import LocalSwitch
@@ -143,7 +144,24 @@ def _agrees(found: Places, plan: ChainPlan, local: LocalSwitch) -> bool:
     wanted: defaultdict[int, set[int]] = defaultdict(set)
     for place in filter(None, map(_place, flows)):
         wanted[place[0]].add(place[1])
+    before, after = (_without_taps(places, plan) for places in (found, wanted))
     # Pairs may have been added. One that is gone may have been taken for another group.
-    return found.keys() == wanted.keys() and all(
-        set(pairs) <= wanted[position] for position, pairs in found.items()
+    return before.keys() == after.keys() and all(
+        set(pairs) <= set(after[position]) for position, pairs in before.items()
     )
+
+
+def _without_taps(places: Places, plan: ChainPlan) -> Places:
+    """Return where functions are that return packets. What taps have got does not matter."""
+    taps = {
+        target_number(target.pair_id)
+        for path in plan.paths
+        for hop in path.hops
+        for target in hop.targets
+        if hop.tap
+    }
+    return {
+        position: returning
+        for position, pairs in places.items()
+        if (returning := set(pairs) - taps)
+    }

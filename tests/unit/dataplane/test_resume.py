@@ -20,7 +20,7 @@ from portchain.dataplane.plan import Hop
 from portchain.dataplane.resume import resume, unknown_chain
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase
 from portchain.dataplane.transition_flows import compile_transition
-from tests.plans import after, chain, switch, target
+from tests.plans import after, chain, source, switch, tap, target
 
 A, B, C, D = (target(name, "h1") for name in "abcd")
 ELSEWHERE = target("e", "h2")
@@ -70,6 +70,17 @@ def test_a_chain_goes_on_whose_flows_do_not_tell_what_other_hosts_have_sent():
     ]
     assert found != flows_of(plan)
     assert resumed(found, plan) == {}
+
+
+@pytest.mark.parametrize("host_before", ["h1", "h2"])
+@pytest.mark.parametrize("host", ["h1", "h2"])
+def test_chain_goes_on_from_whichever_host_its_taps_get_copies(host_before, host):
+    """Only copies from other hosts need a flow of FORWARD, and a tap returns nothing."""
+    before, plan = (
+        chain(tap(D), [A], sources=(source("vm", each, "10.0.0.10"), source("vm2", "h1")))
+        for each in (host_before, host)
+    )
+    assert resumed(flows_of(before), replace(plan, revision=2)) == {}
 
 
 GROWN = after(chain([A, D], [B, C]), OLD)

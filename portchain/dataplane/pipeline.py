@@ -94,6 +94,11 @@ POSITION_ARRIVED = 0x40000
 host, and never to one more host: two hosts that learn of a move at different times would send it to
 and fro without an end."""
 
+POSITION_BRANCHING = POSITION_ARRIVED
+"""Flag in ``REG_PATH_POSITION`` while table RETURNED checks what the last function has returned, if
+chains follow in a service graph. When that changes, packets go on by flows of the present plan
+alone. Nothing that a function returns comes from another host, so the flags share a bit."""
+
 POSITION_RETURNED = 0xFE000000
 """Value of ``REG_PATH_POSITION``: a function that routes has returned the packet at the end of its
 chain. It is not accepted yet."""

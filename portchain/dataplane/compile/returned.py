@@ -17,6 +17,7 @@ from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import build_flow, goto, resubmit, set_field, with_resubmit
 from portchain.dataplane.host_switch import LocalPort
 from portchain.dataplane.pipeline import (
+    POSITION_BRANCHING,
     POSITION_DONE,
     POSITION_RETURNED,
     REG_CHECKED,
@@ -97,7 +98,8 @@ def _position(context: PathOnHost, index: int, onward: tuple[str, ...]) -> int:
     """
     if set_field(POSITION_DONE, REG_PATH_POSITION) in onward:
         return POSITION_RETURNED
-    return context.position(index + 1)
+    branches = context.path.branches and context.path.ends_after(index)
+    return context.position(index + 1) | (POSITION_BRANCHING if branches else 0)
 
 
 def _source_words(context: PathOnHost, index: int) -> Iterator[tuple[str, ...]]:

@@ -518,6 +518,29 @@ def test_ports_are_not_flooded_while_any_plan_needs_that():
         assert compile_transition(state, local).no_flood == needed
 
 
+@pytest.mark.parametrize("branches_before", [True, False])
+@pytest.mark.parametrize("phase", [Phase.PREPARED, Phase.SWITCHED])
+@pytest.mark.parametrize("sources", [("10.0.0.10/32",), ("10.0.0.0/24",)])
+def test_what_a_checked_function_returns_goes_on_by_one_plan(branches_before, phase, sources):
+    """Else packets bypass a chain that has just been put behind this one."""
+    function = target("a", "h1", bridges=True)
+    before, plan = (
+        chain(
+            Hop(1, (function,), returned_sources=cidrs, returned_macs=(VM.mac,)), branches=branches
+        )
+        for branches, cidrs in (
+            (branches_before, ("10.0.0.10/32",)),
+            (not branches_before, sources),
+        )
+    )
+    plan = replace(plan, revision=2)
+    state = ChainTransition(plan, draining=(DrainingPlan(before, 9),))
+    if phase is Phase.PREPARED:
+        state = ChainTransition(plan, phase, before, deadline=9)
+    local = switch("h1", "vm", "a-in", "a-out")
+    assert next(ambiguous(compile_transition(state, local).all_flows), None) is None
+
+
 @pytest.mark.parametrize("kind", [{}, {"bridges": True}, {"encapsulation": "mpls"}], ids=str)
 @pytest.mark.parametrize("delivers", [True, False])
 def test_a_draining_plan_has_nothing_for_a_port_that_is_plugged_in_again(kind, delivers):

@@ -30,6 +30,7 @@ from portchain.dataplane.host_switch import FlowLimits, HostNeeds, LocalSwitch
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
+from portchain.host.needs import NeedsOfChains
 from portchain.host.priority_lock import PriorityLock
 from portchain.host.rejected_flows import find_rejected
 from portchain.host.switch import Switch
@@ -83,7 +84,7 @@ class Reconciler:
         self._removed_revisions: OrderedDict[str, int] = OrderedDict()
         self._chains_of_port: defaultdict[str, set[str]] = defaultdict(set)
         self._ports_of_chain: dict[str, frozenset[str]] = {}
-        self._needs_of_chain: dict[str, HostNeeds] = {}
+        self._needs = NeedsOfChains()
         self._arbiter = FlowArbiter()
         self._reported: dict[str, HostReport] = {}
         self._local: LocalSwitch | None = None
@@ -283,7 +284,7 @@ class Reconciler:
         """Return the ports of the switch; the same object while nothing has changed."""
         try:
             if self._has_all_plans:
-                self._switch.provide(reduce(or_, self._needs_of_chain.values(), HostNeeds()))
+                self._switch.provide(self._needs.all)
             local = replace(self._switch.read_ports(), limits=self._limits)
         except Exception:
             self._in_sync = False  # chains that were to be computed wait for the next attempt
@@ -403,7 +404,7 @@ class Reconciler:
         if state == ABSENT:
             self._chains.pop(chain_id, None)
             self._set_ports(chain_id, frozenset())
-            self._needs_of_chain.pop(chain_id, None)
+            self._needs.set(chain_id, HostNeeds())
             return
         self._chains[chain_id] = state
         if state.next_deadline is not None:
@@ -414,7 +415,7 @@ class Reconciler:
         applied = self._arbiter.applied_plan(chain_id)
         plans = [*state.plans, *([applied] if applied else [])]
         needs = reduce(or_, (needs_of(plan, self._host) for plan in plans), HostNeeds())
-        self._needs_of_chain[chain_id] = needs
+        self._needs.set(chain_id, needs)
         self._set_ports(chain_id, needs.ports.union(*(plan.ports for plan in plans)))
 
     def _note_applied(self, chain_id: str, *, failed: bool) -> None:

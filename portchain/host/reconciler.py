@@ -411,9 +411,13 @@ class Reconciler:
             self._in_transition.add(chain_id)
         if state.awaits_switch:
             self._awaiting_switch.add(chain_id)
+        self._note_needs(chain_id)
+
+    def _note_needs(self, chain_id: str) -> None:
+        """Note what a chain needs of the switch, for all plans that have flows there."""
         # A chain whose latest plan failed is steered by the last plan that was applied.
         applied = self._arbiter.applied_plan(chain_id)
-        plans = [*state.plans, *([applied] if applied else [])]
+        plans = [*self._chains[chain_id].plans, *([applied] if applied else [])]
         needs = reduce(or_, (needs_of(plan, self._host) for plan in plans), HostNeeds())
         self._needs.set(chain_id, needs)
         self._set_ports(chain_id, needs.ports.union(*(plan.ports for plan in plans)))
@@ -495,8 +499,10 @@ class Reconciler:
         for chain_id, outcome in outcomes.items():
             self._computed_for.pop(chain_id, None)
             self._note_applied(chain_id, failed=bool(outcome.error))
-            if chain_id in self._chains and not outcome.error:
-                self._computed_for[chain_id] = local
+            if chain_id in self._chains:
+                self._note_needs(chain_id)  # no longer those of the plan applied before
+                if not outcome.error:
+                    self._computed_for[chain_id] = local
         self._report_outcomes(outcomes)
 
     def _apply_without_rejected(self, local: LocalSwitch) -> dict[str, Outcome]:

@@ -1,9 +1,14 @@
 """What the chains of a host need of its switch."""
 
+from dataclasses import replace
+
 import pytest
 
 from portchain.dataplane.host_switch import HostNeeds
 from portchain.host.needs import NeedsOfChains
+from portchain.rpc.contract import PlanUpdate
+from tests.plans import chain, target
+from tests.unit.host.in_memory_switch import let_time_pass
 
 
 def needs(ports="", peers=""):
@@ -33,3 +38,25 @@ def test_the_union_is_computed_only_if_it_differs(change):
     chains.set("2", change)
     chains.set("2", needs())
     assert chains.all is before
+
+
+A, B, C = (target(name, "h1") for name in "abc")
+
+
+@pytest.mark.parametrize(
+    ("before", "plan"),
+    [(chain([A], [B]), chain([B], [C])), (chain([A]), chain([B])), (chain([A], [B]), chain([A]))],
+    ids=["closes", "drains", "drains, too"],
+)
+def test_a_port_that_has_left_a_chain_is_not_needed_after_the_change(
+    memory, reconciler, before, plan
+):
+    reconciler.synchronise(PlanUpdate((before,)))
+    reconciler.update(PlanUpdate((replace(plan, revision=2),)))
+    needed = {port for plans in (before, plan) for port in plans.ports}
+    assert needed <= memory.needs.ports
+    let_time_pass(reconciler)
+    reconciler.reconcile()
+    left = before.ports - plan.ports
+    assert left and not left & memory.needs.ports
+    assert plan.ports <= memory.needs.ports

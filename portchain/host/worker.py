@@ -47,6 +47,8 @@ class HostWorker:
         self._reconcile_queued = threading.Event()
         self._changed_ports: set[str] = set()
         self._changed_ports_lock = threading.Lock()
+        self._queued_soon: set[Callable[[], object]] = set()
+        self._queued_soon_lock = threading.Lock()
         self._reports: dict[str, HostReport] = {}
         self._reports_lock = threading.Lock()
         self._has_reports = threading.Event()
@@ -76,8 +78,16 @@ class HostWorker:
             self._tasks.put(self._compute_changed_ports)
 
     def run_soon(self, task: Callable[[], object]) -> None:
-        """Do something else with the switch. If it fails, all flows are compared with it."""
-        self._tasks.put(task)
+        """Do something else with the switch. If it fails, all flows are compared with it.
+
+        Calls with the same task count once until it begins: a switch that loses its flows reports
+        each of them.
+        """
+        with self._queued_soon_lock:
+            is_queued = task in self._queued_soon
+            self._queued_soon.add(task)
+        if not is_queued:
+            self._tasks.put(lambda: self._run_queued(task))
 
     def request_reconcile(self) -> None:
         """Compare all flows with the switch. Requests until the comparison begins count as one."""
@@ -130,6 +140,11 @@ class HostWorker:
         with self._changed_ports_lock:
             port_ids, self._changed_ports = self._changed_ports, set()
         self.reconciler.ports_changed(port_ids)
+
+    def _run_queued(self, task: Callable[[], object]) -> None:
+        with self._queued_soon_lock:
+            self._queued_soon.remove(task)
+        task()
 
     def _reconcile(self) -> None:
         self._reconcile_queued.clear()

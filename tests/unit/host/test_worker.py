@@ -105,6 +105,33 @@ def test_many_requests_to_reconcile_are_one_comparison_after_the_last_request(
     assert finish(host).reconciled == 2
 
 
+class Task:
+    """Something that is done with the switch, as a method."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def run(self) -> None:
+        self.done += 1
+
+
+def test_a_task_that_is_asked_for_again_before_it_begins_is_done_once(
+    host: worker.HostWorker,
+) -> None:
+    reconciler: Any = host.reconciler
+    task, other = Task(), Task()
+    host.request_reconcile()
+    assert reconciler.has_begun.wait(10)
+    for _ in range(50):
+        host.run_soon(task.run)
+    host.run_soon(other.run)
+    finish(host)
+    assert (task.done, other.done) == (1, 1)
+    host.run_soon(task.run)
+    finish(host)
+    assert task.done == 2
+
+
 def test_ports_that_change_while_the_host_is_busy_are_computed_once(
     host: worker.HostWorker,
 ) -> None:

@@ -20,12 +20,12 @@ _SEGMENTATION_MODULE = "mpls_gso"
 _LOADED_MODULES, _MODULES = Path("/sys/module"), Path("/lib/modules")
 
 
-def read_lacking(host: str, bridge: str, datapath_type: str) -> frozenset[datapath.Feature]:
+def read_lacking(host: str, bridge: str, datapath_type: str) -> frozenset[datapath.Feature] | None:
     """Return what the datapath of a bridge lacks of what chains may need.
 
     :param host: the host's name in Neutron, for the log.
     :param datapath_type: of the bridge: ``system`` is the kernel's.
-    :returns: nothing if Open vSwitch does not answer: chains work without the answer.
+    :returns: None if Open vSwitch does not answer.
     """
     try:
         text = agent_utils.execute(
@@ -40,7 +40,7 @@ def read_lacking(host: str, bridge: str, datapath_type: str) -> frozenset[datapa
         LOG.warning(
             "Could not ask Open vSwitch what the datapath of host %s lacks: %s", host, error
         )
-        return frozenset()
+        return None
     lacks = datapath.lacking(datapath.parse_features(text))
     if datapath_type == ovs_constants.OVS_DATAPATH_SYSTEM and not _can_segment():
         lacks |= {datapath.SEGMENTATION}

@@ -133,9 +133,10 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
     def _read_datapath(self) -> bool:
         """Read what the datapath lacks; return whether that has changed."""
         before = self._switch.lacks
-        self._switch.lacks = read_lacking(
+        lacks = read_lacking(
             cfg.CONF.host, self._agent_api.br_int.br_name, cfg.CONF.OVS.datapath_type
         )
+        self._switch.lacks = lacks or frozenset()  # chains work without the answer
         return self._switch.lacks != before
 
     def _restore_flows(self, renew_bridges: bool = False) -> None:

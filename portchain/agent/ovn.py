@@ -14,7 +14,6 @@ from oslo_log import log
 from portchain.agent.datapath import read_lacking
 from portchain.agent.neutron_bridge import run_ofctl
 from portchain.agent.options import register_agent_opts
-from portchain.dataplane.datapath import Feature
 from portchain.host.bridge import OPENFLOW, ofctl_argv
 from portchain.host.flow_monitor import FlowMonitor, FlowPoll
 from portchain.host.ovn_switch import BR_CHAIN, OvnSwitch, integration_bridge
@@ -66,6 +65,7 @@ class OvnHost:
         database = SwitchDatabase(lambda: remote, _TIMEOUT_SECONDS, self._row_changed)
         self._database = database
         self._worker: HostWorker | None = None
+        self._knows_datapath = False
 
     def start(self) -> None:
         """Receive plans and program the switch, in threads of their own.
@@ -80,7 +80,7 @@ class OvnHost:
         self._switch = OvnSwitch(
             host=name, database=self._database, connect=LocalBridge, call_later=self._call_later
         )
-        self._switch.lacks = self._read_lacking(api)
+        self._read_datapath()
         self._worker = HostWorker(name, self._switch)
         self._worker.run_soon(self._switch.restore_wires)
         self._rpc = n_rpc.get_server(
@@ -110,6 +110,8 @@ class OvnHost:
         """Called if the switch was restarted, too: nothing passes br-chain then."""
         if self._worker is None:
             return
+        if not self._knows_datapath:
+            self._worker.run_soon(self._read_datapath)
         if self._worker.synchronised.is_set():
             self._worker.request_reconcile()
         else:
@@ -131,12 +133,20 @@ class OvnHost:
         else:
             FlowPoll(LocalBridge(None, BR_CHAIN), self._flows_changed)
 
-    def _read_lacking(self, api: Any) -> frozenset[Feature]:
+    def _read_datapath(self) -> None:
+        """Read what the datapath lacks, if ovs-vswitchd and br-int are there to say it.
+
+        The server hears of it when it is asked for plans the next time.
+        """
+        api = self._database.connect()
         bridge = integration_bridge(api)
         if not api.br_exists(bridge).execute(check_error=True):
-            return frozenset()  # ovn-controller creates it when it starts
+            return  # ovn-controller creates it when it starts
         kind = api.db_get("Bridge", bridge, "datapath_type").execute(check_error=True)
-        return read_lacking(self._name, bridge, kind)
+        lacks = read_lacking(self._name, bridge, kind)
+        if lacks is not None:
+            self._knows_datapath = True
+            self._switch.lacks = lacks
 
 
 class LocalBridge:

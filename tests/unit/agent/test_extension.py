@@ -40,9 +40,9 @@ class _Bridge:
 
 
 @pytest.fixture(autouse=True)
-def features(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[Feature]]:
+def features(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[Feature] | None]:
     """What the datapath lacks each time that the extension asks; then nothing."""
-    answers: list[frozenset[Feature]] = []
+    answers: list[frozenset[Feature] | None] = []
     monkeypatch.setattr(
         extension, "read_lacking", lambda *_: answers.pop(0) if answers else frozenset()
     )
@@ -173,8 +173,16 @@ def test_flows_are_restored_before_neutron_installs_its_default_flows(
     assert seen == [({"enable_dhcpv6": True}, ["synchronise", "reconcile"])]
 
 
+def test_chains_work_if_the_datapath_does_not_answer(
+    server: Server, features: list[frozenset[Feature] | None]
+) -> None:
+    features.append(None)
+    made, _ = start(agent_api.OVSAgentExtensionAPI(Bridge(), None))
+    assert made._switch.lacks == frozenset()
+
+
 def test_the_datapath_is_asked_again_after_a_restart_of_the_switch(
-    server: Server, features: list[frozenset[Feature]]
+    server: Server, features: list[frozenset[Feature] | None]
 ) -> None:
     features += [frozenset({FRAMES}), frozenset({FRAMES}), frozenset()]
     made, reconciler = start(agent_api.OVSAgentExtensionAPI(Bridge(), None))

@@ -11,7 +11,7 @@ from oslo_config import cfg
 
 from portchain.agent import ovn
 from portchain.agent.ovn import OvnHost, PortChainOvnExtension, host_name
-from portchain.dataplane.datapath import MPLS
+from portchain.dataplane.datapath import MPLS, Feature
 
 
 class Worker:
@@ -118,6 +118,31 @@ def test_the_host_starts_before_ovn_controller(
     host = OvnHost()
     host.start()
     assert host._switch.lacks == frozenset()
+    monkeypatch.setattr(Database, "has_bridge", True)
+    assert lacks_after_flows_changed(host) == {MPLS}
+
+
+def test_the_host_starts_before_open_vswitch(
+    watched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it would ask for packets that its datapath cannot read, until it starts again."""
+    answers = [None, None, frozenset({MPLS})]
+    monkeypatch.setattr(ovn, "read_lacking", lambda *_: answers.pop(0))
+    host = OvnHost()
+    host.start()
+    assert lacks_after_flows_changed(host) == frozenset()
+    assert lacks_after_flows_changed(host) == {MPLS}
+    host._flows_changed()
+    assert not answers, "a switch that answered is not asked again"
+
+
+def lacks_after_flows_changed(host: OvnHost) -> frozenset[Feature]:
+    """Report that flows may have changed, and do what the worker is then asked to do first."""
+    worker = worker_of(host)
+    host._flows_changed()
+    assert worker.asked == ["_read_datapath", "restore_wires"]
+    host._read_datapath()
+    return host._switch.lacks
 
 
 def test_flows_that_have_gone_are_restored(host: OvnHost) -> None:

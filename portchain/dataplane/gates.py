@@ -83,9 +83,14 @@ def needs_of(plan: ChainPlan, host: str) -> HostNeeds:
 
 
 def _ends(plan: ChainPlan) -> Iterator[tuple[Source | Target, tuple[str, ...]]]:
-    """Yield the sources and targets of a chain, each with the ports whose packets it steers."""
+    """Yield the sources and targets of a chain, each with the ports whose packets it steers.
+
+    If the chain follows another one in a service graph, its packets come from that one's last
+    functions, and may continue from that one's sources.
+    """
     for path in plan.paths:
-        for source in path.sources:
+        origins = (origin for entry in path.entries for origin in entry.origins)
+        for source in (*path.senders, *origins):
             yield source, (source.port_id,)
         for hop in path.hops:
             for target in hop.targets:

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from portchain.dataplane.gates import GATE_MAC_MASK, gate_mac, gate_name, gated_ports
+from portchain.dataplane.gates import GATE_MAC_MASK, gate_mac, gate_name, gated_ports, needs_of
+from portchain.dataplane.host_switch import HostNeeds
 from portchain.dataplane.plan import GraphIngress
-from tests.plans import chain, ident, source, tap, target
+from tests.plans import TUNNEL_IPS, chain, ident, source, tap, target
 
 PORTS = [ident(str(number)) for number in range(1000)]
 
@@ -41,6 +42,22 @@ def test_a_following_chain_continues_from_the_gates_of_the_one_before() -> None:
     entry = GraphIngress(7, 1, senders=(source("a-out"),), origins=(source("vm"),))
     plan = chain([target("b", "h1", bridges=True)], sources=(), entries=(entry,))
     assert gated_ports(plan) == {ident("vm")}
+
+
+def test_hosts_of_a_following_chain_need_tunnels_to_those_of_the_one_before() -> None:
+    """And back to its source, from which a bridging function's packets continue."""
+    before, origin = source("a-out", "h1"), source("vm", "h2")
+    entry = GraphIngress(7, 1, senders=(before,), origins=(origin,))
+    plan = chain([target("b", "h3", bridges=True)], sources=(), entries=(entry,))
+    assert needs_of(plan, "h1") == HostNeeds(
+        frozenset({before.port_id}), frozenset({TUNNEL_IPS["h2"], TUNNEL_IPS["h3"]})
+    )
+    assert needs_of(plan, "h2") == HostNeeds(
+        frozenset({origin.port_id, gate_name(origin.port_id)}),
+        frozenset({TUNNEL_IPS["h1"], TUNNEL_IPS["h3"]}),
+    )
+    b = frozenset({ident("b-in"), ident("b-out")})
+    assert needs_of(plan, "h3") == HostNeeds(b, frozenset({TUNNEL_IPS["h1"], TUNNEL_IPS["h2"]}))
 
 
 def test_gates_have_addresses_of_their_own() -> None:

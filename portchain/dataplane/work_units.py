@@ -24,8 +24,8 @@ def work_units(
     by_number = {_number(chains[one]): one for one in ids if one in chains}
     for index, chain_id in enumerate(ids):
         members = [chain_id, *_predecessors(chains.get(chain_id, ABSENT), by_number)]
-        linked = {unit_of[one] for one in members if one in unit_of}
-        unit_of |= {one: index for one, unit in unit_of.items() if unit in linked}
+        if linked := {unit_of[one] for one in members if one in unit_of}:
+            unit_of |= {one: index for one, unit in unit_of.items() if unit in linked}
         unit_of |= dict.fromkeys(members, index)
     units: defaultdict[int, list[str]] = defaultdict(list)
     for chain_id in ids:

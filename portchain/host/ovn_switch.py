@@ -80,9 +80,14 @@ class OvnSwitch(OpenVSwitch):
         self._known: tuple[object, LocalSwitch] | None = None  # a state that was read, of what
 
     def provide(self, needs: HostNeeds) -> None:
-        """See ``Switch``. Ports that are not needed any more are kept for ``HOLD_SECONDS``."""
+        """See ``Switch``. Ports that are not needed any more are kept for ``HOLD_SECONDS``.
+
+        So are those that an agent before this one has moved: chains may have gone since then, and
+        functions may still hold their packets.
+        """
         now = self._clock()
-        self._held = (self._held or HeldNeeds()).replace(needs, now)
+        held = self._held or HeldNeeds(HostNeeds(frozenset(self.read_ports().ports)))
+        self._held = held.replace(needs, now)
         if self._held.unused and now >= self._looks_again:
             self._looks_again = now + HOLD_SECONDS
             self._call_later(HOLD_SECONDS)

@@ -12,7 +12,7 @@ from portchain_lab.observe.capture import Capture
 from portchain_lab.observe.traffic import StreamResult
 from portchain_lab.waiting import wait_for
 
-from portchain.dataplane.interposing import network_peer
+from portchain.dataplane.interposing import HOLD_SECONDS, network_peer
 from portchain.host.ovn_switch import BR_CHAIN
 from tests.functional.ovn.cloud import DEADLINE, Cloud, running_cloud, visits
 from tests.plans import ident
@@ -169,6 +169,17 @@ def test_the_agents_are_restarted(chain: Cloud) -> None:
     for host, (rows, flows) in before.items():
         assert chain.own_rows(host) == rows
         assert len(chain.own_flows(host)) == len(flows)
+
+
+def test_ports_of_a_chain_that_went_while_no_agent_ran_are_held(chain: Cloud) -> None:
+    """Its functions may hold packets, which flows of br-chain drop when they return."""
+    tap = layout.tap_name(ident("f-out"))
+    agent = chain.new_agent("h1")
+    agent.set_plans()
+    assert tap in chain.lab.vsctl("h1", "list-ports", BR_CHAIN).split()
+    agent.now += HOLD_SECONDS
+    agent.reconciler.reconcile()
+    assert tap not in chain.lab.vsctl("h1", "list-ports", BR_CHAIN).split()
 
 
 def test_the_program_connects_ports(chain: Cloud) -> None:

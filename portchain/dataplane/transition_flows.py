@@ -174,11 +174,11 @@ def _first_wins(*groups: Iterable[Flow]) -> frozenset[Flow]:
     for flows in groups:
         added: set[frozenset[str]] = set()
         for flow in flows:
-            decision = _decision(flow)
-            if decision not in decided:
+            decisions = _decisions(flow)
+            if decided.isdisjoint(decisions):
                 merged.setdefault(flow.key, flow)
-                added.add(decision)
-        decided |= added - {frozenset()}
+                added |= decisions
+        decided |= added
     return frozenset(merged.values())
 
 
@@ -190,11 +190,23 @@ _DECIDING_TABLES = {
     TABLES["REJOIN"].number: (f"{REG_PATH_POSITION}=", "dl_src="),
 }
 
+_FAMILIES = {
+    "ip": frozenset({"ip", "tcp", "udp", "sctp", "icmp"}),
+    "ipv6": frozenset({"ipv6", "tcp6", "udp6", "sctp6", "icmp6"}),
+}
+"""Version of IP -> the words of which one is in a match of its packets."""
 
-def _decision(flow: Flow) -> frozenset[str]:
-    """Return the words that match what the flow decides about; none if its key says all."""
-    prefixes = _DECIDING_TABLES.get(flow.key.table)
+
+def _decisions(flow: Flow) -> set[frozenset[str]]:
+    """Return the words that match what the flow decides about; nothing if its key says all.
+
+    :returns: one set of words for each version of IP.
+    """
+    key = flow.key
+    prefixes = _DECIDING_TABLES.get(key.table)
     if prefixes is None:
-        return frozenset()
-    words = (word for word in flow.key.match if word.startswith(prefixes))
-    return frozenset((f"table={flow.key.table}", *words))
+        return set()
+    words = (word for word in key.match if word.startswith(prefixes))
+    about = frozenset((f"table={key.table}", *words))
+    named = [name for name, protocols in _FAMILIES.items() if not protocols.isdisjoint(key.match)]
+    return {about | {family} for family in named or _FAMILIES}

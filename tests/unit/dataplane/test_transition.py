@@ -489,6 +489,21 @@ def test_prepared_host_selects_pairs_by_the_previous_plan_only():
     assert hop_flows(flows) == hop_flows(compile_chain(ONE_PAIR, local).flows)
 
 
+@pytest.mark.parametrize("bridges", [False, True])
+def test_prepared_host_forwards_what_a_new_classifier_of_the_other_family_matches(bridges):
+    """Hosts that have switched already send it: the previous plan has no flows for it."""
+    local = switch("h1", "vm", "a-in", "a-out")
+    hops = [target("a", "h1", bridges=bridges)], [target("b", "h2", bridges=bridges)]
+    ipv6 = classifier(
+        ethertype="IPv6", source_prefixes=("fd00::1/128",), destination_prefixes=("fd00::2/128",)
+    )
+    plan = chain(*hops, classifiers=(classifier(), ipv6), revision=2)
+    state = accept(switched(chain(*hops)), plan, "h1")
+    assert state.phase is Phase.PREPARED
+    transit = compile_chain(plan, local).transit
+    assert {flow.key for flow in transit} <= {f.key for f in compile_transition(state, local).flows}
+
+
 def test_draining_plan_selects_no_pair_where_the_latest_plan_does():
     local = switch("h1", "vm", "a-in", "a-out")
     state = ChainTransition(ONE_PAIR, draining=(DrainingPlan(GROWN, 9),))

@@ -76,12 +76,16 @@ class FlowMonitor:
 
 
 class FlowPoll:
-    """Asks again and again whether a bridge has lost all of our flows, in a thread of its own.
+    """Asks again and again whether a bridge has lost flows of ours, in a thread of its own.
 
     It stands in for ``FlowMonitor`` where ovs-ofctl needs the help of a privileged process, which
     returns what a program prints when the program ends.
 
-    :param changed: called when our flows have gone, or the switch answers again; must not block.
+    Our own deletions count as well. After a restart of the switch, some flows may be back before it
+    is asked: those of a chain that has just changed.
+
+    :param changed: called when there are fewer flows of ours than before, or the switch answers
+        for the first time or again; must not block.
     """
 
     def __init__(
@@ -102,10 +106,10 @@ class FlowPoll:
         self._stopped.set()
 
     def _run(self) -> None:
-        before: int | None = 0
+        before: int | None = None
         while not self._stopped.wait(self._interval):
             count = self._count()
-            if count is not None and (before is None or (before > 0 and count == 0)):
+            if count is not None and (before is None or count < before):
                 self._changed()
             before = count
 

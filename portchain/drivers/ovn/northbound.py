@@ -5,8 +5,9 @@ need it, and the last of them takes it away.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ovsdbapp.backend.ovs_idl.command import BaseCommand
@@ -132,16 +133,6 @@ class WriteChains(BaseCommand):
             write.chain(wanted)
 
 
-def _gates_by_chain(database: Database) -> Mapping[str, Mapping[str, str]]:
-    """Return chain id -> port id -> network id of each gate."""
-    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for row in database.named_from(_PORT_TABLE, gate_name("")):
-        marks = row.external_ids
-        for chain_id in chains_of(row):
-            found[chain_id][row.name.removeprefix(gate_name(""))] = marks.get(NETWORK, "")
-    return found
-
-
 class RemoveChains(BaseCommand):
     """Removes all rows of chains."""
 
@@ -163,9 +154,10 @@ class Writer:
         self._database = database
         self._txn = txn
         self._new: dict[tuple[str, str], Any] = {}
-        self._gates_by_chain: Mapping[str, Mapping[str, str]] | None = None
+        self._members: dict[Any, set[Any]] = {}
 
     def chain(self, wanted: Wanted) -> None:
+        """Change the rows of a chain, unless what is written comes after what is wanted."""
         anchor = self._named(_GROUP_TABLE, rows.anchor_name(wanted.chain_id))
         if anchor is None:
             anchor = self._insert(_GROUP_TABLE, rows.anchor_name(wanted.chain_id))
@@ -180,39 +172,50 @@ class Writer:
             PHASE: wanted.phase.value,
         }
         put(anchor, external_ids=marks, ports=[], acls=[])
-        present_rows = self._present(wanted.chain_id)
+        guards = wanted.rows.guards
+        if wanted.phase is not Phase.COMPLETE:
+            guards = rows.while_changing(self._present_guards(wanted.chain_id), guards)
+        for port_id, network_id in wanted.rows.gates.items():
+            self._gate(wanted.chain_id, port_id, network_id)
+        # Until all hosts have the plan, some send by the earlier one, and need its gates.
         if wanted.phase is Phase.COMPLETE:
-            final = wanted.rows
-        else:
-            final = rows.while_changing(present_rows, wanted.rows)
-        self._gates(wanted.chain_id, present_rows.gates, final.gates)
-        self._guards(wanted.chain_id, final.guards)
+            self._leave_gates(wanted.chain_id, wanted.rows.gates.keys())
+        self._guards(wanted.chain_id, guards)
 
     def remove(self, chain_id: str) -> None:
-        self._gates(chain_id, self._present(chain_id).gates, {})
+        """Remove all rows of a chain."""
+        self._leave_gates(chain_id, ())
         self._guards(chain_id, {})
         row = self._named(_GROUP_TABLE, rows.anchor_name(chain_id))
         if row is not None:
             row.delete()
 
-    def _present(self, chain_id: str) -> ChainRows:
-        """Return the rows that a chain has."""
-        if self._gates_by_chain is None:
-            self._gates_by_chain = _gates_by_chain(self._database)
+    def _present_guards(self, chain_id: str) -> Mapping[str, Guard]:
         found = self._database.named_from(_GROUP_TABLE, rows.guard_prefix(chain_id))
-        guards = {
+        return {
             row.name: Guard(
                 row.external_ids.get(_MATCH, ""), frozenset(port.name for port in row.ports)
             )
             for row in found
         }
-        return ChainRows(self._gates_by_chain.get(chain_id, {}), guards)
 
-    def _gates(self, chain_id: str, present: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-        for port_id, network_id in wanted.items():
-            self._gate(chain_id, port_id, network_id)
-        for port_id in present.keys() - wanted.keys():
-            self._leave_gate(chain_id, port_id)
+    @cached_property
+    def _gates_by_chain(self) -> Mapping[str, Sequence[str]]:
+        """Chain id -> ids of the ports whose gates it had before this transaction.
+
+        Reads all gates. So nothing that an API request waits for may ask.
+        """
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for row in self._database.named_from(_PORT_TABLE, gate_name("")):
+            for chain_id in chains_of(row):
+                found[chain_id].append(row.name.removeprefix(gate_name("")))
+        return found
+
+    def _leave_gates(self, chain_id: str, needed: Container[str]) -> None:
+        """Remove a chain from all gates but those of some ports."""
+        for port_id in self._gates_by_chain.get(chain_id, ()):
+            if port_id not in needed:
+                self._leave_gate(chain_id, port_id)
 
     def _gate(self, chain_id: str, port_id: str, network_id: str) -> None:
         switch = self._named("Logical_Switch", rows.switch_name(network_id))
@@ -221,12 +224,11 @@ class Writer:
             return  # Neutron has not written the network yet, or has deleted it
         if row is None:
             row = self._insert(_PORT_TABLE, gate_name(port_id))
-        elif row.uuid in {port.uuid for port in switch.ports}:
+        elif row.uuid in self._ports_of(switch):
             row.verify("external_ids")
         else:
             row = self._replace(row)
-        if row.uuid not in {port.uuid for port in switch.ports}:
-            switch.addvalue("ports", row)
+        self._add_port(switch, row)
         marks = {PORT: port_id, NETWORK: network_id, USER + chain_id: ""}
         kept = {key: "" for key in row.external_ids if key.startswith(USER)}
         put(
@@ -240,7 +242,7 @@ class Writer:
             tag=[],
             external_ids={**kept, **marks},
         )
-        self._join_group(row)
+        self._add_port(self._group_of_gates, row)
 
     def _replace(self, row: Any) -> Any:
         """Make a gate anew that is on the switch of another network."""
@@ -251,19 +253,19 @@ class Writer:
         made.external_ids = users
         return made
 
-    def _join_group(self, gate: Any) -> None:
-        group = self._named(_GROUP_TABLE, rows.GATES)
-        if group is None:
-            group = self._insert(_GROUP_TABLE, rows.GATES)
+    @cached_property
+    def _group_of_gates(self) -> Any:
+        group = self._named(_GROUP_TABLE, rows.GATES) or self._insert(_GROUP_TABLE, rows.GATES)
         put(group, external_ids={GROUP: rows.GATES})
         self._acls(group, rows.GATE_ACLS)
-        if gate.uuid in {port.uuid for port in group.ports}:
-            return
-        if (_GROUP_TABLE, rows.GATES) in self._new:
-            group.ports = [*group.ports, gate]
-        else:
+        return group
+
+    def _add_port(self, row: Any, port: Any) -> None:
+        """Add a port to a switch or group that does not have it yet."""
+        if port.uuid not in self._ports_of(row):
             # Unlike an assignment, this does not undo what another server adds at the same time.
-            group.addvalue("ports", gate)
+            row.addvalue("ports", port)
+            self._ports_of(row).add(port.uuid)
 
     def _leave_gate(self, chain_id: str, port_id: str) -> None:
         row = self._named(_PORT_TABLE, gate_name(port_id))
@@ -278,11 +280,24 @@ class Writer:
 
     def _delete_port(self, row: Any) -> None:
         marked = self._named("Logical_Switch", rows.switch_name(row.external_ids.get(NETWORK, "")))
-        switches = [marked] if marked is not None and row in marked.ports else []
-        for switch in switches or self._database.rows("Logical_Switch"):
-            if row in switch.ports:
+        if marked is not None and row.uuid in self._ports_of(marked):
+            switches = [marked]
+        else:
+            switches = self._database.rows("Logical_Switch")
+        for switch in switches:
+            if row.uuid in self._ports_of(switch):
                 switch.delvalue("ports", row)
+                self._ports_of(switch).discard(row.uuid)
         row.delete()
+
+    def _ports_of(self, row: Any) -> set[Any]:
+        """Return the ids of the ports of a switch or group, as of this moment of the transaction.
+
+        Each row is read once: there are as many gates, and ports of a network, as the cloud has.
+        """
+        if row.uuid not in self._members:
+            self._members[row.uuid] = {port.uuid for port in getattr(row, "ports", ())}
+        return self._members[row.uuid]
 
     def _guards(self, chain_id: str, wanted: Mapping[str, Guard]) -> None:
         for row in self._database.named_from(_GROUP_TABLE, rows.guard_prefix(chain_id)):
@@ -328,7 +343,7 @@ class Writer:
 
 
 _EMPTY_PORT: Mapping[str, Any] = {"external_ids": {}}
-_EMPTY_GROUP: Mapping[str, Any] = {"external_ids": {}, "ports": [], "acls": []}
+_EMPTY_GROUP: Mapping[str, Any] = {"external_ids": {}, "acls": []}
 
 _MATCH = "portchain:match"
 """Key of guards: which packets they drop, without the ports."""

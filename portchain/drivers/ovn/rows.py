@@ -3,7 +3,7 @@
 ::
 
     ChainSnapshot -> rows_of -> ChainRows: what OVN needs for the chain
-    rows that exist -> while_changing -> ChainRows: what it needs until all hosts have the plan
+    guards that exist -> while_changing -> those that it may have until all hosts have the plan
 """
 
 import hashlib
@@ -162,15 +162,18 @@ def guard_acls(name: str, guard: Guard) -> tuple[Acl, ...]:
     )
 
 
-def while_changing(present: ChainRows, wanted: ChainRows) -> ChainRows:
-    """Return what a chain needs until all hosts have its plan.
+def while_changing(
+    present: Mapping[str, Guard], wanted: Mapping[str, Guard]
+) -> Mapping[str, Guard]:
+    """Return the guards that a chain may have until all hosts have its plan: those of both plans.
 
-    Hosts that still send by the earlier plan need its gates. What no longer enters the chain must
-    not be dropped, and hosts that do not have the plan yet let pass what will enter it.
+    What no longer enters the chain must not be dropped, and hosts that do not have the plan yet let
+    pass what will enter it.
+
+    :param present: name -> guard, of all that exist.
     """
-    guards = {
-        name: replace(wanted.guards[name], ports=guard.ports & wanted.guards[name].ports)
-        for name, guard in present.guards.items()
-        if name in wanted.guards
+    return {
+        name: replace(wanted[name], ports=guard.ports & wanted[name].ports)
+        for name, guard in present.items()
+        if name in wanted
     }
-    return ChainRows({**present.gates, **wanted.gates}, guards)

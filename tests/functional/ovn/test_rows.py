@@ -1,9 +1,11 @@
 """The rows of gates and guards, on a real Northbound database."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from ovs.db import idl
 
 from portchain.core.model import ChainSnapshot
 from portchain.dataplane.gates import gate_mac, gate_name
@@ -201,3 +203,36 @@ def test_anchors_say_what_was_written(database: Database) -> None:
     assert found == northbound.Anchor(ident("pc1"), 7, Phase.CHANGING)
     assert northbound.anchor(database, ident("pc1")) == found
     assert northbound.anchor(database, ident("pc2")) is None
+
+
+def test_a_network_and_the_group_of_gates_are_read_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have as many ports as the cloud: 800 gates took longer than ``ovn_timeout``."""
+    write(database, rows_of(snapshot()))
+    read: Counter[str] = Counter()
+    get = idl.Row.__getattr__
+
+    def counting(row: Any, column: str) -> Any:
+        if column == "ports":
+            read[row.name] += 1
+        return get(row, column)
+
+    monkeypatch.setattr(idl.Row, "__getattr__", counting)
+    write(database, rows_of(snapshot()))
+    assert read[rows.switch_name(ident("net1"))] == read[rows.GATES] == 1
+
+
+def test_a_request_reads_no_gates_of_other_chains(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(database, rows_of(snapshot()))
+    asked: list[str] = []
+    find = database.named_from
+    monkeypatch.setattr(
+        database, "named_from", lambda table, start: asked.append(start) or find(table, start)
+    )
+    write(database, rows_of(snapshot()), revision=2, phase=Phase.CHANGING)
+    write(database, NOTHING, revision=2, phase=Phase.REMOVED)
+    assert asked
+    assert gate_name("") not in asked

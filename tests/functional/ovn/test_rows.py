@@ -236,3 +236,30 @@ def test_a_request_reads_no_gates_of_other_chains(
     write(database, NOTHING, revision=2, phase=Phase.REMOVED)
     assert asked
     assert gate_name("") not in asked
+
+
+def test_a_repair_does_not_undo_what_another_server_writes_meanwhile(database: Database) -> None:
+    """A guard would drop what no longer enters the chain, for as long as its hosts need."""
+    write(database, rows_of(snapshot()))
+
+    def damage(_row: Any) -> None:
+        for row in database.named_from("Port_Group", rows.guard_prefix(ident("pc1"))):
+            row.delete()
+
+    add(database, damage)
+    other = northbound.open_database()
+    other._server = database._server  # type: ignore[method-assign]
+    other.connect()
+
+    class Late(WriteChains):
+        """Commits after another server has."""
+
+        def run_idl(self, txn: Any) -> None:
+            super().run_idl(txn)
+            write(other, NOTHING, phase=Phase.REMOVED)
+
+    try:
+        database.run(Late(database, [Wanted(ident("pc1"), 1, Phase.COMPLETE, rows_of(snapshot()))]))
+    finally:
+        other.close()
+    assert guards(database) == {}

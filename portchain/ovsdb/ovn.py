@@ -13,6 +13,7 @@ from neutron.conf.plugins.ml2.drivers.ovn import ovn_conf
 from neutron_lib import exceptions as lib
 from oslo_config import cfg
 from ovsdbapp.backend.ovs_idl import command, connection, transaction
+from ovsdbapp.exceptions import TimeoutException
 
 from portchain.conf import GROUP
 from portchain.ovsdb import tls
@@ -106,8 +107,8 @@ class Database:
     def run(self, wanted: command.BaseCommand) -> Any:
         """Run a command in a transaction of its own, and return its result.
 
-        :raises Unreachable: the server does not answer.
-        :raises RuntimeError: it refuses the transaction, or does not answer in time.
+        :raises Unreachable: the server does not answer, or not in time.
+        :raises RuntimeError: it refuses the transaction.
         """
         self.connect()
         for attempt in tenacity.Retrying(
@@ -122,8 +123,13 @@ class Database:
 
     def _commit(self, wanted: command.BaseCommand) -> None:
         timeout = cfg.CONF[GROUP].ovn_timeout
-        with transaction.Transaction(self, self._connection, timeout, True, False) as opened:
-            opened.add(wanted)
+        try:
+            with transaction.Transaction(self, self._connection, timeout, True, False) as opened:
+                opened.add(wanted)
+        except TimeoutException as error:
+            # Its text contains the whole command: all rows of all chains. Users would see it.
+            reason = f"no answer within {timeout} seconds"
+            raise Unreachable(self._schema, self._server(), reason) from error
 
     def has(self, table: str) -> bool:
         """Return whether the server's schema has a table."""

@@ -1,18 +1,21 @@
 """The rows of gates and guards, on a real Northbound database."""
 
+import time
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from oslo_config import cfg
 from ovs.db import idl
 
+from portchain.conf import GROUP
 from portchain.core.model import ChainSnapshot
 from portchain.dataplane.gates import gate_mac, gate_name
 from portchain.drivers.ovn import northbound, rows
 from portchain.drivers.ovn.northbound import RemoveChains, Wanted, WriteChains
 from portchain.drivers.ovn.rows import NOTHING, ChainRows, Phase, rows_of
-from portchain.ovsdb.ovn import Database
+from portchain.ovsdb.ovn import Database, Unreachable
 from tests.functional.ovn.conftest import Connect, add, add_network
 from tests.plans import ident
 from tests.unit.dataplane.planning.test_planner import snapshot
@@ -263,3 +266,22 @@ def test_a_repair_does_not_undo_what_another_server_writes_meanwhile(database: D
     finally:
         other.close()
     assert guards(database) == {}
+
+
+def test_a_late_answer_is_reported_in_a_sentence(database: Database) -> None:
+    """The chain's owner sees the error, in ``status_reason``."""
+
+    class Slow(WriteChains):
+        def run_idl(self, txn: Any) -> None:
+            time.sleep(1.5)
+
+    cfg.CONF.set_override("ovn_timeout", 1, GROUP)
+    try:
+        with pytest.raises(Unreachable) as caught:
+            database.run(Slow(database, []))
+    finally:
+        cfg.CONF.clear_override("ovn_timeout", GROUP)
+    assert str(caught.value) == (
+        f"The driver ovn cannot reach the database OVN_Northbound at {database._server()}: "
+        "no answer within 1 seconds."
+    )

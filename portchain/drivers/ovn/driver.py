@@ -5,12 +5,11 @@ OVN is in the Northbound database: gates, by which packets leave and enter OVN's
 guards, which drop what should have left it and did not.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from neutron_lib.db import api as db_api
-from oslo_log import log as logging
 
 from portchain.core.model import ChainSnapshot, Port
 from portchain.dataplane.planning.mtu import TunnelEnd
@@ -19,11 +18,9 @@ from portchain.drivers.base import ChainStatusReporter, OwnChains, PeriodicTask
 from portchain.drivers.hosts.driver import OVN_MECHANISM, HostDriver
 from portchain.drivers.ovn import northbound, refusals
 from portchain.drivers.ovn.northbound import Wanted, WriteChains
-from portchain.drivers.ovn.rows import NOTHING, Phase, rows_of
-from portchain.drivers.ovn.upkeep import Upkeep
+from portchain.drivers.ovn.rows import NOTHING, Phase
+from portchain.drivers.ovn.upkeep import Renewal, Upkeep
 from portchain.ovsdb.ovn import Unreachable
-
-LOG = logging.getLogger(__name__)
 
 
 class OvnDriver(HostDriver):
@@ -35,7 +32,9 @@ class OvnDriver(HostDriver):
         """Prepare the connections; each process connects when it first has to."""
         super().initialize(status)
         self._northbound = northbound.open_database()
-        self._upkeep = Upkeep(self._northbound, self._renew)
+        self._upkeep = Upkeep(
+            self._northbound, Renewal(self._increment_revisions, self._plan_again)
+        )
         self._known_ends: dict[str, TunnelEnd] | None = None
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
@@ -61,7 +60,10 @@ class OvnDriver(HostDriver):
         :raises Unreachable: the Northbound database does not answer; no host is notified.
         :raises ChainsFailed: some chains cannot be planned; the hosts are notified of the others.
         """
-        wanted = list(_wanted(snapshots))
+        wanted = [
+            Wanted(chain.id, chain.revision, Phase.CHANGING, rows)
+            for chain, rows in northbound.planned_rows(snapshots)
+        ]
         if wanted:
             self._northbound.run(WriteChains(self._northbound, wanted))
         super().refresh_port_chains(context, snapshots)
@@ -106,23 +108,10 @@ class OvnDriver(HostDriver):
             return
         changed = {host for host in known | ends if known.get(host) != ends.get(host)}
         found = {chain for host in changed for chain in realisation.chains_on(context, host)}
-        self._renew(context, sorted(found))
+        self._increment_revisions(context, sorted(found))
+        self._plan_again(context, sorted(found))
 
-    def _renew(self, context: Any, chain_ids: Sequence[str]) -> None:
-        """Plan chains again as a new revision, for a reason that Neutron does not know of."""
+    def _increment_revisions(self, context: Any, chain_ids: Sequence[str]) -> None:
         if chain_ids:
             with db_api.CONTEXT_WRITER.using(context) as session:
-                writer.increment_revision(session, list(chain_ids))
-            self._plan_again(context, chain_ids)
-
-
-def _wanted(snapshots: Iterable[ChainSnapshot]) -> Iterable[Wanted]:
-    for snapshot in snapshots:
-        chain = snapshot.chain
-        try:
-            rows = rows_of(snapshot)
-        except Exception:
-            # The base class plans the chain, too, and reports why it cannot.
-            LOG.exception("Cannot plan the rows of port chain %s", chain.id)
-            continue
-        yield Wanted(chain.id, chain.revision, Phase.CHANGING, rows)
+                writer.increment_revision(session, chain_ids)

@@ -5,18 +5,22 @@ need it, and the last of them takes it away.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from oslo_log import log as logging
 from ovsdbapp.backend.ovs_idl.command import BaseCommand
 
+from portchain.core.model import ChainSnapshot, PortChain
 from portchain.dataplane.gates import gate_mac, gate_name
 from portchain.drivers.ovn import rows
 from portchain.drivers.ovn.rows import Acl, ChainRows, Guard, Phase
 from portchain.ovsdb import ovn
 from portchain.ovsdb.ovn import Database, put
+
+LOG = logging.getLogger(__name__)
 
 CHAIN = "portchain:chain"
 """Key of guards and anchors: id of the chain."""
@@ -114,6 +118,18 @@ class Wanted:
     revision: int
     phase: Phase
     rows: ChainRows
+
+
+def planned_rows(snapshots: Iterable[ChainSnapshot]) -> Iterator[tuple[PortChain, ChainRows]]:
+    """Yield chains with their rows. Those that cannot be planned are logged, and left out."""
+    for snapshot in snapshots:
+        try:
+            planned = rows.rows_of(snapshot)
+        except Exception:
+            # A bug that one chain triggers must not affect the others.
+            LOG.exception("Cannot plan the rows of port chain %s", snapshot.chain.id)
+            continue
+        yield snapshot.chain, planned
 
 
 class WriteChains(BaseCommand):

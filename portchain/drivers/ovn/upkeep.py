@@ -4,8 +4,8 @@ Level-triggered: whatever has happened, the rows of a chain are compared with wh
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from oslo_config import cfg
 
@@ -14,12 +14,27 @@ from portchain.db import realisation
 from portchain.drivers.base import OwnChain, OwnChains
 from portchain.drivers.ovn import northbound, takeover
 from portchain.drivers.ovn.northbound import RemoveChains, Wanted, WriteChains
-from portchain.drivers.ovn.rows import Phase, rows_of
+from portchain.drivers.ovn.rows import Phase
 from portchain.drivers.ovn.takeover import TakeOver
 from portchain.ovsdb.ovn import Database, Noted
 
+_BATCH = 500
+"""Chains whose rows one transaction compares: all of them might take longer than ovn_timeout."""
+
 _DRAIN = 3.0
 """Seconds for which a deleted chain keeps its gates: hosts send into them until they know."""
+
+
+class Renewal(NamedTuple):
+    """How to plan chains as a new revision, for a reason that the driver manager does not know of.
+
+    :param increment: writes the new revisions. Chains that are not planned after that are planned
+        by the manager, some seconds later.
+    :param plan: plans the chains, and notifies their hosts.
+    """
+
+    increment: Callable[[Any, Sequence[str]], None]
+    plan: Callable[[Any, Sequence[str]], None]
 
 
 class Upkeep:
@@ -27,13 +42,13 @@ class Upkeep:
     of all.
     """
 
-    def __init__(self, database: Database, renew: Callable[[Any, Sequence[str]], None]) -> None:
+    def __init__(self, database: Database, renewal: Renewal) -> None:
         """Look after the rows of chains.
 
-        :param renew: plans chains, by their ids, as a new revision.
+        :param renewal: how to plan chains as a new revision.
         """
         self._northbound = database
-        self._renew = renew
+        self._renewal = renewal
         self._touched = Noted()
         self._is_watching = False
         self._next = 0.0
@@ -41,7 +56,8 @@ class Upkeep:
         self._gone_since: dict[str, float] = {}
 
     def run(self, context: Any, chains: OwnChains) -> None:
-        """Look once. Costs nothing while no chain changes.
+        """Look once. Costs nothing while no chain changes, but for a comparison of all chains now
+        and then.
 
         :raises Unreachable: the database does not answer.
         """
@@ -49,12 +65,12 @@ class Upkeep:
         if not self._is_watching:
             self._northbound.watch(lambda row: self._touched.add(northbound.chains_of(row)))
             self._is_watching = True
-        if former := takeover.former_chains(self._northbound):
-            self._take_over(context, chains, former)
         touched = self._touched.take()
         is_time = time.monotonic() >= self._next
         try:
-            self._compare(context, chains, None if is_time else touched)
+            if is_time and (former := takeover.former_chains(self._northbound)):
+                self._take_over(context, chains, former)
+            self._compare(context, chains, touched, everything=is_time)
         except Exception:
             # Nobody knows which of them were compared.
             self._touched.add(touched)
@@ -65,26 +81,30 @@ class Upkeep:
     def _take_over(self, context: Any, chains: OwnChains, former: Collection[str]) -> None:
         """Replace the rows of the former driver."""
         own = list(chains(context, former))
+        usable = [one.snapshot.chain.id for one in own if not one.refusal]
         # As if all hosts had confirmed: what enters a chain is dropped until they have.
-        wanted = [_wanted(one, one.snapshot.chain.revision) for one in own]
-        self._northbound.run(TakeOver(self._northbound, wanted))
-        self._renew(context, [one.snapshot.chain.id for one in own if not one.refusal])
+        applied = {one.snapshot.chain.id: one.snapshot.chain.revision for one in own}
+        # First. If this process ends after the next line, the chains are realised anyway.
+        self._renewal.increment(context, usable)
+        self._northbound.run(TakeOver(self._northbound, _wanted(own, applied)))
+        self._renewal.plan(context, usable)
 
-    def _compare(self, context: Any, chains: OwnChains, touched: Collection[str] | None) -> None:
-        """Compare the rows of some chains.
+    def _compare(
+        self, context: Any, chains: OwnChains, touched: set[str], *, everything: bool
+    ) -> None:
+        """Compare the rows of some chains, or of all.
 
-        :param touched: ids of chains; None for all.
+        :param touched: ids of chains whose rows have changed. Some may have no anchor any more.
         """
-        if touched is None:
-            present = {anchor.chain_id for anchor in northbound.anchors(self._northbound)}
-            ids = None
-        else:
-            due = self._changing - set(touched)
-            applied = realisation.applied(context, due) if due else {}
-            present = {*touched, *applied, *self._gone_since}
-            ids = present
-        if present or ids is None:
-            self._write(context, chains, ids, present)
+        if everything:
+            anchors = northbound.anchors(self._northbound)
+            present = touched | {anchor.chain_id for anchor in anchors}
+            self._write(context, chains, None, present)
+            return
+        due = self._changing - touched
+        applied = realisation.applied(context, due) if due else {}
+        if present := {*touched, *applied, *self._gone_since}:
+            self._write(context, chains, present, present)
 
     def _write(
         self, context: Any, chains: OwnChains, ids: Collection[str] | None, present: set[str]
@@ -95,17 +115,14 @@ class Upkeep:
         :param present: ids of chains that may have rows.
         """
         own = {one.snapshot.chain.id: one for one in chains(context, ids)}
-        applied = realisation.applied(context, own)
-        wanted = [
-            _wanted(one, applied.get(chain_id)) for chain_id, one in own.items() if not one.refusal
-        ]
-        if wanted:
-            self._northbound.run(WriteChains(self._northbound, wanted))
-        for each in wanted:
-            if each.phase is Phase.CHANGING:
-                self._changing.add(each.chain_id)
-            else:
-                self._changing.discard(each.chain_id)
+        usable = [one for one in own.values() if not one.refusal]
+        wanted = list(_wanted(usable, realisation.applied(context, own)))
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            self._northbound.run(WriteChains(self._northbound, batch))
+        # The rows of the others stay as they are, until the chains are realised again.
+        self._changing -= own.keys()
+        self._changing |= {each.chain_id for each in wanted if each.phase is Phase.CHANGING}
         self._remove(present - own.keys(), own)
 
     def _remove(self, gone: Collection[str], own: Collection[str]) -> None:
@@ -128,12 +145,11 @@ class Upkeep:
             self._changing.discard(chain_id)
 
 
-def _wanted(own: OwnChain, applied: int | None) -> Wanted:
-    """Return what the rows of a chain have to be.
+def _wanted(own: Iterable[OwnChain], applied: Mapping[str, int]) -> Iterator[Wanted]:
+    """Yield what the rows of chains have to be.
 
-    :param applied: the revision that all hosts have applied.
+    :param applied: chain id -> the revision that all hosts have applied.
     """
-    snapshot = own.snapshot
-    chain = snapshot.chain
-    phase = Phase.COMPLETE if applied == chain.revision else Phase.CHANGING
-    return Wanted(chain.id, chain.revision, phase, rows_of(snapshot))
+    for chain, rows in northbound.planned_rows(one.snapshot for one in own):
+        phase = Phase.COMPLETE if applied.get(chain.id) == chain.revision else Phase.CHANGING
+        yield Wanted(chain.id, chain.revision, phase, rows)

@@ -18,7 +18,7 @@ from portchain_lab.waiting import wait_for
 from portchain import upgrade_checks
 from portchain.core.model import HostReport
 from portchain.dataplane.gates import gate_name
-from portchain.db import realisation, snapshots
+from portchain.db import realisation, snapshots, writer
 from portchain.drivers import manager
 from portchain.drivers.hosts import driver as hosts_driver
 from portchain.drivers.ovn import northbound, rows, takeover, upkeep
@@ -224,6 +224,63 @@ class OvnDriverTest(ApiTestCase):
         assert self.anchor(chain) is None
         assert self.gates() == set()
 
+    def test_gates_of_unknown_chains_are_removed_without_an_anchor(self) -> None:
+        """Nobody may have watched when the anchor went: the server was restarting."""
+        chain = self.make_chain()
+        self.delete("port_chain", chain)
+
+        def lose(_row: Any) -> None:
+            for row in self.northbound.named_from("Port_Group", rows.anchor_name(chain)):
+                row.delete()
+
+        add(self.northbound, lose)
+        assert len(self.gates()) == 2
+        with mock.patch.object(upkeep, "_DRAIN", 0):
+            self.keep_up()
+        assert self.gates() == set()
+
+    def test_a_chain_that_cannot_be_planned_does_not_keep_others_from_their_guards(self) -> None:
+        broken, other = self.make_chain(80), self.make_chain(90)
+        for chain in (broken, other):
+            self.confirm(chain)
+        plan = rows.rows_of
+
+        def fail(snapshot: Any) -> Any:
+            if snapshot.chain.id == broken:
+                raise RuntimeError("a bug")
+            return plan(snapshot)
+
+        with mock.patch.object(rows, "rows_of", fail):
+            self.keep_up()
+        assert (self.dropped(broken), len(self.dropped(other))) == ([], 1)
+        self.driver._upkeep._next = 0  # after ovn_sync_interval
+        self.keep_up()
+        assert len(self.dropped(broken)) == 1
+
+    def test_many_chains_are_compared_in_several_transactions(self) -> None:
+        made = [self.make_chain(number) for number in (80, 90, 100)]
+        for chain in made:
+            self.confirm(chain)
+        with (
+            mock.patch.object(upkeep, "_BATCH", 2),
+            mock.patch.object(self.northbound, "run", side_effect=self.northbound.run) as run,
+        ):
+            self.keep_up()
+        assert run.call_count == 2
+        assert [len(self.dropped(chain)) for chain in made] == [1, 1, 1]
+
+    def test_the_periodic_task_reads_no_rows_while_nothing_changes(self) -> None:
+        chain = self.make_chain()
+        self.confirm(chain)
+        for _ in range(3):
+            self.keep_up()
+        with (
+            mock.patch.object(self.northbound, "named_from") as named_from,
+            mock.patch.object(self.northbound, "rows") as all_rows,
+        ):
+            self.keep_up()
+        assert (named_from.call_count, all_rows.call_count) == (0, 0)
+
     def test_a_port_that_moves_to_another_bridge_is_still_plugged_in(self) -> None:
         """Neutron calls it DOWN for a moment, although OVN has bound it again."""
         chain = self.make_chain()
@@ -253,25 +310,47 @@ class OvnDriverTest(ApiTestCase):
             self.delete("port_chain", chain)
         assert self.sent().keys() == {FIRST, SECOND}, "hosts are told in any case"
 
-    def test_hosts_learn_of_another_tunnel_endpoint(self) -> None:
-        self.driver._follow_chassis(self.context, None)
-        chain = self.make_chain()
-        self.confirm(chain)
-        self.sent()
-        self.driver._follow_chassis(self.context, None)
-        assert self.sent() == {}
+    def follow_chassis(self) -> None:
+        own = partial(self.plugin.drivers._own_chains, "ovn")
+        self.driver._follow_chassis(self.context, own)
 
+    def move_tunnel_endpoint(self) -> None:
         def move(_row: Any) -> None:
             for row in self.southbound.rows("Encap"):
                 if row.ip == TUNNEL_IPS[SECOND]:
                     row.ip = "192.0.2.22"
 
         add(self.southbound, move)
-        self.driver._follow_chassis(self.context, None)
+
+    def test_hosts_learn_of_another_tunnel_endpoint(self) -> None:
+        self.follow_chassis()
+        chain = self.make_chain()
+        self.confirm(chain)
+        self.sent()
+        self.follow_chassis()
+        assert self.sent() == {}
+        self.move_tunnel_endpoint()
+        self.follow_chassis()
         ((plan,),) = (update.chains for update in self.sent()[FIRST])
         (target,) = plan.paths[0].hops[0].targets
         assert target.tunnel_ip == "192.0.2.22"
         assert self.show("port_chain", chain)["status"] == "BUILD"
+
+    def test_a_takeover_that_fails_is_tried_again(self) -> None:
+        chain = self.make_chain()
+        add(self.northbound, partial(add_former_rows, self.northbound, chain, self.vm_pair))
+        with (
+            mock.patch.object(
+                writer, "increment_revision", side_effect=RuntimeError("no database")
+            ),
+            pytest.raises(RuntimeError, match="no database"),
+        ):
+            self.keep_up()
+        assert takeover.former_chains(self.northbound) == {chain}
+        self.sent()
+        self.keep_up()
+        assert takeover.former_chains(self.northbound) == set()
+        assert self.sent().keys() == {FIRST, SECOND}
 
     def test_chains_of_the_former_driver_are_taken_over(self) -> None:
         chain = self.make_chain()

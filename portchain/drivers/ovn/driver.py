@@ -100,16 +100,17 @@ class OvnDriver(HostDriver):
         is_own = port.mechanism == OVN_MECHANISM
         return is_own and northbound.is_up(self._northbound, port.id)
 
-    def _follow_chassis(self, context: Any, _chains: OwnChains) -> None:
+    def _follow_chassis(self, context: Any, chains: OwnChains) -> None:
         """Plan the chains on hosts whose tunnel endpoints have changed."""
         ends = self._chassis.all_tunnel_ends()
-        known, self._known_ends = self._known_ends, ends
-        if known is None or known == ends:
-            return
+        known = ends if self._known_ends is None else self._known_ends
         changed = {host for host in known | ends if known.get(host) != ends.get(host)}
         found = {chain for host in changed for chain in realisation.chains_on(context, host)}
-        self._increment_revisions(context, sorted(found))
-        self._plan_again(context, sorted(found))
+        own = chains(context, found) if found else ()
+        usable = [one.snapshot.chain.id for one in own if not one.refusal]
+        self._increment_revisions(context, usable)
+        self._known_ends = ends
+        self._plan_again(context, usable)
 
     def _increment_revisions(self, context: Any, chain_ids: Sequence[str]) -> None:
         if chain_ids:

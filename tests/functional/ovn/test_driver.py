@@ -336,6 +336,32 @@ class OvnDriverTest(ApiTestCase):
         assert target.tunnel_ip == "192.0.2.22"
         assert self.show("port_chain", chain)["status"] == "BUILD"
 
+    def test_a_failure_does_not_keep_hosts_from_another_tunnel_endpoint(self) -> None:
+        self.follow_chassis()
+        self.confirm(self.make_chain())
+        self.sent()
+        self.move_tunnel_endpoint()
+        with (
+            mock.patch.object(realisation, "chains_on", side_effect=RuntimeError("no database")),
+            pytest.raises(RuntimeError, match="no database"),
+        ):
+            self.follow_chassis()
+        self.follow_chassis()
+        assert self.sent().keys() == {FIRST, SECOND}
+
+    def test_a_chain_that_is_refused_keeps_its_plans(self) -> None:
+        """A function is now on a host that the driver does not serve."""
+        self.follow_chassis()
+        chain = self.make_chain()
+        self.confirm(chain)
+        with db_api.CONTEXT_WRITER.using(self.context) as session:
+            level = sa.update(ml2.PortBindingLevel).values(driver="openvswitch")
+            session.execute(level.where(ml2.PortBindingLevel.port_id == self.vm_pair["egress"]))
+        self.sent()
+        self.move_tunnel_endpoint()
+        self.follow_chassis()
+        assert self.sent() == {}
+
     def test_a_takeover_that_fails_is_tried_again(self) -> None:
         chain = self.make_chain()
         add(self.northbound, partial(add_former_rows, self.northbound, chain, self.vm_pair))

@@ -31,6 +31,7 @@ from portchain.drivers.base import (
     PortChainDriver,
 )
 from portchain.drivers.hosts.chassis import Chassis
+from portchain.drivers.hosts.logical_ports import OVN_MECHANISM, LogicalPorts
 from portchain.drivers.hosts.tags import untagged_chain, untagged_pair
 from portchain.drivers.hosts.underlay import tunnel_ends, underlay_of
 from portchain.drivers.hosts.updates import two_phase_chains, updates_by_host
@@ -39,9 +40,6 @@ from portchain.rpc.agent import AgentClient
 from portchain.rpc.server import ServerEndpoint
 
 LOG = logging.getLogger(__name__)
-
-OVN_MECHANISM = "ovn"
-"""Neutron's mechanism driver for ports on hosts of OVN."""
 
 DELETED = 2**62
 """Revision as of which hosts have no part in a deleted chain: higher than that of any plan."""
@@ -71,6 +69,7 @@ class HostDriver(PortChainDriver):
         super().initialize(status)
         self._agents = AgentClient()
         self._chassis = Chassis()
+        self._logical_ports = LogicalPorts()
 
     def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
         """Return the endpoint that hosts call."""
@@ -142,7 +141,8 @@ class HostDriver(PortChainDriver):
 
         :returns: the plans, and chain id -> exception of those that cannot be planned.
         """
-        snapshots = [self._observed(untagged_chain(snapshot)) for snapshot in snapshots]
+        seen = map(self._logical_ports.without_seemingly_unplugged, snapshots)
+        snapshots = [untagged_chain(snapshot) for snapshot in seen]
         ports = (port for snapshot in snapshots for port in snapshot.ports.values())
         mechanisms = {port.host: port.mechanism for port in ports if port.host}
         hosts = mechanisms.keys()
@@ -159,10 +159,6 @@ class HostDriver(PortChainDriver):
                 LOG.exception("Cannot plan port chain %s", snapshot.chain.id)
                 failures[snapshot.chain.id] = error
         return planned, failures
-
-    def _observed(self, snapshot: ChainSnapshot) -> ChainSnapshot:
-        """Return a chain with what the driver knows better than Neutron's database."""
-        return snapshot
 
     def _tunnel_ends(self, context: Any, mechanisms: Mapping[str, str]) -> dict[str, TunnelEnd]:
         """Return host -> its tunnel endpoint.

@@ -6,7 +6,6 @@ guards, which drop what should have left it and did not.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from neutron_lib.db import api as db_api
@@ -15,12 +14,12 @@ from portchain.core.model import ChainSnapshot, Port
 from portchain.dataplane.planning.mtu import TunnelEnd
 from portchain.db import realisation, writer
 from portchain.drivers.base import ChainStatusReporter, OwnChains, PeriodicTask
-from portchain.drivers.hosts.driver import OVN_MECHANISM, HostDriver
+from portchain.drivers.hosts.driver import HostDriver
+from portchain.drivers.hosts.logical_ports import OVN_MECHANISM, LogicalPorts
 from portchain.drivers.ovn import northbound, refusals
 from portchain.drivers.ovn.northbound import Wanted, WriteChains
 from portchain.drivers.ovn.rows import NOTHING, Phase
 from portchain.drivers.ovn.upkeep import Renewal, Upkeep
-from portchain.ovsdb.ovn import Unreachable
 
 
 class OvnDriver(HostDriver):
@@ -32,6 +31,7 @@ class OvnDriver(HostDriver):
         """Prepare the connections; each process connects when it first has to."""
         super().initialize(status)
         self._northbound = northbound.open_database()
+        self._logical_ports = LogicalPorts(self._northbound)
         self._upkeep = Upkeep(
             self._northbound, Renewal(self._increment_revisions, self._plan_again)
         )
@@ -78,27 +78,6 @@ class OvnDriver(HostDriver):
             self._northbound.run(WriteChains(self._northbound, [removed]))
         finally:
             super().delete_port_chain(context, snapshot)
-
-    def _observed(self, snapshot: ChainSnapshot) -> ChainSnapshot:
-        """Return a chain without the ports that only seem to be unplugged.
-
-        OVN binds a port anew when its interface moves to the bridge of chains or back. Neutron
-        hears later, and one after the other, that the port is down and that it is up.
-        """
-        try:
-            self._northbound.connect()
-        except Unreachable:
-            return snapshot
-        ports = {
-            port_id: replace(port, plugged=port.plugged or self._is_bound(port))
-            for port_id, port in snapshot.ports.items()
-        }
-        return replace(snapshot, ports=ports)
-
-    def _is_bound(self, port: Port) -> bool:
-        """Return whether OVN says that a port is up."""
-        is_own = port.mechanism == OVN_MECHANISM
-        return is_own and northbound.is_up(self._northbound, port.id)
 
     def _follow_chassis(self, context: Any, chains: OwnChains) -> None:
         """Plan the chains on hosts whose tunnel endpoints have changed."""

@@ -75,12 +75,6 @@ def anchors(database: Database) -> list[Anchor]:
     return [anchor for row in found if (anchor := _anchor_of(row)) is not None]
 
 
-def anchor(database: Database, chain_id: str) -> Anchor | None:
-    """Return what the database says of a chain; None if it has no rows."""
-    row = database.named(_GROUP_TABLE, rows.anchor_name(chain_id))
-    return _anchor_of(row) if row is not None else None
-
-
 def _anchor_of(row: Any) -> Anchor | None:
     marks = row.external_ids
     known = {phase.value: phase for phase in Phase}
@@ -92,12 +86,6 @@ def _anchor_of(row: Any) -> Anchor | None:
         int(revision) if revision.isdigit() else 0,
         known.get(marks.get(PHASE, ""), Phase.CHANGING),
     )
-
-
-def is_up(database: Database, port_id: str) -> bool:
-    """Return whether a chassis has bound a port."""
-    row = database.named(_PORT_TABLE, port_id)
-    return row is not None and row.up == [True]
 
 
 def chains_of(row: Any) -> list[str]:

@@ -26,6 +26,7 @@ from portchain.drivers.ovn.driver import OvnDriver
 from portchain.drivers.ovn.northbound import Anchor
 from portchain.drivers.ovn.rows import Phase
 from portchain.drivers.ovs.driver import OvsDriver
+from portchain.ovsdb import ovn
 from portchain.ovsdb.ovn import Database
 from portchain.rpc import contract
 from tests.functional.ovn.conftest import DEADLINE, Connect, add
@@ -118,7 +119,8 @@ class OvnDriverTest(ApiTestCase):
         self.driver._upkeep.run(self.context, own)
 
     def anchor(self, chain: str) -> Anchor | None:
-        return northbound.anchor(self.northbound, chain)
+        found = northbound.anchors(self.northbound)
+        return next((anchor for anchor in found if anchor.chain_id == chain), None)
 
     def gates(self) -> set[str]:
         (switch,) = self.northbound.rows("Logical_Switch")
@@ -453,10 +455,15 @@ class OvnDriverTest(ApiTestCase):
     def test_any_driver_answers_a_host(self) -> None:
         """All drivers whose hosts have plans listen on one topic."""
         chain = self.make_chain()
+        self.bind(self.vm_pair["ingress"], SECOND, "DOWN")  # but OVN has bound it
         other = OvsDriver()
         other.initialize(self.driver.status)
         other._chassis = self.driver._chassis
-        answer = other._sync(self.context, FIRST, contract.HostKnowledge({}, 13))
+        address = mock.patch.object(ovn.ovn_conf, "get_ovn_nb_connection", self.northbound._server)
+        with address:
+            answer = other._sync(self.context, FIRST, contract.HostKnowledge({}, 13))
+        opened: Any = other._logical_ports._northbound
+        opened.close()
         (plan,) = answer.chains
         assert plan.id == chain
         assert {target.tunnel_ip for target in plan.paths[0].hops[0].targets} == {

@@ -204,8 +204,6 @@ def test_anchors_say_what_was_written(database: Database) -> None:
     write(database, rows_of(snapshot()), revision=7, phase=Phase.CHANGING)
     (found,) = northbound.anchors(database)
     assert found == northbound.Anchor(ident("pc1"), 7, Phase.CHANGING)
-    assert northbound.anchor(database, ident("pc1")) == found
-    assert northbound.anchor(database, ident("pc2")) is None
 
 
 def test_a_network_and_the_group_of_gates_are_read_once(

@@ -22,8 +22,8 @@ from portchain.ovsdb.connection import OvsdbConnection, OvsdbUnreachableError
 _ATTEMPTS = 3
 """Two processes may add the same row at once: the second one then compares again."""
 
-_INDEX = "name"
-"""The column by which rows are looked up."""
+_INDEXES = ("name", "hostname")
+"""Columns by which rows are looked up."""
 
 
 class Unreachable(lib.ServiceUnavailable):
@@ -142,17 +142,21 @@ class Database:
 
     def named(self, table: str, name: str) -> Any | None:
         """Return the row with a name; None if there is none."""
-        with self._connection.lock:
-            rows = self.idl.tables[table].rows
-            entry = rows.IndexEntry(name=name)
-            return next(iter(rows.indexes[_INDEX].irange(entry, entry)), None)
+        return next(iter(self._between(table, "name", name, name)), None)
 
     def named_from(self, table: str, start: str) -> list[Any]:
         """Return the rows whose names begin with a text."""
+        return self._between(table, "name", start, f"{start}\U0010ffff")
+
+    def with_hostname(self, table: str, hostname: str) -> list[Any]:
+        """Return the rows of a host."""
+        return self._between(table, "hostname", hostname, hostname)
+
+    def _between(self, table: str, column: str, first: str, last: str) -> list[Any]:
         with self._connection.lock:
             rows = self.idl.tables[table].rows
-            first, last = (rows.IndexEntry(name=name) for name in (start, f"{start}\U0010ffff"))
-            return list(rows.indexes[_INDEX].irange(first, last))
+            ends = (rows.IndexEntry(**{column: value}) for value in (first, last))
+            return list(rows.indexes[column].irange(*ends))
 
 
 def put(row: Any, **columns: Any) -> None:
@@ -205,5 +209,6 @@ def _use_certificates(database: str) -> None:
 
 def _create_indexes(opened: connection.Connection) -> None:
     for table in opened.idl.tables.values():
-        if _INDEX in table.columns:
-            table.rows.index_create(_INDEX).add_column(_INDEX)
+        for column in _INDEXES:
+            if column in table.columns:
+                table.rows.index_create(column).add_column(column)

@@ -22,8 +22,14 @@ class Chassis:
 
         :raises ovn.Unreachable: the database does not answer, and never did in this process.
         """
-        known = self.all_tunnel_ends() if hosts else {}
-        return {host: end for host, end in known.items() if host in hosts}
+        if not hosts:
+            return {}
+        southbound = self._connected()
+        return {
+            host: _tunnel_end(row.encaps)
+            for host in hosts
+            for row in southbound.with_hostname("Chassis", host)
+        }
 
     def all_tunnel_ends(self) -> dict[str, TunnelEnd]:
         """Return the same for all hosts."""

@@ -23,7 +23,7 @@ from portchain.ovsdb.ovn import Database, put
 LOG = logging.getLogger(__name__)
 
 CHAIN = "portchain:chain"
-"""Key of guards and anchors: id of the chain."""
+"""Key of anchors, guards and their ACLs: id of the chain."""
 REVISION, PHASE = "portchain:revision", "portchain:phase"
 """Keys of anchors: the chain's revision that was written, and its ``Phase``."""
 GROUP = "portchain:group"
@@ -40,7 +40,7 @@ _COLUMNS = {
         *("parent_name", "tag", "enabled"),
     ),
     "Port_Group": ("name", "ports", "acls", "external_ids"),
-    "ACL": ("direction", "priority", "match", "action", "options"),
+    "ACL": ("direction", "priority", "match", "action", "options", "external_ids"),
 }
 FORMER_TABLES = (
     "Network_Function_Group",
@@ -263,7 +263,7 @@ class Writer:
     def _group_of_gates(self) -> Any:
         group = self._named(_GROUP_TABLE, rows.GATES) or self._insert(_GROUP_TABLE, rows.GATES)
         put(group, external_ids={GROUP: rows.GATES})
-        self._acls(group, rows.GATE_ACLS)
+        self._acls(group, rows.GATE_ACLS, group.external_ids)
         return group
 
     def _add_port(self, row: Any, port: Any) -> None:
@@ -317,20 +317,23 @@ class Writer:
                 ports=[port for port in found if port is not None],
                 external_ids={CHAIN: chain_id, _MATCH: guard.match},
             )
-            self._acls(row, rows.guard_acls(name, guard))
+            self._acls(row, rows.guard_acls(name, guard), {CHAIN: chain_id})
 
-    def _acls(self, group: Any, wanted: Sequence[Acl]) -> None:
-        """Give a port group its ACLs; those that it has already stay."""
+    def _acls(self, group: Any, wanted: Sequence[Acl], marks: Mapping[str, str]) -> None:
+        """Give a port group its ACLs; those that it has already stay.
+
+        :param marks: say whose the ACLs are, so that a change of them is noticed.
+        """
         present = {_acl_of(row): row for row in group.acls}
         if len(present) == len(group.acls) and present.keys() == {_key(acl) for acl in wanted}:
             return
-        group.acls = [present.get(_key(acl)) or self._acl(acl) for acl in wanted]
+        group.acls = [present.get(_key(acl)) or self._acl(acl, marks) for acl in wanted]
 
-    def _acl(self, acl: Acl) -> Any:
+    def _acl(self, acl: Acl, marks: Mapping[str, str]) -> Any:
         row = self._txn.insert(self._database.idl.tables["ACL"])
         row.direction, row.priority = acl.direction, acl.priority
         row.match, row.action = acl.match, acl.action
-        row.options = dict(acl.options)
+        row.options, row.external_ids = dict(acl.options), dict(marks)
         return row
 
     def _named(self, table: str, name: str) -> Any | None:

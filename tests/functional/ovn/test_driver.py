@@ -217,6 +217,29 @@ class OvnDriverTest(ApiTestCase):
         self.keep_up()
         assert (self.dropped(chain), self.gates()) == before
 
+    def test_acls_that_others_change_are_repaired(self) -> None:
+        chain = self.make_chain()
+        self.confirm(chain)
+        self.keep_up()
+        before = self.dropped(chain)
+        self.keep_up()
+
+        def damage(_row: Any) -> None:
+            for row in self.northbound.named_from("Port_Group", rows.guard_prefix(chain)):
+                for acl in row.acls:
+                    acl.match = "ip"
+
+        add(self.northbound, damage)
+        assert self.dropped(chain) != before
+        self.keep_up()
+        assert self.dropped(chain) == before
+
+    def test_a_plan_reads_the_chassis_of_its_hosts_alone(self) -> None:
+        with mock.patch.object(self.southbound, "rows") as all_rows:
+            self.make_chain()
+        assert self.sent().keys() == {FIRST, SECOND}
+        assert all_rows.call_count == 0
+
     def test_rows_of_unknown_chains_are_removed(self) -> None:
         chain = self.make_chain()
         with db_api.CONTEXT_WRITER.using(self.context) as session:

@@ -4,7 +4,7 @@ Pure. Together, the expressions match the packets that hosts classify, and no ot
 is dropped unless it is sent to a gate.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_network
 
 from portchain.core.protocols import (
@@ -63,21 +63,39 @@ def exceptions(classifier: Classifier, forwarded: Iterable[str] = ()) -> Iterato
 
 
 def _protocol(classifier: Classifier) -> Iterator[str]:
+    """Match the protocol and its fields, and fragments in which nothing can see them.
+
+    These hosts drop (``portchain.dataplane.match.undecided_fragment_matches``).
+    """
     protocol = classifier.protocol
-    ranges = (classifier.source_ports, classifier.destination_ports)
     if protocol is None:
         return
+    name = _WITH_PORTS.get(protocol) or _ICMP.get(protocol) or f"ip.proto == {protocol}"
+    terms = [name]
+    if fields := list(_fields(classifier)):
+        terms.append(_or_fragment("ip.is_frag", fields))
+    if classifier.ethertype == "IPv6":
+        yield _or_fragment("ip.later_frag", terms)
+    else:
+        yield from terms
+
+
+def _or_fragment(fragment: str, terms: Sequence[str]) -> str:
+    whole = " && ".join(terms)
+    return f"({fragment} || ({whole}))" if len(terms) > 1 else f"({fragment} || {whole})"
+
+
+def _fields(classifier: Classifier) -> Iterator[str]:
+    """Match the ports of a protocol that has any, or the type and code of ICMP."""
+    protocol = classifier.protocol or 0
+    ranges = (classifier.source_ports, classifier.destination_ports)
     if (name := _WITH_PORTS.get(protocol)) is not None:
-        yield name
         for field, ports in zip(("src", "dst"), ranges, strict=True):
             yield from _range(f"{name}.{field}", ports)
     elif (name := _ICMP.get(protocol)) is not None:
-        yield name
         for field, values in zip(("type", "code"), ranges, strict=True):
             if values is not None:
                 yield f"{name}.{field} == {values[0]}"
-    else:
-        yield f"ip.proto == {protocol}"
 
 
 def _range(field: str, ports: PortRange | None) -> Iterator[str]:

@@ -171,3 +171,24 @@ def test_an_icmp_classifier(switch: Switch) -> None:
     switch.guard(echo, icmp(8, 0))
     assert switch.arrives(icmp(8, 1)) == set()
     assert switch.arrives(icmp(0, 0)) == {DESTINATION}
+
+
+def test_fragments_that_hosts_hold_back_pass_no_guard(switch: Switch) -> None:
+    """Open vSwitch sees no ports in fragments, and no protocol in later ones of IPv6."""
+    switch.guard(CLASSIFIER, tcp(80))
+    for fragment in ("ip.is_frag && !ip.later_frag", "ip.is_frag && ip.later_frag"):
+        assert switch.arrives(f"{tcp(0, 0)} && {fragment}") == set()
+        to_gate = switch.arrives(f"{tcp(0, 0)} && {fragment}", to=gate_mac(ident(SOURCE)))
+        assert to_gate == {"gate of src"}, "which another chain takes"
+        assert switch.arrives(f"{udp(0, 0)} && {fragment}") == {DESTINATION}
+
+
+def test_later_fragments_of_ipv6_pass_no_guard(switch: Switch) -> None:
+    whole = f"{IPV6} && ip.ttl == 64 && tcp && tcp.src == 5000 && tcp.dst == 80"
+    switch.guard(
+        FlowClassifier(ident("fc1"), ident("project"), ethertype="IPv6", protocol=6), whole
+    )
+    later = f"{IPV6} && ip.ttl == 64 && ip.is_frag && ip.later_frag && ip.proto == 44"
+    other = f"{IPV6} && ip.ttl == 64 && udp && udp.src == 5000 && udp.dst == 80"
+    assert switch.arrives(later) == set()
+    assert switch.arrives(other) == {DESTINATION}

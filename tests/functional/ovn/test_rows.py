@@ -107,7 +107,8 @@ def test_a_chain_gets_gates_and_guards(database: Database) -> None:
     }
     ((match, ports),) = guards(database).items()
     assert ports == {"src"}
-    assert match == "ip4 && !eth.mcast && tcp && tcp.src == 23 && tcp.dst == 100 && " + (
+    assert match == (
+        "ip4 && !eth.mcast && tcp && (ip.is_frag || (tcp.src == 23 && tcp.dst == 100)) && "
         "ip4.src == 10.0.0.0/28 && ip4.dst == 10.0.0.20/32"
     )
 

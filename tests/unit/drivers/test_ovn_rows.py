@@ -21,19 +21,24 @@ TCP = Classifier("IPv4", 6)
 ANY = "ip4 && !eth.mcast"
 
 EXPRESSIONS = [
-    (Classifier("IPv4", 1, source_ports=(8, 8)), f"{ANY} && icmp4 && icmp4.type == 8"),
+    (
+        Classifier("IPv4", 1, source_ports=(8, 8)),
+        f"{ANY} && icmp4 && (ip.is_frag || icmp4.type == 8)",
+    ),
     (
         Classifier("IPv6", 58, (128, 128), (0, 0)),
-        "ip6 && !eth.mcast && icmp6 && icmp6.type == 128 && icmp6.code == 0",
+        "ip6 && !eth.mcast && (ip.later_frag || "
+        "(icmp6 && (ip.is_frag || (icmp6.type == 128 && icmp6.code == 0))))",
     ),
     (TCP, f"{ANY} && tcp"),
-    (replace(TCP, source_ports=(5, 5)), f"{ANY} && tcp && tcp.src == 5"),
-    (replace(TCP, destination_ports=(0, 9)), f"{ANY} && tcp && 0 <= tcp.dst <= 9"),
+    (replace(TCP, source_ports=(5, 5)), f"{ANY} && tcp && (ip.is_frag || tcp.src == 5)"),
+    (replace(TCP, destination_ports=(0, 9)), f"{ANY} && tcp && (ip.is_frag || 0 <= tcp.dst <= 9)"),
     (replace(TCP, destination_ports=(0, 65535)), f"{ANY} && tcp"),
     (
         Classifier("IPv4", 132, (1, 2), (3, 3)),
-        f"{ANY} && sctp && 1 <= sctp.src <= 2 && sctp.dst == 3",
+        f"{ANY} && sctp && (ip.is_frag || (1 <= sctp.src <= 2 && sctp.dst == 3))",
     ),
+    (Classifier("IPv6", 47), "ip6 && !eth.mcast && (ip.later_frag || ip.proto == 47)"),
     (Classifier("IPv4", 47), f"{ANY} && ip.proto == 47"),
     (replace(TCP, source_prefixes=("10.0.0.0/8",)), f"{ANY} && tcp && ip4.src == 10.0.0.0/8"),
     (replace(TCP, source_prefixes=("10.0.0.0/8", "0.0.0.0/0")), f"{ANY} && tcp"),
@@ -70,7 +75,10 @@ def test_a_classifier_as_an_expression(classifier: Classifier, expression: str) 
         (Classifier("IPv4", 17, source_ports=(1, 60)), []),
         (
             Classifier("IPv4", 17, source_ports=(1, 67)),
-            ["ip4 && !eth.mcast && udp && 1 <= udp.src <= 67 && udp.src == 67 && udp.dst == 68"],
+            [
+                f"{ANY} && udp && (ip.is_frag || 1 <= udp.src <= 67) && "
+                "udp.src == 67 && udp.dst == 68"
+            ],
         ),
         (
             Classifier("IPv6"),

@@ -16,12 +16,13 @@ def untagged_pair(pair: PortPair) -> PortPair:
 
 
 def untagged_chain(snapshot: ChainSnapshot) -> ChainSnapshot:
-    """Return a chain whose functions, and those of its neighbours in a graph, get no tags."""
+    """Return a chain whose functions, and those of other chains of its graph, get no tags."""
     return replace(
         snapshot,
         chain=_untagged(snapshot.chain),
         predecessors=tuple(map(_untagged, snapshot.predecessors)),
         successors=tuple(map(_untagged, snapshot.successors)),
+        earlier=tuple(map(_untagged, snapshot.earlier)),
     )
 
 

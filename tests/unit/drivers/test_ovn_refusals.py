@@ -1,39 +1,51 @@
-"""What the driver ovn refuses, because hosts of OVN cannot do it."""
+"""Chains that hosts of OVN cannot realise."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from portchain.core.model import PortRole
-from portchain.core.rules import Violation
+from portchain.core.rules import Kind, Violation
 from portchain.drivers.ovn.refusals import check_chain
-from tests.plans import ident
 from tests.unit.dataplane.planning.test_planner import snapshot
 
-
-def with_role(role: PortRole, name: str) -> Any:
-    made = snapshot()
-    port = made.ports[ident(name)]
-    return replace(made, ports={**made.ports, port.id: replace(port, role=role)})
+ROUTER = {"role": PortRole.ROUTER, "host": ""}
+"""Neutron has no host for the port of a router that OVN distributes."""
+SUBPORT = {"role": PortRole.SUBPORT}
 
 
-def test_ports_with_interfaces_of_their_own() -> None:
-    check_chain(snapshot())
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_virtual_machines_send(symmetric: bool) -> None:
+    check_chain(snapshot(symmetric=symmetric))
 
 
 @pytest.mark.parametrize(
-    ("role", "name", "attribute", "reason"),
+    ("ends", "what"),
     [
-        (PortRole.ROUTER, "src", "flow_classifiers", "belongs to a router"),
-        (PortRole.SERVICE, "src", "flow_classifiers", "another service of the network"),
-        (PortRole.SUBPORT, "src", "flow_classifiers", "a subport of a trunk"),
-        (PortRole.SUBPORT, "pp2-in", "port_pair_groups", "a subport of a trunk"),
-        (PortRole.SUBPORT, "pp3-out", "port_pair_groups", "a subport of a trunk"),
+        ({"src": ROUTER}, "packets of flow classifier .* of a router or"),
+        ({"src": {"role": PortRole.ROUTER}}, "packets of flow classifier .* of a router or"),
+        ({"src": {"role": PortRole.SERVICE}}, "packets of flow classifier .* of a router or"),
+        ({"dst": ROUTER, "symmetric": True}, "replies of flow classifier .* of a router or"),
+        ({"src": SUBPORT}, "packets of flow classifier .* a subport of a trunk"),
+        ({"dst": SUBPORT, "symmetric": True}, "replies of flow classifier .* a subport of a trunk"),
     ],
 )
-def test_ports_without(role: PortRole, name: str, attribute: str, reason: str) -> None:
-    with pytest.raises(Violation, match=reason) as refused:
-        check_chain(with_role(role, name))
-    assert refused.value.attribute == attribute
+def test_what_a_port_without_interface_sends_is_refused(ends: dict[str, Any], what: str) -> None:
+    with pytest.raises(Violation, match=what) as refused:
+        check_chain(snapshot(**ends))
+    assert refused.value.kind is Kind.UNSUPPORTED
+    assert refused.value.attribute == "flow_classifiers"
+    assert "driver ovs" in refused.value.rule, "an alternative"
+
+
+@pytest.mark.parametrize("end", [ROUTER, SUBPORT])
+def test_what_is_sent_to_such_a_port_enters_the_chain(end: dict[str, Any]) -> None:
+    check_chain(snapshot(dst=end))
+
+
+@pytest.mark.parametrize("name", ["pp2_in", "pp3_out"])
+def test_a_function_with_a_subport_is_refused(name: str) -> None:
+    with pytest.raises(Violation, match="is a subport of a trunk") as refused:
+        check_chain(snapshot(**{name: SUBPORT}))
+    assert refused.value.attribute == "port_pair_groups"
     assert "driver ovs" in refused.value.rule, "an alternative"

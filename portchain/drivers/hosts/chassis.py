@@ -7,8 +7,8 @@ from portchain.dataplane.planning.mtu import TunnelEnd
 from portchain.ovsdb import ovn
 
 _COLUMNS = {"Chassis": ("name", "hostname", "encaps"), "Encap": ("type", "ip", "options")}
-_TUNNEL = "geneve"
-"""The only type with which all versions of OVN connect chassis, and the one that Neutron needs."""
+_TUNNELS = ("geneve", "vxlan")
+"""Types with which ovn-controller connects chassis, the preferred one first (ovn-sb(5), Encap)."""
 
 
 class Chassis:
@@ -54,10 +54,14 @@ class Chassis:
 
 
 def _tunnel_end(encaps: Iterable[Any]) -> TunnelEnd:
-    """Return the endpoint of a chassis: of several addresses, the one that OVN prefers."""
-    usable = [row for row in encaps if row.type == _TUNNEL]
+    """Return the endpoint of a chassis: of several, the one that OVN prefers."""
+    usable = [row for row in encaps if row.type in _TUNNELS]
     if not usable:
         return TunnelEnd()
-    default = "default-encap-ip"
-    chosen = min(usable, key=lambda row: (row.options.get(default) != "true", row.ip))
-    return TunnelEnd(chosen.ip, frozenset({_TUNNEL}))
+
+    def rank(row: Any) -> tuple[int, bool, str]:
+        is_default = row.options.get("default-encap-ip") == "true"
+        return _TUNNELS.index(row.type), not is_default, row.ip
+
+    chosen = min(usable, key=rank)
+    return TunnelEnd(chosen.ip, frozenset({chosen.type}))

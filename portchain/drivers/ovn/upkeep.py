@@ -84,7 +84,7 @@ class Upkeep:
         usable = [one.snapshot.chain.id for one in own if not one.refusal]
         # As if all hosts had confirmed: what enters a chain is dropped until they have.
         applied = {one.snapshot.chain.id: one.snapshot.chain.revision for one in own}
-        # First. If this process ends after the next line, the chains are realised anyway.
+        # Written first: if this process ends after the takeover, the manager plans the chains.
         self._renewal.increment(context, usable)
         self._northbound.run(TakeOver(self._northbound, _wanted(own, applied)))
         self._renewal.plan(context, usable)

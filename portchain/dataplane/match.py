@@ -287,6 +287,12 @@ def protocol_words(ethertype: str, protocol: int | None) -> tuple[str, ...]:
     return (word,) if word is not None else (_WORDS[ethertype, None], f"nw_proto={protocol}")
 
 
+def ip_versions(match: frozenset[str]) -> frozenset[str]:
+    """Return the ethertypes, ``IPv4`` and ``IPv6``, of the packets that match words allow."""
+    named = frozenset(_PROTOCOLS[word][0] for word in match & _PROTOCOLS.keys())
+    return named or frozenset(_ADDRESS_FIELDS)
+
+
 def matches_overlap(one: frozenset[str], other: frozenset[str]) -> bool:
     """Tell whether one packet can match both of two sets of match words.
 

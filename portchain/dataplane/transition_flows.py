@@ -12,6 +12,7 @@ from portchain.dataplane.compile import (
 from portchain.dataplane.flow import Flow, FlowKey, NoFlood, SwitchEntry
 from portchain.dataplane.flow_builder import build_flow
 from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.match import ip_versions
 from portchain.dataplane.pipeline import (
     FIRST_SERVICE_INDEX,
     REG_PATH_POSITION,
@@ -190,12 +191,6 @@ _DECIDING_TABLES = {
     TABLES["REJOIN"].number: (f"{REG_PATH_POSITION}=", "dl_src="),
 }
 
-_FAMILIES = {
-    "ip": frozenset({"ip", "tcp", "udp", "sctp", "icmp"}),
-    "ipv6": frozenset({"ipv6", "tcp6", "udp6", "sctp6", "icmp6"}),
-}
-"""Version of IP -> the words of which one is in a match of its packets."""
-
 
 def _decisions(flow: Flow) -> set[frozenset[str]]:
     """Return the words that match what the flow decides about; nothing if its key says all.
@@ -208,5 +203,4 @@ def _decisions(flow: Flow) -> set[frozenset[str]]:
         return set()
     words = (word for word in key.match if word.startswith(prefixes))
     about = frozenset((f"table={key.table}", *words))
-    named = [name for name, protocols in _FAMILIES.items() if not protocols.isdisjoint(key.match)]
-    return {about | {family} for family in named or _FAMILIES}
+    return {about | {version} for version in ip_versions(key.match)}

@@ -164,15 +164,25 @@ class PathOnHost:
 
     def match_position(self, index: int) -> str:
         """Match packets that are about to visit hop ``index``."""
-        return f"{REG_PATH_POSITION}={self.position(index):#x}"
+        return at(self.position(index))
 
     def arrived_position(self, index: int) -> int:
-        """Return the path position of such packets that have come from another host for it."""
+        """Return the path position of packets from other hosts that visit hop ``index`` here."""
         return self.position(index) | POSITION_ARRIVED
 
     def match_target(self, index: int, target: Target) -> tuple[str, str]:
-        """Match packets for which ``target`` has been selected at hop ``index``."""
-        return (self.match_position(index), f"{REG_TARGET}={target_number(target.pair_id):#x}")
+        """Match packets for which this host has selected ``target`` at hop ``index``."""
+        return (self.match_position(index), for_target(target))
+
+
+def at(position: int) -> str:
+    """Match packets at a path position."""
+    return f"{REG_PATH_POSITION}={position:#x}"
+
+
+def for_target(target: Target) -> str:
+    """Match packets for which ``target`` has been selected, here or by the host that sent them."""
+    return f"{REG_TARGET}={target_number(target.pair_id):#x}"
 
 
 def target_number(pair_id: str) -> int:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from portchain.dataplane.compile import rate_limits, sfc_aware, transport
-from portchain.dataplane.compile.context import PathOnHost, target_number
+from portchain.dataplane.compile.context import PathOnHost, at, for_target, target_number
 from portchain.dataplane.compile.crossing import TO_FUNCTION, Crossing
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import build_flow, goto, set_field
 from portchain.dataplane.host_switch import LocalPort
-from portchain.dataplane.pipeline import REG_PATH_POSITION, REG_TARGET, Priority
+from portchain.dataplane.pipeline import REG_TARGET, Priority
 from portchain.dataplane.plan import Target
 
 
@@ -24,21 +24,16 @@ def local_delivery_flows(context: PathOnHost, index: int, target: Target) -> Ite
     can_forward = is_tap or context.find_port(target.egress_port) is not None
     if ingress is None or not can_forward:
         return
-    crossing, arrived = _crossing(context, index, target), context.arrived_position(index)
+    crossing = _crossing(context, index, target)
     positions = [context.position(index)] if context.sends_into(index) and not is_tap else []
     if crossing.senders:
-        positions.append(arrived)
-    number = target_number(target.pair_id)
+        positions.append(context.arrived_position(index))
     for position in positions:
-        selected = (f"{REG_PATH_POSITION}={position:#x}", f"{REG_TARGET}={number:#x}")
         for words, actions in _delivery_variants(context, index, target, ingress):
-            yield build_flow("FORWARD", Priority.POSITION, (*selected, *words), *actions)
-    yield from transport.arrival_flows(
-        crossing,
-        set_field(arrived, REG_PATH_POSITION),
-        set_field(number, REG_TARGET),
-        goto("FORWARD"),
-    )
+            match = (at(position), for_target(target), *words)
+            yield build_flow("FORWARD", Priority.POSITION, match, *actions)
+    select = set_field(target_number(target.pair_id), REG_TARGET)
+    yield from transport.arrival_flows(crossing, select, goto("FORWARD"))
 
 
 def tap_copy_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Flow]:

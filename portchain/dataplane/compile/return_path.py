@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from itertools import product
 
 from portchain.dataplane.compile import rate_limits, returned, sfc_aware, transport
-from portchain.dataplane.compile.context import PathOnHost
+from portchain.dataplane.compile.context import PathOnHost, at
 from portchain.dataplane.compile.crossing import TO_ORIGIN, Crossing
 from portchain.dataplane.conjunction import build_flows
 from portchain.dataplane.flow import Flow, NoFlood
@@ -239,16 +239,14 @@ def rejoin_flows(context: PathOnHost) -> Iterator[Flow]:
     for port_id, mac, origin in map(_port_of_origin, context.path.origins):
         port = context.switch.ports.get(port_id)
         crossing = Crossing(context, origin, mac, end, TO_ORIGIN)
-        arrived = context.arrived_position(end)
         positions = [context.position(end)] if ends_here else []
         if origin.host == host and port is not None:
-            set_position = set_field(arrived, REG_PATH_POSITION)
-            yield from transport.arrival_flows(crossing, set_position, goto("REJOIN"))
-            positions += [arrived] if crossing.senders else []
+            yield from transport.arrival_flows(crossing, goto("REJOIN"))
+            positions += [context.arrived_position(end)] if crossing.senders else []
         for position, sent_from in product(
             positions, (mac, *_own_further_macs(context.path, origin))
         ):
-            match = (f"{REG_PATH_POSITION}={position:#x}", f"dl_src={sent_from}")
+            match = (at(position), f"dl_src={sent_from}")
             if origin.host == host and port is not None:
                 from_port = f"set_field:{port.ofport}->in_port"
                 onward = with_resubmit(_actions_into_neutron(context, port))

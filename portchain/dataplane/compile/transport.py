@@ -17,9 +17,10 @@ from portchain.dataplane.flow_builder import (
     PRIORITY_TAG,
     PROVIDER_MACS,
     build_flow,
+    set_field,
 )
 from portchain.dataplane.host_switch import LocalSwitch
-from portchain.dataplane.pipeline import Priority
+from portchain.dataplane.pipeline import REG_PATH_POSITION, Priority
 
 
 def sending_flows(
@@ -58,10 +59,15 @@ def arrival_flows(crossing: Crossing, *onward: str) -> Iterator[Flow]:
     They accept packets and frames from tunnels, and frames from the provider network: the sending
     host decides, and it can get its tunnel before or after this host.
 
+    The packets get a path position of their own, which only flows to ports of this host match
+    (docs/decisions/0064).
+
     :param onward: the actions after that.
     """
     if not crossing.senders:
         return
+    arrived = crossing.context.arrived_position(crossing.index)
+    onward = (set_field(arrived, REG_PATH_POSITION), *onward)
     if crossing.switch.patch_to_tun is not None:
         yield from labels.arrival_flows(crossing, onward)
         yield from frames.tunnel_arrival_flows(crossing, onward)

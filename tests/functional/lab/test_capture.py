@@ -1,17 +1,16 @@
 """Captures at interfaces that come and go."""
 
-import os
 import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 from portchain_lab.errors import LabError
-from portchain_lab.guests.vif import Nic
 from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.hosts import netns
 from portchain_lab.observe.capture import Capture
-from portchain_lab.waiting import wait_for
+
+from tests.functional.lab.machine import machine, plug
 
 FRAME = bytes.fromhex("020000000002 020000000001 88b5") + bytes(46)
 
@@ -30,27 +29,8 @@ class LateCapture(Capture):
 
 @pytest.fixture
 def vm() -> Iterator[VirtualMachine]:
-    namespace = f"pccap{os.getpid()}"
-    netns.create([namespace])
-    nics = tuple(Nic(f"eth{n}", f"id{n}", f"p{n}", "", "", (), "", 1500) for n in (1, 2))
-    try:
-        plug(namespace, "eth1")
-        yield VirtualMachine("vm", "1", "h1", namespace, "plain", nics)
-    finally:
-        netns.delete([namespace])
-
-
-def plug(namespace: str, device: str) -> None:
-    netns.ip(
-        f"link add {device} type veth peer name {device}-peer",
-        *(f"link set {end} addrgenmode none" for end in (device, f"{device}-peer")),
-        f"link set {device} up",
-        f"link set {device}-peer up",
-        namespace=namespace,
-    )
-    wait_for(
-        lambda: "state UP" in netns.run(namespace, "ip", "link", "show", device), 10, "the link"
-    )
+    with machine(nics=2) as made:
+        yield made
 
 
 def send(namespace: str, device: str) -> None:

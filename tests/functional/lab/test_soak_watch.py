@@ -1,11 +1,9 @@
 """What the soak of the benchmark counts as a visit of a function."""
 
-import os
 import socket
 from collections.abc import Iterator
 
 import pytest
-from portchain_lab.guests.vif import Nic
 from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.hosts import netns
 from portchain_lab.waiting import wait_for
@@ -13,22 +11,16 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
 from bench.soak.watch import Watch
-from tests.functional.lab.test_capture import plug
+from tests.functional.lab.machine import MAC, machine
 
-MAC, OTHER = "fa:16:3e:00:00:01", "fa:16:3e:00:00:02"
+OTHER = "fa:16:3e:00:00:02"
 CLIENT, SERVER = 1024, 31000
 
 
 @pytest.fixture
 def vm() -> Iterator[VirtualMachine]:
-    namespace = f"pcwatch{os.getpid()}"
-    netns.create([namespace])
-    nic = Nic("eth1", "id1", "p1", "", MAC, (), "", 1500)
-    try:
-        plug(namespace, nic.device)
-        yield VirtualMachine("f1", "1", "h1", namespace, "plain", (nic,))
-    finally:
-        netns.delete([namespace])
+    with machine(nics=1) as made:
+        yield made
 
 
 def test_a_flooded_frame_is_no_visit(vm: VirtualMachine) -> None:
@@ -42,4 +34,4 @@ def test_a_flooded_frame_is_no_visit(vm: VirtualMachine) -> None:
             sock.send(bytes(frame))
         # Both frames come in order, so the second one shows that the first has been read.
         seen = wait_for(lambda: watch.take().visited, 10, "a visit")
-    assert seen == {(CLIENT + 1, SERVER): {("first", "f1")}}
+    assert seen == {(CLIENT + 1, SERVER): {("first", "vm")}}

@@ -85,7 +85,7 @@ class OvnHost:
         self._worker.run_soon(self._switch.restore_wires)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
-            [AgentEndpoint(name, self._worker.receive_update)],
+            [AgentEndpoint(self._worker.receive_update)],
         )
         self._rpc.start()
         self._worker.start()

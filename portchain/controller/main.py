@@ -38,7 +38,7 @@ class Host:
         self._worker = HostWorker(name, self._switch)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
-            [AgentEndpoint(name, self._worker.receive_update)],
+            [AgentEndpoint(self._worker.receive_update)],
         )
 
     def start(self) -> None:

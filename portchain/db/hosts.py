@@ -33,15 +33,13 @@ def record_version(context: Any, host: str, minor_version: int) -> bool:
     return True
 
 
-def with_version(context: Any, hosts: Collection[str], minor_version: int) -> frozenset[str]:
-    """Return which of some hosts follow a version or a later one."""
+def versions_of(context: Any, hosts: Collection[str]) -> dict[str, int]:
+    """Return host -> the version that it follows, for those of some hosts that have said it."""
     if not hosts:
-        return frozenset()
-    query = sa.select(Host.host).where(
-        Host.host.in_(sorted(hosts)), Host.minor_version >= minor_version
-    )
+        return {}
+    query = sa.select(Host.host, Host.minor_version).where(Host.host.in_(sorted(hosts)))
     with db_api.CONTEXT_READER.using(context) as session:
-        return frozenset(session.scalars(query))
+        return dict(session.execute(query).all())
 
 
 @db_api.retry_if_session_inactive()

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 REASON_SIZE = 1000
 # Uses `length()`: some databases reject collation-dependent comparisons in generated columns.
 UNCONFIRMED = "applied_revision < wanted_revision OR length(missing) > 0"
+UNPREPARED = "applied_revision < wanted_revision AND prepared_revision < wanted_revision"
 
 
 def _reference(target: str, ondelete: str, **options: Any) -> Any:
@@ -230,10 +231,16 @@ class ChainHost(model_base.BASEV2):
     `portchain.db.realisation` explains the three revisions. ``error`` says why the host cannot do
     its part, ``missing`` what it waits for, ``warning`` what it carries slowly or not at all.
     ``gets_packets``: the wanted revision says that the host accepts packets in MPLS, see `Host`.
-    The database computes ``unconfirmed``, whose index finds the few such rows among many.
+    ``part`` identifies what the host was sent with ``part_revision`` (`portchain.db.sent_plans`).
+    The database computes ``unconfirmed`` and ``unprepared``, whose indexes find the few such rows
+    among many.
     """
 
     __tablename__ = "portchain_chain_hosts"
+    __table_args__ = (
+        sa.Index("ix_portchain_chain_hosts_unprepared", "chain_id", "unprepared"),
+        model_base.BASEV2.__table_args__,
+    )
 
     chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE", primary_key=True)
     host: Mapped[str] = mapped_column(sa.String(255), primary_key=True, index=True)
@@ -246,6 +253,11 @@ class ChainHost(model_base.BASEV2):
     gets_packets: Mapped[bool] = mapped_column(sa.Boolean, default=False, server_default=sa.false())
     unconfirmed: Mapped[bool | None] = mapped_column(
         sa.Boolean, sa.Computed(UNCONFIRMED), nullable=True, index=True
+    )
+    part: Mapped[str | None] = mapped_column(sa.Text, nullable=True)
+    part_revision: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
+    unprepared: Mapped[bool | None] = mapped_column(
+        sa.Boolean, sa.Computed(UNPREPARED), nullable=True
     )
 
 

@@ -23,91 +23,10 @@ from oslo_utils import timeutils
 from sqlalchemy import orm
 
 from portchain.core.model import HostReport
-from portchain.db.models import REASON_SIZE, ChainHost, PortChain
+from portchain.db.models import ChainHost, PortChain
+from portchain.db.sent_plans import shortened
 
 LOG = logging.getLogger(__name__)
-
-
-@db_api.retry_if_session_inactive()
-def record_plan(
-    context: Any,
-    chain_id: str,
-    revision: int,
-    hosts: Iterable[str],
-    *,
-    down_reason: str = "",
-    warning: str = "",
-    packet_hosts: Collection[str] = (),
-) -> bool:
-    """Record which hosts are about to be sent a plan for a chain.
-
-    Rows of hosts that no longer take part are removed. The other hosts keep what they confirmed;
-    they keep their errors until their next report.
-
-    :param revision: the chain's revision in the plan.
-    :param hosts: the hosts that take part.
-    :param down_reason: why the chain cannot carry traffic even if every host does its part; empty
-        if it can.
-    :param warning: what the owner should know although the chain carries traffic; empty if nothing.
-    :param packet_hosts: the hosts that, by the plan, accept packets in MPLS.
-    :return: False, and nothing is written, if a newer revision is recorded or the chain is gone.
-    """
-    wanted = set(hosts)
-    with db_api.CONTEXT_WRITER.using(context):
-        session = context.session
-        updated = session.execute(
-            sa.update(PortChain)
-            .where(PortChain.id == chain_id, PortChain.realised_revision <= revision)
-            .values(
-                realised_revision=revision,
-                down_reason=_short(down_reason),
-                warning=_short(warning),
-                touched_at=timeutils.utcnow(),
-            )
-            .execution_options(synchronize_session=False)
-        )
-        if not updated.rowcount:
-            return False
-        of_chain = ChainHost.chain_id == chain_id
-        known = set(session.scalars(sa.select(ChainHost.host).where(of_chain)))
-        session.execute(sa.delete(ChainHost).where(of_chain, ChainHost.host.not_in(wanted)))
-        session.execute(
-            sa.update(ChainHost)
-            .where(of_chain)
-            .values(
-                wanted_revision=revision,
-                missing="",
-                gets_packets=sa.case((ChainHost.host.in_(packet_hosts), True), else_=False),
-            )
-        )
-        _add_hosts(session, chain_id, revision, wanted - known, packet_hosts)
-    return True
-
-
-def _short(reason: str) -> str:
-    """Shorten a reason to what the tables can hold; it may name hundreds of ports."""
-    return reason if len(reason) <= REASON_SIZE else f"{reason[: REASON_SIZE - 4]} ..."
-
-
-def _add_hosts(
-    session: Any, chain_id: str, revision: int, hosts: set[str], packet_hosts: Collection[str]
-) -> None:
-    rows = [
-        {
-            "chain_id": chain_id,
-            "host": host,
-            "wanted_revision": revision,
-            "prepared_revision": 0,
-            "applied_revision": 0,
-            "error": "",
-            "missing": "",
-            "warning": "",
-            "gets_packets": host in packet_hosts,
-        }
-        for host in sorted(hosts)
-    ]
-    if rows:
-        session.execute(sa.insert(ChainHost), rows)
 
 
 @db_api.retry_if_session_inactive()
@@ -131,56 +50,92 @@ def record_reports(
         chains = sa.select(PortChain.id, PortChain.revision).where(PortChain.id.in_(ids))
         locked = chains.order_by(PortChain.id).with_for_update()
         newest: dict[str, int] = dict(session.execute(locked).all())
-        rows: dict[str, dict[str, ChainHost]] = defaultdict(dict)
-        for row in session.scalars(sa.select(ChainHost).where(ChainHost.chain_id.in_(ids))):
-            rows[row.chain_id][row.host] = row
-        ready: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        own_rows = sa.select(ChainHost).where(ChainHost.host == host, ChainHost.chain_id.in_(ids))
+        rows = {row.chain_id: row for row in session.scalars(own_rows)}
+        prepared: list[ChainHost] = []  # for the revision that they were sent last
+        newly: set[str] = set()  # the chains for which they were not before
         for report in reports:
-            for row in _record_report(
-                rows[report.chain_id], host, report, newest.get(report.chain_id, 0)
-            ):
-                ready[row.host].append((row.chain_id, row.wanted_revision))
-    return ready
+            row = rows.get(report.chain_id)
+            if row is None or not _is_expected(row, report, newest.get(report.chain_id, 0)):
+                continue
+            was_prepared = _is_prepared(row)
+            _record_report(row, report)
+            if not (report.error or report.missing) and _is_prepared(row):
+                prepared.append(row)
+                newly |= set() if was_prepared else {row.chain_id}
+        session.flush()
+        return _ready(session, prepared, newly)
 
 
-def _record_report(
-    rows: Mapping[str, ChainHost], host: str, report: HostReport, newest: int
-) -> list[ChainHost]:
-    """Write a report to its host's row.
+def _is_expected(row: ChainHost, report: HostReport, newest: int) -> bool:
+    """Tell whether a report is neither older than another one nor about what was never sent.
 
-    :param rows: host -> row, for every host of the report's chain.
     :param newest: the chain's present revision. The answer to a host's request for changes can
-        contain it before `record_plan` has recorded it.
-    :return: the rows of the hosts that can switch now.
+        contain it before it is recorded that the host was sent it.
     """
-    row = rows.get(host)
-    if row is None or report.revision < row.applied_revision:
-        return []
-    if report.revision > max(newest, row.wanted_revision):
-        LOG.warning(
-            "Host %s reports revision %s of port chain %s, which it was never sent; ignoring it",
-            host,
-            report.revision,
-            report.chain_id,
-        )
-        return []
-    some_were_unprepared = not all(map(_is_prepared, rows.values()))
-    row.error, row.missing, row.warning = report.error, report.missing, _short(report.warning)
+    if report.revision <= max(newest, row.wanted_revision):
+        return report.revision >= row.applied_revision
+    LOG.warning(
+        "Host %s reports revision %s of port chain %s, which it was never sent; ignoring it",
+        row.host,
+        report.revision,
+        report.chain_id,
+    )
+    return False
+
+
+def _record_report(row: ChainHost, report: HostReport) -> None:
+    """Write a report to its host's row."""
+    row.error, row.missing, row.warning = report.error, report.missing, shortened(report.warning)
     if report.error or report.missing:
-        return []
+        return
     row.prepared_revision = report.revision
     if not report.prepared:
         row.applied_revision = report.revision
-    if not all(map(_is_prepared, rows.values())):
-        return []
-    # The last host to become prepared lets all of them switch. A host that repeats its report gets
-    # the same answer again.
-    candidates = rows.values() if some_were_unprepared else [row]
-    return [each for each in candidates if each.applied_revision < each.wanted_revision]
 
 
 def _is_prepared(row: ChainHost) -> bool:
     return max(row.prepared_revision, row.applied_revision) >= row.wanted_revision
+
+
+def _ready(
+    session: Any, prepared: Sequence[ChainHost], newly: Collection[str]
+) -> dict[str, list[tuple[str, int]]]:
+    """Return which hosts can switch to which revisions of chains.
+
+    The last host to become prepared lets all of them switch. A host that repeats its report gets
+    the same answer again.
+
+    :param prepared: the rows of a host that is prepared.
+    :param newly: the chains for which it was not before its report.
+    """
+    if not prepared:
+        return {}
+    complete = set(session.scalars(_fully_prepared(row.chain_id for row in prepared)))
+    ready: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for row in prepared:
+        is_behind = row.applied_revision < row.wanted_revision
+        if is_behind and row.chain_id in complete and row.chain_id not in newly:
+            ready[row.host].append((row.chain_id, row.wanted_revision))
+    finished = sorted(complete.intersection(newly))
+    query = sa.select(ChainHost.host, ChainHost.chain_id, ChainHost.wanted_revision).where(
+        ChainHost.chain_id.in_(finished), ChainHost.applied_revision < ChainHost.wanted_revision
+    )
+    for host, chain_id, revision in session.execute(query) if finished else ():
+        ready[host].append((chain_id, revision))
+    return ready
+
+
+def _fully_prepared(chain_ids: Iterable[str]) -> sa.Select[str]:
+    """Return the query for those of some chains whose hosts are all prepared.
+
+    For each chain, the database reads one entry of an index, however many hosts the chain has.
+    """
+    other = sa.select(ChainHost.host).where(
+        ChainHost.chain_id == PortChain.id, ChainHost.unprepared == sa.true()
+    )
+    first = other.limit(1).scalar_subquery()
+    return sa.select(PortChain.id).where(PortChain.id.in_(sorted(chain_ids)), first.is_(None))
 
 
 @db_api.retry_if_session_inactive()
@@ -193,7 +148,7 @@ def mark_failed(context: Any, chain_ids: Iterable[str], reason: str) -> None:
         context.session.execute(
             sa.update(PortChain)
             .where(PortChain.id.in_(list(chain_ids)))
-            .values(failure=_short(reason), touched_at=timeutils.utcnow())
+            .values(failure=shortened(reason), touched_at=timeutils.utcnow())
             .execution_options(synchronize_session=False)
         )
 
@@ -239,26 +194,19 @@ def mark_realised(
 def advance(session: Any, chain_ids: Sequence[str]) -> None:
     """Give chains a new revision that changes nothing that their status depends on.
 
-    Where the present revision is realised or confirmed, the new one counts as realised or confirmed
-    too. So chains stay ACTIVE. A host that does not get the new plan asks for it at its next sync.
+    Where the present revision is realised, the new one counts as realised, too. So chains stay
+    ACTIVE. They must be planned now; if this server ends before, the periodic comparison finds them
+    (`portchain.db.drift`).
     """
-    chain, host = PortChain, ChainHost
+    chain = PortChain
     # MariaDB assigns from left to right, so that each value must be read before it is changed.
-    session.execute(
-        sa.update(host)
-        .where(host.chain_id.in_(chain_ids))
-        .ordered_values(
-            (host.applied_revision, _one_more_if(host.applied_revision, host.wanted_revision)),
-            (host.wanted_revision, host.wanted_revision + 1),
-        )
-        .execution_options(synchronize_session=False)
-    )
     session.execute(
         sa.update(chain)
         .where(chain.id.in_(chain_ids))
         .ordered_values(
             (chain.realised_revision, _one_more_if(chain.realised_revision, chain.revision)),
             (chain.revision, chain.revision + 1),
+            (chain.realised_digest, ""),
             (chain.touched_at, timeutils.utcnow()),
         )
         .execution_options(synchronize_session=False)
@@ -355,17 +303,17 @@ def ready_on(context: Any, host: str) -> list[tuple[str, int]]:
     :return: pairs of a chain id and a revision that this host has not applied yet.
     """
     of_host, other = orm.aliased(ChainHost), orm.aliased(ChainHost)
-    prepared = sa.case(
-        (other.prepared_revision > other.applied_revision, other.prepared_revision),
-        else_=other.applied_revision,
-    )
-    unprepared = sa.select(other.chain_id).where(
-        other.chain_id == of_host.chain_id, prepared < other.wanted_revision
+    unprepared = (
+        sa.select(other.host)
+        .where(other.chain_id == of_host.chain_id, other.unprepared == sa.true())
+        .limit(1)
+        .scalar_subquery()
     )
     query = sa.select(of_host.chain_id, of_host.wanted_revision).where(
         of_host.host == host,
+        of_host.unconfirmed == sa.true(),
         of_host.applied_revision < of_host.wanted_revision,
-        ~unprepared.exists(),
+        unprepared.is_(None),
     )
     with db_api.CONTEXT_READER.using(context):
         return [(chain_id, revision) for chain_id, revision in context.session.execute(query)]

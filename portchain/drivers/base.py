@@ -36,6 +36,7 @@ from portchain.core.model import (
     PortPair,
     PortPairGroup,
 )
+from portchain.core.plan_records import HostChanges, PlanRecord
 
 __all__ = [
     "Capabilities",
@@ -125,6 +126,22 @@ class ChainStatusReporter(abc.ABC):
             packets in MPLS, by the plan.
         :returns: False if a newer revision is recorded, or the chain was deleted: nothing is
             recorded then, and the driver has nothing to do.
+        """
+
+    @abc.abstractmethod
+    def record_plans(
+        self, context: Any, records: Sequence[PlanRecord], *, quiet: Collection[str] = ()
+    ) -> Mapping[str, HostChanges]:
+        """Record the plans of several chains, for drivers that know what each host must know.
+
+        A host whose part is the same as before is neither notified nor waited for: it keeps the
+        revision that it has.
+
+        :param records: at most one for each chain.
+        :param quiet: chains whose status must not change: hosts that had confirmed the plan before
+            count as if they had confirmed this one.
+        :returns: chain id -> which hosts to notify. Without the chains for which ``record_plan``
+            returns False.
         """
 
     @abc.abstractmethod

@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from portchain.core.model import HostReport
-from portchain.db import realisation, redaction
+from portchain.core.plan_records import HostChanges, PlanRecord
+from portchain.db import realisation, redaction, sent_plans
 from portchain.drivers.base import ChainStatusReporter
 
 
@@ -24,14 +26,15 @@ class DatabaseStatusReporter(ChainStatusReporter):
         packet_hosts: Collection[str] = (),
     ) -> bool:
         """See ``ChainStatusReporter``, also for the other methods."""
-        return realisation.record_plan(
-            context,
-            chain_id,
-            revision,
-            hosts,
-            down_reason=_for_owner(context, chain_id, down_reason),
-            warning=_for_owner(context, chain_id, warning),
-            packet_hosts=packet_hosts,
+        parts = dict.fromkeys(hosts, "")
+        record = PlanRecord(chain_id, revision, parts, down_reason, warning, packet_hosts)
+        return bool(self.record_plans(context, [record]))
+
+    def record_plans(
+        self, context: Any, records: Sequence[PlanRecord], *, quiet: Collection[str] = ()
+    ) -> Mapping[str, HostChanges]:
+        return sent_plans.record(
+            context, [_record_for_owner(context, record) for record in records], quiet=quiet
         )
 
     def confirm(
@@ -54,6 +57,14 @@ class DatabaseStatusReporter(ChainStatusReporter):
 
     def ready_on(self, context: Any, host: str) -> Sequence[tuple[str, int]]:
         return realisation.ready_on(context, host)
+
+
+def _record_for_owner(context: Any, record: PlanRecord) -> PlanRecord:
+    return replace(
+        record,
+        down_reason=_for_owner(context, record.chain_id, record.down_reason),
+        warning=_for_owner(context, record.chain_id, record.warning),
+    )
 
 
 def _for_owner(context: Any, chain_id: str, text: str) -> str:

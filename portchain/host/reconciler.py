@@ -106,6 +106,11 @@ class Reconciler:
             plans = (state.plan for state in self._chains.values())
             return {plan.id: plan.revision for plan in plans if plan is not None}
 
+    def plans_of(self, chain_id: str) -> list[ChainPlan]:
+        """Return the plans that this host has of a chain, those that drain included."""
+        with self._lock:
+            return list(self._chains.get(chain_id, ABSENT).plans)
+
     @property
     def seconds_until_due(self) -> float | None:
         """Seconds until ``advance_transitions`` has something to do; None without transitions."""

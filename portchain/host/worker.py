@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from neutron_lib import context as n_context
 from oslo_config import cfg
@@ -17,6 +18,7 @@ from portchain.dataplane.transition import TransitionTimeouts
 from portchain.host.reconciler import Reconciler
 from portchain.host.switch import Switch
 from portchain.rpc import contract
+from portchain.rpc.fields import ContractError
 from portchain.rpc.server import ServerClient
 
 LOG = log.getLogger(__name__)
@@ -53,6 +55,7 @@ class HostWorker:
         self._reports_lock = threading.Lock()
         self._has_reports = threading.Event()
         self._last_failure = ""
+        self._next_sync = _Timer(options.sync_interval)
 
     def start(self) -> None:
         """Start both threads."""
@@ -61,9 +64,9 @@ class HostWorker:
 
     # Any thread calls these methods. They return at once.
 
-    def receive_update(self, update: contract.PlanUpdate) -> None:
+    def receive_update(self, message: Any) -> None:
         """Program the plans that the server sent."""
-        self._tasks.put(lambda: self.reconciler.update(update))
+        self._tasks.put(lambda: self._apply_update(message))
 
     def port_changed(self, port_id: str) -> None:
         """Compute the flows of the chains that use a port again.
@@ -136,6 +139,26 @@ class HostWorker:
                 return reconciler.advance_transitions
             return reconciler.reconcile if failed else reconciler.retry_incomplete
 
+    def _apply_update(self, message: Any) -> None:
+        """Apply an update. One that does not follow the contract is logged and ignored.
+
+        It is read only now, because it may refer to what the updates before it have brought.
+        """
+        try:
+            update = contract.decode_update(message, self.reconciler.plans_of)
+        except ContractError as exc:
+            LOG.error(
+                "Ignoring an update of host %s that does not follow the wire contract: %s. The "
+                "next sync asks for the plans again. If this repeats, check that server and host "
+                "have releases that work together",
+                self.host,
+                exc,
+            )
+            return
+        if update.incomplete:
+            self._ask_for_changes()
+        self.reconciler.update(update)
+
     def _compute_changed_ports(self) -> None:
         with self._changed_ports_lock:
             port_ids, self._changed_ports = self._changed_ports, set()
@@ -161,16 +184,24 @@ class HostWorker:
     def _log_repair(self) -> None:
         LOG.info("The switch of host %s was changed to hold the flows of its plans", self.host)
 
+    def _ask_for_changes(self) -> None:
+        """Ask the server soon, not only after the interval."""
+        self._next_sync.expire()
+        self._has_reports.set()
+
     # The thread that calls the server.
 
     def _call_server(self) -> None:
         """Send reports as they come, and ask every ``sync_interval`` whether a message was lost."""
-        next_sync = _Timer(cfg.CONF[GROUP].sync_interval)
+        next_sync = self._next_sync
         while True:
             # A report that the server refuses must not stop the sync, so each is tried by itself.
             reported = self._attempt(self._send_reports)
-            if next_sync.is_due and self._attempt(self._synchronise):
+            if next_sync.is_due:
+                # From now on: what asks for a sync meanwhile wants another one.
                 next_sync.restart()
+                if not self._attempt(self._synchronise):
+                    next_sync.expire()
             is_done = reported and not next_sync.is_due
             self._has_reports.wait(next_sync.seconds_left if is_done else _RETRY_SECONDS)
             self._has_reports.clear()
@@ -227,3 +258,7 @@ class _Timer:
 
     def restart(self) -> None:
         self._due_at = time.monotonic() + self._seconds
+
+    def expire(self) -> None:
+        """Make it due now."""
+        self._due_at = time.monotonic()

@@ -5,12 +5,8 @@ from typing import Any
 
 import oslo_messaging
 from neutron_lib import rpc as n_rpc
-from oslo_log import log
 
 from portchain.rpc import contract
-from portchain.rpc.fields import ContractError
-
-LOG = log.getLogger(__name__)
 
 
 class AgentClient:
@@ -37,27 +33,14 @@ class AgentClient:
 class AgentEndpoint:
     """Receives the server's notifications on a host.
 
-    :param host: the host's name in Neutron.
-    :param receive: called with each update; must not block.
+    :param receive: called with each message, as it was sent; must not block.
     """
 
     target = oslo_messaging.Target(version=contract.VERSION)
 
-    def __init__(self, host: str, receive: Callable[[contract.PlanUpdate], None]) -> None:
-        self._host = host
+    def __init__(self, receive: Callable[[Any], None]) -> None:
         self._receive = receive
 
     def apply(self, context: Any, update: Any) -> None:
-        """Receive an update. One that does not follow the contract is logged and ignored."""
-        try:
-            decoded = contract.decode_update(update)
-        except ContractError as exc:
-            LOG.error(
-                "Ignoring an update of host %s that does not follow the wire contract: %s. The "
-                "next sync asks for the plans again. If this repeats, check that server and host "
-                "have releases that work together",
-                self._host,
-                exc,
-            )
-            return
-        self._receive(decoded)
+        """Receive an update."""
+        self._receive(update)

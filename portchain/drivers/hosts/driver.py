@@ -5,7 +5,7 @@ switch, an agent or a controller, makes no difference to what the host has to kn
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from oslo_config import cfg
@@ -14,14 +14,15 @@ from oslo_log import log as logging
 from portchain.conf import GROUP
 from portchain.core.availability import pair_weights
 from portchain.core.model import VLAN, ChainSnapshot, Encapsulation, HostReport, PortPair
-from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SETS
+from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SETS, ChainPlan
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.floating import why_not_translated
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.dataplane.planning.planner import PairHistory, Planned, plan_chain
-from portchain.dataplane.planning.visibility import plan_for_host
-from portchain.db import pair_sets, snapshots
-from portchain.db.hosts import record_version, renew_chains, with_version
+from portchain.db import pair_sets, sent_plans, snapshots
+from portchain.db.drift import digest
+from portchain.db.hosts import record_version, renew_chains, versions_of
+from portchain.db.realisation import mark_realised
 from portchain.drivers.base import (
     Capabilities,
     ChainsFailed,
@@ -34,15 +35,29 @@ from portchain.drivers.hosts.chassis import Chassis
 from portchain.drivers.hosts.logical_ports import OVN_MECHANISM, LogicalPorts
 from portchain.drivers.hosts.tags import untagged_chain, untagged_pair
 from portchain.drivers.hosts.underlay import tunnel_ends, underlay_of
-from portchain.drivers.hosts.updates import two_phase_chains, updates_by_host
+from portchain.drivers.hosts.updates import Outgoing, two_phase_chains, updates_by_host
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
+from portchain.rpc.plan_codec import PlanSplitter
 from portchain.rpc.server import ServerEndpoint
 
 LOG = logging.getLogger(__name__)
 
 DELETED = 2**62
 """Revision as of which hosts have no part in a deleted chain: higher than that of any plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plans:
+    """Plans of chains.
+
+    :param failures: chain id -> exception, of the chains that cannot be planned.
+    :param versions: host -> minor version of the contract that it has said it follows.
+    """
+
+    planned: Sequence[Planned]
+    failures: Mapping[str, Exception]
+    versions: Mapping[str, int]
 
 
 class HostDriver(PortChainDriver):
@@ -111,43 +126,43 @@ class HostDriver(PortChainDriver):
     def refresh_port_chains(self, context: Any, snapshots: Sequence[ChainSnapshot]) -> None:
         """Plan chains, and send each host all of its changes in one message.
 
+        Hosts for which nothing changes are not notified.
+
         :raises ChainsFailed: some chains cannot be planned; the hosts are notified of the others.
         """
-        planned, failures = self._plan(context, snapshots)
-        before = self.status.hosts_of(context, [item.plan.id for item in planned])
+        self._refresh(context, snapshots)
+
+    def _refresh(
+        self, context: Any, snapshots: Sequence[ChainSnapshot], *, quiet: bool = False
+    ) -> None:
+        """Do what ``refresh_port_chains`` does. For drivers that write more than plans.
+
+        :param quiet: whether the chains keep their status.
+        """
+        plans = self._plan(context, snapshots)
+        outgoing = [Outgoing(planned) for planned in plans.planned]
         # A plan is sent only if no other server has recorded a newer revision, or the deletion. A
         # host that has no part in the newer plan would learn of that only at its next sync.
-        current = [
-            item
-            for item in planned
-            if self.status.record_plan(
-                context,
-                item.plan.id,
-                item.plan.revision,
-                item.plan.hosts,
-                down_reason=item.availability.down_reason,
-                warning=item.availability.warning,
-                packet_hosts=item.plan.packet_hosts,
-            )
-        ]
-        self._agents.apply(context, updates_by_host(current, before))
-        if failures:
-            raise ChainsFailed(failures)
+        changes = self.status.record_plans(
+            context,
+            [one.record for one in outgoing],
+            quiet=[one.plan.id for one in outgoing] if quiet else (),
+        )
+        self._agents.apply(context, updates_by_host(outgoing, changes, plans.versions))
+        if plans.failures:
+            raise ChainsFailed(plans.failures)
 
-    def _plan(
-        self, context: Any, snapshots: Iterable[ChainSnapshot]
-    ) -> tuple[list[Planned], dict[str, Exception]]:
-        """Plan chains.
-
-        :returns: the plans, and chain id -> exception of those that cannot be planned.
-        """
+    def _plan(self, context: Any, snapshots: Iterable[ChainSnapshot]) -> _Plans:
+        """Plan chains."""
         seen = map(self._logical_ports.without_seemingly_unplugged, snapshots)
         snapshots = [untagged_chain(snapshot) for snapshot in seen]
         ports = (port for snapshot in snapshots for port in snapshot.ports.values())
         mechanisms = {port.host: port.mechanism for port in ports if port.host}
-        hosts = mechanisms.keys()
         ends, underlay = self._tunnel_ends(context, mechanisms), underlay_of(cfg.CONF)
-        packet_hosts = with_version(context, hosts, contract.PACKETS_SINCE)
+        versions = versions_of(context, mechanisms.keys())
+        packet_hosts = {
+            host for host, version in versions.items() if version >= contract.PACKETS_SINCE
+        }
         history = _record_pairs(context, snapshots)
         planned: list[Planned] = []
         failures: dict[str, Exception] = {}
@@ -158,7 +173,7 @@ class HostDriver(PortChainDriver):
                 # A bug that one chain triggers must not affect the other chains of the call.
                 LOG.exception("Cannot plan port chain %s", snapshot.chain.id)
                 failures[snapshot.chain.id] = error
-        return planned, failures
+        return _Plans(planned, failures, versions)
 
     def _tunnel_ends(self, context: Any, mechanisms: Mapping[str, str]) -> dict[str, TunnelEnd]:
         """Return host -> its tunnel endpoint.
@@ -179,17 +194,27 @@ class HostDriver(PortChainDriver):
         groups = [group for group, ids in due.items() if not ids or ids & own.keys()]
         usable = [chain_id for chain_id, item in own.items() if not item.refusal]
         if groups and pair_sets.age(context, groups, usable, times):
-            self._plan_again(context, usable)
+            self._plan_again(context, usable, quiet=True)
 
-    def _plan_again(self, context: Any, chain_ids: Sequence[str]) -> None:
-        """Plan chains for a reason that the driver manager does not know of."""
+    def _plan_again(self, context: Any, chain_ids: Sequence[str], *, quiet: bool = False) -> None:
+        """Plan chains for a reason that the driver manager does not know of.
+
+        :param quiet: whether the chains keep their status.
+        """
         if not chain_ids:
             return
+        loaded = snapshots.load(context, chain_ids)
+        failures: Mapping[str, Exception] = {}
         try:
-            self.refresh_port_chains(context, snapshots.load(context, chain_ids))
+            self._refresh(context, loaded, quiet=quiet)
         except ChainsFailed as failed:
-            for chain_id, error in failed.failures.items():
+            failures = failed.failures
+            for chain_id, error in failures.items():
                 self.status.mark_failed(context, [chain_id], str(error))
+        if quiet:
+            done = [one for one in loaded if one.chain.id not in failures]
+            revisions = [(one.chain.id, one.chain.revision) for one in done]
+            mark_realised(context, revisions, {one.chain.id: digest(one) for one in done})
 
     # Called by the hosts.
 
@@ -210,18 +235,40 @@ class HostDriver(PortChainDriver):
         unknown = [
             chain_id for chain_id, revision in expected.items() if known.get(chain_id) != revision
         ]
-        planned, _ = self._plan(context, snapshots.load(context, unknown))
-        plans = tuple(item.plan for item in planned if host in item.plan.hosts)
+        plans = self._plan(context, snapshots.load(context, unknown))
+        outgoing = [one for one in map(Outgoing, plans.planned) if host in one.plan.hosts]
         return contract.PlanUpdate(
-            chains=tuple(plan_for_host(plan, host) for plan in plans),
-            prepare=two_phase_chains(plans),
+            chains=self._parts_for(context, host, outgoing),
+            prepare=two_phase_chains([one.plan for one in outgoing]),
             switch=tuple(self.status.ready_on(context, host)),
             removed=tuple(
                 (chain_id, revision)
                 for chain_id, revision in known.items()
                 if chain_id not in expected
             ),
+            parts_sent={} if said.minor_version >= contract.PARTS_SINCE else None,
         )
+
+    @staticmethod
+    def _parts_for(context: Any, host: str, outgoing: Sequence[Outgoing]) -> tuple[ChainPlan, ...]:
+        """Return the parts of plans that a host has to know.
+
+        Each has the revision that the host has to confirm. That may be older than the chain's, if
+        nothing has changed for the host since. A part that is not the recorded one is about to be
+        recorded.
+        """
+        recorded = sent_plans.parts_on(context, host, [one.plan.id for one in outgoing])
+        found, others = [], []
+        for one in outgoing:
+            revision, identity = recorded.get(one.plan.id, (0, ""))
+            plan = one.views.plan_for(host)
+            if identity and identity == PlanSplitter().split(plan).identity:
+                plan = replace(plan, revision=revision)
+            else:
+                others.append(one.plan.id)
+            found.append(plan)
+        sent_plans.forget_parts(context, host, others)
+        return tuple(found)
 
     def _record_reports(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
         """Record what a host has done, and notify hosts that can switch now."""

@@ -1,40 +1,91 @@
-"""Computes the updates for hosts. Pure."""
+"""Computes what is recorded of plans, and the updates for hosts. Pure."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
+from portchain.core.plan_records import HostChanges, PlanRecord
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned
-from portchain.dataplane.planning.visibility import plan_for_host
+from portchain.dataplane.planning.visibility import HostViews
 from portchain.rpc import contract
+from portchain.rpc.plan_codec import PlanSplitter
+
+_MAX_IDENTITY = 60_000  # characters; what a column of the database holds
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A chain's plan that hosts are about to be notified of."""
+
+    planned: Planned
+
+    @property
+    def plan(self) -> ChainPlan:
+        """The plan of all hosts."""
+        return self.planned.plan
+
+    @cached_property
+    def views(self) -> HostViews:
+        """The plan as each host gets it."""
+        return HostViews(self.plan)
+
+    @cached_property
+    def record(self) -> PlanRecord:
+        """What is recorded of the plan."""
+        splitter = PlanSplitter()
+        plans = {host: self.views.plan_for(host) for host in self.plan.hosts}
+        identities = {host: splitter.split(plan).identity for host, plan in plans.items()}
+        return PlanRecord(
+            self.plan.id,
+            self.plan.revision,
+            {host: one if len(one) < _MAX_IDENTITY else "" for host, one in identities.items()},
+            self.planned.availability.down_reason,
+            self.planned.availability.warning,
+            self.plan.packet_hosts,
+        )
 
 
 def updates_by_host(
-    planned: Iterable[Planned], before: Mapping[str, Collection[str]]
+    outgoing: Iterable[Outgoing],
+    changes: Mapping[str, HostChanges],
+    versions: Mapping[str, int],
 ) -> dict[str, contract.PlanUpdate]:
-    """Return one update for each host that a change of plans concerns.
+    """Return one update for each host that changes of plans concern.
 
-    :param before: chain id -> hosts that took part in the chain until now.
+    :param changes: chain id -> what the plan changes for hosts; other chains are left out.
+    :param versions: host -> minor version of the contract that it follows.
     """
-    chains = defaultdict(list)
-    removed = defaultdict(list)
-    for item in planned:
-        plan = item.plan
-        for host in plan.hosts:
-            chains[host].append(plan)
-        for host in set(before.get(plan.id, ())) - plan.hosts:
-            removed[host].append((plan.id, plan.revision))
-    return {
-        host: contract.PlanUpdate(
-            tuple(plan_for_host(plan, host) for plan in chains[host]),
+    chains: defaultdict[str, list[Outgoing]] = defaultdict(list)
+    removed: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+    for one in outgoing:
+        change = changes.get(one.plan.id, HostChanges())
+        for host in change.notify:
+            chains[host].append(one)
+        for host in change.removed:
+            removed[host].append((one.plan.id, one.plan.revision))
+    updates = {}
+    for host in chains.keys() | removed.keys():
+        got = None
+        if versions.get(host, 0) >= contract.PARTS_SINCE:
+            before = {one.plan.id: changes[one.plan.id].notify[host] for one in chains[host]}
+            got = {chain_id: parts_in(identity) for chain_id, identity in before.items()}
+        updates[host] = contract.PlanUpdate(
+            tuple(one.views.plan_for(host) for one in chains[host]),
             tuple(removed[host]),
-            prepare=two_phase_chains(chains[host]),
+            prepare=two_phase_chains([one.plan for one in chains[host]]),
+            parts_sent=got,
         )
-        for host in chains.keys() | removed.keys()
-    }
+    return updates
 
 
-def two_phase_chains(plans: Iterable[ChainPlan]) -> frozenset[str]:
+def parts_in(identity: str) -> frozenset[str]:
+    """Return the parts of a plan's lists, from the text that identifies it (``SplitPlan``)."""
+    return frozenset(identity.split()[1:])
+
+
+def two_phase_chains(plans: Sequence[ChainPlan]) -> frozenset[str]:
     """Return the ids of the chains that change in two phases.
 
     A host must not send packets by a new plan before the other hosts can receive them, so all

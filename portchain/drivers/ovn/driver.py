@@ -54,7 +54,9 @@ class OvnDriver(HostDriver):
         refusals.check_chain(snapshot)
         super().check_port_chain(snapshot)
 
-    def refresh_port_chains(self, context: Any, snapshots: Sequence[ChainSnapshot]) -> None:
+    def _refresh(
+        self, context: Any, snapshots: Sequence[ChainSnapshot], *, quiet: bool = False
+    ) -> None:
         """Write the rows that the hosts will need, then plan the chains and notify the hosts.
 
         :raises Unreachable: the Northbound database does not answer; no host is notified.
@@ -66,7 +68,7 @@ class OvnDriver(HostDriver):
         ]
         if wanted:
             self._northbound.run(WriteChains(self._northbound, wanted))
-        super().refresh_port_chains(context, snapshots)
+        super()._refresh(context, snapshots, quiet=quiet)
 
     def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         """Remove the chain's guards, and notify its hosts. The gates are removed later.

@@ -49,9 +49,9 @@ class PairSetRaceTest(AtOnce, OnMariaDb, EarlierPairsCase):
                 self.plan(self.context)
             self.set_weights(7)
             results = self.at_once(*[self.plan] * WORKERS)
-            assert all(failures == {} for _, failures in results)
+            assert all(plans.failures == {} for plans in results)
             assert [one.replaced for one in self.sets()] == [True] * known + [False]
-            assert len({str(planned[0].plan) for planned, _ in results}) == 1
+            assert len({str(plans.planned[0].plan) for plans in results}) == 1
 
     def test_changes_and_plans_at_once(self) -> None:
         """No set is lost, recorded twice, or in force again by an old snapshot."""

@@ -12,6 +12,7 @@ from oslo_config import cfg
 
 from portchain import errors
 from portchain.db import ids, lookup, realisation, snapshots
+from portchain.drivers.status import DatabaseStatusReporter
 from tests.functional.db.at_once import AtOnce
 from tests.functional.db.test_api import OnMariaDb
 from tests.unit.api.base import OTHER_PROJECT, PROJECT, ApiTestCase
@@ -255,7 +256,7 @@ class RaceTest(AtOnce, OnMariaDb, ApiTestCase):
         chain = self.new_chain(self.context, [group])["id"]
         self.at_once(
             *[
-                lambda context, n=n: realisation.record_plan(
+                lambda context, n=n: DatabaseStatusReporter().record_plan(
                     context, chain, 2 + n, [f"h{n}", "all"]
                 )
                 for n in range(WORKERS)

@@ -5,8 +5,8 @@ from typing import Any
 
 from portchain.core.model import ChainSnapshot, Port
 from portchain.core.rules import Violation
-from portchain.db import realisation
 from portchain.drivers.base import ChainsFailed
+from portchain.drivers.status import DatabaseStatusReporter
 from tests.unit.api.test_drivers import DriverTestCase, RecordingDriver
 
 
@@ -30,7 +30,9 @@ class FreezingDriver(RecordingDriver):
     def refresh_port_chains(self, context: Any, snapshots: Sequence[ChainSnapshot]) -> None:
         super().refresh_port_chains(context, snapshots)
         for snapshot in snapshots:
-            realisation.record_plan(context, snapshot.chain.id, snapshot.chain.revision, ())
+            DatabaseStatusReporter().record_plan(
+                context, snapshot.chain.id, snapshot.chain.revision, ()
+            )
         failing = self.broken & {snapshot.chain.id for snapshot in snapshots}
         if failing:
             raise ChainsFailed({chain: RuntimeError("no room") for chain in sorted(failing)})

@@ -11,6 +11,7 @@ from portchain.db import drift, port_usage, realisation, snapshots
 from portchain.drivers.base import Capabilities, PortChainDriver
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
+from portchain.drivers.status import DatabaseStatusReporter
 from tests.unit.api.base import HOST, ApiTestCase
 
 
@@ -301,7 +302,7 @@ class FailingTest(DriverTestCase):
         realisation.mark_failed(self.context, [chain], "\N{GREEK SMALL LETTER ALPHA}" * 100_000)
         assert len(self.show("port_chain", chain)["status_reason"]) <= 1000
         realisation.mark_realised(self.context, [(chain, 1)])
-        realisation.record_plan(self.context, chain, 1, [], down_reason="x" * 100_000)
+        DatabaseStatusReporter().record_plan(self.context, chain, 1, [], down_reason="x" * 100_000)
         assert self.show("port_chain", chain)["status_reason"].endswith("x ...")
 
     def test_missed_changes_of_ports_are_detected(self) -> None:

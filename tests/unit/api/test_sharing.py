@@ -7,8 +7,9 @@ from unittest import mock
 from oslo_utils import uuidutils
 
 from portchain.core.model import ChainSnapshot, HostReport, Port
+from portchain.core.plan_records import PlanRecord
 from portchain.core.rules import Violation, label
-from portchain.db import project_lock, realisation, sharing
+from portchain.db import project_lock, realisation, sent_plans, sharing
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
 from tests.unit.api.base import HOST, OTHER_PROJECT, PROJECT, ApiTestCase
@@ -325,7 +326,8 @@ class SharingTest(ProviderTestCase):
                 ({}, "waiting for 2 hosts"),
             ):
                 hosts = ["h1", "h2.cloud"]
-                realisation.record_plan(self.context, one, 99, hosts, **texts)
+                record = PlanRecord(one, 99, dict.fromkeys(hosts, ""), **texts)
+                sent_plans.record(self.context, [record])
                 realisation.mark_realised(self.context, [(one, 99)])
                 self.reason_hides_hosts(one, words)
             for report, words in (

@@ -3,7 +3,10 @@
 from neutron_lib.db import api as db_api
 
 from portchain.core.model import HostReport
-from portchain.db import realisation, writer
+from portchain.core.plan_records import HostChanges, PlanRecord
+from portchain.db import realisation, sent_plans, writer
+from portchain.db.models import ChainHost
+from portchain.drivers.status import DatabaseStatusReporter
 from tests.unit.api.base import ApiTestCase
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -17,7 +20,9 @@ class RealisationTest(ApiTestCase):
         )["id"]
 
     def begin(self, revision: int, *hosts: str, down: str = "") -> bool:
-        return realisation.record_plan(self.context, self.id, revision, hosts, down_reason=down)
+        return DatabaseStatusReporter().record_plan(
+            self.context, self.id, revision, hosts, down_reason=down
+        )
 
     def confirm(self, host: str, revision: int, error: str = "", missing: str = "") -> None:
         report = HostReport(self.id, revision, error, missing)
@@ -186,7 +191,7 @@ class RealisationTest(ApiTestCase):
         group = self.create("port_pair_group")["id"]
         chains = [self.create("port_chain", port_pair_groups=[group])["id"] for _ in range(9)]
         for chain in chains:
-            realisation.record_plan(self.context, chain, 1, ["h1"])
+            DatabaseStatusReporter().record_plan(self.context, chain, 1, ["h1"])
         counts = []
         for some in (chains[:1], chains[1:]):
             with self.statements() as seen:
@@ -205,26 +210,121 @@ class RealisationTest(ApiTestCase):
         realisation.mark_realised(self.context, [(self.id, 1)])
         assert realisation.unrealised(self.context, 10) == []
 
+    # A host is only asked to confirm what changes for it.
+
+    def record(self, revision: int, quiet: bool = False, **parts: str) -> HostChanges:
+        plan = PlanRecord(self.id, revision, parts)
+        changes = sent_plans.record(self.context, [plan], quiet=[self.id] if quiet else ())
+        return changes[self.id]
+
+    def expected(self, *hosts: str) -> list[int | None]:
+        expected = [realisation.expected_on(self.context, host) for host in hosts]
+        return [revisions.get(self.id) for revisions in expected]
+
+    def test_a_host_whose_part_stays_the_same_is_not_asked_again(self) -> None:
+        assert self.record(1, h1="a", h2="b") == HostChanges({"h1": "", "h2": ""})
+        self.confirm("h1", 1)
+        assert self.record(2, h1="a", h2="c") == HostChanges({"h2": "b"})
+        assert self.expected("h1", "h2") == [1, 2]
+        assert self.status() == ("BUILD", "waiting for h2")
+        assert self.prepared("h2", 2) == {"h2"}, "h1 need not be prepared"
+        self.confirm("h2", 2)
+        assert self.status() == ("ACTIVE", "")
+        assert self.record(3, h1="a", h3="d") == HostChanges({"h3": ""}, frozenset({"h2"}))
+        assert self.expected("h1", "h2", "h3") == [1, None, 3]
+
+    def test_a_host_that_has_not_confirmed_its_part_is_still_waited_for(self) -> None:
+        self.record(1, h1="a", h2="b")
+        self.confirm("h2", 1)
+        assert self.record(2, h1="a", h2="c").notify == {"h2": "b"}
+        assert self.prepared("h2", 2) == set()
+        assert self.prepared("h1", 1) == {"h1", "h2"}
+
+    def test_a_host_whose_part_is_not_known_is_always_notified(self) -> None:
+        for revision in (1, 2, 3):
+            assert self.record(revision, h1="").notify == {"h1": ""}
+        assert self.record(4, h1="a").notify == {"h1": ""}
+        assert self.record(5, h1="").notify == {"h1": "a"}
+
+    def test_what_a_server_of_the_previous_release_sent_is_not_known(self) -> None:
+        """It writes the revision that it has sent, and leaves the part as it is."""
+        self.record(1, h1="a")
+        with db_api.CONTEXT_WRITER.using(self.context) as session:
+            session.query(ChainHost).update({ChainHost.wanted_revision: 2})
+        assert self.record(3, h1="a").notify == {"h1": ""}
+
+    def test_a_part_that_may_have_been_another_one_is_sent_again(self) -> None:
+        """The answer to a request of a host can contain what is recorded only afterwards."""
+        self.record(1, h1="a", h2="b")
+        sent_plans.forget_parts(self.context, "h1", [self.id])
+        assert sent_plans.parts_on(self.context, "h1", [self.id]) == {self.id: (1, "")}
+        assert sent_plans.parts_on(self.context, "h2", [self.id]) == {self.id: (1, "b")}
+        assert self.record(2, h1="a", h2="b").notify == {"h1": ""}
+
+    def test_hosts_keep_errors_until_their_next_report(self) -> None:
+        self.record(1, h1="a", h2="b")
+        self.confirm("h1", 1, error="no bridge")
+        self.confirm("h2", 1)
+        self.record(2, h1="c", h2="b")
+        assert self.status() == ("ERROR", "h1: no bridge")
+        self.confirm("h1", 2)
+        assert self.status() == ("ACTIVE", "")
+
+    def test_statements_do_not_depend_on_the_number_of_plans(self) -> None:
+        group = self.create("port_pair_group")["id"]
+        chains = [self.create("port_chain", port_pair_groups=[group])["id"] for _ in range(9)]
+        counts = []
+        for revision in (1, 2):
+            for some in (chains[:1], chains[1:]):
+                plans = [
+                    PlanRecord(one, revision, {"h1": "same", "h2": str(revision)}) for one in some
+                ]
+                with self.statements() as seen:
+                    changes = sent_plans.record(self.context, plans)
+                counts.append((revision, len(seen)))
+                assert changes.keys() == set(some)
+        assert len(set(counts)) == 2
+
+    def test_of_several_plans_the_outdated_ones_are_left_out(self) -> None:
+        group = self.create("port_pair_group")["id"]
+        other = self.create("port_chain", port_pair_groups=[group])["id"]
+        self.record(3, h1="a")
+        plans = [PlanRecord(one, 2, {"h2": "b"}) for one in (self.id, other, NOBODY)]
+        assert sent_plans.record(self.context, plans) == {other: HostChanges({"h2": ""})}
+        assert self.expected("h1", "h2") == [3, None]
+
+    # Changes that are no change to users.
+
     def advance(self) -> None:
         with db_api.CONTEXT_WRITER.using(self.context):
             realisation.advance(self.context.session, [self.id])
 
-    def test_a_revision_that_changes_nothing_is_confirmed_as_far_as_the_one_before(self) -> None:
-        self.begin(1, "h1", "h2")
+    def test_a_quiet_change_is_confirmed_as_far_as_the_plan_before(self) -> None:
+        self.record(1, h1="a", h2="b", h3="c")
         self.confirm("h1", 1)
+        self.confirm("h3", 1)
         self.advance()
+        assert self.record(2, quiet=True, h1="d", h2="e", h3="c").notify == {"h1": "a", "h2": "b"}
         assert self.status() == ("BUILD", "waiting for h2")
-        assert realisation.expected_on(self.context, "h2") == {self.id: 2}
+        assert self.expected("h1", "h2", "h3") == [2, 2, 1]
         self.confirm("h2", 2)
         assert self.status() == ("ACTIVE", "")
         self.advance()
         assert self.status() == ("ACTIVE", "")
-        assert realisation.expected_on(self.context, "h1") == {self.id: 3}
+        self.record(3, quiet=True, h1="f", h2="e", h3="c")
+        assert self.status() == ("ACTIVE", "")
         assert not self.begin(2, "h1"), "an older plan is not sent any more"
         self.confirm("h1", 3, error="no bridge")
         assert self.status() == ("ERROR", "h1: no bridge")
 
-    def test_such_a_revision_does_not_hide_a_change_that_drivers_have_not_accepted(self) -> None:
+    def test_a_quiet_change_that_nobody_plans_is_found_by_the_comparison(self) -> None:
+        self.record(1, h1="a")
+        realisation.mark_realised(self.context, [(self.id, 1)], {self.id: "a digest"})
+        assert realisation.realised(self.context, "", 9) == {self.id: (1, "a digest")}
+        self.advance()
+        assert realisation.realised(self.context, "", 9) == {self.id: (2, "")}
+
+    def test_such_a_change_does_not_hide_one_that_drivers_have_not_accepted(self) -> None:
         self.begin(1, "h1")
         self.confirm("h1", 1)
         with db_api.CONTEXT_WRITER.using(self.context):

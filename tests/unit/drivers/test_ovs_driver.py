@@ -68,7 +68,9 @@ class OvsDriverTest(ApiTestCase):
         """Receive what is sent to a host, as its agent would."""
         received: Queue[contract.PlanUpdate] = Queue()
         target = oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=host)
-        server = rpc.get_server(target, [AgentEndpoint(host, received.put)])
+        server = rpc.get_server(
+            target, [AgentEndpoint(lambda sent: received.put(contract.decode_update(sent)))]
+        )
         # One thread, so that messages keep their order.
         server.start(override_pool_size=1)
         self.servers.append(server)
@@ -204,8 +206,9 @@ class OvsDriverTest(ApiTestCase):
         self.bind(self.client, THIRD)
         sent = self.sent()
         assert (chain, 2) in sent[FIRST][-1].removed
-        assert sent[THIRD][-1].chains == sent[SECOND][-1].chains
-        assert sent[THIRD][-1].chains[0].id == chain
+        for host in (SECOND, THIRD):
+            (plan,) = sent[host][-1].chains
+            assert (plan.id, [source.host for source in plan.paths[0].sources]) == (chain, [THIRD])
 
     def test_host_whose_tunnel_endpoint_moves(self) -> None:
         chain = self.make_chain()

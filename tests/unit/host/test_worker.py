@@ -9,9 +9,12 @@ from oslo_config import cfg
 
 from portchain.conf import GROUP
 from portchain.dataplane.datapath import MPLS, Feature
+from portchain.dataplane.plan import ChainPlan
 from portchain.host import worker
 from portchain.host.options import HOST_OPTS
 from portchain.rpc import contract
+from portchain.rpc.plan_codec import PlanSplitter
+from tests.unit.rpc.test_parts import open_chain
 
 
 class Server:
@@ -20,8 +23,12 @@ class Server:
     def __init__(self) -> None:
         self.said: list[contract.HostKnowledge] = []
 
+        self.asked_again = threading.Event()
+
     def sync(self, _context: Any, _host: str, known: contract.HostKnowledge) -> contract.PlanUpdate:
         self.said.append(known)
+        if len(self.said) > 1:
+            self.asked_again.set()
         return contract.PlanUpdate()
 
 
@@ -39,8 +46,17 @@ class Reconciler:
         self.done = threading.Event()
         self.failure: Exception | None = None
 
+        self.updates: list[contract.PlanUpdate] = []
+
     def synchronise(self, *_: object) -> bool:
         return False
+
+    def plans_of(self, _chain_id: str) -> list[ChainPlan]:
+        return [plan for update in self.updates for plan in update.chains]
+
+    def update(self, update: contract.PlanUpdate) -> None:
+        self.updates.append(update)
+        self.done.set()
 
     def ports_changed(self, port_ids: set[str]) -> None:
         self.ports.append(set(port_ids))
@@ -164,3 +180,41 @@ def test_a_host_that_is_down_is_logged_once(
     host.request_reconcile()
     finish(host)
     assert caplog.text.count("Could not program the flows of host h1") == 2
+
+
+def in_parts(before: ChainPlan, plan: ChainPlan) -> Any:
+    """Return a message with a plan, without the parts of the plan before."""
+    sent = {plan.id: frozenset(PlanSplitter().split(before).parts)}
+    return contract.encode_update(contract.PlanUpdate((plan,), parts_sent=sent))
+
+
+def test_an_update_is_read_with_what_the_updates_before_it_have_brought(
+    host: worker.HostWorker,
+) -> None:
+    plans = [open_chain(machines, revision=machines) for machines in (100, 101, 102)]
+    first = contract.encode_update(contract.PlanUpdate(tuple(plans[:1]), parts_sent={}))
+    reconciler: Any = host.reconciler
+    for message in (first, in_parts(plans[0], plans[1]), in_parts(plans[1], plans[2])):
+        reconciler.done.clear()
+        host.receive_update(message)
+        assert reconciler.done.wait(10)
+    assert [update.chains for update in reconciler.updates] == [(plan,) for plan in plans]
+
+
+def test_a_host_that_lacks_a_part_asks_at_once(host: worker.HostWorker) -> None:
+    """Long before the interval ends."""
+    server: Any = host._server
+    host.receive_update(in_parts(open_chain(100), open_chain(101)))
+    assert server.asked_again.wait(10)
+
+
+def test_a_message_that_does_not_follow_the_contract_is_ignored(
+    host: worker.HostWorker, caplog: pytest.LogCaptureFixture
+) -> None:
+    reconciler: Any = host.reconciler
+    for message in (None, {"chains": 1}, {"chains": [{"id": "x"}]}, {"parts": []}, {"removed": 7}):
+        host.receive_update(message)
+    host.receive_update({})
+    assert reconciler.done.wait(10)
+    assert reconciler.updates == [contract.PlanUpdate()]
+    assert caplog.text.count("does not follow the wire contract") == 5

@@ -17,11 +17,13 @@ from portchain.core.model import (
     PortRole,
     Segment,
 )
+from portchain.core.plan_records import HostChanges
 from portchain.dataplane import plan as plans
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import EarlierPairs
 from portchain.dataplane.planning.planner import plan_chain
-from portchain.drivers.hosts.updates import updates_by_host
+from portchain.dataplane.planning.visibility import plan_for_host
+from portchain.drivers.hosts.updates import Outgoing, updates_by_host
 from portchain.rpc import contract
 from tests.plans import TUNNEL_IPS, ident, mac
 
@@ -342,11 +344,17 @@ def test_packets_of_several_networks_continue_from_their_sources():
 def test_each_host_gets_one_update_and_leaving_hosts_get_a_removal():
     one = plan(pp2_in={"host": ""})
     other = replace(one, plan=replace(one.plan, id=ident("pc2")))
-    updates = updates_by_host([one, other], {one.plan.id: {"h1", "h2"}, other.plan.id: {"h1"}})
+    outgoing = [Outgoing(one), Outgoing(other)]
+    changes = {
+        one.plan.id: HostChanges({"h1": "", "h3": "x"}, frozenset({"h2"})),
+        other.plan.id: HostChanges({"h1": ""}),
+    }
+    updates = updates_by_host(outgoing, changes, {})
     assert set(updates) == {"h1", "h2", "h3"}
-    assert updates["h1"].chains == (one.plan, other.plan)
+    assert updates["h1"].chains == tuple(plan_for_host(each.plan, "h1") for each in (one, other))
     assert updates["h2"].chains == ()
     assert updates["h2"].removed == ((one.plan.id, 3),)
+    assert updates["h3"].chains == (plan_for_host(one.plan, "h3"),)
 
 
 def after(before: ChainSnapshot, **port_changes) -> ChainSnapshot:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from portchain.dataplane.compile import compile_bypass_guard, compile_chain
@@ -41,6 +41,25 @@ sources = st.builds(
 )
 
 
+prefixes = st.lists(st.sampled_from(("10.0.0.0/30", "10.0.0.9/32", "fe80::1/128")), max_size=2)
+macs = st.lists(st.sampled_from(("fa:16:3e:00:00:01", "fa:16:3e:00:00:02")), max_size=2)
+
+
+def with_limits(hop):
+    """Return hops that limit what functions may return, and of which sources they take packets."""
+    return st.builds(
+        lambda accepted, returned, known: replace(
+            hop,
+            accepted_sources=accepted if hop.targets and not hop.tap else (),
+            returned_sources=returned,
+            returned_macs=known,
+        ),
+        st.just(()) | st.just((("10.0.0.0/30",), ("10.0.0.9/32",))),
+        st.none() | prefixes.map(tuple),
+        st.none() | macs.map(tuple),
+    )
+
+
 @st.composite
 def plans(draw):
     known = draw(st.booleans())
@@ -55,9 +74,10 @@ def plans(draw):
         sources=tuple(draw(st.lists(sources, max_size=4))),
     )
     (path,) = made.paths
+    path = replace(path, hops=tuple(draw(with_limits(hop)) for hop in path.hops))
     reverse = replace(
         path, reverse=True, sources=tuple(draw(st.lists(sources, max_size=3))),
-        hops=tuple(reversed(path.hops)),
+        hops=tuple(draw(with_limits(hop)) for hop in reversed(path.hops)),
     )  # fmt: skip
     return replace(made, paths=(path, reverse) if draw(st.booleans()) else (path,))
 
@@ -75,6 +95,23 @@ def test_a_host_compiles_the_same_from_what_it_gets(plan, host, firewall):
 def test_a_host_learns_the_form_for_the_hosts_that_it_knows(plan, host):
     seen = plan_for_host(replace(plan, packet_hosts=HOSTS), host)
     assert set(seen.packet_hosts) == seen.hosts
+
+
+@given(plans(), st.sampled_from(HOSTS), st.sampled_from(HOSTS))
+def test_what_changes_elsewhere_changes_nothing_that_a_host_gets(plan, host, other):
+    """The change concerns machines on another host, and what functions there may return."""
+    assume(host != other)
+    moved = [replace(path, sources=tuple(one for one in path.sources if one.host != other))
+             for path in plan.paths]  # fmt: skip
+    after = replace(plan, paths=tuple(map(without_limits, moved)))
+    functions = {target.host for path in plan.paths for hop in path.hops for target in hop.targets}
+    if host not in functions:
+        assert plan_for_host(after, host) == plan_for_host(plan, host)
+
+
+def without_limits(path):
+    hops = (replace(hop, returned_sources=None, returned_macs=None) for hop in path.hops)
+    return replace(path, hops=tuple(hops))
 
 
 @given(plans(), st.sampled_from(HOSTS))

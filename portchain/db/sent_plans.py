@@ -1,0 +1,208 @@
+"""Records what hosts are sent of the plans of chains, before they are notified.
+
+A host whose part of a plan is the same as in the plan before keeps its row, with the revision of
+the plan that it has: it is neither notified nor waited for. So a change costs what it changes,
+however many hosts a chain has (docs/decisions/0065).
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron_lib.db import api as db_api
+from oslo_utils import timeutils
+
+from portchain.core.plan_records import HostChanges, PlanRecord
+from portchain.db.models import REASON_SIZE, ChainHost, PortChain
+
+_Rows = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Chain id -> host -> columns of the host's row."""
+
+
+@db_api.retry_if_session_inactive()
+def record(
+    context: Any, records: Iterable[PlanRecord], *, quiet: Collection[str] = ()
+) -> dict[str, HostChanges]:
+    """Record which hosts are about to be sent which plans.
+
+    Rows of hosts that no longer take part are removed. The other hosts keep what they confirmed,
+    and their errors until their next report. The number of statements does not depend on the number
+    of records.
+
+    :param records: at most one for each chain.
+    :param quiet: chains that stay ACTIVE: a host that had confirmed the plan before counts as if it
+        had confirmed this one, too.
+    :return: chain id -> what changes for hosts. Chains of which a newer revision is recorded, and
+        deleted ones, are left out, and nothing is written for them.
+    """
+    by_id = {one.chain_id: one for one in records}
+    with db_api.CONTEXT_WRITER.using(context):
+        session = context.session
+        current = _without_outdated(session, by_id)
+        if not current:
+            return {}
+        _update_chains(session, current)
+        known = _rows_of(session, [one.chain_id for one in current])
+        changes = {one.chain_id: changes_for_hosts(one, known[one.chain_id]) for one in current}
+        _replace_rows(session, by_id, known, changes, quiet)
+    return changes
+
+
+def _without_outdated(session: Any, records: Mapping[str, PlanRecord]) -> list[PlanRecord]:
+    """Lock the chains, and return the records of those that have no newer one."""
+    query = (
+        sa.select(PortChain.id, PortChain.realised_revision)
+        .where(PortChain.id.in_(sorted(records)))
+        .order_by(PortChain.id)
+        .with_for_update()
+    )
+    recorded: dict[str, int] = dict(session.execute(query).all())
+    return [
+        one
+        for chain_id, one in records.items()
+        if recorded.get(chain_id, one.revision + 1) <= one.revision
+    ]
+
+
+def _update_chains(session: Any, records: Sequence[PlanRecord]) -> None:
+    def each(values: Mapping[str, Any]) -> Any:
+        return sa.case(values, value=PortChain.id)
+
+    session.execute(
+        sa.update(PortChain)
+        .where(PortChain.id.in_([one.chain_id for one in records]))
+        .values(
+            realised_revision=each({one.chain_id: one.revision for one in records}),
+            down_reason=each({one.chain_id: shortened(one.down_reason) for one in records}),
+            warning=each({one.chain_id: shortened(one.warning) for one in records}),
+            touched_at=timeutils.utcnow(),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def shortened(reason: str) -> str:
+    """Shorten a reason to what the tables can hold; it may name hundreds of ports."""
+    return reason if len(reason) <= REASON_SIZE else f"{reason[: REASON_SIZE - 4]} ..."
+
+
+_COLUMNS = tuple(column for column in ChainHost.__table__.columns if column.computed is None)
+
+
+def _rows_of(session: Any, chain_ids: Sequence[str]) -> _Rows:
+    rows: defaultdict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
+    query = sa.select(*_COLUMNS).where(ChainHost.chain_id.in_(chain_ids))
+    for row in session.execute(query).mappings():
+        rows[row["chain_id"]][row["host"]] = row
+    return rows
+
+
+def changes_for_hosts(new: PlanRecord, rows: Mapping[str, Mapping[str, Any]]) -> HostChanges:
+    """Return what a plan changes for hosts, by the rows of the plan before. Pure.
+
+    :param rows: host -> columns of the host's row.
+    """
+    before = {host: part_of(row) for host, row in rows.items()}
+    notify = {
+        host: before.get(host, "")
+        for host, part in new.parts.items()
+        if not part or before.get(host) != part
+    }
+    return HostChanges(notify, frozenset(rows.keys() - new.parts.keys()))
+
+
+def part_of(row: Mapping[str, Any]) -> str:
+    """Return the part of a plan that a host was sent last; empty if it is not known.
+
+    A server of the previous release sends plans and does not record parts.
+    """
+    is_latest = row["part_revision"] == row["wanted_revision"]
+    return row["part"] or "" if is_latest else ""
+
+
+def _replace_rows(
+    session: Any,
+    records: Mapping[str, PlanRecord],
+    known: _Rows,
+    changes: Mapping[str, HostChanges],
+    quiet: Collection[str],
+) -> None:
+    obsolete: list[Any] = []
+    rows: list[dict[str, Any]] = []
+    for chain_id, change in changes.items():
+        before = known[chain_id]
+        gone = sorted((change.notify.keys() & before.keys()) | change.removed)
+        if gone:
+            obsolete.append(sa.and_(ChainHost.chain_id == chain_id, ChainHost.host.in_(gone)))
+        rows += (
+            _new_row(records[chain_id], host, before.get(host), chain_id in quiet)
+            for host in sorted(change.notify)
+        )
+    if obsolete:
+        session.execute(
+            sa.delete(ChainHost)
+            .where(sa.or_(*obsolete))
+            .execution_options(synchronize_session=False)
+        )
+    if rows:
+        session.execute(sa.insert(ChainHost), rows)
+
+
+def _new_row(
+    plan: PlanRecord, host: str, before: Mapping[str, Any] | None, quiet: bool
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "prepared_revision": 0,
+        "applied_revision": 0,
+        "error": "",
+        "warning": "",
+        **(before or {}),
+        "chain_id": plan.chain_id,
+        "host": host,
+        "wanted_revision": plan.revision,
+        "missing": "",
+        "gets_packets": host in plan.packet_hosts,
+        "part": plan.parts[host],
+        "part_revision": plan.revision,
+    }
+    if quiet and before is not None and before["applied_revision"] >= before["wanted_revision"]:
+        row["applied_revision"] = plan.revision
+    return row
+
+
+@db_api.retry_if_session_inactive()
+def parts_on(context: Any, host: str, chain_ids: Collection[str]) -> dict[str, tuple[int, str]]:
+    """Return what a host was sent last of some chains.
+
+    :return: chain id -> the revision, and the text of the part; empty if that is not known.
+    """
+    columns = (
+        ChainHost.chain_id,
+        ChainHost.wanted_revision,
+        ChainHost.part,
+        ChainHost.part_revision,
+    )
+    query = sa.select(*columns).where(ChainHost.host == host, ChainHost.chain_id.in_(chain_ids))
+    if not chain_ids:
+        return {}
+    with db_api.CONTEXT_READER.using(context) as session:
+        rows = session.execute(query).mappings().all()
+    return {row["chain_id"]: (row["wanted_revision"], part_of(row)) for row in rows}
+
+
+@db_api.retry_if_session_inactive()
+def forget_parts(context: Any, host: str, chain_ids: Collection[str]) -> None:
+    """Note that a host may have got another part of chains than what is recorded.
+
+    It is notified of the next plan whatever that says.
+    """
+    if not chain_ids:
+        return
+    with db_api.CONTEXT_WRITER.using(context) as session:
+        session.execute(
+            sa.update(ChainHost)
+            .where(ChainHost.host == host, ChainHost.chain_id.in_(sorted(chain_ids)))
+            .values(part_revision=-1)
+            .execution_options(synchronize_session=False)
+        )

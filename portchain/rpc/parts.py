@@ -1,0 +1,124 @@
+"""Long lists of a message in parts, so that a receiver gets only those that it lacks. Pure.
+
+``split`` replaces each long list by the digests of its parts. Where a part ends depends on the
+elements around that place alone (content-defined chunking, as backup programs do it): one element
+more or less changes one part. ``join`` puts the lists together again (docs/decisions/0065).
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from portchain.rpc.fields import ContractError, as_mapping, read_list, read_text
+
+PART_BYTES = 2048
+"""Average size of a part, as JSON. A change costs a part and the digests of all others."""
+
+_MIN_BYTES = 2 * PART_BYTES  # shorter lists stay as they are
+_KEY = "parts"
+_MAX_DEPTH = 20
+_MAX_ELEMENTS = 1_000_000  # in all lists of a message together
+_HASH_BITS = 32
+
+Part = list[Any]
+
+
+class MissingPartError(Exception):
+    """The receiver lacks a part of a list."""
+
+
+def canonical(value: Any) -> str:
+    """Return a value as JSON, the same text in every process."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def digest(text: str) -> str:
+    """Return 22 characters that identify a text."""
+    raw = hashlib.sha256(text.encode()).digest()[:16]
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def split(value: Any, parts: dict[str, Part]) -> Any:
+    """Return a value in which long lists are replaced by the digests of their parts.
+
+    :param value: what JSON can express.
+    :param parts: digest -> part; those of the value are added.
+    """
+    if isinstance(value, Mapping):
+        return {key: split(item, parts) for key, item in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
+    elements = [split(element, parts) for element in value]
+    texts = [canonical(element) for element in elements]
+    if sum(map(len, texts)) < _MIN_BYTES:
+        return elements
+    digests = []
+    start = 0
+    for end, text in enumerate(texts, 1):
+        if end == len(texts) or _ends_part(text):
+            name = digest(",".join(texts[start:end]))
+            parts[name] = elements[start:end]
+            digests.append(name)
+            start = end
+    return {_KEY: digests}
+
+
+def _ends_part(text: str) -> bool:
+    """Tell whether a part ends behind an element: the more likely, the longer the element."""
+    raw = hashlib.sha256(text.encode()).digest()
+    number = int.from_bytes(raw[: _HASH_BITS // 8], "big")
+    return number * PART_BYTES < len(text) << _HASH_BITS
+
+
+def join(value: Any, find: Callable[[str], Part | None]) -> Any:
+    """Return a value with all of its lists, the opposite of ``split``.
+
+    :param find: returns the part with a digest, or None.
+    :raises MissingPartError: ``find`` does not know a part.
+    :raises ContractError: the value has too many elements, or parts of itself.
+    """
+    return _Joining(find).join(value, 0)
+
+
+class _Joining:
+    def __init__(self, find: Callable[[str], Part | None]) -> None:
+        self._find = find
+        self._elements = 0
+
+    def join(self, value: Any, depth: int) -> Any:
+        if depth > _MAX_DEPTH:
+            raise ContractError(f"{_KEY}: a value is nested more than {_MAX_DEPTH} deep")
+        if isinstance(value, Mapping):
+            if value.keys() == {_KEY}:
+                names = self._counted(read_list(value, _KEY))
+                return [each for name in names for each in self._part(name, depth)]
+            return {key: self.join(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return self._each(value, depth)
+        return value
+
+    def _part(self, name: Any, depth: int) -> list[Any]:
+        part = self._find(read_text({_KEY: name}, _KEY))
+        if part is None:
+            raise MissingPartError(name)
+        return self._each(part, depth)
+
+    def _each(self, elements: Sequence[Any], depth: int) -> list[Any]:
+        return [self.join(element, depth + 1) for element in self._counted(elements)]
+
+    def _counted(self, elements: Sequence[Any]) -> Sequence[Any]:
+        self._elements += len(elements)
+        if self._elements > _MAX_ELEMENTS:
+            raise ContractError(f"{_KEY}: more than {_MAX_ELEMENTS} elements")
+        return elements
+
+
+def read_parts(message: Mapping[str, Any]) -> dict[str, Part]:
+    """Return the parts that a message contains: digest -> part.
+
+    :raises ContractError: they are not lists under a digest.
+    """
+    found = as_mapping(message.get(_KEY, {}), _KEY)
+    return {str(name): read_list(found, name) for name in found}

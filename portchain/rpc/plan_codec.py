@@ -1,0 +1,379 @@
+"""A chain's plan as a dictionary that JSON can express, and back. Pure.
+
+Part of the wire contract (``portchain.rpc.contract``), with the history of its versions there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from portchain.core import function_kinds
+from portchain.core.function_kinds import FunctionTraits
+from portchain.core.model import FunctionKind
+from portchain.core.rules import MAX_WEIGHT
+from portchain.dataplane.pipeline import MAX_HOPS, ODD_GENERATION
+from portchain.dataplane.plan import (
+    ChainPlan,
+    Classifier,
+    EarlierPairs,
+    GraphIngress,
+    Hop,
+    Path,
+    Receiver,
+    Segment,
+    Source,
+    Target,
+)
+from portchain.rpc import parts
+from portchain.rpc.fields import (
+    ContractError,
+    as_address,
+    as_mapping,
+    read_each,
+    read_int,
+    read_keyword,
+    read_list,
+    read_mac,
+    read_ports,
+    read_prefixes,
+    read_text,
+    read_tunnel_ip,
+    read_uuid,
+)
+
+_MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 255, 4094
+_MAX_EARLIER_SETS, _MAX_PAIRS = 16, 65535
+_MAX_HOSTS, _MAX_HOST_NAME = 65535, 255
+_SOURCE_FIELDS = tuple(field.name for field in fields(Source))
+_TARGET_KEYS = (
+    "targets",
+    "aware_targets",
+    "tap_targets",
+    "mapping_targets",
+    "attributed_targets",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """A plan as an item of a message, without its long lists.
+
+    :param item: as ``encode_plan`` returns it, after ``parts.split``.
+    :param parts: digest -> part of a list.
+    :param identity: a text that equal plans have in common, whatever their revision: the digest of
+        the item, and those of the parts, separated by spaces.
+    """
+
+    item: dict[str, Any]
+    parts: Mapping[str, parts.Part]
+    identity: str
+
+
+class PlanSplitter:
+    """Encodes and splits plans. What the plans for several hosts share is encoded once.
+
+    Hops that are the same object count as shared; the plans must live as long as the splitter.
+    """
+
+    def __init__(self) -> None:
+        self._hops: dict[int, tuple[dict[str, Any], dict[str, parts.Part], str]] = {}
+
+    def split(self, plan: ChainPlan) -> SplitPlan:
+        """Return a plan without its long lists, and these in parts."""
+        found: dict[str, parts.Part] = {}
+        item = parts.split(_encode_without_paths(plan), found)
+        item["paths"] = [self._split_path(path, found) for path in plan.paths]
+        short = {**item, "revision": 0, "paths": [self._short(path) for path in plan.paths]}
+        paths = [{**path, "hops": (), "graph_hops": ()} for path in item["paths"]]
+        identity = parts.digest(parts.canonical([short, paths]))
+        return SplitPlan(item, found, " ".join((identity, *found)))
+
+    def _split_path(self, path: Path, found: dict[str, parts.Part]) -> dict[str, Any]:
+        item = parts.split(_encode_without_hops(path), found)
+        hops = []
+        for hop in path.hops:
+            split, of_hop, _ = self._split_hop(hop)
+            found |= of_hop
+            hops.append(split)
+        item[_key_of_hops(path)] = hops
+        return dict(item)
+
+    def _short(self, path: Path) -> list[str]:
+        return [self._split_hop(hop)[2] for hop in path.hops]
+
+    def _split_hop(self, hop: Hop) -> tuple[dict[str, Any], dict[str, parts.Part], str]:
+        known = self._hops.get(id(hop))
+        if known is None:
+            found: dict[str, parts.Part] = {}
+            item = parts.split(_encode_hop(hop), found)
+            known = self._hops[id(hop)] = item, found, parts.digest(parts.canonical(item))
+        return known
+
+
+def encode_plan(plan: ChainPlan) -> dict[str, Any]:
+    """Return a plan as a dictionary for ``decode_plan``."""
+    item = _encode_without_paths(plan)
+    for path in plan.paths:
+        hops = [_encode_hop(hop) for hop in path.hops]
+        item["paths"].append(_encode_without_hops(path) | {_key_of_hops(path): hops})
+    return item
+
+
+def _encode_without_paths(plan: ChainPlan) -> dict[str, Any]:
+    return asdict(replace(plan, paths=())) | {"paths": []}
+
+
+def _encode_without_hops(path: Path) -> dict[str, Any]:
+    item = asdict(replace(path, hops=(), sources=()))
+    item["sources"] = [_encode_source(source) for source in path.sources]
+    return item
+
+
+def _key_of_hops(path: Path) -> str:
+    return "graph_hops" if path.entries or path.branches else "hops"
+
+
+def _encode_source(source: Source) -> dict[str, Any]:
+    """Return a source without what it does not have: a chain may have thousands."""
+    segment = None if source.segment is None else asdict(source.segment)
+    values = {name: getattr(source, name) for name in _SOURCE_FIELDS} | {"segment": segment}
+    return {name: value for name, value in values.items() if value or name == "classifier"}
+
+
+def _encode_hop(hop: Hop) -> dict[str, Any]:
+    item = asdict(hop)
+    for target in item["targets"]:
+        function = target.pop("function")
+        target["bridges"] = function["function_kind"] == FunctionKind.L2
+        target["encapsulation"] = str(function["correlation"] or "")
+    key = _key_of_targets(hop)
+    if key != "targets":
+        item[key], item["targets"] = item["targets"], ()
+    return item
+
+
+def _key_of_targets(hop: Hop) -> str:
+    """Return the key that only hosts look at which know what the hop needs."""
+    if hop.tap:
+        return "tap_targets"
+    if hop.accepted_sources:
+        return "attributed_targets"
+    if hop.headers:
+        return "mapping_targets"
+    is_aware = any(target.function.encapsulation for target in hop.targets)
+    return "aware_targets" if is_aware else "targets"
+
+
+def decode_plan(item: Mapping[str, Any]) -> ChainPlan:
+    """Return the plan in a dictionary.
+
+    :raises ContractError: a value is missing or wrong.
+    """
+    return ChainPlan(
+        id=read_uuid(item, "id"),
+        path_id=_path_id(item),
+        revision=read_int(item, "revision", 0),
+        paths=read_each(item, "paths", _path),
+        serial=read_int(item, "serial", 0) if "serial" in item else 0,
+        owner=read_keyword(item, "owner"),
+        generation=None if item.get("generation") is None else read_int(item, "generation", 0),
+        packet_hosts=_host_names(item, "packet_hosts"),
+    )
+
+
+def _host_names(item: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return a set of host names, sorted; none if the key is missing."""
+    names = read_list(item, name)
+    if len(names) > _MAX_HOSTS:
+        raise ContractError(f"{name}: {len(names)} hosts, at most {_MAX_HOSTS} are possible")
+    hosts = {read_text({name: host}, name) for host in names}
+    if any(not 1 <= len(host) <= _MAX_HOST_NAME for host in hosts):
+        raise ContractError(f"{name}: a host's name has 1..{_MAX_HOST_NAME} characters")
+    return tuple(sorted(hosts))
+
+
+def _path_id(item: Mapping[str, Any]) -> int:
+    value = read_int(item, "path_id", 0)
+    if not 1 <= value & ~ODD_GENERATION <= _MAX_PATH_ID:
+        raise ContractError(f"path_id: {value} is not in 1..{_MAX_PATH_ID}")
+    return value
+
+
+def _path(item: Mapping[str, Any]) -> Path:
+    classifiers = read_each(item, "classifiers", _classifier)
+    return Path(
+        classifiers=classifiers,
+        sources=read_each(item, "sources", lambda source: _source(source, len(classifiers))),
+        hops=_hops(item, "hops", len(classifiers)) or _hops(item, "graph_hops", len(classifiers)),
+        reverse=bool(item.get("reverse", False)),
+        entries=read_each(item, "entries", _graph_ingress),
+        branches=bool(item.get("branches", False)),
+    )
+
+
+def _graph_ingress(item: Mapping[str, Any]) -> GraphIngress:
+    return GraphIngress(
+        path_id=_path_id(item),
+        hops=read_int(item, "hops", 1, MAX_HOPS),
+        senders=read_each(item, "senders", lambda sender: _source(sender, 1)),
+        origins=read_each(item, "origins", lambda origin: _source(origin, 1)),
+    )
+
+
+def _classifier(item: Mapping[str, Any]) -> Classifier:
+    ethertype = read_text(item, "ethertype")
+    if ethertype not in ("IPv4", "IPv6"):
+        raise ContractError(f"ethertype: {ethertype!r} is neither IPv4 nor IPv6")
+    family = 4 if ethertype == "IPv4" else 6
+    return Classifier(
+        ethertype=ethertype,
+        protocol=None
+        if item.get("protocol") is None
+        else read_int(item, "protocol", 0, _MAX_PROTOCOL),
+        source_ports=read_ports(item, "source_ports"),
+        destination_ports=read_ports(item, "destination_ports"),
+        source_prefixes=read_prefixes(item, "source_prefixes", family),
+        destination_prefixes=read_prefixes(item, "destination_prefixes", family),
+        source_port_known=bool(item.get("source_port_known", False)),
+        receiver=_receiver(item, family),
+    )
+
+
+def _receiver(item: Mapping[str, Any], family: int) -> Receiver | None:
+    if item.get("receiver") is None:
+        return None
+    receiver = as_mapping(item["receiver"], "receiver")
+    return Receiver(
+        addresses=read_prefixes(receiver, "addresses", family),
+        macs=tuple(read_mac({"macs": mac}, "macs") for mac in read_list(receiver, "macs")),
+        shared_addresses=read_prefixes(receiver, "shared_addresses", family),
+    )
+
+
+def _source(item: Mapping[str, Any], classifiers: int) -> Source:
+    return Source(
+        classifier=read_int(item, "classifier", 0, classifiers - 1),
+        port_id=read_uuid(item, "port_id"),
+        host=read_text(item, "host"),
+        tunnel_ip=read_tunnel_ip(item),
+        mac=read_mac(item, "mac"),
+        addresses=tuple(
+            as_address(address, "addresses") for address in read_list(item, "addresses")
+        ),
+        segment=_segment(item, "segment"),
+        broadcasts=tuple(
+            as_address(address, "broadcasts") for address in read_list(item, "broadcasts")
+        ),
+        forwarded=tuple(
+            as_address(address, "forwarded") for address in read_list(item, "forwarded")
+        ),
+        further_macs=tuple(
+            read_mac({"mac": mac}, "mac") for mac in read_list(item, "further_macs")
+        ),
+        sends_from_any_mac=bool(item.get("sends_from_any_mac", False)),
+    )
+
+
+def _hops(item: Mapping[str, Any], name: str, classifiers: int) -> tuple[Hop, ...]:
+    hops = read_each(item, name, _hop)
+    if len(hops) > MAX_HOPS:
+        raise ContractError(f"{name}: {len(hops)} hops, at most {MAX_HOPS} are possible")
+    if any(len(hop.headers) not in (0, classifiers) for hop in hops):
+        raise ContractError(
+            f"{name}: a hop has headers for only some of the {classifiers} classifiers"
+        )
+    if any(len(hop.accepted_sources) not in (0, classifiers) for hop in hops):
+        raise ContractError(
+            f"{name}: a hop has accepted_sources for only some of the {classifiers} classifiers"
+        )
+    return hops
+
+
+def _hop(item: Mapping[str, Any]) -> Hop:
+    return Hop(
+        group_id=read_int(item, "group_id", 0),
+        targets=tuple(target for key in _TARGET_KEYS for target in read_each(item, key, _target)),
+        tap=bool(item.get("tap", False)),
+        headers=read_each(item, "headers", _classifier),
+        accepted_sources=tuple(
+            _networks(prefixes, "accepted_sources")
+            for prefixes in read_list(item, "accepted_sources")
+        ),
+        returned_sources=None
+        if item.get("returned_sources") is None
+        else tuple(
+            prefix
+            for each in read_list(item, "returned_sources")
+            for prefix in _networks([each], "returned_sources")
+        ),
+        returned_macs=None
+        if item.get("returned_macs") is None
+        else tuple(read_mac({"mac": mac}, "mac") for mac in read_list(item, "returned_macs")),
+        lb_fields=tuple(
+            read_text({"lb_fields": name}, "lb_fields") for name in read_list(item, "lb_fields")
+        ),
+        earlier_pairs=_earlier_pairs(item),
+    )
+
+
+def _earlier_pairs(item: Mapping[str, Any]) -> tuple[EarlierPairs, ...]:
+    sets = read_each(item, "earlier_pairs", _earlier_set)
+    if len(sets) > _MAX_EARLIER_SETS:
+        raise ContractError(
+            f"earlier_pairs: {len(sets)} sets, at most {_MAX_EARLIER_SETS} are possible"
+        )
+    return sets
+
+
+def _earlier_set(item: Mapping[str, Any]) -> EarlierPairs:
+    weights = dict(_weighted_pair(pair) for pair in read_list(item, "weights"))
+    if not 1 <= len(weights) <= _MAX_PAIRS:
+        raise ContractError(f"weights: {len(weights)} pairs are not in 1..{_MAX_PAIRS}")
+    return EarlierPairs(tuple(sorted(weights.items())), bool(item.get("new_flows", False)))
+
+
+def _weighted_pair(pair: Any) -> tuple[str, int]:
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise ContractError(f"weights: {pair!r} is not a pair's id and its weight")
+    item = {"pair_id": pair[0], "weight": pair[1]}
+    return read_uuid(item, "pair_id"), read_int(item, "weight", 0, MAX_WEIGHT)
+
+
+def _networks(prefixes: Any, name: str) -> tuple[str, ...]:
+    item = {name: prefixes}
+    family = 6 if any(":" in str(prefix) for prefix in read_list(item, name)) else 4
+    return read_prefixes(item, name, family)
+
+
+def _target(item: Mapping[str, Any]) -> Target:
+    return Target(
+        pair_id=read_uuid(item, "pair_id"),
+        host=read_text(item, "host"),
+        tunnel_ip=read_tunnel_ip(item),
+        ingress_port=read_uuid(item, "ingress_port"),
+        ingress_mac=read_mac(item, "ingress_mac"),
+        egress_port=read_uuid(item, "egress_port"),
+        egress_mac=read_mac(item, "egress_mac"),
+        weight=read_int(item, "weight", 0, MAX_WEIGHT),
+        function=_function(item),
+        ingress_segment=_segment(item, "ingress_segment"),
+        egress_segment=_segment(item, "egress_segment"),
+        off_network=bool(item.get("off_network", False)),
+        return_macs=tuple(
+            read_mac({"return_macs": mac}, "return_macs") for mac in read_list(item, "return_macs")
+        ),
+    )
+
+
+def _function(item: Mapping[str, Any]) -> FunctionTraits:
+    kind = FunctionKind.L2 if item.get("bridges", False) else FunctionKind.L3
+    return function_kinds.find(kind, read_keyword(item, "encapsulation") or None)
+
+
+def _segment(item: Mapping[str, Any], name: str) -> Segment | None:
+    if item.get(name) is None:
+        return None
+    segment = as_mapping(item[name], name)
+    untagged = segment.get("vlan") is None
+    vlan = None if untagged else read_int(segment, "vlan", 1, _MAX_VLAN)
+    return Segment(read_text(segment, "physical_network"), vlan)

@@ -1,0 +1,178 @@
+"""Lists in parts: put together again, they are what they were, and a small change costs little."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portchain.rpc import contract, parts
+from portchain.rpc.contract import PlanUpdate
+from portchain.rpc.fields import ContractError
+from portchain.rpc.plan_codec import PlanSplitter, encode_plan
+from tests.plans import chain, ident, mac, source, target
+from tests.unit.rpc.test_contract import plans, through_json
+
+leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=200)
+values = st.recursive(
+    leaves,
+    lambda inner: st.lists(inner, max_size=40) | st.dictionaries(st.text("abc", min_size=1), inner),
+    max_leaves=60,
+)
+
+
+@given(values)
+def test_what_is_split_is_put_together_again(value):
+    found = {}
+    short = json.loads(json.dumps(parts.split(value, found)))
+    assert parts.join(short, json.loads(json.dumps(found)).get) == value
+
+
+def long_list(count=600):
+    return [f"element {number} of a list" for number in range(count)]
+
+
+def sent(value, before=()):
+    """Return how many characters are sent of a value to a receiver that has some parts."""
+    found = {}
+    short = parts.split(value, found)
+    lacking = {name: part for name, part in found.items() if name not in before}
+    return len(parts.canonical([short, lacking])), found
+
+
+def test_an_element_more_or_less_changes_one_part_or_two():
+    whole, before = sent(long_list())
+    assert len(before) > 4
+    for position in (0, 1, 299, 300, 599):
+        changed = long_list()
+        changed[position] = "another"
+        assert sent(changed, before)[0] < whole / 2
+        assert sent(long_list()[:position] + long_list()[position + 1 :], before)[0] < whole / 2
+
+
+def test_short_lists_stay_as_they_are():
+    found = {}
+    assert parts.split({"some": long_list(9), "none": []}, found) == {
+        "some": long_list(9),
+        "none": [],
+    }
+    assert found == {}
+
+
+def test_a_missing_part_is_said():
+    found = {}
+    short = parts.split(long_list(), found)
+    found.popitem()
+    with pytest.raises(parts.MissingPartError):
+        parts.join(short, found.get)
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ({"parts": ["a"]}, [{"parts": ["a"]}]),
+        ({"parts": ["a"]}, [{"parts": ["a", "a", "a", "a"]}, "x"]),
+        ({"parts": ["a"] * 1000}, ["x"] * 1001),
+        ({"parts": ["a"] * 1_000_001}, []),
+    ],
+)
+def test_values_that_would_grow_without_end_are_refused(value, part):
+    with pytest.raises(ContractError):
+        parts.join(value, {"a": part}.get)
+
+
+@pytest.mark.parametrize("value", [{"parts": "a"}, {"parts": 1}, {"parts": [1]}, {"parts": [None]}])
+def test_damaged_parts_are_refused(value):
+    with pytest.raises(ContractError):
+        parts.join(value, {"a": []}.get)
+
+
+# Plans.
+
+
+def open_chain(machines, revision=1):
+    """Return a chain with machines on as many hosts."""
+    one = source("vm", "h3", "10.0.0.1")
+    vms = [
+        replace(
+            one,
+            port_id=ident(f"vm{n}"),
+            host=f"compute-{n}",
+            mac=mac(f"vm{n}"),
+            addresses=(f"10.0.{n // 250}.{n % 250}",),
+        )
+        for n in range(machines)
+    ]
+    made = chain([target("a", "h1")], [target("c", "h2")], sources=tuple(vms))
+    return replace(made, revision=revision)
+
+
+@given(plans)
+def test_plans_arrive_as_they_were_sent(plan):
+    update = PlanUpdate((plan,), parts_sent={})
+    message = through_json(contract.encode_update(update))
+    assert contract.decode_update(message) == update
+
+
+def test_a_long_plan_arrives_in_parts():
+    plan = open_chain(300)
+    message = through_json(contract.encode_update(PlanUpdate((plan,), parts_sent={})))
+    assert len(message["parts"]) > 9
+    assert contract.decode_update(message).chains == (plan,)
+
+
+def test_of_a_changed_plan_only_what_changed_is_sent():
+    before, after = open_chain(1000), open_chain(1001, revision=2)
+    got = {after.id: frozenset(PlanSplitter().split(before).parts)}
+    message = through_json(contract.encode_update(PlanUpdate((after,), parts_sent=got)))
+    assert len(json.dumps(message)) < 10_000 < len(json.dumps(encode_plan(after))) / 10
+    assert contract.decode_update(message, lambda _: [before]).chains == (after,)
+    assert contract.decode_update(message, lambda _: [open_chain(3)]).chains == ()
+    assert contract.decode_update(message, lambda _: []).incomplete == (after.id,)
+    assert contract.decode_update(message).incomplete == (after.id,)
+
+
+def test_what_chains_share_is_sent_once():
+    pairs = [target(f"p{number}", "h2") for number in range(20)]
+    several = tuple(replace(chain(pairs), id=f"{n:08}-0000-0000-0000-000000000000")
+                    for n in range(50))  # fmt: skip
+    message = contract.encode_update(PlanUpdate(several, parts_sent={}))
+    whole = contract.encode_update(PlanUpdate(several))
+    assert len(json.dumps(message)) * 5 < len(json.dumps(whole))
+    assert contract.decode_update(through_json(message)).chains == several
+
+
+@given(plans, st.integers(0, 2**63))
+def test_the_identity_of_a_plan_does_not_depend_on_its_revision(plan, revision):
+    splitter = PlanSplitter()
+    assert (
+        splitter.split(replace(plan, revision=revision)).identity == splitter.split(plan).identity
+    )
+
+
+@given(plans, plans)
+def test_other_plans_have_other_identities(plan, other):
+    other = replace(other, revision=plan.revision)
+    one, two = PlanSplitter().split(plan).identity, PlanSplitter().split(other).identity
+    assert (one == two) is (plan == other)
+
+
+def test_each_value_of_a_plan_counts():
+    plan = open_chain(2)
+    (path,) = plan.paths
+    known = {PlanSplitter().split(plan).identity}
+    hop = path.hops[0]
+    for changed in (
+        replace(plan, path_id=plan.path_id + 1),
+        replace(plan, packet_hosts=("h1",)),
+        replace(plan, paths=(replace(path, reverse=True),)),
+        replace(plan, paths=(replace(path, branches=True),)),
+        replace(plan, paths=(replace(path, sources=path.sources[:1]),)),
+        replace(plan, paths=(replace(path, hops=path.hops[:1]),)),
+        replace(plan, paths=(replace(path, hops=(replace(hop, tap=True), *path.hops[1:])),)),
+        replace(plan, paths=(replace(path, hops=path.hops[::-1]),)),
+    ):
+        identity = PlanSplitter().split(changed).identity
+        assert identity not in known
+        known.add(identity)

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 
 from portchain.importer import legacy
 from tests import programs
-from tests.functional.db.conftest import MariaDb, manage
 from tests.functional.db.networking_sfc import make
 from tests.functional.db.test_api import OnMariaDb, _Database
+from tests.mariadb import MariaDb, manage
 from tests.unit.api.base import ApiTestCase
 
 ANSWERS: dict[str, list[dict[str, Any]]] = json.loads(make.ANSWERS.read_text())

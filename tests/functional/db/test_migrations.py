@@ -9,7 +9,7 @@ from neutron.db.migration.models import head  # noqa: F401 - the tables ours ref
 from neutron_lib.db import model_base
 
 from portchain.db import models
-from tests.functional.db.conftest import MariaDb, manage
+from tests.mariadb import MariaDb, manage
 
 VERSION_TABLE = "alembic_version_portchain"
 

@@ -1,0 +1,1 @@
+"""What a change costs with many hosts and many chains."""

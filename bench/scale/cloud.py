@@ -13,7 +13,8 @@ from neutron.db.migration.models import head  # noqa: F401 - all tables of Neutr
 from neutron_lib.db import model_base
 from oslo_utils import timeutils, uuidutils
 
-from portchain.db import writer
+from portchain.core import model
+from portchain.db import convert, models, source_networks, writer
 
 Row = dict[str, Any]
 
@@ -60,8 +61,9 @@ class Cloud:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        self._numbers = itertools.count(10**6)  # of chains and groups: the server picks lower ones
+        self._numbers = itertools.count(10**6)  # of chains and groups; requests get less
         self._addresses = itertools.count(1)
+        self._known: dict[str, model.FlowClassifier] = {}
         self._connection: Any = None
 
     @contextmanager
@@ -204,6 +206,7 @@ class Cloud:
             )
             for item in items
         ]
+        self._known |= {row.id: convert.classifier(row) for row in rows}
         columns = _TABLES["portchain_flow_classifiers"].columns.keys()
         self._insert(
             "portchain_flow_classifiers",
@@ -234,6 +237,7 @@ class Cloud:
             "portchain_chain_classifiers",
             [
                 {"chain_id": one, "position": position, "classifier_id": classifier}
+                | {"other_project": ""}
                 for one, item in each
                 for position, classifier in enumerate(item.classifiers)
             ],
@@ -241,6 +245,20 @@ class Cloud:
         self._insert(
             "portchain_chain_networks",
             [{"chain_id": one, "network_id": item.network} for one, item in each],
+        )
+        self._insert(
+            models.OpenEnd.__tablename__,
+            [
+                dict(zip(source_networks.END, end, strict=True))
+                for one, item in each
+                for end in source_networks.open_ends(
+                    model.PortChain(
+                        one, project, 0, (), tuple(self._known[each] for each in item.classifiers)
+                    ),
+                    [item.network],
+                    (),
+                )
+            ],
         )
         confirmed = {"wanted_revision": 1, "prepared_revision": 1, "applied_revision": 1}
         self._insert(

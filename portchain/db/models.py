@@ -16,7 +16,9 @@ from sqlalchemy import orm
 from sqlalchemy.orm import Mapped, mapped_column
 
 REASON_SIZE = 1000
+KEY_SIZE = 33  # the version of IP, and the digits of an address
 # Uses `length()`: some databases reject collation-dependent comparisons in generated columns.
+UNREALISED = "realised_revision < revision OR length(failure) > 0"
 UNCONFIRMED = "applied_revision < wanted_revision OR length(missing) > 0"
 UNPREPARED = "applied_revision < wanted_revision AND prepared_revision < wanted_revision"
 
@@ -37,12 +39,28 @@ class _Named(model_base.HasProject):
     name: Mapped[str] = mapped_column(sa.String(size.NAME_FIELD_SIZE), default="")
 
 
+_KEYS = ("source_key", "destination_key", "source_ports_key", "destination_ports_key")
+
+
 class FlowClassifier(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
-    """A flow classifier; ``protocol`` is the IP protocol number."""
+    """A flow classifier; ``protocol`` is the IP protocol number.
+
+    Those that may overlap with another one are found by ``sender`` and the keys
+    (`portchain.db.key_search`), which are NULL in rows of the previous release.
+    """
 
     __tablename__ = "portchain_flow_classifiers"
     api_collections = ("flow_classifiers",)
     collection_resource_map = {"flow_classifiers": "flow_classifier"}  # noqa: RUF012 - for Neutron
+    # The database takes the index of the attribute that leaves the fewest rows.
+    __table_args__ = (
+        *(
+            sa.Index(f"ix_portchain_flow_classifiers_{whose}_{key}", column, key)
+            for whose, column in (("sender", "sender"), ("project", "project_id"))
+            for key in (*_KEYS, "logical_destination_port")
+        ),
+        model_base.BASEV2.__table_args__,
+    )
 
     ethertype: Mapped[str] = mapped_column(sa.String(8))
     protocol: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
@@ -55,6 +73,11 @@ class FlowClassifier(standard_attr.HasStandardAttributes, _Named, model_base.BAS
     logical_source_port: Mapped[str | None] = _reference("ports.id", "RESTRICT", nullable=True)
     logical_destination_port: Mapped[str | None] = _reference("ports.id", "RESTRICT", nullable=True)
     l7_parameters: Mapped[dict[str, Any]] = mapped_column(types.JsonEncodedDict)
+    sender: Mapped[str | None] = mapped_column(sa.String(size.PROJECT_ID_FIELD_SIZE), nullable=True)
+    source_key: Mapped[str | None] = mapped_column(sa.String(KEY_SIZE), nullable=True)
+    destination_key: Mapped[str | None] = mapped_column(sa.String(KEY_SIZE), nullable=True)
+    source_ports_key: Mapped[str | None] = mapped_column(sa.String(KEY_SIZE), nullable=True)
+    destination_ports_key: Mapped[str | None] = mapped_column(sa.String(KEY_SIZE), nullable=True)
 
 
 class PortPair(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
@@ -155,12 +178,17 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     ``realised_digest`` is a digest of the snapshot they accepted (`portchain.db.drift`).
     ``touched_at`` (UTC) is the time of the last change of a revision or of the last attempt.
     ``group_withdrawn``: the owner of a shared group has withdrawn it by force, and the owner of the
-    chain has not chosen other groups yet.
+    chain has not chosen other groups yet. The database computes ``unrealised``, whose index finds
+    the few such chains among many.
     """
 
     __tablename__ = "portchain_port_chains"
     api_collections = ("port_chains",)
     collection_resource_map = {"port_chains": "port_chain"}  # noqa: RUF012 - for Neutron
+    __table_args__ = (
+        sa.Index("ix_portchain_port_chains_unrealised", "unrealised", "touched_at"),
+        model_base.BASEV2.__table_args__,
+    )
 
     chain_id: Mapped[int] = mapped_column(sa.Integer, unique=True)
     correlation: Mapped[str] = mapped_column(sa.String(8))
@@ -175,6 +203,9 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     touched_at: Mapped[datetime.datetime] = mapped_column(sa.DateTime)
     group_withdrawn: Mapped[bool] = mapped_column(
         sa.Boolean, default=False, server_default=sa.false()
+    )
+    unrealised: Mapped[bool | None] = mapped_column(
+        sa.Boolean, sa.Computed(UNREALISED), nullable=True
     )
 
     has_foreign_parts: ClassVar[Any]  # a query, see `_has_foreign_parts`
@@ -205,7 +236,11 @@ class ChainGroup(model_base.BASEV2):
 
 
 class ChainClassifier(model_base.BASEV2):
-    """A classifier of a chain. The primary key limits a classifier to one chain."""
+    """A classifier of a chain. The primary key limits a classifier to one chain.
+
+    ``other_project`` is the project of the chain if the classifier is another project's, and empty
+    otherwise; NULL in rows of the previous release, which did not say.
+    """
 
     __tablename__ = "portchain_chain_classifiers"
 
@@ -214,6 +249,9 @@ class ChainClassifier(model_base.BASEV2):
     )
     chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE")
     position: Mapped[int] = mapped_column(sa.Integer)
+    other_project: Mapped[str | None] = mapped_column(
+        sa.String(size.PROJECT_ID_FIELD_SIZE), nullable=True, index=True
+    )
 
 
 class ChainNetwork(model_base.BASEV2):
@@ -223,6 +261,29 @@ class ChainNetwork(model_base.BASEV2):
 
     chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE", primary_key=True)
     network_id: Mapped[str] = _reference("networks.id", "CASCADE", primary_key=True, index=True)
+
+
+class OpenEnd(model_base.BASEV2):
+    """A network on which a chain's classifier stands for ports that it does not name.
+
+    ``kind`` says for which ones (`portchain.db.source_networks`). ``project_id`` is the chain's,
+    ``address_key`` that of the prefix that their addresses are in (`portchain.core.search_keys`).
+    """
+
+    __tablename__ = "portchain_open_ends"
+    __table_args__ = (
+        sa.Index("ix_portchain_open_ends_port", "network_id", "project_id", "address_key"),
+        model_base.BASEV2.__table_args__,
+    )
+
+    classifier_id: Mapped[str] = _reference(
+        "portchain_flow_classifiers.id", "CASCADE", primary_key=True
+    )
+    network_id: Mapped[str] = _reference("networks.id", "CASCADE", primary_key=True)
+    kind: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
+    chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE")
+    project_id: Mapped[str] = mapped_column(sa.String(size.PROJECT_ID_FIELD_SIZE))
+    address_key: Mapped[str] = mapped_column(sa.String(KEY_SIZE))
 
 
 class ChainHost(model_base.BASEV2):
@@ -338,16 +399,21 @@ def _has_foreign_parts() -> sa.ColumnElement[bool]:
         .join(own, own.graph_id == other.graph_id)
         .join(group, group.id == linked.group_id)
     )
-    ports = (
+    # A condition for each side: combined with "or", they would make the database read all ports.
+    ports = [
         sa.select(link.group_id)
         .join(GroupPair, GroupPair.group_id == link.group_id)
         .join(PortPair, PortPair.id == GroupPair.pair_id)
-        .join(port, sa.or_(port.id == PortPair.ingress, port.id == PortPair.egress))
-    )
+        .join(port, port.id == side)
+        for side in (PortPair.ingress, PortPair.egress)
+    ]
     conditions = (
         groups.where(link.chain_id == chain.id, group.project_id != chain.project_id),
         linked_groups.where(own.chain_id == chain.id, group.project_id != chain.project_id),
-        ports.where(link.chain_id == chain.id, port.project_id != chain.project_id),
+        *(
+            of_side.where(link.chain_id == chain.id, port.project_id != chain.project_id)
+            for of_side in ports
+        ),
     )
     return sa.or_(*(one.correlate(chain).exists() for one in conditions))
 

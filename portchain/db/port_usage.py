@@ -1,15 +1,16 @@
 """What uses a Neutron port: pairs and classifiers that name it, and chains that it affects."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
+from ipaddress import ip_network
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron_lib.db import api as db_api
 
-from portchain.core import model, rules
-from portchain.db import models, relations
+from portchain.core import model, rules, search_keys
+from portchain.db import models, relations, source_networks
 from portchain.db.ports import may_send_from
 
 
@@ -85,7 +86,8 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
     """
     values = {"port_id": port.id, "network_id": port.network_id, "project_id": port.project_id}
     with db_api.CONTEXT_READER.using(context):
-        rows = context.session.execute(_chains_query(port.forwards), values).all()
+        query = _chains_query(port.forwards, len(port.address_pairs) if not port.forwards else 0)
+        rows = context.session.execute(query, values | _keys(port)).all()
         found = [
             row
             for row in rows
@@ -100,14 +102,39 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
 PORT_ID = sa.bindparam("port_id", type_=sa.String)
 NETWORK_ID = sa.bindparam("network_id", type_=sa.String)
 PROJECT_ID = sa.bindparam("project_id", type_=sa.String)
+KEYS = sa.bindparam("keys", type_=sa.String, expanding=True)
+
+
+def _keys(port: model.Port) -> dict[str, Any]:
+    """Return the parameters for the keys of prefixes in which a port has an address.
+
+    Of ports that forward packets of others, the addresses do not matter. An allowed address pair
+    with a prefix counts for each prefix that it contains, too.
+    """
+    if port.forwards:
+        return {}
+    pairs = [_address_key(pair.prefix) for pair in port.address_pairs]
+    own = [*map(_address_key, port.fixed_ips), *pairs]
+    keys = {beginning for key in own for beginning in search_keys.beginnings(key)}
+    parameters: dict[str, Any] = {"keys": sorted(keys)}
+    for number, key in enumerate(pairs):
+        parameters |= {f"low_{number}": key, f"high_{number}": search_keys.end(key)}
+    return parameters
+
+
+def _address_key(prefix: str) -> str:
+    return search_keys.address_key(f"IPv{ip_network(prefix).version}", prefix)
 
 
 @cache
-def _chains_query(forwards: bool) -> sa.CompoundSelect[Any]:
-    """Return the query of `chains_using_port`, for ports that forward packets of others or not.
+def _chains_query(forwards: bool, pairs: int) -> sa.CompoundSelect[Any]:
+    """Return the query of `chains_using_port`.
 
     Neutron asks this for each port that it creates, binds, reports or deletes, and to build the
     query takes longer than to execute it. So it is built once.
+
+    :param forwards: for ports that forward packets of others.
+    :param pairs: the number of allowed address pairs, for other ports.
     """
     pair, classifier = models.PortPair, models.FlowClassifier
     return sa.union(
@@ -119,14 +146,54 @@ def _chains_query(forwards: bool) -> sa.CompoundSelect[Any]:
         _by_name(_chains_of_pairs().where(pair.egress == PORT_ID)),
         _by_name(_chains_of_classifiers().where(classifier.logical_source_port == PORT_ID)),
         _by_name(_chains_of_classifiers().where(classifier.logical_destination_port == PORT_ID)),
-        _by_open_source(),
-        _by_open_destination(),
-        *([_by_name(_symmetric_chains_of_sources_on_network())] if forwards else ()),
+        *(_by_open_ends(condition) for condition in _conditions(forwards, pairs)),
+    )
+
+
+def _conditions(forwards: bool, pairs: int) -> Iterator[sa.ColumnElement[bool]]:
+    """Yield the conditions for open ends that can stand for the port."""
+    end = models.OpenEnd
+    if forwards:
+        yield sa.true()
+        return
+    is_end = end.kind != source_networks.REPLY
+    yield sa.and_(is_end, end.address_key.in_(KEYS))
+    for number in range(pairs):
+        low, high = (sa.bindparam(f"{side}_{number}", type_=sa.String) for side in ("low", "high"))
+        yield sa.and_(is_end, end.address_key > low, end.address_key < high)
+
+
+def _by_open_ends(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select the chains whose classifiers stand for the port without naming it, by one index.
+
+    `portchain.db.snapshots` reads the same relation from the chain's side.
+    """
+    end, classifier, branch = models.OpenEnd, models.FlowClassifier, models.GraphBranch
+    is_source = end.kind == source_networks.SOURCE
+    # A chain with predecessors gets packets from them only.
+    has_predecessors = sa.exists().where(branch.destination_id == end.chain_id)
+    prefix = sa.case(
+        (is_source, classifier.source_ip_prefix), else_=classifier.destination_ip_prefix
+    )
+    return (
+        sa.select(
+            end.chain_id,
+            classifier.ethertype.label("ethertype"),
+            prefix.label("prefix"),
+            sa.false().label("precedes"),
+        )
+        .join(classifier, classifier.id == end.classifier_id)
+        .where(
+            end.network_id == NETWORK_ID,
+            end.project_id == PROJECT_ID,
+            condition,
+            sa.or_(~is_source, ~has_predecessors),
+        )
     )
 
 
 def _by_name(chains: sa.Select[Any], *, precedes: bool = False) -> sa.Select[Any]:
-    """Add columns to a query for chains, as `_by_open_source` has them.
+    """Add columns to a query for chains, as `_by_open_ends` has them.
 
     :param precedes: whether not these chains name the port, but chains that follow them.
     """
@@ -159,83 +226,4 @@ def _predecessors_by_classifiers() -> sa.Select[Any]:
         sa.select(models.GraphBranch.source_id.label("chain_id"))
         .join(link, link.chain_id == models.GraphBranch.destination_id)
         .join(models.FlowClassifier, models.FlowClassifier.id == link.classifier_id)
-    )
-
-
-def _by_open_source() -> sa.Select[Any]:
-    """Select the chains whose classifiers without a logical source port may stand for the port."""
-    chains = _chains_on_network().subquery()
-    classifier, branch = models.FlowClassifier, models.GraphBranch
-    # A chain with predecessors gets packets from them only.
-    has_predecessors = sa.exists().where(branch.destination_id == chains.c.chain_id)
-    return _open_classifiers(chains, classifier.source_ip_prefix).where(
-        ~has_predecessors, classifier.logical_source_port.is_(None)
-    )
-
-
-def _by_open_destination() -> sa.Select[Any]:
-    """Select the symmetric chains whose classifiers without a logical destination port may stand
-    for the port.
-    """
-    chains = _chains_on_network().subquery()
-    classifier = models.FlowClassifier
-    return _open_classifiers(chains, classifier.destination_ip_prefix).where(
-        models.PortChain.symmetric.is_(True), classifier.logical_destination_port.is_(None)
-    )
-
-
-def _symmetric_chains_of_sources_on_network() -> sa.Select[Any]:
-    """Select the symmetric chains with a logical source port on the network of a router's port.
-
-    Replies from other networks reach this port through the router.
-    """
-    classifier, source, chain = models.FlowClassifier, models_v2.Port, models.PortChain
-    return (
-        _chains_of_classifiers()
-        .join(chain, chain.id == models.ChainClassifier.chain_id)
-        .join(source, source.id == classifier.logical_source_port)
-        .where(
-            source.network_id == NETWORK_ID,
-            chain.symmetric.is_(True),
-            chain.project_id == PROJECT_ID,
-            classifier.logical_destination_port.is_(None),
-        )
-    )
-
-
-def _open_classifiers(chains: Any, prefix: Any) -> sa.Select[Any]:
-    """Select chains with the ethertype and a prefix of each of their classifiers."""
-    classifier, link = models.FlowClassifier, models.ChainClassifier
-    return (
-        sa.select(
-            chains.c.chain_id,
-            classifier.ethertype.label("ethertype"),
-            prefix.label("prefix"),
-            sa.false().label("precedes"),
-        )
-        .join(models.PortChain, models.PortChain.id == chains.c.chain_id)
-        .join(link, link.chain_id == chains.c.chain_id)
-        .join(classifier, classifier.id == link.classifier_id)
-    )
-
-
-def _chains_on_network() -> sa.CompoundSelect[Any]:
-    """Select the chains of the port's project that look for sources on the port's network.
-
-    `source_networks.of_chains` reads the same relation from the chain's side.
-    """
-    pair, function = models.PortPair, models_v2.Port
-    chain, recorded = models.PortChain, models.ChainNetwork
-    functions = _chains_of_pairs().join(chain, chain.id == models.ChainGroup.chain_id)
-    return sa.union(
-        # By the functions themselves, too: servers of the previous release record no networks.
-        *(
-            functions.join(function, function.id == side).where(
-                function.network_id == NETWORK_ID, chain.project_id == PROJECT_ID
-            )
-            for side in (pair.ingress, pair.egress)
-        ),
-        sa.select(recorded.chain_id)
-        .join(chain, chain.id == recorded.chain_id)
-        .where(recorded.network_id == NETWORK_ID, chain.project_id == PROJECT_ID),
     )

@@ -350,16 +350,12 @@ def unrealised(context: Any, limit: int, older_than: float = 0) -> list[str]:
     """
     before = timeutils.utcnow() - datetime.timedelta(seconds=older_than)
     with db_api.CONTEXT_READER.using(context):
-        return list(
-            context.session.scalars(
-                sa.select(PortChain.id)
-                .where(
-                    sa.or_(
-                        PortChain.realised_revision < PortChain.revision, PortChain.failure != ""
-                    ),
-                    PortChain.touched_at <= before,
-                )
-                .order_by(PortChain.touched_at)
-                .limit(limit)
-            )
-        )
+        return list(context.session.scalars(_unrealised(before).limit(limit)))
+
+
+def _unrealised(before: datetime.datetime) -> Any:
+    return (
+        sa.select(PortChain.id)
+        .where(PortChain.unrealised == sa.true(), PortChain.touched_at <= before)
+        .order_by(PortChain.touched_at)
+    )

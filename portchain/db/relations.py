@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from portchain.core import model
-from portchain.db import convert, models
+from portchain.db import convert, key_search, models
 
 
 def classifiers_that_may_overlap(
@@ -20,46 +20,55 @@ def classifiers_that_may_overlap(
 ) -> list[model.FlowClassifier]:
     """Return a superset of the classifiers that overlap with the given ones.
 
-    SQL narrows the search, in one query; `portchain.core.rules` decides.
+    SQL narrows the search, in one query for each few classifiers; `portchain.core.rules` decides.
 
     :param chained: return only classifiers that are in a chain, each with the owner of its chain as
         its owner.
     """
-    table = models.FlowClassifier
-    owner = models.PortChain.project_id if chained else table.project_id
-    query = sa.select(*table.__table__.columns, owner.label("owner"))
+    table, link, chain = models.FlowClassifier, models.ChainClassifier, models.PortChain
+    owner = chain.project_id if chained else table.project_id
+    columns = [column for column in table.__table__.columns if column.key not in _NOT_NEEDED]
+    query = sa.select(*columns, owner.label("owner"))
     if chained:
-        link = models.ChainClassifier
         query = query.join(link, link.classifier_id == table.id).join(
-            models.PortChain, models.PortChain.id == link.chain_id
+            chain, chain.id == link.chain_id
         )
-    conditions = _overlap_conditions(table, owner, classifiers)
-    union = sa.union_all(*(query.where(condition) for condition in conditions))
-    found = {
-        row.id: replace(convert.classifier(row), project_id=row.owner)
-        for row in (session.execute(union) if classifiers else ())
-    }
+    found = {}
+    for some in (classifiers[n : n + _AT_ONCE] for n in range(0, len(classifiers), _AT_ONCE)):
+        conditions = (each for one in some for each in _overlap_conditions(one, chained))
+        for row in session.execute(sa.union_all(*map(query.where, conditions))):
+            found[row.id] = replace(convert.classifier(row), project_id=row.owner)
     return list(found.values())
 
 
+_AT_ONCE = 20  # classifiers in one query
+_NOT_NEEDED = {"standard_attr_id", *key_search.COLUMNS}
+
+
 def _overlap_conditions(
-    table: Any, owner: Any, classifiers: Sequence[model.FlowClassifier]
+    one: model.FlowClassifier, chained: bool
 ) -> Iterator[sa.ColumnElement[bool]]:
     """Yield the conditions of `portchain.core.rules.overlap` that an index can answer.
 
     Each belongs in a part of a union: combined with "or", conditions on columns of different
     tables would make the database read every row.
     """
-    sources = {c.logical_source_port for c in classifiers if c.logical_source_port}
-    if sources:
-        yield table.logical_source_port.in_(sorted(sources))
-    # A classifier without a logical source port can overlap with every one of its project.
-    without_source = sorted({c.project_id for c in classifiers if not c.logical_source_port})
-    if without_source:
-        yield owner.in_(without_source)
-    others = sorted({c.project_id for c in classifiers} - set(without_source))
-    if others:
-        yield sa.and_(table.logical_source_port.is_(None), owner.in_(others))
+    table, link = models.FlowClassifier, models.ChainClassifier
+    alike = key_search.may_match_the_same(table, one)
+    source, project = one.logical_source_port, one.project_id
+    if source is None:
+        # It can overlap with every one of its project.
+        yield sa.and_(table.project_id == project, alike)
+    else:
+        yield sa.and_(table.sender.in_([source, project]), alike)
+        unknown = table.sender.is_(None)
+        yield sa.and_(unknown, table.logical_source_port == source)
+        yield sa.and_(unknown, table.logical_source_port.is_(None), table.project_id == project)
+    if chained:
+        in_chain = models.PortChain.project_id == project
+        open_ones = [] if source is None else [table.logical_source_port.is_(None)]
+        for other in (link.other_project == project, link.other_project.is_(None)):
+            yield sa.and_(other, in_chain, *open_ones, alike)
 
 
 def pair_of_ports(session: Any, ingress: str, egress: str) -> str | None:

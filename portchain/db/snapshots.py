@@ -53,7 +53,7 @@ def load(
             chain,
             candidates,
             networks.get(chain.id, frozenset()),
-            _source_networks(chain, ports),
+            source_networks.of_sources(chain, ports),
         )
         for chain in sending
     }
@@ -164,7 +164,9 @@ def _load_candidates(
     :param ports: port id -> port; at least the logical source ports that exist.
     """
     of_functions = {network_id for chain in open_ended for network_id in networks[chain.id]}
-    of_routers = of_functions.union(*(_source_networks(chain, ports) for chain in open_ended))
+    of_routers = of_functions.union(
+        *(source_networks.of_sources(chain, ports) for chain in open_ended)
+    )
     if not of_routers:
         return {}
     port = models_v2.Port
@@ -181,15 +183,6 @@ def _load_candidates(
             ),
         ),
     )
-
-
-def _source_networks(chain: model.PortChain, ports: Mapping[str, model.Port]) -> set[str]:
-    """Return the networks of the ports that the classifiers of a symmetric chain name as sources.
-
-    Replies from other networks reach such a port through a router there.
-    """
-    named = (fc.logical_source_port for fc in chain.flow_classifiers if chain.symmetric)
-    return {ports[port_id].network_id for port_id in named if port_id and port_id in ports}
 
 
 def _has_open_classifier(chain: model.PortChain) -> bool:

@@ -7,13 +7,18 @@ when every group has functions.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import sqlalchemy as sa
 
 from portchain.core import model
+from portchain.core.search_keys import address_key
 from portchain.db import models
+
+SOURCE, DESTINATION, REPLY = "source", "destination", "reply"
+END = ("classifier_id", "network_id", "kind", "chain_id", "project_id", "address_key")
+"""The columns of `open_ends`."""
 
 
 def of_chains(
@@ -33,25 +38,90 @@ def of_chains(
     }
 
 
-def record(session: Any, snapshots: Iterable[model.ChainSnapshot]) -> None:
-    """Record the present networks of chains: one query, and statements only for differences."""
+def record(
+    session: Any, snapshots: Iterable[model.ChainSnapshot], *, are_new: bool = False
+) -> None:
+    """Record the present networks and open ends of chains: two queries, and statements only for
+    differences.
+
+    :param are_new: nothing is recorded for the chains yet; there is nothing to query.
+    """
     chains = {snapshot.chain.id: snapshot for snapshot in snapshots}
-    recorded = _recorded(session, chains)
-    added, removed = [], []
+    known = {} if are_new else _recorded(session, chains)
+    networks, present, ends = set(), set(), set()
     for chain_id, snapshot in chains.items():
-        present = _of_functions(snapshot.chain, snapshot.ports)
-        before = recorded.get(chain_id, frozenset())
-        added += [(chain_id, network_id) for network_id in sorted(present - before)]
-        if not snapshot.chain.lacks_functions:
-            removed += [(chain_id, network_id) for network_id in before - present]
-    table = models.ChainNetwork
-    if removed:
+        before = known.get(chain_id, frozenset())
+        now = _of_functions(snapshot.chain, snapshot.ports)
+        kept = now | before if snapshot.chain.lacks_functions else now
+        networks |= {(chain_id, network_id) for network_id in before}
+        present |= {(chain_id, network_id) for network_id in kept}
+        ends |= set(open_ends(snapshot.chain, kept, of_sources(snapshot.chain, snapshot.ports)))
+    _replace(session, models.ChainNetwork, ("chain_id", "network_id"), networks, present)
+    _replace(session, models.OpenEnd, END, set() if are_new else _ends(session, chains), ends)
+
+
+def open_ends(
+    chain: model.PortChain, networks: Iterable[str], source_networks: Iterable[str]
+) -> Iterator[tuple[str, ...]]:
+    """Yield where a chain's classifiers stand for ports that they do not name: rows of `OpenEnd`.
+
+    ``source``: the ports may send what the classifier matches, ``destination``: they may reply,
+    ``reply``: replies from other networks may come through them, which are routers.
+
+    :param networks: on which the chain looks for its sources.
+    :param source_networks: see `of_sources`.
+    """
+    for one in chain.flow_classifiers:
+        source = address_key(one.ethertype, one.source_prefix)
+        destination = address_key(one.ethertype, one.destination_prefix)
+        replies = chain.symmetric and one.logical_destination_port is None
+        for is_open, kind, key, where in (
+            (one.logical_source_port is None, SOURCE, source, networks),
+            (replies, DESTINATION, destination, networks),
+            (replies, REPLY, destination, source_networks),
+        ):
+            if is_open:
+                for network_id in where:
+                    yield one.id, network_id, kind, chain.id, chain.project_id, key
+
+
+def of_sources(chain: model.PortChain, ports: Mapping[str, model.Port]) -> set[str]:
+    """Return the networks of the ports that the classifiers of a symmetric chain name as sources.
+
+    Replies from other networks reach such a port through a router there.
+    """
+    named = (fc.logical_source_port for fc in chain.flow_classifiers if chain.symmetric)
+    return {ports[port_id].network_id for port_id in named if port_id and port_id in ports}
+
+
+def _replace(
+    session: Any,
+    table: Any,
+    columns: Sequence[str],
+    before: Set[tuple[str, ...]],
+    after: Set[tuple[str, ...]],
+) -> None:
+    """Write the differences between rows that are there and rows that should be.
+
+    :param columns: of the tuples; among them the primary key.
+    """
+    if gone := sorted(before - after):
+        row = sa.tuple_(*(getattr(table, name) for name in columns))
         session.execute(
-            sa.delete(table).where(sa.tuple_(table.chain_id, table.network_id).in_(removed))
+            sa.delete(table)
+            .where(table.chain_id.in_({one[columns.index("chain_id")] for one in gone}))
+            .where(row.in_(gone))
+            .execution_options(synchronize_session=False)
         )
-    if added:
-        rows = [{"chain_id": chain_id, "network_id": network_id} for chain_id, network_id in added]
+    if new := sorted(after - before):
+        rows = [dict(zip(columns, one, strict=True)) for one in new]
         session.execute(sa.insert(table), rows)
+
+
+def _ends(session: Any, chain_ids: Iterable[str]) -> set[tuple[str, ...]]:
+    columns = (getattr(models.OpenEnd, name) for name in END)
+    query = sa.select(*columns).where(models.OpenEnd.chain_id.in_(list(chain_ids)))
+    return {tuple(row) for row in session.execute(query)}
 
 
 def _of_functions(chain: model.PortChain, ports: Mapping[str, model.Port]) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """Writes the rows of users' resources. Every function runs inside the caller's transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from oslo_utils import timeutils, uuidutils
 from sqlalchemy import orm
 
 from portchain.core import model, rules
-from portchain.db import ids, models, plain_attributes
+from portchain.db import convert, ids, key_search, models, plain_attributes
 
 
 def new_id() -> str:
@@ -49,12 +49,15 @@ def set_name_and_description(session: Any, row: Any, data: Mapping[str, Any]) ->
 
 def new_flow_classifier(data: Mapping[str, Any]) -> models.FlowClassifier:
     """Return the row of a new classifier, without adding it to the session."""
-    return models.FlowClassifier(
+    row = models.FlowClassifier(
         **_common_columns(data),
         **plain_attributes.FLOW_CLASSIFIER.of_request(data),
         protocol=rules.protocol_of(data["ethertype"], data["protocol"]),
         l7_parameters=_without_none(data["l7_parameters"]),
     )
+    for column, key in key_search.keys_of(convert.classifier(row)).items():
+        setattr(row, column, key)
+    return row
 
 
 def add_port_pair(session: Any, pair: model.PortPair, description: str) -> None:
@@ -149,12 +152,14 @@ class _Links:
     :param owner: the column with the owner's id.
     :param member: the column with a member's id.
     :param relation: the owner's relation to the table.
+    :param more: further columns of each row.
     """
 
     table: Any
     owner: Any
     member: Any
     relation: Any
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 _PAIRS = _Links(
@@ -174,6 +179,7 @@ _CLASSIFIERS = _Links(
     models.ChainClassifier.chain_id,
     models.ChainClassifier.classifier_id,
     models.PortChain.classifiers,
+    {"other_project": ""},  # until `mark_foreign_classifiers`
 )
 
 
@@ -229,6 +235,19 @@ def set_classifiers(session: Any, row: models.PortChain, classifier_ids: Sequenc
     _replace(session, _CLASSIFIERS, row, classifier_ids)
 
 
+def mark_foreign_classifiers(session: Any, chain: model.PortChain) -> None:
+    """Record which of a chain's classifiers are another project's: an administrator's choice."""
+    link = models.ChainClassifier
+    foreign = [one.id for one in chain.flow_classifiers if one.project_id != chain.project_id]
+    if foreign:
+        session.execute(
+            sa.update(link)
+            .where(link.classifier_id.in_(foreign))
+            .values(other_project=chain.project_id)
+            .execution_options(synchronize_session=False)
+        )
+
+
 def _replace(session: Any, links: _Links, row: Any, member_ids: Sequence[str]) -> None:
     # The links are in another table. Marking a column of the owner as modified makes Neutron
     # increment its ``revision_number``.
@@ -245,7 +264,7 @@ def _replace(session: Any, links: _Links, row: Any, member_ids: Sequence[str]) -
 def _link(session: Any, links: _Links, row: Any, member_ids: Sequence[str]) -> None:
     """Link a row to its members, in one statement."""
     values = [
-        {links.owner.key: row.id, links.member.key: member_id, "position": position}
+        {links.owner.key: row.id, links.member.key: member_id, "position": position} | links.more
         for position, member_id in enumerate(member_ids)
     ]
     if values:

@@ -118,6 +118,7 @@ def _check_chain(request: Request, chain_id: str) -> list[str]:
     own = next(snapshot for snapshot in linked if snapshot.chain.id == chain_id)
     source_networks.record(request.session, [own])
     chain = own.chain
+    writer.mark_foreign_classifiers(request.session, chain)
     rules.check_port_chain(chain)
     for snapshot in linked:
         rules.check_ports_in_a_row(snapshot.chain, snapshot.successors)

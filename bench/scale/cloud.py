@@ -81,7 +81,8 @@ class Cloud:
 
     def network(self, project: str) -> Network:
         """Add a network."""
-        network = Network(*(uuidutils.generate_uuid() for _ in range(3)), project)
+        ids = [uuidutils.generate_uuid() for _ in range(3)]
+        network = Network(ids[0], ids[1], ids[2], project)
         owned = {"project_id": project, "name": "", "status": "ACTIVE", "admin_state_up": True}
         self._insert("networks", [owned | {"id": network.id, "mtu": 1450}])
         self._insert(

@@ -5,7 +5,7 @@ Nothing is sent to hosts.
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,8 @@ _NOT_STATEMENTS = ("SAVEPOINT", "RELEASE", "ROLLBACK")
 class Cost:
     """What one act costs.
 
-    :param rows: rows and index entries that the database read (``Handler_read_*``).
+    :param rows: rows and index entries that the database read (``Handler_read_*``), and entries
+        that it only compared (``Handler_icp_attempts``).
     :param statements: SQL statements.
     :param milliseconds: processor time of this process.
     """
@@ -89,15 +90,18 @@ class Meter:
             self.statements.append((text, parameters))
 
     def _rows_read(self) -> int:
-        counts = self._probe.exec_driver_sql("SHOW GLOBAL STATUS LIKE 'Handler_read%%'")
+        counts = self._probe.exec_driver_sql(
+            "SHOW GLOBAL STATUS WHERE Variable_name LIKE 'Handler_read%%' "
+            "OR Variable_name = 'Handler_icp_attempts'"
+        )
         return sum(int(count) for _, count in counts)
 
-    def cost(self, acts: Mapping[int, Callable[[], Any]] | list[Callable[[], Any]]) -> Cost:
+    def cost(self, acts: Sequence[Callable[[], Any]]) -> Cost:
         """Run similar acts one after the other and return the cost of the cheapest.
 
         Other work of the machine only adds to the processor time.
         """
-        costs = [self._cost(act) for act in acts]  # type: ignore[arg-type]
+        costs = [self._cost(act) for act in acts]
         return Cost(
             min(cost.rows for cost in costs),
             min(cost.statements for cost in costs),

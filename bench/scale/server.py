@@ -145,7 +145,7 @@ def _acts(neutron: Neutron, free: Project, named: Project) -> Iterator[tuple[str
     for query in ("limit=100", "limit=100&sort_key=name&sort_dir=asc"):
         for who in (admin, free.caller):
             title = f"list chains, {query.partition('&')[2] or query}, {who['roles']}"
-            page = functools.partial(neutron.list_all, "port_chain", query, **who)
+            page = functools.partial(_list, neutron, query, who)
             yield title, [page] * _REPEAT
     context = neutron.context
     pending = functools.partial(realisation.unrealised, context, 100, 10)
@@ -165,8 +165,14 @@ def _trunk(neutron: Neutron, project: Project) -> Iterator[Act]:
         yield functools.partial(_sent, neutron, "/trunks", body, project.caller)
 
 
+def _list(neutron: Neutron, query: str, caller: dict[str, str]) -> None:
+    project, roles = caller["project"], caller["roles"]
+    neutron.list_all("port_chain", query, project=project, roles=roles)
+
+
 def _sent(neutron: Neutron, path: str, body: Any, caller: dict[str, str]) -> None:
-    answer = neutron.call("POST", path, body, **caller)
+    project, roles = caller["project"], caller["roles"]
+    answer = neutron.call("POST", path, body, project=project, roles=roles)
     if answer.status_int != 201:
         raise RuntimeError(answer.text)
 

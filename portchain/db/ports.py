@@ -22,9 +22,12 @@ from portchain.port_events import NOT_BOUND, address_pair, role_of
 def _port_query() -> sa.Select[Any]:
     """Select the columns that the model needs.
 
-    Plain columns, because each of Neutron's ORM rows would load ten relations.
+    Plain columns, because each of Neutron's ORM rows would load ten relations. With hierarchical
+    port binding, a port has a row for each level. All is joined in the order in which the ports
+    lead to it: from its side, a segment leads to all ports of its network.
     """
     port, binding, network = models_v2.Port, ml2.PortBinding, models_v2.Network
+    level, segment = ml2.PortBindingLevel, segment_models.NetworkSegment
     security = port_security.PortSecurityBinding
     floating_ip, router = l3.FloatingIP, l3_attrs.RouterExtraAttributes
     floating = (
@@ -47,6 +50,11 @@ def _port_query() -> sa.Select[Any]:
         network.mtu,
         security.port_security_enabled,
         floating.label("floating"),
+        level.level,
+        level.driver,
+        segment.network_type,
+        segment.physical_network,
+        segment.segmentation_id,
     )
     return (
         query.join(network, network.id == port.network_id)
@@ -57,19 +65,26 @@ def _port_query() -> sa.Select[Any]:
             isouter=True,
         )
         .join(security, security.port_id == port.id, isouter=True)
+        .join(
+            level,
+            sa.and_(level.port_id == port.id, level.host == binding.host),
+            isouter=True,
+        )
+        .join(segment, segment.id == level.segment_id, isouter=True)
     )
 
 
 def load_ports(session: Any, *conditions: Any) -> dict[str, model.Port]:
     """Return by id the ports that meet all conditions on Neutron's table of ports."""
     rows = session.execute(_port_query().where(*conditions)).all()
-    port_ids = [row.id for row in rows]
-    addresses, bindings = _addresses(session, port_ids), _bindings(session, port_ids)
-    not_bound = (None, "")
-    return {
-        row.id: _port(row, addresses[row.id], *bindings.get((row.id, row.host), not_bound))
-        for row in rows
-    }
+    # The last level is that of the host's switch. One without a segment does not count.
+    last = {row.id: row for row in sorted(rows, key=_level)}
+    addresses = _addresses(session, list(last)) if last else {}
+    return {port_id: _port(row, addresses[port_id]) for port_id, row in last.items()}
+
+
+def _level(row: Any) -> int:
+    return -1 if row.network_type is None else int(row.level)
 
 
 @dataclass(slots=True)
@@ -118,40 +133,11 @@ def _addresses(session: Any, port_ids: Sequence[str]) -> dict[str, _Addresses]:
     return found
 
 
-def _bindings(
-    session: Any, port_ids: Sequence[str]
-) -> dict[tuple[str, str], tuple[model.Segment, str]]:
-    """Return the segment that each port is bound to and the mechanism driver that bound it.
-
-    :returns: (port id, host) -> (segment, mechanism driver).
-    """
-    level, segment = ml2.PortBindingLevel, segment_models.NetworkSegment
-    rows = session.execute(
-        sa.select(
-            level.port_id,
-            level.host,
-            level.driver,
-            segment.network_type,
-            segment.physical_network,
-            segment.segmentation_id,
-        )
-        .join(segment, segment.id == level.segment_id)
-        .where(level.port_id.in_(port_ids))
-        # With hierarchical port binding, the last level is that of the host's switch.
-        .order_by(level.level)
-    )
-    return {
-        (row.port_id, row.host): (
-            model.Segment(row.network_type, row.physical_network, row.segmentation_id),
-            row.driver,
-        )
-        for row in rows
-    }
-
-
-def _port(
-    row: Any, addresses: _Addresses, segment: model.Segment | None, mechanism: str
-) -> model.Port:
+def _port(row: Any, addresses: _Addresses) -> model.Port:
+    segment, mechanism = None, ""
+    if row.network_type is not None:
+        segment = model.Segment(row.network_type, row.physical_network, row.segmentation_id)
+        mechanism = row.driver or ""
     return model.Port(
         id=row.id,
         network_id=row.network_id,

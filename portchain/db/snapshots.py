@@ -3,20 +3,19 @@
 Every function runs a constant number of queries, however many chains, groups and ports it loads.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron_lib import constants
 from neutron_lib.db import api as db_api
 from sqlalchemy import orm
 
 from portchain.core import model, rules
 from portchain.db import convert, models, relations, source_networks
-from portchain.db.ports import contains, has_address_in, load_ports, may_send_from
+from portchain.db.candidates import Candidates, OpenChain, load_candidates, open_chain
+from portchain.db.ports import load_ports
 
 
 @db_api.retry_if_session_inactive()
@@ -47,17 +46,28 @@ def load(
         ports = load_ports(session, models_v2.Port.id.in_(port_ids))
         open_ended = [chain for chain in sending if with_sources and _has_open_classifier(chain)]
         networks = source_networks.of_chains(session, open_ended, ports)
-        candidates = _load_candidates(session, open_ended, networks, ports)
-    eligible = {
-        chain.id: _Candidates(
-            chain,
-            candidates,
-            networks.get(chain.id, frozenset()),
-            source_networks.of_sources(chain, ports),
-        )
-        for chain in sending
-    }
-    return [_snapshot(chain, graphs, {**candidates, **ports}, eligible) for chain in chains]
+        eligible = {
+            chain.id: open_chain(chain, networks.get(chain.id, frozenset()), ports)
+            for chain in sending
+        }
+        open_ones = [eligible[chain.id] for chain in open_ended]
+        found = load_candidates(session, open_ones)
+    ends = _Ends(found, eligible, {**found.ports, **ports})
+    return [_snapshot(chain, graphs, ends) for chain in chains]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Where the packets of chains begin and end.
+
+    :param candidates: ports for which classifiers may stand.
+    :param chains: chain id -> where it looks for them, for all whose packets matter.
+    :param ports: port id -> port, of these ports and of all that chains name.
+    """
+
+    candidates: Candidates
+    chains: Mapping[str, OpenChain]
+    ports: Mapping[str, model.Port]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,40 +161,6 @@ def _without_standard_attributes(table: Any) -> Any:
     return orm.lazyload(table.standard_attr)
 
 
-def _load_candidates(
-    session: Any,
-    open_ended: Sequence[model.PortChain],
-    networks: Mapping[str, Collection[str]],
-    ports: Mapping[str, model.Port],
-) -> dict[str, model.Port]:
-    """Return by id the ports for which the open classifiers of chains could stand.
-
-    :param open_ended: chains with open classifiers (`_has_open_classifier`).
-    :param networks: chain id -> ids of the networks of its functions.
-    :param ports: port id -> port; at least the logical source ports that exist.
-    """
-    of_functions = {network_id for chain in open_ended for network_id in networks[chain.id]}
-    of_routers = of_functions.union(
-        *(source_networks.of_sources(chain, ports) for chain in open_ended)
-    )
-    if not of_routers:
-        return {}
-    port = models_v2.Port
-    # Chains classify no traffic of Neutron's own ports, such as DHCP servers, but of routers.
-    is_own = port.device_owner.startswith(constants.DEVICE_OWNER_NETWORK_PREFIX)
-    return load_ports(
-        session,
-        port.project_id.in_({chain.project_id for chain in open_ended}),
-        sa.or_(
-            sa.and_(port.network_id.in_(of_functions), ~is_own),
-            sa.and_(
-                port.network_id.in_(of_routers),
-                port.device_owner.in_(constants.ROUTER_INTERFACE_OWNERS),
-            ),
-        ),
-    )
-
-
 def _has_open_classifier(chain: model.PortChain) -> bool:
     """Return whether a classifier stands for ports that it does not name.
 
@@ -197,29 +173,28 @@ def _has_open_classifier(chain: model.PortChain) -> bool:
     )
 
 
-def _snapshot(
-    chain: model.PortChain,
-    graphs: _Graphs,
-    ports: Mapping[str, model.Port],
-    eligible: Mapping[str, "_Candidates"],
-) -> model.ChainSnapshot:
+def _snapshot(chain: model.PortChain, graphs: _Graphs, ends: _Ends) -> model.ChainSnapshot:
     def sources(one: model.PortChain) -> dict[str, tuple[str, ...]]:
         follows = bool(graphs.predecessors(one))
-        own = eligible[one.id]
-        return {fc.id: () if follows else own.sources(fc) for fc in one.flow_classifiers}
+        return {
+            fc.id: () if follows else ends.candidates.sources(ends.chains[one.id], fc)
+            for fc in one.flow_classifiers
+        }
 
     predecessors, ancestors = graphs.predecessors(chain), graphs.ancestors(chain)
     senders = {port for one in ancestors for ids in sources(one).values() for port in ids}
     own_sources = sources(chain)
     replying = chain.flow_classifiers if chain.symmetric else ()
-    destinations = {fc.id: eligible[chain.id].destinations(fc) for fc in replying}
-    ends = {port for ids in (*own_sources.values(), *destinations.values()) for port in ids}
+    destinations = {
+        fc.id: ends.candidates.destinations(ends.chains[chain.id], fc) for fc in replying
+    }
+    own = {port for ids in (*own_sources.values(), *destinations.values()) for port in ids}
     return model.ChainSnapshot(
         chain=chain,
         ports={
-            port_id: ports[port_id]
-            for port_id in sorted(senders | ends | graphs.port_ids(chain))
-            if port_id in ports
+            port_id: ends.ports[port_id]
+            for port_id in sorted(senders | own | graphs.port_ids(chain))
+            if port_id in ends.ports
         },
         sources=own_sources,
         destinations=destinations,
@@ -228,90 +203,3 @@ def _snapshot(
         earlier=tuple(one for one in ancestors if one not in predecessors),
         senders=tuple(sorted(senders)),
     )
-
-
-_ROUTERS = (model.PortRole.ROUTER, model.PortRole.DISTRIBUTED_ROUTER)
-
-
-class _Candidates:
-    """The ports of a chain's project that its open classifiers can stand for.
-
-    A port that may send from any address, or from a range that contains a classifier's prefix, and
-    a router only count where no port has an address in the prefix: otherwise a packet that they
-    forward would be classified twice, here and at its source.
-    """
-
-    def __init__(
-        self,
-        chain: model.PortChain,
-        candidates: Mapping[str, model.Port],
-        networks: Collection[str],
-        source_networks: Collection[str],
-    ) -> None:
-        own = [
-            port
-            for port in candidates.values()
-            if port.project_id == chain.project_id and port.id not in chain.function_ports
-        ]
-        self._ends = [p for p in own if p.network_id in networks and not p.serves_network]
-        routers = [p for p in own if p.role in _ROUTERS]
-        # Drivers that cannot classify what a distributed router sends must learn of it, to refuse.
-        self._routers = [p for p in routers if p.network_id in networks]
-        self._reply_routers = [
-            p for p in routers if p.network_id in networks or p.network_id in source_networks
-        ]
-
-    def sources(self, classifier: model.FlowClassifier) -> tuple[str, ...]:
-        """Return the ids of the ports whose traffic a classifier matches."""
-        if classifier.logical_source_port is not None:
-            return (classifier.logical_source_port,)
-        senders = [port for port in self._ends if not _is_sole_destination(port, classifier)]
-        ethertype, prefix = classifier.ethertype, classifier.source_prefix
-        found = _with_address(senders, ethertype, prefix)
-        if not found and prefix is not None:
-            found = _that_may_send([*senders, *self._routers], ethertype, prefix)
-        return _ids(found)
-
-    def destinations(self, classifier: model.FlowClassifier) -> tuple[str, ...]:
-        """Return the ids of the ports whose replies belong to a classifier's traffic."""
-        if classifier.logical_destination_port is not None:
-            return (classifier.logical_destination_port,)
-        ethertype, prefix = classifier.ethertype, classifier.destination_prefix
-        found = _with_address(self._ends, ethertype, prefix)
-        if not found:
-            found = _that_may_send(self._ends, ethertype, prefix)
-        routers = (port for port in self._reply_routers if not _is_on_link(port, prefix))
-        return _ids([*found, *routers])
-
-
-def _is_sole_destination(port: model.Port, classifier: model.FlowClassifier) -> bool:
-    """Return whether the port is the only destination of a classifier's traffic.
-
-    Such a port is no source of that traffic.
-    """
-    if classifier.logical_destination_port is not None:
-        return classifier.logical_destination_port == port.id
-    network = ip_network(classifier.destination_prefix or "::/0")
-    own = {ip_address(address) for address in port.fixed_ips}
-    return network.num_addresses == 1 and network.network_address in own
-
-
-def _is_on_link(router: model.Port, prefix: str | None) -> bool:
-    """Tell whether a router forwards nothing from a prefix to a network: it is the network's."""
-    return prefix is not None and any(contains(subnet, prefix) for subnet in router.subnets)
-
-
-def _with_address(
-    ports: Sequence[model.Port], ethertype: str, prefix: str | None
-) -> list[model.Port]:
-    return [port for port in ports if has_address_in(port, ethertype, prefix)]
-
-
-def _that_may_send(
-    ports: Sequence[model.Port], ethertype: str, prefix: str | None
-) -> list[model.Port]:
-    return [port for port in ports if may_send_from(port, ethertype, prefix)]
-
-
-def _ids(ports: Iterable[model.Port]) -> tuple[str, ...]:
-    return tuple(sorted(port.id for port in ports))

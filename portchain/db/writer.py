@@ -263,8 +263,8 @@ def _replace(session: Any, links: _Links, row: Any, member_ids: Sequence[str]) -
 
 def _link(session: Any, links: _Links, row: Any, member_ids: Sequence[str]) -> None:
     """Link a row to its members, in one statement."""
-    values = [
-        {links.owner.key: row.id, links.member.key: member_id, "position": position} | links.more
+    values: list[dict[str, Any]] = [
+        {links.owner.key: row.id, links.member.key: member_id, "position": position, **links.more}
         for position, member_id in enumerate(member_ids)
     ]
     if values:

@@ -149,7 +149,7 @@ class ApiTestCase(testlib_api.SqlTestCase):
 
     drivers = ("noop",)
     service_plugins: tuple[str, ...] = ("port_chain",)
-    agent_hosts = (HOST,)
+    agent_hosts: tuple[str, ...] = (HOST,)
     extension_drivers: tuple[str, ...] = ()
     """Of ML2: ``port_security``, for example."""
     enforces_quotas = False  # one request in six would be spent on counting and reserving

@@ -40,9 +40,9 @@ def upgrade() -> None:
 
 
 def _create_open_ends() -> None:
-    def reference(name: str, target: str, **options: bool) -> "sa.Column[str]":
+    def reference(name: str, target: str, *, primary_key: bool = False) -> "sa.Column[str]":
         key = sa.ForeignKey(target, ondelete="CASCADE")
-        return sa.Column(name, sa.String(36), key, nullable=False, **options)
+        return sa.Column(name, sa.String(36), key, nullable=False, primary_key=primary_key)
 
     op.create_table(
         "portchain_open_ends",

@@ -166,6 +166,8 @@ class PlainCandidates:
         ]
 
     def sources(self, one: model.FlowClassifier) -> tuple[str, ...]:
+        if one.logical_source_port is not None:
+            return (one.logical_source_port,)
         senders = [port for port in self.ends if not self._is_sole_destination(port, one)]
         found = [p for p in senders if has_address_in(p, one.ethertype, one.source_prefix)]
         if not found and one.source_prefix is not None:
@@ -288,20 +290,92 @@ def open_chains(draw: st.DrawFn) -> candidates.OpenChain:
     return candidates.OpenChain(chain, draw(networks), draw(networks))
 
 
-@settings(max_examples=2 * EXAMPLES, deadline=None)
-@given(st.data())
-def test_classifiers_stand_for_the_ports_of_a_plain_loop(
-    engine: sa.Engine, data: st.DataObject
-) -> None:
-    chains = data.draw(st.lists(open_chains(), min_size=1, max_size=3))
+def check_against_the_loop(
+    engine: sa.Engine, ports: Sequence[dict[str, Any]], chains: Sequence[candidates.OpenChain]
+) -> set[str]:
+    """Compare both; return all ports for which the classifiers stand."""
     with session_without_checks(engine) as session:
-        fill_ports(session, data.draw(st.lists(PORT, max_size=8)))
+        fill_ports(session, ports)
         everything = list(load_ports(session).values())
         found = candidates.load_candidates(session, chains)
         session.rollback()
+    ends: set[str] = set()
     for one in chains:
         plain = PlainCandidates(everything, one)
         for classifier in one.chain.flow_classifiers:
-            assert found.sources(one, classifier) == plain.sources(classifier)
+            sources = found.sources(one, classifier)
+            assert sources == plain.sources(classifier)
+            ends |= set(sources)
             if one.chain.symmetric:
-                assert found.destinations(one, classifier) == plain.destinations(classifier)
+                destinations = found.destinations(one, classifier)
+                assert destinations == plain.destinations(classifier)
+                ends |= set(destinations)
+    return ends
+
+
+@settings(max_examples=2 * EXAMPLES, deadline=None)
+@given(st.lists(PORT, max_size=8), st.lists(open_chains(), min_size=1, max_size=3))
+def test_classifiers_stand_for_the_ports_of_a_plain_loop(
+    engine: sa.Engine, ports: list[dict[str, Any]], chains: list[candidates.OpenChain]
+) -> None:
+    check_against_the_loop(engine, ports, chains)
+
+
+END: dict[str, Any] = {
+    "project_id": "p",
+    "network_id": "n1",
+    "device_owner": "compute:nova",
+    "addresses": {"10.0.0.5"},
+    "pairs": set(),
+    "security": True,
+}
+FORWARDING = END | {"addresses": {"10.0.0.9"}, "security": False}
+ROUTER = END | {"device_owner": "network:router_interface", "addresses": {"10.0.1.7"}}
+HERE, ELSEWHERE = "10.0.0.5/32", "192.0.2.1/32"
+
+
+@pytest.mark.parametrize(
+    ("ports", "source", "destination", "ends"),
+    [
+        ([END, FORWARDING, ROUTER], HERE, None, {"port0"}),
+        ([END, FORWARDING, ROUTER], ELSEWHERE, None, {"port1", "port2"}),
+        # The only port with an address in the prefix is where the packets go.
+        ([END, FORWARDING], HERE, HERE, {"port1"}),
+        ([END, FORWARDING | {"pairs": {"192.0.2.0/24"}}], ELSEWHERE, None, {"port1"}),
+        ([END, END | {"addresses": set(), "pairs": {HERE}}], HERE, None, {"port0", "port1"}),
+        ([END, FORWARDING | {"network_id": "n2"}], ELSEWHERE, None, set()),
+        ([END | {"project_id": "q"}], HERE, None, set()),
+    ],
+)
+def test_sources_of_a_narrow_prefix(
+    engine: sa.Engine,
+    ports: list[dict[str, Any]],
+    source: str,
+    destination: str | None,
+    ends: set[str],
+) -> None:
+    classifier = model.FlowClassifier(
+        "c", "p", source_prefix=source, destination_prefix=destination
+    )
+    chain = model.PortChain("chain", "p", 1, (), (classifier,))
+    one = candidates.OpenChain(chain, frozenset({"n1"}), frozenset())
+    assert check_against_the_loop(engine, ports, [one]) == ends
+
+
+@pytest.mark.parametrize(
+    ("ports", "destination", "ends"),
+    [
+        ([END, FORWARDING, ROUTER | {"network_id": "n2"}], HERE, {"port0", "port2"}),
+        ([END, FORWARDING, ROUTER | {"network_id": "n2"}], ELSEWHERE, {"port1", "port2"}),
+        ([END, FORWARDING], None, {"port0", "port1"}),
+    ],
+)
+def test_replies_come_through_routers_of_the_source(
+    engine: sa.Engine, ports: list[dict[str, Any]], destination: str | None, ends: set[str]
+) -> None:
+    classifier = model.FlowClassifier(
+        "c", "p", destination_prefix=destination, logical_source_port="a"
+    )
+    chain = model.PortChain("chain", "p", 1, (), (classifier,), symmetric=True)
+    one = candidates.OpenChain(chain, frozenset({"n1"}), frozenset({"n2"}))
+    assert check_against_the_loop(engine, ports, [one]) - {"a"} == ends

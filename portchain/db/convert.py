@@ -1,7 +1,7 @@
 """Converts rows to the model and to what the API shows. Runs no queries."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from portchain.api.converters import from_protocol
@@ -48,16 +48,19 @@ def pair(row: models.PortPair) -> model.PortPair:
     )
 
 
-def group(row: models.PortPairGroup, pairs: Mapping[str, model.PortPair]) -> model.PortPairGroup:
+def group(
+    row: models.PortPairGroup, pairs: Sequence[model.PortPair], *, shared: bool
+) -> model.PortPairGroup:
     """Return a group in the model.
 
-    :param pairs: pair id -> pair; at least the group's members.
+    :param pairs: the group's members, in order.
+    :param shared: whether an RBAC policy shares it.
     """
     return model.PortPairGroup(
         id=row.id,
         project_id=row.project_id,
         group_id=row.group_id,
-        port_pairs=tuple(pairs[member.pair_id] for member in row.members),
+        port_pairs=tuple(pairs),
         name=row.name,
         lb_fields=tuple(row.lb_fields),
         ingress_n_tuple=dict(row.ingress_n_tuple),
@@ -65,19 +68,19 @@ def group(row: models.PortPairGroup, pairs: Mapping[str, model.PortPair]) -> mod
         tap_enabled=row.tap_enabled,
         health_check=model.HealthCheck(row.health_check),
         failure_mode=model.FailureMode(row.failure_mode),
-        shared=bool(row.rbac_entries),
+        shared=shared,
     )
 
 
 def chain(
     row: models.PortChain,
-    groups: Mapping[str, model.PortPairGroup],
-    classifiers: Mapping[str, model.FlowClassifier],
+    groups: Iterable[model.PortPairGroup],
+    classifiers: Iterable[model.FlowClassifier],
 ) -> model.PortChain:
     """Return a chain in the model.
 
-    :param groups: group id -> group; at least the chain's groups.
-    :param classifiers: classifier id -> classifier; at least the chain's classifiers.
+    :param groups: the chain's groups, in order.
+    :param classifiers: its classifiers, in order.
     """
     return model.PortChain(
         id=row.id,
@@ -87,9 +90,9 @@ def chain(
         # chain's packets would bypass it.
         port_pair_groups=(
             *((model.WITHDRAWN_GROUP,) if row.group_withdrawn else ()),
-            *(groups[link.group_id] for link in row.groups),
+            *groups,
         ),
-        flow_classifiers=tuple(classifiers[link.classifier_id] for link in row.classifiers),
+        flow_classifiers=tuple(classifiers),
         name=row.name,
         correlation=row.correlation,
         symmetric=row.symmetric,

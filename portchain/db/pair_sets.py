@@ -21,6 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron_lib.db import api as db_api
+from oslo_db import exception as db_exc
 from oslo_utils import timeutils
 
 from portchain.core.availability import pair_weights
@@ -74,8 +75,9 @@ def record(
 ) -> dict[str, tuple[EarlierPairs, ...]]:
     """Record the sets in force; each one that another has replaced becomes an earlier one.
 
-    One query if no set has changed. Otherwise the present pairs are read again under a lock, so
-    that a server with an older snapshot does not bring back what another one has replaced.
+    One query if no set has changed, and one statement more for groups that have none yet. Otherwise
+    the present pairs are read again under a lock, so that a server with an older snapshot does not
+    bring back what another one has replaced.
 
     :param present: group id -> its set in a snapshot.
     :returns: group id -> its earlier sets, the oldest first.
@@ -83,9 +85,31 @@ def record(
     with db_api.CONTEXT_READER.using(context):
         sets = _load(context.session, present)
     changed = sorted(group for group in present if _in_force(sets[group]) != present[group])
+    new = {group: present[group] for group in changed if not sets[group]}
+    if new and len(new) == len(changed) and _add_first(context, new):
+        changed = []
     if changed:
         sets.update(_replace(context, changed, times))
     return {group: tuple(_earlier(sets[group])) for group in present}
+
+
+def _add_first(context: Any, first: Mapping[str, Weights]) -> bool:
+    """Put the first sets of groups in force.
+
+    If the snapshot was an older one, the next plan replaces them as it replaces others.
+
+    :returns: False, and nothing is written, if another server has added one, or a group has gone.
+    """
+    rows = [
+        {"group_id": group_id, "number": 0, "weights": dict(weights), "new_flows": False}
+        for group_id, weights in first.items()
+    ]
+    try:
+        with db_api.CONTEXT_WRITER.using(context):
+            context.session.execute(sa.insert(PairSet), rows)
+    except (db_exc.DBDuplicateEntry, db_exc.DBReferenceError):
+        return False
+    return True
 
 
 def _earlier(sets: Iterable[_Set]) -> Iterator[EarlierPairs]:

@@ -3,6 +3,7 @@
 Every function runs a constant number of queries, however many chains, groups and ports it loads.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,51 +110,86 @@ def chain_ids(context: Any) -> list[str]:
 
 def load_chains(session: Any, chain_ids: Iterable[str]) -> list[model.PortChain]:
     """Return the chains with these ids, with their groups, pairs and classifiers."""
+    chain, link = models.PortChain, models.ChainGroup
+    ids = list(chain_ids)
     rows = session.scalars(
-        sa.select(models.PortChain)
-        .where(models.PortChain.id.in_(list(chain_ids)))
+        sa.select(chain)
+        .where(chain.id.in_(ids))
         .options(
-            orm.lazyload(models.PortChain.hosts),
-            orm.defer(models.PortChain.has_foreign_parts),
-            _without_standard_attributes(models.PortChain),
+            orm.lazyload(chain.hosts),
+            orm.lazyload(chain.groups),
+            orm.lazyload(chain.classifiers),
+            orm.defer(chain.has_foreign_parts),
+            _without_standard_attributes(chain),
         )
     ).all()
-    groups = load_groups(session, {link.group_id for row in rows for link in row.groups})
-    classifiers = load_classifiers(
-        session, {link.classifier_id for row in rows for link in row.classifiers}
+    groups = session.execute(
+        _group_query()
+        .add_columns(link.chain_id)
+        .join(link, link.group_id == models.PortPairGroup.id)
+        .where(link.chain_id.in_(ids))
+        .order_by(link.chain_id, link.position)
+    ).all()
+    by_id = _with_pairs(session, {group.id: (group, shared) for group, shared, _ in groups})
+    groups_of = _by_first((chain_id, by_id[group.id]) for group, _, chain_id in groups)
+    classifiers = _classifiers_of_chains(session, ids)
+    return [convert.chain(row, groups_of[row.id], classifiers[row.id]) for row in rows]
+
+
+def _by_first(rows: Iterable[Any]) -> defaultdict[str, list[Any]]:
+    found: defaultdict[str, list[Any]] = defaultdict(list)
+    for first, second in rows:
+        found[first].append(second)
+    return found
+
+
+def _classifiers_of_chains(
+    session: Any, chain_ids: Sequence[str]
+) -> defaultdict[str, list[model.FlowClassifier]]:
+    """Return the classifiers of chains in order, by the chain's id."""
+    link, classifier = models.ChainClassifier, models.FlowClassifier
+    rows = session.execute(
+        sa.select(link.chain_id, classifier)
+        .join(link, link.classifier_id == classifier.id)
+        .where(link.chain_id.in_(chain_ids))
+        .order_by(link.chain_id, link.position)
+        .options(_without_standard_attributes(classifier))
     )
-    return [convert.chain(row, groups, classifiers) for row in rows]
+    return _by_first((chain_id, convert.classifier(row)) for chain_id, row in rows)
 
 
 def load_groups(session: Any, group_ids: Iterable[str]) -> dict[str, model.PortPairGroup]:
     """Return groups with their pairs, by id."""
-    rows = session.scalars(
-        sa.select(models.PortPairGroup)
-        .where(models.PortPairGroup.id.in_(list(group_ids)))
-        .options(_without_standard_attributes(models.PortPairGroup))
-    ).all()
-    pairs = load_pairs(session, {member.pair_id for row in rows for member in row.members})
-    return {row.id: convert.group(row, pairs) for row in rows}
+    query = _group_query().where(models.PortPairGroup.id.in_(list(group_ids)))
+    return _with_pairs(session, {row.id: (row, shared) for row, shared in session.execute(query)})
 
 
-def load_pairs(session: Any, pair_ids: Iterable[str]) -> dict[str, model.PortPair]:
-    """Return pairs by id."""
-    rows = session.scalars(
-        sa.select(models.PortPair)
-        .where(models.PortPair.id.in_(list(pair_ids)))
-        .options(_without_standard_attributes(models.PortPair))
+def _group_query() -> Any:
+    """Select groups, and whether a policy shares them."""
+    group, policy = models.PortPairGroup, models.PortPairGroupRBAC
+    return sa.select(group, sa.exists().where(policy.object_id == group.id)).options(
+        orm.lazyload(group.members),
+        orm.lazyload(group.rbac_entries),
+        _without_standard_attributes(group),
     )
-    return {row.id: convert.pair(row) for row in rows}
 
 
-def load_classifiers(session: Any, ids: Iterable[str]) -> dict[str, model.FlowClassifier]:
-    """Return classifiers by id."""
-    rows = session.scalars(
-        sa.select(models.FlowClassifier)
-        .where(models.FlowClassifier.id.in_(list(ids)))
-        .options(_without_standard_attributes(models.FlowClassifier))
+def _with_pairs(
+    session: Any, groups: Mapping[str, tuple[models.PortPairGroup, bool]]
+) -> dict[str, model.PortPairGroup]:
+    member, pair = models.GroupPair, models.PortPair
+    rows = session.execute(
+        sa.select(member.group_id, pair)
+        .join(member, member.pair_id == pair.id)
+        .where(member.group_id.in_(list(groups)))
+        .order_by(member.group_id, member.position)
+        .options(_without_standard_attributes(pair))
     )
-    return {row.id: convert.classifier(row) for row in rows}
+    pairs = _by_first((group_id, convert.pair(row)) for group_id, row in rows)
+    return {
+        group_id: convert.group(row, pairs[group_id], shared=shared)
+        for group_id, (row, shared) in groups.items()
+    }
 
 
 def _without_standard_attributes(table: Any) -> Any:

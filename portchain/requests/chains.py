@@ -30,7 +30,7 @@ def create_port_chain(request: Request, data: Data) -> str:
     )
     _check_new_classifiers(request, data["flow_classifiers"])
     row = writer.add_port_chain(session, data)
-    _check_chain(request, row.id)
+    _check_chain(request, row.id, is_new=True)
     request.notifications.created.append(row.id)
     return row.id
 
@@ -106,17 +106,19 @@ def _check_new_classifiers(request: Request, ids: Sequence[str]) -> None:
     )
 
 
-def _check_chain(request: Request, chain_id: str) -> list[str]:
+def _check_chain(request: Request, chain_id: str, *, is_new: bool = False) -> list[str]:
     """Check a chain, and the service graph it is in, as the transaction has written them.
 
+    :param is_new: the transaction has created the chain, so it is in no graph.
     :returns: the ids of its predecessors in the graph, and of all chains that follow.
     :raises Violation: a rule is broken, or no driver supports a chain of the graph.
     """
-    linked = snapshots.load(
-        request.context, relations.with_chains_of_same_graphs(request.session, [chain_id])
-    )
+    ids = {chain_id}
+    if not is_new:
+        ids = relations.with_chains_of_same_graphs(request.session, ids)
+    linked = snapshots.load(request.context, ids, with_graphs=not is_new)
     own = next(snapshot for snapshot in linked if snapshot.chain.id == chain_id)
-    source_networks.record(request.session, [own])
+    source_networks.record(request.session, [own], are_new=is_new)
     chain = own.chain
     writer.mark_foreign_classifiers(request.session, chain)
     rules.check_port_chain(chain)

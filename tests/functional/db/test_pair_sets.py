@@ -68,7 +68,8 @@ class PairSetRaceTest(AtOnce, OnMariaDb, EarlierPairsCase):
             weights = [one.weights for one in self.sets()]
             assert len(set(weights)) == len(weights)
             with db_api.CONTEXT_READER.using(self.context) as session:
-                (pair,) = snapshots.load_pairs(session, [self.pairs[0]]).values()
+                group = snapshots.load_groups(session, [self.group_id])[self.group_id]
+                (pair,) = [one for one in group.port_pairs if one.id == self.pairs[0]]
             assert weights[-1] == ((pair.id, pair.weight),)
             assert [one.replaced for one in self.sets()] == [True] * (len(weights) - 1) + [False]
 

@@ -29,7 +29,7 @@ from portchain import policies
 from portchain.api import checks, definitions, extensions, openapi
 from portchain.cli import hooks
 from portchain.cli.kinds import KINDS
-from portchain.db import snapshots
+from portchain.db import convert, models, snapshots
 from tests.unit.api import test_messages
 from tests.unit.api.base import ApiTestCase
 
@@ -309,13 +309,12 @@ class StoredTest(ApiTestCase):
             session = self.context.session
             if resource == "port_chain":
                 (found,) = snapshots.load_chains(session, [an_id])
+            elif resource == "port_pair_group":
+                found = snapshots.load_groups(session, [an_id])[an_id]
+            elif resource == "port_pair":
+                found = convert.pair(session.get(models.PortPair, an_id))
             else:
-                loaders = {
-                    "flow_classifier": snapshots.load_classifiers,
-                    "port_pair": snapshots.load_pairs,
-                    "port_pair_group": snapshots.load_groups,
-                }
-                found = loaders[resource](session, [an_id])[an_id]
+                found = convert.classifier(session.get(models.FlowClassifier, an_id))
         ignored = {"id": "", "name": "", "revision": 0, "generation": 0, "group_id": 0}
         names = {field.name for field in fields(found)}
         return replace(found, **{name: ignored[name] for name in ignored.keys() & names})

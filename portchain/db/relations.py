@@ -35,18 +35,18 @@ def classifiers_that_may_overlap(
         )
     found = {}
     for some in (classifiers[n : n + _AT_ONCE] for n in range(0, len(classifiers), _AT_ONCE)):
-        conditions = (each for one in some for each in _overlap_conditions(one, chained))
+        conditions = _overlap_conditions(some, chained)
         for row in session.execute(sa.union_all(*map(query.where, conditions))):
             found[row.id] = replace(convert.classifier(row), project_id=row.owner)
     return list(found.values())
 
 
-_AT_ONCE = 20  # classifiers in one query
+_AT_ONCE = 50  # classifiers in one query
 _NOT_NEEDED = {"standard_attr_id", *key_search.COLUMNS}
 
 
 def _overlap_conditions(
-    one: model.FlowClassifier, chained: bool
+    classifiers: Sequence[model.FlowClassifier], chained: bool
 ) -> Iterator[sa.ColumnElement[bool]]:
     """Yield the conditions of `portchain.core.rules.overlap` that an index can answer.
 
@@ -54,21 +54,26 @@ def _overlap_conditions(
     tables would make the database read every row.
     """
     table, link = models.FlowClassifier, models.ChainClassifier
-    alike = key_search.may_match_the_same(table, one)
-    source, project = one.logical_source_port, one.project_id
-    if source is None:
-        # It can overlap with every one of its project.
-        yield sa.and_(table.project_id == project, alike)
-    else:
-        yield sa.and_(table.sender.in_([source, project]), alike)
+    for one in classifiers:
+        alike = key_search.may_match_the_same(table, one)
+        source, project = one.logical_source_port, one.project_id
+        if source is None:
+            # It can overlap with every one of its project.
+            yield sa.and_(table.project_id == project, alike)
+        else:
+            yield sa.and_(table.sender.in_([source, project]), alike)
+        if chained:
+            owned = models.PortChain.project_id == project
+            open_ones = [] if source is None else [table.logical_source_port.is_(None)]
+            yield sa.and_(link.other_project == project, owned, *open_ones, alike)
+    # Rows of the previous release.
+    projects = sorted({one.project_id for one in classifiers})
+    if sources := sorted({c.logical_source_port for c in classifiers if c.logical_source_port}):
         unknown = table.sender.is_(None)
-        yield sa.and_(unknown, table.logical_source_port == source)
-        yield sa.and_(unknown, table.logical_source_port.is_(None), table.project_id == project)
+        yield sa.and_(unknown, table.logical_source_port.in_(sources))
+        yield sa.and_(unknown, table.logical_source_port.is_(None), table.project_id.in_(projects))
     if chained:
-        in_chain = models.PortChain.project_id == project
-        open_ones = [] if source is None else [table.logical_source_port.is_(None)]
-        for other in (link.other_project == project, link.other_project.is_(None)):
-            yield sa.and_(other, in_chain, *open_ones, alike)
+        yield sa.and_(link.other_project.is_(None), models.PortChain.project_id.in_(projects))
 
 
 def pair_of_ports(session: Any, ingress: str, egress: str) -> str | None:

@@ -17,10 +17,12 @@ from portchain.db import convert, key_search, models
 
 def classifiers_that_may_overlap(
     session: Any, classifiers: Sequence[model.FlowClassifier], chained: bool = False
-) -> list[model.FlowClassifier]:
-    """Return a superset of the classifiers that overlap with the given ones.
+) -> Iterator[list[model.FlowClassifier]]:
+    """Yield classifiers among which are all that overlap with the given ones.
 
     SQL narrows the search, in one query for each few classifiers; `portchain.core.rules` decides.
+    A classifier that overlaps with many is found to be wrong from the first ones already. So the
+    rest is read only if the caller asks for more.
 
     :param chained: return only classifiers that are in a chain, each with the owner of its chain as
         its owner.
@@ -33,14 +35,16 @@ def classifiers_that_may_overlap(
         query = query.join(link, link.classifier_id == table.id).join(
             chain, chain.id == link.chain_id
         )
-    found = {}
     for some in (classifiers[n : n + _AT_ONCE] for n in range(0, len(classifiers), _AT_ONCE)):
-        conditions = _overlap_conditions(some, chained)
-        for row in session.execute(sa.union_all(*map(query.where, conditions))):
-            found[row.id] = replace(convert.classifier(row), project_id=row.owner)
-    return list(found.values())
+        union = sa.union_all(*map(query.where, _overlap_conditions(some, chained)))
+        for limit in (_FIRST, None):
+            rows = session.execute(union.limit(limit)).all()
+            yield [replace(convert.classifier(row), project_id=row.owner) for row in rows]
+            if len(rows) < _FIRST:
+                break
 
 
+_FIRST = 100  # rows that are read first
 _AT_ONCE = 50  # classifiers in one query
 _NOT_NEEDED = {"standard_attr_id", *key_search.COLUMNS}
 

@@ -128,8 +128,8 @@ def _check_chain(request: Request, chain_id: str, *, is_new: bool = False) -> li
     # whoever owns the classifier. Its creation was checked against its own owner's classifiers
     # only, and did not see classifiers that another server was creating at the same time.
     effective = [replace(fc, project_id=chain.project_id) for fc in chain.flow_classifiers]
-    others = relations.classifiers_that_may_overlap(request.session, effective, chained=True)
-    rules.check_overlaps(effective, others, "flow_classifiers")
+    for others in relations.classifiers_that_may_overlap(request.session, effective, chained=True):
+        rules.check_overlaps(effective, others, "flow_classifiers")
     check_linked_chains(request, linked, "flow_classifiers")
     check_isolated(request, linked, "port_pair_groups")
     check_without_graph(request, [own], "port_pair_groups")

@@ -41,8 +41,8 @@ def create_flow_classifiers(request: Request, items: Sequence[Data]) -> list[str
             for attribute in ("logical_source_port", "logical_destination_port")
         ),
     )
-    others = relations.classifiers_that_may_overlap(request.session, classifiers)
-    rules.check_overlaps(classifiers, others)
+    for others in relations.classifiers_that_may_overlap(request.session, classifiers):
+        rules.check_overlaps(classifiers, others)
     for classifier in classifiers:
         request.check(classifier)
     request.session.add_all(rows)

@@ -129,14 +129,31 @@ def test_all_that_overlap_are_found(engine: sa.Engine, data: st.DataObject) -> N
                 for one, chain, _ in world
                 if chain or not chained
             }
-            found = {
-                one.id: one for one in relations.classifiers_that_may_overlap(session, new, chained)
-            }
+            batches = relations.classifiers_that_may_overlap(session, new, chained)
+            found = {one.id: one for batch in batches for one in batch}
             assert {one_id: known[one_id] for one_id in found} == found
             for one in new:
                 wanted = {other.id for other in known.values() if overlap(one, other)}
                 assert {other.id for other in found.values() if overlap(one, other)} == wanted
         session.rollback()
+
+
+def test_of_many_that_overlap_few_are_read_first(engine: sa.Engine) -> None:
+    many = [model.FlowClassifier(f"c{number}", "p") for number in range(250)]
+    with session_without_checks(engine) as session:
+        fill(session, [(one, None, True) for one in many])
+        before = rows_read(session)
+        batches = relations.classifiers_that_may_overlap(session, [replace(many[0], id="new")])
+        assert len(next(batches)) == 100
+        assert rows_read(session) - before < 120
+        assert {one.id for one in next(batches)} == {one.id for one in many}
+        assert list(batches) == []
+        session.rollback()
+
+
+def rows_read(session: orm.Session) -> int:
+    counts = session.execute(sa.text("SHOW SESSION STATUS LIKE 'Handler_read%'"))
+    return sum(int(count) for _, count in counts)
 
 
 # Ports for which classifiers stand

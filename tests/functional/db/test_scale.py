@@ -7,7 +7,7 @@ import pytest
 from bench.scale import server
 
 # The database reads tables of a few rows as a whole, which costs less than an index.
-FEW, MANY = 110, 800
+FEW, MANY = 110, 550
 TOLERANCE = 40
 """The numbers of rows differ as the database estimates the costs of its plans."""
 PAGES, ROWS_OF_PAGE = ("list chains, limit=100", "look for drift"), 100 * 60

@@ -53,7 +53,7 @@ def upgraded(mariadb: MariaDb) -> sa.Engine:
     mariadb.execute("CREATE DATABASE neutron_keys CHARACTER SET utf8mb4")
     url = mariadb.url("neutron_keys")
     manage(url, "--subproject", "neutron", "upgrade", "heads")
-    for revision in ("1e6c93a7b5d2", "7b94d3e2c6f8"):
+    for revision in ("5a0f8c27d9e3", "7b94d3e2c6f8"):
         manage(url, "--subproject", "neutron-portchain", "upgrade", revision)
     mariadb.load(
         "neutron_keys",

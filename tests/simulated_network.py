@@ -27,8 +27,9 @@ NEUTRON = TABLES["ACCEPT_OR_INGRESS"].number
 # and has no taps, so it skips the others.
 CONTINUES_IN = {
     TABLES[name].number
-    for name in ("ACCEPT_OR_INGRESS", "RETURNED", "REJOIN", "BRANCH", "HOP", "ARRIVED")
+    for name in ("ACCEPT_OR_INGRESS", "RETURNED", "REJOIN", "BRANCH", "HOP", "ARRIVED", "CHOICE")
 }
+SLOT_BIT = TABLES["SLOT_BIT"].number
 
 
 @dataclass
@@ -161,6 +162,10 @@ def _through(host, bridge, table, fields, hosts, packet):
                 fields["reg0"] = fields["labels"][0][0]
             elif action.startswith("multipath"):
                 fields["reg11"] = fields["slot"]
+            elif action == f"resubmit(,{SLOT_BIT})":
+                fields["reg9"] = fields.get("reg9", 0) & ~1 | fields["xxreg0"] >> fields["slot"] & 1
+            elif action.startswith("move:NXM_NX_REG9[0]->NXM_NX_REG9["):
+                fields["reg9"] |= (fields["reg9"] & 1) << int(action.partition("->")[2][13:-1])
             elif action == "resubmit(,0)":
                 table = 0
             elif action.startswith("resubmit("):

@@ -18,6 +18,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from bench.scale.plans import HERE, Cloud, ident
+from bench.scale.rows import Row, rows_of, text_table
+from bench.scale.switch import SwitchInMemory
 from portchain.dataplane.host_switch import LocalPort
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import TransitionTimeouts
@@ -25,10 +28,6 @@ from portchain.host.priority_lock import PriorityLock
 from portchain.host.reconciler import Reconciler
 from portchain.rpc import contract
 from portchain.rpc.contract import PlanUpdate
-
-from bench.scale.plans import HERE, Cloud, ident
-from bench.scale.rows import Row, rows_of, text_table
-from bench.scale.switch import SwitchInMemory
 
 SIZES = (100, 1_000, 10_000)
 SHARED = 20

@@ -89,11 +89,11 @@ class Cloud:
                 name, host = f"fn{index}", self._host(index)
             else:
                 name, host = f"c{number}g{group}p{pair}", self._host(number + group + pair)
-            ports = f"{name}-in", f"{name}-out"
+            ingress, egress = f"{name}-in", f"{name}-out"
             found[name] = Target(
                 *(ident(name), f"h{host}", _tunnel_ip(host)),
-                *(value for port in ports for value in (ident(port), _mac(port))),
-                return_macs=(_mac(ports[1]),),
+                *(ident(ingress), _mac(ingress), ident(egress), _mac(egress)),
+                return_macs=(_mac(egress),),
             )
         return found.values()
 

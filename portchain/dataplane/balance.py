@@ -46,6 +46,10 @@ def _assign(active: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
     )
 
 
+Choice = tuple[str | None, bool]
+"""The id of a pair, or None to drop packets; and whether the switch learns the pair of the flow."""
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which pair a flow visits, if no learned flow names its pair.
@@ -65,9 +69,23 @@ class Selection:
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") or 1
 
     @property
-    def is_constant(self) -> bool:
-        """Whether the slot does not matter."""
-        return len({*zip(self.pairs, self.learns, strict=True)}) == 1
+    def choices(self) -> tuple["Choice", ...]:
+        """What slots have, each choice once, in the order of the slots."""
+        return tuple(dict.fromkeys(zip(self.pairs, self.learns, strict=True)))
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """The index in ``choices`` of what each slot has: bit s is that of slot s.
+
+        :returns: the lowest bits of all indices, the bits above them, and so on; empty if there is
+            one choice: the slot does not matter.
+        """
+        indices = {choice: index for index, choice in enumerate(self.choices)}
+        of_slots = [indices[choice] for choice in zip(self.pairs, self.learns, strict=True)]
+        return tuple(
+            sum((index >> bit & 1) << slot for slot, index in enumerate(of_slots))
+            for bit in range((len(indices) - 1).bit_length())
+        )
 
 
 @dataclass(frozen=True, slots=True)

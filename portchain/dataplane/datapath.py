@@ -105,7 +105,7 @@ _ARGUMENTS = re.compile(
 )
 _ACTION = re.compile(r"(?:^|[,(])([a-zA-Z]\w*(?:\(\w+\)(?=,|\)|$))?)")
 _WRITTEN = re.compile(r"set_field:[^,]*->(\w+)")
-_REGISTER = re.compile(r"(?:pkt_)?reg\d+")
+_REGISTER = re.compile(r"(?:pkt_|xx)?reg\d+")
 
 
 def constructs(flow: Flow) -> set[str]:

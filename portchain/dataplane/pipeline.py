@@ -26,6 +26,10 @@ REG_PAIR_SET = "reg10"
 REG_SLOT = "reg11"
 """The hash slot of the flow (7 bits)."""
 
+REG_SLOT_BITS = "xxreg0"
+"""``reg0`` to ``reg3`` as one 128-bit register: scratch space for one bit of each slot. Neutron's
+values are restored."""
+
 REG_CLAUSE = "reg12"
 """Always 0. Flows of a conjunction match it, so that none has the match of a flow that stands for
 itself."""
@@ -308,6 +312,23 @@ TABLES = {
         ),
         # Our tables, br-int.
         Table(
+            "SLOT_BIT",
+            Bridge.INT,
+            145,
+            "Reads the bit of the packet's hash slot.",
+            matches=_set(REG_SLOT),
+            writes=_set(REG_TARGET),
+        ),
+        Table(
+            "CHOICE",
+            Bridge.INT,
+            146,
+            "Selects the pair of a choice.",
+            matches=_set(REG_PAIR_SET, REG_TARGET),
+            writes=_set(REG_TARGET),
+            successors=_set("LEARN_AFFINITY", "FORWARD"),
+        ),
+        Table(
             "ARRIVED",
             Bridge.INT,
             147,
@@ -331,10 +352,10 @@ TABLES = {
             "BALANCE",
             Bridge.INT,
             151,
-            "Selects a pair by the hash slot, unless a learned flow has selected one.",
-            matches=_set(REG_PAIR_SET, REG_TARGET, REG_SLOT),
-            writes=_set(REG_TARGET),
-            successors=_set("LEARN_AFFINITY", "FORWARD"),
+            "Looks up which choice the hash slot has, unless a learned flow has selected a pair.",
+            matches=_set(REG_PAIR_SET, REG_TARGET),
+            writes=_set(REG_TARGET, REG_SLOT_BITS),
+            successors=_set("SLOT_BIT", "CHOICE", "LEARN_AFFINITY", "FORWARD"),
         ),
         Table(
             "FORWARD",

@@ -40,8 +40,9 @@ def readable(flows: Iterable[Flow], ports: Sequence[str], pairs: Iterable[str] =
             text = re.sub(rf"output:{number}\b", f"output <{name}>", text)
         for before, after in replacements.items():
             text = text.replace(before, after)
-        if flow.key.table == pipeline.TABLES["BALANCE"].number:
+        if flow.key.table == pipeline.TABLES["SLOT_BIT"].number:
             text = re.sub(r"reg11=\w+", "reg11=<slot>", text)
+            text = re.sub(r"XXREG0\[\d+\]", "XXREG0[<slot>]", text)
         notes = ("contestable" if flow.contestable else "", flow.project and "of a project")
         lines.append(" ".join([text, *(f"({note})" for note in notes if note)]))
     return "".join(f"{lines.count(line):>3} x {line}\n" for line in sorted(set(lines)))

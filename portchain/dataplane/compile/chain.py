@@ -25,7 +25,11 @@ from portchain.dataplane.compile.forward import (
 from portchain.dataplane.compile.labels import ambiguous_macs
 from portchain.dataplane.compile.link_traffic import link_traffic_flows
 from portchain.dataplane.compile.return_path import rejoin_flows, return_flows
-from portchain.dataplane.compile.select_pair import affinity_flows, pair_selection_flows
+from portchain.dataplane.compile.select_pair import (
+    affinity_flows,
+    pair_selection_flows,
+    slot_bit_flows,
+)
 from portchain.dataplane.flow import Flow, NoFlood
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.pipeline import path_label
@@ -95,11 +99,19 @@ def compile_frame_guard(switch: LocalSwitch) -> frozenset[Flow]:
     """Compile the flows that a host needs once, as soon as it has any chain.
 
     They keep chain frames out of Neutron's tables, and forged ones out of chains. One ends the
-    visits of packets to the tables that limit packet rates. On br-chain, they connect ports to
-    their networks, and a host needs them as soon as a port is there.
+    visits of packets to the tables that limit packet rates, and some read the bit of a hash slot.
+    On br-chain, they connect ports to their networks, and a host needs them as soon as a port is
+    there.
     """
     metering = rate_limits.end_of_metering_flows(switch)
-    return frozenset((*transport.guard_flows(switch), *metering, *wiring.wiring_flows(switch)))
+    return frozenset(
+        (
+            *transport.guard_flows(switch),
+            *metering,
+            *slot_bit_flows(),
+            *wiring.wiring_flows(switch),
+        )
+    )
 
 
 def _paths_on_host(

@@ -1,7 +1,8 @@
 """Pair selection: decides which port pair of a group a packet visits.
 
 HOP finds out which selection holds for a packet (``balance.Selections``) and its hash slot,
-AFFINITY may know the pair of its flow, and otherwise BALANCE has the pair of each slot.
+AFFINITY may know the pair of its flow, and otherwise BALANCE knows which choice each slot has, and
+CHOICE which pair that is.
 """
 
 from collections.abc import Iterator
@@ -20,11 +21,20 @@ from portchain.dataplane.compile.flow_affinity import learning_flow
 from portchain.dataplane.compile.flow_hash import FlowKind
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import build_flow, goto, resubmit, set_field
-from portchain.dataplane.pipeline import REG_PAIR_SET, REG_PROJECT, REG_SLOT, REG_TARGET, Priority
+from portchain.dataplane.pipeline import (
+    REG_PAIR_SET,
+    REG_PROJECT,
+    REG_SLOT,
+    REG_SLOT_BITS,
+    REG_TARGET,
+    Priority,
+)
 from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, Hop, Target
 
 _OPENING = ("tcp_flags=-fin+syn", "tcp_flags=+syn-rst")
 _OPENING_REMEMBERED = "tcp_flags=+syn-urg"
+
+_SLOT_BITS, _CHOICE = f"NXM_NX_{REG_SLOT_BITS.upper()}", f"NXM_NX_{REG_TARGET.upper()}"
 
 
 def pair_selection_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[Flow]:
@@ -129,19 +139,50 @@ def _opening(context: PathOnHost, index: int) -> str:
 
 
 def _balance_flows(selection: Selection) -> Iterator[Flow]:
-    """Yield the flows of BALANCE: they map slots to pairs.
+    """Yield the flows of BALANCE and CHOICE: they map slots to pairs.
 
-    All hops with the same selection share them.
+    One flow holds what all slots have, instead of a flow for each slot (docs/decisions/0065). All
+    hops with the same selection share these flows.
     """
-    no_pair = (f"{REG_PAIR_SET}={selection.number:#x}", f"{REG_TARGET}=0")
-    constant = selection.is_constant
-    slots = list(zip(selection.pairs, selection.learns, strict=True))
-    for slot, (pair, learns) in enumerate(slots[:1] if constant else slots):
+    match = (f"{REG_PAIR_SET}={selection.number:#x}",)
+    no_pair = (*match, f"{REG_TARGET}=0")
+    planes, choices = selection.planes, selection.choices
+    if planes:
+        yield build_flow("BALANCE", Priority.POSITION, no_pair, *_look_up(planes))
+    for index, (pair, learns) in enumerate(choices):
         if pair is not None:
-            slot_word = () if constant else (f"{REG_SLOT}={hex(slot) if slot else 0}",)
+            table, words = (
+                ("CHOICE", (*match, _is_choice(index))) if planes else ("BALANCE", no_pair)
+            )
             target = set_field(target_number(pair), REG_TARGET)
             learn = (resubmit("LEARN_AFFINITY"),) if learns else ()
-            match = (*no_pair, *slot_word)
-            yield build_flow("BALANCE", Priority.POSITION, match, target, *learn, goto("FORWARD"))
+            yield build_flow(table, Priority.POSITION, words, target, *learn, goto("FORWARD"))
     has_learned_pair = (f"{REG_PAIR_SET}=0",)
     yield build_flow("BALANCE", Priority.POSITION, has_learned_pair, goto("FORWARD"))
+
+
+def _look_up(planes: tuple[int, ...]) -> Iterator[str]:
+    """Yield the actions that write to ``REG_TARGET`` which choice the packet's slot has.
+
+    Table SLOT_BIT writes the lowest bit. So the other bits come first, and are moved up.
+    """
+    yield f"push:{_SLOT_BITS}[]"
+    for bit, plane in reversed(list(enumerate(planes))):
+        yield set_field(plane, REG_SLOT_BITS)
+        yield resubmit("SLOT_BIT")
+        if bit:
+            yield f"move:{_CHOICE}[0]->{_CHOICE}[{bit}]"
+    yield f"pop:{_SLOT_BITS}[]"
+    yield resubmit("CHOICE")
+
+
+def _is_choice(index: int) -> str:
+    return f"{REG_TARGET}={index:#x}" if index else f"{REG_TARGET}=0"
+
+
+def slot_bit_flows() -> Iterator[Flow]:
+    """Yield the flows of SLOT_BIT, which a host needs once."""
+    for slot in range(balance.SLOTS):
+        match = (f"{REG_SLOT}={slot:#x}" if slot else f"{REG_SLOT}=0",)
+        bit = f"move:{_SLOT_BITS}[{slot}]->{_CHOICE}[0]"
+        yield build_flow("SLOT_BIT", Priority.POSITION, match, bit)

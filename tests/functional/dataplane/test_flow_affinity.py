@@ -251,8 +251,8 @@ def _as_before(entry):
         hashing, _, onward = actions.partition("pop:NXM_OF_ETH_SRC[],")
         fields = "symmetric_l3l4" if "TCP_SRC" in hashing else "symmetric_l3"
         actions = f"multipath({fields},0,modulo_n,{SLOTS},0,NXM_NX_REG11[0..6]),{onward}"
-    if entry.key.table == TABLES["BALANCE"].number:
-        actions = actions.replace("->reg9,", "->reg9,resubmit(,156),")
+    if entry.key.table in (TABLES["BALANCE"].number, TABLES["CHOICE"].number):
+        actions = actions.replace("->reg9,goto", "->reg9,resubmit(,156),goto")
     return replace(entry, actions=actions)
 
 

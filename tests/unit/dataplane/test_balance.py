@@ -142,3 +142,18 @@ def test_new_connections_go_by_the_last_weights_while_the_switch_learns(weights,
     for slot, (_, (opening, _, _), learns) in enumerate(found):
         assert opening == (was[slot] if was and was[slot] in weights else now[slot])
         assert learns or opening == now[slot]
+
+
+@given(
+    st.lists(st.sampled_from([None, "a", "b", "c", "d"]), min_size=SLOTS, max_size=SLOTS),
+    st.lists(st.booleans(), min_size=SLOTS, max_size=SLOTS),
+)
+def test_planes_have_the_choice_of_every_slot(pairs, learns):
+    selection = Selection(tuple(pairs), tuple(learns))
+    for slot, choice in enumerate(zip(pairs, learns, strict=True)):
+        bits = [plane >> slot & 1 for plane in selection.planes]
+        assert selection.choices[sum(bit << place for place, bit in enumerate(bits))] == choice
+
+
+def test_one_choice_needs_no_plane():
+    assert Selection(("a",) * SLOTS, (False,) * SLOTS).planes == ()

@@ -145,11 +145,13 @@ def test_unknown_lb_fields_are_unsupported():
         compile_chain(replace(plan, paths=(strange,)), switch("h1", "vm"))
 
 
-def test_chains_with_the_same_group_share_slot_flows():
+def test_chains_with_the_same_group_share_the_flows_that_select():
     pairs = [target("a", "h2"), target("b", "h3")]
     one = compile_chain(chain(pairs), switch("h1", "vm"))
     other = compile_chain(chain(pairs, name="pc2", path_id=2), switch("h1", "vm"))
-    assert set(flows_of(one, "BALANCE")) == set(flows_of(other, "BALANCE"))
+    for table, flows in (("BALANCE", 2), ("CHOICE", 2)):
+        assert set(flows_of(one, table)) == set(flows_of(other, table))
+        assert len(flows_of(one, table)) == flows, "and not one for each slot"
     assert not set(flows_of(one, "LEARN_AFFINITY")) & set(flows_of(other, "LEARN_AFFINITY"))
     assert not set(flows_of(one, "HOP")) & set(flows_of(other, "HOP"))
 

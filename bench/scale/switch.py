@@ -9,7 +9,8 @@ from multiprocessing.connection import Connection
 
 from portchain.dataplane.datapath import Feature
 from portchain.dataplane.diff import Batch
-from portchain.dataplane.flow import COOKIE, Bridge, Flow, SwitchEntry, parse_dump
+from portchain.dataplane.dump import Dump
+from portchain.dataplane.flow import COOKIE, Bridge, Flow
 from portchain.dataplane.host_switch import HostNeeds, LocalSwitch
 
 _BRIDGES = (Bridge.INT, Bridge.TUN)
@@ -47,9 +48,9 @@ class SwitchInMemory:
         self.read += 1
         return self.local
 
-    def dump_entries(self) -> list[SwitchEntry]:
+    def dump_entries(self) -> Dump:
         """See ``Switch``."""
-        return [flow for bridge in _BRIDGES for flow in parse_dump(bridge, self._dump(bridge))]
+        return Dump({bridge: self._dump(bridge) for bridge in _BRIDGES})
 
     def _dump(self, bridge: Bridge) -> str:
         self.dumped += 1

@@ -16,6 +16,7 @@ after Schindelhauer and Schomaker, 2005.
 import functools
 import hashlib
 import math
+import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +24,8 @@ from itertools import pairwise
 SLOTS = 128
 """Number of hash slots, 7 bits. Two pairs of equal weight get shares that differ by about 10%."""
 
-_HASH_BYTES = 8
+_HASH_BYTES, _HASHES = 8, 1 << 64
+_PREFIXES = [str(slot).encode() for slot in range(SLOTS)]
 _NO_PAIR: tuple[str | None, ...] = (None,) * SLOTS
 
 
@@ -38,19 +40,17 @@ def assign_slots(weights: Mapping[str, int]) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=1024)
 def _assign(active: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
-    if not active:
-        return ()
-    return tuple(
-        max((_score(slot, pair, weight), pair) for pair, weight in active)[1]
-        for slot in range(SLOTS)
-    )
+    if len(active) <= 1:
+        return tuple(pair for pair, _ in active) * SLOTS
+    columns = [_scores(pair, weight) for pair, weight in active]
+    return tuple(max(scored)[1] for scored in zip(*columns, strict=True))
 
 
 Choice = tuple[str | None, bool]
 """The id of a pair, or None to drop packets; and whether the switch learns the pair of the flow."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Selection:
     """Which pair a flow visits, if no learned flow names its pair.
 
@@ -61,7 +61,7 @@ class Selection:
     pairs: tuple[str | None, ...]
     learns: tuple[bool, ...]
 
-    @property
+    @functools.cached_property
     def number(self) -> int:
         """A number of 32 bits, never 0, that is the same for equal selections only."""
         slots = zip(self.pairs, self.learns, strict=True)
@@ -103,6 +103,8 @@ class Selections:
 
     @property
     def distinct(self) -> tuple[Selection, ...]:
+        if self.opening is self.open is self.others:
+            return (self.opening,)
         return tuple(dict.fromkeys((self.opening, self.open, self.others)))
 
 
@@ -123,6 +125,8 @@ def selections(
         first packet of a connection is not the first one of its flow.
     :param remembering: whether new connections still get their pair by the latest earlier weights.
     """
+    if not for_connections and not for_all:
+        return _unchanged(tuple(weights.items()))
     now = assign_slots(weights) or _NO_PAIR
     open_ = _with_earlier(now, for_connections, weights)
     others = _with_earlier(now, for_all, weights)
@@ -136,6 +140,13 @@ def selections(
         Selection(open_, of_connections),
         Selection(others, of_others),
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _unchanged(weights: tuple[tuple[str, int], ...]) -> Selections:
+    """Return the selections of a hop that has always had the same pairs."""
+    same = Selection(assign_slots(dict(weights)) or _NO_PAIR, (False,) * SLOTS)
+    return Selections(same, same, same)
 
 
 def _differ(*assignments: Sequence[str | None]) -> tuple[bool, ...]:
@@ -184,7 +195,11 @@ def dispensable(sets: Sequence[Mapping[str, int]]) -> int:
     return 0
 
 
-def _score(slot: int, pair: str, weight: int) -> float:
-    digest = hashlib.blake2b(f"{slot}/{pair}".encode(), digest_size=_HASH_BYTES).digest()
-    uniform = (int.from_bytes(digest, "big") + 0.5) / (1 << (8 * _HASH_BYTES))
-    return -weight / math.log(uniform)
+def _scores(pair: str, weight: int) -> list[tuple[float, str]]:
+    """Return the score of a pair for each slot, with the pair."""
+    name = f"/{pair}".encode()
+    digests = [
+        hashlib.blake2b(prefix + name, digest_size=_HASH_BYTES).digest() for prefix in _PREFIXES
+    ]
+    numbers = struct.unpack(f">{SLOTS}Q", b"".join(digests))
+    return [(-weight / math.log((number + 0.5) / _HASHES), pair) for number in numbers]

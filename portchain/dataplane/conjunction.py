@@ -75,7 +75,7 @@ def build_flows(
     )
     outcome = ",".join(actions) or DROP
     for source in each:
-        first = replace(key, match=common | source, clause=clause)
+        first = key._replace(match=common | source, clause=clause)
         yield replace(_member(first, outcome, contestable=contestable), project=project)
     # The second one is for ``contested``.
     for each_outcome in {outcome, DROP} if contestable else {outcome}:
@@ -83,10 +83,10 @@ def build_flows(
         for number, choice in enumerate(ranges, 2):
             part = replace(clause, number=number, conj_id=conj_id)
             for word in choice.words:
-                yield _member(replace(key, match=common | {word}, clause=part), each_outcome)
+                yield _member(key._replace(match=common | {word}, clause=part), each_outcome)
         # Some actions need a match of the protocol, such as ``tcp``.
         protocol = {word for word in common if "=" not in word}
-        found = replace(key, match=frozenset(protocol | {f"conj_id={conj_id}"}))
+        found = key._replace(match=frozenset(protocol | {f"conj_id={conj_id}"}))
         yield Flow(found, each_outcome)
 
 

@@ -7,9 +7,9 @@ flow into a real switch and reads it back.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 # "portchn" in ASCII and the version of the flow layout. It stays the same across restarts, so that
 # a restarted agent finds its flows.
@@ -29,17 +29,21 @@ class BridgeKind(StrEnum):
     TUN = "br-tun"
     PHYSICAL = "physical"
 
+    __hash__ = str.__hash__  # keys of flows are hashed often
 
-@dataclass(frozen=True, slots=True)
-class Bridge:
+
+class _BridgeFields(NamedTuple):
+    kind: BridgeKind
+    physical_network: str = ""
+
+
+class Bridge(_BridgeFields):
     """An Open vSwitch bridge that takes part in steering.
 
     :param physical_network: of a physical bridge, the physical network that it is connected to.
     """
 
-    kind: BridgeKind
-    physical_network: str = ""
-
+    __slots__ = ()
     INT: ClassVar["Bridge"]
     TUN: ClassVar["Bridge"]
 
@@ -74,8 +78,7 @@ class Clause:
     conj_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FlowKey:
+class FlowKey(NamedTuple):
     """What identifies a flow in a switch: a new flow with the same key replaces the old one.
 
     :param match: words such as ``field=value`` or ``tcp``, in canonical notation.
@@ -92,7 +95,7 @@ class FlowKey:
     @property
     def in_switch(self) -> "FlowKey":
         """The key that the flow has in a switch."""
-        return self if self.clause is None else replace(self, clause=None)
+        return self if self.clause is None else self._replace(clause=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,9 @@ class Flow:
     actions: str
     contestable: bool = field(default=False, compare=False)
     project: str = field(default="", compare=False)
+
+    def __hash__(self) -> int:
+        return hash((self.key.match, self.actions))
 
     @property
     def match_text(self) -> str:
@@ -172,23 +178,21 @@ def parse_dump(bridge: Bridge, text: str) -> list[Flow]:
     :param text: one flow a line; other lines are ignored.
     :raises ValueError: a line is malformed.
     """
-    return [_parse_line(bridge, line) for line in text.splitlines() if " actions=" in line]
+    return [parse_flow(bridge, line) for line in text.splitlines() if " actions=" in line]
 
 
-def _parse_line(bridge: Bridge, line: str) -> Flow:
-    head, _, actions = line.strip().partition(" actions=")
-    words = [
-        word
-        for word in head.replace(", ", ",").split(",")
-        if not word.startswith(_UNPRINTED_PREFIXES)
-    ]
-    table, priority, match = 0, 32768, set()
-    for word in (word.strip() for word in words):
-        name, _, value = word.partition("=")
-        if name == "table":
-            table = int(value)
-        elif name == "priority":
-            priority = int(value)
-        elif word:
-            match.add(word)
+def parse_flow(bridge: Bridge, line: str) -> Flow:
+    """Parse one line of the output of ``ovs-ofctl dump-flows``.
+
+    :raises ValueError: it is malformed.
+    """
+    head, _, actions = line.partition(" actions=")
+    table, priority, match = 0, 32768, []
+    for word in head.replace(" ", "").split(","):
+        if word.startswith("priority="):
+            priority = int(word[9:])
+        elif word.startswith("table="):
+            table = int(word[6:])
+        elif word and not word.startswith(_UNPRINTED_PREFIXES):
+            match.append(word)
     return Flow(FlowKey(bridge, table, priority, frozenset(match)), actions.strip())

@@ -127,13 +127,30 @@ class LocalSwitch:
         kept = {one: port for one, port in self.ports.items() if one not in port_ids}
         return replace(self, ports=kept)
 
+    def changes_since(self, earlier: "LocalSwitch") -> HostNeeds | None:
+        """Return the ports and tunnels that differ from an earlier state.
+
+        :returns: None if anything else differs, too.
+        """
+        if replace(self, ports=earlier.ports, tunnels=earlier.tunnels) != earlier:
+            return None
+        return HostNeeds(
+            _differing(self.ports, earlier.ports), _differing(self.tunnels, earlier.tunnels)
+        )
+
     def replugged_since(self, earlier: "LocalSwitch") -> frozenset[str]:
         """Return the ports that were plugged in, or unplugged, since an earlier state."""
         return frozenset(
             port_id
-            for port_id in self.ports.keys() | earlier.ports.keys()
+            for port_id in _differing(self.ports, earlier.ports)
             if _record(self, port_id) != _record(earlier, port_id)
         )
+
+
+def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> frozenset[str]:
+    """Return the keys with different values."""
+    keys = one.keys() | other.keys()
+    return frozenset(key for key in keys if one.get(key) != other.get(key))
 
 
 def _record(switch: LocalSwitch, port_id: str) -> str | None:

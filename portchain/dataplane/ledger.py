@@ -1,7 +1,7 @@
 """The desired content of a host's switch, and which owner wants each entry."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
@@ -107,8 +107,10 @@ class FlowLedger:
             if isinstance(entry, Flow) and entry.project:
                 at_place[_place(entry)].append(entry)
         for place, flows in at_place.items():
-            boxes = [_box(owner, flow, "new") for flow in flows]
-            boxes += [_box(*other, "old") for other in self._rivals(owner, place, flows)]
+            rivals = [_box(*other, "old") for other in self._rivals(owner, place, flows)]
+            if not rivals:
+                continue
+            boxes = [*(_box(owner, flow, "new") for flow in flows), *rivals]
             for (_, flow), (other_owner, other) in overlapping(boxes):
                 if conjunction.overlap(flow.key, other.key):
                     yield Conflict(other_owner, flow, other.key)
@@ -163,6 +165,15 @@ class FlowLedger:
             self._resolve(key)
             if not self._wanted_by[owner]:
                 del self._wanted_by[owner]
+
+    def entry_for(self, key: EntryKey) -> SwitchEntry | None:
+        """Return the desired entry for a key as it is in a switch; None if there is none."""
+        return self._in_switch_now(key)
+
+    @property
+    def changes(self) -> Mapping[EntryKey, SwitchEntry | None]:
+        """Key -> its entry at the last ``pop_changes``, for keys that have changed since."""
+        return self._previous
 
     def pop_changes(self) -> list[Batch]:
         """Return all changes since the last call, in the order in which to apply them."""

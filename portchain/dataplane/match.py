@@ -272,7 +272,7 @@ def address_matches(addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
 def addresses_within(addresses: Iterable[str], classifier: Classifier) -> Iterator[str]:
     """Yield those addresses, as CIDRs, that a classifier's source prefixes contain."""
     version = 4 if classifier.ethertype == "IPv4" else 6
-    prefixes = [ipaddress.ip_network(prefix, strict=False) for prefix in classifier.source_prefixes]
+    prefixes = [_network(prefix) for prefix in classifier.source_prefixes]
     for text in addresses:
         address = ipaddress.ip_address(text)
         if address.version == version and (
@@ -360,8 +360,13 @@ def _fields(match: frozenset[str]) -> Mapping[str, tuple[int, int]]:
     return fields
 
 
+@functools.lru_cache(maxsize=1 << 12)
+def _network(prefix: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(prefix, strict=False)
+
+
 def _prefix_words(name: str, prefixes: Iterable[str]) -> list[tuple[str, ...]]:
-    networks = [ipaddress.ip_network(prefix, strict=False) for prefix in prefixes]
+    networks = [_network(prefix) for prefix in prefixes]
     if not networks or any(network.prefixlen == 0 for network in networks):
         return [()]
     full = networks[0].max_prefixlen

@@ -5,6 +5,7 @@ ours; all other traffic passes Neutron's tables unchanged. ``docs/pipeline.md`` 
 table. ``check`` raises an error for any flow that the declaration does not cover.
 """
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -535,6 +536,7 @@ class Priority:
 # --- Checking.
 
 _WRITE = re.compile(r"(?:->|pop:|multipath\((?:\w+,){5})(?:NXM_OF_|NXM_NX_|OXM_OF_)?(\w+)")
+_VALUE = re.compile(r"(?<=set_field:)[^,]*(?=->)|(?<=cookie=)\w+|(?<=output:)(?=\d)\d+(?=\d)")
 _LEARN = re.compile(r"learn\(table=(\d+),[^)]*\)")
 _GOTO = re.compile(r"(?:goto_table:|resubmit\(,)(\d+)")
 _OUTPUT = re.compile(
@@ -552,32 +554,39 @@ def check(flows: Iterable[Flow]) -> None:
     :raises UndeclaredFlowError: names the flow and what is undeclared.
     """
     for flow in flows:
-        _check(flow)
+        key = flow.key
+        table = _BY_NUMBER.get((key.bridge.kind, key.table))
+        if table is None:
+            raise UndeclaredFlowError(f"no such table: {flow}")
+        for word in key.match:
+            if (name := word.partition("=")[0]) not in table.matches:
+                raise UndeclaredFlowError(f"match {name} is not declared for {table.name}: {flow}")
+        if problem := _undeclared(table.name, _VALUE.sub("", flow.actions)):
+            raise UndeclaredFlowError(f"{problem} is not declared for {table.name}: {flow}")
 
 
-def _check(flow: Flow) -> None:
-    table = _BY_NUMBER.get((flow.key.bridge.kind, flow.key.table))
-    if table is None:
-        raise UndeclaredFlowError(f"no such table: {flow}")
-    learned = {_name(table.bridge, int(number)) for number in _LEARN.findall(flow.actions)}
-    written = {name.lower() for name in _WRITE.findall(_LEARN.sub("", flow.actions))}
-    successors = {_name(table.bridge, int(number)) for number in _GOTO.findall(flow.actions)}
+@functools.lru_cache(maxsize=1 << 12)
+def _undeclared(table_name: str, actions: str) -> str:
+    """Return what actions do that a table's declaration does not allow; empty if nothing.
+
+    :param actions: without the values that they write: few different ones remain.
+    """
+    table = TABLES[table_name]
+    learned = {_name(table.bridge, int(number)) for number in _LEARN.findall(actions)}
+    written = {name.lower() for name in _WRITE.findall(_LEARN.sub("", actions))}
+    successors = {_name(table.bridge, int(number)) for number in _GOTO.findall(actions)}
     found = (
-        ("match", {word.partition("=")[0] for word in flow.key.match}, table.matches),
         ("write", written, table.writes),
         ("successor", successors, table.successors),
         ("learned table", learned, table.learns_into),
         (
             "output",
-            {"output"} if _OUTPUT.search(flow.actions) else set(),
+            {"output"} if _OUTPUT.search(actions) else set(),
             {"output"} if table.outputs else set(),
         ),
     )
-    for kind, used, declared in found:
-        if not used <= declared:
-            raise UndeclaredFlowError(
-                f"{kind} {sorted(used - declared)} is not declared for {table.name}: {flow}"
-            )
+    problems = (f"{kind} {sorted(used - known)}" for kind, used, known in found if used - known)
+    return next(problems, "")
 
 
 def _name(bridge: Bridge, number: int) -> str:

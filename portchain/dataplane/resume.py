@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from portchain.dataplane.compile import UnsupportedPlanError, compile_chain
+from portchain.dataplane.compile import UnsupportedPlanError, compile_chain, compile_visits
 from portchain.dataplane.compile.context import target_number
 from portchain.dataplane.flow import Flow, SwitchEntry
 from portchain.dataplane.flow_builder import set_field
@@ -138,8 +138,9 @@ def _drops_returned(flow: Flow) -> bool:
 
 def _agrees(found: Places, plan: ChainPlan, local: LocalSwitch) -> bool:
     """Return whether packets can go on by a plan after they got to functions by the flows found."""
-    flows = _flows(plan, local)
-    if flows is None:
+    try:
+        flows = list(compile_visits(plan, local))
+    except UnsupportedPlanError:
         return False
     wanted: defaultdict[int, set[int]] = defaultdict(set)
     for place in filter(None, map(_place, flows)):

@@ -26,6 +26,13 @@ class NeedsOfChains:
             self._all = HostNeeds(frozenset(self._ports), frozenset(self._peers))
         return self._all
 
+    def chains_with(self, peers: frozenset[str]) -> set[str]:
+        """Return the chains whose packets may go to some of these tunnel addresses."""
+        if not peers:
+            return set()
+        of_chain = self._of_chain.items()
+        return {chain for chain, needs in of_chain if not peers.isdisjoint(needs.peers)}
+
     def set(self, chain_id: str, needs: HostNeeds) -> None:
         """Note what a chain needs now: nothing if it has gone."""
         before = self._of_chain.pop(chain_id, _NOTHING)

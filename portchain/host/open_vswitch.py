@@ -13,15 +13,8 @@ from oslo_config import cfg
 
 from portchain.dataplane.datapath import Feature
 from portchain.dataplane.diff import Batch
-from portchain.dataplane.flow import (
-    COOKIE,
-    Bridge,
-    BridgeKind,
-    Flow,
-    FlowKey,
-    SwitchEntry,
-    parse_dump,
-)
+from portchain.dataplane.dump import Dump
+from portchain.dataplane.flow import COOKIE, Bridge, BridgeKind, Flow, FlowKey
 from portchain.dataplane.host_switch import (
     Firewall,
     HostNeeds,
@@ -105,17 +98,18 @@ class OpenVSwitch:
             lacks=self.lacks,
         )
 
-    def dump_entries(self) -> list[SwitchEntry]:
+    def dump_entries(self) -> Dump:
         """See ``Switch``. A flow is ours if it has our cookie.
 
         :raises RuntimeError: the switch does not answer.
         """
-        found: list[SwitchEntry] = [*FloodControl(self._bridges[Bridge.INT]).suppressed()]
+        settings = FloodControl(self._bridges[Bridge.INT]).suppressed()
         owned = f"cookie={COOKIE:#x}/-1"
-        for bridge, connection in self._bridges.items():
-            text = connection.ofctl("dump-flows", "--no-stats", owned)
-            found += parse_dump(bridge, text)
-        return found
+        flows = {
+            bridge: connection.ofctl("dump-flows", "--no-stats", owned)
+            for bridge, connection in self._bridges.items()
+        }
+        return Dump(flows, settings)
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:
         """See ``Switch``. The limits keep learned flows from filling the switch's memory.

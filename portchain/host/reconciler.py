@@ -24,7 +24,8 @@ from portchain.core.model import HostReport
 from portchain.dataplane import pipeline, resume, transition
 from portchain.dataplane.arbitration import FlowArbiter, Outcome, path_ids_in
 from portchain.dataplane.diff import Batch, diff, keys_of, without
-from portchain.dataplane.flow import EntryKey
+from portchain.dataplane.dump import Dump, VerifiedDump
+from portchain.dataplane.flow import EntryKey, SwitchEntry
 from portchain.dataplane.gates import needs_of
 from portchain.dataplane.host_switch import FlowLimits, HostNeeds, LocalSwitch
 from portchain.dataplane.plan import ChainPlan
@@ -88,9 +89,9 @@ class Reconciler:
         self._arbiter = FlowArbiter()
         self._reported: dict[str, HostReport] = {}
         self._local: LocalSwitch | None = None
-        # Chain -> the ports for which the flows of its present state were computed. Lacks chains
-        # whose state has changed since, or that failed.
-        self._computed_for: dict[str, LocalSwitch] = {}
+        # Chains whose flows are those of their present state and the present ports. Lacks chains
+        # that failed.
+        self._computed: set[str] = set()
         self._incomplete: set[str] = set()  # chains that lack something on this host
         # Before the first answer of the server, some plans are missing: their flows must stay.
         self._has_all_plans = False
@@ -98,6 +99,9 @@ class Reconciler:
         self._in_sync = False  # whether the switch is known to hold what the arbiter's ledger says
         # While a comparison reads the switch: the keys that have changed since. None: all may have.
         self._changed_since: set[EntryKey] | None = None
+        # The last dump that was as it should be, and what each key that has changed since had then.
+        self._verified: VerifiedDump | None = None
+        self._since_verified: dict[EntryKey, SwitchEntry | None] = {}
 
     @property
     def known_revisions(self) -> dict[str, int]:
@@ -202,7 +206,13 @@ class Reconciler:
             }
         if chains:
             with self._lock.urgently():
-                self._program([tuple(chains)])
+                if self._in_sync:
+                    # A port that was there already concerns nobody: Neutron's agent tells of all
+                    # ports when it starts.
+                    self._read_ports()
+                    chains -= self._computed
+                if chains:
+                    self._program([tuple(chains)])
 
     def retry_incomplete(self) -> None:
         """Compute the flows of the chains that lack something again.
@@ -226,7 +236,8 @@ class Reconciler:
                 return False
             if not self._in_sync:
                 return self._reconcile_at_once()
-            changed_chains = self._chains_to_compute(self._read_ports())
+            self._read_ports()
+            changed_chains = self._chains_to_compute()
         changed = self._program_in_slices(changed_chains)
         if not changed_chains:
             with self._lock.for_a_slice():  # flows that belong to no chain follow from ports, too
@@ -234,18 +245,18 @@ class Reconciler:
         with self._comparing:
             return self._compare() or changed
 
-    def _chains_to_compute(self, local: LocalSwitch) -> set[str]:
+    def _chains_to_compute(self) -> set[str]:
         """Return the chains whose flows may be other ones than when they were computed last.
 
         Those of a chain that failed may be: the switch may accept now what it rejected.
         """
-        chain_ids = self._arbiter.chain_ids | set(self._chains)
-        return {one for one in chain_ids if self._computed_for.get(one) is not local}
+        return (self._arbiter.chain_ids | self._chains.keys()) - self._computed
 
     def _reconcile_at_once(self) -> bool:
         """Do all of ``reconcile`` without a pause: what the switch holds is unknown."""
-        self._in_sync = False
-        local, actual = self._read_ports(), self._switch.dump_entries()
+        self._in_sync, self._verified = False, None
+        local, dump = self._read_ports(), self._switch.dump_entries()
+        actual = list(dump)
         if not self._has_resumed:
             for chain_id, state in resume.resume(self._chains, actual, local).items():
                 self._set_transition(chain_id, state)
@@ -258,6 +269,8 @@ class Reconciler:
         arbiter.ledger.pop_changes()
         batches = diff(arbiter.ledger.entries, actual)
         self._apply(batches, outcomes, local)
+        if not batches:
+            self._verify(dump)
         return bool(batches)
 
     def _compare(self) -> bool:
@@ -268,9 +281,18 @@ class Reconciler:
         """
         with self._lock:
             self._changed_since = set()
-            desired = self._arbiter.ledger.entries
+            entry_for = self._arbiter.ledger.entry_for
+            changes = {key: (old, entry_for(key)) for key, old in self._since_verified.items()}
+            verified, self._since_verified = self._verified, {}
         try:
-            batches = diff(desired, self._switch.dump_entries())
+            dump = self._switch.dump_entries()
+            is_right = (
+                isinstance(dump, Dump)
+                and verified is not None
+                and verified.differs_by(dump, changes)
+            )
+            batches = [] if is_right else self._differences(dump)
+            verified = VerifiedDump(dump) if isinstance(dump, Dump) and not batches else None
         except Exception:
             with self._lock:
                 self._in_sync = False
@@ -279,11 +301,25 @@ class Reconciler:
             changed, self._changed_since = self._changed_since, None
             if not self._in_sync:
                 return self._reconcile_at_once()
+            # Without ``is_right``, what has changed meanwhile may be in the dump, or not.
+            is_known = changed is not None and (is_right or not changed)
+            self._verified = verified if is_known else None
             batches = without(batches, changed) if changed is not None else []
             if batches:
                 self._in_sync = False
                 self._apply(batches, {}, self._read_ports())
             return bool(batches)
+
+    def _differences(self, dump: Iterable[SwitchEntry]) -> list[Batch]:
+        """Compare all entries that the switch has with those that it should have."""
+        with self._lock:
+            desired = self._arbiter.ledger.entries
+        return diff(desired, dump)
+
+    def _verify(self, dump: Iterable[SwitchEntry]) -> None:
+        """Note that a dump is what the switch should hold, and that nothing has changed since."""
+        self._since_verified = {}
+        self._verified = VerifiedDump(dump) if isinstance(dump, Dump) else None
 
     def _read_ports(self) -> LocalSwitch:
         """Return the ports of the switch; the same object while nothing has changed."""
@@ -297,8 +333,21 @@ class Reconciler:
         if local != self._local:
             if self._local is not None:
                 self._note_replugged(local.replugged_since(self._local))
+                self._computed -= self._chains_affected(local.changes_since(self._local))
             self._local = local
         return self._local
+
+    def _chains_affected(self, changes: HostNeeds | None) -> set[str]:
+        """Return the chains whose flows depend on changes of the switch.
+
+        :param changes: ports and tunnels; None for anything.
+        """
+        if changes is None:
+            return set(self._computed)
+        with self._ports_lock:
+            of_port = self._chains_of_port
+            chains = {chain for port in changes.ports for chain in of_port.get(port, ())}
+        return chains | self._needs.chains_with(changes.peers)
 
     def _note_replugged(self, port_ids: Collection[str]) -> None:
         """Note that ports were plugged in or unplugged; their chains change at their events."""
@@ -405,7 +454,7 @@ class Reconciler:
     def _set_transition(self, chain_id: str, state: ChainTransition) -> None:
         self._in_transition.discard(chain_id)
         self._awaiting_switch.discard(chain_id)
-        self._computed_for.pop(chain_id, None)
+        self._computed.discard(chain_id)
         if state == ABSENT:
             self._chains.pop(chain_id, None)
             self._set_ports(chain_id, frozenset())
@@ -482,6 +531,7 @@ class Reconciler:
         end = self._clock() + seconds
         while units and (not outcomes or self._clock() < end):
             outcomes |= self._arbiter.recompute(self._chains, units.pop(0), local)
+        self._since_verified = {**self._arbiter.ledger.changes, **self._since_verified}
         batches = self._arbiter.ledger.pop_changes()
         self._apply(batches, outcomes, local)
         return bool(batches)
@@ -502,18 +552,18 @@ class Reconciler:
         self._arbiter.mark_applied()
         self._in_sync = True
         for chain_id, outcome in outcomes.items():
-            self._computed_for.pop(chain_id, None)
+            self._computed.discard(chain_id)
             self._note_applied(chain_id, failed=bool(outcome.error))
             if chain_id in self._chains:
                 self._note_needs(chain_id)  # no longer those of the plan applied before
                 if not outcome.error:
-                    self._computed_for[chain_id] = local
+                    self._computed.add(chain_id)
         self._report_outcomes(outcomes)
 
     def _apply_without_rejected(self, local: LocalSwitch) -> dict[str, Outcome]:
         """Program all flows but the rejected ones, so that these do not block other chains."""
         outcomes: dict[str, Outcome] = {}
-        self._changed_since = None
+        self._changed_since = self._verified = None
         ledger = self._arbiter.ledger
         for _ in range(_MAX_REJECTIONS):
             rejected = find_rejected(ledger, self._switch)

@@ -1,6 +1,6 @@
 """The interface between what decides about a host's flows and its Open vSwitch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from portchain.dataplane.datapath import Feature
@@ -29,8 +29,11 @@ class Switch(Protocol):
     def read_ports(self) -> LocalSwitch:
         """Return the ports, tunnels and patch ports that the host has now."""
 
-    def dump_entries(self) -> list[SwitchEntry]:
-        """Return our flows on all bridges, and our settings of ports."""
+    def dump_entries(self) -> Iterable[SwitchEntry]:
+        """Return our flows on all bridges, and our settings of ports.
+
+        If it is a ``Dump``, comparisons parse only what has changed since the one before.
+        """
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:
         """Limit the number of flows in tables of br-int.

@@ -18,6 +18,7 @@ from portchain.dataplane.compile.chain import (
     compile_bypass_guard,
     compile_chain,
     compile_frame_guard,
+    compile_visits,
 )
 from portchain.dataplane.compile.context import (
     Compiled,
@@ -33,5 +34,6 @@ __all__ = [
     "compile_bypass_guard",
     "compile_chain",
     "compile_frame_guard",
+    "compile_visits",
     "target_number",
 ]

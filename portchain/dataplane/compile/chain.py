@@ -75,6 +75,21 @@ def compile_chain(
     )
 
 
+def compile_visits(plan: ChainPlan, switch: LocalSwitch) -> Iterator[Flow]:
+    """Compile the flows that send packets to functions which return them, here or elsewhere.
+
+    :raises UnsupportedPlanError: as ``compile_chain``.
+    """
+    for context in _paths_on_host(plan, switch):
+        for index, hop, target in _targets_of_hops(context):
+            if hop.tap:
+                continue
+            if target.host == switch.host:
+                yield from local_delivery_flows(context, index, target)
+            elif context.sends_into(index):
+                yield from remote_delivery_flows(context, index, target)
+
+
 def compile_bypass_guard(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
     """Compile flows that drop the traffic of a chain which this host cannot realise.
 

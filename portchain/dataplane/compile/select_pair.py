@@ -5,6 +5,7 @@ AFFINITY may know the pair of its flow, and otherwise BALANCE knows which choice
 CHOICE which pair that is.
 """
 
+import functools
 from collections.abc import Iterator
 
 from portchain.core.protocols import TCP
@@ -138,12 +139,17 @@ def _opening(context: PathOnHost, index: int) -> str:
     return _OPENING[(context.generation or 0) % len(_OPENING)]
 
 
-def _balance_flows(selection: Selection) -> Iterator[Flow]:
-    """Yield the flows of BALANCE and CHOICE: they map slots to pairs.
+@functools.lru_cache(maxsize=1024)
+def _balance_flows(selection: Selection) -> tuple[Flow, ...]:
+    """Return the flows of BALANCE and CHOICE: they map slots to pairs.
 
     One flow holds what all slots have, instead of a flow for each slot (docs/decisions/0065). All
     hops with the same selection share these flows.
     """
+    return tuple(_flows_of_selection(selection))
+
+
+def _flows_of_selection(selection: Selection) -> Iterator[Flow]:
     match = (f"{REG_PAIR_SET}={selection.number:#x}",)
     no_pair = (*match, f"{REG_TARGET}=0")
     planes, choices = selection.planes, selection.choices

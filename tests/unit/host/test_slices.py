@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from portchain.dataplane import dump as dump_module
 from portchain.dataplane.arbitration import FlowArbiter
 from portchain.dataplane.compile import compile_chain
+from portchain.dataplane.dump import Dump
 from portchain.dataplane.flow import Bridge, make_flow
+from portchain.dataplane.host_switch import LocalPort
 from portchain.dataplane.plan import GraphIngress
 from portchain.dataplane.transition import ChainTransition, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
@@ -146,7 +149,15 @@ def test_a_comparison_computes_only_what_may_have_changed(reconciler, slow, monk
     monkeypatch.setattr(FlowArbiter, "recompute", noting)
     assert reconciler.reconcile() is False
     assert computed == []
-    slow.local = switch("h1", *PORTS, "another")
+    ports = slow.local.ports
+    slow.local = replace(slow.local, ports={**ports, ident("another"): LocalPort(98, 1)})
+    reconciler.reconcile()
+    assert computed == [], "no chain uses the port"
+    slow.local = replace(slow.local, ports={**ports, ident("victim"): LocalPort(99, 1)})
+    reconciler.reconcile()
+    assert computed == [ident("victim's")]
+    computed.clear()
+    slow.local = replace(slow.local, patch_to_int=5)
     reconciler.reconcile()
     assert len(computed) == 4
     computed.clear()
@@ -186,6 +197,108 @@ def test_a_comparison_undoes_nothing_that_changes_meanwhile(reconciler, slow, re
         assert lost.key not in slow.flows
     else:
         assert slow.flows[wanted.key] == wanted
+
+
+def test_chains_of_a_port_that_was_there_already_are_not_computed_again(
+    reconciler, slow, monkeypatch
+):
+    """Neutron's agent tells of all ports when it starts."""
+    computed = []
+    recompute = FlowArbiter.recompute
+
+    def noting(self, chains, changed, *rest):
+        computed.extend(changed)
+        return recompute(self, chains, changed, *rest)
+
+    monkeypatch.setattr(FlowArbiter, "recompute", noting)
+    reconciler.ports_changed([ident("victim")])
+    assert computed == []
+    victim = LocalPort(99, 1, "plugged in again")
+    slow.local = replace(slow.local, ports={**slow.local.ports, ident("victim"): victim})
+    reconciler.ports_changed([ident("a-in")])
+    assert computed == [], "the port's own event comes"
+    reconciler.ports_changed([ident("victim")])
+    assert computed == [ident("victim's")]
+
+
+def test_chains_that_use_a_tunnel_are_computed_when_it_comes(reconciler, slow):
+    tunnels = slow.local.tunnels
+    slow.local = replace(slow.local, tunnels={})
+    reconciler.reconcile()
+    far = chain([target("far", "h2")], name="far", path_id=3, sources=(source("vm", "h1"),))
+    reconciler.update(PlanUpdate((far,)))
+    slow.local = replace(slow.local, tunnels=tunnels)
+    assert reconciler.reconcile() is True
+    assert compile_chain(far, slow.local).flows <= set(slow.flows.values())
+
+
+class PrintingSwitch(SlowSwitch):
+    """Returns what a switch prints, as Open vSwitch does."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = 0
+        self.ports_without_flooding = set()
+
+    def dump_entries(self):
+        self._answer()
+        lines = [
+            f" cookie=0x1, table={key.table}, priority={key.priority},{','.join(key.match)} "
+            f"actions={flow.actions}"
+            for key, flow in self.flows.items()
+            if key.bridge == Bridge.INT
+        ]
+        other = [flow for key, flow in self.flows.items() if key.bridge == Bridge.TUN]
+        assert not [flow for flow in other if flow.key.clause]
+        tunnels = [f"{flow.match_text} actions={flow.actions}" for flow in other]
+        return Dump({Bridge.INT: "\n".join(lines), Bridge.TUN: "\n".join(tunnels)})
+
+
+def _drop(flow):
+    return replace(flow, actions="drop")
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "change", "removal"])
+@pytest.mark.parametrize("damage", ["none", "deleted", "changed", "added", "swapped"])
+def test_a_comparison_finds_what_others_have_changed(monkeypatch, damage, meanwhile):
+    """Whatever the agent itself has changed since the last comparison."""
+    printing = PrintingSwitch()
+    reconciler = Reconciler(printing, "h1", lambda reports: None, TransitionTimeouts(5, 1))
+    plans = [chain_of("victim's", 1, "victim"), *MANY[:2]]
+    reconciler.synchronise(PlanUpdate(tuple(plans)))
+    reconciler.reconcile()
+    removed = [flow for flow in printing.flows.values() if "0x10014" in str(flow)]
+    if meanwhile == "change":
+        reconciler.update(PlanUpdate((chain_of("c3", 33, "vm"),)))
+    elif meanwhile == "removal":
+        reconciler.update(PlanUpdate(removed=((MANY[0].id, 9),)))
+        reconciler._clock = lambda: time.monotonic() + 100
+        reconciler.advance_transitions()
+        reconciler._clock = lambda: time.monotonic() + 200
+        reconciler.advance_transitions()
+        assert not [flow for flow in printing.flows.values() if "0x10014" in str(flow)]
+    wanted = dict(printing.flows)
+    victim = next(flow for flow in printing.flows.values() if "0x10001" in str(flow))
+    if damage in ("deleted", "swapped"):
+        del printing.flows[victim.key]
+    if damage == "changed":
+        printing.flows[victim.key] = _drop(victim)
+    if damage == "added":
+        printing.flows[removed[0].key] = _drop(removed[0])
+    if damage == "swapped":
+        # As many lines as there should be: a flow that the agent has removed is back.
+        back = removed[0]
+        printing.flows[back.key] = back if meanwhile == "removal" else _drop(back)
+    parsed = []
+    parse = dump_module.parse_flow
+    monkeypatch.setattr(
+        dump_module, "parse_flow", lambda *words: (parsed.append(1), parse(*words))[1]
+    )
+    assert reconciler.reconcile() is (damage != "none")
+    assert printing.flows == wanted
+    if damage == "none":
+        assert len(parsed) < len(wanted) / 2, "only what has changed is parsed"
+    assert reconciler.reconcile() is False
 
 
 def test_ports_are_urgent(reconciler, monkeypatch):

@@ -1,6 +1,7 @@
 """The Open vSwitch of one host: reads OVSDB and programs flows with ovs-ofctl."""
 
 import ipaddress
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,12 +24,18 @@ from portchain.dataplane.host_switch import (
     PhysicalBridge,
 )
 from portchain.dataplane.pipeline import BR_CHAIN_LIMITS, REG_PROJECT
-from portchain.host.bridge import BridgeConnection, read_port_rows
+from portchain.host.bridge import BridgeConnection, PortRows
 from portchain.host.flood_control import FloodControl
 
 # Open vSwitch has an interface type of its own for GRE over IPv6; Neutron's constant lacks it.
 _TUNNEL_TYPES = frozenset({*ovs_constants.TUNNEL_NETWORK_TYPES, n_const.TYPE_GRE_IP6})
 _OVS_FIREWALLS = ("openvswitch", "neutron.agent.linux.openvswitch_firewall.OVSFirewallDriver")
+
+
+_COLUMNS = {
+    "Port": ("name", "tag", "other_config"),
+    "Interface": ("_uuid", "name", "type", "ofport", "options", "external_ids"),
+}
 
 
 def configured_firewall() -> Firewall:
@@ -72,10 +79,13 @@ class OpenVSwitch:
         self._patch_to_tun = patch_to_tun
         self._patch_to_int = patch_to_int
         self.lacks: frozenset[Feature] = frozenset()
+        self._port_rows: dict[tuple[Bridge, str], PortRows] = {}
+        self._read_from: tuple[list[object], LocalSwitch] | None = None  # read, and from what
 
     def update_bridges(self, bridges: Mapping[Bridge, BridgeConnection]) -> None:
         """Add bridges, or replace the connections of those that were created again."""
         self._bridges = {**self._bridges, **bridges}
+        self._port_rows.clear()
 
     def provide(self, needs: HostNeeds) -> None:
         """See ``Switch``. Neutron's agent provides ports and tunnels."""
@@ -85,6 +95,12 @@ class OpenVSwitch:
 
         :raises Exception: of ovsdbapp, if the database does not answer.
         """
+        rows = [self._rows(Bridge.INT, "Port"), *map(self._interfaces, self._bridges)]
+        if self._read_from is None or not _are_same(self._read_from[0], [*rows, self.lacks]):
+            self._read_from = [*rows, self.lacks], self._build_local_switch()
+        return self._read_from[1]
+
+    def _build_local_switch(self) -> LocalSwitch:
         integration, tunnels = self._interfaces(Bridge.INT), self._interfaces(Bridge.TUN)
         return LocalSwitch(
             host=self._host,
@@ -181,10 +197,7 @@ class OpenVSwitch:
         return found
 
     def _vif_ports(self, integration: list[dict[str, Any]]) -> dict[str, LocalPort]:
-        vlans = {
-            row["name"]: _vlan(row)
-            for row in self._rows(Bridge.INT, "Port", ["name", "tag", "other_config"])
-        }
+        vlans = {row["name"]: _vlan(row) for row in self._rows(Bridge.INT, "Port")}
         ports = {}
         for row in integration:
             port_id = row["external_ids"].get("iface-id")
@@ -194,14 +207,19 @@ class OpenVSwitch:
         return ports
 
     def _interfaces(self, bridge: Bridge) -> list[dict[str, Any]]:
-        return self._rows(
-            bridge, "Interface", ["_uuid", "name", "type", "ofport", "options", "external_ids"]
-        )
+        return self._rows(bridge, "Interface")
 
-    def _rows(self, bridge: Bridge, table: str, columns: list[str]) -> list[dict[str, Any]]:
+    def _rows(self, bridge: Bridge, table: str) -> list[dict[str, Any]]:
         if bridge not in self._bridges:
             return []
-        return read_port_rows(self._bridges[bridge], table, columns)
+        if (bridge, table) not in self._port_rows:
+            connection = self._bridges[bridge]
+            self._port_rows[bridge, table] = PortRows(connection, table, _COLUMNS[table])
+        return self._port_rows[bridge, table].read()
+
+
+def _are_same(some: list[object], others: list[object]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _ofport_of(rows: list[dict[str, Any]], name: str) -> int | None:

@@ -218,7 +218,8 @@ def read_rows(api: Any, integration: str) -> list[PortRow]:
     """Return the ports of br-int and br-chain that have one interface."""
     found = []
     for bridge in (integration, BR_CHAIN):
-        names = api.list_ports(bridge).execute(check_error=True)
+        # ovsdbapp looks each row's name up among these.
+        names = frozenset(api.list_ports(bridge).execute(check_error=True))
         columns = ["_uuid", "name", "type", "ofport", "ifindex", "options", "external_ids"]
         query = api.db_list("Interface", names, columns=columns, if_exists=True)
         found += [

@@ -77,7 +77,7 @@ class Meter:
         yield
         if profile:
             profile.disable()
-            pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(45)
+            pstats.Stats(profile, stream=sys.stderr).sort_stats("cumtime").print_stats(75)
         self.note(f"{name} (s)", time.process_time() - before)
 
     def least(self, name: str, act: Callable[[int], object]) -> None:

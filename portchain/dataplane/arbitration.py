@@ -40,7 +40,7 @@ _FALLBACK = "/fallback"  # the flows of the latest plan that the switch has take
 _MOST_GUARDS = 500
 """Of a chain that exceeds a limit, at most this many flows drop exactly what would bypass it."""
 
-_PATH_ID = 0xFFFF  # the bits of a path position that hold the chain's number
+_CHAINS_AT_A_TIME = 100
 
 Precedence = tuple[int, int, int, str]
 """Of two chains, the one whose value is lower has higher precedence."""
@@ -110,6 +110,27 @@ class FlowArbiter:
         for chain_id in changed:
             self._decisions.forget_rejections(chain_id)
         return _Pass(self._decisions, self.ledger, chains, local, active_at_start).run(changed)
+
+    def recompute_all(
+        self,
+        chains: Mapping[str, ChainTransition],
+        local: LocalSwitch,
+        active_at_start: Collection[int] = (),
+    ) -> dict[str, Outcome]:
+        """Recompute the flows of all chains, of some at a time: so it takes little memory.
+
+        The changes are not kept for ``FlowLedger.pop_changes``. Parameters and result are those of
+        ``recompute``.
+        """
+        every = _Pass(self._decisions, self.ledger, chains, local, active_at_start)
+        chain_ids = every.in_order(self.chain_ids | chains.keys())
+        outcomes: dict[str, Outcome] = {}
+        for start in range(0, len(chain_ids) or 1, _CHAINS_AT_A_TIME):
+            some = chain_ids[start : start + _CHAINS_AT_A_TIME]
+            outcomes |= self.recompute(chains, some, local, active_at_start)
+            self.ledger.pop_changes()
+            self.ledger.pack()
+        return outcomes
 
     def replace_rejected(
         self, chains: Mapping[str, ChainTransition], rejected: Mapping[str, str], local: LocalSwitch
@@ -181,9 +202,13 @@ class _Pass:
             self._set_yielding(chain_id, _DRAINING, flows)
         return self._outcomes
 
+    def in_order(self, chain_ids: Iterable[str]) -> list[str]:
+        """Return ids of chains in the order of their precedence."""
+        return sorted(chain_ids, key=self._precedence)
+
     def _set_frame_guard(self) -> None:
         """Set the flows that the host needs once, unless they are there and nothing has changed."""
-        is_set = _FRAME_GUARD in self._ledger.owners
+        is_set = self._ledger.has_owner(_FRAME_GUARD)
         if not (self._chains or (self._local.has_br_chain and self._local.ports)):
             self._ledger.set(_FRAME_GUARD, ())
         elif not is_set or self._decisions.guarded is not self._local:
@@ -351,17 +376,6 @@ class _Pass:
             if kind == _GUARD and rival not in (chain_id, _FRAME_GUARD):
                 self._decisions.block(chain_id, by=rival)
         self._ledger.set(owner, wanted.values())
-
-
-def path_ids_in(entries: Iterable[SwitchEntry]) -> frozenset[int]:
-    """Return the numbers of the chains that have flows among a switch's entries.
-
-    On startup, the agent treats these chains as active. Their flows match a path position.
-    """
-    words = (word for each in entries if isinstance(each, Flow) for word in each.key.match)
-    prefix = f"{pipeline.REG_PATH_POSITION}="
-    positions = (word.removeprefix(prefix) for word in words if word.startswith(prefix))
-    return frozenset(int(value, 0) & _PATH_ID for value in positions)
 
 
 def _project_of(state: ChainTransition) -> str:

@@ -1,19 +1,20 @@
 """The desired content of a host's switch, and which owner wants each entry."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from portchain.core.boxes import Box, overlapping
 from portchain.dataplane import conjunction
 from portchain.dataplane.diff import Batch, order
 from portchain.dataplane.flow import Bridge, EntryKey, Flow, FlowKey, SwitchEntry
+from portchain.dataplane.packed_flows import PackedFlows, digest
 
 _Place = tuple[Bridge, int, str]
 """Bridge, table, and the word that matches the port."""
-_FlowsOfProjects = defaultdict[str, dict[tuple[str, EntryKey], Flow]]
-"""Project -> owner and key -> flow."""
+_OwnersOfProjects = list[tuple[str, str]]
+"""Project and owner, once for each of the owner's flows."""
 
 
 class Conflict(NamedTuple):
@@ -36,6 +37,9 @@ class FlowLedger:
 
     Owners are strings: ids of chains, some with a suffix (see ``arbitration``).
 
+    ``pack`` moves flows that one owner alone wants to a form that takes little memory. They come
+    back when somebody asks for them.
+
     Flows of two projects at a function's egress port conflict if one packet can match both,
     although their keys differ: the switch would let the priority or chance decide.
     """
@@ -49,10 +53,11 @@ class FlowLedger:
         self._wanted_by: dict[str, dict[EntryKey, SwitchEntry]] = {}
         # Keys for which owners want different, contestable flows: their packets are dropped.
         self._contested: set[EntryKey] = set()
-        # Flows with a project: place -> source address -> project -> (owner, key) -> flow.
-        self._of_projects: defaultdict[_Place, defaultdict[str, _FlowsOfProjects]] = defaultdict(
-            lambda: defaultdict(lambda: defaultdict(dict))
-        )
+        # Who has flows with a project: place -> source address -> project and owner.
+        self._of_projects: dict[_Place, dict[str, _OwnersOfProjects]] = {}
+        # Flows that are in none of the above, except for ``_of_projects``.
+        self._packed = PackedFlows()
+        self._unpacked: set[str] = set()  # owners whose flows may be packed
         # Key in the switch -> the keys of the flows that are merged there (see ``conjunction``).
         self._clauses: dict[EntryKey, set[EntryKey]] = {}
         self._merged_flows: dict[EntryKey, SwitchEntry] = {}  # computed when they are needed
@@ -63,19 +68,79 @@ class FlowLedger:
     @property
     def entries(self) -> Collection[SwitchEntry]:
         """The desired content of the switch."""
-        plain = [entry for key, entry in self._entries.items() if _in_switch(key) is key]
-        return [*plain, *map(self._merged, self._clauses)]
+        packed = (flow for owner in self._packed.owners for flow in self._packed.flows_of(owner))
+        return [*self._unpacked_entries(), *packed]
+
+    def _unpacked_entries(self) -> Iterator[SwitchEntry]:
+        yield from (entry for key, entry in self._entries.items() if _in_switch(key) is key)
+        yield from map(self._merged, self._clauses)
+
+    @property
+    def digests(self) -> set[int]:
+        """The digests of all desired entries, see ``packed_flows``."""
+        return {*map(digest, self._unpacked_entries()), *self._packed.digests()}
+
+    def repair(self, missing: Set[int], surplus: Iterable[SwitchEntry]) -> list[Batch]:
+        """Return what to change in a switch that differs from the desired content.
+
+        :param missing: digests of entries that it lacks.
+        :param surplus: entries that it has, and that are not desired.
+        """
+        if not missing and not surplus:
+            return []
+        put = [entry for entry in self._unpacked_entries() if digest(entry) in missing]
+        put += self._packed.with_digests(missing)
+        return order(put, [each.key for each in surplus if self.entry_for(each.key) is None])
 
     @property
     def owners(self) -> frozenset[str]:
         """All owners that want at least one entry."""
-        return frozenset(self._wanted_by)
+        return frozenset((*self._wanted_by, *self._packed.owners))
+
+    def has_owner(self, owner: str) -> bool:
+        """Return whether an owner wants at least one entry."""
+        return owner in self._wanted_by or owner in self._packed.owners
+
+    def pack(self) -> None:
+        """Reduce the memory for flows that only one owner wants, and that have been popped."""
+        for owner in self._unpacked:
+            wanted = self._wanted_by.get(owner, {})
+            flows = [entry for entry in wanted.values() if self._can_pack(entry)]
+            if not flows or owner in self._packed.owners:
+                continue
+            for flow in flows:
+                del self._entries[flow.key], self._wanted[flow.key], wanted[flow.key]
+            if wanted:
+                self._wanted_by[owner] = dict(wanted)  # a dictionary keeps the room it has had
+            else:
+                del self._wanted_by[owner]
+            self._packed.put(owner, flows)
+        self._unpacked.clear()
+
+    def _can_pack(self, entry: SwitchEntry) -> TypeGuard[Flow]:
+        key = entry.key
+        return (
+            isinstance(key, FlowKey)
+            and key.clause is None
+            and len(self._wanted[key]) == 1
+            and key not in self._previous
+            and not self._packed.has_hash_of(key)
+        )
+
+    def _unpack(self, owner: str) -> None:
+        self._unpacked.add(owner)
+        if owner in self._packed.owners:
+            wanted = self._wanted_by.setdefault(owner, {})
+            for flow in self._packed.pop(owner):
+                self._entries[flow.key] = wanted[flow.key] = flow
+                self._wanted[flow.key] = {owner: flow}
 
     def entries_of(self, owner: str) -> list[SwitchEntry]:
         """Return the desired entries for the keys that an owner uses, as the switch needs them."""
         wanted = self._wanted_by.get(owner, ())
         merged = {_in_switch(key) for key in wanted if _in_switch(key) is not key}
         plain = [self._entries[key] for key in wanted if _in_switch(key) is key]
+        plain += self._packed.flows_of(owner)
         return [*plain, *(self._merged(key) for key in merged)]
 
     def conflicts(self, owner: str, entries: Iterable[SwitchEntry]) -> Iterator[Conflict]:
@@ -87,6 +152,9 @@ class FlowLedger:
         :param entries: all that ``owner`` would want, whether it has them already or not.
         """
         entries = list(entries)
+        for entry in entries:
+            if (holder := self._packed.owner_of(entry.key)) not in (None, owner):
+                self._unpack(holder)
         yield from self._conflicts_between_projects(owner, entries)
         for entry in entries:
             contested = entry.key in self._contested
@@ -127,11 +195,20 @@ class FlowLedger:
         at_port = self._of_projects[place]
         sources = {_source_address(flow) for flow in flows}
         projects = {flow.project for flow in flows}
-        for source in at_port if "" in sources else sources | {""}:
-            for project, known in at_port[source].items() if source in at_port else ():
-                for (other_owner, _), other in known.items() if projects != {project} else ():
-                    if other_owner != owner:
-                        yield other_owner, other
+        wanted = at_port.keys() if "" in sources else at_port.keys() & (sources | {""})
+        others = {
+            other
+            for source in wanted
+            for project, other in at_port[source]
+            if other != owner and projects != {project}
+        }
+        for other in sorted(others):
+            self._unpack(other)
+            for flow in self._wanted_by[other].values():
+                if not isinstance(flow, Flow) or not flow.project or projects == {flow.project}:
+                    continue
+                if _place(flow) == place and _source_address(flow) in wanted:
+                    yield other, flow
 
     def set(self, owner: str, entries: Iterable[SwitchEntry]) -> None:
         """Replace all entries of an owner.
@@ -140,6 +217,7 @@ class FlowLedger:
         :raises FlowConflictError: another owner conflicts, or two of the entries have one key.
             The ledger is unchanged then.
         """
+        self._unpack(owner)
         wanted, present = by_key(owner, entries), self._wanted_by.get(owner, {})
         changed = [entry for key, entry in wanted.items() if not _is_same(present.get(key), entry)]
         for conflict in self.conflicts(owner, changed):
@@ -160,6 +238,7 @@ class FlowLedger:
 
     def release(self, owner: str, key: EntryKey) -> None:
         """Remove one entry of an owner."""
+        self._unpack(owner)
         if self._wanted_by.get(owner, {}).pop(key, None) is not None:
             self._give_up(owner, key)
             self._resolve(key)
@@ -188,16 +267,14 @@ class FlowLedger:
 
     def _note_project(self, owner: str, entry: SwitchEntry) -> None:
         if isinstance(entry, Flow) and entry.project:
-            from_source = self._of_projects[_place(entry)][_source_address(entry)]
-            from_source[entry.project][owner, entry.key] = entry
+            at_port = self._of_projects.setdefault(_place(entry), {})
+            at_port.setdefault(_source_address(entry), []).append((entry.project, owner))
 
     def _forget_project(self, owner: str, entry: SwitchEntry) -> None:
         if isinstance(entry, Flow) and entry.project:
             place, source = _place(entry), _source_address(entry)
             at_port = self._of_projects[place]
-            del at_port[source][entry.project][owner, entry.key]
-            if not at_port[source][entry.project]:
-                del at_port[source][entry.project]
+            at_port[source].remove((entry.project, owner))
             if not at_port[source]:
                 del at_port[source]
             if not at_port:
@@ -205,6 +282,8 @@ class FlowLedger:
 
     def _in_switch_now(self, key: EntryKey) -> SwitchEntry | None:
         """Return the desired entry for a key as it is in a switch; None if there is none."""
+        if (owner := self._packed.owner_of(key)) is not None:
+            return next((flow for flow in self._packed.flows_of(owner) if flow.key == key), None)
         return self._merged(key) if key in self._clauses else self._entries.get(key)
 
     def _merged(self, key: EntryKey) -> SwitchEntry:

@@ -274,11 +274,11 @@ def addresses_within(addresses: Iterable[str], classifier: Classifier) -> Iterat
     version = 4 if classifier.ethertype == "IPv4" else 6
     prefixes = [_network(prefix) for prefix in classifier.source_prefixes]
     for text in addresses:
-        address = ipaddress.ip_address(text)
+        address = _network(text)
         if address.version == version and (
-            not prefixes or any(address in prefix for prefix in prefixes)
+            not prefixes or any(address.network_address in prefix for prefix in prefixes)
         ):
-            yield str(ipaddress.ip_network(address))
+            yield str(address)
 
 
 def protocol_words(ethertype: str, protocol: int | None) -> tuple[str, ...]:
@@ -337,7 +337,7 @@ def port_ranges(match: frozenset[str]) -> dict[str, PortRange]:
     }
 
 
-@functools.lru_cache(maxsize=1 << 16)
+@functools.lru_cache(maxsize=1 << 12)
 def _fields(match: frozenset[str]) -> Mapping[str, tuple[int, int]]:
     """Return the fields of a match: name -> (value, mask)."""
     fields: dict[str, tuple[int, int]] = {}

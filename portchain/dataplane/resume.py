@@ -6,6 +6,7 @@ chain before it follows the latest plan (``transition``, docs/decisions/0053).
 """
 
 import re
+from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from portchain.dataplane.compile.context import target_number
 from portchain.dataplane.flow import Flow, SwitchEntry
 from portchain.dataplane.flow_builder import set_field
 from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.packed_flows import digest
 from portchain.dataplane.pipeline import (
     POSITION_ARRIVED,
     POSITION_DONE,
@@ -28,6 +30,7 @@ from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ChainTransition, Phase
 
 _CHAIN_NUMBER = 0xFFFF  # the bits of a path position that hold the chain's number
+_MATCHES_POSITION = f"{REG_PATH_POSITION}="
 _SET_POSITION = re.compile(rf"set_field:(0x[0-9a-f]+)->{REG_PATH_POSITION}\b")
 
 Places = Mapping[int, Collection[int]]
@@ -42,45 +45,98 @@ def unknown_chain(path_id: int) -> str:
     return f"chain {path_id & _CHAIN_NUMBER}"
 
 
+class FoundFlows:
+    """What an agent that starts has to know of the entries in its switch, read once.
+
+    :param entries: our entries in the switch; anything that can be iterated again.
+    :ivar digests: as of ``packed_flows.digest``, of each entry.
+    :ivar path_ids: numbers of the chains whose path positions flows match. The agent treats these
+        chains as active.
+    """
+
+    def __init__(self, entries: Iterable[SwitchEntry]) -> None:
+        self.entries = entries
+        self.digests = array("q")
+        self.path_ids: set[int] = set()
+        self.places: defaultdict[int, defaultdict[int, set[int]]] = defaultdict(
+            lambda: defaultdict(set)
+        )
+        self.returned: set[int] = set()  # numbers of the chains to which functions return packets
+        for entry in entries:
+            self.digests.append(digest(entry))
+            if isinstance(entry, Flow):
+                self._note(entry)
+
+    def _note(self, flow: Flow) -> None:
+        for word in flow.key.match:
+            if word.startswith(_MATCHES_POSITION):
+                self.path_ids.add(int(word[len(_MATCHES_POSITION) :], 0) & _CHAIN_NUMBER)
+        if place := _place(flow):
+            position, pair = place
+            self.places[position & _CHAIN_NUMBER][position].add(pair)
+        elif (onward := _position_of_returned(flow)) is not None:
+            self.returned.add(onward & _CHAIN_NUMBER)
+
+
+_NO_PLACES: Places = {}
+
+
 def resume(
-    states: Mapping[str, ChainTransition], found: Iterable[SwitchEntry], local: LocalSwitch
+    states: Mapping[str, ChainTransition], found: FoundFlows, local: LocalSwitch
 ) -> dict[str, ChainTransition]:
     """Return the states that chains must be in instead of those that assume an empty switch.
 
     :param states: chain id -> the state that the server's answer has led to.
     :param found: our entries in the switch.
-    :returns: chain id -> state. Chains of which the host has flows, but no plan, have the id
-        ``unknown_chain``.
+    :returns: chain id -> state.
     """
-    places: defaultdict[int, defaultdict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
-    leftovers: defaultdict[int, set[Flow]] = defaultdict(set)
-    drops: set[Flow] = set()
-    present = frozenset(found)
-    for flow in present:
-        if isinstance(flow, Flow):
-            if place := _place(flow):
-                position, pair = place
-                places[position & _CHAIN_NUMBER][position].add(pair)
-            elif (onward := _position_of_returned(flow)) is not None:
-                # These actions send a packet nowhere. The next restart recognises the flow by them.
-                drop = set_field(onward, REG_PATH_POSITION)
-                leftovers[onward & _CHAIN_NUMBER].add(replace(flow, actions=drop))
-            elif _drops_returned(flow):
-                drops.add(flow)  # of any chain: each that closes keeps them
     resumed = {}
-    numbers = set()
+    closing: dict[str, tuple[int, ChainPlan | None]] = {}
+    remembering = any(state.phase is Phase.REMEMBERING for state in states.values())
+    present = frozenset(found.entries) if remembering else frozenset()
     for chain_id, state in states.items():
         number = _number(state)
-        numbers.add(number)
-        if number in places.keys() | leftovers.keys() and not all(
-            _agrees(places[number], plan, local) for plan in state.plans
-        ):
-            resumed[chain_id] = _closed(state.plan, leftovers[number] | drops)
+        is_found = number in found.places or number in found.returned
+        places: Places = found.places.get(number, _NO_PLACES)
+        if is_found and not all(_agrees(places, plan, local) for plan in state.plans):
+            closing[chain_id] = number, state.plan
         elif state.phase is Phase.REMEMBERING and _selects_already(state.plan, present, local):
             resumed[chain_id] = replace(state, phase=Phase.SWITCHED)
-    for number in leftovers.keys() - numbers:
-        resumed[unknown_chain(number)] = _closed(None, leftovers[number] | drops)
+    if closing:
+        leftovers, drops = _leftovers(found.entries)
+        for chain_id, (number, plan) in closing.items():
+            resumed[chain_id] = _closed(plan, leftovers[number] | drops)
     return resumed
+
+
+def resume_unknown(
+    states: Mapping[str, ChainTransition], surplus: Iterable[SwitchEntry]
+) -> dict[str, ChainTransition]:
+    """Return the states of chains of which the host has flows, but no plan.
+
+    :param states: as for ``resume``.
+    :param surplus: our entries in the switch that no chain with a plan wants.
+    :returns: ``unknown_chain`` -> state.
+    """
+    leftovers, drops = _leftovers(surplus)
+    numbers = leftovers.keys() - {_number(state) for state in states.values()}
+    return {unknown_chain(one): _closed(None, leftovers[one] | drops) for one in numbers}
+
+
+def _leftovers(entries: Iterable[SwitchEntry]) -> tuple[Mapping[int, set[Flow]], set[Flow]]:
+    """Return flows that drop what functions return: by the chain's number, and those of any."""
+    found = defaultdict[int, set[Flow]](set)
+    drops: set[Flow] = set()
+    for flow in entries:
+        if not isinstance(flow, Flow):
+            continue
+        if (onward := _position_of_returned(flow)) is not None:
+            # These actions send a packet nowhere. The next restart recognises the flow by them.
+            drop = set_field(onward, REG_PATH_POSITION)
+            found[onward & _CHAIN_NUMBER].add(replace(flow, actions=drop))
+        elif _drops_returned(flow):
+            drops.add(flow)  # of any chain: each that closes keeps them
+    return found, drops
 
 
 def _closed(plan: ChainPlan | None, leftovers: Iterable[Flow]) -> ChainTransition:

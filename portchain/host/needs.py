@@ -14,7 +14,8 @@ class NeedsOfChains:
     """
 
     def __init__(self) -> None:
-        self._of_chain: dict[str, HostNeeds] = {}
+        # Ports and peers, as tuples: a set takes four times as much memory.
+        self._of_chain: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._ports: Counter[str] = Counter()
         self._peers: Counter[str] = Counter()
         self._all: HostNeeds | None = _NOTHING  # None: not computed yet
@@ -31,13 +32,13 @@ class NeedsOfChains:
         if not peers:
             return set()
         of_chain = self._of_chain.items()
-        return {chain for chain, needs in of_chain if not peers.isdisjoint(needs.peers)}
+        return {chain for chain, (_, known) in of_chain if not peers.isdisjoint(known)}
 
     def set(self, chain_id: str, needs: HostNeeds) -> None:
         """Note what a chain needs now: nothing if it has gone."""
-        before = self._of_chain.pop(chain_id, _NOTHING)
+        before = HostNeeds(*map(frozenset, self._of_chain.pop(chain_id, ())))
         if needs != _NOTHING:
-            self._of_chain[chain_id] = needs
+            self._of_chain[chain_id] = tuple(needs.ports), tuple(needs.peers)
         for counter, left, come in (
             (self._ports, before.ports - needs.ports, needs.ports - before.ports),
             (self._peers, before.peers - needs.peers, needs.peers - before.peers),

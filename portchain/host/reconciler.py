@@ -12,7 +12,8 @@ never waits for other ports' chains (docs/decisions/0052).
 import math
 import threading
 import time
-from collections import OrderedDict, defaultdict
+from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import reduce
@@ -22,12 +23,13 @@ from oslo_log import log
 
 from portchain.core.model import HostReport
 from portchain.dataplane import pipeline, resume, transition
-from portchain.dataplane.arbitration import FlowArbiter, Outcome, path_ids_in
-from portchain.dataplane.diff import Batch, diff, keys_of, without
+from portchain.dataplane.arbitration import FlowArbiter, Outcome
+from portchain.dataplane.diff import Batch, keys_of, without
 from portchain.dataplane.dump import Dump, VerifiedDump
 from portchain.dataplane.flow import EntryKey, SwitchEntry
 from portchain.dataplane.gates import needs_of
 from portchain.dataplane.host_switch import FlowLimits, HostNeeds, LocalSwitch
+from portchain.dataplane.packed_flows import compare, digest
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
@@ -83,8 +85,9 @@ class Reconciler:
         self._in_transition: set[str] = set()  # chains with a deadline
         self._awaiting_switch: set[str] = set()  # chains with a time that begins with their flows
         self._removed_revisions: OrderedDict[str, int] = OrderedDict()
-        self._chains_of_port: defaultdict[str, set[str]] = defaultdict(set)
-        self._ports_of_chain: dict[str, frozenset[str]] = {}
+        # Tuples, because a set takes four times as much memory, and most have few members.
+        self._chains_of_port: dict[str, tuple[str, ...]] = {}
+        self._ports_of_chain: dict[str, tuple[str, ...]] = {}
         self._needs = NeedsOfChains()
         self._arbiter = FlowArbiter()
         self._reported: dict[str, HostReport] = {}
@@ -256,22 +259,28 @@ class Reconciler:
         """Do all of ``reconcile`` without a pause: what the switch holds is unknown."""
         self._in_sync, self._verified = False, None
         local, dump = self._read_ports(), self._switch.dump_entries()
-        actual = list(dump)
+        found = resume.FoundFlows(dump)
         if not self._has_resumed:
-            for chain_id, state in resume.resume(self._chains, actual, local).items():
-                self._set_transition(chain_id, state)
-            self._has_resumed = True
+            self._set_transitions(resume.resume(self._chains, found, local))
         arbiter = self._arbiter
-        found = frozenset() if arbiter.chain_ids else path_ids_in(actual)
-        outcomes = arbiter.recompute(
-            self._chains, arbiter.chain_ids | set(self._chains), local, found
-        )
-        arbiter.ledger.pop_changes()
-        batches = diff(arbiter.ledger.entries, actual)
+        path_ids = frozenset() if arbiter.chain_ids else found.path_ids
+        outcomes = arbiter.recompute_all(self._chains, local, path_ids)
+        differences = compare(dump, found.digests, arbiter.ledger.digests)
+        if not self._has_resumed and (unknown := self._resume_unknown(differences[1])):
+            outcomes |= arbiter.recompute(self._chains, unknown, local)
+            arbiter.ledger.pop_changes()
+            differences = compare(dump, found.digests, arbiter.ledger.digests)
+        self._has_resumed = True
+        batches = arbiter.ledger.repair(*differences)
         self._apply(batches, outcomes, local)
         if not batches:
             self._verify(dump)
         return bool(batches)
+
+    def _resume_unknown(self, surplus: Iterable[SwitchEntry]) -> list[str]:
+        unknown = resume.resume_unknown(self._chains, surplus)
+        self._set_transitions(unknown)
+        return list(unknown)
 
     def _compare(self) -> bool:
         """Compare the switch with what it should hold, and repair the difference.
@@ -291,8 +300,10 @@ class Reconciler:
                 and verified is not None
                 and verified.differs_by(dump, changes)
             )
-            batches = [] if is_right else self._differences(dump)
-            verified = VerifiedDump(dump) if isinstance(dump, Dump) and not batches else None
+            missing, surplus = (set(), []) if is_right else self._differences(dump)
+            verified = None
+            if isinstance(dump, Dump) and not missing and not surplus:
+                verified = VerifiedDump(dump)
         except Exception:
             with self._lock:
                 self._in_sync = False
@@ -304,17 +315,18 @@ class Reconciler:
             # Without ``is_right``, what has changed meanwhile may be in the dump, or not.
             is_known = changed is not None and (is_right or not changed)
             self._verified = verified if is_known else None
+            batches = self._arbiter.ledger.repair(missing, surplus)
             batches = without(batches, changed) if changed is not None else []
             if batches:
                 self._in_sync = False
                 self._apply(batches, {}, self._read_ports())
             return bool(batches)
 
-    def _differences(self, dump: Iterable[SwitchEntry]) -> list[Batch]:
+    def _differences(self, dump: Iterable[SwitchEntry]) -> tuple[set[int], list[SwitchEntry]]:
         """Compare all entries that the switch has with those that it should have."""
         with self._lock:
-            desired = self._arbiter.ledger.entries
-        return diff(desired, dump)
+            desired = self._arbiter.ledger.digests
+        return compare(dump, array("q", map(digest, dump)), desired)
 
     def _verify(self, dump: Iterable[SwitchEntry]) -> None:
         """Note that a dump is what the switch should hold, and that nothing has changed since."""
@@ -451,6 +463,10 @@ class Reconciler:
         self._set_transition(chain_id, state)
         return state != current
 
+    def _set_transitions(self, states: Mapping[str, ChainTransition]) -> None:
+        for chain_id, state in states.items():
+            self._set_transition(chain_id, state)
+
     def _set_transition(self, chain_id: str, state: ChainTransition) -> None:
         self._in_transition.discard(chain_id)
         self._awaiting_switch.discard(chain_id)
@@ -491,14 +507,15 @@ class Reconciler:
     def _set_ports(self, chain_id: str, port_ids: frozenset[str]) -> None:
         """Note which ports a chain uses; none if it has gone."""
         with self._ports_lock:
-            for port_id in self._ports_of_chain.pop(chain_id, ()):
-                self._chains_of_port[port_id].discard(chain_id)
-                if not self._chains_of_port[port_id]:
-                    del self._chains_of_port[port_id]
+            known = self._ports_of_chain.pop(chain_id, ())
             if port_ids:
-                self._ports_of_chain[chain_id] = port_ids
-            for port_id in port_ids:
-                self._chains_of_port[port_id].add(chain_id)
+                self._ports_of_chain[chain_id] = tuple(port_ids)
+            for port_id in set(known) - port_ids:
+                rest = tuple(one for one in self._chains_of_port.pop(port_id) if one != chain_id)
+                if rest:
+                    self._chains_of_port[port_id] = rest
+            for port_id in port_ids.difference(known):
+                self._chains_of_port[port_id] = (*self._chains_of_port.get(port_id, ()), chain_id)
 
     def _program_in_slices(self, chain_ids: Collection[str]) -> bool:
         """Compute the flows of some chains again and apply the difference, slice by slice.
@@ -550,6 +567,7 @@ class Reconciler:
             )
             outcomes |= self._apply_without_rejected(local)
         self._arbiter.mark_applied()
+        self._arbiter.ledger.pack()
         self._in_sync = True
         for chain_id, outcome in outcomes.items():
             self._computed.discard(chain_id)
@@ -571,7 +589,7 @@ class Reconciler:
             ledger.pop_changes()
             if not rejected:
                 break
-        self._apply_batches(diff(ledger.entries, self._switch.dump_entries()))
+        self._apply_batches(ledger.repair(*self._differences(self._switch.dump_entries())))
         return outcomes
 
     def _apply_batches(self, batches: list[Batch]) -> None:

@@ -27,6 +27,7 @@ from portchain.dataplane.compile.link_traffic import link_traffic_flows
 from portchain.dataplane.compile.return_path import rejoin_flows, return_flows
 from portchain.dataplane.compile.select_pair import (
     affinity_flows,
+    check_supported,
     pair_selection_flows,
     slot_bit_flows,
 )
@@ -84,6 +85,7 @@ def compile_visits(plan: ChainPlan, switch: LocalSwitch) -> Iterator[Flow]:
         for index, hop, target in _targets_of_hops(context):
             if hop.tap:
                 continue
+            check_supported(hop)
             if target.host == switch.host:
                 yield from local_delivery_flows(context, index, target)
             elif context.sends_into(index):

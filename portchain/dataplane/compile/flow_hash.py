@@ -9,8 +9,10 @@ fragments (docs/decisions/0049). With ``lb_fields`` a flow is all packets with t
 these fields.
 """
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from portchain.core.protocols import SCTP, TCP, UDP
 from portchain.dataplane import balance
@@ -77,14 +79,36 @@ def flow_kinds(
     :param lb_fields: names as in ``LB_FIELDS``; empty for connections, and UDP by addresses.
     :param reverse: whether the packets are replies, whose sources and destinations are swapped.
     """
+    return iter(_flow_kinds(_Traffic.of(classifiers), lb_fields, reverse))
+
+
+class _Traffic(NamedTuple):
+    """What of classifiers matters here. Many have the same.
+
+    :param transports: ethertypes and transport protocols that they match.
+    :param ethertypes: all of them.
+    """
+
+    transports: tuple[tuple[str, int], ...]
+    ethertypes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, classifiers: tuple[Classifier, ...]) -> "_Traffic":
+        return cls(tuple(_transports_of(classifiers)), tuple(_ethertypes_of(classifiers)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _flow_kinds(
+    traffic: _Traffic, lb_fields: tuple[str, ...], reverse: bool
+) -> tuple[FlowKind, ...]:
     if lb_fields:
-        return _kinds_by_fields(classifiers, lb_fields, reverse=reverse)
-    return _connection_kinds(classifiers, reverse=reverse)
+        return tuple(_kinds_by_fields(traffic, lb_fields, reverse=reverse))
+    return tuple(_connection_kinds(traffic, reverse=reverse))
 
 
-def _connection_kinds(classifiers: Iterable[Classifier], *, reverse: bool) -> Iterator[FlowKind]:
+def _connection_kinds(traffic: _Traffic, *, reverse: bool) -> Iterator[FlowKind]:
     addresses = _ends("ip", reverse)
-    for ethertype, protocol in _transports_of(classifiers):
+    for ethertype, protocol in traffic.transports:
         if protocol in _CONNECTIONS:
             fields = (*addresses, *_ends(_TRANSPORTS[protocol], reverse))
             yield _kind(ethertype, protocol, fields, Priority.POSITION_AND_PORTS)
@@ -100,15 +124,26 @@ def hashed_kinds(
     TCP is by itself: it alone shows which packets are the first ones of a connection. Parameters
     as for ``flow_kinds``.
     """
-    kinds = list(flow_kinds(classifiers, lb_fields, reverse=reverse))
+    return iter(_hashed_kinds(_Traffic.of(classifiers), lb_fields, reverse))
+
+
+@functools.lru_cache(maxsize=1024)
+def _hashed_kinds(
+    traffic: _Traffic, lb_fields: tuple[str, ...], reverse: bool
+) -> tuple[FlowKind, ...]:
+    return tuple(_find_hashed_kinds(traffic, lb_fields, reverse))
+
+
+def _find_hashed_kinds(
+    traffic: _Traffic, lb_fields: tuple[str, ...], reverse: bool
+) -> Iterator[FlowKind]:
+    kinds = list(_flow_kinds(traffic, lb_fields, reverse))
     if not lb_fields:
         kinds = [kind for kind in kinds if has_ports(kind)]
-        for ethertype in _ethertypes_of(classifiers):
+        for ethertype in traffic.ethertypes:
             kinds.append(_kind(ethertype, None, _ends("ip", reverse), Priority.POSITION))
     yield from kinds
-    without_tcp = {
-        ethertype for ethertype, protocol in _transports_of(classifiers) if protocol == TCP
-    }
+    without_tcp = {ethertype for ethertype, protocol in traffic.transports if protocol == TCP}
     without_tcp -= {kind.ethertype for kind in kinds if kind.protocol == TCP}
     for kind in kinds:
         if kind.protocol is None and kind.ethertype in without_tcp:
@@ -117,17 +152,17 @@ def hashed_kinds(
 
 
 def _kinds_by_fields(
-    classifiers: tuple[Classifier, ...], lb_fields: Iterable[str], *, reverse: bool
+    traffic: _Traffic, lb_fields: Iterable[str], *, reverse: bool
 ) -> Iterator[FlowKind]:
     ordered = sorted(lb_fields, key=opposite_field if reverse else str)
     ports = {protocol: _of_layer(ordered, name) for protocol, name in _TRANSPORTS.items()}
     of_all_packets = _of_layer(ordered, "eth", "ip")
-    for ethertype, protocol in _transports_of(classifiers):
+    for ethertype, protocol in traffic.transports:
         if ports[protocol]:
             fields = (*of_all_packets, *ports[protocol])
             yield _kind(ethertype, protocol, fields, Priority.POSITION_AND_PORTS)
     by_protocol = any(ports.values())
-    for ethertype in _ethertypes_of(classifiers):
+    for ethertype in traffic.ethertypes:
         yield _kind(ethertype, None, of_all_packets, Priority.POSITION, by_protocol=by_protocol)
 
 
@@ -152,6 +187,7 @@ def fragment_matches(kinds: Iterable[FlowKind]) -> Iterator[tuple[str, ...]]:
             yield (*protocol_words("IPv6", None), "nw_frag=later")
 
 
+@functools.lru_cache(maxsize=256)
 def hash_fields(fields: tuple[str, ...], ethertype: str) -> tuple[str, ...]:
     """Return actions that hash some bits of some fields to ``REG_SLOT``.
 

@@ -45,9 +45,7 @@ def pair_selection_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[
 
     :raises UnsupportedPlanError: the plan balances by fields that this agent does not know.
     """
-    if frozenset(hop.lb_fields) not in SUPPORTED_LB_FIELD_SETS:
-        msg = f"this agent cannot balance by {', '.join(hop.lb_fields)}"
-        raise UnsupportedPlanError(msg)
+    check_supported(hop)
     targets = tuple(distinct(hop.targets))
     if not targets:
         # Drop: losing a packet is better than letting it bypass the function.
@@ -64,6 +62,16 @@ def pair_selection_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[
             yield build_flow("HOP", Priority.FRAGMENT, (context.match_position(index), *words))
     for selection in selections.distinct:
         yield from _balance_flows(selection)
+
+
+def check_supported(hop: Hop) -> None:
+    """Check that this agent can select pairs as a hop says.
+
+    :raises UnsupportedPlanError: the plan balances by fields that this agent does not know.
+    """
+    if frozenset(hop.lb_fields) not in SUPPORTED_LB_FIELD_SETS:
+        msg = f"this agent cannot balance by {', '.join(hop.lb_fields)}"
+        raise UnsupportedPlanError(msg)
 
 
 def affinity_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[Flow]:

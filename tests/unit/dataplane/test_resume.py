@@ -17,7 +17,7 @@ from portchain.dataplane.pipeline import (
     path_position,
 )
 from portchain.dataplane.plan import Hop
-from portchain.dataplane.resume import resume, unknown_chain
+from portchain.dataplane.resume import FoundFlows, resume, resume_unknown, unknown_chain
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase
 from portchain.dataplane.transition_flows import compile_transition
 from tests.plans import after, chain, source, switch, tap, target
@@ -35,7 +35,16 @@ def odd(plan):
 def resumed(found, *plans):
     """Return what becomes of chains whose latest plans are these."""
     states = {plan.id: ChainTransition(plan) for plan in plans}
-    return resume(states, found, LOCAL)
+    wanted = {flow for plan in plans for flow in _supported(plan)}
+    surplus = [flow for flow in found if flow not in wanted]
+    return resume(states, FoundFlows(found), LOCAL) | resume_unknown(states, surplus)
+
+
+def _supported(plan):
+    try:
+        return flows_of(plan)
+    except UnsupportedPlanError:
+        return ()
 
 
 def flows_of(*plans):
@@ -63,7 +72,7 @@ def test_a_chain_goes_on_whose_flows_do_not_tell_what_other_hosts_have_sent():
     marked = f"{REG_PATH_POSITION}={path_position(path_label(1), 1, 0) | POSITION_ARRIVED:#x}"
     before = f"{REG_PATH_POSITION}={path_position(path_label(1), 1, 0):#x}"
     found = [
-        replace(flow, key=replace(flow.key, match=flow.key.match - {marked} | {before}))
+        replace(flow, key=flow.key._replace(match=flow.key.match - {marked} | {before}))
         if marked in flow.key.match
         else flow
         for flow in flows_of(plan)
@@ -89,26 +98,28 @@ REMEMBERING = ChainTransition(GROWN, Phase.REMEMBERING)
 
 def test_flows_that_go_by_the_present_pairs_already_go_on():
     """New connections must not go by the pairs of before again."""
-    (state,) = resume({GROWN.id: REMEMBERING}, flows_of(GROWN), LOCAL).values()
+    (state,) = resume({GROWN.id: REMEMBERING}, FoundFlows(flows_of(GROWN)), LOCAL).values()
     assert state == replace(REMEMBERING, phase=Phase.SWITCHED)
 
 
 @pytest.mark.parametrize("table", ["HOP", "BALANCE", "ACCEPT_OR_INGRESS"])
 def test_only_flows_that_select_pairs_say_which_pairs_flows_went_by(table):
     found = [flow for flow in flows_of(GROWN) if flow.key.table != TABLES[table].number]
-    assert (GROWN.id in resume({GROWN.id: REMEMBERING}, found, LOCAL)) == (table != "HOP")
+    assert (GROWN.id in resume({GROWN.id: REMEMBERING}, FoundFlows(found), LOCAL)) == (
+        table != "HOP"
+    )
 
 
 @pytest.mark.parametrize("found", [flows_of(OLD), []])
 def test_flows_go_by_the_pairs_of_before_if_they_did_before_the_restart(found):
-    assert resume({GROWN.id: REMEMBERING}, found, LOCAL) == {}
+    assert resume({GROWN.id: REMEMBERING}, FoundFlows(found), LOCAL) == {}
 
 
 def test_a_changed_group_of_a_chain_that_this_agent_does_not_support_holds_up_no_other_chain():
     strange = replace(GROWN.paths[0].hops[0], lb_fields=("ip_ttl",))
     path = replace(GROWN.paths[0], hops=(strange, *GROWN.paths[0].hops[1:]))
     state = replace(REMEMBERING, plan=replace(GROWN, paths=(path,)))
-    assert resume({GROWN.id: state}, [], LOCAL) == {}
+    assert resume({GROWN.id: state}, FoundFlows([]), LOCAL) == {}
 
 
 CHANGED = [
@@ -170,7 +181,7 @@ def test_flows_of_a_chain_that_has_left_the_host_are_dropped():
 def test_plan_of_a_transition_counts():
     plan = odd(chain([A], [D], [B, C]))
     state = ChainTransition(plan, Phase.PREPARED, OLD)
-    assert resume({plan.id: state}, flows_of(OLD), LOCAL)[plan.id].plan == plan
+    assert resume({plan.id: state}, FoundFlows(flows_of(OLD)), LOCAL)[plan.id].plan == plan
 
 
 def test_plan_that_the_agent_does_not_support_closes_the_chain():
@@ -183,7 +194,8 @@ def test_plan_that_the_agent_does_not_support_closes_the_chain():
 
 
 def test_chain_that_is_being_withdrawn_has_no_number_yet():
-    found = resume({"absent": ABSENT}, flows_of(OLD), LOCAL)
+    assert resume({"absent": ABSENT}, FoundFlows(flows_of(OLD)), LOCAL) == {}
+    found = resume_unknown({"absent": ABSENT}, flows_of(OLD))
     assert list(found) == [f"chain {OLD.path_id}"]
 
 
@@ -237,4 +249,4 @@ def test_every_plan_of_a_transition_must_agree():
     other = odd(chain([A], [D], [B, C]))
     for plan, previous in ((OLD, other), (other, OLD)):
         state = ChainTransition(plan, Phase.PREPARED, previous)
-        assert resume({plan.id: state}, flows_of(OLD), LOCAL)[plan.id].is_closed
+        assert resume({plan.id: state}, FoundFlows(flows_of(OLD)), LOCAL)[plan.id].is_closed

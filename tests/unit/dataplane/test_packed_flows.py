@@ -1,0 +1,128 @@
+"""Flows in little memory: what comes back, and that a ledger does the same with and without."""
+
+import itertools
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portchain.dataplane.compile import compile_chain
+from portchain.dataplane.flow import Bridge, NoFlood, make_flow
+from portchain.dataplane.ledger import FlowConflictError, FlowLedger
+from portchain.dataplane.packed_flows import PackedFlows, compare, digest
+from tests.plans import chain, classifier, switch, target
+
+LOCAL = switch("h1", "vm", "a-in", "a-out", "b-in", "b-out")
+OWNERS = ("one", "two", "three/guard")
+
+
+def returned(port, source, project, action="drop"):
+    """A flow that belongs to a project: those of others must not overlap it."""
+    words = [f"in_port={port}", "ip", *([f"nw_src={source}"] if source else [])]
+    return make_flow(Bridge.INT, 0, 312, words, [action], project=project)
+
+
+FLOWS = (
+    *(make_flow(Bridge.INT, 152, 10, [f"reg8={n:#x}"], ["drop"]) for n in (1, 2, 3)),
+    make_flow(Bridge.INT, 152, 10, ["reg8=0x1"], ["output:5"]),
+    make_flow(Bridge.TUN, 0, 301, ["mpls"], ["output:5"]),
+    make_flow(Bridge.physical("physnet1"), 0, 301, ["mpls"], ["NORMAL"]),
+    *(
+        make_flow(Bridge.INT, 0, 312, ["tcp"], [to], contestable=True)
+        for to in ("drop", "output:5")
+    ),
+    *itertools.starmap(
+        returned,
+        [(5, "10.0.0.1", "p"), (5, "10.0.0.1", "q", "output:7"), (5, "", "q", "output:8")],
+    ),
+    returned(6, "10.0.0.1", "p", "output:9"),
+    NoFlood(5, "record"),
+)
+
+
+def test_flows_come_back_as_they_were():
+    wide = classifier(source_ports=(1, 65534), destination_ports=(1, 65534))
+    plan = chain([target("a", "h1"), target("b", "h1")], classifiers=(classifier(), wide))
+    flows = [
+        replace(flow, project="p", contestable=True)
+        for flow in compile_chain(plan, LOCAL).flows
+        if flow.key.clause is None
+    ]
+    flows.append(make_flow(Bridge.physical("net"), 0, 1, ["mpls"], ["NORMAL"]))
+    packed = PackedFlows()
+    packed.put("owner", flows)
+    assert set(packed.digests()) == set(map(digest, flows))
+    assert all(packed.owner_of(flow.key) == "owner" for flow in flows)
+    back = packed.pop("owner")
+    assert back == flows
+    assert [(each.project, each.contestable) for each in back] == [("p", True)] * (
+        len(flows) - 1
+    ) + [("", False)]
+    assert not packed.owners
+    assert not any(packed.has_hash_of(flow.key) for flow in flows)
+
+
+def test_a_comparison_says_what_is_missing_and_what_is_too_much():
+    first, second, third = FLOWS[:3]
+    found = [first, third]
+    missing, surplus = compare(found, list(map(digest, found)), {digest(first), digest(second)})
+    assert (missing, surplus) == ({digest(second)}, [third])
+    assert compare([first], [digest(first)], {digest(first)}) == (set(), [])
+
+
+step = st.one_of(
+    st.tuples(st.sampled_from(OWNERS), st.sets(st.sampled_from(range(len(FLOWS))))),
+    st.tuples(st.sampled_from(OWNERS), st.sampled_from(range(len(FLOWS)))),
+    st.just("pop"),
+)
+
+
+@given(st.lists(step, max_size=12))
+def test_a_ledger_that_packs_does_the_same(steps):
+    plain, packing = FlowLedger(), FlowLedger()
+    switch_of = {plain: {}, packing: {}}
+    for each in (*steps, "pop"):
+        results = []
+        for ledger, held in switch_of.items():
+            results.append(_do(ledger, each, held))
+            if ledger is packing:
+                ledger.pack()
+        assert results[0] == results[1]
+        assert set(plain.entries) == set(packing.entries)
+        assert len(packing.entries) == len(plain.entries)
+        assert packing.digests == set(map(digest, plain.entries))
+        assert plain.owners == packing.owners
+        for owner in OWNERS:
+            assert set(plain.entries_of(owner)) == set(packing.entries_of(owner))
+        for flow in FLOWS:
+            assert plain.entry_for(flow.key) == packing.entry_for(flow.key)
+    assert set(switch_of[packing].values()) == set(plain.entries)
+    for lost, stray in itertools.product(plain.entries[:2], FLOWS[:2]):
+        batches = packing.repair({digest(lost)}, [stray])
+        put = [flow for batch in batches for flow in (*batch.put, *batch.suppress_flooding)]
+        assert put == [lost]
+        removed = [key for batch in batches for key in batch.remove]
+        assert removed == ([stray.key] if plain.entry_for(stray.key) is None else [])
+
+
+def _do(ledger, step, held):
+    if step == "pop":
+        for batch in ledger.pop_changes():
+            for key in (*batch.remove, *batch.restore_flooding):
+                del held[key]
+            held |= {flow.key: flow for flow in (*batch.put, *batch.suppress_flooding)}
+        return None
+    owner, what = step
+    if isinstance(what, int):
+        ledger.release(owner, FLOWS[what].key)
+        return None
+    entries = [FLOWS[index] for index in sorted(what)]
+    conflicts = None
+    try:
+        conflicts = {
+            (one.owner, one.entry, one.rival_key) for one in ledger.conflicts(owner, entries)
+        }
+        ledger.set(owner, entries)
+    except FlowConflictError as error:
+        return conflicts, {error.owner, error.rival} <= set(OWNERS)
+    return conflicts

@@ -24,7 +24,7 @@ from itertools import pairwise
 SLOTS = 128
 """Number of hash slots, 7 bits. Two pairs of equal weight get shares that differ by about 10%."""
 
-_HASH_BYTES, _HASHES = 8, 1 << 64
+_HASH_BYTES = 8
 _PREFIXES = [str(slot).encode() for slot in range(SLOTS)]
 _NO_PAIR: tuple[str | None, ...] = (None,) * SLOTS
 
@@ -42,8 +42,18 @@ def assign_slots(weights: Mapping[str, int]) -> tuple[str, ...]:
 def _assign(active: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
     if len(active) <= 1:
         return tuple(pair for pair, _ in active) * SLOTS
-    columns = [_scores(pair, weight) for pair, weight in active]
-    return tuple(max(scored)[1] for scored in zip(*columns, strict=True))
+    pairs = [pair for pair, _ in active]
+    hashes = zip(*map(_hashes, pairs), strict=True)
+    if len({weight for _, weight in active}) == 1:
+        # The score grows with the hash. So equal weights do not matter.
+        return tuple(max(zip(of_slot, pairs, strict=True))[1] for of_slot in hashes)
+    return tuple(
+        max(
+            (_score(number, weight), pair)
+            for number, (pair, weight) in zip(of_slot, active, strict=True)
+        )[1]
+        for of_slot in hashes
+    )
 
 
 Choice = tuple[str | None, bool]
@@ -195,11 +205,14 @@ def dispensable(sets: Sequence[Mapping[str, int]]) -> int:
     return 0
 
 
-def _scores(pair: str, weight: int) -> list[tuple[float, str]]:
-    """Return the score of a pair for each slot, with the pair."""
+def _hashes(pair: str) -> tuple[int, ...]:
+    """Return a hash, 64 bits, of a pair for each slot."""
     name = f"/{pair}".encode()
     digests = [
         hashlib.blake2b(prefix + name, digest_size=_HASH_BYTES).digest() for prefix in _PREFIXES
     ]
-    numbers = struct.unpack(f">{SLOTS}Q", b"".join(digests))
-    return [(-weight / math.log((number + 0.5) / _HASHES), pair) for number in numbers]
+    return struct.unpack(f">{SLOTS}Q", b"".join(digests))
+
+
+def _score(number: int, weight: int) -> float:
+    return -weight / math.log((number + 0.5) / (1 << 8 * _HASH_BYTES))

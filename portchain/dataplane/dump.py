@@ -9,6 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from portchain.dataplane.flow import Bridge, EntryKey, Flow, NoFlood, SwitchEntry, parse_flow
 
+_PART = 1 << 20
+"""Characters that are divided into lines at a time."""
+
 Changes = Mapping[EntryKey, tuple[SwitchEntry | None, SwitchEntry | None]]
 """Key -> its entry before and after; None for none."""
 
@@ -36,9 +39,13 @@ class Dump:
         """The bridges that were read."""
         return self._flows.keys()
 
-    def lines(self, bridge: Bridge) -> list[str]:
-        """Return the lines of a bridge that are flows."""
-        return [line for line in self._flows[bridge].splitlines() if " actions=" in line]
+    def lines(self, bridge: Bridge) -> Iterator[str]:
+        """Yield the lines of a bridge that are flows; not all at once, because of the memory."""
+        text, start = self._flows[bridge], 0
+        while start < len(text):
+            end = text.find("\n", start + _PART) + 1 or len(text)
+            yield from (line for line in text[start:end].splitlines() if " actions=" in line)
+            start = end
 
 
 class VerifiedDump:
@@ -65,10 +72,12 @@ class VerifiedDump:
         missing = len(self._settings - dump.settings)
         for bridge in dump.bridges:
             known = set(self._lines[bridge])
-            lines = dump.lines(bridge)
-            unknown = [line for line in lines if hash(line) not in known]
-            found.update(parse_flow(bridge, line) for line in unknown)
-            missing += len(known) - (len(lines) - len(unknown))
+            missing += len(known)
+            for line in dump.lines(bridge):
+                if hash(line) in known:
+                    missing -= 1
+                else:
+                    found.add(parse_flow(bridge, line))
         return found == come and missing == len(gone)
 
 

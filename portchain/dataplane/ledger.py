@@ -111,7 +111,8 @@ class FlowLedger:
             for flow in flows:
                 del self._entries[flow.key], self._wanted[flow.key], wanted[flow.key]
             if wanted:
-                self._wanted_by[owner] = dict(wanted)  # a dictionary keeps the room it has had
+                # A dictionary keeps the room it has had.
+                self._wanted_by[owner] = {entry.key: entry for entry in wanted.values()}
             else:
                 del self._wanted_by[owner]
             self._packed.put(owner, flows)
@@ -225,7 +226,11 @@ class FlowLedger:
         for key in present.keys() - wanted.keys():
             self._give_up(owner, key)
             self._resolve(key)
-        for entry in changed:
+        for new in changed:
+            known = self._entries.get(new.key)
+            # What several owners want is one object.
+            entry = known if known is not None and _is_same(known, new) else new
+            wanted[new.key] = entry
             wanting = self._wanted.setdefault(entry.key, {})
             if owner in wanting:
                 self._forget_project(owner, wanting[owner])

@@ -272,9 +272,9 @@ def address_matches(addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
 def addresses_within(addresses: Iterable[str], classifier: Classifier) -> Iterator[str]:
     """Yield those addresses, as CIDRs, that a classifier's source prefixes contain."""
     version = 4 if classifier.ethertype == "IPv4" else 6
-    prefixes = [_network(prefix) for prefix in classifier.source_prefixes]
+    prefixes = [parse_network(prefix) for prefix in classifier.source_prefixes]
     for text in addresses:
-        address = _network(text)
+        address = parse_network(text)
         if address.version == version and (
             not prefixes or any(address.network_address in prefix for prefix in prefixes)
         ):
@@ -361,12 +361,13 @@ def _fields(match: frozenset[str]) -> Mapping[str, tuple[int, int]]:
 
 
 @functools.lru_cache(maxsize=1 << 12)
-def _network(prefix: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+def parse_network(prefix: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Parse a CIDR or an address. Many classifiers and sources have the same."""
     return ipaddress.ip_network(prefix, strict=False)
 
 
 def _prefix_words(name: str, prefixes: Iterable[str]) -> list[tuple[str, ...]]:
-    networks = [_network(prefix) for prefix in prefixes]
+    networks = [parse_network(prefix) for prefix in prefixes]
     if not networks or any(network.prefixlen == 0 for network in networks):
         return [()]
     full = networks[0].max_prefixlen

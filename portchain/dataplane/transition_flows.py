@@ -80,6 +80,10 @@ def compile_transition(state: ChainTransition, local: LocalSwitch) -> Transition
     in_flight = (each.transit if delivers else each.forwarding for each, delivers in drained)
     taken = {flow.key for flow in flows}
     guard = (flow for flow in _guard_new_sources(state, local) if flow.key not in taken)
+    if not drained and not state.leftovers:
+        return TransitionFlows(
+            flows, frozenset(guard), no_flood=new.no_flood | old.no_flood, missing=new.missing
+        )
     draining = (
         replace(flow, contestable=False)
         for flow in _first_wins(flows, *in_flight, state.leftovers) - flows

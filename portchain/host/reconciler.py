@@ -33,6 +33,7 @@ from portchain.dataplane.packed_flows import compare, digest
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
+from portchain.host.garbage import without_garbage_collection
 from portchain.host.needs import NeedsOfChains
 from portchain.host.priority_lock import PriorityLock
 from portchain.host.rejected_flows import find_rejected
@@ -91,7 +92,8 @@ class Reconciler:
         self._needs = NeedsOfChains()
         self._arbiter = FlowArbiter()
         self._reported: dict[str, HostReport] = {}
-        self._local: LocalSwitch | None = None
+        self._found: LocalSwitch | None = None  # as the switch has returned it
+        self._local: LocalSwitch | None = None  # the same with limits
         # Chains whose flows are those of their present state and the present ports. Lacks chains
         # that failed.
         self._computed: set[str] = set()
@@ -257,6 +259,10 @@ class Reconciler:
 
     def _reconcile_at_once(self) -> bool:
         """Do all of ``reconcile`` without a pause: what the switch holds is unknown."""
+        with without_garbage_collection():
+            return self._compute_and_compare_all()
+
+    def _compute_and_compare_all(self) -> bool:
         self._in_sync, self._verified = False, None
         local, dump = self._read_ports(), self._switch.dump_entries()
         found = resume.FoundFlows(dump)
@@ -338,10 +344,13 @@ class Reconciler:
         try:
             if self._has_all_plans:
                 self._switch.provide(self._needs.all)
-            local = replace(self._switch.read_ports(), limits=self._limits)
+            found = self._switch.read_ports()
         except Exception:
             self._in_sync = False  # chains that were to be computed wait for the next attempt
             raise
+        if found is self._found and self._local is not None:
+            return self._local
+        self._found, local = found, replace(found, limits=self._limits)
         if local != self._local:
             if self._local is not None:
                 self._note_replugged(local.replugged_since(self._local))

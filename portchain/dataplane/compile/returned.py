@@ -8,7 +8,6 @@ then by the other.
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_network
 from itertools import product
 
 from portchain.core import function_kinds
@@ -16,6 +15,7 @@ from portchain.dataplane.compile.context import PathOnHost
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import build_flow, goto, resubmit, set_field, with_resubmit
 from portchain.dataplane.host_switch import LocalPort
+from portchain.dataplane.match import parse_network
 from portchain.dataplane.pipeline import (
     POSITION_BRANCHING,
     POSITION_DONE,
@@ -106,7 +106,7 @@ def _source_words(context: PathOnHost, index: int) -> Iterator[tuple[str, ...]]:
     sources = context.path.hops[index].returned_sources or ()
     for ethertype in context.ethertypes:
         protocol, field, version = _FIELDS[ethertype]
-        for network in map(ip_network, sources):
+        for network in map(parse_network, sources):
             if network.version == version:
                 exact = network.prefixlen == network.max_prefixlen
                 value = network.network_address if exact else network

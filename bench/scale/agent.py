@@ -85,8 +85,8 @@ class Meter:
     def least(self, name: str, act: Callable[[int], object]) -> None:
         """Note the least processor time of several runs, in milliseconds: noise only adds."""
         used = []
+        gc.collect()
         for number in range(_REPEAT):
-            gc.collect()
             before = time.process_time()
             act(number)
             used.append(time.process_time() - before)

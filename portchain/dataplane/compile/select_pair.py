@@ -151,7 +151,7 @@ def _opening(context: PathOnHost, index: int) -> str:
 def _balance_flows(selection: Selection) -> tuple[Flow, ...]:
     """Return the flows of BALANCE and CHOICE: they map slots to pairs.
 
-    One flow holds what all slots have, instead of a flow for each slot (docs/decisions/0065). All
+    One flow holds what all slots have, instead of a flow for each slot (docs/decisions/0067). All
     hops with the same selection share these flows.
     """
     return tuple(_flows_of_selection(selection))

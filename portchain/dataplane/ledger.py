@@ -55,6 +55,8 @@ class FlowLedger:
         self._contested: set[EntryKey] = set()
         # Who has flows with a project: place -> source address -> project and owner.
         self._of_projects: dict[_Place, dict[str, _OwnersOfProjects]] = {}
+        # Places with flows of several projects: these are compared often, and are not packed.
+        self._shared_places: set[_Place] = set()
         # Flows that are in none of the above, except for ``_of_projects``.
         self._packed = PackedFlows()
         self._unpacked: set[str] = set()  # owners whose flows may be packed
@@ -121,11 +123,12 @@ class FlowLedger:
     def _can_pack(self, entry: SwitchEntry) -> TypeGuard[Flow]:
         key = entry.key
         return (
-            isinstance(key, FlowKey)
-            and key.clause is None
+            isinstance(entry, Flow)
+            and entry.key.clause is None
             and len(self._wanted[key]) == 1
             and key not in self._previous
             and not self._packed.has_hash_of(key)
+            and not (entry.project and _place(entry) in self._shared_places)
         )
 
     def _unpack(self, owner: str) -> None:
@@ -204,7 +207,8 @@ class FlowLedger:
             if other != owner and projects != {project}
         }
         for other in sorted(others):
-            self._unpack(other)
+            if place not in self._shared_places:
+                self._unpack(other)
             for flow in self._wanted_by[other].values():
                 if not isinstance(flow, Flow) or not flow.project or projects == {flow.project}:
                     continue
@@ -272,7 +276,14 @@ class FlowLedger:
 
     def _note_project(self, owner: str, entry: SwitchEntry) -> None:
         if isinstance(entry, Flow) and entry.project:
-            at_port = self._of_projects.setdefault(_place(entry), {})
+            place = _place(entry)
+            at_port = self._of_projects.setdefault(place, {})
+            if at_port and place not in self._shared_places:
+                ((known, _), *_), *_ = at_port.values()
+                if known != entry.project:
+                    self._shared_places.add(place)
+                    for other in {each for owners in at_port.values() for _, each in owners}:
+                        self._unpack(other)
             at_port.setdefault(_source_address(entry), []).append((entry.project, owner))
 
     def _forget_project(self, owner: str, entry: SwitchEntry) -> None:
@@ -284,6 +295,7 @@ class FlowLedger:
                 del at_port[source]
             if not at_port:
                 del self._of_projects[place]
+                self._shared_places.discard(place)
 
     def _in_switch_now(self, key: EntryKey) -> SwitchEntry | None:
         """Return the desired entry for a key as it is in a switch; None if there is none."""

@@ -337,7 +337,7 @@ def port_ranges(match: frozenset[str]) -> dict[str, PortRange]:
     }
 
 
-@functools.lru_cache(maxsize=1 << 12)
+@functools.lru_cache(maxsize=1 << 16)
 def _fields(match: frozenset[str]) -> Mapping[str, tuple[int, int]]:
     """Return the fields of a match: name -> (value, mask)."""
     fields: dict[str, tuple[int, int]] = {}

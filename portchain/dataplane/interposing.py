@@ -29,8 +29,11 @@ _INSTALLED = "ovn-installed"  # key of interfaces that ovn-controller has bound
 NO_DEVICE = -1
 """``ofport`` of an interface that Open vSwitch cannot open."""
 
+PATCH = "patch"
+"""Type of the interfaces that connect two bridges."""
+
 _PLAIN = ""  # type of an interface of the operating system
-_IMMOVABLE = frozenset({"internal", "patch"})
+_IMMOVABLE = frozenset({"internal", PATCH})
 """Open vSwitch creates these devices itself, and anew when their port is moved."""
 
 _MAX_OFPORT = 0xFE00
@@ -269,8 +272,8 @@ def _pair(inner: str, outer: str, port_id: str, binding: Mapping[str, str]) -> I
     """Yield a port of br-chain, and its peer of br-int, which ovn-controller looks at."""
     owner = {OWNER: port_id}
     unset = frozenset(_BINDING_KEYS) - binding.keys()
-    yield OwnPort(inner, True, "patch", {"peer": outer}, owner)
-    yield OwnPort(outer, False, "patch", {"peer": inner}, {**owner, **binding}, unset)
+    yield OwnPort(inner, True, PATCH, {"peer": outer}, owner)
+    yield OwnPort(outer, False, PATCH, {"peer": inner}, {**owner, **binding}, unset)
 
 
 def tunnel_name(peer: str) -> str:

@@ -13,6 +13,9 @@ OPENFLOW_FOR_FLOODING = ovs_constants.OPENFLOW10
 """The version for the port setting "no-flood". Later versions do not have it: with one of them,
 ``ovs-ofctl mod-port`` changes nothing and reports no error."""
 
+OPENFLOW_OF_OPERATORS = ovs_constants.OPENFLOW13
+"""The version in which people read the flows of br-int, with ``ovs-ofctl -O OpenFlow13``."""
+
 
 class BridgeConnection(Protocol):
     """One bridge of a host, reached locally or over the network."""

@@ -36,14 +36,20 @@ from portchain.dataplane.interposing import (
     RowChange,
 )
 from portchain.dataplane.pipeline import BR_CHAIN_LIMITS
-from portchain.host.bridge import OPENFLOW, OPENFLOW_FOR_FLOODING, BridgeConnection
+from portchain.host.bridge import (
+    OPENFLOW,
+    OPENFLOW_FOR_FLOODING,
+    OPENFLOW_OF_OPERATORS,
+    BridgeConnection,
+)
 from portchain.host.open_vswitch import OpenVSwitch
 from portchain.ovsdb.switch_database import SwitchDatabase
 
 LOG = log.getLogger(__name__)
 
 BR_CHAIN = "br-chain"
-_FAIL_MODE, _PROTOCOLS = "secure", sorted((OPENFLOW_FOR_FLOODING, OPENFLOW))
+_FAIL_MODE = "secure"
+_PROTOCOLS = sorted((OPENFLOW_FOR_FLOODING, OPENFLOW_OF_OPERATORS, OPENFLOW))
 
 
 class OvnSwitch(OpenVSwitch):
@@ -253,7 +259,10 @@ def _tunnels(rows: Iterable[PortRow]) -> dict[str, int]:
     return {
         row.external_ids[interposing.OWNER]: row.ofport
         for row in rows
-        if row.is_own and row.type != "patch" and row.is_plugged and row.ofport is not None
+        if row.is_own
+        and row.type != interposing.PATCH
+        and row.is_plugged
+        and row.ofport is not None
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from ovsdbapp.schema.open_vswitch import impl_idl
 
+from portchain.dataplane.interposing import IFACE_ID, OWNER, PATCH
 from portchain.ovsdb.connection import OvsdbConnection
 
 _SCHEMA = "Open_vSwitch"
@@ -67,6 +68,8 @@ class SwitchDatabase:
 
     def _row_changed(self, row: Any, old: Any) -> None:
         table = row._table.name
+        if table == "Port" and not _interfaces(row):
+            return  # it was deleted, and its interfaces with it: their rows say whose it was
         if table in _PORT_TABLES or (table == "Bridge" and _is_listener_touched(old)):
             self._changed(_neutron_port(row))
 
@@ -83,7 +86,22 @@ def _is_listener_touched(old: Any) -> bool:
 
 
 def _neutron_port(row: Any) -> str:
-    """Return the id of the Neutron port that a row of a port belongs to, or "" if there is none."""
-    interfaces = [row] if row._table.name == "Interface" else getattr(row, "interfaces", [])
-    ids = (getattr(interface, "external_ids", {}).get("iface-id") for interface in interfaces)
-    return next(filter(None, ids), "")
+    """Return the id of the Neutron port that a row of a port belongs to, or "" if there is none.
+
+    That of a port's gate counts as well: chains know it by its name.
+    """
+    return next(filter(None, map(_owner, _interfaces(row))), "")
+
+
+def _interfaces(row: Any) -> list[Any]:
+    """Return the interfaces of a port, or an interface itself."""
+    return [row] if row._table.name == "Interface" else list(getattr(row, "interfaces", ()))
+
+
+def _owner(interface: Any) -> str:
+    """Return whose an interface is: the patch ports of br-chain have no ``iface-id`` there."""
+    marks = getattr(interface, "external_ids", {})
+    if found := marks.get(IFACE_ID):
+        return str(found)
+    # A tunnel's mark is the address that it leads to.
+    return str(marks.get(OWNER, "")) if interface.type == PATCH else ""

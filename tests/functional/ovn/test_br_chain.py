@@ -3,8 +3,9 @@
 Whatever happens, no packet of a chain may arrive that has not visited the functions.
 """
 
+import queue
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from portchain_lab import layout
@@ -12,9 +13,11 @@ from portchain_lab.observe.capture import Capture
 from portchain_lab.observe.traffic import StreamResult
 from portchain_lab.waiting import wait_for
 
+from portchain.dataplane.flow import COOKIE
+from portchain.dataplane.gates import gate_name
 from portchain.dataplane.interposing import HOLD_SECONDS, network_peer
 from portchain.host.ovn_switch import BR_CHAIN
-from tests.functional.ovn.cloud import DEADLINE, Cloud, running_cloud, visits
+from tests.functional.ovn.cloud import DEADLINE, Agent, Cloud, running_cloud, visits
 from tests.plans import ident
 
 THROUGH = ("a", "f-in", "f-out", "g-in", "g-out", "d")
@@ -103,6 +106,41 @@ def test_nothing_is_left_without_a_chain(cloud: Cloud) -> None:
     result, paths = cloud.paths("a", "d")
     assert result.lost == []
     assert paths == {("a", "d")}
+
+
+def test_moving_ports_compares_no_flows_of_the_host(chain: Cloud) -> None:
+    """Rows of the ports that are moved, patch ports included, concern the chains of these ports."""
+    agent = chain.agents["h1"]
+    taps = [layout.tap_name(ident(port)) for port in ("f-in", "f-out")]
+    seen = changed_rows(agent)
+    agent.set_plans(chain.plan("a", "d", "g", revision=2))
+    for _ in range(4):  # flows for packets in flight go, then the ports
+        agent.now += HOLD_SECONDS
+        agent.reconciler.advance_transitions()
+        agent.reconciler.reconcile()
+    assert not set(taps) & set(chain.lab.vsctl("h1", "list-ports", BR_CHAIN).split())
+    seen |= changed_rows(agent)
+    agent.set_plans(chain.plan("a", "d", "f", "g", revision=3))
+    assert set(taps) <= set(chain.lab.vsctl("h1", "list-ports", BR_CHAIN).split())
+    agent.wait_ready()
+    seen |= changed_rows(agent)
+    ports = {ident("f-in"), ident("f-out")}
+    assert ports | {gate_name(ident("f-out"))} <= seen
+    assert "" not in seen, "which compares all flows"
+
+
+def changed_rows(agent: Agent) -> set[str]:
+    """The ports whose rows have changed, as soon as no more do."""
+    found: set[str] = set()
+    with suppress(queue.Empty):
+        while True:
+            found.add(agent.events.get(timeout=1))
+    return found
+
+
+def test_operators_read_flows_as_those_of_neutrons_bridges(chain: Cloud) -> None:
+    dump = chain.lab.ofctl("h1", "dump-flows", BR_CHAIN, version="OpenFlow13")
+    assert f"cookie={COOKIE:#x}" in dump
 
 
 def during(

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from portchain.dataplane.flow import COOKIE
 from portchain_lab import layout
-from portchain_lab.cloud import clients
+from portchain_lab.cloud import clients, ovn
 from portchain_lab.demo import Demo
 from portchain_lab.errors import LabError
 from portchain_lab.hosts import netns
@@ -121,6 +121,8 @@ def _replace_process(lab: Lab, part: str, argv: Sequence[str]) -> None:
     if part in lab.hosts:
         environment["OVS_RUNDIR"] = str(lab.layout.host_directory(part))
         environment["OVS_DB_SOCK"] = f"{lab.layout.host_directory(part)}/db.sock"
+    if lab.layout.has_ovn:
+        environment["PATH"] = f"{ovn.write_tools(lab.layout)}:{environment['PATH']}"
     whole = netns.command(namespace, argv)
     os.execvpe(whole[0], whole, environment)  # noqa: S606  # that is the purpose
 
@@ -163,7 +165,7 @@ def _demo(arguments: argparse.Namespace) -> None:
         raise LabError(
             "some packets did not take the path that the specification gives them: see above"
         )
-    _print_next_steps(arguments.name, lab.layout.chain_bridge("h1"))
+    _print_next_steps(lab.layout)
 
 
 def _is_usable(lab: Lab) -> bool:
@@ -175,7 +177,8 @@ def _is_usable(lab: Lab) -> bool:
     )
 
 
-def _print_next_steps(name: str, bridge: str) -> None:
+def _print_next_steps(lab: layout.Layout) -> None:
+    name, bridge = lab.name, lab.chain_bridge("h1")
     own_flows = f"cookie={COOKIE:#x}/-1"
     flows = ["ovs-ofctl", "-O", "OpenFlow13", "--names", "dump-flows", bridge, own_flows]
     suggestions = (
@@ -185,6 +188,11 @@ def _print_next_steps(name: str, bridge: str) -> None:
             ("exec", "ctl", "--", *["openstack", "sfc", "port", "chain", "show", "PC1"]),
         ),
         ("read the chain's flows on a host", ("exec", "h1", "--", *flows)),
+        *(
+            [("show the rows of OVN", ("exec", "ctl", "--", "ovn-nbctl", "show"))]
+            if lab.has_ovn
+            else []
+        ),
         ("capture at a function's port", ("exec", "vm1", "--", "tcpdump", "-ni", "eth0")),
         ("see which programs run, and where their files are", ("status",)),
         ("stop the lab", ("down",)),

@@ -1,6 +1,7 @@
 """OVN's central programs: databases, northd, and Neutron's maintenance worker for OVN."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,23 @@ def ctl(lab: layout.Layout, database: str, *arguments: str) -> str:
     return ovn_toolchain.run(
         f"ovn-{database}ctl", address, f"--timeout={patient(30):.0f}", *arguments
     )
+
+
+def write_tools(lab: layout.Layout) -> Path:
+    """Write scripts that run ovn-nbctl and ovn-sbctl on the lab's databases.
+
+    :returns: their directory, for a ``PATH``.
+    """
+    tools = directory(lab) / "bin"
+    tools.mkdir(exist_ok=True)
+    for database in DATABASES:
+        name, address = f"ovn-{database}ctl", f"--db=unix:{directory(lab)}/{database}.sock"
+        script = tools / name
+        script.write_text(
+            f'#!/bin/sh\nexec {shlex.join(ovn_toolchain.command(name, address))} "$@"\n'
+        )
+        script.chmod(0o755)
+    return tools
 
 
 def northbound(lab: layout.Layout, table: str, *columns: str) -> list[dict[str, Any]]:

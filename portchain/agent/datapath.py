@@ -20,11 +20,14 @@ _SEGMENTATION_MODULE = "mpls_gso"
 _LOADED_MODULES, _MODULES = Path("/sys/module"), Path("/lib/modules")
 
 
-def read_lacking(host: str, bridge: str, datapath_type: str) -> frozenset[datapath.Feature] | None:
+def read_lacking(
+    host: str, bridge: str, datapath_type: str, known: frozenset[datapath.Feature] | None = None
+) -> frozenset[datapath.Feature] | None:
     """Return what the datapath of a bridge lacks of what chains may need.
 
     :param host: the host's name in Neutron, for the log.
     :param datapath_type: of the bridge: ``system`` is the kernel's.
+    :param known: the last answer, if there is one: it is not logged again.
     :returns: None if Open vSwitch does not answer.
     """
     try:
@@ -44,6 +47,8 @@ def read_lacking(host: str, bridge: str, datapath_type: str) -> frozenset[datapa
     lacks = datapath.lacking(datapath.parse_features(text))
     if datapath_type == ovs_constants.OVS_DATAPATH_SYSTEM and not _can_segment():
         lacks |= {datapath.SEGMENTATION}
+    if lacks == known:
+        return lacks
     if lacks:
         LOG.warning("Port chains on host %s: %s", host, datapath.describe(lacks))
     else:

@@ -14,6 +14,7 @@ from oslo_log import log
 from portchain.agent.datapath import read_lacking
 from portchain.agent.neutron_bridge import run_ofctl
 from portchain.agent.options import register_agent_opts
+from portchain.dataplane.datapath import Feature
 from portchain.host.bridge import OPENFLOW, ofctl_argv
 from portchain.host.flow_monitor import FlowMonitor, FlowPoll
 from portchain.host.ovn_switch import BR_CHAIN, OvnSwitch, integration_bridge
@@ -65,7 +66,7 @@ class OvnHost:
         database = SwitchDatabase(lambda: remote, _TIMEOUT_SECONDS, self._row_changed)
         self._database = database
         self._worker: HostWorker | None = None
-        self._knows_datapath = False
+        self._lacks: frozenset[Feature] | None = None  # the last answer of the switch
 
     def start(self) -> None:
         """Receive plans and program the switch, in threads of their own.
@@ -110,12 +111,18 @@ class OvnHost:
         """Called if the switch was restarted, too: nothing passes br-chain then."""
         if self._worker is None:
             return
-        if not self._knows_datapath:
-            self._worker.run_soon(self._read_datapath)
         if self._worker.synchronised.is_set():
             self._worker.request_reconcile()
         else:
             self._worker.run_soon(self._switch.restore_wires)
+
+    def _switch_connected(self) -> None:
+        """Called before ``_flows_changed``, and at least once a minute.
+
+        The switch may be another release, with another module of the kernel.
+        """
+        if self._worker is not None:
+            self._worker.run_soon(self._read_datapath)
 
     def _call_later(self, seconds: float) -> None:
         if self._worker is not None:
@@ -129,9 +136,10 @@ class OvnHost:
         Only root can have Open vSwitch report changes; anybody else asks again and again.
         """
         if os.geteuid() == 0:
-            FlowMonitor(BR_CHAIN, (), self._flows_changed)
+            FlowMonitor(BR_CHAIN, (), self._flows_changed, self._switch_connected)
         else:
-            FlowPoll(LocalBridge(None, BR_CHAIN), self._flows_changed)
+            bridge = LocalBridge(None, BR_CHAIN)
+            FlowPoll(bridge, self._flows_changed, self._switch_connected)
 
     def _read_datapath(self) -> None:
         """Read what the datapath lacks, if ovs-vswitchd and br-int are there to say it.
@@ -143,10 +151,9 @@ class OvnHost:
         if not api.br_exists(bridge).execute(check_error=True):
             return  # ovn-controller creates it when it starts
         kind = api.db_get("Bridge", bridge, "datapath_type").execute(check_error=True)
-        lacks = read_lacking(self._name, bridge, kind)
+        lacks = read_lacking(self._name, bridge, kind, self._lacks)
         if lacks is not None:
-            self._knows_datapath = True
-            self._switch.lacks = lacks
+            self._lacks = self._switch.lacks = lacks
 
 
 class LocalBridge:

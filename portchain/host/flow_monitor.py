@@ -32,14 +32,22 @@ class FlowMonitor:
     :param target: address of the bridge in the notation of ovs-ofctl(8).
     :param options: further options of ovs-ofctl.
     :param changed: called when our flows have changed or may have; must not block.
+    :param connected: called before that if the switch may have been restarted; must not block.
     """
 
-    def __init__(self, target: str, options: Sequence[str], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        target: str,
+        options: Sequence[str],
+        changed: Callable[[], None],
+        connected: Callable[[], None] = lambda: None,
+    ) -> None:
         # Additions are not monitored: they are ours. Our own deletions are reported as well, which
         # costs one comparison each.
         words = (*options, "--unixctl=none", f"--timeout={_MONITOR_SECONDS}", "watch:!initial,!add")
         self._argv = ofctl_argv(target, "monitor", words, OPENFLOW)
         self._changed = changed
+        self._connected = connected
         self._stopped = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         threading.Thread(target=self._run, name=f"flow-monitor {target}", daemon=True).start()
@@ -70,6 +78,8 @@ class FlowMonitor:
                 # missed.
                 is_reply = not answered and "FLOW_MONITOR reply" in line
                 answered = answered or is_reply
+                if is_reply:
+                    self._connected()
                 if is_reply or _OUR_COOKIE in line:
                     self._changed()
         return answered
@@ -86,17 +96,20 @@ class FlowPoll:
 
     :param changed: called when there are fewer flows of ours than before, or the switch answers
         for the first time or again; must not block.
+    :param connected: called before that: each time, the switch may have been restarted.
     """
 
     def __init__(
         self,
         bridge: BridgeConnection,
         changed: Callable[[], None],
+        connected: Callable[[], None] = lambda: None,
         *,
         interval: float = _POLL_SECONDS,
     ) -> None:
         self._bridge = bridge
         self._changed = changed
+        self._connected = connected
         self._interval = interval
         self._stopped = threading.Event()
         threading.Thread(target=self._run, name=f"flow-poll {bridge.name}", daemon=True).start()
@@ -110,6 +123,7 @@ class FlowPoll:
         while not self._stopped.wait(self._interval):
             count = self._count()
             if count is not None and (before is None or count < before):
+                self._connected()
                 self._changed()
             before = count
 

@@ -20,6 +20,7 @@ from portchain.controller.switch import RemoteSwitch
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, NoFlood
 from portchain.dataplane.pipeline import FLOW_LIMITS, REG_PROJECT
+from portchain.host.flow_monitor import FlowMonitor
 from portchain.ovsdb.connection import OvsdbUnreachableError
 from portchain.ovsdb.switch_database import SwitchDatabase
 from tests.functional.vswitch import DEADLINE, Vswitch, running_vswitch
@@ -229,6 +230,27 @@ def test_a_restart_of_the_switch_is_reported(remote: Remote) -> None:
     assert remote.flow_changes.get(timeout=DEADLINE)
     remote.switch.read_ports()
     assert list(remote.switch.dump_entries()) == []
+
+
+def test_only_a_new_connection_can_mean_a_restart(remote: Remote) -> None:
+    remote.switch.read_ports()
+    remote.switch.apply(Batch(Bridge.INT, put=(FLOW,)))
+    changes: queue.Queue[str] = queue.Queue()
+    monitor = FlowMonitor(
+        remote.endpoint.bridge(0),
+        (),
+        lambda: changes.put("changed"),
+        lambda: changes.put("connected"),
+    )
+    assert [changes.get(timeout=DEADLINE) for _ in range(2)] == ["connected", "changed"]
+    remote.ofctl("del-flows")
+    assert changes.get(timeout=DEADLINE) == "changed"
+    assert "connected" not in collect(changes)
+    remote.vswitch.stop_switch()
+    remote.vswitch.start_switch()
+    remote.switch.read_ports()
+    assert changes.get(timeout=DEADLINE) == "connected"
+    monitor.stop()
 
 
 def test_a_bridge_that_stopped_listening_is_made_to_listen_again(remote: Remote) -> None:

@@ -119,7 +119,7 @@ def test_the_host_starts_before_ovn_controller(
     host.start()
     assert host._switch.lacks == frozenset()
     monkeypatch.setattr(Database, "has_bridge", True)
-    assert lacks_after_flows_changed(host) == {MPLS}
+    assert lacks_after_restart(host) == {MPLS}
 
 
 def test_the_host_starts_before_open_vswitch(
@@ -130,15 +130,31 @@ def test_the_host_starts_before_open_vswitch(
     monkeypatch.setattr(ovn, "read_lacking", lambda *_: answers.pop(0))
     host = OvnHost()
     host.start()
-    assert lacks_after_flows_changed(host) == frozenset()
-    assert lacks_after_flows_changed(host) == {MPLS}
-    host._flows_changed()
-    assert not answers, "a switch that answered is not asked again"
+    assert lacks_after_restart(host) == frozenset()
+    assert lacks_after_restart(host) == {MPLS}
 
 
-def lacks_after_flows_changed(host: OvnHost) -> frozenset[Feature]:
-    """Report that flows may have changed, and do what the worker is then asked to do first."""
+def test_the_datapath_is_asked_again_after_a_restart_of_the_switch(
+    host: OvnHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been upgraded. Until it answers, what is known is not forgotten."""
+    asked: list[Any] = []
+    answers = [None, frozenset()]
+
+    def read(*arguments: Any) -> Any:
+        asked.append(arguments[-1])
+        return answers.pop(0)
+
+    monkeypatch.setattr(ovn, "read_lacking", read)
+    assert lacks_after_restart(host) == {MPLS}
+    assert lacks_after_restart(host) == frozenset()
+    assert asked == [{MPLS}, {MPLS}], "what is known, which is not logged again"
+
+
+def lacks_after_restart(host: OvnHost) -> frozenset[Feature]:
+    """Report that the switch may have been restarted, and do what the worker is to do first."""
     worker = worker_of(host)
+    host._switch_connected()
     host._flows_changed()
     assert worker.asked == ["_read_datapath", "restore_wires"]
     host._read_datapath()

@@ -39,8 +39,12 @@ def bridge() -> Bridge:
 @pytest.fixture
 def changes(bridge: Bridge) -> Iterator[list[None]]:
     found: list[None] = []
-    poll = FlowPoll(bridge, lambda: found.append(None), interval=0.001)
+    connections: list[None] = []
+    poll = FlowPoll(
+        bridge, lambda: found.append(None), lambda: connections.append(None), interval=0.001
+    )
     yield found
+    assert len(connections) == len(found), "the switch may have been restarted"
     poll.stop()
     bridge.may_answer.release(1000)
 

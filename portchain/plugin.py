@@ -132,7 +132,8 @@ class PortChainPlugin(service_base.ServicePluginBase):
                 context, _MOST_REPAIRED, cfg.CONF[conf.GROUP].repair_after
             )
             self.drivers.update_port_chain(context, unrealised)
-            self._refresh(context, self._drift.find_in_next_page(context))
+            drifted = self._drift.find_in_next_page(context, self.drivers.observed)
+            self._refresh(context, drifted)
         except Exception:
             # Without this boundary, one exception would end the periodic worker for good.
             LOG.exception("Repair of port chains failed; the next run tries again")

@@ -3,11 +3,14 @@
 Neutron commits a change of a port first and notifies the plugin afterwards. A server that is killed
 in between notifies nobody. Each chain therefore keeps a digest of the snapshot from which it was
 realised. The detector compares that digest with the present snapshot, one page of chains at a time.
+
+The same finds chains whose driver has looked at a late replica of another database.
 """
 
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from portchain.core.model import ChainSnapshot
@@ -47,8 +50,14 @@ class DriftDetector:
     def __init__(self) -> None:
         self._last_id = ""
 
-    def find_in_next_page(self, context: Any) -> list[str]:
-        """Return the ids of the chains in the next page that have drifted."""
+    def find_in_next_page(
+        self, context: Any, observe: Callable[[ChainSnapshot], ChainSnapshot]
+    ) -> list[str]:
+        """Return the ids of the chains in the next page that have drifted.
+
+        :param observe: adds what is known from elsewhere to a snapshot, as was done to the one
+            from which the chain was realised.
+        """
         page = realisation.realised(context, self._last_id, _PAGE)
         self._last_id = max(page, default="")
         # A chain whose revision has changed since the page was read is being realised again anyway.
@@ -56,5 +65,5 @@ class DriftDetector:
             snapshot.chain.id
             for snapshot in snapshots.load(context, page)
             if snapshot.chain.revision == page[snapshot.chain.id][0]
-            and digest(snapshot) != page[snapshot.chain.id][1]
+            and digest(observe(snapshot)) != page[snapshot.chain.id][1]
         ]

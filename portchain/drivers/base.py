@@ -218,6 +218,14 @@ class PortChainDriver(abc.ABC):
         A chain belongs to the driver that claims all of its bound ports.
         """
 
+    def observe(self, snapshot: ChainSnapshot) -> ChainSnapshot:
+        """Return a chain with what the driver's network knows better than Neutron's database.
+
+        What this returns is realised. It is asked again later: if it differs then from what was
+        realised, the chain is realised again. Must not raise or change anything.
+        """
+        return snapshot
+
     # For what ``capabilities`` cannot express. These run before anything is written.
 
     def check_flow_classifier(self, classifier: FlowClassifier) -> None:

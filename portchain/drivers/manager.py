@@ -202,6 +202,18 @@ class DriverManager:
         if chains:
             self._realise(context, chains, refresh)
 
+    def observed(self, snapshot: ChainSnapshot) -> ChainSnapshot:
+        """Return a chain as its owner would realise it now, see ``PortChainDriver.observe``."""
+        try:
+            owner = owner_of(snapshot, self._drivers)
+        except Violation:
+            return snapshot
+        return self._observed(owner or "", snapshot)
+
+    def _observed(self, owner: str, snapshot: ChainSnapshot) -> ChainSnapshot:
+        """Return a chain as a driver would realise it now; unchanged if the name is empty."""
+        return self._drivers[owner].observe(snapshot) if owner else snapshot
+
     def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         """Have the realisation of a deleted chain removed."""
 
@@ -261,7 +273,9 @@ class DriverManager:
         :param call: calls a driver for its chains.
         """
         try:
-            for owner, own in self._by_owner(context, chains).items():
+            for owner, stored in self._by_owner(context, chains).items():
+                # Looked at once: the digest below is of what the driver has realised.
+                own = [self._observed(owner, snapshot) for snapshot in stored]
                 failed = self._call(owner, call, own) if owner else {}
                 for failure in set(failed.values()):
                     ids = [chain_id for chain_id, reason in failed.items() if reason == failure]

@@ -49,6 +49,13 @@ class OvnDriver(HostDriver):
         """Claim ports that ML2/OVN has bound."""
         return port.mechanism == OVN_MECHANISM
 
+    def observe(self, snapshot: ChainSnapshot) -> ChainSnapshot:
+        """Return a chain in which ports that OVN has bound are plugged in.
+
+        If the replica in this process is late, the periodic repair finds the chain again.
+        """
+        return self._logical_ports.without_seemingly_unplugged(snapshot)
+
     def check_port_chain(self, snapshot: ChainSnapshot) -> None:
         """Reject a chain that flows cannot realise, or that OVN cannot hand over to them."""
         refusals.check_chain(snapshot)

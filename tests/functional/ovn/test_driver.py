@@ -321,6 +321,36 @@ class OvnDriverTest(ApiTestCase):
         self.plugin.drivers.update_port_chain(self.context, [chain])
         assert self.show("port_chain", chain)["status"] == "DOWN"
 
+    def repair(self) -> None:
+        """Examine all chains once: every second time, the detector is behind the last page."""
+        for _ in range(2):
+            self.plugin.repair()
+
+    def test_a_replica_that_was_late_is_noticed_by_a_repair(self) -> None:
+        """The server that planned the chain had not heard yet that OVN has unbound the port."""
+        chain = self.make_chain()
+        self.confirm(chain)
+        for side in ("ingress", "egress"):
+            self.bind(self.vm_pair[side], SECOND, "DOWN")
+        assert self.show("port_chain", chain)["status"] != "DOWN"
+        self.repair()
+        self.confirm(chain)
+        assert self.show("port_chain", chain)["status"] == "ACTIVE"
+        revision = self.show_revision(chain)
+        self.repair()
+        assert self.show_revision(chain) == revision, "nothing has changed"
+
+        def unplug(_row: Any) -> None:
+            row: Any = self.northbound.named("Logical_Switch_Port", self.vm_pair["ingress"])
+            row.up = False
+
+        add(self.northbound, unplug)
+        self.repair()
+        assert self.show_revision(chain) == revision + 1
+        assert self.show("port_chain", chain)["status"] == "DOWN"
+        self.repair()
+        assert self.show_revision(chain) == revision + 1
+
     def test_a_chain_waits_while_the_northbound_does_not_answer(self) -> None:
         unreachable = mock.patch.object(
             self.northbound, "run", side_effect=RuntimeError("no answer")

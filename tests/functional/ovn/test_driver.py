@@ -391,6 +391,36 @@ class OvnDriverTest(ApiTestCase):
         assert target.tunnel_ip == "192.0.2.22"
         assert self.show("port_chain", chain)["status"] == "BUILD"
 
+    def test_a_host_that_was_installed_anew_has_the_endpoint_of_its_new_chassis(self) -> None:
+        """OVN keeps the former chassis until somebody deletes it."""
+        former = f"chassis-{SECOND}"
+
+        def install(row: Callable[..., Any]) -> None:
+            for name, time in ((former, 100_000), ("another", 0)):
+                row("Chassis_Private", name=name, nb_cfg_timestamp=time)
+            encaps = [row("Encap", type="geneve", ip="192.0.2.33")]
+            row("Chassis", name="another", hostname=SECOND, encaps=encaps)
+
+        def answer(_row: Any) -> None:
+            row: Any = self.southbound.named("Chassis_Private", "another")
+            row.nb_cfg_timestamp = 180_000
+
+        add(self.southbound, install)
+        self.follow_chassis()
+        self.confirm(self.make_chain())
+        assert self.second_endpoint() == TUNNEL_IPS[SECOND]
+        add(self.southbound, answer)
+        self.follow_chassis()
+        assert self.second_endpoint() == "192.0.2.33"
+        self.follow_chassis()
+        assert self.sent() == {}
+
+    def second_endpoint(self) -> str:
+        """The address to which the first host was told to send last."""
+        ((plan,),) = (update.chains for update in self.sent()[FIRST])
+        (target,) = plan.paths[0].hops[0].targets
+        return str(target.tunnel_ip)
+
     def test_a_failure_does_not_keep_hosts_from_another_tunnel_endpoint(self) -> None:
         self.follow_chassis()
         self.confirm(self.make_chain())

@@ -17,9 +17,6 @@ _PREFIX = "pc-gate-"
 _OCTET = 0x0E
 """Locally administered and unicast; Neutron's own addresses (``base_mac``) begin otherwise."""
 
-GATE_MAC_MASK = f"{_OCTET:02x}:00:00:00:00:00/ff:00:00:00:00:00"
-"""Matches all addresses that ``gate_mac`` generates, in OpenFlow and in OVN's expressions."""
-
 
 def gate_name(port_id: str) -> str:
     """Return the name of the logical port that is a Neutron port's gate."""

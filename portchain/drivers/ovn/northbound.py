@@ -40,6 +40,7 @@ _COLUMNS = {
         *("parent_name", "tag", "enabled"),
     ),
     "Port_Group": ("name", "ports", "acls", "external_ids"),
+    "Address_Set": ("name", "addresses", "external_ids"),
     "ACL": ("direction", "priority", "match", "action", "options", "external_ids"),
 }
 FORMER_TABLES = (
@@ -50,6 +51,7 @@ FORMER_TABLES = (
 FORMER_COLUMNS = dict.fromkeys(FORMER_TABLES, ("name", "external_ids"))
 """Tables of the former driver, as far as this OVN has them."""
 _PORT_TABLE, _GROUP_TABLE = "Logical_Switch_Port", "Port_Group"
+_ADDRESSES_TABLE = "Address_Set"
 
 
 def open_database() -> Database:
@@ -306,18 +308,22 @@ class Writer:
         return self._members[row.uuid]
 
     def _guards(self, chain_id: str, wanted: Mapping[str, Guard]) -> None:
-        for row in self._database.named_from(_GROUP_TABLE, rows.guard_prefix(chain_id)):
-            if row.name not in wanted:
-                row.delete()
+        for table in (_GROUP_TABLE, _ADDRESSES_TABLE):
+            for row in self._database.named_from(table, rows.guard_prefix(chain_id)):
+                if row.name not in wanted:
+                    row.delete()
+        marks = {CHAIN: chain_id}
         for name, guard in wanted.items():
+            known = self._named(_ADDRESSES_TABLE, name) or self._insert(_ADDRESSES_TABLE, name)
+            put(known, addresses=rows.gate_addresses(guard), external_ids=marks)
             row = self._named(_GROUP_TABLE, name) or self._insert(_GROUP_TABLE, name)
             found = (self._named(_PORT_TABLE, port) for port in sorted(guard.ports))
             put(
                 row,
                 ports=[port for port in found if port is not None],
-                external_ids={CHAIN: chain_id, _MATCH: guard.match},
+                external_ids={**marks, _MATCH: guard.match},
             )
-            self._acls(row, rows.guard_acls(name, guard), {CHAIN: chain_id})
+            self._acls(row, rows.guard_acls(name, guard), marks)
 
     def _acls(self, group: Any, wanted: Sequence[Acl], marks: Mapping[str, str]) -> None:
         """Give a port group its ACLs; those that it has already stay.
@@ -344,15 +350,17 @@ class Writer:
         row = self._txn.insert(self._database.idl.tables[table])
         row.name = name
         # Columns of a new row cannot be read before they are written.
-        empty = _EMPTY_GROUP if table == _GROUP_TABLE else _EMPTY_PORT
-        for column, value in empty.items():
+        for column, value in _EMPTY[table].items():
             setattr(row, column, value)
         self._new[table, name] = row
         return row
 
 
-_EMPTY_PORT: Mapping[str, Any] = {"external_ids": {}}
-_EMPTY_GROUP: Mapping[str, Any] = {"external_ids": {}, "acls": []}
+_EMPTY: Mapping[str, Mapping[str, Any]] = {
+    _PORT_TABLE: {"external_ids": {}},
+    _GROUP_TABLE: {"external_ids": {}, "acls": []},
+    _ADDRESSES_TABLE: {"external_ids": {}, "addresses": []},
+}
 
 _MATCH = "portchain:match"
 """Key of guards: which packets they drop, without the ports."""

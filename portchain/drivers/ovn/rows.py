@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from portchain.core.model import ChainSnapshot, Port
-from portchain.dataplane.gates import GATE_MAC_MASK, gated_ports
+from portchain.dataplane.gates import gate_mac, gated_ports
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import plan_chain
 from portchain.drivers.ovn.match import classified, exceptions
@@ -146,13 +146,24 @@ def _guard_name(chain_id: str, match: str, passed: Iterable[str]) -> str:
     return guard_prefix(chain_id) + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
+def gate_addresses(guard: Guard) -> list[str]:
+    """Return the MAC addresses of the gates by which a guard's ports may send.
+
+    They are a row of their own, an address set with the guard's name: ovn-controller adds and
+    removes single addresses, but would delete all flows of an ACL whose match changes.
+    """
+    return sorted(map(gate_mac, guard.ports))
+
+
 def guard_acls(name: str, guard: Guard) -> tuple[Acl, ...]:
     """Return the ACLs of a guard's port group.
+
+    :param name: of the port group, and of the address set.
 
     Two priorities, because OVN would make a flow for each bit of an address that must differ.
     """
     sent = f"inport == @{name}"
-    passing = (f"eth.dst == {GATE_MAC_MASK}", *guard.exceptions)
+    passing = (f"eth.dst == ${name}", *guard.exceptions)
     return (
         *(
             Acl(FROM_PORT, PASS_PRIORITY, f"{sent} && {match}", "allow", AFTER_CHECKS)

@@ -30,7 +30,7 @@ from portchain_lab.waiting import wait_for
 from portchain.core.function_kinds import L2, L3
 from portchain.core.model import HostReport
 from portchain.dataplane.flow import COOKIE
-from portchain.dataplane.gates import GATE_MAC_MASK, gate_mac, gate_name, gated_ports
+from portchain.dataplane.gates import gate_mac, gate_name, gated_ports
 from portchain.dataplane.interposing import HOLD_SECONDS
 from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
 from portchain.dataplane.transition import TransitionTimeouts
@@ -259,7 +259,8 @@ class Cloud:
             f"ip4.dst == {classifier.destination_prefixes[0]} && udp.dst == {PORT}"
         )
         guard = ("--apply-after-lb", "--may-exist", "acl-add", "pc_sources", "from-lport")
-        self.nb(*guard, "3000", f"{match} && eth.dst == {GATE_MAC_MASK}", "allow")
+        addresses = ", ".join(gate_mac(one.port_id) for one in plan.paths[0].sources)
+        self.nb(*guard, "3000", f"{match} && eth.dst == {{{addresses}}}", "allow")
         self.nb(*guard, "2000", match, "drop")
 
     def realise(self, plan: ChainPlan) -> None:

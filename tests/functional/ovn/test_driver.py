@@ -17,7 +17,7 @@ from portchain_lab.waiting import wait_for
 
 from portchain import upgrade_checks
 from portchain.core.model import HostReport
-from portchain.dataplane.gates import gate_name
+from portchain.dataplane.gates import gate_mac, gate_name
 from portchain.db import realisation, snapshots, writer
 from portchain.drivers import manager
 from portchain.drivers.hosts import driver as hosts_driver
@@ -233,6 +233,23 @@ class OvnDriverTest(ApiTestCase):
         assert self.dropped(chain) != before
         self.keep_up()
         assert self.dropped(chain) == before
+
+    def test_addresses_of_gates_that_others_change_are_repaired(self) -> None:
+        chain = self.make_chain()
+        self.confirm(chain)
+        self.keep_up()
+        self.keep_up()
+
+        def damage(_row: Any) -> None:
+            for row in self.northbound.rows("Address_Set"):
+                row.addresses = ["0e:00:00:00:00:01"]
+
+        add(self.northbound, damage)
+        self.keep_up()
+        (known,) = self.northbound.rows("Address_Set")
+        assert known.addresses == [gate_mac(self.client)]
+        self.delete("port_chain", chain)
+        assert self.northbound.rows("Address_Set") == []
 
     def test_a_plan_reads_the_chassis_of_its_hosts_alone(self) -> None:
         with mock.patch.object(self.southbound, "rows") as all_rows:

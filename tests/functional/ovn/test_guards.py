@@ -51,6 +51,15 @@ class Switch:
         self._northd.kill()
         self._northd.wait()
 
+    def add_address(self, name: str, address: str) -> None:
+        """Give a port another MAC address."""
+
+        def change(_row: Callable[..., Any]) -> None:
+            row: Any = self._northbound.named("Logical_Switch_Port", ident(name))
+            row.addresses = [*row.addresses, address]
+
+        add(self._northbound, change)
+
     def guard(self, classifier: FlowClassifier, seen: str, source: str = SOURCE) -> None:
         """Guard a chain that takes packets from a port.
 
@@ -128,6 +137,16 @@ def test_what_is_classified_arrives_by_the_gate_alone(switch: Switch) -> None:
     assert switch.arrives(udp(5000, 80)) == {DESTINATION}
     assert switch.arrives(tcp(80), OTHER) == {DESTINATION}, "another port sends it"
     assert switch.arrives(tcp(80), to=mac(OTHER)) == set(), "frames to any port"
+
+
+def test_the_gates_of_others_let_nothing_pass(switch: Switch) -> None:
+    """A project may give a machine any address, also one that looks like a gate's."""
+    switch.guard(CLASSIFIER, tcp(80))
+    lookalike = gate_mac(ident(OTHER))
+    switch.add_address(DESTINATION, lookalike)
+    wait_for(lambda: switch.arrives(tcp(79), to=lookalike), DEADLINE, "the address")
+    assert switch.arrives(tcp(79), to=lookalike) == {DESTINATION}
+    assert switch.arrives(tcp(80), to=lookalike) == set()
 
 
 def test_what_concerns_the_link_stays_there(switch: Switch) -> None:

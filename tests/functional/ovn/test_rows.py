@@ -67,9 +67,15 @@ def guards(database: Database, chain: str = "pc1") -> dict[str, set[str]]:
     }
 
 
+def passing(database: Database, chain: str = "pc1") -> list[list[str]]:
+    """The addresses to which each guard lets packets of a chain pass."""
+    found = database.named_from("Address_Set", rows.guard_prefix(ident(chain)))
+    return [row.addresses for row in found]
+
+
 def content(database: Database) -> list[str]:
     """All that the database holds, without the ids of rows."""
-    tables = ("Logical_Switch", "Logical_Switch_Port", "Port_Group", "ACL")
+    tables = ("Logical_Switch", "Logical_Switch_Port", "Port_Group", "Address_Set", "ACL")
     return sorted(
         f"{table} {[(name, plain(getattr(row, name))) for name in sorted(row._table.columns)]}"
         for table in tables
@@ -129,7 +135,9 @@ def test_while_a_chain_changes_nothing_is_taken_from_it(database: Database) -> N
     write(database, later, revision=2, phase=Phase.CHANGING)
     assert gates(database).keys() == {"src", "src2", *FUNCTIONS}
     assert list(guards(database).values()) == [set()]
+    assert passing(database) == [[]]
     write(database, later, revision=2)
+    assert passing(database) == [[gate_mac(ident("src2"))]]
     assert gates(database).keys() == {"src2", *FUNCTIONS}
     assert list(guards(database).values()) == [{"src2"}]
 
@@ -183,6 +191,8 @@ def test_what_others_change_is_repaired(database: Database) -> None:
             row.port_security = ["02:00:00:00:00:01"]
         for row in database.rows("Port_Group"):
             row.ports = []
+        for row in database.rows("Address_Set"):
+            row.addresses = []
         switch.delvalue("ports", gates(database)["src"])
 
     add(database, damage)

@@ -10,6 +10,7 @@ from portchain.dataplane.plan import Classifier, Receiver
 from portchain.drivers.ovn.match import classified, exceptions
 from portchain.drivers.ovn.rows import (
     Guard,
+    gate_addresses,
     guard_acls,
     rows_of,
     while_changing,
@@ -138,10 +139,15 @@ def test_what_comes_by_a_gate_passes_the_guard() -> None:
     assert exempt.match == "inport == @pg && ip4 && udp"
     assert passing.priority > dropping.priority
     assert (passing.action, dropping.action) == ("allow", "drop")
-    assert passing.match == "inport == @pg && eth.dst == 0e:00:00:00:00:00/ff:00:00:00:00:00"
-    assert gate_mac(ident("src")).startswith("0e:")
+    assert passing.match == "inport == @pg && eth.dst == $pg"
     assert dropping.match == "inport == @pg && ip4"
     assert {acl.options["apply-after-lb"] for acl in (passing, dropping)} == {"true"}
+
+
+def test_only_the_gates_of_its_own_ports_let_pass_what_a_guard_drops() -> None:
+    assert gate_addresses(guard()) == []
+    expected = [gate_mac(ident("src")), gate_mac(ident("dst"))]
+    assert gate_addresses(guard(ident("src"), ident("dst"))) == sorted(expected)
 
 
 def guard(*ports: str) -> Guard:

@@ -4,11 +4,13 @@ Whatever happens, no packet of a chain may arrive that has not visited the funct
 """
 
 import queue
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
 from portchain_lab import layout
+from portchain_lab.cloud import ovn
 from portchain_lab.observe.capture import Capture
 from portchain_lab.observe.traffic import StreamResult
 from portchain_lab.waiting import wait_for
@@ -94,6 +96,30 @@ def test_a_source_cannot_spoof(chain: Cloud) -> None:
     assert paths == {("a",)}
 
 
+@pytest.mark.parametrize(
+    ("direction", "port", "dropped"),
+    [
+        (("from-lport", "inport"), "a", ("a",)),
+        (("to-lport", "outport"), "d", THROUGH[:-1]),
+        # What functions receive and return passes no table of OVN (docs/ovn.md).
+        (("to-lport", "outport"), "f-in", None),
+        (("from-lport", "inport"), "f-out", None),
+    ],
+)
+def test_bandwidth_limits_of_neutron_count_packets_of_chains_at_their_ends(
+    chain: Cloud, direction: tuple[str, str], port: str, dropped: tuple[str, ...] | None
+) -> None:
+    where, field = direction
+    match = f'{field} == "{ident(port)}"'
+    chain.nb("qos-add", "network", where, "2002", match, "rate=8", "burst=8")
+    chain.settle()
+    result, paths = chain.paths("a", "d")
+    chain.nb("qos-del", "network")
+    chain.settle()
+    assert paths == ({THROUGH} if dropped is None else {THROUGH, dropped})
+    assert bool(result.lost) == (dropped is not None)
+
+
 def test_nothing_is_left_without_a_chain(cloud: Cloud) -> None:
     before = {host: cloud.lab.vsctl(host, "list-ports", "br-int") for host in cloud.agents}
     cloud.realise(cloud.plan("a", "d", "f", "g"))
@@ -136,6 +162,13 @@ def changed_rows(agent: Agent) -> set[str]:
         while True:
             found.add(agent.events.get(timeout=1))
     return found
+
+
+def test_ovn_nbctl_finds_the_databases_of_a_lab(cloud: Cloud) -> None:
+    """As ``portchain-lab exec`` and ``shell`` run it."""
+    tool = ovn.write_tools(cloud.lab.layout) / "ovn-nbctl"
+    shown = subprocess.run([tool, "show"], capture_output=True, text=True, check=True)
+    assert "(network)" in shown.stdout
 
 
 def test_operators_read_flows_as_those_of_neutrons_bridges(chain: Cloud) -> None:

@@ -41,7 +41,10 @@ _COLUMNS = {
     ),
     "Port_Group": ("name", "ports", "acls", "external_ids"),
     "Address_Set": ("name", "addresses", "external_ids"),
-    "ACL": ("direction", "priority", "match", "action", "options", "external_ids"),
+    "ACL": (
+        *("direction", "priority", "match", "action", "options", "external_ids"),
+        "network_function_group",
+    ),
 }
 FORMER_TABLES = (
     "Network_Function_Group",

@@ -58,6 +58,7 @@ class TakeOver(BaseCommand):
                 switch.delete()
         for row in self.api.named_from("Port_Group", "pc_"):
             if _ANCHOR.fullmatch(row.name):
+                _release_functions(row)
                 row.delete()
         for table in FORMER_TABLES:
             for row in self.api.rows(table) if self.api.has(table) else ():
@@ -76,6 +77,16 @@ class TakeOver(BaseCommand):
         elif CHAIN in marks:
             switch.delvalue("ports", port)
             port.delete()
+
+
+def _release_functions(group: Any) -> None:
+    """Have the ACLs of a port group name no network function.
+
+    They go with the group, but the database counts references before that.
+    """
+    for acl in group.acls:
+        if getattr(acl, "network_function_group", ()):
+            acl.network_function_group = []
 
 
 def _restore(port: Any) -> None:

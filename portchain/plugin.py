@@ -131,7 +131,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
             unrealised = realisation.unrealised(
                 context, _MOST_REPAIRED, cfg.CONF[conf.GROUP].repair_after
             )
-            self.drivers.update_port_chain(context, unrealised)
+            self.drivers.repair_port_chain(context, unrealised)
             drifted = self._drift.find_in_next_page(context, self.drivers.observed)
             self._refresh(context, drifted)
         except Exception:

@@ -29,7 +29,9 @@ def affects_chains(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
 def _relevant(port: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the attributes of a port that the realisation of a chain depends on."""
     bound = port.get(portbindings.VIF_TYPE) not in NOT_BOUND
+    failed = port.get(portbindings.VIF_TYPE) == portbindings.VIF_TYPE_BINDING_FAILED
     return (
+        failed,
         port.get(portbindings.HOST_ID) if bound else None,
         port.get(portbindings.VIF_TYPE) if bound else None,
         port.get("mac_address"),

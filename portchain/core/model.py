@@ -131,6 +131,8 @@ class Port:
     :param port_security: whether Neutron checks that the port sends only from its own addresses.
     :param subnets: CIDRs of the subnets that the port has addresses of. ``network_subnets``: of all
         subnets of its network.
+    :param being_bound: whether Neutron is about to bind the port, perhaps anew to the same host.
+        ``host`` is empty meanwhile.
     :param floating: whether a distributed router translates a floating address for the port, which
         it does on the port's host only.
     """
@@ -153,6 +155,7 @@ class Port:
     subnets: tuple[str, ...] = ()
     network_subnets: tuple[str, ...] = ()
     floating: bool = False
+    being_bound: bool = False
 
     @property
     def serves_network(self) -> bool:

@@ -17,8 +17,9 @@ from portchain.core.model import ChainSnapshot
 from portchain.db import realisation, snapshots
 
 _PAGE = 100
-# Revisions grow without a change that matters, and names matter to people only.
-_IGNORED_FIELDS = ("revision", "name")
+# Revisions grow without a change that matters, names matter to people only, and what is being bound
+# is not realised.
+_IGNORED_FIELDS = ("revision", "name", "being_bound")
 
 
 def digest(snapshot: ChainSnapshot) -> str:

@@ -14,6 +14,7 @@ from neutron.db.port_security import models as port_security
 from neutron.plugins.ml2 import models as ml2
 from neutron.services.trunk import models as trunk_models
 from neutron_lib import constants
+from neutron_lib.api.definitions import portbindings
 
 from portchain.core import model
 from portchain.port_events import NOT_BOUND, address_pair, role_of
@@ -158,6 +159,7 @@ def _port(row: Any, addresses: _Addresses) -> model.Port:
         segment=segment,
         mechanism=mechanism,
         mtu=row.mtu or 0,
+        being_bound=bool(row.host) and row.vif_type == portbindings.VIF_TYPE_UNBOUND,
     )
 
 

@@ -179,17 +179,24 @@ class DriverManager:
             for chain in chains:
                 driver.create_port_chain(context, chain)
 
-        for snapshot in self._load(context, chain_ids):
+        for snapshot in _without_waiting(self._load(context, chain_ids)):
             self._realise(context, [snapshot], create)
+
+    def repair_port_chain(self, context: Any, chain_ids: Iterable[str]) -> None:
+        """Have chains realised that have waited for long, whatever they have waited for."""
+        self._update(context, self._load(context, chain_ids))
 
     def update_port_chain(self, context: Any, chain_ids: Iterable[str]) -> None:
         """Have changed chains realised, with one call of a driver for each."""
+        self._update(context, _without_waiting(self._load(context, chain_ids)))
+
+    def _update(self, context: Any, chains: Iterable[ChainSnapshot]) -> None:
 
         def update(driver: PortChainDriver, chains: Sequence[ChainSnapshot]) -> None:
             for chain in chains:
                 driver.update_port_chain(context, chain)
 
-        for snapshot in self._load(context, chain_ids):
+        for snapshot in chains:
             self._realise(context, [snapshot], update)
 
     def refresh_port_chains(self, context: Any, chain_ids: Iterable[str]) -> None:
@@ -198,7 +205,7 @@ class DriverManager:
         def refresh(driver: PortChainDriver, chains: Sequence[ChainSnapshot]) -> None:
             driver.refresh_port_chains(context, chains)
 
-        chains = self._load(context, chain_ids)
+        chains = _without_waiting(self._load(context, chain_ids))
         if chains:
             self._realise(context, chains, refresh)
 
@@ -347,6 +354,21 @@ class DriverManager:
         return {
             chain_id: f"driver {name}: {_reason(error)}" for chain_id, error in failures.items()
         }
+
+
+def _without_waiting(chains: Iterable[ChainSnapshot]) -> list[ChainSnapshot]:
+    """Leave out chains with a port that Neutron is about to bind.
+
+    If the profile of a binding changes, as at the beginning of a live migration, Neutron takes the
+    binding away, reports that, and binds the port again. The port's packets would bypass the chain
+    in between. The chain is realised when Neutron reports the new binding; if that never comes, by
+    the periodic repair.
+    """
+    return [
+        snapshot
+        for snapshot in chains
+        if not any(port.being_bound for port in snapshot.ports.values())
+    ]
 
 
 def _reason(error: Exception) -> str:

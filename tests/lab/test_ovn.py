@@ -4,12 +4,13 @@
 """
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from portchain_lab.cloud import ovn
+from portchain_lab.cloud import clients, ovn
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
 from portchain_lab.layout import tap_name
@@ -222,6 +223,23 @@ def test_a_source_without_agent_sends_nothing_around(workflow: Workflow) -> None
     finally:
         lab.start("agent@h1")
     wait_for(lambda: works(workflow), DEADLINE, "the chain as before")
+
+
+@pytest.mark.parametrize(("name", "home", "host"), [("src", "h1", "h2"), ("sf2", "h2", "h1")])
+def test_a_machine_migrates_while_it_runs(
+    workflow: Workflow, name: str, home: str, host: str
+) -> None:
+    """Its ports have two bindings meanwhile. Nothing bypasses the chain."""
+    lab, nova = workflow.lab, clients.connect(workflow.lab.layout, "neutron", "service")
+    for target in (host, home):
+        with Traffic(workflow) as stream:
+            workflow.vms[name] = lab.vms.live_migrate(
+                workflow.vms[name], target, nova, lambda: time.sleep(1)
+            )
+            workflow.wait_status(workflow.pc1)
+            stream.wait_for_more(RATE)
+        assert not stream.around
+        wait_for(lambda: works(workflow), DEADLINE, "the chain as before")
 
 
 def goes_direct(workflow: Workflow, port: int) -> bool:

@@ -187,6 +187,36 @@ class VirtualMachines:
             self.announce_addresses(moved)
         return moved
 
+    def live_migrate(
+        self, vm: VirtualMachine, host: str, cloud: Any, paused: Callable[[], object]
+    ) -> VirtualMachine:
+        """Migrate a VM as Nova does while it runs: with a second binding of each port.
+
+        The VM has one interface for each port, so it is plugged in on the new host when it has left
+        the former one, before the binding there is activated.
+
+        :param cloud: a connection of a user with the role ``service``, as Nova has.
+        :param paused: called when the VM is on the new host and the binding is not active yet.
+        """
+        former, network = vm.host, cloud.network
+        for nic in vm.nics:
+            network.create_port_binding(nic.port_id, host=host)
+            network.update_port(nic.port_id, binding_profile={"migrating_to": host})
+        for nic in vm.nics:
+            vif.unplug(self._lab, former, vm.name, vm.id, nic)
+        moved = replace(vm, host=host)
+        for nic in moved.nics:
+            vif.plug(self._lab, host, moved.name, moved.id, nic)
+        self._configure(moved)
+        self._save(moved)
+        paused()
+        for nic in moved.nics:
+            network.activate_port_binding(nic.port_id, host)
+            network.delete_port_binding(nic.port_id, former)
+        self.wait_active([moved])
+        self.announce_addresses(moved)
+        return moved
+
     def resume(self, vm: VirtualMachine) -> None:
         """Resume a VM after its host was powered on again.
 

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
+from neutron.plugins.ml2.plugin import Ml2Plugin
+from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins import directory
 from oslo_config import cfg
 
@@ -10,7 +13,7 @@ from portchain import port_events
 from portchain.core.model import ChainSnapshot
 from portchain.db import port_usage, snapshots
 from portchain.drivers.manager import DriverManager
-from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
+from tests.unit.api.base import HOST, OTHER_PROJECT, ApiTestCase
 from tests.unit.api.test_drivers import RecordingDriver
 
 FIRST, SECOND = "compute-1", "compute-2"
@@ -62,6 +65,36 @@ class PortEventsTest(ApiTestCase):
         last = self.new_calls()[-1][0]
         assert not last.ports[port].plugged
         assert last.chain.id == chain
+
+    def test_a_port_that_is_bound_again_stays_in_its_chains(self) -> None:
+        """A live migration begins so: Neutron reports the port as not bound in between."""
+        chain = self.make_chain(logical_source_port=self.client)
+        self.bind(self.client)
+        self.driver.calls.clear()
+        self.set_profile({"migrating_to": SECOND})
+        assert {call[0].ports[self.client].host for call in self.new_calls()} == {HOST}
+        assert self.show("port_chain", chain)["status"] != "BUILD"
+
+    def test_a_chain_does_not_wait_for_ever_for_a_port_to_be_bound(self) -> None:
+        """The server may have ended before it could bind the port."""
+        chain = self.make_chain(logical_source_port=self.client)
+        self.bind(self.client)
+        with mock.patch.object(
+            Ml2Plugin, "_bind_port_if_needed", lambda _self, context, **_: context
+        ):
+            self.set_profile({"migrating_to": SECOND})
+        self.driver.calls.clear()
+        self.update("port_chain", chain, name="new")
+        assert self.new_calls() == []
+        assert self.show("port_chain", chain)["status"] == "BUILD"
+        cfg.CONF.set_override("repair_after", 0, "port_chain")
+        self.plugin.repair()
+        assert [call[0].ports[self.client].host for call in self.new_calls()] == [""]
+
+    def set_profile(self, profile: dict[str, str]) -> None:
+        body = {"port": {portbindings.PROFILE: profile}}
+        response = self.call("PUT", f"/ports/{self.client}", body, roles="service")
+        assert response.status_int == 200, response.text
 
     def test_a_restarted_agent_calls_no_driver(self) -> None:
         self.make_chain(logical_source_port=self.client)

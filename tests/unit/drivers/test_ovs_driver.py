@@ -205,7 +205,9 @@ class OvsDriverTest(ApiTestCase):
         self.sent()
         self.bind(self.client, THIRD)
         sent = self.sent()
-        assert (chain, 2) in sent[FIRST][-1].removed
+        # One change: nobody was told that the port was bound to no host in between.
+        (update,) = sent[FIRST]
+        assert update.removed == ((chain, 3),)
         for host in (SECOND, THIRD):
             (plan,) = sent[host][-1].chains
             assert (plan.id, [source.host for source in plan.paths[0].sources]) == (chain, [THIRD])

@@ -54,9 +54,10 @@ class Endpoint:
         return f"{self._protocol}:{self._host}:{port}"
 
 
-def configured_endpoints() -> dict[str, Endpoint]:
-    """Return host -> endpoint, for the hosts in the option ``openflow_hosts``.
+def configured_endpoints(hosts: str = "openflow_hosts") -> dict[str, Endpoint]:
+    """Return host -> endpoint.
 
+    :param hosts: the option that names the hosts with their addresses.
     :raises RequiredOptError: as ``configure_tls``.
     """
     options, tls_options = cfg.CONF[GROUP], configure_tls()
@@ -68,7 +69,7 @@ def configured_endpoints() -> dict[str, Endpoint]:
             options.openflow_timeout,
             tls_options,
         )
-        for host, address in options.openflow_hosts.items()
+        for host, address in options[hosts].items()
     }
 
 

@@ -15,6 +15,7 @@ from oslo_log import log
 
 from portchain.controller.endpoint import Endpoint, configured_endpoints
 from portchain.controller.options import register_controller_opts
+from portchain.controller.ovn_switch import RemoteOvnSwitch
 from portchain.controller.switch import RemoteSwitch, configured_bridges
 from portchain.host.worker import HostWorker
 from portchain.ovsdb.switch_database import SwitchDatabase
@@ -31,14 +32,19 @@ class Host:
     """
 
     def __init__(self, name: str, endpoint: Endpoint) -> None:
-        database = SwitchDatabase(lambda: endpoint.database, endpoint.timeout, self._row_changed)
-        self._switch = RemoteSwitch(
-            name, endpoint, database, configured_bridges(), self._flows_changed
+        self._database = SwitchDatabase(
+            lambda: endpoint.database, endpoint.timeout, self._row_changed
         )
+        self._switch = self._open_switch(name, endpoint)
         self._worker = HostWorker(name, self._switch)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
             [AgentEndpoint(self._worker.receive_update)],
+        )
+
+    def _open_switch(self, name: str, endpoint: Endpoint) -> RemoteSwitch | RemoteOvnSwitch:
+        return RemoteSwitch(
+            name, endpoint, self._database, configured_bridges(), self._flows_changed
         )
 
     def start(self) -> None:
@@ -60,25 +66,54 @@ class Host:
         self._worker.request_reconcile()
 
 
+class OvnHost(Host):
+    """One host with ovn-controller, whose br-chain the controller programs."""
+
+    def _open_switch(self, name: str, endpoint: Endpoint) -> RemoteOvnSwitch:
+        self._ovn_switch = RemoteOvnSwitch(
+            name, endpoint, self._database, self._flows_changed, self._call_later
+        )
+        return self._ovn_switch
+
+    def start(self) -> None:
+        """As that of ``Host``. Ports of br-chain are connected before the server answers."""
+        self._worker.run_soon(self._ovn_switch.restore_wires)
+        super().start()
+
+    def _flows_changed(self) -> None:
+        if self._worker.synchronised.is_set():
+            self._worker.request_reconcile()
+        else:
+            self._worker.run_soon(self._ovn_switch.restore_wires)
+
+    def _call_later(self, seconds: float) -> None:
+        timer = threading.Timer(seconds, self._worker.request_reconcile)
+        timer.daemon = True
+        timer.start()
+
+
 def main() -> None:
     """Run until SIGTERM or SIGINT. Flows stay in the switches.
 
     :raises SystemExit: status 1 if no hosts are configured.
     """
     read_configuration(sys.argv[1:])
-    endpoints = configured_endpoints()
-    if not endpoints:
+    endpoints, on_ovn = configured_endpoints(), configured_endpoints("ovn_hosts")
+    if not endpoints and not on_ovn:
         sys.exit(
-            "portchain-controller: no hosts to program: set the option openflow_hosts in the "
-            "section port_chain"
+            "portchain-controller: no hosts to program: set the option openflow_hosts or ovn_hosts "
+            "in the section port_chain"
         )
-    hosts = [Host(name, endpoint) for name, endpoint in endpoints.items()]
+    hosts = [
+        *(Host(name, endpoint) for name, endpoint in endpoints.items()),
+        *(OvnHost(name, endpoint) for name, endpoint in on_ovn.items()),
+    ]
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     for host in hosts:
         host.start()
-    LOG.info("Programming the switches of the hosts %s", ", ".join(endpoints))
+    LOG.info("Programming the switches of the hosts %s", ", ".join([*endpoints, *on_ovn]))
     stopped.wait()
     for host in hosts:
         host.stop()

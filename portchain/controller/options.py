@@ -7,13 +7,21 @@ from portchain.host.options import HOST_OPTS
 
 CONTROLLER_OPTS: list[cfg.Opt] = [
     OPENFLOW_HOSTS,
+    cfg.DictOpt(
+        "ovn_hosts",
+        default={},
+        sample_default={"compute3": "192.0.2.13"},
+        help="Hosts with ovn-controller whose br-chain this controller programs, as host:address "
+        "pairs. The name is the chassis' hostname. These hosts have no agent with the extension "
+        "port_chain. On the server, the driver ovn owns them.",
+    ),
     cfg.PortOpt(
         "openflow_port",
         default=6654,
         help="TCP port at which br-int of each host listens for the controller's OpenFlow "
         "connections, at the host's address in openflow_hosts. The controller sets this up. The "
         "other bridges listen at the ports that follow: first br-tun, then the bridges of "
-        "bridge_mappings in their order.",
+        "bridge_mappings in their order. On hosts of OVN, br-chain listens there.",
     ),
     cfg.PortOpt(
         "openflow_database_port",

@@ -249,6 +249,25 @@ def goes_direct(workflow: Workflow, port: int) -> bool:
         return False
 
 
+def test_a_controller_programs_hosts_without_agents(workflow: Workflow) -> None:
+    lab, classifiers = workflow.lab, workflow.pc1["flow_classifiers"]
+    with on_ovn.controlled(lab) as restart:
+        workflow.update("port_chain", workflow.pc1, flow_classifiers=[])
+        workflow.wait_status(workflow.pc1)
+        assert workflow.paths(count=3) == DIRECT
+        workflow.update("port_chain", workflow.pc1, flow_classifiers=classifiers)
+        workflow.wait_status(workflow.pc1)
+        assert works(workflow)
+        with Traffic(workflow) as stream:
+            restart()
+            stream.wait_for_more(RATE)
+            lab.kill("ovs-vswitchd", "h1")
+            lab.start("ovs-vswitchd@h1")
+            stream.wait_for_more(RATE)
+        assert not stream.around
+    assert works(workflow)
+
+
 def test_a_deleted_chain_leaves_nothing(workflow: Workflow) -> None:
     before = neutrons_ports(workflow.lab)
     workflow.delete("port_chain", workflow.pc1)

@@ -19,6 +19,7 @@ def test_without_hosts_it_names_the_missing_option(tmp_path: Path) -> None:
     done = programs.run("portchain-controller", f"--config-file={config}")
     assert done.returncode == 1
     assert "openflow_hosts" in done.stderr
+    assert "ovn_hosts" in done.stderr
 
 
 def test_options_that_libraries_read_later_are_registered() -> None:

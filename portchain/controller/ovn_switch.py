@@ -1,0 +1,54 @@
+"""The Open vSwitch of a host of OVN, reached over the network."""
+
+from collections.abc import Callable
+from typing import Any
+
+from portchain.controller.endpoint import Endpoint
+from portchain.controller.switch import RemoteBridge
+from portchain.host.flow_monitor import FlowMonitor
+from portchain.host.ovn_switch import BR_CHAIN, OvnSwitch
+from portchain.ovsdb.switch_database import SwitchDatabase
+
+_INDEX = 0  # br-chain is the only bridge that the controller programs: it has the first TCP port
+
+
+class RemoteOvnSwitch(OvnSwitch):
+    """br-chain of another host, which listens for the controller.
+
+    :param changed: called when our flows have changed or may have; must not block.
+    :param call_later: as in ``OvnSwitch``.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        endpoint: Endpoint,
+        database: SwitchDatabase,
+        changed: Callable[[], None],
+        call_later: Callable[[float], None],
+    ) -> None:
+        super().__init__(
+            host=host,
+            database=database,
+            connect=lambda api, name: RemoteBridge(name, api, endpoint, _INDEX),
+            call_later=call_later,
+        )
+        self._endpoint = endpoint
+        self._changed = changed
+        self._monitor: FlowMonitor | None = None
+
+    def _ensure_br_chain(self, api: Any) -> str:
+        """Also make br-chain listen, and have it report changes."""
+        integration = super()._ensure_br_chain(api)
+        bridge = RemoteBridge(BR_CHAIN, api, self._endpoint, _INDEX)
+        bridge.ensure_listener()
+        if self._monitor is None:
+            options = self._endpoint.tls_options
+            self._monitor = FlowMonitor(bridge.target, options, self._changed)
+        return integration
+
+    def close(self) -> None:
+        """Stop the flow monitor and disconnect. Ports stay on br-chain, and flows in the switch."""
+        if self._monitor is not None:
+            self._monitor.stop()
+        super().close()

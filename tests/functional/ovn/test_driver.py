@@ -18,7 +18,7 @@ from portchain_lab.waiting import wait_for
 from portchain import upgrade_checks
 from portchain.core.model import HostReport
 from portchain.dataplane.gates import gate_mac, gate_name
-from portchain.db import realisation, snapshots, writer
+from portchain.db import models, realisation, snapshots, writer
 from portchain.drivers import manager
 from portchain.drivers.hosts import driver as hosts_driver
 from portchain.drivers.ovn import northbound, rows, takeover, upkeep
@@ -464,8 +464,16 @@ class OvnDriverTest(ApiTestCase):
         self.follow_chassis()
         assert self.sent() == {}
 
-    def test_a_takeover_that_fails_is_tried_again(self) -> None:
+    def make_former_chain(self) -> str:
+        """Make a chain as the former driver left it: no host had a plan."""
         chain = self.make_chain()
+        with db_api.CONTEXT_WRITER.using(self.context) as session:
+            session.execute(sa.delete(models.ChainHost))
+        self.sent()
+        return chain
+
+    def test_a_takeover_that_fails_is_tried_again(self) -> None:
+        chain = self.make_former_chain()
         add(self.northbound, partial(add_former_rows, self.northbound, chain, self.vm_pair))
         with (
             mock.patch.object(
@@ -481,8 +489,7 @@ class OvnDriverTest(ApiTestCase):
         assert self.sent().keys() == {FIRST, SECOND}
 
     def test_chains_of_the_former_driver_are_taken_over(self) -> None:
-        chain = self.make_chain()
-        self.confirm(chain)
+        chain = self.make_former_chain()
         before = self.neutrons_ports()
         add(self.northbound, partial(add_former_rows, self.northbound, chain, self.vm_pair))
         self.add_network_function(chain)

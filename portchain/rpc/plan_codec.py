@@ -3,7 +3,8 @@
 Part of the wire contract (``portchain.rpc.contract``), with the history of its versions there.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -44,6 +45,7 @@ from portchain.rpc.fields import (
 _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 255, 4094
 _MAX_EARLIER_SETS, _MAX_PAIRS = 16, 65535
 _MAX_HOSTS, _MAX_HOST_NAME = 65535, 255
+_PLAN_FIELDS = tuple(field.name for field in fields(ChainPlan) if field.name != "paths")
 _SOURCE_FIELDS = tuple(field.name for field in fields(Source))
 _TARGET_KEYS = (
     "targets",
@@ -69,45 +71,64 @@ class SplitPlan:
     identity: str
 
 
+_Split = tuple[dict[str, Any], dict[str, parts.Part], str]
+"""An item, the parts of its lists, and the digest of the item."""
+
+
 class PlanSplitter:
     """Encodes and splits plans. What the plans for several hosts share is encoded once.
 
-    Hops that are the same object count as shared; the plans must live as long as the splitter.
+    Tuples and hops that are the same object count as shared, see ``HostViews``.
     """
 
     def __init__(self) -> None:
-        self._hops: dict[int, tuple[dict[str, Any], dict[str, parts.Part], str]] = {}
+        self._known: dict[tuple[int, ...], _Split] = {}
+        self._kept: list[object] = []  # so that no other object gets the same id
 
     def split(self, plan: ChainPlan) -> SplitPlan:
         """Return a plan without its long lists, and these in parts."""
         found: dict[str, parts.Part] = {}
         item = parts.split(_encode_without_paths(plan), found)
-        item["paths"] = [self._split_path(path, found) for path in plan.paths]
-        short = {**item, "revision": 0, "paths": [self._short(path) for path in plan.paths]}
-        paths = [{**path, "hops": (), "graph_hops": ()} for path in item["paths"]]
-        identity = parts.digest(parts.canonical([short, paths]))
+        digests = [parts.canonical({**item, "revision": 0})]
+        item["paths"] = []
+        for path in plan.paths:
+            split, digest = self._split_path(path, found)
+            item["paths"].append(split)
+            digests.append(digest)
+        identity = parts.digest(" ".join(digests))
         return SplitPlan(item, found, " ".join((identity, *found)))
 
-    def _split_path(self, path: Path, found: dict[str, parts.Part]) -> dict[str, Any]:
-        item = parts.split(_encode_without_hops(path), found)
+    def _split_path(self, path: Path, found: dict[str, parts.Part]) -> tuple[dict[str, Any], str]:
+        common, of_common, digest = self._once(
+            (path.classifiers, path.entries),
+            (path.reverse, path.branches),
+            lambda: _encode_ends(path),
+        )
+        found |= of_common
+        sources = parts.split([_encode_source(source) for source in path.sources], found)
+        digests = [digest, parts.canonical(sources)]
         hops = []
         for hop in path.hops:
-            split, of_hop, _ = self._split_hop(hop)
+            split, of_hop, digest = self._once((hop,), (), functools.partial(_encode_hop, hop))
             found |= of_hop
             hops.append(split)
-        item[_key_of_hops(path)] = hops
-        return dict(item)
+            digests.append(digest)
+        item = {**common, "sources": sources, "hops": (), _key_of_hops(path): hops}
+        return item, " ".join(digests)
 
-    def _short(self, path: Path) -> list[str]:
-        return [self._split_hop(hop)[2] for hop in path.hops]
-
-    def _split_hop(self, hop: Hop) -> tuple[dict[str, Any], dict[str, parts.Part], str]:
-        known = self._hops.get(id(hop))
-        if known is None:
+    def _once(
+        self,
+        objects: Sequence[object],
+        flags: Sequence[bool],
+        encode: Callable[[], dict[str, Any]],
+    ) -> _Split:
+        key = (*map(id, objects), *flags)
+        if key not in self._known:
             found: dict[str, parts.Part] = {}
-            item = parts.split(_encode_hop(hop), found)
-            known = self._hops[id(hop)] = item, found, parts.digest(parts.canonical(item))
-        return known
+            item = parts.split(encode(), found)
+            self._known[key] = item, found, parts.digest(parts.canonical(item))
+            self._kept += objects
+        return self._known[key]
 
 
 def encode_plan(plan: ChainPlan) -> dict[str, Any]:
@@ -115,18 +136,19 @@ def encode_plan(plan: ChainPlan) -> dict[str, Any]:
     item = _encode_without_paths(plan)
     for path in plan.paths:
         hops = [_encode_hop(hop) for hop in path.hops]
-        item["paths"].append(_encode_without_hops(path) | {_key_of_hops(path): hops})
+        sources = [_encode_source(source) for source in path.sources]
+        empty: dict[str, Any] = {"sources": sources, "hops": ()}
+        item["paths"].append(_encode_ends(path) | empty | {_key_of_hops(path): hops})
     return item
 
 
 def _encode_without_paths(plan: ChainPlan) -> dict[str, Any]:
-    return asdict(replace(plan, paths=())) | {"paths": []}
+    return {name: getattr(plan, name) for name in _PLAN_FIELDS} | {"paths": []}
 
 
-def _encode_without_hops(path: Path) -> dict[str, Any]:
-    item = asdict(replace(path, hops=(), sources=()))
-    item["sources"] = [_encode_source(source) for source in path.sources]
-    return item
+def _encode_ends(path: Path) -> dict[str, Any]:
+    """Encode a path without its sources and hops."""
+    return asdict(replace(path, hops=(), sources=()))
 
 
 def _key_of_hops(path: Path) -> str:

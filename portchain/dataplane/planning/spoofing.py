@@ -7,6 +7,7 @@ addresses of others (docs/decisions/0045).
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, product
 
 from portchain.core.function_kinds import traits_of
@@ -18,21 +19,20 @@ _LINK_LOCAL = "fe80::/10"
 ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
-def may_send_from(port: Port) -> Iterator[str]:
-    """Yield the CIDRs that Neutron lets a port send from.
+def may_send_from(port: Port) -> tuple[str, ...]:
+    """Return the CIDRs that Neutron lets a port send from.
 
     These are its fixed addresses, its allowed address pairs, and the link-local IPv6 addresses of
     its MAC addresses.
     """
     if port.forwards:
-        yield from ANYWHERE
-        return
-    for address in port.fixed_ips:
-        yield str(ipaddress.ip_network(address))
-    for pair in port.address_pairs:
-        yield str(ipaddress.ip_network(pair.prefix, strict=False))
-    for mac in {port.mac_address, *(pair.mac_address for pair in port.address_pairs)}:
-        yield str(ipaddress.ip_network(_link_local(mac)))
+        return ANYWHERE
+    pairs = port.address_pairs
+    return (
+        *(str(_network(address)) for address in port.fixed_ips),
+        *(str(ipaddress.ip_network(pair.prefix, strict=False)) for pair in pairs),
+        *(_link_local(mac) for mac in {port.mac_address, *(pair.mac_address for pair in pairs)}),
+    )
 
 
 def frame_addresses(port: Port) -> tuple[str, ...]:
@@ -140,10 +140,11 @@ def _without_subnets(cidrs: Iterable[str], sender: Port, function: Port) -> list
     A sender on that network keeps them. Local are the network's subnets and link-local addresses:
     these are made of MAC addresses, which users may choose.
     """
-    left = [ipaddress.ip_network(cidr) for cidr in cidrs]
-    if sender.network_id != function.network_id:
-        for subnet in map(ipaddress.ip_network, (*function.network_subnets, _LINK_LOCAL)):
-            left = [part for one in left for part in _difference(one, subnet)]
+    if sender.network_id == function.network_id:
+        return [*cidrs]
+    left = [_network(cidr) for cidr in cidrs]
+    for subnet in map(_network, (*function.network_subnets, _LINK_LOCAL)):
+        left = [part for one in left for part in _difference(one, subnet)]
     return [str(one) for one in left]
 
 
@@ -215,19 +216,29 @@ def _known(snapshot: ChainSnapshot, port_ids: Iterable[str]) -> list[Port]:
 
 
 def _collapsed(cidrs: Iterable[str]) -> tuple[str, ...]:
-    networks = [ipaddress.ip_network(cidr) for cidr in cidrs]
+    networks = [_network(cidr) for cidr in {*cidrs}]
     four = [one for one in networks if isinstance(one, ipaddress.IPv4Network)]
     six = [one for one in networks if isinstance(one, ipaddress.IPv6Network)]
     fewest = (*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six))
     return tuple(map(str, fewest))
 
 
+@lru_cache(maxsize=2**16)
+def _network(cidr: str) -> _Network:
+    """Return a network; kept, because each hop of a chain needs those of all sources."""
+    return ipaddress.ip_network(cidr)
+
+
 def _contains(network: _Network, other: _Network) -> bool:
     return network.prefixlen <= other.prefixlen and other.network_address in network
 
 
-def _link_local(mac: str) -> ipaddress.IPv6Address:
-    """Return the link-local address with the interface identifier of a MAC address (RFC 4291)."""
+@lru_cache(maxsize=2**16)
+def _link_local(mac: str) -> str:
+    """Return the CIDR of the link-local address with a MAC address's interface identifier.
+
+    See RFC 4291, appendix A.
+    """
     octets = bytes(int(octet, 16) for octet in mac.split(":"))
     identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
-    return ipaddress.IPv6Address(bytes([0xFE, 0x80, *[0] * 6]) + identifier)
+    return f"{ipaddress.IPv6Address(bytes([0xFE, 0x80, *[0] * 6]) + identifier)}/128"

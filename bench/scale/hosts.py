@@ -1,0 +1,269 @@
+"""``python -m bench.scale.hosts``: what events cost where a chain has sources on many hosts."""
+
+import argparse
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.tests.common import helpers
+from neutron_lib.api.definitions import portbindings
+from neutron_lib.plugins import directory
+from oslo_utils import uuidutils
+from rich.console import Console
+from rich.table import Table
+
+from bench.scale.cloud import ChainRow, Cloud, Network, Traffic
+from bench.scale.neutron import Cost, Meter, Neutron, running
+from portchain.core.model import HostReport
+from portchain.db import realisation
+from portchain.db.models import Host
+from portchain.rpc import contract
+
+SIZES = (10, 100, 1000)
+_FUNCTION_HOSTS = ("h0", "h1")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one event costs, with one machine on each of N hosts.
+
+    :param costs: one for each size. What the database reads, statements, and processor time.
+    :param messages: to hosts.
+    :param kilobytes: of all messages, as JSON.
+    :param longest: kilobytes of the longest one.
+    """
+
+    what: str
+    costs: tuple[Cost, ...]
+    messages: tuple[int, ...]
+    kilobytes: tuple[float, ...]
+    longest: tuple[float, ...]
+
+
+class Bus:
+    """Takes the place of the message bus, and counts."""
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+        self.notified: dict[str, contract.PlanUpdate] = {}
+
+    def apply(self, _context: Any, updates: Mapping[str, contract.PlanUpdate]) -> None:
+        """Encode messages, as the real client does."""
+        self.lengths += [
+            len(json.dumps(contract.encode_update(update))) for update in updates.values()
+        ]
+        self.notified |= updates
+
+    def clear(self) -> None:
+        """Forget the messages."""
+        self.lengths.clear()
+        self.notified.clear()
+
+
+class Scene:
+    """A network with one machine on each host, and chains that take all that they send.
+
+    :param chains: with groups in common.
+    """
+
+    def __init__(self, neutron: Neutron, cloud: Cloud, chains: int = 1) -> None:
+        self.neutron, self._cloud, self.project = neutron, cloud, uuidutils.generate_uuid()
+        self.bus = Bus()
+        neutron.plugin.drivers._drivers["ovs"]._agents = self.bus
+        self.network = self._new_network()
+        with cloud.filling():
+            functions = list(cloud.ports(self.network, [*_FUNCTION_HOSTS * 2]))
+            groups = cloud.groups(self.project, [*functions[::2], *functions[1::2]])
+            traffic = [Traffic(100 + number) for number in range(chains)]
+            self.chains = cloud.chains(
+                self.project,
+                [
+                    ChainRow(groups, [classifier], self.network.id, [])
+                    for classifier in cloud.classifiers(self.project, traffic)
+                ],
+            )
+        group = neutron.show("port_pair_group", groups[0], **self.caller)
+        self.pair: str = group["port_pairs"][0]
+        self.machines = 0
+
+    @property
+    def caller(self) -> dict[str, str]:
+        """A member of the project, for requests."""
+        return {"project": self.project, "roles": "member,reader"}
+
+    def _new_network(self) -> Network:
+        """Create a network by the API, so that Neutron knows which addresses are free."""
+        network_id = self.neutron.network("10.0.0.0/8", **self.caller)
+        core = directory.get_plugin()
+        (subnet,) = core.get_subnets(
+            self.neutron.context, filters={"network_id": [network_id]}, fields=["id"]
+        )
+        with self.neutron.engine.connect() as connection:
+            query = sa.text("SELECT id FROM networksegments WHERE network_id = :network")
+            segment = connection.scalar(query, {"network": network_id})
+        return Network(network_id, subnet["id"], segment, self.project)
+
+    def grow(self, size: int) -> None:
+        """Have a machine on each of so many hosts, and let all hosts confirm."""
+        hosts = [f"h{number}" for number in range(self.machines, size)]
+        with self._cloud.filling():
+            self._cloud.ports(self.network, hosts)
+        self.machines = size
+        self._realise()
+
+    def _realise(self) -> None:
+        self.neutron.plugin._refresh(self.neutron.context, self.chains)
+        self.confirm_all()
+
+    def confirm_all(self) -> None:
+        """Let all hosts do what they were sent."""
+        for host in {*self.bus.notified}:
+            self.report(host)
+        self.bus.clear()
+
+    def report(self, host: str, *, prepared: bool = False) -> None:
+        """Let a host confirm all that it was sent."""
+        expected = realisation.expected_on(self.neutron.context, host)
+        reports = [HostReport(*one, prepared=prepared) for one in expected.items()]
+        driver = self.neutron.plugin.drivers._drivers["ovs"]
+        driver._record_reports(self.neutron.context, host, reports)
+
+
+def measure(sizes: Sequence[int] = SIZES, repeat: int = 3) -> list[Row]:
+    """Measure events with growing numbers of hosts.
+
+    :param sizes: numbers of hosts, in ascending order.
+    :param repeat: how often each event happens; the cheapest counts.
+    """
+    found: dict[str, list[tuple[Cost, list[int]]]] = {}
+    with running() as neutron:
+        _register_hosts(neutron, max(sizes))
+        meter = Meter(neutron.engine)
+        scene = Scene(neutron, Cloud(neutron.engine))
+        for size in sizes:
+            scene.grow(size)
+            for what, act in _acts(scene, repeat):
+                scene.bus.lengths.clear()
+                cost = meter.cost([act])
+                found.setdefault(f"{what}|{size}", []).append((cost, list(scene.bus.lengths)))
+    names = list(dict.fromkeys(key.partition("|")[0] for key in found))
+    return [_row(name, [found[f"{name}|{size}"] for size in sizes]) for name in names]
+
+
+def _row(what: str, by_size: Sequence[Sequence[tuple[Cost, list[int]]]]) -> Row:
+    best = [min(runs, key=lambda run: run[0].milliseconds) for runs in by_size]
+    return Row(
+        what,
+        tuple(cost for cost, _ in best),
+        tuple(len(lengths) for _, lengths in best),
+        tuple(sum(lengths) / 1000 for _, lengths in best),
+        tuple(max(lengths, default=0) / 1000 for _, lengths in best),
+    )
+
+
+def _register_hosts(neutron: Neutron, count: int) -> None:
+    for number in range(count):
+        address = f"192.0.{number // 250}.{number % 250 + 1}"
+        helpers.register_ovs_agent(f"h{number}", tunneling_ip=address, tunnel_types=["vxlan"])
+    with neutron.engine.begin() as connection:
+        rows = [
+            {"host": f"h{number}", "minor_version": contract.MINOR_VERSION}
+            for number in range(count)
+        ]
+        connection.execute(sa.insert(Host), rows)
+
+
+def _acts(scene: Scene, repeat: int) -> Iterator[tuple[str, Any]]:
+    """Yield what is measured: its name, and what to do. Between two, all hosts confirm."""
+    neutron = scene.neutron
+    core = directory.get_plugin()
+    for number in range(repeat):
+        host = f"h{(number + 2) % scene.machines}"
+        body: Any = {"network_id": scene.network.id, "device_id": uuidutils.generate_uuid()}
+        made: list[str] = []
+        yield "a machine: port created", functools.partial(_create_port, scene, body, made)
+        bind = {"port": {portbindings.HOST_ID: host}}
+        put = functools.partial(
+            neutron.call, "PUT", f"/ports/{made[0]}", bind, project=scene.project, roles="admin"
+        )
+        yield "a machine: port bound", put
+        first = min(scene.bus.notified)
+        for text in ("prepared", "applied"):
+            act = functools.partial(scene.report, first, prepared=text == "prepared")
+            yield f"a machine: a notified host reports {text}", act
+        scene.confirm_all()
+        plugged = functools.partial(
+            core.update_port_status, neutron.context, made[0], "ACTIVE", host
+        )
+        yield "a machine: port plugged in", plugged
+        scene.confirm_all()
+        yield (
+            "weight of a pair changed",
+            functools.partial(
+                neutron.update,
+                "port_pair",
+                scene.pair,
+                service_function_parameters={"weight": 2 + number + scene.machines % 7},
+                as_=scene.caller,
+            ),
+        )
+        waiting = sorted(scene.bus.notified)
+        yield (
+            "weight: one host reports prepared",
+            functools.partial(scene.report, waiting[0], prepared=True),
+        )
+        yield "weight: all hosts report once", functools.partial(_report_all, scene, waiting)
+        scene.confirm_all()
+        yield "a host that starts asks for its plans", functools.partial(_sync, scene, host)
+
+
+def _create_port(scene: Scene, body: Any, made: list[str]) -> None:
+    owner = {"device_owner": "compute:nova", "project_id": scene.project}
+    answer = scene.neutron.call("POST", "/ports", {"port": body | owner}, **scene.caller)
+    if answer.status_int != 201:
+        raise RuntimeError(answer.text)
+    made.append(answer.json["port"]["id"])
+
+
+def _report_all(scene: Scene, hosts: Sequence[str]) -> None:
+    for host in hosts:
+        scene.report(host)
+
+
+def _sync(scene: Scene, host: str) -> None:
+    driver = scene.neutron.plugin.drivers._drivers["ovs"]
+    said = contract.HostKnowledge({}, contract.MINOR_VERSION)
+    answer = driver._sync(scene.neutron.context, host, said)
+    scene.bus.lengths.append(len(json.dumps(contract.encode_update(answer))))
+
+
+def table(rows: Sequence[Row], sizes: Sequence[int]) -> Table:
+    """Return the measurements as a table."""
+    columns = ("rows", "SQL", "ms", "messages", "KB", "longest KB")
+    found = Table("", *(f"{name} {size}" for name in columns for size in sizes))
+    for row in rows:
+        found.add_row(
+            row.what,
+            *(str(cost.rows) for cost in row.costs),
+            *(str(cost.statements) for cost in row.costs),
+            *(f"{cost.milliseconds:.1f}" for cost in row.costs),
+            *map(str, row.messages),
+            *(f"{kilobytes:.1f}" for kilobytes in row.kilobytes),
+            *(f"{kilobytes:.1f}" for kilobytes in row.longest),
+        )
+    return found
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.scale.hosts", description=__doc__)
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="default: %(default)s")
+    sizes = sorted(int(size) for size in parser.parse_args().sizes.split(","))
+    Console(width=230).print(table(measure(sizes), sizes))
+
+
+if __name__ == "__main__":
+    main()

@@ -386,8 +386,11 @@ class PortChainPlugin(service_base.ServicePluginBase):
     ) -> None:
         """Refresh the chains of a port that was bound, moved, unplugged or readdressed."""
         before, after = payload.states[0], payload.latest_state
+        port = port_events.with_all_addresses(before, after)
         if port_events.affects_chains(before, after):
-            self._refresh_chains_of(port_events.with_all_addresses(before, after))
+            self._refresh_chains_of(port)
+        elif port_events.affects_functions(before, after):
+            self._refresh_chains_of(port, only_functions=True)
 
     @registry.receives(resources.AGENT, [events.AFTER_CREATE, events.AFTER_UPDATE])
     def _on_agent_reported(
@@ -417,11 +420,12 @@ class PortChainPlugin(service_base.ServicePluginBase):
                 chains = relations.chains_of_group(context.session, group_id)
             self._refresh(context, chains)
 
-    def _refresh_chains_of(self, port: model.Port) -> None:
+    def _refresh_chains_of(self, port: model.Port, *, only_functions: bool = False) -> None:
         # Not the event's own context: its caller may not see the chains, and its session may be
         # about to end.
         context = neutron_context.get_admin_context()
-        self._refresh(context, port_usage.chains_using_port(context, port))
+        chains = port_usage.chains_using_port(context, port, only_functions=only_functions)
+        self._refresh(context, chains)
 
     def _refresh(self, context: Any, chain_ids: Iterable[str]) -> None:
         """Realise chains again that did not change themselves."""

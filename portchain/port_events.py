@@ -18,12 +18,21 @@ NOT_BOUND = (portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED
 
 
 def affects_chains(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Return whether an update of a port could change the realisation of a chain.
+    """Return whether an update of a port could change the realisation of any chain that uses it."""
+    return _relevant(before) != _relevant(after)
+
+
+def affects_functions(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Return whether an update of a port could change chains through a function at the port.
 
     When an agent restarts, the status of its ports goes from ACTIVE to BUILD and back to ACTIVE.
     That alone affects no chain.
     """
-    return _relevant(before) != _relevant(after)
+    return _is_down(before) != _is_down(after)
+
+
+def _is_down(port: Mapping[str, Any]) -> bool:
+    return port.get("status") == constants.PORT_STATUS_DOWN
 
 
 def _relevant(port: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -41,7 +50,6 @@ def _relevant(port: Mapping[str, Any]) -> tuple[Any, ...]:
         port.get("device_id"),
         role_of(port),
         port.get("project_id"),
-        port.get("status") == constants.PORT_STATUS_DOWN,
     )
 
 

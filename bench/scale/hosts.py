@@ -85,7 +85,7 @@ class Scene:
                     for classifier in cloud.classifiers(self.project, traffic)
                 ],
             )
-        group = neutron.show("port_pair_group", groups[0], **self.caller)
+        group = neutron.show("port_pair_group", groups[0], project=self.project)
         self.pair: str = group["port_pairs"][0]
         self.machines = 0
 
@@ -96,7 +96,7 @@ class Scene:
 
     def _new_network(self) -> Network:
         """Create a network by the API, so that Neutron knows which addresses are free."""
-        network_id = self.neutron.network("10.0.0.0/8", **self.caller)
+        network_id = self.neutron.network("10.0.0.0/8", project=self.project)
         core = directory.get_plugin()
         (subnet,) = core.get_subnets(
             self.neutron.context, filters={"network_id": [network_id]}, fields=["id"]
@@ -222,7 +222,7 @@ def _acts(scene: Scene, repeat: int) -> Iterator[tuple[str, Any]]:
 
 def _create_port(scene: Scene, body: Any, made: list[str]) -> None:
     owner = {"device_owner": "compute:nova", "project_id": scene.project}
-    answer = scene.neutron.call("POST", "/ports", {"port": body | owner}, **scene.caller)
+    answer = scene.neutron.call("POST", "/ports", {"port": body | owner}, project=scene.project)
     if answer.status_int != 201:
         raise RuntimeError(answer.text)
     made.append(answer.json["port"]["id"])

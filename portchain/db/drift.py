@@ -25,11 +25,19 @@ _IGNORED_FIELDS = ("revision", "name", "being_bound")
 def digest(snapshot: ChainSnapshot) -> str:
     """Return a digest of what a chain is realised from.
 
-    Equal snapshots have equal digests in every process; names and revisions do not count.
+    Equal snapshots have equal digests in every process. Names and revisions do not count, nor does
+    whether a port is plugged in that is no function's: no plan depends on it.
 
     :returns: 64 hexadecimal digits (SHA-256).
     """
-    text = json.dumps(_without_ignored_fields(dataclasses.asdict(snapshot)), sort_keys=True)
+    chains = (snapshot.chain, *snapshot.ancestors)
+    functions = frozenset().union(*(chain.function_ports for chain in chains))
+    ports = {
+        port_id: port if port_id in functions else dataclasses.replace(port, plugged=True)
+        for port_id, port in snapshot.ports.items()
+    }
+    values = dataclasses.asdict(dataclasses.replace(snapshot, ports=ports))
+    text = json.dumps(_without_ignored_fields(values), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

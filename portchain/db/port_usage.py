@@ -69,7 +69,7 @@ def _columns_of(kind: str, table: Any) -> sa.Select[Any]:
     return sa.select(sa.literal(kind).label("kind"), table.id, table.name, table.project_id)
 
 
-def chains_using_port(context: Any, port: model.Port) -> set[str]:
+def chains_using_port(context: Any, port: model.Port, *, only_functions: bool = False) -> set[str]:
     """Return the ids of the chains that a change of a port could affect, in two queries at most.
 
     These are the chains
@@ -83,7 +83,11 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
 
     :param port: only its id, network, project and addresses matter. The addresses are those before
         and those after the change.
+    :param only_functions: the port was plugged in or unplugged, and nothing else: leave out the
+        chains that do not depend on whether a function is at the port.
     """
+    if only_functions:
+        return _chains_through_port(context, port.id)
     values = {"port_id": port.id, "network_id": port.network_id, "project_id": port.project_id}
     with db_api.CONTEXT_READER.using(context):
         query = _chains_query(port.forwards, len(port.address_pairs) if not port.forwards else 0)
@@ -96,6 +100,18 @@ def chains_using_port(context: Any, port: model.Port) -> set[str]:
         own = {row.chain_id for row in found if not row.precedes}
         links = relations.links_of_graphs(context.session, own) if own else []
     return {row.chain_id for row in found} | rules.reachable(own, links)
+
+
+def _chains_through_port(context: Any, port_id: str) -> set[str]:
+    pair = models.PortPair
+    query = sa.union(
+        _chains_of_pairs().where(pair.ingress == port_id),
+        _chains_of_pairs().where(pair.egress == port_id),
+    )
+    with db_api.CONTEXT_READER.using(context):
+        own = set(context.session.scalars(query))
+        links = relations.links_of_graphs(context.session, own) if own else []
+    return own | rules.reachable(own, links)
 
 
 # Parameters of `_chains_query`, of the port.

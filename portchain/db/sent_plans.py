@@ -192,17 +192,25 @@ def parts_on(context: Any, host: str, chain_ids: Collection[str]) -> dict[str, t
 
 
 @db_api.retry_if_session_inactive()
-def forget_parts(context: Any, host: str, chain_ids: Collection[str]) -> None:
-    """Note that a host may have got another part of chains than what is recorded.
+def forget_parts(context: Any, host: str, revisions: Mapping[str, int]) -> None:
+    """Note that a host gets another part of chains than what is recorded.
 
     It is notified of the next plan whatever that says.
+
+    :param revisions: chain id -> the revision of what it gets.
     """
-    if not chain_ids:
+    if not revisions:
         return
+    sent = sa.case(revisions, value=ChainHost.chain_id)
     with db_api.CONTEXT_WRITER.using(context) as session:
         session.execute(
             sa.update(ChainHost)
-            .where(ChainHost.host == host, ChainHost.chain_id.in_(sorted(chain_ids)))
-            .values(part_revision=-1)
+            .where(ChainHost.host == host, ChainHost.chain_id.in_(sorted(revisions)))
+            .values(
+                part_revision=-1,
+                wanted_revision=sa.case(
+                    (ChainHost.wanted_revision < sent, sent), else_=ChainHost.wanted_revision
+                ),
+            )
             .execution_options(synchronize_session=False)
         )

@@ -258,14 +258,15 @@ class HostDriver(PortChainDriver):
         recorded.
         """
         recorded = sent_plans.parts_on(context, host, [one.plan.id for one in outgoing])
-        found, others = [], []
+        found: list[ChainPlan] = []
+        others: dict[str, int] = {}
         for one in outgoing:
             revision, identity = recorded.get(one.plan.id, (0, ""))
             plan = one.views.plan_for(host)
             if identity and identity == PlanSplitter().split(plan).identity:
                 plan = replace(plan, revision=revision)
             else:
-                others.append(one.plan.id)
+                others[plan.id] = plan.revision
             found.append(plan)
         sent_plans.forget_parts(context, host, others)
         return tuple(found)

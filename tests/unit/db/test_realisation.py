@@ -256,10 +256,12 @@ class RealisationTest(ApiTestCase):
     def test_a_part_that_may_have_been_another_one_is_sent_again(self) -> None:
         """The answer to a request of a host can contain what is recorded only afterwards."""
         self.record(1, h1="a", h2="b")
-        sent_plans.forget_parts(self.context, "h1", [self.id])
-        assert sent_plans.parts_on(self.context, "h1", [self.id]) == {self.id: (1, "")}
+        sent_plans.forget_parts(self.context, "h1", {self.id: 2})
+        assert sent_plans.parts_on(self.context, "h1", [self.id]) == {self.id: (2, "")}
+        sent_plans.forget_parts(self.context, "h1", {self.id: 1})
+        assert self.expected("h1", "h2") == [2, 1]
         assert sent_plans.parts_on(self.context, "h2", [self.id]) == {self.id: (1, "b")}
-        assert self.record(2, h1="a", h2="b").notify == {"h1": ""}
+        assert self.record(3, h1="a", h2="b").notify == {"h1": ""}
 
     def test_hosts_keep_errors_until_their_next_report(self) -> None:
         self.record(1, h1="a", h2="b")

@@ -172,7 +172,8 @@ class LostMessagesTest(ApiTestCase):
             self.bind(pair[side], host)
 
     def change_status(self, chance: random.Random) -> None:
-        port, status = chance.choice(self.pairs)["ingress"], chance.choice(("ACTIVE", "DOWN"))
+        port = chance.choice([*self.machines, *(pair["ingress"] for pair in self.pairs)])
+        status = chance.choice(("ACTIVE", "DOWN"))
         directory.get_plugin().update_port_status(self.context, port, status, chance.choice(HOSTS))
 
     def change_weight(self, chance: random.Random) -> None:

@@ -24,6 +24,7 @@ from portchain.rpc import contract
 
 SIZES = (10, 100, 1000)
 _FUNCTION_HOSTS = ("h0", "h1")
+_HOSTS_OF_GROUP = 10
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,13 @@ class Scene:
             self.report(host)
         self.bus.clear()
 
+    def weigh(self, weight: int) -> None:
+        """Change the weight of a pair."""
+        parameters = {"weight": weight}
+        self.neutron.update(
+            "port_pair", self.pair, service_function_parameters=parameters, as_=self.caller
+        )
+
     def report(self, host: str, *, prepared: bool = False) -> None:
         """Let a host confirm all that it was sent."""
         expected = realisation.expected_on(self.neutron.context, host)
@@ -151,6 +159,28 @@ def measure(sizes: Sequence[int] = SIZES, repeat: int = 3) -> list[Row]:
                 found.setdefault(f"{what}|{size}", []).append((cost, list(scene.bus.lengths)))
     names = list(dict.fromkeys(key.partition("|")[0] for key in found))
     return [_row(name, [found[f"{name}|{size}"] for size in sizes]) for name in names]
+
+
+def measure_shared_group(sizes: Sequence[int] = SIZES, repeat: int = 3) -> list[Row]:
+    """Measure a change of a group that growing numbers of chains use, on ten hosts.
+
+    :param sizes: numbers of chains, in ascending order.
+    :param repeat: how often each event happens; the cheapest counts.
+    """
+    found: list[list[tuple[Cost, list[int]]]] = []
+    with running() as neutron:
+        _register_hosts(neutron, _HOSTS_OF_GROUP)
+        meter, cloud = Meter(neutron.engine), Cloud(neutron.engine)
+        for size in sizes:
+            scene = Scene(neutron, cloud, size)
+            scene.grow(_HOSTS_OF_GROUP)
+            found.append([])
+            for weight in range(2, 2 + repeat):
+                scene.bus.lengths.clear()
+                cost = meter.cost([functools.partial(scene.weigh, weight)])
+                found[-1].append((cost, list(scene.bus.lengths)))
+                scene.confirm_all()
+    return [_row("weight of a pair changed", found)]
 
 
 def _row(what: str, by_size: Sequence[Sequence[tuple[Cost, list[int]]]]) -> Row:
@@ -200,16 +230,8 @@ def _acts(scene: Scene, repeat: int) -> Iterator[tuple[str, Any]]:
         )
         yield "a machine: port plugged in", plugged
         scene.confirm_all()
-        yield (
-            "weight of a pair changed",
-            functools.partial(
-                neutron.update,
-                "port_pair",
-                scene.pair,
-                service_function_parameters={"weight": 2 + number + scene.machines % 7},
-                as_=scene.caller,
-            ),
-        )
+        weight = 2 + number + scene.machines % 7
+        yield "weight of a pair changed", functools.partial(scene.weigh, weight)
         waiting = sorted(scene.bus.notified)
         yield (
             "weight: one host reports prepared",
@@ -262,7 +284,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.scale.hosts", description=__doc__)
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="default: %(default)s")
     sizes = sorted(int(size) for size in parser.parse_args().sizes.split(","))
-    Console(width=230).print(table(measure(sizes), sizes))
+    console = Console(width=230)
+    console.print(table(measure(sizes), sizes))
+    console.print(table(measure_shared_group(sizes), sizes))
 
 
 if __name__ == "__main__":

@@ -147,12 +147,14 @@ def encode_update(update: PlanUpdate) -> dict[str, Any]:
         return {"chains": [encode_plan(chain) for chain in update.chains], **message}
     splitter = PlanSplitter()
     chains = [splitter.split(chain) for chain in update.chains]
-    lacking = {
-        name: part
-        for chain in chains
-        for name, part in chain.parts.items()
-        if name not in update.parts_sent.get(chain.item["id"], ())
-    }
+    lacking: dict[str, parts.Part] = {}
+    for chain in chains:
+        sent = update.parts_sent.get(chain.item["id"], ())
+        lacking |= {
+            name: part
+            for name, part in chain.parts.items()
+            if name not in sent or parts.is_small(part)
+        }
     return {"chains": [chain.item for chain in chains], "parts": lacking, **message}
 
 

@@ -14,9 +14,14 @@ from typing import Any
 from portchain.rpc.fields import ContractError, as_mapping, read_list, read_text
 
 PART_BYTES = 2048
-"""Average size of a part, as JSON. A change costs a part and the digests of all others."""
+"""Average size by which a part exceeds ``SMALL_BYTES``, as JSON. A change costs a part or two, and
+the digests of all others."""
 
-_MIN_BYTES = 2 * PART_BYTES  # shorter lists stay as they are
+SMALL_BYTES = 1024
+"""Smaller parts are sent although the receiver has them: to find one takes longer than to read it.
+They are parts because several chains of a message may have them. A long list has one at its end."""
+
+_MIN_BYTES = 512  # shorter lists stay as they are
 _KEY = "parts"
 _MAX_DEPTH = 20
 _MAX_ELEMENTS = 1_000_000  # in all lists of a message together
@@ -56,13 +61,20 @@ def split(value: Any, parts: dict[str, Part]) -> Any:
         return elements
     digests = []
     start = 0
+    length = 0
     for end, text in enumerate(texts, 1):
-        if end == len(texts) or _ends_part(text):
+        length += len(text)
+        if end == len(texts) or (length >= SMALL_BYTES and _ends_part(text)):
             name = digest(",".join(texts[start:end]))
             parts[name] = elements[start:end]
             digests.append(name)
-            start = end
+            start, length = end, 0
     return {_KEY: digests}
+
+
+def is_small(part: Part) -> bool:
+    """Tell whether a part is sent in any case."""
+    return len(canonical(part)) < SMALL_BYTES
 
 
 def _ends_part(text: str) -> bool:

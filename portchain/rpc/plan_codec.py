@@ -148,7 +148,14 @@ def _encode_without_paths(plan: ChainPlan) -> dict[str, Any]:
 
 def _encode_ends(path: Path) -> dict[str, Any]:
     """Encode a path without its sources and hops."""
-    return asdict(replace(path, hops=(), sources=()))
+    item = asdict(replace(path, hops=(), sources=()))
+    item["classifiers"] = [_without_empty(one) for one in item["classifiers"]]
+    return _without_empty(item)
+
+
+def _without_empty(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item without what a receiver assumes anyway; numbers stay, 0 included."""
+    return {key: value for key, value in item.items() if value or type(value) is int}
 
 
 def _key_of_hops(path: Path) -> str:
@@ -156,22 +163,28 @@ def _key_of_hops(path: Path) -> str:
 
 
 def _encode_source(source: Source) -> dict[str, Any]:
-    """Return a source without what it does not have: a chain may have thousands."""
     segment = None if source.segment is None else asdict(source.segment)
     values = {name: getattr(source, name) for name in _SOURCE_FIELDS} | {"segment": segment}
-    return {name: value for name, value in values.items() if value or name == "classifier"}
+    return _without_empty(values)
 
 
 def _encode_hop(hop: Hop) -> dict[str, Any]:
-    item = asdict(hop)
-    for target in item["targets"]:
-        function = target.pop("function")
-        target["bridges"] = function["function_kind"] == FunctionKind.L2
-        target["encapsulation"] = str(function["correlation"] or "")
+    item = asdict(replace(hop, targets=()))
+    item["headers"] = [_without_empty(one) for one in item["headers"]]
+    # An empty list of what functions may return is not the same as none.
+    limits = {"returned_sources": hop.returned_sources, "returned_macs": hop.returned_macs}
+    known = {key: value for key, value in limits.items() if value is not None}
+    targets = [_encode_target(target) for target in hop.targets]
     key = _key_of_targets(hop)
-    if key != "targets":
-        item[key], item["targets"] = item["targets"], ()
-    return item
+    return _without_empty(item) | known | {"targets": (), key: targets}
+
+
+def _encode_target(target: Target) -> dict[str, Any]:
+    item = asdict(target)
+    function = item.pop("function")
+    item["bridges"] = function["function_kind"] == FunctionKind.L2
+    item["encapsulation"] = str(function["correlation"] or "")
+    return _without_empty(item)
 
 
 def _key_of_targets(hop: Hop) -> str:

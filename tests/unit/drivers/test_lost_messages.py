@@ -84,6 +84,7 @@ class LostMessagesTest(ApiTestCase):
         # Few machines are as long a list here as hundreds in a cloud.
         self._replace(parts, "PART_BYTES", 400)
         self._replace(parts, "_MIN_BYTES", 400)
+        self._replace(parts, "SMALL_BYTES", 100)
         self._replace(AgentClient, "apply", lambda _self, _context, sent: self.send(sent))
         self._replace(pair_sets.timeutils, "utcnow", lambda: self.now)
         self.now = datetime.datetime(2026, 1, 1)

@@ -151,7 +151,9 @@ def _acts(neutron: Neutron, free: Project, named: Project) -> Iterator[tuple[str
     pending = functools.partial(realisation.unrealised, context, 100, 10)
     yield "chains that are not realised", [pending] * _REPEAT
     detector = drift.DriftDetector()
-    yield "look for drift in 100 chains", [lambda: detector.find_in_next_page(context)] * 2
+    observed = neutron.plugin.drivers.observed
+    look = functools.partial(detector.find_in_next_page, context, observed)
+    yield "look for drift in 100 chains", [look] * 2
 
 
 def _repeated(prepare: Iterator[Act]) -> list[Act]:

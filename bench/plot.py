@@ -11,6 +11,7 @@ matplotlib.use("Agg")  # draws into files, without a display
 from matplotlib import pyplot  # must follow the line above
 
 from bench.points import NETWORKING_SFC, PORTCHAIN, Measured
+from bench.scale.rows import Row
 
 LATENCIES = ("port_chain create", "port_chain update", "port_chain delete", "port_pair create")
 STYLES = {PORTCHAIN: "-", NETWORKING_SFC: "--"}
@@ -50,6 +51,27 @@ def draw_ratios(
     axes.set(ylabel="relative to flows written by hand")
     axes.grid(alpha=0.3, axis="y")
     axes.legend()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def draw_growth(tables: Mapping[str, tuple[Sequence[int], Sequence[Row]]], path: Path) -> None:
+    """Write a PNG with how figures grow with the size: a panel for each table, a line for each row.
+
+    :param tables: title -> sizes and rows.
+    """
+    figure, panels = pyplot.subplots(
+        2, (len(tables) + 1) // 2, figsize=(14, 10), layout="constrained", squeeze=False
+    )
+    for axes, (title, (sizes, rows)) in zip(panels.flat, tables.items(), strict=False):
+        for row in rows:
+            first = row.values[0]
+            if first and None not in row.values:
+                axes.plot(sizes, [(value or 0) / first for value in row.values], alpha=0.5)
+        axes.plot(sizes, [size / sizes[0] for size in sizes], "k--", label="grows with N")
+        axes.set(xscale="log", yscale="log", title=title, xlabel="N", ylabel="relative to least N")
+        axes.grid(alpha=0.3)
+        axes.legend()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 

@@ -286,12 +286,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: 0, or 1 after an error, which is printed. Complete measurements are always written.
     """
     arguments = parser().parse_args(argv)
-    if arguments.what == "dataplane":
-        return measure_packets(arguments)
-    if arguments.what == "soak":
-        return measure_soak(arguments)
-    if arguments.what == "scale":
-        return measure_scale(arguments)
+    others = {"dataplane": measure_packets, "soak": measure_soak, "scale": measure_scale}
+    if arguments.what in others:
+        return others[arguments.what](arguments)
     if arguments.show:
         show(Result.read(arguments.show), arguments.markdown)
         return 0

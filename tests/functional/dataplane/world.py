@@ -9,15 +9,19 @@ import struct
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from portchain.core.model import HostReport
+from portchain.core.plan_records import HostChanges
 from portchain.dataplane.flow import Bridge, Flow
 from portchain.dataplane.host_switch import Firewall, HostNeeds, LocalPort, LocalSwitch
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned
+from portchain.dataplane.planning.visibility import HostViews
 from portchain.dataplane.transition import TransitionTimeouts
-from portchain.drivers.hosts.updates import updates_by_host
+from portchain.db.sent_plans import changes_for_hosts
+from portchain.drivers.hosts.updates import Outgoing, two_phase_chains, updates_by_host
 from portchain.host.reconciler import Reconciler
 from portchain.rpc import contract
 from tests.ambiguous_flows import ambiguous
@@ -174,6 +178,7 @@ class World:
         self.homes: dict[str, str] = {}
         self.bridging: set[str] = set()
         self.plans: dict[str, ChainPlan] = {}
+        self.sent: dict[str, dict[str, dict[str, Any]]] = {}  # chain -> host -> what is recorded
         for host in self.hosts.values():
             host.plugged.clear()
         self.now = 0.0
@@ -206,21 +211,38 @@ class World:
 
         :param lost_on: a host that does not get its message.
         """
-        planned = list(planned)
-        before = {
-            p.plan.id: self.plans[p.plan.id].hosts for p in planned if p.plan.id in self.plans
-        }
-        self.plans |= {item.plan.id: item.plan for item in planned}
-        for host, update in sorted(updates_by_host(planned, before).items()):
+        outgoing = [Outgoing(item) for item in planned]
+        changes = {one.plan.id: self._record(one) for one in outgoing}
+        versions = dict.fromkeys(self.agents, contract.MINOR_VERSION)
+        for host, update in sorted(updates_by_host(outgoing, changes, versions).items()):
             if host != lost_on:
-                self.agents[host].reconciler.update(_over_the_bus(update))
+                self._send(host, update)
+
+    def _record(self, one: Outgoing) -> HostChanges:
+        """Record what hosts are sent of a plan, as the database does."""
+        plan = one.plan
+        rows = self.sent.setdefault(plan.id, {})
+        changes = changes_for_hosts(one.record, rows)
+        for host in changes.removed:
+            del rows[host]
+        for host in changes.notify:
+            part = one.record.parts[host]
+            revision = {"wanted_revision": plan.revision, "part_revision": plan.revision}
+            rows[host] = {"part": part, **revision}
+        self.plans[plan.id] = plan
+        return changes
+
+    def _send(self, host: str, update: contract.PlanUpdate) -> None:
+        reconciler = self.agents[host].reconciler
+        reconciler.update(_over_the_bus(update, reconciler.plans_of))
 
     def notify_deleted(self, chain_id: str, lost_on: str = "") -> None:
         """Notify the hosts that a chain has been deleted."""
         plan = self.plans.pop(chain_id)
+        del self.sent[chain_id]
         removed = contract.PlanUpdate(removed=((chain_id, 2**62),))
         for host in sorted(plan.hosts - {lost_on}):
-            self.agents[host].reconciler.update(_over_the_bus(removed))
+            self._send(host, removed)
 
     def synchronise(self, host: str) -> bool:
         """Synchronise as an agent does on startup and periodically.
@@ -228,23 +250,30 @@ class World:
         :returns: whether the host had to change any flow.
         """
         known = self.agents[host].reconciler.known_revisions
-        expected = {p.id: p for p in self.plans.values() if host in p.hosts}
+        expected = {
+            plan.id: replace(
+                HostViews(plan).plan_for(host),
+                revision=self.sent[plan.id][host]["wanted_revision"],
+            )
+            for plan in self.plans.values()
+            if host in plan.hosts
+        }
         news = tuple(p for p in expected.values() if known.get(p.id) != p.revision)
         removed = tuple((an_id, 2**62) for an_id in known if an_id not in expected)
-        prepare = frozenset(p.id for p in news if len(p.hosts) > 1)
-        update = contract.PlanUpdate(news, removed, prepare)
+        prepare = two_phase_chains([self.plans[plan.id] for plan in news])
+        update = contract.PlanUpdate(news, removed, prepare, parts_sent={})
         return self.agents[host].reconciler.synchronise(_over_the_bus(update))
 
     def finish_transitions(self) -> None:
         """Finish all transitions: notify prepared hosts to switch, and let drain times pass."""
-        for plan in self.plans.values():
-            reports = {host: self.agents[host].reports.get(plan.id) for host in plan.hosts}
-            if all(report and report.revision == plan.revision for report in reports.values()):
-                switch = contract.PlanUpdate(switch=((plan.id, plan.revision),))
-                for host in (
-                    host for host, report in reports.items() if report and report.prepared
-                ):
-                    self.agents[host].reconciler.update(_over_the_bus(switch))
+        for chain_id, rows in self.sent.items():
+            wanted = {host: row["wanted_revision"] for host, row in rows.items()}
+            reports = {host: self.agents[host].reports.get(chain_id) for host in wanted}
+            if all(report and report.revision == wanted[host] for host, report in reports.items()):
+                for host, report in reports.items():
+                    if report and report.prepared:
+                        switch = contract.PlanUpdate(switch=((chain_id, wanted[host]),))
+                        self._send(host, switch)
         for agent in self.agents.values():
             while (seconds := agent.reconciler.seconds_until_due) is not None:
                 self._check_flows()
@@ -329,8 +358,12 @@ class World:
         ]
 
 
-def _over_the_bus(update: contract.PlanUpdate) -> contract.PlanUpdate:
-    received = contract.decode_update(json.loads(json.dumps(contract.encode_update(update))))
+def _over_the_bus(
+    update: contract.PlanUpdate,
+    plans_of: Callable[[str], Iterable[ChainPlan]] = lambda _: (),
+) -> contract.PlanUpdate:
+    message = json.loads(json.dumps(contract.encode_update(update)))
+    received = contract.decode_update(message, plans_of)
     assert received.unreadable == ()
     return received
 

@@ -10,11 +10,15 @@ The same finds chains whose driver has looked at a late replica of another datab
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import sqlalchemy as sa
+from neutron_lib.db import api as db_api
+
 from portchain.core.model import ChainSnapshot
-from portchain.db import realisation, snapshots
+from portchain.db import realisation, snapshots, source_networks
+from portchain.db.models import PortChain
 
 _PAGE = 100
 # Revisions grow without a change that matters, names matter to people only, and what is being bound
@@ -69,10 +73,31 @@ class DriftDetector:
         """
         page = realisation.realised(context, self._last_id, _PAGE)
         self._last_id = max(page, default="")
+        loaded = snapshots.load(context, page)
+        _complete_open_ends(context, loaded)
         # A chain whose revision has changed since the page was read is being realised again anyway.
         return [
             snapshot.chain.id
-            for snapshot in snapshots.load(context, page)
+            for snapshot in loaded
             if snapshot.chain.revision == page[snapshot.chain.id][0]
             and digest(observe(snapshot)) != page[snapshot.chain.id][1]
         ]
+
+
+def _complete_open_ends(context: Any, chains: Sequence[ChainSnapshot]) -> None:
+    """Record where classifiers are open, for chains that a previous release has written.
+
+    Otherwise events of ports would never find these chains.
+    """
+    lacking = source_networks.lacking(context, chains)
+    if lacking:
+        _record_open_ends(context, lacking)
+
+
+@db_api.retry_if_session_inactive()
+def _record_open_ends(context: Any, chain_ids: Sequence[str]) -> None:
+    with db_api.CONTEXT_WRITER.using(context) as session:
+        # Requests that change these chains wait, and are seen.
+        locked = sa.select(PortChain.id).where(PortChain.id.in_(chain_ids)).order_by(PortChain.id)
+        session.execute(locked.with_for_update())
+        source_networks.record(session, snapshots.load(context, chain_ids))

@@ -74,7 +74,8 @@ def _is_expected(row: ChainHost, report: HostReport, newest: int) -> bool:
         contain it before it is recorded that the host was sent it.
     """
     if report.revision <= max(newest, row.wanted_revision):
-        return report.revision >= row.applied_revision
+        # A host that restarts may be sent an older revision than it had, if nothing has changed.
+        return report.revision >= min(row.applied_revision, row.wanted_revision)
     LOG.warning(
         "Host %s reports revision %s of port chain %s, which it was never sent; ignoring it",
         row.host,

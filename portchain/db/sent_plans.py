@@ -39,30 +39,33 @@ def record(
     by_id = {one.chain_id: one for one in records}
     with db_api.CONTEXT_WRITER.using(context):
         session = context.session
-        current = _without_outdated(session, by_id)
+        recorded = _lock(session, by_id)
+        current = [
+            one
+            for chain_id, one in by_id.items()
+            if recorded.get(chain_id, one.revision + 1) <= one.revision
+        ]
         if not current:
             return {}
         _update_chains(session, current)
         known = _rows_of(session, [one.chain_id for one in current])
         changes = {one.chain_id: changes_for_hosts(one, known[one.chain_id]) for one in current}
-        _replace_rows(session, by_id, known, changes, quiet)
+        # A quiet change counts as recorded already (`realisation.advance`). If it does not, a
+        # change that hosts must confirm came in between.
+        kept = {one.chain_id for one in current if recorded[one.chain_id] == one.revision}
+        _replace_rows(session, by_id, known, changes, kept.intersection(quiet))
     return changes
 
 
-def _without_outdated(session: Any, records: Mapping[str, PlanRecord]) -> list[PlanRecord]:
-    """Lock the chains, and return the records of those that have no newer one."""
+def _lock(session: Any, chain_ids: Iterable[str]) -> dict[str, int]:
+    """Lock chains; return the revision that is recorded for each of those that exist."""
     query = (
         sa.select(PortChain.id, PortChain.realised_revision)
-        .where(PortChain.id.in_(sorted(records)))
+        .where(PortChain.id.in_(sorted(chain_ids)))
         .order_by(PortChain.id)
         .with_for_update()
     )
-    recorded: dict[str, int] = dict(session.execute(query).all())
-    return [
-        one
-        for chain_id, one in records.items()
-        if recorded.get(chain_id, one.revision + 1) <= one.revision
-    ]
+    return dict(session.execute(query).all())
 
 
 def _update_chains(session: Any, records: Sequence[PlanRecord]) -> None:
@@ -104,12 +107,22 @@ def changes_for_hosts(new: PlanRecord, rows: Mapping[str, Mapping[str, Any]]) ->
     :param rows: host -> columns of the host's row.
     """
     before = {host: part_of(row) for host, row in rows.items()}
+    # The same plan once more: it is repaired, because hosts may not have heard of it.
+    silent = {
+        host
+        for host, row in rows.items()
+        if row["wanted_revision"] == new.revision and _is_unprepared(row)
+    }
     notify = {
         host: before.get(host, "")
         for host, part in new.parts.items()
-        if not part or before.get(host) != part
+        if not part or before.get(host) != part or host in silent
     }
     return HostChanges(notify, frozenset(rows.keys() - new.parts.keys()))
+
+
+def _is_unprepared(row: Mapping[str, Any]) -> bool:
+    return max(row["prepared_revision"], row["applied_revision"]) < row["wanted_revision"]
 
 
 def part_of(row: Mapping[str, Any]) -> str:
@@ -166,8 +179,14 @@ def _new_row(
         "part": plan.parts[host],
         "part_revision": plan.revision,
     }
-    if quiet and before is not None and before["applied_revision"] >= before["wanted_revision"]:
-        row["applied_revision"] = plan.revision
+    if before is None:
+        return row
+    if before["wanted_revision"] >= plan.revision:
+        # Two contents have one revision: the host keeps that which it hears of last.
+        row |= {"wanted_revision": before["wanted_revision"], "part_revision": -1}
+    if quiet and before["applied_revision"] >= before["wanted_revision"]:
+        # The snapshot may have had a port whose change is about to be planned, and confirmed.
+        row |= {"applied_revision": plan.revision, "part_revision": -1}
     return row
 
 
@@ -203,6 +222,7 @@ def forget_parts(context: Any, host: str, revisions: Mapping[str, int]) -> None:
         return
     sent = sa.case(revisions, value=ChainHost.chain_id)
     with db_api.CONTEXT_WRITER.using(context) as session:
+        _lock(session, revisions)
         session.execute(
             sa.update(ChainHost)
             .where(ChainHost.host == host, ChainHost.chain_id.in_(sorted(revisions)))

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from typing import Any
 
 import sqlalchemy as sa
+from neutron_lib.db import api as db_api
 
 from portchain.core import model
 from portchain.core.search_keys import address_key
@@ -48,16 +49,57 @@ def record(
     """
     chains = {snapshot.chain.id: snapshot for snapshot in snapshots}
     known = {} if are_new else _recorded(session, chains)
-    networks, present, ends = set(), set(), set()
+    networks = {(chain_id, one) for chain_id, before in known.items() for one in before}
+    present, ends = _present(chains, known)
+    _replace(session, models.ChainNetwork, ("chain_id", "network_id"), networks, present)
+    before = set() if are_new else _ends(session, chains)
+    _take_over_classifiers(session, {end[0] for end in ends - before}, chains)
+    _replace(session, models.OpenEnd, END, before, ends)
+
+
+def _present(
+    chains: Mapping[str, model.ChainSnapshot], known: Mapping[str, frozenset[str]]
+) -> tuple[set[tuple[str, ...]], set[tuple[str, ...]]]:
+    """Return the rows of networks and of open ends that chains should have.
+
+    :param known: chain id -> the networks that are recorded.
+    """
+    present: set[tuple[str, ...]] = set()
+    ends: set[tuple[str, ...]] = set()
     for chain_id, snapshot in chains.items():
-        before = known.get(chain_id, frozenset())
         now = _of_functions(snapshot.chain, snapshot.ports)
-        kept = now | before if snapshot.chain.lacks_functions else now
-        networks |= {(chain_id, network_id) for network_id in before}
+        kept = now
+        if snapshot.chain.lacks_functions:
+            kept = now | known.get(chain_id, frozenset())
         present |= {(chain_id, network_id) for network_id in kept}
         ends |= set(open_ends(snapshot.chain, kept, of_sources(snapshot.chain, snapshot.ports)))
-    _replace(session, models.ChainNetwork, ("chain_id", "network_id"), networks, present)
-    _replace(session, models.OpenEnd, END, set() if are_new else _ends(session, chains), ends)
+    return present, ends
+
+
+def _take_over_classifiers(session: Any, classifiers: Set[str], chain_ids: Collection[str]) -> None:
+    """Delete the open ends that classifiers had in other chains.
+
+    A server of the previous release that takes a classifier out of a chain leaves them.
+    """
+    if classifiers:
+        end = models.OpenEnd
+        session.execute(
+            sa.delete(end)
+            .where(end.classifier_id.in_(sorted(classifiers)), end.chain_id.not_in(chain_ids))
+            .execution_options(synchronize_session=False)
+        )
+
+
+def lacking(context: Any, snapshots: Iterable[model.ChainSnapshot]) -> list[str]:
+    """Return the ids of chains whose open ends are not what is recorded, in two queries.
+
+    Servers of the previous release record none.
+    """
+    chains = {snapshot.chain.id: snapshot for snapshot in snapshots}
+    with db_api.CONTEXT_READER.using(context) as session:
+        known, before = _recorded(session, chains), _ends(session, chains)
+    _, ends = _present(chains, known)
+    return sorted({end[END.index("chain_id")] for end in before ^ ends} & chains.keys())
 
 
 def open_ends(

@@ -1,5 +1,6 @@
 """Loads the configured drivers, checks requests with them, and notifies them after the commit."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ LOG = logging.getLogger(__name__)
 NAMESPACE = "portchain.drivers"
 
 _PAGE = 100  # chains that are loaded at a time
+_LONGEST_WAIT = 2.0  # seconds that a chain waits for ports that are being bound
+_WAITS_AGAIN = 60.0  # seconds from one such wait of a chain to the next
 _UNBOUND = "No port of the chain is bound to a host yet"
 
 _DriverCall = Callable[[PortChainDriver, Sequence[ChainSnapshot]], None]
@@ -105,6 +108,7 @@ class DriverManager:
         """
         self._drivers = dict(drivers)
         self._status = DatabaseStatusReporter()
+        self._waiting_since: dict[str, float] = {}  # chain id -> see `_without_waiting`
         for name, driver in self._drivers.items():
             driver.initialize(self._status)
             LOG.info("Port chain driver %s is ready", name)
@@ -179,7 +183,7 @@ class DriverManager:
             for chain in chains:
                 driver.create_port_chain(context, chain)
 
-        for snapshot in _without_waiting(self._load(context, chain_ids)):
+        for snapshot in self._without_waiting(self._load(context, chain_ids)):
             self._realise(context, [snapshot], create)
 
     def repair_port_chain(self, context: Any, chain_ids: Iterable[str]) -> None:
@@ -188,7 +192,7 @@ class DriverManager:
 
     def update_port_chain(self, context: Any, chain_ids: Iterable[str]) -> None:
         """Have changed chains realised, with one call of a driver for each."""
-        self._update(context, _without_waiting(self._load(context, chain_ids)))
+        self._update(context, self._without_waiting(self._load(context, chain_ids)))
 
     def _update(self, context: Any, chains: Iterable[ChainSnapshot]) -> None:
 
@@ -205,7 +209,7 @@ class DriverManager:
         def refresh(driver: PortChainDriver, chains: Sequence[ChainSnapshot]) -> None:
             driver.refresh_port_chains(context, chains)
 
-        chains = _without_waiting(self._load(context, chain_ids))
+        chains = self._without_waiting(self._load(context, chain_ids))
         if chains:
             self._realise(context, chains, refresh)
 
@@ -219,7 +223,11 @@ class DriverManager:
 
     def _observed(self, owner: str, snapshot: ChainSnapshot) -> ChainSnapshot:
         """Return a chain as a driver would realise it now; unchanged if the name is empty."""
-        return self._drivers[owner].observe(snapshot) if owner else snapshot
+        try:
+            return self._drivers[owner].observe(snapshot) if owner else snapshot
+        except Exception:
+            LOG.exception("Driver %s cannot look at port chain %s", owner, snapshot.chain.id)
+            return snapshot
 
     def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         """Have the realisation of a deleted chain removed."""
@@ -236,6 +244,29 @@ class DriverManager:
             owner = None
         for name in self._drivers if owner is None else [owner]:
             self._call(name, delete, [snapshot])
+
+    def _without_waiting(self, chains: Iterable[ChainSnapshot]) -> list[ChainSnapshot]:
+        """Leave out chains with a port that Neutron is about to bind, for a moment.
+
+        If the profile of a binding changes, as at the beginning of a live migration, Neutron takes
+        the binding away, reports that, and binds the port again. The port's packets would bypass
+        the chain in between. The chain is realised when Neutron reports the new binding; if that
+        never comes, by the periodic repair. Machines that boot without a pause on a chain's network
+        must not keep it waiting: a chain waits once in ``_WAITS_AGAIN`` seconds.
+        """
+        now, ready = time.monotonic(), []
+        for snapshot in chains:
+            chain_id = snapshot.chain.id
+            if not any(port.being_bound for port in snapshot.ports.values()):
+                self._waiting_since.pop(chain_id, None)
+                ready.append(snapshot)
+                continue
+            waited = now - self._waiting_since.get(chain_id, -_WAITS_AGAIN)
+            if waited >= _WAITS_AGAIN:
+                self._waiting_since[chain_id] = now
+            elif waited >= _LONGEST_WAIT:
+                ready.append(snapshot)
+        return ready
 
     def _freeze_port_chain(self, context: Any, snapshot: ChainSnapshot, owner: str) -> None:
         """Have a chain frozen by its owner; by all drivers if it has none."""
@@ -354,21 +385,6 @@ class DriverManager:
         return {
             chain_id: f"driver {name}: {_reason(error)}" for chain_id, error in failures.items()
         }
-
-
-def _without_waiting(chains: Iterable[ChainSnapshot]) -> list[ChainSnapshot]:
-    """Leave out chains with a port that Neutron is about to bind.
-
-    If the profile of a binding changes, as at the beginning of a live migration, Neutron takes the
-    binding away, reports that, and binds the port again. The port's packets would bypass the chain
-    in between. The chain is realised when Neutron reports the new binding; if that never comes, by
-    the periodic repair.
-    """
-    return [
-        snapshot
-        for snapshot in chains
-        if not any(port.being_bound for port in snapshot.ports.values())
-    ]
 
 
 def _reason(error: Exception) -> str:

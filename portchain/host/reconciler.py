@@ -393,15 +393,14 @@ class Reconciler:
         :param sent_revisions: the revisions that the plan is an answer to; None for a notification.
         """
         current = self._chains.get(plan.id, ABSENT).plan
-        outdated = self._has_newer(plan, current)
-        if sent_revisions is None or not outdated:
-            return outdated
-        return sent_revisions.get(plan.id) != (None if current is None else current.revision)
-
-    def _has_newer(self, plan: ChainPlan, current: ChainPlan | None) -> bool:
-        if current is not None:
-            return current.revision > plan.revision
-        return self._removed_revisions.get(plan.id, -1) >= plan.revision
+        if sent_revisions is None:
+            if current is not None:
+                return current.revision > plan.revision
+            return self._removed_revisions.get(plan.id, -1) >= plan.revision
+        # Two plans can have one revision: what came after the request is the later one.
+        known = self._removed_revisions.get(plan.id, -1) if current is None else current.revision
+        is_same = sent_revisions.get(plan.id) == (None if current is None else known)
+        return known >= plan.revision and not is_same
 
     def _accept_plan(self, plan: ChainPlan, prepare: Collection[str]) -> bool:
         """Store a plan; return whether it is new."""

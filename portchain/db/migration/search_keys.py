@@ -22,10 +22,22 @@ def fill() -> None:
         "SET l.other_project = CASE WHEN c.project_id = f.project_id THEN '' ELSE c.project_id END "
         "WHERE l.other_project IS NULL"
     )
-    on_functions = "JOIN portchain_chain_networks n ON n.chain_id = c.id"
+    # Networks are recorded by this release only. Those of functions count without that, too.
+    networks = (
+        "SELECT chain_id, network_id FROM portchain_chain_networks UNION "
+        "SELECT g.chain_id, p.network_id FROM portchain_chain_groups g "
+        "JOIN portchain_group_pairs m ON m.group_id = g.group_id "
+        "JOIN portchain_port_pairs x ON x.id = m.pair_id "
+        "JOIN ports p ON p.id IN (x.ingress, x.egress)"
+    )
+    on_functions = f"JOIN ({networks}) n ON n.chain_id = c.id"
     on_source = "JOIN ports n ON n.id = f.logical_source_port"
     replies = "f.logical_destination_port IS NULL AND c.symmetric"
-    for kind, networks, key, condition in (
+    op.execute(
+        "DELETE e FROM portchain_open_ends e LEFT JOIN portchain_chain_classifiers l "
+        "ON l.classifier_id = e.classifier_id AND l.chain_id = e.chain_id WHERE l.chain_id IS NULL"
+    )
+    for kind, join, key, condition in (
         ("source", on_functions, "source_key", "f.logical_source_port IS NULL"),
         ("destination", on_functions, "destination_key", replies),
         ("reply", on_source, "destination_key", replies),
@@ -36,7 +48,7 @@ def fill() -> None:
             f"SELECT f.id, n.network_id, '{kind}', c.id, c.project_id, f.{key} "
             "FROM portchain_chain_classifiers l "
             "JOIN portchain_flow_classifiers f ON f.id = l.classifier_id "
-            f"JOIN portchain_port_chains c ON c.id = l.chain_id {networks} WHERE {condition}"
+            f"JOIN portchain_port_chains c ON c.id = l.chain_id {join} WHERE {condition}"
         )
 
 

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
+import sqlalchemy as sa
 from neutron.plugins.ml2.plugin import Ml2Plugin
 from neutron_lib.api.definitions import portbindings
+from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
 from oslo_config import cfg
 
 from portchain import port_events
 from portchain.core.model import ChainSnapshot
-from portchain.db import port_usage, snapshots
+from portchain.db import models, port_usage, snapshots
+from portchain.drivers import manager
 from portchain.drivers.manager import DriverManager
 from tests.unit.api.base import HOST, OTHER_PROJECT, ApiTestCase
 from tests.unit.api.test_drivers import RecordingDriver
@@ -90,6 +93,60 @@ class PortEventsTest(ApiTestCase):
         cfg.CONF.set_override("repair_after", 0, "port_chain")
         self.plugin.repair()
         assert [call[0].ports[self.client].host for call in self.new_calls()] == [""]
+
+    def test_a_chain_does_not_wait_for_machines_that_boot_without_a_pause(self) -> None:
+        chain = self.make_chain(source_ip_prefix="10.0.0.0/24")
+        self.bind(self.vm_pair["ingress"])
+        never = mock.patch.object(
+            Ml2Plugin, "_bind_port_if_needed", lambda _self, context, **_: context
+        )
+        now = [1000.0]
+        with never, mock.patch.object(manager.time, "monotonic", lambda: now[0]):
+            self.bind(self.client)
+            self.new_calls()
+            for seconds, is_realised in ((0, False), (1, False), (2, True), (30, True)):
+                now[0] = 1000.0 + seconds
+                self.weigh(2 + seconds)
+                assert bool(self.new_calls()) is is_realised, seconds
+            now[0] = 1100.0
+            self.weigh(99)
+            assert self.new_calls() == [], "it waits again for the next ports"
+        assert self.show("port_chain", chain)["status"] == "BUILD"
+
+    def weigh(self, weight: int) -> None:
+        parameters = {"weight": weight}
+        self.update("port_pair", self.vm_pair["id"], service_function_parameters=parameters)
+
+    def test_open_ends_that_a_previous_release_did_not_record_are_completed(self) -> None:
+        chain = self.make_chain(source_ip_prefix="10.0.0.0/24", protocol="tcp")
+        before = self.rows()["portchain_open_ends"]
+        assert before
+        with db_api.CONTEXT_WRITER.using(self.context) as session:
+            session.execute(sa.delete(models.OpenEnd))
+            session.execute(sa.delete(models.ChainNetwork))
+        self.bind(self.client)
+        assert self.new_calls() == []
+        self.plugin.repair()
+        assert self.rows()["portchain_open_ends"] == before
+        self.new_calls()
+        self.bind(self.client, SECOND)
+        assert {call[0].chain.id for call in self.new_calls()} == {chain}
+
+    def test_open_ends_that_a_previous_release_has_left_are_replaced(self) -> None:
+        """It has taken the classifier out of another chain."""
+        other = self.make_chain(source_ip_prefix="10.0.0.0/24", protocol="tcp")
+        (free,) = self.show("port_chain", other)["flow_classifiers"]
+        before = self.rows()["portchain_open_ends"]
+        self.update("port_chain", other, flow_classifiers=[])
+        with db_api.CONTEXT_WRITER.using(self.context) as session:
+            names = [column.name for column in models.OpenEnd.__table__.columns]
+            session.execute(
+                sa.insert(models.OpenEnd), [dict(zip(names, row, strict=True)) for row in before]
+            )
+        group = self.create("port_pair_group", port_pairs=[self.pair(self.net)["id"]])["id"]
+        chain = self.create("port_chain", port_pair_groups=[group], flow_classifiers=[free])["id"]
+        ends = self.rows()["portchain_open_ends"]
+        assert [chain in row for row in ends] == [True] * len(before)
 
     def set_profile(self, profile: dict[str, str]) -> None:
         body = {"port": {portbindings.PROFILE: profile}}

@@ -319,6 +319,45 @@ class RealisationTest(ApiTestCase):
         self.confirm("h1", 3, error="no bridge")
         assert self.status() == ("ERROR", "h1: no bridge")
 
+    def test_a_change_that_comes_before_a_quiet_one_is_planned_must_be_confirmed(self) -> None:
+        """The quiet one is planned from a snapshot that has the change of a port, too."""
+        self.record(1, h1="a")
+        self.confirm("h1", 1)
+        with db_api.CONTEXT_WRITER.using(self.context):
+            writer.increment_revision(self.context.session, [self.id])
+        self.advance()
+        assert self.record(3, quiet=True, h1="b").notify == {"h1": "a"}
+        assert self.status() == ("BUILD", "waiting for h1")
+
+    def test_a_change_that_a_quiet_one_has_taken_along_is_notified(self) -> None:
+        """The port was changed, but its event had not given the chain a new revision yet."""
+        self.record(1, h1="a")
+        self.confirm("h1", 1)
+        self.advance()
+        self.record(2, quiet=True, h1="b")
+        assert self.status() == ("ACTIVE", "")
+        assert self.record(3, h1="b").notify == {"h1": ""}
+        assert self.status() == ("BUILD", "waiting for h1")
+
+    def test_of_two_plans_with_one_revision_it_is_not_known_which_a_host_has(self) -> None:
+        self.record(2, h1="a")
+        assert self.record(2, h1="b").notify == {"h1": "a"}
+        assert self.record(3, h1="b").notify == {"h1": ""}
+
+    def test_a_plan_that_is_repaired_is_sent_to_hosts_that_may_not_have_heard_of_it(self) -> None:
+        self.record(1, h1="a", h2="b")
+        self.confirm("h1", 1)
+        assert self.record(1, h1="a", h2="b").notify == {"h2": "b"}
+
+    def test_a_host_that_is_sent_an_older_revision_is_heard(self) -> None:
+        """A server of the previous release had sent it the chain's revision."""
+        self.record(1, h1="a")
+        with db_api.CONTEXT_WRITER.using(self.context):
+            writer.increment_revision(self.context.session, [self.id])
+        self.confirm("h1", 2)
+        self.confirm("h1", 1, error="no bridge")
+        assert self.status() == ("ERROR", "h1: no bridge")
+
     def test_a_quiet_change_that_nobody_plans_is_found_by_the_comparison(self) -> None:
         self.record(1, h1="a")
         realisation.mark_realised(self.context, [(self.id, 1)], {self.id: "a digest"})

@@ -56,8 +56,8 @@ def ofctl_argv(target: str, command: str, args: tuple[str, ...], version: str) -
 class PortRows:
     """Columns of all ports of a bridge, as the replica of the database has them.
 
-    Reading them again converts only the rows that have changed. Looking at all of a thousand ports
-    takes a millisecond.
+    Reading them again does nothing if nothing in the replica has changed. Otherwise it looks at all
+    rows and converts those that have changed.
 
     :param table: ``Port`` or ``Interface``.
     """
@@ -69,6 +69,7 @@ class PortRows:
         self._stored = [column for column in columns if column != "_uuid"]
         self._known: dict[Any, tuple[list[Any], dict[str, Any]]] = {}
         self._rows: list[dict[str, Any]] = []
+        self._read_at: tuple[Any, int] | None = None  # replica and its state at the last reading
 
     def read(self) -> list[dict[str, Any]]:
         """Read the rows.
@@ -78,13 +79,16 @@ class PortRows:
         """
         database = self._bridge.database
         with database.ovsdb_connection.lock:
+            read_at = database.idl, database.idl.change_seqno
+            if read_at == self._read_at:
+                return self._rows
             bridge = idlutils.row_by_value(database.idl, "Bridge", "name", self._bridge.name)
             known = {row.uuid: self._read(row) for row in self._rows_of(bridge)}
         if known.keys() != self._known.keys() or any(
             known[uuid] is not entry for uuid, entry in self._known.items()
         ):
             self._rows = [values for _, values in known.values()]
-        self._known = known
+        self._known, self._read_at = known, read_at
         return self._rows
 
     def _rows_of(self, bridge: Any) -> Iterator[Any]:
@@ -97,11 +101,11 @@ class PortRows:
                 yield from (one for one in port.interfaces if one.name == port.name)
 
     def _read(self, row: Any) -> tuple[list[Any], dict[str, Any]]:
-        # Values in the library's own form: the same object until the column changes.
-        data = [row._data[column] for column in self._stored]
         known = self._known.get(row.uuid)
-        if known is not None and data == known[0]:
+        if known is not None and known[0] == [row._data[column] for column in self._stored]:
             return known
+        # Copies of the values in the library's own form: it changes maps and sets in place.
+        data = [row._data[column].copy() for column in self._stored]
         return data, {name: idlutils.get_column_value(row, name) for name in self._columns}
 
 

@@ -92,7 +92,7 @@ class FlowLedger:
             return []
         put = [entry for entry in self._unpacked_entries() if digest(entry) in missing]
         put += self._packed.with_digests(missing)
-        return order(put, [each.key for each in surplus if self.entry_for(each.key) is None])
+        return order(put, [each.key for each in surplus if not self._has_in_switch(each.key)])
 
     @property
     def owners(self) -> frozenset[str]:
@@ -256,7 +256,19 @@ class FlowLedger:
 
     def entry_for(self, key: EntryKey) -> SwitchEntry | None:
         """Return the desired entry for a key as it is in a switch; None if there is none."""
-        return self._in_switch_now(key)
+        return self.entries_for((key,))[key]
+
+    def entries_for(self, keys: Collection[EntryKey]) -> dict[EntryKey, SwitchEntry | None]:
+        """Return what ``entry_for`` returns, for many keys: unpacks each owner once."""
+        found = {key: self._unpacked_entry(key) for key in keys}
+        packed: defaultdict[str, set[EntryKey]] = defaultdict(set)
+        for key in keys:
+            if (owner := self._packed.owner_of(key)) is not None:
+                packed[owner].add(key)
+        for owner, of_owner in packed.items():
+            flows = self._packed.flows_of(owner)
+            found |= {flow.key: flow for flow in flows if flow.key in of_owner}
+        return found
 
     @property
     def changes(self) -> Mapping[EntryKey, SwitchEntry | None]:
@@ -266,12 +278,9 @@ class FlowLedger:
     def pop_changes(self) -> list[Batch]:
         """Return all changes since the last call, in the order in which to apply them."""
         previous, self._previous = self._previous, {}
-        put = [
-            entry
-            for key, old in previous.items()
-            if (entry := self._in_switch_now(key)) and entry != old
-        ]
-        remove = [key for key, old in previous.items() if old and not self._in_switch_now(key)]
+        present = self.entries_for(previous)
+        put = [entry for key, entry in present.items() if entry and entry != previous[key]]
+        remove = [key for key, old in previous.items() if old and not present[key]]
         return order(put, remove)
 
     def _note_project(self, owner: str, entry: SwitchEntry) -> None:
@@ -297,11 +306,13 @@ class FlowLedger:
                 del self._of_projects[place]
                 self._shared_places.discard(place)
 
-    def _in_switch_now(self, key: EntryKey) -> SwitchEntry | None:
-        """Return the desired entry for a key as it is in a switch; None if there is none."""
-        if (owner := self._packed.owner_of(key)) is not None:
-            return next((flow for flow in self._packed.flows_of(owner) if flow.key == key), None)
+    def _unpacked_entry(self, key: EntryKey) -> SwitchEntry | None:
+        """Return the desired entry for a key as it is in a switch, unless it is packed."""
         return self._merged(key) if key in self._clauses else self._entries.get(key)
+
+    def _has_in_switch(self, key: EntryKey) -> bool:
+        """Return whether there is a desired entry for a key. Unpacks nothing."""
+        return key in self._clauses or key in self._entries or self._packed.has_hash_of(key)
 
     def _merged(self, key: EntryKey) -> SwitchEntry:
         if key not in self._merged_flows:
@@ -313,7 +324,7 @@ class FlowLedger:
         """Store the desired entry for a key; None for none."""
         in_switch = _in_switch(key)
         if in_switch not in self._previous:
-            self._previous[in_switch] = self._in_switch_now(in_switch)
+            self._previous[in_switch] = self.entry_for(in_switch)
         self._merged_flows.pop(in_switch, None)
         if entry is not None:
             self._entries[key] = entry

@@ -296,8 +296,8 @@ class Reconciler:
         """
         with self._lock:
             self._changed_since = set()
-            entry_for = self._arbiter.ledger.entry_for
-            changes = {key: (old, entry_for(key)) for key, old in self._since_verified.items()}
+            present = self._arbiter.ledger.entries_for(self._since_verified)
+            changes = {key: (old, present[key]) for key, old in self._since_verified.items()}
             verified, self._since_verified = self._verified, {}
         try:
             dump = self._switch.dump_entries()
@@ -556,7 +556,8 @@ class Reconciler:
         end = self._clock() + seconds
         while units and (not outcomes or self._clock() < end):
             outcomes |= self._arbiter.recompute(self._chains, units.pop(0), local)
-        self._since_verified = {**self._arbiter.ledger.changes, **self._since_verified}
+        for key, old in self._arbiter.ledger.changes.items():
+            self._since_verified.setdefault(key, old)
         batches = self._arbiter.ledger.pop_changes()
         self._apply(batches, outcomes, local)
         return bool(batches)

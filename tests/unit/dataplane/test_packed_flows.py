@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +69,49 @@ def test_a_comparison_says_what_is_missing_and_what_is_too_much():
     missing, surplus = compare(found, list(map(digest, found)), {digest(first), digest(second)})
     assert (missing, surplus) == ({digest(second)}, [third])
     assert compare([first], [digest(first)], {digest(first)}) == (set(), [])
+
+
+@pytest.fixture
+def unpacked(monkeypatch):
+    """The owners that are unpacked, once for each time."""
+    owners = []
+    flows_of = PackedFlows.flows_of
+    monkeypatch.setattr(
+        PackedFlows,
+        "flows_of",
+        lambda self, owner: (owners.append(owner), flows_of(self, owner))[1],
+    )
+    return owners
+
+
+def _two_packed_owners():
+    ledger = FlowLedger()
+    ledger.set("one", FLOWS[:2])
+    ledger.set("two", FLOWS[2:3])
+    ledger.pop_changes()
+    ledger.pack()
+    return ledger
+
+
+def test_an_owner_is_unpacked_once_for_all_of_its_keys(unpacked):
+    ledger = _two_packed_owners()
+    stray = make_flow(Bridge.INT, 152, 11, ["reg8=0x1"], ["drop"])
+    ledger.set("three", [stray])
+    unpacked.clear()
+    keys = [*(flow.key for flow in FLOWS[:3]), stray.key, FLOWS[4].key]
+    assert ledger.entries_for(keys) == dict(zip(keys, (*FLOWS[:3], stray, None), strict=True))
+    assert sorted(unpacked) == ["one", "two"]
+
+
+def test_a_repair_unpacks_only_what_is_missing(unpacked):
+    """Whether a key is desired can be seen without its flow: here, others have their actions."""
+    ledger = _two_packed_owners()
+    unpacked.clear()
+    changed = [replace(flow, actions="output:9") for flow in FLOWS[:2]]
+    batches = ledger.repair({digest(FLOWS[2])}, [*changed, FLOWS[4]])
+    assert [flow for batch in batches for flow in batch.put] == [FLOWS[2]]
+    assert [key for batch in batches for key in batch.remove] == [FLOWS[4].key]
+    assert unpacked == ["two"]
 
 
 step = st.one_of(

@@ -12,6 +12,7 @@ from portchain.dataplane.compile import compile_chain
 from portchain.dataplane.dump import Dump
 from portchain.dataplane.flow import Bridge, make_flow
 from portchain.dataplane.host_switch import LocalPort
+from portchain.dataplane.packed_flows import PackedFlows
 from portchain.dataplane.plan import GraphIngress
 from portchain.dataplane.transition import ChainTransition, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
@@ -168,6 +169,26 @@ def test_a_comparison_computes_only_what_may_have_changed(reconciler, slow, monk
     slow.rejected_words = ()
     assert reconciler.reconcile() is True
     assert computed == [rejected.id], "a chain that failed is tried again"
+
+
+def test_a_comparison_unpacks_each_changed_chain_once(reconciler, slow, monkeypatch):
+    """It holds the lock meanwhile, whatever the number of flows that have changed."""
+    slow.seconds = 0
+    noted = reconciler._since_verified
+    reconciler.update(PlanUpdate(MANY[:3]))
+    assert len(noted) > 50
+    reconciler.update(PlanUpdate(MANY[3:4]))
+    assert reconciler._since_verified is noted, "not copied for each slice"
+    unpacked = []
+    flows_of = PackedFlows.flows_of
+    monkeypatch.setattr(
+        PackedFlows,
+        "flows_of",
+        lambda self, owner: (unpacked.append(owner), flows_of(self, owner))[1],
+    )
+    assert reconciler.reconcile() is False
+    assert {plan.id for plan in MANY[:4]} <= set(unpacked)
+    assert len(unpacked) == len(set(unpacked))
 
 
 @pytest.mark.parametrize("removed", [False, True])

@@ -327,10 +327,7 @@ class _Pass:
                     self._decisions.block(_chain_of(owner), by=chain_id)
                 continue
             self._ledger.set(owner, ())
-            if self._decisions.is_active(owner):
-                self._enqueue(owner)
-            else:
-                self._failed.add(owner)
+            self._enqueue(owner)  # even if it had failed: this pass may not have an outcome for it
 
     def _fall_back(self, chain_id: str) -> None:
         """Let a failed chain continue by the latest applied plan, unless that conflicts."""

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from portchain.core.model import HostReport
 from portchain.dataplane import transition_flows
+from portchain.dataplane.arbitration import FlowArbiter
 from portchain.dataplane.compile import compile_bypass_guard, compile_chain, compile_frame_guard
 from portchain.dataplane.pipeline import ODD_GENERATION, TABLES
 from portchain.dataplane.plan import Hop
+from portchain.dataplane.transition import ChainTransition
 from portchain.rpc.contract import PlanUpdate
 from tests.plans import chain, classifier, ident, source, switch, target
 from tests.unit.host.in_memory_switch import (
@@ -453,3 +455,36 @@ def test_guard_of_new_source_yields_to_another_chain(memory, reconciler, reports
     assert is_dropped(memory, "vm"), "now the guard applies"
     let_time_pass(reconciler)
     assert memory.holds_exactly(other)
+
+
+def to(number, destination, **changes):
+    """A chain of ``vm`` through ``a`` for one network of destinations."""
+    own = classifier(destination_prefixes=(f"10.{destination}.0.0/24",))
+    made = chain([target("a", "h1")], name=f"pc{number}", path_id=number, classifiers=(own,))
+    return replace(made, serial=number, **changes)
+
+
+@pytest.mark.parametrize("parts", ["the new chain", "all, in parts", "all at once"])
+def test_chain_that_sends_displaces_the_earlier_plan_of_a_failed_one(memory, monkeypatch, parts):
+    """The failed chain is not computed together with the new one."""
+    plans = [to(5, 5), to(1, 1), to(5, 1, revision=2), to(9, 5)]
+    old, other, failed, new = plans
+    arbiter, chains = FlowArbiter(), {}
+    for some in ([old, other], [failed]):
+        chains |= {plan.id: ChainTransition(plan) for plan in some}
+        arbiter.recompute(chains, [plan.id for plan in some], memory.local)
+        arbiter.mark_applied()
+    assert compile_chain(old, memory.local).classification < set(arbiter.ledger.entries)
+    chains[new.id] = ChainTransition(new)
+    if parts == "the new chain":
+        outcomes = arbiter.recompute(chains, [new.id], memory.local)
+    else:
+        if parts == "all, in parts":
+            monkeypatch.setattr("portchain.dataplane.arbitration._CHAINS_AT_A_TIME", 1)
+        outcomes = arbiter.recompute_all(chains, memory.local)
+    assert outcomes[new.id].error == ""
+    assert "another port chain needs the same match" in outcomes[failed.id].error
+    entries = set(arbiter.ledger.entries)
+    assert compile_chain(new, memory.local).flows < entries
+    assert compile_chain(other, memory.local).flows < entries
+    assert compile_chain(old, memory.local).delivery.isdisjoint(entries)

@@ -29,7 +29,8 @@ from portchain.dataplane.transition_flows import TransitionFlows
 
 # Owners in the ledger. A chain's id owns the flows of its plan; with a suffix it owns flows that
 # yield: conflicting ones are left out one by one.
-_FRAME_GUARD = "frame-guard"  # the flows that a host needs once; they yield to nothing
+FRAME_GUARD = "frame-guard"
+"""Owner, in the ledger, of the flows that a host needs once. They yield to nothing."""
 _GUARD = "/guard"  # a chain's bypass guard; yields to the plans of all chains
 _DRAINING = "/draining"  # flows for packets in flight; yield to plans and guards
 
@@ -85,7 +86,7 @@ class FlowArbiter:
     @property
     def chain_ids(self) -> set[str]:
         """Ids of the chains that have flows."""
-        return {_chain_of(owner) for owner in self.ledger.owners} - {_FRAME_GUARD}
+        return {_chain_of(owner) for owner in self.ledger.owners} - {FRAME_GUARD}
 
     def applied_plan(self, chain_id: str) -> ChainPlan | None:
         """Return the latest plan of a chain that the switch has taken."""
@@ -208,11 +209,11 @@ class _Pass:
 
     def _set_frame_guard(self) -> None:
         """Set the flows that the host needs once, unless they are there and nothing has changed."""
-        is_set = self._ledger.has_owner(_FRAME_GUARD)
+        is_set = self._ledger.has_owner(FRAME_GUARD)
         if not (self._chains or (self._local.has_br_chain and self._local.ports)):
-            self._ledger.set(_FRAME_GUARD, ())
+            self._ledger.set(FRAME_GUARD, ())
         elif not is_set or self._decisions.guarded is not self._local:
-            self._ledger.set(_FRAME_GUARD, compile_frame_guard(self._local))
+            self._ledger.set(FRAME_GUARD, compile_frame_guard(self._local))
         self._decisions.guarded = self._local
 
     def _state(self, chain_id: str) -> ChainTransition:
@@ -313,7 +314,7 @@ class _Pass:
         return compiled
 
     def _yields_to(self, chain_id: str, owner: str) -> bool:
-        if owner == _FRAME_GUARD:
+        if owner == FRAME_GUARD:
             return True
         is_active = self._decisions.is_active(owner)
         return is_active and self._precedence(owner) < self._precedence(chain_id)
@@ -370,7 +371,7 @@ class _Pass:
                 self._ledger.release(rival, rival_key)
                 continue
             wanted.pop(entry.key, None)
-            if kind == _GUARD and rival not in (chain_id, _FRAME_GUARD):
+            if kind == _GUARD and rival not in (chain_id, FRAME_GUARD):
                 self._decisions.block(chain_id, by=rival)
         self._ledger.set(owner, wanted.values())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from portchain.dataplane.arbitration import FRAME_GUARD
 from portchain.dataplane.diff import order
 from portchain.dataplane.flow import SwitchEntry
 from portchain.dataplane.ledger import FlowLedger
@@ -22,7 +23,11 @@ def find_rejected(ledger: FlowLedger, switch: Switch) -> dict[str, str]:
         owner: [entry for entry in ledger.entries_of(owner) if present.get(entry.key) != entry]
         for owner in sorted(ledger.owners)
     }
-    return _add({owner: entries for owner, entries in missing.items() if entries}, switch)
+    missing = {owner: entries for owner, entries in missing.items() if entries}
+    # The flows of chains use these: without those of SLOT_BIT, the first pair of each set would
+    # get all packets meanwhile.
+    of_all = {FRAME_GUARD: missing.pop(FRAME_GUARD)} if FRAME_GUARD in missing else {}
+    return _add(of_all, switch) | _add(missing, switch)
 
 
 def _add(missing: Mapping[str, list[SwitchEntry]], switch: Switch) -> dict[str, str]:

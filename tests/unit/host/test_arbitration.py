@@ -440,6 +440,34 @@ def test_rejected_frame_guard_is_retried(memory, reconciler, reports):
     assert memory.holds_exactly(plan(1, 1))
 
 
+def test_flows_that_all_chains_use_come_before_others_although_some_are_rejected(
+    memory, reconciler, monkeypatch
+):
+    """Without those of SLOT_BIT, BALANCE would send all packets to the first pair."""
+    memory.rejected_words = ("0x10002->reg8",)
+    shared, balancing = TABLES["SLOT_BIT"].number, TABLES["BALANCE"].number
+    present = []
+    apply = MemorySwitch.apply
+
+    def noting(self, batch):
+        apply(self, batch)
+        tables = [key.table for key in self.flows]
+        present.append((tables.count(shared), tables.count(balancing)))
+
+    monkeypatch.setattr(MemorySwitch, "apply", noting)
+    plans = tuple(
+        chain(
+            [target("a", "h1"), target("b", "h1")],
+            **{"name": f"pc{number}", "path_id": number},
+            classifiers=(classifier(source_ports=(number, number)),),
+        )
+        for number in range(1, 6)
+    )
+    reconciler.synchronise(PlanUpdate(plans))
+    assert all(present[-1])
+    assert {bits for bits, sets in present if sets} == {present[-1][0]}
+
+
 def test_guard_of_new_source_yields_to_another_chain(memory, reconciler, reports):
     """A classifier moves from one chain to another; the host gets the plans in the wrong order."""
     one, other = plan(1, 1), chain_of(2, "vm", revision=2, far=True)

@@ -49,12 +49,14 @@ class FoundFlows:
     """What an agent that starts has to know of the entries in its switch, read once.
 
     :param entries: our entries in the switch; anything that can be iterated again.
+    :param is_start: whether to look for chains, too. What others have written with our cookie may
+        have any form: a flow that cannot be read belongs to no chain.
     :ivar digests: as of ``packed_flows.digest``, of each entry.
     :ivar path_ids: numbers of the chains whose path positions flows match. The agent treats these
         chains as active.
     """
 
-    def __init__(self, entries: Iterable[SwitchEntry]) -> None:
+    def __init__(self, entries: Iterable[SwitchEntry], *, is_start: bool = True) -> None:
         self.entries = entries
         self.digests = array("q")
         self.path_ids: set[int] = set()
@@ -64,13 +66,15 @@ class FoundFlows:
         self.returned: set[int] = set()  # numbers of the chains to which functions return packets
         for entry in entries:
             self.digests.append(digest(entry))
-            if isinstance(entry, Flow):
+            if is_start and isinstance(entry, Flow):
                 self._note(entry)
 
     def _note(self, flow: Flow) -> None:
         for word in flow.key.match:
             if word.startswith(_MATCHES_POSITION):
-                self.path_ids.add(int(word[len(_MATCHES_POSITION) :], 0) & _CHAIN_NUMBER)
+                matched = _exact(word[len(_MATCHES_POSITION) :])
+                if matched is not None:
+                    self.path_ids.add(matched & _CHAIN_NUMBER)
         if place := _place(flow):
             position, pair = place
             self.places[position & _CHAIN_NUMBER][position].add(pair)
@@ -170,9 +174,19 @@ def _place(flow: Flow) -> tuple[int, int] | None:
     if flow.key.table != TABLES["FORWARD"].number:
         return None
     fields = dict(word.partition("=")[::2] for word in flow.key.match)
+    position, pair = (_exact(fields.get(name, "")) for name in (REG_PATH_POSITION, REG_TARGET))
+    if position is None or pair is None:
+        return None
     # An agent of an older release has written other generations. The pairs tell lists apart, too.
-    position = int(fields[REG_PATH_POSITION], 0) & POSITION_WITHOUT_GENERATION & ~POSITION_ARRIVED
-    return position, int(fields[REG_TARGET], 0)
+    return position & POSITION_WITHOUT_GENERATION & ~POSITION_ARRIVED, pair
+
+
+def _exact(value: str) -> int | None:
+    """Return the number that a field must be equal to; None if it has a mask or no value."""
+    try:
+        return int(value, 0)
+    except ValueError:
+        return None
 
 
 def _position_of_returned(flow: Flow) -> int | None:

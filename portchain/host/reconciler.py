@@ -265,7 +265,7 @@ class Reconciler:
     def _compute_and_compare_all(self) -> bool:
         self._in_sync, self._verified = False, None
         local, dump = self._read_ports(), self._switch.dump_entries()
-        found = resume.FoundFlows(dump)
+        found = resume.FoundFlows(dump, is_start=not self._has_resumed)
         if not self._has_resumed:
             self._set_transitions(resume.resume(self._chains, found, local))
         arbiter = self._arbiter

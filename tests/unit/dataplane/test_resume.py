@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from portchain.dataplane.compile import UnsupportedPlanError, compile_chain, compile_frame_guard
-from portchain.dataplane.flow import Flow, NoFlood
+from portchain.dataplane.flow import Bridge, Flow, NoFlood, make_flow
 from portchain.dataplane.flow_builder import build_flow
 from portchain.dataplane.pipeline import (
     ODD_GENERATION,
@@ -250,3 +250,26 @@ def test_every_plan_of_a_transition_must_agree():
     for plan, previous in ((OLD, other), (other, OLD)):
         state = ChainTransition(plan, Phase.PREPARED, previous)
         assert resume({plan.id: state}, FoundFlows(flows_of(OLD)), LOCAL)[plan.id].is_closed
+
+
+ODD = [
+    make_flow(Bridge.INT, TABLES["FORWARD"].number, 1, words, ["drop"])
+    for words in ([], ["reg8=0x1/0xff", "reg9=0x1"], ["reg8=0x1", "reg9=0x1/0x3"], ["reg8=0x1"])
+]
+
+
+def test_flows_of_others_with_our_cookie_belong_to_no_chain():
+    found, alone = FoundFlows([*ODD, *flows_of(OLD)]), FoundFlows(flows_of(OLD))
+    assert (found.places, found.returned) == (alone.places, alone.returned)
+    assert found.path_ids == alone.path_ids
+    assert len(found.digests) == len(ODD) + len(alone.digests)
+    assert resumed([*ODD, *flows_of(OLD)], OLD) == {}
+
+
+def test_only_a_start_looks_for_chains():
+    found, later = FoundFlows(flows_of(OLD)), FoundFlows(flows_of(OLD), is_start=False)
+    assert later.digests == found.digests
+    assert found.places
+    assert found.path_ids
+    assert not later.places
+    assert not later.path_ids

@@ -360,6 +360,23 @@ def test_foreign_flows_with_our_cookie_are_removed(slow, reconciler):
     assert stray.key not in slow.flows
 
 
+@pytest.mark.parametrize("words", [[], ["reg8=0x1/0xff"]])
+def test_foreign_flows_do_not_stop_what_a_failure_needs(slow, words):
+    """A start, and the comparison after an error, read all flows whatever they match."""
+    stray = make_flow(Bridge.INT, 152, 7, words, [])
+    slow.flows[stray.key] = stray
+    made = Reconciler(slow, "h1", lambda reports: None, TransitionTimeouts(5, 1))
+    made.synchronise(PlanUpdate((chain_of("victim's", 1, "victim"),)))
+    assert stray.key not in slow.flows
+    slow.flows[stray.key] = stray
+    slow.is_down = True
+    with pytest.raises(RuntimeError):
+        made.reconcile()
+    slow.is_down = False
+    assert made.reconcile() is True
+    assert stray.key not in slow.flows
+
+
 # --- The lock.
 
 

@@ -110,6 +110,7 @@ class FlowLedger:
             flows = [entry for entry in wanted.values() if self._can_pack(entry)]
             if not flows or owner in self._packed.owners:
                 continue
+            self._packed.put(owner, flows)  # first: it may lack memory
             for flow in flows:
                 del self._entries[flow.key], self._wanted[flow.key], wanted[flow.key]
             if wanted:
@@ -117,7 +118,6 @@ class FlowLedger:
                 self._wanted_by[owner] = {entry.key: entry for entry in wanted.values()}
             else:
                 del self._wanted_by[owner]
-            self._packed.put(owner, flows)
         self._unpacked.clear()
 
     def _can_pack(self, entry: SwitchEntry) -> TypeGuard[Flow]:

@@ -74,8 +74,9 @@ class PackedFlows:
             for flow in flows
         ]
         data = zlib.compress(marshal.dumps(parts), _COMPRESSION)
-        self._of_owner[owner] = data, array("q", map(digest, flows))
+        digests = array("q", map(digest, flows))
         self._owner_of |= dict.fromkeys((hash(flow.key) for flow in flows), owner)
+        self._of_owner[owner] = data, digests
 
     def flows_of(self, owner: str) -> list[Flow]:
         """Return the flows of an owner."""

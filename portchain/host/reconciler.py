@@ -263,7 +263,8 @@ class Reconciler:
             return self._compute_and_compare_all()
 
     def _compute_and_compare_all(self) -> bool:
-        self._in_sync, self._verified = False, None
+        # A comparison that goes on meanwhile has read the switch before.
+        self._in_sync, self._verified, self._changed_since = False, None, None
         local, dump = self._read_ports(), self._switch.dump_entries()
         found = resume.FoundFlows(dump, is_start=not self._has_resumed)
         if not self._has_resumed:
@@ -318,11 +319,11 @@ class Reconciler:
             changed, self._changed_since = self._changed_since, None
             if not self._in_sync:
                 return self._reconcile_at_once()
+            if changed is None:
+                return False  # everything has been compared meanwhile
             # Without ``is_right``, what has changed meanwhile may be in the dump, or not.
-            is_known = changed is not None and (is_right or not changed)
-            self._verified = verified if is_known else None
-            batches = self._arbiter.ledger.repair(missing, surplus)
-            batches = without(batches, changed) if changed is not None else []
+            self._verified = verified if is_right or not changed else None
+            batches = without(self._arbiter.ledger.repair(missing, surplus), changed)
             if batches:
                 self._in_sync = False
                 self._apply(batches, {}, self._read_ports())
@@ -350,12 +351,13 @@ class Reconciler:
             raise
         if found is self._found and self._local is not None:
             return self._local
-        self._found, local = found, replace(found, limits=self._limits)
+        local = replace(found, limits=self._limits)
         if local != self._local:
             if self._local is not None:
                 self._note_replugged(local.replugged_since(self._local))
                 self._computed -= self._chains_affected(local.changes_since(self._local))
             self._local = local
+        self._found = found  # last: if anything above raises, the next attempt does it again
         return self._local
 
     def _chains_affected(self, changes: HostNeeds | None) -> set[str]:

@@ -93,6 +93,25 @@ def _two_packed_owners():
     return ledger
 
 
+def test_flows_that_cannot_be_packed_stay(monkeypatch):
+    ledger = FlowLedger()
+    ledger.set("one", FLOWS[:2])
+    ledger.pop_changes()
+
+    def fail(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("portchain.dataplane.packed_flows.zlib.compress", fail)
+        with pytest.raises(MemoryError):
+            ledger.pack()
+    assert set(ledger.entries) == set(FLOWS[:2])
+    ledger.pack()
+    assert set(ledger.entries) == set(FLOWS[:2])
+    ledger.set("one", ())
+    assert not ledger.entries
+
+
 def test_an_owner_is_unpacked_once_for_all_of_its_keys(unpacked):
     ledger = _two_packed_owners()
     stray = make_flow(Bridge.INT, 152, 11, ["reg8=0x1"], ["drop"])

@@ -322,6 +322,52 @@ def test_a_comparison_finds_what_others_have_changed(monkeypatch, damage, meanwh
     assert reconciler.reconcile() is False
 
 
+def test_a_comparison_keeps_nothing_if_another_overtakes_it():
+    """What it has read is older than what the other one has left in the switch."""
+    printing = PrintingSwitch()
+    reconciler = Reconciler(printing, "h1", lambda reports: None, TransitionTimeouts(5, 1))
+    reconciler.synchronise(PlanUpdate((chain_of("victim's", 1, "victim"),)))
+    reconciler.reconcile()
+    before = dict(printing.flows)
+    read_ports, dump_entries = printing.read_ports, printing.dump_entries
+
+    def fail():
+        printing.read_ports = read_ports
+        raise RuntimeError("the database does not answer")
+
+    def overtaken():
+        found = dump_entries()
+        printing.read_ports, printing.dump_entries = fail, dump_entries
+        with pytest.raises(RuntimeError):
+            reconciler.update(PlanUpdate(MANY[:1]))
+        assert reconciler.reconcile() is True
+        return found
+
+    printing.dump_entries = overtaken
+    reconciler.reconcile()
+    wanted = dict(printing.flows)
+    assert wanted.keys() > before.keys()
+    printing.flows = before
+    assert reconciler.reconcile() is True
+    assert printing.flows == wanted
+
+
+def test_ports_that_could_not_be_evaluated_are_evaluated_again(reconciler, slow, monkeypatch):
+    victim = LocalPort(99, 1, "plugged in again")
+    slow.local = replace(slow.local, ports={**slow.local.ports, ident("victim"): victim})
+
+    def fail(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(slow.local), "changes_since", fail)
+        with pytest.raises(MemoryError):
+            reconciler.reconcile()
+    assert reconciler.reconcile() is True
+    flows = compile_chain(chain_of("victim's", 1, "victim"), slow.local).flows
+    assert flows <= set(slow.flows.values())
+
+
 def test_ports_are_urgent(reconciler, monkeypatch):
     used = []
     urgently = PriorityLock.urgently

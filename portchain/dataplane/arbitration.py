@@ -69,6 +69,11 @@ class Outcome:
             isinstance(one, FlowConflictError | UnsupportedPlanError) for one in self.failures
         )
 
+    @property
+    def is_unsupported(self) -> bool:
+        """Whether the host cannot realise the plan, or not within its limits."""
+        return any(isinstance(one, UnsupportedPlanError) for one in self.failures)
+
 
 class FlowArbiter:
     """Computes the desired content of a host's switch from the states of its chains.

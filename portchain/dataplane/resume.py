@@ -127,6 +127,27 @@ def resume_unknown(
     return {unknown_chain(one): _closed(None, leftovers[one] | drops) for one in numbers}
 
 
+def resume_unsupported(
+    states: Mapping[str, ChainTransition], failed: Iterable[str], surplus: Iterable[SwitchEntry]
+) -> dict[str, ChainTransition]:
+    """Return the states of chains with a plan that the host cannot realise, e.g. for its size.
+
+    That is known only after all of the plan has been compiled. ``resume`` compiles less.
+
+    :param states: as for ``resume``.
+    :param failed: ids of these chains.
+    :param surplus: as for ``resume_unknown``.
+    :returns: chain id -> state, for those to which functions of the host return packets.
+    """
+    going_on = {one: states[one] for one in failed if one in states and not states[one].is_closed}
+    leftovers, drops = _leftovers(surplus if going_on else ())
+    return {
+        chain_id: _closed(state.plan, leftovers[number] | drops)
+        for chain_id, state in going_on.items()
+        if (number := _number(state)) in leftovers
+    }
+
+
 def _leftovers(entries: Iterable[SwitchEntry]) -> tuple[Mapping[int, set[Flow]], set[Flow]]:
     """Return flows that drop what functions return: by the chain's number, and those of any."""
     found = defaultdict[int, set[Flow]](set)

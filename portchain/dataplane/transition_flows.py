@@ -157,7 +157,8 @@ def compile_fallback(
     :param applied: the latest plan that the switch has taken; None if there is none.
     :raises UnsupportedPlanError: as ``compile_chain``.
     """
-    return compile_transition(ChainTransition(applied, draining=state.draining), local)
+    kept = ChainTransition(applied, draining=state.draining, leftovers=state.leftovers)
+    return compile_transition(kept, local)
 
 
 def _compile_or_guard(plan: ChainPlan, local: LocalSwitch) -> Compiled:

@@ -273,8 +273,8 @@ class Reconciler:
         path_ids = frozenset() if arbiter.chain_ids else found.path_ids
         outcomes = arbiter.recompute_all(self._chains, local, path_ids)
         differences = compare(dump, found.digests, arbiter.ledger.digests)
-        if not self._has_resumed and (unknown := self._resume_unknown(differences[1])):
-            outcomes |= arbiter.recompute(self._chains, unknown, local)
+        if not self._has_resumed and (closed := self._close_unrealised(outcomes, differences[1])):
+            outcomes |= arbiter.recompute(self._chains, closed, local)
             arbiter.ledger.pop_changes()
             differences = compare(dump, found.digests, arbiter.ledger.digests)
         self._has_resumed = True
@@ -284,10 +284,15 @@ class Reconciler:
             self._verify(dump)
         return bool(batches)
 
-    def _resume_unknown(self, surplus: Iterable[SwitchEntry]) -> list[str]:
-        unknown = resume.resume_unknown(self._chains, surplus)
-        self._set_transitions(unknown)
-        return list(unknown)
+    def _close_unrealised(
+        self, outcomes: Mapping[str, Outcome], surplus: Iterable[SwitchEntry]
+    ) -> list[str]:
+        """Close the chains that have flows in the switch and whose plan is not realised."""
+        unsupported = [one for one, outcome in outcomes.items() if outcome.is_unsupported]
+        closed = resume.resume_unknown(self._chains, surplus)
+        closed |= resume.resume_unsupported(self._chains, unsupported, surplus)
+        self._set_transitions(closed)
+        return list(closed)
 
     def _compare(self) -> bool:
         """Compare the switch with what it should hold, and repair the difference.

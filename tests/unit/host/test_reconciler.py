@@ -10,12 +10,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from portchain.core.model import HostReport
 from portchain.dataplane.compile import compile_chain
 from portchain.dataplane.datapath import SEGMENTATION
+from portchain.dataplane.host_switch import FlowLimits
 from portchain.dataplane.pipeline import TABLES
+from portchain.host.reconciler import Reconciler
 from portchain.rpc.contract import PlanUpdate
 from tests.plans import chain, ident, switch, target
 from tests.unit.host.in_memory_switch import (
     PORTS,
     TIMEOUTS,
+    Clock,
     MemorySwitch,
     let_time_pass,
     plan,
@@ -42,6 +45,31 @@ def test_a_restarted_agent_touches_no_correct_flow(memory, reconciler):
     restarted = reconciler_on_h1(memory)
     assert restarted.synchronise(PlanUpdate((plan(1, 1), plan(2, 1)))) is False
     assert memory.changes == 0
+
+
+@pytest.mark.parametrize("limit", [2, -1], ids=["of a part of the plan", "of all of it"])
+def test_what_functions_hold_is_dropped_if_a_restarted_agent_has_less_room(memory, limit):
+    """It must not go around the functions that follow."""
+    two = plan(1, 1, hops=2)
+    reconciler_on_h1(memory).synchronise(PlanUpdate((two,)))
+    from_a = f"in_port={memory.local.ports[ident('a-out')].ofport}"
+    returned = [
+        key
+        for key, flow in memory.flows.items()
+        if key.table == 0 and from_a in key.match and "goto_table" in flow.actions
+    ]
+    assert returned
+    reports = []
+    size = len(compile_chain(two, memory.local).entries)
+    limits = FlowLimits(chain=limit % size)
+    restarted = Reconciler(memory, "h1", reports.extend, TIMEOUTS, Clock(), limits=limits)
+    restarted.synchronise(PlanUpdate((two,)))
+    for key in returned:
+        actions = memory.flows[key].actions
+        assert "goto_table" not in actions
+        assert "output" not in actions
+    let_time_pass(restarted)
+    assert "max_chain_flows" in reports[-1].error
 
 
 def test_an_older_server_takes_the_version_of_a_host_for_a_chain(memory, reconciler):

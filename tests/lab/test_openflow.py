@@ -134,7 +134,7 @@ def test_a_killed_controller_realises_missed_changes_after_its_restart(workflow:
 
 def without_selection(workflow: Workflow) -> dict[str, set[str]]:
     """The flows but those that select pairs: they also know what the group had before."""
-    tables = tuple(f"table={TABLES[name].number}," for name in ("HOP", "BALANCE"))
+    tables = tuple(f"table={TABLES[name].number}," for name in ("HOP", "BALANCE", "CHOICE"))
     flows = without_counters(workflow.flows())
     return {
         host: {line for line in lines if not any(table in line for table in tables)}

@@ -360,12 +360,17 @@ class Workflow:
         first ARP answer may go to the old port.
         """
         source, destination = self.address("src", version), self.address("dst", version)
-        with traffic.TcpEchoServer(self.vms["dst"], port, destination):
+        with (
+            self.captures(self.vms["src"], self.vms["dst"]) as capture,
+            traffic.TcpEchoServer(self.vms["dst"], port, destination),
+        ):
             (attempt,) = traffic.tcp_connections(
                 *(self.vms["src"], self.vms["dst"], port, 1, source_port),
                 source_address=source,
                 address=destination,
             )
+            # Its last packets must not be taken for those of the next connection.
+            capture.wait_until_quiet()
         assert attempt.ok, attempt.error
 
     def is_dropped(self, port: int = 100, source_port: int = 0) -> bool:

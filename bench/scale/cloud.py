@@ -127,9 +127,7 @@ class Cloud:
                     "project_id": network.project,
                     "network_id": network.id,
                     "name": "",
-                    "mac_address": ":".join(
-                        ["fa", "16", *(f"{n:08x}"[i : i + 2] for i in (0, 2, 4, 6))]
-                    ),
+                    "mac_address": _mac(n),
                     "admin_state_up": True,
                     "status": "ACTIVE",
                     "device_id": f"vm{position // 2}-{numbers[0]}",

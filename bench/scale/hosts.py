@@ -3,7 +3,7 @@
 import argparse
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,10 @@ from neutron.tests.common import helpers
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins import directory
 from oslo_utils import uuidutils
-from rich.console import Console
-from rich.table import Table
 
+from bench.scale import rows
 from bench.scale.cloud import ChainRow, Cloud, Network, Traffic
-from bench.scale.neutron import Cost, Meter, Neutron, running
+from bench.scale.neutron import Cost, Meter, Neutron, rows_of_costs, running
 from portchain.core.model import HostReport
 from portchain.db import realisation
 from portchain.db.models import Host
@@ -262,20 +261,17 @@ def _sync(scene: Scene, host: str) -> None:
     scene.bus.lengths.append(len(json.dumps(contract.encode_update(answer))))
 
 
-def table(rows: Sequence[Row], sizes: Sequence[int]) -> Table:
-    """Return the measurements as a table."""
-    columns = ("rows", "SQL", "ms", "messages", "KB", "longest KB")
-    found = Table("", *(f"{name} {size}" for name in columns for size in sizes))
-    for row in rows:
-        found.add_row(
-            row.what,
-            *(str(cost.rows) for cost in row.costs),
-            *(str(cost.statements) for cost in row.costs),
-            *(f"{cost.milliseconds:.1f}" for cost in row.costs),
-            *map(str, row.messages),
-            *(f"{kilobytes:.1f}" for kilobytes in row.kilobytes),
-            *(f"{kilobytes:.1f}" for kilobytes in row.longest),
-        )
+def figures(measured: Iterable[Row]) -> list[rows.Row]:
+    """Return a row for each figure."""
+    found: list[rows.Row] = []
+    for one in measured:
+        found += rows_of_costs(one.what, one.costs)
+        if any(one.messages):
+            found += [
+                rows.Row(one.what, "messages", one.messages),
+                rows.Row(one.what, "KB sent", one.kilobytes),
+                rows.Row(one.what, "KB, longest message", one.longest),
+            ]
     return found
 
 
@@ -284,9 +280,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.scale.hosts", description=__doc__)
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="default: %(default)s")
     sizes = sorted(int(size) for size in parser.parse_args().sizes.split(","))
-    console = Console(width=230)
-    console.print(table(measure(sizes), sizes))
-    console.print(table(measure_shared_group(sizes), sizes))
+    for title, measured in (
+        ("a chain with a machine on each of N hosts", measure(sizes)),
+        ("a group that N chains share", measure_shared_group(sizes)),
+    ):
+        print(rows.text_table(title, sizes, figures(measured)))
 
 
 if __name__ == "__main__":

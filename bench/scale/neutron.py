@@ -17,6 +17,7 @@ from neutron_lib import fixture as lib_fixture
 from oslo_config import cfg
 from oslo_db.sqlalchemy import enginefacade
 
+from bench.scale.rows import Row
 from tests import mariadb
 from tests.unit.api.base import ApiTestCase
 
@@ -40,6 +41,18 @@ class Cost:
     rows: int
     statements: int
     milliseconds: float
+
+
+def rows_of_costs(what: str, costs: Sequence[Cost]) -> list[Row]:
+    """Return what an event costs as rows of figures.
+
+    :param costs: one for each size.
+    """
+    return [
+        Row(what, "rows read", tuple(cost.rows for cost in costs)),
+        Row(what, "statements", tuple(cost.statements for cost in costs)),
+        Row(what, "ms", tuple(cost.milliseconds for cost in costs)),
+    ]
 
 
 class _Database(lib_fixture.SqlFixture):

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from bench import results
 from bench.scale import agent, hosts, server
-from bench.scale.neutron import Cost
 from bench.scale.rows import Row, text_table
 
 Sizes = Sequence[int]
@@ -44,32 +43,6 @@ class Figure:
         return asdict(self)
 
 
-def _costs(what: str, costs: Sequence[Cost]) -> list[Row]:
-    """Return what the database and the server do for an event as rows."""
-    return [
-        Row(what, "rows read", tuple(cost.rows for cost in costs)),
-        Row(what, "statements", tuple(cost.statements for cost in costs)),
-        Row(what, "ms", tuple(cost.milliseconds for cost in costs)),
-    ]
-
-
-def _server(sizes: Sizes) -> list[Row]:
-    return [row for one in server.measure(sizes) for row in _costs(one.what, one.costs)]
-
-
-def _with_messages(rows: Iterable[hosts.Row]) -> list[Row]:
-    found: list[Row] = []
-    for one in rows:
-        found += _costs(one.what, one.costs)
-        if any(one.messages):
-            found += [
-                Row(one.what, "messages", one.messages),
-                Row(one.what, "KB sent", one.kilobytes),
-                Row(one.what, "KB, longest message", one.longest),
-            ]
-    return found
-
-
 PARTS = (
     Part(
         "agent: chains with functions of their own",
@@ -81,19 +54,19 @@ PARTS = (
         "server: requests and events, with N chains in a project",
         (100, 1_000, 10_000),
         (10, 100),
-        _server,
+        server.figures,
     ),
     Part(
         "hosts: a chain without source port, with a machine on each of N hosts",
         (10, 100, 1_000),
         (10, 30),
-        lambda sizes: _with_messages(hosts.measure(sizes)),
+        lambda sizes: hosts.figures(hosts.measure(sizes)),
     ),
     Part(
         "group: a group that N chains share, on ten hosts",
         (10, 100, 1_000),
         (10, 30),
-        lambda sizes: _with_messages(hosts.measure_shared_group(sizes)),
+        lambda sizes: hosts.figures(hosts.measure_shared_group(sizes)),
     ),
 )
 

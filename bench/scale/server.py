@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from oslo_utils import uuidutils
-from rich.console import Console
-from rich.table import Table
 
+from bench.scale import rows
 from bench.scale.cloud import ChainRow, Cloud, Traffic
-from bench.scale.neutron import Cost, Meter, Neutron, running
+from bench.scale.neutron import Cost, Meter, Neutron, rows_of_costs, running
 from portchain.core import model
 from portchain.db import drift, port_usage, realisation
 
@@ -208,17 +207,9 @@ def _event(neutron: Neutron, project: Project, port: tuple[str, str]) -> None:
     port_usage.chains_using_port(neutron.context, changed)
 
 
-def table(rows: Sequence[Row], sizes: Sequence[int]) -> Table:
-    """Return the measurements as a table."""
-    found = Table("", *(f"{name} {size}" for name in ("rows", "SQL", "ms") for size in sizes))
-    for row in rows:
-        cells = [
-            *(str(cost.rows) for cost in row.costs),
-            *(str(cost.statements) for cost in row.costs),
-            *(f"{cost.milliseconds:.1f}" for cost in row.costs),
-        ]
-        found.add_row(row.what, *cells)
-    return found
+def figures(sizes: Sequence[int] = SIZES) -> list[rows.Row]:
+    """Measure, and return a row for each figure."""
+    return [figure for one in measure(sizes) for figure in rows_of_costs(one.what, one.costs)]
 
 
 def main() -> None:
@@ -226,7 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.scale.server", description=__doc__)
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="default: %(default)s")
     sizes = sorted(int(size) for size in parser.parse_args().sizes.split(","))
-    Console(width=180).print(table(measure(sizes), sizes))
+    print(rows.text_table("server, with N chains in a project", sizes, figures(sizes)))
 
 
 if __name__ == "__main__":

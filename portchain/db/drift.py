@@ -45,6 +45,12 @@ def digest(snapshot: ChainSnapshot) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def mark_realised(context: Any, chains: Sequence[ChainSnapshot]) -> None:
+    """Record that the drivers have accepted chains as these snapshots have them."""
+    revisions = [(one.chain.id, one.chain.revision) for one in chains]
+    realisation.mark_realised(context, revisions, {one.chain.id: digest(one) for one in chains})
+
+
 def _without_ignored_fields(value: Any) -> Any:
     if isinstance(value, dict):
         return {

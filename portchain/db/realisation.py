@@ -132,11 +132,18 @@ def _fully_prepared(chain_ids: Iterable[str]) -> sa.Select[str]:
 
     For each chain, the database reads one entry of an index, however many hosts the chain has.
     """
-    other = sa.select(ChainHost.host).where(
-        ChainHost.chain_id == PortChain.id, ChainHost.unprepared == sa.true()
-    )
-    first = other.limit(1).scalar_subquery()
-    return sa.select(PortChain.id).where(PortChain.id.in_(sorted(chain_ids)), first.is_(None))
+    unprepared = _first_unprepared(PortChain.id)
+    return sa.select(PortChain.id).where(PortChain.id.in_(sorted(chain_ids)), unprepared.is_(None))
+
+
+def _first_unprepared(chain_id: Any) -> Any:
+    """Return the subquery for one host of a chain that is not prepared, by an index.
+
+    :param chain_id: column of the query around it.
+    """
+    other = orm.aliased(ChainHost)
+    query = sa.select(other.host).where(other.chain_id == chain_id, other.unprepared == sa.true())
+    return query.limit(1).scalar_subquery()
 
 
 @db_api.retry_if_session_inactive()
@@ -303,18 +310,12 @@ def ready_on(context: Any, host: str) -> list[tuple[str, int]]:
 
     :return: pairs of a chain id and a revision that this host has not applied yet.
     """
-    of_host, other = orm.aliased(ChainHost), orm.aliased(ChainHost)
-    unprepared = (
-        sa.select(other.host)
-        .where(other.chain_id == of_host.chain_id, other.unprepared == sa.true())
-        .limit(1)
-        .scalar_subquery()
-    )
-    query = sa.select(of_host.chain_id, of_host.wanted_revision).where(
-        of_host.host == host,
-        of_host.unconfirmed == sa.true(),
-        of_host.applied_revision < of_host.wanted_revision,
-        unprepared.is_(None),
+    row = orm.aliased(ChainHost)
+    query = sa.select(row.chain_id, row.wanted_revision).where(
+        row.host == host,
+        row.unconfirmed == sa.true(),
+        row.applied_revision < row.wanted_revision,
+        _first_unprepared(row.chain_id).is_(None),
     )
     with db_api.CONTEXT_READER.using(context):
         return [(chain_id, revision) for chain_id, revision in context.session.execute(query)]

@@ -18,8 +18,7 @@ from portchain.core.model import ChainSnapshot, FlowClassifier, PortPair, PortPa
 from portchain.core.ownership import owner_of
 from portchain.core.rules import Violation
 from portchain.db import snapshots
-from portchain.db.drift import digest
-from portchain.db.realisation import mark_realised
+from portchain.db.drift import mark_realised
 from portchain.drivers import periodic
 from portchain.drivers.base import ChainsFailed, OwnChain, PortChainDriver
 from portchain.drivers.status import DatabaseStatusReporter
@@ -319,8 +318,7 @@ class DriverManager:
                     ids = [chain_id for chain_id, reason in failed.items() if reason == failure]
                     self._status.mark_failed(context, ids, failure)
                 done = [snapshot for snapshot in own if snapshot.chain.id not in failed]
-                revisions = [(s.chain.id, s.chain.revision) for s in done]
-                mark_realised(context, revisions, {s.chain.id: digest(s) for s in done})
+                mark_realised(context, done)
         except db_exc.DBError:
             LOG.exception("Cannot record whether port chains are realised; retrying later")
 

@@ -10,11 +10,6 @@ from dataclasses import replace
 from portchain.dataplane.plan import ChainPlan, Hop, Path, Source
 
 
-def plan_for_host(plan: ChainPlan, host: str) -> ChainPlan:
-    """Return a plan without what a host has nothing to do with."""
-    return HostViews(plan).plan_for(host)
-
-
 class HostViews:
     """A plan, as each of its hosts needs to know it.
 
@@ -29,13 +24,8 @@ class HostViews:
         self._plan = plan
         self._paths = tuple(map(_PathViews, plan.paths))
 
-    @property
-    def plan(self) -> ChainPlan:
-        """The plan of all hosts."""
-        return self._plan
-
     def plan_for(self, host: str) -> ChainPlan:
-        """Return the plan that a host gets.
+        """Return the plan that a host gets: without what it has nothing to do with.
 
         The plans of several hosts share their equal hops: the same objects, not copies.
         """

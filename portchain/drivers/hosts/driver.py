@@ -20,9 +20,8 @@ from portchain.dataplane.planning.floating import why_not_translated
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.dataplane.planning.planner import PairHistory, Planned, plan_chain
 from portchain.db import pair_sets, sent_plans, snapshots
-from portchain.db.drift import digest
+from portchain.db.drift import mark_realised
 from portchain.db.hosts import record_version, renew_chains, versions_of
-from portchain.db.realisation import mark_realised
 from portchain.drivers.base import (
     Capabilities,
     ChainsFailed,
@@ -212,9 +211,7 @@ class HostDriver(PortChainDriver):
             for chain_id, error in failures.items():
                 self.status.mark_failed(context, [chain_id], str(error))
         if quiet:
-            done = [one for one in loaded if one.chain.id not in failures]
-            revisions = [(one.chain.id, one.chain.revision) for one in done]
-            mark_realised(context, revisions, {one.chain.id: digest(one) for one in done})
+            mark_realised(context, [one for one in loaded if one.chain.id not in failures])
 
     # Called by the hosts.
 

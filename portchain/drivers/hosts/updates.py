@@ -32,11 +32,15 @@ class Outgoing:
         return HostViews(self.plan)
 
     @cached_property
+    def plans(self) -> Mapping[str, ChainPlan]:
+        """Host -> the plan that it gets, for all hosts that take part."""
+        return {host: self.views.plan_for(host) for host in self.plan.hosts}
+
+    @cached_property
     def record(self) -> PlanRecord:
         """What is recorded of the plan."""
         splitter = PlanSplitter()
-        plans = {host: self.views.plan_for(host) for host in self.plan.hosts}
-        identities = {host: splitter.split(plan).identity for host, plan in plans.items()}
+        identities = {host: splitter.split(plan).identity for host, plan in self.plans.items()}
         return PlanRecord(
             self.plan.id,
             self.plan.revision,
@@ -72,7 +76,7 @@ def updates_by_host(
             before = {one.plan.id: changes[one.plan.id].notify[host] for one in chains[host]}
             got = {chain_id: parts_in(identity) for chain_id, identity in before.items()}
         updates[host] = contract.PlanUpdate(
-            tuple(one.views.plan_for(host) for one in chains[host]),
+            tuple(one.plans[host] for one in chains[host]),
             tuple(removed[host]),
             prepare=two_phase_chains([one.plan for one in chains[host]]),
             parts_sent=got,

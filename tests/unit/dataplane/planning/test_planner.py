@@ -22,7 +22,7 @@ from portchain.dataplane import plan as plans
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import EarlierPairs
 from portchain.dataplane.planning.planner import plan_chain
-from portchain.dataplane.planning.visibility import plan_for_host
+from portchain.dataplane.planning.visibility import HostViews
 from portchain.drivers.hosts.updates import Outgoing, updates_by_host
 from portchain.rpc import contract
 from tests.plans import TUNNEL_IPS, ident, mac
@@ -351,10 +351,12 @@ def test_each_host_gets_one_update_and_leaving_hosts_get_a_removal():
     }
     updates = updates_by_host(outgoing, changes, {})
     assert set(updates) == {"h1", "h2", "h3"}
-    assert updates["h1"].chains == tuple(plan_for_host(each.plan, "h1") for each in (one, other))
+    assert updates["h1"].chains == tuple(
+        HostViews(each.plan).plan_for("h1") for each in (one, other)
+    )
     assert updates["h2"].chains == ()
     assert updates["h2"].removed == ((one.plan.id, 3),)
-    assert updates["h3"].chains == (plan_for_host(one.plan, "h3"),)
+    assert updates["h3"].chains == (HostViews(one.plan).plan_for("h3"),)
 
 
 def after(before: ChainSnapshot, **port_changes) -> ChainSnapshot:

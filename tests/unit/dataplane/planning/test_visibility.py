@@ -8,11 +8,16 @@ from hypothesis import strategies as st
 from portchain.dataplane.compile import compile_bypass_guard, compile_chain
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.plan import Hop
-from portchain.dataplane.planning.visibility import plan_for_host
+from portchain.dataplane.planning.visibility import HostViews
 from tests.plans import HOSTS, chain, classifier, source, switch, tap, target
 
 NAMES = ("a", "b", "c")
 VMS = ("vm1", "vm2", "vm3", "vm4")
+
+
+def plan_for_host(plan, host):
+    return HostViews(plan).plan_for(host)
+
 
 targets = st.builds(
     target,

@@ -52,14 +52,44 @@ VLAN = "vlan"
 
 
 class HealthCheck(StrEnum):
-    """How a driver finds out whether a service function forwards packets.
+    """How a host finds out whether a service function forwards packets.
 
     ``none``: it does not; a function forwards if its ports are plugged in. ``icmp``: it sends
-    probes into the ingress port, and expects them at the egress port.
+    echo requests into the ingress port, and expects them at the egress port. ``l2``: the same with
+    frames of continuity checks (IEEE 802.1Q, clause 18), for functions that bridge. ``ping``: it
+    asks the ingress port for its address, and does not see whether the function forwards.
     """
 
     NONE = "none"
     ICMP = "icmp"
+    L2 = "l2"
+    PING = "ping"
+
+
+class OnFailure(StrEnum):
+    """What happens to the traffic flows of a pair that fails its health check.
+
+    ``rebalance``: they move to other pairs. ``keep``: they stay, and only new flows go elsewhere.
+    """
+
+    REBALANCE = "rebalance"
+    KEEP = "keep"
+
+
+class OperatingStatus(StrEnum):
+    """What a function, or all that a chain needs, does at the moment; Octavia's words.
+
+    ``ONLINE``: it works. ``DEGRADED``: some of its members do not. ``DRAINING``: it gets no new
+    flows. ``OFFLINE``: it is switched off, or not plugged in. ``ERROR``: it fails its health check.
+    ``NO_MONITOR``: nobody checks it.
+    """
+
+    ONLINE = "ONLINE"
+    DEGRADED = "DEGRADED"
+    DRAINING = "DRAINING"
+    OFFLINE = "OFFLINE"
+    ERROR = "ERROR"
+    NO_MONITOR = "NO_MONITOR"
 
 
 class FailureMode(StrEnum):
@@ -212,6 +242,24 @@ class FlowClassifier:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthCheckParameters:
+    """When a function counts as failed, and as back.
+
+    :param delay: seconds from one probe to the next, at least 0.1.
+    :param timeout: seconds after which a probe without an answer has failed; at most ``delay``.
+    :param max_retries: answers in a row, 1..10, after which a failed function is back.
+    :param max_retries_down: failures in a row, 1..10, after which a function has failed.
+    :param destination: the address that probes are sent to; empty for one that the server chooses.
+    """
+
+    delay: float = 1.0
+    timeout: float = 0.5
+    max_retries: int = 3
+    max_retries_down: int = 3
+    destination: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PortPair:
     """One instance of a service function: packets enter at one Neutron port and leave at another.
 
@@ -220,6 +268,8 @@ class PortPair:
         ``vlan`` for a function that keeps VLAN tags; None otherwise.
     :param weight: share of new flows relative to the other pairs of the group; with 0, none.
     :param kind: how the function forwards packets.
+    :param admin_state_up: false to take the function out of the path.
+    :param backup: the function gets packets only while no pair without this mark is available.
     """
 
     id: str
@@ -230,6 +280,8 @@ class PortPair:
     correlation: str | None = None
     weight: int = 1
     kind: FunctionKind = FunctionKind.L3
+    admin_state_up: bool = True
+    backup: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +294,10 @@ class PortPairGroup:
     :param egress_n_tuple: the header of packets after the function, if the function changes it.
     :param tap_enabled: the function is a passive observer: it gets copies, and returns nothing.
     :param health_check: how a driver finds out which pairs forward packets.
+    :param health: when a pair counts as failed, and as back.
     :param failure_mode: what happens to packets while no pair is available.
+    :param min_healthy: with fewer available pairs than this, none counts as available.
+    :param on_failure: what happens to the flows of a failed pair.
     :param shared: whether an RBAC policy lets another project use the group.
     """
 
@@ -258,6 +313,9 @@ class PortPairGroup:
     health_check: HealthCheck = HealthCheck.NONE
     failure_mode: FailureMode = FailureMode.CLOSED
     shared: bool = False
+    health: HealthCheckParameters = HealthCheckParameters()
+    min_healthy: int = 1
+    on_failure: OnFailure = OnFailure.REBALANCE
 
     @property
     def port_ids(self) -> frozenset[str]:
@@ -385,6 +443,19 @@ class HostReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PairHealth:
+    """What a host reports about the function of a port pair that it checks.
+
+    :param is_up: whether the function answers.
+    :param reason: why it does not; empty if it does.
+    """
+
+    pair_id: str
+    is_up: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ChainSnapshot:
     """A chain and the state of its ports at one moment: the input of every driver.
 
@@ -402,6 +473,7 @@ class ChainSnapshot:
     :param earlier: the predecessors of the predecessors, their predecessors, and so on.
     :param senders: ids of the ports that may have sent packets of a chain with predecessors: the
         sources of its ancestors.
+    :param failed: id of a pair that fails its health check -> the host's reason.
     """
 
     chain: PortChain
@@ -412,6 +484,7 @@ class ChainSnapshot:
     successors: tuple[PortChain, ...] = ()
     earlier: tuple[PortChain, ...] = ()
     senders: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ancestors(self) -> tuple[PortChain, ...]:

@@ -11,6 +11,7 @@ import itertools
 from dataclasses import dataclass
 
 from portchain.core.function_kinds import L2, L3, MPLS_AWARE, NSH_AWARE, FunctionTraits
+from portchain.core.model import HealthCheck, HealthCheckParameters
 
 PortRange = tuple[int, int]
 
@@ -293,6 +294,31 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """How a host checks the function of one of its port pairs.
+
+    :param host: the host that both of its ports are bound to.
+    :param function: the kind of the function: probes have the form of the packets that it gets.
+    :param check: what the probes are; not ``none``.
+    :param source: the address that probes come from. ``destination``: that they are sent to; both
+        of one IP version. With ``ping``, the address of the ingress port. Both are empty for checks
+        without addresses.
+    :param parameters: times and numbers; ``destination`` of these is unused.
+    """
+
+    pair_id: str
+    host: str
+    ingress_port: str
+    ingress_mac: str
+    egress_port: str
+    check: HealthCheck
+    function: FunctionTraits = L3
+    source: str = ""
+    destination: str = ""
+    parameters: HealthCheckParameters = HealthCheckParameters()
+
+
+@dataclass(frozen=True, slots=True)
 class ChainPlan:
     """A chain, as all hosts that take part in it receive it.
 
@@ -307,6 +333,7 @@ class ChainPlan:
         older than contract 1.9.
     :param packet_hosts: the hosts, sorted, that accept packets in MPLS from tunnels; the others get
         whole frames in MPLS (docs/decisions/0061).
+    :param probes: the health checks of the chain's functions, failed ones included.
     """
 
     id: str
@@ -317,21 +344,23 @@ class ChainPlan:
     owner: str = ""
     generation: int | None = None
     packet_hosts: tuple[str, ...] = ()
+    probes: tuple[Probe, ...] = ()
 
     @property
     def hosts(self) -> frozenset[str]:
-        """The hosts that take part: those of sources, targets and origins."""
+        """The hosts that take part: those of sources, targets, origins and probes."""
         ends = {end.host for path in self.paths for end in (*path.senders, *path.origins)}
         functions = {
             target.host for path in self.paths for hop in path.hops for target in hop.targets
         }
-        return frozenset(ends | functions)
+        return frozenset(ends | functions | {probe.host for probe in self.probes})
 
     @property
     def ports(self) -> frozenset[str]:
         """The ids of the Neutron ports that the chain's flows depend on."""
         targets = [target for path in self.paths for hop in path.hops for target in hop.targets]
         sources = {sender.port_id for path in self.paths for sender in path.senders}
+        probed = {port for one in self.probes for port in (one.ingress_port, one.egress_port)}
         return frozenset(
-            sources | {t.ingress_port for t in targets} | {t.egress_port for t in targets}
+            sources | probed | {t.ingress_port for t in targets} | {t.egress_port for t in targets}
         )

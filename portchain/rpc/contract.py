@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from portchain.core.model import HostReport
+from portchain.core.model import HostReport, PairHealth
 from portchain.dataplane.plan import ChainPlan
 from portchain.rpc import parts
 from portchain.rpc.fields import (
@@ -77,8 +77,10 @@ SERVER_TOPIC = "port_chain-server"
 # 1.15 "parts": long lists of a plan are sent in parts, without those that the host has got with the
 #      plan before (docs/decisions/0065). A host that lacks one asks for changes. Older hosts, and
 #      those of which the server does not know the version, get whole plans.
+# 1.16 "probes" of a chain: the health checks of the functions on the host, and "report_health" to
+#      the server. An older agent checks nothing: its functions count as working.
 VERSION = "1.0"
-MINOR_VERSION = 15
+MINOR_VERSION = 16
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 PARTS_SINCE = 15
@@ -208,6 +210,25 @@ def decode_reports(message: Any) -> tuple[HostReport, ...]:
             read_text(item, "missing"),
             bool(item.get("prepared", False)),
             read_text(item, "warning"),
+        ),
+    )
+
+
+def encode_health(health: Iterable[PairHealth]) -> list[dict[str, Any]]:
+    """Return what a host has found out about functions as a message for ``decode_health``."""
+    return [asdict(one) for one in health]
+
+
+def decode_health(message: Any) -> tuple[PairHealth, ...]:
+    """Return what a host has found out about functions.
+
+    :raises ContractError: a value is missing or has a wrong type.
+    """
+    return read_each(
+        {"health": message},
+        "health",
+        lambda item: PairHealth(
+            read_uuid(item, "pair_id"), bool(item.get("is_up", False)), read_text(item, "reason")
         ),
     )
 

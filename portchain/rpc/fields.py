@@ -73,6 +73,16 @@ def read_int(item: Mapping[str, Any], name: str, low: int, high: int | None = No
     return value
 
 
+def read_seconds(item: Mapping[str, Any], name: str, low: float, high: float) -> float:
+    """Return a time in seconds within bounds."""
+    value = item.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ContractError(f"{name}: expected a number of seconds, got {value!r}")
+    if not low <= value <= high:  # neither is a value that is not a number
+        raise ContractError(f"{name}: {value} is not in {low}..{high}")
+    return float(value)
+
+
 def read_uuid(item: Mapping[str, Any], name: str) -> str:
     """Return a UUID in canonical form."""
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from portchain.core import function_kinds
 from portchain.core.function_kinds import FunctionTraits
-from portchain.core.model import FunctionKind
+from portchain.core.model import FunctionKind, HealthCheck, HealthCheckParameters
 from portchain.core.rules import MAX_WEIGHT
 from portchain.dataplane.pipeline import MAX_HOPS, ODD_GENERATION
 from portchain.dataplane.plan import (
@@ -20,6 +20,7 @@ from portchain.dataplane.plan import (
     GraphIngress,
     Hop,
     Path,
+    Probe,
     Receiver,
     Segment,
     Source,
@@ -37,6 +38,7 @@ from portchain.rpc.fields import (
     read_mac,
     read_ports,
     read_prefixes,
+    read_seconds,
     read_text,
     read_tunnel_ip,
     read_uuid,
@@ -45,7 +47,10 @@ from portchain.rpc.fields import (
 _MAX_PATH_ID, _MAX_PROTOCOL, _MAX_VLAN = 65535, 255, 4094
 _MAX_EARLIER_SETS, _MAX_PAIRS = 16, 65535
 _MAX_HOSTS, _MAX_HOST_NAME = 65535, 255
-_PLAN_FIELDS = tuple(field.name for field in fields(ChainPlan) if field.name != "paths")
+_MAX_RETRIES, _MIN_DELAY, _MAX_DELAY = 10, 0.1, 3600.0
+_PLAN_FIELDS = tuple(
+    field.name for field in fields(ChainPlan) if field.name not in ("paths", "probes")
+)
 _SOURCE_FIELDS = tuple(field.name for field in fields(Source))
 _TARGET_KEYS = (
     "targets",
@@ -143,7 +148,9 @@ def encode_plan(plan: ChainPlan) -> dict[str, Any]:
 
 
 def _encode_without_paths(plan: ChainPlan) -> dict[str, Any]:
-    return {name: getattr(plan, name) for name in _PLAN_FIELDS} | {"paths": []}
+    item = {name: getattr(plan, name) for name in _PLAN_FIELDS} | {"paths": []}
+    # Without the key, the part of a host without probes is what servers before 1.16 recorded.
+    return item | ({"probes": list(map(_encode_probe, plan.probes))} if plan.probes else {})
 
 
 def _encode_ends(path: Path) -> dict[str, Any]:
@@ -181,10 +188,24 @@ def _encode_hop(hop: Hop) -> dict[str, Any]:
 
 def _encode_target(target: Target) -> dict[str, Any]:
     item = asdict(target)
-    function = item.pop("function")
-    item["bridges"] = function["function_kind"] == FunctionKind.L2
-    item["encapsulation"] = str(function["correlation"] or "")
-    return _without_empty(item)
+    del item["function"]
+    return _without_empty(item | _encode_function(target.function))
+
+
+def _encode_function(function: FunctionTraits) -> dict[str, Any]:
+    return {
+        "bridges": function.function_kind == FunctionKind.L2,
+        "encapsulation": str(function.correlation or ""),
+    }
+
+
+def _encode_probe(probe: Probe) -> dict[str, Any]:
+    item = asdict(probe)
+    del item["function"]
+    parameters = item.pop("parameters")
+    del parameters["destination"]
+    item["check"] = str(probe.check)
+    return _without_empty(item | parameters | _encode_function(probe.function))
 
 
 def _key_of_targets(hop: Hop) -> str:
@@ -213,6 +234,7 @@ def decode_plan(item: Mapping[str, Any]) -> ChainPlan:
         owner=read_keyword(item, "owner"),
         generation=None if item.get("generation") is None else read_int(item, "generation", 0),
         packet_hosts=_host_names(item, "packet_hosts"),
+        probes=tuple(probe for probe in read_each(item, "probes", _probe) if probe is not None),
     )
 
 
@@ -397,6 +419,32 @@ def _target(item: Mapping[str, Any]) -> Target:
         return_macs=tuple(
             read_mac({"return_macs": mac}, "return_macs") for mac in read_list(item, "return_macs")
         ),
+    )
+
+
+def _probe(item: Mapping[str, Any]) -> Probe | None:
+    """Return a probe; None if it is one of a later release, which this host cannot send."""
+    check = read_keyword(item, "check")
+    if check not in HealthCheck or check == HealthCheck.NONE:
+        return None
+    parameters = HealthCheckParameters(
+        delay=read_seconds(item, "delay", _MIN_DELAY, _MAX_DELAY),
+        timeout=read_seconds(item, "timeout", 0.0, _MAX_DELAY),
+        max_retries=read_int(item, "max_retries", 1, _MAX_RETRIES),
+        max_retries_down=read_int(item, "max_retries_down", 1, _MAX_RETRIES),
+    )
+    source, destination = read_text(item, "source"), read_text(item, "destination")
+    return Probe(
+        pair_id=read_uuid(item, "pair_id"),
+        host=read_text(item, "host"),
+        ingress_port=read_uuid(item, "ingress_port"),
+        ingress_mac=read_mac(item, "ingress_mac"),
+        egress_port=read_uuid(item, "egress_port"),
+        check=HealthCheck(check),
+        function=_function(item),
+        source=as_address(source, "source") if source else "",
+        destination=as_address(destination, "destination") if destination else "",
+        parameters=parameters,
     )
 
 

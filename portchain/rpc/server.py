@@ -6,7 +6,7 @@ from typing import Any
 import oslo_messaging
 from neutron_lib import rpc as n_rpc
 
-from portchain.core.model import HostReport
+from portchain.core.model import HostReport, PairHealth
 from portchain.rpc import contract
 
 
@@ -37,6 +37,15 @@ class ServerClient:
             context, "report", host=host, reports=contract.encode_reports(reports)
         )
 
+    def report_health(self, context: Any, host: str, health: Sequence[PairHealth]) -> None:
+        """Report which functions of this host answer. Returns when the server has stored it.
+
+        :raises Exception: of oslo.messaging, if no server answers, or one older than contract 1.16.
+        """
+        self._client.prepare().call(
+            context, "report_health", host=host, health=contract.encode_health(health)
+        )
+
 
 class ServerEndpoint:
     """Answers the hosts, on the server.
@@ -44,6 +53,7 @@ class ServerEndpoint:
     :param sync: called with context, host and what the host says of itself; returns what the host
         must change.
     :param report: called with context, host and reports; stores them.
+    :param report_health: called with context, host and what it says of functions; stores it.
     """
 
     target = oslo_messaging.Target(version=contract.VERSION)
@@ -52,9 +62,11 @@ class ServerEndpoint:
         self,
         sync: Callable[[Any, str, contract.HostKnowledge], contract.PlanUpdate],
         report: Callable[[Any, str, Sequence[HostReport]], None],
+        report_health: Callable[[Any, str, Sequence[PairHealth]], None],
     ) -> None:
         self._sync = sync
         self._report = report
+        self._report_health = report_health
 
     def sync(self, context: Any, host: str, known: Any) -> dict[str, Any]:
         """Return what a host must change.
@@ -69,3 +81,10 @@ class ServerEndpoint:
         :raises ContractError: the message does not follow the contract.
         """
         self._report(context, host, contract.decode_reports(reports))
+
+    def report_health(self, context: Any, host: str, health: Any) -> None:
+        """Store which functions of a host answer.
+
+        :raises ContractError: the message does not follow the contract.
+        """
+        self._report_health(context, host, contract.decode_health(health))

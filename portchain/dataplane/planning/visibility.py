@@ -29,7 +29,11 @@ class HostViews:
 
         The plans of several hosts share their equal hops: the same objects, not copies.
         """
-        visible = replace(self._plan, paths=tuple(path.for_host(host) for path in self._paths))
+        visible = replace(
+            self._plan,
+            paths=tuple(path.for_host(host) for path in self._paths),
+            probes=tuple(probe for probe in self._plan.probes if probe.host == host),
+        )
         if not self._plan.packet_hosts:
             return visible
         known = visible.hosts

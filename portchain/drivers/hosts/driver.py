@@ -87,7 +87,8 @@ class HostDriver(PortChainDriver):
 
     def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
         """Return the endpoint that hosts call."""
-        return ((contract.SERVER_TOPIC, [ServerEndpoint(self._sync, self._record_reports)]),)
+        endpoint = ServerEndpoint(self._sync, self._record_reports, self._record_health)
+        return ((contract.SERVER_TOPIC, [endpoint]),)
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
         """Forget what groups selected from before, once flows from before have ended."""

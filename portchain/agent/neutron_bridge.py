@@ -49,6 +49,11 @@ class NeutronBridge:
         return str(self._bridge.br_name)
 
     @property
+    def target(self) -> str:
+        """See ``BridgeConnection``."""
+        return self.name
+
+    @property
     def database(self) -> Any:
         """See ``BridgeConnection``."""
         return self._bridge.ovsdb

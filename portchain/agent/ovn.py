@@ -163,7 +163,7 @@ class LocalBridge:
     """
 
     def __init__(self, database: Any, name: str) -> None:
-        self.name = name
+        self.name = self.target = name
         self.database = database
 
     def ofctl(

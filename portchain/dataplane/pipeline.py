@@ -495,6 +495,7 @@ class Priority:
     FORWARDED_OFFSET = 3
     # Subtracted for fragments of which the switch cannot tell whether they match: below all ranks.
     FRAGMENT_OFFSET = 15
+    PROBE = 333  # answers to the probes of health checks
     METERED = 332  # has visited the tables that limit packet rates
     # In Neutron's first table, before anything is classified.
     TO_GROUP = 331  # broadcast and multicast: not part of chains
@@ -540,7 +541,8 @@ _VALUE = re.compile(r"(?<=set_field:)[^,]*(?=->)|(?<=cookie=)\w+|(?<=output:)(?=
 _LEARN = re.compile(r"learn\(table=(\d+),[^)]*\)")
 _GOTO = re.compile(r"(?:goto_table:|resubmit\(,)(\d+)")
 _OUTPUT = re.compile(
-    r"(?:^|[,(])(?:output:(?:\d+|NXM_NX_REG\d+\[.*?\])|in_port|NORMAL)(?:[,)]|$)", re.ASCII
+    r"(?:^|[,(])(?:output:(?:\d+|NXM_NX_REG\d+\[.*?\])|in_port|NORMAL|controller\(.*?\))(?:[,)]|$)",
+    re.ASCII,
 )
 
 

@@ -8,7 +8,7 @@ The field names of these classes are keys on the wire, except for ``Target.funct
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from portchain.core.function_kinds import L2, L3, MPLS_AWARE, NSH_AWARE, FunctionTraits
 from portchain.core.model import HealthCheck, HealthCheckParameters
@@ -315,7 +315,7 @@ class Probe:
     function: FunctionTraits = L3
     source: str = ""
     destination: str = ""
-    parameters: HealthCheckParameters = HealthCheckParameters()
+    parameters: HealthCheckParameters = field(default_factory=HealthCheckParameters)
 
 
 @dataclass(frozen=True, slots=True)

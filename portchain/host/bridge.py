@@ -25,6 +25,10 @@ class BridgeConnection(Protocol):
         """The bridge's name in the database."""
 
     @property
+    def target(self) -> str:
+        """The bridge's address for OpenFlow, in the notation of ovs-ofctl(8), or its name."""
+
+    @property
     def database(self) -> Any:
         """The host's Open vSwitch database, an ``ovsdbapp.schema.open_vswitch.api.API``."""
 

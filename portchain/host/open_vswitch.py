@@ -26,6 +26,7 @@ from portchain.dataplane.host_switch import (
 from portchain.dataplane.pipeline import BR_CHAIN_LIMITS, REG_PROJECT
 from portchain.host.bridge import BridgeConnection, PortRows
 from portchain.host.flood_control import FloodControl
+from portchain.host.health.channel import PacketChannel
 
 # Open vSwitch has an interface type of its own for GRE over IPv6; Neutron's constant lacks it.
 _TUNNEL_TYPES = frozenset({*ovs_constants.TUNNEL_NETWORK_TYPES, n_const.TYPE_GRE_IP6})
@@ -162,6 +163,15 @@ class OpenVSwitch:
                 transaction.add(database.db_set("Flow_Table", row, ("groups", groups)))
             for number in surplus:
                 transaction.add(database.db_remove("Bridge", name, "flow_tables", number))
+
+    def open_channel(self) -> PacketChannel:
+        """See ``Switch``: a connection to br-int."""
+        return PacketChannel(self._packet_target)
+
+    def _packet_target(self) -> str:
+        """Return the address of br-int; empty while the switch has none."""
+        bridge = self._bridges.get(Bridge.INT)
+        return bridge.target if bridge else ""
 
     def apply(self, batch: Batch) -> None:
         """See ``Switch``.

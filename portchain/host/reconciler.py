@@ -30,10 +30,11 @@ from portchain.dataplane.flow import EntryKey, SwitchEntry
 from portchain.dataplane.gates import needs_of
 from portchain.dataplane.host_switch import FlowLimits, HostNeeds, LocalSwitch
 from portchain.dataplane.packed_flows import compare, digest
-from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.plan import ChainPlan, Probe
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
 from portchain.host.garbage import without_garbage_collection
+from portchain.host.health.prober import Check, checks_of
 from portchain.host.needs import NeedsOfChains
 from portchain.host.priority_lock import PriorityLock
 from portchain.host.rejected_flows import find_rejected
@@ -61,6 +62,7 @@ class Reconciler:
     :param timeouts: how long transitions wait.
     :param clock: returns seconds of a monotonic clock.
     :param limits: what chains may take of the host.
+    :param set_checks: called with the functions to check whenever they change; must not block.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Reconciler:
         clock: Callable[[], float] = time.monotonic,
         *,
         limits: FlowLimits | None = None,
+        set_checks: Callable[[list[Check]], None] = lambda _: None,
     ) -> None:
         self._switch = switch
         self._host = host
@@ -90,6 +93,9 @@ class Reconciler:
         self._chains_of_port: dict[str, tuple[str, ...]] = {}
         self._ports_of_chain: dict[str, tuple[str, ...]] = {}
         self._needs = NeedsOfChains()
+        self._set_checks = set_checks
+        self._probes: dict[str, tuple[Probe, ...]] = {}  # of chains with functions to check here
+        self._checked: tuple[object, ...] = ()  # what the present checks follow from
         self._arbiter = FlowArbiter()
         self._reported: dict[str, HostReport] = {}
         self._found: LocalSwitch | None = None  # as the switch has returned it
@@ -486,6 +492,10 @@ class Reconciler:
         self._in_transition.discard(chain_id)
         self._awaiting_switch.discard(chain_id)
         self._computed.discard(chain_id)
+        if probes := state.plan.probes if state.plan else ():
+            self._probes[chain_id] = probes
+        else:
+            self._probes.pop(chain_id, None)
         if state == ABSENT:
             self._chains.pop(chain_id, None)
             self._set_ports(chain_id, frozenset())
@@ -593,6 +603,14 @@ class Reconciler:
                 if not outcome.error:
                     self._computed.add(chain_id)
         self._report_outcomes(outcomes)
+        self._update_checks(local)
+
+    def _update_checks(self, local: LocalSwitch) -> None:
+        """Say which functions to check, now that the switch has the flows for their answers."""
+        now = (local.ports, *self._probes.values())
+        if (self._probes or self._checked) and now != self._checked:
+            self._checked = now
+            self._set_checks(checks_of(self._probes.values(), local))
 
     def _apply_without_rejected(self, local: LocalSwitch) -> dict[str, Outcome]:
         """Program all flows but the rejected ones, so that these do not block other chains."""

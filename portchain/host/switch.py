@@ -7,6 +7,7 @@ from portchain.dataplane.datapath import Feature
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import SwitchEntry
 from portchain.dataplane.host_switch import HostNeeds, LocalSwitch
+from portchain.host.health.channel import PacketChannel
 
 
 class Switch(Protocol):
@@ -40,6 +41,9 @@ class Switch(Protocol):
 
         :param limits: table -> largest number of flows. Limits of other tables of ours are removed.
         """
+
+    def open_channel(self) -> PacketChannel:
+        """Return a new connection for frames to and from the ports of functions."""
 
     def apply(self, batch: Batch) -> None:
         """Apply a batch. Its flows are one bundle: the switch accepts all of them or none."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from ovs import stream
 
+_in_use: dict[str, str] = {}
 _SETTERS: Mapping[str, Callable[[str], None]] = {
     "private_key": stream.Stream.ssl_set_private_key_file,
     "certificate": stream.Stream.ssl_set_certificate_file,
@@ -24,3 +25,9 @@ def use_files(files: Mapping[str, str | None]) -> None:
     for name, path in files.items():
         if path:
             _SETTERS[name](path)
+            _in_use[name] = path
+
+
+def files_in_use() -> Mapping[str, str]:
+    """Return the files that SSL connections of this process use: name -> path."""
+    return dict(_in_use)

@@ -425,7 +425,7 @@ def _target(item: Mapping[str, Any]) -> Target:
 def _probe(item: Mapping[str, Any]) -> Probe | None:
     """Return a probe; None if it is one of a later release, which this host cannot send."""
     check = read_keyword(item, "check")
-    if check not in HealthCheck or check == HealthCheck.NONE:
+    if check not in (HealthCheck.ICMP, HealthCheck.L2, HealthCheck.PING):
         return None
     parameters = HealthCheckParameters(
         delay=read_seconds(item, "delay", _MIN_DELAY, _MAX_DELAY),

@@ -24,6 +24,7 @@ from portchain.dataplane.compile.forward import (
 )
 from portchain.dataplane.compile.labels import ambiguous_macs
 from portchain.dataplane.compile.link_traffic import link_traffic_flows
+from portchain.dataplane.compile.probes import probe_flows
 from portchain.dataplane.compile.return_path import rejoin_flows, return_flows
 from portchain.dataplane.compile.select_pair import (
     affinity_flows,
@@ -65,6 +66,7 @@ def compile_chain(
         affinity |= collect(_affinity(context), switch.limits)
         no_flood |= context.no_flood
         missing |= context.missing
+    forwarding |= collect(probe_flows(plan.probes, switch), switch.limits)
     missing.update(wiring.missing_gates(plan, switch))
     return Compiled(
         classification=frozenset(classification),

@@ -1,0 +1,65 @@
+"""Health checks: flows that take the answers to probes from functions, and give them to the host.
+
+Such a packet enters no chain and reaches nobody else: its flow is above those for what functions
+return. It matches the addresses of the probes alone, so that a function cannot have the host look
+at its traffic.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from portchain.core.function_kinds import MPLS_AWARE, NSH_AWARE, FunctionTraits
+from portchain.core.model import HealthCheck
+from portchain.dataplane.flow import Flow
+from portchain.dataplane.flow_builder import NO_VLAN, build_flow
+from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.pipeline import Priority, function_label
+from portchain.dataplane.plan import Probe
+from portchain.dataplane.probing import CONTINUITY_CHECK, CONTROLLER_ID, PROBE_LABEL, probe_mac
+
+_MAX_BYTES = 128
+"""So much of an answer the switch sends to the host: more than any probe has."""
+
+_TO_HOST = f"controller(max_len={_MAX_BYTES},id={CONTROLLER_ID})"
+_NSH = ("dl_type=0x894f", NO_VLAN, "nsh_mdtype=1", "nsh_np=3", f"nsh_spi={PROBE_LABEL:#x}")
+
+
+def probe_flows(probes: Iterable[Probe], switch: LocalSwitch) -> Iterator[Flow]:
+    """Yield a flow for the answers of each function on this host whose ports are plugged in."""
+    for probe in probes:
+        returns_at = probe.ingress_port if probe.check is HealthCheck.PING else probe.egress_port
+        port = switch.ports.get(returns_at)
+        if probe.host == switch.host and port is not None:
+            match = (f"in_port={port.ofport}", *_answer(probe))
+            yield build_flow("LOCAL_SWITCHING", Priority.PROBE, match, _TO_HOST)
+
+
+def _answer(probe: Probe) -> tuple[str, ...]:
+    """Return the words that match the answer to a probe."""
+    sent_by = probe_mac(probe.pair_id)
+    if probe.check is HealthCheck.PING:
+        return (f"dl_dst={sent_by}",)
+    if probe.check is HealthCheck.L2:
+        return (f"dl_type={CONTINUITY_CHECK:#x}", f"dl_src={sent_by}")
+    if probe.function == NSH_AWARE:
+        return _NSH
+    ethertype = "IPv6" if ":" in probe.destination else "IPv4"
+    if probe.function == MPLS_AWARE:
+        return (
+            "mpls",
+            NO_VLAN,
+            "mpls_bos=1",
+            f"mpls_label={function_label(PROBE_LABEL, ethertype)}",
+        )
+    return (*_echo_request(ethertype, probe), *_frame(probe.function, sent_by))
+
+
+def _echo_request(ethertype: str, probe: Probe) -> tuple[str, ...]:
+    if ethertype == "IPv6":
+        addresses = (f"ipv6_src={probe.source}", f"ipv6_dst={probe.destination}")
+        return ("icmp6", "icmp_type=128", "icmp_code=0", *addresses)
+    addresses = (f"nw_src={probe.source}", f"nw_dst={probe.destination}")
+    return ("icmp", "icmp_type=8", "icmp_code=0", *addresses)
+
+
+def _frame(function: FunctionTraits, sent_by: str) -> tuple[str, ...]:
+    return (f"dl_src={sent_by}",) if function.keeps_source_mac else ()

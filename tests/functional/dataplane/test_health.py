@@ -1,0 +1,288 @@
+"""Health checks on a real Open vSwitch: probes go through functions, and nowhere else."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from scapy.contrib.mpls import MPLS
+from scapy.contrib.nsh import NSH
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, IPv6
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Packet, Raw
+
+from portchain.core.function_kinds import L2, L3, MPLS_AWARE, NSH_AWARE
+from portchain.core.model import HealthCheck, HealthCheckParameters, PairHealth
+from portchain.dataplane.compile.probes import probe_flows
+from portchain.dataplane.flow import Bridge
+from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
+from portchain.dataplane.pipeline import check
+from portchain.dataplane.plan import Probe
+from portchain.host.health.channel import ChannelError, PacketChannel
+from portchain.host.health.prober import Prober, checks_of
+from tests.functional.vswitch import DEADLINE, Host, Vswitch, running_vswitch
+from tests.plans import ident, mac
+
+INGRESS, EGRESS, OTHER = 11, 12, 13
+GATEWAY = mac("gateway")
+OWN, OWN6 = "10.0.0.30", "2001:db8::30"
+PROBE = Probe(
+    pair_id=ident("a"),
+    host="h1",
+    ingress_port=ident("a-in"),
+    ingress_mac=mac("a-in"),
+    egress_port=ident("a-out"),
+    check=HealthCheck.ICMP,
+    source="10.0.0.1",
+    destination="10.0.0.20",
+    parameters=HealthCheckParameters(delay=0.1, timeout=0.1, max_retries=2, max_retries_down=2),
+)
+IPV6 = replace(PROBE, source="2001:db8::1", destination="2001:db8::20")
+
+
+class Function:
+    """Answers, in a thread, what comes out of its ingress port.
+
+    :param forward: returns what the function sends for a frame; None to drop it.
+    """
+
+    def __init__(
+        self, vswitch: Vswitch, forward: Callable[[Packet], Packet | None], answers_at: str
+    ) -> None:
+        self.vswitch, self.forward, self.answers_at = vswitch, forward, answers_at
+        self.works = True
+        self.got: list[Packet] = []
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(DEADLINE)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(0.01):
+            for raw in self.vswitch.new_frames("a-in"):
+                frame = Ether(raw)
+                self.got.append(frame)
+                answer = self.forward(frame) if self.works else None
+                if answer is not None:
+                    self.vswitch.send(self.answers_at, answer)
+
+
+class World:
+    """A host with a function, and a port of somebody else."""
+
+    def __init__(self, vswitch: Vswitch) -> None:
+        self.vswitch = vswitch
+        self.host = Host(vswitch, "h1")
+        for name, ofport in (("a-in", INGRESS), ("a-out", EGRESS), ("other", OTHER)):
+            vswitch.add_port("h1-int", name, ofport)
+        self.local = LocalSwitch(
+            "h1",
+            Firewall.ELSEWHERE,
+            {ident("a-in"): LocalPort(INGRESS, 1), ident("a-out"): LocalPort(EGRESS, 1)},
+        )
+        self.reports: list[PairHealth] = []
+        self.target = f"unix:{vswitch.folder}/h1-int.mgmt"
+        self.prober = Prober("h1", lambda: PacketChannel(lambda: self.target), self.reports.extend)
+        self.functions: list[Function] = []
+
+    def check(self, probe: Probe) -> None:
+        flows = set(probe_flows([probe], self.local))
+        check(flows)
+        self.host.put(flows)
+        assert set(self.host.dump_entries()) == flows  # as the switch writes them
+        self.prober.set_checks(checks_of([[probe]], self.local))
+
+    def run_function(
+        self, forward: Callable[[Packet], Packet | None], answers_at: str = "a-out"
+    ) -> Function:
+        self.functions.append(Function(self.vswitch, forward, answers_at))
+        return self.functions[-1]
+
+    def wait_for(self, is_up: bool) -> PairHealth:
+        return wait(lambda: [one for one in self.prober.health if one.is_up is is_up])[0]
+
+    def close(self) -> None:
+        self.prober.set_checks([])
+        for function in self.functions:
+            function.stop()
+
+
+def wait(find: Callable[[], list]) -> list:
+    deadline = time.monotonic() + DEADLINE
+    while not (found := find()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with running_vswitch() as vswitch:
+        made = World(vswitch)
+        yield made
+        made.close()
+
+
+def routed(frame: Packet) -> Packet | None:
+    """Forward as a router, which looks at addresses and checksums."""
+    layer = IP if IP in frame else IPv6
+    if frame.dst != mac("a-in") or layer not in frame or not has_right_checksums(frame):
+        return None
+    sent = frame.copy()
+    sent.src, sent.dst = mac("a-out"), GATEWAY
+    if layer is IP:
+        sent[IP].ttl -= 1
+        del sent[IP].chksum
+    else:
+        sent[IPv6].hlim -= 1
+    return sent
+
+
+def has_right_checksums(frame: Packet) -> bool:
+    again = frame.copy()
+    for layer, name in ((IP, "chksum"), (ICMP, "chksum"), (ICMPv6EchoRequest, "cksum")):
+        if layer in again:
+            delattr(again[layer], name)
+    if ICMPv6ND_NS in again:
+        del again[ICMPv6ND_NS].cksum
+    return bytes(again) == bytes(frame)
+
+
+def bridged(frame: Packet) -> Packet:
+    return frame
+
+
+def returned_label(frame: Packet) -> Packet | None:
+    if MPLS not in frame or frame.dst != mac("a-in") or frame[MPLS].s != 1:
+        return None
+    sent = frame.copy()
+    sent.src, sent.dst = mac("a-out"), frame.src
+    sent[MPLS].ttl -= 1
+    return sent
+
+
+def returned_nsh(frame: Packet) -> Packet | None:
+    if NSH not in frame or frame.dst != mac("a-in") or frame[NSH].mdtype != 1:
+        return None
+    sent = frame.copy()
+    sent.src, sent.dst = mac("a-out"), frame.src
+    sent[NSH].si -= 1
+    return sent
+
+
+def resolved(frame: Packet) -> Packet | None:
+    """Say who has the address of the ingress port."""
+    if ARP in frame and frame[ARP].op == 1 and frame[ARP].pdst == OWN:
+        assert frame[ARP].psrc == "0.0.0.0"  # noqa: S104  # nobody learns an address from it
+        reply = ARP(op=2, hwsrc=mac("a-in"), psrc=OWN, hwdst=frame[ARP].hwsrc, pdst="0.0.0.0")  # noqa: S104
+        return Ether(src=mac("a-in"), dst=frame.src) / reply
+    if ICMPv6ND_NS in frame and frame[ICMPv6ND_NS].tgt == OWN6 and has_right_checksums(frame):
+        asker = frame[IPv6].src
+        answer = IPv6(src=OWN6, dst=asker, hlim=255) / ICMPv6ND_NA(tgt=OWN6, R=0, S=1)
+        return Ether(src=mac("a-in"), dst=frame.src) / answer
+    return None
+
+
+KINDS = {
+    "routes": (PROBE, routed),
+    "routes IPv6": (IPV6, routed),
+    "bridges": (replace(PROBE, function=L2), bridged),
+    "bridges, continuity check": (
+        replace(PROBE, function=L2, check=HealthCheck.L2, source="", destination=""),
+        bridged,
+    ),
+    "understands MPLS": (replace(PROBE, function=MPLS_AWARE), returned_label),
+    "understands MPLS, IPv6": (replace(IPV6, function=MPLS_AWARE), returned_label),
+    "understands NSH": (replace(PROBE, function=NSH_AWARE), returned_nsh),
+    "understands NSH, IPv6": (replace(IPV6, function=NSH_AWARE), returned_nsh),
+    "answers for its address": (
+        replace(PROBE, function=L3, check=HealthCheck.PING, source="", destination=OWN),
+        resolved,
+    ),
+    "answers for its IPv6 address": (
+        replace(PROBE, function=L3, check=HealthCheck.PING, source="", destination=OWN6),
+        resolved,
+    ),
+}
+
+
+@pytest.mark.parametrize(("probe", "forward"), KINDS.values(), ids=KINDS)
+def test_a_function_fails_and_comes_back(
+    world: World, probe: Probe, forward: Callable[[Packet], Packet | None]
+) -> None:
+    is_ping = probe.check is HealthCheck.PING
+    function = world.run_function(forward, "a-in" if is_ping else "a-out")
+    world.check(probe)
+    world.wait_for(is_up=True)
+    function.works = False
+    failed = world.wait_for(is_up=False)
+    assert failed.reason == "it has not answered 2 probes in a row"
+    function.works = True
+    world.wait_for(is_up=True)
+    assert [one.is_up for one in world.reports] == [True, False, True]
+    assert set(world.prober.answer_seconds) == {ident("a")}
+    # Nobody else has seen a probe or an answer.
+    assert world.vswitch.received("other", 0) == []
+    assert world.vswitch.received("a-out", 0) == []
+
+
+def test_answers_that_a_function_makes_up_do_not_count(world: World) -> None:
+    """A function that forwards nothing sends what looks like an answer, by its addresses."""
+
+    def forged(frame: Packet) -> Packet | None:
+        sent = routed(frame)
+        if sent is not None:
+            sent[Raw].load = bytes(len(sent[Raw].load))
+            del sent[ICMP].chksum
+        return sent
+
+    function = world.run_function(forged)
+    world.check(PROBE)
+    world.wait_for(is_up=False)
+    function.forward = routed
+    world.wait_for(is_up=True)
+
+
+def test_an_answer_at_another_port_does_not_count(world: World) -> None:
+    function = world.run_function(routed, "other")
+    world.check(PROBE)
+    world.wait_for(is_up=False)
+    assert function.got
+
+
+def test_other_packets_of_a_function_pass(world: World) -> None:
+    world.run_function(routed)
+    world.check(PROBE)
+    world.wait_for(is_up=True)
+    own = Ether(src=mac("a-out"), dst=GATEWAY) / IP(src="10.0.0.31", dst="10.0.0.20") / ICMP()
+    world.vswitch.send("a-out", own)
+    assert len(world.vswitch.received("other", 1)) == 1
+
+
+def test_without_the_switch_nothing_fails(world: World) -> None:
+    """A restart of the switch is no failure of the functions."""
+    world.run_function(routed)
+    world.check(PROBE)
+    world.wait_for(is_up=True)
+    target, world.target = world.target, f"unix:{world.vswitch.folder}/nobody"
+    world.vswitch.stop_switch()
+    time.sleep(1)  # many times longer than probes take to fail
+    world.vswitch.start_switch()
+    world.target = target
+    world.host.add_flows(Bridge.INT, world.host.neutron_flows)
+    world.check(PROBE)
+    sent = len(world.functions[0].got)
+    wait(lambda: world.functions[0].got[sent + 3 :])
+    assert [one.is_up for one in world.reports] == [True]
+
+
+def test_a_channel_says_that_nobody_listens(world: World) -> None:
+    with pytest.raises(ChannelError, match="cannot connect"):
+        PacketChannel(lambda: f"unix:{world.vswitch.folder}/nobody").connect()
+    with pytest.raises(ChannelError, match="no bridge"):
+        PacketChannel(lambda: "").connect()

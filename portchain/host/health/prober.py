@@ -26,6 +26,8 @@ LOG = log.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 _IDLE_SECONDS = 60.0
+_TICK = 0.02
+"""Probes are sent at multiples of this time, in seconds: what is due together costs less."""
 _NUMBERS = 1 << 16
 _RANDOM = secrets.SystemRandom()
 
@@ -179,7 +181,7 @@ class Prober:
             return
         function = self._functions[pair_id] = _Function(check)
         # Not all at once: a host has hundreds of functions.
-        first = self._clock() + _RANDOM.uniform(0, check.probe.parameters.delay)
+        first = _tick(self._clock() + _RANDOM.uniform(0, check.probe.parameters.delay))
         heapq.heappush(self._events, _Event(first, True, pair_id, function.secret))
 
     # The thread.
@@ -202,8 +204,8 @@ class Prober:
     def _work_once(self, channel: Channel) -> None:
         """Wait for answers or a time, and act. Answers count before times that have passed."""
         with self._lock:
-            next_time = self._events[0].time if self._events else self._clock() + _IDLE_SECONDS
-        self._wait(max(0.0, next_time - self._clock()), channel.fileno())
+            seconds = self._seconds_until_due()
+        self._wait(seconds, channel.fileno())
         received = channel.take_in()
         with self._lock:
             now = self._clock()
@@ -213,18 +215,32 @@ class Prober:
         if reported := [*changed, *failed]:
             self._report([_health(one) for one in reported])
 
+    def _seconds_until_due(self) -> float:
+        while self._events and not self._matters(self._events[0]):
+            heapq.heappop(self._events)
+        if not self._events:
+            return _IDLE_SECONDS
+        return max(0.0, self._events[0].time - self._clock())
+
+    def _matters(self, event: _Event) -> bool:
+        """Tell whether an event is about a function that is still checked, and not answered yet."""
+        function = self._functions.get(event.pair_id)
+        if function is None or function.secret != event.secret:
+            return False
+        return event.is_next or (event.number == function.number and function.sent_at is not None)
+
     def _take_due(self, now: float) -> tuple[list[tuple[int, bytes]], list[_Function]]:
         """Return the probes to send now, and the functions that count as failed now."""
         probes: list[tuple[int, bytes]] = []
         failed: list[_Function] = []
         while self._events and self._events[0].time <= now:
             event = heapq.heappop(self._events)
-            function = self._functions.get(event.pair_id)
-            if function is None or function.secret != event.secret:
+            if not self._matters(event):
                 continue
+            function = self._functions[event.pair_id]
             if event.is_next:
                 probes.append(self._next_probe(event, function, now))
-            elif event.number == function.number and function.sent_at is not None:
+            else:
                 function.sent_at = None
                 if self._note_result(function, False, now):
                     failed.append(function)
@@ -237,8 +253,9 @@ class Prober:
         ends = now + parameters.timeout
         waiting = event._replace(time=ends, is_next=False, number=function.number)
         heapq.heappush(self._events, waiting)
-        # From the time that this one was due, so that the interval holds; but never two at once.
-        following = max(event.time + parameters.delay, ends)
+        # Whatever the delay of this one, so that probes stay spread; but never two at once.
+        periods = max(1, math.ceil((ends - event.time) / parameters.delay))
+        following = _tick(event.time + periods * parameters.delay)
         heapq.heappush(self._events, event._replace(time=following))
         return check.enters_at, frames.build(check.probe, function.number, function.secret)
 
@@ -287,6 +304,11 @@ class Prober:
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # it is full, so the thread will wake
             os.write(self._wake_writer, b"\0")
+
+
+def _tick(moment: float) -> float:
+    """Return the first multiple of ``_TICK`` that is not before a time."""
+    return math.ceil(round(moment / _TICK, 3)) * _TICK
 
 
 def _is_same_function(known: Check, check: Check) -> bool:

@@ -162,7 +162,7 @@ def _encode_ends(path: Path) -> dict[str, Any]:
 
 def _without_empty(item: dict[str, Any]) -> dict[str, Any]:
     """Return an item without what a receiver assumes anyway; numbers stay, 0 included."""
-    return {key: value for key, value in item.items() if value or type(value) is int}
+    return {key: value for key, value in item.items() if value or type(value) in (int, float)}
 
 
 def _key_of_hops(path: Path) -> str:
@@ -433,7 +433,12 @@ def _probe(item: Mapping[str, Any]) -> Probe | None:
         max_retries=read_int(item, "max_retries", 1, _MAX_RETRIES),
         max_retries_down=read_int(item, "max_retries_down", 1, _MAX_RETRIES),
     )
-    source, destination = read_text(item, "source"), read_text(item, "destination")
+    needed = {HealthCheck.ICMP: ("source", "destination"), HealthCheck.PING: ("destination",)}
+    addresses = {
+        name: as_address(item.get(name), name) for name in needed.get(HealthCheck(check), ())
+    }
+    if len({":" in address for address in addresses.values()}) > 1:
+        raise ContractError(f"destination: {addresses['destination']} and the source are unlike")
     return Probe(
         pair_id=read_uuid(item, "pair_id"),
         host=read_text(item, "host"),
@@ -442,9 +447,8 @@ def _probe(item: Mapping[str, Any]) -> Probe | None:
         egress_port=read_uuid(item, "egress_port"),
         check=HealthCheck(check),
         function=_function(item),
-        source=as_address(source, "source") if source else "",
-        destination=as_address(destination, "destination") if destination else "",
         parameters=parameters,
+        **addresses,
     )
 
 

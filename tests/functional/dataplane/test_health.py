@@ -178,8 +178,8 @@ def returned_nsh(frame: Packet) -> Packet | None:
 def resolved(frame: Packet) -> Packet | None:
     """Say who has the address of the ingress port."""
     if ARP in frame and frame[ARP].op == 1 and frame[ARP].pdst == OWN:
-        assert frame[ARP].psrc == "0.0.0.0"  # noqa: S104  # nobody learns an address from it
-        reply = ARP(op=2, hwsrc=mac("a-in"), psrc=OWN, hwdst=frame[ARP].hwsrc, pdst="0.0.0.0")  # noqa: S104
+        assert frame[ARP].psrc == "0.0.0.0"  # nobody learns an address from it
+        reply = ARP(op=2, hwsrc=mac("a-in"), psrc=OWN, hwdst=frame[ARP].hwsrc, pdst="0.0.0.0")
         return Ether(src=mac("a-in"), dst=frame.src) / reply
     if ICMPv6ND_NS in frame and frame[ICMPv6ND_NS].tgt == OWN6 and has_right_checksums(frame):
         asker = frame[IPv6].src

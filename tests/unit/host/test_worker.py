@@ -83,7 +83,7 @@ def host(monkeypatch: pytest.MonkeyPatch, lacks: frozenset[Feature]) -> worker.H
     monkeypatch.setattr(worker, "ServerClient", Server)
     monkeypatch.setattr(worker, "Reconciler", Reconciler)
     monkeypatch.setattr(worker.n_context, "get_admin_context_without_session", object)
-    made = worker.HostWorker("h1", SimpleNamespace(lacks=lacks))  # type: ignore[arg-type]
+    made = worker.HostWorker("h1", SimpleNamespace(lacks=lacks, open_channel=object))  # type: ignore[arg-type]
     made.start()
     assert made.synchronised.wait(10)
     return made

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portchain.core.function_kinds import find
-from portchain.core.model import FunctionKind, HostReport
+from portchain.core.model import (
+    FunctionKind,
+    HealthCheck,
+    HealthCheckParameters,
+    HostReport,
+    PairHealth,
+)
 from portchain.dataplane.pipeline import MAX_HOPS, ODD_GENERATION
 from portchain.dataplane.plan import (
     ChainPlan,
@@ -19,6 +25,7 @@ from portchain.dataplane.plan import (
     GraphIngress,
     Hop,
     Path,
+    Probe,
     Receiver,
     Segment,
     Source,
@@ -27,7 +34,7 @@ from portchain.dataplane.plan import (
 from portchain.rpc import contract
 from portchain.rpc.contract import PlanUpdate
 from portchain.rpc.fields import ContractError
-from tests.plans import chain, ident, tap, target
+from tests.plans import chain, ident, mac, tap, target
 
 uuids = st.uuids().map(str)
 texts = st.text("abc.-_", max_size=10)
@@ -110,6 +117,34 @@ def with_accepted_sources(path):
     )
 
 
+retries = st.integers(1, 10)
+times = st.builds(HealthCheckParameters, st.floats(0.1, 60), st.floats(0, 60), retries, retries)
+probes_by_check = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "check": st.just(HealthCheck.ICMP),
+            "source": st.ip_addresses(v=6).map(str),
+            "destination": st.ip_addresses(v=6).map(str),
+        }
+    ),
+    st.fixed_dictionaries(
+        {"check": st.just(HealthCheck.PING), "destination": st.ip_addresses(v=4).map(str)}
+    ),
+    st.fixed_dictionaries({"check": st.just(HealthCheck.L2)}),
+)
+functions = st.builds(find, st.sampled_from(FunctionKind), st.sampled_from([None, "mpls", "nsh"]))
+probes = st.tuples(probes_by_check, uuids, texts, uuids, macs, uuids, functions, times).map(
+    lambda made: Probe(
+        **made[0],
+        pair_id=made[1],
+        host=made[2],
+        ingress_port=made[3],
+        ingress_mac=made[4],
+        egress_port=made[5],
+        function=made[6],
+        parameters=made[7],
+    )
+)
 path_ids = st.integers(1, 65535) | st.integers(1, 65535).map(lambda n: n | ODD_GENERATION)
 some_sources = st.lists(sources, max_size=2).map(tuple)
 entries = st.builds(GraphIngress, path_ids, st.integers(1, MAX_HOPS), some_sources, some_sources)
@@ -133,6 +168,7 @@ plans = st.builds(
     packet_hosts=st.frozensets(st.text("abc.-_", min_size=1, max_size=10), max_size=3).map(
         lambda hosts: tuple(sorted(hosts))
     ),
+    probes=st.lists(probes, max_size=2).map(tuple),
 )
 updates = st.builds(
     PlanUpdate,
@@ -161,12 +197,27 @@ def test_reports_arrive_as_they_were_sent(reports):
     assert contract.decode_reports(through_json(contract.encode_reports(reports))) == reports
 
 
+@given(st.lists(st.builds(PairHealth, uuids, st.booleans(), texts)).map(tuple))
+def test_what_a_host_says_of_functions_arrives_as_it_was_sent(health):
+    assert contract.decode_health(through_json(contract.encode_health(health))) == health
+
+
+PROBE = Probe(
+    pair_id=ident("a"),
+    host="h1",
+    ingress_port=ident("a-in"),
+    ingress_mac=mac("a-in"),
+    egress_port=ident("a-out"),
+    check=HealthCheck.ICMP,
+    source="10.0.0.1",
+    destination="10.0.0.20",
+)
 EARLIER = EarlierPairs(((ident("a"), 1), (ident("c"), 2)), new_flows=True)
 
 
 def with_earlier_pairs(*sets):
     made = chain(Hop(1, (target("a", "h1"),), earlier_pairs=sets))
-    return replace(made, packet_hosts=("h1",))
+    return replace(made, packet_hosts=("h1",), probes=(PROBE,))
 
 
 def message():
@@ -410,6 +461,46 @@ def test_unknown_keys_of_a_newer_sender_are_ignored():
     newer["chains"][0]["colour"] = "blue"
     newer["chains"][0]["paths"][0]["hops"][0]["targets"][0]["speed"] = 9
     assert contract.decode_update(newer) == contract.decode_update(message())
+
+
+def test_a_plan_from_a_server_before_1_16_has_no_probes():
+    sent = message()
+    del sent["chains"][0]["probes"]
+    (plan,) = contract.decode_update(sent).chains
+    assert plan == replace(with_earlier_pairs(EARLIER), probes=())
+
+
+def test_a_plan_without_probes_is_the_same_for_hosts_before_1_16():
+    """Its identity stays, so that an upgrade of the server sends no plans."""
+    (sent,) = contract.encode_update(PlanUpdate((chain([target("a", "h1")]),)))["chains"]
+    assert "probes" not in sent
+
+
+def test_a_check_of_a_later_release_is_left_out():
+    sent = message()
+    sent["chains"][0]["probes"].append({"check": "tcp", "port": 80})
+    assert contract.decode_update(sent).chains == (with_earlier_pairs(EARLIER),)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"delay": 0.01}, "delay: 0.01 is not in 0.1..3600.0"),
+        ({"delay": float("nan")}, "delay: nan is not in"),
+        ({"timeout": "1"}, "timeout: expected a number of seconds"),
+        ({"max_retries": 0}, "max_retries: 0 is not in 1..10"),
+        ({"source": ""}, "source: '' is not an IP address"),
+        ({"source": "2001:db8::1"}, "destination: 10.0.0.20 and the source are unlike"),
+        ({"destination": "10.0.0.20,actions=normal"}, "destination: '10.0.0.20,actions=normal'"),
+        ({"check": "ping", "destination": None}, "destination: None is not an IP address"),
+    ],
+    ids=str,
+)
+def test_probes_are_checked(change, error):
+    sent = message()
+    sent["chains"][0]["probes"][0] |= change
+    (unreadable,) = contract.decode_update(sent).unreadable
+    assert error in unreadable.error
 
 
 OWN_VERSION = "00000000-0000-0000-0000-000000000000"

@@ -239,7 +239,10 @@ TABLES = {
             Bridge.INT,
             0,
             "Takes what functions return, and packets and chain frames from other hosts.",
-            matches=_HOOK_MATCHES | _FRAME_MATCHES | {"nw_ttl", REG_LENGTH, REG_OWN},
+            matches=_HOOK_MATCHES
+            | _FRAME_MATCHES
+            | {"nw_ttl", REG_LENGTH, REG_OWN}
+            | {"arp", "arp_op", "arp_tpa", "nd_target"},
             writes=_set(
                 *(REG_PATH_POSITION, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
                 *(REG_LENGTH, REG_OWN, REG_CHECKS, REG_SENDER, "in_port", "pkt_mark"),

@@ -3,16 +3,19 @@
 Such a packet enters no chain and reaches nobody else: its flow is above those for what functions
 return. It matches the addresses of the probes alone, so that a function cannot have the host look
 at its traffic.
+
+A function that routes may ask for the MAC address of a probe's destination. The host hears that,
+too, as does everybody whom the function asks.
 """
 
 from collections.abc import Iterable, Iterator
 
-from portchain.core.function_kinds import MPLS_AWARE, NSH_AWARE, FunctionTraits
+from portchain.core.function_kinds import L3, MPLS_AWARE, NSH_AWARE, FunctionTraits
 from portchain.core.model import HealthCheck
 from portchain.dataplane.flow import Flow
-from portchain.dataplane.flow_builder import NO_VLAN, build_flow
+from portchain.dataplane.flow_builder import NO_VLAN, build_flow, resubmit, set_field
 from portchain.dataplane.host_switch import LocalSwitch
-from portchain.dataplane.pipeline import Priority, function_label
+from portchain.dataplane.pipeline import REG_OWN, Priority, function_label
 from portchain.dataplane.plan import Probe
 from portchain.dataplane.probing import CONTINUITY_CHECK, CONTROLLER_ID, PROBE_LABEL, probe_mac
 
@@ -24,13 +27,24 @@ _NSH = ("dl_type=0x894f", NO_VLAN, "nsh_mdtype=1", "nsh_np=3", f"nsh_spi={PROBE_
 
 
 def probe_flows(probes: Iterable[Probe], switch: LocalSwitch) -> Iterator[Flow]:
-    """Yield a flow for the answers of each function on this host whose ports are plugged in."""
+    """Yield the flows for the answers of each function on this host whose ports are plugged in."""
     for probe in probes:
         returns_at = probe.ingress_port if probe.check is HealthCheck.PING else probe.egress_port
         port = switch.ports.get(returns_at)
         if probe.host == switch.host and port is not None:
             match = (f"in_port={port.ofport}", *_answer(probe))
             yield build_flow("LOCAL_SWITCHING", Priority.PROBE, match, _TO_HOST)
+            if probe.check is HealthCheck.ICMP and probe.function == L3:
+                # Not again when it comes back to this table, on its usual way.
+                asks = (f"in_port={port.ofport}", f"{REG_OWN}=0", *_question(probe.destination))
+                onward = (set_field(1, REG_OWN), resubmit("LOCAL_SWITCHING"))
+                yield build_flow("LOCAL_SWITCHING", Priority.PROBE, asks, _TO_HOST, *onward)
+
+
+def _question(destination: str) -> tuple[str, ...]:
+    if ":" in destination:
+        return ("icmp6", "icmp_type=135", "icmp_code=0", f"nd_target={destination}")
+    return ("arp", "arp_op=1", f"arp_tpa={destination}")
 
 
 def _answer(probe: Probe) -> tuple[str, ...]:

@@ -104,6 +104,29 @@ def number_of(probe: Probe, frame: bytes, secret: bytes) -> int | None:
     return int(_NUMBER.unpack_from(frame, at - _NUMBER.size)[0])
 
 
+def resolve(probe: Probe, frame: bytes) -> bytes | None:
+    """Return an answer to a function that asks for the MAC address of a probe's destination.
+
+    :param frame: what the function has sent: hostile.
+    :returns: None if it asks for nothing or another address.
+    """
+    if probe.check is not HealthCheck.ICMP:
+        return None
+    wanted, own = ip_address(probe.destination).packed, _mac(probe_mac(probe.pair_id))
+    asker, ethertype = frame[6:12], int.from_bytes(frame[12:14], "big")
+    if ethertype == _ARP and frame[38:42] == wanted:
+        fixed = struct.pack("!HHBBH", 1, _IPV4, 6, 4, _ARP_REPLY)
+        return _ethernet(asker, own, _ARP, fixed + own + wanted + frame[22:32])
+    if ethertype == _IPV6 and frame[54:55] == bytes([_NEIGHBOUR_SOLICITATION]):
+        flags = 0x60000000  # solicited, and replaces what is known
+        if frame[62:78] != wanted or frame[22:38] == bytes(16):  # it checks its own address
+            return None
+        message = struct.pack("!BBHI", _NEIGHBOUR_ADVERTISEMENT, 0, 0, flags) + wanted
+        packet = _ipv6(wanted, frame[22:38], message + b"\x02\x01" + own, hops=255)
+        return _ethernet(asker, own, _IPV6, packet)
+    return None
+
+
 def _answers(probe: Probe, frame: bytes) -> bool:
     """Tell whether a frame says who has the address of the ingress port."""
     address = ip_address(probe.destination).packed

@@ -26,6 +26,7 @@ LOG = log.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 _IDLE_SECONDS = 60.0
+_ASKS_AGAIN_SECONDS = 3.0
 _TICK = 0.02
 """Probes are sent at multiples of this time, in seconds: what is due together costs less."""
 _NUMBERS = 1 << 16
@@ -91,6 +92,7 @@ class _Function:
     number: int = 0
     sent_at: float | None = None  # of the probe that has no answer yet
     seconds: float | None = None  # that the last answer took
+    asked_at: float | None = None  # when it asked for the address of the probes' destination
 
 
 class _Event(NamedTuple):
@@ -207,11 +209,12 @@ class Prober:
             seconds = self._seconds_until_due()
         self._wait(seconds, channel.fileno())
         received = channel.take_in()
+        frames_out: list[tuple[int, bytes]] = []
         with self._lock:
             now = self._clock()
-            changed = [one for frame in received if (one := self._note_answer(frame, now))]
+            changed = [one for each in received if (one := self._note(each, now, frames_out))]
             probes, failed = self._take_due(now)
-        channel.put_out(probes)
+        channel.put_out([*frames_out, *probes])
         if reported := [*changed, *failed]:
             self._report([_health(one) for one in reported])
 
@@ -259,11 +262,18 @@ class Prober:
         heapq.heappush(self._events, event._replace(time=following))
         return check.enters_at, frames.build(check.probe, function.number, function.secret)
 
-    def _note_answer(self, received: Received, now: float) -> _Function | None:
-        """Note an answer; return its function if its verdict changes."""
+    def _note(
+        self, received: Received, now: float, frames_out: list[tuple[int, bytes]]
+    ) -> _Function | None:
+        """Note an answer; return its function if its verdict changes.
+
+        :param frames_out: frames that are to be put out; answers to questions are added.
+        """
         for function in self._at_port.get(received.port, ()):
             number = frames.number_of(function.check.probe, received.frame, function.secret)
             if number is None:
+                if (answer := self._resolve(function, received.frame, now)) is not None:
+                    frames_out.append((received.port, answer))
                 continue
             is_ping = function.check.probe.check is HealthCheck.PING
             if function.sent_at is None or not (is_ping or number == function.number):
@@ -271,6 +281,19 @@ class Prober:
             function.seconds, function.sent_at = now - function.sent_at, None
             return function if self._note_result(function, True, now) else None
         return None
+
+    @staticmethod
+    def _resolve(function: _Function, frame: bytes, now: float) -> bytes | None:
+        """Answer a function that asks for the address of the probes' destination.
+
+        Only if it asks again: the machine that has the address, if there is one, answers the first
+        time, and the function must not send that machine's packets elsewhere.
+        """
+        answer = frames.resolve(function.check.probe, frame)
+        if answer is None:
+            return None
+        before, function.asked_at = function.asked_at, now
+        return answer if before is not None and now - before < _ASKS_AGAIN_SECONDS else None
 
     def _note_result(self, function: _Function, answered: bool, now: float) -> bool:
         """Return whether the verdict changes."""

@@ -9,7 +9,13 @@ import pytest
 from scapy.contrib.mpls import MPLS
 from scapy.contrib.nsh import NSH
 from scapy.layers.inet import ICMP, IP
-from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS, IPv6
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6NDOptDstLLAddr,
+    IPv6,
+)
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
@@ -148,8 +154,9 @@ def has_right_checksums(frame: Packet) -> bool:
     for layer, name in ((IP, "chksum"), (ICMP, "chksum"), (ICMPv6EchoRequest, "cksum")):
         if layer in again:
             delattr(again[layer], name)
-    if ICMPv6ND_NS in again:
-        del again[ICMPv6ND_NS].cksum
+    for layer in (ICMPv6ND_NS, ICMPv6ND_NA):
+        if layer in again:
+            del again[layer].cksum
     return bytes(again) == bytes(frame)
 
 
@@ -229,6 +236,70 @@ def test_a_function_fails_and_comes_back(
     # Nobody else has seen a probe or an answer.
     assert world.vswitch.received("other", 0) == []
     assert world.vswitch.received("a-out", 0) == []
+
+
+class Router:
+    """A router that has to resolve the destination of what it forwards, as kernels do."""
+
+    def __init__(self, world: World, probe: Probe) -> None:
+        self.world, self.probe, self.known = world, probe, ""
+        self._asked_at = -1.0
+
+    def __call__(self, frame: Packet) -> Packet | None:
+        sent = routed(frame)
+        for raw in self.world.vswitch.new_frames("a-out"):
+            if answer := self._resolved(Ether(raw)):
+                self.known = answer
+        if sent is not None and self.known:
+            sent.dst = self.known
+            return sent
+        if time.monotonic() - self._asked_at < 0.3:
+            return None
+        self._asked_at = time.monotonic()
+        return self._question()
+
+    def _question(self) -> Packet:
+        source, wanted = mac("a-out"), self.probe.destination
+        if ":" in wanted:
+            solicited = IPv6(src="2001:db8::31", dst="ff02::1:ff00:20", hlim=255)
+            return Ether(src=source, dst="33:33:ff:00:00:20") / solicited / ICMPv6ND_NS(tgt=wanted)
+        question = ARP(op=1, hwsrc=source, psrc="10.0.0.31", pdst=wanted)
+        return Ether(src=source, dst="ff:ff:ff:ff:ff:ff") / question
+
+    def _resolved(self, frame: Packet) -> str:
+        if ARP in frame and (frame[ARP].op, frame[ARP].psrc) == (2, self.probe.destination):
+            assert (frame[ARP].hwdst, frame[ARP].pdst) == (mac("a-out"), "10.0.0.31")
+            return str(frame[ARP].hwsrc)
+        if ICMPv6ND_NA in frame and frame[ICMPv6ND_NA].tgt == self.probe.destination:
+            assert has_right_checksums(frame)
+            assert frame[ICMPv6ND_NA].S == 1
+            return str(frame[ICMPv6NDOptDstLLAddr].lladdr)
+        return ""
+
+
+@pytest.mark.parametrize("probe", [PROBE, IPV6], ids=["IPv4", "IPv6"])
+def test_a_function_learns_where_an_address_is_that_nobody_has(world: World, probe: Probe) -> None:
+    router = Router(world, probe)
+    world.run_function(router)
+    world.check(probe)
+    world.wait_for(is_up=True)
+    # Those who could have the address were asked, too.
+    questions = [ARP, ICMPv6ND_NS]
+    assert world.vswitch.received("other", 2, lambda frame: any(q in frame for q in questions))
+
+
+def test_the_owner_of_an_address_answers_first(world: World) -> None:
+    """A function must not send packets elsewhere because of a check."""
+    router = Router(world, PROBE)
+    world.run_function(router)
+    world.check(PROBE)
+    owner = Ether(src=GATEWAY, dst=mac("a-out")) / ARP(
+        op=2, hwsrc=GATEWAY, psrc=PROBE.destination, hwdst=mac("a-out"), pdst="10.0.0.31"
+    )
+    world.vswitch.received("other", 1, lambda frame: ARP in frame)
+    world.vswitch.send("other", owner)
+    world.wait_for(is_up=True)
+    assert router.known == GATEWAY
 
 
 def test_answers_that_a_function_makes_up_do_not_count(world: World) -> None:

@@ -1,6 +1,8 @@
 """Configures the inside of a virtual machine: interfaces, addresses, forwarding, programs."""
 
 import ipaddress
+import os
+import signal
 import socket
 import struct
 import sys
@@ -39,6 +41,27 @@ def configure(namespace: str, nics: Sequence[Nic], kind: str) -> None:
         )
     netns.ip("rule flush", "-6 rule flush", *routing.KERNEL_RULES, namespace=namespace, force=True)
     netns.ip(*routing.default_route(nics), *routing.policy_routing(nics, kind), namespace=namespace)
+
+
+def set_forwarding(namespace: str, nics: Sequence[Nic], kind: str, *, forwards: bool) -> None:
+    """Have a service function stop forwarding, or go on. Its interfaces stay up.
+
+    Without forwarding it is like a program that hangs: it takes packets and returns none.
+
+    :param kind: one of ``kinds.KINDS``, but not ``plain``.
+    """
+    if kind == kinds.L2:
+        netns.ip(f"link set br0 {'up' if forwards else 'down'}", namespace=namespace)
+    elif kind == kinds.L3:
+        values = {
+            name: value if forwards else "0"
+            for name, value in _sysctls(nics, kind).items()
+            if "forward" in name
+        }
+        netns.call(namespace, lambda: _write_sysctls(values))
+    else:
+        for pid in netns.pids(namespace):
+            os.kill(pid, signal.SIGCONT if forwards else signal.SIGSTOP)
 
 
 def announce_addresses(namespace: str, nics: Sequence[Nic]) -> None:

@@ -5,7 +5,8 @@ import shutil
 import subprocess
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -226,6 +227,19 @@ class VirtualMachines:
         for nic in vm.nics:
             vif.plug(self._lab, vm.host, vm.name, vm.id, nic)
         self._configure(vm)
+
+    @staticmethod
+    @contextmanager
+    def hung(vm: VirtualMachine) -> Iterator[None]:
+        """Inside the context, a service function takes packets and returns none.
+
+        Neutron does not see it, as it does not see that a program hangs in a real VM.
+        """
+        configuration.set_forwarding(vm.namespace, vm.nics, vm.kind, forwards=False)
+        try:
+            yield
+        finally:
+            configuration.set_forwarding(vm.namespace, vm.nics, vm.kind, forwards=True)
 
     @staticmethod
     def announce_addresses(vm: VirtualMachine) -> None:

@@ -72,7 +72,7 @@ def _named(word: str, name: str, value: str) -> Fields:
     if word in _PROTOCOLS:
         family, protocol = _PROTOCOLS[word]
         return _named(family, family, "") | {"nw_proto": (protocol, _EXACT)}
-    if name in ("nw_src", "nw_dst", "ipv6_src", "ipv6_dst"):
+    if name in ("nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "arp_tpa", "nd_target"):
         network = ipaddress.ip_network(value)
         return {name: (int(network.network_address), int(network.netmask))}
     if name in ("dl_src", "dl_dst"):

@@ -89,6 +89,7 @@ NEEDS: Mapping[str, tuple[Feature, ...]] = {
     **_each("tcp tcp6 udp udp6 sctp sctp6 icmp icmp6 icmp_type icmp_code tp_src tp_dst"),
     **_each("tcp_flags nw_frag"),
     **_each("nw_src nw_dst ipv6_src ipv6_dst NORMAL output"),
+    **_each("arp arp_op arp_tpa nd_target controller"),
     # ovs-vswitchd does these itself, when it computes a flow for the datapath.
     **_each("conj_id conjunction learn multipath load move push pop set_field"),
     **_each("goto_table resubmit drop register"),
@@ -100,7 +101,7 @@ This lists everything that the pipeline uses; a test compares it with the flows 
 
 # Actions whose arguments are no actions. The first argument of some belongs to their name.
 _ARGUMENTS = re.compile(
-    r"\b(?:(?P<name>learn|multipath|conjunction|resubmit|ct|check_pkt_larger)\("
+    r"\b(?:(?P<name>learn|multipath|conjunction|resubmit|ct|check_pkt_larger|controller)\("
     r"|(?P<header>(?:en|de)cap)\((?P<kind>\w*))(?:[^()]|\([^()]*\))*\)"
 )
 _ACTION = re.compile(r"(?:^|[,(])([a-zA-Z]\w*(?:\(\w+\)(?=,|\)|$))?)")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from portchain.core.function_kinds import find
-from portchain.core.model import FunctionKind
+from portchain.core.model import FunctionKind, HealthCheck
 from portchain.dataplane.compile import (
     Compiled,
     UnsupportedPlanError,
@@ -23,9 +23,11 @@ from portchain.dataplane.plan import (
     GraphIngress,
     Hop,
     Path,
+    Probe,
     Receiver,
     Segment,
     Source,
+    Target,
 )
 from tests.golden.readable import check, readable
 from tests.plans import (
@@ -63,6 +65,20 @@ PROVIDER = {
     "tunnels": {},
     "physical": {"physnet": PhysicalBridge(31, 41), "flatnet": PhysicalBridge(32, 42)},
 }
+
+
+def probe(target: Target, *, name: str = "") -> Probe:
+    """A check of a pair; with a name, of another pair with the same ports."""
+    return Probe(
+        pair_id=ident(name) if name else target.pair_id,
+        host=target.host,
+        ingress_port=target.ingress_port,
+        ingress_mac=target.ingress_mac,
+        egress_port=target.egress_port,
+        check=HealthCheck.ICMP,
+        source="10.0.0.1",
+        destination="10.0.0.20",
+    )
 
 
 def with_last(plan: ChainPlan, *paths: Path) -> ChainPlan:
@@ -242,6 +258,19 @@ PLANS = {
             (ROUTER,),
             (Hop(1, (A,)),),
             reverse=True,
+        ),
+    ),
+    "health-checks": replace(
+        chain([A, B]),
+        probes=(
+            probe(A),
+            replace(probe(B), source="2001:db8::1", destination="2001:db8::20"),
+            replace(probe(FAR), host="h2"),
+            replace(probe(A, name="bridge"), function=BRIDGE.function),
+            replace(probe(A, name="frames"), check=HealthCheck.L2),
+            replace(probe(A, name="mpls"), function=find(FunctionKind.L3, "mpls")),
+            replace(probe(A, name="nsh"), function=find(FunctionKind.L3, "nsh")),
+            replace(probe(B, name="address"), check=HealthCheck.PING),
         ),
     ),
     "taps": chain(

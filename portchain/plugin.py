@@ -36,6 +36,7 @@ from portchain.db import (
     drift,
     lookup,
     models,
+    pair_health,
     port_usage,
     realisation,
     redaction,
@@ -419,6 +420,16 @@ class PortChainPlugin(service_base.ServicePluginBase):
                 group_id = payload.latest_state["object_id"]
                 chains = relations.chains_of_group(context.session, group_id)
             self._refresh(context, chains)
+
+    @registry.receives(pair_health.RESOURCE, [events.AFTER_UPDATE])
+    def _on_health_changed(
+        self, resource: str, event: str, trigger: Any, payload: events.EventPayload
+    ) -> None:
+        """Realise the chains of functions that have failed or are back; all at once."""
+        change: pair_health.HealthChange = payload.metadata["change"]
+        if change.chain_ids:
+            context = neutron_context.get_admin_context()
+            self.drivers.refresh_port_chains(context, change.chain_ids)
 
     def _refresh_chains_of(self, port: model.Port, *, only_functions: bool = False) -> None:
         # Not the event's own context: its caller may not see the chains, and its session may be

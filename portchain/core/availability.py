@@ -4,12 +4,13 @@ Pure functions that all drivers share, so that owners of chains read the same wo
 realises a chain. A driver adds what it alone knows with ``Availability.with_warnings``.
 """
 
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from portchain.core.model import (
     ChainSnapshot,
     FailureMode,
+    OnFailure,
     Port,
     PortChain,
     PortPair,
@@ -18,6 +19,79 @@ from portchain.core.model import (
 
 _WEIGHT_ZERO = "its weight is 0"
 _FAILS_HEALTH_CHECK = "it fails its health check"
+_ADMINISTRATIVELY_DOWN = "it is administratively down"
+_STANDS_BY = "it is a backup, and others are available"
+
+_NONE_FAILED: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """What the pairs of a group do at the moment.
+
+    :param weights: id -> share of new flows of each pair that packets can visit, sorted by id. A
+        pair with 0 keeps the flows that it has.
+    :param unavailable: id -> why the pair gets no new flows.
+    :param returning: ids of the pairs that get no packets, but may hold some and return them.
+    """
+
+    weights: Mapping[str, int]
+    unavailable: Mapping[str, str]
+    returning: frozenset[str]
+
+
+def members_of(
+    group: PortPairGroup,
+    ports: Mapping[str, Port],
+    failed: Mapping[str, str] = _NONE_FAILED,
+    *,
+    same_host: bool = False,
+) -> Members:
+    """Decide which pairs of a group get packets, and which share of new flows.
+
+    A pair is healthy if its ports are plugged in, it is administratively up, and it does not fail
+    its health check. Backups get new flows only while no other healthy pair does.
+
+    :param ports: port id -> port, of all that exist.
+    :param failed: id of each pair that fails its health check -> what its host says of it.
+    :param same_host: the driver needs both ports of a pair on one host.
+    """
+    pairs = sorted(group.port_pairs, key=lambda pair: pair.id)
+    unavailable: dict[str, str] = {}
+    weights: dict[str, int] = {}
+    healthy = set()
+    returning = set()
+    for pair in pairs:
+        if reason := why_pair_unavailable(pair, ports, same_host=same_host):
+            unavailable[pair.id] = reason
+            continue
+        returning.add(pair.id)
+        if not pair.admin_state_up:
+            unavailable[pair.id] = _ADMINISTRATIVELY_DOWN
+        elif pair.id in failed:
+            unavailable[pair.id] = _joined(_FAILS_HEALTH_CHECK, failed[pair.id])
+            if group.on_failure is OnFailure.KEEP:
+                weights[pair.id] = 0
+        else:
+            healthy.add(pair.id)
+            weights[pair.id] = pair.weight
+            if not pair.weight:
+                unavailable[pair.id] = _WEIGHT_ZERO
+    backups = {pair.id for pair in pairs if pair.backup and weights.get(pair.id)}
+    if any(weights[pair_id] for pair_id in weights.keys() - backups):
+        weights |= dict.fromkeys(backups, 0)
+        unavailable |= dict.fromkeys(backups, _STANDS_BY)
+    if pairs and len(healthy) < group.min_healthy and group.min_healthy > 1:
+        reason = f"min_healthy is {group.min_healthy}, and {len(healthy)} of the group are healthy"
+        unavailable = dict.fromkeys(healthy, reason) | unavailable
+        weights = {}
+    if group.tap_enabled:
+        returning.clear()  # a tap returns nothing
+    return Members(weights, unavailable, frozenset(returning - weights.keys()))
+
+
+def _joined(reason: str, detail: str) -> str:
+    return f"{reason}: {detail}" if detail else reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +129,23 @@ def assess(
     snapshot: ChainSnapshot,
     *,
     same_host: bool = False,
-    offline: Container[str] = (),
+    offline: Iterable[str] = (),
     fails_open: bool = False,
 ) -> Availability:
     """Assess a chain.
 
     :param same_host: the driver needs both ports of a pair on one host.
-    :param offline: ids of the pairs that fail their health check.
+    :param offline: ids of the pairs that fail a health check which the driver does on its own,
+        besides those in ``snapshot.failed``.
     :param fails_open: the driver supports ``FailureMode.OPEN``.
     """
     chain = snapshot.chain
     unavailable = unavailable_pairs(snapshot, same_host=same_host, offline=offline)
     empty = [group for group in chain.port_pair_groups if _has_no_pair(group, unavailable)]
     skipped = tuple(
-        group for group in empty if fails_open and group.failure_mode is FailureMode.OPEN
+        group
+        for group in empty
+        if fails_open and group.failure_mode is FailureMode.OPEN and not group.tap_enabled
     )
     lacking = [group for group in empty if not group.tap_enabled and group not in skipped]
     return Availability(
@@ -80,18 +157,13 @@ def assess(
 
 
 def unavailable_pairs(
-    snapshot: ChainSnapshot, *, same_host: bool = False, offline: Container[str] = ()
+    snapshot: ChainSnapshot, *, same_host: bool = False, offline: Iterable[str] = ()
 ) -> dict[str, str]:
-    """Return the pairs of a chain that get no traffic, as pair id -> reason; see ``assess``."""
-    reasons = {}
+    """Return the pairs of a chain that get no new flows, as pair id -> reason; see ``assess``."""
+    failed = {**dict.fromkeys(offline, ""), **snapshot.failed}
+    reasons: dict[str, str] = {}
     for group in snapshot.chain.port_pair_groups:
-        for pair in group.port_pairs:
-            if pair.id in offline:
-                reasons[pair.id] = _FAILS_HEALTH_CHECK
-            elif reason := why_pair_unavailable(pair, snapshot.ports, same_host=same_host):
-                reasons[pair.id] = reason
-            elif not pair.weight:
-                reasons[pair.id] = _WEIGHT_ZERO
+        reasons |= members_of(group, snapshot.ports, failed, same_host=same_host).unavailable
     return reasons
 
 
@@ -117,26 +189,20 @@ def why_pair_unavailable(
     return ""
 
 
-def available_pairs(
-    group: PortPairGroup, ports: Mapping[str, Port], *, same_host: bool = False
-) -> list[PortPair]:
-    """Return the pairs of a group that packets can visit, by id; see ``why_pair_unavailable``.
-
-    A pair of weight 0 is among them: it gets no new flows.
-    """
-    return [
-        pair
-        for pair in sorted(group.port_pairs, key=lambda pair: pair.id)
-        if not why_pair_unavailable(pair, ports, same_host=same_host)
-    ]
+def is_checkable(pair: PortPair, ports: Mapping[str, Port], *, same_host: bool = False) -> bool:
+    """Tell whether a host can check the health of a pair's function, see ``members_of``."""
+    return pair.admin_state_up and not why_pair_unavailable(pair, ports, same_host=same_host)
 
 
 def pair_weights(
-    group: PortPairGroup, ports: Mapping[str, Port], *, same_host: bool = False
+    group: PortPairGroup,
+    ports: Mapping[str, Port],
+    failed: Mapping[str, str] = _NONE_FAILED,
+    *,
+    same_host: bool = False,
 ) -> tuple[tuple[str, int], ...]:
-    """Return id and weight of each pair of ``available_pairs``."""
-    pairs = available_pairs(group, ports, same_host=same_host)
-    return tuple((pair.id, pair.weight) for pair in pairs)
+    """Return ``Members.weights`` as tuples of id and weight; see ``members_of``."""
+    return tuple(members_of(group, ports, failed, same_host=same_host).weights.items())
 
 
 def group_label(group: PortPairGroup) -> str:
@@ -165,8 +231,7 @@ def _down_reasons(
         yield f"{group_label(group)} has no available pair{reasons}"
     for before in snapshot.predecessors:
         last = before.last_group
-        pairs = last.port_pairs if last else ()
-        if all(why_pair_unavailable(pair, ports, same_host=same_host) for pair in pairs):
+        if last is None or not pair_weights(last, ports, snapshot.failed, same_host=same_host):
             yield (
                 f"No function in the last group of the preceding port chain "
                 f"{_chain_label(chain, before)} is available"

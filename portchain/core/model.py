@@ -160,7 +160,7 @@ class Port:
     :param address_pairs: further addresses that the port may send from.
     :param port_security: whether Neutron checks that the port sends only from its own addresses.
     :param subnets: CIDRs of the subnets that the port has addresses of. ``network_subnets``: of all
-        subnets of its network.
+        subnets of its network. ``gateways``: the addresses of their gateways.
     :param being_bound: whether Neutron is about to bind the port, perhaps anew to the same host.
         ``host`` is empty meanwhile.
     :param floating: whether a distributed router translates a floating address for the port, which
@@ -184,6 +184,7 @@ class Port:
     port_security: bool = True
     subnets: tuple[str, ...] = ()
     network_subnets: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
     floating: bool = False
     being_bound: bool = False
 
@@ -313,7 +314,7 @@ class PortPairGroup:
     health_check: HealthCheck = HealthCheck.NONE
     failure_mode: FailureMode = FailureMode.CLOSED
     shared: bool = False
-    health: HealthCheckParameters = HealthCheckParameters()
+    health: HealthCheckParameters = field(default_factory=HealthCheckParameters)
     min_healthy: int = 1
     on_failure: OnFailure = OnFailure.REBALANCE
 

@@ -57,7 +57,7 @@ def _gated_ports(path: Path) -> set[str]:
         target.egress_port
         for hop in path.hops
         if not hop.tap
-        for target in hop.targets
+        for target in hop.functions
         if target.is_origin
     }
     return ends | functions
@@ -90,6 +90,6 @@ def _ends(plan: ChainPlan) -> Iterator[tuple[Source | Target, tuple[str, ...]]]:
         for source in (*path.senders, *origins):
             yield source, (source.port_id,)
         for hop in path.hops:
-            for target in hop.targets:
+            for target in hop.functions:
                 egress = () if hop.tap else (target.egress_port,)
                 yield target, (target.ingress_port, *egress)

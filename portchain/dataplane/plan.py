@@ -192,6 +192,10 @@ class Hop:
     :param returned_macs: the only source MAC addresses of the frames that functions which keep them
         may return; None for any.
     :param earlier_pairs: what the group selected from before its last changes, the oldest first.
+    :param returning: further functions, which get no packets. They have failed, or are switched
+        off, and may still return what they hold.
+    :param passed: packets go to the next hop, because the group fails open and has no targets. A
+        host that does not know this drops them.
     """
 
     group_id: int
@@ -203,6 +207,18 @@ class Hop:
     returned_sources: tuple[str, ...] | None = None
     returned_macs: tuple[str, ...] | None = None
     earlier_pairs: tuple[EarlierPairs, ...] = ()
+    returning: tuple[Target, ...] = ()
+    passed: bool = False
+
+    @property
+    def functions(self) -> tuple[Target, ...]:
+        """The functions that get packets of the hop, or return some."""
+        return (*self.targets, *self.returning) if self.returning else self.targets
+
+    @property
+    def is_visited(self) -> bool:
+        """Whether packets reach the next hop only if a function of this one returns them."""
+        return not (self.tap or self.passed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +262,16 @@ class Path:
     def senders_into(self, index: int) -> tuple[Source | Target, ...]:
         """Return who sends packets to hop ``index`` or, for the number of hops, to the path's end.
 
-        Taps send nothing: they are skipped.
+        Taps send nothing: they are skipped. Behind hops that packets pass, those before them send,
+        too.
         """
+        found: tuple[Source | Target, ...] = ()
         for hop in reversed(self.hops[:index]):
             if not hop.tap:
-                return hop.targets
-        return self.senders
+                found = (*found, *hop.functions) if found else hop.functions
+            if hop.is_visited:
+                return found
+        return (*found, *self.senders)
 
     def headers_after(self, index: int) -> tuple[Classifier, ...]:
         """Return the header fields of packets behind hop ``index``, one for each classifier."""
@@ -260,7 +280,7 @@ class Path:
 
     def ends_after(self, index: int) -> bool:
         """Return whether packets visit no further function after hop ``index``."""
-        return all(hop.tap for hop in self.hops[index + 1 :])
+        return not any(hop.is_visited for hop in self.hops[index + 1 :])
 
     @property
     def origins(self) -> tuple[Source | Target, ...]:
@@ -274,8 +294,8 @@ class Path:
         for hop in reversed(self.hops):
             if hop.tap:
                 continue
-            found += tuple(target for target in hop.targets if target.is_origin)
-            if hop.targets and all(target.is_origin for target in hop.targets):
+            found += tuple(target for target in hop.functions if target.is_origin)
+            if hop.is_visited and hop.functions and all(one.is_origin for one in hop.functions):
                 return found
         entries = (origin for entry in self.entries for origin in entry.origins)
         return (*found, *self.sources, *entries)
@@ -287,8 +307,8 @@ class Path:
         for hop in reversed(self.hops):
             if hop.tap:
                 continue
-            found += (target for target in hop.targets if target.off_network)
-            if hop.targets and all(target.is_origin for target in hop.targets):
+            found += (target for target in hop.functions if target.off_network)
+            if hop.is_visited and hop.functions and all(one.is_origin for one in hop.functions):
                 break
         return tuple(found)
 
@@ -351,14 +371,14 @@ class ChainPlan:
         """The hosts that take part: those of sources, targets, origins and probes."""
         ends = {end.host for path in self.paths for end in (*path.senders, *path.origins)}
         functions = {
-            target.host for path in self.paths for hop in path.hops for target in hop.targets
+            target.host for path in self.paths for hop in path.hops for target in hop.functions
         }
         return frozenset(ends | functions | {probe.host for probe in self.probes})
 
     @property
     def ports(self) -> frozenset[str]:
         """The ids of the Neutron ports that the chain's flows depend on."""
-        targets = [target for path in self.paths for hop in path.hops for target in hop.targets]
+        targets = [target for path in self.paths for hop in path.hops for target in hop.functions]
         sources = {sender.port_id for path in self.paths for sender in path.senders}
         probed = {port for one in self.probes for port in (one.ingress_port, one.egress_port)}
         return frozenset(

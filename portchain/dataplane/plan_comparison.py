@@ -36,8 +36,10 @@ def _path_is_covered_by(path: Path, previous: Path) -> bool:
     if (path.entries, path.branches) != (previous.entries, previous.branches):
         return False
     hops_are_covered = all(
-        (hop.group_id, hop.tap, hop.headers) == (old.group_id, old.tap, old.headers)
+        (hop.group_id, hop.tap, hop.passed, hop.headers)
+        == (old.group_id, old.tap, old.passed, old.headers)
         and set(map(_without_weight, hop.targets)) <= set(map(_without_weight, old.targets))
+        and set(map(_without_weight, hop.returning)) <= set(map(_without_weight, old.functions))
         and _accepts_all_sources(previous, old, path, hop)
         and _lets_return(old, hop)
         for hop, old in zip(path.hops, previous.hops, strict=True)
@@ -157,6 +159,6 @@ def _groups_of_unaware_pairs(path: Path) -> dict[str, int]:
     return {
         target.pair_id: hop.group_id
         for hop in path.hops
-        for target in hop.targets
+        for target in hop.functions
         if not target.function.identifies_chain and not hop.tap
     }

@@ -230,17 +230,23 @@ def _drops_returned(flow: Flow) -> bool:
 def _agrees(found: Places, plan: ChainPlan, local: LocalSwitch) -> bool:
     """Return whether packets can go on by a plan after they got to functions by the flows found."""
     try:
-        flows = list(compile_visits(plan, local))
+        after, known = (_visited(plan, local, returning=returning) for returning in (False, True))
     except UnsupportedPlanError:
         return False
-    wanted: defaultdict[int, set[int]] = defaultdict(set)
-    for place in filter(None, map(_place, flows)):
-        wanted[place[0]].add(place[1])
-    before, after = (_without_taps(places, plan) for places in (found, wanted))
-    # Pairs may have been added. One that is gone may have been taken for another group.
-    return before.keys() == after.keys() and all(
-        set(pairs) <= set(after[position]) for position, pairs in before.items()
+    before = _without_taps(found, plan)
+    # Pairs may have been added, or have failed. One that is gone may have been taken for another
+    # group.
+    return after.keys() <= before.keys() <= known.keys() and all(
+        set(pairs) <= set(known[position]) for position, pairs in before.items()
     )
+
+
+def _visited(plan: ChainPlan, local: LocalSwitch, *, returning: bool) -> Places:
+    """Return where a plan sends packets to functions that return them, see ``compile_visits``."""
+    places: defaultdict[int, set[int]] = defaultdict(set)
+    for place in filter(None, map(_place, compile_visits(plan, local, returning=returning))):
+        places[place[0]].add(place[1])
+    return _without_taps(places, plan)
 
 
 def _without_taps(places: Places, plan: ChainPlan) -> Places:

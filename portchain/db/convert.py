@@ -45,6 +45,8 @@ def pair(row: models.PortPair) -> model.PortPair:
         correlation=row.correlation,
         weight=row.weight,
         kind=model.FunctionKind(row.kind),
+        admin_state_up=row.admin_state_up,
+        backup=row.backup,
     )
 
 
@@ -69,6 +71,9 @@ def group(
         health_check=model.HealthCheck(row.health_check),
         failure_mode=model.FailureMode(row.failure_mode),
         shared=shared,
+        health=model.HealthCheckParameters(**(row.health_check_parameters or {})),
+        min_healthy=row.min_healthy,
+        on_failure=model.OnFailure(row.on_failure),
     )
 
 

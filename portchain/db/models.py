@@ -96,6 +96,8 @@ class PortPair(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     correlation: Mapped[str | None] = mapped_column(sa.String(8), nullable=True)
     weight: Mapped[int] = mapped_column(sa.Integer)
     kind: Mapped[str] = mapped_column(sa.String(8))
+    admin_state_up: Mapped[bool] = mapped_column(sa.Boolean, default=True, server_default=sa.true())
+    backup: Mapped[bool] = mapped_column(sa.Boolean, default=False, server_default=sa.false())
 
 
 class PortPairGroup(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
@@ -115,6 +117,14 @@ class PortPairGroup(standard_attr.HasStandardAttributes, _Named, model_base.BASE
     health_check: Mapped[str] = mapped_column(sa.String(8), default="none", server_default="none")
     failure_mode: Mapped[str] = mapped_column(
         sa.String(8), default="closed", server_default="closed"
+    )
+    # NULL for the defaults: rows of the previous release have none.
+    health_check_parameters: Mapped[dict[str, Any] | None] = mapped_column(
+        types.JsonEncodedDict, nullable=True
+    )
+    min_healthy: Mapped[int] = mapped_column(sa.Integer, default=1, server_default="1")
+    on_failure: Mapped[str] = mapped_column(
+        sa.String(16), default="rebalance", server_default="rebalance"
     )
 
     members: Mapped[list["GroupPair"]] = orm.relationship(
@@ -147,6 +157,22 @@ class GroupPair(model_base.BASEV2):
     pair_id: Mapped[str] = _reference("portchain_port_pairs.id", "RESTRICT", primary_key=True)
     group_id: Mapped[str] = _reference("portchain_port_pair_groups.id", "CASCADE")
     position: Mapped[int] = mapped_column(sa.Integer)
+
+
+class PairHealth(model_base.BASEV2):
+    """What the host of a port pair has found out about its function (`portchain.db.pair_health`).
+
+    ``changed_at`` (UTC) is the time of the host's first report with this ``is_up``; ``reason`` is
+    from that report.
+    """
+
+    __tablename__ = "portchain_pair_health"
+
+    pair_id: Mapped[str] = _reference("portchain_port_pairs.id", "CASCADE", primary_key=True)
+    host: Mapped[str] = mapped_column(sa.String(255))
+    is_up: Mapped[bool] = mapped_column(sa.Boolean)
+    reason: Mapped[str] = mapped_column(sa.String(size.DESCRIPTION_FIELD_SIZE))
+    changed_at: Mapped[datetime.datetime] = mapped_column(sa.DateTime)
 
 
 class PairSet(model_base.BASEV2):

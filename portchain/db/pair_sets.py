@@ -27,7 +27,7 @@ from oslo_utils import timeutils
 from portchain.core.availability import pair_weights
 from portchain.dataplane.balance import dispensable
 from portchain.dataplane.plan import EarlierPairs
-from portchain.db import realisation, snapshots
+from portchain.db import pair_health, realisation, snapshots
 from portchain.db.models import ChainGroup, PairSet, PortChain, PortPairGroup
 from portchain.db.ports import load_ports
 
@@ -157,8 +157,10 @@ def _present(session: Any, group_ids: Iterable[str]) -> dict[str, Weights]:
     groups = snapshots.load_groups(session, group_ids)
     port_ids = {port_id for group in groups.values() for port_id in group.port_ids}
     ports = load_ports(session, models_v2.Port.id.in_(port_ids))
+    failed = pair_health.failed(session, groups.values(), ports)
     return {
-        group_id: pair_weights(group, ports, same_host=True) for group_id, group in groups.items()
+        group_id: pair_weights(group, ports, failed, same_host=True)
+        for group_id, group in groups.items()
     }
 
 

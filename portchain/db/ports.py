@@ -96,6 +96,7 @@ class _Addresses:
     pairs: list[model.AddressPair] = field(default_factory=list)
     subnets: set[str] = field(default_factory=set)
     network_subnets: set[str] = field(default_factory=set)
+    gateways: set[str] = field(default_factory=set)
 
 
 def _addresses(session: Any, port_ids: Sequence[str]) -> dict[str, _Addresses]:
@@ -116,7 +117,7 @@ def _addresses(session: Any, port_ids: Sequence[str]) -> dict[str, _Addresses]:
             sa.select(allowed.port_id, allowed.ip_address, allowed.mac_address, none).where(
                 allowed.port_id.in_(port_ids)
             ),
-            sa.select(port.id, none, none, subnet.cidr)
+            sa.select(port.id, none, subnet.gateway_ip, subnet.cidr)
             .join(subnet, subnet.network_id == port.network_id)
             .where(port.id.in_(port_ids)),
         )
@@ -125,6 +126,7 @@ def _addresses(session: Any, port_ids: Sequence[str]) -> dict[str, _Addresses]:
     for port_id, address, mac, cidr in sorted(rows, key=lambda row: (row[1] or "", row[2] or "")):
         if address is None:
             found[port_id].network_subnets.add(cidr)
+            found[port_id].gateways |= {mac} - {None}  # the column of a subnet's gateway
             continue
         if mac is not None:
             found[port_id].pairs.append(address_pair(address, mac))
@@ -154,6 +156,7 @@ def _port(row: Any, addresses: _Addresses) -> model.Port:
         port_security=row.port_security_enabled is not False,
         subnets=tuple(sorted(addresses.subnets)),
         network_subnets=tuple(sorted(addresses.network_subnets)),
+        gateways=tuple(sorted(addresses.gateways)),
         floating=bool(row.floating),
         name=row.name or "",
         segment=segment,

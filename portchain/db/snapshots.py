@@ -14,7 +14,7 @@ from neutron_lib.db import api as db_api
 from sqlalchemy import orm
 
 from portchain.core import model, rules
-from portchain.db import convert, models, relations, source_networks
+from portchain.db import convert, models, pair_health, relations, source_networks
 from portchain.db.candidates import Candidates, OpenChain, load_candidates, open_chain
 from portchain.db.ports import load_ports
 
@@ -53,8 +53,11 @@ def load(
         }
         open_ones = [eligible[chain.id] for chain in open_ended]
         found = load_candidates(session, open_ones)
+        failed = pair_health.failed(
+            session, (group for chain in sending for group in chain.port_pair_groups), ports
+        )
     ends = _Ends(found, eligible, {**found.ports, **ports})
-    return [_snapshot(chain, graphs, ends) for chain in chains]
+    return [_snapshot(chain, graphs, ends, failed) for chain in chains]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +212,9 @@ def _has_open_classifier(chain: model.PortChain) -> bool:
     )
 
 
-def _snapshot(chain: model.PortChain, graphs: _Graphs, ends: _Ends) -> model.ChainSnapshot:
+def _snapshot(
+    chain: model.PortChain, graphs: _Graphs, ends: _Ends, failed: Mapping[str, str]
+) -> model.ChainSnapshot:
     def sources(one: model.PortChain) -> dict[str, tuple[str, ...]]:
         follows = bool(graphs.predecessors(one))
         return {
@@ -224,6 +229,12 @@ def _snapshot(chain: model.PortChain, graphs: _Graphs, ends: _Ends) -> model.Cha
     destinations = {
         fc.id: ends.candidates.destinations(ends.chains[chain.id], fc) for fc in replying
     }
+    pairs = (
+        pair.id
+        for one in (chain, *ancestors)
+        for group in one.port_pair_groups
+        for pair in group.port_pairs
+    )
     own = {port for ids in (*own_sources.values(), *destinations.values()) for port in ids}
     return model.ChainSnapshot(
         chain=chain,
@@ -238,4 +249,5 @@ def _snapshot(chain: model.PortChain, graphs: _Graphs, ends: _Ends) -> model.Cha
         successors=graphs.successors(chain),
         earlier=tuple(one for one in ancestors if one not in predecessors),
         senders=tuple(sorted(senders)),
+        failed={pair_id: failed[pair_id] for pair_id in pairs if pair_id in failed},
     )

@@ -176,14 +176,17 @@ def _encode_source(source: Source) -> dict[str, Any]:
 
 
 def _encode_hop(hop: Hop) -> dict[str, Any]:
-    item = asdict(replace(hop, targets=()))
+    item = asdict(replace(hop, targets=(), returning=()))
     item["headers"] = [_without_empty(one) for one in item["headers"]]
     # An empty list of what functions may return is not the same as none.
     limits = {"returned_sources": hop.returned_sources, "returned_macs": hop.returned_macs}
     known = {key: value for key, value in limits.items() if value is not None}
     targets = [_encode_target(target) for target in hop.targets]
     key = _key_of_targets(hop)
-    return _without_empty(item) | known | {"targets": (), key: targets}
+    # Hosts before 1.16 ignore these: as if the functions had left the group.
+    returning = [_encode_target(target) for target in hop.returning]
+    extra = {"returning": returning} if returning else {}
+    return _without_empty(item) | known | extra | {"targets": (), key: targets}
 
 
 def _encode_target(target: Target) -> dict[str, Any]:
@@ -333,6 +336,8 @@ def _source(item: Mapping[str, Any], classifiers: int) -> Source:
 
 def _hops(item: Mapping[str, Any], name: str, classifiers: int) -> tuple[Hop, ...]:
     hops = read_each(item, name, _hop)
+    if any(hop.passed and hop.targets for hop in hops):
+        raise ContractError(f"{name}: packets pass a hop that has targets")
     if len(hops) > MAX_HOPS:
         raise ContractError(f"{name}: {len(hops)} hops, at most {MAX_HOPS} are possible")
     if any(len(hop.headers) not in (0, classifiers) for hop in hops):
@@ -370,6 +375,8 @@ def _hop(item: Mapping[str, Any]) -> Hop:
             read_text({"lb_fields": name}, "lb_fields") for name in read_list(item, "lb_fields")
         ),
         earlier_pairs=_earlier_pairs(item),
+        returning=read_each(item, "returning", _target),
+        passed=bool(item.get("passed", False)),
     )
 
 

@@ -78,20 +78,24 @@ def compile_chain(
     )
 
 
-def compile_visits(plan: ChainPlan, switch: LocalSwitch) -> Iterator[Flow]:
+def compile_visits(
+    plan: ChainPlan, switch: LocalSwitch, *, returning: bool = False
+) -> Iterator[Flow]:
     """Compile the flows that send packets to functions which return them, here or elsewhere.
 
+    :param returning: as if functions that may only return packets got some, too.
     :raises UnsupportedPlanError: as ``compile_chain``.
     """
     for context in _paths_on_host(plan, switch):
-        for index, hop, target in _targets_of_hops(context):
+        for index, hop in enumerate(context.path.hops):
             if hop.tap:
                 continue
             check_supported(hop)
-            if target.host == switch.host:
-                yield from local_delivery_flows(context, index, target)
-            elif context.sends_into(index):
-                yield from remote_delivery_flows(context, index, target)
+            for target in distinct(hop.functions if returning else hop.targets):
+                if target.host == switch.host:
+                    yield from local_delivery_flows(context, index, target)
+                elif context.sends_into(index):
+                    yield from remote_delivery_flows(context, index, target)
 
 
 def compile_bypass_guard(plan: ChainPlan, switch: LocalSwitch) -> Compiled:
@@ -170,6 +174,10 @@ def _forwarding(context: PathOnHost) -> Iterator[Flow]:
             yield from return_flows(context, index, target)
         elif not hop.tap and sends:
             yield from remote_delivery_flows(context, index, target)
+    for index, hop in enumerate(context.path.hops):
+        for target in set(distinct(hop.functions)).intersection(hop.returning):
+            if target.host == context.switch.host:
+                yield from return_flows(context, index, target)
     yield from rejoin_flows(context)
     yield from link_traffic_flows(context)
     yield from own_traffic_flows(context)
@@ -183,7 +191,7 @@ def _affinity(context: PathOnHost) -> Iterator[Flow]:
 def _hops_sent_into(context: PathOnHost) -> Iterator[tuple[int, Hop]]:
     """Yield the hops for which this host selects a pair."""
     for index, hop in enumerate(context.path.hops):
-        if context.sends_into(index) and not hop.tap:
+        if context.sends_into(index) and hop.is_visited:
             yield index, hop
 
 

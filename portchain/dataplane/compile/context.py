@@ -135,16 +135,17 @@ class PathOnHost:
     def actions_into(self, index: int, *at_end: str) -> tuple[str, ...]:
         """Return the actions that send a packet to hop ``index``.
 
-        If that is a tap, it gets a copy and the packet goes to the next hop that is none.
+        If that is a tap, it gets a copy and the packet goes on. So does a packet that passes a hop.
 
-        :param at_end: the actions if there is no such hop.
+        :param at_end: the actions if it visits no hop.
         """
         actions: list[str] = []
         for number, hop in enumerate(self.path.hops[index:], index):
             position = set_field(self.position(number), REG_PATH_POSITION)
-            if not hop.tap:
+            if hop.is_visited:
                 return (*actions, position, goto("HOP"))
-            actions += (position, resubmit("COPY"))
+            if hop.tap:
+                actions += (position, resubmit("COPY"))
         return (*actions, *at_end)
 
     def find_port(self, port_id: str) -> LocalPort | None:

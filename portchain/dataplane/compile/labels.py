@@ -37,7 +37,7 @@ _POP = "pop_mpls:0x8847"
 
 def ambiguous_macs(path: Path) -> frozenset[str]:
     """Return the MAC addresses of a path's ports that have the label of another one."""
-    ends = [*path.origins, *(target for hop in path.hops for target in hop.targets)]
+    ends = [*path.origins, *(target for hop in path.hops for target in hop.functions)]
     by_label = defaultdict(set)
     for end in ends:
         macs = (end.mac,) if isinstance(end, Source) else (end.ingress_mac, end.egress_mac)

@@ -153,11 +153,10 @@ def _senders_and_receivers(
 
     The last pair is for frames that return to the host of their origin.
     """
-    senders: tuple[Source | Target, ...] = path.senders
-    for hop in path.hops:
-        yield senders, {(target.host, target.ingress_segment) for target in hop.targets}
-        if not hop.tap:
-            senders = hop.targets
+    for index, hop in enumerate(path.hops):
+        receivers = {(target.host, target.ingress_segment) for target in hop.targets}
+        yield path.senders_into(index), receivers
+    senders = path.senders_into(len(path.hops))
     returning = tuple(s for s in senders if isinstance(s, Target) and not s.is_origin)
     yield returning, {(origin.host, _segment(origin)) for origin in path.origins}
 

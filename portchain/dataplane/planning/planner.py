@@ -14,6 +14,7 @@ from portchain.core.model import (
     ChainSnapshot,
     Port,
     PortChain,
+    PortPair,
     PortPairGroup,
 )
 from portchain.dataplane.pipeline import ODD_GENERATION
@@ -29,7 +30,7 @@ from portchain.dataplane.plan import (
     Target,
     opposite_field,
 )
-from portchain.dataplane.planning import attribution, headers, spoofing
+from portchain.dataplane.planning import attribution, headers, probes, spoofing
 
 T = TypeVar("T")
 
@@ -60,7 +61,9 @@ def plan_chain(
     :param history: groups that have not changed lately may be absent.
     """
     chain = snapshot.chain
-    forward = _with_history(_forward(snapshot, tunnel_ips), chain, history)
+    state = availability.assess(snapshot, same_host=True, fails_open=True)
+    passed = frozenset(group.id for group in state.skipped)
+    forward = _with_history(_forward(snapshot, tunnel_ips, passed), chain, history)
     paths = (forward, _reverse(snapshot, forward, tunnel_ips)) if chain.symmetric else (forward,)
     plan = ChainPlan(
         chain.id,
@@ -70,8 +73,9 @@ def plan_chain(
         serial=chain.serial,
         owner=_owner(chain),
         generation=chain.generation,
+        probes=tuple(probes.probes(snapshot)),
     )
-    return Planned(plan, availability.assess(snapshot, same_host=True))
+    return Planned(plan, state)
 
 
 def _owner(chain: PortChain) -> str:
@@ -83,7 +87,13 @@ def _path_id(chain: PortChain) -> int:
     return chain.chain_id | (ODD_GENERATION if chain.generation % 2 else 0)
 
 
-def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
+def _forward(
+    snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str], passed: frozenset[str]
+) -> Path:
+    """Plan the path of requests.
+
+    :param passed: ids of the groups that fail open, and have.
+    """
     chain, ports = snapshot.chain, snapshot.ports
     header_lists = headers.request_headers(chain, ports)
     sources = tuple(_sources(snapshot, snapshot.sources, tunnel_ips))
@@ -92,13 +102,10 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
         classifiers=tuple(along_path[0] for along_path in header_lists),
         sources=sources,
         hops=tuple(
-            Hop(
-                group.group_id,
-                ()
+            replace(
+                Hop(group.group_id, (), group.lb_fields, tap=group.tap_enabled)
                 if attribution.takes_nothing(chain, group)
-                else tuple(_targets(group, ports, tunnel_ips)),
-                group.lb_fields,
-                tap=group.tap_enabled,
+                else _hop(group, snapshot, tunnel_ips, passed),
                 headers=changed,
                 accepted_sources=accepted_here,
                 returned_sources=returned,
@@ -116,7 +123,7 @@ def _forward(snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]) -> Path:
             )
         ),
         entries=tuple(
-            _graph_ingress(before, ports, tunnel_ips) for before in snapshot.predecessors
+            _graph_ingress(before, snapshot, tunnel_ips) for before in snapshot.predecessors
         ),
         branches=bool(snapshot.successors),
     )
@@ -152,11 +159,11 @@ def _with_changes(
 
 
 def _graph_ingress(
-    before: PortChain, ports: Mapping[str, Port], tunnel_ips: Mapping[str, str]
+    before: PortChain, snapshot: ChainSnapshot, tunnel_ips: Mapping[str, str]
 ) -> GraphIngress:
-    """Describe the end of a preceding chain in a service graph."""
-    group = before.last_group
-    last = tuple(_targets(group, ports, tunnel_ips)) if group else ()
+    """Describe the end of a preceding chain in a service graph. None of its groups fails open."""
+    group, ports = before.last_group, snapshot.ports
+    last = _hop(group, snapshot, tunnel_ips).functions if group else ()
     senders = {target.pair_id: _egress_source(target, ports) for target in last}
     routers = (target for target in last if not target.function.keeps_source_mac)
     return GraphIngress(
@@ -222,14 +229,18 @@ def _with_networks(path: Path, ports: Mapping[str, Port]) -> Path:
     networks = {ports[sender.port_id].network_id for sender in senders if sender.port_id in ports}
     hops = []
     for hop in path.hops:
-        targets = tuple(
-            replace(target, off_network=_is_off_network(target, networks, ports))
-            for target in hop.targets
+        targets, returning = (
+            tuple(
+                replace(target, off_network=_is_off_network(target, networks, ports))
+                for target in functions
+            )
+            for functions in (hop.targets, hop.returning)
         )
-        hops.append(replace(hop, targets=targets))
-        routers = [target for target in targets if target.is_origin]
+        hops.append(replace(hop, targets=targets, returning=returning))
+        routers = [target for target in (*targets, *returning) if target.is_origin]
         if routers and not hop.tap:
-            kept = set() if len(routers) == len(targets) else networks
+            all_route = hop.is_visited and len(routers) == len(hop.functions)
+            kept = set() if all_route else networks
             networks = {ports[target.egress_port].network_id for target in routers} | kept
     return replace(path, hops=tuple(hops))
 
@@ -242,20 +253,25 @@ def _is_off_network(target: Target, networks: set[str], ports: Mapping[str, Port
 
 
 def _reversed_hop(hop: Hop, ports: Mapping[str, Port]) -> Hop:
-    targets = tuple(
-        replace(
-            target,
-            ingress_port=target.egress_port,
-            ingress_mac=target.egress_mac,
-            egress_port=target.ingress_port,
-            egress_mac=target.ingress_mac,
-            ingress_segment=target.egress_segment,
-            egress_segment=target.ingress_segment,
-            return_macs=spoofing.frame_addresses(ports[target.ingress_port]),
-        )
-        for target in hop.targets
+    targets, returning = (
+        tuple(_reversed_target(target, ports) for target in functions)
+        for functions in (hop.targets, hop.returning)
     )
-    return replace(hop, targets=targets, lb_fields=tuple(map(opposite_field, hop.lb_fields)))
+    lb_fields = tuple(map(opposite_field, hop.lb_fields))
+    return replace(hop, targets=targets, returning=returning, lb_fields=lb_fields)
+
+
+def _reversed_target(target: Target, ports: Mapping[str, Port]) -> Target:
+    return replace(
+        target,
+        ingress_port=target.egress_port,
+        ingress_mac=target.egress_mac,
+        egress_port=target.ingress_port,
+        egress_mac=target.ingress_mac,
+        ingress_segment=target.egress_segment,
+        egress_segment=target.ingress_segment,
+        return_macs=spoofing.frame_addresses(ports[target.ingress_port]),
+    )
 
 
 def _sources(
@@ -303,25 +319,52 @@ def _forwarded(snapshot: ChainSnapshot, source: Source) -> Iterator[str]:
             yield from ports[end].addresses
 
 
-def _targets(
-    group: PortPairGroup, ports: Mapping[str, Port], tunnel_ips: Mapping[str, str]
-) -> Iterator[Target]:
-    for pair in availability.available_pairs(group, ports, same_host=True):
-        ingress, egress = ports[pair.ingress], ports[pair.egress]
-        yield Target(
-            pair_id=pair.id,
-            host=ingress.host,
-            tunnel_ip=tunnel_ips.get(ingress.host, ""),
-            ingress_port=pair.ingress,
-            ingress_mac=ingress.mac_address,
-            egress_port=pair.egress,
-            egress_mac=egress.mac_address,
-            weight=pair.weight,
-            function=traits_of(pair),
-            ingress_segment=_segment(ingress),
-            egress_segment=_segment(egress),
-            return_macs=spoofing.frame_addresses(egress),
-        )
+def _hop(
+    group: PortPairGroup,
+    snapshot: ChainSnapshot,
+    tunnel_ips: Mapping[str, str],
+    passed: frozenset[str] = frozenset(),
+) -> Hop:
+    """Return the hop of a group with its functions.
+
+    :param passed: ids of the groups that packets pass.
+    """
+    ports = snapshot.ports
+    members = availability.members_of(group, ports, snapshot.failed, same_host=True)
+    functions = {
+        pair.id: _target(pair, members.weights.get(pair.id, 0), ports, tunnel_ips)
+        for pair in group.port_pairs
+        if pair.id in members.weights or pair.id in members.returning
+    }
+    getting = () if group.id in passed else tuple(members.weights)
+    return Hop(
+        group.group_id,
+        tuple(functions[pair_id] for pair_id in getting),
+        group.lb_fields,
+        tap=group.tap_enabled,
+        returning=tuple(functions[one] for one in sorted(functions.keys() - getting)),
+        passed=group.id in passed,
+    )
+
+
+def _target(
+    pair: PortPair, weight: int, ports: Mapping[str, Port], tunnel_ips: Mapping[str, str]
+) -> Target:
+    ingress, egress = ports[pair.ingress], ports[pair.egress]
+    return Target(
+        pair_id=pair.id,
+        host=ingress.host,
+        tunnel_ip=tunnel_ips.get(ingress.host, ""),
+        ingress_port=pair.ingress,
+        ingress_mac=ingress.mac_address,
+        egress_port=pair.egress,
+        egress_mac=egress.mac_address,
+        weight=weight,
+        function=traits_of(pair),
+        ingress_segment=_segment(ingress),
+        egress_segment=_segment(egress),
+        return_macs=spoofing.frame_addresses(egress),
+    )
 
 
 def _broadcasts(port: Port) -> Iterator[str]:

@@ -37,7 +37,7 @@ def _at_functions(path: Path) -> Counter[str]:
             _flows((match for _, match in returned_matches(header)), 1)
             for header in path.headers_after(index)
         )
-        for target in hop.targets:
+        for target in hop.functions:
             if not hop.tap and not target.function.encapsulation:
                 found[target.host] += needed
     return found

@@ -47,7 +47,7 @@ class _PathViews:
         self._sources: defaultdict[str, list[Source]] = defaultdict(list)
         for source in path.sources:
             self._sources[source.host].append(source)
-        self._hosts = [frozenset(target.host for target in hop.targets) for hop in path.hops]
+        self._hosts = [frozenset(target.host for target in hop.functions) for hop in path.hops]
         self._sent_to = [_as_sent_to(hop) for hop in path.hops]
 
     def for_host(self, host: str) -> Path:

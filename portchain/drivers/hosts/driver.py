@@ -8,18 +8,28 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from neutron_lib.callbacks import events, registry
 from oslo_config import cfg
 from oslo_log import log as logging
 
 from portchain.conf import GROUP
 from portchain.core.availability import pair_weights
-from portchain.core.model import VLAN, ChainSnapshot, Encapsulation, HostReport, PortPair
+from portchain.core.model import (
+    VLAN,
+    ChainSnapshot,
+    Encapsulation,
+    FailureMode,
+    HealthCheck,
+    HostReport,
+    PairHealth,
+    PortPair,
+)
 from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SETS, ChainPlan
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.floating import why_not_translated
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.dataplane.planning.planner import PairHistory, Planned, plan_chain
-from portchain.db import pair_sets, sent_plans, snapshots
+from portchain.db import pair_health, pair_sets, sent_plans, snapshots
 from portchain.db.drift import mark_realised
 from portchain.db.hosts import record_version, renew_chains, versions_of
 from portchain.drivers.base import (
@@ -76,6 +86,8 @@ class HostDriver(PortChainDriver):
         service_graphs=True,
         tap=True,
         n_tuple_mapping=True,
+        health_checks=frozenset(HealthCheck),
+        failure_modes=frozenset(FailureMode),
     )
 
     def initialize(self, status: ChainStatusReporter) -> None:
@@ -277,6 +289,16 @@ class HostDriver(PortChainDriver):
         }
         self._agents.apply(context, updates)
 
+    def _record_health(self, context: Any, host: str, health: Sequence[PairHealth]) -> None:
+        """Record which functions of a host answer, and tell the plugin what has changed.
+
+        The plugin has the drivers realise the chains again: a host does not know whose they are.
+        """
+        change = pair_health.record(context, host, health)
+        if change.changed:
+            payload = events.EventPayload(context, metadata={"change": change})
+            registry.publish(pair_health.RESOURCE, events.AFTER_UPDATE, self, payload=payload)
+
 
 def _affinity_times() -> pair_sets.AffinityTimes:
     options = cfg.CONF[GROUP]
@@ -286,7 +308,7 @@ def _affinity_times() -> pair_sets.AffinityTimes:
 def _record_pairs(context: Any, snapshots: Iterable[ChainSnapshot]) -> PairHistory:
     """Record what the groups of chains select from now; return what they did before."""
     present = {
-        group.id: pair_weights(group, snapshot.ports, same_host=True)
+        group.id: pair_weights(group, snapshot.ports, snapshot.failed, same_host=True)
         for snapshot in snapshots
         for group in snapshot.chain.port_pair_groups
         if not group.tap_enabled

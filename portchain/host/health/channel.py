@@ -8,9 +8,9 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
 from typing import NamedTuple
 
-from os_ken.ofproto import ofproto_protocol
 from os_ken.ofproto import ofproto_v1_4 as ofp
 from os_ken.ofproto import ofproto_v1_4_parser as messages
 
@@ -52,7 +52,8 @@ class PacketChannel:
         self._target = ""
         self._socket: socket.socket | None = None
         self._unread = b""
-        self._switch = ofproto_protocol.ProtocolDesc(version=ofp.OFP_VERSION)
+        # Not os-ken's ProtocolDesc: in Neutron's agent, that knows the agent's version only.
+        self._switch = SimpleNamespace(ofproto=ofp, ofproto_parser=messages)
 
     def connect(self) -> None:
         """Connect, unless connected, and have the switch send what it has for this host.

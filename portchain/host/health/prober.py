@@ -189,9 +189,10 @@ class Prober:
     # The thread.
 
     def _run(self) -> None:
-        channel = self._open_channel()
+        channel: Channel | None = None
         while True:
             try:
+                channel = channel or self._open_channel()
                 channel.connect()
                 self._last_failure = ""
                 self._work_once(channel)
@@ -200,7 +201,8 @@ class Prober:
                 self._wait(_RETRY_SECONDS)
             except Exception:
                 LOG.exception("The health checks of host %s failed; trying again", self._name)
-                channel.close()
+                if channel:
+                    channel.close()
                 self._wait(_RETRY_SECONDS)
 
     def _work_once(self, channel: Channel) -> None:

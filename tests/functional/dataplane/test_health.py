@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from os_ken.ofproto import ofproto_protocol, ofproto_v1_3
 from scapy.contrib.mpls import MPLS
 from scapy.contrib.nsh import NSH
 from scapy.layers.inet import ICMP, IP
@@ -124,6 +125,15 @@ def wait(find: Callable[[], list]) -> list:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return found
+
+
+@pytest.fixture(autouse=True, scope="module")
+def neutrons_agent() -> Iterator[None]:
+    """Neutron's agent limits os-ken, in all of its process, to the version of its own flows."""
+    before = set(ofproto_protocol._supported_versions)
+    ofproto_protocol.set_app_supported_versions([ofproto_v1_3.OFP_VERSION])
+    yield
+    ofproto_protocol._supported_versions = before
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ Tests use it to measure what changes and failures do to traffic.
 import socket
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import ge
 
@@ -22,8 +22,10 @@ Datagram = tuple[int, int]
 """Destination port of the flow, and number in it."""
 FLOWS = 4
 
-_IP, _UDP = 14, 34  # where the headers begin in an untagged frame without IP options
-_TTL = _IP + 8
+_HEADERS = {b"\x08\x00": 14, b"\x88\x47": 18, b"\x89\x4f": 52}
+"""EtherType of an untagged frame -> where its IPv4 header begins: behind a label, or behind NSH and
+one more Ethernet header."""
+_TTL, _PROTOCOL, _UDP = 8, 9, 20  # from the beginning of an IPv4 header without options
 _ANY_FLOW = packet_paths.FiveTuple("udp", "", 0, "", 0)
 _PORTS, _NUMBER = struct.Struct("!HH"), struct.Struct("!Q")
 
@@ -35,10 +37,17 @@ class Load:
 
     :param port: the flows go to this port and those that follow it, ``FLOWS`` in all.
     :param rate: datagrams per second, of all flows together.
+    :param promiscuous: whether functions get frames for other MAC addresses.
     """
 
     def __init__(
-        self, workflow: Workflow, captures: Captures, port: int, *, rate: float = 600.0
+        self,
+        workflow: Workflow,
+        captures: Captures,
+        port: int,
+        *,
+        rate: float = 600.0,
+        promiscuous: bool = False,
     ) -> None:
         vms = workflow.vms
         self._ports = range(port, port + FLOWS)
@@ -47,7 +56,9 @@ class Load:
             traffic.UdpStream(vms["src"], vms["dst"], each, rate=rate / FLOWS)
             for each in self._ports
         ]
+        self._promiscuous = promiscuous
         self.paths: dict[Datagram, Path] = {}
+        self.passed: dict[str, list[float]] = {}
 
     def __enter__(self) -> "Load":
         self._capture.start()
@@ -58,7 +69,12 @@ class Load:
 
     def __exit__(self, *_: object) -> None:
         traffic.stop_all(self._streams)
-        self.paths = paths(self._capture.stop(), self._ports)
+        seen = list(_datagrams(self._capture.stop(), self._ports, self._promiscuous))
+        self.paths = _paths(seen)
+        times = defaultdict(list)
+        for _, step in seen:
+            times[step.port].append(step.time_ns / 1e9)
+        self.passed = {port: sorted(each) for port, each in times.items()}
 
     def wait_for_more(self, count: int = 100) -> None:
         """Wait until ``count`` more datagrams of each flow have arrived."""
@@ -118,26 +134,37 @@ class Load:
 
 def paths(seen: Iterable[CapturedFrame], udp_ports: range) -> dict[Datagram, Path]:
     """The path of each datagram to these UDP ports: the VMs' ports that it was seen at."""
-    found: defaultdict[Datagram, list[packet_paths.Observation]] = defaultdict(list)
+    return _paths(_datagrams(seen, udp_ports, promiscuous=False))
+
+
+def _datagrams(
+    seen: Iterable[CapturedFrame], udp_ports: range, promiscuous: bool
+) -> Iterator[tuple[Datagram, packet_paths.Observation]]:
+    """Yield the datagrams to these UDP ports, wherever they were seen at VMs' ports."""
     for one in seen:
-        frame = one.frame
-        if not (one.addressed_to_vm or one.outgoing) or frame[12:14] != b"\x08\x00":
+        frame, begins = one.frame, _HEADERS.get(one.frame[12:14])
+        if begins is None or not (one.addressed_to_vm or one.outgoing or promiscuous):
             continue
-        if frame[_IP + 9] == socket.IPPROTO_UDP and len(frame) >= _UDP + 8 + _NUMBER.size:
-            _, destination = _PORTS.unpack_from(frame, _UDP)
+        udp = begins + _UDP
+        if frame[begins + _PROTOCOL] == socket.IPPROTO_UDP and len(frame) >= udp + 8 + _NUMBER.size:
+            _, destination = _PORTS.unpack_from(frame, udp)
             if destination in udp_ports:
-                (number,) = _NUMBER.unpack_from(frame, _UDP + 8)
-                found[destination, number].append(_observation(one))
+                (number,) = _NUMBER.unpack_from(frame, udp + 8)
+                yield (destination, number), _observation(one, frame[begins + _TTL])
+
+
+def _paths(seen: Iterable[tuple[Datagram, packet_paths.Observation]]) -> dict[Datagram, Path]:
+    found: defaultdict[Datagram, list[packet_paths.Observation]] = defaultdict(list)
+    for datagram, step in seen:
+        found[datagram].append(step)
     return {
         datagram: tuple(step.port for step in packet_paths.in_travel_order(steps))
         for datagram, steps in found.items()
     }
 
 
-def _observation(seen: CapturedFrame) -> packet_paths.Observation:
+def _observation(seen: CapturedFrame, ttl: int) -> packet_paths.Observation:
     """Like those of ``packet_paths.observations``, but without the fields that a load ignores."""
     return packet_paths.Observation(
-        *(seen.time_ns, seen.vm, seen.port, seen.outgoing, _ANY_FLOW, b""),
-        opens=None,
-        ttl=seen.frame[_TTL],
+        *(seen.time_ns, seen.vm, seen.port, seen.outgoing, _ANY_FLOW, b""), opens=None, ttl=ttl
     )

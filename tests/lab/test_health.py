@@ -95,6 +95,11 @@ def hung(workflow: Workflow, function: str) -> AbstractContextManager[None]:
     return workflow.lab.vms.hung(workflow.vms[function])
 
 
+def load(workflow: Workflow) -> Load:
+    bridges = workflow.kinds["sf1"] == "l2"
+    return Load(workflow, workflow.captures, PORT, promiscuous=bridges)
+
+
 def paths(workflow: Workflow, *functions: str) -> set[tuple[str, ...]]:
     return {("src", *workflow.way(function), "dst") for function in functions}
 
@@ -104,41 +109,41 @@ def test_another_function_takes_over(workflow: Workflow) -> None:
     for pair in ("PP1", "PP2"):
         wait_for_status(workflow, pair, "ONLINE")
     both = paths(workflow, "sf1", "sf2")
-    with Load(workflow, workflow.captures, PORT) as load:
+    with load(workflow) as sent:
         with hung(workflow, "sf1"):
             wait_for_status(workflow, "PP1", "ERROR")
-            load.wait_for_more()
+            sent.wait_for_more()
         wait_for_status(workflow, "PP1", "ONLINE")
-        load.wait_for_more()
-    print(f"{workflow.kinds['sf1']}: lost {load.lost} of {load.sent}, gap {load.gap:.2f} s")
-    assert not load.misrouted(both)
-    assert load.arrived.keys() == both
+        sent.wait_for_more()
+    print(f"{workflow.kinds['sf1']}: lost {sent.lost} of {sent.sent}, gap {sent.gap:.2f} s")
+    assert not sent.misrouted(both)
+    assert sent.arrived.keys() == both
 
 
 def test_a_group_that_fails_open_is_left_out(workflow: Workflow) -> None:
     chain = checked_chain(workflow, "PP1", failure_mode="open")
     wait_for_status(workflow, "PP1", "ONLINE")
-    with Load(workflow, workflow.captures, PORT) as load:
+    with load(workflow) as sent:
         with hung(workflow, "sf1"):
             wait_for_status(workflow, "PP1", "ERROR")
-            load.wait_for_more()
+            sent.wait_for_more()
         wait_for_status(workflow, "PP1", "ONLINE")
-        load.wait_for_more()
-    assert load.last() == paths(workflow, "sf1")
-    assert not load.misrouted(paths(workflow, "sf1") | LEFT_OUT)
+        sent.wait_for_more()
+    assert sent.last() == paths(workflow, "sf1")
+    assert not sent.misrouted(paths(workflow, "sf1") | LEFT_OUT)
     workflow.wait_status(chain)
 
 
 def test_a_group_that_fails_closed_drops(workflow: Workflow) -> None:
     chain = checked_chain(workflow, "PP1")
     wait_for_status(workflow, "PP1", "ONLINE")
-    with Load(workflow, workflow.captures, PORT) as load:
+    with load(workflow) as sent:
         with hung(workflow, "sf1"):
             assert "PP1" in workflow.wait_status(chain, "DOWN")
-            load.wait_for_sent()
+            sent.wait_for_sent()
         wait_for_status(workflow, "PP1", "ONLINE")
-        load.wait_for_more()
-    assert load.arrived.keys() == paths(workflow, "sf1")
+        sent.wait_for_more()
+    assert sent.arrived.keys() == paths(workflow, "sf1")
 
 
 def test_a_backup_works_only_while_no_other_does(workflow: Workflow) -> None:
@@ -146,15 +151,15 @@ def test_a_backup_works_only_while_no_other_does(workflow: Workflow) -> None:
     workflow.update("port_pair", workflow.pairs["PP2"], backup=True)
     for pair in ("PP1", "PP2"):
         wait_for_status(workflow, pair, "ONLINE")
-    with Load(workflow, workflow.captures, PORT) as load:
+    with load(workflow) as sent:
         with hung(workflow, "sf1"):
             wait_for_status(workflow, "PP1", "ERROR")
-            load.wait_for_more()
+            sent.wait_for_more()
         wait_for_status(workflow, "PP1", "ONLINE")
-        load.wait_for_more()
+        sent.wait_for_more()
     workflow.update("port_pair", workflow.pairs["PP2"], backup=False)
-    assert not load.misrouted(paths(workflow, "sf1", "sf2"))
-    assert load.last() == paths(workflow, "sf1")
+    assert not sent.misrouted(paths(workflow, "sf1", "sf2"))
+    assert sent.last() == paths(workflow, "sf1")
 
 
 def test_no_connection_is_lost_when_a_function_comes_back(workflow: Workflow) -> None:
@@ -163,7 +168,7 @@ def test_no_connection_is_lost_when_a_function_comes_back(workflow: Workflow) ->
         wait_for_status(workflow, pair, "ONLINE")
     with hung(workflow, "sf1"):
         wait_for_status(workflow, "PP1", "ERROR")
-        with Load(workflow, workflow.captures, PORT) as load:
-            load.wait_for_more()
+        with load(workflow) as sent:
+            sent.wait_for_more()
     # A function that has come back gets new flows only.
-    assert load.arrived.keys() == paths(workflow, "sf2")
+    assert sent.arrived.keys() == paths(workflow, "sf2")

@@ -457,6 +457,18 @@ class PairHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerHealth:
+    """What a host reports about another one that it sends packets to.
+
+    :param address: of the other host's tunnel endpoint.
+    :param is_up: whether the other host's switch returns what is sent to it.
+    """
+
+    address: str
+    is_up: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ChainSnapshot:
     """A chain and the state of its ports at one moment: the input of every driver.
 

@@ -245,7 +245,7 @@ TABLES = {
             | {"arp", "arp_op", "arp_tpa", "nd_target"},
             writes=_set(
                 *(REG_PATH_POSITION, REG_TARGET, REG_NEUTRON_PORT, REG_NEUTRON_NET, "eth_src"),
-                *(REG_LENGTH, REG_OWN, REG_CHECKS, REG_SENDER, "in_port", "pkt_mark"),
+                *(REG_LENGTH, REG_OWN, REG_CHECKS, REG_SENDER, "in_port", "pkt_mark", "mpls_ttl"),
             )
             | _METER_WRITES,
             successors=_set(
@@ -440,9 +440,10 @@ TABLES = {
             0,
             "Moves packets and chain frames between br-int and the tunnels to other hosts.",
             matches=_set(
-                *("in_port", "mpls", "vlan_tci", "mpls_label", "mpls_bos", "dl_dst", "tun_id")
+                *("in_port", "mpls", "vlan_tci", "mpls_label", "mpls_bos", "dl_dst", "tun_id"),
+                "mpls_ttl",
             ),
-            writes=_set("tun_id", REG_TUNNEL),
+            writes=_set("tun_id", REG_TUNNEL, "mpls_ttl"),
             outputs=True,
             neutron=True,
         ),
@@ -517,7 +518,8 @@ class Priority:
     # Between hosts.
     CHAIN_FRAME = 301
     STRAY_FRAME = 300  # chain frames that no flow expects, and forged ones
-    FROM_TUNNEL = 299  # chain frames from any tunnel; below all more specific flows
+    PEER_PROBE = 299  # probes from and to other hosts
+    FROM_TUNNEL = 298  # chain frames from any tunnel; below all more specific flows
 
     # On br-chain, below all others of the table.
     WIRE = 10  # between a port, its network and its gate

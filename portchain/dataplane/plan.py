@@ -354,6 +354,8 @@ class ChainPlan:
     :param packet_hosts: the hosts, sorted, that accept packets in MPLS from tunnels; the others get
         whole frames in MPLS (docs/decisions/0061).
     :param probes: the health checks of the chain's functions, failed ones included.
+    :param watched: tunnel addresses, sorted, of the hosts whose functions are checked. The other
+        hosts find out whether packets reach them.
     """
 
     id: str
@@ -365,6 +367,7 @@ class ChainPlan:
     generation: int | None = None
     packet_hosts: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
+    watched: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -10,6 +10,12 @@ PROBE_PATH = 0
 PROBE_LABEL = path_label(PROBE_PATH)
 """The label, and the service path identifier, of probes to SFC-aware functions."""
 
+PEER_LABEL = path_label(PROBE_PATH, reverse=True)
+"""The label of probes to other hosts, whose switches return them."""
+
+PEER_PROBE_TTL, PEER_ANSWER_TTL = 255, 254
+"""TTL of a probe to another host, and of the same probe on its way back."""
+
 CONTROLLER_ID = 0x7063
 """The switch sends answers to connections with this number only. Those of Neutron have 0."""
 

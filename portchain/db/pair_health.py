@@ -27,6 +27,7 @@ from portchain.port_events import NOT_BOUND
 RESOURCE = "port_pair_health"
 """The resource of events about functions that have failed or are back (``HealthChange``)."""
 
+HOST_IS_SILENT = "its host does not answer"
 _LONGEST_REASON = 255  # characters; what the column holds
 _AT_ONCE = 500  # pairs in one query
 
@@ -158,6 +159,41 @@ def _checked_by(session: Any, host: str, pair_ids: Iterable[str]) -> set[str]:
             ),
         )
     return set(session.scalars(query))
+
+
+@db_api.retry_if_session_inactive()
+def working_hosts(context: Any) -> set[str]:
+    """Return the hosts with functions that are checked and count as working."""
+    with db_api.CONTEXT_READER.using(context):
+        return set(context.session.scalars(_working(ml2.PortBinding.host).distinct()))
+
+
+@db_api.retry_if_session_inactive()
+def all_failed(context: Any, host: str) -> list[model.PairHealth]:
+    """Return what a host would say of its functions that are checked if it knew that it is off."""
+    with db_api.CONTEXT_READER.using(context):
+        query = _working(PortPair.id).where(ml2.PortBinding.host == host)
+        ids = context.session.scalars(query.distinct())
+        return [model.PairHealth(pair_id, False, HOST_IS_SILENT) for pair_id in sorted(ids)]
+
+
+def _working(column: Any) -> Any:
+    """Query the pairs that are checked and count as working, with the binding of the ingress."""
+    pair, member, group, binding, row = PortPair, GroupPair, Group, ml2.PortBinding, PairHealth
+    return (
+        sa.select(column)
+        .select_from(pair)
+        .join(member, member.pair_id == pair.id)
+        .join(group, group.id == member.group_id)
+        .join(binding, binding.port_id == pair.ingress)
+        .outerjoin(row, sa.and_(row.pair_id == pair.id, row.host == binding.host))
+        .where(
+            group.health_check != model.HealthCheck.NONE.value,
+            binding.status == constants.ACTIVE,
+            binding.vif_type.not_in(NOT_BOUND),
+            sa.or_(row.is_up.is_(None), row.is_up.is_(True)),
+        )
+    )
 
 
 def _rows(session: Any, pair_ids: Iterable[str], *, locked: bool = False) -> dict[str, PairHealth]:

@@ -164,14 +164,16 @@ class OpenVSwitch:
             for number in surplus:
                 transaction.add(database.db_remove("Bridge", name, "flow_tables", number))
 
-    def open_channel(self) -> PacketChannel:
-        """See ``Switch``: a connection to br-int."""
-        return PacketChannel(self._packet_target)
+    def open_channel(self, *, to_tunnels: bool = False) -> PacketChannel:
+        """See ``Switch``: a connection to br-int, or to br-tun."""
+        return self._open_channel(Bridge.TUN if to_tunnels else Bridge.INT)
 
-    def _packet_target(self) -> str:
-        """Return the address of br-int; empty while the switch has none."""
-        bridge = self._bridges.get(Bridge.INT)
-        return bridge.target if bridge else ""
+    def _open_channel(self, bridge: Bridge) -> PacketChannel:
+        def find_target() -> str:
+            connection = self._bridges.get(bridge)  # there may be none yet
+            return connection.target if connection else ""
+
+        return PacketChannel(find_target)
 
     def apply(self, batch: Batch) -> None:
         """See ``Switch``.

@@ -42,6 +42,7 @@ from portchain.host.bridge import (
     OPENFLOW_OF_OPERATORS,
     BridgeConnection,
 )
+from portchain.host.health.channel import PacketChannel
 from portchain.host.open_vswitch import OpenVSwitch
 from portchain.ovsdb.switch_database import SwitchDatabase
 
@@ -129,6 +130,10 @@ class OvnSwitch(OpenVSwitch):
         wanted = compile_frame_guard(local) if local.ports else frozenset()
         missing = wanted - set(self.dump_entries())
         self._put(flow for flow in missing if isinstance(flow, Flow))
+
+    def open_channel(self, *, to_tunnels: bool = False) -> PacketChannel:
+        """See ``Switch``: a connection to br-chain, which has functions and tunnels."""
+        return self._open_channel(Bridge.INT)
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:
         """See ``Switch``."""

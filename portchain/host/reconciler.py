@@ -34,7 +34,7 @@ from portchain.dataplane.plan import ChainPlan, Probe
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
 from portchain.host.garbage import without_garbage_collection
-from portchain.host.health.prober import Check, checks_of
+from portchain.host.health.checks import Check, checks_of_functions, checks_of_peers
 from portchain.host.needs import NeedsOfChains
 from portchain.host.priority_lock import PriorityLock
 from portchain.host.rejected_flows import find_rejected
@@ -62,7 +62,8 @@ class Reconciler:
     :param timeouts: how long transitions wait.
     :param clock: returns seconds of a monotonic clock.
     :param limits: what chains may take of the host.
-    :param set_checks: called with the functions to check whenever they change; must not block.
+    :param set_checks: called with the functions and the hosts to check whenever they change; must
+        not block.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Reconciler:
         clock: Callable[[], float] = time.monotonic,
         *,
         limits: FlowLimits | None = None,
-        set_checks: Callable[[list[Check]], None] = lambda _: None,
+        set_checks: Callable[[list[Check], list[Check]], None] = lambda *_: None,
     ) -> None:
         self._switch = switch
         self._host = host
@@ -94,7 +95,9 @@ class Reconciler:
         self._ports_of_chain: dict[str, tuple[str, ...]] = {}
         self._needs = NeedsOfChains()
         self._set_checks = set_checks
-        self._probes: dict[str, tuple[Probe, ...]] = {}  # of chains with functions to check here
+        # Of chains with functions to check here, or on other hosts.
+        self._probes: dict[str, tuple[Probe, ...]] = {}
+        self._watched: dict[str, tuple[str, ...]] = {}
         self._checked: tuple[object, ...] = ()  # what the present checks follow from
         self._arbiter = FlowArbiter()
         self._reported: dict[str, HostReport] = {}
@@ -492,10 +495,12 @@ class Reconciler:
         self._in_transition.discard(chain_id)
         self._awaiting_switch.discard(chain_id)
         self._computed.discard(chain_id)
-        if probes := state.plan.probes if state.plan else ():
-            self._probes[chain_id] = probes
-        else:
-            self._probes.pop(chain_id, None)
+        self._probes.pop(chain_id, None)
+        self._watched.pop(chain_id, None)
+        if state.plan is not None and state.plan.probes:
+            self._probes[chain_id] = state.plan.probes
+        if state.plan is not None and state.plan.watched:
+            self._watched[chain_id] = state.plan.watched
         if state == ABSENT:
             self._chains.pop(chain_id, None)
             self._set_ports(chain_id, frozenset())
@@ -606,11 +611,12 @@ class Reconciler:
         self._update_checks(local)
 
     def _update_checks(self, local: LocalSwitch) -> None:
-        """Say which functions to check, now that the switch has the flows for their answers."""
-        now = (local.ports, *self._probes.values())
-        if (self._probes or self._checked) and now != self._checked:
+        """Say what to check, now that the switch has the flows for answers."""
+        probes, watched = self._probes.values(), self._watched.values()
+        now = (local.ports, local.tunnels, *probes, *watched) if watched or probes else ()
+        if now != self._checked:
             self._checked = now
-            self._set_checks(checks_of(self._probes.values(), local))
+            self._set_checks(checks_of_functions(probes, local), checks_of_peers(watched, local))
 
     def _apply_without_rejected(self, local: LocalSwitch) -> dict[str, Outcome]:
         """Program all flows but the rejected ones, so that these do not block other chains."""

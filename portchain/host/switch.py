@@ -42,8 +42,11 @@ class Switch(Protocol):
         :param limits: table -> largest number of flows. Limits of other tables of ours are removed.
         """
 
-    def open_channel(self) -> PacketChannel:
-        """Return a new connection for frames to and from the ports of functions."""
+    def open_channel(self, *, to_tunnels: bool = False) -> PacketChannel:
+        """Return a new connection for frames to and from the ports of functions.
+
+        :param to_tunnels: or to and from the tunnels to other hosts.
+        """
 
     def apply(self, batch: Batch) -> None:
         """Apply a batch. Its flows are one bundle: the switch accepts all of them or none."""

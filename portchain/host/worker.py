@@ -11,11 +11,11 @@ from oslo_config import cfg
 from oslo_log import log
 
 from portchain.conf import GROUP
-from portchain.core.model import HostReport, PairHealth
+from portchain.core.model import HostReport
 from portchain.dataplane.datapath import MPLS
 from portchain.dataplane.host_switch import FlowLimits
 from portchain.dataplane.transition import TransitionTimeouts
-from portchain.host.health.prober import Prober
+from portchain.host.health.monitor import HealthMonitor
 from portchain.host.reconciler import Reconciler
 from portchain.host.switch import Switch
 from portchain.rpc import contract
@@ -42,15 +42,15 @@ class HostWorker:
         self.host = host
         self._switch = switch
         limits = FlowLimits(options.max_chain_flows, options.max_project_flows)
-        self._prober = Prober(host, switch.open_channel, self._queue_health)
+        self._server = ServerClient()
+        self.health = HealthMonitor(host, switch, self._server)
         self.reconciler = Reconciler(
             *(switch, host, self._queue_reports, timeouts),
             limits=limits,
-            set_checks=self._prober.set_checks,
+            set_checks=self.health.set_checks,
         )
         self.synchronised = threading.Event()
         """Set once the switch holds the flows of the server's first answer."""
-        self._server = ServerClient()
         self._tasks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._reconcile_queued = threading.Event()
         self._changed_ports: set[str] = set()
@@ -60,10 +60,6 @@ class HostWorker:
         self._reports: dict[str, HostReport] = {}
         self._reports_lock = threading.Lock()
         self._has_reports = threading.Event()
-        self._health: dict[str, PairHealth] = {}
-        self._health_lock = threading.Lock()
-        self._has_health = threading.Event()
-        self._health_thread: threading.Thread | None = None
         self._last_failure = ""
         self._next_sync = _Timer(options.sync_interval)
 
@@ -112,16 +108,6 @@ class HostWorker:
         with self._reports_lock:
             self._reports.update((report.chain_id, report) for report in reports)
         self._has_reports.set()
-
-    def _queue_health(self, health: list[PairHealth]) -> None:
-        with self._health_lock:
-            self._health.update((one.pair_id, one) for one in health)
-            if self._health and self._health_thread is None:
-                self._health_thread = threading.Thread(
-                    target=self._report_health, name=f"{self.host}-health-reports", daemon=True
-                )
-                self._health_thread.start()
-        self._has_health.set()
 
     # The thread that works on the switch.
 
@@ -248,30 +234,7 @@ class HostWorker:
             contract.HostKnowledge(known, version),
         )
         self._tasks.put(lambda: self._apply_sync(update, known))
-        # A server may have missed the last change, or forgotten it since.
-        self._queue_health(self._prober.health)
-
-    # The thread that reports health. It has one of its own, because a sync may take a minute, and
-    # a function that has failed loses packets meanwhile. It starts with the first report.
-
-    def _report_health(self) -> None:
-        while True:
-            self._has_health.wait()
-            self._has_health.clear()
-            while not self._attempt(self._send_health):
-                time.sleep(_RETRY_SECONDS)
-
-    def _send_health(self) -> None:
-        with self._health_lock:
-            health = list(self._health.values())
-        if not health:
-            return
-        context = n_context.get_admin_context_without_session()
-        self._server.report_health(context, self.host, health)
-        with self._health_lock:
-            for one in health:
-                if self._health.get(one.pair_id) == one:
-                    del self._health[one.pair_id]
+        self.health.report_all()
 
     def _send_reports(self) -> None:
         with self._reports_lock:

@@ -29,6 +29,19 @@ class AgentClient:
                 context, "apply", update=contract.encode_update(update)
             )
 
+    def answers(self, context: Any, host: str, seconds: float) -> bool:
+        """Tell whether the program that receives a host's messages answers.
+
+        :param seconds: to wait for the answer.
+        """
+        try:
+            self._client.prepare(server=host, timeout=seconds).call(context, "ping")
+        except oslo_messaging.MessagingTimeout:
+            return False
+        except oslo_messaging.RemoteError:
+            return True  # it is older than contract 1.16
+        return True
+
 
 class AgentEndpoint:
     """Receives the server's notifications on a host.
@@ -40,6 +53,9 @@ class AgentEndpoint:
 
     def __init__(self, receive: Callable[[Any], None]) -> None:
         self._receive = receive
+
+    def ping(self, context: Any) -> None:
+        """Answer."""
 
     def apply(self, context: Any, update: Any) -> None:
         """Receive an update."""

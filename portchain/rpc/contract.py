@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from portchain.core.model import HostReport, PairHealth
+from portchain.core.model import HostReport, PairHealth, PeerHealth
 from portchain.dataplane.plan import ChainPlan
 from portchain.rpc import parts
 from portchain.rpc.fields import (
     ContractError,
+    as_address,
     as_mapping,
     read_each,
     read_int,
@@ -77,8 +78,9 @@ SERVER_TOPIC = "port_chain-server"
 # 1.15 "parts": long lists of a plan are sent in parts, without those that the host has got with the
 #      plan before (docs/decisions/0065). A host that lacks one asks for changes. Older hosts, and
 #      those of which the server does not know the version, get whole plans.
-# 1.16 "probes" of a chain: the health checks of the functions on the host, and "report_health" to
-#      the server. An older agent checks nothing: its functions count as working.
+# 1.16 "probes" of a chain: the health checks of the functions on the host; "watched": the hosts
+#      whose functions are checked. "report_health" and "report_peers" to the server, "ping" to
+#      hosts. An older agent checks nothing: its functions count as working.
 VERSION = "1.0"
 MINOR_VERSION = 16
 PACKETS_SINCE = 13
@@ -229,6 +231,25 @@ def decode_health(message: Any) -> tuple[PairHealth, ...]:
         "health",
         lambda item: PairHealth(
             read_uuid(item, "pair_id"), bool(item.get("is_up", False)), read_text(item, "reason")
+        ),
+    )
+
+
+def encode_peers(peers: Iterable[PeerHealth]) -> list[dict[str, Any]]:
+    """Return which hosts a host reaches as a message for ``decode_peers``."""
+    return [asdict(one) for one in peers]
+
+
+def decode_peers(message: Any) -> tuple[PeerHealth, ...]:
+    """Return which hosts a host reaches.
+
+    :raises ContractError: a value is missing or has a wrong type.
+    """
+    return read_each(
+        {"peers": message},
+        "peers",
+        lambda item: PeerHealth(
+            as_address(item.get("address"), "address"), bool(item.get("is_up", False))
         ),
     )
 

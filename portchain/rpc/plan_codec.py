@@ -49,7 +49,7 @@ _MAX_EARLIER_SETS, _MAX_PAIRS = 16, 65535
 _MAX_HOSTS, _MAX_HOST_NAME = 65535, 255
 _MAX_RETRIES, _MIN_DELAY, _MAX_DELAY = 10, 0.1, 3600.0
 _PLAN_FIELDS = tuple(
-    field.name for field in fields(ChainPlan) if field.name not in ("paths", "probes")
+    field.name for field in fields(ChainPlan) if field.name not in ("paths", "probes", "watched")
 )
 _SOURCE_FIELDS = tuple(field.name for field in fields(Source))
 _TARGET_KEYS = (
@@ -149,8 +149,9 @@ def encode_plan(plan: ChainPlan) -> dict[str, Any]:
 
 def _encode_without_paths(plan: ChainPlan) -> dict[str, Any]:
     item = {name: getattr(plan, name) for name in _PLAN_FIELDS} | {"paths": []}
-    # Without the key, the part of a host without probes is what servers before 1.16 recorded.
-    return item | ({"probes": list(map(_encode_probe, plan.probes))} if plan.probes else {})
+    # Without these keys, the part of a host is what servers before 1.16 recorded.
+    checks = {"probes": list(map(_encode_probe, plan.probes)), "watched": list(plan.watched)}
+    return item | {key: value for key, value in checks.items() if value}
 
 
 def _encode_ends(path: Path) -> dict[str, Any]:
@@ -238,6 +239,7 @@ def decode_plan(item: Mapping[str, Any]) -> ChainPlan:
         generation=None if item.get("generation") is None else read_int(item, "generation", 0),
         packet_hosts=_host_names(item, "packet_hosts"),
         probes=tuple(probe for probe in read_each(item, "probes", _probe) if probe is not None),
+        watched=tuple(as_address(one, "watched") for one in read_list(item, "watched")),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import oslo_messaging
 from neutron_lib import rpc as n_rpc
 
-from portchain.core.model import HostReport, PairHealth
+from portchain.core.model import HostReport, PairHealth, PeerHealth
 from portchain.rpc import contract
 
 
@@ -46,6 +46,15 @@ class ServerClient:
             context, "report_health", host=host, health=contract.encode_health(health)
         )
 
+    def report_peers(self, context: Any, host: str, peers: Sequence[PeerHealth]) -> None:
+        """Report which hosts this one reaches. Returns when the server has looked at it.
+
+        :raises Exception: of oslo.messaging, if no server answers, or one older than contract 1.16.
+        """
+        self._client.prepare().call(
+            context, "report_peers", host=host, peers=contract.encode_peers(peers)
+        )
+
 
 class ServerEndpoint:
     """Answers the hosts, on the server.
@@ -54,6 +63,7 @@ class ServerEndpoint:
         must change.
     :param report: called with context, host and reports; stores them.
     :param report_health: called with context, host and what it says of functions; stores it.
+    :param report_peers: called with context, host and which other hosts it reaches.
     """
 
     target = oslo_messaging.Target(version=contract.VERSION)
@@ -63,10 +73,12 @@ class ServerEndpoint:
         sync: Callable[[Any, str, contract.HostKnowledge], contract.PlanUpdate],
         report: Callable[[Any, str, Sequence[HostReport]], None],
         report_health: Callable[[Any, str, Sequence[PairHealth]], None],
+        report_peers: Callable[[Any, str, Sequence[PeerHealth]], None],
     ) -> None:
         self._sync = sync
         self._report = report
         self._report_health = report_health
+        self._report_peers = report_peers
 
     def sync(self, context: Any, host: str, known: Any) -> dict[str, Any]:
         """Return what a host must change.
@@ -88,3 +100,10 @@ class ServerEndpoint:
         :raises ContractError: the message does not follow the contract.
         """
         self._report_health(context, host, contract.decode_health(health))
+
+    def report_peers(self, context: Any, host: str, peers: Any) -> None:
+        """Look at which other hosts a host reaches.
+
+        :raises ContractError: the message does not follow the contract.
+        """
+        self._report_peers(context, host, contract.decode_peers(peers))

@@ -24,7 +24,7 @@ from portchain.dataplane.compile.forward import (
 )
 from portchain.dataplane.compile.labels import ambiguous_macs
 from portchain.dataplane.compile.link_traffic import link_traffic_flows
-from portchain.dataplane.compile.probes import probe_flows
+from portchain.dataplane.compile.probes import peer_flows, probe_flows
 from portchain.dataplane.compile.return_path import rejoin_flows, return_flows
 from portchain.dataplane.compile.select_pair import (
     affinity_flows,
@@ -133,6 +133,7 @@ def compile_frame_guard(switch: LocalSwitch) -> frozenset[Flow]:
             *metering,
             *slot_bit_flows(),
             *wiring.wiring_flows(switch),
+            *peer_flows(switch),
         )
     )
 

@@ -13,11 +13,25 @@ from collections.abc import Iterable, Iterator
 from portchain.core.function_kinds import L3, MPLS_AWARE, NSH_AWARE, FunctionTraits
 from portchain.core.model import HealthCheck
 from portchain.dataplane.flow import Flow
-from portchain.dataplane.flow_builder import NO_VLAN, build_flow, resubmit, set_field
+from portchain.dataplane.flow_builder import (
+    CHAIN_TUNNEL_ID,
+    NO_VLAN,
+    build_flow,
+    resubmit,
+    set_field,
+)
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.pipeline import REG_OWN, Priority, function_label
 from portchain.dataplane.plan import Probe
-from portchain.dataplane.probing import CONTINUITY_CHECK, CONTROLLER_ID, PROBE_LABEL, probe_mac
+from portchain.dataplane.probing import (
+    CONTINUITY_CHECK,
+    CONTROLLER_ID,
+    PEER_ANSWER_TTL,
+    PEER_LABEL,
+    PEER_PROBE_TTL,
+    PROBE_LABEL,
+    probe_mac,
+)
 
 _MAX_BYTES = 128
 """So much of an answer the switch sends to the host: more than any probe has."""
@@ -39,6 +53,25 @@ def probe_flows(probes: Iterable[Probe], switch: LocalSwitch) -> Iterator[Flow]:
                 asks = (f"in_port={port.ofport}", f"{REG_OWN}=0", *_question(probe.destination))
                 onward = (set_field(1, REG_OWN), resubmit("LOCAL_SWITCHING"))
                 yield build_flow("LOCAL_SWITCHING", Priority.PROBE, asks, _TO_HOST, *onward)
+
+
+def peer_flows(switch: LocalSwitch) -> Iterator[Flow]:
+    """Yield the flows that return probes of other hosts, and take the answers to those of this one.
+
+    Packets of chains come through the same tunnels, and need the same switch. A host returns probes
+    while its agent is stopped, too: it forwards the packets of chains then.
+    """
+    frame = ("mpls", NO_VLAN, f"mpls_label={PEER_LABEL}", "mpls_bos=1")
+    return_it = (f"set_field:{PEER_ANSWER_TTL}->mpls_ttl", "in_port")
+    for ttl, actions in ((PEER_PROBE_TTL, return_it), (PEER_ANSWER_TTL, (_TO_HOST,))):
+        match = (*frame, f"mpls_ttl={ttl}")
+        if switch.patch_to_int is not None:
+            tunnel = f"tun_id={CHAIN_TUNNEL_ID}"
+            yield build_flow("TUNNEL_SWITCHING", Priority.PEER_PROBE, (*match, tunnel), *actions)
+        if switch.has_br_chain:
+            for port in switch.tunnels.values():
+                from_tunnel = (f"in_port={port}", *match)
+                yield build_flow("LOCAL_SWITCHING", Priority.PEER_PROBE, from_tunnel, *actions)
 
 
 def _question(destination: str) -> tuple[str, ...]:

@@ -65,6 +65,8 @@ def plan_chain(
     passed = frozenset(group.id for group in state.skipped)
     forward = _with_history(_forward(snapshot, tunnel_ips, passed), chain, history)
     paths = (forward, _reverse(snapshot, forward, tunnel_ips)) if chain.symmetric else (forward,)
+    checks = tuple(probes.probes(snapshot))
+    watched = {tunnel_ips.get(probe.host, "") for probe in checks}
     plan = ChainPlan(
         chain.id,
         _path_id(chain),
@@ -73,7 +75,8 @@ def plan_chain(
         serial=chain.serial,
         owner=_owner(chain),
         generation=chain.generation,
-        probes=tuple(probes.probes(snapshot)),
+        probes=checks,
+        watched=tuple(sorted(filter(None, watched))),
     )
     return Planned(plan, state)
 

@@ -4,6 +4,7 @@ Plans chains, records which hosts have to confirm, and notifies the hosts. What 
 switch, an agent or a controller, makes no difference to what the host has to know.
 """
 
+import time
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from portchain.core.model import (
     HealthCheck,
     HostReport,
     PairHealth,
+    PeerHealth,
     PortPair,
 )
 from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SETS, ChainPlan
@@ -51,6 +53,8 @@ from portchain.rpc.plan_codec import PlanSplitter
 from portchain.rpc.server import ServerEndpoint
 
 LOG = logging.getLogger(__name__)
+
+_ANSWER_WAIT, _ANSWER_HOLDS = 1.5, 5.0  # seconds
 
 DELETED = 2**62
 """Revision as of which hosts have no part in a deleted chain: higher than that of any plan."""
@@ -94,12 +98,15 @@ class HostDriver(PortChainDriver):
         """Connect to the message bus."""
         super().initialize(status)
         self._agents = AgentClient()
+        self._answered_at: dict[str, float] = {}  # host -> when it has answered, monotonic
         self._chassis = Chassis()
         self._logical_ports = LogicalPorts()
 
     def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
         """Return the endpoint that hosts call."""
-        endpoint = ServerEndpoint(self._sync, self._record_reports, self._record_health)
+        endpoint = ServerEndpoint(
+            self._sync, self._record_reports, self._record_health, self._record_peers
+        )
         return ((contract.SERVER_TOPIC, [endpoint]),)
 
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
@@ -298,6 +305,32 @@ class HostDriver(PortChainDriver):
         if change.changed:
             payload = events.EventPayload(context, metadata={"change": change})
             registry.publish(pair_health.RESOURCE, events.AFTER_UPDATE, self, payload=payload)
+
+    def _record_peers(self, context: Any, host: str, peers: Sequence[PeerHealth]) -> None:
+        """Take the functions of hosts out of the path that are switched off.
+
+        Another host does not get answers from their switch any more. If nothing answers for such a
+        host on the message bus either, it is not the way between the two that is broken. Its
+        functions are back when it reports them again.
+        """
+        unreachable = {one.address for one in peers if not one.is_up}
+        hosts = pair_health.working_hosts(context) if unreachable else set()
+        ends = tunnel_ends(context, hosts)
+        ends |= self._chassis.tunnel_ends(hosts - ends.keys())
+        for each, end in ends.items():
+            if end.address in unreachable and each != host and not self._answers(context, each):
+                LOG.warning("Host %s does not answer, nor do its functions", each)
+                self._record_health(context, each, pair_health.all_failed(context, each))
+
+    def _answers(self, context: Any, host: str) -> bool:
+        """Tell whether a host answers. Many ask about a host that is switched off."""
+        now = time.monotonic()
+        if now - self._answered_at.get(host, -_ANSWER_HOLDS) < _ANSWER_HOLDS:
+            return True
+        if not self._agents.answers(context, host, _ANSWER_WAIT):
+            return False
+        self._answered_at[host] = now
+        return True
 
 
 def _affinity_times() -> pair_sets.AffinityTimes:

@@ -1,6 +1,7 @@
 """Builds the frames of probes, and recognises the answers. Pure.
 
-A probe has a number that grows, and a secret of this run of the agent: a function can neither
+``FunctionForm`` is the form of probes through a function, ``PeerForm`` that of probes to another
+host. A probe has a number that grows, and a secret of this run of the agent: a function can neither
 answer a probe that it has not got, nor one of another function.
 """
 
@@ -11,11 +12,22 @@ from ipaddress import ip_address
 
 from portchain.core.function_kinds import MPLS_AWARE, NSH_AWARE
 from portchain.core.model import HealthCheck
+from portchain.dataplane.flow_builder import CHAIN_MAC
 from portchain.dataplane.pipeline import FIRST_NSH_TTL, FIRST_SERVICE_INDEX, function_label
 from portchain.dataplane.plan import Probe
-from portchain.dataplane.probing import CONTINUITY_CHECK, PROBE_LABEL, probe_mac
+from portchain.dataplane.probing import (
+    CONTINUITY_CHECK,
+    PEER_LABEL,
+    PEER_PROBE_TTL,
+    PROBE_LABEL,
+    probe_mac,
+)
 
 SECRET_BYTES = 8
+ANY_NUMBER = -1
+"""The number of an answer that answers any probe."""
+
+_SHORTEST = 46  # bytes behind an Ethernet header
 
 _IPV4, _IPV6, _ARP, _MPLS, _NSH = 0x0800, 0x86DD, 0x0806, 0x8847, 0x894F
 _BROADCAST = "ff:ff:ff:ff:ff:ff"
@@ -25,6 +37,77 @@ _TTL = 64
 _ARP_REPLY = 2
 _NUMBER = struct.Struct("!H")
 _ECHO_HEADER = struct.Struct("!BBHHH")
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionForm:
+    """The form of probes that go through a function.
+
+    :param probe: says what the function gets; its times do not matter.
+    """
+
+    probe: Probe
+
+    def build(self, number: int, secret: bytes) -> bytes:
+        """Return the frame of a probe, as the function gets it at its ingress port.
+
+        :param number: of the probe, 0..65535.
+        :param secret: ``SECRET_BYTES`` bytes.
+        """
+        template = _template(self.probe, secret)
+        if not template.number_at:
+            return template.frame
+        frame = bytearray(template.frame)
+        _NUMBER.pack_into(frame, template.number_at, number)
+        if template.checksum_at:
+            (before,) = _NUMBER.unpack_from(frame, template.checksum_at)
+            total = (~before & 0xFFFF) + number  # RFC 1624
+            _NUMBER.pack_into(frame, template.checksum_at, ~(total + (total >> 16)) & 0xFFFF)
+        return bytes(frame)
+
+    def number_of(self, frame: bytes, secret: bytes) -> int | None:
+        """Return the number of the probe that a frame answers; None if it answers none.
+
+        :param frame: what the function has sent: hostile.
+        :returns: ``ANY_NUMBER`` if answers have no number.
+        """
+        if self.probe.check is HealthCheck.PING:
+            return ANY_NUMBER if _answers(self.probe, frame) else None
+        return _number_before(secret, frame)
+
+    def resolve(self, frame: bytes) -> bytes | None:
+        """Return an answer to a function that asks for the MAC address of a probe's destination.
+
+        :param frame: what the function has sent: hostile.
+        :returns: None if it asks for nothing or another address.
+        """
+        return _resolve(self.probe, frame)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerForm:
+    """The form of probes that another host's switch returns."""
+
+    def build(self, number: int, secret: bytes) -> bytes:
+        """Return the frame of a probe. Parameters as for ``FunctionForm.build``."""
+        entry = struct.pack("!I", PEER_LABEL << 12 | 1 << 8 | PEER_PROBE_TTL)
+        body = (_NUMBER.pack(number) + secret).ljust(_SHORTEST - len(entry), b"\0")
+        return _ethernet(_mac(CHAIN_MAC), _mac(CHAIN_MAC), _MPLS, entry + body)
+
+    def number_of(self, frame: bytes, secret: bytes) -> int | None:
+        """Return the number of the probe that a frame answers; None if it answers none."""
+        return _number_before(secret, frame)
+
+    def resolve(self, frame: bytes) -> bytes | None:
+        """Return nothing: no host asks for anything."""
+        return None
+
+
+def _number_before(secret: bytes, frame: bytes) -> int | None:
+    at = frame.rfind(secret)  # behind whatever headers the function has written
+    if at < _NUMBER.size:
+        return None
+    return int(_NUMBER.unpack_from(frame, at - _NUMBER.size)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +121,6 @@ class _Template:
     frame: bytes
     number_at: int = 0
     checksum_at: int = 0
-
-
-def build(probe: Probe, number: int, secret: bytes) -> bytes:
-    """Return the frame of a probe, as the function gets it at its ingress port.
-
-    :param number: of the probe, 0..65535.
-    :param secret: ``SECRET_BYTES`` bytes.
-    """
-    template = _template(probe, secret)
-    if not template.number_at:
-        return template.frame
-    frame = bytearray(template.frame)
-    _NUMBER.pack_into(frame, template.number_at, number)
-    if template.checksum_at:
-        (before,) = _NUMBER.unpack_from(frame, template.checksum_at)
-        total = (~before & 0xFFFF) + number  # RFC 1624
-        _NUMBER.pack_into(frame, template.checksum_at, ~(total + (total >> 16)) & 0xFFFF)
-    return bytes(frame)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -77,7 +142,7 @@ def _first(probe: Probe, secret: bytes) -> bytes:
     body = _NUMBER.pack(0) + secret
     if probe.check is HealthCheck.L2:
         receiver = _mac(_unknown_mac(probe))
-        return _ethernet(receiver, sender, CONTINUITY_CHECK, body.ljust(46, b"\0"))
+        return _ethernet(receiver, sender, CONTINUITY_CHECK, body.ljust(_SHORTEST, b"\0"))
     ethertype, packet = _echo_request(probe, body)
     ingress = _mac(probe.ingress_mac)
     if probe.function == MPLS_AWARE:
@@ -91,25 +156,7 @@ def _first(probe: Probe, secret: bytes) -> bytes:
     return _ethernet(receiver, sender, ethertype, packet)
 
 
-def number_of(probe: Probe, frame: bytes, secret: bytes) -> int | None:
-    """Return the number of the probe that a frame answers; None if it answers none.
-
-    :param frame: what the function has sent: hostile. With ``ping`` an answer has no number: -1.
-    """
-    if probe.check is HealthCheck.PING:
-        return -1 if _answers(probe, frame) else None
-    at = frame.rfind(secret)  # behind whatever headers the function has written
-    if at < _NUMBER.size:
-        return None
-    return int(_NUMBER.unpack_from(frame, at - _NUMBER.size)[0])
-
-
-def resolve(probe: Probe, frame: bytes) -> bytes | None:
-    """Return an answer to a function that asks for the MAC address of a probe's destination.
-
-    :param frame: what the function has sent: hostile.
-    :returns: None if it asks for nothing or another address.
-    """
+def _resolve(probe: Probe, frame: bytes) -> bytes | None:
     if probe.check is not HealthCheck.ICMP:
         return None
     wanted, own = ip_address(probe.destination).packed, _mac(probe_mac(probe.pair_id))

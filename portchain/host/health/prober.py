@@ -1,4 +1,4 @@
-"""Sends probes to the functions of a host, at their times, and reports which have failed."""
+"""Sends probes at their times, and reports what answers and what does not."""
 
 import contextlib
 import heapq
@@ -15,11 +15,9 @@ from typing import NamedTuple, Protocol
 
 from oslo_log import log
 
-from portchain.core.model import HealthCheck, PairHealth
-from portchain.dataplane.host_switch import LocalSwitch
-from portchain.dataplane.plan import Probe
-from portchain.host.health import frames
 from portchain.host.health.channel import ChannelError, Received
+from portchain.host.health.checks import Check, Finding
+from portchain.host.health.frames import ANY_NUMBER, SECRET_BYTES
 from portchain.host.health.verdict import Verdict
 
 LOG = log.getLogger(__name__)
@@ -55,44 +53,21 @@ class Channel(Protocol):
         """Return the frames that have come since the last call."""
 
 
-class Check(NamedTuple):
-    """A probe, and where its function is plugged in at the moment.
-
-    :param enters_at: OpenFlow port at which probes go out.
-    :param returns_at: OpenFlow port at which answers come in.
-    """
-
-    probe: Probe
-    enters_at: int
-    returns_at: int
-
-
-def checks_of(probes: Iterable[Iterable[Probe]], local: LocalSwitch) -> list[Check]:
-    """Return the checks of the functions that are plugged in on a host.
-
-    :param probes: of each chain. Chains that share a function mean the same one by a pair's id.
-    """
-    wanted = {probe.pair_id: probe for each in probes for probe in each if probe.host == local.host}
-    checks = []
-    for probe in wanted.values():
-        ingress, egress = map(local.ports.get, (probe.ingress_port, probe.egress_port))
-        if ingress and egress:
-            back = ingress if probe.check is HealthCheck.PING else egress
-            checks.append(Check(probe, ingress.ofport, back.ofport))
-    return checks
-
-
 @dataclass
-class _Function:
-    """The state of one check."""
+class _Subject:
+    """What is known of something that is checked."""
 
     check: Check
-    secret: bytes = field(default_factory=lambda: os.urandom(frames.SECRET_BYTES))
+    secret: bytes = field(default_factory=lambda: os.urandom(SECRET_BYTES))
     verdict: Verdict = field(default_factory=Verdict)
     number: int = 0
     sent_at: float | None = None  # of the probe that has no answer yet
     seconds: float | None = None  # that the last answer took
     asked_at: float | None = None  # when it asked for the address of the probes' destination
+
+    @property
+    def finding(self) -> Finding:
+        return Finding(self.check.name, bool(self.verdict.is_up), self.check.times.max_retries_down)
 
 
 class _Event(NamedTuple):
@@ -104,15 +79,17 @@ class _Event(NamedTuple):
 
     time: float
     is_next: bool
-    pair_id: str
+    name: str
     secret: bytes
     number: int = 0
 
 
 class Prober:
-    """Checks the functions of one host, in a thread of its own that starts with the first check.
+    """Makes checks, in a thread of its own that starts with the first one.
 
-    :param open_channel: returns a channel to the bridge that the functions are plugged into.
+    :param name: of the thread.
+    :param what: is checked, for the log.
+    :param open_channel: returns a channel to the bridge that probes enter and leave.
     :param report: called with what has changed; must not block.
     :param clock: returns seconds of a monotonic clock.
     """
@@ -120,17 +97,18 @@ class Prober:
     def __init__(
         self,
         name: str,
+        what: str,
         open_channel: Callable[[], Channel],
-        report: Callable[[list[PairHealth]], None],
+        report: Callable[[list[Finding]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name = name
+        self._name, self._what = name, what
         self._open_channel = open_channel
         self._report = report
         self._clock = clock
         self._lock = threading.Lock()
-        self._functions: dict[str, _Function] = {}
-        self._at_port: dict[int, list[_Function]] = {}
+        self._subjects: dict[str, _Subject] = {}
+        self._at_port: dict[int, list[_Subject]] = {}
         self._events: list[_Event] = []
         self._thread: threading.Thread | None = None
         self._wake_reader, self._wake_writer = os.pipe()
@@ -139,52 +117,46 @@ class Prober:
         self._last_failure = ""
 
     @property
-    def health(self) -> list[PairHealth]:
-        """What is known of all functions, but those of which nothing is known yet."""
+    def findings(self) -> list[Finding]:
+        """All that is known."""
         with self._lock:
-            return [
-                _health(one) for one in self._functions.values() if one.verdict.is_up is not None
-            ]
+            known = (one for one in self._subjects.values() if one.verdict.is_up is not None)
+            return [one.finding for one in known]
 
     @property
     def answer_seconds(self) -> Mapping[str, float]:
-        """Pair id -> how long the last answer took."""
+        """Name of a check -> how long the last answer took."""
         with self._lock:
             return {
-                pair_id: one.seconds
-                for pair_id, one in self._functions.items()
-                if one.seconds is not None
+                name: one.seconds for name, one in self._subjects.items() if one.seconds is not None
             }
 
     def set_checks(self, checks: Iterable[Check]) -> None:
-        """Check these functions and no others. Known ones keep their verdicts."""
-        wanted = {check.probe.pair_id: check for check in checks}
+        """Make these checks and no others. What is known from them stays."""
+        wanted = {check.name: check for check in checks}
         with self._lock:
-            for pair_id in self._functions.keys() - wanted.keys():
-                del self._functions[pair_id]
-            for pair_id, check in wanted.items():
-                self._set_check(pair_id, check)
+            for name in self._subjects.keys() - wanted.keys():
+                del self._subjects[name]
+            for check in wanted.values():
+                self._set_check(check)
             at_port = defaultdict(list)
-            for function in self._functions.values():
-                at_port[function.check.returns_at].append(function)
+            for subject in self._subjects.values():
+                at_port[subject.check.returns_at].append(subject)
             self._at_port = dict(at_port)
-            is_first = bool(wanted) and self._thread is None
-            if is_first:
-                self._thread = threading.Thread(
-                    target=self._run, name=f"{self._name}-health", daemon=True
-                )
+            if wanted and self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
         self._wake()
 
-    def _set_check(self, pair_id: str, check: Check) -> None:
-        known = self._functions.get(pair_id)
-        if known is not None and _is_same_function(known.check, check):
+    def _set_check(self, check: Check) -> None:
+        known = self._subjects.get(check.name)
+        if known is not None and known.check.is_same_as(check):
             known.check = check
             return
-        function = self._functions[pair_id] = _Function(check)
+        subject = self._subjects[check.name] = _Subject(check)
         # Not all at once: a host has hundreds of functions.
-        first = _tick(self._clock() + _RANDOM.uniform(0, check.probe.parameters.delay))
-        heapq.heappush(self._events, _Event(first, True, pair_id, function.secret))
+        first = _tick(self._clock() + _RANDOM.uniform(0, check.times.delay))
+        heapq.heappush(self._events, _Event(first, True, check.name, subject.secret))
 
     # The thread.
 
@@ -200,7 +172,7 @@ class Prober:
                 self._note_no_switch(str(exc))
                 self._wait(_RETRY_SECONDS)
             except Exception:
-                LOG.exception("The health checks of host %s failed; trying again", self._name)
+                LOG.exception("Checks of %s failed; trying again", self._what)
                 if channel:
                     channel.close()
                 self._wait(_RETRY_SECONDS)
@@ -211,14 +183,15 @@ class Prober:
             seconds = self._seconds_until_due()
         self._wait(seconds, channel.fileno())
         received = channel.take_in()
-        frames_out: list[tuple[int, bytes]] = []
+        answers: list[tuple[int, bytes]] = []
         with self._lock:
             now = self._clock()
-            changed = [one for each in received if (one := self._note(each, now, frames_out))]
+            changed = [one for each in received if (one := self._note(each, now, answers))]
             probes, failed = self._take_due(now)
-        channel.put_out([*frames_out, *probes])
-        if reported := [*changed, *failed]:
-            self._report([_health(one) for one in reported])
+            findings = [one.finding for one in (*changed, *failed)]
+        channel.put_out([*answers, *probes])
+        if findings:
+            self._report(findings)
 
     def _seconds_until_due(self) -> float:
         while self._events and not self._matters(self._events[0]):
@@ -228,92 +201,90 @@ class Prober:
         return max(0.0, self._events[0].time - self._clock())
 
     def _matters(self, event: _Event) -> bool:
-        """Tell whether an event is about a function that is still checked, and not answered yet."""
-        function = self._functions.get(event.pair_id)
-        if function is None or function.secret != event.secret:
+        """Tell whether an event is about a present check, and a probe that has no answer yet."""
+        subject = self._subjects.get(event.name)
+        if subject is None or subject.secret != event.secret:
             return False
-        return event.is_next or (event.number == function.number and function.sent_at is not None)
+        return event.is_next or (event.number == subject.number and subject.sent_at is not None)
 
-    def _take_due(self, now: float) -> tuple[list[tuple[int, bytes]], list[_Function]]:
-        """Return the probes to send now, and the functions that count as failed now."""
+    def _take_due(self, now: float) -> tuple[list[tuple[int, bytes]], list[_Subject]]:
+        """Return the probes to send now, and what counts as failed now."""
         probes: list[tuple[int, bytes]] = []
-        failed: list[_Function] = []
+        failed: list[_Subject] = []
         while self._events and self._events[0].time <= now:
             event = heapq.heappop(self._events)
             if not self._matters(event):
                 continue
-            function = self._functions[event.pair_id]
+            subject = self._subjects[event.name]
             if event.is_next:
-                probes.append(self._next_probe(event, function, now))
+                probes.append(self._next_probe(event, subject, now))
             else:
-                function.sent_at = None
-                if self._note_result(function, False, now):
-                    failed.append(function)
+                subject.sent_at = None
+                if self._note_result(subject, False, now):
+                    failed.append(subject)
         return probes, failed
 
-    def _next_probe(self, event: _Event, function: _Function, now: float) -> tuple[int, bytes]:
-        check, parameters = function.check, function.check.probe.parameters
-        function.number = (function.number + 1) % _NUMBERS
-        function.sent_at = now
-        ends = now + parameters.timeout
-        waiting = event._replace(time=ends, is_next=False, number=function.number)
+    def _next_probe(self, event: _Event, subject: _Subject, now: float) -> tuple[int, bytes]:
+        check, times = subject.check, subject.check.times
+        subject.number = (subject.number + 1) % _NUMBERS
+        subject.sent_at = now
+        ends = now + times.timeout
+        waiting = event._replace(time=ends, is_next=False, number=subject.number)
         heapq.heappush(self._events, waiting)
         # Whatever the delay of this one, so that probes stay spread; but never two at once.
-        periods = max(1, math.ceil((ends - event.time) / parameters.delay))
-        following = _tick(event.time + periods * parameters.delay)
+        periods = max(1, math.ceil((ends - event.time) / times.delay))
+        following = _tick(event.time + periods * times.delay)
         heapq.heappush(self._events, event._replace(time=following))
-        return check.enters_at, frames.build(check.probe, function.number, function.secret)
+        return check.enters_at, check.form.build(subject.number, subject.secret)
 
     def _note(
-        self, received: Received, now: float, frames_out: list[tuple[int, bytes]]
-    ) -> _Function | None:
-        """Note an answer; return its function if its verdict changes.
+        self, received: Received, now: float, answers: list[tuple[int, bytes]]
+    ) -> _Subject | None:
+        """Note an answer; return what it concerns if that changes its verdict.
 
-        :param frames_out: frames that are to be put out; answers to questions are added.
+        :param answers: frames to put out; those that answer questions are added.
         """
-        for function in self._at_port.get(received.port, ()):
-            number = frames.number_of(function.check.probe, received.frame, function.secret)
+        for subject in self._at_port.get(received.port, ()):
+            number = subject.check.form.number_of(received.frame, subject.secret)
             if number is None:
-                if (answer := self._resolve(function, received.frame, now)) is not None:
-                    frames_out.append((received.port, answer))
+                if (answer := self._resolve(subject, received.frame, now)) is not None:
+                    answers.append((received.port, answer))
                 continue
-            is_ping = function.check.probe.check is HealthCheck.PING
-            if function.sent_at is None or not (is_ping or number == function.number):
+            if subject.sent_at is None or number not in (ANY_NUMBER, subject.number):
                 return None  # late, or a copy
-            function.seconds, function.sent_at = now - function.sent_at, None
-            return function if self._note_result(function, True, now) else None
+            subject.seconds, subject.sent_at = now - subject.sent_at, None
+            return subject if self._note_result(subject, True, now) else None
         return None
 
     @staticmethod
-    def _resolve(function: _Function, frame: bytes, now: float) -> bytes | None:
+    def _resolve(subject: _Subject, frame: bytes, now: float) -> bytes | None:
         """Answer a function that asks for the address of the probes' destination.
 
         Only if it asks again: the machine that has the address, if there is one, answers the first
         time, and the function must not send that machine's packets elsewhere.
         """
-        answer = frames.resolve(function.check.probe, frame)
+        answer = subject.check.form.resolve(frame)
         if answer is None:
             return None
-        before, function.asked_at = function.asked_at, now
+        before, subject.asked_at = subject.asked_at, now
         return answer if before is not None and now - before < _ASKS_AGAIN_SECONDS else None
 
-    def _note_result(self, function: _Function, answered: bool, now: float) -> bool:
+    @staticmethod
+    def _note_result(subject: _Subject, answered: bool, now: float) -> bool:
         """Return whether the verdict changes."""
-        before = function.verdict
-        function.verdict = before.after(answered, function.check.probe.parameters, now)
-        return function.verdict.is_up != before.is_up
+        before = subject.verdict
+        subject.verdict = before.after(answered, subject.check.times, now)
+        return subject.verdict.is_up != before.is_up
 
     def _note_no_switch(self, failure: str) -> None:
         """Without the switch nothing is known: probes that were under way do not count."""
         with self._lock:
-            for function in self._functions.values():
-                function.sent_at = None
+            for subject in self._subjects.values():
+                subject.sent_at = None
         if failure != self._last_failure:
             LOG.warning(
-                "The functions of host %s are not checked: %s. Trying again every %s s",
-                self._name,
-                failure,
-                _RETRY_SECONDS,
+                "There are no checks of %s: %s. Trying again every %s s",
+                *(self._what, failure, _RETRY_SECONDS),
             )
         self._last_failure = failure
 
@@ -334,24 +305,3 @@ class Prober:
 def _tick(moment: float) -> float:
     """Return the first multiple of ``_TICK`` that is not before a time."""
     return math.ceil(round(moment / _TICK, 3)) * _TICK
-
-
-def _is_same_function(known: Check, check: Check) -> bool:
-    """Tell whether what is known of a function stays true: only its times have changed."""
-    return known == check._replace(probe=known.probe) and _without_times(
-        known.probe
-    ) == _without_times(check.probe)
-
-
-def _without_times(probe: Probe) -> tuple[object, ...]:
-    return (
-        *(probe.host, probe.ingress_port, probe.ingress_mac, probe.egress_port),
-        *(probe.check, probe.function, probe.source, probe.destination),
-    )
-
-
-def _health(function: _Function) -> PairHealth:
-    probe, is_up = function.check.probe, bool(function.verdict.is_up)
-    failures = probe.parameters.max_retries_down
-    reason = "" if is_up else f"it has not answered {failures} probes in a row"
-    return PairHealth(probe.pair_id, is_up, reason)

@@ -21,14 +21,16 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
 from portchain.core.function_kinds import L2, L3, MPLS_AWARE, NSH_AWARE
-from portchain.core.model import HealthCheck, HealthCheckParameters, PairHealth
-from portchain.dataplane.compile.probes import probe_flows
+from portchain.core.model import HealthCheck, HealthCheckParameters
+from portchain.dataplane.compile import compile_frame_guard
+from portchain.dataplane.compile.probes import peer_flows, probe_flows
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.pipeline import check
 from portchain.dataplane.plan import Probe
 from portchain.host.health.channel import ChannelError, PacketChannel
-from portchain.host.health.prober import Prober, checks_of
+from portchain.host.health.checks import Finding, checks_of_functions, checks_of_peers
+from portchain.host.health.prober import Prober
 from tests.functional.vswitch import DEADLINE, Host, Vswitch, running_vswitch
 from tests.plans import ident, mac
 
@@ -92,9 +94,13 @@ class World:
             Firewall.ELSEWHERE,
             {ident("a-in"): LocalPort(INGRESS, 1), ident("a-out"): LocalPort(EGRESS, 1)},
         )
-        self.reports: list[PairHealth] = []
+        self.reports: list[Finding] = []
         self.target = f"unix:{vswitch.folder}/h1-int.mgmt"
-        self.prober = Prober("h1", lambda: PacketChannel(lambda: self.target), self.reports.extend)
+        self.prober = Prober(
+            *("h1", "functions"),
+            lambda: PacketChannel(lambda: self.target),
+            self.reports.extend,
+        )
         self.functions: list[Function] = []
 
     def check(self, probe: Probe) -> None:
@@ -102,7 +108,7 @@ class World:
         check(flows)
         self.host.put(flows)
         assert set(self.host.dump_entries()) == flows  # as the switch writes them
-        self.prober.set_checks(checks_of([[probe]], self.local))
+        self.prober.set_checks(checks_of_functions([[probe]], self.local))
 
     def run_function(
         self, forward: Callable[[Packet], Packet | None], answers_at: str = "a-out"
@@ -110,8 +116,8 @@ class World:
         self.functions.append(Function(self.vswitch, forward, answers_at))
         return self.functions[-1]
 
-    def wait_for(self, is_up: bool) -> PairHealth:
-        return wait(lambda: [one for one in self.prober.health if one.is_up is is_up])[0]
+    def wait_for(self, is_up: bool) -> Finding:
+        return wait(lambda: [one for one in self.prober.findings if one.is_up is is_up])[0]
 
     def close(self) -> None:
         self.prober.set_checks([])
@@ -237,8 +243,7 @@ def test_a_function_fails_and_comes_back(
     world.check(probe)
     world.wait_for(is_up=True)
     function.works = False
-    failed = world.wait_for(is_up=False)
-    assert failed.reason == "it has not answered 2 probes in a row"
+    assert world.wait_for(is_up=False) == Finding(ident("a"), is_up=False, failures=2)
     function.works = True
     world.wait_for(is_up=True)
     assert [one.is_up for one in world.reports] == [True, False, True]
@@ -367,3 +372,56 @@ def test_a_channel_says_that_nobody_listens(world: World) -> None:
         PacketChannel(lambda: f"unix:{world.vswitch.folder}/nobody").connect()
     with pytest.raises(ChannelError, match="no bridge"):
         PacketChannel(lambda: "").connect()
+
+
+HOSTS = {"h1": "192.0.2.1", "h2": "192.0.2.2"}
+
+
+def between_hosts(vswitch: Vswitch, *, br_chain: bool) -> tuple[dict[str, Host], LocalSwitch]:
+    """Two hosts with the flows that every host has; h1's state."""
+    hosts = {name: Host(vswitch, name) for name in HOSTS}
+    with vswitch.at_once():
+        for name, peer in (("h1", "h2"), ("h2", "h1")):
+            bridge = f"{name}-{'int' if br_chain else 'tun'}"
+            vswitch.add_link(bridge, f"{name}-peer", 2, f"{peer}-peer")
+    switches = {}
+    for name, peer in (("h1", "h2"), ("h2", "h1")):
+        switches[name] = LocalSwitch(
+            name,
+            Firewall.ELSEWHERE,
+            {},
+            1,
+            None if br_chain else 1,
+            {HOSTS[peer]: 2},
+            has_br_chain=br_chain,
+        )
+        hosts[name].put(compile_frame_guard(switches[name]))
+    return hosts, switches["h1"]
+
+
+@pytest.mark.parametrize("br_chain", [False, True], ids=["br-tun", "br-chain"])
+def test_a_host_notices_that_another_one_is_gone_and_back(br_chain: bool) -> None:
+    """The other host's switch returns probes by itself: no agent runs there."""
+    with running_vswitch() as vswitch:
+        hosts, local = between_hosts(vswitch, br_chain=br_chain)
+        bridge = "h1-int" if br_chain else "h1-tun"
+        target = f"unix:{vswitch.folder}/{bridge}.mgmt"
+        reports: list[Finding] = []
+        prober = Prober(
+            *("h1-peers", "hosts"), lambda: PacketChannel(lambda: target), reports.extend
+        )
+        prober.set_checks(checks_of_peers([HOSTS.values()], local))
+        wait(lambda: reports)
+        there = set(hosts["h2"].dump_entries())
+        hosts["h2"].put(set())
+        wait(lambda: reports[1:])
+        hosts["h2"].put(there)
+        wait(lambda: reports[2:])
+        assert reports == [Finding(HOSTS["h2"], up, 3) for up in (True, False, True)]
+        prober.set_checks([])
+
+
+def test_probes_between_hosts_are_all_that_the_flows_return() -> None:
+    local = LocalSwitch("h1", Firewall.ELSEWHERE, {}, 1, 1, {HOSTS["h2"]: 2})
+    check(peer_flows(local))
+    assert {flow.key.bridge for flow in peer_flows(local)} == {Bridge.TUN}

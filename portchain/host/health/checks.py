@@ -1,0 +1,101 @@
+"""What a host checks: its functions, and the hosts that it sends packets to. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+from portchain.core.model import HealthCheck, HealthCheckParameters, PairHealth, PeerHealth
+from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.plan import Probe
+from portchain.host.health.frames import FunctionForm, PeerForm
+
+_NO_TIMES = HealthCheckParameters()
+_PEER_TIMES = HealthCheckParameters(delay=0.5, timeout=0.4, max_retries=2, max_retries_down=3)
+"""A host that is switched off counts as unreachable within two seconds."""
+
+
+class Form(Protocol):
+    """The form of probes and answers; see ``frames``."""
+
+    def build(self, number: int, secret: bytes) -> bytes:
+        """Return the frame of a probe."""
+
+    def number_of(self, frame: bytes, secret: bytes) -> int | None:
+        """Return the number of the probe that a frame answers; None if it answers none."""
+
+    def resolve(self, frame: bytes) -> bytes | None:
+        """Return the answer to a question about the probes' destination; None if it asks none."""
+
+
+class Check(NamedTuple):
+    """Something to check, and where at the moment.
+
+    :param name: of what is checked: id of a pair, or address of a host.
+    :param enters_at: OpenFlow port at which probes go out.
+    :param returns_at: OpenFlow port at which answers come in.
+    """
+
+    name: str
+    form: Form
+    times: HealthCheckParameters
+    enters_at: int
+    returns_at: int
+
+    def is_same_as(self, other: "Check") -> bool:
+        """Tell whether what is known from one check holds for another: only times differ."""
+        return self == other._replace(times=self.times)
+
+
+class Finding(NamedTuple):
+    """What a check has found out.
+
+    :param failures: how many probes in a row have to fail.
+    """
+
+    name: str
+    is_up: bool
+    failures: int
+
+
+def checks_of_functions(probes: Iterable[Iterable[Probe]], local: LocalSwitch) -> list[Check]:
+    """Return the checks of the functions that are plugged in on a host.
+
+    :param probes: of each chain. Chains that share a function mean the same one by a pair's id.
+    """
+    wanted = {probe.pair_id: probe for each in probes for probe in each if probe.host == local.host}
+    checks = []
+    for probe in wanted.values():
+        ingress, egress = map(local.ports.get, (probe.ingress_port, probe.egress_port))
+        if ingress and egress:
+            back = ingress if probe.check is HealthCheck.PING else egress
+            form = FunctionForm(replace(probe, parameters=_NO_TIMES))
+            times = probe.parameters
+            checks.append(Check(probe.pair_id, form, times, ingress.ofport, back.ofport))
+    return checks
+
+
+def checks_of_peers(addresses: Iterable[Iterable[str]], local: LocalSwitch) -> list[Check]:
+    """Return the checks of other hosts to which a host has tunnels.
+
+    :param addresses: of the tunnel endpoints, for each chain.
+    """
+    tunnels = {
+        address: local.tunnels[address]
+        for each in addresses
+        for address in each
+        if address in local.tunnels
+    }
+    return [
+        Check(address, PeerForm(), _PEER_TIMES, port, port) for address, port in tunnels.items()
+    ]
+
+
+def health_of_pair(found: Finding) -> PairHealth:
+    """Return what a host reports of a function."""
+    reason = "" if found.is_up else f"it has not answered {found.failures} probes in a row"
+    return PairHealth(found.name, found.is_up, reason)
+
+
+def health_of_peer(found: Finding) -> PeerHealth:
+    """Return what a host reports of another one."""
+    return PeerHealth(found.name, found.is_up)

@@ -28,7 +28,7 @@ from neutron_lib.services import base as service_base
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from portchain import conf, errors, port_events
+from portchain import conf, errors, health_notifications, port_events
 from portchain.api import definitions
 from portchain.api import extensions as our_extensions
 from portchain.core import model
@@ -45,7 +45,7 @@ from portchain.db import (
     writer,
 )
 from portchain.drivers import manager
-from portchain.requests import chains, classifiers, graphs, groups, pairs
+from portchain.requests import chains, classifiers, graphs, groups, pairs, statuses
 from portchain.requests.request import Request
 from portchain.requests.transaction import write_transaction
 
@@ -185,7 +185,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         return self.create_port_pair_bulk(context, _bulk(port_pair))[0]
 
     def update_port_pair(self, context: Any, id: str, port_pair: Body) -> Shown:
-        """Change the name, description or weight of a port pair and refresh its chains."""
+        """Change a port pair; if its share of packets changes, refresh its chains."""
         return self._update(context, lookup.PORT_PAIR, pairs.update_port_pair, id, port_pair)
 
     def delete_port_pair(self, context: Any, id: str) -> None:
@@ -255,6 +255,10 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def get_port_chains(self, context: Any, **page: Any) -> list[Shown]:
         """List port chains."""
         return lookup.show_page(context, lookup.PORT_CHAIN, **page)
+
+    def get_port_chain_statuses(self, context: Any, id: str) -> Shown:
+        """Show the operating status of a port chain, its groups and their pairs."""
+        return {"statuses": statuses.get_port_chain_statuses(context, id)}
 
     # Service graphs
 
@@ -425,11 +429,12 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def _on_health_changed(
         self, resource: str, event: str, trigger: Any, payload: events.EventPayload
     ) -> None:
-        """Realise the chains of functions that have failed or are back; all at once."""
+        """Realise the chains of functions that have failed or are back, and notify of these."""
         change: pair_health.HealthChange = payload.metadata["change"]
+        context = neutron_context.get_admin_context()
         if change.chain_ids:
-            context = neutron_context.get_admin_context()
             self.drivers.refresh_port_chains(context, change.chain_ids)
+        health_notifications.send(context, change)
 
     def _refresh_chains_of(self, port: model.Port, *, only_functions: bool = False) -> None:
         # Not the event's own context: its caller may not see the chains, and its session may be

@@ -73,11 +73,18 @@ def check(value: Any, rules: Rules) -> None:
         _check_dict(value, limit)
     elif kind in _ITEMS:
         _check_list(value, kind, limit)
+    elif kind == "seconds":
+        if not _is_number(value) or not limit[0] <= value <= limit[1]:
+            raise _invalid(value, rules)
     elif kind == "regex":
         if not isinstance(value, str) or not re.fullmatch(limit, value):
             raise _invalid(value, rules)
     elif validators.get_validator(f"type:{kind}")(value, limit):
         raise _invalid(value, rules)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def validate(value: Any, rules: Rules) -> str | None:
@@ -145,6 +152,7 @@ def _complaint(kind: str, limit: Any) -> str:
         "string": f"is not text of at most {limit} characters",
         "name_string": f"is not printable text of at most {limit} characters without spaces "
         "at its ends",
+        "ip_address": "is not an IP address",
         "boolean": "is neither true nor false",
         "non_negative": "is not an integer of 0 or more",
         "subnet": "is not a prefix in CIDR notation, such as 10.0.0.0/24",
@@ -152,6 +160,8 @@ def _complaint(kind: str, limit: Any) -> str:
     }
     if kind == "range":
         return f"is not an integer from {limit[0]} to {limit[1]}"
+    if kind == "seconds":
+        return f"is not a number of seconds from {limit[0]} to {limit[1]}"
     if kind == "values":
         return f"is not one of {', '.join('null' if value is None else value for value in limit)}"
     return complaints[kind]

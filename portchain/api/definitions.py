@@ -19,7 +19,13 @@ from neutron_lib.db import constants as db_constants
 
 from portchain.api import checks, converters
 from portchain.core.function_kinds import FUNCTION_KINDS
-from portchain.core.model import FailureMode, FunctionKind, HealthCheck
+from portchain.core.model import (
+    FailureMode,
+    FunctionKind,
+    HealthCheck,
+    OnFailure,
+)
+from portchain.core.rules import MAX_SECONDS, MIN_SECONDS, MOST_RETRIES
 
 AttributeMap = dict[str, dict[str, Any]]
 """What Neutron knows about each attribute of a resource."""
@@ -95,6 +101,19 @@ def _choice(values: type[StrEnum]) -> dict[str, Any]:
         "default": known[0],
         "default_overrides_none": True,
         "validate": {"type:values": known},
+    }
+
+
+def _operating_status() -> AttributeMap:
+    """Return the attributes for what a resource does at the moment.
+
+    Both are computed from the state of ports and from what hosts report.
+    """
+    rules = _attribute(post=False, put=False, searchable=False)
+    # The reason may name hosts: a policy decides who sees it.
+    return {
+        "operating_status": dict(rules),
+        "operating_status_reason": rules | {"enforce_policy": True},
     }
 
 
@@ -271,14 +290,68 @@ PORT_PAIR_VLAN = _extension(
 )
 
 
-# port-pair-group-health: how the server detects that service functions have failed, and what
-# happens to packets when all functions of a group have.
+# port-pair-health: whether a function works, and when it gets packets besides.
+
+PAIR_HEALTH = _extension(
+    "port-pair-health",
+    "Health of Port Pairs",
+    "Lets port pairs be switched off and be backups, and shows whether their functions work",
+    "2026-11-30",
+    resources={
+        sfc.PORT_PAIRS: {
+            "admin_state_up": _attribute(
+                post=True,
+                put=True,
+                searchable=True,
+                default=True,
+                default_overrides_none=True,
+                **_BOOLEAN,
+            ),
+            "backup": _attribute(
+                post=True,
+                put=True,
+                searchable=True,
+                default=False,
+                default_overrides_none=True,
+                **_BOOLEAN,
+            ),
+            **_operating_status(),
+        }
+    },
+)
+
+
+# port-chain-health: whether the functions of a chain work. ``statuses`` shows that of each.
+
+CHAIN_HEALTH = _extension(
+    "port-chain-health",
+    "Health of Port Chains",
+    "Shows whether the functions of a port chain work",
+    "2026-11-30",
+    resources={sfc.PORT_CHAINS: _operating_status()},
+)
+
+
+# port-pair-group-health: how hosts detect that service functions have failed, and what happens to
+# packets then. Keys of the parameters that a request leaves out keep their value; the request
+# handler fills in those of a new group.
+
+_HEALTH_CHECK_PARAMETERS = {
+    "delay": {"type:seconds": (MIN_SECONDS, MAX_SECONDS)},
+    "timeout": {"type:seconds": (MIN_SECONDS, MAX_SECONDS)},
+    "max_retries": {"type:range": (1, MOST_RETRIES), "convert_to": lib_converters.convert_to_int},
+    "max_retries_down": {
+        "type:range": (1, MOST_RETRIES),
+        "convert_to": lib_converters.convert_to_int,
+    },
+    "destination": {"type:ip_address_or_none": None},
+}
 
 HEALTH = _extension(
     "port-pair-group-health",
     "Health of Port Pair Groups",
-    "States how failed functions are detected, and what happens to packets when all have failed",
-    "2026-11-25",
+    "States how failed functions are detected, and what happens to packets then",
+    "2026-11-30",
     resources={
         sfc.PORT_PAIR_GROUPS: {
             "health_check": _attribute(
@@ -287,6 +360,25 @@ HEALTH = _extension(
             "failure_mode": _attribute(
                 post=True, put=True, searchable=True, **_choice(FailureMode)
             ),
+            "health_check_parameters": _attribute(
+                post=True,
+                put=True,
+                searchable=False,
+                default=None,
+                convert_to=lib_converters.convert_none_to_empty_dict,
+                validate={"type:dict": _HEALTH_CHECK_PARAMETERS},
+            ),
+            "min_healthy": _attribute(
+                post=True,
+                put=True,
+                searchable=True,
+                default=1,
+                default_overrides_none=True,
+                convert_to=lib_converters.convert_to_int,
+                validate={"type:range": (1, 65535)},
+            ),
+            "on_failure": _attribute(post=True, put=True, searchable=True, **_choice(OnFailure)),
+            **_operating_status(),
         }
     },
 )
@@ -378,12 +470,19 @@ ALL = (
     PORT_PAIR_FUNCTION_KIND,
     PORT_PAIR_WEIGHT,
     PORT_PAIR_VLAN,
+    PAIR_HEALTH,
     HEALTH,
+    CHAIN_HEALTH,
     SHARING,
     SERVICE_GRAPH,
     TAP,
 )
 """Every extension of the service plugin; each has a module in `portchain.api.extensions`."""
+
+
+MEMBER_READS = {"port_chain": ("statuses",)}
+"""Resource -> what ``GET /COLLECTION/ID/NAME`` shows besides its attributes. The policy and the
+plugin's method are ``get_RESOURCE_NAME``."""
 
 
 def _explain(attributes: AttributeMap) -> None:

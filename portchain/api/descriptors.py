@@ -4,12 +4,15 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from neutron import policy
 from neutron.api import api_common
 from neutron.api.v2 import resource_helper
 from neutron_lib import exceptions as lib
 from neutron_lib.api import extensions, faults
+from oslo_policy import policy as oslo_policy
 from webob import exc
 
+from portchain.api.definitions import MEMBER_READS
 from portchain.conf import PLUGIN_TYPE
 
 LONGEST_MESSAGE = 1000
@@ -43,10 +46,12 @@ class ResourceExtension(extensions.APIExtensionDescriptor):
 def build_resources(definition: SimpleNamespace) -> list[Any]:
     """Return the resources of an API definition with Neutron's controllers and quotas."""
     attributes = definition.RESOURCE_ATTRIBUTE_MAP
+    actions = {name: dict.fromkeys(MEMBER_READS.get(name, ()), "GET") for name in MEMBER_READS}
     resources: list[Any] = resource_helper.build_resource_info(
         resource_helper.build_plural_mappings({}, attributes),
         attributes,
         PLUGIN_TYPE,
+        action_map=actions,
         register_quota=True,
         allow_bulk=True,
     )
@@ -54,8 +59,30 @@ def build_resources(definition: SimpleNamespace) -> list[Any]:
         controller = resource.controller.controller
         controller.create = _with_clear_errors(controller.create)
         controller.update = _with_clear_errors(controller.update)
+        for action in controller.member_actions:
+            setattr(controller, action, _member_reader(controller, action))
         resource.controller.func = _with_decoded_url(resource.controller.func)
     return resources
+
+
+def _member_reader(controller: Any, action: str) -> Callable[..., Any]:
+    """Return the handler of ``GET /COLLECTION/ID/ACTION``.
+
+    Neutron's own handler takes the action's name alone for the name of the policy and of the
+    plugin's method. Here, both are ``get_RESOURCE_ACTION``. As there, a resource that the caller
+    may not see does not exist for the caller.
+    """
+    name = f"get_{controller.resource}_{action}"
+
+    def read(request: Any, id: str, **_: Any) -> Any:
+        try:
+            shown = controller._item(request, id, do_authz=True, field_list=None)
+        except (oslo_policy.PolicyNotAuthorized, oslo_policy.InvalidScope) as error:
+            raise exc.HTTPNotFound("The resource could not be found.") from error
+        policy.enforce(request.context, name, shown, pluralized=f"{controller.resource}s")
+        return getattr(controller.plugin, name)(request.context, id)
+
+    return read
 
 
 def _with_clear_errors(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,10 +7,12 @@ test fails while the two differ.
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from portchain.api import checks, definitions
-from portchain.core.model import ChainStatus
+from portchain.core.model import ChainStatus, OperatingStatus
+from portchain.core.operating_status import Reason
 
 Schema = dict[str, Any]
 
@@ -19,6 +21,16 @@ _UUIDS: Schema = {"type": "array", "items": _UUID, "uniqueItems": True}
 _TEXT: Schema = {"type": "string"}
 _FLAG: Schema = {"type": "boolean"}
 _TIME: Schema = {"type": "string", "format": "date-time", "nullable": True}
+
+_OPERATING_STATUS: Schema = {"type": "string", "enum": [str(one) for one in OperatingStatus]}
+_OPERATING_REASON: Schema = {
+    "type": "object",
+    "required": ["code", "text"],
+    "properties": {
+        "code": {"type": "string", "enum": [str(one) for one in Reason]},
+        "text": _TEXT,
+    },
+}
 
 _UNTYPED: Mapping[str, Schema] = {
     "protocol": {
@@ -29,6 +41,8 @@ _UNTYPED: Mapping[str, Schema] = {
     "group_id": {"type": "integer", "minimum": 1, "maximum": 65535},
     "status": {"type": "string", "enum": [str(status) for status in ChainStatus]},
     "status_reason": _TEXT,
+    "operating_status": _OPERATING_STATUS,
+    "operating_status_reason": _OPERATING_REASON,
     "port_chains": {"type": "object", "additionalProperties": _UUIDS | {"minItems": 1}},
 }
 """Schemas of attributes whose map names no type: a converter checks them, or they are read-only."""
@@ -40,6 +54,44 @@ _ALWAYS: Mapping[str, Schema] = {
     "updated_at": _TIME,
 }
 """Read-only attributes that Neutron shows on every resource."""
+
+_ID: Schema = {"name": "id", "in": "path", "required": True, "schema": _UUID}
+
+
+def _object(optional: Mapping[str, Schema] = MappingProxyType({}), **required: Schema) -> Schema:
+    """Return the schema of an object that has all of the properties ``required``."""
+    properties = {**required, **optional}
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+_NAMED = {"id": _UUID, "name": _TEXT}
+_REASON = {"operating_status_reason": _OPERATING_REASON}
+_PAIR_STATUS = _object(
+    {**_REASON, "host": _TEXT},
+    **_NAMED,
+    operating_status=_OPERATING_STATUS,
+    weight={"type": "integer", "minimum": 0},
+    admin_state_up=_FLAG,
+    backup=_FLAG,
+)
+_GROUP_STATUS = _object(
+    {"port_pairs": _array(_PAIR_STATUS)}, **_NAMED, **_REASON, operating_status=_OPERATING_STATUS
+)
+_READ: Mapping[str, Schema] = {
+    "statuses": _object(
+        **_NAMED,
+        project_id=_TEXT,
+        status=_UNTYPED["status"],
+        **_REASON,
+        operating_status=_OPERATING_STATUS,
+        port_pair_groups=_array(_GROUP_STATUS),
+    )
+}
+"""What the paths below a resource show, see ``definitions.MEMBER_READS``."""
 
 _ERROR: Schema = {
     "type": "object",
@@ -114,11 +166,21 @@ def _paths(name: str, attributes: Mapping[str, Any]) -> Iterator[tuple[str, Sche
             ),
         },
     )
-    an_id = {"name": "id", "in": "path", "required": True, "schema": _UUID}
+    for read in definitions.MEMBER_READS.get(name, ()):
+        shown = {"type": "object", "required": [read], "properties": {read: _READ[read]}}
+        yield (
+            f"{definitions.API_PREFIX}/{plural}/{{id}}/{read}",
+            {
+                "parameters": [_ID],
+                "get": _operation(
+                    f"show_{name}_{read}", f"Show the {read} of a {words}", 200, shown
+                ),
+            },
+        )
     yield (
         f"{definitions.API_PREFIX}/{plural}/{{id}}",
         {
-            "parameters": [an_id],
+            "parameters": [_ID],
             "get": _operation(f"show_{name}", f"Show a {words}", 200, single),
             "put": _operation(
                 f"change_{name}",
@@ -233,8 +295,11 @@ def _simple(kind: str, limit: Any) -> Schema:
             schema = _FLAG
         case "non_negative":
             schema = {"type": "integer", "minimum": 0}
-        case "range":
-            schema = {"type": "integer", "minimum": limit[0], "maximum": limit[1]}
+        case "range" | "seconds":
+            number = "integer" if kind == "range" else "number"
+            schema = {"type": number, "minimum": limit[0], "maximum": limit[1]}
+        case "ip_address":
+            schema = _TEXT | {"description": "IP address"}
         case "subnet":
             schema = _TEXT | {"description": "IP prefix in CIDR notation; host bits are cleared"}
         case "list_of_regex":

@@ -66,6 +66,13 @@ class Client:
                 return found[0]
         raise ClientError(f"there is no {kind.words} with the name or id {name_or_id!r}")
 
+    def read(self, kind: Kind, resource_id: str, name: str) -> Shown:
+        """Return what the server shows below a resource, such as ``statuses`` of a chain.
+
+        :raises ClientError: the server refuses the request, or does not answer.
+        """
+        return self._send("GET", f"{kind.path}/{resource_id}/{name}")[name]
+
     def find(self, kind: str, name_or_id: str) -> str:
         """Return the id of a resource.
 

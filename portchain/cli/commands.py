@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 from cliff import columns, command, lister, show
 from osc_lib.cli import format_columns
 
+from portchain.cli import statuses
 from portchain.cli.client import Client, ClientError, Shown
-from portchain.cli.kinds import KINDS, Kind
+from portchain.cli.kinds import KINDS, PORT_CHAIN, Kind
 
 Table = tuple[Sequence[str], Any]
 """Column names, and one row or several: what cliff prints."""
@@ -172,6 +173,19 @@ def _cell(value: Any) -> Any:
     return formats[type(value)](value) if type(value) in formats else value
 
 
+class _ShowStatus(_OfKind, lister.Lister):
+    purpose = "Show the operating status of a {kind}, its groups and their port pairs"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        _add_resource(parser, self.kind, "show")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Table:
+        chain_id = self.client.find(self.kind.name, parsed_args.resource)
+        return statuses.COLUMNS, statuses.rows(self.client.read(self.kind, chain_id, "statuses"))
+
+
 _VERBS: dict[str, type[_OfKind]] = {
     "create": _Create,
     "list": _List,
@@ -187,4 +201,8 @@ def all_commands() -> dict[str, type[command.Command]]:
         f"{kind.command}-{verb}": type(f"{verb}_{kind.name}", (base,), {"kind": kind})
         for kind in KINDS.values()
         for verb, base in _VERBS.items()
+    } | {
+        f"{PORT_CHAIN.command}-status-show": type(
+            "status_show_port_chain", (_ShowStatus,), {"kind": PORT_CHAIN}
+        )
     }

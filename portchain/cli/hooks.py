@@ -57,11 +57,28 @@ class Additions:
         return added if creating else (*added, *self.set_options)
 
 
-CHAINS = Additions(PORT_CHAIN, ("status", "status_reason"), short=("status",))
-GROUPS = Additions(PORT_PAIR_GROUP, ("shared", "health_check", "failure_mode"))
+_OPERATING = ("operating_status", "operating_status_reason")
+
+CHAINS = Additions(
+    PORT_CHAIN, ("status", "status_reason", *_OPERATING), short=("status", "operating_status")
+)
+GROUPS = Additions(
+    PORT_PAIR_GROUP,
+    (
+        "shared",
+        "health_check",
+        "health_check_parameters",
+        "failure_mode",
+        "min_healthy",
+        "on_failure",
+        *_OPERATING,
+    ),
+    short=("operating_status",),
+)
 PAIRS = Additions(
     PORT_PAIR,
-    ("function_kind",),
+    ("function_kind", "admin_state_up", "backup", *_OPERATING),
+    short=("operating_status",),
     set_options=(
         Parameter(
             flag="--weight",

@@ -20,8 +20,9 @@ from portchain.cli.options import (
     Reference,
     References,
     Switch,
+    Toggle,
 )
-from portchain.core.model import FailureMode, FunctionKind, HealthCheck
+from portchain.core.model import FailureMode, FunctionKind, HealthCheck, OnFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,9 +322,32 @@ PORT_PAIR = Kind(
             "it keeps VLAN tags, none for any other (default: none); it cannot be updated. "
             "weight: share of new flows, 0 to 65535, 0 for none (default: 1)",
         ),
+        Toggle(
+            flag="--enable",
+            off="--disable",
+            attribute="admin_state_up",
+            updatable=True,
+            help="Whether the service function gets packets (default: --enable)",
+        ),
+        Toggle(
+            flag="--backup",
+            off="--no-backup",
+            attribute="backup",
+            updatable=True,
+            help="Whether the service function gets packets only while no other one of its group "
+            "is healthy (default: --no-backup)",
+        ),
     ),
-    columns=("ingress", "egress"),
-    long_columns=("service_function_parameters", "function_kind", "project_id", "description"),
+    columns=("ingress", "egress", "operating_status"),
+    long_columns=(
+        "service_function_parameters",
+        "function_kind",
+        "admin_state_up",
+        "backup",
+        "operating_status_reason",
+        "project_id",
+        "description",
+    ),
 )
 PORT_PAIR_GROUP = Kind(
     "port_pair_group",
@@ -360,8 +384,40 @@ PORT_PAIR_GROUP = Kind(
             attribute="health_check",
             values=tuple(check.value for check in HealthCheck),
             updatable=True,
-            help="How failed functions are detected: none, or icmp for probes through each "
-            "function (default: none)",
+            help="How failed functions are detected: none; icmp by packets through the function; "
+            "l2 by frames through a function that bridges; ping by asking its ingress port only "
+            "(default: none)",
+        ),
+        Parameters(
+            flag="--health-check-parameters",
+            attribute="health_check_parameters",
+            keys={
+                "delay": float,
+                "timeout": float,
+                "max_retries": int,
+                "max_retries_down": int,
+                "destination": options.word_or_none,
+            },
+            updatable=True,
+            help="delay: seconds from one probe to the next (default: 1). timeout: seconds to wait "
+            "for the answer, at most delay (default: 0.5). max_retries: answers in a row after "
+            "which a failed function is back, 1 to 10 (default: 3). max_retries_down: failures in "
+            "a row after which a function has failed, 1 to 10 (default: 3). destination: address "
+            "that probes of icmp are sent to (default: one that packets of the chain go to)",
+        ),
+        Number(
+            flag="--min-healthy",
+            attribute="min_healthy",
+            updatable=True,
+            help="With fewer healthy functions than this, the failure mode applies (default: 1)",
+        ),
+        Choice(
+            flag="--on-failure",
+            attribute="on_failure",
+            values=tuple(one.value for one in OnFailure),
+            updatable=True,
+            help="What happens to the flows of a failed function: rebalance moves them to others, "
+            "keep leaves them (default: rebalance)",
         ),
         Choice(
             flag="--failure-mode",
@@ -380,13 +436,17 @@ PORT_PAIR_GROUP = Kind(
             "which drop their packets until their owners choose other groups",
         ),
     ),
-    columns=("port_pairs",),
+    columns=("port_pairs", "operating_status"),
     long_columns=(
         "group_id",
         "port_pair_group_parameters",
         "tap_enabled",
         "health_check",
         "failure_mode",
+        "health_check_parameters",
+        "min_healthy",
+        "on_failure",
+        "operating_status_reason",
         "shared",
         "project_id",
         "description",
@@ -427,8 +487,15 @@ PORT_CHAIN = Kind(
             help="Path identifier of the chain, 1 to 65535; 0 for a free one (default: 0)",
         ),
     ),
-    columns=("port_pair_groups", "flow_classifiers", "status"),
-    long_columns=("status_reason", "chain_id", "chain_parameters", "project_id", "description"),
+    columns=("port_pair_groups", "flow_classifiers", "status", "operating_status"),
+    long_columns=(
+        "status_reason",
+        "operating_status_reason",
+        "chain_id",
+        "chain_parameters",
+        "project_id",
+        "description",
+    ),
 )
 
 KINDS = {

@@ -108,6 +108,26 @@ class Switch(Option):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Toggle(Option):
+    """A flag that makes an attribute true, and another one that makes it false.
+
+    :param off: the flag for false.
+    """
+
+    off: str
+
+    def add_to(self, parser: argparse.ArgumentParser, *, creating: bool) -> None:
+        """Declare both flags; only one of them can be given."""
+        both = parser.add_mutually_exclusive_group()
+        both.add_argument(
+            self.flag, dest=self._name, action="store_const", const=True, help=self.help
+        )
+        both.add_argument(
+            self.off, dest=self._name, action="store_const", const=False, help=self.help
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Boolean(Option):
     """``true`` or ``false``, in any case."""
 

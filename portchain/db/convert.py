@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from portchain.api.converters import from_protocol
@@ -71,10 +72,15 @@ def group(
         health_check=model.HealthCheck(row.health_check),
         failure_mode=model.FailureMode(row.failure_mode),
         shared=shared,
-        health=model.HealthCheckParameters(**(row.health_check_parameters or {})),
+        health=health_parameters(row),
         min_healthy=row.min_healthy,
         on_failure=model.OnFailure(row.on_failure),
     )
+
+
+def health_parameters(row: models.PortPairGroup) -> model.HealthCheckParameters:
+    """Return the parameters of a group's health check."""
+    return model.HealthCheckParameters(**(row.health_check_parameters or {}))
 
 
 def chain(
@@ -164,6 +170,7 @@ def show_port_pair_group(row: models.PortPairGroup) -> dict[str, Any]:
     return {
         **_common(row),
         **plain_attributes.PORT_PAIR_GROUP.of_row(row),
+        "health_check_parameters": _show_health(health_parameters(row)),
         "group_id": row.group_id,
         "port_pairs": [member.pair_id for member in row.members],
         "port_pair_group_parameters": {
@@ -174,6 +181,10 @@ def show_port_pair_group(row: models.PortPairGroup) -> dict[str, Any]:
             },
         },
     }
+
+
+def _show_health(parameters: model.HealthCheckParameters) -> dict[str, Any]:
+    return {**asdict(parameters), "destination": parameters.destination or None}
 
 
 def show_port_chain(row: models.PortChain) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from neutron_lib.db import model_query
 from neutron_lib.db import utils as db_utils
 
 from portchain import errors
-from portchain.db import convert, models, sharing, status
+from portchain.core.model import OperatingStatus
+from portchain.core.operating_status import Operating
+from portchain.db import convert, models, operating_status, sharing, status
 
 _LARGEST_PAGE = 2**31 - 1  # the largest LIMIT that every database accepts
 
@@ -108,7 +110,7 @@ def show_by_id(
     """
     with db_api.CONTEXT_READER.using(context):
         rows = find(context, resource, ids)
-        return [_show(context, resource, rows[row_id], fields) for row_id in ids]
+        return _show(context, resource, [rows[row_id] for row_id in ids], fields)
 
 
 @db_api.retry_if_session_inactive()
@@ -131,10 +133,10 @@ def show_page(
     """
     limit = min(limit, _LARGEST_PAGE) if limit else limit
     with db_api.CONTEXT_READER.using(context):
-        return model_query.get_collection(
+        rows = model_query.get_collection(
             context,
             resource.model,
-            lambda row, wanted: _show(context, resource, row, wanted),
+            lambda row, _: row,
             filters=filters,
             fields=fields,
             sorts=list(sorts) if sorts else None,
@@ -142,17 +144,47 @@ def show_page(
             marker_obj=find_one(context, resource, marker) if limit and marker else None,
             page_reverse=page_reverse,
         )
+        return _show(context, resource, rows, fields)
 
 
 def _show(
-    context: Any, resource: Resource, row: Any, fields: Sequence[str] | None
-) -> dict[str, Any]:
+    context: Any, resource: Resource, rows: Sequence[Any], fields: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    shown = [_show_row(context, resource, row) for row in rows]
+    if not fields or not _OPERATING.isdisjoint(fields):
+        for one, state in zip(shown, _operating(context.session, resource, rows), strict=False):
+            one |= {"operating_status": str(state.status), "operating_status_reason": state.reason}
+    return [db_utils.resource_fields(one, fields) for one in shown]
+
+
+_OPERATING = {"operating_status", "operating_status_reason"}
+_UNKNOWN = Operating(OperatingStatus.NO_MONITOR)  # it has changed while it was read
+
+
+def _operating(session: Any, resource: Resource, rows: Sequence[Any]) -> list[Operating]:
+    """Return the operating status of each row; none for resources that have no such status."""
+    found: Mapping[str, Operating]
+    if not rows:
+        return []
+    if resource is PORT_PAIR:
+        found = operating_status.of_pairs(session, rows)
+    elif resource is PORT_PAIR_GROUP:
+        states = operating_status.of_groups(session, [row.id for row in rows])
+        found = {group_id: state.own for group_id, state in states.items()}
+    elif resource is PORT_CHAIN:
+        found = operating_status.of_chains(session, rows)
+    else:
+        return []
+    return [found.get(row.id, _UNKNOWN) for row in rows]
+
+
+def _show_row(context: Any, resource: Resource, row: Any) -> dict[str, Any]:
     shown = resource.show(row)
     if resource is PORT_CHAIN and row.has_foreign_parts and not context.is_admin:
         shown["status_reason"] = status.reason_without_hosts(row)
     if resource is PORT_PAIR_GROUP:
         shown["shared"] = sharing.is_shared_with(row, context.project_id)
-    return db_utils.resource_fields(shown, fields)
+    return shown
 
 
 def _member_filter(relation: Any, column: Any, key: str) -> Callable[[Any, Mapping[str, Any]], Any]:

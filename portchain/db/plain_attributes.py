@@ -26,6 +26,8 @@ _OTHERWISE = frozenset(
         # The column holds another form of the value.
         "protocol",
         "l7_parameters",
+        # Its column holds all keys, or NULL for the defaults.
+        "health_check_parameters",
     }
 )
 

@@ -1,7 +1,7 @@
 """Writes the rows of users' resources. Every function runs inside the caller's transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -73,6 +73,8 @@ def add_port_pair(session: Any, pair: model.PortPair, description: str) -> None:
             correlation=pair.correlation,
             weight=pair.weight,
             kind=pair.kind,
+            admin_state_up=pair.admin_state_up,
+            backup=pair.backup,
         )
     )
     session.flush()
@@ -88,6 +90,7 @@ def add_port_pair_group(session: Any, data: Mapping[str, Any]) -> models.PortPai
         lb_fields=list(parameters["lb_fields"] or ()),
         ingress_n_tuple=_without_none(mapping["ingress_n_tuple"]),
         egress_n_tuple=_without_none(mapping["egress_n_tuple"]),
+        health_check_parameters=asdict(rules.health_parameters(data["health_check_parameters"])),
         **plain_attributes.PORT_PAIR_GROUP.of_request(data),
     )
     session.add(row)
@@ -188,7 +191,7 @@ def set_pairs(session: Any, row: models.PortPairGroup, pair_ids: Sequence[str]) 
     _replace(session, _PAIRS, row, pair_ids)
 
 
-def set_columns(session: Any, row: models.PortPairGroup, values: Mapping[str, str]) -> None:
+def set_columns(session: Any, row: models.PortPairGroup, values: Mapping[str, Any]) -> None:
     """Change columns of a port pair group.
 
     :param values: column -> new value.

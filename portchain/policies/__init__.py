@@ -15,7 +15,13 @@ _ACTIONS = {
 
 def list_rules() -> list[policy.RuleDefault]:
     """Return the policies for Neutron's policy engine and for oslo.policy's generators."""
-    return [_shared_groups(), *_resource_policies(), _STATUS_REASON]
+    return [
+        _shared_groups(),
+        *_resource_policies(),
+        _STATUS_REASON,
+        *_operating_reasons(),
+        _STATUSES,
+    ]
 
 
 _SHARED = "shared_port_pair_groups"
@@ -45,6 +51,37 @@ _STATUS_REASON = policy.DocumentedRuleDefault(
         {"method": "GET", "path": "/sfc/port_chains/{id}"},
     ],
 )
+
+
+_STATUSES = policy.DocumentedRuleDefault(
+    name="get_port_chain_statuses",
+    check_str=personas.ADMIN_OR_PROJECT_READER,
+    scope_types=["project"],
+    description="Get the operating status of a port chain, its groups and their pairs; hosts are "
+    "named to those who may get the operating_status_reason of the pairs",
+    operations=[{"method": "GET", "path": "/sfc/port_chains/{id}/statuses"}],
+)
+
+
+def _operating_reasons() -> list[policy.DocumentedRuleDefault]:
+    """Return the policies of who gets the reasons for operating statuses.
+
+    Those of port pairs can name hosts. Those of groups name nothing of what is in a group.
+    """
+    return [
+        policy.DocumentedRuleDefault(
+            name=f"get_{resource}:operating_status_reason",
+            check_str=_OTHER_CHECKS.get(f"get_{resource}", personas.ADMIN_OR_PROJECT_READER),
+            scope_types=["project"],
+            description=f"Get the reason for the operating status of a {resource.replace('_', ' ')}"
+            + ("; the text may name hosts" if resource == "port_pair" else ""),
+            operations=[
+                {"method": "GET", "path": f"/sfc/{resource}s"},
+                {"method": "GET", "path": f"/sfc/{resource}s/{{id}}"},
+            ],
+        )
+        for resource in ("port_pair", "port_pair_group", "port_chain")
+    ]
 
 
 def _resource_policies() -> list[policy.DocumentedRuleDefault]:

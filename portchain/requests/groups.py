@@ -1,11 +1,15 @@
 """Requests that create, update and delete port pair groups."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from portchain.core import model, rules
 from portchain.core.function_kinds import traits_of
 from portchain.db import (
+    convert,
     lookup,
+    pair_health,
     plain_attributes,
     project_lock,
     relations,
@@ -53,7 +57,7 @@ def update_port_pair_group(request: Request, group_id: str, data: Data) -> None:
     writer.set_name_and_description(session, row, data)
     if "withdraw_from" in data:
         withdraw_group(request, row, data["withdraw_from"])
-    changes = plain_attributes.PORT_PAIR_GROUP.changes(row, data)
+    changes = plain_attributes.PORT_PAIR_GROUP.changes(row, data) | _health_changes(row, data)
     pairs = [member.pair_id for member in row.members]
     new_pairs = data.get("port_pairs", pairs)
     if not changes and new_pairs == pairs:
@@ -63,8 +67,17 @@ def update_port_pair_group(request: Request, group_id: str, data: Data) -> None:
         _check_new_pairs(request, [pair for pair in new_pairs if pair not in pairs])
         writer.set_pairs(session, row, new_pairs)
     writer.set_columns(session, row, changes)
+    is_checked = row.health_check != model.HealthCheck.NONE
+    pair_health.forget(session, [one for one in pairs if not is_checked or one not in new_pairs])
     attribute = "port_pairs" if new_pairs != pairs else next(iter(changes))
     check_group_and_refresh_chains(request, before, attribute)
+
+
+def _health_changes(row: Any, data: Data) -> dict[str, Any]:
+    """Return the column with the parameters of the health check, if an update changes it."""
+    before = convert.health_parameters(row)
+    after = rules.health_parameters(data.get("health_check_parameters") or {}, before)
+    return {} if after == before else {"health_check_parameters": asdict(after)}
 
 
 def check_group_and_refresh_chains(

@@ -28,6 +28,8 @@ def create_port_pair(request: Request, data: Data) -> str:
         egress=data["egress"],
         name=data["name"],
         kind=model.FunctionKind(data["function_kind"]),
+        admin_state_up=data["admin_state_up"],
+        backup=data["backup"],
         **data["service_function_parameters"],
     )
     ports = load_usable_ports(request, [("ingress", pair.ingress), ("egress", pair.egress)])
@@ -44,27 +46,29 @@ def create_port_pair(request: Request, data: Data) -> str:
 
 
 def update_port_pair(request: Request, pair_id: str, data: Data) -> None:
-    """Change a port pair; if its weight changes, refresh the chains that use it.
+    """Change a port pair; if its share of packets changes, refresh the chains that use it.
 
     :raises NotFound: the pair does not exist, or the caller cannot see it.
     :raises Violation: the changed pair, its group or a chain breaks a rule, or no driver supports
         the change.
     """
     session, parameters = request.session, data.get("service_function_parameters", {})
-    if parameters:
+    switches = {name: data[name] for name in ("admin_state_up", "backup") if name in data}
+    if parameters or switches:
         project_lock.acquire_for_pair(session, pair_id)
     row = lookup.find_one(request.context, lookup.PORT_PAIR, pair_id)
     before = convert.pair(row)
-    after = replace(before, **parameters)
+    after = replace(before, **parameters, **switches)
     rules.check_changed_pair(before, after)
     group_id = None
     if after != before:
         group_id = relations.groups_of_pairs(session, [pair_id]).get(pair_id)
     group_before = snapshots.load_groups(session, [group_id])[group_id] if group_id else None
-    row.weight = after.weight
+    row.weight, row.admin_state_up, row.backup = after.weight, after.admin_state_up, after.backup
     writer.set_name_and_description(session, row, data)
     if group_before:
-        check_group_and_refresh_chains(request, group_before, "service_function_parameters")
+        attribute = "service_function_parameters" if parameters else next(iter(switches))
+        check_group_and_refresh_chains(request, group_before, attribute)
 
 
 def delete_port_pair(request: Request, pair_id: str) -> None:

@@ -4,6 +4,6 @@ from portchain.api import definitions, descriptors
 
 
 class Portpairgrouphealth(descriptors.Extension):
-    """Adds health_check and failure_mode to port pair groups."""
+    """Adds health checks, and what follows when they fail, to port pair groups."""
 
     api_definition = definitions.HEALTH

@@ -22,10 +22,14 @@ from portchain.core.rules.classifier import (
     reply_ports,
 )
 from portchain.core.rules.function import (
+    MAX_SECONDS,
     MAX_WEIGHT,
+    MIN_SECONDS,
+    MOST_RETRIES,
     check_changed_pair,
     check_port_pair,
     check_port_pair_group,
+    health_parameters,
 )
 from portchain.core.rules.graph import (
     check_branch,
@@ -44,7 +48,10 @@ from portchain.core.rules.violation import Kind, Violation, first_duplicate, lab
 __all__ = [
     "ICMP",
     "ICMPV6",
+    "MAX_SECONDS",
     "MAX_WEIGHT",
+    "MIN_SECONDS",
+    "MOST_RETRIES",
     "PROTOCOLS_WITH_PORTS",
     "SCTP",
     "TCP",
@@ -67,6 +74,7 @@ __all__ = [
     "check_service_graph",
     "first_common_packet",
     "first_duplicate",
+    "health_parameters",
     "label",
     "label_for",
     "overlap",

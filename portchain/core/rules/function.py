@@ -1,13 +1,26 @@
 """Rules about port pairs and port pair groups."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Any
 
 from portchain.core.function_kinds import traits_of
-from portchain.core.model import Port, PortPair, PortPairGroup
+from portchain.core.model import (
+    FunctionKind,
+    HealthCheck,
+    HealthCheckParameters,
+    Port,
+    PortPair,
+    PortPairGroup,
+)
 from portchain.core.rules.classifier import parse_prefix
 from portchain.core.rules.violation import Violation, label
 
 MAX_WEIGHT = 65535  # the width of a bucket's weight in OpenFlow
+MIN_SECONDS, MAX_SECONDS = 0.1, 3600.0
+"""Limits of the times of health checks."""
+MOST_RETRIES = 10
 
 
 def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
@@ -36,7 +49,7 @@ def check_port_pair(pair: PortPair, ingress: Port, egress: Port) -> None:
 
 
 def check_changed_pair(before: PortPair, after: PortPair) -> None:
-    """Check that an update changes no property of a function but its weight.
+    """Check that an update changes no property of a function that flows rely on.
 
     :raises Violation: the correlation changes, or the weight is out of range.
     """
@@ -58,13 +71,15 @@ def check_port_pair_group(group: PortPairGroup) -> None:
     """Check that the pairs of a group are interchangeable.
 
     :raises Violation: the pairs differ in correlation or kind, a tap group has several pairs, a
-        port range is reversed, or a prefix has host bits set.
+        port range is reversed, a prefix has host bits set, or the health check does not suit the
+        functions.
     """
     if group.tap_enabled and len(group.port_pairs) > 1:
         raise Violation("port_pairs", "a group with tap_enabled can have only one port pair")
     for name in ("ingress_n_tuple", "egress_n_tuple"):
         for side in ("source", "destination"):
             _check_n_tuple(f"ppg_n_tuple_mapping: {name}: {side}", getattr(group, name), side)
+    _check_health(group)
     if len({pair.kind for pair in group.port_pairs}) > 1:
         raise Violation("port_pairs", "all port pairs of a group must have the same function_kind")
     correlations = {pair.correlation for pair in group.port_pairs}
@@ -75,6 +90,58 @@ def check_port_pair_group(group: PortPairGroup) -> None:
             "all port pairs of a group must have the same correlation in their "
             f"service_function_parameters; these have {found}",
         )
+
+
+def health_parameters(
+    given: Mapping[str, object], known: HealthCheckParameters | None = None
+) -> HealthCheckParameters:
+    """Return the parameters of a health check, with those that a request leaves out.
+
+    :param given: as in a request: an empty ``destination`` is None.
+    :param known: those of the group; None if it is new. A new one with a short ``delay`` and no
+        ``timeout`` waits as long as the delay.
+    """
+    values: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if "destination" in given:
+        address = values.get("destination")
+        values["destination"] = str(ip_address(address)) if address else ""
+    found = replace(known or HealthCheckParameters(), **values)
+    if known is None and "timeout" not in values:
+        found = replace(found, timeout=min(found.timeout, found.delay))
+    return replace(found, delay=float(found.delay), timeout=float(found.timeout))
+
+
+def _check_health(group: PortPairGroup) -> None:
+    """Check that a group's health check suits its functions."""
+    check, parameters = group.health_check, group.health
+    if parameters.timeout > parameters.delay:
+        raise Violation(
+            "health_check_parameters",
+            f"timeout: {parameters.timeout:g} is greater than delay, {parameters.delay:g}; give a "
+            "smaller timeout or a greater delay",
+        )
+    if parameters.destination:
+        address = ip_address(parameters.destination)
+        if address.is_multicast or address.is_unspecified or address.is_loopback:
+            raise Violation(
+                "health_check_parameters",
+                f"destination: {address} is not the address of one machine on a network; give an "
+                "address that packets of the chain go to, or null",
+            )
+    if group.tap_enabled and check in (HealthCheck.ICMP, HealthCheck.L2):
+        raise Violation(
+            "health_check",
+            f"{check} waits for what functions return, and those of a group with tap_enabled "
+            "return nothing; use ping or none",
+        )
+    if check is HealthCheck.L2:
+        for pair in group.port_pairs:
+            if pair.kind is not FunctionKind.L2:
+                raise Violation(
+                    "health_check",
+                    f"l2 is for functions that bridge, and port pair {label(pair)} has "
+                    f"function_kind {pair.kind}; use icmp or ping",
+                )
 
 
 def _check_n_tuple(where: str, n_tuple: Mapping[str, object], side: str) -> None:

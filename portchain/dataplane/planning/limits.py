@@ -9,6 +9,7 @@ from portchain.core.function_kinds import traits_of
 from portchain.core.model import (
     ChainSnapshot,
     Encapsulation,
+    FailureMode,
     PortChain,
     PortPair,
     PortPairGroup,
@@ -151,6 +152,13 @@ def _invalid_mapping(chain: PortChain) -> Reasons:
                 f"port pair group {label(group)} has tap_enabled and a ppg_n_tuple_mapping; "
                 "a tap returns no packets that the mapping could apply to",
             )
+        if group.egress_n_tuple and group.failure_mode is FailureMode.OPEN:
+            yield (
+                "port_pair_groups",
+                f"{label_for(chain.project_id, group)} changes headers and has failure_mode open; "
+                "what follows would not know the packets that skip it. Use failure_mode closed, or "
+                "a group without ppg_n_tuple_mapping",
+            )
         has_ports = any("port" in key for key in mapping)
         families = {
             f"IPv{ip_network(str(value), strict=False).version}"
@@ -210,6 +218,14 @@ def _unsupported_in_graph(snapshot: ChainSnapshot) -> Reasons:
             "port_chains",
             "Open vSwitch does not support symmetric port chains in service graphs, and "
             f"{label(chain)} is symmetric",
+        )
+    opening = [group for group in _functions(chain) if group.failure_mode is FailureMode.OPEN]
+    if is_in_graph and opening:
+        yield (
+            "port_chains",
+            "Open vSwitch does not support groups that fail open in service graphs, and "
+            f"{label_for(chain.project_id, opening[0])} of {label(chain)} has failure_mode open; "
+            "use failure_mode closed there",
         )
     if is_in_graph and not _functions(chain):
         yield (

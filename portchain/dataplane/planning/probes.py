@@ -64,9 +64,11 @@ def _addresses(
             address = next(own, None)
             return None if address is None else ("", address)
     for version in versions:
-        source = _source(snapshot, ingress, version)
-        destination = group.health.destination or _destination(snapshot, egress, version)
-        if source and destination and source != destination:
+        given = group.health.destination
+        destination = given or next(_destinations(snapshot, egress, version), "")
+        sources = _sources(snapshot, ingress, version)
+        source = next((one for one in sources if one != destination), "")
+        if source and destination:
             return source, destination
     return None
 
@@ -81,20 +83,20 @@ def _versions(snapshot: ChainSnapshot, group: PortPairGroup, ingress: Port) -> l
     return list(dict.fromkeys((*preferred, *own, *classified)))
 
 
-def _source(snapshot: ChainSnapshot, ingress: Port, version: int) -> str:
-    """Return an address to which the function's way leads through its ingress port.
+def _sources(snapshot: ChainSnapshot, ingress: Port, version: int) -> Iterator[str]:
+    """Yield addresses to which the function's way leads through its ingress port.
 
-    The gateway's: no function has that, unless it is the gateway itself.
+    The gateway's comes first: no function has that, unless it is the gateway itself.
     """
     taken = _function_addresses(snapshot)
     subnets = [net for net in _networks(ingress.subnets) if net.version == version]
     gateways = [one for one in ingress.gateways if any(ip_address(one) in net for net in subnets)]
     hosts = (str(address) for net in subnets for address in _first_hosts(net))
-    return next((one for one in (*gateways, *hosts) if one not in taken), "")
+    yield from (one for one in (*gateways, *hosts) if one not in taken)
 
 
-def _destination(snapshot: ChainSnapshot, egress: Port, version: int) -> str:
-    """Return an address that the chain's packets go to."""
+def _destinations(snapshot: ChainSnapshot, egress: Port, version: int) -> Iterator[str]:
+    """Yield addresses that the chain's packets go to, the best one first."""
     classifiers = [
         one for one in snapshot.chain.flow_classifiers if int(one.ethertype[-1]) == version
     ]
@@ -104,7 +106,7 @@ def _destination(snapshot: ChainSnapshot, egress: Port, version: int) -> str:
         *(address for one in classifiers for address in _in_prefix(snapshot, one)),
         *(one for one in egress.gateways if _is(one, version)),
     )
-    return next((one for one in candidates if one not in taken), "")
+    yield from (one for one in candidates if one not in taken)
 
 
 def _of_port(snapshot: ChainSnapshot, classifier: FlowClassifier, version: int) -> Iterator[str]:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import chain, product
 
 from portchain.core.function_kinds import traits_of
-from portchain.core.model import ChainSnapshot, Port, PortPairGroup
+from portchain.core.model import ChainSnapshot, FailureMode, Port, PortPairGroup
 from portchain.core.rules import Violation, label_for
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -85,7 +85,8 @@ def returned_macs(snapshot: ChainSnapshot, reverse: bool = False) -> list[tuple[
         all_route = len(routing) == len(group.port_pairs)
         found.append(None if group.tap_enabled or all_route else _frame_addresses_of(sending))
         if routing:
-            sending = [*([] if all_route else sending), *_known(snapshot, routing)]
+            always_visited = all_route and group.failure_mode is FailureMode.CLOSED
+            sending = [*([] if always_visited else sending), *_known(snapshot, routing)]
     return found
 
 

@@ -50,6 +50,9 @@ class RaceTest(AtOnce, OnMariaDb, ApiTestCase):
             "tap_enabled": False,
             "health_check": "none",
             "failure_mode": "closed",
+            "health_check_parameters": {},
+            "min_healthy": 1,
+            "on_failure": "rebalance",
         }
         return self.plugin.create_port_pair_group(context, {"port_pair_group": body | attributes})
 

@@ -31,7 +31,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *(f"test_matrix[{name}]" for name in ("vxlan", "geneve", "flat", "gre", "vlan")),
     ),
     "openflow": ("test_openflow", "test_demo[openflow]"),
-    "both": ("test_both",),
+    "both": ("test_both", "test_health"),
     "l2pop": ("test_matrix[l2pop]",),
     "routers": ("test_routers",),
     "ipv6": ("test_matrix[ipv6]", "test_rate_limits"),

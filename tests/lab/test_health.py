@@ -110,11 +110,13 @@ def test_another_function_takes_over(workflow: Workflow) -> None:
         wait_for_status(workflow, pair, "ONLINE")
     both = paths(workflow, "sf1", "sf2")
     with load(workflow) as sent:
-        with hung(workflow, "sf1"):
-            wait_for_status(workflow, "PP1", "ERROR")
+        # The flows visit one of the two, and then the other.
+        for function, pair in (("sf1", "PP1"), ("sf2", "PP2")):
+            with hung(workflow, function):
+                wait_for_status(workflow, pair, "ERROR")
+                sent.wait_for_more()
+            wait_for_status(workflow, pair, "ONLINE")
             sent.wait_for_more()
-        wait_for_status(workflow, "PP1", "ONLINE")
-        sent.wait_for_more()
     print(f"{workflow.kinds['sf1']}: lost {sent.lost} of {sent.sent}, gap {sent.gap:.2f} s")
     assert not sent.misrouted(both)
     assert sent.arrived.keys() == both
@@ -147,19 +149,21 @@ def test_a_group_that_fails_closed_drops(workflow: Workflow) -> None:
 
 
 def test_a_backup_works_only_while_no_other_does(workflow: Workflow) -> None:
-    checked_chain(workflow, "PP1", "PP2")
     workflow.update("port_pair", workflow.pairs["PP2"], backup=True)
-    for pair in ("PP1", "PP2"):
-        wait_for_status(workflow, pair, "ONLINE")
-    with load(workflow) as sent:
-        with hung(workflow, "sf1"):
+    try:
+        checked_chain(workflow, "PP1", "PP2")
+        for pair in ("PP1", "PP2"):
+            wait_for_status(workflow, pair, "ONLINE")
+        with load(workflow) as before:
+            before.wait_for_more()
+        with load(workflow) as sent, hung(workflow, "sf1"):
             wait_for_status(workflow, "PP1", "ERROR")
             sent.wait_for_more()
-        wait_for_status(workflow, "PP1", "ONLINE")
-        sent.wait_for_more()
-    workflow.update("port_pair", workflow.pairs["PP2"], backup=False)
+    finally:
+        workflow.update("port_pair", workflow.pairs["PP2"], backup=False)
+    assert before.arrived.keys() == paths(workflow, "sf1")
     assert not sent.misrouted(paths(workflow, "sf1", "sf2"))
-    assert sent.last() == paths(workflow, "sf1")
+    assert sent.last() == paths(workflow, "sf2")
 
 
 def test_no_connection_is_lost_when_a_function_comes_back(workflow: Workflow) -> None:

@@ -176,7 +176,7 @@ class _SendingHook(_Hook):
 
     def get_epilog(self) -> str | None:
         """Return more text for the end of the help."""
-        flags = ", ".join(option.flag for option in self.options)
+        flags = ", ".join(flag for option in self.options for flag in option.flags)
         return f"neutron-portchain adds: {flags}."
 
     def get_parser(self, parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

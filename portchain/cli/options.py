@@ -46,6 +46,11 @@ class Option:
         """The attributes of the API that the option sets."""
         return (self.attribute,)
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags by which users give the option."""
+        return (self.flag,)
+
     def read(self, arguments: argparse.Namespace, find: Find) -> Attributes:
         """Return the attributes that the user gave on the command line.
 
@@ -115,6 +120,11 @@ class Toggle(Option):
     """
 
     off: str
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags by which users give the option."""
+        return self.flag, self.off
 
     def add_to(self, parser: argparse.ArgumentParser, *, creating: bool) -> None:
         """Declare both flags; only one of them can be given."""

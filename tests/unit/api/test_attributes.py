@@ -273,6 +273,8 @@ class StoredTest(ApiTestCase):
                 "service_function_parameters": {
                     "service_function_parameters": {"correlation": "mpls", "weight": 7}
                 },
+                "admin_state_up": {"admin_state_up": False},
+                "backup": {"backup": True},
             },
             "port_pair_group": {
                 "port_pairs": {"port_pairs": [self.unused_pair()]},
@@ -288,6 +290,17 @@ class StoredTest(ApiTestCase):
                 "tap_enabled": {"tap_enabled": True},
                 "health_check": {"health_check": "icmp"},
                 "failure_mode": {"failure_mode": "open"},
+                "health_check_parameters": {
+                    "health_check_parameters": {
+                        "delay": 2.5,
+                        "timeout": 1.5,
+                        "max_retries": 2,
+                        "max_retries_down": 4,
+                        "destination": "10.7.0.1",
+                    }
+                },
+                "min_healthy": {"min_healthy": 2},
+                "on_failure": {"on_failure": "keep"},
             },
             "port_chain": {
                 "port_pair_groups": {"port_pair_groups": [self.groups[1]]},

@@ -17,8 +17,8 @@ DEFAULTS = {
     "max_retries_down": 3,
     "destination": None,
 }
-T2 = {"project": OTHER_PROJECT, "roles": "member,reader"}
-CHECKED = {"health_check": "icmp", "health_check_parameters": {"delay": 0.2}}
+T2: dict[str, Any] = {"project": OTHER_PROJECT, "roles": "member,reader"}
+CHECKED: dict[str, Any] = {"health_check": "icmp", "health_check_parameters": {"delay": 0.2}}
 SECOND = "compute-2"
 
 
@@ -83,13 +83,15 @@ class HealthTest(ApiTestCase):
         group = self.create("port_pair_group")
         assert group["health_check_parameters"] == DEFAULTS
         assert (group["min_healthy"], group["on_failure"]) == (1, "rebalance")
-        first = {"health_check_parameters": {"timeout": 1, "destination": "2001:DB8::1"}}
+        first: dict[str, Any] = {
+            "health_check_parameters": {"timeout": 1, "destination": "2001:DB8::1"}
+        }
         self.update("port_pair_group", group["id"], **first)
-        second = {"health_check_parameters": {"max_retries": 10}}
+        second: dict[str, Any] = {"health_check_parameters": {"max_retries": 10}}
         shown = self.update("port_pair_group", group["id"], **second)["health_check_parameters"]
         wanted = {"timeout": 1.0, "destination": "2001:db8::1", "max_retries": 10}
         assert shown == DEFAULTS | wanted
-        cleared = {"health_check_parameters": {"destination": None}}
+        cleared: dict[str, Any] = {"health_check_parameters": {"destination": None}}
         shown = self.update("port_pair_group", group["id"], **cleared)["health_check_parameters"]
         assert shown == DEFAULTS | wanted | {"destination": None}
 
@@ -163,7 +165,7 @@ class HealthTest(ApiTestCase):
         assert probe.source.startswith("10.0.0.")
         assert probe.source not in {probe.destination, *self.function_addresses()}
         assert probe.parameters.delay == 0.2
-        given = {"health_check_parameters": {"destination": "192.0.2.7"}}
+        given: dict[str, Any] = {"health_check_parameters": {"destination": "192.0.2.7"}}
         self.update("port_pair_group", self.group_id, **given)
         (probe, _) = plan_chain(self.snapshot(), {}).plan.probes
         assert (probe.source, probe.destination) == ("10.0.0.1", "192.0.2.7")
@@ -280,7 +282,7 @@ class HealthTest(ApiTestCase):
 
     # Statuses and notifications
 
-    def statuses(self, **as_: str) -> Any:
+    def statuses(self, **as_: Any) -> Any:
         return self.call("GET", f"/sfc/port_chains/{self.chain_id}/statuses", **as_)
 
     def test_statuses_show_the_tree(self) -> None:

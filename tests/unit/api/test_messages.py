@@ -102,6 +102,8 @@ WRONG: Mapping[str, Sequence[Row]] = {
         ("service_function_parameters.weight", (65536, 2**62), "between 0 and 65535"),
         ("service_function_parameters.weight", (2**70,), "is too large"),
         ("function_kind", ("l4", "", HUGE, 3, ["l2"], DEEP), "not one of l3, l2"),
+        ("admin_state_up", ("perhaps", HUGE, 2, [], DEEP), "neither true nor false"),
+        ("backup", ("perhaps", HUGE, 2, [], DEEP), "neither true nor false"),
     ),
     "port_pair_group": (
         ("port_pairs", ("x", HUGE, 5, True, DEEP), "not a list"),
@@ -109,7 +111,32 @@ WRONG: Mapping[str, Sequence[Row]] = {
         ("port_pairs", ([UNKNOWN, UNKNOWN],), "more than once"),
         ("port_pairs", ([UNKNOWN], IDS), "could not be found"),
         ("tap_enabled", ("perhaps", HUGE, 2, [], DEEP), "neither true nor false"),
-        ("health_check", ("tcp", "", HUGE, 3, ["icmp"], DEEP), "not one of none, icmp"),
+        ("health_check", ("tcp", "", HUGE, 3, ["icmp"], DEEP), "not one of none, icmp, l2"),
+        ("health_check_parameters", NOT_OBJECTS, "not an object"),
+        ("health_check_parameters", ({"colour": 1}, DEEP), "not an allowed key"),
+        *(
+            (
+                f"health_check_parameters.{name}",
+                (0, 0.09, -1, 3601, "1", None, True, [1], DEEP, HUGE),
+                "not a number of seconds from 0.1 to 3600",
+            )
+            for name in ("delay", "timeout")
+        ),
+        *(
+            (
+                f"health_check_parameters.{name}",
+                (0, 11, 1.5, "many", None, True, [1], DEEP, HUGE),
+                "not an integer from 1 to 10",
+            )
+            for name in ("max_retries", "max_retries_down")
+        ),
+        (
+            "health_check_parameters.destination",
+            ("host", "10.0.0.0/8", "", 5, ["10.0.0.1"], DEEP, HUGE),
+            "not an IP address",
+        ),
+        ("min_healthy", (0, 65536, 1.5, "many", True, [1], DEEP), "not an integer from 1 to 65535"),
+        ("on_failure", ("stay", "", HUGE, 3, ["keep"], DEEP), "not one of rebalance, keep"),
         ("failure_mode", ("ajar", "", HUGE, 3, ["open"], DEEP), "not one of closed, open"),
         ("port_pair_group_parameters", NOT_OBJECTS, "not an object"),
         ("port_pair_group_parameters", ({"colour": 1}, DEEP), "not an allowed key"),
@@ -157,12 +184,14 @@ WRONG: Mapping[str, Sequence[Row]] = {
 }
 CHANGED: Mapping[str, Sequence[Row]] = {
     "port_pair": [
-        row for row in WRONG["port_pair"] if row[0].startswith("service_function_parameters")
+        row
+        for row in WRONG["port_pair"]
+        if row[0].startswith(("service_function_parameters", "admin_state_up", "backup"))
     ],
     "port_pair_group": [
         row
         for row in WRONG["port_pair_group"]
-        if row[0] in ("port_pairs", "health_check", "failure_mode")
+        if row[0].startswith(("port_pairs", "health_check", "failure", "min_healthy", "on_failure"))
     ]
     + [
         ("withdraw_from", (HUGE, 5, True, None, ["*"], DEEP), "not text of at most 255"),

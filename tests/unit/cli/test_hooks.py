@@ -12,18 +12,28 @@ import pytest
 
 from portchain.cli import hooks
 
+OPERATING = "Operating Status, Operating Status Reason"
+CHAIN_COLUMNS = f"Status, Status Reason, {OPERATING}"
+GROUP_COLUMNS = (
+    "Shared, Health Check, Health Check Parameters, Failure Mode, Min Healthy, On Failure, "
+    f"{OPERATING}"
+)
+PAIR_COLUMNS = f"Function Kind, Admin State Up, Backup, {OPERATING}"
+HEALTH_OPTIONS = (
+    "--health-check, --health-check-parameters, --min-healthy, --on-failure, --failure-mode"
+)
 OURS = {
-    "port chain create": "Status, Status Reason",
-    "port chain show": "Status, Status Reason",
-    "port chain list": "Status, Status Reason",
-    "port pair group create": "--health-check, --failure-mode",
-    "port pair group set": "--health-check, --failure-mode",
-    "port pair group show": "Shared, Health Check, Failure Mode",
-    "port pair group list": "Shared, Health Check, Failure Mode",
-    "port pair create": "--function-kind",
-    "port pair set": "--weight",
-    "port pair show": "Function Kind",
-    "port pair list": "Function Kind",
+    "port chain create": CHAIN_COLUMNS,
+    "port chain show": CHAIN_COLUMNS,
+    "port chain list": CHAIN_COLUMNS,
+    "port pair group create": HEALTH_OPTIONS,
+    "port pair group set": HEALTH_OPTIONS,
+    "port pair group show": GROUP_COLUMNS,
+    "port pair group list": GROUP_COLUMNS,
+    "port pair create": "--function-kind, --enable, --disable, --backup, --no-backup",
+    "port pair set": "--enable, --disable, --backup, --no-backup, --weight",
+    "port pair show": PAIR_COLUMNS,
+    "port pair list": PAIR_COLUMNS,
 }
 
 
@@ -61,7 +71,7 @@ def test_openstack_loads_the_hooks_without_a_warning(
 ) -> None:
     status, text = helps[name]
     assert status == 0
-    assert f"neutron-portchain adds: {adds}." in text
+    assert f"neutron-portchain adds: {adds}." in text.replace("- ", "-")  # lines end at hyphens
     assert ("--function-kind {l3,l2}" in text) == (name == "port pair create")
     assert ("--weight <weight>" in text) == (name == "port pair set")
     assert ("--failure-mode {closed,open}" in text) == adds.startswith("--health")
@@ -83,7 +93,7 @@ def test_the_installed_program_loads_the_hooks() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "neutron-portchain adds: --weight." in " ".join(done.stdout.split())
+    assert "--no-backup, --weight." in " ".join(done.stdout.split())
 
 
 class Server:
@@ -165,6 +175,16 @@ SENT = {
         {"option_health_check": None, "option_failure_mode": "closed"},
         {"port_pair_group": {"failure_mode": "closed"}},
     ),
+    "a new group's parameters": (
+        hooks.NewPortPairGroup,
+        {"option_health_check_parameters": {"delay": 0.2}, "option_min_healthy": 2},
+        {"port_pair_group": {"health_check_parameters": {"delay": 0.2}, "min_healthy": 2}},
+    ),
+    "a pair that is switched off": (
+        hooks.ChangedPortPair,
+        {"option_admin_state_up": False, "option_backup": True},
+        {"port_pair": {"admin_state_up": False, "backup": True}},
+    ),
     "a pair's weight": (
         hooks.ChangedPortPair,
         {"option_weight": 0},
@@ -180,7 +200,8 @@ def test_options_are_sent_with_the_request_of_their_own_command_only(case: str) 
     setattr(server, kind.method, None)  # left by an earlier command
     one = hook(kind, server)
 
-    one.before(Namespace(**options))
+    given = {option._name: None for option in one.options} | options
+    one.before(Namespace(**given))
     an_id = () if kind.creating else ("1",)
     shown = getattr(server, kind.method)(*an_id, name="new name")
     ((name, attributes),) = body.items()
@@ -188,5 +209,5 @@ def test_options_are_sent_with_the_request_of_their_own_command_only(case: str) 
     method = "POST" if kind.creating else "PUT"
     assert server.requests == [(method, {name: {"name": "new name", **attributes}})]
 
-    one.before(Namespace(**dict.fromkeys(options)))
+    one.before(Namespace(**dict.fromkeys(given)))
     assert not hasattr(server, kind.method)

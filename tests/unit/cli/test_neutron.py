@@ -67,6 +67,16 @@ OTHERS = {
         "failure_mode": "open",
     },
     "port-pair-group-update --failure-mode closed PG": {"failure_mode": "closed"},
+    "port-pair-group-create --health-check icmp --min-healthy 1 --on-failure keep "
+    "--health-check-parameters delay=0.2,max_retries_down=3,destination=none PG": {
+        "name": "PG",
+        "health_check": "icmp",
+        "health_check_parameters": {"delay": 0.2, "max_retries_down": 3, "destination": None},
+        "min_healthy": 1,
+        "on_failure": "keep",
+    },
+    "port-pair-update --disable --backup PP": {"admin_state_up": False, "backup": True},
+    "port-pair-update --enable --no-backup PP": {"admin_state_up": True, "backup": False},
     "port-chain-create --port-pair-group PG PC --chain-id 7 "
     "--chain-parameters symmetric=true,correlation=mpls": {
         "chain_id": 7,

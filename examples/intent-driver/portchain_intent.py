@@ -47,7 +47,7 @@ def compile_chain(snapshot: ChainSnapshot) -> dict[str, Any]:
             [
                 [pair.ingress, pair.egress]
                 for pair in group.port_pairs
-                if not availability.why_pair_unavailable(pair, snapshot.ports)
+                if availability.members_of(group, snapshot.ports).weights.get(pair.id)
             ]
             for group in chain.port_pair_groups
         ],
@@ -67,7 +67,7 @@ class IntentDriver(PortChainDriver):
     """Writes the intent of each chain into a file; the controller realises it."""
 
     name = "intent"
-    capabilities = Capabilities(ethertypes=frozenset({"IPv4", "IPv6"}))
+    capabilities = Capabilities(ethertypes=frozenset({"IPv4", "IPv6"}), member_states=True)
 
     def initialize(self, status: ChainStatusReporter) -> None:
         """Look up the folder."""

@@ -8,6 +8,7 @@ from portchain.core.model import (
     FailureMode,
     FlowClassifier,
     HealthCheck,
+    OnFailure,
     PortPair,
     PortPairGroup,
 )
@@ -35,6 +36,8 @@ class Capabilities:
     :param tap: groups with ``tap_enabled``.
     :param health_checks: supported values of a group's ``health_check``.
     :param failure_modes: of its ``failure_mode``.
+    :param member_states: pairs that are administratively down or backups, and groups with a
+        ``min_healthy`` or an ``on_failure`` of their own: as ``availability.members_of`` decides.
     """
 
     chain_correlations: frozenset[str] = frozenset({"mpls"})
@@ -50,6 +53,7 @@ class Capabilities:
     tap: bool = False
     health_checks: frozenset[HealthCheck] = frozenset({HealthCheck.NONE})
     failure_modes: frozenset[FailureMode] = frozenset({FailureMode.CLOSED})
+    member_states: bool = False
 
 
 def check(subject: Subject, capabilities: Capabilities, driver: str) -> None:
@@ -74,6 +78,10 @@ def _missing(subject: Subject, capabilities: Capabilities) -> Iterator[tuple[str
                 yield "service_function_parameters", f"correlation {subject.correlation}"
             if subject.kind not in capabilities.function_kinds:
                 yield "function_kind", subject.kind
+            if not capabilities.member_states and not subject.admin_state_up:
+                yield "admin_state_up", "false"
+            if not capabilities.member_states and subject.backup:
+                yield "backup", "true"
         case PortPairGroup():
             yield from _group(subject, capabilities)
         case ChainSnapshot():
@@ -100,6 +108,10 @@ def _group(group: PortPairGroup, capabilities: Capabilities) -> Iterator[tuple[s
         yield "health_check", f"health_check {group.health_check}"
     if group.failure_mode not in capabilities.failure_modes:
         yield "failure_mode", f"failure_mode {group.failure_mode}"
+    if not capabilities.member_states and group.min_healthy != 1:
+        yield "min_healthy", f"min_healthy {group.min_healthy}"
+    if not capabilities.member_states and group.on_failure is not OnFailure.REBALANCE:
+        yield "on_failure", f"on_failure {group.on_failure}"
 
 
 def _chain(snapshot: ChainSnapshot, capabilities: Capabilities) -> Iterator[tuple[str, str]]:

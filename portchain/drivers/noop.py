@@ -27,6 +27,7 @@ class NoopDriver(PortChainDriver):
         tap=True,
         health_checks=frozenset(HealthCheck),
         failure_modes=frozenset(FailureMode),
+        member_states=True,
     )
 
     def claims(self, port: Port) -> bool:

@@ -80,7 +80,9 @@ SERVER_TOPIC = "port_chain-server"
 #      those of which the server does not know the version, get whole plans.
 # 1.16 "probes" of a chain: the health checks of the functions on the host; "watched": the hosts
 #      whose functions are checked. "report_health" and "report_peers" to the server, "ping" to
-#      hosts. An older agent checks nothing: its functions count as working.
+#      hosts. An older agent checks nothing: its functions count as working. "returning" and
+#      "passed" of a hop: functions that have failed, and a group that fails open. An older agent
+#      takes nothing from such functions, and drops what should pass such a group.
 VERSION = "1.0"
 MINOR_VERSION = 16
 PACKETS_SINCE = 13

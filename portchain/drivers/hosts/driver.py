@@ -92,6 +92,7 @@ class HostDriver(PortChainDriver):
         n_tuple_mapping=True,
         health_checks=frozenset(HealthCheck),
         failure_modes=frozenset(FailureMode),
+        member_states=True,
     )
 
     def initialize(self, status: ChainStatusReporter) -> None:

@@ -188,6 +188,10 @@ class RefusingTest(DriverTestCase):
             ("port_pair_group", "tap_enabled", True, ("tap_enabled",)),
             ("port_pair_group", "health_check", "icmp", ("health_check icmp",)),
             ("port_pair_group", "failure_mode", "open", ("failure_mode open",)),
+            ("port_pair_group", "min_healthy", 2, ("min_healthy 2",)),
+            ("port_pair_group", "on_failure", "keep", ("on_failure keep",)),
+            ("port_pair", "admin_state_up", False, ("admin_state_up",)),
+            ("port_pair", "backup", True, ("backup",)),
             ("port_chain", "chain_parameters", {"symmetric": True}, ("symmetric",)),
             ("port_chain", "chain_parameters", {"correlation": "nsh"}, ("nsh",)),
         ):

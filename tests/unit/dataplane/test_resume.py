@@ -51,10 +51,14 @@ def flows_of(*plans):
     return [flow for plan in plans for flow in compile_chain(plan, LOCAL).flows]
 
 
+FAILED = chain(Hop(1, (), returning=(A,), passed=True), Hop(2, (B,), returning=(C,)))
 UNCHANGED = [
     ("the same plan", OLD, OLD),
     ("an empty switch", None, OLD),
     ("a pair was added", OLD, replace(chain([A], [B, C, D]), revision=2)),
+    ("functions have failed", OLD, replace(FAILED, revision=2)),
+    ("functions still fail", FAILED, FAILED),
+    ("a function is back", FAILED, replace(chain(FAILED.paths[0].hops[0], [B, C]), revision=2)),
     ("flows of an older release", replace(OLD, generation=None), replace(OLD, generation=5)),
 ]
 

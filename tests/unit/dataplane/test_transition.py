@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain as chained
 from itertools import product
 from random import Random
 
@@ -64,12 +65,18 @@ CHANGED, CHANGED_BEFORE = (
     chain(Hop(1, (A, B), earlier_pairs=(past,)), [C])
     for past in (PAST, replace(PAST, new_flows=False))
 )
+ONE_FAILED = chain(Hop(1, (A,), returning=(B,)), [C])
+PASSED = chain(Hop(1, (), returning=(A, B), passed=True), [C])
 CASES = [
     ("new chain", None, chain([B]), "h1", Phase.PREPARED),
     ("new chain, host that only returns to Neutron", None, chain([B]), "h2", Phase.SWITCHED),
     ("new chain on one host", None, chain([A]), "h1", Phase.SWITCHED),
     ("pair is removed", OLD, chain([A], [C]), "h1", Phase.SWITCHED),
     ("pair is added", chain([A], [C]), OLD, "h1", Phase.PREPARED),
+    ("function fails", OLD, ONE_FAILED, "h1", Phase.SWITCHED),
+    ("function comes back", ONE_FAILED, OLD, "h1", Phase.PREPARED),
+    ("packets pass a group", OLD, PASSED, "h1", Phase.PREPARED),
+    ("packets visit a group again", PASSED, OLD, "h1", Phase.PREPARED),
     ("weights", OLD, chain([replace(A, weight=3), B], [C]), "h1", Phase.SWITCHED),
     ("earlier pairs are forgotten", CHANGED, OLD, "h1", Phase.SWITCHED),
     ("earlier pairs serve no new flows", CHANGED, CHANGED_BEFORE, "h1", Phase.SWITCHED),
@@ -630,6 +637,7 @@ GROUPS = {
     4: (target("d1", "h1"), target("d2", "h1")),
 }
 NAMES = {ident(f"{letter}{n}"): f"{letter}{n}" for letter in "abcd" for n in (1, 2)}
+GROUP_OF = {NAMES[pair.pair_id]: number for number, pairs in GROUPS.items() for pair in pairs}
 # A function that moves is on both hosts for a moment.
 PORTS = {
     host: [f"{name}-{end}" for name in NAMES.values() for end in ("in", "out")] for host in HOSTS
@@ -645,13 +653,23 @@ def moved(pair):
 
 
 @st.composite
-def plans(draw, revision=1, generation=0, groups=None):
+def hops_of(draw, number, failing):
+    """A group with some of its pairs; the others have failed or, if all have, packets pass."""
+    pairs = GROUPS[number]
+    chosen = draw(st.sets(st.sampled_from(range(len(pairs))), min_size=0 if failing else 1))
+    found = [draw(moved(pair)) for pair in pairs]
+    targets = tuple(found[index] for index in sorted(chosen))
+    others = tuple(pair for pair in found if pair not in targets)
+    has_failed = failing and (not targets or draw(st.booleans()))
+    return Hop(number, targets, returning=others if has_failed else (), passed=not targets)
+
+
+@st.composite
+def plans(draw, revision=1, generation=0, groups=None, failing=False):
     order = groups or draw(st.permutations(list(GROUPS)))[: draw(st.integers(1, 4))]
-    hops = []
-    for number in order:
-        pairs = GROUPS[number]
-        some = draw(st.sets(st.sampled_from(range(len(pairs))), min_size=1))
-        hops.append(Hop(number, tuple(draw(moved(pairs[i])) for i in sorted(some))))
+    hops = [draw(hops_of(number, failing)) for number in order]
+    if all(hop.passed for hop in hops):  # else packets would not enter the chain
+        hops[0] = draw(hops_of(order[0], failing=False))
     paths = (Path((classifier(),), (source("vm", "h1", "10.0.0.10"),), tuple(hops)),)
     odd = ODD_GENERATION if generation % 2 else 0
     return ChainPlan(ident("pc1"), 1 | odd, revision, paths, generation=generation)
@@ -662,24 +680,31 @@ def order_of(plan):
 
 
 @st.composite
-def histories(draw, length):
+def histories(draw, length, failing=False):
     """Successive plans of a chain."""
-    made = [draw(plans())]
+    made = [draw(plans(failing=failing))]
     generation = 0
     while len(made) < length:
         same = draw(st.booleans())
         groups = order_of(made[-1]) if same else None
-        plan = draw(plans(revision=len(made) + 1, groups=groups))
+        plan = draw(plans(revision=len(made) + 1, groups=groups, failing=failing))
         generation += order_of(plan) != order_of(made[-1])
         odd = ODD_GENERATION if generation % 2 else 0
         made.append(replace(plan, path_id=1 | odd, generation=generation))
     return made
 
 
-def walks(plan: ChainPlan) -> set[tuple[str, ...]]:
-    """Return all walks of a plan: any pair of each group, since pair sets of two plans may mix."""
-    groups = (GROUPS[number] for number in order_of(plan))
-    return set(product(*([NAMES[pair.pair_id] for pair in group] for group in groups)))
+def walks(plan: ChainPlan, *others: ChainPlan) -> set[tuple[str, ...]]:
+    """Return all walks of a plan: any pair of each group, since pair sets of two plans may mix.
+
+    :param others: plans that it may mix with. A group that packets pass by one may be left out.
+    """
+    passed = {hop.group_id for one in (plan, *others) for hop in one.paths[0].hops if hop.passed}
+    choices = [
+        [(NAMES[pair.pair_id],) for pair in GROUPS[number]] + [()] * (number in passed)
+        for number in order_of(plan)
+    ]
+    return {tuple(chained.from_iterable(walk)) for walk in product(*choices)}
 
 
 def contains(visited: Iterable[str], walk: Iterable[str]) -> bool:
@@ -817,6 +842,49 @@ def test_every_packet_follows_one_plan(history, random):
         local = world.hosts[host].local
         assert compile_transition(now, local).flows == compile_chain(new, local).flows
         assert compile_transition(now, local).draining == frozenset()
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories(3, failing=True), st.randoms(use_true_random=False))
+def test_no_packet_is_lost_or_goes_around_groups_that_work(history, random):
+    """Functions fail and come back, and packets pass groups that fail open."""
+    world = World(random, history[0])
+    for plan in history[1:]:
+        world.notify(plan)
+        for _ in range(30):
+            world.step()
+    world.finish()
+    world.send()
+    world.finish()
+    found = packets_by_outcome(world)
+    assert not {("direct",), ("looped",)} & found.keys()
+    allowed = {walk for plan in history for walk in walks(plan, *history)}
+    for packet in found.get(("delivered",), ()):
+        assert any(contains(packet.visited, walk) for walk in allowed), packet.visited
+    gap = any(
+        ChainTransition(new, previous=old).is_ambiguous
+        for number, new in enumerate(history)
+        for old in history[:number]
+    )
+    assert gap or ("dropped",) not in found, [packet.location for packet in found[("dropped",)]]
+    assert tuple(world.packets[-1].visited) in walks(history[-1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(plans(failing=True), st.randoms(use_true_random=False))
+def test_what_a_failed_function_returns_late_goes_on_in_the_chain(plan, random):
+    """A function that hangs holds packets for longer than any plan drains."""
+    world = World(random, plan)
+    (path,) = plan.paths
+    for index, hop in enumerate(path.hops):
+        behind = [one.group_id for one in path.hops[index + 1 :] if not one.passed]
+        for function in hop.returning:
+            name = NAMES[function.pair_id]
+            packet = Packet(1, classifier(), ("function", function.host, name, "out"))
+            while packet.is_in_flight:
+                move(packet, world.hosts)
+            assert packet.location == ("delivered",)
+            assert [GROUP_OF[one] for one in packet.visited] == behind
 
 
 @settings(max_examples=40, deadline=None)

@@ -15,6 +15,7 @@ from portchain.core.model import (
     FlowClassifier,
     FunctionKind,
     HealthCheck,
+    OnFailure,
     Port,
     PortChain,
     PortPair,
@@ -310,6 +311,10 @@ _SNAPSHOT = ChainSnapshot(CHAIN, {}, {})
         ("tap_enabled", replace(GROUP, tap_enabled=True)),
         ("health_check", replace(GROUP, health_check=HealthCheck.ICMP)),
         ("failure_mode", replace(GROUP, failure_mode=FailureMode.OPEN)),
+        ("min_healthy", replace(GROUP, min_healthy=2)),
+        ("on_failure", replace(GROUP, on_failure=OnFailure.KEEP)),
+        ("admin_state_up", replace(PAIR, admin_state_up=False)),
+        ("backup", replace(PAIR, backup=True)),
         ("port_chains", replace(_SNAPSHOT, predecessors=(CHAIN,))),
         ("port_chains", replace(_SNAPSHOT, successors=(CHAIN,))),
         (

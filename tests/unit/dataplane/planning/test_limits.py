@@ -7,6 +7,7 @@ import pytest
 
 from portchain.core.model import (
     ChainSnapshot,
+    FailureMode,
     FlowClassifier,
     FunctionKind,
     Port,
@@ -246,6 +247,30 @@ def test_only_taps_in_service_graph() -> None:
 @pytest.mark.parametrize("side", ["predecessors", "successors"])
 def test_symmetric_chain_in_service_graph(side: str) -> None:
     assert_rejected("port_chains", chain(PAIR, symmetric=True), **{side: (chain(PAIR),)})
+
+
+def failing_open(chain: PortChain, **changes: Any) -> PortChain:
+    opened = (
+        replace(group, failure_mode=FailureMode.OPEN, **changes) for group in chain.port_pair_groups
+    )
+    return replace(chain, port_pair_groups=tuple(opened))
+
+
+@pytest.mark.parametrize("side", ["predecessors", "successors"])
+def test_groups_that_fail_open_in_service_graph(side: str) -> None:
+    assert_accepted(failing_open(chain(PAIR)))
+    assert_rejected("port_chains", failing_open(chain(PAIR)), **{side: (chain(PAIR),)})
+    tap = failing_open(chain(PAIR), tap_enabled=True)
+    both = replace(
+        tap, port_pair_groups=(*tap.port_pair_groups, *chain(PAIR, PAIR).port_pair_groups[1:])
+    )
+    limits.check_chain(ChainSnapshot(both, {}, {}, successors=(chain(PAIR),)))
+
+
+def test_groups_that_fail_open_and_change_headers() -> None:
+    mapping = {"destination_port_range_min": 80, "destination_port_range_max": 80}
+    assert_accepted(failing_open(chain(PAIR), ingress_n_tuple=mapping))
+    assert_rejected("port_pair_groups", failing_open(chain(PAIR), egress_n_tuple=mapping))
 
 
 def test_bridging_functions_on_both_sides_of_a_link() -> None:

@@ -10,6 +10,7 @@ from portchain.core import rules
 from portchain.core.model import (
     AddressPair,
     ChainSnapshot,
+    FailureMode,
     FlowClassifier,
     FunctionKind,
     Port,
@@ -298,6 +299,7 @@ BOTH = replace(
     GROUP, port_pairs=(*BRIDGING.port_pairs, PortPair("pp3", "alice", "in2", "out2"))
 )  # fmt: skip
 TAP = replace(GROUP, id="tap", tap_enabled=True)
+OPEN = replace(GROUP, failure_mode=FailureMode.OPEN)
 
 
 @pytest.mark.parametrize(
@@ -310,6 +312,7 @@ TAP = replace(GROUP, id="tap", tap_enabled=True)
         ((BRIDGING, GROUP, BRIDGING), [["vm"], None, ["out"]]),
         ((BOTH, BRIDGING), [["vm"], ["out2", "vm"]]),
         ((replace(GROUP, port_pairs=()), BRIDGING), [None, ["vm"]]),
+        ((OPEN, BRIDGING), [None, ["out", "vm"]]),
     ],
 )
 def test_functions_that_keep_frames_return_those_of_sources_and_routing_functions(

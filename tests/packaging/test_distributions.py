@@ -97,7 +97,7 @@ def test_wheel_requires_no_package_of_lab_tests_or_benchmark(unpacked):
         if line.startswith("Requires-Dist: ") and "extra ==" not in line
     }
     assert "neutron" in required
-    assert not required & {"keystone", "matplotlib", "pyroute2", "pytest", "rich", "scapy", "uwsgi"}
+    assert not required & {"keystone", "matplotlib", "pyroute2", "pytest", "scapy", "uwsgi"}
 
 
 def test_entry_points_load_from_the_wheel(unpacked):

@@ -12,6 +12,7 @@ from portchain.dataplane.diff import Batch
 from portchain.dataplane.dump import Dump
 from portchain.dataplane.flow import COOKIE, Bridge, Flow
 from portchain.dataplane.host_switch import HostNeeds, LocalSwitch
+from portchain.host.health.channel import PacketChannel
 
 _BRIDGES = (Bridge.INT, Bridge.TUN)
 
@@ -56,6 +57,10 @@ class SwitchInMemory:
         self.dumped += 1
         self._pipe.send_bytes(f"dump {bridge}".encode())
         return self._pipe.recv_bytes().decode()
+
+    def open_channel(self, *, to_tunnels: bool = False) -> PacketChannel:
+        """Return a channel to nothing: no plan here has health checks."""
+        return PacketChannel(lambda: "")
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:
         """See ``Switch``."""

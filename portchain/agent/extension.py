@@ -110,7 +110,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         ever.
         """
         seconds = self._first_sync_seconds
-        if not self._worker.synchronised.wait(seconds) and seconds:
+        if not self._reconciler.plans_known.wait(seconds) and seconds:
             self._first_sync_seconds = 0.0
             LOG.warning(
                 "The Neutron server has not sent the port chains of this host within %s s. Ports "

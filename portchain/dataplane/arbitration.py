@@ -41,10 +41,10 @@ _FALLBACK = "/fallback"  # the flows of the latest plan that the switch has take
 _MOST_GUARDS = 500
 """Of a chain that exceeds a limit, at most this many flows drop exactly what would bypass it."""
 
-_CHAINS_AT_A_TIME = 100
-
 Precedence = tuple[int, int, int, str]
 """Of two chains, the one whose value is lower has higher precedence."""
+Precedences = dict[str, Precedence]
+"""Chain id -> precedence, as far as known. It stays as it was when it was needed first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ class FlowArbiter:
         changed: Iterable[str],
         local: LocalSwitch,
         active_at_start: Collection[int] = (),
+        precedences: Precedences | None = None,
     ) -> dict[str, Outcome]:
         """Recompute the flows of some chains, and of those that conflict with them.
 
@@ -110,33 +111,30 @@ class FlowArbiter:
         :param changed: ids of the chains to recompute; an id that ``chains`` lacks is removed.
         :param active_at_start: numbers of the chains that had flows in the switch when this agent
             started.
+        :param precedences: of computations that belong together. With the same object, their
+            order makes no difference to the result.
         :returns: the outcome for each chain that was recomputed.
         """
         changed = list(changed)
         for chain_id in changed:
             self._decisions.forget_rejections(chain_id)
-        return _Pass(self._decisions, self.ledger, chains, local, active_at_start).run(changed)
+        return self._pass(chains, local, active_at_start, precedences).run(changed)
 
-    def recompute_all(
+    def in_order(
         self,
         chains: Mapping[str, ChainTransition],
+        chain_ids: Iterable[str],
         local: LocalSwitch,
-        active_at_start: Collection[int] = (),
-    ) -> dict[str, Outcome]:
-        """Recompute the flows of all chains, of some at a time: so it takes little memory.
+        active_at_start: Collection[int],
+        precedences: Precedences,
+    ) -> list[str]:
+        """Return ids of chains in the order of their precedence; parameters as of ``recompute``."""
+        return self._pass(chains, local, active_at_start, precedences).in_order(chain_ids)
 
-        The changes are not kept for ``FlowLedger.pop_changes``. Parameters and result are those of
-        ``recompute``.
-        """
-        every = _Pass(self._decisions, self.ledger, chains, local, active_at_start)
-        chain_ids = every.in_order(self.chain_ids | chains.keys())
-        outcomes: dict[str, Outcome] = {}
-        for start in range(0, len(chain_ids) or 1, _CHAINS_AT_A_TIME):
-            some = chain_ids[start : start + _CHAINS_AT_A_TIME]
-            outcomes |= self.recompute(chains, some, local, active_at_start)
-            self.ledger.pop_changes()
-            self.ledger.pack()
-        return outcomes
+    def entries_of(self, chain_id: str) -> list[SwitchEntry]:
+        """Return all entries that are desired for a chain, and those that a host needs once."""
+        owners = (FRAME_GUARD, chain_id, chain_id + _GUARD, chain_id + _DRAINING)
+        return [entry for owner in owners for entry in self.ledger.entries_of(owner)]
 
     def replace_rejected(
         self, chains: Mapping[str, ChainTransition], rejected: Mapping[str, str], local: LocalSwitch
@@ -154,7 +152,20 @@ class FlowArbiter:
             own = _LATEST if self._decisions.is_active(chain_id) else _FALLBACK
             kind = own if owner == chain_id else owner.removeprefix(chain_id)
             self._decisions.note_rejection(chain_id, kind, message)
-        return _Pass(self._decisions, self.ledger, chains, local, ()).run(map(_chain_of, rejected))
+        return self._pass(chains, local).run(map(_chain_of, rejected))
+
+    def _pass(
+        self,
+        chains: Mapping[str, ChainTransition],
+        local: LocalSwitch,
+        active_at_start: Collection[int] = (),
+        precedences: Precedences | None = None,
+    ) -> "_Pass":
+        return _Pass(
+            *(self._decisions, self.ledger, chains, local),
+            active_at_start=active_at_start,
+            precedences={} if precedences is None else precedences,
+        )
 
     def mark_applied(self) -> None:
         """Note that the switch holds the desired content."""
@@ -170,11 +181,13 @@ class _Pass:
         ledger: FlowLedger,
         chains: Mapping[str, ChainTransition],
         local: LocalSwitch,
+        *,
         active_at_start: Collection[int],
+        precedences: Precedences,
     ) -> None:
         self._decisions, self._ledger = decisions, ledger
         self._chains, self._local, self._active_at_start = chains, local, active_at_start
-        self._precedences: dict[str, Precedence] = {}  # fixed during a pass
+        self._precedences = precedences
         self._queue: list[tuple[Precedence, str]] = []
         self._queued: set[str] = set()
         self._failed: set[str] = set()

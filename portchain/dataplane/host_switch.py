@@ -148,9 +148,13 @@ class LocalSwitch:
 
 
 def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> frozenset[str]:
-    """Return the keys with different values."""
-    keys = one.keys() | other.keys()
-    return frozenset(key for key in keys if one.get(key) != other.get(key))
+    """Return the keys with different values. Most values are the same objects."""
+    found = [
+        key
+        for key, value in one.items()
+        if (before := other.get(key)) is not value and before != value
+    ]
+    return frozenset(found) | (other.keys() - one.keys())
 
 
 def _record(switch: LocalSwitch, port_id: str) -> str | None:

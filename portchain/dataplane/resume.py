@@ -5,18 +5,20 @@ these flows. If it can differ from the latest plan in the order of functions, th
 chain before it follows the latest plan (``transition``, docs/decisions/0053).
 """
 
+import itertools
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import replace
+from functools import cached_property
 
 from portchain.dataplane.compile import UnsupportedPlanError, compile_chain, compile_visits
 from portchain.dataplane.compile.context import target_number
-from portchain.dataplane.flow import Flow, SwitchEntry
+from portchain.dataplane.flow import EntryKey, Flow, SwitchEntry
 from portchain.dataplane.flow_builder import set_field
 from portchain.dataplane.host_switch import LocalSwitch
-from portchain.dataplane.packed_flows import digest
+from portchain.dataplane.packed_flows import compare, digest
 from portchain.dataplane.pipeline import (
     POSITION_ARRIVED,
     POSITION_DONE,
@@ -46,28 +48,62 @@ def unknown_chain(path_id: int) -> str:
 
 
 class FoundFlows:
-    """What an agent that starts has to know of the entries in its switch, read once.
+    """What an agent has to know of the entries in its switch: read once, and changed since.
 
     :param entries: our entries in the switch; anything that can be iterated again.
     :param is_start: whether to look for chains, too. What others have written with our cookie may
         have any form: a flow that cannot be read belongs to no chain.
-    :ivar digests: as of ``packed_flows.digest``, of each entry.
     :ivar path_ids: numbers of the chains whose path positions flows match. The agent treats these
         chains as active.
+    :ivar added: key -> entry, for what has been added to the switch since, or replaced there.
     """
 
     def __init__(self, entries: Iterable[SwitchEntry], *, is_start: bool = True) -> None:
-        self.entries = entries
-        self.digests = array("q")
+        self._entries = entries
+        self._keys, self._digests = array("q"), array("q")
+        self.added: dict[EntryKey, SwitchEntry] = {}
         self.path_ids: set[int] = set()
         self.places: defaultdict[int, defaultdict[int, set[int]]] = defaultdict(
             lambda: defaultdict(set)
         )
         self.returned: set[int] = set()  # numbers of the chains to which functions return packets
         for entry in entries:
-            self.digests.append(digest(entry))
+            self._keys.append(hash(entry.key))
+            self._digests.append(digest(entry))
             if is_start and isinstance(entry, Flow):
                 self._note(entry)
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def __contains__(self, entry: SwitchEntry) -> bool:
+        """Return whether the switch has an entry by now."""
+        if (added := self.added.get(entry.key)) is not None:
+            return added == entry
+        return digest(entry) in self._present
+
+    def differences(self, desired: Set[int]) -> tuple[set[int], list[SwitchEntry]]:
+        """Compare the entries of the switch by now with what it should have.
+
+        Parameters and result are those of ``packed_flows.compare``.
+        """
+        if not self.added:
+            return compare(self._entries, self._digests, desired)
+        replaced = set(map(hash, self.added))
+        kept = [key not in replaced for key in self._keys]
+        digests = array("q", itertools.compress(self._digests, kept))
+        digests.extend(map(digest, self.added.values()))
+        entries = itertools.chain(itertools.compress(self._entries, kept), self.added.values())
+        return compare(entries, digests, desired)
+
+    @cached_property
+    def _present(self) -> frozenset[int]:
+        return frozenset(self._digests)
+
+    @cached_property
+    def leftovers(self) -> tuple[Mapping[int, set[Flow]], set[Flow]]:
+        """As of ``_leftovers``, for the entries as they were read."""
+        return _leftovers(self._entries)
 
     def _note(self, flow: Flow) -> None:
         for word in flow.key.match:
@@ -90,26 +126,24 @@ def resume(
 ) -> dict[str, ChainTransition]:
     """Return the states that chains must be in instead of those that assume an empty switch.
 
-    :param states: chain id -> the state that the server's answer has led to.
+    :param states: chain id -> the state that the server's answer has led to; of all chains, or of
+        some.
     :param found: our entries in the switch.
     :returns: chain id -> state.
     """
     resumed = {}
     closing: dict[str, tuple[int, ChainPlan | None]] = {}
-    remembering = any(state.phase is Phase.REMEMBERING for state in states.values())
-    present = frozenset(found.entries) if remembering else frozenset()
     for chain_id, state in states.items():
         number = _number(state)
         is_found = number in found.places or number in found.returned
         places: Places = found.places.get(number, _NO_PLACES)
         if is_found and not all(_agrees(places, plan, local) for plan in state.plans):
             closing[chain_id] = number, state.plan
-        elif state.phase is Phase.REMEMBERING and _selects_already(state.plan, present, local):
+        elif state.phase is Phase.REMEMBERING and _selects_already(state.plan, found, local):
             resumed[chain_id] = replace(state, phase=Phase.SWITCHED)
-    if closing:
-        leftovers, drops = _leftovers(found.entries)
-        for chain_id, (number, plan) in closing.items():
-            resumed[chain_id] = _closed(plan, leftovers[number] | drops)
+    for chain_id, (number, plan) in closing.items():
+        leftovers, drops = found.leftovers
+        resumed[chain_id] = _closed(plan, leftovers.get(number, set()) | drops)
     return resumed
 
 
@@ -168,14 +202,12 @@ def _closed(plan: ChainPlan | None, leftovers: Iterable[Flow]) -> ChainTransitio
     return ChainTransition(plan, Phase.CLOSED, leftovers=frozenset(leftovers))
 
 
-def _selects_already(
-    plan: ChainPlan | None, present: frozenset[SwitchEntry], local: LocalSwitch
-) -> bool:
+def _selects_already(plan: ChainPlan | None, found: FoundFlows, local: LocalSwitch) -> bool:
     """Return whether flows went by the plan's pairs before the restart already."""
     flows = _flows(plan, local) if plan is not None else None
     if flows is None:
         return False
-    return {flow for flow in flows if flow.key.table == TABLES["HOP"].number} <= present
+    return all(flow in found for flow in flows if flow.key.table == TABLES["HOP"].number)
 
 
 def _flows(plan: ChainPlan, local: LocalSwitch) -> frozenset[Flow] | None:

@@ -33,6 +33,7 @@ from portchain.dataplane.packed_flows import compare, digest
 from portchain.dataplane.plan import ChainPlan, Probe
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
+from portchain.host.full_comparison import FullComparison
 from portchain.host.garbage import without_garbage_collection
 from portchain.host.health.checks import Check, checks_of_functions, checks_of_peers
 from portchain.host.needs import NeedsOfChains
@@ -49,6 +50,9 @@ _MAX_REMOVED_CHAINS = 10_000
 _SLICE_SECONDS = 0.1
 """How long a slice of work computes flows. Applying them takes about as long."""
 
+_SLICE_CHAINS = 100
+"""How many chains are computed in one slice at most, if nothing of them is applied yet."""
+
 _MAX_REJECTIONS = 4
 """A chain has four sets of flows that the switch may reject in turn: those of its latest plan,
 of its previous plan, of its bypass guard, and for packets in flight."""
@@ -64,6 +68,7 @@ class Reconciler:
     :param limits: what chains may take of the host.
     :param set_checks: called with the functions and the hosts to check whenever they change; must
         not block.
+    :ivar plans_known: set as soon as the server has answered: ports wait for chains from then on.
     """
 
     def __init__(
@@ -108,9 +113,12 @@ class Reconciler:
         self._computed: set[str] = set()
         self._incomplete: set[str] = set()  # chains that lack something on this host
         # Before the first answer of the server, some plans are missing: their flows must stay.
-        self._has_all_plans = False
+        self.plans_known = threading.Event()
         self._has_resumed = False  # whether it has looked for flows of the agent before a restart
         self._in_sync = False  # whether the switch is known to hold what the arbiter's ledger says
+        self._full_comparison: FullComparison | None = None  # if one has begun
+        # Of each chain in a service graph, the chains that must change with it (``work_units``).
+        self._chains_of_graph: dict[str, tuple[str, ...]] = {}
         # While a comparison reads the switch: the keys that have changed since. None: all may have.
         self._changed_since: set[EntryKey] | None = None
         # The last dump that was as it should be, and what each key that has changed since had then.
@@ -150,7 +158,7 @@ class Reconciler:
         True before the first ``synchronise``: until then nothing is required.
         """
         with self._lock:
-            return self._in_sync or not self._has_all_plans
+            return self._in_sync or not self.plans_known.is_set()
 
     def update(self, update: PlanUpdate) -> None:
         """Accept new plans and program their flows.
@@ -182,7 +190,7 @@ class Reconciler:
             self._accept_update(
                 update, self.known_revisions if sent_revisions is None else sent_revisions
             )
-            self._has_all_plans = True
+            self.plans_known.set()
         changed = self.reconcile()
         with self._lock:
             self._send_reports(update.unreadable)
@@ -210,7 +218,8 @@ class Reconciler:
         """Compute the flows of the chains that use these ports again.
 
         This is urgent, because Neutron's agent waits for it: it waits for the current slice of
-        other work only, and for nothing if no chain uses the ports.
+        other work only, and for nothing if no chain uses the ports. After a start, it waits until
+        the switch has been read, too.
 
         :raises Exception: as ``update``.
         """
@@ -218,15 +227,36 @@ class Reconciler:
             chains = {
                 chain for port_id in port_ids for chain in self._chains_of_port.get(port_id, ())
             }
-        if chains:
+        if chains and self.plans_known.is_set():
             with self._lock.urgently():
-                if self._in_sync:
-                    # A port that was there already concerns nobody: Neutron's agent tells of all
-                    # ports when it starts.
-                    self._read_ports()
-                    chains -= self._computed
-                if chains:
-                    self._program([tuple(chains)])
+                self._program_urgently(chains)
+
+    def _program_urgently(self, chains: set[str]) -> None:
+        """Program some chains before all others, with those that follow them in a service graph."""
+        comparison = (
+            None if self._in_sync else self._full_comparison or self._begin_full_comparison()
+        )
+        chains |= {other for one in chains for other in self._chains_of_graph.get(one, ())}
+        local = self._read_ports()
+        if comparison is None:
+            # A port that was there already concerns nobody: Neutron's agent tells of all ports
+            # when it starts.
+            chains -= self._computed
+            if chains:
+                self._program([tuple(chains)])
+            return
+        # What a chain may have depends on those with which it may conflict: they share a port.
+        self._compute_for(comparison, chains | self._chains_sharing_ports(chains, local), local)
+        batches = comparison.additions(chains)
+        if batches:
+            self._apply_batches(batches)
+
+    def _chains_sharing_ports(self, chain_ids: Iterable[str], local: LocalSwitch) -> set[str]:
+        """Return the chains that share a port of this host with some chains."""
+        with self._ports_lock:
+            ports = {port for one in chain_ids for port in self._ports_of_chain.get(one, ())}
+            here = ports & local.ports.keys()
+            return {chain for port in here for chain in self._chains_of_port.get(port, ())}
 
     def retry_incomplete(self) -> None:
         """Compute the flows of the chains that lack something again.
@@ -245,19 +275,24 @@ class Reconciler:
         :returns: whether the switch had to be changed.
         :raises Exception: the switch does not answer, or rejected a change.
         """
+        if not self.plans_known.is_set():
+            return False
         with self._lock.for_a_slice():
-            if not self._has_all_plans:
-                return False
-            if not self._in_sync:
-                return self._reconcile_at_once()
-            self._read_ports()
-            changed_chains = self._chains_to_compute()
-        changed = self._program_in_slices(changed_chains)
-        if not changed_chains:
-            with self._lock.for_a_slice():  # flows that belong to no chain follow from ports, too
-                changed = self._program([()])
+            if is_in_sync := self._in_sync:
+                self._read_ports()
+        if not is_in_sync:
+            return self._compare_all()
+        changed = self._program_changed()
         with self._comparing:
             return self._compare() or changed
+
+    def _program_changed(self) -> bool:
+        """Compute the chains that may have changed; return whether the switch was changed."""
+        with self._lock.for_a_slice():
+            changed_chains = self._chains_to_compute()
+            if not changed_chains and self._in_sync:
+                return self._program([()])  # flows that belong to no chain follow from ports, too
+        return self._program_in_slices(changed_chains)
 
     def _chains_to_compute(self) -> set[str]:
         """Return the chains whose flows may be other ones than when they were computed last.
@@ -266,42 +301,76 @@ class Reconciler:
         """
         return (self._arbiter.chain_ids | self._chains.keys()) - self._computed
 
-    def _reconcile_at_once(self) -> bool:
-        """Do all of ``reconcile`` without a pause: what the switch holds is unknown."""
-        with without_garbage_collection():
-            return self._compute_and_compare_all()
+    def _compare_all(self) -> bool:
+        """Do all of ``reconcile`` when it is unknown what the switch holds.
 
-    def _compute_and_compare_all(self) -> bool:
+        :returns: whether the switch had to be changed.
+        """
+        with without_garbage_collection():
+            while True:
+                with self._lock.for_a_slice():
+                    if self._in_sync:
+                        break
+                    changed = self._compare_some()
+                    if changed is not None:
+                        return changed
+            return self._program_changed()
+
+    def _compare_some(self) -> bool | None:
+        """Do one slice of ``_compare_all``; return its result, or None if it is not complete."""
+        try:
+            comparison = self._full_comparison or self._begin_full_comparison()
+            if comparison is None:
+                return None
+            local, end = self._read_ports(), self._clock() + _SLICE_SECONDS
+            for _ in range(_SLICE_CHAINS):
+                if (chain_id := comparison.next_chain(local)) is None:
+                    return self._complete(comparison, local)
+                self._compute_for(comparison, (chain_id,), local)
+                if self._clock() >= end:
+                    break
+            return None
+        except Exception:
+            self._in_sync, self._full_comparison = False, None
+            raise
+
+    def _begin_full_comparison(self) -> FullComparison | None:
+        """Read the switch. If it is as this agent has left it, there is nothing to compare."""
         # A comparison that goes on meanwhile has read the switch before.
         self._in_sync, self._verified, self._changed_since = False, None, None
+        self._computed.clear()
         local, dump = self._read_ports(), self._switch.dump_entries()
-        found = resume.FoundFlows(dump, is_start=not self._has_resumed)
-        if not self._has_resumed:
-            self._set_transitions(resume.resume(self._chains, found, local))
-        arbiter = self._arbiter
-        path_ids = frozenset() if arbiter.chain_ids else found.path_ids
-        outcomes = arbiter.recompute_all(self._chains, local, path_ids)
-        differences = compare(dump, found.digests, arbiter.ledger.digests)
-        if not self._has_resumed and (closed := self._close_unrealised(outcomes, differences[1])):
-            outcomes |= arbiter.recompute(self._chains, closed, local)
-            arbiter.ledger.pop_changes()
-            differences = compare(dump, found.digests, arbiter.ledger.digests)
-        self._has_resumed = True
-        batches = arbiter.ledger.repair(*differences)
-        self._apply(batches, outcomes, local)
-        if not batches:
-            self._verify(dump)
-        return bool(batches)
+        units = work_units(self._chains, self._chains)
+        self._chains_of_graph = {one: unit for unit in units for one in unit if len(unit) > 1}
+        is_start = not self._has_resumed
+        comparison = FullComparison(self._arbiter, self._chains, local, dump, is_start=is_start)
+        if comparison.found or self._arbiter.ledger.owners:
+            self._full_comparison = comparison
+            return comparison
+        # After a start of the host, the switch is empty: chains can be programmed one by one.
+        self._in_sync = self._has_resumed = True
+        self._verify(dump)
+        return None
 
-    def _close_unrealised(
-        self, outcomes: Mapping[str, Outcome], surplus: Iterable[SwitchEntry]
-    ) -> list[str]:
-        """Close the chains that have flows in the switch and whose plan is not realised."""
-        unsupported = [one for one, outcome in outcomes.items() if outcome.is_unsupported]
-        closed = resume.resume_unknown(self._chains, surplus)
-        closed |= resume.resume_unsupported(self._chains, unsupported, surplus)
-        self._set_transitions(closed)
-        return list(closed)
+    def _compute_for(
+        self, comparison: FullComparison, chain_ids: Collection[str], local: LocalSwitch
+    ) -> None:
+        self._set_transitions(comparison.resumed_states(chain_ids, local))
+        comparison.compute(chain_ids, local)
+
+    def _complete(self, comparison: FullComparison, local: LocalSwitch) -> bool:
+        """Repair the switch when all chains are computed; return whether that changes anything."""
+        missing, surplus = comparison.differences()
+        if states := comparison.unrealised_states(surplus):
+            self._set_transitions(states)
+            comparison.compute(states, local)
+            missing, surplus = comparison.differences()
+        self._has_resumed, self._full_comparison = True, None
+        batches = self._arbiter.ledger.repair(missing, surplus)
+        self._apply(batches, comparison.outcomes, local)
+        if not batches and not comparison.found.added:
+            self._verify(comparison.entries)
+        return bool(batches or comparison.found.added)
 
     def _compare(self) -> bool:
         """Compare the switch with what it should hold, and repair the difference.
@@ -331,17 +400,17 @@ class Reconciler:
             raise
         with self._lock.for_a_slice():
             changed, self._changed_since = self._changed_since, None
-            if not self._in_sync:
-                return self._reconcile_at_once()
-            if changed is None:
-                return False  # everything has been compared meanwhile
-            # Without ``is_right``, what has changed meanwhile may be in the dump, or not.
-            self._verified = verified if is_right or not changed else None
-            batches = without(self._arbiter.ledger.repair(missing, surplus), changed)
-            if batches:
-                self._in_sync = False
-                self._apply(batches, {}, self._read_ports())
-            return bool(batches)
+            if self._in_sync:
+                if changed is None:
+                    return False  # everything has been compared meanwhile
+                # Without ``is_right``, what has changed meanwhile may be in the dump, or not.
+                self._verified = verified if is_right or not changed else None
+                batches = without(self._arbiter.ledger.repair(missing, surplus), changed)
+                if batches:
+                    self._in_sync = False
+                    self._apply(batches, {}, self._read_ports())
+                return bool(batches)
+        return self._compare_all()
 
     def _differences(self, dump: Iterable[SwitchEntry]) -> tuple[set[int], list[SwitchEntry]]:
         """Compare all entries that the switch has with those that it should have."""
@@ -357,7 +426,7 @@ class Reconciler:
     def _read_ports(self) -> LocalSwitch:
         """Return the ports of the switch; the same object while nothing has changed."""
         try:
-            if self._has_all_plans:
+            if self.plans_known.is_set():
                 self._switch.provide(self._needs.all)
             found = self._switch.read_ports()
         except Exception:
@@ -368,8 +437,11 @@ class Reconciler:
         local = replace(found, limits=self._limits)
         if local != self._local:
             if self._local is not None:
-                self._note_replugged(local.replugged_since(self._local))
-                self._computed -= self._chains_affected(local.changes_since(self._local))
+                self._note_replugged(self._local, local)
+                affected = self._chains_affected(local.changes_since(self._local))
+                self._computed -= affected
+                if self._full_comparison is not None:
+                    self._full_comparison.forget(affected)
             self._local = local
         self._found = found  # last: if anything above raises, the next attempt does it again
         return self._local
@@ -380,15 +452,17 @@ class Reconciler:
         :param changes: ports and tunnels; None for anything.
         """
         if changes is None:
-            return set(self._computed)
+            return set(self._chains)
         with self._ports_lock:
             of_port = self._chains_of_port
             chains = {chain for port in changes.ports for chain in of_port.get(port, ())}
         return chains | self._needs.chains_with(changes.peers)
 
-    def _note_replugged(self, port_ids: Collection[str]) -> None:
-        """Note that ports were plugged in or unplugged; their chains change at their events."""
-        for chain_id in self._in_transition | self._awaiting_switch:
+    def _note_replugged(self, before: LocalSwitch, local: LocalSwitch) -> None:
+        """Note which ports were plugged in or unplugged; their chains change at their events."""
+        concerned = self._in_transition | self._awaiting_switch
+        port_ids = local.replugged_since(before) if concerned else ()
+        for chain_id in concerned:
             state = transition.note_replugged(self._chains[chain_id], port_ids)
             if state != self._chains[chain_id]:
                 self._set_transition(chain_id, state)
@@ -427,7 +501,7 @@ class Reconciler:
             current = self._take_over_unknown(plan)
         # Before the first sync it is unknown which plan the flows in the switch belong to, so
         # there is nothing to prepare from: the chain goes straight to the new plan.
-        in_two_phases = self._has_all_plans and plan.id in prepare
+        in_two_phases = self.plans_known.is_set() and plan.id in prepare
         state = transition.accept(
             current,
             plan,
@@ -501,6 +575,8 @@ class Reconciler:
             self._probes[chain_id] = state.plan.probes
         if state.plan is not None and state.plan.watched:
             self._watched[chain_id] = state.plan.watched
+        if self._full_comparison is not None:
+            self._full_comparison.forget((chain_id,))
         if state == ABSENT:
             self._chains.pop(chain_id, None)
             self._set_ports(chain_id, frozenset())
@@ -559,19 +635,20 @@ class Reconciler:
         changed = False
         while units:
             with self._lock.for_a_slice():
-                changed |= self._program(units, _SLICE_SECONDS)
+                if self._in_sync:
+                    changed |= self._program(units, _SLICE_SECONDS)
+                    continue
+            units.clear()
+            changed |= self.plans_known.is_set() and self._compare_all()
         return changed
 
     def _program(self, units: list[tuple[str, ...]], seconds: float = math.inf) -> bool:
-        """Compute the flows of some chains again and apply the difference.
+        """Compute the flows of some chains again and apply the difference: the switch is in sync.
 
         :param units: chains that change together; those that are done are removed.
         :param seconds: start no unit but the first later than this.
         :returns: whether the switch had to be changed.
         """
-        if not self._in_sync:
-            units.clear()
-            return self._has_all_plans and self._reconcile_at_once()
         self._in_sync = False  # stays so if anything below raises
         local = self._read_ports()
         outcomes: dict[str, Outcome] = {}
@@ -637,6 +714,8 @@ class Reconciler:
             if self._changed_since is not None:
                 self._changed_since.update(keys_of(batch))
             self._switch.apply(batch)
+            if self._full_comparison is not None:
+                self._full_comparison.note_applied(batch)
         self._switch.limit_tables(pipeline.FLOW_LIMITS if self._chains else {})
 
     def _report_outcomes(self, outcomes: Mapping[str, Outcome]) -> None:

@@ -72,6 +72,7 @@ class Reconciler:
 
     def __init__(self, *_: Any) -> None:
         self.asked: list[str] = []
+        self.plans_known = threading.Event()
 
     @property
     def known_revisions(self) -> dict[str, int]:
@@ -88,6 +89,7 @@ class Reconciler:
 
     def synchronise(self, *_: object) -> bool:
         self.asked.append("synchronise")
+        self.plans_known.set()
         return False
 
 

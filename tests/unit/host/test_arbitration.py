@@ -492,8 +492,8 @@ def to(number, destination, **changes):
     return replace(made, serial=number, **changes)
 
 
-@pytest.mark.parametrize("parts", ["the new chain", "all, in parts", "all at once"])
-def test_chain_that_sends_displaces_the_earlier_plan_of_a_failed_one(memory, monkeypatch, parts):
+@pytest.mark.parametrize("order", ["the new chain", *itertools.permutations(range(3)), "all"])
+def test_chain_that_sends_displaces_the_earlier_plan_of_a_failed_one(memory, order):
     """The failed chain is not computed together with the new one."""
     plans = [to(5, 5), to(1, 1), to(5, 1, revision=2), to(9, 5)]
     old, other, failed, new = plans
@@ -504,12 +504,14 @@ def test_chain_that_sends_displaces_the_earlier_plan_of_a_failed_one(memory, mon
         arbiter.mark_applied()
     assert compile_chain(old, memory.local).classification < set(arbiter.ledger.entries)
     chains[new.id] = ChainTransition(new)
-    if parts == "the new chain":
+    if order == "the new chain":
         outcomes = arbiter.recompute(chains, [new.id], memory.local)
     else:
-        if parts == "all, in parts":
-            monkeypatch.setattr("portchain.dataplane.arbitration._CHAINS_AT_A_TIME", 1)
-        outcomes = arbiter.recompute_all(chains, memory.local)
+        ids = list(chains)
+        parts = [ids] if order == "all" else [[ids[number]] for number in order]
+        outcomes, precedences = {}, {}
+        for part in parts:
+            outcomes |= arbiter.recompute(chains, part, memory.local, precedences=precedences)
     assert outcomes[new.id].error == ""
     assert "another port chain needs the same match" in outcomes[failed.id].error
     entries = set(arbiter.ledger.entries)

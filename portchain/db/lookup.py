@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from neutron_lib import exceptions as lib
+from neutron_lib.api import attributes
 from neutron_lib.db import api as db_api
 from neutron_lib.db import model_query
 from neutron_lib.db import utils as db_utils
+from oslo_db.sqlalchemy import utils as sa_utils
 
 from portchain import errors
 from portchain.core.model import OperatingStatus
@@ -133,18 +135,31 @@ def show_page(
     """
     limit = min(limit, _LARGEST_PAGE) if limit else limit
     with db_api.CONTEXT_READER.using(context):
-        rows = model_query.get_collection(
-            context,
-            resource.model,
-            lambda row, _: row,
-            filters=filters,
-            fields=fields,
-            sorts=list(sorts) if sorts else None,
-            limit=limit,
-            marker_obj=find_one(context, resource, marker) if limit and marker else None,
-            page_reverse=page_reverse,
-        )
-        return _show(context, resource, rows, fields)
+        query = model_query.get_collection_query(context, resource.model, filters=filters)
+        if sorts:
+            keys, directions = _order(resource, sorts, page_reverse)
+            marker_row = find_one(context, resource, marker) if limit and marker else None
+            query = sa_utils.paginate_query(
+                query, resource.model, limit, keys, marker=marker_row, sort_dirs=directions
+            )
+        shown = _show(context, resource, list(query), fields)
+        shown = [attributes.populate_project_info(one) for one in shown]
+        return shown[::-1] if limit and page_reverse else shown
+
+
+def _order(
+    resource: Resource, sorts: Sequence[tuple[str, bool]], page_reverse: bool
+) -> tuple[list[str], list[str]]:
+    """Return the columns that order a list, and the direction of each.
+
+    ``neutron_lib.db.model_query.get_collection`` adds another unique column behind the id. Then the
+    database cannot use the order of an index, and reads all rows for one page.
+    """
+    keys = db_utils.get_and_validate_sort_keys(list(sorts), resource.model)
+    directions = db_utils.get_sort_dirs(list(sorts), page_reverse)
+    if "id" not in keys:
+        keys, directions = [*keys, "id"], [*directions, "asc"]
+    return keys, directions
 
 
 def _show(

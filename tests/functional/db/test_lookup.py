@@ -1,16 +1,17 @@
-"""Which chains a port affects is answered from indexes, on a real MariaDB.
+"""Which chains a port affects, and a page of a list, come from indexes, on a real MariaDB.
 
-Every change of any port in the deployment runs this query.
+Every change of any port in the deployment runs the first query.
 """
 
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from neutron_lib import context as n_context
 from neutron_lib.db import api as db_api
 
 from portchain.core import model
-from portchain.db import models, port_usage
+from portchain.db import lookup, models, port_usage
 from tests.functional.db.test_api import OnMariaDb
 from tests.unit.api.base import PROJECT, ApiTestCase
 
@@ -29,6 +30,7 @@ class PortUsageTest(OnMariaDb, ApiTestCase):
         rows = [{"id": f"{number:036}", "number": number} for number in range(CHAINS)]
         connection.exec_driver_sql("SET foreign_key_checks = 0, sql_mode = ''")
         for statement in (
+            "standardattributes (id, resource_type) VALUES (:number + 300000, 'port_chains')",
             "ports (id, network_id, mac_address, standard_attr_id)"
             " VALUES (:id, :id, :id, :number + 100000)",
             "portchain_port_pairs (id, ingress, egress, standard_attr_id)"
@@ -60,7 +62,7 @@ class PortUsageTest(OnMariaDb, ApiTestCase):
         )
         return sum(int(count) for _, count in counts)
 
-    def test_chains_on_other_networks_are_not_read(self) -> None:
+    def fill_and_analyze(self) -> None:
         with self.engine.begin() as connection:
             self.fill(connection)
             connection.exec_driver_sql("SET foreign_key_checks = 1, sql_mode = 'TRADITIONAL'")
@@ -68,6 +70,29 @@ class PortUsageTest(OnMariaDb, ApiTestCase):
                 one for one in models.PortChain.metadata.tables if one.startswith("portchain_")
             ]
             connection.exec_driver_sql(f"ANALYZE TABLE ports, {', '.join(tables)}").all()
+
+    def test_a_page_of_a_list_does_not_read_other_rows(self) -> None:
+        self.fill_and_analyze()
+        member = n_context.Context(user_id="user", project_id=PROJECT)
+        for context in (self.context, member):
+            self.context = context
+            found: list[str] = []
+            for marker in (None, f"{9:036}"):
+                with db_api.CONTEXT_READER.using(self.context):
+                    before = self.rows_read()
+                    page = lookup.show_page(
+                        self.context,
+                        lookup.PORT_CHAIN,
+                        sorts=[("id", True)],
+                        limit=10,
+                        marker=marker,
+                    )
+                    assert self.rows_read() - before < CHAINS / 2
+                found += [row["id"] for row in page]
+            assert found == [f"{number:036}" for number in range(20)]
+
+    def test_chains_on_other_networks_are_not_read(self) -> None:
+        self.fill_and_analyze()
         some = f"{CHAINS // 2:036}"
         found, reads = self.lookup(some)
         assert found == {some}

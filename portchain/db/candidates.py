@@ -20,7 +20,7 @@ from neutron_lib import constants
 
 from portchain.core import model
 from portchain.db import source_networks
-from portchain.db.ports import contains, has_address_in, load_ports, may_send_from
+from portchain.db.ports import contains, has_address_in, load_ports, load_ports_by_id, may_send_from
 
 _FEW_ADDRESSES = 64
 """The addresses of a prefix that has at most so many are looked up one by one."""
@@ -64,7 +64,7 @@ def load_candidates(session: Any, chains: Sequence[OpenChain]) -> "Candidates":
     if not any(one.networks or one.source_networks for one in chains):
         return Candidates({})
     ids = _ids_by_address(session, chains)
-    ports = load_ports(session, models_v2.Port.id.in_(ids)) if ids else {}
+    ports = load_ports_by_id(session, ids)
     found = Candidates(ports)
     # Where no port has an address in a prefix, those that may send from any stand for it.
     lacking = {network for one in chains if found.lack_ends_of(one) for network in one.networks}

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from neutron_lib.db import api as db_api
 
 from portchain.db import writer
+from portchain.db.many_values import in_parts
 from portchain.db.models import ChainHost, Host, PortChain
 
 
@@ -37,9 +38,11 @@ def versions_of(context: Any, hosts: Collection[str]) -> dict[str, int]:
     """Return host -> the version that it follows, for those of some hosts that have said it."""
     if not hosts:
         return {}
-    query = sa.select(Host.host, Host.minor_version).where(Host.host.in_(sorted(hosts)))
+    query, found = sa.select(Host.host, Host.minor_version), dict[str, int]()
     with db_api.CONTEXT_READER.using(context) as session:
-        return dict(session.execute(query).all())
+        for part in in_parts(hosts):
+            found |= dict(session.execute(query.where(Host.host.in_(part))).all())
+    return found
 
 
 @db_api.retry_if_session_inactive()

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from neutron.db import models_v2
 from neutron_lib.db import api as db_api
 from oslo_db import exception as db_exc
 from oslo_utils import timeutils
@@ -29,7 +28,7 @@ from portchain.dataplane.balance import dispensable
 from portchain.dataplane.plan import EarlierPairs
 from portchain.db import pair_health, realisation, snapshots
 from portchain.db.models import ChainGroup, PairSet, PortChain, PortPairGroup
-from portchain.db.ports import load_ports
+from portchain.db.ports import load_ports_by_id
 
 MAX_EARLIER = 8
 """At most this many earlier sets of a group are kept: each costs flows on hosts."""
@@ -156,7 +155,7 @@ def _replace(context: Any, group_ids: Sequence[str], times: AffinityTimes) -> _S
 def _present(session: Any, group_ids: Iterable[str]) -> dict[str, Weights]:
     groups = snapshots.load_groups(session, group_ids)
     port_ids = {port_id for group in groups.values() for port_id in group.port_ids}
-    ports = load_ports(session, models_v2.Port.id.in_(port_ids))
+    ports = load_ports_by_id(session, port_ids)
     failed = pair_health.failed(session, groups.values(), ports)
     return {
         group_id: pair_weights(group, ports, failed, same_host=True)

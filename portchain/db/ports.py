@@ -1,7 +1,7 @@
 """Loads Neutron's ports into the model."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -17,6 +17,7 @@ from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
 
 from portchain.core import model
+from portchain.db.many_values import in_parts
 from portchain.port_events import NOT_BOUND, address_pair, role_of
 
 
@@ -80,8 +81,16 @@ def load_ports(session: Any, *conditions: Any) -> dict[str, model.Port]:
     rows = session.execute(_port_query().where(*conditions)).all()
     # The last level is that of the host's switch. One without a segment does not count.
     last = {row.id: row for row in sorted(rows, key=_level)}
-    addresses = _addresses(session, list(last)) if last else {}
+    addresses = _addresses(session, last) if last else {}
     return {port_id: _port(row, addresses[port_id]) for port_id, row in last.items()}
+
+
+def load_ports_by_id(session: Any, port_ids: Iterable[str]) -> dict[str, model.Port]:
+    """Return those ports that exist, by id."""
+    found: dict[str, model.Port] = {}
+    for part in in_parts(port_ids):
+        found |= load_ports(session, models_v2.Port.id.in_(part))
+    return found
 
 
 def _level(row: Any) -> int:
@@ -92,47 +101,58 @@ def _level(row: Any) -> int:
 class _Addresses:
     """The addresses of a port: the fields of the same names, or similar ones, of ``model.Port``."""
 
+    network_subnets: Collection[str]
+    gateways: Collection[str]
     fixed_ips: list[str] = field(default_factory=list)
     pairs: list[model.AddressPair] = field(default_factory=list)
     subnets: set[str] = field(default_factory=set)
-    network_subnets: set[str] = field(default_factory=set)
-    gateways: set[str] = field(default_factory=set)
 
 
-def _addresses(session: Any, port_ids: Sequence[str]) -> dict[str, _Addresses]:
+def _addresses(session: Any, ports: Mapping[str, Any]) -> dict[str, _Addresses]:
     """Return the addresses of ports, by the port's id.
 
     One query for fixed IPs, allowed address pairs and subnets, because most ports have no pairs and
-    most networks one subnet.
+    most networks one subnet. A subnet is read once, not for each of its ports.
+
+    :param ports: port id -> row of the port.
     """
     allocation, allowed = models_v2.IPAllocation, allowed_address_pair.AllowedAddressPair
-    port, subnet, none = models_v2.Port, models_v2.Subnet, sa.null()
+    subnet, port_ids, none = models_v2.Subnet, list(ports), sa.null()
+    networks = sorted({row.network_id for row in ports.values()})
     rows = session.execute(
         sa.union_all(
             sa.select(
-                allocation.port_id, allocation.ip_address, none.label("mac_address"), subnet.cidr
-            )
-            .join(subnet, subnet.id == allocation.subnet_id)
-            .where(allocation.port_id.in_(port_ids)),
-            sa.select(allowed.port_id, allowed.ip_address, allowed.mac_address, none).where(
-                allowed.port_id.in_(port_ids)
+                *(allocation.port_id, allocation.ip_address),
+                *(none.label("mac_address"), allocation.subnet_id, none.label("gateway_ip")),
+            ).where(allocation.port_id.in_(port_ids)),
+            sa.select(
+                *(allowed.port_id, allowed.ip_address, allowed.mac_address, none, none)
+            ).where(allowed.port_id.in_(port_ids)),
+            sa.select(none, subnet.cidr, subnet.network_id, subnet.id, subnet.gateway_ip).where(
+                subnet.network_id.in_(networks)
             ),
-            sa.select(port.id, none, subnet.gateway_ip, subnet.cidr)
-            .join(subnet, subnet.network_id == port.network_id)
-            .where(port.id.in_(port_ids)),
         )
     ).all()
-    found: dict[str, _Addresses] = defaultdict(_Addresses)
-    for port_id, address, mac, cidr in sorted(rows, key=lambda row: (row[1] or "", row[2] or "")):
-        if address is None:
-            found[port_id].network_subnets.add(cidr)
-            found[port_id].gateways |= {mac} - {None}  # the column of a subnet's gateway
-            continue
+    subnets = [row for row in rows if row[0] is None]
+    cidrs = {subnet_id: cidr for _, cidr, _, subnet_id, _ in subnets}
+    of_network: dict[str, set[str]] = defaultdict(set)
+    gateways: dict[str, set[str]] = defaultdict(set)
+    for _, cidr, network_id, _, gateway in subnets:
+        of_network[network_id].add(cidr)
+        gateways[network_id] |= {gateway} - {None}
+    found = {
+        one: _Addresses(of_network[row.network_id], gateways[row.network_id])
+        for one, row in ports.items()
+    }
+    of_ports = [row for row in rows if row[0] is not None]
+    for port_id, address, mac, subnet_id, _ in sorted(
+        of_ports, key=lambda row: (row[1], row[2] or "")
+    ):
         if mac is not None:
             found[port_id].pairs.append(address_pair(address, mac))
-            continue
-        found[port_id].fixed_ips.append(address)
-        found[port_id].subnets.add(cidr)
+        elif subnet_id in cidrs:
+            found[port_id].fixed_ips.append(address)
+            found[port_id].subnets.add(cidrs[subnet_id])
     return found
 
 

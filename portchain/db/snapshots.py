@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from neutron.db import models_v2
 from neutron_lib.db import api as db_api
 from sqlalchemy import orm
 
 from portchain.core import model, rules
 from portchain.db import convert, models, pair_health, relations, source_networks
 from portchain.db.candidates import Candidates, OpenChain, load_candidates, open_chain
-from portchain.db.ports import load_ports
+from portchain.db.ports import load_ports_by_id
 
 
 @db_api.retry_if_session_inactive()
@@ -44,7 +43,7 @@ def load(
         sending = [chain for chain in loaded if chain.id in wanted | before]
         graphs = _Graphs({chain.id: chain for chain in loaded}, links)
         port_ids = {port_id for chain in chains for port_id in graphs.port_ids(chain)}
-        ports = load_ports(session, models_v2.Port.id.in_(port_ids))
+        ports = load_ports_by_id(session, port_ids)
         open_ended = [chain for chain in sending if with_sources and _has_open_classifier(chain)]
         networks = source_networks.of_chains(session, open_ended, ports)
         eligible = {

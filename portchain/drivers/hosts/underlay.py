@@ -9,17 +9,19 @@ from oslo_config import cfg
 
 from portchain.conf import GROUP
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay
+from portchain.db.many_values import in_parts
 
 
 def tunnel_ends(context: Any, hosts: Collection[str]) -> dict[str, TunnelEnd]:
     """Return host -> its tunnel endpoint, as its Open vSwitch agent reports it."""
-    if not hosts:
-        return {}
     # Not the core plugin's get_agents(): beside ML2/OVN, that also asks every chassis, and blocks
     # while OVN's databases are unreachable.
-    filters = {"agent_type": [n_const.AGENT_TYPE_OVS], "host": sorted(hosts)}
-    agents = Agent.get_objects(context.elevated(), **filters)
-    configurations = {agent.host: agent.configurations for agent in agents}
+    of_type, admin = {"agent_type": [n_const.AGENT_TYPE_OVS]}, context.elevated()
+    configurations = {
+        agent.host: agent.configurations
+        for part in in_parts(hosts)
+        for agent in Agent.get_objects(admin, **of_type, host=part)
+    }
     return {
         host: TunnelEnd(
             configuration.get("tunneling_ip") or "",

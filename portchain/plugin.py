@@ -45,6 +45,7 @@ from portchain.db import (
     writer,
 )
 from portchain.drivers import manager
+from portchain.joined_work import JoinedWork
 from portchain.requests import chains, classifiers, graphs, groups, pairs, statuses
 from portchain.requests.request import Request
 from portchain.requests.transaction import write_transaction
@@ -92,6 +93,9 @@ class PortChainPlugin(service_base.ServicePluginBase):
         api_extensions.append_api_extensions_path(list(our_extensions.__path__))
         options = cfg.CONF[conf.GROUP]
         self.drivers = manager.DriverManager(manager.load(options.drivers))
+        self._refreshing = JoinedWork(
+            lambda context, ids: self.drivers.refresh_port_chains(context, ids)
+        )
         self._drift = drift.DriftDetector()
         self.add_worker(
             worker.PeriodicWorker(
@@ -444,11 +448,16 @@ class PortChainPlugin(service_base.ServicePluginBase):
         self._refresh(context, chains)
 
     def _refresh(self, context: Any, chain_ids: Iterable[str]) -> None:
-        """Realise chains again that did not change themselves."""
+        """Realise chains again that did not change themselves.
+
+        Events that come while a chain is realised are realised together after it. Each has
+        incremented the revision before: if this process ends meanwhile, the repair worker finds
+        that the chain is not realised.
+        """
         ids = sorted(chain_ids)
         if ids:
             self._increment_revision(context, ids)
-            self.drivers.refresh_port_chains(context, ids)
+            self._refreshing.do(context, ids)
 
     @staticmethod
     @db_api.retry_if_session_inactive()

@@ -7,14 +7,13 @@ what users and agents change: ``port_pair.update.end``, ``port.update.end``.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from neutron.db import models_v2
 from neutron_lib import rpc
 from neutron_lib.db import api as db_api
 
 from portchain.core import model
 from portchain.core.operating_status import GroupOperating
 from portchain.db import operating_status, pair_health, relations
-from portchain.db.ports import load_ports
+from portchain.db.ports import load_ports_by_id
 
 EVENT_TYPE = "port_pair.operating_status.changed"
 
@@ -32,7 +31,7 @@ def _payloads(context: Any, change: pair_health.HealthChange) -> Iterator[dict[s
         groups = relations.groups_of_pairs(session, change.changed)
         states = operating_status.of_groups(session, sorted(set(groups.values())))
         ids = {port for state in states.values() for port in state.group.port_ids}
-        ports = load_ports(session, models_v2.Port.id.in_(sorted(ids))) if ids else {}
+        ports = load_ports_by_id(session, ids)
     for state in states.values():
         for pair in state.group.port_pairs:
             if pair.id in change.changed:

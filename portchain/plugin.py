@@ -93,9 +93,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         api_extensions.append_api_extensions_path(list(our_extensions.__path__))
         options = cfg.CONF[conf.GROUP]
         self.drivers = manager.DriverManager(manager.load(options.drivers))
-        self._refreshing = JoinedWork(
-            lambda context, ids: self.drivers.refresh_port_chains(context, ids)
-        )
+        self._refreshing = JoinedWork(self.drivers.refresh_port_chains)
         self._drift = drift.DriftDetector()
         self.add_worker(
             worker.PeriodicWorker(

@@ -6,19 +6,17 @@ Each function runs a constant number of queries.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from neutron.db import models_v2
-
-from portchain.core import model, operating_status
+from portchain.core import operating_status
 from portchain.core.operating_status import GroupOperating, Operating
 from portchain.db import convert, models, pair_health, relations, snapshots
-from portchain.db.ports import load_ports
+from portchain.db.ports import load_ports_by_id
 
 
 def of_groups(session: Any, group_ids: Iterable[str]) -> dict[str, GroupOperating]:
     """Return the operating status of groups, by id, each with that of its pairs."""
     groups = snapshots.load_groups(session, group_ids)
     port_ids = {port_id for group in groups.values() for port_id in group.port_ids}
-    ports = _ports(session, port_ids)
+    ports = load_ports_by_id(session, port_ids)
     known = pair_health.known(session, groups.values(), ports)
     return {
         group_id: operating_status.of_group(group, ports, known)
@@ -31,7 +29,9 @@ def of_pairs(session: Any, rows: Sequence[models.PortPair]) -> dict[str, Operati
     groups = relations.groups_of_pairs(session, [row.id for row in rows])
     states = of_groups(session, sorted(set(groups.values()))) if groups else {}
     alone = [convert.pair(row) for row in rows if row.id not in groups]
-    ports = _ports(session, {port for pair in alone for port in (pair.ingress, pair.egress)})
+    ports = load_ports_by_id(
+        session, {port for pair in alone for port in (pair.ingress, pair.egress)}
+    )
     found = {pair.id: operating_status.of_pair(pair, ports) for pair in alone}
     return found | {
         pair_id: states[group_id].pairs[pair_id]
@@ -53,8 +53,3 @@ def of_chain(row: models.PortChain, states: Mapping[str, GroupOperating]) -> Ope
     """
     groups = [states[link.group_id] for link in row.groups if link.group_id in states]
     return operating_status.of_chain(row.project_id, groups, withdrawn=row.group_withdrawn)
-
-
-def _ports(session: Any, port_ids: Iterable[str]) -> dict[str, model.Port]:
-    ids = sorted(port_ids)
-    return load_ports(session, models_v2.Port.id.in_(ids)) if ids else {}

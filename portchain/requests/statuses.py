@@ -3,13 +3,12 @@
 from typing import Any
 
 from neutron import policy
-from neutron.db import models_v2
 from neutron_lib.db import api as db_api
 
 from portchain.core import model
 from portchain.core.operating_status import GroupOperating, Operating
 from portchain.db import lookup, operating_status
-from portchain.db.ports import load_ports
+from portchain.db.ports import load_ports_by_id
 
 _NAMES_HOSTS = "get_port_pair:operating_status_reason"
 """The policy of who sees hosts, and reasons that name them."""
@@ -29,8 +28,7 @@ def get_port_chain_statuses(context: Any, chain_id: str) -> dict[str, Any]:
         chain = operating_status.of_chain(row, states)
         in_order = [states[one.group_id] for one in row.groups if one.group_id in states]
         ids = {port_id for state in in_order for port_id in state.group.port_ids}
-        condition = models_v2.Port.id.in_(sorted(ids))
-        ports = load_ports(context.session, condition) if ids else {}
+        ports = load_ports_by_id(context.session, ids)
         shown = lookup.PORT_CHAIN.show(row)
     hosts = {port.id: port.host for port in ports.values()}
     return {

@@ -199,7 +199,8 @@ def _working(column: Any) -> Any:
 def _rows(session: Any, pair_ids: Iterable[str], *, locked: bool = False) -> dict[str, PairHealth]:
     row = PairHealth
     query = sa.select(row).where(row.pair_id.in_(sorted(pair_ids))).order_by(row.pair_id)
-    rows = session.scalars(query.with_for_update() if locked else query)
+    locking = query.with_for_update().execution_options(populate_existing=True)
+    rows = session.scalars(locking if locked else query)
     return {one.pair_id: one for one in rows}
 
 

@@ -22,7 +22,9 @@ CHECKED: dict[str, Any] = {"health_check": "icmp", "health_check_parameters": {"
 SECOND = "compute-2"
 
 
-class HealthTest(ApiTestCase):
+class HealthCase(ApiTestCase):
+    """A chain with one group of two pairs, whose functions are checked."""
+
     drivers = ("ovs",)
     agent_hosts = (HOST, SECOND)
 
@@ -75,6 +77,8 @@ class HealthTest(ApiTestCase):
         with db_api.CONTEXT_READER.using(self.context):
             return self.context.session.get(models.PortChain, self.chain_id)
 
+
+class HealthTest(HealthCase):
     # Requests
 
     def test_parameters_that_a_request_leaves_out(self) -> None:

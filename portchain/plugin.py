@@ -46,7 +46,7 @@ from portchain.db import (
 )
 from portchain.drivers import manager
 from portchain.joined_work import JoinedWork
-from portchain.requests import chains, classifiers, graphs, groups, pairs, statuses
+from portchain.requests import chains, classifiers, graphs, groups, pairs, stats, statuses
 from portchain.requests.request import Request
 from portchain.requests.transaction import write_transaction
 
@@ -261,6 +261,10 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def get_port_chain_statuses(self, context: Any, id: str) -> Shown:
         """Show the operating status of a port chain, its groups and their pairs."""
         return {"statuses": statuses.get_port_chain_statuses(context, id)}
+
+    def get_port_chain_stats(self, context: Any, id: str) -> Shown:
+        """Show what hosts have counted of a port chain."""
+        return {"stats": stats.get_port_chain_stats(context, self.drivers.read_counters, id)}
 
     # Service graphs
 

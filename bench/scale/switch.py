@@ -4,13 +4,14 @@ So the processor time and memory of this process are those of the agent.
 """
 
 import multiprocessing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
 
+from portchain.core.counters import Count
 from portchain.dataplane.datapath import Feature
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.dump import Dump
-from portchain.dataplane.flow import COOKIE, Bridge, Flow
+from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey
 from portchain.dataplane.host_switch import HostNeeds, LocalSwitch
 from portchain.host.health.channel import PacketChannel
 
@@ -61,6 +62,10 @@ class SwitchInMemory:
     def open_channel(self, *, to_tunnels: bool = False) -> PacketChannel:
         """Return a channel to nothing: no plan here has health checks."""
         return PacketChannel(lambda: "")
+
+    def read_counts(self, keys: Collection[FlowKey]) -> Mapping[FlowKey, Count]:
+        """See ``Switch``. No packets."""
+        return {}
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:
         """See ``Switch``."""

@@ -47,7 +47,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         self._worker = HostWorker(cfg.CONF.host, self._switch)
         self._reconciler = self._worker.reconciler
         self._first_sync_seconds = _FIRST_SYNC_SECONDS
-        endpoint = AgentEndpoint(self._worker.receive_update)
+        endpoint = AgentEndpoint(self._worker.receive_update, self._worker.counts_of)
         connection.create_consumer(contract.AGENT_TOPIC, [endpoint], fanout=False)
         self._worker.start()
         call_before_default_flows(self._agent_api.br_int, self._restore_flows)

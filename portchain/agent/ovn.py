@@ -86,7 +86,7 @@ class OvnHost:
         self._worker.run_soon(self._switch.restore_wires)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
-            [AgentEndpoint(self._worker.receive_update)],
+            [AgentEndpoint(self._worker.receive_update, self._worker.counts_of)],
         )
         self._rpc.start()
         self._worker.start()

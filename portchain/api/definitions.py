@@ -250,6 +250,17 @@ PORT_CHAIN_STATUS = _extension(
 )
 
 
+# port-chain-stats: what hosts have counted of a chain. It is read from the hosts with each request,
+# so it is no attribute.
+
+PORT_CHAIN_STATS = _extension(
+    "port-chain-stats",
+    "Port Chain Statistics",
+    "Shows how many packets have passed each hop of a port chain",
+    "2026-11-30",
+)
+
+
 # port-pair-function-kind: whether a service function routes (l3) or bridges (l2). The kind decides
 # which destination MAC address its frames get, so it cannot change while flows rely on it.
 
@@ -467,6 +478,7 @@ ALL = (
     FLOW_CLASSIFIER,
     FLOW_CLASSIFIER_ICMP,
     PORT_CHAIN_STATUS,
+    PORT_CHAIN_STATS,
     PORT_PAIR_FUNCTION_KIND,
     PORT_PAIR_WEIGHT,
     PORT_PAIR_VLAN,
@@ -480,7 +492,7 @@ ALL = (
 """Every extension of the service plugin; each has a module in `portchain.api.extensions`."""
 
 
-MEMBER_READS = {"port_chain": ("statuses",)}
+MEMBER_READS = {"port_chain": ("statuses", "stats")}
 """Resource -> what ``GET /COLLECTION/ID/NAME`` shows besides its attributes. The policy and the
 plugin's method are ``get_RESOURCE_NAME``."""
 

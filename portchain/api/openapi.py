@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from portchain.api import checks, definitions
+from portchain.core.counters import DropReason
 from portchain.core.model import ChainStatus, OperatingStatus
 from portchain.core.operating_status import Reason
 
@@ -81,6 +82,27 @@ _PAIR_STATUS = _object(
 _GROUP_STATUS = _object(
     {"port_pairs": _array(_PAIR_STATUS)}, **_NAMED, **_REASON, operating_status=_OPERATING_STATUS
 )
+_NUMBER: Schema = {"type": "integer", "minimum": 0}
+_COUNT = {"packets": _NUMBER, "bytes": _NUMBER}
+_PAIR_COUNTS = _object(
+    **_NAMED,
+    packets_in=_NUMBER,
+    bytes_in=_NUMBER,
+    packets_out=_NUMBER,
+    bytes_out=_NUMBER,
+)
+_PAIR_COUNTS["properties"] = _PAIR_COUNTS["properties"] | {"host": _TEXT}
+_SILENT_HOST = _object(reason=_TEXT)
+_SILENT_HOST["properties"] = _SILENT_HOST["properties"] | {"host": _TEXT}
+_PATH_STATS = _object(
+    direction={"type": "string", "enum": ["forward", "reverse"]},
+    flow_classifiers=_array(_object(**_NAMED, **_COUNT)),
+    hops=_array(_object(port_pair_group=_object(**_NAMED), port_pairs=_array(_PAIR_COUNTS))),
+    dropped=_array(
+        _object(reason={"type": "string", "enum": [str(reason) for reason in DropReason]}, **_COUNT)
+    ),
+)
+
 _READ: Mapping[str, Schema] = {
     "statuses": _object(
         **_NAMED,
@@ -89,7 +111,14 @@ _READ: Mapping[str, Schema] = {
         **_REASON,
         operating_status=_OPERATING_STATUS,
         port_pair_groups=_array(_GROUP_STATUS),
-    )
+    ),
+    "stats": _object(
+        **_NAMED,
+        project_id=_TEXT,
+        updated_at={"type": "string", "format": "date-time"},
+        paths=_array(_PATH_STATS),
+        hosts_without_answer=_array(_SILENT_HOST),
+    ),
 }
 """What the paths below a resource show, see ``definitions.MEMBER_READS``."""
 

@@ -39,7 +39,7 @@ class Host:
         self._worker = HostWorker(name, self._switch)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
-            [AgentEndpoint(self._worker.receive_update)],
+            [AgentEndpoint(self._worker.receive_update, self._worker.counts_of)],
         )
 
     def _open_switch(self, name: str, endpoint: Endpoint) -> RemoteSwitch | RemoteOvnSwitch:

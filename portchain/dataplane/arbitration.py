@@ -93,6 +93,11 @@ class FlowArbiter:
         """Ids of the chains that have flows."""
         return {_chain_of(owner) for owner in self.ledger.owners} - {FRAME_GUARD}
 
+    def counted_flows(self, chain_id: str) -> list[Flow]:
+        """Return the flows of a chain that count packets, those that yield to others included."""
+        owners = (chain_id, chain_id + _GUARD, chain_id + _DRAINING)
+        return [flow for owner in owners for flow in self.ledger.counted_flows(owner)]
+
     def applied_plan(self, chain_id: str) -> ChainPlan | None:
         """Return the latest plan of a chain that the switch has taken."""
         return self._decisions.applied.get(chain_id)

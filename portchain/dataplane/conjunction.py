@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from portchain.core.boxes import Interval
+from portchain.core.counters import Counter
 from portchain.dataplane.flow import DROP, Clause, Flow, FlowKey, SwitchEntry
 from portchain.dataplane.flow_builder import build_flow
 from portchain.dataplane.match import HeaderMatch, field_intervals, matches_overlap, port_ranges
@@ -42,13 +43,15 @@ def build_flows(
     sources: Collection[str] = (),
     contestable: bool = False,
     project: str = "",
+    counter: Counter | None = None,
 ) -> Iterator[Flow]:
     """Build the flows for a match of header fields.
 
     :param table_name: as for ``build_flow``.
     :param sources: words of which one must match, too: who may have sent the packet. Empty for
         anybody whom ``match`` allows.
-    :param contestable: as in ``Flow``. ``project``: likewise.
+    :param contestable: as in ``Flow``. ``project`` and ``counter``: likewise. Of a conjunction, the
+        flow for its number counts: the switch counts no packets for the others.
     """
     each = [frozenset({source}) for source in sources] or [frozenset()]
     if math.prod(len(choice.words) for choice in match.ports) <= MOST_MULTIPLIED:
@@ -60,6 +63,7 @@ def build_flows(
                 *actions,
                 contestable=contestable,
                 project=project,
+                counter=counter,
             )
         return
     # A range of a single value needs no clause of its own.
@@ -87,7 +91,7 @@ def build_flows(
         # Some actions need a match of the protocol, such as ``tcp``.
         protocol = {word for word in common if "=" not in word}
         found = key._replace(match=frozenset(protocol | {f"conj_id={conj_id}"}))
-        yield Flow(found, each_outcome)
+        yield Flow(found, each_outcome, counter=counter if each_outcome == outcome else None)
 
 
 def overlap(one: FlowKey, other: FlowKey) -> bool:

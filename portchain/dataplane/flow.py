@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, NamedTuple
 
+from portchain.core.counters import Counter
+
 # "portchn" in ASCII and the version of the flow layout. It stays the same across restarts, so that
 # a restarted agent finds its flows.
 COOKIE = 0x706F7274_63686E01
@@ -108,12 +110,14 @@ class Flow:
     :param project: the project whose packets a function returns, as in ``ChainPlan.owner``; empty
         for all other flows. No flow of another project may take one of these packets elsewhere,
         whatever its priority.
+    :param counter: what its packets count for; None for nothing. Not part of the switch's flow.
     """
 
     key: FlowKey
     actions: str
     contestable: bool = field(default=False, compare=False)
     project: str = field(default="", compare=False)
+    counter: Counter | None = field(default=None, compare=False)
 
     def __hash__(self) -> int:
         return hash((self.key.match, self.actions))
@@ -166,10 +170,11 @@ def make_flow(
     *,
     contestable: bool = False,
     project: str = "",
+    counter: Counter | None = None,
 ) -> Flow:
     """Build a flow from its parts; no actions means drop."""
     key = FlowKey(bridge, table, priority, frozenset(match))
-    return Flow(key, ",".join(actions) or DROP, contestable, project)
+    return Flow(key, ",".join(actions) or DROP, contestable, project, counter)
 
 
 def parse_dump(bridge: Bridge, text: str) -> list[Flow]:

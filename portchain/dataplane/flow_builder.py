@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+from portchain.core.counters import Counter
 from portchain.dataplane.flow import Bridge, Flow, make_flow
 from portchain.dataplane.pipeline import TABLES
 
@@ -95,12 +96,13 @@ def build_flow(
     bridge: Bridge | None = None,
     contestable: bool = False,
     project: str = "",
+    counter: Counter | None = None,
 ) -> Flow:
     """Build a flow of a declared table.
 
     :param table_name: key of ``pipeline.TABLES``.
     :param bridge: for tables of physical bridges, which of them.
-    :param contestable: as in ``Flow``. ``project``: likewise.
+    :param contestable: as in ``Flow``. ``project`` and ``counter``: likewise.
     """
     table = TABLES[table_name]
     return make_flow(
@@ -111,4 +113,5 @@ def build_flow(
         actions,
         contestable=contestable,
         project=project,
+        counter=counter,
     )

@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, TypeGuard
 
 from portchain.core.boxes import Box, overlapping
+from portchain.core.counters import Counter
 from portchain.dataplane import conjunction
 from portchain.dataplane.diff import Batch, order
 from portchain.dataplane.flow import Bridge, EntryKey, Flow, FlowKey, SwitchEntry
@@ -276,12 +278,40 @@ class FlowLedger:
         return self._previous
 
     def pop_changes(self) -> list[Batch]:
-        """Return all changes since the last call, in the order in which to apply them."""
+        """Return all changes since the last call, in the order in which to apply them.
+
+        A flow that counts for another counter than before is removed and added again: the switch
+        gives a flow that replaces another one with the same key the count of that one.
+        """
         previous, self._previous = self._previous, {}
         present = self.entries_for(previous)
-        put = [entry for key, entry in present.items() if entry and entry != previous[key]]
+        recounted = {
+            key
+            for key, entry in present.items()
+            if isinstance(entry, Flow)
+            and isinstance(old := previous[key], Flow)
+            and entry.counter != old.counter
+        }
+        put = [
+            entry
+            for key, entry in present.items()
+            if entry and (entry != previous[key] or key in recounted)
+        ]
         remove = [key for key, old in previous.items() if old and not present[key]]
-        return order(put, remove)
+        return order(put, [*remove, *recounted])
+
+    def counted_flows(self, owner: str) -> list[Flow]:
+        """Return the desired flows of an owner that count packets.
+
+        Without those that other chains want too: whose packets they count is unknown.
+        """
+        found = self._packed.counted_flows_of(owner)
+        for key, entry in self._wanted_by.get(owner, {}).items():
+            if isinstance(entry, Flow) and entry.counter:
+                desired = self._entries[key]
+                if isinstance(desired, Flow) and desired.counter == entry.counter:
+                    found.append(desired)
+        return found
 
     def _note_project(self, owner: str, entry: SwitchEntry) -> None:
         if isinstance(entry, Flow) and entry.project:
@@ -353,19 +383,42 @@ class FlowLedger:
         if key not in self._wanted:
             self._contested.discard(key)
             after = None
-        elif present and key not in self._contested and changed in (None, present):
+        elif present and key not in self._contested and self._stays(key, present, changed):
             return
         else:
             after = self._agreed_entry(key)
-        if after != present:
+        if after is None or not _counts_same(present, after):
             self._store(key, after)
 
-    def _agreed_entry(self, key: EntryKey) -> SwitchEntry:
+    def _stays(self, key: EntryKey, present: SwitchEntry, changed: SwitchEntry | None) -> bool:
+        """Tell whether the desired entry of an uncontested key stays.
+
+        :param changed: as for ``_resolve``.
+        """
+        if changed is not None:
+            return _counts_same(present, changed)
+        # Owners of flows that count are few.
+        return _counter_of(present) == _counter_of(self._first(key)) and (
+            _counter_of(present) is None or self._agreed_counter(key) == _counter_of(present)
+        )
+
+    def _first(self, key: EntryKey) -> SwitchEntry:
         first, *_ = islice(self._wanted[key].values(), 1)
+        return first
+
+    def _agreed_counter(self, key: EntryKey) -> Counter | None:
+        """Return what a flow counts for all its owners; None if they are of several chains."""
+        counters = set(map(_counter_of, self._wanted[key].values()))
+        return counters.pop() if len(counters) == 1 else None
+
+    def _agreed_entry(self, key: EntryKey) -> SwitchEntry:
+        first = self._first(key)
         if isinstance(key, FlowKey) and any(other != first for other in self._wanted[key].values()):
             self._contested.add(key)
             return conjunction.contested(key)
         self._contested.discard(key)
+        if isinstance(first, Flow) and first.counter != (agreed := self._agreed_counter(key)):
+            return replace(first, counter=agreed)
         return first
 
 
@@ -376,7 +429,19 @@ def _in_switch(key: EntryKey) -> EntryKey:
 def _is_same(before: SwitchEntry | None, after: SwitchEntry) -> bool:
     if isinstance(before, Flow) and isinstance(after, Flow) and before.project != after.project:
         return False
-    return before == after and before.contestable == after.contestable
+    return (
+        before is not None
+        and _counts_same(before, after)
+        and before.contestable == after.contestable
+    )
+
+
+def _counter_of(entry: SwitchEntry | None) -> Counter | None:
+    return entry.counter if isinstance(entry, Flow) else None
+
+
+def _counts_same(before: SwitchEntry | None, after: SwitchEntry) -> bool:
+    return before == after and _counter_of(before) == _counter_of(after)
 
 
 def _place(flow: Flow) -> _Place:

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from typing import Any
 
+from portchain.core.counters import Counter
 from portchain.dataplane.flow import Bridge, BridgeKind, EntryKey, Flow, FlowKey, SwitchEntry
 
 _COMPRESSION = 1
@@ -70,6 +71,7 @@ class PackedFlows:
                 *(str(flow.key.bridge.kind), flow.key.bridge.physical_network, flow.key.table),
                 *(flow.key.priority, tuple(flow.key.match)),
                 *(flow.actions, flow.contestable, flow.project),
+                tuple(flow.counter) if flow.counter else None,
             )
             for flow in flows
         ]
@@ -84,6 +86,13 @@ class PackedFlows:
             return []
         parts = marshal.loads(zlib.decompress(self._of_owner[owner][0]))  # noqa: S302  # our own
         return [_flow(part) for part in parts]
+
+    def counted_flows_of(self, owner: str) -> list[Flow]:
+        """Return those flows of an owner that count packets."""
+        if owner not in self._of_owner:
+            return []
+        parts = marshal.loads(zlib.decompress(self._of_owner[owner][0]))  # noqa: S302  # our own
+        return [_flow(part) for part in parts if part[-1]]
 
     def pop(self, owner: str) -> list[Flow]:
         """Remove the flows of an owner, and return them."""
@@ -106,9 +115,11 @@ class PackedFlows:
 
 
 def _flow(part: tuple[Any, ...]) -> Flow:
-    kind, physical_network, table, priority, match, actions, contestable, project = part
+    kind, physical_network, table, priority, match, actions, contestable, project, counted = part
     bridge = _BRIDGES.get(kind) or Bridge(BridgeKind(kind), physical_network)
-    return Flow(FlowKey(bridge, table, priority, frozenset(match)), actions, contestable, project)
+    key = FlowKey(bridge, table, priority, frozenset(match))
+    counter = Counter(*counted) if counted else None
+    return Flow(key, actions, contestable, project, counter)
 
 
 _BRIDGES = {str(bridge.kind): bridge for bridge in (Bridge.INT, Bridge.TUN)}

@@ -71,6 +71,8 @@ class Classifier:
         distinguish this chain's packets from those of other chains with the same header fields.
     :param receiver: the port that gets the packets, if the destination prefixes, which contain
         their destinations, do not say enough.
+    :param id: UUID of the flow classifier, for its counter; empty if the server is older than
+        contract 1.17. No flow depends on it.
     """
 
     ethertype: str
@@ -81,6 +83,7 @@ class Classifier:
     destination_prefixes: tuple[str, ...] = ()
     source_port_known: bool = False
     receiver: Receiver | None = None
+    id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

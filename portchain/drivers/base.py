@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portchain.core.capabilities import Capabilities
+from portchain.core.counters import HostCounts
 from portchain.core.model import (
     ChainSnapshot,
     FlowClassifier,
@@ -225,6 +226,13 @@ class PortChainDriver(abc.ABC):
         realised, the chain is realised again. Must not raise or change anything.
         """
         return snapshot
+
+    def read_counters(self, context: Any, chain_id: str) -> HostCounts | None:
+        """Ask the network what it has counted of a chain that belongs to the driver.
+
+        :returns: None if the driver's network does not count.
+        """
+        return None
 
     # For what ``capabilities`` cannot express. These run before anything is written.
 

@@ -14,6 +14,7 @@ from stevedore import named
 
 from portchain import errors
 from portchain.core import capabilities
+from portchain.core.counters import HostCounts
 from portchain.core.model import ChainSnapshot, FlowClassifier, PortPair, PortPairGroup
 from portchain.core.ownership import owner_of
 from portchain.core.rules import Violation
@@ -227,6 +228,17 @@ class DriverManager:
         except Exception:
             LOG.exception("Driver %s cannot look at port chain %s", owner, snapshot.chain.id)
             return snapshot
+
+    def read_counters(self, context: Any, snapshot: ChainSnapshot) -> HostCounts | None:
+        """Ask the network what it has counted of a chain.
+
+        :returns: None if no driver owns the chain, or its driver does not count.
+        """
+        try:
+            owner = owner_of(snapshot, self._drivers)
+        except Violation:
+            return None
+        return self._drivers[owner].read_counters(context, snapshot.chain.id) if owner else None
 
     def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         """Have the realisation of a deleted chain removed."""

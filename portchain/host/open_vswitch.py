@@ -2,7 +2,7 @@
 
 import ipaddress
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from neutron.agent.common import ovs_lib
@@ -12,6 +12,8 @@ from neutron_lib.plugins import utils as plugin_utils
 from neutron_lib.plugins.ml2 import ovs_constants
 from oslo_config import cfg
 
+from portchain.core.counters import Count
+from portchain.dataplane.counting import parse_counts, selections
 from portchain.dataplane.datapath import Feature
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.dump import Dump
@@ -127,6 +129,20 @@ class OpenVSwitch:
             for bridge, connection in self._bridges.items()
         }
         return Dump(flows, settings)
+
+    def read_counts(self, keys: Collection[FlowKey]) -> Mapping[FlowKey, Count]:
+        """See ``Switch``.
+
+        :raises RuntimeError: the switch does not answer.
+        """
+        wanted = frozenset(keys)
+        found: dict[FlowKey, Count] = {}
+        for bridge, matches in selections(wanted).items():
+            for match in matches:
+                owned = f"cookie={COOKIE:#x}/-1,{match}"
+                text = self._bridges[bridge].ofctl("dump-flows", owned)
+                found |= parse_counts(bridge, text, wanted)
+        return found
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:
         """See ``Switch``. The limits keep learned flows from filling the switch's memory.

@@ -14,25 +14,28 @@ import threading
 import time
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import or_
 
 from oslo_log import log
 
+from portchain.core.counters import Count, Counter
 from portchain.core.model import HostReport
 from portchain.dataplane import pipeline, resume, transition
 from portchain.dataplane.arbitration import FlowArbiter, Outcome
 from portchain.dataplane.diff import Batch, keys_of, without
 from portchain.dataplane.dump import Dump, VerifiedDump
-from portchain.dataplane.flow import EntryKey, SwitchEntry
+from portchain.dataplane.flow import EntryKey, Flow, FlowKey, SwitchEntry
 from portchain.dataplane.gates import needs_of
 from portchain.dataplane.host_switch import FlowLimits, HostNeeds, LocalSwitch
 from portchain.dataplane.packed_flows import compare, digest
 from portchain.dataplane.plan import ChainPlan, Probe
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
+from portchain.host.counter_store import CounterStore
+from portchain.host.flow_counters import FlowCounters
 from portchain.host.full_comparison import FullComparison
 from portchain.host.garbage import without_garbage_collection
 from portchain.host.health.checks import Check, checks_of_functions, checks_of_peers
@@ -69,6 +72,7 @@ class Reconciler:
     :param set_checks: called with the functions and the hosts to check whenever they change; must
         not block.
     :ivar plans_known: set as soon as the server has answered: ports wait for chains from then on.
+    :param counters: keeps what flows have counted; by default as long as the process runs.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Reconciler:
         *,
         limits: FlowLimits | None = None,
         set_checks: Callable[[list[Check], list[Check]], None] = lambda *_: None,
+        counters: FlowCounters | None = None,
     ) -> None:
         self._switch = switch
         self._host = host
@@ -88,6 +93,7 @@ class Reconciler:
         self._timeouts = timeouts
         self._clock = clock
         self._limits = limits or FlowLimits()
+        self._counters = counters or FlowCounters(switch, CounterStore(":memory:"))
         self._lock = PriorityLock()
         self._comparing = threading.Lock()
         self._ports_lock = threading.Lock()  # of the two tables below: never held for long
@@ -136,6 +142,21 @@ class Reconciler:
         """Return the plans that this host has of a chain, those that drain included."""
         with self._lock:
             return list(self._chains.get(chain_id, ABSENT).plans)
+
+    def counts_of(self, chain_ids: Collection[str] | None = None) -> dict[Counter, Count]:
+        """Ask the switch, and return what chains have counted here since they came to this host.
+
+        :param chain_ids: chains that the host has no part in are left out; None for all.
+        :raises Exception: as ``FlowCounters.totals``.
+        """
+        with self._lock:
+            known = [one for one, state in self._chains.items() if state.plan is not None]
+        wanted = known if chain_ids is None else [one for one in known if one in set(chain_ids)]
+        return self._counters.totals(wanted, self._counted_flows)
+
+    def _counted_flows(self, chain_id: str) -> list[Flow]:
+        with self._lock:
+            return self._arbiter.counted_flows(chain_id)
 
     @property
     def seconds_until_due(self) -> float | None:
@@ -366,8 +387,10 @@ class Reconciler:
             comparison.compute(states, local)
             missing, surplus = comparison.differences()
         self._has_resumed, self._full_comparison = True, None
-        batches = self._arbiter.ledger.repair(missing, surplus)
-        self._apply(batches, comparison.outcomes, local)
+        batches = self._recount(self._arbiter.ledger.repair(missing, surplus), surplus)
+        deleted = [key for batch in batches for key in batch.remove]
+        self._apply(batches, comparison.outcomes, local, deleted)
+        self._counters.keep_only(self._chains)
         if not batches and not comparison.found.added:
             self._verify(comparison.entries)
         return bool(batches or comparison.found.added)
@@ -408,7 +431,9 @@ class Reconciler:
                 batches = without(self._arbiter.ledger.repair(missing, surplus), changed)
                 if batches:
                     self._in_sync = False
-                    self._apply(batches, {}, self._read_ports())
+                    batches = self._recount(batches, surplus)
+                    deleted = [key for batch in batches for key in batch.remove]
+                    self._apply(batches, {}, self._read_ports(), deleted)
                 return bool(batches)
         return self._compare_all()
 
@@ -657,15 +682,47 @@ class Reconciler:
             outcomes |= self._arbiter.recompute(self._chains, units.pop(0), local)
         for key, old in self._arbiter.ledger.changes.items():
             self._since_verified.setdefault(key, old)
+        before = dict(self._arbiter.ledger.changes)
         batches = self._arbiter.ledger.pop_changes()
-        self._apply(batches, outcomes, local)
+        deleted = (before[key] for batch in batches for key in batch.remove)
+        self._apply(batches, outcomes, local, [entry for entry in deleted if entry is not None])
         return bool(batches)
 
+    def _recount(self, batches: list[Batch], surplus: Iterable[SwitchEntry]) -> list[Batch]:
+        """Note which flows were missing in the switch, and have no flow go on with others' counts.
+
+        The switch gives a flow that replaces another one with the same key the count of that one.
+        So a flow that counts for another counter is deleted and added again.
+
+        :param batches: what repairs the switch.
+        :param surplus: what the switch has, and should not have.
+        """
+        present = {entry.key for entry in surplus}
+        counting = [flow for batch in batches for flow in batch.put if flow.counter]
+        self._counters.lose([flow.key for flow in counting if flow.key not in present])
+        anew = set(self._counters.recounted([flow for flow in counting if flow.key in present]))
+        if not anew:
+            return batches
+        return [
+            replace(batch, remove=(*batch.remove, *(f.key for f in batch.put if f.key in anew)))
+            for batch in batches
+        ]
+
     def _apply(
-        self, batches: list[Batch], outcomes: dict[str, Outcome], local: LocalSwitch
+        self,
+        batches: list[Batch],
+        outcomes: dict[str, Outcome],
+        local: LocalSwitch,
+        deleted: Sequence[SwitchEntry | FlowKey],
     ) -> None:
+        """Apply changes, and report the outcomes.
+
+        :param deleted: the flows that the changes delete, or their keys.
+        """
         try:
+            counts = self._counters.read_before([one for one in deleted if self._is_kept(one)])
             self._apply_batches(batches)
+            self._counters.retire(counts)
         except Exception as exc:
             LOG.warning(
                 "The switch of host %s rejected flows (%s). Looking for the chains that they "
@@ -684,6 +741,7 @@ class Reconciler:
                 self._note_needs(chain_id)  # no longer those of the plan applied before
                 if not outcome.error:
                     self._computed.add(chain_id)
+        self._counters.forget([one for one in outcomes if one not in self._chains])
         self._report_outcomes(outcomes)
         self._update_checks(local)
 
@@ -694,6 +752,11 @@ class Reconciler:
         if now != self._checked:
             self._checked = now
             self._set_checks(checks_of_functions(probes, local), checks_of_peers(watched, local))
+
+    def _is_kept(self, deleted: SwitchEntry | FlowKey) -> bool:
+        """Tell whether the counts of a deleted flow are needed: not if its chain has gone."""
+        counter = deleted.counter if isinstance(deleted, Flow) else None
+        return counter is None or counter.chain_id in self._chains
 
     def _apply_without_rejected(self, local: LocalSwitch) -> dict[str, Outcome]:
         """Program all flows but the rejected ones, so that these do not block other chains."""

@@ -1,11 +1,12 @@
 """The interface between what decides about a host's flows and its Open vSwitch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
+from portchain.core.counters import Count
 from portchain.dataplane.datapath import Feature
 from portchain.dataplane.diff import Batch
-from portchain.dataplane.flow import SwitchEntry
+from portchain.dataplane.flow import FlowKey, SwitchEntry
 from portchain.dataplane.host_switch import HostNeeds, LocalSwitch
 from portchain.host.health.channel import PacketChannel
 
@@ -34,6 +35,12 @@ class Switch(Protocol):
         """Return our flows on all bridges, and our settings of ports.
 
         If it is a ``Dump``, comparisons parse only what has changed since the one before.
+        """
+
+    def read_counts(self, keys: Collection[FlowKey]) -> Mapping[FlowKey, Count]:
+        """Return what those of some flows have counted that are there.
+
+        The switch may not have counted the packets of the last second yet.
         """
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from neutron_lib import context as n_context
@@ -11,10 +11,13 @@ from oslo_config import cfg
 from oslo_log import log
 
 from portchain.conf import GROUP
+from portchain.core.counters import Count, Counter
 from portchain.core.model import HostReport
 from portchain.dataplane.datapath import MPLS
 from portchain.dataplane.host_switch import FlowLimits
 from portchain.dataplane.transition import TransitionTimeouts
+from portchain.host.counter_store import open_store
+from portchain.host.flow_counters import FlowCounters
 from portchain.host.health.monitor import HealthMonitor
 from portchain.host.reconciler import Reconciler
 from portchain.host.switch import Switch
@@ -47,6 +50,7 @@ class HostWorker:
         self.reconciler = Reconciler(
             *(switch, host, self._queue_reports, timeouts),
             limits=limits,
+            counters=FlowCounters(switch, open_store(host)),
             set_checks=self.health.set_checks,
         )
         self.synchronised = threading.Event()
@@ -103,6 +107,10 @@ class HostWorker:
         if not self._reconcile_queued.is_set():
             self._reconcile_queued.set()
             self._tasks.put(self._reconcile)
+
+    def counts_of(self, chain_ids: Collection[str] | None = None) -> dict[Counter, Count]:
+        """As ``Reconciler.counts_of``. Unlike the methods above, this waits for the switch."""
+        return self.reconciler.counts_of(chain_ids)
 
     def _queue_reports(self, reports: list[HostReport]) -> None:
         with self._reports_lock:

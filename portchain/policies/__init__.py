@@ -21,6 +21,7 @@ def list_rules() -> list[policy.RuleDefault]:
         _STATUS_REASON,
         *_operating_reasons(),
         _STATUSES,
+        _STATS,
     ]
 
 
@@ -82,6 +83,16 @@ def _operating_reasons() -> list[policy.DocumentedRuleDefault]:
         )
         for resource in ("port_pair", "port_pair_group", "port_chain")
     ]
+
+
+_STATS = policy.DocumentedRuleDefault(
+    name="get_port_chain_stats",
+    check_str=personas.ADMIN_OR_PROJECT_READER,
+    scope_types=["project"],
+    description="Get what hosts have counted of a port chain; the hosts are named to those who may "
+    "get its status_reason",
+    operations=[{"method": "GET", "path": "/sfc/port_chains/{id}/stats"}],
+)
 
 
 def _resource_policies() -> list[policy.DocumentedRuleDefault]:

@@ -1,16 +1,27 @@
 """Calls from the server to a host: ``AgentClient`` sends them, ``AgentEndpoint`` receives them."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import oslo_messaging
 from neutron_lib import rpc as n_rpc
+from oslo_log import log
 
+from portchain.core.counters import Count, Counter, HostCounts
 from portchain.rpc import contract
+from portchain.rpc.fields import ContractError
+
+LOG = log.getLogger(__name__)
+
+_AT_ONCE = 16
+"""So many hosts are asked at the same time."""
+
+_Answer = TypeVar("_Answer")
 
 
 class AgentClient:
-    """Notifies hosts of changes, from the server."""
+    """Notifies hosts of changes, and asks them, from the server."""
 
     def __init__(self) -> None:
         self._client = n_rpc.get_client(
@@ -38,21 +49,86 @@ class AgentClient:
             self._client.prepare(server=host, timeout=seconds).call(context, "ping")
         except oslo_messaging.MessagingTimeout:
             return False
-        except oslo_messaging.RemoteError:
-            return True  # it is older than contract 1.16
+        except Exception as error:  # one older than contract 1.16 has no such method
+            LOG.debug("Host %s has answered: %r", host, error)
         return True
+
+    def counters(
+        self, context: Any, hosts: Collection[str], chain_id: str, timeout: float
+    ) -> HostCounts:
+        """Ask hosts what they have counted of a chain.
+
+        :param timeout: seconds to wait for each of them.
+        """
+        answers, failures = self._ask(
+            context,
+            hosts,
+            "counters",
+            lambda answer: contract.decode_counts(answer, {chain_id}),
+            timeout,
+            chain_ids=[chain_id],
+        )
+        return HostCounts(answers, failures)
+
+    def _ask(
+        self,
+        context: Any,
+        hosts: Collection[str],
+        method: str,
+        decode: Callable[[Any], _Answer],
+        timeout: float,
+        **arguments: Any,
+    ) -> tuple[dict[str, _Answer], dict[str, str]]:
+        """Call a method of hosts, of many at the same time.
+
+        :param decode: reads an answer; raises ``ContractError`` if that is not possible.
+        :param timeout: seconds to wait for each of them.
+        :returns: host -> answer, and host -> why there is none.
+        """
+
+        def ask(host: str) -> _Answer | str:
+            try:
+                client = self._client.prepare(server=host, timeout=timeout)
+                return decode(client.call(context, method, **arguments))
+            except oslo_messaging.MessagingTimeout:
+                return f"no answer within {timeout:g} s"
+            except ContractError as error:
+                LOG.error("Host %s has answered %s with what is no answer: %s", host, method, error)
+                return "its answer cannot be read"
+            except Exception as error:  # what a host raises arrives as any type
+                LOG.warning("Host %s cannot answer %s: %r", host, method, error)
+                kind = getattr(error, "exc_type", type(error).__name__)
+                if kind in _UNKNOWN_METHOD:
+                    return "its release is older and cannot answer"
+                return "it failed, or cannot be reached; the logs say why"
+
+        names = sorted(hosts)
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ask-hosts") as pool:
+            found = dict(zip(names, pool.map(ask, names), strict=True))
+        failures = {host: answer for host, answer in found.items() if isinstance(answer, str)}
+        answers = {host: one for host, one in found.items() if not isinstance(one, str)}
+        return answers, failures
+
+
+_UNKNOWN_METHOD = ("NoSuchMethod", "UnsupportedVersion")
 
 
 class AgentEndpoint:
-    """Receives the server's notifications on a host.
+    """Receives the server's notifications and questions on a host.
 
     :param receive: called with each message, as it was sent; must not block.
+    :param count: called with ids of chains; returns what the host has counted of them.
     """
 
     target = oslo_messaging.Target(version=contract.VERSION)
 
-    def __init__(self, receive: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        receive: Callable[[Any], None],
+        count: Callable[[Collection[str]], Mapping[Counter, Count]],
+    ) -> None:
         self._receive = receive
+        self._count = count
 
     def ping(self, context: Any) -> None:
         """Answer."""
@@ -60,3 +136,11 @@ class AgentEndpoint:
     def apply(self, context: Any, update: Any) -> None:
         """Receive an update."""
         self._receive(update)
+
+    def counters(self, context: Any, chain_ids: Any) -> list[dict[str, Any]]:
+        """Return what this host has counted of chains.
+
+        :raises ContractError: the message does not follow the contract.
+        :raises Exception: the switch does not answer.
+        """
+        return contract.encode_counts(self._count(contract.decode_chain_ids(chain_ids)))

@@ -4,13 +4,15 @@ A message consists of dictionaries, lists, text and numbers that JSON can expres
 turns values into a message; ``decode_*`` checks a message and turns it back into values.
 Everything received is checked before it is used, because flows contain these values.
 
-The server sends ``apply`` to a host. A host calls ``sync`` and ``report`` of the server.
+The server sends ``apply`` to a host, and calls ``counters``. A host calls ``sync`` and ``report``
+of the server.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from portchain.core.counters import Count, Counter, CounterKind
 from portchain.core.model import HostReport, PairHealth, PeerHealth
 from portchain.dataplane.plan import ChainPlan
 from portchain.rpc import parts
@@ -83,8 +85,11 @@ SERVER_TOPIC = "port_chain-server"
 #      hosts. An older agent checks nothing: its functions count as working. "returning" and
 #      "passed" of a hop: functions that have failed, and a group that fails open. An older agent
 #      takes nothing from such functions, and drops what should pass such a group.
+# 1.17 "counters": the server asks a host what it has counted of chains, and an older host answers
+#      that it has no such method. "id" of a classifier: an older agent ignores it, and one whose
+#      server is older does not count what classifiers match.
 VERSION = "1.0"
-MINOR_VERSION = 16
+MINOR_VERSION = 17
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 PARTS_SINCE = 15
@@ -100,6 +105,8 @@ def version_of_host(accepts_packets: bool) -> int:
 
 
 _MAX_MINOR_VERSION = 65535
+MOST_CHAINS_COUNTED = 1000
+"""The most chains that a server asks about in one call."""
 _OWN_VERSION = "00000000-0000-0000-0000-000000000000"
 _UNREADABLE = (
     "this host cannot read the plan: {}. Upgrade the host if the server has a later release"
@@ -254,6 +261,47 @@ def decode_peers(message: Any) -> tuple[PeerHealth, ...]:
             as_address(item.get("address"), "address"), bool(item.get("is_up", False))
         ),
     )
+
+
+def encode_counts(counts: Mapping[Counter, Count]) -> list[dict[str, Any]]:
+    """Return what a host has counted as a message for ``decode_counts``."""
+    return [{**counter._asdict(), **count._asdict()} for counter, count in counts.items()]
+
+
+def decode_counts(message: Any, chain_ids: Collection[str]) -> dict[Counter, Count]:
+    """Return what a host has counted. Kinds of counters that later releases add are left out.
+
+    :param chain_ids: the chains that the host was asked about; others are left out.
+    :raises ContractError: a value is missing or has a wrong type.
+    """
+    found = read_each({"counts": message}, "counts", _count)
+    known = set(CounterKind)
+    return {
+        counter: count
+        for counter, count in found
+        if counter.chain_id in chain_ids and counter.kind in known
+    }
+
+
+def _count(item: Mapping[str, Any]) -> tuple[Counter, Count]:
+    counter = Counter(
+        read_uuid(item, "chain_id"),
+        bool(item.get("reverse", False)),
+        read_text(item, "kind"),
+        read_text(item, "subject"),
+    )
+    return counter, Count(read_int(item, "packets", 0), read_int(item, "bytes", 0))
+
+
+def decode_chain_ids(message: Any) -> tuple[str, ...]:
+    """Return the ids of the chains that a server asks about.
+
+    :raises ContractError: the message is anything else, or has too many.
+    """
+    items = read_list({"chain_ids": message}, "chain_ids")
+    if len(items) > MOST_CHAINS_COUNTED:
+        raise ContractError(f"chain_ids: {len(items)} are more than {MOST_CHAINS_COUNTED}")
+    return tuple(read_uuid({"id": item}, "id") for item in items)
 
 
 def encode_known(knowledge: HostKnowledge) -> dict[str, int]:

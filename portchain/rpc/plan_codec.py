@@ -298,6 +298,7 @@ def _classifier(item: Mapping[str, Any]) -> Classifier:
         destination_prefixes=read_prefixes(item, "destination_prefixes", family),
         source_port_known=bool(item.get("source_port_known", False)),
         receiver=_receiver(item, family),
+        id=read_uuid(item, "id") if item.get("id") else "",
     )
 
 

@@ -22,6 +22,8 @@ from scapy.layers.inet import TCP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
+from portchain.core.counters import Count
+from portchain.dataplane.counting import parse_counts, selections
 from portchain.dataplane.diff import Batch, diff
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, NoFlood, SwitchEntry, parse_dump
 from portchain.dataplane.host_switch import PhysicalBridge
@@ -481,6 +483,15 @@ class Host:
             for flow in parse_dump(bridge, self.ofctl(bridge, "dump-flows", "--no-stats", owned))
         ]
 
+    def read_counts(self, keys: Collection[FlowKey]) -> Mapping[FlowKey, Count]:
+        """See ``Switch``."""
+        found: dict[FlowKey, Count] = {}
+        for bridge, matches in selections(keys).items():
+            for match in matches:
+                text = self.ofctl(bridge, "dump-flows", f"cookie={COOKIE:#x}/-1,{match}")
+                found |= parse_counts(bridge, text, keys)
+        return found
+
     def limit_tables(self, limits: Mapping[int, int]) -> None:
         """Do nothing: tests/functional/controller covers the limits, which are set in OVSDB."""
 
@@ -501,10 +512,10 @@ class Host:
         if batch.forget_addresses:
             ofports = [port.ofport for port in batch.forget_addresses]
             self.vswitch.forget_addresses(self._names[Bridge.INT], ofports)
-        lines = [
+        lines = [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]
+        lines += [
             f"add cookie={COOKIE:#x},{flow.match_text},actions={flow.actions}" for flow in batch.put
         ]
-        lines += [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]
         self.ofctl(batch.bridge, "add-flows", "--bundle", "-", stdin="\n".join(lines) + "\n")
 
 

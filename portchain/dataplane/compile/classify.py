@@ -4,6 +4,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 
+from portchain.core.counters import Counter, CounterKind, DropReason
 from portchain.dataplane.compile.context import PathOnHost
 from portchain.dataplane.conjunction import build_flows
 from portchain.dataplane.flow import Flow
@@ -37,10 +38,21 @@ def classifier_flows(context: PathOnHost, *, drop: bool = False) -> Iterator[Flo
     :param drop: yield flows that drop this traffic instead.
     """
     for number, sources in sorted(_sources_here(context).items()):
-        for rank, match in sent_matches(context.path.classifiers[number]):
-            yield from _entrance(context, _outside(match), list(sources), rank, drop=drop)
+        classifier = context.path.classifiers[number]
+        counter = _entrance_counter(context, classifier, drop=drop)
+        for rank, match in sent_matches(classifier):
+            yield from _entrance(
+                context, _outside(match), list(sources), rank, drop=drop, counter=counter
+            )
         if not context.path.ends_after(-1):
-            yield from _hold_fragments(context, context.path.classifiers[number], sources)
+            yield from _hold_fragments(context, classifier, sources)
+
+
+def _entrance_counter(context: PathOnHost, classifier: Classifier, *, drop: bool) -> Counter | None:
+    """Return what the flows count that let a classifier's packets enter, or drop them."""
+    if drop:
+        return context.counter(CounterKind.DROPPED, DropReason.UNREALISED)
+    return context.counter(CounterKind.CLASSIFIED, classifier.id)
 
 
 def forwarded_traffic_flows(context: PathOnHost) -> Iterator[Flow]:
@@ -76,7 +88,14 @@ def coarse_guard_flows(context: PathOnHost) -> Iterator[Flow]:
         }
         if sources:
             outside = match | {f"{REG_PATH_POSITION}=0"}
-            yield from _entrance(context, outside, sorted(sources), Priority.COARSE_RANK, drop=True)
+            yield from _entrance(
+                context,
+                outside,
+                sorted(sources),
+                Priority.COARSE_RANK,
+                drop=True,
+                counter=context.counter(CounterKind.DROPPED, DropReason.UNREALISED),
+            )
         for end in _ends_before(context):
             yield from build_flows("BRANCH", Priority.COARSE_BRANCH, match | {end})
 
@@ -129,13 +148,17 @@ def graph_ingress_flows(context: PathOnHost, *, drop: bool = False) -> Iterator[
     enter = () if drop else context.actions_into(0)
     for end in _ends_before(context):
         for classifier in context.path.classifiers:
+            counter = _entrance_counter(context, classifier, drop=drop)
             for rank, header in _branch_matches(classifier):
                 priority = Priority.BRANCH - rank * Priority.RANK_OFFSET
-                yield from build_flows("BRANCH", priority, header | {end}, *enter)
+                yield from build_flows("BRANCH", priority, header | {end}, *enter, counter=counter)
             for words in undecided_fragment_matches(
                 classifier, lambda known: (match for _, match in _branch_matches(known))
             ):
-                yield build_flow("BRANCH", Priority.BRANCH_FRAGMENT, words | {end})
+                fragments = context.counter(CounterKind.DROPPED, DropReason.FRAGMENT)
+                yield build_flow(
+                    "BRANCH", Priority.BRANCH_FRAGMENT, words | {end}, counter=fragments
+                )
 
 
 def _ends_before(context: PathOnHost) -> Iterator[str]:
@@ -155,18 +178,27 @@ def _branch_matches(classifier: Classifier) -> Iterator[tuple[int, HeaderMatch]]
 
 
 def _entrance(
-    context: PathOnHost, match: HeaderMatch, in_ports: Collection[str], rank: int, *, drop: bool
+    context: PathOnHost,
+    match: HeaderMatch,
+    in_ports: Collection[str],
+    rank: int,
+    *,
+    drop: bool,
+    counter: Counter | None,
 ) -> Iterator[Flow]:
     """Yield flows in the tables where Neutron has completed the egress checks of the port.
 
     :param in_ports: words that match the sources.
     :param rank: as from ``sent_matches``.
+    :param counter: as in ``Flow``.
     """
     below = rank * Priority.RANK_OFFSET + (Priority.REPLY_OFFSET if context.path.reverse else 0)
 
     def build(table: str, priority: int, match: HeaderMatch, *before: str) -> Iterator[Flow]:
         actions = () if drop else (*before, *_enter_from(context, table))
-        return build_flows(table, priority - below, match, *actions, sources=in_ports)
+        return build_flows(
+            table, priority - below, match, *actions, sources=in_ports, counter=counter
+        )
 
     if context.switch.firewall is Firewall.OPENVSWITCH and not context.path.ends_after(-1):
         # This flow overtakes the firewall's flow that commits new connections to conntrack.
@@ -201,10 +233,11 @@ def _hold_fragments(
     undecided = undecided_fragment_matches(
         classifier, lambda known: (_outside(match) for _, match in sent_matches(known))
     )
+    counter = context.counter(CounterKind.DROPPED, DropReason.FRAGMENT)
     for words, in_port in itertools.product(undecided, in_ports):
         for table, priority in _entrance_tables(context):
             held = priority - Priority.FRAGMENT_OFFSET
-            yield build_flow(table, held, words | {in_port})
+            yield build_flow(table, held, words | {in_port}, counter=counter)
 
 
 def _enter_from(context: PathOnHost, table: str) -> tuple[str, ...]:

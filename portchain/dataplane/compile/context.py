@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from portchain.core.counters import Counter, CounterKind
 from portchain.dataplane.flow import Flow, NoFlood, SwitchEntry
 from portchain.dataplane.flow_builder import goto, resubmit, set_field
 from portchain.dataplane.host_switch import FlowLimits, LocalPort, LocalSwitch
@@ -107,6 +108,12 @@ class PathOnHost:
     ambiguous_macs: frozenset[str] = frozenset()
     missing: set[str] = field(default_factory=set)
     no_flood: set[NoFlood] = field(default_factory=set)
+
+    def counter(self, kind: CounterKind, subject: str) -> Counter | None:
+        """Return what a flow of this path counts; None if older servers do not name the subject."""
+        if not subject:
+            return None
+        return Counter(self.chain_id, self.path.reverse, str(kind), str(subject))
 
     def sends_into(self, index: int) -> bool:
         """Return whether this host has packets that are about to visit hop ``index``."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from portchain.core.counters import CounterKind
 from portchain.dataplane.compile import rate_limits, sfc_aware, transport
 from portchain.dataplane.compile.context import PathOnHost, at, for_target, target_number
 from portchain.dataplane.compile.crossing import TO_FUNCTION, Crossing
@@ -28,10 +29,11 @@ def local_delivery_flows(context: PathOnHost, index: int, target: Target) -> Ite
     positions = [context.position(index)] if context.sends_into(index) and not is_tap else []
     if crossing.senders:
         positions.append(context.arrived_position(index))
+    counter = context.counter(CounterKind.IN, target.pair_id)
     for position in positions:
         for words, actions in _delivery_variants(context, index, target, ingress):
             match = (at(position), for_target(target), *words)
-            yield build_flow("FORWARD", Priority.POSITION, match, *actions)
+            yield build_flow("FORWARD", Priority.POSITION, match, *actions, counter=counter)
     select = set_field(target_number(target.pair_id), REG_TARGET)
     yield from transport.arrival_flows(crossing, select, goto("FORWARD"))
 
@@ -49,9 +51,10 @@ def tap_copy_flows(context: PathOnHost, index: int, target: Target) -> Iterator[
         crossing = _crossing(context, index, target)
         yield from transport.sending_flows(crossing, "COPY", match, clone=True)
     elif (ingress := context.find_port(target.ingress_port)) is not None:
+        counter = context.counter(CounterKind.IN, target.pair_id)
         for words, actions in _delivery_variants(context, index, target, ingress):
-            copied = ",".join(actions)
-            yield build_flow("COPY", Priority.POSITION, (*match, *words), f"clone({copied})")
+            copied = f"clone({','.join(actions)})"
+            yield build_flow("COPY", Priority.POSITION, (*match, *words), copied, counter=counter)
 
 
 def _delivery_variants(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_network
 from itertools import product
 
+from portchain.core.counters import CounterKind, DropReason
 from portchain.dataplane.compile import rate_limits, returned, sfc_aware, transport
 from portchain.dataplane.compile.context import PathOnHost, at
 from portchain.dataplane.compile.crossing import TO_ORIGIN, Crossing
@@ -66,13 +67,13 @@ def return_flows(context: PathOnHost, index: int, target: Target) -> Iterator[Fl
             context, index, target, egress, metered=metered, onward=onward
         )
         return
-    yield from _unaware_return_flows(context, index, egress, onward)
+    yield from _unaware_return_flows(context, index, target, egress, onward)
     if target.function.chain_traffic_only:
         yield from _isolate_bridging_function(context, target)
 
 
 def _unaware_return_flows(
-    context: PathOnHost, index: int, egress: LocalPort, onward: tuple[str, ...]
+    context: PathOnHost, index: int, target: Target, egress: LocalPort, onward: tuple[str, ...]
 ) -> Iterator[Flow]:
     """Yield flows that recognise the chain's packets by their header fields.
 
@@ -82,6 +83,9 @@ def _unaware_return_flows(
         {f"in_port={egress.ofport}", UNICAST, f"{REG_PATH_POSITION}=0", f"{REG_OWN}=0"}
     )
     accepted = context.path.hops[index].accepted_sources
+    counter = context.counter(CounterKind.OUT, target.pair_id)
+    # Several chains can end at a function that routes, and share flows there.
+    ends = target.is_origin and not context.path.branches and context.path.ends_after(index)
     for number, classifier in enumerate(context.path.headers_after(index)):
         if accepted:
             matches = _matches_of_accepted(classifier, accepted[number])
@@ -101,9 +105,11 @@ def _unaware_return_flows(
                 sources=sources,
                 contestable=contestable,
                 project=context.chain_owner,
+                counter=None if contestable and ends else counter,
             )
     if context.path.hops[index].headers:
         # The function should have changed these packets. They must not bypass the next hops.
+        unchanged = context.counter(CounterKind.DROPPED, DropReason.HEADER_UNCHANGED)
         for number, classifier in enumerate(context.path.headers_after(index - 1)):
             before: Iterable[_Selected] = [
                 (Priority.RETURN, header, []) for header in header_matches(classifier)
@@ -119,6 +125,7 @@ def _unaware_return_flows(
                     Priority.RETURN_UNCHANGED,
                     header | from_function,
                     sources=sources,
+                    counter=unchanged,
                 )
     if context.path.branches or not context.path.ends_after(index):
         yield from _hold_fragments(context, index, from_function)
@@ -132,6 +139,7 @@ def _hold_fragments(
     A function can split packets. Their fragments must not bypass the functions that follow.
     """
     accepted = context.path.hops[index].accepted_sources
+    counter = context.counter(CounterKind.DROPPED, DropReason.FRAGMENT)
     for number, classifier in enumerate(context.path.headers_after(index)):
         only_from = (
             [source_words(classifier, [one]) for one in accepted[number]] if accepted else [[]]
@@ -141,7 +149,9 @@ def _hold_fragments(
         ):
             for source in only_from:
                 match = words.union(source, from_function)
-                yield build_flow("LOCAL_SWITCHING", Priority.HOLD_RETURNED_FRAGMENT, match)
+                yield build_flow(
+                    "LOCAL_SWITCHING", Priority.HOLD_RETURNED_FRAGMENT, match, counter=counter
+                )
 
 
 def _matches_of_accepted(classifier: Classifier, sources: Iterable[str]) -> Iterator[_Selected]:

@@ -8,6 +8,7 @@ CHOICE which pair that is.
 import functools
 from collections.abc import Iterator
 
+from portchain.core.counters import CounterKind, DropReason
 from portchain.core.protocols import TCP
 from portchain.dataplane import balance
 from portchain.dataplane.balance import Selection, Selections
@@ -49,7 +50,8 @@ def pair_selection_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[
     targets = tuple(distinct(hop.targets))
     if not targets:
         # Drop: losing a packet is better than letting it bypass the function.
-        yield build_flow("HOP", Priority.POSITION, (context.match_position(index),))
+        lost = context.counter(CounterKind.DROPPED, DropReason.NO_FUNCTION)
+        yield build_flow("HOP", Priority.POSITION, (context.match_position(index),), counter=lost)
         return
     selections = _selections(context, index, hop, targets)
     # Learned flows match the slot: it does not depend on the pairs' weights.
@@ -58,8 +60,10 @@ def pair_selection_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[
     if has_slots:
         # Not seeing the ports, the switch cannot tell the flow. Losing a fragment is better than
         # sending it to another pair than the other packets of its flow (docs/decisions/0049).
+        lost = context.counter(CounterKind.DROPPED, DropReason.FRAGMENT)
         for words in flow_hash.fragment_matches(_flow_kinds(context, hop)):
-            yield build_flow("HOP", Priority.FRAGMENT, (context.match_position(index), *words))
+            match = (context.match_position(index), *words)
+            yield build_flow("HOP", Priority.FRAGMENT, match, counter=lost)
     for selection in selections.distinct:
         yield from _balance_flows(selection)
 

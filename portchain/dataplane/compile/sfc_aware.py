@@ -7,6 +7,7 @@ recognised by port and header alone, and the function may change everything behi
 from collections.abc import Iterator
 
 from portchain.core import function_kinds
+from portchain.core.counters import CounterKind
 from portchain.dataplane.compile.context import PathOnHost, UnsupportedPlanError
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import (
@@ -95,12 +96,17 @@ def return_flows(
     :param onward: the actions after the header is removed.
     """
     from_function = f"in_port={egress.ofport}"
+    counter = context.counter(CounterKind.OUT, target.pair_id)
     service_index = FIRST_SERVICE_INDEX - index - 1
     if target.function == function_kinds.NSH_AWARE:
         match = (from_function, _NSH, NO_VLAN, *_NSH_WITH_FRAME, f"nsh_spi={context.label:#x}")
         returned = (*match, f"nsh_si={service_index}")
         yield build_flow(
-            "LOCAL_SWITCHING", Priority.RETURN, returned, *metered, "decap()", "decap()", *onward
+            "LOCAL_SWITCHING",
+            Priority.RETURN,
+            returned,
+            *(*metered, "decap()", "decap()", *onward),
+            counter=counter,
         )
         expired = (from_function, _NSH, "nsh_ttl=0")
         yield build_flow("LOCAL_SWITCHING", Priority.EXPIRED, expired)
@@ -113,5 +119,5 @@ def return_flows(
         returned = (*match, f"mpls_label={function_label(context.label, ethertype)}")
         pop = f"pop_mpls:{IP_WORDS[ethertype][1]}"
         actions = (*metered, pop, readdress, *onward)
-        yield build_flow("LOCAL_SWITCHING", Priority.RETURN, returned, *actions)
+        yield build_flow("LOCAL_SWITCHING", Priority.RETURN, returned, *actions, counter=counter)
     yield build_flow("LOCAL_SWITCHING", Priority.STRAY_FRAME, (from_function, "mpls"))

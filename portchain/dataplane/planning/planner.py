@@ -102,7 +102,7 @@ def _forward(
     sources = tuple(_sources(snapshot, snapshot.sources, tunnel_ips))
     accepted = attribution.accepted_sources(snapshot, header_lists, sources)
     path = Path(
-        classifiers=tuple(along_path[0] for along_path in header_lists),
+        classifiers=_with_ids(chain, header_lists),
         sources=sources,
         hops=tuple(
             replace(
@@ -131,6 +131,14 @@ def _forward(
         branches=bool(snapshot.successors),
     )
     return _with_networks(path, ports)
+
+
+def _with_ids(
+    chain: PortChain, header_lists: Iterable[Sequence[Classifier]]
+) -> tuple[Classifier, ...]:
+    """Return the header fields at the beginning of a path, with the ids of the classifiers."""
+    named = zip(chain.flow_classifiers, header_lists, strict=True)
+    return tuple(replace(along_path[0], id=classifier.id) for classifier, along_path in named)
 
 
 def _with_history(path: Path, chain: PortChain, history: PairHistory) -> Path:
@@ -195,7 +203,7 @@ def _reverse(snapshot: ChainSnapshot, forward: Path, tunnel_ips: Mapping[str, st
     sources = tuple(_sources(snapshot, snapshot.destinations, tunnel_ips))
     accepted = attribution.accepted_sources(snapshot, header_lists, sources, reverse=True)
     path = Path(
-        classifiers=tuple(along_path[0] for along_path in header_lists),
+        classifiers=_with_ids(snapshot.chain, header_lists),
         sources=tuple(
             replace(source, forwarded=tuple(_forwarded(snapshot, source))) for source in sources
         ),

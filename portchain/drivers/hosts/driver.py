@@ -15,6 +15,7 @@ from oslo_log import log as logging
 
 from portchain.conf import GROUP
 from portchain.core.availability import pair_weights
+from portchain.core.counters import HostCounts
 from portchain.core.model import (
     VLAN,
     ChainSnapshot,
@@ -114,6 +115,12 @@ class HostDriver(PortChainDriver):
         """Forget what groups selected from before, once flows from before have ended."""
         interval = cfg.CONF[GROUP].repair_interval
         return (PeriodicTask("flow affinity", interval, self._forget_earlier_pairs),)
+
+    def read_counters(self, context: Any, chain_id: str) -> HostCounts:
+        """Ask all hosts that take part in a chain."""
+        hosts = self.status.hosts_of(context, [chain_id]).get(chain_id, frozenset())
+        timeout = cfg.CONF[GROUP].host_answer_timeout
+        return self._agents.counters(context, hosts, chain_id, timeout)
 
     # Before anything is written.
 

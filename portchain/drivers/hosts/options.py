@@ -14,6 +14,14 @@ MAX_CHAIN_FLOWS = cfg.IntOpt(
 """Shared with the hosts."""
 
 OVS_OPTS: list[cfg.Opt] = [
+    cfg.FloatOpt(
+        "host_answer_timeout",
+        default=5.0,
+        min=0.1,
+        help="Seconds that a request for the counters of a port chain waits for a host. What hosts "
+        "have counted that do not answer within this time is missing in the response, which names "
+        "them.",
+    ),
     cfg.IntOpt(
         "underlay_mtu",
         default=0,

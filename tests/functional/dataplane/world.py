@@ -22,6 +22,8 @@ from portchain.dataplane.planning.visibility import HostViews
 from portchain.dataplane.transition import TransitionTimeouts
 from portchain.db.sent_plans import changes_for_hosts
 from portchain.drivers.hosts.updates import Outgoing, two_phase_chains, updates_by_host
+from portchain.host.counter_store import CounterStore
+from portchain.host.flow_counters import FlowCounters
 from portchain.host.reconciler import Reconciler
 from portchain.rpc import contract
 from tests.ambiguous_flows import ambiguous
@@ -75,17 +77,21 @@ class Header:
 
 @dataclass
 class Agent:
-    """A host's reconciler and its latest reports."""
+    """A host's reconciler, its latest reports, and the counts that outlive it."""
 
     host: "WorldHost"
     clock: Callable[[], float]
     reports: dict[str, HostReport] = field(default_factory=dict)
+    counts: CounterStore = field(default_factory=lambda: CounterStore(":memory:"))
 
     def __post_init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
-        self.reconciler = Reconciler(self.host, self.host.name, self._keep, TIMEOUTS, self.clock)
+        counters = FlowCounters(self.host, self.counts)
+        self.reconciler = Reconciler(
+            self.host, self.host.name, self._keep, TIMEOUTS, self.clock, counters=counters
+        )
 
     def _keep(self, reports: list[HostReport]) -> None:
         self.reports.update((report.chain_id, report) for report in reports)

@@ -37,6 +37,9 @@ class Worker:
 
     def receive_update(self, _: object) -> None: ...
 
+    def counts_of(self, _: object) -> dict[object, object]:
+        return {}
+
 
 class Query:
     """An answer of the database."""

@@ -37,7 +37,11 @@ OURS = {
 }
 
 
-NEW = ("port pair group share", "port pair group unshare")
+NEW = {
+    "port pair group share": "--all-projects",
+    "port pair group unshare": "--all-projects",
+    "port chain stats show": "--watch",
+}
 PROGRAM = """
 import json, sys
 from contextlib import redirect_stdout
@@ -77,11 +81,13 @@ def test_openstack_loads_the_hooks_without_a_warning(
     assert ("--failure-mode {closed,open}" in text) == adds.startswith("--health")
 
 
-@pytest.mark.parametrize("name", NEW)
-def test_openstack_has_the_sharing_commands(helps: dict[str, tuple[int, str]], name: str) -> None:
+@pytest.mark.parametrize(("name", "option"), NEW.items())
+def test_openstack_has_our_own_commands(
+    helps: dict[str, tuple[int, str]], name: str, option: str
+) -> None:
     status, text = helps[name]
     assert status == 0
-    assert "--all-projects" in text
+    assert option in text
 
 
 def test_the_installed_program_loads_the_hooks() -> None:

@@ -69,7 +69,8 @@ class OvsDriverTest(ApiTestCase):
         received: Queue[contract.PlanUpdate] = Queue()
         target = oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=host)
         server = rpc.get_server(
-            target, [AgentEndpoint(lambda sent: received.put(contract.decode_update(sent)))]
+            target,
+            [AgentEndpoint(lambda sent: received.put(contract.decode_update(sent)), lambda _: {})],
         )
         # One thread, so that messages keep their order.
         server.start(override_pool_size=1)

@@ -1,5 +1,6 @@
 """A switch in memory that can lose and reject flows and fail, and a reconciler for it."""
 
+from portchain.core.counters import Count
 from portchain.dataplane.compile import compile_chain, compile_frame_guard
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.transition import TransitionTimeouts
@@ -16,6 +17,7 @@ class MemorySwitch:
     def __init__(self) -> None:
         self.local: LocalSwitch = switch("h1", *PORTS)
         self.flows = {}
+        self.counts = {}
         self.lacks = frozenset()
         self.is_down = False
         self.changes = 0  # flows added or removed
@@ -32,6 +34,10 @@ class MemorySwitch:
         self._answer()
         return list(self.flows.values())
 
+    def read_counts(self, keys):
+        self._answer()
+        return {key: self.counts.get(key, Count()) for key in keys if key in self.flows}
+
     def limit_tables(self, limits):
         self._answer()
         self.limits = dict(limits)
@@ -43,6 +49,7 @@ class MemorySwitch:
         self.changes += len(batch.put) + len(batch.remove)
         for key in batch.remove:
             self.flows.pop(key, None)
+            self.counts.pop(key, None)
         self.flows |= {flow.key: flow for flow in batch.put}
 
     def _answer(self):

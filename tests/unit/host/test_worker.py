@@ -11,6 +11,7 @@ from portchain.conf import GROUP
 from portchain.dataplane.datapath import MPLS, Feature
 from portchain.dataplane.plan import ChainPlan
 from portchain.host import worker
+from portchain.host.counter_store import CounterStore
 from portchain.host.options import HOST_OPTS
 from portchain.rpc import contract
 from portchain.rpc.plan_codec import PlanSplitter
@@ -82,6 +83,7 @@ def host(monkeypatch: pytest.MonkeyPatch, lacks: frozenset[Feature]) -> worker.H
     cfg.CONF.register_opts(HOST_OPTS, GROUP)
     monkeypatch.setattr(worker, "ServerClient", Server)
     monkeypatch.setattr(worker, "Reconciler", Reconciler)
+    monkeypatch.setattr(worker, "open_store", lambda _: CounterStore(":memory:"))
     monkeypatch.setattr(worker.n_context, "get_admin_context_without_session", object)
     made = worker.HostWorker("h1", SimpleNamespace(lacks=lacks, open_channel=object))  # type: ignore[arg-type]
     made.start()

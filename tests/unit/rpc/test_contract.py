@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portchain.core.counters import Count, Counter, CounterKind
 from portchain.core.function_kinds import find
 from portchain.core.model import (
     FunctionKind,
@@ -551,3 +552,59 @@ def test_addresses_with_a_scope_are_refused(text):
     }
     (unreadable,) = contract.decode_update(hostile).unreadable
     assert "source_prefixes" in unreadable.error
+
+
+@given(
+    st.dictionaries(
+        st.builds(
+            Counter, uuids, st.booleans(), st.sampled_from([str(k) for k in CounterKind]), texts
+        ),
+        st.builds(Count, st.integers(0, 2**64), st.integers(0, 2**64)),
+        max_size=5,
+    )
+)
+def test_counts_arrive_as_they_were(counts):
+    message = json.loads(json.dumps(contract.encode_counts(counts)))
+    asked = {counter.chain_id for counter in counts}
+    assert contract.decode_counts(message, asked) == counts
+    assert contract.decode_counts(message, set()) == {}
+
+
+def test_counters_of_a_later_release_are_left_out():
+    later = Counter(ident("pc1"), False, "reordered", "x")
+    message = contract.encode_counts({later: Count(1, 1)})
+    assert contract.decode_counts(message, {ident("pc1")}) == {}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [None, {}, "x", [1], [{"chain_id": "x"}], [{"chain_id": ident("pc1"), "packets": -1}]],
+    ids=repr,
+)
+def test_wrong_counts_are_refused(wrong):
+    with pytest.raises(ContractError):
+        contract.decode_counts(wrong, {ident("pc1")})
+
+
+def test_a_server_can_ask_about_many_chains_and_not_about_any_number():
+    ids = [ident(str(number)) for number in range(contract.MOST_CHAINS_COUNTED)]
+    assert contract.decode_chain_ids(ids) == tuple(ids)
+    for wrong in ([*ids, ident("x")], "x", None, ["x"], [[]]):
+        with pytest.raises(ContractError):
+            contract.decode_chain_ids(wrong)
+
+
+def test_hosts_know_the_ids_of_classifiers_and_do_without():
+    """An id is not part of what is compared: no flow depends on it."""
+    plan = chain([target("a", "h1")])
+    (path,) = plan.paths
+    named = tuple(replace(one, id=ident("fc")) for one in path.classifiers)
+    sent = contract.PlanUpdate((replace(plan, paths=(replace(path, classifiers=named),)),))
+    message = json.loads(json.dumps(contract.encode_update(sent)))
+    (received,) = contract.decode_update(message).chains
+    assert [one.id for one in received.paths[0].classifiers] == [ident("fc")]
+    assert received == plan
+    (item,) = message["chains"][0]["paths"][0]["classifiers"]
+    del item["id"]
+    (received,) = contract.decode_update(message).chains
+    assert [one.id for one in received.paths[0].classifiers] == [""]

@@ -1,0 +1,107 @@
+"""Counts the packets of a host's chains, from the counts of flows that come and go."""
+
+import threading
+from collections.abc import Callable, Collection, Iterable
+
+from oslo_log import log
+
+from portchain.core.counters import Count, Counter
+from portchain.dataplane.flow import Flow, FlowKey, SwitchEntry
+from portchain.host.counter_store import CounterStore, FlowCount
+from portchain.host.switch import Switch
+
+LOG = log.getLogger(__name__)
+
+_ATTEMPTS = 3
+
+
+class FlowCounters:
+    """The counters of one host. Thread-safe.
+
+    A failure to count is logged, and never keeps flows from being programmed.
+    """
+
+    def __init__(self, switch: Switch, store: CounterStore) -> None:
+        self._switch = switch
+        self._store = store
+        self._reading = threading.Lock()
+
+    def totals(
+        self, chain_ids: Collection[str], desired: Callable[[str], Iterable[Flow]]
+    ) -> dict[Counter, Count]:
+        """Ask the switch, and return what chains have counted on this host since they came to it.
+
+        :param desired: returns the flows of a chain that count.
+        :raises Exception: as ``Switch.read_counts``; sqlite3.Error, if the store fails.
+        """
+        with self._reading:  # what has been read last is noted last
+            for _ in range(_ATTEMPTS):
+                retirements = self._store.retirements
+                flows = {
+                    flow.key: flow.counter for chain_id in chain_ids for flow in desired(chain_id)
+                }
+                counts = self._switch.read_counts(flows.keys())
+                read = [(key, flows[key], count) for key, count in counts.items()]
+                if self._store.observe(read, retirements):
+                    break
+        return self._store.totals(chain_ids)
+
+    # What the reconciler calls; it holds its lock.
+
+    def read_before(self, deleted: Collection[SwitchEntry | FlowKey]) -> list[FlowCount]:
+        """Read the counts of flows that are about to be deleted.
+
+        :param deleted: flows, or the keys of flows that were found in the switch.
+        """
+        counting = {
+            one.key: one.counter for one in deleted if isinstance(one, Flow) and one.counter
+        }
+        found = [one for one in deleted if isinstance(one, FlowKey)]
+        if not counting and not found:
+            return []
+        try:
+            wanted = {**self._store.counters_of(found), **counting}
+            if not wanted:
+                return []
+            counts = self._switch.read_counts(wanted.keys())
+        except Exception:
+            LOG.exception("Could not read the counts of flows that are about to be deleted")
+            return []
+        return [(key, wanted[key], count) for key, count in counts.items()]
+
+    def recounted(self, replacing: Collection[Flow]) -> list[FlowKey]:
+        """Return which of the flows that replace others must not go on with the counts of those.
+
+        :param replacing: flows that count, and that replace flows which this process has not
+            programmed.
+        """
+        try:
+            known = self._store.counters_of(flow.key for flow in replacing) if replacing else {}
+        except Exception:
+            LOG.exception("Could not read the counts of flows")
+            known = {}
+        return [flow.key for flow in replacing if known.get(flow.key) != flow.counter]
+
+    def retire(self, counts: Collection[FlowCount]) -> None:
+        """Keep the counts of flows that have been deleted."""
+        self._attempt(lambda: self._store.retire(counts), counts)
+
+    def lose(self, keys: Collection[FlowKey]) -> None:
+        """Keep what is known of flows that were missing in the switch."""
+        self._attempt(lambda: self._store.lose(keys), keys)
+
+    def forget(self, chain_ids: Collection[str]) -> None:
+        """Forget chains that the host has no part in any more."""
+        self._attempt(lambda: self._store.forget(chain_ids), chain_ids)
+
+    def keep_only(self, chain_ids: Collection[str]) -> None:
+        """Forget all other chains."""
+        self._attempt(lambda: self._store.forget(self._store.chain_ids() - set(chain_ids)), True)
+
+    @staticmethod
+    def _attempt(call: Callable[[], None], needed: object) -> None:
+        try:
+            if needed:
+                call()
+        except Exception:
+            LOG.exception("Could not keep the counts of flows")

@@ -4,6 +4,7 @@ from oslo_config import cfg
 
 from portchain.drivers.hosts.options import OVS_OPTS
 from portchain.drivers.ovn.options import OVN_OPTS
+from portchain.metrics.options import METRICS_OPTS
 
 PLUGIN_TYPE = "PORT_CHAIN"
 """The type under which Neutron's plugin directory knows the service plugin."""
@@ -47,6 +48,7 @@ SERVER_OPTS: list[cfg.Opt] = [
         "Requests that are still in progress should complete within this time.",
     ),
     OPENFLOW_HOSTS,
+    *METRICS_OPTS,
     *OVS_OPTS,
     *OVN_OPTS,
 ]

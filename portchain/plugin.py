@@ -28,7 +28,7 @@ from neutron_lib.services import base as service_base
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from portchain import conf, errors, health_notifications, port_events
+from portchain import conf, errors, health_notifications, port_events, server_metrics
 from portchain.api import definitions
 from portchain.api import extensions as our_extensions
 from portchain.core import model
@@ -103,6 +103,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
                 desc="port chain repair",
             )
         )
+        self.add_worker(server_metrics.MetricsWorker())
         for task in self.drivers.periodic_tasks():
             self.add_worker(
                 worker.PeriodicWorker(task, task.interval, task.interval, desc=task.name)

@@ -12,8 +12,10 @@ from portchain.agent.neutron_bridge import NeutronBridge, call_before_default_fl
 from portchain.agent.options import register_agent_opts
 from portchain.dataplane.flow import Bridge
 from portchain.host.bridge import BridgeConnection
+from portchain.host.metrics import HostCollector
 from portchain.host.open_vswitch import OpenVSwitch, configured_firewall, configured_rate_limits
 from portchain.host.worker import HostWorker
+from portchain.metrics.exporter import serve
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentEndpoint
 
@@ -50,6 +52,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         endpoint = AgentEndpoint(self._worker.receive_update, self._worker.counts_of)
         connection.create_consumer(contract.AGENT_TOPIC, [endpoint], fanout=False)
         self._worker.start()
+        serve(HostCollector([self._worker]))
         call_before_default_flows(self._agent_api.br_int, self._restore_flows)
 
     def _open_switch(self) -> OpenVSwitch:

@@ -17,8 +17,10 @@ from portchain.agent.options import register_agent_opts
 from portchain.dataplane.datapath import Feature
 from portchain.host.bridge import OPENFLOW, ofctl_argv
 from portchain.host.flow_monitor import FlowMonitor, FlowPoll
+from portchain.host.metrics import HostCollector
 from portchain.host.ovn_switch import BR_CHAIN, OvnSwitch, integration_bridge
 from portchain.host.worker import HostWorker
+from portchain.metrics.exporter import serve
 from portchain.ovsdb.switch_database import SwitchDatabase
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentEndpoint
@@ -90,6 +92,7 @@ class OvnHost:
         )
         self._rpc.start()
         self._worker.start()
+        serve(HostCollector([self._worker]))
         self._watch_flows()
         LOG.info("Programming the port chains of host %s on %s", name, BR_CHAIN)
 

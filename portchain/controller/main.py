@@ -17,7 +17,9 @@ from portchain.controller.endpoint import Endpoint, configured_endpoints
 from portchain.controller.options import register_controller_opts
 from portchain.controller.ovn_switch import RemoteOvnSwitch
 from portchain.controller.switch import RemoteSwitch, configured_bridges
+from portchain.host.metrics import HostCollector
 from portchain.host.worker import HostWorker
+from portchain.metrics.exporter import serve
 from portchain.ovsdb.switch_database import SwitchDatabase
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentEndpoint
@@ -29,6 +31,7 @@ class Host:
     """One host of the controller. To the server it looks like one with the agent extension.
 
     :param name: the host's name in Neutron.
+    :ivar worker: programs the host's switch.
     """
 
     def __init__(self, name: str, endpoint: Endpoint) -> None:
@@ -36,10 +39,10 @@ class Host:
             lambda: endpoint.database, endpoint.timeout, self._row_changed
         )
         self._switch = self._open_switch(name, endpoint)
-        self._worker = HostWorker(name, self._switch)
+        self.worker = HostWorker(name, self._switch)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
-            [AgentEndpoint(self._worker.receive_update, self._worker.counts_of)],
+            [AgentEndpoint(self.worker.receive_update, self.worker.counts_of)],
         )
 
     def _open_switch(self, name: str, endpoint: Endpoint) -> RemoteSwitch | RemoteOvnSwitch:
@@ -50,7 +53,7 @@ class Host:
     def start(self) -> None:
         """Receive plans and program the switch, in threads of their own."""
         self._rpc.start()
-        self._worker.start()
+        self.worker.start()
 
     def stop(self) -> None:
         """Disconnect from the switch. Its flows stay."""
@@ -58,12 +61,12 @@ class Host:
 
     def _row_changed(self, port_id: str) -> None:
         if port_id:
-            self._worker.port_changed(port_id)
+            self.worker.port_changed(port_id)
         else:
-            self._worker.request_reconcile()
+            self.worker.request_reconcile()
 
     def _flows_changed(self) -> None:
-        self._worker.request_reconcile()
+        self.worker.request_reconcile()
 
 
 class OvnHost(Host):
@@ -77,17 +80,17 @@ class OvnHost(Host):
 
     def start(self) -> None:
         """As that of ``Host``. Ports of br-chain are connected before the server answers."""
-        self._worker.run_soon(self._ovn_switch.restore_wires)
+        self.worker.run_soon(self._ovn_switch.restore_wires)
         super().start()
 
     def _flows_changed(self) -> None:
-        if self._worker.synchronised.is_set():
-            self._worker.request_reconcile()
+        if self.worker.synchronised.is_set():
+            self.worker.request_reconcile()
         else:
-            self._worker.run_soon(self._ovn_switch.restore_wires)
+            self.worker.run_soon(self._ovn_switch.restore_wires)
 
     def _call_later(self, seconds: float) -> None:
-        timer = threading.Timer(seconds, self._worker.request_reconcile)
+        timer = threading.Timer(seconds, self.worker.request_reconcile)
         timer.daemon = True
         timer.start()
 
@@ -113,6 +116,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stopped.set())
     for host in hosts:
         host.start()
+    serve(HostCollector([host.worker for host in hosts]))
     LOG.info("Programming the switches of the hosts %s", ", ".join([*endpoints, *on_ovn]))
     stopped.wait()
     for host in hosts:

@@ -3,8 +3,10 @@
 from oslo_config import cfg
 
 from portchain.drivers.hosts.options import MAX_CHAIN_FLOWS
+from portchain.metrics.options import METRICS_OPTS
 
 HOST_OPTS: list[cfg.Opt] = [
+    *METRICS_OPTS,
     MAX_CHAIN_FLOWS,
     cfg.IntOpt(
         "max_project_flows",

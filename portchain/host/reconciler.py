@@ -93,6 +93,8 @@ class Reconciler:
         self._timeouts = timeouts
         self._clock = clock
         self._limits = limits or FlowLimits()
+        self.repaired_flows = 0
+        """How many flows were missing in the switch, or were others, and have been repaired."""
         self._counters = counters or FlowCounters(switch, CounterStore(":memory:"))
         self._lock = PriorityLock()
         self._comparing = threading.Lock()
@@ -153,6 +155,18 @@ class Reconciler:
             known = [one for one, state in self._chains.items() if state.plan is not None]
         wanted = known if chain_ids is None else [one for one in known if one in set(chain_ids)]
         return self._counters.totals(wanted, self._counted_flows)
+
+    def hop_numbers(self) -> dict[tuple[str, bool, str], int]:
+        """Return the present place of each pair: chain, reverse and pair -> number of the hop."""
+        with self._lock:
+            plans = [state.plan for state in self._chains.values() if state.plan is not None]
+        return {
+            (plan.id, path.reverse, target.pair_id): number
+            for plan in plans
+            for path in plan.paths
+            for number, hop in enumerate(path.hops, 1)
+            for target in hop.targets
+        }
 
     def _counted_flows(self, chain_id: str) -> list[Flow]:
         with self._lock:
@@ -697,6 +711,7 @@ class Reconciler:
         :param batches: what repairs the switch.
         :param surplus: what the switch has, and should not have.
         """
+        self.repaired_flows += sum(len(batch.put) + len(batch.remove) for batch in batches)
         present = {entry.key for entry in surplus}
         counting = [flow for batch in batches for flow in batch.put if flow.counter]
         self._counters.lose([flow.key for flow in counting if flow.key not in present])

@@ -55,6 +55,8 @@ class HostWorker:
         )
         self.synchronised = threading.Event()
         """Set once the switch holds the flows of the server's first answer."""
+        self.sync_seconds = 0.0
+        """How long it took to compare plans and switch after the last answer of the server."""
         self._tasks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._reconcile_queued = threading.Event()
         self._changed_ports: set[str] = set()
@@ -111,6 +113,11 @@ class HostWorker:
     def counts_of(self, chain_ids: Collection[str] | None = None) -> dict[Counter, Count]:
         """As ``Reconciler.counts_of``. Unlike the methods above, this waits for the switch."""
         return self.reconciler.counts_of(chain_ids)
+
+    @property
+    def queue_lengths(self) -> dict[str, int]:
+        """Name of a queue -> how many things wait in it."""
+        return {"tasks": self._tasks.qsize(), "reports": len(self._reports)}
 
     def _queue_reports(self, reports: list[HostReport]) -> None:
         with self._reports_lock:
@@ -189,7 +196,10 @@ class HostWorker:
             self._log_repair()
 
     def _apply_sync(self, update: contract.PlanUpdate, sent_revisions: dict[str, int]) -> None:
-        if self.reconciler.synchronise(update, sent_revisions):
+        begun = time.monotonic()
+        changed = self.reconciler.synchronise(update, sent_revisions)
+        self.sync_seconds = time.monotonic() - begun
+        if changed:
             self._log_repair()
         elif not self.synchronised.is_set():
             LOG.info("The switch of host %s already holds the flows of its plans", self.host)

@@ -7,9 +7,10 @@ from neutron import policy
 from oslo_policy import policy as oslo_policy
 
 from portchain.core.counters import Count, Counter, CounterKind, DropReason, HostCounts
-from portchain.core.model import Port
+from portchain.core.model import ChainStatus, Port
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
+from portchain.server_metrics import ChainCollector
 from tests.unit.api.base import HOST, OTHER_PROJECT, PROJECT, ApiTestCase
 from tests.unit.api.provider import TENANT, ProviderTestCase
 
@@ -134,6 +135,26 @@ class StatsTest(StatsCase):
     def test_no_other_resource_has_it(self) -> None:
         assert self.call("GET", f"/sfc/port_pairs/{self.pairs[0]}/stats").status_int == 404
         assert self.call("GET", f"/sfc/port_chains/{self.chain_id}/nothing").status_int == 404
+
+
+class MetricsTest(ApiTestCase):
+    def test_prometheus_gets_the_name_and_the_status_of_each_chain(self) -> None:
+        names = {}
+        for project in (PROJECT, OTHER_PROJECT):
+            group = self.create("port_pair_group", as_={"project": project})["id"]
+            chain = self.create(
+                "port_chain", as_={"project": project}, name="web", port_pair_groups=[group]
+            )
+            names[chain["id"]] = project
+        info, status = ChainCollector().collect()
+        shown = {(one.labels["chain_id"], one.labels["project_id"]) for one in info.samples}
+        assert shown == set(names.items())
+        assert {one.labels["name"] for one in info.samples} == {"web"}
+        for chain_id in names:
+            present = self.show("port_chain", chain_id, roles="admin")["status"]
+            of_chain = [one for one in status.samples if one.labels["chain_id"] == chain_id]
+            assert {one.labels["status"] for one in of_chain if one.value} == {present}
+            assert len(of_chain) == len(ChainStatus)
 
 
 class BorrowedStatsTest(StatsCase, ProviderTestCase):

@@ -1,0 +1,1 @@
+"""Figures for Prometheus, served over HTTP by the programs that have them."""

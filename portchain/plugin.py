@@ -93,7 +93,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         api_extensions.append_api_extensions_path(list(our_extensions.__path__))
         options = cfg.CONF[conf.GROUP]
         self.drivers = manager.DriverManager(manager.load(options.drivers))
-        self._refreshing = JoinedWork(self.drivers.refresh_port_chains)
+        self._refreshing = JoinedWork(self._refresh_now)
         self._drift = drift.DriftDetector()
         self.add_worker(
             worker.PeriodicWorker(
@@ -461,6 +461,9 @@ class PortChainPlugin(service_base.ServicePluginBase):
         if ids:
             self._increment_revision(context, ids)
             self._refreshing.do(context, ids)
+
+    def _refresh_now(self, context: Any, chain_ids: Sequence[str]) -> None:
+        self.drivers.refresh_port_chains(context, chain_ids)
 
     @staticmethod
     @db_api.retry_if_session_inactive()

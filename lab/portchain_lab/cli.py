@@ -172,6 +172,11 @@ def _add_layout_options(command: argparse.ArgumentParser) -> None:
         help="run Neutron's L3 agents, also for distributed routers; includes --l2-population",
     )
     command.add_argument("--qos", action="store_true", help="load Neutron's QoS, for rate limits")
+    command.add_argument(
+        "--prometheus",
+        action="store_true",
+        help="run Prometheus, which reads the figures of server and hosts",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -45,6 +45,7 @@ def _layout(arguments: argparse.Namespace) -> layout.Layout:
         driver=arguments.driver,
         routers=arguments.routers,
         qos=arguments.qos,
+        prometheus=arguments.prometheus,
         datapath=arguments.datapath,
     )
 

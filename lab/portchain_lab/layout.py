@@ -30,8 +30,12 @@ OVSDB_PORT = 6640
 OPENFLOW_PORT = 6654
 NORTHBOUND_PORT = 6641
 SOUTHBOUND_PORT = 6642
+METRICS_PORT = 9105
+CONTROLLER_METRICS_PORT = 9106
+PROMETHEUS_PORT = 9090
 KEYSTONE_URL = f"http://{CONTROLLER_IP}:{KEYSTONE_PORT}/v3"
 NEUTRON_URL = f"http://{CONTROLLER_IP}:{NEUTRON_PORT}"
+PROMETHEUS_URL = f"http://{CONTROLLER_IP}:{PROMETHEUS_PORT}"
 REGION = "RegionOne"
 # Nothing outside the lab's namespaces can reach what this protects.
 PASSWORD = "portchain"  # noqa: S105
@@ -111,6 +115,7 @@ class Layout:
         ``l2_population``; the last host also runs the other routers and source NAT.
     :param qos: load Neutron's QoS, which limits the rates of ports with hosts of Neutron's Open
         vSwitch agents.
+    :param prometheus: run Prometheus, which reads figures of the server and the hosts.
     :param datapath: where switches forward packets, one of ``DATAPATHS``.
     """
 
@@ -123,6 +128,7 @@ class Layout:
     driver: str = "ovs"
     routers: bool = False
     qos: bool = False
+    prometheus: bool = False
     datapath: str = "userspace"
     software: Software = field(default_factory=Software.installed)
 

@@ -27,6 +27,7 @@ OVN_PROGRAMS: CentralPrograms = {
     "ovn-northd": ovn.northd,
     "neutron-ovn-maintenance": ovn.maintenance,
 }
+PROMETHEUS_PROGRAMS: CentralPrograms = {"prometheus": services.prometheus}
 OPENFLOW_PROGRAMS: CentralPrograms = {"portchain-controller": services.chain_controller}
 
 SWITCH_PROGRAMS: HostPrograms = {
@@ -52,6 +53,7 @@ def central(lab: Layout) -> CentralPrograms:
         **CONTROLLER_PROGRAMS,
         **(OVN_PROGRAMS if lab.has_ovn else {}),
         **(OPENFLOW_PROGRAMS if lab.openflow_hosts else {}),
+        **(PROMETHEUS_PROGRAMS if lab.prometheus else {}),
     }
 
 

@@ -38,6 +38,7 @@ def write_files(lab: layout.Layout) -> None:
         "neutron.conf": configs.neutron(lab),
         "ml2_conf.ini": configs.ml2(lab),
         "policy.yaml": "{}\n",
+        "prometheus.yml": configs.prometheus(lab),
         "clouds.yaml": configs.clouds(),
         "openrc-demo": configs.openrc("demo"),
         "openrc-admin": configs.openrc("admin"),

@@ -400,8 +400,10 @@ class Reconciler:
             self._set_transitions(states)
             comparison.compute(states, local)
             missing, surplus = comparison.differences()
-        self._has_resumed, self._full_comparison = True, None
+        is_start, self._has_resumed = not self._has_resumed, True
+        self._full_comparison = None
         batches = self._recount(self._arbiter.ledger.repair(missing, surplus), surplus)
+        self.repaired_flows += 0 if is_start else _size(batches)
         deleted = [key for batch in batches for key in batch.remove]
         self._apply(batches, comparison.outcomes, local, deleted)
         self._counters.keep_only(self._chains)
@@ -446,6 +448,7 @@ class Reconciler:
                 if batches:
                     self._in_sync = False
                     batches = self._recount(batches, surplus)
+                    self.repaired_flows += _size(batches)
                     deleted = [key for batch in batches for key in batch.remove]
                     self._apply(batches, {}, self._read_ports(), deleted)
                 return bool(batches)
@@ -711,7 +714,6 @@ class Reconciler:
         :param batches: what repairs the switch.
         :param surplus: what the switch has, and should not have.
         """
-        self.repaired_flows += sum(len(batch.put) + len(batch.remove) for batch in batches)
         present = {entry.key for entry in surplus}
         counting = [flow for batch in batches for flow in batch.put if flow.counter]
         self._counters.lose([flow.key for flow in counting if flow.key not in present])
@@ -821,6 +823,11 @@ class Reconciler:
         self._reported.update((report.chain_id, report) for report in changed)
         if changed:
             self._report(changed)
+
+
+def _size(batches: Iterable[Batch]) -> int:
+    """Return how many flows batches add or remove."""
+    return sum(len(batch.put) + len(batch.remove) for batch in batches)
 
 
 def _log_failures(chain_id: str, outcome: Outcome) -> None:

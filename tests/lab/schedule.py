@@ -22,7 +22,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "test_ends",
         "test_learning",
         "test_tap",
-        "test_counters",
     ),
     "failures": ("test_failures", "test_demo"),
     # These transports differ only in the configuration of the agents, so they share a lab.
@@ -33,6 +32,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "openflow": ("test_openflow", "test_demo[openflow]"),
     "both": ("test_both", "test_health"),
+    "prometheus": ("test_counters",),
     "l2pop": ("test_matrix[l2pop]",),
     "routers": ("test_routers",),
     "ipv6": ("test_matrix[ipv6]", "test_rate_limits"),

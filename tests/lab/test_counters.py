@@ -3,21 +3,30 @@
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from portchain_lab.cloud import clients
+from portchain_lab.errors import DeadlineError
 from portchain_lab.lab import Lab
+from portchain_lab.layout import PROMETHEUS_URL
 from portchain_lab.observe import packet_paths
 from portchain_lab.waiting import wait_for
 
 from tests.lab.captures import Captures
+from tests.lab.labs import DEFAULT, Labs
 from tests.lab.test_kinds import many
 from tests.lab.workflow import DEADLINE, Workflow
 
 FUNCTIONS = ("sf1", "sf2", "sf3")
 Figures = Counter[tuple[str, ...]]
 """Direction, counter and name -> packets."""
+
+
+@pytest.fixture(scope="module")
+def lab(labs: Labs) -> Lab:
+    return labs.get(**DEFAULT, prometheus=True)
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +83,26 @@ def captured(workflow: Workflow, connections: list[packet_paths.Connection]) -> 
     return found
 
 
-def wait_counted(workflow: Workflow, chain: dict[str, Any], expected: Figures) -> None:
+def forward(figures: Figures) -> Figures:
+    """Return the figures of one direction."""
+    return Counter({key: count for key, count in figures.items() if key[0] == "forward"})
+
+
+def wait_equal(read: Callable[[], Figures], expected: Figures, what: str) -> None:
     last: list[Figures] = []
 
     def is_right() -> bool:
-        last[:] = [counted(stats(workflow, chain))]
+        last[:] = [read()]
         return last[0] == expected
 
     try:
-        wait_for(is_right, DEADLINE, "hosts to count all packets")
-    except Exception as error:
-        raise AssertionError(f"counted {last}, captured {expected}") from error
+        wait_for(is_right, DEADLINE, what)
+    except DeadlineError as error:
+        raise AssertionError(f"read {last}, captured {expected}") from error
+
+
+def wait_counted(workflow: Workflow, chain: dict[str, Any], expected: Figures) -> None:
+    wait_equal(lambda: counted(stats(workflow, chain)), expected, "hosts to count all packets")
 
 
 def test_counters_are_what_captures_see(workflow: Workflow) -> None:
@@ -128,10 +146,7 @@ def test_the_client_shows_them(workflow: Workflow) -> None:
     workflow.wait_status(chain)
     seen = workflow.connect(count=5)
     expected = captured(workflow, seen)
-    only_forward: Figures = Counter(
-        {key: count for key, count in expected.items() if key[0] == "forward"}
-    )
-    wait_counted(workflow, chain, only_forward)
+    wait_counted(workflow, chain, forward(expected))
     command = ("sfc", "port", "chain", "stats", "show", "PC1", "-f", "json")
     rows = json.loads(workflow.lab.openstack(*command))
     by_counter = {row["Counter"]: row for row in rows}
@@ -140,6 +155,42 @@ def test_the_client_shows_them(workflow: Workflow) -> None:
         row = by_counter[name]
         assert row["Host"] == host
         assert row["Packets In"] == row["Packets Out"] == expected["forward", "in", name]
+
+
+def test_prometheus_reads_the_same(workflow: Workflow) -> None:
+    """Its own figures, too; an alert's expression that joins the names finds the chain."""
+    chain = workflow.chain(many(workflow))
+    workflow.wait_status(chain)
+    expected = captured(workflow, workflow.connect(count=5))
+    session = clients.http_session(workflow.lab.layout)
+
+    def query(text: str) -> list[tuple[dict[str, str], float]]:
+        answer = session.get(f"{PROMETHEUS_URL}/api/v1/query", params={"query": text}, timeout=20)
+        answer.raise_for_status()
+        found = answer.json()["data"]["result"]
+        return [(one["metric"], float(one["value"][1])) for one in found]
+
+    def read() -> Figures:
+        of_chain = f'{{chain_id="{chain["id"]}"}}'
+        side = query(f"sum by (port_pair_id, side) (portchain_hop_packets_total{of_chain})")
+        found: Figures = Counter()
+        names = {pair["id"]: name for name, pair in workflow.pairs.items()}
+        for labels, value in side:
+            found["forward", labels["side"], names[labels["port_pair_id"]]] += int(value)
+        classified = query(f"sum (portchain_classified_packets_total{of_chain})")
+        found["forward", "classified", "FC1"] += sum(int(value) for _, value in classified)
+        return +found
+
+    wait_equal(read, forward(expected), "Prometheus to have read all packets")
+    join = "* on (chain_id) group_left (name) portchain_chain_info"
+    active = query(f'portchain_chain_status{{status="ACTIVE"}} {join} == 1')
+    assert [labels["name"] for labels, _ in active] == ["PC1"]
+    ups = query("up")
+    assert {labels["job"] for labels, value in ups if value} == {
+        "portchain-hosts",
+        "portchain-server",
+    }
+    assert all(value for _, value in ups)
 
 
 def test_a_host_that_is_down_is_named(workflow: Workflow) -> None:

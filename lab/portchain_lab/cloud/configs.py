@@ -1,5 +1,7 @@
 """The configuration files of servers and agents, as text. Pure."""
 
+import json
+
 from portchain_lab import layout
 from portchain_lab.hosts import launcher_client
 from portchain_lab.hosts.underlay import UNDERLAY_BRIDGE
@@ -95,6 +97,7 @@ use_stderr = true
 drivers = {lab.driver}
 openflow_hosts = {_openflow_hosts(lab)}
 underlay_mtu = {layout.UNDERLAY_MTU}
+{_metrics(lab, layout.CONTROLLER_IP)}
 [database]
 connection = {_database_url("neutron")}
 max_retries = -1
@@ -231,6 +234,7 @@ rpc_response_timeout = {patient(10):.0f}
 use_stderr = true
 [oslo_concurrency]
 lock_path = {directory}/agent/lock
+{_metrics(lab, lab.management_ip(host))}
 {_privsep_sections(helper)}
 {_MESSAGING}"""
 
@@ -274,6 +278,7 @@ use_stderr = true
 openflow_hosts = {_openflow_hosts(lab)}
 openflow_port = {layout.OPENFLOW_PORT}
 openflow_database_port = {layout.OVSDB_PORT}
+{_metrics(lab, layout.CONTROLLER_IP, layout.CONTROLLER_METRICS_PORT)}
 [ovs]
 bridge_mappings = {_bridge_mappings(lab)}
 [securitygroup]
@@ -282,6 +287,43 @@ enable_security_group = true
 {_MESSAGING}
 {lab.software.agent_options}
 """
+
+
+def prometheus(lab: layout.Layout) -> str:
+    """Configuration of Prometheus: JSON is YAML."""
+    hosts = [
+        f"{lab.management_ip(host)}:{layout.METRICS_PORT}"
+        for host in lab.host_names
+        if host not in lab.openflow_hosts
+    ]
+    targets = {"portchain-hosts": hosts, "portchain-server": [_SERVER_METRICS]}
+    if lab.openflow_hosts:
+        targets["portchain-hosts"].append(
+            f"{layout.CONTROLLER_IP}:{layout.CONTROLLER_METRICS_PORT}"
+        )
+    return json.dumps(
+        {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "scrape_configs": [
+                {"job_name": job, "static_configs": [{"targets": each}]}
+                for job, each in targets.items()
+            ],
+        },
+        indent=1,
+    )
+
+
+_SERVER_METRICS = f"{layout.CONTROLLER_IP}:{layout.METRICS_PORT}"
+
+
+def _metrics(lab: layout.Layout, address: str, port: int = layout.METRICS_PORT) -> str:
+    """The section of a program that serves figures for Prometheus; nothing without Prometheus."""
+    if not lab.prometheus:
+        return ""
+    return f"""\
+[port_chain]
+enable_prometheus_exporter = true
+prometheus_listen_addresses = {address}:{port}"""
 
 
 def _privsep_sections(helper: str) -> str:

@@ -204,6 +204,21 @@ def neutron_periodic(lab: layout.Layout) -> Program:
     )
 
 
+def prometheus(lab: layout.Layout) -> Program:
+    """Prometheus, Debian's package."""
+    address = (layout.CONTROLLER_IP, layout.PROMETHEUS_PORT)
+    argv = (
+        "prometheus",
+        f"--config.file={lab.directory}/prometheus.yml",
+        f"--storage.tsdb.path={lab.directory}/prometheus",
+        f"--web.listen-address={address[0]}:{address[1]}",
+    )
+    process = ProcessSpec("prometheus", lab.controller_namespace, argv, lab.log_file("prometheus"))
+    return Program(
+        process, lambda: probes.answers_http(lab.controller_namespace, *address, "/-/ready")
+    )
+
+
 def chain_controller(lab: layout.Layout) -> Program:
     """portchain-controller, which programs the switches of the driver ``openflow``."""
     argv = (

@@ -1,8 +1,10 @@
 """Names, addresses, configuration files and routing commands of a lab."""
 
+import json
 from typing import Any
 
 import pytest
+from portchain_lab import programs
 from portchain_lab.cloud import configs
 from portchain_lab.errors import LabError
 from portchain_lab.guests import kinds, routing
@@ -63,6 +65,24 @@ def test_plain_neutron_is_configured_without_port_chains() -> None:
     lab = Layout("a", software=Software("/x"))
     assert "service_plugins = \n" in configs.neutron(lab)
     assert "port_chain" not in configs.agent(lab, "h1")
+
+
+@pytest.mark.parametrize("prometheus", [False, True])
+@pytest.mark.parametrize("driver", ["ovs", "openflow"])
+def test_programs_serve_figures_where_prometheus_reads_them(driver: str, prometheus: bool) -> None:
+    lab = Layout("a", software=SOFTWARE, driver=driver, prometheus=prometheus)
+    assert ("prometheus" in programs.names(lab)) == prometheus
+    hosts = [configs.agent(lab, host) for host in lab.host_names]
+    texts = [configs.neutron(lab), *(hosts if driver == "ovs" else [configs.controller(lab)])]
+    jobs = json.loads(configs.prometheus(lab))["scrape_configs"]
+    targets = {target for job in jobs for target in job["static_configs"][0]["targets"]}
+    served = {
+        line.partition(" = ")[2]
+        for text in texts
+        for line in text.splitlines()
+        if line.startswith("prometheus_listen_addresses")
+    }
+    assert served == (targets if prometheus else set())
 
 
 def test_the_agent_is_configured_with_its_host_and_tunnel_endpoint() -> None:

@@ -407,8 +407,14 @@ class FlowLedger:
         return first
 
     def _agreed_counter(self, key: EntryKey) -> Counter | None:
-        """Return what a flow counts for all its owners; None if they are of several chains."""
-        counters = set(map(_counter_of, self._wanted[key].values()))
+        """Return what a flow counts for all its owners; None if they are of several chains.
+
+        Owners with a suffix matter only among themselves: what a chain leaves behind, for packets
+        in flight, must not keep the next chain with the same functions from being counted.
+        """
+        wanted = self._wanted[key].items()
+        counters = {_counter_of(entry) for owner, entry in wanted if "/" not in owner}
+        counters = counters or {_counter_of(entry) for _, entry in wanted}
         return counters.pop() if len(counters) == 1 else None
 
     def _agreed_entry(self, key: EntryKey) -> SwitchEntry:

@@ -12,6 +12,7 @@ from portchain.dataplane.flow import COOKIE, Bridge
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned
+from portchain.rpc import contract
 from tests.functional.dataplane.world import TCP, UDP, Header, World
 from tests.functional.vswitch import running_vswitch
 from tests.plans import after, chain, classifier, ident, source, target
@@ -173,6 +174,27 @@ def test_a_deleted_chain_is_forgotten_and_passes_nothing_on(world: World) -> Non
     assert oracle.counted("pc2")["in", A.pair_id] == Count(5, 5 * SIZE)
     for agent in world.agents.values():
         assert agent.counts.chain_ids() <= {ident("pc2")}
+
+
+def test_a_chain_counts_while_the_one_before_it_drains(world: World) -> None:
+    """Their return flows at the last function are the same flows."""
+    oracle = start(world)
+    change(world, steered([A], [C], revision=1))
+    oracle.send(20)
+    oracle.check()
+    world.notify_deleted(ident("pc1"))
+    other = replace(steered([A], [C], revision=1), id=ident("pc2"), path_id=2)
+    world.notify([Planned(other, Availability())])
+    for host in world.agents:
+        switch = contract.PlanUpdate(switch=((ident("pc2"), 1),))
+        world.agents[host].reconciler.update(switch)
+    oracle.expected.clear()
+    oracle.send(5)
+    expected = {key: Count(n, n * SIZE) for key, n in oracle.expected.items()}
+    assert oracle.counted("pc2") == expected
+    world.finish_transitions()
+    assert oracle.counted("pc2") == expected
+    assert oracle.counted("pc1") == {}
 
 
 def test_drops_are_counted_with_their_reason(world: World) -> None:

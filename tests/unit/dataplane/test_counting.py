@@ -87,6 +87,24 @@ def test_what_two_chains_want_counts_for_neither_and_begins_anew_for_the_last():
     assert (batch.remove, batch.put) == ((key,), ())
 
 
+def test_what_a_deleted_chain_leaves_for_packets_in_flight_counts_for_the_next_chain():
+    """Its own packets kept their count: the flow begins anew with the next chain."""
+    ledger = FlowLedger()
+    ledger.set("chain1", [flow(mine(1))])
+    ledger.pop_changes()
+    ledger.set("chain1/draining", [flow(mine(1))])
+    ledger.set("chain1", [])
+    assert ledger.pop_changes() == []
+    ledger.set("chain2", [flow(mine(2))])
+    (batch,) = ledger.pop_changes()
+    assert (batch.remove, len(batch.put)) == ((flow(None).key,), 1)
+    assert [each.counter for each in ledger.counted_flows("chain2")] == [mine(2)]
+    assert ledger.counted_flows("chain1/draining") == []
+    ledger.set("chain1/draining", [])
+    assert ledger.pop_changes() == []
+    assert [each.counter for each in ledger.counted_flows("chain2")] == [mine(2)]
+
+
 def test_a_replaced_flow_goes_on_counting_if_it_counts_for_the_same():
     ledger = FlowLedger()
     ledger.set("chain1", [flow(mine(1))])

@@ -1,6 +1,7 @@
 """Counts the packets of a host's chains, from the counts of flows that come and go."""
 
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable
 
 from oslo_log import log
@@ -19,12 +20,17 @@ class FlowCounters:
     """The counters of one host. Thread-safe.
 
     A failure to count is logged, and never keeps flows from being programmed.
+
+    :param fresh_seconds: what was read so recently is not read again: users can ask as often as
+        they like, and Open vSwitch counts packets about as late.
     """
 
-    def __init__(self, switch: Switch, store: CounterStore) -> None:
+    def __init__(self, switch: Switch, store: CounterStore, *, fresh_seconds: float = 1.0) -> None:
         self._switch = switch
         self._store = store
+        self._fresh_seconds = fresh_seconds
         self._reading = threading.Lock()
+        self._read_at: dict[str, float] = {}  # chain id -> when it was read, if that is recent
 
     def totals(
         self, chain_ids: Collection[str], desired: Callable[[str], Iterable[Flow]]
@@ -35,16 +41,26 @@ class FlowCounters:
         :raises Exception: as ``Switch.read_counts``; sqlite3.Error, if the store fails.
         """
         with self._reading:  # what has been read last is noted last
-            for _ in range(_ATTEMPTS):
-                retirements = self._store.retirements
-                flows = {
-                    flow.key: flow.counter for chain_id in chain_ids for flow in desired(chain_id)
-                }
-                counts = self._switch.read_counts(flows.keys())
-                read = [(key, flows[key], count) for key, count in counts.items()]
-                if self._store.observe(read, retirements):
-                    break
+            now = time.monotonic()
+            recent = {
+                chain_id: at
+                for chain_id, at in self._read_at.items()
+                if now - at < self._fresh_seconds
+            }
+            wanted = [chain_id for chain_id in chain_ids if chain_id not in recent]
+            if wanted:
+                self._read(wanted, desired)
+            self._read_at = recent | dict.fromkeys(wanted, now)
         return self._store.totals(chain_ids)
+
+    def _read(self, chain_ids: Collection[str], desired: Callable[[str], Iterable[Flow]]) -> None:
+        for _ in range(_ATTEMPTS):
+            retirements = self._store.retirements
+            flows = {flow.key: flow.counter for chain_id in chain_ids for flow in desired(chain_id)}
+            counts = self._switch.read_counts(flows.keys())
+            read = [(key, flows[key], count) for key, count in counts.items()]
+            if self._store.observe(read, retirements):
+                return
 
     # What the reconciler calls; it holds its lock.
 

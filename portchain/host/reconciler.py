@@ -153,7 +153,8 @@ class Reconciler:
         """
         with self._lock:
             known = [one for one, state in self._chains.items() if state.plan is not None]
-        wanted = known if chain_ids is None else [one for one in known if one in set(chain_ids)]
+        asked = set(known if chain_ids is None else chain_ids)
+        wanted = [one for one in known if one in asked]
         return self._counters.totals(wanted, self._counted_flows)
 
     def hop_numbers(self) -> dict[tuple[str, bool, str], int]:

@@ -88,7 +88,7 @@ class Agent:
         self.restart()
 
     def restart(self) -> None:
-        counters = FlowCounters(self.host, self.counts)
+        counters = FlowCounters(self.host, self.counts, fresh_seconds=0)
         self.reconciler = Reconciler(
             self.host, self.host.name, self._keep, TIMEOUTS, self.clock, counters=counters
         )

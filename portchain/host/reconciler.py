@@ -140,6 +140,12 @@ class Reconciler:
             plans = (state.plan for state in self._chains.values())
             return {plan.id: plan.revision for plan in plans if plan is not None}
 
+    @property
+    def plans(self) -> list[ChainPlan]:
+        """The plans of all chains, those that drain included."""
+        with self._lock:
+            return [plan for state in self._chains.values() for plan in state.plans]
+
     def plans_of(self, chain_id: str) -> list[ChainPlan]:
         """Return the plans that this host has of a chain, those that drain included."""
         with self._lock:

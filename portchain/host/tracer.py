@@ -1,0 +1,130 @@
+"""Traces packets on one host: asks Open vSwitch, which changes nothing when it traces."""
+
+import itertools
+from collections.abc import Callable
+
+from portchain.dataplane.flow import Bridge, Flow, parse_dump
+from portchain.dataplane.flow_builder import with_resubmit
+from portchain.dataplane.tracing.explain import Explained, Frozen, Ports, explain
+from portchain.dataplane.tracing.host_view import HostView
+from portchain.dataplane.tracing.output import Action, Event, parse, parse_ports, split
+from portchain.dataplane.tracing.packet import Packet
+from portchain.dataplane.tracing.packet_state import PacketState
+from portchain.dataplane.tracing.steps import Decision, HostTrace, Start, Step
+
+_MOST_PARTS = 8
+_MOST_TRACKINGS = 8
+_OPEN_CONNECTION = "trk,est"
+
+Appctl = Callable[..., str]
+"""Gives ovs-vswitchd a command with arguments and returns its answer.
+
+Raises an exception if it refuses or does not answer.
+"""
+DumpTable = Callable[[str, int], str]
+"""Returns the flows of a table of a bridge as ``ovs-ofctl dump-flows`` prints them."""
+
+
+class HostTracer:
+    """Traces packets on one host."""
+
+    def __init__(self, appctl: Appctl, dump_table: DumpTable) -> None:
+        self._appctl = appctl
+        self._dump_table = dump_table
+
+    def trace(self, view: HostView, start: Start, packet: Packet) -> HostTrace:
+        """Return what the host does with a packet.
+
+        :raises Exception: Open vSwitch does not answer, or refuses.
+        """
+        place = _place(view, start)
+        if isinstance(place, Step):
+            return HostTrace((place,), ())
+        bridge, in_port = place
+        state = PacketState(packet, in_port, hidden=packet.depth)
+        text = self._ask("ofproto/trace", bridge, state)
+        steps: list[Step] = []
+        for _ in range(_MOST_PARTS):
+            part = self._explain(text, view, state, is_start=bool(start.port_id) and not steps)
+            steps += part.steps
+            if part.frozen is None:
+                return HostTrace(tuple(steps), part.exits)
+            rest = self._rest_of(view, part.frozen)
+            if rest is None:
+                break
+            state = part.frozen.state
+            actions = _begin(state, rest)
+            text = self._ask("ofproto/trace-packet-out", part.frozen.visit.bridge, state, actions)
+        reason = "Open vSwitch does not show what it does with the packet behind this table"
+        return HostTrace((*steps, Step(Decision.LOST, reason)), ())
+
+    def _ask(self, command: str, bridge: str, state: PacketState, *actions: str) -> str:
+        tracked = ["--ct-next", _OPEN_CONNECTION] * _MOST_TRACKINGS
+        registers = {name: f"{value:#x}" for name, value in state.registers.items() if value}
+        flow = state.packet.flow_text(state.in_port, registers)
+        options = tracked if state.packet.is_established else []
+        return self._appctl(command, *options, bridge, flow, *actions)
+
+    def _explain(
+        self, text: str, view: HostView, state: PacketState, *, is_start: bool
+    ) -> Explained:
+        events = parse(text)
+        ports: Ports = {}
+        if any(_forwards_normally(event) for event in events):
+            ports = parse_ports(self._appctl("dpif/show"))
+        return explain(events, view, state, ports, is_start=is_start)
+
+    def _rest_of(self, view: HostView, frozen: Frozen) -> list[str] | None:
+        """Return the actions of a flow behind those that remove a header; None if it has gone."""
+        visit = frozen.visit
+        words = frozenset((visit.match or "").split(","))
+        role = view.bridges[visit.bridge] or Bridge.INT
+        for flow in parse_dump(role, self._dump_table(visit.bridge, visit.table)):
+            if flow.key.priority == visit.priority and flow.key.match == words:
+                return _behind_header(flow)
+        return None
+
+
+def _place(view: HostView, start: Start) -> tuple[str, int] | Step:
+    """Return the bridge and the OpenFlow port at which a packet arrives, or why it cannot."""
+    local = view.local
+    names = {role: name for name, role in view.bridges.items() if role is not None}
+    if start.port_id:
+        port = local.ports.get(start.port_id)
+        if port is None:
+            reason = "the port is not plugged in on this host"
+            return Step(Decision.DROPPED, reason, port_id=start.port_id)
+        return names[Bridge.INT], port.ofport
+    if start.peer:
+        bridge = names.get(Bridge.INT if local.has_br_chain else Bridge.TUN)
+        tunnel = local.tunnels.get(start.peer)
+        if bridge is None or tunnel is None:
+            reason = "this host has no tunnel to the one that sends the packet"
+            return Step(Decision.DROPPED, reason, peer=start.peer)
+        return bridge, tunnel
+    physical = local.physical.get(start.network)
+    if physical is None:
+        reason = "this host has no bridge for the physical network"
+        return Step(Decision.DROPPED, reason, peer=start.network)
+    return names[Bridge.INT], physical.patch_to_physical
+
+
+def _forwards_normally(event: Event) -> bool:
+    return isinstance(event, Action) and event.text == "NORMAL"
+
+
+def _behind_header(flow: Flow) -> list[str]:
+    """Return the actions from the first on that removes a header."""
+    actions = split(flow.actions)
+    first = next(n for n, one in enumerate(actions) if one.startswith(("pop_mpls", "decap(")))
+    return actions[first:]
+
+
+def _begin(state: PacketState, actions: list[str]) -> str:
+    """Do what actions do to a packet before it goes to a table; return the other actions."""
+    at_once = ("pop_mpls", "decap(", "set_field:")
+    begun = list(itertools.takewhile(lambda action: action.startswith(at_once), actions))
+    for action in begun:
+        state.apply(action)
+    state.hidden = state.packet.depth
+    return ",".join(with_resubmit(actions[len(begun) :])) or "drop"

@@ -14,6 +14,7 @@ from portchain.dataplane.flow import Bridge
 from portchain.host.bridge import BridgeConnection
 from portchain.host.metrics import HostCollector
 from portchain.host.open_vswitch import OpenVSwitch, configured_firewall, configured_rate_limits
+from portchain.host.trace_service import TraceService
 from portchain.host.worker import HostWorker
 from portchain.metrics.exporter import serve
 from portchain.rpc import contract
@@ -49,7 +50,11 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         self._worker = HostWorker(cfg.CONF.host, self._switch)
         self._reconciler = self._worker.reconciler
         self._first_sync_seconds = _FIRST_SYNC_SECONDS
-        endpoint = AgentEndpoint(self._worker.receive_update, self._worker.counts_of)
+        endpoint = AgentEndpoint(
+            self._worker.receive_update,
+            self._worker.counts_of,
+            TraceService(self._worker, self._switch),
+        )
         connection.create_consumer(contract.AGENT_TOPIC, [endpoint], fanout=False)
         self._worker.start()
         serve(HostCollector([self._worker]))

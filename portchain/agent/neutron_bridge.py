@@ -7,7 +7,7 @@ from neutron.agent.common import utils as agent_utils
 from neutron_lib import exceptions
 
 from portchain.dataplane.flow import COOKIE
-from portchain.host.bridge import OPENFLOW, OPENFLOW_FOR_FLOODING, ofctl_argv
+from portchain.host.bridge import OPENFLOW, OPENFLOW_FOR_FLOODING, appctl_argv, ofctl_argv
 
 
 def call_before_default_flows(bridge: Any, callback: Callable[[], None]) -> None:
@@ -65,9 +65,13 @@ class NeutronBridge:
         # Not OVSBridge.run_ofctl: it logs failures and does not raise.
         return run_ofctl(ofctl_argv(self.name, command, args, version), stdin)
 
+    def appctl(self, command: str, *args: str) -> str:
+        """See ``BridgeConnection``."""
+        return run_ofctl(appctl_argv(command, *args))
+
 
 def run_ofctl(argv: list[str], stdin: str | None = None) -> str:
-    """Run ovs-ofctl as root, and return what it printed.
+    """Run ovs-ofctl or ovs-appctl as root, and return what it printed.
 
     :raises RuntimeError: it failed.
     """
@@ -80,6 +84,6 @@ def run_ofctl(argv: list[str], stdin: str | None = None) -> str:
             log_fail_as_error=False,
         )
     except exceptions.ProcessExecutionError as exc:
-        # The text repeats all input, and ends with what ovs-ofctl printed.
+        # The text repeats all input, and ends with what the tool printed.
         error = str(exc).rpartition("Stderr: ")[2] or str(exc)
         raise RuntimeError(" ".join(error.split())) from exc

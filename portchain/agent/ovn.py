@@ -15,10 +15,11 @@ from portchain.agent.datapath import read_lacking
 from portchain.agent.neutron_bridge import run_ofctl
 from portchain.agent.options import register_agent_opts
 from portchain.dataplane.datapath import Feature
-from portchain.host.bridge import OPENFLOW, ofctl_argv
+from portchain.host.bridge import OPENFLOW, appctl_argv, ofctl_argv
 from portchain.host.flow_monitor import FlowMonitor, FlowPoll
 from portchain.host.metrics import HostCollector
 from portchain.host.ovn_switch import BR_CHAIN, OvnSwitch, integration_bridge
+from portchain.host.trace_service import TraceService
 from portchain.host.worker import HostWorker
 from portchain.metrics.exporter import serve
 from portchain.ovsdb.switch_database import SwitchDatabase
@@ -88,7 +89,13 @@ class OvnHost:
         self._worker.run_soon(self._switch.restore_wires)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
-            [AgentEndpoint(self._worker.receive_update, self._worker.counts_of)],
+            [
+                AgentEndpoint(
+                    self._worker.receive_update,
+                    self._worker.counts_of,
+                    TraceService(self._worker, self._switch),
+                )
+            ],
         )
         self._rpc.start()
         self._worker.start()
@@ -174,6 +181,10 @@ class LocalBridge:
     ) -> str:
         """See ``BridgeConnection``."""
         return run_ofctl(ofctl_argv(self.name, command, args, version), stdin)
+
+    def appctl(self, command: str, *args: str) -> str:
+        """See ``BridgeConnection``."""
+        return run_ofctl(appctl_argv(command, *args))
 
 
 def host_name(api: Any) -> str:

@@ -14,6 +14,7 @@ from portchain.host.bridge import (
     OPENFLOW,
     OPENFLOW_FOR_FLOODING,
     BridgeConnection,
+    UnreachableSwitchError,
     ofctl_argv,
 )
 from portchain.host.flow_monitor import FlowMonitor
@@ -46,6 +47,16 @@ class RemoteBridge:
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")
         return done.stdout
+
+    def appctl(self, command: str, *args: str) -> str:
+        """See ``BridgeConnection``. The socket of ovs-vswitchd is not reached over the network.
+
+        :raises UnreachableSwitchError: always.
+        """
+        raise UnreachableSwitchError(
+            "a portchain-controller programs this host over the network, and Open vSwitch answers "
+            "such questions on the host only: run ovs-appctl ofproto/trace there"
+        )
 
     def ensure_listener(self) -> None:
         """Make the bridge listen for the controller, besides its connection to Neutron's agent.

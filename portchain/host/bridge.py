@@ -16,6 +16,12 @@ OPENFLOW_FOR_FLOODING = ovs_constants.OPENFLOW10
 OPENFLOW_OF_OPERATORS = ovs_constants.OPENFLOW13
 """The version in which people read the flows of br-int, with ``ovs-ofctl -O OpenFlow13``."""
 
+_APPCTL_SECONDS = 10
+
+
+class UnreachableSwitchError(RuntimeError):
+    """The host's ovs-vswitchd cannot be asked from here; the text says why."""
+
 
 class BridgeConnection(Protocol):
     """One bridge of a host, reached locally or over the network."""
@@ -43,6 +49,14 @@ class BridgeConnection(Protocol):
         :raises RuntimeError: it failed. A caller must be able to rely on a flow being there.
         """
 
+    def appctl(self, command: str, *args: str) -> str:
+        """Give the host's ovs-vswitchd a command, as ``ovs-appctl`` does.
+
+        :returns: what it answered.
+        :raises RuntimeError: it refuses or does not answer.
+        :raises UnreachableSwitchError: it cannot be asked from here.
+        """
+
 
 def ofctl_argv(target: str, command: str, args: tuple[str, ...], version: str) -> list[str]:
     """Return the command line of ``ovs-ofctl``.
@@ -55,6 +69,11 @@ def ofctl_argv(target: str, command: str, args: tuple[str, ...], version: str) -
     options = [arg for arg in args if arg.startswith("--")]
     operands = [arg for arg in args if not arg.startswith("--")]
     return ["ovs-ofctl", "--no-names", *options, "-O", version, command, target, *operands]
+
+
+def appctl_argv(command: str, *args: str) -> list[str]:
+    """Return the command line of ``ovs-appctl``."""
+    return ["ovs-appctl", f"--timeout={_APPCTL_SECONDS}", command, *args]
 
 
 class PortRows:

@@ -2,7 +2,7 @@
 
 import ipaddress
 import operator
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from neutron.agent.common import ovs_lib
@@ -26,6 +26,8 @@ from portchain.dataplane.host_switch import (
     PhysicalBridge,
 )
 from portchain.dataplane.pipeline import BR_CHAIN_LIMITS, REG_PROJECT
+from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.tracing.host_view import HostView
 from portchain.host.bridge import BridgeConnection, PortRows
 from portchain.host.flood_control import FloodControl
 from portchain.host.health.channel import PacketChannel
@@ -116,6 +118,36 @@ class OpenVSwitch:
             has_rate_limits=self._has_rate_limits,
             lacks=self.lacks,
         )
+
+    # For traces, see ``host.tracer.TraceableSwitch``.
+
+    def view(self, plans: Sequence[ChainPlan]) -> HostView:
+        """Return what is known of the host.
+
+        :raises Exception: of ovsdbapp, if the database does not answer.
+        """
+        local = self.read_ports()
+        names = {connection.name: bridge for bridge, connection in self._bridges.items()}
+        return HostView(local, names, plans, self._interfaces_of_ports())
+
+    def _interfaces_of_ports(self) -> dict[str, str]:
+        """Return the name of each interface -> the Neutron port that is plugged in there."""
+        rows = self._interfaces(Bridge.INT)
+        found = ((row["name"], row["external_ids"].get("iface-id", "")) for row in rows)
+        return {name: port_id for name, port_id in found if port_id}
+
+    def appctl(self, command: str, *args: str) -> str:
+        """Give ovs-vswitchd a command; see ``BridgeConnection``."""
+        return self._bridges[Bridge.INT].appctl(command, *args)
+
+    def dump_table(self, bridge: str, table: int) -> str:
+        """Return the flows of a table of a bridge as ``ovs-ofctl dump-flows`` prints them.
+
+        :param bridge: name of a bridge of chains.
+        :raises RuntimeError: the switch does not answer.
+        """
+        by_name = {connection.name: connection for connection in self._bridges.values()}
+        return by_name[bridge].ofctl("dump-flows", "--no-stats", f"table={table}")
 
     def dump_entries(self) -> Dump:
         """See ``Switch``. A flow is ours if it has our cookie.

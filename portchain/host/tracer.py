@@ -1,10 +1,12 @@
 """Traces packets on one host: asks Open vSwitch, which changes nothing when it traces."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Protocol
 
 from portchain.dataplane.flow import Bridge, Flow, parse_dump
 from portchain.dataplane.flow_builder import with_resubmit
+from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.tracing.explain import Explained, Frozen, Ports, explain
 from portchain.dataplane.tracing.host_view import HostView
 from portchain.dataplane.tracing.output import Action, Event, parse, parse_ports, split
@@ -16,21 +18,25 @@ _MOST_PARTS = 8
 _MOST_TRACKINGS = 8
 _OPEN_CONNECTION = "trk,est"
 
-Appctl = Callable[..., str]
-"""Gives ovs-vswitchd a command with arguments and returns its answer.
 
-Raises an exception if it refuses or does not answer.
-"""
-DumpTable = Callable[[str, int], str]
-"""Returns the flows of a table of a bridge as ``ovs-ofctl dump-flows`` prints them."""
+class TraceableSwitch(Protocol):
+    """The switch of a host that can be asked about packets."""
+
+    def view(self, plans: Sequence[ChainPlan]) -> HostView:
+        """Return what is known of the host."""
+
+    def appctl(self, command: str, *args: str) -> str:
+        """Give ovs-vswitchd a command, and return its answer; raise if it refuses."""
+
+    def dump_table(self, bridge: str, table: int) -> str:
+        """Return the flows of a table of a bridge as ``ovs-ofctl dump-flows`` prints them."""
 
 
 class HostTracer:
     """Traces packets on one host."""
 
-    def __init__(self, appctl: Appctl, dump_table: DumpTable) -> None:
-        self._appctl = appctl
-        self._dump_table = dump_table
+    def __init__(self, switch: TraceableSwitch) -> None:
+        self._switch = switch
 
     def trace(self, view: HostView, start: Start, packet: Packet) -> HostTrace:
         """Return what the host does with a packet.
@@ -63,7 +69,7 @@ class HostTracer:
         registers = {name: f"{value:#x}" for name, value in state.registers.items() if value}
         flow = state.packet.flow_text(state.in_port, registers)
         options = tracked if state.packet.is_established else []
-        return self._appctl(command, *options, bridge, flow, *actions)
+        return self._switch.appctl(command, *options, bridge, flow, *actions)
 
     def _explain(
         self, text: str, view: HostView, state: PacketState, *, is_start: bool
@@ -71,7 +77,7 @@ class HostTracer:
         events = parse(text)
         ports: Ports = {}
         if any(_forwards_normally(event) for event in events):
-            ports = parse_ports(self._appctl("dpif/show"))
+            ports = parse_ports(self._switch.appctl("dpif/show"))
         return explain(events, view, state, ports, is_start=is_start)
 
     def _rest_of(self, view: HostView, frozen: Frozen) -> list[str] | None:
@@ -79,7 +85,7 @@ class HostTracer:
         visit = frozen.visit
         words = frozenset((visit.match or "").split(","))
         role = view.bridges[visit.bridge] or Bridge.INT
-        for flow in parse_dump(role, self._dump_table(visit.bridge, visit.table)):
+        for flow in parse_dump(role, self._switch.dump_table(visit.bridge, visit.table)):
             if flow.key.priority == visit.priority and flow.key.match == words:
                 return _behind_header(flow)
         return None

@@ -4,7 +4,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from neutron_lib import context as n_context
 from oslo_config import cfg
@@ -28,6 +29,8 @@ from portchain.rpc.server import ServerClient
 LOG = log.getLogger(__name__)
 
 _RETRY_SECONDS = 2
+
+_T = TypeVar("_T")
 
 
 class HostWorker:
@@ -103,6 +106,24 @@ class HostWorker:
             self._queued_soon.add(task)
         if not is_queued:
             self._tasks.put(lambda: self._run_queued(task))
+
+    def ask(self, question: Callable[[], _T], seconds: float) -> _T:
+        """Have the thread that works on the switch answer something; unlike the others, this waits.
+
+        :param seconds: how long to wait.
+        :raises TimeoutError: the thread is busy.
+        :raises Exception: of the question.
+        """
+        answer: Future[_T] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(question())
+            except Exception as exc:
+                answer.set_exception(exc)
+
+        self._tasks.put(run)
+        return answer.result(seconds)
 
     def request_reconcile(self) -> None:
         """Compare all flows with the switch. Requests until the comparison begins count as one."""

@@ -9,7 +9,9 @@ from neutron_lib import rpc as n_rpc
 from oslo_log import log
 
 from portchain.core.counters import Count, Counter, HostCounts
-from portchain.rpc import contract
+from portchain.dataplane.tracing.packet import Packet
+from portchain.dataplane.tracing.steps import HostTrace, Start
+from portchain.rpc import contract, trace_codec
 from portchain.rpc.fields import ContractError
 
 LOG = log.getLogger(__name__)
@@ -109,6 +111,21 @@ class AgentClient:
         answers = {host: one for host, one in found.items() if not isinstance(one, str)}
         return answers, failures
 
+    def trace(
+        self, context: Any, host: str, start: Start, packet: Packet, seconds: float
+    ) -> HostTrace:
+        """Ask a host what it would do with a packet.
+
+        :param seconds: how long to wait for the answer.
+        :raises Exception: of oslo.messaging, if the host does not answer in time or is older than
+            contract 1.18.
+        :raises ContractError: the answer cannot be read.
+        """
+        answer = self._client.prepare(server=host, timeout=seconds).call(
+            context, "trace", request=trace_codec.encode_request(start, packet)
+        )
+        return trace_codec.decode_trace(answer)
+
 
 _UNKNOWN_METHOD = ("NoSuchMethod", "UnsupportedVersion")
 
@@ -118,6 +135,7 @@ class AgentEndpoint:
 
     :param receive: called with each message, as it was sent; must not block.
     :param count: called with ids of chains; returns what the host has counted of them.
+    :param trace: called with each request for a trace, as it was sent; returns the answer.
     """
 
     target = oslo_messaging.Target(version=contract.VERSION)
@@ -126,9 +144,11 @@ class AgentEndpoint:
         self,
         receive: Callable[[Any], None],
         count: Callable[[Collection[str]], Mapping[Counter, Count]],
+        trace: Callable[[Any], dict[str, Any]],
     ) -> None:
         self._receive = receive
         self._count = count
+        self._trace = trace
 
     def ping(self, context: Any) -> None:
         """Answer."""
@@ -144,3 +164,10 @@ class AgentEndpoint:
         :raises Exception: the switch does not answer.
         """
         return contract.encode_counts(self._count(contract.decode_chain_ids(chain_ids)))
+
+    def trace(self, context: Any, request: Any) -> dict[str, Any]:
+        """Return what this host would do with a packet.
+
+        :raises ContractError: the request does not follow the contract.
+        """
+        return self._trace(request)

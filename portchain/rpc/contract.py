@@ -4,7 +4,8 @@ A message consists of dictionaries, lists, text and numbers that JSON can expres
 turns values into a message; ``decode_*`` checks a message and turns it back into values.
 Everything received is checked before it is used, because flows contain these values.
 
-The server sends ``apply`` to a host, and calls ``counters``. A host calls ``sync`` and ``report``
+The server sends ``apply`` to a host, and calls ``counters``, ``trace`` and ``ping``. A host calls
+``sync``, ``report``, ``report_health`` and ``report_peers``
 of the server.
 """
 
@@ -88,8 +89,10 @@ SERVER_TOPIC = "port_chain-server"
 # 1.17 "counters": the server asks a host what it has counted of chains, and an older host answers
 #      that it has no such method. "id" of a classifier: an older agent ignores it, and one whose
 #      server is older does not count what classifiers match.
+# 1.18 "trace" to hosts: what would happen to a packet (rpc.trace_codec). An older agent answers
+#      that it has no such method.
 VERSION = "1.0"
-MINOR_VERSION = 17
+MINOR_VERSION = 18
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 PARTS_SINCE = 15

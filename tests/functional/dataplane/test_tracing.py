@@ -6,7 +6,8 @@ of one host ends where the packet enters a bridge of another one, as it does at 
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pytest
 
@@ -14,6 +15,7 @@ from portchain.core.function_kinds import L2, L3
 from portchain.core.model import FunctionKind
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.host_switch import Firewall
+from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.tracing.host_view import HostView
 from portchain.dataplane.tracing.journey import Function, Journey, Outcome, follow
 from portchain.dataplane.tracing.packet import Packet
@@ -61,24 +63,30 @@ def follow_in(world: World, probe: Probe) -> Journey:
     )
 
     def ask(host: str, start: Start, packet: Packet) -> HostTrace:
-        place = world.hosts[host]
-        tracer = HostTracer(
-            world.vswitch.appctl,
-            lambda bridge, table: place.ofctl(
-                Bridge.INT if bridge.endswith("-int") else Bridge.TUN,
-                "dump-flows",
-                "--no-stats",
-                f"table={table}",
-            ),
-        )
-        bridges: Mapping[str, Bridge | None] = {
-            f"{host}-int": Bridge.INT,
-            f"{host}-tun": Bridge.TUN,
-        }
-        plans = world.agents[host].reconciler.plans
-        return tracer.trace(HostView(place.read_ports(), bridges, plans), start, packet)
+        switch = TracedHost(world, host)
+        view = switch.view(world.agents[host].reconciler.plans)
+        return HostTracer(switch).trace(view, start, packet)
 
     return follow(ident(port), packet, WorldTopology(world), ask)
+
+
+@dataclass(frozen=True)
+class TracedHost:
+    """A host of a world; implements ``host.tracer.TraceableSwitch``."""
+
+    world: World
+    name: str
+
+    def view(self, plans: Sequence[ChainPlan]) -> HostView:
+        bridges = {f"{self.name}-int": Bridge.INT, f"{self.name}-tun": Bridge.TUN}
+        return HostView(self.world.hosts[self.name].read_ports(), bridges, plans)
+
+    def appctl(self, command: str, *args: str) -> str:
+        return self.world.vswitch.appctl(command, *args)
+
+    def dump_table(self, bridge: str, table: int) -> str:
+        role = Bridge.INT if bridge.endswith("-int") else Bridge.TUN
+        return self.world.hosts[self.name].ofctl(role, "dump-flows", "--no-stats", f"table={table}")
 
 
 class WorldTopology:

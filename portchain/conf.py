@@ -47,6 +47,12 @@ SERVER_OPTS: list[cfg.Opt] = [
         help="Seconds a port chain must have waited before that search has it realised again. "
         "Requests that are still in progress should complete within this time.",
     ),
+    cfg.IntOpt(
+        "trace_lifetime",
+        default=3600,
+        min=60,
+        help="Seconds after which a trace is deleted.",
+    ),
     OPENFLOW_HOSTS,
     *METRICS_OPTS,
     *OVS_OPTS,
@@ -80,6 +86,12 @@ QUOTA_OPTS: list[cfg.Opt] = [
         "quota_flow_classifier",
         default=100,
         help="Number of flow classifiers allowed per project. A negative value means unlimited.",
+    ),
+    cfg.IntOpt(
+        "quota_trace",
+        default=20,
+        help="Number of traces allowed per project at a time. Traces are deleted after "
+        "trace_lifetime. A negative value means unlimited.",
     ),
 ]
 

@@ -97,6 +97,12 @@ class NoFreeId(lib.Conflict):
     )
 
 
+class TraceNotFound(_NotFound):
+    """404: a trace does not exist, has expired, or the caller may not see it."""
+
+    kind = "Trace"
+
+
 class ChangedMeanwhile(lib.Conflict):
     """409: another request deleted or used something that this request names, while it ran."""
 

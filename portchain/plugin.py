@@ -42,11 +42,13 @@ from portchain.db import (
     redaction,
     relations,
     sharing,
+    traces,
     writer,
 )
 from portchain.drivers import manager
 from portchain.joined_work import JoinedWork
 from portchain.requests import chains, classifiers, graphs, groups, pairs, stats, statuses
+from portchain.requests import traces as trace_requests
 from portchain.requests.request import Request
 from portchain.requests.transaction import write_transaction
 
@@ -64,7 +66,7 @@ _T = TypeVar("_T")
 
 @registry.has_registry_receivers
 class PortChainPlugin(service_base.ServicePluginBase):
-    """Serves flow classifiers, port pairs, port pair groups, port chains and service graphs."""
+    """Serves flow classifiers, pairs, groups, port chains, service graphs and traces."""
 
     # Neutron reads these attributes. The last three say that a bulk request is one transaction, and
     # that the database sorts lists and divides them into pages.
@@ -80,6 +82,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         port_pair_group=models.PortPairGroup,
         port_chain=models.PortChain,
         service_graph=models.ServiceGraph,
+        trace=models.Trace,
     )
     def __init__(self) -> None:
         """Load the drivers, register the API extensions and start the periodic workers.
@@ -128,6 +131,8 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def repair(self) -> None:
         """Realise chains again whose realisation failed, was interrupted or has drifted.
 
+        Traces whose time is over are deleted, too.
+
         A periodic worker calls this every ``repair_interval`` seconds.
         """
         context = neutron_context.get_admin_context()
@@ -138,6 +143,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
             self.drivers.repair_port_chain(context, unrealised)
             drifted = self._drift.find_in_next_page(context, self.drivers.observed)
             self._refresh(context, drifted)
+            traces.delete_expired(context)
         except Exception:
             # Without this boundary, one exception would end the periodic worker for good.
             LOG.exception("Repair of port chains failed; the next run tries again")
@@ -299,6 +305,36 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def get_service_graphs(self, context: Any, **page: Any) -> list[Shown]:
         """List service graphs."""
         return lookup.show_page(context, lookup.SERVICE_GRAPH, **page)
+
+    # Traces
+
+    def create_trace_bulk(self, context: Any, traces: Body) -> list[Shown]:
+        """Trace several packets, one after the other."""
+        create = _one_by_one(trace_requests.create_trace)
+        ids = self._write(context, create, _bulk_items(traces, lookup.TRACE.name))
+        for trace_id in ids:
+            trace_requests.run_trace(context, self.drivers.all, trace_id)
+        return lookup.show_by_id(context, lookup.TRACE, ids)
+
+    def create_trace(self, context: Any, trace: Body) -> Shown:
+        """Trace a packet."""
+        return self.create_trace_bulk(context, _bulk(trace))[0]
+
+    def update_trace(self, context: Any, id: str, trace: Body) -> Shown:
+        """Change the name or description of a trace."""
+        return self._update(context, lookup.TRACE, trace_requests.update_trace, id, trace)
+
+    def delete_trace(self, context: Any, id: str) -> None:
+        """Delete a trace."""
+        self._write(context, trace_requests.delete_trace, id)
+
+    def get_trace(self, context: Any, id: str, fields: Any = None) -> Shown:
+        """Show a trace."""
+        return lookup.show_by_id(context, lookup.TRACE, [id], fields)[0]
+
+    def get_traces(self, context: Any, **page: Any) -> list[Shown]:
+        """List traces."""
+        return lookup.show_page(context, lookup.TRACE, **page)
 
     # What all requests have in common
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from neutron_lib import constants
@@ -78,6 +78,22 @@ def to_prefix(value: Any) -> Any:
         return str(ip_network(value, strict=False))
     except ValueError:
         return value
+
+
+def to_address(value: Any) -> str | None:
+    """Convert an IP address to its canonical form.
+
+    :param value: None stays None.
+    :raises InvalidValue: the value is no IP address, or has a scope (RFC 4007).
+    """
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, str) or "%" in value:
+            raise ValueError
+        return str(ip_address(value))
+    except ValueError as error:
+        raise checks.InvalidValue(f"{checks.quote(value)} is not an IP address") from error
 
 
 def to_text(value: Any) -> Any:

@@ -32,6 +32,7 @@ AttributeMap = dict[str, dict[str, Any]]
 
 API_PREFIX: str = sfc.API_PREFIX
 SERVICE_GRAPHS = "service_graphs"
+TRACES = "traces"
 LB_FIELDS = r"^(eth|ip|tcp|udp)_(src|dst)$"
 """Packet fields that may decide which port pair of a group a flow visits."""
 
@@ -115,6 +116,18 @@ def _operating_status() -> AttributeMap:
         "operating_status": dict(rules),
         "operating_status_reason": rules | {"enforce_policy": True},
     }
+
+
+def _packet_port() -> dict[str, Any]:
+    """Return the rules for a transport port of a packet."""
+    return _attribute(
+        post=True,
+        put=False,
+        searchable=True,
+        default=None,
+        convert_to=lib_converters.convert_to_int_if_not_none,
+        validate={"type:range_or_none": [0, 65535]},
+    )
 
 
 _BOOLEAN = {
@@ -473,6 +486,71 @@ TAP = _extension(
 )
 
 
+# sfc-trace: what would happen to a packet. The server asks hosts while the request waits, and keeps
+# the answer for a while.
+
+TRACE = _extension(
+    "sfc-trace",
+    "Traces of Packets",
+    "Shows what happens to a packet, step by step over all hosts, and why",
+    "2026-11-30",
+    resources=_complete(
+        {
+            TRACES: {
+                name: copy.deepcopy(sfc.RESOURCE_ATTRIBUTE_MAP[sfc.PORT_CHAINS][name])
+                for name in ("id", "name", "description", "tenant_id")
+            }
+            | {
+                "port_id": _attribute(
+                    post=True, put=False, searchable=True, validate={"type:uuid": None}
+                ),
+                "destination_ip_address": _attribute(
+                    post=True,
+                    put=False,
+                    searchable=True,
+                    convert_to=converters.to_address,
+                    validate={"type:ip_address": None},
+                ),
+                "source_ip_address": _attribute(
+                    post=True,
+                    put=False,
+                    searchable=True,
+                    default=None,
+                    convert_to=converters.to_address,
+                    validate={"type:ip_address_or_none": None},
+                ),
+                "protocol": _attribute(
+                    post=True,
+                    put=False,
+                    searchable=True,
+                    default="icmp",
+                    default_overrides_none=True,
+                    convert_to=converters.to_protocol,
+                ),
+                "source_port": _packet_port(),
+                "destination_port": _packet_port(),
+                "established": _attribute(
+                    post=True,
+                    put=False,
+                    searchable=True,
+                    default=False,
+                    default_overrides_none=True,
+                    **_BOOLEAN,
+                ),
+                "phase": _attribute(post=False, put=False, searchable=True),
+                "outcome": _attribute(post=False, put=False, searchable=True),
+                "reason": _attribute(post=False, put=False, searchable=False),
+                "steps": _attribute(post=False, put=False, searchable=False),
+                "expires_at": _attribute(post=False, put=False, searchable=False),
+            }
+        }
+    ),
+)
+# `_complete` takes these for attributes with a column to search by.
+for _name in ("reason", "steps", "expires_at"):
+    TRACE.RESOURCE_ATTRIBUTE_MAP[TRACES][_name].update(is_filter=False, is_sort_key=False)
+
+
 ALL = (
     SFC,
     FLOW_CLASSIFIER,
@@ -488,6 +566,7 @@ ALL = (
     SHARING,
     SERVICE_GRAPH,
     TAP,
+    TRACE,
 )
 """Every extension of the service plugin; each has a module in `portchain.api.extensions`."""
 

@@ -12,8 +12,10 @@ from typing import Any
 
 from portchain.api import checks, definitions
 from portchain.core.counters import DropReason
-from portchain.core.model import ChainStatus, OperatingStatus
+from portchain.core.model import ChainStatus, OperatingStatus, TracePhase
 from portchain.core.operating_status import Reason
+from portchain.dataplane.tracing.journey import Outcome
+from portchain.dataplane.tracing.steps import Decision
 
 Schema = dict[str, Any]
 
@@ -33,6 +35,19 @@ _OPERATING_REASON: Schema = {
     },
 }
 
+_STEP: Schema = {
+    "type": "object",
+    "required": ["decision", "reason"],
+    "properties": {
+        "decision": {"type": "string", "enum": [str(decision) for decision in Decision]},
+        **dict.fromkeys(("reason", "host", "bridge", "to"), _TEXT),
+        **{name: {"type": "integer", "nullable": True} for name in ("table", "hop")},
+        "path": {"type": "string", "enum": ["", "forward", "reverse"]},
+        **dict.fromkeys(("port_chain_id", "flow_classifier_id", "port_pair_id", "port_id"), _TEXT),
+    },
+}
+"""A step of a trace; ids are empty where nothing is concerned, or the caller may not see it."""
+
 _UNTYPED: Mapping[str, Schema] = {
     "protocol": {
         "type": "string",
@@ -45,6 +60,11 @@ _UNTYPED: Mapping[str, Schema] = {
     "operating_status": _OPERATING_STATUS,
     "operating_status_reason": _OPERATING_REASON,
     "port_chains": {"type": "object", "additionalProperties": _UUIDS | {"minItems": 1}},
+    "phase": {"type": "string", "enum": [str(phase) for phase in TracePhase]},
+    "outcome": {"type": "string", "enum": ["", *map(str, Outcome)]},
+    "reason": _TEXT,
+    "expires_at": _TIME,
+    "steps": {"type": "array", "items": _STEP},
 }
 """Schemas of attributes whose map names no type: a converter checks them, or they are read-only."""
 

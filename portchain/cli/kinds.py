@@ -498,8 +498,61 @@ PORT_CHAIN = Kind(
     ),
 )
 
+TRACE = Kind(
+    "trace",
+    "/sfc/traces",
+    (
+        Option(flag="--name", attribute="name", updatable=True, help="Name of the trace"),
+        _description("trace"),
+        Reference(
+            flag="--source",
+            attribute="port_id",
+            kind="port",
+            required=True,
+            help="Port that sends the packet (name or ID)",
+        ),
+        Option(
+            flag="--destination",
+            attribute="destination_ip_address",
+            required=True,
+            help="Destination IP address of the packet",
+        ),
+        Option(
+            flag="--source-ip-address",
+            attribute="source_ip_address",
+            help="Source IP address of the packet (default: the first one of the port)",
+        ),
+        Option(
+            flag="--protocol",
+            attribute="protocol",
+            help="IP protocol of the packet, by name or number (default: icmp)",
+        ),
+        Number(
+            flag="--source-port",
+            attribute="source_port",
+            help="Source port of the packet, or its ICMP type (default: 49152; an echo request)",
+        ),
+        Number(
+            flag="--destination-port",
+            attribute="destination_port",
+            help="Destination port of the packet, or its ICMP code (default: 0)",
+        ),
+        Switch(
+            flag="--established",
+            attribute="established",
+            help="The packet belongs to a connection that is open (default: it is the first one)",
+        ),
+    ),
+    columns=("port_id", "destination_ip_address", "protocol", "outcome", "reason"),
+    long_columns=(
+        *("source_ip_address", "source_port", "destination_port", "established", "phase"),
+        *("steps", "expires_at", "project_id", "description"),
+    ),
+)
+
 KINDS = {
-    kind.name: kind for kind in (PORT, FLOW_CLASSIFIER, PORT_PAIR, PORT_PAIR_GROUP, PORT_CHAIN)
+    kind.name: kind
+    for kind in (PORT, FLOW_CLASSIFIER, PORT_PAIR, PORT_PAIR_GROUP, PORT_CHAIN, TRACE)
 }
 """The kinds that ``neutron`` has commands for."""
 REFERRED = {**KINDS, **{kind.name: kind for kind in (NETWORK, SUBNET, SECURITY_GROUP)}}

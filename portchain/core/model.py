@@ -28,6 +28,14 @@ class ChainStatus(StrEnum):
     ERROR = "ERROR"
 
 
+class TracePhase(StrEnum):
+    """How far a trace is: it asks hosts, it is complete, or it could not be completed."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
 class FunctionKind(StrEnum):
     """How a service function forwards packets; see ``function_kinds`` for what follows from it.
 

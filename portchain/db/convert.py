@@ -205,3 +205,17 @@ def show_service_graph(row: models.ServiceGraph) -> dict[str, Any]:
     return _common(row) | {
         "port_chains": {source: list(after) for source, after in branches(row).items()}
     }
+
+
+def show_trace(row: models.Trace) -> dict[str, Any]:
+    """Return what the API shows of a trace."""
+    return {
+        **_common(row),
+        **plain_attributes.TRACE.of_row(row),
+        "protocol": from_protocol(row.protocol),
+        "phase": row.phase,
+        "outcome": row.outcome,
+        "reason": row.reason,
+        "steps": row.steps,
+        "expires_at": _time(row.expires_at),
+    }

@@ -55,6 +55,8 @@ SERVICE_GRAPH = Resource(
     "service_graph", models.ServiceGraph, convert.show_service_graph, errors.ServiceGraphNotFound
 )
 
+TRACE = Resource("trace", models.Trace, convert.show_trace, errors.TraceNotFound)
+
 
 def require(context: Any, resource: Resource, ids: Iterable[str], attribute: str) -> None:
     """Check that the rows that a request names exist and that the caller may see them.

@@ -348,6 +348,31 @@ class ChainHost(model_base.BASEV2):
     )
 
 
+class Trace(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
+    """A packet, and what hosts have said of it. It refers to nothing that has to stay for it.
+
+    ``port_id`` is the port that sends the packet. ``steps`` are as the API shows them to the
+    trace's owner.
+    """
+
+    __tablename__ = "portchain_traces"
+    api_collections = ("traces",)
+    collection_resource_map = {"traces": "trace"}  # noqa: RUF012 - for Neutron
+
+    port_id: Mapped[str] = mapped_column(sa.String(size.UUID_FIELD_SIZE))
+    source_ip_address: Mapped[str | None] = mapped_column(sa.String(64), nullable=True)
+    destination_ip_address: Mapped[str] = mapped_column(sa.String(64))
+    protocol: Mapped[int] = mapped_column(sa.Integer)
+    source_port: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
+    destination_port: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
+    established: Mapped[bool] = mapped_column(sa.Boolean)
+    phase: Mapped[str] = mapped_column(sa.String(16))
+    outcome: Mapped[str] = mapped_column(sa.String(16))
+    reason: Mapped[str] = mapped_column(sa.Text)
+    steps: Mapped[list[dict[str, Any]]] = mapped_column(types.JsonEncodedList(mysql_as_medium=True))
+    expires_at: Mapped[datetime.datetime] = mapped_column(sa.DateTime, index=True)
+
+
 class Host(model_base.BASEV2):
     """A host that has said which minor version of the wire contract it follows.
 

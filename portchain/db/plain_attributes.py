@@ -23,6 +23,12 @@ _OTHERWISE = frozenset(
         # The server may choose their values.
         "chain_id",
         "group_id",
+        # The server finds them out.
+        "phase",
+        "outcome",
+        "reason",
+        "steps",
+        "expires_at",
         # The column holds another form of the value.
         "protocol",
         "l7_parameters",
@@ -72,3 +78,4 @@ def _declared(resource: str, table: Any) -> PlainAttributes:
 FLOW_CLASSIFIER = _declared("flow_classifier", models.FlowClassifier)
 PORT_PAIR = _declared("port_pair", models.PortPair)
 PORT_PAIR_GROUP = _declared("port_pair_group", models.PortPairGroup)
+TRACE = _declared("trace", models.Trace)

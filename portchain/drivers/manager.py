@@ -113,6 +113,11 @@ class DriverManager:
             driver.initialize(self._status)
             LOG.info("Port chain driver %s is ready", name)
 
+    @property
+    def all(self) -> list[PortChainDriver]:
+        """The drivers, in the order in which they are called."""
+        return list(self._drivers.values())
+
     def rpc_endpoints(self) -> list[tuple[str, Sequence[Any]]]:
         """Return the topics to serve in the RPC server process, with their endpoints."""
         return [pair for driver in self._drivers.values() for pair in driver.rpc_endpoints()]

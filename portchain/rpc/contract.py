@@ -5,8 +5,7 @@ turns values into a message; ``decode_*`` checks a message and turns it back int
 Everything received is checked before it is used, because flows contain these values.
 
 The server sends ``apply`` to a host, and calls ``counters``, ``trace`` and ``ping``. A host calls
-``sync``, ``report``, ``report_health`` and ``report_peers``
-of the server.
+``sync``, ``report``, ``report_health`` and ``report_peers`` of the server.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping

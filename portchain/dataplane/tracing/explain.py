@@ -30,7 +30,7 @@ _KEPT_OUT = {
     Priority.LINK_TRAFFIC: "neighbour discovery and DHCP stay out of chains",
 }
 _FORWARDED = "a router forwards it for an end of the chain, and it was classified where it was sent"
-_NO_CLASSIFIER = "no flow classifier of a chain on this host matches it"
+NO_CLASSIFIER = "no flow classifier of a chain on this host matches it"
 
 Ports = Mapping[int, tuple[str, int, str]]
 """As ``output.parse_ports`` returns them."""
@@ -353,7 +353,7 @@ class _Explainer:
             if self._is_integration(visit) and visit.table in tables:
                 is_dropped = visit is self._visits[-1] and _is_ours(visit, visit.priority)
                 if not (is_dropped and not self._exits):
-                    step = Step(Decision.NOT_CLASSIFIED, _NO_CLASSIFIER, visit.bridge, visit.table)
+                    step = Step(Decision.NOT_CLASSIFIED, NO_CLASSIFIER, visit.bridge, visit.table)
                     self._steps.insert(0, step)
                 return
 

@@ -32,6 +32,8 @@ from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.floating import why_not_translated
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
 from portchain.dataplane.planning.planner import PairHistory, Planned, plan_chain
+from portchain.dataplane.tracing.packet import Packet
+from portchain.dataplane.tracing.steps import HostTrace, Start
 from portchain.db import pair_health, pair_sets, sent_plans, snapshots
 from portchain.db.drift import mark_realised
 from portchain.db.hosts import record_version, renew_chains, versions_of
@@ -95,6 +97,9 @@ class HostDriver(PortChainDriver):
         failure_modes=frozenset(FailureMode),
         member_states=True,
     )
+
+    has_chassis = False
+    """Whether the driver's hosts are chassis of OVN."""
 
     def initialize(self, status: ChainStatusReporter) -> None:
         """Connect to the message bus."""
@@ -240,6 +245,21 @@ class HostDriver(PortChainDriver):
                 self.status.mark_failed(context, [chain_id], str(error))
         if quiet:
             mark_realised(context, [one for one in loaded if one.chain.id not in failures])
+
+    # For traces.
+
+    def trace(
+        self, context: Any, host: str, start: Start, packet: Packet, seconds: float
+    ) -> HostTrace:
+        """Ask a host what it would do with a packet; see ``AgentClient.trace``."""
+        return self._agents.trace(context, host, start, packet, seconds)
+
+    def tunnel_addresses(self, context: Any) -> dict[str, str]:
+        """Return host -> the address of its tunnels, of all hosts that have some."""
+        ends = tunnel_ends(context)
+        if self.has_chassis:
+            ends |= self._chassis.all_tunnel_ends()
+        return {host: end.address for host, end in ends.items() if end.address}
 
     # Called by the hosts.
 

@@ -12,15 +12,19 @@ from portchain.dataplane.planning.mtu import TunnelEnd, Underlay
 from portchain.db.many_values import in_parts
 
 
-def tunnel_ends(context: Any, hosts: Collection[str]) -> dict[str, TunnelEnd]:
-    """Return host -> its tunnel endpoint, as its Open vSwitch agent reports it."""
+def tunnel_ends(context: Any, hosts: Collection[str] | None = None) -> dict[str, TunnelEnd]:
+    """Return host -> its tunnel endpoint, as its Open vSwitch agent reports it.
+
+    :param hosts: None for all.
+    """
     # Not the core plugin's get_agents(): beside ML2/OVN, that also asks every chassis, and blocks
     # while OVN's databases are unreachable.
     of_type, admin = {"agent_type": [n_const.AGENT_TYPE_OVS]}, context.elevated()
+    filters = [{}] if hosts is None else [{"host": part} for part in in_parts(hosts)]
     configurations = {
         agent.host: agent.configurations
-        for part in in_parts(hosts)
-        for agent in Agent.get_objects(admin, **of_type, host=part)
+        for each in filters
+        for agent in Agent.get_objects(admin, **of_type, **each)
     }
     return {
         host: TunnelEnd(

@@ -26,6 +26,7 @@ class OvnDriver(HostDriver):
     """Realises chains on the hosts of Neutron's mechanism driver ``ovn``."""
 
     name = "ovn"
+    has_chassis = True
 
     def initialize(self, status: ChainStatusReporter) -> None:
         """Prepare the connections; each process connects when it first has to."""

@@ -27,7 +27,7 @@ from neutronclient.osc.v2.sfc import (
 
 from portchain import policies
 from portchain.api import checks, definitions, extensions, openapi
-from portchain.cli import hooks
+from portchain.cli import hooks, traces
 from portchain.cli.kinds import KINDS
 from portchain.db import convert, models, snapshots
 from tests.unit.api import test_messages
@@ -106,6 +106,7 @@ OPENSTACK = {
     "port_pair_group": sfc_port_pair_group,
     "port_chain": sfc_port_chain,
     "service_graph": sfc_service_graph,
+    "trace": traces,
 }
 NOT_IN_OPENSTACK = {("port_chain", "chain_id"), ("port_pair_group", "group_id")}
 """Numbers of the data plane, for operators; ``neutron`` and the API show them."""

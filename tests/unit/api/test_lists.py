@@ -146,6 +146,7 @@ class QuotaTest(ApiTestCase):
             "port_pair_group": 10,
             "port_pair": 100,
             "flow_classifier": 100,
+            "trace": 20,
         }
         quota = self.call("GET", f"/quotas/{self.context.project_id or 'p'}", roles="admin").json
         assert expected.items() <= quota["quota"].items()

@@ -105,6 +105,20 @@ WRONG: Mapping[str, Sequence[Row]] = {
         ("admin_state_up", ("perhaps", HUGE, 2, [], DEEP), "neither true nor false"),
         ("backup", ("perhaps", HUGE, 2, [], DEEP), "neither true nor false"),
     ),
+    "trace": (
+        ("port_id", (None, *NOT_UUIDS), "not a UUID"),
+        ("port_id", (UNKNOWN,), "could not be found"),
+        ("destination_ip_address", (None, "x", "", HUGE, 5, ["10.0.0.1"], DEEP), "IP address"),
+        ("source_ip_address", ("x", "10.0.0.0/8", HUGE, 5, DEEP), "IP address"),
+        (
+            "protocol",
+            ("xcp", "", HUGE, -1, 256, 1.5, True, ["tcp"], DEEP),
+            "neither the name of an IP protocol nor a number from 0 to 255",
+        ),
+        ("source_port", (-1, 65536, 1.5, "http", True), "not an integer from 0 to 65535"),
+        ("destination_port", (-1, 65536, "x", [1]), "not an integer from 0 to 65535"),
+        ("established", ("maybe", HUGE, 2, [], DEEP), "neither true nor false"),
+    ),
     "port_pair_group": (
         ("port_pairs", ("x", HUGE, 5, True, DEEP), "not a list"),
         ("port_pairs", (["PP1"], [HUGE], [None], [[UNKNOWN]], [DEEP]), "not a UUID"),
@@ -221,6 +235,8 @@ class MessageTest(ApiTestCase):
     def prepare(self) -> None:
         self.net = self.network()
         self.ports = [self.port(self.net, "vm") for _ in range(2)]
+        (fixed_ip,) = self.call("GET", f"/ports/{self.ports[1]}").json["port"]["fixed_ips"]
+        self.destination = fixed_ip["ip_address"]
         chains = [self.chain(self.net) for _ in range(2)]
         self.group_id = chains[0]["port_pair_groups"][0]
         self.chain_ids = [chain["id"] for chain in chains]
@@ -239,6 +255,7 @@ class MessageTest(ApiTestCase):
             "port_pair_group": {},
             "port_chain": {"port_pair_groups": [self.group_id]},
             "service_graph": {"port_chains": {self.chain_ids[0]: [self.chain_ids[1]]}},
+            "trace": {"port_id": self.ports[0], "destination_ip_address": self.destination},
         }
         return rest[resource]
 
@@ -291,6 +308,9 @@ class MessageTest(ApiTestCase):
 
     def test_service_graph(self) -> None:
         self.check("service_graph")
+
+    def test_trace(self) -> None:
+        self.check("trace")
 
     def test_values_that_are_wrong_beside_other_values(self) -> None:
         """Each value is valid alone."""

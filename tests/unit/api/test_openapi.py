@@ -27,6 +27,8 @@ class OpenApiTest(ApiTestCase):
         net = self.network()
         chains = [self.chain(net)["id"] for _ in range(2)]
         self.create("service_graph", port_chains={chains[0]: [chains[1]]})
+        ends = [self.port(net, ip=address) for address in ("10.0.0.201", "10.0.0.202")]
+        self.create("trace", port_id=ends[0], destination_ip_address="10.0.0.202")
         for name in ours:
             described = document["components"]["schemas"][name[:-1]]["properties"].keys()
             shown = self.list_all(name[:-1])[0].keys() - {"tenant_id"}

@@ -82,6 +82,8 @@ class WrongRequestTest(ApiTestCase):
         self.parts = self.chain(self.net)
         self.after = self.chain(self.net)["id"]
         self.ports = [self.port(self.net, "vm") for _ in range(2)]
+        (fixed_ip,) = self.call("GET", f"/ports/{self.ports[1]}").json["port"]["fixed_ips"]
+        self.destination = fixed_ip["ip_address"]
 
     def right(self, resource: str) -> dict[str, Any]:
         """Return attributes with which a resource can be created."""
@@ -91,6 +93,7 @@ class WrongRequestTest(ApiTestCase):
             "port_pair_group": {"port_pairs": []},
             "port_chain": {"port_pair_groups": self.parts["port_pair_groups"]},
             "service_graph": {"port_chains": {self.parts["id"]: [self.after]}},
+            "trace": {"port_id": self.ports[0], "destination_ip_address": self.destination},
         }[resource]
 
     def send(self, method: str, path: str, body: Any, names: Collection[str] = ("",)) -> None:
@@ -144,6 +147,9 @@ class WrongRequestTest(ApiTestCase):
 
     def test_service_graph(self) -> None:
         self.fuzz("service_graph")
+
+    def test_trace(self) -> None:
+        self.fuzz("trace")
 
     def test_random_bodies(self) -> None:
         @SETTINGS

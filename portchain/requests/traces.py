@@ -1,0 +1,223 @@
+"""Requests that create, update and delete traces, and what happens between: hosts are asked."""
+
+import time
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from typing import Any
+
+import oslo_messaging
+from neutron import policy
+from neutron.db import models_v2
+from neutron_lib.db import api as db_api
+from oslo_config import cfg
+from oslo_log import log
+
+from portchain import conf
+from portchain.core import model, rules
+from portchain.core.mismatches import Header
+from portchain.core.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
+from portchain.dataplane.tracing.journey import Journey, Outcome, follow
+from portchain.dataplane.tracing.packet import Packet
+from portchain.dataplane.tracing.steps import Decision, HostTrace, Start, Step
+from portchain.db import lookup, models, plain_attributes, topology, trace_view, traces, writer
+from portchain.db.ports import load_ports
+from portchain.drivers.base import PortChainDriver
+from portchain.drivers.hosts.driver import HostDriver
+from portchain.requests.request import (
+    Data,
+    Request,
+    load_usable_ports,
+    update_name_and_description,
+)
+from portchain.rpc.fields import ContractError
+
+LOG = log.getLogger(__name__)
+
+_ALL_HOSTS_SECONDS = 20.0
+_HOST_SECONDS = 10.0
+_WITH_PORTS = (TCP, UDP, SCTP, ICMP, ICMPV6)
+_FIRST_DYNAMIC_PORT, _ECHO_REQUEST, _ECHO_REQUEST_V6 = 49152, 8, 128
+_FAMILIES = {4: "IPv4", 6: "IPv6"}
+
+
+def create_trace(request: Request, data: Data) -> str:
+    """Add a trace and return its id. Hosts are not asked yet, see ``run_trace``.
+
+    :raises PortNotFound: the port does not exist, or the caller cannot see it.
+    :raises Violation: the port is another project's, or cannot send such a packet.
+    """
+    load_usable_ports(request, [("port_id", data["port_id"])])
+    values = {
+        "id": writer.id_of(data),
+        "project_id": data["project_id"],
+        "name": data["name"],
+        "description": data["description"],
+        "protocol": data["protocol"],
+        **plain_attributes.TRACE.of_request(data),
+    }
+    _packet_and_header(request.session, models.Trace(**values))
+    traces.add(request.session, values, cfg.CONF[conf.GROUP].trace_lifetime)
+    return str(values["id"])
+
+
+def update_trace(request: Request, trace_id: str, data: Data) -> None:
+    """Change the name or the description of a trace.
+
+    :raises NotFound: the trace does not exist, or the caller cannot see it.
+    """
+    update_name_and_description(request, lookup.TRACE, trace_id, data)
+
+
+def delete_trace(request: Request, trace_id: str) -> None:
+    """Delete a trace.
+
+    :raises NotFound: the trace does not exist, or the caller cannot see it.
+    """
+    writer.remove(request.session, lookup.find_one(request.context, lookup.TRACE, trace_id))
+
+
+def run_trace(context: Any, drivers: Iterable[PortChainDriver], trace_id: str) -> None:
+    """Ask the hosts on a packet's way, one after the other, and record what they say.
+
+    Takes at most some ``_ALL_HOSTS_SECONDS``. Never raises: the trace is there already.
+
+    :param context: of the caller, who sees the result.
+    :param drivers: all that are configured.
+    """
+    admin = context.elevated()
+    driver = next((one for one in drivers if isinstance(one, HostDriver)), None)
+    try:
+        journey, header = _follow(admin, driver, trace_id)
+        viewer = _viewer(context)
+        with db_api.CONTEXT_READER.using(admin) as session:
+            steps = trace_view.show_steps(session, journey, header, viewer)
+    except Exception:
+        LOG.exception("Trace %s failed", trace_id)
+        reason = "the trace failed; see the log of the Neutron server"
+        failure = traces.TraceResult(model.TracePhase.FAILED, reason=reason)
+        traces.finish(admin, trace_id, failure)
+        return
+    is_lost = journey.outcome is Outcome.LOST
+    phase = model.TracePhase.FAILED if is_lost else model.TracePhase.SUCCEEDED
+    last = steps[-1]["reason"] if steps else ""
+    traces.finish(admin, trace_id, traces.TraceResult(phase, str(journey.outcome), last, steps))
+
+
+def _viewer(context: Any) -> trace_view.Viewer:
+    """Return the viewer of a trace. Hosts are shown to whom the status of chains may name them."""
+    target = {"project_id": context.project_id, "tenant_id": context.project_id}
+    sees_hosts = policy.check(context, "get_port_chain:status_reason", target)
+    return trace_view.Viewer(None if context.is_admin else context.project_id, sees_hosts)
+
+
+def _follow(context: Any, driver: HostDriver | None, trace_id: str) -> tuple[Journey, Header]:
+    with db_api.CONTEXT_READER.using(context) as session:
+        row = session.get(models.Trace, trace_id)
+        packet, header, network_id = _packet_and_header(session, row)
+        port_id = row.port_id
+    if driver is None:
+        step = Step(Decision.LOST, "no driver is configured whose hosts can trace packets")
+        return Journey((("", step),), Outcome.LOST), header
+    places = topology.DatabaseTopology(context, network_id, driver.tunnel_addresses(context))
+    return follow(port_id, packet, places, _asking(context, driver)), header
+
+
+def _asking(context: Any, driver: HostDriver) -> Callable[[str, Start, Packet], HostTrace]:
+    """Return the function that asks hosts, until the time for all of them is over."""
+    end = time.monotonic() + _ALL_HOSTS_SECONDS
+
+    def ask(host: str, start: Start, packet: Packet) -> HostTrace:
+        seconds = min(_HOST_SECONDS, end - time.monotonic())
+        if not host:
+            return _answer(Decision.DROPPED, "the port is not bound to a host")
+        if seconds <= 0:
+            return _answer(Decision.LOST, f"{_ALL_HOSTS_SECONDS:.0f} s are over")
+        try:
+            return driver.trace(context, host, start, packet, seconds)
+        except oslo_messaging.MessagingTimeout:
+            reason = f"the host has not answered for {seconds:.0f} s; is its agent running?"
+        except ContractError as error:
+            LOG.warning("Cannot read what host %s says of a packet: %s", host, error)
+            reason = "the server cannot read the host's answer"
+        except Exception as error:
+            LOG.warning("Host %s cannot be asked about a packet: %s", host, error)
+            is_older = "NoSuchMethod" in str(getattr(error, "exc_type", ""))
+            reason = (
+                "the agent of the host is of an earlier release, which cannot trace packets"
+                if is_older
+                else "the host cannot be asked; see the log of the Neutron server"
+            )
+        return _answer(Decision.LOST, reason)
+
+    return ask
+
+
+def _answer(decision: Decision, reason: str) -> HostTrace:
+    return HostTrace((Step(decision, reason),), ())
+
+
+def _packet_and_header(session: Any, trace: models.Trace) -> tuple[Packet, Header, str]:
+    """Return the packet of a trace as its port sends it, with its header, and its network.
+
+    :raises Violation: the port cannot send such a packet.
+    """
+    port = load_ports(session, models_v2.Port.id == trace.port_id).get(trace.port_id)
+    if port is None:
+        raise rules.Violation("port_id", f"port {trace.port_id} does not exist")
+    version = ip_address(trace.destination_ip_address).version
+    source = _source(trace, port, version)
+    protocol = ICMPV6 if version == 6 and trace.protocol == ICMP else trace.protocol
+    if protocol not in _WITH_PORTS and (trace.source_port, trace.destination_port) != (None, None):
+        name = "source_port" if trace.source_port is not None else "destination_port"
+        raise rules.Violation(name, "only protocols tcp, udp, sctp and icmp have it")
+    receiver, mac = topology.next_hop(session, port.network_id, trace.destination_ip_address)
+    if not mac:
+        raise rules.Violation(
+            "destination_ip_address",
+            f"no port on the network of port {port.id} has address "
+            f"{trace.destination_ip_address}, and the network has no router",
+        )
+    source_port, destination_port = _ports(protocol, trace)
+    packet = Packet(
+        eth_src=port.mac_address,
+        eth_dst=mac,
+        ethertype=_FAMILIES[version],
+        source=source,
+        destination=trace.destination_ip_address,
+        protocol=protocol,
+        source_port=source_port,
+        destination_port=destination_port,
+        is_established=trace.established,
+    )
+    header = Header(
+        port.id, _FAMILIES[version], source, trace.destination_ip_address, protocol,
+        source_port, destination_port, receiver,
+    )  # fmt: skip
+    return packet, header, port.network_id
+
+
+def _source(trace: models.Trace, port: model.Port, version: int) -> str:
+    if trace.source_ip_address is not None:
+        if ip_address(trace.source_ip_address).version != version:
+            raise rules.Violation(
+                "source_ip_address", "it is not of the IP version of destination_ip_address"
+            )
+        return str(trace.source_ip_address)
+    for address in port.fixed_ips:
+        if ip_address(address).version == version:
+            return address
+    raise rules.Violation("source_ip_address", f"port {port.id} has no IPv{version} address")
+
+
+def _ports(protocol: int, trace: models.Trace) -> tuple[int, int]:
+    """Return the transport ports of a packet, or its ICMP type and code; 0 if it has none."""
+    defaults = {
+        **dict.fromkeys((TCP, UDP, SCTP), (_FIRST_DYNAMIC_PORT, 0)),
+        ICMP: (_ECHO_REQUEST, 0),
+        ICMPV6: (_ECHO_REQUEST_V6, 0),
+    }
+    source, destination = defaults.get(protocol, (0, 0))
+    return (
+        source if trace.source_port is None else trace.source_port,
+        destination if trace.destination_port is None else trace.destination_port,
+    )

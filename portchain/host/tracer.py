@@ -16,6 +16,10 @@ from portchain.dataplane.tracing.steps import Decision, HostTrace, Start, Step
 
 _MOST_PARTS = 8
 _MOST_TRACKINGS = 8
+_ON_OVN = (
+    "a host of OVN, whose pipeline the trace does not follow: on the host, "
+    "ovs-appctl ofproto/trace br-chain does"
+)
 _OPEN_CONNECTION = "trk,est"
 
 
@@ -43,6 +47,8 @@ class HostTracer:
 
         :raises Exception: Open vSwitch does not answer, or refuses.
         """
+        if view.local.has_br_chain:
+            return HostTrace((Step(Decision.LOST, _ON_OVN),), ())
         place = _place(view, start)
         if isinstance(place, Step):
             return HostTrace((place,), ())
@@ -102,7 +108,7 @@ def _place(view: HostView, start: Start) -> tuple[str, int] | Step:
             return Step(Decision.DROPPED, reason, port_id=start.port_id)
         return names[Bridge.INT], port.ofport
     if start.peer:
-        bridge = names.get(Bridge.INT if local.has_br_chain else Bridge.TUN)
+        bridge = names.get(Bridge.TUN)
         tunnel = local.tunnels.get(start.peer)
         if bridge is None or tunnel is None:
             reason = "this host has no tunnel to the one that sends the packet"

@@ -22,6 +22,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "test_ends",
         "test_learning",
         "test_tap",
+        "test_tracing",
     ),
     "failures": ("test_failures", "test_demo"),
     # These transports differ only in the configuration of the agents, so they share a lab.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _BRIDGE = re.compile(r'( *)bridge\("(.+)"\)')
+_RULE = re.compile(r" *-+")
 _VISIT = re.compile(r"( *)(\d+)\. (.*)")
 _NOTE = re.compile(r" *(?:->|>>|>>>>) (.*)")
 _DATAPATH = "Datapath actions: "
@@ -117,7 +118,7 @@ class _Parser:
             elif found := _VISIT.fullmatch(line):
                 indent = len(found[1]) + len(found[2]) - max(_TABLE_WIDTH, len(found[2]))
                 yield from self._visit(indent, int(found[2]), found[3])
-            elif line.startswith("    "):
+            elif line.startswith("    ") and not _RULE.fullmatch(line):
                 yield from self._act(len(line) - len(line.lstrip()), line.strip())
 
     def _enter(self, indent: int, bridge: str) -> None:

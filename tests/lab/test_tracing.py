@@ -1,0 +1,115 @@
+"""Traces across real hosts agree with captures: of packets in chains, outside of them, and lost."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from portchain_lab.lab import Lab
+
+from tests.lab.captures import Captures
+from tests.lab.test_clients import run
+from tests.lab.workflow import CHAINED, DIRECT, Workflow
+
+PORTS = range(1000, 1012)
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab) -> Iterator[Workflow]:
+    workflow = Workflow(lab, Captures())
+    workflow.boot()
+    yield workflow
+    workflow.clean_up()
+
+
+@pytest.fixture
+def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
+    booted.captures = captures
+    booted.pairs_and_groups()
+    yield booted
+    booted.delete_chains()
+    booted.wait_no_flows()
+
+
+def trace(workflow: Workflow, **attributes: Any) -> dict[str, Any]:
+    """Trace a TCP packet from ``src`` to ``dst``, as the specification's classifier matches it."""
+    wanted = {
+        "port_id": workflow.ports["src"].id,
+        "destination_ip_address": workflow.address("dst"),
+        **{"protocol": "tcp", "source_port": 23, "destination_port": 100},
+    }
+    answer = workflow.cloud.post("/sfc/traces", json={"trace": wanted | attributes})
+    assert answer.status_code == 201, answer.text
+    shown: dict[str, Any] = answer.json()["trace"]
+    workflow.cloud.delete(f"/sfc/traces/{shown['id']}")
+    return shown
+
+
+def path_of(workflow: Workflow, shown: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the ports that a traced packet passes, as captures have them."""
+    names = {port.id: name for name, port in workflow.ports.items()}
+    ports = [
+        step["port_id"] for step in shown["steps"] if step["decision"] in ("DELIVERED", "RETURNED")
+    ]
+    return ("src", *(names[port] for port in ports))
+
+
+def test_traces_agree_with_captures(workflow: Workflow) -> None:
+    many = workflow.classifier(source_port_range_min=None, source_port_range_max=None)
+    workflow.wait_status(workflow.chain(many))
+    seen = set()
+    for port in PORTS:
+        shown = trace(workflow, source_port=port)
+        assert (shown["phase"], shown["outcome"]) == ("SUCCEEDED", "DELIVERED"), shown
+        assert {path_of(workflow, shown)} == workflow.paths(source_port=port), shown
+        seen.add(path_of(workflow, shown))
+    assert seen == CHAINED
+    shown = trace(workflow, destination_port=101)
+    assert {path_of(workflow, shown)} == DIRECT == workflow.paths(port=101, source_port=23)
+    assert "the destination port is 101, not 100" in str(shown["steps"])
+
+
+def test_what_drops_a_packet_is_named(workflow: Workflow) -> None:
+    workflow.wait_status(workflow.chain(workflow.classifier()))
+    spoofed = trace(workflow, source_ip_address="10.30.0.249")
+    assert spoofed["outcome"] == "DROPPED"
+    assert "port security" in spoofed["reason"]
+    (group,) = workflow.cloud.security_groups(name="default", project_id=workflow.net.project_id)
+    cloud, rules = workflow.cloud, list(workflow.admitting_rules)
+    for rule in rules:
+        cloud.delete_security_group_rule(rule)
+    workflow.admitting_rules.clear()
+    try:
+        admits_members = [
+            rule
+            for rule in cloud.security_group_rules(security_group_id=group.id)
+            if rule.direction == "ingress"
+        ]
+        assert admits_members, "the default group admits its members"
+        other = trace(workflow, destination_port=101, source_ip_address=None)
+        assert other["outcome"] == "DELIVERED", other
+    finally:
+        workflow.admitting_rules.append(
+            cloud.create_security_group_rule(
+                security_group_id=group.id,
+                direction="ingress",
+                ethertype="IPv4",
+                remote_ip_prefix="10.30.0.0/24",
+            )
+        )
+
+
+def test_the_clients_show_it(workflow: Workflow) -> None:
+    workflow.wait_status(workflow.chain(workflow.classifier()))
+    source, destination = workflow.ports["src"].id, workflow.address("dst")
+    packet = f"--source {source} --destination {destination} --protocol tcp --source-port 23"
+    asked = f"{packet} --destination-port 100 -f json"
+    (shown,), complaints = run(workflow.lab, "openstack", [f"sfc trace create {asked}"])
+    assert complaints.strip() == ""
+    assert shown["Outcome"] == "DELIVERED"
+    assert shown["Steps"][0]["decision"] == "CLASSIFIED"
+    (again,), _ = run(workflow.lab, "openstack", [f"sfc trace show {shown['ID']} -f json"])
+    assert again == shown
+    (listed,), _ = run(workflow.lab, "neutron", ["trace-list -f json"])
+    assert [one["id"] for one in listed] == [shown["ID"]]
+    _, complaints = run(workflow.lab, "openstack", [f"sfc trace delete {shown['ID']}"])
+    assert complaints.strip() == ""

@@ -6,6 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from neutron.plugins.ml2 import models as ml2
+from neutron_lib import constants
 
 from portchain.core.mismatches import Header, mismatches
 from portchain.dataplane.tracing.explain import NO_CLASSIFIER
@@ -67,7 +69,7 @@ def show_steps(
     """
     steps = [step for _, step in journey.steps]
     visible = _visible(session, steps, viewer)
-    hosts = _visible_hosts(session, journey, visible, header.port_id)
+    hosts = _visible_hosts(journey, visible, _own_homes(session, header, viewer))
     chained = _chained(session, header.port_id, viewer)
     shown = []
     for host, step in journey.steps:
@@ -156,10 +158,13 @@ def _visible(session: Any, steps: Iterable[Step], viewer: Viewer) -> set[str]:
 
 
 def _visible_hosts(
-    session: Any, journey: Journey, visible: Collection[str], port_id: str
+    journey: Journey, visible: Collection[str], own_homes: Collection[str]
 ) -> set[str]:
-    """Return the hosts with a port of the viewer: the source's, and those that steps name."""
-    first = {host for host, _ in journey.steps[:1]}
+    """Return the hosts with a port of the viewer: the ends', and those that steps name.
+
+    :param own_homes: the hosts of those ends that are the viewer's.
+    """
+    first = {host for host, _ in journey.steps[:1]}.union(own_homes)
     named = {
         host
         for host, step in journey.steps
@@ -167,6 +172,20 @@ def _visible_hosts(
         if step.decision in (Decision.DELIVERED, Decision.RETURNED)
     }
     return first | named
+
+
+def _own_homes(session: Any, header: Header, viewer: Viewer) -> set[str]:
+    """Return the hosts of the packet's ends that are the viewer's ports."""
+    port, binding = models_v2.Port, ml2.PortBinding
+    ends = (header.port_id, header.destination_port_id)
+    query = (
+        sa.select(binding.host)
+        .join(port, port.id == binding.port_id)
+        .where(port.id.in_(ends), binding.status == constants.ACTIVE)
+    )
+    if viewer.project_id is not None:
+        query = query.where(port.project_id == viewer.project_id)
+    return set(session.scalars(query))
 
 
 def _chained(session: Any, port_id: str, viewer: Viewer) -> list[_Chained]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from portchain_lab.lab import Lab
+from portchain_lab.waiting import wait_for
 
 from tests.lab.captures import Captures
 from tests.lab.test_clients import run
@@ -74,28 +75,19 @@ def test_what_drops_a_packet_is_named(workflow: Workflow) -> None:
     assert spoofed["outcome"] == "DROPPED"
     assert "port security" in spoofed["reason"]
     (group,) = workflow.cloud.security_groups(name="default", project_id=workflow.net.project_id)
-    cloud, rules = workflow.cloud, list(workflow.admitting_rules)
-    for rule in rules:
-        cloud.delete_security_group_rule(rule)
-    workflow.admitting_rules.clear()
+    cloud, port = workflow.cloud, workflow.ports["dst"].id
+    closed = cloud.create_security_group(name="closed")
     try:
-        admits_members = [
-            rule
-            for rule in cloud.security_group_rules(security_group_id=group.id)
-            if rule.direction == "ingress"
-        ]
-        assert admits_members, "the default group admits its members"
-        other = trace(workflow, destination_port=101, source_ip_address=None)
-        assert other["outcome"] == "DELIVERED", other
+        cloud.update_port(port, security_group_ids=[closed.id])
+        wait_for(lambda: _is_refused(workflow), 60, "the destination's host to refuse packets")
     finally:
-        workflow.admitting_rules.append(
-            cloud.create_security_group_rule(
-                security_group_id=group.id,
-                direction="ingress",
-                ethertype="IPv4",
-                remote_ip_prefix="10.30.0.0/24",
-            )
-        )
+        cloud.update_port(port, security_group_ids=[group.id])
+        cloud.delete_security_group(closed)
+
+
+def _is_refused(workflow: Workflow) -> bool:
+    shown = trace(workflow, destination_port=101)
+    return shown["outcome"] == "DROPPED" and "no ingress rule" in shown["reason"]
 
 
 def test_the_clients_show_it(workflow: Workflow) -> None:

@@ -104,11 +104,14 @@ class _Parser:
     def __init__(self) -> None:
         self._open: list[_Open] = []
         self._numbers = itertools.count()
+        self._frozen: list[str] = []  # bridges whose packets the datapath sends through again
+        self._resumes = ""
 
     def events(self, text: str) -> Iterator[Event]:
         for line in text.splitlines():
             if line.startswith(_DATAPATH):
                 self._open.clear()
+                self._resumes = self._frozen.pop(0) if self._frozen else ""
                 yield PassEnd(line.removeprefix(_DATAPATH))
             elif found := _BRIDGE.fullmatch(line):
                 self._enter(len(found[1]), found[2])
@@ -124,6 +127,8 @@ class _Parser:
     def _enter(self, indent: int, bridge: str) -> None:
         while self._open and self._open[-1].indent > indent:
             self._open.pop()
+        # Open vSwitch names the bridge where the trace has begun, not the one that resumes.
+        bridge, self._resumes = self._resumes or bridge, ""
         self._open.append(_Open(Block(next(self._numbers), bridge, self._is_copying()), indent))
 
     def _is_copying(self) -> bool:
@@ -154,6 +159,8 @@ class _Parser:
         is_on_copy = place.copied > 0 or place.of.block.is_on_copy
         action = Action(place.of, text, is_on_copy=is_on_copy)
         place.last = action
+        if text.startswith("ct(") and "table=" in text:
+            self._frozen.append(place.of.bridge)
         place.copied = max(place.copied - 1, 0) + _nested_actions(text)
         yield action
 

@@ -123,6 +123,17 @@ def test_notes_and_passes_are_read() -> None:
     assert list(datapath_outputs(ends[1].datapath_actions)) == [1, 3, 11]
 
 
+def test_a_packet_resumes_on_the_bridge_that_has_tracked_it() -> None:
+    """Open vSwitch prints the bridge where the trace has begun instead."""
+    entered = TRACKED.replace(
+        'bridge("h1-int")\n----------------\n73. ct',
+        'bridge("h1-tun")\n----------------\n 0. priority 1\n    output:1\n\n'
+        'bridge("h1-int")\n----------------\n73. ct',
+    ).replace('bridge("h1-int")\n----------------\n    thaw', 'bridge("h1-tun")\n-----\n    thaw')
+    visits = [event for event in parse(entered) if isinstance(event, Visit)]
+    assert [visit.bridge for visit in visits] == ["h1-tun", "h1-int", "h1-int"]
+
+
 def test_ports_of_the_datapath_are_read() -> None:
     assert parse_ports(PORTS) == {
         1: ("h1-int", 65534, "h1-int"),

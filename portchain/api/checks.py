@@ -155,7 +155,6 @@ def _complaint(kind: str, limit: Any) -> str:
         "ip_address": "is not an IP address",
         "boolean": "is neither true nor false",
         "non_negative": "is not an integer of 0 or more",
-        "ip_address": "is not an IP address",
         "subnet": "is not a prefix in CIDR notation, such as 10.0.0.0/24",
         "regex": f"does not match {limit}",
     }

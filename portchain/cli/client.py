@@ -95,14 +95,6 @@ class Client:
                 return
             page = self._send("GET", following)
 
-    def member(self, kind: Kind, resource_id: str, name: str) -> Any:
-        """Return what a server says about a resource besides its attributes.
-
-        :param name: last part of the path, such as ``statuses``.
-        :raises ClientError: the server refuses the request, or does not answer.
-        """
-        return self._send("GET", f"{kind.path}/{resource_id}/{name}")
-
     def _send(self, method: str, path: str, **request: Any) -> Any:
         try:
             answer = self._network.request(path, method, **request)

@@ -74,6 +74,6 @@ def _by_id(client: Client, kind: Kind, ids: list[str]) -> Iterator[Shown]:
 
 def _member(client: Client, chain: Shown, name: str) -> Any:
     try:
-        return client.member(PORT_CHAIN, chain["id"], name)
+        return client.read(PORT_CHAIN, chain["id"], name)
     except ClientError:
         return None  # an older server, or a policy that forbids it

@@ -162,10 +162,17 @@ def _checked_by(session: Any, host: str, pair_ids: Iterable[str]) -> set[str]:
 
 
 @db_api.retry_if_session_inactive()
-def working_hosts(context: Any) -> set[str]:
-    """Return the hosts with functions that are checked and count as working."""
+def working_hosts(context: Any) -> dict[str, str]:
+    """Return the hosts with functions that are checked and count as working.
+
+    :returns: host -> the mechanism driver that bound ports there.
+    """
+    level, binding = ml2.PortBindingLevel, ml2.PortBinding
     with db_api.CONTEXT_READER.using(context):
-        return set(context.session.scalars(_working(ml2.PortBinding.host).distinct()))
+        query = _working(binding.host, level.driver).join(
+            level, sa.and_(level.port_id == binding.port_id, level.host == binding.host)
+        )
+        return dict(context.session.execute(query.distinct()).all())
 
 
 @db_api.retry_if_session_inactive()
@@ -177,11 +184,11 @@ def all_failed(context: Any, host: str) -> list[model.PairHealth]:
         return [model.PairHealth(pair_id, False, HOST_IS_SILENT) for pair_id in sorted(ids)]
 
 
-def _working(column: Any) -> Any:
+def _working(*columns: Any) -> Any:
     """Query the pairs that are checked and count as working, with the binding of the ingress."""
     pair, member, group, binding, row = PortPair, GroupPair, Group, ml2.PortBinding, PairHealth
     return (
-        sa.select(column)
+        sa.select(*columns)
         .select_from(pair)
         .join(member, member.pair_id == pair.id)
         .join(group, group.id == member.group_id)

@@ -87,6 +87,34 @@ class HostCollector(Collector):
             synchronised.add_metric([worker.host], worker.sync_seconds)
             in_sync.add_metric([worker.host], worker.reconciler.is_in_sync)
         yield from (repairs, queued, synchronised, in_sync)
+        yield from self._health()
+
+    def _health(self) -> Iterator[Metric]:
+        """Yield what health checks have found out."""
+        up = GaugeMetricFamily(
+            "portchain_function_up",
+            "Whether the function of a port pair answers its health check",
+            labels=["host", "port_pair_id"],
+        )
+        seconds = GaugeMetricFamily(
+            "portchain_probe_seconds",
+            "How long the last answer to a health check took",
+            labels=["host", "port_pair_id"],
+        )
+        peers = GaugeMetricFamily(
+            "portchain_peer_up",
+            "Whether the switch of another host returns what is sent to it",
+            labels=["host", "peer"],
+        )
+        for worker in self._workers:
+            functions = worker.health.functions
+            for found in functions.findings:
+                up.add_metric([worker.host, found.name], found.is_up)
+            for pair_id, taken in functions.answer_seconds.items():
+                seconds.add_metric([worker.host, pair_id], taken)
+            for found in worker.health.peers.findings:
+                peers.add_metric([worker.host, found.name], found.is_up)
+        yield from (up, seconds, peers)
 
 
 _Families = dict[str, tuple[CounterMetricFamily, CounterMetricFamily]]

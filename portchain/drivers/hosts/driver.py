@@ -342,10 +342,8 @@ class HostDriver(PortChainDriver):
         functions are back when it reports them again.
         """
         unreachable = {one.address for one in peers if not one.is_up}
-        hosts = pair_health.working_hosts(context) if unreachable else set()
-        ends = tunnel_ends(context, hosts)
-        ends |= self._chassis.tunnel_ends(hosts - ends.keys())
-        for each, end in ends.items():
+        hosts = pair_health.working_hosts(context) if unreachable else {}
+        for each, end in self._tunnel_ends(context, hosts).items():
             if end.address in unreachable and each != host and not self._answers(context, each):
                 LOG.warning("Host %s does not answer, nor do its functions", each)
                 self._record_health(context, each, pair_health.all_failed(context, each))

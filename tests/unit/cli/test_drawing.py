@@ -34,7 +34,7 @@ class Server:
     def list(self, kind: Kind, **query: str) -> list[Shown]:
         return [one for one in self.resources[kind.name] if one["id"] == query["id"]]
 
-    def member(self, _kind: Kind, resource_id: str, name: str) -> Any:
+    def read(self, _kind: Kind, resource_id: str, name: str) -> Any:
         assert resource_id == CHAIN["id"]
         if name not in self.members:
             raise ClientError("HTTP 404")

@@ -98,8 +98,8 @@ def health_parameters(
     """Return the parameters of a health check, with those that a request leaves out.
 
     :param given: as in a request: an empty ``destination`` is None.
-    :param known: those of the group; None if it is new. A new one with a short ``delay`` and no
-        ``timeout`` waits as long as the delay.
+    :param known: those of the group; None if it is new. A new one without ``timeout`` waits
+        for half of the delay.
     """
     values: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if "destination" in given:
@@ -107,7 +107,7 @@ def health_parameters(
         values["destination"] = str(ip_address(address)) if address else ""
     found = replace(known or HealthCheckParameters(), **values)
     if known is None and "timeout" not in values:
-        found = replace(found, timeout=min(found.timeout, found.delay))
+        found = replace(found, timeout=max(MIN_SECONDS, found.delay / 2))
     return replace(found, delay=float(found.delay), timeout=float(found.timeout))
 
 

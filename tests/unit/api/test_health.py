@@ -5,9 +5,9 @@ from unittest import mock
 
 from neutron_lib.db import api as db_api
 
-from portchain.core.model import ChainSnapshot, PairHealth
+from portchain.core.model import ChainSnapshot, PairHealth, PeerHealth
 from portchain.dataplane.planning.planner import plan_chain
-from portchain.db import drift, models, snapshots
+from portchain.db import drift, models, pair_health, snapshots
 from tests.unit.api.base import HOST, OTHER_PROJECT, ApiTestCase
 
 DEFAULTS = {
@@ -20,6 +20,7 @@ DEFAULTS = {
 T2: dict[str, Any] = {"project": OTHER_PROJECT, "roles": "member,reader"}
 CHECKED: dict[str, Any] = {"health_check": "icmp", "health_check_parameters": {"delay": 0.2}}
 SECOND = "compute-2"
+TUNNEL_IP = "192.0.2.1"
 
 
 class HealthCase(ApiTestCase):
@@ -78,12 +79,45 @@ class HealthCase(ApiTestCase):
             return self.context.session.get(models.PortChain, self.chain_id)
 
 
+class PeersTest(HealthCase):
+    """Hosts that others do not reach any more."""
+
+    def answers(self, host_answers: bool, *reports: PeerHealth, host: str = SECOND) -> mock.Mock:
+        driver = self.plugin.drivers._drivers["ovs"]
+        with mock.patch.object(driver._agents, "answers", return_value=host_answers) as asked:
+            driver._record_peers(self.context, host, reports)
+        return asked
+
+    def test_functions_of_a_host_that_is_switched_off(self) -> None:
+        asked = self.answers(False, PeerHealth(TUNNEL_IP, False))
+        assert [call.args[1] for call in asked.call_args_list] == [HOST]
+        assert set(self.snapshot().failed.values()) == {pair_health.HOST_IS_SILENT}
+        assert self.snapshot().failed.keys() == set(self.pairs)
+        # Nobody asks again, and the host itself says when it is back.
+        assert not self.answers(False, PeerHealth(TUNNEL_IP, False)).called
+        self.pass_check(*self.pairs)
+        assert not self.snapshot().failed
+
+    def test_a_host_that_answers_is_not_switched_off(self) -> None:
+        """The way between the two is broken, or the reporting host's own."""
+        first = self.answers(True, PeerHealth(TUNNEL_IP, False))
+        again = self.answers(False, PeerHealth(TUNNEL_IP, False))
+        assert (first.called, again.called) == (True, False)  # it has just answered
+        assert not self.snapshot().failed
+
+    def test_reports_that_concern_nobody(self) -> None:
+        for report in (PeerHealth(TUNNEL_IP, True), PeerHealth("192.0.2.99", False)):
+            assert not self.answers(False, report).called
+        assert not self.answers(False, PeerHealth(TUNNEL_IP, False), host=HOST).called
+        assert not self.snapshot().failed
+
+
 class HealthTest(HealthCase):
     # Requests
 
     def test_parameters_that_a_request_leaves_out(self) -> None:
         shown = self.show("port_pair_group", self.group_id)["health_check_parameters"]
-        assert shown == DEFAULTS | {"delay": 0.2, "timeout": 0.2}
+        assert shown == DEFAULTS | {"delay": 0.2, "timeout": 0.1}
         group = self.create("port_pair_group")
         assert group["health_check_parameters"] == DEFAULTS
         assert (group["min_healthy"], group["on_failure"]) == (1, "rebalance")

@@ -17,10 +17,11 @@ from portchain.core.model import ChainSnapshot, HostReport
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned, plan_chain
+from portchain.dataplane.tracing.steps import Decision, HostTrace, Step
 from portchain.db import realisation, snapshots
 from portchain.drivers.hosts import driver
 from portchain.drivers.ovs.driver import OvsDriver
-from portchain.rpc import contract
+from portchain.rpc import contract, trace_codec
 from portchain.rpc.agent import AgentClient, AgentEndpoint
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
 
@@ -68,10 +69,16 @@ class OvsDriverTest(ApiTestCase):
         """Receive what is sent to a host, as its agent would."""
         received: Queue[contract.PlanUpdate] = Queue()
         target = oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=host)
-        server = rpc.get_server(
-            target,
-            [AgentEndpoint(lambda sent: received.put(contract.decode_update(sent)), lambda _: {})],
+
+        def trace(request: Any) -> dict[str, Any]:
+            start, packet = trace_codec.decode_request(request)
+            step = Step(Decision.DROPPED, f"{start.port_id} on {host}: {packet.destination}")
+            return trace_codec.encode_trace(HostTrace((step,), ()))
+
+        endpoint = AgentEndpoint(
+            lambda sent: received.put(contract.decode_update(sent)), lambda _: {}, trace
         )
+        server = rpc.get_server(target, [endpoint])
         # One thread, so that messages keep their order.
         server.start(override_pool_size=1)
         self.servers.append(server)
@@ -369,6 +376,13 @@ class OvsDriverTest(ApiTestCase):
         self.sent()
         OvsDriver.update_port_chain(self.driver(), self.context, last)
         assert self.sent() == {}
+
+    def test_the_host_of_a_port_is_asked_for_a_trace(self) -> None:
+        (fixed_ip,) = self.call("GET", f"/ports/{self.client}").json["port"]["fixed_ips"]
+        destination = fixed_ip["ip_address"]
+        made = self.create("trace", port_id=self.client, destination_ip_address=destination)
+        assert (made["phase"], made["outcome"]) == ("SUCCEEDED", "DROPPED")
+        assert made["reason"] == f"{self.client} on {FIRST}: {destination}"
 
     def driver(self) -> OvsDriver:
         (driver,) = self.plugin.drivers._drivers.values()

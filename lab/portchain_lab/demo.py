@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,10 @@ ACTIVE_DEADLINE = 240.0
 CHAINED, WIDE, OUTSIDE = 100, 200, 300
 """Destination ports: matched by FC1 of the specification, by the wider FC2, and by neither."""
 CONNECTIONS = {CHAINED: 100, WIDE: 60, OUTSIDE: 20}
+CHECK_FUNCTIONS = (
+    "openstack sfc port pair group set PG1 --health-check icmp "
+    "--health-check-parameters delay=0.2,max_retries_down=3"
+)
 INTRODUCTION = f"""
 [bold]The workflow of the specification[/]
 
@@ -102,7 +107,8 @@ class Demo:
         connections = packet_paths.connections(packet_paths.observations(frames))
         found = packet_paths.select(connections, "tcp", source.ip, destination.ip)
         self._report(found)
-        wrong = faults(found) + [
+        self._draw()
+        wrong = [*faults(found), *self._fail_over(source, destination)] + [
             f"a frame that is neither IP nor ARP reached port {one.port}"
             for one in packet_paths.unexpected_frames(frames)
         ]
@@ -238,6 +244,54 @@ class Demo:
             "  Connections of FC1 share one 5-tuple, so one pair of PG1 gets all of them. "
             "Replies return directly, because PC1 is not symmetric."
         )
+
+    def _draw(self) -> None:
+        """Print the chain as its owner sees it."""
+        self._heading("7. The chain with what it has counted")
+        command = "openstack sfc port chain draw PC1"
+        with self._lab.client_launcher():
+            drawing = self._lab.run_client(*command.split())
+        self._console.print(f"  [cyan]$ {command}[/]")
+        self._console.print(drawing.rstrip(), markup=False, highlight=False)
+
+    def _fail_over(self, source: VirtualMachine, destination: VirtualMachine) -> list[str]:
+        """Have a function hang, and send connections when it is out of the path.
+
+        :returns: what went wrong.
+        """
+        self._heading("8. A function hangs")
+        with self._lab.client_launcher():
+            self._lab.run_client(*shlex.split(CHECK_FUNCTIONS))
+        self._console.print(f"  [cyan]$ {CHECK_FUNCTIONS}[/]")
+        for pair in GROUPS["PG1"]:
+            self._wait_for_pair(pair, "ONLINE")
+        vm = self._lab.vms.get("vm1")
+        with self._lab.vms.hung(vm):
+            began = time.monotonic()
+            self._wait_for_pair("PP1", "ERROR")
+            took = time.monotonic() - began
+            self._console.print(
+                f"  [green]✓[/] {took:.1f} s after vm1 stopped forwarding, PP1 is ERROR, and PP2 "
+                "gets its packets"
+            )
+            wait_for(self._is_active, ACTIVE_DEADLINE, "PC1 to become ACTIVE")
+            with traffic.TcpEchoServer(destination, WIDE):
+                tried = traffic.tcp_connections(source, destination, WIDE, CONNECTIONS[WIDE], 0)
+        answered = sum(attempt.ok for attempt in tried)
+        self._console.print(f"  {answered} of {len(tried)} new connections answered")
+        self._wait_for_pair("PP1", "ONLINE")
+        self._console.print("  [green]✓[/] vm1 forwards again, and PP1 is ONLINE")
+        lost = len(tried) - answered
+        return [f"{lost} connections failed while vm1 hung"] if lost else []
+
+    def _wait_for_pair(self, name: str, status: str) -> None:
+        def has_status() -> bool:
+            answer = self._network.get(f"/sfc/port_pairs?name={name}&fields=operating_status")
+            (pair,) = answer.json()["port_pairs"]
+            return bool(pair["operating_status"] == status)
+
+        with self._console.status(f"waiting until {name} is {status}"):
+            wait_for(has_status, ACTIVE_DEADLINE, f"{name} to be {status}", interval=0.05)
 
     def _heading(self, text: str) -> None:
         self._console.print(f"\n[bold]{text}[/]")

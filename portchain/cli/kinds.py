@@ -401,9 +401,10 @@ PORT_PAIR_GROUP = Kind(
             updatable=True,
             help="delay: seconds from one probe to the next (default: 1). timeout: seconds to wait "
             "for the answer, at most delay (default: half of it). max_retries: answers in a row "
-            "after which a failed function is back, 1 to 10 (default: 3). max_retries_down: failures in "
-            "a row after which a function has failed, 1 to 10 (default: 3). destination: address "
-            "that probes of icmp are sent to (default: one that packets of the chain go to)",
+            "after which a failed function is back, 1 to 10 (default: 3). max_retries_down: "
+            "failures in a row after which a function has failed, 1 to 10 (default: 3). "
+            "destination: address that probes of icmp are sent to (default: one that packets of "
+            "the chain go to)",
         ),
         Number(
             flag="--min-healthy",

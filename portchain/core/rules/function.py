@@ -98,17 +98,22 @@ def health_parameters(
     """Return the parameters of a health check, with those that a request leaves out.
 
     :param given: as in a request: an empty ``destination`` is None.
-    :param known: those of the group; None if it is new. A new one without ``timeout`` waits
+    :param known: those of the group; None if it is new. Unless it has another ``timeout``, it waits
         for half of the delay.
     """
     values: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if "destination" in given:
         address = values.get("destination")
         values["destination"] = str(ip_address(address)) if address else ""
-    found = replace(known or HealthCheckParameters(), **values)
-    if known is None and "timeout" not in values:
-        found = replace(found, timeout=max(MIN_SECONDS, found.delay / 2))
+    before = known or HealthCheckParameters()
+    found = replace(before, **values)
+    if "timeout" not in values and before.timeout == _usual_timeout(before.delay):
+        found = replace(found, timeout=_usual_timeout(found.delay))
     return replace(found, delay=float(found.delay), timeout=float(found.timeout))
+
+
+def _usual_timeout(delay: float) -> float:
+    return max(MIN_SECONDS, delay / 2)
 
 
 def _check_health(group: PortPairGroup) -> None:

@@ -129,6 +129,9 @@ class HealthTest(HealthCase):
         shown = self.update("port_pair_group", group["id"], **second)["health_check_parameters"]
         wanted = {"timeout": 1.0, "destination": "2001:db8::1", "max_retries": 10}
         assert shown == DEFAULTS | wanted
+        shorter: dict[str, Any] = {"health_check_parameters": {"delay": 0.4}}
+        shown = self.update("port_pair_group", self.group_id, **shorter)["health_check_parameters"]
+        assert (shown["delay"], shown["timeout"]) == (0.4, 0.2)  # nobody has asked for another one
         cleared: dict[str, Any] = {"health_check_parameters": {"destination": None}}
         shown = self.update("port_pair_group", group["id"], **cleared)["health_check_parameters"]
         assert shown == DEFAULTS | wanted | {"destination": None}

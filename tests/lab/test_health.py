@@ -8,6 +8,7 @@ import pytest
 from portchain_lab.lab import Lab
 from portchain_lab.waiting import wait_for
 
+from tests.full import in_full
 from tests.lab.captures import Captures
 from tests.lab.load import FLOWS, Load
 from tests.lab.workflow import DEADLINE, FUNCTIONS, Workflow
@@ -17,7 +18,7 @@ CHECK = {
     "health_check": "icmp",
     "health_check_parameters": {"delay": 0.2, "max_retries_down": 3, "max_retries": 3},
 }
-KINDS = ["l3", "l2", "mpls", "nsh"]
+KINDS = in_full(["l3", "l2", "mpls", "nsh"], ["l3", "l2"])
 LEFT_OUT = {("src", "dst")}
 
 

@@ -362,8 +362,6 @@ class Reconciler:
         """Do one slice of ``_compare_all``; return its result, or None if it is not complete."""
         try:
             comparison = self._full_comparison or self._begin_full_comparison()
-            if comparison is None:
-                return None
             local, end = self._read_ports(), self._clock() + _SLICE_SECONDS
             for _ in range(_SLICE_CHAINS):
                 if (chain_id := comparison.next_chain(local)) is None:
@@ -376,8 +374,8 @@ class Reconciler:
             self._in_sync, self._full_comparison = False, None
             raise
 
-    def _begin_full_comparison(self) -> FullComparison | None:
-        """Read the switch. If it is as this agent has left it, there is nothing to compare."""
+    def _begin_full_comparison(self) -> FullComparison:
+        """Read the switch."""
         # A comparison that goes on meanwhile has read the switch before.
         self._in_sync, self._verified, self._changed_since = False, None, None
         self._computed.clear()
@@ -386,13 +384,8 @@ class Reconciler:
         self._chains_of_graph = {one: unit for unit in units for one in unit if len(unit) > 1}
         is_start = not self._has_resumed
         comparison = FullComparison(self._arbiter, self._chains, local, dump, is_start=is_start)
-        if comparison.found or self._arbiter.ledger.owners:
-            self._full_comparison = comparison
-            return comparison
-        # After a start of the host, the switch is empty: chains can be programmed one by one.
-        self._in_sync = self._has_resumed = True
-        self._verify(dump)
-        return None
+        self._full_comparison = comparison
+        return comparison
 
     def _compute_for(
         self, comparison: FullComparison, chain_ids: Collection[str], local: LocalSwitch

@@ -174,12 +174,14 @@ class PortChainTest(ApiTestCase):
             "port_pair_groups": [group, chain["port_pair_groups"][1]],
             "flow_classifiers": [classifier],
         }
-        assert self.update("port_chain", chain["id"], **wanted) == chain | wanted
+        updated = self.update("port_chain", chain["id"], **wanted)
+        del updated["operating_status_reason"], chain["operating_status_reason"]  # names groups
+        assert updated == chain | wanted
         # Attributes that the request leaves out keep their value. The removed classifier is free.
         self.delete("flow_classifier", chain["flow_classifiers"][0])
-        assert self.update("port_chain", chain["id"], flow_classifiers=[]) == chain | wanted | {
-            "flow_classifiers": []
-        }
+        updated = self.update("port_chain", chain["id"], flow_classifiers=[])
+        del updated["operating_status_reason"]
+        assert updated == chain | wanted | {"flow_classifiers": []}
 
     def test_fixed_attributes_cannot_be_updated(self) -> None:
         chain = self.chain(self.net)

@@ -138,7 +138,7 @@ class QueryCountTest(ApiTestCase):
             for some in (ids[:1], ids)
         ]
         # They have no function ports, and one query for the networks that are recorded.
-        assert counts == [whole] * 2
+        assert max(counts) <= whole
 
     def test_emptying_a_group_of_many_chains_needs_as_many_statements(self) -> None:
         def empty(chains: int) -> int:

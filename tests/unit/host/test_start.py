@@ -7,7 +7,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from portchain.dataplane.arbitration import FlowArbiter
@@ -230,6 +230,11 @@ class TouchedSwitch(MemorySwitch):
     before=st.lists(PLANS, max_size=6),
     changed=st.lists(PLANS, max_size=3),
     events=st.lists(st.tuples(st.integers(1, 8), st.sampled_from(VMS))),
+)
+@example(
+    before=[],
+    changed=[chain_of(1, "vm1", "ab", port=7), chain_of(7, "vm3", "a")],
+    events=[(1, "vm3")],
 )
 def test_ports_that_come_meanwhile_make_no_difference(before, changed, events):
     """The same flows, the same reports, and no flow is touched that is as it should be."""

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from portchain.conf import GROUP
 from portchain.core.counters import Count, Counter
+from portchain.host.health.checks import Finding
 from portchain.host.metrics import HostCollector
 from portchain.metrics.exporter import serve
 from portchain.metrics.options import METRICS_OPTS
@@ -40,8 +41,13 @@ def worker(host: str, counts: Mapping[Counter, Count] | Exception) -> Any:
     reconciler = SimpleNamespace(
         hop_numbers=lambda: {("c1", False, "pair"): 2}, repaired_flows=3, is_in_sync=True
     )
+    functions = SimpleNamespace(
+        findings=[Finding("pair", is_up=True, failures=3)], answer_seconds={"pair": 0.003}
+    )
+    peers = SimpleNamespace(findings=[Finding("192.0.2.2", is_up=False, failures=3)])
     return SimpleNamespace(
         host=host,
+        health=SimpleNamespace(functions=functions, peers=peers),
         counts_of=counts_of,
         reconciler=reconciler,
         queue_lengths={"tasks": 1, "reports": 0},

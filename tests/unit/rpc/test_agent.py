@@ -62,7 +62,7 @@ class AgentTest(base.BaseTestCase):
             self.asked.append(chain_ids)
             return counts
 
-        self.host(name, AgentEndpoint(lambda _: None, count))
+        self.host(name, AgentEndpoint(lambda _: None, count, lambda _: {}))
 
     def ask(self, *hosts: str, timeout: float = 30) -> HostCounts:
         context = neutron_context.get_admin_context_without_session()
@@ -85,7 +85,7 @@ class AgentTest(base.BaseTestCase):
         self.counting("h1", {VISITS: Count(1, 2)})
         self.host("older", HostBefore117())
         self.host("confused", ConfusedHost())
-        self.host("failing", AgentEndpoint(lambda _: None, fail))
+        self.host("failing", AgentEndpoint(lambda _: None, fail, lambda _: {}))
         counts = self.ask("h1", "older", "confused", "failing")
         assert counts.answers == {"h1": {VISITS: Count(1, 2)}}
         assert counts.failures == {

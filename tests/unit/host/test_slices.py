@@ -264,8 +264,8 @@ class PrintingSwitch(SlowSwitch):
     def dump_entries(self):
         self._answer()
         lines = [
-            f" cookie=0x1, table={key.table}, priority={key.priority},{','.join(sorted(key.match))} "
-            f"actions={flow.actions}"
+            f" cookie=0x1, table={key.table}, priority={key.priority},"
+            f"{','.join(sorted(key.match))} actions={flow.actions}"
             for key, flow in self.flows.items()
             if key.bridge == Bridge.INT
         ]

@@ -88,7 +88,7 @@ NEEDS: Mapping[str, tuple[Feature, ...]] = {
     **_each("in_port pkt_mark dl_src dl_dst eth_src eth_dst dl_type ip ipv6 nw_proto nw_ttl"),
     **_each("tcp tcp6 udp udp6 sctp sctp6 icmp icmp6 icmp_type icmp_code tp_src tp_dst"),
     **_each("tcp_flags nw_frag"),
-    **_each("nw_src nw_dst ipv6_src ipv6_dst NORMAL output"),
+    **_each("nw_src nw_dst ipv6_src ipv6_dst NORMAL output IN_PORT"),
     **_each("arp arp_op arp_tpa nd_target controller"),
     # ovs-vswitchd does these itself, when it computes a flow for the datapath.
     **_each("conj_id conjunction learn multipath load move push pop set_field"),

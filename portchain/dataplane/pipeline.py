@@ -546,7 +546,7 @@ _VALUE = re.compile(r"(?<=set_field:)[^,]*(?=->)|(?<=cookie=)\w+|(?<=output:)(?=
 _LEARN = re.compile(r"learn\(table=(\d+),[^)]*\)")
 _GOTO = re.compile(r"(?:goto_table:|resubmit\(,)(\d+)")
 _OUTPUT = re.compile(
-    r"(?:^|[,(])(?:output:(?:\d+|NXM_NX_REG\d+\[.*?\])|in_port|NORMAL|controller\(.*?\))(?:[,)]|$)",
+    r"(?:^|[,(])(?:output:(?:\d+|NXM_NX_REG\d+\[.*?\])|IN_PORT|NORMAL|controller\(.*?\))(?:[,)]|$)",
     re.ASCII,
 )
 

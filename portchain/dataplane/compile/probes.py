@@ -62,7 +62,7 @@ def peer_flows(switch: LocalSwitch) -> Iterator[Flow]:
     while its agent is stopped, too: it forwards the packets of chains then.
     """
     frame = ("mpls", NO_VLAN, f"mpls_label={PEER_LABEL}", "mpls_bos=1")
-    return_it = (f"set_field:{PEER_ANSWER_TTL}->mpls_ttl", "in_port")
+    return_it = (f"set_field:{PEER_ANSWER_TTL}->mpls_ttl", "IN_PORT")
     for ttl, actions in ((PEER_PROBE_TTL, return_it), (PEER_ANSWER_TTL, (_TO_HOST,))):
         match = (*frame, f"mpls_ttl={ttl}")
         if switch.patch_to_int is not None:

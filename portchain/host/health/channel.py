@@ -7,6 +7,8 @@ import os
 import socket
 import ssl
 import struct
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -22,6 +24,11 @@ _MAX_FRAME = 128
 _NICIRA, _SET_CONTROLLER_ID = 0x00002320, 20
 _ANSWER_SECONDS = 5.0
 _CHUNK = 1 << 16
+_IN_PORT = struct.Struct("!28xII")  # of a packet-in: the first field that the packet matched
+_IN_PORT_FIELD = 0x80000004
+_MOST_FRAMES = 50
+"""So many frames a second are looked at from each port. A function answers ten times a second at
+most; one that sends more must not keep the host from looking at others."""
 _RUN_DIRECTORY = "/var/run/openvswitch"
 
 
@@ -52,6 +59,8 @@ class PacketChannel:
         self._target = ""
         self._socket: socket.socket | None = None
         self._unread = b""
+        self._second = 0
+        self._frames: Counter[int] = Counter()  # in this second, by port
         # Not os-ken's ProtocolDesc: in Neutron's agent, that knows the agent's version only.
         self._switch = SimpleNamespace(ofproto=ofp, ofproto_parser=messages)
 
@@ -168,11 +177,23 @@ class PacketChannel:
         if kind == ofp.OFPT_ECHO_REQUEST:
             answer = _HEADER.pack(ofp.OFP_VERSION, ofp.OFPT_ECHO_REPLY, length, xid)
             self._connected().sendall(answer + message[_HEADER.size :])
-        elif kind == ofp.OFPT_PACKET_IN:
+        elif kind == ofp.OFPT_PACKET_IN and self._is_looked_at(message):
             packet = messages.OFPPacketIn.parser(
                 self._switch, version, kind, length, xid, bytearray(message)
             )
             yield Received(packet.match["in_port"], bytes(packet.data))
+
+    def _is_looked_at(self, message: bytes) -> bool:
+        """Tell whether a packet is worth the time that it takes to read it."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second = second
+            self._frames.clear()
+        if len(message) < _IN_PORT.size:
+            return False
+        field, port = _IN_PORT.unpack_from(message)
+        self._frames[port] += 1
+        return field == _IN_PORT_FIELD and self._frames[port] <= _MOST_FRAMES
 
     def _connected(self) -> socket.socket:
         if self._socket is None:

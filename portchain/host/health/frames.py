@@ -10,6 +10,10 @@ import struct
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from os_ken.lib.packet import arp, ether_types, ethernet, icmp, icmpv6, in_proto, ipv4, ipv6, mpls
+from os_ken.lib.packet.packet import Packet
+from os_ken.lib.packet.packet_base import PacketBase
+
 from portchain.core.function_kinds import MPLS_AWARE, NSH_AWARE
 from portchain.core.model import HealthCheck
 from portchain.dataplane.flow_builder import CHAIN_MAC
@@ -27,16 +31,14 @@ SECRET_BYTES = 8
 ANY_NUMBER = -1
 """The number of an answer that answers any probe."""
 
-_SHORTEST = 46  # bytes behind an Ethernet header
-
-_IPV4, _IPV6, _ARP, _MPLS, _NSH = 0x0800, 0x86DD, 0x0806, 0x8847, 0x894F
+_NSH = 0x894F
+_NO_MAC, _NO_ADDRESS = "00:00:00:00:00:00", "0.0.0.0"  # noqa: S104  # of nobody
 _BROADCAST = "ff:ff:ff:ff:ff:ff"
-_ICMP_ECHO, _ICMPV6_ECHO, _NEIGHBOUR_SOLICITATION, _NEIGHBOUR_ADVERTISEMENT = 8, 128, 135, 136
-_ICMP, _ICMPV6 = 1, 58
-_TTL = 64
-_ARP_REPLY = 2
+_HOPS = 64
+_LINK_HOPS = 255  # of neighbour discovery: it has come from no other link (RFC 4861)
+_SOLICITED_AND_REPLACES = 3  # flags of a neighbour advertisement
 _NUMBER = struct.Struct("!H")
-_ECHO_HEADER = struct.Struct("!BBHHH")
+_FROM_CHECKSUM_TO_DATA = 6  # bytes of an echo request, from its checksum on (RFC 792, RFC 4443)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,9 @@ class PeerForm:
 
     def build(self, number: int, secret: bytes) -> bytes:
         """Return the frame of a probe. Parameters as for ``FunctionForm.build``."""
-        entry = struct.pack("!I", PEER_LABEL << 12 | 1 << 8 | PEER_PROBE_TTL)
-        body = (_NUMBER.pack(number) + secret).ljust(_SHORTEST - len(entry), b"\0")
-        return _ethernet(_mac(CHAIN_MAC), _mac(CHAIN_MAC), _MPLS, entry + body)
+        label = mpls.mpls(label=PEER_LABEL, ttl=PEER_PROBE_TTL)
+        frame = ethernet.ethernet(CHAIN_MAC, CHAIN_MAC, ether_types.ETH_TYPE_MPLS)
+        return _serialized(frame, label, _NUMBER.pack(number) + secret)
 
     def number_of(self, frame: bytes, secret: bytes) -> int | None:
         """Return the number of the probe that a frame answers; None if it answers none."""
@@ -131,62 +133,80 @@ def _template(probe: Probe, secret: bytes) -> _Template:
     if at < 0:
         return _Template(frame)
     number_at = at - _NUMBER.size
-    checksum_at = 0 if probe.check is HealthCheck.L2 else number_at - _ECHO_HEADER.size + 2
+    checksum_at = 0 if probe.check is HealthCheck.L2 else number_at - _FROM_CHECKSUM_TO_DATA
     return _Template(frame, number_at, checksum_at)
 
 
 def _first(probe: Probe, secret: bytes) -> bytes:
-    sender = _mac(probe_mac(probe.pair_id))
+    sender = probe_mac(probe.pair_id)
+    # No machine has this address: a function that bridges sends it to its other port.
+    unknown = probe_mac(f"{probe.pair_id}/unknown")
     if probe.check is HealthCheck.PING:
         return _question(probe, sender)
     body = _NUMBER.pack(0) + secret
     if probe.check is HealthCheck.L2:
-        receiver = _mac(_unknown_mac(probe))
-        return _ethernet(receiver, sender, CONTINUITY_CHECK, body.ljust(_SHORTEST, b"\0"))
-    ethertype, packet = _echo_request(probe, body)
-    ingress = _mac(probe.ingress_mac)
+        return _serialized(ethernet.ethernet(unknown, sender, CONTINUITY_CHECK), body)
+    ethertype, *packet = _echo_request(probe, body)
     if probe.function == MPLS_AWARE:
-        label = function_label(PROBE_LABEL, "IPv6" if ethertype == _IPV6 else "IPv4")
-        entry = struct.pack("!I", label << 12 | 1 << 8 | FIRST_SERVICE_INDEX)
-        return _ethernet(ingress, sender, _MPLS, entry + packet)
+        family = "IPv6" if ethertype == ether_types.ETH_TYPE_IPV6 else "IPv4"
+        label = mpls.mpls(label=function_label(PROBE_LABEL, family), ttl=FIRST_SERVICE_INDEX)
+        frame = ethernet.ethernet(probe.ingress_mac, sender, ether_types.ETH_TYPE_MPLS)
+        return _serialized(frame, label, *packet)
     if probe.function == NSH_AWARE:
-        inner = _ethernet(_mac(_unknown_mac(probe)), sender, ethertype, packet)
-        return _ethernet(ingress, sender, _NSH, _nsh_header() + inner)
-    receiver = _mac(_unknown_mac(probe)) if probe.function.keeps_source_mac else ingress
-    return _ethernet(receiver, sender, ethertype, packet)
+        frame = ethernet.ethernet(probe.ingress_mac, sender, _NSH)
+        inner = ethernet.ethernet(unknown, sender, ethertype)
+        return _serialized(frame, _nsh_header() + _serialized(inner, *packet))
+    receiver = unknown if probe.function.keeps_source_mac else probe.ingress_mac
+    return _serialized(ethernet.ethernet(receiver, sender, ethertype), *packet)
 
 
 def _resolve(probe: Probe, frame: bytes) -> bytes | None:
     if probe.check is not HealthCheck.ICMP:
         return None
-    wanted, own = ip_address(probe.destination).packed, _mac(probe_mac(probe.pair_id))
-    asker, ethertype = frame[6:12], int.from_bytes(frame[12:14], "big")
-    if ethertype == _ARP and frame[38:42] == wanted:
-        fixed = struct.pack("!HHBBH", 1, _IPV4, 6, 4, _ARP_REPLY)
-        return _ethernet(asker, own, _ARP, fixed + own + wanted + frame[22:32])
-    if ethertype == _IPV6 and frame[54:55] == bytes([_NEIGHBOUR_SOLICITATION]):
-        flags = 0x60000000  # solicited, and replaces what is known
-        if frame[62:78] != wanted or frame[22:38] == bytes(16):  # it checks its own address
-            return None
-        message = struct.pack("!BBHI", _NEIGHBOUR_ADVERTISEMENT, 0, 0, flags) + wanted
-        packet = _ipv6(wanted, frame[22:38], message + b"\x02\x01" + own, hops=255)
-        return _ethernet(asker, own, _IPV6, packet)
-    return None
+    own = probe_mac(probe.pair_id)
+    layers = _layers(frame)
+    asked, discovery = layers.get(arp.arp), layers.get(icmpv6.icmpv6)
+    if asked is not None and asked.dst_ip == probe.destination:
+        answer = arp.arp(
+            opcode=arp.ARP_REPLY,
+            src_mac=own,
+            src_ip=probe.destination,
+            dst_mac=asked.src_mac,
+            dst_ip=asked.src_ip,
+        )
+        header = ethernet.ethernet(layers[ethernet.ethernet].src, own, ether_types.ETH_TYPE_ARP)
+        return _serialized(header, answer)
+    if discovery is None or discovery.type_ != icmpv6.ND_NEIGHBOR_SOLICIT:
+        return None
+    asker = layers[ipv6.ipv6].src
+    if discovery.data.dst != probe.destination or ip_address(asker).is_unspecified:
+        return None  # it asks for another address, or checks its own
+    advertisement = icmpv6.nd_neighbor(
+        res=_SOLICITED_AND_REPLACES,
+        dst=probe.destination,
+        option=icmpv6.nd_option_tla(hw_src=own),
+    )
+    header = ethernet.ethernet(layers[ethernet.ethernet].src, own, ether_types.ETH_TYPE_IPV6)
+    return _serialized(
+        header,
+        *_discovery(probe.destination, asker, icmpv6.ND_NEIGHBOR_ADVERT, advertisement),
+    )
 
 
 def _answers(probe: Probe, frame: bytes) -> bool:
     """Tell whether a frame says who has the address of the ingress port."""
-    address = ip_address(probe.destination).packed
-    ethertype = int.from_bytes(frame[12:14], "big")
-    if ethertype == _ARP:
-        return frame[20:22] == _ARP_REPLY.to_bytes(2, "big") and frame[28:32] == address
-    is_advertisement = frame[20:21] == bytes([_ICMPV6]) and frame[54:55] == bytes(
-        [_NEIGHBOUR_ADVERTISEMENT]
+    layers = _layers(frame)
+    reply, discovery = layers.get(arp.arp), layers.get(icmpv6.icmpv6)
+    if reply is not None:
+        return bool(reply.opcode == arp.ARP_REPLY and reply.src_ip == probe.destination)
+    return (
+        discovery is not None
+        and discovery.type_ == icmpv6.ND_NEIGHBOR_ADVERT
+        and bool(discovery.data.dst == probe.destination)
     )
-    return ethertype == _IPV6 and is_advertisement and frame[62:78] == address
 
 
-def _question(probe: Probe, sender: bytes) -> bytes:
+def _question(probe: Probe, sender: str) -> bytes:
     """Ask for the MAC address of an IP address, without telling an address of one's own.
 
     An ARP probe (RFC 5227), or neighbour solicitation from the link-local address of the probe's
@@ -194,46 +214,43 @@ def _question(probe: Probe, sender: bytes) -> bytes:
     """
     address = ip_address(probe.destination)
     if address.version == 4:
-        fixed = struct.pack("!HHBBH", 1, _IPV4, 6, 4, 1)
-        asked = bytes(6) + address.packed
-        return _ethernet(_mac(_BROADCAST), sender, _ARP, fixed + sender + bytes(4) + asked)
-    last = address.packed[-3:]
+        asked = arp.arp(
+            src_mac=sender, src_ip=_NO_ADDRESS, dst_mac=_NO_MAC, dst_ip=probe.destination
+        )
+        return _serialized(ethernet.ethernet(_BROADCAST, sender, ether_types.ETH_TYPE_ARP), asked)
+    raw, last = bytes.fromhex(sender.replace(":", "")), address.packed[-3:]
     group = ip_address("ff02::1:ff00:0").packed[:13] + last
-    local = b"\xfe\x80" + bytes(6) + bytes([sender[0] ^ 2]) + sender[1:3] + b"\xff\xfe" + sender[3:]
-    option = b"\x01\x01" + sender
-    message = struct.pack("!BBHI", _NEIGHBOUR_SOLICITATION, 0, 0, 0) + address.packed + option
-    packet = _ipv6(local, group, message, hops=255)
-    return _ethernet(b"\x33\x33" + group[-4:], sender, _IPV6, packet)
+    local = b"\xfe\x80" + bytes(6) + bytes([raw[0] ^ 2]) + raw[1:3] + b"\xff\xfe" + raw[3:]
+    solicitation = icmpv6.nd_neighbor(
+        dst=probe.destination, option=icmpv6.nd_option_sla(hw_src=sender)
+    )
+    receiver = "33:33:" + group[-4:].hex(":")  # RFC 2464
+    header = ethernet.ethernet(receiver, sender, ether_types.ETH_TYPE_IPV6)
+    ends = (str(ip_address(local)), str(ip_address(group)))
+    return _serialized(header, *_discovery(*ends, icmpv6.ND_NEIGHBOR_SOLICIT, solicitation))
 
 
-def _echo_request(probe: Probe, body: bytes) -> tuple[int, bytes]:
+def _discovery(
+    source: str, destination: str, kind: int, message: icmpv6.nd_neighbor
+) -> tuple[PacketBase, PacketBase]:
+    """Return a packet of neighbour discovery (RFC 4861)."""
+    header = ipv6.ipv6(
+        src=source, dst=destination, hop_limit=_LINK_HOPS, nxt=in_proto.IPPROTO_ICMPV6
+    )
+    return header, icmpv6.icmpv6(type_=kind, data=message)
+
+
+def _echo_request(probe: Probe, data: bytes) -> tuple[int, PacketBase, PacketBase]:
     """Return the EtherType and the packet of an echo request (RFC 792, RFC 4443)."""
-    source, destination = ip_address(probe.source), ip_address(probe.destination)
+    ends = {"src": probe.source, "dst": probe.destination}
     identifier = int(probe.pair_id[:4], 16)
-    if source.version == 4:
-        return _IPV4, _ipv4(source.packed, destination.packed, _icmp(_ICMP_ECHO, identifier, body))
-    message = _ECHO_HEADER.pack(_ICMPV6_ECHO, 0, 0, identifier, 0) + body
-    return _IPV6, _ipv6(source.packed, destination.packed, message, hops=_TTL)
-
-
-def _icmp(kind: int, identifier: int, body: bytes) -> bytes:
-    header = _ECHO_HEADER.pack(kind, 0, 0, identifier, 0)
-    checksum = _checksum(header + body)
-    return header[:2] + checksum + header[4:] + body
-
-
-def _ipv4(source: bytes, destination: bytes, payload: bytes) -> bytes:
-    start = struct.pack("!BBHHHBB", 0x45, 0, 20 + len(payload), 0, 0, _TTL, _ICMP)
-    checksum = _checksum(start + bytes(2) + source + destination)
-    return start + checksum + source + destination + payload
-
-
-def _ipv6(source: bytes, destination: bytes, message: bytes, *, hops: int) -> bytes:
-    """Return an ICMPv6 packet, with the checksum of its message."""
-    pseudo = source + destination + struct.pack("!II", len(message), _ICMPV6)
-    checksum = _checksum(pseudo + message)
-    start = struct.pack("!IHBB", 6 << 28, len(message), _ICMPV6, hops)
-    return start + source + destination + message[:2] + checksum + message[4:]
+    if ":" in probe.destination:
+        echo = icmpv6.echo(id_=identifier, data=data)
+        request = icmpv6.icmpv6(type_=icmpv6.ICMPV6_ECHO_REQUEST, data=echo)
+        header = ipv6.ipv6(nxt=in_proto.IPPROTO_ICMPV6, hop_limit=_HOPS, **ends)
+        return ether_types.ETH_TYPE_IPV6, header, request
+    header = ipv4.ipv4(proto=in_proto.IPPROTO_ICMP, ttl=_HOPS, **ends)
+    return ether_types.ETH_TYPE_IP, header, icmp.icmp(data=icmp.echo(id_=identifier, data=data))
 
 
 def _nsh_header() -> bytes:
@@ -242,23 +259,15 @@ def _nsh_header() -> bytes:
     return struct.pack("!II", first, PROBE_LABEL << 8 | FIRST_SERVICE_INDEX) + bytes(16)
 
 
-def _checksum(data: bytes) -> bytes:
-    """Return the Internet checksum (RFC 1071)."""
-    padded = data + bytes(len(data) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return struct.pack("!H", ~total & 0xFFFF)
+def _serialized(*layers: PacketBase | bytes) -> bytes:
+    """Return a frame, which the library fills up to the length that Ethernet demands."""
+    packet = Packet()
+    for layer in layers:
+        packet.add_protocol(layer)
+    packet.serialize()
+    return bytes(packet.data)
 
 
-def _ethernet(receiver: bytes, sender: bytes, ethertype: int, payload: bytes) -> bytes:
-    return receiver + sender + struct.pack("!H", ethertype) + payload
-
-
-def _unknown_mac(probe: Probe) -> str:
-    """Return an address that no machine has: a function that bridges sends it to its other port."""
-    return probe_mac(f"{probe.pair_id}/unknown")
-
-
-def _mac(text: str) -> bytes:
-    return bytes.fromhex(text.replace(":", ""))
+def _layers(frame: bytes) -> dict[type, PacketBase]:
+    """Return the headers of a frame that a function has sent, by their type."""
+    return {type(layer): layer for layer in Packet(frame) if isinstance(layer, PacketBase)}

@@ -12,13 +12,12 @@ from portchain.agent.neutron_bridge import NeutronBridge, call_before_default_fl
 from portchain.agent.options import register_agent_opts
 from portchain.dataplane.flow import Bridge
 from portchain.host.bridge import BridgeConnection
+from portchain.host.endpoint import endpoint_of
 from portchain.host.metrics import HostCollector
 from portchain.host.open_vswitch import OpenVSwitch, configured_firewall, configured_rate_limits
-from portchain.host.trace_service import TraceService
 from portchain.host.worker import HostWorker
 from portchain.metrics.exporter import serve
 from portchain.rpc import contract
-from portchain.rpc.agent import AgentEndpoint
 
 LOG = log.getLogger(__name__)
 
@@ -50,11 +49,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         self._worker = HostWorker(cfg.CONF.host, self._switch)
         self._reconciler = self._worker.reconciler
         self._first_sync_seconds = _FIRST_SYNC_SECONDS
-        endpoint = AgentEndpoint(
-            self._worker.receive_update,
-            self._worker.counts_of,
-            TraceService(self._worker, self._switch),
-        )
+        endpoint = endpoint_of(self._worker, self._switch)
         connection.create_consumer(contract.AGENT_TOPIC, [endpoint], fanout=False)
         self._worker.start()
         serve(HostCollector([self._worker]))

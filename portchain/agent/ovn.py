@@ -16,15 +16,14 @@ from portchain.agent.neutron_bridge import run_ofctl
 from portchain.agent.options import register_agent_opts
 from portchain.dataplane.datapath import Feature
 from portchain.host.bridge import OPENFLOW, appctl_argv, ofctl_argv
+from portchain.host.endpoint import endpoint_of
 from portchain.host.flow_monitor import FlowMonitor, FlowPoll
 from portchain.host.metrics import HostCollector
 from portchain.host.ovn_switch import BR_CHAIN, OvnSwitch, integration_bridge
-from portchain.host.trace_service import TraceService
 from portchain.host.worker import HostWorker
 from portchain.metrics.exporter import serve
 from portchain.ovsdb.switch_database import SwitchDatabase
 from portchain.rpc import contract
-from portchain.rpc.agent import AgentEndpoint
 
 LOG = log.getLogger(__name__)
 
@@ -89,13 +88,7 @@ class OvnHost:
         self._worker.run_soon(self._switch.restore_wires)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
-            [
-                AgentEndpoint(
-                    self._worker.receive_update,
-                    self._worker.counts_of,
-                    TraceService(self._worker, self._switch),
-                )
-            ],
+            [endpoint_of(self._worker, self._switch)],
         )
         self._rpc.start()
         self._worker.start()

@@ -17,13 +17,12 @@ from portchain.controller.endpoint import Endpoint, configured_endpoints
 from portchain.controller.options import register_controller_opts
 from portchain.controller.ovn_switch import RemoteOvnSwitch
 from portchain.controller.switch import RemoteSwitch, configured_bridges
+from portchain.host.endpoint import endpoint_of
 from portchain.host.metrics import HostCollector
-from portchain.host.trace_service import TraceService
 from portchain.host.worker import HostWorker
 from portchain.metrics.exporter import serve
 from portchain.ovsdb.switch_database import SwitchDatabase
 from portchain.rpc import contract
-from portchain.rpc.agent import AgentEndpoint
 
 LOG = log.getLogger(__name__)
 
@@ -43,13 +42,7 @@ class Host:
         self.worker = HostWorker(name, self._switch)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
-            [
-                AgentEndpoint(
-                    self.worker.receive_update,
-                    self.worker.counts_of,
-                    TraceService(self.worker, self._switch),
-                )
-            ],
+            [endpoint_of(self.worker, self._switch)],
         )
 
     def _open_switch(self, name: str, endpoint: Endpoint) -> RemoteSwitch | RemoteOvnSwitch:

@@ -20,6 +20,7 @@ from portchain.dataplane.transition import TransitionTimeouts
 from portchain.host.counter_store import open_store
 from portchain.host.flow_counters import FlowCounters
 from portchain.host.health.monitor import HealthMonitor
+from portchain.host.outbox import Outbox
 from portchain.host.reconciler import Reconciler
 from portchain.host.switch import Switch
 from portchain.rpc import contract
@@ -66,8 +67,7 @@ class HostWorker:
         self._changed_ports_lock = threading.Lock()
         self._queued_soon: set[Callable[[], object]] = set()
         self._queued_soon_lock = threading.Lock()
-        self._reports: dict[str, HostReport] = {}
-        self._reports_lock = threading.Lock()
+        self._reports = Outbox[HostReport]()
         self._has_reports = threading.Event()
         self._last_failure = ""
         self._next_sync = _Timer(options.sync_interval)
@@ -141,8 +141,7 @@ class HostWorker:
         return {"tasks": self._tasks.qsize(), "reports": len(self._reports)}
 
     def _queue_reports(self, reports: list[HostReport]) -> None:
-        with self._reports_lock:
-            self._reports.update((report.chain_id, report) for report in reports)
+        self._reports.put({report.chain_id: report for report in reports})
         self._has_reports.set()
 
     # The thread that works on the switch.
@@ -276,15 +275,8 @@ class HostWorker:
         self.health.report_all()
 
     def _send_reports(self) -> None:
-        with self._reports_lock:
-            reports = list(self._reports.values())
-        if not reports:
-            return
-        self._server.report(n_context.get_admin_context_without_session(), self.host, reports)
-        with self._reports_lock:
-            for report in reports:
-                if self._reports.get(report.chain_id) == report:
-                    del self._reports[report.chain_id]
+        context = n_context.get_admin_context_without_session()
+        self._reports.send(lambda reports: self._server.report(context, self.host, reports))
 
 
 class _Timer:

@@ -11,6 +11,7 @@ from oslo_log import log
 from portchain.core.model import PairHealth, PeerHealth
 from portchain.host.health.checks import Check, Finding, health_of_pair, health_of_peer
 from portchain.host.health.prober import Prober
+from portchain.host.outbox import Outbox
 from portchain.host.switch import Switch
 
 LOG = log.getLogger(__name__)
@@ -50,11 +51,11 @@ class HealthMonitor:
             lambda: switch.open_channel(to_tunnels=True),
             self._queue_peers,
         )
-        self._lock = threading.Lock()
-        self._health: dict[str, PairHealth] = {}
-        self._reachable: dict[str, PeerHealth] = {}
+        self._health = Outbox[PairHealth]()
+        self._reachable = Outbox[PeerHealth]()
         self._has_reports = threading.Event()
         self._thread: threading.Thread | None = None
+        self._thread_lock = threading.Lock()
 
     def set_checks(self, functions: Iterable[Check], peers: Iterable[Check]) -> None:
         """Check these functions and hosts, and no others."""
@@ -67,23 +68,22 @@ class HealthMonitor:
         self._queue_peers(one for one in self.peers.findings if not one.is_up)
 
     def _queue_functions(self, findings: Iterable[Finding]) -> None:
-        with self._lock:
-            self._health |= {one.name: health_of_pair(one) for one in findings}
-            self._start()
+        self._health.put({one.name: health_of_pair(one) for one in findings})
+        self._wake()
 
     def _queue_peers(self, findings: Iterable[Finding]) -> None:
-        with self._lock:
-            self._reachable |= {one.name: health_of_peer(one) for one in findings}
-            self._start()
+        self._reachable.put({one.name: health_of_peer(one) for one in findings})
+        self._wake()
 
-    def _start(self) -> None:
+    def _wake(self) -> None:
         if not self._health and not self._reachable:
             return
         self._has_reports.set()
-        if self._thread is None:
-            name = f"{self._host}-health"
-            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-            self._thread.start()
+        with self._thread_lock:
+            if self._thread is None:
+                name = f"{self._host}-health"
+                self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+                self._thread.start()
 
     # The thread that reports.
 
@@ -99,18 +99,6 @@ class HealthMonitor:
                 self._has_reports.set()
 
     def _send(self) -> None:
-        with self._lock:
-            health, reachable = dict(self._health), dict(self._reachable)
         context = n_context.get_admin_context_without_session()
-        if health:
-            self._server.report_health(context, self._host, list(health.values()))
-            self._forget(self._health, health)
-        if reachable:
-            self._server.report_peers(context, self._host, list(reachable.values()))
-            self._forget(self._reachable, reachable)
-
-    def _forget(self, queued: dict[str, Any], sent: dict[str, Any]) -> None:
-        with self._lock:
-            for name, one in sent.items():
-                if queued.get(name) == one:
-                    del queued[name]
+        self._health.send(lambda health: self._server.report_health(context, self._host, health))
+        self._reachable.send(lambda peers: self._server.report_peers(context, self._host, peers))

@@ -31,14 +31,14 @@ from portchain.dataplane.flow import EntryKey, Flow, FlowKey, SwitchEntry
 from portchain.dataplane.gates import needs_of
 from portchain.dataplane.host_switch import FlowLimits, HostNeeds, LocalSwitch
 from portchain.dataplane.packed_flows import compare, digest
-from portchain.dataplane.plan import ChainPlan, Probe
+from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
 from portchain.host.counter_store import CounterStore
 from portchain.host.flow_counters import FlowCounters
 from portchain.host.full_comparison import FullComparison
 from portchain.host.garbage import without_garbage_collection
-from portchain.host.health.checks import Check, checks_of_functions, checks_of_peers
+from portchain.host.health.checks import Check, ChecksOfChains
 from portchain.host.needs import NeedsOfChains
 from portchain.host.priority_lock import PriorityLock
 from portchain.host.rejected_flows import find_rejected
@@ -71,8 +71,8 @@ class Reconciler:
     :param limits: what chains may take of the host.
     :param set_checks: called with the functions and the hosts to check whenever they change; must
         not block.
-    :ivar plans_known: set as soon as the server has answered: ports wait for chains from then on.
     :param counters: keeps what flows have counted; by default as long as the process runs.
+    :ivar plans_known: set as soon as the server has answered: ports wait for chains from then on.
     """
 
     def __init__(
@@ -108,10 +108,7 @@ class Reconciler:
         self._ports_of_chain: dict[str, tuple[str, ...]] = {}
         self._needs = NeedsOfChains()
         self._set_checks = set_checks
-        # Of chains with functions to check here, or on other hosts.
-        self._probes: dict[str, tuple[Probe, ...]] = {}
-        self._watched: dict[str, tuple[str, ...]] = {}
-        self._checked: tuple[object, ...] = ()  # what the present checks follow from
+        self._checks = ChecksOfChains()
         self._arbiter = FlowArbiter()
         self._reported: dict[str, HostReport] = {}
         self._found: LocalSwitch | None = None  # as the switch has returned it
@@ -402,10 +399,8 @@ class Reconciler:
             missing, surplus = comparison.differences()
         is_start, self._has_resumed = not self._has_resumed, True
         self._full_comparison = None
-        batches = self._recount(self._arbiter.ledger.repair(missing, surplus), surplus)
-        self.repaired_flows += 0 if is_start else _size(batches)
-        deleted = [key for batch in batches for key in batch.remove]
-        self._apply(batches, comparison.outcomes, local, deleted)
+        batches = self._arbiter.ledger.repair(missing, surplus)
+        self._repair(batches, surplus, comparison.outcomes, local, is_start=is_start)
         self._counters.keep_only(self._chains)
         if not batches and not comparison.found.added:
             self._verify(comparison.entries)
@@ -447,10 +442,7 @@ class Reconciler:
                 batches = without(self._arbiter.ledger.repair(missing, surplus), changed)
                 if batches:
                     self._in_sync = False
-                    batches = self._recount(batches, surplus)
-                    self.repaired_flows += _size(batches)
-                    deleted = [key for batch in batches for key in batch.remove]
-                    self._apply(batches, {}, self._read_ports(), deleted)
+                    self._repair(batches, surplus, {}, self._read_ports())
                 return bool(batches)
         return self._compare_all()
 
@@ -611,12 +603,7 @@ class Reconciler:
         self._in_transition.discard(chain_id)
         self._awaiting_switch.discard(chain_id)
         self._computed.discard(chain_id)
-        self._probes.pop(chain_id, None)
-        self._watched.pop(chain_id, None)
-        if state.plan is not None and state.plan.probes:
-            self._probes[chain_id] = state.plan.probes
-        if state.plan is not None and state.plan.watched:
-            self._watched[chain_id] = state.plan.watched
+        self._checks.set(chain_id, state.plan)
         if self._full_comparison is not None:
             self._full_comparison.forget((chain_id,))
         if state == ABSENT:
@@ -697,13 +684,34 @@ class Reconciler:
         end = self._clock() + seconds
         while units and (not outcomes or self._clock() < end):
             outcomes |= self._arbiter.recompute(self._chains, units.pop(0), local)
-        for key, old in self._arbiter.ledger.changes.items():
+        before = self._arbiter.ledger.changes
+        for key, old in before.items():
             self._since_verified.setdefault(key, old)
-        before = dict(self._arbiter.ledger.changes)
         batches = self._arbiter.ledger.pop_changes()
         deleted = (before[key] for batch in batches for key in batch.remove)
         self._apply(batches, outcomes, local, [entry for entry in deleted if entry is not None])
         return bool(batches)
+
+    def _repair(
+        self,
+        batches: list[Batch],
+        surplus: Iterable[SwitchEntry],
+        outcomes: dict[str, Outcome],
+        local: LocalSwitch,
+        *,
+        is_start: bool = False,
+    ) -> None:
+        """Apply what makes the switch right again.
+
+        :param surplus: what the switch has, and should not have.
+        :param is_start: whether the agent has just started: changes of plans meanwhile are no
+            repairs.
+        """
+        batches = self._recount(batches, surplus)
+        deleted = [key for batch in batches for key in batch.remove]
+        if not is_start:
+            self.repaired_flows += len(deleted) + sum(len(batch.put) for batch in batches)
+        self._apply(batches, outcomes, local, deleted)
 
     def _recount(self, batches: list[Batch], surplus: Iterable[SwitchEntry]) -> list[Batch]:
         """Note which flows were missing in the switch, and have no flow go on with others' counts.
@@ -760,15 +768,9 @@ class Reconciler:
                     self._computed.add(chain_id)
         self._counters.forget([one for one in outcomes if one not in self._chains])
         self._report_outcomes(outcomes)
-        self._update_checks(local)
-
-    def _update_checks(self, local: LocalSwitch) -> None:
-        """Say what to check, now that the switch has the flows for answers."""
-        probes, watched = self._probes.values(), self._watched.values()
-        now = (local.ports, local.tunnels, *probes, *watched) if watched or probes else ()
-        if now != self._checked:
-            self._checked = now
-            self._set_checks(checks_of_functions(probes, local), checks_of_peers(watched, local))
+        # Now that the switch has the flows for answers.
+        if (checks := self._checks.take_changed(local)) is not None:
+            self._set_checks(*checks)
 
     def _is_kept(self, deleted: SwitchEntry | FlowKey) -> bool:
         """Tell whether the counts of a deleted flow are needed: not if its chain has gone."""
@@ -823,11 +825,6 @@ class Reconciler:
         self._reported.update((report.chain_id, report) for report in changed)
         if changed:
             self._report(changed)
-
-
-def _size(batches: Iterable[Batch]) -> int:
-    """Return how many flows batches add or remove."""
-    return sum(len(batch.put) + len(batch.remove) for batch in batches)
 
 
 def _log_failures(chain_id: str, outcome: Outcome) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from portchain.core.model import HealthCheck, HealthCheckParameters, PairHealth, PeerHealth
 from portchain.dataplane.host_switch import LocalSwitch
-from portchain.dataplane.plan import Probe
+from portchain.dataplane.plan import ChainPlan, Probe
 from portchain.host.health.frames import FunctionForm, PeerForm
 
 _NO_TIMES = HealthCheckParameters()
@@ -55,6 +55,41 @@ class Finding(NamedTuple):
     name: str
     is_up: bool
     failures: int
+
+
+class ChecksOfChains:
+    """What the chains of a host want to have checked.
+
+    A change of a chain that concerns no check costs nothing more.
+    """
+
+    def __init__(self) -> None:
+        self._plans: dict[str, ChainPlan] = {}  # those with something to check
+        self._is_changed = False
+        self._local: LocalSwitch | None = None  # that the last checks were for
+
+    def set(self, chain_id: str, plan: ChainPlan | None) -> None:
+        """Note a chain's plan; None if it has gone."""
+        before = self._plans.pop(chain_id, None)
+        if plan is not None and (plan.probes or plan.watched):
+            self._plans[chain_id] = plan
+        self._is_changed |= _wanted(before) != _wanted(plan)
+
+    def take_changed(self, local: LocalSwitch) -> tuple[list[Check], list[Check]] | None:
+        """Return the checks of functions and of hosts; None if none has changed since."""
+        is_moved = bool(self._plans) and local is not self._local
+        if not self._is_changed and not is_moved:
+            return None
+        self._is_changed, self._local = False, local
+        plans = self._plans.values()
+        return (
+            checks_of_functions((plan.probes for plan in plans), local),
+            checks_of_peers((plan.watched for plan in plans), local),
+        )
+
+
+def _wanted(plan: ChainPlan | None) -> tuple[object, ...]:
+    return () if plan is None else (*plan.probes, *plan.watched)
 
 
 def checks_of_functions(probes: Iterable[Iterable[Probe]], local: LocalSwitch) -> list[Check]:

@@ -81,7 +81,9 @@ class ChecksOfChains:
         if not self._is_changed and not is_moved:
             return None
         self._is_changed, self._local = False, local
-        plans = self._plans.values()
+        # Of chains that share a function, always the same one says how it is checked: with another
+        # destination, what is known of the function would be forgotten.
+        plans = [self._plans[chain_id] for chain_id in sorted(self._plans)]
         return (
             checks_of_functions((plan.probes for plan in plans), local),
             checks_of_peers((plan.watched for plan in plans), local),

@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from neutron_lib.api import attributes as lib_attributes
 from neutron_lib.api import converters as lib_converters
 from neutron_lib.api.definitions import flowclassifier, sfc
 from neutron_lib.db import constants as db_constants
@@ -606,3 +607,16 @@ def resources() -> dict[str, AttributeMap]:
             own = {name: rules for name, rules in attributes.items() if name not in _NEUTRONS}
             found.setdefault(plural.removesuffix("s"), {}).update(own)
     return found
+
+
+def complete(resource: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a resource as the API passes them to the operation that creates it.
+
+    :param resource: name in the singular.
+    :param given: the attributes that a caller gives; the others get their defaults.
+    :raises InvalidInput: the API does not allow the value of an attribute.
+    """
+    attributes, info = dict(given), lib_attributes.AttributeInfo(resources()[resource])
+    info.fill_post_defaults(attributes)
+    info.convert_values(attributes)
+    return attributes

@@ -11,7 +11,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron_lib import exceptions as lib
-from neutron_lib.api import attributes
 from oslo_db import exception as db_exc
 
 from portchain.api import definitions
@@ -110,7 +109,7 @@ def _import_one(
     if lacking:
         return Outcome(item, Result.REFUSED, f"it needs {', '.join(lacking)}")
     try:
-        data = complete(item)
+        data = definitions.complete(item.kind, item.body) | item.kept
         with request.session.begin_nested():
             _CREATE[item.kind][1](request, data)
             request.session.merge(models.Imported(id=item.id))
@@ -120,32 +119,3 @@ def _import_one(
     except (rules.Violation, lib.NeutronException, db_exc.DBError) as error:
         return Outcome(item, Result.REFUSED, str(error))
     return Outcome(item, Result.IMPORTED)
-
-
-def _attribute_maps() -> dict[str, attributes.AttributeInfo]:
-    """Return the attribute map of each kind, merged from all our API definitions."""
-    merged: dict[str, dict[str, Any]] = {f"{kind}s": {} for kind in KINDS}
-    for definition in definitions.ALL:
-        for plural, attribute_map in definition.RESOURCE_ATTRIBUTE_MAP.items():
-            merged[plural].update(attribute_map)
-    return {
-        plural.removesuffix("s"): attributes.AttributeInfo(attribute_map)
-        for plural, attribute_map in merged.items()
-    }
-
-
-_ATTRIBUTES = _attribute_maps()
-
-
-def complete(item: Item) -> Body:
-    """Return the attributes of a resource as the API passes them to the operation that creates it.
-
-    Defaults are filled in and values converted.
-
-    :raises InvalidInput: the API does not allow the value of an attribute.
-    """
-    data = {**item.body, "tenant_id": item.kept["project_id"]}
-    info = _ATTRIBUTES[item.kind]
-    info.fill_post_defaults(data)
-    info.convert_values(data)
-    return data | item.kept

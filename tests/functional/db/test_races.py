@@ -11,6 +11,7 @@ from neutron_lib.plugins import directory
 from oslo_config import cfg
 
 from portchain import errors
+from portchain.api import definitions
 from portchain.db import ids, lookup, realisation, snapshots
 from portchain.drivers.status import DatabaseStatusReporter
 from tests.functional.db.at_once import AtOnce
@@ -29,6 +30,11 @@ def _few_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ids, "LAST", 40)
 
 
+def body(resource: str, **given: Any) -> dict[str, Any]:
+    """Return what the API passes to the plugin for a request with some attributes."""
+    return {resource: definitions.complete(resource, given) | {"project_id": PROJECT}}
+
+
 class RaceTest(AtOnce, OnMariaDb, ApiTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -39,34 +45,11 @@ class RaceTest(AtOnce, OnMariaDb, ApiTestCase):
         self.net = self.network()
 
     def new_group(self, context: Any, **attributes: Any) -> Any:
-        tuples: dict[str, Any] = {"ingress_n_tuple": {}, "egress_n_tuple": {}}
-        parameters = {"lb_fields": [], "ppg_n_tuple_mapping": tuples}
-        body = {
-            "name": "",
-            "description": "",
-            "project_id": PROJECT,
-            "port_pairs": [],
-            "port_pair_group_parameters": parameters,
-            "tap_enabled": False,
-            "health_check": "none",
-            "failure_mode": "closed",
-            "health_check_parameters": {},
-            "min_healthy": 1,
-            "on_failure": "rebalance",
-        }
-        return self.plugin.create_port_pair_group(context, {"port_pair_group": body | attributes})
+        return self.plugin.create_port_pair_group(context, body("port_pair_group", **attributes))
 
     def new_chain(self, context: Any, groups: list[str], **attributes: Any) -> Any:
-        body = {
-            "name": "",
-            "description": "",
-            "project_id": PROJECT,
-            "chain_id": 0,
-            "port_pair_groups": groups,
-            "flow_classifiers": [],
-            "chain_parameters": {"correlation": "mpls", "symmetric": False},
-        }
-        return self.plugin.create_port_chain(context, {"port_chain": body | attributes})
+        made = body("port_chain", port_pair_groups=groups, **attributes)
+        return self.plugin.create_port_chain(context, made)
 
     def test_every_number_is_allocated_once_until_none_is_free(self) -> None:
         per_worker = ids.LAST // WORKERS
@@ -108,30 +91,16 @@ class RaceTest(AtOnce, OnMariaDb, ApiTestCase):
         assert self.outcome(results) == {"made": 1, "RuleConflict": WORKERS - 1}
 
     def new_classifier(self, context: Any, source_port: str | None = None) -> Any:
-        body = {
-            "name": "",
-            "description": "",
-            "project_id": PROJECT,
-            "ethertype": "IPv4",
-            "protocol": 6,
-            "l7_parameters": {},
-            **dict.fromkeys(
-                f"{side}_{what}"
-                for side in ("source", "destination")
-                for what in ("port_range_min", "port_range_max", "ip_prefix")
-            ),
-            "logical_source_port": source_port,
-            "logical_destination_port": None,
-        }
-        return self.plugin.create_flow_classifier(context, {"flow_classifier": body})
+        given = {"protocol": "tcp", "logical_source_port": source_port}
+        return self.plugin.create_flow_classifier(context, body("flow_classifier", **given))
 
     def test_overlapping_classifiers(self) -> None:
         results = self.at_once(*[self.new_classifier] * WORKERS)
         assert self.outcome(results) == {"made": 1, "InvalidInput": WORKERS - 1}
 
     def new_graph(self, context: Any, port_chains: dict[str, list[str]]) -> Any:
-        body = {"name": "", "description": "", "project_id": PROJECT, "port_chains": port_chains}
-        return self.plugin.create_service_graph(context, {"service_graph": body})
+        made = body("service_graph", port_chains=port_chains)
+        return self.plugin.create_service_graph(context, made)
 
     def test_same_chain_in_several_graphs(self) -> None:
         group = self.create("port_pair_group")["id"]
@@ -173,16 +142,8 @@ class RaceTest(AtOnce, OnMariaDb, ApiTestCase):
                     assert deleted is None
 
     def new_pair(self, context: Any, port: str) -> Any:
-        body = {
-            "name": "",
-            "description": "",
-            "project_id": PROJECT,
-            "ingress": port,
-            "egress": port,
-            "service_function_parameters": {"correlation": None, "weight": 1},
-            "function_kind": "l3",
-        }
-        return self.plugin.create_port_pair(context, {"port_pair": body})
+        made = body("port_pair", ingress=port, egress=port)
+        return self.plugin.create_port_pair(context, made)
 
     def test_revisions_are_not_lost(self) -> None:
         group = self.create("port_pair_group")["id"]

@@ -3,6 +3,7 @@
 # Neutron chooses oslo.service's backend when it is imported, and so must come before anything that
 # would choose another; the order in which test modules are collected does not ensure that.
 import sys
+from pathlib import Path
 
 import neutron  # noqa: F401
 import pytest
@@ -14,6 +15,31 @@ from tests.full import FULL
 pytest.register_assert_rewrite(
     *(f"tests.{name}" for name in ("functional", "lab", "unit", "programs", "simulated_network"))
 )
+
+# Several processes run these stages, and each takes the next file that nobody has taken. Files that
+# take long come first, so that all processes end at about the same time.
+LONGEST = (
+    "functional/db/test_scale.py",
+    "functional/db/test_import.py",
+    "functional/dataplane/test_tracing.py",
+    "functional/dataplane/test_switch.py",
+    "functional/ovn/test_br_chain.py",
+    "functional/db/test_api.py",
+    "functional/dataplane/test_chain_ends.py",
+    "functional/dataplane/test_flow_affinity.py",
+    "functional/dataplane/test_random.py",
+    "unit/bench/test_scale_agent.py",
+    "packaging/test_distributions.py",
+    "unit/api/test_query_counts.py",
+    "docs/test_site.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests by file: those of LONGEST, then all others in the order as they were."""
+    order = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
 
 # The time that an example takes says more about the machine than about the code.
 settings.register_profile("default", deadline=None, max_examples=500 if FULL else 100)

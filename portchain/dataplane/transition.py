@@ -15,9 +15,10 @@ without delivery to this host's functions. ``compile.Compiled`` defines the grou
 State     Flows of the latest plan                                  Flows of earlier plans
 ========= ========================================================= ==============================
 ABSENT    none: the host has no part in the chain                   none
-PREPARED  transit and affinity, where the previous plan has no      all of the previous plan;
-          flow with the same key; drops for new sources. Only       those of draining plans
-          the drops while packets of both plans are ambiguous
+PREPARED  transit and affinity, where neither the previous plan     all of the previous plan;
+          nor one that leads has a flow for the same packets;       those of draining plans
+          drops for new sources. Only the drops while packets of
+          both plans are ambiguous
 CLOSED    drops for everything that would enter                     forwarding; drops for what
                                                                     would enter
 OPENING   forwarding; drops for everything that would enter         drops for what would enter
@@ -31,6 +32,11 @@ A plan that stops being used drains: it keeps its transit flows for ``switch + d
 ``TransitionTimeouts``, because others may send by it until then, and then its forwarding flows for
 ``drain + settle`` seconds, because functions may hold packets. It has no flows for a port that is
 plugged in meanwhile: what is behind that port is another function, or none.
+
+For the first half of ``switch + drain`` seconds, a draining plan leads: its flows precede those of
+a plan that the host is only prepared for. A function may move away and come back with the next
+plan. Then the previous plan has no flows for what it returns, and other hosts may not know the
+latest plan yet (docs/decisions/0018, "Quick changes").
 
 REMEMBERING is for connections that began before the change (docs/decisions/0058). When flows
 change, Open vSwitch looks at each entry of its datapath again with the packet that made it. That
@@ -118,12 +124,15 @@ class DrainingPlan:
     :param until: time at which the present stage ends; None until the switch holds its flows.
     :param delivers: whether functions still get packets by this plan: the first of two stages.
     :param replugged: ports that were plugged in or unplugged since the plan started to drain.
+    :param leads_until: time until which the plan precedes one that the host is only prepared for;
+        None if it does not any more.
     """
 
     plan: ChainPlan
     until: float | None
     delivers: bool = True
     replugged: frozenset[str] = frozenset()
+    leads_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +142,9 @@ class ChainTransition:
     :param plan: the latest plan; None if the host has no part in the chain any more.
     :param previous: until the switch, the plan that packets still enter and travel by; None if
         there is none.
-    :param draining: earlier plans, the latest first.
+    :param draining: earlier plans: those to which this host has switched, the latest first, and
+        then those for which it was only prepared, the earliest first. Of two plans that have a
+        flow for the same packets, the first counts.
     :param deadline: time until which the host waits for others; None if it does not.
     :param wait_ends: time at which CLOSED, OPENING or REMEMBERING may end; None until the switch
         holds the flows of this phase.
@@ -177,6 +188,8 @@ class ChainTransition:
     def next_deadline(self) -> float | None:
         """Time at which ``advance`` has something to do; None if never, or not yet known."""
         times = [old.until for old in self.draining if old.until is not None]
+        if self.phase is Phase.PREPARED:
+            times += [old.leads_until for old in self.draining if old.leads_until is not None]
         end = self._end_of_phase
         return min((*times, end) if end is not None else times, default=None)
 
@@ -255,8 +268,8 @@ def accept(
     if state.phase is Phase.PREPARED:
         previous = state.previous
         if not state.is_ambiguous:
-            # This host never switched to that plan, but other hosts may send by it.
-            draining = _start_to_drain(state.plan, draining, time, timeouts)
+            draining = _drain_unused(state, time, timeouts)
+    draining = tuple(_without_lead(draining, time))
     prepared = ChainTransition(plan, Phase.PREPARED, previous, draining, deadline)
     if prepared.reuses_labels or len(draining) > MAX_DRAINING:
         return _close(prepared, deadline)
@@ -283,8 +296,11 @@ def withdraw(state: ChainTransition, time: float, timeouts: TransitionTimeouts) 
     """End the host's part in the chain: nothing enters any more, packets in flight go on."""
     if state.is_closed or state.is_ambiguous:
         return _close(replace(state, plan=None))
-    draining = _start_to_drain(state.plan, state.draining, time, timeouts)
-    return ChainTransition(None, draining=_start_to_drain(state.previous, draining, time, timeouts))
+    if state.phase is Phase.PREPARED:
+        used, draining = state.previous, _drain_unused(state, time, timeouts)
+    else:
+        used, draining = state.plan, state.draining
+    return ChainTransition(None, draining=_start_to_drain(used, draining, time, timeouts))
 
 
 def applied(state: ChainTransition, time: float, timeouts: TransitionTimeouts) -> ChainTransition:
@@ -304,6 +320,8 @@ def applied(state: ChainTransition, time: float, timeouts: TransitionTimeouts) -
 def advance(state: ChainTransition, time: float, timeouts: TransitionTimeouts) -> ChainTransition:
     """Handle every deadline that has passed."""
     draining = tuple(_next_stages(state.draining, time))
+    if state.phase is Phase.PREPARED:
+        draining = tuple(_without_lead(draining, time))
     if draining != state.draining:
         state = replace(state, draining=draining)
     end = state._end_of_phase
@@ -356,6 +374,13 @@ def _next_stages(draining: Iterable[DrainingPlan], time: float) -> Iterator[Drai
             yield replace(old, delivers=False, until=None)
 
 
+def _without_lead(draining: Iterable[DrainingPlan], time: float) -> Iterator[DrainingPlan]:
+    """Yield plans; those that have led for long enough lead no more."""
+    for old in draining:
+        is_over = old.leads_until is not None and old.leads_until <= time
+        yield replace(old, leads_until=None) if is_over else old
+
+
 def _start_to_drain(
     plan: ChainPlan | None,
     draining: tuple[DrainingPlan, ...],
@@ -366,8 +391,21 @@ def _start_to_drain(
         return draining
     # Another host may wait as long as it can before it switches. What it sends until then by the
     # old plan is in flight for the drain time.
-    until = time + timeouts.switch + timeouts.drain
-    return (DrainingPlan(plan, until), *(old for old in draining if old.plan != plan))
+    seconds = timeouts.switch + timeouts.drain
+    drains = DrainingPlan(plan, time + seconds, leads_until=time + seconds / 2)
+    return (drains, *(old for old in draining if old.plan != plan))
+
+
+def _drain_unused(
+    state: ChainTransition, time: float, timeouts: TransitionTimeouts
+) -> tuple[DrainingPlan, ...]:
+    """Let the latest plan drain, to which this host never switched.
+
+    Other hosts may send by it. But some may not even know it, so it comes after the plans that this
+    host has switched to, which all hosts know.
+    """
+    unused, *used = _start_to_drain(state.plan, state.draining, time, timeouts)
+    return (*used, unused)
 
 
 def _must_wait_for_others(state: ChainTransition, host: str) -> bool:

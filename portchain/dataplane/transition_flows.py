@@ -1,6 +1,6 @@
 """Compiles the flows of a chain in any state of a transition (see ``transition``). Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from portchain.dataplane.compile import (
@@ -68,16 +68,20 @@ def compile_transition(state: ChainTransition, local: LocalSwitch) -> Transition
     if state.plan is not None:
         new = compile_chain(state.plan, local, remembered=state.remembered_hops)
     old = _compile_or_guard(state.previous, local) if state.previous is not None else Compiled()
-    flows = _main_flows(state, new, old, local)
     drained = [
-        (
-            _compile_or_guard(each.plan, local.without_ports(each.replugged)),
-            each.delivers and not state.is_closed,
-        )
-        for each in state.draining
+        _compile_or_guard(each.plan, local.without_ports(each.replugged)) for each in state.draining
     ]
     # Without flow affinity: connections would go on to pairs that have left the chain.
-    in_flight = (each.transit if delivers else each.forwarding for each, delivers in drained)
+    in_flight = [
+        compiled.transit if each.delivers and not state.is_closed else compiled.forwarding
+        for each, compiled in zip(state.draining, drained, strict=True)
+    ]
+    leading = [
+        flows
+        for each, flows in zip(state.draining, in_flight, strict=True)
+        if each.leads_until is not None
+    ]
+    flows = _main_flows(state, new, old, leading, local)
     taken = {flow.key for flow in flows}
     guard = (flow for flow in _guard_new_sources(state, local) if flow.key not in taken)
     if not drained and not state.leftovers:
@@ -88,13 +92,21 @@ def compile_transition(state: ChainTransition, local: LocalSwitch) -> Transition
         replace(flow, contestable=False)
         for flow in _first_wins(flows, *in_flight, state.leftovers) - flows
     )
-    no_flood = new.no_flood.union(old.no_flood, *(each.no_flood for each, _ in drained))
+    no_flood = new.no_flood.union(old.no_flood, *(each.no_flood for each in drained))
     return TransitionFlows(flows, frozenset(guard), frozenset(draining), no_flood, new.missing)
 
 
 def _main_flows(
-    state: ChainTransition, new: Compiled, old: Compiled, local: LocalSwitch
+    state: ChainTransition,
+    new: Compiled,
+    old: Compiled,
+    leading: Sequence[frozenset[Flow]],
+    local: LocalSwitch,
 ) -> frozenset[Flow]:
+    """Compile the flows that do not yield.
+
+    :param leading: the transit flows of each draining plan that still leads.
+    """
     if state.sends_by_latest:
         return new.flows
     if state.is_closed:
@@ -106,9 +118,24 @@ def _main_flows(
         return _first_wins(map(_closing_mark, plans), *guards, forwarding)
     if state.is_ambiguous:
         return old.flows
-    # Where both plans have a flow with the same key, the flows differ in where they send packets.
-    # Until the switch this host sends by the old plan.
-    return _first_wins(old.flows, new.transit, new.affinity)
+    # Where two plans have a flow with the same key, the flows differ in where they send packets.
+    # Until the switch, other hosts may not know the latest plan. So this host sends by the plan of
+    # before and, where that has no flow on this host, by the plans that drain: a function may have
+    # moved away and back.
+    latest = new.transit | new.affinity
+    return _first_wins(old.flows, *_in_place_of(latest, leading), new.transit, new.affinity)
+
+
+def _in_place_of(
+    latest: frozenset[Flow], earlier: Sequence[frozenset[Flow]]
+) -> Iterator[list[Flow]]:
+    """Yield, of each of some plans, the flows for packets that the latest plan has flows for."""
+    if not earlier:
+        return
+    keys = {flow.key for flow in latest}
+    places = {_place(flow.key) for flow in latest} - {None}
+    for flows in earlier:
+        yield [flow for flow in flows if flow.key in keys or _place(flow.key) in places]
 
 
 def _closing_mark(plan: ChainPlan) -> Flow:
@@ -202,10 +229,17 @@ def _decisions(flow: Flow) -> set[frozenset[str]]:
 
     :returns: one set of words for each version of IP.
     """
-    key = flow.key
+    place = _place(flow.key)
+    return {place | {version} for version in ip_versions(flow.key.match)} if place else set()
+
+
+def _place(key: FlowKey) -> frozenset[str] | None:
+    """Return the words that match where packets are that a flow decides about.
+
+    :returns: None if the flow's key says all.
+    """
     prefixes = _DECIDING_TABLES.get(key.table)
     if prefixes is None:
-        return set()
+        return None
     words = (word for word in key.match if word.startswith(prefixes))
-    about = frozenset((f"table={key.table}", *words))
-    return {about | {version} for version in ip_versions(key.match)}
+    return frozenset((f"table={key.table}", *words))

@@ -44,6 +44,7 @@ from tests.plans import (
 from tests.simulated_network import Host, Packet, move
 
 TIMEOUTS = TransitionTimeouts(switch=5, drain=1, settle=0.5)
+SLOWEST_MESSAGE = (TIMEOUTS.switch - TIMEOUTS.drain) / 4  # docs/decisions/0018, "Quick changes"
 A, B, C = target("a", "h1"), target("b", "h2"), target("c", "h3")
 
 
@@ -53,6 +54,12 @@ def accept(now, plan, host, prepare=True, time=0.0):
 
 def switched(plan):
     return ChainTransition(plan)
+
+
+def drains(plan, since):
+    """The plan that has begun to drain at a time."""
+    seconds = TIMEOUTS.switch + TIMEOUTS.drain
+    return DrainingPlan(plan, since + seconds, leads_until=since + seconds / 2)
 
 
 # --- When a host waits for others.
@@ -314,7 +321,7 @@ def test_plan_that_other_hosts_may_send_by_drains_although_this_host_never_switc
     first, second, third = (listing(n, *LISTS[n]) for n in range(3))
     state = accept(accept(switched(first), second, "h1", time=1), third, "h1", time=2)
     assert (state.phase, state.plan, state.previous) == (Phase.PREPARED, third, first)
-    assert state.draining == (DrainingPlan(second, 2 + TIMEOUTS.switch + TIMEOUTS.drain),)
+    assert state.draining == (drains(second, since=2),)
     reversed_order = listing(1, *reversed(LISTS[0]))
     state = accept(accept(switched(first), reversed_order, "h1"), third, "h1")
     assert (state.plan, state.previous, state.draining) == (third, first, ()), "nobody sent by it"
@@ -323,17 +330,15 @@ def test_plan_that_other_hosts_may_send_by_drains_although_this_host_never_switc
 def test_host_that_withdraws_before_the_switch_drains_both_plans():
     first, second = listing(0, *LISTS[0]), listing(1, *LISTS[1])
     state = transition.withdraw(accept(switched(first), second, "h1"), 3, TIMEOUTS)
-    until = 3 + TIMEOUTS.switch + TIMEOUTS.drain
-    assert state == ChainTransition(
-        None, draining=(DrainingPlan(first, until), DrainingPlan(second, until))
-    )
+    draining = (drains(first, since=3), drains(second, since=3))
+    assert state == ChainTransition(None, draining=draining)
 
 
 def test_a_plan_that_drains_again_drains_once():
     state = transition.withdraw(switched(OLD), 0, TIMEOUTS)
     state = accept(state, OLD, "h1", prepare=False, time=1)
     state = transition.withdraw(state, 2, TIMEOUTS)
-    assert state.draining == (DrainingPlan(OLD, 2 + TIMEOUTS.switch + TIMEOUTS.drain),)
+    assert state.draining == (drains(OLD, since=2),)
 
 
 def test_a_chain_that_was_only_prepared_closes_too_if_too_many_plans_drain():
@@ -789,8 +794,8 @@ class World:
                 self._pass_time(0.4)
 
     def _pass_time(self, seconds: float) -> None:
-        # Messages are faster than the switch timeout, and packets faster than the drain time.
-        while self.inbox and self.time + seconds - self.inbox[0][3] > TIMEOUTS.switch / 3:
+        # Packets are faster than the drain time.
+        while self.inbox and self.time + seconds - self.inbox[0][3] > SLOWEST_MESSAGE:
             self._receive(self.inbox[0][1])
         for packet in self.packets:
             while packet.is_in_flight and self.time + seconds - packet.since >= TIMEOUTS.drain:

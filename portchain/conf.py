@@ -27,6 +27,8 @@ SERVER_OPTS: list[cfg.Opt] = [
     cfg.ListOpt(
         "drivers",
         default=["ovs"],
+        # Deployment tools that know networking-sfc write its section.
+        deprecated_opts=[cfg.DeprecatedOpt("drivers", group="sfc")],
         help="Drivers that realise port chains, by their names in the entry point namespace "
         "portchain.drivers. Each chain is realised by the driver that claims its ports: ovs claims "
         "ports of Neutron's Open vSwitch agents, ovn claims ports of ML2/OVN, openflow claims "

@@ -28,7 +28,14 @@ from neutron_lib.services import base as service_base
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from portchain import conf, errors, health_notifications, port_events, server_metrics
+from portchain import (
+    coexistence,
+    conf,
+    errors,
+    health_notifications,
+    port_events,
+    server_metrics,
+)
 from portchain.api import definitions
 from portchain.api import extensions as our_extensions
 from portchain.core import model
@@ -88,8 +95,10 @@ class PortChainPlugin(service_base.ServicePluginBase):
         """Load the drivers, register the API extensions and start the periodic workers.
 
         :raises DriverNotLoaded: a configured driver cannot be loaded.
+        :raises OtherPackageInstalledError: networking-sfc is installed in the same environment.
         """
         super().__init__()
+        coexistence.refuse()
         conf.register_server_opts()
         lookup.register_filters()
         sharing.keep_policies_in_use()

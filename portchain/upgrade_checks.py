@@ -8,8 +8,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from importlib import metadata
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,20 @@ from neutron_lib.utils import upgrade_checks
 from oslo_config import cfg
 from oslo_upgradecheck.upgradecheck import Code, Result
 
-from portchain import conf
+from portchain import coexistence, conf
 from portchain.db import migration
 from portchain.importer import legacy
 
 SERVICE_PLUGIN = AGENT_EXTENSION = "port_chain"
-LEGACY_PACKAGE = "networking-sfc"
 LEGACY_PLUGINS = frozenset(
     {
-        "sfc",
         "networking_sfc.services.sfc.plugin.SfcPlugin",
-        "flow_classifier",
         "networking_sfc.services.flowclassifier.plugin.FlowClassifierPlugin",
     }
 )
-LEGACY_EXTENSION = "sfc"
+# Names that both packages have, for service plugins and for the agent extension.
+PLUGIN_ALIASES = frozenset({"sfc", "flow_classifier"})
+EXTENSION_ALIAS = "sfc"
 VERSION_TABLE = "alembic_version_portchain"
 # Tables of users' resources: networking-sfc's -> ours.
 TABLES = {
@@ -71,19 +69,17 @@ class PortChainChecks(upgrade_checks.BaseChecks):
 
 def check_packages(checker: Any) -> Result:
     """Check that networking-sfc is not installed in the same environment."""
-    try:
-        version = metadata.version(LEGACY_PACKAGE)
-    except metadata.PackageNotFoundError:
+    version = coexistence.other_version()
+    if version is None:
         return Result(Code.SUCCESS, None)
     return Result(
         Code.FAILURE,
-        f"{LEGACY_PACKAGE} {version} is installed. It registers the same policies, and Neutron "
-        f"does not start with both packages: uninstall {LEGACY_PACKAGE}",
+        f"{coexistence.OtherPackageInstalledError(version)}. Neutron does not start with both",
     )
 
 
 def check_service_plugins(checker: Any) -> Result:
-    """Check that ``service_plugins`` names port_chain, and nothing of networking-sfc."""
+    """Check that ``service_plugins`` names our plugin, and no class of networking-sfc."""
     return judge_service_plugins(cfg.CONF.service_plugins)
 
 
@@ -134,7 +130,8 @@ def check_agents(checker: Any) -> Result:
     central = cfg.CONF[conf.GROUP].openflow_hosts
     return _query_database(
         lambda connection: judge_agents(
-            {host: loaded for host, loaded in _agents(connection).items() if host not in central}
+            {host: loaded for host, loaded in _agents(connection).items() if host not in central},
+            _hosts_with_plans(connection),
         )
     )
 
@@ -158,18 +155,19 @@ def judge_service_plugins(plugins: Iterable[str]) -> Result:
     """Judge the value of ``service_plugins``."""
     configured = set(plugins)
     legacy_plugins = sorted(configured & LEGACY_PLUGINS)
-    ours = SERVICE_PLUGIN in configured
-    if legacy_plugins and ours:
-        return Result(
-            Code.FAILURE,
-            f"networking-sfc and {SERVICE_PLUGIN} serve the same API: remove "
-            f"{', '.join(legacy_plugins)} from service_plugins",
-        )
+    aliases = sorted(configured & PLUGIN_ALIASES)
+    ours = sorted(configured & {SERVICE_PLUGIN, *PLUGIN_ALIASES})
     if legacy_plugins:
         return Result(
-            Code.WARNING,
+            Code.FAILURE if ours else Code.WARNING,
             "networking-sfc is still configured: after portchain-import, replace "
             f"{', '.join(legacy_plugins)} with {SERVICE_PLUGIN} in service_plugins",
+        )
+    if aliases:
+        return Result(
+            Code.SUCCESS,
+            f"{', '.join(aliases)} in service_plugins: networking-sfc's names for "
+            f"{SERVICE_PLUGIN}, which mean this package where networking-sfc is not installed",
         )
     if not ours:
         return Result(
@@ -214,21 +212,31 @@ def judge_import(missing: dict[str, int] | None) -> Result:
     )
 
 
-def judge_agents(extensions: dict[str, Sequence[str]]) -> Result:
+def judge_agents(extensions: dict[str, Sequence[str]], known: Container[str]) -> Result:
     """Judge the extensions of the Open vSwitch agents.
 
     :param extensions: host -> extensions that its agent has loaded.
+    :param known: the hosts that have ever asked for plans, which networking-sfc's extension does
+        not do.
     """
-    without = sorted(host for host, names in extensions.items() if AGENT_EXTENSION not in names)
-    old = sorted(host for host, names in extensions.items() if LEGACY_EXTENSION in names)
+    names_of_ours = {AGENT_EXTENSION, EXTENSION_ALIAS}
+    without = [host for host, names in extensions.items() if not names_of_ours & set(names)]
+    unclear = [
+        host
+        for host, names in extensions.items()
+        if EXTENSION_ALIAS in names and AGENT_EXTENSION not in names and host not in known
+    ]
     problems = []
     if without:
         problems.append(
             f"port chains do not work on hosts whose agent lacks the extension {AGENT_EXTENSION}: "
-            f"{', '.join(without)}"
+            f"{', '.join(sorted(without))}"
         )
-    if old:
-        problems.append(f"networking-sfc's agent extension still runs on {', '.join(old)}")
+    if unclear:
+        problems.append(
+            f"the agent extension {EXTENSION_ALIAS} has never asked for plans on "
+            f"{', '.join(sorted(unclear))}: it is networking-sfc's, or cannot reach the server"
+        )
     return Result(Code.WARNING if problems else Code.SUCCESS, "; ".join(problems) or None)
 
 
@@ -326,10 +334,15 @@ def _silent_ovn_hosts(connection: Any) -> set[str]:
     """Return the hosts on which ML2/OVN has bound ports, and which have never asked for plans."""
     level = sa.table("ml2_port_binding_levels", sa.column("host"), sa.column("driver"))
     hosts = set(connection.scalars(sa.select(level.c.host).where(level.c.driver == "ovn")))
+    return hosts - _hosts_with_plans(connection)
+
+
+def _hosts_with_plans(connection: Any) -> set[str]:
+    """Return the hosts that have ever asked for plans."""
     if not sa.inspect(connection).has_table("portchain_hosts"):
-        return hosts
+        return set()
     known = sa.table("portchain_hosts", sa.column("host"))
-    return hosts - set(connection.scalars(sa.select(known.c.host)))
+    return set(connection.scalars(sa.select(known.c.host)))
 
 
 def _agents(connection: Any) -> dict[str, Sequence[str]]:

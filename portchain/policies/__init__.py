@@ -1,9 +1,13 @@
 """Default policies: members of a project manage its resources, and readers see them."""
 
 from neutron_lib.policy import rules as personas
+from oslo_log import log
 from oslo_policy import policy
 
+from portchain import coexistence
 from portchain.api import definitions
+
+LOG = log.getLogger(__name__)
 
 _ACTIONS = {
     "create": ("Create a {}", personas.ADMIN_OR_PROJECT_MEMBER, (("POST", ""),)),
@@ -15,6 +19,10 @@ _ACTIONS = {
 
 def list_rules() -> list[policy.RuleDefault]:
     """Return the policies for Neutron's policy engine and for oslo.policy's generators."""
+    if version := coexistence.other_version():
+        # With networking-sfc's plugins, nothing else of ours runs before Neutron refuses a policy
+        # that is registered twice, and does not say by whom.
+        LOG.error("%s", coexistence.OtherPackageInstalledError(version))
     return [
         _shared_groups(),
         *_resource_policies(),

@@ -209,7 +209,10 @@ def test_trial_does_not_record_imported_ids(cloud: Any) -> None:
 def test_status_checks_and_import_name_the_next_step(mariadb: MariaDb, tmp_path: Path) -> None:
     """From a database that networking-sfc uses to one without its tables."""
     there = Cloud(_load(mariadb, "leaving"), tmp_path / "neutron.conf")
-    there.configured("ovs,nothing", service_plugins="sfc,flow_classifier")
+    there.configured(
+        "ovs,nothing",
+        service_plugins="flow_classifier,networking_sfc.services.sfc.plugin.SfcPlugin",
+    )
     said = there.checks()
     for trouble in (
         "networking-sfc is still configured",
@@ -217,8 +220,7 @@ def test_status_checks_and_import_name_the_next_step(mariadb: MariaDb, tmp_path:
         "run neutron-db-manage",
         "(sfc_flow_classifiers 8, ",
         "portchain-import",
-        "whose agent lacks the extension port_chain: h1",
-        "networking-sfc's agent extension still runs on h1",
+        "the agent extension sfc has never asked for plans on h1: it is networking-sfc's",
     ):
         assert trouble in said, trouble
     there.configured("ovs")
@@ -231,7 +233,16 @@ def test_status_checks_and_import_name_the_next_step(mariadb: MariaDb, tmp_path:
     assert code == 1
     assert "--subproject networking-sfc upgrade" in said
 
-    manage(there.url, "--subproject", "neutron-portchain", "upgrade", "heads")
+    # As Kolla's bootstrap container does, whose list of subprojects has networking-sfc.
+    manage(there.url, "--subproject", "networking-sfc", "upgrade", "head")
+    there.configured("ovs", service_plugins="flow_classifier,sfc")
+    with sa.create_engine(there.url).begin() as connection:
+        connection.execute(sa.text("INSERT INTO portchain_hosts VALUES ('h1', 17)"))
+    said = there.checks()
+    assert "flow_classifier, sfc in service_plugins: networking-sfc's names for port_chain" in said
+    assert "sfc has never asked" not in said
+    assert "(sfc_flow_classifiers 8, " in said
+    there.configured("ovs")
     with sa.create_engine(there.url).begin() as connection:
         connection.execute(sa.text("SET foreign_key_checks = 0"))
         for name in sa.inspect(connection).get_table_names():
@@ -305,3 +316,27 @@ def _same(old: Any, new: Any) -> bool:
     if isinstance(old, list):
         return sorted(old) == sorted(new)
     return bool(old == new)
+
+
+def test_both_subprojects_migrate_our_tables_and_leave_the_others_alone(
+    mariadb: MariaDb, tmp_path: Path
+) -> None:
+    """Kolla names the subproject networking-sfc, OpenStack-Ansible none, and our pages our own."""
+    there = Cloud(_load(mariadb, "subprojects"), tmp_path / "neutron.conf").configured("ovs")
+
+    def theirs() -> tuple[dict[str, int], set[str]]:
+        with sa.create_engine(there.url).connect() as connection:
+            versions = sa.text(f"SELECT version_num FROM {legacy.VERSION_TABLE}")
+            return there.legacy_checksums(), set(connection.scalars(versions))
+
+    before = theirs()
+    manage(there.url, "--subproject", "networking-sfc", "upgrade", "--expand")
+    with sa.create_engine(there.url).connect() as connection:
+        assert sa.inspect(connection).has_table("portchain_port_chains")
+    manage(there.url, "--subproject", "networking-sfc", "upgrade", "--contract")
+    manage(there.url, "--subproject", "neutron-portchain", "has_offline_migrations")
+    manage(there.url, "upgrade", "--expand")
+    manage(there.url, "upgrade", "--contract")
+    assert theirs() == before
+    said = there.checks()
+    assert "neutron-db-manage" not in said.partition("Port chains: migrations")[2]

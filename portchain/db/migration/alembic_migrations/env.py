@@ -7,11 +7,13 @@ a version table of their own, and autogeneration compares our tables only.
 from typing import Any
 
 from alembic import context
+from alembic.util import CommandError
 from neutron.db.migration import autogen
 from neutron.db.migration.connection import DBConnection
 from neutron.db.migration.models import head  # noqa: F401 - the tables ours refer to
 from neutron_lib.db import model_base
 
+from portchain import coexistence
 from portchain.db import models  # noqa: F401 - fills the metadata
 
 VERSION_TABLE = "alembic_version_portchain"
@@ -56,6 +58,9 @@ def run_online() -> None:
             context.run_migrations()
 
 
+if version := coexistence.other_version():
+    # neutron-db-manage knows both packages as the subproject networking-sfc, and runs either.
+    raise CommandError(str(coexistence.OtherPackageInstalledError(version)))
 if context.is_offline_mode():
     run_offline()
 else:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.full import FULL, in_full
+
 SAID = "networking-sfc 23.0.0 is installed beside neutron-portchain"
 ENTRY_POINTS = """\
 [neutron.service_plugins]
@@ -89,6 +91,10 @@ class Environment:
         )
 
 
+# Each start of Python with Neutron takes some seconds.
+only_in_full = pytest.mark.skipif(not FULL, reason="repeats the refusal in another program")
+
+
 @pytest.fixture
 def both(tmp_path: Path) -> Environment:
     """An environment with both packages."""
@@ -100,7 +106,9 @@ def both(tmp_path: Path) -> Environment:
     return Environment(tmp_path)
 
 
-@pytest.mark.parametrize("names", ["flow_classifier,sfc", "port_chain"])
+@pytest.mark.parametrize(
+    "names", in_full(["flow_classifier,sfc", "port_chain"], ["flow_classifier,sfc"])
+)
 def test_the_server_does_not_start(both: Environment, names: str) -> None:
     both.configure(service_plugins=names)
     done = both.run("neutron-rpc-server")
@@ -108,6 +116,7 @@ def test_the_server_does_not_start(both: Environment, names: str) -> None:
     assert SAID in done.stdout
 
 
+@only_in_full
 def test_with_the_other_plugin_by_its_class_the_policies_say_why(both: Environment) -> None:
     both.configure(service_plugins="networking_sfc.Plugin")
     done = both.python(
@@ -120,6 +129,7 @@ def test_with_the_other_plugin_by_its_class_the_policies_say_why(both: Environme
     assert SAID in done.stdout
 
 
+@only_in_full
 def test_migrations_of_neither_run_under_a_name_that_both_have(both: Environment) -> None:
     both.configure()
     done = both.run("neutron-db-manage", "--subproject", "neutron-portchain", "upgrade", "head")
@@ -127,6 +137,7 @@ def test_migrations_of_neither_run_under_a_name_that_both_have(both: Environment
     assert SAID in done.stdout
 
 
+@only_in_full
 def test_the_upgrade_check_fails(both: Environment) -> None:
     done = both.python(
         "-c",
@@ -139,10 +150,13 @@ def test_the_upgrade_check_fails(both: Environment) -> None:
 
 @pytest.mark.parametrize(
     ("configured", "loaded"),
-    [
-        ("sfc", ["PortChainAgentExtension"]),
-        ("sfc,port_chain", ["_NoExtension", "PortChainAgentExtension"]),
-    ],
+    in_full(
+        [
+            ("sfc,port_chain", ["_NoExtension", "PortChainAgentExtension"]),
+            ("sfc", ["PortChainAgentExtension"]),
+        ],
+        [("sfc,port_chain", ["_NoExtension", "PortChainAgentExtension"])],
+    ),
 )
 def test_the_agent_loads_the_extension_once(
     tmp_path: Path, configured: str, loaded: list[str]

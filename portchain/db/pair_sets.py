@@ -92,6 +92,15 @@ def record(
     return {group: tuple(_earlier(sets[group])) for group in present}
 
 
+def earlier(context: Any, group_ids: Collection[str]) -> dict[str, tuple[EarlierPairs, ...]]:
+    """Return the earlier sets of groups as they are recorded, the oldest first; writes nothing."""
+    if not group_ids:
+        return {}
+    with db_api.CONTEXT_READER.using(context):
+        sets = _load(context.session, group_ids)
+    return {group: tuple(_earlier(sets[group])) for group in group_ids}
+
+
 def _add_first(context: Any, first: Mapping[str, Weights]) -> bool:
     """Put the first sets of groups in force.
 

@@ -11,4 +11,5 @@ def endpoint_of(worker: HostWorker, switch: TraceableSwitch) -> AgentEndpoint:
 
     :param switch: the one that the worker programs.
     """
-    return AgentEndpoint(worker.receive_update, worker.counts_of, TraceService(worker, switch))
+    trace = TraceService(worker, switch)
+    return AgentEndpoint(worker.receive_update, worker.counts_of, trace, worker.state)

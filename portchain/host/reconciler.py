@@ -143,6 +143,13 @@ class Reconciler:
         with self._lock:
             return [plan for state in self._chains.values() for plan in state.plans]
 
+    @property
+    def latest_plans(self) -> list[ChainPlan]:
+        """The latest plan of each chain that this host has a part in."""
+        with self._lock:
+            plans = (state.plan for state in self._chains.values())
+            return [plan for plan in plans if plan is not None]
+
     def plans_of(self, chain_id: str) -> list[ChainPlan]:
         """Return the plans that this host has of a chain, those that drain included."""
         with self._lock:

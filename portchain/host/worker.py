@@ -19,6 +19,7 @@ from portchain.dataplane.host_switch import FlowLimits
 from portchain.dataplane.transition import TransitionTimeouts
 from portchain.host.counter_store import open_store
 from portchain.host.flow_counters import FlowCounters
+from portchain.host.health.checks import health_of_pair
 from portchain.host.health.monitor import HealthMonitor
 from portchain.host.outbox import Outbox
 from portchain.host.reconciler import Reconciler
@@ -26,6 +27,7 @@ from portchain.host.switch import Switch
 from portchain.rpc import contract
 from portchain.rpc.fields import ContractError
 from portchain.rpc.server import ServerClient
+from portchain.rpc.state_codec import AgentState
 
 LOG = log.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class HostWorker:
         self._reports = Outbox[HostReport]()
         self._has_reports = threading.Event()
         self._last_failure = ""
+        self._compared_at: float | None = None  # monotonic, of the last complete comparison
         self._next_sync = _Timer(options.sync_interval)
 
     def start(self) -> None:
@@ -134,6 +137,19 @@ class HostWorker:
     def counts_of(self, chain_ids: Collection[str] | None = None) -> dict[Counter, Count]:
         """As ``Reconciler.counts_of``. Unlike the methods above, this waits for the switch."""
         return self.reconciler.counts_of(chain_ids)
+
+    def state(self, with_plans: bool) -> AgentState:
+        """Return how this worker is, for ``portchain-doctor``."""
+        compared = self._compared_at
+        return AgentState(
+            minor_version=contract.MINOR_VERSION,
+            is_in_sync=self.reconciler.is_in_sync,
+            compared_seconds=None if compared is None else int(time.monotonic() - compared),
+            failure=self._last_failure,
+            revisions=self.reconciler.known_revisions,
+            health=tuple(map(health_of_pair, self.health.functions.findings)),
+            plans=tuple(self.reconciler.latest_plans) if with_plans else (),
+        )
 
     @property
     def queue_lengths(self) -> dict[str, int]:
@@ -212,13 +228,16 @@ class HostWorker:
 
     def _reconcile(self) -> None:
         self._reconcile_queued.clear()
-        if self.reconciler.reconcile():
+        changed = self.reconciler.reconcile()
+        self._compared_at = time.monotonic()
+        if changed:
             self._log_repair()
 
     def _apply_sync(self, update: contract.PlanUpdate, sent_revisions: dict[str, int]) -> None:
         begun = time.monotonic()
         changed = self.reconciler.synchronise(update, sent_revisions)
-        self.sync_seconds = time.monotonic() - begun
+        self._compared_at = time.monotonic()
+        self.sync_seconds = self._compared_at - begun
         if changed:
             self._log_repair()
         elif not self.synchronised.is_set():

@@ -11,7 +11,7 @@ from oslo_log import log
 from portchain.core.counters import Count, Counter, HostCounts
 from portchain.dataplane.tracing.packet import Packet
 from portchain.dataplane.tracing.steps import HostTrace, Start
-from portchain.rpc import contract, trace_codec
+from portchain.rpc import contract, state_codec, trace_codec
 from portchain.rpc.fields import ContractError
 
 LOG = log.getLogger(__name__)
@@ -126,6 +126,20 @@ class AgentClient:
         )
         return trace_codec.decode_trace(answer)
 
+    def state(
+        self, context: Any, host: str, seconds: float, *, with_plans: bool
+    ) -> state_codec.AgentState:
+        """Ask what programs a host's switch how it is.
+
+        :param seconds: how long to wait for the answer.
+        :param with_plans: whether it also sends its plans.
+        :raises Exception: of oslo.messaging, if it does not answer in time or is older than
+            contract 1.19.
+        :raises ContractError: the answer cannot be read.
+        """
+        client = self._client.prepare(server=host, timeout=seconds)
+        return state_codec.decode_state(client.call(context, "state", with_plans=with_plans))
+
 
 _UNKNOWN_METHOD = ("NoSuchMethod", "UnsupportedVersion")
 
@@ -136,6 +150,7 @@ class AgentEndpoint:
     :param receive: called with each message, as it was sent; must not block.
     :param count: called with ids of chains; returns what the host has counted of them.
     :param trace: called with each request for a trace, as it was sent; returns the answer.
+    :param state: called with whether plans are wanted; returns the state of this program.
     """
 
     target = oslo_messaging.Target(version=contract.VERSION)
@@ -145,10 +160,12 @@ class AgentEndpoint:
         receive: Callable[[Any], None],
         count: Callable[[Collection[str]], Mapping[Counter, Count]],
         trace: Callable[[Any], dict[str, Any]],
+        state: Callable[[bool], state_codec.AgentState],
     ) -> None:
         self._receive = receive
         self._count = count
         self._trace = trace
+        self._state = state
 
     def ping(self, context: Any) -> None:
         """Answer."""
@@ -171,3 +188,7 @@ class AgentEndpoint:
         :raises ContractError: the request does not follow the contract.
         """
         return self._trace(request)
+
+    def state(self, context: Any, with_plans: Any = False) -> dict[str, Any]:
+        """Return the state of this program."""
+        return state_codec.encode_state(self._state(bool(with_plans)))

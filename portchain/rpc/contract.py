@@ -5,7 +5,8 @@ turns values into a message; ``decode_*`` checks a message and turns it back int
 Everything received is checked before it is used, because flows contain these values.
 
 The server sends ``apply`` to a host, and calls ``counters``, ``trace`` and ``ping``. A host calls
-``sync``, ``report``, ``report_health`` and ``report_peers`` of the server.
+``sync``, ``report``, ``report_health`` and ``report_peers`` of the server. On a host,
+``portchain-doctor`` calls ``state`` of the host's agent and ``plans`` of the server.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -90,8 +91,10 @@ SERVER_TOPIC = "port_chain-server"
 #      server is older does not count what classifiers match.
 # 1.18 "trace" to hosts: what would happen to a packet (rpc.trace_codec). An older agent answers
 #      that it has no such method.
+# 1.19 For portchain-doctor: "state" of hosts (rpc.state_codec), and "plans" of the server, which
+#      records nothing. An older host or server answers that it has no such method.
 VERSION = "1.0"
-MINOR_VERSION = 18
+MINOR_VERSION = 19
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 PARTS_SINCE = 15

@@ -28,6 +28,16 @@ class ServerClient:
         answer = self._client.prepare().call(context, "sync", host=host, known=said)
         return contract.decode_update(answer)
 
+    def plans(self, context: Any, host: str, seconds: float) -> contract.PlanUpdate:
+        """Ask for all plans that a host should have. Unlike ``sync``, this records nothing.
+
+        :param seconds: how long to wait for the answer.
+        :raises Exception: of oslo.messaging, if no server answers, or one older than contract 1.19.
+        :raises ContractError: the answer cannot be read.
+        """
+        answer = self._client.prepare(timeout=seconds).call(context, "plans", host=host)
+        return contract.decode_update(answer)
+
     def report(self, context: Any, host: str, reports: Sequence[HostReport]) -> None:
         """Report the state of chains on this host. Returns when the server has stored it.
 
@@ -64,6 +74,7 @@ class ServerEndpoint:
     :param report: called with context, host and reports; stores them.
     :param report_health: called with context, host and what it says of functions; stores it.
     :param report_peers: called with context, host and which other hosts it reaches.
+    :param plans: called with context and host; returns all plans that the host should have.
     """
 
     target = oslo_messaging.Target(version=contract.VERSION)
@@ -74,11 +85,13 @@ class ServerEndpoint:
         report: Callable[[Any, str, Sequence[HostReport]], None],
         report_health: Callable[[Any, str, Sequence[PairHealth]], None],
         report_peers: Callable[[Any, str, Sequence[PeerHealth]], None],
+        plans: Callable[[Any, str], contract.PlanUpdate],
     ) -> None:
         self._sync = sync
         self._report = report
         self._report_health = report_health
         self._report_peers = report_peers
+        self._plans = plans
 
     def sync(self, context: Any, host: str, known: Any) -> dict[str, Any]:
         """Return what a host must change.
@@ -86,6 +99,10 @@ class ServerEndpoint:
         :raises ContractError: the message does not follow the contract.
         """
         return contract.encode_update(self._sync(context, host, contract.decode_known(known)))
+
+    def plans(self, context: Any, host: str) -> dict[str, Any]:
+        """Return all plans that a host should have; records nothing."""
+        return contract.encode_update(self._plans(context, host))
 
     def report(self, context: Any, host: str, reports: Any) -> None:
         """Store the state of chains on a host.

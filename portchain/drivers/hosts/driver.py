@@ -112,7 +112,8 @@ class HostDriver(PortChainDriver):
     def rpc_endpoints(self) -> Sequence[tuple[str, Sequence[Any]]]:
         """Return the endpoint that hosts call."""
         endpoint = ServerEndpoint(
-            self._sync, self._record_reports, self._record_health, self._record_peers
+            *(self._sync, self._record_reports, self._record_health, self._record_peers),
+            plans=self._plans_of,
         )
         return ((contract.SERVER_TOPIC, [endpoint]),)
 
@@ -184,8 +185,13 @@ class HostDriver(PortChainDriver):
         if plans.failures:
             raise ChainsFailed(plans.failures)
 
-    def _plan(self, context: Any, snapshots: Iterable[ChainSnapshot]) -> _Plans:
-        """Plan chains."""
+    def _plan(
+        self, context: Any, snapshots: Iterable[ChainSnapshot], *, quietly: bool = False
+    ) -> _Plans:
+        """Plan chains.
+
+        :param quietly: whether to record nothing of what groups select from.
+        """
         seen = map(self._logical_ports.without_seemingly_unplugged, snapshots)
         snapshots = [untagged_chain(snapshot) for snapshot in seen]
         ports = (port for snapshot in snapshots for port in snapshot.ports.values())
@@ -195,7 +201,7 @@ class HostDriver(PortChainDriver):
         packet_hosts = {
             host for host, version in versions.items() if version >= contract.PACKETS_SINCE
         }
-        history = _record_pairs(context, snapshots)
+        history = (_known_pairs if quietly else _record_pairs)(context, snapshots)
         planned: list[Planned] = []
         failures: dict[str, Exception] = {}
         for snapshot in snapshots:
@@ -294,6 +300,21 @@ class HostDriver(PortChainDriver):
             parts_sent={} if said.minor_version >= contract.PARTS_SINCE else None,
         )
 
+    def _plans_of(self, context: Any, host: str) -> contract.PlanUpdate:
+        """Return all plans that a host should have, with the revisions that it has to confirm.
+
+        Records nothing: whoever asks is not the program that realises the plans.
+        """
+        expected = self.status.expected_on(context, host)
+        plans = self._plan(context, snapshots.load(context, list(expected)), quietly=True)
+        views = [one.views.plan_for(host) for one in map(Outgoing, plans.planned)]
+        return contract.PlanUpdate(
+            chains=tuple(
+                replace(plan, revision=expected[plan.id]) for plan in views if host in plan.hosts
+            ),
+            parts_sent={},
+        )
+
     @staticmethod
     def _parts_for(context: Any, host: str, outgoing: Sequence[Outgoing]) -> tuple[ChainPlan, ...]:
         """Return the parts of plans that a host has to know.
@@ -362,6 +383,12 @@ class HostDriver(PortChainDriver):
 def _affinity_times() -> pair_sets.AffinityTimes:
     options = cfg.CONF[GROUP]
     return pair_sets.AffinityTimes(options.flow_affinity_time, options.new_flow_affinity_time)
+
+
+def _known_pairs(context: Any, snapshots: Iterable[ChainSnapshot]) -> PairHistory:
+    """Return what the groups of chains have selected from before, as far as it is recorded."""
+    groups = {group.id for one in snapshots for group in one.chain.port_pair_groups}
+    return pair_sets.earlier(context, groups)
 
 
 def _record_pairs(context: Any, snapshots: Iterable[ChainSnapshot]) -> PairHistory:

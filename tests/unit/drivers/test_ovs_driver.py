@@ -7,8 +7,10 @@ from typing import Any
 from unittest import mock
 
 import oslo_messaging
+import sqlalchemy as sa
 from neutron.tests.common import helpers
 from neutron_lib import rpc
+from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
 from oslo_config import cfg
 
@@ -18,11 +20,12 @@ from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned, plan_chain
 from portchain.dataplane.tracing.steps import Decision, HostTrace, Step
-from portchain.db import realisation, snapshots
+from portchain.db import models, realisation, snapshots
 from portchain.drivers.hosts import driver
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.rpc import contract, trace_codec
 from portchain.rpc.agent import AgentClient, AgentEndpoint
+from portchain.rpc.state_codec import AgentState
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
 
 HOSTS = ("compute-1", "compute-2", "compute-3")
@@ -76,7 +79,10 @@ class OvsDriverTest(ApiTestCase):
             return trace_codec.encode_trace(HostTrace((step,), ()))
 
         endpoint = AgentEndpoint(
-            lambda sent: received.put(contract.decode_update(sent)), lambda _: {}, trace
+            lambda sent: received.put(contract.decode_update(sent)),
+            lambda _: {},
+            trace,
+            lambda _: AgentState(contract.MINOR_VERSION, is_in_sync=True),
         )
         server = rpc.get_server(target, [endpoint])
         # One thread, so that messages keep their order.
@@ -154,6 +160,29 @@ class OvsDriverTest(ApiTestCase):
         assert self.status(chain)[0] == "BUILD"
         self.confirm(chain, FIRST)
         assert self.status(chain) == ("ACTIVE", "")
+
+    def test_a_question_for_plans_records_nothing(self) -> None:
+        chain = self.make_chain()
+        (update,) = self.sent()[SECOND]
+        tables = (models.ChainHost, models.Host, models.PairSet, models.PortChain)
+
+        def rows() -> list[Any]:
+            with db_api.CONTEXT_READER.using(self.context) as session:
+                return [session.execute(sa.select(one.__table__)).all() for one in tables]
+
+        # As if the plan had changed since: a host that asks for changes is told of it.
+        with db_api.CONTEXT_WRITER.using(self.context):
+            self.context.session.execute(sa.update(models.ChainHost).values(part="another"))
+        before = rows()
+        answer = contract.decode_update(self.endpoint().plans(self.context, host=SECOND))
+        assert answer == contract.PlanUpdate(chains=update.chains)
+        assert answer.chains[0].id == chain
+        other = contract.decode_update(self.endpoint().plans(self.context, host=THIRD))
+        assert other == contract.PlanUpdate()
+        assert rows() == before
+        self.endpoint().sync(self.context, host=SECOND, known={})
+        assert rows() != before
+        assert self.sent() == {}
 
     def test_chain_on_one_host_changes_in_one_phase(self) -> None:
         for side in ("ingress", "egress"):

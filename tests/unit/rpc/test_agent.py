@@ -13,11 +13,22 @@ from neutron_lib import rpc
 from oslo_config import cfg
 
 from portchain.core.counters import Count, Counter, HostCounts
+from portchain.core.model import PairHealth
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient, AgentEndpoint
-from tests.plans import ident
+from portchain.rpc.fields import ContractError
+from portchain.rpc.state_codec import AgentState, decode_state, encode_state
+from tests.plans import chain, ident, target
 
 CHAIN = ident("pc1")
+STATE = AgentState(
+    contract.MINOR_VERSION,
+    is_in_sync=True,
+    compared_seconds=4,
+    revisions={CHAIN: 3},
+    health=(PairHealth(ident("a"), False, "it has not answered 3 probes in a row"),),
+    plans=(chain([target("a", "h1")]),),
+)
 VISITS, OF_OTHER = (Counter(ident(name), False, "in", ident("a")) for name in ("pc1", "pc2"))
 
 
@@ -62,7 +73,7 @@ class AgentTest(base.BaseTestCase):
             self.asked.append(chain_ids)
             return counts
 
-        self.host(name, AgentEndpoint(lambda _: None, count, lambda _: {}))
+        self.host(name, AgentEndpoint(lambda _: None, count, lambda _: {}, lambda _: STATE))
 
     def ask(self, *hosts: str, timeout: float = 30) -> HostCounts:
         context = neutron_context.get_admin_context_without_session()
@@ -85,7 +96,7 @@ class AgentTest(base.BaseTestCase):
         self.counting("h1", {VISITS: Count(1, 2)})
         self.host("older", HostBefore117())
         self.host("confused", ConfusedHost())
-        self.host("failing", AgentEndpoint(lambda _: None, fail, lambda _: {}))
+        self.host("failing", AgentEndpoint(lambda _: None, fail, lambda _: {}, lambda _: STATE))
         counts = self.ask("h1", "older", "confused", "failing")
         assert counts.answers == {"h1": {VISITS: Count(1, 2)}}
         assert counts.failures == {
@@ -98,3 +109,28 @@ class AgentTest(base.BaseTestCase):
         self.counting("h1", {VISITS: Count(1, 2)})
         counts = self.ask("h1", "down", timeout=2)
         assert counts == HostCounts({"h1": {VISITS: Count(1, 2)}}, {"down": "no answer within 2 s"})
+
+    def test_a_host_says_how_it_is(self) -> None:
+        asked: list[bool] = []
+
+        def state(with_plans: bool) -> AgentState:
+            asked.append(with_plans)
+            return STATE
+
+        self.host("h1", AgentEndpoint(lambda _: None, lambda _: {}, lambda _: {}, state))
+        context = neutron_context.get_admin_context_without_session()
+        assert AgentClient().state(context, "h1", 30, with_plans=True) == STATE
+        assert asked == [True]
+
+    def test_a_state_that_does_not_follow_the_contract_is_refused(self) -> None:
+        good = encode_state(STATE)
+        for name, value in (
+            ("minor_version", "19"),
+            ("compared_seconds", -1),
+            ("revisions", {"pc1": 3}),
+            ("revisions", [3]),
+            ("health", [{"pair_id": "a"}]),
+            ("update", {"chains": [3]}),
+        ):
+            with self.assertRaises(ContractError):
+                decode_state(good | {name: value})

@@ -70,7 +70,7 @@ class ServerTest(base.BaseTestCase):
             said.append((host, knowledge))
             return contract.PlanUpdate()
 
-        endpoint = ServerEndpoint(answer, *[lambda *_: None] * 3)
+        endpoint = ServerEndpoint(answer, *[lambda *_: None] * 4)
         assert self.sync(endpoint) == contract.PlanUpdate()
         assert said == [("h1", contract.HostKnowledge(KNOWN, contract.MINOR_VERSION))]
 

@@ -44,15 +44,25 @@ def read_lacking(
             "Could not ask Open vSwitch what the datapath of host %s lacks: %s", host, error
         )
         return None
-    lacks = datapath.lacking(datapath.parse_features(text))
-    if datapath_type == ovs_constants.OVS_DATAPATH_SYSTEM and not _can_segment():
-        lacks |= {datapath.SEGMENTATION}
+    lacks = lacking(text, datapath_type)
     if lacks == known:
         return lacks
     if lacks:
         LOG.warning("Port chains on host %s: %s", host, datapath.describe(lacks))
     else:
         LOG.info("The datapath of host %s has all features that port chains use", host)
+    return lacks
+
+
+def lacking(text: str, datapath_type: str) -> frozenset[datapath.Feature]:
+    """Return what the datapath of a bridge of this host lacks of what chains may need.
+
+    :param text: what ``ovs-appctl dpif/show-dp-features`` has printed of the bridge.
+    :param datapath_type: as for ``read_lacking``.
+    """
+    lacks = datapath.lacking(datapath.parse_features(text))
+    if datapath_type == ovs_constants.OVS_DATAPATH_SYSTEM and not _can_segment():
+        lacks |= {datapath.SEGMENTATION}
     return lacks
 
 

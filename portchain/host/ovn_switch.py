@@ -6,7 +6,7 @@ ports on it, and tunnels. ``dataplane.interposing`` decides which rows that take
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from ovsdbapp.schema.open_vswitch import impl_idl
 from portchain.dataplane import interposing
 from portchain.dataplane.compile import compile_frame_guard
 from portchain.dataplane.compile.wiring import wiring_flows
+from portchain.dataplane.datapath import Feature
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import Bridge, Flow
 from portchain.dataplane.gates import gate_name
@@ -201,22 +202,32 @@ class OvnSwitch(OpenVSwitch):
             LOG.info("Moving port %s of host %s back: no chain uses it", name, self._host)
 
     def _local_switch(self, rows: list[PortRow]) -> LocalSwitch:
-        by_name = {row.name: row for row in rows}
-        ports = {
-            port_id: LocalPort(row.ofport, 0, row.record, wire)
-            for port_id, row in interposing.interfaces_of_ports(rows).items()
-            if row.on_br_chain and row.is_plugged and row.ofport is not None
-            if (wire := _wire(port_id, by_name)) is not None
-        }
-        return LocalSwitch(
-            host=self._host,
-            firewall=self._firewall,
-            ports=ports,
-            patch_to_tun=FROM_TUNNELS,
-            tunnels=_tunnels(rows),
-            lacks=self.lacks,
-            has_br_chain=True,
-        )
+        return local_switch(self._host, rows, self.lacks)
+
+
+def local_switch(
+    host: str, rows: Collection[PortRow], lacks: frozenset[Feature] = frozenset()
+) -> LocalSwitch:
+    """Return what the compiler depends on, from the ports of a host of OVN.
+
+    :param host: the host's name in Neutron.
+    """
+    by_name = {row.name: row for row in rows}
+    ports = {
+        port_id: LocalPort(row.ofport, 0, row.record, wire)
+        for port_id, row in interposing.interfaces_of_ports(rows).items()
+        if row.on_br_chain and row.is_plugged and row.ofport is not None
+        if (wire := _wire(port_id, by_name)) is not None
+    }
+    return LocalSwitch(
+        host=host,
+        firewall=Firewall.ELSEWHERE,
+        ports=ports,
+        patch_to_tun=FROM_TUNNELS,
+        tunnels=_tunnels(rows),
+        lacks=lacks,
+        has_br_chain=True,
+    )
 
 
 def integration_bridge(api: Any) -> str:

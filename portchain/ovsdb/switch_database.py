@@ -1,6 +1,7 @@
 """The Open vSwitch database of one host, as controller and agent of OVN's hosts see it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ovsdbapp.schema.open_vswitch import impl_idl
@@ -34,17 +35,22 @@ class SwitchDatabase:
     :param timeout: seconds to wait for an answer.
     :param changed: called with the id of the Neutron port that a change concerns, or with "" for a
         change of a bridge or of any other port. ovsdbapp's thread calls it, so it must not block.
+    :param more: table -> further columns to replicate.
     """
 
     def __init__(
-        self, remote: Callable[[], str], timeout: float, changed: Callable[[str], None]
+        self,
+        remote: Callable[[], str],
+        timeout: float,
+        changed: Callable[[str], None],
+        more: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self._changed = changed
         self._api: Any = None
         self._ovsdb = OvsdbConnection(
             _SCHEMA,
             remote,
-            _COLUMNS,
+            {name: (*columns, *more.get(name, ())) for name, columns in _COLUMNS.items()},
             timeout,
             on_change=self._row_changed,
             prepare=self._create_api,

@@ -55,6 +55,23 @@ class Underlay:
         return self.physical.get(segment.physical_network, self.other) if segment else 0
 
 
+@dataclass(frozen=True, slots=True)
+class TooLong:
+    """Packets that do not fit between two hosts.
+
+    :param longest: bytes of the longest packet that fits.
+    :param mtu: of the network of the port that sends them.
+    :param needed: MTU that the underlay needs. ``available``: MTU that it has.
+    """
+
+    sender: str
+    receiver: str
+    longest: int
+    mtu: int
+    needed: int
+    available: int
+
+
 def why_too_long(
     plan: ChainPlan,
     mtus: Mapping[str, int],
@@ -98,21 +115,39 @@ def _at_functions(plan: ChainPlan, mtus: Mapping[str, int], foreign: Container[s
 def _between_hosts(
     plan: ChainPlan, mtus: Mapping[str, int], ends: Mapping[str, TunnelEnd], underlay: Underlay
 ) -> str:
+    found = too_long_between_hosts(plan, mtus, ends, underlay)
+    if found is None:
+        return ""
+    return (
+        f"packets longer than {found.longest} bytes do not fit between hosts {found.sender} and "
+        f"{found.receiver}: the networks' MTU of {found.mtu} needs an underlay MTU of "
+        f"{found.needed}, and the server's configuration says {found.available}"
+    )
+
+
+def too_long_between_hosts(
+    plan: ChainPlan, mtus: Mapping[str, int], ends: Mapping[str, TunnelEnd], underlay: Underlay
+) -> TooLong | None:
+    """Return where between hosts the largest part of packets does not fit; None if all fit.
+
+    The parameters are those of ``why_too_long``.
+    """
     no_tunnels = TunnelEnd()
-    worst: tuple[int, str] = (0, "")
+    worst: TooLong | None = None
     for sender, mtu, receiver, segment in set(_crossings(plan, mtus)):
         tunnel = _tunnel_overhead(ends.get(sender, no_tunnels), ends.get(receiver, no_tunnels))
         available = underlay.tunnels if tunnel else underlay.on(segment)
         is_packet = tunnel and receiver in plan.packet_hosts
         needed = mtu + (PACKET_HEADER if is_packet else FRAME_HEADER) + tunnel
         if available and needed > available:
-            reason = (
-                f"packets longer than {mtu - (needed - available)} bytes do not fit between hosts "
-                f"{sender} and {receiver}: the networks' MTU of {mtu} needs an underlay MTU of "
-                f"{needed}, and the server's configuration says {available}"
-            )
-            worst = max(worst, (needed - available, reason))
-    return worst[1]
+            longest = mtu - (needed - available)
+            found = TooLong(sender, receiver, longest, mtu, needed, available)
+            worst = found if worst is None else max(worst, found, key=_by_size)
+    return worst
+
+
+def _by_size(found: TooLong) -> tuple[object, ...]:
+    return (found.needed - found.available, found.longest, found.sender, found.receiver)
 
 
 def _tunnel_overhead(one: TunnelEnd, other: TunnelEnd) -> int:

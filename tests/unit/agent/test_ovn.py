@@ -37,6 +37,8 @@ class Worker:
 
     def receive_update(self, _: object) -> None: ...
 
+    def state(self, _: bool) -> None: ...
+
     def counts_of(self, _: object) -> dict[object, object]:
         return {}
 

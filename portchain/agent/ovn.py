@@ -15,11 +15,12 @@ from portchain.agent.datapath import read_lacking
 from portchain.agent.neutron_bridge import run_ofctl
 from portchain.agent.options import register_agent_opts
 from portchain.dataplane.datapath import Feature
+from portchain.dataplane.interposing import BR_CHAIN
 from portchain.host.bridge import OPENFLOW, appctl_argv, ofctl_argv
 from portchain.host.endpoint import endpoint_of
 from portchain.host.flow_monitor import FlowMonitor, FlowPoll
 from portchain.host.metrics import HostCollector
-from portchain.host.ovn_switch import BR_CHAIN, OvnSwitch, integration_bridge
+from portchain.host.ovn_switch import OvnSwitch, integration_bridge
 from portchain.host.worker import HostWorker
 from portchain.metrics.exporter import serve
 from portchain.ovsdb.switch_database import SwitchDatabase

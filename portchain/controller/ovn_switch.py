@@ -5,8 +5,9 @@ from typing import Any
 
 from portchain.controller.endpoint import Endpoint
 from portchain.controller.switch import RemoteBridge
+from portchain.dataplane.interposing import BR_CHAIN
 from portchain.host.flow_monitor import FlowMonitor
-from portchain.host.ovn_switch import BR_CHAIN, OvnSwitch
+from portchain.host.ovn_switch import OvnSwitch
 from portchain.ovsdb.switch_database import SwitchDatabase
 
 _INDEX = 0  # br-chain is the only bridge that the controller programs: it has the first TCP port

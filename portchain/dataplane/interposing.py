@@ -16,6 +16,8 @@ from ipaddress import ip_address
 from portchain.dataplane.gates import gate_name, is_gate
 from portchain.dataplane.host_switch import HostNeeds
 
+BR_CHAIN = "br-chain"
+
 OWNER = "portchain"
 """Key in ``external_ids`` of all rows that belong to us. Its value is the id of the Neutron port
 that a patch port is for, or the address that a tunnel leads to."""

@@ -30,6 +30,7 @@ from portchain.dataplane.host_switch import (
     Wire,
 )
 from portchain.dataplane.interposing import (
+    BR_CHAIN,
     HOLD_SECONDS,
     HeldNeeds,
     OwnPort,
@@ -49,7 +50,6 @@ from portchain.ovsdb.switch_database import SwitchDatabase
 
 LOG = log.getLogger(__name__)
 
-BR_CHAIN = "br-chain"
 _FAIL_MODE = "secure"
 _PROTOCOLS = sorted((OPENFLOW_FOR_FLOODING, OPENFLOW_OF_OPERATORS, OPENFLOW))
 

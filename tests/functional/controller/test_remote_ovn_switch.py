@@ -10,8 +10,7 @@ from portchain.controller.ovn_switch import RemoteOvnSwitch
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.gates import gate_name
 from portchain.dataplane.host_switch import HostNeeds
-from portchain.dataplane.interposing import gate_patch, network_patch, network_peer
-from portchain.host.ovn_switch import BR_CHAIN
+from portchain.dataplane.interposing import BR_CHAIN, gate_patch, network_patch, network_peer
 from portchain.ovsdb.switch_database import SwitchDatabase
 from tests.functional.controller.test_remote_switch import VM, Remote, collect
 from tests.functional.vswitch import DEADLINE, Vswitch, running_vswitch

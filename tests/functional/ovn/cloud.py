@@ -31,11 +31,11 @@ from portchain.core.function_kinds import L2, L3
 from portchain.core.model import HostReport
 from portchain.dataplane.flow import COOKIE
 from portchain.dataplane.gates import gate_mac, gate_name, gated_ports
-from portchain.dataplane.interposing import HOLD_SECONDS
+from portchain.dataplane.interposing import BR_CHAIN, HOLD_SECONDS
 from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
 from portchain.dataplane.transition import TransitionTimeouts
 from portchain.host.bridge import OPENFLOW, ofctl_argv
-from portchain.host.ovn_switch import BR_CHAIN, OvnSwitch
+from portchain.host.ovn_switch import OvnSwitch
 from portchain.host.reconciler import Reconciler
 from portchain.ovsdb.switch_database import SwitchDatabase
 from portchain.rpc.contract import PlanUpdate

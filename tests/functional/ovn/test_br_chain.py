@@ -17,8 +17,7 @@ from portchain_lab.waiting import wait_for
 
 from portchain.dataplane.flow import COOKIE
 from portchain.dataplane.gates import gate_name
-from portchain.dataplane.interposing import HOLD_SECONDS, network_peer
-from portchain.host.ovn_switch import BR_CHAIN
+from portchain.dataplane.interposing import BR_CHAIN, HOLD_SECONDS, network_peer
 from tests.functional.ovn.cloud import DEADLINE, Agent, Cloud, running_cloud, visits
 from tests.plans import ident
 

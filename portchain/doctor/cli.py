@@ -178,8 +178,8 @@ class _Doctor:
 
         What may pass counts if it was there each time: an agent changes flows in several steps.
         """
-        end = time.monotonic() + seconds
         snapshot, report = self._check()
+        end = time.monotonic() + seconds
         while report.may_pass and snapshot.agent.is_alive and time.monotonic() < end:
             time.sleep(_PAUSE_SECONDS)
             snapshot, again = self._check()

@@ -150,7 +150,7 @@ BROKEN: dict[str, tuple[Break, Severity, str, str, str, str]] = {
             "not answer at tcp:127.0.0.1:6640",
             "flows of before",
         ),
-        "ovs-vsctl set-manager ptcp:127.0.0.1:6640",
+        "ovs-vsctl set-manager ptcp:6640:127.0.0.1",
     ),
     "no ovs-vswitchd": (
         lambda one: with_switch(one, daemon_error="connection refused", entries=None),

@@ -23,6 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "test_learning",
         "test_tap",
         "test_tracing",
+        "test_doctor",
     ),
     "failures": ("test_failures", "test_demo"),
     # These transports differ only in the configuration of the agents, so they share a lab.

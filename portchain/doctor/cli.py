@@ -171,7 +171,7 @@ class _Doctor:
         self._processes = {one.pid: one.program for one in agents}
         folder = os.environ.get("OVS_RUNDIR", _RUN_FOLDER)
         self._switch = SwitchReader(kind, known, f"{folder}/db.sock", timeout)
-        self._bus: bus.Bus | None = None
+        self._is_connected = False  # to the message broker
 
     def check_again_until(self, seconds: float) -> tuple[Snapshot, Report]:
         """Check until nothing is found that may pass by itself, or for some seconds.
@@ -191,8 +191,10 @@ class _Doctor:
         bus_error = bus.why_unreachable(self._timeout)
         agent, plans = AgentFacts(self._processes, silence=bus_error), PlanFacts(silence=bus_error)
         if not bus_error:
-            self._bus = self._bus or bus.Bus(self._timeout)
-            agent, plans = self._bus.ask(host, self._processes)
+            if not self._is_connected:
+                bus.connect()
+                self._is_connected = True
+            agent, plans = bus.Bus(self._timeout).ask(host, self._processes)
         snapshot = Snapshot(
             host, self._kind, facts, agent, plans, bus_error, self._known.sync_interval
         )

@@ -51,6 +51,12 @@ def why_unreachable(timeout: float) -> str:
     return f"the message broker does not answer at {', '.join(reasons)}"
 
 
+def connect() -> None:
+    """Prepare this process for calls; once."""
+    oslo_messaging.set_transport_defaults(control_exchange="neutron")
+    n_rpc.init(cfg.CONF)
+
+
 class Bus:
     """The message broker, which answered a moment before.
 
@@ -59,8 +65,6 @@ class Bus:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        oslo_messaging.set_transport_defaults(control_exchange="neutron")
-        n_rpc.init(cfg.CONF)
 
     def ask(self, host: str, processes: Mapping[int, str]) -> tuple[AgentFacts, PlanFacts]:
         """Ask agent and server at the same time.

@@ -198,6 +198,7 @@ def doctor(
     monkeypatch.setattr(cli, "find_agents", lambda: [process] if answers.is_alive else [])
     monkeypatch.setattr(cli, "_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(bus, "why_unreachable", lambda _: answers.bus_error)
+    monkeypatch.setattr(bus, "connect", lambda: None)
     monkeypatch.setattr(bus, "Bus", lambda _: answers)
 
     def run(*arguments: str) -> Diagnosis:

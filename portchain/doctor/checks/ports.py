@@ -69,6 +69,14 @@ def _interface(context: Context, port: PortOfPlans, interface: InterfaceFacts) -
         )
     elif context.snapshot.kind is HostKind.OVS:
         yield from _tag(context, port, interface)
+    elif (local := context.snapshot.switch.local) and port.port_id not in local.ports:
+        yield _finding(
+            port,
+            f"interface {name} is not connected to its network: the patch port is missing",
+            "all packets of the port are lost",
+            f"see the log of {context.agent}, which makes the patch ports",
+            may_pass=True,
+        )
     if interface.is_open and _DOWN in (interface.admin_state, interface.link_state):
         what = "admin_state" if interface.admin_state == _DOWN else "link_state"
         yield _finding(

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.interposing import BR_CHAIN
 from portchain.dataplane.plan import ChainPlan, Segment, Source, Target
 from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, too_long_between_hosts
 from portchain.doctor.checks.context import Context
@@ -143,8 +144,13 @@ def _state(
 
 
 def _tunnels(context: Context, address: str) -> list[InterfaceFacts]:
-    interfaces = context.snapshot.switch.interfaces
-    return [one for one in interfaces if address and one.remote_ip == address]
+    """Return the tunnels of chains to an address: OVN has others of its own, on br-int."""
+    on_ovn = context.snapshot.kind is HostKind.OVN
+    return [
+        one
+        for one in context.snapshot.switch.interfaces
+        if address and one.remote_ip == address and (one.bridge == BR_CHAIN or not on_ovn)
+    ]
 
 
 def _chains(chain_ids: Collection[str]) -> str:

@@ -12,7 +12,7 @@ from portchain.core.counters import Count
 from portchain.dataplane.datapath import Feature
 from portchain.dataplane.flow import Bridge, FlowKey
 from portchain.dataplane.host_switch import Firewall, LocalSwitch
-from portchain.dataplane.interposing import BR_CHAIN
+from portchain.dataplane.interposing import BR_CHAIN, IFACE_ID, PATCH
 from portchain.doctor.readers.bridges import LocalBridge, appctl
 from portchain.doctor.readers.configuration import Configuration
 from portchain.doctor.readers.mtu import read_mtu
@@ -200,7 +200,8 @@ def _interface(
         link_state=_text(row.get("link_state")),
         tag=_number(port["tag"]),
         wanted_tag=int(noted) if noted.isdigit() else None,
-        port_id=str(row["external_ids"].get("iface-id", "")),
+        # On OVN, patch ports of br-int represent ports that are on br-chain.
+        port_id="" if row["type"] == PATCH else str(row["external_ids"].get(IFACE_ID, "")),
         remote_ip=_address(str(options.get("remote_ip", ""))),
         mtu=_number(row.get("mtu")) or 0,
         carrier=str(status.get("tunnel_egress_iface_carrier", "")),

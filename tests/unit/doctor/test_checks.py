@@ -418,6 +418,21 @@ def test_a_port_that_is_not_on_br_chain_is_said() -> None:
     assert "OVN drops those that would bypass one" in one.meaning
 
 
+def test_a_port_without_a_way_to_its_network_is_said() -> None:
+    known = healthy_on_ovn()
+    assert known.switch.local is not None
+    local = known.switch.local.without_ports([INGRESS])
+    report = report_of(with_switch(known, local=local))
+    assert the_finding(report, f"port {INGRESS}", "is not connected to its network")
+
+
+def test_tunnels_of_ovn_itself_do_not_count() -> None:
+    known = healthy_on_ovn()
+    own = replace(_tunnel_to(PEER)[0], name="ovn-h2-0", bridge="br-int", carrier="down")
+    report = report_of(with_switch(known, interfaces=(*known.switch.interfaces, own)))
+    assert report == Report()
+
+
 def test_br_chain_is_missing_only_if_chains_have_ports_here() -> None:
     bridges = (BridgeFacts("br-int", None), BridgeFacts("br-chain", Bridge.INT, exists=False))
     with_chain = with_switch(healthy_on_ovn(), bridges=bridges)

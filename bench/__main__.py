@@ -21,6 +21,9 @@ from bench.dataplane.rows import Row
 from bench.dataplane.run import run as run_packets
 from bench.environments import IMPLEMENTATIONS, REPOSITORY, Implementation
 from bench.errors import BenchError
+from bench.failover import cases as failover_cases
+from bench.failover import rows as failover_rows
+from bench.failover import run as failover
 from bench.points import NETWORKING_SFC, PORTCHAIN, Measured
 from bench.results import Result
 from bench.run import Plan, run
@@ -56,11 +59,12 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "what",
         nargs="?",
-        choices=("api", "dataplane", "soak", "scale"),
+        choices=("api", "dataplane", "soak", "scale", "failover"),
         default="api",
         help="api: requests and what they cause; dataplane: packets through chains; soak: "
         "connections for an hour, while groups change and processes restart; scale: what changes "
-        "cost with 1,000 hosts and 10,000 chains (default: api)",
+        "cost with 1,000 hosts and 10,000 chains; failover: how long a function that hangs stays "
+        "in the path, with each driver (default: api)",
     )
     command.add_argument(
         "--chains",
@@ -71,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--repeat",
         type=int,
-        help="repetitions of each request or measurement (default: 10; dataplane: 2)",
+        help="repetitions of each request or measurement (default: 10; dataplane: 2; failover: 5)",
     )
     command.add_argument(
         "--quick",
@@ -89,6 +93,15 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         default=200.0,
         help="soak: new connections per second (default: %(default)g)",
+    )
+    command.add_argument(
+        "--drivers", metavar="NAMES", help="failover: these, such as ovs,ovn (default: all)"
+    )
+    command.add_argument(
+        "--lab",
+        default=failover.LAB,
+        metavar="NAME",
+        help="failover: name of the labs (default: %(default)s)",
     )
     command.add_argument("--only", choices=names, help="measure only this implementation")
     command.add_argument(
@@ -280,13 +293,54 @@ def measure_scale(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def measure_failover(arguments: argparse.Namespace) -> int:
+    """``python -m bench failover``.
+
+    :returns: 0; 1 after an error, which is printed, if a datagram went around the functions, or if
+        a connection was lost. Complete cases are always written.
+    """
+    if arguments.show:
+        console.print(failover_rows.table(failover_rows.read(arguments.show), arguments.markdown))
+        return 0
+    plan = failover_cases.QUICK if arguments.quick else failover_cases.Plan()
+    plan = replace(
+        plan,
+        repeat=arguments.repeat or plan.repeat,
+        drivers=tuple(arguments.drivers.split(",")) if arguments.drivers else plan.drivers,
+    )
+    about = {
+        "machine": results.machine(),
+        "versions": {one.name: one.version for one in IMPLEMENTATIONS if one.name == PORTCHAIN},
+        "plan": asdict(plan),
+    }
+    began = results.now()
+    rows: list[failover_rows.Row] = []
+    error: Exception | None = None
+    try:
+        for row in failover.run(plan, console, arguments.lab):
+            rows.append(row)
+            console.print(failover_rows.table([row]))
+    except (BenchError, LabError) as failure:
+        error = failure
+        console.print(f"[red]{error}[/]", soft_wrap=True)
+    if rows:
+        console.print(failover_rows.table(rows, arguments.markdown))
+        console.print(f"written: {failover_rows.write(rows, about, began, arguments.output)}")
+    return 0 if rows and not error and all(row.is_right for row in rows) else 1
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of ``python -m bench``.
 
     :returns: 0, or 1 after an error, which is printed. Complete measurements are always written.
     """
     arguments = parser().parse_args(argv)
-    others = {"dataplane": measure_packets, "soak": measure_soak, "scale": measure_scale}
+    others = {
+        "dataplane": measure_packets,
+        "soak": measure_soak,
+        "scale": measure_scale,
+        "failover": measure_failover,
+    }
     if arguments.what in others:
         return others[arguments.what](arguments)
     if arguments.show:

@@ -1,5 +1,6 @@
 """Checks what a host has to check, and tells the server what it has found out."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -44,7 +45,7 @@ class HealthMonitor:
         self.functions = Prober(
             *(f"{host}-functions", f"functions of host {host}"),
             switch.open_channel,
-            self._queue_functions,
+            self._functions_changed,
         )
         self.peers = Prober(
             *(f"{host}-peers", f"the way from host {host} to others"),
@@ -66,6 +67,17 @@ class HealthMonitor:
         """Report all that is known. The server may have missed it, or forgotten it since."""
         self._queue_functions(self.functions.findings)
         self._queue_peers(one for one in self.peers.findings if not one.is_up)
+
+    def _functions_changed(self, findings: Iterable[Finding]) -> None:
+        found = list(findings)
+        for one in found:
+            said = health_of_pair(one).reason or "it answers"
+            LOG.log(
+                logging.INFO if one.is_up else logging.WARNING,
+                "Function of port pair %s on host %s: %s",
+                *(one.name, self._host, said),
+            )
+        self._queue_functions(found)
 
     def _queue_functions(self, findings: Iterable[Finding]) -> None:
         self._health.put({one.name: health_of_pair(one) for one in findings})

@@ -33,11 +33,15 @@ class Members:
         pair with 0 keeps the flows that it has.
     :param unavailable: id -> why the pair gets no new flows.
     :param returning: ids of the pairs that get no packets, but may hold some and return them.
+    :param spare: how many of the healthy pairs may fail before none counts as available.
+    :param standing_by: id -> weight of each healthy backup that gets no new flows.
     """
 
     weights: Mapping[str, int]
     unavailable: Mapping[str, str]
     returning: frozenset[str]
+    spare: int = 0
+    standing_by: Mapping[str, int] = field(default_factory=dict)
 
 
 def members_of(
@@ -77,17 +81,23 @@ def members_of(
             weights[pair.id] = pair.weight
             if not pair.weight:
                 unavailable[pair.id] = _WEIGHT_ZERO
-    backups = {pair.id for pair in pairs if pair.backup and weights.get(pair.id)}
-    if any(weights[pair_id] for pair_id in weights.keys() - backups):
+    backups = {
+        pair.id: weight for pair in pairs if pair.backup and (weight := weights.get(pair.id))
+    }
+    standing_by = {}
+    if any(weights[pair_id] for pair_id in weights.keys() - backups.keys()):
+        standing_by = backups
         weights |= dict.fromkeys(backups, 0)
         unavailable |= dict.fromkeys(backups, _STANDS_BY)
-    if pairs and len(healthy) < group.min_healthy and group.min_healthy > 1:
+    spare = len(healthy) - (group.min_healthy if group.min_healthy > 1 else 0)
+    if pairs and spare < 0:
         reason = f"min_healthy is {group.min_healthy}, and {len(healthy)} of the group are healthy"
         unavailable = dict.fromkeys(healthy, reason) | unavailable
         weights = {}
     if group.tap_enabled:
         returning.clear()  # a tap returns nothing
-    return Members(weights, unavailable, frozenset(returning - weights.keys()))
+    left = frozenset(returning - weights.keys())
+    return Members(weights, unavailable, left, max(spare, 0), standing_by)
 
 
 def _joined(reason: str, detail: str) -> str:

@@ -106,6 +106,8 @@ class LocalSwitch:
     :param has_br_chain: whether chains are steered on a bridge of their own, in front of OVN's
         br-int, where ``tunnels`` end as well. ``patch_to_tun`` is ``FROM_TUNNELS`` then, and
         ``patch_to_int`` is None.
+    :param failed: ids of the pairs whose functions have failed since the server planned, as their
+        hosts say.
     """
 
     host: str
@@ -119,6 +121,7 @@ class LocalSwitch:
     has_rate_limits: bool = False
     lacks: frozenset[Feature] = frozenset()
     has_br_chain: bool = False
+    failed: frozenset[str] = frozenset()
 
     def without_ports(self, port_ids: Collection[str]) -> "LocalSwitch":
         """Return the switch as it would be if none of these ports were plugged in."""
@@ -130,9 +133,10 @@ class LocalSwitch:
     def changes_since(self, earlier: "LocalSwitch") -> HostNeeds | None:
         """Return the ports and tunnels that differ from an earlier state.
 
-        :returns: None if anything else differs, too.
+        :returns: None if anything else differs, too, but for ``failed``.
         """
-        if replace(self, ports=earlier.ports, tunnels=earlier.tunnels) != earlier:
+        same = replace(self, ports=earlier.ports, tunnels=earlier.tunnels, failed=earlier.failed)
+        if same != earlier:
             return None
         return HostNeeds(
             _differing(self.ports, earlier.ports), _differing(self.tunnels, earlier.tunnels)

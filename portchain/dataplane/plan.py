@@ -178,6 +178,20 @@ class EarlierPairs:
 
 
 @dataclass(frozen=True, slots=True)
+class Reaction:
+    """What hosts do when functions of a hop fail, until the server has planned again.
+
+    :param spare: how many of the targets may fail before none counts as available.
+    :param standing_by: backups that get no new flows while other targets do: pair id and weight.
+    :param opens: whether packets go to the next hop if no target is left.
+    """
+
+    spare: int
+    standing_by: tuple[tuple[str, int], ...] = ()
+    opens: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Hop:
     """One group of a chain: each packet visits one of the targets.
 
@@ -199,6 +213,7 @@ class Hop:
         off, and may still return what they hold.
     :param passed: packets go to the next hop, because the group fails open and has no targets. A
         host that does not know this drops them.
+    :param reaction: what hosts do when targets fail; None if they wait for the server.
     """
 
     group_id: int
@@ -212,6 +227,7 @@ class Hop:
     earlier_pairs: tuple[EarlierPairs, ...] = ()
     returning: tuple[Target, ...] = ()
     passed: bool = False
+    reaction: Reaction | None = None
 
     @property
     def functions(self) -> tuple[Target, ...]:

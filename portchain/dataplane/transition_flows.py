@@ -9,6 +9,7 @@ from portchain.dataplane.compile import (
     compile_bypass_guard,
     compile_chain,
 )
+from portchain.dataplane.failed_functions import without_failed
 from portchain.dataplane.flow import Flow, FlowKey, NoFlood, SwitchEntry
 from portchain.dataplane.flow_builder import build_flow
 from portchain.dataplane.host_switch import LocalSwitch
@@ -64,6 +65,7 @@ def compile_transition(state: ChainTransition, local: LocalSwitch) -> Transition
 
     :raises UnsupportedPlanError: as ``compile_chain``.
     """
+    state = without_failed(state, local.failed)
     new = Compiled()
     if state.plan is not None:
         new = compile_chain(state.plan, local, remembered=state.remembered_hops)

@@ -11,5 +11,10 @@ def endpoint_of(worker: HostWorker, switch: TraceableSwitch) -> AgentEndpoint:
 
     :param switch: the one that the worker programs.
     """
-    trace = TraceService(worker, switch)
-    return AgentEndpoint(worker.receive_update, worker.counts_of, trace, worker.state)
+    return AgentEndpoint(
+        worker.receive_update,
+        worker.counts_of,
+        TraceService(worker, switch),
+        worker.state,
+        worker.receive_health,
+    )

@@ -17,6 +17,12 @@ class Outbox(Generic[_T]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def waiting(self) -> list[_T]:
+        """The reports that have not been sent."""
+        with self._lock:
+            return list(self._waiting.values())
+
     def put(self, reports: Mapping[str, _T]) -> None:
         """Add reports. Each replaces the one about the same thing that has not been sent.
 

@@ -22,11 +22,12 @@ from operator import or_
 from oslo_log import log
 
 from portchain.core.counters import Count, Counter
-from portchain.core.model import HostReport
+from portchain.core.model import HostReport, PairHealth
 from portchain.dataplane import pipeline, resume, transition
 from portchain.dataplane.arbitration import FlowArbiter, Outcome
 from portchain.dataplane.diff import Batch, keys_of, without
 from portchain.dataplane.dump import Dump, VerifiedDump
+from portchain.dataplane.failed_functions import functions_among, pairs_put_back
 from portchain.dataplane.flow import EntryKey, Flow, FlowKey, SwitchEntry
 from portchain.dataplane.gates import needs_of
 from portchain.dataplane.host_switch import FlowLimits, HostNeeds, LocalSwitch
@@ -49,6 +50,10 @@ LOG = log.getLogger(__name__)
 
 _MAX_REMOVED_CHAINS = 10_000
 """Number of removed chains whose revisions are kept, to recognise late messages about them."""
+
+_FAILED_SECONDS = 120.0
+"""How long a host sends nothing to a function because of what its host has said. It is said again
+until the server has planned. A host that misses that the function is back uses it again then."""
 
 _SLICE_SECONDS = 0.1
 """How long a slice of work computes flows. Applying them takes about as long."""
@@ -112,7 +117,9 @@ class Reconciler:
         self._arbiter = FlowArbiter()
         self._reported: dict[str, HostReport] = {}
         self._found: LocalSwitch | None = None  # as the switch has returned it
-        self._local: LocalSwitch | None = None  # the same with limits
+        self._local: LocalSwitch | None = None  # the same with limits, and with failed functions
+        # Pair -> its host, and the time until which its function counts as failed.
+        self._failed: dict[str, tuple[str, float]] = {}
         # Chains whose flows are those of their present state and the present ports. Lacks chains
         # that failed.
         self._computed: set[str] = set()
@@ -188,6 +195,7 @@ class Reconciler:
         """Seconds until ``advance_transitions`` has something to do; None without transitions."""
         with self._lock:
             deadlines = [self._chains[chain_id].next_deadline for chain_id in self._in_transition]
+            deadlines += [until for _, until in self._failed.values()]
             first = min((deadline for deadline in deadlines if deadline is not None), default=None)
             return None if first is None else max(0.0, first - self._clock())
 
@@ -242,6 +250,16 @@ class Reconciler:
             self._send_reports(update.unreadable)
         return changed
 
+    def note_health(self, host: str, health: Iterable[PairHealth]) -> None:
+        """Leave functions out of the path that have failed, until the server has planned again.
+
+        :param host: where the functions are; what is said of others is ignored.
+        :raises Exception: as ``update``.
+        """
+        with self._lock:
+            changed = self._accept_health(host, {one.pair_id: one.is_up for one in health})
+        self._program_in_slices(changed)
+
     def advance_transitions(self) -> None:
         """Continue the transitions whose deadline has passed.
 
@@ -258,6 +276,8 @@ class Reconciler:
             for chain_id in due:
                 state = transition.advance(self._chains[chain_id], now, self._timeouts)
                 self._set_transition(chain_id, state)
+            over = {pair for pair, (_, until) in self._failed.items() if until <= now}
+            due |= self._take_back(over)
         self._program_in_slices(due)
 
     def ports_changed(self, port_ids: Iterable[str]) -> None:
@@ -473,16 +493,16 @@ class Reconciler:
         except Exception:
             self._in_sync = False  # chains that were to be computed wait for the next attempt
             raise
-        if found is self._found and self._local is not None:
-            return self._local
-        local = replace(found, limits=self._limits)
+        failed = frozenset(self._failed)
+        known = self._local
+        if found is self._found and known is not None and known.failed == failed:
+            return known
+        local = replace(found, limits=self._limits, failed=failed)
         if local != self._local:
             if self._local is not None:
                 self._note_replugged(self._local, local)
                 affected = self._chains_affected(local.changes_since(self._local))
-                self._computed -= affected
-                if self._full_comparison is not None:
-                    self._full_comparison.forget(affected)
+                self._forget_computed(affected)
             self._local = local
         self._found = found  # last: if anything above raises, the next attempt does it again
         return self._local
@@ -512,11 +532,58 @@ class Reconciler:
         self, update: PlanUpdate, sent_revisions: Mapping[str, int] | None = None
     ) -> list[str]:
         """Store what an update says; return the ids of the chains that it changes."""
-        plans = (plan for plan in update.chains if not self._is_outdated(plan, sent_revisions))
+        plans = [plan for plan in update.chains if not self._is_outdated(plan, sent_revisions)]
+        back = {pair for plan in plans for pair in self._pairs_put_back(plan)}
         changed = [plan.id for plan in plans if self._accept_plan(plan, update.prepare)]
         changed += [chain_id for chain_id, _ in filter(self._remove_chain, update.removed)]
         changed += [chain_id for chain_id, _ in filter(self._switch_chain, update.switch)]
-        return changed
+        return [*changed, *self._take_back(back)] if back else changed
+
+    def _pairs_put_back(self, plan: ChainPlan) -> Collection[str]:
+        """Return the pairs that have failed, and to which the server sends packets again."""
+        if not self._failed:
+            return ()
+        before = self._chains.get(plan.id, ABSENT).plan
+        return pairs_put_back(before, plan) & self._failed.keys()
+
+    def _accept_health(self, host: str, is_up: Mapping[str, bool]) -> set[str]:
+        """Note which functions of a host have failed; return the chains that this changes.
+
+        :param is_up: pair id -> whether its function answers.
+        """
+        until = self._clock() + _FAILED_SECONDS
+        down = {pair for pair, answers in is_up.items() if not answers}
+        chains: set[str] = set()
+        failed: set[str] = set()
+        for chain_id, state in self._chains.items() if down else ():
+            plans = (plan for plan in (state.plan, state.previous) if plan is not None)
+            pairs = {pair for plan in plans for pair in functions_among(plan, down, host)}
+            failed |= pairs
+            if pairs - self._failed.keys():
+                chains.add(chain_id)
+        self._failed |= dict.fromkeys(failed, (host, until))
+        self._forget_computed(chains)
+        known = {pair for pair, (where, _) in self._failed.items() if where == host}
+        return chains | self._take_back({pair for pair in known if is_up.get(pair, False)})
+
+    def _take_back(self, pair_ids: Collection[str]) -> set[str]:
+        """Let functions count as working again; return the chains that this changes."""
+        chains: set[str] = set()
+        for pair_id in pair_ids:
+            host, _ = self._failed.pop(pair_id)
+            chains |= {
+                chain_id
+                for chain_id, state in self._chains.items()
+                if any(functions_among(plan, (pair_id,), host) for plan in state.plans)
+            }
+        self._forget_computed(chains)
+        return chains
+
+    def _forget_computed(self, chain_ids: set[str]) -> None:
+        """Note that the flows of chains are others now."""
+        self._computed -= chain_ids
+        if self._full_comparison is not None:
+            self._full_comparison.forget(chain_ids)
 
     def _is_outdated(self, plan: ChainPlan, sent_revisions: Mapping[str, int] | None) -> bool:
         """Return whether this host knows something newer than a plan.

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from oslo_log import log
 
 from portchain.conf import GROUP
 from portchain.core.counters import Count, Counter
-from portchain.core.model import HostReport
+from portchain.core.model import HostReport, PairHealth
 from portchain.dataplane.datapath import MPLS
 from portchain.dataplane.host_switch import FlowLimits
 from portchain.dataplane.transition import TransitionTimeouts
@@ -25,6 +25,7 @@ from portchain.host.outbox import Outbox
 from portchain.host.reconciler import Reconciler
 from portchain.host.switch import Switch
 from portchain.rpc import contract
+from portchain.rpc.agent import HostClient
 from portchain.rpc.fields import ContractError
 from portchain.rpc.server import ServerClient
 from portchain.rpc.state_codec import AgentState
@@ -52,7 +53,9 @@ class HostWorker:
         self._switch = switch
         limits = FlowLimits(options.max_chain_flows, options.max_project_flows)
         self._server = ServerClient()
-        self.health = HealthMonitor(host, switch, self._server)
+        self.health = HealthMonitor(
+            host, switch, self._server, HostClient(), lambda found: self.receive_health(host, found)
+        )
         self.reconciler = Reconciler(
             *(switch, host, self._queue_reports, timeouts),
             limits=limits,
@@ -85,6 +88,13 @@ class HostWorker:
     def receive_update(self, message: Any) -> None:
         """Program the plans that the server sent."""
         self._tasks.put(lambda: self._apply_update(message))
+
+    def receive_health(self, host: str, health: Sequence[PairHealth]) -> None:
+        """Leave functions out of the path that have failed, or let them count as working.
+
+        :param host: where they are.
+        """
+        self._tasks.put(lambda: self.reconciler.note_health(host, health))
 
     def port_changed(self, port_id: str) -> None:
         """Compute the flows of the chains that use a port again.

@@ -1,6 +1,9 @@
-"""Calls from the server to a host: ``AgentClient`` sends them, ``AgentEndpoint`` receives them."""
+"""Calls to a host: ``AgentClient`` makes those of the server, ``HostClient`` those of other hosts.
 
-from collections.abc import Callable, Collection, Mapping
+``AgentEndpoint`` receives both.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -9,10 +12,11 @@ from neutron_lib import rpc as n_rpc
 from oslo_log import log
 
 from portchain.core.counters import Count, Counter, HostCounts
+from portchain.core.model import PairHealth
 from portchain.dataplane.tracing.packet import Packet
 from portchain.dataplane.tracing.steps import HostTrace, Start
 from portchain.rpc import contract, state_codec, trace_codec
-from portchain.rpc.fields import ContractError
+from portchain.rpc.fields import ContractError, read_text
 
 LOG = log.getLogger(__name__)
 
@@ -141,6 +145,28 @@ class AgentClient:
         return state_codec.decode_state(client.call(context, "state", with_plans=with_plans))
 
 
+class HostClient:
+    """Tells other hosts, from a host."""
+
+    def __init__(self) -> None:
+        self._client = n_rpc.get_client(
+            oslo_messaging.Target(topic=contract.AGENT_TOPIC, version=contract.VERSION)
+        )
+
+    def tell_health(
+        self, context: Any, host: str, said: Mapping[str, Sequence[PairHealth]]
+    ) -> None:
+        """Tell other hosts which functions of this one answer, without waiting for an answer.
+
+        :param said: host -> what it is told.
+        :raises Exception: of oslo.messaging, if the message broker does not answer.
+        """
+        for other, health in said.items():
+            self._client.prepare(server=other).cast(
+                context, "pair_health", host=host, health=contract.encode_health(health)
+            )
+
+
 _UNKNOWN_METHOD = ("NoSuchMethod", "UnsupportedVersion")
 
 
@@ -151,6 +177,7 @@ class AgentEndpoint:
     :param count: called with ids of chains; returns what the host has counted of them.
     :param trace: called with each request for a trace, as it was sent; returns the answer.
     :param state: called with whether plans are wanted; returns the state of this program.
+    :param note_health: called with another host, and what it says of its functions; must not block.
     """
 
     target = oslo_messaging.Target(version=contract.VERSION)
@@ -161,11 +188,20 @@ class AgentEndpoint:
         count: Callable[[Collection[str]], Mapping[Counter, Count]],
         trace: Callable[[Any], dict[str, Any]],
         state: Callable[[bool], state_codec.AgentState],
+        note_health: Callable[[str, Sequence[PairHealth]], None],
     ) -> None:
         self._receive = receive
         self._count = count
         self._trace = trace
         self._state = state
+        self._note_health = note_health
+
+    def pair_health(self, context: Any, host: Any, health: Any) -> None:
+        """Hear from another host which of its functions answer.
+
+        :raises ContractError: the message does not follow the contract.
+        """
+        self._note_health(read_text({"host": host}, "host"), contract.decode_health(health))
 
     def ping(self, context: Any) -> None:
         """Answer."""

@@ -5,8 +5,9 @@ turns values into a message; ``decode_*`` checks a message and turns it back int
 Everything received is checked before it is used, because flows contain these values.
 
 The server sends ``apply`` to a host, and calls ``counters``, ``trace`` and ``ping``. A host calls
-``sync``, ``report``, ``report_health`` and ``report_peers`` of the server. On a host,
-``portchain-doctor`` calls ``state`` of the host's agent and ``plans`` of the server.
+``sync``, ``report``, ``report_health`` and ``report_peers`` of the server, and sends
+``pair_health`` to other hosts. On a host, ``portchain-doctor`` calls ``state`` of the host's agent
+and ``plans`` of the server.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -93,8 +94,11 @@ SERVER_TOPIC = "port_chain-server"
 #      that it has no such method.
 # 1.19 For portchain-doctor: "state" of hosts (rpc.state_codec), and "plans" of the server, which
 #      records nothing. An older host or server answers that it has no such method.
+# 1.20 "reaction" of a hop, and "pair_health" from host to host: what hosts do when they hear that a
+#      function has failed, before the server has planned again. An older agent says that it has no
+#      such method, and goes by the server's next plan, as does one whose server is older.
 VERSION = "1.0"
-MINOR_VERSION = 19
+MINOR_VERSION = 20
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 PARTS_SINCE = 15

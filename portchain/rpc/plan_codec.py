@@ -21,6 +21,7 @@ from portchain.dataplane.plan import (
     Hop,
     Path,
     Probe,
+    Reaction,
     Receiver,
     Segment,
     Source,
@@ -380,6 +381,19 @@ def _hop(item: Mapping[str, Any]) -> Hop:
         earlier_pairs=_earlier_pairs(item),
         returning=read_each(item, "returning", _target),
         passed=bool(item.get("passed", False)),
+        reaction=_reaction(item),
+    )
+
+
+def _reaction(item: Mapping[str, Any]) -> Reaction | None:
+    if item.get("reaction") is None:
+        return None
+    reaction = as_mapping(item["reaction"], "reaction")
+    standing_by = dict(map(_weighted_pair, read_list(reaction, "standing_by")))
+    return Reaction(
+        read_int(reaction, "spare", 0, _MAX_PAIRS),
+        tuple(sorted(standing_by.items())),
+        bool(reaction.get("opens", False)),
     )
 
 

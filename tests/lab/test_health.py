@@ -167,6 +167,30 @@ def test_a_backup_works_only_while_no_other_does(workflow: Workflow) -> None:
     assert sent.last() == paths(workflow, "sf2")
 
 
+def test_the_functions_of_a_host_without_power_are_left_out(workflow: Workflow) -> None:
+    """Nobody reports them but other hosts, whose frames the switch there does not return."""
+    lab = workflow.lab
+    workflow.update("port_pair", workflow.pairs["PP1"], backup=True)
+    try:
+        checked_chain(workflow, "PP1", "PP2")
+        for pair in ("PP1", "PP2"):
+            wait_for_status(workflow, pair, "ONLINE")
+        with load(workflow) as sent:
+            lab.power_off("h2")
+            wait_for_status(workflow, "PP2", "ERROR")
+            sent.wait_for_more()
+            lab.power_on("h2")
+            lab.vms.wait_active([workflow.vms["sf2"]])
+            wait_for_status(workflow, "PP2", "ONLINE")
+            sent.wait_for_more()
+    finally:
+        workflow.update("port_pair", workflow.pairs["PP1"], backup=False)
+    print(f"h2 off, {workflow.kinds['sf1']}: gap {sent.gap:.2f} s")
+    both = paths(workflow, "sf1", "sf2")
+    assert sent.arrived.keys() == both
+    assert not sent.misrouted(both)
+
+
 def test_no_connection_is_lost_when_a_function_comes_back(workflow: Workflow) -> None:
     checked_chain(workflow, "PP1", "PP2")
     for pair in ("PP1", "PP2"):

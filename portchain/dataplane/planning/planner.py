@@ -12,6 +12,9 @@ from portchain.core.availability import Availability
 from portchain.core.function_kinds import traits_of
 from portchain.core.model import (
     ChainSnapshot,
+    FailureMode,
+    HealthCheck,
+    OnFailure,
     Port,
     PortChain,
     PortPair,
@@ -25,6 +28,7 @@ from portchain.dataplane.plan import (
     GraphIngress,
     Hop,
     Path,
+    Reaction,
     Segment,
     Source,
     Target,
@@ -348,6 +352,11 @@ def _hop(
         if pair.id in members.weights or pair.id in members.returning
     }
     getting = () if group.id in passed else tuple(members.weights)
+    is_checked = group.health_check is not HealthCheck.NONE and not group.tap_enabled
+    # With "keep", flows stay at a function that has failed: the server says which.
+    reacts = is_checked and group.on_failure is OnFailure.REBALANCE and bool(getting)
+    opens = group.failure_mode is FailureMode.OPEN
+    standing_by = tuple(sorted(members.standing_by.items()))
     return Hop(
         group.group_id,
         tuple(functions[pair_id] for pair_id in getting),
@@ -355,6 +364,7 @@ def _hop(
         tap=group.tap_enabled,
         returning=tuple(functions[one] for one in sorted(functions.keys() - getting)),
         passed=group.id in passed,
+        reaction=Reaction(members.spare, standing_by, opens) if reacts else None,
     )
 
 

@@ -1,6 +1,6 @@
 """What a host checks: its functions, and the hosts that it sends packets to. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -33,6 +33,7 @@ class Check(NamedTuple):
     :param name: of what is checked: id of a pair, or address of a host.
     :param enters_at: OpenFlow port at which probes go out.
     :param returns_at: OpenFlow port at which answers come in.
+    :param hosts: that take part in the chains of a function.
     """
 
     name: str
@@ -40,10 +41,11 @@ class Check(NamedTuple):
     times: HealthCheckParameters
     enters_at: int
     returns_at: int
+    hosts: frozenset[str] = frozenset()
 
     def is_same_as(self, other: "Check") -> bool:
-        """Tell whether what is known from one check holds for another: only times differ."""
-        return self == other._replace(times=self.times)
+        """Tell whether what is known from one check holds for another."""
+        return self == other._replace(times=self.times, hosts=self.hosts)
 
 
 class Finding(NamedTuple):
@@ -84,14 +86,28 @@ class ChecksOfChains:
         # Of chains that share a function, always the same one says how it is checked: with another
         # destination, what is known of the function would be forgotten.
         plans = [self._plans[chain_id] for chain_id in sorted(self._plans)]
+        hosts = _hosts_by_pair(plans)
         return (
-            checks_of_functions((plan.probes for plan in plans), local),
+            [
+                check._replace(hosts=hosts[check.name])
+                for check in checks_of_functions((plan.probes for plan in plans), local)
+            ],
             checks_of_peers((plan.watched for plan in plans), local),
         )
 
 
 def _wanted(plan: ChainPlan | None) -> tuple[object, ...]:
-    return () if plan is None else (*plan.probes, *plan.watched)
+    if plan is None or not (plan.probes or plan.watched):
+        return ()
+    return (*plan.probes, *plan.watched, plan.hosts)
+
+
+def _hosts_by_pair(plans: Iterable[ChainPlan]) -> Mapping[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for plan in plans:
+        for probe in plan.probes:
+            found[probe.pair_id] = found.get(probe.pair_id, frozenset()) | plan.hosts
+    return found
 
 
 def checks_of_functions(probes: Iterable[Iterable[Probe]], local: LocalSwitch) -> list[Check]:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from neutron_lib import context as n_context
@@ -18,6 +18,7 @@ from portchain.host.switch import Switch
 LOG = log.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+_REMIND_SECONDS = 30.0
 
 
 class Server(Protocol):
@@ -30,18 +31,38 @@ class Server(Protocol):
         """Report which hosts this one reaches."""
 
 
+class Hosts(Protocol):
+    """Other hosts; ``portchain.rpc.agent.HostClient`` is the implementation."""
+
+    def tell_health(
+        self, context: Any, host: str, said: Mapping[str, Sequence[PairHealth]]
+    ) -> None:
+        """Tell other hosts which functions of this host answer."""
+
+
 class HealthMonitor:
     """The health checks of one host.
 
-    Reports have a thread of their own, which starts with the first one: a sync may take a minute,
-    and while a function has failed and nobody knows, packets are lost.
+    While a function has failed and nobody knows, packets are lost. So other hosts are told at once
+    (docs/decisions/0072), and reports have a thread of their own: a sync may take a minute, and so
+    may a report.
 
     :param host: the host's name in Neutron.
+    :param note: called with what has changed of this host's functions; must not block.
     """
 
-    def __init__(self, host: str, switch: Switch, server: Server) -> None:
+    def __init__(
+        self,
+        host: str,
+        switch: Switch,
+        server: Server,
+        hosts: Hosts,
+        note: Callable[[Sequence[PairHealth]], None],
+    ) -> None:
         self._host = host
         self._server = server
+        self._hosts = hosts
+        self._note = note
         self.functions = Prober(
             *(f"{host}-functions", f"functions of host {host}"),
             switch.open_channel,
@@ -54,13 +75,16 @@ class HealthMonitor:
         )
         self._health = Outbox[PairHealth]()
         self._reachable = Outbox[PeerHealth]()
-        self._has_reports = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._thread_lock = threading.Lock()
+        self._news = Outbox[PairHealth]()
+        self._told: Mapping[str, frozenset[str]] = {}  # pair -> hosts of its chains
+        self._reporter = _Sender(f"{host}-health", "Neutron server", self._report)
+        self._teller = _Sender(f"{host}-news", "message broker", self._tell, self._tell_again)
 
     def set_checks(self, functions: Iterable[Check], peers: Iterable[Check]) -> None:
         """Check these functions and hosts, and no others."""
-        self.functions.set_checks(functions)
+        wanted = list(functions)
+        self._told = {check.name: check.hosts - {self._host} for check in wanted}
+        self.functions.set_checks(wanted)
         self.peers.set_checks(peers)
 
     def report_all(self) -> None:
@@ -70,47 +94,98 @@ class HealthMonitor:
 
     def _functions_changed(self, findings: Iterable[Finding]) -> None:
         found = list(findings)
-        for one in found:
-            said = health_of_pair(one).reason or "it answers"
+        health = [health_of_pair(one) for one in found]
+        for one in health:
             LOG.log(
                 logging.INFO if one.is_up else logging.WARNING,
                 "Function of port pair %s on host %s: %s",
-                *(one.name, self._host, said),
+                *(one.pair_id, self._host, one.reason or "it answers"),
             )
+        self._spread(health)
         self._queue_functions(found)
+
+    def _spread(self, health: Sequence[PairHealth]) -> None:
+        """Have this host and others act on what is known, before the server has planned again."""
+        self._note(health)
+        self._news.put({one.pair_id: one for one in health})
+        self._teller.wake()
 
     def _queue_functions(self, findings: Iterable[Finding]) -> None:
         self._health.put({one.name: health_of_pair(one) for one in findings})
-        self._wake()
+        if self._health:
+            self._reporter.wake()
 
     def _queue_peers(self, findings: Iterable[Finding]) -> None:
         self._reachable.put({one.name: health_of_peer(one) for one in findings})
-        self._wake()
+        if self._reachable:
+            self._reporter.wake()
 
-    def _wake(self) -> None:
-        if not self._health and not self._reachable:
-            return
-        self._has_reports.set()
-        with self._thread_lock:
-            if self._thread is None:
-                name = f"{self._host}-health"
-                self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-                self._thread.start()
+    # The threads that send.
 
-    # The thread that reports.
-
-    def _run(self) -> None:
-        while True:
-            self._has_reports.wait()
-            self._has_reports.clear()
-            try:
-                self._send()
-            except Exception as exc:
-                LOG.warning("The Neutron server has not taken what is known of functions: %s", exc)
-                time.sleep(_RETRY_SECONDS)
-                self._has_reports.set()
-
-    def _send(self) -> None:
+    def _report(self) -> None:
         context = n_context.get_admin_context_without_session()
         self._health.send(lambda health: self._server.report_health(context, self._host, health))
         self._reachable.send(lambda peers: self._server.report_peers(context, self._host, peers))
+
+    def _tell(self) -> None:
+        context = n_context.get_admin_context_without_session()
+        self._news.send(
+            lambda health: self._hosts.tell_health(context, self._host, self._by_host(health))
+        )
+
+    def _tell_again(self) -> None:
+        """Repeat what the server does not know yet: hosts forget it after some time."""
+        if failed := [one for one in self._health.waiting if not one.is_up]:
+            self._spread(failed)
+
+    def _by_host(self, health: Iterable[PairHealth]) -> dict[str, list[PairHealth]]:
+        said: dict[str, list[PairHealth]] = {}
+        for one in health:
+            for other in sorted(self._told.get(one.pair_id, ())):
+                said.setdefault(other, []).append(one)
+        return said
+
+
+class _Sender:
+    """Sends in a thread of its own, which starts with the first message.
+
+    :param name: of the thread.
+    :param receiver: for the log.
+    :param send: sends what waits; if it raises, it is called again.
+    :param remind: called when nothing was to be sent for some time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        receiver: str,
+        send: Callable[[], None],
+        remind: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._name, self._receiver, self._send, self._remind = name, receiver, send, remind
+        self._is_due = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def wake(self) -> None:
+        """Have the thread send."""
+        self._is_due.set()
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            if not self._is_due.wait(_REMIND_SECONDS):
+                self._remind()
+                continue
+            self._is_due.clear()
+            try:
+                self._send()
+            except Exception as exc:
+                LOG.warning(
+                    "The %s has not taken what is known of functions: %s", self._receiver, exc
+                )
+                time.sleep(_RETRY_SECONDS)
+                self._is_due.set()

@@ -119,7 +119,7 @@ def test_what_is_not_plugged_in_returns_nothing_and_no_tap_does() -> None:
     assert members(group(), ports=UNPLUGGED).returning == set()
     tap = replace(group(), tap_enabled=True)
     assert members(tap, "a") == Members(
-        {"b": 1, "c": 1}, {"a": "it fails its health check: no answer"}, frozenset()
+        {"b": 1, "c": 1}, {"a": "it fails its health check: no answer"}, frozenset(), spare=2
     )
 
 
@@ -200,3 +200,23 @@ def test_the_status_of_a_chain_names_no_group_of_another_project() -> None:
     text = operating_status.of_chain("bob", [FAILS]).text
     assert text == "a port pair group of another project is ERROR"
     assert operating_status.of_chain("bob", [WORKS], withdrawn=True).status == "ERROR"
+
+
+@pytest.mark.parametrize(
+    ("checked", "failed", "spare", "standing_by"),
+    [
+        (group(), (), 3, {}),
+        (group(), ("a",), 2, {}),
+        (group(min_healthy=2), (), 1, {}),
+        (group(min_healthy=2), ("a",), 0, {}),
+        (group(min_healthy=3), ("a",), 0, {}),
+        (group(c={"backup": True, "weight": 5}), (), 3, {"c": 5}),
+        (group(c={"backup": True, "weight": 5}), ("c",), 2, {}),
+        (group(c={"backup": True, "weight": 5}), ("a", "b"), 1, {}),
+    ],
+)
+def test_what_follows_if_more_fail(
+    checked: PortPairGroup, failed: tuple[str, ...], spare: int, standing_by: dict[str, int]
+) -> None:
+    found = members(checked, *failed)
+    assert (found.spare, found.standing_by) == (spare, standing_by)

@@ -8,7 +8,7 @@ from itertools import product
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from portchain.dataplane import pipeline, plan_comparison, transition
@@ -17,9 +17,10 @@ from portchain.dataplane.compile import (
     compile_chain,
     compile_frame_guard,
 )
+from portchain.dataplane.failed_functions import leave_out
 from portchain.dataplane.flow_builder import UNICAST
 from portchain.dataplane.pipeline import ODD_GENERATION, TABLES
-from portchain.dataplane.plan import ChainPlan, EarlierPairs, Hop, Path
+from portchain.dataplane.plan import ChainPlan, EarlierPairs, Hop, Path, Reaction
 from portchain.dataplane.transition import (
     ABSENT,
     ChainTransition,
@@ -778,6 +779,11 @@ class World:
             self.revisions_switched.add(plan.revision)
             self._post("switch", sorted(plan.hosts), plan)
 
+    def hear(self, host: str, failed: frozenset[str]) -> None:
+        """A host hears which functions have failed, whatever plans it has."""
+        self.hosts[host].local = replace(self.hosts[host].local, failed=failed)
+        self._install(host)
+
     def send(self) -> None:
         self.packets.append(Packet(self.random.randrange(1000), classifier(), since=self.time))
 
@@ -873,6 +879,45 @@ def test_no_packet_is_lost_or_goes_around_groups_that_work(history, random):
     )
     assert gap or ("dropped",) not in found, [packet.location for packet in found[("dropped",)]]
     assert tuple(world.packets[-1].visited) in walks(history[-1])
+
+
+def reacting(plan: ChainPlan, *, opens: bool) -> ChainPlan:
+    """The plan of groups of which hosts leave out functions that have failed."""
+    (path,) = plan.paths
+    hops = (replace(hop, reaction=Reaction(len(hop.targets), opens=opens)) for hop in path.hops)
+    return replace(plan, paths=(replace(path, hops=tuple(hops)),))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    histories(2, failing=True),
+    st.frozensets(st.sampled_from(sorted(NAMES))),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_hosts_leave_out_what_has_failed_one_after_the_other(history, failed, opens, random):
+    """Before, while and after the server has them change to another plan."""
+    history = [reacting(plan, opens=opens) for plan in history]
+    for plan in history:  # else packets would not enter the chain
+        assume(any(t.pair_id not in failed for hop in plan.paths[0].hops for t in hop.targets))
+    world = World(random, history[0])
+    world.notify(history[1])
+    for _ in range(20):
+        world.hear(random.choice(HOSTS), random.choice([failed, frozenset()]))
+        for _ in range(4):
+            world.step()
+    for host in HOSTS:
+        world.hear(host, failed)
+    world.finish()
+    world.send()
+    world.finish()
+    found = packets_by_outcome(world)
+    assert not {("direct",), ("looped",)} & found.keys()
+    effective = [leave_out(plan, failed) for plan in history]
+    allowed = {walk for plan in history for walk in walks(plan, *history, *effective)}
+    for packet in found.get(("delivered",), ()):
+        assert any(contains(packet.visited, walk) for walk in allowed), packet.visited
+    assert not {ident(name) for name in world.packets[-1].visited} & failed
 
 
 @settings(max_examples=40, deadline=None)

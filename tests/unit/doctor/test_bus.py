@@ -52,7 +52,9 @@ class BusTest(base.BaseTestCase):
         self.addCleanup(server.stop)
 
     def agent(self, endpoint: Any = None) -> None:
-        made = AgentEndpoint(lambda _: None, lambda _: {}, lambda _: {}, lambda _: STATE)
+        made = AgentEndpoint(
+            lambda _: None, lambda _: {}, lambda _: {}, lambda _: STATE, lambda *_: None
+        )
         self.serve(contract.AGENT_TOPIC, "h1", endpoint or made)
 
     def server(self, endpoint: Any = None) -> None:

@@ -83,6 +83,7 @@ class OvsDriverTest(ApiTestCase):
             lambda _: {},
             trace,
             lambda _: AgentState(contract.MINOR_VERSION, is_in_sync=True),
+            lambda *_: None,
         )
         server = rpc.get_server(target, [endpoint])
         # One thread, so that messages keep their order.

@@ -1,12 +1,14 @@
 """Questions of the server to hosts over a message bus in memory; some hosts do not answer."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import oslo_messaging
+import pytest
 from neutron.tests import base
 from neutron_lib import context as neutron_context
 from neutron_lib import rpc
@@ -15,7 +17,7 @@ from oslo_config import cfg
 from portchain.core.counters import Count, Counter, HostCounts
 from portchain.core.model import PairHealth
 from portchain.rpc import contract
-from portchain.rpc.agent import AgentClient, AgentEndpoint
+from portchain.rpc.agent import AgentClient, AgentEndpoint, HostClient
 from portchain.rpc.fields import ContractError
 from portchain.rpc.state_codec import AgentState, decode_state, encode_state
 from tests.plans import chain, ident, target
@@ -30,6 +32,10 @@ STATE = AgentState(
     plans=(chain([target("a", "h1")]),),
 )
 VISITS, OF_OTHER = (Counter(ident(name), False, "in", ident("a")) for name in ("pc1", "pc2"))
+
+
+def ignore(*_: Any) -> None:
+    """Take a message and do nothing."""
 
 
 class HostBefore117:
@@ -73,7 +79,7 @@ class AgentTest(base.BaseTestCase):
             self.asked.append(chain_ids)
             return counts
 
-        self.host(name, AgentEndpoint(lambda _: None, count, lambda _: {}, lambda _: STATE))
+        self.host(name, AgentEndpoint(lambda _: None, count, lambda _: {}, lambda _: STATE, ignore))
 
     def ask(self, *hosts: str, timeout: float = 30) -> HostCounts:
         context = neutron_context.get_admin_context_without_session()
@@ -86,6 +92,20 @@ class AgentTest(base.BaseTestCase):
         assert counts == HostCounts({"h1": {VISITS: Count(2**40, 2**50)}, "h2": {}}, {})
         assert self.asked == [(CHAIN,)] * 2
 
+    def test_other_hosts_are_told_of_functions(self) -> None:
+        told: SimpleQueue[tuple[str, Sequence[PairHealth]]] = SimpleQueue()
+        endpoint = AgentEndpoint(ignore, ignore, ignore, ignore, lambda *said: told.put(said))
+        self.host("h2", endpoint)
+        context = neutron_context.get_admin_context_without_session()
+        health = [PairHealth(ident("a"), False, "it hangs")]
+        HostClient().tell_health(context, "h1", {"h2": health})
+        assert told.get(timeout=30) == ("h1", tuple(health))
+        for wrong in ({}, [{"pair_id": "a"}], "x"):
+            with pytest.raises(ContractError):
+                endpoint.pair_health(context, "h1", wrong)
+        with pytest.raises(ContractError):
+            endpoint.pair_health(context, 1, [])
+
     def test_no_hosts_are_no_question(self) -> None:
         assert self.ask() == HostCounts()
 
@@ -96,7 +116,9 @@ class AgentTest(base.BaseTestCase):
         self.counting("h1", {VISITS: Count(1, 2)})
         self.host("older", HostBefore117())
         self.host("confused", ConfusedHost())
-        self.host("failing", AgentEndpoint(lambda _: None, fail, lambda _: {}, lambda _: STATE))
+        self.host(
+            "failing", AgentEndpoint(lambda _: None, fail, lambda _: {}, lambda _: STATE, ignore)
+        )
         counts = self.ask("h1", "older", "confused", "failing")
         assert counts.answers == {"h1": {VISITS: Count(1, 2)}}
         assert counts.failures == {
@@ -117,7 +139,7 @@ class AgentTest(base.BaseTestCase):
             asked.append(with_plans)
             return STATE
 
-        self.host("h1", AgentEndpoint(lambda _: None, lambda _: {}, lambda _: {}, state))
+        self.host("h1", AgentEndpoint(ignore, ignore, ignore, state, ignore))
         context = neutron_context.get_admin_context_without_session()
         assert AgentClient().state(context, "h1", 30, with_plans=True) == STATE
         assert asked == [True]

@@ -27,6 +27,7 @@ from portchain.dataplane.plan import (
     Hop,
     Path,
     Probe,
+    Reaction,
     Receiver,
     Segment,
     Source,
@@ -103,6 +104,15 @@ hops = st.builds(
     | st.lists(st.ip_addresses().map(lambda ip: str(ip_network(ip))), max_size=3).map(tuple),
     returned_macs=st.none() | st.lists(macs, max_size=3).map(tuple),
     earlier_pairs=st.lists(earlier_pairs, max_size=3).map(tuple),
+    reaction=st.none()
+    | st.builds(
+        Reaction,
+        st.integers(0, 65535),
+        st.dictionaries(uuids, st.integers(1, 65535), max_size=3).map(
+            lambda weights: tuple(sorted(weights.items()))
+        ),
+        st.booleans(),
+    ),
 )
 keywords = st.text("abcdef0123456789", max_size=15)
 accepted = st.lists(st.ip_addresses(v=4).map(lambda ip: f"{ip}/32"), max_size=2).map(tuple)
@@ -216,8 +226,11 @@ PROBE = Probe(
 EARLIER = EarlierPairs(((ident("a"), 1), (ident("c"), 2)), new_flows=True)
 
 
+REACTION = Reaction(1, ((ident("c"), 2),), opens=True)
+
+
 def with_earlier_pairs(*sets):
-    made = chain(Hop(1, (target("a", "h1"),), earlier_pairs=sets))
+    made = chain(Hop(1, (target("a", "h1"),), earlier_pairs=sets, reaction=REACTION))
     return replace(made, packet_hosts=("h1",), probes=(PROBE,))
 
 
@@ -343,6 +356,13 @@ def test_earlier_pairs_are_checked(earlier, error):
     assert update.chains == ()
     (unreadable,) = update.unreadable
     assert error in unreadable.error
+
+
+def test_with_a_server_before_1_19_hosts_wait_for_it():
+    sent = message()
+    del sent["chains"][0]["paths"][0]["hops"][0]["reaction"]
+    (plan,) = contract.decode_update(sent).chains
+    assert plan.paths[0].hops[0].reaction is None
 
 
 def test_a_plan_from_a_server_before_1_13_has_hosts_get_frames():

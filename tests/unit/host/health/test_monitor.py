@@ -1,7 +1,8 @@
 """What a host tells the server of its functions, and of other hosts."""
 
+import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,17 +44,46 @@ class Server:
         assert self.has_been_told.acquire(timeout=LONG)
 
 
+class Hosts:
+    """Notes what hosts are told."""
+
+    def __init__(self) -> None:
+        self.told: queue.SimpleQueue[Mapping[str, Sequence[PairHealth]]] = queue.SimpleQueue()
+
+    def tell_health(
+        self, _context: Any, host: str, said: Mapping[str, Sequence[PairHealth]]
+    ) -> None:
+        assert host == "h1"
+        self.told.put(said)
+
+
 @pytest.fixture
 def server() -> Server:
     return Server()
 
 
 @pytest.fixture
-def checks(server: Server, monkeypatch: pytest.MonkeyPatch) -> monitor.HealthMonitor:
+def hosts() -> Hosts:
+    return Hosts()
+
+
+@pytest.fixture
+def noted() -> list[PairHealth]:
+    return []
+
+
+@pytest.fixture
+def checks(
+    server: Server, hosts: Hosts, noted: list[PairHealth], monkeypatch: pytest.MonkeyPatch
+) -> monitor.HealthMonitor:
     monkeypatch.setattr(monitor, "_RETRY_SECONDS", 0)
     monkeypatch.setattr(monitor.n_context, "get_admin_context_without_session", object)
     switch = SimpleNamespace(open_channel=object)
-    return monitor.HealthMonitor("h1", switch, server)  # type: ignore[arg-type]
+    made = monitor.HealthMonitor("h1", switch, server, hosts, noted.extend)  # type: ignore[arg-type]
+    check = SimpleNamespace(name="pair", hosts=frozenset({"h1", "h2", "h3"}))
+    monkeypatch.setattr(monitor.Prober, "set_checks", lambda *_: None)
+    made.set_checks([check], [])  # type: ignore[list-item]
+    return made
 
 
 def test_a_function_that_fails_is_reported_with_the_reason(
@@ -62,6 +92,29 @@ def test_a_function_that_fails_is_reported_with_the_reason(
     checks.functions._report([HANGS])
     server.wait()
     assert server.told == [PairHealth("pair", False, "it has not answered 3 probes in a row")]
+
+
+def test_the_other_hosts_of_a_function_are_told_at_once(
+    checks: monitor.HealthMonitor, hosts: Hosts, noted: list[PairHealth]
+) -> None:
+    checks.functions._report([HANGS])
+    said = [PairHealth("pair", False, "it has not answered 3 probes in a row")]
+    assert noted == said
+    assert hosts.told.get(timeout=LONG) == {"h2": said, "h3": said}
+    checks.functions._report([WORKS])
+    assert hosts.told.get(timeout=LONG)["h2"] == [PairHealth("pair", True)]
+
+
+def test_hosts_are_told_again_while_no_server_takes_the_report(
+    checks: monitor.HealthMonitor, server: Server, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor, "_REMIND_SECONDS", 0.01)
+    taken = threading.Event()
+    monkeypatch.setattr(server, "report_health", lambda *_: taken.wait(LONG))
+    checks.functions._report([HANGS])
+    for _ in range(3):
+        assert hosts.told.get(timeout=LONG).keys() == {"h2", "h3"}
+    taken.set()
 
 
 def test_a_report_is_repeated_until_a_server_takes_it(

@@ -77,6 +77,7 @@ class HealthMonitor:
         self._reachable = Outbox[PeerHealth]()
         self._news = Outbox[PairHealth]()
         self._told: Mapping[str, frozenset[str]] = {}  # pair -> hosts of its chains
+        self._order = threading.Lock()  # what is repeated must not overtake what is new
         self._reporter = _Sender(f"{host}-health", "Neutron server", self._report)
         self._teller = _Sender(f"{host}-news", "message broker", self._tell, self._tell_again)
 
@@ -101,8 +102,9 @@ class HealthMonitor:
                 "Function of port pair %s on host %s: %s",
                 *(one.pair_id, self._host, one.reason or "it answers"),
             )
-        self._spread(health)
-        self._queue_functions(found)
+        with self._order:
+            self._spread(health)
+            self._queue_functions(found)
 
     def _spread(self, health: Sequence[PairHealth]) -> None:
         """Have this host and others act on what is known, before the server has planned again."""
@@ -135,8 +137,9 @@ class HealthMonitor:
 
     def _tell_again(self) -> None:
         """Repeat what the server does not know yet: hosts forget it after some time."""
-        if failed := [one for one in self._health.waiting if not one.is_up]:
-            self._spread(failed)
+        with self._order:
+            if failed := [one for one in self._health.waiting if not one.is_up]:
+                self._spread(failed)
 
     def _by_host(self, health: Iterable[PairHealth]) -> dict[str, list[PairHealth]]:
         said: dict[str, list[PairHealth]] = {}

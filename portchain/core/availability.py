@@ -90,7 +90,7 @@ def members_of(
         weights |= dict.fromkeys(backups, 0)
         unavailable |= dict.fromkeys(backups, _STANDS_BY)
     spare = len(healthy) - (group.min_healthy if group.min_healthy > 1 else 0)
-    if pairs and spare < 0:
+    if spare < 0:
         reason = f"min_healthy is {group.min_healthy}, and {len(healthy)} of the group are healthy"
         unavailable = dict.fromkeys(healthy, reason) | unavailable
         weights = {}

@@ -105,7 +105,7 @@ def _of_member(
     if not pair.weight:
         return Operating(OperatingStatus.DRAINING, Reason.WEIGHT_ZERO, reason)
     status = OperatingStatus.ONLINE if health is not None else OperatingStatus.NO_MONITOR
-    if pair.backup and not members.weights.get(pair.id, 1):
+    if not members.weights.get(pair.id, 1):  # only a backup has none here
         return Operating(status, Reason.STANDS_BY, reason)
     if health is None and group.health_check is not HealthCheck.NONE:
         text = "its host has not said yet whether it passes its health check"

@@ -80,3 +80,15 @@ def test_boxes_that_are_not_to_be_compared_cost_nothing() -> None:
 def test_a_box_in_two_parts_is_found_in_one_of_them() -> None:
     some = [*staircase(50), Box(-1, ((49, 49), (49, SIZE**9)), ("other",))]
     assert set(overlapping(some)) == {(98, -1)}
+
+
+def test_many_boxes_that_are_alike_all_overlap() -> None:
+    count = 20
+    alike = [Box(number, ((0, 1), (5, 5)), (number,)) for number in range(count)]
+    assert set(overlapping(alike)) == set(itertools.combinations(range(count), 2))
+
+
+def test_gaps_divide_all_boxes_at_once() -> None:
+    with mock.patch.object(boxes, "_divide", wraps=boxes._divide) as divide:
+        assert list(overlapping(side_by_side(1000))) == []
+    assert divide.call_count == 1

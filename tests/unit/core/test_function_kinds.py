@@ -42,6 +42,8 @@ def test_an_unlisted_combination_is_not_defined_and_keeps_its_declaration(
     assert traits not in FUNCTION_KINDS
     assert (traits.function_kind, traits.correlation) == (function_kind, correlation)
     assert traits.identifies_chain
+    assert traits.name == f"{function_kind} with {correlation}"
+    assert traits.encapsulation == ("" if correlation == VLAN else correlation)
 
 
 def test_functions_that_see_a_header_or_a_tag_identify_their_chain() -> None:

@@ -83,3 +83,5 @@ def test_keys_have_the_digits_that_all_values_share() -> None:
     assert search_keys.ports_key(17, (80, 80)) == "110050"
     assert search_keys.ports_key(6, (80, 95)) == "06005"
     assert search_keys.ports_key(6, (4095, 4096)) == "06"
+    assert search_keys.ports_key(6, (0x0150, 0x1150)) == "06", "equal digits behind others"
+    assert search_keys.beginnings("40a") == ["", "4", "40", "40a"]

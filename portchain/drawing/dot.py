@@ -4,9 +4,9 @@ import itertools
 import json
 from collections.abc import Iterator
 
-from portchain.drawing import picture
-from portchain.drawing.colours import colour_of
-from portchain.drawing.picture import Picture
+from . import picture
+from .colours import colour_of
+from .picture import Picture
 
 
 def to_dot(drawn: Picture) -> str:

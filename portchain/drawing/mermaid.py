@@ -3,9 +3,9 @@
 import itertools
 from collections.abc import Iterator
 
-from portchain.drawing import picture
-from portchain.drawing.colours import colour_of
-from portchain.drawing.picture import Picture
+from . import picture
+from .colours import colour_of
+from .picture import Picture
 
 _BREAK = "<br/>"
 _ESCAPES = {ord(one): f"#{ord(one)};" for one in '"#&<>`\\[]{}|;'}

@@ -36,6 +36,7 @@ class Box:
     :param details: what it matches, or where it is and what it gets.
     :param status: operating status; empty if it has none.
     :param reason: of the status.
+    :param id: of the resource.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Box:
     status: str = ""
     reason: str = ""
     counters: Counters = Counters()
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Group:
     details: tuple[str, ...] = ()
     status: str = ""
     reason: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +85,14 @@ def picture_of(
     *,
     statuses: Shown | None = None,
     stats: Shown | None = None,
+    ports: Mapping[str, str] | None = None,
 ) -> Picture:
     """Make a picture of a chain.
 
     :param classifiers: of the chain. ``groups``: in the order of the chain; those that the caller
         cannot see may be left out. ``pairs``: of these groups.
     :param statuses: the answer to ``/statuses``. ``stats``: to ``/stats``. None without one.
+    :param ports: names of ports by id; those of logical ports are shown at their classifiers.
     """
     known = {pair["id"]: pair for pair in pairs}
     status_of = dict(_by_id(statuses or _NO_FIGURES))
@@ -105,7 +110,12 @@ def picture_of(
         ),
         reason=_clean(chain.get("status_reason")) or _reason(own),
         classifiers=tuple(
-            Box(_title(one), _header(one), counters=_classified(counts_of.get(one["id"])))
+            Box(
+                _title(one),
+                (*_ends(one, ports or {}), *_header(one)),
+                counters=_classified(counts_of.get(one["id"])),
+                id=one["id"],
+            )
             for one in classifiers
         ),
         groups=tuple(
@@ -159,6 +169,7 @@ def _group(
         tuple(details),
         _status(own, group),
         _reason(own) or _reason(group),
+        group["id"],
     )
 
 
@@ -176,6 +187,7 @@ def _pair(pair: Shown, status: Shown, counts: Shown | None) -> Box:
         _status(status, pair),
         _reason(status) or _reason(pair),
         _counters(counts),
+        pair["id"],
     )
 
 
@@ -201,6 +213,14 @@ def _classified(counts: Shown | None) -> Counters:
 
 def _title(shown: Shown) -> str:
     return _clean(shown.get("name")) or _clean(shown["id"][:8])
+
+
+def _ends(classifier: Shown, ports: Mapping[str, str]) -> Iterator[str]:
+    """Name the logical ports of a classifier, as far as their names are known."""
+    for word, side in (("from", "source"), ("to", "destination")):
+        port = ports.get(classifier.get(f"logical_{side}_port") or "")
+        if port:
+            yield _clean(f"{word} {port}")
 
 
 def _header(classifier: Shown) -> tuple[str, ...]:

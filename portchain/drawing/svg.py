@@ -1,12 +1,12 @@
 """Draws a chain as a picture in SVG, for pages and documents."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from portchain.drawing import picture
-from portchain.drawing.colours import colour_of
-from portchain.drawing.picture import Picture
+from . import picture
+from .colours import colour_of
+from .picture import Picture
 
 _WIDTH, _GAP, _MARGIN = 230, 46, 20
 _LINE, _PADDING, _SPACE, _HEADING = 17, 10, 10, 30
@@ -25,25 +25,58 @@ class _Line:
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
-    """Boxes below each other; those of a group have a frame around them."""
+class _Box:
+    """A box with its text.
 
-    boxes: tuple[tuple[tuple[_Line, ...], str], ...]
-    heading: tuple[_Line, ...] = ()
-    colour: str = ""
+    :param colour: of its border, and faintly of its area if it has a status.
+    :param target: address of the page about it; empty for none.
+    :param hint: the whole text, of which boxes show the beginning.
+    """
+
+    lines: tuple[_Line, ...]
+    colour: str
+    has_status: bool = False
+    target: str = ""
+    hint: str = ""
 
     @property
     def height(self) -> int:
-        boxes = sum(_height(lines) for lines, _ in self.boxes)
+        return len(self.lines) * _LINE + _PADDING
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """Boxes below each other; those of a group have a frame around them."""
+
+    boxes: tuple[_Box, ...]
+    heading: tuple[_Line, ...] = ()
+    colour: str = ""
+    target: str = ""
+    hint: str = ""
+
+    @property
+    def height(self) -> int:
+        boxes = sum(box.height for box in self.boxes)
         heading = len(self.heading) * _LINE + _PADDING if self.heading else 0
         return heading + boxes + _SPACE * (len(self.boxes) + 1)
 
 
-def to_svg(drawn: Picture) -> str:
-    """Return the picture as an XML document."""
+Address = Callable[[str, str], str]
+"""Returns the address of a page for ``classifier``, ``group`` or ``pair`` and an id."""
+
+
+def _no_page(_kind: str, _id: str) -> str:
+    return ""
+
+
+def to_svg(drawn: Picture, address: Address = _no_page) -> str:
+    """Return the picture as an XML document.
+
+    :param address: where clicks on boxes lead; nowhere if it is empty.
+    """
     columns = [
-        _Column(tuple((tuple(_lines(one)), _FAINT) for one in drawn.classifiers)),
-        *map(_column, drawn.groups),
+        _Column(tuple(_box(one, "classifier", address) for one in drawn.classifiers)),
+        *(_column(group, address) for group in drawn.groups),
     ]
     height = max(column.height for column in columns)
     width = len(columns) * (_WIDTH + _GAP) + 100
@@ -56,7 +89,8 @@ def to_svg(drawn: Picture) -> str:
             "height": str(height + 2 * _MARGIN + _HEADING),
             "font-family": _FONT,
             "font-size": "13",
-            "role": "img",
+            # Programs that read pages aloud do not look into an image.
+            "role": "img" if address is _no_page else "group",
         },
     )
     ET.SubElement(root, "title").text = f"Port chain {drawn.title}"
@@ -80,15 +114,36 @@ def _heading(root: ET.Element, drawn: Picture) -> None:
         left += 9 * len(status) + 16
 
 
-def _column(group: picture.Group) -> _Column:
+def _column(group: picture.Group, address: Address) -> _Column:
     pairs = group.pairs or (picture.Box("…"),)
+    colour = colour_of(group.status)
     heading = [_Line(group.title, _TEXT, bold=True)]
     if group.status:
-        heading.append(_Line(group.status, colour_of(group.status)))
+        heading.append(_Line(group.status, colour))
+    heading += [_Line(part, colour) for part in _wrapped(group.reason)]
     if group.details:
         heading.append(_Line(", ".join(group.details)))
-    boxes = tuple((tuple(_lines(pair)), colour_of(pair.status)) for pair in pairs)
-    return _Column(boxes, tuple(heading), colour_of(group.status))
+    return _Column(
+        tuple(_box(pair, "pair", address) for pair in pairs),
+        tuple(heading),
+        colour,
+        address("group", group.id) if group.id else "",
+        _hint(group.title, group.status, group.reason, *group.details),
+    )
+
+
+def _box(one: picture.Box, kind: str, address: Address) -> _Box:
+    return _Box(
+        tuple(_lines(one)),
+        colour_of(one.status) if one.status or kind == "pair" else _FAINT,
+        bool(one.status),
+        address(kind, one.id) if one.id else "",
+        _hint(one.title, *one.details, one.counters.text, one.status, one.reason),
+    )
+
+
+def _hint(*words: str) -> str:
+    return "\n".join(filter(None, words))
 
 
 def _lines(one: picture.Box) -> Iterator[_Line]:
@@ -114,38 +169,46 @@ def _wrapped(text: str) -> list[str]:
 
 def _draw(root: ET.Element, column: _Column, left: int, top: int) -> None:
     if column.heading:
-        _rectangle(root, (left, top), (_WIDTH, column.height), column.colour, "#fafafa")
+        frame = _linked(root, column.target, column.hint)
+        _rectangle(frame, (left, top), (_WIDTH, column.height), column.colour)
         for number, line in enumerate(column.heading, 1):
-            _write(root, left + _PADDING, top + number * _LINE + 2, line)
+            _write(frame, left + _PADDING, top + number * _LINE + 2, line)
         top += len(column.heading) * _LINE + _PADDING
     inset = _PADDING if column.heading else 0
     top += _SPACE
-    for lines, colour in column.boxes:
-        height = _height(lines)
-        size = (_WIDTH - 2 * inset, height)
-        _rectangle(root, (left + inset, top), size, colour, "#ffffff")
-        for number, line in enumerate(lines, 1):
-            _write(root, left + inset + _PADDING, top + number * _LINE + 2, line)
-        top += height + _SPACE
+    for box in column.boxes:
+        place, size = (left + inset, top), (_WIDTH - 2 * inset, box.height)
+        parent = _linked(root, box.target, box.hint)
+        _rectangle(parent, place, size, box.colour, "#ffffff", tinted=box.has_status)
+        for number, line in enumerate(box.lines, 1):
+            _write(parent, left + inset + _PADDING, top + number * _LINE + 2, line)
+        top += box.height + _SPACE
 
 
-def _height(lines: Sequence[_Line]) -> int:
-    return len(lines) * _LINE + _PADDING
+def _linked(root: ET.Element, target: str, hint: str) -> ET.Element:
+    """Return the parent of a box: with a target, a link that shows the whole text as a hint."""
+    if not target:
+        return root
+    link = ET.SubElement(root, "a", {"href": target})
+    ET.SubElement(link, "title").text = hint
+    return link
 
 
 def _rectangle(
-    root: ET.Element, place: tuple[int, int], size: tuple[int, int], colour: str, fill: str
+    root: ET.Element,
+    place: tuple[int, int],
+    size: tuple[int, int],
+    colour: str,
+    fill: str = "#fafafa",
+    *,
+    tinted: bool = False,
 ) -> None:
     left, top = map(str, place)
     width, height = map(str, size)
-    ET.SubElement(
-        root,
-        "rect",
-        {
-            **{"x": left, "y": top, "width": width, "height": height},
-            **{"rx": "6", "fill": fill, "stroke": colour, "stroke-width": "1.5"},
-        },
-    )
+    shape = {"x": left, "y": top, "width": width, "height": height, "rx": "6"}
+    ET.SubElement(root, "rect", {**shape, "fill": fill, "stroke": colour, "stroke-width": "1.5"})
+    if tinted:
+        ET.SubElement(root, "rect", {**shape, "fill": colour, "fill-opacity": "0.09"})
 
 
 def _arrow(root: ET.Element, left: int, middle: int, *, both: bool) -> None:

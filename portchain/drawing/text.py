@@ -10,8 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from portchain.drawing import picture
-from portchain.drawing.picture import Picture
+from . import picture
+from .picture import Picture
 
 WIDTH = 76
 

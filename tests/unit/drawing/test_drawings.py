@@ -145,6 +145,29 @@ def test_whatever_tenants_call_things_svg_has_their_words_as_text_only(name: str
 
 
 @given(names)
+def test_boxes_lead_to_the_pages_of_what_they_show(name: str) -> None:
+    root = ET.fromstring(to_svg(named(name), lambda kind, an_id: f"/{kind}/{an_id}/"))
+    links = [one for one in root.iter() if one.tag.endswith("}a")]
+    assert {link.get("href") for link in links} == {
+        *(f"/classifier/{ident(one)}/" for one in ("FC1",)),
+        *(f"/group/{ident(one)}/" for one in ("PG1", "PG2", "borrowed")),
+        *(f"/pair/{ident(one)}/" for one in ("PP1", "PP2", "PP3", "PP4")),
+    }
+    tags = {element.tag.rpartition("}")[2] for element in root.iter()}
+    assert tags <= {"svg", "title", "rect", "path", "text", "a"}
+
+
+def test_a_picture_names_logical_ports_and_gives_the_reason_of_a_group() -> None:
+    port = ident("port of the client")
+    classifiers = [{**CLASSIFIERS[0], "logical_source_port": port}]
+    reason = {"operating_status_reason": {"code": "X", "text": "no pair works"}}
+    groups = [{**GROUPS[0], "operating_status": "ERROR", **reason}, GROUPS[1]]
+    picture = picture_of(CHAIN, classifiers, groups, PAIRS, ports={port: "client"})
+    assert picture.classifiers[0].details[0] == "from client"
+    assert ">no pair works<" in to_svg(picture)
+
+
+@given(names)
 def test_whatever_tenants_call_things_terminals_get_letters_only(name: str) -> None:
     assert all(letter.isprintable() or letter == "\n" for letter in to_text(named(name)))
 

@@ -1,0 +1,1 @@
+"""Files that Horizon reads from its ``local/enabled`` folder."""

@@ -1,0 +1,1 @@
+"""The panel: its pages, tables and forms."""

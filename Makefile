@@ -15,8 +15,8 @@ help: ## show this list
 setup: ## install Debian packages and .venv (does nothing if nothing is missing)
 	@tools/install
 
-setup-tests: # also install what a virtual machine with another kernel needs
-	@tools/install kernel
+setup-tests: # also install a browser, and what a virtual machine with another kernel needs
+	@tools/install tests
 
 demo: setup ## start the lab and run the specification's workflow in it (DRIVER=ovn: on OVN; DRIVER=openflow: with a controller)
 	@$(LAB) demo --name $(NAME) --driver $(DRIVER) $(ARGS)
@@ -54,5 +54,5 @@ bench: setup ## measure (see bench/)
 docs: setup ## build the documentation as a site in build/docs (warnings and broken links are errors)
 	@$(VENV)/sphinx-build -q -W --keep-going -b html docs build/docs && echo "build/docs/index.html"
 
-dist: setup ## build wheels and an sdist of neutron-portchain and portchain-lab in dist/
+dist: setup ## build wheels and sdists of neutron-portchain, its lab and its panel in dist/
 	@tools/dist

@@ -177,6 +177,12 @@ def _add_layout_options(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run Prometheus, which reads the figures of server and hosts",
     )
+    command.add_argument(
+        "--dashboard",
+        action="store_true",
+        help="run Horizon with the panel for port chains, for a browser on this machine; the first "
+        "time, it is installed",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from portchain.dataplane.flow import COOKIE
 from portchain_lab import layout
-from portchain_lab.cloud import clients, ovn
+from portchain_lab.cloud import clients, horizon, ovn
 from portchain_lab.demo import Demo
 from portchain_lab.errors import LabError
 from portchain_lab.hosts import netns
@@ -46,6 +46,7 @@ def _layout(arguments: argparse.Namespace) -> layout.Layout:
         routers=arguments.routers,
         qos=arguments.qos,
         prometheus=arguments.prometheus,
+        dashboard=arguments.dashboard,
         datapath=arguments.datapath,
     )
 
@@ -65,6 +66,15 @@ def start_lab(lab: Lab) -> None:
     with console.status("this takes up to a minute, the first time a few"):
         lab.up(lambda step: console.print(f"  [green]✓[/] {step}"))
     console.print(f"[bold]Lab {name!r} is up[/] after {time.monotonic() - began:.0f} s")
+    _print_dashboard(lab.layout)
+
+
+def _print_dashboard(lab: layout.Layout) -> None:
+    """Say where Horizon is, and how to log in."""
+    if lab.dashboard and horizon.port_file(lab).exists():
+        console.print(
+            f"  Horizon:  {horizon.url(lab)} (user demo or admin, password {layout.PASSWORD})"
+        )
 
 
 def _up(arguments: argparse.Namespace) -> None:
@@ -90,6 +100,7 @@ def _status(arguments: argparse.Namespace) -> None:
     parts = [name.removeprefix(prefix) for name in netns.with_prefix(prefix)]
     console.print(f"namespaces: {' '.join(parts)}   (names for 'exec'; ip(8) adds {prefix})")
     console.print(f"files:      {lab.layout.directory}")
+    _print_dashboard(lab.layout)
 
 
 def _shell(arguments: argparse.Namespace) -> None:
@@ -242,6 +253,11 @@ def _is_in_machine(arguments: argparse.Namespace) -> bool:
         return live.exists(name)
     if arguments.datapath != "kernel" or live.kernel_has_openvswitch():
         return False
+    if arguments.dashboard:
+        raise LabError(
+            "--dashboard: no browser reaches a lab in a virtual machine, which --datapath kernel "
+            "needs here, because this machine's kernel has no Open vSwitch"
+        )
     if command == "up" or not live.exists(name):
         console.print("This machine's kernel has no Open vSwitch: starting a virtual machine")
         with console.status("this takes a minute, the first time a few"):

@@ -116,6 +116,8 @@ class Layout:
     :param qos: load Neutron's QoS, which limits the rates of ports with hosts of Neutron's Open
         vSwitch agents.
     :param prometheus: run Prometheus, which reads figures of the server and the hosts.
+    :param dashboard: run Horizon with the panel for port chains, at this machine's loopback
+        interface.
     :param datapath: where switches forward packets, one of ``DATAPATHS``.
     """
 
@@ -129,6 +131,7 @@ class Layout:
     routers: bool = False
     qos: bool = False
     prometheus: bool = False
+    dashboard: bool = False
     datapath: str = "userspace"
     software: Software = field(default_factory=Software.installed)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from portchain_lab.cloud import broker, ovn, services
+from portchain_lab.cloud import broker, horizon, ovn, services
 from portchain_lab.errors import LabError
 from portchain_lab.hosts import programs as host_programs
 from portchain_lab.hosts.processes import Program
@@ -28,6 +28,7 @@ OVN_PROGRAMS: CentralPrograms = {
     "neutron-ovn-maintenance": ovn.maintenance,
 }
 PROMETHEUS_PROGRAMS: CentralPrograms = {"prometheus": services.prometheus}
+DASHBOARD_PROGRAMS: CentralPrograms = {horizon.NAME: horizon.server}
 OPENFLOW_PROGRAMS: CentralPrograms = {"portchain-controller": services.chain_controller}
 
 SWITCH_PROGRAMS: HostPrograms = {
@@ -54,6 +55,7 @@ def central(lab: Layout) -> CentralPrograms:
         **(OVN_PROGRAMS if lab.has_ovn else {}),
         **(OPENFLOW_PROGRAMS if lab.openflow_hosts else {}),
         **(PROMETHEUS_PROGRAMS if lab.prometheus else {}),
+        **(DASHBOARD_PROGRAMS if lab.dashboard else {}),
     }
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import openstack.connection
 
 from portchain_lab import layout, programs
-from portchain_lab.cloud import broker, configs, database, ovn, services
+from portchain_lab.cloud import broker, configs, database, horizon, ovn, services
 from portchain_lab.hosts import processes, switch
 from portchain_lab.progress import Progress
 from portchain_lab.waiting import wait_for
@@ -21,6 +21,7 @@ OVN_CONTROLLER = "ovn-controller"
 STARTED_BY_NAME = {
     *("mariadb", "epmd", "rabbitmq", "keystone", "neutron-rpc-server", "neutron-api"),
     services.LAUNCHER,
+    horizon.NAME,
     *("ovn-nb", "ovn-sb", "ovn-northd"),
 }
 """The controller's programs to which ``_Starter`` gives an order of their own."""
@@ -46,6 +47,8 @@ def write_files(lab: layout.Layout) -> None:
     for name, text in files.items():
         (lab.directory / name).write_text(text)
     write_agent_files(lab)
+    if lab.dashboard:
+        horizon.write_files(lab)
     broker.write_home(lab)
     # Erlang refuses a cookie that others than its owner can read.
     cookie = lab.directory / "rabbitmq" / ".erlang.cookie"
@@ -156,6 +159,8 @@ class _Starter:
                     elif program not in programs.SWITCH_PROGRAMS:
                         start_after(f"{program}@{host}", *needed)
             start_after("keystone", mariadb)
+            if lab.dashboard:
+                jobs.append(pool.submit(self._start_horizon))
             for name in programs.central(lab):
                 if name not in STARTED_BY_NAME:
                     start_after(name, mariadb, rabbitmq, launcher, *switches.values())
@@ -171,6 +176,10 @@ class _Starter:
     def _start_database(self) -> None:
         database.install(self._lab, self._registry, self._report)
         self._start_in_turn("mariadb")
+
+    def _start_horizon(self) -> None:
+        horizon.install(self._report)
+        self._start_in_turn(horizon.NAME)
 
     def _start_switch(self, host: str) -> None:
         switch.create_database(self._lab, host)

@@ -36,6 +36,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "both": ("test_both",),
     "health": ("test_health",),
     "prometheus": ("test_counters",),
+    "dashboard": ("test_dashboard",),
     "l2pop": ("test_matrix[l2pop]",),
     "routers": ("test_routers",),
     "ipv6": ("test_matrix[ipv6]", "test_rate_limits"),

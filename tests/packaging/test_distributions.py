@@ -129,6 +129,20 @@ def test_wheel_of_the_lab_holds_the_lab_and_nothing_else(source, tmp_path):
     assert tops == {"portchain_lab", f"portchain_lab-{VERSION}.dist-info"}
 
 
+def test_wheel_of_the_panel_holds_all_that_horizon_needs(source, tmp_path):
+    build(source / "dashboard", tmp_path)
+    (path,) = tmp_path.glob("*.whl")
+    assert path.name == f"neutron_portchain_dashboard-{VERSION}-py3-none-any.whl"
+    with zipfile.ZipFile(path) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    package = ROOT / "dashboard" / "portchain_dashboard"
+    files = {one for one in package.rglob("*") if one.is_file()}
+    files |= set((package / "drawing").glob("*.py"))  # a link to a folder
+    expected = {one for one in files if "__pycache__" not in one.parts}
+    assert names == {f"portchain_dashboard/{one.relative_to(package)}" for one in expected}
+    assert "portchain_dashboard/drawing/svg.py" in names
+
+
 def test_sdist_builds_the_same_wheel(source, wheel, tmp_path):
     build(source, tmp_path, "--sdist")
     (path,) = tmp_path.glob("*.tar.gz")
@@ -143,5 +157,6 @@ def test_sdist_builds_the_same_wheel(source, wheel, tmp_path):
 
 def test_version_has_one_place():
     assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)
-    assert (ROOT / "lab" / "VERSION").resolve() == ROOT / "VERSION"
+    for folder in ("lab", "dashboard"):
+        assert (ROOT / folder / "VERSION").resolve() == ROOT / "VERSION"
     assert version("neutron-portchain") == version("portchain-lab")

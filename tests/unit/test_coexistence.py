@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.full import FULL, in_full
+from tests.full import in_full
 
 SAID = "networking-sfc 23.0.0 is installed beside neutron-portchain"
 ENTRY_POINTS = """\
@@ -92,7 +92,6 @@ class Environment:
 
 
 # Each start of Python with Neutron takes some seconds.
-only_in_full = pytest.mark.skipif(not FULL, reason="repeats the refusal in another program")
 
 
 @pytest.fixture
@@ -116,7 +115,6 @@ def test_the_server_does_not_start(both: Environment, names: str) -> None:
     assert SAID in done.stdout
 
 
-@only_in_full
 def test_with_the_other_plugin_by_its_class_the_policies_say_why(both: Environment) -> None:
     both.configure(service_plugins="networking_sfc.Plugin")
     done = both.python(
@@ -129,7 +127,6 @@ def test_with_the_other_plugin_by_its_class_the_policies_say_why(both: Environme
     assert SAID in done.stdout
 
 
-@only_in_full
 def test_migrations_of_neither_run_under_a_name_that_both_have(both: Environment) -> None:
     both.configure()
     done = both.run("neutron-db-manage", "--subproject", "neutron-portchain", "upgrade", "head")
@@ -137,7 +134,6 @@ def test_migrations_of_neither_run_under_a_name_that_both_have(both: Environment
     assert SAID in done.stdout
 
 
-@only_in_full
 def test_the_upgrade_check_fails(both: Environment) -> None:
     done = both.python(
         "-c",

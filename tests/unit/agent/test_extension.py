@@ -109,6 +109,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         return reconcilers[-1]
 
     monkeypatch.setattr(worker, "ServerClient", lambda: made)
+    monkeypatch.setattr(worker, "HostClient", object)
     monkeypatch.setattr(worker, "Reconciler", reconciler)
     monkeypatch.setattr(worker.n_context, "get_admin_context_without_session", object)
     yield made

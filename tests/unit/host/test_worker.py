@@ -82,6 +82,7 @@ def lacks() -> frozenset[Feature]:
 def host(monkeypatch: pytest.MonkeyPatch, lacks: frozenset[Feature]) -> worker.HostWorker:
     cfg.CONF.register_opts(HOST_OPTS, GROUP)
     monkeypatch.setattr(worker, "ServerClient", Server)
+    monkeypatch.setattr(worker, "HostClient", object)
     monkeypatch.setattr(worker, "Reconciler", Reconciler)
     monkeypatch.setattr(worker, "open_store", lambda _: CounterStore(":memory:"))
     monkeypatch.setattr(worker.n_context, "get_admin_context_without_session", object)

@@ -67,6 +67,7 @@ REMEMBER- wait over       SWITCHED  ``settle`` seconds: what the switch has cach
 ING
 PREPARED  ``switch``      CLOSED    if ambiguous: no packets to functions any more
 PREPARED  deadline        as switch the host has waited ``TransitionTimeouts.switch`` seconds
+                                    since the first plan that it has not switched to
 CLOSED    ``switch``      CLOSED    does not wait for other hosts any more
 CLOSED    wait over       OPENING   ``drain + settle`` seconds: functions hold no packet any more
 OPENING   wait over       SWITCHED  ``settle`` seconds: what functions return follows the new plan
@@ -262,6 +263,9 @@ def accept(
     """
     has_others = prepare and not plan.hosts <= {host}
     deadline = time + timeouts.switch if has_others else None
+    if deadline is not None and state.deadline is not None:
+        # However many plans come: the plan that this host sends by drains on others.
+        deadline = min(deadline, state.deadline)
     if state.is_closed:
         return _close(replace(state, plan=plan), deadline)
     previous, draining = state.plan, state.draining

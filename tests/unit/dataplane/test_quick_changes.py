@@ -202,3 +202,39 @@ def test_no_packet_is_lost_while_functions_move_between_hosts(history, random, s
     assert found.keys() <= {("delivered",)}, found
     for packet in found.get(("delivered",), ()):
         assert [GROUP_OF[name] for name in packet.visited] == order_of(history[0])
+
+
+# --- A host that does not answer.
+
+
+def without_answer(world: World, plan: ChainPlan, silent: str) -> None:
+    """Send a plan to the hosts, one of which never gets it."""
+    world.notify(plan)
+    world.inbox = [message for message in world.inbox if message[1] != silent]
+    while world.inbox:
+        world._receive(world.inbox[0][1])
+
+
+def test_hosts_wait_no_longer_for_a_host_that_does_not_answer_if_changes_go_on():
+    """Others have left the plan by which a host sends while it waits."""
+    plans = moves("a1@h2 c1@h3", "a1@h1 c1@h3", "a2@h1 c1@h3", "a1@h1 c1@h3", "a2@h1 c1@h3")
+    world = World(Random(0), plans[0])
+    for plan in plans[1:]:
+        without_answer(world, plan, silent="h3")
+        for _ in range(8):
+            world._pass_time(0.5)
+        packet = Packet(1, classifier(), since=world.time)
+        arrive(world, packet)
+        assert packet.location == ("delivered",), world.time
+
+
+def test_the_deadline_of_a_change_is_that_of_the_first_one_that_is_not_complete():
+    plans = moves("a1@h1 d1@h2", "a1@h1 d1@h3", "a1@h3 d1@h3", "a1@h2 d1@h2")
+    state = accept(ChainTransition(plans[0]), plans[1], "h1", time=1)
+    assert accept(state, plans[2], "h1", time=3).deadline == 1 + TIMEOUTS.switch
+    state = transition.switch(state, 2, TIMEOUTS)
+    state = accept(state, plans[2], "h1", time=3)
+    assert state.deadline == 3 + TIMEOUTS.switch
+    closed = replace(state, phase=Phase.CLOSED, deadline=4)
+    assert accept(closed, plans[3], "h1", time=3.5).deadline == 4
+    assert accept(replace(closed, deadline=None), plans[3], "h1", time=3.5).deadline == 8.5

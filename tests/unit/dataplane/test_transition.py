@@ -46,6 +46,7 @@ from tests.simulated_network import Host, Packet, move
 
 TIMEOUTS = TransitionTimeouts(switch=5, drain=1, settle=0.5)
 SLOWEST_MESSAGE = (TIMEOUTS.switch - TIMEOUTS.drain) / 4  # docs/decisions/0018, "Quick changes"
+LONGEST_SERIES = TIMEOUTS.switch - 2 * SLOWEST_MESSAGE  # the last change is complete then, too
 A, B, C = target("a", "h1"), target("b", "h2"), target("c", "h3")
 
 
@@ -732,6 +733,7 @@ class World:
         takes_part = {name: first if first and name in first.hosts else None for name in HOSTS}
         self.states = {name: ChainTransition(plan) for name, plan in takes_part.items()}
         self.latest = first
+        self.incomplete_since = 0.0
         self.inbox: list[tuple[str, str, ChainPlan, float]] = []
         self.revisions_switched: set[int] = {first.revision} if first else set()
         self.packets: list[Packet] = []
@@ -748,6 +750,11 @@ class World:
 
     def notify(self, plan: ChainPlan) -> None:
         """Send a plan to the hosts."""
+        if self.latest and self.latest.revision in self.revisions_switched:
+            self.incomplete_since = self.time
+        # One of several changes is complete within the switch timeout.
+        while self.inbox and self.time > self.incomplete_since + LONGEST_SERIES:
+            self._receive(self.inbox[0][1])
         before = self.latest.hosts if self.latest else frozenset()
         self._post("prepare", sorted(plan.hosts), plan)
         self._post("remove", sorted(before - plan.hosts), plan)

@@ -59,13 +59,28 @@ def run(arguments: Sequence[str]) -> int:
             f"the agent's configuration cannot be read: {exc}. Name its files with --config-file"
         )
     doctor = _Doctor(kind, known, agents, options.timeout)
-    snapshot, report = doctor.check_again_until(options.settle)
-    report = report.about(options.chain) if options.chain else report
+    try:
+        snapshot, report = doctor.check_again_until(options.settle)
+    except Exception as exc:  # 1 would say that something is wrong with the host
+        return _give_up(f"it has failed itself, please report this: {exc!r}")
+    if options.chain:
+        report = _about(report, snapshot, options.chain)
     if options.format == "json":
         print(output.as_json(report, snapshot))
     else:
         output.print_table(report, snapshot)
     return report.exit_status
+
+
+def _about(report: Report, snapshot: Snapshot, chain_ids: Sequence[str]) -> Report:
+    """Return what concerns some chains, and which of them the host has no part in."""
+    plans = snapshot.known_plans
+    unknown = set(chain_ids) - {plan.id for plan in plans or ()}
+    report = report.about(chain_ids)
+    if plans is None or not unknown:
+        return report
+    notes = tuple(f"this host has no part in chain {one}" for one in sorted(unknown))
+    return replace(report, notes=(*report.notes, *notes))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -186,14 +201,23 @@ class _Doctor:
             report = again.without_passed(report)
         return snapshot, report
 
+    def _connect(self) -> str:
+        """Connect to the message broker; return why that is not possible."""
+        if reason := bus.why_unreachable(self._timeout):
+            return reason
+        if not self._is_connected:
+            try:
+                bus.connect()
+            except Exception as exc:  # the library raises many types
+                return f"the message broker cannot be used: {exc}"
+            self._is_connected = True
+        return ""
+
     def _check(self) -> tuple[Snapshot, Report]:
         facts, host = self._switch.read()
-        bus_error = bus.why_unreachable(self._timeout)
+        bus_error = self._connect()
         agent, plans = AgentFacts(self._processes, silence=bus_error), PlanFacts(silence=bus_error)
         if not bus_error:
-            if not self._is_connected:
-                bus.connect()
-                self._is_connected = True
             agent, plans = bus.Bus(self._timeout).ask(host, self._processes)
         snapshot = Snapshot(
             host, self._kind, facts, agent, plans, bus_error, self._known.sync_interval

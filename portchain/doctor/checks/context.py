@@ -48,18 +48,20 @@ class Context:
         state = self.snapshot.agent.state
         return self.snapshot.agent.is_alive and (state is None or not state.failure)
 
-    @property
-    def repair(self) -> str:
-        """What to do about flows that are not as they should be."""
+    def repair(self, does: str) -> str:
+        """Return what to do about flows that are not as they should be.
+
+        :param does: what the agent does with them, e.g. ``deletes them``.
+        """
         if not self.snapshot.agent.is_alive:
-            return f"start {self.agent}: it puts the flows right when it starts"
+            return f"start {self.agent}: it {does} when it starts"
         if not self.has_agent:
             return f"see what {self.agent} says in its log: it cannot program the switch"
         seconds = self.snapshot.sync_interval
         return (
             f"run this again after {seconds} s: {self.agent} compares all flows that often and "
-            "puts them right. If they stay wrong, see its log. If they were right and are wrong "
-            "again, find out who changes flows of this bridge"
+            f"{does}. If it does not, see its log. If they are wrong again and again, find out who "
+            "changes flows of this bridge"
         )
 
     def unchecked(self, check: str) -> Unchecked:

@@ -84,7 +84,7 @@ def _differences(
                 compared=f"{subject} with its plan" if chain_ids else subject,
                 found=f"{len(entries)} of {count(result.total, 'flow')} are {kind}: {where}",
                 meaning=effect + words.without(entries),
-                action=context.repair,
+                action=context.repair("puts them right"),
                 chain_ids=chain_ids,
                 details=tuple(sorted(details)[:_MOST_DETAILS]),
                 may_pass=context.has_agent,
@@ -110,9 +110,7 @@ def _surplus(context: Context) -> Iterator[Finding]:
             f"{places(entries, context.bridge_names)}",
             meaning="they may take packets into a chain, or drop some, although no chain asks for "
             "that",
-            action=context.repair.replace("puts the flows right", "deletes them").replace(
-                "puts them right", "deletes them"
-            ),
+            action=context.repair("deletes them"),
             chain_ids=chain_ids,
             details=tuple(sorted(map(_text, entries))[:_MOST_DETAILS]),
             may_pass=context.has_agent,

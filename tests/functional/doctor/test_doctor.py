@@ -375,7 +375,21 @@ def test_what_the_agent_repairs_meanwhile_is_not_wrong(
 def test_only_the_chains_that_are_asked_for_are_shown(host: Host, doctor: Doctor) -> None:
     host.ofctl("del-flows", "br-int", f"{OURS}/-1,table=150")
     assert doctor("--chain", CHAIN).status == 1
-    assert doctor("--chain", ident("pc9")).status == 0
+    other = doctor("--chain", ident("pc9"))
+    assert (other.status, other.body["findings"]) == (0, [])
+    assert other.body["notes"] == [f"this host has no part in chain {ident('pc9')}"]
+
+
+def test_a_failure_of_the_program_is_not_taken_for_one_of_the_host(
+    host: Host, doctor: Doctor, answers: Answers
+) -> None:
+    def fail() -> None:
+        raise LookupError("a bug")
+
+    answers.sequence = [fail]
+    found = doctor()
+    assert found.status == 2
+    assert "a bug" in found.errors
 
 
 def test_a_configuration_that_does_not_exist_is_named(doctor: Doctor) -> None:

@@ -54,7 +54,7 @@ def _group(number: int, group: picture.Group) -> Iterator[str]:
 
 
 def _label(one: picture.Box) -> str:
-    words = (one.title, *one.details, one.counters.text, one.status, one.reason)
+    words = (one.title, *one.details, *one.figures, one.status, one.reason)
     return _quoted("\n".join(filter(None, words)))
 
 

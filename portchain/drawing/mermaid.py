@@ -42,7 +42,7 @@ def _lines(drawn: Picture) -> Iterator[str]:
 
 
 def _label(one: picture.Box) -> str:
-    return f'"{_joined(one.title, *one.details, one.counters.text, one.status, one.reason)}"'
+    return f'"{_joined(one.title, *one.details, *one.figures, one.status, one.reason)}"'
 
 
 def _joined(*words: str) -> str:

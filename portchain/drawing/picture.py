@@ -36,6 +36,7 @@ class Box:
     :param details: what it matches, or where it is and what it gets.
     :param status: operating status; empty if it has none.
     :param reason: of the status.
+    :param replies: what replies have added, in a symmetric chain.
     :param id: of the resource.
     """
 
@@ -44,7 +45,14 @@ class Box:
     status: str = ""
     reason: str = ""
     counters: Counters = Counters()
+    replies: Counters = Counters()
     id: str = ""
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """All counters in words, a line for each direction."""
+        replies = (f"replies {self.replies.text}",) if self.replies.text else ()
+        return (self.counters.text, *replies) if self.counters.text else replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,7 @@ def picture_of(
     """
     known = {pair["id"]: pair for pair in pairs}
     status_of = dict(_by_id(statuses or _NO_FIGURES))
-    counts_of = dict(_by_id(stats or _NO_FIGURES))
+    counts_of, replies_of = map(dict, map(_by_id, _directions(stats or _NO_FIGURES)))
     of_group = {group["id"]: group for group in groups}
     unseen = (
         {"id": group_id, "name": "", "port_pairs": []} for group_id in _missing(chain, of_group)
@@ -114,12 +122,13 @@ def picture_of(
                 _title(one),
                 (*_ends(one, ports or {}), *_header(one)),
                 counters=_classified(counts_of.get(one["id"])),
+                replies=_classified(replies_of.get(one["id"])),
                 id=one["id"],
             )
             for one in classifiers
         ),
         groups=tuple(
-            _group(of_group[group_id], known, status_of, counts_of)
+            _group(of_group[group_id], known, status_of, (counts_of, replies_of))
             for group_id in chain["port_pair_groups"]
         ),
         symmetric=bool(chain.get("chain_parameters", {}).get("symmetric")),
@@ -142,15 +151,26 @@ def _by_id(tree: Any) -> Iterator[tuple[str, Shown]]:
             yield from _by_id(value)
 
 
+def _directions(stats: Shown) -> tuple[list[Shown], list[Shown]]:
+    """Return the paths of requests, and those of replies."""
+    paths = list(stats.get("paths", ()))
+    back = [path for path in paths if path.get("direction") == "reverse"]
+    return [path for path in paths if path not in back], back
+
+
 def _group(
     group: Shown,
     pairs: Mapping[str, Shown],
     status_of: Mapping[str, Shown],
-    counts_of: Mapping[str, Shown],
+    counts_of: tuple[Mapping[str, Shown], Mapping[str, Shown]],
 ) -> Group:
     own = status_of.get(group["id"], _NO_FIGURES)
     boxes = tuple(
-        _pair(pairs[pair_id], status_of.get(pair_id, _NO_FIGURES), counts_of.get(pair_id))
+        _pair(
+            pairs[pair_id],
+            status_of.get(pair_id, _NO_FIGURES),
+            *(counts.get(pair_id) for counts in counts_of),
+        )
         for pair_id in group.get("port_pairs", ())
         if pair_id in pairs
     )
@@ -173,7 +193,7 @@ def _group(
     )
 
 
-def _pair(pair: Shown, status: Shown, counts: Shown | None) -> Box:
+def _pair(pair: Shown, status: Shown, counts: Shown | None, replies: Shown | None) -> Box:
     weight = (pair.get("service_function_parameters") or {}).get("weight", 1)
     details = [_clean(f"on {status['host']}")] if status.get("host") else []
     details.append(_clean(f"weight {weight}"))
@@ -187,6 +207,7 @@ def _pair(pair: Shown, status: Shown, counts: Shown | None) -> Box:
         _status(status, pair),
         _reason(status) or _reason(pair),
         _counters(counts),
+        _counters(replies),
         pair["id"],
     )
 

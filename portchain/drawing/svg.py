@@ -138,7 +138,7 @@ def _box(one: picture.Box, kind: str, address: Address) -> _Box:
         colour_of(one.status) if one.status or kind == "pair" else _FAINT,
         bool(one.status),
         address(kind, one.id) if one.id else "",
-        _hint(one.title, *one.details, one.counters.text, one.status, one.reason),
+        _hint(one.title, *one.details, *one.figures, one.status, one.reason),
     )
 
 
@@ -149,8 +149,7 @@ def _hint(*words: str) -> str:
 def _lines(one: picture.Box) -> Iterator[_Line]:
     yield _Line(one.title, _TEXT, bold=True)
     yield from (_Line(part) for detail in one.details for part in _wrapped(detail))
-    if one.counters.text:
-        yield _Line(one.counters.text, _TEXT)
+    yield from (_Line(figure, _TEXT) for figure in one.figures)
     if one.status:
         yield _Line(one.status, colour_of(one.status), bold=True)
     yield from (_Line(part, colour_of(one.status)) for part in _wrapped(one.reason))

@@ -92,7 +92,7 @@ def _box(one: picture.Box, *, marked: bool) -> Iterator[RenderableType]:
     row.add_row(
         name.append(one.title, "bold"),
         Text(", ".join(one.details)),
-        Text(one.counters.text, justify="right"),
+        Text("\n".join(one.figures), justify="right"),
     )
     yield row
     if one.reason:

@@ -81,10 +81,20 @@ STATUSES = {
     )
 }
 STATS = {
-    "stats": {
-        "classifiers": [{"id": ident("FC1"), "packets": 1204}],
-        "pairs": [{"id": ident("PP1"), "packets_in": 1204, "packets_out": 1199}],
-    }
+    "paths": [
+        {
+            "direction": "forward",
+            "flow_classifiers": [{"id": ident("FC1"), "packets": 1204}],
+            "hops": [
+                {"port_pairs": [{"id": ident("PP1"), "packets_in": 1204, "packets_out": 1199}]}
+            ],
+        },
+        {
+            "direction": "reverse",
+            "flow_classifiers": [{"id": ident("FC1"), "packets": 17}],
+            "hops": [{"port_pairs": [{"id": ident("PP1"), "packets_in": 17, "packets_out": 16}]}],
+        },
+    ]
 }
 
 
@@ -115,7 +125,7 @@ def test_a_picture_has_what_the_api_says() -> None:
     first, second, borrowed = picture.groups
     assert [pair.title for pair in first.pairs] == ["PP1", "PP2", "PP3"]
     assert first.pairs[0].details == ("on compute1", "weight 2")
-    assert first.pairs[0].counters.text == "1,204 in 1,199 out"
+    assert first.pairs[0].figures == ("1,204 in 1,199 out", "replies 17 in 16 out")
     assert first.pairs[1].reason == "it has not answered 3 probes in a row"
     assert first.pairs[2].details == ("on compute2", "weight 1", "backup", "switched off")
     assert second.details == ("gets copies", "fails open")

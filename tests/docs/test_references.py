@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "lab").glob("*.md")])
-FOLDERS = "bench|docs|examples|lab|portchain|tests|tools"
+PAGES += (ROOT / "dashboard").glob("*.md")
+FOLDERS = "bench|dashboard|docs|examples|lab|portchain|tests|tools"
 PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]+)`")
 TEST = re.compile(r"`(test_\w+)(?:\.py)?`")
 

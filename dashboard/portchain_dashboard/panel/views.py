@@ -71,7 +71,12 @@ class _OfKind:
         try:
             return self.client.show(self.kind, str(self.kwargs["id"]))
         except ApiError as error:
-            raise exceptions.Http302(tables.list_address(self.kind), str(error)) from error
+            raise self.back(error) from error
+
+    def back(self, error: ApiError) -> Exception:
+        """Return what leads back to the list, where the page says why."""
+        messages.error(self.request, str(error))
+        return exceptions.Http302(tables.list_address(self.kind))
 
 
 class _FormView(_OfKind, forms.ModalFormView):
@@ -227,7 +232,7 @@ class DetailView(_OfKind, views.HorizonTemplateView):
             shown = listing.with_names(self.client, kind, [resource])[0]
             policies = self._policies(resource)
         except ApiError as error:
-            raise exceptions.Http302(tables.list_address(kind), str(error)) from error
+            raise self.back(error) from error
         table: Any = tables.TABLES[kind](self.request)
         return context | {
             "title": f"{kind.words.capitalize()} {names.name_of(shown)}",

@@ -23,6 +23,10 @@ class OrderedSelect(forms.SelectMultiple):
     def __init__(self, attrs: dict[str, str] | None = None) -> None:
         super().__init__({"class": "portchain-ordered", **(attrs or {})})
 
+    def use_required_attribute(self, initial: Any) -> bool:
+        """Called by Django: no, browsers would refuse a hidden list without a word."""
+        return False
+
     def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
         """Called by Django: return the options, those that are chosen first."""
         place = {one: number for number, one in enumerate(map(str, value or ()))}

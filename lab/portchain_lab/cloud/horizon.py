@@ -23,7 +23,7 @@ from pathlib import Path
 
 from portchain_lab import layout
 from portchain_lab.errors import LabError
-from portchain_lab.hosts import probes
+from portchain_lab.hosts import netns, probes
 from portchain_lab.hosts.processes import ProcessSpec, Program
 from portchain_lab.progress import Progress
 
@@ -181,6 +181,7 @@ def server(lab: layout.Layout) -> Program:
     source, place = Source.find(), directory(lab)
     argv = (
         *(source.python, "-P", "-W", "ignore", str(SERVER)),
+        str(netns.NETNS_DIR / lab.controller_namespace),
         *(str(port_file(lab)), str(source.static), str(source.folder / _PANEL / "static")),
     )
     process = ProcessSpec(
@@ -189,6 +190,7 @@ def server(lab: layout.Layout) -> Program:
         argv,
         lab.log_file(NAME),
         {"TMPDIR": str(lab.scratch), **_environment(place, source)},
+        enters_itself=True,
     )
     return Program(process, partial(_answers, lab))
 

@@ -1,10 +1,10 @@
 """Serves Horizon to browsers on this machine, from a process in the namespace of the servers.
 
-    python horizon_server.py PORT-FILE STATIC-FOLDER...
+    python horizon_server.py NAMESPACE PORT-FILE STATIC-FOLDER...
 
-Browsers do not reach the namespace, so the listening socket is one of the machine's own loopback
-interface: a socket stays in the namespace in which it was opened. This file runs in Horizon's
-virtual environment, which lacks this package: it imports only what is installed there.
+Browsers do not reach the namespace, so this opens its listening socket before it enters the
+namespace: a socket stays where it was opened. This file runs in Horizon's virtual environment,
+which lacks this package: it imports only what is installed there.
 """
 
 import contextlib
@@ -12,15 +12,13 @@ import ctypes
 import os
 import socket
 import sys
-import threading
 from pathlib import Path
 
 import waitress
 from django.core.wsgi import get_wsgi_application
 from whitenoise import WhiteNoise
 
-MACHINE = "/proc/1/ns/net"
-"""The network namespace of the machine, or of the container that this runs in."""
+LOOPBACK = "127.0.0.1"
 THREADS = 8
 CLONE_NEWNET = 0x40000000
 
@@ -28,11 +26,12 @@ CLONE_NEWNET = 0x40000000
 def main(arguments: list[str]) -> None:
     """Serve until the process is stopped.
 
-    :param arguments: the file to which the port is written, and from which a server that starts
-        again takes it; then the folders with static files.
+    :param arguments: the file of the namespace; the file to which the port is written, and from
+        which a server that starts again takes it; then the folders with static files.
     """
-    port_file, *static = map(Path, arguments)
-    listener = _listen(port_file)
+    namespace, port_file, *static = map(Path, arguments)
+    listener = _listen(int(port_file.read_text()) if port_file.exists() else 0)
+    _enter(namespace)
     port_file.write_text(str(listener.getsockname()[1]))
 
     application = WhiteNoise(get_wsgi_application())
@@ -41,41 +40,33 @@ def main(arguments: list[str]) -> None:
     waitress.serve(application, sockets=[listener], threads=THREADS, ident=None)
 
 
-def _listen(port_file: Path) -> socket.socket:
-    """Return a socket that listens at the port of before, or at a free one."""
-    known = int(port_file.read_text()) if port_file.exists() else 0
-    opened: list[socket.socket] = []
+def _listen(known: int) -> socket.socket:
+    """Return a socket that listens at a port if it is free, or at any that is.
 
-    def listen() -> None:
-        _enter_machine()
-        for port in (known, 0):
-            sock = socket.socket()
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):  # of before, and taken since
-                sock.bind(("127.0.0.1", port))
-                sock.listen(64)
-                opened.append(sock)
-                return
-            sock.close()
-
-    thread = threading.Thread(target=listen)
-    thread.start()
-    thread.join()
-    if not opened:
-        sys.exit("no port of the loopback interface is free")
-    return opened[0]
+    :raises OSError: none is.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with contextlib.suppress(OSError):  # somebody else has it meanwhile
+        listener.bind((LOOPBACK, known))
+        return listener
+    listener.bind((LOOPBACK, 0))
+    return listener
 
 
-def _enter_machine() -> None:
-    """Move the calling thread into the machine's own network namespace."""
+def _enter(namespace: Path) -> None:
+    """Move this process, which has no other thread yet, into a network namespace.
+
+    :raises OSError: the namespace is gone, or this is not root's process.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
-    namespace = os.open(MACHINE, os.O_RDONLY | os.O_CLOEXEC)
+    file = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if libc.setns(namespace, CLONE_NEWNET) != 0:
+        if libc.setns(file, CLONE_NEWNET) != 0:
             error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error), MACHINE)
+            raise OSError(error, os.strerror(error), str(namespace))
     finally:
-        os.close(namespace)
+        os.close(file)
 
 
 if __name__ == "__main__":

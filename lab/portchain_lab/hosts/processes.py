@@ -39,6 +39,8 @@ class ProcessSpec:
     :param stop_wait: seconds between SIGTERM and SIGKILL; 0 kills at once.
     :param launcher: socket of the launcher (``launcher.py``) that forks the program, a Python
         script, to save the time that imports take. While none runs, it is started as any other.
+    :param enters_itself: it is started in the machine's own namespace, and enters ``namespace`` by
+        itself before it does anything else but open sockets.
     :param own_launcher: socket at which it gets a launcher for the programs that it starts itself.
     """
 
@@ -49,6 +51,7 @@ class ProcessSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     stop_wait: float = 5.0
     launcher: Path | None = None
+    enters_itself: bool = False
     own_launcher: Path | None = None
 
 
@@ -201,7 +204,7 @@ def _launch(spec: ProcessSpec, log: int) -> int | None:
 def _execute(spec: ProcessSpec, log: int) -> int:
     """Execute a program in a new process, and return its process id."""
     process = subprocess.Popen(
-        netns.command(spec.namespace, spec.argv),
+        spec.argv if spec.enters_itself else netns.command(spec.namespace, spec.argv),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,

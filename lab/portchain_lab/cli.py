@@ -183,6 +183,9 @@ def _add_layout_options(command: argparse.ArgumentParser) -> None:
         help="run Horizon with the panel for port chains, for a browser on this machine; the first "
         "time, it is installed",
     )
+    command.add_argument(
+        "--heat", action="store_true", help="run Heat; the first time, it is installed"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -47,6 +47,7 @@ def _layout(arguments: argparse.Namespace) -> layout.Layout:
         qos=arguments.qos,
         prometheus=arguments.prometheus,
         dashboard=arguments.dashboard,
+        heat=arguments.heat,
         datapath=arguments.datapath,
     )
 

@@ -33,9 +33,11 @@ SOUTHBOUND_PORT = 6642
 METRICS_PORT = 9105
 CONTROLLER_METRICS_PORT = 9106
 PROMETHEUS_PORT = 9090
+HEAT_PORT = 8004
 KEYSTONE_URL = f"http://{CONTROLLER_IP}:{KEYSTONE_PORT}/v3"
 NEUTRON_URL = f"http://{CONTROLLER_IP}:{NEUTRON_PORT}"
 PROMETHEUS_URL = f"http://{CONTROLLER_IP}:{PROMETHEUS_PORT}"
+HEAT_URL = f"http://{CONTROLLER_IP}:{HEAT_PORT}"
 REGION = "RegionOne"
 # Nothing outside the lab's namespaces can reach what this protects.
 PASSWORD = "portchain"  # noqa: S105
@@ -118,6 +120,7 @@ class Layout:
     :param prometheus: run Prometheus, which reads figures of the server and the hosts.
     :param dashboard: run Horizon with the panel for port chains, at this machine's loopback
         interface.
+    :param heat: run Heat, which creates chains from templates.
     :param datapath: where switches forward packets, one of ``DATAPATHS``.
     """
 
@@ -132,6 +135,7 @@ class Layout:
     qos: bool = False
     prometheus: bool = False
     dashboard: bool = False
+    heat: bool = False
     datapath: str = "userspace"
     software: Software = field(default_factory=Software.installed)
 

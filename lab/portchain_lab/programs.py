@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from portchain_lab.cloud import broker, horizon, ovn, services
+from portchain_lab.cloud import broker, heat, horizon, ovn, services
 from portchain_lab.errors import LabError
 from portchain_lab.hosts import programs as host_programs
 from portchain_lab.hosts.processes import Program
@@ -29,6 +29,7 @@ OVN_PROGRAMS: CentralPrograms = {
 }
 PROMETHEUS_PROGRAMS: CentralPrograms = {"prometheus": services.prometheus}
 DASHBOARD_PROGRAMS: CentralPrograms = {horizon.NAME: horizon.server}
+HEAT_PROGRAMS: CentralPrograms = {heat.API: heat.api, heat.ENGINE: heat.engine}
 OPENFLOW_PROGRAMS: CentralPrograms = {"portchain-controller": services.chain_controller}
 
 SWITCH_PROGRAMS: HostPrograms = {
@@ -56,6 +57,7 @@ def central(lab: Layout) -> CentralPrograms:
         **(OPENFLOW_PROGRAMS if lab.openflow_hosts else {}),
         **(PROMETHEUS_PROGRAMS if lab.prometheus else {}),
         **(DASHBOARD_PROGRAMS if lab.dashboard else {}),
+        **(HEAT_PROGRAMS if lab.heat else {}),
     }
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import openstack.connection
 
 from portchain_lab import layout, programs
-from portchain_lab.cloud import broker, configs, database, horizon, ovn, services
+from portchain_lab.cloud import broker, configs, database, heat, horizon, ovn, services
 from portchain_lab.hosts import processes, switch
 from portchain_lab.progress import Progress
 from portchain_lab.waiting import wait_for
@@ -22,6 +22,7 @@ STARTED_BY_NAME = {
     *("mariadb", "epmd", "rabbitmq", "keystone", "neutron-rpc-server", "neutron-api"),
     services.LAUNCHER,
     horizon.NAME,
+    *(heat.API, heat.ENGINE),
     *("ovn-nb", "ovn-sb", "ovn-northd"),
 }
 """The controller's programs to which ``_Starter`` gives an order of their own."""
@@ -158,9 +159,11 @@ class _Starter:
                         jobs.append(needed[-1])
                     elif program not in programs.SWITCH_PROGRAMS:
                         start_after(f"{program}@{host}", *needed)
-            start_after("keystone", mariadb)
+            keystone = start_after("keystone", mariadb)
             if lab.dashboard:
                 jobs.append(pool.submit(self._start_horizon))
+            if lab.heat:
+                jobs.append(pool.submit(self._start_heat, keystone, rabbitmq))
             for name in programs.central(lab):
                 if name not in STARTED_BY_NAME:
                     start_after(name, mariadb, rabbitmq, launcher, *switches.values())
@@ -180,6 +183,11 @@ class _Starter:
     def _start_horizon(self) -> None:
         horizon.install(self._report)
         self._start_in_turn(horizon.NAME)
+
+    def _start_heat(self, *needed: Future[None]) -> None:
+        finish(needed)
+        heat.prepare(self._lab, self._report)
+        self._start_in_turn(heat.ENGINE, heat.API)
 
     def _start_switch(self, host: str) -> None:
         switch.create_database(self._lab, host)

@@ -28,12 +28,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "failures": ("test_failures", "test_demo"),
     # These transports differ only in the configuration of the agents, so they share a lab.
     "default": (
-        *("test_clients", "test_tenancy", "test_openapi", "test_many_clients"),
+        *("test_clients", "test_tenancy", "test_openapi", "test_many_clients", "test_scripts"),
         *("test_random", "test_graph", "test_mapping", "test_plain"),
         *(f"test_matrix[{name}]" for name in ("vxlan", "geneve", "flat", "gre", "vlan")),
     ),
     "openflow": ("test_openflow", "test_demo[openflow]"),
     "both": ("test_both",),
+    "aliases": ("test_aliases",),
+    "heat": ("test_heat",),
     "health": ("test_health",),
     "prometheus": ("test_counters",),
     "dashboard": ("test_dashboard",),

@@ -13,10 +13,10 @@ _MECHANISMS = {"ovs": "openvswitch", "ovn": "ovn", "openflow": "openvswitch"}
 _ROUTER_PLUGIN: dict[bool, tuple[str, ...]] = {False: (), True: ("router",)}
 _QOS: dict[bool, tuple[str, ...]] = {False: (), True: ("qos",)}
 """Neutron's service plugin, extension driver and agent extension have one name."""
-_RABBIT_URL = f"rabbit://openstack:{PASSWORD}@{CONTROLLER_IP}:{layout.RABBIT_PORT}/"
+RABBIT_URL = f"rabbit://openstack:{PASSWORD}@{CONTROLLER_IP}:{layout.RABBIT_PORT}/"
 
 # Clients reconnect to a restarted broker within a few seconds.
-_MESSAGING = f"""
+MESSAGING = f"""
 [oslo_messaging_rabbit]
 rabbit_retry_interval = 1
 rabbit_retry_backoff = 1
@@ -26,7 +26,8 @@ heartbeat_timeout_threshold = {patient(20):.0f}
 """
 
 
-def _database_url(name: str) -> str:
+def database_url(name: str) -> str:
+    """The URL of one of the lab's databases."""
     return f"mysql+pymysql://{name}:{PASSWORD}@127.0.0.1/{name}?charset=utf8"
 
 
@@ -54,7 +55,7 @@ def keystone(directory: str) -> str:
 [DEFAULT]
 use_stderr = true
 [database]
-connection = {_database_url("keystone")}
+connection = {database_url("keystone")}
 [token]
 provider = fernet
 expiration = 86400
@@ -79,7 +80,7 @@ def neutron(lab: layout.Layout) -> str:
 [DEFAULT]
 core_plugin = ml2
 service_plugins = {",".join(_service_plugins(lab))}
-transport_url = {_RABBIT_URL}
+transport_url = {RABBIT_URL}
 auth_strategy = keystone
 api_paste_config = {lab.directory}/api-paste.ini
 state_path = {lab.directory}/neutron
@@ -99,7 +100,7 @@ openflow_hosts = {_openflow_hosts(lab)}
 underlay_mtu = {layout.UNDERLAY_MTU}
 {_metrics(lab, layout.CONTROLLER_IP)}
 [database]
-connection = {_database_url("neutron")}
+connection = {database_url("neutron")}
 max_retries = -1
 [keystone_authtoken]
 www_authenticate_uri = {layout.KEYSTONE_URL}
@@ -119,7 +120,7 @@ policy_file = {lab.directory}/policy.yaml
 quota_network = -1
 quota_subnet = -1
 quota_port = -1
-{_MESSAGING}
+{MESSAGING}
 {lab.software.neutron_options}
 """
 
@@ -228,7 +229,7 @@ def _of_agent(lab: layout.Layout, host: str, helper: str) -> str:
     return f"""\
 [DEFAULT]
 host = {host}
-transport_url = {_RABBIT_URL}
+transport_url = {RABBIT_URL}
 state_path = {directory}/agent
 rpc_response_timeout = {patient(10):.0f}
 use_stderr = true
@@ -236,7 +237,7 @@ use_stderr = true
 lock_path = {directory}/agent/lock
 {_metrics(lab, lab.management_ip(host))}
 {_privsep_sections(helper)}
-{_MESSAGING}"""
+{MESSAGING}"""
 
 
 def l3_agent(lab: layout.Layout, host: str) -> str:
@@ -248,7 +249,7 @@ def l3_agent(lab: layout.Layout, host: str) -> str:
     return f"""\
 [DEFAULT]
 host = {host}
-transport_url = {_RABBIT_URL}
+transport_url = {RABBIT_URL}
 state_path = {directory}/l3-agent
 rpc_response_timeout = {patient(10):.0f}
 use_stderr = true
@@ -263,7 +264,7 @@ ovsdb_connection = tcp:127.0.0.1:{layout.OVSDB_PORT}
 [oslo_concurrency]
 lock_path = {directory}/l3-agent/lock
 {_privsep_sections(f"{lab.software.command('privsep-helper')} --config-file={directory}/l3.conf")}
-{_MESSAGING}
+{MESSAGING}
 """
 
 
@@ -271,7 +272,7 @@ def controller(lab: layout.Layout) -> str:
     """Configuration of portchain-controller."""
     return f"""\
 [DEFAULT]
-transport_url = {_RABBIT_URL}
+transport_url = {RABBIT_URL}
 rpc_response_timeout = {patient(10):.0f}
 use_stderr = true
 [port_chain]
@@ -284,7 +285,7 @@ bridge_mappings = {_bridge_mappings(lab)}
 [securitygroup]
 firewall_driver = {lab.firewall}
 enable_security_group = true
-{_MESSAGING}
+{MESSAGING}
 {lab.software.agent_options}
 """
 

@@ -1,4 +1,4 @@
-"""Packets, while hosts hear one after the other that a function has failed, and the server plans."""
+"""Packets while hosts hear one after the other of a failed function, and the server plans."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace

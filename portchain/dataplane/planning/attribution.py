@@ -466,11 +466,7 @@ def _may_send_from(group: PortPairGroup, ports: Mapping[str, Port]) -> tuple[str
 
 def _addresses_overlap(some: Iterable[str], others: Iterable[str]) -> bool:
     networks = [[ip_network(prefix, strict=False) for prefix in each] for each in (some, others)]
-    return any(
-        one.version == other.version
-        and (one.network_address in other or other.network_address in one)
-        for one, other in product(*networks)
-    )
+    return any(one.overlaps(other) for one, other in product(*networks))
 
 
 def _concerns_others(selector: Selector, changed: PortPairGroup) -> bool:

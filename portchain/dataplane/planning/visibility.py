@@ -34,8 +34,6 @@ class HostViews:
             paths=tuple(path.for_host(host) for path in self._paths),
             probes=tuple(probe for probe in self._plan.probes if probe.host == host),
         )
-        if not self._plan.packet_hosts:
-            return visible
         known = visible.hosts
         packet_hosts = tuple(one for one in self._plan.packet_hosts if one in known)
         return replace(visible, packet_hosts=packet_hosts)

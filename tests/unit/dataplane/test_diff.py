@@ -102,33 +102,6 @@ def test_flooding_is_suppressed_first_and_restored_last(desired, actual):
 owned_entries = st.lists(st.tuples(st.sampled_from("abc"), entry_sets), max_size=10)
 
 
-def conflict(wanted, owner, entries):
-    others = [entry for other in wanted.keys() - {owner} for entry in wanted[other]]
-    return any(one.key == entry.key and one != entry for one in others for entry in entries)
-
-
-@given(owned_entries)
-def test_ledger_has_what_its_owners_want(updates):
-    ledger, wanted, present = FlowLedger(), {}, set()
-    for owner, entries in updates:
-        if conflict(wanted, owner, entries):
-            assert list(ledger.conflicts(owner, entries))
-            with pytest.raises(FlowConflictError):
-                ledger.set(owner, entries)
-            continue
-        assert not list(ledger.conflicts(owner, entries))
-        ledger.set(owner, entries)
-        wanted[owner] = entries
-        present = apply(present, ledger.pop_changes())
-        assert (
-            present
-            == {entry for entries in wanted.values() for entry in entries}
-            == set(ledger.entries)
-        )
-        assert ledger.owners == {owner for owner, entries in wanted.items() if entries}
-        assert {entry for one in ledger.owners for entry in ledger.entries_of(one)} == present
-
-
 @given(owned_entries)
 def test_reverted_changes_cancel_out(updates):
     ledger = FlowLedger()

@@ -529,6 +529,7 @@ def test_what_a_router_sends_is_attributed_without_addresses_of_the_functions() 
         named = {"logical_source_port": ident("t1vm1"), "source_prefix": prefix}
         chain = routing(World(APART).chain(T1, THROUGH[T1], **named), "t1vm1")
         assert sources_at("shared-out", chain) == [sources]
+        assert attribution.selectors(chain)[0].senders is None, "no flow knows who sends there"
 
 
 def test_a_prefix_of_all_addresses_names_no_source() -> None:
@@ -569,6 +570,52 @@ def test_packets_of_routers_must_name_a_prefix_without_the_functions(symmetric: 
     assert found("shared", "t1f2", source_prefix="198.51.100.0/24") == []
     assert found("t1f2") == []
     assert found("t1f1", "shared") == [], "known by the prefix that it translates to"
+
+
+def test_routers_and_like_senders_do_not_matter_behind_a_translation() -> None:
+    """There, packets have the prefix that the function translates to, whoever has sent them."""
+    world = World(APART, mappings={"t1f1": {"source_ip_prefix": "10.0.0.0/24"}})
+    named = {"logical_source_port": ident("t1vm1")}
+    chain = routing(world.chain(T1, ("t1f1", "shared", "t1f2"), **named), "t1vm1")
+    assert list(attribution.unattributable_routers(chain)) == []
+    same = replace(world, addresses=APART | {"t1vm1": FUNCTION_ADDRESSES["shared-out"]})
+    chain = same.chain(T1, ("t1f1", "shared", "t1f2"), **named)
+    assert list(attribution.senders_like_functions(chain)) == []
+
+
+def test_only_requests_come_from_a_preceding_chain() -> None:
+    """Replies to them come from the destination that the user named."""
+    world = World(APART, mappings={"t1f2": {"source_ip_prefix": "198.51.100.1/32"}})
+    named = {"source_prefix": "10.0.0.0/29", "logical_destination_port": ident("t1vm2")}
+    chain = world.chain(T1, ("t1f1", "shared"), True, **named)
+    for earlier, translated in (("t1f1", False), ("t1f2", True)):
+        following = replace(chain, predecessors=(world.chain(T1, (earlier,)).chain,))
+        found = {
+            one.reverse: (one.senders, one.translated)
+            for one in attribution.selectors(following)
+            if one.group.shared
+        }
+        assert found == {False: (None, translated), True: (("10.0.0.2/32",), False)}
+
+
+def test_packets_are_compared_with_the_addresses_that_a_shared_function_translates_to() -> None:
+    world = World(APART, mappings={"shared": {"source_ip_prefix": "198.51.100.1/32"}})
+    chain = world.chain(T1, ("shared",), logical_source_port=ident("t1vm1"))
+    assert sources_at("shared-out", chain) == [("198.51.100.1/32",)]
+
+
+def test_replies_of_any_machine_are_not_told_from_those_of_a_shared_function() -> None:
+    """The function changes the destination of requests, so replies to them may come from all."""
+    world = World(APART, mappings={"shared": {"destination_ip_prefix": "198.51.100.1/32"}})
+    chain = world.chain(T1, ("t1f1", "shared", "t1f2"), True, source_prefix="10.0.0.0/29")
+    assert attributable(chain) == {"in": False, "out": True}
+
+
+def test_functions_whose_port_no_longer_exists_are_compared_without_it() -> None:
+    world = World(APART, mappings={"t1f1": {"source_ip_prefix": "198.51.100.1/32"}})
+    chain = world.chain(T1, ("t1f1", "shared", "t1f2"), logical_source_port=ident("t1vm1"))
+    left = {port: one for port, one in chain.ports.items() if port != ident("shared-in")}
+    assert attributable(replace(chain, ports=left)) == {"out": True}
 
 
 def test_sources_that_are_accepted_behind_each_hop() -> None:
@@ -695,6 +742,93 @@ def test_messages_about_a_changed_group_name_nothing_that_its_owner_may_not_see(
         with pytest.raises(rules.Violation) as refused:
             attribution.check_isolated([one], [other], changed=changed)
         assert (classifier in refused.value.rule) is named
+
+
+TOLD_APART = (
+    " that a port pair group of another project returns cannot be told from those that its "
+    "functions send of their own"
+)
+ALTERNATIVE = (
+    "use a group whose pairs have the correlation mpls or nsh in service_function_parameters, or "
+    "a group of your own"
+)
+NAME_SOURCES = (
+    f"{TOLD_APART}. Name the sources in the classifier, by logical_source_port or "
+    "source_ip_prefix; in a chain that follows another one, by a source_ip_prefix without "
+    f"addresses of the functions. Or {ALTERNATIVE}"
+)
+TRANSLATES = {"shared": {"source_ip_prefix": "198.51.100.1/32"}}
+
+
+@pytest.mark.parametrize(
+    ("mappings", "named", "expected"),
+    [
+        ({}, {}, f"packets of flow classifier {{}}{NAME_SOURCES}"),
+        (
+            TRANSLATES,
+            {"source_prefix": "10.0.0.0/29"},
+            f"packets of flow classifier {{}}{TOLD_APART}: the functions translate source "
+            "addresses, and may send from the same ones. Let it be the last group, or "
+            f"{ALTERNATIVE}",
+        ),
+    ],
+)
+def test_users_are_told_which_packets_cannot_be_attributed(
+    mappings: dict[str, dict[str, Any]], named: dict[str, Any], expected: str
+) -> None:
+    chain = World(APART, mappings=mappings).chain(T1, THROUGH[T1], **named)
+    classifier = chain.chain.flow_classifiers[0].id
+    assert refusal(chain).rule == expected.format(classifier)
+    # The owner of the group hears of no chain.
+    group = chain.chain.port_pair_groups[0]
+    for changed, rule in (
+        (
+            group,
+            f"port chains of several projects use group {rules.label(group)}, some for packets "
+            "whose sources they do not name, so they could take packets that functions of this "
+            "kind send of their own; use pairs with the correlation mpls or nsh",
+        ),
+        (chain.chain.port_pair_groups[1], expected.format(classifier)),
+    ):
+        with pytest.raises(rules.Violation) as refused:
+            attribution.check_isolated([chain], changed=changed)
+        assert refused.value.rule == rule
+
+
+def test_users_are_told_which_replies_cannot_be_attributed() -> None:
+    """A function that translates the source of requests does not translate that of replies."""
+    chain = World(APART, mappings=TRANSLATES).chain(T1, ("t1f1", "shared"), True)
+    (classifier,) = chain.chain.flow_classifiers
+    expected = f"replies to packets of flow classifier {classifier.id}{NAME_SOURCES}"
+    assert refusal(chain).rule == expected
+
+
+def test_users_are_told_which_packets_two_projects_would_take() -> None:
+    for groups, symmetric, what in (
+        (THROUGH, False, "packets"),
+        ({T1: ("t1f1", "shared"), T2: ("t2f1", "shared")}, True, "replies to packets"),
+    ):
+        one, other = (
+            World(SAME).chain(
+                project, groups[project], symmetric, logical_source_port=ident(f"{project}vm1")
+            )
+            for project in (T1, T2)
+        )
+        (classifier,) = one.chain.flow_classifiers
+        assert refusal(one, other).rule == (
+            f"{what} of flow classifier {classifier.id} that a port pair group of another project "
+            "returns could belong to a port chain of another project: chains of two projects "
+            "cannot take packets with the same source addresses there. Name other sources, or "
+            f"{ALTERNATIVE}"
+        )
+        group = next(each for each in one.chain.port_pair_groups if each.shared)
+        with pytest.raises(rules.Violation) as refused:
+            attribution.check_isolated([one], [other], changed=group)
+        assert refused.value.rule == (
+            f"port chains of several projects use functions of group {rules.label(group)}, and "
+            "packets that functions of this kind return could belong to more than one of them; "
+            "create a group for each project, or use pairs with the correlation mpls or nsh"
+        )
 
 
 PREFIXES = st.sampled_from(["10.0.0.0/29", "10.0.0.0/31", "10.0.0.1/32", "10.0.0.2/31"])

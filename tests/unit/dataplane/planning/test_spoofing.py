@@ -129,6 +129,9 @@ def test_only_what_functions_return_is_compared_with_a_translation() -> None:
         with pytest.raises(rules.Violation):
             spoofing.check_mappings(snapshot(group, replace(GROUP, group_id=3, **nobodys)))
     spoofing.check_mappings(snapshot(replace(GROUP, tap_enabled=True, **nobodys)))
+    single = replace(GROUP, port_pairs=(replace(FUNCTION, ingress="out"),), **nobodys)
+    with pytest.raises(rules.Violation):
+        spoofing.check_mappings(replace(snapshot(single), ports={"out": PORTS["out"]}))
     with pytest.raises(rules.Violation):
         spoofing.check_mappings(snapshot(AFTER, replace(GROUP, **nobodys)))
 
@@ -217,6 +220,7 @@ def test_senders_elsewhere_with_an_address_of_the_functions_network_are_refused(
         ((GROUP,), [replace(vm, role=PortRole.ROUTER)], False, True),
         ((GROUP,), [server], False, True),
         ((GROUP,), [server], True, False),
+        ((GROUP,), [vm], True, False),
         ((GROUP,), [vm, moved], False, True),
         ((tap,), [vm], False, True),
         ((tap, replace(GROUP, id="pg3")), [vm], False, False),
@@ -230,6 +234,12 @@ def test_senders_elsewhere_with_an_address_of_the_functions_network_are_refused(
         with pytest.raises(rules.Violation, match="is on another network") as refused:
             limits.check_chain(chain)
         assert refused.value.attribute == "port_pair_groups"
+
+
+def test_ports_whose_replies_return_through_no_function_may_have_any_address() -> None:
+    functions = [port(name, **HERE) for name in ("in", "out")]
+    chain = snapshot(GROUP, ports=[*functions, port("server", "10.0.0.20", **ELSEWHERE)])
+    spoofing.check_senders(replace(chain, destinations={"fc": ("server",)}))
 
 
 def test_every_sender_is_compared() -> None:
@@ -329,6 +339,8 @@ def test_frames_have_further_addresses_of_their_senders() -> None:
     assert found == [tuple(sorted((VIRTUAL, mac("vm"))))]
     free = port("vm", "10.0.0.10", port_security=False)
     assert spoofing.returned_macs(snapshot(BRIDGING, ports=[free])) == [None]
+    two = replace(snapshot(BRIDGING, ports=[free]), sources={"fc": ("server", "vm")})
+    assert spoofing.returned_macs(two) == [None], "one of them may send from any"
     assert spoofing.returned_macs(snapshot(GROUP, BRIDGING, ports=[free]))[1] == (mac("out"),)
 
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from portchain.core.model import HealthCheck
 from portchain.dataplane.compile import compile_bypass_guard, compile_chain
 from portchain.dataplane.host_switch import Firewall
-from portchain.dataplane.plan import Hop
+from portchain.dataplane.plan import Hop, Probe
 from portchain.dataplane.planning.visibility import HostViews
-from tests.plans import HOSTS, chain, classifier, source, switch, tap, target
+from tests.plans import HOSTS, chain, classifier, ident, mac, source, switch, tap, target
 
 NAMES = ("a", "b", "c")
 VMS = ("vm1", "vm2", "vm3", "vm4")
@@ -100,6 +101,25 @@ def test_a_host_compiles_the_same_from_what_it_gets(plan, host, firewall):
 def test_a_host_learns_the_form_for_the_hosts_that_it_knows(plan, host):
     seen = plan_for_host(replace(plan, packet_hosts=HOSTS), host)
     assert set(seen.packet_hosts) == seen.hosts
+
+
+def test_a_host_checks_its_own_functions_and_knows_the_limits_of_no_other():
+    limited = [
+        Hop(number, (target(name, host),), returned_sources=("10.0.0.0/30",), returned_macs=())
+        for number, (name, host) in enumerate((("a", "h1"), ("b", "h2")), 1)
+    ]
+    probes = tuple(
+        Probe(
+            *(ident(name), host, ident(f"{name}-in"), mac(f"{name}-in"), ident(f"{name}-out")),
+            HealthCheck.ICMP,
+        )
+        for name, host in (("a", "h1"), ("b", "h2"))
+    )
+    seen = plan_for_host(replace(chain(*limited), probes=probes), "h1")
+    assert seen.probes == probes[:1]
+    here, elsewhere = seen.paths[0].hops
+    assert here == limited[0]
+    assert elsewhere == replace(limited[1], returned_sources=None, returned_macs=None)
 
 
 @given(plans(), st.sampled_from(HOSTS), st.sampled_from(HOSTS))

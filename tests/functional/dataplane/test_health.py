@@ -254,11 +254,14 @@ def test_a_function_fails_and_comes_back(
 
 
 class Router:
-    """A router that has to resolve the destination of what it forwards, as kernels do."""
+    """A router that has to resolve the destination of what it forwards, as kernels do.
 
-    def __init__(self, world: World, probe: Probe) -> None:
+    :param patience: seconds until it asks again.
+    """
+
+    def __init__(self, world: World, probe: Probe, patience: float = 0.3) -> None:
         self.world, self.probe, self.known = world, probe, ""
-        self._asked_at = -1.0
+        self._asked_at, self._patience = -patience, patience
 
     def __call__(self, frame: Packet) -> Packet | None:
         sent = routed(frame)
@@ -268,7 +271,7 @@ class Router:
         if sent is not None and self.known:
             sent.dst = self.known
             return sent
-        if time.monotonic() - self._asked_at < 0.3:
+        if time.monotonic() - self._asked_at < self._patience:
             return None
         self._asked_at = time.monotonic()
         return self._question()
@@ -305,7 +308,7 @@ def test_a_function_learns_where_an_address_is_that_nobody_has(world: World, pro
 
 def test_the_owner_of_an_address_answers_first(world: World) -> None:
     """A function must not send packets elsewhere because of a check."""
-    router = Router(world, PROBE)
+    router = Router(world, PROBE, patience=DEADLINE)
     world.run_function(router)
     world.check(PROBE)
     owner = Ether(src=GATEWAY, dst=mac("a-out")) / ARP(

@@ -32,6 +32,7 @@ MOST_MULTIPLIED = 4
 """Up to this number of combinations of port values get a flow each: a conjunction would hardly
 save flows, and costs the switch a second look."""
 
+_NUMBER = "conj_id="
 _CLAUSE_WORD = f"{REG_CLAUSE}=0"
 
 
@@ -90,7 +91,7 @@ def build_flows(
                 yield _member(key._replace(match=common | {word}, clause=part), each_outcome)
         # Some actions need a match of the protocol, such as ``tcp``.
         protocol = {word for word in common if "=" not in word}
-        found = key._replace(match=frozenset(protocol | {f"conj_id={conj_id}"}))
+        found = key._replace(match=frozenset(protocol | {f"{_NUMBER}{conj_id}"}))
         yield Flow(found, each_outcome, counter=counter if each_outcome == outcome else None)
 
 
@@ -115,6 +116,14 @@ def intervals(key: FlowKey) -> tuple[Interval, ...]:
 
 def _port_ranges(key: FlowKey) -> Mapping[str, tuple[int, int]]:
     return dict(key.clause.ports) if key.clause is not None else port_ranges(key.match)
+
+
+def number_of(flow: Flow) -> int | None:
+    """Return the number of the conjunction that a flow is part of; None if of none."""
+    if flow.key.clause is not None:
+        return int(flow.actions.removeprefix("conjunction(").partition(",")[0])
+    numbers = (word.removeprefix(_NUMBER) for word in flow.key.match if word.startswith(_NUMBER))
+    return next(map(int, numbers), None)
 
 
 def contested(key: FlowKey) -> Flow:

@@ -9,6 +9,7 @@ from portchain.dataplane.compile import (
     compile_bypass_guard,
     compile_chain,
 )
+from portchain.dataplane.conjunction import number_of
 from portchain.dataplane.failed_functions import without_failed
 from portchain.dataplane.flow import Flow, FlowKey, NoFlood, SwitchEntry
 from portchain.dataplane.flow_builder import build_flow
@@ -137,7 +138,11 @@ def _in_place_of(
     keys = {flow.key for flow in latest}
     places = {_place(flow.key) for flow in latest} - {None}
     for flows in earlier:
-        yield [flow for flow in flows if flow.key in keys or _place(flow.key) in places]
+        found = [flow for flow in flows if flow.key in keys or _place(flow.key) in places]
+        yield found
+        # A part of a conjunction alone would match nothing.
+        numbers = {number_of(flow) for flow in found} - {None}
+        yield [flow for flow in flows if numbers and number_of(flow) in numbers]
 
 
 def _closing_mark(plan: ChainPlan) -> Flow:

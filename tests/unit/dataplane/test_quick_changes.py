@@ -136,13 +136,26 @@ def prepared_again(**drains: object) -> ChainTransition:
     return ChainTransition(BACK, Phase.PREPARED, AWAY, (draining,))
 
 
-def test_a_prepared_host_keeps_what_functions_return_in_the_chain_if_no_plan_can_drain():
+def matching(plan: ChainPlan, **fields: object) -> ChainPlan:
+    """The plan with another classifier."""
+    (path,) = plan.paths
+    return replace(plan, paths=(replace(path, classifiers=(classifier(**fields),)),))
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"source_ports": (1, 60000), "destination_ports": (1, 60000)}], ids=str
+)
+def test_a_prepared_host_keeps_what_functions_return_in_the_chain_if_no_plan_can_drain(fields):
     """The flows of draining plans yield to those of other chains, and to limits."""
     local = switch("h1", *PORTS["h1"])
-    back = replace(BACK, generation=2)  # functions return packets to other path positions
-    flows = compile_transition(replace(prepared_again(), plan=back), local).flows
+    first, away, back = (matching(plan, **fields) for plan in (FIRST, AWAY, BACK))
+    back = replace(back, generation=2)  # functions return packets to other path positions
+    state = ChainTransition(
+        back, Phase.PREPARED, away, (DrainingPlan(first, until=6, leads_until=3),)
+    )
+    flows = compile_transition(state, local).flows
     table = TABLES["LOCAL_SWITCHING"].number
-    returned = {f.key for f in compile_chain(back, local).forwarding if f.key.table == table}
+    returned = {f.key for f in compile_chain(first, local).forwarding if f.key.table == table}
     assert returned
     assert returned <= {flow.key for flow in flows}
 

@@ -55,6 +55,10 @@ _FAILED_SECONDS = 120.0
 """How long a host sends nothing to a function because of what its host has said. It is said again
 until the server has planned. A host that misses that the function is back uses it again then."""
 
+_BACK_SECONDS = 5.0
+"""How long a host waits for the server to put a function back, which knows what was at others
+meanwhile. Plans of before may be on their way."""
+
 _SLICE_SECONDS = 0.1
 """How long a slice of work computes flows. Applying them takes about as long."""
 
@@ -551,7 +555,7 @@ class Reconciler:
 
         :param is_up: pair id -> whether its function answers.
         """
-        until = self._clock() + _FAILED_SECONDS
+        now = self._clock()
         down = {pair for pair, answers in is_up.items() if not answers}
         chains: set[str] = set()
         failed: set[str] = set()
@@ -561,10 +565,12 @@ class Reconciler:
             failed |= pairs
             if pairs - self._failed.keys():
                 chains.add(chain_id)
-        self._failed |= dict.fromkeys(failed, (host, until))
+        self._failed |= dict.fromkeys(failed, (host, now + _FAILED_SECONDS))
+        for pair, (where, until) in self._failed.items():
+            if where == host and is_up.get(pair, False):
+                self._failed[pair] = host, min(until, now + _BACK_SECONDS)
         self._forget_computed(chains)
-        known = {pair for pair, (where, _) in self._failed.items() if where == host}
-        return chains | self._take_back({pair for pair in known if is_up.get(pair, False)})
+        return chains
 
     def _take_back(self, pair_ids: Collection[str]) -> set[str]:
         """Let functions count as working again; return the chains that this changes."""

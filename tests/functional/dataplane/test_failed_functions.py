@@ -162,7 +162,24 @@ def test_functions_that_recover_before_the_server_has_heard_are_back(world: Worl
     for is_up in (False, True):
         for host in HOSTS:
             say(world, host, "b", is_up=is_up)
+    assert "b" not in visits(world)
+    world.finish_transitions()
     assert visits(world) == before
+
+
+def test_flows_stay_if_a_function_is_back_before_the_server_has_planned_without_it(
+    world: World,
+) -> None:
+    server = Server(world, group("a", "b", "c"))
+    server.plan()
+    for is_up in (False, True):
+        for host in HOSTS:
+            say(world, host, "a", is_up=is_up)
+    left_out = visits(world)
+    assert set(left_out) == {"b", "c"}
+    for failed in (["a"], []):
+        server.plan(failed)
+        assert visits(world) == left_out
 
 
 @pytest.mark.parametrize(

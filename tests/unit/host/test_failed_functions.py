@@ -41,6 +41,26 @@ def test_a_function_that_has_failed_is_left_out_until_it_is_back(
     host.note_health("h2", [DOWN])
     assert leaves_out(memory, "b")
     host.note_health("h2", [UP])
+    assert leaves_out(memory, "b")  # the server's plan may be on its way
+    let_time_pass(host, module._BACK_SECONDS)
+    assert memory.holds_exactly(WHOLE)
+    assert host.seconds_until_due is None
+
+
+def test_a_function_that_fails_again_stays_left_out(memory: MemorySwitch, host: Reconciler) -> None:
+    for said in (DOWN, UP, DOWN):
+        host.note_health("h2", [said])
+    let_time_pass(host, module._FAILED_SECONDS - 1)
+    assert leaves_out(memory, "b")
+
+
+def test_that_a_function_is_back_twice_puts_nothing_off(
+    memory: MemorySwitch, host: Reconciler
+) -> None:
+    host.note_health("h2", [DOWN])
+    for _ in range(2):
+        host.note_health("h2", [UP])
+        let_time_pass(host, module._BACK_SECONDS / 2)
     assert memory.holds_exactly(WHOLE)
 
 

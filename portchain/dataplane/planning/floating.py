@@ -43,7 +43,4 @@ def _can_leave(snapshot: ChainSnapshot, source: Port, classifier: FlowClassifier
         return True
     prefix = ip_network(classifier.destination_prefix)
     networks = (ip_network(subnet) for subnet in source.subnets)
-    return not any(
-        one.version == 4 and prefix.prefixlen >= one.prefixlen and prefix.overlaps(one)
-        for one in networks
-    )
+    return not any(prefix.prefixlen >= one.prefixlen and prefix.overlaps(one) for one in networks)

@@ -110,7 +110,7 @@ def _forward(
         sources=sources,
         hops=tuple(
             replace(
-                Hop(group.group_id, (), group.lb_fields, tap=group.tap_enabled)
+                Hop(group.group_id, (), group.lb_fields)
                 if attribution.takes_nothing(chain, group)
                 else _hop(group, snapshot, tunnel_ips, passed),
                 headers=changed,
@@ -241,7 +241,7 @@ def _with_networks(path: Path, ports: Mapping[str, Port]) -> Path:
     Such a function knows the network only by its header: it is where the packets were before it.
     """
     senders = (*path.sources, *(origin for entry in path.entries for origin in entry.origins))
-    networks = {ports[sender.port_id].network_id for sender in senders if sender.port_id in ports}
+    networks = {ports[sender.port_id].network_id for sender in senders}
     hops = []
     for hop in path.hops:
         targets, returning = (

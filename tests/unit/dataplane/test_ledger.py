@@ -1,5 +1,6 @@
 """A ledger of what owners want, against a simple model of the same."""
 
+import itertools
 from collections import defaultdict
 from dataclasses import replace
 
@@ -60,9 +61,13 @@ SETS = (
     (returned(5, "10.0.0.1", "p"), of_table(4, "drop")),
     (returned(5, "10.0.0.1", "q"),),
     (returned(5, "10.0.0.2", "q", "output:7"), returned(6, "10.0.0.1", "q", "output:7")),
-    (returned(5, "", "q", "output:8"),),
-    (returned(5, "10.0.0.0/24", "r", "output:9"), returned(9, "", "r", "output:9")),
-    (make_flow(Bridge.INT, 0, 300, ["in_port=5", "udp"], ["drop"]),),
+    (NoFlood(6), returned(5, "", "q", "output:8")),
+    (
+        make_flow(Bridge.INT, 0, 301, ["in_port=5", "ip"], ["output:6"]),
+        returned(5, "10.0.0.0/24", "r", "output:9"),
+        returned(9, "", "r", "output:9"),
+    ),
+    (make_flow(Bridge.INT, 0, 300, ["in_port=5", "udp"], ["output:3"]),),
     (NoFlood(5, "record"), of_table(5, "drop")),
     ranges("output:1"),
     ranges("output:2"),
@@ -224,6 +229,7 @@ STEP = st.one_of(
 @settings(max_examples=25)
 @given(st.lists(STEP, max_size=10))
 @example([("one", {16}), ("two", {17}), ("release", "one", 16)])
+@example([("one", {2}), ("two", {3}), ("two/guard", {5})])
 @example([("one", {0}), "pack", ("two", {1})])
 @example([("one", {0}), "pack", ("one", {0, 4}), ("two", {1})])
 @example([("one", {6}), ("two", {7}), ("one/guard", {6}), "pop", ("two", set()), "pop"])
@@ -234,6 +240,53 @@ def test_a_ledger_has_what_its_owners_want(steps):
     for step in (*steps, "pack"):
         do(ledger, model, step)
         check(ledger, model)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param((0, 1, 15), id="flows"),
+        pytest.param((2, 3, 4, 5), id="contestable"),
+        pytest.param((6, 7, 8), id="counting"),
+        pytest.param((9, 10, 11, 12, 13, 14), id="projects"),
+        pytest.param((16, 17, 18), id="conjunctions"),
+    ],
+)
+def test_what_each_of_three_owners_wants_is_compared(family):
+    pairs = itertools.combinations_with_replacement(family, 2)
+    for (first, second), third in itertools.product(pairs, family):
+        ledger, model = FlowLedger(), Model()
+        for step in (
+            *(("one", {first}), ("two", {second}), "pack", ("two/guard", {third})),
+            *(("one", set()), ("one", {first}), "pop", ("one", {third}), "pack"),
+            *(("release", "two", second), ("release", "two/guard", third), "pop"),
+        ):
+            if step not in (("one", {8}), ("two/guard", {8})):
+                do(ledger, model, step)
+                assert set(ledger.entries) == set(model.entries.values())
+
+
+def test_conflicts_are_in_the_order_of_the_owners():
+    """So it makes no difference in which order a host has learned of them."""
+    owners = [f"owner{number}" for number in range(7)]
+    ledger = FlowLedger()
+    for owner in reversed(owners):
+        ledger.set(owner, [returned(5, f"10.0.0.{owner[-1]}", "p")])
+    found = ledger.conflicts("new", [returned(5, "10.0.0.0/24", "q", "output:1")])
+    assert [each.owner for each in found] == owners
+
+
+def test_changes_are_known_until_they_are_popped():
+    ledger, ((first, second, _), (other, _)) = FlowLedger(), SETS[:2]
+    ledger.set("one", [first])
+    ledger.pop_changes()
+    ledger.set("one", [other, second])
+    assert ledger.changes == {first.key: first, second.key: None}
+    assert ledger.entries_for([second.key]) == {second.key: second}
+    ledger.pop_changes()
+    ledger.pack()
+    assert ledger.entries_for([second.key]) == {second.key: second}
+    assert ledger.changes == {}
 
 
 # --- Repairs.

@@ -34,12 +34,18 @@ def reason(made: ChainSnapshot) -> str:
 
 @pytest.mark.parametrize("prefix", [OUTSIDE, None, "10.0.0.0/16"])
 def test_function_that_routes_on_another_host(prefix: str | None) -> None:
-    text = reason(changed(destination_prefix=prefix))
-    assert "has a floating address of a distributed router" in text
+    assert reason(changed(destination_prefix=prefix)) == (
+        f"port src ({ident('src')}) has a floating address of a distributed router, and the last "
+        "functions that route are not on its host: to external networks its packets leave with "
+        "the router's own address, and replies to connections to the floating address are lost. "
+        "Use functions on that host or of kind l2, or a router that is not distributed"
+    )
 
 
 def test_packets_that_meet_the_router_on_the_host_of_their_source() -> None:
     assert reason(changed(kind=FunctionKind.L2)) == ""
+    two = changed(kind=FunctionKind.L2)
+    assert reason(replace(two, sources={ident("fc1"): (ident("src"), ident("dst"))})) == ""
     on_host = {"pp3_in": {"host": "h1"}, "pp3_out": {"host": "h1"}}
     assert reason(changed(ports=on_host)) == ""
 

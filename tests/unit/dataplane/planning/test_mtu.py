@@ -112,6 +112,14 @@ def test_the_longest_packets_count_and_the_worst_port_is_reported():
     assert ident("a-in") not in hidden
 
 
+def test_the_port_that_lacks_most_is_reported():
+    first, last = target("a", "h1", encapsulation="mpls"), target("b", "h1", encapsulation="nsh")
+    mtus = {"vm": 9000, "a-in": 9000, "a-out": 1400, "b-in": 1400}
+    known = {ident(name): mtu for name, mtu in mtus.items()}
+    text = why_too_long(chain([first], [last]), known, ends(), Underlay())
+    assert "is 1400 and must be 1438" in text
+
+
 def test_only_headers_make_packets_too_long_for_a_port():
     for encapsulation, mtus in (
         ("", {ident("vm"): 1500, ident("a-in"): 1400}),
@@ -130,9 +138,11 @@ def test_no_packets_come_from_a_group_without_functions():
 def test_both_kinds_of_reasons_are_given():
     plan = chain([target("a", "h2", encapsulation="mpls")])
     text = why_too_long(plan, dict.fromkeys(PORTS, 1500), ends(), Underlay(1500))
-    between, at_function = text.split("; ")
+    between = why_too_long(plan, {ident("vm"): 1500}, ends(), Underlay(1500))
+    at_function = why_too_long(plan, dict.fromkeys(PORTS, 1500), ends(), Underlay())
     assert "between hosts h1 and h2" in between
     assert "with the mpls header" in at_function
+    assert text == f"{between}; {at_function}"
 
 
 def test_tunnel_overheads_are_those_of_neutron():
@@ -236,9 +246,14 @@ def test_the_crossing_that_lacks_most_is_reported():
     )
 
 
-@pytest.mark.parametrize("unknown", [{"mtu": 0}, {"room": 0}])
+@pytest.mark.parametrize("unknown", [{"mtu": 0}, {"mtu": 0, "room": 10}, {"room": 0}])
 def test_no_warning_if_mtu_is_unknown(unknown):
     assert reason([target("a", "h2")], **unknown) == ""
+
+
+def test_nothing_is_too_long_of_ports_that_nobody_knows():
+    plan = chain([target("a", "h2", encapsulation="nsh")])
+    assert why_too_long(plan, {ident("a-in"): 10}, ends(), Underlay(10)) == ""
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from portchain.core.function_kinds import L2, L3, NSH_AWARE
 from portchain.core.model import (
     AddressPair,
     ChainSnapshot,
+    FailureMode,
     FlowClassifier,
     FunctionKind,
+    HealthCheck,
+    OnFailure,
     Port,
     PortChain,
     PortPair,
@@ -540,6 +543,11 @@ def test_shared_functions_take_the_addresses_of_the_ends():
     forward, reverse = plan_chain(made, TUNNEL_IPS).plan.paths
     for path, address in ((forward, "10.0.0.10/32"), (reverse, "10.0.0.20/32")):
         assert [hop.accepted_sources for hop in path.hops] == [((address,),)] * 2
+    one_shared = (groups[0], replace(groups[1], shared=False))
+    made = replace(made, chain=replace(made.chain, port_pair_groups=one_shared))
+    forward, reverse = plan_chain(made, TUNNEL_IPS).plan.paths
+    assert [bool(hop.accepted_sources) for hop in forward.hops] == [True, False]
+    assert [bool(hop.accepted_sources) for hop in reverse.hops] == [False, True]
 
 
 @pytest.mark.parametrize("router", [{"role": PortRole.ROUTER}, {"port_security": False}])
@@ -558,11 +566,12 @@ def test_a_router_forwards_what_the_chain_has_classified_before(router):
         destinations={classifier.id: (ident("dst"), ident("also"), ident("open"))},
     )
     reverse = plan_chain(made, TUNNEL_IPS).plan.paths[1]
-    forwarded = {s.port_id: sorted(s.forwarded) for s in reverse.sources}
+    forwarded = {s.port_id: s.forwarded for s in reverse.sources}
+    ends = sorted(("src", "also"), key=ident)  # equal plans must be equal on all hosts
     assert forwarded == {
-        ident("dst"): ["10.9.0.1", "10.9.0.2"],
-        ident("also"): [],
-        ident("open"): ["10.0.0.12"],
+        ident("dst"): tuple({"src": "10.9.0.1", "also": "10.9.0.2"}[name] for name in ends),
+        ident("also"): (),
+        ident("open"): ("10.0.0.12",),
     }
 
 
@@ -592,6 +601,7 @@ def test_end_of_a_preceding_chain_with_a_tap_and_functions_that_bridge():
 
 
 MPLS = {"correlation": "mpls"}
+DOWN = {"admin_state_up": False}
 
 
 @pytest.mark.parametrize(
@@ -606,6 +616,13 @@ MPLS = {"correlation": "mpls"}
         ([MPLS], {"pp1-out": "net2"}, False),
         (None, {"pp1-out": "net2"}, False),  # a tap
         ([], {}, False),
+        ([], {"pp3-out": "net2"}, True),
+        # Beside a function that bridges, packets stay on the networks where they were.
+        ([{}, {"kind": FunctionKind.L2}], {"pp1-out": "net2", "pp3-out": "net2"}, True),
+        # A pair without traffic may still return packets.
+        ([{}, DOWN], {"pp1-out": "net2", "pp2-out": "net3", "pp3-out": "net2"}, True),
+        ([{}, DOWN], {"pp1-out": "net2", "pp2-out": "net2", "pp3-out": "net2"}, False),
+        ([DOWN, DOWN], {"pp1-out": "net2", "pp2-out": "net2", "pp3-out": "net2"}, True),
     ],
 )
 def test_on_which_networks_packets_are(first_group, networks, expected):
@@ -613,7 +630,12 @@ def test_on_which_networks_packets_are(first_group, networks, expected):
     first, second = made.chain.port_pair_groups
     kinds = [{}] if first_group is None else first_group
     pairs = tuple(pair(f"pp{number}", **kind) for number, kind in enumerate(kinds, 1))
-    first = replace(first, port_pairs=pairs, tap_enabled=first_group is None)
+    first = replace(
+        first,
+        port_pairs=pairs,
+        tap_enabled=first_group is None,
+        failure_mode=FailureMode.OPEN if kinds == [DOWN, DOWN] else FailureMode.CLOSED,
+    )
     second = replace(second, port_pairs=(pair("pp3", **MPLS),))
     ports = dict(made.ports)
     for name, network in networks.items():
@@ -638,3 +660,77 @@ def test_nothing_is_off_a_network_that_is_not_known():
     aware = replace(made.chain.port_pair_groups[1], port_pairs=(pair("pp3", **MPLS),))
     made = replace(made, chain=replace(made.chain, port_pair_groups=(aware,)))
     assert not plan_chain(made, {}).plan.paths[0].hops[0].targets[0].off_network
+
+
+def with_groups(made, *changes):
+    groups = tuple(
+        replace(group, **change)
+        for group, change in zip(made.chain.port_pair_groups, changes, strict=True)
+    )
+    return replace(made, chain=replace(made.chain, port_pair_groups=groups))
+
+
+def test_functions_without_traffic_may_still_return_packets():
+    """Those of connections that began before; replies pass them the other way around."""
+    down = (pair("pp1"), pair("pp2", **DOWN))
+    made = with_groups(snapshot(symmetric=True), {"port_pairs": down}, {})
+    forward, reverse = plan_chain(made, TUNNEL_IPS).plan.paths
+    (getting,), (returning,) = forward.hops[0].targets, forward.hops[0].returning
+    assert (getting.pair_id, getting.weight) == (ident("pp1"), 1)
+    assert (returning.pair_id, returning.weight) == (ident("pp2"), 0)
+    for there, back in zip(forward.hops[0].functions, reverse.hops[1].functions, strict=True):
+        assert (back.ingress_port, back.ingress_mac) == (there.egress_port, there.egress_mac)
+        assert (back.egress_port, back.egress_mac) == (there.ingress_port, there.ingress_mac)
+        assert back.return_macs == (there.ingress_mac,)
+    assert reverse.hops[1].returning[0].pair_id == ident("pp2")
+
+
+def test_packets_skip_a_group_that_fails_open():
+    names = ("pp1", "pp2")
+    all_down = {"port_pairs": tuple(pair(name, **DOWN) for name in names)}
+    for mode, reasons in ((FailureMode.OPEN, 0), (FailureMode.CLOSED, 1)):
+        planned = plan_chain(
+            with_groups(snapshot(), all_down | {"failure_mode": mode}, {}), TUNNEL_IPS
+        )
+        hop = planned.plan.paths[0].hops[0]
+        assert hop.targets == ()
+        assert [one.pair_id for one in hop.returning] == sorted(map(ident, names))
+        assert hop.passed is (mode is FailureMode.OPEN)
+        assert len(planned.availability.down_reasons) == reasons
+
+
+def test_both_ports_of_a_pair_must_be_on_one_host():
+    planned = plan(pp3_out={"host": "h1"})
+    assert "its ports are on different hosts" in planned.availability.down_reason
+
+
+def test_a_kept_pair_that_fails_its_health_check_gets_no_new_flows():
+    failed = replace(snapshot(), failed={ident("pp2"): "no answer"})
+    kept = with_groups(failed, {"on_failure": OnFailure.KEEP}, {})
+    hop = plan_chain(kept, TUNNEL_IPS).plan.paths[0].hops[0]
+    assert [(one.pair_id, one.weight) for one in hop.targets] == [
+        (ident("pp1"), 1),
+        (ident("pp2"), 0),
+    ]
+
+
+def test_endpoints_of_hosts_that_check_functions_are_watched():
+    """In one order, as equal plans must be equal on all hosts; a host may have no tunnels."""
+    checked = {"health_check": HealthCheck.PING}
+    made = with_groups(snapshot(), checked, checked)
+    found = plan_chain(made, {"h1": "192.0.2.9", "h3": "192.0.2.3"}).plan
+    assert [probe.host for probe in found.probes] == ["h1", "h2", "h3"]
+    assert found.watched == ("192.0.2.3", "192.0.2.9")
+    assert plan_chain(made, {}).plan.watched == ()
+
+
+def test_generations_of_a_chain_differ_in_its_number():
+    for generation, expected in ((0, 8), (1, 8 | ODD_GENERATION), (2, 8)):
+        made = snapshot()
+        made = replace(made, chain=replace(made.chain, chain_id=8, generation=generation))
+        assert plan_chain(made, TUNNEL_IPS).plan.path_id == expected
+
+
+def test_header_fields_have_the_id_of_their_classifier():
+    for path in plan(symmetric=True).plan.paths:
+        assert [one.id for one in path.classifiers] == [ident("fc1")]

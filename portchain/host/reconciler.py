@@ -155,6 +155,12 @@ class Reconciler:
             return [plan for state in self._chains.values() for plan in state.plans]
 
     @property
+    def failed_pairs(self) -> frozenset[str]:
+        """The pairs that this host leaves out until the server has planned again."""
+        with self._lock:
+            return frozenset(self._failed)
+
+    @property
     def latest_plans(self) -> list[ChainPlan]:
         """The latest plan of each chain that this host has a part in."""
         with self._lock:

@@ -159,6 +159,7 @@ class HostWorker:
             revisions=self.reconciler.known_revisions,
             health=tuple(map(health_of_pair, self.health.functions.findings)),
             plans=tuple(self.reconciler.latest_plans) if with_plans else (),
+            left_out=self.reconciler.failed_pairs,
         )
 
     @property

@@ -15,6 +15,7 @@ from portchain.rpc.fields import (
     as_mapping,
     read_each,
     read_int,
+    read_list,
     read_text,
     read_uuid,
 )
@@ -35,6 +36,8 @@ class AgentState:
     :param revisions: chain id -> revision of the plan that it has.
     :param health: what it knows of the functions that it checks.
     :param plans: its latest plans, if they were asked for.
+    :param left_out: ids of the pairs to which it sends nothing until the server has planned again,
+        because their functions have failed.
     """
 
     minor_version: int
@@ -44,6 +47,7 @@ class AgentState:
     revisions: Mapping[str, int] = field(default_factory=dict)
     health: tuple[PairHealth, ...] = ()
     plans: tuple[ChainPlan, ...] = ()
+    left_out: frozenset[str] = frozenset()
 
 
 def encode_state(state: AgentState) -> dict[str, Any]:
@@ -57,6 +61,7 @@ def encode_state(state: AgentState) -> dict[str, Any]:
         "revisions": dict(state.revisions),
         "health": [asdict(one) for one in state.health],
         "update": contract.encode_update(update),
+        "left_out": sorted(state.left_out),
     }
 
 
@@ -83,6 +88,7 @@ def decode_state(message: Any) -> AgentState:
         },
         health=read_each(body, "health", _health),
         plans=contract.decode_update(body.get("update")).chains,
+        left_out=frozenset(read_uuid({"id": one}, "id") for one in read_list(body, "left_out")),
     )
 
 

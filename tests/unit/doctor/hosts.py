@@ -53,7 +53,7 @@ def healthy(plans: Sequence[ChainPlan] | None = None, local: LocalSwitch | None 
             port_id=ident(name),
             mtu=1450,
         )
-        for name in PORTS
+        for name in (*PORTS, "a2-in", "a2-out")
         if ident(name) in local.ports
     ]
     tunnels = [

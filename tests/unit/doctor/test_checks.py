@@ -11,7 +11,7 @@ from portchain.dataplane.datapath import SEGMENTATION
 from portchain.dataplane.flow import Bridge, Flow, FlowKey, make_flow
 from portchain.dataplane.host_switch import FlowLimits, PhysicalBridge
 from portchain.dataplane.pipeline import TABLES
-from portchain.dataplane.plan import ChainPlan, Segment
+from portchain.dataplane.plan import ChainPlan, Reaction, Segment
 from portchain.doctor import output
 from portchain.doctor.checks import context_of, drops
 from portchain.doctor.findings import Finding, Report, Severity
@@ -541,6 +541,20 @@ def test_findings_about_some_chains() -> None:
 
 def no_tunnel_and_old_release() -> Report:
     return report_of(with_state(without_tunnel(healthy()), minor_version=17))
+
+
+def test_functions_that_the_agent_leaves_out_are_left_out() -> None:
+    """Until the server has planned again, hosts select as its next plan will."""
+    spare = target("a2", "h1")
+    hops = list(plan().paths[0].hops)
+    hops[0] = replace(hops[0], targets=(*hops[0].targets, spare), reaction=Reaction(1))
+    plans = [replace(plan(), paths=(replace(plan().paths[0], hops=tuple(hops)),))]
+    local = switch("h1", *PORTS, "a2-in", "a2-out")
+    failed = frozenset({ident("a")})
+    known = healthy(plans, replace(local, failed=failed))
+    known = with_switch(known, local=local)
+    assert report_of(with_state(known, left_out=failed)).findings == ()
+    assert the_finding(report_of(known), f"flows of chain {CHAIN}", "not as they should be")
 
 
 def test_drops_are_notes() -> None:

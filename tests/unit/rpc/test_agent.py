@@ -30,6 +30,7 @@ STATE = AgentState(
     revisions={CHAIN: 3},
     health=(PairHealth(ident("a"), False, "it has not answered 3 probes in a row"),),
     plans=(chain([target("a", "h1")]),),
+    left_out=frozenset({ident("a")}),
 )
 VISITS, OF_OTHER = (Counter(ident(name), False, "in", ident("a")) for name in ("pc1", "pc2"))
 
@@ -153,6 +154,7 @@ class AgentTest(base.BaseTestCase):
             ("revisions", [3]),
             ("health", [{"pair_id": "a"}]),
             ("update", {"chains": [3]}),
+            ("left_out", ["a"]),
         ):
             with self.assertRaises(ContractError):
                 decode_state(good | {name: value})

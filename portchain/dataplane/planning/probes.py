@@ -146,8 +146,7 @@ def _networks(cidrs: Iterable[str]) -> list[_Network]:
 
 
 def _within(address: str, network: _Network) -> bool:
-    one = ip_address(address)
-    return one.version == network.version and one in network
+    return ip_address(address) in network
 
 
 def _is(address: str, version: int) -> bool:

@@ -60,14 +60,22 @@ SETS = (
     (counting(""),),
     (returned(5, "10.0.0.1", "p"), of_table(4, "drop")),
     (returned(5, "10.0.0.1", "q"),),
-    (returned(5, "10.0.0.2", "q", "output:7"), returned(6, "10.0.0.1", "q", "output:7")),
+    (
+        returned(5, "10.0.0.2", "q", "output:7"),
+        returned(6, "10.0.0.1", "q", "output:7"),
+        make_flow(Bridge.TUN, 0, 312, ["in_port=5", "ip"], ["output:7"], project="q"),
+        make_flow(Bridge.INT, 1, 312, ["in_port=5", "ip"], ["output:7"], project="q"),
+    ),
     (NoFlood(6), returned(5, "", "q", "output:8")),
     (
         make_flow(Bridge.INT, 0, 301, ["in_port=5", "ip"], ["output:6"]),
         returned(5, "10.0.0.0/24", "r", "output:9"),
         returned(9, "", "r", "output:9"),
     ),
-    (make_flow(Bridge.INT, 0, 300, ["in_port=5", "udp"], ["output:3"]),),
+    (
+        make_flow(Bridge.INT, 0, 300, ["in_port=5", "udp"], ["output:3"]),
+        returned(5, "10.0.0.0/25", "s", "output:1"),
+    ),
     (NoFlood(5, "record"), of_table(5, "drop")),
     ranges("output:1"),
     ranges("output:2"),
@@ -230,7 +238,11 @@ STEP = st.one_of(
 @given(st.lists(STEP, max_size=10))
 @example([("one", {16}), ("two", {17}), ("release", "one", 16)])
 @example([("one", {2}), ("two", {3}), ("two/guard", {5})])
+@example([("one", {2}), ("two", {3}), ("one", set()), ("two", set()), ("one", {4})])
 @example([("one", {0}), "pack", ("two", {1})])
+@example([("one", {9}), "pack", ("two", {11}), ("two/guard", {13})])
+@example([("two/guard", {6}), ("one", {6}), ("one/guard", {7}), ("one", set())])
+@example([("one", {6}), ("two/guard", {7}), ("two", {7}), "pop", ("one", set())])
 @example([("one", {0}), "pack", ("one", {0, 4}), ("two", {1})])
 @example([("one", {6}), ("two", {7}), ("one/guard", {6}), "pop", ("two", set()), "pop"])
 @example([("one", {9}), ("two", {11, 12}), "pack", ("two/guard", {13, 14})])
@@ -305,6 +317,9 @@ def test_a_repair_puts_what_is_missing_and_removes_what_is_too_much():
     assert changes(ledger.repair(set(), [stray])) == ([], [stray.key])
     assert changes(ledger.repair({digest(second)}, [stray])) == ([second], [stray.key])
     assert ledger.repair(set(), []) == []
+    ledger.set("one", [first, *ranges("output:1")])
+    wrong = [replace(flow, actions="output:9") for flow in ledger.entries]
+    assert ledger.repair(set(), wrong) == [], "what is put in their place replaces them"
 
 
 # --- What is packed.

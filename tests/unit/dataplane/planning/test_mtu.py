@@ -132,7 +132,8 @@ def test_only_headers_make_packets_too_long_for_a_port():
 
 def test_no_packets_come_from_a_group_without_functions():
     plan = chain([], [target("b", "h1", encapsulation="nsh")])
-    assert why_too_long(plan, dict.fromkeys(PORTS, 1500), ends(), Underlay()) == ""
+    for mtu in (1500, 10):
+        assert why_too_long(plan, dict.fromkeys(PORTS, mtu), ends(), Underlay()) == ""
 
 
 def test_both_kinds_of_reasons_are_given():

@@ -103,6 +103,7 @@ def test_nothing_is_sent_to_functions_that_cannot_get_it() -> None:
     made = snapshot(pairs=(down, apart, gone, PAIR), ports=ports, check=HealthCheck.L2)
     found = probes(replace(made, failed={"pp": "no answer"}))
     assert [probe.pair_id for probe in found] == ["pp"]
+    assert addresses(pairs=(gone, PAIR)) == [("10.0.0.2", "10.0.0.1")]
     silent = replace(PAIR, id="silent", ingress="silent", egress="silent")
     ports = (IN, OUT, port("silent", subnets=(), gateways=()))
     made = snapshot(OPEN6, pairs=(silent, PAIR), ports=ports)
@@ -136,6 +137,17 @@ def test_a_function_without_addresses_is_probed_as_the_chain_is_classified() -> 
     # Of the first version, no source is known.
     six = (replace(bridge[0], subnets=SUBNETS[1:]), bridge[1])
     assert addresses(*both, ports=six) == [("2001:db8::1", "2001:db8:9::9")]
+
+
+def test_a_function_is_not_probed_if_nobody_knows_where_its_packets_go() -> None:
+    ports = (IN, replace(OUT, gateways=()))
+    assert addresses(ports=ports) == []
+    assert addresses(OPEN6, ports=ports) == []
+
+
+def test_a_function_without_addresses_of_the_chains_version_is_probed_by_its_own() -> None:
+    ports = (replace(IN, fixed_ips=("10.0.0.11",)), OUT)
+    assert addresses(OPEN6, ports=ports) == [("10.0.0.2", "10.0.0.1")]
 
 
 def test_the_user_can_name_the_destination() -> None:

@@ -156,6 +156,7 @@ def test_reversed_order_closes_the_chain():
     assert state.phase is Phase.PREPARED, "although it sends to Neutron only"
     state = transition.switch(state, 1, TIMEOUTS)
     assert (state.phase, state.next_deadline) == (Phase.CLOSED, None), "not in the switch yet"
+    assert state.deadline is None, "no host must be prepared any more"
     assert transition.advance(state, 1000, TIMEOUTS) == state
     state = transition.applied(state, 1000, TIMEOUTS)
     assert transition.applied(state, 1001, TIMEOUTS) == state
@@ -260,6 +261,7 @@ def test_lists_with_the_same_path_positions_close_a_chain_at_once(generations):
     old, new = generations
     before = replace(listing(0, (1, A), (3, C)), generation=old)
     plan = replace(listing(0, (1, A), (2, B)), generation=new, revision=2)
+    assert ChainTransition(plan, previous=before).is_ambiguous
     state = accept(switched(before), plan, "h1", time=3)
     assert (state.phase, state.deadline) == (Phase.CLOSED, 3 + TIMEOUTS.switch)
     state = transition.applied(state, 3, TIMEOUTS)
@@ -348,6 +350,8 @@ def test_a_chain_that_was_only_prepared_closes_too_if_too_many_plans_drain():
     draining = tuple(DrainingPlan(plan, 9) for plan in weighted)
     assert len(draining) == transition.MAX_DRAINING
     state = ChainTransition(listing(1, *LISTS[1]), Phase.PREPARED, listing(0, *LISTS[0]), draining)
+    one_less = replace(state, draining=draining[1:])
+    assert accept(one_less, listing(2, (1, A), (3, B)), "h1", time=4).phase is Phase.PREPARED
     state = accept(state, listing(2, (1, A), (3, B)), "h1", time=4)
     assert (state.phase, state.deadline) == (Phase.CLOSED, 4 + TIMEOUTS.switch)
 
@@ -356,6 +360,52 @@ def test_a_chain_that_was_only_prepared_closes_too_if_too_many_plans_drain():
 def test_a_closed_phase_that_begins_again_still_waits_for_other_hosts(phase):
     state = ChainTransition(OLD, phase, deadline=7, wait_ends=3)
     assert transition.reclose(state) == ChainTransition(OLD, Phase.CLOSED, deadline=7)
+
+
+def test_only_a_host_that_is_prepared_switches():
+    for state in (switched(OLD), ABSENT, ChainTransition(OLD, Phase.OPENING, wait_ends=3)):
+        assert transition.switch(state, 1, TIMEOUTS) == state
+
+
+def test_a_switch_that_has_checked_what_it_cached_needs_no_more_time():
+    state = ChainTransition(OLD, Phase.REMEMBERING, draining=(DrainingPlan(CHANGED, 9),))
+    state = transition.applied(state, 2, TIMEOUTS)
+    assert transition.advance(state, 2.4, TIMEOUTS) == state
+    assert transition.advance(state, 2.5, TIMEOUTS) == ChainTransition(OLD, draining=state.draining)
+
+
+def test_a_draining_plan_knows_all_of_its_ports_that_have_changed():
+    state = ChainTransition(None, draining=(DrainingPlan(OLD, 3), DrainingPlan(chain([B]), 4)))
+    for name in ("a-in", "unknown", "b-in"):
+        state = transition.note_replugged(state, [ident(name)])
+    assert [old.replugged for old in state.draining] == [
+        {ident("a-in"), ident("b-in")},
+        {ident("b-in")},
+    ]
+
+
+def test_a_host_waits_if_it_sends_in_one_direction():
+    plan = chain([B])
+    replies = replace(plan.paths[0], reverse=True, sources=(source("server", "h3"),))
+    assert accept(ABSENT, replace(plan, paths=(*plan.paths, replies)), "h1").phase is Phase.PREPARED
+
+
+def test_the_plans_of_a_state_are_those_that_have_flows():
+    first, second, third = (listing(n, *LISTS[n]) for n in range(3))
+    drains = (DrainingPlan(third, 3),)
+    state = ChainTransition(second, Phase.PREPARED, first, drains)
+    assert list(state.plans) == [second, first, third]
+    assert list(ABSENT.plans) == []
+
+
+def test_plans_that_drain_make_a_later_one_ambiguous_too():
+    """Their packets are in flight: functions may return them after the switch."""
+    before, plan = listing(0, (1, A), (3, C)), listing(2, (3, C), (1, A))
+    state = ChainTransition(plan, Phase.PREPARED, listing(1, (2, B)))
+    drains = (DrainingPlan(before, 3),)
+    assert not state.is_ambiguous
+    assert replace(state, draining=drains).is_ambiguous
+    assert not ChainTransition(None, draining=drains).is_ambiguous, "nothing is sent any more"
 
 
 def test_next_deadline_is_the_earliest_one():
@@ -374,6 +424,8 @@ def test_next_deadline_is_the_earliest_one():
         (ChainTransition(OLD, Phase.PREPARED, deadline=3), False),
         (ChainTransition(OLD, Phase.CLOSED), True),
         (ChainTransition(OLD, Phase.OPENING), True),
+        (ChainTransition(OLD, Phase.REMEMBERING), True),
+        (ChainTransition(OLD, Phase.REMEMBERING, wait_ends=3), False),
         (ChainTransition(OLD, Phase.CLOSED, wait_ends=3), False),
         (ChainTransition(OLD, draining=(DrainingPlan(OLD, 3),)), False),
         (ChainTransition(OLD, draining=(DrainingPlan(OLD, 3), DrainingPlan(OLD, None))), True),
@@ -403,6 +455,8 @@ def test_chain_on_one_host_waits_for_nobody_before_it_closes():
     before, after = listing(0, (1, A), (2, d)), listing(1, (2, d), (1, A))
     state = accept(switched(before), after, "h1")
     assert (state.phase, state.deadline) == (Phase.CLOSED, None)
+    state = accept(state, replace(before, revision=3), "h1", time=2)
+    assert (state.phase, state.deadline) == (Phase.CLOSED, None), "also by another change"
 
 
 def test_host_that_sends_to_no_other_host_waits_if_packets_are_ambiguous():
@@ -416,7 +470,9 @@ def test_withdrawal_does_not_open_a_closed_chain():
 
 
 def test_nothing_drains_any_more_when_a_closed_chain_opens():
-    closed = ChainTransition(OLD, Phase.CLOSED, draining=(DrainingPlan(OLD, 99),), wait_ends=3)
+    closed = ChainTransition(
+        OLD, Phase.CLOSED, draining=(DrainingPlan(OLD, 99),), deadline=2, wait_ends=3
+    )
     assert transition.advance(closed, 3, TIMEOUTS) == ChainTransition(OLD, Phase.OPENING)
 
 

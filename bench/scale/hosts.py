@@ -34,6 +34,7 @@ class Row:
     :param messages: to hosts.
     :param kilobytes: of all messages, as JSON.
     :param longest: kilobytes of the longest one.
+    :param planning: rows that are read to find, plan and record the chains of a port.
     """
 
     what: str
@@ -41,6 +42,26 @@ class Row:
     messages: tuple[int, ...]
     kilobytes: tuple[float, ...]
     longest: tuple[float, ...]
+    planning: tuple[int, ...] = ()
+
+
+_Run = tuple[Cost, list[int], int]
+"""What an event costs, the lengths of its messages, and rows that are read to plan."""
+
+
+class _Planning:
+    """Counts the rows that the plugin reads because of events of ports."""
+
+    def __init__(self, meter: Meter, plugin: Any) -> None:
+        self.rows = 0
+        self._meter = meter
+        self._refresh = plugin._refresh_chains_of
+        plugin._refresh_chains_of = self._counted
+
+    def _counted(self, *arguments: Any, **options: Any) -> None:
+        before = self._meter.rows_read()
+        self._refresh(*arguments, **options)
+        self.rows += self._meter.rows_read() - before
 
 
 class Bus:
@@ -145,17 +166,19 @@ def measure(sizes: Sequence[int] = SIZES, repeat: int = 3) -> list[Row]:
     :param sizes: numbers of hosts, in ascending order.
     :param repeat: how often each event happens; the cheapest counts.
     """
-    found: dict[str, list[tuple[Cost, list[int]]]] = {}
+    found: dict[str, list[_Run]] = {}
     with running() as neutron:
         _register_hosts(neutron, max(sizes))
         meter = Meter(neutron.engine)
+        planning = _Planning(meter, neutron.plugin)
         scene = Scene(neutron, Cloud(neutron.engine))
         for size in sizes:
             scene.grow(size)
             for what, act in _acts(scene, repeat):
                 scene.bus.lengths.clear()
-                cost = meter.cost([act])
-                found.setdefault(f"{what}|{size}", []).append((cost, list(scene.bus.lengths)))
+                planning.rows = 0
+                run = meter.cost([act]), list(scene.bus.lengths), planning.rows
+                found.setdefault(f"{what}|{size}", []).append(run)
     names = list(dict.fromkeys(key.partition("|")[0] for key in found))
     return [_row(name, [found[f"{name}|{size}"] for size in sizes]) for name in names]
 
@@ -166,7 +189,7 @@ def measure_shared_group(sizes: Sequence[int] = SIZES, repeat: int = 3) -> list[
     :param sizes: numbers of chains, in ascending order.
     :param repeat: how often each event happens; the cheapest counts.
     """
-    found: list[list[tuple[Cost, list[int]]]] = []
+    found: list[list[_Run]] = []
     with running() as neutron:
         _register_hosts(neutron, _HOSTS_OF_GROUP)
         meter, cloud = Meter(neutron.engine), Cloud(neutron.engine)
@@ -177,19 +200,20 @@ def measure_shared_group(sizes: Sequence[int] = SIZES, repeat: int = 3) -> list[
             for weight in range(2, 2 + repeat):
                 scene.bus.lengths.clear()
                 cost = meter.cost([functools.partial(scene.weigh, weight)])
-                found[-1].append((cost, list(scene.bus.lengths)))
+                found[-1].append((cost, list(scene.bus.lengths), 0))
                 scene.confirm_all()
     return [_row("weight of a pair changed", found)]
 
 
-def _row(what: str, by_size: Sequence[Sequence[tuple[Cost, list[int]]]]) -> Row:
+def _row(what: str, by_size: Sequence[Sequence[_Run]]) -> Row:
     best = [min(runs, key=lambda run: run[0].milliseconds) for runs in by_size]
     return Row(
         what,
-        tuple(cost for cost, _ in best),
-        tuple(len(lengths) for _, lengths in best),
-        tuple(sum(lengths) / 1000 for _, lengths in best),
-        tuple(max(lengths, default=0) / 1000 for _, lengths in best),
+        tuple(cost for cost, _, _ in best),
+        tuple(len(lengths) for _, lengths, _ in best),
+        tuple(sum(lengths) / 1000 for _, lengths, _ in best),
+        tuple(max(lengths, default=0) / 1000 for _, lengths, _ in best),
+        tuple(planning for _, _, planning in best),
     )
 
 
@@ -229,6 +253,8 @@ def _acts(scene: Scene, repeat: int) -> Iterator[tuple[str, Any]]:
         )
         yield "a machine: port plugged in", plugged
         scene.confirm_all()
+        yield "a machine: port deleted", functools.partial(_delete_port, scene, made[0])
+        scene.confirm_all()
         weight = 2 + number + scene.machines % 7
         yield "weight of a pair changed", functools.partial(scene.weigh, weight)
         waiting = sorted(scene.bus.notified)
@@ -249,6 +275,13 @@ def _create_port(scene: Scene, body: Any, made: list[str]) -> None:
     made.append(answer.json["port"]["id"])
 
 
+def _delete_port(scene: Scene, port_id: str) -> None:
+    path = f"/ports/{port_id}"
+    answer = scene.neutron.call("DELETE", path, project=scene.project, roles="admin")
+    if answer.status_int != 204:
+        raise RuntimeError(answer.text)
+
+
 def _report_all(scene: Scene, hosts: Sequence[str]) -> None:
     for host in hosts:
         scene.report(host)
@@ -266,6 +299,8 @@ def figures(measured: Iterable[Row]) -> list[rows.Row]:
     found: list[rows.Row] = []
     for one in measured:
         found += rows_of_costs(one.what, one.costs)
+        if any(one.planning):
+            found.append(rows.Row(one.what, "rows read to plan", one.planning))
         if any(one.messages):
             found += [
                 rows.Row(one.what, "messages", one.messages),

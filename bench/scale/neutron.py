@@ -96,18 +96,22 @@ class Meter:
         self.statements: list[tuple[str, Any]] = []
         sa.event.listen(engine, "before_cursor_execute", self._note)
         self._probe = sa.create_engine(engine.url, isolation_level="AUTOCOMMIT").connect()
-        self._own_rows = -self._rows_read() + self._rows_read()
+        self._asked = 0
+        self._own_rows = 0
+        self._own_rows = -self.rows_read() + self.rows_read()
 
     def _note(self, _conn: Any, _cursor: Any, text: str, parameters: Any, *_rest: Any) -> None:
         if not text.startswith(_NOT_STATEMENTS):
             self.statements.append((text, parameters))
 
-    def _rows_read(self) -> int:
+    def rows_read(self) -> int:
+        """Return how many rows were read so far, without those for this question itself."""
+        self._asked += 1
         counts = self._probe.exec_driver_sql(
             "SHOW GLOBAL STATUS WHERE Variable_name LIKE 'Handler_read%%' "
             "OR Variable_name = 'Handler_icp_attempts'"
         )
-        return sum(int(count) for _, count in counts)
+        return sum(int(count) for _, count in counts) - self._asked * self._own_rows
 
     def cost(self, acts: Sequence[Callable[[], Any]]) -> Cost:
         """Run similar acts one after the other and return the cost of the cheapest.
@@ -124,10 +128,10 @@ class Meter:
     def _cost(self, act: Callable[[], Any]) -> Cost:
         gc.collect()
         self.statements.clear()
-        rows, began = self._rows_read(), time.process_time()
+        rows, began = self.rows_read(), time.process_time()
         act()
         used = time.process_time() - began
-        return Cost(self._rows_read() - rows - self._own_rows, len(self.statements), used * 1000)
+        return Cost(self.rows_read() - rows, len(self.statements), used * 1000)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ and list, for each resource. A method only names its resource and the operation 
 requests have in common.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from neutron import worker
@@ -44,6 +44,7 @@ from portchain.db import (
     lookup,
     models,
     pair_health,
+    port_cache,
     port_usage,
     realisation,
     redaction,
@@ -435,7 +436,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         """Refresh the chains whose classifiers stand for the port without naming it."""
         port = payload.latest_state
         if port and port_events.role_of(port) is not model.PortRole.SERVICE:
-            self._refresh_chains_of(port_events.with_all_addresses(port))
+            self._refresh_chains_of(port_events.with_all_addresses(port), [port])
 
     @registry.receives(resources.PORT, [events.AFTER_UPDATE])
     def _on_port_updated(
@@ -445,9 +446,9 @@ class PortChainPlugin(service_base.ServicePluginBase):
         before, after = payload.states[0], payload.latest_state
         port = port_events.with_all_addresses(before, after)
         if port_events.affects_chains(before, after):
-            self._refresh_chains_of(port)
+            self._refresh_chains_of(port, [before, after])
         elif port_events.affects_functions(before, after):
-            self._refresh_chains_of(port, only_functions=True)
+            self._refresh_chains_of(port, [before, after], only_functions=True)
 
     @registry.receives(resources.AGENT, [events.AFTER_CREATE, events.AFTER_UPDATE])
     def _on_agent_reported(
@@ -488,33 +489,53 @@ class PortChainPlugin(service_base.ServicePluginBase):
             self.drivers.refresh_port_chains(context, change.chain_ids)
         health_notifications.send(context, change)
 
-    def _refresh_chains_of(self, port: model.Port, *, only_functions: bool = False) -> None:
+    def _refresh_chains_of(
+        self,
+        port: model.Port,
+        states: Iterable[Mapping[str, Any]],
+        *,
+        only_functions: bool = False,
+    ) -> None:
+        """Realise the chains again that a change of a port affects.
+
+        :param states: the port before and after, as Neutron's events have it.
+        """
         # Not the event's own context: its caller may not see the chains, and its session may be
         # about to end.
         context = neutron_context.get_admin_context()
         chains = port_usage.chains_using_port(context, port, only_functions=only_functions)
-        self._refresh(context, chains)
+        if ids := sorted(chains):
+            self._note_port_event(context, ids, port.id, port_events.hosts_of(states))
+            self._refreshing.do(context, ids)
 
     def _refresh(self, context: Any, chain_ids: Iterable[str]) -> None:
-        """Realise chains again that did not change themselves.
+        """Realise chains again, for another reason than an event of a port or a request.
 
         Events that come while a chain is realised are realised together after it. Each has
         incremented the revision before: if this process ends meanwhile, the repair worker finds
         that the chain is not realised.
         """
-        ids = sorted(chain_ids)
-        if ids:
+        if ids := sorted(chain_ids):
             self._increment_revision(context, ids)
             self._refreshing.do(context, ids)
 
     def _refresh_now(self, context: Any, chain_ids: Sequence[str]) -> None:
-        self.drivers.refresh_port_chains(context, chain_ids)
+        self.drivers.refresh_changed_ports(context, chain_ids)
 
     @staticmethod
     @db_api.retry_if_session_inactive()
     def _increment_revision(context: Any, chain_ids: Sequence[str]) -> None:
         with db_api.CONTEXT_WRITER.using(context):
-            writer.increment_revision(context.session, chain_ids)
+            writer.increment_revision(context.session, chain_ids, rereads_ports=True)
+
+    @staticmethod
+    @db_api.retry_if_session_inactive()
+    def _note_port_event(
+        context: Any, chain_ids: Sequence[str], port_id: str, hosts: Collection[str]
+    ) -> None:
+        with db_api.CONTEXT_WRITER.using(context) as session:
+            writer.increment_revision(session, chain_ids)
+            port_cache.note(session, chain_ids, port_id, hosts)
 
 
 def _one_by_one(

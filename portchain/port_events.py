@@ -3,7 +3,7 @@
 Pure functions over the dicts of Neutron's events.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import Any
 
@@ -81,6 +81,11 @@ def with_all_addresses(*states: Mapping[str, Any]) -> model.Port:
         address_pairs=tuple(pair for state in states for pair in _address_pairs(state)),
         port_security=all(map(_port_security, states)),
     )
+
+
+def hosts_of(states: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the hosts that a port is on, or was, by its states before and after a change."""
+    return {state.get(portbindings.HOST_ID) or "" for state in states} - {""}
 
 
 _ROLES = {

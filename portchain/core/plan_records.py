@@ -16,6 +16,10 @@ class PlanRecord:
         if it can.
     :param warning: what the owner should know although the chain carries traffic; empty if nothing.
     :param packet_hosts: the hosts that, by the plan, accept packets in MPLS.
+    :param common: text that identifies what is the same for all hosts, in a form that the driver
+        chooses; empty if the driver does not know.
+    :param hosts: the hosts that the plan may change anything for, if nothing common has changed;
+        ``parts`` has no others. None for all.
     """
 
     chain_id: str
@@ -24,6 +28,8 @@ class PlanRecord:
     down_reason: str = ""
     warning: str = ""
     packet_hosts: Collection[str] = ()
+    common: str = ""
+    hosts: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,41 @@ class HostChanges:
     :param notify: host -> the text of its part in the plan before, for the hosts whose part has
         changed; empty if it is not known.
     :param removed: the hosts that no longer take part.
+    :param needs_all: nothing is recorded. The record is of some hosts, and something that is common
+        to all has changed, or is not known.
     """
 
     notify: Mapping[str, str] = field(default_factory=dict)
     removed: frozenset[str] = frozenset()
+    needs_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What is known of a host, apart from its ports.
+
+    :param address: of its tunnel endpoint; empty without tunnels.
+    :param tunnel_types: such as ``vxlan``.
+    :param minor_version: of the wire contract that it follows; 0 if unknown.
+    """
+
+    address: str = ""
+    tunnel_types: frozenset[str] = frozenset()
+    minor_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PortChanges:
+    """What events of ports have changed of a chain since a plan of it was realised.
+
+    :param basis: text that identifies as of when events of the chain's ports are noted, and where
+        the ports are that the chain names. A plan with another basis may differ for any host.
+    :param hosts: where the ports are that have changed, or were before; None for any hosts.
+    :param known_hosts: what is known of hosts with possible sources of the chain.
+    :param events: ids of the events.
+    """
+
+    basis: str
+    hosts: frozenset[str] | None = None
+    known_hosts: Mapping[str, HostFacts] = field(default_factory=dict)
+    events: tuple[int, ...] = ()

@@ -47,6 +47,19 @@ class OpenChain:
             if self.chain.symmetric and one.logical_destination_port is None:
                 yield one.ethertype, one.destination_prefix
 
+    def may_be_end(self, port: model.Port) -> bool:
+        """Tell whether a port can count for the chain, whatever other ports there are.
+
+        `portchain.db.port_usage` finds the chain for these ports.
+        """
+        if port.project_id != self.chain.project_id:
+            return False
+        if port.routes:
+            return port.network_id in self.networks | self.source_networks
+        if port.serves_network or port.network_id not in self.networks:
+            return False
+        return any(may_send_from(port, ethertype, prefix) for ethertype, prefix in self.prefixes)
+
 
 def open_chain(
     chain: model.PortChain, networks: Collection[str], ports: Mapping[str, model.Port]
@@ -220,6 +233,21 @@ class Candidates:
             fc.logical_destination_port is None
             and fc.destination_prefix is not None
             and not self._with_address(one, fc.ethertype, fc.destination_prefix)
+            for fc in one.chain.flow_classifiers
+            if one.chain.symmetric
+        )
+
+    def is_decided_by_port(self, one: OpenChain) -> bool:
+        """Tell whether no port counts for a chain only because others do not.
+
+        Then an event of a port changes nothing for other ports.
+        """
+        return all(
+            fc.logical_source_port is not None or fc.source_prefix is None or self._senders(one, fc)
+            for fc in one.chain.flow_classifiers
+        ) and all(
+            fc.logical_destination_port is not None
+            or self._with_address(one, fc.ethertype, fc.destination_prefix)
             for fc in one.chain.flow_classifiers
             if one.chain.symmetric
         )

@@ -7,12 +7,16 @@ again. So a server that ends in between is no special case: the host's next requ
 difference again.
 """
 
+import json
 from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
+from neutron.db.models.agent import Agent
+from neutron_lib import constants
 from neutron_lib.db import api as db_api
 
+from portchain.core.plan_records import HostFacts
 from portchain.db import writer
 from portchain.db.many_values import in_parts
 from portchain.db.models import ChainHost, Host, PortChain
@@ -45,6 +49,23 @@ def versions_of(context: Any, hosts: Collection[str]) -> dict[str, int]:
     return found
 
 
+def facts_of(session: Any, hosts: Collection[str]) -> dict[str, HostFacts]:
+    """Return host -> its version and the tunnels of its Open vSwitch agent, of some hosts."""
+    found = dict[str, HostFacts]()
+    for part in in_parts(hosts):
+        versions = sa.select(Host.host, Host.minor_version).where(Host.host.in_(part))
+        agents = sa.select(Agent.host, Agent.configurations).where(
+            Agent.agent_type == constants.AGENT_TYPE_OVS, Agent.host.in_(part)
+        )
+        known = dict(session.execute(versions).all())
+        tunnels = {host: json.loads(text or "{}") for host, text in session.execute(agents)}
+        for host in known.keys() | tunnels.keys():
+            said = tunnels.get(host, {})
+            types = frozenset(said.get("tunnel_types") or ())
+            found[host] = HostFacts(said.get("tunneling_ip") or "", types, known.get(host, 0))
+    return found
+
+
 @db_api.retry_if_session_inactive()
 def renew_chains(context: Any, host: str, *, accepts_packets: bool) -> list[str]:
     """Give a new revision to the chains whose last plan says something wrong of a host.
@@ -62,7 +83,7 @@ def renew_chains(context: Any, host: str, *, accepts_packets: bool) -> list[str]
         # Nothing else is read before the locks are held: another server may have done it meanwhile.
         session.execute(chains.with_for_update())
         found = list(session.scalars(wrong))
-        writer.increment_revision(session, found)
+        writer.increment_revision(session, found, rereads_ports=True)
     return found
 
 

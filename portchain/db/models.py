@@ -205,7 +205,9 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     ``touched_at`` (UTC) is the time of the last change of a revision or of the last attempt.
     ``group_withdrawn``: the owner of a shared group has withdrawn it by force, and the owner of the
     chain has not chosen other groups yet. The database computes ``unrealised``, whose index finds
-    the few such chains among many.
+    the few such chains among many. ``ports_scope``, ``ports_since`` and ``ports_revision`` say
+    which of the chain's ports are cached (`portchain.db.port_cache`). ``common_part`` identifies
+    what the last recorded plan says to every host (`portchain.db.sent_plans`); empty if unknown.
     """
 
     __tablename__ = "portchain_port_chains"
@@ -230,6 +232,10 @@ class PortChain(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     group_withdrawn: Mapped[bool] = mapped_column(
         sa.Boolean, default=False, server_default=sa.false()
     )
+    ports_scope: Mapped[str] = mapped_column(sa.String(64), default="", server_default="")
+    ports_since: Mapped[int] = mapped_column(sa.Integer, default=0, server_default="0")
+    ports_revision: Mapped[int] = mapped_column(sa.Integer, default=-1, server_default="-1")
+    common_part: Mapped[str] = mapped_column(sa.String(64), default="", server_default="")
     unrealised: Mapped[bool | None] = mapped_column(
         sa.Boolean, sa.Computed(UNREALISED), nullable=True
     )
@@ -310,6 +316,32 @@ class OpenEnd(model_base.BASEV2):
     chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE")
     project_id: Mapped[str] = mapped_column(sa.String(size.PROJECT_ID_FIELD_SIZE))
     address_key: Mapped[str] = mapped_column(sa.String(KEY_SIZE))
+
+
+class CachedPorts(model_base.BASEV2):
+    """Some of the ports that a chain's classifiers can stand for (`portchain.db.port_cache`)."""
+
+    __tablename__ = "portchain_cached_ports"
+
+    chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE", primary_key=True)
+    bucket: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=False)
+    ports: Mapped[dict[str, Any]] = mapped_column(types.JsonEncodedDict(mysql_as_medium=True))
+
+
+class PortEvent(model_base.BASEV2):
+    """An event of a port that no recorded plan of a chain contains yet (`portchain.db.port_cache`).
+
+    ``host``: where the port is, or was before; empty if nowhere. The port may be deleted.
+    """
+
+    __tablename__ = "portchain_port_events"
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True
+    )
+    chain_id: Mapped[str] = _reference("portchain_port_chains.id", "CASCADE", index=True)
+    port_id: Mapped[str] = mapped_column(sa.String(size.UUID_FIELD_SIZE))
+    host: Mapped[str] = mapped_column(sa.String(255), index=True)
 
 
 class ChainHost(model_base.BASEV2):

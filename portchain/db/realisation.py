@@ -23,7 +23,7 @@ from oslo_utils import timeutils
 from sqlalchemy import orm
 
 from portchain.core.model import HostReport
-from portchain.db.models import ChainHost, PortChain
+from portchain.db.models import ChainHost, PortChain, PortEvent
 from portchain.db.sent_plans import shortened
 
 LOG = logging.getLogger(__name__)
@@ -248,10 +248,11 @@ def hosts_of(context: Any, chain_ids: Iterable[str]) -> dict[str, frozenset[str]
 
 
 def chains_on(context: Any, host: str) -> list[str]:
-    """Return the ids of the chains in which a host takes part."""
+    """Return the ids of the chains in which a host takes part, or is about to."""
+    tables = (ChainHost, PortEvent)
+    queries = (sa.select(table.chain_id).where(table.host == host) for table in tables)
     with db_api.CONTEXT_READER.using(context):
-        query = sa.select(ChainHost.chain_id).where(ChainHost.host == host)
-        return list(context.session.scalars(query))
+        return list(context.session.scalars(sa.union(*queries)))
 
 
 def expected_on(context: Any, host: str) -> dict[str, int]:

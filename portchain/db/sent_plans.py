@@ -30,6 +30,10 @@ def record(
     and their errors until their next report. The number of statements does not depend on the number
     of records.
 
+    A record of some hosts reads and writes the rows of these hosts only. It holds if what is common
+    to all hosts is the same as in the record before, and if it is known what each of the others was
+    sent: then nothing changes for these.
+
     :param records: at most one for each chain.
     :param quiet: chains that stay ACTIVE: a host that had confirmed the plan before counts as if it
         had confirmed this one, too.
@@ -39,36 +43,54 @@ def record(
     by_id = {one.chain_id: one for one in records}
     with db_api.CONTEXT_WRITER.using(context):
         session = context.session
-        recorded = _lock(session, by_id)
-        current = [
+        rows = _lock(session, by_id)
+        recorded = {chain_id: row.realised_revision for chain_id, row in rows.items()}
+        latest = [
             one
             for chain_id, one in by_id.items()
             if recorded.get(chain_id, one.revision + 1) <= one.revision
         ]
+        current = [one for one in latest if _is_enough(one, rows[one.chain_id].common_part)]
+        needs_all = {one.chain_id: HostChanges(needs_all=True) for one in latest}
         if not current:
-            return {}
-        _update_chains(session, current)
-        known = _rows_of(session, [one.chain_id for one in current])
+            return needs_all
+        known = _rows_of(session, current)
         changes = {one.chain_id: changes_for_hosts(one, known[one.chain_id]) for one in current}
         # A quiet change counts as recorded already (`realisation.advance`). If it does not, a
         # change that hosts must confirm came in between.
         kept = {one.chain_id for one in current if recorded[one.chain_id] == one.revision}
-        _replace_rows(session, by_id, known, changes, kept.intersection(quiet))
-    return changes
+        new = _new_rows(by_id, known, changes, kept.intersection(quiet))
+        _update_chains(session, current, {row["chain_id"] for row in new if _is_doubtful(row)})
+        _replace_rows(session, known, changes, new)
+    return needs_all | changes
 
 
-def _lock(session: Any, chain_ids: Iterable[str]) -> dict[str, int]:
-    """Lock chains; return the revision that is recorded for each of those that exist."""
+def _is_enough(record: PlanRecord, common_part: str) -> bool:
+    """Tell whether a record has all hosts for which something changes.
+
+    :param common_part: what was common to all hosts in the record before; empty if unknown.
+    """
+    return record.hosts is None or (record.common == common_part != "")
+
+
+def _lock(session: Any, chain_ids: Iterable[str]) -> dict[str, Any]:
+    """Lock chains; return what is recorded for each of those that exist, by id."""
     query = (
-        sa.select(PortChain.id, PortChain.realised_revision)
+        sa.select(PortChain.id, PortChain.realised_revision, PortChain.common_part)
         .where(PortChain.id.in_(sorted(chain_ids)))
         .order_by(PortChain.id)
         .with_for_update()
     )
-    return dict(session.execute(query).all())
+    return {row.id: row for row in session.execute(query)}
 
 
-def _update_chains(session: Any, records: Sequence[PlanRecord]) -> None:
+def _update_chains(session: Any, records: Sequence[PlanRecord], doubtful: Collection[str]) -> None:
+    """Record what is known of chains.
+
+    :param doubtful: the chains of which hosts exist that must be notified of the next plan, too,
+        whatever it says.
+    """
+
     def each(values: Mapping[str, Any]) -> Any:
         return sa.case(values, value=PortChain.id)
 
@@ -79,6 +101,9 @@ def _update_chains(session: Any, records: Sequence[PlanRecord]) -> None:
             realised_revision=each({one.chain_id: one.revision for one in records}),
             down_reason=each({one.chain_id: shortened(one.down_reason) for one in records}),
             warning=each({one.chain_id: shortened(one.warning) for one in records}),
+            common_part=each(
+                {one.chain_id: "" if one.chain_id in doubtful else one.common for one in records}
+            ),
             touched_at=timeutils.utcnow(),
         )
         .execution_options(synchronize_session=False)
@@ -93,9 +118,17 @@ def shortened(reason: str) -> str:
 _COLUMNS = tuple(column for column in ChainHost.__table__.columns if column.computed is None)
 
 
-def _rows_of(session: Any, chain_ids: Sequence[str]) -> _Rows:
+def _rows_of(session: Any, records: Sequence[PlanRecord]) -> _Rows:
+    """Return the rows of the hosts that records are of."""
     rows: defaultdict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
-    query = sa.select(*_COLUMNS).where(ChainHost.chain_id.in_(chain_ids))
+    whole = [one.chain_id for one in records if one.hosts is None]
+    conditions: list[Any] = [ChainHost.chain_id.in_(whole)] if whole else []
+    conditions += (
+        sa.and_(ChainHost.chain_id == one.chain_id, ChainHost.host.in_(sorted(one.hosts)))
+        for one in records
+        if one.hosts is not None
+    )
+    query = sa.select(*_COLUMNS).where(sa.or_(*conditions))
     for row in session.execute(query).mappings():
         rows[row["chain_id"]][row["host"]] = row
     return rows
@@ -134,24 +167,36 @@ def part_of(row: Mapping[str, Any]) -> str:
     return row["part"] or "" if is_latest else ""
 
 
-def _replace_rows(
-    session: Any,
+def _is_doubtful(row: Mapping[str, Any]) -> bool:
+    """Tell whether it is not known which part of a plan a host has."""
+    return not part_of(row)
+
+
+def _new_rows(
     records: Mapping[str, PlanRecord],
     known: _Rows,
     changes: Mapping[str, HostChanges],
     quiet: Collection[str],
+) -> list[dict[str, Any]]:
+    return [
+        _new_row(records[chain_id], host, known[chain_id].get(host), chain_id in quiet)
+        for chain_id, change in changes.items()
+        for host in sorted(change.notify)
+    ]
+
+
+def _replace_rows(
+    session: Any,
+    known: _Rows,
+    changes: Mapping[str, HostChanges],
+    rows: Sequence[dict[str, Any]],
 ) -> None:
     obsolete: list[Any] = []
-    rows: list[dict[str, Any]] = []
     for chain_id, change in changes.items():
         before = known[chain_id]
         gone = sorted((change.notify.keys() & before.keys()) | change.removed)
         if gone:
             obsolete.append(sa.and_(ChainHost.chain_id == chain_id, ChainHost.host.in_(gone)))
-        rows += (
-            _new_row(records[chain_id], host, before.get(host), chain_id in quiet)
-            for host in sorted(change.notify)
-        )
     if obsolete:
         session.execute(
             sa.delete(ChainHost)
@@ -223,6 +268,13 @@ def forget_parts(context: Any, host: str, revisions: Mapping[str, int]) -> None:
     sent = sa.case(revisions, value=ChainHost.chain_id)
     with db_api.CONTEXT_WRITER.using(context) as session:
         _lock(session, revisions)
+        # The next plan is recorded for all hosts.
+        session.execute(
+            sa.update(PortChain)
+            .where(PortChain.id.in_(sorted(revisions)))
+            .values(common_part="")
+            .execution_options(synchronize_session=False)
+        )
         session.execute(
             sa.update(ChainHost)
             .where(ChainHost.host == host, ChainHost.chain_id.in_(sorted(revisions)))

@@ -4,7 +4,7 @@ Every function runs a constant number of queries, however many chains, groups an
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,16 @@ from neutron_lib.db import api as db_api
 from sqlalchemy import orm
 
 from portchain.core import model, rules
+from portchain.core.plan_records import PortChanges
 from portchain.db import convert, models, pair_health, relations, source_networks
 from portchain.db.candidates import Candidates, OpenChain, load_candidates, open_chain
+from portchain.db.port_cache import PortCache
 from portchain.db.ports import load_ports_by_id
+
+_MOST_LOCKED = 20  # chains
+
+_Find = Callable[[Sequence[OpenChain], Mapping[str, model.Port]], Candidates]
+"""Called with chains with open classifiers, and all ports that chains name, by id."""
 
 
 @db_api.retry_if_session_inactive()
@@ -35,26 +42,63 @@ def load(
     with db_api.CONTEXT_READER.using(context):
         session = context.session
         links = relations.links_of_graphs(session, wanted) if with_graphs else []
-        before = rules.reachable(wanted, ((after, source) for source, after in links))
-        after = {after for source, after in links if source in wanted}
-        loaded = load_chains(session, wanted | before | after)
-        chains = [chain for chain in loaded if chain.id in wanted]
-        # A chain's packets are those of its ancestors' sources.
-        sending = [chain for chain in loaded if chain.id in wanted | before]
-        graphs = _Graphs({chain.id: chain for chain in loaded}, links)
-        port_ids = {port_id for chain in chains for port_id in graphs.port_ids(chain)}
-        ports = load_ports_by_id(session, port_ids)
-        open_ended = [chain for chain in sending if with_sources and _has_open_classifier(chain)]
-        networks = source_networks.of_chains(session, open_ended, ports)
-        eligible = {
-            chain.id: open_chain(chain, networks.get(chain.id, frozenset()), ports)
-            for chain in sending
-        }
-        open_ones = [eligible[chain.id] for chain in open_ended]
-        found = load_candidates(session, open_ones)
-        failed = pair_health.failed(
-            session, (group for chain in sending for group in chain.port_pair_groups), ports
-        )
+
+        def find(chains: Sequence[OpenChain], _named: Mapping[str, model.Port]) -> Candidates:
+            return load_candidates(session, chains)
+
+        return _load(session, wanted, links, find if with_sources else None)
+
+
+@db_api.retry_if_session_inactive()
+def load_after_events(
+    context: Any, chain_ids: Iterable[str]
+) -> tuple[list[model.ChainSnapshot], Mapping[str, PortChanges]]:
+    """Return the snapshots of chains, read from caches where events say what has changed.
+
+    :returns: also, by the chain's id, what has changed of chains that have a cache. Of many chains,
+        all is read anew: others would wait for their locks.
+    """
+    wanted = set(chain_ids)
+    if len(wanted) > _MOST_LOCKED:
+        return load(context, wanted), {}
+    with db_api.CONTEXT_WRITER.using(context):
+        session = context.session
+        cache = PortCache(session, wanted)
+        links = relations.links_of_graphs(session, wanted)
+        linked = {chain_id for link in links for chain_id in link}
+        cache.forget(wanted & linked)
+
+        def find(chains: Sequence[OpenChain], named: Mapping[str, model.Port]) -> Candidates:
+            found = cache.load_candidates([c for c in chains if c.chain.id not in linked], named)
+            if others := [one for one in chains if one.chain.id in linked]:
+                return Candidates({**found.ports, **load_candidates(session, others).ports})
+            return found
+
+        loaded = _load(session, wanted, links, find)
+    return loaded, cache.changes
+
+
+def _load(
+    session: Any, wanted: Set[str], links: Sequence[tuple[str, str]], find: _Find | None
+) -> list[model.ChainSnapshot]:
+    before = rules.reachable(wanted, ((after, source) for source, after in links))
+    after = {after for source, after in links if source in wanted}
+    loaded = load_chains(session, wanted | before | after)
+    chains = [chain for chain in loaded if chain.id in wanted]
+    # A chain's packets are those of its ancestors' sources.
+    sending = [chain for chain in loaded if chain.id in wanted | before]
+    graphs = _Graphs({chain.id: chain for chain in loaded}, links)
+    port_ids = {port_id for chain in chains for port_id in graphs.port_ids(chain)}
+    ports = load_ports_by_id(session, port_ids)
+    open_ended = [chain for chain in sending if find and _has_open_classifier(chain)]
+    networks = source_networks.of_chains(session, open_ended, ports)
+    eligible = {
+        chain.id: open_chain(chain, networks.get(chain.id, frozenset()), ports) for chain in sending
+    }
+    found = find([eligible[chain.id] for chain in open_ended], ports) if find else Candidates({})
+    failed = pair_health.failed(
+        session, (group for chain in sending for group in chain.port_pair_groups), ports
+    )
     ends = _Ends(found, eligible, {**found.ports, **ports})
     return [_snapshot(chain, graphs, ends, failed) for chain in chains]
 

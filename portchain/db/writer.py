@@ -275,15 +275,27 @@ def _link(session: Any, links: _Links, row: Any, member_ids: Sequence[str]) -> N
     session.expire(row, [links.relation.key])
 
 
-def increment_revision(session: Any, chain_ids: Iterable[str]) -> None:
+def increment_revision(
+    session: Any, chain_ids: Iterable[str], *, rereads_ports: bool = False
+) -> None:
     """Increment the revisions of chains whose realisation has to change.
 
     One statement, so that two servers that increment at once lose no increment.
+
+    :param rereads_ports: something has changed at ports or hosts that no event of a port tells: the
+        chains' caches do not hold any more (`portchain.db.port_cache`).
     """
+    chain = models.PortChain
+    cached = sa.case((chain.ports_revision == chain.revision, chain.revision + 1), else_=-1)
+    # MariaDB assigns from left to right, so that each value must be read before it is changed.
     session.execute(
-        sa.update(models.PortChain)
-        .where(models.PortChain.id.in_(list(chain_ids)))
-        .values(revision=models.PortChain.revision + 1, touched_at=timeutils.utcnow())
+        sa.update(chain)
+        .where(chain.id.in_(list(chain_ids)))
+        .ordered_values(
+            (chain.ports_revision, sa.literal(-1) if rereads_ports else cached),
+            (chain.revision, chain.revision + 1),
+            (chain.touched_at, timeutils.utcnow()),
+        )
         .execution_options(synchronize_session=False)
     )
 

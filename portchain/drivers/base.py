@@ -37,7 +37,7 @@ from portchain.core.model import (
     PortPair,
     PortPairGroup,
 )
-from portchain.core.plan_records import HostChanges, PlanRecord
+from portchain.core.plan_records import HostChanges, PlanRecord, PortChanges
 
 __all__ = [
     "Capabilities",
@@ -274,6 +274,23 @@ class PortChainDriver(abc.ABC):
         """
         for snapshot in snapshots:
             self.update_port_chain(context, snapshot)
+
+    def refresh_changed_ports(
+        self,
+        context: Any,
+        snapshots: Sequence[ChainSnapshot],
+        changes: Mapping[str, PortChanges],
+    ) -> None:
+        """Bring several chains to their present state, of which ports have changed.
+
+        For drivers that need not look at what has not changed. May not rely on it that a call with
+        earlier changes was successful: changes are passed until a call is.
+
+        :param changes: chain id -> what has changed since the last successful call. Anything may
+            have changed of chains that are left out.
+        :raises ChainsFailed: some of the chains could not be realised.
+        """
+        self.refresh_port_chains(context, snapshots)
 
     def freeze_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         """Keep the existing steering of a chain that cannot be realised as it is now, and drop

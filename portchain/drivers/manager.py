@@ -17,8 +17,9 @@ from portchain.core import capabilities
 from portchain.core.counters import HostCounts
 from portchain.core.model import ChainSnapshot, FlowClassifier, PortPair, PortPairGroup
 from portchain.core.ownership import owner_of
+from portchain.core.plan_records import PortChanges
 from portchain.core.rules import Violation
-from portchain.db import snapshots
+from portchain.db import port_cache, snapshots
 from portchain.db.drift import mark_realised
 from portchain.drivers import periodic
 from portchain.drivers.base import ChainsFailed, OwnChain, PortChainDriver
@@ -33,6 +34,7 @@ _LONGEST_WAIT = 2.0  # seconds that a chain waits for ports that are being bound
 _WAITS_AGAIN = 60.0  # seconds from one such wait of a chain to the next
 _UNBOUND = "No port of the chain is bound to a host yet"
 
+_NO_CHANGES: Mapping[str, PortChanges] = {}
 _DriverCall = Callable[[PortChainDriver, Sequence[ChainSnapshot]], None]
 
 
@@ -218,6 +220,25 @@ class DriverManager:
         if chains:
             self._realise(context, chains, refresh)
 
+    def refresh_changed_ports(self, context: Any, chain_ids: Sequence[str]) -> None:
+        """Have chains realised of which ports have changed.
+
+        As ``refresh_port_chains``; but what has not changed is read from caches.
+        """
+        try:
+            loaded, changes = snapshots.load_after_events(context, chain_ids)
+        except db_exc.DBError:
+            LOG.exception("Cannot load port chains %s; retrying later", ", ".join(chain_ids))
+            return
+
+        def refresh(driver: PortChainDriver, chains: Sequence[ChainSnapshot]) -> None:
+            own = {one.chain.id for one in chains} & changes.keys()
+            driver.refresh_changed_ports(context, chains, {one: changes[one] for one in own})
+
+        chains = self._without_waiting(loaded)
+        if chains:
+            self._realise(context, chains, refresh, changes)
+
     def observed(self, snapshot: ChainSnapshot) -> ChainSnapshot:
         """Return a chain as its owner would realise it now, see ``PortChainDriver.observe``."""
         try:
@@ -321,10 +342,17 @@ class DriverManager:
                 if owner in (name, ""):
                     yield OwnChain(snapshot, refusal)
 
-    def _realise(self, context: Any, chains: Sequence[ChainSnapshot], call: _DriverCall) -> None:
+    def _realise(
+        self,
+        context: Any,
+        chains: Sequence[ChainSnapshot],
+        call: _DriverCall,
+        changes: Mapping[str, PortChanges] = _NO_CHANGES,
+    ) -> None:
         """Have the owners realise chains, and record for each chain whether that succeeded.
 
         :param call: calls a driver for its chains.
+        :param changes: chain id -> changes that need not be passed again after a success.
         """
         try:
             for owner, stored in self._by_owner(context, chains).items():
@@ -336,6 +364,9 @@ class DriverManager:
                     self._status.mark_failed(context, ids, failure)
                 done = [snapshot for snapshot in own if snapshot.chain.id not in failed]
                 mark_realised(context, done)
+                successful = {one.chain.id for one in done} & changes.keys()
+                events = {event for one in successful for event in changes[one].events}
+                port_cache.forget_events(context, events)
         except db_exc.DBError:
             LOG.exception("Cannot record whether port chains are realised; retrying later")
 

@@ -27,6 +27,7 @@ from portchain.core.model import (
     PeerHealth,
     PortPair,
 )
+from portchain.core.plan_records import HostChanges, HostFacts, PortChanges
 from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SETS, ChainPlan
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.floating import why_not_translated
@@ -58,6 +59,8 @@ from portchain.rpc.server import ServerEndpoint
 LOG = logging.getLogger(__name__)
 
 _ANSWER_WAIT, _ANSWER_HOLDS = 1.5, 5.0  # seconds
+
+_NO_CHANGES: Mapping[str, PortChanges] = {}
 
 DELETED = 2**62
 """Revision as of which hosts have no part in a deleted chain: higher than that of any plan."""
@@ -165,6 +168,37 @@ class HostDriver(PortChainDriver):
         """
         self._refresh(context, snapshots)
 
+    def refresh_changed_ports(
+        self,
+        context: Any,
+        snapshots: Sequence[ChainSnapshot],
+        changes: Mapping[str, PortChanges],
+    ) -> None:
+        """Plan chains, and notify the hosts for which ports have changed something.
+
+        :raises ChainsFailed: some chains cannot be planned; the hosts are notified of the others.
+        """
+        narrow = [
+            one
+            for one in snapshots
+            if (change := changes.get(one.chain.id)) is not None and change.hosts is not None
+        ]
+        failures: dict[str, Exception] = {}
+        plans = self._plan(context, narrow, changes) if narrow else _Plans((), {}, {})
+        done = self._notify(context, plans, changes) if narrow else {}
+        failures |= plans.failures
+        # Of the others, more has changed than ports, or their ports are not cached.
+        settled = failures.keys() | {one for one, change in done.items() if not change.needs_all}
+        settled |= {one.chain.id for one in narrow} - done.keys()
+        left = [one for one in snapshots if one.chain.id not in settled]
+        if left:
+            plans = self._plan(context, left)
+            since = {one: replace(change, hosts=None) for one, change in changes.items()}
+            self._notify(context, plans, since)
+            failures |= plans.failures
+        if failures:
+            raise ChainsFailed(failures)
+
     def _refresh(
         self, context: Any, snapshots: Sequence[ChainSnapshot], *, quiet: bool = False
     ) -> None:
@@ -173,31 +207,54 @@ class HostDriver(PortChainDriver):
         :param quiet: whether the chains keep their status.
         """
         plans = self._plan(context, snapshots)
-        outgoing = [Outgoing(planned) for planned in plans.planned]
+        self._notify(context, plans, {}, quiet=quiet)
+        if plans.failures:
+            raise ChainsFailed(plans.failures)
+
+    def _notify(
+        self,
+        context: Any,
+        plans: _Plans,
+        changes: Mapping[str, PortChanges],
+        *,
+        quiet: bool = False,
+    ) -> Mapping[str, HostChanges]:
+        """Record plans, and notify the hosts for which something changes."""
+        outgoing = [Outgoing(planned, changes.get(planned.plan.id)) for planned in plans.planned]
         # A plan is sent only if no other server has recorded a newer revision, or the deletion. A
         # host that has no part in the newer plan would learn of that only at its next sync.
-        changes = self.status.record_plans(
+        recorded = self.status.record_plans(
             context,
             [one.record for one in outgoing],
             quiet=[one.plan.id for one in outgoing] if quiet else (),
         )
-        self._agents.apply(context, updates_by_host(outgoing, changes, plans.versions))
-        if plans.failures:
-            raise ChainsFailed(plans.failures)
+        self._agents.apply(context, updates_by_host(outgoing, recorded, plans.versions))
+        return recorded
 
     def _plan(
-        self, context: Any, snapshots: Iterable[ChainSnapshot], *, quietly: bool = False
+        self,
+        context: Any,
+        snapshots: Iterable[ChainSnapshot],
+        changes: Mapping[str, PortChanges] = _NO_CHANGES,
+        *,
+        quietly: bool = False,
     ) -> _Plans:
         """Plan chains.
 
+        :param changes: chain id -> what has changed of it; what it says of hosts is not read again.
         :param quietly: whether to record nothing of what groups select from.
         """
         seen = map(self._logical_ports.without_seemingly_unplugged, snapshots)
         snapshots = [untagged_chain(snapshot) for snapshot in seen]
         ports = (port for snapshot in snapshots for port in snapshot.ports.values())
         mechanisms = {port.host: port.mechanism for port in ports if port.host}
-        ends, underlay = self._tunnel_ends(context, mechanisms), underlay_of(cfg.CONF)
-        versions = versions_of(context, mechanisms.keys())
+        known = _known_hosts(snapshots, changes)
+        asked = {host: name for host, name in mechanisms.items() if host not in known}
+        ends, underlay = self._tunnel_ends(context, asked), underlay_of(cfg.CONF)
+        versions = dict(versions_of(context, asked.keys()))
+        for host, facts in known.items():
+            ends[host] = TunnelEnd(facts.address, facts.tunnel_types)
+            versions[host] = facts.minor_version
         packet_hosts = {
             host for host, version in versions.items() if version >= contract.PACKETS_SINCE
         }
@@ -378,6 +435,21 @@ class HostDriver(PortChainDriver):
             return False
         self._answered_at[host] = now
         return True
+
+
+def _known_hosts(
+    snapshots: Iterable[ChainSnapshot], changes: Mapping[str, PortChanges]
+) -> dict[str, HostFacts]:
+    """Return what is known of hosts of sources, except of those that have functions, too."""
+    known: dict[str, HostFacts] = {}
+    others: set[str] = set()
+    for snapshot in snapshots:
+        change = changes.get(snapshot.chain.id)
+        named = (snapshot.ports.get(port_id) for port_id in snapshot.chain.port_ids)
+        others |= {port.host for port in named if port is not None}
+        if change is not None:
+            known |= change.known_hosts
+    return {host: facts for host, facts in known.items() if host not in others}
 
 
 def _affinity_times() -> pair_sets.AffinityTimes:

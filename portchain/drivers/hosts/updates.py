@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from portchain.core.plan_records import HostChanges, PlanRecord
+from portchain.core.plan_records import HostChanges, PlanRecord, PortChanges
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned
 from portchain.dataplane.planning.visibility import HostViews
@@ -17,9 +17,13 @@ _MAX_IDENTITY = 60_000  # characters; what a column of the database holds
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A chain's plan that hosts are about to be notified of."""
+    """A chain's plan that hosts are about to be notified of.
+
+    :param changes: what has changed of the chain, if events of its ports are noted.
+    """
 
     planned: Planned
+    changes: PortChanges | None = None
 
     @property
     def plan(self) -> ChainPlan:
@@ -32,15 +36,38 @@ class Outgoing:
         return HostViews(self.plan)
 
     @cached_property
+    def hosts(self) -> frozenset[str] | None:
+        """The hosts for which something can have changed, if nothing common to all has.
+
+        None for all hosts. Any source may change what functions return, and what the routers of a
+        symmetric chain forward.
+        """
+        if self.changes is None or self.changes.hosts is None:
+            return None
+        plan = self.plan
+        functions = {one.host for path in plan.paths for hop in path.hops for one in hop.functions}
+        replies = (path for path in plan.paths if path.reverse)
+        # Not only those that forward something now: they may have done before.
+        routers = {one.host for path in replies for one in path.sources if one.sends_from_any_mac}
+        probed = {probe.host for probe in plan.probes}
+        return self.changes.hosts | functions | routers | probed
+
+    @cached_property
     def plans(self) -> Mapping[str, ChainPlan]:
-        """Host -> the plan that it gets, for all hosts that take part."""
-        return {host: self.views.plan_for(host) for host in self.plan.hosts}
+        """Host -> the plan that it gets, for those of ``hosts`` that take part."""
+        hosts = self.plan.hosts if self.hosts is None else self.plan.hosts & self.hosts
+        return {host: self.views.plan_for(host) for host in hosts}
 
     @cached_property
     def record(self) -> PlanRecord:
         """What is recorded of the plan."""
         splitter = PlanSplitter()
         identities = {host: splitter.split(plan).identity for host, plan in self.plans.items()}
+        common = ""
+        if self.changes is not None:
+            # What a host would get that has no port of the chain.
+            identity = splitter.split(self.views.plan_for("")).identity
+            common = f"{self.changes.basis} {identity.split()[0]}"
         return PlanRecord(
             self.plan.id,
             self.plan.revision,
@@ -48,6 +75,8 @@ class Outgoing:
             self.planned.availability.down_reason,
             self.planned.availability.warning,
             self.plan.packet_hosts,
+            common,
+            self.hosts,
         )
 
 

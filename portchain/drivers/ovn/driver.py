@@ -5,12 +5,13 @@ OVN is in the Northbound database: gates, by which packets leave and enter OVN's
 guards, which drop what should have left it and did not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neutron_lib.db import api as db_api
 
 from portchain.core.model import ChainSnapshot, Port
+from portchain.core.plan_records import PortChanges
 from portchain.dataplane.planning.mtu import TunnelEnd
 from portchain.db import realisation, writer
 from portchain.drivers.base import ChainStatusReporter, OwnChains, PeriodicTask
@@ -77,6 +78,19 @@ class OvnDriver(HostDriver):
         if wanted:
             self._northbound.run(WriteChains(self._northbound, wanted))
         super()._refresh(context, snapshots, quiet=quiet)
+
+    def refresh_changed_ports(
+        self,
+        context: Any,
+        snapshots: Sequence[ChainSnapshot],
+        changes: Mapping[str, PortChanges],
+    ) -> None:
+        """Do what ``refresh_port_chains`` does: rows depend on all ports.
+
+        :raises Unreachable: see ``_refresh``.
+        :raises ChainsFailed: some of the chains could not be realised.
+        """
+        self.refresh_port_chains(context, snapshots)
 
     def delete_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
         """Remove the chain's guards, and notify its hosts. The gates are removed later.

@@ -21,7 +21,7 @@ def _is_ours(item: Any, name: str | None, type_: str, reflected: bool, other: An
 def test_upgrade_from_scratch_creates_our_tables_beside_neutrons(migrated: str) -> None:
     names = set(sa.inspect(sa.create_engine(migrated)).get_table_names())
     ours = {name for name in models.PortChain.metadata.tables if name.startswith("portchain_")}
-    assert len(ours) == 20
+    assert len(ours) == 22
     assert ours | {"ports", VERSION_TABLE} <= names
     # networking-sfc may have its tables in the same database.
     assert not any(name.startswith("sfc_") for name in ours)
@@ -141,5 +141,5 @@ def test_migrations_can_be_printed_as_sql() -> None:
         "mysql+pymysql://user@nowhere/neutron",
         *("--subproject", "neutron-portchain", "upgrade", "heads", "--sql"),
     )
-    assert sql.count("CREATE TABLE portchain_") == 21
+    assert sql.count("CREATE TABLE portchain_") == 23
     assert sql.count("DROP TABLE portchain_") == 1

@@ -12,7 +12,7 @@ from portchain.agent.neutron_bridge import NeutronBridge, call_before_default_fl
 from portchain.agent.options import register_agent_opts
 from portchain.dataplane.flow import Bridge
 from portchain.host.bridge import BridgeConnection
-from portchain.host.endpoint import endpoint_of
+from portchain.host.endpoint import endpoints_of
 from portchain.host.metrics import HostCollector
 from portchain.host.open_vswitch import OpenVSwitch, configured_firewall, configured_rate_limits
 from portchain.host.worker import HostWorker
@@ -49,8 +49,8 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         self._worker = HostWorker(cfg.CONF.host, self._switch)
         self._reconciler = self._worker.reconciler
         self._first_sync_seconds = _FIRST_SYNC_SECONDS
-        endpoint = endpoint_of(self._worker, self._switch)
-        connection.create_consumer(contract.AGENT_TOPIC, [endpoint], fanout=False)
+        endpoints = endpoints_of(self._worker, self._switch)
+        connection.create_consumer(contract.AGENT_TOPIC, endpoints, fanout=False)
         self._worker.start()
         serve(HostCollector([self._worker]))
         call_before_default_flows(self._agent_api.br_int, self._restore_flows)

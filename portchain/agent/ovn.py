@@ -17,7 +17,7 @@ from portchain.agent.options import register_agent_opts
 from portchain.dataplane.datapath import Feature
 from portchain.dataplane.interposing import BR_CHAIN
 from portchain.host.bridge import OPENFLOW, appctl_argv, ofctl_argv
-from portchain.host.endpoint import endpoint_of
+from portchain.host.endpoint import endpoints_of
 from portchain.host.flow_monitor import FlowMonitor, FlowPoll
 from portchain.host.metrics import HostCollector
 from portchain.host.ovn_switch import OvnSwitch, integration_bridge
@@ -89,7 +89,7 @@ class OvnHost:
         self._worker.run_soon(self._switch.restore_wires)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
-            [endpoint_of(self._worker, self._switch)],
+            endpoints_of(self._worker, self._switch),
         )
         self._rpc.start()
         self._worker.start()

@@ -15,6 +15,7 @@ from portchain.core.counters import DropReason
 from portchain.core.model import ChainStatus, OperatingStatus, TracePhase
 from portchain.core.operating_status import Reason
 from portchain.dataplane.tracing.journey import Outcome
+from portchain.dataplane.tracing.live import Sight
 from portchain.dataplane.tracing.steps import Decision
 
 Schema = dict[str, Any]
@@ -44,6 +45,7 @@ _STEP: Schema = {
         **{name: {"type": "integer", "nullable": True} for name in ("table", "hop")},
         "path": {"type": "string", "enum": ["", "forward", "reverse"]},
         **dict.fromkeys(("port_chain_id", "flow_classifier_id", "port_pair_id", "port_id"), _TEXT),
+        "seen": {"type": "string", "enum": [str(sight) for sight in Sight]},
     },
 }
 """A step of a trace; ids are empty where nothing is concerned, or the caller may not see it."""

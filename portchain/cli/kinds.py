@@ -543,11 +543,16 @@ TRACE = Kind(
             attribute="established",
             help="The packet belongs to a connection that is open (default: it is the first one)",
         ),
+        Switch(
+            flag="--live",
+            attribute="live",
+            help="Also send one such packet, and say where it was seen (default: send none)",
+        ),
     ),
     columns=("port_id", "destination_ip_address", "protocol", "outcome", "reason"),
     long_columns=(
-        *("source_ip_address", "source_port", "destination_port", "established", "phase"),
-        *("steps", "expires_at", "project_id", "description"),
+        *("source_ip_address", "source_port", "destination_port", "established", "live"),
+        *("phase", "steps", "expires_at", "project_id", "description"),
     ),
 )
 

@@ -26,10 +26,16 @@ class StepsColumn(columns.FormattableColumn[Any]):
         return "\n".join(_sentences(self._value))
 
 
+_SIGHTS = {"SEEN": " [seen]", "NOT_SEEN": " [not seen]", "NOT_WATCHED": " [not watched]"}
+
+
 def _sentences(steps: Iterable[Shown]) -> Iterator[str]:
     """Yield a line for each step, below a line for each host."""
     host = None
     for number, step in enumerate(steps, 1):
+        if step["decision"] == "OBSERVED":
+            yield f"the packet that was sent: {step['reason']}"
+            continue
         if step["host"] != host:
             host = step["host"]
             yield f"on host {host}:" if host else "on a host of another project:"
@@ -45,7 +51,8 @@ def _sentences(steps: Iterable[Shown]) -> Iterator[str]:
             )
             if step[name]
         ]
-        yield " ".join([f"{number:3}. {step['decision']}{table}", *ids]) + _reason(step)
+        seen = _SIGHTS.get(step.get("seen", ""), "")
+        yield " ".join([f"{number:3}. {step['decision']}{table}", *ids]) + _reason(step) + seen
 
 
 def _reason(step: Shown) -> str:

@@ -17,7 +17,7 @@ from portchain.controller.endpoint import Endpoint, configured_endpoints
 from portchain.controller.options import register_controller_opts
 from portchain.controller.ovn_switch import RemoteOvnSwitch
 from portchain.controller.switch import RemoteSwitch, configured_bridges
-from portchain.host.endpoint import endpoint_of
+from portchain.host.endpoint import endpoints_of
 from portchain.host.metrics import HostCollector
 from portchain.host.worker import HostWorker
 from portchain.metrics.exporter import serve
@@ -42,7 +42,7 @@ class Host:
         self.worker = HostWorker(name, self._switch)
         self._rpc = n_rpc.get_server(
             oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name),
-            [endpoint_of(self.worker, self._switch)],
+            endpoints_of(self.worker, self._switch),
         )
 
     def _open_switch(self, name: str, endpoint: Endpoint) -> RemoteSwitch | RemoteOvnSwitch:

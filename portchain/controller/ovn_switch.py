@@ -1,12 +1,14 @@
 """The Open vSwitch of a host of OVN, reached over the network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from portchain.controller.endpoint import Endpoint
 from portchain.controller.switch import RemoteBridge
 from portchain.dataplane.interposing import BR_CHAIN
+from portchain.host.bridge import UnreachableSwitchError
 from portchain.host.flow_monitor import FlowMonitor
+from portchain.host.live.switch import NO_DEVICES, Vif
 from portchain.host.ovn_switch import OvnSwitch
 from portchain.ovsdb.switch_database import SwitchDatabase
 
@@ -47,6 +49,13 @@ class RemoteOvnSwitch(OvnSwitch):
             options = self._endpoint.tls_options
             self._monitor = FlowMonitor(bridge.target, options, self._changed)
         return integration
+
+    def vifs(self) -> Mapping[str, Vif]:
+        """See ``LiveSwitch``. The devices are on the host.
+
+        :raises UnreachableSwitchError: always.
+        """
+        raise UnreachableSwitchError(NO_DEVICES)
 
     def close(self) -> None:
         """Stop the flow monitor and disconnect. Ports stay on br-chain, and flows in the switch."""

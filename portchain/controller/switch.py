@@ -18,6 +18,7 @@ from portchain.host.bridge import (
     ofctl_argv,
 )
 from portchain.host.flow_monitor import FlowMonitor
+from portchain.host.live.switch import NO_DEVICES, Vif
 from portchain.host.open_vswitch import OpenVSwitch, configured_firewall
 from portchain.ovsdb.switch_database import SwitchDatabase
 
@@ -131,6 +132,13 @@ class RemoteSwitch(OpenVSwitch):
         for bridge in self._monitors.keys() - found.keys():
             self._monitors.pop(bridge).stop()
         return found
+
+    def vifs(self) -> Mapping[str, Vif]:
+        """See ``LiveSwitch``. The devices are on the host.
+
+        :raises UnreachableSwitchError: always.
+        """
+        raise UnreachableSwitchError(NO_DEVICES)
 
     def close(self) -> None:
         """Stop the flow monitors and disconnect from the database. Flows stay in the switch."""

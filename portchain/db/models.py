@@ -398,6 +398,7 @@ class Trace(standard_attr.HasStandardAttributes, _Named, model_base.BASEV2):
     source_port: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
     destination_port: Mapped[int | None] = mapped_column(sa.Integer, nullable=True)
     established: Mapped[bool] = mapped_column(sa.Boolean)
+    live: Mapped[bool] = mapped_column(sa.Boolean, default=False, server_default=sa.false())
     phase: Mapped[str] = mapped_column(sa.String(16))
     outcome: Mapped[str] = mapped_column(sa.String(16))
     reason: Mapped[str] = mapped_column(sa.Text)

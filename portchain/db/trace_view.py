@@ -109,6 +109,7 @@ def _shown(
         "flow_classifier_id": classifier,
         "port_pair_id": _if_visible(step.pair_id, visible),
         "port_id": _if_visible(step.port_id, visible),
+        "seen": "",
     }
 
 

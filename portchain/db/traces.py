@@ -13,6 +13,8 @@ from portchain.core.model import TracePhase
 from portchain.db import models
 
 _MOST_DELETED = 1000
+_LIVE_SECONDS = 60
+"""No trace takes longer: hosts are asked one after the other for 20 s at most, and then watch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,22 @@ def add(session: Any, values: dict[str, Any], lifetime: int) -> None:
         )
     )
     session.flush()
+
+
+def is_live_now(session: Any, port_id: str, lifetime: int) -> bool:
+    """Return whether a live trace of a port is under way.
+
+    One whose server has ended meanwhile counts for ``_LIVE_SECONDS``.
+
+    :param lifetime: of traces, in seconds.
+    """
+    since = timeutils.utcnow() + datetime.timedelta(seconds=lifetime - _LIVE_SECONDS)
+    table = models.Trace
+    running = table.phase == str(TracePhase.RUNNING)
+    query = sa.select(table.id).where(
+        table.port_id == port_id, table.live, running, table.expires_at > since
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 @db_api.retry_if_session_inactive()

@@ -31,6 +31,7 @@ from portchain.dataplane.tracing.host_view import HostView
 from portchain.host.bridge import BridgeConnection, PortRows
 from portchain.host.flood_control import FloodControl
 from portchain.host.health.channel import PacketChannel
+from portchain.host.live.switch import Vif
 
 # Open vSwitch has an interface type of its own for GRE over IPv6; Neutron's constant lacks it.
 _TUNNEL_TYPES = frozenset({*ovs_constants.TUNNEL_NETWORK_TYPES, n_const.TYPE_GRE_IP6})
@@ -118,6 +119,20 @@ class OpenVSwitch:
             has_rate_limits=self._has_rate_limits,
             lacks=self.lacks,
         )
+
+    # For live traces.
+
+    def vifs(self) -> Mapping[str, Vif]:
+        """See ``LiveSwitch``.
+
+        :raises Exception: of ovsdbapp, if the database does not answer.
+        """
+        wired, target = self.read_ports().ports, self._bridges[Bridge.INT].target
+        return {
+            port_id: Vif(row["name"], row["type"], target, row["ofport"])
+            for row in self._interfaces(Bridge.INT)
+            if (port_id := row["external_ids"].get("iface-id")) in wired and _is_plugged(row)
+        }
 
     # For traces, see ``host.tracer.TraceableSwitch``.
 

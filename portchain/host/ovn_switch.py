@@ -45,6 +45,7 @@ from portchain.host.bridge import (
     BridgeConnection,
 )
 from portchain.host.health.channel import PacketChannel
+from portchain.host.live.switch import Vif
 from portchain.host.open_vswitch import OpenVSwitch
 from portchain.ovsdb.switch_database import SwitchDatabase
 
@@ -118,6 +119,24 @@ class OvnSwitch(OpenVSwitch):
                 rows = self._interpose(api, integration, rows, needs)
             self._known = state, self._local_switch(rows)
         return self._known[1]
+
+    def vifs(self) -> Mapping[str, Vif]:
+        """See ``LiveSwitch``. Ports that no chain uses are on br-int.
+
+        :raises Exception: as ``read_ports``.
+        """
+        api = self._database.connect()
+        integration = integration_bridge(api)
+        rows = interposing.interfaces_of_ports(read_rows(api, integration))
+        targets = {
+            is_chain: self._connect(api, BR_CHAIN if is_chain else integration).target
+            for is_chain in {row.on_br_chain for row in rows.values()}
+        }
+        return {
+            port_id: Vif(row.name, row.type, targets[row.on_br_chain], row.ofport)
+            for port_id, row in rows.items()
+            if row.is_plugged and row.ofport is not None
+        }
 
     def restore_wires(self) -> None:
         """Connect the ports of br-chain to their networks, without regard to chains.

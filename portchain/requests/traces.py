@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
 import oslo_messaging
+import sqlalchemy as sa
 from neutron import policy
 from neutron.db import models_v2
 from neutron_lib.db import api as db_api
@@ -19,10 +21,20 @@ from portchain.core.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
 from portchain.dataplane.tracing.journey import Journey, Outcome, follow
 from portchain.dataplane.tracing.packet import Packet
 from portchain.dataplane.tracing.steps import Decision, HostTrace, Start, Step
-from portchain.db import lookup, models, plain_attributes, topology, trace_view, traces, writer
+from portchain.db import (
+    lookup,
+    models,
+    plain_attributes,
+    project_lock,
+    topology,
+    trace_view,
+    traces,
+    writer,
+)
 from portchain.db.ports import load_ports
 from portchain.drivers.base import PortChainDriver
 from portchain.drivers.hosts.driver import HostDriver
+from portchain.requests import live_traces
 from portchain.requests.request import (
     Data,
     Request,
@@ -44,8 +56,11 @@ def create_trace(request: Request, data: Data) -> str:
     """Add a trace and return its id. Hosts are not asked yet, see ``run_trace``.
 
     :raises PortNotFound: the port does not exist, or the caller cannot see it.
-    :raises Violation: the port is another project's, or cannot send such a packet.
+    :raises Violation: the port is another project's, or cannot send such a packet; or the trace is
+        live, and another live trace of the port is under way.
     """
+    if data["live"]:
+        project_lock.acquire(request.session, data["project_id"])
     load_usable_ports(request, [("port_id", data["port_id"])])
     values = {
         "id": writer.id_of(data),
@@ -55,8 +70,14 @@ def create_trace(request: Request, data: Data) -> str:
         "protocol": data["protocol"],
         **plain_attributes.TRACE.of_request(data),
     }
-    _packet_and_header(request.session, models.Trace(**values))
-    traces.add(request.session, values, cfg.CONF[conf.GROUP].trace_lifetime)
+    packet, _, port = _packet_and_header(request.session, models.Trace(**values))
+    lifetime = cfg.CONF[conf.GROUP].trace_lifetime
+    if data["live"]:
+        live_traces.check_live(packet, port)
+        if traces.is_live_now(request.session, port.id, lifetime):
+            reason = f"another live trace of port {port.id} is under way; wait for its end"
+            raise rules.Violation("live", reason, rules.Kind.CONFLICT)
+    traces.add(request.session, values, lifetime)
     return str(values["id"])
 
 
@@ -79,7 +100,8 @@ def delete_trace(request: Request, trace_id: str) -> None:
 def run_trace(context: Any, drivers: Iterable[PortChainDriver], trace_id: str) -> None:
     """Ask the hosts on a packet's way, one after the other, and record what they say.
 
-    Takes at most some ``_ALL_HOSTS_SECONDS``. Never raises: the trace is there already.
+    Takes at most some ``_ALL_HOSTS_SECONDS``, and some seconds more if a packet is sent. Never
+    raises: the trace is there already.
 
     :param context: of the caller, who sees the result.
     :param drivers: all that are configured.
@@ -87,20 +109,23 @@ def run_trace(context: Any, drivers: Iterable[PortChainDriver], trace_id: str) -
     admin = context.elevated()
     driver = next((one for one in drivers if isinstance(one, HostDriver)), None)
     try:
-        journey, header = _follow(admin, driver, trace_id)
+        followed = _follow(admin, driver, trace_id)
         viewer = _viewer(context)
+        journey, outcome = followed.journey, followed.journey.outcome
         with db_api.CONTEXT_READER.using(admin) as session:
-            steps = trace_view.show_steps(session, journey, header, viewer)
+            steps = trace_view.show_steps(session, journey, followed.header, viewer)
+        if followed.is_live:
+            steps, outcome = _send(admin, driver, followed, steps, viewer)
     except Exception:
         LOG.exception("Trace %s failed", trace_id)
         reason = "the trace failed; see the log of the Neutron server"
         failure = traces.TraceResult(model.TracePhase.FAILED, reason=reason)
         traces.finish(admin, trace_id, failure)
         return
-    is_lost = journey.outcome is Outcome.LOST
+    is_lost = outcome is Outcome.LOST
     phase = model.TracePhase.FAILED if is_lost else model.TracePhase.SUCCEEDED
     last = steps[-1]["reason"] if steps else ""
-    traces.finish(admin, trace_id, traces.TraceResult(phase, str(journey.outcome), last, steps))
+    traces.finish(admin, trace_id, traces.TraceResult(phase, str(outcome), last, steps))
 
 
 def _viewer(context: Any) -> trace_view.Viewer:
@@ -110,16 +135,51 @@ def _viewer(context: Any) -> trace_view.Viewer:
     return trace_view.Viewer(None if context.is_admin else context.project_id, sees_hosts)
 
 
-def _follow(context: Any, driver: HostDriver | None, trace_id: str) -> tuple[Journey, Header]:
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """A packet, and what its trace predicts."""
+
+    packet: Packet
+    header: Header
+    journey: Journey
+    is_live: bool
+    places: topology.DatabaseTopology
+
+
+def _follow(context: Any, driver: HostDriver | None, trace_id: str) -> _Followed:
     with db_api.CONTEXT_READER.using(context) as session:
         row = session.get(models.Trace, trace_id)
-        packet, header, network_id = _packet_and_header(session, row)
-        port_id = row.port_id
+        packet, header, port = _packet_and_header(session, row)
+        is_live = row.live
+    addresses = driver.tunnel_addresses(context) if driver is not None else {}
+    places = topology.DatabaseTopology(context, port.network_id, addresses)
     if driver is None:
         step = Step(Decision.LOST, "no driver is configured whose hosts can trace packets")
-        return Journey((("", step),), Outcome.LOST), header
-    places = topology.DatabaseTopology(context, network_id, driver.tunnel_addresses(context))
-    return follow(port_id, packet, places, _asking(context, driver)), header
+        journey = Journey((("", step),), Outcome.LOST)
+    else:
+        journey = follow(port.id, packet, places, _asking(context, driver))
+    return _Followed(packet, header, journey, is_live and driver is not None, places)
+
+
+def _send(
+    context: Any,
+    driver: HostDriver | None,
+    followed: _Followed,
+    steps: list[dict[str, Any]],
+    viewer: trace_view.Viewer,
+) -> tuple[list[dict[str, Any]], Outcome]:
+    """Send the packet; return the steps with what was seen, and how its way has ended."""
+    assert driver is not None
+    journey, header = followed.journey, followed.header
+    end_port = header.destination_port_id
+    sending = live_traces.Sending(followed.packet, journey, header.port_id, end_port)
+    seen = live_traces.observe(context, driver.live_hosts, sending, followed.places)
+    with db_api.CONTEXT_READER.using(context) as session:
+        owner = session.scalar(
+            sa.select(models_v2.Port.project_id).where(models_v2.Port.id == end_port)
+        )
+    sees_end = viewer.project_id in (None, owner)
+    return live_traces.add_observation(steps, sending, seen, sees_end=sees_end)
 
 
 def _asking(context: Any, driver: HostDriver) -> Callable[[str, Start, Packet], HostTrace]:
@@ -156,8 +216,8 @@ def _answer(decision: Decision, reason: str) -> HostTrace:
     return HostTrace((Step(decision, reason),), ())
 
 
-def _packet_and_header(session: Any, trace: models.Trace) -> tuple[Packet, Header, str]:
-    """Return the packet of a trace as its port sends it, with its header, and its network.
+def _packet_and_header(session: Any, trace: models.Trace) -> tuple[Packet, Header, model.Port]:
+    """Return the packet of a trace as its port sends it, with its header, and the port.
 
     :raises Violation: the port cannot send such a packet.
     """
@@ -193,7 +253,7 @@ def _packet_and_header(session: Any, trace: models.Trace) -> tuple[Packet, Heade
         port.id, _FAMILIES[version], source, trace.destination_ip_address, protocol,
         source_port, destination_port, receiver,
     )  # fmt: skip
-    return packet, header, port.network_id
+    return packet, header, port
 
 
 def _source(trace: models.Trace, port: model.Port, version: int) -> str:

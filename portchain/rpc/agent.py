@@ -104,7 +104,7 @@ class AgentClient:
             except Exception as error:  # what a host raises arrives as any type
                 LOG.warning("Host %s cannot answer %s: %r", host, method, error)
                 kind = getattr(error, "exc_type", type(error).__name__)
-                if kind in _UNKNOWN_METHOD:
+                if kind in UNKNOWN_METHOD:
                     return "its release is older and cannot answer"
                 return "it failed, or cannot be reached; the logs say why"
 
@@ -167,7 +167,8 @@ class HostClient:
             )
 
 
-_UNKNOWN_METHOD = ("NoSuchMethod", "UnsupportedVersion")
+UNKNOWN_METHOD = ("NoSuchMethod", "UnsupportedVersion")
+"""Names of the errors by which a host says that it does not know a call."""
 
 
 class AgentEndpoint:

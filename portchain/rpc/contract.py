@@ -97,8 +97,10 @@ SERVER_TOPIC = "port_chain-server"
 # 1.20 "reaction" of a hop, and "pair_health" from host to host: what hosts do when they hear that a
 #      function has failed, before the server has planned again. An older agent says that it has no
 #      such method, and goes by the server's next plan, as does one whose server is older.
+# 1.21 "watch_packet", "send_packet" and "packet_sightings" to hosts: live traces (rpc.live_codec).
+#      An older agent answers that it has no such method.
 VERSION = "1.0"
-MINOR_VERSION = 20
+MINOR_VERSION = 21
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 PARTS_SINCE = 15

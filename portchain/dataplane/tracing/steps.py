@@ -31,6 +31,8 @@ class Decision(StrEnum):
     """It ends here."""
     LOST = "LOST"
     """The trace cannot follow it."""
+    OBSERVED = "OBSERVED"
+    """Where a packet that was really sent has been seen: the last step of live traces."""
 
 
 class Reach(StrEnum):

@@ -53,6 +53,7 @@ from portchain.drivers.hosts.underlay import tunnel_ends, underlay_of
 from portchain.drivers.hosts.updates import Outgoing, two_phase_chains, updates_by_host
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
+from portchain.rpc.live import LiveClient
 from portchain.rpc.plan_codec import PlanSplitter
 from portchain.rpc.server import ServerEndpoint
 
@@ -108,6 +109,7 @@ class HostDriver(PortChainDriver):
         """Connect to the message bus."""
         super().initialize(status)
         self._agents = AgentClient()
+        self.live_hosts = LiveClient()
         self._answered_at: dict[str, float] = {}  # host -> when it has answered, monotonic
         self._chassis = Chassis()
         self._logical_ports = LogicalPorts()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from portchain_lab.lab import Lab
+from portchain_lab.observe import packet_paths
 from portchain_lab.waiting import wait_for
 
 from tests.lab.captures import Captures
@@ -12,6 +13,7 @@ from tests.lab.test_clients import run
 from tests.lab.workflow import CHAINED, DIRECT, Workflow
 
 PORTS = range(1000, 1012)
+NO_PORTS = {"source_port": None, "destination_port": None}
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,68 @@ def test_what_drops_a_packet_is_named(workflow: Workflow) -> None:
 def _is_refused(workflow: Workflow) -> bool:
     shown = trace(workflow, destination_port=101)
     return shown["outcome"] == "DROPPED" and "no ingress rule" in shown["reason"]
+
+
+def sent(workflow: Workflow, **attributes: Any) -> tuple[dict[str, Any], set[tuple[str, ...]]]:
+    """Trace a packet and send it. Return the trace, and the ports where captures have it.
+
+    Exactly one packet may be sent.
+    """
+    with workflow.captures(*workflow.vms.values()) as capture:
+        shown = trace(workflow, live=True, **attributes)
+        capture.wait_until_quiet()
+    traces = packet_paths.traces(packet_paths.observations(capture.frames))
+    source, address = workflow.address("src"), workflow.address("dst")
+    ends = [(one.five_tuple.source, one.five_tuple.destination) for one in traces]
+    paths = [one.ports for one, end in zip(traces, ends, strict=True) if end == (source, address)]
+    assert len(paths) == 1, traces
+    return shown, set(paths)
+
+
+def seen_at(workflow: Workflow, shown: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the ports where a packet that was sent has been seen."""
+    names = {port.id: name for name, port in workflow.ports.items()}
+    return tuple(names[step["port_id"]] for step in shown["steps"] if step["seen"] == "SEEN")
+
+
+def test_a_packet_that_is_sent_is_seen_where_it_passes(workflow: Workflow) -> None:
+    chain = workflow.chain(workflow.classifier())
+    workflow.wait_status(chain)
+    workflow.warm_up(source_port=23)
+    shown, paths = sent(workflow)
+    assert shown["outcome"] == "DELIVERED", shown
+    assert {("src", *seen_at(workflow, shown))} <= CHAINED
+    assert path_of(workflow, shown) == ("src", *seen_at(workflow, shown))
+    assert shown["reason"].endswith(", as predicted")
+    # The source sends nothing itself.
+    assert paths == {seen_at(workflow, shown)}
+    for attributes in ({"destination_port": 101}, {"protocol": "icmp", **NO_PORTS}):
+        shown, paths = sent(workflow, **attributes)
+        assert shown["outcome"] == "DELIVERED", shown
+        assert seen_at(workflow, shown) == ("dst",)
+        assert paths == {("dst",)}
+    source, destination = workflow.ports["src"].id, workflow.address("dst")
+    packet = f"--source {source} --destination {destination} --protocol udp --live"
+    (printed,), complaints = run(workflow.lab, "openstack", [f"sfc trace create {packet} -f json"])
+    assert complaints.strip() == ""
+    assert (printed["Outcome"], printed["Live"]) == ("DELIVERED", True)
+    _, complaints = run(workflow.lab, "openstack", [f"sfc trace delete {printed['ID']}"])
+    assert complaints.strip() == ""
+
+
+def test_a_packet_that_a_function_keeps_is_last_seen_there(workflow: Workflow) -> None:
+    chain = workflow.chain(workflow.classifier(), groups=("PG2",))
+    workflow.wait_status(chain)
+    workflow.warm_up(source_port=23)
+    with workflow.lab.vms.hung(workflow.vms["sf3"]):
+        shown, paths = sent(workflow)
+    assert path_of(workflow, shown) == ("src", "p5", "p6", "dst")
+    assert seen_at(workflow, shown) == ("p5",)
+    assert paths == {("p5",)}
+    assert shown["outcome"] == "DROPPED"
+    last, expected = workflow.ports["p5"].id, workflow.ports["p6"].id
+    assert f"last seen at ingress port {last} on host h3" in shown["reason"]
+    assert f"expected next at egress port {expected} on host h3" in shown["reason"]
 
 
 def test_the_clients_show_it(workflow: Workflow) -> None:

@@ -161,6 +161,8 @@ def _compare(places: Sequence[Place]) -> str:
     watched = [one for one in places if one.sight in (Sight.SEEN, Sight.NOT_SEEN)]
     seen = [one for one in watched if one.sight is Sight.SEEN]
     missing = [one for one in watched if one.sight is Sight.NOT_SEEN]
+    if not places:
+        return "the packet was sent"
     if not watched:
         return "the packet was sent, and no port where it is expected could be watched"
     if not missing:

@@ -118,6 +118,7 @@ WRONG: Mapping[str, Sequence[Row]] = {
         ("source_port", (-1, 65536, 1.5, "http", True), "not an integer from 0 to 65535"),
         ("destination_port", (-1, 65536, "x", [1]), "not an integer from 0 to 65535"),
         ("established", ("maybe", HUGE, 2, [], DEEP), "neither true nor false"),
+        ("live", ("maybe", HUGE, 2, [], DEEP), "neither true nor false"),
     ),
     "port_pair_group": (
         ("port_pairs", ("x", HUGE, 5, True, DEEP), "not a list"),

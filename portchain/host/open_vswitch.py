@@ -127,9 +127,9 @@ class OpenVSwitch:
 
         :raises Exception: of ovsdbapp, if the database does not answer.
         """
-        wired, target = self.read_ports().ports, self._bridges[Bridge.INT].target
+        wired, bridge = self.read_ports().ports, self._bridges[Bridge.INT]
         return {
-            port_id: Vif(row["name"], row["type"], target, row["ofport"])
+            port_id: Vif(row["name"], row["type"], bridge, row["ofport"])
             for row in self._interfaces(Bridge.INT)
             if (port_id := row["external_ids"].get("iface-id")) in wired and _is_plugged(row)
         }

@@ -128,12 +128,12 @@ class OvnSwitch(OpenVSwitch):
         api = self._database.connect()
         integration = integration_bridge(api)
         rows = interposing.interfaces_of_ports(read_rows(api, integration))
-        targets = {
-            is_chain: self._connect(api, BR_CHAIN if is_chain else integration).target
+        bridges = {
+            is_chain: self._connect(api, BR_CHAIN if is_chain else integration)
             for is_chain in {row.on_br_chain for row in rows.values()}
         }
         return {
-            port_id: Vif(row.name, row.type, targets[row.on_br_chain], row.ofport)
+            port_id: Vif(row.name, row.type, bridges[row.on_br_chain], row.ofport)
             for port_id, row in rows.items()
             if row.is_plugged and row.ofport is not None
         }

@@ -75,7 +75,7 @@ class PacketChannel:
         if not self._target:
             raise ChannelError("the switch has no bridge for functions yet")
         try:
-            self._socket, self._unread = open_connection(self._target), b""
+            self._socket, self._unread = _open(self._target), b""
             self._send([messages.OFPHello(self._switch), self._our_number(), self._our_interest()])
             self._socket.setblocking(False)
         except (OSError, ValueError) as exc:
@@ -205,10 +205,9 @@ class PacketChannel:
         return ChannelError(f"lost the connection to {self._target}: {exc}")
 
 
-def open_connection(target: str) -> socket.socket:
-    """Return a socket that is connected to a bridge.
+def _open(target: str) -> socket.socket:
+    """Return a connected socket.
 
-    :param target: as ``find_target`` of ``PacketChannel`` returns it.
     :raises OSError: nobody listens, or the other side is not who it should be.
     """
     kind, _, place = target.partition(":")

@@ -11,7 +11,6 @@ from portchain.dataplane.tracing.live import Spot
 from portchain.dataplane.tracing.packet import Packet
 from portchain.host.bridge import UnreachableSwitchError
 from portchain.host.live import frame
-from portchain.host.live.injection import InjectionError, inject
 from portchain.host.live.switch import LiveSwitch, Vif
 from portchain.host.live.watch import Watch
 from portchain.rpc.live_codec import WatchRequest
@@ -82,8 +81,8 @@ class LiveTraceService:
         if not self._may_send(port_id):
             return "the port has sent such a packet within the last second"
         try:
-            inject(vif.target, vif.ofport, frame.build(packet, token))
-        except InjectionError as exc:
+            vif.take_in(frame.build(packet, token))
+        except RuntimeError as exc:
             LOG.warning("Could not send a packet for a live trace: %s", exc)
             return "the host's switch does not take the packet; see the host's log"
         return ""

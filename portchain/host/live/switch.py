@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from portchain.host.bridge import BridgeConnection
+
 _SYSTEM = ("", "system")
 _OWN_DEVICE = ("internal", "tap")
 
@@ -19,14 +21,22 @@ class Vif:
 
     :param name: of the interface; the kernel's device has the same, if there is one.
     :param type: of its row in Open vSwitch's database.
-    :param target: address of its bridge for OpenFlow, as of ``BridgeConnection``.
+    :param bridge: the one that it is plugged into.
     :param ofport: its OpenFlow port there.
     """
 
     name: str
     type: str
-    target: str
+    bridge: BridgeConnection
     ofport: int
+
+    def take_in(self, frame: bytes) -> None:
+        """Have the bridge handle a frame by its flows, as if it had come from here.
+
+        :raises RuntimeError: the bridge does not answer, or refuses.
+        """
+        packet = f"in_port={self.ofport},packet={frame.hex()},actions=table"
+        self.bridge.ofctl("packet-out", packet)
 
     @property
     def has_device(self) -> bool:

@@ -20,8 +20,8 @@ from scapy.layers.l2 import Ether
 from portchain.core import protocols
 from portchain.dataplane.tracing.live import Direction, Spot
 from portchain.dataplane.tracing.packet import Packet
+from portchain.host.bridge import OPENFLOW, ofctl_argv
 from portchain.host.live import service
-from portchain.host.live.injection import InjectionError, inject
 from portchain.host.live.service import LiveTraceService
 from portchain.host.live.switch import Vif
 from portchain.rpc.live_codec import WatchRequest
@@ -49,14 +49,34 @@ ONLY_TO_FUNCTION = frozenset({Spot(ident("in"), Direction.TO)})
 _NEW_NETWORK = 0x40000000
 
 
+class Bridge:
+    """A connection to the bridge; implements ``BridgeConnection``."""
+
+    name, database = BRIDGE, None
+
+    def __init__(self, vswitch: Vswitch, target: str) -> None:
+        self.target = target
+        self._vswitch = vswitch
+
+    def ofctl(
+        self, command: str, *args: str, stdin: str | None = None, version: str = OPENFLOW
+    ) -> str:
+        try:
+            return self._vswitch.run(*ofctl_argv(self.target, command, args, version), stdin=stdin)
+        except AssertionError as exc:
+            raise RuntimeError(str(exc)) from exc
+
+    def appctl(self, command: str, *args: str) -> str:
+        return self._vswitch.appctl(command, *args)
+
+
 class Devices:
     """A bridge with TAP devices, as virtual machines have them; implements ``LiveSwitch``."""
 
     def __init__(self, vswitch: Vswitch) -> None:
-        self.target = f"unix:{vswitch.folder}/{BRIDGE}.mgmt"
+        self.bridge = Bridge(vswitch, f"unix:{vswitch.folder}/{BRIDGE}.mgmt")
         self.taps = {name: Tap(name) for name in OFPORTS}
         self.types = dict.fromkeys(OFPORTS, "")
-        self._vswitch = vswitch
         vswitch.run(
             *("ovs-vsctl", "add-br", BRIDGE, "--", "set", "bridge", BRIDGE),
             *("datapath_type=netdev", "fail_mode=secure"),
@@ -71,14 +91,11 @@ class Devices:
         self.set_flows("in_port=1,actions=output:2", "in_port=3,actions=output:4")
 
     def set_flows(self, *flows: str) -> None:
-        self._vswitch.run(
-            *("ovs-ofctl", "-OOpenFlow14", "replace-flows", self.target, "-"),
-            stdin="\n".join(flows) + "\n",
-        )
+        self.bridge.ofctl("replace-flows", "-", stdin="\n".join(flows) + "\n")
 
     def vifs(self) -> Mapping[str, Vif]:
         return {
-            ident(name): Vif(name, self.types[name], self.target, number)
+            ident(name): Vif(name, self.types[name], self.bridge, number)
             for name, number in OFPORTS.items()
         }
 
@@ -306,8 +323,8 @@ def _packet_sockets() -> int:
     return len(Path("/proc/thread-self/net/packet").read_text().splitlines())
 
 
-def test_a_switch_that_refuses_is_named(devices: Devices, live: LiveTraceService) -> None:
-    with pytest.raises(InjectionError, match="refuses"):
-        inject(devices.target, 0xFFFFFF01, b"\0" * 64)
-    with pytest.raises(InjectionError, match="cannot connect"):
-        inject("unix:/nonexistent.mgmt", 1, b"\0" * 64)
+def test_a_switch_that_does_not_take_a_packet_is_named(
+    devices: Devices, live: LiveTraceService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices.bridge, "target", "unix:/nonexistent.mgmt")
+    assert "does not take the packet" in live.send(TOKEN, ident("src"), PACKET)

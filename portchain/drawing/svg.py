@@ -111,7 +111,7 @@ def _heading(root: ET.Element, drawn: Picture) -> None:
     left = _MARGIN + 10 * min(len(drawn.title), _LETTERS) + 20
     for status in drawn.status:
         _write(root, left, _MARGIN + 8, _Line(status, colour_of(status), bold=True))
-        left += 9 * len(status) + 16
+        left += 10 * len(status) + 16
 
 
 def _column(group: picture.Group, address: Address) -> _Column:

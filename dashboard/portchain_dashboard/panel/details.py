@@ -1,5 +1,6 @@
 """What the page about a resource says, line by line. Pure."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -57,9 +58,11 @@ def _group(shown: Shown) -> Iterator[Fact]:
     yield _("Fewest healthy functions"), shown.get("min_healthy") or 1
     yield _("Flows of a failed function"), shown.get("on_failure") or "rebalance"
     yield _("Tap"), _yes(shown.get("tap_enabled"))
-    for name, value in (shown.get("port_pair_group_parameters") or {}).items():
-        if value:
-            yield name, value
+    parameters = shown.get("port_pair_group_parameters") or {}
+    yield _("Balance by"), ", ".join(parameters.get("lb_fields") or ()) or _("Addresses and ports")
+    mapping = parameters.get("ppg_n_tuple_mapping") or {}
+    if any(mapping.values()):
+        yield _("Header changes"), json.dumps(mapping)
 
 
 def _pair(shown: Shown) -> Iterator[Fact]:

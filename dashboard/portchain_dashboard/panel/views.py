@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 from uuid import UUID
 
-from django.http import Http404, JsonResponse
+from django.http import Http404, HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
@@ -212,17 +212,21 @@ class DetailView(_OfKind, views.HorizonTemplateView):
 
     def post(self, request: Any, **_kwargs: str) -> Any:
         """Stop the sharing of a group."""
-        policy, project = (request.POST.get(name, "") for name in ("policy", "withdraw_from"))
+        group_id = str(self.kwargs["id"])
         try:
-            if project:
-                order = {"withdraw_from": project}
-                self.client.update(GROUP, str(self.kwargs["id"]), order)
+            policies = {one["id"]: one for one in self.client.policies(group_id)}
+            policy = policies.get(request.POST.get("policy"))
+            if policy is None:
+                messages.info(request, _("The group was not shared any more."))
+            elif request.POST.get("withdraw"):
+                self.client.update(GROUP, group_id, {"withdraw_from": policy["target_tenant"]})
+                messages.success(request, _("The group is taken out of the project's chains."))
             else:
-                self.client.unshare(policy)
-            messages.success(request, _("The group is not shared any more."))
+                self.client.unshare(policy["id"])
+                messages.success(request, _("The group is not shared any more."))
         except ApiError as error:
             messages.error(request, str(error))
-        return self.get(request)
+        return HttpResponseRedirect(request.path)
 
     def get_context_data(self, **kwargs: Any) -> Any:
         """Called by Django: return what the template shows."""

@@ -11,13 +11,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from portchain.dataplane import pipeline, plan_comparison, transition
+from portchain.dataplane import pipeline, plan_comparison, transition, transition_flows
 from portchain.dataplane.compile import (
+    UnsupportedPlanError,
     compile_bypass_guard,
     compile_chain,
     compile_frame_guard,
 )
 from portchain.dataplane.failed_functions import leave_out
+from portchain.dataplane.flow import Bridge, NoFlood, make_flow
 from portchain.dataplane.flow_builder import UNICAST
 from portchain.dataplane.pipeline import ODD_GENERATION, TABLES
 from portchain.dataplane.plan import ChainPlan, EarlierPairs, Hop, Path, Reaction
@@ -28,7 +30,7 @@ from portchain.dataplane.transition import (
     Phase,
     TransitionTimeouts,
 )
-from portchain.dataplane.transition_flows import compile_transition
+from portchain.dataplane.transition_flows import TransitionFlows, compile_transition
 from tests.ambiguous_flows import ambiguous
 from tests.plans import (
     HOSTS,
@@ -47,6 +49,7 @@ from tests.simulated_network import Host, Packet, move
 TIMEOUTS = TransitionTimeouts(switch=5, drain=1, settle=0.5)
 SLOWEST_MESSAGE = (TIMEOUTS.switch - TIMEOUTS.drain) / 4  # docs/decisions/0018, "Quick changes"
 LONGEST_SERIES = TIMEOUTS.switch - 2 * SLOWEST_MESSAGE  # the last change is complete then, too
+LOCAL_A = switch("h1", "vm", "a-in", "a-out")
 A, B, C = target("a", "h1"), target("b", "h2"), target("c", "h3")
 
 
@@ -489,6 +492,41 @@ def test_flows_of_a_closed_chain():
     flows = compile_transition(replace(closed, plan=None), local).flows
     (mark,) = flows - compile_chain(old, local).forwarding
     assert mark.actions == "drop", "for a restarted agent; nothing is classified"
+    behind_all_hops = pipeline.path_position(pipeline.path_label(1), pipeline.FIRST_SERVICE_INDEX)
+    assert mark.key.match == {
+        f"{pipeline.REG_PATH_POSITION}={behind_all_hops:#x}",
+        f"{pipeline.REG_TARGET}=0",
+    }
+
+
+def test_all_flows_are_those_of_the_plans_and_those_that_yield():
+    parts = [frozenset({flow}) for flow in sorted(compile_chain(OLD, LOCAL_A).flows, key=str)[:3]]
+    made = TransitionFlows(*parts, no_flood=frozenset({NoFlood(3)}))
+    assert made.all_flows == frozenset().union(*parts)
+    assert made.entries == {*parts[0], NoFlood(3)}
+
+
+@pytest.mark.parametrize("draining", [(), (DrainingPlan(chain([A, B]), 9),)])
+def test_what_a_restarted_agent_finds_of_an_unknown_plan_stays_and_yields(draining):
+    """Also while nothing else drains. It is no flow that two chains may want."""
+    leftover = make_flow(Bridge.INT, 0, 312, ["in_port=99"], [], contestable=True)
+    compiled = compile_transition(
+        ChainTransition(OLD, draining=draining, leftovers=frozenset({leftover})), LOCAL_A
+    )
+    assert leftover in compiled.draining
+    assert leftover not in compiled.flows
+    assert not any(flow.contestable for flow in compiled.draining)
+    assert compiled.draining.isdisjoint(compiled.flows)
+
+
+def test_what_a_host_lacks_is_said_of_the_latest_plan():
+    local = switch("h1", "vm", "a-in")
+    lacking = compile_chain(OLD, local).missing
+    assert lacking
+    for draining in ((), (DrainingPlan(chain([B]), 9),)):
+        assert compile_transition(ChainTransition(OLD, draining=draining), local).missing == lacking
+        changed = ChainTransition(chain([B]), draining=(DrainingPlan(OLD, 9), *draining))
+        assert compile_transition(changed, local).missing == ()
 
 
 def test_prepared_host_sends_by_the_previous_plan_and_takes_frames_of_both():
@@ -599,8 +637,31 @@ def test_ports_are_not_flooded_while_any_plan_needs_that():
         ChainTransition(chain([C]), Phase.PREPARED, bridging),
         ChainTransition(chain([C]), draining=(DrainingPlan(bridging, 9),)),
         ChainTransition(bridging),
+        ChainTransition(chain([C]), Phase.PREPARED, bridging, (DrainingPlan(chain([B]), 9),)),
     ):
         assert compile_transition(state, local).no_flood == needed
+
+
+UNSUPPORTED = chain(Hop(1, (A,), lb_fields=("ip_ttl",)))
+
+
+def test_a_plan_that_this_host_does_not_support_is_replaced_by_one_that_it_has_applied():
+    """What drains goes on to drain, and what a plan that failed before lets by stays dropped."""
+    leftover = make_flow(Bridge.INT, 0, 312, ["in_port=99"], [])
+    drains = (DrainingPlan(chain([A], [B]), 9),)
+    state = ChainTransition(UNSUPPORTED, draining=drains, leftovers=frozenset({leftover}))
+    with pytest.raises(UnsupportedPlanError):
+        compile_transition(state, LOCAL_A)
+    kept = transition_flows.compile_fallback(state, OLD, LOCAL_A)
+    assert kept == compile_transition(replace(state, plan=OLD), LOCAL_A)
+    assert kept.flows == compile_chain(OLD, LOCAL_A).flows
+    assert leftover in kept.draining
+    assert len(kept.draining) > 1
+    assert transition_flows.compile_fallback(state, None, LOCAL_A).flows == frozenset()
+    guard = compile_bypass_guard(UNSUPPORTED, LOCAL_A).flows
+    prepared = ChainTransition(OLD, Phase.PREPARED, UNSUPPORTED)
+    assert guard
+    assert guard <= compile_transition(prepared, LOCAL_A).flows
 
 
 @pytest.mark.parametrize("branches_before", [True, False])

@@ -160,11 +160,14 @@ class Scene:
         driver._record_reports(self.neutron.context, host, reports)
 
 
-def measure(sizes: Sequence[int] = SIZES, repeat: int = 3) -> list[Row]:
+def measure(
+    sizes: Sequence[int] = SIZES, repeat: int = 3, *, only_machines: bool = False
+) -> list[Row]:
     """Measure events with growing numbers of hosts.
 
     :param sizes: numbers of hosts, in ascending order.
     :param repeat: how often each event happens; the cheapest counts.
+    :param only_machines: measure only what happens to a machine.
     """
     found: dict[str, list[_Run]] = {}
     with running() as neutron:
@@ -174,7 +177,7 @@ def measure(sizes: Sequence[int] = SIZES, repeat: int = 3) -> list[Row]:
         scene = Scene(neutron, Cloud(neutron.engine))
         for size in sizes:
             scene.grow(size)
-            for what, act in _acts(scene, repeat):
+            for what, act in _acts(scene, repeat, only_machines):
                 scene.bus.lengths.clear()
                 planning.rows = 0
                 run = meter.cost([act]), list(scene.bus.lengths), planning.rows
@@ -229,32 +232,13 @@ def _register_hosts(neutron: Neutron, count: int) -> None:
         connection.execute(sa.insert(Host), rows)
 
 
-def _acts(scene: Scene, repeat: int) -> Iterator[tuple[str, Any]]:
+def _acts(scene: Scene, repeat: int, only_machines: bool) -> Iterator[tuple[str, Any]]:
     """Yield what is measured: its name, and what to do. Between two, all hosts confirm."""
-    neutron = scene.neutron
-    core = directory.get_plugin()
     for number in range(repeat):
         host = f"h{(number + 2) % scene.machines}"
-        body: Any = {"network_id": scene.network.id, "device_id": uuidutils.generate_uuid()}
-        made: list[str] = []
-        yield "a machine: port created", functools.partial(_create_port, scene, body, made)
-        bind = {"port": {portbindings.HOST_ID: host}}
-        put = functools.partial(
-            neutron.call, "PUT", f"/ports/{made[0]}", bind, project=scene.project, roles="admin"
-        )
-        yield "a machine: port bound", put
-        first = min(scene.bus.notified)
-        for text in ("prepared", "applied"):
-            act = functools.partial(scene.report, first, prepared=text == "prepared")
-            yield f"a machine: a notified host reports {text}", act
-        scene.confirm_all()
-        plugged = functools.partial(
-            core.update_port_status, neutron.context, made[0], "ACTIVE", host
-        )
-        yield "a machine: port plugged in", plugged
-        scene.confirm_all()
-        yield "a machine: port deleted", functools.partial(_delete_port, scene, made[0])
-        scene.confirm_all()
+        yield from _machine(scene, host)
+        if only_machines:
+            continue
         weight = 2 + number + scene.machines % 7
         yield "weight of a pair changed", functools.partial(scene.weigh, weight)
         waiting = sorted(scene.bus.notified)
@@ -265,6 +249,29 @@ def _acts(scene: Scene, repeat: int) -> Iterator[tuple[str, Any]]:
         yield "weight: all hosts report once", functools.partial(_report_all, scene, waiting)
         scene.confirm_all()
         yield "a host that starts asks for its plans", functools.partial(_sync, scene, host)
+
+
+def _machine(scene: Scene, host: str) -> Iterator[tuple[str, Any]]:
+    """Yield the events of one machine."""
+    neutron, core = scene.neutron, directory.get_plugin()
+    body: Any = {"network_id": scene.network.id, "device_id": uuidutils.generate_uuid()}
+    made: list[str] = []
+    yield "a machine: port created", functools.partial(_create_port, scene, body, made)
+    bind = {"port": {portbindings.HOST_ID: host}}
+    put = functools.partial(
+        neutron.call, "PUT", f"/ports/{made[0]}", bind, project=scene.project, roles="admin"
+    )
+    yield "a machine: port bound", put
+    first = min(scene.bus.notified)
+    for text in ("prepared", "applied"):
+        act = functools.partial(scene.report, first, prepared=text == "prepared")
+        yield f"a machine: a notified host reports {text}", act
+    scene.confirm_all()
+    plugged = functools.partial(core.update_port_status, neutron.context, made[0], "ACTIVE", host)
+    yield "a machine: port plugged in", plugged
+    scene.confirm_all()
+    yield "a machine: port deleted", functools.partial(_delete_port, scene, made[0])
+    scene.confirm_all()
 
 
 def _create_port(scene: Scene, body: Any, made: list[str]) -> None:

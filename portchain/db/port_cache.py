@@ -24,7 +24,7 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -177,17 +177,19 @@ class PortCache:
         scopes = {one.chain.id: _scope(one) for one in chains}
         known = [one for one in chains if self._is_known(one, scopes[one.chain.id])]
         lacking = [one for one in chains if one not in known]
-        ports = self._renewed(self._read(known), named) if known else {}
+        read = self._renewed(self._read(known), named) if known else []
         if lacking:
             found = load_candidates(self._session, lacking)
-            ports |= found.ports
+            read.append(found.ports)
             self._write_anew([(one, scopes[one.chain.id]) for one in lacking], found, named)
         # What is known of named ports is not cached.
         ends = (port for port in named.values() if any(one.may_be_end(port) for one in chains))
-        together = Candidates(ports | {port.id: port for port in ends})
-        if all(map(together.is_decided_by_port, known)):
+        read.append({port.id: port for port in ends})
+        together = Candidates({port_id: port for each in read for port_id, port in each.items()})
+        if _agree(read) and all(map(together.is_decided_by_port, known)):
             return together
-        # Which ports count depends on other ports: what the events are about is not enough.
+        # An event was lost, or which ports count depends on other ports: what the events are about
+        # is not enough.
         self._give_up([one.chain.id for one in known])
         return load_candidates(self._session, chains)
 
@@ -220,8 +222,11 @@ class PortCache:
 
     def _renewed(
         self, cached: Sequence[_Cached], named: Mapping[str, model.Port]
-    ) -> dict[str, model.Port]:
-        """Read the ports again that events are about, and their hosts; return all cached ports."""
+    ) -> list[Mapping[str, model.Port]]:
+        """Read the ports again that events are about, and their hosts.
+
+        :returns: the cached ports of each chain by id.
+        """
         asked = {port_id for one in cached for port_id in one.doubtful}
         present = load_ports_by_id(self._session, asked)
         entries = (one.entry(port_id) for one in cached for port_id in one.doubtful)
@@ -229,12 +234,12 @@ class PortCache:
         where |= {event.host for one in cached for event in one.events}
         where |= {port.host for port in present.values()}
         facts = dict.fromkeys(where - {""}, HostFacts()) | hosts.facts_of(self._session, where)
-        found: dict[str, model.Port] = {}
+        found: list[Mapping[str, model.Port]] = []
         for one in cached:
             chain_id = one.chain.chain.id
             touched, further = self._renew(one, present, facts)
             known = {_host(entry): _host_facts(entry) for entry in one.entries() if _host(entry)}
-            found |= {port.id: port for port in map(_port, one.entries())}
+            found.append({port.id: port for port in map(_port, one.entries())})
             ids = (*(event.id for event in one.events), *further)
             basis = _basis(self._states[chain_id].since, one.chain, named)
             self.changes[chain_id] = PortChanges(basis, touched, known | facts, ids)
@@ -362,6 +367,17 @@ def _with_facts(one: _Cached, facts: Mapping[str, HostFacts]) -> set[int]:
                 entry[len(_FIELDS) :] = values
                 changed.add(number)
     return changed
+
+
+def _agree(read: Iterable[Mapping[str, model.Port]]) -> bool:
+    """Tell whether several chains know the same of ports, as far as plans depend on it."""
+    known: dict[str, model.Port] = {}
+    for each in read:
+        for port_id, port in each.items():
+            other = known.setdefault(port_id, port)
+            if other != port and replace(other, plugged=port.plugged) != port:
+                return False
+    return True
 
 
 def _is_unnamed(one: OpenChain, port: model.Port) -> bool:

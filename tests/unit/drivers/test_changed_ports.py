@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 from neutron_lib.api.definitions import portbindings
+from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
 from oslo_config import cfg
 
@@ -58,13 +59,14 @@ class ChangedPortsTest(ApiTestCase):
             self.ask(host)
 
     def prepare(self) -> None:
-        self.net, self.other_net = self.network(), self.network("10.0.1.0/24")
-        self.machines = [self.port(self.net, f"machine{number}") for number in range(5)]
-        self.named = self.port(self.net, "named")
-        self.functions = [self.pair(self.net, f"function{number}") for number in range(2)]
-        self.group_id = self.create("port_pair_group", port_pairs=[self.functions[0]["id"]])["id"]
+        self.nets = [self.network(), self.network("10.0.1.0/24")]
+        self.machines = [self.port(net, "machine") for net in self.nets for _ in range(3)]
+        self.named = self.port(self.nets[0], "named")
+        self.functions = [self.pair(net, "function") for net in self.nets]
+        ids = [pair["id"] for pair in self.functions]
+        self.group_id = self.create("port_pair_group", port_pairs=ids)["id"]
         self.chain_of("icmp", source_ip_prefix="10.0.0.0/24")
-        self.chain_of("udp", symmetric=True, source_ip_prefix="10.0.0.0/24")
+        self.chain_of("udp", symmetric=True)
         self.chain_of("gre", source_ip_prefix="10.0.0.0/25")
         self.chain_of("sctp")
 
@@ -144,8 +146,8 @@ class ChangedPortsTest(ApiTestCase):
         else:
             event(chance)
 
-    def create_machine(self, _chance: random.Random) -> None:
-        self.machines.append(self.port(self.net, "machine"))
+    def create_machine(self, chance: random.Random) -> None:
+        self.machines.append(self.port(chance.choice(self.nets), "machine"))
 
     def delete_machine(self, chance: random.Random) -> None:
         if len(self.machines) > 3:
@@ -161,7 +163,8 @@ class ChangedPortsTest(ApiTestCase):
     def readdress_machine(self, chance: random.Random) -> None:
         address = f"10.0.0.{chance.choice((*range(70, 119), *range(200, 209)))}"
         port, body = chance.choice(self.machines), {"fixed_ips": [{"ip_address": address}]}
-        assert self.call("PUT", f"/ports/{port}", {"port": body}).status_int in (200, 409)
+        # Not on the other network.
+        assert self.call("PUT", f"/ports/{port}", {"port": body}).status_int in (200, 400, 409)
 
     def allow_pairs(self, chance: random.Random) -> None:
         prefixes = chance.sample(("10.0.0.0/24", "10.0.0.250", "10.9.0.0/16"), chance.randrange(3))
@@ -179,9 +182,9 @@ class ChangedPortsTest(ApiTestCase):
         self.bind(self.named, chance.choice(HOSTS))
 
     def bind_function(self, chance: random.Random) -> None:
-        host = chance.choice(HOSTS)
+        pair, host = chance.choice(self.functions), chance.choice(HOSTS)
         for side in ("ingress", "egress"):
-            self.bind(chance.choice(self.functions)[side], host)
+            self.bind(pair[side], host)
 
     def change_status(self, chance: random.Random) -> None:
         port = chance.choice([*self.machines, *(pair["ingress"] for pair in self.functions)])
@@ -250,6 +253,17 @@ class ChangedPortsTest(ApiTestCase):
         with mock.patch.object(PortChainPlugin, "_refresh_chains_of"):
             self.bind(self.named, HOSTS[1])
         self.bind(self.named, HOSTS[2])
+        self.check()
+
+    def test_a_lost_event_that_one_chain_has_read_is_not_lost_for_the_others(self) -> None:
+        first, second = self.machines[:2]
+        self.bind(first, HOSTS[3])
+        self.settle()
+        with mock.patch.object(PortChainPlugin, "_refresh_chains_of"):
+            self.bind(first, HOSTS[1])
+        with db_api.CONTEXT_WRITER.using(self.context) as session:
+            port_cache.forget(session, snapshots.chain_ids(self.context)[:1])
+        self.bind(second, HOSTS[2])
         self.check()
 
     def test_events_are_forgotten_when_they_are_planned(self) -> None:

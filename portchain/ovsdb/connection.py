@@ -12,6 +12,7 @@ from typing import Any
 from ovs import stream
 from ovs.db import idl as ovs_idl
 from ovsdbapp.backend.ovs_idl import connection, idlutils
+from ovsdbapp.exceptions import TimeoutException
 
 RowListener = Callable[[Any, Any], None]
 """Called with a row that was inserted, modified or deleted, and with the previous values of the
@@ -73,6 +74,9 @@ class OvsdbConnection:
                 remote = self._remote()
                 try:
                     self.current = self._open(remote)
+                except TimeoutException as error:  # it has no text
+                    reason = f"no answer within {self._timeout:g} s"
+                    raise OvsdbUnreachableError(self._schema, remote, reason) from error
                 except Exception as error:  # ovsdbapp, ovs and sockets raise many types
                     raise OvsdbUnreachableError(self._schema, remote, error) from error
         if not self.current.idl._session.is_connected():

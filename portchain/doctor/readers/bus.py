@@ -1,26 +1,23 @@
 """Asks the agent and the Neutron server over the message broker."""
 
-import queue
 import socket
-import threading
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
 
 import oslo_messaging
 from neutron_lib import context as n_context
 from neutron_lib import rpc as n_rpc
 from oslo_config import cfg
 
+from portchain.doctor.readers.deadline import Call
 from portchain.doctor.snapshot import AgentFacts, PlanFacts
 from portchain.rpc.agent import AgentClient
+from portchain.rpc.contract import PlanUpdate
 from portchain.rpc.server import ServerClient
 from portchain.rpc.state_codec import AgentState
 
 _PORTS = {"rabbit": 5672}
 _MORE_SECONDS = 2.0  # for the library: it notices timeouts late
 _UNKNOWN_METHOD = ("NoSuchMethod", "UnsupportedVersion")
-
-_Answer = TypeVar("_Answer")
 
 
 def why_unreachable(timeout: float) -> str:
@@ -72,31 +69,28 @@ class Bus:
         :param processes: as in ``AgentFacts``.
         """
         context = n_context.get_admin_context_without_session()
-        agent = _Question(
-            lambda: AgentClient().state(context, host, self._timeout, with_plans=True)
-        )
-        server = _Question(lambda: ServerClient().plans(context, host, self._timeout))
-        seconds = self._timeout + _MORE_SECONDS
-        state, plans = agent.wait(seconds), server.wait(seconds)
-        return self._agent_facts(state, processes), self._plan_facts(plans)
+        agent = Call(lambda: AgentClient().state(context, host, self._timeout, with_plans=True))
+        server = Call(lambda: ServerClient().plans(context, host, self._timeout))
+        return self._agent_facts(agent, processes), self._plan_facts(server)
 
-    def _agent_facts(
-        self, answer: AgentState | Exception, processes: Mapping[int, str]
-    ) -> AgentFacts:
-        if isinstance(answer, AgentState):
-            return AgentFacts(processes, answer)
-        silence, is_older = self._silence(answer), _is_older(answer)
-        return AgentFacts(processes, silence=silence, is_older=is_older)
+    def _agent_facts(self, agent: Call[AgentState], processes: Mapping[int, str]) -> AgentFacts:
+        try:
+            return AgentFacts(processes, agent.result(self._timeout + _MORE_SECONDS))
+        except Exception as exc:  # of any library, or what the other side has raised
+            silence = self._silence(exc)
+            return AgentFacts(processes, silence=silence, is_older=_is_older(exc))
 
-    def _plan_facts(self, answer: Any) -> PlanFacts:
-        if isinstance(answer, Exception):
-            return PlanFacts(silence=self._silence(answer))
-        if answer.unreadable:
-            return PlanFacts(silence=answer.unreadable[0].error)
-        return PlanFacts(answer.chains)
+    def _plan_facts(self, server: Call[PlanUpdate]) -> PlanFacts:
+        try:
+            update = server.result(self._timeout + _MORE_SECONDS)
+        except Exception as exc:  # as above
+            return PlanFacts(silence=self._silence(exc))
+        if update.unreadable:
+            return PlanFacts(silence=update.unreadable[0].error)
+        return PlanFacts(update.chains)
 
     def _silence(self, error: Exception) -> str:
-        if isinstance(error, oslo_messaging.MessagingTimeout | queue.Empty):
+        if isinstance(error, oslo_messaging.MessagingTimeout | TimeoutError):
             return f"no answer within {self._timeout:g} s"
         if _is_older(error):
             return "its release is from before contract 1.19"
@@ -105,24 +99,3 @@ class Bus:
 
 def _is_older(error: object) -> bool:
     return getattr(error, "exc_type", type(error).__name__) in _UNKNOWN_METHOD
-
-
-class _Question:
-    """A call in a thread of its own, because libraries may wait longer than they are told."""
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        threading.Thread(target=self._run, args=(call,), daemon=True).start()
-
-    def _run(self, call: Callable[[], Any]) -> None:
-        try:
-            self._answers.put(call())
-        except Exception as exc:  # of any library, or what the other side has raised
-            self._answers.put(exc)
-
-    def wait(self, seconds: float) -> Any:
-        """Return the answer, or the exception in its place."""
-        try:
-            return self._answers.get(timeout=seconds)
-        except queue.Empty as exc:
-            return exc

@@ -15,6 +15,7 @@ from portchain.dataplane.host_switch import Firewall, LocalSwitch
 from portchain.dataplane.interposing import BR_CHAIN, IFACE_ID, PATCH
 from portchain.doctor.readers.bridges import LocalBridge, appctl
 from portchain.doctor.readers.configuration import Configuration
+from portchain.doctor.readers.deadline import Call
 from portchain.doctor.readers.mtu import read_mtu
 from portchain.doctor.snapshot import BridgeFacts, HostKind, InterfaceFacts, SwitchFacts
 from portchain.host.bridge import OPENFLOW, OPENFLOW_FOR_FLOODING
@@ -41,7 +42,7 @@ class SwitchReader:
     ) -> None:
         self._kind, self._configuration = kind, configuration
         self._timeout = timeout
-        self._remotes = [configuration.database, f"unix:{local_socket}"]
+        self._remotes = list(dict.fromkeys((configuration.database, f"unix:{local_socket}")))
         self._switch: OpenVSwitch | None = None
 
     def read(self) -> tuple[SwitchFacts, str]:
@@ -53,9 +54,13 @@ class SwitchReader:
         for remote in self._remotes:
             database = SwitchDatabase(partial(str, remote), self._timeout, _ignore, _MORE)
             try:
-                api = database.connect()
+                # A server that accepts connections and hangs would be waited for without an end.
+                api = Call(database.connect).result(2 * self._timeout)
             except OvsdbUnreachableError as exc:
                 errors.append(f"{remote}: {exc.reason}")
+                continue
+            except TimeoutError as exc:
+                errors.append(f"{remote}: {exc}")
                 continue
             try:
                 if self._kind is HostKind.OVN:

@@ -5,6 +5,7 @@ The message bus is in memory: what the server and the agent say of plans is give
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -141,7 +142,7 @@ class Host:
     def content(self) -> list[str]:
         """Return all that is in the database, but for statistics, and all flows."""
         columns = {
-            "Open_vSwitch": "bridges,external_ids,manager_options",
+            "Open_vSwitch": "bridges,external_ids,manager_options,next_cfg",
             "Bridge": "name,ports,protocols,controller,flow_tables",
             "Port": "name,interfaces,tag,other_config",
             "Interface": "name,type,options,external_ids",
@@ -317,6 +318,23 @@ def test_a_dead_switch_is_found(host: Host, doctor: Doctor) -> None:
     host.vswitch.start_switch()
     lost = doctor().finding("flows that each host with chains needs")
     assert "are missing" in lost["found"], "a switch that starts has no flow of ours"
+
+
+@pytest.mark.parametrize(
+    ("program", "compared"),
+    [("ovsdb-server", "Open vSwitch's database"), ("ovs-vswitchd", "the switch (ovs-vswitchd)")],
+)
+def test_a_program_that_hangs_is_not_waited_for(
+    host: Host, doctor: Doctor, program: str, compared: str
+) -> None:
+    pid = int((host.vswitch.folder / f"{program}.pid").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        found = doctor()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert found.status == 1
+    assert "does not answer" in found.finding(compared)["found"]
 
 
 def test_a_database_at_another_place_is_found(host: Host, doctor: Doctor, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from ovsdbapp.exceptions import TimeoutException
 
 from portchain.ovsdb.connection import OvsdbConnection, OvsdbUnreachableError
 
@@ -60,3 +61,11 @@ def test_every_server_of_a_cluster_is_tried(silent_port: int) -> None:
     remotes = f"tcp:127.0.0.1:{silent_port},tcp:127.0.0.1:{silent_port}"
     assert "timed out" in connect(remotes)
     assert time.monotonic() - started >= 2 * TIMEOUT
+
+
+def test_a_replica_that_does_not_come_in_time_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait_in_vain(_: object, remote: str) -> None:
+        raise TimeoutException  # as the library does: this one has no text
+
+    monkeypatch.setattr(OvsdbConnection, "_open", wait_in_vain)
+    assert connect("tcp:192.0.2.1:6640") == f"no answer within {TIMEOUT} s"

@@ -64,7 +64,12 @@ class Load:
         self._capture.start()
         for stream in self._streams:
             stream.start()
-        self.wait_for_more()
+        try:
+            self.wait_for_more()
+        except BaseException:
+            traffic.stop_all(self._streams)  # the next test uses the same ports
+            self._capture.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

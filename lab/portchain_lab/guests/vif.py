@@ -143,12 +143,15 @@ def plug(lab: layout.Layout, host: str, vm: str, vm_id: str, nic: Nic) -> None:
         return  # its frames use the parent's interface; Neutron's agent wires it
     inside, outside = lab.namespace(layout.vm_part(vm)), lab.namespace(host)
     tap = layout.tap_name(nic.port_id)
+    new = f"new{tap.removeprefix('tap')}"
     netns.ip(
-        f"link add {tap} mtu {nic.mtu} type veth peer name {nic.device} "
+        f"link add {new} mtu {nic.mtu} type veth peer name {nic.device} "
         f"address {nic.mac_address} mtu {nic.mtu} netns {inside}",
         # Without an address of its own, the host sends the VM no router solicitations.
-        f"link set {tap} addrgenmode none",
-        f"link set {tap} up",
+        f"link set {new} addrgenmode none",
+        # After a power failure, Open vSwitch waits for a device of this name. If it found it down,
+        # it would take it down again when os-vif plugs it in anew.
+        f"link set {new} name {tap} up",
         namespace=outside,
     )
     underlay.disable_offloads(outside, [tap])

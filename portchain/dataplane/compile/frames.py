@@ -107,9 +107,14 @@ def sending_actions(crossing: Crossing, uplink: Uplink) -> tuple[str, ...]:
 
 
 def leaving_flows(crossing: Crossing, uplink: Uplink) -> Iterator[Flow]:
-    """Yield the flow of the outer bridge that lets these frames leave the host."""
+    """Yield the flow of the outer bridge that lets these frames leave the host.
+
+    Where the flow names the host, it matches the list of groups, too: by each list, a function can
+    be on another host, and frames of every second list have one label.
+    """
     if (outer := uplink.outer) is not None:
-        frames = (f"in_port={outer.from_int}", *frame_match(crossing.label, crossing.mac))
+        place = (f"mpls_ttl={crossing.ttl}",) if outer.bridge == Bridge.TUN else ()
+        frames = (f"in_port={outer.from_int}", *frame_match(crossing.label, crossing.mac), *place)
         yield build_flow(
             outer.table, Priority.CHAIN_FRAME, frames, *outer.actions, bridge=outer.bridge
         )

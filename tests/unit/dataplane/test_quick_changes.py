@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from portchain.dataplane import transition
 from portchain.dataplane.compile import compile_chain
-from portchain.dataplane.pipeline import TABLES
+from portchain.dataplane.pipeline import ODD_GENERATION, TABLES
 from portchain.dataplane.plan import ChainPlan, Hop, Path
 from portchain.dataplane.transition import ChainTransition, DrainingPlan, Phase
 from portchain.dataplane.transition_flows import compile_transition
@@ -114,6 +114,18 @@ def test_no_packet_is_lost_if_a_plan_is_replaced_before_all_hosts_know_it():
     told(world, fourth, "h1")
     arrive(world, packet)
     assert (packet.location, packet.visited) == (("delivered",), ["a1", "d1"])
+
+
+def test_no_packet_is_lost_if_its_next_function_moves_while_the_list_changes_twice():
+    """Frames of the first and the third list have one label, and another TTL."""
+    first, second, third = moves("d1@h1 c1@h2", "d2@h1 a1@h1 c1@h3", "d2@h1 c1@h3")
+    second = replace(second, path_id=1 | ODD_GENERATION, generation=1)
+    world = World(Random(0), first)
+    packet = packet_in(world, "d1")
+    told_all(world, second)
+    told_all(world, replace(third, generation=2))
+    arrive(world, packet)
+    assert (packet.location, packet.visited) == (("delivered",), ["d1", "c1"])
 
 
 def test_plans_that_a_host_never_switched_to_drain_after_those_that_it_did():

@@ -571,6 +571,8 @@ class Reconciler:
             failed |= pairs
             if pairs - self._failed.keys():
                 chains.add(chain_id)
+        if news := sorted(failed - self._failed.keys()):
+            LOG.info("Host %s says that functions have failed: %s", host, ", ".join(news))
         self._failed |= dict.fromkeys(failed, (host, now + _FAILED_SECONDS))
         for pair, (where, until) in self._failed.items():
             if where == host and is_up.get(pair, False):

@@ -16,11 +16,15 @@ from oslo_config import cfg
 
 from portchain.core.counters import Count, Counter, HostCounts
 from portchain.core.model import PairHealth
+from portchain.dataplane.tracing.live import Direction, Spot
+from portchain.dataplane.tracing.packet import Packet
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient, AgentEndpoint, HostClient
 from portchain.rpc.fields import ContractError
+from portchain.rpc.live import LiveClient, LiveEndpoint
+from portchain.rpc.live_codec import WatchRequest
 from portchain.rpc.state_codec import AgentState, decode_state, encode_state
-from tests.plans import chain, ident, target
+from tests.plans import chain, ident, mac, target
 
 CHAIN = ident("pc1")
 STATE = AgentState(
@@ -53,6 +57,30 @@ class ConfusedHost(HostBefore117):
         return [{"chain_id": "everything"}]
 
 
+class WatchingHost:
+    """Implements ``rpc.live.LiveService``."""
+
+    def __init__(self) -> None:
+        self.got: list[Any] = []
+
+    def watch(self, request: WatchRequest) -> dict[str, str]:
+        self.got.append(request)
+        return {ident("b"): "no device"}
+
+    def send(self, token: bytes, port_id: str, packet: Packet) -> str:
+        self.got.append((token, port_id, packet))
+        return "busy"
+
+    def sightings(self, token: bytes, seconds: float) -> frozenset[Spot]:
+        self.got.append((token, seconds))
+        return WATCH.spots
+
+
+TOKEN = bytes(range(16))
+WATCH = WatchRequest(TOKEN, frozenset({Spot(ident("a"), Direction.TO)}), "10.0.0.1", "10.0.0.2")
+PACKET = Packet(mac("a"), mac("b"), "IPv4", "10.0.0.1", "10.0.0.2", 17, 1, 2)
+
+
 class AgentTest(base.BaseTestCase):
     def setUp(self) -> None:
         for patch in (
@@ -68,9 +96,9 @@ class AgentTest(base.BaseTestCase):
         cfg.CONF.set_override("rpc_response_timeout", 30)
         self.asked: list[Collection[str]] = []
 
-    def host(self, name: str, endpoint: Any) -> None:
+    def host(self, name: str, *endpoints: Any) -> None:
         target = oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name)
-        server = rpc.get_server(target, [endpoint])
+        server = rpc.get_server(target, list(endpoints))
         server.start(override_pool_size=1)
         self.addCleanup(server.wait)
         self.addCleanup(server.stop)
@@ -158,3 +186,19 @@ class AgentTest(base.BaseTestCase):
         ):
             with self.assertRaises(ContractError):
                 decode_state(good | {name: value})
+
+    def test_hosts_watch_and_send_the_packet_of_a_live_trace(self) -> None:
+        context, watching = neutron_context.get_admin_context_without_session(), WatchingHost()
+        self.host("h1", HostBefore117(), LiveEndpoint(watching))
+        self.host("older", HostBefore117())
+        client = LiveClient()
+        answers = client.watch(context, {"h1": WATCH, "older": WATCH})
+        assert answers["h1"] == {ident("b"): "no device"}
+        assert "earlier release" in str(answers["older"])
+        assert client.send(context, "h1", TOKEN, ident("a"), PACKET) == "busy"
+        assert "earlier release" in client.send(context, "older", TOKEN, ident("a"), PACKET)
+        seen = client.sightings(context, ["h1", "older"], TOKEN, 1.5)
+        assert seen["h1"] == WATCH.spots
+        assert "earlier release" in str(seen["older"])
+        assert watching.got == [WATCH, (TOKEN, ident("a"), PACKET), (TOKEN, 1.5)]
+        assert "cannot be asked" in client.send(context, "h1", b"short", ident("a"), PACKET)

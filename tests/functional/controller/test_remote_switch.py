@@ -20,7 +20,9 @@ from portchain.controller.switch import RemoteSwitch
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, NoFlood
 from portchain.dataplane.pipeline import FLOW_LIMITS, REG_PROJECT
+from portchain.host.bridge import UnreachableSwitchError
 from portchain.host.flow_monitor import FlowMonitor
+from portchain.host.open_vswitch import OpenVSwitch
 from portchain.ovsdb.connection import OvsdbUnreachableError
 from portchain.ovsdb.switch_database import SwitchDatabase
 from tests.functional.vswitch import DEADLINE, Vswitch, running_vswitch
@@ -135,6 +137,25 @@ def test_ports_are_read_over_the_network(remote: Remote) -> None:
     assert (local.ports[VM].ofport, local.ports[VM].vlan) == (5, 7)
     assert (local.patch_to_tun, local.patch_to_int) == (1, 2)
     assert local.physical == {}, "there is no bridge br-ex"
+
+
+def test_a_packet_enters_at_the_port_that_is_to_send_it(remote: Remote) -> None:
+    """As in live traces, on a host with an agent; a controller cannot do it."""
+    with pytest.raises(UnreachableSwitchError):
+        remote.switch.vifs()
+    remote.switch.read_ports()
+    vifs = OpenVSwitch.vifs(remote.switch)
+    assert {port: (vif.name, vif.type, vif.ofport) for port, vif in vifs.items()} == {
+        VM: ("tap1", "dummy", 5)
+    }
+    assert not vifs[VM].has_device
+    remote.ofctl("add-flow", "in_port=5,dl_type=0x88b6,actions=in_port")
+    frame = bytes(12) + b"\x88\xb6" + bytes(50)
+    vifs[VM].take_in(frame)
+    remote.vswitch.received("tap1", 1, lambda one: bytes(one) == frame)
+    remote.vswitch.stop_switch()
+    with pytest.raises(RuntimeError):
+        vifs[VM].take_in(frame)
 
 
 def test_only_flows_with_our_cookie_are_read_and_deleted(remote: Remote) -> None:

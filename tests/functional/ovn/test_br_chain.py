@@ -15,10 +15,13 @@ from portchain_lab.observe.capture import Capture
 from portchain_lab.observe.traffic import StreamResult
 from portchain_lab.waiting import wait_for
 
+from portchain.core.protocols import UDP
 from portchain.dataplane.flow import COOKIE
 from portchain.dataplane.gates import gate_name
 from portchain.dataplane.interposing import BR_CHAIN, HOLD_SECONDS, network_peer
-from tests.functional.ovn.cloud import DEADLINE, Agent, Cloud, running_cloud, visits
+from portchain.dataplane.tracing.packet import Packet
+from portchain.host.live.frame import build
+from tests.functional.ovn.cloud import DEADLINE, PORT, Agent, Cloud, running_cloud, visits
 from tests.plans import ident
 
 THROUGH = ("a", "f-in", "f-out", "g-in", "g-out", "d")
@@ -59,6 +62,23 @@ def test_packets_visit_the_functions(chain: Cloud) -> None:
     result, paths = chain.paths("a", "d", UNCLASSIFIED)
     assert result.lost == []
     assert paths == {("a", "d")}
+
+
+def test_a_packet_of_a_live_trace_takes_the_way_of_its_port(chain: Cloud) -> None:
+    machine, receiver = chain.machines["a"], chain.machines["d"]
+    mac, port = machine.nics[0].mac_address, machine.nics[0].port_id
+    vif = chain.agents["h1"].switch.vifs()[port]
+    assert vif.has_device
+    for number, path in ((PORT, THROUGH[1:]), (UNCLASSIFIED, ("d",))):
+        packet = Packet(
+            *(mac, receiver.nics[0].mac_address, "IPv4", machine.ip, receiver.ip),
+            *(UDP, 40000, number),
+        )
+        with Capture(chain.machines.values()) as capture:
+            vif.take_in(build(packet, bytes(16)))
+            capture.wait_until_quiet()
+            frames = capture.stop()
+        assert visits(frames, number) == {path}
 
 
 def test_flows_read_back_as_they_were_written(chain: Cloud) -> None:

@@ -59,7 +59,14 @@ SETS = (
     (counting("chain2"), counting("chain2", "in_port=8")),
     (counting(""),),
     (returned(5, "10.0.0.1", "p"), of_table(4, "drop")),
-    (returned(5, "10.0.0.1", "q"),),
+    (
+        returned(5, "10.0.0.1", "q"),
+        make_flow(
+            *(Bridge.INT, 0, 313, ["in_port=5", "tcp", "nw_src=10.0.0.1", "tp_dst=80"]),
+            ["output:2"],
+            project="q",
+        ),
+    ),
     (
         returned(5, "10.0.0.2", "q", "output:7"),
         returned(6, "10.0.0.1", "q", "output:7"),
@@ -411,6 +418,19 @@ def test_all_ports_and_all_owners_are_compared():
     ports = {(each.owner, int(_port(each.entry)[0].removeprefix("in_port="))) for each in found}
     assert ports == expected
     assert len(found) == 4
+
+
+def test_masks_that_exclude_each_other_are_no_conflict():
+    """Also masks that are no prefix, of which only the bits can be compared."""
+
+    def with_ports(masked, project):
+        words = ["in_port=5", "tcp", f"tp_dst={masked}"]
+        return make_flow(Bridge.INT, 0, 312, words, [f"set_field:{project}"], project=project)
+
+    ledger = FlowLedger()
+    ledger.set("one", [with_ports("0x4/0x5", "p")])
+    assert not list(ledger.conflicts("two", [with_ports("0x5/0x5", "q")]))
+    assert list(ledger.conflicts("two", [with_ports("0x6/0x6", "q")]))
 
 
 def test_a_project_may_take_its_own_packets_by_several_flows():

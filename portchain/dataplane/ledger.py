@@ -381,8 +381,7 @@ class FlowLedger:
         """
         present = self._entries.get(key)
         if key not in self._wanted:
-            self._contested.discard(key)
-            after = None
+            after = None  # its last owner agreed with itself, so it is not contested
         elif present and key not in self._contested and self._stays(key, present, changed):
             return
         else:

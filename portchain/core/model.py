@@ -495,6 +495,8 @@ class ChainSnapshot:
     :param senders: ids of the ports that may have sent packets of a chain with predecessors: the
         sources of its ancestors.
     :param failed: id of a pair that fails its health check -> the host's reason.
+    :param owners: id of a network -> address -> MAC address of the port that has it there, of the
+        addresses that health checks are sent to.
     """
 
     chain: PortChain
@@ -506,6 +508,7 @@ class ChainSnapshot:
     earlier: tuple[PortChain, ...] = ()
     senders: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
+    owners: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def ancestors(self) -> tuple[PortChain, ...]:

@@ -343,6 +343,7 @@ class Probe:
         of one IP version. With ``ping``, the address of the ingress port. Both are empty for checks
         without addresses.
     :param parameters: times and numbers; ``destination`` of these is unused.
+    :param destination_mac: of the port that has the destination; empty if none is known.
     """
 
     pair_id: str
@@ -355,6 +356,7 @@ class Probe:
     source: str = ""
     destination: str = ""
     parameters: HealthCheckParameters = field(default_factory=HealthCheckParameters)
+    destination_mac: str = ""
 
 
 @dataclass(frozen=True, slots=True)

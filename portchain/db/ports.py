@@ -93,6 +93,25 @@ def load_ports_by_id(session: Any, port_ids: Iterable[str]) -> dict[str, model.P
     return found
 
 
+def load_owners(session: Any, addresses: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return which of some addresses ports have as their fixed IPs.
+
+    :param addresses: id of a network and an address there, of each.
+    :returns: the same -> MAC address of the port.
+    """
+    allocation, port = models_v2.IPAllocation, models_v2.Port
+    found: dict[tuple[str, str], str] = {}
+    for part in in_parts({address for _, address in addresses}):
+        rows = session.execute(
+            sa.select(allocation.network_id, allocation.ip_address, port.mac_address)
+            .join(port, port.id == allocation.port_id)
+            .where(allocation.ip_address.in_(part))
+            .where(allocation.network_id.in_(sorted({network for network, _ in addresses})))
+        )
+        found |= {(network, address): str(mac) for network, address, mac in rows}
+    return {one: mac for one, mac in found.items() if one in addresses}
+
+
 def _level(row: Any) -> int:
     return -1 if row.network_type is None else int(row.level)
 

@@ -5,7 +5,7 @@ Every function runs a constant number of queries, however many chains, groups an
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,10 +14,11 @@ from sqlalchemy import orm
 
 from portchain.core import model, rules
 from portchain.core.plan_records import PortChanges
+from portchain.dataplane.planning.probes import probes
 from portchain.db import convert, models, pair_health, relations, source_networks
 from portchain.db.candidates import Candidates, OpenChain, load_candidates, open_chain
 from portchain.db.port_cache import PortCache
-from portchain.db.ports import load_ports_by_id
+from portchain.db.ports import load_owners, load_ports_by_id
 
 _MOST_LOCKED = 20  # chains
 
@@ -100,7 +101,36 @@ def _load(
         session, (group for chain in sending for group in chain.port_pair_groups), ports
     )
     ends = _Ends(found, eligible, {**found.ports, **ports})
-    return [_snapshot(chain, graphs, ends, failed) for chain in chains]
+    return _with_owners(session, [_snapshot(chain, graphs, ends, failed) for chain in chains])
+
+
+def _with_owners(
+    session: Any, snapshots: Sequence[model.ChainSnapshot]
+) -> list[model.ChainSnapshot]:
+    """Return snapshots that also say who has the addresses that health checks are sent to."""
+    wanted = {
+        snapshot.chain.id: {
+            (snapshot.ports[probe.egress_port].network_id, probe.destination)
+            for probe in probes(snapshot)
+            if probe.check is model.HealthCheck.ICMP
+        }
+        for snapshot in snapshots
+    }
+    owners = load_owners(session, set().union(*wanted.values()))
+    return [
+        replace(snapshot, owners=_by_network(owners, wanted[snapshot.chain.id]))
+        for snapshot in snapshots
+    ]
+
+
+def _by_network(
+    owners: Mapping[tuple[str, str], str], addresses: Iterable[tuple[str, str]]
+) -> dict[str, dict[str, str]]:
+    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for network, address in addresses:
+        if (network, address) in owners:
+            found[network][address] = owners[network, address]
+    return dict(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,10 @@ SERVER_TOPIC = "port_chain-server"
 #      such method, and goes by the server's next plan, as does one whose server is older.
 # 1.21 "watch_packet", "send_packet" and "packet_sightings" to hosts: live traces (rpc.live_codec).
 #      An older agent answers that it has no such method.
+# 1.22 "destination_mac" of a probe. Without it, a host tells functions that ask for the destination
+#      that it is at a MAC address of nobody's.
 VERSION = "1.0"
-MINOR_VERSION = 21
+MINOR_VERSION = 22
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 PARTS_SINCE = 15

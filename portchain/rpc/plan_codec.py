@@ -472,6 +472,7 @@ def _probe(item: Mapping[str, Any]) -> Probe | None:
         check=HealthCheck(check),
         function=_function(item),
         parameters=parameters,
+        destination_mac=read_mac(item, "destination_mac") if "destination_mac" in item else "",
         **addresses,
     )
 

@@ -35,7 +35,7 @@ def probes(snapshot: ChainSnapshot) -> Iterator[Probe]:
             addresses = _addresses(snapshot, group, pair)
             if addresses is not None:
                 source, destination = addresses
-                ingress = snapshot.ports[pair.ingress]
+                ingress, egress = (snapshot.ports[one] for one in (pair.ingress, pair.egress))
                 yield Probe(
                     pair_id=pair.id,
                     host=ingress.host,
@@ -46,6 +46,7 @@ def probes(snapshot: ChainSnapshot) -> Iterator[Probe]:
                     function=traits_of(pair),
                     source=source,
                     destination=destination,
+                    destination_mac=snapshot.owners.get(egress.network_id, {}).get(destination, ""),
                     parameters=group.health,
                 )
 

@@ -163,13 +163,15 @@ def _first(probe: Probe, secret: bytes) -> bytes:
 def _resolve(probe: Probe, frame: bytes) -> bytes | None:
     if probe.check is not HealthCheck.ICMP:
         return None
-    own = probe_mac(probe.pair_id)
+    # What the function learns holds for packets of chains, too. So it must be right if somebody has
+    # the address, who may have been away when the function asked.
+    own, owner = probe_mac(probe.pair_id), probe.destination_mac or probe_mac(probe.pair_id)
     layers = _layers(frame)
     asked, discovery = layers.get(arp.arp), layers.get(icmpv6.icmpv6)
     if asked is not None and asked.dst_ip == probe.destination:
         answer = arp.arp(
             opcode=arp.ARP_REPLY,
-            src_mac=own,
+            src_mac=owner,
             src_ip=probe.destination,
             dst_mac=asked.src_mac,
             dst_ip=asked.src_ip,
@@ -184,7 +186,7 @@ def _resolve(probe: Probe, frame: bytes) -> bytes | None:
     advertisement = icmpv6.nd_neighbor(
         res=_SOLICITED_AND_REPLACES,
         dst=probe.destination,
-        option=icmpv6.nd_option_tla(hw_src=own),
+        option=icmpv6.nd_option_tla(hw_src=owner),
     )
     header = ethernet.ethernet(layers[ethernet.ethernet].src, own, ether_types.ETH_TYPE_IPV6)
     return _serialized(

@@ -320,6 +320,15 @@ def test_the_owner_of_an_address_answers_first(world: World) -> None:
     assert router.known == GATEWAY
 
 
+def test_a_function_learns_where_the_owner_is_who_was_away_when_it_asked(world: World) -> None:
+    """What it learns also holds for packets of chains: they would be lost."""
+    router = Router(world, PROBE)
+    world.run_function(router)
+    world.check(replace(PROBE, destination_mac=GATEWAY))
+    world.wait_for(is_up=True)
+    assert router.known == GATEWAY
+
+
 def test_answers_that_a_function_makes_up_do_not_count(world: World) -> None:
     """A function that forwards nothing sends what looks like an answer, by its addresses."""
 

@@ -199,6 +199,16 @@ class HealthTest(HealthCase):
         assert {probe.pair_id for probe in plan.probes} == set(self.pairs)
         assert [target.pair_id for target in plan.paths[0].hops[0].returning] == [first]
 
+    def test_hosts_know_which_port_has_the_destination_of_probes(self) -> None:
+        address = "10.0.0.77"
+        port = self.port(self.net, "vm", ip=address)
+        parameters = {"delay": 0.2, "destination": address}
+        self.update("port_pair_group", self.group_id, health_check_parameters=parameters)
+        found = self.snapshot()
+        mac = self.call("GET", f"/ports/{port}").json["port"]["mac_address"]
+        assert found.owners == {self.net: {address: mac}}
+        assert {one.destination_mac for one in plan_chain(found, {}).plan.probes} == {mac}
+
     def test_probes_go_from_the_gateway_to_where_packets_go(self) -> None:
         (probe, _) = plan_chain(self.snapshot(), {}).plan.probes
         # Nothing is known but the gateway, which is what packets go to.

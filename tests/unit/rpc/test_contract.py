@@ -144,7 +144,9 @@ probes_by_check = st.one_of(
     st.fixed_dictionaries({"check": st.just(HealthCheck.L2)}),
 )
 functions = st.builds(find, st.sampled_from(FunctionKind), st.sampled_from([None, "mpls", "nsh"]))
-probes = st.tuples(probes_by_check, uuids, texts, uuids, macs, uuids, functions, times).map(
+probes = st.tuples(
+    *(probes_by_check, uuids, texts, uuids, macs, uuids, functions, times, st.just("") | macs)
+).map(
     lambda made: Probe(
         **made[0],
         pair_id=made[1],
@@ -154,6 +156,7 @@ probes = st.tuples(probes_by_check, uuids, texts, uuids, macs, uuids, functions,
         egress_port=made[5],
         function=made[6],
         parameters=made[7],
+        destination_mac=made[8],
     )
 )
 path_ids = st.integers(1, 65535) | st.integers(1, 65535).map(lambda n: n | ODD_GENERATION)
@@ -222,6 +225,7 @@ PROBE = Probe(
     check=HealthCheck.ICMP,
     source="10.0.0.1",
     destination="10.0.0.20",
+    destination_mac=mac("server"),
 )
 EARLIER = EarlierPairs(((ident("a"), 1), (ident("c"), 2)), new_flows=True)
 

@@ -150,6 +150,16 @@ def test_a_function_without_addresses_of_the_chains_version_is_probed_by_its_own
     assert addresses(OPEN6, ports=ports) == [("10.0.0.2", "10.0.0.1")]
 
 
+def test_hosts_know_where_the_destination_is() -> None:
+    """Otherwise functions might learn another place, and send packets of the chain there."""
+    known = {"net": {"10.0.0.20": SERVER.mac_address}, "other": {"10.0.0.1": "fa:16:3e:00:00:01"}}
+    to_server = snapshot(replace(OPEN, logical_destination_port="server"))
+    (found,) = probes(replace(to_server, owners=known))
+    assert (found.destination, found.destination_mac) == ("10.0.0.20", SERVER.mac_address)
+    (elsewhere,) = probes(replace(snapshot(destination="10.0.0.1"), owners=known))
+    assert elsewhere.destination_mac == ""
+
+
 def test_the_user_can_name_the_destination() -> None:
     """Its version is that of the probes. Pings go to the function itself."""
     assert addresses(destination="192.0.2.7") == [("10.0.0.1", "192.0.2.7")]

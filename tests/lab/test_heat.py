@@ -134,7 +134,7 @@ def test_firewalls_scale_and_are_drained(lab: Lab, workflow: Workflow) -> None:
         assert drained == three - members()
 
         def is_complete() -> bool:
-            return cloud.get_stack("firewalls").stack_status == "UPDATE_COMPLETE"
+            return cloud.get_stack("firewalls").status == "UPDATE_COMPLETE"
 
         wait_for(is_complete, SECONDS, "the stack is updated", interval=0.5)
         pairs = cloud.network.get("/sfc/port_pairs").json()["port_pairs"]

@@ -105,7 +105,13 @@ def test_a_host_learns_the_form_for_the_hosts_that_it_knows(plan, host):
 
 def test_a_host_checks_its_own_functions_and_knows_the_limits_of_no_other():
     limited = [
-        Hop(number, (target(name, host),), returned_sources=("10.0.0.0/30",), returned_macs=())
+        Hop(
+            number,
+            (target(name, host),),
+            accepted_sources=(("10.0.0.10/32",),),
+            returned_sources=("10.0.0.0/30",),
+            returned_macs=(),
+        )
         for number, (name, host) in enumerate((("a", "h1"), ("b", "h2")), 1)
     ]
     probes = tuple(
@@ -119,7 +125,9 @@ def test_a_host_checks_its_own_functions_and_knows_the_limits_of_no_other():
     assert seen.probes == probes[:1]
     here, elsewhere = seen.paths[0].hops
     assert here == limited[0]
-    assert elsewhere == replace(limited[1], returned_sources=None, returned_macs=None)
+    assert elsewhere == replace(
+        limited[1], accepted_sources=((),), returned_sources=None, returned_macs=None
+    )
 
 
 @given(plans(), st.sampled_from(HOSTS), st.sampled_from(HOSTS))

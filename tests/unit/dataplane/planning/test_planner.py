@@ -734,3 +734,19 @@ def test_generations_of_a_chain_differ_in_its_number():
 def test_header_fields_have_the_id_of_their_classifier():
     for path in plan(symmetric=True).plan.paths:
         assert [one.id for one in path.classifiers] == [ident("fc1")]
+
+
+def test_functions_without_traffic_may_be_on_another_network_too():
+    made = snapshot(pp3_out={"network_id": ident("net2")})
+    made = with_groups(made, {}, {"port_pairs": (pair("pp3", **MPLS, **DOWN),)})
+    (returning,) = plan_chain(made, TUNNEL_IPS).plan.paths[0].hops[1].returning
+    assert returning.off_network is True
+
+
+def test_flows_that_stay_with_failed_functions_skip_them_if_their_group_fails_open():
+    failed = dict.fromkeys(map(ident, ("pp1", "pp2")), "no answer")
+    kept = {"on_failure": OnFailure.KEEP, "failure_mode": FailureMode.OPEN}
+    made = with_groups(replace(snapshot(), failed=failed), kept, {})
+    hop = plan_chain(made, TUNNEL_IPS).plan.paths[0].hops[0]
+    assert (hop.targets, hop.passed) == ((), True)
+    assert {one.pair_id for one in hop.returning} == failed.keys()

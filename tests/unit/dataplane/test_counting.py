@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from portchain.core.counters import Count, Counter
 from portchain.dataplane.compile import compile_chain
 from portchain.dataplane.counting import MOST_SELECTIONS, parse_counts, selections
@@ -137,11 +139,26 @@ def test_many_flows_are_read_with_their_tables():
         for n in range(1, MOST_SELECTIONS + 2)
     ]
     assert selections(keys) == {Bridge.INT: ["table=152"]}
+    assert len(selections(keys[1:])[Bridge.INT]) == MOST_SELECTIONS
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ({"conj_id=7", "tcp"}, "conj_id=7"),
+        ({"reg8=0x50001", "reg9=0x1"}, "reg8=0x10001/0xbffff"),  # a packet that has arrived
+        ({"tcp"}, ""),
+    ],
+)
+def test_flows_of_other_chains_are_not_read_if_a_word_tells_them_apart(words, expected):
+    key = FlowKey(Bridge.INT, 152, 10, frozenset(words))
+    assert selections([key]) == {Bridge.INT: [f"table=152,{expected}"]}
 
 
 def test_counts_are_read_of_the_wanted_flows():
     text = """OFPST_FLOW reply (OF1.4) (xid=0x6):
  cookie=0x706f727463686e01, duration=0.1s, table=152, n_packets=7, n_bytes=900, priority=10,reg8=0x10001,reg9=0x5 actions=output:2
+ cookie=0x706f727463686e01, table=152, priority=10,reg8=0x10001,reg9=0x5 actions=output:2
  cookie=0x706f727463686e01, duration=0.1s, table=152, n_packets=9, n_bytes=990, idle_age=3, priority=10,reg8=0x10001,reg9=0x6 actions=output:2
 """  # noqa: E501
     wanted = FlowKey(Bridge.INT, 152, 10, frozenset({"reg8=0x10001", "reg9=0x5"}))

@@ -86,6 +86,12 @@ def test_outer_bridges_change_before_and_after_br_int(desired, actual):
     assert len(bundles) == len(set(bundles)), "one bundle for each bridge and stage"
 
 
+def test_outer_bridges_change_in_one_order():
+    bridges = [Bridge.TUN, *(Bridge.physical(f"net{number}") for number in range(7))]
+    flows = [make_flow(bridge, 0, 1, [], ["drop"]) for bridge in reversed(bridges)]
+    assert [batch.bridge for batch in diff(flows, [])] == bridges
+
+
 @given(entry_sets, entry_sets)
 def test_flooding_is_suppressed_first_and_restored_last(desired, actual):
     batches = diff(desired, actual)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from portchain.dataplane.gates import gate_mac, gate_name, gated_ports, needs_of
+from portchain.dataplane.gates import gate_mac, gate_name, gated_ports, is_gate, needs_of
 from portchain.dataplane.host_switch import HostNeeds
 from portchain.dataplane.plan import GraphIngress
 from tests.plans import TUNNEL_IPS, chain, ident, source, tap, target
@@ -74,3 +74,16 @@ def test_hosts_and_server_compute_the_same_at_any_time() -> None:
     port = "11111111-2222-3333-4444-555555555555"
     assert gate_name(port) == f"pc-gate-{port}"
     assert gate_mac(port) == "0e:5e:99:23:73:b1"
+
+
+def test_gates_are_known_by_their_names() -> None:
+    assert is_gate(gate_name(PORTS[0])) is True
+    assert is_gate(PORTS[0]) is False
+
+
+def test_a_host_needs_no_egress_port_of_a_tap_and_no_tunnel_to_hosts_without() -> None:
+    far = replace(target("b", "h2", bridges=True), tunnel_ip="")
+    plan = chain(tap(target("a", "h1")), [far])
+    gate = gate_name(ident("vm"))
+    wanted = frozenset({ident("vm"), gate, ident("a-in")})
+    assert needs_of(plan, "h1") == HostNeeds(wanted, frozenset())

@@ -45,6 +45,23 @@ def test_a_comparison_says_what_is_missing_and_what_is_too_much():
     missing, surplus = compare(found, list(map(digest, found)), {digest(first), digest(second)})
     assert (missing, surplus) == ({digest(second)}, [third])
     assert compare([first], [digest(first)], {digest(first)}) == (set(), [])
+    # As many strays as desired flows, or more.
+    assert compare([third], [digest(third)], {digest(first)}) == ({digest(first)}, [third])
+    found = [first, third, FLOWS[3]]
+    missing, surplus = compare(found, list(map(digest, found)), {digest(first), digest(second)})
+    assert (missing, surplus) == ({digest(second)}, found[1:])
+
+
+def test_digests_of_flows_differ_with_every_part_of_them():
+    (flow, *_) = FLOWS
+    others = [
+        replace(flow, key=flow.key._replace(bridge=Bridge.TUN)),
+        replace(flow, key=flow.key._replace(table=151)),
+        replace(flow, key=flow.key._replace(priority=11)),
+        replace(flow, key=flow.key._replace(match=frozenset({"reg8=0x9"}))),
+        replace(flow, actions="output:9"),
+    ]
+    assert len(set(map(digest, [flow, *others]))) == 6
 
 
 @pytest.fixture
@@ -107,3 +124,5 @@ def test_a_repair_unpacks_only_what_is_missing(unpacked):
     assert [flow for batch in batches for flow in batch.put] == [FLOWS[2]]
     assert [key for batch in batches for key in batch.remove] == [FLOWS[3].key]
     assert unpacked == ["two"]
+    (batch,) = ledger.repair({digest(FLOWS[0])}, [])
+    assert batch.put == FLOWS[:1], "and nothing else of its owner"

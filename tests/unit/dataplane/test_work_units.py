@@ -47,3 +47,7 @@ def test_chains_come_in_the_order_of_their_creation_and_those_that_have_gone_fir
     assert units(second, first, gone=("x",)) == [("x",), ("pc2",), ("pc1",)]
     older_server = (plan_of(5 | ODD_GENERATION), plan_of(6))
     assert units(*older_server, gone=("x",)) == [("x",), ("pc5",), ("pc6",)]
+
+
+def test_chains_of_one_age_come_in_the_order_of_their_ids() -> None:
+    assert units(plan_of(1), gone=("z", "x", "y")) == [("x",), ("y",), ("z",), ("pc1",)]

@@ -36,6 +36,18 @@ def test_adding_a_pair_moves_slots_only_to_it(weights, new, weight):
     assert all(now in (was, new) for was, now in zip(before, after, strict=False))
 
 
+def test_raising_a_weight_moves_slots_only_to_its_pair():
+    """Also if all weights have been equal before."""
+    before, after = assign_slots({"a": 1, "b": 1, "c": 1}), assign_slots({"a": 2, "b": 1, "c": 1})
+    assert before != after
+    assert all(now in (was, "a") for was, now in zip(before, after, strict=True))
+
+
+def test_selections_have_the_same_number_at_every_start():
+    """A restarted agent, perhaps of another release, finds its flows by it."""
+    assert Selection(("a", "b", None), (True, False, False)).number == 2645431851
+
+
 def test_shares_follow_weights():
     pairs = [f"0000000{n}-0000-4000-8000-000000000000" for n in range(4)]
     shares = Counter(assign_slots(dict.fromkeys(pairs, 1)))

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from portchain.dataplane.balance import SLOTS, Selection, assign_slots, dispensable, selections
 
-groups = st.dictionaries(st.uuids().map(str), st.integers(0, 5), min_size=1, max_size=8)
+# Few ids: groups from before and after a change have most pairs in common.
+groups = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 5), min_size=1, max_size=8)
 
 
 def active(weights):

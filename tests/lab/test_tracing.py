@@ -99,7 +99,7 @@ def sent(workflow: Workflow, **attributes: Any) -> tuple[dict[str, Any], set[tup
     count: it passes the port of the source.
     """
     with workflow.captures(*workflow.vms.values()) as capture:
-        shown = trace(workflow, live=True, **attributes)
+        shown = wait_for(lambda: _sent(workflow, attributes), 60, "the port to send again")
         capture.wait_until_quiet()
     traces = packet_paths.traces(packet_paths.observations(capture.frames))
     source, address = workflow.address("src"), workflow.address("dst")
@@ -108,6 +108,12 @@ def sent(workflow: Workflow, **attributes: Any) -> tuple[dict[str, Any], set[tup
     paths = [one.ports for one in found if one.ports[0] != "src"]
     assert len(paths) == 1, traces
     return shown, set(paths)
+
+
+def _sent(workflow: Workflow, attributes: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a live trace; None if the host does not let the port send another packet yet."""
+    shown = trace(workflow, live=True, **attributes)
+    return None if "within the last second" in shown["reason"] else shown
 
 
 def from_any_port(workflow: Workflow) -> Any:

@@ -148,7 +148,8 @@ def test_a_packet_that_is_sent_is_seen_where_it_passes(workflow: Workflow) -> No
         assert seen_at(workflow, shown) == ("dst",)
         assert paths == {("dst",)}
     source, destination = workflow.ports["src"].id, workflow.address("dst")
-    packet = f"--source {source} --destination {destination} --protocol udp --live"
+    packet = f"--source {source} --destination {destination} --destination-port 53"
+    packet += " --protocol udp --live"
     (printed,), complaints = run(workflow.lab, "openstack", [f"sfc trace create {packet} -f json"])
     assert complaints.strip() == ""
     assert (printed["Outcome"], printed["Live"]) == ("DELIVERED", True)

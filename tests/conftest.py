@@ -36,7 +36,13 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests by file: those of LONGEST, then all others in the order as they were."""
+    """Sort the tests by file: those of LONGEST, then all others in the order as they were.
+
+    Tests with the mark ``only_in_full`` are left to the full run. Skipped, they would fail in
+    continuous integration.
+    """
+    if not FULL:
+        items[:] = [one for one in items if one.get_closest_marker("only_in_full") is None]
     order = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
 

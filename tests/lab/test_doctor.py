@@ -132,7 +132,9 @@ def test_a_removed_tunnel_is_found(booted: Workflow, chain: Any) -> None:
         assert gone["found"] == "this host has none"
         assert chain["id"] in gone["meaning"]
         assert "are dropped" in gone["meaning"]
-        assert len(found.findings) == 1, found
+        # Until the agent looks at the tunnels again, flows that send into this one are left over.
+        others = [one for one in found.findings if one is not gone]
+        assert all("flows" in one["compared"] for one in others), found
     finally:
         lab.restart("agent", "h1")
     wait_until_healthy(lab, "h1")

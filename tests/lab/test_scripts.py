@@ -12,7 +12,6 @@ from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
 from portchain_lab.layout import KEYSTONE_URL, PASSWORD, REGION
 
-from tests.full import FULL
 from tests.lab.captures import Captures
 from tests.lab.workflow import CHAINED, DIRECT, Workflow
 
@@ -84,7 +83,7 @@ def test_openstacksdk(lab: Lab, workflow: Workflow) -> None:
     assert workflow.paths(port=100) == DIRECT
 
 
-@pytest.mark.skipif(not FULL, reason="installs Ansible")
+@pytest.mark.only_in_full  # installs Ansible
 def test_ansible(lab: Lab, workflow: Workflow, tmp_path: Path) -> None:
     home = environments.install("ansible", ANSIBLE, lambda step: print(f"lab: {step}", flush=True))
     variables: dict[str, Any] = {

@@ -1,15 +1,10 @@
 """Questions to agent and server over a message bus in memory, and brokers that do not answer."""
 
 import socket
-import time
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import oslo_messaging
 import pytest
-from neutron.tests import base
-from neutron_lib import rpc
 from oslo_config import cfg
 
 from portchain.doctor.readers import bus
@@ -17,6 +12,7 @@ from portchain.rpc import contract
 from portchain.rpc.agent import AgentEndpoint
 from portchain.rpc.server import ServerEndpoint
 from portchain.rpc.state_codec import AgentState
+from tests.message_bus import MessageBusTestCase
 from tests.unit.doctor.hosts import plan
 
 STATE = AgentState(contract.MINOR_VERSION, is_in_sync=True, revisions={}, plans=(plan(),))
@@ -31,26 +27,7 @@ class Older:
         raise NotImplementedError
 
 
-class BusTest(base.BaseTestCase):
-    def setUp(self) -> None:
-        for patch in (
-            mock.patch("futurist._thread.ThreadWorker.MAX_IDLE_FOR", 0.005),
-            mock.patch(
-                "oslo_messaging._drivers.impl_fake.time",
-                SimpleNamespace(time=time.time, sleep=lambda _seconds: time.sleep(0.005)),
-            ),
-        ):
-            patch.start()
-            self.addCleanup(patch.stop)
-        super().setUp()
-        cfg.CONF.set_override("rpc_response_timeout", 30)
-
-    def serve(self, topic: str, name: str, endpoint: Any) -> None:
-        server = rpc.get_server(oslo_messaging.Target(topic=topic, server=name), [endpoint])
-        server.start(override_pool_size=1)
-        self.addCleanup(server.wait)
-        self.addCleanup(server.stop)
-
+class BusTest(MessageBusTestCase):
     def agent(self, endpoint: Any = None) -> None:
         made = AgentEndpoint(
             lambda _: None, lambda _: {}, lambda _: {}, lambda _: STATE, lambda *_: None

@@ -1,8 +1,6 @@
 """The Open vSwitch driver: from the request to messages to the hosts, and back to the status."""
 
-import time
 from queue import Queue
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -26,22 +24,13 @@ from portchain.drivers.ovs.driver import OvsDriver
 from portchain.rpc import contract, trace_codec
 from portchain.rpc.agent import AgentClient, AgentEndpoint
 from portchain.rpc.state_codec import AgentState
+from tests.message_bus import FAST_SERVERS
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
 
 HOSTS = ("compute-1", "compute-2", "compute-3")
 FIRST, SECOND, THIRD = HOSTS
 END = contract.PlanUpdate(removed=(("00000000-0000-0000-0000-000000000000", 0),))
 SECONDS = 10
-# The threads that receive messages ask for the next one, and whether they are to stop, this often.
-# Their own intervals, 0.05 and 1 second, would be most of the time of these tests.
-INTERVAL = 0.005
-FAST_SERVERS = (
-    mock.patch("futurist._thread.ThreadWorker.MAX_IDLE_FOR", INTERVAL),
-    mock.patch(
-        "oslo_messaging._drivers.impl_fake.time",
-        SimpleNamespace(time=time.time, sleep=lambda _seconds: time.sleep(INTERVAL)),
-    ),
-)
 
 
 class OvsDriverTest(ApiTestCase):

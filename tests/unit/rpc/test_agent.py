@@ -1,18 +1,12 @@
 """Questions of the server to hosts over a message bus in memory; some hosts do not answer."""
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from queue import SimpleQueue
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import oslo_messaging
 import pytest
-from neutron.tests import base
 from neutron_lib import context as neutron_context
-from neutron_lib import rpc
-from oslo_config import cfg
 
 from portchain.core.counters import Count, Counter, HostCounts
 from portchain.core.model import PairHealth
@@ -24,6 +18,7 @@ from portchain.rpc.fields import ContractError
 from portchain.rpc.live import LiveClient, LiveEndpoint
 from portchain.rpc.live_codec import WatchRequest
 from portchain.rpc.state_codec import AgentState, decode_state, encode_state
+from tests.message_bus import MessageBusTestCase
 from tests.plans import chain, ident, mac, target
 
 CHAIN = ident("pc1")
@@ -81,27 +76,13 @@ WATCH = WatchRequest(TOKEN, frozenset({Spot(ident("a"), Direction.TO)}), "10.0.0
 PACKET = Packet(mac("a"), mac("b"), "IPv4", "10.0.0.1", "10.0.0.2", 17, 1, 2)
 
 
-class AgentTest(base.BaseTestCase):
+class AgentTest(MessageBusTestCase):
     def setUp(self) -> None:
-        for patch in (
-            mock.patch("futurist._thread.ThreadWorker.MAX_IDLE_FOR", 0.005),
-            mock.patch(
-                "oslo_messaging._drivers.impl_fake.time",
-                SimpleNamespace(time=time.time, sleep=lambda _seconds: time.sleep(0.005)),
-            ),
-        ):
-            patch.start()
-            self.addCleanup(patch.stop)
         super().setUp()
-        cfg.CONF.set_override("rpc_response_timeout", 30)
         self.asked: list[Collection[str]] = []
 
     def host(self, name: str, *endpoints: Any) -> None:
-        target = oslo_messaging.Target(topic=contract.AGENT_TOPIC, server=name)
-        server = rpc.get_server(target, list(endpoints))
-        server.start(override_pool_size=1)
-        self.addCleanup(server.wait)
-        self.addCleanup(server.stop)
+        self.serve(contract.AGENT_TOPIC, name, *endpoints)
 
     def counting(self, name: str, counts: Mapping[Counter, Count]) -> None:
         def count(chain_ids: Collection[str]) -> Mapping[Counter, Count]:

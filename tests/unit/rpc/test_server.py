@@ -1,19 +1,14 @@
 """Calls of hosts over a message bus in memory, to servers of this release and of the one before."""
 
-import time
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import oslo_messaging
-from neutron.tests import base
 from neutron_lib import context as neutron_context
-from neutron_lib import rpc
-from oslo_config import cfg
 
 from portchain.rpc import contract
 from portchain.rpc.fields import as_mapping, read_int, read_uuid
 from portchain.rpc.server import ServerClient, ServerEndpoint
+from tests.message_bus import MessageBusTestCase
 from tests.plans import ident
 
 KNOWN = {ident("pc1"): 3}
@@ -34,29 +29,10 @@ class ServerBefore113:
         return contract.encode_update(contract.PlanUpdate(removed=tuple(removed.items())))
 
 
-class ServerTest(base.BaseTestCase):
-    def setUp(self) -> None:
-        # Threads that receive messages ask for the next one, and whether they are to stop, at
-        # intervals that would be most of the time of these tests.
-        for patch in (
-            mock.patch("futurist._thread.ThreadWorker.MAX_IDLE_FOR", 0.005),
-            mock.patch(
-                "oslo_messaging._drivers.impl_fake.time",
-                SimpleNamespace(time=time.time, sleep=lambda _seconds: time.sleep(0.005)),
-            ),
-        ):
-            patch.start()
-            self.addCleanup(patch.stop)
-        super().setUp()
-        cfg.CONF.set_override("rpc_response_timeout", 30)  # Neutron's tests wait for no answer
-
+class ServerTest(MessageBusTestCase):
     def sync(self, endpoint: Any) -> contract.PlanUpdate:
         """Let a host of this release ask a server for changes."""
-        target = oslo_messaging.Target(topic=contract.SERVER_TOPIC, server="api-1")
-        server = rpc.get_server(target, [endpoint])
-        server.start(override_pool_size=1)
-        self.addCleanup(server.wait)
-        self.addCleanup(server.stop)
+        self.serve(contract.SERVER_TOPIC, "api-1", endpoint)
         context = neutron_context.get_admin_context_without_session()
         known = contract.HostKnowledge(KNOWN, contract.MINOR_VERSION)
         return ServerClient().sync(context, "h1", known)

@@ -13,6 +13,7 @@ from tests.full import in_full
 from tests.lab import schedule
 from tests.lab.captures import Captures
 from tests.lab.labs import DEFAULT, Labs
+from tests.lab.workflow import Workflow
 
 EVIDENCE = Path("evidence")
 collect_ignore = [
@@ -32,6 +33,22 @@ def labs() -> Iterator[Labs]:
 def lab(labs: Labs) -> Lab:
     """Three hosts, usually with Open vSwitch agents. Some modules override this."""
     return labs.get(**DEFAULT)
+
+
+@pytest.fixture(scope="module")
+def booted(lab: Lab) -> Iterator[Workflow]:
+    """The specification's virtual machines. Modules that need others override this."""
+    workflow = Workflow(lab, Captures())
+    workflow.boot()
+    yield workflow
+    workflow.clean_up()
+
+
+@pytest.fixture
+def workflow(booted: Workflow, captures: Captures) -> Workflow:
+    """The same, with captures of one test. Modules that leave something behind override this."""
+    booted.captures = captures
+    return booted
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -76,12 +76,6 @@ def udp(workflow: Workflow, port: int) -> Any:
     )  # fmt: skip
 
 
-@pytest.fixture
-def workflow(booted: Workflow, captures: Captures) -> Workflow:
-    booted.captures = captures
-    return booted
-
-
 def groups(*names: str) -> Callable[[Workflow], None]:
     def change(workflow: Workflow) -> None:
         ids = [workflow.groups[name]["id"] for name in names]

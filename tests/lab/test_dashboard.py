@@ -29,14 +29,6 @@ def lab(labs: Labs) -> Lab:
 
 
 @pytest.fixture(scope="module")
-def booted(lab: Lab) -> Iterator[Workflow]:
-    workflow = Workflow(lab, Captures())
-    workflow.boot()
-    yield workflow
-    workflow.clean_up()
-
-
-@pytest.fixture(scope="module")
 def session(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with browser(horizon.url(lab.layout), tmp_path_factory.mktemp("profile")) as opened:
         opened.log_in("demo")

@@ -18,14 +18,6 @@ from tests.lab.workflow import DEADLINE, OUR_FLOWS, Workflow
 SECONDS = "20"  # for an answer of a server or an agent, on a busy machine
 
 
-@pytest.fixture(scope="module")
-def booted(lab: Lab) -> Iterator[Workflow]:
-    workflow = Workflow(lab, Captures())
-    workflow.boot()
-    yield workflow
-    workflow.clean_up()
-
-
 @pytest.fixture
 def chain(booted: Workflow, captures: Captures) -> Iterator[Any]:
     booted.captures = captures

@@ -69,12 +69,6 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow.wait_no_flows()
 
 
-@pytest.fixture
-def workflow(booted: Workflow, captures: Captures) -> Workflow:
-    booted.captures = captures
-    return booted
-
-
 class Traffic:
     """A stream through the chain, with captures at every port.
 

@@ -9,7 +9,6 @@ import pytest
 from portchain_lab.lab import Lab
 from portchain_lab.waiting import patient, wait_for
 
-from tests.lab.captures import Captures
 from tests.lab.labs import FIREWALL, Labs
 from tests.lab.test_scripts import NOTHING, left
 from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, VIA_PP3, Workflow
@@ -23,20 +22,6 @@ PORTS = ("p1", "p2", "p3", "p4", "p5", "p6")
 @pytest.fixture(scope="module")
 def lab(labs: Labs) -> Lab:
     return labs.get(firewall=FIREWALL, heat=True)
-
-
-@pytest.fixture(scope="module")
-def booted(lab: Lab) -> Iterator[Workflow]:
-    workflow = Workflow(lab, Captures())
-    workflow.boot()
-    yield workflow
-    workflow.clean_up()
-
-
-@pytest.fixture
-def workflow(booted: Workflow, captures: Captures) -> Workflow:
-    booted.captures = captures
-    return booted
 
 
 @contextmanager

@@ -59,12 +59,6 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow.wait_no_flows()
 
 
-@pytest.fixture
-def workflow(booted: Workflow, captures: Captures) -> Workflow:
-    booted.captures = captures
-    return booted
-
-
 def assert_paths(workflow: Workflow) -> None:
     """Assert that packets take PC1, or bypass it, as the specification says."""
     assert workflow.paths(source_port=23, count=5) <= CHAINED

@@ -56,12 +56,6 @@ def booted(lab: Lab) -> Iterator[Workflow]:
     workflow.clean_up()
 
 
-@pytest.fixture
-def workflow(booted: Workflow, captures: Captures) -> Workflow:
-    booted.captures = captures
-    return booted
-
-
 def works(workflow: Workflow) -> bool:
     """Whether all connections take the chain, and others do not."""
     wait_for_chassis(workflow.lab)

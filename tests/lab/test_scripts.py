@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +11,12 @@ from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
 from portchain_lab.layout import KEYSTONE_URL, PASSWORD, REGION
 
-from tests.lab.captures import Captures
 from tests.lab.workflow import CHAINED, DIRECT, Workflow
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KINDS = ("port_chain", "port_pair_group", "port_pair", "flow_classifier")
 ANSIBLE = ("ansible-core==2.19.14",)
 """The newest release for the oldest Python that is supported."""
-
-
-@pytest.fixture(scope="module")
-def booted(lab: Lab) -> Iterator[Workflow]:
-    workflow = Workflow(lab, Captures())
-    workflow.boot()
-    yield workflow
-    workflow.clean_up()
-
-
-@pytest.fixture
-def workflow(booted: Workflow, captures: Captures) -> Workflow:
-    booted.captures = captures
-    return booted
 
 
 def run(lab: Lab, argv: list[str], **env: str) -> "subprocess.CompletedProcess[str]":

@@ -19,14 +19,6 @@ from tests.lab.captures import Captures
 from tests.lab.workflow import CHAINED, DIRECT, SUBNET, VIA_PP1, VIA_PP3, Workflow, without_counters
 
 
-@pytest.fixture(scope="module")
-def booted(lab: Lab) -> Iterator[Workflow]:
-    workflow = Workflow(lab, Captures())
-    workflow.boot()
-    yield workflow
-    workflow.clean_up()
-
-
 @pytest.fixture
 def workflow(booted: Workflow, captures: Captures) -> Iterator[Workflow]:
     """Pairs and groups, for chains of one test; afterwards no host has a flow of ours."""

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from portchain_lab.lab import Lab
 from portchain_lab.observe import packet_paths
 from portchain_lab.waiting import wait_for
 
@@ -14,14 +13,6 @@ from tests.lab.workflow import CHAINED, DIRECT, Workflow
 
 PORTS = range(1000, 1012)
 NO_PORTS = {"source_port": None, "destination_port": None}
-
-
-@pytest.fixture(scope="module")
-def booted(lab: Lab) -> Iterator[Workflow]:
-    workflow = Workflow(lab, Captures())
-    workflow.boot()
-    yield workflow
-    workflow.clean_up()
 
 
 @pytest.fixture

@@ -127,6 +127,16 @@ def _of(action: Any, kind: Kind) -> Any:
     return type(f"{action.__name__}{kind.slug.title()}", (action,), {"kind": kind})
 
 
+def _for_table(kind: Kind, *more: Any) -> tuple[Any, ...]:
+    """Return the actions above a list: a filter, more of them, and those that every kind has."""
+    return (_Filter, *more, _of(_Create, kind), _of(_Delete, kind))
+
+
+def _for_row(kind: Kind, *more: Any) -> tuple[Any, ...]:
+    """Return the actions for a resource that can be changed."""
+    return (_of(_Update, kind), *more, _of(_Delete, kind))
+
+
 class _Wizard(tables.LinkAction):
     name = "wizard"
     verbose_name = _("Send Traffic Through Machines")
@@ -215,8 +225,8 @@ class ChainsTable(tables.DataTable):
         verbose_name = _("Port Chains")
         row_class = _ChainRow
         status_columns = ("status",)
-        table_actions = (_Filter, _Wizard, _of(_Create, CHAIN), _of(_Delete, CHAIN))
-        row_actions = (_of(_Update, CHAIN), _Trace, _of(_Delete, CHAIN))
+        table_actions = _for_table(CHAIN, _Wizard)
+        row_actions = _for_row(CHAIN, _Trace)
 
 
 class GroupsTable(tables.DataTable):
@@ -232,8 +242,8 @@ class GroupsTable(tables.DataTable):
     class Meta:
         name = "groups"
         verbose_name = _("Port Pair Groups")
-        table_actions = (_Filter, _of(_Create, GROUP), _of(_Delete, GROUP))
-        row_actions = (_of(_Update, GROUP), _Share, _of(_Delete, GROUP))
+        table_actions = _for_table(GROUP)
+        row_actions = _for_row(GROUP, _Share)
 
 
 class PairsTable(tables.DataTable):
@@ -250,8 +260,8 @@ class PairsTable(tables.DataTable):
     class Meta:
         name = "pairs"
         verbose_name = _("Port Pairs")
-        table_actions = (_Filter, _of(_Create, PAIR), _of(_Delete, PAIR))
-        row_actions = (_of(_Update, PAIR), _of(_Delete, PAIR))
+        table_actions = _for_table(PAIR)
+        row_actions = _for_row(PAIR)
 
 
 class ClassifiersTable(tables.DataTable):
@@ -265,8 +275,8 @@ class ClassifiersTable(tables.DataTable):
     class Meta:
         name = "classifiers"
         verbose_name = _("Flow Classifiers")
-        table_actions = (_Filter, _of(_Create, CLASSIFIER), _of(_Delete, CLASSIFIER))
-        row_actions = (_of(_Update, CLASSIFIER), _of(_Delete, CLASSIFIER))
+        table_actions = _for_table(CLASSIFIER)
+        row_actions = _for_row(CLASSIFIER)
 
 
 class GraphsTable(tables.DataTable):
@@ -279,8 +289,8 @@ class GraphsTable(tables.DataTable):
     class Meta:
         name = "graphs"
         verbose_name = _("Service Graphs")
-        table_actions = (_Filter, _of(_Create, GRAPH), _of(_Delete, GRAPH))
-        row_actions = (_of(_Update, GRAPH), _of(_Delete, GRAPH))
+        table_actions = _for_table(GRAPH)
+        row_actions = _for_row(GRAPH)
 
 
 class TracesTable(tables.DataTable):
@@ -295,7 +305,7 @@ class TracesTable(tables.DataTable):
     class Meta:
         name = "traces"
         verbose_name = _("Traces")
-        table_actions = (_Filter, _of(_Create, TRACE), _of(_Delete, TRACE))
+        table_actions = _for_table(TRACE)
         row_actions = (_of(_Delete, TRACE),)
 
 

@@ -165,7 +165,8 @@ def _resolve(probe: Probe, frame: bytes) -> bytes | None:
         return None
     # What the function learns holds for packets of chains, too. So it must be right if somebody has
     # the address, who may have been away when the function asked.
-    own, owner = probe_mac(probe.pair_id), probe.destination_mac or probe_mac(probe.pair_id)
+    own = probe_mac(probe.pair_id)
+    owner = probe.destination_mac or own
     layers = _layers(frame)
     asked, discovery = layers.get(arp.arp), layers.get(icmpv6.icmpv6)
     if asked is not None and asked.dst_ip == probe.destination:

@@ -27,7 +27,7 @@ from portchain.dataplane import pipeline, resume, transition
 from portchain.dataplane.arbitration import FlowArbiter, Outcome
 from portchain.dataplane.diff import Batch, keys_of, without
 from portchain.dataplane.dump import Dump, VerifiedDump
-from portchain.dataplane.failed_functions import functions_among, pairs_put_back
+from portchain.dataplane.failed_functions import pairs_put_back
 from portchain.dataplane.flow import EntryKey, Flow, FlowKey, SwitchEntry
 from portchain.dataplane.gates import needs_of
 from portchain.dataplane.host_switch import FlowLimits, HostNeeds, LocalSwitch
@@ -36,6 +36,7 @@ from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
 from portchain.host.counter_store import CounterStore
+from portchain.host.failed_functions import FailedFunctions
 from portchain.host.flow_counters import FlowCounters
 from portchain.host.full_comparison import FullComparison
 from portchain.host.garbage import without_garbage_collection
@@ -50,14 +51,6 @@ LOG = log.getLogger(__name__)
 
 _MAX_REMOVED_CHAINS = 10_000
 """Number of removed chains whose revisions are kept, to recognise late messages about them."""
-
-_FAILED_SECONDS = 120.0
-"""How long a host sends nothing to a function because of what its host has said. It is said again
-until the server has planned. A host that misses that the function is back uses it again then."""
-
-_BACK_SECONDS = 5.0
-"""How long a host waits for the server to put a function back, which knows what was at others
-meanwhile. Plans of before may be on their way."""
 
 _SLICE_SECONDS = 0.1
 """How long a slice of work computes flows. Applying them takes about as long."""
@@ -122,8 +115,7 @@ class Reconciler:
         self._reported: dict[str, HostReport] = {}
         self._found: LocalSwitch | None = None  # as the switch has returned it
         self._local: LocalSwitch | None = None  # the same with limits, and with failed functions
-        # Pair -> its host, and the time until which its function counts as failed.
-        self._failed: dict[str, tuple[str, float]] = {}
+        self._failed = FailedFunctions(clock)
         # Chains whose flows are those of their present state and the present ports. Lacks chains
         # that failed.
         self._computed: set[str] = set()
@@ -158,7 +150,7 @@ class Reconciler:
     def failed_pairs(self) -> frozenset[str]:
         """The pairs that this host leaves out until the server has planned again."""
         with self._lock:
-            return frozenset(self._failed)
+            return self._failed.pairs
 
     @property
     def latest_plans(self) -> list[ChainPlan]:
@@ -205,7 +197,7 @@ class Reconciler:
         """Seconds until ``advance_transitions`` has something to do; None without transitions."""
         with self._lock:
             deadlines = [self._chains[chain_id].next_deadline for chain_id in self._in_transition]
-            deadlines += [until for _, until in self._failed.values()]
+            deadlines += self._failed.deadlines
             first = min((deadline for deadline in deadlines if deadline is not None), default=None)
             return None if first is None else max(0.0, first - self._clock())
 
@@ -286,8 +278,7 @@ class Reconciler:
             for chain_id in due:
                 state = transition.advance(self._chains[chain_id], now, self._timeouts)
                 self._set_transition(chain_id, state)
-            over = {pair for pair, (_, until) in self._failed.items() if until <= now}
-            due |= self._take_back(over)
+            due |= self._take_back(self._failed.overdue)
         self._program_in_slices(due)
 
     def ports_changed(self, port_ids: Iterable[str]) -> None:
@@ -503,7 +494,7 @@ class Reconciler:
         except Exception:
             self._in_sync = False  # chains that were to be computed wait for the next attempt
             raise
-        failed = frozenset(self._failed)
+        failed = self._failed.pairs
         known = self._local
         if found is self._found and known is not None and known.failed == failed:
             return known
@@ -551,45 +542,25 @@ class Reconciler:
 
     def _pairs_put_back(self, plan: ChainPlan) -> Collection[str]:
         """Return the pairs that have failed, and to which the server sends packets again."""
-        if not self._failed:
-            return ()
-        before = self._chains.get(plan.id, ABSENT).plan
-        return pairs_put_back(before, plan) & self._failed.keys()
+        failed = self._failed.pairs
+        return (
+            pairs_put_back(self._chains.get(plan.id, ABSENT).plan, plan) & failed if failed else ()
+        )
 
     def _accept_health(self, host: str, is_up: Mapping[str, bool]) -> set[str]:
         """Note which functions of a host have failed; return the chains that this changes.
 
         :param is_up: pair id -> whether its function answers.
         """
-        now = self._clock()
-        down = {pair for pair, answers in is_up.items() if not answers}
-        chains: set[str] = set()
-        failed: set[str] = set()
-        for chain_id, state in self._chains.items() if down else ():
-            plans = (plan for plan in (state.plan, state.previous) if plan is not None)
-            pairs = {pair for plan in plans for pair in functions_among(plan, down, host)}
-            failed |= pairs
-            if pairs - self._failed.keys():
-                chains.add(chain_id)
-        if news := sorted(failed - self._failed.keys()):
-            LOG.info("Host %s says that functions have failed: %s", host, ", ".join(news))
-        self._failed |= dict.fromkeys(failed, (host, now + _FAILED_SECONDS))
-        for pair, (where, until) in self._failed.items():
-            if where == host and is_up.get(pair, False):
-                self._failed[pair] = host, min(until, now + _BACK_SECONDS)
+        news, chains = self._failed.note(host, is_up, self._chains)
+        if news:
+            LOG.info("Host %s says that functions have failed: %s", host, ", ".join(sorted(news)))
         self._forget_computed(chains)
         return chains
 
     def _take_back(self, pair_ids: Collection[str]) -> set[str]:
         """Let functions count as working again; return the chains that this changes."""
-        chains: set[str] = set()
-        for pair_id in pair_ids:
-            host, _ = self._failed.pop(pair_id)
-            chains |= {
-                chain_id
-                for chain_id, state in self._chains.items()
-                if any(functions_among(plan, (pair_id,), host) for plan in state.plans)
-            }
+        chains = self._failed.take_back(pair_ids, self._chains)
         self._forget_computed(chains)
         return chains
 

@@ -6,7 +6,7 @@ from portchain.core.model import PairHealth
 from portchain.dataplane.failed_functions import leave_out
 from portchain.dataplane.pipeline import TABLES
 from portchain.dataplane.plan import ChainPlan, Hop, Reaction, Target
-from portchain.host import reconciler as module
+from portchain.host import failed_functions as module
 from portchain.host.reconciler import Reconciler
 from portchain.rpc.contract import PlanUpdate
 from tests.plans import after, chain, ident, target

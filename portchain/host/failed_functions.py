@@ -1,0 +1,86 @@
+"""What hosts say of functions that have failed since the server planned (docs/decisions/0072)."""
+
+from collections.abc import Callable, Collection, Mapping
+
+from portchain.dataplane.failed_functions import functions_among
+from portchain.dataplane.transition import ChainTransition
+
+_FAILED_SECONDS = 120.0
+"""How long a host sends nothing to a function because of what its host has said. It is said again
+until the server has planned. A host that misses that the function is back uses it again then."""
+
+_BACK_SECONDS = 5.0
+"""How long a host waits for the server to put a function back, which knows what was at others
+meanwhile. Plans of before may be on their way."""
+
+
+class FailedFunctions:
+    """The functions that a host leaves out until the server has planned again.
+
+    The caller holds a lock.
+
+    :param clock: returns seconds of a monotonic clock.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._failed: dict[str, tuple[str, float]] = {}  # pair -> its host, and until when
+
+    @property
+    def pairs(self) -> frozenset[str]:
+        """The ids of their pairs."""
+        return frozenset(self._failed)
+
+    @property
+    def deadlines(self) -> list[float]:
+        """When they count as working again, if the server does not say so before."""
+        return [until for _, until in self._failed.values()]
+
+    @property
+    def overdue(self) -> set[str]:
+        """The pairs whose time is over."""
+        now = self._clock()
+        return {pair for pair, (_, until) in self._failed.items() if until <= now}
+
+    def note(
+        self, host: str, is_up: Mapping[str, bool], chains: Mapping[str, ChainTransition]
+    ) -> tuple[set[str], set[str]]:
+        """Note what a host says of its functions.
+
+        :param is_up: pair id -> whether its function answers.
+        :param chains: what this host has of each chain.
+        :returns: the pairs that have failed since, and the chains that this changes.
+        """
+        now = self._clock()
+        down = {pair for pair, answers in is_up.items() if not answers}
+        changed: set[str] = set()
+        failed: set[str] = set()
+        for chain_id, state in chains.items() if down else ():
+            plans = (plan for plan in (state.plan, state.previous) if plan is not None)
+            pairs = {pair for plan in plans for pair in functions_among(plan, down, host)}
+            failed |= pairs
+            if pairs - self._failed.keys():
+                changed.add(chain_id)
+        news = failed - self._failed.keys()
+        self._failed |= dict.fromkeys(failed, (host, now + _FAILED_SECONDS))
+        for pair, (where, until) in self._failed.items():
+            if where == host and is_up.get(pair, False):
+                self._failed[pair] = host, min(until, now + _BACK_SECONDS)
+        return news, changed
+
+    def take_back(
+        self, pair_ids: Collection[str], chains: Mapping[str, ChainTransition]
+    ) -> set[str]:
+        """Let functions count as working again; return the chains that this changes.
+
+        :param chains: as for ``note``.
+        """
+        changed: set[str] = set()
+        for pair_id in pair_ids:
+            host, _ = self._failed.pop(pair_id)
+            changed |= {
+                chain_id
+                for chain_id, state in chains.items()
+                if any(functions_among(plan, (pair_id,), host) for plan in state.plans)
+            }
+        return changed

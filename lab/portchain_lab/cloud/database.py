@@ -5,14 +5,12 @@ the installed versions, on the migrations of neutron-portchain and on this modul
 under a hash of those.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ import portchain
 from portchain_lab import layout
 from portchain_lab.cloud import clients, services
 from portchain_lab.errors import LabError
+from portchain_lab.file_lock import locked
 from portchain_lab.hosts import processes
 from portchain_lab.progress import Progress
 
@@ -56,15 +55,6 @@ def key(software: layout.Software) -> str:
     return digest.hexdigest()[:16]
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock on a file. The kernel releases it if this process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def install(lab: layout.Layout, registry: processes.ProcessRegistry, report: Progress) -> None:
     """Copy the prepared databases and keys into a lab's directory; prepare them if necessary.
 
@@ -73,7 +63,7 @@ def install(lab: layout.Layout, registry: processes.ProcessRegistry, report: Pro
     :param report: receives a line before databases are prepared, which takes a minute or more.
     """
     source = prepared(lab.software)
-    with _locked(source.with_suffix(".lock")):
+    with locked(source.with_suffix(".lock")):
         if not source.exists():
             report("preparing the databases; only necessary after an upgrade, takes minutes")
             _prepare(lab, registry, source)

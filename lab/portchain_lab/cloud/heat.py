@@ -5,7 +5,6 @@ Neutron's. It loads the resource plug-ins in ``examples/heat/plugins`` of the so
 """
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pymysql
 
 from portchain_lab import layout
 from portchain_lab.cloud import clients, configs, environments, services
-from portchain_lab.errors import LabError
 from portchain_lab.hosts import netns, probes
 from portchain_lab.hosts.processes import ProcessSpec, Program
 from portchain_lab.progress import Progress
@@ -47,16 +45,7 @@ def prepare(lab: layout.Layout, report: Progress) -> None:
     _create_database(services.mariadb_socket(lab))
     _create_identities(clients.connect(lab, "admin"))
     argv = [str(home / "bin" / "heat-manage"), f"--config-file={lab.directory}/heat.conf"]
-    done = subprocess.run(
-        netns.command(lab.controller_namespace, [*argv, "db_sync"]),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        msg = f"heat-manage db_sync failed:\n{done.stdout[-2000:]}"
-        raise LabError(msg)
+    environments.run(netns.command(lab.controller_namespace, [*argv, "db_sync"]))
 
 
 def _create_database(socket: Path) -> None:

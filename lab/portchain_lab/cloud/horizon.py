@@ -6,29 +6,22 @@ Horizon loads it from the folder ``dashboard`` of the source, so that a lab show
 there.
 """
 
-import fcntl
-import hashlib
 import http.client
 import importlib.util
-import os
 import secrets
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from portchain_lab import layout
+from portchain_lab.cloud import environments
 from portchain_lab.errors import LabError
+from portchain_lab.file_lock import locked
 from portchain_lab.hosts import netns, probes
 from portchain_lab.hosts.processes import ProcessSpec, Program
 from portchain_lab.progress import Progress
 
 NAME = "horizon"
-DIRECTORY = layout.CACHE / NAME
 PACKAGES = ("horizon", "waitress", "whitenoise")
 LOOPBACK = "127.0.0.1"
 START = "/project/port_chains/"
@@ -37,8 +30,6 @@ SERVER = Path(__file__).with_name("horizon_server.py")
 """Not imported: it needs Horizon's virtual environment."""
 _PANEL = "portchain_dashboard"
 _SETTINGS = "openstack_dashboard.settings"
-_VERSION = 1
-"""Increase this when this module installs Horizon differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +65,7 @@ class Source:
     @property
     def environment(self) -> Path:
         """Where Horizon is installed for these versions."""
-        facts = (_VERSION, sys.version, self.constraints.read_text())
-        return DIRECTORY / hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+        return environments.place(NAME, PACKAGES, self.constraints)
 
     @property
     def python(self) -> str:
@@ -95,30 +85,19 @@ def install(report: Progress) -> None:
     :raises LabError: pip or Horizon fails; the message has the end of what it printed.
     """
     source = Source.find()
-    place = source.environment
-    installed, complete = place / "installed", place / "complete"
-    with _locked(place.with_suffix(".lock")):
-        if not installed.exists():
-            report("installing Horizon; only necessary once, takes a minute or two")
-            _install_packages(source)
-            installed.touch()
+    environments.install(NAME, PACKAGES, report, source.constraints)
+    complete = source.environment / "static-complete"
+    with locked(source.environment.with_suffix(".lock")):
         if not complete.exists():
             report("Horizon is installed; preparing its static files")
             _prepare_static_files(source)
             complete.touch()
 
 
-def _install_packages(source: Source) -> None:
-    shutil.rmtree(source.environment, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(source.environment)])
-    pip = (source.python, "-m", "pip", "install", "-q", "--disable-pip-version-check")
-    _run([*pip, "-c", str(source.constraints), *PACKAGES])
-
-
 def _prepare_static_files(source: Source) -> None:
     write_settings(source.environment, source)
     for command in (("collectstatic", "--no-input"), ("compress", "--force")):
-        _run(
+        environments.run(
             [source.python, "-m", "django", *command, "--verbosity=0"],
             _environment(source.environment, source),
         )
@@ -230,26 +209,3 @@ def _environment(place: Path, source: Source) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": _SETTINGS,
         "PYTHONWARNINGS": "ignore",
     }
-
-
-def _run(argv: list[str], environment: Mapping[str, str] | None = None) -> None:
-    done = subprocess.run(
-        argv,
-        env={**os.environ, **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        msg = f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()[-2000:]}"
-        raise LabError(msg)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock on a file. The kernel releases it if this process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -5,7 +5,6 @@ Both are kept in /var/cache/portchain-lab/kernel (PORTCHAIN_LAB_CACHE). The imag
 packages or the virtual environment change.
 """
 
-import fcntl
 import hashlib
 import re
 import shlex
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from portchain_lab import layout
 from portchain_lab.errors import LabError
+from portchain_lab.file_lock import locked
 from portchain_lab.progress import Progress
 
 CACHE = layout.CACHE / "kernel"
@@ -48,9 +48,7 @@ def prepare(report: Progress = print) -> tuple[Path, Path]:
     for command, package in ((QEMU, "qemu-system-x86"), ("mke2fs", "e2fsprogs")):
         if find(command) is None:
             raise LabError(f"there is no {command}: install the Debian package {package}")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(CACHE / "lock"):
         unpacked = fetch_kernel()
         packages = closure(PACKAGES)
         (kernel,) = unpacked.glob("boot/vmlinuz-*")

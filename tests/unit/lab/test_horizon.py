@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from portchain_lab import cli, commands, programs
+from portchain_lab import cli, commands, layout, programs
 from portchain_lab.cloud import horizon
 from portchain_lab.errors import LabError
 from portchain_lab.layout import KEYSTONE_URL, Layout, Software
@@ -43,7 +43,7 @@ def test_other_versions_are_installed_into_another_environment(tmp_path: Path) -
         (tmp_path / "constraints.txt").write_text(f"horizon=={version}\n")
         places.add(horizon.Source(tmp_path).environment)
     assert len(places) == 2
-    assert {place.parent for place in places} == {horizon.DIRECTORY}
+    assert {place.parent for place in places} == {layout.CACHE / horizon.NAME}
 
 
 def test_the_panel_is_found_beside_its_constraints() -> None:

@@ -251,8 +251,8 @@ def _measure_changes(meter: Meter, cloud: Cloud, agent: Agent, chains: int) -> N
 
 def _measure_port(meter: Meter, plan: ChainPlan, agent: Agent, switch: SwitchInMemory) -> None:
     source = plan.paths[0].sources[0].port_id
-    of_port = agent.reconciler._chains_of_port
-    meter.note("chains of a source's port", len(of_port[source]))
+    of_port = agent.reconciler._chains_of_ports.chains_with([source])
+    meter.note("chains of a source's port", len(of_port))
     meter.least("event of that port", lambda _: agent.reconciler.ports_changed([source]))
 
     def replug(port_id: str, number: int) -> None:

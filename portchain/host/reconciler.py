@@ -13,7 +13,6 @@ import math
 import threading
 import time
 from array import array
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -23,7 +22,7 @@ from oslo_log import log
 
 from portchain.core.counters import Count, Counter
 from portchain.core.model import HostReport, PairHealth
-from portchain.dataplane import pipeline, resume, transition
+from portchain.dataplane import pipeline
 from portchain.dataplane.arbitration import FlowArbiter, Outcome
 from portchain.dataplane.diff import Batch, keys_of, without
 from portchain.dataplane.dump import Dump, VerifiedDump
@@ -33,8 +32,10 @@ from portchain.dataplane.gates import needs_of
 from portchain.dataplane.host_switch import FlowLimits, HostNeeds, LocalSwitch
 from portchain.dataplane.packed_flows import compare, digest
 from portchain.dataplane.plan import ChainPlan
-from portchain.dataplane.transition import ABSENT, ChainTransition, Phase, TransitionTimeouts
+from portchain.dataplane.transition import ABSENT, ChainTransition, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
+from portchain.host.chain_states import ChainStates
+from portchain.host.chains_of_ports import ChainsOfPorts
 from portchain.host.counter_store import CounterStore
 from portchain.host.failed_functions import FailedFunctions
 from portchain.host.flow_counters import FlowCounters
@@ -44,13 +45,11 @@ from portchain.host.health.checks import Check, ChecksOfChains
 from portchain.host.needs import NeedsOfChains
 from portchain.host.priority_lock import PriorityLock
 from portchain.host.rejected_flows import find_rejected
+from portchain.host.state_reports import StateReports
 from portchain.host.switch import Switch
 from portchain.rpc.contract import PlanUpdate
 
 LOG = log.getLogger(__name__)
-
-_MAX_REMOVED_CHAINS = 10_000
-"""Number of removed chains whose revisions are kept, to recognise late messages about them."""
 
 _SLICE_SECONDS = 0.1
 """How long a slice of work computes flows. Applying them takes about as long."""
@@ -91,8 +90,6 @@ class Reconciler:
     ) -> None:
         self._switch = switch
         self._host = host
-        self._report = report
-        self._timeouts = timeouts
         self._clock = clock
         self._limits = limits or FlowLimits()
         self.repaired_flows = 0
@@ -100,26 +97,20 @@ class Reconciler:
         self._counters = counters or FlowCounters(switch, CounterStore(":memory:"))
         self._lock = PriorityLock()
         self._comparing = threading.Lock()
-        self._ports_lock = threading.Lock()  # of the two tables below: never held for long
-        self._chains: dict[str, ChainTransition] = {}
-        self._in_transition: set[str] = set()  # chains with a deadline
-        self._awaiting_switch: set[str] = set()  # chains with a time that begins with their flows
-        self._removed_revisions: OrderedDict[str, int] = OrderedDict()
-        # Tuples, because a set takes four times as much memory, and most have few members.
-        self._chains_of_port: dict[str, tuple[str, ...]] = {}
-        self._ports_of_chain: dict[str, tuple[str, ...]] = {}
+        self._states = ChainStates(host, timeouts, clock, self._note_change)
+        self._chains = self._states.by_id
+        self._chains_of_ports = ChainsOfPorts()
         self._needs = NeedsOfChains()
         self._set_checks = set_checks
         self._checks = ChecksOfChains()
         self._arbiter = FlowArbiter()
-        self._reported: dict[str, HostReport] = {}
+        self._reports = StateReports(report)
         self._found: LocalSwitch | None = None  # as the switch has returned it
         self._local: LocalSwitch | None = None  # the same with limits, and with failed functions
         self._failed = FailedFunctions(clock)
         # Chains whose flows are those of their present state and the present ports. Lacks chains
         # that failed.
         self._computed: set[str] = set()
-        self._incomplete: set[str] = set()  # chains that lack something on this host
         # Before the first answer of the server, some plans are missing: their flows must stay.
         self.plans_known = threading.Event()
         self._has_resumed = False  # whether it has looked for flows of the agent before a restart
@@ -137,8 +128,7 @@ class Reconciler:
     def known_revisions(self) -> dict[str, int]:
         """Chain id -> revision of the plan that this host has."""
         with self._lock:
-            plans = (state.plan for state in self._chains.values())
-            return {plan.id: plan.revision for plan in plans if plan is not None}
+            return {plan.id: plan.revision for plan in self._states.latest_plans}
 
     @property
     def plans(self) -> list[ChainPlan]:
@@ -156,13 +146,12 @@ class Reconciler:
     def latest_plans(self) -> list[ChainPlan]:
         """The latest plan of each chain that this host has a part in."""
         with self._lock:
-            plans = (state.plan for state in self._chains.values())
-            return [plan for plan in plans if plan is not None]
+            return self._states.latest_plans
 
     def plans_of(self, chain_id: str) -> list[ChainPlan]:
         """Return the plans that this host has of a chain, those that drain included."""
         with self._lock:
-            return list(self._chains.get(chain_id, ABSENT).plans)
+            return list(self._states.get(chain_id).plans)
 
     def counts_of(self, chain_ids: Collection[str] | None = None) -> dict[Counter, Count]:
         """Ask the switch, and return what chains have counted here since they came to this host.
@@ -171,7 +160,7 @@ class Reconciler:
         :raises Exception: as ``FlowCounters.totals``.
         """
         with self._lock:
-            known = [one for one, state in self._chains.items() if state.plan is not None]
+            known = [plan.id for plan in self._states.latest_plans]
         asked = set(known if chain_ids is None else chain_ids)
         wanted = [one for one in known if one in asked]
         return self._counters.totals(wanted, self._counted_flows)
@@ -179,7 +168,7 @@ class Reconciler:
     def hop_numbers(self) -> dict[tuple[str, bool, str], int]:
         """Return the present place of each pair: chain, reverse and pair -> number of the hop."""
         with self._lock:
-            plans = [state.plan for state in self._chains.values() if state.plan is not None]
+            plans = self._states.latest_plans
         return {
             (plan.id, path.reverse, target.pair_id): number
             for plan in plans
@@ -196,8 +185,7 @@ class Reconciler:
     def seconds_until_due(self) -> float | None:
         """Seconds until ``advance_transitions`` has something to do; None without transitions."""
         with self._lock:
-            deadlines = [self._chains[chain_id].next_deadline for chain_id in self._in_transition]
-            deadlines += self._failed.deadlines
+            deadlines = [*self._states.deadlines, *self._failed.deadlines]
             first = min((deadline for deadline in deadlines if deadline is not None), default=None)
             return None if first is None else max(0.0, first - self._clock())
 
@@ -205,7 +193,7 @@ class Reconciler:
     def has_incomplete_chains(self) -> bool:
         """Whether a chain lacks something that may appear without an event, e.g. a tunnel."""
         with self._lock:
-            return bool(self._incomplete)
+            return bool(self._reports.incomplete)
 
     @property
     def is_in_sync(self) -> bool:
@@ -228,7 +216,7 @@ class Reconciler:
             changed = self._accept_update(update)
         self._program_in_slices(changed)
         with self._lock:
-            self._send_reports(update.unreadable)
+            self._reports.send(update.unreadable)
 
     def synchronise(
         self, update: PlanUpdate, sent_revisions: Mapping[str, int] | None = None
@@ -249,7 +237,7 @@ class Reconciler:
             self.plans_known.set()
         changed = self.reconcile()
         with self._lock:
-            self._send_reports(update.unreadable)
+            self._reports.send(update.unreadable)
         return changed
 
     def note_health(self, host: str, health: Iterable[PairHealth]) -> None:
@@ -268,16 +256,7 @@ class Reconciler:
         :raises Exception: as ``update``.
         """
         with self._lock:
-            now = self._clock()
-            due = {
-                chain_id
-                for chain_id in self._in_transition
-                if (deadline := self._chains[chain_id].next_deadline) is not None
-                and deadline <= now
-            }
-            for chain_id in due:
-                state = transition.advance(self._chains[chain_id], now, self._timeouts)
-                self._set_transition(chain_id, state)
+            due = self._states.advance()
             due |= self._take_back(self._failed.overdue)
         self._program_in_slices(due)
 
@@ -290,10 +269,7 @@ class Reconciler:
 
         :raises Exception: as ``update``.
         """
-        with self._ports_lock:
-            chains = {
-                chain for port_id in port_ids for chain in self._chains_of_port.get(port_id, ())
-            }
+        chains = self._chains_of_ports.chains_with(port_ids)
         if chains and self.plans_known.is_set():
             with self._lock.urgently():
                 self._program_urgently(chains)
@@ -313,17 +289,11 @@ class Reconciler:
                 self._program([tuple(chains)])
             return
         # What a chain may have depends on those with which it may conflict: they share a port.
-        self._compute_for(comparison, chains | self._chains_sharing_ports(chains, local), local)
+        sharing = self._chains_of_ports.sharing(chains, local.ports.keys())
+        self._compute_for(comparison, chains | sharing, local)
         batches = comparison.additions(chains)
         if batches:
             self._apply_batches(batches)
-
-    def _chains_sharing_ports(self, chain_ids: Iterable[str], local: LocalSwitch) -> set[str]:
-        """Return the chains that share a port of this host with some chains."""
-        with self._ports_lock:
-            ports = {port for one in chain_ids for port in self._ports_of_chain.get(one, ())}
-            here = ports & local.ports.keys()
-            return {chain for port in here for chain in self._chains_of_port.get(port, ())}
 
     def retry_incomplete(self) -> None:
         """Compute the flows of the chains that lack something again.
@@ -331,7 +301,7 @@ class Reconciler:
         :raises Exception: as ``update``.
         """
         with self._lock:
-            incomplete = set(self._incomplete)
+            incomplete = set(self._reports.incomplete)
         self._program_in_slices(incomplete)
 
     def reconcile(self) -> bool:
@@ -415,14 +385,14 @@ class Reconciler:
     def _compute_for(
         self, comparison: FullComparison, chain_ids: Collection[str], local: LocalSwitch
     ) -> None:
-        self._set_transitions(comparison.resumed_states(chain_ids, local))
+        self._set_states(comparison.resumed_states(chain_ids, local))
         comparison.compute(chain_ids, local)
 
     def _complete(self, comparison: FullComparison, local: LocalSwitch) -> bool:
         """Repair the switch when all chains are computed; return whether that changes anything."""
         missing, surplus = comparison.differences()
         if states := comparison.unrealised_states(surplus):
-            self._set_transitions(states)
+            self._set_states(states)
             comparison.compute(states, local)
             missing, surplus = comparison.differences()
         is_start, self._has_resumed = not self._has_resumed, True
@@ -501,7 +471,8 @@ class Reconciler:
         local = replace(found, limits=self._limits, failed=failed)
         if local != self._local:
             if self._local is not None:
-                self._note_replugged(self._local, local)
+                if self._states.changing:
+                    self._states.note_replugged(local.replugged_since(self._local))
                 affected = self._chains_affected(local.changes_since(self._local))
                 self._forget_computed(affected)
             self._local = local
@@ -515,37 +486,28 @@ class Reconciler:
         """
         if changes is None:
             return set(self._chains)
-        with self._ports_lock:
-            of_port = self._chains_of_port
-            chains = {chain for port in changes.ports for chain in of_port.get(port, ())}
+        chains = self._chains_of_ports.chains_with(changes.ports)
         return chains | self._needs.chains_with(changes.peers)
-
-    def _note_replugged(self, before: LocalSwitch, local: LocalSwitch) -> None:
-        """Note which ports were plugged in or unplugged; their chains change at their events."""
-        concerned = self._in_transition | self._awaiting_switch
-        port_ids = local.replugged_since(before) if concerned else ()
-        for chain_id in concerned:
-            state = transition.note_replugged(self._chains[chain_id], port_ids)
-            if state != self._chains[chain_id]:
-                self._set_transition(chain_id, state)
 
     def _accept_update(
         self, update: PlanUpdate, sent_revisions: Mapping[str, int] | None = None
     ) -> list[str]:
         """Store what an update says; return the ids of the chains that it changes."""
-        plans = [plan for plan in update.chains if not self._is_outdated(plan, sent_revisions)]
+        outdated = self._states.outdated(update.chains, sent_revisions)
+        plans = (plan for plan in update.chains if plan.id not in outdated)
         back = {pair for plan in plans for pair in self._pairs_put_back(plan)}
-        changed = [plan.id for plan in plans if self._accept_plan(plan, update.prepare)]
-        changed += [chain_id for chain_id, _ in filter(self._remove_chain, update.removed)]
-        changed += [chain_id for chain_id, _ in filter(self._switch_chain, update.switch)]
+        self._reports.forget(chain_id for chain_id, _ in update.removed)
+        changed, takes_over = self._states.accept(
+            update, sent_revisions, in_two_phases=self.plans_known.is_set()
+        )
+        if takes_over:
+            self._in_sync = False
         return [*changed, *self._take_back(back)] if back else changed
 
     def _pairs_put_back(self, plan: ChainPlan) -> Collection[str]:
         """Return the pairs that have failed, and to which the server sends packets again."""
         failed = self._failed.pairs
-        return (
-            pairs_put_back(self._chains.get(plan.id, ABSENT).plan, plan) & failed if failed else ()
-        )
+        return pairs_put_back(self._states.get(plan.id).plan, plan) & failed if failed else ()
 
     def _accept_health(self, host: str, is_up: Mapping[str, bool]) -> set[str]:
         """Note which functions of a host have failed; return the chains that this changes.
@@ -570,112 +532,20 @@ class Reconciler:
         if self._full_comparison is not None:
             self._full_comparison.forget(chain_ids)
 
-    def _is_outdated(self, plan: ChainPlan, sent_revisions: Mapping[str, int] | None) -> bool:
-        """Return whether this host knows something newer than a plan.
-
-        :param sent_revisions: the revisions that the plan is an answer to; None for a notification.
-        """
-        current = self._chains.get(plan.id, ABSENT).plan
-        if sent_revisions is None:
-            if current is not None:
-                return current.revision > plan.revision
-            return self._removed_revisions.get(plan.id, -1) >= plan.revision
-        # Two plans can have one revision: what came after the request is the later one.
-        known = self._removed_revisions.get(plan.id, -1) if current is None else current.revision
-        is_same = sent_revisions.get(plan.id) == (None if current is None else known)
-        return known >= plan.revision and not is_same
-
-    def _accept_plan(self, plan: ChainPlan, prepare: Collection[str]) -> bool:
-        """Store a plan; return whether it is new."""
-        current = self._chains.get(plan.id, ABSENT)
-        if current.plan == plan:
-            return False
-        if current == ABSENT:
-            current = self._take_over_unknown(plan)
-        # Before the first sync it is unknown which plan the flows in the switch belong to, so
-        # there is nothing to prepare from: the chain goes straight to the new plan.
-        in_two_phases = self.plans_known.is_set() and plan.id in prepare
-        state = transition.accept(
-            current,
-            plan,
-            self._host,
-            prepare=in_two_phases,
-            time=self._clock(),
-            timeouts=self._timeouts,
-        )
-        self._set_transition(plan.id, state)
-        self._removed_revisions.pop(plan.id, None)
-        return True
-
-    def _take_over_unknown(self, plan: ChainPlan) -> ChainTransition:
-        """Return the state in which a restart of the agent left a chain that had no plan then.
-
-        Functions may still hold packets that they got before the restart. The new plan must not
-        apply to them.
-        """
-        unknown = resume.unknown_chain(plan.path_id)
-        state = self._chains.get(unknown, ABSENT)
-        if state != ABSENT:
-            self._set_transition(unknown, ABSENT)
-            # Both chains must change at once, for the flows that drop those packets to stay.
-            self._in_sync = False
-        return state
-
-    def _remove_chain(self, removed: tuple[str, int]) -> bool:
-        """Withdraw from a chain; return whether this host had a plan of it.
-
-        :param removed: id and revision.
-        """
-        chain_id, revision = removed
-        current = self._chains.get(chain_id, ABSENT)
-        if current.plan is not None and current.plan.revision > revision:
-            return False
-        known = self._removed_revisions.pop(chain_id, revision)
-        self._removed_revisions[chain_id] = max(revision, known)
-        while len(self._removed_revisions) > _MAX_REMOVED_CHAINS:
-            self._removed_revisions.popitem(last=False)
-        self._reported.pop(chain_id, None)
-        if current.plan is None:
-            return False
-        state = transition.withdraw(current, self._clock(), self._timeouts)
-        self._set_transition(chain_id, state)
-        return True
-
-    def _switch_chain(self, switch: tuple[str, int]) -> bool:
-        """Switch to the plan that this host is prepared for; return whether that changes anything.
-
-        :param switch: id, and the revision that all hosts are prepared for.
-        """
-        chain_id, revision = switch
-        current = self._chains.get(chain_id, ABSENT)
-        if current.plan is None or current.plan.revision != revision:
-            return False
-        state = transition.switch(current, self._clock(), self._timeouts)
-        self._set_transition(chain_id, state)
-        return state != current
-
-    def _set_transitions(self, states: Mapping[str, ChainTransition]) -> None:
+    def _set_states(self, states: Mapping[str, ChainTransition]) -> None:
         for chain_id, state in states.items():
-            self._set_transition(chain_id, state)
+            self._states.put(chain_id, state)
 
-    def _set_transition(self, chain_id: str, state: ChainTransition) -> None:
-        self._in_transition.discard(chain_id)
-        self._awaiting_switch.discard(chain_id)
-        self._computed.discard(chain_id)
+    def _note_change(self, chain_id: str) -> None:
+        """Note that a chain has another state now."""
+        state = self._states.get(chain_id)
         self._checks.set(chain_id, state.plan)
-        if self._full_comparison is not None:
-            self._full_comparison.forget((chain_id,))
+        self._forget_computed({chain_id})
         if state == ABSENT:
-            self._chains.pop(chain_id, None)
-            self._set_ports(chain_id, frozenset())
+            self._chains_of_ports.put(chain_id, frozenset())
             self._needs.set(chain_id, HostNeeds())
-            return
-        self._chains[chain_id] = state
-        if state.next_deadline is not None:
-            self._in_transition.add(chain_id)
-        if state.awaits_switch:
-            self._awaiting_switch.add(chain_id)
-        self._note_needs(chain_id)
+        else:
+            self._note_needs(chain_id)
 
     def _note_needs(self, chain_id: str) -> None:
         """Note what a chain needs of the switch, for all plans that have flows there."""
@@ -684,32 +554,7 @@ class Reconciler:
         plans = [*self._chains[chain_id].plans, *([applied] if applied else [])]
         needs = reduce(or_, (needs_of(plan, self._host) for plan in plans), HostNeeds())
         self._needs.set(chain_id, needs)
-        self._set_ports(chain_id, needs.ports.union(*(plan.ports for plan in plans)))
-
-    def _note_applied(self, chain_id: str, *, failed: bool) -> None:
-        """Start the times of a transition that begin when the switch holds its flows.
-
-        :param failed: whether the switch holds the flows of an earlier plan instead.
-        """
-        state = self._chains.get(chain_id, ABSENT)
-        if failed and state.is_closed:
-            self._set_transition(chain_id, transition.reclose(state))
-        elif not failed and chain_id in self._awaiting_switch:
-            now = self._clock()
-            self._set_transition(chain_id, transition.applied(state, now, self._timeouts))
-
-    def _set_ports(self, chain_id: str, port_ids: frozenset[str]) -> None:
-        """Note which ports a chain uses; none if it has gone."""
-        with self._ports_lock:
-            known = self._ports_of_chain.pop(chain_id, ())
-            if port_ids:
-                self._ports_of_chain[chain_id] = tuple(port_ids)
-            for port_id in set(known) - port_ids:
-                rest = tuple(one for one in self._chains_of_port.pop(port_id) if one != chain_id)
-                if rest:
-                    self._chains_of_port[port_id] = rest
-            for port_id in port_ids.difference(known):
-                self._chains_of_port[port_id] = (*self._chains_of_port.get(port_id, ()), chain_id)
+        self._chains_of_ports.put(chain_id, needs.ports.union(*(plan.ports for plan in plans)))
 
     def _program_in_slices(self, chain_ids: Collection[str]) -> bool:
         """Compute the flows of some chains again and apply the difference, slice by slice.
@@ -820,13 +665,13 @@ class Reconciler:
         self._in_sync = True
         for chain_id, outcome in outcomes.items():
             self._computed.discard(chain_id)
-            self._note_applied(chain_id, failed=bool(outcome.error))
+            self._states.note_applied(chain_id, failed=bool(outcome.error))
             if chain_id in self._chains:
                 self._note_needs(chain_id)  # no longer those of the plan applied before
                 if not outcome.error:
                     self._computed.add(chain_id)
         self._counters.forget([one for one in outcomes if one not in self._chains])
-        self._report_outcomes(outcomes)
+        self._reports.send_outcomes(outcomes, self._chains)
         # Now that the switch has the flows for answers.
         if (checks := self._checks.take_changed(local)) is not None:
             self._set_checks(*checks)
@@ -858,40 +703,3 @@ class Reconciler:
             if self._full_comparison is not None:
                 self._full_comparison.note_applied(batch)
         self._switch.limit_tables(pipeline.FLOW_LIMITS if self._chains else {})
-
-    def _report_outcomes(self, outcomes: Mapping[str, Outcome]) -> None:
-        self._incomplete -= outcomes.keys()
-        self._incomplete |= {chain_id for chain_id, outcome in outcomes.items() if outcome.missing}
-        reports = []
-        for chain_id, outcome in outcomes.items():
-            _log_failures(chain_id, outcome)
-            current = self._chains.get(chain_id, ABSENT)
-            if current.plan is not None:
-                missing = "; ".join(outcome.missing)
-                # A change of pairs is done when new connections go by the new ones.
-                is_prepared = current.phase is not Phase.SWITCHED
-                reports.append(
-                    HostReport(
-                        *(chain_id, current.plan.revision, outcome.error, missing),
-                        prepared=is_prepared,
-                        warning=outcome.warning,
-                    )
-                )
-        self._send_reports(reports)
-
-    def _send_reports(self, reports: Iterable[HostReport]) -> None:
-        changed = [report for report in reports if self._reported.get(report.chain_id) != report]
-        self._reported.update((report.chain_id, report) for report in changed)
-        if changed:
-            self._report(changed)
-
-
-def _log_failures(chain_id: str, outcome: Outcome) -> None:
-    for failure in outcome.failures:
-        LOG.error(
-            "The latest plan of chain %s is not programmed: %s. Its previous plan stays in place, "
-            "and traffic that would bypass the chain is dropped",
-            chain_id,
-            failure,
-            exc_info=None if outcome.is_expected else failure,
-        )

@@ -20,7 +20,7 @@ from portchain.host.priority_lock import PriorityLock
 from portchain.host.reconciler import Reconciler
 from portchain.rpc.contract import PlanUpdate
 from tests.plans import chain, classifier, ident, source, switch, target
-from tests.unit.host.in_memory_switch import MemorySwitch
+from tests.unit.host.in_memory_switch import MemorySwitch, let_time_pass, reconciler_on_h1
 
 PORTS = ("vm", "victim", "a-in", "a-out", "b-in", "b-out")
 LONG = 20
@@ -284,7 +284,7 @@ def _drop(flow):
 def test_a_comparison_finds_what_others_have_changed(monkeypatch, damage, meanwhile):
     """Whatever the agent itself has changed since the last comparison."""
     printing = PrintingSwitch()
-    reconciler = Reconciler(printing, "h1", lambda reports: None, TransitionTimeouts(5, 1))
+    reconciler = reconciler_on_h1(printing)
     plans = [chain_of("victim's", 1, "victim"), *MANY[:2]]
     reconciler.synchronise(PlanUpdate(tuple(plans)))
     reconciler.reconcile()
@@ -293,10 +293,7 @@ def test_a_comparison_finds_what_others_have_changed(monkeypatch, damage, meanwh
         reconciler.update(PlanUpdate((chain_of("c3", 33, "vm"),)))
     elif meanwhile == "removal":
         reconciler.update(PlanUpdate(removed=((MANY[0].id, 9),)))
-        reconciler._clock = lambda: time.monotonic() + 100
-        reconciler.advance_transitions()
-        reconciler._clock = lambda: time.monotonic() + 200
-        reconciler.advance_transitions()
+        let_time_pass(reconciler)
         assert not [flow for flow in printing.flows.values() if "0x10014" in str(flow)]
     wanted = dict(printing.flows)
     victim = next(flow for flow in printing.flows.values() if "0x10001" in str(flow))

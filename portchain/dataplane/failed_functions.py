@@ -91,6 +91,17 @@ def _getting(plan: ChainPlan) -> frozenset[str]:
     )
 
 
+def pairs_reacted_to(plan: ChainPlan) -> frozenset[str]:
+    """Return the pairs whose failure changes what hosts do by a plan, before the server's next."""
+    return frozenset(
+        target.pair_id
+        for path in plan.paths
+        for hop in path.hops
+        if hop.reaction is not None
+        for target in hop.targets
+    )
+
+
 def functions_among(plan: ChainPlan, pair_ids: Collection[str], host: str) -> frozenset[str]:
     """Return those of some pairs that get packets by a plan and are on a host."""
     return frozenset(

@@ -540,6 +540,7 @@ class Reconciler:
         """Note that a chain has another state now."""
         state = self._states.get(chain_id)
         self._checks.set(chain_id, state.plan)
+        self._failed.set_plans(chain_id, state.plans)
         self._forget_computed({chain_id})
         if state == ABSENT:
             self._chains_of_ports.put(chain_id, frozenset())

@@ -6,7 +6,9 @@ from portchain.core.model import PairHealth
 from portchain.dataplane.failed_functions import leave_out
 from portchain.dataplane.pipeline import TABLES
 from portchain.dataplane.plan import ChainPlan, Hop, Reaction, Target
+from portchain.dataplane.transition import ChainTransition
 from portchain.host import failed_functions as module
+from portchain.host.failed_functions import FailedFunctions
 from portchain.host.reconciler import Reconciler
 from portchain.rpc.contract import PlanUpdate
 from tests.plans import after, chain, ident, target
@@ -135,3 +137,26 @@ def test_flows_are_complete_after_the_switch_was_away(
     memory.is_down = False
     host.reconcile()
     assert leaves_out(memory, "b")
+
+
+def test_only_the_chains_of_a_function_are_looked_at() -> None:
+    """Hosts have thousands of chains, and hear of each failure within a second."""
+
+    class Chains(dict[str, ChainTransition]):
+        def __getitem__(self, chain_id: str) -> ChainTransition:
+            looked_at.append(chain_id)
+            return super().__getitem__(chain_id)
+
+    looked_at: list[str] = []
+    chains, failed = Chains(), FailedFunctions(clock=lambda: 0.0)
+    for name, made in (("two", A), ("three", B), ("four", B)):
+        hop = Hop(1, (made, C), reaction=Reaction(2))
+        state = chains[name] = ChainTransition(chain(hop, name=name))
+        failed.set_plans(name, state.plans)
+    assert failed.note("h2", {ident("b"): False}, chains) == ({ident("b")}, {"three", "four"})
+    assert sorted(looked_at) == ["four", "three"]
+    # Chains that have gone are none of its chains.
+    for name in ("three", "four"):
+        failed.set_plans(name, ())
+    assert failed.take_back([ident("b")], chains) == set()
+    assert not failed._chains_of.keys() & {ident("b")}

@@ -20,7 +20,7 @@ from portchain.rpc.fields import ContractError, read_text
 
 LOG = log.getLogger(__name__)
 
-_AT_ONCE = 16
+_AT_ONCE, _PINGED_AT_ONCE = 16, 64
 """So many hosts are asked at the same time."""
 
 _Answer = TypeVar("_Answer")
@@ -46,18 +46,30 @@ class AgentClient:
                 context, "apply", update=contract.encode_update(update)
             )
 
-    def answers(self, context: Any, host: str, seconds: float) -> bool:
-        """Tell whether the program that receives a host's messages answers.
+    def silent(self, context: Any, hosts: Collection[str], seconds: float) -> set[str]:
+        """Return those of some hosts on which the program that receives messages does not answer.
 
-        :param seconds: to wait for the answer.
+        All are asked at the same time: a whole rack may have lost its power.
+
+        :param seconds: to wait for the answers.
         """
-        try:
-            self._client.prepare(server=host, timeout=seconds).call(context, "ping")
-        except oslo_messaging.MessagingTimeout:
-            return False
-        except Exception as error:  # one older than contract 1.16 has no such method
-            LOG.debug("Host %s has answered: %r", host, error)
-        return True
+
+        def answers(host: str) -> bool:
+            try:
+                self._client.prepare(server=host, timeout=seconds).call(context, "ping")
+            except oslo_messaging.MessagingTimeout:
+                return False
+            except Exception as error:  # one older than contract 1.16 has no such method
+                LOG.debug("Host %s has answered: %r", host, error)
+            return True
+
+        names = sorted(hosts)
+        if not names:
+            return set()
+        workers = min(len(names), _PINGED_AT_ONCE)
+        with ThreadPoolExecutor(workers, thread_name_prefix="ping-hosts") as pool:
+            found = zip(names, pool.map(answers, names), strict=True)
+            return {host for host, has_answered in found if not has_answered}
 
     def counters(
         self, context: Any, hosts: Collection[str], chain_id: str, timeout: float

@@ -5,7 +5,7 @@ switch, an agent or a controller, makes no difference to what the host has to kn
 """
 
 import time
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -423,20 +423,23 @@ class HostDriver(PortChainDriver):
         """
         unreachable = {one.address for one in peers if not one.is_up}
         hosts = pair_health.working_hosts(context) if unreachable else {}
-        for each, end in self._tunnel_ends(context, hosts).items():
-            if end.address in unreachable and each != host and not self._answers(context, each):
-                LOG.warning("Host %s does not answer, nor do its functions", each)
-                self._record_health(context, each, pair_health.all_failed(context, each))
+        ends = self._tunnel_ends(context, hosts)
+        missing = {each for each, end in ends.items() if end.address in unreachable} - {host}
+        for each in sorted(self._silent(context, missing)):
+            LOG.warning("Host %s does not answer, nor do its functions", each)
+            self._record_health(context, each, pair_health.all_failed(context, each))
 
-    def _answers(self, context: Any, host: str) -> bool:
-        """Tell whether a host answers. Many ask about a host that is switched off."""
+    def _silent(self, context: Any, hosts: Collection[str]) -> set[str]:
+        """Return those of some hosts that do not answer. Many hosts miss the same one."""
         now = time.monotonic()
-        if now - self._answered_at.get(host, -_ANSWER_HOLDS) < _ANSWER_HOLDS:
-            return True
-        if not self._agents.answers(context, host, _ANSWER_WAIT):
-            return False
-        self._answered_at[host] = now
-        return True
+        asked = {
+            host
+            for host in hosts
+            if now - self._answered_at.get(host, -_ANSWER_HOLDS) >= _ANSWER_HOLDS
+        }
+        silent = self._agents.silent(context, asked, _ANSWER_WAIT) if asked else set()
+        self._answered_at |= dict.fromkeys(asked - silent, now)
+        return silent
 
 
 def _known_hosts(

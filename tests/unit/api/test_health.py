@@ -84,13 +84,14 @@ class PeersTest(HealthCase):
 
     def answers(self, host_answers: bool, *reports: PeerHealth, host: str = SECOND) -> mock.Mock:
         driver = self.plugin.drivers._drivers["ovs"]
-        with mock.patch.object(driver._agents, "answers", return_value=host_answers) as asked:
+        silent = set() if host_answers else {HOST}
+        with mock.patch.object(driver._agents, "silent", return_value=silent) as asked:
             driver._record_peers(self.context, host, reports)
         return asked
 
     def test_functions_of_a_host_that_is_switched_off(self) -> None:
         asked = self.answers(False, PeerHealth(TUNNEL_IP, False))
-        assert [call.args[1] for call in asked.call_args_list] == [HOST]
+        assert [call.args[1] for call in asked.call_args_list] == [{HOST}]
         assert set(self.snapshot().failed.values()) == {pair_health.HOST_IS_SILENT}
         assert self.snapshot().failed.keys() == set(self.pairs)
         # Nobody asks again, and the host itself says when it is back.

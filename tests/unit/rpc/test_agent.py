@@ -1,8 +1,10 @@
 """Questions of the server to hosts over a message bus in memory; some hosts do not answer."""
 
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
+from unittest import mock
 
 import oslo_messaging
 import pytest
@@ -141,6 +143,21 @@ class AgentTest(MessageBusTestCase):
         self.counting("h1", {VISITS: Count(1, 2)})
         counts = self.ask("h1", "down", timeout=2)
         assert counts == HostCounts({"h1": {VISITS: Count(1, 2)}}, {"down": "no answer within 2 s"})
+
+    def test_hosts_that_may_be_switched_off_are_asked_at_the_same_time(self) -> None:
+        """The functions of a rack without power are out of the path as soon as those of a host."""
+        hosts = [f"h{number}" for number in range(40)]
+        all_are_asked = threading.Barrier(len(hosts))
+
+        def call(_: Any, method: str) -> None:
+            all_are_asked.wait(30)  # breaks if they are asked one after the other
+            if method == "ping":
+                raise oslo_messaging.MessagingTimeout
+
+        client, context = AgentClient(), neutron_context.get_admin_context_without_session()
+        with mock.patch.object(client, "_client") as bus:
+            bus.prepare.return_value.call = call
+            assert client.silent(context, hosts, 1.5) == set(hosts)
 
     def test_a_host_says_how_it_is(self) -> None:
         asked: list[bool] = []

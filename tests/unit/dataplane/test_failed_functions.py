@@ -41,10 +41,17 @@ def port(name: str, host: str) -> Port:
     )
 
 
-def snapshot(group: PortPairGroup, failed: Collection[str] = ()) -> ChainSnapshot:
+LAST = PortPairGroup(
+    *(ident("last"), ident("project"), 2),
+    (PortPair(ident("d"), ident("project"), ident("d-i"), ident("d-o")),),
+)
+
+
+def snapshot(
+    group: PortPairGroup, failed: Collection[str] = (), last: PortPairGroup = LAST
+) -> ChainSnapshot:
     """A chain through a group and one more function."""
     classifier = FlowClassifier(ident("fc"), ident("project"), protocol=17)
-    last = PortPairGroup(ident("last"), ident("project"), 2, (pair("d"),))
     chain = PortChain(
         ident("pc"), ident("project"), 1, (group, last), (classifier,), symmetric=True, revision=1
     )
@@ -73,8 +80,10 @@ def group(*pairs: PortPair, **attributes: Any) -> PortPairGroup:
     return PortPairGroup(ident("pg"), ident("project"), 1, pairs, **checked)
 
 
-def plan(made: PortPairGroup, failed: Collection[str] = ()) -> ChainPlan:
-    return plan_chain(snapshot(made, failed), TUNNEL_IPS).plan
+def plan(
+    made: PortPairGroup, failed: Collection[str] = (), last: PortPairGroup = LAST
+) -> ChainPlan:
+    return plan_chain(snapshot(made, failed, last), TUNNEL_IPS).plan
 
 
 def without_reactions(made: ChainPlan) -> ChainPlan:
@@ -98,7 +107,13 @@ PAIRS = st.tuples(
         for name in NAMES[:3]
     )
 )
-SOME = st.frozensets(st.sampled_from(NAMES[:3]))
+SOME = st.frozensets(st.sampled_from(NAMES))
+LAST_GROUPS = st.builds(
+    replace,
+    st.just(LAST),
+    health_check=st.sampled_from([HealthCheck.NONE, HealthCheck.ICMP]),
+    failure_mode=st.sampled_from(FailureMode),
+)
 
 
 @given(
@@ -107,6 +122,7 @@ SOME = st.frozensets(st.sampled_from(NAMES[:3]))
     SOME,
     st.integers(1, 3),
     st.sampled_from(FailureMode),
+    LAST_GROUPS,
 )
 def test_hosts_select_as_the_server_does_afterwards(
     pairs: tuple[PortPair, ...],
@@ -114,11 +130,15 @@ def test_hosts_select_as_the_server_does_afterwards(
     failed: frozenset[str],
     min_healthy: int,
     failure_mode: FailureMode,
+    last: PortPairGroup,
 ) -> None:
+    """In each of two groups, whatever becomes of the other one."""
     made = group(*pairs, min_healthy=min_healthy, failure_mode=failure_mode)
-    before = plan(made, known)
+    if last.health_check is HealthCheck.NONE:
+        known, failed = known - {"d"}, failed - {"d"}  # nobody says so
+    before = plan(made, known, last)
     after = leave_out(before, {ident(name) for name in failed})
-    assert without_reactions(after) == without_reactions(plan(made, known | failed))
+    assert without_reactions(after) == without_reactions(plan(made, known | failed, last))
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,8 @@ class FlowLedger:
         self._wanted_by: dict[str, dict[EntryKey, SwitchEntry]] = {}
         # Keys for which owners want different, contestable flows: their packets are dropped.
         self._contested: set[EntryKey] = set()
+        # Keys for which an owner has wanted a flow that counts, as long as somebody wants them.
+        self._counting: set[EntryKey] = set()
         # Who has flows with a project: place -> source address -> project and owner.
         self._of_projects: dict[_Place, dict[str, _OwnersOfProjects]] = {}
         # Places with flows of several projects: these are compared often, and are not packed.
@@ -115,6 +117,7 @@ class FlowLedger:
             self._packed.put(owner, flows)  # first: it may lack memory
             for flow in flows:
                 del self._entries[flow.key], self._wanted[flow.key], wanted[flow.key]
+                self._counting.discard(flow.key)
             if wanted:
                 # A dictionary keeps the room it has had.
                 self._wanted_by[owner] = {entry.key: entry for entry in wanted.values()}
@@ -139,7 +142,7 @@ class FlowLedger:
             wanted = self._wanted_by.setdefault(owner, {})
             for flow in self._packed.pop(owner):
                 self._entries[flow.key] = wanted[flow.key] = flow
-                self._wanted[flow.key] = {owner: flow}
+                self._want(owner, flow)
 
     def entries_of(self, owner: str) -> list[SwitchEntry]:
         """Return the desired entries for the keys that an owner uses, as the switch needs them."""
@@ -237,10 +240,9 @@ class FlowLedger:
             # What several owners want is one object.
             entry = known if known is not None and _is_same(known, new) else new
             wanted[new.key] = entry
-            wanting = self._wanted.setdefault(entry.key, {})
-            if owner in wanting:
-                self._forget_project(owner, wanting[owner])
-            wanting[owner] = entry
+            if (replaced := self._wanted.get(entry.key, {}).get(owner)) is not None:
+                self._forget_project(owner, replaced)
+            self._want(owner, entry)
             self._note_project(owner, entry)
             self._resolve(entry.key, entry)
         self._wanted_by[owner] = wanted
@@ -369,10 +371,16 @@ class FlowLedger:
         if not self._clauses[in_switch]:
             del self._clauses[in_switch]
 
+    def _want(self, owner: str, entry: SwitchEntry) -> None:
+        self._wanted.setdefault(entry.key, {})[owner] = entry
+        if _counter_of(entry) is not None:
+            self._counting.add(entry.key)
+
     def _give_up(self, owner: str, key: EntryKey) -> None:
         self._forget_project(owner, self._wanted[key].pop(owner))
         if not self._wanted[key]:
             del self._wanted[key]
+            self._counting.discard(key)
 
     def _resolve(self, key: EntryKey, changed: SwitchEntry | None = None) -> None:
         """Set the desired entry for a key: the one that all its owners agree on, or a drop.
@@ -397,13 +405,7 @@ class FlowLedger:
         if changed is not None:
             return _counts_same(present, changed)
         # Owners of flows that count are few.
-        return _counter_of(present) == _counter_of(self._first(key)) and (
-            _counter_of(present) is None or self._agreed_counter(key) == _counter_of(present)
-        )
-
-    def _first(self, key: EntryKey) -> SwitchEntry:
-        first, *_ = islice(self._wanted[key].values(), 1)
-        return first
+        return key not in self._counting or self._agreed_counter(key) == _counter_of(present)
 
     def _agreed_counter(self, key: EntryKey) -> Counter | None:
         """Return what a flow counts for all its owners; None if they are of several chains.
@@ -417,7 +419,7 @@ class FlowLedger:
         return counters.pop() if len(counters) == 1 else None
 
     def _agreed_entry(self, key: EntryKey) -> SwitchEntry:
-        first = self._first(key)
+        first, *_ = islice(self._wanted[key].values(), 1)
         if isinstance(key, FlowKey) and any(other != first for other in self._wanted[key].values()):
             self._contested.add(key)
             return conjunction.contested(key)

@@ -355,17 +355,18 @@ class _Pass:
 
     def _fall_back(self, chain_id: str) -> None:
         """Let a failed chain continue by the latest applied plan, unless that conflicts."""
-        applied = self._decisions.applied.get(chain_id)
-        if applied is None or self._decisions.rejection(chain_id, _FALLBACK) is not None:
-            return
-        entries = self._compile_fallback(self._state(chain_id), applied).entries
+        state, applied = self._state(chain_id), self._decisions.applied.get(chain_id)
+        entries: frozenset[SwitchEntry] = frozenset()
+        if applied is not None and self._decisions.rejection(chain_id, _FALLBACK) is None:
+            entries = self._compile_fallback(state, applied).entries
         conflicts = self._ledger.conflicts(chain_id, entries)
-        rivals = {each.owner for each in conflicts if _yield_level(each.owner) == 0}
+        if rivals := {each.owner for each in conflicts if _yield_level(each.owner) == 0}:
+            entries = frozenset()
         for rival in rivals:
             self._decisions.block(chain_id, by=rival)
-        if not rivals:
-            self._displace_others(chain_id, entries)
-            self._ledger.set(chain_id, entries)
+        self._displace_others(chain_id, entries)
+        self._ledger.set(chain_id, entries)
+        self._decisions.note_size(chain_id, _project_of(state), len(entries))
 
     def _bypass_guard(self, chain_id: str) -> frozenset[Flow]:
         """Compile the flows that drop what would bypass a failed chain."""

@@ -15,7 +15,7 @@ from portchain.dataplane.compile import (
 )
 from portchain.dataplane.conjunction import merge_all
 from portchain.dataplane.host_switch import Firewall, FlowLimits
-from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.plan import ChainPlan, Hop
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.size import least_flows
 from portchain.dataplane.transition import ChainTransition, TransitionTimeouts, accept
@@ -98,6 +98,17 @@ def test_a_project_is_limited_and_others_are_not():
     assert host.have(plan(1, revision=2)) == [""], "a chain does not count twice"
     assert host.have(removed=[plan(2)]) == []
     assert host.have(plan(3)) == [""]
+
+
+def test_a_chain_that_lost_its_flows_to_another_one_takes_nothing_of_its_project():
+    """Its latest plan fails, and a new chain of another project displaces the plan before."""
+    host, before = Host(local(project_limit=size(plan(1)))), plan(1)
+    host.have(before)
+    hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("ip_ttl",))
+    host.have(replace(before, revision=2, paths=(replace(before.paths[0], hops=(hop,)),)))
+    assert "max_project_flows" in host.have(plan(2))[0], "the plan before still has its flows"
+    assert host.have(replace(plan(9, project="other"), paths=before.paths)) == [""]
+    assert host.have(plan(2)) == [""]
 
 
 def test_chains_of_an_older_server_have_no_project():

@@ -66,8 +66,9 @@ class HostView:
         return Position(number, next(of_chain, ""), is_reverse, hop)
 
     def targets(self) -> list[Target]:
-        """Return the pairs in all plans."""
-        return [t for plan in self.plans for p in plan.paths for hop in p.hops for t in hop.targets]
+        """Return the pairs in all plans, those that only return packets included."""
+        hops = (hop for plan in self.plans for path in plan.paths for hop in path.hops)
+        return [target for hop in hops for target in hop.functions]
 
     def pair(self, register: int) -> str:
         """Return the id of the pair that a value of ``REG_TARGET`` means; empty if unknown."""

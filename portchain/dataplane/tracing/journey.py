@@ -103,12 +103,15 @@ def _in_chain(step: Step, before: Sequence[tuple[str, Step]]) -> Step:
 
 
 def _choose(ways: tuple[Exit, ...], topology: Topology, packet: Packet) -> Exit | None:
-    """Return the way to follow: of a flooded packet, that to its destination."""
+    """Return the way to follow: of a flooded packet, that to its destination.
+
+    What is neither here nor behind a tunnel is on the physical network, if the packet goes there.
+    """
     if len(ways) < 2:
         return next(iter(ways), None)
     end = topology.port_with(packet.eth_dst)
     address = topology.tunnel_address(topology.host_of(end)) if end else ""
-    return min(ways, key=lambda way: way.name not in (end, address))
+    return min(ways, key=lambda w: (w.name not in (end, address), w.reach is not Reach.PHYSICAL))
 
 
 def _onward(

@@ -110,7 +110,7 @@ def _choose(ways: tuple[Exit, ...], topology: Topology, packet: Packet) -> Exit 
     if len(ways) < 2:
         return next(iter(ways), None)
     end = topology.port_with(packet.eth_dst)
-    address = topology.tunnel_address(topology.host_of(end)) if end else ""
+    address = topology.tunnel_address(topology.host_of(end))
     return min(ways, key=lambda w: (w.name not in (end, address), w.reach is not Reach.PHYSICAL))
 
 

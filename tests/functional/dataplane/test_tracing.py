@@ -103,7 +103,7 @@ class WorldTopology:
         return next(host for host, known in TUNNEL_IPS.items() if known == address)
 
     def tunnel_address(self, host: str) -> str:
-        return TUNNEL_IPS[host]
+        return TUNNEL_IPS.get(host, "")
 
     def mac_of(self, port_id: str) -> str:
         return mac(self._ports[port_id])

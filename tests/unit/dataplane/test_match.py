@@ -1,25 +1,36 @@
 """Classifiers as OpenFlow matches."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portchain.core.boxes import Box
 from portchain.dataplane.match import (
+    address_matches,
     addresses_within,
     classifier_matches,
+    covers_dhcp,
+    covers_neighbour_discovery,
+    field_intervals,
     header_matches,
+    ip_versions,
     masked_ports,
     matches_overlap,
+    port_ranges,
+    returned_matches,
+    sent_matches,
+    source_words,
     undecided_fragment_matches,
 )
-from portchain.dataplane.plan import Classifier
+from portchain.dataplane.plan import Classifier, Receiver
 from tests.plans import classifier
 from tests.simulated_network import Header
 
 ports = st.integers(0, 65535)
-port_ranges = st.none() | st.tuples(ports, ports).map(lambda ends: (min(ends), max(ends)))
+maybe_a_range = st.none() | st.tuples(ports, ports).map(lambda ends: (min(ends), max(ends)))
 
 
 @given(st.tuples(ports, ports).map(lambda ends: (min(ends), max(ends))))
@@ -119,7 +130,7 @@ def test_fragments_that_hide_what_a_classifier_names(fields, expected):
     assert matches == {frozenset(words) for words in expected}
 
 
-@given(port_ranges, port_ranges, st.sampled_from(["IPv4", "IPv6"]))
+@given(maybe_a_range, maybe_a_range, st.sampled_from(["IPv4", "IPv6"]))
 def test_fragments_are_chained_only_if_no_port_is_named(sources, destinations, ethertype):
     """The switch sees port 0 in fragments, and no protocol in those of IPv6."""
     one = Classifier(ethertype, 17, sources, destinations)
@@ -155,6 +166,129 @@ def test_source_addresses_replace_the_prefix():
     } == {"nw_src=10.0.0.7"}
 
 
+@pytest.mark.parametrize(
+    ("ethertype", "prefixes", "within"),
+    [
+        ("IPv4", ("10.0.0.0/24", "10.9.0.0/16"), ["10.0.0.7/32", "10.9.9.9/32"]),
+        ("IPv4", (), ["10.0.0.7/32", "10.9.9.9/32"]),
+        ("IPv6", ("2001:db8::/64",), ["2001:db8::7/128"]),
+        ("IPv6", (), ["2001:db8::7/128"]),
+    ],
+)
+def test_addresses_of_the_classifier_s_version_within_its_prefixes(ethertype, prefixes, within):
+    named = Classifier(ethertype, source_prefixes=prefixes)
+    assert [*addresses_within(("10.0.0.7", "10.9.9.9", "2001:db8::7"), named)] == within
+
+
+def test_sources_and_destinations_are_matched_as_asked():
+    named = Classifier(
+        "IPv4", source_prefixes=("10.0.0.0/24",), destination_prefixes=("10.1.0.0/16",)
+    )
+
+    def found(**changes):
+        return [set(match.words) for match in header_matches(named, **changes)]
+
+    assert found() == [{"ip", "nw_src=10.0.0.0/24", "nw_dst=10.1.0.0/16"}]
+    assert found(sources=("10.0.0.1/32", "10.0.0.2/32"), destinations=("10.1.0.1/32",)) == [
+        {"ip", f"nw_src=10.0.0.{n}", "nw_dst=10.1.0.1"} for n in (1, 2)
+    ]
+    assert found(any_source=True, sources=("10.0.0.1/32",)) == [{"ip", "nw_dst=10.1.0.0/16"}]
+    assert found(destinations=("10.1.0.1/32", "0.0.0.0/0")) == [{"ip", "nw_src=10.0.0.0/24"}]
+
+
+def test_words_of_source_addresses_are_those_of_the_classifier_s_version():
+    assert source_words(Classifier("IPv4"), ("10.0.0.0/24", "10.1.0.1/32")) == [
+        "nw_src=10.0.0.0/24",
+        "nw_src=10.1.0.1",
+    ]
+    assert source_words(Classifier("IPv6"), ("fd00::1/128",)) == ["ipv6_src=fd00::1"]
+    assert source_words(Classifier("IPv4"), ("10.0.0.0/24", "0.0.0.0/0")) == []
+    assert [*address_matches(("10.0.0.1", "fd00::1"))] == [
+        ("ip", "nw_src=10.0.0.1"),
+        ("ipv6", "ipv6_src=fd00::1"),
+    ]
+
+
+RECEIVER = Receiver(("10.1.0.1/32",), ("fa:16:3e:00:00:01", "fa:16:3e:00:00:02"), ("10.1.0.9/32",))
+TO_RECEIVER = Classifier("IPv4", destination_prefixes=("10.1.0.0/24",), receiver=RECEIVER)
+
+
+def ranked(found):
+    return [(rank, set(match.words)) for rank, match in found]
+
+
+def test_where_packets_are_sent_their_address_says_more_than_their_frame():
+    """A frame to the receiver can be for an address behind it, and a shared one for another."""
+    assert sorted(ranked(sent_matches(TO_RECEIVER)), key=str) == [
+        (0, {"ip", "nw_dst=10.1.0.1"}),
+        (1, {"ip", "nw_dst=10.1.0.0/24", "dl_dst=fa:16:3e:00:00:01"}),
+        (1, {"ip", "nw_dst=10.1.0.0/24", "dl_dst=fa:16:3e:00:00:02"}),
+        (2, {"ip", "nw_dst=10.1.0.9"}),
+    ]
+    anybody = replace(TO_RECEIVER, receiver=None)
+    assert ranked(sent_matches(anybody)) == [(0, {"ip", "nw_dst=10.1.0.0/24"})]
+    nobody = replace(TO_RECEIVER, receiver=Receiver())
+    assert ranked(sent_matches(nobody)) == []
+
+
+def test_where_packets_are_returned_frames_say_nothing():
+    named = replace(TO_RECEIVER, source_prefixes=("10.0.0.0/24",))
+    to_prefix, source = {"ip", "nw_dst=10.1.0.0/24"}, {"nw_src=10.0.0.0/24"}
+    exact = {"ip", "nw_dst=10.1.0.1"}
+    assert ranked(returned_matches(named)) == [(0, exact | source), (1, to_prefix | source)]
+    assert ranked(returned_matches(named, any_source=True)) == [(0, exact), (1, to_prefix)]
+    without = replace(named, receiver=Receiver(shared_addresses=("10.1.0.9/32",)))
+    assert ranked(returned_matches(without)) == [(1, to_prefix | source)]
+    assert ranked(returned_matches(replace(named, receiver=None))) == [(0, to_prefix | source)]
+
+
+@pytest.mark.parametrize(
+    ("named", "covers"),
+    [
+        (Classifier("IPv6"), True),
+        (Classifier("IPv6", 58), True),
+        (Classifier("IPv6", 58, (128, 128)), False),
+        (Classifier("IPv6", 17), False),
+        (Classifier("IPv4"), False),
+    ],
+)
+def test_neighbour_discovery_is_icmp_of_any_type(named, covers):
+    assert covers_neighbour_discovery(named) is covers
+
+
+@pytest.mark.parametrize(
+    ("named", "covers"),
+    [
+        (Classifier("IPv4"), True),
+        (Classifier("IPv4", 17), True),
+        (Classifier("IPv4", 6), False),
+        (Classifier("IPv6", 17), False),
+        (Classifier("IPv4", 17, (68, 68), (67, 67)), True),
+        (Classifier("IPv4", 17, (1, 68), (67, 99)), True),
+        (Classifier("IPv4", 17, (1, 67)), False),
+        (Classifier("IPv4", 17, (69, 99)), False),
+        (Classifier("IPv4", 17, None, (68, 99)), False),
+        (Classifier("IPv4", 17, None, (1, 66)), False),
+    ],
+)
+def test_dhcp_has_its_protocol_and_both_ports(named, covers):
+    assert covers_dhcp(named, "IPv4", (68, 67)) is covers
+
+
+def test_words_of_a_protocol_say_which_version_packets_have():
+    assert ip_versions(frozenset({"tcp", "in_port=1"})) == {"IPv4"}
+    assert ip_versions(frozenset({"icmp6"})) == {"IPv6"}
+    assert ip_versions(frozenset({"in_port=1"})) == {"IPv4", "IPv6"}
+
+
+# --- Matches that one packet can have in common.
+
+
+def intervals_overlap(one, other):
+    boxes = [Box("", field_intervals(each, port_ranges(each)), ()) for each in (one, other)]
+    return boxes[0].overlaps(boxes[1])
+
+
 words = st.builds(
     lambda protocol, source, destination, port: {
         protocol,
@@ -180,13 +314,64 @@ def test_matches_overlap_if_one_packet_can_match_both(one, other):
     )
     wanted = any(packet.matches(one) and packet.matches(other) for packet in packets)
     assert matches_overlap(frozenset(one), frozenset(other)) is wanted
+    assert intervals_overlap(frozenset(one), frozenset(other)) is wanted
 
 
-def test_matches_of_two_ip_versions_do_not_overlap():
-    assert not matches_overlap(frozenset({"udp"}), frozenset({"udp6"}))
-    assert matches_overlap(frozenset({"ip"}), frozenset({"udp", "tp_dst=5"}))
-    assert matches_overlap(frozenset({"ip", "nw_proto=47"}), frozenset({"ip"}))
-    assert not matches_overlap(frozenset({"ip", "nw_proto=47"}), frozenset({"udp"}))
-    assert not matches_overlap(
-        frozenset({"udp6", "ipv6_src=fd00::1"}), frozenset({"udp6", "ipv6_src=fd00::2"})
-    )
+APART = [
+    ({"udp"}, {"udp6"}),
+    ({"ip"}, {"ipv6"}),
+    ({"ip", "nw_proto=47"}, {"udp"}),
+    ({"ip", "nw_proto=47"}, {"ip", "nw_proto=48"}),
+    ({"udp6", "ipv6_src=fd00::1"}, {"udp6", "ipv6_src=fd00::2"}),
+    ({"udp6", "ipv6_dst=fd00::/64"}, {"udp6", "ipv6_dst=fd00:1::/64"}),
+    ({"ip", "dl_dst=fa:16:3e:00:00:01"}, {"ip", "dl_dst=fa:16:3e:00:00:02"}),
+    ({"icmp", "icmp_type=8"}, {"icmp", "icmp_type=0"}),
+    ({"icmp", "icmp_type=3", "icmp_code=0"}, {"icmp", "icmp_type=3", "icmp_code=255"}),
+    ({"tcp", "tp_src=0x8000/0x8000"}, {"tcp", "tp_src=32767"}),
+    ({"udp", "tp_dst=5"}, {"tcp", "tp_dst=5"}),
+]
+TOGETHER = [
+    ({"ip"}, {"udp", "tp_dst=5"}),
+    ({"ip", "nw_proto=47"}, {"ip"}),
+    ({"ip"}, {"dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"}),
+    ({"icmp6", "icmp_type=8"}, {"icmp6", "icmp_code=255"}),
+    ({"in_port=1", "reg8=5"}, {"in_port=1", "reg8=6"}),
+    ({"tcp", "tp_src=0x8000/0x8000"}, {"tcp", "tp_src=65535"}),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), APART)
+def test_matches_that_exclude_each_other_do_not_overlap(one, other):
+    assert not matches_overlap(frozenset(one), frozenset(other))
+    assert not intervals_overlap(frozenset(one), frozenset(other))
+
+
+@pytest.mark.parametrize(("one", "other"), TOGETHER)
+def test_matches_of_which_no_field_differs_overlap(one, other):
+    """Words that are not compared, such as those of registers, tell nothing apart."""
+    assert matches_overlap(frozenset(one), frozenset(other))
+    assert intervals_overlap(frozenset(one), frozenset(other))
+
+
+def test_masks_that_are_no_prefix_have_no_interval():
+    """Intervals that do not overlap exclude each other, not the reverse."""
+    multicast = frozenset({"dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"})
+    unicast = frozenset({"dl_dst=fa:16:3e:00:00:01"})
+    assert not matches_overlap(multicast, unicast)
+    assert intervals_overlap(multicast, unicast)
+
+
+def test_a_range_of_ports_can_be_given_instead_of_a_word():
+    """A conjunction has the range in its number, and no word for it."""
+
+    def box(ports):
+        return Box("", field_intervals(frozenset({"tcp"}), ports), ())
+
+    assert port_ranges(frozenset({"tcp", "tp_src=7", "tp_dst=0x8/0xfff8"})) == {
+        "tp_src": (7, 7),
+        "tp_dst": (8, 15),
+    }
+    some, more = box({"tp_src": (5, 9)}), box({"tp_src": (9, 12)})
+    assert some.overlaps(more)
+    assert some.overlaps(box({"tp_dst": (1, 1)}))
+    assert not some.overlaps(box({"tp_src": (10, 12)}))

@@ -1,17 +1,28 @@
-"""Decisions that follow from the last flow that a packet has matched."""
+"""Decisions that follow from the flows that a packet has matched."""
+
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from portchain.dataplane.flow import COOKIE, Bridge
-from portchain.dataplane.host_switch import Firewall
-from portchain.dataplane.pipeline import Priority
-from portchain.dataplane.tracing.explain import explain
+from portchain.dataplane.host_switch import Firewall, PhysicalBridge
+from portchain.dataplane.pipeline import (
+    POSITION_DONE,
+    POSITION_RETURNED,
+    REG_SLOT,
+    Priority,
+    path_label,
+    path_position,
+)
+from portchain.dataplane.tracing.explain import NO_CLASSIFIER, Explained, Ports, explain
 from portchain.dataplane.tracing.host_view import HostView
-from portchain.dataplane.tracing.output import parse
-from portchain.dataplane.tracing.packet import Packet
+from portchain.dataplane.tracing.output import Block, Visit, parse
+from portchain.dataplane.tracing.packet import Label, Packet
 from portchain.dataplane.tracing.packet_state import PacketState
-from portchain.dataplane.tracing.steps import Decision, Reach, Step
-from tests.plans import chain, ident, switch, target
+from portchain.dataplane.tracing.reasons import why_dropped
+from portchain.dataplane.tracing.steps import Decision, Exit, Reach, Step
+from tests.plans import TUNNEL_IPS, chain, ident, switch, target
 
 PACKET = Packet(
     "fa:16:3e:00:00:01", "fa:16:3e:00:00:02", "IPv4", "10.0.0.10", "10.0.0.20", 6, 23, 100
@@ -114,3 +125,384 @@ Datapath actions: 3,5,99
     found = explain(parse(text), VIEW, PacketState(PACKET, 11), ports, is_start=True)
     assert {way.name for way in found.exits} == {ident("a-in"), ident("a-out")}
     assert found.steps[0].decision is Decision.NOT_CLASSIFIED
+
+
+# --- What hosts decide on a packet's way through a chain.
+
+LABEL = path_label(PLAN.path_id)
+ENTERED, NEXT = (f"{path_position(LABEL, hop, 0):#x}" for hop in (0, 1))
+A, B = (int(ident(name)[:8], 16) for name in "ab")
+
+
+def explained(
+    *lines: str,
+    in_port: int = 11,
+    view: HostView = VIEW,
+    packet: Packet = PACKET,
+    ports: Ports = {},  # noqa: B006 - nobody changes it
+    **more: Any,
+) -> Explained:
+    """Explain lines of one pass, through br-int unless they name another bridge."""
+    first = () if lines[0].startswith("bridge") else ('bridge("br-int")', "--------")
+    text = "\n".join([*first, *lines, "", f"Datapath actions: {more.pop('datapath', 'drop')}"])
+    state = PacketState(packet, in_port, hidden=more.pop("hidden", 0))
+    return explain(parse(text), view, state, ports, is_start=more.pop("is_start", True))
+
+
+def decisions(found: Explained) -> list[tuple[Decision, str, int | None]]:
+    return [(step.decision, step.chain_id, step.hop) for step in found.steps]
+
+
+def selected(*lines: str, pair: int = A) -> list[str]:
+    """Lines that classify a packet, and select a pair as these lines say."""
+    return [
+        *CLASSIFIED,
+        f"150. ip,reg8=0x10001, priority 10, {OURS}",
+        "    goto_table:155",
+        *lines,
+        f"    set_field:{pair:#x}->reg9",
+        "    goto_table:152",
+        f"152. reg8=0x10001, priority 10, {OURS}",
+    ]
+
+
+ONLY = ("151. priority 10", "    resubmit(,151)")
+
+
+def test_a_packet_enters_a_chain_and_its_function_gets_it() -> None:
+    to_function = "    set_field:fa:16:3e:00:00:0a->eth_dst"
+    found = explained(*selected(*ONLY), to_function, "    output:12")
+    assert decisions(found) == [
+        (Decision.CLASSIFIED, PLAN.id, None),
+        (Decision.SELECTED, PLAN.id, 0),
+        (Decision.DELIVERED, PLAN.id, 0),
+    ]
+    entered, _, delivered = found.steps
+    assert (entered.bridge, entered.table, entered.pair_id) == ("br-int", 73, "")
+    assert delivered.reason == "the ingress port of the selected pair"
+    assert (delivered.port_id, delivered.pair_id) == (ident("a-in"), ident("a"))
+    sent = replace(PACKET, eth_dst="fa:16:3e:00:00:0a")
+    assert found.exits == (Exit(Reach.PORT, ident("a-in"), sent, ident("a")),)
+
+
+WEIGHTED = replace(
+    VIEW, plans=[chain([target("a", "h1", 3), target("b", "h2"), target("c", "h2", 0)])]
+)
+CHOSEN = (f"146. priority 10, {OURS}", f"    set_field:0x7->{REG_SLOT}")
+
+
+@pytest.mark.parametrize(
+    ("lines", "pair", "reason"),
+    [
+        (ONLY, A, "it is the only pair of its group that takes new traffic"),
+        (
+            ("155. reg8=0x10001, priority 10", "    resubmit(,151)"),
+            *(A, "flow affinity: earlier packets of this traffic flow have visited it"),
+        ),
+        (("155. No match.", "        drop", *ONLY), A, "it is the only pair"),
+        (CHOSEN, A, "hash slot 7, which belongs to it; weight 3 of 4 in its group"),
+        (CHOSEN, B, "hash slot 7, which belongs to it; weight 1 of 4 in its group"),
+        (CHOSEN, 0x5, "the traffic flow has hash slot 7, which belongs to it"),
+    ],
+)
+def test_a_trace_says_why_a_pair_is_selected(
+    lines: tuple[str, ...], pair: int, reason: str
+) -> None:
+    found = explained(*selected(*lines, pair=pair), "    output:12", view=WEIGHTED)
+    step = found.steps[1]
+    assert step.decision is Decision.SELECTED
+    assert reason in step.reason
+    assert step.reason.endswith(reason) or "only" in reason
+    assert step.pair_id == {A: ident("a"), B: ident("b")}.get(pair, "00000005")
+
+
+def moved(table: int, priority: int, position: str, *then: str, cookie: str = OURS) -> list[str]:
+    """Lines of a flow that changes the path position."""
+    lines = [f" {table}. ip, priority {priority}, {cookie}", f"    set_field:{position}->reg8"]
+    return [*lines, *(then or ("    output:11",))]
+
+
+def test_a_function_returns_a_packet_that_goes_on() -> None:
+    (returned, *_) = explained(*moved(0, Priority.RETURN, NEXT), in_port=13).steps
+    assert (returned.decision, returned.chain_id, returned.hop) == (Decision.RETURNED, PLAN.id, 0)
+    assert (returned.port_id, returned.pair_id) == (ident("a-out"), ident("a"))
+    (again, *_) = explained(*moved(0, Priority.RETURN, ENTERED), in_port=13).steps
+    assert (again.decision, again.hop) == (Decision.RETURNED, 0)
+
+
+def test_a_packet_leaves_its_chain_behind_the_last_function() -> None:
+    done = f"{POSITION_DONE:#x}"
+    lines = moved(0, Priority.RETURN, f"{POSITION_RETURNED:#x}", "    goto_table:148")
+    found = explained(*lines, *moved(148, 10, done), in_port=13)
+    assert decisions(found) == [
+        (Decision.RETURNED, "", None),
+        (Decision.LEFT, "", None),
+        (Decision.DELIVERED, "", None),
+    ]
+    assert (found.steps[0].port_id, found.steps[0].pair_id) == (ident("a-out"), ident("a"))
+    assert found.steps[-1].reason == "its destination is here"
+    bridging = moved(0, Priority.RETURN, NEXT, "    goto_table:153")
+    found = explained(*bridging, *moved(153, 10, done), in_port=13)
+    assert decisions(found)[1] == (Decision.LEFT, PLAN.id, None)
+
+
+def test_a_packet_of_a_chain_comes_from_another_host() -> None:
+    frame = [f" 0. mpls,mpls_label={LABEL}, priority {Priority.CHAIN_FRAME}, {OURS}"]
+    found = explained(*frame, f"    set_field:{ENTERED}->reg8", "    drop", is_start=False)
+    assert decisions(found) == [
+        (Decision.RECEIVED, PLAN.id, None),
+        (Decision.DROPPED, PLAN.id, 0),
+    ]
+
+
+@pytest.mark.parametrize("hop", [0, 1])
+def test_a_packet_enters_the_next_chain_of_a_service_graph(hop: int) -> None:
+    lines = moved(149, Priority.BRANCH, f"{path_position(LABEL, hop, 0):#x}")
+    found = explained(*lines, is_start=False).steps[0]
+    assert (found.decision is Decision.CLASSIFIED) is (hop == 0)
+
+
+@pytest.mark.parametrize(
+    ("table", "priority", "position", "reason"),
+    [
+        (0, Priority.TO_GROUP, POSITION_DONE, "broadcast and multicast"),
+        (0, Priority.LINK_TRAFFIC, POSITION_DONE, "neighbour discovery"),
+        (73, Priority.CLASSIFY, POSITION_DONE, "a router forwards it"),
+        (0, Priority.OWN_TRAFFIC, 0, "the function has sent it of its own"),
+    ],
+)
+def test_packets_that_stay_out_of_chains(
+    table: int, priority: int, position: int, reason: str
+) -> None:
+    before = [] if position else moved(0, 1, ENTERED, "    goto_table:0")
+    steps = explained(*before, *moved(table, priority, f"{position:#x}")).steps
+    (step,) = [one for one in steps if one.decision is Decision.NOT_CLASSIFIED]
+    assert step.reason.startswith(reason)
+    assert (step.table, step.chain_id) == (table, "")
+
+
+# --- Packets that no classifier matches.
+
+PLAIN = ("73. priority 1", "    output:12")
+
+
+@pytest.mark.parametrize(
+    ("lines", "firewall", "unclassified"),
+    [
+        (PLAIN, Firewall.OPENVSWITCH, True),
+        (("94. priority 1", "    output:12"), Firewall.OPENVSWITCH, True),
+        (("60. priority 1", "    output:12"), Firewall.OPENVSWITCH, False),
+        (("60. priority 1", "    output:12"), Firewall.ELSEWHERE, True),
+        (("71. priority 1", "    drop"), Firewall.OPENVSWITCH, False),
+        ((f"73. ip, priority 320, {OURS}", "    drop"), Firewall.OPENVSWITCH, False),
+        ((f"73. ip, priority 320, {OURS}", "    output:12"), Firewall.OPENVSWITCH, True),
+        (("73. priority 1", "    drop"), Firewall.OPENVSWITCH, True),
+        (
+            (f"73. ip, priority 1, {OURS}", "    goto_table:94", "94. priority 0", "    drop"),
+            *(Firewall.OPENVSWITCH, True),
+        ),
+    ],
+)
+def test_a_packet_is_in_no_chain_if_it_has_passed_where_chains_begin(
+    lines: tuple[str, ...], firewall: Firewall, unclassified: bool
+) -> None:
+    view = replace(VIEW, local=switch("h1", "vm", "a-in", "a-out", firewall=firewall))
+    first, *_ = explained(*lines, view=view).steps
+    assert (first.reason == NO_CLASSIFIER) is unclassified
+    if unclassified:
+        table = int(lines[0].partition(".")[0])
+        assert first == Step(Decision.NOT_CLASSIFIED, NO_CLASSIFIER, "br-int", table)
+    assert explained(*lines, view=view, is_start=False).steps[0].reason != NO_CLASSIFIER
+
+
+# --- Where packets leave a host.
+
+WIDE = replace(
+    VIEW,
+    local=replace(VIEW.local, patch_to_tun=21, patch_to_int=31),
+    bridges={**VIEW.bridges, "br-net": Bridge.physical("net"), "br-ovn": None},
+    interfaces={"tap1": ident("vm")},
+)
+
+
+def at(bridge: str, number: int) -> Exit | None:
+    """Return the way of a packet that a bridge sends out at a port."""
+    lines = (f'bridge("{bridge}")', "--------", " 0. priority 1", f"    output:{number}")
+    return next(iter(explained(*lines, view=WIDE).exits), None)
+
+
+@pytest.mark.parametrize(
+    ("bridge", "number", "reach", "name"),
+    [
+        ("br-int", 12, Reach.PORT, ident("a-in")),
+        ("br-int", 102, Reach.TUNNEL, TUNNEL_IPS["h2"]),
+        ("br-int", 7, Reach.UNKNOWN, "port 7 of br-int"),
+        ("br-tun", 103, Reach.TUNNEL, TUNNEL_IPS["h3"]),
+        ("br-tun", 12, Reach.UNKNOWN, "port 12 of br-tun"),
+        ("br-net", 102, Reach.PHYSICAL, "net"),
+        ("br-ovn", 12, Reach.UNKNOWN, "port 12 of br-ovn"),
+    ],
+)
+def test_a_packet_leaves_by_what_is_at_the_port(
+    bridge: str, number: int, reach: Reach, name: str
+) -> None:
+    assert at(bridge, number) == Exit(reach, name, PACKET)
+
+
+def test_what_other_bridges_do_is_beyond_the_host() -> None:
+    assert at("br-else", 12) is None
+    lost = explained('bridge("br-ovn")', "---", " 0. priority 1", "    output:9", view=WIDE).steps
+    assert [(step.decision, step.reason) for step in lost] == [
+        (Decision.LOST, "it leaves by port 9 of br-ovn")
+    ]
+
+
+def test_a_packet_that_goes_to_another_host_says_how() -> None:
+    def last(*lines: str, packet: Packet = PACKET) -> Step:
+        return explained(*lines, view=WIDE, packet=packet).steps[-1]
+
+    plain = last('bridge("br-net")', "---", " 0. priority 1", "    output:9")
+    assert (plain.decision, plain.peer) == (Decision.FORWARDED, "net")
+    assert plain.reason == "by the physical network, as Neutron sends it"
+    labelled = replace(PACKET, labels=(Label(LABEL),))
+    chained = last('bridge("br-tun")', "---", " 0. priority 1", "    output:102", packet=labelled)
+    assert (chained.decision, chained.peer) == (Decision.FORWARDED, TUNNEL_IPS["h2"])
+    assert chained.reason == "through the tunnel, with the labels of its chain"
+
+
+@pytest.mark.parametrize("note", ["skipping output to input port", "output to nonexistent port"])
+def test_a_packet_that_the_switch_does_not_send_is_dropped_with_its_words(note: str) -> None:
+    found = explained(*PLAIN, f"     >> {note}")
+    assert not found.exits
+    assert (found.steps[-1].decision, found.steps[-1].reason) == (Decision.DROPPED, note)
+
+
+def test_ports_that_actions_name_are_not_flooded_to_again() -> None:
+    ports = {5: ("br-int", 12, "a"), 6: ("br-int", 13, "b"), 7: ("br-ovn", 1, "tap1")}
+    lines = ("94. priority 1", "    output:12", "    NORMAL", "     -> flooding")
+    found = explained(*lines, ports=ports, datapath="5,6,7,8", view=WIDE)
+    assert [way.name for way in found.exits] == [ident("a-in"), ident("a-out"), ident("vm")]
+    assert explained("94. priority 1", "    NORMAL", "     -> no way").steps[-1].reason == "no way"
+
+
+TAP = replace(VIEW, plans=[chain([target("a", "h1")], [target("b", "h2")])])
+
+
+@pytest.mark.parametrize(
+    ("number", "port", "peer", "pair"),
+    [(12, ident("a-in"), "", ident("a")), (102, "", TUNNEL_IPS["h2"], "")],
+)
+def test_a_tap_gets_a_copy_and_the_packet_goes_on_unchanged(
+    number: int, port: str, peer: str, pair: str
+) -> None:
+    copied = "fa:16:3e:00:00:0a"
+    found = explained(
+        *CLASSIFIED,
+        f"154. ip, priority 10, {OURS}",
+        f"    clone(set_field:{copied}->eth_dst,set_field:5->reg9,output:{number})",
+        f"    set_field:{copied}->eth_dst",
+        "    set_field:5->reg9",
+        f"    output:{number}",
+        "    output:13",
+    )
+    copy, onward = found.steps[1:]
+    assert (copy.decision, copy.port_id, copy.peer, copy.pair_id, copy.chain_id, copy.hop) == (
+        *(Decision.COPIED, port, peer, pair, PLAN.id, 0),
+    )
+    assert (onward.decision, onward.port_id) == (Decision.DELIVERED, ident("a-out"))
+    assert found.exits == (Exit(Reach.PORT, ident("a-out"), PACKET),)
+
+
+# --- Several bridges and passes.
+
+
+def test_registers_are_of_one_bridge_and_the_chain_is_known_on_the_next() -> None:
+    found = explained(
+        *CLASSIFIED,
+        f"152. ip, priority 10, {OURS}",
+        "    output:21",
+        "",
+        'bridge("br-tun")',
+        "--------",
+        " 0. priority 1",
+        "    output:102",
+        view=WIDE,
+        packet=replace(PACKET, labels=(Label(LABEL),)),
+    )
+    assert decisions(found)[-1] == (Decision.FORWARDED, PLAN.id, 0)
+
+
+@pytest.mark.parametrize(("first", "in_port"), [("br-tun", 21), ("br-net", 41)])
+def test_a_header_that_the_switch_cannot_look_behind_ends_a_trace(first: str, in_port: int) -> None:
+    """The trace is continued from there, with what was below the header."""
+    local = replace(WIDE.local, physical={"net": PhysicalBridge(41, 42)})
+    view = replace(WIDE, local=local)
+    labelled = replace(PACKET, labels=(Label(LABEL),))
+    lines = (
+        *(f'bridge("{first}")', "---", " 0. priority 1", "    output:1", ""),
+        *('bridge("br-int")', "---", f" 0. mpls, priority 301, {OURS}"),
+        *("    set_field:0x7->reg1", "    pop_mpls:0x800", "    output:12"),
+    )
+    found = explained(*lines, view=view, packet=labelled, hidden=1, is_start=False)
+    assert found.frozen is not None
+    assert (found.frozen.visit.bridge, found.frozen.visit.table) == ("br-int", 0)
+    assert found.frozen.state == PacketState(labelled, in_port, {"reg1": 7}, hidden=1)
+    assert not found.exits
+    assert Decision.DROPPED not in {step.decision for step in found.steps}
+    assert explained(*lines, view=view, packet=labelled, is_start=False).exits
+
+
+def test_a_packet_keeps_its_registers_while_the_switch_tracks_its_connection() -> None:
+    text = f"""\
+bridge("br-int")
+----------------
+73. tcp, priority 320, {OURS}
+    set_field:0x10001->reg8
+    ct(table=150,zone=1)
+    set_field:0->reg8
+
+Datapath actions: ct,recirc(0x1)
+
+bridge("br-int")
+----------------
+    thaw
+        Resuming from table 150
+150. No match.
+    drop
+
+Datapath actions: drop
+"""
+    found = explain(parse(text), VIEW, PacketState(PACKET, 11), {}, is_start=True)
+    assert decisions(found)[0] == (Decision.CLASSIFIED, PLAN.id, None)
+    assert decisions(found)[-1] == (Decision.DROPPED, PLAN.id, 0)
+
+
+# --- Reasons.
+
+
+def visit(
+    bridge: str, table: int, priority: int, match: str | None = "", ours: bool = True
+) -> Visit:
+    return Visit(Block(0, bridge), table, match, priority, COOKIE if ours else 0)
+
+
+@pytest.mark.parametrize(
+    ("visits", "is_int", "words"),
+    [
+        ([visit("br-tun", 0, Priority.STRAY_FRAME)], False, "no flow of this host expects"),
+        ([visit("br-tun", 0, Priority.STRAY_FRAME, ours=False)], False, "br-tun has no way"),
+        ([visit("br-tun", 0, 1)], False, "bridge br-tun has no way to its destination"),
+        ([visit("br-int", 0, Priority.EXPIRED)], True, "an NSH with a TTL of 0"),
+        ([visit("br-int", 0, 7)], True, "a flow of portchain drops it"),
+        ([visit("br-int", 149, Priority.BRANCH_FRAGMENT)], True, "a fragment may belong"),
+        ([visit("br-int", 150, Priority.BRANCH_FRAGMENT)], True, "has no pair that can forward"),
+        ([visit("br-int", 149, Priority.BRANCH)], True, "cannot realise the chain"),
+        ([visit("br-int", 146, 1, None, ours=False)], True, "the hash slot has no pair"),
+        ([visit("br-int", 148, 1, None, ours=False)], True, "no source of the chain may use"),
+        ([visit("br-int", 99, 1, None, ours=False)], True, "no flow of Neutron's in table 99"),
+        ([visit("br-int", 25, 2, ours=False)], True, "MAC spoofing"),
+        ([visit("br-int", 93, 2, ours=False)], True, "no flow of Neutron's in table 93"),
+    ],
+)
+def test_reasons_follow_from_the_last_flow(visits: list[Visit], is_int: bool, words: str) -> None:
+    assert words in why_dropped(visits, on_integration_bridge=is_int)

@@ -124,9 +124,11 @@ def test_a_packet_ends_where_it_has_no_way_on(decision: Decision, outcome: Outco
     ],
 )
 def test_a_packet_is_lost_where_nobody_knows_what_comes_next(exits: HostTrace, says: str) -> None:
-    journey, asked = way_of([exits])
+    sent = Step(Decision.FORWARDED, "")
+    journey, asked = way_of([replace(exits, steps=(sent,))])
     (way,) = exits.exits
-    ((host, step),) = journey.steps
+    before, (host, step) = journey.steps
+    assert before == ("h1", sent)
     assert (journey.outcome, host, len(asked)) == (Outcome.LOST, "h1", 1)
     assert step.decision is Decision.LOST
     assert says in step.reason
@@ -216,13 +218,14 @@ def test_a_flooded_packet_to_nobody_known_may_have_gone_outside() -> None:
 
 
 def test_a_packet_that_circles_is_given_up() -> None:
-    back_and_forth = [to(Reach.TUNNEL, TUNNEL_IPS[host]) for host in ("h2", "h1")]
-    journey, asked = way_of(back_and_forth * MOST_VISITS)
+    sent = Step(Decision.FORWARDED, "")
+    answers = [replace(to(Reach.TUNNEL, TUNNEL_IPS[host]), steps=(sent,)) for host in ("h2", "h1")]
+    journey, asked = way_of(answers * MOST_VISITS)
     assert (journey.outcome, len(asked)) == (Outcome.LOST, MOST_VISITS)
-    (last,) = journey.steps
-    assert last[0] == "h1"
-    assert last[1].decision is Decision.LOST
-    assert "too many hosts" in last[1].reason
+    *visits, (host, last) = journey.steps
+    assert visits == [("h1", sent), ("h2", sent)] * (MOST_VISITS // 2)
+    assert (host, last.decision) == ("h1", Decision.LOST)
+    assert last.reason.startswith("the packet does not arrive: it has visited too many hosts")
 
 
 @pytest.mark.parametrize("decision", [Decision.RETURNED, Decision.LEFT])

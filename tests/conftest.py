@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 # The time that an example takes says more about the machine than about the code.
-settings.register_profile("default", deadline=None, max_examples=500 if FULL else 100)
+settings.register_profile("default", deadline=None, max_examples=500 if FULL else 50)
 settings.load_profile("default")
 
 

@@ -13,3 +13,8 @@ FULL = os.environ.get("PORTCHAIN_FULL") == "1"
 def in_full(cases: Sequence[T], otherwise: Sequence[T]) -> Sequence[T]:
     """All cases in the full run, and the ones that cover each kind of case otherwise."""
     return cases if FULL else otherwise
+
+
+def examples(number: int) -> int:
+    """How many examples a property test tries: the number in the full run, half of it otherwise."""
+    return number if FULL else number // 2

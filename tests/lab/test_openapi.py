@@ -27,8 +27,8 @@ from portchain.api import openapi
 from tests.full import FULL
 from tests.stateful import EXPLORE
 
-EXAMPLES = int(os.environ.get("PORTCHAIN_EXAMPLES", "60" if FULL else "10"))
-SEQUENCES = 60
+EXAMPLES = int(os.environ.get("PORTCHAIN_EXAMPLES", "60" if FULL else "5"))
+SEQUENCES = 60 if FULL else 20
 """With fewer sequences of requests, none may change what it has created."""
 CHECKS = (
     not_a_server_error,

@@ -17,6 +17,7 @@ from portchain_lab.layout import tap_name
 from portchain_lab.observe import packet_paths
 from portchain_lab.waiting import wait_for
 
+from tests.full import in_full
 from tests.lab import on_ovn
 from tests.lab.captures import Captures
 from tests.lab.labs import Labs
@@ -25,10 +26,15 @@ from tests.lab.test_failures import PORT, RATE, Traffic
 from tests.lab.workflow import CHAINED, DEADLINE, DIRECT, Workflow
 
 ANY_SOURCE_PORT = {"source_port_range_min": None, "source_port_range_max": None}
-PROGRAMS = (
-    *("agent@h1", "agent@h3", "ovn-controller@h1", "ovn-controller@h3"),
-    *("ovn-northd", "ovn-nb", "ovn-sb"),
+# h1 has the source, h3 the last function and the destination.
+PROGRAMS = in_full(
+    [
+        *("agent@h1", "agent@h3", "ovn-controller@h1", "ovn-controller@h3"),
+        *("ovn-northd", "ovn-nb", "ovn-sb"),
+    ],
+    ["agent@h1", "ovn-controller@h3", "ovn-northd", "ovn-sb"],
 )
+MOVES = in_full([("src", "h1", "h2"), ("sf2", "h2", "h1")], [("sf2", "h2", "h1")])
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +225,7 @@ def test_a_source_without_agent_sends_nothing_around(workflow: Workflow) -> None
     wait_for(lambda: works(workflow), DEADLINE, "the chain as before")
 
 
-@pytest.mark.parametrize(("name", "home", "host"), [("src", "h1", "h2"), ("sf2", "h2", "h1")])
+@pytest.mark.parametrize(("name", "home", "host"), MOVES)
 def test_a_machine_migrates_while_it_runs(
     workflow: Workflow, name: str, home: str, host: str
 ) -> None:

@@ -16,11 +16,12 @@ from portchain.core import model
 from portchain.core.rules import overlap
 from portchain.db import candidates, key_search, relations
 from portchain.db.ports import contains, has_address_in, load_ports, may_send_from
+from tests.full import examples
 from tests.unit.core.test_search_keys import PREFIXES, classifiers
 
 TABLES = model_base.BASEV2.metadata.tables
 PROJECTS, SENDERS, RECEIVERS = ("p", "q"), (None, None, "a", "b"), (None, None, "c", "d")
-EXAMPLES = 60
+EXAMPLES = examples(60)
 
 
 @pytest.fixture(scope="module")

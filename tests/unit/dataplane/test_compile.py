@@ -17,6 +17,7 @@ from portchain.dataplane.flow import Bridge
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.pipeline import TABLES
 from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, Hop, Receiver, Segment
+from tests.full import examples
 from tests.plans import HOSTS, chain, classifier, ident, source, switch, target
 
 ANY_IPV4 = classifier(
@@ -225,7 +226,7 @@ hops = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(hops, st.data())
 def test_any_chain_compiles_to_declared_flows_with_unique_keys(shape, data):
     used = set()

@@ -32,6 +32,7 @@ from portchain.dataplane.transition import (
 )
 from portchain.dataplane.transition_flows import TransitionFlows, compile_transition
 from tests.ambiguous_flows import ambiguous
+from tests.full import examples
 from tests.plans import (
     HOSTS,
     TUNNEL_IPS,
@@ -955,7 +956,7 @@ def packets_by_outcome(world: World) -> dict[tuple, list[Packet]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(histories(2), st.randoms(use_true_random=False))
 def test_every_packet_follows_one_plan(history, random):
     old, new = history
@@ -979,7 +980,7 @@ def test_every_packet_follows_one_plan(history, random):
         assert compile_transition(now, local).draining == frozenset()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(histories(3, failing=True), st.randoms(use_true_random=False))
 def test_no_packet_is_lost_or_goes_around_groups_that_work(history, random):
     """Functions fail and come back, and packets pass groups that fail open."""
@@ -1012,7 +1013,7 @@ def reacting(plan: ChainPlan, *, opens: bool) -> ChainPlan:
     return replace(plan, paths=(replace(path, hops=tuple(hops)),))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     histories(2, failing=True),
     st.frozensets(st.sampled_from(sorted(NAMES))),
@@ -1044,7 +1045,7 @@ def test_hosts_leave_out_what_has_failed_one_after_the_other(history, failed, op
     assert not {ident(name) for name in world.packets[-1].visited} & failed
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(plans(failing=True), st.randoms(use_true_random=False))
 def test_what_a_failed_function_returns_late_goes_on_in_the_chain(plan, random):
     """A function that hangs holds packets for longer than any plan drains."""
@@ -1061,7 +1062,7 @@ def test_what_a_failed_function_returns_late_goes_on_in_the_chain(plan, random):
             assert [GROUP_OF[one] for one in packet.visited] == behind
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(plans(), st.randoms(use_true_random=False))
 def test_packets_visit_all_or_no_functions_of_a_new_chain(plan, random):
     world = World(random, None)
@@ -1075,7 +1076,7 @@ def test_packets_visit_all_or_no_functions_of_a_new_chain(plan, random):
     assert all(tuple(packet.visited) in walks(plan) for packet in found.get(("delivered",), ()))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(histories(4), st.randoms(use_true_random=False))
 def test_no_packet_bypasses_the_chain_in_quick_changes(history, random):
     world = World(random, history[0])

@@ -18,6 +18,7 @@ from portchain.dataplane.pipeline import ODD_GENERATION, TABLES
 from portchain.dataplane.plan import Hop
 from portchain.dataplane.transition import ChainTransition
 from portchain.rpc.contract import PlanUpdate
+from tests.full import examples
 from tests.plans import chain, classifier, ident, source, switch, target
 from tests.unit.host.in_memory_switch import (
     PORTS,
@@ -352,7 +353,7 @@ def test_new_plan_yields_to_chain_that_sends(memory, reconciler, reports):
     assert is_dropped(memory, "vm1")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.permutations(
         [

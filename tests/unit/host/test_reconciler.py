@@ -14,6 +14,7 @@ from portchain.dataplane.host_switch import FlowLimits
 from portchain.dataplane.pipeline import TABLES
 from portchain.host.reconciler import Reconciler
 from portchain.rpc.contract import PlanUpdate
+from tests.full import examples
 from tests.plans import chain, ident, switch, target
 from tests.unit.host.in_memory_switch import (
     PORTS,
@@ -375,5 +376,5 @@ class Life(RuleBasedStateMachine):
         assert len(self.memory.flows) < 500
 
 
-Life.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+Life.TestCase.settings = settings(max_examples=examples(40), stateful_step_count=25, deadline=None)
 TestLife = Life.TestCase

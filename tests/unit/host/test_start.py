@@ -15,6 +15,7 @@ from portchain.dataplane.compile import compile_chain
 from portchain.dataplane.plan import GraphIngress
 from portchain.host.priority_lock import PriorityLock
 from portchain.rpc.contract import PlanUpdate
+from tests.full import examples
 from tests.plans import chain, classifier, ident, source, switch, target
 from tests.unit.host.in_memory_switch import MemorySwitch, let_time_pass, reconciler_on_h1
 
@@ -225,7 +226,7 @@ class TouchedSwitch(MemorySwitch):
         self.touched.update(batch.remove)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     before=st.lists(PLANS, max_size=6),
     changed=st.lists(PLANS, max_size=3),

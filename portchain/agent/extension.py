@@ -3,6 +3,7 @@
 from typing import Any
 
 from neutron_lib.agent import l2_extension
+from neutron_lib.callbacks import events, priority_group, registry, resources
 from neutron_lib.plugins.ml2 import ovs_constants
 from oslo_config import cfg
 from oslo_log import log
@@ -54,6 +55,13 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         self._worker.start()
         serve(HostCollector([self._worker]))
         call_before_default_flows(self._agent_api.br_int, self._restore_flows)
+        # The method handle_switch_restart of extensions is called from Neutron 29 on only.
+        registry.subscribe(
+            self._switch_restarted,
+            resources.AGENT,
+            events.OVS_RESTARTED,
+            priority=priority_group.PRIORITY_DEFAULT - 1,  # before Neutron's firewall
+        )
 
     def _open_switch(self) -> OpenVSwitch:
         ovs, api = cfg.CONF.OVS, self._agent_api
@@ -126,7 +134,7 @@ class PortChainAgentExtension(l2_extension.L2AgentExtension):
         """Program the chains of a port that was unplugged or deleted."""
         self._worker.port_changed(data["port_id"])
 
-    def handle_switch_restart(self) -> None:
+    def _switch_restarted(self, *_: Any, payload: Any = None) -> None:
         """Restore flows after a restart of the switch, before the agent wires the ports again."""
         self._restore_flows(renew_bridges=True)
         # It may be another release, with another module of the kernel. Flows were more urgent.

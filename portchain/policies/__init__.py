@@ -1,6 +1,5 @@
 """Default policies: members of a project manage its resources, and readers see them."""
 
-from neutron_lib.policy import rules as personas
 from oslo_log import log
 from oslo_policy import policy
 
@@ -9,11 +8,15 @@ from portchain.api import definitions
 
 LOG = log.getLogger(__name__)
 
+# As Neutron's own policies have them. neutron-lib exports these texts from 4.0 on only.
+_MEMBER = "(rule:admin_only) or (role:member and project_id:%(project_id)s)"
+_READER = "(rule:admin_only) or (role:reader and project_id:%(project_id)s)"
+
 _ACTIONS = {
-    "create": ("Create a {}", personas.ADMIN_OR_PROJECT_MEMBER, (("POST", ""),)),
-    "get": ("Get a {}", personas.ADMIN_OR_PROJECT_READER, (("GET", ""), ("GET", "/{id}"))),
-    "update": ("Update a {}", personas.ADMIN_OR_PROJECT_MEMBER, (("PUT", "/{id}"),)),
-    "delete": ("Delete a {}", personas.ADMIN_OR_PROJECT_MEMBER, (("DELETE", "/{id}"),)),
+    "create": ("Create a {}", _MEMBER, (("POST", ""),)),
+    "get": ("Get a {}", _READER, (("GET", ""), ("GET", "/{id}"))),
+    "update": ("Update a {}", _MEMBER, (("PUT", "/{id}"),)),
+    "delete": ("Delete a {}", _MEMBER, (("DELETE", "/{id}"),)),
 }
 
 
@@ -34,7 +37,7 @@ def list_rules() -> list[policy.RuleDefault]:
 
 
 _SHARED = "shared_port_pair_groups"
-_OTHER_CHECKS = {"get_port_pair_group": f"({personas.ADMIN_OR_PROJECT_READER}) or rule:{_SHARED}"}
+_OTHER_CHECKS = {"get_port_pair_group": f"({_READER}) or rule:{_SHARED}"}
 
 
 def _shared_groups() -> policy.RuleDefault:
@@ -52,7 +55,7 @@ def _shared_groups() -> policy.RuleDefault:
 
 _STATUS_REASON = policy.DocumentedRuleDefault(
     name="get_port_chain:status_reason",
-    check_str=personas.ADMIN_OR_PROJECT_READER,
+    check_str=_READER,
     scope_types=["project"],
     description="Get the reason for the status of a port chain; the text may name hosts",
     operations=[
@@ -64,7 +67,7 @@ _STATUS_REASON = policy.DocumentedRuleDefault(
 
 _STATUSES = policy.DocumentedRuleDefault(
     name="get_port_chain_statuses",
-    check_str=personas.ADMIN_OR_PROJECT_READER,
+    check_str=_READER,
     scope_types=["project"],
     description="Get the operating status of a port chain, its groups and their pairs; hosts are "
     "named to those who may get the operating_status_reason of the pairs",
@@ -80,7 +83,7 @@ def _operating_reasons() -> list[policy.DocumentedRuleDefault]:
     return [
         policy.DocumentedRuleDefault(
             name=f"get_{resource}:operating_status_reason",
-            check_str=_OTHER_CHECKS.get(f"get_{resource}", personas.ADMIN_OR_PROJECT_READER),
+            check_str=_OTHER_CHECKS.get(f"get_{resource}", _READER),
             scope_types=["project"],
             description=f"Get the reason for the operating status of a {resource.replace('_', ' ')}"
             + ("; the text may name hosts" if resource == "port_pair" else ""),
@@ -95,7 +98,7 @@ def _operating_reasons() -> list[policy.DocumentedRuleDefault]:
 
 _STATS = policy.DocumentedRuleDefault(
     name="get_port_chain_stats",
-    check_str=personas.ADMIN_OR_PROJECT_READER,
+    check_str=_READER,
     scope_types=["project"],
     description="Get what hosts have counted of a port chain; the hosts are named to those who may "
     "get its status_reason",

@@ -10,6 +10,7 @@ from neutron.conf.agent import securitygroups_rpc
 from neutron.conf.plugins.ml2.drivers import ovs_conf
 from neutron.plugins.ml2.drivers.openvswitch.agent import ovs_agent_extension_api as agent_api
 from neutron.plugins.ml2.drivers.openvswitch.agent.openflow.br_cookie import OVSBridgeCookieMixin
+from neutron_lib.callbacks import events, registry, resources
 
 from portchain.agent import extension
 from portchain.dataplane.datapath import FRAMES, Feature
@@ -37,6 +38,17 @@ class _Bridge:
 
     def setup_default_table(self, **_: bool) -> str:
         return "set up"
+
+
+@pytest.fixture(autouse=True)
+def _no_other_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep out what the extensions of other tests have subscribed to."""
+    monkeypatch.setattr(registry, "_CALLBACK_MANAGER", None)
+
+
+def restart_switch() -> None:
+    """Notify of a restarted switch, as Neutron's agent does."""
+    registry.publish(resources.AGENT, events.OVS_RESTARTED, None, payload=None)
 
 
 @pytest.fixture(autouse=True)
@@ -192,9 +204,9 @@ def test_the_datapath_is_asked_again_after_a_restart_of_the_switch(
     queued: list[str] = []
     made._worker.request_reconcile = lambda: queued.append("reconcile")
     assert made._switch.lacks == {FRAMES}
-    made.handle_switch_restart()
+    restart_switch()
     assert (made._switch.lacks, queued) == ({FRAMES}, [])
-    made.handle_switch_restart()
+    restart_switch()
     assert (made._switch.lacks, queued) == (frozenset(), ["reconcile"])
     assert reconciler.asked.count("reconcile") == 2
 

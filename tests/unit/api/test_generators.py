@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from neutron.conf.policies import trunk
+
 from portchain import conf, policies
 from portchain.agent.options import AGENT_OPTS
 from portchain.api import definitions
@@ -44,3 +46,10 @@ def test_sample_policy_has_a_rule_for_every_request() -> None:
     }
     assert wanted <= {rule.name for rule in policies.list_rules()}
     assert all(f'"{name}": ' in sample for name in wanted)
+
+
+def test_members_and_readers_may_do_what_they_may_do_with_resources_of_neutron() -> None:
+    ours = {rule.name: rule.check_str for rule in policies.list_rules()}
+    neutrons = {rule.name: rule.check_str for rule in trunk.list_rules()}
+    for action in ("create", "get", "update", "delete"):
+        assert ours[f"{action}_port_chain"] == neutrons[f"{action}_trunk"]

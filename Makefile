@@ -1,24 +1,29 @@
 # Everything starts here: `make` alone lists the targets.
 .DEFAULT_GOAL := help
-VENV := .venv/bin
+NEWEST := 2026.2
+RELEASE ?= $(NEWEST)
+VENV := .venv$(addprefix -,$(filter-out $(NEWEST),$(RELEASE)))/bin
 LAB := $(VENV)/portchain-lab
 NAME ?= demo
 DRIVER ?= ovs
 ARGS ?=
 
-.PHONY: help setup setup-tests demo demo-down lab shell lint test test-full test-kernel test-kernel-lab \
-	test-ovn bench docs dist
+.PHONY: help setup setup-tests setup-release demo demo-down lab shell lint test test-full test-kernel \
+	test-kernel-lab test-ovn test-release bench docs dist
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install Debian packages and .venv (does nothing if nothing is missing)
-	@tools/install
+setup: ## install Debian packages and .venv (does nothing if nothing is missing; RELEASE=2026.1: .venv-2026.1)
+	@tools/install $(RELEASE)
 
 setup-tests: # also install a browser, and what a virtual machine with another kernel needs
 	@tools/install tests
 
-demo: setup ## start the lab and run the specification's workflow in it (DRIVER=ovn: on OVN; DRIVER=openflow: with a controller)
+setup-release: setup-tests # also install an older release of Neutron
+	@tools/install 2026.1
+
+demo: setup ## start the lab and run the specification's workflow in it (DRIVER=ovn: on OVN; DRIVER=openflow: with a controller; RELEASE=2026.1: with Neutron 28)
 	@$(LAB) demo --name $(NAME) --driver $(DRIVER) $(ARGS)
 
 demo-down: ## stop and remove the lab
@@ -36,7 +41,7 @@ lint: setup ## check style, types and import rules
 test: setup-tests ## check everything that has to hold (ARGS=tests/unit runs a part)
 	@tools/check $(ARGS)
 
-test-full: setup-tests ## the same with more seeds, combinations and restarts
+test-full: setup-release ## the same with more seeds, combinations and restarts
 	@PORTCHAIN_FULL=1 tools/check $(ARGS)
 
 test-kernel: setup-tests ## the tests of the data plane with a kernel's datapath, in a virtual machine
@@ -47,6 +52,9 @@ test-kernel-lab: setup-tests ## the whole system with a kernel's datapath, in a 
 
 test-ovn: setup-tests ## tests of the lab again with hosts of OVN; takes a quarter of an hour
 	@tools/check --ovn
+
+test-release: setup-release ## the tests of what uses Neutron again, with its older release
+	@tools/check --release
 
 bench: setup ## measure (see bench/)
 	@$(VENV)/python -m bench $(ARGS)

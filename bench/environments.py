@@ -69,7 +69,7 @@ def networking_sfc(report: Progress) -> Software:
 
 def _install_networking_sfc(report: Progress) -> None:
     """Create its virtual environment, with the package versions that portchain is tested with."""
-    constraints = REPOSITORY / "constraints.txt"
+    constraints = REPOSITORY / "constraints-2026.2.txt"
     recipe = Path(__file__).read_text()
     wanted = "\n".join((sys.version, recipe, constraints.read_text()))
     digest = hashlib.sha256(wanted.encode()).hexdigest()

@@ -12,6 +12,7 @@ import shlex
 import tarfile
 import tempfile
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ import portchain_lab
 from portchain_lab.errors import LabError
 from portchain_lab.machine import image
 
-NOT_COPIED = {
-    *(".git", ".venv", "build", "dist", "docs", ".mypy_cache", ".ruff_cache", ".hypothesis"),
+NOT_COPIED = (
+    *(".git", ".venv*", "build", "dist", "docs", ".mypy_cache", ".ruff_cache", ".hypothesis"),
     *("test-results", "evidence"),
-}
+)
 RESULT_SIZE, ALIGNMENT = 512 * 2**20, 2**20
 MEMORY = "2500"
 """In megabytes."""
@@ -131,7 +132,8 @@ def _within(path: Path) -> str:
 
 def _wanted(folder: Path, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     inside = Path(member.name).relative_to(_within(folder)).parts
-    return None if inside and inside[0] in NOT_COPIED else member
+    unwanted = inside and any(fnmatch(inside[0], name) for name in NOT_COPIED)
+    return None if unwanted else member
 
 
 def unpack(results: Path, folder: Path) -> int:

@@ -77,7 +77,10 @@ def test_a_command_ends_with_its_client(port: int, tmp_path: Path) -> None:
 
 
 def test_the_machine_gets_source_and_command_but_no_earlier_results(tmp_path: Path) -> None:
-    for name in ("code.py", "docs/page.md", "tests/docs/test_page.py", "evidence/log"):
+    for name in (
+        *("code.py", "docs/page.md", "tests/docs/test_page.py", "evidence/log"),
+        *(".venv/bin/python", ".venv-2026.1/bin/python"),
+    ):
         path = tmp_path / "source" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("content")

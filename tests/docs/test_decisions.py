@@ -72,6 +72,11 @@ class TestPage:
         assert f"{row}| {matter['date']} |" in (FOLDER / "README.md").read_text()
 
 
+def test_the_list_names_no_page_that_is_not_there():
+    listed = re.findall(r"^\| \d+ \| \[.*\]\((\S+)\)", (FOLDER / "README.md").read_text(), re.M)
+    assert listed == [page.name for page in PAGES]
+
+
 def test_missing_numbers_are_explained():
     _, _, section = (FOLDER / "README.md").read_text().partition("## Missing numbers")
     explained = {int(number) for number in re.findall(r"\b\d+\b", section.partition("```")[0])}

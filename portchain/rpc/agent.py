@@ -63,13 +63,8 @@ class AgentClient:
                 LOG.debug("Host %s has answered: %r", host, error)
             return True
 
-        names = sorted(hosts)
-        if not names:
-            return set()
-        workers = min(len(names), _PINGED_AT_ONCE)
-        with ThreadPoolExecutor(workers, thread_name_prefix="ping-hosts") as pool:
-            found = zip(names, pool.map(answers, names), strict=True)
-            return {host for host, has_answered in found if not has_answered}
+        found = _ask_all(answers, hosts, _PINGED_AT_ONCE)
+        return {host for host, has_answered in found.items() if not has_answered}
 
     def counters(
         self, context: Any, hosts: Collection[str], chain_id: str, timeout: float
@@ -120,9 +115,7 @@ class AgentClient:
                     return "its release is older and cannot answer"
                 return "it failed, or cannot be reached; the logs say why"
 
-        names = sorted(hosts)
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ask-hosts") as pool:
-            found = dict(zip(names, pool.map(ask, names), strict=True))
+        found = _ask_all(ask, hosts, _AT_ONCE)
         failures = {host: answer for host, answer in found.items() if isinstance(answer, str)}
         answers = {host: one for host, one in found.items() if not isinstance(one, str)}
         return answers, failures
@@ -241,3 +234,18 @@ class AgentEndpoint:
     def state(self, context: Any, with_plans: Any = False) -> dict[str, Any]:
         """Return the state of this program."""
         return state_codec.encode_state(self._state(bool(with_plans)))
+
+
+def _ask_all(
+    ask: Callable[[str], _Answer], hosts: Collection[str], at_once: int
+) -> dict[str, _Answer]:
+    """Call a function with each host, with some of them at the same time.
+
+    :param at_once: how many at most.
+    :returns: host -> what the function returned.
+    """
+    names = sorted(hosts)
+    if not names:
+        return {}
+    with ThreadPoolExecutor(min(len(names), at_once), thread_name_prefix="ask-hosts") as pool:
+        return dict(zip(names, pool.map(ask, names), strict=True))

@@ -73,36 +73,25 @@ class ChainStates:
         """The chains whose transition waits for a time, or for the switch."""
         return self._with_deadline | self.awaiting_switch
 
-    def outdated(
+    def without_outdated(
         self, plans: Iterable[ChainPlan], sent_revisions: Mapping[str, int] | None = None
-    ) -> set[str]:
-        """Return the ids of those plans of which this host knows something newer.
+    ) -> tuple[ChainPlan, ...]:
+        """Return the plans but for those of which this host knows something newer.
 
         :param sent_revisions: the revisions that the plans answer to; None for a notification.
         """
-        return {plan.id for plan in plans if self._is_outdated(plan, sent_revisions)}
+        return tuple(plan for plan in plans if not self._is_outdated(plan, sent_revisions))
 
-    def accept(
-        self,
-        update: PlanUpdate,
-        sent_revisions: Mapping[str, int] | None = None,
-        *,
-        in_two_phases: bool,
-    ) -> Accepted:
+    def accept(self, update: PlanUpdate, *, in_two_phases: bool) -> Accepted:
         """Store what an update says.
 
-        :param sent_revisions: as for ``outdated``.
+        :param update: its plans are those of ``without_outdated``.
         :param in_two_phases: whether chains may be prepared. Before the first answer of the server
             it is unknown which plan the flows in the switch belong to, so there is nothing to
             prepare from: chains go straight to the new plan.
         """
-        outdated = self.outdated(update.chains, sent_revisions)
         prepare = update.prepare if in_two_phases else ()
-        plans = [
-            plan
-            for plan in update.chains
-            if plan.id not in outdated and self.get(plan.id).plan != plan
-        ]
+        plans = [plan for plan in update.chains if self.get(plan.id).plan != plan]
         takes_over = [self._accept_plan(plan, prepare=plan.id in prepare) for plan in plans]
         changed = [plan.id for plan in plans]
         changed += [chain_id for chain_id, _ in filter(self._remove, update.removed)]

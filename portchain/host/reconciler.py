@@ -493,13 +493,13 @@ class Reconciler:
         self, update: PlanUpdate, sent_revisions: Mapping[str, int] | None = None
     ) -> list[str]:
         """Store what an update says; return the ids of the chains that it changes."""
-        outdated = self._states.outdated(update.chains, sent_revisions)
-        plans = (plan for plan in update.chains if plan.id not in outdated)
-        back = {pair for plan in plans for pair in self._pairs_put_back(plan)}
-        self._reports.forget(chain_id for chain_id, _ in update.removed)
-        changed, takes_over = self._states.accept(
-            update, sent_revisions, in_two_phases=self.plans_known.is_set()
+        update = replace(
+            update, chains=self._states.without_outdated(update.chains, sent_revisions)
         )
+        back = {pair for plan in update.chains for pair in self._pairs_put_back(plan)}
+        changed, takes_over = self._states.accept(update, in_two_phases=self.plans_known.is_set())
+        removed = (chain_id for chain_id, _ in update.removed)
+        self._reports.forget(one for one in removed if self._states.get(one).plan is None)
         if takes_over:
             self._in_sync = False
         return [*changed, *self._take_back(back)] if back else changed

@@ -225,6 +225,19 @@ def test_an_unreadable_plan_is_reported_once_and_flows_stay(memory, reconciler, 
     assert [report for report in reports if report.error] == [unread]
 
 
+def test_a_removal_that_comes_late_makes_no_report(memory, reconciler, reports):
+    reconciler.synchronise(PlanUpdate((plan(1, 5),)))
+    before = list(reports)
+    reconciler.update(PlanUpdate(removed=((plan(1, 5).id, 3),)))
+    memory.is_down = True
+    with pytest.raises(RuntimeError):
+        reconciler.reconcile()
+    memory.is_down = False
+    reconciler.reconcile()  # computes all chains again
+    assert reports == before
+    assert memory.holds_exactly(plan(1, 5))
+
+
 def elsewhere(revision):
     """A chain whose functions are on another host. Each revision has one more pair."""
     pairs = [target(name, "h2") for name in "cde"[:revision]]

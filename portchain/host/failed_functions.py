@@ -1,11 +1,11 @@
 """What hosts say of functions that have failed since the server planned (docs/decisions/0072)."""
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from portchain.dataplane.failed_functions import functions_among, pairs_reacted_to
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ChainTransition
+from portchain.host.chain_index import ChainIndex
 
 _FAILED_SECONDS = 120.0
 """How long a host sends nothing to a function because of what its host has said. It is said again
@@ -27,9 +27,7 @@ class FailedFunctions:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._failed: dict[str, tuple[str, float]] = {}  # pair -> its host, and until when
-        # The chains that react to a pair's failure. Few chains of a host have a pair.
-        self._chains_of: defaultdict[str, set[str]] = defaultdict(set)
-        self._pairs_of: dict[str, frozenset[str]] = {}
+        self._chains_of_pairs = ChainIndex()  # chains that react to the failure of a pair
 
     @property
     def pairs(self) -> frozenset[str]:
@@ -50,18 +48,7 @@ class FailedFunctions:
     def set_plans(self, chain_id: str, plans: Iterable[ChainPlan]) -> None:
         """Note which plans this host has of a chain; none if it has gone."""
         pairs = frozenset[str]().union(*map(pairs_reacted_to, plans))
-        known = self._pairs_of.pop(chain_id, frozenset())
-        if pairs:
-            self._pairs_of[chain_id] = pairs
-        for pair in pairs - known:
-            self._chains_of[pair].add(chain_id)
-        for pair in known - pairs:
-            self._chains_of[pair].remove(chain_id)
-            if not self._chains_of[pair]:
-                del self._chains_of[pair]
-
-    def _chains_with(self, pair_ids: Iterable[str]) -> set[str]:
-        return {chain for pair in pair_ids for chain in self._chains_of.get(pair, ())}
+        self._chains_of_pairs.put(chain_id, pairs)
 
     def note(
         self, host: str, is_up: Mapping[str, bool], chains: Mapping[str, ChainTransition]
@@ -76,7 +63,7 @@ class FailedFunctions:
         down = {pair for pair, answers in is_up.items() if not answers}
         changed: set[str] = set()
         failed: set[str] = set()
-        for chain_id in self._chains_with(down):
+        for chain_id in self._chains_of_pairs.chains_with(down):
             state = chains[chain_id]
             plans = (plan for plan in (state.plan, state.previous) if plan is not None)
             pairs = {pair for plan in plans for pair in functions_among(plan, down, host)}
@@ -102,7 +89,7 @@ class FailedFunctions:
             host, _ = self._failed.pop(pair_id)
             changed |= {
                 chain_id
-                for chain_id in self._chains_with((pair_id,))
+                for chain_id in self._chains_of_pairs.chains_with((pair_id,))
                 if any(functions_among(plan, (pair_id,), host) for plan in chains[chain_id].plans)
             }
         return changed

@@ -34,8 +34,8 @@ from portchain.dataplane.packed_flows import compare, digest
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
+from portchain.host.chain_index import ChainIndex
 from portchain.host.chain_states import ChainStates
-from portchain.host.chains_of_ports import ChainsOfPorts
 from portchain.host.counter_store import CounterStore
 from portchain.host.failed_functions import FailedFunctions
 from portchain.host.flow_counters import FlowCounters
@@ -99,7 +99,7 @@ class Reconciler:
         self._comparing = threading.Lock()
         self._states = ChainStates(host, timeouts, clock, self._note_change)
         self._chains = self._states.by_id
-        self._chains_of_ports = ChainsOfPorts()
+        self._chains_of_ports = ChainIndex()
         self._needs = NeedsOfChains()
         self._set_checks = set_checks
         self._checks = ChecksOfChains()

@@ -159,4 +159,4 @@ def test_only_the_chains_of_a_function_are_looked_at() -> None:
     for name in ("three", "four"):
         failed.set_plans(name, ())
     assert failed.take_back([ident("b")], chains) == set()
-    assert not failed._chains_of.keys() & {ident("b")}
+    assert not failed._chains_of_pairs._chains.keys() & {ident("b")}

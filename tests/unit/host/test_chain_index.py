@@ -1,9 +1,9 @@
-"""Which chains use which ports."""
+"""Which chains use what."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portchain.host.chains_of_ports import ChainsOfPorts
+from portchain.host.chain_index import ChainIndex
 
 NAMES = st.sampled_from("abcd")
 PORTS = st.frozensets(st.sampled_from("1234"))
@@ -13,7 +13,7 @@ PORTS = st.frozensets(st.sampled_from("1234"))
 def test_both_directions_follow_every_change(
     changes: list[tuple[str, frozenset[str]]], asked: frozenset[str], here: frozenset[str]
 ) -> None:
-    index, expected = ChainsOfPorts(), dict[str, frozenset[str]]()
+    index, expected = ChainIndex(), dict[str, frozenset[str]]()
     for chain_id, ports in changes:
         index.put(chain_id, ports)
         expected[chain_id] = ports
@@ -25,7 +25,7 @@ def test_both_directions_follow_every_change(
 
 
 def test_nothing_is_kept_of_chains_that_have_gone() -> None:
-    index = ChainsOfPorts()
+    index = ChainIndex()
     index.put("a", frozenset("12"))
     index.put("a", frozenset())
-    assert (index._chains, index._ports) == ({}, {})
+    assert (index._chains, index._used) == ({}, {})

@@ -28,7 +28,7 @@ from tests.full import FULL
 from tests.stateful import EXPLORE
 
 EXAMPLES = int(os.environ.get("PORTCHAIN_EXAMPLES", "60" if FULL else "5"))
-SEQUENCES = 60 if FULL else 20
+SEQUENCES = 60
 """With fewer sequences of requests, none may change what it has created."""
 CHECKS = (
     not_a_server_error,

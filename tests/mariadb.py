@@ -59,9 +59,12 @@ def running() -> Iterator[MariaDb]:
     # Not the directory of a test: the path of a Unix socket is limited to 107 characters.
     with tempfile.TemporaryDirectory(prefix="pc-db-", dir=_place()) as name:
         directory = Path(name)
-        data, socket = directory / "data", directory / "socket"
+        data, socket, scratch = (directory / part for part in ("data", "socket", "tmp"))
+        scratch.mkdir()
         user = "root" if os.getuid() == 0 else str(os.getuid())
-        common = ["--no-defaults", f"--datadir={data}", f"--user={user}"]
+        # A server that starts deletes all temporary tables in its directory for them, also those
+        # of servers that are running.
+        common = ["--no-defaults", f"--datadir={data}", f"--tmpdir={scratch}", f"--user={user}"]
         subprocess.run(
             ["mariadb-install-db", *common, "--auth-root-authentication-method=normal"],
             check=True,

@@ -104,6 +104,7 @@ def _prepare(lab: layout.Layout, registry: processes.ProcessRegistry, target: Pa
         "--auth-root-authentication-method=normal",
         "--skip-test-db",
         f"--datadir={data}",
+        f"--tmpdir={lab.scratch}",
     )
     server = services.mariadb(lab, data)
     record = processes.start(server.process, registry)

@@ -51,6 +51,8 @@ DATAPATHS = {"userspace": "netdev", "kernel": "system"}
 """Where switches forward packets, each with Open vSwitch's name for it."""
 NETWORK_TYPES = {"vxlan": 50, "gre": 42, "geneve": 50, "vlan": 0, "flat": 0}
 """Types of project networks, each with the overhead that Neutron subtracts over IPv4, in bytes."""
+UNTUNNELLED_TYPES = ("vlan", "flat")
+"""Those that the underlay carries without tunnels."""
 IPV6_OVERHEAD = 20
 OVN_OPTIONS = 8
 """Bytes of the Geneve option in which OVN carries logical port numbers."""
@@ -276,7 +278,7 @@ class Layout:
     @property
     def has_tunnels(self) -> bool:
         """Whether tunnels carry project networks; otherwise the underlay carries them directly."""
-        return self.network_type not in ("vlan", "flat")
+        return self.network_type not in UNTUNNELLED_TYPES
 
     @property
     def in_kernel(self) -> bool:

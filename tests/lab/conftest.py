@@ -12,7 +12,7 @@ from portchain_lab.lab import Lab
 from tests.full import in_full
 from tests.lab import schedule
 from tests.lab.captures import Captures
-from tests.lab.labs import DEFAULT, Labs
+from tests.lab.labs import Labs
 from tests.lab.workflow import Workflow
 
 EVIDENCE = Path("evidence")
@@ -30,9 +30,9 @@ def labs() -> Iterator[Labs]:
 
 
 @pytest.fixture(scope="module")
-def lab(labs: Labs) -> Lab:
+def lab(labs: Labs, request: pytest.FixtureRequest) -> Lab:
     """Three hosts, usually with Open vSwitch agents. Some modules override this."""
-    return labs.get(**DEFAULT)
+    return labs.get(**schedule.layout_of(request.path.stem))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,10 @@ DATAPATH = os.environ.get("PORTCHAIN_DATAPATH", "userspace")
 OVN: dict[str, Any] = {"network_type": "geneve", "driver": "ovn"}
 """How the layout of a lab with OVN differs from the default."""
 
+L2_POPULATION: dict[str, Any] = {"l2_population": True}
+IPV6: dict[str, Any] = {"ipv6_underlay": True, "qos": True, "prometheus": True}
+"""Tunnels over IPv6. Packets also visit the tables of Neutron's rate limits."""
+
 DEFAULT: dict[str, Any] = OVN if DRIVER == "ovn" else {"firewall": FIREWALL}
 """The lab of tests that need no certain layout."""
 

@@ -31,13 +31,23 @@ TRANSPORTS: dict[str, dict[str, Any]] = {
     "geneve": {"network_type": "geneve"},
     "vlan": {"network_type": "vlan"},
     "flat": {"network_type": "flat"},
-    "l2pop": {"l2_population": True},
-    # Packets also visit the tables of Neutron's rate limits; ``test_rate_limits`` shares the lab.
-    "ipv6": {"ipv6_underlay": True, "qos": True},
+    "l2pop": labs.L2_POPULATION,
+    "ipv6": labs.IPV6,
     "ovn": labs.OVN,
     "ovn-vlan": {**labs.OVN, "network_type": "vlan"},
     "ovn-flat": {**labs.OVN, "network_type": "flat"},
 }
+
+
+def layout_of(transport: str) -> dict[str, Any]:
+    """The layout of the transport's lab, as ``Labs.get`` takes it.
+
+    Hosts of OVN carry networks of all types at once.
+    """
+    layout = TRANSPORTS[transport]
+    return labs.OVN if layout.get("driver") == "ovn" else layout
+
+
 ONE_PORT = "one port"
 # Kinds of the functions of PG1 and of PG2.
 KINDS = {

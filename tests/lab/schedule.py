@@ -7,9 +7,12 @@ short and all processes end at about the same time.
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.lab.labs import DEFAULT, IPV6, L2_POPULATION, OVN
 
 FOLDER = Path(__file__).parent
 
@@ -19,13 +22,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "test_kinds",
         "test_specification",
         "test_balance",
-        "test_ends",
         "test_learning",
         "test_tap",
         "test_tracing",
         "test_doctor",
+        "test_matrix[l2pop]",
     ),
-    "failures": ("test_failures", "test_demo"),
+    "failures": ("test_failures", "test_ends", "test_demo"),
     # These transports differ only in the configuration of the agents, so they share a lab.
     "default": (
         *("test_clients", "test_tenancy", "test_openapi", "test_many_clients", "test_scripts"),
@@ -36,16 +39,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "both": ("test_both",),
     "aliases": ("test_aliases",),
     "heat": ("test_heat",),
-    "health": ("test_health",),
-    "prometheus": ("test_counters",),
     "dashboard": ("test_dashboard",),
-    "l2pop": ("test_matrix[l2pop]",),
     "routers": ("test_routers",),
-    "ipv6": ("test_matrix[ipv6]", "test_rate_limits"),
+    "ipv6": ("test_health", "test_counters", "test_rate_limits", "test_matrix[ipv6]"),
     "changes": ("test_changes",),
 }
 """Modules by group; ``module[word]`` stands for those of its tests whose parameters begin so."""
 
+LAYOUTS = {"packets": L2_POPULATION, "ipv6": IPV6}
+"""How a group's lab differs from the default: by what some of its modules need."""
 
 PLACES = {
     name: (number, group)
@@ -64,6 +66,14 @@ def arrange(items: list[pytest.Item]) -> None:
     """
     order = {item: _place(item.nodeid)[0] if item.path.parent == FOLDER else -1 for item in items}
     items.sort(key=order.__getitem__)  # stable: within a module nothing changes
+
+
+def layout_of(module: str) -> dict[str, Any]:
+    """The layout of the lab that a module's group shares, as ``Labs.get`` takes it.
+
+    :param module: such as ``test_kinds``.
+    """
+    return DEFAULT if DEFAULT is OVN else DEFAULT | LAYOUTS.get(PLACES[module][1], {})
 
 
 class GroupScheduling(LoadScopeScheduling):

@@ -15,18 +15,12 @@ from portchain_lab.observe import packet_paths
 from portchain_lab.waiting import wait_for
 
 from tests.lab.captures import Captures
-from tests.lab.labs import DEFAULT, Labs
 from tests.lab.test_kinds import many
 from tests.lab.workflow import DEADLINE, Workflow
 
 FUNCTIONS = ("sf1", "sf2", "sf3")
 Figures = Counter[tuple[str, ...]]
 """Direction, counter and name -> packets."""
-
-
-@pytest.fixture(scope="module")
-def lab(labs: Labs) -> Lab:
-    return labs.get(**DEFAULT, prometheus=True)
 
 
 @pytest.fixture(scope="module")

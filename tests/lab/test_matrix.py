@@ -27,10 +27,10 @@ class Site:
         transport = str(case["transport"])
         if self._transport != transport:
             self.clean_up()
-        lab = self._labs.get(firewall=str(case["firewall"]), **matrix.TRANSPORTS[transport])
+        lab = self._labs.get(firewall=str(case["firewall"]), **matrix.layout_of(transport))
         if self._workflow is None:
             subnets = (SUBNET, "2001:db8:30::/64")
-            network_type = lab.layout.network_type
+            network_type = matrix.TRANSPORTS[transport].get("network_type", "vxlan")
             self._workflow = Workflow(lab, Captures(), subnets=subnets, network_type=network_type)
             self._workflow.boot(functions=())
             self._transport = transport

@@ -10,19 +10,12 @@ from portchain_lab.errors import LabError
 from portchain_lab.lab import Lab
 from portchain_lab.waiting import wait_for
 
-from tests.lab import matrix
 from tests.lab.captures import Captures
-from tests.lab.labs import Labs
 from tests.lab.workflow import DEADLINE, DIRECT, VIA_PP3, Workflow
 
 CONNECTIONS = 3
 KILOPACKETS_PER_SECOND = 100  # more than the lab can send
 RECEIVED, SENT = "table=58,dl_dst={mac}", "table=58,dl_src={mac}"
-
-
-@pytest.fixture(scope="module")
-def lab(labs: Labs) -> Lab:
-    return labs.get(**matrix.TRANSPORTS["ipv6"])
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 from portchain_lab.cloud import ovn
 from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.lab import Lab
-from portchain_lab.layout import PHYSICAL_NETWORK, tap_name
+from portchain_lab.layout import PHYSICAL_NETWORK, UNTUNNELLED_TYPES, tap_name
 from portchain_lab.observe import packet_paths, traffic
 from portchain_lab.waiting import wait_for
 
@@ -132,7 +132,9 @@ class Workflow:
         if not self.network_type:
             return self.cloud.create_network(name="net1")
         # Only an administrator may choose the type.
-        physical = {} if self.lab.layout.has_tunnels else {"physical_network": PHYSICAL_NETWORK}
+        physical = (
+            {"physical_network": PHYSICAL_NETWORK} if self.network_type in UNTUNNELLED_TYPES else {}
+        )
         return self.lab.sdk("admin").network.create_network(
             name="net1",
             project_id=self.lab.sdk("demo").current_project_id,

@@ -27,7 +27,7 @@ from tests import full
 from tests.functional.dataplane.fabric import Fabric
 from tests.plans import TUNNEL_IPS, ident, mac
 
-ROUNDS = full.in_full(range(400), range(60))
+ROUNDS = full.in_full(range(400), range(24))
 VM, VIP, OUTSIDE = "10.0.0.10", "10.0.0.100", "203.0.113.5"
 VIRTUAL_MAC = "00:00:5e:00:01:07"
 ADDRESSES = {"vm": VM, "one": "10.0.0.21", "two": "10.0.0.22", "gw": "10.0.0.1"}

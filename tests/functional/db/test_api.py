@@ -128,6 +128,7 @@ class PortChainOnMariaDbTest(OnMariaDb, test_port_chain.PortChainTest):
     """The same requests and answers as on SQLite."""
 
 
+@pytest.mark.only_in_full  # what labs also do, on MariaDB
 class PortEventsOnMariaDbTest(OnMariaDb, test_port_events.PortEventsTest):
     """The same events and snapshots as on SQLite."""
 
@@ -136,6 +137,7 @@ class RealisationOnMariaDbTest(OnMariaDb, test_realisation.RealisationTest):
     """The same status after the same reports as on SQLite."""
 
 
+@pytest.mark.only_in_full
 class FailingOnMariaDbTest(OnMariaDb, test_drivers.FailingTest):
     """The same repair as on SQLite."""
 

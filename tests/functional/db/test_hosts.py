@@ -9,6 +9,7 @@ from oslo_config import cfg
 
 from portchain.db import hosts, models, snapshots
 from portchain.rpc import contract
+from tests.full import in_full
 from tests.functional.db.at_once import AtOnce
 from tests.functional.db.test_api import OnMariaDb
 from tests.unit.drivers.test_packet_hosts import (
@@ -77,7 +78,7 @@ class HostRaceTest(AtOnce, OnMariaDb, PacketHostsCase):
             body = {"port_chain": {"port_pair_groups": groups}}
             return lambda context: self.plugin.update_port_chain(context, chain, body)
 
-        for groups in ([self.group_id, other], [self.group_id]) * 2:
+        for groups in ([self.group_id, other], [self.group_id]) * in_full(2, 1):
             self.upgrade(FIRST, SECOND)
             self.all_at_once(
                 *[set_groups(chain, *groups) for chain in chains],

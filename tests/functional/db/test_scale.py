@@ -9,7 +9,7 @@ from portchain.db import port_cache
 from tests.full import in_full
 
 # The database reads tables of a few rows as a whole, which costs less than an index.
-FEW, MANY = 110, 550
+FEW, MANY = 110, 330
 TOLERANCE = 40
 """The numbers of rows differ as the database estimates the costs of its plans."""
 MACHINES = in_full((10, 1000), (10, 60))

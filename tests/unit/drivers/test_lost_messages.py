@@ -26,13 +26,14 @@ from portchain.plugin import PortChainPlugin
 from portchain.rpc import contract, parts
 from portchain.rpc.agent import AgentClient
 from portchain.rpc.plan_codec import PlanSplitter
+from tests.full import in_full
 from tests.unit.api.base import ApiTestCase
 
 HOSTS = ("compute-1", "compute-2", "compute-3", "compute-4")
 OLD = "compute-4"
 """A host of the previous release: it reads whole plans only."""
 
-STEPS, SEEDS = 50, range(3)
+STEPS, SEEDS = 50, in_full(range(30), range(2))
 
 
 class SimulatedHost:

@@ -23,7 +23,7 @@ from tests.simulated_network import Host, Packet, move
 from tests.unit.host.in_memory_switch import TIMEOUTS, Clock, MemorySwitch
 
 SEEDS = (
-    *range(3000 if FULL else 150),
+    *range(3000 if FULL else 100),
     18588,  # an agent restarts while its host has no part in the chain, which then comes back
 )
 STEPS = 200

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import schedule
+from tests.lab import labs, matrix, schedule
 
 
 def test_tests_are_grouped_by_module_and_by_their_first_parameter() -> None:
@@ -29,3 +29,12 @@ def test_a_module_in_no_group_is_an_error() -> None:
 def test_every_module_is_in_a_group() -> None:
     named = {name.partition("[")[0] for name in schedule.PLACES}
     assert named == {path.stem for path in Path(schedule.FOLDER).glob("test_*.py")}
+
+
+@pytest.mark.parametrize("transport", ["l2pop", "ipv6"])
+def test_a_transport_uses_the_lab_of_its_group(transport: str) -> None:
+    (group,) = (
+        group for group, names in schedule.GROUPS.items() if f"test_matrix[{transport}]" in names
+    )
+    (module,) = {name for name in schedule.GROUPS[group] if name in ("test_kinds", "test_counters")}
+    assert schedule.layout_of(module) == labs.DEFAULT | matrix.TRANSPORTS[transport]

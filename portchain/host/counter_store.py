@@ -65,6 +65,19 @@ class CounterStore:
         """How often flows have been retired: what was read of flows before may be outdated."""
         return self._retirements
 
+    def begin(self, flows: Iterable[tuple[FlowKey, Counter]]) -> None:
+        """Note what flows count that have been added to the switch.
+
+        After a restart of this program, only the store knows what a flow counts that no chain wants
+        any more.
+        """
+        with self._transaction() as cursor:
+            cursor.executemany(
+                f"INSERT OR IGNORE INTO present (flow, {_COLUMNS}) "  # noqa: S608
+                "VALUES (?, ?, ?, ?, ?, 0, 0)",
+                ((digest(key), *counter) for key, counter in flows),
+            )
+
     def observe(self, counts: Iterable[FlowCount], retirements: int) -> bool:
         """Note what the switch says of flows that exist.
 

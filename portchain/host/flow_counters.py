@@ -88,8 +88,7 @@ class FlowCounters:
     def recounted(self, replacing: Collection[Flow]) -> list[FlowKey]:
         """Return which of the flows that replace others must not go on with the counts of those.
 
-        :param replacing: flows that count, and that replace flows which this process has not
-            programmed.
+        :param replacing: flows that replace others which this process has not programmed.
         """
         try:
             known = self._store.counters_of(flow.key for flow in replacing) if replacing else {}
@@ -97,6 +96,11 @@ class FlowCounters:
             LOG.exception("Could not read the counts of flows")
             known = {}
         return [flow.key for flow in replacing if known.get(flow.key) != flow.counter]
+
+    def begin(self, added: Collection[Flow]) -> None:
+        """Note what flows count that have been added. Call ``retire`` before, if it is needed."""
+        counting = [(flow.key, flow.counter) for flow in added if flow.counter]
+        self._attempt(lambda: self._store.begin(counting), counting)
 
     def retire(self, counts: Collection[FlowCount]) -> None:
         """Keep the counts of flows that have been deleted."""

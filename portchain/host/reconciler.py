@@ -294,6 +294,7 @@ class Reconciler:
         batches = comparison.additions(chains)
         if batches:
             self._apply_batches(batches)
+            self._counters.begin([flow for batch in batches for flow in batch.put])
 
     def retry_incomplete(self) -> None:
         """Compute the flows of the chains that lack something again.
@@ -622,15 +623,15 @@ class Reconciler:
         """Note which flows were missing in the switch, and have no flow go on with others' counts.
 
         The switch gives a flow that replaces another one with the same key the count of that one.
-        So a flow that counts for another counter is deleted and added again.
+        So a flow that counts for another counter, or for none any more, is deleted and added again.
 
         :param batches: what repairs the switch.
         :param surplus: what the switch has, and should not have.
         """
         present = {entry.key for entry in surplus}
-        counting = [flow for batch in batches for flow in batch.put if flow.counter]
-        self._counters.lose([flow.key for flow in counting if flow.key not in present])
-        anew = set(self._counters.recounted([flow for flow in counting if flow.key in present]))
+        put = [flow for batch in batches for flow in batch.put]
+        self._counters.lose([f.key for f in put if f.counter and f.key not in present])
+        anew = set(self._counters.recounted([flow for flow in put if flow.key in present]))
         if not anew:
             return batches
         return [
@@ -653,6 +654,7 @@ class Reconciler:
             counts = self._counters.read_before([one for one in deleted if self._is_kept(one)])
             self._apply_batches(batches)
             self._counters.retire(counts)
+            self._counters.begin([flow for batch in batches for flow in batch.put])
         except Exception as exc:
             LOG.warning(
                 "The switch of host %s rejected flows (%s). Looking for the chains that they "
@@ -693,7 +695,9 @@ class Reconciler:
             ledger.pop_changes()
             if not rejected:
                 break
-        self._apply_batches(ledger.repair(*self._differences(self._switch.dump_entries())))
+        batches = ledger.repair(*self._differences(self._switch.dump_entries()))
+        self._apply_batches(batches)
+        self._counters.begin([flow for batch in batches for flow in batch.put])
         return outcomes
 
     def _apply_batches(self, batches: list[Batch]) -> None:

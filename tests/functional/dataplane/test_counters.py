@@ -143,11 +143,17 @@ def test_counts_are_kept_if_the_switch_lost_its_flows_while_the_agent_was_down(
     oracle.check()
 
 
-def test_counts_of_flows_that_were_outdated_at_a_start_are_kept(world: World) -> None:
+@pytest.mark.parametrize("is_read", [True, False])
+def test_counts_of_flows_that_were_outdated_at_a_start_are_kept(
+    world: World, is_read: bool
+) -> None:
+    """Whether or not somebody has asked for them before the agent stopped."""
     oracle = start(world)
     change(world, steered([A], [C], revision=1))
     oracle.send(20)
-    oracle.check()
+    world.vswitch.appctl("revalidator/purge")
+    if is_read:
+        oracle.check()
     for agent in world.agents.values():
         agent.restart()
     planned = Planned(steered([C], [D], revision=2, generation=1), Availability())

@@ -75,6 +75,18 @@ def test_a_flow_that_nobody_knows_counts_for_what_it_counted_for(store):
     assert store.totals(["c1"]) == {VISITS: Count(6, 60)}
 
 
+def test_an_added_flow_is_known_before_it_has_been_read(store):
+    store.begin([(ONE, VISITS)])
+    store.retire([(ONE, None, Count(6, 60))])
+    assert packets(store) == 6
+
+
+def test_a_flow_that_is_added_again_keeps_what_is_known(store):
+    observe(store, (ONE, 5))
+    store.begin([(ONE, ENTERS)])
+    assert store.totals(["c1"]) == {VISITS: Count(5, 50)}
+
+
 def test_a_flow_that_counts_for_something_else_leaves_what_it_counted(store):
     observe(store, (ONE, 5))
     store.observe([(ONE, ENTERS, Count(2, 20))], store.retirements)

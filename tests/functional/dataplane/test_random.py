@@ -26,9 +26,11 @@ from portchain.core.model import (
     PortPairGroup,
 )
 from portchain.dataplane.balance import dispensable
+from portchain.dataplane.flow import COOKIE, Bridge
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.plan import EarlierPairs
 from portchain.dataplane.planning.planner import plan_chain
+from tests.functional.dataplane.counted import Oracle
 from tests.functional.dataplane.world import TCP, UDP, Header, World
 from tests.functional.vswitch import running_vswitch
 from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
@@ -55,6 +57,7 @@ ADDRESSES = {
     ]
 }
 OWNERS = {address: name for name, address in ADDRESSES.items()}
+ROUNDS_WITHOUT_A_READING = 3
 UNTRACKED = 1999  # source port of packets whose learned flows the oracle ignores
 HEADERS = [
     Header(ADDRESSES[source], ADDRESSES[DESTINATION], protocol, source_port, port)
@@ -125,6 +128,8 @@ class UserActions(RuleBasedStateMachine):
             for group in GROUPS
         }
         self.made = 0
+        self.rounds = 0
+        self.counted = Oracle(self.world)
         self.learned: dict[AffinityKey, str] = {}
         self.history: dict[str, list[Weights]] = {group: [] for group in GROUPS}
         self.world.bridging = {p for p, of in PAIRS.items() if GROUPS[of] is FunctionKind.L2}
@@ -196,15 +201,21 @@ class UserActions(RuleBasedStateMachine):
         pair=st.sampled_from(sorted(PAIRS)),
         weight=st.sampled_from([0, 1, 1, 3, None]),
         lost_on=st.sampled_from(["", *HOSTS]),
+        restart=st.booleans(),
     )
-    def change_group(self, pair: str, weight: int | None, lost_on: str) -> None:
-        """Add a pair, change its weight or, without a weight, remove it."""
+    def change_group(
+        self, pair: str, weight: int | None, lost_on: str, restart: bool = False
+    ) -> None:
+        """Add a pair, change its weight or, without a weight, remove it.
+
+        :param restart: whether the agent that does not get the message was down.
+        """
         group = self.members[PAIRS[pair]]
         if weight is None:
             group.pop(pair, None)
         else:
             group[pair] = weight
-        self._notify(self._users_of(PAIRS[pair]), lost_on)
+        self._notify(self._users_of(PAIRS[pair]), lost_on, restart=restart)
 
     @rule(name=st.sampled_from([DESTINATION, *sorted(PAIRS)]), host=st.sampled_from(HOSTS))
     def move(self, name: str, host: str) -> None:
@@ -225,13 +236,18 @@ class UserActions(RuleBasedStateMachine):
         headers = [replace(h, source_port=UNTRACKED) for h in HEADERS if OWNERS[h.source] == name]
         headers = [header for header in headers if self._chain_of(header)]
         probes = [(name, header, DESTINATION) for header in headers]
+        self.counted.forget_left()
+        chains = []
         for header, trail in zip(headers, self.world.send(probes), strict=True):
             wanted = self._chain_of(header)
             assert wanted is not None
+            chains.append(wanted.name)
+            self.counted.note_visits(wanted.name, header, trail, (name, DESTINATION), "in")
             assert trail[-1:] != (DESTINATION,) or len(trail) > len(wanted.groups), (
                 header,
                 trail,
             )
+        self.counted.accept_entries(chains)
 
     @rule(pair=st.sampled_from(sorted(PAIRS)))
     def unplug(self, pair: str) -> None:
@@ -251,11 +267,30 @@ class UserActions(RuleBasedStateMachine):
         self.world.agents[host].restart()
         assert self.world.synchronise(host) is False, "correct flows are not changed"
 
+    @precondition(lambda self: self.requested)
+    @rule(
+        host=st.sampled_from(HOSTS),
+        table=st.sampled_from(["", *("table=0", "table=94", "table=150", "table=152")]),
+        delete=st.booleans(),
+    )
+    def repair(self, host: str, table: str, delete: bool) -> None:
+        """Somebody deletes or changes flows, and the agent puts them right again."""
+        self.counted.check()  # what nobody has read is lost with a flow
+        agent = self.world.agents[host]
+        ours = f"cookie={COOKIE:#x}/-1,{table}"
+        if delete:
+            agent.host.ofctl(Bridge.INT, "del-flows", ours)
+        else:
+            agent.host.ofctl(Bridge.INT, "mod-flows", f"{ours},actions=drop")
+        agent.reconciler.reconcile()
+
     def _notify(
         self,
         names: object,
         lost_on: str = "",
         before_all_switch: Callable[[], object] = lambda: None,
+        *,
+        restart: bool = False,
     ) -> None:
         planned, history = [], self._history()
         for name in sorted(names):  # type: ignore[call-overload]
@@ -268,12 +303,15 @@ class UserActions(RuleBasedStateMachine):
             planned.append(replace(found, plan=replace(found.plan, packet_hosts=accepting)))
         self.world.notify(planned, lost_on)
         before_all_switch()
+        if lost_on and restart:
+            self.world.agents[lost_on].restart()
         self._catch_up(lost_on)
 
     def _catch_up(self, lost_on: str) -> None:
         if lost_on:
             self.world.synchronise(lost_on)
         self.world.finish_transitions()
+        self.counted.forget_left()
 
     def _history(self) -> dict[str, tuple[EarlierPairs, ...]]:
         """Record what groups select from now, and return what they did before."""
@@ -364,11 +402,26 @@ class UserActions(RuleBasedStateMachine):
         outward = dict(zip(headers, trails, strict=False))
         back = dict(zip(answered, trails[len(headers) :], strict=True))
         for header, trail in outward.items():
+            self._note(header, trail, reverse=False)
             fresh = self._check_trail(header, trail, reverse=False)
             if header in back:
+                self._note(header, back[header], reverse=True)
                 fresh_back = self._check_trail(header, back[header], reverse=True)
                 both = {(fresh[hop], fresh_back[hop]) for hop in fresh.keys() & fresh_back.keys()}
                 assert all(one == other for one, other in both), (header, trail, back[header])
+        self.rounds += 1
+        if self.rounds % ROUNDS_WITHOUT_A_READING == 0:
+            self.counted.check()
+        else:
+            # What follows must not find packets that the switch has not counted yet.
+            self.world.vswitch.appctl("revalidator/purge")
+
+    def _note(self, header: Header, trail: tuple[str, ...], *, reverse: bool) -> None:
+        """Note what hosts must count of a packet."""
+        if wanted := self._chain_of(header):
+            ends = OWNERS[header.source], DESTINATION
+            side = "out" if reverse else "in"
+            self.counted.note(wanted.name, header, trail, ends[::-1] if reverse else ends, side)
 
     def _can_send(self, header: Header) -> bool:
         return OWNERS[header.source] != SPEAKER or SPEAKER[:2] not in self.down
@@ -428,7 +481,8 @@ class UserActions(RuleBasedStateMachine):
             del self.learned[key]
 
     def teardown(self) -> None:
-        """Deleting the last chain removes all our flows."""
+        """All packets have been counted. Deleting the last chain removes all our flows."""
+        self.counted.check()
         for name in self.requested:
             self.world.notify_deleted(ident(name))
         self.world.finish_transitions()

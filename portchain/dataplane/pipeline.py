@@ -328,7 +328,7 @@ TABLES = {
             Bridge.INT,
             146,
             "Selects the pair of a choice.",
-            matches=_set(REG_PAIR_SET, REG_TARGET),
+            matches=_set(REG_PAIR_SET, REG_TARGET, REG_PATH_POSITION),
             writes=_set(REG_TARGET),
             successors=_set("LEARN_AFFINITY", "FORWARD"),
         ),
@@ -357,7 +357,7 @@ TABLES = {
             Bridge.INT,
             151,
             "Looks up which choice the hash slot has, unless a learned flow has selected a pair.",
-            matches=_set(REG_PAIR_SET, REG_TARGET),
+            matches=_set(REG_PAIR_SET, REG_TARGET, REG_PATH_POSITION),
             writes=_set(REG_TARGET, REG_SLOT_BITS),
             successors=_set("SLOT_BIT", "CHOICE", "LEARN_AFFINITY", "FORWARD"),
         ),
@@ -529,6 +529,7 @@ class Priority:
     # In our own tables.
     ANY_SOURCE = 9  # frames with a source MAC address that the plan does not name
     NOT_RETURNED = 9  # other packets of a function
+    NO_PAIR = 9  # packets that no flow of their selection gives a pair
     POSITION = 10
     POSITION_AND_PORTS = 11  # packets whose transport ports identify their traffic flow
     ADDRESS = 11  # packets without a source MAC address, by their IP address

@@ -48,10 +48,11 @@ def pair_selection_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[
     """
     check_supported(hop)
     targets = tuple(distinct(hop.targets))
+    position = (context.match_position(index),)
+    no_function = context.counter(CounterKind.DROPPED, DropReason.NO_FUNCTION)
     if not targets:
         # Drop: losing a packet is better than letting it bypass the function.
-        lost = context.counter(CounterKind.DROPPED, DropReason.NO_FUNCTION)
-        yield build_flow("HOP", Priority.POSITION, (context.match_position(index),), counter=lost)
+        yield build_flow("HOP", Priority.POSITION, position, counter=no_function)
         return
     selections = _selections(context, index, hop, targets)
     # Learned flows match the slot: it does not depend on the pairs' weights.
@@ -62,10 +63,13 @@ def pair_selection_flows(context: PathOnHost, index: int, hop: Hop) -> Iterator[
         # sending it to another pair than the other packets of its flow (docs/decisions/0049).
         lost = context.counter(CounterKind.DROPPED, DropReason.FRAGMENT)
         for words in flow_hash.fragment_matches(_flow_kinds(context, hop)):
-            match = (context.match_position(index), *words)
-            yield build_flow("HOP", Priority.FRAGMENT, match, counter=lost)
+            yield build_flow("HOP", Priority.FRAGMENT, (*position, *words), counter=lost)
     for selection in selections.distinct:
         yield from _balance_flows(selection)
+        if None in selection.pairs:
+            # All pairs are drained. Chains share the flows of the selection: this one counts.
+            table = "CHOICE" if selection.planes else "BALANCE"
+            yield build_flow(table, Priority.NO_PAIR, position, counter=no_function)
 
 
 def check_supported(hop: Hop) -> None:

@@ -30,7 +30,6 @@ _RETURNS = {
     Priority.RETURN - 1: "two chains claim what the function returns with this header",
 }
 _UNMATCHED = {
-    "CHOICE": "the hash slot has no pair",
     "ARRIVED": "the packet is for a port that this host does not have, or expects no packets for",
     "HOP": "this host has no flows for the chain's hop: it does not know this plan of the chain",
     "BALANCE": "this host has no selection of pairs for the hop",
@@ -92,6 +91,8 @@ def _why_ours(visit: Visit) -> str:
         return FRAGMENTS
     if visit.table == _NUMBERS["HOP"]:
         return "the group of the next hop has no pair that can forward packets"
+    if visit.table in {_NUMBERS["BALANCE"], _NUMBERS["CHOICE"]}:
+        return "the group of the next hop has no pair that takes new traffic"
     if visit.table in ENTRANCES | {_NUMBERS["BRANCH"]}:
         return _GUARDED
     return _RETURNS.get(visit.priority, "a flow of portchain drops it")

@@ -10,7 +10,7 @@ from portchain.core.availability import Availability
 from portchain.core.counters import Count, CounterKind, DropReason
 from portchain.dataplane.flow import COOKIE, Bridge
 from portchain.dataplane.host_switch import Firewall
-from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.plan import ChainPlan, Target
 from portchain.dataplane.planning.planner import Planned
 from portchain.rpc import contract
 from tests.functional.dataplane.world import TCP, UDP, Header, World
@@ -40,11 +40,14 @@ class Oracle:
         self.expected: Tally[tuple[str, str]] = Tally()
         self._port = 1000
 
-    def send(self, count: int, destination_port: int = 100) -> None:
+    def send(self, count: int, destination_port: int = 100, *, opens: bool = False) -> None:
+        """Send packets; ``opens``: those that open connections."""
         probes = []
         for _ in range(count):
             self._port += 1
-            header = Header("10.0.0.10", "10.0.0.20", TCP, self._port, destination_port)
+            header = Header(
+                "10.0.0.10", "10.0.0.20", TCP, self._port, destination_port, opens=opens
+            )
             probes.append(("vm", header, "dst"))
         chosen = FIRST if destination_port == 100 else SECOND
         self.expected["classified", chosen.id] += count
@@ -217,3 +220,21 @@ def test_packets_of_others_count_for_nobody(world: World) -> None:
     header = Header("10.0.0.10", "10.0.0.20", UDP, 5, 100)
     assert world.send([("vm", header, "dst")] * 5) == [("dst",)] * 5
     assert oracle.counted() == {}
+
+
+@pytest.mark.parametrize("before", [[], [A, B], [A, D]], ids=["nobody", "same", "others"])
+def test_packets_for_a_group_of_drained_pairs_count_as_dropped(
+    world: World, before: list[Target]
+) -> None:
+    """New connections do, also while those of before still go to their pairs."""
+    oracle = start(world)
+    drained = [replace(one, weight=0) for one in (A, B)]
+    first, plan = steered(before, [C], revision=1), steered(drained, [C], revision=2)
+    if before:
+        change(world, first)
+        plan = after(plan, first)
+    change(world, plan)
+    oracle.send(30, opens=True)
+    assert oracle.expected["in", C.pair_id] == 0
+    oracle.expected["dropped", DropReason.NO_FUNCTION] += 30
+    oracle.check()

@@ -46,13 +46,17 @@ TIMEOUTS = TransitionTimeouts(switch=5, drain=1)
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header fields of a probe, as a classifier sees them."""
+    """The header fields of a probe, as a classifier sees them.
+
+    :param opens: whether it is the first packet of a connection of TCP.
+    """
 
     source: str
     destination: str
     protocol: int
     source_port: int
     destination_port: int
+    opens: bool = False
 
     @property
     def reply(self) -> "Header":
@@ -65,7 +69,9 @@ class Header:
         """Return a frame between two ports with a number as its payload."""
         transport = _PORTS.pack(self.source_port, self.destination_port)
         if self.protocol == TCP:
-            transport += struct.pack("!IIBBHHH", 1, 1, 5 << 4, 0x10, 1024, 0, 0)
+            transport += struct.pack(
+                "!IIBBHHH", 1, 1, 5 << 4, 0x02 if self.opens else 0x10, 1024, 0, 0
+            )
         else:
             transport += struct.pack("!HH", 8 + _NUMBER.size, 0)
         payload = transport + _NUMBER.pack(number)

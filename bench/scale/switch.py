@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
 
 from portchain.core.counters import Count
+from portchain.dataplane.counting import Learned
 from portchain.dataplane.datapath import Feature
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.dump import Dump
@@ -64,6 +65,10 @@ class SwitchInMemory:
         return PacketChannel(lambda: "")
 
     def read_counts(self, keys: Collection[FlowKey]) -> Mapping[FlowKey, Count]:
+        """See ``Switch``. No packets."""
+        return {}
+
+    def count_learned(self, labels: Collection[int]) -> Mapping[Learned, int]:
         """See ``Switch``. No packets."""
         return {}
 

@@ -112,6 +112,7 @@ _PAIR_COUNTS = _object(
     bytes_in=_NUMBER,
     packets_out=_NUMBER,
     bytes_out=_NUMBER,
+    learned_flows=_NUMBER,
 )
 _PAIR_COUNTS["properties"] = _PAIR_COUNTS["properties"] | {"host": _TEXT}
 _SILENT_HOST = _object(reason=_TEXT)

@@ -13,7 +13,7 @@ from portchain.cli.kinds import PORT_CHAIN
 
 _COLUMNS = (
     *("Path", "Hop", "Group", "Counter", "Host"),
-    *("Packets In", "Packets Out", "Bytes In", "Bytes Out"),
+    *("Packets In", "Packets Out", "Bytes In", "Bytes Out", "Learned Flows"),
 )
 _SECONDS = 2.0
 _CLEAR = "\x1b[H\x1b[J"  # ECMA-48: cursor to the first line, and erase from there
@@ -67,17 +67,18 @@ def rows(shown: Shown) -> Iterator[tuple[Any, ...]]:
         direction = path["direction"]
         for one in path["flow_classifiers"]:
             counter = f"classified by {_name(one)}"
-            yield (direction, "", "", counter, "", one["packets"], "", one["bytes"], "")
+            yield (direction, "", "", counter, "", one["packets"], "", one["bytes"], "", "")
         for number, hop in enumerate(path["hops"], 1):
             for pair in hop["port_pairs"]:
                 yield (
                     *(direction, number, _name(hop["port_pair_group"]), _name(pair)),
                     pair.get("host", ""),
                     *(pair[f"{unit}_{way}"] for unit in ("packets", "bytes") for way in _WAYS),
+                    pair.get("learned_flows", ""),  # an older server does not say
                 )
         for one in path["dropped"]:
             counter = f"dropped: {one['reason']}"
-            yield (direction, "", "", counter, "", one["packets"], "", one["bytes"], "")
+            yield (direction, "", "", counter, "", one["packets"], "", one["bytes"], "", "")
 
 
 _WAYS = ("in", "out")

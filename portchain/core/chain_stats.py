@@ -89,6 +89,7 @@ class _Shown:
         for kind in (CounterKind.IN, CounterKind.OUT):
             count = self._total(reverse, kind, pair.id)
             shown |= {f"packets_{kind}": count.packets, f"bytes_{kind}": count.bytes}
+        shown["learned_flows"] = self._total(reverse, CounterKind.LEARNED, pair.id).packets
         return shown
 
     def _dropped(self, reverse: bool) -> Iterable[Shown]:

@@ -18,6 +18,9 @@ class CounterKind(StrEnum):
     """Packets that were given to a function, copies for taps included. Subject: the pair's id."""
     OUT = "out"
     """Packets of the chain that a function has returned. Subject: the pair's id."""
+    LEARNED = "learned"
+    """Flows, not packets, that stay at a pair because the switch has learned it, at the moment.
+    Subject: the pair's id."""
     DROPPED = "dropped"
     """Packets that a flow of the chain drops. Subject: a ``DropReason``."""
 
@@ -51,7 +54,10 @@ class Counter(NamedTuple):
 
 
 class Count(NamedTuple):
-    """Packets, and their bytes (whole Ethernet frames, as the flow has seen them)."""
+    """Packets, and their bytes (whole Ethernet frames, as the flow has seen them).
+
+    :param packets: of ``CounterKind.LEARNED``, flows; their bytes are 0.
+    """
 
     packets: int = 0
     bytes: int = 0

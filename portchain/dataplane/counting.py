@@ -6,13 +6,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from portchain.core.counters import Count
 from portchain.dataplane.flow import Bridge, FlowKey, parse_flow
-from portchain.dataplane.pipeline import POSITION_ARRIVED, REG_PATH_POSITION
+from portchain.dataplane.pipeline import POSITION_ARRIVED, REG_PATH_POSITION, TABLES
 
 MOST_SELECTIONS = 12
 """A program is started for each selection. Beyond this number, whole tables are read: the switch
 prints some 100,000 flows a second."""
 
 _LABEL = 0xFFFFF & ~POSITION_ARRIVED
+_PATH = 0xFFFFF
+_POSITION_SHIFT = 32  # in cookies of learned flows, the position is above the pair's number
+_COOKIE = re.compile(r"cookie=0x([0-9a-f]{1,16}),", re.ASCII)
 _COUNTS = re.compile(r"n_packets=(\d+), n_bytes=(\d+)", re.ASCII)
 _POSITION = f"{REG_PATH_POSITION}="
 
@@ -62,3 +65,29 @@ def parse_counts(
         key = parse_flow(bridge, line).key
         if key in wanted:
             yield key, Count(int(found[1]), int(found[2]))
+
+
+Learned = tuple[int, int]
+"""Where flows have been learned: the path's label, and the number of the pair that they visit."""
+
+
+def learned_selections(labels: Collection[int]) -> list[str]:
+    """Return which learned flows to ask for: those of some paths, and as few others as possible.
+
+    :param labels: of the paths, see ``pipeline.path_label``.
+    :returns: matches for ``ovs-ofctl dump-flows`` on br-int.
+    """
+    table = f"table={TABLES['AFFINITY'].number}"
+    if len(labels) > MOST_SELECTIONS:
+        return [table]
+    return [
+        f"{table},cookie={label << _POSITION_SHIFT:#x}/{_PATH << _POSITION_SHIFT:#x}"
+        for label in sorted(labels)
+    ]
+
+
+def parse_learned(text: str) -> Iterator[Learned]:
+    """Yield where each flow has been learned that a switch has printed."""
+    for found in _COOKIE.finditer(text):
+        position, pair = divmod(int(found[1], 16), 1 << _POSITION_SHIFT)
+        yield position & _PATH, pair

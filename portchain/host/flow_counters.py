@@ -2,11 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections import ChainMap
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from oslo_log import log
 
 from portchain.core.counters import Count, Counter
+from portchain.dataplane.counting import Learned
 from portchain.dataplane.flow import Flow, FlowKey, SwitchEntry
 from portchain.host.counter_store import CounterStore, FlowCount
 from portchain.host.switch import Switch
@@ -31,13 +33,18 @@ class FlowCounters:
         self._fresh_seconds = fresh_seconds
         self._reading = threading.Lock()
         self._read_at: dict[str, float] = {}  # chain id -> when it was read, if that is recent
+        self._learned: dict[str, dict[Counter, Count]] = {}  # chain id -> what was learned then
 
     def totals(
-        self, chain_ids: Collection[str], desired: Callable[[str], Iterable[Flow]]
+        self,
+        chain_ids: Collection[str],
+        desired: Callable[[str], Iterable[Flow]],
+        learning: Callable[[str], Mapping[Learned, Counter]] = lambda _: {},
     ) -> dict[Counter, Count]:
         """Ask the switch, and return what chains have counted on this host since they came to it.
 
         :param desired: returns the flows of a chain that count.
+        :param learning: returns what the learned flows of a chain count for.
         :raises Exception: as ``Switch.read_counts``; sqlite3.Error, if the store fails.
         """
         with self._reading:  # what has been read last is noted last
@@ -50,8 +57,28 @@ class FlowCounters:
             wanted = [chain_id for chain_id in chain_ids if chain_id not in recent]
             if wanted:
                 self._read(wanted, desired)
+                self._learned = {
+                    **{one: self._learned[one] for one in recent},
+                    **self._read_learned({one: learning(one) for one in wanted}),
+                }
             self._read_at = recent | dict.fromkeys(wanted, now)
-        return self._store.totals(chain_ids)
+            learned = [self._learned[one] for one in chain_ids]
+        return self._store.totals(chain_ids) | dict(ChainMap(*learned))
+
+    def _read_learned(
+        self, wanted: Mapping[str, Mapping[Learned, Counter]]
+    ) -> dict[str, dict[Counter, Count]]:
+        """Return what the switch has learned for each chain."""
+        labels = {label for of_chain in wanted.values() for label, _ in of_chain}
+        found = self._switch.count_learned(labels) if labels else {}
+        return {
+            chain_id: {
+                counter: Count(found[place])
+                for place, counter in of_chain.items()
+                if found.get(place)
+            }
+            for chain_id, of_chain in wanted.items()
+        }
 
     def _read(self, chain_ids: Collection[str], desired: Callable[[str], Iterable[Flow]]) -> None:
         for _ in range(_ATTEMPTS):

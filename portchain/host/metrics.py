@@ -37,6 +37,11 @@ class HostCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Ask the switches; hosts whose switch does not answer are left out, and are not up."""
         families = _new_families()
+        learned = GaugeMetricFamily(
+            "portchain_learned_flows",
+            "Flows that stay at a port pair because the host's switch has learned it",
+            labels=(*_CHAIN, "hop", "port_pair_id"),
+        )
         up = GaugeMetricFamily(
             "portchain_switch_up", "Whether the host's switch answers", labels=["host"]
         )
@@ -51,8 +56,12 @@ class HostCollector(Collector):
             up.add_metric([worker.host], 1)
             hops = worker.reconciler.hop_numbers()
             for counter, count in counts.items():
-                _add(families, worker.host, counter, count, hops)
+                if counter.kind != CounterKind.LEARNED:
+                    _add(families, worker.host, counter, count, hops)
+                elif labels := _labels(worker.host, counter, hops):
+                    learned.add_metric(labels, count.packets)
         yield up
+        yield learned
         for packets, size in families.values():
             yield packets
             yield size
@@ -135,23 +144,27 @@ def _new_families() -> _Families:
     return found
 
 
-def _add(
-    families: _Families,
-    host: str,
-    counter: Counter,
-    count: Count,
-    hops: dict[tuple[str, bool, str], int],
-) -> None:
+_Hops = dict[tuple[str, bool, str], int]
+
+
+def _add(families: _Families, host: str, counter: Counter, count: Count, hops: _Hops) -> None:
     name, _ = _FAMILIES[CounterKind(counter.kind)]
-    direction = "reverse" if counter.reverse else "forward"
-    labels = [host, counter.chain_id, direction]
+    labels = [*_of_chain(host, counter), counter.subject]
     if name == "hop":
-        hop = hops.get((counter.chain_id, counter.reverse, counter.subject))
-        if hop is None:
-            return  # the pair has left the chain
-        labels += [str(hop), counter.subject, str(counter.kind)]
-    else:
-        labels.append(counter.subject)
+        labels = _labels(host, counter, hops)
+        if not labels:
+            return
+        labels.append(str(counter.kind))
     packets, size = families[name]
     packets.add_metric(labels, count.packets)
     size.add_metric(labels, count.bytes)
+
+
+def _labels(host: str, counter: Counter, hops: _Hops) -> list[str]:
+    """Return the labels of a pair's figure; nothing if the pair has left the chain."""
+    hop = hops.get((counter.chain_id, counter.reverse, counter.subject))
+    return [*_of_chain(host, counter), str(hop), counter.subject] if hop is not None else []
+
+
+def _of_chain(host: str, counter: Counter) -> list[str]:
+    return [host, counter.chain_id, "reverse" if counter.reverse else "forward"]

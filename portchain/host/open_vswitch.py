@@ -2,6 +2,7 @@
 
 import ipaddress
 import operator
+from collections import Counter as Tally
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,13 @@ from neutron_lib.plugins.ml2 import ovs_constants
 from oslo_config import cfg
 
 from portchain.core.counters import Count
-from portchain.dataplane.counting import parse_counts, selections
+from portchain.dataplane.counting import (
+    Learned,
+    learned_selections,
+    parse_counts,
+    parse_learned,
+    selections,
+)
 from portchain.dataplane.datapath import Feature
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.dump import Dump
@@ -189,6 +196,17 @@ class OpenVSwitch:
                 owned = f"cookie={COOKIE:#x}/-1,{match}"
                 text = self._bridges[bridge].ofctl("dump-flows", owned)
                 found |= parse_counts(bridge, text, wanted)
+        return found
+
+    def count_learned(self, labels: Collection[int]) -> Mapping[Learned, int]:
+        """See ``Switch``.
+
+        :raises RuntimeError: the switch does not answer.
+        """
+        bridge = self._bridges[Bridge.INT]
+        found: Tally[Learned] = Tally()
+        for match in learned_selections(labels):
+            found.update(parse_learned(bridge.ofctl("dump-flows", "--no-stats", match)))
         return found
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:

@@ -20,10 +20,12 @@ from operator import or_
 
 from oslo_log import log
 
-from portchain.core.counters import Count, Counter
+from portchain.core.counters import Count, Counter, CounterKind
 from portchain.core.model import HostReport, PairHealth
 from portchain.dataplane import pipeline
 from portchain.dataplane.arbitration import FlowArbiter, Outcome
+from portchain.dataplane.compile import target_number
+from portchain.dataplane.counting import Learned
 from portchain.dataplane.diff import Batch, keys_of, without
 from portchain.dataplane.dump import Dump, VerifiedDump
 from portchain.dataplane.failed_functions import pairs_put_back
@@ -31,6 +33,7 @@ from portchain.dataplane.flow import EntryKey, Flow, FlowKey, SwitchEntry
 from portchain.dataplane.gates import needs_of
 from portchain.dataplane.host_switch import FlowLimits, HostNeeds, LocalSwitch
 from portchain.dataplane.packed_flows import compare, digest
+from portchain.dataplane.pipeline import path_label
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition, TransitionTimeouts
 from portchain.dataplane.work_units import work_units
@@ -163,7 +166,7 @@ class Reconciler:
             known = [plan.id for plan in self._states.latest_plans]
         asked = set(known if chain_ids is None else chain_ids)
         wanted = [one for one in known if one in asked]
-        return self._counters.totals(wanted, self._counted_flows)
+        return self._counters.totals(wanted, self._counted_flows, self._learning)
 
     def hop_numbers(self) -> dict[tuple[str, bool, str], int]:
         """Return the present place of each pair: chain, reverse and pair -> number of the hop."""
@@ -174,6 +177,21 @@ class Reconciler:
             for plan in plans
             for path in plan.paths
             for number, hop in enumerate(path.hops, 1)
+            for target in hop.targets
+        }
+
+    def _learning(self, chain_id: str) -> dict[Learned, Counter]:
+        """Return what the learned flows of a chain count for."""
+        with self._lock:
+            plan = self._states.get(chain_id).plan
+        if plan is None:
+            return {}
+        return {
+            (path_label(plan.path_id, path.reverse), target_number(target.pair_id)): Counter(
+                chain_id, path.reverse, CounterKind.LEARNED, target.pair_id
+            )
+            for path in plan.paths
+            for hop in path.hops
             for target in hop.targets
         }
 

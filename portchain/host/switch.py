@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from portchain.core.counters import Count
+from portchain.dataplane.counting import Learned
 from portchain.dataplane.datapath import Feature
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import FlowKey, SwitchEntry
@@ -41,6 +42,12 @@ class Switch(Protocol):
         """Return what those of some flows have counted that are there.
 
         The switch may not have counted the packets of the last second yet.
+        """
+
+    def count_learned(self, labels: Collection[int]) -> Mapping[Learned, int]:
+        """Return how many flows the switch has learned for each pair of some paths, and others.
+
+        :param labels: of the paths, see ``pipeline.path_label``.
         """
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:

@@ -101,8 +101,10 @@ SERVER_TOPIC = "port_chain-server"
 #      An older agent answers that it has no such method.
 # 1.22 "destination_mac" of a probe. Without it, a host tells functions that ask for the destination
 #      that it is at a MAC address of nobody's.
+# 1.23 "learned" among the kinds of counters: flows, not packets. An older server leaves it out, and
+#      an older host does not say it.
 VERSION = "1.0"
-MINOR_VERSION = 22
+MINOR_VERSION = 23
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 PARTS_SINCE = 15

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import tempfile
 import time
+from collections import Counter as Tally
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +24,13 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from portchain.core.counters import Count
-from portchain.dataplane.counting import parse_counts, selections
+from portchain.dataplane.counting import (
+    Learned,
+    learned_selections,
+    parse_counts,
+    parse_learned,
+    selections,
+)
 from portchain.dataplane.diff import Batch, diff
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, NoFlood, SwitchEntry, parse_dump
 from portchain.dataplane.host_switch import PhysicalBridge
@@ -490,6 +497,13 @@ class Host:
             for match in matches:
                 text = self.ofctl(bridge, "dump-flows", f"cookie={COOKIE:#x}/-1,{match}")
                 found |= parse_counts(bridge, text, keys)
+        return found
+
+    def count_learned(self, labels: Collection[int]) -> Mapping[Learned, int]:
+        """See ``Switch``."""
+        found: Tally[Learned] = Tally()
+        for match in learned_selections(labels):
+            found.update(parse_learned(self.ofctl(Bridge.INT, "dump-flows", "--no-stats", match)))
         return found
 
     def limit_tables(self, limits: Mapping[int, int]) -> None:

@@ -17,6 +17,7 @@ from portchain import conf
 from portchain.controller.endpoint import Endpoint, configure_tls
 from portchain.controller.options import register_controller_opts
 from portchain.controller.switch import RemoteSwitch
+from portchain.dataplane.counting import MOST_SELECTIONS
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, NoFlood
 from portchain.dataplane.pipeline import FLOW_LIMITS, REG_PROJECT
@@ -167,6 +168,20 @@ def test_only_flows_with_our_cookie_are_read_and_deleted(remote: Remote) -> None
     remote.switch.apply(Batch(Bridge.INT, remove=(FLOW.key,)))
     assert list(remote.switch.dump_entries()) == []
     assert "cookie=0x77" in remote.ofctl("dump-flows")
+
+
+@pytest.mark.parametrize("others", [0, MOST_SELECTIONS])
+def test_learned_flows_are_counted_for_each_pair(remote: Remote, others: int) -> None:
+    remote.switch.read_ports()
+    for position, pair, header in ((0x10001, 7, 1), (0x1110001, 7, 2), (0x10001, 8, 1)):
+        match = f"table=155,reg8={position:#x},reg9={pair},tcp,tp_src={header}"
+        remote.ofctl("add-flow", f"cookie={position << 32 | pair:#x},{match},actions=drop")
+    remote.ofctl("add-flow", f"cookie={0x10002 << 32 | 7:#x},table=155,reg8=0x10002,actions=drop")
+    found = remote.switch.count_learned([0x10001, *range(0x20000, 0x20000 + others)])
+    assert {place: n for place, n in found.items() if place[0] == 0x10001} == {
+        (0x10001, 7): 2,
+        (0x10001, 8): 1,
+    }
 
 
 def test_limits_of_an_earlier_release_are_brought_up_to_date(remote: Remote) -> None:

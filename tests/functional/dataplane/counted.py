@@ -101,4 +101,5 @@ class Oracle:
             (host, counter): count
             for host, agent in self._world.agents.items()
             for counter, count in agent.reconciler.counts_of().items()
+            if counter.kind != CounterKind.LEARNED  # not of packets
         }

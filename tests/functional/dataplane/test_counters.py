@@ -64,6 +64,8 @@ class Oracle:
         found: dict[tuple[str, str], Count] = {}
         for agent in self._world.agents.values():
             for counter, count in agent.reconciler.counts_of([ident(chain_name)]).items():
+                if counter.kind == CounterKind.LEARNED:
+                    continue  # not of packets
                 assert (counter.chain_id, counter.reverse) == (ident(chain_name), False)
                 key = counter.kind, counter.subject
                 found[key] = found.get(key, Count()).plus(count)
@@ -238,3 +240,34 @@ def test_packets_for_a_group_of_drained_pairs_count_as_dropped(
     assert oracle.expected["in", C.pair_id] == 0
     oracle.expected["dropped", DropReason.NO_FUNCTION] += 30
     oracle.check()
+
+
+def test_connections_that_stay_at_a_drained_pair_are_known(world: World) -> None:
+    """Those at other pairs have not moved, and need no memory. A pair that leaves has none."""
+
+    def learned() -> dict[str, int]:
+        return {
+            counter.subject: count.packets
+            for agent in world.agents.values()
+            for counter, count in agent.reconciler.counts_of().items()
+            if counter.kind == CounterKind.LEARNED
+        }
+
+    def send(*, opens: bool) -> int:
+        """Return how many packets have visited pair A."""
+        trails = world.send(("vm", replace(one, opens=opens), "dst") for one in headers)
+        return sum("a-in" in trail for trail in trails)
+
+    start(world)
+    headers = [Header("10.0.0.10", "10.0.0.20", TCP, 3000 + n, 100) for n in range(30)]
+    first = steered([A, B], [C], revision=1)
+    change(world, first)
+    at_a = send(opens=True)
+    assert 0 < at_a < len(headers)
+    assert learned() == {}
+    drained = after(steered([replace(A, weight=0), B], [C], revision=2), first)
+    change(world, drained)
+    assert send(opens=False) == at_a
+    assert learned() == {A.pair_id: at_a}
+    change(world, after(steered([B], [C], revision=3), first, drained))
+    assert learned() == {}

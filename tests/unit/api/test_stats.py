@@ -98,6 +98,7 @@ class StatsTest(StatsCase):
             "bytes_in": 800,
             "packets_out": 6,
             "bytes_out": 600,
+            "learned_flows": 0,
         }
         assert (forward["direction"], reverse["direction"]) == ("forward", "reverse")
         assert [hop["port_pairs"][0]["packets_in"] for hop in reverse["hops"]] == [4, 0]
@@ -179,6 +180,7 @@ class BorrowedStatsTest(StatsCase, ProviderTestCase):
             "bytes_in": 30,
             "packets_out": 0,
             "bytes_out": 0,
+            "learned_flows": 0,
         }
         assert shown["hosts_without_answer"] == [{"reason": "it cannot be reached"}]
         self.stats(chain_id, expect=404)  # the group's owner does not see the chain

@@ -32,6 +32,7 @@ SHOWN = {
                             "bytes_in": 70,
                             "packets_out": 6,
                             "bytes_out": 60,
+                            "learned_flows": 5,
                         }
                     ],
                 }
@@ -42,9 +43,9 @@ SHOWN = {
     "hosts_without_answer": [{"host": "h2", "reason": "no answer within 5 s"}],
 }
 ROWS = [
-    ("forward", "", "", "classified by FC1", "", 9, "", 90, ""),
-    ("forward", 1, "PG1", "p1", "h1", 7, 6, 70, 60),
-    ("forward", "", "", "dropped: fragment", "", 2, "", 20, ""),
+    ("forward", "", "", "classified by FC1", "", 9, "", 90, "", ""),
+    ("forward", 1, "PG1", "p1", "h1", 7, 6, 70, 60, 5),
+    ("forward", "", "", "dropped: fragment", "", 2, "", 20, "", ""),
 ]
 
 

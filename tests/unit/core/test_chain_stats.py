@@ -48,11 +48,13 @@ COUNTS = HostCounts(
             counted(CounterKind.CLASSIFIED, WEB.id): Count(9, 900),
             counted(CounterKind.IN, LEFT.id): Count(7, 700),
             counted(CounterKind.OUT, LEFT.id): Count(6, 600),
+            counted(CounterKind.LEARNED, LEFT.id): Count(2),
             counted(CounterKind.DROPPED, DropReason.FRAGMENT): Count(2, 20),
             counted(CounterKind.DROPPED, DropReason.UNREALISED, reverse=True): Count(3, 30),
         },
         "h2": {
             counted(CounterKind.IN, LEFT.id): Count(1, 150),
+            counted(CounterKind.LEARNED, LEFT.id): Count(5),
             counted(CounterKind.IN, RIGHT.id, reverse=True): Count(4, 400),
         },
     },
@@ -71,7 +73,7 @@ def shown(
     return chain_stats(snapshot, counts, AT, shows_hosts=shows_hosts, sees=sees)
 
 
-def pair(name: str, in_: Count, out: Count, **others: str) -> dict[str, Any]:
+def pair(name: str, in_: Count, out: Count, learned: int = 0, **others: str) -> dict[str, Any]:
     names = {LEFT.id: LEFT.name, RIGHT.id: RIGHT.name}
     return {
         "id": name,
@@ -80,6 +82,7 @@ def pair(name: str, in_: Count, out: Count, **others: str) -> dict[str, Any]:
         "bytes_in": in_.bytes,
         "packets_out": out.packets,
         "bytes_out": out.bytes,
+        "learned_flows": learned,
     } | others
 
 
@@ -103,7 +106,7 @@ def test_counts_of_all_hosts_are_added_for_each_hop_in_each_direction() -> None:
                 "direction": "forward",
                 "flow_classifiers": [{"id": "fc", "name": "web", "packets": 9, "bytes": 900}],
                 "hops": hops(
-                    pair(LEFT.id, Count(8, 850), Count(6, 600), host="h1"),
+                    pair(LEFT.id, Count(8, 850), Count(6, 600), learned=7, host="h1"),
                     pair(RIGHT.id, none, none, host=""),
                 ),
                 "dropped": [{"reason": "fragment", "packets": 2, "bytes": 20}],

@@ -6,7 +6,13 @@ import pytest
 
 from portchain.core.counters import Count, Counter
 from portchain.dataplane.compile import compile_chain
-from portchain.dataplane.counting import MOST_SELECTIONS, parse_counts, selections
+from portchain.dataplane.counting import (
+    MOST_SELECTIONS,
+    learned_selections,
+    parse_counts,
+    parse_learned,
+    selections,
+)
 from portchain.dataplane.flow import Bridge, FlowKey, make_flow
 from portchain.dataplane.ledger import FlowLedger
 from portchain.dataplane.pipeline import TABLES
@@ -171,3 +177,21 @@ def test_the_sources_of_a_classifier_count_together():
     assert len(counters(plan, local)["classified", NAMED.id]) > len(
         counters()["classified", NAMED.id]
     )
+
+
+def test_learned_flows_are_asked_for_by_path_if_these_are_few():
+    assert learned_selections([0x20001, 0x10001]) == [
+        "table=155,cookie=0x1000100000000/0xfffff00000000",
+        "table=155,cookie=0x2000100000000/0xfffff00000000",
+    ]
+    assert learned_selections(range(MOST_SELECTIONS + 1)) == ["table=155"]
+
+
+def test_learned_flows_name_path_and_pair():
+    """Whatever the hop, and the generation of the list of groups."""
+    text = """
+ cookie=0x1110001f1d48000, table=155, idle_timeout=7440, reg8=0x1110001 actions=load:0->NXM_NX_REG10
+ cookie=0x2000100000001, table=155, reg8=0x20001 actions=load:0x1->NXM_NX_REG9[]
+ cookie=0xfffffffffffffffffff, table=155, actions=drop
+"""
+    assert list(parse_learned(text)) == [(0x10001, 0xF1D48000), (0x20001, 1)]

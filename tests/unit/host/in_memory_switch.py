@@ -18,6 +18,7 @@ class MemorySwitch:
         self.local: LocalSwitch = switch("h1", *PORTS)
         self.flows = {}
         self.counts = {}
+        self.learned = {}
         self.lacks = frozenset()
         self.is_down = False
         self.changes = 0  # flows added or removed
@@ -37,6 +38,10 @@ class MemorySwitch:
     def read_counts(self, keys):
         self._answer()
         return {key: self.counts.get(key, Count()) for key in keys if key in self.flows}
+
+    def count_learned(self, labels):
+        self._answer()
+        return self.learned
 
     def limit_tables(self, limits):
         self._answer()

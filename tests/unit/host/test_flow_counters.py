@@ -63,6 +63,27 @@ def test_a_switch_that_does_not_answer_is_asked_again(counting):
     assert total(counters) == 5
 
 
+def test_learned_flows_are_those_of_now(counting):
+    """Not kept, and asked for no more often than counts."""
+    learned = COUNTER._replace(kind="learned")
+    counters = FlowCounters(counting, CounterStore(":memory:"), fresh_seconds=0)
+    recent = FlowCounters(counting, CounterStore(":memory:"), fresh_seconds=3600)
+
+    def read(which, place=(0x10001, 7)):
+        return which.totals(["c1"], lambda _: [], lambda _: {place: learned}).get(learned)
+
+    counting.learned = {(0x10001, 7): 5, (0x10002, 7): 6}
+    assert read(counters) == read(recent) == Count(5)
+    assert read(counters, (0x20001, 7)) is None
+    counting.learned = {(0x10001, 7): 3}
+    assert read(counters) == Count(3)
+    assert read(recent) == Count(5)
+    assert recent.totals(["c2"], lambda _: []) == {}
+    assert read(recent) == Count(5)
+    counting.learned = {}
+    assert read(counters) is None
+
+
 def test_flows_are_deleted_although_their_counts_cannot_be_read(counting):
     def fail(_):
         raise RuntimeError("no answer")

@@ -19,7 +19,7 @@ from portchain.host.metrics import HostCollector
 from portchain.metrics.exporter import serve
 from portchain.metrics.options import METRICS_OPTS
 
-IN, OUT, LEFT, CLASSIFIED, DROPPED = (
+IN, OUT, LEFT, CLASSIFIED, DROPPED, LEARNED, LEARNED_LEFT = (
     Counter("c1", False, kind, subject)
     for kind, subject in (
         ("in", "pair"),
@@ -27,6 +27,8 @@ IN, OUT, LEFT, CLASSIFIED, DROPPED = (
         ("in", "former"),
         ("classified", "fc"),
         ("dropped", "fragment"),
+        ("learned", "pair"),
+        ("learned", "former"),
     )
 )
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -98,6 +100,8 @@ def test_counters_have_ids_and_no_names(scrape: Callable[..., Samples]) -> None:
         LEFT: Count(1, 10),
         CLASSIFIED: Count(9, 90),
         DROPPED: Count(2, 20),
+        LEARNED: Count(4),
+        LEARNED_LEFT: Count(1),
     }
     found = scrape(worker("h1", counts), worker("h2", {IN: Count(1, 1)}))
     chain = {"host": "h1", "chain_id": "c1", "direction": "forward"}
@@ -108,6 +112,7 @@ def test_counters_have_ids_and_no_names(scrape: Callable[..., Samples]) -> None:
     classified = labels(**chain, flow_classifier_id="fc")
     assert found["portchain_classified_packets_total", classified] == 9
     assert found["portchain_dropped_packets_total", labels(**chain, reason="fragment")] == 2
+    assert found["portchain_learned_flows", labels(**hop)] == 4
     assert not [key for key in found if "former" in str(key)]
 
 

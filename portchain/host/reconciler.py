@@ -669,10 +669,7 @@ class Reconciler:
         :param deleted: the flows that the changes delete, or their keys.
         """
         try:
-            counts = self._counters.read_before([one for one in deleted if self._is_kept(one)])
-            self._apply_batches(batches)
-            self._counters.retire(counts)
-            self._counters.begin([flow for batch in batches for flow in batch.put])
+            self._apply_counted(batches, deleted)
         except Exception as exc:
             LOG.warning(
                 "The switch of host %s rejected flows (%s). Looking for the chains that they "
@@ -697,6 +694,15 @@ class Reconciler:
         if (checks := self._checks.take_changed(local)) is not None:
             self._set_checks(*checks)
 
+    def _apply_counted(
+        self, batches: list[Batch], deleted: Sequence[SwitchEntry | FlowKey]
+    ) -> None:
+        """Apply changes; keep what flows have counted that they delete, which are given."""
+        counts = self._counters.read_before([one for one in deleted if self._is_kept(one)])
+        self._apply_batches(batches)
+        self._counters.retire(counts)
+        self._counters.begin([flow for batch in batches for flow in batch.put])
+
     def _is_kept(self, deleted: SwitchEntry | FlowKey) -> bool:
         """Tell whether the counts of a deleted flow are needed: not if its chain has gone."""
         counter = deleted.counter if isinstance(deleted, Flow) else None
@@ -714,8 +720,9 @@ class Reconciler:
             if not rejected:
                 break
         batches = ledger.repair(*self._differences(self._switch.dump_entries()))
-        self._apply_batches(batches)
-        self._counters.begin([flow for batch in batches for flow in batch.put])
+        self._apply_counted(batches, [key for batch in batches for key in batch.remove])
+        # Looking for the rejected ones has added all others.
+        self._counters.begin([entry for entry in ledger.entries if isinstance(entry, Flow)])
         return outcomes
 
     def _apply_batches(self, batches: list[Batch]) -> None:

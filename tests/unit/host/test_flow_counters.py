@@ -98,6 +98,31 @@ def test_flows_are_deleted_although_their_counts_cannot_be_read(counting):
     assert counting.holds_exactly(one)
 
 
+def test_what_flows_count_is_noted_although_the_switch_rejects_others(counting):
+    counting.flows.clear()
+    reconciler = reconciler_on_h1(counting)
+    counting.rejected_words = ("tp_src=2,",)
+    reconciler.synchronise(_update(plan(1, 1), plan(2, 1)))
+    noted = {flow.key: flow.counter for flow in counting.flows.values() if flow.counter}
+    assert {counter.chain_id for counter in noted.values()} == {plan(1, 1).id}
+    assert reconciler._counters._store.counters_of(noted) == noted
+
+
+def test_counts_of_deleted_flows_are_kept_although_the_switch_rejects_others(counting):
+    counting.flows.clear()
+    reconciler = reconciler_on_h1(counting)
+    two = plan(1, 1, hops=2)
+    reconciler.synchronise(_update(two))
+    for key in counting.flows:
+        counting.counts[key] = Count(3, 30)
+    second = Counter(two.id, False, "in", ident("b"))
+    counting.rejected_words = ("tp_src=2,",)
+    reconciler.update(_update(plan(1, 2), plan(2, 1)))
+    let_time_pass(reconciler)
+    assert counting.holds_exactly(plan(1, 2))
+    assert reconciler.counts_of([two.id])[second] == Count(3, 30)
+
+
 def test_a_deleted_chain_is_forgotten(counting):
     counting.flows.clear()
     reconciler = reconciler_on_h1(counting)

@@ -137,6 +137,16 @@ def test_a_port_that_comes_before_the_first_slice_waits_for_its_own_chains(memor
     assert memory.holds_exactly(*others, own)
 
 
+def test_what_flows_count_is_noted_if_a_port_comes_first(memory):
+    plans = [chain_of(number, "vm1", "a") for number in range(1, MANY)] + [chain_of(99, "vm2", "b")]
+    reconciler, _ = start(
+        memory, plans, lambda host, number: plug(host, "vm2") if number == 3 else None
+    )
+    counting = {flow.key: flow.counter for flow in memory.flows.values() if flow.counter}
+    assert len({counter.chain_id for counter in counting.values()}) == MANY
+    assert reconciler._counters._store.counters_of(counting) == counting
+
+
 @pytest.mark.parametrize("switch_has", ["nothing", "flows of other chains"])
 def test_chains_that_follow_in_a_service_graph_are_there_when_a_port_is_wired(memory, switch_has):
     """Otherwise packets would leave the first chain without a visit to the second."""

@@ -321,10 +321,7 @@ def field_intervals(match: frozenset[str], ports: Mapping[str, PortRange]) -> tu
 
 
 def _interval(value: int, mask: int, width: int) -> Interval:
-    last = (1 << width) - 1
-    free = last & ~mask
-    is_prefix = free & (free + 1) == 0
-    return (value & mask, value & mask | free) if is_prefix else (0, last)
+    return value, value | (1 << width) - 1 & ~mask
 
 
 def port_ranges(match: frozenset[str]) -> dict[str, PortRange]:

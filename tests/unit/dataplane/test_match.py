@@ -90,6 +90,16 @@ def test_specification_classifier_needs_one_match():
             {"ethertype": "IPv4", "protocol": 6, "source_ports": (0, 0)},
             {"tcp", "tp_src=0", "nw_frag=no"},
         ),
+        (
+            {
+                "ethertype": "IPv4",
+                "protocol": 6,
+                "source_ports": (0, 0),
+                "destination_ports": (1, 1),
+            },
+            {"tcp", "tp_src=0", "tp_dst=1"},
+        ),
+        ({"ethertype": "IPv4", "protocol": 17, "source_ports": (0, 65535)}, {"udp"}),
         ({"ethertype": "IPv4", "protocol": 47}, {"ip", "nw_proto=47"}),
         ({"ethertype": "IPv6", "protocol": 17, "source_ports": (53, 53)}, {"udp6", "tp_src=53"}),
         ({"ethertype": "IPv4", "source_prefixes": ("10.0.0.0/24",)}, {"ip", "nw_src=10.0.0.0/24"}),
@@ -113,6 +123,10 @@ def test_classifiers_that_need_one_match(fields, expected):
         ({"protocol": 17, "source_ports": (1, 65535)}, [{"udp", "nw_frag=yes"}]),
         ({"protocol": 6, "destination_ports": (0, 99)}, [{"tcp", "nw_frag=yes"}]),
         ({"protocol": 1, "source_ports": (8, 8)}, [{"icmp", "nw_frag=yes"}]),
+        (
+            {"protocol": 1, "source_ports": (3, 3), "destination_ports": (4, 4)},
+            [{"icmp", "nw_frag=yes"}],
+        ),
         ({"ethertype": "IPv6"}, []),
         (
             {"ethertype": "IPv6", "protocol": 17},
@@ -340,6 +354,8 @@ TOGETHER = [
     ({"ip"}, {"udp", "tp_dst=5"}),
     ({"ip", "nw_proto=47"}, {"ip"}),
     ({"ip"}, {"dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"}),
+    ({"ipv6"}, {"dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"}),
+    ({"dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"}, {"dl_dst=33:33:00:00:00:01"}),
     ({"icmp6", "icmp_type=8"}, {"icmp6", "icmp_code=255"}),
     ({"in_port=1", "reg8=5"}, {"in_port=1", "reg8=6"}),
     ({"tcp", "tp_src=0x8000/0x8000"}, {"tcp", "tp_src=65535"}),
@@ -348,18 +364,20 @@ TOGETHER = [
 
 @pytest.mark.parametrize(("one", "other"), APART)
 def test_matches_that_exclude_each_other_do_not_overlap(one, other):
-    assert not matches_overlap(frozenset(one), frozenset(other))
-    assert not intervals_overlap(frozenset(one), frozenset(other))
+    for first, second in itertools.permutations((frozenset(one), frozenset(other))):
+        assert not matches_overlap(first, second)
+        assert not intervals_overlap(first, second)
 
 
 @pytest.mark.parametrize(("one", "other"), TOGETHER)
 def test_matches_of_which_no_field_differs_overlap(one, other):
     """Words that are not compared, such as those of registers, tell nothing apart."""
-    assert matches_overlap(frozenset(one), frozenset(other))
-    assert intervals_overlap(frozenset(one), frozenset(other))
+    for first, second in itertools.permutations((frozenset(one), frozenset(other))):
+        assert matches_overlap(first, second)
+        assert intervals_overlap(first, second)
 
 
-def test_masks_that_are_no_prefix_have_no_interval():
+def test_intervals_of_masks_that_are_no_prefix_contain_other_values_too():
     """Intervals that do not overlap exclude each other, not the reverse."""
     multicast = frozenset({"dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"})
     unicast = frozenset({"dl_dst=fa:16:3e:00:00:01"})

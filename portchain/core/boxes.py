@@ -60,8 +60,7 @@ def overlapping(boxes: Sequence[Box[T]]) -> Iterator[tuple[T, T]]:
         labels = zip(*(box.labels for box in together), strict=True)
         if any(len(set(each)) < 2 for each in labels):
             continue
-        parts = [together] if len(together) <= _FEW else _divide(together)
-        if len(parts) > 1:
+        if len(together) > _FEW and (parts := _divide(together)):
             pending += parts
         else:
             yield from _compare(together)
@@ -78,7 +77,10 @@ def _differ(one: Hashable, other: Hashable) -> bool:
 
 
 def _divide(boxes: Sequence[Box[T]]) -> list[list[Box[T]]]:
-    """Divide boxes into sets so that those that overlap are together in one of them, at least."""
+    """Divide boxes into sets so that those that overlap are together in one of them, at least.
+
+    :returns: empty if no division saves enough.
+    """
     all_pairs = len(boxes) ** 2
     dimensions = range(len(boxes[0].intervals))
     for dimension in dimensions:
@@ -90,7 +92,7 @@ def _divide(boxes: Sequence[Box[T]]) -> list[list[Box[T]]]:
         default=(all_pairs, 0, None),
     )
     if cost > _WORTHWHILE * all_pairs:
-        return [list(boxes)]
+        return []
     return [
         [box for box in boxes if box.intervals[dimension][0] < value],
         [box for box in boxes if box.intervals[dimension][1] >= value],

@@ -82,6 +82,19 @@ def test_a_box_in_two_parts_is_found_in_one_of_them() -> None:
     assert set(overlapping(some)) == {(98, -1)}
 
 
+def test_boxes_that_touch_overlap_wherever_they_are_divided() -> None:
+    touching = [Box(number, ((number, number + 1),), (number,)) for number in range(50)]
+    assert set(overlapping(touching)) == set(itertools.pairwise(range(50)))
+
+
+def test_boxes_on_both_sides_of_a_gap_are_given_in_any_order() -> None:
+    count = 20
+    sides = [Box(number, ((number % 2,) * 2,), (number,)) for number in range(count)]
+    assert set(overlapping(sides)) == {
+        pair for pair in itertools.combinations(range(count), 2) if pair[0] % 2 == pair[1] % 2
+    }
+
+
 def test_many_boxes_that_are_alike_all_overlap() -> None:
     count = 20
     alike = [Box(number, ((0, 1), (5, 5)), (number,)) for number in range(count)]
@@ -92,3 +105,10 @@ def test_gaps_divide_all_boxes_at_once() -> None:
     with mock.patch.object(boxes, "_divide", wraps=boxes._divide) as divide:
         assert list(overlapping(side_by_side(1000))) == []
     assert divide.call_count == 1
+
+
+def test_boxes_without_gaps_are_halved_again_and_again() -> None:
+    some = staircase(500)
+    with mock.patch.object(boxes, "_divide", wraps=boxes._divide) as divide:
+        assert list(overlapping(some)) == []
+    assert divide.call_count < len(some) / 2

@@ -354,11 +354,39 @@ def test_default_capabilities_reject(attribute: str, subject: capabilities.Subje
     capabilities.check(subject, _ALL, "complete")
 
 
+@pytest.mark.parametrize(
+    ("subject", "value"),
+    [
+        (replace(CLASSIFIER, l7_parameters={"b": "1", "a": "1"}), "a"),
+        (replace(PAIR, correlation="nsh"), "correlation nsh"),
+        (replace(PAIR, admin_state_up=False), "false"),
+        (replace(PAIR, backup=True), "true"),
+        (replace(GROUP, lb_fields=("ip_src", "ip_dst")), "lb_fields ip_src, ip_dst"),
+        (replace(GROUP, egress_n_tuple={"source_port_range_min": 1}), "ppg_n_tuple_mapping"),
+        (replace(GROUP, tap_enabled=True), "true"),
+        (replace(GROUP, health_check=HealthCheck.ICMP), "health_check icmp"),
+        (replace(GROUP, failure_mode=FailureMode.OPEN), "failure_mode open"),
+        (replace(GROUP, min_healthy=2), "min_healthy 2"),
+        (replace(GROUP, on_failure=OnFailure.KEEP), "on_failure keep"),
+        (replace(_SNAPSHOT, chain=replace(CHAIN, correlation="nsh")), "correlation nsh"),
+        (replace(_SNAPSHOT, chain=replace(CHAIN, symmetric=True)), "symmetric true"),
+        (replace(_SNAPSHOT, successors=(CHAIN,)), "a service graph"),
+    ],
+)
+def test_refusals_name_the_value_that_a_driver_lacks(
+    subject: capabilities.Subject, value: str
+) -> None:
+    with pytest.raises(rules.Violation) as refusal:
+        capabilities.check(subject, Capabilities(), "minimal")
+    assert refusal.value.rule == f"{value} is not supported by the driver minimal"
+
+
 def test_drivers_can_require_symmetric_chains() -> None:
     always = Capabilities(symmetric=True, asymmetric=False)
-    with pytest.raises(rules.Violation, match="symmetric false") as refusal:
+    with pytest.raises(rules.Violation, match="minimal") as refusal:
         capabilities.check(_SNAPSHOT, always, "minimal")
     assert refusal.value.attribute == "chain_parameters"
+    assert refusal.value.rule.startswith("symmetric false")
     symmetric = replace(_SNAPSHOT, chain=replace(CHAIN, symmetric=True))
     capabilities.check(symmetric, always, "minimal")
 

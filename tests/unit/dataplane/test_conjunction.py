@@ -78,9 +78,19 @@ def test_functions_return_packets_by_few_flows():
     assert len(returned) == (10 + 60 + 1) + (1 + 60 + 2)
 
 
-def test_small_ranges_need_no_conjunction():
-    flows = compiled(classifier(destination_ports=(8000, 8080)), count=3).flows
+@pytest.mark.parametrize("ports", [((23, 23), (8000, 8080)), ((1, 2), (5, 6))])
+def test_small_ranges_need_no_conjunction(ports):
+    sources, destinations = ports
+    named = classifier(source_ports=sources, destination_ports=destinations)
+    flows = compiled(named, count=3).flows
     assert not [flow for flow in flows if "conj" in str(flow)]
+
+
+def test_a_single_port_beside_a_wide_range_takes_no_flow():
+    single, none = (
+        merge_all(compiled(wide(source_ports=ports)).classification) for ports in ((7, 7), None)
+    )
+    assert len(single) == len(none)
 
 
 @pytest.mark.parametrize("firewall", list(Firewall))
@@ -128,7 +138,11 @@ def found_actions(flows, packet, table=TABLE, priority=320):
                 hits.add(flow.actions)
             for conj_id, number, count in members:
                 clauses.setdefault((conj_id, count), set()).add(number)
-    complete = {conj_id for (conj_id, count), found in clauses.items() if len(found) == int(count)}
+    complete = {
+        conj_id
+        for (conj_id, count), found in clauses.items()
+        if found == {str(number) for number in range(1, int(count) + 1)}
+    }
     for flow in here:
         hits |= {flow.actions for conj_id in complete if f"conj_id={conj_id}" in flow.key.match}
     return hits
@@ -171,6 +185,15 @@ def test_packets_match_exactly_the_chains_whose_ranges_they_are_in(drawn):
         ):
             expected.add(f"set_field:{0x10000 | number:#x}->reg8,goto_table:150")
     assert found_actions(ledger.entries, packet) == expected
+
+
+@pytest.mark.parametrize("narrow", [(7, 7), (7, 8)])
+def test_a_narrow_range_beside_a_wide_one_matches_its_ports_only(narrow):
+    flows = merge_all(compiled(wide(source_ports=narrow)).classification)
+    packets = [{"in_port": 1, "tp_src": port, "tp_dst": 9} for port in (6, 7, 8, 9)]
+    assert [packet["tp_src"] for packet in packets if found_actions(flows, packet)] == list(
+        range(narrow[0], narrow[1] + 1)
+    )
 
 
 # --- Owners.
@@ -287,10 +310,17 @@ def first_flow(ranges):
     return [flow for flow in flows if flow.project]
 
 
-@given(st.tuples(RANGES, RANGES), st.tuples(RANGES, RANGES))
+RANGES_OF_BOTH_PORTS = st.tuples(RANGES | st.none(), RANGES | st.none())
+
+
+@given(RANGES_OF_BOTH_PORTS, RANGES_OF_BOTH_PORTS)
+@example(((5, 60000), None), (None, (5, 60000)))
 def test_matches_overlap_if_their_ranges_do(one, other):
     """So the ledger finds the flows of two projects that could take the same packet."""
-    expected = all(a[0] <= b[1] and b[0] <= a[1] for a, b in zip(one, other, strict=True))
+    expected = all(
+        a is None or b is None or (a[0] <= b[1] and b[0] <= a[1])
+        for a, b in zip(one, other, strict=True)
+    )
     found = any(
         overlap(first.key, second.key) for first in first_flow(one) for second in first_flow(other)
     )

@@ -130,12 +130,12 @@ def selections(
 
     :param weights: pair id -> weight >= 0, for every pair that the hop can reach.
     :param for_connections: earlier weights, from which open connections may be; the oldest first.
-    :param for_all: earlier weights, from which other flows may be; the oldest first.
+    :param for_all: those from which other flows may be, too.
     :param spans_connections: whether a flow can consist of several connections, so that the
         first packet of a connection is not the first one of its flow.
     :param remembering: whether new connections still get their pair by the latest earlier weights.
     """
-    if not for_connections and not for_all:
+    if not for_connections:
         return _unchanged(tuple(weights.items()))
     now = assign_slots(weights) or _NO_PAIR
     open_ = _with_earlier(now, for_connections, weights)

@@ -44,6 +44,11 @@ def test_raising_a_weight_moves_slots_only_to_its_pair():
     assert all(now in (was, "a") for was, now in zip(before, after, strict=True))
 
 
+def test_slots_have_the_same_pairs_on_every_host():
+    """Hosts of several releases must agree."""
+    assert "".join(assign_slots({"a": 1, "b": 2})[:16]) == "bbbbbababbbbbbba"
+
+
 def test_selections_have_the_same_number_at_every_start():
     """A restarted agent, perhaps of another release, finds its flows by it."""
     assert Selection(("a", "b", None), (True, False, False)).number == 2645431851
@@ -126,13 +131,17 @@ def test_dispensable_sets():
     assert found("ab", "a", "ab", "ab") == 2
     assert found("ac", "a", "ab") == 0, "what was for c went to a"
     assert found("a", "b") == 0
+    assert found("ab", "ab", "ab") == 1, "only weights have changed"
     assert dispensable([{"a": 0}, {"a": 1}, {"a": 1, "b": 1}]) == 0, "no flow could be with a"
+    assert dispensable([{"a": 1, "b": 0}, {"a": 1, "b": 0, "c": 1}, {"c": 1}]) == 1
 
 
 @given(groups, groups)
 def test_others_than_connections_are_dealt_anew_after_a_time(weights, before):
-    for _, (opening, _, others), _ in each_slot(weights, [before], recent=[]):
+    for (was,), (opening, open_, others), learns in each_slot(weights, [before], recent=[]):
         assert opening == others
+        assert open_ == (was if was in weights else opening)
+        assert learns == (open_ != opening), "open connections are not dealt anew"
     assert not any(selections(weights, [before], []).others.learns)
     now, recent = selections(weights).others, selections(weights, [before], [before]).others
     moves = [one != other for one, other in zip(now.pairs, recent.pairs, strict=True)]
@@ -146,15 +155,27 @@ def test_connections_of_one_flow_stay_together(weights, before):
     for slot, (_, (opening, _, others), learns) in enumerate(found):
         assert opening == others
         assert learns == (others != now[slot]), "they must stay when the time is over"
+    later = selections(weights, [before], [], spans_connections=True)
+    assert later.opening == later.others
 
 
-@given(groups, groups, groups)
-def test_new_connections_go_by_the_last_weights_while_the_switch_learns(weights, first, last):
-    found = each_slot(weights, [first, last], remembering=True)
-    was, now = assign_slots(last), assign_slots(weights) or (None,) * SLOTS
+@given(groups, st.lists(groups, min_size=1, max_size=3))
+def test_new_connections_go_by_the_last_weights_while_the_switch_learns(weights, earlier):
+    found = each_slot(weights, earlier, remembering=True)
+    was, now = assign_slots(earlier[-1]), assign_slots(weights) or (None,) * SLOTS
     for slot, (_, (opening, _, _), learns) in enumerate(found):
         assert opening == (was[slot] if was and was[slot] in weights else now[slot])
         assert learns or opening == now[slot]
+
+
+def test_selections_that_are_the_same_count_once():
+    one, two, both = {"a": 1}, {"a": 1, "b": 3}, {"a": 1, "b": 1}
+    changed = selections(both, [one, two], [two])
+    assert changed.distinct == (changed.opening, changed.open, changed.others)
+    connections = selections(both, [one], [])
+    assert connections.distinct == (connections.opening, connections.open, connections.others)
+    spanning = selections(both, [one], [one], spans_connections=True)
+    assert spanning.distinct == (spanning.open,)
 
 
 @given(

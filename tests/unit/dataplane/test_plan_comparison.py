@@ -48,11 +48,15 @@ def with_hop(number=1, plan=PLAN, **changes):
         PLAN,
         replace(PLAN, revision=2),
         with_hop(targets=(A,)),
+        with_hop(targets=(), returning=(A, B)),
         with_hop(targets=(replace(A, weight=5), B)),
         with_hop(lb_fields=("ip_src",)),
         with_path(sources=(VM,)),
     ],
-    ids=["same", "revision", "pair removed", "weight", "lb_fields", "source removed"],
+    ids=[
+        *("same", "revision", "pair removed", "all pairs failed", "weight", "lb_fields"),
+        "source removed",
+    ],
 )
 def test_hosts_can_receive_what_they_expect(plan: ChainPlan) -> None:
     assert is_covered_by(plan, PLAN)
@@ -258,10 +262,12 @@ def test_lists_share_labels_if_both_have_sfc_aware_functions() -> None:
         ([[A], [B]], [[A], [B], [C]], False),
         ([[B], [C]], [[A], [B], [C]], False),
         ([[A], [B], [C], [D]], [[A], [B], [E], [C], [D]], False),
+        ([[A], [B], [C]], [[D], [E], [C]], False),
     ],
     ids=[
         *("same", "group added", "reversed", "group removed", "end reversed", "start reversed"),
         *("group added at the end", "group added at the start", "group added among many"),
+        "all groups but the last replaced",
     ],
 )
 def test_a_new_order_of_groups_can_bypass_one(before: list, after: list, can_bypass: bool) -> None:
@@ -275,6 +281,8 @@ def test_only_unaware_functions_in_both_plans_mix_packets() -> None:
         return path(Hop(1, (A,)), Hop(group_id, (pair,), **changes), Hop(3, (C,)))
 
     assert can_mix_into_bypass(middle(2, B), middle(4, B)), "b is in another group now"
+    joined = path(Hop(1, (A, B)), Hop(4, (D,)), Hop(3, (C,)))
+    assert can_mix_into_bypass(middle(2, B), joined), "b is in a group now that was there before"
     assert not can_mix_into_bypass(middle(2, B), middle(4, target("d", "h2")))
     assert not can_mix_into_bypass(middle(2, B, tap=True), middle(4, B)), "a tap returns nothing"
     aware = target("b", "h2", encapsulation="mpls")

@@ -357,7 +357,7 @@ class _Pass:
         """Let a failed chain continue by the latest applied plan, unless that conflicts."""
         state, applied = self._state(chain_id), self._decisions.applied.get(chain_id)
         entries: frozenset[SwitchEntry] = frozenset()
-        if applied is not None and self._decisions.rejection(chain_id, _FALLBACK) is None:
+        if self._decisions.rejection(chain_id, _FALLBACK) is None:
             entries = self._compile_fallback(state, applied).entries
         conflicts = self._ledger.conflicts(chain_id, entries)
         if rivals := {each.owner for each in conflicts if _yield_level(each.owner) == 0}:

@@ -172,6 +172,20 @@ def test_a_chain_that_leaves_drains() -> None:
     assert host.arbiter.applied_plan(PLAN.id) is None
 
 
+def test_ports_of_functions_stay_without_flooding_while_a_failed_chain_drains() -> None:
+    host = Host()
+    bridging = chain([target("a", "h1", bridges=True)])
+    wanted = compile_chain(bridging, LOCAL).no_flood
+    assert wanted
+    host.have(bridging)
+    host.states[bridging.id] = withdraw(host.states[bridging.id], 0, TransitionTimeouts())
+    host.recompute(bridging.id)
+    assert host.owned(bridging.id) == wanted
+    host.have(unsupported(bridging))
+    assert host.owned(f"{bridging.id}/draining")
+    assert host.owned(bridging.id) == wanted
+
+
 # --- Flows that the switch rejects.
 
 

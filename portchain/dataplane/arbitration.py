@@ -42,7 +42,7 @@ _MOST_GUARDS = 500
 """Of a chain that exceeds a limit, at most this many flows drop exactly what would bypass it."""
 
 Precedence = tuple[int, int, int, str]
-"""Of two chains, the one whose value is lower has higher precedence."""
+"""Of two chains, the one whose value is lower has higher precedence. The last part is its id."""
 Precedences = dict[str, Precedence]
 """Chain id -> precedence, as far as known. It stays as it was when it was needed first."""
 
@@ -193,7 +193,7 @@ class _Pass:
         self._decisions, self._ledger = decisions, ledger
         self._chains, self._local, self._active_at_start = chains, local, active_at_start
         self._precedences = precedences
-        self._queue: list[tuple[Precedence, str]] = []
+        self._queue: list[Precedence] = []
         self._queued: set[str] = set()
         self._failed: set[str] = set()
         # The flows that yield, set after all others.
@@ -207,7 +207,7 @@ class _Pass:
             self._enqueue(chain_id)
         self._set_frame_guard()
         while self._queue:
-            _, chain_id = heappop(self._queue)
+            *_, chain_id = heappop(self._queue)
             self._queued.discard(chain_id)
             # A chain that this one blocked may not be blocked any more.
             for blocked in self._decisions.chains_blocked_by(chain_id):
@@ -215,8 +215,6 @@ class _Pass:
             self._decisions.unblock(chain_id)
             self._realise(chain_id, self._state(chain_id))
         failed = sorted(self._failed, key=self._precedence)
-        for chain_id in failed:
-            self._ledger.set(chain_id, ())
         for chain_id in failed:
             self._fall_back(chain_id)
         self._guards |= {chain_id: self._bypass_guard(chain_id) for chain_id in failed}
@@ -245,7 +243,7 @@ class _Pass:
     def _enqueue(self, chain_id: str) -> None:
         if chain_id not in self._queued:
             self._queued.add(chain_id)
-            heappush(self._queue, (self._precedence(chain_id), chain_id))
+            heappush(self._queue, self._precedence(chain_id))
 
     def _precedence(self, chain_id: str) -> Precedence:
         """Order chains: by activity, then by age.

@@ -19,6 +19,7 @@ from portchain.dataplane.plan import ChainPlan, Hop
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.size import least_flows
 from portchain.dataplane.transition import ChainTransition, TransitionTimeouts, accept
+from portchain.dataplane.transition_flows import compile_transition
 from tests.plans import HOSTS, chain, classifier, source, switch, tap, target
 
 PORTS = ("vm", "vm2", "a-in", "a-out", "b-in", "b-out")
@@ -127,6 +128,17 @@ def test_guards_of_chains_beyond_the_project_limit_are_few():
     assert len(host.arbiter.ledger.entries) - before <= 4 * 4
 
 
+def test_the_guard_of_a_chain_within_the_limits_is_exact_whatever_its_size():
+    many = plan(1, count=200)
+    hop = Hop(1, (target("a", "h1"), target("b", "h1")), lb_fields=("ip_ttl",))
+    unsupported = replace(many, paths=(replace(many.paths[0], hops=(hop,)),))
+    host = Host(local())
+    assert host.have(unsupported) != [""]
+    guard = compile_bypass_guard(unsupported, local()).flows
+    assert len(guard) > 500
+    assert set(host.arbiter.ledger.entries_of(f"{unsupported.id}/guard")) == guard
+
+
 def test_rapid_changes_do_not_multiply_what_a_chain_takes():
     """Flows for packets in flight go if there is no room for them."""
     limit = 2 * size(plan(1, count=20))
@@ -140,6 +152,29 @@ def test_rapid_changes_do_not_multiply_what_a_chain_takes():
         of_chains = set(host.arbiter.ledger.entries) - compile_frame_guard(host.where)
         assert len(of_chains) <= limit
     assert len(state.draining) > 3
+
+
+@pytest.mark.parametrize(("missing", "drains"), [(0, True), (1, False)])
+def test_flows_for_packets_in_flight_stay_while_there_is_room(missing, drains):
+    first, newer = plan(1), replace(plan(1, source_ports=(2, 2)), path_id=2, revision=2)
+    state = accept(
+        ChainTransition(first), newer, "h1", prepare=False, time=0, timeouts=TransitionTimeouts()
+    )
+    compiled = compile_transition(state, local())
+    assert compiled.draining
+    host = Host(local(len(compiled.entries) + len(compiled.draining) - missing))
+    host.chains[newer.id] = state
+    host.arbiter.recompute(host.chains, [newer.id], host.where)
+    assert host.arbiter.ledger.has_owner(f"{newer.id}/draining") is drains
+
+
+def test_a_chain_that_needs_nothing_of_a_host_is_never_refused_there():
+    host = Host(local())
+    elsewhere = chain([target("c", "h2")], name="pc2", path_id=2, sources=(source("vm3", "h2"),))
+    assert not compile_chain(elsewhere, host.where).entries
+    host.have(plan(1))
+    host.where = local(project_limit=1)
+    assert host.have(replace(elsewhere, owner="p")) == [""]
 
 
 def test_compiling_stops_at_the_limit():

@@ -7,6 +7,7 @@ import pytest
 from portchain.dataplane.compile import UnsupportedPlanError, compile_chain, compile_frame_guard
 from portchain.dataplane.flow import Bridge, Flow, NoFlood, make_flow
 from portchain.dataplane.flow_builder import build_flow
+from portchain.dataplane.packed_flows import digest
 from portchain.dataplane.pipeline import (
     ODD_GENERATION,
     POSITION_ARRIVED,
@@ -17,7 +18,13 @@ from portchain.dataplane.pipeline import (
     path_position,
 )
 from portchain.dataplane.plan import Hop
-from portchain.dataplane.resume import FoundFlows, resume, resume_unknown, unknown_chain
+from portchain.dataplane.resume import (
+    FoundFlows,
+    resume,
+    resume_unknown,
+    resume_unsupported,
+    unknown_chain,
+)
 from portchain.dataplane.transition import ABSENT, ChainTransition, Phase
 from portchain.dataplane.transition_flows import compile_transition
 from tests.plans import after, chain, source, switch, tap, target
@@ -277,3 +284,37 @@ def test_only_a_start_looks_for_chains():
     assert found.path_ids
     assert not later.places
     assert not later.path_ids
+
+
+def test_what_an_agent_has_changed_counts_as_found():
+    flows = flows_of(OLD)
+    first, *others = flows
+    replaced = replace(first, actions="drop" if first.actions != "drop" else "output:1")
+    new = build_flow("LOCAL_SWITCHING", 1, ("ip",))
+    found = FoundFlows(flows)
+    assert found.differences({*map(digest, flows)}) == (set(), [])
+    assert found.differences({digest(first), 5}) == ({5}, others)
+    found.added |= {entry.key: entry for entry in (replaced, new)}
+    now = [*others, replaced, new]
+    assert [entry in found for entry in (*now, first)] == [True] * len(now) + [False]
+    assert found.differences({*map(digest, now)}) == (set(), [])
+    assert found.differences({*map(digest, (first, *others))}) == ({digest(first)}, [replaced, new])
+    assert found
+    assert not FoundFlows([])
+
+
+def test_a_chain_closes_whose_plan_turns_out_to_be_unsupported():
+    """Other failed chains do not, to which no function of the host returns packets."""
+    surplus = flows_of(OLD)
+    (unknown,) = resume_unknown({}, surplus).values()
+    states = {
+        OLD.id: ChainTransition(OLD),
+        "fits": ChainTransition(replace(OLD, id="fits")),
+        "elsewhere": ChainTransition(chain([A], name="elsewhere", path_id=7)),
+    }
+    closed = replace(unknown, plan=OLD)
+    assert unknown.leftovers
+    failed = (OLD.id, "elsewhere", "gone")
+    assert resume_unsupported(states, failed, surplus) == {OLD.id: closed}
+    assert resume_unsupported({OLD.id: closed}, failed, surplus) == {}
+    assert resume_unsupported(states, failed, ()) == {}

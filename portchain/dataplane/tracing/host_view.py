@@ -62,7 +62,7 @@ class HostView:
                 if path_label(plan.path_id, path.reverse) == label:
                     return Position(number, plan.id, path.reverse, hop, path)
         of_chain = (plan.id for plan in self.plans if plan.path_id & _NUMBER_BITS == number)
-        is_reverse = label & ~_NUMBER_BITS & 0x30000 == 0x20000
+        is_reverse = label & 0x30000 == 0x20000
         return Position(number, next(of_chain, ""), is_reverse, hop)
 
     def targets(self) -> list[Target]:

@@ -128,6 +128,32 @@ def test_the_summary_knows_destinations_that_are_not_predicted() -> None:
     )
 
 
+def test_a_function_is_suspected_only_if_it_is_the_last_that_can_have_got_the_packet() -> None:
+    first, returned, _ = way(*"sdn")
+    second = Place("p3", Sight.NOT_WATCHED, Direction.TO, "h1")
+    missing = Place("p4", Sight.NOT_SEEN, Direction.FROM, "h1")
+    text = summary([first, returned, second, missing], None, "")
+    assert "look at the way to it, with the flows and the log of host h1; not watched" in text
+    text = summary([first, returned, missing], None, "")
+    assert "look at the function, which has got it and has not returned it; not watched" in text
+
+
+def test_the_summary_names_each_place_once_and_no_more_than_eight() -> None:
+    (place, *_) = way(*"sss")
+    assert summary([place, place], None, "") == "the packet was seen at p1, as predicted"
+    many = [replace(place, label=str(number)) for number in range(10)]
+    assert summary(many[:8], None, "").endswith("6, 7, as predicted")
+    assert summary(many[:9], None, "").endswith("6, 7, 1 more, as predicted")
+    assert summary(many, None, "").endswith("6, 7, 2 more, as predicted")
+
+
+def test_a_destination_that_could_not_be_watched_is_named() -> None:
+    end = Place("its destination", Sight.NOT_WATCHED)
+    assert summary(way(*"sss")[:1], end, "") == (
+        "the packet was seen at p1, as predicted; not watched: its destination"
+    )
+
+
 def test_a_packet_that_was_not_sent_was_not_lost() -> None:
     assert summary(way(*"nnn"), None, "the host is busy") == (
         "no packet was sent: the host is busy"
@@ -146,6 +172,7 @@ def test_hosts_send_first_packets_and_no_others() -> None:
         replace(PACKET, protocol=protocols.TCP),
         replace(PACKET, protocol=protocols.ICMP, source_port=8, destination_port=0),
         replace(PACKET, protocol=47),
+        replace(PACKET, protocol=50),
         replace(icmp6, protocol=protocols.ICMPV6, source_port=128, destination_port=0),
     )
     assert [why_not_sendable(one) for one in sendable] == [""] * len(sendable)

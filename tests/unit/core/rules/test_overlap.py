@@ -210,6 +210,32 @@ def test_the_later_of_two_new_classifiers_is_refused() -> None:
         rules.check_overlaps(new, [])
 
 
+def test_the_message_names_the_classifier_that_overlaps() -> None:
+    others = [
+        FlowClassifier(str(port), "alice", protocol=6, destination_ports=(port, port))
+        for port in range(1, 5)
+    ]
+    with pytest.raises(rules.Violation, match="new overlaps with flow classifier 3:"):
+        rules.check_overlap(replace(others[2], id="new"), others)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"logical_source_port": "00000000-0000-4000-8000-000000000000"},
+        {"logical_destination_port": "00000000-0000-4000-8000-000000000000"},
+        {"protocol": 0},
+        {"protocol": 6, "source_ports": (0, 0)},
+        {"protocol": 6, "destination_ports": (65535, 65535)},
+        {"source_prefix": "0.0.0.0/32"},
+        {"destination_prefix": "255.255.255.255/32"},
+    ],
+)
+def test_an_attribute_that_a_classifier_leaves_open_has_any_value(named: dict[str, Any]) -> None:
+    with pytest.raises(rules.Violation):
+        rules.check_overlap(FlowClassifier("1", "a", **named), [FlowClassifier("2", "a")])
+
+
 def in_one_dimension(number: int) -> FlowClassifier:
     return FlowClassifier(str(number), "alice", protocol=6, destination_ports=(number, number))
 
@@ -260,6 +286,7 @@ def test_the_message_names_a_classifier_of_the_same_project_only() -> None:
     with pytest.raises(rules.Violation) as refusal:
         rules.check_overlap(mine, [hers])
     assert "secret" not in str(refusal.value)
+    assert "1 overlaps with a flow classifier of another project:" in str(refusal.value)
     with pytest.raises(rules.Violation, match="secret"):
         rules.check_overlap(
             FlowClassifier(id="1", project_id="bob"),

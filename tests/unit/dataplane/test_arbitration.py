@@ -146,6 +146,8 @@ def test_flows_that_a_host_needs_once_come_with_the_first_chain_and_go_with_the_
         host.recompute(plan.id)
         assert bool(host.owned(FRAME_GUARD)) is bool(host.states)
     assert host.entries == set()
+    host.have(PLAN)
+    assert host.owned(FRAME_GUARD) == guard
 
 
 def test_they_follow_the_switch() -> None:
@@ -274,10 +276,11 @@ def test_a_chain_is_not_computed_again_for_packets_in_flight() -> None:
     hops = ([target("b", "h1")], [target("c", "h2")])
     rival = chain(*hops, name="pc2", path_id=2, sources=(source("vm2", "h1"),))
     host.have(rival)
-    host.recompute(PLAN.id)
     assert host.owned(f"{PLAN.id}/draining") < draining
-    host.states[rival.id] = ChainTransition(replace(rival, revision=2))
-    assert host.recompute(rival.id).keys() == {rival.id}
+    for revision in (2, 3):
+        host.states[rival.id] = ChainTransition(replace(rival, revision=revision))
+        assert host.recompute(rival.id).keys() == {rival.id}
+        host.recompute(PLAN.id)
 
 
 # --- Flows that the switch rejects.
@@ -345,7 +348,7 @@ def test_chains_are_in_the_order_of_activity_age_and_number() -> None:
     host.have(replace(PLAN, serial=9))
     new = {
         name: ChainTransition(replace(OTHER, id=name, path_id=number, serial=serial))
-        for name, number, serial in (("c", 5, 3), ("b", 7, 2), ("d", 6, 3), ("a", 8, 4))
+        for name, number, serial in (("d", 5, 3), ("b", 7, 2), ("c", 6, 3), ("a", 8, 4))
     }
     number = new["a"].plan.path_id if new["a"].plan else 0
     states = {**host.states, **new}
@@ -353,11 +356,11 @@ def test_chains_are_in_the_order_of_activity_age_and_number() -> None:
     def in_order(*active: int) -> list[str]:
         return host.arbiter.in_order(states, states, LOCAL, active, {})
 
-    assert in_order() == [PLAN.id, "b", "c", "d", "a"]
-    assert in_order(number) == [PLAN.id, "a", "b", "c", "d"]
+    assert in_order() == [PLAN.id, "b", "d", "c", "a"]
+    assert in_order(number) == [PLAN.id, "a", "b", "d", "c"]
     newer = {**states, PLAN.id: ChainTransition(replace(PLAN, serial=9, revision=2))}
     order = host.arbiter.in_order(newer, newer, LOCAL, [number], {})
-    assert order == ["a", PLAN.id, "b", "c", "d"], "it sends by an earlier plan"
+    assert order == ["a", PLAN.id, "b", "d", "c"], "it sends by an earlier plan"
     odd = replace(OTHER, id="a", path_id=8 | pipeline.ODD_GENERATION, serial=4)
     states["a"] = ChainTransition(odd)
     assert in_order(8)[1] == "a", "whichever list of groups it follows"
@@ -407,6 +410,19 @@ def test_of_failed_chains_with_the_same_match_the_one_that_sent_last_continues(
     del host.states[latest.id]
     host.recompute(latest.id)
     assert host.owned(before.id) == compile_chain(before, LOCAL).entries
+
+
+def test_a_failed_chain_continues_again_as_soon_as_nobody_else_needs_its_match() -> None:
+    """Its guard is complete all the time: the other chain has other sources."""
+    host = Host()
+    rival = replace(RIVAL, paths=(replace(PLAN.paths[0], sources=(source("vm2"),)),))
+    for plan in (PLAN, unsupported(PLAN), rival):
+        host.have(plan)
+    assert host.owned(PLAN.id) == set()
+    assert host.owned(f"{PLAN.id}/guard") == compile_bypass_guard(PLAN, LOCAL).flows
+    del host.states[rival.id]
+    host.recompute(rival.id)
+    assert host.owned(PLAN.id) == compile_chain(PLAN, LOCAL).entries
 
 
 def test_of_failed_chains_that_have_both_sent_the_older_one_continues() -> None:

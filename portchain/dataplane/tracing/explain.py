@@ -255,15 +255,13 @@ class _Explainer:
     def _change_position(self, visit: Visit, before: int, after: int) -> None:
         table = visit.table
         if after == POSITION_DONE:
-            if before in (0, POSITION_DONE):
+            if before == 0:
                 reason = _KEPT_OUT.get(visit.priority, _FORWARDED)
                 self._step(Decision.NOT_CLASSIFIED, reason, visit)
-            elif before == POSITION_RETURNED:
-                self._step(Decision.LEFT, "it has visited all functions of its chain", visit)
             else:
-                position = self._view.position(before)
                 reason = "it has visited all functions of its chain"
-                self._step(Decision.LEFT, reason, visit, replace(position, hop=-1))
+                position = replace(self._view.position(before), hop=-1)
+                self._step(Decision.LEFT, reason, visit, position)
         elif after == 0:
             reason = "the function has sent it of its own, not for a chain"
             self._step(Decision.NOT_CLASSIFIED, reason, visit)

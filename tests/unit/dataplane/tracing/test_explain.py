@@ -11,6 +11,7 @@ from portchain.dataplane.pipeline import (
     POSITION_DONE,
     POSITION_RETURNED,
     REG_SLOT,
+    TABLES,
     Priority,
     path_label,
     path_position,
@@ -131,7 +132,7 @@ Datapath actions: 3,5,99
 
 LABEL = path_label(PLAN.path_id)
 ENTERED, NEXT = (f"{path_position(LABEL, hop, 0):#x}" for hop in (0, 1))
-A, B = (int(ident(name)[:8], 16) for name in "ab")
+A, B, C = (int(ident(name)[:8], 16) for name in "abc")
 
 
 def explained(
@@ -202,6 +203,7 @@ CHOSEN = (f"146. priority 10, {OURS}", f"    set_field:0x7->{REG_SLOT}")
         (("155. No match.", "        drop", *ONLY), A, "it is the only pair"),
         (CHOSEN, A, "hash slot 7, which belongs to it; weight 3 of 4 in its group"),
         (CHOSEN, B, "hash slot 7, which belongs to it; weight 1 of 4 in its group"),
+        (CHOSEN, C, "the traffic flow has hash slot 7, which belongs to it"),
         (CHOSEN, 0x5, "the traffic flow has hash slot 7, which belongs to it"),
     ],
 )
@@ -213,7 +215,14 @@ def test_a_trace_says_why_a_pair_is_selected(
     assert step.decision is Decision.SELECTED
     assert reason in step.reason
     assert step.reason.endswith(reason) or "only" in reason
-    assert step.pair_id == {A: ident("a"), B: ident("b")}.get(pair, "00000005")
+    pairs = {A: ident("a"), B: ident("b"), C: ident("c")}
+    assert step.pair_id == pairs.get(pair, "00000005")
+
+
+def test_a_pair_is_selected_by_a_plan_that_the_host_has_no_more() -> None:
+    found = explained(*selected(*CHOSEN), "    output:12", view=replace(VIEW, plans=[]))
+    assert decisions(found)[1] == (Decision.SELECTED, "", 0)
+    assert found.steps[1].reason == "the traffic flow has hash slot 7, which belongs to it"
 
 
 def moved(table: int, priority: int, position: str, *then: str, cookie: str = OURS) -> list[str]:
@@ -253,6 +262,16 @@ def test_a_packet_of_a_chain_comes_from_another_host() -> None:
         (Decision.RECEIVED, PLAN.id, None),
         (Decision.DROPPED, PLAN.id, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("table", "priority"), [("ARRIVED", Priority.POSITION), ("RETURNED", Priority.CHAIN_FRAME)]
+)
+def test_only_the_first_table_takes_packets_from_functions_and_hosts(
+    table: str, priority: int
+) -> None:
+    found = explained(*moved(TABLES[table].number, priority, NEXT), is_start=False)
+    assert [step.decision for step in found.steps] == [Decision.DELIVERED]
 
 
 @pytest.mark.parametrize("hop", [0, 1])
@@ -382,7 +401,9 @@ def test_ports_that_actions_name_are_not_flooded_to_again() -> None:
     lines = ("94. priority 1", "    output:12", "    NORMAL", "     -> flooding")
     found = explained(*lines, ports=ports, datapath="5,6,7,8", view=WIDE)
     assert [way.name for way in found.exits] == [ident("a-in"), ident("a-out"), ident("vm")]
-    assert explained("94. priority 1", "    NORMAL", "     -> no way").steps[-1].reason == "no way"
+    notes = ("     -> no way", "     -> at all")
+    last = explained("94. priority 1", "    NORMAL", *notes).steps[-1]
+    assert last.reason == "no way at all"
 
 
 TAP = replace(VIEW, plans=[chain([target("a", "h1")], [target("b", "h2")])])
@@ -399,9 +420,9 @@ def test_a_tap_gets_a_copy_and_the_packet_goes_on_unchanged(
     found = explained(
         *CLASSIFIED,
         f"154. ip, priority 10, {OURS}",
-        f"    clone(set_field:{copied}->eth_dst,set_field:5->reg9,output:{number})",
-        f"    set_field:{copied}->eth_dst",
+        f"    clone(set_field:5->reg9,set_field:{copied}->eth_dst,output:{number})",
         "    set_field:5->reg9",
+        f"    set_field:{copied}->eth_dst",
         f"    output:{number}",
         "    output:13",
     )
@@ -413,7 +434,103 @@ def test_a_tap_gets_a_copy_and_the_packet_goes_on_unchanged(
     assert found.exits == (Exit(Reach.PORT, ident("a-out"), PACKET),)
 
 
+def test_where_a_copy_has_gone_is_no_reason_why_the_packet_is_dropped() -> None:
+    found = explained(
+        *CLASSIFIED,
+        f"150. ip, priority 10, {OURS}",
+        "    clone(output:21)",
+        "    output:21",
+        "",
+        '    bridge("br-tun")',
+        "    ----------------",
+        "         0. priority 1",
+        "            output:102",
+        "    drop",
+        view=WIDE,
+    )
+    last = found.steps[-1]
+    assert (last.decision, last.bridge, last.table) == (Decision.DROPPED, "br-int", 150)
+    assert last.reason == "the group of the next hop has no pair that can forward packets"
+
+
 # --- Several bridges and passes.
+
+
+def test_a_packet_that_another_bridge_has_got_too_goes_on_as_before() -> None:
+    found = explained(
+        *CLASSIFIED,
+        f"152. ip, priority 10, {OURS}",
+        f"    set_field:{A:#x}->reg9",
+        "    output:21",
+        "",
+        '    bridge("br-tun")',
+        "    ----------------",
+        "         0. priority 1",
+        "            output:102",
+        "    output:12",
+        view=WIDE,
+    )
+    assert [way.name for way in found.exits] == [TUNNEL_IPS["h2"], ident("a-in")]
+    assert found.steps[-1].pair_id == ident("a")
+
+
+def test_a_packet_that_goes_to_a_bridge_beyond_the_host_leaves_there() -> None:
+    lines = ("60. priority 1", "    output:7", "", 'bridge("br-else")', "---", " 0. priority 1")
+    assert [way.name for way in explained(*lines, "    output:1").exits] == ["port 7 of br-int"]
+
+
+def test_a_switch_that_sees_a_packet_again_forgets_to_which_ports_it_has_sent_it() -> None:
+    text = f"""\
+bridge("br-int")
+----------------
+94. priority 1
+    output:12
+    clone(set_field:{PACKET.eth_src}->eth_dst,output:12)
+    set_field:{PACKET.eth_src}->eth_dst
+    output:12
+
+Datapath actions: 5,recirc(0x1)
+
+bridge("br-int")
+----------------
+94. priority 1
+    NORMAL
+
+Datapath actions: 5,6
+"""
+    ports = {5: ("br-int", 12, "a"), 6: ("br-int", 13, "b")}
+    found = explain(parse(text), VIEW, PacketState(PACKET, 11), ports, is_start=True)
+    assert [way.name for way in found.exits] == [ident("a-in"), ident("a-in"), ident("a-out")]
+    assert {way.packet for way in found.exits} == {PACKET}
+
+
+@pytest.mark.parametrize("second", ["br-tun", "br-ovn"])
+def test_a_packet_enters_the_next_bridge_by_a_patch_port_without_registers(second: str) -> None:
+    labelled = replace(PACKET, labels=(Label(LABEL),))
+    text = f"""\
+bridge("br-int")
+----------------
+73. tcp, priority 1
+    set_field:0x7->reg1
+    ct(table=94,zone=1)
+
+Datapath actions: ct,recirc(0x1)
+
+bridge("br-int")
+----------------
+94. priority 1
+    output:21
+
+bridge("{second}")
+----------------
+ 0. priority 1
+    pop_mpls:0x800
+"""
+    state = PacketState(labelled, 11, hidden=1)
+    found = explain(parse(text), WIDE, state, {}, is_start=True)
+    assert found.frozen is not None
+    assert found.frozen.state == PacketState(labelled, 31, hidden=1)
+    assert not found.steps, "what follows is not known yet"
 
 
 def test_registers_are_of_one_bridge_and_the_chain_is_known_on_the_next() -> None:
@@ -432,24 +549,47 @@ def test_registers_are_of_one_bridge_and_the_chain_is_known_on_the_next() -> Non
     assert decisions(found)[-1] == (Decision.FORWARDED, PLAN.id, 0)
 
 
-@pytest.mark.parametrize(("first", "in_port"), [("br-tun", 21), ("br-net", 41)])
-def test_a_header_that_the_switch_cannot_look_behind_ends_a_trace(first: str, in_port: int) -> None:
+PHYSICAL = {"net": PhysicalBridge(41, 42)}
+UNKNOWN = {"physical": {}, "patch_to_tun": None}
+
+
+@pytest.mark.parametrize(
+    ("first", "known", "in_port"),
+    [
+        ("br-tun", {"physical": PHYSICAL}, 21),
+        ("br-ovn", {"physical": PHYSICAL}, 21),
+        ("br-net", {"physical": PHYSICAL}, 41),
+        ("br-tun", UNKNOWN, 0),
+        ("br-net", UNKNOWN, 0),
+    ],
+)
+@pytest.mark.parametrize(
+    ("header", "pop"),
+    [({"labels": (Label(LABEL),)}, "pop_mpls:0x800"), ({"nsh": (1, 2, 3)}, "decap()")],
+)
+def test_a_header_that_the_switch_cannot_look_behind_ends_a_trace(
+    first: str, known: dict[str, Any], in_port: int, header: dict[str, Any], pop: str
+) -> None:
     """The trace is continued from there, with what was below the header."""
-    local = replace(WIDE.local, physical={"net": PhysicalBridge(41, 42)})
-    view = replace(WIDE, local=local)
-    labelled = replace(PACKET, labels=(Label(LABEL),))
+    view = replace(WIDE, local=replace(WIDE.local, **known))
+    packet = replace(PACKET, **header)
     lines = (
         *(f'bridge("{first}")', "---", " 0. priority 1", "    output:1", ""),
         *('bridge("br-int")', "---", f" 0. mpls, priority 301, {OURS}"),
-        *("    set_field:0x7->reg1", "    pop_mpls:0x800", "    output:12"),
+        *("    set_field:0x7->reg1", f"    {pop}", "    output:12"),
     )
-    found = explained(*lines, view=view, packet=labelled, hidden=1, is_start=False)
+    found = explained(*lines, view=view, packet=packet, hidden=1, is_start=False)
     assert found.frozen is not None
     assert (found.frozen.visit.bridge, found.frozen.visit.table) == ("br-int", 0)
-    assert found.frozen.state == PacketState(labelled, in_port, {"reg1": 7}, hidden=1)
+    assert found.frozen.state == PacketState(packet, in_port, {"reg1": 7}, hidden=1)
     assert not found.exits
     assert Decision.DROPPED not in {step.decision for step in found.steps}
-    assert explained(*lines, view=view, packet=labelled, is_start=False).exits
+    assert explained(*lines, view=view, packet=packet, is_start=False).exits
+
+
+def test_a_packet_without_hidden_headers_does_not_end_a_trace() -> None:
+    framed = replace(PACKET, outer=("fa:16:3e:00:00:03", "fa:16:3e:00:00:04"))
+    assert explained(" 0. ip, priority 1", "    decap()", "    output:12", packet=framed).exits
 
 
 def test_a_packet_keeps_its_registers_while_the_switch_tracks_its_connection() -> None:
@@ -457,6 +597,8 @@ def test_a_packet_keeps_its_registers_while_the_switch_tracks_its_connection() -
 bridge("br-int")
 ----------------
 73. tcp, priority 320, {OURS}
+    ct(commit,zone=1)
+    learn(table=155,reg8[])
     set_field:0x10001->reg8
     ct(table=150,zone=1)
     set_field:0->reg8

@@ -308,7 +308,7 @@ class _Explainer:
         in_forward = self._is_integration(visit) and visit.table == _NUMBER["FORWARD"]
         is_for_function = in_forward or bool(way.packet.labels)
         in_chain = is_for_function or is_copy
-        pair = self._pair() if in_forward and not is_copy else ""
+        pair = self._pair() if in_forward else ""
         position = self._position() if in_chain else None
         if is_copy:
             tap = self._view.pair_at(way.name)

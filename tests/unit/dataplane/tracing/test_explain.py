@@ -69,7 +69,8 @@ def test_what_drops_a_packet_is_named(lines: tuple[str, ...], words: str) -> Non
     step = last_step(*lines)
     assert step.decision is Decision.DROPPED
     assert words in step.reason
-    assert (step.chain_id == PLAN.id) == (lines[: len(CLASSIFIED)] == CLASSIFIED)
+    in_chain = lines[: len(CLASSIFIED)] == CLASSIFIED
+    assert (step.chain_id, step.hop) == ((PLAN.id, 0) if in_chain else ("", None))
 
 
 def test_labels_of_the_way_to_another_host_leave_with_the_packet() -> None:
@@ -264,6 +265,22 @@ def test_a_packet_of_a_chain_comes_from_another_host() -> None:
     ]
 
 
+@pytest.mark.parametrize("position", [POSITION_DONE, POSITION_RETURNED])
+def test_a_packet_behind_its_chain_is_dropped_in_no_chain(position: int) -> None:
+    step = explained(*moved(0, Priority.RETURN, f"{position:#x}", "    drop")).steps[-1]
+    assert (step.decision, step.chain_id, step.hop) == (Decision.DROPPED, "", None)
+
+
+def test_replies_are_told_from_requests() -> None:
+    (path,) = PLAN.paths
+    both = replace(PLAN, paths=(path, replace(path, reverse=True)))
+    for reverse in (False, True):
+        label = path_label(PLAN.path_id, reverse)
+        lines = moved(73, Priority.CLASSIFY, f"{path_position(label, 0, 0):#x}", "    drop")
+        steps = explained(*lines, view=replace(VIEW, plans=[both])).steps
+        assert [step.reverse for step in steps] == [reverse] * 2
+
+
 @pytest.mark.parametrize(
     ("table", "priority"), [("ARRIVED", Priority.POSITION), ("RETURNED", Priority.CHAIN_FRAME)]
 )
@@ -334,6 +351,16 @@ def test_a_packet_is_in_no_chain_if_it_has_passed_where_chains_begin(
     assert explained(*lines, view=view, is_start=False).steps[0].reason != NO_CLASSIFIER
 
 
+def test_what_a_function_returns_is_in_a_chain_and_other_bridges_have_no_classifiers() -> None:
+    entrance = ("73. priority 1", "    output:12")
+    found = explained(*moved(0, Priority.RETURN, NEXT, "    goto_table:73"), *entrance, in_port=13)
+    assert NO_CLASSIFIER not in {step.reason for step in found.steps}
+    for table in (73, 152):
+        beyond = ('bridge("br-tun")', "---", f"{table}. priority 1", "    output:102")
+        (step,) = explained(*beyond).steps
+        assert (step.decision, step.pair_id) == (Decision.FORWARDED, "")
+
+
 # --- Where packets leave a host.
 
 WIDE = replace(
@@ -401,6 +428,9 @@ def test_ports_that_actions_name_are_not_flooded_to_again() -> None:
     lines = ("94. priority 1", "    output:12", "    NORMAL", "     -> flooding")
     found = explained(*lines, ports=ports, datapath="5,6,7,8", view=WIDE)
     assert [way.name for way in found.exits] == [ident("a-in"), ident("a-out"), ident("vm")]
+    unknown = {5: ("br-int", 99, "tap9")}
+    (way,) = explained("94. priority 1", "    NORMAL", ports=unknown, datapath="5").exits
+    assert (way.reach, way.name) == (Reach.UNKNOWN, "tap9")
     notes = ("     -> no way", "     -> at all")
     last = explained("94. priority 1", "    NORMAL", *notes).steps[-1]
     assert last.reason == "no way at all"
@@ -533,8 +563,17 @@ bridge("{second}")
     assert not found.steps, "what follows is not known yet"
 
 
-def test_registers_are_of_one_bridge_and_the_chain_is_known_on_the_next() -> None:
+FROM_NETWORK = ('bridge("br-net")', "---", " 0. priority 1", "    output:1", "")
+
+
+@pytest.mark.parametrize("before", [(), FROM_NETWORK])
+def test_registers_are_of_one_bridge_and_the_chain_is_known_on_the_next(
+    before: tuple[str, ...],
+) -> None:
     found = explained(
+        *before,
+        'bridge("br-int")',
+        "--------",
         *CLASSIFIED,
         f"152. ip, priority 10, {OURS}",
         "    output:21",
@@ -550,7 +589,7 @@ def test_registers_are_of_one_bridge_and_the_chain_is_known_on_the_next() -> Non
 
 
 PHYSICAL = {"net": PhysicalBridge(41, 42)}
-UNKNOWN = {"physical": {}, "patch_to_tun": None}
+UNKNOWN: dict[str, Any] = {"physical": {}, "patch_to_tun": None}
 
 
 @pytest.mark.parametrize(
@@ -642,6 +681,7 @@ def visit(
         ([visit("br-int", 146, Priority.NO_PAIR)], True, "no pair that takes new traffic"),
         ([visit("br-int", 151, Priority.NO_PAIR)], True, "no pair that takes new traffic"),
         ([visit("br-int", 148, 1, None, ours=False)], True, "no source of the chain may use"),
+        ([visit("br-int", 150, 1, ours=False)], True, "no flow of Neutron's in table 150"),
         ([visit("br-int", 99, 1, None, ours=False)], True, "no flow of Neutron's in table 99"),
         ([visit("br-int", 25, 2, ours=False)], True, "MAC spoofing"),
         ([visit("br-int", 93, 2, ours=False)], True, "no flow of Neutron's in table 93"),

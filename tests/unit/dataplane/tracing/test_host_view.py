@@ -38,6 +38,8 @@ def test_a_position_of_another_plan_of_a_chain_names_the_chain(reverse: bool) ->
     """Such as that of another list of groups, or of replies that no plan here has."""
     label = path_label(1 | ODD_GENERATION, reverse)
     assert VIEW.position(path_position(label, 2)) == Position(1, ONE.id, reverse, 2)
+    odd = replace(VIEW, plans=[replace(ONE, path_id=1 | ODD_GENERATION)])
+    assert odd.position(path_position(path_label(1, reverse), 2)) == Position(1, ONE.id, reverse, 2)
     unknown = VIEW.position(path_position(path_label(7, reverse), 1))
     assert unknown == Position(7, "", reverse, 1)
     assert unknown.group is None

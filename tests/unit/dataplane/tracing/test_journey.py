@@ -202,6 +202,8 @@ def test_a_packet_flooded_to_a_physical_network_goes_to_its_destination_there(
     ways = flooded((Reach.PORT, IN), (Reach.PHYSICAL, "net"), (Reach.PORT, VM2))
     _, asked = way_of([ways, ARRIVES], places=Places(tunnels=tunnels))
     assert [(host, start) for host, start, _ in asked[1:]] == [("h2", Start(network="net"))]
+    journey, asked = way_of([ways], LOCALLY, places=Places(tunnels=tunnels))
+    assert (journey.outcome, len(asked)) == (Outcome.DELIVERED, 1)
 
 
 def test_a_flooded_packet_to_nobody_known_may_have_gone_outside() -> None:

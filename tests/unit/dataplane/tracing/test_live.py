@@ -122,7 +122,10 @@ def test_the_summary_knows_destinations_that_are_not_predicted() -> None:
     assert summary(way(*"sss")[:1], missing, "") == (
         "the packet was seen at p1, as predicted; it was not seen at its destination, as predicted"
     )
-    assert "although the trace does not predict that" in summary((), seen, "")
+    assert summary((), seen, "") == (
+        "the packet was sent; it was seen at its destination, although the trace does not predict "
+        "that"
+    )
     assert summary((), missing, "") == (
         "the packet was sent; it was not seen at its destination, as predicted"
     )
@@ -134,6 +137,11 @@ def test_a_function_is_suspected_only_if_it_is_the_last_that_can_have_got_the_pa
     missing = Place("p4", Sight.NOT_SEEN, Direction.FROM, "h1")
     text = summary([first, returned, second, missing], None, "")
     assert "look at the way to it, with the flows and the log of host h1; not watched" in text
+    assert "look at the way to it" in summary([first, second, missing], None, "")
+    seen = replace(returned, sight=Sight.SEEN, reason="")
+    for before in ([], [first, seen]):
+        text = summary([*before, replace(second, sight=Sight.SEEN), missing], None, "")
+        assert text.endswith("look at the function, which has got it and has not returned it")
     text = summary([first, returned, missing], None, "")
     assert "look at the function, which has got it and has not returned it; not watched" in text
 
@@ -187,6 +195,7 @@ def test_hosts_send_first_packets_and_no_others() -> None:
         replace(PACKET, protocol=protocols.ICMP, source_port=5, destination_port=0),
         replace(PACKET, protocol=protocols.ICMP, source_port=8, destination_port=1),
         replace(PACKET, protocol=protocols.ICMPV6, source_port=128, destination_port=0),
+        replace(PACKET, protocol=protocols.ICMPV6, source_port=8, destination_port=0),
         replace(icmp6, protocol=protocols.ICMPV6, source_port=134, destination_port=0),
         replace(icmp6, protocol=protocols.ICMP, source_port=8, destination_port=0),
         replace(icmp6, protocol=44),

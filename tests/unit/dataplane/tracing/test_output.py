@@ -94,6 +94,7 @@ def test_actions_belong_to_their_tables_and_copies_are_marked() -> None:
         ("h1-tun", 0, 1000),
         ("h1-tun", 3, 32768),
     ]
+    assert visits[0].cookie == 0
     assert (visits[1].match, visits[1].cookie) == ("ip", 0x706F727463686E01)
     assert visits[4].match is None
     assert [visit.block.is_on_copy for visit in visits] == [False, False, False, True, True]
@@ -127,7 +128,8 @@ def test_a_packet_resumes_on_the_bridge_that_has_tracked_it() -> None:
     """Open vSwitch prints the bridge where the trace has begun instead."""
     entered = TRACKED.replace(
         'bridge("h1-int")\n----------------\n73. ct',
-        'bridge("h1-tun")\n----------------\n 0. priority 1\n    output:1\n\n'
+        'bridge("h1-tun")\n----------------\n 0. priority 1\n    ct(commit,zone=1)\n'
+        "    learn(table=3,priority=1)\n    output:1\n\n"
         'bridge("h1-int")\n----------------\n73. ct',
     ).replace('bridge("h1-int")\n----------------\n    thaw', 'bridge("h1-tun")\n-----\n    thaw')
     visits = [event for event in parse(entered) if isinstance(event, Visit)]
@@ -146,8 +148,35 @@ def test_lists_of_actions_are_divided() -> None:
     assert split("") == []
 
 
+def test_flows_of_the_default_priority_are_printed_without_it() -> None:
+    (visit,) = parse('bridge("h1-int")\n---\n 5. ip, cookie 0x1\n')
+    assert isinstance(visit, Visit)
+    assert (visit.match, visit.priority, visit.cookie) == ("ip", 32768, 1)
+
+
+def test_what_a_copy_meets_behind_the_next_bridge_is_on_the_copy() -> None:
+    nested = """\
+                    output:3
+
+                    bridge("h1-net")
+                    ----------------
+                         0. priority 7
+                            output:9
+"""
+    text = CLONED.replace("                    output:3\n", nested)
+    visits = [event for event in parse(text) if isinstance(event, Visit)]
+    assert [(visit.bridge, visit.block.is_on_copy) for visit in visits[-2:]] == [
+        ("h1-tun", True),
+        ("h1-net", True),
+    ]
+    assert [event.visit.bridge for event in parse(text) if isinstance(event, Action)][-4:] == [
+        *("h1-net", "h1-int", "h1-int", "h1-int"),
+    ]
+
+
 def test_any_text_is_read() -> None:
     assert parse("") == []
+    assert parse("     -> a note\n") == []
     assert parse("    output:1\n  5. nonsense\nbridge(\nDatapath actions: drop") == [
         PassEnd("drop")
     ]

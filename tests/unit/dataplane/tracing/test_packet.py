@@ -124,6 +124,9 @@ LABELLED = replace(PACKET, labels=LABELS)
             {"labels": (Label(16, 2),)},
         ),
         (LABELLED, ["push_mpls:0x8847"], {"labels": (LABELS[0], *LABELS)}),
+        (PACKET, ["push_mpls:0x8847"], {"labels": (Label(0),)}),
+        (PACKET, ["encap(mpls)"], {"labels": (Label(0),)}),
+        (PACKET, ["encap(nsh(md_type=1))"], {"nsh": (0, 0, 0)}),
         (
             LABELLED,
             ["set_field:9->mpls_ttl"],
@@ -152,6 +155,8 @@ LABELLED = replace(PACKET, labels=LABELS)
         (replace(PACKET, vlan=5), ["pop_vlan"], {"vlan": None}),
         (replace(PACKET, vlan=5), ["strip_vlan"], {"vlan": None}),
         (PACKET, ["set_field:0x11->tun_id"], {"tunnel_id": 17}),
+        (LABELLED, ["set_field:0x11->tun_id"], {"tunnel_id": 17}),
+        (replace(PACKET, nsh=(1, 2, 3)), ["set_field:0x11->tun_id"], {"tunnel_id": 17}),
         (PACKET, ["load:0x11->NXM_NX_TUN_ID[]"], {"tunnel_id": 17}),
         (PACKET, ["output:5", "resubmit(,60)", "set_field:5->tun_src"], {}),
     ],

@@ -263,11 +263,12 @@ def test_lists_share_labels_if_both_have_sfc_aware_functions() -> None:
         ([[B], [C]], [[A], [B], [C]], False),
         ([[A], [B], [C], [D]], [[A], [B], [E], [C], [D]], False),
         ([[A], [B], [C]], [[D], [E], [C]], False),
+        ([[A], [B], [C]], [[D], [B], [C]], False),
     ],
     ids=[
         *("same", "group added", "reversed", "group removed", "end reversed", "start reversed"),
         *("group added at the end", "group added at the start", "group added among many"),
-        "all groups but the last replaced",
+        *("all groups but the last replaced", "first group replaced"),
     ],
 )
 def test_a_new_order_of_groups_can_bypass_one(before: list, after: list, can_bypass: bool) -> None:

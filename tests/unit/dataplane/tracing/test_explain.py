@@ -534,8 +534,13 @@ Datapath actions: 5,6
     assert {way.packet for way in found.exits} == {PACKET}
 
 
-@pytest.mark.parametrize("second", ["br-tun", "br-ovn"])
-def test_a_packet_enters_the_next_bridge_by_a_patch_port_without_registers(second: str) -> None:
+@pytest.mark.parametrize(
+    ("second", "patch", "in_port"), [("br-tun", 31, 31), ("br-ovn", 31, 31), ("br-tun", None, 0)]
+)
+def test_a_packet_enters_the_next_bridge_by_a_patch_port_without_registers(
+    second: str, patch: int | None, in_port: int
+) -> None:
+    view = replace(WIDE, local=replace(WIDE.local, patch_to_int=patch))
     labelled = replace(PACKET, labels=(Label(LABEL),))
     text = f"""\
 bridge("br-int")
@@ -557,9 +562,9 @@ bridge("{second}")
     pop_mpls:0x800
 """
     state = PacketState(labelled, 11, hidden=1)
-    found = explain(parse(text), WIDE, state, {}, is_start=True)
+    found = explain(parse(text), view, state, {}, is_start=True)
     assert found.frozen is not None
-    assert found.frozen.state == PacketState(labelled, 31, hidden=1)
+    assert found.frozen.state == PacketState(labelled, in_port, hidden=1)
     assert not found.steps, "what follows is not known yet"
 
 
@@ -641,6 +646,8 @@ bridge("br-int")
     set_field:0x10001->reg8
     ct(table=150,zone=1)
     set_field:0->reg8
+    clone(output:12)
+    output:12
 
 Datapath actions: ct,recirc(0x1)
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from portchain.core.counters import Counter
 from portchain.dataplane.compile import compile_bypass_guard, compile_chain
-from portchain.dataplane.conjunction import build_flows, merge_all, overlap
+from portchain.dataplane.conjunction import build_flows, merge_all, number_of, overlap
 from portchain.dataplane.flow import Bridge, Flow
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.ledger import FlowConflictError, FlowLedger
@@ -263,10 +264,24 @@ def test_changes_lead_to_what_the_owners_want(updates):
         assert set(present.values()) == fresh == set(ledger.entries)
 
 
-def contestable(*actions):
+def contestable(*actions, **changes):
     (match,) = header_matches(wide())
     return list(build_flows("ACCEPT_OR_INGRESS", 320, match | {"in_port=1"}, *actions,
-                            contestable=True))  # fmt: skip
+                            contestable=True, **changes))  # fmt: skip
+
+
+def test_each_flow_of_a_conjunction_has_its_number():
+    (match,) = header_matches(wide())
+    numbers = {number_of(flow) for flow in build_flows("ACCEPT_OR_INGRESS", 320, match, "drop")}
+    assert len(numbers) == 1
+    assert all(number is not None and 0 < number < 1 << 32 for number in numbers)
+    (match,) = header_matches(classifier())
+    assert {number_of(flow) for flow in build_flows("HOP", 320, match, "output:1")} == {None}
+
+
+def test_packets_that_are_dropped_because_chains_contest_them_count_for_nobody():
+    flows = contestable("output:1", counter=Counter("chain", False, "kind", "subject"))
+    assert [flow.actions for flow in flows if flow.counter] == ["output:1"]
 
 
 def test_contested_ranges_drop():

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from portchain.core.protocols import TCP, UDP
+from portchain.core.protocols import SCTP, TCP, UDP
 from portchain.dataplane.compile.flow_hash import (
     flow_kinds,
     fragment_matches,
@@ -57,6 +57,38 @@ def test_the_switch_learns_once_for_all_protocols_unless_ports_count() -> None:
     assert kind.learned == (("eth_type=0x86dd", "NXM_NX_IPV6_SRC[]"),)
     *_, others = flow_kinds(ANY6, ("ip_src", "udp_dst"), reverse=False)
     assert [words[1] for words in others.learned] == ["NXM_OF_IP_PROTO[]", "nw_proto=44"]
+
+
+def test_connections_are_hashed_by_ports_and_all_other_packets_by_addresses() -> None:
+    kinds = list(hashed_kinds(ANY, (), reverse=False))
+    assert [(kind.protocol, len(kind.fields)) for kind in kinds] == [(TCP, 4), (SCTP, 4), (None, 2)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "moves"),
+    [
+        (
+            ("ip_src", "tcp_dst"),
+            [
+                "move:NXM_OF_IP_SRC[0..3]->OXM_OF_PKT_REG5[0..3]",
+                "move:NXM_OF_TCP_DST[0..7]->OXM_OF_PKT_REG5[4..11]",
+            ],
+        ),
+        (("ip_dst",), ["move:NXM_OF_IP_DST[0..7]->OXM_OF_PKT_REG5[0..7]"]),
+    ],
+)
+def test_some_bits_are_hashed_in_the_place_of_the_source_address_that_comes_back(
+    fields: tuple[str, ...], moves: list[str]
+) -> None:
+    assert hash_fields(fields, "IPv4") == (
+        *("set_field:0->reg10", "set_field:0->reg11"),
+        *moves,
+        "push:NXM_OF_ETH_SRC[]",
+        "move:OXM_OF_PKT_REG5[0..47]->NXM_OF_ETH_SRC[]",
+        "set_field:0->reg11",
+        "multipath(eth_src,0,modulo_n,128,0,NXM_NX_REG11[0..6])",
+        "pop:NXM_OF_ETH_SRC[]",
+    )
 
 
 def test_hashed_bits_fit_into_the_field_that_is_hashed() -> None:

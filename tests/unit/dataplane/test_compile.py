@@ -14,6 +14,7 @@ from portchain.dataplane.compile import (
     target_number,
 )
 from portchain.dataplane.flow import Bridge
+from portchain.dataplane.flow_builder import goto, resubmit
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.pipeline import TABLES
 from portchain.dataplane.plan import SUPPORTED_LB_FIELD_SETS, Hop, Receiver, Segment
@@ -155,6 +156,31 @@ def test_chains_with_the_same_group_share_the_flows_that_select():
         assert len(flows_of(one, table)) == flows, "and not one for each slot"
     assert not set(flows_of(one, "LEARN_AFFINITY")) & set(flows_of(other, "LEARN_AFFINITY"))
     assert not set(flows_of(one, "HOP")) & set(flows_of(other, "HOP"))
+
+
+def test_a_hop_that_packets_pass_gets_no_copies():
+    here = switch("h1", "vm", "b-in", "b-out")
+    passed = Hop(1, (), returning=(target("a", "h1"),), passed=True)
+    flows = compile_chain(chain(passed, [target("b", "h1")]), here).flows
+    assert any(goto("HOP") in flow.actions for flow in flows)
+    assert not any(resubmit("COPY") in flow.actions for flow in flows)
+
+
+def test_positions_tell_lists_of_groups_apart_except_at_the_end():
+    plan = chain([target("a", "h1", bridges=True)])
+    here = switch("h1", "vm", "a-in", "a-out")
+    one, other = (compile_chain(replace(plan, generation=number), here) for number in (3, 5))
+    assert {f.key for f in flows_of(one, "HOP")}.isdisjoint(f.key for f in flows_of(other, "HOP"))
+    assert flows_of(one, "REJOIN")
+    assert {*flows_of(one, "REJOIN")} == {*flows_of(other, "REJOIN")}
+
+
+def test_a_packet_leaves_the_tables_that_limit_rates():
+    """Neutron's own flows would take it through its pipeline again."""
+    here = switch("h1")
+    (end,) = compile_frame_guard(replace(here, has_rate_limits=True)) - compile_frame_guard(here)
+    assert (end.key.table, end.actions) == (TABLES["TRANSIENT"].number, "drop")
+    assert end.key.match == {f"{pipeline.REG_METERING}=0x1"}
 
 
 def test_missing_ports_are_named():

@@ -125,8 +125,8 @@ def _main_flows(
     # Until the switch, other hosts may not know the latest plan. So this host sends by the plan of
     # before and, where that has no flow on this host, by the plans that drain: a function may have
     # moved away and back.
-    latest = new.transit | new.affinity
-    return _first_wins(old.flows, *_in_place_of(latest, leading), new.transit, new.affinity)
+    in_place = _in_place_of(new.transit, leading)
+    return _first_wins(old.flows, *in_place, new.transit, new.affinity)
 
 
 def _in_place_of(
@@ -142,7 +142,7 @@ def _in_place_of(
         yield found
         # A part of a conjunction alone would match nothing.
         numbers = {number_of(flow) for flow in found} - {None}
-        yield [flow for flow in flows if numbers and number_of(flow) in numbers]
+        yield [flow for flow in flows if number_of(flow) in numbers]
 
 
 def _closing_mark(plan: ChainPlan) -> Flow:

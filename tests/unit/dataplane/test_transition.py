@@ -18,6 +18,7 @@ from portchain.dataplane.compile import (
     compile_chain,
     compile_frame_guard,
 )
+from portchain.dataplane.conjunction import number_of
 from portchain.dataplane.failed_functions import leave_out
 from portchain.dataplane.flow import Bridge, NoFlood, make_flow
 from portchain.dataplane.flow_builder import UNICAST
@@ -540,6 +541,67 @@ def test_prepared_host_sends_by_the_previous_plan_and_takes_frames_of_both():
     weighted = chain([A, replace(B, weight=3)], [C], sources=(VM, source("vm2")))
     flows = compile_transition(accept(switched(OLD), weighted, "h1"), local).flows
     assert compile_chain(OLD, local).flows <= flows
+
+
+WIDE = classifier(source_ports=(1, 65534), destination_ports=(1, 65534))
+
+
+@pytest.mark.parametrize("header", [classifier(), WIDE])
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_function_that_was_away_returns_packets_by_the_plan_before_until_the_switch(
+    header, leads
+):
+    """Other hosts may not know the latest plan. In the previous one, the function is elsewhere."""
+    local = switch("h1", "vm", "a-in", "a-out", "d-in", "d-out")
+    away, gone = target("a", "h2"), target("d", "h1")
+    before, moved, back = (
+        replace(chain(*hops, classifiers=(header,), revision=n), generation=n)
+        for n, hops in enumerate((([A, gone], [C]), ([away], [C]), ([A], Hop(5, (B,)))), 1)
+    )
+    drained = DrainingPlan(before, 9, leads_until=9 if leads else None)
+    state = ChainTransition(back, Phase.PREPARED, moved, draining=(drained,), deadline=9)
+    assert not state.is_ambiguous
+    first, latest = (returned_by_a(compile_chain(plan, local).transit) for plan in (before, back))
+    flows = compile_transition(state, local).flows
+    new = compile_chain(back, local)
+    others = compile_chain(moved, local).flows | new.transit | new.affinity
+    assert flows - others == (first - others if leads else set())
+    assert first - others
+    assert (latest <= flows) is not leads
+    assert {flow.key for flow in others} <= {flow.key for flow in flows}
+
+
+def test_a_packet_goes_on_to_where_its_function_was_until_the_switch():
+    """The function has moved since the previous plan, and the packet was sent to it before."""
+    local = switch("h1", "vm", "a-in", "a-out", "c-in", "c-out")
+    before = chain([A], [target("c", "h1")])
+    moved, back = chain([target("a", "h2")], [C], revision=2), chain([A], [C], revision=3)
+    drained = DrainingPlan(before, 9, leads_until=9)
+    state = ChainTransition(back, Phase.PREPARED, moved, draining=(drained,), deadline=9)
+
+    def ways(flows):
+        words = {f"reg8={pipeline.path_position(pipeline.path_label(1), 1, 0):#x}"}
+        return {
+            flow
+            for flow in flows
+            if flow.key.table == TABLES["FORWARD"].number and words <= flow.key.match
+        }
+
+    by_first, by_latest = (ways(compile_chain(plan, local).transit) for plan in (before, back))
+    assert by_first
+    assert by_first != by_latest
+    assert ways(compile_transition(state, local).flows) == by_first
+
+
+def returned_by_a(flows):
+    """The flows for what function a returns, those of whole conjunctions included."""
+    own = {
+        flow
+        for flow in flows
+        if flow.key.table == TABLES["LOCAL_SWITCHING"].number and "in_port=13" in flow.key.match
+    }
+    numbers = {number_of(flow) for flow in own} - {None}
+    return own | {flow for flow in flows if number_of(flow) in numbers}
 
 
 # A group that changes: the switch learns the pairs of flows from before.

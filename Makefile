@@ -8,7 +8,7 @@ NAME ?= demo
 DRIVER ?= ovs
 ARGS ?=
 
-.PHONY: help setup setup-tests setup-release demo demo-down lab shell lint test test-full test-kernel \
+.PHONY: help setup setup-tests setup-ovn setup-release demo demo-down lab shell lint test test-full test-kernel \
 	test-kernel-lab test-ovn test-release bench docs dist
 
 help: ## show this list
@@ -19,6 +19,9 @@ setup: ## install Debian packages and .venv (does nothing if nothing is missing;
 
 setup-tests: # also install a browser, and what a virtual machine with another kernel needs
 	@tools/install tests
+
+setup-ovn: setup-tests # also unpack the oldest OVN that Debian has
+	@PORTCHAIN_OVN_SUITE=bookworm tools/ovn
 
 setup-release: setup-tests # also install an older release of Neutron
 	@tools/install 2026.1
@@ -41,7 +44,7 @@ lint: setup ## check style, types and import rules
 test: setup-tests ## check everything that has to hold (ARGS=tests/unit runs a part)
 	@tools/check $(ARGS)
 
-test-full: setup-release ## the same with more seeds, combinations and restarts
+test-full: setup-release setup-ovn ## the same with more seeds, combinations and restarts
 	@PORTCHAIN_FULL=1 tools/check $(ARGS)
 
 test-kernel: setup-tests ## the tests of the data plane with a kernel's datapath, in a virtual machine
@@ -50,7 +53,7 @@ test-kernel: setup-tests ## the tests of the data plane with a kernel's datapath
 test-kernel-lab: setup-tests ## the whole system with a kernel's datapath, in a virtual machine; takes an hour
 	@tools/check --kernel-lab
 
-test-ovn: setup-tests ## tests of the lab again with hosts of OVN; takes a quarter of an hour
+test-ovn: setup-ovn ## tests of the lab again with hosts of OVN; takes a quarter of an hour
 	@tools/check --ovn
 
 test-release: setup-release ## the tests of what uses Neutron again, with its older release

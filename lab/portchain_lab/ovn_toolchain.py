@@ -1,39 +1,46 @@
-"""Runs OVN, and the Open vSwitch it was built with, from the directory that ``tools/ovn`` fills.
+"""Runs OVN and a newer Open vSwitch from the directories that ``tools/ovn`` fills.
 
-The directory holds unpacked packages of a newer Debian suite. Its programs run on this machine's
-kernel with the directory's own loader and libraries: they need no chroot and see the lab's files.
+A directory holds unpacked packages of a Debian suite. Its programs run on this machine's kernel
+with the directory's own loader and libraries: they need no chroot and see the lab's files.
+
+``PORTCHAIN_OVN_SUITE`` selects another suite's OVN, such as that of Debian 12. Open vSwitch stays
+the newest one: the userspace datapath of 3.1 ends at connections that OVN tracks.
 """
 
+import os
 import subprocess
 from pathlib import Path
 
 from portchain_lab import layout
 from portchain_lab.errors import LabError
 
-ROOT = layout.CACHE / "ovn" / "root"
-SWITCH_SCHEMA = ROOT / "usr/share/openvswitch/vswitch.ovsschema"
+SUITE = os.environ.get("PORTCHAIN_OVN_SUITE", "sid")
+SWITCH_ROOT = layout.CACHE / "ovn" / "root"
+OVN_ROOT = SWITCH_ROOT if SUITE == "sid" else layout.CACHE / f"ovn-{SUITE}" / "root"
+SWITCH_SCHEMA = SWITCH_ROOT / "usr/share/openvswitch/vswitch.ovsschema"
 _DIRECTORIES = ("usr/bin", "usr/sbin", "usr/lib/openvswitch-switch")
 
 
 def command(program: str, *arguments: str) -> tuple[str, ...]:
-    """The command line of one of the directory's programs.
+    """The command line of one of these programs.
 
     :raises LabError: the program is not installed; the message says how to install it.
     """
+    root = OVN_ROOT if program.startswith("ovn-") else SWITCH_ROOT
     found = next(
-        filter(Path.exists, (ROOT / directory / program for directory in _DIRECTORIES)), None
+        filter(Path.exists, (root / directory / program for directory in _DIRECTORIES)), None
     )
     if found is None:
-        msg = f"{program} is not in {ROOT}: run tools/ovn to install OVN"
+        msg = f"{program} is not in {root}: run tools/ovn to install OVN"
         raise LabError(msg)
-    libraries = f"{ROOT}/usr/lib/x86_64-linux-gnu:{ROOT}/usr/lib"
-    loader = str(ROOT / "lib64/ld-linux-x86-64.so.2")
+    libraries = f"{root}/usr/lib/x86_64-linux-gnu:{root}/usr/lib"
+    loader = str(root / "lib64/ld-linux-x86-64.so.2")
     options = ("--library-path", libraries, "--argv0", program)
     return (loader, *options, str(found), *arguments)
 
 
 def run(program: str, *arguments: str) -> str:
-    """Run one of the directory's programs and return what it printed.
+    """Run one of these programs and return what it printed.
 
     :raises LabError: it fails; the message holds its output.
     """

@@ -67,7 +67,7 @@ def wait_for_chassis(lab: layout.Layout, host: str) -> None:
 
 def rows_with_external_id(lab: layout.Layout, text: str) -> list[str]:
     """Table and name of each Northbound row whose ``external_ids`` contain a text."""
-    tables = ("Logical_Switch", "Logical_Switch_Port", "Port_Group", "Network_Function")
+    tables = ("Logical_Switch", "Logical_Switch_Port", "Port_Group")
     return [
         f"{table} {row['name']}"
         for table in tables
@@ -79,7 +79,7 @@ def rows_with_external_id(lab: layout.Layout, text: str) -> list[str]:
 def create_databases(lab: layout.Layout) -> None:
     """Create the central databases, empty."""
     for name in DATABASES:
-        schema = ovn_toolchain.ROOT / f"usr/share/ovn/ovn-{name}.ovsschema"
+        schema = ovn_toolchain.OVN_ROOT / f"usr/share/ovn/ovn-{name}.ovsschema"
         ovn_toolchain.run("ovsdb-tool", "create", f"{directory(lab)}/{name}.db", str(schema))
 
 

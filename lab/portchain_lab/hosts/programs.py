@@ -1,5 +1,6 @@
 """The programs that run on a compute host: switch database, switch, ovn-controller, and agent."""
 
+from functools import partial
 from pathlib import Path
 
 from portchain_lab import layout, ovn_toolchain
@@ -82,12 +83,13 @@ def ovn_controller(lab: layout.Layout, host: str) -> Program:
     argv = ovn_toolchain.command(
         "ovn-controller",
         f"unix:{directory}/db.sock",
-        f"--unixctl={directory}/ovn-controller.ctl",
         "-vconsole:info",
     )
     env = {"OVS_RUNDIR": str(directory), "OVN_RUNDIR": str(directory)}
     process = ProcessSpec(name, lab.namespace(host), argv, lab.log_file(name), env)
-    return Program(process, lambda: probes.answers_unixctl(directory / "ovn-controller.ctl"))
+    # OVN 23.03 has no option for the place of its socket. Those of killed processes stay.
+    sockets = partial(directory.glob, "ovn-controller.*.ctl")
+    return Program(process, lambda: any(map(probes.answers_unixctl, sockets())))
 
 
 def ovn_agent(lab: layout.Layout, host: str) -> Program:

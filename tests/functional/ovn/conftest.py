@@ -38,7 +38,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
             :param database: connects to it instead of a new one for the Northbound.
             """
             file, place = (Path(folder, f"{which}.{end}") for end in ("db", "sock"))
-            schema = ovn_toolchain.ROOT / f"usr/share/ovn/ovn-{which}.ovsschema"
+            schema = ovn_toolchain.OVN_ROOT / f"usr/share/ovn/ovn-{which}.ovsschema"
             ovn_toolchain.run("ovsdb-tool", "create", str(file), str(schema))
             argv = ovn_toolchain.command(
                 "ovsdb-server", str(file), f"--remote=punix:{place}", "--unixctl=none"

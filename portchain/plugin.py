@@ -253,7 +253,10 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def create_port_chain_bulk(self, context: Any, port_chains: Body) -> list[Shown]:
         """Create several port chains, all or none."""
         create = _one_by_one(chains.create_port_chain)
-        return self._create(context, lookup.PORT_CHAIN, create, port_chains)
+        items = _bulk_items(port_chains, lookup.PORT_CHAIN.name)
+        ids, notifications = self._commit(context, create, items)
+        created = self.drivers.notify(context, notifications)
+        return lookup.show_created_chains(context, ids, created)
 
     def create_port_chain(self, context: Any, port_chain: Body) -> Shown:
         """Create a port chain."""

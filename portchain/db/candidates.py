@@ -83,7 +83,7 @@ def load_candidates(session: Any, chains: Sequence[OpenChain]) -> "Candidates":
     lacking = {network for one in chains if found.lack_ends_of(one) for network in one.networks}
     if not lacking:
         return found
-    more = load_ports(session, models_v2.Port.id.in_(_without_port_security(lacking)))
+    more = load_ports(session, _without_port_security(lacking))
     return Candidates(ports | more) if more else found
 
 

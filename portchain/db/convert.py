@@ -189,11 +189,27 @@ def _show_health(parameters: model.HealthCheckParameters) -> dict[str, Any]:
 
 def show_port_chain(row: models.PortChain) -> dict[str, Any]:
     """Return what the API shows of a port chain."""
+    groups = [link.group_id for link in row.groups]
+    return _show_chain(row, groups, [link.classifier_id for link in row.classifiers])
+
+
+def show_new_port_chain(row: models.PortChain, chain: model.PortChain) -> dict[str, Any]:
+    """Return the same without reading the links to groups and classifiers.
+
+    :param chain: the chain of the row.
+    """
+    groups = [group.id for group in chain.port_pair_groups]
+    return _show_chain(row, groups, [fc.id for fc in chain.flow_classifiers])
+
+
+def _show_chain(
+    row: models.PortChain, groups: Sequence[str], classifiers: Sequence[str]
+) -> dict[str, Any]:
     state, reason = status.derive(status.facts(row))
     return _common(row) | {
         "chain_id": row.chain_id,
-        "port_pair_groups": [link.group_id for link in row.groups],
-        "flow_classifiers": [link.classifier_id for link in row.classifiers],
+        "port_pair_groups": groups,
+        "flow_classifiers": classifiers,
         "chain_parameters": {"correlation": row.correlation, "symmetric": row.symmetric},
         "status": str(state),
         "status_reason": reason,

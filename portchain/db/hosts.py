@@ -38,32 +38,37 @@ def record_version(context: Any, host: str, minor_version: int) -> bool:
     return True
 
 
-def versions_of(context: Any, hosts: Collection[str]) -> dict[str, int]:
-    """Return host -> the version that it follows, for those of some hosts that have said it."""
-    if not hosts:
-        return {}
-    query, found = sa.select(Host.host, Host.minor_version), dict[str, int]()
-    with db_api.CONTEXT_READER.using(context) as session:
-        for part in in_parts(hosts):
-            found |= dict(session.execute(query.where(Host.host.in_(part))).all())
-    return found
-
-
 def facts_of(session: Any, hosts: Collection[str]) -> dict[str, HostFacts]:
-    """Return host -> its version and the tunnels of its Open vSwitch agent, of some hosts."""
-    found = dict[str, HostFacts]()
+    """Return host -> its version and the tunnels of its Open vSwitch agent, of some hosts.
+
+    One query for both. Hosts of which neither is known are left out.
+    """
+    versions, tunnels = dict[str, int](), dict[str, Any]()
     for part in in_parts(hosts):
-        versions = sa.select(Host.host, Host.minor_version).where(Host.host.in_(part))
-        agents = sa.select(Agent.host, Agent.configurations).where(
+        agents = sa.select(Agent.host, Agent.configurations, sa.null()).where(
             Agent.agent_type == constants.AGENT_TYPE_OVS, Agent.host.in_(part)
         )
-        known = dict(session.execute(versions).all())
-        tunnels = {host: json.loads(text or "{}") for host, text in session.execute(agents)}
-        for host in known.keys() | tunnels.keys():
-            said = tunnels.get(host, {})
-            types = frozenset(said.get("tunnel_types") or ())
-            found[host] = HostFacts(said.get("tunneling_ip") or "", types, known.get(host, 0))
-    return found
+        said = sa.select(Host.host, sa.null(), Host.minor_version).where(Host.host.in_(part))
+        for host, configurations, version in session.execute(sa.union_all(agents, said)):
+            if version is None:
+                tunnels[host] = json.loads(configurations or "{}")
+            else:
+                versions[host] = version
+    return {
+        host: HostFacts(
+            tunnels.get(host, {}).get("tunneling_ip") or "",
+            frozenset(tunnels.get(host, {}).get("tunnel_types") or ()),
+            versions.get(host, 0),
+        )
+        for host in versions.keys() | tunnels.keys()
+    }
+
+
+@db_api.retry_if_session_inactive()
+def read_facts(context: Any, hosts: Collection[str]) -> dict[str, HostFacts]:
+    """Return what `facts_of` does, outside of a transaction."""
+    with db_api.CONTEXT_READER.using(context) as session:
+        return facts_of(session, hosts)
 
 
 @db_api.retry_if_session_inactive()

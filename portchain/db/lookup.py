@@ -4,15 +4,17 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
 from neutron_lib import exceptions as lib
 from neutron_lib.api import attributes
 from neutron_lib.db import api as db_api
-from neutron_lib.db import model_query
+from neutron_lib.db import model_query, standard_attr
 from neutron_lib.db import utils as db_utils
 from oslo_db.sqlalchemy import utils as sa_utils
+from sqlalchemy import orm
 
 from portchain import errors
-from portchain.core.model import OperatingStatus
+from portchain.core.model import ChainSnapshot, OperatingStatus
 from portchain.core.operating_status import Operating
 from portchain.db import convert, models, operating_status, sharing, status
 
@@ -66,25 +68,45 @@ def require(context: Any, resource: Resource, ids: Iterable[str], attribute: str
     """
     wanted = list(ids)
     if wanted:
-        _raise_if_missing(resource, wanted, visible_ids(context, resource, wanted), attribute)
+        require_found(resource, wanted, visible_ids(context, resource, wanted), attribute)
 
 
 def visible_ids(context: Any, resource: Resource, ids: Iterable[str]) -> set[str]:
     """Return those of the ids that exist and that the caller may see."""
+    return {row.id for row in _visible(context, resource, ids)}
+
+
+def visible(context: Any, resource: Resource, ids: Iterable[str]) -> Any:
+    """Return the query for those of the ids that exist and that the caller may see.
+
+    For a condition in another query, which saves a statement.
+    """
+    return sa.select(_visible(context, resource, ids).subquery().c.id)
+
+
+def _visible(context: Any, resource: Resource, ids: Iterable[str]) -> Any:
     query = model_query.query_with_hooks(context, resource.model, field="id")
-    return {row.id for row in query.filter(resource.model.id.in_(list(ids)))}
+    return query.filter(resource.model.id.in_(list(ids)))
 
 
-def find(context: Any, resource: Resource, ids: Iterable[str]) -> dict[str, Any]:
+def find(context: Any, resource: Resource, ids: Iterable[str], *options: Any) -> dict[str, Any]:
     """Return rows by id.
 
+    :param options: which related rows to load, and how.
     :raises NotFound: one does not exist, or the caller may not see it.
     """
     wanted = list(ids)
     query = model_query.query_with_hooks(context, resource.model)
+    query = query.options(_without_tags(resource), *options)
     rows = {row.id: row for row in query.filter(resource.model.id.in_(wanted))}
-    _raise_if_missing(resource, wanted, rows)
+    require_found(resource, wanted, rows)
     return rows
+
+
+def _without_tags(resource: Resource) -> Any:
+    """Do not load the tags of rows: they have an API of their own."""
+    attributes_of = orm.joinedload(resource.model.standard_attr)
+    return attributes_of.lazyload(standard_attr.StandardAttribute.tags)
 
 
 def find_one(context: Any, resource: Resource, resource_id: str) -> Any:
@@ -95,9 +117,14 @@ def find_one(context: Any, resource: Resource, resource_id: str) -> Any:
     return find(context, resource, [resource_id])[resource_id]
 
 
-def _raise_if_missing(
+def require_found(
     resource: Resource, wanted: Iterable[str], found: Container[str], attribute: str = ""
 ) -> None:
+    """Check that the rows that a request names are among those that were found for the caller.
+
+    :param attribute: the attribute of the request that names them; empty for the URL.
+    :raises NotFound: one is not.
+    """
     for resource_id in wanted:
         if resource_id not in found:
             raise resource.not_found(id=resource_id, attribute=attribute)
@@ -115,6 +142,52 @@ def show_by_id(
     with db_api.CONTEXT_READER.using(context):
         rows = find(context, resource, ids)
         return _show(context, resource, [rows[row_id] for row_id in ids], fields)
+
+
+@db_api.retry_if_session_inactive()
+def show_created_chains(
+    context: Any, ids: Sequence[str], created: Sequence[ChainSnapshot]
+) -> list[dict[str, Any]]:
+    """Return what the API shows of chains that the caller's request has created.
+
+    Reads only what their realisation has changed since, unless another request has changed them.
+
+    :param ids: of the chains, in the order in which they are shown.
+    :param created: the chains with the state of their ports, as far as they are known.
+    :raises NotFound: one does not exist any more.
+    """
+    known, chain = {one.chain.id: one for one in created}, models.PortChain
+    options = (
+        *(orm.lazyload(one) for one in (chain.groups, chain.classifiers)),
+        orm.defer(chain.has_foreign_parts),
+        orm.joinedload(chain.hosts),
+    )
+    with db_api.CONTEXT_READER.using(context):
+        rows = find(context, PORT_CHAIN, ids, *options)
+        shown = {
+            row_id: _show_created(context, row, known[row_id])
+            for row_id, row in rows.items()
+            if row_id in known and row.revision == known[row_id].chain.revision
+        }
+    if changed := [row_id for row_id in ids if row_id not in shown]:
+        shown |= zip(changed, show_by_id(context, PORT_CHAIN, changed), strict=True)
+    return [shown[row_id] for row_id in ids]
+
+
+def _show_created(context: Any, row: Any, created: ChainSnapshot) -> dict[str, Any]:
+    shown = convert.show_new_port_chain(row, created.chain)
+    if _has_foreign_parts(created) and not context.is_admin:
+        shown["status_reason"] = status.reason_without_hosts(row)
+    shown |= _show_operating(operating_status.of_snapshot(context.session, created))
+    return db_utils.resource_fields(shown, None)
+
+
+def _has_foreign_parts(snapshot: ChainSnapshot) -> bool:
+    """Return what ``PortChain.has_foreign_parts`` is of a chain that is in no graph."""
+    chain, ports = snapshot.chain, snapshot.ports
+    owners = {group.project_id for group in chain.port_pair_groups}
+    owners |= {ports[port_id].project_id for port_id in chain.function_ports if port_id in ports}
+    return not owners <= {chain.project_id}
 
 
 @db_api.retry_if_session_inactive()
@@ -138,6 +211,7 @@ def show_page(
     limit = min(limit, _LARGEST_PAGE) if limit else limit
     with db_api.CONTEXT_READER.using(context):
         query = model_query.get_collection_query(context, resource.model, filters=filters)
+        query = query.options(_without_tags(resource))
         if sorts:
             keys, directions = _order(resource, sorts, page_reverse)
             marker_row = find_one(context, resource, marker) if limit and marker else None
@@ -170,12 +244,16 @@ def _show(
     shown = [_show_row(context, resource, row) for row in rows]
     if not fields or not _OPERATING.isdisjoint(fields):
         for one, state in zip(shown, _operating(context.session, resource, rows), strict=False):
-            one |= {"operating_status": str(state.status), "operating_status_reason": state.reason}
+            one.update(_show_operating(state))
     return [db_utils.resource_fields(one, fields) for one in shown]
 
 
 _OPERATING = {"operating_status", "operating_status_reason"}
 _UNKNOWN = Operating(OperatingStatus.NO_MONITOR)  # it has changed while it was read
+
+
+def _show_operating(state: Operating) -> dict[str, Any]:
+    return {"operating_status": str(state.status), "operating_status_reason": state.reason}
 
 
 def _operating(session: Any, resource: Resource, rows: Sequence[Any]) -> list[Operating]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from portchain.core import operating_status
+from portchain.core.model import ChainSnapshot
 from portchain.core.operating_status import GroupOperating, Operating
 from portchain.db import convert, models, pair_health, relations, snapshots
 from portchain.db.ports import load_ports_by_id
@@ -44,6 +45,17 @@ def of_chains(session: Any, rows: Sequence[models.PortChain]) -> dict[str, Opera
     """Return the operating status of chains, by id."""
     states = of_groups(session, sorted({link.group_id for row in rows for link in row.groups}))
     return {row.id: of_chain(row, states) for row in rows}
+
+
+def of_snapshot(session: Any, snapshot: ChainSnapshot) -> Operating:
+    """Return the operating status of a chain whose ports have been read; none is withdrawn of it.
+
+    One query if one of its groups has a health check.
+    """
+    chain, ports = snapshot.chain, snapshot.ports
+    known = pair_health.known(session, chain.port_pair_groups, ports)
+    groups = [operating_status.of_group(one, ports, known) for one in chain.port_pair_groups]
+    return operating_status.of_chain(chain.project_id, groups)
 
 
 def of_chain(row: models.PortChain, states: Mapping[str, GroupOperating]) -> Operating:

@@ -1,7 +1,7 @@
 """Loads Neutron's ports into the model."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -76,12 +76,18 @@ def _port_query() -> sa.Select[Any]:
     )
 
 
-def load_ports(session: Any, *conditions: Any) -> dict[str, model.Port]:
-    """Return by id the ports that meet all conditions on Neutron's table of ports."""
-    rows = session.execute(_port_query().where(*conditions)).all()
+def load_ports(session: Any, ids: Any) -> dict[str, model.Port]:
+    """Return those ports that exist, by id, in one query.
+
+    :param ids: the ids, or a query for them.
+    """
+    query = _port_query().where(models_v2.Port.id.in_(ids))
+    nothing = [sa.null()] * len(query.selected_columns)
+    parts = [sa.select(*nothing, *columns).where(condition) for columns, condition in _parts(ids)]
+    rows = session.execute(sa.union_all(query.add_columns(*[sa.null()] * 5), *parts)).all()
     # The last level is that of the host's switch. One without a segment does not count.
-    last = {row.id: row for row in sorted(rows, key=_level)}
-    addresses = _addresses(session, last) if last else {}
+    last = {row.id: row for row in sorted((row for row in rows if row.id), key=_level)}
+    addresses = _addresses(last, [row[-5:] for row in rows if not row.id])
     return {port_id: _port(row, addresses[port_id]) for port_id, row in last.items()}
 
 
@@ -89,7 +95,7 @@ def load_ports_by_id(session: Any, port_ids: Iterable[str]) -> dict[str, model.P
     """Return those ports that exist, by id."""
     found: dict[str, model.Port] = {}
     for part in in_parts(port_ids):
-        found |= load_ports(session, models_v2.Port.id.in_(part))
+        found |= load_ports(session, part)
     return found
 
 
@@ -127,31 +133,38 @@ class _Addresses:
     subnets: set[str] = field(default_factory=set)
 
 
-def _addresses(session: Any, ports: Mapping[str, Any]) -> dict[str, _Addresses]:
-    """Return the addresses of ports, by the port's id.
+def _parts(ids: Any) -> Iterator[tuple[Sequence[Any], Any]]:
+    """Yield what is read beside ports: fixed IPs, allowed address pairs and subnets.
 
-    One query for fixed IPs, allowed address pairs and subnets, because most ports have no pairs and
-    most networks one subnet. A subnet is read once, not for each of its ports.
+    Each with its five columns, and the condition that finds it. A subnet is read once, not for each
+    of its ports.
 
-    :param ports: port id -> row of the port.
+    :param ids: of ports, or a query for them.
     """
     allocation, allowed = models_v2.IPAllocation, allowed_address_pair.AllowedAddressPair
-    subnet, port_ids, none = models_v2.Subnet, list(ports), sa.null()
-    networks = sorted({row.network_id for row in ports.values()})
-    rows = session.execute(
-        sa.union_all(
-            sa.select(
-                *(allocation.port_id, allocation.ip_address),
-                *(none.label("mac_address"), allocation.subnet_id, none.label("gateway_ip")),
-            ).where(allocation.port_id.in_(port_ids)),
-            sa.select(
-                *(allowed.port_id, allowed.ip_address, allowed.mac_address, none, none)
-            ).where(allowed.port_id.in_(port_ids)),
-            sa.select(none, subnet.cidr, subnet.network_id, subnet.id, subnet.gateway_ip).where(
-                subnet.network_id.in_(networks)
-            ),
-        )
-    ).all()
+    subnet, none = models_v2.Subnet, sa.null()
+    yield (
+        (allocation.port_id, allocation.ip_address, none, allocation.subnet_id, none),
+        allocation.port_id.in_(ids),
+    )
+    yield (
+        (allowed.port_id, allowed.ip_address, allowed.mac_address, none, none),
+        allowed.port_id.in_(ids),
+    )
+    networks = sa.select(models_v2.Port.network_id).where(models_v2.Port.id.in_(ids))
+    yield (
+        (none, subnet.cidr, subnet.network_id, subnet.id, subnet.gateway_ip),
+        subnet.network_id.in_(networks),
+    )
+
+
+def _addresses(ports: Mapping[str, Any], rows: Iterable[Sequence[Any]]) -> dict[str, _Addresses]:
+    """Return the addresses of ports, by the port's id.
+
+    :param ports: port id -> row of the port.
+    :param rows: of `_parts`.
+    """
+    rows = list(rows)
     subnets = [row for row in rows if row[0] is None]
     cidrs = {subnet_id: cidr for _, cidr, _, subnet_id, _ in subnets}
     of_network: dict[str, set[str]] = defaultdict(set)

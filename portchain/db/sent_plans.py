@@ -43,6 +43,8 @@ def record(
     by_id = {one.chain_id: one for one in records}
     with db_api.CONTEXT_WRITER.using(context):
         session = context.session
+        if (first := _record_first(session, by_id)) is not None:
+            return first
         rows = _lock(session, by_id)
         recorded = {chain_id: row.realised_revision for chain_id, row in rows.items()}
         latest = [
@@ -65,6 +67,26 @@ def record(
     return needs_all | changes
 
 
+def _record_first(session: Any, records: Mapping[str, PlanRecord]) -> dict[str, HostChanges] | None:
+    """Record the plan of a new chain: it has no rows of hosts that would have to be read.
+
+    The database decides whether it is the first plan that is recorded of the chain.
+
+    :returns: what `record` does; None if it is not the first, and nothing is written then.
+    """
+    new = [one for one in records.values() if one.revision == 1 and one.hosts is None]
+    if len(records) != 1 or not new:
+        return None
+    known: _Rows = {new[0].chain_id: {}}
+    changes = {new[0].chain_id: changes_for_hosts(new[0], {})}
+    rows = _new_rows(records, known, changes, ())
+    doubtful = {row["chain_id"] for row in rows if _is_doubtful(row)}
+    if not _update_chains(session, new, doubtful, PortChain.realised_revision == 0):
+        return None
+    _replace_rows(session, known, changes, rows)
+    return changes
+
+
 def _is_enough(record: PlanRecord, common_part: str) -> bool:
     """Tell whether a record has all hosts for which something changes.
 
@@ -84,19 +106,22 @@ def _lock(session: Any, chain_ids: Iterable[str]) -> dict[str, Any]:
     return {row.id: row for row in session.execute(query)}
 
 
-def _update_chains(session: Any, records: Sequence[PlanRecord], doubtful: Collection[str]) -> None:
-    """Record what is known of chains.
+def _update_chains(
+    session: Any, records: Sequence[PlanRecord], doubtful: Collection[str], *conditions: Any
+) -> int:
+    """Record what is known of chains, and return of how many.
 
     :param doubtful: the chains of which hosts exist that must be notified of the next plan, too,
         whatever it says.
+    :param conditions: which of the chains to update.
     """
 
     def each(values: Mapping[str, Any]) -> Any:
         return sa.case(values, value=PortChain.id)
 
-    session.execute(
+    updated = session.execute(
         sa.update(PortChain)
-        .where(PortChain.id.in_([one.chain_id for one in records]))
+        .where(PortChain.id.in_([one.chain_id for one in records]), *conditions)
         .values(
             realised_revision=each({one.chain_id: one.revision for one in records}),
             down_reason=each({one.chain_id: shortened(one.down_reason) for one in records}),
@@ -108,6 +133,7 @@ def _update_chains(session: Any, records: Sequence[PlanRecord], doubtful: Collec
         )
         .execution_options(synchronize_session=False)
     )
+    return int(updated.rowcount)
 
 
 def shortened(reason: str) -> str:

@@ -44,10 +44,7 @@ def load(
         session = context.session
         links = relations.links_of_graphs(session, wanted) if with_graphs else []
 
-        def find(chains: Sequence[OpenChain], _named: Mapping[str, model.Port]) -> Candidates:
-            return load_candidates(session, chains)
-
-        return _load(session, wanted, links, find if with_sources else None)
+        return _load(session, wanted, links, _find_in(session) if with_sources else None)
 
 
 @db_api.retry_if_session_inactive()
@@ -79,12 +76,50 @@ def load_after_events(
     return loaded, cache.changes
 
 
+@db_api.retry_if_session_inactive()
+def of_new_chains(context: Any, chains: Sequence[model.PortChain]) -> list[model.ChainSnapshot]:
+    """Return the snapshots of chains that a request has created: only their ports are read.
+
+    While the request holds the locks of the projects, and after its commit: whoever changes a chain
+    or its groups from then on sees the chain, gives it a new revision, and has it planned again.
+
+    :param chains: in no service graph.
+    """
+    with db_api.CONTEXT_READER.using(context):
+        session, ids = context.session, {chain.id for chain in chains}
+        return _with_ports(session, chains, ids, (), _find_in(session))
+
+
+def _find_in(session: Any) -> _Find:
+    """Return what finds ports in Neutron's tables."""
+
+    def find(chains: Sequence[OpenChain], _named: Mapping[str, model.Port]) -> Candidates:
+        return load_candidates(session, chains)
+
+    return find
+
+
 def _load(
     session: Any, wanted: Set[str], links: Sequence[tuple[str, str]], find: _Find | None
 ) -> list[model.ChainSnapshot]:
     before = rules.reachable(wanted, ((after, source) for source, after in links))
     after = {after for source, after in links if source in wanted}
     loaded = load_chains(session, wanted | before | after)
+    return _with_ports(session, loaded, wanted, links, find)
+
+
+def _with_ports(
+    session: Any,
+    loaded: Sequence[model.PortChain],
+    wanted: Set[str],
+    links: Sequence[tuple[str, str]],
+    find: _Find | None,
+) -> list[model.ChainSnapshot]:
+    """Return snapshots of the wanted ones of chains.
+
+    :param loaded: these, all that come before them in service graphs, and those that follow.
+    """
+    before = rules.reachable(wanted, ((after, source) for source, after in links))
     chains = [chain for chain in loaded if chain.id in wanted]
     # A chain's packets are those of its ancestors' sources.
     sending = [chain for chain in loaded if chain.id in wanted | before]
@@ -234,10 +269,53 @@ def _classifiers_of_chains(
     return _by_first((chain_id, convert.classifier(row)) for chain_id, row in rows)
 
 
-def load_groups(session: Any, group_ids: Iterable[str]) -> dict[str, model.PortPairGroup]:
-    """Return groups with their pairs, by id."""
-    query = _group_query().where(models.PortPairGroup.id.in_(list(group_ids)))
-    return _with_pairs(session, {row.id: (row, shared) for row, shared in session.execute(query)})
+def load_classifiers(
+    session: Any, classifier_ids: Iterable[str], visible: Any
+) -> tuple[dict[str, model.FlowClassifier], dict[str, str]]:
+    """Return classifiers by id, and the chain of each that is in one.
+
+    :param visible: a query for the ids of classifiers; only those that it finds are returned.
+    """
+    classifier, link = models.FlowClassifier, models.ChainClassifier
+    rows = session.execute(
+        sa.select(classifier, link.chain_id)
+        .outerjoin(link, link.classifier_id == classifier.id)
+        .where(classifier.id.in_(list(classifier_ids)), classifier.id.in_(visible))
+        .options(_without_standard_attributes(classifier))
+    ).all()
+    found = {row.id: convert.classifier(row) for row, _ in rows}
+    return found, {row.id: chain_id for row, chain_id in rows if chain_id is not None}
+
+
+def load_groups(
+    session: Any, group_ids: Iterable[str], visible: Any = None
+) -> dict[str, model.PortPairGroup]:
+    """Return groups with their pairs, by id, in one query.
+
+    :param visible: a query for the ids of groups of which only those are returned that it finds.
+    """
+    group, member, pair = models.PortPairGroup, models.GroupPair, models.PortPair
+    query = (
+        _group_query()
+        .add_columns(pair)
+        .outerjoin(member, member.group_id == group.id)
+        .outerjoin(pair, pair.id == member.pair_id)
+        .where(group.id.in_(list(group_ids)))
+        .order_by(group.id, member.position)
+        .options(_without_standard_attributes(pair))
+    )
+    if visible is not None:
+        query = query.where(group.id.in_(visible))
+    groups: dict[str, tuple[models.PortPairGroup, bool]] = {}
+    pairs: defaultdict[str, list[model.PortPair]] = defaultdict(list)
+    for row, shared, of_row in session.execute(query):
+        groups[row.id] = (row, shared)
+        if of_row is not None:
+            pairs[row.id].append(convert.pair(of_row))
+    return {
+        group_id: convert.group(row, pairs[group_id], shared=shared)
+        for group_id, (row, shared) in groups.items()
+    }
 
 
 def _group_query() -> Any:

@@ -15,7 +15,13 @@ from stevedore import named
 from portchain import errors
 from portchain.core import capabilities
 from portchain.core.counters import HostCounts
-from portchain.core.model import ChainSnapshot, FlowClassifier, PortPair, PortPairGroup
+from portchain.core.model import (
+    ChainSnapshot,
+    FlowClassifier,
+    PortChain,
+    PortPair,
+    PortPairGroup,
+)
 from portchain.core.ownership import owner_of
 from portchain.core.plan_records import PortChanges
 from portchain.core.rules import Violation
@@ -77,13 +83,13 @@ def load(names: Sequence[str]) -> dict[str, PortChainDriver]:
 class PendingNotifications:
     """Changes that the drivers are notified of once a transaction is committed.
 
-    :param created: ids of new chains.
+    :param created: new chains, as the transaction has written them.
     :param updated: ids of chains that were changed themselves.
     :param refreshed: ids of chains that share something that was changed.
     :param deleted: last states of deleted chains.
     """
 
-    created: list[str] = field(default_factory=list)
+    created: list[PortChain] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     refreshed: list[str] = field(default_factory=list)
     deleted: list[ChainSnapshot] = field(default_factory=list)
@@ -175,23 +181,29 @@ class DriverManager:
     # After the commit. Nothing below raises: the change is made, and stays made if its realisation
     # fails.
 
-    def notify(self, context: Any, pending: PendingNotifications) -> None:
-        """Notify the drivers of what a transaction has changed."""
-        self.create_port_chain(context, pending.created)
+    def notify(self, context: Any, pending: PendingNotifications) -> list[ChainSnapshot]:
+        """Notify the drivers of what a transaction has changed.
+
+        :returns: the new chains, as far as they could be loaded.
+        """
+        created = self.create_port_chain(context, pending.created)
         self.update_port_chain(context, pending.updated)
         self.refresh_port_chains(context, pending.refreshed)
         for snapshot in pending.deleted:
             self.delete_port_chain(context, snapshot)
+        return created
 
-    def create_port_chain(self, context: Any, chain_ids: Iterable[str]) -> None:
-        """Have new chains realised."""
+    def create_port_chain(self, context: Any, created: Sequence[PortChain]) -> list[ChainSnapshot]:
+        """Have new chains realised, and return what they were realised from."""
 
         def create(driver: PortChainDriver, chains: Sequence[ChainSnapshot]) -> None:
             for chain in chains:
                 driver.create_port_chain(context, chain)
 
-        for snapshot in self._without_waiting(self._load(context, chain_ids)):
+        loaded = self._load_new(context, created)
+        for snapshot in self._without_waiting(loaded):
             self._realise(context, [snapshot], create)
+        return loaded
 
     def repair_port_chain(self, context: Any, chain_ids: Iterable[str]) -> None:
         """Have chains realised that have waited for long, whatever they have waited for."""
@@ -326,6 +338,15 @@ class DriverManager:
             return snapshots.load(context, wanted) if wanted else []
         except db_exc.DBError:
             LOG.exception("Cannot load port chains %s; retrying later", ", ".join(wanted))
+            return []
+
+    def _load_new(self, context: Any, created: Sequence[PortChain]) -> list[ChainSnapshot]:
+        """Return new chains with the present state of their ports, read after the commit, too."""
+        try:
+            return snapshots.of_new_chains(context, created) if created else []
+        except db_exc.DBError:
+            ids = ", ".join(chain.id for chain in created)
+            LOG.exception("Cannot load port chains %s; retrying later", ids)
             return []
 
     def _own_chains(

@@ -4,8 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from portchain.core import rules
-from portchain.db import lookup, project_lock, relations, snapshots, source_networks, writer
+from portchain.core import model, rules
+from portchain.db import (
+    convert,
+    lookup,
+    project_lock,
+    relations,
+    snapshots,
+    source_networks,
+    writer,
+)
 from portchain.requests.graphs import check_linked_chains, check_without_graph
 from portchain.requests.isolation import check_isolated
 from portchain.requests.request import (
@@ -25,14 +33,13 @@ def create_port_chain(request: Request, data: Data) -> str:
     session = request.session
     project_lock.acquire_for_new_chain(session, data["project_id"], data["port_pair_groups"])
     _check_chain_id(session, data["chain_id"])
-    lookup.require(
-        request.context, lookup.PORT_PAIR_GROUP, data["port_pair_groups"], "port_pair_groups"
-    )
-    _check_new_classifiers(request, data["flow_classifiers"])
-    row = writer.add_port_chain(session, data)
-    _check_chain(request, row.id, is_new=True)
-    request.notifications.created.append(row.id)
-    return row.id
+    groups = _visible_groups(request, data["port_pair_groups"])
+    classifiers = _check_new_classifiers(request, data["flow_classifiers"])
+    chain = convert.chain(writer.add_port_chain(session, data), groups, classifiers)
+    own = snapshots.of_new_chains(request.context, [chain])
+    _check_chain(request, chain.id, own, is_new=True)
+    request.notifications.created.append(chain)
+    return chain.id
 
 
 def update_port_chain(request: Request, chain_id: str, data: Data) -> None:
@@ -60,7 +67,10 @@ def update_port_chain(request: Request, chain_id: str, data: Data) -> None:
         writer.set_groups(session, row, new_groups)
     if new_classifiers != classifiers:
         writer.set_classifiers(session, row, new_classifiers)
-    neighbours = _check_chain(request, chain_id)
+    linked = snapshots.load(
+        request.context, relations.with_chains_of_same_graphs(session, {chain_id})
+    )
+    neighbours = _check_chain(request, chain_id, linked)
     writer.increment_revision(session, [chain_id, *neighbours])
     # One notification for all: between two, traffic that leaves one chain would bypass the next.
     if neighbours:
@@ -93,30 +103,50 @@ def _check_chain_id(session: Any, chain_id: int) -> None:
         raise rules.Violation("chain_id", f"{chain_id} is taken; 0 lets the server choose one")
 
 
-def _check_new_classifiers(request: Request, ids: Sequence[str]) -> None:
-    """Check that classifiers exist and are in no chain.
+def _visible_groups(request: Request, ids: Sequence[str]) -> list[model.PortPairGroup]:
+    """Return groups in order.
+
+    :raises NotFound: one does not exist, or the caller cannot see it.
+    """
+    if not ids:
+        return []
+    visible = lookup.visible(request.context, lookup.PORT_PAIR_GROUP, ids)
+    found = snapshots.load_groups(request.session, ids, visible)
+    lookup.require_found(lookup.PORT_PAIR_GROUP, ids, found, "port_pair_groups")
+    return [found[group_id] for group_id in ids]
+
+
+def _check_new_classifiers(request: Request, ids: Sequence[str]) -> list[model.FlowClassifier]:
+    """Check that classifiers exist and are in no chain, and return them in order.
 
     :raises NotFound: one does not exist, or the caller cannot see it.
     :raises Violation: one is in a chain.
     """
-    lookup.require(request.context, lookup.FLOW_CLASSIFIER, ids, "flow_classifiers")
-    owners = relations.chains_of_classifiers(request.session, ids)
+    if not ids:
+        return []
+    visible = lookup.visible(request.context, lookup.FLOW_CLASSIFIER, ids)
+    found, owners = snapshots.load_classifiers(request.session, ids, visible)
+    lookup.require_found(lookup.FLOW_CLASSIFIER, ids, found, "flow_classifiers")
     refuse_if_member_elsewhere(
         request, "flow classifier", lookup.PORT_CHAIN, owners, "flow_classifiers"
     )
+    return [found[classifier_id] for classifier_id in ids]
 
 
-def _check_chain(request: Request, chain_id: str, *, is_new: bool = False) -> list[str]:
+def _check_chain(
+    request: Request,
+    chain_id: str,
+    linked: Sequence[model.ChainSnapshot],
+    *,
+    is_new: bool = False,
+) -> list[str]:
     """Check a chain, and the service graph it is in, as the transaction has written them.
 
-    :param is_new: the transaction has created the chain, so it is in no graph.
+    :param linked: all chains of the graph, or only the chain itself if it is in none.
+    :param is_new: the transaction has created the chain.
     :returns: the ids of its predecessors in the graph, and of all chains that follow.
     :raises Violation: a rule is broken, or no driver supports a chain of the graph.
     """
-    ids = {chain_id}
-    if not is_new:
-        ids = relations.with_chains_of_same_graphs(request.session, ids)
-    linked = snapshots.load(request.context, ids, with_graphs=not is_new)
     own = next(snapshot for snapshot in linked if snapshot.chain.id == chain_id)
     source_networks.record(request.session, [own], are_new=is_new)
     chain = own.chain

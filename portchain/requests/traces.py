@@ -31,7 +31,7 @@ from portchain.db import (
     traces,
     writer,
 )
-from portchain.db.ports import load_ports
+from portchain.db.ports import load_ports_by_id
 from portchain.drivers.base import PortChainDriver
 from portchain.drivers.hosts.driver import HostDriver
 from portchain.requests import live_traces
@@ -221,7 +221,7 @@ def _packet_and_header(session: Any, trace: models.Trace) -> tuple[Packet, Heade
 
     :raises Violation: the port cannot send such a packet.
     """
-    port = load_ports(session, models_v2.Port.id == trace.port_id).get(trace.port_id)
+    port = load_ports_by_id(session, [trace.port_id]).get(trace.port_id)
     if port is None:
         raise rules.Violation("port_id", f"port {trace.port_id} does not exist")
     version = ip_address(trace.destination_ip_address).version

@@ -37,7 +37,7 @@ from portchain.dataplane.tracing.packet import Packet
 from portchain.dataplane.tracing.steps import HostTrace, Start
 from portchain.db import pair_health, pair_sets, sent_plans, snapshots
 from portchain.db.drift import mark_realised
-from portchain.db.hosts import record_version, renew_chains, versions_of
+from portchain.db.hosts import read_facts, record_version, renew_chains
 from portchain.drivers.base import (
     Capabilities,
     ChainsFailed,
@@ -252,11 +252,11 @@ class HostDriver(PortChainDriver):
         mechanisms = {port.host: port.mechanism for port in ports if port.host}
         known = _known_hosts(snapshots, changes)
         asked = {host: name for host, name in mechanisms.items() if host not in known}
-        ends, underlay = self._tunnel_ends(context, asked), underlay_of(cfg.CONF)
-        versions = dict(versions_of(context, asked.keys()))
-        for host, facts in known.items():
-            ends[host] = TunnelEnd(facts.address, facts.tunnel_types)
-            versions[host] = facts.minor_version
+        known |= read_facts(context, asked.keys())
+        versions = {host: facts.minor_version for host, facts in known.items()}
+        ends = {host: TunnelEnd(one.address, one.tunnel_types) for host, one in known.items()}
+        ends |= self._chassis.tunnel_ends(_chassis_among(asked))
+        underlay = underlay_of(cfg.CONF)
         packet_hosts = {
             host for host, version in versions.items() if version >= contract.PACKETS_SINCE
         }
@@ -277,7 +277,7 @@ class HostDriver(PortChainDriver):
 
         :param mechanisms: host -> the mechanism driver that bound ports there.
         """
-        chassis = {host for host, mechanism in mechanisms.items() if mechanism == OVN_MECHANISM}
+        chassis = _chassis_among(mechanisms)
         agents = mechanisms.keys() - chassis
         return {**tunnel_ends(context, agents), **self._chassis.tunnel_ends(chassis)}
 
@@ -440,6 +440,11 @@ class HostDriver(PortChainDriver):
         silent = self._agents.silent(context, asked, _ANSWER_WAIT) if asked else set()
         self._answered_at |= dict.fromkeys(asked - silent, now)
         return silent
+
+
+def _chassis_among(mechanisms: Mapping[str, str]) -> set[str]:
+    """Return the hosts on which OVN has bound ports; see `HostDriver._tunnel_ends`."""
+    return {host for host, mechanism in mechanisms.items() if mechanism == OVN_MECHANISM}
 
 
 def _known_hosts(

@@ -49,9 +49,8 @@ class HostRaceTest(AtOnce, OnMariaDb, PacketHostsCase):
         row = models.ChainHost
         with db_api.CONTEXT_READER.using(self.context) as session:
             told = set(session.scalars(sa.select(row.host).where(row.gets_packets.is_(True))))
-        return {
-            host for host, one in hosts.versions_of(self.context, HOSTS).items() if one >= NEW
-        }, told
+        facts = hosts.read_facts(self.context, HOSTS)
+        return {host for host, one in facts.items() if one.minor_version >= NEW}, told
 
     def test_servers_that_hear_of_a_version_at_once(self) -> None:
         chains = [self.make_chain(number) for number in (80, 81, 82)]

@@ -75,12 +75,12 @@ class ManyPortsTest(OnMariaDb, ApiTestCase):
             1450,
             7,
         )
-        assert read / PORTS < 11
+        assert read / PORTS < 12
 
     def test_a_host_costs_one_row(self) -> None:
         self.fill()
         names = [f"h{number}" for number in range(PORTS)]
         with db_api.CONTEXT_READER.using(self.context):
             before = self.rows_read()
-            assert len(hosts.versions_of(self.context, names)) == PORTS
+            assert len(hosts.read_facts(self.context, names)) == PORTS
             assert self.rows_read() - before < 2.1 * PORTS

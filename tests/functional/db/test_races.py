@@ -1,7 +1,9 @@
 """Requests and reports that race each other, on a real MariaDB."""
 
+import time
 from collections import Counter
 from typing import Any
+from unittest import mock
 
 import pytest
 from neutron.extensions.rbac import RbacPolicyInUse
@@ -12,8 +14,9 @@ from oslo_config import cfg
 
 from portchain import errors
 from portchain.api import definitions
-from portchain.db import ids, lookup, realisation, snapshots
+from portchain.db import drift, ids, lookup, realisation, snapshots, source_networks
 from portchain.drivers.status import DatabaseStatusReporter
+from portchain.requests import chains
 from tests.functional.db.at_once import AtOnce
 from tests.functional.db.test_api import OnMariaDb
 from tests.unit.api.base import OTHER_PROJECT, PROJECT, ApiTestCase
@@ -164,6 +167,33 @@ class RaceTest(AtOnce, OnMariaDb, ApiTestCase):
             row = lookup.find_one(self.context, lookup.PORT_CHAIN, chain)
         assert row.revision == row.realised_revision == 1 + WORKERS
 
+    def test_a_pair_changed_while_a_chain_is_created_with_its_group(self) -> None:
+        """The change waits for the chain and then finds it, or the chain has the new weight.
+
+        The chain's groups are not read again after the commit.
+        """
+        pair = self.pair(self.net)["id"]
+        group = self.create("port_pair_group", port_pairs=[pair])["id"]
+        record = source_networks.record
+
+        def slowly(*args: Any, **kwargs: Any) -> None:
+            time.sleep(0.3)  # between what the request has read and its commit
+            record(*args, **kwargs)
+
+        for weight in (2, 3, 4):
+            change = {"port_pair": {"service_function_parameters": {"weight": weight}}}
+            with mock.patch.object(chains.source_networks, "record", slowly):
+                results = self.at_once(
+                    lambda context: self.new_chain(context, [group]),
+                    lambda context, change=change: self.plugin.update_port_pair(
+                        context, pair, change
+                    ),
+                )
+            assert self.outcome(results) == {"made": 2}, results
+            observed = self.plugin.drivers.observed
+            assert drift.DriftDetector().find_in_next_page(self.context, observed) == []
+            self.delete("port_chain", results[0]["id"])
+
     def test_both_groups_of_a_chain_emptied_at_once(self) -> None:
         """Requests about groups of two projects do not wait for each other.
 
@@ -214,6 +244,23 @@ class RaceTest(AtOnce, OnMariaDb, ApiTestCase):
             else:
                 assert isinstance(made, lib.NotFound), made
                 assert revoked is None
+
+    def test_the_first_plan_of_a_chain_recorded_at_once(self) -> None:
+        group = self.create("port_pair_group")["id"]
+        with mock.patch.object(self.plugin.drivers, "create_port_chain", return_value=[]):
+            new = [self.new_chain(self.context, [group])["id"] for _ in range(5)]
+        for chain in new:
+            results = self.at_once(
+                *[
+                    lambda context, n=n, chain=chain: DatabaseStatusReporter().record_plan(
+                        context, chain, 1, [f"h{n}", "all"]
+                    )
+                    for n in range(WORKERS)
+                ]
+            )
+            assert results == [True] * WORKERS
+            (found,) = realisation.hosts_of(self.context, [chain]).values()
+            assert len(found) == 2
 
     def test_plans_recorded_at_once_for_new_hosts(self) -> None:
         group = self.create("port_pair_group")["id"]

@@ -325,6 +325,39 @@ class FailingTest(DriverTestCase):
         assert (what, snapshot.chain.id) == ("refresh", chains[1]["id"])
         assert snapshot.ports[port].host == HOST
 
+    def create_while(self, happens: Callable[[str], Any], **chain: Any) -> Any:
+        """Create a chain; call something with its id after the commit, before it is realised."""
+        load = DriverManager._load_new
+
+        def late(manager: DriverManager, context: Any, created: Sequence[Any]) -> Any:
+            if created:
+                happens(created[0].id)
+            return load(manager, context, created)
+
+        with mock.patch.object(DriverManager, "_load_new", late):
+            return self.create("port_chain", **chain)
+
+    def test_a_chain_that_changes_before_it_is_realised(self) -> None:
+        """The request reads only the ports again."""
+        one, two = (self.group(self.net)["id"] for _ in range(2))
+        shown = self.create_while(
+            lambda chain: self.update("port_chain", chain, port_pair_groups=[two]),
+            port_pair_groups=[one],
+        )
+        assert shown["port_pair_groups"] == [two]
+        assert shown["status"] == "ACTIVE"
+        found = drift.DriftDetector().find_in_next_page(self.context, lambda snapshot: snapshot)
+        assert found == []
+
+    def test_a_port_that_changes_before_its_chain_is_realised(self) -> None:
+        group = self.group(self.net)
+        port = self.show("port_pair", group["port_pairs"][0])["ingress"]
+        self.fragile.calls.clear()
+        with mock.patch.object(port_usage, "chains_using_port", return_value=[]):
+            self.create_while(lambda _: self.bind(port), port_pair_groups=[group["id"]])
+        ((what, (snapshot,)),) = self.fragile.calls
+        assert (what, snapshot.ports[port].host) == ("create", HOST)
+
     def test_names_and_order_of_ports_do_not_change_the_digest(self) -> None:
         chain = self.chain(self.net)["id"]
         (before,) = snapshots.load(self.context, [chain])

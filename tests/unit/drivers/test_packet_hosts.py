@@ -1,6 +1,7 @@
 """Which hosts get packets in MPLS, while their agents are upgraded and rolled back."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -9,6 +10,7 @@ from oslo_config import cfg
 
 from portchain import conf
 from portchain.core.model import HostReport
+from portchain.core.plan_records import HostFacts
 from portchain.dataplane.plan import ChainPlan
 from portchain.db import hosts, realisation, writer
 from portchain.drivers.hosts import driver
@@ -219,7 +221,9 @@ class PacketHostsTest(PacketHostsCase):
         """It has read the version before another server recorded that of the older release."""
         self.upgrade(FIRST, SECOND)
         self.sync(SECOND, OLD)
-        late = mock.patch.object(driver, "versions_of", return_value=dict.fromkeys(HOSTS, NEW))
+        read = hosts.read_facts(self.context, HOSTS)
+        wrong = {host: replace(read.get(host, HostFacts()), minor_version=NEW) for host in HOSTS}
+        late = mock.patch.object(driver, "read_facts", return_value=wrong)
         with late:
             self.make_chain()
         assert self.packet_hosts() == both((FIRST, SECOND))
@@ -282,7 +286,9 @@ class PacketHostsTest(PacketHostsCase):
             assert {statement.split()[0] for statement in seen} == {"SELECT"}
             counts.append(len(seen))
         assert len(set(counts)) == 1
-        assert hosts.versions_of(self.context, HOSTS) == {FIRST: NEW, SECOND: NEW}
+        facts = hosts.read_facts(self.context, HOSTS)
+        versions = {host: one.minor_version for host, one in facts.items() if one.minor_version}
+        assert versions == {FIRST: NEW, SECOND: NEW}
         assert len(self.rows()["portchain_hosts"]) == 2, "none of a host that says nothing"
 
 

@@ -28,7 +28,7 @@ from portchain.rpc.fields import (
     read_text,
     read_uuid,
 )
-from portchain.rpc.plan_codec import PlanSplitter, decode_plan, encode_plan
+from portchain.rpc.plan_codec import PlanSplitter, SplitPlan, decode_plan, encode_plan
 
 AGENT_TOPIC = "port_chain-agent"
 SERVER_TOPIC = "port_chain-server"
@@ -103,12 +103,16 @@ SERVER_TOPIC = "port_chain-server"
 #      that it is at a MAC address of nobody's.
 # 1.23 "learned" among the kinds of counters: flows, not packets. An older server leaves it out, and
 #      an older host does not say it.
+# 1.24 "packed_parts" instead of "parts": compressed, because a part has no greatest size. Older
+#      hosts get "parts".
 VERSION = "1.0"
-MINOR_VERSION = 23
+MINOR_VERSION = 24
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 PARTS_SINCE = 15
 """The first minor version whose hosts put plans together from parts."""
+PACKED_PARTS_SINCE = 24
+"""The first minor version whose hosts read compressed parts."""
 
 
 def version_of_host(accepts_packets: bool) -> int:
@@ -139,6 +143,8 @@ class PlanUpdate:
     :param switch: chain id -> revision that all hosts are prepared for.
     :param parts_sent: chain id -> the parts of lists that the host has got with the plan before.
         None for hosts that take whole plans only. Not part of the message.
+    :param packs_parts: whether to compress the parts. Not part of the message.
+    :param split_plans: chain id -> the plan in ``chains``, if it has been split already.
     :param unreadable: reports about plans that the receiver cannot read; never sent.
     :param incomplete: chains of whose plans the receiver lacks parts; never sent.
     """
@@ -148,6 +154,8 @@ class PlanUpdate:
     prepare: frozenset[str] = frozenset()
     switch: tuple[tuple[str, int], ...] = ()
     parts_sent: Mapping[str, frozenset[str]] | None = field(default=None, compare=False)
+    packs_parts: bool = field(default=False, compare=False)
+    split_plans: Mapping[str, SplitPlan] = field(default_factory=dict, compare=False, repr=False)
     unreadable: tuple[HostReport, ...] = ()
     incomplete: tuple[str, ...] = ()
 
@@ -174,7 +182,7 @@ def encode_update(update: PlanUpdate) -> dict[str, Any]:
     if update.parts_sent is None:
         return {"chains": [encode_plan(chain) for chain in update.chains], **message}
     splitter = PlanSplitter()
-    chains = [splitter.split(chain) for chain in update.chains]
+    chains = [update.split_plans.get(one.id) or splitter.split(one) for one in update.chains]
     lacking: dict[str, parts.Part] = {}
     for chain in chains:
         sent = update.parts_sent.get(chain.item["id"], ())
@@ -183,7 +191,8 @@ def encode_update(update: PlanUpdate) -> dict[str, Any]:
             for name, part in chain.parts.items()
             if name not in sent or parts.is_small(part)
         }
-    return {"chains": [chain.item for chain in chains], "parts": lacking, **message}
+    sent_parts = parts.pack(lacking) if update.packs_parts else {"parts": lacking}
+    return {"chains": [chain.item for chain in chains], **sent_parts, **message}
 
 
 def _encode_revisions(revisions: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:

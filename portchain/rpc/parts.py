@@ -8,6 +8,7 @@ more or less changes one part. ``join`` puts the lists together again (docs/deci
 import base64
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,8 @@ SMALL_BYTES = 1024
 They are parts because several chains of a message may have them. A long list has one at its end."""
 
 _MIN_BYTES = 512  # shorter lists stay as they are
-_KEY = "parts"
+_KEY, _PACKED_KEY = "parts", "packed_parts"
+_MOST_UNPACKED = 1 << 28  # bytes, so that a damaged message does not take all memory
 _MAX_DEPTH = 20
 _MAX_ELEMENTS = 1_000_000  # in all lists of a message together
 _HASH_BITS = 32
@@ -127,10 +129,37 @@ class _Joining:
         return elements
 
 
-def read_parts(message: Mapping[str, Any]) -> dict[str, Part]:
-    """Return the parts that a message contains: digest -> part.
+def pack(parts: Mapping[str, Part]) -> dict[str, str]:
+    """Return what a message contains of parts: compressed, as text.
 
-    :raises ContractError: they are not lists under a digest.
+    Their elements are much alike: a part takes a third.
     """
-    found = as_mapping(message.get(_KEY, {}), _KEY)
+    packed = zlib.compress(canonical(parts).encode())
+    return {_PACKED_KEY: base64.b64encode(packed).decode()} if parts else {}
+
+
+def _unpack(text: str) -> Any:
+    """Return what has been packed.
+
+    :raises ContractError: it is damaged, or has more than `_MOST_UNPACKED` bytes.
+    """
+    unpacking = zlib.decompressobj()
+    try:
+        unpacked = unpacking.decompress(base64.b64decode(text), _MOST_UNPACKED)
+        if unpacking.eof:
+            return json.loads(unpacked)
+    except (zlib.error, ValueError, RecursionError) as error:
+        raise ContractError(f"{_PACKED_KEY}: the data is damaged") from error
+    raise ContractError(f"{_PACKED_KEY}: the data is cut off, or too long")
+
+
+def read_parts(message: Mapping[str, Any]) -> dict[str, Part]:
+    """Return the parts that a message contains, packed or not: digest -> part.
+
+    :raises ContractError: they are not lists under a digest, or cannot be unpacked.
+    """
+    packed = message.get(_PACKED_KEY)
+    if packed is not None and not isinstance(packed, str):
+        raise ContractError(f"{_PACKED_KEY}: expected text, got {type(packed).__name__}")
+    found = as_mapping(_unpack(packed) if packed else message.get(_KEY, {}), _KEY)
     return {str(name): read_list(found, name) for name in found}

@@ -357,6 +357,7 @@ class HostDriver(PortChainDriver):
                 if chain_id not in expected
             ),
             parts_sent={} if said.minor_version >= contract.PARTS_SINCE else None,
+            packs_parts=said.minor_version >= contract.PACKED_PARTS_SINCE,
         )
 
     def _plans_of(self, context: Any, host: str) -> contract.PlanUpdate:

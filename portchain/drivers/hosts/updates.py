@@ -10,7 +10,7 @@ from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.planning.planner import Planned
 from portchain.dataplane.planning.visibility import HostViews
 from portchain.rpc import contract
-from portchain.rpc.plan_codec import PlanSplitter
+from portchain.rpc.plan_codec import PlanSplitter, SplitPlan
 
 _MAX_IDENTITY = 60_000  # characters; what a column of the database holds
 
@@ -59,14 +59,22 @@ class Outgoing:
         return {host: self.views.plan_for(host) for host in hosts}
 
     @cached_property
+    def _splitter(self) -> PlanSplitter:
+        return PlanSplitter()
+
+    @cached_property
+    def split_plans(self) -> Mapping[str, SplitPlan]:
+        """Host -> its plan in parts: once, for what is recorded and for the message."""
+        return {host: self._splitter.split(plan) for host, plan in self.plans.items()}
+
+    @cached_property
     def record(self) -> PlanRecord:
         """What is recorded of the plan."""
-        splitter = PlanSplitter()
-        identities = {host: splitter.split(plan).identity for host, plan in self.plans.items()}
+        identities = {host: split.identity for host, split in self.split_plans.items()}
         common = ""
         if self.changes is not None:
             # What a host would get that has no port of the chain.
-            identity = splitter.split(self.views.plan_for("")).identity
+            identity = self._splitter.split(self.views.plan_for("")).identity
             common = f"{self.changes.basis} {identity.split()[0]}"
         return PlanRecord(
             self.plan.id,
@@ -109,6 +117,8 @@ def updates_by_host(
             tuple(removed[host]),
             prepare=two_phase_chains([one.plan for one in chains[host]]),
             parts_sent=got,
+            split_plans={one.plan.id: one.split_plans[host] for one in chains[host]},
+            packs_parts=versions.get(host, 0) >= contract.PACKED_PARTS_SINCE,
         )
     return updates
 

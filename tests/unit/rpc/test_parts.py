@@ -122,6 +122,41 @@ def test_a_long_plan_arrives_in_parts():
     assert contract.decode_update(message).chains == (plan,)
 
 
+def packed(before, after):
+    """Return a message about a changed plan, with compressed parts."""
+    got = {after.id: frozenset(PlanSplitter().split(before).parts)}
+    update = PlanUpdate((after,), parts_sent=got, packs_parts=True)
+    return through_json(contract.encode_update(update))
+
+
+def test_no_new_machine_is_a_long_message():
+    """Whatever it changes: parts of plans have no greatest size."""
+    before = open_chain(1000)
+    sources = before.paths[0].sources
+    for left_out in range(0, 1000, 37):
+        fewer = (*sources[:left_out], *sources[left_out + 1 :])
+        without = replace(before, paths=(replace(before.paths[0], sources=fewer),))
+        message = packed(without, before)
+        assert len(json.dumps(message)) < 10_000
+        assert contract.decode_update(message, lambda _, known=without: [known]).chains == (before,)
+
+
+def test_packed_parts_arrive_whole_or_not_at_all(monkeypatch):
+    message = packed(open_chain(1), open_chain(300))
+    assert contract.decode_update(message).chains == (open_chain(300),)
+    text = message["packed_parts"]
+    for damaged in (text[:-40], text[40:], "no base64", "", 1, [], {}):
+        broken = {**message, "packed_parts": damaged}
+        if damaged == "":
+            assert contract.decode_update(broken).incomplete
+            continue
+        with pytest.raises(ContractError):
+            contract.decode_update(broken)
+    monkeypatch.setattr(parts, "_MOST_UNPACKED", 1000)
+    with pytest.raises(ContractError):
+        contract.decode_update(message)
+
+
 def test_of_a_changed_plan_only_what_changed_is_sent():
     before, after = open_chain(1000), open_chain(1001, revision=2)
     got = {after.id: frozenset(PlanSplitter().split(before).parts)}

@@ -28,6 +28,7 @@ from portchain.dataplane.planning.planner import plan_chain
 from portchain.dataplane.planning.visibility import HostViews
 from portchain.drivers.hosts.updates import Outgoing, updates_by_host
 from portchain.rpc import contract
+from portchain.rpc.plan_codec import PlanSplitter
 from tests.plans import TUNNEL_IPS, ident, mac
 
 
@@ -360,6 +361,27 @@ def test_each_host_gets_one_update_and_leaving_hosts_get_a_removal():
     assert updates["h2"].chains == ()
     assert updates["h2"].removed == ((one.plan.id, 3),)
     assert updates["h3"].chains == (HostViews(one.plan).plan_for("h3"),)
+
+
+def test_hosts_get_messages_that_their_release_can_read():
+    outgoing = [Outgoing(plan())]
+    changes = {outgoing[0].plan.id: HostChanges({"h1": "", "h2": "", "h3": ""})}
+    versions = {"h1": contract.PARTS_SINCE - 1, "h2": contract.PACKED_PARTS_SINCE - 1}
+    updates = updates_by_host(outgoing, changes, versions | {"h3": contract.PACKED_PARTS_SINCE})
+    keys = {host: contract.encode_update(one).keys() for host, one in updates.items()}
+    assert keys["h2"] - keys["h1"] == {"parts"}
+    assert keys["h3"] - keys["h1"] == {"packed_parts"}
+
+
+def test_what_is_recorded_and_sent_of_a_plan_is_encoded_once(monkeypatch):
+    outgoing = [Outgoing(plan())]
+    versions = dict.fromkeys(outgoing[0].record.parts, contract.MINOR_VERSION)
+    assert versions
+    monkeypatch.setattr(PlanSplitter, "split", None)
+    changes = {outgoing[0].plan.id: HostChanges(dict.fromkeys(versions, ""))}
+    for host, update in updates_by_host(outgoing, changes, versions).items():
+        sent = contract.decode_update(contract.encode_update(update)).chains
+        assert sent == (HostViews(outgoing[0].plan).plan_for(host),)
 
 
 def after(before: ChainSnapshot, **port_changes) -> ChainSnapshot:

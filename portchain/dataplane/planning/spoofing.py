@@ -62,7 +62,7 @@ def returned_sources(
         returning = _known(snapshot, _returning_ports(group, reverse=reverse))
         if _may_change_source(group, reverse=reverse):
             changed += returning
-        found.append(_collapsed(_seen_from(returning, [*senders, *changed])))
+        found.append(_collapsed(frozenset(_seen_from(returning, [*senders, *changed]))))
     return found
 
 
@@ -216,8 +216,10 @@ def _known(snapshot: ChainSnapshot, port_ids: Iterable[str]) -> list[Port]:
     return [snapshot.ports[port_id] for port_id in port_ids if port_id in snapshot.ports]
 
 
-def _collapsed(cidrs: Iterable[str]) -> tuple[str, ...]:
-    networks = [_network(cidr) for cidr in {*cidrs}]
+@lru_cache(maxsize=2**8)
+def _collapsed(cidrs: frozenset[str]) -> tuple[str, ...]:
+    """Return the fewest networks; kept, because a chain is planned to check it, too."""
+    networks = [_network(cidr) for cidr in cidrs]
     four = [one for one in networks if isinstance(one, ipaddress.IPv4Network)]
     six = [one for one in networks if isinstance(one, ipaddress.IPv6Network)]
     fewest = (*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six))

@@ -21,7 +21,7 @@ without it."""
 
 DROP = "drop"
 
-_UNPRINTED_PREFIXES = ("cookie=", "duration=", "n_packets=", "n_bytes=", "idle_age=", "hard_age=")
+_NOT_OF_MATCH = {"cookie", "duration", "n_packets", "n_bytes", "idle_age", "hard_age", ""}
 
 
 class BridgeKind(StrEnum):
@@ -194,10 +194,11 @@ def parse_flow(bridge: Bridge, line: str) -> Flow:
     head, _, actions = line.partition(" actions=")
     table, priority, match = 0, 32768, []
     for word in head.replace(" ", "").split(","):
-        if word.startswith("priority="):
+        name = word.partition("=")[0]
+        if name == "priority":
             priority = int(word[9:])
-        elif word.startswith("table="):
+        elif name == "table":
             table = int(word[6:])
-        elif word and not word.startswith(_UNPRINTED_PREFIXES):
+        elif name not in _NOT_OF_MATCH:
             match.append(word)
     return Flow(FlowKey(bridge, table, priority, frozenset(match)), actions.strip())

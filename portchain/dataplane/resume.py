@@ -262,7 +262,9 @@ def _drops_returned(flow: Flow) -> bool:
 def _agrees(found: Places, plan: ChainPlan, local: LocalSwitch) -> bool:
     """Return whether packets can go on by a plan after they got to functions by the flows found."""
     try:
-        after, known = (_visited(plan, local, returning=returning) for returning in (False, True))
+        after = known = _visited(plan, local, returning=False)
+        if any(hop.returning for path in plan.paths for hop in path.hops):
+            known = _visited(plan, local, returning=True)
     except UnsupportedPlanError:
         return False
     before = _without_taps(found, plan)

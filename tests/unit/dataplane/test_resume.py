@@ -4,7 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from portchain.dataplane.compile import UnsupportedPlanError, compile_chain, compile_frame_guard
+from portchain.dataplane.compile import (
+    UnsupportedPlanError,
+    compile_chain,
+    compile_frame_guard,
+    compile_visits,
+)
 from portchain.dataplane.flow import Bridge, Flow, NoFlood, make_flow
 from portchain.dataplane.flow_builder import build_flow
 from portchain.dataplane.packed_flows import digest
@@ -75,6 +80,20 @@ UNCHANGED = [
 )
 def test_chain_goes_on(found, plan):
     assert resumed(flows_of(found) if found else [], plan) == {}
+
+
+@pytest.mark.parametrize(("plan", "times"), [(OLD, 1), (FAILED, 2)])
+def test_a_plan_is_compiled_twice_only_if_functions_have_failed(monkeypatch, plan, times):
+    """Compiling is most of what a start costs."""
+    compiled = []
+
+    def counted(*args, returning):
+        compiled.append(returning)
+        return compile_visits(*args, returning=returning)
+
+    monkeypatch.setattr("portchain.dataplane.resume.compile_visits", counted)
+    assert resumed(flows_of(plan), plan) == {}
+    assert len(compiled) == times
 
 
 def test_a_chain_goes_on_whose_flows_do_not_tell_what_other_hosts_have_sent():

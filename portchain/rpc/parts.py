@@ -24,7 +24,7 @@ They are parts because several chains of a message may have them. A long list ha
 
 _MIN_BYTES = 512  # shorter lists stay as they are
 _KEY, _PACKED_KEY = "parts", "packed_parts"
-_MOST_UNPACKED = 1 << 28  # bytes, so that a damaged message does not take all memory
+_MOST_UNPACKED = 1 << 26  # bytes, so that a damaged message does not take all memory
 _MAX_DEPTH = 20
 _MAX_ELEMENTS = 1_000_000  # in all lists of a message together
 _HASH_BITS = 32

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import sqlalchemy as sa
+from neutron.db import models_v2
 from neutron.db.models import l3, l3_attrs
 
 from portchain.core.model import AddressPair, ChainSnapshot, PortRole
@@ -59,7 +61,7 @@ class ChainEndsTest(ApiTestCase):
         self.change(self.server, allowed_address_pairs=[], security_groups=[])
         self.change(self.server, port_security_enabled=False)
         with self.context.session.begin():
-            found = ports.load_ports(self.context.session)
+            found = ports.load_ports(self.context.session, sa.select(models_v2.Port.id))
         pairs = found[self.client].address_pairs
         mac = found[self.client].mac_address
         assert [one.prefix for one in pairs] == ["10.0.0.100/32", "10.0.9.0/24", "2001:db8::/64"]
@@ -87,7 +89,7 @@ class ChainEndsTest(ApiTestCase):
                     )
                 )
         with self.context.session.begin():
-            found = ports.load_ports(self.context.session)
+            found = ports.load_ports(self.context.session, sa.select(models_v2.Port.id))
         assert (found[self.client].floating, found[self.server].floating) == (True, False)
 
     def test_roles_of_ports(self) -> None:
@@ -101,7 +103,7 @@ class ChainEndsTest(ApiTestCase):
         }
         made = {owner: self.router_port(owner) for owner in owners}
         with self.context.session.begin():
-            found = ports.load_ports(self.context.session)
+            found = ports.load_ports(self.context.session, sa.select(models_v2.Port.id))
         assert {owner: found[port].role for owner, port in made.items()} == owners
 
     def test_source_with_a_virtual_address(self) -> None:

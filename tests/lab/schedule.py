@@ -35,13 +35,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("test_random", "test_graph", "test_mapping", "test_plain"),
         *(f"test_matrix[{name}]" for name in ("vxlan", "geneve", "flat", "gre", "vlan")),
     ),
+    "ipv6": ("test_health", "test_counters", "test_rate_limits", "test_matrix[ipv6]"),
     "openflow": ("test_openflow", "test_demo[openflow]"),
     "both": ("test_both",),
     "aliases": ("test_aliases",),
     "heat": ("test_heat",),
     "dashboard": ("test_dashboard",),
     "routers": ("test_routers",),
-    "ipv6": ("test_health", "test_counters", "test_rate_limits", "test_matrix[ipv6]"),
     "changes": ("test_changes",),
 }
 """Modules by group; ``module[word]`` stands for those of its tests whose parameters begin so."""

@@ -83,6 +83,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
     __native_bulk_support = True
     __native_pagination_support = True
     __native_sorting_support = True
+    __filter_validation_support = True  # what Neutron 28 reads; 29 asks the base class
 
     @resource_registry.tracked_resources(
         flow_classifier=models.FlowClassifier,

@@ -167,7 +167,8 @@ def _complete(resources: dict[str, AttributeMap]) -> dict[str, AttributeMap]:
         description["default"] = ""
         # Neutron keeps descriptions in its table of standard attributes: lists cannot sort by it.
         description["is_sort_key"] = False
-        description["convert_to"] = converters.to_text
+        for text in (attributes["name"], description):
+            text["convert_to"] = converters.to_text
     return resources
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from neutron.db import migration
 
 from portchain.importer import legacy
 from tests import programs
@@ -20,6 +21,7 @@ from tests.functional.db.test_api import OnMariaDb, _Database
 from tests.mariadb import MariaDb, manage
 from tests.unit.api.base import ApiTestCase
 
+NEUTRONS_REVISIONS = Path(migration.__file__).parent / "alembic_migrations" / "versions"
 ANSWERS: dict[str, list[dict[str, Any]]] = json.loads(make.ANSWERS.read_text())
 
 
@@ -80,6 +82,14 @@ def _load(mariadb: MariaDb, name: str) -> str:
     mariadb.execute(f"DROP DATABASE IF EXISTS {name}")
     mariadb.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb3")
     mariadb.load(name, make.DATABASE.read_text())
+    # Neutron 29 wrote it. Its older release would not know the revision of Neutron's own tables.
+    heads = [(NEUTRONS_REVISIONS / f"{one}_HEAD").read_text() for one in ("CONTRACT", "EXPAND")]
+    with sa.create_engine(mariadb.url(name)).begin() as connection:
+        connection.execute(sa.text("DELETE FROM alembic_version"))
+        for head in heads:
+            connection.execute(
+                sa.text("INSERT INTO alembic_version VALUES (:head)"), {"head": head.strip()}
+            )
     return mariadb.url(name)
 
 

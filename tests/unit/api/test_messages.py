@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from neutron_lib.api.definitions import port
 from oslo_utils import uuidutils
 
 from portchain.api import checks, descriptors
@@ -19,13 +20,17 @@ LOOP = {one: [following] for one, following in zip(IDS, (*IDS[1:], UNKNOWN), str
 Row = tuple[str, Sequence[Any], str]
 """An attribute, or a key of one after a dot; wrong values; words of the message."""
 
+# Names follow the rule that Neutron has for names of its own resources, which came with release 29.
+STRICT_NAMES: Sequence[Row] = (
+    (("name", (" x", "\x00"), "printable text of at most 255"),)
+    if "type:name_string" in port.RESOURCE_ATTRIBUTE_MAP[port.COLLECTION_NAME]["name"]["validate"]
+    else ()
+)
 TEXT: Sequence[Row] = (
-    (
-        "name",
-        (HUGE, "x" * 256, " x", "\x00", "\ud800", 5, ["x"], DEEP),
-        "printable text of at most 255",
-    ),
+    ("name", (HUGE, "x" * 256, 5, ["x"], DEEP), "text of at most 255"),
+    *STRICT_NAMES,
     ("description", (HUGE, "x" * 256, 5, ["x"], DEEP), "text of at most 255 characters"),
+    ("name", ("\ud800",), "not valid Unicode"),
     ("description", ("\ud800",), "not valid Unicode"),
 )
 OWNER: Sequence[Row] = (
@@ -278,7 +283,7 @@ class MessageTest(ApiTestCase):
                 said = [one[:100] for one in names]
                 self.refused("POST", path, {resource: body}, *said, words)
         bulk = [self.right(resource), self.right(resource) | {"name": HUGE}]
-        self.refused("POST", path, {f"{resource}s": bulk}, "name", "printable text")
+        self.refused("POST", path, {f"{resource}s": bulk}, "name", "text of at most 255")
         assert self.rows() == before
         self.check_changes(resource)
 

@@ -3,6 +3,7 @@
 # Neutron chooses oslo.service's backend when it is imported, and so must come before anything that
 # would choose another; the order in which test modules are collected does not ensure that.
 import gc
+import logging
 import sys
 from pathlib import Path
 
@@ -51,6 +52,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items[:] = [one for one in items if one.get_closest_marker("only_in_full") is None]
     order = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+def pytest_unconfigure() -> None:
+    """Let threads of agents log nowhere: they go on while other processes still run tests."""
+    logging.raiseExceptions = False
 
 
 # The time that an example takes says more about the machine than about the code.

@@ -68,3 +68,11 @@ def test_the_full_run_and_its_setup_know_the_older_release() -> None:
     (in_check,) = re.findall(r'^OLDER_RELEASE = "(.*)"$', (ROOT / "tools/check").read_text(), re.M)
     (installed,) = re.findall(r"@tools/install (20\S+)$", (ROOT / "Makefile").read_text(), re.M)
     assert [in_check] == [installed] == OLDER
+
+
+def test_every_release_finds_all_migrations() -> None:
+    """``neutron-db-manage`` ignores folders of releases that it does not know."""
+    migrations = ROOT / "portchain/db/migration/alembic_migrations/versions"
+    folders = {path.parent.parent.name for path in migrations.glob("*/*/*.py")}
+    assert folders
+    assert max(folders) <= min(PINNED)

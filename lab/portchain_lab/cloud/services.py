@@ -198,10 +198,9 @@ def neutron_rpc_server(lab: layout.Layout) -> Program:
 def neutron_periodic(lab: layout.Layout) -> Program:
     """Neutron's periodic workers."""
     process = neutron_process(lab, "neutron-periodic", "neutron-periodic-workers")
-    return Program(
-        process,
-        lambda: probes.has_process(lab.controller_namespace, "neutron-server: services worker"),
-    )
+    # The title of a worker contains that of its parent. Neutron 29 has one worker for all services.
+    worker = ("neutron-server: ", "neutron-periodic-workers")
+    return Program(process, lambda: probes.has_process(lab.controller_namespace, *worker))
 
 
 def prometheus(lab: layout.Layout) -> Program:

@@ -138,10 +138,11 @@ def _is_anything_connected(port: int) -> bool:
     return any(int(to.partition(":")[2], 16) == port and state == "01" for to, state in ends)
 
 
-def has_process(namespace: str, title: str) -> bool:
-    """Return whether a process in the namespace has this text in its command line."""
+def has_process(namespace: str, *texts: str) -> bool:
+    """Return whether a process in the namespace has all these texts in its command line."""
     for process in netns.pids(namespace):
         with contextlib.suppress(OSError):
-            if title in Path(f"/proc/{process}/cmdline").read_text():
+            title = Path(f"/proc/{process}/cmdline").read_text()
+            if all(text in title for text in texts):
                 return True
     return False

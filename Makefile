@@ -8,8 +8,8 @@ NAME ?= demo
 DRIVER ?= ovs
 ARGS ?=
 
-.PHONY: help setup setup-tests setup-ovn setup-release demo demo-down lab shell lint test test-full test-kernel \
-	test-kernel-lab test-ovn test-release bench docs dist
+.PHONY: help setup setup-tests setup-ovn setup-release demo demo-down lab shell lint test test-full \
+	test-kernel test-kernel-lab test-ovn test-release bench docs dist
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

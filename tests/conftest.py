@@ -10,13 +10,14 @@ from pathlib import Path
 import neutron  # noqa: F401
 import pytest
 from hypothesis import settings
+from portchain_lab.hosts.launcher import GC_THRESHOLDS
 
 from tests.full import FULL
 
 # By Python's own thresholds, a tenth of the processor time goes into looking for cycles among the
 # objects that Neutron's modules consist of.
 gc.freeze()
-gc.set_threshold(50_000, 20, 50)
+gc.set_threshold(*GC_THRESHOLDS)
 
 # Helpers assert as well as tests do: a failed assertion there is to show its values, too.
 pytest.register_assert_rewrite(

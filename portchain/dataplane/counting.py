@@ -6,7 +6,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from portchain.core.counters import Count
 from portchain.dataplane.flow import Bridge, FlowKey, parse_flow
-from portchain.dataplane.pipeline import POSITION_ARRIVED, REG_PATH_POSITION, TABLES
+from portchain.dataplane.pipeline import (
+    LEARNED_POSITION_SHIFT,
+    POSITION_ARRIVED,
+    REG_PATH_POSITION,
+    TABLES,
+)
 
 MOST_SELECTIONS = 12
 """A program is started for each selection. Beyond this number, whole tables are read: the switch
@@ -14,7 +19,6 @@ prints some 100,000 flows a second."""
 
 _LABEL = 0xFFFFF & ~POSITION_ARRIVED
 _PATH = 0xFFFFF
-_POSITION_SHIFT = 32  # in cookies of learned flows, the position is above the pair's number
 _COOKIE = re.compile(r"cookie=0x([0-9a-f]{1,16}),", re.ASCII)
 _COUNTS = re.compile(r"n_packets=(\d+), n_bytes=(\d+)", re.ASCII)
 _POSITION = f"{REG_PATH_POSITION}="
@@ -81,7 +85,7 @@ def learned_selections(labels: Collection[int]) -> list[str]:
     if len(labels) > MOST_SELECTIONS:
         return [table]
     return [
-        f"{table},cookie={label << _POSITION_SHIFT:#x}/{_PATH << _POSITION_SHIFT:#x}"
+        f"{table},cookie={label << LEARNED_POSITION_SHIFT:#x}/{_PATH << LEARNED_POSITION_SHIFT:#x}"
         for label in sorted(labels)
     ]
 
@@ -89,5 +93,5 @@ def learned_selections(labels: Collection[int]) -> list[str]:
 def parse_learned(text: str) -> Iterator[Learned]:
     """Yield where each flow has been learned that a switch has printed."""
     for found in _COOKIE.finditer(text):
-        position, pair = divmod(int(found[1], 16), 1 << _POSITION_SHIFT)
+        position, pair = divmod(int(found[1], 16), 1 << LEARNED_POSITION_SHIFT)
         yield position & _PATH, pair

@@ -94,6 +94,8 @@ POSITION_DONE = 0xFF000000
 """Value of ``REG_PATH_POSITION``: the packet has left its chain; do not classify it again."""
 
 
+LEARNED_POSITION_SHIFT = 32
+"""In cookies of learned flows, the bits of the pair's number below the position."""
 POSITION_ARRIVED = 0x40000
 """Flag in ``REG_PATH_POSITION``: the packet has come from another host. It goes to a port of this
 host, and never to one more host: two hosts that learn of a move at different times would send it to

@@ -158,13 +158,12 @@ def _parts(ids: Any) -> Iterator[tuple[Sequence[Any], Any]]:
     )
 
 
-def _addresses(ports: Mapping[str, Any], rows: Iterable[Sequence[Any]]) -> dict[str, _Addresses]:
+def _addresses(ports: Mapping[str, Any], rows: Sequence[Sequence[Any]]) -> dict[str, _Addresses]:
     """Return the addresses of ports, by the port's id.
 
     :param ports: port id -> row of the port.
     :param rows: of `_parts`.
     """
-    rows = list(rows)
     subnets = [row for row in rows if row[0] is None]
     cidrs = {subnet_id: cidr for _, cidr, _, subnet_id, _ in subnets}
     of_network: dict[str, set[str]] = defaultdict(set)

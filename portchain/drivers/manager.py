@@ -334,20 +334,12 @@ class DriverManager:
         is visible here, or the handler of that change sees the chain.
         """
         wanted = list(chain_ids)
-        try:
-            return snapshots.load(context, wanted) if wanted else []
-        except db_exc.DBError:
-            LOG.exception("Cannot load port chains %s; retrying later", ", ".join(wanted))
-            return []
+        return _loaded(lambda: snapshots.load(context, wanted), wanted)
 
     def _load_new(self, context: Any, created: Sequence[PortChain]) -> list[ChainSnapshot]:
         """Return new chains with the present state of their ports, read after the commit, too."""
-        try:
-            return snapshots.of_new_chains(context, created) if created else []
-        except db_exc.DBError:
-            ids = ", ".join(chain.id for chain in created)
-            LOG.exception("Cannot load port chains %s; retrying later", ids)
-            return []
+        ids = [chain.id for chain in created]
+        return _loaded(lambda: snapshots.of_new_chains(context, created), ids)
 
     def _own_chains(
         self, name: str, context: Any, chain_ids: Collection[str] | None
@@ -459,3 +451,12 @@ def _reason(error: Exception) -> str:
     if isinstance(error, db_exc.DBError):
         return f"the database failed ({type(error).__name__}); see the log of the Neutron server"
     return str(error) or type(error).__name__
+
+
+def _loaded(load: Callable[[], list[ChainSnapshot]], ids: Sequence[str]) -> list[ChainSnapshot]:
+    """Return chains; none if the database fails. The search for unrealised chains retries."""
+    try:
+        return load() if ids else []
+    except db_exc.DBError:
+        LOG.exception("Cannot load port chains %s; retrying later", ", ".join(ids))
+        return []

@@ -311,8 +311,7 @@ class Reconciler:
         self._compute_for(comparison, chains | sharing, local)
         batches = comparison.additions(chains)
         if batches:
-            self._apply_batches(batches)
-            self._counters.begin([flow for batch in batches for flow in batch.put])
+            self._apply_counted(batches, ())
 
     def retry_incomplete(self) -> None:
         """Compute the flows of the chains that lack something again.

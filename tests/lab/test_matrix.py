@@ -30,7 +30,8 @@ class Site:
         lab = self._labs.get(firewall=str(case["firewall"]), **matrix.layout_of(transport))
         if self._workflow is None:
             subnets = (SUBNET, "2001:db8:30::/64")
-            network_type = matrix.TRANSPORTS[transport].get("network_type", "vxlan")
+            of_lab = lab.layout.network_type
+            network_type = matrix.TRANSPORTS[transport].get("network_type", of_lab)
             self._workflow = Workflow(lab, Captures(), subnets=subnets, network_type=network_type)
             self._workflow.boot(functions=())
             self._transport = transport

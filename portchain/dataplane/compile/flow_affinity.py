@@ -12,6 +12,7 @@ from portchain.dataplane.compile.flow_hash import FlowKind
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import build_flow
 from portchain.dataplane.pipeline import (
+    LEARNED_POSITION_SHIFT,
     REG_PAIR_SET,
     REG_PATH_POSITION,
     REG_PROJECT,
@@ -41,7 +42,7 @@ def learning_flow(
     :param connection: whether a learned flow is for one connection, whose end the switch can see.
     """
     # The cookie of learned flows names hop and pair. ``delete_learned`` deletes by this cookie.
-    cookie = context.position(index) << 32 | target_number(target.pair_id)
+    cookie = context.position(index) << LEARNED_POSITION_SHIFT | target_number(target.pair_id)
     before = (
         f"table={TABLES['AFFINITY'].number}",
         *_timeouts(kind, connection),

@@ -9,7 +9,7 @@ DRIVER ?= ovs
 ARGS ?=
 
 .PHONY: help setup setup-tests setup-ovn setup-release demo demo-down lab shell lint test test-full \
-	test-kernel test-kernel-lab test-ovn test-release bench docs dist
+	test-kernel test-kernel-lab test-ovn test-release search bench docs dist
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ test-ovn: setup-ovn ## tests of the lab again with hosts of OVN; takes a quarter
 
 test-release: setup-release ## the tests of what uses Neutron again, with its older release
 	@tools/check --release
+
+search: setup-tests ## search for counter-examples in random cases (ARGS="--minutes 60 isolation")
+	@$(VENV)/python tools/search $(ARGS)
 
 bench: setup ## measure (see bench/)
 	@$(VENV)/python -m bench $(ARGS)

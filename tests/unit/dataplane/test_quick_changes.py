@@ -16,6 +16,7 @@ from portchain.dataplane.transition_flows import compile_transition
 from tests.full import FULL
 from tests.plans import HOSTS, TUNNEL_IPS, classifier, ident, source, switch
 from tests.simulated_network import Packet, move
+from tests.stateful import EXPLORE
 from tests.unit.dataplane.test_transition import (
     GROUP_OF,
     GROUPS,
@@ -214,7 +215,7 @@ def histories_of_moves(draw: st.DrawFn) -> list[ChainPlan]:
     return made
 
 
-@settings(max_examples=300 if FULL else 40, deadline=None)
+@settings(max_examples=EXPLORE or (300 if FULL else 40), deadline=None, derandomize=not EXPLORE)
 @given(histories_of_moves(), st.randoms(use_true_random=False), st.sampled_from([5, 15, 25, 50]))
 def test_no_packet_is_lost_while_functions_move_between_hosts(history, random, steps):
     world = World(random, history[0])

@@ -221,11 +221,14 @@ class OvnSwitch(OpenVSwitch):
             LOG.info("Moving port %s of host %s back: no chain uses it", name, self._host)
 
     def _local_switch(self, rows: list[PortRow]) -> LocalSwitch:
-        return local_switch(self._host, rows, self.lacks)
+        return local_switch(self._host, rows, self.lacks, self.largest_meter())
 
 
 def local_switch(
-    host: str, rows: Collection[PortRow], lacks: frozenset[Feature] = frozenset()
+    host: str,
+    rows: Collection[PortRow],
+    lacks: frozenset[Feature] = frozenset(),
+    largest_meter: int = 0,
 ) -> LocalSwitch:
     """Return what the compiler depends on, from the ports of a host of OVN.
 
@@ -245,6 +248,7 @@ def local_switch(
         patch_to_tun=FROM_TUNNELS,
         tunnels=_tunnels(rows),
         lacks=lacks,
+        largest_meter=largest_meter,
         has_br_chain=True,
     )
 

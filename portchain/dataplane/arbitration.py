@@ -22,7 +22,7 @@ from portchain.dataplane.compile import (
 from portchain.dataplane.decisions import Decisions
 from portchain.dataplane.flow import Flow, SwitchEntry
 from portchain.dataplane.host_switch import FlowLimits, LocalSwitch
-from portchain.dataplane.ledger import FlowConflictError, FlowLedger, by_key
+from portchain.dataplane.ledger import Conflict, FlowConflictError, FlowLedger, by_key
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ABSENT, ChainTransition
 from portchain.dataplane.transition_flows import TransitionFlows
@@ -271,14 +271,15 @@ class _Pass:
             pipeline.check(compiled.all_flows)
             entries = by_key(chain_id, compiled.entries).values()
             self._check_limits(chain_id, state, len(entries))
-            for rival, entry, _ in self._ledger.conflicts(chain_id, entries):
+            conflicts = list(self._ledger.conflicts(chain_id, entries))
+            for rival, entry, _ in conflicts:
                 if self._yields_to(chain_id, rival):
                     self._decisions.block(chain_id, by=rival)
                     raise FlowConflictError(chain_id, rival, entry)
         except Exception as exc:  # one chain's failure, even a bug, must not stop the others
             self._fail(chain_id, state, exc)
             return
-        self._displace_others(chain_id, entries)
+        self._displace(conflicts, chain_id)
         self._ledger.set(chain_id, entries)
         self._decisions.note_size(chain_id, _project_of(state), len(entries))
         self._decisions.activate(chain_id, state)
@@ -337,9 +338,9 @@ class _Pass:
         is_active = self._decisions.is_active(owner)
         return is_active and self._precedence(owner) < self._precedence(chain_id)
 
-    def _displace_others(self, chain_id: str, entries: Iterable[SwitchEntry]) -> None:
-        """Remove from the ledger what conflicts with entries of a chain of higher precedence."""
-        for owner, _, rival_key in list(self._ledger.conflicts(chain_id, entries)):
+    def _displace(self, conflicts: Iterable[Conflict], chain_id: str) -> None:
+        """Remove from the ledger what conflicts with a chain of higher precedence."""
+        for owner, _, rival_key in conflicts:
             if _yield_level(owner) > 0:
                 self._ledger.release(owner, rival_key)
                 if owner.endswith(_GUARD):
@@ -354,12 +355,12 @@ class _Pass:
         entries: frozenset[SwitchEntry] = frozenset()
         if self._decisions.rejection(chain_id, _FALLBACK) is None:
             entries = self._compile_fallback(state, applied).entries
-        conflicts = self._ledger.conflicts(chain_id, entries)
+        conflicts = list(self._ledger.conflicts(chain_id, entries))
         if rivals := {each.owner for each in conflicts if _yield_level(each.owner) == 0}:
-            entries = frozenset()
+            entries, conflicts = frozenset(), []
         for rival in rivals:
             self._decisions.block(chain_id, by=rival)
-        self._displace_others(chain_id, entries)
+        self._displace(conflicts, chain_id)
         self._ledger.set(chain_id, entries)
         self._decisions.note_size(chain_id, _project_of(state), len(entries))
 

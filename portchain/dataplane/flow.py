@@ -9,6 +9,7 @@ flow into a real switch and reads it back.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 from portchain.core.counters import Counter
@@ -192,13 +193,28 @@ def parse_flow(bridge: Bridge, line: str) -> Flow:
     :raises ValueError: it is malformed.
     """
     head, _, actions = line.partition(" actions=")
-    table, priority, match = 0, 32768, []
-    for word in head.replace(" ", "").split(","):
+    before, _, after = head.partition("priority=")
+    # The switch prints the match last, behind the priority unless that is the default.
+    table, match = _parse_words(before)
+    priority = 32768
+    if after:
+        first, *words = after.replace(" ", "").split(",")
+        priority, match = int(first), match.union(words) if match else frozenset(words)
+    return Flow(FlowKey(bridge, table, priority, match), actions.strip())
+
+
+@lru_cache(maxsize=256)
+def _parse_words(text: str) -> tuple[int, frozenset[str]]:
+    """Parse what is printed before a flow's priority: without statistics, few different texts.
+
+    :returns: the table, and the words of the match.
+    :raises ValueError: it is malformed.
+    """
+    table, match = 0, []
+    for word in text.replace(" ", "").split(","):
         name = word.partition("=")[0]
-        if name == "priority":
-            priority = int(word[9:])
-        elif name == "table":
+        if name == "table":
             table = int(word[6:])
         elif name not in _NOT_OF_MATCH:
             match.append(word)
-    return Flow(FlowKey(bridge, table, priority, frozenset(match)), actions.strip())
+    return table, frozenset(match)

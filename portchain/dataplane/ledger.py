@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
-from itertools import islice
 from typing import NamedTuple, TypeGuard
 
 from portchain.core.boxes import Box, overlapping
@@ -161,15 +160,16 @@ class FlowLedger:
         :param entries: all that ``owner`` would want, whether it has them already or not.
         """
         entries = list(entries)
-        for entry in entries:
-            if (holder := self._packed.owner_of(entry.key)) not in (None, owner):
+        for holder in self._packed.owners_of(entry.key for entry in entries):
+            if holder != owner:
                 self._unpack(holder)
         yield from self._conflicts_between_projects(owner, entries)
         for entry in entries:
             contested = entry.key in self._contested
             # Cheap test first. An uncontested key has one entry, whoever wants it; owners of a
             # contested key accept any other contestable flow.
-            if entry.contestable if contested else self._entries.get(entry.key, entry) == entry:
+            known = self._entries.get(entry.key, entry)
+            if entry.contestable if contested else known is entry or known == entry:
                 continue
             for other_owner, other in self._wanted[entry.key].items():
                 agree = other == entry or (entry.contestable and other.contestable)
@@ -229,7 +229,9 @@ class FlowLedger:
         """
         self._unpack(owner)
         wanted, present = by_key(owner, entries), self._wanted_by.get(owner, {})
-        changed = [entry for key, entry in wanted.items() if not _is_same(present.get(key), entry)]
+        changed = list(wanted.values())
+        if present:
+            changed = [one for one in changed if not _is_same(present.get(one.key), one)]
         for conflict in self.conflicts(owner, changed):
             raise FlowConflictError(owner, conflict.owner, conflict.entry)
         for key in present.keys() - wanted.keys():
@@ -265,6 +267,8 @@ class FlowLedger:
     def entries_for(self, keys: Collection[EntryKey]) -> dict[EntryKey, SwitchEntry | None]:
         """Return what ``entry_for`` returns, for many keys: unpacks each owner once."""
         found = {key: self._unpacked_entry(key) for key in keys}
+        if not self._packed.owners:
+            return found
         packed: defaultdict[str, set[EntryKey]] = defaultdict(set)
         for key in keys:
             if (owner := self._packed.owner_of(key)) is not None:
@@ -301,6 +305,10 @@ class FlowLedger:
         ]
         remove = [key for key, old in previous.items() if old and not present[key]]
         return order(put, [*remove, *recounted])
+
+    def forget_changes(self) -> None:
+        """Do without the changes since ``pop_changes``: the whole switch is compared later."""
+        self._previous = {}
 
     def counted_flows(self, owner: str) -> list[Flow]:
         """Return the desired flows of an owner that count packets.
@@ -356,7 +364,9 @@ class FlowLedger:
         """Store the desired entry for a key; None for none."""
         in_switch = _in_switch(key)
         if in_switch not in self._previous:
-            self._previous[in_switch] = self.entry_for(in_switch)
+            self._previous[in_switch] = (
+                self.entry_for(in_switch) if self._has_in_switch(in_switch) else None
+            )
         self._merged_flows.pop(in_switch, None)
         if entry is not None:
             self._entries[key] = entry
@@ -419,8 +429,12 @@ class FlowLedger:
         return counters.pop() if len(counters) == 1 else None
 
     def _agreed_entry(self, key: EntryKey) -> SwitchEntry:
-        first, *_ = islice(self._wanted[key].values(), 1)
-        if isinstance(key, FlowKey) and any(other != first for other in self._wanted[key].values()):
+        wanted = self._wanted[key]
+        first = next(iter(wanted.values()))
+        if len(wanted) == 1:
+            self._contested.discard(key)
+            return first
+        if isinstance(key, FlowKey) and any(other != first for other in wanted.values()):
             self._contested.add(key)
             return conjunction.contested(key)
         self._contested.discard(key)
@@ -476,7 +490,8 @@ def by_key(owner: str, entries: Iterable[SwitchEntry]) -> dict[EntryKey, SwitchE
     """
     found: dict[EntryKey, SwitchEntry] = {}
     for entry in entries:
-        if found.setdefault(entry.key, entry) != entry:
+        known = found.setdefault(entry.key, entry)
+        if known is not entry and known != entry:
             raise FlowConflictError(owner, owner, entry)
     return found
 

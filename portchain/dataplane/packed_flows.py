@@ -64,6 +64,10 @@ class PackedFlows:
         """
         return self._owner_of.get(hash(key))
 
+    def owners_of(self, keys: Iterable[EntryKey]) -> set[str]:
+        """Return the owners of the flows with some keys, as ``owner_of``."""
+        return {self._owner_of[key] for key in map(hash, keys) if key in self._owner_of}
+
     def put(self, owner: str, flows: Collection[Flow]) -> None:
         """Add the flows of an owner that has none."""
         parts = [

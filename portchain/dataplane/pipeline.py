@@ -545,7 +545,9 @@ class Priority:
 # --- Checking.
 
 _WRITE = re.compile(r"(?:->|pop:|multipath\((?:\w+,){5})(?:NXM_OF_|NXM_NX_|OXM_OF_)?(\w+)")
-_VALUE = re.compile(r"(?<=set_field:)[^,]*(?=->)|(?<=cookie=)\w+|(?<=output:)(?=\d)\d+(?=\d)")
+# Each begins with a literal: a lookbehind instead takes four times as long.
+_VALUE = re.compile(r"set_field:[^,]*(?=->)|cookie=\w+")
+_PORT = re.compile(r"output:\d+(?=\d)")
 _LEARN = re.compile(r"learn\(table=(\d+),[^)]*\)")
 _GOTO = re.compile(r"(?:goto_table:|resubmit\(,)(\d+)")
 _OUTPUT = re.compile(
@@ -571,15 +573,22 @@ def check(flows: Iterable[Flow]) -> None:
         for word in key.match:
             if (name := word.partition("=")[0]) not in table.matches:
                 raise UndeclaredFlowError(f"match {name} is not declared for {table.name}: {flow}")
-        if problem := _undeclared(table.name, _VALUE.sub("", flow.actions)):
+        if problem := _undeclared(table.name, _without_values(flow.actions)):
             raise UndeclaredFlowError(f"{problem} is not declared for {table.name}: {flow}")
+
+
+def _without_values(actions: str) -> str:
+    """Return actions without the values that they write: few different ones remain."""
+    if "output:" in actions:
+        actions = _PORT.sub("output:", actions)
+    return _VALUE.sub("", actions)
 
 
 @functools.lru_cache(maxsize=1 << 12)
 def _undeclared(table_name: str, actions: str) -> str:
     """Return what actions do that a table's declaration does not allow; empty if nothing.
 
-    :param actions: without the values that they write: few different ones remain.
+    :param actions: those of ``_without_values``.
     """
     table = TABLES[table_name]
     learned = {_name(table.bridge, int(number)) for number in _LEARN.findall(actions)}

@@ -31,6 +31,7 @@ from portchain.dataplane.pipeline import (
 from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.transition import ChainTransition, Phase
 
+_FORWARD, _LOCAL_SWITCHING = (TABLES[name].number for name in ("FORWARD", "LOCAL_SWITCHING"))
 _CHAIN_NUMBER = 0xFFFF  # the bits of a path position that hold the chain's number
 _MATCHES_POSITION = f"{REG_PATH_POSITION}="
 _SET_POSITION = re.compile(rf"set_field:(0x[0-9a-f]+)->{REG_PATH_POSITION}\b")
@@ -224,7 +225,7 @@ def _number(state: ChainTransition) -> int:
 
 def _place(flow: Flow) -> tuple[int, int] | None:
     """Return the position and the pair that a flow of FORWARD is for; None for other flows."""
-    if flow.key.table != TABLES["FORWARD"].number:
+    if flow.key.table != _FORWARD:
         return None
     fields = dict(word.partition("=")[::2] for word in flow.key.match)
     position, pair = (_exact(fields.get(name, "")) for name in (REG_PATH_POSITION, REG_TARGET))
@@ -245,7 +246,7 @@ def _exact(value: str) -> int | None:
 def _position_of_returned(flow: Flow) -> int | None:
     """Return where a flow sends what a function returns; None for other flows, and at the end."""
     key = flow.key
-    if key.table != TABLES["LOCAL_SWITCHING"].number or key.priority == Priority.CHAIN_FRAME:
+    if key.table != _LOCAL_SWITCHING or key.priority == Priority.CHAIN_FRAME:
         return None
     positions = [int(value, 0) for value in _SET_POSITION.findall(flow.actions)]
     return next((position for position in positions if position != POSITION_DONE), None)
@@ -253,7 +254,7 @@ def _position_of_returned(flow: Flow) -> int | None:
 
 def _drops_returned(flow: Flow) -> bool:
     """Return whether a flow drops what a function returns and must not bypass the next ones."""
-    return flow.key.table == TABLES["LOCAL_SWITCHING"].number and flow.key.priority in (
+    return flow.key.table == _LOCAL_SWITCHING and flow.key.priority in (
         Priority.HOLD_RETURNED_FRAGMENT,
         Priority.RETURN_UNCHANGED,
     )

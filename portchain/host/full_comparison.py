@@ -86,7 +86,7 @@ class FullComparison:
             self._chains, new, local, self._active_at_start, self._precedences
         )
         self._computed.update(new)
-        self._arbiter.ledger.pop_changes()
+        self._arbiter.ledger.forget_changes()
         self._arbiter.ledger.pack()
 
     def additions(self, chain_ids: Iterable[str]) -> list[Batch]:

@@ -105,14 +105,18 @@ SERVER_TOPIC = "port_chain-server"
 #      an older host does not say it.
 # 1.24 "packed_parts" instead of "parts": compressed, because a part has no greatest size. Older
 #      hosts get "parts".
+# 1.26 "packed_chains" instead of "chains": compressed, because chains that share groups have much
+#      in common. Older hosts get "chains".
 VERSION = "1.0"
-MINOR_VERSION = 24
+MINOR_VERSION = 26
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 PARTS_SINCE = 15
 """The first minor version whose hosts put plans together from parts."""
 PACKED_PARTS_SINCE = 24
 """The first minor version whose hosts read compressed parts."""
+PACKED_CHAINS_SINCE = 26
+"""The first minor version whose hosts read compressed chains."""
 
 
 def version_of_host(accepts_packets: bool) -> int:
@@ -144,6 +148,7 @@ class PlanUpdate:
     :param parts_sent: chain id -> the parts of lists that the host has got with the plan before.
         None for hosts that take whole plans only. Not part of the message.
     :param packs_parts: whether to compress the parts. Not part of the message.
+    :param packs_chains: whether to compress the chains. Not part of the message.
     :param split_plans: chain id -> the plan in ``chains``, if it has been split already.
     :param unreadable: reports about plans that the receiver cannot read; never sent.
     :param incomplete: chains of whose plans the receiver lacks parts; never sent.
@@ -155,6 +160,7 @@ class PlanUpdate:
     switch: tuple[tuple[str, int], ...] = ()
     parts_sent: Mapping[str, frozenset[str]] | None = field(default=None, compare=False)
     packs_parts: bool = field(default=False, compare=False)
+    packs_chains: bool = field(default=False, compare=False)
     split_plans: Mapping[str, SplitPlan] = field(default_factory=dict, compare=False, repr=False)
     unreadable: tuple[HostReport, ...] = ()
     incomplete: tuple[str, ...] = ()
@@ -192,7 +198,10 @@ def encode_update(update: PlanUpdate) -> dict[str, Any]:
             if name not in sent or parts.is_small(part)
         }
     sent_parts = parts.pack(lacking) if update.packs_parts else {"parts": lacking}
-    return {"chains": [chain.item for chain in chains], **sent_parts, **message}
+    items = [chain.item for chain in chains]
+    if update.packs_chains and items:
+        return {"packed_chains": parts.pack_items(items), **sent_parts, **message}
+    return {"chains": items, **sent_parts, **message}
 
 
 def _encode_revisions(revisions: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
@@ -210,6 +219,8 @@ def decode_update(
     """
     body = as_mapping(message, "update")
     sent = parts.read_parts(body)
+    if packed := read_list(body, "packed_chains"):
+        body = {**body, "chains": parts.unpack_items(packed, "packed_chains")}
     read = read_each(body, "chains", lambda item: _read_chain(item, sent, plans_of))
     return PlanUpdate(
         chains=tuple(chain for chain in read if isinstance(chain, ChainPlan)),

@@ -24,6 +24,7 @@ They are parts because several chains of a message may have them. A long list ha
 
 _MIN_BYTES = 512  # shorter lists stay as they are
 _KEY, _PACKED_KEY = "parts", "packed_parts"
+_ITEMS_PACKED = 1000  # in one text
 _MOST_UNPACKED = 1 << 26  # bytes, so that a damaged message does not take all memory
 _MAX_DEPTH = 20
 _MAX_ELEMENTS = 1_000_000  # in all lists of a message together
@@ -134,8 +135,27 @@ def pack(parts: Mapping[str, Part]) -> dict[str, str]:
 
     Their elements are much alike: a part takes a third.
     """
-    packed = zlib.compress(canonical(parts).encode())
-    return {_PACKED_KEY: base64.b64encode(packed).decode()} if parts else {}
+    return {_PACKED_KEY: _pack(parts)} if parts else {}
+
+
+def pack_items(items: Sequence[Any]) -> list[str]:
+    """Return items of a message as compressed texts, for ``unpack_items``."""
+    starts = range(0, len(items), _ITEMS_PACKED)
+    return [_pack(items[start : start + _ITEMS_PACKED]) for start in starts]
+
+
+def unpack_items(texts: Sequence[Any], name: str) -> list[Any]:
+    """Return the items that texts contain.
+
+    :param name: of the texts in the message.
+    :raises ContractError: they cannot be unpacked, or are no lists.
+    """
+    packed = [read_text({name: text}, name) for text in texts]
+    return [item for text in packed for item in read_list({name: _unpack(text)}, name)]
+
+
+def _pack(value: Any) -> str:
+    return base64.b64encode(zlib.compress(canonical(value).encode())).decode()
 
 
 def _unpack(text: str) -> Any:
@@ -149,8 +169,8 @@ def _unpack(text: str) -> Any:
         if unpacking.eof:
             return json.loads(unpacked)
     except (zlib.error, ValueError, RecursionError) as error:
-        raise ContractError(f"{_PACKED_KEY}: the data is damaged") from error
-    raise ContractError(f"{_PACKED_KEY}: the data is cut off, or too long")
+        raise ContractError("packed: the data is damaged") from error
+    raise ContractError("packed: the data is cut off, or too long")
 
 
 def read_parts(message: Mapping[str, Any]) -> dict[str, Part]:

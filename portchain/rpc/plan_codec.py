@@ -77,18 +77,20 @@ class SplitPlan:
     identity: str
 
 
-_Split = tuple[dict[str, Any], dict[str, parts.Part], str]
-"""An item, the parts of its lists, and the digest of the item."""
+_Split = tuple[Any, dict[str, parts.Part], str]
+"""An item, the parts of its lists, and the item as JSON, or the digest of that."""
 
 
 class PlanSplitter:
-    """Encodes and splits plans. What the plans for several hosts share is encoded once.
+    """Encodes and splits plans. What several hosts or chains share is encoded once.
 
-    Tuples and hops that are the same object count as shared, see ``HostViews``.
+    The plans for several hosts share objects, see ``HostViews``: these are found by their ids. The
+    plans of several chains have equal hops and sources.
     """
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, ...], _Split] = {}
+        self._equal: dict[tuple[object, ...], _Split] = {}
         self._kept: list[object] = []  # so that no other object gets the same id
 
     def split(self, plan: ChainPlan) -> SplitPlan:
@@ -106,16 +108,24 @@ class PlanSplitter:
 
     def _split_path(self, path: Path, found: dict[str, parts.Part]) -> tuple[dict[str, Any], str]:
         common, of_common, digest = self._once(
-            (path.classifiers, path.entries),
-            (path.reverse, path.branches),
+            (path.classifiers, path.entries, path.reverse, path.branches),
             lambda: _encode_ends(path),
         )
         found |= of_common
-        sources = parts.split([_encode_source(source) for source in path.sources], found)
-        digests = [digest, parts.canonical(sources)]
+        sources, of_sources, text = self._once(
+            (path.sources,),
+            lambda: list(map(_encode_source, path.sources)),
+            equal=(path.sources,),
+            in_full=True,
+        )
+        found |= of_sources
+        digests = [digest, text]
         hops = []
         for hop in path.hops:
-            split, of_hop, digest = self._once((hop,), (), functools.partial(_encode_hop, hop))
+            # The ids of classifiers are not compared.
+            value = (hop, tuple(classifier.id for classifier in hop.headers))
+            encode = functools.partial(_encode_hop, hop)
+            split, of_hop, digest = self._once((hop,), encode, equal=value)
             found |= of_hop
             hops.append(split)
             digests.append(digest)
@@ -125,14 +135,29 @@ class PlanSplitter:
     def _once(
         self,
         objects: Sequence[object],
-        flags: Sequence[bool],
-        encode: Callable[[], dict[str, Any]],
+        encode: Callable[[], Any],
+        *,
+        equal: tuple[object, ...] = (),
+        in_full: bool = False,
     ) -> _Split:
-        key = (*map(id, objects), *flags)
+        """Encode and split something, unless it has been already.
+
+        :param objects: what determines the result: the same objects have the same.
+        :param equal: a value that equal results have in common; empty if there is none.
+        :param in_full: whether to return the item as JSON instead of a digest. Servers of all
+            releases have to compute the same identity of a plan.
+        """
+        key = tuple(map(id, objects))
         if key not in self._known:
-            found: dict[str, parts.Part] = {}
-            item = parts.split(encode(), found)
-            self._known[key] = item, found, parts.digest(parts.canonical(item))
+            split = self._equal.get(equal) if equal else None
+            if split is None:
+                found: dict[str, parts.Part] = {}
+                item = parts.split(encode(), found)
+                text = parts.canonical(item)
+                split = item, found, text if in_full else parts.digest(text)
+            if equal:
+                self._equal[equal] = split
+            self._known[key] = split
             self._kept += objects
         return self._known[key]
 
@@ -191,7 +216,9 @@ def _encode_hop(hop: Hop) -> dict[str, Any]:
     return _without_empty(item) | known | extra | {"targets": (), key: targets}
 
 
+@functools.lru_cache(maxsize=1024)
 def _encode_target(target: Target) -> dict[str, Any]:
+    """Encode a function; the result is shared by all hops that have it."""
     item = asdict(target)
     del item["function"]
     return _without_empty(item | _encode_function(target.function))

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from portchain.core.plan_records import HostChanges, PlanRecord, PortChanges
@@ -20,10 +20,12 @@ class Outgoing:
     """A chain's plan that hosts are about to be notified of.
 
     :param changes: what has changed of the chain, if events of its ports are noted.
+    :param splitter: of all chains that are sent together, so that what they share is encoded once.
     """
 
     planned: Planned
     changes: PortChanges | None = None
+    splitter: PlanSplitter = field(default_factory=PlanSplitter, compare=False, repr=False)
 
     @property
     def plan(self) -> ChainPlan:
@@ -59,13 +61,9 @@ class Outgoing:
         return {host: self.views.plan_for(host) for host in hosts}
 
     @cached_property
-    def _splitter(self) -> PlanSplitter:
-        return PlanSplitter()
-
-    @cached_property
     def split_plans(self) -> Mapping[str, SplitPlan]:
         """Host -> its plan in parts: once, for what is recorded and for the message."""
-        return {host: self._splitter.split(plan) for host, plan in self.plans.items()}
+        return {host: self.splitter.split(plan) for host, plan in self.plans.items()}
 
     @cached_property
     def record(self) -> PlanRecord:
@@ -74,7 +72,7 @@ class Outgoing:
         common = ""
         if self.changes is not None:
             # What a host would get that has no port of the chain.
-            identity = self._splitter.split(self.views.plan_for("")).identity
+            identity = self.splitter.split(self.views.plan_for("")).identity
             common = f"{self.changes.basis} {identity.split()[0]}"
         return PlanRecord(
             self.plan.id,
@@ -119,6 +117,7 @@ def updates_by_host(
             parts_sent=got,
             split_plans={one.plan.id: one.split_plans[host] for one in chains[host]},
             packs_parts=versions.get(host, 0) >= contract.PACKED_PARTS_SINCE,
+            packs_chains=versions.get(host, 0) >= contract.PACKED_CHAINS_SINCE,
         )
     return updates
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portchain.rpc import contract, parts
+from portchain.rpc import contract, parts, plan_codec
 from portchain.rpc.contract import PlanUpdate
 from portchain.rpc.fields import ContractError
 from portchain.rpc.plan_codec import PlanSplitter, encode_plan
@@ -176,6 +176,70 @@ def test_what_chains_share_is_sent_once():
     whole = contract.encode_update(PlanUpdate(several))
     assert len(json.dumps(message)) * 2 < len(json.dumps(whole))
     assert contract.decode_update(through_json(message)).chains == several
+
+
+def with_id(plan, number):
+    return replace(plan, id=f"{number:08}-0000-0000-0000-000000000000", path_id=number + 1)
+
+
+def test_compressed_chains_grow_little_with_chains_that_share_groups():
+    pairs = [target(f"p{number}", "h2") for number in range(3)]
+    plans = [with_id(chain(pairs, [target("q", "h1")]), number) for number in range(200)]
+
+    def size(number, **options):
+        update = PlanUpdate(tuple(plans[:number]), parts_sent={}, **options)
+        message = contract.encode_update(update)
+        assert contract.decode_update(through_json(message)).chains == tuple(plans[:number])
+        return len(json.dumps(message))
+
+    packed, plain = {"packs_parts": True, "packs_chains": True}, {"packs_parts": True}
+    assert size(200, **packed) - size(100, **packed) < 100 * 100  # bytes
+    assert size(200, **plain) - size(100, **plain) > 100 * 500
+
+
+def test_packed_chains_arrive_whole_or_not_at_all(monkeypatch):
+    monkeypatch.setattr(parts, "_ITEMS_PACKED", 2)
+    plans = tuple(with_id(open_chain(3), number) for number in range(5))
+    message = through_json(
+        contract.encode_update(PlanUpdate(plans, parts_sent={}, packs_chains=True))
+    )
+    assert "chains" not in message
+    first, second, third = message["packed_chains"]
+    assert contract.decode_update(message).chains == plans
+    for damaged in ([first[:-40]], [1], ["no base64"], [first, second, ""], 1, {}, "text"):
+        with pytest.raises(ContractError):
+            contract.decode_update({**message, "packed_chains": damaged})
+    assert contract.decode_update({**message, "packed_chains": [third]}).chains == plans[4:]
+    no_list = parts._pack({"id": plans[0].id})
+    with pytest.raises(ContractError):
+        contract.decode_update({**message, "packed_chains": [no_list]})
+
+
+@given(st.lists(plans, min_size=1, max_size=3))
+def test_plans_that_are_split_together_have_the_same_parts_as_each_alone(several):
+    splitter = PlanSplitter()
+    for plan in [*several, *several]:
+        assert splitter.split(plan) == PlanSplitter().split(plan)
+
+
+def test_the_ids_of_classifiers_count_although_they_are_not_compared():
+    (path,) = open_chain(1).paths
+    splitter = PlanSplitter()
+    for number in range(2):
+        named = tuple(replace(one, id=ident(f"c{number}")) for one in path.classifiers)
+        hops = tuple(replace(hop, headers=named) for hop in path.hops)
+        plan = replace(open_chain(1), paths=(replace(path, classifiers=named, hops=hops),))
+        assert splitter.split(plan) == PlanSplitter().split(plan)
+
+
+def test_what_chains_share_is_encoded_once(monkeypatch):
+    encoded = []
+    encode = plan_codec._encode_hop
+    monkeypatch.setattr(plan_codec, "_encode_hop", lambda hop: encoded.append(hop) or encode(hop))
+    splitter = PlanSplitter()
+    for number in range(20):
+        splitter.split(with_id(chain([target("a", "h2")], [target("b", "h3")]), number))
+    assert len(encoded) == 2
 
 
 def test_small_parts_are_sent_although_the_receiver_has_them():

@@ -365,12 +365,20 @@ def test_each_host_gets_one_update_and_leaving_hosts_get_a_removal():
 
 def test_hosts_get_messages_that_their_release_can_read():
     outgoing = [Outgoing(plan())]
-    changes = {outgoing[0].plan.id: HostChanges({"h1": "", "h2": "", "h3": ""})}
-    versions = {"h1": contract.PARTS_SINCE - 1, "h2": contract.PACKED_PARTS_SINCE - 1}
-    updates = updates_by_host(outgoing, changes, versions | {"h3": contract.PACKED_PARTS_SINCE})
-    keys = {host: contract.encode_update(one).keys() for host, one in updates.items()}
-    assert keys["h2"] - keys["h1"] == {"parts"}
-    assert keys["h3"] - keys["h1"] == {"packed_parts"}
+    changes = {outgoing[0].plan.id: HostChanges(dict.fromkeys(("h1", "h2", "h3"), ""))}
+    since = (contract.PARTS_SINCE, contract.PACKED_PARTS_SINCE, contract.PACKED_CHAINS_SINCE)
+    found = []
+    for version in (since[0] - 1, since[0], since[1] - 1, since[1], since[2] - 1, since[2]):
+        updates = updates_by_host(outgoing, changes, dict.fromkeys(("h1", "h2", "h3"), version))
+        found.append(
+            {key for one in updates.values() for key in contract.encode_update(one)}
+            - {"removed", "prepare", "switch"}
+        )
+    parts, packed = {"chains", "parts"}, {"chains", "packed_parts"}
+    assert found == [
+        *({"chains"}, parts, parts, packed, packed),
+        {"packed_chains", "packed_parts"},
+    ]
 
 
 def test_what_is_recorded_and_sent_of_a_plan_is_encoded_once(monkeypatch):

@@ -17,6 +17,7 @@ from portchain.core.plan_records import PortChanges
 from portchain.dataplane.planning.probes import probes
 from portchain.db import convert, models, pair_health, relations, source_networks
 from portchain.db.candidates import Candidates, OpenChain, load_candidates, open_chain
+from portchain.db.many_values import in_parts
 from portchain.db.port_cache import PortCache
 from portchain.db.ports import load_owners, load_ports_by_id
 
@@ -220,31 +221,38 @@ def chain_ids(context: Any) -> list[str]:
 
 
 def load_chains(session: Any, chain_ids: Iterable[str]) -> list[model.PortChain]:
-    """Return the chains with these ids, with their groups, pairs and classifiers."""
+    """Return the chains with these ids, with their groups, pairs and classifiers.
+
+    A group that many chains use is read once.
+    """
     chain, link = models.PortChain, models.ChainGroup
     ids = list(chain_ids)
-    rows = session.scalars(
-        sa.select(chain)
-        .where(chain.id.in_(ids))
-        .options(
+    rows = _read(
+        session,
+        ids,
+        sa.select(chain).options(
             orm.lazyload(chain.hosts),
             orm.lazyload(chain.groups),
             orm.lazyload(chain.classifiers),
             orm.defer(chain.has_foreign_parts),
             _without_standard_attributes(chain),
-        )
-    ).all()
-    groups = session.execute(
-        _group_query()
-        .add_columns(link.chain_id)
-        .join(link, link.group_id == models.PortPairGroup.id)
-        .where(link.chain_id.in_(ids))
-        .order_by(link.chain_id, link.position)
-    ).all()
-    by_id = _with_pairs(session, {group.id: (group, shared) for group, shared, _ in groups})
-    groups_of = _by_first((chain_id, by_id[group.id]) for group, _, chain_id in groups)
+        ),
+        chain.id,
+    )
+    links = sa.select(link.chain_id, link.group_id).order_by(link.chain_id, link.position)
+    group_ids = _by_first(_read(session, ids, links, link.chain_id))
+    groups = load_groups(session, set().union(*group_ids.values()))
     classifiers = _classifiers_of_chains(session, ids)
-    return [convert.chain(row, groups_of[row.id], classifiers[row.id]) for row in rows]
+    return [
+        convert.chain(row, [groups[one] for one in group_ids[row.id]], classifiers[row.id])
+        for (row,) in rows
+    ]
+
+
+def _read(session: Any, ids: Iterable[str], query: Any, column: Any) -> list[Any]:
+    """Run a query for rows in which a column has one of some ids."""
+    parts = (session.execute(query.where(column.in_(part))).all() for part in in_parts(ids))
+    return [row for rows in parts for row in rows]
 
 
 def _by_first(rows: Iterable[Any]) -> defaultdict[str, list[Any]]:
@@ -259,13 +267,13 @@ def _classifiers_of_chains(
 ) -> defaultdict[str, list[model.FlowClassifier]]:
     """Return the classifiers of chains in order, by the chain's id."""
     link, classifier = models.ChainClassifier, models.FlowClassifier
-    rows = session.execute(
+    query = (
         sa.select(link.chain_id, classifier)
         .join(link, link.classifier_id == classifier.id)
-        .where(link.chain_id.in_(chain_ids))
         .order_by(link.chain_id, link.position)
         .options(_without_standard_attributes(classifier))
     )
+    rows = _read(session, chain_ids, query, link.chain_id)
     return _by_first((chain_id, convert.classifier(row)) for chain_id, row in rows)
 
 
@@ -326,24 +334,6 @@ def _group_query() -> Any:
         orm.lazyload(group.rbac_entries),
         _without_standard_attributes(group),
     )
-
-
-def _with_pairs(
-    session: Any, groups: Mapping[str, tuple[models.PortPairGroup, bool]]
-) -> dict[str, model.PortPairGroup]:
-    member, pair = models.GroupPair, models.PortPair
-    rows = session.execute(
-        sa.select(member.group_id, pair)
-        .join(member, member.pair_id == pair.id)
-        .where(member.group_id.in_(list(groups)))
-        .order_by(member.group_id, member.position)
-        .options(_without_standard_attributes(pair))
-    )
-    pairs = _by_first((group_id, convert.pair(row)) for group_id, row in rows)
-    return {
-        group_id: convert.group(row, pairs[group_id], shared=shared)
-        for group_id, (row, shared) in groups.items()
-    }
 
 
 def _without_standard_attributes(table: Any) -> Any:

@@ -404,7 +404,7 @@ class PortChainPlugin(service_base.ServicePluginBase):
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> tuple[_T, manager.PendingNotifications]:
-        request = Request(context, self.drivers.check)
+        request = Request(context, self.drivers.check, self.drivers.check_accepted)
         with write_transaction(context, redaction.ids_in((args, kwargs))):
             return operation(request, *args, **kwargs), request.notifications
 

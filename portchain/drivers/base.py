@@ -248,6 +248,14 @@ class PortChainDriver(abc.ABC):
     def check_port_chain(self, snapshot: ChainSnapshot) -> None:
         """Reject a chain that the driver cannot realise."""
 
+    def check_accepted_chain(self, snapshot: ChainSnapshot) -> None:
+        """Reject a chain that was accepted, and that the driver cannot realise any more.
+
+        Since it was accepted, ports, weights of pairs, or the configuration may have changed. A
+        driver can leave out what it finds out, and raises, when it realises the chain.
+        """
+        self.check_port_chain(snapshot)
+
     # After the commit.
 
     @abc.abstractmethod

@@ -165,6 +165,22 @@ class DriverManager:
         if refusals:
             raise refusals[0]
 
+    def check_accepted(self, snapshot: ChainSnapshot) -> None:
+        """Check that the owner of a chain supports it still, of which only weights change.
+
+        :raises Violation: as ``check``, but for what drivers find out when they realise the chain.
+        :raises NeutronException: as ``check``.
+        """
+        owner = owner_of(snapshot, self._drivers)
+        if owner is None:
+            self.check(snapshot)
+        else:
+            self._check_accepted_with(owner, snapshot)
+
+    def _check_accepted_with(self, name: str, snapshot: ChainSnapshot) -> None:
+        capabilities.check(snapshot, self._drivers[name].capabilities, name)
+        self._drivers[name].check_accepted_chain(snapshot)
+
     def _check_with(self, name: str, subject: capabilities.Subject) -> None:
         driver = self._drivers[name]
         capabilities.check(subject, driver.capabilities, name)
@@ -412,7 +428,7 @@ class DriverManager:
         try:
             owner = owner_of(snapshot, self._drivers) or ""
             if owner:
-                self._check_with(owner, snapshot)
+                self._check_accepted_with(owner, snapshot)
         except (Violation, lib.NeutronException) as refusal:
             reason = refusal.rule if isinstance(refusal, Violation) else str(refusal)
             return _Assessment(owner, reason)
@@ -442,7 +458,10 @@ class DriverManager:
         else:
             return {}
         return {
-            chain_id: f"driver {name}: {_reason(error)}" for chain_id, error in failures.items()
+            chain_id: error.rule
+            if isinstance(error, Violation)
+            else f"driver {name}: {_reason(error)}"
+            for chain_id, error in failures.items()
         }
 
 

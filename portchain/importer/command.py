@@ -99,14 +99,15 @@ def run(write: bool, partial: bool, again: bool) -> list[Outcome]:
     # The rules ask Neutron's core plugin for ports. Its database code is enough for that; ML2 would
     # also load the mechanism drivers.
     directory.add_plugin(constants.CORE, db_base_plugin_v2.NeutronDbPluginV2())
-    check = manager.DriverManager(manager.load(cfg.CONF[conf.GROUP].drivers)).check
+    drivers = manager.DriverManager(manager.load(cfg.CONF[conf.GROUP].drivers))
     context = neutron_context.get_admin_context()
+    request = Request(context, drivers.check, drivers.check_accepted)
     outcomes: list[Outcome] = []
     try:
         with db_api.CONTEXT_WRITER.using(context):
             _check_tables(context.session.connection())
             items = translate.items(legacy.read(context.session.connection()))
-            outcomes = apply.import_all(Request(context, check), items, _show_progress, again)
+            outcomes = apply.import_all(request, items, _show_progress, again)
             if not write or (not partial and _refused(outcomes)):
                 raise _NotWrittenError
     except _NotWrittenError:

@@ -30,11 +30,13 @@ class Request:
 
     :param context: Neutron's context of the caller.
     :param check: asks the drivers; raises if none of them supports what is about to be written.
+    :param check_accepted: the same for a chain of which only weights change.
     :param notifications: what the drivers are notified of after the commit.
     """
 
     context: Any
     check: Callable[[Subject], None]
+    check_accepted: Callable[[model.ChainSnapshot], None]
     notifications: PendingNotifications = field(default_factory=PendingNotifications)
 
     @property

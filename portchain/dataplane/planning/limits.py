@@ -25,7 +25,7 @@ from portchain.core.rules import (
     reply_classifier,
 )
 from portchain.dataplane.pipeline import MAX_HOPS, MAX_NSH_HOPS
-from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, Target
+from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, ChainPlan, Target
 from portchain.dataplane.planning import attribution, spoofing
 from portchain.dataplane.planning.planner import plan_chain
 from portchain.dataplane.planning.size import least_flows
@@ -81,7 +81,13 @@ def check_size(snapshot: ChainSnapshot, most: int) -> None:
     :param most: flows on a host; 0 for any number.
     :raises Violation: of kind unsupported.
     """
-    needed = max(least_flows(plan_chain(snapshot, {}).plan).values(), default=0) if most else 0
+    if most:
+        check_size_of_plan(plan_chain(snapshot, {}).plan, most)
+
+
+def check_size_of_plan(plan: ChainPlan, most: int) -> None:
+    """Reject a plan that needs too many flows on one host; as ``check_size``."""
+    needed = max(least_flows(plan).values(), default=0) if most else 0
     if needed > most:
         raise Violation(
             "flow_classifiers",

@@ -5,8 +5,8 @@ switch, an agent or a controller, makes no difference to what the host has to kn
 """
 
 import time
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from neutron_lib.callbacks import events, registry
@@ -14,7 +14,6 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from portchain.conf import GROUP
-from portchain.core.availability import pair_weights
 from portchain.core.counters import HostCounts
 from portchain.core.model import (
     VLAN,
@@ -27,17 +26,16 @@ from portchain.core.model import (
     PeerHealth,
     PortPair,
 )
-from portchain.core.plan_records import HostChanges, HostFacts, PortChanges
+from portchain.core.plan_records import HostChanges, PortChanges
 from portchain.dataplane.plan import SUPPORTED_FUNCTIONS, SUPPORTED_LB_FIELD_SETS, ChainPlan
 from portchain.dataplane.planning import limits
-from portchain.dataplane.planning.floating import why_not_translated
-from portchain.dataplane.planning.mtu import TunnelEnd, Underlay, why_too_long
-from portchain.dataplane.planning.planner import PairHistory, Planned, plan_chain
+from portchain.dataplane.planning.mtu import TunnelEnd
+from portchain.dataplane.planning.planner import plan_chain
 from portchain.dataplane.tracing.packet import Packet
 from portchain.dataplane.tracing.steps import HostTrace, Start
 from portchain.db import pair_health, pair_sets, sent_plans, snapshots
 from portchain.db.drift import mark_realised
-from portchain.db.hosts import read_facts, record_version, renew_chains
+from portchain.db.hosts import record_version, renew_chains
 from portchain.drivers.base import (
     Capabilities,
     ChainsFailed,
@@ -47,9 +45,17 @@ from portchain.drivers.base import (
     PortChainDriver,
 )
 from portchain.drivers.hosts.chassis import Chassis
-from portchain.drivers.hosts.logical_ports import OVN_MECHANISM, LogicalPorts
+from portchain.drivers.hosts.logical_ports import LogicalPorts
+from portchain.drivers.hosts.planning import (
+    NO_CHANGES,
+    ChainPlanner,
+    Plans,
+    affinity_times,
+    chassis_among,
+    within_limits,
+)
 from portchain.drivers.hosts.tags import untagged_chain, untagged_pair
-from portchain.drivers.hosts.underlay import tunnel_ends, underlay_of
+from portchain.drivers.hosts.underlay import tunnel_ends
 from portchain.drivers.hosts.updates import Outgoing, two_phase_chains, updates_by_host
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
@@ -61,23 +67,8 @@ LOG = logging.getLogger(__name__)
 
 _ANSWER_WAIT, _ANSWER_HOLDS = 1.5, 5.0  # seconds
 
-_NO_CHANGES: Mapping[str, PortChanges] = {}
-
 DELETED = 2**62
 """Revision as of which hosts have no part in a deleted chain: higher than that of any plan."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Plans:
-    """Plans of chains.
-
-    :param failures: chain id -> exception, of the chains that cannot be planned.
-    :param versions: host -> minor version of the contract that it has said it follows.
-    """
-
-    planned: Sequence[Planned]
-    failures: Mapping[str, Exception]
-    versions: Mapping[str, int]
 
 
 class HostDriver(PortChainDriver):
@@ -145,6 +136,13 @@ class HostDriver(PortChainDriver):
         limits.check_chain(untagged)
         limits.check_size(untagged, cfg.CONF[GROUP].max_chain_flows)
 
+    def check_accepted_chain(self, snapshot: ChainSnapshot) -> None:
+        """Do what ``check_port_chain`` does, but for the size, which takes a plan.
+
+        ``_plan_within_limits`` checks the size of the plan that the hosts get.
+        """
+        limits.check_chain(untagged_chain(snapshot))
+
     # After the commit.
 
     def create_port_chain(self, context: Any, snapshot: ChainSnapshot) -> None:
@@ -186,7 +184,9 @@ class HostDriver(PortChainDriver):
             if (change := changes.get(one.chain.id)) is not None and change.hosts is not None
         ]
         failures: dict[str, Exception] = {}
-        plans = self._plan(context, narrow, changes) if narrow else _Plans((), {}, {})
+        plans = Plans((), {}, {})
+        if narrow:
+            plans = self._plan_within_limits(context, narrow, changes)
         done = self._notify(context, plans, changes) if narrow else {}
         failures |= plans.failures
         # Of the others, more has changed than ports, or their ports are not cached.
@@ -194,7 +194,7 @@ class HostDriver(PortChainDriver):
         settled |= {one.chain.id for one in narrow} - done.keys()
         left = [one for one in snapshots if one.chain.id not in settled]
         if left:
-            plans = self._plan(context, left)
+            plans = self._plan_within_limits(context, left)
             since = {one: replace(change, hosts=None) for one, change in changes.items()}
             self._notify(context, plans, since)
             failures |= plans.failures
@@ -208,7 +208,7 @@ class HostDriver(PortChainDriver):
 
         :param quiet: whether the chains keep their status.
         """
-        plans = self._plan(context, snapshots)
+        plans = self._plan_within_limits(context, snapshots)
         self._notify(context, plans, {}, quiet=quiet)
         if plans.failures:
             raise ChainsFailed(plans.failures)
@@ -216,13 +216,16 @@ class HostDriver(PortChainDriver):
     def _notify(
         self,
         context: Any,
-        plans: _Plans,
+        plans: Plans,
         changes: Mapping[str, PortChanges],
         *,
         quiet: bool = False,
     ) -> Mapping[str, HostChanges]:
         """Record plans, and notify the hosts for which something changes."""
-        outgoing = [Outgoing(planned, changes.get(planned.plan.id)) for planned in plans.planned]
+        splitter = PlanSplitter()
+        outgoing = [
+            Outgoing(planned, changes.get(planned.plan.id), splitter) for planned in plans.planned
+        ]
         # A plan is sent only if no other server has recorded a newer revision, or the deletion. A
         # host that has no part in the newer plan would learn of that only at its next sync.
         recorded = self.status.record_plans(
@@ -237,53 +240,36 @@ class HostDriver(PortChainDriver):
         self,
         context: Any,
         snapshots: Iterable[ChainSnapshot],
-        changes: Mapping[str, PortChanges] = _NO_CHANGES,
+        changes: Mapping[str, PortChanges] = NO_CHANGES,
         *,
         quietly: bool = False,
-    ) -> _Plans:
-        """Plan chains.
+    ) -> Plans:
+        """Plan chains, see ``ChainPlanner.plan``."""
+        planner = ChainPlanner(self._chassis, self._logical_ports)
+        return planner.plan(context, snapshots, changes, quietly=quietly)
 
-        :param changes: chain id -> what has changed of it; what it says of hosts is not read again.
-        :param quietly: whether to record nothing of what groups select from.
-        """
-        seen = map(self._logical_ports.without_seemingly_unplugged, snapshots)
-        snapshots = [untagged_chain(snapshot) for snapshot in seen]
-        ports = (port for snapshot in snapshots for port in snapshot.ports.values())
-        mechanisms = {port.host: port.mechanism for port in ports if port.host}
-        known = _known_hosts(snapshots, changes)
-        asked = {host: name for host, name in mechanisms.items() if host not in known}
-        known |= read_facts(context, asked.keys())
-        versions = {host: facts.minor_version for host, facts in known.items()}
-        ends = {host: TunnelEnd(one.address, one.tunnel_types) for host, one in known.items()}
-        ends |= self._chassis.tunnel_ends(_chassis_among(asked))
-        underlay = underlay_of(cfg.CONF)
-        packet_hosts = {
-            host for host, version in versions.items() if version >= contract.PACKETS_SINCE
-        }
-        history = (_known_pairs if quietly else _record_pairs)(context, snapshots)
-        planned: list[Planned] = []
-        failures: dict[str, Exception] = {}
-        for snapshot in snapshots:
-            try:
-                planned.append(_plan_one(snapshot, ends, underlay, history, packet_hosts))
-            except Exception as error:
-                # A bug that one chain triggers must not affect the other chains of the call.
-                LOG.exception("Cannot plan port chain %s", snapshot.chain.id)
-                failures[snapshot.chain.id] = error
-        return _Plans(planned, failures, versions)
+    def _plan_within_limits(
+        self,
+        context: Any,
+        snapshots: Iterable[ChainSnapshot],
+        changes: Mapping[str, PortChanges] = NO_CHANGES,
+    ) -> Plans:
+        """Plan chains that hosts are about to be notified of: those that are too large fail."""
+        plans = self._plan(context, snapshots, changes)
+        return within_limits(plans, cfg.CONF[GROUP].max_chain_flows)
 
     def _tunnel_ends(self, context: Any, mechanisms: Mapping[str, str]) -> dict[str, TunnelEnd]:
         """Return host -> its tunnel endpoint.
 
         :param mechanisms: host -> the mechanism driver that bound ports there.
         """
-        chassis = _chassis_among(mechanisms)
+        chassis = chassis_among(mechanisms)
         agents = mechanisms.keys() - chassis
         return {**tunnel_ends(context, agents), **self._chassis.tunnel_ends(chassis)}
 
     def _forget_earlier_pairs(self, context: Any, chains: OwnChains) -> None:
         """Plan the chains again whose groups have earlier pairs that hosts need no more."""
-        times = _affinity_times()
+        times = affinity_times()
         due = pair_sets.due(context, times)
         users = frozenset().union(*due.values())
         own = {item.snapshot.chain.id: item for item in chains(context, users)} if users else {}
@@ -358,6 +344,7 @@ class HostDriver(PortChainDriver):
             ),
             parts_sent={} if said.minor_version >= contract.PARTS_SINCE else None,
             packs_parts=said.minor_version >= contract.PACKED_PARTS_SINCE,
+            packs_chains=said.minor_version >= contract.PACKED_CHAINS_SINCE,
         )
 
     def _plans_of(self, context: Any, host: str) -> contract.PlanUpdate:
@@ -441,67 +428,3 @@ class HostDriver(PortChainDriver):
         silent = self._agents.silent(context, asked, _ANSWER_WAIT) if asked else set()
         self._answered_at |= dict.fromkeys(asked - silent, now)
         return silent
-
-
-def _chassis_among(mechanisms: Mapping[str, str]) -> set[str]:
-    """Return the hosts on which OVN has bound ports; see `HostDriver._tunnel_ends`."""
-    return {host for host, mechanism in mechanisms.items() if mechanism == OVN_MECHANISM}
-
-
-def _known_hosts(
-    snapshots: Iterable[ChainSnapshot], changes: Mapping[str, PortChanges]
-) -> dict[str, HostFacts]:
-    """Return what is known of hosts of sources, except of those that have functions, too."""
-    known: dict[str, HostFacts] = {}
-    others: set[str] = set()
-    for snapshot in snapshots:
-        change = changes.get(snapshot.chain.id)
-        named = (snapshot.ports.get(port_id) for port_id in snapshot.chain.port_ids)
-        others |= {port.host for port in named if port is not None}
-        if change is not None:
-            known |= change.known_hosts
-    return {host: facts for host, facts in known.items() if host not in others}
-
-
-def _affinity_times() -> pair_sets.AffinityTimes:
-    options = cfg.CONF[GROUP]
-    return pair_sets.AffinityTimes(options.flow_affinity_time, options.new_flow_affinity_time)
-
-
-def _known_pairs(context: Any, snapshots: Iterable[ChainSnapshot]) -> PairHistory:
-    """Return what the groups of chains have selected from before, as far as it is recorded."""
-    groups = {group.id for one in snapshots for group in one.chain.port_pair_groups}
-    return pair_sets.earlier(context, groups)
-
-
-def _record_pairs(context: Any, snapshots: Iterable[ChainSnapshot]) -> PairHistory:
-    """Record what the groups of chains select from now; return what they did before."""
-    present = {
-        group.id: pair_weights(group, snapshot.ports, snapshot.failed, same_host=True)
-        for snapshot in snapshots
-        for group in snapshot.chain.port_pair_groups
-        if not group.tap_enabled
-    }
-    return pair_sets.record(context, present, _affinity_times()) if present else {}
-
-
-def _plan_one(
-    snapshot: ChainSnapshot,
-    ends: Mapping[str, TunnelEnd],
-    underlay: Underlay,
-    history: PairHistory,
-    packet_hosts: Container[str],
-) -> Planned:
-    """Plan a chain, with warnings of what the packets may not survive outside of the chain."""
-    tunnel_ips = {host: end.address for host, end in ends.items()}
-    planned = plan_chain(snapshot, tunnel_ips, history)
-    accepting = (host for host in sorted(planned.plan.hosts) if host in packet_hosts)
-    plan = replace(planned.plan, packet_hosts=tuple(accepting))
-    mtus = {port.id: port.mtu for port in snapshot.ports.values()}
-    owner = snapshot.chain.project_id
-    foreign = {port.id for port in snapshot.ports.values() if port.project_id != owner}
-    reasons = (
-        why_too_long(plan, mtus, ends, underlay, foreign),
-        why_not_translated(snapshot, plan.paths[0]),
-    )
-    return replace(planned, plan=plan, availability=planned.availability.with_warnings(*reasons))

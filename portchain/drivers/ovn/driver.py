@@ -63,6 +63,10 @@ class OvnDriver(HostDriver):
         refusals.check_chain(snapshot)
         super().check_port_chain(snapshot)
 
+    def check_accepted_chain(self, snapshot: ChainSnapshot) -> None:
+        """Do what ``check_port_chain`` does: rows are written before the chain is planned."""
+        self.check_port_chain(snapshot)
+
     def _refresh(
         self, context: Any, snapshots: Sequence[ChainSnapshot], *, quiet: bool = False
     ) -> None:

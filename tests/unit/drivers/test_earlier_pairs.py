@@ -12,7 +12,7 @@ from portchain import conf
 from portchain.core.model import HostReport
 from portchain.dataplane.plan import EarlierPairs
 from portchain.db import pair_sets, realisation, snapshots
-from portchain.drivers.hosts import driver
+from portchain.drivers.hosts import planning
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.plugin import PortChainPlugin
 from portchain.rpc.agent import AgentClient
@@ -297,7 +297,7 @@ class EarlierPairsTest(EarlierPairsCase):
 
     def test_a_chain_that_cannot_be_planned_without_its_earlier_pairs_is_in_error(self) -> None:
         self.set_pairs(0, 1)
-        with mock.patch.object(driver, "plan_chain", side_effect=KeyError("a mistake")):
+        with mock.patch.object(planning, "plan_chain", side_effect=KeyError("a mistake")):
             self.wait(NEW)
         shown = self.show("port_chain", self.chain_id)
         assert (shown["status"], "a mistake" in shown["status_reason"]) == ("ERROR", True)
@@ -318,7 +318,9 @@ class EarlierPairsTest(EarlierPairsCase):
     def test_a_chain_that_no_driver_can_realise_is_left_alone(self) -> None:
         self.set_pairs(0, 1)
         start, sent = self.revision(), len(self.sent)
-        refused = mock.patch.object(self.driver(), "check_port_chain", side_effect=KeyError("x"))
+        refused = mock.patch.object(
+            self.driver(), "check_accepted_chain", side_effect=KeyError("x")
+        )
         with refused:
             self.wait(ALL)
         assert (self.revision(), len(self.sent)) == (start, sent)

@@ -16,10 +16,11 @@ from portchain import conf
 from portchain.core.model import ChainSnapshot, HostReport
 from portchain.dataplane.pipeline import ODD_GENERATION
 from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.planner import Planned, plan_chain
 from portchain.dataplane.tracing.steps import Decision, HostTrace, Step
 from portchain.db import models, realisation, snapshots
-from portchain.drivers.hosts import driver
+from portchain.drivers.hosts import planning
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.rpc import contract, trace_codec
 from portchain.rpc.agent import AgentClient, AgentEndpoint
@@ -321,14 +322,7 @@ class OvsDriverTest(ApiTestCase):
             assert {plan.id for plan in update.chains} == chains
 
     def test_a_chain_that_needs_too_many_flows_is_refused(self) -> None:
-        wide = self.create(
-            "flow_classifier",
-            protocol="tcp",
-            logical_source_port=self.client,
-            destination_port_range_min=1,
-            destination_port_range_max=65534,
-        )["id"]
-        body = {"port_pair_groups": [self.group_id], "flow_classifiers": [wide]}
+        body = self.with_many_flows()
         cfg.CONF.set_override("max_chain_flows", 20, conf.GROUP)
         self.addCleanup(cfg.CONF.clear_override, "max_chain_flows", conf.GROUP)
         before = self.rows()
@@ -339,6 +333,53 @@ class OvsDriverTest(ApiTestCase):
         assert self.rows() == before
         cfg.CONF.set_override("max_chain_flows", 100, conf.GROUP)
         self.create("port_chain", **body)
+
+    def with_many_flows(self) -> dict[str, Any]:
+        """Return the attributes of a chain that needs more than 20 flows on a host."""
+        wide = self.create(
+            "flow_classifier",
+            protocol="tcp",
+            logical_source_port=self.client,
+            destination_port_range_min=1,
+            destination_port_range_max=65534,
+        )["id"]
+        return {"port_pair_groups": [self.group_id], "flow_classifiers": [wide]}
+
+    def test_a_chain_that_has_become_too_large_keeps_its_plan(self) -> None:
+        chain = self.create("port_chain", **self.with_many_flows())["id"]
+        self.sent()
+        cfg.CONF.set_override("max_chain_flows", 20, conf.GROUP)
+        self.addCleanup(cfg.CONF.clear_override, "max_chain_flows", conf.GROUP)
+        self.weigh(2)
+        status, reason = self.status(chain)
+        assert status == "ERROR"
+        assert reason.startswith("the chain would need at least ")
+        assert "at most 20 are allowed" in reason
+        assert self.sent() == {}
+        cfg.CONF.clear_override("max_chain_flows", conf.GROUP)
+        self.weigh(3)
+        assert self.sent().keys() == {FIRST, SECOND}
+
+    def weigh(self, weight: int) -> None:
+        """Change the weight of the group's pair."""
+        parameters = {"weight": weight}
+        self.update("port_pair", self.vm_pair["id"], service_function_parameters=parameters)
+
+    def test_a_chain_is_planned_once_when_a_weight_changes(self) -> None:
+        """The request checks what a weight can change, and the size is that of the plan."""
+        chains = {self.make_chain(80 + number) for number in range(3)}
+        planned: list[str] = []
+
+        def plan(snapshot: ChainSnapshot, *rest: Any) -> Planned:
+            planned.append(snapshot.chain.id)
+            return plan_chain(snapshot, *rest)
+
+        with (
+            mock.patch.object(planning, "plan_chain", plan),
+            mock.patch.object(limits, "plan_chain", plan),
+        ):
+            self.weigh(7)
+        assert sorted(planned) == sorted(chains)
 
     def test_hosts_without_functions_learn_of_no_other_source(self) -> None:
         """The second source is on a host that has no function of the chain."""
@@ -366,7 +407,7 @@ class OvsDriverTest(ApiTestCase):
                 raise KeyError("a port that nobody knows")
             return plan_chain(snapshot, *rest)
 
-        with mock.patch.object(driver, "plan_chain", plan):
+        with mock.patch.object(planning, "plan_chain", plan):
             self.update("port_pair_group", self.group_id, port_pairs=[])
         plans = {each.id for updates in self.sent().values() for each in self.chains_in(updates)}
         assert plans == {right}

@@ -13,7 +13,7 @@ from portchain.core.model import HostReport
 from portchain.core.plan_records import HostFacts
 from portchain.dataplane.plan import ChainPlan
 from portchain.db import hosts, realisation, writer
-from portchain.drivers.hosts import driver
+from portchain.drivers.hosts import driver, planning
 from portchain.drivers.ovs.driver import OvsDriver
 from portchain.rpc import contract
 from portchain.rpc.agent import AgentClient
@@ -223,7 +223,7 @@ class PacketHostsTest(PacketHostsCase):
         self.sync(SECOND, OLD)
         read = hosts.read_facts(self.context, HOSTS)
         wrong = {host: replace(read.get(host, HostFacts()), minor_version=NEW) for host in HOSTS}
-        late = mock.patch.object(driver, "read_facts", return_value=wrong)
+        late = mock.patch.object(planning, "read_facts", return_value=wrong)
         with late:
             self.make_chain()
         assert self.packet_hosts() == both((FIRST, SECOND))
@@ -260,14 +260,14 @@ class PacketHostsTest(PacketHostsCase):
         self.upgrade(FIRST, SECOND)
         wrong, right = self.make_chain(80), self.make_chain(81)
         self.plans()
-        plan_chain = driver.plan_chain
+        plan_chain = planning.plan_chain
 
         def plan(snapshot: Any, *rest: Any) -> Any:
             if snapshot.chain.id == wrong:
                 raise KeyError("a mistake")
             return plan_chain(snapshot, *rest)
 
-        with mock.patch.object(driver, "plan_chain", plan):
+        with mock.patch.object(planning, "plan_chain", plan):
             answer = self.sync(SECOND, OLD)
         assert [plan.id for plan in answer.chains] == [right]
         assert {plan.id for plans in self.plans().values() for plan in plans} == {right}

@@ -1,5 +1,6 @@
 """Loads Neutron's ports into the model."""
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -261,6 +262,7 @@ def may_send_from(port: model.Port, ethertype: str, prefix: str | None) -> bool:
     )
 
 
+@functools.lru_cache(maxsize=1 << 10)
 def _network(ethertype: str, prefix: str | None) -> IPv4Network | IPv6Network:
     return ip_network(prefix or ("0.0.0.0/0" if ethertype == constants.IPv4 else "::/0"))
 

@@ -14,6 +14,7 @@ from neutron_lib.db import api as db_api
 from oslo_utils import timeutils
 
 from portchain.core.plan_records import HostChanges, PlanRecord
+from portchain.db.many_values import in_parts
 from portchain.db.models import REASON_SIZE, ChainHost, PortChain
 
 _Rows = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -99,11 +100,12 @@ def _lock(session: Any, chain_ids: Iterable[str]) -> dict[str, Any]:
     """Lock chains; return what is recorded for each of those that exist, by id."""
     query = (
         sa.select(PortChain.id, PortChain.realised_revision, PortChain.common_part)
-        .where(PortChain.id.in_(sorted(chain_ids)))
         .order_by(PortChain.id)
         .with_for_update()
     )
-    return {row.id: row for row in session.execute(query)}
+    # The parts are in order, too: whoever locks several chains does so in the order of their ids.
+    parts = (session.execute(query.where(PortChain.id.in_(part))) for part in in_parts(chain_ids))
+    return {row.id: row for rows in parts for row in rows}
 
 
 def _update_chains(
@@ -147,16 +149,17 @@ _COLUMNS = tuple(column for column in ChainHost.__table__.columns if column.comp
 def _rows_of(session: Any, records: Sequence[PlanRecord]) -> _Rows:
     """Return the rows of the hosts that records are of."""
     rows: defaultdict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
-    whole = [one.chain_id for one in records if one.hosts is None]
-    conditions: list[Any] = [ChainHost.chain_id.in_(whole)] if whole else []
-    conditions += (
+    whole = in_parts(one.chain_id for one in records if one.hosts is None)
+    conditions: list[Any] = [ChainHost.chain_id.in_(part) for part in whole]
+    some = [
         sa.and_(ChainHost.chain_id == one.chain_id, ChainHost.host.in_(sorted(one.hosts)))
         for one in records
         if one.hosts is not None
-    )
-    query = sa.select(*_COLUMNS).where(sa.or_(*conditions))
-    for row in session.execute(query).mappings():
-        rows[row["chain_id"]][row["host"]] = row
+    ]
+    for condition in [*conditions, sa.or_(*some)] if some else conditions:
+        query = sa.select(*_COLUMNS).where(condition)
+        for row in session.execute(query).mappings():
+            rows[row["chain_id"]][row["host"]] = row
     return rows
 
 

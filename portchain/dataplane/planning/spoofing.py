@@ -97,6 +97,12 @@ def _frame_addresses_of(ports: Sequence[Port]) -> tuple[str, ...] | None:
     return tuple(sorted({mac for port in ports for mac in frame_addresses(port)}))
 
 
+@lru_cache(maxsize=1 << 12)
+def _as_prefix(address: str) -> str:
+    """Return the prefix of one address. Chains that share a group have the same senders."""
+    return str(ipaddress.ip_network(address))
+
+
 def check_senders(snapshot: ChainSnapshot) -> None:
     """Check that no sender on another network has an address of the functions' network.
 
@@ -107,7 +113,7 @@ def check_senders(snapshot: ChainSnapshot) -> None:
     for reverse, group in product(both_ways, groups):
         returning = _known(snapshot, _returning_ports(group, reverse=reverse))
         for sender in _senders(snapshot, reverse=reverse):
-            fixed = [str(ipaddress.ip_network(address)) for address in sender.fixed_ips]
+            fixed = list(map(_as_prefix, sender.fixed_ips))
             if sender.routes or all(
                 _without_subnets(fixed, sender, at) == fixed for at in returning
             ):

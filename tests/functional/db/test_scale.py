@@ -19,6 +19,8 @@ LONGEST = 20
 """KB of a message. Parts of a plan have 2 KB on average; where one ends depends on ids of ports."""
 STATEMENTS = 30
 """To create a chain with a logical source port, those for Neutron's quotas included."""
+ROWS_OF_CHAIN, KB_OF_CHAIN = 46, 0.2
+"""Of each chain with a group that changes: 20 rows are those of its ten hosts, read and written."""
 PAGES, ROWS_OF_PAGE = ("list chains, limit=100", "look for drift"), 100 * 100
 SORTED = "list chains, sort_key"  # an attribute without an index: the rows of the project
 
@@ -36,6 +38,16 @@ def test_costs_are_the_same_with_many_chains() -> None:
             assert many.rows < ROWS_OF_PAGE, row
         elif not row.what.startswith(SORTED):
             assert many.rows <= few.rows + TOLERANCE, row
+
+
+def test_a_group_costs_little_for_each_chain_that_uses_it() -> None:
+    """On ten hosts. What the chains share is read once, and sent compressed."""
+    (row,) = hosts.measure_shared_group((20, 120), 1)
+    few, many = row.costs
+    assert few.statements == many.statements
+    assert many.rows - few.rows <= 100 * ROWS_OF_CHAIN
+    assert row.messages == (10, 10)
+    assert row.longest[1] - row.longest[0] <= 100 * KB_OF_CHAIN
 
 
 def test_a_machine_concerns_as_many_hosts_however_many_a_chain_has() -> None:

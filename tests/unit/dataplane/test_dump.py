@@ -2,7 +2,7 @@
 
 import pytest
 
-from portchain.dataplane import pipeline
+from portchain.dataplane import flow, pipeline
 from portchain.dataplane.flow import Bridge, Flow, FlowKey, parse_flow
 
 WORDS = frozenset({"tcp", "reg8=0x1", "tp_dst=80"})
@@ -25,8 +25,8 @@ WORDS = frozenset({"tcp", "reg8=0x1", "tp_dst=80"})
     ],
 )
 def test_a_printed_flow_is_read_whatever_is_printed_of_it(printed, table, priority, match):
-    flow = parse_flow(Bridge.INT, f"{printed} actions=output:1, NORMAL ")
-    assert flow == Flow(FlowKey(Bridge.INT, table, priority, match), "output:1, NORMAL")
+    read = parse_flow(Bridge.INT, f"{printed} actions=output:1, NORMAL ")
+    assert read == Flow(FlowKey(Bridge.INT, table, priority, match), "output:1, NORMAL")
 
 
 @pytest.mark.parametrize("printed", ["table=x, priority=1", "table=1, priority=x"])
@@ -43,3 +43,13 @@ def test_the_check_of_actions_leaves_out_the_values_that_they_write():
         for n in range(100, 200)
     ]
     assert len({pipeline._without_values(text) for text in texts}) == 10
+
+
+def test_what_is_printed_before_the_priority_is_read_once_for_all_flows_of_a_table():
+    """It is the same text for all of them."""
+    flow._parse_words.cache_clear()
+    for number in range(300):
+        parse_flow(
+            Bridge.INT, f" cookie=0x1, table={number % 3}, priority={number},ip actions=drop"
+        )
+    assert flow._parse_words.cache_info().misses == 3

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from portchain.dataplane.arbitration import FlowArbiter
 from portchain.dataplane.compile import compile_chain
+from portchain.dataplane.ledger import FlowLedger
 from portchain.dataplane.plan import GraphIngress
 from portchain.host.priority_lock import PriorityLock
 from portchain.rpc.contract import PlanUpdate
@@ -119,6 +120,27 @@ def test_a_port_waits_for_its_own_chains_only(memory, computed, switch_has):
     assert seen[0] <= 4
     assert len(set(computed)) == MANY
     assert memory.holds_exactly(*others, own)
+
+
+def test_a_start_compares_each_chain_as_seldom_as_possible(memory, monkeypatch):
+    """With the flows of others: for the plan, to set it, and for what yields to other chains.
+
+    Changes of the ledger are not looked for, because the whole switch is compared.
+    """
+    plans = [chain_of(number, "vm1", "a") for number in range(1, MANY)]
+    start(memory, plans, lambda *_: None)
+    asked, popped = [], []
+    conflicts, pop_changes = FlowLedger.conflicts, FlowLedger.pop_changes
+
+    def noting(ledger, owner, entries):
+        asked.append(owner)
+        return conflicts(ledger, owner, entries)
+
+    monkeypatch.setattr(FlowLedger, "conflicts", noting)
+    monkeypatch.setattr(FlowLedger, "pop_changes", lambda one: popped.append(1) or pop_changes(one))
+    start(memory, plans, lambda *_: None)
+    assert {asked.count(plan.id) for plan in plans} == {2}
+    assert not popped
 
 
 def test_a_port_that_comes_before_the_first_slice_waits_for_its_own_chains(memory, computed):

@@ -10,7 +10,7 @@ from portchain.core import operating_status
 from portchain.core.model import ChainSnapshot, PairHealth
 from portchain.core.operating_status import GroupOperating, Operating
 from portchain.db import convert, models, pair_health, relations, snapshots
-from portchain.db.ports import load_ports_by_id
+from portchain.db.ports import load_places
 
 
 def of_groups(
@@ -22,7 +22,7 @@ def of_groups(
     """
     groups = snapshots.load_groups(session, group_ids)
     port_ids = {port_id for group in groups.values() for port_id in group.port_ids}
-    ports = load_ports_by_id(session, port_ids)
+    ports = load_places(session, port_ids)
     known = {**pair_health.known(session, groups.values(), ports), **(instead or {})}
     return {
         group_id: operating_status.of_group(group, ports, known)
@@ -35,9 +35,7 @@ def of_pairs(session: Any, rows: Sequence[models.PortPair]) -> dict[str, Operati
     groups = relations.groups_of_pairs(session, [row.id for row in rows])
     states = of_groups(session, sorted(set(groups.values()))) if groups else {}
     alone = [convert.pair(row) for row in rows if row.id not in groups]
-    ports = load_ports_by_id(
-        session, {port for pair in alone for port in (pair.ingress, pair.egress)}
-    )
+    ports = load_places(session, {port for pair in alone for port in (pair.ingress, pair.egress)})
     found = {pair.id: operating_status.of_pair(pair, ports) for pair in alone}
     return found | {
         pair_id: states[group_id].pairs[pair_id]

@@ -141,7 +141,9 @@ def show_by_id(
     """
     with db_api.CONTEXT_READER.using(context):
         rows = find(context, resource, ids)
-        return _show(context, resource, [rows[row_id] for row_id in ids], fields)
+        known = rows.values() if resource is PORT_CHAIN else ()
+        foreign = {row.id for row in known if row.has_foreign_parts}
+        return _show(context, resource, [rows[row_id] for row_id in ids], foreign, fields)
 
 
 @db_api.retry_if_session_inactive()
@@ -212,13 +214,17 @@ def show_page(
     with db_api.CONTEXT_READER.using(context):
         query = model_query.get_collection_query(context, resource.model, filters=filters)
         query = query.options(_without_tags(resource))
+        if resource is PORT_CHAIN:
+            query = query.options(orm.defer(models.PortChain.has_foreign_parts))
         if sorts:
             keys, directions = _order(resource, sorts, page_reverse)
             marker_row = find_one(context, resource, marker) if limit and marker else None
             query = sa_utils.paginate_query(
                 query, resource.model, limit, keys, marker=marker_row, sort_dirs=directions
             )
-        shown = _show(context, resource, list(query), fields)
+        rows = list(query)
+        foreign = _with_foreign_parts(context, rows) if resource is PORT_CHAIN else ()
+        shown = _show(context, resource, rows, foreign, fields)
         shown = [attributes.populate_project_info(one) for one in shown]
         return shown[::-1] if limit and page_reverse else shown
 
@@ -238,10 +244,34 @@ def _order(
     return keys, directions
 
 
+def _with_foreign_parts(context: Any, rows: Sequence[Any]) -> set[str]:
+    """Return the ids of the chains with groups or ports of other projects, where it matters.
+
+    To find out takes some 20 rows for each chain. It matters if the caller gets a reason, and may
+    not know the hosts in it.
+    """
+    chain = models.PortChain
+    explained = (
+        [] if context.is_admin else [row.id for row in rows if status.derive(status.facts(row))[1]]
+    )
+    if not explained:
+        return set()
+    query = sa.select(chain.id).where(chain.id.in_(explained), chain.has_foreign_parts)
+    return set(context.session.scalars(query))
+
+
 def _show(
-    context: Any, resource: Resource, rows: Sequence[Any], fields: Sequence[str] | None
+    context: Any,
+    resource: Resource,
+    rows: Sequence[Any],
+    foreign: Container[str],
+    fields: Sequence[str] | None,
 ) -> list[dict[str, Any]]:
-    shown = [_show_row(context, resource, row) for row in rows]
+    """Return what the API shows of rows.
+
+    :param foreign: ids of the chains with parts of other projects.
+    """
+    shown = [_show_row(context, resource, row, row.id in foreign) for row in rows]
     if not fields or not _OPERATING.isdisjoint(fields):
         for one, state in zip(shown, _operating(context.session, resource, rows), strict=False):
             one.update(_show_operating(state))
@@ -273,9 +303,11 @@ def _operating(session: Any, resource: Resource, rows: Sequence[Any]) -> list[Op
     return [found.get(row.id, _UNKNOWN) for row in rows]
 
 
-def _show_row(context: Any, resource: Resource, row: Any) -> dict[str, Any]:
+def _show_row(
+    context: Any, resource: Resource, row: Any, has_foreign_parts: bool
+) -> dict[str, Any]:
     shown = resource.show(row)
-    if resource is PORT_CHAIN and row.has_foreign_parts and not context.is_admin:
+    if has_foreign_parts and not context.is_admin:
         shown["status_reason"] = status.reason_without_hosts(row)
     if resource is PORT_PAIR_GROUP:
         shown["shared"] = sharing.is_shared_with(row, context.project_id)

@@ -21,7 +21,7 @@ STATEMENTS = 30
 """To create a chain with a logical source port, those for Neutron's quotas included."""
 ROWS_OF_CHAIN, KB_OF_CHAIN = 46, 0.2
 """Of each chain with a group that changes: 20 rows are those of its ten hosts, read and written."""
-PAGES, ROWS_OF_PAGE = ("list chains, limit=100", "look for drift"), 100 * 100
+ROWS_OF_PAGE = {"list chains, limit=100": 100 * 40, "look for drift": 100 * 100}
 SORTED = "list chains, sort_key"  # an attribute without an index: the rows of the project
 
 
@@ -34,8 +34,9 @@ def test_costs_are_the_same_with_many_chains() -> None:
         assert few.statements == many.statements, row
         if row.what.startswith("create chain, "):
             assert many.statements <= STATEMENTS, row
-        if row.what.startswith(PAGES):
-            assert many.rows < ROWS_OF_PAGE, row
+        pages = [most for what, most in ROWS_OF_PAGE.items() if row.what.startswith(what)]
+        if pages:
+            assert many.rows < pages[0], row
         elif not row.what.startswith(SORTED):
             assert many.rows <= few.rows + TOLERANCE, row
 

@@ -112,10 +112,11 @@ class FoundFlows:
                 matched = _exact(word[len(_MATCHES_POSITION) :])
                 if matched is not None:
                     self.path_ids.add(matched & _CHAIN_NUMBER)
-        if place := _place(flow):
+        table = flow.key.table  # most flows are in other tables
+        if table == _FORWARD and (place := _place(flow)):
             position, pair = place
             self.places[position & _CHAIN_NUMBER][position].add(pair)
-        elif (onward := _position_of_returned(flow)) is not None:
+        elif table == _LOCAL_SWITCHING and (onward := _position_of_returned(flow)) is not None:
             self.returned.add(onward & _CHAIN_NUMBER)
 
 

@@ -145,7 +145,8 @@ def _differ_in_weights_only(before: model.PortPairGroup, after: model.PortPairGr
     """Tell whether nothing but weights of pairs differs: chains need as many flows as before."""
 
     def without_weights(group: model.PortPairGroup) -> model.PortPairGroup:
-        pairs = tuple(replace(pair, weight=0) for pair in group.port_pairs)
+        # A pair of weight 0 needs other flows than one that is selected.
+        pairs = tuple(replace(pair, weight=min(pair.weight, 1)) for pair in group.port_pairs)
         return replace(group, port_pairs=pairs)
 
     return without_weights(before) == without_weights(after)

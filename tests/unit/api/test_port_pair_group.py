@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import pytest
 from neutron_lib import context as n_context
 from neutron_lib.db import api as db_api
 from oslo_utils import uuidutils
 
+from portchain.core import model
 from portchain.db import models
-from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
+from portchain.requests import groups
+from tests.unit.api.base import OTHER_PROJECT, PROJECT, ApiTestCase
 
 NO_TUPLES: dict[str, Any] = {"ingress_n_tuple": {}, "egress_n_tuple": {}}
 DEFAULT_PARAMETERS = {"lb_fields": [], "ppg_n_tuple_mapping": NO_TUPLES}
@@ -230,3 +233,16 @@ class PortPairGroupTest(ApiTestCase):
         self.show("port_pair_group", group, expect=404)
         # Its pairs are free again.
         self.create("port_pair_group", port_pairs=pairs)
+
+
+@pytest.mark.parametrize(
+    ("weights", "alike"), [((1, 5), True), ((5, 0), False), ((0, 0), True), ((0, 1), False)]
+)
+def test_a_pair_that_is_selected_from_now_on_differs_in_more_than_its_weight(
+    weights: tuple[int, int], alike: bool
+) -> None:
+    before, after = (
+        model.PortPairGroup("g", PROJECT, 1, (model.PortPair("a", PROJECT, "i", "e", weight=one),))
+        for one in weights
+    )
+    assert groups._differ_in_weights_only(before, after) is alike

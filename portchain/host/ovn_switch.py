@@ -6,7 +6,7 @@ ports on it, and tunnels. ``dataplane.interposing`` decides which rows that take
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,8 @@ from portchain.dataplane.interposing import (
     RowChange,
 )
 from portchain.dataplane.pipeline import BR_CHAIN_LIMITS
+from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.tracing.host_view import HostView, OvnBridge, OvnTunnel
 from portchain.host.bridge import (
     OPENFLOW,
     OPENFLOW_FOR_FLOODING,
@@ -52,6 +54,7 @@ from portchain.ovsdb.switch_database import SwitchDatabase
 LOG = log.getLogger(__name__)
 
 _FAIL_MODE = "secure"
+_WITHOUT_METADATA = "vxlan"  # its packets have no options
 _PROTOCOLS = sorted((OPENFLOW_FOR_FLOODING, OPENFLOW_OF_OPERATORS, OPENFLOW))
 
 
@@ -137,6 +140,21 @@ class OvnSwitch(OpenVSwitch):
             for port_id, row in rows.items()
             if row.is_plugged and row.ofport is not None
         }
+
+    # For traces, see ``host.tracer.TraceableSwitch``.
+
+    def view(self, plans: Sequence[ChainPlan]) -> HostView:
+        """See ``OpenVSwitch``: br-chain, and OVN's br-int.
+
+        :raises Exception: as ``read_ports``.
+        """
+        local, api = self.read_ports(), self._database.connect()
+        integration = integration_bridge(api)
+        rows = read_rows(api, integration)
+        bridges = {BR_CHAIN: Bridge.INT, integration: None}
+        found = interposing.interfaces_of_ports(rows)
+        names = {row.name: port_id for port_id, row in found.items()}
+        return HostView(local, bridges, plans, names, _ovn_bridge(integration, rows))
 
     def restore_wires(self) -> None:
         """Connect the ports of br-chain to their networks, without regard to chains.
@@ -288,6 +306,28 @@ def _wire(port_id: str, rows: Mapping[str, PortRow]) -> Wire | None:
     if gate is None or outer is None or not gate.is_plugged:
         return Wire(network.ofport)
     return Wire(network.ofport, gate.ofport, outer.is_bound)
+
+
+def _ovn_bridge(integration: str, rows: Collection[PortRow]) -> OvnBridge:
+    """Return where the ports of br-int lead that ovn-controller knows, but for those of ours."""
+    plugged = [row for row in rows if row.is_plugged and not row.on_br_chain]
+    numbers = {row.name: row.ofport for row in plugged if row.ofport is not None}
+    ports = {
+        port_id: numbers[row.name]
+        for port_id, row in interposing.interfaces_of_ports(plugged).items()
+    }
+    tunnels = {
+        row.options["remote_ip"]: OvnTunnel(numbers[row.name], row.type != _WITHOUT_METADATA)
+        for row in plugged
+        if not row.is_own and "remote_ip" in row.options
+    }
+    to_networks = f"patch-{integration}-to-"  # ovn-controller's names
+    physical = {
+        row.name.removeprefix(to_networks): numbers[row.name]
+        for row in plugged
+        if row.type == interposing.PATCH and row.name.startswith(to_networks)
+    }
+    return OvnBridge(integration, ports, tunnels, physical)
 
 
 def _tunnels(rows: Iterable[PortRow]) -> dict[str, int]:

@@ -105,8 +105,10 @@ SERVER_TOPIC = "port_chain-server"
 #      an older host does not say it.
 # 1.24 "packed_parts" instead of "parts": compressed, because a part has no greatest size. Older
 #      hosts get "parts".
+# 1.25 "tunnel_metadata" of a trace's packet: which logical ports of OVN it is from and for. A host
+#      of OVN that does not get it says that it cannot follow the packet.
 VERSION = "1.0"
-MINOR_VERSION = 24
+MINOR_VERSION = 25
 PACKETS_SINCE = 13
 """The first minor version whose hosts accept packets in MPLS."""
 PARTS_SINCE = 15

@@ -34,7 +34,7 @@ from portchain.dataplane.gates import gate_mac, gate_name, gated_ports
 from portchain.dataplane.interposing import BR_CHAIN, HOLD_SECONDS
 from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
 from portchain.dataplane.transition import TransitionTimeouts
-from portchain.host.bridge import OPENFLOW, ofctl_argv
+from portchain.host.bridge import OPENFLOW, appctl_argv, ofctl_argv
 from portchain.host.ovn_switch import OvnSwitch
 from portchain.host.reconciler import Reconciler
 from portchain.ovsdb.switch_database import SwitchDatabase
@@ -64,6 +64,13 @@ class Bridge:
     ) -> str:
         argv = ofctl_argv(f"unix:{self._folder}/{self.name}.mgmt", command, args, version)
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        return done.stdout
+
+    def appctl(self, command: str, *args: str) -> str:
+        argv = ["env", f"OVS_RUNDIR={self._folder}", *appctl_argv(command, *args)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
         return done.stdout

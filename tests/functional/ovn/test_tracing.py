@@ -1,0 +1,186 @@
+"""Traces on hosts of OVN say of a packet what really happens to it: random packets decide."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from portchain_lab.observe import packet_paths
+from portchain_lab.observe.capture import Capture
+from portchain_lab.waiting import wait_for
+
+from portchain.core.protocols import TCP, UDP
+from portchain.dataplane.plan import ChainPlan, Hop
+from portchain.dataplane.tracing.journey import Function, Journey, Outcome, follow
+from portchain.dataplane.tracing.packet import Packet
+from portchain.dataplane.tracing.steps import Decision, HostTrace, Start
+from portchain.host.live.frame import build
+from portchain.host.tracer import HostTracer
+from tests.full import in_full
+from tests.functional.ovn.cloud import DEADLINE, PORT, Cloud, running_cloud
+from tests.plans import ident
+
+(PACKETS,) = in_full([60], [20])
+"""In each of the situations below."""
+REFUSED_AT_SOURCE, REFUSED_AT_END, OTHER = 9005, 9006, 9001
+FOREIGN = "10.0.0.99"  # an address that no port may use
+ENDS = {"a": "h1", "b": "h1", "d": "h2", "e": "h1"}
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    with running_cloud() as one:
+        for number, (name, host) in enumerate(ENDS.items(), 10):
+            one.add(name, host, (name, f"10.0.0.{number}"))
+        one.add_function("f", "h1", 20)
+        one.add_function("g", "h2", 30)
+        one.add_function("i", "h2", 40)
+        one.add_function("k", "h1", 50, "l2")
+        add_security_groups(one)
+        one.settle()
+        yield one
+
+
+def add_security_groups(cloud: Cloud) -> None:
+    """Add rules with connection tracking, as ML2/OVN writes them for security groups."""
+    cloud.nb("pg-add", "sg", *map(ident, ENDS))
+    for direction, port, refused in (
+        ("from-lport", "inport", REFUSED_AT_SOURCE),
+        ("to-lport", "outport", REFUSED_AT_END),
+    ):
+        allowed = f"{port} == @sg && ip4 && udp.dst != {refused}"
+        cloud.nb("acl-add", "sg", direction, "1002", allowed, "allow-related")
+        allowed = f"{port} == @sg && tcp"
+        cloud.nb("acl-add", "sg", direction, "1002", allowed, "allow-related")
+        cloud.nb("acl-add", "sg", direction, "1001", f"{port} == @sg && ip", "drop")
+
+
+class Places:
+    """Where things are in a cloud; implements ``journey.Topology``."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        machines = cloud.machines.values()
+        self._nics = {nic.port_id: (machine, nic) for machine in machines for nic in machine.nics}
+
+    def host_of(self, port_id: str) -> str:
+        return self._nics[port_id][0].host
+
+    def host_at(self, address: str) -> str:
+        return next(host for host in self._cloud.agents if self.tunnel_address(host) == address)
+
+    def tunnel_address(self, host: str) -> str:
+        return self._cloud.lab.layout.tunnel_ip(host)
+
+    def mac_of(self, port_id: str) -> str:
+        return self._nics[port_id][1].mac_address
+
+    def port_with(self, mac: str) -> str:
+        found = (port for port, (_, nic) in self._nics.items() if nic.mac_address == mac)
+        return next(found, "")
+
+    def function(self, pair_id: str) -> Function:
+        names = {ident(name): name for name in self._cloud.machines}
+        target = self._cloud.target(names[pair_id])
+        one, other = target.ingress_port, target.egress_port
+        return Function(target.function, {one: other, other: one})
+
+
+def follow_in(cloud: Cloud, sender: str, packet: Packet) -> Journey:
+    """Trace a packet, as the server does."""
+
+    def ask(host: str, start: Start, at_host: Packet) -> HostTrace:
+        agent = cloud.agents[host]
+        view = agent.switch.view(agent.reconciler.plans)
+        return HostTracer(agent.switch).trace(view, start, at_host)
+
+    return follow(ident(sender), packet, Places(cloud), ask)
+
+
+def trail_of(journey: Journey) -> tuple[str, ...]:
+    """Return the ids of the ports that a traced packet passes, without the one that sends it."""
+    passed = (Decision.DELIVERED, Decision.RETURNED)
+    return tuple(step.port_id for _, step in journey.steps if step.decision in passed)
+
+
+def random_packets(draw: random.Random, cloud: Cloud) -> list[tuple[str, Packet]]:
+    """Return packets with their senders. Each has a source port of its own."""
+    found = []
+    for source_port in draw.sample(range(20000, 60000), PACKETS):
+        sender, receiver = draw.choice((("a", "d"), tuple(draw.sample(sorted(ENDS), 2))))
+        ends = [cloud.machines[name].nics[0] for name in (sender, receiver)]
+        protocol = draw.choice((UDP, UDP, TCP))
+        number = draw.choice((PORT, PORT, OTHER, REFUSED_AT_SOURCE, REFUSED_AT_END))
+        packet = Packet(
+            *(ends[0].mac_address, ends[1].mac_address, "IPv4", ends[0].ip, ends[1].ip),
+            *(protocol, source_port, number),
+        )
+        if draw.random() < 0.1:
+            packet = replace(packet, source=FOREIGN)
+        found.append((sender, packet))
+    return found
+
+
+def send(cloud: Cloud, packets: Iterable[tuple[str, Packet]]) -> dict[int, tuple[str, ...]]:
+    """Send packets from the ports; return the source port of each that is seen -> its path."""
+    vifs: dict[str, Any] = {}
+    for agent in cloud.agents.values():
+        vifs |= agent.switch.vifs()
+    with Capture(cloud.machines.values()) as capture:
+        for sender, packet in packets:
+            vifs[ident(sender)].take_in(build(packet, bytes(16)))
+        capture.wait_until_quiet()
+        frames = capture.stop()
+    seen = packet_paths.observations(frames, promiscuous=True)
+    return {one.five_tuple.source_port: one.ports for one in packet_paths.traces(seen)}
+
+
+def check(cloud: Cloud, draw: random.Random) -> Counter[str]:
+    """Compare traces with where packets go; return how many packets had each outcome."""
+    packets, seen = random_packets(draw, cloud), Counter[str]()
+    journeys = [follow_in(cloud, sender, packet) for sender, packet in packets]
+    paths = send(cloud, packets)
+    for (sender, packet), journey in zip(packets, journeys, strict=True):
+        path = tuple(map(ident, paths.get(packet.source_port, ())))
+        assert trail_of(journey) == path, (sender, packet, path, journey)
+        arrived = bool(path) and Places(cloud).mac_of(path[-1]) == packet.eth_dst
+        assert journey.outcome is (Outcome.DELIVERED if arrived else Outcome.DROPPED), journey
+        decisions = {step.decision for _, step in journey.steps}
+        is_chained = Decision.CLASSIFIED in decisions
+        assert (Decision.NOT_CLASSIFIED in decisions) is not is_chained, journey
+        seen["dropped" if not arrived else "chained" if is_chained else "plain"] += 1
+    return seen
+
+
+def realise(cloud: Cloud, plan: ChainPlan) -> None:
+    """Realise a plan, and wait until packets pass it: the first ones wait for addresses."""
+    cloud.realise(plan)
+    wait_for(lambda: not cloud.paths("a", "d")[0].lost, DEADLINE, "packets to pass the chain")
+
+
+def with_pairs(cloud: Cloud, plan: ChainPlan, hop: int, *names: str) -> ChainPlan:
+    """Return a plan with several pairs in one of its groups."""
+    (path,) = plan.paths
+    hops = list(path.hops)
+    hops[hop] = Hop(hops[hop].group_id, tuple(map(cloud.target, names)))
+    return replace(plan, paths=(replace(path, hops=tuple(hops)),))
+
+
+def plans(cloud: Cloud) -> Iterator[ChainPlan]:
+    """Yield plans: functions on both hosts, groups of two, a function that bridges."""
+    yield cloud.plan("a", "d", "f", "g")
+    yield with_pairs(cloud, cloud.plan("a", "d", "f", "g"), 1, "g", "i")
+    yield with_pairs(cloud, cloud.plan("a", "d", "k", "f"), 1, "f", "i")
+
+
+def test_traces_agree_with_where_packets_go(cloud: Cloud) -> None:
+    seen, draw = Counter[str](), random.Random(20)
+    for plan in plans(cloud):
+        realise(cloud, plan)
+        seen += check(cloud, draw)
+        cloud.withdraw()
+    seen += check(cloud, draw)
+    assert min(seen[kind] for kind in ("chained", "plain", "dropped")) > PACKETS / 2, seen
+    assert seen.total() == 4 * PACKETS

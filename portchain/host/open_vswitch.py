@@ -4,6 +4,7 @@ import ipaddress
 import operator
 from collections import Counter as Tally
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from neutron.agent.common import ovs_lib
@@ -39,6 +40,7 @@ from portchain.host.bridge import BridgeConnection, PortRows
 from portchain.host.flood_control import FloodControl
 from portchain.host.health.channel import PacketChannel
 from portchain.host.live.switch import Vif
+from portchain.host.tracer import Tracing
 
 # Open vSwitch has an interface type of its own for GRE over IPv6; Neutron's constant lacks it.
 _TUNNEL_TYPES = frozenset({*ovs_constants.TUNNEL_NETWORK_TYPES, n_const.TYPE_GRE_IP6})
@@ -157,6 +159,10 @@ class OpenVSwitch:
         rows = self._interfaces(Bridge.INT)
         found = ((row["name"], row["external_ids"].get("iface-id", "")) for row in rows)
         return {name: port_id for name, port_id in found if port_id}
+
+    def tracing(self) -> AbstractContextManager[Tracing]:
+        """Return this switch: it traces packets itself."""
+        return nullcontext(self)
 
     def appctl(self, command: str, *args: str) -> str:
         """Give ovs-vswitchd a command; see ``BridgeConnection``."""

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from portchain.dataplane.flow import Bridge, Flow, parse_dump
@@ -25,11 +26,8 @@ _NO_METADATA = (
 _OPEN_CONNECTION = "trk,est"
 
 
-class TraceableSwitch(Protocol):
-    """The switch of a host that can be asked about packets."""
-
-    def view(self, plans: Sequence[ChainPlan]) -> HostView:
-        """Return what is known of the host."""
+class Tracing(Protocol):
+    """An ovs-vswitchd that can be asked about packets."""
 
     def appctl(self, command: str, *args: str) -> str:
         """Give ovs-vswitchd a command, and return its answer; raise if it refuses."""
@@ -38,10 +36,23 @@ class TraceableSwitch(Protocol):
         """Return the flows of a table of a bridge as ``ovs-ofctl dump-flows`` prints them."""
 
 
+class TraceableSwitch(Protocol):
+    """The switch of a host that packets are traced in."""
+
+    def view(self, plans: Sequence[ChainPlan]) -> HostView:
+        """Return what is known of the host."""
+
+    def tracing(self) -> AbstractContextManager[Tracing]:
+        """Return what answers for the switch until the context ends.
+
+        :raises UnreachableSwitchError: nothing does, and the text says why.
+        """
+
+
 class HostTracer:
     """Traces packets on one host."""
 
-    def __init__(self, switch: TraceableSwitch) -> None:
+    def __init__(self, switch: Tracing) -> None:
         self._switch = switch
 
     def trace(self, view: HostView, start: Start, packet: Packet) -> HostTrace:

@@ -1,7 +1,10 @@
 """Where a packet enters a host of OVN: on br-chain, or on OVN's own bridge."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -10,7 +13,11 @@ from portchain.dataplane.plan import ChainPlan
 from portchain.dataplane.tracing.host_view import HostView, OvnBridge, OvnTunnel
 from portchain.dataplane.tracing.packet import Label, Packet
 from portchain.dataplane.tracing.steps import Decision, Exit, HostTrace, Reach, Start
-from portchain.host.tracer import HostTracer
+from portchain.host.bridge import UnreachableSwitchError
+from portchain.host.trace_service import TraceService
+from portchain.host.tracer import HostTracer, Tracing
+from portchain.host.worker import HostWorker
+from portchain.rpc import trace_codec
 from tests.plans import TUNNEL_IPS, ident, mac, ovn_switch
 
 PLAIN = Packet(mac("vm"), mac("dst"), "IPv4", "10.0.0.10", "10.0.0.20", 17, 1000, 100)
@@ -31,9 +38,6 @@ class Switch:
     """Says that a packet is dropped; notes where it entered."""
 
     asked = ""
-
-    def view(self, plans: Sequence[ChainPlan]) -> HostView:
-        return VIEW
 
     def appctl(self, command: str, *args: str) -> str:
         bridge, flow = args
@@ -169,3 +173,49 @@ def test_a_trace_without_ovns_bridge_goes_on_as_if_its_checks_passed() -> None:
     assert (command, bridge, actions) == ("ofproto/trace-packet-out", "br-chain", "resubmit(,60)")
     assert f"dl_dst={mac('dst')}" in flow
     assert "reg" not in flow
+
+
+# --- What answers for a switch.
+
+
+class Elsewhere:
+    """A switch that something else is asked for, or nothing."""
+
+    def __init__(self, tracing: Switch | None) -> None:
+        self._tracing = tracing
+        self.is_open = False
+
+    def view(self, plans: Sequence[ChainPlan]) -> HostView:
+        assert not self.is_open, "ports are read by another thread, which must not wait for this"
+        return VIEW
+
+    @contextmanager
+    def tracing(self) -> Iterator[Tracing]:
+        if self._tracing is None:
+            raise UnreachableSwitchError("install it")
+        self.is_open = True
+        yield self._tracing
+        self.is_open = False
+
+
+def answer_of(switch: Elsewhere) -> HostTrace:
+    def ask(question: Callable[[], Any], seconds: float) -> Any:
+        return question()
+
+    worker = SimpleNamespace(reconciler=SimpleNamespace(plans=()), ask=ask, host="h1")
+    service = TraceService(cast("HostWorker", worker), switch)
+    request = trace_codec.encode_request(Start(port_id=ident("vm")), PLAIN)
+    return trace_codec.decode_trace(service(request))
+
+
+def test_the_service_asks_what_answers_for_the_switch() -> None:
+    tracing = Switch()
+    switch = Elsewhere(tracing)
+    assert answer_of(switch).steps[-1].decision is Decision.DROPPED
+    assert tracing.asked == f"br-chain in_port={VM}"
+    assert not switch.is_open
+
+
+def test_the_service_says_why_nothing_answers_for_the_switch() -> None:
+    (step,) = answer_of(Elsewhere(None)).steps
+    assert (step.decision, step.reason) == (Decision.LOST, "install it")

@@ -166,14 +166,22 @@ class Cloud:
 
     # Machines.
 
-    def add(self, name: str, host: str, *ports: tuple[str, str], kind: str = "plain") -> None:
+    def add(
+        self,
+        name: str,
+        host: str,
+        *ports: tuple[str, str],
+        kind: str = "plain",
+        network: str = NETWORK,
+    ) -> None:
         """Add a machine.
 
         :param ports: name and address of each port.
+        :param network: name of the logical switch.
         """
         nics = [
             vif.Nic(
-                *(f"eth{number}", ident(port), port, NETWORK, mac(port)),
+                *(f"eth{number}", ident(port), port, network, mac(port)),
                 (f"{address}/{PREFIX}",),
                 *("", 1500),
             )
@@ -183,7 +191,7 @@ class Cloud:
         netns.create([space])
         for nic in nics:
             owned = f"{nic.mac_address} {nic.ip}"
-            add = ("lsp-add", NETWORK, nic.port_id, "--", "lsp-set-addresses", nic.port_id, owned)
+            add = ("lsp-add", network, nic.port_id, "--", "lsp-set-addresses", nic.port_id, owned)
             self.nb(*add, "--", "lsp-set-port-security", nic.port_id, owned)
         machine = VirtualMachine(name, str(uuid.uuid4()), host, space, kind, tuple(nics))
         self.machines[name] = machine

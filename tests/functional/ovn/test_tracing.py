@@ -19,28 +19,61 @@ from portchain.dataplane.tracing.steps import Decision, HostTrace, Start
 from portchain.host.live.frame import build
 from portchain.host.tracer import HostTracer
 from tests.full import in_full
-from tests.functional.ovn.cloud import DEADLINE, PORT, Cloud, running_cloud
+from tests.functional.ovn.cloud import DEADLINE, NETWORK, PORT, Cloud, running_cloud
 from tests.plans import ident
 
-(PACKETS,) = in_full([60], [20])
-"""In each of the situations below."""
+(PACKETS,) = in_full([65], [10])
+"""In each of the situations below, on each kind of network; there are more than 500 in all."""
+SITUATIONS = 4
 REFUSED_AT_SOURCE, REFUSED_AT_END, OTHER = 9005, 9006, 9001
 FOREIGN = "10.0.0.99"  # an address that no port may use
 ENDS = {"a": "h1", "b": "h1", "d": "h2", "e": "h1"}
+BEHIND_ROUTER, ROUTER_MAC = "z", "fa:16:3e:ff:00:01"
 
 
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
+@pytest.fixture(scope="module", params=["geneve", "vlan"])
+def cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
     with running_cloud() as one:
+        if request.param == "vlan":
+            add_physical_network(one)
         for number, (name, host) in enumerate(ENDS.items(), 10):
             one.add(name, host, (name, f"10.0.0.{number}"))
         one.add_function("f", "h1", 20)
         one.add_function("g", "h2", 30)
         one.add_function("i", "h2", 40)
-        one.add_function("k", "h1", 50, "l2")
+        # Between two ports of a network that floods, a function that bridges is a loop.
+        one.add_function("k", "h1", 50, "l3" if request.param == "vlan" else "l2")
+        add_router(one)
         add_security_groups(one)
         one.settle()
         yield one
+
+
+def add_physical_network(cloud: Cloud) -> None:
+    """Have OVN send the network's packets between hosts with a tag, and in no tunnel."""
+    mapping = "external_ids:ovn-bridge-mappings=physnet1:br-phy"
+    for host in cloud.agents:
+        cloud.lab.vsctl(host, "set", "open_vswitch", ".", mapping)
+    cloud.nb(
+        *("lsp-add", NETWORK, "provnet-1", "", "7"),
+        *("--", "lsp-set-type", "provnet-1", "localnet"),
+        *("--", "lsp-set-addresses", "provnet-1", "unknown"),
+        *("--", "lsp-set-options", "provnet-1", "network_name=physnet1"),
+    )
+
+
+def add_router(cloud: Cloud) -> None:
+    """Add a router to another network, and a machine there."""
+    cloud.nb("ls-add", "far")
+    cloud.nb("lr-add", "router")
+    sides = ((NETWORK, ROUTER_MAC, "10.0.0.1/24"), ("far", "fa:16:3e:ff:00:02", "10.1.0.1/24"))
+    for network, address, prefix in sides:
+        port, own = f"{network}-to-router", f"router-to-{network}"
+        cloud.nb("lrp-add", "router", own, address, prefix)
+        cloud.nb("lsp-add", network, port, "--", "lsp-set-type", port, "router")
+        cloud.nb("lsp-set-addresses", port, "router")
+        cloud.nb("lsp-set-options", port, f"router-port={own}")
+    cloud.add(BEHIND_ROUTER, "h2", (BEHIND_ROUTER, "10.1.0.9"), network="far")
 
 
 def add_security_groups(cloud: Cloud) -> None:
@@ -105,11 +138,17 @@ def trail_of(journey: Journey) -> tuple[str, ...]:
     return tuple(step.port_id for _, step in journey.steps if step.decision in passed)
 
 
-def random_packets(draw: random.Random, cloud: Cloud) -> list[tuple[str, Packet]]:
-    """Return packets with their senders. Each has a source port of its own."""
-    found = []
+Sent = tuple[str, str, Packet]
+"""The names of sender and receiver, and the packet."""
+
+
+def random_packets(draw: random.Random, cloud: Cloud) -> list[Sent]:
+    """Return packets. Each has a source port of its own."""
+    found: list[Sent] = []
     for source_port in draw.sample(range(20000, 60000), PACKETS):
-        sender, receiver = draw.choice((("a", "d"), tuple(draw.sample(sorted(ENDS), 2))))
+        sender, receiver = draw.choice((("a", "d"), ("a", "d"), draw.sample(sorted(ENDS), 2)))
+        if draw.random() < 0.1:
+            receiver = BEHIND_ROUTER
         ends = [cloud.machines[name].nics[0] for name in (sender, receiver)]
         protocol = draw.choice((UDP, UDP, TCP))
         number = draw.choice((PORT, PORT, OTHER, REFUSED_AT_SOURCE, REFUSED_AT_END))
@@ -119,17 +158,19 @@ def random_packets(draw: random.Random, cloud: Cloud) -> list[tuple[str, Packet]
         )
         if draw.random() < 0.1:
             packet = replace(packet, source=FOREIGN)
-        found.append((sender, packet))
+        if receiver == BEHIND_ROUTER:
+            packet = replace(packet, eth_dst=ROUTER_MAC)
+        found.append((sender, receiver, packet))
     return found
 
 
-def send(cloud: Cloud, packets: Iterable[tuple[str, Packet]]) -> dict[int, tuple[str, ...]]:
+def send(cloud: Cloud, packets: Iterable[Sent]) -> dict[int, tuple[str, ...]]:
     """Send packets from the ports; return the source port of each that is seen -> its path."""
     vifs: dict[str, Any] = {}
     for agent in cloud.agents.values():
         vifs |= agent.switch.vifs()
     with Capture(cloud.machines.values()) as capture:
-        for sender, packet in packets:
+        for sender, _, packet in packets:
             vifs[ident(sender)].take_in(build(packet, bytes(16)))
         capture.wait_until_quiet()
         frames = capture.stop()
@@ -140,12 +181,12 @@ def send(cloud: Cloud, packets: Iterable[tuple[str, Packet]]) -> dict[int, tuple
 def check(cloud: Cloud, draw: random.Random) -> Counter[str]:
     """Compare traces with where packets go; return how many packets had each outcome."""
     packets, seen = random_packets(draw, cloud), Counter[str]()
-    journeys = [follow_in(cloud, sender, packet) for sender, packet in packets]
+    journeys = [follow_in(cloud, sender, packet) for sender, _, packet in packets]
     paths = send(cloud, packets)
-    for (sender, packet), journey in zip(packets, journeys, strict=True):
+    for (sender, receiver, packet), journey in zip(packets, journeys, strict=True):
         path = tuple(map(ident, paths.get(packet.source_port, ())))
         assert trail_of(journey) == path, (sender, packet, path, journey)
-        arrived = bool(path) and Places(cloud).mac_of(path[-1]) == packet.eth_dst
+        arrived = path[-1:] == (ident(receiver),)
         assert journey.outcome is (Outcome.DELIVERED if arrived else Outcome.DROPPED), journey
         decisions = {step.decision for _, step in journey.steps}
         is_chained = Decision.CLASSIFIED in decisions
@@ -169,7 +210,7 @@ def with_pairs(cloud: Cloud, plan: ChainPlan, hop: int, *names: str) -> ChainPla
 
 
 def plans(cloud: Cloud) -> Iterator[ChainPlan]:
-    """Yield plans: functions on both hosts, groups of two, a function that bridges."""
+    """Yield plans: functions on both hosts, groups of two, a function that may bridge."""
     yield cloud.plan("a", "d", "f", "g")
     yield with_pairs(cloud, cloud.plan("a", "d", "f", "g"), 1, "g", "i")
     yield with_pairs(cloud, cloud.plan("a", "d", "k", "f"), 1, "f", "i")
@@ -183,4 +224,4 @@ def test_traces_agree_with_where_packets_go(cloud: Cloud) -> None:
         cloud.withdraw()
     seen += check(cloud, draw)
     assert min(seen[kind] for kind in ("chained", "plain", "dropped")) > PACKETS / 2, seen
-    assert seen.total() == 4 * PACKETS
+    assert seen.total() == SITUATIONS * PACKETS

@@ -12,6 +12,8 @@ from portchain_lab.observe.capture import Capture
 from portchain_lab.waiting import wait_for
 
 from portchain.core.protocols import TCP, UDP
+from portchain.dataplane.interposing import BR_CHAIN
+from portchain.dataplane.pipeline import TABLES
 from portchain.dataplane.plan import ChainPlan, Hop
 from portchain.dataplane.tracing.journey import Function, Journey, Outcome, follow
 from portchain.dataplane.tracing.packet import Packet
@@ -196,8 +198,13 @@ def check(cloud: Cloud, draw: random.Random) -> Counter[str]:
 
 
 def realise(cloud: Cloud, plan: ChainPlan) -> None:
-    """Realise a plan, and wait until packets pass it: the first ones wait for addresses."""
+    """Realise a plan, and wait until packets pass it."""
     cloud.realise(plan)
+    wait_until_passed(cloud)
+
+
+def wait_until_passed(cloud: Cloud) -> None:
+    """The first packets wait for addresses of tunnel ends and machines."""
     wait_for(lambda: not cloud.paths("a", "d")[0].lost, DEADLINE, "packets to pass the chain")
 
 
@@ -225,3 +232,25 @@ def test_traces_agree_with_where_packets_go(cloud: Cloud) -> None:
     seen += check(cloud, draw)
     assert min(seen[kind] for kind in ("chained", "plain", "dropped")) > PACKETS / 2, seen
     assert seen.total() == SITUATIONS * PACKETS
+
+
+def test_a_packet_is_followed_that_would_be_the_first_one(cloud: Cloud) -> None:
+    """A packet has br-chain learn its destination before OVN's checks; a trace has no effects.
+
+    A function that bridges keeps the destination.
+    """
+    realise(cloud, cloud.plan("a", "d", "k"))
+    next_hops = f"table={TABLES['NEXT_HOPS'].number}"
+    cloud.lab.ofctl("h1", "del-flows", BR_CHAIN, next_hops)
+    source, end = (cloud.machines[name].nics[0] for name in ("a", "d"))
+    packet = Packet(
+        *(source.mac_address, end.mac_address, "IPv4", source.ip, end.ip, UDP, 30000, PORT)
+    )
+    journey = follow_in(cloud, "a", packet)
+    assert next_hops not in cloud.lab.ofctl("h1", "dump-flows", BR_CHAIN, next_hops)
+    wait_until_passed(cloud)  # entries of the datapath from before learn nothing at once
+    assert next_hops in cloud.lab.ofctl("h1", "dump-flows", BR_CHAIN, next_hops)
+    paths = send(cloud, [("a", "d", packet)])
+    cloud.withdraw()
+    assert trail_of(journey) == tuple(map(ident, paths[30000]))
+    assert journey.outcome is Outcome.DELIVERED

@@ -1,8 +1,9 @@
 """Traces packets on one host: asks Open vSwitch, which changes nothing when it traces."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Protocol
 
 from portchain.dataplane.flow import Bridge, Flow, parse_dump
@@ -14,6 +15,7 @@ from portchain.dataplane.tracing.output import Action, Event, parse, parse_ports
 from portchain.dataplane.tracing.packet import Packet
 from portchain.dataplane.tracing.packet_state import PacketState
 from portchain.dataplane.tracing.parts import Explained, Frozen
+from portchain.dataplane.tracing.reasons import ANSWERED
 from portchain.dataplane.tracing.steps import Decision, HostTrace, Start, Step
 
 _MOST_PARTS = 8
@@ -71,7 +73,7 @@ class HostTracer:
             part = self._explain(text, view, state, is_start=bool(start.port_id) and not steps)
             steps += part.steps
             if part.frozen is None:
-                return HostTrace(tuple(steps), part.exits)
+                return HostTrace(tuple(_with_answers(view, start, steps)), part.exits)
             rest = list(part.frozen.actions) or self._rest_of(view, part.frozen)
             if rest is None:
                 break
@@ -154,6 +156,14 @@ def _no_place(start: Start) -> Step:
         return Step(Decision.DROPPED, reason, peer=start.peer)
     reason = "this host has no bridge for the physical network"
     return Step(Decision.DROPPED, reason, peer=start.network)
+
+
+def _with_answers(view: HostView, start: Start, steps: list[Step]) -> Iterator[Step]:
+    """Yield steps; those that deliver a packet to its sender say that it is OVN's answer."""
+    for step in steps:
+        is_back = step.decision is Decision.DELIVERED and step.port_id == start.port_id
+        is_answer = view.local.has_br_chain and is_back and not step.pair_id
+        yield replace(step, reason=ANSWERED) if is_answer else step
 
 
 def _forwards_normally(event: Event) -> bool:

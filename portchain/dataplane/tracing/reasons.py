@@ -12,6 +12,7 @@ KEPT_OUT = {
     Priority.TO_GROUP: "broadcast and multicast packets stay out of chains",
     Priority.LINK_TRAFFIC: "neighbour discovery and DHCP stay out of chains",
 }
+ANSWERED = "OVN answers it, and the answer comes back to the port that has sent it"
 VISITED_ALL = "it has visited all functions of its chain"
 ROUTED = "a router forwards it for an end of the chain, and it was classified where it was sent"
 TO_CHECKS = "into OVN, whose checks of what the port sends come before the chain"
@@ -151,8 +152,8 @@ def _why_ovn(visits: list[Visit]) -> str:
     cookies = [f"{visit.cookie:#x}" for visit in (*before[-1:], last) if visit.cookie]
     look = f": see {' and '.join(cookies)} in ovn-sbctl --uuid lflow-list" if cookies else ""
     return (
-        "OVN drops it (port security, a security group, a chain's guard, or no way to its "
-        f"destination){look}"
+        "OVN does not forward it (port security, a security group, a chain's guard, no way to its "
+        f"destination, or ovn-controller answers it){look}"
     )
 
 

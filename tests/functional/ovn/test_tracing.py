@@ -11,7 +11,7 @@ from portchain_lab.observe import packet_paths
 from portchain_lab.observe.capture import Capture
 from portchain_lab.waiting import wait_for
 
-from portchain.core.protocols import TCP, UDP
+from portchain.core.protocols import ICMP, TCP, UDP
 from portchain.dataplane.interposing import BR_CHAIN
 from portchain.dataplane.pipeline import TABLES
 from portchain.dataplane.plan import ChainPlan, Hop
@@ -87,7 +87,7 @@ def add_security_groups(cloud: Cloud) -> None:
     ):
         allowed = f"{port} == @sg && ip4 && udp.dst != {refused}"
         cloud.nb("acl-add", "sg", direction, "1002", allowed, "allow-related")
-        allowed = f"{port} == @sg && tcp"
+        allowed = f"{port} == @sg && (tcp || icmp)"
         cloud.nb("acl-add", "sg", direction, "1002", allowed, "allow-related")
         cloud.nb("acl-add", "sg", direction, "1001", f"{port} == @sg && ip", "drop")
 
@@ -254,3 +254,16 @@ def test_a_packet_is_followed_that_would_be_the_first_one(cloud: Cloud) -> None:
     cloud.withdraw()
     assert trail_of(journey) == tuple(map(ident, paths[30000]))
     assert journey.outcome is Outcome.DELIVERED
+
+
+def test_what_ovn_answers_is_said_to_be_answered(cloud: Cloud) -> None:
+    """A ping of the router comes back as the answer, without having left OVN's flows."""
+    source = cloud.machines["b"].nics[0]
+    ping = Packet(source.mac_address, ROUTER_MAC, "IPv4", source.ip, "10.0.0.1", ICMP, 8, 0)
+    journey = follow_in(cloud, "b", ping)
+    last = journey.steps[-1][1]
+    assert (last.decision, last.port_id) == (Decision.DELIVERED, ident("b"))
+    assert "OVN answers it" in last.reason
+    nobody = follow_in(cloud, "b", replace(ping, destination="10.1.0.77"))
+    assert nobody.outcome is Outcome.DROPPED
+    assert "no way to its destination" in nobody.steps[-1][1].reason

@@ -728,7 +728,7 @@ def visit(
         ([visit("br-int", 25, 2, ours=False)], INT, "MAC spoofing"),
         ([visit("br-int", 93, 2, ours=False)], INT, "no flow of Neutron's in table 93"),
         ([visit("br-chain", 150, Priority.ENTER)], INT, "comes from its gate"),
-        ([visit("br-int", 8, 50), visit("br-int", 9, 0)], None, "OVN drops it"),
+        ([visit("br-int", 8, 50), visit("br-int", 9, 0)], None, "OVN does not forward it"),
     ],
 )
 def test_reasons_follow_from_the_last_flow(

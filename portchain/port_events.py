@@ -1,4 +1,4 @@
-"""Decides which changes of Neutron's ports and agents affect port chains.
+"""Decides which changes of Neutron's ports, subnets and agents affect port chains.
 
 Pure functions over the dicts of Neutron's events.
 """
@@ -60,6 +60,15 @@ def changes_tunnels(known: Mapping[str, Any], reported: Mapping[str, Any]) -> bo
     :param reported: the configurations that it reports now.
     """
     return any(known.get(name) != reported.get(name) for name in ("tunneling_ip", "tunnel_types"))
+
+
+def changes_gateways(*states: Mapping[str, Any]) -> bool:
+    """Return whether an event of a subnet gives its network other prefixes or gateways.
+
+    :param states: the subnet as it was created or deleted, or before and after an update. An
+        update cannot change its prefix.
+    """
+    return len(states) == 1 or len({state["gateway_ip"] for state in states}) > 1
 
 
 def with_all_addresses(*states: Mapping[str, Any]) -> model.Port:

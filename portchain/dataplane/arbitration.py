@@ -195,7 +195,6 @@ class _Pass:
         self._precedences = precedences
         self._queue: list[Precedence] = []
         self._queued: set[str] = set()
-        self._failed: set[str] = set()
         # The flows that yield, set after all others.
         self._guards: dict[str, frozenset[Flow]] = {}
         self._draining: dict[str, frozenset[Flow]] = {}
@@ -214,7 +213,7 @@ class _Pass:
                 self._enqueue(blocked)
             self._decisions.unblock(chain_id)
             self._realise(chain_id, self._state(chain_id))
-        failed = sorted(self._failed, key=self._precedence)
+        failed = self.in_order(one for one, found in self._outcomes.items() if found.failures)
         for chain_id in failed:
             self._fall_back(chain_id)
         self._guards |= {chain_id: self._bypass_guard(chain_id) for chain_id in failed}
@@ -282,7 +281,6 @@ class _Pass:
         self._displace_others(chain_id, entries)
         self._ledger.set(chain_id, entries)
         self._decisions.note_size(chain_id, _project_of(state), len(entries))
-        self._failed.discard(chain_id)
         self._decisions.activate(chain_id, state)
         self._guards[chain_id] = compiled.bypass_guard
         # Rapid changes must not multiply what a chain takes: they cost packets in flight instead.
@@ -317,7 +315,6 @@ class _Pass:
     def _fail(self, chain_id: str, state: ChainTransition, exc: Exception) -> None:
         reason = exc.reason if isinstance(exc, FlowConflictError) else str(exc) or repr(exc)
         self._decisions.deactivate(chain_id)
-        self._failed.add(chain_id)
         self._ledger.set(chain_id, ())
         self._draining[chain_id] = self._compile_fallback(state, None).draining
         self._outcomes[chain_id] = Outcome(reason, failures=(exc,))

@@ -103,6 +103,8 @@ class LocalSwitch:
     :param limits: what the operator allows chains to take.
     :param has_rate_limits: whether Neutron's agent limits the packet rates of ports here (QoS).
     :param lacks: what the datapath lacks of what chains may need, as far as known.
+    :param largest_meter: the largest number of a meter of the bridge of chains; 0 if the datapath
+        has no meters, or as long as the switch has not said.
     :param has_br_chain: whether chains are steered on a bridge of their own, in front of OVN's
         br-int, where ``tunnels`` end as well. ``patch_to_tun`` is ``FROM_TUNNELS`` then, and
         ``patch_to_int`` is None.
@@ -120,6 +122,7 @@ class LocalSwitch:
     limits: FlowLimits = FlowLimits()
     has_rate_limits: bool = False
     lacks: frozenset[Feature] = frozenset()
+    largest_meter: int = 0
     has_br_chain: bool = False
     failed: frozenset[str] = frozenset()
 

@@ -7,18 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from portchain.core import operating_status
-from portchain.core.model import ChainSnapshot
+from portchain.core.model import ChainSnapshot, PairHealth
 from portchain.core.operating_status import GroupOperating, Operating
 from portchain.db import convert, models, pair_health, relations, snapshots
 from portchain.db.ports import load_ports_by_id
 
 
-def of_groups(session: Any, group_ids: Iterable[str]) -> dict[str, GroupOperating]:
-    """Return the operating status of groups, by id, each with that of its pairs."""
+def of_groups(
+    session: Any, group_ids: Iterable[str], *, instead: Mapping[str, PairHealth] | None = None
+) -> dict[str, GroupOperating]:
+    """Return the operating status of groups, by id, each with that of its pairs.
+
+    :param instead: pair id -> what is taken for its health instead of what its host said.
+    """
     groups = snapshots.load_groups(session, group_ids)
     port_ids = {port_id for group in groups.values() for port_id in group.port_ids}
     ports = load_ports_by_id(session, port_ids)
-    known = pair_health.known(session, groups.values(), ports)
+    known = {**pair_health.known(session, groups.values(), ports), **(instead or {})}
     return {
         group_id: operating_status.of_group(group, ports, known)
         for group_id, group in groups.items()

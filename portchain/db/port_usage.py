@@ -1,6 +1,6 @@
 """What uses a Neutron port: pairs and classifiers that name it, and chains that it affects."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from ipaddress import ip_network
 from typing import Any
@@ -87,7 +87,7 @@ def chains_using_port(context: Any, port: model.Port, *, only_functions: bool = 
         chains that do not depend on whether a function is at the port.
     """
     if only_functions:
-        return _chains_through_port(context, port.id)
+        return _chains_through_ports(context, [port.id])
     values = {"port_id": port.id, "network_id": port.network_id, "project_id": port.project_id}
     with db_api.CONTEXT_READER.using(context):
         query = _chains_query(port.forwards, len(port.address_pairs) if not port.forwards else 0)
@@ -102,11 +102,21 @@ def chains_using_port(context: Any, port: model.Port, *, only_functions: bool = 
     return {row.chain_id for row in found} | rules.reachable(own, links)
 
 
-def _chains_through_port(context: Any, port_id: str) -> set[str]:
+def chains_with_functions_on(context: Any, network_id: str) -> set[str]:
+    """Return the ids of the chains that a change of a network's subnets could affect.
+
+    These are the chains with a function's port on the network, and those that packets can reach
+    from them in a service graph.
+    """
+    port = models_v2.Port
+    return _chains_through_ports(context, sa.select(port.id).where(port.network_id == network_id))
+
+
+def _chains_through_ports(context: Any, ports: Sequence[str] | sa.Select[Any]) -> set[str]:
     pair = models.PortPair
     query = sa.union(
-        _chains_of_pairs().where(pair.ingress == port_id),
-        _chains_of_pairs().where(pair.egress == port_id),
+        _chains_of_pairs().where(pair.ingress.in_(ports)),
+        _chains_of_pairs().where(pair.egress.in_(ports)),
     )
     with db_api.CONTEXT_READER.using(context):
         own = set(context.session.scalars(query))

@@ -1,10 +1,10 @@
 """The Open vSwitch of one host: reads OVSDB and programs flows with ovs-ofctl."""
 
+import contextlib
 import ipaddress
 import operator
 from collections import Counter as Tally
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 from neutron.agent.common import ovs_lib
@@ -15,6 +15,7 @@ from neutron_lib.plugins.ml2 import ovs_constants
 from oslo_config import cfg
 
 from portchain.core.counters import Count
+from portchain.dataplane import answer_meters
 from portchain.dataplane.counting import (
     Learned,
     learned_selections,
@@ -40,6 +41,7 @@ from portchain.host.bridge import BridgeConnection, PortRows
 from portchain.host.flood_control import FloodControl
 from portchain.host.health.channel import PacketChannel
 from portchain.host.live.switch import Vif
+from portchain.host.meters import Meters
 from portchain.host.tracer import Tracing
 
 # Open vSwitch has an interface type of its own for GRE over IPv6; Neutron's constant lacks it.
@@ -96,6 +98,7 @@ class OpenVSwitch:
         self.lacks: frozenset[Feature] = frozenset()
         self._port_rows: dict[tuple[Bridge, str], PortRows] = {}
         self._read_from: tuple[list[object], LocalSwitch] | None = None  # read, and from what
+        self._largest_meter: int | None = None  # None before the switch has said
 
     def update_bridges(self, bridges: Mapping[Bridge, BridgeConnection]) -> None:
         """Add bridges, or replace the connections of those that were created again."""
@@ -111,9 +114,17 @@ class OpenVSwitch:
         :raises Exception: of ovsdbapp, if the database does not answer.
         """
         rows = [self._rows(Bridge.INT, "Port"), *map(self._interfaces, self._bridges)]
-        if self._read_from is None or not _are_same(self._read_from[0], [*rows, self.lacks]):
-            self._read_from = [*rows, self.lacks], self._build_local_switch()
+        state = [*rows, self.lacks, self.largest_meter()]
+        if self._read_from is None or not _are_same(self._read_from[0], state):
+            self._read_from = state, self._build_local_switch()
         return self._read_from[1]
+
+    def largest_meter(self) -> int:
+        """Return ``LocalSwitch.largest_meter``; the switch is asked until it has answered."""
+        if self._largest_meter is None and Bridge.INT in self._bridges:
+            with contextlib.suppress(RuntimeError):  # it restarts
+                self._largest_meter = Meters(self._bridges[Bridge.INT]).largest()
+        return self._largest_meter or 0
 
     def _build_local_switch(self) -> LocalSwitch:
         integration, tunnels = self._interfaces(Bridge.INT), self._interfaces(Bridge.TUN)
@@ -127,6 +138,7 @@ class OpenVSwitch:
             physical=self._physical_bridges(integration),
             has_rate_limits=self._has_rate_limits,
             lacks=self.lacks,
+            largest_meter=self.largest_meter(),
         )
 
     # For live traces.
@@ -160,9 +172,9 @@ class OpenVSwitch:
         found = ((row["name"], row["external_ids"].get("iface-id", "")) for row in rows)
         return {name: port_id for name, port_id in found if port_id}
 
-    def tracing(self) -> AbstractContextManager[Tracing]:
+    def tracing(self) -> contextlib.AbstractContextManager[Tracing]:
         """Return this switch: it traces packets itself."""
-        return nullcontext(self)
+        return contextlib.nullcontext(self)
 
     def appctl(self, command: str, *args: str) -> str:
         """Give ovs-vswitchd a command; see ``BridgeConnection``."""
@@ -274,6 +286,8 @@ class OpenVSwitch:
             flood_control.forget_addresses(batch.forget_addresses)
         if batch.restore_flooding:
             flood_control.restore(batch.restore_flooding)
+        if needed := answer_meters.used_by(batch.put):
+            self._provide_meters(batch.bridge, needed)
         lines = [f"delete_strict cookie={COOKIE:#x}/-1,{_match_text(key)}" for key in batch.remove]
         lines += [
             f"add cookie={COOKIE:#x},{flow.match_text},actions={flow.actions}" for flow in batch.put
@@ -281,6 +295,13 @@ class OpenVSwitch:
         if lines:
             text = "\n".join(lines) + "\n"
             self._bridges[batch.bridge].ofctl("add-flows", "--bundle", "-", stdin=text)
+
+    def _provide_meters(self, bridge: Bridge, needed: Set[int]) -> None:
+        """Add the meters that flows need, and remove those of ports that are gone."""
+        meters = Meters(self._bridges[bridge])
+        present = meters.present()
+        meters.remove(answer_meters.surplus(present, self.read_ports()))
+        meters.add(needed - present)
 
     def _physical_bridges(self, integration: list[dict[str, Any]]) -> dict[str, PhysicalBridge]:
         found = {}

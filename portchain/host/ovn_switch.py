@@ -39,7 +39,7 @@ from portchain.dataplane.interposing import (
 )
 from portchain.dataplane.pipeline import BR_CHAIN_LIMITS
 from portchain.dataplane.plan import ChainPlan
-from portchain.dataplane.tracing.host_view import HostView, OvnBridge, OvnTunnel
+from portchain.dataplane.tracing.host_view import HostView
 from portchain.host.bridge import (
     OPENFLOW,
     OPENFLOW_FOR_FLOODING,
@@ -49,12 +49,12 @@ from portchain.host.bridge import (
 from portchain.host.health.channel import PacketChannel
 from portchain.host.live.switch import Vif
 from portchain.host.open_vswitch import OpenVSwitch
+from portchain.host.ovn_bridge import ovn_bridge
 from portchain.ovsdb.switch_database import SwitchDatabase
 
 LOG = log.getLogger(__name__)
 
 _FAIL_MODE = "secure"
-_WITHOUT_METADATA = "vxlan"  # its packets have no options
 _PROTOCOLS = sorted((OPENFLOW_FOR_FLOODING, OPENFLOW_OF_OPERATORS, OPENFLOW))
 
 
@@ -154,7 +154,7 @@ class OvnSwitch(OpenVSwitch):
         bridges = {BR_CHAIN: Bridge.INT, integration: None}
         found = interposing.interfaces_of_ports(rows)
         names = {row.name: port_id for port_id, row in found.items()}
-        return HostView(local, bridges, plans, names, _ovn_bridge(integration, rows))
+        return HostView(local, bridges, plans, names, ovn_bridge(integration, rows))
 
     def restore_wires(self) -> None:
         """Connect the ports of br-chain to their networks, without regard to chains.
@@ -239,11 +239,14 @@ class OvnSwitch(OpenVSwitch):
             LOG.info("Moving port %s of host %s back: no chain uses it", name, self._host)
 
     def _local_switch(self, rows: list[PortRow]) -> LocalSwitch:
-        return local_switch(self._host, rows, self.lacks)
+        return local_switch(self._host, rows, self.lacks, self.largest_meter())
 
 
 def local_switch(
-    host: str, rows: Collection[PortRow], lacks: frozenset[Feature] = frozenset()
+    host: str,
+    rows: Collection[PortRow],
+    lacks: frozenset[Feature] = frozenset(),
+    largest_meter: int = 0,
 ) -> LocalSwitch:
     """Return what the compiler depends on, from the ports of a host of OVN.
 
@@ -263,6 +266,7 @@ def local_switch(
         patch_to_tun=FROM_TUNNELS,
         tunnels=_tunnels(rows),
         lacks=lacks,
+        largest_meter=largest_meter,
         has_br_chain=True,
     )
 
@@ -306,28 +310,6 @@ def _wire(port_id: str, rows: Mapping[str, PortRow]) -> Wire | None:
     if gate is None or outer is None or not gate.is_plugged:
         return Wire(network.ofport)
     return Wire(network.ofport, gate.ofport, outer.is_bound)
-
-
-def _ovn_bridge(integration: str, rows: Collection[PortRow]) -> OvnBridge:
-    """Return where the ports of br-int lead that ovn-controller knows, but for those of ours."""
-    plugged = [row for row in rows if row.is_plugged and not row.on_br_chain]
-    numbers = {row.name: row.ofport for row in plugged if row.ofport is not None}
-    ports = {
-        port_id: numbers[row.name]
-        for port_id, row in interposing.interfaces_of_ports(plugged).items()
-    }
-    tunnels = {
-        row.options["remote_ip"]: OvnTunnel(numbers[row.name], row.type != _WITHOUT_METADATA)
-        for row in plugged
-        if not row.is_own and "remote_ip" in row.options
-    }
-    to_networks = f"patch-{integration}-to-"  # ovn-controller's names
-    physical = {
-        row.name.removeprefix(to_networks): numbers[row.name]
-        for row in plugged
-        if row.type == interposing.PATCH and row.name.startswith(to_networks)
-    }
-    return OvnBridge(integration, ports, tunnels, physical)
 
 
 def _tunnels(rows: Iterable[PortRow]) -> dict[str, int]:

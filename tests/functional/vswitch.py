@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -37,6 +38,9 @@ from portchain.dataplane.host_switch import PhysicalBridge
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 DATAPATH = os.environ.get("PORTCHAIN_DATAPATH", "userspace")
+EVIDENCE = Path("evidence")
+FAILED: list[str] = []
+"""What failed in this process so far; ``conftest`` notes the tests."""
 # A virtual machine without KVM is ten times slower, and may get little of the machine it is on.
 DEADLINE = 20 if DATAPATH == "userspace" else 600
 COMMANDS_PER_ROUND = 10
@@ -553,18 +557,32 @@ def _vswitch_class() -> type[Vswitch]:
 
 @contextlib.contextmanager
 def running_vswitch() -> Iterator[Vswitch]:
-    """Run a switch until the block ends. Its logs stay if the block fails.
+    """Run a switch until the block ends; keep its logs and captures if a test failed meanwhile.
 
     ``PORTCHAIN_DATAPATH=kernel`` selects the kernel's datapath, and ``offload`` offloads what it
     can to tc.
     """
-    folder = Path(tempfile.mkdtemp(prefix="vswitch-"))
-    vswitch = _vswitch_class()(folder)
-    try:
-        vswitch.start()
-        yield vswitch
-    except BaseException:
-        print(f"logs and captures of the switch: {folder}")
-        raise
-    finally:
-        vswitch.stop()
+    failed_before = len(FAILED)
+    with tempfile.TemporaryDirectory(prefix="vswitch-") as name:
+        vswitch = _vswitch_class()(Path(name))
+        try:
+            vswitch.start()
+            yield vswitch
+        except BaseException:
+            FAILED.append("the switch, or what a fixture did with it")
+            raise
+        finally:
+            vswitch.stop()
+            if len(FAILED) > failed_before:
+                keep_evidence(vswitch.folder)
+
+
+def keep_evidence(folder: Path) -> None:
+    """Copy what a switch left to ``evidence``, and print the place."""
+    place = EVIDENCE / folder.name
+    shutil.copytree(folder, place, ignore=_sockets)
+    print(f"logs and captures of the switch: {place.resolve()}")
+
+
+def _sockets(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if (Path(folder) / name).is_socket()]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from portchain.core.function_kinds import L3, MPLS_AWARE, NSH_AWARE, FunctionTraits
 from portchain.core.model import HealthCheck
+from portchain.dataplane.answer_meters import meter_of
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import (
     CHAIN_TUNNEL_ID,
@@ -36,7 +37,7 @@ from portchain.dataplane.probing import (
 _MAX_BYTES = 128
 """So much of an answer the switch sends to the host: more than any probe has."""
 
-_TO_HOST = f"controller(max_len={_MAX_BYTES},id={CONTROLLER_ID})"
+_CONTROLLER = f"controller(max_len={_MAX_BYTES},id={CONTROLLER_ID})"
 _NSH = ("dl_type=0x894f", NO_VLAN, "nsh_mdtype=1", "nsh_np=3", f"nsh_spi={PROBE_LABEL:#x}")
 
 
@@ -47,12 +48,13 @@ def probe_flows(probes: Iterable[Probe], switch: LocalSwitch) -> Iterator[Flow]:
         port = switch.ports.get(returns_at)
         if probe.host == switch.host and port is not None:
             match = (f"in_port={port.ofport}", *_answer(probe))
-            yield build_flow("LOCAL_SWITCHING", Priority.PROBE, match, _TO_HOST)
+            to_host = _to_host(port.ofport, switch)
+            yield build_flow("LOCAL_SWITCHING", Priority.PROBE, match, *to_host)
             if probe.check is HealthCheck.ICMP and probe.function == L3:
                 # Not again when it comes back to this table, on its usual way.
                 asks = (f"in_port={port.ofport}", f"{REG_OWN}=0", *_question(probe.destination))
                 onward = (set_field(1, REG_OWN), resubmit("LOCAL_SWITCHING"))
-                yield build_flow("LOCAL_SWITCHING", Priority.PROBE, asks, _TO_HOST, *onward)
+                yield build_flow("LOCAL_SWITCHING", Priority.PROBE, asks, *to_host, *onward)
 
 
 def peer_flows(switch: LocalSwitch) -> Iterator[Flow]:
@@ -63,7 +65,7 @@ def peer_flows(switch: LocalSwitch) -> Iterator[Flow]:
     """
     frame = ("mpls", NO_VLAN, f"mpls_label={PEER_LABEL}", "mpls_bos=1")
     return_it = (f"set_field:{PEER_ANSWER_TTL}->mpls_ttl", "IN_PORT")
-    for ttl, actions in ((PEER_PROBE_TTL, return_it), (PEER_ANSWER_TTL, (_TO_HOST,))):
+    for ttl, actions in ((PEER_PROBE_TTL, return_it), (PEER_ANSWER_TTL, (_CONTROLLER,))):
         match = (*frame, f"mpls_ttl={ttl}")
         if switch.patch_to_int is not None:
             tunnel = f"tun_id={CHAIN_TUNNEL_ID}"
@@ -72,6 +74,12 @@ def peer_flows(switch: LocalSwitch) -> Iterator[Flow]:
             for port in switch.tunnels.values():
                 from_tunnel = (f"in_port={port}", *match)
                 yield build_flow("LOCAL_SWITCHING", Priority.PEER_PROBE, from_tunnel, *actions)
+
+
+def _to_host(ofport: int, switch: LocalSwitch) -> tuple[str, ...]:
+    """Return the actions that give the host what comes from a port, but not too much of it."""
+    meter = meter_of(ofport, switch)
+    return (_CONTROLLER,) if meter is None else (f"meter:{meter}", _CONTROLLER)
 
 
 def _question(destination: str) -> tuple[str, ...]:

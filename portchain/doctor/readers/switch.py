@@ -170,7 +170,7 @@ class SwitchReader:
             return switch.read_ports()
         has_br_chain = api.br_exists(BR_CHAIN).execute(check_error=True)
         rows = read_rows(api, integration_bridge(api)) if has_br_chain else []
-        return local_switch(name, rows, lacks)
+        return local_switch(name, rows, lacks, switch.largest_meter())
 
 
 def _ignore(_: str) -> None: ...

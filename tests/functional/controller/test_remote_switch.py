@@ -2,9 +2,11 @@
 
 import queue
 import random
+import re
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from portchain import conf
 from portchain.controller.endpoint import Endpoint, configure_tls
 from portchain.controller.options import register_controller_opts
 from portchain.controller.switch import RemoteSwitch
+from portchain.dataplane import answer_meters
 from portchain.dataplane.counting import MOST_SELECTIONS
 from portchain.dataplane.diff import Batch
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, NoFlood
@@ -168,6 +171,21 @@ def test_only_flows_with_our_cookie_are_read_and_deleted(remote: Remote) -> None
     remote.switch.apply(Batch(Bridge.INT, remove=(FLOW.key,)))
     assert list(remote.switch.dump_entries()) == []
     assert "cookie=0x77" in remote.ofctl("dump-flows")
+
+
+def test_meters_come_with_the_flows_that_need_them_and_go_with_ports(remote: Remote) -> None:
+    local = remote.switch.read_ports()
+    needed, of_gone_port = local.largest_meter - 5, local.largest_meter - 6
+    gone = f"meter={of_gone_port},{answer_meters.CONFIGURATION}"
+    for number in ("1", "of-gone-port"):
+        text = "meter=1,kbps,bands=type=drop,rate=100" if number == "1" else gone
+        remote.vswitch.run("ovs-ofctl", "-OOpenFlow14", "add-meter", "br-int", text)
+    flow = replace(FLOW, actions=f"meter:{needed},{FLOW.actions}")
+    for _ in range(2):
+        remote.switch.apply(Batch(Bridge.INT, put=(flow,)))
+        assert list(remote.switch.dump_entries()) == [flow]
+    found = remote.vswitch.run("ovs-ofctl", "-OOpenFlow14", "dump-meters", "br-int")
+    assert set(re.findall(r"meter=(\d+)", found)) == {"1", str(needed)}
 
 
 @pytest.mark.parametrize("others", [0, MOST_SELECTIONS])

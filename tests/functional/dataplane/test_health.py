@@ -1,8 +1,9 @@
 """Health checks on a real Open vSwitch: probes go through functions, and nowhere else."""
 
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -22,15 +23,19 @@ from scapy.packet import Packet, Raw
 
 from portchain.core.function_kinds import L2, L3, MPLS_AWARE, NSH_AWARE
 from portchain.core.model import HealthCheck, HealthCheckParameters
+from portchain.dataplane import answer_meters
 from portchain.dataplane.compile import compile_frame_guard
 from portchain.dataplane.compile.probes import peer_flows, probe_flows
-from portchain.dataplane.flow import Bridge
+from portchain.dataplane.flow import Bridge, Flow
 from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.pipeline import check
 from portchain.dataplane.plan import Probe
+from portchain.host import meters
+from portchain.host.bridge import OPENFLOW, ofctl_argv
 from portchain.host.health.channel import ChannelError, PacketChannel
 from portchain.host.health.checks import Finding, checks_of_functions, checks_of_peers
 from portchain.host.health.prober import Prober
+from portchain.host.meters import Meters
 from tests.functional.vswitch import DEADLINE, Host, Vswitch, running_vswitch
 from tests.plans import ident, mac
 
@@ -81,6 +86,16 @@ class Function:
                     self.vswitch.send(self.answers_at, answer)
 
 
+class Connection:
+    """To the bridge of functions; what ``Meters`` need of a ``BridgeConnection``."""
+
+    def __init__(self, vswitch: Vswitch) -> None:
+        self._vswitch = vswitch
+
+    def ofctl(self, command: str, *args: str) -> str:
+        return self._vswitch.run(*ofctl_argv("h1-int", command, args, OPENFLOW))
+
+
 class World:
     """A host with a function, and a port of somebody else."""
 
@@ -94,6 +109,9 @@ class World:
             Firewall.ELSEWHERE,
             {ident("a-in"): LocalPort(INGRESS, 1), ident("a-out"): LocalPort(EGRESS, 1)},
         )
+        self.meters = Meters(Connection(vswitch))
+        self.local = replace(self.local, largest_meter=self.meters.largest())
+        assert self.local.largest_meter > OTHER
         self.reports: list[Finding] = []
         self.target = f"unix:{vswitch.folder}/h1-int.mgmt"
         self.prober = Prober(
@@ -106,9 +124,16 @@ class World:
     def check(self, probe: Probe) -> None:
         flows = set(probe_flows([probe], self.local))
         check(flows)
+        self.provide_meters(flows)
         self.host.put(flows)
         assert set(self.host.dump_entries()) == flows  # as the switch writes them
         self.prober.set_checks(checks_of_functions([[probe]], self.local))
+
+    def provide_meters(self, flows: Iterable[Flow]) -> None:
+        self.meters.add(answer_meters.used_by(flows) - self.meters.present())
+
+    def stats(self) -> str:
+        return self.vswitch.run("ovs-ofctl", "-O", OPENFLOW, "meter-stats", "h1-int")
 
     def run_function(
         self, forward: Callable[[Packet], Packet | None], answers_at: str = "a-out"
@@ -251,6 +276,38 @@ def test_a_function_fails_and_comes_back(
     # Nobody else has seen a probe or an answer.
     assert world.vswitch.received("other", 0) == []
     assert world.vswitch.received("a-out", 0) == []
+
+
+def test_what_a_function_returns_too_much_does_not_reach_the_host(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meters, "CONFIGURATION", "pktps,burst,bands=type=drop,rate=1,burst_size=1")
+    flows = set(probe_flows([PROBE], world.local))
+    world.provide_meters(flows)
+    (meter,) = world.meters.present()
+    assert meter == world.local.largest_meter - EGRESS
+    world.host.put(flows)
+    answer = IP(src=PROBE.source, dst=PROBE.destination) / ICMP() / Raw(bytes(20))
+    frame = Ether(src=mac("a-out"), dst=GATEWAY) / answer
+    count = 40
+    world.vswitch.send("a-out", *[frame] * count)
+    # The band counts what it has dropped, the meter all that has come.
+    stats = wait(lambda: re.findall(rf"meter:{meter} .*packet_in_count:{count} ", world.stats()))
+    assert len(stats) == 1
+    (dropped,) = re.findall(r"^0: packet_count:(\d+)", world.stats(), re.MULTILINE)
+    assert 0 < int(dropped) < count
+
+
+def test_meters_of_ports_that_are_gone_are_removed(world: World) -> None:
+    largest = world.local.largest_meter
+    foreign = f"meter=1,pktps,bands=type=drop,rate={answer_meters.ANSWERS_PER_SECOND}"
+    world.vswitch.run("ovs-ofctl", "-O", OPENFLOW, "add-meter", "h1-int", foreign)
+    world.meters.add({largest - EGRESS, largest - OTHER})
+    assert world.meters.present() == {largest - EGRESS, largest - OTHER}
+    surplus = answer_meters.surplus(world.meters.present(), world.local)
+    assert surplus == {largest - OTHER}
+    world.meters.remove(surplus)
+    assert world.meters.present() == {largest - EGRESS}
 
 
 class Router:

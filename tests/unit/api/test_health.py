@@ -1,15 +1,19 @@
 """Health of functions: what users ask for, what hosts report, and what the API shows of both."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import yaml
 from neutron_lib.db import api as db_api
 
 from portchain.core.model import ChainSnapshot, PairHealth, PeerHealth
 from portchain.dataplane.planning.planner import plan_chain
 from portchain.db import drift, models, pair_health, snapshots
-from tests.unit.api.base import HOST, OTHER_PROJECT, ApiTestCase
+from tests.unit.api.base import HOST, OTHER_PROJECT, PROJECT, ApiTestCase
 
+CEILOMETER = Path("deploy/ceilometer/event_definitions.yaml")
 DEFAULTS = {
     "delay": 1.0,
     "timeout": 0.5,
@@ -373,18 +377,86 @@ class HealthTest(HealthCase):
         for text in (answer.text, str(shown["operating_status_reason"])):
             assert HOST not in text and not any(pair in text for pair in self.pairs)
 
-    def test_a_notification_for_each_function_that_has_failed_or_is_back(self) -> None:
-        first, _ = self.pairs
+    def notifications(self, *changes: Callable[[], None]) -> list[tuple[str, dict[str, Any]]]:
+        """Return the type and the resource of each notification that is sent meanwhile."""
         notifier = mock.Mock()
         with mock.patch("neutron_lib.rpc.get_notifier", return_value=notifier):
-            self.pass_check(*self.pairs)
-            self.fail(first)
-            self.fail(first)
-            self.pass_check(first)
-        sent = [call.args[1:] for call in notifier.info.call_args_list]
-        types = {event_type for event_type, _ in sent}
-        assert types == {"port_pair.operating_status.changed"}
-        states = [payload["port_pair"]["operating_status"] for _, payload in sent]
-        assert states == ["ERROR", "ONLINE"]
-        wanted = {"id": first, "device_id": "vm", "host": HOST}
-        assert sent[0][1]["port_pair"].items() >= wanted.items()
+            for change in changes:
+                change()
+        sent = []
+        for _, event_type, payload in (call.args for call in notifier.info.call_args_list):
+            ((resource, shown),) = payload.items()
+            assert event_type == f"{resource}.operating_status.changed"
+            sent.append((resource, shown))
+        return sent
+
+    def test_a_notification_for_each_function_that_has_failed_or_is_back(self) -> None:
+        first, _ = self.pairs
+        sent = self.notifications(
+            lambda: self.pass_check(*self.pairs),
+            lambda: self.fail(first),
+            lambda: self.fail(first),
+            lambda: self.pass_check(first),
+        )
+        pairs = [shown for resource, shown in sent if resource == "port_pair"]
+        assert [pair["operating_status"] for pair in pairs] == ["ERROR", "ONLINE"]
+        wanted = {"id": first, "device_id": "vm", "host": HOST, "port_pair_group_id": self.group_id}
+        assert pairs[0].items() >= wanted.items()
+
+    def test_a_notification_for_each_group_and_chain_whose_status_changes(self) -> None:
+        first, second = self.pairs
+        self.pass_check(*self.pairs)
+        sent = self.notifications(
+            lambda: self.fail(first),
+            lambda: self.fail(second),
+            lambda: self.pass_check(first, second),
+        )
+        for resource, resource_id in (
+            ("port_pair_group", self.group_id),
+            ("port_chain", self.chain_id),
+        ):
+            own = [shown for name, shown in sent if name == resource]
+            assert {shown["id"] for shown in own} == {resource_id}
+            states = [shown["operating_status"] for shown in own]
+            assert states == ["DEGRADED", "ERROR", "ONLINE"], resource
+            assert own[0]["project_id"] == PROJECT
+            code = self.state(resource, resource_id)[1]
+            assert own[-1]["operating_status_reason"]["code"] == code
+
+    def test_the_fields_that_ceilometer_reads_are_in_the_notifications(self) -> None:
+        definitions = yaml.safe_load(CEILOMETER.read_text())
+        self.pass_check(*self.pairs)
+        sent = dict(self.notifications(lambda: self.fail(self.pairs[0])))
+        assert {one["event_type"] for one in definitions} == {
+            f"{resource}.operating_status.changed" for resource in sent
+        }
+        for one in definitions:
+            for trait, rule in one["traits"].items():
+                payload, *path = rule["fields"].split(".")
+                value: Any = sent
+                for name in path:
+                    value = value[name]
+                assert (payload, bool(value or trait == "name")) == ("payload", True), trait
+
+    def test_no_notification_for_a_group_whose_status_stays(self) -> None:
+        """A third pair fails where one has failed: the group stays DEGRADED."""
+        third = self.bound_pair()
+        self.update("port_pair_group", self.group_id, port_pairs=[*self.pairs, third])
+        self.pass_check(*self.pairs, third)
+        self.fail(self.pairs[0])
+        sent = self.notifications(lambda: self.fail(third))
+        assert [resource for resource, _ in sent] == ["port_pair"]
+
+    def test_notifications_of_a_borrower_tell_nothing_of_the_functions(self) -> None:
+        self.share("port_pair_group", self.group_id)
+        client = self.port(self.network("10.7.0.0/24", **T2), "client", **T2)
+        chain = self.create(
+            "port_chain",
+            port_pair_groups=[self.group_id],
+            flow_classifiers=[self.classifier(client, as_=T2)["id"]],
+            as_=T2,
+        )
+        sent = self.notifications(lambda: self.fail(self.pairs[0]))
+        (shown,) = (one for _, one in sent if one["project_id"] == T2["project"])
+        assert (shown["id"], shown["operating_status"]) == (chain["id"], "DEGRADED")
+        assert HOST not in str(shown) and not any(pair in str(shown) for pair in self.pairs)

@@ -3,11 +3,13 @@
 import ipaddress
 from typing import Any
 
+from neutron_lib.db import api as db_api
+
 from portchain.core.model import ChainSnapshot
 from portchain.dataplane.plan import Hop
 from portchain.dataplane.planning import limits
 from portchain.dataplane.planning.planner import plan_chain
-from portchain.db import snapshots
+from portchain.db import models, snapshots
 from portchain.drivers.manager import DriverManager
 from portchain.drivers.noop import NoopDriver
 from tests.unit.api.base import OTHER_PROJECT, ApiTestCase
@@ -58,6 +60,10 @@ class SpoofingTest(ApiTestCase):
     def hop(self, chain: str) -> Hop:
         (loaded,) = snapshots.load(self.context, [chain])
         return plan_chain(loaded, {}).plan.paths[0].hops[0]
+
+    def revision(self, chain: str) -> int:
+        (loaded,) = snapshots.load(self.context, [chain])
+        return loaded.chain.revision
 
     def returned(self, chain: str) -> set[str]:
         return {cidr for cidr in self.hop(chain).returned_sources or () if ":" not in cidr}
@@ -119,11 +125,39 @@ class SpoofingTest(ApiTestCase):
             self.delete("port_chain", chain, **MINE)
             self.delete("port_pair_group", group, **MINE)
 
-    def second_subnet(self, cidr: str) -> None:
+    def second_subnet(self, cidr: str, network: str | None = None) -> str:
         """Add a subnet to the shared network, in which the functions' ports have no address."""
         version = ipaddress.ip_network(cidr).version
-        body = {"network_id": self.net, "cidr": cidr, "ip_version": version, "enable_dhcp": False}
-        assert self.call("POST", "/subnets", {"subnet": body}).status_int == 201
+        body = {"network_id": network or self.net, "cidr": cidr, "ip_version": version}
+        answer = self.call("POST", "/subnets", {"subnet": body | {"enable_dhcp": False}})
+        assert answer.status_int == 201, answer.text
+        return str(answer.json["subnet"]["id"])
+
+    def test_hosts_hear_of_each_change_of_the_subnets_of_a_functions_network(self) -> None:
+        self.from_own_network("10.44.0.0/24")
+        chain = self.chain_through()["id"]
+        revisions = [self.revision(chain)]
+        subnet = self.second_subnet("10.55.0.0/24")
+        revisions.append(self.revision(chain))
+        gateway = {"subnet": {"gateway_ip": None}}
+        assert self.call("PUT", f"/subnets/{subnet}", gateway).status_int == 200
+        revisions.append(self.revision(chain))
+        assert self.call("DELETE", f"/subnets/{subnet}").status_int == 204
+        revisions.append(self.revision(chain))
+        assert revisions == sorted(set(revisions))
+        with db_api.CONTEXT_READER.using(self.context) as session:
+            realised = session.get(models.PortChain, chain).realised_revision
+        assert realised == revisions[-1]
+
+    def test_other_changes_of_subnets_concern_no_chain(self) -> None:
+        self.from_own_network("10.44.0.0/24")
+        chain = self.chain_through()["id"]
+        subnet = self.second_subnet("10.55.0.0/24")
+        revision = self.revision(chain)
+        name = {"subnet": {"name": "of-functions", "gateway_ip": "10.55.0.1"}}
+        assert self.call("PUT", f"/subnets/{subnet}", name).status_int == 200
+        self.second_subnet("10.66.0.0/24", self.network("10.3.0.0/24"))
+        assert self.revision(chain) == revision
 
     def test_a_source_elsewhere_with_an_address_of_another_subnet_is_refused(self) -> None:
         self.plugin.drivers = DriverManager({"ovs": DriverOfOpenVswitch()})

@@ -11,12 +11,14 @@ from portchain.dataplane import arbitration, pipeline
 from portchain.dataplane.arbitration import FRAME_GUARD, FlowArbiter, Outcome, Precedences
 from portchain.dataplane.compile import (
     Compiled,
+    UnsupportedPlanError,
     compile_bypass_guard,
     compile_chain,
     compile_frame_guard,
 )
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.host_switch import LocalSwitch
+from portchain.dataplane.ledger import FlowConflictError
 from portchain.dataplane.plan import ChainPlan, Hop
 from portchain.dataplane.transition import ChainTransition, TransitionTimeouts, accept, withdraw
 from tests.plans import chain, classifier, ident, ovn_switch, source, switch, target
@@ -122,6 +124,23 @@ def test_a_bug_behind_a_failure_that_a_plan_can_cause_is_told_too(
     (found,) = Host().have(unsupported(PLAN))
     assert (found.is_expected, found.is_unsupported) == (False, True)
     assert "ip_ttl" in found.error
+
+
+def test_a_guard_that_conflicts_with_itself_is_a_bug_that_affects_no_other_chain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guard = min(compile_bypass_guard(PLAN, LOCAL).flows, key=str)
+    twice = Compiled(classification=frozenset({guard, replace(guard, actions="drop,drop")}))
+    host = Host()
+    host.states = {OTHER.id: ChainTransition(OTHER), PLAN.id: ChainTransition(unsupported(PLAN))}
+    monkeypatch.setattr(arbitration, "compile_bypass_guard", lambda *_: twice)
+    outcomes = host.recompute(PLAN.id, OTHER.id)
+    assert [type(one) for one in outcomes[PLAN.id].failures] == [
+        UnsupportedPlanError,
+        FlowConflictError,
+    ]
+    assert host.owned(f"{PLAN.id}/guard") == set()
+    assert outcomes[OTHER.id] == Outcome()
 
 
 def test_the_applied_plan_is_the_latest_that_the_switch_has_taken() -> None:

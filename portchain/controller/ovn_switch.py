@@ -1,15 +1,21 @@
 """The Open vSwitch of a host of OVN, reached over the network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from portchain.controller.endpoint import Endpoint
 from portchain.controller.switch import RemoteBridge
+from portchain.controller.switch_copy import copied
 from portchain.dataplane.interposing import BR_CHAIN
+from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.tracing.host_view import HostView
 from portchain.host.bridge import UnreachableSwitchError
 from portchain.host.flow_monitor import FlowMonitor
 from portchain.host.live.switch import NO_DEVICES, Vif
+from portchain.host.open_vswitch import OpenVSwitch
 from portchain.host.ovn_switch import OvnSwitch
+from portchain.host.tracer import Tracing
 from portchain.ovsdb.switch_database import SwitchDatabase
 
 _INDEX = 0  # br-chain is the only bridge that the controller programs: it has the first TCP port
@@ -49,6 +55,20 @@ class RemoteOvnSwitch(OvnSwitch):
             options = self._endpoint.tls_options
             self._monitor = FlowMonitor(bridge.target, options, self._changed)
         return integration
+
+    def view(self, plans: Sequence[ChainPlan]) -> HostView:
+        """See ``TraceableSwitch``: without OVN's bridge, which does not listen for the controller.
+
+        :raises Exception: as ``read_ports``.
+        """
+        return OpenVSwitch.view(self, plans)
+
+    def tracing(self) -> AbstractContextManager[Tracing]:
+        """See ``TraceableSwitch``: a copy of br-chain answers.
+
+        :raises Exception: as ``switch_copy.copied``.
+        """
+        return copied(self._bridges.values())
 
     def vifs(self) -> Mapping[str, Vif]:
         """See ``LiveSwitch``. The devices are on the host.

@@ -2,12 +2,14 @@
 
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log
 
 from portchain.controller.endpoint import Endpoint
+from portchain.controller.switch_copy import copied
 from portchain.dataplane.flow import Bridge
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.host.bridge import (
@@ -20,6 +22,7 @@ from portchain.host.bridge import (
 from portchain.host.flow_monitor import FlowMonitor
 from portchain.host.live.switch import NO_DEVICES, Vif
 from portchain.host.open_vswitch import OpenVSwitch, configured_firewall
+from portchain.host.tracer import Tracing
 from portchain.ovsdb.switch_database import SwitchDatabase
 
 LOG = log.getLogger(__name__)
@@ -56,7 +59,7 @@ class RemoteBridge:
         """
         raise UnreachableSwitchError(
             "a portchain-controller programs this host over the network, and Open vSwitch answers "
-            "such questions on the host only: run ovs-appctl ofproto/trace there"
+            "such questions on the host only"
         )
 
     def ensure_listener(self) -> None:
@@ -132,6 +135,13 @@ class RemoteSwitch(OpenVSwitch):
         for bridge in self._monitors.keys() - found.keys():
             self._monitors.pop(bridge).stop()
         return found
+
+    def tracing(self) -> AbstractContextManager[Tracing]:
+        """See ``TraceableSwitch``: a copy of the bridges answers.
+
+        :raises Exception: as ``switch_copy.copied``.
+        """
+        return copied(self._bridges.values())
 
     def vifs(self) -> Mapping[str, Vif]:
         """See ``LiveSwitch``. The devices are on the host.

@@ -10,8 +10,8 @@ from neutron.plugins.ml2 import models as ml2
 from neutron_lib import constants
 
 from portchain.core.mismatches import Header, mismatches
-from portchain.dataplane.tracing.explain import NO_CLASSIFIER
 from portchain.dataplane.tracing.journey import Journey
+from portchain.dataplane.tracing.reasons import NO_CLASSIFIER
 from portchain.dataplane.tracing.steps import Decision, Step
 from portchain.db import convert, models, status
 

@@ -47,7 +47,7 @@ class FloodControl:
             for row in self._interfaces()
             if MARK in row["external_ids"] and row["external_ids"].get(ADDRESSES_MARK) == FORGOTTEN
         ]
-        excluded = self._excluded_ofports() if marked else frozenset()
+        excluded = self.excluded_ofports() if marked else frozenset()
         return [
             NoFlood(row["ofport"], str(row["_uuid"])) for row in marked if row["ofport"] in excluded
         ]
@@ -60,7 +60,7 @@ class FloodControl:
 
         :raises RuntimeError: the switch refused.
         """
-        excluded = self._excluded_ofports()
+        excluded = self.excluded_ofports()
         rows = {str(row["_uuid"]): row for row in self._interfaces()}
         for port in ports:
             if port.record not in rows:
@@ -120,7 +120,8 @@ class FloodControl:
                 for mark in (MARK, ADDRESSES_MARK):
                     transaction.add(database.db_remove("Interface", name, "external_ids", mark))
 
-    def _excluded_ofports(self) -> frozenset[int]:
+    def excluded_ofports(self) -> frozenset[int]:
+        """Return the OpenFlow ports that have the setting, whoever made it."""
         text = self._ofctl("dump-ports-desc")
         return frozenset(
             int(number) for number, config in _PORT.findall(text) if "NO_FLOOD" in config

@@ -42,6 +42,7 @@ from portchain.host.flood_control import FloodControl
 from portchain.host.health.channel import PacketChannel
 from portchain.host.live.switch import Vif
 from portchain.host.meters import Meters
+from portchain.host.tracer import Tracing
 
 # Open vSwitch has an interface type of its own for GRE over IPv6; Neutron's constant lacks it.
 _TUNNEL_TYPES = frozenset({*ovs_constants.TUNNEL_NETWORK_TYPES, n_const.TYPE_GRE_IP6})
@@ -170,6 +171,10 @@ class OpenVSwitch:
         rows = self._interfaces(Bridge.INT)
         found = ((row["name"], row["external_ids"].get("iface-id", "")) for row in rows)
         return {name: port_id for name, port_id in found if port_id}
+
+    def tracing(self) -> contextlib.AbstractContextManager[Tracing]:
+        """Return this switch: it traces packets itself."""
+        return contextlib.nullcontext(self)
 
     def appctl(self, command: str, *args: str) -> str:
         """Give ovs-vswitchd a command; see ``BridgeConnection``."""

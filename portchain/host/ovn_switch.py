@@ -6,7 +6,7 @@ ports on it, and tunnels. ``dataplane.interposing`` decides which rows that take
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,8 @@ from portchain.dataplane.interposing import (
     RowChange,
 )
 from portchain.dataplane.pipeline import BR_CHAIN_LIMITS
+from portchain.dataplane.plan import ChainPlan
+from portchain.dataplane.tracing.host_view import HostView
 from portchain.host.bridge import (
     OPENFLOW,
     OPENFLOW_FOR_FLOODING,
@@ -47,6 +49,7 @@ from portchain.host.bridge import (
 from portchain.host.health.channel import PacketChannel
 from portchain.host.live.switch import Vif
 from portchain.host.open_vswitch import OpenVSwitch
+from portchain.host.ovn_bridge import ovn_bridge
 from portchain.ovsdb.switch_database import SwitchDatabase
 
 LOG = log.getLogger(__name__)
@@ -137,6 +140,21 @@ class OvnSwitch(OpenVSwitch):
             for port_id, row in rows.items()
             if row.is_plugged and row.ofport is not None
         }
+
+    # For traces, see ``host.tracer.TraceableSwitch``.
+
+    def view(self, plans: Sequence[ChainPlan]) -> HostView:
+        """See ``OpenVSwitch``: br-chain, and OVN's br-int.
+
+        :raises Exception: as ``read_ports``.
+        """
+        local, api = self.read_ports(), self._database.connect()
+        integration = integration_bridge(api)
+        rows = read_rows(api, integration)
+        bridges = {BR_CHAIN: Bridge.INT, integration: None}
+        found = interposing.interfaces_of_ports(rows)
+        names = {row.name: port_id for port_id, row in found.items()}
+        return HostView(local, bridges, plans, names, ovn_bridge(integration, rows))
 
     def restore_wires(self) -> None:
         """Connect the ports of br-chain to their networks, without regard to chains.

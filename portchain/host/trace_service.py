@@ -55,7 +55,8 @@ class TraceService:
     def _trace(self, start: Start, packet: Packet) -> HostTrace:
         plans = self._worker.reconciler.plans
         view = self._worker.ask(lambda: self._switch.view(plans), _BUSY_SECONDS)
-        return HostTracer(self._switch).trace(view, start, packet)
+        with self._switch.tracing() as tracing:
+            return HostTracer(tracing).trace(view, start, packet)
 
 
 def _answer(reason: str) -> dict[str, Any]:

@@ -105,6 +105,8 @@ SERVER_TOPIC = "port_chain-server"
 #      an older host does not say it.
 # 1.24 "packed_parts" instead of "parts": compressed, because a part has no greatest size. Older
 #      hosts get "parts".
+# 1.25 "tunnel_metadata" of a trace's packet: which logical ports of OVN it is from and for. A host
+#      of OVN that does not get it says that it cannot follow the packet.
 # 1.26 "packed_chains" instead of "chains": compressed, because chains that share groups have much
 #      in common. Older hosts get "chains".
 VERSION = "1.0"

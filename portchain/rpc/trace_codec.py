@@ -26,7 +26,7 @@ from portchain.rpc.fields import (
 
 _FAMILIES = {"IPv4": 4, "IPv6": 6}
 _BYTE, _PORT, _VLAN, _LABEL = 0xFF, 0xFFFF, 0xFFF, 0xFFFFF
-_TUNNEL_ID, _PATH = 0xFFFFFFFF, 0xFFFFFF
+_WORD, _PATH = 0xFFFFFFFF, 0xFFFFFF
 _MOST_LABELS = 3
 _MOST_ENTRIES = 200
 _MOST_TABLES = 255
@@ -77,10 +77,12 @@ def _packet(item: Mapping[str, Any]) -> Packet:
         destination_port=read_int(item, "destination_port", 0, _PORT),
         is_established=bool(item.get("is_established", False)),
         vlan=None if vlan is None else read_int(item, "vlan", 0, _VLAN),
-        tunnel_id=read_int(item, "tunnel_id", 0, _TUNNEL_ID),
+        tunnel_id=read_int(item, "tunnel_id", 0, _WORD),
         labels=labels,
         outer=None if outer is None else _ends(item),
         nsh=None if nsh is None else _nsh(item),
+        # Hosts and servers before 1.25 leave it out.
+        tunnel_metadata=read_int({"tunnel_metadata": 0, **item}, "tunnel_metadata", 0, _WORD),
     )
 
 

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from portchain.dataplane.flow import COOKIE, BridgeKind
 from portchain.dataplane.host_switch import Firewall
 from portchain.dataplane.pipeline import (
     POSITION_DONE,
     POSITION_RETURNED,
+    REG_CHECKS,
     REG_PATH_POSITION,
     REG_SLOT,
     REG_TARGET,
@@ -18,46 +19,30 @@ from portchain.dataplane.pipeline import (
 from portchain.dataplane.tracing.host_view import HostView, Position
 from portchain.dataplane.tracing.output import Action, Event, PassEnd, Visit, datapath_outputs
 from portchain.dataplane.tracing.packet_state import PacketState
-from portchain.dataplane.tracing.reasons import ENTRANCES, why_dropped
+from portchain.dataplane.tracing.parts import Explained, Frozen
+from portchain.dataplane.tracing.reasons import (
+    ENTRANCES,
+    KEPT_OUT,
+    NO_CHAIN,
+    NO_CLASSIFIER,
+    ROUTED,
+    TO_CHECKS,
+    UNSEEN_CHECKS,
+    VISITED_ALL,
+    why_dropped,
+    why_out,
+    why_selected,
+)
 from portchain.dataplane.tracing.steps import Decision, Exit, Reach, Step
 
 _OUTPUT = re.compile(r"output:(\d+)$")
 _OUTPUT_PORT = re.compile(r"output port is (\d+)$")
 _LABEL = re.compile(r"mpls_label=(\d+)")
 _NUMBER = {name: table.number for name, table in TABLES.items()}
-_KEPT_OUT = {
-    Priority.TO_GROUP: "broadcast and multicast packets stay out of chains",
-    Priority.LINK_TRAFFIC: "neighbour discovery and DHCP stay out of chains",
-}
-_FORWARDED = "a router forwards it for an end of the chain, and it was classified where it was sent"
-NO_CLASSIFIER = "no flow classifier of a chain on this host matches it"
+_IN_PORT = re.compile(r"in_port=(\d+)")
 
 Ports = Mapping[int, tuple[str, int, str]]
 """As ``output.parse_ports`` returns them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """A packet whose inner header the switch cannot see in a trace.
-
-    :param visit: the flow that has removed the header around it.
-    :param state: before that.
-    """
-
-    visit: Visit
-    state: PacketState
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """What a switch has said of a packet.
-
-    :param frozen: where the trace has to be continued; None if it is complete.
-    """
-
-    steps: tuple[Step, ...]
-    exits: tuple[Exit, ...]
-    frozen: Frozen | None = None
 
 
 def explain(
@@ -96,6 +81,7 @@ class _Explainer:
         self._hop: Visit | None = None  # while a pair is being selected
         self._remembers = False
         self._note = ""
+        self._checked: PacketState | None = None  # before OVN's checks, on br-chain
         self.frozen: Frozen | None = None
 
     def handle(self, event: Event, following: Event | None) -> None:
@@ -136,18 +122,14 @@ class _Explainer:
             self._has_passed = False
             self._state = self._resumed.pop(0) if self._resumed else self._state
         elif self._states:
-            self._state = self._state.in_next_bridge(self._patch_into(visit.bridge))
+            self._state = self._state.in_next_bridge(self._patch_into(visit))
 
-    def _patch_into(self, bridge: str) -> int:
-        """Return the port by which a packet from its last bridge has entered another one."""
-        view, role = self._view, self._view.bridges[bridge]
-        if role is not None and role.kind is BridgeKind.INT:
-            before = view.bridges.get(self._visits[-1].bridge) if self._visits else None
-            if before is not None and before.kind is BridgeKind.PHYSICAL:
-                physical = view.local.physical.get(before.physical_network)
-                return physical.patch_to_physical if physical else 0
-            return view.local.patch_to_tun or 0
-        return view.local.patch_to_int or 0
+    def _patch_into(self, visit: Visit) -> int:
+        """Return the port by which a packet has entered a bridge, in whose first table it is."""
+        if self._view.local.has_br_chain:  # each flow that packets meet first matches their port
+            found = _IN_PORT.search(visit.match or "")
+            return int(found[1]) if found else 0
+        return self._view.patch_into(visit.bridge, self._visits[-1].bridge if self._visits else "")
 
     def _end_pass(self, end: PassEnd) -> None:
         self._has_passed, self._block = True, None
@@ -172,7 +154,12 @@ class _Explainer:
         self._visits.append(visit)
         if not self._is_integration(visit):
             return
-        if visit.table == _NUMBER["HOP"]:
+        if self._is_to_checks(visit):
+            self._checked = self._state.copy()
+        elif visit.table == _NUMBER["NEXT_HOPS"] and visit.match is None and self._checked:
+            # Learned by the packet that is sent; the trace of it has no side effects.
+            self._resume_checked(visit, self._checked)
+        elif visit.table == _NUMBER["HOP"]:
             self._hop, self._remembers = visit, False
         elif visit.table == _NUMBER["AFFINITY"]:
             self._remembers = visit.match is not None
@@ -186,20 +173,22 @@ class _Explainer:
                 Decision.RECEIVED, "as a packet of the chain", visit, replace(position, hop=-1)
             )
 
+    def _resume_checked(self, visit: Visit, before: PacketState) -> None:
+        """Go on behind the gate with the packet as it was before OVN's checks."""
+        state = before.copy()
+        for name in (REG_CHECKS, REG_PATH_POSITION):
+            state.registers.pop(name, None)
+        self.frozen = Frozen(visit, state, (f"resubmit(,{_NUMBER['TRANSIENT']})",))
+
     def _select(self, visit: Visit) -> None:
         position = self._position()
-        group, slot = position.group, self._state.register(REG_SLOT)
-        taking = [target for target in group.targets if target.weight] if group else []
+        slot = None
+        if any(v.table == _NUMBER["CHOICE"] for v in self._visits[-3:]):
+            slot = self._state.register(REG_SLOT)
         if self._remembers:
             reason = "flow affinity: earlier packets of this traffic flow have visited it"
-        elif any(v.table == _NUMBER["CHOICE"] for v in self._visits[-3:]):
-            pair = self._state.register(REG_TARGET)
-            weight = next((t.weight for t in taking if _starts(t.pair_id, pair)), None)
-            total = sum(target.weight for target in taking)
-            share = f"; weight {weight} of {total} in its group" if weight is not None else ""
-            reason = f"the traffic flow has hash slot {slot}, which belongs to it{share}"
         else:
-            reason = "it is the only pair of its group that takes new traffic"
+            reason = why_selected(position.group, self._state.register(REG_TARGET), slot)
         self._step(Decision.SELECTED, reason, visit, position, pair_id=self._pair())
 
     # Actions.
@@ -246,22 +235,37 @@ class _Explainer:
             and following.block.number not in self._states
         )
         self._output.add((action.visit.bridge, int(number)))
+        if self._checked and self._is_to_checks(action.visit):
+            self._send_to_checks(action.visit, self._checked, is_seen=enters_bridge)
+            return
         if not enters_bridge:
             self._leave(
                 action.visit, action.visit.bridge, int(number), self._state, "",
-                is_copy=action.is_on_copy,
+                is_copy=action.is_on_copy and not self._is_ovns(action.visit),
             )  # fmt: skip
+
+    def _send_to_checks(self, visit: Visit, before: PacketState, *, is_seen: bool) -> None:
+        reason = TO_CHECKS if is_seen else UNSEEN_CHECKS
+        position = self._view.position(before.register(REG_PATH_POSITION))
+        self._step(Decision.FORWARDED, reason, visit, replace(position, hop=-1))
+        if not is_seen:
+            self._resume_checked(visit, before)
 
     def _change_position(self, visit: Visit, before: int, after: int) -> None:
         table = visit.table
-        if after == POSITION_DONE:
+        if self._is_behind_checks() and table in ENTRANCES:
+            return  # it was decided before them
+        is_returned = table == _NUMBER["LOCAL_SWITCHING"] and visit.priority not in KEPT_OUT
+        if after == POSITION_DONE and is_returned:
+            self._return(visit, POSITION_RETURNED)  # by a function whose packets nobody checks
+            self._step(Decision.LEFT, VISITED_ALL, visit)
+        elif after == POSITION_DONE:
             if before == 0:
-                reason = _KEPT_OUT.get(visit.priority, _FORWARDED)
+                reason = KEPT_OUT.get(visit.priority, ROUTED)
                 self._step(Decision.NOT_CLASSIFIED, reason, visit)
             else:
-                reason = "it has visited all functions of its chain"
                 position = replace(self._view.position(before), hop=-1)
-                self._step(Decision.LEFT, reason, visit, position)
+                self._step(Decision.LEFT, VISITED_ALL, visit, position)
         elif after == 0:
             reason = "the function has sent it of its own, not for a chain"
             self._step(Decision.NOT_CLASSIFIED, reason, visit)
@@ -290,18 +294,7 @@ class _Explainer:
         *, is_copy: bool = False,
     ) -> None:  # fmt: skip
         """Note that the packet leaves the host's bridges at a port."""
-        role = self._view.bridges[bridge]
-        reach, found = Reach.UNKNOWN, name or f"port {ofport} of {bridge}"
-        if name in self._view.interfaces:
-            reach, found = Reach.PORT, self._view.interfaces[name]
-        elif role is None:
-            pass
-        elif role.kind is BridgeKind.INT and (port_id := self._view.port_at(ofport)):
-            reach, found = Reach.PORT, port_id
-        elif role.kind is not BridgeKind.PHYSICAL and (peer := self._view.peer_at(ofport)):
-            reach, found = Reach.TUNNEL, peer
-        elif role.kind is BridgeKind.PHYSICAL:
-            reach, found = Reach.PHYSICAL, role.physical_network
+        reach, found = self._view.way_out(bridge, ofport, name)
         self._note_exit(visit, Exit(reach, found, state.packet), is_copy=is_copy)
 
     def _note_exit(self, visit: Visit, way: Exit, *, is_copy: bool) -> None:
@@ -318,32 +311,34 @@ class _Explainer:
                 peer=way.name if way.reach is not Reach.PORT else "",
             )  # fmt: skip
             return
-        if way.reach is Reach.PORT:
-            reason = "the ingress port of the selected pair" if pair else "its destination is here"
-            where = {"port_id": way.name}
-            decision = Decision.DELIVERED
-        elif way.reach is Reach.UNKNOWN:
-            reason, where, decision = f"it leaves by {way.name}", {}, Decision.LOST
-        else:
-            inside = "with the labels of its chain" if way.packet.labels else "as Neutron sends it"
-            by = "through the tunnel" if way.reach is Reach.TUNNEL else "by the physical network"
-            reason, where, decision = f"{by}, {inside}", {"peer": way.name}, Decision.FORWARDED
-        self._step(decision, reason, visit, position, pair_id=pair, **where)
-        self._exits.append(replace(way, pair_id=pair))
+        way = replace(way, pair_id=pair)
+        decision, reason = why_out(way, is_ovns=self._is_ovns(visit))
+        self._step(
+            decision, reason, visit, position, pair_id=pair,
+            port_id=way.name if decision is Decision.DELIVERED else "",
+            peer=way.name if decision is Decision.FORWARDED else "",
+        )  # fmt: skip
+        self._exits.append(way)
 
     def _drop(self) -> None:
-        last = self._visits[-1]
-        reason = self._note
-        if not reason:
-            reason = why_dropped(self._visits, on_integration_bridge=self._is_integration(last))
-        value = self._state.register(REG_PATH_POSITION)
+        last, kind = self._visits[-1], self._view.bridges[self._visits[-1].bridge]
+        reason = self._note or why_dropped(self._visits, kind.kind if kind else None)
+        state = self._state
+        if kind is None:  # OVN has registers of its own
+            state = self._checked or PacketState(state.packet, 0)
+        value = state.register(REG_PATH_POSITION)
         in_chain = value not in (0, POSITION_DONE, POSITION_RETURNED)
-        self._step(Decision.DROPPED, reason, last, self._position() if in_chain else None)
+        position = self._view.position(value) if in_chain else None
+        self._step(Decision.DROPPED, reason, last, position)
 
     def _note_unclassified(self) -> None:
         """Say that the packet is in no chain, if it has passed where chains begin."""
         decided = {Decision.CLASSIFIED, Decision.NOT_CLASSIFIED, Decision.RETURNED}
         if decided & {step.decision for step in self._steps}:
+            return
+        first = self._visits[0] if self._visits else None
+        if first is not None and self._is_ovns(first):
+            self._steps.insert(0, Step(Decision.NOT_CLASSIFIED, NO_CHAIN, first.bridge))
             return
         firewall = self._view.local.firewall is Firewall.OPENVSWITCH
         tables = ENTRANCES - ({_NUMBER["TRANSIENT"]} if firewall else frozenset())
@@ -360,6 +355,15 @@ class _Explainer:
     def _is_integration(self, visit: Visit) -> bool:
         role = self._view.bridges.get(visit.bridge)
         return role is not None and role.kind is BridgeKind.INT
+
+    def _is_ovns(self, visit: Visit) -> bool:
+        return self._view.bridges[visit.bridge] is None
+
+    def _is_to_checks(self, visit: Visit) -> bool:
+        return self._is_integration(visit) and visit.table == _NUMBER["TO_CHECKS"]
+
+    def _is_behind_checks(self) -> bool:
+        return self._view.local.has_br_chain and not self._state.register(REG_CHECKS)
 
     def _position(self) -> Position:
         return self._view.position(self._chain_register())
@@ -392,7 +396,3 @@ class _Explainer:
 
 def _is_ours(visit: Visit, priority: int) -> bool:
     return visit.cookie == COOKIE and visit.priority == priority
-
-
-def _starts(pair_id: str, register: int) -> bool:
-    return pair_id.startswith(f"{register:08x}")

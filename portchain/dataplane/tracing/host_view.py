@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from portchain.dataplane.flow import Bridge
+from portchain.dataplane.flow import Bridge, BridgeKind
 from portchain.dataplane.host_switch import LocalSwitch
 from portchain.dataplane.pipeline import POSITION_ARRIVED, path_label
 from portchain.dataplane.plan import ChainPlan, Hop, Path, Target
+from portchain.dataplane.tracing.steps import Reach
 
 _LABEL_BITS = 0xFFFFF
 _NUMBER_BITS = 0xFFFF
@@ -39,6 +40,51 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class OvnTunnel:
+    """A tunnel of ovn-controller's.
+
+    :param ofport: OpenFlow port of its br-int.
+    :param has_metadata: whether packets in it say which logical ports they are from and for.
+    """
+
+    ofport: int
+    has_metadata: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OvnBridge:
+    """The br-int of ovn-controller on a host whose chains are steered on br-chain.
+
+    :param ports: Neutron port id -> OpenFlow port, of those that are not on br-chain.
+    :param tunnels: address of the remote end -> its tunnel.
+    :param physical: name of a logical port of the type localnet -> OpenFlow port that leads to its
+        physical network.
+    """
+
+    name: str
+    ports: Mapping[str, int] = field(default_factory=dict)
+    tunnels: Mapping[str, OvnTunnel] = field(default_factory=dict)
+    physical: Mapping[str, int] = field(default_factory=dict)
+
+    def way_out(self, ofport: int) -> tuple[Reach, str] | None:
+        """Return where an OpenFlow port leads; None if that is unknown."""
+        tunnels = {peer: tunnel.ofport for peer, tunnel in self.tunnels.items()}
+        for reach, ways in (
+            (Reach.PORT, self.ports),
+            (Reach.TUNNEL, tunnels),
+            (Reach.PHYSICAL, self.physical),
+        ):
+            for name, number in ways.items():
+                if number == ofport:
+                    return reach, name
+        return None
+
+
+OVN_UNSEEN = "OVN's bridge, whose flows are seen on the host only"
+"""Where packets go by the patch ports of br-chain, if ``HostView.ovn`` is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class HostView:
     """What is known of a host.
 
@@ -46,12 +92,14 @@ class HostView:
         for OVN's br-int.
     :param plans: of its chains, those that drain included.
     :param interfaces: name of an interface -> the Neutron port that is plugged in there.
+    :param ovn: OVN's br-int; None on other hosts, and if its flows cannot be asked for.
     """
 
     local: LocalSwitch
     bridges: Mapping[str, Bridge | None]
     plans: Sequence[ChainPlan] = ()
     interfaces: Mapping[str, str] = field(default_factory=dict)
+    ovn: OvnBridge | None = None
 
     def position(self, value: int) -> Position:
         """Return what a value of ``REG_PATH_POSITION`` means."""
@@ -90,3 +138,40 @@ class HostView:
     def peer_at(self, ofport: int) -> str:
         """Return the address of the host at the other end of a tunnel; empty if it is none."""
         return next((ip for ip, tunnel in self.local.tunnels.items() if tunnel == ofport), "")
+
+    def way_out(self, bridge: str, ofport: int, interface: str) -> tuple[Reach, str]:
+        """Return what packets reach that leave a bridge of the host at a port.
+
+        :param interface: the port's name; empty if it is not known.
+        :returns: and its name, as in ``Exit``.
+        """
+        role = self.bridges[bridge]
+        unknown = Reach.UNKNOWN, interface or f"port {ofport} of {bridge}"
+        if interface in self.interfaces:
+            return Reach.PORT, self.interfaces[interface]
+        if role is None:
+            return (self.ovn.way_out(ofport) if self.ovn else None) or unknown
+        if role.kind is BridgeKind.INT and (port_id := self.port_at(ofport)):
+            return Reach.PORT, port_id
+        if role.kind is not BridgeKind.PHYSICAL and (peer := self.peer_at(ofport)):
+            return Reach.TUNNEL, peer
+        if role.kind is BridgeKind.PHYSICAL:
+            return Reach.PHYSICAL, role.physical_network
+        return (Reach.UNKNOWN, OVN_UNSEEN) if self._leads_to_ovn(ofport) else unknown
+
+    def patch_into(self, bridge: str, before: str) -> int:
+        """Return the port by which packets from one of Neutron's bridges enter another one.
+
+        :param bridge: the name of the bridge that they enter; ``before``: of the other one.
+        """
+        role, last = self.bridges[bridge], self.bridges.get(before)
+        if role is None or role.kind is not BridgeKind.INT:
+            return self.local.patch_to_int or 0
+        if last is not None and last.kind is BridgeKind.PHYSICAL:
+            physical = self.local.physical.get(last.physical_network)
+            return physical.patch_to_physical if physical else 0
+        return self.local.patch_to_tun or 0
+
+    def _leads_to_ovn(self, ofport: int) -> bool:
+        wires = (port.wire for port in self.local.ports.values())
+        return any(wire and ofport in (wire.network, wire.gate) for wire in wires)

@@ -34,6 +34,8 @@ class Packet:
     :param is_established: whether it belongs to a connection that is open already.
     :param vlan: 0..4095; None if the frame is untagged.
     :param tunnel_id: of the tunnel that the packet is in.
+    :param tunnel_metadata: what OVN writes beside it: the keys of the logical ports that the packet
+        comes from and goes to (ovn-architecture(7)).
     :param labels: MPLS labels, the outermost one first.
     :param outer: source and destination MAC address of the Ethernet header around a chain frame,
         or around an NSH, which follows it; None if there is no other header than the packet's.
@@ -54,6 +56,7 @@ class Packet:
     labels: tuple[Label, ...] = ()
     outer: tuple[str, str] | None = None
     nsh: tuple[int, int, int] | None = None
+    tunnel_metadata: int = 0
 
     @property
     def depth(self) -> int:
@@ -63,7 +66,8 @@ class Packet:
     @property
     def bare(self) -> "Packet":
         """The packet without what hosts put around it."""
-        return replace(self, labels=(), outer=None, nsh=None, tunnel_id=0, vlan=None)
+        bare = replace(self, labels=(), outer=None, nsh=None, vlan=None)
+        return replace(bare, tunnel_id=0, tunnel_metadata=0)
 
     def flow_text(self, in_port: int, fields: Mapping[str, str] | None = None) -> str:
         """Return the packet in the notation of ``ofproto/trace``.
@@ -75,6 +79,7 @@ class Packet:
         words = [f"in_port={in_port}", f"dl_src={eth_src}", f"dl_dst={eth_dst}"]
         words += [f"{name}={value}" for name, value in (fields or {}).items()]
         words += [f"tun_id={self.tunnel_id:#x}"] if self.tunnel_id else []
+        words += [f"tun_metadata0={self.tunnel_metadata:#x}"] if self.tunnel_metadata else []
         words += [f"dl_vlan={self.vlan}"] if self.vlan is not None else []
         if self.nsh is not None:
             return ",".join([*words, *self._nsh_words(*self.nsh)])

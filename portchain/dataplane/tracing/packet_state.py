@@ -11,6 +11,7 @@ _SET = re.compile(r"(?:set_field|load):([^>]*)->(\S+)")
 _MOVED = re.compile(r"(\S+) is now (\S+)")
 _ETHERNET = {"NXM_OF_ETH_SRC[]": "eth_src", "NXM_OF_ETH_DST[]": "eth_dst"}
 _NSH = ("nsh_spi", "nsh_si", "nsh_ttl")
+_METADATA = re.compile(r"(?:NXM_NX_TUN_METADATA0|tun_metadata0)(?:\[(?:(\d+)\.\.(\d+))?\])?")
 _TAG_BITS = 0xFFF
 
 
@@ -77,9 +78,15 @@ class PacketState:
 
     def _set(self, name: str, value: str) -> None:
         if found := _REGISTER.fullmatch(name):
-            self._set_register(found[1].lower(), int(found[2] or 0), found[3], value, found[2])
+            register, first, last = found[1].lower(), found[2], found[3]
+            self.registers[register] = _written(self.register(register), first, last, value)
         elif name in ("eth_src", "eth_dst"):
             self._set_address(name, value)
+        elif name in _ETHERNET:
+            self._set_address(_ETHERNET[name], _address(int(value, 0)))
+        elif found := _METADATA.fullmatch(name):
+            metadata = _written(self.packet.tunnel_metadata, found[1], found[2], value)
+            self._change(tunnel_metadata=metadata)
         elif name.startswith("mpls_") and self.packet.labels:
             self._set_label(name, int(value, 0))
         elif name in _NSH and self.packet.nsh is not None:
@@ -93,17 +100,6 @@ class PacketState:
         elif name == "in_port" and value.isdigit():
             self.in_port = int(value)
 
-    def _set_register(
-        self, name: str, first: int, last: str | None, value: str, part: str | None
-    ) -> None:
-        number, _, mask = value.partition("/")
-        if part is None:
-            bits = int(mask, 0) if mask else 0xFFFFFFFF
-        else:
-            bits = (1 << int(last or first) - first + 1) - 1 << first
-        new = int(number, 0) << first & bits
-        self.registers[name] = self.register(name) & ~bits | new
-
     def _set_address(self, name: str, value: str) -> None:
         if self.packet.outer is None:
             self._change(**{name: value})
@@ -116,3 +112,24 @@ class PacketState:
         if name in names:
             top = replace(self.packet.labels[0], **{names[name]: value})
             self._change(labels=(top, *self.packet.labels[1:]))
+
+
+def _written(old: int, first: str | None, last: str | None, value: str) -> int:
+    """Return a field of 32 bits after some of them have been written.
+
+    :param first: the lowest of them; None if it is all, or those of the value's mask.
+    :param last: the highest; None if it is one.
+    :param value: the number, and maybe a slash and a mask.
+    """
+    number, _, mask = value.partition("/")
+    low = int(first or 0)
+    if first is None:
+        bits = int(mask, 0) if mask else 0xFFFFFFFF
+    else:
+        bits = (1 << int(last or first) - low + 1) - 1 << low
+    return old & ~bits | int(number, 0) << low & bits
+
+
+def _address(number: int) -> str:
+    """Return the MAC address that a number means."""
+    return number.to_bytes(6, "big").hex(":")

@@ -1,16 +1,24 @@
 """Traces say of a packet what really happens to it: both are compared for random packets.
 
+The switch traces itself, as on hosts with an agent; or a copy of it does, as for a controller.
+
 The hosts of the world share one ovs-vswitchd, and the links between them are patch ports. A trace
 of one host ends where the packet enters a bridge of another one, as it does at a tunnel.
 """
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
+from portchain.controller.switch_copy import SwitchCopy, read_bridge
 from portchain.core.function_kinds import L2, L3
 from portchain.core.model import FunctionKind
 from portchain.dataplane.flow import Bridge
@@ -20,7 +28,10 @@ from portchain.dataplane.tracing.host_view import HostView
 from portchain.dataplane.tracing.journey import Function, Journey, Outcome, follow
 from portchain.dataplane.tracing.packet import Packet
 from portchain.dataplane.tracing.steps import Decision, HostTrace, Start
-from portchain.host.tracer import HostTracer
+from portchain.host.bridge import OPENFLOW, ofctl_argv
+from portchain.host.tracer import HostTracer, Tracing
+from portchain.ovsdb.switch_database import SwitchDatabase
+from tests.full import in_full
 from tests.functional.dataplane.test_random import (
     ADDRESSES,
     DESTINATION,
@@ -30,11 +41,13 @@ from tests.functional.dataplane.test_random import (
     UserActions,
 )
 from tests.functional.dataplane.world import TCP, UDP, Header, World
-from tests.functional.vswitch import running_vswitch
+from tests.functional.vswitch import DEADLINE, running_vswitch
 from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
 
 PACKETS = 90
 """In each of the situations below; there are more than 500 in all."""
+(PACKETS_IN_COPIES,) = in_full([90], [10])
+SITUATIONS = 6
 Probe = tuple[str, Header, str]
 
 
@@ -53,8 +66,52 @@ def actions(world: World) -> UserActions:
     return Actions()
 
 
-def follow_in(world: World, probe: Probe) -> Journey:
-    """Trace a probe, as the server does."""
+@dataclass(frozen=True)
+class Connection:
+    """A ``BridgeConnection`` to a bridge of a world."""
+
+    world: World
+    name: str
+    database: Any
+
+    @property
+    def target(self) -> str:
+        return self.name
+
+    def ofctl(
+        self, command: str, *args: str, stdin: str | None = None, version: str = OPENFLOW
+    ) -> str:
+        return self.world.vswitch.run(*ofctl_argv(self.name, command, args, version), stdin=stdin)
+
+    def appctl(self, command: str, *args: str) -> str:
+        raise AssertionError("a controller cannot ask the switch")
+
+
+@contextmanager
+def copies(world: World) -> Iterator[dict[str, Tracing]]:
+    """Copy the switch of each host, and run the copies until the context ends."""
+    switches = SwitchDatabase(
+        lambda: f"unix:{world.vswitch.folder}/db.sock", DEADLINE, lambda port_id: None
+    )
+    found: dict[str, Tracing] = {}
+    with ExitStack() as stack:
+        stack.callback(switches.close)
+        for host in HOSTS:
+            names = (f"{host}-int", f"{host}-tun")
+            bridges = [Connection(world, name, switches.connect()) for name in names]
+            copy = SwitchCopy(Path(stack.enter_context(TemporaryDirectory(prefix="copy-"))))
+            stack.callback(copy.stop)
+            copy.start()
+            copy.add(map(read_bridge, bridges))
+            found[host] = copy
+        yield found
+
+
+def follow_in(world: World, probe: Probe, copied: Mapping[str, Tracing]) -> Journey:
+    """Trace a probe, as the server does.
+
+    :param copied: hosts whose switch does not trace itself -> what does.
+    """
     port, header, receiver = probe
     packet = Packet(
         *(mac(port), mac(receiver), "IPv4", header.source, header.destination),
@@ -65,14 +122,14 @@ def follow_in(world: World, probe: Probe) -> Journey:
     def ask(host: str, start: Start, packet: Packet) -> HostTrace:
         switch = TracedHost(world, host)
         view = switch.view(world.agents[host].reconciler.plans)
-        return HostTracer(switch).trace(view, start, packet)
+        return HostTracer(copied.get(host, switch)).trace(view, start, packet)
 
     return follow(ident(port), packet, WorldTopology(world), ask)
 
 
 @dataclass(frozen=True)
 class TracedHost:
-    """A host of a world; implements ``host.tracer.TraceableSwitch``."""
+    """A host of a world; implements ``host.tracer.Tracing``."""
 
     world: World
     name: str
@@ -141,11 +198,12 @@ def random_probes(draw: random.Random, count: int) -> list[Probe]:
     return probes
 
 
-def check(actions: UserActions, draw: random.Random) -> Counter[str]:
+def check_traces(actions: UserActions, draw: random.Random, *, in_copies: bool) -> Counter[str]:
     """Compare traces with where packets go; return how many packets had each outcome."""
     world, seen = actions.world, Counter[str]()
-    probes = random_probes(draw, PACKETS)
-    journeys = [follow_in(world, probe) for probe in probes]
+    probes = random_probes(draw, PACKETS_IN_COPIES if in_copies else PACKETS)
+    with copies(world) if in_copies else nullcontext({}) as copied:
+        journeys = [follow_in(world, probe, copied) for probe in probes]
     for start in range(0, len(probes), 50):
         trails = world.send(probes[start : start + 50])
         for probe, journey, trail in zip(probes[start:], journeys[start:], trails, strict=False):
@@ -160,24 +218,27 @@ def check(actions: UserActions, draw: random.Random) -> Counter[str]:
     return seen
 
 
-def test_traces_agree_with_where_packets_go(actions: UserActions) -> None:
+@pytest.mark.parametrize("in_copies", [False, True])
+def test_traces_agree_with_where_packets_go(actions: UserActions, in_copies: bool) -> None:
     seen, draw = Counter[str](), random.Random(20)
+    check = partial(check_traces, actions, draw, in_copies=in_copies)
     actions.create_chain("vm1", TCP, (100, 100), ["A", "B"], symmetric=True, lost_on="")
     actions.create_chain("vm2", UDP, (100, 107), ["B", "C"], symmetric=True, lost_on="")
-    seen += check(actions, draw)
+    seen += check()
     for pair, weight in (("a2", 1), ("a3", 3), ("b2", 1), ("c2", 1)):
         actions.change_group(pair, weight, "")
-    seen += check(actions, draw)
+    seen += check()
     actions.move("b1", HOSTS[0])
     actions.move(DESTINATION, HOSTS[1])
-    seen += check(actions, draw)
+    seen += check()
     actions.change_release(HOSTS[1], "")  # whole frames in MPLS
-    seen += check(actions, draw)
+    seen += check()
     for pair in ("a1", "a2", "a3"):
         actions.unplug(pair)
-    seen += check(actions, draw)
+    seen += check()
     for pair in ("c1", "c2"):
         actions.change_group(pair, None, "")
-    seen += check(actions, draw)
-    assert min(seen[kind] for kind in ("chained", "plain", "dropped")) > PACKETS / 4, seen
-    assert seen.total() >= 500
+    seen += check()
+    packets = seen.total() / SITUATIONS
+    assert min(seen[kind] for kind in ("chained", "plain", "dropped")) > packets / 4, seen
+    assert packets == (PACKETS_IN_COPIES if in_copies else PACKETS)

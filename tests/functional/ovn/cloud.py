@@ -34,7 +34,7 @@ from portchain.dataplane.gates import gate_mac, gate_name, gated_ports
 from portchain.dataplane.interposing import BR_CHAIN, HOLD_SECONDS
 from portchain.dataplane.plan import ChainPlan, Classifier, Hop, Path, Source, Target
 from portchain.dataplane.transition import TransitionTimeouts
-from portchain.host.bridge import OPENFLOW, ofctl_argv
+from portchain.host.bridge import OPENFLOW, appctl_argv, ofctl_argv
 from portchain.host.ovn_switch import OvnSwitch
 from portchain.host.reconciler import Reconciler
 from portchain.ovsdb.switch_database import SwitchDatabase
@@ -64,6 +64,13 @@ class Bridge:
     ) -> str:
         argv = ofctl_argv(f"unix:{self._folder}/{self.name}.mgmt", command, args, version)
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        return done.stdout
+
+    def appctl(self, command: str, *args: str) -> str:
+        argv = ["env", f"OVS_RUNDIR={self._folder}", *appctl_argv(command, *args)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
         return done.stdout
@@ -159,14 +166,22 @@ class Cloud:
 
     # Machines.
 
-    def add(self, name: str, host: str, *ports: tuple[str, str], kind: str = "plain") -> None:
+    def add(
+        self,
+        name: str,
+        host: str,
+        *ports: tuple[str, str],
+        kind: str = "plain",
+        network: str = NETWORK,
+    ) -> None:
         """Add a machine.
 
         :param ports: name and address of each port.
+        :param network: name of the logical switch.
         """
         nics = [
             vif.Nic(
-                *(f"eth{number}", ident(port), port, NETWORK, mac(port)),
+                *(f"eth{number}", ident(port), port, network, mac(port)),
                 (f"{address}/{PREFIX}",),
                 *("", 1500),
             )
@@ -176,7 +191,7 @@ class Cloud:
         netns.create([space])
         for nic in nics:
             owned = f"{nic.mac_address} {nic.ip}"
-            add = ("lsp-add", NETWORK, nic.port_id, "--", "lsp-set-addresses", nic.port_id, owned)
+            add = ("lsp-add", network, nic.port_id, "--", "lsp-set-addresses", nic.port_id, owned)
             self.nb(*add, "--", "lsp-set-port-security", nic.port_id, owned)
         machine = VirtualMachine(name, str(uuid.uuid4()), host, space, kind, tuple(nics))
         self.machines[name] = machine

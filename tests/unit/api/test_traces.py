@@ -10,8 +10,8 @@ from neutron_lib.db import api as db_api
 from oslo_policy import policy as oslo_policy
 from oslo_utils import timeutils
 
-from portchain.dataplane.tracing.explain import NO_CLASSIFIER
 from portchain.dataplane.tracing.packet import Packet
+from portchain.dataplane.tracing.reasons import NO_CLASSIFIER
 from portchain.dataplane.tracing.steps import Decision, Exit, HostTrace, Reach, Start, Step
 from portchain.db import models
 from portchain.rpc.agent import AgentClient

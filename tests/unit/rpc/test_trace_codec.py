@@ -1,7 +1,7 @@
 """Requests for traces and their answers survive the bus, and wrong ones are refused."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ PACKET = Packet(
     labels=(Label(65537, 0, 239), Label(5)),
     outer=(mac("a"), mac("b")),
     nsh=(1, 255, 63),
+    tunnel_metadata=0x10002,
 )
 STARTS = (Start(port_id=ident("vm")), Start(peer="192.0.2.1"), Start(network="physnet1"))
 TRACE = HostTrace(
@@ -55,6 +56,8 @@ def test_answers_survive_the_bus() -> None:
         ("destination_port", True),
         ("vlan", 4096),
         ("tunnel_id", "0,reg8=1"),
+        ("tunnel_metadata", "0,reg8=1"),
+        ("tunnel_metadata", 1 << 32),
         ("labels", [{"value": 1 << 20, "traffic_class": 0, "ttl": 1}]),
         ("labels", [asdict(Label(1))] * 4),
         ("outer", ["fa:16:3e:00:00:01"]),
@@ -68,6 +71,12 @@ def test_wrong_packets_are_refused(name: str, value: Any) -> None:
     message["packet"] |= {name: value}
     with pytest.raises(ContractError):
         trace_codec.decode_request(over_the_bus(message))
+
+
+def test_packets_of_hosts_and_servers_before_1_25_have_no_metadata() -> None:
+    message = over_the_bus(trace_codec.encode_request(STARTS[0], PACKET))
+    del message["packet"]["tunnel_metadata"]
+    assert trace_codec.decode_request(message)[1] == replace(PACKET, tunnel_metadata=0)
 
 
 @pytest.mark.parametrize("start", [None, {"port_id": "--help"}, {"peer": "192.0.2.1;x"}, 5])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from portchain.dataplane.flow import COOKIE, Bridge
+from portchain.dataplane.flow import COOKIE, Bridge, BridgeKind
 from portchain.dataplane.host_switch import Firewall, PhysicalBridge
 from portchain.dataplane.pipeline import (
     POSITION_DONE,
@@ -16,12 +16,13 @@ from portchain.dataplane.pipeline import (
     path_label,
     path_position,
 )
-from portchain.dataplane.tracing.explain import NO_CLASSIFIER, Explained, Ports, explain
+from portchain.dataplane.tracing.explain import Ports, explain
 from portchain.dataplane.tracing.host_view import HostView
 from portchain.dataplane.tracing.output import Block, Visit, parse
 from portchain.dataplane.tracing.packet import Label, Packet
 from portchain.dataplane.tracing.packet_state import PacketState
-from portchain.dataplane.tracing.reasons import why_dropped
+from portchain.dataplane.tracing.parts import Explained
+from portchain.dataplane.tracing.reasons import NO_CLASSIFIER, why_dropped
 from portchain.dataplane.tracing.steps import Decision, Exit, Reach, Step
 from tests.plans import TUNNEL_IPS, chain, ident, switch, target
 
@@ -34,6 +35,7 @@ VIEW = HostView(
     {"br-int": Bridge.INT, "br-tun": Bridge.TUN},
     [PLAN],
 )
+INT, TUN = BridgeKind.INT, BridgeKind.TUN
 OURS = f"cookie {COOKIE:#x}"
 
 
@@ -399,7 +401,8 @@ def test_what_other_bridges_do_is_beyond_the_host() -> None:
     assert at("br-else", 12) is None
     lost = explained('bridge("br-ovn")', "---", " 0. priority 1", "    output:9", view=WIDE).steps
     assert [(step.decision, step.reason) for step in lost] == [
-        (Decision.LOST, "it leaves by port 9 of br-ovn")
+        (Decision.NOT_CLASSIFIED, "no chain on this host has the port as a source"),
+        (Decision.LOST, "it leaves by port 9 of br-ovn"),
     ]
 
 
@@ -675,24 +678,60 @@ def visit(
 
 
 @pytest.mark.parametrize(
-    ("visits", "is_int", "words"),
+    ("visits", "kind", "words"),
     [
-        ([visit("br-tun", 0, Priority.STRAY_FRAME)], False, "no flow of this host expects"),
-        ([visit("br-tun", 0, Priority.STRAY_FRAME, ours=False)], False, "br-tun has no way"),
-        ([visit("br-tun", 0, 1)], False, "bridge br-tun has no way to its destination"),
-        ([visit("br-int", 0, Priority.EXPIRED)], True, "an NSH with a TTL of 0"),
-        ([visit("br-int", 0, 7)], True, "a flow of portchain drops it"),
-        ([visit("br-int", 149, Priority.BRANCH_FRAGMENT)], True, "a fragment may belong"),
-        ([visit("br-int", 150, Priority.BRANCH_FRAGMENT)], True, "has no pair that can forward"),
-        ([visit("br-int", 149, Priority.BRANCH)], True, "cannot realise the chain"),
-        ([visit("br-int", 146, Priority.NO_PAIR)], True, "no pair that takes new traffic"),
-        ([visit("br-int", 151, Priority.NO_PAIR)], True, "no pair that takes new traffic"),
-        ([visit("br-int", 148, 1, None, ours=False)], True, "no source of the chain may use"),
-        ([visit("br-int", 150, 1, ours=False)], True, "no flow of Neutron's in table 150"),
-        ([visit("br-int", 99, 1, None, ours=False)], True, "no flow of Neutron's in table 99"),
-        ([visit("br-int", 25, 2, ours=False)], True, "MAC spoofing"),
-        ([visit("br-int", 93, 2, ours=False)], True, "no flow of Neutron's in table 93"),
+        (
+            [visit("br-tun", 0, Priority.STRAY_FRAME)],
+            BridgeKind.TUN,
+            "no flow of this host expects",
+        ),
+        (
+            [visit("br-tun", 0, Priority.STRAY_FRAME, ours=False)],
+            BridgeKind.TUN,
+            "br-tun has no way",
+        ),
+        ([visit("br-tun", 0, 1)], TUN, "bridge br-tun has no way to its destination"),
+        ([visit("br-int", 0, Priority.EXPIRED)], INT, "an NSH with a TTL of 0"),
+        ([visit("br-int", 0, 7)], INT, "a flow of portchain drops it"),
+        ([visit("br-int", 149, Priority.BRANCH_FRAGMENT)], INT, "a fragment may belong"),
+        (
+            [visit("br-int", 150, Priority.BRANCH_FRAGMENT)],
+            BridgeKind.INT,
+            "has no pair that can forward",
+        ),
+        ([visit("br-int", 149, Priority.BRANCH)], INT, "cannot realise the chain"),
+        (
+            [visit("br-int", 146, Priority.NO_PAIR)],
+            BridgeKind.INT,
+            "no pair that takes new traffic",
+        ),
+        (
+            [visit("br-int", 151, Priority.NO_PAIR)],
+            BridgeKind.INT,
+            "no pair that takes new traffic",
+        ),
+        (
+            [visit("br-int", 148, 1, None, ours=False)],
+            BridgeKind.INT,
+            "no source of the chain may use",
+        ),
+        (
+            [visit("br-int", 150, 1, ours=False)],
+            BridgeKind.INT,
+            "no flow of Neutron's in table 150",
+        ),
+        (
+            [visit("br-int", 99, 1, None, ours=False)],
+            BridgeKind.INT,
+            "no flow of Neutron's in table 99",
+        ),
+        ([visit("br-int", 25, 2, ours=False)], INT, "MAC spoofing"),
+        ([visit("br-int", 93, 2, ours=False)], INT, "no flow of Neutron's in table 93"),
+        ([visit("br-chain", 150, Priority.ENTER)], INT, "comes from its gate"),
+        ([visit("br-int", 8, 50), visit("br-int", 9, 0)], None, "OVN does not forward it"),
     ],
 )
-def test_reasons_follow_from_the_last_flow(visits: list[Visit], is_int: bool, words: str) -> None:
-    assert words in why_dropped(visits, on_integration_bridge=is_int)
+def test_reasons_follow_from_the_last_flow(
+    visits: list[Visit], kind: BridgeKind | None, words: str
+) -> None:
+    assert words in why_dropped(visits, kind)

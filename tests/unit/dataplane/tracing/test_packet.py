@@ -191,3 +191,20 @@ def test_copies_are_independent_and_other_bridges_see_no_registers() -> None:
     copy.apply("set_field:5->reg1")
     assert state.register("reg1") == 1
     assert state.in_next_bridge(9) == PacketState(PACKET, 9, {}, hidden=2)
+
+
+def test_what_ovn_writes_beside_a_packet_in_a_tunnel_goes_with_it() -> None:
+    state = PacketState(PACKET, 3)
+    state.apply("set_field:0x7/0xffffff->tun_id")
+    state.apply("set_field:0x2->tun_metadata0")
+    metadata = "NXM_NX_TUN_METADATA0[16..30]"
+    state.apply(f"move:NXM_NX_REG14[0..14]->{metadata}", [f"{metadata} is now 0x5"])
+    assert (state.packet.tunnel_id, state.packet.tunnel_metadata) == (7, 0x50002)
+    assert ",tun_id=0x7,tun_metadata0=0x50002,tcp," in state.packet.flow_text(1)
+    assert state.packet.bare == PACKET
+
+
+def test_a_learned_flow_restores_an_address() -> None:
+    state = PacketState(PACKET, 3)
+    state.apply("load:0xfa1600000009->NXM_OF_ETH_DST[]")
+    assert state.packet == replace(PACKET, eth_dst="fa:16:00:00:00:09")

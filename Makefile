@@ -8,7 +8,7 @@ NAME ?= demo
 DRIVER ?= ovs
 ARGS ?=
 
-.PHONY: help setup setup-tests setup-ovn setup-release demo demo-down lab shell lint test test-full \
+.PHONY: help setup setup-tests setup-ovn setup-nova setup-release demo demo-down lab shell lint test test-full \
 	test-kernel test-kernel-lab test-ovn test-release search bench docs dist
 
 help: ## show this list
@@ -22,6 +22,9 @@ setup-tests: # also install a browser, and what a virtual machine with another k
 
 setup-ovn: setup-tests # also unpack the oldest OVN that Debian has
 	@PORTCHAIN_OVN_SUITE=bookworm tools/ovn
+
+setup-nova: setup-tests # also install what Nova's hosts need: libvirt, QEMU and busybox
+	@tools/install nova
 
 setup-release: setup-tests # also install an older release of Neutron
 	@tools/install 2026.1
@@ -44,7 +47,7 @@ lint: setup ## check style, types and import rules
 test: setup-tests ## check everything that has to hold (ARGS=tests/unit runs a part)
 	@tools/check $(ARGS)
 
-test-full: setup-release setup-ovn ## the same with more seeds, combinations and restarts
+test-full: setup-release setup-ovn setup-nova ## the same with more seeds, combinations and restarts
 	@PORTCHAIN_FULL=1 tools/check $(ARGS)
 
 test-kernel: setup-tests ## the tests of the data plane with a kernel's datapath, in a virtual machine

@@ -186,6 +186,12 @@ def _add_layout_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--heat", action="store_true", help="run Heat; the first time, it is installed"
     )
+    command.add_argument(
+        "--nova",
+        action="store_true",
+        help="run Nova, Placement and Glance, and libvirt with QEMU on each host; the first time, "
+        "they are installed",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

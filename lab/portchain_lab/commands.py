@@ -29,6 +29,7 @@ BASHRC = """\
 PS1='(lab {name}, $OS_CLOUD) \\w\\$ '
 as-admin() {{ OS_CLOUD=admin; }}
 as-demo() {{ OS_CLOUD=demo; }}
+nova() {{ (. "{directory}/openrc-$OS_CLOUD"; command nova "$@"); }}
 echo 'You are the user "demo". Try:   openstack network list'
 echo 'as-admin becomes the administrator, as-demo returns, exit leaves the shell.'
 """
@@ -48,6 +49,7 @@ def _layout(arguments: argparse.Namespace) -> layout.Layout:
         prometheus=arguments.prometheus,
         dashboard=arguments.dashboard,
         heat=arguments.heat,
+        nova=arguments.nova,
         datapath=arguments.datapath,
     )
 
@@ -107,7 +109,7 @@ def _status(arguments: argparse.Namespace) -> None:
 def _shell(arguments: argparse.Namespace) -> None:
     lab = Lab.open(arguments.name)
     bashrc = lab.layout.directory / "bashrc"
-    bashrc.write_text(BASHRC.format(name=arguments.name))
+    bashrc.write_text(BASHRC.format(name=arguments.name, directory=lab.layout.directory))
     _replace_process(lab, "ctl", ["bash", "--rcfile", str(bashrc), "-i"])
 
 
@@ -130,7 +132,7 @@ def _replace_process(lab: Lab, part: str, argv: Sequence[str]) -> None:
     if namespace is None:
         status = _command_line(lab.layout.name, "status")
         raise LabError(f"the lab has no namespace {part!r}; this lists them: {status}")
-    environment = clients.environment(lab.layout, "demo")
+    environment = clients.environment(lab.layout, "demo", argv[0])
     if part in lab.hosts:
         environment["OVS_RUNDIR"] = str(lab.layout.host_directory(part))
         environment["OVS_DB_SOCK"] = f"{lab.layout.host_directory(part)}/db.sock"

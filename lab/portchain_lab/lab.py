@@ -224,7 +224,7 @@ class Lab:
         return clients.connect(self.layout, user)
 
     def run_client(self, program: str, *arguments: str, user: str = "demo") -> str:
-        """Run the real ``openstack`` or ``neutron`` client; returns what it printed.
+        """Run the real ``openstack``, ``neutron`` or ``nova`` client; returns what it printed.
 
         :raises LabError: it fails; the message holds its output.
         """

@@ -34,10 +34,17 @@ METRICS_PORT = 9105
 CONTROLLER_METRICS_PORT = 9106
 PROMETHEUS_PORT = 9090
 HEAT_PORT = 8004
+NOVA_PORT = 8774
+PLACEMENT_PORT = 8778
+GLANCE_PORT = 9292
+LIBVIRT_PORT = 16509
 KEYSTONE_URL = f"http://{CONTROLLER_IP}:{KEYSTONE_PORT}/v3"
 NEUTRON_URL = f"http://{CONTROLLER_IP}:{NEUTRON_PORT}"
 PROMETHEUS_URL = f"http://{CONTROLLER_IP}:{PROMETHEUS_PORT}"
 HEAT_URL = f"http://{CONTROLLER_IP}:{HEAT_PORT}"
+NOVA_URL = f"http://{CONTROLLER_IP}:{NOVA_PORT}/v2.1"
+PLACEMENT_URL = f"http://{CONTROLLER_IP}:{PLACEMENT_PORT}"
+GLANCE_URL = f"http://{CONTROLLER_IP}:{GLANCE_PORT}"
 REGION = "RegionOne"
 # Nothing outside the lab's namespaces can reach what this protects.
 PASSWORD = "portchain"  # noqa: S105
@@ -123,6 +130,7 @@ class Layout:
     :param dashboard: run Horizon with the panel for port chains, at this machine's loopback
         interface.
     :param heat: run Heat, which creates chains from templates.
+    :param nova: run Nova, Placement and Glance, and libvirt with QEMU on each host.
     :param datapath: where switches forward packets, one of ``DATAPATHS``.
     """
 
@@ -138,6 +146,7 @@ class Layout:
     prometheus: bool = False
     dashboard: bool = False
     heat: bool = False
+    nova: bool = False
     datapath: str = "userspace"
     software: Software = field(default_factory=Software.installed)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from portchain_lab.cloud import broker, heat, horizon, ovn, services
+from portchain_lab.cloud.nova import programs as nova
 from portchain_lab.errors import LabError
 from portchain_lab.hosts import programs as host_programs
 from portchain_lab.hosts.processes import Program
@@ -30,6 +31,13 @@ OVN_PROGRAMS: CentralPrograms = {
 PROMETHEUS_PROGRAMS: CentralPrograms = {"prometheus": services.prometheus}
 DASHBOARD_PROGRAMS: CentralPrograms = {horizon.NAME: horizon.server}
 HEAT_PROGRAMS: CentralPrograms = {heat.API: heat.api, heat.ENGINE: heat.engine}
+NOVA_PROGRAMS: CentralPrograms = {
+    nova.GLANCE: nova.glance,
+    nova.PLACEMENT: nova.placement,
+    nova.CONDUCTOR: nova.conductor,
+    nova.SCHEDULER: nova.scheduler,
+    nova.API: nova.api,
+}
 OPENFLOW_PROGRAMS: CentralPrograms = {"portchain-controller": services.chain_controller}
 
 SWITCH_PROGRAMS: HostPrograms = {
@@ -37,6 +45,7 @@ SWITCH_PROGRAMS: HostPrograms = {
     "ovs-vswitchd": host_programs.ovs_vswitchd,
 }
 ROUTER_PROGRAMS: HostPrograms = {"l3-agent": host_programs.l3_agent}
+COMPUTE_PROGRAMS: HostPrograms = {nova.LIBVIRT: nova.libvirtd, nova.COMPUTE: nova.compute}
 HOST_PROGRAMS: Mapping[str, HostPrograms] = {
     "ovs": {**SWITCH_PROGRAMS, "agent": host_programs.agent},
     "ovn": {
@@ -58,13 +67,15 @@ def central(lab: Layout) -> CentralPrograms:
         **(PROMETHEUS_PROGRAMS if lab.prometheus else {}),
         **(DASHBOARD_PROGRAMS if lab.dashboard else {}),
         **(HEAT_PROGRAMS if lab.heat else {}),
+        **(NOVA_PROGRAMS if lab.nova else {}),
     }
 
 
 def on_host(lab: Layout, host: str) -> HostPrograms:
     """The programs of a host."""
     routing = ROUTER_PROGRAMS if lab.routers else {}
-    return {**HOST_PROGRAMS[lab.driver_of(host)], **routing}
+    computing = COMPUTE_PROGRAMS if lab.nova else {}
+    return {**HOST_PROGRAMS[lab.driver_of(host)], **routing, **computing}
 
 
 def names(lab: Layout) -> list[str]:

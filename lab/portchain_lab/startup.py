@@ -2,13 +2,15 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 import openstack.connection
 
 from portchain_lab import layout, programs
 from portchain_lab.cloud import broker, configs, database, heat, horizon, ovn, services
+from portchain_lab.cloud.nova import preparation
+from portchain_lab.cloud.nova import programs as nova
 from portchain_lab.hosts import processes, switch
 from portchain_lab.progress import Progress
 from portchain_lab.waiting import wait_for
@@ -23,9 +25,11 @@ STARTED_BY_NAME = {
     services.LAUNCHER,
     horizon.NAME,
     *(heat.API, heat.ENGINE),
+    *programs.NOVA_PROGRAMS,
     *("ovn-nb", "ovn-sb", "ovn-northd"),
 }
 """The controller's programs to which ``_Starter`` gives an order of their own."""
+STARTED_BY_NAME_ON_HOSTS = {*programs.SWITCH_PROGRAMS, *programs.COMPUTE_PROGRAMS}
 
 
 def write_files(lab: layout.Layout) -> None:
@@ -157,13 +161,15 @@ class _Starter:
                             pool.submit(self._start_chassis, host, switches[host], *central_ovn)
                         )
                         jobs.append(needed[-1])
-                    elif program not in programs.SWITCH_PROGRAMS:
+                    elif program not in STARTED_BY_NAME_ON_HOSTS:
                         start_after(f"{program}@{host}", *needed)
             keystone = start_after("keystone", mariadb)
             if lab.dashboard:
                 jobs.append(pool.submit(self._start_horizon))
             if lab.heat:
                 jobs.append(pool.submit(self._start_heat, keystone, rabbitmq))
+            if lab.nova:
+                jobs += self._start_nova(pool, switches, keystone, rabbitmq)
             for name in programs.central(lab):
                 if name not in STARTED_BY_NAME:
                     start_after(name, mariadb, rabbitmq, launcher, *switches.values())
@@ -188,6 +194,40 @@ class _Starter:
         finish(needed)
         heat.prepare(self._lab, self._report)
         self._start_in_turn(heat.ENGINE, heat.API)
+
+    def _start_nova(
+        self, pool: Executor, switches: Mapping[str, Future[None]], *needed: Future[None]
+    ) -> list[Future[None]]:
+        """Submit the jobs of the compute service: servers, hosts, and what needs both.
+
+        :param switches: the job that starts each host's switch.
+        """
+        prepared = pool.submit(self._prepare_nova, *needed)
+        images = pool.submit(self._start_in_turn, nova.GLANCE, after=[prepared])
+        # Nova's servers end without Placement, and hosts without a conductor.
+        placement = pool.submit(self._start_in_turn, nova.PLACEMENT, after=[prepared])
+        servers = [
+            pool.submit(self._start_in_turn, name, after=[placement])
+            for name in (nova.CONDUCTOR, nova.SCHEDULER, nova.API)
+        ]
+        hosts = [
+            pool.submit(
+                self._start_in_turn,
+                *(f"{name}@{host}" for name in programs.COMPUTE_PROGRAMS),
+                after=[switch_of_host, *servers],
+            )
+            for host, switch_of_host in switches.items()
+        ]
+        finished = pool.submit(self._finish_nova, images, *servers, *hosts)
+        return [prepared, images, placement, *servers, *hosts, finished]
+
+    def _prepare_nova(self, *needed: Future[None]) -> None:
+        finish(needed)
+        preparation.prepare(self._lab, self.report_ready)
+
+    def _finish_nova(self, *needed: Future[None]) -> None:
+        finish(needed)
+        preparation.finish(self._lab, self.report_ready)
 
     def _start_switch(self, host: str) -> None:
         switch.create_database(self._lab, host)

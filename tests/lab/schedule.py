@@ -40,6 +40,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "both": ("test_both",),
     "aliases": ("test_aliases",),
     "heat": ("test_heat",),
+    "nova": ("test_nova",),
     "dashboard": ("test_dashboard",),
     "routers": ("test_routers",),
     "changes": ("test_changes",),

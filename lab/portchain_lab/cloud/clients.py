@@ -28,6 +28,7 @@ from portchain_lab.hosts import launcher_client, netns, probes, processes
 from portchain_lab.waiting import patient
 
 API_TIMEOUT = patient(120.0)
+NOVA = "nova"
 CLIENT_MODULES = (
     *("openstackclient.shell", "openstackclient.network.client", "openstack.connection"),
     *("openstackclient.network.v2.network", "openstackclient.network.v2.port"),
@@ -90,8 +91,11 @@ def connect(lab: layout.Layout, user: str, project: str = "") -> openstack.conne
     return openstack.connection.Connection(session=keystone, region_name=layout.REGION)
 
 
-def environment(lab: layout.Layout, user: str) -> dict[str, str]:
-    """Environment variables that log the clients in to the lab as this user."""
+def environment(lab: layout.Layout, user: str, program: str = "") -> dict[str, str]:
+    """Environment variables that log the clients in to the lab as this user.
+
+    :param program: the client that gets them.
+    """
     plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
     return {
         **plain,
@@ -99,6 +103,20 @@ def environment(lab: layout.Layout, user: str) -> dict[str, str]:
         "OS_CLOUD": user,
         "PYTHONWARNINGS": "ignore",
         "PATH": f"{lab.software.bin}:{plain.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}",
+        **(login_variables(user) if program == NOVA else {}),
+    }
+
+
+def login_variables(user: str) -> dict[str, str]:
+    """Environment variables for the client ``nova``, which does not read clouds.yaml."""
+    return {
+        "OS_AUTH_URL": layout.KEYSTONE_URL,
+        "OS_PROJECT_NAME": user,
+        "OS_USERNAME": user,
+        "OS_PASSWORD": layout.PASSWORD,
+        "OS_PROJECT_DOMAIN_NAME": "Default",
+        "OS_USER_DOMAIN_NAME": "Default",
+        "OS_REGION_NAME": layout.REGION,
     }
 
 
@@ -110,7 +128,7 @@ def argv(lab: layout.Layout, program: str, *arguments: str) -> list[str]:
 def run(lab: layout.Layout, user: str, program: str, *arguments: str) -> str:
     """Run a real client and return what it printed.
 
-    :param program: ``openstack`` or ``neutron``.
+    :param program: ``openstack``, ``neutron`` or ``nova``.
     :raises LabError: it fails; the message holds its output.
     """
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
@@ -118,7 +136,7 @@ def run(lab: layout.Layout, user: str, program: str, *arguments: str) -> str:
         if status is None:
             status = subprocess.run(
                 argv(lab, program, *arguments),
-                env=environment(lab, user),
+                env=environment(lab, user, program),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
@@ -142,7 +160,7 @@ def _launch(
         output.fileno(),
         errors.fileno(),
         argv=[lab.software.command(program), *arguments],
-        env=environment(lab, user),
+        env=environment(lab, user, program),
     )
     if connection is None:
         return None

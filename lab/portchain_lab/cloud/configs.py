@@ -31,6 +31,23 @@ def database_url(name: str) -> str:
     return f"mysql+pymysql://{name}:{PASSWORD}@127.0.0.1/{name}?charset=utf8"
 
 
+def client_section(section: str, user: str) -> str:
+    """The section with the account by which a server uses another one.
+
+    :param user: name of the account.
+    """
+    return f"""\
+[{section}]
+auth_url = {layout.KEYSTONE_URL}
+auth_type = password
+username = {user}
+password = {PASSWORD}
+user_domain_name = Default
+project_name = service
+project_domain_name = Default
+region_name = {layout.REGION}"""
+
+
 def rabbitmq() -> str:
     """The broker's rabbitmq.conf."""
     return f"""\
@@ -86,8 +103,8 @@ api_paste_config = {lab.directory}/api-paste.ini
 state_path = {lab.directory}/neutron
 global_physnet_mtu = {lab.global_physnet_mtu}
 dhcp_agent_notification = false
-notify_nova_on_port_status_changes = false
-notify_nova_on_port_data_changes = false
+notify_nova_on_port_status_changes = {str(lab.nova).lower()}
+notify_nova_on_port_data_changes = {str(lab.nova).lower()}
 agent_down_time = {patient(20):.0f}
 rpc_workers = 1
 rpc_state_report_workers = 0
@@ -120,6 +137,7 @@ policy_file = {lab.directory}/policy.yaml
 quota_network = -1
 quota_subnet = -1
 quota_port = -1
+{client_section("nova", "nova") if lab.nova else ""}
 {MESSAGING}
 {lab.software.neutron_options}
 """
@@ -175,7 +193,8 @@ def agent(lab: layout.Layout, host: str) -> str:
             *(lab.software.command("privsep-helper"), f"--config-file={directory}/agent.conf"),
         )
     )
-    extensions = [*lab.software.agent_extensions, *_QOS[lab.qos]]
+    # Nova's guests ask for their addresses, and the agent itself answers.
+    extensions = [*lab.software.agent_extensions, *_QOS[lab.qos], *(["dhcp"] if lab.nova else [])]
     if host in lab.openflow_hosts:  # the controller programs this switch instead
         extensions.remove("port_chain")
     return f"""\

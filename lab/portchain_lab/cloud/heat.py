@@ -8,10 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pymysql
-
 from portchain_lab import layout
-from portchain_lab.cloud import clients, configs, environments, services
+from portchain_lab.cloud import accounts, clients, configs, environments, services
 from portchain_lab.hosts import netns, probes
 from portchain_lab.hosts.processes import ProcessSpec, Program
 from portchain_lab.progress import Progress
@@ -42,21 +40,10 @@ def prepare(lab: layout.Layout, report: Progress) -> None:
     """
     home = environments.install("heat", requirements(), report)
     (lab.directory / "heat.conf").write_text(_configuration(lab, home))
-    _create_database(services.mariadb_socket(lab))
+    accounts.create_databases(services.mariadb_socket(lab), _DATABASE)
     _create_identities(clients.connect(lab, "admin"))
     argv = [str(home / "bin" / "heat-manage"), f"--config-file={lab.directory}/heat.conf"]
     environments.run(netns.command(lab.controller_namespace, [*argv, "db_sync"]))
-
-
-def _create_database(socket: Path) -> None:
-    connection = pymysql.connect(unix_socket=str(socket), user="root", autocommit=True)
-    with connection, connection.cursor() as cursor:
-        # No injection: the names and the password are constants of this package.
-        cursor.execute(f"CREATE DATABASE IF NOT EXISTS {_DATABASE} CHARACTER SET utf8")
-        cursor.execute(
-            f"GRANT ALL ON {_DATABASE}.* TO '{_DATABASE}'@'127.0.0.1' "
-            f"IDENTIFIED BY '{layout.PASSWORD}'"
-        )
 
 
 def _create_identities(cloud: Any) -> None:
@@ -64,25 +51,14 @@ def _create_identities(cloud: Any) -> None:
     identity = cloud.identity
     if identity.find_user(_USER, domain_id="default"):
         return
-    roles = {role.name: role for role in identity.roles()}
-    project = identity.find_project("service", domain_id="default")
-    account = identity.create_user(
-        name=_USER, password=layout.PASSWORD, domain_id="default", default_project_id=project.id
-    )
-    for role in ("admin", "service"):
-        identity.assign_project_role_to_user(project, account, roles[role])
+    accounts.create_service_user(identity, _USER)
     domain = identity.create_domain(name=_USER)
     keeper = identity.create_user(name=_DOMAIN_ADMIN, password=layout.PASSWORD, domain_id=domain.id)
-    identity.assign_domain_role_to_user(domain, keeper, roles["admin"])
+    identity.assign_domain_role_to_user(domain, keeper, identity.find_role("admin"))
     identity.create_role(name="heat_stack_user")
-    orchestration = identity.create_service(name="heat", type="orchestration")
-    for interface in ("admin", "internal", "public"):
-        identity.create_endpoint(
-            service_id=orchestration.id,
-            interface=interface,
-            url=f"{layout.HEAT_URL}/v1/%(project_id)s",
-            region_id=layout.REGION,
-        )
+    accounts.create_endpoints(
+        identity, "heat", "orchestration", f"{layout.HEAT_URL}/v1/%(project_id)s"
+    )
 
 
 def _configuration(lab: layout.Layout, home: Path) -> str:

@@ -36,6 +36,8 @@ class VirtualMachine:
     :param namespace: the network namespace that acts as the VM.
     :param kind: one of ``kinds.KINDS``.
     :param device_owner: the ``device_owner`` of its ports.
+    :param from_host: it is a guest of Nova. ``namespace`` is that of its host, and its interfaces
+        are the host's ends of its ports.
     """
 
     name: str
@@ -45,6 +47,7 @@ class VirtualMachine:
     kind: str
     nics: tuple[Nic, ...] = ()
     device_owner: str = DEVICE_OWNER
+    from_host: bool = False
 
     @property
     def ip(self) -> str:
@@ -103,6 +106,24 @@ class VirtualMachines:
             Nic(**{**nic, "addresses": tuple(nic["addresses"])}) for nic in known.pop("nics")
         )
         return VirtualMachine(**known, nics=nics)
+
+    def of_nova(self, server: Any) -> VirtualMachine:
+        """A guest of Nova as it is now, to capture what it receives and sends.
+
+        It is not among ``all``, and Nova alone can change it.
+
+        :param server: openstacksdk's server, as an administrator sees it.
+        """
+        host = server.compute_host
+        nics = tuple(
+            self._describe(port, layout.tap_name(port.id))
+            for port in self._network.ports(device_id=server.id)
+        )
+        return VirtualMachine(
+            *(server.name, server.id, host, self._lab.namespace(host), kinds.L3),
+            nics=nics,
+            from_host=True,
+        )
 
     def create(
         self,

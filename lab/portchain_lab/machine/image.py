@@ -7,7 +7,6 @@ packages or the virtual environment change.
 
 import hashlib
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -15,14 +14,14 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from portchain_lab import layout
 from portchain_lab.errors import LabError
 from portchain_lab.file_lock import locked
+from portchain_lab.hosts import kernel_package
+from portchain_lab.hosts.kernel_package import find, output
 from portchain_lab.progress import Progress
 
-CACHE = layout.CACHE / "kernel"
+CACHE = kernel_package.CACHE
 INIT = Path(__file__).with_name("init")
-KERNEL, LINUX = "linux-image-cloud-amd64", "linux"
 QEMU = "qemu-system-x86_64"
 # The root file system has these packages, Debian's essential ones, and those that they depend on.
 PACKAGES = (
@@ -49,7 +48,7 @@ def prepare(report: Progress = print) -> tuple[Path, Path]:
         if find(command) is None:
             raise LabError(f"there is no {command}: install the Debian package {package}")
     with locked(CACHE / "lock"):
-        unpacked = fetch_kernel()
+        unpacked = kernel_package.fetch()
         packages = closure(PACKAGES)
         (kernel,) = unpacked.glob("boot/vmlinuz-*")
         remove_what_nobody_uses()
@@ -71,51 +70,12 @@ def remove_what_nobody_uses() -> None:
 
     Each image has more than a gigabyte. Call it with the lock: nobody builds one meanwhile.
     """
-    for folder in (path for path in CACHE.iterdir() if path.is_dir() and path.name != LINUX):
+    for folder in (
+        path for path in CACHE.iterdir() if path.is_dir() and path.name != kernel_package.LINUX
+    ):
         used_by = folder / "environment"
         if not used_by.exists() or not Path(used_by.read_text()).exists():
             shutil.rmtree(folder)
-
-
-def find(command: str) -> str | None:
-    return shutil.which(command) or shutil.which(command, path="/usr/sbin:/sbin")
-
-
-def fetch_kernel() -> Path:
-    """Return the folder with the unpacked kernel package; fetch it if there is none.
-
-    A kernel that is there is used even if Debian has a newer one: remove the folder to change it.
-    """
-    folder = CACHE / LINUX
-    if list(folder.glob("boot/vmlinuz-*")):
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as downloads:
-        try:
-            archive = download_kernel(Path(downloads))
-        except LabError:  # apt's lists may be missing, or older than the mirror
-            output("apt-get", "-q", "update")
-            archive = download_kernel(Path(downloads))
-        output("dpkg-deb", "--extract", archive, folder)
-    return folder
-
-
-def download_kernel(folder: Path) -> Path:
-    """Download the newest kernel's package, and return its archive.
-
-    :raises LabError: apt knows no such package, or cannot fetch it.
-    """
-    names = re.findall(r"Depends: (linux-image-\d\S*)", output("apt-cache", "depends", KERNEL))
-    if not names:
-        raise LabError(f"apt knows no package {KERNEL}, which Debian has for amd64")
-    fetch = ("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", names[0])
-    done = subprocess.run(
-        fetch, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    archives = list(folder.glob("*.deb"))
-    if done.returncode or not archives:
-        raise LabError(f"cannot fetch the package {names[0]}:\n{done.stdout.strip()}")
-    return archives[0]
 
 
 def closure(names: Iterable[str]) -> list[str]:
@@ -227,15 +187,3 @@ def files_of(packages: Sequence[str]) -> set[str]:
 def copy_tree(source: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     output("cp", "-a", source, folder)
-
-
-def output(command: str, *arguments: str | Path) -> str:
-    """Run a command and return what it printed.
-
-    :raises LabError: it failed.
-    """
-    argv = (find(command) or command, *map(str, arguments))
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LabError(f"{shlex.join(argv)[:200]}\n{done.stderr.strip()}")
-    return done.stdout

@@ -152,20 +152,22 @@ class Capture:
                 yield key.fileobj, key.data  # type: ignore[misc]  # registered in start()
 
     def _drain(self, sock: socket.socket, vm: VirtualMachine) -> None:
-        labels = {nic.device: nic.label for nic in vm.nics}
+        nics = {nic.device: nic for nic in vm.nics}
         while (index := _next_interface(sock)) is not None:
             frame, ancillary, _, (device, _, kind, *_) = sock.recvmsg(_SNAPLEN, 256)
             device = self._device(vm, index, device)
-            if device not in labels:
+            if device not in nics:
                 self._unnamed += not device
                 continue
+            own = bytes.fromhex(nics[device].mac_address.replace(":", ""))
             self._frames.append(
                 replace(
                     _interpret(frame, ancillary),
                     vm=vm.name,
-                    port=labels[device],
-                    outgoing=kind == socket.PACKET_OUTGOING,
-                    addressed_to_vm=kind != socket.PACKET_OTHERHOST,
+                    port=nics[device].label,
+                    # What the host sends to a guest of Nova, the guest receives.
+                    outgoing=(kind == socket.PACKET_OUTGOING) is not vm.from_host,
+                    addressed_to_vm=bool(frame[0] & 1) or frame[:6] == own,
                 )
             )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from portchain_lab import cli, commands, waiting
 from portchain_lab.errors import DeadlineError, LabError
+from portchain_lab.hosts import kernel_package
 from portchain_lab.machine import boot, image, live, server
 
 RUN = """
@@ -130,14 +131,19 @@ def test_only_images_of_existing_environments_and_the_kernel_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image, "CACHE", tmp_path)
-    used_by = {"kept": tmp_path, "unused": tmp_path / "gone", "killed": None, image.LINUX: None}
+    used_by = {
+        "kept": tmp_path,
+        "unused": tmp_path / "gone",
+        "killed": None,
+        kernel_package.LINUX: None,
+    }
     for name, environment in used_by.items():
         (tmp_path / name).mkdir()
         if environment:
             (tmp_path / name / "environment").write_text(str(environment))
     (tmp_path / "lock").touch()
     image.remove_what_nobody_uses()
-    assert {path.name for path in tmp_path.iterdir()} == {"kept", image.LINUX, "lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", kernel_package.LINUX, "lock"}
 
 
 def results(folder: Path, status: str) -> Path:

@@ -48,6 +48,8 @@ def no_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup.switch, "create_database", nothing)
     monkeypatch.setattr(startup.ovn, "create_databases", nothing)
     monkeypatch.setattr(startup.ovn, "wait_for_chassis", nothing)
+    monkeypatch.setattr(startup.preparation, "prepare", nothing)
+    monkeypatch.setattr(startup.preparation, "finish", nothing)
 
 
 @pytest.mark.parametrize("hosts", [1, 3, 50])
@@ -74,6 +76,22 @@ def test_each_program_starts_once_and_after_those_it_needs(
         if layout.driver_of(host) == "ovn":
             needed.add(f"ovn-controller@{host}")
         assert needed <= before[f"agent@{host}"]
+
+
+@pytest.mark.parametrize("hosts", [1, 3, 50])
+def test_hosts_of_nova_start_after_its_servers(tmp_path: Path, hosts: int) -> None:
+    layout = Layout("a", hosts=hosts, nova=True, software=SOFTWARE)
+    lab = FakeLab(layout, tmp_path)
+    lab.start_all()
+    before = lab.ready_before
+    assert sorted(before) == sorted(programs.names(layout))
+    for name in ("nova-api", "nova-conductor", "nova-scheduler"):
+        assert {"keystone", "rabbitmq", "placement-api"} <= before[name]
+    assert {"keystone", "mariadb"} <= before["glance-api"]
+    for host in layout.host_names:
+        servers = {"nova-api", "nova-conductor", "nova-scheduler"}
+        assert servers <= before[f"libvirtd@{host}"]
+        assert {f"libvirtd@{host}", f"ovs-vswitchd@{host}"} <= before[f"nova-compute@{host}"]
 
 
 def test_programs_that_need_a_failed_one_are_not_started(

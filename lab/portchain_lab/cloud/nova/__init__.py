@@ -1,0 +1,1 @@
+"""Nova, Placement and Glance, with libvirt and QEMU on each host: installed on demand."""

@@ -215,7 +215,8 @@ class Lab:
                 self.vms.resume(vm)
         for program in programs.on_host(self.layout, host):
             if program not in programs.SWITCH_PROGRAMS:
-                self.start(f"{program}@{host}", wait=False)
+                # nova-compute ends without libvirt.
+                self.start(f"{program}@{host}", wait=program == programs.LIBVIRT)
 
     # Clients.
 

@@ -40,6 +40,7 @@ NOVA_PROGRAMS: CentralPrograms = {
 }
 OPENFLOW_PROGRAMS: CentralPrograms = {"portchain-controller": services.chain_controller}
 
+LIBVIRT = nova.LIBVIRT
 SWITCH_PROGRAMS: HostPrograms = {
     "ovsdb-server": host_programs.ovsdb_server,
     "ovs-vswitchd": host_programs.ovs_vswitchd,

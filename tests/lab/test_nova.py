@@ -1,6 +1,8 @@
 """Service functions that are virtual machines of a real Nova."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,13 +11,19 @@ from portchain_lab.waiting import patient, wait_for
 
 from tests.lab.captures import Captures
 from tests.lab.labs import FIREWALL, Labs
-from tests.lab.workflow import CHAINED, DIRECT, Workflow
+from tests.lab.load import Load
+from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, Workflow
 
 SECONDS = patient(300)
 FORWARDS = "guest: forwards between eth0 eth1"
 """What a guest with two ports writes on its console, once it has their addresses."""
 MACHINES = {"vm1": ("p1", "p2"), "vm2": ("p3", "p4"), "vm3": ("p5", "p6")}
+ENDS = {"src": "h1", "dst": "h3"}
+"""The hosts of the end points. They run in namespaces, of which Nova does not know."""
 WITH = ("--image", "function", "--flavor", "function")
+PORT, RATE = 5000, 100.0
+BIGGER = "bigger-function"
+VIA_VM1 = ("src", *VIA_PP1, "dst")
 
 
 @pytest.fixture(scope="module")
@@ -23,21 +31,55 @@ def lab(labs: Labs) -> Lab:
     return labs.get(firewall=FIREWALL, nova=True)
 
 
-@pytest.fixture
-def workflow(lab: Lab, captures: Captures) -> Iterator[Workflow]:
-    """Network and ports; the two end points run in namespaces, which Nova does not know."""
+def set_up(lab: Lab, captures: Captures, *machines: str) -> Workflow:
+    """Make network and ports, and start the end points."""
     made = Workflow(lab, captures)
     made.set_up_network()
-    made.make_ports("src", "dst", *(port for ports in MACHINES.values() for port in ports))
-    made.start("src", "h1", "src")
-    made.start("dst", "h3", "dst")
+    made.make_ports(*ENDS, *(port for machine in machines for port in MACHINES[machine]))
+    for name, host in ENDS.items():
+        made.start(name, host, name)
+    return made
+
+
+def tear_down(workflow: Workflow) -> None:
+    workflow.delete_chains()
+    delete_machines(workflow.lab)
+    workflow.clean_up()
+
+
+@pytest.fixture
+def workflow(lab: Lab, captures: Captures) -> Iterator[Workflow]:
+    """The specification's network and ports."""
+    made = set_up(lab, captures, *MACHINES)
     yield made
-    made.delete_chains()
-    delete_servers(lab)
-    made.clean_up()
+    tear_down(made)
 
 
-def delete_servers(lab: Lab) -> None:
+@pytest.fixture(scope="module")
+def chained(lab: Lab) -> Iterator[Workflow]:
+    """All packets from ``src`` to ``dst`` go through the machine ``vm1``."""
+    made = set_up(lab, Captures(), "vm1")
+    ports = [word for port in MACHINES["vm1"] for word in ("--port", port)]
+    lab.openstack("server", "create", *WITH, *ports, "vm1")
+    observe(made, "vm1")
+    ingress, egress = (made.ports[port].id for port in MACHINES["vm1"])
+    pair = made.create("port_pair", name="PP1", ingress=ingress, egress=egress)
+    group = made.create("port_pair_group", name="PG1", port_pairs=[pair["id"]])
+    made.groups = {"PG1": group}
+    everything = made.classifier(
+        protocol=None,
+        source_port_range_min=None,
+        source_port_range_max=None,
+        destination_port_range_min=None,
+        destination_port_range_max=None,
+    )
+    made.pc1 = made.chain(everything, groups=["PG1"])
+    made.wait_status(made.pc1)
+    yield made
+    tear_down(made)
+
+
+def delete_machines(lab: Lab) -> None:
     compute = lab.sdk("demo").compute
     servers = list(compute.servers())
     for server in servers:
@@ -52,58 +94,182 @@ def boot(workflow: Workflow, name: str, *ports: str) -> None:
     workflow.lab.run_client("nova", "boot", *WITH, *nics, name)
 
 
-def server_of(lab: Lab, name: str) -> Any:
-    return lab.sdk("admin").compute.find_server(name, all_projects=True, ignore_missing=False)
+def machine(lab: Lab, name: str = "vm1") -> Any:
+    """A machine as Nova shows it to an administrator."""
+    compute = lab.sdk("admin").compute
+    return compute.find_server(name, all_projects=True, ignore_missing=False)
 
 
-def wait_active(lab: Lab, name: str) -> None:
-    compute = lab.sdk("demo").compute
-    server = compute.find_server(name, ignore_missing=False)
-    compute.wait_for_server(server, status="ACTIVE", interval=1, wait=int(SECONDS))
+def wait_active(lab: Lab, name: str = "vm1", host: str = "", status: str = "ACTIVE") -> None:
+    """Wait until Nova has done what it was asked to do with a machine.
 
-
-def console(lab: Lab, name: str) -> str:
-    compute = lab.sdk("demo").compute
-    server = compute.find_server(name, ignore_missing=False)
-    return str(compute.get_server_console_output(server)["output"])
-
-
-def observe(workflow: Workflow, name: str, boots: int = 1) -> None:
-    """Wait until a machine forwards; captures see its ports from now on.
-
-    :param boots: how often its console has said so.
+    :param host: where it is then; empty is anywhere.
     """
-    lab = workflow.lab
+
+    def active() -> bool:
+        found = machine(lab, name)
+        assert found.status != "ERROR", found.fault
+        done = found.status == status and found.task_state is None
+        return done and host in ("", found.compute_host)
+
+    wait_for(active, SECONDS, f"{name} {status} {host}", interval=1)
+
+
+def wait_forwards(lab: Lab, name: str, text: str = FORWARDS) -> None:
+    """Wait until a machine's console, which begins anew with each boot, has a text."""
+    compute = lab.sdk("demo").compute
+    server = compute.find_server(name, ignore_missing=False)
 
     def forwards() -> bool:
-        return console(lab, name).count(FORWARDS) >= boots
+        return text in compute.get_server_console_output(server)["output"]
 
     wait_for(forwards, SECONDS, f"{name} forwards", interval=1)
-    workflow.vms[name] = lab.vms.of_nova(server_of(lab, name))
-    lab.vms.wait_active([workflow.vms[name]])
 
 
-def make_chain(workflow: Workflow) -> Any:
+def observe(workflow: Workflow, name: str) -> None:
+    """Wait until a machine forwards; captures see its ports from now on."""
+    wait_active(workflow.lab, name)
+    wait_forwards(workflow.lab, name)
+    workflow.vms[name] = workflow.lab.vms.of_nova(machine(workflow.lab, name))
+    workflow.lab.vms.wait_active([workflow.vms[name]])
+
+
+def assert_chain_of_three(workflow: Workflow) -> None:
+    """Make the specification's chain, and look at packets; then delete its machines."""
+    for name in MACHINES:
+        observe(workflow, name)
     workflow.pairs_and_groups()
     chain = workflow.chain(workflow.classifier())
     workflow.wait_status(chain)
-    return chain
-
-
-def assert_chained(workflow: Workflow) -> None:
     workflow.warm_up(source_port=23)
     assert workflow.paths(source_port=23) <= CHAINED
     assert workflow.paths(port=99) == DIRECT
+    delete_machines(workflow.lab)
+    workflow.wait_status(chain, "DOWN")
+    assert workflow.is_dropped(source_port=23)
 
 
 def test_boot_with_two_ports(workflow: Workflow) -> None:
-    lab = workflow.lab
     for name, ports in MACHINES.items():
         boot(workflow, name, *ports)
-    for name in MACHINES:
-        observe(workflow, name)
-    chain = make_chain(workflow)
-    assert_chained(workflow)
+    assert_chain_of_three(workflow)
 
-    delete_servers(lab)
-    assert workflow.wait_status(chain, "DOWN")
+
+def test_boot_with_one_port_and_attach_the_other(workflow: Workflow) -> None:
+    lab = workflow.lab
+    for name, (first, _) in MACHINES.items():
+        boot(workflow, name, first)
+    for name, (_, second) in MACHINES.items():
+        # Attached to a guest that boots, an interface may be lost.
+        wait_forwards(lab, name, "guest: forwards between eth0")
+        port = workflow.ports[second].id
+        lab.run_client("nova", "interface-attach", "--port-id", port, name)
+    assert_chain_of_three(workflow)
+
+
+def check(workflow: Workflow, load: Load) -> None:
+    """No datagram went around the machine, and at the end they go through it again."""
+    print(f"sent {load.sent}, lost {load.lost}, longest gap {load.gap:.1f} s")
+    assert not load.misrouted({VIA_VM1})
+    assert load.last() == {VIA_VM1}
+    assert workflow.status(workflow.pc1)[0] == "ACTIVE"
+
+
+def test_hard_reboot(chained: Workflow, captures: Captures) -> None:
+    lab = chained.lab
+    with Load(chained, captures, PORT, rate=RATE) as load:
+        lab.run_client("nova", "reboot", "--hard", "vm1")
+        wait_active(lab)
+        wait_forwards(lab, "vm1")
+        chained.wait_status(chained.pc1)
+        load.wait_for_more()
+    check(chained, load)
+
+
+def test_rebuild(chained: Workflow, captures: Captures) -> None:
+    lab = chained.lab
+    with Load(chained, captures, PORT, rate=RATE) as load:
+        lab.openstack("server", "rebuild", "--image", "function", "vm1")
+        wait_active(lab)
+        wait_forwards(lab, "vm1")
+        chained.wait_status(chained.pc1)
+        load.wait_for_more()
+    check(chained, load)
+
+
+@contextmanager
+def seen_everywhere(workflow: Workflow, name: str = "vm1") -> Iterator[None]:
+    """Inside the context, captures see a machine's ports on whatever host it is."""
+    vm = workflow.vms.pop(name)
+    places = {f"{name}@{host}": host for host in workflow.lab.hosts}
+    for place, host in places.items():
+        namespace = workflow.lab.layout.namespace(host)
+        workflow.vms[place] = replace(vm, host=host, namespace=namespace)
+    try:
+        yield
+    finally:
+        for place in places:
+            workflow.vms.pop(place)
+        workflow.vms[name] = workflow.lab.vms.of_nova(machine(workflow.lab, name))
+
+
+def live_migrate(lab: Lab, host: str) -> None:
+    lab.sdk("admin").compute.live_migrate_server(machine(lab), host, block_migration="auto")
+    wait_active(lab, host=host)
+
+
+def test_live_migration(chained: Workflow, captures: Captures) -> None:
+    lab = chained.lab
+    there = next(host for host in lab.hosts if host != machine(lab).compute_host)
+    with seen_everywhere(chained):
+        with Load(chained, captures, PORT, rate=RATE) as load:
+            live_migrate(lab, there)
+            chained.wait_status(chained.pc1)
+            load.wait_for_more()
+        check(chained, load)
+
+
+def test_resize(chained: Workflow, captures: Captures) -> None:
+    lab = chained.lab
+    compute = lab.sdk("admin").compute
+    if not compute.find_flavor(BIGGER):
+        compute.create_flavor(name=BIGGER, ram=128, vcpus=1, disk=1)
+    with seen_everywhere(chained):
+        with Load(chained, captures, PORT, rate=RATE) as load:
+            lab.openstack("server", "resize", "--flavor", BIGGER, "vm1")
+            wait_active(lab, status="VERIFY_RESIZE")
+            lab.openstack("server", "resize", "confirm", "vm1")
+            wait_active(lab)
+            wait_forwards(lab, "vm1")
+            chained.wait_status(chained.pc1)
+            load.wait_for_more()
+        check(chained, load)
+
+
+def test_evacuation(chained: Workflow, captures: Captures) -> None:
+    lab = chained.lab
+    compute = lab.sdk("admin").compute
+    (host,) = set(lab.hosts) - set(ENDS.values())
+
+    def state(wanted: str) -> bool:
+        (service,) = compute.services(host=host, binary="nova-compute")
+        return str(service.state) == wanted
+
+    if machine(lab).compute_host != host:
+        live_migrate(lab, host)
+    with seen_everywhere(chained):
+        with Load(chained, captures, PORT, rate=RATE) as load:
+            lab.power_off(host)
+            try:
+                wait_for(lambda: state("down"), SECONDS, f"Nova misses {host}", interval=1)
+                compute.evacuate_server(machine(lab))
+                wait_for(lambda: machine(lab).compute_host != host, SECONDS, "vm1 elsewhere")
+                wait_active(lab)
+                wait_forwards(lab, "vm1")
+                load.wait_for_more()
+            finally:
+                lab.power_on(host)
+            wait_for(lambda: state("up"), SECONDS, f"Nova sees {host}", interval=1)
+            chained.wait_status(chained.pc1)
+            load.wait_for_more()
+        check(chained, load)

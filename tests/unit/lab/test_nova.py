@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from portchain_lab.cloud import configs
 from portchain_lab.cloud.nova import configuration, guest_image, programs
-from portchain_lab.hosts import host_view
+from portchain_lab.hosts import host_view, remote_shell
 from portchain_lab.layout import Layout, Software
 
 LAB = Layout("a", nova=True, software=Software("/opt/x/bin", ("port_chain",), ("port_chain",)))
@@ -93,3 +93,16 @@ def test_a_ram_disk_has_what_the_guest_loads(
     for name in ("init", "bin/busybox", "modules/virtio_net.ko", "modules/list", "TRAILER!!!"):
         assert b"\0" + name.encode() + b"\0" in archive or name.encode() + b"\0" in archive
     assert b"virtio_net.ko csum=0 gso=0\n" in archive
+
+
+@pytest.mark.parametrize(
+    ("words", "done"),
+    [
+        ("ssh -o BatchMode=yes 10.0.0.2 touch /disks/x", "touch /h2/x"),
+        ("ssh -o BatchMode=yes 10.0.0.2 mkdir -p /disks/a/b", "mkdir -p /h2/a/b"),
+        ("scp -C -r /disks/a/disk 10.0.0.2:/disks/a/disk", "cp -r /disks/a/disk /h2/a/disk"),
+        ("scp -r 10.0.0.2:/disks/a /tmp/a", "cp -r /h2/a /tmp/a"),
+    ],
+)
+def test_commands_on_other_hosts_act_on_their_folders(words: str, done: str) -> None:
+    assert remote_shell.translate(words.split(), "/disks", {"10.0.0.2": "/h2"}) == done.split()

@@ -1,11 +1,13 @@
 """The configuration files of Nova, Placement, Glance and libvirt, as text. Pure."""
 
+import json
+import shlex
 import uuid
 from pathlib import Path
 
 from portchain_lab import layout
 from portchain_lab.cloud import configs
-from portchain_lab.hosts import host_view
+from portchain_lab.hosts import host_view, remote_shell
 from portchain_lab.waiting import patient
 
 DATABASES = ("nova", "nova_api", "nova_cell0", "placement", "glance")
@@ -159,6 +161,9 @@ live_migration_inbound_addr = {lab.management_ip(host)}
 [os_vif_ovs]
 ovsdb_connection = tcp:127.0.0.1:{layout.OVSDB_PORT}
 isolate_vif = {str(isolate).lower()}
+[workarounds]
+# The destination of a live migration takes the guest's kernel for a disk, and refuses it.
+disable_deep_image_inspection = true
 {privileged}
 """
 
@@ -197,6 +202,22 @@ def hosts_file(lab: layout.Layout) -> str:
     """The names of the hosts, as /etc/hosts."""
     names = "".join(f"{lab.management_ip(host)} {host}\n" for host in lab.host_names)
     return f"127.0.0.1 localhost\n{names}"
+
+
+def folders(lab: layout.Layout) -> str:
+    """The folders of the hosts' disks, for ``remote_shell``."""
+    hosts = {
+        lab.management_ip(host): str(host_directory(lab, host) / "instances")
+        for host in lab.host_names
+    }
+    return json.dumps({"place": str(instances(lab)), "hosts": hosts})
+
+
+def remote_command(lab: layout.Layout, name: str) -> str:
+    """The script that nova-compute finds in the place of ssh or scp."""
+    argv = (lab.software.command("python"), "-I", "-S", remote_shell.__file__)
+    words = shlex.join((*argv, str(directory(lab) / "folders.json"), name))
+    return f'#!/bin/sh\nexec {words} "$@"\n'
 
 
 def _token_checks(user: str) -> str:

@@ -70,7 +70,7 @@ def write_files(lab: layout.Layout, environment: Path) -> None:
     :param environment: the virtual environment with Nova.
     """
     place = configuration.directory(lab)
-    for name in ("images", "tasks", "staging", "lock", "instances"):
+    for name in ("images", "tasks", "staging", "lock", "instances", "bin"):
         (place / name).mkdir(parents=True, exist_ok=True)
     etc = environment / "etc"
     shutil.copy(etc / "glance" / "glance-api-paste.ini", place)
@@ -81,9 +81,14 @@ def write_files(lab: layout.Layout, environment: Path) -> None:
         "nova.conf": configuration.nova(lab),
         "databases.conf": configuration.databases(),
         "hosts": configuration.hosts_file(lab),
+        "folders.json": configuration.folders(lab),
     }
     for name, text in files.items():
         (place / name).write_text(text)
+    for name in ("ssh", "scp"):
+        script = programs.commands(lab) / name
+        script.write_text(configuration.remote_command(lab, name))
+        script.chmod(0o755)
     for host in lab.host_names:
         _write_host_files(lab, host, environment)
 

@@ -33,6 +33,11 @@ def bindings() -> Path:
     return environment() / "libvirt"
 
 
+def commands(lab: layout.Layout) -> Path:
+    """The folder of the commands that nova-compute finds first."""
+    return configuration.directory(lab) / "bin"
+
+
 def glance(lab: layout.Layout) -> Program:
     """Glance, which keeps images."""
     module, port = "glance.wsgi.api:application", layout.GLANCE_PORT
@@ -125,6 +130,7 @@ def compute(lab: layout.Layout, host: str) -> Program:
         f"--config-file={configuration.host_directory(lab, host)}/nova-compute.conf",
     )
     env = {**_variables(lab), "OVS_RUNDIR": str(lab.host_directory(host))}
+    env["PATH"] = f"{commands(lab)}:{env['PATH']}"
     process = ProcessSpec(
         *(name, lab.namespace(host), _on_host(lab, host, argv), lab.log_file(name), env),
         stop_wait=2,

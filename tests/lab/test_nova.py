@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.lab.labs import FIREWALL, Labs
 from tests.lab.load import Load
 from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, Workflow
 
-SECONDS = patient(300)
+SECONDS = patient(180)
 FORWARDS = "guest: forwards between eth0 eth1"
 """What a guest with two ports writes on its console, once it has their addresses."""
 MACHINES = {"vm1": ("p1", "p2"), "vm2": ("p3", "p4"), "vm3": ("p5", "p6")}
@@ -213,9 +214,28 @@ def seen_everywhere(workflow: Workflow, name: str = "vm1") -> Iterator[None]:
         workflow.vms[name] = workflow.lab.vms.of_nova(machine(workflow.lab, name))
 
 
-def live_migrate(lab: Lab, host: str) -> None:
+def live_migrate(workflow: Workflow, host: str) -> None:
+    """Migrate the machine ``vm1`` while it runs, and wait until Neutron's agent has wired it.
+
+    The agent of Neutron 29.0.0 leaves the ports DOWN: while the binding of the former host is
+    there, it takes that for the destination of a migration, and nobody tells it when the binding
+    is gone. Any update of the port does.
+    """
+    lab = workflow.lab
+    network = lab.sdk("admin").network
     lab.sdk("admin").compute.live_migrate_server(machine(lab), host, block_migration="auto")
     wait_active(lab, host=host)
+    for name in MACHINES["vm1"]:
+        port = workflow.ports[name].id
+        gone = partial(has_one_binding, network, port)
+        wait_for(gone, SECONDS, f"{name} has left its former host", interval=1)
+        network.update_port(port, description=f"on {host}")
+    vm = workflow.lab.vms.of_nova(machine(lab))
+    lab.vms.wait_active([vm])
+
+
+def has_one_binding(network: Any, port: str) -> bool:
+    return len(network.get(f"/ports/{port}/bindings").json()["bindings"]) == 1
 
 
 def test_live_migration(chained: Workflow, captures: Captures) -> None:
@@ -223,7 +243,7 @@ def test_live_migration(chained: Workflow, captures: Captures) -> None:
     there = next(host for host in lab.hosts if host != machine(lab).compute_host)
     with seen_everywhere(chained):
         with Load(chained, captures, PORT, rate=RATE) as load:
-            live_migrate(lab, there)
+            live_migrate(chained, there)
             chained.wait_status(chained.pc1)
             load.wait_for_more()
         check(chained, load)
@@ -256,20 +276,19 @@ def test_evacuation(chained: Workflow, captures: Captures) -> None:
         return str(service.state) == wanted
 
     if machine(lab).compute_host != host:
-        live_migrate(lab, host)
-    with seen_everywhere(chained):
-        with Load(chained, captures, PORT, rate=RATE) as load:
-            lab.power_off(host)
-            try:
-                wait_for(lambda: state("down"), SECONDS, f"Nova misses {host}", interval=1)
-                compute.evacuate_server(machine(lab))
-                wait_for(lambda: machine(lab).compute_host != host, SECONDS, "vm1 elsewhere")
-                wait_active(lab)
-                wait_forwards(lab, "vm1")
-                load.wait_for_more()
-            finally:
-                lab.power_on(host)
-            wait_for(lambda: state("up"), SECONDS, f"Nova sees {host}", interval=1)
-            chained.wait_status(chained.pc1)
-            load.wait_for_more()
-        check(chained, load)
+        live_migrate(chained, host)
+    del chained.vms["vm1"]  # a capture would keep the namespace of its host
+    lab.power_off(host)
+    try:
+        assert chained.is_dropped()
+        wait_for(lambda: state("down"), SECONDS, f"Nova misses {host}", interval=1)
+        compute.evacuate_server(machine(lab))
+        wait_for(lambda: machine(lab).compute_host != host, SECONDS, "vm1 elsewhere", interval=1)
+        observe(chained, "vm1")
+    finally:
+        lab.power_on(host)
+    wait_for(lambda: state("up"), SECONDS, f"Nova sees {host}", interval=1)
+    chained.wait_status(chained.pc1)
+    with Load(chained, captures, PORT, rate=RATE) as load:
+        pass
+    check(chained, load)

@@ -86,6 +86,7 @@ def nova(lab: layout.Layout) -> str:
     """nova.conf of all of Nova's programs."""
     return f"""\
 [DEFAULT]
+host = ctl
 transport_url = {configs.RABBIT_URL}
 use_stderr = true
 state_path = {directory(lab)}
@@ -161,6 +162,9 @@ live_migration_inbound_addr = {lab.management_ip(host)}
 [os_vif_ovs]
 ovsdb_connection = tcp:127.0.0.1:{layout.OVSDB_PORT}
 isolate_vif = {str(isolate).lower()}
+[compute]
+# Neutron's agent wires a TAP device once it exists, which is after the guest has been copied.
+live_migration_wait_for_vif_plug = false
 [workarounds]
 # The destination of a live migration takes the guest's kernel for a disk, and refuses it.
 disable_deep_image_inspection = true

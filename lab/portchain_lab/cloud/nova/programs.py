@@ -8,7 +8,7 @@ from portchain_lab import layout
 from portchain_lab.cloud import environments, services
 from portchain_lab.cloud.nova import configuration
 from portchain_lab.hosts import host_view, netns, probes
-from portchain_lab.hosts.processes import ProcessSpec, Program, log_since_start
+from portchain_lab.hosts.processes import ProcessSpec, Program
 
 GLANCE, PLACEMENT = "glance-api", "placement-api"
 API, SCHEDULER, CONDUCTOR = "nova-api", "nova-scheduler", "nova-conductor"
@@ -135,8 +135,9 @@ def compute(lab: layout.Layout, host: str) -> Program:
         *(name, lab.namespace(host), _on_host(lab, host, argv), lab.log_file(name), env),
         stop_wait=2,
     )
-    said = f"Compute node record created for {host}", "Final resource view"
-    return Program(process, lambda: any(text in log_since_start(process.log) for text in said))
+    return Program(
+        process, lambda: probes.is_connected(lab.namespace(host), layout.RABBIT_PORT, COMPUTE)
+    )
 
 
 def _on_host(lab: layout.Layout, host: str, argv: tuple[str, ...]) -> tuple[str, ...]:

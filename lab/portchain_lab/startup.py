@@ -164,12 +164,7 @@ class _Starter:
                     elif program not in STARTED_BY_NAME_ON_HOSTS:
                         start_after(f"{program}@{host}", *needed)
             keystone = start_after("keystone", mariadb)
-            if lab.dashboard:
-                jobs.append(pool.submit(self._start_horizon))
-            if lab.heat:
-                jobs.append(pool.submit(self._start_heat, keystone, rabbitmq))
-            if lab.nova:
-                jobs += self._start_nova(pool, switches, keystone, rabbitmq)
+            jobs += self._start_on_demand(pool, switches, keystone, rabbitmq)
             for name in programs.central(lab):
                 if name not in STARTED_BY_NAME:
                     start_after(name, mariadb, rabbitmq, launcher, *switches.values())
@@ -194,6 +189,26 @@ class _Starter:
         finish(needed)
         heat.prepare(self._lab, self._report)
         self._start_in_turn(heat.ENGINE, heat.API)
+
+    def _start_on_demand(
+        self,
+        pool: Executor,
+        switches: Mapping[str, Future[None]],
+        keystone: Future[None],
+        rabbitmq: Future[None],
+    ) -> list[Future[None]]:
+        """Submit the jobs of what only some labs have.
+
+        :param switches: the job that starts each host's switch.
+        """
+        lab, jobs = self._lab, []
+        if lab.dashboard:
+            jobs.append(pool.submit(self._start_horizon))
+        if lab.heat:
+            jobs.append(pool.submit(self._start_heat, keystone, rabbitmq))
+        if lab.nova:
+            jobs += self._start_nova(pool, switches, keystone, rabbitmq)
+        return jobs
 
     def _start_nova(
         self, pool: Executor, switches: Mapping[str, Future[None]], *needed: Future[None]

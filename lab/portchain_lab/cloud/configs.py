@@ -119,15 +119,8 @@ underlay_mtu = {layout.UNDERLAY_MTU}
 [database]
 connection = {database_url("neutron")}
 max_retries = -1
-[keystone_authtoken]
+{client_section("keystone_authtoken", "neutron")}
 www_authenticate_uri = {layout.KEYSTONE_URL}
-auth_url = {layout.KEYSTONE_URL}
-auth_type = password
-project_domain_name = Default
-user_domain_name = Default
-project_name = service
-username = neutron
-password = {PASSWORD}
 service_token_roles_required = true
 [oslo_concurrency]
 lock_path = {lab.directory}/neutron/lock

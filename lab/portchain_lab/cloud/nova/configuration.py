@@ -134,9 +134,6 @@ def compute(lab: layout.Layout, host: str, environment: Path) -> str:
     :param environment: the virtual environment with Nova.
     """
     own = host_directory(lab, host)
-    files = f"--config-file={directory(lab)}/nova.conf --config-file={own}/nova-compute.conf"
-    helper = f"{environment}/bin/privsep-helper {files}"
-    privileged = "\n".join(f"[{name}]\nhelper_command = {helper}" for name in PRIVILEGED)
     isolate = lab.driver_of(host) != "ovn"
     return f"""\
 [DEFAULT]
@@ -168,8 +165,19 @@ live_migration_wait_for_vif_plug = false
 [workarounds]
 # The destination of a live migration takes the guest's kernel for a disk, and refuses it.
 disable_deep_image_inspection = true
-{privileged}
+{_privileged(lab, own, environment)}
 """
+
+
+def _privileged(lab: layout.Layout, own: Path, environment: Path) -> str:
+    """How nova-compute starts its privilege daemons.
+
+    :param own: the host's directory.
+    :param environment: the virtual environment with Nova.
+    """
+    files = f"--config-file={directory(lab)}/nova.conf --config-file={own}/nova-compute.conf"
+    helper = f"{environment}/bin/privsep-helper {files}"
+    return "\n".join(f"[{name}]\nhelper_command = {helper}" for name in PRIVILEGED)
 
 
 def libvirtd(lab: layout.Layout, host: str) -> str:

@@ -400,7 +400,8 @@ TABLES = {
             148,
             "Accepts what functions return, if the chain's sources may send it (anti-spoofing).",
             matches=_set(REG_PATH_POSITION, REG_CHECKED, "in_port", "dl_src")
-            | {"ip", "ipv6", "nw_src", "ipv6_src"},
+            | {"ip", "ipv6", "nw_src", "ipv6_src"}
+            | {"udp", "udp6", "tp_src", "tp_dst", "icmp6", "icmp_type", "icmp_code", "nw_ttl"},
             writes=_set(REG_PATH_POSITION, REG_NEUTRON_PORT, REG_NEUTRON_NET, REG_OWN)
             | _METER_WRITES,
             successors=_set(
@@ -533,6 +534,7 @@ class Priority:
     NOT_RETURNED = 9  # other packets of a function
     NO_PAIR = 9  # packets that no flow of their selection gives a pair
     POSITION = 10
+    FORBIDDEN = 11  # messages of routers, DHCP servers and neighbours, from a function
     POSITION_AND_PORTS = 11  # packets whose transport ports identify their traffic flow
     ADDRESS = 11  # packets without a source MAC address, by their IP address
     OPENING = 12  # the first packets of TCP connections, after a change of their group

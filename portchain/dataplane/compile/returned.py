@@ -5,17 +5,26 @@ address and at that of its frame, in a table of their own, so that addresses and
 multiply. A function that routes uses the few MAC addresses of its port. One that keeps the source's
 may return frames of many sources: such packets pass the table twice, first by the one address and
 then by the other.
+
+Port security also forbids machines to act as routers, as DHCP servers, and as their neighbours.
+What functions return continues behind port security, so such messages are not accepted here either.
 """
 
 from collections.abc import Iterator
 from itertools import product
 
 from portchain.core import function_kinds
+from portchain.core.protocols import (
+    DHCP_PORTS,
+    NEIGHBOUR_ADVERTISEMENT,
+    NEIGHBOUR_DISCOVERY_HOP_LIMIT,
+    ROUTER_ADVERTISEMENT,
+)
 from portchain.dataplane.compile.context import PathOnHost
 from portchain.dataplane.flow import Flow
 from portchain.dataplane.flow_builder import build_flow, goto, resubmit, set_field, with_resubmit
 from portchain.dataplane.host_switch import LocalPort
-from portchain.dataplane.match import parse_network
+from portchain.dataplane.match import covers_dhcp, covers_neighbour_discovery, parse_network
 from portchain.dataplane.pipeline import (
     POSITION_BRANCHING,
     POSITION_DONE,
@@ -44,12 +53,12 @@ def checked_flows(
     :returns: the actions that have a packet checked, and the flows that do it.
     """
     position = _position(context, index, onward)
+    flows = [*_flows_for_others(context, index, target, egress, position)]
     from_hop: tuple[str, ...] = (f"{REG_PATH_POSITION}={position:#x}", f"in_port={egress.ofport}")
     routes = target.function == function_kinds.L3
     frames = list(map(_frame_word, target.return_macs)) if routes else []
     kept = _macs_to_check(context, index, target)
     actions = with_resubmit(onward)
-    flows = []
     if kept is not None:
         flows += [
             build_flow(
@@ -67,12 +76,48 @@ def checked_flows(
         build_flow("RETURNED", Priority.POSITION, (*from_hop, *source, *frame), *actions)
         for source, frame in product(_source_words(context, index), frames or [()])
     ]
-    if routes:
-        # What the function sends of its own. Port security checks it, as everybody's packets.
-        own = (set_field(0, REG_PATH_POSITION), set_field(1, REG_OWN))
-        again = resubmit("LOCAL_SWITCHING")
-        flows.append(build_flow("RETURNED", Priority.NOT_RETURNED, from_hop, *own, again))
     return (set_field(position, REG_PATH_POSITION), goto("RETURNED")), flows
+
+
+def _flows_for_others(
+    context: PathOnHost, index: int, target: Target, egress: LocalPort, position: int
+) -> Iterator[Flow]:
+    """Yield the flows for what does not count as returned.
+
+    If the function routes, that is what it sends of its own, and port security checks it as
+    everybody's packets. From other functions it is dropped.
+    """
+    from_hop = (f"{REG_PATH_POSITION}={position:#x}", f"in_port={egress.ofport}")
+    own: tuple[str, ...] = ()
+    if target.function == function_kinds.L3:
+        own = (
+            set_field(0, REG_PATH_POSITION), set_field(1, REG_OWN), resubmit("LOCAL_SWITCHING")
+        )  # fmt: skip
+        yield build_flow("RETURNED", Priority.NOT_RETURNED, from_hop, *own)
+    for message in _forbidden_messages(context, index, target):
+        yield build_flow("RETURNED", Priority.FORBIDDEN, (*from_hop, *message), *own)
+
+
+def _forbidden_messages(
+    context: PathOnHost, index: int, target: Target
+) -> Iterator[tuple[str, ...]]:
+    """Match messages that no machine may send, as far as the function could return them.
+
+    Those of an ordinary length never get here from SFC-unaware functions (``link_traffic``). But
+    hosts ignore options that they do not know, and accept a longer message all the same.
+    """
+    headers = context.path.headers_after(index)
+    inside = bool(target.function.encapsulation)  # a header may hide any message
+    for ethertype, (client, server) in DHCP_PORTS.items():
+        if ethertype not in context.ethertypes:
+            continue
+        if inside or any(covers_dhcp(one, ethertype, (server, client)) for one in headers):
+            udp = "udp" if ethertype == "IPv4" else "udp6"
+            yield udp, f"tp_src={server}", f"tp_dst={client}"
+    if "IPv6" in context.ethertypes and (inside or any(map(covers_neighbour_discovery, headers))):
+        for icmp_type in (ROUTER_ADVERTISEMENT, NEIGHBOUR_ADVERTISEMENT):
+            limit = f"nw_ttl={NEIGHBOUR_DISCOVERY_HOP_LIMIT}"
+            yield "icmp6", f"icmp_type={icmp_type}", "icmp_code=0", limit
 
 
 def _frame_word(mac: str) -> tuple[str, ...]:

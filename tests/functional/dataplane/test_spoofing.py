@@ -8,8 +8,16 @@ import random
 from dataclasses import replace
 
 import pytest
+from scapy.contrib.mpls import MPLS
 from scapy.contrib.nsh import NSH
 from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import (
+    ICMPv6ND_NA,
+    ICMPv6ND_RA,
+    ICMPv6NDOptDstLLAddr,
+    ICMPv6NDOptUnknown,
+    IPv6,
+)
 from scapy.layers.l2 import Ether
 
 from portchain.core.model import (
@@ -250,6 +258,94 @@ def test_functions_that_understand_nsh_return_frames_of_the_sources(vswitch, see
     may_send = (*MAY_SEND, OWN)
     expected = [f[UDP].dport for f in frames if f.src == VM_MAC and f[IP].src in may_send]
     assert numbers_at(vswitch, "b-in", len(expected) + 1) == [*expected, 99]
+
+
+VM6, VICTIM6 = "2001:db8::10", "2001:db8::1"
+KINDS = {
+    "l3": ({}, "a-out"),
+    "l2": ({"bridges": True}, "vm"),
+    "mpls": ({"encapsulation": "mpls"}, "vm"),
+    "nsh": ({"encapsulation": "nsh"}, "vm"),
+}
+
+
+def forbidden_messages():
+    """Yield messages that Neutron lets no machine send, with a number each.
+
+    Hosts ignore options that they do not know, whatever the message's length.
+    """
+    options = ICMPv6NDOptDstLLAddr(lladdr=mac("a-out"))
+    for units in (0, 3, 30):
+        padding = ICMPv6NDOptUnknown(type=200, data=b"x" * (units * 8 - 2)) if units else b""
+        for message in (ICMPv6ND_NA(tgt=VICTIM6, R=0, O=1), ICMPv6ND_RA()):
+            yield IPv6(src=VM6, dst="2001:db8::20", hlim=255) / message / options / padding
+    yield IPv6(src=VM6, dst="2001:db8::20") / UDP(sport=547, dport=546) / b"x"
+    yield IP(src=VM, dst="10.0.0.20") / UDP(sport=67, dport=68) / b"x"
+
+
+def within(kind, inside, frame_address):
+    """Return a packet as a function of a kind returns it, in the frame that it sends."""
+    ethernet = Ether(src=frame_address, dst=DST_MAC)
+    whole = ethernet / inside
+    if kind == "mpls":
+        label = 0x10001 | (0x40000 if IPv6 in inside else 0)
+        ethernet.type = 0x8847
+        return ethernet / MPLS(label=label, s=1, ttl=254) / inside
+    if kind == "nsh":
+        header = NSH(mdtype=1, length=6, nextproto=3, spi=0x10001, si=254, ttl=63)
+        return Ether(src=mac("a-out"), dst=mac("a-in"), type=0x894F) / header / whole
+    return whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("hops", [("a",), ("a", "b")])
+def test_functions_are_no_routers_servers_or_neighbours(vswitch, kind, hops):
+    """Neutron drops such messages of machines; through a function nobody gets them either."""
+    how, sender = KINDS[kind]
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", "dst", "a-in", "a-out", "b-in", "b-out")
+    secure(fabric, "a")
+    plan = chain(
+        *(
+            Hop(
+                number,
+                (replace(target(name, "h1", **how), return_macs=(mac(f"{name}-out"),)),),
+                returned_sources=(f"{VM}/32", f"{VM6}/128"),
+            )
+            for number, name in enumerate(hops, 1)
+        ),
+        classifiers=(ANY, replace(ANY, ethertype="IPv6")),
+        sources=(source("vm", "h1", VM), replace(source("vm", "h1", VM6), classifier=1)),
+    )
+    fabric.program(plan)
+    vswitch.send("dst", Ether(src=DST_MAC, dst=VM_MAC, type=0x88B6) / b"here")
+    own = mac(sender)
+    after = within(kind, IP(src=VM, dst="10.0.0.20") / UDP(sport=9, dport=99) / b"x", own)
+    vswitch.send("a-out", *(within(kind, one, own) for one in forbidden_messages()), after)
+    last = "dst" if len(hops) == 1 else "b-in"
+    for port in ("dst", "b-in"):
+        frames = vswitch.received(port, int(port == last), lambda f: f.type != 0x88B6)
+        assert [f for f in frames if b"\0\x63" not in bytes(f)] == [], port
+
+
+def test_a_translation_makes_no_server_of_a_function(vswitch):
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", "dst", "a-in", "a-out")
+    secure(fabric, "a")
+    sent = replace(ANY, protocol=17, source_ports=(1000, 2000))
+    hop = Hop(
+        1,
+        (replace(target("a", "h1"), return_macs=(mac("a-out"),)),),
+        headers=(replace(sent, source_ports=(67, 67), destination_ports=(68, 69)),),
+        returned_sources=(f"{VM}/32",),
+    )
+    fabric.program(chain(hop, classifiers=(sent,), sources=(source("vm", "h1", VM),)))
+    vswitch.send("dst", Ether(src=DST_MAC, dst=VM_MAC, type=0x88B6) / b"here")
+    frames = (frame(number, VM, mac("a-out")) for number in (68, 69))
+    for each in frames:
+        each[UDP].sport = 67
+        vswitch.send("a-out", each)
+    assert numbers_at(vswitch, "dst", 1) == [69]
 
 
 def test_chains_that_end_at_one_function_do_not_conflict(vswitch):

@@ -3,9 +3,13 @@
 A probe must travel as the chain's packets do: a function that routes sends it out of its egress
 port if its destination is there, and takes it from its ingress port if a route to its source leads
 back there (reverse path filtering, RFC 3704).
+
+Of chains that share a function, one says how it is checked. So the addresses must not come from the
+chain if several projects may use the group: one of them could name a destination that the function
+rightly drops, and take it from all others.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from portchain.core.availability import is_checkable
@@ -56,7 +60,10 @@ def _addresses(
 ) -> tuple[str, str] | None:
     """Return source and destination of a function's probes; None if there are none for it."""
     ingress, egress = snapshot.ports[pair.ingress], snapshot.ports[pair.egress]
-    versions = _versions(snapshot, group, ingress)
+    serves_others = group.shared or group.project_id != snapshot.chain.project_id
+    classifiers = () if serves_others else snapshot.chain.flow_classifiers
+    taken = _addresses_of(snapshot, group.port_ids if serves_others else None)
+    versions = _versions(classifiers, group, ingress)
     match group.health_check:
         case HealthCheck.L2:
             return "", ""
@@ -66,48 +73,53 @@ def _addresses(
             return None if address is None else ("", address)
     for version in versions:
         given = group.health.destination
-        destination = given or next(_destinations(snapshot, egress, version), "")
-        sources = _sources(snapshot, ingress, version)
-        source = next((one for one in sources if one != destination), "")
+        found = _destinations(snapshot, classifiers, egress, version)
+        destination = given or next((one for one in found if one not in taken), "")
+        sources = _sources(ingress, version)
+        source = next((one for one in sources if one not in {*taken, destination}), "")
         if source and destination:
             return source, destination
     return None
 
 
-def _versions(snapshot: ChainSnapshot, group: PortPairGroup, ingress: Port) -> list[int]:
+def _versions(
+    classifiers: Iterable[FlowClassifier], group: PortPairGroup, ingress: Port
+) -> list[int]:
     """Return the versions of IP that probes can have, the best one first."""
     if group.health.destination and group.health_check is HealthCheck.ICMP:
         return [ip_address(group.health.destination).version]
-    classified = [int(one.ethertype[-1]) for one in snapshot.chain.flow_classifiers]
+    classified = [int(one.ethertype[-1]) for one in classifiers]
     own = [ip_address(address).version for address in ingress.fixed_ips]
     preferred = [version for version in classified if version in own]
     return list(dict.fromkeys((*preferred, *own, *classified)))
 
 
-def _sources(snapshot: ChainSnapshot, ingress: Port, version: int) -> Iterator[str]:
+def _sources(ingress: Port, version: int) -> Iterator[str]:
     """Yield addresses to which the function's way leads through its ingress port.
 
     The gateway's comes first: no function has that, unless it is the gateway itself.
     """
-    taken = _function_addresses(snapshot)
     subnets = [net for net in _networks(ingress.subnets) if net.version == version]
-    gateways = [one for one in ingress.gateways if any(ip_address(one) in net for net in subnets)]
-    hosts = (str(address) for net in subnets for address in _first_hosts(net))
-    yield from (one for one in (*gateways, *hosts) if one not in taken)
+    yield from (one for one in ingress.gateways if any(ip_address(one) in net for net in subnets))
+    yield from (str(address) for net in subnets for address in _first_hosts(net))
 
 
-def _destinations(snapshot: ChainSnapshot, egress: Port, version: int) -> Iterator[str]:
-    """Yield addresses that the chain's packets go to, the best one first."""
-    classifiers = [
-        one for one in snapshot.chain.flow_classifiers if int(one.ethertype[-1]) == version
-    ]
-    taken = _function_addresses(snapshot)
-    candidates = (
-        *(address for one in classifiers for address in _of_port(snapshot, one, version)),
-        *(address for one in classifiers for address in _in_prefix(snapshot, one)),
-        *(one for one in egress.gateways if _is(one, version)),
-    )
-    yield from (one for one in candidates if one not in taken)
+def _destinations(
+    snapshot: ChainSnapshot, classifiers: Sequence[FlowClassifier], egress: Port, version: int
+) -> Iterator[str]:
+    """Yield addresses that the chain's packets go to, the best one first.
+
+    :param classifiers: those of the chain; none if they must not count.
+    """
+    matching = [one for one in classifiers if int(one.ethertype[-1]) == version]
+    for one in matching:
+        yield from _of_port(snapshot, one, version)
+    for one in matching:
+        yield from _in_prefix(snapshot, one)
+    yield from (one for one in egress.gateways if _is(one, version))
+    if not classifiers:
+        subnets = (net for net in _networks(egress.subnets) if net.version == version)
+        yield from (str(_last_host(net)) for net in subnets)
 
 
 def _of_port(snapshot: ChainSnapshot, classifier: FlowClassifier, version: int) -> Iterator[str]:
@@ -137,8 +149,10 @@ def _first_hosts(network: _Network) -> Iterator[object]:
         yield network[number]
 
 
-def _function_addresses(snapshot: ChainSnapshot) -> frozenset[str]:
-    ports = (snapshot.ports.get(port_id) for port_id in snapshot.chain.function_ports)
+def _addresses_of(snapshot: ChainSnapshot, port_ids: Iterable[str] | None) -> frozenset[str]:
+    """Return the addresses of some of a chain's function ports; of all, if it is not said which."""
+    wanted = snapshot.chain.function_ports if port_ids is None else port_ids
+    ports = (snapshot.ports.get(port_id) for port_id in wanted)
     return frozenset(address for port in ports if port is not None for address in port.fixed_ips)
 
 

@@ -267,3 +267,49 @@ def test_in_small_networks_all_hosts_are_tried() -> None:
     assert addresses(to_server, ports=(small, OUT)) == [("10.9.0.2", "192.0.2.9")]
     full = replace(small, fixed_ips=("10.9.0.1", "10.9.0.2"))
     assert addresses(to_server, ports=(full, replace(OUT, fixed_ips=()))) == [], "no broadcasts"
+
+
+def used_by(made: ChainSnapshot, project: str, **changes: Any) -> ChainSnapshot:
+    """Return the same for a chain of a project, and groups that alice shares."""
+    groups = tuple(replace(one, shared=True) for one in made.chain.port_pair_groups)
+    theirs = replace(made.chain, project_id=project, port_pair_groups=groups, **changes)
+    return replace(made, chain=theirs)
+
+
+@pytest.mark.parametrize("check", HealthCheck)
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"destination_prefix": "127.0.0.1/32"},
+        {"destination_prefix": "240.0.0.0/8"},
+        {"logical_destination_port": "server"},
+        {"ethertype": "IPv6", "destination_prefix": "::1/128"},
+    ],
+)
+def test_who_borrows_a_function_does_not_say_how_it_is_checked(
+    check: HealthCheck, named: dict[str, str]
+) -> None:
+    """Nothing of the chain counts, neither its classifiers nor its other functions."""
+    own = used_by(snapshot(check=check), "alice")
+    at_gateway = replace(PAIR, id="bobs", ingress="gateway", egress="gateway")
+    group = PortPairGroup("bobs", "bob", 2, (at_gateway,))
+    hostile = snapshot(
+        replace(OPEN, **named), check=check, ports=(IN, OUT, SERVER, port("gateway", *GATEWAYS))
+    )
+    theirs = used_by(hostile, "bob")
+    chain = replace(theirs.chain, port_pair_groups=(*theirs.chain.port_pair_groups, group))
+    assert list(probes(replace(theirs, chain=chain))) == list(probes(own))
+    assert check is HealthCheck.NONE or list(probes(own)), "it is checked"
+
+
+def test_a_shared_function_without_a_gateway_is_checked_by_its_subnet() -> None:
+    ports = (replace(IN, gateways=()), replace(OUT, gateways=()))
+    made = used_by(snapshot(ports=ports), "bob")
+    (found,) = probes(made)
+    assert (found.source, found.destination) == ("10.0.0.1", "10.0.0.254")
+    made = used_by(snapshot(ports=ports, destination="192.0.2.7"), "bob")
+    (found,) = probes(made)
+    assert (found.source, found.destination) == ("10.0.0.1", "192.0.2.7")
+    six = tuple(replace(one, fixed_ips=one.fixed_ips[1:]) for one in ports)
+    (found,) = probes(used_by(snapshot(ports=six), "bob"))
+    assert (found.source, found.destination) == ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff")

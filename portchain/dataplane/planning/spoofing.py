@@ -7,11 +7,20 @@ addresses of others (docs/decisions/0045).
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import chain, product
 
 from portchain.core.function_kinds import traits_of
-from portchain.core.model import ChainSnapshot, FailureMode, Port, PortPairGroup
+from portchain.core.model import (
+    ChainSnapshot,
+    FailureMode,
+    FlowClassifier,
+    Port,
+    PortChain,
+    PortPairGroup,
+    PortRole,
+)
 from portchain.core.rules import Violation, label_for
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -106,8 +115,9 @@ def _as_prefix(address: str) -> str:
 def check_senders(snapshot: ChainSnapshot) -> None:
     """Check that no sender on another network has an address of the functions' network.
 
-    :raises Violation: a sender has one; its packets would be lost.
+    :raises Violation: a sender has one, or a router sends from no other; its packets would be lost.
     """
+    _check_routers(snapshot)
     both_ways = (False, True) if snapshot.chain.symmetric else (False,)
     groups = [group for group in snapshot.chain.port_pair_groups if not group.tap_enabled]
     for reverse, group in product(both_ways, groups):
@@ -128,26 +138,66 @@ def check_senders(snapshot: ChainSnapshot) -> None:
             )
 
 
+def _check_routers(snapshot: ChainSnapshot) -> None:
+    """Check that what routers send is not only from the functions' network.
+
+    :raises Violation: a prefix says so.
+    """
+    for reverse in (False, True) if snapshot.chain.symmetric else (False,):
+        ends = snapshot.destinations if reverse else snapshot.sources
+        groups = _groups_before_translation(snapshot.chain, reverse=reverse)
+        for group, classifier in product(groups, snapshot.chain.flow_classifiers):
+            prefix = classifier.destination_prefix if reverse else classifier.source_prefix
+            routers = (one for one in _known(snapshot, ends.get(classifier.id, ())) if one.routes)
+            returning = _known(snapshot, _returning_ports(group, reverse=reverse))
+            for router, function in product(routers if prefix else (), returning):
+                if prefix and not _without_subnets([prefix], router, function):
+                    raise Violation("port_pair_groups", _why_lost(snapshot, classifier, group))
+
+
+def _why_lost(snapshot: ChainSnapshot, classifier: FlowClassifier, group: PortPairGroup) -> str:
+    project = snapshot.chain.project_id
+    return (
+        f"{label_for(project, classifier)} takes packets that a router sends with addresses of the "
+        f"network of the functions of {label_for(project, group)}. Functions must not send with "
+        "addresses of machines on their network. Name these machines as the sources, or put the "
+        "functions on another network"
+    )
+
+
+def _groups_before_translation(chain: PortChain, *, reverse: bool) -> Iterator[PortPairGroup]:
+    """Yield the groups that get packets with the source addresses that they were sent with."""
+    groups = chain.port_pair_groups
+    for group in reversed(groups) if reverse else groups:
+        if not group.tap_enabled:
+            if _may_change_source(group, reverse=reverse):
+                return
+            yield group
+
+
 def _seen_from(returning: Sequence[Port], senders: Iterable[Port]) -> Iterator[str]:
     """Yield the CIDRs that senders may send from where functions return their packets.
 
-    Users may give machines on networks of their own any address. On the functions' network, that
-    address may be another machine's (docs/decisions/0045).
+    Users may give machines on networks of their own any address, and make routers there. On the
+    functions' network, that address may be another machine's (docs/decisions/0045).
     """
     for sender in senders:
         allowed = list(may_send_from(sender))
-        for one in () if sender.routes else returning:
+        for one in returning:
             allowed = _without_subnets(allowed, sender, one)
         yield from allowed
+        if sender.routes and all(sender.network_id == one.network_id for one in returning):
+            yield from may_send_from(replace(sender, role=PortRole.END, port_security=True))
 
 
 def _without_subnets(cidrs: Iterable[str], sender: Port, function: Port) -> list[str]:
     """Return a sender's CIDRs without the addresses that are local to the function's network.
 
-    A sender on that network keeps them. Local are the network's subnets and link-local addresses:
-    these are made of MAC addresses, which users may choose.
+    A sender on that network keeps them, but not a router: it does not send what the machines of a
+    network send each other. Local are the network's subnets and link-local addresses: these are
+    made of MAC addresses, which users may choose.
     """
-    if sender.network_id == function.network_id:
+    if sender.network_id == function.network_id and not sender.routes:
         return [*cidrs]
     left = [_network(cidr) for cidr in cidrs]
     for subnet in map(_network, (*function.network_subnets, _LINK_LOCAL)):

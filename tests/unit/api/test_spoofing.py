@@ -91,7 +91,12 @@ class SpoofingTest(ApiTestCase):
     def from_own_network(self, cidr: str, **port: Any) -> str:
         """Name a source on a network of the member's own in the classifier; return its id."""
         self.delete("flow_classifier", self.classifier_id, **MINE)
-        source = self.port(self.network(cidr=cidr, **MINE), "vm", **port, **MINE)
+        network = self.network(cidr=cidr, **MINE)
+        if owner := port.pop("device_owner", ""):
+            body = {"port": {"network_id": network, "device_owner": owner}}
+            source = str(self.call("POST", "/ports", body, **MINE).json["port"]["id"])
+        else:
+            source = self.port(network, "vm", **port, **MINE)
         self.bind(source)
         named = self.create("flow_classifier", as_=MINE, logical_source_port=source)
         self.classifier_id = named["id"]
@@ -121,6 +126,20 @@ class SpoofingTest(ApiTestCase):
             assert not any(victim in prefix for prefix in prefixes)
             own = ipaddress.ip_address(self.address_of(source))
             assert any(own in prefix for prefix in prefixes)
+            (group,) = self.show("port_chain", chain, **MINE)["port_pair_groups"]
+            self.delete("port_chain", chain, **MINE)
+            self.delete("port_pair_group", group, **MINE)
+
+    def test_a_router_elsewhere_sends_nothing_of_the_functions_network(self) -> None:
+        """Every member makes routers, and ports that say they are one, on networks of their own."""
+        victim = ipaddress.ip_address(self.address_of(self.victim))
+        for owner in ("network:router_interface", "network:router_centralized_snat"):
+            source = self.from_own_network("10.44.0.0/24", device_owner=owner)
+            chain = self.chain_through()["id"]
+            prefixes = [ipaddress.ip_network(prefix) for prefix in self.returned(chain)]
+            assert not any(victim in prefix for prefix in prefixes)
+            for address in (self.address_of(source), "192.0.2.1"):
+                assert any(ipaddress.ip_address(address) in prefix for prefix in prefixes)
             (group,) = self.show("port_chain", chain, **MINE)["port_pair_groups"]
             self.delete("port_chain", chain, **MINE)
             self.delete("port_pair_group", group, **MINE)

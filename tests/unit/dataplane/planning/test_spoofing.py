@@ -75,7 +75,10 @@ def test_ports_that_may_send_from_anywhere(changes: dict[str, Any]) -> None:
     free = port("vm", "10.0.0.10", **changes)
     assert {*spoofing.may_send_from(free)} == {"0.0.0.0/0", "::/0"}
     assert spoofing.frame_addresses(free) == ()
-    assert spoofing.returned_sources(snapshot(GROUP, ports=[free])) == [("0.0.0.0/0", "::/0")]
+    (found,) = spoofing.returned_sources(snapshot(GROUP, ports=[free]))
+    networks = [ip_network(cidr) for cidr in found or ()]
+    for address in ("192.0.2.1", "2001:db8::1", "10.0.0.10"):
+        assert any(ip_address(address) in one for one in networks)
 
 
 def test_each_function_returns_what_the_sources_may_send() -> None:
@@ -189,10 +192,19 @@ HERE = {"network_subnets": ("10.55.0.0/24", "10.0.0.0/24", "2001:db8::/64")}
         ),
         (
             port("vm", "10.44.0.1", role=PortRole.ROUTER, **ELSEWHERE),
-            ("10.44.0.10", "10.0.0.20", "fe80::1"), (),
+            ("10.44.0.10", "10.44.0.1", "192.0.2.1"), ("10.0.0.20", "10.55.0.7", "fe80::1"),
+        ),
+        (
+            port("vm", "10.0.0.1", role=PortRole.ROUTER, mac_address=VIRTUAL),
+            ("10.0.0.1", "10.44.0.10", LINK_LOCAL[:-4]), ("10.0.0.20", "10.55.0.7", "fe80::1"),
+        ),
+        (
+            port("vm", "10.0.0.1", role=PortRole.ROUTER, **ELSEWHERE),
+            ("10.44.0.10",), ("10.0.0.1",),
         ),
     ],
-    ids=["anything", "addresses of two networks", "on the network", "router"],
+    ids=["anything", "addresses of two networks", "on the network", "router elsewhere",
+         "router on the network", "router elsewhere with an address of the network"],
 )  # fmt: skip
 def test_a_sender_elsewhere_has_no_address_of_the_functions_network(
     sender: Port, allowed: tuple[str, ...], not_allowed: tuple[str, ...]
@@ -234,6 +246,49 @@ def test_senders_elsewhere_with_an_address_of_the_functions_network_are_refused(
         with pytest.raises(rules.Violation, match="is on another network") as refused:
             limits.check_chain(chain)
         assert refused.value.attribute == "port_pair_groups"
+
+
+NAT = replace(GROUP, id="nat", egress_n_tuple={"source_ip_prefix": "10.0.0.31/32"})
+
+
+@pytest.mark.parametrize("place", [ELSEWHERE, {}], ids=["elsewhere", "on the network"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("groups", "prefix", "is_accepted"),
+    [
+        ((GROUP,), "10.0.0.0/24", False),
+        ((replace(GROUP, id="tap", tap_enabled=True), GROUP), "10.0.0.8/29", False),
+        ((replace(GROUP, id="tap", tap_enabled=True),), "10.0.0.8/29", True),
+        ((GROUP, NAT), "10.0.0.8/29", False),
+        ((NAT, GROUP), "10.0.0.8/29", True),
+        ((GROUP,), "10.0.0.0/16", True),
+        ((GROUP,), "192.0.2.0/24", True),
+        ((GROUP,), None, True),
+    ],
+)
+def test_a_router_as_the_source_of_the_functions_network_is_refused(
+    groups: tuple[PortPairGroup, ...],
+    prefix: str | None,
+    is_accepted: bool,
+    reverse: bool,
+    place: dict[str, Any],
+) -> None:
+    functions = [port(name, **HERE) for name in ("in", "out")]
+    router = port("router", "10.44.0.1", role=PortRole.ROUTER, **place)
+    made = snapshot(*groups, ports=[*functions, router], symmetric=reverse)
+    side = "destination" if reverse else "source"
+    classifier = replace(CLASSIFIER, **{f"{side}_prefix": prefix})
+    made = replace(
+        made,
+        chain=replace(made.chain, flow_classifiers=(classifier,)),
+        **{f"{side}s": {"fc": ("router",)}},
+    )
+    if is_accepted and not (reverse and NAT in groups):  # replies are not translated
+        spoofing.check_senders(made)
+        return
+    with pytest.raises(rules.Violation, match="takes packets that a router") as refused:
+        spoofing.check_senders(made)
+    assert refused.value.attribute == "port_pair_groups"
 
 
 def test_ports_whose_replies_return_through_no_function_may_have_any_address() -> None:

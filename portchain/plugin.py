@@ -460,15 +460,15 @@ class PortChainPlugin(service_base.ServicePluginBase):
     def _on_subnet_changed(
         self, resource: str, event: str, trigger: Any, payload: events.DBEventPayload
     ) -> None:
-        """Refresh the chains with functions on the subnet's network.
+        """Refresh the chains with functions or named ends on the subnet's network.
 
-        Which addresses a function may send from, and by which gateway its probes go, depends on
-        all subnets of its network.
+        Which addresses a function may return, and by which gateway its probes go, depends on all
+        subnets of its network, and of those that the packets are on.
         """
         if port_events.changes_gateways(*payload.states):
             context = neutron_context.get_admin_context()
             network_id = payload.latest_state["network_id"]
-            self._refresh(context, port_usage.chains_with_functions_on(context, network_id))
+            self._refresh(context, port_usage.chains_on_network(context, network_id))
 
     @registry.receives(resources.AGENT, [events.AFTER_CREATE, events.AFTER_UPDATE])
     def _on_agent_reported(

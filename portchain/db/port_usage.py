@@ -87,7 +87,7 @@ def chains_using_port(context: Any, port: model.Port, *, only_functions: bool = 
         chains that do not depend on whether a function is at the port.
     """
     if only_functions:
-        return _chains_through_ports(context, [port.id])
+        return _with_following(context, *_through_ports([port.id]))
     values = {"port_id": port.id, "network_id": port.network_id, "project_id": port.project_id}
     with db_api.CONTEXT_READER.using(context):
         query = _chains_query(port.forwards, len(port.address_pairs) if not port.forwards else 0)
@@ -102,24 +102,32 @@ def chains_using_port(context: Any, port: model.Port, *, only_functions: bool = 
     return {row.chain_id for row in found} | rules.reachable(own, links)
 
 
-def chains_with_functions_on(context: Any, network_id: str) -> set[str]:
+def chains_on_network(context: Any, network_id: str) -> set[str]:
     """Return the ids of the chains that a change of a network's subnets could affect.
 
-    These are the chains with a function's port on the network, and those that packets can reach
-    from them in a service graph.
+    These are the chains with a function's port or a logical port on the network, and those that
+    packets can reach from them in a service graph. Ports that no classifier names are on networks
+    of the functions.
     """
-    port = models_v2.Port
-    return _chains_through_ports(context, sa.select(port.id).where(port.network_id == network_id))
-
-
-def _chains_through_ports(context: Any, ports: Sequence[str] | sa.Select[Any]) -> set[str]:
-    pair = models.PortPair
-    query = sa.union(
-        _chains_of_pairs().where(pair.ingress.in_(ports)),
-        _chains_of_pairs().where(pair.egress.in_(ports)),
+    port, classifier = models_v2.Port, models.FlowClassifier
+    ports = sa.select(port.id).where(port.network_id == network_id)
+    ends = (classifier.logical_source_port, classifier.logical_destination_port)
+    return _with_following(
+        context,
+        *_through_ports(ports),
+        *(_chains_of_classifiers().where(end.in_(ports)) for end in ends),
     )
+
+
+def _through_ports(ports: Sequence[str] | sa.Select[Any]) -> list[sa.Select[Any]]:
+    pair = models.PortPair
+    return [_chains_of_pairs().where(end.in_(ports)) for end in (pair.ingress, pair.egress)]
+
+
+def _with_following(context: Any, *queries: sa.Select[Any]) -> set[str]:
+    """Return the chains that queries find, and those that packets can reach from them."""
     with db_api.CONTEXT_READER.using(context):
-        own = set(context.session.scalars(query))
+        own = set(context.session.scalars(sa.union(*queries)))
         links = relations.links_of_graphs(context.session, own) if own else []
     return own | rules.reachable(own, links)
 

@@ -6,7 +6,7 @@ addresses of others (docs/decisions/0045).
 """
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain, product
@@ -59,20 +59,59 @@ def returned_sources(
 
     :param reverse: whether it is the path of the replies.
     """
-    groups = snapshot.chain.port_pair_groups
-    in_path_order = groups[::-1] if reverse else groups
     senders = _senders(snapshot, reverse=reverse)
     changed = _known(snapshot, _translating_before(snapshot))
     found: list[tuple[str, ...] | None] = []
-    for group in in_path_order:
+    for group, places in _places(snapshot, reverse=reverse):
         if group.tap_enabled:
             found.append(None)
             continue
-        returning = _known(snapshot, _returning_ports(group, reverse=reverse))
         if _may_change_source(group, reverse=reverse):
-            changed += returning
-        found.append(_collapsed(frozenset(_seen_from(returning, [*senders, *changed]))))
+            changed += _known(snapshot, _returning_ports(group, reverse=reverse))
+        found.append(_collapsed(frozenset(_seen_from(places, [*senders, *changed]))))
     return found
+
+
+def _places(
+    snapshot: ChainSnapshot, *, reverse: bool
+) -> Iterator[tuple[PortPairGroup, tuple[Port, ...]]]:
+    """Yield each group of a path with a port on each network that its functions return packets to.
+
+    An SFC-unaware function that routes returns them to the network of its port. Others return them
+    to where they were before: the network of a source, or of the last function that routes.
+    """
+
+    def find_moving(group: PortPairGroup) -> list[str]:
+        aware = {pair.id for pair in group.port_pairs if traits_of(pair).encapsulation}
+        moving = (pair for pair in group.port_pairs if pair.id not in aware)
+        return _routing_ports(replace(group, port_pairs=tuple(moving)), reverse=reverse)
+
+    for group, before in _origins(snapshot, find_moving, reverse=reverse):
+        all_move = len(find_moving(group)) == len(group.port_pairs)
+        returning = _known(snapshot, _returning_ports(group, reverse=reverse))
+        ports = (*returning, *(() if all_move else before))
+        yield group, tuple({port.network_id: port for port in ports}.values())
+
+
+def _origins(
+    snapshot: ChainSnapshot, find_new: Callable[[PortPairGroup], list[str]], *, reverse: bool
+) -> Iterator[tuple[PortPairGroup, list[Port]]]:
+    """Yield each group of a path with the ports from which its packets continue.
+
+    These are the sources, or the functions before it that replace them.
+
+    :param find_new: returns the ports of a group's functions that do that.
+    """
+    earlier = (group for before in snapshot.ancestors for group in before.port_pair_groups)
+    new_before = (port for group in earlier for port in find_new(group))
+    origins = [*_senders(snapshot, reverse=reverse), *_known(snapshot, new_before)]
+    groups = snapshot.chain.port_pair_groups
+    for group in groups[::-1] if reverse else groups:
+        yield group, origins
+        if new := find_new(group):
+            all_new = len(new) == len(group.port_pairs)
+            always_visited = all_new and group.failure_mode is FailureMode.CLOSED
+            origins = [*([] if always_visited else origins), *_known(snapshot, new)]
 
 
 def returned_macs(snapshot: ChainSnapshot, reverse: bool = False) -> list[tuple[str, ...] | None]:
@@ -80,22 +119,14 @@ def returned_macs(snapshot: ChainSnapshot, reverse: bool = False) -> list[tuple[
 
     :param reverse: whether it is the path of the replies.
     """
-    groups = snapshot.chain.port_pair_groups
-    routing_before = (
-        port
-        for before in snapshot.ancestors
-        for group in before.port_pair_groups
-        for port in _routing_ports(group, reverse=reverse)
-    )
-    sending = [*_senders(snapshot, reverse=reverse), *_known(snapshot, routing_before)]
+
+    def find_routing(group: PortPairGroup) -> list[str]:
+        return _routing_ports(group, reverse=reverse)
+
     found: list[tuple[str, ...] | None] = []
-    for group in groups[::-1] if reverse else groups:
-        routing = _routing_ports(group, reverse=reverse)
-        all_route = len(routing) == len(group.port_pairs)
-        found.append(None if group.tap_enabled or all_route else _frame_addresses_of(sending))
-        if routing:
-            always_visited = all_route and group.failure_mode is FailureMode.CLOSED
-            sending = [*([] if always_visited else sending), *_known(snapshot, routing)]
+    for group, before in _origins(snapshot, find_routing, reverse=reverse):
+        all_route = len(find_routing(group)) == len(group.port_pairs)
+        found.append(None if group.tap_enabled or all_route else _frame_addresses_of(before))
     return found
 
 
@@ -118,22 +149,22 @@ def check_senders(snapshot: ChainSnapshot) -> None:
     :raises Violation: a sender has one, or a router sends from no other; its packets would be lost.
     """
     _check_routers(snapshot)
-    both_ways = (False, True) if snapshot.chain.symmetric else (False,)
-    groups = [group for group in snapshot.chain.port_pair_groups if not group.tap_enabled]
-    for reverse, group in product(both_ways, groups):
-        returning = _known(snapshot, _returning_ports(group, reverse=reverse))
-        for sender in _senders(snapshot, reverse=reverse):
+    for reverse in (False, True) if snapshot.chain.symmetric else (False,):
+        senders = [one for one in _senders(snapshot, reverse=reverse) if not one.routes]
+        groups = [
+            (one, at) for one, at in _places(snapshot, reverse=reverse) if not one.tap_enabled
+        ]
+        for (group, places), sender in product(groups, senders):
             fixed = list(map(_as_prefix, sender.fixed_ips))
-            if sender.routes or all(
-                _without_subnets(fixed, sender, at) == fixed for at in returning
-            ):
+            if _left(fixed, sender, places) == fixed:
                 continue
             project = snapshot.chain.project_id
             raise Violation(
                 "port_pair_groups",
                 f"{label_for(project, sender)} is on another network than the functions of "
-                f"{label_for(project, group)}, but has an address of that network. Functions must "
-                "not send with addresses of machines on their network. Put the functions on the "
+                f"{label_for(project, group)}, or than another source of the packets that these "
+                "return, but has an address of that network. Functions must not send with "
+                "addresses of machines on another network. Put functions and sources on the "
                 "network of the port, or give the port another address",
             )
 
@@ -175,32 +206,41 @@ def _groups_before_translation(chain: PortChain, *, reverse: bool) -> Iterator[P
             yield group
 
 
-def _seen_from(returning: Sequence[Port], senders: Iterable[Port]) -> Iterator[str]:
+def _seen_from(places: Sequence[Port], senders: Iterable[Port]) -> Iterator[str]:
     """Yield the CIDRs that senders may send from where functions return their packets.
 
-    Users may give machines on networks of their own any address, and make routers there. On the
-    functions' network, that address may be another machine's (docs/decisions/0045).
+    Users may give machines on networks of their own any address, and make routers there. On another
+    network, that address may be another machine's (docs/decisions/0045).
+
+    :param places: a port on each network that functions return the packets to.
     """
     for sender in senders:
-        allowed = list(may_send_from(sender))
-        for one in returning:
-            allowed = _without_subnets(allowed, sender, one)
-        yield from allowed
-        if sender.routes and all(sender.network_id == one.network_id for one in returning):
-            yield from may_send_from(replace(sender, role=PortRole.END, port_security=True))
+        yield from _left(may_send_from(sender), sender, places)
+        if sender.routes:
+            own = may_send_from(replace(sender, role=PortRole.END, port_security=True))
+            elsewhere = [one for one in places if one.network_id != sender.network_id]
+            yield from _left(own, sender, elsewhere)
 
 
-def _without_subnets(cidrs: Iterable[str], sender: Port, function: Port) -> list[str]:
-    """Return a sender's CIDRs without the addresses that are local to the function's network.
+def _left(cidrs: Iterable[str], sender: Port, places: Iterable[Port]) -> list[str]:
+    """Return what a sender may send from on the networks of some ports."""
+    left = list(cidrs)
+    for place in places:
+        left = _without_subnets(left, sender, place)
+    return left
+
+
+def _without_subnets(cidrs: Iterable[str], sender: Port, place: Port) -> list[str]:
+    """Return a sender's CIDRs without the addresses that are local to the network of a place.
 
     A sender on that network keeps them, but not a router: it does not send what the machines of a
     network send each other. Local are the network's subnets and link-local addresses: these are
     made of MAC addresses, which users may choose.
     """
-    if sender.network_id == function.network_id and not sender.routes:
+    if sender.network_id == place.network_id and not sender.routes:
         return [*cidrs]
     left = [_network(cidr) for cidr in cidrs]
-    for subnet in map(_network, (*function.network_subnets, _LINK_LOCAL)):
+    for subnet in map(_network, (*place.network_subnets, _LINK_LOCAL)):
         left = [part for one in left for part in _difference(one, subnet)]
     return [str(one) for one in left]
 

@@ -260,6 +260,44 @@ def test_functions_that_understand_nsh_return_frames_of_the_sources(vswitch, see
     assert numbers_at(vswitch, "b-in", len(expected) + 1) == [*expected, 99]
 
 
+@pytest.mark.parametrize(
+    ("kind", "pair"),
+    [
+        ("l2", {"kind": FunctionKind.L2}),
+        ("mpls", {"correlation": "mpls"}),
+        ("nsh", {"correlation": "nsh"}),
+    ],
+)
+def test_functions_elsewhere_return_nothing_of_others_to_the_network(vswitch, kind, pair):
+    """A member may give machines on a network of their own any address, or all."""
+    fabric = Fabric(vswitch)
+    fabric.plug("h1", "vm", "dst", "mine", "a-in", "a-out")
+    where = {"network_subnets": ("10.44.0.0/24",), "port_security": False}
+    ports = {
+        ident("vm"): Port(
+            ident("vm"), "net", "alice", VM_MAC, (VM,), "h1", plugged=True,
+            network_subnets=("10.0.0.0/24",),
+        ),
+        **{
+            ident(name): Port(
+                ident(name), "mine", "alice", mac(name), (VICTIMS[1],), "h1", plugged=True, **where
+            )
+            for name in ("mine", "a-in", "a-out")
+        },
+    }  # fmt: skip
+    group = PortPairGroup("a", "alice", 1, (PortPair("a", "alice", *[*ports][2:], **pair),))
+    one = PortChain("pc", "alice", 1, (group,), (FlowClassifier("fc", "alice"),))
+    snapshot = ChainSnapshot(one, ports, {"fc": (ident("vm"), ident("mine"))})
+    fabric.program(plan_chain(snapshot, TUNNEL_IPS).plan)
+    vswitch.send("dst", Ether(src=DST_MAC, dst=VM_MAC, type=0x88B6) / b"here")
+    sent = [frame(number, address, VM_MAC) for number, address in enumerate((*VICTIMS, VM))]
+    vswitch.send("a-out", *(within(kind, each.payload, VM_MAC) for each in sent))
+    arrived = vswitch.received("dst", 1, lambda f: UDP in f)
+    sources = {each[IP].src for each in arrived}
+    assert VM in sources
+    assert not any(address.startswith("10.0.0.") for address in sources - {VM})
+
+
 VM6, VICTIM6 = "2001:db8::10", "2001:db8::1"
 KINDS = {
     "l3": ({}, "a-out"),

@@ -168,6 +168,16 @@ class SpoofingTest(ApiTestCase):
             realised = session.get(models.PortChain, chain).realised_revision
         assert realised == revisions[-1]
 
+    def test_hosts_hear_of_changes_of_the_subnets_of_a_named_source(self) -> None:
+        """Functions can return packets to its network, wherever they are themselves."""
+        source = self.from_own_network("10.44.0.0/24")
+        network = self.call("GET", f"/ports/{source}", **MINE).json["port"]["network_id"]
+        chain = self.chain_through()["id"]
+        revision = self.revision(chain)
+        body = {"network_id": network, "cidr": "10.45.0.0/24", "ip_version": 4}
+        assert self.call("POST", "/subnets", {"subnet": body}, **MINE).status_int == 201
+        assert self.revision(chain) > revision
+
     def test_other_changes_of_subnets_concern_no_chain(self) -> None:
         self.from_own_network("10.44.0.0/24")
         chain = self.chain_through()["id"]

@@ -421,3 +421,46 @@ def test_functions_use_the_addresses_of_their_ports_in_each_direction() -> None:
     hops = [path.hops[0] for path in plan.paths]
     assert all(hop.returned_sources is not None for hop in hops)
     assert [hop.returned_macs for hop in hops] == [(mac("vm"),), (mac("server"),)]
+
+
+def allowed(found: tuple[str, ...] | None, address: str) -> bool:
+    return any(ip_address(address) in ip_network(cidr) for cidr in found or ())
+
+
+BESIDE = {"network_id": "mine", "network_subnets": ("10.44.0.0/24",), "port_security": False}
+KEEPING = [
+    {"correlation": "mpls"},
+    {"correlation": "nsh"},
+    {"kind": FunctionKind.L2},
+]
+
+
+@pytest.mark.parametrize("kind", KEEPING)
+def test_what_continues_on_another_network_has_no_address_of_a_machine_there(
+    kind: dict[str, Any],
+) -> None:
+    """Such functions return packets to the network that they were on before.
+
+    Users may turn port security off on networks of their own, and choose any addresses.
+    """
+    group = replace(GROUP, port_pairs=(replace(FUNCTION, **kind),))
+    ports = [
+        port("vm", "10.0.0.10", **HERE),
+        port("mine", "10.44.0.10", **BESIDE),
+        *(port(name, "10.0.0.20", **BESIDE) for name in ("in", "out")),
+    ]
+    made = replace(snapshot(group, ports=ports), sources={"fc": ("vm", "mine")})
+    (found,) = spoofing.returned_sources(made)
+    for address, expected in (
+        ("10.0.0.10", True), ("10.44.0.10", True), ("192.0.2.1", True), ("10.0.0.20", False),
+    ):  # fmt: skip
+        assert allowed(found, address) is expected, address
+    # Behind a function that routes, on the network of that function.
+    routing = replace(AFTER, id="routes")
+    behind = port("out2", "10.55.0.10", network_id="third", network_subnets=("10.55.0.0/24",))
+    found = spoofing.returned_sources(
+        replace(made, ports=made.ports | {behind.id: behind},
+                chain=replace(made.chain, port_pair_groups=(routing, group)))
+    )[1]  # fmt: skip
+    assert not allowed(found, "10.55.0.20")
+    assert allowed(found, "10.0.0.10")

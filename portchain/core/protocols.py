@@ -3,7 +3,9 @@
 TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
 """IP protocol numbers (IANA, Protocol Numbers)."""
 
-IPV6_EXTENSION_HEADERS = (0, 43, 44, 51, 60)
+HOP_BY_HOP = 0
+
+IPV6_EXTENSION_HEADERS = (HOP_BY_HOP, 43, 44, 51, 60)
 """Hop-by-hop options, routing, fragment, authentication and destination options: numbers that IPv6
 packets have before their protocol, and that Open vSwitch skips (RFC 8200, section 4).
 """

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from portchain.core.boxes import Interval
-from portchain.core.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
+from portchain.core.protocols import HOP_BY_HOP, ICMP, ICMPV6, SCTP, TCP, UDP
 from portchain.dataplane.plan import Classifier, PortRange
 
 _PORT_BITS = 16
@@ -204,7 +204,9 @@ def undecided_fragment_matches(
     """Match fragments of which the switch cannot tell whether they are packets of a classifier.
 
     The switch sees port 0 or ICMP type 0 in every fragment, the first one included. Of the later
-    fragments of an IPv6 packet it does not see the protocol either.
+    fragments of an IPv6 packet it does not see the protocol either. The same holds for packets with
+    hop-by-hop options and a payload length of 0, which is that of jumbograms (RFC 2675): Open
+    vSwitch in user space reads no further, and Linux accepts them as they are.
 
     :param matches: how whole packets of a classifier are matched.
     :returns: one set of match words for each flow needed; none if the classifier names only fields
@@ -216,6 +218,7 @@ def undecided_fragment_matches(
     if classifier.ethertype == "IPv6" and classifier.protocol is not None:
         hidden = True
         undecided.append((replace(without_ports, protocol=None), "nw_frag=later"))
+        undecided.append((replace(without_ports, protocol=HOP_BY_HOP), "nw_frag=no"))
     if hidden:
         undecided.append((without_ports, "nw_frag=yes"))
     for known, fragment in undecided:

@@ -11,6 +11,8 @@ from scapy.layers.inet6 import (
     ICMPv6NDOptSrcLLAddr,
     ICMPv6Unknown,
     IPv6,
+    IPv6ExtHdrHopByHop,
+    PadN,
 )
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
@@ -124,6 +126,23 @@ def test_frame_with_two_priority_tags_is_dropped(vswitch, firewall, tags):
     vswitch.send("vm", Ether(src=VM_MAC, dst=DST_MAC, type=0x88B5) / b"after")
     arrived = vswitch.received("dst", 1)
     assert [frame.type for frame in arrived] == [0x88B5]
+
+
+@pytest.mark.parametrize("ports", [None, (6000, 6000)])
+@FIREWALLS
+def test_packet_without_a_payload_length_is_dropped(vswitch, firewall, ports):
+    """Open vSwitch reads nothing behind its hop-by-hop options, and Linux accepts it."""
+    udp = replace(ANY_IPV6, protocol=17, destination_ports=ports)
+    build(vswitch, udp, firewall=firewall)
+    ether, inside = Ether(src=VM_MAC, dst=DST_MAC), datagram(1, "2001:db8::20")
+    options = IPv6ExtHdrHopByHop(options=[PadN(optdata=bytes(4))]) / inside.payload
+    to_dst = IPv6(src="2001:db8::10", dst="2001:db8::20")
+    vswitch.send("vm", ether / to_dst.copy() / options)
+    assert len(vswitch.received("a-in", 1, lambda frame: IPv6 in frame)) == 1
+    to_dst.plen = 0
+    vswitch.send("vm", ether / to_dst / options, Ether(src=VM_MAC, dst=DST_MAC, type=0x88B5))
+    assert [frame.type for frame in vswitch.received("dst", 1)] == [0x88B5]
+    assert len(vswitch.received("a-in", 0, lambda frame: IPv6 in frame)) == 1
 
 
 def test_frame_with_one_priority_tag_enters_the_chain(vswitch):

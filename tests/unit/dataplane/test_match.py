@@ -130,7 +130,11 @@ def test_classifiers_that_need_one_match(fields, expected):
         ({"ethertype": "IPv6"}, []),
         (
             {"ethertype": "IPv6", "protocol": 17},
-            [{"udp6", "nw_frag=yes"}, {"ipv6", "nw_frag=later"}],
+            [
+                {"udp6", "nw_frag=yes"},
+                {"ipv6", "nw_frag=later"},
+                {"ipv6", "nw_proto=0", "nw_frag=no"},
+            ],
         ),
         (
             {"protocol": 17, "source_ports": (7, 7), "destination_prefixes": ("10.0.0.0/24",)},

@@ -311,6 +311,9 @@ def _show_row(
         shown["status_reason"] = status.reason_without_hosts(row)
     if resource is PORT_PAIR_GROUP:
         shown["shared"] = sharing.is_shared_with(row, context.project_id)
+        if row.project_id != context.project_id and not context.is_admin:
+            # It is an address in the provider's network.
+            shown["health_check_parameters"] |= {"destination": None}
     return shown
 
 

@@ -10,8 +10,7 @@ from portchain.core.operating_status import GroupOperating, Operating
 from portchain.db import lookup, operating_status
 from portchain.db.ports import load_ports_by_id
 
-_NAMES_HOSTS = "get_port_pair:operating_status_reason"
-"""The policy of who sees hosts, and reasons that name them."""
+_REASON = "operating_status_reason"
 
 
 @db_api.retry_if_session_inactive()
@@ -33,14 +32,15 @@ def get_port_chain_statuses(context: Any, chain_id: str) -> dict[str, Any]:
     hosts = {port.id: port.host for port in ports.values()}
     return {
         **{name: shown[name] for name in ("id", "name", "project_id", "status")},
-        **_shown(chain),
+        **_shown(context, lookup.PORT_CHAIN, shown["project_id"], chain),
         "port_pair_groups": [_group(context, state, hosts) for state in in_order],
     }
 
 
 def _group(context: Any, state: GroupOperating, hosts: dict[str, str]) -> dict[str, Any]:
     group = state.group
-    shown = {"id": group.id, "name": group.name, **_shown(state.own)}
+    own = _shown(context, lookup.PORT_PAIR_GROUP, group.project_id, state.own)
+    shown = {"id": group.id, "name": group.name, **own}
     if not context.is_admin and group.project_id != context.project_id:
         return shown
     pairs = [_pair(context, pair, state.pairs[pair.id], hosts) for pair in group.port_pairs]
@@ -53,16 +53,24 @@ def _pair(
     shown = {
         "id": pair.id,
         "name": pair.name,
-        "operating_status": str(state.status),
+        **_shown(context, lookup.PORT_PAIR, pair.project_id, state),
         "weight": pair.weight,
         "admin_state_up": pair.admin_state_up,
         "backup": pair.backup,
     }
-    target = {"project_id": pair.project_id, "tenant_id": pair.project_id}
-    if policy.check(context, _NAMES_HOSTS, target, pluralized="port_pairs"):
-        shown |= {"operating_status_reason": state.reason, "host": hosts.get(pair.ingress, "")}
+    # Who sees hosts is who sees the reasons that name them.
+    return shown | ({"host": hosts.get(pair.ingress, "")} if _REASON in shown else {})
+
+
+def _shown(
+    context: Any, resource: lookup.Resource, project_id: str, state: Operating
+) -> dict[str, Any]:
+    """Return a status, with the reason for it if the policies show it to the caller."""
+    target = {"project_id": project_id, "tenant_id": project_id}
+    if resource is lookup.PORT_PAIR_GROUP:
+        target["shared"] = project_id != context.project_id  # or the caller would have no chain
+    shown = {"operating_status": str(state.status)}
+    name = f"get_{resource.name}:{_REASON}"
+    if policy.check(context, name, target, pluralized=f"{resource.name}s"):
+        return shown | {_REASON: state.reason}
     return shown
-
-
-def _shown(state: Operating) -> dict[str, Any]:
-    return {"operating_status": str(state.status), "operating_status_reason": state.reason}

@@ -6,7 +6,9 @@ from typing import Any
 from unittest import mock
 
 import yaml
+from neutron import policy
 from neutron_lib.db import api as db_api
+from oslo_policy import policy as oslo_policy
 
 from portchain.core.model import ChainSnapshot, PairHealth, PeerHealth
 from portchain.dataplane.planning.planner import plan_chain
@@ -21,6 +23,7 @@ DEFAULTS = {
     "max_retries_down": 3,
     "destination": None,
 }
+ADMIN: dict[str, Any] = {"roles": "admin"}
 T2: dict[str, Any] = {"project": OTHER_PROJECT, "roles": "member,reader"}
 CHECKED: dict[str, Any] = {"health_check": "icmp", "health_check_parameters": {"delay": 0.2}}
 SECOND = "compute-2"
@@ -376,6 +379,36 @@ class HealthTest(HealthCase):
         assert shown["operating_status"] == "DEGRADED"
         for text in (answer.text, str(shown["operating_status_reason"])):
             assert HOST not in text and not any(pair in text for pair in self.pairs)
+
+    def test_a_borrower_does_not_see_where_probes_go(self) -> None:
+        self.share("port_pair_group", self.group_id)
+        given = {"destination": "192.0.2.77"}
+        self.update("port_pair_group", self.group_id, health_check_parameters=given)
+        for caller, expected in ((T2, None), ({}, "192.0.2.77"), (ADMIN, "192.0.2.77")):
+            shown = self.show("port_pair_group", self.group_id, **caller)
+            assert shown["health_check_parameters"]["destination"] == expected
+            (listed,) = self.list_all("port_pair_group", f"id={self.group_id}", **caller)
+            assert listed == shown
+
+    def test_policies_of_reasons_hold_for_statuses(self) -> None:
+        chain = self.chain(self.net)["id"]
+
+        def resources() -> dict[str, Any]:
+            found = self.call("GET", f"/sfc/port_chains/{chain}/statuses").json["statuses"]
+            (group,) = found["port_pair_groups"]
+            (pair,) = group["port_pairs"]
+            return {"port_chain": found, "port_pair_group": group, "port_pair": pair}
+
+        assert all("operating_status_reason" in one for one in resources().values())
+        hidden = set()
+        for name in resources():
+            rule = {f"get_{name}:operating_status_reason": "role:auditor"}
+            policy._ENFORCER.set_rules(oslo_policy.Rules.from_dict(rule), overwrite=False)
+            hidden.add(name)
+            for other, one in resources().items():
+                assert ("operating_status_reason" in one) is (other not in hidden)
+                assert "operating_status" in one
+                assert ("host" in one) is (other == "port_pair" and other not in hidden)
 
     def notifications(self, *changes: Callable[[], None]) -> list[tuple[str, dict[str, Any]]]:
         """Return the type and the resource of each notification that is sent meanwhile."""

@@ -1,5 +1,6 @@
 """With which source addresses functions may return packets."""
 
+import random
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -464,3 +465,57 @@ def test_what_continues_on_another_network_has_no_address_of_a_machine_there(
     )[1]  # fmt: skip
     assert not allowed(found, "10.55.0.20")
     assert allowed(found, "10.0.0.10")
+
+
+def random_port(name: str, network: int, draw: random.Random) -> Port:
+    """Return a port on network ``n<number>``, on which members may do as they like."""
+    return port(
+        name,
+        f"10.{network}.0.{draw.randrange(10, 20)}",
+        network_id=f"n{network}",
+        network_subnets=(f"10.{network}.0.0/24",),
+        port_security=draw.random() < 0.5,
+        role=draw.choice([PortRole.END, PortRole.END, PortRole.ROUTER]),
+    )
+
+
+def random_path(draw: random.Random) -> tuple[ChainSnapshot, list[Port]]:
+    """Return a chain of functions of random kinds on three networks, and its sources."""
+    sources = [random_port(f"vm{n}", draw.randrange(3), draw) for n in range(draw.randrange(1, 4))]
+    ports, groups = list(sources), []
+    for number in range(draw.randrange(1, 4)):
+        network = draw.randrange(3)
+        ends = [
+            replace(random_port(f"{end}{number}", network, draw), role=PortRole.END)
+            for end in ("in", "out")
+        ]
+        ports += ends
+        kind = draw.choice([{}, {}, *KEEPING])
+        pair = PortPair(f"pp{number}", "alice", *(end.id for end in ends), **kind)
+        groups.append(PortPairGroup(f"pg{number}", "alice", number, (pair,)))
+    made = snapshot(*groups, ports=ports)
+    return replace(made, sources={"fc": tuple(one.id for one in sources)}), sources
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_no_path_frees_the_addresses_of_a_network(seed: int) -> None:
+    """A network's address passes if a port on it may use the address; a router's are behind it."""
+    made, sources = random_path(random.Random(seed))
+    may_be_on, users = {one.network_id for one in sources}, list(sources)
+    for group, found in zip(
+        made.chain.port_pair_groups, spoofing.returned_sources(made), strict=True
+    ):
+        (pair,) = group.port_pairs
+        egress = made.ports[pair.egress]
+        if pair.correlation:
+            users.append(egress)
+        elif pair.kind is FunctionKind.L3:
+            may_be_on = {egress.network_id}
+        for network in may_be_on:
+            here = [one for one in users if one.network_id == network]
+            is_free = any(not one.port_security and not one.routes for one in here)
+            own = {address for one in here for address in one.fixed_ips}
+            for host in (*range(10, 20), 200):
+                address = f"10.{network[1:]}.0.{host}"
+                if not is_free and address not in own:
+                    assert not allowed(found, address), (group.id, address)

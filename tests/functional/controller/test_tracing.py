@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,12 +99,19 @@ def kinds_of(trace: HostTrace) -> str:
     return next(str(kind) for kind in kinds if kind in decisions)
 
 
+def in_any_order(trace: HostTrace) -> HostTrace:
+    """Sort what a trace says: each switch has an order of its own in which it floods to ports."""
+    steps, exits = sorted(trace.steps, key=repr), sorted(trace.exits, key=repr)
+    return replace(trace, steps=tuple(steps), exits=tuple(exits))
+
+
 def test_a_copy_does_with_packets_what_the_switch_does(remote: Remote) -> None:
     view, seen = remote.switch.view(PLANS), set[str]()
     with remote.switch.tracing() as copy:
         for packet in random_packets(random.Random(20), PACKETS):
             trace = HostTracer(copy).trace(view, Start(port_id=VM), packet)
-            assert trace == HostTracer(Itself(remote)).trace(view, Start(port_id=VM), packet)
+            in_switch = HostTracer(Itself(remote)).trace(view, Start(port_id=VM), packet)
+            assert in_any_order(trace) == in_any_order(in_switch)
             assert trace.steps, packet
             seen.add(kinds_of(trace))
     assert seen == {"CLASSIFIED", "DROPPED", "NOT_CLASSIFIED"}

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from portchain_lab.errors import LabError
+from portchain_lab.guests.vif import Nic
 from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.hosts import netns
 
@@ -53,7 +54,7 @@ class CapturedFrame:
         interfaces.
     :param vm: name of the VM.
     :param port: name of the Neutron port, or its id if it has no name.
-    :param outgoing: true if the VM sent the frame, false if it received it.
+    :param addressed_to_vm: false for unicast to another MAC address that the VM receives.
     :param addressed_to_vm: false for unicast to another MAC address.
     """
 
@@ -159,7 +160,6 @@ class Capture:
             if device not in nics:
                 self._unnamed += not device
                 continue
-            own = bytes.fromhex(nics[device].mac_address.replace(":", ""))
             self._frames.append(
                 replace(
                     _interpret(frame, ancillary),
@@ -167,7 +167,9 @@ class Capture:
                     port=nics[device].label,
                     # What the host sends to a guest of Nova, the guest receives.
                     outgoing=(kind == socket.PACKET_OUTGOING) is not vm.from_host,
-                    addressed_to_vm=bool(frame[0] & 1) or frame[:6] == own,
+                    addressed_to_vm=_is_for(nics[device], frame)
+                    if vm.from_host
+                    else kind != socket.PACKET_OTHERHOST,
                 )
             )
 
@@ -188,6 +190,12 @@ class Capture:
         if dropped:
             msg = f"the kernel dropped frames of the capture: {dropped}"
             raise LabError(msg)
+
+
+def _is_for(nic: Nic, frame: bytes) -> bool:
+    """Return whether a guest takes a frame, or sends it. The host's kernel cannot say."""
+    own = bytes.fromhex(nic.mac_address.replace(":", ""))
+    return bool(frame[0] & 1) or own in (frame[:6], frame[6:12])
 
 
 def _listen(namespace: str) -> socket.socket:

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from portchain_lab.errors import LabError
@@ -10,7 +11,7 @@ from portchain_lab.guests.virtual_machines import VirtualMachine
 from portchain_lab.hosts import netns
 from portchain_lab.observe.capture import Capture
 
-from tests.functional.lab.machine import machine, plug
+from tests.functional.lab.machine import MAC, machine, plug
 
 FRAME = bytes.fromhex("020000000002 020000000001 88b5") + bytes(46)
 
@@ -33,10 +34,25 @@ def vm() -> Iterator[VirtualMachine]:
         yield made
 
 
-def send(namespace: str, device: str) -> None:
+def send(namespace: str, device: str, frame: bytes = FRAME) -> None:
     with netns.open_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW) as sock:
         sock.bind((device, 0))
-        sock.send(FRAME)
+        sock.send(frame)
+
+
+@pytest.mark.parametrize("from_host", [False, True])
+def test_directions_and_addressees(vm: VirtualMachine, from_host: bool) -> None:
+    """The host sees what a guest of Nova does from the other side of its TAP device."""
+    own, other, payload = bytes.fromhex(MAC.replace(":", "")), bytes(5) + b"\x02", FRAME[12:]
+    netns.ip(f"link set eth1 address {MAC}", namespace=vm.namespace)
+    sends, receives = ("eth1-peer", "eth1") if from_host else ("eth1", "eth1-peer")
+    with Capture([replace(vm, from_host=from_host)]) as capture:
+        send(vm.namespace, sends, other + own + payload)
+        send(vm.namespace, receives, own + other + payload)
+        send(vm.namespace, receives, b"\xff" * 6 + other + payload)
+        send(vm.namespace, receives, other + b"\x02" + bytes(5) + payload)
+    seen = [(frame.outgoing, frame.addressed_to_vm) for frame in capture.stop()]
+    assert seen == [(True, True), (False, True), (False, True), (False, False)]
 
 
 def test_frames_of_an_interface_that_has_left(vm: VirtualMachine) -> None:

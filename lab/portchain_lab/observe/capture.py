@@ -54,8 +54,8 @@ class CapturedFrame:
         interfaces.
     :param vm: name of the VM.
     :param port: name of the Neutron port, or its id if it has no name.
+    :param outgoing: true if the VM sent the frame, false if it received it.
     :param addressed_to_vm: false for unicast to another MAC address that the VM receives.
-    :param addressed_to_vm: false for unicast to another MAC address.
     """
 
     time_ns: int

@@ -56,10 +56,10 @@ def _read(context: Any, change: pair_health.HealthChange) -> _Seen:
         rows = session.scalars(own.options(orm.lazyload("*"), orm.selectinload(table.groups)))
         chains = tuple(rows)
         of_chains = {link.group_id for chain in chains for link in chain.groups}
-        after = operating_status.of_groups(session, sorted({*groups.values(), *of_chains}))
-        changed = sorted(set(groups.values()))
-        before = after | operating_status.of_groups(session, changed, instead=earlier)
-        ids = {port for one in changed if one in after for port in after[one].group.port_ids}
+        concerned = sorted({*groups.values(), *of_chains})
+        before, after = operating_status.before_and_now(session, concerned, earlier)
+        changed = set(groups.values()) & after.keys()
+        ids = {port for one in changed for port in after[one].group.port_ids}
         return _Seen(load_ports_by_id(session, ids), chains, before, after)
 
 

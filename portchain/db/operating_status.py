@@ -13,21 +13,33 @@ from portchain.db import convert, models, pair_health, relations, snapshots
 from portchain.db.ports import load_places
 
 
-def of_groups(
-    session: Any, group_ids: Iterable[str], *, instead: Mapping[str, PairHealth] | None = None
-) -> dict[str, GroupOperating]:
-    """Return the operating status of groups, by id, each with that of its pairs.
+def of_groups(session: Any, group_ids: Iterable[str]) -> dict[str, GroupOperating]:
+    """Return the operating status of groups, by id, each with that of its pairs."""
+    _, now = before_and_now(session, group_ids, {})
+    return now
 
-    :param instead: pair id -> what is taken for its health instead of what its host said.
+
+def before_and_now(
+    session: Any, group_ids: Iterable[str], earlier: Mapping[str, PairHealth]
+) -> tuple[dict[str, GroupOperating], dict[str, GroupOperating]]:
+    """Return the operating status that groups had before a change of health, and that of now.
+
+    :param earlier: pair id -> its health before, of the pairs whose health has changed.
+    :returns: of both, what ``of_groups`` returns.
     """
     groups = snapshots.load_groups(session, group_ids)
     port_ids = {port_id for group in groups.values() for port_id in group.port_ids}
     ports = load_places(session, port_ids)
-    known = {**pair_health.known(session, groups.values(), ports), **(instead or {})}
-    return {
-        group_id: operating_status.of_group(group, ports, known)
-        for group_id, group in groups.items()
-    }
+    known = pair_health.known(session, groups.values(), ports)
+
+    def states(health: Mapping[str, PairHealth]) -> dict[str, GroupOperating]:
+        return {
+            group_id: operating_status.of_group(group, ports, health)
+            for group_id, group in groups.items()
+        }
+
+    now = states(known)
+    return (states({**known, **earlier}) if earlier else now), now
 
 
 def of_pairs(session: Any, rows: Sequence[models.PortPair]) -> dict[str, Operating]:

@@ -23,7 +23,7 @@ CONFIGURATION = (
 )
 """Of each meter, as ovs-ofctl(8) reads it."""
 
-_ACTION = re.compile(r"(?:^|,)meter:(\d+)")
+_ACTION = re.compile(r"meter:(\d+)")  # the first of a flow's actions: OpenFlow demands that
 
 
 def meter_of(ofport: int, switch: LocalSwitch) -> int | None:
@@ -34,7 +34,8 @@ def meter_of(ofport: int, switch: LocalSwitch) -> int | None:
 
 def used_by(flows: Iterable[Flow]) -> set[int]:
     """Return the meters of flows."""
-    return {int(number) for flow in flows for number in _ACTION.findall(flow.actions)}
+    found = (_ACTION.match(flow.actions) for flow in flows)
+    return {int(one[1]) for one in found if one is not None}
 
 
 def surplus(present: Collection[int], switch: LocalSwitch) -> set[int]:

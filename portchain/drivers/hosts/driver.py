@@ -236,17 +236,8 @@ class HostDriver(PortChainDriver):
         self._agents.apply(context, updates_by_host(outgoing, recorded, plans.versions))
         return recorded
 
-    def _plan(
-        self,
-        context: Any,
-        snapshots: Iterable[ChainSnapshot],
-        changes: Mapping[str, PortChanges] = NO_CHANGES,
-        *,
-        quietly: bool = False,
-    ) -> Plans:
-        """Plan chains, see ``ChainPlanner.plan``."""
-        planner = ChainPlanner(self._chassis, self._logical_ports)
-        return planner.plan(context, snapshots, changes, quietly=quietly)
+    def _planner(self) -> ChainPlanner:
+        return ChainPlanner(self._chassis, self._logical_ports)
 
     def _plan_within_limits(
         self,
@@ -255,7 +246,7 @@ class HostDriver(PortChainDriver):
         changes: Mapping[str, PortChanges] = NO_CHANGES,
     ) -> Plans:
         """Plan chains that hosts are about to be notified of: those that are too large fail."""
-        plans = self._plan(context, snapshots, changes)
+        plans = self._planner().plan(context, snapshots, changes)
         return within_limits(plans, cfg.CONF[GROUP].max_chain_flows)
 
     def _tunnel_ends(self, context: Any, mechanisms: Mapping[str, str]) -> dict[str, TunnelEnd]:
@@ -331,7 +322,7 @@ class HostDriver(PortChainDriver):
         unknown = [
             chain_id for chain_id, revision in expected.items() if known.get(chain_id) != revision
         ]
-        plans = self._plan(context, snapshots.load(context, unknown))
+        plans = self._planner().plan(context, snapshots.load(context, unknown))
         outgoing = [one for one in map(Outgoing, plans.planned) if host in one.plan.hosts]
         return contract.PlanUpdate(
             chains=self._parts_for(context, host, outgoing),
@@ -353,7 +344,8 @@ class HostDriver(PortChainDriver):
         Records nothing: whoever asks is not the program that realises the plans.
         """
         expected = self.status.expected_on(context, host)
-        plans = self._plan(context, snapshots.load(context, list(expected)), quietly=True)
+        loaded = snapshots.load(context, list(expected))
+        plans = self._planner().plan(context, loaded, quietly=True)
         views = [one.views.plan_for(host) for one in map(Outgoing, plans.planned)]
         return contract.PlanUpdate(
             chains=tuple(

@@ -33,7 +33,7 @@ class PairSetRaceTest(AtOnce, OnMariaDb, EarlierPairsCase):
 
     def plan(self, context: Any) -> Any:
         """Plan the chain, as the server does when a host asks."""
-        return self.driver()._plan(context, snapshots.load(context, [self.chain_id]))
+        return self.driver()._planner().plan(context, snapshots.load(context, [self.chain_id]))
 
     def set_weights(self, weight: int) -> None:
         """Change the weights of all pairs, without a notification of the drivers."""

@@ -219,7 +219,7 @@ class ChangedPortsTest(ApiTestCase):
         ids = snapshots.chain_ids(self.context)
         (driver,) = self.plugin.drivers._drivers.values()
         assert isinstance(driver, OvsDriver)
-        for one in driver._plan(self.context, snapshots.load(self.context, ids)).planned:
+        for one in driver._planner().plan(self.context, snapshots.load(self.context, ids)).planned:
             wanted = self.views(one.plan)
             for host in self.hosts.values():
                 assert self.part(host.plans.get(one.plan.id)) == wanted.get(host.name)

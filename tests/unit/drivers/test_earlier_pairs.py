@@ -213,7 +213,7 @@ class EarlierPairsTest(EarlierPairsCase):
         (old,) = snapshots.load(self.context, [self.chain_id])
         self.set_pairs(0, 1)
         rows = self.rows()["portchain_pair_sets"]
-        planned = self.driver()._plan(self.context, [old]).planned
+        planned = self.driver()._planner().plan(self.context, [old]).planned
         assert self.rows()["portchain_pair_sets"] == rows
         assert planned[0].plan.paths[0].hops[0].earlier_pairs == ()
 

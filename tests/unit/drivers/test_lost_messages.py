@@ -234,7 +234,7 @@ class LostMessagesTest(ApiTestCase):
         ids = snapshots.chain_ids(self.context)
         (driver,) = self.plugin.drivers._drivers.values()
         assert isinstance(driver, OvsDriver)
-        plans = driver._plan(self.context, snapshots.load(self.context, ids)).planned
+        plans = driver._planner().plan(self.context, snapshots.load(self.context, ids)).planned
         for one in plans:
             wanted = self.views(one.plan)
             for host in HOSTS:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from portchain_lab.cloud import clients, environments
+from portchain_lab.cloud import clients, configs, environments
 from portchain_lab.hosts import netns
 from portchain_lab.lab import Lab
-from portchain_lab.layout import KEYSTONE_URL, PASSWORD, REGION
 
 from tests.lab.workflow import CHAINED, DIRECT, Workflow
 
@@ -101,13 +100,7 @@ def test_ansible(lab: Lab, workflow: Workflow, tmp_path: Path) -> None:
                 str(EXAMPLES / "ansible" / "chain.yml"),
                 *("-e", f"@{tmp_path}/chain.json", *arguments),
             ],
-            OS_AUTH_URL=KEYSTONE_URL,
-            OS_USERNAME="demo",
-            OS_PASSWORD=PASSWORD,
-            OS_PROJECT_NAME="demo",
-            OS_USER_DOMAIN_NAME="Default",
-            OS_PROJECT_DOMAIN_NAME="Default",
-            OS_REGION_NAME=REGION,
+            **configs.login_variables("demo"),
             ANSIBLE_HOME=str(tmp_path),
             LC_ALL="C.UTF-8",
         )

@@ -22,6 +22,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 from portchain_lab import layout
+from portchain_lab.cloud import configs
 from portchain_lab.errors import LabError
 from portchain_lab.hosts import launcher as hosts_launcher
 from portchain_lab.hosts import launcher_client, netns, probes, processes
@@ -103,20 +104,8 @@ def environment(lab: layout.Layout, user: str, program: str = "") -> dict[str, s
         "OS_CLOUD": user,
         "PYTHONWARNINGS": "ignore",
         "PATH": f"{lab.software.bin}:{plain.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}",
-        **(login_variables(user) if program == NOVA else {}),
-    }
-
-
-def login_variables(user: str) -> dict[str, str]:
-    """Environment variables for the client ``nova``, which does not read clouds.yaml."""
-    return {
-        "OS_AUTH_URL": layout.KEYSTONE_URL,
-        "OS_PROJECT_NAME": user,
-        "OS_USERNAME": user,
-        "OS_PASSWORD": layout.PASSWORD,
-        "OS_PROJECT_DOMAIN_NAME": "Default",
-        "OS_USER_DOMAIN_NAME": "Default",
-        "OS_REGION_NAME": layout.REGION,
+        # The client nova does not read clouds.yaml.
+        **(configs.login_variables(user) if program == NOVA else {}),
     }
 
 

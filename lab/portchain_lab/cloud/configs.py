@@ -387,13 +387,18 @@ def clouds() -> str:
 
 def openrc(user: str) -> str:
     """Shell variables that log the command line clients in."""
-    return f"""\
-export OS_AUTH_URL={layout.KEYSTONE_URL}
-export OS_PROJECT_NAME={user}
-export OS_USERNAME={user}
-export OS_PASSWORD={PASSWORD}
-export OS_PROJECT_DOMAIN_NAME=Default
-export OS_USER_DOMAIN_NAME=Default
-export OS_REGION_NAME={layout.REGION}
-export OS_IDENTITY_API_VERSION=3
-"""
+    variables = {**login_variables(user), "OS_IDENTITY_API_VERSION": "3"}
+    return "".join(f"export {name}={value}\n" for name, value in variables.items())
+
+
+def login_variables(user: str) -> dict[str, str]:
+    """Environment variables that log a client in which does not read clouds.yaml."""
+    return {
+        "OS_AUTH_URL": layout.KEYSTONE_URL,
+        "OS_PROJECT_NAME": user,
+        "OS_USERNAME": user,
+        "OS_PASSWORD": PASSWORD,
+        "OS_PROJECT_DOMAIN_NAME": "Default",
+        "OS_USER_DOMAIN_NAME": "Default",
+        "OS_REGION_NAME": layout.REGION,
+    }

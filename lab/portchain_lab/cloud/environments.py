@@ -48,6 +48,12 @@ def install(
     return folder
 
 
+def requirements(file: Path) -> tuple[str, ...]:
+    """Return what a file with pinned versions names: a package and its version each."""
+    lines = file.read_text().splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
 def run(argv: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
     """Run a command of an environment.
 

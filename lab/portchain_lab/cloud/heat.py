@@ -23,8 +23,7 @@ _DOMAIN_ADMIN = "heat-domain-admin"
 
 def requirements() -> tuple[str, ...]:
     """Return Heat and all that it needs, each with its version."""
-    lines = VERSIONS.read_text().splitlines()
-    return tuple(line for line in lines if line and not line.startswith("#"))
+    return environments.requirements(VERSIONS)
 
 
 def _environment() -> Path:

@@ -1,7 +1,6 @@
 """Debian's cloud kernel, fetched and unpacked without being installed on this machine."""
 
 import re
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from portchain_lab import layout
 from portchain_lab.errors import LabError
+from portchain_lab.hosts.tools import output
 
 CACHE = layout.CACHE / "kernel"
 NAME, LINUX = "linux-image-cloud-amd64", "linux"
@@ -55,20 +55,3 @@ def _download(folder: Path) -> Path:
     if done.returncode or not archives:
         raise LabError(f"cannot fetch the package {names[0]}:\n{done.stdout.strip()}")
     return archives[0]
-
-
-def find(command: str) -> str | None:
-    """Path of a command, also of those that only root has in its path; None if there is none."""
-    return shutil.which(command) or shutil.which(command, path="/usr/sbin:/sbin")
-
-
-def output(command: str, *arguments: str | Path) -> str:
-    """Run a command and return what it printed.
-
-    :raises LabError: it failed.
-    """
-    argv = (find(command) or command, *map(str, arguments))
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LabError(f"{shlex.join(argv)[:200]}\n{done.stderr.strip()}")
-    return done.stdout

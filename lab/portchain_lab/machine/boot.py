@@ -20,7 +20,7 @@ from typing import Any
 import portchain
 import portchain_lab
 from portchain_lab.errors import LabError
-from portchain_lab.hosts import kernel_package
+from portchain_lab.hosts import tools
 from portchain_lab.machine import image
 
 NOT_COPIED = (
@@ -146,9 +146,9 @@ def unpack(results: Path, folder: Path) -> int:
     """
     with tempfile.TemporaryDirectory() as place:
         try:
-            kernel_package.output("tar", "-x", "-f", results, "-C", place, "status")
+            tools.output("tar", "-x", "-f", results, "-C", place, "status")
             status = int(Path(place, "status").read_text())
         except (LabError, ValueError) as error:
             raise LabError(f"the machine ended before the command did: {error}") from None
-    kernel_package.output("tar", "-x", "-f", results, "-C", folder, "test-results", "evidence")
+    tools.output("tar", "-x", "-f", results, "-C", folder, "test-results", "evidence")
     return status

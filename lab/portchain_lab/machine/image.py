@@ -17,7 +17,7 @@ from pathlib import Path
 from portchain_lab.errors import LabError
 from portchain_lab.file_lock import locked
 from portchain_lab.hosts import kernel_package
-from portchain_lab.hosts.kernel_package import find, output
+from portchain_lab.hosts.tools import find, output
 from portchain_lab.progress import Progress
 
 CACHE = kernel_package.CACHE

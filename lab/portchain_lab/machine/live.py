@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from portchain_lab import layout
-from portchain_lab.hosts import kernel_package, netns, probes, processes
+from portchain_lab.hosts import netns, probes, processes, tools
 from portchain_lab.lab import Lab
 from portchain_lab.machine import boot, client, image, labs, server
 from portchain_lab.progress import Progress
@@ -28,7 +28,7 @@ def kernel_has_openvswitch() -> bool:
 
     With it comes the module that divides large packets behind MPLS labels.
     """
-    if modprobe := kernel_package.find("modprobe"):
+    if modprobe := tools.find("modprobe"):
         subprocess.run([modprobe, "-a", "-q", *MODULES], check=False)
     return Path("/sys/module", MODULES[0]).exists()
 

@@ -10,7 +10,7 @@ from portchain_lab.cloud.nova import configuration, guest_image, programs
 from portchain_lab.errors import LabError
 from portchain_lab.file_lock import locked
 from portchain_lab.hosts import kernel_package
-from portchain_lab.hosts.kernel_package import find
+from portchain_lab.hosts.tools import find
 from portchain_lab.progress import Progress
 from portchain_lab.waiting import wait_for
 

@@ -19,8 +19,7 @@ NAME = "nova"
 
 def requirements() -> tuple[str, ...]:
     """Return Nova, Placement, Glance and all that they need, each with its version."""
-    lines = VERSIONS.read_text().splitlines()
-    return tuple(line for line in lines if line and not line.startswith("#"))
+    return environments.requirements(VERSIONS)
 
 
 def environment() -> Path:

@@ -19,6 +19,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scapy.layers.inet import TCP
 from scapy.layers.l2 import Ether
@@ -35,6 +36,7 @@ from portchain.dataplane.counting import (
 from portchain.dataplane.diff import Batch, diff
 from portchain.dataplane.flow import COOKIE, Bridge, Flow, FlowKey, NoFlood, SwitchEntry, parse_dump
 from portchain.dataplane.host_switch import PhysicalBridge
+from portchain.host.bridge import OPENFLOW, ofctl_argv
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 DATAPATH = os.environ.get("PORTCHAIN_DATAPATH", "userspace")
@@ -387,6 +389,29 @@ class Vswitch:
             time.sleep(0.02)
 
 
+class VswitchBridge:
+    """A bridge of a switch; implements ``portchain.host.bridge.BridgeConnection``.
+
+    :param database: the switch's, for what reads it.
+    :param target: the bridge's address for OpenFlow; if it is empty, its name.
+    """
+
+    def __init__(self, vswitch: Vswitch, name: str, database: Any = None, target: str = "") -> None:
+        self.name, self.target, self.database = name, target or name, database
+        self._vswitch = vswitch
+
+    def ofctl(
+        self, command: str, *args: str, stdin: str | None = None, version: str = OPENFLOW
+    ) -> str:
+        try:
+            return self._vswitch.run(*ofctl_argv(self.target, command, args, version), stdin=stdin)
+        except AssertionError as exc:
+            raise RuntimeError(str(exc)) from exc
+
+    def appctl(self, command: str, *args: str) -> str:
+        return self._vswitch.appctl(command, *args)
+
+
 class Host:
     """The two bridges of a compute host; implements ``portchain.host.switch.Switch``.
 
@@ -447,24 +472,11 @@ class Host:
         command: str,
         *args: str,
         stdin: str | None = None,
-        version: str = "OpenFlow14",
+        version: str = OPENFLOW,
     ) -> str:
-        """Run ovs-ofctl on one of the bridges.
-
-        To look up names of ports and tables, it would ask for all features of all tables first,
-        which takes longer than the command.
-        """
-        options = [arg for arg in args if arg.startswith("--")]
-        operands = [arg for arg in args if not arg.startswith("--")]
+        """Run ovs-ofctl on one of the bridges."""
         return self.vswitch.run(
-            "ovs-ofctl",
-            *options,
-            "--no-names",
-            f"-O{version}",
-            command,
-            self._names[bridge],
-            *operands,
-            stdin=stdin,
+            *ofctl_argv(self._names[bridge], command, args, version), stdin=stdin
         )
 
     def add_flows(self, bridge: Bridge, flows: Iterable[str]) -> None:

@@ -31,12 +31,12 @@ from portchain.dataplane.host_switch import Firewall, LocalPort, LocalSwitch
 from portchain.dataplane.pipeline import check
 from portchain.dataplane.plan import Probe
 from portchain.host import meters
-from portchain.host.bridge import OPENFLOW, ofctl_argv
+from portchain.host.bridge import OPENFLOW
 from portchain.host.health.channel import ChannelError, PacketChannel
 from portchain.host.health.checks import Finding, checks_of_functions, checks_of_peers
 from portchain.host.health.prober import Prober
 from portchain.host.meters import Meters
-from tests.functional.vswitch import DEADLINE, Host, Vswitch, running_vswitch
+from tests.functional.vswitch import DEADLINE, Host, Vswitch, VswitchBridge, running_vswitch
 from tests.plans import ident, mac
 
 INGRESS, EGRESS, OTHER = 11, 12, 13
@@ -86,16 +86,6 @@ class Function:
                     self.vswitch.send(self.answers_at, answer)
 
 
-class Connection:
-    """To the bridge of functions; what ``Meters`` need of a ``BridgeConnection``."""
-
-    def __init__(self, vswitch: Vswitch) -> None:
-        self._vswitch = vswitch
-
-    def ofctl(self, command: str, *args: str) -> str:
-        return self._vswitch.run(*ofctl_argv("h1-int", command, args, OPENFLOW))
-
-
 class World:
     """A host with a function, and a port of somebody else."""
 
@@ -109,7 +99,7 @@ class World:
             Firewall.ELSEWHERE,
             {ident("a-in"): LocalPort(INGRESS, 1), ident("a-out"): LocalPort(EGRESS, 1)},
         )
-        self.meters = Meters(Connection(vswitch))
+        self.meters = Meters(VswitchBridge(vswitch, "h1-int"))
         self.local = replace(self.local, largest_meter=self.meters.largest())
         assert self.local.largest_meter > OTHER
         self.reports: list[Finding] = []

@@ -20,13 +20,12 @@ from scapy.layers.l2 import Ether
 from portchain.core import protocols
 from portchain.dataplane.tracing.live import Direction, Spot
 from portchain.dataplane.tracing.packet import Packet
-from portchain.host.bridge import OPENFLOW, ofctl_argv
 from portchain.host.live import service
 from portchain.host.live.service import LiveTraceService
 from portchain.host.live.switch import Vif
 from portchain.rpc.live_codec import WatchRequest
 from tests.functional.kernel_vswitch import Tap
-from tests.functional.vswitch import DATAPATH, DEADLINE, Vswitch, running_vswitch
+from tests.functional.vswitch import DATAPATH, DEADLINE, Vswitch, VswitchBridge, running_vswitch
 from tests.plans import ident, mac
 
 pytestmark = pytest.mark.skipif(DATAPATH != "userspace", reason="it makes its own devices")
@@ -49,32 +48,11 @@ ONLY_TO_FUNCTION = frozenset({Spot(ident("in"), Direction.TO)})
 _NEW_NETWORK = 0x40000000
 
 
-class Bridge:
-    """A connection to the bridge; implements ``BridgeConnection``."""
-
-    name, database = BRIDGE, None
-
-    def __init__(self, vswitch: Vswitch, target: str) -> None:
-        self.target = target
-        self._vswitch = vswitch
-
-    def ofctl(
-        self, command: str, *args: str, stdin: str | None = None, version: str = OPENFLOW
-    ) -> str:
-        try:
-            return self._vswitch.run(*ofctl_argv(self.target, command, args, version), stdin=stdin)
-        except AssertionError as exc:
-            raise RuntimeError(str(exc)) from exc
-
-    def appctl(self, command: str, *args: str) -> str:
-        return self._vswitch.appctl(command, *args)
-
-
 class Devices:
     """A bridge with TAP devices, as virtual machines have them; implements ``LiveSwitch``."""
 
     def __init__(self, vswitch: Vswitch) -> None:
-        self.bridge = Bridge(vswitch, f"unix:{vswitch.folder}/{BRIDGE}.mgmt")
+        self.bridge = VswitchBridge(vswitch, BRIDGE, target=f"unix:{vswitch.folder}/{BRIDGE}.mgmt")
         self.taps = {name: Tap(name) for name in OFPORTS}
         self.types = dict.fromkeys(OFPORTS, "")
         vswitch.run(

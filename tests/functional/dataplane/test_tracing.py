@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 
@@ -28,7 +27,6 @@ from portchain.dataplane.tracing.host_view import HostView
 from portchain.dataplane.tracing.journey import Function, Journey, Outcome, follow
 from portchain.dataplane.tracing.packet import Packet
 from portchain.dataplane.tracing.steps import Decision, HostTrace, Start
-from portchain.host.bridge import OPENFLOW, ofctl_argv
 from portchain.host.tracer import HostTracer, Tracing
 from portchain.ovsdb.switch_database import SwitchDatabase
 from tests.full import in_full
@@ -41,7 +39,7 @@ from tests.functional.dataplane.test_random import (
     UserActions,
 )
 from tests.functional.dataplane.world import TCP, UDP, Header, World
-from tests.functional.vswitch import DEADLINE, running_vswitch
+from tests.functional.vswitch import DEADLINE, VswitchBridge, running_vswitch
 from tests.plans import HOSTS, TUNNEL_IPS, ident, mac
 
 PACKETS = 90
@@ -66,22 +64,8 @@ def actions(world: World) -> UserActions:
     return Actions()
 
 
-@dataclass(frozen=True)
-class Connection:
-    """A ``BridgeConnection`` to a bridge of a world."""
-
-    world: World
-    name: str
-    database: Any
-
-    @property
-    def target(self) -> str:
-        return self.name
-
-    def ofctl(
-        self, command: str, *args: str, stdin: str | None = None, version: str = OPENFLOW
-    ) -> str:
-        return self.world.vswitch.run(*ofctl_argv(self.name, command, args, version), stdin=stdin)
+class RemoteBridge(VswitchBridge):
+    """A bridge that a controller programs."""
 
     def appctl(self, command: str, *args: str) -> str:
         raise AssertionError("a controller cannot ask the switch")
@@ -98,7 +82,7 @@ def copies(world: World) -> Iterator[dict[str, Tracing]]:
         stack.callback(switches.close)
         for host in HOSTS:
             names = (f"{host}-int", f"{host}-tun")
-            bridges = [Connection(world, name, switches.connect()) for name in names]
+            bridges = [RemoteBridge(world.vswitch, name, switches.connect()) for name in names]
             copy = SwitchCopy(Path(stack.enter_context(TemporaryDirectory(prefix="copy-"))))
             stack.callback(copy.stop)
             copy.start()

@@ -21,13 +21,12 @@ from portchain.doctor import cli
 from portchain.doctor.readers import bus
 from portchain.doctor.readers.processes import AgentProcess
 from portchain.doctor.snapshot import AgentFacts, PlanFacts
-from portchain.host.bridge import OPENFLOW, ofctl_argv
 from portchain.host.open_vswitch import OpenVSwitch
 from portchain.host.reconciler import Reconciler
 from portchain.ovsdb.switch_database import SwitchDatabase
 from portchain.rpc import contract
 from portchain.rpc.state_codec import AgentState
-from tests.functional.vswitch import DATAPATH, DEADLINE, Vswitch, running_vswitch
+from tests.functional.vswitch import DATAPATH, DEADLINE, Vswitch, VswitchBridge, running_vswitch
 from tests.plans import chain, ident, target
 
 PORTS = ("vm", "a-in", "a-out")
@@ -67,23 +66,6 @@ class Answers:
             plans=(PLAN,),
         )
         return AgentFacts(processes, state), plans
-
-
-class AgentsBridge:
-    """A ``BridgeConnection`` to a bridge of the switch, as the agent has it."""
-
-    def __init__(self, vswitch: Vswitch, database: Any, name: str) -> None:
-        self.name = self.target = name
-        self.database = database
-        self._vswitch = vswitch
-
-    def ofctl(
-        self, command: str, *args: str, stdin: str | None = None, version: str = OPENFLOW
-    ) -> str:
-        return self._vswitch.run(*ofctl_argv(self.target, command, args, version), stdin=stdin)
-
-    def appctl(self, command: str, *args: str) -> str:
-        return self._vswitch.appctl(command, *args)
 
 
 class Host:
@@ -126,7 +108,7 @@ class Host:
         switch = OpenVSwitch(
             host="h1",
             firewall=Firewall.OPENVSWITCH,
-            bridges={role: AgentsBridge(self.vswitch, api, one) for role, one in bridges.items()},
+            bridges={role: VswitchBridge(self.vswitch, one, api) for role, one in bridges.items()},
             patch_to_tun="patch-tun",
             patch_to_int="patch-int",
         )

@@ -151,16 +151,17 @@ def unpack_items(texts: Sequence[Any], name: str) -> list[Any]:
     :raises ContractError: they cannot be unpacked, or are no lists.
     """
     packed = [read_text({name: text}, name) for text in texts]
-    return [item for text in packed for item in read_list({name: _unpack(text)}, name)]
+    return [item for text in packed for item in read_list({name: _unpack(text, name)}, name)]
 
 
 def _pack(value: Any) -> str:
     return base64.b64encode(zlib.compress(canonical(value).encode())).decode()
 
 
-def _unpack(text: str) -> Any:
+def _unpack(text: str, name: str) -> Any:
     """Return what has been packed.
 
+    :param name: of the text in the message.
     :raises ContractError: it is damaged, or has more than `_MOST_UNPACKED` bytes.
     """
     unpacking = zlib.decompressobj()
@@ -169,8 +170,8 @@ def _unpack(text: str) -> Any:
         if unpacking.eof:
             return json.loads(unpacked)
     except (zlib.error, ValueError, RecursionError) as error:
-        raise ContractError("packed: the data is damaged") from error
-    raise ContractError("packed: the data is cut off, or too long")
+        raise ContractError(f"{name}: the data is damaged") from error
+    raise ContractError(f"{name}: the data is cut off, or too long")
 
 
 def read_parts(message: Mapping[str, Any]) -> dict[str, Part]:
@@ -181,5 +182,6 @@ def read_parts(message: Mapping[str, Any]) -> dict[str, Part]:
     packed = message.get(_PACKED_KEY)
     if packed is not None and not isinstance(packed, str):
         raise ContractError(f"{_PACKED_KEY}: expected text, got {type(packed).__name__}")
-    found = as_mapping(_unpack(packed) if packed else message.get(_KEY, {}), _KEY)
+    parts = _unpack(packed, _PACKED_KEY) if packed else message.get(_KEY, {})
+    found = as_mapping(parts, _KEY)
     return {str(name): read_list(found, name) for name in found}

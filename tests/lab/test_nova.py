@@ -168,8 +168,16 @@ def test_boot_with_one_port_and_attach_the_other(workflow: Workflow) -> None:
     assert_chain_of_three(workflow)
 
 
-def check(workflow: Workflow, load: Load) -> None:
-    """No datagram went around the machine, and at the end they go through it again."""
+@contextmanager
+def under_load(workflow: Workflow, captures: Captures) -> Iterator[None]:
+    """Send datagrams through the machine while something happens to it in the context.
+
+    None may go around it, and at the end they go through it again.
+    """
+    with Load(workflow, captures, PORT, rate=RATE) as load:
+        yield
+        workflow.wait_status(workflow.pc1)
+        load.wait_for_more()
     print(f"sent {load.sent}, lost {load.lost}, longest gap {load.gap:.1f} s")
     assert not load.misrouted({VIA_VM1})
     assert load.last() == {VIA_VM1}
@@ -178,24 +186,18 @@ def check(workflow: Workflow, load: Load) -> None:
 
 def test_hard_reboot(chained: Workflow, captures: Captures) -> None:
     lab = chained.lab
-    with Load(chained, captures, PORT, rate=RATE) as load:
+    with under_load(chained, captures):
         lab.run_client("nova", "reboot", "--hard", "vm1")
         wait_active(lab)
         wait_forwards(lab, "vm1")
-        chained.wait_status(chained.pc1)
-        load.wait_for_more()
-    check(chained, load)
 
 
 def test_rebuild(chained: Workflow, captures: Captures) -> None:
     lab = chained.lab
-    with Load(chained, captures, PORT, rate=RATE) as load:
+    with under_load(chained, captures):
         lab.openstack("server", "rebuild", "--image", "function", "vm1")
         wait_active(lab)
         wait_forwards(lab, "vm1")
-        chained.wait_status(chained.pc1)
-        load.wait_for_more()
-    check(chained, load)
 
 
 @contextmanager
@@ -241,12 +243,8 @@ def has_one_binding(network: Any, port: str) -> bool:
 def test_live_migration(chained: Workflow, captures: Captures) -> None:
     lab = chained.lab
     there = next(host for host in lab.hosts if host != machine(lab).compute_host)
-    with seen_everywhere(chained):
-        with Load(chained, captures, PORT, rate=RATE) as load:
-            live_migrate(chained, there)
-            chained.wait_status(chained.pc1)
-            load.wait_for_more()
-        check(chained, load)
+    with seen_everywhere(chained), under_load(chained, captures):
+        live_migrate(chained, there)
 
 
 def test_resize(chained: Workflow, captures: Captures) -> None:
@@ -254,16 +252,12 @@ def test_resize(chained: Workflow, captures: Captures) -> None:
     compute = lab.sdk("admin").compute
     if not compute.find_flavor(BIGGER):
         compute.create_flavor(name=BIGGER, ram=128, vcpus=1, disk=1)
-    with seen_everywhere(chained):
-        with Load(chained, captures, PORT, rate=RATE) as load:
-            lab.openstack("server", "resize", "--flavor", BIGGER, "vm1")
-            wait_active(lab, status="VERIFY_RESIZE")
-            lab.openstack("server", "resize", "confirm", "vm1")
-            wait_active(lab)
-            wait_forwards(lab, "vm1")
-            chained.wait_status(chained.pc1)
-            load.wait_for_more()
-        check(chained, load)
+    with seen_everywhere(chained), under_load(chained, captures):
+        lab.openstack("server", "resize", "--flavor", BIGGER, "vm1")
+        wait_active(lab, status="VERIFY_RESIZE")
+        lab.openstack("server", "resize", "confirm", "vm1")
+        wait_active(lab)
+        wait_forwards(lab, "vm1")
 
 
 def test_evacuation(chained: Workflow, captures: Captures) -> None:
@@ -292,6 +286,5 @@ def test_evacuation(chained: Workflow, captures: Captures) -> None:
         lab.power_on(host)
     wait_for(lambda: state("up"), SECONDS, f"Nova sees {host}", interval=1)
     chained.wait_status(chained.pc1)
-    with Load(chained, captures, PORT, rate=RATE) as load:
+    with under_load(chained, captures):
         pass
-    check(chained, load)

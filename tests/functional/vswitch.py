@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -81,7 +82,8 @@ class Capture:
 class Control:
     """The control socket of a running switch, for commands as ``ovs-appctl`` sends them.
 
-    Open vSwitch's own client in Python takes half a millisecond for each command.
+    Open vSwitch's own client in Python takes half a millisecond for each command. Several threads
+    may give commands, such as a test and the function that answers it.
     """
 
     def __init__(self, path: str) -> None:
@@ -89,6 +91,7 @@ class Control:
         self._socket.settimeout(DEADLINE)
         self._socket.connect(path)
         self._answers = ""
+        self._turn = threading.Lock()
 
     def close(self) -> None:
         self._socket.close()
@@ -99,10 +102,10 @@ class Control:
         :raises AssertionError: a command failed; the text has the switch's error.
         """
         request = json.dumps({"method": command, "params": list(arguments), "id": 0})
-        self._socket.sendall(request.encode() * times)
-        for _ in range(times):
-            answer = self._receive()
-            assert answer["error"] is None, f"{command}: {answer['error']}"
+        with self._turn:
+            self._socket.sendall(request.encode() * times)
+            for answer in [self._receive() for _ in range(times)]:
+                assert answer["error"] is None, f"{command}: {answer['error']}"
         return str(answer["result"])
 
     def _receive(self) -> dict[str, object]:

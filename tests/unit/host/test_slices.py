@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -34,11 +36,15 @@ class SlowSwitch(MemorySwitch):
         self.local = switch("h1", *PORTS)
         self.seconds = 0.001
         self.busy = threading.Event()
-        self.during_dump = lambda: None
+        self.during_apply = self.during_dump = lambda: None
+        self.applied = Counter()
 
     def apply(self, batch):
         self.busy.set()
-        time.sleep(self.seconds * (len(batch.put) + len(batch.remove)))
+        self.during_apply()
+        flows = len(batch.put) + len(batch.remove)
+        self.applied[threading.current_thread()] += flows
+        time.sleep(self.seconds * flows)
         super().apply(batch)
 
     def dump_entries(self):
@@ -65,6 +71,7 @@ def reconciler(slow):
     made = Reconciler(slow, "h1", lambda reports: None, TransitionTimeouts(5, 1))
     made.synchronise(PlanUpdate((chain_of("victim's", 1, "victim"),)))
     slow.busy.clear()
+    slow.applied.clear()
     return made
 
 
@@ -73,35 +80,49 @@ MANY = tuple(
 )
 
 
-def wait_meanwhile(reconciler, slow, port, work):
-    """Return how long a port waits while work goes on, and how long the work takes."""
+def wait_until(condition):
+    deadline = time.monotonic() + LONG
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return condition()
+
+
+@contextmanager
+def in_a_thread(work):
     thread = threading.Thread(target=work)
-    began = time.monotonic()
     thread.start()
-    assert slow.busy.wait(LONG)
-    asked = time.monotonic()
-    reconciler.ports_changed([ident(port)])
-    waited = time.monotonic() - asked
-    assert thread.is_alive(), "the work was too short to be waited for"
-    thread.join()
-    return waited, time.monotonic() - began
+    try:
+        yield thread
+    finally:
+        thread.join(LONG)
+    assert not thread.is_alive()
 
 
 def test_a_port_does_not_wait_for_other_chains(reconciler, slow, monkeypatch):
+    """The port comes during the first slice, and the flows of few slices are written before its."""
     monkeypatch.setattr("portchain.host.reconciler._SLICE_SECONDS", 0.01)
-    waited, took = wait_meanwhile(
-        reconciler, slow, "victim", lambda: reconciler.update(PlanUpdate(MANY))
-    )
-    assert waited < took / 4
+
+    def until_somebody_waits():
+        assert wait_until(lambda: reconciler._lock._urgent)
+        slow.during_apply = lambda: None
+
+    slow.during_apply = until_somebody_waits
+    with in_a_thread(lambda: reconciler.update(PlanUpdate(MANY))) as work:
+        assert slow.busy.wait(LONG)
+        reconciler.ports_changed([ident("victim")])
+        before = slow.applied[work]
+    assert 0 < before < slow.applied[work] / 4
 
 
 def test_a_port_without_chains_waits_for_nothing(reconciler, slow):
-    """Not even for one slice: here, a chain takes three seconds and is one."""
-    slow.seconds = 0.02
-    waited, _ = wait_meanwhile(
-        reconciler, slow, "unknown", lambda: reconciler.update(PlanUpdate(MANY[:1], ()))
-    )
-    assert waited < 1
+    """Not even for one slice."""
+    returned = threading.Event()
+    slow.during_apply = lambda: returned.wait(LONG)
+    with in_a_thread(lambda: reconciler.update(PlanUpdate(MANY[:1], ()))):
+        assert slow.busy.wait(LONG)
+        reconciler.ports_changed([ident("unknown")])
+        assert not slow.applied
+        returned.set()
 
 
 def test_a_port_does_not_wait_while_the_switch_is_read(reconciler, slow):

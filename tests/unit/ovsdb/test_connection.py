@@ -29,6 +29,10 @@ def connect(remote: str) -> str:
     return caught.value.reason
 
 
+KERNELS_TIMEOUT = 60
+"""Less than the time, in seconds, after which a kernel of itself gives up to connect."""
+
+
 @pytest.fixture
 def silent_port() -> Iterator[int]:
     """A TCP port whose queue of connections is full, like a host that does not answer."""
@@ -53,7 +57,7 @@ def test_a_refused_connection_names_the_database_and_the_reason() -> None:
 def test_a_host_that_does_not_answer_fails_after_the_timeout(silent_port: int) -> None:
     started = time.monotonic()
     assert "timed out" in connect(f"tcp:127.0.0.1:{silent_port}")
-    assert TIMEOUT <= time.monotonic() - started < 5 * TIMEOUT
+    assert TIMEOUT <= time.monotonic() - started < KERNELS_TIMEOUT
 
 
 def test_every_server_of_a_cluster_is_tried(silent_port: int) -> None:

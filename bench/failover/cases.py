@@ -1,4 +1,4 @@
-"""What is measured: drivers, kinds of functions, and where they are. Pure."""
+"""What is measured: drivers, kinds of functions, where they are, and what fails. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from typing import Any
 
 DRIVERS = ("ovs", "ovn", "openflow")
 ONE_HOST, ACROSS = "one host", "across hosts"
+HANGS, HOST_OFF = "hangs", "host off"
+"""What fails: the function takes packets and returns none, or its host loses power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,19 @@ class Case:
     :param driver: one of ``DRIVERS``. ``kind``: a key of ``KINDS``.
     :param where: ``ONE_HOST`` if the ends of the traffic are on the host of both functions;
         ``ACROSS`` if the functions are on two hosts, and the source on a third one.
+    :param failure: ``HANGS``; or ``HOST_OFF``, which needs functions across hosts. The
+        destination is on the source's host then.
     """
 
     driver: str
     kind: str
     where: str
+    failure: str = HANGS
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the destination is on the source's host."""
+        return self.where == ONE_HOST or self.failure == HOST_OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,7 @@ class Plan:
         for kind in self.kinds:
             for where in (ONE_HOST, ACROSS):
                 yield Case(driver, kind, where)
+        yield Case(driver, self.kinds[0], ACROSS, HOST_OFF)
 
 
 QUICK = Plan(kinds=("l3",), repeat=1)

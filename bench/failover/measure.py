@@ -18,7 +18,7 @@ _SETTLE = 2.0
 
 
 def measure(scene: Scene, plan: Plan) -> Failure:
-    """Have the function that the datagrams visit hang, and go on.
+    """Have the function that the datagrams visit, or its host, fail and go on.
 
     :raises BenchError: the datagrams do not visit one function, or the capture shows no failure.
     :raises LabError: the datagrams do not arrive.
@@ -31,7 +31,7 @@ def measure(scene: Scene, plan: Plan) -> Failure:
         _wait_for_more(stream)
         broken += connections.exchange()
         failed, other = _visited(capture, scene)
-        with scene.hung(failed):
+        with scene.failing(failed):
             _wait_for_more(stream, plan.rate)
             scene.wait_status(failed, "ERROR")
             broken += connections.exchange()

@@ -10,7 +10,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from bench.failover.cases import KINDS, Case
+from bench.failover.cases import HANGS, KINDS, Case
 from bench.failover.verdict import Failure
 from bench.results import write_file
 
@@ -32,7 +32,8 @@ class Row:
     @classmethod
     def from_json(cls, known: Mapping[str, Any]) -> "Row":
         """The row that was saved as JSON."""
-        case = Case(known["driver"], known["kind"], known["where"])
+        failure = known.get("failure", HANGS)
+        case = Case(known["driver"], known["kind"], known["where"], failure)
         return cls(case, tuple(Failure(**one) for one in known["failures"]))
 
     @property
@@ -54,7 +55,7 @@ def read(path: Path) -> list[Row]:
 def table(rows: Iterable[Row], markdown: bool = False) -> Table:
     """Each case with medians, and the worst of its failures."""
     drawn = Table(box=box.MARKDOWN if markdown else box.SIMPLE_HEAD)
-    for title in ("driver", "function", "where"):
+    for title in ("driver", "function", "where", "what fails"):
         drawn.add_column(title)
     columns: Mapping[str, Callable[[Row], str]] = {
         "failures": lambda row: str(len(row.failures)),
@@ -70,7 +71,7 @@ def table(rows: Iterable[Row], markdown: bool = False) -> Table:
     for row in rows:
         case = row.case
         cells = (cell(row) for cell in columns.values())
-        drawn.add_row(case.driver, KINDS[case.kind].title, case.where, *cells)
+        drawn.add_row(case.driver, KINDS[case.kind].title, case.where, case.failure, *cells)
     return drawn
 
 

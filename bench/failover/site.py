@@ -1,7 +1,8 @@
 """Two functions of a kind, and a chain through them."""
 
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 
 from portchain_lab.guests import kinds
@@ -11,14 +12,17 @@ from portchain_lab.waiting import wait_for
 
 from bench.api import Api
 from bench.errors import BenchError
-from bench.failover.cases import KINDS, ONE_HOST, Case
+from bench.failover.cases import HANGS, HOST_OFF, KINDS, ONE_HOST, Case
 from bench.failover.verdict import Ends
 from bench.scene import Site
 
 READY = 120.0
 DATAGRAMS, CONNECTIONS = 32000, 32001
 CHECK = {"delay": 0.2, "max_retries_down": 3, "max_retries": 3}
-_FAILED = re.compile(r"^(\S+ \S+) .*Function of port pair (\S+) on host \S+: it has not answered")
+FAILED = re.compile(
+    r"^(\S+ \S+) .*(?:Function of port pair|Host at) (\S+?),? (?:on|from) host \S+:"
+    " it has not answered"
+)
 
 
 class FailoverSite(Site):
@@ -35,10 +39,9 @@ class FailoverSite(Site):
         :raises LabError: they do not come up.
         """
         hosts = self.lab.hosts
-        is_near = case.where == ONE_HOST
-        places = (hosts[0], hosts[0]) if is_near else hosts[1:3]
+        places = (hosts[0], hosts[0]) if case.where == ONE_HOST else hosts[1:3]
         vms = [self.create_vm(self.name(f"{case.kind}-"), host, 2, case.kind) for host in places]
-        destination = self._near if is_near else self.destination
+        destination = self._near if case.is_near else self.destination
         self.lab.vms.wait_active(vms)
         self.lab.flush_mac_tables()
         for vm in (self.source, destination, *vms):
@@ -107,9 +110,10 @@ class Scene:
         self._made.append((kind, made))
         return made
 
-    def hung(self, function: str) -> AbstractContextManager[None]:
-        """Inside the context, a function takes packets and returns none."""
-        return self._site.lab.vms.hung(self.functions[function])
+    def failing(self, function: str) -> AbstractContextManager[None]:
+        """Inside the context, a function takes packets and returns none, or its host is off."""
+        lab, vm = self._site.lab, self.functions[function]
+        return lab.vms.hung(vm) if self.case.failure == HANGS else _host_off(lab, vm)
 
     def wait_status(self, function: str, status: str) -> None:
         """Wait for the operating status of a function's pair."""
@@ -122,16 +126,29 @@ class Scene:
         wait_for(reached, READY, f"the pair of {function} to be {status}", interval=0.2)
 
     def failed_at(self, function: str) -> float:
-        """When the function's host has last counted it as failed, in seconds since the epoch.
+        """When a host has last counted the function, or its host, as failed.
 
+        :returns: seconds since the epoch.
         :raises BenchError: no log says so.
         """
+        lab = self._site.lab
+        failed = self._pairs[function]
+        if self.case.failure == HOST_OFF:
+            failed = lab.layout.tunnel_ip(self.functions[function].host)
         times = [
             datetime.fromisoformat(found[1]).timestamp()
-            for log in sorted(self._site.lab.layout.logs.glob("*.log"))
+            for log in sorted(lab.layout.logs.glob("*.log"))
             for line in log.read_text(errors="replace").splitlines()
-            if (found := _FAILED.search(line)) and found[2] == self._pairs[function]
+            if (found := FAILED.search(line)) and found[2] == failed
         ]
         if not times:
             raise BenchError(f"no log says that {function} has failed")
         return max(times)
+
+
+@contextmanager
+def _host_off(lab: Lab, vm: VirtualMachine) -> Iterator[None]:
+    lab.power_off(vm.host)
+    yield
+    lab.power_on(vm.host)
+    lab.vms.wait_active([vm])

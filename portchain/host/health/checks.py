@@ -143,10 +143,14 @@ def checks_of_peers(addresses: Iterable[Iterable[str]], local: LocalSwitch) -> l
     ]
 
 
+def reason(found: Finding) -> str:
+    """Return why something counts as failed; nothing if it has not."""
+    return "" if found.is_up else f"it has not answered {found.failures} probes in a row"
+
+
 def health_of_pair(found: Finding) -> PairHealth:
     """Return what a host reports of a function."""
-    reason = "" if found.is_up else f"it has not answered {found.failures} probes in a row"
-    return PairHealth(found.name, found.is_up, reason)
+    return PairHealth(found.name, found.is_up, reason(found))
 
 
 def health_of_peer(found: Finding) -> PeerHealth:

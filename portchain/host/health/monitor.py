@@ -10,7 +10,7 @@ from neutron_lib import context as n_context
 from oslo_log import log
 
 from portchain.core.model import PairHealth, PeerHealth
-from portchain.host.health.checks import Check, Finding, health_of_pair, health_of_peer
+from portchain.host.health.checks import Check, Finding, health_of_pair, health_of_peer, reason
 from portchain.host.health.prober import Prober
 from portchain.host.outbox import Outbox
 from portchain.host.switch import Switch
@@ -71,7 +71,7 @@ class HealthMonitor:
         self.peers = Prober(
             *(f"{host}-peers", f"the way from host {host} to others"),
             lambda: switch.open_channel(to_tunnels=True),
-            self._queue_peers,
+            self._peers_changed,
         )
         self._health = Outbox[PairHealth]()
         self._reachable = Outbox[PeerHealth]()
@@ -95,16 +95,20 @@ class HealthMonitor:
 
     def _functions_changed(self, findings: Iterable[Finding]) -> None:
         found = list(findings)
-        health = [health_of_pair(one) for one in found]
-        for one in health:
-            LOG.log(
-                logging.INFO if one.is_up else logging.WARNING,
-                "Function of port pair %s on host %s: %s",
-                *(one.pair_id, self._host, one.reason or "it answers"),
-            )
+        self._log("Function of port pair %s on host %s: %s", found)
         with self._order:
-            self._spread(health)
+            self._spread([health_of_pair(one) for one in found])
             self._queue_functions(found)
+
+    def _peers_changed(self, findings: Iterable[Finding]) -> None:
+        found = list(findings)
+        self._log("Host at %s, from host %s: %s", found)
+        self._queue_peers(found)
+
+    def _log(self, text: str, findings: Iterable[Finding]) -> None:
+        for one in findings:
+            level = logging.INFO if one.is_up else logging.WARNING
+            LOG.log(level, text, one.name, self._host, reason(one) or "it answers")
 
     def _spread(self, health: Sequence[PairHealth]) -> None:
         """Have this host and others act on what is known, before the server has planned again."""

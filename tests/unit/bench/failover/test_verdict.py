@@ -7,8 +7,9 @@ from portchain_lab.observe.packet_paths import Observation
 from portchain_lab.observe.packets import FiveTuple
 
 from bench.errors import BenchError
-from bench.failover.cases import ACROSS, Case
+from bench.failover.cases import ACROSS, HANGS, HOST_OFF, Case, Plan
 from bench.failover.rows import Row, read, table, write
+from bench.failover.site import FAILED
 from bench.failover.verdict import Ends, Failure, Times, judge
 
 UDP, TCP = 1000, 1001
@@ -70,11 +71,38 @@ def test_connections_that_go_back_have_moved(later: str, moved: int) -> None:
 
 def test_rows_are_read_as_they_were_written(tmp_path: object) -> None:
     failure = judged(FAILURE)
-    row = Row(Case("ovs", "l3", ACROSS), (failure, replace(failure, switch_over=0.9, lost=4)))
+    row = Row(
+        Case("ovs", "l3", ACROSS, HOST_OFF), (failure, replace(failure, switch_over=0.9, lost=4))
+    )
     path = write([row], {}, "2026-01-01T00:00", tmp_path)  # type: ignore[arg-type]
     (again,) = read(path)
     assert again.case == row.case
     assert again.is_right
     cells = [next(iter(column.cells)) for column in table([again]).columns]
-    assert cells[:6] == ["ovs", "routes", ACROSS, "2", "0.60 (0.60)", "0.80 (0.90)"]
-    assert cells[6:] == ["4 (4)", "0", "0", "0"]
+    assert cells[:5] == ["ovs", "routes", ACROSS, HOST_OFF, "2"]
+    assert cells[5:] == ["0.60 (0.60)", "0.80 (0.90)", "4 (4)", "0", "0", "0"]
+
+
+def test_results_from_before_hosts_failed_are_of_functions_that_hang() -> None:
+    known = {"driver": "ovs", "kind": "l3", "where": ACROSS, "failures": []}
+    assert Row.from_json(known).case.failure == HANGS
+
+
+def test_a_host_that_fails_has_neither_end_of_the_traffic() -> None:
+    (case,) = [one for one in Plan().cases("ovs") if one.failure == HOST_OFF]
+    assert case.where == ACROSS
+    assert case.is_near
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Function of port pair 4a-b on host h2: it has not answered 3 probes in a row",
+        "Host at 4a-b, from host h1: it has not answered 3 probes in a row",
+    ],
+)
+def test_logs_say_when_something_failed(said: str) -> None:
+    line = f"2026-12-01 10:00:00.123 7 WARNING portchain.host.health.monitor [-] {said}"
+    found = FAILED.search(line)
+    assert found is not None
+    assert found.groups() == ("2026-12-01 10:00:00.123", "4a-b")

@@ -129,6 +129,21 @@ def test_a_report_is_repeated_until_a_server_takes_it(
     assert [one.is_up for one in server.told] == [False, True]
 
 
+def test_the_log_says_what_does_not_answer(
+    checks: monitor.HealthMonitor, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", monitor.LOG.name)
+    checks.functions._report([HANGS])
+    checks.peers._report([Finding(PEER, is_up=False, failures=3)])
+    checks.peers._report([Finding(PEER, is_up=True, failures=0)])
+    server.wait()
+    assert [(one.levelname, one.message) for one in caplog.records] == [
+        ("WARNING", "Function of port pair pair on host h1: it has not answered 3 probes in a row"),
+        ("WARNING", f"Host at {PEER}, from host h1: it has not answered 3 probes in a row"),
+        ("INFO", f"Host at {PEER}, from host h1: it answers"),
+    ]
+
+
 def test_all_is_reported_again_but_hosts_that_are_reached(
     checks: monitor.HealthMonitor, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,8 +41,6 @@ def write_files(lab: layout.Layout) -> None:
         "rabbitmq/rabbitmq.conf": configs.rabbitmq(),
         "rabbitmq/enabled_plugins": "[].\n",
         "keystone.conf": configs.keystone(str(lab.directory)),
-        "neutron.conf": configs.neutron(lab),
-        "ml2_conf.ini": configs.ml2(lab),
         "policy.yaml": "{}\n",
         "prometheus.yml": configs.prometheus(lab),
         "clouds.yaml": configs.clouds(),
@@ -51,6 +49,7 @@ def write_files(lab: layout.Layout) -> None:
     }
     for name, text in files.items():
         (lab.directory / name).write_text(text)
+    write_neutron_files(lab)
     write_agent_files(lab)
     if lab.dashboard:
         horizon.write_files(lab)
@@ -59,6 +58,12 @@ def write_files(lab: layout.Layout) -> None:
     cookie = lab.directory / "rabbitmq" / ".erlang.cookie"
     cookie.write_text(layout.PASSWORD)
     cookie.chmod(0o400)
+
+
+def write_neutron_files(lab: layout.Layout) -> None:
+    """Write the configuration files of Neutron's servers."""
+    (lab.directory / "neutron.conf").write_text(configs.neutron(lab))
+    (lab.directory / "ml2_conf.ini").write_text(configs.ml2(lab))
     paste = lab.software.bin + "/../etc/neutron/api-paste.ini"
     shutil.copy(paste, lab.directory / "api-paste.ini")
 

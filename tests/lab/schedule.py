@@ -42,6 +42,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "heat": ("test_heat",),
     "nova": ("test_nova",),
     "dashboard": ("test_dashboard",),
+    "migration": ("test_migration",),
     "routers": ("test_routers",),
     "changes": ("test_changes",),
 }

@@ -11,7 +11,7 @@ from portchain_lab.lab import Lab
 from portchain_lab.waiting import patient, wait_for
 
 from tests.lab.captures import Captures
-from tests.lab.labs import FIREWALL, Labs
+from tests.lab.labs import DEFAULT, Labs
 from tests.lab.load import Load
 from tests.lab.workflow import CHAINED, DIRECT, VIA_PP1, Workflow
 
@@ -29,7 +29,7 @@ VIA_VM1 = ("src", *VIA_PP1, "dst")
 
 @pytest.fixture(scope="module")
 def lab(labs: Labs) -> Lab:
-    return labs.get(firewall=FIREWALL, nova=True)
+    return labs.get(**DEFAULT, nova=True)
 
 
 def set_up(lab: Lab, captures: Captures, *machines: str) -> Workflow:

@@ -86,6 +86,12 @@ def parser() -> argparse.ArgumentParser:
         "--full", action="store_true", help="dataplane: all cases, and up to 50,000 connections"
     )
     command.add_argument(
+        "--alive",
+        type=chain_counts,
+        metavar="NUMBERS",
+        help="dataplane: how many other connections are open, such as 10000,50000",
+    )
+    command.add_argument(
         "--minutes", type=int, default=60, help="soak: how long (default: %(default)s)"
     )
     command.add_argument(
@@ -178,7 +184,8 @@ def packet_plan(arguments: argparse.Namespace) -> dataplane.Plan:
     """The plan for the data plane that the command line asks for."""
     plan = dataplane.FULL if arguments.full else dataplane.DEFAULT
     plan = dataplane.QUICK if arguments.quick else plan
-    return replace(plan, repeat=arguments.repeat or plan.repeat)
+    alive = plan.alive if arguments.alive is None else arguments.alive
+    return replace(plan, repeat=arguments.repeat or plan.repeat, alive=alive)
 
 
 def packet_firewall(chosen: Sequence[Implementation]) -> str:

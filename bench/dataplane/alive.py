@@ -17,13 +17,19 @@ from bench.dataplane.load import BACKLOG, TIMEOUT
 from bench.errors import BenchError
 
 AT_ONCE = 64
-USED_EVERY = 7
-"""Seconds between two packets of a connection. A datapath removes entries that are idle for 10."""
+USED_EVERY, USED_PER_SECOND = 7, 1500
+"""Seconds between two packets of a connection; a second has so many of all connections at most.
+With more, the switches would have no time for the connections that are measured."""
 SPARE_FILES = 4096
 LOCAL_PORTS = "10000 65535"
 
 # The parent's state is what the children need.
 _CONTEXT = multiprocessing.get_context("fork")
+
+
+def used_every(count: int) -> int:
+    """Return the seconds between two packets of each of so many connections."""
+    return max(USED_EVERY, count // USED_PER_SECOND)
 
 
 class OpenConnections:
@@ -39,7 +45,7 @@ class OpenConnections:
         self, source: VirtualMachine, destination: VirtualMachine, port: int, count: int
     ) -> None:
         self._ends = source, destination, port
-        self._count = count
+        self._count, self._used_every = count, used_every(count)
         self._holders: list[tuple[BaseProcess, Connection]] = []
 
     def __enter__(self) -> Self:
@@ -67,7 +73,9 @@ class OpenConnections:
         pipe, held = multiprocessing.Pipe()
         others = [other for _, other in self._holders]
         process = _CONTEXT.Process(
-            target=_hold, args=(_Share(*self._ends, count), held, [pipe, *others]), daemon=True
+            target=_hold,
+            args=(_Share(*self._ends, count, self._used_every), held, [pipe, *others]),
+            daemon=True,
         )
         process.start()
         held.close()
@@ -101,10 +109,15 @@ class _Share:
     """The connections of one process."""
 
     def __init__(
-        self, source: VirtualMachine, destination: VirtualMachine, port: int, count: int
+        self,
+        source: VirtualMachine,
+        destination: VirtualMachine,
+        port: int,
+        count: int,
+        used_every: int,
     ) -> None:
         self._source, self._destination = source, destination
-        self._port, self._count = port, count
+        self._port, self._count, self._used_every = port, count, used_every
         self._open: list[socket.socket] = []
 
     def open(self) -> None:
@@ -132,7 +145,7 @@ class _Share:
             clients = accepted = 0
             while clients < self._count or accepted < self._count:
                 while len(pending) < AT_ONCE and clients + len(pending) < self._count:
-                    client = _client((self._destination.ip, self._port))
+                    client = _client((self._destination.ip, self._port), self._used_every)
                     self._open.append(client)
                     pending[client.fileno()] = client
                     poll.register(client, select.EPOLLOUT)
@@ -159,13 +172,13 @@ class _Share:
             accepted += 1
 
 
-def _client(address: tuple[str, int]) -> socket.socket:
+def _client(address: tuple[str, int], used_every: int) -> socket.socket:
     """A socket that connects, and whose kernel asks the peer for a sign of life regularly."""
     client = socket.socket()
     client.setblocking(False)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, USED_EVERY)
-    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, USED_EVERY)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, used_every)
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, used_every)
     client.connect_ex(address)
     return client
 

@@ -59,7 +59,7 @@ class Plan:
 
 
 _ALL = cases.combine((1, 2, 4, 8), (1, 3))
-QUICK = Plan(cases.combine((1, 2), (1, 3)), 1, 150, 200, 0.5)
+QUICK = Plan(cases.combine((1, 2), (1, 3)), 1, 150, 200, 0.5, crowded=(Case(1), Case(1, 3)))
 DEFAULT = Plan(_ALL, repeat=2, alive=(10_000, 50_000), crowded=(Case(1), Case(1, 3)))
 FULL = Plan(
     _ALL,

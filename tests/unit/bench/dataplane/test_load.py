@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from bench.dataplane.alive import USED_PER_SECOND, used_every
 from bench.dataplane.load import Exchange
 from bench.errors import BenchError
 
@@ -28,3 +29,9 @@ def test_a_refused_connection_fails(listener):
         address = closed.getsockname()
     with pytest.raises(BenchError, match="connection 1 of 3"):
         Exchange(listener, address).run(3, 1)
+
+
+def test_open_connections_do_not_keep_the_switches_busy():
+    """A datapath removes entries that are idle for ten seconds."""
+    assert used_every(1) == used_every(10_000) < 10
+    assert 50_000 / used_every(50_000) <= USED_PER_SECOND * 1.1
